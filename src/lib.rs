@@ -1,0 +1,23 @@
+//! Two-key governance in Git: a rollout goes forward only when a human key and an agent key have both been turned
+//! for exactly that step; any one key can stop it.
+//!
+//! # The map of the house
+//!
+//! | module | what it is | may call |
+//! |---|---|---|
+//! | [`model`] | the words as types: ids, keys, statements, leases, policies, reasons | nothing |
+//! | [`signature`] | raw commits, tags, SSHSIG, minisign → verified cosignatures | model |
+//! | [`ledger`] | the heart: the fold of steps into state, and **who may promote** ([`ledger::rules`]) | signature, model |
+//! | [`inbox`] | notes → cosignatures that wait to be sealed | ledger and below |
+//! | [`admission`] | a push or pull request → verdict | ledger and below |
+//! | [`report`] | state, events and findings → text and JSON | ledger and below |
+//! | [`git`] | the only place that runs Git or knows libgit2 | admission, ledger and below |
+//! | [`apply`] | reconciles targets with the ledger | git, ledger and below |
+//! | [`cli`] | arguments in, calls, words out | all |
+//!
+//! Everything above [`git`] in this table is pure: no I/O, no clock, no environment. Three ideas carry the design:
+//! files propose and keys decide; the first-parent history of the governed branch is the ledger, and desired state
+//! is a pure fold over it; two keys to go forward, one key to stop.
+
+pub mod model;
+pub mod signature;

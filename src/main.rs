@@ -1,0 +1,3 @@
+//! `git two-key`.
+
+fn main() {}

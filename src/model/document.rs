@@ -1,0 +1,127 @@
+//! What the two YAML documents have in common: errors that point at a line and column, durations, labels.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::{Reason, Refusal};
+
+/// Free text for people, by name. Never interpreted.
+pub type Labels = BTreeMap<String, String>;
+
+/// Why a document is not valid, with every place that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{}", self.summary())]
+pub struct DocumentError {
+    /// The code: `malformed`, `too-large`, `same-key` or `policy-floor`.
+    pub reason: Reason,
+    /// What is wrong where; never empty.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong with a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The line, from 1; 0 if the document as a whole is meant.
+    pub line: u32,
+    /// The column, from 1; 0 if the document as a whole is meant.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 { f.write_str(&self.message) } else { write!(f, "{}:{}: {}", self.line, self.column, self.message) }
+    }
+}
+
+impl DocumentError {
+    /// An error with one problem.
+    pub fn one(reason: Reason, line: u32, column: u32, message: impl Into<String>) -> Self {
+        Self { reason, problems: vec![Problem { line, column, message: message.into() }] }
+    }
+
+    fn summary(&self) -> String {
+        self.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl From<DocumentError> for Refusal {
+    fn from(error: DocumentError) -> Self {
+        Self::new(error.reason, error.summary())
+    }
+}
+
+/// A length of time in whole seconds, written `90s`, `15m`, `6h` or `30d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Span(u64);
+
+impl Span {
+    /// A length in seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// The length in seconds.
+    pub const fn as_secs(self) -> u64 {
+        self.0
+    }
+
+    /// Reads a whole number and a unit; at most ten years.
+    pub fn parse(text: &str) -> Option<Self> {
+        let unit = text.bytes().last()?;
+        let number = text.get(..text.len() - 1)?;
+        if number.is_empty() || number.len() > 9 || !number.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let factor = match unit {
+            b's' => 1,
+            b'm' => 60,
+            b'h' => 3_600,
+            b'd' => 86_400,
+            _ => return None,
+        };
+        let seconds = number.parse::<u64>().ok()?.checked_mul(factor)?;
+        (seconds <= 3_650 * 86_400).then_some(Self(seconds))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, unit) = match self.0 {
+            0 => (0, "s"),
+            s if s % 86_400 == 0 => (s / 86_400, "d"),
+            s if s % 3_600 == 0 => (s / 3_600, "h"),
+            s if s % 60 == 0 => (s / 60, "m"),
+            s => (s, "s"),
+        };
+        write!(f, "{number}{unit}")
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| "a length of time is a whole number and s, m, h or d, as in `15m`".to_owned())
+    }
+}
+
+impl From<Span> for String {
+    fn from(span: Span) -> Self {
+        span.to_string()
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[0-9]{1,9}[smhd]$"})
+    }
+}

@@ -1,0 +1,124 @@
+//! Leases: what one rollout may do, where, in which tiers, and until when.
+
+mod read;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Digest, IntentId, LeaseId, Oid, RepositoryId, TargetId,
+    document::{Labels, Span},
+};
+
+pub use read::{file_id, read, schema};
+
+/// A valid lease. Valid means well formed; whether it is in force is the ledger's to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Lease {
+    /// The id; the file's name is `<id>.yaml`.
+    pub id: LeaseId,
+    /// The governance repository that it is made for.
+    pub repository: RepositoryId,
+    /// What it is for.
+    pub intent: Option<IntentId>,
+    /// Who proposes. Free text for people: nothing depends on it.
+    pub actor: Option<String>,
+    /// One line for people.
+    pub summary: Option<String>,
+    /// The change that is rolled out.
+    pub change: Option<Change>,
+    /// What will run. Never empty where there is no change.
+    pub artifacts: Vec<Artifact>,
+    /// Where it is rolled out to.
+    pub target: TargetId,
+    /// When the window opens.
+    pub issued: Timestamp,
+    /// When the window closes; later than `issued`.
+    pub expires: Timestamp,
+    /// Strictly increasing, the first below 100, the last 100.
+    pub tiers: Vec<Tier>,
+    /// What the applier does when the window closes in the middle.
+    pub on_expiry: OnExpiry,
+    /// The highest tier, in percent, to which an agent alone may promote; never 100.
+    pub agent_alone_up_to: u8,
+    /// All that a driver may touch or run for this lease.
+    pub scope: Scope,
+    /// The declared risk.
+    pub risk: Option<DeclaredRisk>,
+    /// Free text for people.
+    pub labels: Labels,
+}
+
+/// A change in some source repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Where the repository is.
+    pub repository: String,
+    /// What ran before.
+    pub from: Oid,
+    /// What will run.
+    pub to: Oid,
+}
+
+/// Something that will run, by the digest of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its name.
+    pub name: String,
+    /// The SHA-256 of its bytes.
+    pub digest: Digest,
+}
+
+/// One traffic weight and how long it must be watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier {
+    /// The weight in percent, 1 to 100.
+    pub weight: u8,
+    /// How long the tier is watched before the next.
+    pub bake: Span,
+}
+
+/// What happens when a lease's window closes before it is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExpiry {
+    /// Roll back.
+    Rollback,
+    /// Keep the weight.
+    Hold,
+}
+
+/// All that a driver may touch or run for a lease; by default nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Scope {
+    /// Files and folders.
+    pub paths: Vec<String>,
+    /// Programs, by absolute path.
+    pub commands: Vec<String>,
+    /// Environment variables that are passed on.
+    pub env: Vec<String>,
+}
+
+/// The risk that the proposer declares; agents compute it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredRisk {
+    /// Percentile among the repository's recent changes, 0 to 100.
+    pub score: u8,
+    /// The name of the model that gave the score.
+    pub model: String,
+    /// Policy factors beside the score, as the policy names them.
+    pub factors: Vec<String>,
+}
+
+impl Lease {
+    /// The tier after the one at `index`, if there is one.
+    pub fn tier_after(&self, index: usize) -> Option<Tier> {
+        self.tiers.get(index + 1).copied()
+    }
+
+    /// Whether the tier at `index` is the last.
+    pub fn is_last_tier(&self, index: usize) -> bool {
+        index + 1 >= self.tiers.len()
+    }
+}

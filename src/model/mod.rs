@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod digest;
+pub mod document;
 pub mod id;
 pub mod key;
 pub mod lease;

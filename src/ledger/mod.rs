@@ -1,0 +1,5 @@
+//! The heart.
+
+pub mod step;
+
+pub use step::{Descent, Entry, Step, StepCommit};

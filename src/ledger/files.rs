@@ -1,0 +1,248 @@
+//! The tree's files: proposals, and what makes one unusable.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use crate::{
+    model::{Digest, LeaseId, Proposed, Reason, Refusal, lease, policy, policy::Policy},
+    signature::Opened,
+};
+
+use super::{Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, rules};
+
+/// The path of the policy.
+const POLICY_PATH: &str = ".two-key/policy.yaml";
+
+/// The policy in the root's tree.
+pub(in crate::ledger) fn root_policy(step: &Step) -> Result<Arc<Proposed<Policy>>, Refusal> {
+    let proposed = match &step.policy {
+        Some(Entry::Regular(bytes)) => policy::read(bytes)?,
+        Some(Entry::TooLarge) => return Err(too_large(POLICY_PATH)),
+        Some(Entry::NotAFile) => return Err(not_a_file(POLICY_PATH)),
+        Some(Entry::Absent) | None => {
+            let message = format!("there is no {POLICY_PATH} in its tree");
+            return Err(Refusal::new(Reason::Malformed, message).hint("make one with: git two-key init"));
+        }
+    };
+    if !rules::can_change_policy(proposed.get(), |_| false) {
+        return Err(Refusal::new(Reason::PolicyFloor, "nobody could ever change this policy"));
+    }
+    Ok(Arc::new(proposed))
+}
+
+impl Fold {
+    /// Takes over what changed in the tree.
+    pub(in crate::ledger) fn files(&mut self, step: &Step) {
+        if step.policy.is_none() && step.leases.is_empty() {
+            return;
+        }
+        let proposer = proposer(step);
+        if let Some(entry) = &step.policy {
+            self.policy_entry(entry, &proposer);
+        }
+        let mut touched = BTreeSet::new();
+        for (path, entry) in &step.leases {
+            if let Some(id) = self.lease_entry(path, entry, &proposer) {
+                touched.insert(id);
+            }
+        }
+        for id in touched {
+            self.check_pinned(&id);
+        }
+    }
+
+    fn policy_entry(&mut self, entry: &Entry, proposer: &Proposer) {
+        let in_force = self.state.policy.digest();
+        let (digest, read) = match entry {
+            Entry::Absent => {
+                self.state.policy_file = None;
+                let message = format!("{POLICY_PATH} was deleted; the policy in force stays in force");
+                self.find_file(POLICY_PATH, None, Refusal::new(Reason::Malformed, message));
+                return;
+            }
+            Entry::Regular(bytes) => (Some(Digest::of(bytes)), policy::read(bytes).map_err(Refusal::from)),
+            Entry::TooLarge => (None, Err(too_large(POLICY_PATH))),
+            Entry::NotAFile => (None, Err(not_a_file(POLICY_PATH))),
+        };
+        let usable = read.and_then(|proposed| {
+            // The policy in force itself may always stand in the tree.
+            if proposed.digest() != in_force {
+                self.check_policy(&proposed)?;
+            }
+            Ok(proposed)
+        });
+        let content = self.content(POLICY_PATH, None, usable);
+        self.state.policy_file = Some(ProposalFile { digest, proposer: proposer.clone(), content });
+    }
+
+    /// Takes over one lease file's change and says which lease it is about.
+    fn lease_entry(&mut self, path: &str, entry: &Entry, proposer: &Proposer) -> Option<LeaseId> {
+        let id = lease::file_id(path);
+        let (digest, read) = match entry {
+            Entry::Absent => {
+                self.state.files.remove(path);
+                return id;
+            }
+            Entry::Regular(bytes) => (Some(Digest::of(bytes)), lease::read(bytes).map_err(Refusal::from)),
+            Entry::TooLarge => (None, Err(too_large(path))),
+            Entry::NotAFile => (None, Err(not_a_file(path))),
+        };
+        let usable = read.and_then(|proposed| {
+            self.check_lease_file(id.as_ref(), proposed.get())?;
+            Ok(proposed)
+        });
+        let content = self.content(path, id.as_ref(), usable);
+        self.state.files.insert(path.to_owned(), ProposalFile { digest, proposer: proposer.clone(), content });
+        id
+    }
+
+    fn check_lease_file(&self, id: Option<&LeaseId>, lease: &lease::Lease) -> Result<(), Refusal> {
+        if id != Some(&lease.id) {
+            let message = format!("the file says lease {}, its name says otherwise", lease.id);
+            return Err(Refusal::new(Reason::Malformed, message).hint(format!("name it {}.yaml", lease.id)));
+        }
+        let own = &self.state.policy.get().repository;
+        if lease.repository != *own {
+            let message = format!("the lease is made for repository {}, this is {own}", lease.repository);
+            return Err(Refusal::new(Reason::WrongRepository, message));
+        }
+        match self.state.case_twin(&lease.id) {
+            Some(twin) => Err(same_but_for_case(&lease.id, &twin)),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps a proposal, or the reason why it can never be in force, which is a finding too.
+    fn content<T>(&mut self, path: &str, id: Option<&LeaseId>, read: Result<Proposed<T>, Refusal>) -> Content<T> {
+        match read {
+            Ok(proposed) => Content::Proposal(Arc::new(proposed)),
+            Err(refusal) => {
+                let content = Content::unusable(&refusal);
+                self.find_file(path, id, refusal);
+                content
+            }
+        }
+    }
+
+    /// Says when a file of a lease in progress is no longer the bytes that its votes pinned.
+    fn check_pinned(&mut self, id: &LeaseId) {
+        let Some(lease) = self.state.leases.get(id) else { return };
+        let Some(pinned) = lease.pinned.as_ref().map(|pinned| pinned.digest()) else { return };
+        let files: Vec<_> =
+            self.state.files.iter().filter(|(path, _)| lease::file_id(path).as_ref() == Some(id)).collect();
+        let gone = files.is_empty() && !lease.phase.ended();
+        let other = files.iter().find(|(_, file)| file.digest != Some(pinned)).map(|(path, _)| (*path).clone());
+        if !gone && other.is_none() {
+            return;
+        }
+        let what = if gone { "the lease's file was deleted" } else { "the lease's file was changed" };
+        let message = format!("{what} after a vote pinned its bytes ({pinned}); the vote counts, the edit does not");
+        let refusal =
+            Refusal::new(Reason::LeaseChanged, message).hint("propose the change as a new lease: git two-key new");
+        let path = other.unwrap_or_else(|| format!("leases/{id}.yaml"));
+        self.find_file(&path, Some(id), refusal);
+    }
+
+    fn find_file(&mut self, path: &str, lease: Option<&LeaseId>, refusal: Refusal) {
+        self.report.findings.push(Finding {
+            commit: self.report.commit,
+            carrier: self.report.commit,
+            lease: lease.cloned(),
+            action: None,
+            path: Some(path.to_owned()),
+            claims: None,
+            refusal,
+        });
+    }
+}
+
+impl State {
+    /// A lease in the ledger whose id differs from this one only by case.
+    pub(in crate::ledger) fn case_twin(&self, id: &LeaseId) -> Option<LeaseId> {
+        let folded = id.folded();
+        let in_ledger = self.leases.keys();
+        let in_tree = self.files.keys().filter_map(|path| lease::file_id(path));
+        in_ledger.cloned().chain(in_tree).find(|other| other != id && other.folded() == folded)
+    }
+
+    /// The proposals in the tree under a lease's id.
+    pub fn proposals<'a>(&'a self, id: &'a LeaseId) -> impl Iterator<Item = (&'a str, &'a ProposalFile<lease::Lease>)> {
+        self.files().filter(move |(path, _)| lease::file_id(path).as_ref() == Some(id))
+    }
+
+    /// The bytes that a vote may name for a lease: the pinned ones, else those in the tree.
+    pub(in crate::ledger) fn named(
+        &self,
+        id: &LeaseId,
+        digest: Digest,
+    ) -> Result<(Arc<Proposed<lease::Lease>>, Proposer), Refusal> {
+        if let Some(twin) = self.case_twin(id).filter(|twin| self.leases.contains_key(twin)) {
+            return Err(same_but_for_case(id, &twin));
+        }
+        if let Some(LeaseState { pinned: Some(pinned), proposer, .. }) = self.leases.get(id) {
+            return if pinned.digest() == digest {
+                Ok((pinned.clone(), proposer.clone()))
+            } else if self.proposals(id).any(|(_, file)| file.digest == Some(digest)) {
+                let message = format!("lease {id} was changed after a vote pinned {}", pinned.digest());
+                Err(Refusal::new(Reason::LeaseChanged, message)
+                    .hint("propose the change as a new lease: git two-key new"))
+            } else {
+                let message = format!("lease {id} is pinned at {}, the vote names {digest}", pinned.digest());
+                Err(Refusal::new(Reason::DigestMismatch, message))
+            };
+        }
+        let mut known = self.leases.contains_key(id);
+        for (path, file) in self.proposals(id) {
+            known = true;
+            if file.digest == Some(digest) {
+                return match &file.content {
+                    Content::Proposal(proposed) => Ok((proposed.clone(), file.proposer.clone())),
+                    Content::Unusable { code, message } => {
+                        let reason = Reason::from_code(code).unwrap_or(Reason::Malformed);
+                        Err(Refusal::new(reason, format!("{path}: {message}")))
+                    }
+                };
+            }
+        }
+        if known {
+            let message = format!("no file of lease {id} in the tree has the bytes {digest}");
+            Err(Refusal::new(Reason::DigestMismatch, message))
+        } else {
+            Err(unknown_lease(id))
+        }
+    }
+}
+
+/// The refusal for a lease that is nowhere.
+pub(in crate::ledger) fn unknown_lease(id: &LeaseId) -> Refusal {
+    Refusal::new(Reason::UnknownLease, format!("there is no lease {id}"))
+        .hint("see which leases there are with: git two-key list")
+}
+
+/// Who can have brought a step's files: the signers of all its ordinary commits. In a merge every one of them can,
+/// so every one must be signed, the merge itself included.
+fn proposer(step: &Step) -> Proposer {
+    let mut keys = BTreeSet::new();
+    for commit in &step.commits {
+        match &commit.opened {
+            Opened::Ordinary { signer: Some(key) } if commit.descent == Descent::Descends => {
+                keys.insert(*key);
+            }
+            // A carrier has its parent's tree, so it brings nothing, unless it is the step's own commit.
+            Opened::Carrier { .. } if commit.id != step.commit => {}
+            _ => return Proposer::Unknown,
+        }
+    }
+    if keys.is_empty() { Proposer::Unknown } else { Proposer::Known(keys) }
+}
+
+fn same_but_for_case(id: &LeaseId, twin: &LeaseId) -> Refusal {
+    Refusal::new(Reason::Malformed, format!("lease {id} differs from {twin} only by case")).hint("choose another id")
+}
+
+fn too_large(path: &str) -> Refusal {
+    Refusal::new(Reason::TooLarge, format!("{path} is larger than {} bytes", crate::model::MAX_FILE_BYTES))
+}
+
+fn not_a_file(path: &str) -> Refusal {
+    Refusal::new(Reason::Malformed, format!("{path} is not a regular file, and is not opened"))
+}

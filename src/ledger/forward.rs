@@ -1,0 +1,322 @@
+//! Forward votes: cosign, start, promote, resume, complete, thaw. Each is kept only if its step is next and its key
+//! is in force, counts under its rule, and takes effect when the rule is met.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::model::{
+    Action, Digest, Forward, ForwardKind, LeaseId, Proposed, Reason, Refusal, Statement, TargetId, lease::Lease,
+    policy::Role,
+};
+
+use super::{
+    Ballot, EventKind, Fold, LeaseState, Phase, PinnedTerms, Proposer, State, Vote, Votes,
+    rules::{self, Demand},
+};
+
+impl Fold {
+    /// Folds a vote that authorizes a lease.
+    pub(in crate::ledger) fn cosign(&mut self, id: &LeaseId, digest: Digest, vote: Vote) -> Result<(), Refusal> {
+        let (lease, proposer) = self.state.cosignable(id, digest)?;
+        let demand = rules::cosign_demand(self.state.policy.get(), lease.get(), &proposer);
+        rules::counts(&self.state, demand, &vote)?;
+        let mut votes = self.state.standing(self.state.leases.get(id).map(|lease| &lease.cosigned));
+        let repeated = cast(&mut votes, &vote);
+        let satisfied = rules::tally(&self.state, demand, &votes).satisfied;
+        let entry = self.state.leases.entry(id.clone()).or_insert_with(|| LeaseState::untouched(id));
+        let newly = satisfied && entry.phase == Phase::Proposed;
+        if let (Err(refusal), false) = (&repeated, newly) {
+            return Err(refusal.clone());
+        }
+        entry.pinned = Some(lease);
+        entry.proposer = proposer;
+        entry.cosigned = votes;
+        if newly {
+            entry.phase = Phase::Authorized;
+        }
+        if repeated.is_ok() {
+            self.event(EventKind::Cosigned, Some(id), Some(&vote));
+        }
+        if newly {
+            self.event(EventKind::Verified2Key, Some(id), None);
+        }
+        Ok(())
+    }
+
+    /// Folds a vote that moves a lease on.
+    pub(in crate::ledger) fn forward(
+        &mut self,
+        forward: &Forward,
+        statement: &Statement,
+        vote: Vote,
+    ) -> Result<(), Refusal> {
+        let id = &forward.lease;
+        let (lease, proposer) = self.state.movable(forward)?;
+        let policy = self.state.policy.clone();
+        let demand = forward_demand(policy.get(), lease.get(), &proposer, forward.kind);
+        rules::counts(&self.state, demand, &vote)?;
+        let mut votes = self.state.pending_votes(id, statement);
+        let repeated = cast(&mut votes, &vote);
+        let satisfied = rules::tally(&self.state, demand, &votes).satisfied;
+        if let (Err(refusal), false) = (repeated, satisfied) {
+            return Err(refusal);
+        }
+        if satisfied {
+            self.moved(forward, lease.get(), votes, &vote);
+        } else if let Some(entry) = self.state.leases.get_mut(id) {
+            entry.pending.insert(statement.id(), Ballot { statement: statement.clone(), votes });
+        }
+        Ok(())
+    }
+
+    /// Puts a forward transition in force.
+    fn moved(&mut self, forward: &Forward, lease: &Lease, votes: Votes, last: &Vote) {
+        let id = &forward.lease;
+        let at = self.state.leases.get(id).and_then(|entry| entry.phase.tier()).unwrap_or(0);
+        let (phase, tier, event) = match forward.kind {
+            ForwardKind::Start { tier } => {
+                self.start(id, lease);
+                (Phase::Rolling { tier: 0 }, Some(tier), EventKind::Started)
+            }
+            ForwardKind::Promote { tier } => (Phase::Rolling { tier: at + 1 }, Some(tier), EventKind::CanaryPromoted),
+            ForwardKind::Resume => (Phase::Rolling { tier: at }, None, EventKind::Resumed),
+            ForwardKind::Complete => (Phase::Completed, None, EventKind::Completed),
+        };
+        self.transition(id, forward.kind.action(), tier, phase, votes.into_values().collect());
+        self.event(event, Some(id), Some(last));
+        self.number_last_event(id);
+    }
+
+    /// Takes a target over for a lease, and pins what no later policy may change.
+    fn start(&mut self, id: &LeaseId, lease: &Lease) {
+        if let Some(before) = self.state.newest.insert(lease.target.clone(), id.clone())
+            && let Some(old) = self.state.leases.get(&before)
+            && matches!(old.phase, Phase::Rolling { .. })
+        {
+            self.transition(&before, Action::Complete, None, Phase::Completed, Vec::new());
+            self.event(EventKind::Completed, Some(&before), None);
+            self.number_last_event(&before);
+            if let Some(old) = self.state.leases.get_mut(&before) {
+                old.superseded_by = Some(id.clone());
+            }
+        }
+        let terms = self.state.terms_of(&lease.target);
+        if let Some(entry) = self.state.leases.get_mut(id) {
+            entry.terms = Some(terms);
+        }
+    }
+
+    /// Folds a vote that ends the freeze.
+    pub(in crate::ledger) fn thaw(&mut self, step: u32, statement: &Statement, vote: Vote) -> Result<(), Refusal> {
+        self.state.thawable(step)?;
+        let policy = self.state.policy.clone();
+        let nobody = Proposer::Known(BTreeSet::new());
+        let demand = rules::thaw_demand(policy.get(), &nobody);
+        rules::counts(&self.state, demand, &vote)?;
+        let mut votes = self.state.standing(self.state.thaw_votes.get(&statement.id()).map(|ballot| &ballot.votes));
+        let repeated = cast(&mut votes, &vote);
+        if rules::tally(&self.state, demand, &votes).satisfied {
+            self.state.frozen = None;
+            self.state.thaw_votes.clear();
+            self.event(EventKind::Thawed, None, Some(&vote));
+            return Ok(());
+        }
+        repeated?;
+        self.state.thaw_votes.insert(statement.id(), Ballot { statement: statement.clone(), votes });
+        Ok(())
+    }
+}
+
+impl State {
+    /// Whether a lease may be cosigned, and the bytes that the vote names.
+    pub(in crate::ledger) fn cosignable(
+        &self,
+        id: &LeaseId,
+        digest: Digest,
+    ) -> Result<(Arc<Proposed<Lease>>, Proposer), Refusal> {
+        let (lease, proposer) = self.named(id, digest)?;
+        if let Some(entry) = self.leases.get(id)
+            && !matches!(entry.phase, Phase::Proposed | Phase::Authorized)
+        {
+            return Err(wrong_state(id, entry.phase, Action::Cosign));
+        }
+        self.check_terms(lease.get())?;
+        Ok((lease, proposer))
+    }
+
+    /// Whether a lease's terms are within what the policy in force and the declared risk allow.
+    fn check_terms(&self, lease: &Lease) -> Result<(), Refusal> {
+        let policy = self.policy.get();
+        if lease.repository != policy.repository {
+            let message = format!("lease {} is made for repository {}", lease.id, lease.repository);
+            return Err(Refusal::new(Reason::WrongRepository, message));
+        }
+        if lease.agent_alone_up_to > policy.delegable_up_to {
+            let message = format!(
+                "lease {} lets an agent promote alone up to {} %, the policy allows {} %",
+                lease.id, lease.agent_alone_up_to, policy.delegable_up_to
+            );
+            return Err(Refusal::new(Reason::PolicyFloor, message));
+        }
+        rules::check_risk(policy, lease)
+    }
+
+    /// Whether a forward statement is the lease's next step and possible now.
+    pub(in crate::ledger) fn movable(&self, forward: &Forward) -> Result<(Arc<Proposed<Lease>>, Proposer), Refusal> {
+        let id = &forward.lease;
+        let action = forward.kind.action();
+        let (lease, proposer) = self.named(id, forward.digest)?;
+        let fresh = LeaseState::untouched(id);
+        let entry = self.leases.get(id).unwrap_or(&fresh);
+        if forward.step != entry.next_step() {
+            let message =
+                format!("{action} names step {}, the next step of {id} is {}", forward.step, entry.next_step());
+            return Err(Refusal::new(Reason::StaleStep, message)
+                .hint(format!("make a statement for the step that is next: git two-key statement {action} {id}")));
+        }
+        match (forward.kind, entry.phase) {
+            (ForwardKind::Start { tier }, Phase::Proposed | Phase::Authorized) => {
+                self.startable(entry, lease.get(), &proposer, tier)?;
+            }
+            (ForwardKind::Promote { tier }, Phase::Rolling { tier: at }) => match lease.get().tier_after(at) {
+                Some(next) if next.weight == tier => {}
+                Some(next) => {
+                    let message = format!(
+                        "lease {id} is at {} %, its next tier is {} %, not {tier} %",
+                        entry.weight(),
+                        next.weight
+                    );
+                    return Err(Refusal::new(Reason::TierSkipped, message));
+                }
+                None => {
+                    return Err(
+                        wrong_state(id, entry.phase, action).hint(format!("end it with: git two-key complete {id}"))
+                    );
+                }
+            },
+            (ForwardKind::Complete, Phase::Rolling { tier }) if lease.get().is_last_tier(tier) => {}
+            (ForwardKind::Resume, Phase::Paused { .. }) => {}
+            (_, phase) => return Err(wrong_state(id, phase, action)),
+        }
+        if self.frozen.is_some() {
+            let message = format!("the repository is frozen; nothing goes forward, so {id} cannot {action}");
+            return Err(Refusal::new(Reason::Frozen, message).hint("end the freeze with two keys: git two-key thaw"));
+        }
+        Ok((lease, proposer))
+    }
+
+    fn startable(&self, entry: &LeaseState, lease: &Lease, proposer: &Proposer, tier: u8) -> Result<(), Refusal> {
+        let id = &lease.id;
+        let demand = rules::cosign_demand(self.policy.get(), lease, proposer);
+        let tally = rules::tally(self, demand, &entry.cosigned);
+        if entry.phase != Phase::Authorized || !tally.satisfied {
+            let message = format!("lease {id} is not authorized: {}", super::outlook::lacking(&tally));
+            return Err(Refusal::new(Reason::NotAuthorized, message)
+                .hint(format!("turn a key for it with: git two-key sign {id}")));
+        }
+        self.check_terms(lease)?;
+        let first = lease.tiers.first().map_or(0, |first| first.weight);
+        if first != tier {
+            let message = format!("lease {id} starts at {first} %, not at {tier} %");
+            return Err(Refusal::new(Reason::TierSkipped, message));
+        }
+        match self.newest_on(&lease.target) {
+            Some(other) if other.phase.occupies() && !self.completes_by_the_next_start(other) => {
+                let message = format!(
+                    "target {} is occupied by lease {}, which is {}",
+                    lease.target,
+                    other.id,
+                    other.phase.word()
+                );
+                Err(Refusal::new(Reason::TargetBusy, message)
+                    .hint(format!("bring that one to its end first: git two-key show {}", other.id)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A lease that rolls at its last tier is completed by the next start on its target.
+    fn completes_by_the_next_start(&self, lease: &LeaseState) -> bool {
+        matches!((lease.phase, lease.lease()), (Phase::Rolling { tier }, Some(own)) if own.is_last_tier(tier))
+    }
+
+    /// Whether a thaw names the freeze in force.
+    pub(in crate::ledger) fn thawable(&self, step: u32) -> Result<(), Refusal> {
+        if step != self.freezes {
+            let message = format!("thaw names freeze {step}, {} took effect so far", self.freezes);
+            return Err(Refusal::new(Reason::StaleStep, message));
+        }
+        match self.frozen {
+            Some(_) => Ok(()),
+            None => Err(Refusal::new(Reason::WrongState, "the repository is not frozen")),
+        }
+    }
+
+    fn pending_votes(&self, id: &LeaseId, statement: &Statement) -> Votes {
+        let ballot = self.leases.get(id).and_then(|lease| lease.pending.get(&statement.id()));
+        self.standing(ballot.map(|ballot| &ballot.votes))
+    }
+
+    /// The votes whose keys are still in force: the others must not stand in their principals' way.
+    fn standing(&self, votes: Option<&Votes>) -> Votes {
+        let votes = votes.into_iter().flatten();
+        votes.filter(|(key, _)| self.key_in_force(**key)).map(|(key, vote)| (*key, vote.clone())).collect()
+    }
+
+    fn terms_of(&self, target: &TargetId) -> PinnedTerms {
+        let policy = self.policy.get();
+        let known = policy.targets.get(target);
+        let gates = known.map(|known| known.gates.as_slice()).unwrap_or_default();
+        let gate = |id: &crate::model::GateId| Some((id.clone(), policy.gates.get(id)?.clone()));
+        PinnedTerms {
+            driver: known.map(|known| known.driver),
+            gates: gates.iter().filter_map(gate).collect::<BTreeMap<_, _>>(),
+            thresholds: policy.thresholds.clone(),
+        }
+    }
+}
+
+/// What a forward move asks of the keys.
+pub(in crate::ledger) fn forward_demand<'a>(
+    policy: &'a crate::model::policy::Policy,
+    lease: &Lease,
+    proposer: &'a Proposer,
+    kind: ForwardKind,
+) -> Demand<'a> {
+    match kind {
+        ForwardKind::Start { tier } => rules::start_demand(policy, lease, proposer, tier),
+        ForwardKind::Promote { tier } => rules::promote_demand(policy, lease, proposer, Some(tier)),
+        ForwardKind::Resume => rules::promote_demand(policy, lease, proposer, None),
+        ForwardKind::Complete => Demand::AnyOne,
+    }
+}
+
+/// Adds a vote: one key, one vote; one principal, one vote. On refusal the votes are as they were.
+pub(in crate::ledger) fn cast(votes: &mut Votes, vote: &Vote) -> Result<(), Refusal> {
+    if let Some(old) = votes.get(&vote.key.raw()) {
+        return Err(if old.key == vote.key {
+            Refusal::new(Reason::AlreadyVoted, format!("{} has turned this key for this already", vote.principal))
+        } else {
+            let message = format!("the same raw key of {} in another wrapping is the same key", vote.principal);
+            Refusal::new(Reason::SameKey, message)
+        });
+    }
+    if votes.values().any(|old| old.principal == vote.principal) {
+        let who = match vote.role {
+            Role::Human => "human",
+            Role::Agent => "agent",
+            Role::Applier => "applier",
+        };
+        let message = format!("{} has voted for this with another key; one principal has one vote", vote.principal);
+        return Err(Refusal::new(Reason::SamePrincipal, message).hint(format!("another {who} can turn a key")));
+    }
+    votes.insert(vote.key.raw(), vote.clone());
+    Ok(())
+}
+
+fn wrong_state(id: &LeaseId, phase: Phase, action: Action) -> Refusal {
+    Refusal::new(Reason::WrongState, format!("lease {id} is {}, and {action} is not possible there", phase.word()))
+        .hint(format!("see what it awaits with: git two-key show {id}"))
+}

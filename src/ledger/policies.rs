@@ -1,0 +1,195 @@
+//! Policy changes and revocations.
+
+use std::sync::Arc;
+
+use crate::model::{
+    Digest, Fingerprint, Proposed, RawKey, Reason, Refusal, Statement,
+    policy::{Policy, Role},
+};
+
+use super::{Ballot, Content, EventKind, Fold, InForce, Phase, ProposalFile, State, Vote, forward::cast, rules};
+
+impl Fold {
+    /// Whether a proposed policy could ever follow the one in force.
+    pub(in crate::ledger) fn check_policy(&self, proposed: &Proposed<Policy>) -> Result<(), Refusal> {
+        self.state.can_follow(proposed)
+    }
+
+    /// Folds a vote for a policy.
+    pub(in crate::ledger) fn policy_vote(
+        &mut self,
+        digest: Digest,
+        statement: &Statement,
+        vote: Vote,
+    ) -> Result<(), Refusal> {
+        let (proposed, proposer) = self.state.policy_named(digest)?;
+        let policy = self.state.policy.clone();
+        let demand = rules::policy_demand(policy.get(), &proposer);
+        rules::counts(&self.state, demand, &vote)?;
+        let mut votes = self.state.policy_votes.get(&statement.id()).map(|b| b.votes.clone()).unwrap_or_default();
+        let repeated = cast(&mut votes, &vote);
+        if rules::tally(&self.state, demand, &votes).satisfied {
+            if self.enacted.is_none() {
+                self.event(EventKind::PolicyChanged, None, Some(&vote));
+            }
+            self.enacted = Some(proposed);
+            return Ok(());
+        }
+        repeated?;
+        self.state.policy_votes.insert(statement.id(), Ballot { statement: statement.clone(), votes });
+        Ok(())
+    }
+
+    /// At the step's end: the policy that has its keys counts from the next step on.
+    pub(in crate::ledger) fn enact_policy(&mut self) {
+        let Some(policy) = self.enacted.take() else { return };
+        self.state.policy = InForce::new(policy);
+        self.state.policy_since = self.report.commit;
+        self.state.policy_votes.clear();
+        self.state.recount_authorizations();
+    }
+
+    /// Folds a revocation. It is permanent, and takes the key's votes for what is not in force yet with it.
+    pub(in crate::ledger) fn revoke(&mut self, key: &Fingerprint, vote: Vote) -> Result<(), Refusal> {
+        let (raw, role) = self.state.revocable(key)?;
+        let own = raw == vote.key.raw();
+        if !own && !(vote.role == Role::Human && role != Role::Human) {
+            let message = format!(
+                "{} may not revoke {key}: a key revokes itself, a human an agent's or applier's key",
+                vote.principal
+            );
+            return Err(Refusal::new(Reason::WrongRole, message)
+                .hint("for all else change the policy: git two-key key remove …"));
+        }
+        self.state.revoked.insert(raw, self.report.commit);
+        self.state.drop_votes_of(raw);
+        self.state.recount_authorizations();
+        self.event(EventKind::KeyRevoked, None, Some(&vote));
+        if let Some(event) = self.report.events.last_mut() {
+            event.reason = Some(match &event.reason {
+                Some(reason) => format!("{key}: {reason}"),
+                None => key.to_string(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Whether a policy could follow the one in force.
+    pub fn can_follow(&self, proposed: &Proposed<Policy>) -> Result<(), Refusal> {
+        let now = self.policy.get();
+        let next = proposed.get();
+        if next.repository != now.repository {
+            let message = format!("the policy is made for repository {}, this is {}", next.repository, now.repository);
+            return Err(Refusal::new(Reason::WrongRepository, message));
+        }
+        if next.version.checked_sub(1) != Some(now.version) || next.previous != Some(self.policy.digest()) {
+            let previous = next.previous.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+            let message = format!(
+                "version {} after {previous} does not follow the policy in force, version {} ({})",
+                next.version,
+                now.version,
+                self.policy.digest()
+            );
+            return Err(Refusal::new(Reason::PolicyVersion, message).hint(format!(
+                "write `version: {}` and `previous: {}`",
+                now.version + 1,
+                self.policy.digest()
+            )));
+        }
+        if next.branch != now.branch {
+            let message = format!("the governed branch is {}; a policy cannot move it", now.branch);
+            return Err(Refusal::new(Reason::PolicyFloor, message).hint("found a new repository to change the branch"));
+        }
+        if !rules::can_change_policy(next, |key| self.revoked.contains_key(&key)) {
+            let message = "under this policy nobody could ever change it again: too few keys that are not revoked";
+            return Err(Refusal::new(Reason::PolicyFloor, message));
+        }
+        Ok(())
+    }
+
+    /// The proposed policy that a vote names: it must stand in the step's tree and follow the one in force.
+    pub(in crate::ledger) fn policy_named(
+        &self,
+        digest: Digest,
+    ) -> Result<(Arc<Proposed<Policy>>, super::Proposer), Refusal> {
+        if digest == self.policy.digest() {
+            return Err(Refusal::new(Reason::PolicyVersion, "that policy is in force already"));
+        }
+        match &self.policy_file {
+            Some(ProposalFile { digest: Some(found), proposer, content }) if *found == digest => match content {
+                Content::Proposal(proposed) => {
+                    // Checked anew: the policy in force may have changed since the file came.
+                    self.can_follow(proposed)?;
+                    Ok((proposed.clone(), proposer.clone()))
+                }
+                Content::Unusable { code, message } => {
+                    Err(Refusal::new(Reason::from_code(code).unwrap_or(Reason::Malformed), message.clone()))
+                }
+            },
+            _ => {
+                let message = format!(".two-key/policy.yaml in the tree does not have the bytes {digest}");
+                Err(Refusal::new(Reason::DigestMismatch, message))
+            }
+        }
+    }
+
+    /// The raw key that a fingerprint names, and its owner's role.
+    pub(in crate::ledger) fn revocable(&self, key: &Fingerprint) -> Result<(RawKey, Role), Refusal> {
+        let listed = self.policy.get().keys().find(|(_, _, listed)| listed.fingerprint() == *key);
+        match listed {
+            Some((_, _, listed)) if self.revoked.contains_key(&listed.raw()) => {
+                Err(Refusal::new(Reason::AlreadyVoted, format!("{key} has been revoked already")))
+            }
+            Some((_, principal, listed)) => Ok((listed.raw(), principal.role)),
+            None => Err(Refusal::new(Reason::UnknownKey, format!("the policy in force does not list a key {key}"))
+                .hint("see which keys it lists with: git two-key key list")),
+        }
+    }
+
+    /// Whether revoking a key would leave nobody able to change the policy.
+    pub fn revocation_strands(&self, key: RawKey) -> bool {
+        !rules::can_change_policy(self.policy.get(), |raw| raw == key || self.revoked.contains_key(&raw))
+    }
+
+    fn drop_votes_of(&mut self, key: RawKey) {
+        for lease in self.leases.values_mut() {
+            // What has started stands; its votes stay for the record.
+            if matches!(lease.phase, Phase::Proposed | Phase::Authorized) {
+                lease.cosigned.remove(&key);
+            }
+            drop_from(&mut lease.pending, key);
+        }
+        drop_from(&mut self.policy_votes, key);
+        drop_from(&mut self.thaw_votes, key);
+    }
+
+    /// Leases that lost a vote, or whose rule asks for more now, are proposed again until they have started.
+    fn recount_authorizations(&mut self) {
+        let lost: Vec<_> = self
+            .leases
+            .values()
+            .filter(|lease| lease.phase == Phase::Authorized)
+            .filter(|lease| {
+                lease.lease().is_none_or(|own| {
+                    let demand = rules::cosign_demand(self.policy.get(), own, &lease.proposer);
+                    !rules::tally(self, demand, &lease.cosigned).satisfied
+                })
+            })
+            .map(|lease| lease.id.clone())
+            .collect();
+        for id in lost {
+            if let Some(lease) = self.leases.get_mut(&id) {
+                lease.phase = Phase::Proposed;
+            }
+        }
+    }
+}
+
+fn drop_from(ballots: &mut std::collections::BTreeMap<Digest, Ballot>, key: RawKey) {
+    ballots.retain(|_, ballot| {
+        ballot.votes.remove(&key);
+        !ballot.votes.is_empty()
+    });
+}

@@ -1,0 +1,286 @@
+//! The state that the fold carries from step to step. Serializable, so that folding in two parts is folding at once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{
+        Digest, GateId, LeaseId, Oid, PrincipalId, Proposed, PublicKey, RawKey, Refusal, Statement, TargetId,
+        lease::Lease,
+        policy::{Driver, Gate, Policy, Role, Threshold},
+    },
+    signature::{Carrier, Presence},
+};
+
+use super::lifecycle::{Phase, Transition};
+
+/// A document that the keys have put in force. Only the fold makes one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce<T>(Arc<Proposed<T>>);
+
+impl<T> InForce<T> {
+    pub(in crate::ledger) fn new(proposed: Arc<Proposed<T>>) -> Self {
+        Self(proposed)
+    }
+
+    /// The SHA-256 of the file's exact bytes.
+    pub fn digest(&self) -> Digest {
+        self.0.digest()
+    }
+
+    /// The document.
+    pub fn get(&self) -> &T {
+        self.0.get()
+    }
+}
+
+/// A key turned, as the fold counted it: the key was in force, its principal had the right to vote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// The key, in the wrapping that it signed in.
+    pub key: PublicKey,
+    /// Whose key it was.
+    pub principal: PrincipalId,
+    /// That principal's role.
+    pub role: Role,
+    /// How the signature came.
+    pub carrier: Carrier,
+    /// What it proves about somebody being there.
+    pub presence: Presence,
+    /// The signature, base64.
+    pub signature: String,
+    /// The commit that carried it.
+    pub commit: Oid,
+    /// When the signer says that it was, in seconds since 1970; for sealed signatures, when the carrying commit does.
+    pub claimed_time: Option<i64>,
+    /// Why, in the signer's words.
+    pub reason: Option<String>,
+    /// The digest of the evidence that the signer names.
+    pub evidence: Option<Digest>,
+}
+
+/// Votes by raw key: one key, one vote.
+pub type Votes = BTreeMap<RawKey, Vote>;
+
+/// Votes for one statement that is not in force yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ballot {
+    /// What they are for.
+    pub statement: Statement,
+    /// Who voted.
+    pub votes: Votes,
+}
+
+/// Who brought a file's bytes into the tree, as far as signatures tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Proposer {
+    /// Every commit that can have brought them is signed; these are the keys.
+    Known(BTreeSet<RawKey>),
+    /// A commit that can have brought them is not signed.
+    Unknown,
+}
+
+/// What is known of one file in the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposalFile<T> {
+    /// The SHA-256 of its bytes, where they were read.
+    pub digest: Option<Digest>,
+    /// Who brought it.
+    pub proposer: Proposer,
+    /// What it says.
+    pub content: Content<T>,
+}
+
+/// What a file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content<T> {
+    /// A well-formed proposal.
+    Proposal(Arc<Proposed<T>>),
+    /// Something that can never be in force, by its reason code and message.
+    Unusable {
+        /// The reason's code.
+        code: String,
+        /// Why.
+        message: String,
+    },
+}
+
+impl<T> Content<T> {
+    pub(in crate::ledger) fn unusable(refusal: &Refusal) -> Self {
+        Self::Unusable { code: refusal.reason.code().to_owned(), message: refusal.message.clone() }
+    }
+}
+
+/// What is pinned of a target when a lease starts there, so that no later policy disarms a running rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedTerms {
+    /// How traffic is moved; none where the policy did not name the target.
+    pub driver: Option<Driver>,
+    /// The gates that each tier must pass.
+    pub gates: BTreeMap<GateId, Gate>,
+    /// The auto-halt limits.
+    pub thresholds: BTreeMap<GateId, Threshold>,
+}
+
+/// A lease that some key has been turned for (or against).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseState {
+    /// Its id.
+    pub id: LeaseId,
+    /// Its bytes, from the first counted vote on. None only for a lease that was withdrawn before any vote.
+    pub pinned: Option<Arc<Proposed<Lease>>>,
+    /// Who brought those bytes.
+    pub proposer: Proposer,
+    /// Where it is.
+    pub phase: Phase,
+    /// The votes that authorize it.
+    pub cosigned: Votes,
+    /// Votes for its next step, by statement.
+    pub pending: BTreeMap<Digest, Ballot>,
+    /// What happened, in order; the next step's number is one more than there are.
+    pub transitions: Vec<Transition>,
+    /// What is pinned of its target, from its start on.
+    pub terms: Option<PinnedTerms>,
+    /// The lease whose start on the same target completed this one.
+    pub superseded_by: Option<LeaseId>,
+}
+
+impl LeaseState {
+    /// The number of the step that comes next.
+    pub fn next_step(&self) -> u32 {
+        u32::try_from(self.transitions.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// The lease.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.pinned.as_ref().map(|pinned| pinned.get())
+    }
+
+    /// The weight that the ledger wants for it, in percent.
+    pub fn weight(&self) -> u8 {
+        match self.phase {
+            Phase::Completed => 100,
+            Phase::Rolling { tier } | Phase::Paused { tier } => {
+                self.lease().and_then(|lease| lease.tiers.get(tier)).map_or(0, |tier| tier.weight)
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// Everything that the ledger says at one first-parent commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub(in crate::ledger) root: Oid,
+    pub(in crate::ledger) tip: Oid,
+    pub(in crate::ledger) length: u64,
+    pub(in crate::ledger) policy: InForce<Policy>,
+    pub(in crate::ledger) policy_since: Oid,
+    pub(in crate::ledger) policy_file: Option<ProposalFile<Policy>>,
+    pub(in crate::ledger) policy_votes: BTreeMap<Digest, Ballot>,
+    pub(in crate::ledger) revoked: BTreeMap<RawKey, Oid>,
+    pub(in crate::ledger) freezes: u32,
+    pub(in crate::ledger) frozen: Option<Oid>,
+    pub(in crate::ledger) thaw_votes: BTreeMap<Digest, Ballot>,
+    pub(in crate::ledger) stops_seen: BTreeSet<(RawKey, Digest)>,
+    pub(in crate::ledger) files: BTreeMap<String, ProposalFile<Lease>>,
+    pub(in crate::ledger) leases: BTreeMap<LeaseId, LeaseState>,
+    /// The lease that started last on each target.
+    pub(in crate::ledger) newest: BTreeMap<TargetId, LeaseId>,
+}
+
+impl State {
+    /// The root that everything descends from.
+    pub fn root(&self) -> Oid {
+        self.root
+    }
+
+    /// The first-parent commit that this is the state at.
+    pub fn tip(&self) -> Oid {
+        self.tip
+    }
+
+    /// How many first-parent commits were folded, the root included.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The policy in force for the next step.
+    pub fn policy(&self) -> &InForce<Policy> {
+        &self.policy
+    }
+
+    /// The commit that put the policy in force.
+    pub fn policy_since(&self) -> Oid {
+        self.policy_since
+    }
+
+    /// The policy file in the tree, whether in force or only proposed.
+    pub fn policy_file(&self) -> Option<&ProposalFile<Policy>> {
+        self.policy_file.as_ref()
+    }
+
+    /// Votes for a policy that is not in force yet.
+    pub fn policy_votes(&self) -> impl Iterator<Item = &Ballot> {
+        self.policy_votes.values()
+    }
+
+    /// Votes to end the freeze.
+    pub fn thaw_votes(&self) -> impl Iterator<Item = &Ballot> {
+        self.thaw_votes.values()
+    }
+
+    /// The keys that are out of force for ever, with the commit that revoked each.
+    pub fn revoked(&self) -> &BTreeMap<RawKey, Oid> {
+        &self.revoked
+    }
+
+    /// Whether a key is in force now: listed by the policy in force, and never revoked.
+    pub fn key_in_force(&self, key: RawKey) -> bool {
+        !self.revoked.contains_key(&key) && self.policy.get().owner(key).is_some()
+    }
+
+    /// The commit of the freeze in force, if there is one.
+    pub fn frozen(&self) -> Option<Oid> {
+        self.frozen
+    }
+
+    /// How many freezes took effect so far: the step that a thaw names.
+    pub fn freezes(&self) -> u32 {
+        self.freezes
+    }
+
+    /// Whether this stop has been folded already: a raw key and a statement stop once.
+    pub fn stop_seen(&self, key: RawKey, statement: &Statement) -> bool {
+        self.stops_seen.contains(&(key, statement.id()))
+    }
+
+    /// The leases that some key has been turned for or against.
+    pub fn leases(&self) -> impl Iterator<Item = &LeaseState> {
+        self.leases.values()
+    }
+
+    /// One of those.
+    pub fn lease(&self, id: &LeaseId) -> Option<&LeaseState> {
+        self.leases.get(id)
+    }
+
+    /// The lease files in the tree, by path.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &ProposalFile<Lease>)> {
+        self.files.iter().map(|(path, file)| (path.as_str(), file))
+    }
+
+    /// The lease that started last on a target.
+    pub fn newest_on(&self, target: &TargetId) -> Option<&LeaseState> {
+        self.leases.get(self.newest.get(target)?)
+    }
+
+    /// The targets that a lease ever started on.
+    pub fn started_targets(&self) -> impl Iterator<Item = (&TargetId, &LeaseState)> {
+        self.newest.iter().filter_map(|(target, id)| Some((target, self.leases.get(id)?)))
+    }
+}

@@ -1,0 +1,155 @@
+//! Stops: any one key, at any time. A stop is never refused for being late, early, repeated or outrun.
+
+use crate::model::{Action, LeaseId, PrincipalId, Reason, Refusal, Statement, Stop, StopKind, TargetId, policy::Role};
+
+use super::{
+    Content, EventKind, Fold, LeaseState, Phase, Proposer, State, StopEffect, Transition, Vote, files::unknown_lease,
+    stop_effect,
+};
+
+impl Fold {
+    /// Folds a stop of a lease.
+    pub(in crate::ledger) fn stop(&mut self, stop: &Stop, statement: &Statement, vote: Vote) -> Result<(), Refusal> {
+        if !self.state.leases.contains_key(&stop.lease) && self.state.proposals(&stop.lease).next().is_none() {
+            return Err(unknown_lease(&stop.lease));
+        }
+        self.state.may_stop(&stop.lease, &vote.principal, vote.role)?;
+        if !self.state.stops_seen.insert((vote.key.raw(), statement.id())) {
+            return Ok(());
+        }
+        match self.state.stop_lands_on(&stop.lease, stop.kind)? {
+            (_, StopEffect::Nothing) => {}
+            (lease, StopEffect::Goes(phase, action)) => self.stopped(&lease, phase, action, vote),
+        }
+        Ok(())
+    }
+
+    fn stopped(&mut self, id: &LeaseId, phase: Phase, action: Action, vote: Vote) {
+        let event = match action {
+            Action::Pause => EventKind::Paused,
+            Action::Halt => EventKind::Halted,
+            Action::Withdraw => EventKind::Withdrawn,
+            _ => EventKind::RolledBack,
+        };
+        self.state.leases.entry(id.clone()).or_insert_with(|| LeaseState::untouched(id));
+        self.transition(id, action, None, phase, vec![vote.clone()]);
+        self.event(event, Some(id), Some(&vote));
+        self.number_last_event(id);
+    }
+
+    /// Puts the next number of a lease's sequence in force and voids all votes for it.
+    pub(in crate::ledger) fn transition(
+        &mut self,
+        id: &LeaseId,
+        action: Action,
+        tier: Option<u8>,
+        phase: Phase,
+        votes: Vec<Vote>,
+    ) {
+        let commit = self.report.commit;
+        if let Some(lease) = self.state.leases.get_mut(id) {
+            let step = lease.next_step();
+            lease.transitions.push(Transition { step, action, tier, commit, phase, votes });
+            lease.phase = phase;
+            lease.pending.clear();
+        }
+    }
+
+    /// Writes a lease's newest step and tier into the newest event.
+    pub(in crate::ledger) fn number_last_event(&mut self, id: &LeaseId) {
+        let last = self.state.leases.get(id).and_then(|lease| lease.transitions.last());
+        if let (Some(event), Some(transition)) = (self.report.events.last_mut(), last) {
+            event.step = Some(transition.step);
+            event.tier = transition.tier;
+        }
+    }
+
+    /// Folds a freeze.
+    pub(in crate::ledger) fn freeze(&mut self, statement: &Statement, vote: Vote) -> Result<(), Refusal> {
+        if vote.role == Role::Applier {
+            return Err(Refusal::new(Reason::WrongRole, "an applier stops its own targets only, never all of them"));
+        }
+        let again = !self.state.stops_seen.insert((vote.key.raw(), statement.id()));
+        if !again && self.state.frozen.is_none() {
+            self.state.freezes += 1;
+            self.state.frozen = Some(self.report.commit);
+            self.state.thaw_votes.clear();
+            self.event(EventKind::Frozen, None, Some(&vote));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Whether a principal may stop a lease: anybody may, an applier only where it is the target's applier.
+    pub(in crate::ledger) fn may_stop(&self, id: &LeaseId, principal: &PrincipalId, role: Role) -> Result<(), Refusal> {
+        if role != Role::Applier {
+            return Ok(());
+        }
+        let own = |target: &TargetId| {
+            self.policy.get().targets.get(target).is_some_and(|known| known.applier.as_ref() == Some(principal))
+        };
+        if self.targets_of(id).iter().any(own) {
+            Ok(())
+        } else {
+            let message = format!("applier {principal} stops its own targets only, and lease {id} is for another");
+            Err(Refusal::new(Reason::WrongRole, message))
+        }
+    }
+
+    /// The target of a lease: of its pinned bytes, else of its proposals.
+    fn targets_of(&self, id: &LeaseId) -> Vec<TargetId> {
+        if let Some(lease) = self.leases.get(id).and_then(LeaseState::lease) {
+            return vec![lease.target.clone()];
+        }
+        let target = |content: &Content<crate::model::lease::Lease>| match content {
+            Content::Proposal(proposed) => Some(proposed.get().target.clone()),
+            Content::Unusable { .. } => None,
+        };
+        self.proposals(id).filter_map(|(_, file)| target(&file.content)).collect()
+    }
+
+    /// Which lease a stop acts on, and how. A lease that was completed because a newer one started on its target
+    /// hands its stops on to that one; any other older lease's stop touches nothing.
+    pub(in crate::ledger) fn stop_lands_on(
+        &self,
+        id: &LeaseId,
+        kind: StopKind,
+    ) -> Result<(LeaseId, StopEffect), Refusal> {
+        let mut id = id;
+        // Each hop goes to a lease that started later, so there are at most as many as there are leases.
+        while let Some(next) = self.leases.get(id).and_then(|lease| lease.superseded_by.as_ref()) {
+            id = next;
+        }
+        let Some(lease) = self.leases.get(id) else {
+            return Ok((id.clone(), stop_effect(Phase::Proposed, kind)));
+        };
+        let newest = lease.lease().is_some_and(|own| self.newest.get(&own.target) == Some(id));
+        if lease.phase.started() && !newest {
+            let message = format!(
+                "lease {id} is {} and no longer the newest of its target; undoing it would bring an older version back",
+                lease.phase.word()
+            );
+            return Err(Refusal::new(Reason::WrongState, message)
+                .hint("stop the newest lease of the target, or roll forward with a new lease"));
+        }
+        Ok((id.clone(), stop_effect(lease.phase, kind)))
+    }
+}
+
+impl LeaseState {
+    /// A lease before anything happened to it.
+    pub(in crate::ledger) fn untouched(id: &LeaseId) -> Self {
+        Self {
+            id: id.clone(),
+            pinned: None,
+            proposer: Proposer::Unknown,
+            phase: Phase::Proposed,
+            cosigned: super::Votes::new(),
+            pending: std::collections::BTreeMap::new(),
+            transitions: Vec::new(),
+            terms: None,
+            superseded_by: None,
+        }
+    }
+}

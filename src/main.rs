@@ -1,3 +1,7 @@
-//! `git two-key`.
+//! `git two-key`: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    git_two_key::cli::run(std::env::args_os())
+}

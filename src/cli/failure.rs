@@ -1,0 +1,94 @@
+//! How a verb can fail, and the exit code of each way.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::model::{Reason, Refusal};
+
+/// Why a verb did not succeed. Exit codes: 1 refused, 2 wrong usage, 3 could not be decided, 4 stale.
+#[derive(Debug)]
+pub enum Failure {
+    /// What was asked for does not hold or is not allowed (exit code 1).
+    Refused {
+        /// What was refused: a lease, a ref, a file.
+        subject: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The arguments do not fit together (exit code 2).
+    Usage(String),
+    /// It could not be decided: repository, I/O, network, no root (exit code 3).
+    Undecided(Refusal),
+    /// Knowledge is too old to act on (exit code 4).
+    Stale(Refusal),
+    /// The verb has said already what is wrong.
+    Said(u8),
+}
+
+impl Failure {
+    /// A refusal about something.
+    pub fn refused(subject: impl Into<String>, refusal: Refusal) -> Self {
+        Self::Refused { subject: subject.into(), refusal }
+    }
+
+    /// Something around us that failed.
+    pub fn undecided(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Undecided(Refusal::new(reason, message))
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Refused { .. } => 1,
+            Self::Usage(_) => 2,
+            Self::Undecided(_) => 3,
+            Self::Stale(_) => 4,
+            Self::Said(code) => *code,
+        }
+    }
+
+    /// The exit code, for the process.
+    pub fn exit(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    /// The lines for people and scripts: `two-key: refused <subject>: <code>: <message>`, then a hint.
+    pub fn lines(&self) -> Option<String> {
+        let with_hint = |line: String, hint: &Option<String>| match hint {
+            Some(hint) => format!("{line}\nhint: {hint}"),
+            None => line,
+        };
+        match self {
+            Self::Refused { subject, refusal } => {
+                Some(with_hint(format!("two-key: refused {subject}: {refusal}"), &refusal.hint))
+            }
+            Self::Usage(message) => Some(format!("two-key: usage: {message}\nhint: see git two-key help")),
+            Self::Undecided(refusal) => Some(with_hint(format!("two-key: undecided: {refusal}"), &refusal.hint)),
+            Self::Stale(refusal) => Some(with_hint(format!("two-key: stale: {refusal}"), &refusal.hint)),
+            Self::Said(_) => None,
+        }
+    }
+
+    /// The same as JSON, for verbs that were asked for JSON.
+    pub fn json(&self) -> Option<serde_json::Value> {
+        #[derive(Serialize)]
+        struct Said<'a> {
+            ok: bool,
+            exit: u8,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            subject: Option<&'a str>,
+            reason: Reason,
+            message: &'a str,
+            hint: Option<&'a str>,
+        }
+        let (subject, refusal) = match self {
+            Self::Refused { subject, refusal } => (Some(subject.as_str()), refusal),
+            Self::Undecided(refusal) | Self::Stale(refusal) => (None, refusal),
+            Self::Usage(_) | Self::Said(_) => return None,
+        };
+        let hint = refusal.hint.as_deref();
+        let said = Said { ok: false, exit: self.code(), subject, reason: refusal.reason, message: &refusal.message, hint };
+        serde_json::to_value(said).ok()
+    }
+}

@@ -1,0 +1,36 @@
+//! Where words go out. A reader that goes away (`| head`) ends the output, not the program with a panic.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// How a reading verb prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs; keeps its shape within a major version.
+    Json,
+}
+
+/// Writes a text to standard output, ending it with a line feed.
+pub fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    // Nothing sensible can be done when standard output is gone.
+    let _ = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+}
+
+/// Writes a value to standard output as JSON.
+pub fn say_json(value: &serde_json::Value) {
+    say(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Writes a remark to standard error.
+pub fn remark(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = writeln!(err, "{}", text.trim_end_matches('\n'));
+}
+
+/// Whether a person sits at standard input and output.
+pub fn interactive() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}

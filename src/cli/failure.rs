@@ -88,7 +88,8 @@ impl Failure {
             Self::Usage(_) | Self::Said(_) => return None,
         };
         let hint = refusal.hint.as_deref();
-        let said = Said { ok: false, exit: self.code(), subject, reason: refusal.reason, message: &refusal.message, hint };
+        let said =
+            Said { ok: false, exit: self.code(), subject, reason: refusal.reason, message: &refusal.message, hint };
         serde_json::to_value(said).ok()
     }
 }

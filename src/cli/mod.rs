@@ -1,0 +1,83 @@
+//! The command line: one file a verb. Arguments in, calls, words out; no rules here.
+
+mod failure;
+mod terminal;
+
+use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::model::{Reason, Refusal};
+
+pub use failure::Failure;
+pub use terminal::Format;
+
+/// Two-key governance in Git.
+///
+/// A rollout goes forward only when a human key and an agent key have both been turned for exactly that step; any
+/// one key can stop it. Everything that was decided is in one Git repository, signed, and can be verified offline by
+/// anyone who has a clone and the root commit id.
+#[derive(Debug, Parser)]
+#[command(
+    name = "git two-key",
+    bin_name = "git two-key",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 holds; 1 refused; 2 wrong usage; 3 could not be decided (repository, I/O, network, no \
+                  root); 4 stale.\nWherever a verb takes LEASE it takes a lease id, an intent id or a target."
+)]
+pub struct CommandLine {
+    /// Run as if started in this folder
+    #[arg(short = 'C', value_name = "PATH", global = true)]
+    folder: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {}
+
+/// Where a verb runs.
+#[derive(Debug)]
+pub struct Place {
+    /// The folder given by `-C`, else the current one.
+    pub folder: PathBuf,
+}
+
+/// Runs the program.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match CommandLine::try_parse_from(args) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version come as errors too; clap knows where each is printed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let outcome = panic::catch_unwind(|| dispatch(&line));
+    let outcome = outcome.unwrap_or_else(|_| {
+        let message = "a fault of this program; nothing may be concluded from it";
+        Err(Failure::Undecided(Refusal::new(Reason::Internal, message).hint("report it with the message above")))
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(lines) = failure.lines() {
+                terminal::remark(&lines);
+            }
+            failure.exit()
+        }
+    }
+}
+
+fn dispatch(line: &CommandLine) -> Result<(), Failure> {
+    let place = Place { folder: line.folder.clone().unwrap_or_else(|| PathBuf::from(".")) };
+    let _ = &place;
+    match line.verb {}
+}
+
+/// The whole command line, for man pages, completions and tests.
+pub fn command() -> clap::Command {
+    <CommandLine as clap::CommandFactory>::command()
+}

@@ -91,7 +91,7 @@ impl Fold {
             Ok(proposed)
         });
         let content = self.content(path, id.as_ref(), usable);
-        self.state.files.insert(path.to_owned(), ProposalFile { digest, proposer: proposer.clone(), content });
+        self.state.files.insert(path, ProposalFile { digest, proposer: proposer.clone(), content });
         id
     }
 
@@ -127,10 +127,9 @@ impl Fold {
     fn check_pinned(&mut self, id: &LeaseId) {
         let Some(lease) = self.state.leases.get(id) else { return };
         let Some(pinned) = lease.pinned.as_ref().map(|pinned| pinned.digest()) else { return };
-        let files: Vec<_> =
-            self.state.files.iter().filter(|(path, _)| lease::file_id(path).as_ref() == Some(id)).collect();
+        let files: Vec<_> = self.state.files.of(id).collect();
         let gone = files.is_empty() && !lease.phase.ended();
-        let other = files.iter().find(|(_, file)| file.digest != Some(pinned)).map(|(path, _)| (*path).clone());
+        let other = files.iter().find(|(_, file)| file.digest != Some(pinned)).map(|(path, _)| (*path).to_owned());
         if !gone && other.is_none() {
             return;
         }
@@ -156,17 +155,15 @@ impl Fold {
 }
 
 impl State {
-    /// A lease in the ledger whose id differs from this one only by case.
+    /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.
     pub(in crate::ledger) fn case_twin(&self, id: &LeaseId) -> Option<LeaseId> {
-        let folded = id.folded();
-        let in_ledger = self.leases.keys();
-        let in_tree = self.files.keys().filter_map(|path| lease::file_id(path));
-        in_ledger.cloned().chain(in_tree).find(|other| other != id && other.folded() == folded)
+        let in_ledger = self.names.get(&id.folded()).filter(|other| *other != id);
+        in_ledger.cloned().or_else(|| self.files.case_twin(id))
     }
 
     /// The proposals in the tree under a lease's id.
-    pub fn proposals<'a>(&'a self, id: &'a LeaseId) -> impl Iterator<Item = (&'a str, &'a ProposalFile<lease::Lease>)> {
-        self.files().filter(move |(path, _)| lease::file_id(path).as_ref() == Some(id))
+    pub fn proposals<'a>(&'a self, id: &LeaseId) -> impl Iterator<Item = (&'a str, &'a ProposalFile<lease::Lease>)> {
+        self.files.of(id)
     }
 
     /// The bytes that a vote may name for a lease: the pinned ones, else those in the tree.

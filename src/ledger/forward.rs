@@ -25,7 +25,7 @@ impl Fold {
         let mut votes = self.state.standing(self.state.leases.get(id).map(|lease| &lease.cosigned));
         let repeated = cast(&mut votes, &vote);
         let satisfied = rules::tally(&self.state, demand, &votes).satisfied;
-        let entry = self.state.leases.entry(id.clone()).or_insert_with(|| LeaseState::untouched(id));
+        let entry = self.state.entry(id);
         let newly = satisfied && entry.phase == Phase::Proposed;
         if let (Err(refusal), false) = (&repeated, newly) {
             return Err(refusal.clone());

@@ -26,6 +26,7 @@ pub mod rules;
 mod state;
 mod step;
 mod stops;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -70,8 +71,9 @@ pub fn begin(step: &Step) -> Result<(State, StepReport), RootError> {
         frozen: None,
         thaw_votes: BTreeMap::new(),
         stops_seen: BTreeSet::new(),
-        files: BTreeMap::new(),
+        files: tree::LeaseFiles::default(),
         leases: BTreeMap::new(),
+        names: BTreeMap::new(),
         newest: BTreeMap::new(),
     };
     Ok(apply(state, step))

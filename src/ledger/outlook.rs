@@ -112,11 +112,9 @@ fn lease_of<'a>(state: &'a State, id: &LeaseId) -> Option<&'a crate::model::leas
     if let Some(lease) = state.lease(id).and_then(LeaseState::lease) {
         return Some(lease);
     }
-    state.files().filter(|(path, _)| crate::model::lease::file_id(path).as_ref() == Some(id)).find_map(|(_, file)| {
-        match &file.content {
-            Content::Proposal(proposed) => Some(proposed.get()),
-            Content::Unusable { .. } => None,
-        }
+    state.proposals(id).find_map(|(_, file)| match &file.content {
+        Content::Proposal(proposed) => Some(proposed.get()),
+        Content::Unusable { .. } => None,
     })
 }
 

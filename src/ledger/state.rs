@@ -16,7 +16,10 @@ use crate::{
     signature::{Carrier, Presence},
 };
 
-use super::lifecycle::{Phase, Transition};
+use super::{
+    lifecycle::{Phase, Transition},
+    tree::LeaseFiles,
+};
 
 /// A document that the keys have put in force. Only the fold makes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,8 +190,10 @@ pub struct State {
     pub(in crate::ledger) frozen: Option<Oid>,
     pub(in crate::ledger) thaw_votes: BTreeMap<Digest, Ballot>,
     pub(in crate::ledger) stops_seen: BTreeSet<(RawKey, Digest)>,
-    pub(in crate::ledger) files: BTreeMap<String, ProposalFile<Lease>>,
+    pub(in crate::ledger) files: LeaseFiles,
     pub(in crate::ledger) leases: BTreeMap<LeaseId, LeaseState>,
+    /// The ids of `leases` by their case-folded form.
+    pub(in crate::ledger) names: BTreeMap<String, LeaseId>,
     /// The lease that started last on each target.
     pub(in crate::ledger) newest: BTreeMap<TargetId, LeaseId>,
 }
@@ -269,9 +274,15 @@ impl State {
         self.leases.get(id)
     }
 
+    /// The lease's state, made if nothing has happened to it yet.
+    pub(in crate::ledger) fn entry(&mut self, id: &LeaseId) -> &mut LeaseState {
+        self.names.entry(id.folded()).or_insert_with(|| id.clone());
+        self.leases.entry(id.clone()).or_insert_with(|| LeaseState::untouched(id))
+    }
+
     /// The lease files in the tree, by path.
     pub fn files(&self) -> impl Iterator<Item = (&str, &ProposalFile<Lease>)> {
-        self.files.iter().map(|(path, file)| (path.as_str(), file))
+        self.files.iter()
     }
 
     /// The lease that started last on a target.

@@ -31,7 +31,7 @@ impl Fold {
             Action::Withdraw => EventKind::Withdrawn,
             _ => EventKind::RolledBack,
         };
-        self.state.leases.entry(id.clone()).or_insert_with(|| LeaseState::untouched(id));
+        self.state.entry(id);
         self.transition(id, action, None, phase, vec![vote.clone()]);
         self.event(event, Some(id), Some(&vote));
         self.number_last_event(id);

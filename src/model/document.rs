@@ -1,11 +1,16 @@
 //! What the two YAML documents have in common: errors that point at a line and column, durations, labels.
 
+mod fields;
+mod strict;
+
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{Reason, Refusal};
+
+pub(in crate::model) use fields::{At, Entries, Flag, Line, Moment, Place, Problems, Whole, Word, labels, parse};
 
 /// Free text for people, by name. Never interpreted.
 pub type Labels = BTreeMap<String, String>;

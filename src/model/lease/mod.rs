@@ -80,7 +80,7 @@ pub struct Tier {
 }
 
 /// What happens when a lease's window closes before it is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnExpiry {
     /// Roll back.

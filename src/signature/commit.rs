@@ -1,8 +1,251 @@
-//! Raw commits.
+//! Raw commits: what Git reads from one, and the strict form that carriers of votes must have.
+//!
+//! Headers are read here, from the raw bytes, and nowhere else. A header is a line `<name> <value>`, with lines that
+//! begin with a space continuing it; the first empty line ends them. Never looked at: anything after that line, for
+//! a signature, or anything in a signature, for a header.
 
-use super::{ObjectFormat, Opened};
+use std::ops::Range;
 
-/// Says what a commit is.
-pub fn open_commit(_raw: &[u8], _format: ObjectFormat) -> Opened {
-    Opened::Ordinary { signer: None }
+use super::{ObjectFormat, Opened, carrier, sshsig, sshsig::SshSig};
+use crate::model::{Oid, RawKey, Reason, Refusal};
+
+/// What is needed to walk history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    /// The commit's tree.
+    pub tree: Oid,
+    /// Its parents, in header order.
+    pub parents: Vec<Oid>,
+    /// The committer line's seconds since 1970; `None` if there is no such number.
+    pub committer_time: Option<i64>,
+}
+
+/// A commit in the strict form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawCommit<'a> {
+    /// Its tree.
+    pub tree: Oid,
+    /// Its parents, in header order.
+    pub parents: Vec<Oid>,
+    /// The author line after the word: who, when, zone.
+    pub author: &'a [u8],
+    /// The committer line after the word.
+    pub committer: &'a [u8],
+    /// The committer line's seconds since 1970.
+    pub committer_time: i64,
+    /// The signature header's value, unfolded.
+    pub signature: Option<Vec<u8>>,
+    /// What a signature covers: the raw bytes without the signature header.
+    pub payload: Vec<u8>,
+    /// Everything after the headers.
+    pub message: &'a [u8],
+}
+
+/// Says what a commit is. Needs no policy, and never fails: whatever is not a carrier in the strict form is ordinary
+/// or malformed. That a carrier's tree is its parent's is for the caller to check, who has the parent.
+pub fn open_commit(raw: &[u8], format: ObjectFormat) -> Opened {
+    if !carrier::has_statement_line(raw) {
+        return Opened::Ordinary { signer: signer(raw, format) };
+    }
+    match carrier::open(raw, format) {
+        Ok((statement, votes)) => Opened::Carrier { statement, votes },
+        Err(refusal) => Opened::Malformed(refusal),
+    }
+}
+
+/// Reads tree, parents and committer time of any commit that Git itself can walk over, strict form or not.
+pub fn links(raw: &[u8]) -> Result<Links, Refusal> {
+    let mut lines = raw.split(|byte| *byte == b'\n').peekable();
+    let id = |line: &[u8], word: &str| lenient_oid(line.strip_prefix(word.as_bytes())?);
+    let tree = lines.next().and_then(|line| id(line, "tree ")).ok_or_else(|| malformed("it begins with no tree"))?;
+    let mut parents = Vec::new();
+    while let Some(line) = lines.next_if(|line| line.starts_with(b"parent ")) {
+        parents.push(id(line, "parent ").ok_or_else(|| malformed("a parent line has no object id"))?);
+    }
+    let committer_time = lines
+        .take_while(|line| !line.is_empty())
+        .find_map(|line| line.strip_prefix(b"committer "))
+        .and_then(|line| seconds(line.rsplit(|byte| *byte == b'>').next()?.strip_prefix(b" ")?));
+    Ok(Links { tree, parents, committer_time })
+}
+
+/// Git reads upper-case digits too; a reader of history that refused them would stop where Git goes on.
+fn lenient_oid(digits: &[u8]) -> Option<Oid> {
+    Oid::parse(&std::str::from_utf8(digits).ok()?.to_ascii_lowercase())
+}
+
+/// The number before the zone.
+fn seconds(when: &[u8]) -> Option<i64> {
+    let digits = when.split(|byte| *byte == b' ').next().filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// One header, with the lines that continue it.
+#[derive(Debug)]
+struct Header<'a> {
+    name: &'a [u8],
+    /// From after the name's space to before the last line feed, still folded.
+    value: &'a [u8],
+    /// Where its lines are in the raw bytes, the last line feed included.
+    span: Range<usize>,
+}
+
+impl Header<'_> {
+    fn unfolded(&self) -> Vec<u8> {
+        let mut lines = self.value.split(|byte| *byte == b'\n');
+        let mut text = lines.next().unwrap_or_default().to_vec();
+        for line in lines {
+            text.push(b'\n');
+            text.extend_from_slice(line.strip_prefix(b" ").unwrap_or(line));
+        }
+        text
+    }
+}
+
+/// Splits a raw commit into its headers and its message.
+fn split(raw: &[u8]) -> Option<(Vec<Header<'_>>, &[u8])> {
+    let mut headers: Vec<Header<'_>> = Vec::new();
+    let mut at = 0;
+    loop {
+        let rest = raw.get(at..)?;
+        let length = rest.iter().position(|byte| *byte == b'\n')?;
+        let line = rest.get(..length)?;
+        let end = at + length + 1;
+        if line.is_empty() {
+            return Some((headers, raw.get(end..)?));
+        }
+        if line.starts_with(b" ") {
+            let last = headers.last_mut()?;
+            last.span.end = end;
+            last.value = raw.get(last.span.start + last.name.len() + 1..end - 1)?;
+        } else {
+            let space = line.iter().position(|byte| *byte == b' ')?;
+            headers.push(Header { name: line.get(..space)?, value: line.get(space + 1..)?, span: at..end });
+        }
+        at = end;
+    }
+}
+
+/// The headers that every commit begins with, in the strict form.
+struct Front<'a> {
+    tree: Oid,
+    parents: Vec<Oid>,
+    author: &'a [u8],
+    committer: &'a [u8],
+    committer_time: i64,
+}
+
+/// Reads tree, parent…, author, committer, in this order; gives the headers that follow.
+fn front<'h, 'a>(headers: &'h [Header<'a>], format: ObjectFormat) -> Result<(Front<'a>, &'h [Header<'a>]), Refusal> {
+    let mut rest = headers;
+    let mut take = |name: &str| {
+        let (first, others) = rest.split_first().filter(|(first, _)| first.name == name.as_bytes())?;
+        rest = others;
+        Some(first.value)
+    };
+    let tree = take("tree").ok_or_else(|| malformed("it begins with no tree"))?;
+    let tree = format.oid(tree).ok_or_else(|| malformed("its tree is not an object id of this repository"))?;
+    let mut parents = Vec::new();
+    while let Some(parent) = take("parent") {
+        let id = format.oid(parent);
+        parents.push(id.ok_or_else(|| malformed("a parent is not an object id of this repository"))?);
+    }
+    let author = take("author").ok_or_else(|| malformed("after the parents there is no author"))?;
+    person(author).ok_or_else(|| malformed("its author line is not `name <address> seconds zone`"))?;
+    let committer = take("committer").ok_or_else(|| malformed("after the author there is no committer"))?;
+    let committer_time =
+        person(committer).ok_or_else(|| malformed("its committer line is not `name <address> seconds zone`"))?;
+    Ok((Front { tree, parents, author, committer, committer_time }, rest))
+}
+
+/// Reads a commit in the strict form: headers tree, parent…, author, committer, at most one signature, nothing else;
+/// no NUL anywhere.
+pub fn parse_strict(raw: &[u8], format: ObjectFormat) -> Result<RawCommit<'_>, Refusal> {
+    if raw.contains(&0) {
+        return Err(malformed("it holds a NUL byte"));
+    }
+    let (headers, message) = split(raw).ok_or_else(|| malformed("its headers do not end in an empty line"))?;
+    let (Front { tree, parents, author, committer, committer_time }, rest) = front(&headers, format)?;
+    let signature = match rest {
+        [] => None,
+        [one] if one.name == format.signature_header().as_bytes() => Some(one),
+        [header, ..] => {
+            let name = String::from_utf8_lossy(header.name).escape_debug().to_string();
+            return Err(malformed(format!(
+                "after the committer only one `{}` header is allowed, and there is `{name}`",
+                format.signature_header()
+            )));
+        }
+    };
+    Ok(RawCommit {
+        tree,
+        parents,
+        author,
+        committer,
+        committer_time,
+        signature: signature.map(Header::unfolded),
+        payload: signature.map_or_else(|| raw.to_vec(), |header| without(raw, &header.span)),
+        message,
+    })
+}
+
+/// The raw bytes without one header.
+fn without(raw: &[u8], span: &Range<usize>) -> Vec<u8> {
+    let part = |range: Range<usize>| raw.get(range).unwrap_or_default();
+    [part(0..span.start), part(span.end..raw.len())].concat()
+}
+
+/// The seconds of a line `name <address> seconds zone`.
+fn person(line: &[u8]) -> Option<i64> {
+    let open = line.iter().position(|byte| *byte == b'<')?;
+    let close = line.iter().position(|byte| *byte == b'>')?;
+    if close < open || line.iter().filter(|byte| matches!(byte, b'<' | b'>')).count() != 2 || line.contains(&b'\n') {
+        return None;
+    }
+    let when = line.get(close + 1..)?.strip_prefix(b" ")?;
+    let zone = when.get(when.len().checked_sub(5)?..)?;
+    let sound = matches!(zone.first(), Some(b'+' | b'-')) && zone.iter().skip(1).all(u8::is_ascii_digit);
+    let number = when.get(..when.len() - 5)?.strip_suffix(b" ").filter(|_| sound)?;
+    if number.contains(&b' ') { None } else { seconds(number) }
+}
+
+/// Whose Git signature an ordinary commit carries: one signature header, of this repository's name, SSH, and good
+/// over the rest. Whenever anything about the commit could be read in two ways the answer is nobody.
+fn signer(raw: &[u8], format: ObjectFormat) -> Option<RawKey> {
+    if raw.contains(&0) {
+        return None;
+    }
+    let (headers, _) = split(raw)?;
+    let (_, rest) = front(&headers, format).ok()?;
+    let repeated = |name: &[u8]| matches!(name, b"tree" | b"parent" | b"author" | b"committer");
+    let mut signatures = rest.iter().filter(|header| header.name.starts_with(b"gpgsig"));
+    let signature = signatures.next().filter(|header| header.name == format.signature_header().as_bytes())?;
+    if signatures.next().is_some() || rest.iter().any(|header| repeated(header.name)) {
+        return None;
+    }
+    let armour = String::from_utf8(signature.unfolded()).ok()?;
+    let ssh = SshSig::from_armour(&armour).ok()?;
+    ssh.verify(sshsig::GIT, &without(raw, &signature.span)).ok()?;
+    Some(ssh.key().raw())
+}
+
+impl ObjectFormat {
+    /// The header that holds a commit's signature where objects are named with this hash.
+    pub const fn signature_header(self) -> &'static str {
+        match self {
+            Self::Sha1 => "gpgsig",
+            Self::Sha256 => "gpgsig-sha256",
+        }
+    }
+
+    /// Reads an object id of this format, lower-case, and nothing else.
+    pub(super) fn oid(self, digits: &[u8]) -> Option<Oid> {
+        let oid = Oid::parse(std::str::from_utf8(digits).ok()?)?;
+        let fits = matches!((self, &oid), (Self::Sha1, Oid::Sha1(_)) | (Self::Sha256, Oid::Sha256(_)));
+        fits.then_some(oid)
+    }
+}
+
+fn malformed(what: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Reason::Malformed, format!("the commit is malformed: {what}"))
 }

@@ -6,10 +6,15 @@
 
 use crate::model::{Action, Digest, PrincipalId, PublicKey, RawKey, Refusal, Statement};
 
+pub mod carrier;
 pub mod commit;
+mod compose;
+mod detached;
 pub mod minisign;
+pub mod note;
 pub mod sshsig;
 pub mod tag;
+mod text;
 
 /// How a signature came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -113,7 +118,7 @@ pub struct BadVote {
     pub claims: Option<PrincipalId>,
     /// The action that the line is for.
     pub action: Action,
-    /// `unsigned`, `bad-signature` or `malformed`.
+    /// `unsigned`, `bad-signature`, `malformed`, or `wrong-principal` where a signed commit names nobody.
     pub refusal: Refusal,
 }
 
@@ -127,4 +132,8 @@ pub enum ObjectFormat {
     Sha256,
 }
 
-pub use commit::open_commit;
+pub use commit::{Links, RawCommit, links, open_commit};
+pub use compose::statement_message;
+pub use detached::{detached_base64, open_detached};
+pub use note::{NoteEntry, open_note};
+pub use tag::{RawTag, parse_tag};

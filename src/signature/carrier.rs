@@ -1,0 +1,233 @@
+//! Carriers: commits whose message holds a statement, its remarks and its sealed signatures.
+//!
+//! The run is the contiguous block of `Two-Key-` lines in the message's last paragraph: the statement's fields, then
+//! the remarks. Other people's trailers before or after it in that paragraph are none of our business.
+
+use super::{
+    BadVote, Carrier, Cosignature, ObjectFormat,
+    commit::{RawCommit, parse_strict},
+    detached::open_detached,
+    sshsig,
+    sshsig::SshSig,
+    text::is_deceptive,
+};
+use crate::model::{Action, Digest, Fields, PrincipalId, PublicKey, Reason, Refusal, Statement};
+
+/// What every line of ours begins with.
+pub(super) const PREFIX: &str = "Two-Key-";
+/// The line that makes a commit more than ordinary.
+const STATEMENT: &[u8] = b"Two-Key-Statement:";
+/// The largest commit that is read as a carrier, in bytes.
+pub const MAX_CARRIER: usize = 256 * 1024;
+/// The most sealed signatures that one commit may hold.
+pub const MAX_SEALED: usize = 64;
+/// The longest `Two-Key-Reason`, in bytes.
+pub const MAX_REASON: usize = 1024;
+
+type Votes = Vec<Result<Cosignature, BadVote>>;
+
+/// Whether any line begins as a statement does, wherever it is and however lines end: there must be no reader who
+/// sees a statement where we see none.
+pub(super) fn has_statement_line(raw: &[u8]) -> bool {
+    statement_lines(raw).next().is_some()
+}
+
+fn statement_lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    raw.split(|byte| matches!(byte, b'\n' | b'\r' | 0)).filter(|line| line.starts_with(STATEMENT))
+}
+
+/// Opens a commit that has a statement line: the statement and its votes, or why the whole is not in the strict form.
+pub(super) fn open(raw: &[u8], format: ObjectFormat) -> Result<(Statement, Votes), Refusal> {
+    if raw.len() > MAX_CARRIER {
+        return Err(Refusal::new(Reason::TooLarge, "a commit with a statement is larger than 256 KiB"));
+    }
+    let commit = parse_strict(raw, format)?;
+    if commit.parents.len() != 1 {
+        return Err(malformed("a commit with a statement has exactly one parent"));
+    }
+    if commit.author != commit.committer {
+        return Err(malformed(
+            "author and committer differ: somebody else's commit was made again, as rebase, cherry-pick and amend do",
+        )
+        .hint("sign the statement in a fresh commit, or seal the detached signature"));
+    }
+    if statement_lines(raw).count() != 1 {
+        return Err(malformed("more than one line begins `Two-Key-Statement:`"));
+    }
+    let (fields, remarks) = read_run(&find_run(commit.message)?)?;
+    let statement = fields.statement().map_err(malformed)?;
+    if commit.signature.is_none() && remarks.principal.is_some() {
+        return Err(malformed("it names a `Two-Key-Principal` but is not signed"));
+    }
+    let mut votes: Votes = remarks.sealed.iter().map(|line| line.open(&fields)).collect();
+    match &commit.signature {
+        Some(signature) => votes.push(own_vote(&commit, signature, &statement, remarks)),
+        None if votes.is_empty() => {
+            let refusal = Refusal::new(Reason::Unsigned, format!("nobody signed this {}", statement.action()));
+            votes.push(Err(BadVote { claims: None, action: statement.action(), refusal }));
+        }
+        None => {}
+    }
+    Ok((statement, votes))
+}
+
+/// The run's lines. There is one run, and no line of ours beside it in its paragraph.
+fn find_run(message: &[u8]) -> Result<Vec<&str>, Refusal> {
+    let lines: Vec<&[u8]> = message.split(|byte| *byte == b'\n').collect();
+    let ours = |line: &&[u8]| line.starts_with(PREFIX.as_bytes());
+    let paragraph = lines.rsplit(|line| line.is_empty()).find(|paragraph| !paragraph.is_empty()).unwrap_or_default();
+    let start = paragraph.iter().position(|line| ours(&line)).unwrap_or(paragraph.len());
+    let (_, rest) = paragraph.split_at(start);
+    let (run, after) = rest.split_at(rest.iter().position(|line| !ours(&line)).unwrap_or(rest.len()));
+    if run.is_empty() {
+        return Err(malformed("its statement is not in the last paragraph of the message"));
+    }
+    if after.iter().any(|line| ours(&line)) {
+        return Err(malformed("its `Two-Key-` lines are not in one run"));
+    }
+    if after.first().is_some_and(|line| line.starts_with(b" ") || line.starts_with(b"\t")) {
+        return Err(malformed("the last `Two-Key-` line is continued on the next"));
+    }
+    run.iter().map(|line| run_line(line)).collect()
+}
+
+fn run_line(line: &[u8]) -> Result<&str, Refusal> {
+    let text = std::str::from_utf8(line).map_err(|_| malformed("a `Two-Key-` line is not UTF-8"))?;
+    if text.chars().any(is_deceptive) {
+        return Err(malformed("a `Two-Key-` line has control or bidi characters"));
+    }
+    Ok(text)
+}
+
+/// What may follow the statement in its run.
+#[derive(Default)]
+struct Remarks<'a> {
+    principal: Option<PrincipalId>,
+    reason: Option<String>,
+    evidence: Option<Digest>,
+    sealed: Vec<Sealed<'a>>,
+}
+
+fn read_run<'a>(run: &[&'a str]) -> Result<(Fields, Remarks<'a>), Refusal> {
+    let split = run.iter().position(|line| !Fields::owns(line)).unwrap_or(run.len());
+    let (statement, rest) = run.split_at(split);
+    let fields = Fields::parse(statement.iter().copied()).map_err(malformed)?;
+    let mut remarks = Remarks::default();
+    for line in rest {
+        let (name, value) = line
+            .strip_prefix(PREFIX)
+            .and_then(|line| line.split_once(": "))
+            .ok_or_else(|| malformed("a remark is not `Two-Key-<Name>: <value>`"))?;
+        match name {
+            "Principal" => once(&mut remarks.principal, PrincipalId::parse(value), name)?,
+            "Reason" => once(&mut remarks.reason, Some(value.to_owned()).filter(|v| is_reason(v)), name)?,
+            "Evidence" => once(&mut remarks.evidence, Digest::parse(value), name)?,
+            "Cosignature" if remarks.sealed.len() == MAX_SEALED => {
+                return Err(malformed("it holds more than 64 sealed signatures"));
+            }
+            "Cosignature" => remarks.sealed.push(Sealed::parse(value)?),
+            _ => return Err(malformed(format!("`Two-Key-{name}` is no remark, or stands after one"))),
+        }
+    }
+    Ok((fields, remarks))
+}
+
+fn once<T>(slot: &mut Option<T>, value: Option<T>, name: &str) -> Result<(), Refusal> {
+    let value = value.ok_or_else(|| malformed(format!("`Two-Key-{name}` has a value that is not one")))?;
+    if slot.replace(value).is_some() {
+        return Err(malformed(format!("`Two-Key-{name}` is there twice")));
+    }
+    Ok(())
+}
+
+/// Whether a text can be a `Two-Key-Reason`: one line of visible text, at most 1 KiB.
+pub(super) fn is_reason(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= MAX_REASON && !text.chars().any(is_deceptive)
+}
+
+/// A `Two-Key-Cosignature` line's words.
+struct Sealed<'a> {
+    principal: PrincipalId,
+    action: Action,
+    minisign: bool,
+    key: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Sealed<'a> {
+    fn parse(value: &'a str) -> Result<Self, Refusal> {
+        let words: Vec<&str> = value.split(' ').collect();
+        let [principal, action, kind, key, signature] = words[..] else {
+            return Err(malformed(
+                "`Two-Key-Cosignature` is not a principal, an action, a kind, a key and a signature",
+            ));
+        };
+        let principal = PrincipalId::parse(principal);
+        let action = Action::from_word(action);
+        let minisign = match kind {
+            "ssh" => Some(false),
+            "minisign" => Some(true),
+            _ => None,
+        };
+        match (principal, action, minisign) {
+            (Some(principal), Some(action), Some(minisign)) => Ok(Self { principal, action, minisign, key, signature }),
+            _ => Err(malformed("`Two-Key-Cosignature` has a principal, an action or a kind that is none")),
+        }
+    }
+
+    /// Verifies the line over the statement that the commit's fields give for the line's own action.
+    fn open(&self, fields: &Fields) -> Result<Cosignature, BadVote> {
+        let bad = |refusal| BadVote { claims: Some(self.principal.clone()), action: self.action, refusal };
+        let statement = fields.statement_for(self.action).map_err(|error| bad(malformed(error)))?;
+        let key =
+            if self.minisign { PublicKey::from_bare_minisign(self.key) } else { PublicKey::from_bare_ssh(self.key) };
+        let key = key.map_err(|error| bad(malformed(error)))?;
+        open_detached(&statement, self.principal.clone(), &key, self.signature)
+    }
+}
+
+/// The vote of the commit's own signature.
+fn own_vote(
+    commit: &RawCommit<'_>,
+    signature: &[u8],
+    statement: &Statement,
+    remarks: Remarks<'_>,
+) -> Result<Cosignature, BadVote> {
+    let claims = remarks.principal.clone();
+    let bad = |refusal| BadVote { claims, action: statement.action(), refusal };
+    let (ssh, presence) = match verify_own(signature, &commit.payload) {
+        Ok(verified) => verified,
+        Err(refusal) => return Err(bad(refusal)),
+    };
+    let Some(claims) = remarks.principal else {
+        let refusal = Refusal::new(Reason::WrongPrincipal, "a signed commit names its signer, and this one does not")
+            .hint("add the line `Two-Key-Principal: <your name in the policy>` after the statement and sign again");
+        return Err(bad(refusal));
+    };
+    Ok(Cosignature {
+        key: ssh.key().clone(),
+        statement: statement.clone(),
+        claims,
+        carrier: Carrier::Commit,
+        presence,
+        signature: ssh.base64(),
+        reason: remarks.reason,
+        evidence: remarks.evidence,
+        claimed_time: Some(commit.committer_time),
+    })
+}
+
+fn verify_own(signature: &[u8], payload: &[u8]) -> Result<(SshSig, super::Presence), Refusal> {
+    let armour = std::str::from_utf8(signature).ok().filter(|text| text.starts_with("-----BEGIN SSH SIGNATURE-----"));
+    let Some(armour) = armour else {
+        return Err(Refusal::new(Reason::BadSignature, "the commit's signature is not an SSH signature")
+            .hint("sign with: git -c gpg.format=ssh -c user.signingkey=<public key file> …"));
+    };
+    let ssh = SshSig::from_armour(armour)?;
+    let presence = ssh.verify(sshsig::GIT, payload)?;
+    Ok((ssh, presence))
+}
+
+fn malformed(what: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Reason::Malformed, format!("the statement commit is malformed: {what}"))
+}

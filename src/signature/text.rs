@@ -1,0 +1,7 @@
+//! Characters that make a line read differently from what its bytes say.
+
+/// Whether a character is a control character, a line or paragraph separator, or steers the direction of text.
+pub(super) fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}

@@ -1,5 +1,6 @@
 //! The command line: one file a verb. Arguments in, calls, words out; no rules here.
 
+mod demo;
 mod failure;
 mod terminal;
 
@@ -36,7 +37,9 @@ pub struct CommandLine {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {}
+enum Verb {
+    Demo(demo::Args),
+}
 
 /// Where a verb runs.
 #[derive(Debug)]
@@ -73,8 +76,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(line: &CommandLine) -> Result<(), Failure> {
     let place = Place { folder: line.folder.clone().unwrap_or_else(|| PathBuf::from(".")) };
-    let _ = &place;
-    match line.verb {}
+
+    match &line.verb {
+        Verb::Demo(args) => demo::run(args, &place),
+    }
 }
 
 /// The whole command line, for man pages, completions and tests.

@@ -181,9 +181,7 @@ fn ambiguous(value: &str) -> Option<&'static str> {
     match lower.as_str() {
         "" => Some("is no value; write `null`, or leave the key out"),
         "~" => Some("must be written `null`"),
-        "yes" | "no" | "on" | "off" => {
-            Some("is true or false to some readers; quote it, or write `true` or `false`")
-        }
+        "yes" | "no" | "on" | "off" => Some("is true or false to some readers; quote it, or write `true` or `false`"),
         "true" | "false" | "null" if lower != value => Some("must be written in lower case"),
         ".inf" | "+.inf" | "-.inf" | ".nan" => Some("is not a finite number"),
         "=" => Some("means something to some readers; quote it"),

@@ -20,6 +20,7 @@
 //! is a pure fold over it; two keys to go forward, one key to stop.
 
 pub mod cli;
+pub mod git;
 pub mod ledger;
 pub mod model;
 pub mod signature;

@@ -1,0 +1,255 @@
+//! Child processes: one builder for all of them, so that all get the same environment.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io::{Read, Seek, Write},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use super::GitError;
+
+/// Variables that point Git at some repository. Cleared when another repository was named by its path.
+const LOCAL_VARIABLES: [&str; 12] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_QUARANTINE_PATH",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+];
+
+/// What a child said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+/// A program about to be run.
+#[derive(Debug)]
+pub(crate) struct Program {
+    command: Command,
+    input: Option<Vec<u8>>,
+    interactive: bool,
+}
+
+impl Program {
+    /// A program by name, in a fixed locale.
+    #[allow(clippy::disallowed_methods, reason = "the one place where programs are run")]
+    pub(crate) fn new(name: &str) -> Self {
+        let mut command = Command::new(name);
+        command.env("LC_ALL", "C");
+        Self { command, input: None, interactive: false }
+    }
+
+    /// Git, such that nothing stored beside the objects changes what they say: no replacements, no grafts, no
+    /// commit-graph; and such that reading takes no locks.
+    pub(crate) fn git(inherit: bool) -> Self {
+        let mut program = Self::new("git");
+        if !inherit {
+            for name in LOCAL_VARIABLES {
+                program.command.env_remove(name);
+            }
+        }
+        program
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_GRAFT_FILE", "/dev/null")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_LITERAL_PATHSPECS", "1")
+            .env("GIT_PAGER", "cat")
+            // Git warns that graft files are deprecated, even of an empty one.
+            .args(["-c", "advice.graftFileDeprecated=false", "-c", "core.commitGraph=false"])
+    }
+
+    /// Adds an argument.
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Adds arguments.
+    pub(crate) fn args<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, args: I) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets a variable.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Clears a variable.
+    pub(crate) fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Gives the child its standard input.
+    pub(crate) fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(input.into());
+        self
+    }
+
+    /// Shows people what the child says while it runs (prompts for a touch), and lets it ask at our standard input.
+    pub(crate) fn interactive(mut self) -> Self {
+        self.interactive = true;
+        self
+    }
+
+    /// The command line, for messages.
+    pub(crate) fn line(&self) -> String {
+        let args = self.command.get_args().map(OsStr::to_string_lossy);
+        // What every call has says nothing in a message.
+        let noise = |arg: &str| arg == "advice.graftFileDeprecated=false" || arg == "core.commitGraph=false";
+        let mut words = vec![self.command.get_program().to_string_lossy().into_owned()];
+        for arg in args {
+            if noise(&arg) {
+                words.pop();
+            } else {
+                words.push(arg.into_owned());
+            }
+        }
+        words.join(" ")
+    }
+
+    /// Runs the child to its end, whatever that is.
+    pub(crate) fn output(mut self) -> Result<Output, GitError> {
+        let line = self.line();
+        let input = self.input.take();
+        self.command.stdin(match (&input, self.interactive) {
+            (Some(_), _) => Stdio::piped(),
+            (None, true) => Stdio::inherit(),
+            (None, false) => Stdio::null(),
+        });
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.spawn_as(&line)?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let show = self.interactive;
+        let (stdout, stderr) = std::thread::scope(|scope| {
+            // Three pipes: each has its thread, so that a full one never holds up another.
+            if let (Some(mut stdin), Some(input)) = (stdin, input) {
+                // A child that ends before it has read everything says why by its status.
+                scope.spawn(move || stdin.write_all(&input).is_ok());
+            }
+            let stderr = scope.spawn(move || listen(stderr, show));
+            let mut bytes = Vec::new();
+            let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut bytes));
+            (read.map(|_| bytes), stderr.join().unwrap_or_default())
+        });
+        let status = child.wait().map_err(|error| GitError::io(format!("waiting for `{line}`"), error))?;
+        let stdout = stdout.map_err(|error| GitError::io(format!("reading from `{line}`"), error))?;
+        let stderr = String::from_utf8_lossy(&stderr).trim_end().to_owned();
+        Ok(Output { status, stdout, stderr })
+    }
+
+    /// Runs the child, which must succeed; its standard output.
+    pub(crate) fn bytes(self) -> Result<Vec<u8>, GitError> {
+        let line = self.line();
+        let output = self.output()?;
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(GitError::Program { command: line, stderr: said(&output) })
+        }
+    }
+
+    /// Runs the child, which must succeed; its standard output as text without the final line feed.
+    pub(crate) fn text(self) -> Result<String, GitError> {
+        let command = self.line();
+        let mut text =
+            String::from_utf8(self.bytes()?).map_err(|_| GitError::Answer { command, what: "not UTF-8".to_owned() })?;
+        if text.ends_with('\n') {
+            text.pop();
+        }
+        Ok(text)
+    }
+
+    /// Runs the child; whether it said yes (status 0) or no (1). Anything else is an error.
+    pub(crate) fn says_yes(self) -> Result<bool, GitError> {
+        let line = self.line();
+        let output = self.output()?;
+        match output.status.code() {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => Err(GitError::Program { command: line, stderr: said(&output) }),
+        }
+    }
+
+    /// Starts a child that stays, with pipes for requests and answers; what it complains of goes into a file, which
+    /// never fills up as a pipe that nobody reads would.
+    pub(crate) fn server(mut self) -> Result<(Child, Complaints), GitError> {
+        let line = self.line();
+        let file = tempfile::tempfile().map_err(|error| GitError::io("making a temporary file", error))?;
+        let theirs = file.try_clone().map_err(|error| GitError::io("sharing a temporary file", error))?;
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(theirs);
+        let child = self.spawn_as(&line)?;
+        Ok((child, Complaints { line, file }))
+    }
+
+    fn spawn_as(&mut self, line: &str) -> Result<Child, GitError> {
+        self.command.spawn().map_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                GitError::NoProgram(self.command.get_program().to_string_lossy().into_owned())
+            } else {
+                GitError::io(format!("running `{line}`"), error)
+            }
+        })
+    }
+}
+
+/// What a child that stays has said on its standard error.
+#[derive(Debug)]
+pub(crate) struct Complaints {
+    line: String,
+    file: File,
+}
+
+impl Complaints {
+    /// The error that explains why the child fell silent.
+    pub(crate) fn error(&mut self) -> GitError {
+        let mut bytes = Vec::new();
+        let read = self.file.rewind().and_then(|()| (&self.file).take(16 * 1024).read_to_end(&mut bytes));
+        let stderr = match read {
+            Ok(0) => "it ended without saying why".to_owned(),
+            Ok(_) => String::from_utf8_lossy(&bytes).trim_end().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        GitError::Program { command: self.line.clone(), stderr }
+    }
+}
+
+/// Collects what a child says, showing it as it comes if people should see it.
+fn listen(from: Option<impl Read>, show: bool) -> Vec<u8> {
+    let mut heard = Vec::new();
+    let Some(mut from) = from else { return heard };
+    let mut chunk = [0; 4096];
+    while let Ok(length @ 1..) = from.read(&mut chunk) {
+        let bytes = chunk.get(..length).unwrap_or_default();
+        heard.extend_from_slice(bytes);
+        if show {
+            // If nobody can see it, there is nobody to tell.
+            let _ = std::io::stderr().write_all(bytes);
+        }
+    }
+    heard
+}
+
+/// What a failed child said, or how it ended if it said nothing.
+fn said(output: &Output) -> String {
+    if output.stderr.is_empty() { output.status.to_string() } else { output.stderr.clone() }
+}
+
+/// A path from bytes that Git printed.
+pub(crate) fn path_from(bytes: Vec<u8>) -> std::path::PathBuf {
+    use std::os::unix::ffi::OsStringExt as _;
+    OsString::from_vec(bytes).into()
+}

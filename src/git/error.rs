@@ -1,0 +1,122 @@
+//! How Git, or a program beside it, can fail us.
+
+use crate::model::{Oid, Reason, Refusal};
+
+/// Why something could not be read or written. Never a verdict: what it leaves open is *undecided* (exit code 3).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GitError {
+    /// There is no repository here, or Git does not trust the one that is.
+    #[error("{path} is not a Git repository that can be used: {stderr}")]
+    NotARepository {
+        /// Where it was looked for.
+        path: String,
+        /// What Git said.
+        stderr: String,
+    },
+    /// An object that is needed is not there.
+    #[error("object {0} is missing or unreadable")]
+    MissingObject(Oid),
+    /// An object's bytes do not have its id.
+    #[error("object {0} is corrupt: its bytes have another id")]
+    Corrupt(Oid),
+    /// An object of another kind than its place calls for.
+    #[error("object {id} is a {found}, not a {wanted}")]
+    WrongKind {
+        /// The object.
+        id: Oid,
+        /// What it should have been.
+        wanted: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A repository that lacks part of its history.
+    #[error("the repository is shallow: part of the history that would have to be verified is not there")]
+    Shallow,
+    /// History that does not continue what it should continue.
+    #[error("{tip} does not have {base} on its first-parent chain")]
+    NotOnChain {
+        /// Where the chain was to begin.
+        base: Oid,
+        /// Where it ends.
+        tip: Oid,
+    },
+    /// More than is ever read.
+    #[error("{what} is too large: at most {limit} are read")]
+    TooLarge {
+        /// What.
+        what: String,
+        /// How much would have been read.
+        limit: String,
+    },
+    /// A ref that is not where it was expected: somebody else was quicker.
+    #[error("{refname} could not be updated: {stderr}")]
+    RefChanged {
+        /// The ref, or all refs of the transaction.
+        refname: String,
+        /// What Git said.
+        stderr: String,
+    },
+    /// A program that failed.
+    #[error("`{command}` failed: {stderr}")]
+    Program {
+        /// The program and its arguments.
+        command: String,
+        /// What it said.
+        stderr: String,
+    },
+    /// A program that answered in a form that it should not have.
+    #[error("`{command}` gave an answer that makes no sense: {what}")]
+    Answer {
+        /// The program and its arguments.
+        command: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A program that is not installed.
+    #[error("`{0}` is not installed or not on the PATH")]
+    NoProgram(String),
+    /// No key to sign with.
+    #[error("no key to sign with: {0}")]
+    NoKey(String),
+    /// An error of the operating system.
+    #[error("{doing}: {error}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What went wrong.
+        error: String,
+    },
+}
+
+impl GitError {
+    /// An error of the operating system while doing something.
+    #[allow(clippy::needless_pass_by_value, reason = "taken by `map_err`")]
+    pub(crate) fn io(doing: impl Into<String>, error: std::io::Error) -> Self {
+        Self::Io { doing: doing.into(), error: error.to_string() }
+    }
+
+    /// The reason code, the sentence and the hint for people.
+    pub fn refusal(&self) -> Refusal {
+        let (reason, hint) = match self {
+            Self::Shallow => (Reason::Shallow, Some("fetch the rest with: git fetch --unshallow")),
+            Self::TooLarge { .. } => (Reason::TooLarge, None),
+            Self::NotOnChain { .. } => {
+                (Reason::Foxtrot, Some("merge the other way round: the old tip must be the merge's first parent"))
+            }
+            Self::RefChanged { .. } => (Reason::Stale, Some("fetch, then try again")),
+            Self::MissingObject(_) | Self::Corrupt(_) => (Reason::Internal, Some("see what is wrong with: git fsck")),
+            Self::NotARepository { .. } => (Reason::Internal, Some("run it inside the governance repository")),
+            Self::NoKey(_) => (Reason::Internal, Some("name one with --key FILE, or: git config user.signingkey FILE")),
+            Self::NoProgram(_)
+            | Self::WrongKind { .. }
+            | Self::Program { .. }
+            | Self::Answer { .. }
+            | Self::Io { .. } => (Reason::Internal, None),
+        };
+        let refusal = Refusal::new(reason, self.to_string());
+        match hint {
+            Some(hint) => refusal.hint(hint),
+            None => refusal,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The only place that runs `git`, `ssh-keygen` or `minisign`, or knows libgit2.
+//!
+//! Bytes that are verified come from one reader ([`Objects`]): one long-lived `git cat-file --batch`, which alone gets
+//! quarantine, alternates, SHA-256, reftable, ownership and odd paths right. Every object that is used is hashed again
+//! here and must have the id that it was asked for by; parents are taken from those bytes, never from what a
+//! subcommand says. Replacement refs and grafts are ignored by every child process.
+//!
+//! [`Repository::steps`] turns the first-parent history of the governed branch into [`crate::ledger::Step`]s. Nothing
+//! here knows a rule. Called by apply and cli; calls [`crate::signature`] to open what it read.
+
+mod command;
+mod error;
+mod files;
+mod links;
+mod objects;
+mod repository;
+mod steps;
+mod tree;
+
+pub use error::GitError;
+pub use links::Links;
+pub use objects::{Kind, Object, Objects};
+pub use repository::Repository;
+pub use steps::{Base, OpenedCommit, Steps};

@@ -1,0 +1,121 @@
+//! Where a repository is and what kind it is, as Git itself sees it.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    GitError,
+    command::{Program, path_from},
+};
+use crate::{model::Oid, signature::ObjectFormat};
+
+/// A Git repository.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    git_dir: PathBuf,
+    common_dir: PathBuf,
+    worktree: Option<PathBuf>,
+    format: ObjectFormat,
+    shallow: bool,
+    inherit: bool,
+}
+
+impl Repository {
+    /// The repository of the current directory, or the one that Git's environment variables name, as in a hook.
+    /// Quarantined objects are seen.
+    pub fn discover() -> Result<Self, GitError> {
+        Self::ask(Path::new("."), true)
+    }
+
+    /// The repository at a path or above it, whatever the environment variables say.
+    pub fn open(path: &Path) -> Result<Self, GitError> {
+        Self::ask(path, false)
+    }
+
+    fn ask(path: &Path, inherit: bool) -> Result<Self, GitError> {
+        // One question a call: paths may contain line feeds.
+        let ask = |questions: &[&str]| Program::git(inherit).arg("-C").arg(path).arg("rev-parse").args(questions);
+        let not_here = |error| match error {
+            GitError::Program { stderr, .. } => GitError::NotARepository { path: path.display().to_string(), stderr },
+            other => other,
+        };
+        let path_of = |question: &str| {
+            let bytes = ask(&["--path-format=absolute", question]).bytes()?;
+            Ok(path_from(bytes.strip_suffix(b"\n").unwrap_or(&bytes).to_vec()))
+        };
+        let command = "git rev-parse --show-object-format".to_owned();
+        let facts = ask(&["--is-shallow-repository", "--show-object-format"]).text().map_err(not_here)?;
+        let (shallow, format) = facts.split_once('\n').unwrap_or_default();
+        let format = match format {
+            "sha1" => ObjectFormat::Sha1,
+            "sha256" => ObjectFormat::Sha256,
+            other => return Err(GitError::Answer { command, what: format!("object format `{other}`") }),
+        };
+        let git_dir = path_of("--absolute-git-dir").map_err(not_here)?;
+        let common_dir = path_of("--git-common-dir").map_err(not_here)?;
+        // Bare repositories have no top level; a hook's current directory is the Git directory, which is none either.
+        let worktree = path_of("--show-toplevel").ok().filter(|top| *top != git_dir);
+        Ok(Self { git_dir, common_dir, worktree, format, shallow: shallow != "false", inherit })
+    }
+
+    /// The Git directory of this worktree.
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// The Git directory that all worktrees share.
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// The top of the worktree, if there is one.
+    pub fn worktree(&self) -> Option<&Path> {
+        self.worktree.as_deref()
+    }
+
+    /// The hash that objects are named with.
+    pub fn format(&self) -> ObjectFormat {
+        self.format
+    }
+
+    /// Whether part of the history is not here.
+    pub fn is_shallow(&self) -> bool {
+        self.shallow
+    }
+
+    /// The all-zero id, with which Git says "no object".
+    pub fn zero(&self) -> Oid {
+        match self.format {
+            ObjectFormat::Sha1 => Oid::Sha1([0; 20]),
+            ObjectFormat::Sha256 => Oid::Sha256([0; 32]),
+        }
+    }
+
+    /// Git, in this repository.
+    pub(crate) fn git(&self) -> Program {
+        let git = Program::git(self.inherit).env("GIT_DIR", &self.git_dir);
+        match &self.worktree {
+            Some(worktree) => git.env("GIT_WORK_TREE", worktree).arg("-C").arg(worktree),
+            None => git,
+        }
+    }
+
+    /// Git, with a subcommand, in this repository.
+    pub(crate) fn run(&self, args: &[&str]) -> Program {
+        self.git().args(args)
+    }
+
+    /// Reads the ids that a subcommand prints, one a line.
+    pub(crate) fn ids(&self, args: &[&str]) -> Result<Vec<Oid>, GitError> {
+        let program = self.run(args);
+        let command = program.line();
+        let text = program.text()?;
+        let id = |line: &str| Oid::parse(line).filter(|id| self.fits(*id));
+        let wrong = |line| GitError::Answer { command: command.clone(), what: format!("`{line}` is no object id") };
+        text.lines().map(|line| id(line).ok_or_else(|| wrong(line))).collect()
+    }
+
+    /// Whether an id has the length of this repository's ids.
+    pub fn fits(&self, id: Oid) -> bool {
+        id.as_bytes().len() == self.zero().as_bytes().len()
+    }
+}

@@ -1,0 +1,421 @@
+//! The reader against repositories that real Git made.
+
+#[path = "support/scratch.rs"]
+mod scratch;
+
+use git_two_key::{
+    git::{Base, GitError, Kind, Repository},
+    ledger::{Descent, Entry, Step},
+    model::Oid,
+};
+use scratch::Scratch;
+
+/// Every step, or the error that ended them.
+fn steps(repository: &Repository, base: Base, tip: Oid) -> Result<Vec<Step>, GitError> {
+    repository.steps(base, tip)?.collect()
+}
+
+fn from_root(scratch: &Scratch, root: Oid, tip: Oid) -> Vec<Step> {
+    steps(&scratch.repository(), Base::Root(root), tip).unwrap()
+}
+
+fn regular(text: &str) -> Entry {
+    Entry::Regular(text.as_bytes().into())
+}
+
+/// A root with a policy and a lease, then a lease that changes, one that comes in a folder, and one that goes.
+fn small(scratch: &Scratch) -> [Oid; 3] {
+    scratch.write(".two-key/policy.yaml", "policy 1\n");
+    scratch.write("leases/A.yaml", "a 1\n");
+    scratch.write("README", "hello\n");
+    let root = scratch.commit("root");
+    scratch.write("leases/A.yaml", "a 2\n");
+    scratch.write("leases/2025-10/B.yaml", "b 1\n");
+    scratch.write("leases/notes.txt", "no lease\n");
+    let second = scratch.commit("second");
+    scratch.remove("leases/A.yaml");
+    scratch.write(".two-key/policy.yaml", "policy 2\n");
+    [root, second, scratch.commit("third")]
+}
+
+fn check_small(repository: &Repository, [root, second, third]: [Oid; 3]) {
+    let steps = steps(repository, Base::Root(root), third).unwrap();
+    let [first, next, last] = steps.as_slice() else { panic!("{} steps", steps.len()) };
+    assert_eq!(first.commit, root);
+    assert_eq!(first.policy, Some(regular("policy 1\n")));
+    assert_eq!(first.leases, [("leases/A.yaml".to_owned(), regular("a 1\n"))]);
+    assert_eq!(next.commit, second);
+    assert_eq!(next.policy, None);
+    assert_eq!(
+        next.leases,
+        [("leases/2025-10/B.yaml".to_owned(), regular("b 1\n")), ("leases/A.yaml".to_owned(), regular("a 2\n"))]
+    );
+    assert_eq!(last.policy, Some(regular("policy 2\n")));
+    assert_eq!(last.leases, [("leases/A.yaml".to_owned(), Entry::Absent)]);
+    assert_eq!(last.claimed_time, 1_761_530_400 + 2);
+    assert_eq!(last.commits.len(), 1);
+    assert_eq!((last.commits[0].id, last.commits[0].parents), (third, 1));
+}
+
+#[test]
+fn every_kind_of_repository_reads_alike() {
+    for format in ["sha1", "sha256"] {
+        for refs in ["files", "reftable"] {
+            let scratch = Scratch::with(format, refs, "a b:c é");
+            let commits = small(&scratch);
+            check_small(&scratch.repository(), commits);
+            scratch.git(&["repack", "-adq"]);
+            scratch.git(&["prune-packed"]);
+            check_small(&scratch.repository(), commits);
+
+            let bare = scratch.beside("bare: ü.git");
+            scratch.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+            let repository = Repository::open(&bare).unwrap();
+            assert_eq!(repository.worktree(), None);
+            check_small(&repository, commits);
+
+            let worktree = scratch.beside("work tree");
+            scratch.git(&["worktree", "add", "-q", "--detach", worktree.to_str().unwrap()]);
+            let repository = Repository::open(&worktree.join("leases")).unwrap();
+            assert_eq!(repository.worktree(), Some(worktree.canonicalize().unwrap().as_path()));
+            assert_ne!(repository.git_dir(), repository.common_dir());
+            check_small(&repository, commits);
+
+            let borrower = scratch.beside("borrower");
+            scratch.git(&["clone", "-q", "--shared", "--bare", ".", borrower.to_str().unwrap()]);
+            assert!(borrower.join("objects/info/alternates").exists());
+            check_small(&Repository::open(&borrower).unwrap(), commits);
+        }
+    }
+}
+
+#[test]
+fn a_place_without_a_repository_is_said_to_have_none() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(Repository::open(folder.path()), Err(GitError::NotARepository { .. })));
+    assert!(matches!(Repository::open(&folder.path().join("gone")), Err(GitError::NotARepository { .. })));
+}
+
+#[test]
+fn replacement_refs_and_grafts_change_nothing() {
+    let scratch = Scratch::new();
+    let commits @ [root, second, third] = small(&scratch);
+    scratch.git(&["replace", &third.to_string(), &root.to_string()]);
+    check_small(&scratch.repository(), commits);
+    let blob = scratch.id("HEAD:README");
+    let other = scratch.id(&format!("{root}:leases/A.yaml"));
+    scratch.git(&["replace", "-f", &blob.to_string(), &other.to_string()]);
+    let mut objects = scratch.repository().objects().unwrap();
+    assert_eq!(objects.blob(blob).unwrap(), b"hello\n");
+    // A graft that hides the second commit.
+    std::fs::write(scratch.path().join(".git/info/grafts"), format!("{third} {root}\n")).unwrap();
+    assert_eq!(scratch.git(&["--no-replace-objects", "rev-list", "--count", "HEAD"]).trim(), "2");
+    check_small(&scratch.repository(), commits);
+    assert_eq!(from_root(&scratch, root, third)[1].commit, second);
+}
+
+#[test]
+fn a_shallow_clone_is_refused_and_a_full_one_is_not() {
+    let scratch = Scratch::new();
+    let commits @ [_, second, third] = small(&scratch);
+    let (shallow, full) = (scratch.beside("shallow"), scratch.beside("full"));
+    let url = format!("file://{}", scratch.path().display());
+    scratch.git(&["clone", "-q", "--bare", "--depth", "2", &url, shallow.to_str().unwrap()]);
+    scratch.git(&["clone", "-q", "--bare", &url, full.to_str().unwrap()]);
+    let repository = Repository::open(&shallow).unwrap();
+    assert!(repository.is_shallow());
+    let refused = repository.steps(Base::After { tip: second, root: second }, third);
+    assert_eq!(refused.err(), Some(GitError::Shallow));
+    check_small(&Repository::open(&full).unwrap(), commits);
+}
+
+#[test]
+fn what_is_no_regular_file_is_never_opened() {
+    let scratch = Scratch::new();
+    scratch.write(".two-key/policy.yaml", "policy 1\n");
+    let root = scratch.commit("root");
+    // A symbolic link, a gitlink to a commit that is nowhere, and folders where files should be.
+    scratch.symlink("leases/link.yaml", "/etc/passwd");
+    scratch.write("leases/folder.yaml/inner.yaml", "inner\n");
+    scratch.gitlink("leases/sub.yaml");
+    let leases = scratch.commit("no files");
+    let steps = from_root(&scratch, root, leases);
+    let paths = ["leases/folder.yaml", "leases/link.yaml", "leases/sub.yaml"];
+    assert_eq!(steps[1].leases, paths.map(|path| (path.to_owned(), Entry::NotAFile)));
+
+    // The places themselves.
+    scratch.git(&["rm", "-rq", "--cached", "."]);
+    scratch.clear();
+    scratch.symlink(".two-key", "elsewhere");
+    scratch.gitlink("leases");
+    let places = scratch.commit("no folders");
+    let steps = from_root(&scratch, root, places);
+    assert_eq!(steps[2].policy, Some(Entry::NotAFile));
+    assert_eq!(steps[2].leases[0], ("leases".to_owned(), Entry::NotAFile));
+    assert_eq!(steps[2].leases[1..], paths.map(|path| (path.to_owned(), Entry::Absent)));
+
+    // The policy itself, and the way back.
+    scratch.git(&["rm", "-rq", "--cached", "."]);
+    scratch.clear();
+    scratch.symlink(".two-key/policy.yaml", "elsewhere");
+    scratch.write("leases/A.yaml", "a\n");
+    let policy = scratch.commit("no policy");
+    scratch.git(&["rm", "-rq", "--cached", "."]);
+    scratch.clear();
+    scratch.write(".two-key/policy.yaml", "policy 1\n");
+    let back = scratch.commit("back");
+    let steps = from_root(&scratch, root, back);
+    assert_eq!(steps[3].commit, policy);
+    // It was no file before and is none now: no difference.
+    assert_eq!(steps[3].policy, None);
+    assert_eq!(steps[3].leases, [("leases".to_owned(), Entry::Absent), ("leases/A.yaml".to_owned(), regular("a\n"))]);
+    assert_eq!(steps[4].policy, Some(regular("policy 1\n")));
+}
+
+#[test]
+fn a_file_up_to_64_kib_is_read_and_a_larger_one_is_not() {
+    let scratch = Scratch::new();
+    let most = "x".repeat(64 * 1024);
+    scratch.write("leases/most.yaml", &most);
+    scratch.write("leases/more.yaml", &format!("{most}x"));
+    let root = scratch.commit("root");
+    let steps = from_root(&scratch, root, root);
+    let expected = [("leases/more.yaml".to_owned(), Entry::TooLarge), ("leases/most.yaml".to_owned(), regular(&most))];
+    assert_eq!(steps[0].leases, expected);
+}
+
+#[test]
+fn folders_are_looked_into_down_to_depth_16_and_no_further() {
+    let scratch = Scratch::new();
+    let deep = |folders: usize| format!("leases/{}A.yaml", "d/".repeat(folders));
+    scratch.write(&deep(15), "in\n");
+    scratch.write(&deep(16), "out\n");
+    let root = scratch.commit("root");
+    let steps = from_root(&scratch, root, root);
+    assert_eq!(steps[0].leases, [(deep(15), regular("in\n"))]);
+}
+
+#[test]
+fn folders_shared_without_end_are_one_entry_that_is_too_large() {
+    let scratch = Scratch::new();
+    scratch.write("leases/A.yaml", "a\n");
+    let root = scratch.commit("root");
+    // Each level has the level below it ten times: 10^8 paths from eight trees.
+    let blob = scratch.id("HEAD:leases/A.yaml");
+    let mut tree = scratch.mktree(&[format!("100644 blob {blob}\tA.yaml")]);
+    for _ in 0..8 {
+        let entries: Vec<String> = (0..10).map(|name| format!("040000 tree {tree}\t{name}")).collect();
+        tree = scratch.mktree(&entries);
+    }
+    let bomb = scratch.mktree(&[format!("040000 tree {tree}\tleases")]);
+    let bombed = scratch.commit_tree(bomb, &[root], "bomb");
+    let back = scratch.commit_tree(scratch.id("HEAD^{tree}"), &[bombed], "back");
+    let steps = from_root(&scratch, root, back);
+    let [before, after] = ["leases", "leases/A.yaml"].map(str::to_owned);
+    assert_eq!(steps[1].leases, [(before.clone(), Entry::TooLarge), (after.clone(), Entry::Absent)]);
+    assert_eq!(steps[2].leases, [(before, Entry::Absent), (after, regular("a\n"))]);
+}
+
+/// A history with every shape of merge; the ids of its first-parent chain from the root on, and the names of all.
+fn merges(scratch: &Scratch) -> (Vec<Oid>, impl Fn(Oid) -> String) {
+    let foreign_1 = scratch.graph("foreign 1", &[]);
+    let foreign_2 = scratch.graph("foreign 2", &[foreign_1]);
+    let before = scratch.graph("before", &[]);
+    let root = scratch.graph("root", &[before]);
+    let m1 = scratch.graph("m1", &[root]);
+    let a1 = scratch.graph("a1", &[root]);
+    let a2 = scratch.graph("a2", &[a1]);
+    let b1 = scratch.graph("b1", &[m1]);
+    let c1 = scratch.graph("c1", &[a1]);
+    // An octopus.
+    let m2 = scratch.graph("m2", &[m1, b1, a2, c1]);
+    // A criss-cross: x and y merge each other's first commits.
+    let x1 = scratch.graph("x1", &[m2]);
+    let y1 = scratch.graph("y1", &[m2]);
+    let x2 = scratch.graph("x2", &[x1, y1]);
+    let y2 = scratch.graph("y2", &[y1, x1]);
+    let m3 = scratch.graph("m3", &[m2, y2]);
+    let m4 = scratch.graph("m4", &[m3, x2]);
+    // Foreign history, then foreign history that merged the root, then more on top of what was foreign.
+    let m5 = scratch.graph("m5", &[m4, foreign_2]);
+    let mixed = scratch.graph("mixed", &[foreign_2, root]);
+    let m6 = scratch.graph("m6", &[m5, mixed]);
+    let foreign_3 = scratch.graph("foreign 3", &[foreign_1]);
+    let side = scratch.graph("side", &[before]);
+    let m7 = scratch.graph("m7", &[m6, foreign_3, side]);
+    // The same parent twice in other clothes, and one that brings nothing.
+    let m8 = scratch.graph("m8", &[m7, m3]);
+    let late = scratch.graph("late", &[b1]);
+    let m9 = scratch.graph("m9", &[m8, late]);
+    let names = [
+        (foreign_1, "foreign 1"),
+        (foreign_2, "foreign 2"),
+        (foreign_3, "foreign 3"),
+        (before, "before"),
+        (root, "root"),
+        (m1, "m1"),
+        (m2, "m2"),
+        (m3, "m3"),
+        (m4, "m4"),
+        (m5, "m5"),
+        (m6, "m6"),
+        (m7, "m7"),
+        (m8, "m8"),
+        (m9, "m9"),
+        (a1, "a1"),
+        (a2, "a2"),
+        (b1, "b1"),
+        (c1, "c1"),
+        (x1, "x1"),
+        (x2, "x2"),
+        (y1, "y1"),
+        (y2, "y2"),
+        (mixed, "mixed"),
+        (side, "side"),
+        (late, "late"),
+    ];
+    let name = move |id| names.iter().find(|(other, _)| *other == id).unwrap().1.to_owned();
+    (vec![root, m1, m2, m3, m4, m5, m6, m7, m8, m9], name)
+}
+
+#[test]
+fn merges_bring_in_commits_in_one_order_each_once() {
+    let scratch = Scratch::new();
+    let (chain, name) = merges(&scratch);
+    let steps = from_root(&scratch, chain[0], chain[9]);
+    let told: Vec<Vec<String>> = steps
+        .iter()
+        .map(|step| {
+            let foreign = |descent| if descent == Descent::Foreign { "!" } else { "" };
+            step.commits.iter().map(|commit| format!("{}{}", foreign(commit.descent), name(commit.id))).collect()
+        })
+        .collect();
+    let expected: [&[&str]; 10] = [
+        &["root"],
+        &["m1"],
+        &["b1", "a1", "a2", "c1", "m2"],
+        &["y1", "x1", "y2", "m3"],
+        &["x2", "m4"],
+        &["!foreign 1", "!foreign 2", "m5"],
+        &["mixed", "m6"],
+        &["!foreign 3", "!side", "m7"],
+        &["m8"],
+        &["late", "m9"],
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(steps[2].commits[4].parents, 4);
+}
+
+#[test]
+fn reading_in_two_parts_is_reading_at_once() {
+    let scratch = Scratch::new();
+    let (chain, _) = merges(&scratch);
+    let root = chain[0];
+    let whole = from_root(&scratch, root, chain[9]);
+    let repository = scratch.repository();
+    for (split, tip) in chain.iter().enumerate() {
+        let mut parts = from_root(&scratch, root, *tip);
+        assert_eq!(parts.len(), split + 1);
+        parts.extend(steps(&repository, Base::After { tip: *tip, root }, chain[9]).unwrap());
+        assert_eq!(parts, whole, "split at {split}");
+    }
+}
+
+#[test]
+fn many_branch_points_do_not_change_what_descends() {
+    // More old branch points than are asked about one by one.
+    let scratch = Scratch::new();
+    let root = scratch.graph("root", &[]);
+    let alien = scratch.graph("alien", &[]);
+    let mut tip = scratch.graph("merge alien", &[root, alien]);
+    let mut old = Vec::new();
+    for number in 0..40 {
+        old.push(tip);
+        tip = scratch.graph(&format!("main {number}"), &[tip]);
+    }
+    let accepted = tip;
+    for (number, point) in old.iter().enumerate() {
+        let branch = scratch.graph(&format!("branch {number}"), &[*point]);
+        tip = scratch.graph(&format!("merge {number}"), &[tip, branch]);
+    }
+    let branch = scratch.graph("late alien", &[alien]);
+    tip = scratch.graph("last", &[tip, branch]);
+    let whole = from_root(&scratch, root, tip);
+    let rest = steps(&scratch.repository(), Base::After { tip: accepted, root }, tip).unwrap();
+    assert_eq!(rest, whole[whole.len() - rest.len()..]);
+    let foreign: Vec<Oid> =
+        whole.iter().flat_map(|step| &step.commits).filter(|c| c.descent == Descent::Foreign).map(|c| c.id).collect();
+    assert_eq!(foreign, [alien, branch]);
+}
+
+#[test]
+fn a_base_off_the_first_parent_chain_is_said_to_be_off() {
+    let scratch = Scratch::new();
+    let root = scratch.graph("root", &[]);
+    let ours = scratch.graph("ours", &[root]);
+    let theirs = scratch.graph("theirs", &[root]);
+    let honest = scratch.graph("merge", &[ours, theirs]);
+    // To Git this is a fast-forward from `ours`.
+    let foxtrot = scratch.graph("foxtrot", &[theirs, ours]);
+    let repository = scratch.repository();
+    let after = |tip| Base::After { tip, root };
+    assert_eq!(steps(&repository, after(ours), honest).unwrap().len(), 1);
+    let off = |base, tip| assert_eq!(steps(&repository, after(base), tip), Err(GitError::NotOnChain { base, tip }));
+    off(ours, foxtrot);
+    off(ours, theirs);
+    off(ours, root);
+    assert_eq!(steps(&repository, after(ours), ours), Ok(vec![]));
+    let stranger = scratch.graph("stranger", &[]);
+    assert_eq!(steps(&repository, Base::Root(root), stranger), Err(GitError::NotOnChain { base: root, tip: stranger }));
+}
+
+#[test]
+fn missing_and_corrupt_objects_end_the_steps() {
+    let scratch = Scratch::new();
+    let [root, second, third] = small(&scratch);
+    let repository = scratch.repository();
+    let nowhere = Oid::parse(&"1".repeat(40)).unwrap();
+    assert_eq!(steps(&repository, Base::Root(nowhere), third), Err(GitError::MissingObject(nowhere)));
+    assert_eq!(steps(&repository, Base::Root(root), nowhere), Err(GitError::MissingObject(nowhere)));
+    let blob = scratch.id("HEAD:leases/2025-10/B.yaml");
+    let object = |id: Oid| {
+        let hex = id.to_string();
+        scratch.path().join(".git/objects").join(&hex[..2]).join(&hex[2..])
+    };
+    std::fs::rename(object(blob), scratch.beside("kept")).unwrap();
+    assert_eq!(steps(&repository, Base::Root(root), third), Err(GitError::MissingObject(blob)));
+    // Another object's file under its name: the bytes are fine, the id is not theirs.
+    std::fs::copy(object(scratch.id("HEAD:README")), object(blob)).unwrap();
+    assert_eq!(steps(&repository, Base::Root(root), third), Err(GitError::Corrupt(blob)));
+    std::fs::remove_file(object(blob)).unwrap();
+    std::fs::rename(scratch.beside("kept"), object(blob)).unwrap();
+    check_small(&repository, [root, second, third]);
+}
+
+#[test]
+fn kinds_are_told_apart() {
+    let scratch = Scratch::new();
+    let [root, ..] = small(&scratch);
+    scratch.git(&["tag", "-a", "-m", "a tag", "v1", &root.to_string()]);
+    let mut objects = scratch.repository().objects().unwrap();
+    let tag = scratch.id("refs/tags/v1");
+    assert_eq!(objects.kind(tag).unwrap(), Kind::Tag);
+    assert!(objects.tag(tag).unwrap().starts_with(b"object "));
+    let wrong = objects.commit(tag);
+    assert_eq!(wrong, Err(GitError::WrongKind { id: tag, wanted: "commit", found: "tag" }));
+    // The reader goes on after an error.
+    assert!(objects.commit(root).is_ok());
+}
+
+#[test]
+fn an_oversized_commit_is_walked_and_does_not_stop_the_steps() {
+    let scratch = Scratch::new();
+    let root = scratch.graph("root", &[]);
+    let large = scratch.graph(&"x".repeat(1 << 20), &[root]);
+    let tip = scratch.graph("tip", &[large]);
+    let steps = from_root(&scratch, root, tip);
+    let opened = &steps[1].commits[0].opened;
+    let git_two_key::signature::Opened::Malformed(refusal) = opened else { panic!("{opened:?}") };
+    assert_eq!(refusal.reason, git_two_key::model::Reason::TooLarge);
+    assert!(matches!(steps[2].commits[0].opened, git_two_key::signature::Opened::Ordinary { .. }));
+}

@@ -11,14 +11,12 @@
 mod command;
 mod error;
 mod files;
-mod links;
 mod objects;
 mod repository;
 mod steps;
 mod tree;
 
 pub use error::GitError;
-pub use links::Links;
 pub use objects::{Kind, Object, Objects};
 pub use repository::Repository;
 pub use steps::{Base, OpenedCommit, Steps};

@@ -6,11 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{GitError, Links, Repository, command::Complaints, tree::Tree};
+use super::{GitError, Repository, command::Complaints, tree::Tree};
 use crate::{
     ledger::Entry,
     model::{MAX_FILE_BYTES, Oid},
-    signature::ObjectFormat,
+    signature::{
+        ObjectFormat,
+        commit::{Links, links},
+    },
 };
 
 /// Requests that may be on their way at once. All of them fit into the smallest pipe that Linux makes (one page), so
@@ -130,7 +133,7 @@ impl Objects {
 
     /// Reads a commit's links.
     pub fn links(&mut self, id: Oid) -> Result<Links, GitError> {
-        Links::parse(&self.commit(id)?).ok_or(GitError::Corrupt(id))
+        links(&self.commit(id)?).map_err(|_| GitError::Corrupt(id))
     }
 
     /// Reads an annotated tag.

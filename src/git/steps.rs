@@ -6,11 +6,15 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{GitError, Links, Objects, Repository, files::Files};
+use super::{GitError, Objects, Repository, files::Files};
 use crate::{
     ledger::{Descent, Step, StepCommit},
     model::{Oid, Reason, Refusal},
-    signature::{ObjectFormat, Opened, open_commit},
+    signature::{
+        ObjectFormat, Opened,
+        commit::{Links, links},
+        open_commit,
+    },
 };
 
 /// Commits read ahead on the chain.
@@ -130,7 +134,7 @@ impl Objects {
 
 /// Opens a commit's bytes.
 fn opened(id: Oid, raw: &[u8], format: ObjectFormat) -> Result<OpenedCommit, GitError> {
-    let links = Links::parse(raw).ok_or(GitError::Corrupt(id))?;
+    let links = links(raw).map_err(|_| GitError::Corrupt(id))?;
     let opened = if raw.len() > MAX_OPENED {
         let message = format!("commit {} has {} bytes, at most {MAX_OPENED} are read", id.short(), raw.len());
         Opened::Malformed(Refusal::new(Reason::TooLarge, message))
@@ -179,7 +183,8 @@ impl Steps {
         let before = self.previous.map(|(_, tree)| tree);
         let changes = self.files.changes(&mut self.objects, before, commit.links.tree)?;
         self.previous = Some((id, commit.links.tree));
-        let claimed_time = commit.links.committed;
+        // A commit without a time claims none.
+        let claimed_time = commit.links.committer_time.unwrap_or(0);
         commits.push(step_commit(commit, Descent::Descends));
         Ok(Some(Step { commit: id, claimed_time, commits, policy: changes.policy, leases: changes.leases }))
     }

@@ -194,11 +194,12 @@ pub fn promote_demand<'a>(
     delegable: Option<u8>,
 ) -> Demand<'a> {
     let ceiling = lease.agent_alone_up_to.min(policy.delegable_up_to).min(99);
+    let more_humans = demanded_terms(policy, lease).humans;
     let instead = match delegable {
-        Some(tier) if tier <= ceiling => Instead::OneAgent,
+        // Where risk asks for more people than the rule, an agent alone is not what was delegated.
+        Some(tier) if tier <= ceiling && more_humans == 0 => Instead::OneAgent,
         _ => Instead::Nothing,
     };
-    let more_humans = demanded_terms(policy, lease).humans;
     Demand::Rule { rule: &policy.rules.promote, more_humans, proposer, instead }
 }
 

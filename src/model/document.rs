@@ -1,5 +1,6 @@
 //! What the two YAML documents have in common: errors that point at a line and column, durations, labels.
 
+pub(in crate::model) mod emit;
 mod fields;
 mod strict;
 

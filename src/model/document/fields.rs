@@ -1,7 +1,7 @@
 //! What raw documents are made of: values that know their place, and words that keep why they are not valid, so that
 //! one reading reports every problem.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData, ops::RangeInclusive};
+use std::{borrow::Cow, collections::BTreeSet, fmt, marker::PhantomData, ops::RangeInclusive};
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -302,12 +302,12 @@ impl Problems {
         entries: Entries<K, V>,
         folded: impl Fn(&K) -> String,
     ) -> Vec<(Place, K, V)> {
-        let mut seen: BTreeMap<String, ()> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         let mut unique = Vec::new();
         for (word, value) in entries.0 {
             let place = word.place;
             let Some(key) = self.word(word) else { continue };
-            if seen.insert(folded(&key), ()).is_some() {
+            if !seen.insert(folded(&key)) {
                 self.malformed(place, "this name stands here twice, but for upper and lower case");
             }
             unique.push((place, key, value));

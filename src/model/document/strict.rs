@@ -53,7 +53,7 @@ fn hidden(character: char) -> String {
 fn position(bytes: &[u8], at: usize) -> (u32, u32) {
     let before = bytes.get(..at).unwrap_or(bytes);
     let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
-    let line = before.iter().filter(|b| **b == b'\n').count();
+    let line = before.split(|b| *b == b'\n').count() - 1;
     let column = String::from_utf8_lossy(before.get(start..).unwrap_or_default()).chars().count();
     (from_one(line), from_one(column))
 }
@@ -141,6 +141,10 @@ impl Walk {
             if place.start.line() != place.end.line() {
                 return Err("an unquoted value goes over several lines; quote it".into());
             }
+            // The parser gives what is not there as a tilde.
+            if place.start.index() == place.end.index() {
+                return Err("a value is missing; write `null`, or leave the key out".into());
+            }
             if let Some(why) = ambiguous(value) {
                 return Err(format!("`{value}` {why}").into());
             }
@@ -166,7 +170,7 @@ fn plain_node(anchor: usize, tag: Option<&Tag>) -> Result<(), Cow<'static, str>>
 }
 
 /// Why different readers may take a plain scalar for different things, if they may.
-fn ambiguous(value: &str) -> Option<&'static str> {
+pub(super) fn ambiguous(value: &str) -> Option<&'static str> {
     let lower = value.to_ascii_lowercase();
     let number = lower.trim_start_matches(['+', '-']);
     let digits = |text: &str, good: fn(u8) -> bool| !text.is_empty() && text.bytes().all(|b| good(b) || b == b'_');
@@ -179,7 +183,6 @@ fn ambiguous(value: &str) -> Option<&'static str> {
     let signed = value.starts_with('+') && number.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     let sixty = number.contains(':') && number.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'));
     match lower.as_str() {
-        "" => Some("is no value; write `null`, or leave the key out"),
         "~" => Some("must be written `null`"),
         "yes" | "no" | "on" | "off" => Some("is true or false to some readers; quote it, or write `true` or `false`"),
         "true" | "false" | "null" if lower != value => Some("must be written in lower case"),
@@ -231,7 +234,7 @@ mod tests {
             ("a: On\n", "1:4", "quote"),
             ("a: True\n", "1:4", "lower"),
             ("a: ~\n", "1:4", "null"),
-            ("a:\n", "1:", "null"),
+            ("a:\n", "1:", "missing"),
             ("a: 0x10\n", "1:4", "number"),
             ("a: 0b11\n", "1:4", "number"),
             ("a: 1_000\n", "1:4", "number"),

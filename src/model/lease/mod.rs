@@ -1,6 +1,7 @@
 //! Leases: what one rollout may do, where, in which tiers, and until when.
 
 mod read;
+mod write;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use super::{
 };
 
 pub use read::{file_id, read, schema};
+pub use write::write;
 
 /// A valid lease. Valid means well formed; whether it is in force is the ledger's to say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

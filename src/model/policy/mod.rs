@@ -1,7 +1,10 @@
 //! Policies: who may turn which key, and the targets, gates, thresholds and risk bands of a repository.
 
+mod amend;
 mod gates;
 mod read;
+mod thresholds;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +15,11 @@ use super::{
     document::{Labels, Span},
 };
 
+pub use amend::{Amendment, amend};
 pub use gates::*;
 pub use read::{read, schema};
+pub use thresholds::{Limit, Side, Threshold};
+pub use write::write;
 
 /// A valid policy. Valid means well formed and not below the floors; whether it is in force is the ledger's to say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer};
 use super::{
     Band, Deliberate, Driver, Gate, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules, SeparateProposer,
     Target, Terms, Threshold,
-    gates::{self, RawGate, RawThreshold},
+    gates::{self, RawGate},
+    thresholds::{self, RawThreshold},
 };
 use crate::model::{
     Digest, GateId, PrincipalId, Proposed, PublicKey, RawKey, Reason, RepositoryId, TargetId,
@@ -217,10 +218,10 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
     let thresholds: BTreeMap<GateId, Threshold> = problems
         .unique(raw.thresholds.unwrap_or_default(), GateId::folded)
         .into_iter()
-        .filter_map(|(place, name, threshold)| Some((name, gates::threshold(threshold, place, problems)?)))
+        .filter_map(|(place, name, threshold)| Some((name, thresholds::threshold(threshold, place, problems)?)))
         .collect();
     let targets = targets(raw.targets.unwrap_or_default(), &principals, &gates, problems);
-    let risk = raw.risk.map_or_else(|| Some(RiskPolicy::default()), |risk| self::risk(risk, problems));
+    let risk = raw.risk.map(|risk| self::risk(risk, problems)).unwrap_or_default();
     let labels = labels(problems, raw.labels);
     Some(Policy {
         repository: repository?,
@@ -234,7 +235,7 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
         targets,
         gates,
         thresholds,
-        risk: risk?,
+        risk,
         labels,
     })
 }
@@ -416,7 +417,7 @@ fn targets(
     targets
 }
 
-fn risk(raw: RawRisk, problems: &mut Problems) -> Option<RiskPolicy> {
+fn risk(raw: RawRisk, problems: &mut Problems) -> RiskPolicy {
     let model = problems.maybe(raw.model).map(|Line(name)| name);
     let sensitive = problems.words(raw.sensitive.unwrap_or_default()).into_iter().map(|Line(glob)| glob).collect();
     let mut bands = Vec::new();
@@ -433,7 +434,7 @@ fn risk(raw: RawRisk, problems: &mut Problems) -> Option<RiskPolicy> {
         .into_iter()
         .filter_map(|(_, Line(name), raw)| Some((name, terms(raw, problems)?)))
         .collect();
-    Some(RiskPolicy { model, sensitive, bands, factors })
+    RiskPolicy { model, sensitive, bands, factors }
 }
 
 fn terms(raw: RawTerms, problems: &mut Problems) -> Option<Terms> {

@@ -63,6 +63,14 @@ fn the_schemas_are_those_of_the_types() {
     }
 }
 
+#[test]
+fn the_schema_wants_previous_and_lets_it_be_null() {
+    let schema = serde_json::to_value(policy::schema()).unwrap();
+    assert!(schema["required"].as_array().unwrap().contains(&"previous".into()));
+    assert_eq!(schema["properties"]["previous"]["anyOf"][1]["type"], "null");
+    assert_eq!(schema["additionalProperties"], false);
+}
+
 /// A file's name says what is wrong, and after the last dot before `.yaml` the reason, unless it is `malformed`.
 fn hostile(folder: &str, read: fn(&[u8]) -> Option<DocumentError>, twin: &str) -> usize {
     assert_eq!(read(template(twin).as_bytes()), None, "the honest twin");

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Reason, Refusal};
 
-pub(in crate::model) use fields::{At, Entries, Flag, Line, Moment, Place, Problems, Whole, Word, labels, parse};
+pub(in crate::model) use fields::{
+    At, Entries, Flag, Line, Moment, Nullable, Place, Problems, Whole, Word, labels, parse,
+};
 
 /// Free text for people, by name. Never interpreted.
 pub type Labels = BTreeMap<String, String>;

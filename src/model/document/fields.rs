@@ -251,6 +251,35 @@ text_schema! {
     PublicKey: {"type": "string", "pattern": "^(ssh-ed25519|sk-ssh-ed25519@openssh\\.com|minisign) "},
 }
 
+/// What may be null but never missing; for serde, beside `deserialize_with = "Nullable::present"`.
+#[derive(Debug, Clone)]
+pub(in crate::model) struct Nullable<T>(pub(in crate::model) Option<T>);
+
+impl<T> Nullable<T> {
+    /// Without `deserialize_with`, serde takes a missing field for null.
+    pub(in crate::model) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>
+    where
+        T: Deserialize<'de>,
+    {
+        Option::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Nullable<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Nullable{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let inner = generator.subschema_for::<T>();
+        json_schema!({"anyOf": [inner, {"type": "null"}]})
+    }
+}
+
 /// The problems found so far.
 #[derive(Debug, Default)]
 pub(in crate::model) struct Problems(Vec<(Reason, Problem)>);

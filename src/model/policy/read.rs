@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::{
     Band, Deliberate, Driver, Gate, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules, SeparateProposer,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::{
     Digest, GateId, PrincipalId, Proposed, PublicKey, RawKey, Reason, RepositoryId, TargetId,
-    document::{At, DocumentError, Entries, Flag, Line, Place, Problems, Span, Whole, Word, labels, parse},
+    document::{At, DocumentError, Entries, Flag, Line, Nullable, Place, Problems, Span, Whole, Word, labels, parse},
 };
 
 /// A policy as it is written: who may turn which key, and targets, gates, thresholds and risk bands.
@@ -31,9 +31,8 @@ struct RawPolicy {
     #[schemars(range(min = 1))]
     version: At<Whole>,
     /// The digest of the policy in force that this one replaces; null in the first.
-    #[serde(deserialize_with = "present")]
-    #[schemars(required, with = "Option<Digest>")]
-    previous: Option<Word<Digest>>,
+    #[serde(deserialize_with = "Nullable::present")]
+    previous: Nullable<Word<Digest>>,
     /// The governed branch; by default `main`.
     branch: Option<Word<Line>>,
     /// Who has keys.
@@ -175,11 +174,6 @@ struct RawTerms {
     humans: Option<At<Whole>>,
 }
 
-/// A field that may be null but not missing.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    Option::deserialize(deserializer)
-}
-
 /// Reads a policy file's exact bytes.
 pub fn read(bytes: &[u8]) -> Result<Proposed<Policy>, DocumentError> {
     let raw: RawPolicy = parse(bytes)?;
@@ -198,12 +192,12 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
     let version_at = raw.version.place;
     let version = problems.within::<u32>("`version`", &raw.version, 1..=u64::from(u32::MAX));
     if let Some(version) = version
-        && (version == 1) != raw.previous.is_none()
+        && (version == 1) != raw.previous.0.is_none()
     {
         let message = "`previous` is null in version 1, and the digest of the policy before in every other";
         problems.malformed(version_at, message);
     }
-    let previous = problems.maybe(raw.previous);
+    let previous = problems.maybe(raw.previous.0);
     let branch = raw.branch.map_or_else(|| Some("main".to_owned()), |branch| branch_name(branch, problems));
     let principals_at = raw.principals.place;
     let principals = principals(raw.principals.value, problems);

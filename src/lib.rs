@@ -19,6 +19,7 @@
 //! files propose and keys decide; the first-parent history of the governed branch is the ledger, and desired state
 //! is a pure fold over it; two keys to go forward, one key to stop.
 
+pub mod admission;
 pub mod cli;
 pub mod git;
 pub mod ledger;

@@ -1,0 +1,49 @@
+//! Applier refs: what an applier intends, observed and did, every commit signed by a key of that applier.
+
+use crate::{
+    ledger::rules,
+    model::{PrincipalId, RawKey, Reason, Refusal, policy::Role},
+    signature::Opened,
+};
+
+use super::{ApplierFacts, Push, ledger_after, own_signature};
+
+/// The raw key whose Git signature over a commit verifies, whatever the commit is.
+pub fn signer_of(opened: &Opened) -> Option<RawKey> {
+    match opened {
+        Opened::Ordinary { signer } => *signer,
+        Opened::Carrier { votes, .. } => own_signature(votes),
+        Opened::Malformed(_) => None,
+    }
+}
+
+pub(super) fn judge(push: &Push, name: &PrincipalId, facts: &ApplierFacts) -> Option<Refusal> {
+    refusal(push, name, facts).err()
+}
+
+fn refusal(push: &Push, name: &PrincipalId, facts: &ApplierFacts) -> Result<(), Refusal> {
+    if !facts.fast_forward {
+        let message = "its old tip is not in the new history; an applier's record only grows";
+        return Err(Refusal::new(Reason::RefRewound, message)
+            .hint("another applier may run under the same name: give each its own"));
+    }
+    let state = ledger_after(push)?;
+    if state.policy().get().principals.get(name).is_none_or(|known| known.role != Role::Applier) {
+        let message = format!("the policy in force has no applier {name}");
+        return Err(Refusal::new(Reason::ForeignRef, message).hint("see who there is: git two-key key list"));
+    }
+    for (commit, signer) in &facts.commits {
+        let commit = commit.short();
+        let Some(signer) = signer else {
+            let message = format!("commit {commit} has no signature that verifies");
+            return Err(Refusal::new(Reason::Unsigned, message).hint(format!("only {name} writes here, and signs")));
+        };
+        let (owner, _) = rules::owner(state, *signer)
+            .map_err(|refusal| Refusal { message: format!("commit {commit}: {}", refusal.message), ..refusal })?;
+        if owner != *name {
+            let message = format!("commit {commit} is signed by {owner}; only {name} writes here");
+            return Err(Refusal::new(Reason::WrongPrincipal, message));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! A push → a verdict. Pure: what was pushed has been read by somebody else, and comes as a [`Push`] of facts.
+//!
+//! [`judge`] takes all refs of a push as one proposed end state. It refuses the whole push or nothing:
+//!
+//! 1. every ref name has its place ([`place`]); names in governed name spaces that are none of ours are foreign;
+//! 2. the governed branch keeps its old tip on its first-parent chain, and its new steps have no finding ([`branch`]);
+//! 3. cosign, start, promote and resume come in their lease's window ([`window`]), the only rule that knows a clock;
+//! 4. tags say what is in force ([`tags`]), notes and applier refs only grow by what their owner signed ([`notes`],
+//!    [`appliers`]), stop refs are stops ([`stops`]).
+//!
+//! **What else a push brings in never refuses one in which a stop takes effect.** If a new step stops something, or a
+//! stop ref would, everything that merely does not count is waived: findings, the clock, tags that say something
+//! else, bad notes. It stays where it is and has no effect, as on a forge without hooks. What would take something
+//! *away* is not waived, because the stop counts only as long as the ledger that holds it: a governed ref rewound or
+//! deleted, a foxtrot, a foreign ref, a tag re-pointed to what is not in force. (A stop that comes with such a thing can
+//! be pushed alone, or as a stop ref.)
+//!
+//! Findings of steps older than the push never matter. Called by [`crate::git`] and the command line; calls the
+//! ledger and below.
+
+mod appliers;
+mod branch;
+mod notes;
+mod place;
+mod stops;
+mod tags;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::{
+    ledger::{State, Step, StepReport},
+    model::{Oid, RawKey, Reason, Refusal, Statement},
+    signature::{Carrier, Opened, RawTag},
+};
+
+pub use appliers::signer_of;
+pub use place::{Place, StopTarget, place};
+pub use stops::only_stop_refs;
+pub use window::fresh_votes;
+
+/// The push option that lets a revocation leave the policy unchangeable. Not authenticated, and need not be: it asks
+/// whether somebody is sure, nothing else.
+pub const FORCE_REVOKE: &str = "two-key.force-revoke";
+
+/// New commits that a push may bring to one governed ref.
+pub const MAX_COMMITS: usize = 100_000;
+
+/// What a push proposes, and what was found out about it.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// The governed branch's full ref name.
+    pub branch: String,
+    /// The pinned root.
+    pub root: Oid,
+    /// The ledger at the governed branch's old tip; none before its founding.
+    pub before: Option<State>,
+    /// The ledger at its proposed tip; the same as before where the push leaves it alone or cannot have it.
+    pub after: Option<State>,
+    /// The governed branch's new steps, in order.
+    pub steps: Vec<NewStep>,
+    /// Every ref of the push, symbolic ones by their targets' names.
+    pub updates: Vec<RefUpdate>,
+    /// Whether the push option [`FORCE_REVOKE`] is there.
+    pub forced_revocation: bool,
+}
+
+/// A step of the governed branch that the push brings.
+#[derive(Debug, Clone)]
+pub struct NewStep {
+    /// What the fold said of it.
+    pub report: StepReport,
+    /// The verified votes that it carries.
+    pub votes: Vec<FreshVote>,
+}
+
+/// A verified vote in a new step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreshVote {
+    /// The commit that carries it.
+    pub carrier: Oid,
+    /// That commit's date as claimed, in seconds since 1970.
+    pub dated: i64,
+    /// What was signed.
+    pub statement: Statement,
+}
+
+/// One ref of a push.
+#[derive(Debug, Clone)]
+pub struct RefUpdate {
+    /// Its full name.
+    pub name: String,
+    /// Where it was; none if it is created.
+    pub old: Option<Oid>,
+    /// Where it shall be; none if it is deleted.
+    pub new: Option<Oid>,
+    /// What was found out about it.
+    pub facts: Facts,
+}
+
+/// What was found out about a ref of a push.
+#[derive(Debug, Clone)]
+pub enum Facts {
+    /// Nothing had to be: it is deleted, foreign, or none of our business.
+    Nothing,
+    /// It is the governed branch.
+    Branch(BranchFacts),
+    /// It is a rollout tag.
+    Tag(TagFacts),
+    /// It is somebody's notes.
+    Notes(NotesFacts),
+    /// It is a stop: what its commit is, or none if it is no commit.
+    Stop(Option<Opened>),
+    /// It is an applier's record.
+    Applier(ApplierFacts),
+    /// It brings more than is ever read.
+    TooLarge(String),
+}
+
+/// How the governed branch moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BranchFacts {
+    /// The old tip (or, for a founding, the root) is on the new tip's first-parent chain.
+    Continues,
+    /// The old tip is an ancestor, but not on the first-parent chain.
+    Foxtrot,
+    /// The old tip is no ancestor.
+    Rewound,
+    /// The branch is created without the root on its first-parent chain.
+    NotDescended,
+}
+
+/// What a pushed tag is.
+#[derive(Debug, Clone)]
+pub enum TagFacts {
+    /// It points at something that is no tag object.
+    Lightweight,
+    /// It is a tag object in the strict form, on a commit; or why it is not.
+    Annotated(Result<RawTag, Refusal>),
+}
+
+/// How a notes ref changes.
+#[derive(Debug, Clone, Default)]
+pub struct NotesFacts {
+    /// Whether the old tip is an ancestor of the new one.
+    pub fast_forward: bool,
+    /// Entries of its tree that are no notes.
+    pub strays: Vec<String>,
+    /// Notes that differ.
+    pub changes: Vec<NoteChange>,
+}
+
+/// A note that differs.
+#[derive(Debug, Clone)]
+pub struct NoteChange {
+    /// The object that it is on.
+    pub object: Oid,
+    /// Its bytes before the push.
+    pub before: Option<Vec<u8>>,
+    /// Its bytes after it.
+    pub after: Option<Vec<u8>>,
+}
+
+/// How an applier's ref changes.
+#[derive(Debug, Clone, Default)]
+pub struct ApplierFacts {
+    /// Whether the old tip is an ancestor of the new one.
+    pub fast_forward: bool,
+    /// Its new commits, each with the key whose signature on it verifies.
+    pub commits: Vec<(Oid, Option<RawKey>)>,
+}
+
+/// What is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRef {
+    /// The ref.
+    pub name: String,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// The verdict on a push: admitted as a whole, or refused as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// What refuses it, in the order of the refs.
+    pub refused: Vec<RefusedRef>,
+    /// What would have refused it, had it not brought a stop.
+    pub waived: Vec<RefusedRef>,
+}
+
+impl Verdict {
+    /// Whether the push is admitted.
+    pub fn admits(&self) -> bool {
+        self.refused.is_empty()
+    }
+}
+
+/// Judges a push by the server's clock.
+pub fn judge(push: &Push, now: Timestamp) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut names = BTreeSet::new();
+    let mut stopped = push.steps.iter().any(|step| step.report.stopped_something());
+    let mut problems = Vec::new();
+    for update in &push.updates {
+        let mut found = Vec::new();
+        if !names.insert(update.name.as_str()) {
+            let message = "the push moves it twice, perhaps by way of a symbolic ref";
+            found.push(Refusal::new(Reason::Ambiguous, message).hint("push it by one name"));
+        }
+        stopped |= judge_ref(push, update, now, &mut found);
+        problems.extend(found.into_iter().map(|refusal| RefusedRef { name: update.name.clone(), refusal }));
+    }
+    for problem in problems {
+        if stopped && waivable(problem.refusal.reason) {
+            verdict.waived.push(problem);
+        } else {
+            verdict.refused.push(problem);
+        }
+    }
+    verdict
+}
+
+/// Judges one ref. True if it is a stop ref that stops something.
+fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Refusal>) -> bool {
+    let place = place(&update.name, &push.branch);
+    if place == Place::Other {
+        return false;
+    }
+    if place == Place::Foreign {
+        let message = "there is no such ref in a governed name space";
+        found.push(Refusal::new(Reason::ForeignRef, message).hint("push it under another name"));
+        return false;
+    }
+    if update.new.is_none() {
+        let message = "governed refs are never deleted";
+        found.push(Refusal::new(Reason::RefDeleted, message).hint("leave it out of the push"));
+        return false;
+    }
+    if let Facts::TooLarge(what) = &update.facts {
+        found.push(Refusal::new(Reason::TooLarge, what.clone()).hint("push it in parts"));
+        return false;
+    }
+    match (&place, &update.facts) {
+        (Place::Branch, Facts::Branch(facts)) => branch::judge(push, *facts, now, found),
+        (Place::Tag { lease, suffix }, Facts::Tag(facts)) => {
+            found.extend(tags::judge(push, update, lease, suffix, facts));
+        }
+        (Place::Notes(principal), Facts::Notes(facts)) => notes::judge(push, principal, facts, found),
+        (Place::Applier(name), Facts::Applier(facts)) => found.extend(appliers::judge(push, name, facts)),
+        (Place::Stop { target, id }, Facts::Stop(opened)) => {
+            return match stops::judge(push, update, target, id, opened.as_ref()) {
+                Ok(effect) => effect,
+                Err(refusal) => {
+                    found.push(refusal);
+                    false
+                }
+            };
+        }
+        _ => found.push(Refusal::new(Reason::Internal, "what it brings was not read")),
+    }
+    false
+}
+
+/// Whether a stop's push is admitted in spite of this: it takes nothing away. (History without the root brings no
+/// stop that counts, so it needs no mention.)
+fn waivable(reason: Reason) -> bool {
+    use Reason::{Ambiguous, ForeignRef, Foxtrot, Internal, RefDeleted, RefRewound, TagMoved, TooLarge};
+    !matches!(reason, Ambiguous | ForeignRef | Foxtrot | Internal | RefDeleted | RefRewound | TagMoved | TooLarge)
+}
+
+/// The ledger that everything but the branch itself is judged by.
+fn ledger_after(push: &Push) -> Result<&State, Refusal> {
+    push.after.as_ref().ok_or_else(|| {
+        Refusal::new(Reason::NotDescended, format!("{} does not exist here yet", push.branch))
+            .hint(format!("push it first, with the root {} on it", push.root.short()))
+    })
+}
+
+/// The raw key behind a commit's own signature among a carrier's votes.
+fn own_signature(votes: &[Result<crate::signature::Cosignature, crate::signature::BadVote>]) -> Option<RawKey> {
+    let own = votes.iter().filter_map(|vote| vote.as_ref().ok()).find(|vote| vote.carrier() == Carrier::Commit);
+    own.map(|vote| vote.key().raw())
+}
+
+/// What the judge wants to know of a new step.
+impl NewStep {
+    /// From the step as read, and what the fold said of it.
+    pub fn new(step: &Step, report: StepReport) -> Self {
+        Self { report, votes: fresh_votes(step) }
+    }
+}

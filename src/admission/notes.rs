@@ -1,0 +1,68 @@
+//! Notes refs: a principal's inbox, which only grows, by entries that verify for that principal.
+
+use crate::{
+    ledger::{State, rules},
+    model::{PrincipalId, PublicKey, Reason, Refusal},
+    signature::{NoteEntry, open_note},
+};
+
+use super::{NoteChange, NotesFacts, Push, ledger_after};
+
+pub(super) fn judge(push: &Push, principal: &PrincipalId, facts: &NotesFacts, found: &mut Vec<Refusal>) {
+    if !facts.fast_forward {
+        let message = "its old tip is not in the new history; notes are only added";
+        return found.push(Refusal::new(Reason::RefRewound, message).hint("fetch the notes, then append to them"));
+    }
+    let state = match ledger_after(push) {
+        Ok(state) => state,
+        Err(refusal) => return found.push(refusal),
+    };
+    let Some(known) = state.policy().get().principals.get(principal) else {
+        let message = format!("the policy in force has no principal {principal}");
+        return found.push(Refusal::new(Reason::ForeignRef, message).hint("see who there is: git two-key key list"));
+    };
+    if let Some(stray) = facts.strays.first() {
+        let message = format!("{stray:?} in its tree is no note");
+        found.push(Refusal::new(Reason::Malformed, message).hint("write notes with git two-key sign, or git notes"));
+    }
+    for change in &facts.changes {
+        if let Err(refusal) = judge_note(state, principal, &known.keys, change) {
+            found.push(refusal);
+        }
+    }
+}
+
+fn judge_note(state: &State, principal: &PrincipalId, keys: &[PublicKey], change: &NoteChange) -> Result<(), Refusal> {
+    let on = change.object.short();
+    let altered = |what: &str| {
+        Refusal::new(Reason::RefRewound, format!("the note on {on} {what}; notes are only added"))
+            .hint("keep what is there and append: git notes append")
+    };
+    let Some(after) = &change.after else { return Err(altered("is removed")) };
+    let before = change.before.as_deref().unwrap_or_default().trim_ascii_end();
+    let added = after.strip_prefix(before).ok_or_else(|| altered("changes"))?;
+    if !before.is_empty() && !added.is_empty() && !added.starts_with(b"\n") {
+        return Err(altered("changes"));
+    }
+    for entry in open_note(added, principal, keys) {
+        judge_entry(state, principal, &entry)
+            .map_err(|refusal| Refusal { message: format!("the note on {on}: {}", refusal.message), ..refusal })?;
+    }
+    Ok(())
+}
+
+fn judge_entry(state: &State, principal: &PrincipalId, entry: &NoteEntry) -> Result<(), Refusal> {
+    let cosignature = entry.opened.as_ref().map_err(Clone::clone)?;
+    let (owner, _) = rules::owner(state, cosignature.key().raw())?;
+    if owner != *principal {
+        let message = format!("the key {} is {owner}'s, not {principal}'s", cosignature.key().fingerprint());
+        return Err(Refusal::new(Reason::WrongPrincipal, message)
+            .hint(format!("push it to refs/notes/two-key/{owner} instead")));
+    }
+    let repository = &state.policy().get().repository;
+    if cosignature.statement().repository != *repository {
+        let message = format!("the statement is for repository {}", cosignature.statement().repository);
+        return Err(Refusal::new(Reason::WrongRepository, message));
+    }
+    Ok(())
+}

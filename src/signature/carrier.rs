@@ -76,13 +76,13 @@ fn find_run(message: &[u8]) -> Result<Vec<&str>, Refusal> {
     let lines: Vec<&[u8]> = message.split(|byte| *byte == b'\n').collect();
     let ours = |line: &&[u8]| line.starts_with(PREFIX.as_bytes());
     let paragraph = lines.rsplit(|line| line.is_empty()).find(|paragraph| !paragraph.is_empty()).unwrap_or_default();
-    let start = paragraph.iter().position(|line| ours(&line)).unwrap_or(paragraph.len());
+    let start = paragraph.iter().position(&ours).unwrap_or(paragraph.len());
     let (_, rest) = paragraph.split_at(start);
-    let (run, after) = rest.split_at(rest.iter().position(|line| !ours(&line)).unwrap_or(rest.len()));
+    let (run, after) = rest.split_at(rest.iter().position(|line| !ours(line)).unwrap_or(rest.len()));
     if run.is_empty() {
         return Err(malformed("its statement is not in the last paragraph of the message"));
     }
-    if after.iter().any(|line| ours(&line)) {
+    if after.iter().any(&ours) {
         return Err(malformed("its `Two-Key-` lines are not in one run"));
     }
     if after.first().is_some_and(|line| line.starts_with(b" ") || line.starts_with(b"\t")) {

@@ -196,7 +196,7 @@ fn without(raw: &[u8], span: &Range<usize>) -> Vec<u8> {
 }
 
 /// The seconds of a line `name <address> seconds zone`.
-fn person(line: &[u8]) -> Option<i64> {
+pub(super) fn person(line: &[u8]) -> Option<i64> {
     let open = line.iter().position(|byte| *byte == b'<')?;
     let close = line.iter().position(|byte| *byte == b'>')?;
     if close < open || line.iter().filter(|byte| matches!(byte, b'<' | b'>')).count() != 2 || line.contains(&b'\n') {

@@ -37,6 +37,6 @@ pub fn statement_message(
         evidence.map(|evidence| format!("{PREFIX}Evidence: {evidence}\n")),
     ];
     let remarks: String = remarks.into_iter().flatten().collect();
-    let sealed: String = sealed.iter().map(|line| format!("{line}\n")).collect();
+    let sealed: String = sealed.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
     Ok(format!("{subject}\n\n{}{remarks}{sealed}", statement.text()))
 }

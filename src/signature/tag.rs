@@ -1,6 +1,6 @@
 //! Annotated tags, read strictly.
 
-use super::ObjectFormat;
+use super::{ObjectFormat, commit::person};
 use crate::model::{Oid, Reason, Refusal};
 
 /// An annotated tag on a commit.
@@ -33,10 +33,9 @@ pub fn parse_tag(raw: &[u8], format: ObjectFormat) -> Result<RawTag, Refusal> {
     }
     let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && !name.chars().any(char::is_control));
     let name = name.ok_or_else(|| malformed("its name is empty, not UTF-8, or has control characters"))?.to_owned();
-    if tagger.contains(&b'\r') {
-        return Err(malformed("its tagger line has a carriage return"));
-    }
-    if lines.next() != Some(b"") {
+    person(tagger).ok_or_else(|| malformed("its tagger line is not `name <address> seconds zone`"))?;
+    // An empty line, and not merely the end of the tagger's.
+    if lines.next() != Some(b"") || lines.next().is_none() {
         return Err(malformed("after the tagger there is no empty line"));
     }
     Ok(RawTag { object, name })

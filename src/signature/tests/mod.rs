@@ -1,0 +1,6 @@
+//! Each refusal beside the honest twin that differs from it by one thing.
+
+mod carriers;
+mod notes;
+mod ssh;
+mod total;

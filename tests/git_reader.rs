@@ -1,5 +1,7 @@
 //! The reader against repositories that real Git made.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::similar_names, reason = "a test may stop")]
+
 #[path = "support/scratch.rs"]
 mod scratch;
 

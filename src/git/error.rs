@@ -75,6 +75,14 @@ pub enum GitError {
     /// A program that is not installed.
     #[error("`{0}` is not installed or not on the PATH")]
     NoProgram(String),
+    /// A pinned root that is none.
+    #[error("{from} is `{value}`, which is no commit id of this repository")]
+    BadRoot {
+        /// Where it is written.
+        from: &'static str,
+        /// What is written there.
+        value: String,
+    },
     /// No key to sign with.
     #[error("no key to sign with: {0}")]
     NoKey(String),
@@ -107,6 +115,7 @@ impl GitError {
             Self::MissingObject(_) | Self::Corrupt(_) => (Reason::Internal, Some("see what is wrong with: git fsck")),
             Self::NotARepository { .. } => (Reason::Internal, Some("run it inside the governance repository")),
             Self::NoKey(_) => (Reason::Internal, Some("name one with --key FILE, or: git config user.signingkey FILE")),
+            Self::BadRoot { .. } => (Reason::Unpinned, Some("pin it with: git two-key trust ROOT")),
             Self::NoProgram(_)
             | Self::WrongKind { .. }
             | Self::Program { .. }

@@ -9,14 +9,27 @@
 //! here knows a rule. Called by apply and cli; calls [`crate::signature`] to open what it read.
 
 mod command;
+pub mod config;
+mod create;
 mod error;
 mod files;
+mod notes;
 mod objects;
+mod refs;
+mod remote;
 mod repository;
+mod sign;
 mod steps;
 mod tree;
+mod worktree;
+mod write;
 
 pub use error::GitError;
+pub use notes::{NOTES, Note};
 pub use objects::{Kind, Object, Objects};
+pub use refs::RefUpdate;
+pub use remote::{MIRROR, PushOptions, PushOutcome, mirrored};
 pub use repository::Repository;
+pub use sign::{NAMESPACE, SigningKey};
 pub use steps::{Base, OpenedCommit, Steps};
+pub use write::{NewCommit, SignWith, Who};

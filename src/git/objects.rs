@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{GitError, Repository, command::Complaints, tree::Tree};
+use super::{
+    GitError, Repository,
+    command::Complaints,
+    tree::{Node, Tree},
+};
 use crate::{
     ledger::Entry,
     model::{MAX_FILE_BYTES, Oid},
@@ -171,6 +175,42 @@ impl Objects {
         Ok(Entry::Regular(Arc::from(self.blob(id)?)))
     }
 
+    /// The bytes of the regular file at a path of a commit's tree.
+    pub fn file_at(&mut self, commit: Oid, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        match self.file_id_at(commit, path)? {
+            Some(id) if self.kind(id)? == Kind::Blob => self.blob(id).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The id of the regular file at a path of a commit's tree.
+    pub fn file_id_at(&mut self, commit: Oid, path: &str) -> Result<Option<Oid>, GitError> {
+        Ok(match self.node_at(commit, path)? {
+            Node::File(id) => Some(id),
+            _ => None,
+        })
+    }
+
+    /// The regular files directly in a folder of a commit's tree, sorted by name.
+    pub fn files_in(&mut self, commit: Oid, path: &str) -> Result<Vec<(String, Oid)>, GitError> {
+        let Node::Folder(folder) = self.node_at(commit, path)? else { return Ok(Vec::new()) };
+        let tree = self.tree(folder)?.unwrap_or_default();
+        let files = tree.iter().filter_map(|(name, node)| match (std::str::from_utf8(name), node) {
+            (Ok(name), Node::File(id)) => Some((name.to_owned(), id)),
+            _ => None,
+        });
+        Ok(files.collect())
+    }
+
+    fn node_at(&mut self, commit: Oid, path: &str) -> Result<Node, GitError> {
+        let mut node = Node::Folder(self.links(commit)?.tree);
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            let Node::Folder(folder) = node else { return Ok(Node::Absent) };
+            node = self.tree(folder)?.map_or(Node::Absent, |tree| tree.get(name.as_bytes()));
+        }
+        Ok(node)
+    }
+
     /// Asks what an object is, without reading it.
     pub fn kind(&mut self, id: Oid) -> Result<Kind, GitError> {
         Ok(self.size(id)?.kind)
@@ -248,8 +288,12 @@ impl Server {
     }
 
     fn request(&mut self, ids: &[Oid]) -> Result<(), GitError> {
-        let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
-        self.requests.write_all(text.as_bytes()).map_err(|_| self.complaints.error())
+        let mut lines = Vec::with_capacity(ids.len() * 65);
+        for id in ids {
+            lines.extend_from_slice(id.to_string().as_bytes());
+            lines.push(b'\n');
+        }
+        self.requests.write_all(&lines).map_err(|_| self.complaints.error())
     }
 
     /// Reads `<id> <kind> <size>`.

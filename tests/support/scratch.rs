@@ -1,6 +1,7 @@
 //! A repository in a temporary folder, made by real Git with fixed dates and without anybody's configuration.
 
 #![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may stop, and runs programs")]
 
 use std::{
     cell::Cell,
@@ -86,6 +87,24 @@ impl Scratch {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Makes an SSH key without a passphrase beside the worktree.
+    pub(crate) fn ssh_key(&self, name: &str) -> PathBuf {
+        let path = self.beside(name);
+        let mut command = self.command("ssh-keygen");
+        command.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&path);
+        assert!(command.status().unwrap().success());
+        path
+    }
+
+    /// Makes a minisign key without a password beside the worktree.
+    pub(crate) fn minisign_key(&self, name: &str) -> PathBuf {
+        let path = self.beside(name);
+        let mut command = self.command("minisign");
+        command.args(["-G", "-W", "-s"]).arg(&path).arg("-p").arg(path.with_extension("pub"));
+        assert!(command.output().unwrap().status.success());
+        path
     }
 
     /// The id that a revision names.

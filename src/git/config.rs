@@ -1,0 +1,78 @@
+//! Git configuration and the two variables of the environment that are ours.
+
+use std::path::PathBuf;
+
+use super::{GitError, Repository, SigningKey};
+use crate::model::Oid;
+
+/// The configuration key of the pinned root.
+pub const ROOT: &str = "two-key.root";
+/// The variable of the pinned root, which goes before the configuration.
+pub const ROOT_VARIABLE: &str = "TWO_KEY_ROOT";
+/// The configuration key of the key to sign with.
+pub const KEY: &str = "two-key.key";
+
+impl Repository {
+    /// The last value of a configuration key.
+    pub fn config(&self, name: &str) -> Result<Option<String>, GitError> {
+        self.get_config(&["--null", "--get", name])
+    }
+
+    /// The last value of a configuration key that names a path, with `~` expanded.
+    pub fn config_path(&self, name: &str) -> Result<Option<PathBuf>, GitError> {
+        Ok(self.get_config(&["--null", "--type=path", "--get", name])?.map(PathBuf::from))
+    }
+
+    fn get_config(&self, args: &[&str]) -> Result<Option<String>, GitError> {
+        let program = self.run(&["config"]).args(args);
+        let command = program.line();
+        let output = program.output()?;
+        match output.status.code() {
+            Some(0) => {
+                let value = output.stdout.strip_suffix(b"\0").unwrap_or(&output.stdout).to_vec();
+                let wrong = |_| GitError::Answer { command, what: "not UTF-8".to_owned() };
+                String::from_utf8(value).map(Some).map_err(wrong)
+            }
+            Some(1) => Ok(None),
+            _ => Err(GitError::Program { command, stderr: output.stderr }),
+        }
+    }
+
+    /// Sets a key of this repository's own configuration.
+    pub fn set_config(&self, name: &str, value: &str) -> Result<(), GitError> {
+        self.run(&["config", "--local", "--replace-all", name, value]).bytes().map(drop)
+    }
+
+    /// The root that is pinned here: `TWO_KEY_ROOT`, else `two-key.root`. A value that is no object id of this
+    /// repository is an error, never "unpinned".
+    pub fn pinned_root(&self) -> Result<Option<Oid>, GitError> {
+        #[allow(clippy::disallowed_methods, reason = "the one place where this variable is read")]
+        let variable = std::env::var_os(ROOT_VARIABLE).filter(|value| !value.is_empty());
+        let (from, value) = match variable {
+            Some(value) => (ROOT_VARIABLE, value.to_string_lossy().into_owned()),
+            None => match self.config(ROOT)? {
+                Some(value) => (ROOT, value),
+                None => return Ok(None),
+            },
+        };
+        match Oid::parse(&value).filter(|id| self.fits(*id)) {
+            Some(root) => Ok(Some(root)),
+            None => Err(GitError::BadRoot { from, value }),
+        }
+    }
+
+    /// The key to sign with unless another is named: `two-key.key`, else `user.signingkey`.
+    pub fn default_key(&self) -> Result<Option<SigningKey>, GitError> {
+        for name in [KEY, "user.signingkey"] {
+            if let Some(text) = self.config(name)?.filter(|text| !text.is_empty()) {
+                if let Some(literal) = SigningKey::literal(&text) {
+                    return Ok(Some(literal));
+                }
+                // Asked for again as a path, for the sake of `~`.
+                let path = self.config_path(name)?.unwrap_or_else(|| PathBuf::from(text));
+                return SigningKey::file(path).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,30 @@
+//! New repositories.
+
+use std::path::Path;
+
+use super::{GitError, Repository, command::Program};
+use crate::signature::ObjectFormat;
+
+impl Repository {
+    /// Makes a repository with a branch that has no commit yet.
+    pub fn init(path: &Path, bare: bool, format: ObjectFormat, branch: &str) -> Result<Self, GitError> {
+        let format = match format {
+            ObjectFormat::Sha1 => "sha1",
+            ObjectFormat::Sha256 => "sha256",
+        };
+        let mut program = Program::git(false).args(["init", "--quiet", "--initial-branch", branch]);
+        program = program.arg(format!("--object-format={format}"));
+        if bare {
+            program = program.arg("--bare");
+        }
+        program.arg("--").arg(path).bytes()?;
+        Self::open(path)
+    }
+
+    /// Clones a repository, bare and without its tags: what is governed is fetched by [`Self::fetch`].
+    pub fn clone_bare(url: &str, path: &Path) -> Result<Self, GitError> {
+        let program = Program::git(false).args(["clone", "--quiet", "--bare", "--no-tags", "--", url]).arg(path);
+        program.bytes()?;
+        Self::open(path)
+    }
+}

@@ -1,0 +1,107 @@
+//! Refs: read, and moved only from where they were expected to be.
+
+use super::{GitError, Repository};
+use crate::model::Oid;
+
+/// One ref's move. All moves of a call happen, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefUpdate {
+    /// The full name.
+    pub name: String,
+    /// Where it must be now: `None` if it must not be there.
+    pub old: Option<Oid>,
+    /// Where it goes.
+    pub new: Oid,
+}
+
+impl RefUpdate {
+    /// A ref that must not be there yet.
+    pub fn create(name: impl Into<String>, new: Oid) -> Self {
+        Self { name: name.into(), old: None, new }
+    }
+}
+
+impl Repository {
+    /// The refs at or below some prefixes (`refs/notes/two-key`), sorted by name. Names that are not UTF-8 are not ours
+    /// and are left out.
+    pub fn refs(&self, prefixes: &[&str]) -> Result<Vec<(String, Oid)>, GitError> {
+        let program = self.run(&["for-each-ref", "--format=%(objectname) %(refname)", "--"]).args(prefixes);
+        let command = program.line();
+        let bytes = program.bytes()?;
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines
+            .filter_map(|line| std::str::from_utf8(line).ok())
+            .map(|line| {
+                let (id, name) = line.split_once(' ').unwrap_or_default();
+                let id = Oid::parse(id).filter(|id| self.fits(*id));
+                let wrong = || GitError::Answer { command: command.clone(), what: line.to_owned() };
+                id.map(|id| (name.to_owned(), id)).ok_or_else(wrong)
+            })
+            .collect()
+    }
+
+    /// Where a ref is, by its full name.
+    pub fn resolve(&self, name: &str) -> Result<Option<Oid>, GitError> {
+        Ok(self.refs(&[name])?.into_iter().find(|(other, _)| other == name).map(|(_, id)| id))
+    }
+
+    /// The commit that a revision names, as people write it; none if there is no such commit or more than one.
+    pub fn revision(&self, revision: &str) -> Result<Option<Oid>, GitError> {
+        let commit = format!("{revision}^{{commit}}");
+        let output = self.run(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(Oid::parse(text.trim_end()).filter(|id| output.status.success() && self.fits(*id)))
+    }
+
+    /// The full name of the branch that is checked out here.
+    pub fn head(&self) -> Result<Option<String>, GitError> {
+        let output = self.run(&["symbolic-ref", "--quiet", "HEAD"]).output()?;
+        let name = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        Ok(Some(name).filter(|name| output.status.success() && !name.is_empty()))
+    }
+
+    /// The full name of the remote-tracking ref that is a ref's upstream.
+    pub fn upstream(&self, name: &str) -> Result<Option<String>, GitError> {
+        let text = self.run(&["for-each-ref", "--format=%(refname) %(upstream)", "--", name]).text()?;
+        let upstream = text.lines().filter_map(|line| line.split_once(' ')).find(|(other, _)| *other == name);
+        Ok(upstream.map(|(_, upstream)| upstream.to_owned()).filter(|upstream| !upstream.is_empty()))
+    }
+
+    /// Whether a commit is another one or an ancestor of it.
+    pub fn is_ancestor(&self, ancestor: Oid, descendant: Oid) -> Result<bool, GitError> {
+        self.run(&["merge-base", "--is-ancestor", &ancestor.to_string(), &descendant.to_string()]).says_yes()
+    }
+
+    /// Moves refs, all or none, each only from where it was expected to be.
+    pub fn update_refs(&self, updates: &[RefUpdate], reason: &str) -> Result<(), GitError> {
+        let mut input = Vec::new();
+        for RefUpdate { name, old, new } in updates {
+            // The zero id says that the ref must not be there.
+            let old = old.unwrap_or_else(|| self.zero());
+            input.extend_from_slice(format!("update {name}\0{new}\0{old}\0").as_bytes());
+        }
+        self.transaction(input, reason, updates.iter().map(|update| update.name.as_str()))
+    }
+
+    /// Deletes a ref that is where it was expected to be. Governed refs are never deleted; this is for our own.
+    pub fn delete_ref(&self, name: &str, old: Oid) -> Result<(), GitError> {
+        self.transaction(format!("delete {name}\0{old}\0").into_bytes(), "two-key", std::iter::once(name))
+    }
+
+    fn transaction<'a>(
+        &self,
+        input: Vec<u8>,
+        reason: &str,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<(), GitError> {
+        let program = self.run(&["update-ref", "--no-deref", "-m", reason, "-z", "--stdin"]).input(input);
+        match program.bytes() {
+            Ok(_) => Ok(()),
+            Err(GitError::Program { stderr, .. }) => {
+                let refname = names.collect::<Vec<_>>().join(", ");
+                Err(GitError::RefChanged { refname, stderr })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

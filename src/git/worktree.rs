@@ -1,0 +1,102 @@
+//! Moving a branch that is checked out, when the move changes files.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    GitError, RefUpdate, Repository,
+    command::{Program, path_from},
+};
+use crate::model::Oid;
+
+/// One changed path between two commits.
+struct Change {
+    path: Vec<u8>,
+    old: Option<Oid>,
+    new: Option<Oid>,
+    new_mode: String,
+}
+
+impl Repository {
+    /// Moves a branch, and where it is checked out brings the paths that changed up to date: in the index, and in the
+    /// worktree unless the file there was edited. Statement commits change no file and need no more than
+    /// [`Self::update_refs`].
+    pub fn advance_with_worktree(&self, update: &RefUpdate, reason: &str) -> Result<(), GitError> {
+        let Some(old) = update.old else { return self.update_refs(std::slice::from_ref(update), reason) };
+        let worktree = self.worktree_of(&update.name)?;
+        self.update_refs(std::slice::from_ref(update), reason)?;
+        let Some(worktree) = worktree else { return Ok(()) };
+        let worktree = Self::open(&worktree)?;
+        for change in self.changes(old, update.new)? {
+            worktree.bring_up(&change)?;
+        }
+        Ok(())
+    }
+
+    /// The worktree in which a branch is checked out.
+    fn worktree_of(&self, name: &str) -> Result<Option<PathBuf>, GitError> {
+        let mut path = self.run(&["for-each-ref", "--format=%(refname) %(worktreepath)", "--", name]).bytes()?;
+        while path.last() == Some(&b'\n') {
+            path.pop();
+        }
+        let path = path.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b" ")).unwrap_or_default();
+        Ok(Some(path_from(path.to_vec())).filter(|path| path.is_absolute()))
+    }
+
+    /// The files that differ between two commits.
+    fn changes(&self, old: Oid, new: Oid) -> Result<Vec<Change>, GitError> {
+        let (old, new) = (old.to_string(), new.to_string());
+        let bytes = self.run(&["diff-tree", "-r", "-z", "--no-renames", &old, &new]).bytes()?;
+        let mut fields = bytes.split(|byte| *byte == 0);
+        let mut changes = Vec::new();
+        // `:<old mode> <new mode> <old id> <new id> <status>`, then the path.
+        while let (Some(head), Some(path)) = (fields.next(), fields.next()) {
+            let head = String::from_utf8_lossy(head);
+            let mut words = head.split(' ');
+            let new_mode = words.nth(1).unwrap_or_default().to_owned();
+            let id = |word: Option<&str>| Oid::parse(word.unwrap_or_default()).filter(|id| !id.is_zero());
+            let (old, new) = (id(words.next()), id(words.next()));
+            changes.push(Change { path: path.to_vec(), old, new, new_mode });
+        }
+        Ok(changes)
+    }
+
+    /// Brings one path of this worktree up to date. What somebody has staged or edited stays.
+    fn bring_up(&self, change: &Change) -> Result<(), GitError> {
+        let path = path_from(change.path.clone());
+        let staged = self.run(&["ls-files", "--stage", "-z", "--"]).arg(&path).bytes()?;
+        let staged = staged.split(|byte| *byte == b' ').nth(1).map(String::from_utf8_lossy);
+        let staged = staged.and_then(|id| Oid::parse(&id));
+        let in_folder = self.in_folder(&path)?;
+        if staged == change.old {
+            let head = match change.new {
+                Some(new) => format!("{} {new}\t", change.new_mode),
+                None => format!("0 {}\t", self.zero()),
+            };
+            let input = [head.as_bytes(), &change.path, b"\0"].concat();
+            self.run(&["update-index", "--add", "--replace", "-z", "--index-info"]).input(input).bytes()?;
+        }
+        if staged != change.old || in_folder != change.old {
+            // Already as it should be, or edited: then Git shows it as changed, which it is.
+            return Ok(());
+        }
+        if change.new.is_some() {
+            self.run(&["checkout-index", "-f", "-u", "--"]).arg(&path).bytes().map(drop)
+        } else {
+            let file = self.top().join(&path);
+            std::fs::remove_file(&file).map_err(|error| GitError::io(format!("removing {}", file.display()), error))
+        }
+    }
+
+    /// The id of the file at a path of the worktree, after Git's own filters.
+    fn in_folder(&self, path: &Path) -> Result<Option<Oid>, GitError> {
+        if !self.top().join(path).is_file() {
+            return Ok(None);
+        }
+        let program: Program = self.run(&["hash-object", "--"]).arg(path);
+        self.id_from(program).map(Some)
+    }
+
+    fn top(&self) -> &Path {
+        self.worktree().unwrap_or(self.git_dir())
+    }
+}

@@ -1,0 +1,137 @@
+//! What the environment says: identities, the pinned root, and a hook's quarantine. A test cannot change its own
+//! environment, so each of these runs one ignored test of this program as a child in an environment of its own.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::similar_names, reason = "a test may stop")]
+#![allow(clippy::disallowed_methods, reason = "a test runs programs and reads its environment")]
+
+#[path = "support/scratch.rs"]
+mod scratch;
+
+use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
+
+use git_two_key::{
+    git::{Base, GitError, NewCommit, Repository, SignWith},
+    model::Oid,
+    signature::ObjectFormat,
+};
+use scratch::Scratch;
+
+/// Runs an ignored test of this program in a repository, in a clean environment with some variables.
+fn inside(scratch: &Scratch, name: &str, variables: &[(&str, &str)]) {
+    let mut command = scratch.command(std::env::current_exe().unwrap().to_str().unwrap());
+    for role in ["AUTHOR", "COMMITTER"] {
+        for part in ["NAME", "EMAIL", "DATE"] {
+            command.env_remove(format!("GIT_{role}_{part}"));
+        }
+    }
+    let output = command.args(["--exact", name, "--ignored", "--nocapture"]).envs(variables.iter().copied()).output();
+    let output = output.unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn here(name: &str) -> Oid {
+    Oid::parse(&std::env::var(name).unwrap()).unwrap()
+}
+
+#[test]
+fn author_and_committer_are_equal_and_fall_back_to_the_principal() {
+    let scratch = Scratch::new();
+    scratch.write("README", "hello\n");
+    scratch.commit("root");
+    inside(&scratch, "inner_identity", &[("EXPECTED", "user1 <user1@two-key.invalid> ")]);
+    scratch.git(&["config", "user.name", "Ünicode Name"]);
+    scratch.git(&["config", "user.email", "name@example.com"]);
+    inside(&scratch, "inner_identity", &[("EXPECTED", "Ünicode Name <name@example.com> ")]);
+    let date = ("GIT_COMMITTER_DATE", "1761530400 +0130");
+    inside(&scratch, "inner_identity", &[("EXPECTED", "Ünicode Name <name@example.com> 1761530400 +0130"), date]);
+    let other = ("GIT_AUTHOR_NAME", "Somebody Else");
+    inside(&scratch, "inner_identity", &[("EXPECTED", "Ünicode Name <name@example.com> "), other]);
+}
+
+#[test]
+#[ignore = "run by author_and_committer_are_equal_and_fall_back_to_the_principal"]
+fn inner_identity() {
+    let repository = Repository::discover().unwrap();
+    let mut objects = repository.objects().unwrap();
+    let parent = repository.revision("HEAD").unwrap().unwrap();
+    let tree = objects.links(parent).unwrap().tree;
+    let commit = NewCommit { tree, parents: &[parent], message: "x\n", sign: SignWith::Nobody, who: "user1" };
+    let id = repository.commit_tree(&commit).unwrap();
+    let raw = String::from_utf8(objects.commit(id).unwrap()).unwrap();
+    let line = |name: &str| raw.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    assert_eq!(line("author "), line("committer "));
+    assert!(line("author ").starts_with(&std::env::var("EXPECTED").unwrap()), "{raw}");
+}
+
+#[test]
+fn the_pinned_root_of_the_environment_goes_before_the_configured_one() {
+    let scratch = Scratch::new();
+    let (root, other) = (scratch.graph("root", &[]), scratch.graph("other", &[]));
+    scratch.git(&["config", "two-key.root", &other.to_string()]);
+    let (root, other) = (root.to_string(), other.to_string());
+    inside(&scratch, "inner_root", &[("EXPECTED", &other)]);
+    inside(&scratch, "inner_root", &[("EXPECTED", &root), ("TWO_KEY_ROOT", &root)]);
+    inside(&scratch, "inner_root", &[("EXPECTED", &other), ("TWO_KEY_ROOT", "")]);
+    inside(&scratch, "inner_root", &[("TWO_KEY_ROOT", "main")]);
+}
+
+#[test]
+#[ignore = "run by the_pinned_root_of_the_environment_goes_before_the_configured_one"]
+fn inner_root() {
+    let pinned = Repository::discover().unwrap().pinned_root();
+    if std::env::var("EXPECTED").is_ok() {
+        assert_eq!(pinned, Ok(Some(here("EXPECTED"))));
+    } else {
+        assert!(matches!(pinned, Err(GitError::BadRoot { from: "TWO_KEY_ROOT", .. })), "{pinned:?}");
+    }
+}
+
+#[test]
+fn a_hook_sees_quarantined_objects_and_nobody_else_does() {
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        let name = if format == ObjectFormat::Sha1 { "sha1" } else { "sha256" };
+        let scratch = Scratch::with(name, "files", "repository");
+        scratch.write("leases/A.yaml", "a\n");
+        let root = scratch.commit("root");
+        let remote = Repository::init(&scratch.beside("remote: é.git"), true, format, "main").unwrap();
+        let path = remote.git_dir().to_str().unwrap().to_owned();
+        scratch.git(&["push", "-q", &path, "main"]);
+        scratch.write("leases/B.yaml", "b\n");
+        scratch.commit("next");
+        let (program, ran) = (std::env::current_exe().unwrap(), scratch.beside("ran"));
+        let hook = remote.git_dir().join("hooks/pre-receive");
+        let text = format!(
+            "ROOT={root} RAN='{}' exec '{}' --exact inner_hook --ignored --nocapture",
+            ran.display(),
+            program.display()
+        );
+        fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        fs::write(&hook, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+        scratch.git(&["push", "-q", &path, "main"]);
+        assert_eq!(remote.resolve("refs/heads/main").unwrap(), Some(scratch.id("HEAD")));
+        assert!(ran.exists());
+    }
+}
+
+#[test]
+#[ignore = "run by a_hook_sees_quarantined_objects_and_nobody_else_does"]
+fn inner_hook() {
+    assert!(std::env::var_os("GIT_QUARANTINE_PATH").is_some());
+    let root = here("ROOT");
+    let mut line = String::new();
+    std::io::stdin().read_to_string(&mut line).unwrap();
+    let ids: Vec<Oid> = line.split(' ').filter_map(Oid::parse).collect();
+    let [old, new] = ids.as_slice() else { panic!("{line}") };
+    assert_eq!(*old, root);
+    let repository = Repository::discover().unwrap();
+    assert_eq!(repository.worktree(), None);
+    let steps: Result<Vec<_>, _> = repository.steps(Base::After { tip: *old, root }, *new).unwrap().collect();
+    let steps = steps.unwrap();
+    assert_eq!(steps.len(), 1);
+    assert_eq!(steps[0].leases[0].0, "leases/B.yaml");
+    let outside = Repository::open(Path::new(".")).unwrap();
+    assert_eq!(outside.objects().unwrap().commit(*new), Err(GitError::MissingObject(*new)));
+    fs::write(std::env::var_os("RAN").unwrap(), "yes").unwrap();
+}

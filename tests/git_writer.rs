@@ -1,0 +1,376 @@
+//! What is written, and how refs, notes and remotes move, against real Git, ssh-keygen and minisign.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::similar_names, reason = "a test may stop")]
+
+#[path = "support/scratch.rs"]
+mod scratch;
+
+use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use git_two_key::{
+    git::{GitError, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
+    model::{Nonce, Oid, PrincipalId, PublicKey, Reason, RepositoryId, Statement, Stop, StopKind, Subject},
+    signature::{ObjectFormat, Opened, parse_tag, statement_message},
+};
+use scratch::Scratch;
+
+fn halt() -> Statement {
+    let repository = RepositoryId::parse(&"6f".repeat(16)).unwrap();
+    let nonce = Nonce::parse(&"01".repeat(16)).unwrap();
+    let lease = git_two_key::model::LeaseId::parse("LEASE-1").unwrap();
+    Statement { repository, subject: Subject::Stop(Stop { lease, kind: StopKind::Halt, nonce }) }
+}
+
+fn user1() -> PrincipalId {
+    PrincipalId::parse("user1").unwrap()
+}
+
+/// A repository with one commit and its own identity.
+fn one(format: &str) -> (Scratch, Repository, Oid) {
+    let scratch = Scratch::with(format, "files", "repository");
+    scratch.write("README", "hello\n");
+    scratch.write("leases/A.yaml", "a 1\n");
+    let root = scratch.commit("root");
+    scratch.git(&["config", "user.name", "Name <odd> Ünicode"]);
+    scratch.git(&["config", "user.email", "name@example.com"]);
+    let repository = scratch.repository();
+    (scratch, repository, root)
+}
+
+fn tree_of(repository: &Repository, commit: Oid) -> Oid {
+    repository.objects().unwrap().links(commit).unwrap().tree
+}
+
+fn carrier(repository: &Repository, parent: Oid, tree: Oid, sign: SignWith<'_>) -> Result<Oid, GitError> {
+    let principal = (sign != SignWith::Nobody).then(user1);
+    let message = statement_message(&halt(), "Halt", principal.as_ref(), None, None, &[]).unwrap();
+    repository.commit_tree(&NewCommit { tree, parents: &[parent], message: &message, sign, who: "user1" })
+}
+
+#[test]
+fn a_signed_carrier_reads_back_as_one_vote() {
+    for format in ["sha1", "sha256"] {
+        let (scratch, repository, root) = one(format);
+        let file = scratch.ssh_key("key with space");
+        let key = SigningKey::parse(file.to_str().unwrap()).unwrap();
+        let tree = tree_of(&repository, root);
+        let by_key = carrier(&repository, root, tree, SignWith::Key(&key)).unwrap();
+        repository.set_config("user.signingkey", file.to_str().unwrap()).unwrap();
+        let by_default = carrier(&repository, root, tree, SignWith::GitDefault).unwrap();
+        for id in [by_key, by_default] {
+            let opened = repository.objects().unwrap().open_one(id).unwrap();
+            assert_eq!(opened.links.parents, [root]);
+            let Opened::Carrier { statement, votes } = opened.opened else { panic!("{:?}", opened.opened) };
+            assert_eq!(statement, halt());
+            let [Ok(vote)] = votes.as_slice() else { panic!("{votes:?}") };
+            assert_eq!(vote.key(), &key.public_key().unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_carrier_that_changes_files_is_malformed() {
+    let (scratch, repository, root) = one("sha1");
+    let key = SigningKey::parse(scratch.ssh_key("key").to_str().unwrap()).unwrap();
+    let tree = repository.with_files(Some(tree_of(&repository, root)), &[("leases/A.yaml", Some(b"a 2\n"))]).unwrap();
+    let id = carrier(&repository, root, tree, SignWith::Key(&key)).unwrap();
+    let Opened::Malformed(refusal) = repository.objects().unwrap().open_one(id).unwrap().opened else { panic!() };
+    assert_eq!(refusal.reason, Reason::Malformed);
+    assert!(refusal.message.contains("changes files"), "{refusal}");
+}
+
+#[test]
+fn ssh_keygen_and_minisign_sign_a_statement_and_the_verifier_agrees() {
+    let (scratch, ..) = one("sha1");
+    for file in [scratch.ssh_key("ssh"), scratch.minisign_key("mini.key")] {
+        let key = SigningKey::parse(file.to_str().unwrap()).unwrap();
+        let public = key.public_key().unwrap();
+        let text = halt().text();
+        let signature = key.sign(&text).unwrap();
+        let candidates = std::slice::from_ref(&public);
+        let opened = open_note_entry(&text, &signature, candidates);
+        assert_eq!(opened, Ok(public), "{}", file.display());
+    }
+}
+
+/// The key whose signature an entry of a note holds.
+fn open_note_entry(text: &str, signature: &str, candidates: &[PublicKey]) -> Result<PublicKey, String> {
+    let note = format!("{text}{signature}");
+    let entries = git_two_key::signature::open_note(note.as_bytes(), &user1(), candidates);
+    let [entry] = entries.as_slice() else { return Err(format!("{} entries", entries.len())) };
+    entry.opened.as_ref().map(|vote| vote.key().clone()).map_err(ToString::to_string)
+}
+
+#[test]
+fn public_keys_are_derived_where_no_file_has_them() {
+    let (scratch, ..) = one("sha1");
+    let ssh = scratch.ssh_key("ssh");
+    let key = SigningKey::parse(ssh.to_str().unwrap()).unwrap();
+    let before = key.public_key().unwrap();
+    fs::remove_file(scratch.beside("ssh.pub")).unwrap();
+    assert_eq!(key.public_key().unwrap(), before);
+    let mini = scratch.minisign_key("mini.key");
+    let key = SigningKey::parse(mini.to_str().unwrap()).unwrap();
+    assert!(matches!(key, SigningKey::Minisign(_)));
+    let before = key.public_key().unwrap();
+    fs::remove_file(scratch.beside("mini.pub")).unwrap();
+    assert_eq!(key.public_key().unwrap(), before);
+}
+
+#[test]
+fn a_key_that_is_nowhere_is_said_to_be_nowhere() {
+    assert!(matches!(SigningKey::parse("/nowhere/key"), Err(GitError::NoKey(_))));
+    let (scratch, repository, root) = one("sha1");
+    let mini = SigningKey::parse(scratch.minisign_key("mini.key").to_str().unwrap()).unwrap();
+    let signed = carrier(&repository, root, tree_of(&repository, root), SignWith::Key(&mini));
+    assert!(matches!(signed, Err(GitError::NoKey(_))), "{signed:?}");
+}
+
+#[test]
+fn the_default_key_is_ours_before_gits() {
+    let (scratch, repository, _) = one("sha1");
+    assert_eq!(repository.default_key().unwrap(), None);
+    let (ours, gits) = (scratch.ssh_key("ours"), scratch.ssh_key("gits"));
+    repository.set_config("user.signingkey", gits.to_str().unwrap()).unwrap();
+    assert_eq!(repository.default_key().unwrap(), Some(SigningKey::Ssh(gits)));
+    repository.set_config("two-key.key", ours.to_str().unwrap()).unwrap();
+    assert_eq!(repository.default_key().unwrap(), Some(SigningKey::Ssh(ours.clone())));
+    let line = fs::read_to_string(ours.with_extension("pub")).unwrap().trim().to_owned();
+    repository.set_config("two-key.key", &format!("key::{line}")).unwrap();
+    let key = repository.default_key().unwrap().unwrap();
+    assert_eq!(key, SigningKey::Literal(line));
+    assert_eq!(key.public_key().unwrap(), SigningKey::Ssh(ours).public_key().unwrap());
+}
+
+#[test]
+fn a_pinned_root_is_an_id_of_this_repository_or_an_error() {
+    let (_scratch, repository, root) = one("sha256");
+    assert_eq!(repository.pinned_root().unwrap(), None);
+    repository.set_config("two-key.root", &root.to_string()).unwrap();
+    assert_eq!(repository.pinned_root().unwrap(), Some(root));
+    for wrong in ["main", &root.to_string()[..40], ""] {
+        repository.set_config("two-key.root", wrong).unwrap();
+        assert!(matches!(repository.pinned_root(), Err(GitError::BadRoot { .. })), "{wrong}");
+    }
+}
+
+#[test]
+fn trees_are_rewritten_without_touching_index_or_worktree() {
+    let (scratch, repository, root) = one("sha1");
+    let files: [(&str, Option<&[u8]>); 3] =
+        [("leases/A.yaml", None), ("leases/é b/C.yaml", Some(b"c\n")), (".two-key/policy.yaml", Some(b"p\n"))];
+    let tree = repository.with_files(Some(tree_of(&repository, root)), &files).unwrap();
+    let listed = scratch.git(&["ls-tree", "-r", "-z", "--name-only", &tree.to_string()]);
+    assert_eq!(listed, ".two-key/policy.yaml\0README\0leases/é b/C.yaml\0");
+    assert_eq!(scratch.git(&["status", "--porcelain"]), "");
+    let alone = repository.with_files(None, &files[2..]).unwrap();
+    assert_eq!(scratch.git(&["ls-tree", "-r", "--name-only", &alone.to_string()]), ".two-key/policy.yaml\n");
+    let bare = Repository::init(&scratch.beside("bare.git"), true, ObjectFormat::Sha1, "trunk").unwrap();
+    assert!(bare.with_files(None, &files[1..]).is_ok());
+    assert_eq!(bare.head().unwrap().as_deref(), Some("refs/heads/trunk"));
+}
+
+#[test]
+fn tags_are_annotated_and_named_for_their_ref() {
+    for format in ["sha1", "sha256"] {
+        let (_scratch, repository, root) = one(format);
+        let name = "rollout/LEASE-1/2-promote-25";
+        let tag = repository.tag_object(name, root, "LEASE-1: 25 %", "user1").unwrap();
+        let refname = format!("refs/tags/{name}");
+        repository.update_refs(&[RefUpdate::create(&refname, tag)], "tag").unwrap();
+        assert_eq!(repository.resolve(&refname).unwrap(), Some(tag));
+        let raw = repository.objects().unwrap().tag(tag).unwrap();
+        let read = parse_tag(&raw, repository.format()).unwrap();
+        assert_eq!((read.object, read.name.as_str()), (root, name));
+    }
+}
+
+#[test]
+fn refs_move_only_from_where_they_were_expected_and_all_or_none() {
+    let (scratch, repository, root) = one("sha1");
+    let next = scratch.graph("next", &[root]);
+    let main = |old| RefUpdate { name: "refs/heads/main".to_owned(), old, new: next };
+    let stop = || RefUpdate::create("refs/two-key/stops/A/x", root);
+    let refused = repository.update_refs(&[stop(), main(Some(next))], "no");
+    assert!(matches!(refused, Err(GitError::RefChanged { .. })), "{refused:?}");
+    assert!(matches!(repository.update_refs(&[stop(), main(None)], "no"), Err(GitError::RefChanged { .. })));
+    assert_eq!(repository.resolve("refs/two-key/stops/A/x").unwrap(), None);
+    repository.update_refs(&[stop(), main(Some(root))], "yes").unwrap();
+    assert_eq!(repository.resolve("refs/heads/main").unwrap(), Some(next));
+    assert_eq!(repository.refs(&["refs/two-key/stops"]).unwrap(), [("refs/two-key/stops/A/x".to_owned(), root)]);
+    // A name is no prefix of itself with more letters.
+    assert_eq!(repository.resolve("refs/two-key/stops/A").unwrap(), None);
+    assert!(matches!(repository.update_refs(&[stop()], "again"), Err(GitError::RefChanged { .. })));
+    assert!(repository.is_ancestor(root, next).unwrap());
+    assert!(!repository.is_ancestor(next, root).unwrap());
+    assert_eq!(repository.revision("main~1").unwrap(), Some(root));
+    assert_eq!(repository.revision("--all").unwrap(), None);
+}
+
+#[test]
+fn a_branch_that_is_checked_out_advances_with_its_files_and_keeps_edits() {
+    let (scratch, repository, root) = one("sha1");
+    scratch.write("README", "edited\n");
+    let files: [(&str, Option<&[u8]>); 3] =
+        [("leases/A.yaml", None), ("leases/new/B.yaml", Some(b"b\n")), ("README", Some(b"theirs\n"))];
+    let advance = |from: Oid, files: &[(&str, Option<&[u8]>)]| {
+        let tree = repository.with_files(Some(tree_of(&repository, from)), files).unwrap();
+        let commit = NewCommit { tree, parents: &[from], message: "files\n", sign: SignWith::Nobody, who: "user1" };
+        let new = repository.commit_tree(&commit).unwrap();
+        let update = RefUpdate { name: "refs/heads/main".to_owned(), old: Some(from), new };
+        repository.advance_with_worktree(&update, "files").unwrap();
+        new
+    };
+    let second = advance(root, &files);
+    assert_eq!(scratch.git(&["status", "--porcelain"]), " M README\n");
+    assert_eq!(fs::read_to_string(scratch.path().join("README")).unwrap(), "edited\n");
+    assert_eq!(fs::read_to_string(scratch.path().join("leases/new/B.yaml")).unwrap(), "b\n");
+    assert!(!scratch.path().join("leases/A.yaml").exists());
+    // A file that is there already, as a verb may have left it, is simply tracked from now on.
+    scratch.write("leases/C.yaml", "c\n");
+    advance(second, &[("leases/C.yaml", Some(b"c\n"))]);
+    assert_eq!(scratch.git(&["status", "--porcelain"]), " M README\n");
+}
+
+#[test]
+fn notes_are_appended_and_read_whoever_annotates_however_many() {
+    let (scratch, repository, _) = one("sha1");
+    let blob = scratch.id("HEAD:leases/A.yaml");
+    repository.append_note(&user1(), blob, "one\n").unwrap();
+    repository.append_note(&user1(), blob, "two\n").unwrap();
+    let cp14 = PrincipalId::parse("cp14").unwrap();
+    repository.append_note(&cp14, blob, "three\n").unwrap();
+    // Other people's refs, and so many notes that Git cuts their names into folders.
+    scratch.git(&["update-ref", "refs/notes/two-key/user1x/deep", "HEAD"]);
+    let many: Vec<Oid> = (0..300).map(|n| repository.write_blob(format!("{n}").as_bytes()).unwrap()).collect();
+    let mut stream =
+        String::from("commit refs/notes/two-key/cp20\ncommitter A <a@example.com> 1761530400 +0000\ndata 1\nx\n");
+    for id in &many {
+        let (folder, file) = (&id.to_string()[..2], &id.to_string()[2..]);
+        writeln!(stream, "M 100644 inline {folder}/{file}\ndata 2\nn\n").unwrap();
+    }
+    scratch.git_with(&["fast-import", "--quiet"], stream.as_bytes());
+    let cp20 = PrincipalId::parse("cp20").unwrap();
+    let notes = repository.notes().unwrap();
+    let of = |who: &PrincipalId| notes.iter().filter(|note| note.principal == *who).count();
+    assert_eq!((of(&user1()), of(&cp14), of(&cp20)), (1, 1, 300));
+    let note = notes.iter().find(|note| note.principal == user1()).unwrap();
+    assert_eq!(note.annotated, blob);
+    assert_eq!(note.bytes, b"one\n\ntwo\n");
+}
+
+/// A bare remote with a hook that refuses stops.
+fn remote(scratch: &Scratch) -> Repository {
+    let path = scratch.beside("remote é.git");
+    let remote = Repository::init(&path, true, ObjectFormat::Sha1, "main").unwrap();
+    scratch.git(&["remote", "add", "origin", path.to_str().unwrap()]);
+    remote
+}
+
+fn hook(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_push_says_what_was_taken_and_what_the_remote_said() {
+    let (scratch, repository, root) = one("sha1");
+    let remote = remote(&scratch);
+    let push = |refs: &[&str], options: &PushOptions| {
+        repository.push("origin", &refs.iter().map(ToString::to_string).collect::<Vec<_>>(), options)
+    };
+    let plain = PushOptions::default();
+    let taken = push(&["main"], &plain).unwrap();
+    assert_eq!(taken.accepted, ["refs/heads/main"]);
+    assert!(taken.is_accepted());
+    assert!(push(&["main"], &plain).unwrap().is_accepted());
+
+    hook(&remote.git_dir().join("hooks/pre-receive"), "echo 'two-key: refused refs/x: stale-step: no' >&2; exit 1");
+    let next = scratch.graph("next", &[root]);
+    let next_to_main = format!("{next}:refs/heads/main");
+    let atomic = PushOptions { atomic: true, ..PushOptions::default() };
+    let refused = push(&[&next_to_main, &format!("{root}:refs/two-key/stops/A/x")], &atomic).unwrap();
+    assert_eq!(refused.rejected.len(), 2, "{refused:?}");
+    assert_eq!(refused.remote, ["two-key: refused refs/x: stale-step: no"]);
+    fs::remove_file(remote.git_dir().join("hooks/pre-receive")).unwrap();
+
+    // Lost races: not a fast-forward, and a ref that is not where it was last seen.
+    assert!(push(&[&next_to_main], &plain).unwrap().is_accepted());
+    let other = scratch.graph("other", &[root]);
+    let lost = push(&[&format!("{other}:refs/heads/main")], &plain).unwrap();
+    assert_eq!(lost.rejected[0].0, "refs/heads/main");
+    let expected = vec![("refs/two-key/appliers/edge1".to_owned(), None)];
+    let intent = PushOptions { atomic: false, expected };
+    assert!(push(&[&format!("{root}:refs/two-key/appliers/edge1")], &intent).unwrap().is_accepted());
+    assert!(!push(&[&format!("{next}:refs/two-key/appliers/edge1")], &intent).unwrap().is_accepted());
+
+    scratch.git(&["remote", "set-url", "origin", "/nowhere/at/all.git"]);
+    assert!(matches!(push(&["main"], &plain), Err(GitError::Program { .. })));
+}
+
+#[test]
+fn exactly_the_governed_refs_are_fetched_and_nothing_local_moves() {
+    let (scratch, repository, root) = one("sha1");
+    let remote = remote(&scratch);
+    let tip = scratch.graph("tip", &[root]);
+    let names = [
+        "refs/heads/main",
+        "refs/heads/other",
+        "refs/tags/rollout/A/1-start-5",
+        "refs/tags/v1",
+        "refs/notes/two-key/user1",
+        "refs/notes/commits",
+        "refs/two-key/stops/A/x",
+        "refs/two-key/appliers/edge1",
+    ];
+    let refspecs: Vec<String> = names.iter().map(|name| format!("{tip}:{name}")).collect();
+    assert!(repository.push("origin", &refspecs, &PushOptions::default()).unwrap().is_accepted());
+    // Nothing of ours may be overwritten by what the remote has under the same name.
+    repository.update_refs(&[RefUpdate::create("refs/two-key/stops/A/x", root)], "ours").unwrap();
+    let ours = |repository: &Repository| {
+        let refs = repository.refs(&["refs"]).unwrap();
+        let kept = |name: &str| name.starts_with("refs/remotes/") || name.starts_with("refs/two-key-remote/");
+        refs.into_iter().partition::<Vec<_>, _>(|(name, _)| !kept(name))
+    };
+    let (before, _) = ours(&repository);
+    // As a push leaves it, so that what is seen is what the fetch brings.
+    scratch.git(&["update-ref", "-d", "refs/remotes/origin/main"]);
+    scratch.git(&["update-ref", "-d", "refs/remotes/origin/other"]);
+    repository.fetch("origin", "main").unwrap();
+    let (after, fetched) = ours(&repository);
+    assert_eq!(after, before);
+    let governed = [0, 2, 4, 6, 7].map(|at| names[at]);
+    let mut expected: Vec<String> = governed.iter().map(|name| mirrored("origin", name)).collect();
+    expected.sort();
+    assert_eq!(fetched.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), expected);
+    assert!(fetched.iter().all(|(_, id)| *id == tip));
+
+    // What rewinds there is seen rewound here.
+    scratch.git(&["push", "-q", "--force", "origin", &format!("{root}:refs/heads/main")]);
+    repository.fetch("origin", "main").unwrap();
+    assert_eq!(repository.resolve("refs/remotes/origin/main").unwrap(), Some(root));
+
+    let listed = repository.ls_remote("origin", &["refs/two-key/*", "refs/heads/main"]).unwrap();
+    let mut seen: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ["refs/heads/main", "refs/two-key/appliers/edge1", "refs/two-key/stops/A/x"]);
+    assert_eq!(repository.remotes().unwrap(), ["origin"]);
+    let clone = Repository::clone_bare(remote.git_dir().to_str().unwrap(), &scratch.beside("clone.git")).unwrap();
+    assert_eq!(clone.resolve("refs/heads/main").unwrap(), Some(root));
+    assert_eq!(clone.resolve("refs/tags/v1").unwrap(), None);
+}
+
+#[test]
+fn files_are_read_from_a_commits_tree() {
+    let (scratch, repository, root) = one("sha1");
+    let mut objects = repository.objects().unwrap();
+    assert_eq!(objects.file_at(root, "leases/A.yaml").unwrap().as_deref(), Some(&b"a 1\n"[..]));
+    for nothing in ["leases", "leases/B.yaml", "README/x", "nowhere/x"] {
+        assert_eq!(objects.file_at(root, nothing).unwrap(), None, "{nothing}");
+    }
+    assert_eq!(objects.file_id_at(root, "README").unwrap(), Some(scratch.id("HEAD:README")));
+    let names = |files: Vec<(String, Oid)>| files.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(objects.files_in(root, "").unwrap()), ["README"]);
+    assert_eq!(names(objects.files_in(root, "leases").unwrap()), ["A.yaml"]);
+}

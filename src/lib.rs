@@ -24,4 +24,5 @@ pub mod cli;
 pub mod git;
 pub mod ledger;
 pub mod model;
+pub mod report;
 pub mod signature;

@@ -1,0 +1,536 @@
+//! One lease: what it says, where it is, who turned which key for it, and what it awaits.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    ledger::{self, Awaited, Ballot, LeaseState, Phase, State, StepReport, Transition, Vote, rules},
+    model::{
+        Action, LeaseId, PrincipalId,
+        lease::{Lease, OnExpiry},
+        policy::{Role, Rule},
+    },
+};
+
+use super::{
+    Beside, FindingView, findings,
+    words::{all_of, count, escaped, one_of, so_many, table, time},
+};
+
+/// A key turned to authorize a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Cosigner {
+    /// `human` or `agent`.
+    pub role: String,
+    /// The principal.
+    pub id: String,
+    /// The signature, base64.
+    pub sig: String,
+    /// When the signer says that it was, RFC 3339.
+    pub timestamp: Option<String>,
+    /// The key's fingerprint.
+    pub key: String,
+    /// Whether it counts under the policy now in force.
+    pub counts: bool,
+}
+
+/// A key turned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct VoteView {
+    /// The principal.
+    pub principal: String,
+    /// Its role.
+    pub role: String,
+    /// The key's fingerprint.
+    pub key: String,
+    /// `commit` (a Git commit signature) or `detached` (made for this purpose).
+    pub carrier: String,
+    /// The commit that carried it.
+    pub commit: String,
+    /// When the signer says that it was, RFC 3339.
+    pub claimed: Option<String>,
+    /// Why, in the signer's words.
+    pub remark: Option<String>,
+    /// The digest of the evidence that the signer names.
+    pub evidence: Option<String>,
+}
+
+/// Votes that wait for others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BallotView {
+    /// What for.
+    pub action: String,
+    /// The step that it would be.
+    pub step: Option<u32>,
+    /// The tier that it would go to, in percent.
+    pub tier: Option<u8>,
+    /// Whose.
+    pub votes: Vec<VoteView>,
+}
+
+/// A transition in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TransitionView {
+    /// Its number.
+    pub step: u32,
+    /// What it did.
+    pub action: String,
+    /// The tier that it went to, in percent.
+    pub tier: Option<u8>,
+    /// Where the lease was afterwards.
+    pub state: String,
+    /// The first-parent commit that put it in force.
+    pub commit: String,
+    /// Its tag's name below `refs/tags/`.
+    pub tag: String,
+    /// Whether the tag is there.
+    pub tagged: bool,
+    /// The keys that were turned for it; none for a completion that another lease's start implied.
+    pub votes: Vec<VoteView>,
+}
+
+/// What a lease awaits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Awaits {
+    /// The action that is next.
+    pub action: String,
+    /// Its step number.
+    pub step: Option<u32>,
+    /// The tier that it goes to, in percent.
+    pub tier: Option<u8>,
+    /// Humans still needed.
+    pub humans: usize,
+    /// Agents still needed.
+    pub agents: usize,
+    /// Whether one key of either role suffices.
+    pub any_one: bool,
+    /// Who has turned a key for it that counts.
+    pub has: Vec<String>,
+    /// Whose votes for it wait in notes.
+    pub by_note: Vec<String>,
+    /// The same in words.
+    pub text: String,
+}
+
+/// What an applier attests.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ObservedView {
+    /// The applier.
+    pub applier: String,
+    /// The weight in percent.
+    pub weight: Option<f64>,
+    /// What it was doing.
+    pub doing: Option<String>,
+    /// The step that it has applied.
+    pub step: Option<u32>,
+    /// When it saw that, RFC 3339.
+    pub seen: Option<String>,
+}
+
+/// All about one lease.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct LeaseView {
+    /// The id.
+    pub lease: String,
+    /// `proposed`, `authorized`, `rolling`, `paused`, `halted`, `completed`, `rolled-back` or `withdrawn`.
+    pub state: String,
+    /// The tier that it is at, in percent.
+    pub tier: Option<u8>,
+    /// The weight that the ledger wants, in percent.
+    pub weight: u8,
+    /// The same, under the name that goes with `observed`.
+    pub desired: u8,
+    /// What an applier attests; null where none did.
+    pub observed: Option<ObservedView>,
+    /// The number of its last transition; 0 before its start.
+    pub step: u32,
+    /// Who authorized it.
+    pub cosigners: Vec<Cosigner>,
+    /// How many of those count towards the rule.
+    pub cosigners_have: usize,
+    /// How many the rule asks for.
+    pub cosigners_needed: usize,
+    /// What it awaits; null if it has ended or only a stop could change it.
+    pub awaits: Option<Awaits>,
+    /// Votes in the ledger that wait for others.
+    pub pending: Vec<BallotView>,
+    /// What happened, in order.
+    pub transitions: Vec<TransitionView>,
+    /// The lease whose start completed this one.
+    pub superseded_by: Option<String>,
+    /// The digest of its bytes: pinned by the first vote, before that of the file in the tree.
+    pub digest: Option<String>,
+    /// Whether a vote has pinned those bytes.
+    pub pinned: bool,
+    /// Its files in the tree.
+    pub files: Vec<String>,
+    /// What it is for.
+    pub intent: Option<String>,
+    /// Who proposes.
+    pub actor: Option<String>,
+    /// One line for people.
+    pub summary: Option<String>,
+    /// Where it goes.
+    pub target: Option<String>,
+    /// The object ids that it goes from and to.
+    pub change: Option<[String; 2]>,
+    /// What will run, by digest.
+    pub artifacts: Vec<String>,
+    /// When its window opens, RFC 3339.
+    pub issued: Option<String>,
+    /// When its window closes, RFC 3339.
+    pub expires: Option<String>,
+    /// `rollback` or `hold`.
+    pub on_expiry: Option<String>,
+    /// The tiers: weight in percent and bake.
+    pub tiers: Vec<String>,
+    /// The declared risk score.
+    pub risk: Option<u8>,
+    /// What did not count.
+    pub findings: Vec<FindingView>,
+}
+
+/// All about a lease that the ledger or the tree knows.
+pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &LeaseId) -> LeaseView {
+    let entry = state.lease(id);
+    let document = state.document(id);
+    let phase = entry.map_or(Phase::Proposed, |entry| entry.phase);
+    let weight = entry.map_or(0, LeaseState::weight);
+    let (cosigners_have, cosigners_needed) = cosigned(state, id);
+    let files: Vec<_> = state.proposals(id).collect();
+    let pinned = entry.and_then(|entry| entry.pinned.as_ref()).map(|pinned| pinned.digest());
+    LeaseView {
+        lease: id.to_string(),
+        state: phase.word().to_owned(),
+        tier: tier_weight(document, phase),
+        weight,
+        desired: weight,
+        observed: beside.observed.get(id).map(observed_view),
+        step: entry.map_or(0, |entry| entry.next_step() - 1),
+        cosigners: entry.map(|entry| cosigners(state, entry)).unwrap_or_default(),
+        cosigners_have,
+        cosigners_needed,
+        awaits: awaits(state, beside, id),
+        pending: entry.map(|entry| entry.pending.values().map(ballot_view).collect()).unwrap_or_default(),
+        transitions: entry
+            .map(|entry| entry.transitions.iter().map(|transition| transition_view(id, transition, beside)).collect())
+            .unwrap_or_default(),
+        superseded_by: entry.and_then(|entry| entry.superseded_by.as_ref()).map(ToString::to_string),
+        digest: pinned.or_else(|| files.iter().find_map(|(_, file)| file.digest)).map(|digest| digest.to_string()),
+        pinned: pinned.is_some(),
+        files: files.iter().map(|(path, _)| escaped(path)).collect(),
+        intent: document.and_then(|lease| lease.intent.as_ref()).map(ToString::to_string),
+        actor: document.and_then(|lease| lease.actor.clone()),
+        summary: document.and_then(|lease| lease.summary.clone()),
+        target: document.map(|lease| lease.target.to_string()),
+        change: document.and_then(|lease| lease.change.as_ref()).map(|c| [c.from.to_string(), c.to.to_string()]),
+        artifacts: document.map(artifacts).unwrap_or_default(),
+        issued: document.map(|lease| lease.issued.to_string()),
+        expires: document.map(|lease| lease.expires.to_string()),
+        on_expiry: document.map(|lease| on_expiry(lease).to_owned()),
+        tiers: document.map(tiers).unwrap_or_default(),
+        risk: document.and_then(|lease| lease.risk.as_ref()).map(|risk| risk.score),
+        findings: findings(reports).filter(|f| f.lease.as_ref() == Some(id)).map(FindingView::of).collect(),
+    }
+}
+
+/// The weight of the tier that a lease is at.
+pub(super) fn tier_weight(document: Option<&Lease>, phase: Phase) -> Option<u8> {
+    document?.tiers.get(phase.tier()?).map(|tier| tier.weight)
+}
+
+/// How many keys count towards the lease's authorization, and how many its rule asks for.
+pub(super) fn cosigned(state: &State, id: &LeaseId) -> (usize, usize) {
+    let Some(tally) = cosign_tally(state, id) else { return (0, 0) };
+    let have = tally.humans.len().min(tally.humans_needed) + tally.agents.len().min(tally.agents_needed);
+    (have, tally.humans_needed + tally.agents_needed)
+}
+
+/// The count towards the lease's authorization under the policy now in force.
+pub(super) fn cosign_tally(state: &State, id: &LeaseId) -> Option<rules::Tally> {
+    let lease = state.document(id)?;
+    let nobody = ledger::Proposer::Unknown;
+    let in_tree = state.proposals(id).next().map(|(_, file)| &file.proposer);
+    let entry = state.lease(id);
+    let pinned = entry.filter(|entry| entry.pinned.is_some()).map(|entry| &entry.proposer);
+    let proposer = pinned.or(in_tree).unwrap_or(&nobody);
+    let none = ledger::Votes::new();
+    let votes = entry.map_or(&none, |entry| &entry.cosigned);
+    Some(rules::tally(state, rules::cosign_demand(state.policy().get(), lease, proposer), votes))
+}
+
+fn cosigners(state: &State, entry: &LeaseState) -> Vec<Cosigner> {
+    let demand = entry.lease().map(|lease| rules::cosign_demand(state.policy().get(), lease, &entry.proposer));
+    let cosigner = |vote: &Vote| Cosigner {
+        role: vote.role.word().to_owned(),
+        id: vote.principal.to_string(),
+        sig: vote.signature.clone(),
+        timestamp: vote.claimed_time.and_then(time),
+        key: vote.key.fingerprint().to_string(),
+        counts: demand.is_some_and(|demand| rules::counts(state, demand, vote).is_ok()),
+    };
+    let mut all: Vec<_> = entry.cosigned.values().map(cosigner).collect();
+    // Humans first, then by name: the map's order is that of key bytes, which says nothing to anybody.
+    all.sort_by(|one, other| (other.role == "human", &one.id).cmp(&(one.role == "human", &other.id)));
+    all
+}
+
+pub(super) fn vote_view(vote: &Vote) -> VoteView {
+    VoteView {
+        principal: vote.principal.to_string(),
+        role: vote.role.word().to_owned(),
+        key: vote.key.fingerprint().to_string(),
+        carrier: match vote.carrier {
+            crate::signature::Carrier::Commit => "commit".to_owned(),
+            crate::signature::Carrier::Detached => "detached".to_owned(),
+        },
+        commit: vote.commit.to_string(),
+        claimed: vote.claimed_time.and_then(time),
+        remark: vote.reason.clone(),
+        evidence: vote.evidence.map(|digest| digest.to_string()),
+    }
+}
+
+pub(super) fn ballot_view(ballot: &Ballot) -> BallotView {
+    let fields = ballot.statement.fields();
+    let mut votes: Vec<_> = ballot.votes.values().map(vote_view).collect();
+    votes.sort_by(|one, other| one.principal.cmp(&other.principal));
+    BallotView { action: fields.action.word().to_owned(), step: fields.step, tier: fields.tier, votes }
+}
+
+fn transition_view(id: &LeaseId, transition: &Transition, beside: &Beside) -> TransitionView {
+    let tag = format!("rollout/{id}/{}", transition.tag_suffix());
+    let mut votes: Vec<_> = transition.votes.iter().map(vote_view).collect();
+    votes.sort_by(|one, other| one.principal.cmp(&other.principal));
+    TransitionView {
+        step: transition.step,
+        action: transition.action.word().to_owned(),
+        tier: transition.tier,
+        state: transition.phase.word().to_owned(),
+        commit: transition.commit.to_string(),
+        tagged: beside.tags.contains(&tag),
+        tag,
+        votes,
+    }
+}
+
+pub(super) fn observed_view(observation: &super::Observation) -> ObservedView {
+    ObservedView {
+        applier: observation.applier.to_string(),
+        weight: observation.weight.map(|basis_points| f64::from(basis_points) / 100.0),
+        doing: observation.doing.clone(),
+        step: observation.step,
+        seen: observation.seen.and_then(time),
+    }
+}
+
+fn artifacts(lease: &Lease) -> Vec<String> {
+    lease.artifacts.iter().map(|artifact| format!("{} {}", artifact.name, artifact.digest)).collect()
+}
+
+fn tiers(lease: &Lease) -> Vec<String> {
+    lease.tiers.iter().map(|tier| format!("{} % for {}", tier.weight, tier.bake)).collect()
+}
+
+fn on_expiry(lease: &Lease) -> &'static str {
+    match lease.on_expiry {
+        OnExpiry::Rollback => "rollback",
+        OnExpiry::Hold => "hold",
+    }
+}
+
+/// What a lease awaits next.
+pub fn awaits(state: &State, beside: &Beside, id: &LeaseId) -> Option<Awaits> {
+    let awaited = ledger::awaited(state, id)?;
+    let by_note = |vote: &&super::NoteVote| vote.lease.as_ref() == Some(id) && vote.action == awaited.action;
+    let by_note: Vec<_> = beside.notes.iter().filter(by_note).map(|vote| vote.principal.to_string()).collect();
+    let mut text = format!("{} awaits {}", what_awaits(&awaited), whom(&awaited));
+    if !by_note.is_empty() {
+        let names: Vec<_> = by_note.iter().map(String::as_str).collect();
+        text = format!("{text}; by note: {}", names.join(", "));
+    }
+    Some(Awaits {
+        action: awaited.action.word().to_owned(),
+        step: awaited.step,
+        tier: awaited.tier,
+        humans: awaited.humans,
+        agents: awaited.agents,
+        any_one: awaited.any_one,
+        has: awaited.has.iter().map(ToString::to_string).collect(),
+        by_note,
+        text,
+    })
+}
+
+/// `25 %` for a promotion, `start at 5 %`, else the action's word.
+fn what_awaits(awaited: &Awaited) -> String {
+    match (awaited.action, awaited.tier) {
+        (Action::Promote, Some(tier)) => format!("{tier} %"),
+        (action, Some(tier)) => format!("{action} at {tier} %"),
+        (action, None) => action.word().to_owned(),
+    }
+}
+
+/// `a human and an agent`.
+fn whom(awaited: &Awaited) -> String {
+    if awaited.any_one {
+        return "a human or an agent".to_owned();
+    }
+    let parts = [so_many(awaited.humans, "a", "human"), so_many(awaited.agents, "an", "agent")];
+    let parts: Vec<_> = parts.iter().flatten().map(String::as_str).collect();
+    if parts.is_empty() { "nobody".to_owned() } else { all_of(&parts) }
+}
+
+/// What a rule still lacks, naming who could: `an agent (cp14 or cp18); has user1`.
+pub(super) fn lacks(state: &State, awaited: &Awaited) -> String {
+    let policy = state.policy().get();
+    let rule = if awaited.action == Action::Cosign { &policy.rules.cosign } else { &policy.rules.promote };
+    let part = |number, article, what, role| {
+        let many = so_many(number, article, what)?;
+        let names = could(state, rule, role, awaited);
+        let names: Vec<_> = names.iter().map(PrincipalId::as_str).collect();
+        // A long list of names helps nobody.
+        Some(if (1..=4).contains(&names.len()) { format!("{many} ({})", one_of(&names)) } else { many })
+    };
+    let parts = [part(awaited.humans, "a", "human", Role::Human), part(awaited.agents, "an", "agent", Role::Agent)];
+    let parts: Vec<_> = parts.iter().flatten().map(String::as_str).collect();
+    let has: Vec<_> = awaited.has.iter().map(PrincipalId::as_str).collect();
+    let has = if has.is_empty() { "nobody".to_owned() } else { has.join(", ") };
+    format!("{}; has {has}", all_of(&parts))
+}
+
+/// Principals of a role whose keys could still count.
+fn could(state: &State, rule: &Rule, role: Role, awaited: &Awaited) -> Vec<PrincipalId> {
+    let listed =
+        |id: &PrincipalId| role != Role::Agent || rule.agents.as_ref().is_none_or(|agents| agents.contains(id));
+    let principals = state.policy().get().principals.iter();
+    principals
+        .filter(|(id, principal)| principal.role == role && listed(id) && !awaited.has.contains(*id))
+        .filter(|(_, principal)| principal.keys.iter().any(|key| state.key_in_force(key.raw())))
+        .map(|(id, _)| id.clone())
+        .collect()
+}
+
+/// All about a lease, for people.
+pub fn lease_text(view: &LeaseView) -> String {
+    let mut lines = vec![view.lease.clone()];
+    let mut field = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            lines.push(format!("  {:<11}{}", format!("{name}:"), escaped(&value)));
+        }
+    };
+    field("summary", view.summary.clone());
+    field("intent", view.intent.clone());
+    field("actor", view.actor.clone());
+    field("target", view.target.clone());
+    field("change", view.change.as_ref().map(|[from, to]| format!("{from}..{to}")));
+    for artifact in &view.artifacts {
+        field("artifact", Some(artifact.clone()));
+    }
+    field("tiers", Some(view.tiers.join(", ")).filter(|tiers| !tiers.is_empty()));
+    let window = view.issued.as_ref().zip(view.expires.as_ref());
+    let expiry = view.on_expiry.as_deref().unwrap_or_default();
+    field("window", window.map(|(issued, expires)| format!("{issued} to {expires}, then {expiry}")));
+    field("risk", view.risk.map(|score| format!("{score} (declared)")));
+    for file in &view.files {
+        field("file", Some(file.clone()));
+    }
+    let pinned = if view.pinned { "pinned" } else { "not pinned: no key has been turned yet" };
+    field("digest", view.digest.as_ref().map(|digest| format!("{digest} ({pinned})")));
+    field("state", Some(state_text(view)));
+    field("desired", Some(format!("{} %", view.desired)));
+    field("observed", Some(observed_text(view.observed.as_ref())));
+    field("awaits", view.awaits.as_ref().map(|awaits| awaits.text.clone()));
+    field("superseded", view.superseded_by.as_ref().map(|by| format!("completed by the start of {by}")));
+    let mut text = lines.join("\n") + "\n";
+    text.push_str(&cosigners_text(view));
+    text.push_str(&transitions_text(view));
+    text.push_str(&pending_text(view));
+    text.push_str(&findings_text(view));
+    text
+}
+
+fn state_text(view: &LeaseView) -> String {
+    match view.tier {
+        Some(tier) => format!("{} at {tier} %, step {}", view.state, view.step),
+        None if view.step > 0 => format!("{}, step {}", view.state, view.step),
+        None => view.state.clone(),
+    }
+}
+
+fn observed_text(observed: Option<&ObservedView>) -> String {
+    let Some(observed) = observed else { return "nothing: no applier has recorded anything".to_owned() };
+    let weight = observed.weight.map_or("an unknown weight".to_owned(), |weight| format!("{weight} %"));
+    let doing = observed.doing.as_ref().map(|doing| format!(", {doing}")).unwrap_or_default();
+    let seen = observed.seen.as_ref().map(|seen| format!(", seen {seen}")).unwrap_or_default();
+    format!("{weight}{doing} (by {}{seen})", observed.applier)
+}
+
+fn cosigners_text(view: &LeaseView) -> String {
+    let heading = format!("\nCosigners {}/{}\n", view.cosigners_have, view.cosigners_needed);
+    let row = |cosigner: &Cosigner| {
+        let when = cosigner.timestamp.clone().unwrap_or_else(|| "-".to_owned());
+        let counts = if cosigner.counts { "counts" } else { "does not count" };
+        vec![format!("  {}", cosigner.id), cosigner.role.clone(), cosigner.key.clone(), when, counts.to_owned()]
+    };
+    if view.cosigners.is_empty() {
+        return heading + "  nobody yet\n";
+    }
+    heading
+        + &table(
+            &["  PRINCIPAL", "ROLE", "KEY", "CLAIMED TIME", "STANDING"],
+            &view.cosigners.iter().map(row).collect::<Vec<_>>(),
+        )
+}
+
+fn transitions_text(view: &LeaseView) -> String {
+    if view.transitions.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\nTransitions\n");
+    for transition in &view.transitions {
+        let tier = transition.tier.map(|tier| format!(" {tier} %")).unwrap_or_default();
+        let tag = if transition.tagged { transition.tag.as_str() } else { "no tag" };
+        let commit: String = transition.commit.chars().take(12).collect();
+        let line =
+            format!("  {} {}{tier} → {}  {commit}  {tag}\n", transition.step, transition.action, transition.state);
+        text.push_str(&line);
+        text.push_str(&votes_text(&transition.votes));
+    }
+    text
+}
+
+fn votes_text(votes: &[VoteView]) -> String {
+    let line = |vote: &VoteView| {
+        let carrier = if vote.carrier == "commit" { "signed commit" } else { "detached signature" };
+        let when = vote.claimed.as_ref().map(|when| format!(", claims {when}")).unwrap_or_default();
+        let remark = vote.remark.as_ref().map(|remark| format!(": {}", escaped(remark))).unwrap_or_default();
+        format!("      {} {} {} by {carrier}{when}{remark}\n", vote.role, vote.principal, vote.key)
+    };
+    votes.iter().map(line).collect()
+}
+
+fn pending_text(view: &LeaseView) -> String {
+    if view.pending.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\nPending\n");
+    for ballot in &view.pending {
+        let tier = ballot.tier.map(|tier| format!(" {tier} %")).unwrap_or_default();
+        let step = ballot.step.map(|step| format!(", as step {step}")).unwrap_or_default();
+        text.push_str(&format!("  {}{tier}{step}\n", ballot.action));
+        text.push_str(&votes_text(&ballot.votes));
+    }
+    text
+}
+
+fn findings_text(view: &LeaseView) -> String {
+    if view.findings.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", count(view.findings.len(), "finding"));
+    for finding in &view.findings {
+        text.push_str(&format!("  {}: {}: {}\n", finding.subject, finding.reason, escaped(&finding.message)));
+    }
+    text
+}

@@ -1,0 +1,185 @@
+//! All leases, a line each, and what concerns them all: freezes and policies.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    ledger::{LeaseState, Phase, State, StepReport},
+    model::{LeaseId, Oid},
+};
+
+use super::{
+    Awaits, BallotView, Beside, awaits, findings,
+    lease::{ObservedView, ballot_view, cosigned, observed_view, tier_weight},
+    words::{count, table},
+};
+
+/// One lease, in short.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct LeaseSummary {
+    /// The id.
+    pub lease: String,
+    /// What it is for.
+    pub intent: Option<String>,
+    /// Where it goes.
+    pub target: Option<String>,
+    /// `proposed`, `authorized`, `rolling`, `paused`, `halted`, `completed`, `rolled-back` or `withdrawn`.
+    pub state: String,
+    /// The tier that it is at, in percent.
+    pub tier: Option<u8>,
+    /// How many keys count towards its authorization.
+    pub cosigners_have: usize,
+    /// How many its rule asks for.
+    pub cosigners_needed: usize,
+    /// The weight that the ledger wants, in percent.
+    pub desired: u8,
+    /// What an applier attests; null where none did.
+    pub observed: Option<ObservedView>,
+    /// What it awaits.
+    pub awaits: Option<Awaits>,
+    /// How many findings are about it.
+    pub findings: usize,
+}
+
+/// The policy in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PolicyView {
+    /// Its version.
+    pub version: u32,
+    /// The digest of its bytes.
+    pub digest: String,
+    /// The commit that put it in force.
+    pub since: String,
+}
+
+impl PolicyView {
+    /// The policy in force at a state.
+    pub fn of(state: &State) -> Self {
+        let policy = state.policy();
+        Self {
+            version: policy.get().version,
+            digest: policy.digest().to_string(),
+            since: state.policy_since().to_string(),
+        }
+    }
+}
+
+/// Everything at a glance.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ListView {
+    /// The root.
+    pub root: String,
+    /// Whether that root is pinned.
+    pub pinned: bool,
+    /// The governed branch.
+    pub branch: String,
+    /// Its tip.
+    pub tip: String,
+    /// The policy in force.
+    pub policy: PolicyView,
+    /// The commit of the freeze in force.
+    pub frozen: Option<String>,
+    /// Votes for a policy that is not in force yet.
+    pub policy_votes: Vec<BallotView>,
+    /// Votes to end the freeze.
+    pub thaw_votes: Vec<BallotView>,
+    /// The leases, oldest first.
+    pub leases: Vec<LeaseSummary>,
+    /// How many findings there are, about leases and all else.
+    pub findings: usize,
+    /// What should be known before any of this is relied on.
+    pub remarks: Vec<String>,
+}
+
+/// All leases of the ledger and of the tree.
+pub fn list_view(
+    state: &State,
+    reports: &[StepReport],
+    beside: &Beside,
+    pinned: Option<Oid>,
+    branch: &str,
+    remarks: &[String],
+) -> ListView {
+    let mut ids: Vec<_> = state.known_leases().into_iter().collect();
+    ids.sort_by_key(|id| (state.document(id).map(|lease| lease.issued), id.clone()));
+    ListView {
+        root: state.root().to_string(),
+        pinned: pinned == Some(state.root()),
+        branch: branch.to_owned(),
+        tip: state.tip().to_string(),
+        policy: PolicyView::of(state),
+        frozen: state.frozen().map(|commit| commit.to_string()),
+        policy_votes: state.policy_votes().map(ballot_view).collect(),
+        thaw_votes: state.thaw_votes().map(ballot_view).collect(),
+        leases: ids.iter().map(|id| summary(state, reports, beside, id)).collect(),
+        findings: findings(reports).count(),
+        remarks: remarks.to_vec(),
+    }
+}
+
+fn summary(state: &State, reports: &[StepReport], beside: &Beside, id: &LeaseId) -> LeaseSummary {
+    let document = state.document(id);
+    let entry = state.lease(id);
+    let phase = entry.map_or(Phase::Proposed, |entry| entry.phase);
+    let (cosigners_have, cosigners_needed) = cosigned(state, id);
+    LeaseSummary {
+        lease: id.to_string(),
+        intent: document.and_then(|lease| lease.intent.as_ref()).map(ToString::to_string),
+        target: document.map(|lease| lease.target.to_string()),
+        state: phase.word().to_owned(),
+        tier: tier_weight(document, phase),
+        cosigners_have,
+        cosigners_needed,
+        desired: entry.map_or(0, LeaseState::weight),
+        observed: beside.observed.get(id).map(observed_view),
+        awaits: awaits(state, beside, id),
+        findings: findings(reports).filter(|finding| finding.lease.as_ref() == Some(id)).count(),
+    }
+}
+
+/// The same for people.
+pub fn list_text(view: &ListView) -> String {
+    let mut text = String::new();
+    if view.leases.is_empty() {
+        text.push_str("no leases yet; write one with: git two-key new\n");
+    } else {
+        let heading = ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "AWAITS"];
+        text.push_str(&table(&heading, &view.leases.iter().map(row).collect::<Vec<_>>()));
+    }
+    if let Some(commit) = &view.frozen {
+        let votes = names(&view.thaw_votes);
+        let so_far = if votes.is_empty() { String::new() } else { format!(" (thaw has {votes})") };
+        let commit: String = commit.chars().take(12).collect();
+        text.push_str(&format!("frozen by {commit}: nothing goes forward until git two-key thaw{so_far}\n"));
+    }
+    if !view.policy_votes.is_empty() {
+        text.push_str(&format!("another policy is proposed; it has {}\n", names(&view.policy_votes)));
+    }
+    if view.findings > 0 {
+        let findings = count(view.findings, "finding");
+        text.push_str(&format!("{findings} did not count; see why with: git two-key verify --all\n"));
+    }
+    text
+}
+
+fn row(lease: &LeaseSummary) -> Vec<String> {
+    let dash = || "-".to_owned();
+    let observed = lease.observed.as_ref();
+    let weight = observed.and_then(|seen| seen.weight).map_or_else(dash, |weight| format!("{weight} %"));
+    let doing = observed.and_then(|seen| seen.doing.as_ref()).map(|doing| format!(" {doing}")).unwrap_or_default();
+    vec![
+        lease.lease.clone(),
+        lease.target.clone().unwrap_or_else(dash),
+        lease.state.clone(),
+        lease.tier.map_or_else(dash, |tier| format!("{tier} %")),
+        format!("{}/{}", lease.cosigners_have, lease.cosigners_needed),
+        format!("{} %", lease.desired),
+        weight + &doing,
+        lease.awaits.as_ref().map_or_else(dash, |awaits| awaits.text.clone()),
+    ]
+}
+
+fn names(ballots: &[BallotView]) -> String {
+    let names: Vec<_> = ballots.iter().flat_map(|ballot| &ballot.votes).map(|vote| vote.principal.as_str()).collect();
+    names.join(", ")
+}

@@ -1,0 +1,71 @@
+//! The ledger's state, reports and findings as values for people and programs. Pure: values in, values out.
+//!
+//! First come values ([`LeaseView`], [`ListView`], [`Entry`], [`FindingView`]), which are what `--format json` prints
+//! and what the JSON Schemas describe; words come last, made from the same values. What the ledger does not say (what
+//! appliers observed, votes that wait in notes, which tags exist) is handed in as [`Beside`] and shown as such, never
+//! mixed with what is in force. Called by cli; calls [`crate::ledger`] and below.
+
+mod finding;
+mod keys;
+mod lease;
+mod list;
+mod trail;
+mod verdict;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    ledger::{Finding, StepReport},
+    model::{Action, LeaseId, PrincipalId},
+};
+
+pub use finding::{FindingView, finding_line, finding_subject};
+pub use keys::{KeyView, allowed_signers, keys, keys_text};
+pub use lease::{Awaits, BallotView, Cosigner, LeaseView, TransitionView, VoteView, awaits, lease_text, lease_view};
+pub use list::{LeaseSummary, ListView, PolicyView, list_text, list_view};
+pub use trail::{Entry, entry_text, trail};
+pub use verdict::{LeaseVerdict, LedgerVerdict, lease_verdict, ledger_text, ledger_verdict};
+pub use words::{escaped, table, time};
+
+/// What an applier attests about a lease: observed, never inferred from the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// The applier.
+    pub applier: PrincipalId,
+    /// The weight that it saw, in basis points.
+    pub weight: Option<u32>,
+    /// What it was doing: `shifting`, `baking`, `ready`, `holding`, `rolling-back`, `verified`, `rollback-failed`.
+    pub doing: Option<String>,
+    /// The step that it has applied.
+    pub step: Option<u32>,
+    /// When it saw that, in seconds since 1970.
+    pub seen: Option<i64>,
+}
+
+/// A vote that waits in a note to be sealed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NoteVote {
+    /// The lease; none for policies, thaws and revocations.
+    pub lease: Option<LeaseId>,
+    /// What for.
+    pub action: Action,
+    /// Whose.
+    pub principal: PrincipalId,
+}
+
+/// What is known beside the ledger.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// What appliers attest, by lease.
+    pub observed: BTreeMap<LeaseId, Observation>,
+    /// Votes that wait in notes and would count if they were folded next.
+    pub notes: Vec<NoteVote>,
+    /// The names of the rollout tags that exist, below `refs/tags/`.
+    pub tags: BTreeSet<String>,
+}
+
+/// Every finding, in order.
+pub fn findings(reports: &[StepReport]) -> impl Iterator<Item = &Finding> {
+    reports.iter().flat_map(|report| &report.findings)
+}

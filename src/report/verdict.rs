@@ -1,0 +1,161 @@
+//! The two-key verifier's answers: about one lease, and about everything.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    ledger::{Awaited, Content, Phase, State, StepReport},
+    model::{Action, LeaseId, Reason, Refusal},
+};
+
+use super::{
+    Beside, FindingView, LeaseView, PolicyView, finding_line, findings,
+    lease::{cosign_tally, lacks},
+    lease_view,
+    words::count,
+};
+
+/// What the verifier says of the whole ledger, or of a range of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LedgerVerdict {
+    /// Whether everything counts.
+    pub ok: bool,
+    /// The first finding's reason code.
+    pub reason: Option<String>,
+    /// The pinned root.
+    pub root: String,
+    /// The governed branch.
+    pub branch: String,
+    /// The tip that was verified.
+    pub tip: String,
+    /// First-parent commits that the verdict is about.
+    pub steps: usize,
+    /// What took effect in them.
+    pub events: usize,
+    /// Leases at the tip.
+    pub leases: usize,
+    /// The policy in force at the tip.
+    pub policy: PolicyView,
+    /// What does not count.
+    pub findings: Vec<FindingView>,
+}
+
+/// What the verifier says of one lease.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct LeaseVerdict {
+    /// Whether its own two keys are turned for it, and all that is in force of it rests on its rule.
+    pub ok: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Why not, in words.
+    pub message: Option<String>,
+    /// What helps.
+    pub hint: Option<String>,
+    /// All about it.
+    #[serde(flatten)]
+    pub lease: LeaseView,
+}
+
+/// The verdict about the steps that reports are of.
+pub fn ledger_verdict(state: &State, reports: &[StepReport], branch: &str) -> LedgerVerdict {
+    let found: Vec<_> = findings(reports).map(FindingView::of).collect();
+    LedgerVerdict {
+        ok: found.is_empty(),
+        reason: found.first().map(|finding| finding.reason.clone()),
+        root: state.root().to_string(),
+        branch: branch.to_owned(),
+        tip: state.tip().to_string(),
+        steps: reports.len(),
+        events: reports.iter().map(|report| report.events.len()).sum(),
+        leases: state.known_leases().len(),
+        policy: PolicyView::of(state),
+        findings: found,
+    }
+}
+
+/// The same for people: a line a finding, then what was looked at.
+pub fn ledger_text(state: &State, reports: &[StepReport], verdict: &LedgerVerdict) -> String {
+    let mut lines = Vec::new();
+    for finding in findings(reports) {
+        lines.push(finding_line(finding));
+        lines.extend(finding.refusal.hint.as_ref().map(|hint| format!("hint: {}", super::escaped(hint))));
+    }
+    let seen = format!(
+        "{} of {} from root {} to {}: {}, {}, policy version {}",
+        count(verdict.steps, "step"),
+        verdict.branch.trim_start_matches("refs/heads/"),
+        state.root().short(),
+        state.tip().short(),
+        count(verdict.leases, "lease"),
+        count(verdict.events, "event"),
+        verdict.policy.version
+    );
+    lines.push(match verdict.findings.len() {
+        0 => format!("verified {seen}; everything counts"),
+        some => format!("verified {seen}; {} did not count", count(some, "finding")),
+    });
+    lines.join("\n")
+}
+
+/// The verdict about one lease.
+pub fn lease_verdict(
+    state: &State,
+    reports: &[StepReport],
+    beside: &Beside,
+    id: &LeaseId,
+) -> Result<LeaseVerdict, Refusal> {
+    let refusal = authorized(state, id)?.err();
+    Ok(LeaseVerdict {
+        ok: refusal.is_none(),
+        reason: refusal.as_ref().map(|refusal| refusal.reason.code().to_owned()),
+        message: refusal.as_ref().map(|refusal| refusal.message.clone()),
+        hint: refusal.and_then(|refusal| refusal.hint),
+        lease: lease_view(state, reports, beside, id),
+    })
+}
+
+/// Whether a lease is authorized or further. The outer error is for what is no lease at all.
+fn authorized(state: &State, id: &LeaseId) -> Result<Result<(), Refusal>, Refusal> {
+    let entry = state.lease(id);
+    if entry.is_none() && state.proposals(id).next().is_none() {
+        let message = format!("{id} is neither in the ledger nor in the tree");
+        let unknown = Refusal::new(Reason::UnknownLease, message);
+        return Err(unknown.hint("see which leases there are with: git two-key list"));
+    }
+    let phase = entry.map_or(Phase::Proposed, |entry| entry.phase);
+    // What has started was counted when it was; what has not is counted under the policy that its start will meet.
+    if phase.started() {
+        return Ok(Ok(()));
+    }
+    if phase == Phase::Withdrawn {
+        return Ok(Err(Refusal::new(Reason::NotAuthorized, format!("lease {id} was withdrawn before it started"))));
+    }
+    let Some(tally) = cosign_tally(state, id) else { return Ok(Err(unusable(state, id))) };
+    if tally.satisfied {
+        return Ok(Ok(()));
+    }
+    let awaited = Awaited {
+        action: Action::Cosign,
+        step: None,
+        tier: None,
+        humans: tally.humans_needed.saturating_sub(tally.humans.len()),
+        agents: tally.agents_needed.saturating_sub(tally.agents.len()),
+        has: tally.humans.iter().chain(&tally.agents).cloned().collect(),
+        any_one: false,
+    };
+    let reason = if awaited.has.is_empty() { Reason::NotAuthorized } else { Reason::MissingRole };
+    let refusal = Refusal::new(reason, format!("cosign needs {}", lacks(state, &awaited)));
+    Ok(Err(refusal.hint(format!("they can turn their key with: git two-key sign {id}"))))
+}
+
+/// Why a lease has no document that a key could be turned for.
+fn unusable(state: &State, id: &LeaseId) -> Refusal {
+    let wrong = state.proposals(id).find_map(|(path, file)| match &file.content {
+        Content::Unusable { code, message } => Some((code, format!("{path}: {message}"))),
+        Content::Proposal(_) => None,
+    });
+    match wrong {
+        Some((code, message)) => Refusal::new(Reason::from_code(code).unwrap_or(Reason::Malformed), message),
+        None => Refusal::new(Reason::NotAuthorized, format!("lease {id} has no file")),
+    }
+}

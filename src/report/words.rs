@@ -1,0 +1,106 @@
+//! Small words: times, tables, lists of names, and the escaping of what strangers wrote.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+/// A text from the repository, made safe to print: control and bidirectional characters are spelled out, so that
+/// nobody's words move the cursor, end a line or change the order in which a reader sees things.
+pub fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hazard(c) {
+            let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+fn is_hazard(c: char) -> bool {
+    let bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || bidi || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// Seconds since 1970 in RFC 3339, UTC.
+pub fn time(seconds: i64) -> Option<String> {
+    Timestamp::from_second(seconds).ok().map(|time| time.to_string())
+}
+
+/// Rows under a heading, columns aligned with spaces; no space at a line's end.
+pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(heading.get(column).map(|cell| cell.chars().count())).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..heading.len()).map(width).collect();
+    let mut text = String::new();
+    let heading: Vec<_> = heading.iter().map(|&cell| cell.to_owned()).collect();
+    for row in std::iter::once(&heading).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// `a`, `a or b`, `a, b or c`.
+pub(super) fn one_of(names: &[&str]) -> String {
+    joined(names, "or")
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(super) fn all_of(names: &[&str]) -> String {
+    joined(names, "and")
+}
+
+fn joined(names: &[&str], word: &str) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [some @ .., last] => format!("{} {word} {last}", some.join(", ")),
+    }
+}
+
+/// `1 finding`, `2 findings`.
+pub(super) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// `a human`, `an agent`, `2 humans`.
+pub(super) fn so_many(number: usize, article: &str, what: &str) -> Option<String> {
+    match number {
+        0 => None,
+        1 => Some(format!("{article} {what}")),
+        _ => Some(format!("{number} {what}s")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moves_cursors_or_turns_text_around_is_spelled_out() {
+        assert_eq!(escaped("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\u{a}c\\u{202e}d");
+        assert_eq!(escaped("Größe 5 %"), "Größe 5 %");
+    }
+
+    #[test]
+    fn tables_are_aligned_and_do_not_trail() {
+        let rows = [vec!["é".to_owned(), "x".to_owned()], vec!["long".to_owned(), String::new()]];
+        assert_eq!(table(&["A", "B"], &rows), "A     B\né     x\nlong\n");
+    }
+
+    #[test]
+    fn lists_read_like_sentences() {
+        assert_eq!(one_of(&["a", "b", "c"]), "a, b or c");
+        assert_eq!(all_of(&["a", "b"]), "a and b");
+        assert_eq!(so_many(1, "an", "agent").as_deref(), Some("an agent"));
+        assert_eq!(so_many(2, "an", "agent").as_deref(), Some("2 agents"));
+    }
+}

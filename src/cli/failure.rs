@@ -4,7 +4,11 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::model::{Reason, Refusal};
+use crate::{
+    git::GitError,
+    model::{Reason, Refusal},
+    report::escaped,
+};
 
 /// Why a verb did not succeed. Exit codes: 1 refused, 2 wrong usage, 3 could not be decided, 4 stale.
 #[derive(Debug)]
@@ -55,9 +59,10 @@ impl Failure {
 
     /// The lines for people and scripts: `two-key: refused <subject>: <code>: <message>`, then a hint.
     pub fn lines(&self) -> Option<String> {
+        // Each part is one line, whatever strangers wrote into it.
         let with_hint = |line: String, hint: &Option<String>| match hint {
-            Some(hint) => format!("{line}\nhint: {hint}"),
-            None => line,
+            Some(hint) => format!("{}\nhint: {}", escaped(&line), escaped(hint)),
+            None => escaped(&line),
         };
         match self {
             Self::Refused { subject, refusal } => {
@@ -91,5 +96,11 @@ impl Failure {
         let said =
             Said { ok: false, exit: self.code(), subject, reason: refusal.reason, message: &refusal.message, hint };
         serde_json::to_value(said).ok()
+    }
+}
+
+impl From<GitError> for Failure {
+    fn from(error: GitError) -> Self {
+        Self::Undecided(error.refusal())
     }
 }

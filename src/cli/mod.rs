@@ -1,8 +1,17 @@
 //! The command line: one file a verb. Arguments in, calls, words out; no rules here.
 
+#![allow(unreachable_pub, reason = "each verb is a private module whose Args and run read alike")]
+
 mod demo;
 mod failure;
+mod key;
+mod list;
+mod log;
+pub mod session;
+mod show;
+mod statement;
 mod terminal;
+mod verify;
 
 use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode};
 
@@ -38,7 +47,28 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Verify(verify::Args),
+    #[command(visible_alias = "list-leases")]
+    List(list::Args),
+    Show(show::Args),
+    Log(log::Args),
+    Statement(statement::Args),
+    Key(key::Args),
     Demo(demo::Args),
+}
+
+impl Verb {
+    /// How the verb prints, so that a failure is printed in that form too.
+    fn format(&self) -> Format {
+        match self {
+            Self::Verify(args) => args.format,
+            Self::List(args) => args.format,
+            Self::Show(args) => args.format,
+            Self::Log(args) => args.format,
+            Self::Key(args) => args.format(),
+            _ => Format::Text,
+        }
+    }
 }
 
 /// Where a verb runs.
@@ -66,6 +96,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            if line.verb.format() == Format::Json
+                && let Some(value) = failure.json()
+            {
+                terminal::say_json(&value);
+            }
             if let Some(lines) = failure.lines() {
                 terminal::remark(&lines);
             }
@@ -78,6 +113,12 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
     let place = Place { folder: line.folder.clone().unwrap_or_else(|| PathBuf::from(".")) };
 
     match &line.verb {
+        Verb::Verify(args) => verify::run(args, &place),
+        Verb::List(args) => list::run(args, &place),
+        Verb::Show(args) => show::run(args, &place),
+        Verb::Log(args) => log::run(args, &place),
+        Verb::Statement(args) => statement::run(args, &place),
+        Verb::Key(args) => key::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
     }
 }

@@ -2,6 +2,10 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use serde::Serialize;
+
+use crate::report::escaped;
+
 /// How a reading verb prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
@@ -12,22 +16,35 @@ pub enum Format {
     Json,
 }
 
-/// Writes a text to standard output, ending it with a line feed.
+/// Writes a text to standard output, ending it with a line feed. Whatever could move a cursor is spelled out.
 pub fn say(text: &str) {
     let mut out = io::stdout().lock();
     // Nothing sensible can be done when standard output is gone.
-    let _ = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+    let _ = writeln!(out, "{}", by_lines(text)).and_then(|()| out.flush());
+}
+
+/// Spells out what could move a cursor, line by line.
+fn by_lines(text: &str) -> String {
+    text.trim_end_matches('\n').split('\n').map(escaped).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes a value to standard output as JSON.
 pub fn say_json(value: &serde_json::Value) {
-    say(&serde_json::to_string_pretty(value).unwrap_or_default());
+    let mut out = io::stdout().lock();
+    // JSON escapes control characters by itself.
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Writes a value to standard output as JSON.
+pub fn say_value(value: &impl Serialize) {
+    say_json(&serde_json::to_value(value).unwrap_or_default());
 }
 
 /// Writes a remark to standard error.
 pub fn remark(text: &str) {
     let mut err = io::stderr().lock();
-    let _ = writeln!(err, "{}", text.trim_end_matches('\n'));
+    let _ = writeln!(err, "{}", by_lines(text));
 }
 
 /// Whether a person sits at standard input and output.

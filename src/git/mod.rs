@@ -13,6 +13,7 @@ pub mod config;
 mod create;
 mod error;
 mod files;
+mod history;
 mod notes;
 mod objects;
 mod refs;

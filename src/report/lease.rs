@@ -1,5 +1,7 @@
 //! One lease: what it says, where it is, who turned which key for it, and what it awaits.
 
+use std::fmt::Write as _;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -400,13 +402,13 @@ pub(super) fn lacks(state: &State, awaited: &Awaited) -> String {
 }
 
 /// Principals of a role whose keys could still count.
-fn could(state: &State, rule: &Rule, role: Role, awaited: &Awaited) -> Vec<PrincipalId> {
+fn could(ledger: &State, rule: &Rule, wanted: Role, so_far: &Awaited) -> Vec<PrincipalId> {
     let listed =
-        |id: &PrincipalId| role != Role::Agent || rule.agents.as_ref().is_none_or(|agents| agents.contains(id));
-    let principals = state.policy().get().principals.iter();
+        |id: &PrincipalId| wanted != Role::Agent || rule.agents.as_ref().is_none_or(|agents| agents.contains(id));
+    let principals = ledger.policy().get().principals.iter();
     principals
-        .filter(|(id, principal)| principal.role == role && listed(id) && !awaited.has.contains(*id))
-        .filter(|(_, principal)| principal.keys.iter().any(|key| state.key_in_force(key.raw())))
+        .filter(|(id, principal)| principal.role == wanted && listed(id) && !so_far.has.contains(*id))
+        .filter(|(_, principal)| principal.keys.iter().any(|key| ledger.key_in_force(key.raw())))
         .map(|(id, _)| id.clone())
         .collect()
 }
@@ -518,7 +520,7 @@ fn pending_text(view: &LeaseView) -> String {
     for ballot in &view.pending {
         let tier = ballot.tier.map(|tier| format!(" {tier} %")).unwrap_or_default();
         let step = ballot.step.map(|step| format!(", as step {step}")).unwrap_or_default();
-        text.push_str(&format!("  {}{tier}{step}\n", ballot.action));
+        let _ = writeln!(text, "  {}{tier}{step}", ballot.action);
         text.push_str(&votes_text(&ballot.votes));
     }
     text
@@ -530,7 +532,7 @@ fn findings_text(view: &LeaseView) -> String {
     }
     let mut text = format!("\n{}\n", count(view.findings.len(), "finding"));
     for finding in &view.findings {
-        text.push_str(&format!("  {}: {}: {}\n", finding.subject, finding.reason, escaped(&finding.message)));
+        let _ = writeln!(text, "  {}: {}: {}", finding.subject, finding.reason, escaped(&finding.message));
     }
     text
 }

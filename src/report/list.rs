@@ -1,5 +1,7 @@
 //! All leases, a line each, and what concerns them all: freezes and policies.
 
+use std::fmt::Write as _;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -150,14 +152,14 @@ pub fn list_text(view: &ListView) -> String {
         let votes = names(&view.thaw_votes);
         let so_far = if votes.is_empty() { String::new() } else { format!(" (thaw has {votes})") };
         let commit: String = commit.chars().take(12).collect();
-        text.push_str(&format!("frozen by {commit}: nothing goes forward until git two-key thaw{so_far}\n"));
+        let _ = writeln!(text, "frozen by {commit}: nothing goes forward until git two-key thaw{so_far}");
     }
     if !view.policy_votes.is_empty() {
-        text.push_str(&format!("another policy is proposed; it has {}\n", names(&view.policy_votes)));
+        let _ = writeln!(text, "another policy is proposed; it has {}", names(&view.policy_votes));
     }
     if view.findings > 0 {
         let findings = count(view.findings, "finding");
-        text.push_str(&format!("{findings} did not count; see why with: git two-key verify --all\n"));
+        let _ = writeln!(text, "{findings} did not count; see why with: git two-key verify --all");
     }
     text
 }

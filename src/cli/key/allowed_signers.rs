@@ -1,0 +1,36 @@
+//! `key allowed-signers`.
+
+use clap::Args as ClapArgs;
+
+use crate::{
+    cli::{
+        Failure, Place,
+        session::{Session, Which},
+        terminal,
+    },
+    report,
+};
+
+/// Print the keys in force in the form of Git's `allowed_signers` file
+///
+/// With this file Git's own `git verify-commit` and `git log --show-signature` agree with the policy about whose
+/// signature is whose. Minisign keys are left out: Git knows nothing of them.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  \
+    git two-key key allowed-signers > .git/allowed_signers\n  \
+    git config gpg.ssh.allowedSignersFile .git/allowed_signers")]
+pub struct Args {
+    /// Read the upstream's fetched tip instead of the local branch
+    #[arg(long)]
+    remote: bool,
+}
+
+/// Prints the file.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let session = Session::open(place, &Which::of(args.remote))?;
+    for remark in &session.remarks {
+        terminal::remark(remark);
+    }
+    terminal::say(&report::allowed_signers(&session.state));
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! `key`: whose keys there are, and how that changes.
+
+mod allowed_signers;
+mod list;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::{Failure, Format, Place};
+
+/// List keys, or propose other ones
+///
+/// Keys stand in the policy. Listing them changes nothing; adding and removing them writes the next policy as a proposal,
+/// which is in force once its rule's keys have been turned for it; revoking takes a key out of force at once and for ever.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    List(list::Args),
+    AllowedSigners(allowed_signers::Args),
+}
+
+impl Args {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        match &self.verb {
+            Verb::List(args) => args.format,
+            Verb::AllowedSigners(_) => Format::Text,
+        }
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    match &args.verb {
+        Verb::List(args) => list::run(args, place),
+        Verb::AllowedSigners(args) => allowed_signers::run(args, place),
+    }
+}

@@ -1,0 +1,294 @@
+//! The governed branch, read and folded: where most verbs begin.
+
+use std::path::Path;
+
+use super::{Failure, Place, terminal};
+use crate::{
+    git::{Base, GitError, Repository},
+    ledger::{self, Entry, Resolution, State, StepReport},
+    model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
+    report::Beside,
+};
+
+/// The path that a root is found by where none is pinned.
+const POLICY_PATH: &str = ".two-key/policy.yaml";
+
+/// Where the ledger begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// As pinned here by somebody who checked it.
+    Pinned(Oid),
+    /// As the branch itself has it: whoever can rewrite the branch chose it.
+    Unpinned(Oid),
+}
+
+impl Root {
+    /// The root commit.
+    pub fn commit(self) -> Oid {
+        match self {
+            Self::Pinned(root) | Self::Unpinned(root) => root,
+        }
+    }
+}
+
+/// Which tip is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// The local governed branch.
+    Local,
+    /// The fetched tip of its upstream.
+    Remote,
+    /// Any commit, as people write it.
+    At(String),
+}
+
+impl Which {
+    /// The upstream if `--remote` was given, else the local branch.
+    pub fn of(remote: bool) -> Self {
+        if remote { Self::Remote } else { Self::Local }
+    }
+}
+
+/// The governed branch, folded.
+#[derive(Debug)]
+pub struct Session {
+    /// The repository.
+    pub repo: Repository,
+    /// Where the ledger begins.
+    pub root: Root,
+    /// The governed branch's full ref name.
+    pub branch: String,
+    /// The tip that was read.
+    pub tip: Oid,
+    /// What the ledger says there.
+    pub state: State,
+    /// What each step did, the root's first.
+    pub reports: Vec<StepReport>,
+    /// What should be known before any of this is relied on.
+    pub remarks: Vec<String>,
+}
+
+impl Place {
+    /// The repository of this place.
+    pub fn repository(&self) -> Result<Repository, Failure> {
+        // Without -C the environment may name a repository, as for every Git command.
+        let here = self.folder == Path::new(".");
+        Ok(if here { Repository::discover() } else { Repository::open(&self.folder) }?)
+    }
+}
+
+impl Session {
+    /// Reads and folds the governed branch.
+    pub fn open(place: &Place, which: &Which) -> Result<Self, Failure> {
+        let repo = place.repository()?;
+        let (root, branch) = begin(&repo)?;
+        let mut remarks = Vec::new();
+        if let Root::Unpinned(root) = root {
+            remarks.push(format!(
+                "unpinned: no root is pinned here, so whoever can rewrite {} chose the keys\nhint: compare the root with \
+                 somebody whom you trust, then: git two-key trust {root}",
+                short(&branch)
+            ));
+        }
+        let tip = tip(&repo, &branch, which)?;
+        if *which == Which::Local {
+            remarks.extend(upstream_ahead(&repo, &branch, tip)?);
+        }
+        let (state, reports) = fold(&repo, root.commit(), tip).map_err(|failure| off_chain(failure, &branch))?;
+        Ok(Self { repo, root, branch, tip, state, reports, remarks })
+    }
+
+    /// The lease that a handle (lease id, intent id or target) means for an action.
+    pub fn lease(&self, handle: &str, action: Option<Action>) -> Result<LeaseId, Failure> {
+        match ledger::resolve(&self.state, handle, action) {
+            Resolution::Lease(id) => Ok(id),
+            Resolution::Ambiguous(ids) => {
+                let ids: Vec<_> = ids.iter().map(LeaseId::as_str).collect();
+                let message = format!("it may mean any of {}", ids.join(", "));
+                Err(Failure::refused(handle, Refusal::new(Reason::Ambiguous, message).hint("name one by its lease id")))
+            }
+            Resolution::Unknown if LeaseId::parse(handle).is_none() => {
+                let message = "that is no lease id, intent id or target: those are letters, digits, `.`, `_` and `-`";
+                Err(Failure::refused(handle, Refusal::new(Reason::Malformed, message)))
+            }
+            Resolution::Unknown => {
+                let message = format!(
+                    "no lease, intent or target of that name is in the ledger or in {}'s tree",
+                    short(&self.branch)
+                );
+                let refusal = Refusal::new(Reason::UnknownLease, message);
+                Err(Failure::refused(handle, refusal.hint("see which leases there are with: git two-key list")))
+            }
+        }
+    }
+
+    /// A commit, as people write it.
+    pub fn commit(&self, revision: &str) -> Result<Oid, Failure> {
+        commit(&self.repo, revision)
+    }
+
+    /// What is known beside the ledger.
+    pub fn beside(&self) -> Result<Beside, Failure> {
+        let tags = self.repo.refs(&["refs/tags/rollout"])?;
+        let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
+        Ok(Beside { tags: tags.collect(), ..Beside::default() })
+    }
+
+    /// The principal whose key Git signs with here.
+    pub fn signer(&self) -> Result<PrincipalId, Failure> {
+        let key = self.repo.default_key()?.ok_or_else(|| {
+            let message = "no key to sign with is configured here, so whose statement it is cannot be known";
+            let hint = "name the principal with --principal NAME, or: git config two-key.key FILE";
+            Failure::Undecided(Refusal::new(Reason::UnknownKey, message).hint(hint))
+        })?;
+        let key = key.public_key()?;
+        let owner = ledger::rules::owner(&self.state, key.raw());
+        owner.map(|(id, _)| id).map_err(|refusal| Failure::refused(key.fingerprint().as_str(), refusal))
+    }
+
+    /// Prints what should be known first.
+    pub fn say_remarks(&self) {
+        if !self.remarks.is_empty() {
+            terminal::say(&self.remarks.join("\n"));
+        }
+    }
+}
+
+/// Finds the root and the branch.
+fn begin(repo: &Repository) -> Result<(Root, String), Failure> {
+    if let Some(root) = repo.pinned_root()? {
+        return Ok((Root::Pinned(root), pinned_branch(repo, root)?));
+    }
+    let branch = unpinned_branch(repo)?;
+    let Some(tip) = repo.resolve(&branch)? else { return Err(no_ledger(&branch)) };
+    if repo.is_shallow() {
+        return Err(GitError::Shallow.into());
+    }
+    let root = repo.first_to_change(tip, POLICY_PATH)?.ok_or_else(|| no_ledger(&branch))?;
+    Ok((Root::Unpinned(root), branch))
+}
+
+fn no_ledger(branch: &str) -> Failure {
+    let message = format!("there is no ledger here: {} has no {POLICY_PATH}", short(branch));
+    Failure::Undecided(Refusal::new(Reason::Internal, message).hint("make one with: git two-key init"))
+}
+
+/// The branch that the root's policy names.
+fn pinned_branch(repo: &Repository, root: Oid) -> Result<String, Failure> {
+    let missing = |error| match error {
+        GitError::MissingObject(id) if id == root => {
+            let message = format!("the pinned root {root} is not in this repository");
+            Failure::Undecided(
+                Refusal::new(Reason::Internal, message).hint("see what is wrong with: git two-key doctor"),
+            )
+        }
+        other => other.into(),
+    };
+    let step = repo.steps(Base::Root(root), root).map_err(missing)?.next().transpose()?;
+    match step.and_then(|step| step.policy) {
+        Some(Entry::Regular(bytes)) => {
+            let policy = policy::read(&bytes).map_err(|error| Failure::Undecided(error.into()))?;
+            Ok(policy.get().branch_ref())
+        }
+        _ => {
+            let message = format!("the pinned root {root} has no {POLICY_PATH}");
+            Err(Failure::undecided(Reason::Malformed, message))
+        }
+    }
+}
+
+/// The branch that somebody without a pinned root most likely means.
+fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
+    if let Some(branch) = repo.config("two-key.branch")? {
+        return Ok(format!("refs/heads/{branch}"));
+    }
+    if let Some(head) = repo.head()?
+        && let Some(tip) = repo.resolve(&head)?
+        && repo.first_to_change(tip, POLICY_PATH)?.is_some()
+    {
+        return Ok(head);
+    }
+    Ok("refs/heads/main".to_owned())
+}
+
+fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
+    match which {
+        Which::At(revision) => commit(repo, revision),
+        Which::Local => repo.resolve(branch)?.ok_or_else(|| {
+            let message = format!("the governed branch {} is not here", short(branch));
+            let hint =
+                format!("fetch it with: git fetch origin {0}:{0}, or read the upstream's with --remote", short(branch));
+            Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+        }),
+        Which::Remote => {
+            let upstream = upstream(repo, branch)?;
+            upstream.map(|(_, tip)| tip).ok_or_else(|| {
+                let message = format!("{} has no fetched upstream", short(branch));
+                let hint = format!("git fetch, then: git branch --set-upstream-to=origin/{0} {0}", short(branch));
+                Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+            })
+        }
+    }
+}
+
+/// The branch's upstream and where it was when it was last fetched: as configured, else of the only remote.
+pub(super) fn upstream(repo: &Repository, branch: &str) -> Result<Option<(String, Oid)>, Failure> {
+    let name = match repo.upstream(branch)? {
+        Some(name) => name,
+        None => match repo.remotes()?.as_slice() {
+            [only] => format!("refs/remotes/{only}/{}", short(branch)),
+            _ => return Ok(None),
+        },
+    };
+    Ok(repo.resolve(&name)?.map(|tip| (name, tip)))
+}
+
+/// Says how far the upstream is ahead, if it is.
+fn upstream_ahead(repo: &Repository, branch: &str, tip: Oid) -> Result<Option<String>, Failure> {
+    let Some((name, remote)) = upstream(repo, branch)? else { return Ok(None) };
+    if remote == tip || repo.is_shallow() {
+        return Ok(None);
+    }
+    let name = name.strip_prefix("refs/remotes/").unwrap_or(&name).to_owned();
+    Ok(match repo.ahead(remote, tip)? {
+        0 => None,
+        1 => Some(format!("{name} is 1 commit ahead; merge it, or read it with --remote")),
+        more => Some(format!("{name} is {more} commits ahead; merge them, or read it with --remote")),
+    })
+}
+
+fn commit(repo: &Repository, revision: &str) -> Result<Oid, Failure> {
+    repo.revision(revision)?
+        .ok_or_else(|| Failure::undecided(Reason::Internal, format!("`{revision}` names no commit here")))
+}
+
+/// Folds the chain from a root to a tip.
+fn fold(repo: &Repository, root: Oid, tip: Oid) -> Result<(State, Vec<StepReport>), Failure> {
+    let mut steps = repo.steps(Base::Root(root), tip)?;
+    let first = steps.next().transpose()?.ok_or(GitError::MissingObject(root))?;
+    let (mut state, report) = ledger::begin(&first).map_err(|error| Failure::Undecided(error.refusal))?;
+    let mut reports = vec![report];
+    for step in steps {
+        let (next, report) = ledger::apply(state, &step?);
+        state = next;
+        reports.push(report);
+    }
+    Ok((state, reports))
+}
+
+/// Says of a branch that does not begin at the root what that means.
+fn off_chain(failure: Failure, branch: &str) -> Failure {
+    match failure {
+        Failure::Undecided(Refusal { reason: Reason::Foxtrot, message, .. }) => {
+            let message = format!("{} is not a ledger of the root: {message}", short(branch));
+            let refusal = Refusal::new(Reason::NotDescended, message);
+            Failure::Undecided(refusal.hint("see what is wrong with: git two-key doctor"))
+        }
+        other => other,
+    }
+}
+
+/// A branch's name without `refs/heads/`.
+pub(super) fn short(branch: &str) -> &str {
+    branch.strip_prefix("refs/heads/").unwrap_or(branch)
+}

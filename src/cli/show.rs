@@ -1,0 +1,45 @@
+//! `show`: one lease in full.
+
+use clap::Args as ClapArgs;
+
+use super::{
+    Failure, Format, Place,
+    session::{Session, Which},
+    terminal,
+};
+use crate::report;
+
+/// Show all about one lease
+///
+/// Prints the lease's document, its state, who authorized it with which key, every transition in force with its commit
+/// and tag, votes that wait for others, what it awaits, what appliers observed, and the findings that are about it. Times
+/// in commits are what signers claim.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  \
+    git two-key show LEASE-20251027-021913\n  \
+    git two-key show checkout-prod --format json | jq .cosigners")]
+pub struct Args {
+    /// The lease: its id, its intent or its target
+    lease: String,
+    /// Read the upstream's fetched tip instead of the local branch
+    #[arg(long)]
+    remote: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// Prints the lease.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let session = Session::open(place, &Which::of(args.remote))?;
+    let id = session.lease(&args.lease, None)?;
+    let view = report::lease_view(&session.state, &session.reports, &session.beside()?, &id);
+    match args.format {
+        Format::Json => terminal::say_value(&view),
+        Format::Text => {
+            session.say_remarks();
+            terminal::say(&report::lease_text(&view));
+        }
+    }
+    Ok(())
+}

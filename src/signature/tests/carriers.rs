@@ -95,6 +95,7 @@ fn a_run_that_is_not_exactly_one_statement_is_malformed() {
         ("sealed line of four words", format!("{}Two-Key-Cosignature: user1 start ssh AAAA\n", run())),
         ("sealed line of another kind", format!("{}Two-Key-Cosignature: user1 start pgp A A\n", run())),
         ("sealed line of no action", format!("{}Two-Key-Cosignature: user1 begin ssh A A\n", run())),
+        ("escape in a sealed line", format!("{}Two-Key-Cosignature: user1 start ssh A\u{1b} A\n", run())),
         ("65 sealed lines", format!("{}{}", run(), "Two-Key-Cosignature: user1 start ssh A A\n".repeat(65))),
     ];
     assert!(vote(&run()).is_ok());
@@ -285,6 +286,13 @@ fn an_ordinary_commit_that_reads_in_two_ways_has_no_signer() {
         ("a NUL", "lease", "le\0se".into()),
     ] {
         assert_eq!(signer(&honest.replacen(from, &to, 1)), None, "{what}");
+    }
+    // A signature that is good over a commit with a second signature header, and stands before it.
+    for second in ["gpgsig x", "gpgsig-sha256 x", "gpgsigs x"] {
+        let unsigned = honest.replacen("+0100\n\n", &format!("+0100\n{second}\n\n"), 1);
+        let block = armour(&key.base64("git", unsigned.as_bytes()), 70).trim_end().replace('\n', "\n ");
+        let raw = unsigned.replacen(second, &format!("gpgsig {block}\n{second}"), 1);
+        assert_eq!(open(raw.as_bytes()), Opened::Ordinary { signer: None }, "{second}");
     }
 }
 

@@ -10,7 +10,7 @@ mod scratch;
 use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
 
 use git_two_key::{
-    git::{Base, GitError, NewCommit, Repository, SignWith},
+    git::{Base, GitError, NewCommit, Repository, SignWith, SigningKey},
     model::Oid,
     signature::ObjectFormat,
 };
@@ -134,4 +134,37 @@ fn inner_hook() {
     let outside = Repository::open(Path::new(".")).unwrap();
     assert_eq!(outside.objects().unwrap().commit(*new), Err(GitError::MissingObject(*new)));
     fs::write(std::env::var_os("RAN").unwrap(), "yes").unwrap();
+}
+
+#[test]
+fn a_key_in_an_agent_signs_by_its_public_line() {
+    let scratch = Scratch::new();
+    scratch.commit("root");
+    let key = scratch.ssh_key("key");
+    let script = "ssh-add -q \"$KEY\" && rm \"$KEY\" && exec \"$PROGRAM\" --exact inner_agent --ignored --nocapture";
+    let mut command = scratch.command("ssh-agent");
+    command.args(["sh", "-c", script]).env("KEY", &key).env("PROGRAM", std::env::current_exe().unwrap());
+    let output = command.output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[ignore = "run by a_key_in_an_agent_signs_by_its_public_line"]
+fn inner_agent() {
+    let repository = Repository::discover().unwrap();
+    let line = fs::read_to_string(format!("{}.pub", std::env::var("KEY").unwrap())).unwrap();
+    let literal = SigningKey::parse(&format!("key::{}", line.trim())).unwrap();
+    let file = SigningKey::parse(&format!("{}.pub", std::env::var("KEY").unwrap())).unwrap();
+    let parent = repository.revision("HEAD").unwrap().unwrap();
+    let tree = repository.objects().unwrap().links(parent).unwrap().tree;
+    for key in [&literal, &file] {
+        assert!(key.sign("text\n").unwrap().starts_with("-----BEGIN SSH SIGNATURE-----\n"), "{key}");
+        let sign = SignWith::Key(key);
+        let commit = NewCommit { tree, parents: &[parent], message: "x\n", sign, who: "user1" };
+        let id = repository.commit_tree(&commit).unwrap();
+        let opened = repository.objects().unwrap().open_one(id).unwrap().opened;
+        let signer = Some(key.public_key().unwrap().raw());
+        assert_eq!(opened, git_two_key::signature::Opened::Ordinary { signer }, "{key}");
+    }
 }

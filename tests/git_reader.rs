@@ -5,6 +5,8 @@
 #[path = "support/scratch.rs"]
 mod scratch;
 
+use std::fmt::Write as _;
+
 use git_two_key::{
     git::{Base, GitError, Kind, Repository},
     ledger::{Descent, Entry, Step},
@@ -420,4 +422,24 @@ fn an_oversized_commit_is_walked_and_does_not_stop_the_steps() {
     let git_two_key::signature::Opened::Malformed(refusal) = opened else { panic!("{opened:?}") };
     assert_eq!(refusal.reason, git_two_key::model::Reason::TooLarge);
     assert!(matches!(steps[2].commits[0].opened, git_two_key::signature::Opened::Ordinary { .. }));
+}
+
+#[test]
+fn a_long_history_is_read_in_order() {
+    let scratch = Scratch::new();
+    let mut stream = String::new();
+    for number in 0..1000 {
+        let at = 1_761_530_400 + number;
+        let message = format!("commit {number}\n");
+        let length = message.len();
+        writeln!(stream, "commit refs/heads/main\ncommitter A <a@example.com> {at} +0000").unwrap();
+        writeln!(stream, "data {length}\n{message}").unwrap();
+    }
+    scratch.git_with(&["fast-import", "--quiet"], stream.as_bytes());
+    let (root, tip) = (scratch.id("main~999"), scratch.id("main"));
+    let steps = from_root(&scratch, root, tip);
+    assert_eq!(steps.len(), 1000);
+    for (number, step) in (0..).zip(&steps) {
+        assert_eq!(step.claimed_time, 1_761_530_400 + number);
+    }
 }

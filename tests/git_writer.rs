@@ -374,3 +374,31 @@ fn files_are_read_from_a_commits_tree() {
     assert_eq!(names(objects.files_in(root, "").unwrap()), ["README"]);
     assert_eq!(names(objects.files_in(root, "leases").unwrap()), ["A.yaml"]);
 }
+
+#[test]
+fn a_remote_that_does_not_answer_is_given_up() {
+    let (scratch, repository, _) = one("sha1");
+    let program = scratch.beside("hang");
+    // Like ssh, it leaves a child that holds the pipes.
+    hook(&program, "sleep 600");
+    repository.set_config("remote.slow.url", "ssh://git.example/x.git").unwrap();
+    repository.set_config("core.sshCommand", program.to_str().unwrap()).unwrap();
+    let hasty = repository.with_patience(std::time::Duration::from_millis(300));
+    let Err(GitError::Program { stderr, .. }) = hasty.fetch("slow", "main") else { panic!() };
+    assert_eq!(stderr, "it took longer than 0.3 s");
+    let remote = remote(&scratch);
+    scratch.git(&["push", "-q", "origin", "main"]);
+    let patient = hasty.with_patience(std::time::Duration::from_secs(600));
+    assert!(patient.fetch("origin", "main").is_ok());
+    drop(remote);
+}
+
+#[test]
+fn a_note_that_is_too_large_is_left_out_and_the_others_are_read() {
+    let (scratch, repository, _) = one("sha1");
+    let (blob, other) = (scratch.id("HEAD:leases/A.yaml"), scratch.id("HEAD:README"));
+    repository.append_note(&user1(), blob, &"x".repeat((1 << 20) + 1)).unwrap();
+    repository.append_note(&user1(), other, "small\n").unwrap();
+    let notes = repository.notes().unwrap();
+    assert_eq!(notes.iter().map(|note| note.annotated).collect::<Vec<_>>(), [other]);
+}

@@ -4,7 +4,10 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io::{Read, Seek, Write},
+    os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    time::Duration,
 };
 
 use super::GitError;
@@ -39,6 +42,7 @@ pub(crate) struct Program {
     command: Command,
     input: Option<Vec<u8>>,
     interactive: bool,
+    limit: Option<Duration>,
 }
 
 impl Program {
@@ -47,7 +51,7 @@ impl Program {
     pub(crate) fn new(name: &str) -> Self {
         let mut command = Command::new(name);
         command.env("LC_ALL", "C");
-        Self { command, input: None, interactive: false }
+        Self { command, input: None, interactive: false, limit: None }
     }
 
     /// Git, such that nothing stored beside the objects changes what they say: no replacements, no grafts, no
@@ -99,6 +103,14 @@ impl Program {
         self
     }
 
+    /// Kills the child, and all that it started, when it takes longer than this.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        // A group of its own: what Git starts (ssh, an HTTP helper) keeps our pipes open, so it must end too.
+        self.command.process_group(0);
+        self
+    }
+
     /// The command line, for messages.
     pub(crate) fn line(&self) -> String {
         let args = self.command.get_args().map(OsStr::to_string_lossy);
@@ -126,9 +138,12 @@ impl Program {
         });
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.spawn_as(&line)?;
+        let group = child.id();
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let show = self.interactive;
-        let (stdout, stderr) = std::thread::scope(|scope| {
+        let (show, limit) = (self.interactive, self.limit);
+        let (stdout, stderr, killed) = std::thread::scope(|scope| {
+            let (ended, end) = mpsc::channel::<()>();
+            let watch = limit.map(|limit| scope.spawn(move || watch(&end, limit, group)));
             // Three pipes: each has its thread, so that a full one never holds up another.
             if let (Some(mut stdin), Some(input)) = (stdin, input) {
                 // A child that ends before it has read everything says why by its status.
@@ -137,10 +152,17 @@ impl Program {
             let stderr = scope.spawn(move || listen(stderr, show));
             let mut bytes = Vec::new();
             let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut bytes));
-            (read.map(|_| bytes), stderr.join().unwrap_or_default())
+            let stderr = stderr.join().unwrap_or_default();
+            drop(ended);
+            let killed = watch.is_some_and(|watch| watch.join().unwrap_or_default());
+            (read.map(|_| bytes), stderr, killed)
         });
         let status = child.wait().map_err(|error| GitError::io(format!("waiting for `{line}`"), error))?;
         let stdout = stdout.map_err(|error| GitError::io(format!("reading from `{line}`"), error))?;
+        if let (true, Some(limit)) = (killed, limit) {
+            let stderr = format!("it took longer than {} s", limit.as_secs_f64());
+            return Err(GitError::Program { command: line, stderr });
+        }
         let stderr = String::from_utf8_lossy(&stderr).trim_end().to_owned();
         Ok(Output { status, stdout, stderr })
     }
@@ -219,6 +241,15 @@ impl Complaints {
         };
         GitError::Program { command: self.line.clone(), stderr }
     }
+}
+
+/// Waits for a child's pipes to close; kills its group when that takes too long, and says so.
+fn watch(end: &mpsc::Receiver<()>, limit: Duration, group: u32) -> bool {
+    // Nothing is ever sent: the channel closes when the child has ended.
+    if end.recv_timeout(limit) != Err(mpsc::RecvTimeoutError::Timeout) {
+        return false;
+    }
+    Program::new("kill").args(["-s", "KILL", "--"]).arg(format!("-{group}")).output().is_ok()
 }
 
 /// Collects what a child says, showing it as it comes if people should see it.

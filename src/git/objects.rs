@@ -216,6 +216,12 @@ impl Objects {
         Ok(self.size(id)?.kind)
     }
 
+    /// Whether an object is a file of at most some bytes.
+    pub(crate) fn is_file_up_to(&mut self, id: Oid, limit: usize) -> Result<bool, GitError> {
+        let header = self.size(id)?;
+        Ok(header.kind == Kind::Blob && header.size <= limit as u64)
+    }
+
     fn size(&mut self, id: Oid) -> Result<Header, GitError> {
         let sizes = match &mut self.sizes {
             Some(sizes) => sizes,

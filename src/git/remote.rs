@@ -1,7 +1,7 @@
 //! Remotes: exactly the governed refs are fetched, into names where they overwrite nothing of ours.
 
 use super::{GitError, Repository};
-use crate::model::{Digest, Oid};
+use crate::model::{Digest, Oid, PrincipalId};
 
 /// Where a remote's governed refs are kept, apart from its branches, which go to `refs/remotes/`.
 pub const MIRROR: &str = "refs/two-key-remote/";
@@ -38,9 +38,9 @@ impl PushOutcome {
 
 /// The name under which a remote's refs are kept: its own, if that is one, else a digest of its address.
 fn place(remote: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if !remote.is_empty() && remote.bytes().all(plain) {
-        return remote.to_owned();
+    // Ids and components of ref names have one shape.
+    if let Some(name) = PrincipalId::parse(remote) {
+        return name.as_str().to_owned();
     }
     let digest = Digest::of(remote.as_bytes()).to_string();
     digest.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
@@ -64,12 +64,13 @@ impl Repository {
         let options = ["--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules"];
         // An empty refmap keeps the configured refspecs out.
         let program = self.git().args(NO_BACKGROUND).arg("fetch").args(options).args(["--refmap=", "--", remote]);
-        program.args(refspecs).bytes().map(drop)
+        self.limited(program.args(refspecs)).bytes().map(drop)
     }
 
     /// The refs that a remote has under some patterns (`refs/two-key/*`), as it says itself.
     pub fn ls_remote(&self, remote: &str, patterns: &[&str]) -> Result<Vec<(String, Oid)>, GitError> {
-        let text = self.run(&["ls-remote", "--quiet", "--refs", "--", remote]).args(patterns).text()?;
+        let program = self.run(&["ls-remote", "--quiet", "--refs", "--", remote]).args(patterns);
+        let text = self.limited(program).text()?;
         let refs = text.lines().filter_map(|line| {
             let (id, name) = line.split_once('\t')?;
             Some((name.to_owned(), Oid::parse(id).filter(|id| self.fits(*id))?))
@@ -101,7 +102,7 @@ impl Repository {
             let expected = expected.map(|id| id.to_string()).unwrap_or_default();
             program = program.arg(format!("--force-with-lease={name}:{expected}"));
         }
-        let program = program.args(["--", remote]).args(refspecs);
+        let program = self.limited(program.args(["--", remote]).args(refspecs));
         let command = program.line();
         let output = program.output()?;
         let mut outcome = PushOutcome::default();

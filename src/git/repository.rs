@@ -1,6 +1,9 @@
 //! Where a repository is and what kind it is, as Git itself sees it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     GitError,
@@ -17,6 +20,8 @@ pub struct Repository {
     format: ObjectFormat,
     shallow: bool,
     inherit: bool,
+    /// How long a remote may take.
+    patience: Option<Duration>,
 }
 
 impl Repository {
@@ -54,7 +59,23 @@ impl Repository {
         let common_dir = path_of("--git-common-dir").map_err(not_here)?;
         // Bare repositories have no top level; a hook's current directory is the Git directory, which is none either.
         let worktree = path_of("--show-toplevel").ok().filter(|top| *top != git_dir);
-        Ok(Self { git_dir, common_dir, worktree, format, shallow: shallow != "false", inherit })
+        Ok(Self { git_dir, common_dir, worktree, format, shallow: shallow != "false", inherit, patience: None })
+    }
+
+    /// The same repository with a limit to how long talking to a remote may take; then Git and all that it started are
+    /// killed. Such a Git cannot ask at the terminal, so this is for programs, not for people.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Limits a program that talks to a remote.
+    pub(crate) fn limited(&self, program: Program) -> Program {
+        match self.patience {
+            Some(patience) => program.within(patience),
+            None => program,
+        }
     }
 
     /// The Git directory of this worktree.

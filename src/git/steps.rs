@@ -4,7 +4,10 @@
 //! link from the base to the tip. Reading a range in two parts gives the same steps as reading it at once: what a
 //! step brought in is what its predecessor could not reach, wherever reading began.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    panic::resume_unwind,
+};
 
 use super::{GitError, Objects, Repository, files::Files};
 use crate::{
@@ -17,8 +20,10 @@ use crate::{
     },
 };
 
-/// Commits read ahead on the chain.
-const AHEAD: usize = 60;
+/// Commits read ahead on the chain, and opened at once by all processors.
+const AHEAD: usize = 256;
+/// Fewer commits than this are opened faster by one thread.
+const WORTH_A_THREAD: usize = 32;
 /// Commits that one step may bring in.
 const MAX_BROUGHT_IN: usize = 200_000;
 /// The largest commit that is opened. A larger one is walked, and is malformed.
@@ -144,12 +149,28 @@ fn opened(id: Oid, raw: &[u8], format: ObjectFormat) -> Result<OpenedCommit, Git
     Ok(OpenedCommit { id, links, opened })
 }
 
+/// Opens many commits, in order: verifying signatures takes longer than all the rest.
+fn opened_all(commits: &[(Oid, Vec<u8>)], format: ObjectFormat) -> Result<Vec<OpenedCommit>, GitError> {
+    let open = |part: &[(Oid, Vec<u8>)]| -> Vec<_> { part.iter().map(|(id, raw)| opened(*id, raw, format)).collect() };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let part = commits.len().div_ceil(threads).max(WORTH_A_THREAD);
+    if commits.len() <= part {
+        return open(commits).into_iter().collect();
+    }
+    let parts: Vec<Vec<_>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = commits.chunks(part).map(|part| scope.spawn(move || open(part))).collect();
+        // A panic goes on in this thread: it must not look like an end of the steps.
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    parts.into_iter().flatten().collect()
+}
+
 /// The steps of a range, in order.
 #[derive(Debug)]
 pub struct Steps {
     objects: Objects,
     chain: VecDeque<Oid>,
-    ahead: VecDeque<(Oid, Vec<u8>)>,
+    ahead: VecDeque<OpenedCommit>,
     /// The previous first-parent commit and its tree.
     previous: Option<(Oid, Oid)>,
     walk: Walk,
@@ -167,11 +188,11 @@ impl Steps {
         if self.ahead.is_empty() {
             let ids: Vec<Oid> = self.chain.drain(..self.chain.len().min(AHEAD)).collect();
             let commits = self.objects.commits(&ids)?;
-            self.ahead.extend(ids.into_iter().zip(commits));
+            let commits: Vec<_> = ids.into_iter().zip(commits).collect();
+            self.ahead.extend(opened_all(&commits, self.objects.repository().format())?);
         }
-        let Some((id, raw)) = self.ahead.pop_front() else { return Ok(None) };
-        let commit = opened(id, &raw, self.objects.repository().format())?;
-        drop(raw);
+        let Some(commit) = self.ahead.pop_front() else { return Ok(None) };
+        let id = commit.id;
         self.checked(&commit)?;
         let commit = self.objects.with_parents_tree(commit, self.previous)?;
         // What the root's parents are is no business of the ledger: it begins there.

@@ -162,7 +162,7 @@ impl Scratch {
 
     /// Writes a tree from `git mktree` lines.
     pub(crate) fn mktree(&self, entries: &[String]) -> Oid {
-        let input: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
+        let input = entries.join("\n") + if entries.is_empty() { "" } else { "\n" };
         Oid::parse(self.git_with(&["mktree", "--missing"], input.as_bytes()).trim()).unwrap()
     }
 

@@ -4,6 +4,7 @@
 
 mod demo;
 mod failure;
+mod hook;
 mod key;
 mod list;
 mod log;
@@ -55,6 +56,7 @@ enum Verb {
     Statement(statement::Args),
     Key(key::Args),
     Demo(demo::Args),
+    Hook(hook::Args),
 }
 
 impl Verb {
@@ -120,6 +122,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Statement(args) => statement::run(args, &place),
         Verb::Key(args) => key::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
+        Verb::Hook(args) => hook::run(args, &place),
     }
 }
 

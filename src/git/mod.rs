@@ -8,14 +8,17 @@
 //! [`Repository::steps`] turns the first-parent history of the governed branch into [`crate::ledger::Step`]s. Nothing
 //! here knows a rule. Called by apply and cli; calls [`crate::signature`] to open what it read.
 
+mod checkpoint;
 mod command;
 pub mod config;
 mod create;
 mod error;
 mod files;
 mod history;
+mod hooks;
 mod notes;
 mod objects;
+mod push;
 mod refs;
 mod remote;
 mod repository;
@@ -26,8 +29,10 @@ mod worktree;
 mod write;
 
 pub use error::GitError;
+pub use hooks::Hook;
 pub use notes::{NOTES, Note};
 pub use objects::{Kind, Object, Objects};
+pub use push::{Memory, PushedRef};
 pub use refs::RefUpdate;
 pub use remote::{MIRROR, PushOptions, PushOutcome, mirrored};
 pub use repository::Repository;

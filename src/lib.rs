@@ -22,6 +22,7 @@
 pub mod admission;
 pub mod cli;
 pub mod git;
+pub mod inbox;
 pub mod ledger;
 pub mod model;
 pub mod report;

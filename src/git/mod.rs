@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod history;
 mod hooks;
+mod merge;
 mod notes;
 mod objects;
 mod push;

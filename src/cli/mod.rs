@@ -5,13 +5,17 @@
 mod demo;
 mod failure;
 mod hook;
+mod init;
 mod key;
 mod list;
 mod log;
+mod new;
 pub mod session;
 mod show;
 mod statement;
 mod terminal;
+mod trust;
+mod turn;
 mod verify;
 
 use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode};
@@ -48,6 +52,9 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Args),
+    Trust(trust::Args),
+    New(Box<new::Args>),
     Verify(verify::Args),
     #[command(visible_alias = "list-leases")]
     List(list::Args),
@@ -115,6 +122,9 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
     let place = Place { folder: line.folder.clone().unwrap_or_else(|| PathBuf::from(".")) };
 
     match &line.verb {
+        Verb::Init(args) => init::run(args, &place),
+        Verb::Trust(args) => trust::run(args, &place),
+        Verb::New(args) => new::run(args, &place),
         Verb::Verify(args) => verify::run(args, &place),
         Verb::List(args) => list::run(args, &place),
         Verb::Show(args) => show::run(args, &place),

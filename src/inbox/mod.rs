@@ -154,7 +154,7 @@ impl Overlay {
 
     /// A vote of the same principal for the same statement.
     fn twin(&self, vote: &Cosignature) -> Option<&Cosignature> {
-        self.votes_for(vote.statement()).find(|other| other.claims() == vote.claims())
+        self.votes.iter().find(|other| other.statement() == vote.statement() && other.claims() == vote.claims())
     }
 }
 

@@ -2,7 +2,9 @@
 
 #![allow(unreachable_pub, reason = "each verb is a private module whose Args and run read alike")]
 
+mod check;
 mod demo;
+mod doctor;
 mod failure;
 mod hook;
 mod init;
@@ -60,8 +62,10 @@ enum Verb {
     List(list::Args),
     Show(show::Args),
     Log(log::Args),
+    Check(check::Args),
     Statement(statement::Args),
     Key(key::Args),
+    Doctor(doctor::Args),
     Demo(demo::Args),
     Hook(hook::Args),
 }
@@ -74,6 +78,8 @@ impl Verb {
             Self::List(args) => args.format,
             Self::Show(args) => args.format,
             Self::Log(args) => args.format,
+            Self::Check(args) => args.format,
+            Self::Doctor(args) => args.format,
             Self::Key(args) => args.format(),
             _ => Format::Text,
         }
@@ -131,6 +137,8 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Log(args) => log::run(args, &place),
         Verb::Statement(args) => statement::run(args, &place),
         Verb::Key(args) => key::run(args, &place),
+        Verb::Check(args) => check::run(args, &place),
+        Verb::Doctor(args) => doctor::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
         Verb::Hook(args) => hook::run(args, &place),
     }

@@ -185,16 +185,11 @@ fn pinned_branch(repo: &Repository, root: Oid) -> Result<String, Failure> {
         other => other.into(),
     };
     let step = repo.steps(Base::Root(root), root).map_err(missing)?.next().transpose()?;
-    match step.and_then(|step| step.policy) {
-        Some(Entry::Regular(bytes)) => {
-            let policy = policy::read(&bytes).map_err(|error| Failure::Undecided(error.into()))?;
-            Ok(policy.get().branch_ref())
-        }
-        _ => {
-            let message = format!("the pinned root {root} has no {POLICY_PATH}");
-            Err(Failure::undecided(Reason::Malformed, message))
-        }
-    }
+    let Some(Entry::Regular(bytes)) = step.and_then(|step| step.policy) else {
+        return Err(Failure::undecided(Reason::Malformed, format!("the pinned root {root} has no {POLICY_PATH}")));
+    };
+    let policy = policy::read(&bytes).map_err(|error| Failure::Undecided(error.into()))?;
+    Ok(policy.get().branch_ref())
 }
 
 /// The branch that somebody without a pinned root most likely means.

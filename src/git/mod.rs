@@ -26,6 +26,7 @@ mod repository;
 mod sign;
 mod steps;
 mod tree;
+mod version;
 mod worktree;
 mod write;
 
@@ -39,4 +40,5 @@ pub use remote::{MIRROR, PushOptions, PushOutcome, mirrored};
 pub use repository::Repository;
 pub use sign::{NAMESPACE, SigningKey};
 pub use steps::{Base, OpenedCommit, Steps};
+pub use version::{OLDEST, version};
 pub use write::{NewCommit, SignWith, Who};

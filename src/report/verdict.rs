@@ -92,7 +92,7 @@ pub fn ledger_text(state: &State, reports: &[StepReport], verdict: &LedgerVerdic
     );
     lines.push(match verdict.findings.len() {
         0 => format!("verified {seen}; everything counts"),
-        some => format!("verified {seen}; {} did not count", count(some, "finding")),
+        some => format!("{} in {seen}; they altered nothing", count(some, "finding")),
     });
     lines.join("\n")
 }

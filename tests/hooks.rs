@@ -516,11 +516,23 @@ fn the_loser_of_a_race_changes_nothing() {
     let winner = scene.server_ref(MAIN);
     scene.world.git(&["update-ref", MAIN, &tip]);
     scene.promote("user2");
-    // What Git would tell the hook of a push that began before the other one ended.
-    let line = format!("{tip} {} {MAIN}\n", scene.world.head());
-    scene.push(&["main:refs/heads/scratch"]).exits(0);
+    // What Git tells the hook of a push that began before the other one ended.
+    let late = scene.world.head();
+    let tag = scene.tag("2-promote-25", "main");
+    let object = scene.world.git(&["rev-parse", &format!("refs/tags/{tag}")]);
+    let halt = scene.halt("cp14", "main", 1);
+    let stop = format!("refs/two-key/stops/{LEASE}/{halt}");
+    scene
+        .push(&["main:refs/heads/scratch", &format!("{object}:refs/tags/other"), &format!("{halt}:refs/heads/halt")])
+        .exits(0);
+    let zero = "0".repeat(40);
     let program = env!("CARGO_BIN_EXE_git-two-key");
-    scene.world.run(&scene.server, program, &["hook", "pre-receive"], line.as_bytes()).exits(0);
+    let judge = |lines: &str| scene.world.run(&scene.server, program, &["hook", "pre-receive"], lines.as_bytes());
+    judge(&format!("{tip} {late} {MAIN}\n")).exits(1).says("refs/heads/main: stale: ");
+    judge(&format!("{zero} {late} {MAIN}\n")).exits(1).says("refs/heads/main: stale: ");
+    // Its other refs are judged by the ledger as it is, not as the late push believes.
+    judge(&format!("{tip} {late} {MAIN}\n{zero} {object} refs/tags/{tag}\n")).exits(1).says("missing-role: ");
+    judge(&format!("{tip} {late} {MAIN}\n{zero} {halt} {stop}\n")).exits(0);
     scene.push(&["main"]).exits(1);
     assert_eq!(scene.server_ref(MAIN), winner);
     scene.refuses(&["+main"], MAIN, "ref-rewound");

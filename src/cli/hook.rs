@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use super::{Failure, Place, terminal};
 use crate::{
     admission::{RefusedRef, Verdict, judge, only_stop_refs},
-    git::{Hook, Memory, PushedRef, Repository},
+    git::{Hook, PushedRef, Repository, Side},
     model::{Oid, Reason, Refusal},
 };
 
@@ -92,7 +92,7 @@ fn pre_receive() -> Result<(), Failure> {
         return Ok(());
     }
     let (outcome, pinned) = match root(&repository).and_then(|root| Ok((root, timeout(&repository)?))) {
-        Ok((root, timeout)) => (decide(&repository, &refs, root, Memory::Checkpoint, Some(timeout)), true),
+        Ok((root, timeout)) => (decide(&repository, &refs, root, Side::Server, Some(timeout)), true),
         Err(refusal) => (Outcome::Undecided(refusal), false),
     };
     match outcome {
@@ -121,7 +121,7 @@ fn pre_push() -> Result<(), Failure> {
     let judged = Repository::discover().map_err(|error| error.refusal()).and_then(|repository| {
         let refs = repository.refs_to_push(&input).map_err(|error| error.refusal())?;
         let root = root(&repository)?;
-        Ok(decide(&repository, &refs, root, Memory::None, None))
+        Ok(decide(&repository, &refs, root, Side::Client, None))
     });
     match judged {
         Ok(Outcome::Judged(verdict)) => say(&verdict),
@@ -130,20 +130,14 @@ fn pre_push() -> Result<(), Failure> {
 }
 
 /// Judges in another thread, so that neither a panic nor a long wait leaves the push undecided.
-fn decide(
-    repository: &Repository,
-    refs: &[PushedRef],
-    root: Oid,
-    memory: Memory,
-    timeout: Option<Duration>,
-) -> Outcome {
+fn decide(repository: &Repository, refs: &[PushedRef], root: Oid, side: Side, timeout: Option<Duration>) -> Outcome {
     let (repository, refs, options) = (repository.clone(), refs.to_vec(), push_options());
     #[allow(clippy::disallowed_methods, reason = "the hook's clock is read here, once")]
     let now = Timestamp::now();
     let (sender, receiver) = mpsc::channel();
     let work = move || {
         let judged = panic::catch_unwind(AssertUnwindSafe(|| {
-            repository.gather(&refs, &options, root, memory).map(|push| judge(&push, now))
+            repository.gather(&refs, &options, root, side).map(|push| judge(&push, now))
         }));
         // Nobody listens any more after the timeout.
         let _ = sender.send(judged);

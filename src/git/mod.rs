@@ -34,7 +34,7 @@ pub use error::GitError;
 pub use hooks::Hook;
 pub use notes::{NOTES, Note};
 pub use objects::{Kind, Object, Objects};
-pub use push::{Memory, PushedRef};
+pub use push::{PushedRef, Side};
 pub use refs::RefUpdate;
 pub use remote::{MIRROR, PushOptions, PushOutcome, mirrored};
 pub use repository::Repository;

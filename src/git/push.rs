@@ -36,13 +36,13 @@ pub struct PushedRef {
     pub new: Option<Oid>,
 }
 
-/// Whether the ledger's state may be remembered from push to push.
+/// Where a push is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
-    /// In a folder that only the server's hook writes.
-    Checkpoint,
-    /// Not at all.
-    None,
+pub enum Side {
+    /// Where it arrives: refs have to be where the push says that they are, and a checkpoint is kept.
+    Server,
+    /// Where it comes from: what the server's refs are is known by hearsay, and nothing is kept.
+    Client,
 }
 
 /// The ledger at the old tip and at the new one.
@@ -57,16 +57,18 @@ struct Ledger {
 impl Repository {
     /// Reads what Git tells `pre-receive`: lines `<old> <new> <ref>`.
     pub fn pushed_refs(&self, input: &[u8]) -> Result<Vec<PushedRef>, GitError> {
-        lines(input).map(|line| self.pushed_ref(&line, [0, 1, 2])).collect()
+        lines(input).map(|line| self.pushed_ref(&line, [2, 1, 0])).collect()
     }
 
     /// Reads what Git tells `pre-push`: lines `<local ref> <new> <remote ref> <old>`.
     pub fn refs_to_push(&self, input: &[u8]) -> Result<Vec<PushedRef>, GitError> {
-        lines(input).map(|line| self.pushed_ref(&line, [3, 1, 2])).collect()
+        lines(input).map(|line| self.pushed_ref(&line, [0, 2, 1])).collect()
     }
 
+    /// Reads a line, whose words are counted from its end.
     fn pushed_ref(&self, line: &str, [old, new, name]: [usize; 3]) -> Result<PushedRef, GitError> {
-        let words: Vec<&str> = line.split(' ').collect();
+        // From the end: what is pushed may be an expression with spaces; the other words have none.
+        let words: Vec<&str> = line.rsplit(' ').collect();
         let word = |at: usize| words.get(at).copied().unwrap_or_default();
         let id = |at| Oid::parse(word(at)).filter(|id| self.fits(*id));
         match (id(old), id(new), word(name)) {
@@ -79,7 +81,7 @@ impl Repository {
     }
 
     /// Gathers what the judge has to know. An error means that nothing can be decided.
-    pub fn gather(&self, refs: &[PushedRef], options: &[String], root: Oid, memory: Memory) -> Result<Push, Refusal> {
+    pub fn gather(&self, refs: &[PushedRef], options: &[String], root: Oid, side: Side) -> Result<Push, Refusal> {
         if self.is_shallow() {
             return Err(GitError::Shallow.refusal());
         }
@@ -100,7 +102,7 @@ impl Repository {
             return Ok(Push { branch, root, before, after, steps, updates, forced_revocation: false });
         }
         let moved = names.iter().zip(refs).find(|(name, _)| **name == branch).map(|(_, moved)| moved);
-        let ledger = self.ledger(branch, moved, root, memory)?;
+        let ledger = self.ledger(branch, moved, root, side)?;
         let mut updates = Vec::with_capacity(refs.len());
         for (name, pushed) in names.into_iter().zip(refs) {
             let facts = match (place(&name, &ledger.branch), pushed.new) {
@@ -145,14 +147,14 @@ impl Repository {
     }
 
     /// Folds the governed branch up to its old tip, then the push's own steps.
-    fn ledger(&self, branch: String, moved: Option<&PushedRef>, root: Oid, memory: Memory) -> Result<Ledger, Refusal> {
+    fn ledger(&self, branch: String, moved: Option<&PushedRef>, root: Oid, side: Side) -> Result<Ledger, Refusal> {
         let refused = |error: GitError| error.refusal();
-        // Git checks, when the ref moves, that the old tip is the one that was given here.
-        let old = match moved {
-            Some(moved) => moved.old,
-            None => self.resolve(&branch).map_err(refused)?,
+        let told = moved.map(|moved| moved.old);
+        let old = match (side, told) {
+            (Side::Client, Some(told)) => told,
+            _ => self.resolve(&branch).map_err(refused)?,
         };
-        let before = old.map(|old| self.state_at(root, old, memory)).transpose()?.map(Arc::new);
+        let before = old.map(|old| self.state_at(root, old, side)).transpose()?.map(Arc::new);
         let unmoved = |facts| Ledger {
             branch: branch.clone(),
             before: before.clone(),
@@ -161,6 +163,11 @@ impl Repository {
             facts,
         };
         let Some(new) = moved.and_then(|moved| moved.new) else { return Ok(unmoved(Facts::Nothing)) };
+        if told != Some(old) {
+            // Git will not move the branch. What else the push brings is judged by the ledger as it is, not as the push
+            // pretends that it was: its refs could still move.
+            return Ok(unmoved(Facts::Branch(BranchFacts::Outrun)));
+        }
         match self.commits_between(new, &[old.unwrap_or(root)]) {
             Ok(_) => {}
             // A missing root is said to be missing below.
@@ -194,10 +201,10 @@ impl Repository {
     }
 
     /// The state at a tip that has been accepted before.
-    fn state_at(&self, root: Oid, tip: Oid, memory: Memory) -> Result<State, Refusal> {
-        let remembered = match memory {
-            Memory::Checkpoint => Checkpoint::load(self, root),
-            Memory::None => None,
+    fn state_at(&self, root: Oid, tip: Oid, side: Side) -> Result<State, Refusal> {
+        let remembered = match side {
+            Side::Server => Checkpoint::load(self, root),
+            Side::Client => None,
         };
         // A checkpoint that does not lead to the tip is as good as none.
         let known = remembered.and_then(|state| {
@@ -212,7 +219,7 @@ impl Repository {
             Some(known) => known,
             None => (self.new_steps(None, root, tip).map_err(Stuck::refusal)?.0, 0),
         };
-        if memory == Memory::Checkpoint && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
+        if side == Side::Server && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
             // It only saves time; a folder that cannot be written to costs some.
             let _ = Checkpoint::save(self, &state);
         }

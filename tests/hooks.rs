@@ -230,7 +230,13 @@ fn symbolic_refs_are_judged_by_what_they_stand_for() {
     scene.world.git(&["reset", "--quiet", "--hard", &tip]);
     scene.promote("user1");
     scene.push(&["main:refs/heads/trunk"]).exits(0);
-    // To a ref that is not there yet.
+    // From or to a ref that is not there yet.
+    let scratch = scene.server_ref(MAIN);
+    scene.on_server(&["symbolic-ref", MAIN, "refs/heads/absent"]).exits(0);
+    let other = scene.world.git(&["commit-tree", "-m", "Another root", "main^{tree}"]);
+    scene.refuses(&[&format!("{other}:refs/heads/absent")], MAIN, "not-descended");
+    scene.on_server(&["symbolic-ref", MAIN, "refs/heads/trunk"]).exits(0);
+    assert_eq!(scene.server_ref(MAIN), scratch);
     let name = format!("refs/tags/rollout/{LEASE}/9-promote-100");
     scene.on_server(&["symbolic-ref", "refs/heads/dangling", &name]).exits(0);
     scene.refuses(&["main:refs/heads/dangling"], &name, "tag-mismatch");
@@ -492,6 +498,8 @@ fn many_refs_and_many_commits_end_in_time() {
     judge(&lines).exits(0);
     writeln!(lines, "{tip} {zero} {MAIN}").unwrap();
     judge(&lines).exits(1).says("ref-deleted");
+    judge(&(0..10_000).fold(String::new(), |lines, at| lines + &format!("{zero} {tip} refs/heads/topic-{at}\n")))
+        .exits(0);
     let mut commits = String::new();
     for number in 0..=100_000 {
         let from = if number == 0 { format!("from {tip}\n") } else { String::new() };

@@ -396,13 +396,17 @@ impl Repository {
                 targets.insert(name.to_owned(), target.to_owned());
             }
         }
-        for pushed in refs {
-            // A symbolic ref to what does not exist yet is not listed.
-            if pushed.old.is_none() && !targets.contains_key(&pushed.name) {
-                let output = self.run(&["symbolic-ref", "--quiet", &pushed.name]).output()?;
+        // A symbolic ref to what does not exist yet is not listed. Where refs are files it is one, so Git need not be
+        // asked about each of ten thousand new refs.
+        let files = !self.common_dir().join("reftable").is_dir();
+        let created = refs.iter().filter(|pushed| pushed.old.is_none()).map(|pushed| pushed.name.as_str());
+        for name in created.chain([branch]) {
+            let there = !files || self.common_dir().join(name).symlink_metadata().is_ok();
+            if there && !targets.contains_key(name) {
+                let output = self.run(&["symbolic-ref", "--quiet", name]).output()?;
                 if output.status.success() {
                     let target = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-                    targets.insert(pushed.name.clone(), target);
+                    targets.insert(name.to_owned(), target);
                 }
             }
         }

@@ -14,10 +14,13 @@ impl Fold {
             return Err(unknown_lease(&stop.lease));
         }
         self.state.may_stop(&stop.lease, &vote.principal, vote.role)?;
-        if !self.state.stops_seen.insert((vote.key.raw(), statement.id())) {
+        if self.state.stop_seen(vote.key.raw(), statement) {
             return Ok(());
         }
-        match self.state.stop_lands_on(&stop.lease, stop.kind)? {
+        let landing = self.state.stop_lands_on(&stop.lease, stop.kind)?;
+        // Spent from here on, with or without effect: one without would otherwise wait to be replayed.
+        self.state.stops_seen.insert((vote.key.raw(), statement.id()));
+        match landing {
             (_, StopEffect::Nothing) => {}
             (lease, StopEffect::Goes(phase, action)) => self.stopped(&lease, phase, action, vote),
         }
@@ -124,8 +127,9 @@ impl State {
         let Some(lease) = self.leases.get(id) else {
             return Ok((id.clone(), stop_effect(Phase::Proposed, kind)));
         };
+        let effect = stop_effect(lease.phase, kind);
         let newest = lease.lease().is_some_and(|own| self.newest.get(&own.target) == Some(id));
-        if lease.phase.started() && !newest {
+        if effect != StopEffect::Nothing && lease.phase.started() && !newest {
             let message = format!(
                 "lease {id} is {} and no longer the newest of its target; undoing it would bring an older version back",
                 lease.phase.word()
@@ -133,7 +137,7 @@ impl State {
             return Err(Refusal::new(Reason::WrongState, message)
                 .hint("stop the newest lease of the target, or roll forward with a new lease"));
         }
-        Ok((id.clone(), stop_effect(lease.phase, kind)))
+        Ok((id.clone(), effect))
     }
 }
 

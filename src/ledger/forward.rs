@@ -23,7 +23,7 @@ impl Fold {
         let demand = rules::cosign_demand(self.state.policy.get(), lease.get(), &proposer);
         rules::counts(&self.state, demand, &vote)?;
         let mut votes = self.state.standing(self.state.leases.get(id).map(|lease| &lease.cosigned));
-        let repeated = cast(&mut votes, &vote);
+        let repeated = cast(&self.state, demand, &mut votes, &vote);
         let satisfied = rules::tally(&self.state, demand, &votes).satisfied;
         let entry = self.state.entry(id);
         let newly = satisfied && entry.phase == Phase::Proposed;
@@ -58,12 +58,13 @@ impl Fold {
         let demand = forward_demand(policy.get(), lease.get(), &proposer, forward.kind);
         rules::counts(&self.state, demand, &vote)?;
         let mut votes = self.state.pending_votes(id, statement);
-        let repeated = cast(&mut votes, &vote);
+        let repeated = cast(&self.state, demand, &mut votes, &vote);
         let satisfied = rules::tally(&self.state, demand, &votes).satisfied;
         if let (Err(refusal), false) = (repeated, satisfied) {
             return Err(refusal);
         }
         if satisfied {
+            votes.retain(|_, vote| rules::counts(&self.state, demand, vote).is_ok());
             self.moved(forward, lease.get(), votes, &vote);
         } else if let Some(entry) = self.state.leases.get_mut(id) {
             entry.pending.insert(statement.id(), Ballot { statement: statement.clone(), votes });
@@ -116,7 +117,7 @@ impl Fold {
         let demand = rules::thaw_demand(policy.get(), &nobody);
         rules::counts(&self.state, demand, &vote)?;
         let mut votes = self.state.standing(self.state.thaw_votes.get(&statement.id()).map(|ballot| &ballot.votes));
-        let repeated = cast(&mut votes, &vote);
+        let repeated = cast(&self.state, demand, &mut votes, &vote);
         if rules::tally(&self.state, demand, &votes).satisfied {
             self.state.frozen = None;
             self.state.thaw_votes.clear();
@@ -293,9 +294,16 @@ pub(in crate::ledger) fn forward_demand<'a>(
     }
 }
 
-/// Adds a vote: one key, one vote; one principal, one vote. On refusal the votes are as they were.
-pub(in crate::ledger) fn cast(votes: &mut Votes, vote: &Vote) -> Result<(), Refusal> {
-    if let Some(old) = votes.get(&vote.key.raw()) {
+/// Adds a vote: one key, one vote; one principal, one vote. On refusal the votes are as they were. A vote that no
+/// longer counts (the rule has become stricter since) does not stand in its principal's way.
+pub(in crate::ledger) fn cast(
+    state: &State,
+    demand: Demand<'_>,
+    votes: &mut Votes,
+    vote: &Vote,
+) -> Result<(), Refusal> {
+    let counts_for = |old: &Vote| rules::counts(state, demand, old).ok().map(|(principal, _)| principal);
+    if let Some(old) = votes.get(&vote.key.raw()).filter(|old| counts_for(old).is_some()) {
         return Err(if old.key == vote.key {
             Refusal::new(Reason::AlreadyVoted, format!("{} has turned this key for this already", vote.principal))
         } else {
@@ -303,7 +311,7 @@ pub(in crate::ledger) fn cast(votes: &mut Votes, vote: &Vote) -> Result<(), Refu
             Refusal::new(Reason::SameKey, message)
         });
     }
-    if votes.values().any(|old| old.principal == vote.principal) {
+    if votes.values().any(|old| counts_for(old).as_ref() == Some(&vote.principal)) {
         let who = match vote.role {
             Role::Human => "human",
             Role::Agent => "agent",
@@ -312,6 +320,7 @@ pub(in crate::ledger) fn cast(votes: &mut Votes, vote: &Vote) -> Result<(), Refu
         let message = format!("{} has voted for this with another key; one principal has one vote", vote.principal);
         return Err(Refusal::new(Reason::SamePrincipal, message).hint(format!("another {who} can turn a key")));
     }
+    votes.retain(|_, old| old.principal != vote.principal || counts_for(old).is_some());
     votes.insert(vote.key.raw(), vote.clone());
     Ok(())
 }

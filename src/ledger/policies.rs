@@ -27,7 +27,7 @@ impl Fold {
         let demand = rules::policy_demand(policy.get(), &proposer);
         rules::counts(&self.state, demand, &vote)?;
         let mut votes = self.state.policy_votes.get(&statement.id()).map(|b| b.votes.clone()).unwrap_or_default();
-        let repeated = cast(&mut votes, &vote);
+        let repeated = cast(&self.state, demand, &mut votes, &vote);
         if rules::tally(&self.state, demand, &votes).satisfied {
             if self.enacted.is_none() {
                 self.event(EventKind::PolicyChanged, None, Some(&vote));

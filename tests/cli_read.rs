@@ -304,3 +304,26 @@ fn a_policy_on_another_branch_is_found_without_being_told() {
     world.git(&["config", "two-key.root", &root]);
     world.two_key(&["verify"]).exits(0).says("of ledger from root");
 }
+
+#[test]
+fn votes_in_notes_are_shown_and_put_nothing_in_force() {
+    let world = World::proposed();
+    world.turn("user1", "cosign", LEASE);
+    let statement = world.two_key(&["statement", "cosign", LEASE]).exits(0).out;
+    let note = world.path().join("note");
+    let annotate = |name: &str, text: &str| {
+        fs::write(&note, format!("{text}{}", world.detached(name, text))).unwrap();
+        let blob = world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+        let reference = format!("--ref=two-key/{}", if name == "mallory" { "cp18" } else { name });
+        world.git(&["notes", &reference, "append", "-F", note.to_str().unwrap(), &blob]);
+    };
+    annotate("mallory", &statement);
+    world.two_key(&["list"]).exits(0).never_says("by note");
+    annotate("cp14", &statement);
+    world.two_key(&["list"]).exits(0).says("1/2").says("cosign awaits an agent; by note: cp14");
+    world.two_key(&["show", LEASE]).exits(0).says("by note: cp14").says("proposed");
+    world.two_key(&["verify", LEASE]).exits(1).says("missing-role").says("by note: cp14");
+    let json = world.two_key(&["list", "--format", "json"]).exits(0).json();
+    assert_eq!(json["leases"][0]["awaits"]["by_note"], serde_json::json!(["cp14"]));
+    assert_eq!(json["leases"][0]["cosigners_have"], 1);
+}

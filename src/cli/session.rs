@@ -4,10 +4,11 @@ use std::path::Path;
 
 use super::{Failure, Place, terminal};
 use crate::{
-    git::{Base, GitError, Repository},
+    git::{Base, GitError, NOTES, Repository, mirrored},
+    inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    report::Beside,
+    report::{Beside, NoteVote},
 };
 
 /// The path that a root is found by where none is pinned.
@@ -131,7 +132,25 @@ impl Session {
     pub fn beside(&self) -> Result<Beside, Failure> {
         let tags = self.repo.refs(&["refs/tags/rollout"])?;
         let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
-        Ok(Beside { tags: tags.collect(), ..Beside::default() })
+        let waiting = self.inbox()?.votes.into_iter().map(|vote| NoteVote {
+            lease: vote.statement().lease().cloned(),
+            action: vote.statement().action(),
+            principal: vote.claims().clone(),
+        });
+        Ok(Beside { tags: tags.collect(), notes: waiting.collect(), ..Beside::default() })
+    }
+
+    /// What waits in notes, in ours and in those that were fetched from remotes.
+    pub fn inbox(&self) -> Result<Overlay, Failure> {
+        let mut notes = self.repo.notes()?;
+        for remote in self.repo.remotes()? {
+            notes.extend(self.repo.notes_under(&mirrored(&remote, NOTES))?);
+        }
+        let texts: Vec<_> = notes
+            .iter()
+            .map(|note| NoteText { principal: &note.principal, annotated: note.annotated, text: &note.bytes })
+            .collect();
+        Ok(inbox::overlay(&texts, &self.state))
     }
 
     /// The principal whose key Git signs with here.

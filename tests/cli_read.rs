@@ -189,6 +189,16 @@ fn a_shallow_clone_cannot_be_verified_and_says_why() {
     world.git(&["clone", "--quiet", "--depth", "1", &origin, clone.to_str().unwrap()]);
     world.enter(&clone);
     world.two_key(&["list"]).exits(3).says("shallow: ").says("git fetch --unshallow");
+    world.two_key(&["statement", "start", LEASE]).exits(3).says("shallow: ");
+    // A stop binds to a repository and a lease, and needs no history.
+    for handle in [LEASE, "checkout-prod", "INT-2025-0042"] {
+        let ran = world.two_key(&["statement", "halt", handle]).exits(0);
+        assert!(ran.out.contains(&format!("Two-Key-Lease: {LEASE}\n")) && ran.err.starts_with("unverified: "));
+    }
+    world.two_key(&["statement", "freeze"]).exits(0).says("Two-Key-Action: freeze");
+    world.two_key(&["statement", "halt", "nothing"]).exits(1).says("unknown-lease: ");
+    let message = ["statement", "halt", LEASE, "--message", "--principal", "cp14"];
+    world.two_key(&message).exits(0).says("Two-Key-Principal: cp14");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod doctor;
 mod failure;
+pub mod ground;
 mod hook;
 mod init;
 mod key;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The path that a root is found by where none is pinned.
-const POLICY_PATH: &str = ".two-key/policy.yaml";
+pub(super) const POLICY_PATH: &str = ".two-key/policy.yaml";
 
 /// Where the ledger begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,6 +223,17 @@ fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
         return Ok(head);
     }
     Ok("refs/heads/main".to_owned())
+}
+
+/// The governed branch and its tip where nothing can be verified.
+pub(super) fn unverified_tip(repo: &Repository, which: &Which) -> Result<(String, Oid), Failure> {
+    let pinned = repo.pinned_root().ok().flatten().and_then(|root| pinned_branch(repo, root).ok());
+    let branch = match pinned {
+        Some(branch) => branch,
+        None => unpinned_branch(repo)?,
+    };
+    let tip = tip(repo, &branch, which)?;
+    Ok((branch, tip))
 }
 
 fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {

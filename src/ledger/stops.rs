@@ -9,7 +9,7 @@ use super::{
 
 impl Fold {
     /// Folds a stop of a lease.
-    pub(in crate::ledger) fn stop(&mut self, stop: &Stop, statement: &Statement, vote: Vote) -> Result<(), Refusal> {
+    pub(in crate::ledger) fn stop(&mut self, stop: &Stop, statement: &Statement, vote: &Vote) -> Result<(), Refusal> {
         if !self.state.leases.contains_key(&stop.lease) && self.state.proposals(&stop.lease).next().is_none() {
             return Err(unknown_lease(&stop.lease));
         }
@@ -27,7 +27,7 @@ impl Fold {
         Ok(())
     }
 
-    fn stopped(&mut self, id: &LeaseId, phase: Phase, action: Action, vote: Vote) {
+    fn stopped(&mut self, id: &LeaseId, phase: Phase, action: Action, vote: &Vote) {
         let event = match action {
             Action::Pause => EventKind::Paused,
             Action::Halt => EventKind::Halted,
@@ -36,7 +36,7 @@ impl Fold {
         };
         self.state.entry(id);
         self.transition(id, action, None, phase, vec![vote.clone()]);
-        self.event(event, Some(id), Some(&vote));
+        self.event(event, Some(id), Some(vote));
         self.number_last_event(id);
     }
 
@@ -68,7 +68,7 @@ impl Fold {
     }
 
     /// Folds a freeze.
-    pub(in crate::ledger) fn freeze(&mut self, statement: &Statement, vote: Vote) -> Result<(), Refusal> {
+    pub(in crate::ledger) fn freeze(&mut self, statement: &Statement, vote: &Vote) -> Result<(), Refusal> {
         if vote.role == Role::Applier {
             return Err(Refusal::new(Reason::WrongRole, "an applier stops its own targets only, never all of them"));
         }
@@ -77,7 +77,7 @@ impl Fold {
             self.state.freezes += 1;
             self.state.frozen = Some(self.report.commit);
             self.state.thaw_votes.clear();
-            self.event(EventKind::Frozen, None, Some(&vote));
+            self.event(EventKind::Frozen, None, Some(vote));
         }
         Ok(())
     }

@@ -11,7 +11,8 @@
 //! | [`inbox`] | notes → cosignatures that wait to be sealed | ledger and below |
 //! | [`admission`] | a push or pull request → verdict | ledger and below |
 //! | [`report`] | state, events and findings → text and JSON | ledger and below |
-//! | [`git`] | the only place that runs Git or knows libgit2 | admission, ledger and below |
+//! | [`risk`] | a change and its history → a score, term by term, and factors | model |
+//! | [`git`] | the only place that runs Git or knows libgit2 | admission, risk, ledger and below |
 //! | [`apply`] | reconciles targets with the ledger | git, ledger and below |
 //! | [`cli`] | arguments in, calls, words out | all |
 //!
@@ -22,8 +23,8 @@
 pub mod admission;
 pub mod cli;
 pub mod git;
-pub mod inbox;
 pub mod ledger;
 pub mod model;
 pub mod report;
+pub mod risk;
 pub mod signature;

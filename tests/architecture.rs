@@ -1,7 +1,5 @@
 //! Holds the arrows between the rooms, and the purity of those inside.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -15,13 +13,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("inbox", &["ledger", "signature", "model"]),
     ("admission", &["inbox", "ledger", "signature", "model"]),
     ("report", &["admission", "inbox", "ledger", "signature", "model"]),
-    ("git", &["admission", "inbox", "ledger", "signature", "model"]),
-    ("apply", &["git", "admission", "inbox", "ledger", "signature", "model"]),
-    ("cli", &["apply", "git", "report", "admission", "inbox", "ledger", "signature", "model"]),
+    ("risk", &["model"]),
+    ("git", &["risk", "admission", "inbox", "ledger", "signature", "model"]),
+    ("apply", &["git", "risk", "admission", "inbox", "ledger", "signature", "model"]),
+    ("cli", &["apply", "git", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
 ];
 
 /// Rooms without I/O, clock, environment or processes.
-const PURE: &[&str] = &["model", "signature", "ledger", "inbox", "admission", "report"];
+const PURE: &[&str] = &["model", "signature", "ledger", "inbox", "admission", "report", "risk"];
 
 /// What a pure room never names.
 const IMPURE: &[&str] = &[

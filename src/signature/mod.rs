@@ -17,8 +17,6 @@ pub mod tag;
 mod text;
 
 #[cfg(test)]
-mod literal;
-#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,100 @@
+//! An assessment in words.
+
+use std::fmt::Write as _;
+
+use crate::model::lease::DeclaredRisk;
+
+use super::assess::{Assessment, AuthorRole, TermView};
+
+/// The whole assessment, for people.
+pub fn text(assessment: &Assessment) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_text(&mut out, assessment);
+    out
+}
+
+fn write_text(out: &mut String, assessment: &Assessment) -> std::fmt::Result {
+    let change = &assessment.change;
+    let from = change.from.map_or("nothing".to_owned(), |from| from.short());
+    writeln!(
+        out,
+        "risk {} of 100 (model {}): the percentile among the last {} changes before it",
+        assessment.score, assessment.model, assessment.compared_with
+    )?;
+    writeln!(out, "change {from}..{}: {} commits, {} files", change.to.short(), change.commits, change.files)?;
+    writeln!(out, "\nwhat makes the score, against the median change here:")?;
+    for term in &assessment.terms {
+        let named = format!("{}={}", term.feature, number(term.value));
+        writeln!(
+            out,
+            "  {}  {named:<14} (p{})  {}; median {}",
+            signed(term),
+            term.percentile,
+            term.meaning,
+            number(term.median)
+        )?;
+    }
+    let used: Vec<_> = assessment.terms.iter().map(|term| term.feature).collect();
+    let rest = assessment.features.iter().filter(|(name, _)| !used.contains(name));
+    let rest: Vec<_> = rest.map(|(name, value)| format!("{name}={}", number(*value))).collect();
+    writeln!(out, "measured, and no part of the score: {}", rest.join(" "))?;
+    if assessment.author == AuthorRole::Agent {
+        writeln!(out, "left out, since the author is an agent: EXP, REXP, SEXP")?;
+    }
+    if assessment.factors.is_empty() {
+        writeln!(out, "\nbeside the score: no factor")?;
+    } else {
+        writeln!(out, "\nbeside the score:")?;
+    }
+    for factor in &assessment.factors {
+        writeln!(out, "  {}: {}", factor.name.name(), one_line(&factor.why))?;
+    }
+    for remark in &assessment.remarks {
+        writeln!(out, "note: {}", one_line(remark))?;
+    }
+    Ok(())
+}
+
+/// A contribution with its sign, to one digit; what rounds to nothing has none.
+fn signed(term: &TermView) -> String {
+    let text = format!("{:+.1}", term.contribution);
+    if text == "-0.0" || text == "+0.0" { " 0.0".to_owned() } else { text }
+}
+
+/// A path may hold a line feed; it must not look like a line of ours.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// A value without needless digits.
+fn number(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The lines to paste into a lease.
+pub fn block(risk: &DeclaredRisk) -> String {
+    let factors =
+        if risk.factors.is_empty() { String::new() } else { format!(", factors: [{}]", risk.factors.join(", ")) };
+    format!("risk: {{score: {}, model: {}{factors}}}\n", risk.score, risk.model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_no_needless_digits() {
+        let said: Vec<_> = [640.0, 0.5, 0.123, 100.0, 0.0].into_iter().map(number).collect();
+        assert_eq!(said, ["640", "0.5", "0.12", "100", "0"]);
+    }
+
+    #[test]
+    fn the_block_is_one_line_of_yaml() {
+        let mut risk = DeclaredRisk { score: 71, model: "two-key-1".to_owned(), factors: Vec::new() };
+        assert_eq!(block(&risk), "risk: {score: 71, model: two-key-1}\n");
+        risk.factors = vec!["lockfile".to_owned(), "no-tests".to_owned()];
+        assert_eq!(block(&risk), "risk: {score: 71, model: two-key-1, factors: [lockfile, no-tests]}\n");
+    }
+}

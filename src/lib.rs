@@ -23,6 +23,7 @@
 pub mod admission;
 pub mod cli;
 pub mod git;
+pub mod inbox;
 pub mod ledger;
 pub mod model;
 pub mod report;

@@ -1,5 +1,7 @@
 //! Holds the arrows between the rooms, and the purity of those inside.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,5 +1,7 @@
 //! Documents run: every `sh` block of a tutorial, in order, in one shell, in an empty folder, with this very program.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that runs what people type")]
+
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 /// The `sh` blocks of a document, joined.
@@ -13,12 +15,12 @@ fn script(document: &str) -> String {
             (true, "```") => inside = false,
             (true, line) => {
                 // `set -e` does not look at negated commands, so a refusal that does not come must be made to count.
-                match line.strip_prefix("! ") {
-                    Some(refused) => {
-                        script.push_str(&format!("if {refused}; then echo 'not refused' >&2; exit 1; fi\n"))
-                    }
-                    None => script.push_str(&format!("{line}\n")),
-                }
+                let line = match line.strip_prefix("! ") {
+                    Some(refused) => format!("if {refused}; then echo 'not refused' >&2; exit 1; fi"),
+                    None => line.to_owned(),
+                };
+                script.push_str(&line);
+                script.push('\n');
             }
             (false, _) => {}
         }

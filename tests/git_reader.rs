@@ -326,6 +326,30 @@ fn reading_in_two_parts_is_reading_at_once() {
 }
 
 #[test]
+fn dates_out_of_order_do_not_bring_anything_in_twice() {
+    let scratch = Scratch::new();
+    let (past, future) = (100_000_000, 4_000_000_000);
+    let root = scratch.graph("root", &[]);
+    let early = scratch.graph_at(future, "early", &[root]);
+    let mut tip = scratch.graph_at(past, "first", &[root]);
+    tip = scratch.graph_at(past, "merge early", &[tip, early]);
+    for number in 0..20 {
+        tip = scratch.graph_at(past, &format!("main {number}"), &[tip]);
+    }
+    let accepted = tip;
+    let late = scratch.graph_at(future, "late", &[early]);
+    tip = scratch.graph_at(future, "merge late", &[tip, late]);
+    // Git itself is misled here; if it is no longer, this test has lost its point.
+    let listed = scratch.git(&["rev-list", &tip.to_string(), &format!("^{accepted}")]);
+    assert!(listed.contains(&early.to_string()), "{listed}");
+
+    let rest = steps(&scratch.repository(), Base::After { tip: accepted, root }, tip).unwrap();
+    let [last] = rest.as_slice() else { panic!("{} steps", rest.len()) };
+    assert_eq!(last.commits.iter().map(|commit| commit.id).collect::<Vec<_>>(), [late, tip]);
+    assert_eq!(from_root(&scratch, root, tip).last(), Some(last));
+}
+
+#[test]
 fn many_branch_points_do_not_change_what_descends() {
     // More old branch points than are asked about one by one.
     let scratch = Scratch::new();

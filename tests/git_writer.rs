@@ -301,7 +301,7 @@ fn a_push_says_what_was_taken_and_what_the_remote_said() {
     let lost = push(&[&format!("{other}:refs/heads/main")], &plain).unwrap();
     assert_eq!(lost.rejected[0].0, "refs/heads/main");
     let expected = vec![("refs/two-key/appliers/edge1".to_owned(), None)];
-    let intent = PushOptions { atomic: false, expected };
+    let intent = PushOptions { expected, ..PushOptions::default() };
     assert!(push(&[&format!("{root}:refs/two-key/appliers/edge1")], &intent).unwrap().is_accepted());
     assert!(!push(&[&format!("{next}:refs/two-key/appliers/edge1")], &intent).unwrap().is_accepted());
 

@@ -21,6 +21,10 @@ pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut
             let message = "the old tip is not in the new history; the ledger only grows";
             return found.push(Refusal::new(Reason::RefRewound, message).hint("fetch, then build on the branch's tip"));
         }
+        BranchFacts::Outrun => {
+            let message = "another push came first";
+            return found.push(Refusal::new(Reason::Stale, message).hint("fetch, then build on the branch's tip"));
+        }
         BranchFacts::NotDescended => {
             let message = format!("the root {} is not on its first-parent chain", push.root);
             let hint = "push the branch that git two-key init made, or pin its root here";

@@ -133,6 +133,8 @@ pub enum BranchFacts {
     Rewound,
     /// The branch is created without the root on its first-parent chain.
     NotDescended,
+    /// The branch is not where the push says that it is: another push came first. Git will not move it.
+    Outrun,
 }
 
 /// What a pushed tag is.

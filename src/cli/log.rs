@@ -37,19 +37,17 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let id = args.lease.as_ref().map(|handle| session.lease(handle, None)).transpose()?;
     let entries = report::trail(&session.state, &session.reports, &session.beside()?, id.as_ref());
     let refusals = entries.iter().filter(|entry| entry.reason.is_some()).count();
-    let mut lines = Vec::new();
     match args.format {
-        Format::Json => lines.extend(entries.iter().filter_map(|entry| serde_json::to_string(entry).ok())),
+        Format::Json => terminal::say_lines(&entries),
         Format::Text => {
             session.say_remarks();
             if refusals > 0 {
-                lines.push(format!("{refusals} of these did not count; each is marked REFUSED, with the reason"));
+                terminal::say(&format!("{refusals} REFUSED below: they did not count and altered nothing"));
             }
-            lines.extend(entries.iter().map(report::entry_text));
+            for entry in &entries {
+                terminal::say(&report::entry_text(entry));
+            }
         }
-    }
-    if !lines.is_empty() {
-        terminal::say(&lines.join("\n"));
     }
     if refusals == 0 { Ok(()) } else { Err(Failure::Said(1)) }
 }

@@ -2,16 +2,24 @@
 
 #![allow(unreachable_pub, reason = "each verb is a private module whose Args and run read alike")]
 
+mod check;
 mod demo;
+mod doctor;
 mod failure;
+pub mod ground;
+mod hook;
+mod init;
 mod key;
 mod list;
 mod log;
+mod new;
 mod risk;
 pub mod session;
 mod show;
 mod statement;
 mod terminal;
+mod trust;
+mod turn;
 mod verify;
 
 use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode};
@@ -48,15 +56,21 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Args),
+    Trust(trust::Args),
+    New(Box<new::Args>),
     Verify(verify::Args),
     #[command(visible_alias = "list-leases")]
     List(list::Args),
     Show(show::Args),
     Log(log::Args),
+    Check(check::Args),
     Statement(statement::Args),
     Key(key::Args),
+    Doctor(doctor::Args),
     Risk(risk::Args),
     Demo(demo::Args),
+    Hook(hook::Args),
 }
 
 impl Verb {
@@ -67,6 +81,8 @@ impl Verb {
             Self::List(args) => args.format,
             Self::Show(args) => args.format,
             Self::Log(args) => args.format,
+            Self::Check(args) => args.format,
+            Self::Doctor(args) => args.format,
             Self::Key(args) => args.format(),
             Self::Risk(args) => args.format(),
             _ => Format::Text,
@@ -116,14 +132,20 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
     let place = Place { folder: line.folder.clone().unwrap_or_else(|| PathBuf::from(".")) };
 
     match &line.verb {
+        Verb::Init(args) => init::run(args, &place),
+        Verb::Trust(args) => trust::run(args, &place),
+        Verb::New(args) => new::run(args, &place),
         Verb::Verify(args) => verify::run(args, &place),
         Verb::List(args) => list::run(args, &place),
         Verb::Show(args) => show::run(args, &place),
         Verb::Log(args) => log::run(args, &place),
         Verb::Statement(args) => statement::run(args, &place),
         Verb::Key(args) => key::run(args, &place),
+        Verb::Check(args) => check::run(args, &place),
+        Verb::Doctor(args) => doctor::run(args, &place),
         Verb::Risk(args) => risk::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
+        Verb::Hook(args) => hook::run(args, &place),
     }
 }
 

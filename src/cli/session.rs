@@ -4,14 +4,15 @@ use std::path::Path;
 
 use super::{Failure, Place, terminal};
 use crate::{
-    git::{Base, GitError, Repository},
+    git::{Base, GitError, NOTES, Repository, mirrored},
+    inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    report::Beside,
+    report::{Beside, NoteVote},
 };
 
 /// The path that a root is found by where none is pinned.
-const POLICY_PATH: &str = ".two-key/policy.yaml";
+pub(super) const POLICY_PATH: &str = ".two-key/policy.yaml";
 
 /// Where the ledger begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +132,25 @@ impl Session {
     pub fn beside(&self) -> Result<Beside, Failure> {
         let tags = self.repo.refs(&["refs/tags/rollout"])?;
         let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
-        Ok(Beside { tags: tags.collect(), ..Beside::default() })
+        let waiting = self.inbox()?.votes.into_iter().map(|vote| NoteVote {
+            lease: vote.statement().lease().cloned(),
+            action: vote.statement().action(),
+            principal: vote.claims().clone(),
+        });
+        Ok(Beside { tags: tags.collect(), notes: waiting.collect(), ..Beside::default() })
+    }
+
+    /// What waits in notes, in ours and in those that were fetched from remotes.
+    pub fn inbox(&self) -> Result<Overlay, Failure> {
+        let mut notes = self.repo.notes()?;
+        for remote in self.repo.remotes()? {
+            notes.extend(self.repo.notes_under(&mirrored(&remote, NOTES))?);
+        }
+        let texts: Vec<_> = notes
+            .iter()
+            .map(|note| NoteText { principal: &note.principal, annotated: note.annotated, text: &note.bytes })
+            .collect();
+        Ok(inbox::overlay(&texts, &self.state))
     }
 
     /// The principal whose key Git signs with here.
@@ -185,16 +204,11 @@ fn pinned_branch(repo: &Repository, root: Oid) -> Result<String, Failure> {
         other => other.into(),
     };
     let step = repo.steps(Base::Root(root), root).map_err(missing)?.next().transpose()?;
-    match step.and_then(|step| step.policy) {
-        Some(Entry::Regular(bytes)) => {
-            let policy = policy::read(&bytes).map_err(|error| Failure::Undecided(error.into()))?;
-            Ok(policy.get().branch_ref())
-        }
-        _ => {
-            let message = format!("the pinned root {root} has no {POLICY_PATH}");
-            Err(Failure::undecided(Reason::Malformed, message))
-        }
-    }
+    let Some(Entry::Regular(bytes)) = step.and_then(|step| step.policy) else {
+        return Err(Failure::undecided(Reason::Malformed, format!("the pinned root {root} has no {POLICY_PATH}")));
+    };
+    let policy = policy::read(&bytes).map_err(|error| Failure::Undecided(error.into()))?;
+    Ok(policy.get().branch_ref())
 }
 
 /// The branch that somebody without a pinned root most likely means.
@@ -209,6 +223,17 @@ fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
         return Ok(head);
     }
     Ok("refs/heads/main".to_owned())
+}
+
+/// The governed branch and its tip where nothing can be verified.
+pub(super) fn unverified_tip(repo: &Repository, which: &Which) -> Result<(String, Oid), Failure> {
+    let pinned = repo.pinned_root().ok().flatten().and_then(|root| pinned_branch(repo, root).ok());
+    let branch = match pinned {
+        Some(branch) => branch,
+        None => unpinned_branch(repo)?,
+    };
+    let tip = tip(repo, &branch, which)?;
+    Ok((branch, tip))
 }
 
 fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {

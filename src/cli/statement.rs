@@ -4,12 +4,13 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Place,
+    ground::Ground,
     session::{Session, Which},
     terminal,
 };
 use crate::{
     ledger,
-    model::{Action, Fingerprint, Nonce, PrincipalId, Reason, Refusal},
+    model::{Action, Fingerprint, Nonce, PrincipalId, Reason, Refusal, Statement},
     report, signature,
 };
 
@@ -62,27 +63,61 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.key.is_some() != (args.action == Action::Revoke) {
         return Err(Failure::Usage("--key goes with revoke, and revoke needs it".to_owned()));
     }
-    let session = Session::open(place, &Which::of(args.remote))?;
-    for remark in &session.remarks {
-        terminal::remark(remark);
+    let which = Which::of(args.remote);
+    match Session::open(place, &which) {
+        Ok(session) => {
+            for remark in &session.remarks {
+                terminal::remark(remark);
+            }
+            let statement = next(args, &session)?;
+            print(args, &statement, || principal(args, &session))
+        }
+        Err(Failure::Undecided(refusal)) if args.action.stops() => {
+            terminal::remark(&format!(
+                "unverified: the ledger cannot be read here ({}); a stop goes on",
+                refusal.message
+            ));
+            let ground = Ground::open(place, &which)?;
+            let lease = args.lease.as_ref().map(|handle| ground.lease(handle)).transpose()?;
+            let nonce = Nonce::from_bytes(rand::random());
+            let statement = ground.statement(args.action, lease, nonce).ok_or(Failure::Undecided(refusal))?;
+            print(args, &statement, || named(args))
+        }
+        Err(failure) => Err(failure),
     }
+}
+
+/// The statement that the ledger is ready for.
+fn next(args: &Args, session: &Session) -> Result<Statement, Failure> {
     let lease = args.lease.as_ref().map(|handle| session.lease(handle, Some(args.action))).transpose()?;
     let about = lease.as_ref().map_or_else(|| args.action.to_string(), ToString::to_string);
-    let refused = |refusal| Failure::refused(about.clone(), refusal);
     let key = args.key.as_deref().map(fingerprint).transpose()?;
     let nonce = Nonce::from_bytes(rand::random());
-    let statement =
-        ledger::next_statement(&session.state, args.action, lease.as_ref(), key.as_ref(), &nonce).map_err(refused)?;
+    ledger::next_statement(&session.state, args.action, lease.as_ref(), key.as_ref(), &nonce)
+        .map_err(|refusal| Failure::refused(about, refusal))
+}
+
+fn print(
+    args: &Args,
+    statement: &Statement,
+    principal: impl Fn() -> Result<PrincipalId, Failure>,
+) -> Result<(), Failure> {
     if !args.message {
         terminal::say(&statement.text());
         return Ok(());
     }
-    let principal = principal(args, &session)?;
-    let subject = report::subject_line(&statement);
-    let message =
-        signature::statement_message(&statement, &subject, Some(&principal), None, None, &[]).map_err(refused)?;
+    let principal = principal()?;
+    let subject = report::subject_line(statement);
+    let message = signature::statement_message(statement, &subject, Some(&principal), None, None, &[])
+        .map_err(|refusal| Failure::refused(args.action.word(), refusal))?;
     terminal::say(&message);
     Ok(())
+}
+
+/// Who will sign, where nobody can check that there is such a principal.
+fn named(args: &Args) -> Result<PrincipalId, Failure> {
+    let name = args.principal.as_deref().and_then(PrincipalId::parse);
+    name.ok_or_else(|| Failure::Usage("--message needs --principal NAME here".to_owned()))
 }
 
 fn fingerprint(text: &str) -> Result<Fingerprint, Failure> {

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
-use crate::report::escaped;
+use crate::report::{escaped, json_escaped};
 
 /// How a reading verb prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -30,15 +30,24 @@ fn by_lines(text: &str) -> String {
 
 /// Writes a value to standard output as JSON.
 pub fn say_json(value: &serde_json::Value) {
-    let mut out = io::stdout().lock();
-    // JSON escapes control characters by itself.
-    let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    write_json(&serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
 /// Writes a value to standard output as JSON.
 pub fn say_value(value: &impl Serialize) {
-    say_json(&serde_json::to_value(value).unwrap_or_default());
+    write_json(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Writes values to standard output as JSON, one a line.
+pub fn say_lines(values: &[impl Serialize]) {
+    for value in values {
+        write_json(&serde_json::to_string(value).unwrap_or_default());
+    }
+}
+
+fn write_json(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{}", json_escaped(text)).and_then(|()| out.flush());
 }
 
 /// Writes a remark to standard error.

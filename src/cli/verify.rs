@@ -94,11 +94,8 @@ fn verify_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure>
         let lease = &verdict.lease;
         let tier = lease.tier.map(|tier| format!(" at {tier} %")).unwrap_or_default();
         terminal::say(&format!(
-            "verified {id}: {}{tier}, cosigners {}/{}, {} transitions in force",
-            lease.state,
-            lease.cosigners_have,
-            lease.cosigners_needed,
-            lease.transitions.len()
+            "verified {id}: {}{tier}, step {}, cosigners {}/{}",
+            lease.state, lease.step, lease.cosigners_have, lease.cosigners_needed
         ));
     }
     Ok(())

@@ -10,6 +10,20 @@ impl Repository {
         Ok(ids.first().copied())
     }
 
+    /// The regular files in a folder of a commit's tree and below it, by path.
+    pub fn files_below(&self, commit: Oid, folder: &str) -> Result<Vec<(String, Oid)>, GitError> {
+        let tree = commit.to_string();
+        let bytes = self.run(&["ls-tree", "-r", "-z", "--full-tree", &tree, "--", folder]).bytes()?;
+        let entry = |line: &[u8]| {
+            let (head, path) = std::str::from_utf8(line).ok()?.split_once('\t')?;
+            let mut words = head.split(' ');
+            let regular = words.next()?.starts_with("100");
+            let id = Oid::parse(words.nth(1)?)?;
+            regular.then(|| (path.to_owned(), id))
+        };
+        Ok(bytes.split(|byte| *byte == 0).filter_map(entry).collect())
+    }
+
     /// How many commits one commit has that another has not.
     pub fn ahead(&self, tip: Oid, of: Oid) -> Result<u64, GitError> {
         let program = self.run(&["rev-list", "--count", &tip.to_string(), &format!("^{of}")]);

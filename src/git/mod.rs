@@ -9,29 +9,37 @@
 //! here knows a rule. Called by apply and cli; calls [`crate::signature`] to open what it read.
 
 mod changes;
+mod checkpoint;
 mod command;
 pub mod config;
 mod create;
 mod error;
 mod files;
 mod history;
+mod hooks;
+mod merge;
 mod notes;
 mod objects;
+mod push;
 mod refs;
 mod remote;
 mod repository;
 mod sign;
 mod steps;
 mod tree;
+mod version;
 mod worktree;
 mod write;
 
 pub use error::GitError;
+pub use hooks::Hook;
 pub use notes::{NOTES, Note};
 pub use objects::{Kind, Object, Objects};
+pub use push::{PushedRef, Side};
 pub use refs::RefUpdate;
 pub use remote::{MIRROR, PushOptions, PushOutcome, mirrored};
 pub use repository::Repository;
 pub use sign::{NAMESPACE, SigningKey};
 pub use steps::{Base, OpenedCommit, Steps};
+pub use version::{OLDEST, version};
 pub use write::{NewCommit, SignWith, Who};

@@ -16,6 +16,8 @@ pub struct PushOptions {
     pub atomic: bool,
     /// Refs that must be where they were last seen, or not be there (`None`).
     pub expected: Vec<(String, Option<Oid>)>,
+    /// Push options, which the remote's hook reads.
+    pub options: Vec<String>,
 }
 
 /// What became of a push.
@@ -101,6 +103,9 @@ impl Repository {
         for (name, expected) in &options.expected {
             let expected = expected.map(|id| id.to_string()).unwrap_or_default();
             program = program.arg(format!("--force-with-lease={name}:{expected}"));
+        }
+        for option in &options.options {
+            program = program.arg(format!("--push-option={option}"));
         }
         let program = self.limited(program.args(["--", remote]).args(refspecs));
         let command = program.line();

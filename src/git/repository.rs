@@ -127,12 +127,19 @@ impl Repository {
 
     /// Reads the ids that a subcommand prints, one a line.
     pub(crate) fn ids(&self, args: &[&str]) -> Result<Vec<Oid>, GitError> {
+        Ok(self.ids_with_parents(args)?.into_iter().flatten().collect())
+    }
+
+    /// Reads the ids that a subcommand prints, one or more a line.
+    pub(crate) fn ids_with_parents(&self, args: &[&str]) -> Result<Vec<Vec<Oid>>, GitError> {
         let program = self.run(args);
         let command = program.line();
         let text = program.text()?;
-        let id = |line: &str| Oid::parse(line).filter(|id| self.fits(*id));
-        let wrong = |line| GitError::Answer { command: command.clone(), what: format!("`{line}` is no object id") };
-        text.lines().map(|line| id(line).ok_or_else(|| wrong(line))).collect()
+        let id = |word: &str| Oid::parse(word).filter(|id| self.fits(*id));
+        let wrong =
+            |word: &str| GitError::Answer { command: command.clone(), what: format!("`{word}` is no object id") };
+        let ids = |line: &str| line.split(' ').map(|word| id(word).ok_or_else(|| wrong(word))).collect();
+        text.lines().map(ids).collect()
     }
 
     /// Whether an id has the length of this repository's ids.

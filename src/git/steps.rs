@@ -305,12 +305,36 @@ impl Walk {
         Ok(())
     }
 
+    /// Loads what the tip reaches and the base does not.
+    ///
+    /// `rev-list` trusts dates to know when it has excluded enough, so in history with dates out of order it may list
+    /// commits that the base reaches, and with each all of its listed ancestors. So the listed commits without a listed
+    /// parent are asked about; if one is wrong, everything that the base reaches is listed and taken out.
     fn load_unseen(&mut self, repository: &Repository) -> Result<(), GitError> {
-        if self.unseen.is_none() {
-            let (tip, base) = (self.tip.to_string(), format!("^{}", self.base.commit()));
-            let ids = repository.ids(&["rev-list", &tip, &base])?;
-            self.unseen = Some(ids.into_iter().filter(|id| !self.seen.contains_key(id)).collect());
+        if self.unseen.is_some() {
+            return Ok(());
         }
+        let base = self.base.commit();
+        let listed =
+            repository.ids_with_parents(&["rev-list", "--parents", &self.tip.to_string(), &format!("^{base}")])?;
+        let mut unseen: HashSet<Oid> = listed.iter().filter_map(|line| line.first().copied()).collect();
+        let first = |line: &&Vec<Oid>| {
+            let mut parents = line.iter().skip(1);
+            // A child of the base is not before the base.
+            parents.all(|parent| !unseen.contains(parent) && *parent != base)
+        };
+        let firsts: Vec<Oid> = listed.iter().filter(first).filter_map(|line| line.first().copied()).collect();
+        let mut wrong = firsts.len() > MAX_QUESTIONS;
+        for first in firsts {
+            wrong = wrong || repository.is_ancestor(first, base)?;
+        }
+        if wrong {
+            for reached in repository.ids(&["rev-list", &base.to_string()])? {
+                unseen.remove(&reached);
+            }
+        }
+        unseen.retain(|id| !self.seen.contains_key(id));
+        self.unseen = Some(unseen);
         Ok(())
     }
 

@@ -17,16 +17,14 @@ struct Change {
 }
 
 impl Repository {
-    /// Moves a branch, and where it is checked out brings the paths that changed up to date: in the index, and in the
+    /// Moves or makes a branch, and where it is checked out brings the paths that changed up to date: in the index, and in the
     /// worktree unless the file there was edited. Statement commits change no file and need no more than
     /// [`Self::update_refs`].
     pub fn advance_with_worktree(&self, update: &RefUpdate, reason: &str) -> Result<(), GitError> {
-        let Some(old) = update.old else { return self.update_refs(std::slice::from_ref(update), reason) };
-        let worktree = self.worktree_of(&update.name)?;
         self.update_refs(std::slice::from_ref(update), reason)?;
-        let Some(worktree) = worktree else { return Ok(()) };
+        let Some(worktree) = self.worktree_of(&update.name)? else { return Ok(()) };
         let worktree = Self::open(&worktree)?;
-        for change in self.changes(old, update.new)? {
+        for change in self.changes(update.old, update.new)? {
             worktree.bring_up(&change)?;
         }
         Ok(())
@@ -42,8 +40,12 @@ impl Repository {
         Ok(Some(path_from(path.to_vec())).filter(|path| path.is_absolute()))
     }
 
-    /// The files that differ between two commits.
-    fn changes(&self, old: Oid, new: Oid) -> Result<Vec<Change>, GitError> {
+    /// The files that differ between two commits, or between nothing and one.
+    fn changes(&self, old: Option<Oid>, new: Oid) -> Result<Vec<Change>, GitError> {
+        let old = match old {
+            Some(old) => old,
+            None => self.with_files(None, &[])?,
+        };
         let (old, new) = (old.to_string(), new.to_string());
         let bytes = self.run(&["diff-tree", "-r", "-z", "--no-renames", &old, &new]).bytes()?;
         let mut fields = bytes.split(|byte| *byte == 0);

@@ -35,7 +35,7 @@ impl Fold {
         if step.policy.is_none() && step.leases.is_empty() {
             return;
         }
-        let proposer = proposer(step);
+        let proposer = self.state.proposer(step);
         if let Some(entry) = &step.policy {
             self.policy_entry(entry, &proposer);
         }
@@ -155,6 +155,25 @@ impl Fold {
 }
 
 impl State {
+    /// Who can have brought a step's files: the signers of all its ordinary commits, by keys in force. In a merge
+    /// every one of them can, so every one must be signed, the merge itself included.
+    fn proposer(&self, step: &Step) -> Proposer {
+        let mut keys = BTreeSet::new();
+        for commit in &step.commits {
+            match &commit.opened {
+                Opened::Ordinary { signer: Some(key) }
+                    if commit.descent == Descent::Descends && self.key_in_force(*key) =>
+                {
+                    keys.insert(*key);
+                }
+                // A carrier has its parent's tree, so it brings nothing, unless it is the step's own commit.
+                Opened::Carrier { .. } if commit.id != step.commit => {}
+                _ => return Proposer::Unknown,
+            }
+        }
+        if keys.is_empty() { Proposer::Unknown } else { Proposer::Known(keys) }
+    }
+
     /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.
     pub(in crate::ledger) fn case_twin(&self, id: &LeaseId) -> Option<LeaseId> {
         let in_ledger = self.names.get(&id.folded()).filter(|other| *other != id);
@@ -213,23 +232,6 @@ impl State {
 pub(in crate::ledger) fn unknown_lease(id: &LeaseId) -> Refusal {
     Refusal::new(Reason::UnknownLease, format!("there is no lease {id}"))
         .hint("see which leases there are with: git two-key list")
-}
-
-/// Who can have brought a step's files: the signers of all its ordinary commits. In a merge every one of them can,
-/// so every one must be signed, the merge itself included.
-fn proposer(step: &Step) -> Proposer {
-    let mut keys = BTreeSet::new();
-    for commit in &step.commits {
-        match &commit.opened {
-            Opened::Ordinary { signer: Some(key) } if commit.descent == Descent::Descends => {
-                keys.insert(*key);
-            }
-            // A carrier has its parent's tree, so it brings nothing, unless it is the step's own commit.
-            Opened::Carrier { .. } if commit.id != step.commit => {}
-            _ => return Proposer::Unknown,
-        }
-    }
-    if keys.is_empty() { Proposer::Unknown } else { Proposer::Known(keys) }
 }
 
 fn same_but_for_case(id: &LeaseId, twin: &LeaseId) -> Refusal {

@@ -18,12 +18,12 @@ use super::{
 
 impl Fold {
     /// Folds a vote that authorizes a lease.
-    pub(in crate::ledger) fn cosign(&mut self, id: &LeaseId, digest: Digest, vote: Vote) -> Result<(), Refusal> {
+    pub(in crate::ledger) fn cosign(&mut self, id: &LeaseId, digest: Digest, vote: &Vote) -> Result<(), Refusal> {
         let (lease, proposer) = self.state.cosignable(id, digest)?;
         let demand = rules::cosign_demand(self.state.policy.get(), lease.get(), &proposer);
-        rules::counts(&self.state, demand, &vote)?;
+        rules::counts(&self.state, demand, vote)?;
         let mut votes = self.state.standing(self.state.leases.get(id).map(|lease| &lease.cosigned));
-        let repeated = cast(&mut votes, &vote);
+        let repeated = cast(&self.state, demand, &mut votes, vote);
         let satisfied = rules::tally(&self.state, demand, &votes).satisfied;
         let entry = self.state.entry(id);
         let newly = satisfied && entry.phase == Phase::Proposed;
@@ -37,7 +37,7 @@ impl Fold {
             entry.phase = Phase::Authorized;
         }
         if repeated.is_ok() {
-            self.event(EventKind::Cosigned, Some(id), Some(&vote));
+            self.event(EventKind::Cosigned, Some(id), Some(vote));
         }
         if newly {
             self.event(EventKind::Verified2Key, Some(id), None);
@@ -50,21 +50,22 @@ impl Fold {
         &mut self,
         forward: &Forward,
         statement: &Statement,
-        vote: Vote,
+        vote: &Vote,
     ) -> Result<(), Refusal> {
         let id = &forward.lease;
         let (lease, proposer) = self.state.movable(forward)?;
         let policy = self.state.policy.clone();
         let demand = forward_demand(policy.get(), lease.get(), &proposer, forward.kind);
-        rules::counts(&self.state, demand, &vote)?;
+        rules::counts(&self.state, demand, vote)?;
         let mut votes = self.state.pending_votes(id, statement);
-        let repeated = cast(&mut votes, &vote);
+        let repeated = cast(&self.state, demand, &mut votes, vote);
         let satisfied = rules::tally(&self.state, demand, &votes).satisfied;
         if let (Err(refusal), false) = (repeated, satisfied) {
             return Err(refusal);
         }
         if satisfied {
-            self.moved(forward, lease.get(), votes, &vote);
+            votes.retain(|_, vote| rules::counts(&self.state, demand, vote).is_ok());
+            self.moved(forward, lease.get(), votes, vote);
         } else if let Some(entry) = self.state.leases.get_mut(id) {
             entry.pending.insert(statement.id(), Ballot { statement: statement.clone(), votes });
         }
@@ -109,18 +110,18 @@ impl Fold {
     }
 
     /// Folds a vote that ends the freeze.
-    pub(in crate::ledger) fn thaw(&mut self, step: u32, statement: &Statement, vote: Vote) -> Result<(), Refusal> {
+    pub(in crate::ledger) fn thaw(&mut self, step: u32, statement: &Statement, vote: &Vote) -> Result<(), Refusal> {
         self.state.thawable(step)?;
         let policy = self.state.policy.clone();
         let nobody = Proposer::Known(BTreeSet::new());
         let demand = rules::thaw_demand(policy.get(), &nobody);
-        rules::counts(&self.state, demand, &vote)?;
+        rules::counts(&self.state, demand, vote)?;
         let mut votes = self.state.standing(self.state.thaw_votes.get(&statement.id()).map(|ballot| &ballot.votes));
-        let repeated = cast(&mut votes, &vote);
+        let repeated = cast(&self.state, demand, &mut votes, vote);
         if rules::tally(&self.state, demand, &votes).satisfied {
             self.state.frozen = None;
             self.state.thaw_votes.clear();
-            self.event(EventKind::Thawed, None, Some(&vote));
+            self.event(EventKind::Thawed, None, Some(vote));
             return Ok(());
         }
         repeated?;
@@ -223,7 +224,7 @@ impl State {
             return Err(Refusal::new(Reason::TierSkipped, message));
         }
         match self.newest_on(&lease.target) {
-            Some(other) if other.phase.occupies() && !self.completes_by_the_next_start(other) => {
+            Some(other) if other.phase.occupies() && !completes_by_the_next_start(other) => {
                 let message = format!(
                     "target {} is occupied by lease {}, which is {}",
                     lease.target,
@@ -235,11 +236,6 @@ impl State {
             }
             _ => Ok(()),
         }
-    }
-
-    /// A lease that rolls at its last tier is completed by the next start on its target.
-    fn completes_by_the_next_start(&self, lease: &LeaseState) -> bool {
-        matches!((lease.phase, lease.lease()), (Phase::Rolling { tier }, Some(own)) if own.is_last_tier(tier))
     }
 
     /// Whether a thaw names the freeze in force.
@@ -278,6 +274,11 @@ impl State {
     }
 }
 
+/// A lease that rolls at its last tier is completed by the next start on its target.
+fn completes_by_the_next_start(lease: &LeaseState) -> bool {
+    matches!((lease.phase, lease.lease()), (Phase::Rolling { tier }, Some(own)) if own.is_last_tier(tier))
+}
+
 /// What a forward move asks of the keys.
 pub(in crate::ledger) fn forward_demand<'a>(
     policy: &'a crate::model::policy::Policy,
@@ -293,9 +294,16 @@ pub(in crate::ledger) fn forward_demand<'a>(
     }
 }
 
-/// Adds a vote: one key, one vote; one principal, one vote. On refusal the votes are as they were.
-pub(in crate::ledger) fn cast(votes: &mut Votes, vote: &Vote) -> Result<(), Refusal> {
-    if let Some(old) = votes.get(&vote.key.raw()) {
+/// Adds a vote: one key, one vote; one principal, one vote. On refusal the votes are as they were. A vote that no
+/// longer counts (the rule has become stricter since) does not stand in its principal's way.
+pub(in crate::ledger) fn cast(
+    state: &State,
+    demand: Demand<'_>,
+    votes: &mut Votes,
+    vote: &Vote,
+) -> Result<(), Refusal> {
+    let counts_for = |old: &Vote| rules::counts(state, demand, old).ok().map(|(principal, _)| principal);
+    if let Some(old) = votes.get(&vote.key.raw()).filter(|old| counts_for(old).is_some()) {
         return Err(if old.key == vote.key {
             Refusal::new(Reason::AlreadyVoted, format!("{} has turned this key for this already", vote.principal))
         } else {
@@ -303,7 +311,7 @@ pub(in crate::ledger) fn cast(votes: &mut Votes, vote: &Vote) -> Result<(), Refu
             Refusal::new(Reason::SameKey, message)
         });
     }
-    if votes.values().any(|old| old.principal == vote.principal) {
+    if votes.values().any(|old| counts_for(old).as_ref() == Some(&vote.principal)) {
         let who = match vote.role {
             Role::Human => "human",
             Role::Agent => "agent",
@@ -312,6 +320,7 @@ pub(in crate::ledger) fn cast(votes: &mut Votes, vote: &Vote) -> Result<(), Refu
         let message = format!("{} has voted for this with another key; one principal has one vote", vote.principal);
         return Err(Refusal::new(Reason::SamePrincipal, message).hint(format!("another {who} can turn a key")));
     }
+    votes.retain(|_, old| old.principal != vote.principal || counts_for(old).is_some());
     votes.insert(vote.key.raw(), vote.clone());
     Ok(())
 }

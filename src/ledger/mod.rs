@@ -204,7 +204,7 @@ impl Fold {
                 format!("the statement is for repository {}, this is {repository}", turn.statement.repository);
             return Err(Refusal::new(Reason::WrongRepository, message));
         }
-        let vote = self.owned(turn)?;
+        let vote = &self.owned(turn)?;
         match &turn.statement.subject {
             Subject::Stop(stop) => self.stop(stop, &turn.statement, vote),
             Subject::Freeze { .. } => self.freeze(&turn.statement, vote),

@@ -20,17 +20,17 @@ impl Fold {
         &mut self,
         digest: Digest,
         statement: &Statement,
-        vote: Vote,
+        vote: &Vote,
     ) -> Result<(), Refusal> {
         let (proposed, proposer) = self.state.policy_named(digest)?;
         let policy = self.state.policy.clone();
         let demand = rules::policy_demand(policy.get(), &proposer);
-        rules::counts(&self.state, demand, &vote)?;
+        rules::counts(&self.state, demand, vote)?;
         let mut votes = self.state.policy_votes.get(&statement.id()).map(|b| b.votes.clone()).unwrap_or_default();
-        let repeated = cast(&mut votes, &vote);
+        let repeated = cast(&self.state, demand, &mut votes, vote);
         if rules::tally(&self.state, demand, &votes).satisfied {
             if self.enacted.is_none() {
-                self.event(EventKind::PolicyChanged, None, Some(&vote));
+                self.event(EventKind::PolicyChanged, None, Some(vote));
             }
             self.enacted = Some(proposed);
             return Ok(());
@@ -50,10 +50,10 @@ impl Fold {
     }
 
     /// Folds a revocation. It is permanent, and takes the key's votes for what is not in force yet with it.
-    pub(in crate::ledger) fn revoke(&mut self, key: &Fingerprint, vote: Vote) -> Result<(), Refusal> {
+    pub(in crate::ledger) fn revoke(&mut self, key: &Fingerprint, vote: &Vote) -> Result<(), Refusal> {
         let (raw, role) = self.state.revocable(key)?;
-        let own = raw == vote.key.raw();
-        if !own && !(vote.role == Role::Human && role != Role::Human) {
+        let allowed = raw == vote.key.raw() || (vote.role == Role::Human && role != Role::Human);
+        if !allowed {
             let message = format!(
                 "{} may not revoke {key}: a key revokes itself, a human an agent's or applier's key",
                 vote.principal
@@ -64,7 +64,7 @@ impl Fold {
         self.state.revoked.insert(raw, self.report.commit);
         self.state.drop_votes_of(raw);
         self.state.recount_authorizations();
-        self.event(EventKind::KeyRevoked, None, Some(&vote));
+        self.event(EventKind::KeyRevoked, None, Some(vote));
         if let Some(event) = self.report.events.last_mut() {
             event.reason = Some(match &event.reason {
                 Some(reason) => format!("{key}: {reason}"),

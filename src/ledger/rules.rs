@@ -261,16 +261,30 @@ pub fn demanded_terms(policy: &Policy, lease: &Lease) -> Terms {
     })
 }
 
-/// Whether enough principals have keys in force to change a policy again.
+/// Whether enough principals have keys in force to change a policy again. Where the rule leaves the proposer out,
+/// somebody else than those who count must be there to propose.
 pub fn can_change_policy<'a>(policy: &Policy, revoked: impl Fn(RawKey) -> bool + 'a) -> bool {
+    match policy.rules.policy.separate_proposer {
+        SeparateProposer::NotRequired => enough_without(policy, None, &revoked),
+        SeparateProposer::Required => policy
+            .principals
+            .iter()
+            .filter(|(_, principal)| principal.keys.iter().any(|key| !revoked(key.raw())))
+            .any(|(proposer, _)| enough_without(policy, Some(proposer), &revoked)),
+    }
+}
+
+/// Whether the policy's rule can be met by others than its proposer.
+fn enough_without(policy: &Policy, proposer: Option<&PrincipalId>, revoked: &impl Fn(RawKey) -> bool) -> bool {
     let rule = &policy.rules.policy;
     let able = |role: Role| {
         policy
             .principals
             .iter()
+            .filter(|(id, _)| Some(*id) != proposer)
             .filter(|(id, _)| role != Role::Agent || rule.agents.as_ref().is_none_or(|listed| listed.contains(*id)))
             .filter(|(_, principal)| principal.role == role)
-            .filter(|(_, principal)| principal.keys.iter().any(|key| usable(rule, role, key, &revoked)))
+            .filter(|(_, principal)| principal.keys.iter().any(|key| usable(rule, role, key, revoked)))
             .count()
     };
     let (humans, agents) = (able(Role::Human), able(Role::Agent));

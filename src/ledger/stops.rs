@@ -9,22 +9,25 @@ use super::{
 
 impl Fold {
     /// Folds a stop of a lease.
-    pub(in crate::ledger) fn stop(&mut self, stop: &Stop, statement: &Statement, vote: Vote) -> Result<(), Refusal> {
+    pub(in crate::ledger) fn stop(&mut self, stop: &Stop, statement: &Statement, vote: &Vote) -> Result<(), Refusal> {
         if !self.state.leases.contains_key(&stop.lease) && self.state.proposals(&stop.lease).next().is_none() {
             return Err(unknown_lease(&stop.lease));
         }
         self.state.may_stop(&stop.lease, &vote.principal, vote.role)?;
-        if !self.state.stops_seen.insert((vote.key.raw(), statement.id())) {
+        if self.state.stop_seen(vote.key.raw(), statement) {
             return Ok(());
         }
-        match self.state.stop_lands_on(&stop.lease, stop.kind)? {
+        let landing = self.state.stop_lands_on(&stop.lease, stop.kind)?;
+        // Spent from here on, with or without effect: one without would otherwise wait to be replayed.
+        self.state.stops_seen.insert((vote.key.raw(), statement.id()));
+        match landing {
             (_, StopEffect::Nothing) => {}
             (lease, StopEffect::Goes(phase, action)) => self.stopped(&lease, phase, action, vote),
         }
         Ok(())
     }
 
-    fn stopped(&mut self, id: &LeaseId, phase: Phase, action: Action, vote: Vote) {
+    fn stopped(&mut self, id: &LeaseId, phase: Phase, action: Action, vote: &Vote) {
         let event = match action {
             Action::Pause => EventKind::Paused,
             Action::Halt => EventKind::Halted,
@@ -33,7 +36,7 @@ impl Fold {
         };
         self.state.entry(id);
         self.transition(id, action, None, phase, vec![vote.clone()]);
-        self.event(event, Some(id), Some(&vote));
+        self.event(event, Some(id), Some(vote));
         self.number_last_event(id);
     }
 
@@ -65,7 +68,7 @@ impl Fold {
     }
 
     /// Folds a freeze.
-    pub(in crate::ledger) fn freeze(&mut self, statement: &Statement, vote: Vote) -> Result<(), Refusal> {
+    pub(in crate::ledger) fn freeze(&mut self, statement: &Statement, vote: &Vote) -> Result<(), Refusal> {
         if vote.role == Role::Applier {
             return Err(Refusal::new(Reason::WrongRole, "an applier stops its own targets only, never all of them"));
         }
@@ -74,7 +77,7 @@ impl Fold {
             self.state.freezes += 1;
             self.state.frozen = Some(self.report.commit);
             self.state.thaw_votes.clear();
-            self.event(EventKind::Frozen, None, Some(&vote));
+            self.event(EventKind::Frozen, None, Some(vote));
         }
         Ok(())
     }
@@ -124,8 +127,9 @@ impl State {
         let Some(lease) = self.leases.get(id) else {
             return Ok((id.clone(), stop_effect(Phase::Proposed, kind)));
         };
+        let effect = stop_effect(lease.phase, kind);
         let newest = lease.lease().is_some_and(|own| self.newest.get(&own.target) == Some(id));
-        if lease.phase.started() && !newest {
+        if effect != StopEffect::Nothing && lease.phase.started() && !newest {
             let message = format!(
                 "lease {id} is {} and no longer the newest of its target; undoing it would bring an older version back",
                 lease.phase.word()
@@ -133,7 +137,7 @@ impl State {
             return Err(Refusal::new(Reason::WrongState, message)
                 .hint("stop the newest lease of the target, or roll forward with a new lease"));
         }
-        Ok((id.clone(), stop_effect(lease.phase, kind)))
+        Ok((id.clone(), effect))
     }
 }
 

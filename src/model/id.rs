@@ -17,8 +17,9 @@ fn is_id(text: &str) -> bool {
     let shape = text.len() <= 64
         && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    let lower = text.to_ascii_lowercase();
-    shape && !text.contains("..") && !text.ends_with('.') && !lower.ends_with(".lock")
+    // Git reserves `.lock` in every spelling that a case-folding file system takes for it.
+    let lock = text.len() >= 5 && text.is_ascii() && text[text.len() - 5..].eq_ignore_ascii_case(".lock");
+    shape && !text.contains("..") && !text.ends_with('.') && !lock
 }
 
 macro_rules! id {

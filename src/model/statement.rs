@@ -449,15 +449,9 @@ mod tests {
             assert_eq!(Statement::parse(&text).unwrap(), original);
             let lines: Vec<&str> = text.lines().collect();
             for at in 0..lines.len() {
-                let without: String =
-                    lines.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, l)| format!("{l}\n")).collect();
+                let without = [&lines[..at], &lines[at + 1..], &[""]].concat().join("\n");
                 assert!(Statement::parse(&without).is_err(), "{without}");
-                let doubled: String = lines
-                    .iter()
-                    .enumerate()
-                    .flat_map(|(i, l)| std::iter::repeat_n(*l, 1 + usize::from(i == at)))
-                    .map(|l| format!("{l}\n"))
-                    .collect();
+                let doubled = [&lines[..=at], &lines[at..], &[""]].concat().join("\n");
                 assert!(Statement::parse(&doubled).is_err(), "{doubled}");
             }
         }

@@ -5,6 +5,7 @@
 //! appliers observed, votes that wait in notes, which tags exist) is handed in as [`Beside`] and shown as such, never
 //! mixed with what is in force. Called by cli; calls [`crate::ledger`] and below.
 
+mod advice;
 mod finding;
 mod keys;
 mod lease;
@@ -21,6 +22,7 @@ use crate::{
     model::{Action, LeaseId, PrincipalId},
 };
 
+pub use advice::{Advice, lease_advice, policy_advice, thin};
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{KeyView, allowed_signers, keys, keys_text};
 pub use lease::{Awaits, BallotView, Cosigner, LeaseView, TransitionView, VoteView, awaits, lease_text, lease_view};
@@ -28,7 +30,7 @@ pub use list::{LeaseSummary, ListView, PolicyView, list_text, list_view};
 pub use subject::subject_line;
 pub use trail::{Entry, entry_text, trail};
 pub use verdict::{LeaseVerdict, LedgerVerdict, lease_verdict, ledger_text, ledger_verdict};
-pub use words::{escaped, table, time};
+pub use words::{escaped, json_escaped, table, time};
 
 /// What an applier attests about a lease: observed, never inferred from the ledger.
 #[derive(Debug, Clone, PartialEq)]

@@ -92,7 +92,7 @@ pub fn ledger_text(state: &State, reports: &[StepReport], verdict: &LedgerVerdic
     );
     lines.push(match verdict.findings.len() {
         0 => format!("verified {seen}; everything counts"),
-        some => format!("verified {seen}; {} did not count", count(some, "finding")),
+        some => format!("{} in {seen}; they altered nothing", count(some, "finding")),
     });
     lines.join("\n")
 }
@@ -104,7 +104,7 @@ pub fn lease_verdict(
     beside: &Beside,
     id: &LeaseId,
 ) -> Result<LeaseVerdict, Refusal> {
-    let refusal = authorized(state, id)?.err();
+    let refusal = authorized(state, beside, id)?.err();
     Ok(LeaseVerdict {
         ok: refusal.is_none(),
         reason: refusal.as_ref().map(|refusal| refusal.reason.code().to_owned()),
@@ -115,7 +115,7 @@ pub fn lease_verdict(
 }
 
 /// Whether a lease is authorized or further. The outer error is for what is no lease at all.
-fn authorized(state: &State, id: &LeaseId) -> Result<Result<(), Refusal>, Refusal> {
+fn authorized(state: &State, beside: &Beside, id: &LeaseId) -> Result<Result<(), Refusal>, Refusal> {
     let entry = state.lease(id);
     if entry.is_none() && state.proposals(id).next().is_none() {
         let message = format!("{id} is neither in the ledger nor in the tree");
@@ -144,8 +144,16 @@ fn authorized(state: &State, id: &LeaseId) -> Result<Result<(), Refusal>, Refusa
         any_one: false,
     };
     let reason = if awaited.has.is_empty() { Reason::NotAuthorized } else { Reason::MissingRole };
-    let refusal = Refusal::new(reason, format!("cosign needs {}", lacks(state, &awaited)));
-    Ok(Err(refusal.hint(format!("they can turn their key with: git two-key sign {id}"))))
+    let waits = |vote: &&super::NoteVote| vote.lease.as_ref() == Some(id) && vote.action == Action::Cosign;
+    let waiting: Vec<_> = beside.notes.iter().filter(waits).map(|vote| vote.principal.as_str()).collect();
+    let lacks = lacks(state, &awaited);
+    if waiting.is_empty() {
+        let refusal = Refusal::new(reason, format!("cosign needs {lacks}"));
+        return Ok(Err(refusal.hint(format!("they can turn their key with: git two-key sign {id}"))));
+    }
+    // What waits in a note is in force only once a commit on the ledger has sealed it.
+    let message = format!("cosign needs {lacks}; by note: {}", waiting.join(", "));
+    Ok(Err(Refusal::new(reason, message).hint("the next transition seals what waits in notes")))
 }
 
 /// Why a lease has no document that a key could be turned for.

@@ -18,6 +18,20 @@ pub fn escaped(text: &str) -> String {
     safe
 }
 
+/// JSON, whose strings may hold what strangers wrote, made safe to print: it means the same.
+pub fn json_escaped(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Outside strings there are no such characters but the line feeds between values; each is below U+10000.
+        if is_hazard(c) && c != '\n' {
+            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 fn is_hazard(c: char) -> bool {
     let bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || bidi || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
@@ -88,6 +102,14 @@ mod tests {
     fn what_moves_cursors_or_turns_text_around_is_spelled_out() {
         assert_eq!(escaped("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\u{a}c\\u{202e}d");
         assert_eq!(escaped("Größe 5 %"), "Größe 5 %");
+    }
+
+    #[test]
+    fn json_still_means_the_same_when_it_is_safe() {
+        let value = serde_json::json!({"a": "\u{1b}\u{202e}\u{9b}\u{7f}\n"});
+        let safe = json_escaped(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(safe.bytes().all(|byte| byte == b'\n' || (b' '..0x7f).contains(&byte)), "{safe}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
     }
 
     #[test]

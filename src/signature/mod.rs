@@ -17,6 +17,8 @@ pub mod tag;
 mod text;
 
 #[cfg(test)]
+mod literal;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -179,6 +179,12 @@ impl Scratch {
         Oid::parse(id.trim()).unwrap()
     }
 
+    /// Makes a node of a graph with a date of its own.
+    pub(crate) fn graph_at(&self, seconds: u64, message: &str, parents: &[Oid]) -> Oid {
+        self.clock.set(seconds);
+        self.graph(message, parents)
+    }
+
     /// Makes a commit of the empty tree: a node of a graph.
     pub(crate) fn graph(&self, message: &str, parents: &[Oid]) -> Oid {
         self.commit_tree(self.mktree(&[]), parents, message)

@@ -30,6 +30,7 @@ fn the_branch_only_grows_on_its_first_parent_chain() {
     story().moves(BranchFacts::Foxtrot).refused(&[Reason::Foxtrot]);
     story().moves(BranchFacts::Rewound).refused(&[Reason::RefRewound]);
     story().moves(BranchFacts::NotDescended).refused(&[Reason::NotDescended]);
+    story().moves(BranchFacts::Outrun).refused(&[Reason::Stale]);
     let old = Some(story().tip());
     story().with(BRANCH, old, None, Facts::Nothing).refused(&[Reason::RefDeleted]);
 }
@@ -118,6 +119,12 @@ fn a_stop_ref_that_stops_something_waives_too_and_a_replayed_one_does_not() {
     assert_eq!(story.clone().stops("L-1", carrier("cp14", &halt)).admitted().waived.len(), 1);
     let story = Story::rolling().past("cp14", &halt).brings("user1", &start());
     story.stops("L-1", carrier("cp14", &halt)).refused(&[Reason::StaleStep]);
+}
+
+#[test]
+fn a_lost_race_does_not_refuse_a_stop_ref() {
+    let story = Story::rolling().moves(BranchFacts::Outrun);
+    story.stops("L-1", carrier("cp14", &stop(StopKind::Halt, 1))).admitted();
 }
 
 #[test]

@@ -245,8 +245,8 @@ impl Story {
 
     /// The push moves an applier's ref by commits of these signers.
     pub(super) fn records(self, applier: &str, signers: &[Option<&str>]) -> Self {
-        let signer = |name: &Option<&str>| (oid(130), name.map(|name| public(name).raw()));
-        let facts = ApplierFacts { fast_forward: true, commits: signers.iter().map(signer).collect() };
+        let signer = |name: Option<&str>| (oid(130), name.map(|name| public(name).raw()));
+        let facts = ApplierFacts { fast_forward: true, commits: signers.iter().copied().map(signer).collect() };
         let name = format!("refs/two-key/appliers/{applier}");
         self.with(&name, Some(oid(129)), Some(oid(130)), Facts::Applier(facts))
     }

@@ -1,1 +1,8 @@
-//! Literal steps.
+//! Literal steps: every rule of the fold, without Git and without curves.
+
+mod policies;
+mod reasons;
+mod risk;
+mod rules;
+mod stops;
+mod story;

@@ -1,0 +1,225 @@
+//! `check`: lease and policy files, before anybody signs them.
+
+use std::{
+    fs, io,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Args as ClapArgs;
+use serde::Serialize;
+
+use super::{
+    Failure, Format, Place,
+    session::{Session, Which},
+    terminal,
+};
+use crate::{
+    ledger::State,
+    model::{
+        MAX_FILE_BYTES, Reason, Refusal,
+        document::{DocumentError, Problem},
+        lease,
+        policy::{self, Policy},
+    },
+    report::{self, Advice, escaped},
+};
+
+/// Check lease and policy files
+///
+/// Reads the files as strictly as the ledger does and says what is wrong at which line and column. In a governance
+/// repository it also holds them to the policy in force: leases to its risk bands and targets, a policy to being the next
+/// version of the one in force. Without FILE it checks every lease and the policy of the worktree. What is only unwise is
+/// a warning.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  \
+    git two-key check\n  \
+    git two-key check leases/LEASE-20251027-021913.yaml\n  \
+    git two-key check --format json\n\n\
+    Exit codes: 0 no errors, though there may be warnings; 1 a file could never be in force as it is.")]
+pub struct Args {
+    /// Files to check
+    files: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// What there is to say about one file.
+#[derive(Debug, Serialize)]
+struct Checked {
+    path: String,
+    kind: &'static str,
+    ok: bool,
+    reason: Option<Reason>,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+    #[serde(skip)]
+    hint: Option<String>,
+}
+
+/// Checks files.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let session = match Session::open(place, &Which::Local) {
+        Ok(session) => Some(session),
+        Err(failure) => {
+            let why = failure.json().and_then(|said| said["message"].as_str().map(str::to_owned)).unwrap_or_default();
+            terminal::remark(&format!("only the form is checked: {why}"));
+            None
+        }
+    };
+    let worktree = session.as_ref().and_then(|session| session.repo.worktree().map(Path::to_owned));
+    let top = worktree.unwrap_or_else(|| place.folder.clone());
+    let files = if args.files.is_empty() { all_files(&top)? } else { args.files.clone() };
+    if files.is_empty() {
+        let message = format!("{} has no .two-key/policy.yaml and no leases", top.display());
+        return Err(Failure::undecided(Reason::Internal, message));
+    }
+    let state = session.as_ref().map(|session| &session.state);
+    let checked = files
+        .iter()
+        .map(|file| {
+            let name = file.strip_prefix(&top).unwrap_or(file);
+            check(&place.folder.join(file), &name.to_string_lossy(), state)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    say(args.format, &checked)
+}
+
+/// The policy and the leases of a worktree.
+fn all_files(top: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    let policy = top.join(".two-key/policy.yaml");
+    if policy.symlink_metadata().is_ok() {
+        files.push(policy);
+    }
+    leases_below(&top.join("leases"), 0, &mut files)
+        .map_err(|error| Failure::undecided(Reason::Internal, format!("reading leases/: {error}")))?;
+    Ok(files)
+}
+
+fn leases_below(folder: &Path, depth: u8, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    if depth > 15 || !folder.is_dir() {
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        if entry.file_type()?.is_dir() {
+            leases_below(&entry.path(), depth + 1, files)?;
+        } else if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn check(file: &Path, name: &str, state: Option<&State>) -> Result<Checked, Failure> {
+    let unreadable = |error| Failure::undecided(Reason::Internal, format!("reading {}: {error}", file.display()));
+    let kind = fs::symlink_metadata(file).map_err(unreadable)?;
+    if !kind.is_file() {
+        let refusal = Refusal::new(Reason::Malformed, "it is not a regular file; links are never followed");
+        return Ok(Checked::refused(name, "unknown", &refusal));
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX);
+    fs::File::open(file).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    let says_principals = bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"principals:"));
+    let is_policy = name.ends_with("policy.yaml") || says_principals;
+    Ok(if is_policy { check_policy(&bytes, name, state) } else { check_lease(&bytes, name, state) })
+}
+
+fn check_policy(bytes: &[u8], name: &str, state: Option<&State>) -> Checked {
+    match policy::read(bytes) {
+        Ok(proposed) => Checked::advised(name, "policy", report::policy_advice(state, &proposed)),
+        Err(error) => Checked::malformed(name, "policy", error),
+    }
+}
+
+fn check_lease(bytes: &[u8], name: &str, state: Option<&State>) -> Checked {
+    let proposed = match lease::read(bytes) {
+        Ok(proposed) => proposed,
+        Err(error) => return Checked::malformed(name, "lease", error),
+    };
+    let id = &proposed.get().id;
+    let filed = Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    if filed != id.as_str() {
+        let message = format!("it says that it is lease {id}, so it must be named {id}.yaml");
+        return Checked::refused(name, "lease", &Refusal::new(Reason::Malformed, message));
+    }
+    let policy: Option<&Policy> = state.map(|state| state.policy().get());
+    let mut advice = policy.map(|policy| report::lease_advice(policy, state, &proposed)).unwrap_or_default();
+    #[allow(clippy::disallowed_methods, reason = "the clock is read here; a warning is all that comes of it")]
+    if proposed.get().expires < jiff::Timestamp::now() {
+        advice.warnings.push(format!("its window was over at {}", proposed.get().expires));
+    }
+    Checked::advised(name, "lease", advice)
+}
+
+impl Checked {
+    fn advised(path: &str, kind: &'static str, advice: Advice) -> Self {
+        let problem = |refusal: &Refusal| Problem { line: 0, column: 0, message: refusal.message.clone() };
+        Self {
+            path: path.to_owned(),
+            kind,
+            ok: advice.errors.is_empty(),
+            reason: advice.errors.first().map(|refusal| refusal.reason),
+            problems: advice.errors.iter().map(problem).collect(),
+            warnings: advice.warnings,
+            hint: advice.errors.into_iter().find_map(|refusal| refusal.hint),
+        }
+    }
+
+    fn refused(path: &str, kind: &'static str, refusal: &Refusal) -> Self {
+        Self::advised(path, kind, Advice { errors: vec![refusal.clone()], warnings: Vec::new() })
+    }
+
+    fn malformed(path: &str, kind: &'static str, error: DocumentError) -> Self {
+        let (reason, problems) = (Some(error.reason), error.problems);
+        Self { path: path.to_owned(), kind, ok: false, reason, problems, warnings: Vec::new(), hint: None }
+    }
+
+    /// The refusal of the whole file.
+    fn failure(&self) -> Option<Failure> {
+        let message = self.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let mut refusal = Refusal::new(self.reason?, message);
+        refusal.hint.clone_from(&self.hint);
+        Some(Failure::refused(self.path.as_str(), refusal))
+    }
+
+    /// A line for each thing that there is to say, as compilers do.
+    fn lines(&self) -> Vec<String> {
+        let path = escaped(&self.path);
+        let place = |problem: &Problem| {
+            if problem.line == 0 { format!("{path}: {problem}") } else { format!("{path}:{problem}") }
+        };
+        let problems = self.problems.iter().map(place);
+        problems.chain(self.warnings.iter().map(|warning| format!("{path}: warning: {warning}"))).collect()
+    }
+}
+
+fn say(format: Format, checked: &[Checked]) -> Result<(), Failure> {
+    let bad = checked.iter().filter(|file| !file.ok).count();
+    match format {
+        Format::Json => terminal::say_json(&serde_json::json!({
+            "ok": bad == 0,
+            "reason": checked.iter().find_map(|file| file.reason),
+            "files": checked,
+        })),
+        Format::Text => {
+            let mut lines: Vec<_> = checked.iter().flat_map(Checked::lines).collect();
+            let warnings: usize = checked.iter().map(|file| file.warnings.len()).sum();
+            let files = checked.len();
+            lines.push(format!("checked {files} file{}: {bad} refused, {warnings} warning{}", s(files), s(warnings)));
+            terminal::say(&lines.join("\n"));
+        }
+    }
+    for failure in checked.iter().filter_map(Checked::failure) {
+        terminal::remark(&failure.lines().unwrap_or_default());
+    }
+    if bad == 0 { Ok(()) } else { Err(Failure::Said(1)) }
+}
+
+fn s(number: usize) -> &'static str {
+    if number == 1 { "" } else { "s" }
+}

@@ -1,0 +1,222 @@
+//! `doctor`: what is wrong with this set-up, and the command that mends it.
+
+use std::{fs, path::Path};
+
+use clap::Args as ClapArgs;
+use serde::Serialize;
+
+use super::{
+    Failure, Format, Place,
+    session::{Root, Session, Which, short, upstream},
+    terminal,
+};
+use crate::{
+    git::{self, Base, GitError, Repository},
+    ledger,
+    model::Oid,
+    report,
+};
+
+/// Say what is wrong with this set-up, and the command that mends it
+///
+/// Looks at the installed Git, the pinned root, the ledger, the hooks, the signing key and the remote. Each thing that is
+/// wrong comes with the command that mends it. Nothing is changed.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  git two-key doctor\n  git two-key doctor --format json\n\n\
+    Exit codes: 0 nothing is wrong; 1 something is.")]
+pub struct Args {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Serialize)]
+struct Complaint {
+    /// Which check it is from.
+    check: &'static str,
+    /// What is wrong.
+    message: String,
+    /// What mends it.
+    mend: String,
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+struct Chart(Vec<Complaint>);
+
+impl Chart {
+    fn note(&mut self, check: &'static str, message: impl Into<String>, mend: impl Into<String>) {
+        self.0.push(Complaint { check, message: message.into(), mend: mend.into() });
+    }
+}
+
+/// Looks at everything and prints what is wrong.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let mut chart = Chart::default();
+    git_version(&mut chart)?;
+    let repo = place.repository()?;
+    match Session::open(place, &Which::Local) {
+        Ok(session) => {
+            ledger_checks(&mut chart, &session)?;
+            signing(&mut chart, &session)?;
+            remote(&mut chart, &session)?;
+        }
+        Err(failure) => unreadable(&mut chart, &repo, &failure),
+    }
+    hooks(&mut chart, &repo)?;
+    let Chart(complaints) = chart;
+    match args.format {
+        Format::Json => terminal::say_json(&serde_json::json!({"ok": complaints.is_empty(), "problems": complaints})),
+        Format::Text if complaints.is_empty() => terminal::say("nothing is wrong with this set-up"),
+        Format::Text => {
+            let line = |c: &Complaint| format!("{}: {}\n  mend: {}", c.check, c.message, c.mend);
+            terminal::say(&complaints.iter().map(line).collect::<Vec<_>>().join("\n"));
+        }
+    }
+    if complaints.is_empty() { Ok(()) } else { Err(Failure::Said(1)) }
+}
+
+fn git_version(chart: &mut Chart) -> Result<(), Failure> {
+    let (major, minor) = git::version()?;
+    let (oldest_major, oldest_minor) = git::OLDEST;
+    if (major, minor) < git::OLDEST {
+        let message = format!(
+            "Git {major}.{minor} is too old: {oldest_major}.{oldest_minor} is the first that signs commits with SSH keys"
+        );
+        chart.note("git", message, "install a newer Git");
+    }
+    Ok(())
+}
+
+/// Why the ledger could not be read at all.
+fn unreadable(chart: &mut Chart, repo: &Repository, failure: &Failure) {
+    let said = failure.json().unwrap_or_default();
+    let word = |field: &str| said[field].as_str().map(str::to_owned);
+    let message = word("message").unwrap_or_else(|| "it cannot be read".to_owned());
+    let mend = if repo.is_shallow() {
+        "git fetch --unshallow".to_owned()
+    } else if message.contains("not in this repository") {
+        "git fetch; if the root is still not there: git two-key trust ROOT, with the root of this repository".to_owned()
+    } else {
+        word("hint").filter(|hint| !hint.contains("doctor")).unwrap_or_else(|| "git fsck".to_owned())
+    };
+    chart.note("ledger", message, mend);
+}
+
+fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
+    if let Root::Unpinned(root) = session.root {
+        let message = "no root is pinned, so whoever can rewrite the branch chose the keys";
+        chart.note("root", message, format!("compare it with somebody whom you trust, then: git two-key trust {root}"));
+    }
+    let findings = report::findings(&session.reports).count();
+    if findings > 0 {
+        let message = format!("{findings} on {} did not count; they altered nothing", short(&session.branch));
+        chart.note("findings", message, "see who made them and why: git two-key verify --all");
+    }
+    for warning in report::thin(session.state.policy().get()) {
+        chart.note("policy", warning, "git two-key key add NAME PUBKEY, then turn both keys for the new policy");
+    }
+    if let Some((name, tip)) = upstream(&session.repo, &session.branch)? {
+        upstream_checks(chart, session, &name, tip)?;
+    }
+    Ok(())
+}
+
+/// Compares the local branch with its upstream.
+fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -> Result<(), Failure> {
+    let ours = session.tip;
+    let plain = name.strip_prefix("refs/remotes/").unwrap_or(name);
+    if tip == ours || session.repo.is_ancestor(tip, ours)? {
+        return Ok(());
+    }
+    let base = Base::After { tip: ours, root: session.root.commit() };
+    // The first step shows whether the chain continues ours.
+    match session.repo.steps(base, tip).and_then(|mut steps| steps.next().transpose()) {
+        Ok(_) => {
+            let message = format!("{plain} is ahead of {}", short(&session.branch));
+            chart.note("upstream", message, format!("git merge --ff-only {plain}"));
+        }
+        Err(GitError::NotOnChain { .. }) if session.repo.is_ancestor(ours, tip)? => {
+            let message = format!(
+                "foxtrot: {plain} contains the tip that was accepted here, {}, but not on its first-parent chain",
+                ours.short()
+            );
+            // The accepted tip is the healing merge's first parent; the tree is what the other side made of it.
+            let remote = plain.split('/').next().unwrap_or("origin");
+            let merge = format!("$(git commit-tree -p {ours} -p {tip} -m 'Heal a foxtrot merge' '{tip}^{{tree}}')");
+            // Our own pre-push hook sees that the upstream's chain is left, which is what heals it.
+            chart.note("upstream", message, format!("git push --no-verify {remote} \"{merge}\":{}", session.branch));
+        }
+        Err(GitError::NotOnChain { .. }) => {
+            let message = format!("{plain} and {} have gone apart", short(&session.branch));
+            chart.note("upstream", message, format!("carry your commits over: git two-key promote … --push, or git merge with {plain} as the first parent"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn signing(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
+    // A bare repository is a server's: nobody signs there.
+    if session.repo.worktree().is_none() {
+        return Ok(());
+    }
+    let key = match session.repo.default_key() {
+        Ok(Some(key)) => key.public_key(),
+        Ok(None) => {
+            let mend = "git config two-key.key ~/.ssh/id_ed25519, or git config user.signingkey for all signing";
+            chart.note("key", "no key to sign with is configured", mend);
+            return Ok(());
+        }
+        Err(error) => Err(error),
+    };
+    let key = match key {
+        Ok(key) => key,
+        Err(error) => {
+            chart.note("key", error.to_string(), "git config two-key.key FILE");
+            return Ok(());
+        }
+    };
+    if let Err(refusal) = ledger::rules::owner(&session.state, key.raw()) {
+        let message = format!("{}: {}", key.fingerprint(), refusal.message);
+        let mend =
+            format!("git two-key key add NAME '{}', or name another key with: git config two-key.key FILE", key.line());
+        chart.note("key", message, mend);
+    }
+    if key.ssh_type().is_some() && session.repo.config("gpg.format")?.as_deref() != Some("ssh") {
+        chart.note("signing", "plain `git commit -S` would not sign with SSH keys here", "git config gpg.format ssh");
+    }
+    Ok(())
+}
+
+fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
+    for remote in session.repo.remotes()? {
+        let refspecs = session.repo.config_all(&format!("remote.{remote}.fetch"))?;
+        if !refspecs.iter().any(|refspec| refspec.contains("refs/notes/two-key") || refspec.contains(":refs/notes/")) {
+            let message = format!("`git fetch {remote}` does not fetch the inbox: votes by note are not seen");
+            let refspec = "refs/notes/two-key/*:refs/notes/two-key/*";
+            chart.note("notes", message, format!("git config --add remote.{remote}.fetch '{refspec}'"));
+        }
+    }
+    Ok(())
+}
+
+fn hooks(chart: &mut Chart, repo: &Repository) -> Result<(), Failure> {
+    let name = if repo.worktree().is_some() { "pre-push" } else { "pre-receive" };
+    if !installed(&repo.hooks()?.join(name)) {
+        let why = match name {
+            "pre-push" => "pushes are not looked at before they leave",
+            _ => "pushes are not looked at before they are taken",
+        };
+        chart.note("hook", format!("the {name} hook is not installed: {why}"), "git two-key hook install");
+    }
+    Ok(())
+}
+
+/// Whether a hook is there, may be run, and mentions this program.
+fn installed(hook: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let runs = fs::metadata(hook).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+    runs && fs::read(hook).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains("two-key"))
+}

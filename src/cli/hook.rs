@@ -1,0 +1,276 @@
+//! `git two-key hook`: what servers and clients run around a push.
+//!
+//! Fail-closed: a panic, a timeout or an unreadable object refuses the push (exit code 3). The one exception is a push
+//! of nothing but stop refs, which is admitted on doubt. The client's hook only warns early: what it cannot decide it
+//! leaves to the server.
+
+use std::{
+    env,
+    io::Read as _,
+    panic::{self, AssertUnwindSafe},
+    path::PathBuf,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::{Failure, Place, terminal};
+use crate::{
+    admission::{RefusedRef, Verdict, judge, only_stop_refs},
+    git::{Hook, PushedRef, Repository, Side},
+    model::{Oid, Reason, Refusal},
+};
+
+/// The configuration key of the seconds after which a push is refused undecided.
+const TIMEOUT: &str = "two-key.hookTimeout";
+/// Those seconds, unless configured.
+const DEFAULT_TIMEOUT: u64 = 60;
+/// Refusals that are said one by one.
+const MAX_SAID: usize = 100;
+/// The most that Git may tell a hook.
+const MAX_INPUT: u64 = 64 << 20;
+
+/// Server and client hooks.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    hook: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Install the server's hook in a repository, and pin its root there
+    Install(Install),
+    /// Judge a push on the server; Git runs this
+    PreReceive,
+    /// Say before a push what the server would refuse; Git runs this
+    PrePush(PrePush),
+}
+
+#[derive(Debug, clap::Args)]
+struct Install {
+    /// The repository; by default the one here
+    path: Option<PathBuf>,
+    /// The root to pin there
+    #[arg(long, value_name = "ROOT")]
+    root: Option<String>,
+    /// Install the client's hook (pre-push) instead
+    #[arg(long)]
+    client: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct PrePush {
+    /// The remote's name
+    remote: Option<String>,
+    /// Where it is
+    url: Option<String>,
+}
+
+/// What became of a push.
+#[derive(Debug)]
+enum Outcome {
+    Judged(Verdict),
+    Undecided(Refusal),
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    match &args.hook {
+        Verb::Install(install) => self::install(install, place),
+        Verb::PreReceive => pre_receive(),
+        Verb::PrePush(_) => pre_push(),
+    }
+}
+
+fn pre_receive() -> Result<(), Failure> {
+    let repository = Repository::discover().map_err(|error| Failure::Undecided(error.refusal()))?;
+    let refs = repository.pushed_refs(&input()?).map_err(|error| Failure::Undecided(error.refusal()))?;
+    if refs.is_empty() {
+        return Ok(());
+    }
+    let (outcome, pinned) = match root(&repository).and_then(|root| Ok((root, timeout(&repository)?))) {
+        Ok((root, timeout)) => (decide(&repository, &refs, root, Side::Server, Some(timeout)), true),
+        Err(refusal) => (Outcome::Undecided(refusal), false),
+    };
+    match outcome {
+        Outcome::Judged(verdict) => say(&verdict),
+        Outcome::Undecided(refusal) if pinned && stops_alone(&refs) => {
+            let refusal = Refusal { message: printable(&refusal.message), ..refusal };
+            terminal::remark(&format!("two-key: could not judge these stops, so they are admitted: {refusal}"));
+            Ok(())
+        }
+        Outcome::Undecided(refusal) => {
+            for pushed in refs.iter().take(MAX_SAID) {
+                say_refused(&RefusedRef { name: pushed.name.clone(), refusal: refusal.clone() });
+            }
+            Err(Failure::Said(3))
+        }
+    }
+}
+
+fn pre_push() -> Result<(), Failure> {
+    let left_to_the_server = |refusal: Refusal| {
+        let refusal = Refusal { message: printable(&refusal.message), ..refusal };
+        terminal::remark(&format!("two-key: not judged here, the server decides: {refusal}"));
+        Ok(())
+    };
+    let input = input()?;
+    let judged = Repository::discover().map_err(|error| error.refusal()).and_then(|repository| {
+        let refs = repository.refs_to_push(&input).map_err(|error| error.refusal())?;
+        let root = root(&repository)?;
+        Ok(decide(&repository, &refs, root, Side::Client, None))
+    });
+    match judged {
+        Ok(Outcome::Judged(verdict)) => say(&verdict),
+        Ok(Outcome::Undecided(refusal)) | Err(refusal) => left_to_the_server(refusal),
+    }
+}
+
+/// Judges in another thread, so that neither a panic nor a long wait leaves the push undecided.
+fn decide(repository: &Repository, refs: &[PushedRef], root: Oid, side: Side, timeout: Option<Duration>) -> Outcome {
+    let (repository, refs, options) = (repository.clone(), refs.to_vec(), push_options());
+    #[allow(clippy::disallowed_methods, reason = "the hook's clock is read here, once")]
+    let now = Timestamp::now();
+    let (sender, receiver) = mpsc::channel();
+    let work = move || {
+        let judged = panic::catch_unwind(AssertUnwindSafe(|| {
+            repository.gather(&refs, &options, root, side).map(|push| judge(&push, now))
+        }));
+        // Nobody listens any more after the timeout.
+        let _ = sender.send(judged);
+    };
+    let spawned = thread::Builder::new().name("judge".to_owned()).spawn(work);
+    let internal = |message: String| Outcome::Undecided(Refusal::new(Reason::Internal, message));
+    if let Err(error) = spawned {
+        return internal(format!("no thread could be started: {error}"));
+    }
+    let answer = match timeout {
+        Some(timeout) => receiver.recv_timeout(timeout),
+        None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    };
+    match answer {
+        Ok(Ok(Ok(verdict))) => Outcome::Judged(verdict),
+        Ok(Ok(Err(refusal))) => Outcome::Undecided(refusal),
+        Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => internal("a fault of this program".to_owned()),
+        Err(RecvTimeoutError::Timeout) => {
+            let seconds = timeout.unwrap_or_default().as_secs();
+            let refusal = Refusal::new(Reason::Internal, format!("it could not be judged within {seconds} seconds"));
+            Outcome::Undecided(refusal.hint(format!("push less at once, or let it take longer: git config {TIMEOUT}")))
+        }
+    }
+}
+
+fn root(repository: &Repository) -> Result<Oid, Refusal> {
+    let pinned = repository.pinned_root().map_err(|error| error.refusal())?;
+    pinned.ok_or_else(|| {
+        Refusal::new(Reason::Unpinned, "no root is pinned here, so nothing can be verified")
+            .hint("pin it with: git two-key trust ROOT, or git config two-key.root ROOT")
+    })
+}
+
+fn timeout(repository: &Repository) -> Result<Duration, Refusal> {
+    let Some(text) = repository.config(TIMEOUT).map_err(|error| error.refusal())? else {
+        return Ok(Duration::from_secs(DEFAULT_TIMEOUT));
+    };
+    text.parse().map(Duration::from_secs).map_err(|_| {
+        Refusal::new(Reason::Internal, format!("{TIMEOUT} is {text:?}, not a number of seconds"))
+            .hint(format!("set it with: git config {TIMEOUT} {DEFAULT_TIMEOUT}"))
+    })
+}
+
+fn stops_alone(refs: &[PushedRef]) -> bool {
+    only_stop_refs(refs.iter().map(|pushed| (pushed.name.as_str(), pushed.old, pushed.new)))
+}
+
+fn input() -> Result<Vec<u8>, Failure> {
+    let mut input = Vec::new();
+    let read = std::io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut input);
+    match read {
+        Err(error) => Err(Failure::undecided(Reason::Internal, format!("reading what is pushed: {error}"))),
+        Ok(length) if length as u64 > MAX_INPUT => {
+            Err(Failure::undecided(Reason::TooLarge, "the push has more refs than are ever read"))
+        }
+        Ok(_) => Ok(input),
+    }
+}
+
+/// What the pusher gave with `git push -o`: unauthenticated text.
+fn push_options() -> Vec<String> {
+    #[allow(clippy::disallowed_methods, reason = "Git tells hooks push options by the environment")]
+    let variable = |name: &str| env::var(name).ok();
+    let count: usize = variable("GIT_PUSH_OPTION_COUNT").and_then(|count| count.parse().ok()).unwrap_or(0);
+    (0..count.min(1000)).filter_map(|at| variable(&format!("GIT_PUSH_OPTION_{at}"))).collect()
+}
+
+fn say(verdict: &Verdict) -> Result<(), Failure> {
+    for waived in verdict.waived.iter().take(MAX_SAID) {
+        let RefusedRef { name, refusal } = waived;
+        let message = printable(&refusal.message);
+        let name = printable(name);
+        terminal::remark(&format!("two-key: has no effect, beside a stop {name}: {}: {message}", refusal.reason));
+    }
+    for refused in verdict.refused.iter().take(MAX_SAID) {
+        say_refused(refused);
+    }
+    if let Some(more) = verdict.refused.len().checked_sub(MAX_SAID).filter(|more| *more > 0) {
+        terminal::remark(&format!("two-key: and {more} refusals more"));
+    }
+    if verdict.admits() { Ok(()) } else { Err(Failure::Said(1)) }
+}
+
+fn say_refused(refused: &RefusedRef) {
+    let RefusedRef { name, refusal } = refused;
+    let refusal = Refusal { message: printable(&refusal.message), ..refusal.clone() };
+    let failure = Failure::refused(printable(name), refusal);
+    terminal::remark(&failure.lines().unwrap_or_default());
+}
+
+/// One line, without anything that a terminal would obey: the text may come from what was pushed.
+fn printable(text: &str) -> String {
+    let harmless = |char: char| match char {
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        char if char.is_control() => '\u{fffd}',
+        char => char,
+    };
+    text.chars().map(harmless).collect()
+}
+
+fn install(args: &Install, place: &Place) -> Result<(), Failure> {
+    let path = args.path.as_ref().map_or_else(|| place.folder.clone(), |path| place.folder.join(path));
+    let repository = Repository::open(&path).map_err(|error| Failure::Undecided(error.refusal()))?;
+    let undecided = |error: crate::git::GitError| Failure::Undecided(error.refusal());
+    let pinned = repository.config("two-key.root").map_err(undecided)?;
+    match (&args.root, pinned) {
+        (None, None) if args.client => {}
+        (None, None) => {
+            let message = "no root is pinned there, and the hook refuses every push without one";
+            let refusal = Refusal::new(Reason::Unpinned, message).hint("name it: git two-key hook install --root ROOT");
+            return Err(Failure::Undecided(refusal));
+        }
+        (Some(root), Some(pinned)) if *root != pinned => {
+            let refusal = Refusal::new(Reason::Ambiguous, format!("another root is pinned there: {pinned}"))
+                .hint("change it deliberately: git two-key trust ROOT");
+            return Err(Failure::refused("two-key.root", refusal));
+        }
+        (Some(root), _) => {
+            if Oid::parse(root).is_none_or(|root| !repository.fits(root)) {
+                return Err(Failure::Usage(format!("--root {root:?} is no full object id of that repository")));
+            }
+            repository.set_config("two-key.root", root).map_err(undecided)?;
+        }
+        (None, Some(_)) => {}
+    }
+    let program = env::current_exe()
+        .map_err(|error| Failure::undecided(Reason::Internal, format!("where this program is: {error}")))?;
+    let hook = if args.client { Hook::PrePush } else { Hook::PreReceive };
+    let installed =
+        repository.install_hook(hook, &program).map_err(|refusal| Failure::refused(hook.name(), refusal))?;
+    if !args.client {
+        repository.set_config("receive.advertisePushOptions", "true").map_err(undecided)?;
+    }
+    terminal::say(&format!("installed {}", installed.display()));
+    Ok(())
+}

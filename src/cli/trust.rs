@@ -1,0 +1,37 @@
+//! `trust`: pin the root.
+
+use clap::Args as ClapArgs;
+
+use super::{Failure, Place, terminal::say, turn};
+use crate::{git::config, model::Oid, report};
+
+/// Pin the root of the ledger here
+///
+/// Everything that is in force follows from the policy of one commit, the root. Its id must come from somewhere that you
+/// trust, not from the repository itself; it is pinned in this repository's own configuration. Shows whose keys the root
+/// names.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  git two-key trust 5be0c1d2e3f405162738495a6b7c8d9e0f102132")]
+pub struct Args {
+    /// The root commit's full id
+    root: String,
+}
+
+/// Pins the root.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let repo = place.repository()?;
+    let root = Oid::parse(&args.root).filter(|id| repo.fits(*id)).ok_or_else(|| {
+        let digits = repo.zero().to_string().len();
+        Failure::Usage(format!("`{}` is no full commit id: that is {digits} lower-case hexadecimal digits", args.root))
+    })?;
+    let (state, _) = turn::begin(&repo, root)?;
+    let before = repo.config(config::ROOT)?.filter(|before| *before != args.root);
+    let keys = report::keys_text(&report::keys(&state));
+    say(&format!("The root {root} of repository {} names these keys:\n\n{keys}", state.policy().get().repository));
+    repo.set_config(config::ROOT, &root.to_string())?;
+    match before {
+        Some(before) => say(&format!("\nPinned here, in place of {before}.")),
+        None => say("\nPinned here."),
+    }
+    Ok(())
+}

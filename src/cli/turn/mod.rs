@@ -1,0 +1,67 @@
+//! What the verbs share that write: whose key it is, folding what was made before any ref moves, proposing files.
+
+pub mod keys;
+pub mod propose;
+
+use jiff::Timestamp;
+
+use super::{Failure, session::Session};
+use crate::{
+    git::{Base, GitError, Repository},
+    ledger::{self, State, StepReport},
+    model::{Oid, Reason, Refusal},
+};
+
+pub use propose::Proposal;
+
+/// The local clock, which only refuses what the server's clock would refuse too.
+#[allow(clippy::disallowed_methods, reason = "cli reads the clock")]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Founds a ledger on a commit, which must be here.
+pub fn begin(repo: &Repository, root: Oid) -> Result<(State, StepReport), Failure> {
+    let missing = |error| match error {
+        GitError::MissingObject(_) => {
+            let refusal = Refusal::new(Reason::Internal, format!("there is no commit {root} in this repository"));
+            Failure::Undecided(refusal.hint("fetch the governed branch first: git fetch"))
+        }
+        other => other.into(),
+    };
+    let step = repo.steps(Base::Root(root), root).map_err(missing)?.next().transpose().map_err(missing)?;
+    let step = step.ok_or(GitError::MissingObject(root))?;
+    ledger::begin(&step).map_err(|error| Failure::refused(format!("root {root}"), error.refusal))
+}
+
+/// Folds a ledger from its root to a tip.
+pub fn fold(repo: &Repository, root: Oid, tip: Oid) -> Result<State, Failure> {
+    let (state, _) = begin(repo, root)?;
+    Ok(fold_on(repo, root, state, tip)?.0)
+}
+
+/// Folds on from a state to a tip that continues it.
+pub fn fold_on(repo: &Repository, root: Oid, state: State, tip: Oid) -> Result<(State, Vec<StepReport>), Failure> {
+    let mut state = state;
+    let mut reports = Vec::new();
+    for step in repo.steps(Base::After { tip: state.tip(), root }, tip)? {
+        let (next, report) = ledger::apply(state, &step?);
+        state = next;
+        reports.push(report);
+    }
+    Ok((state, reports))
+}
+
+impl Session {
+    /// The governed branch without `refs/heads/`.
+    pub fn branch_name(&self) -> &str {
+        super::session::short(&self.branch)
+    }
+
+    /// Takes over a tip that this session has folded itself.
+    pub fn move_to(&mut self, tip: Oid, state: State, reports: Vec<StepReport>) {
+        self.tip = tip;
+        self.state = state;
+        self.reports.extend(reports);
+    }
+}

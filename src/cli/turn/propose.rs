@@ -1,0 +1,78 @@
+//! Proposing a file: an ordinary commit on the governed branch. Files propose, keys decide, so it needs no key, unless
+//! a rule wants to know who proposed.
+
+use super::{
+    super::{Failure, Place, session::Session},
+    fold_on,
+    keys::signing_key,
+};
+use crate::{
+    git::{NewCommit, RefUpdate, SignWith, SigningKey},
+    ledger::rules,
+    model::{Oid, Reason, Refusal, policy::SeparateProposer},
+};
+
+/// A file to be proposed.
+#[derive(Debug)]
+pub struct Proposal<'a> {
+    /// Its path.
+    pub path: &'a str,
+    /// Its bytes.
+    pub text: &'a str,
+    /// The commit's message.
+    pub message: &'a str,
+    /// The key that signs the commit, if one was named.
+    pub key: Option<&'a str>,
+    /// Whether the rule that it will be counted under separates the proposer.
+    pub separate: SeparateProposer,
+}
+
+impl Proposal<'_> {
+    /// Makes the commit and folds it, moving nothing. Refused if the file could never be in force.
+    pub fn commit(&self, session: &mut Session, place: &Place) -> Result<Oid, Failure> {
+        let key = self.signer(session, place)?;
+        let mut objects = session.repo.objects()?;
+        let tree = objects.links(session.tip)?.tree;
+        let tree = session.repo.with_files(Some(tree), &[(self.path, Some(self.text.as_bytes()))])?;
+        let commit = session.repo.commit_tree(&NewCommit {
+            tree,
+            parents: &[session.tip],
+            message: self.message,
+            sign: key.as_ref().map_or(SignWith::Nobody, SignWith::Key),
+            who: "two-key",
+        })?;
+        let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
+        if let Some(finding) = reports.iter().flat_map(|report| &report.findings).next() {
+            return Err(Failure::refused(self.path, finding.refusal.clone()));
+        }
+        session.move_to(commit, state, reports);
+        Ok(commit)
+    }
+
+    /// Moves the governed branch to the proposal; where it is checked out, only this path changes.
+    pub fn advance(&self, session: &Session, from: Oid) -> Result<(), Failure> {
+        let update = RefUpdate { name: session.branch.clone(), old: Some(from), new: session.tip };
+        let reason = format!("two-key: {}", self.message.lines().next().unwrap_or_default());
+        Ok(session.repo.advance_with_worktree(&update, &reason)?)
+    }
+
+    /// The key that signs the proposal: as named, or the configured one where a rule must know who proposes.
+    fn signer(&self, session: &Session, place: &Place) -> Result<Option<SigningKey>, Failure> {
+        let must = self.separate == SeparateProposer::Required;
+        if self.key.is_none() && !must {
+            return Ok(None);
+        }
+        let key = signing_key(place, &session.repo, self.key).map_err(|failure| match failure {
+            Failure::Undecided(refusal) if must && self.key.is_none() => {
+                let message = "the rule must know who proposes, so the proposal has to be signed, and there is no key";
+                let refusal = Refusal::new(Reason::Proposer, format!("{message} ({})", refusal.message));
+                Failure::refused(self.path, refusal.hint("name one with --key FILE"))
+            }
+            other => other,
+        })?;
+        let public = key.public_key()?;
+        rules::owner(&session.state, public.raw())
+            .map_err(|refusal| Failure::refused(public.fingerprint().as_str(), refusal))?;
+        Ok(Some(key))
+    }
+}

@@ -1,0 +1,464 @@
+//! Gathers the facts of a push for [`crate::admission`], in quarantine.
+//!
+//! Every commit between a ref's old and new tip is read, whether some other ref has it already or not: a bad commit
+//! that came by a scratch branch first is judged when the governed branch takes it up. Symbolic refs are judged by
+//! what they stand for, in both directions.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Base, GitError, Kind, Objects, Repository, checkpoint::Checkpoint};
+use crate::{
+    admission::{
+        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, MAX_COMMITS, NewStep, NoteChange, NotesFacts, Place, Push,
+        RefUpdate, TagFacts, place, signer_of,
+    },
+    ledger::{self, State, Step},
+    model::{Oid, Reason, Refusal},
+    signature::{ObjectFormat, open_commit, parse_tag},
+};
+
+/// Notes that a push may change on one ref, and their bytes.
+const MAX_NOTES: usize = 10_000;
+const MAX_NOTES_BYTES: usize = 64 << 20;
+/// Commits that are opened at a time.
+const CHUNK: usize = 240;
+/// Steps that are folded again rather than remembered.
+const WORTH_REMEMBERING: u64 = 32;
+
+/// One line of what Git tells a hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedRef {
+    /// The ref as it was pushed.
+    pub name: String,
+    /// Where it was.
+    pub old: Option<Oid>,
+    /// Where it shall be.
+    pub new: Option<Oid>,
+}
+
+/// Where a push is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Where it arrives: refs have to be where the push says that they are, and a checkpoint is kept.
+    Server,
+    /// Where it comes from: what the server's refs are is known by hearsay, and nothing is kept.
+    Client,
+}
+
+/// The ledger at the old tip and at the new one.
+struct Ledger {
+    branch: String,
+    before: Option<Arc<State>>,
+    after: Option<Arc<State>>,
+    steps: Vec<NewStep>,
+    facts: Facts,
+}
+
+impl Repository {
+    /// Reads what Git tells `pre-receive`: lines `<old> <new> <ref>`.
+    pub fn pushed_refs(&self, input: &[u8]) -> Result<Vec<PushedRef>, GitError> {
+        lines(input).map(|line| self.pushed_ref(&line, [2, 1, 0])).collect()
+    }
+
+    /// Reads what Git tells `pre-push`: lines `<local ref> <new> <remote ref> <old>`.
+    pub fn refs_to_push(&self, input: &[u8]) -> Result<Vec<PushedRef>, GitError> {
+        lines(input).map(|line| self.pushed_ref(&line, [0, 2, 1])).collect()
+    }
+
+    /// Reads a line, whose words are counted from its end.
+    fn pushed_ref(&self, line: &str, [old, new, name]: [usize; 3]) -> Result<PushedRef, GitError> {
+        // From the end: what is pushed may be an expression with spaces; the other words have none.
+        let words: Vec<&str> = line.rsplit(' ').collect();
+        let word = |at: usize| words.get(at).copied().unwrap_or_default();
+        let id = |at| Oid::parse(word(at)).filter(|id| self.fits(*id));
+        match (id(old), id(new), word(name)) {
+            (Some(old), Some(new), name) if !name.is_empty() => {
+                let there = |id: Oid| Some(id).filter(|id| !id.is_zero());
+                Ok(PushedRef { name: name.to_owned(), old: there(old), new: there(new) })
+            }
+            _ => Err(GitError::Answer { command: "git push".to_owned(), what: format!("`{line}`") }),
+        }
+    }
+
+    /// Gathers what the judge has to know. An error means that nothing can be decided.
+    pub fn gather(&self, refs: &[PushedRef], options: &[String], root: Oid, side: Side) -> Result<Push, Refusal> {
+        if self.is_shallow() {
+            return Err(GitError::Shallow.refusal());
+        }
+        let undecided = |error: GitError| error.refusal();
+        let mut objects = self.objects().map_err(undecided)?;
+        let branch = self.governed_branch(&mut objects, root)?;
+        let names = self.resolved(refs, &branch).map_err(undecided)?;
+        if names.iter().all(|name| place(name, &branch) == Place::Other) {
+            // None of it is our business, so nothing has to be folded.
+            let update = |(name, pushed): (String, &PushedRef)| RefUpdate {
+                name,
+                old: pushed.old,
+                new: pushed.new,
+                facts: Facts::Nothing,
+            };
+            let updates = names.into_iter().zip(refs).map(update).collect();
+            let (before, after, steps) = (None, None, Vec::new());
+            return Ok(Push { branch, root, before, after, steps, updates, forced_revocation: false });
+        }
+        let moved = names.iter().zip(refs).find(|(name, _)| **name == branch).map(|(_, moved)| moved);
+        let ledger = self.ledger(branch, moved, root, side)?;
+        let mut updates = Vec::with_capacity(refs.len());
+        for (name, pushed) in names.into_iter().zip(refs) {
+            let facts = match (place(&name, &ledger.branch), pushed.new) {
+                (Place::Branch, Some(_)) if moved == Some(pushed) => ledger.facts.clone(),
+                (place, Some(new)) => match self.facts_of(&mut objects, &place, pushed.old, new, &ledger) {
+                    Err(error @ GitError::TooLarge { .. }) => Facts::TooLarge(error.to_string()),
+                    other => other.map_err(undecided)?,
+                },
+                (_, None) => Facts::Nothing,
+            };
+            updates.push(RefUpdate { name, old: pushed.old, new: pushed.new, facts });
+        }
+        Ok(Push {
+            branch: ledger.branch,
+            root,
+            before: ledger.before.map(Arc::unwrap_or_clone),
+            after: ledger.after.map(Arc::unwrap_or_clone),
+            steps: ledger.steps,
+            updates,
+            forced_revocation: options.iter().any(|option| option == FORCE_REVOKE),
+        })
+    }
+
+    /// The governed branch, which the root's policy names for good; what else it could be where the root is missing.
+    fn governed_branch(&self, objects: &mut Objects, root: Oid) -> Result<String, Refusal> {
+        match objects.links(root) {
+            Ok(_) => Ok(self.found(root)?.policy().get().branch_ref()),
+            Err(GitError::MissingObject(_)) => {
+                let named = self.config("two-key.branch").map_err(|error| error.refusal())?;
+                Ok(format!("refs/heads/{}", named.as_deref().unwrap_or("main")))
+            }
+            Err(error) => Err(error.refusal()),
+        }
+    }
+
+    /// The state at the root.
+    fn found(&self, root: Oid) -> Result<State, Refusal> {
+        let mut steps = self.steps(Base::Root(root), root).map_err(|error| error.refusal())?;
+        let step = steps.next().transpose().map_err(|error| error.refusal())?;
+        let step = step.ok_or_else(|| GitError::MissingObject(root).refusal())?;
+        begin(&step).map(|(state, _)| state)
+    }
+
+    /// Folds the governed branch up to its old tip, then the push's own steps.
+    fn ledger(&self, branch: String, moved: Option<&PushedRef>, root: Oid, side: Side) -> Result<Ledger, Refusal> {
+        let refused = |error: GitError| error.refusal();
+        let told = moved.map(|moved| moved.old);
+        let old = match (side, told) {
+            (Side::Client, Some(told)) => told,
+            _ => self.resolve(&branch).map_err(refused)?,
+        };
+        let before = old.map(|old| self.state_at(root, old, side)).transpose()?.map(Arc::new);
+        let unmoved = |facts| Ledger {
+            branch: branch.clone(),
+            before: before.clone(),
+            after: before.clone(),
+            steps: Vec::new(),
+            facts,
+        };
+        let Some(new) = moved.and_then(|moved| moved.new) else { return Ok(unmoved(Facts::Nothing)) };
+        if told != Some(old) {
+            // Git will not move the branch. What else the push brings is judged by the ledger as it is, not as the push
+            // pretends that it was: its refs could still move.
+            return Ok(unmoved(Facts::Branch(BranchFacts::Outrun)));
+        }
+        match self.commits_between(new, &[old.unwrap_or(root)]) {
+            Ok(_) => {}
+            // A missing root is said to be missing below.
+            Err(GitError::Program { .. }) if old.is_none() => {}
+            Err(error @ GitError::TooLarge { .. }) => return Ok(unmoved(Facts::TooLarge(error.to_string()))),
+            Err(error) => return Err(error.refusal()),
+        }
+        match self.new_steps(before.as_deref(), root, new) {
+            Ok((state, steps)) => Ok(Ledger {
+                branch,
+                before,
+                after: Some(Arc::new(state)),
+                steps,
+                facts: Facts::Branch(BranchFacts::Continues),
+            }),
+            Err(Stuck::Git(GitError::NotOnChain { .. })) => {
+                let facts = match old {
+                    None => BranchFacts::NotDescended,
+                    Some(old) if self.is_ancestor(old, new).map_err(refused)? => BranchFacts::Foxtrot,
+                    Some(_) => BranchFacts::Rewound,
+                };
+                Ok(unmoved(Facts::Branch(facts)))
+            }
+            Err(Stuck::Git(GitError::MissingObject(id))) if id == root && old.is_none() => {
+                Ok(unmoved(Facts::Branch(BranchFacts::NotDescended)))
+            }
+            Err(Stuck::Git(error @ GitError::TooLarge { .. })) => Ok(unmoved(Facts::TooLarge(error.to_string()))),
+            Err(Stuck::Git(error)) => Err(error.refusal()),
+            Err(Stuck::Root(refusal)) => Err(refusal),
+        }
+    }
+
+    /// The state at a tip that has been accepted before.
+    fn state_at(&self, root: Oid, tip: Oid, side: Side) -> Result<State, Refusal> {
+        let remembered = match side {
+            Side::Server => Checkpoint::load(self, root),
+            Side::Client => None,
+        };
+        // A checkpoint that does not lead to the tip is as good as none.
+        let known = remembered.and_then(|state| {
+            let length = state.length();
+            if state.tip() == tip {
+                return Some((state, length));
+            }
+            let (state, _) = self.new_steps(Some(&state), root, tip).ok()?;
+            Some((state, length))
+        });
+        let (state, length) = match known {
+            Some(known) => known,
+            None => (self.new_steps(None, root, tip).map_err(Stuck::refusal)?.0, 0),
+        };
+        if side == Side::Server && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
+            // It only saves time; a folder that cannot be written to costs some.
+            let _ = Checkpoint::save(self, &state);
+        }
+        Ok(state)
+    }
+
+    /// Folds on from a state, or from the root on.
+    fn new_steps(&self, from: Option<&State>, root: Oid, tip: Oid) -> Result<(State, Vec<NewStep>), Stuck> {
+        let base = from.map_or(Base::Root(root), |state| Base::After { tip: state.tip(), root });
+        let mut state = from.cloned();
+        let mut steps = Vec::new();
+        for step in self.steps(base, tip).map_err(Stuck::Git)? {
+            let step = step.map_err(Stuck::Git)?;
+            let (next, report) = match state.take() {
+                Some(state) => ledger::apply(state, &step),
+                None => begin(&step).map_err(Stuck::Root)?,
+            };
+            steps.push(NewStep::new(&step, report));
+            state = Some(next);
+        }
+        let state = state.ok_or(Stuck::Git(GitError::NotOnChain { base: root, tip }))?;
+        Ok((state, steps))
+    }
+
+    /// What is to be known of a ref that is not the governed branch.
+    fn facts_of(
+        &self,
+        objects: &mut Objects,
+        place: &Place,
+        old: Option<Oid>,
+        new: Oid,
+        ledger: &Ledger,
+    ) -> Result<Facts, GitError> {
+        Ok(match place {
+            Place::Branch | Place::Foreign | Place::Other => Facts::Nothing,
+            Place::Tag { .. } => Facts::Tag(match objects.kind(new)? {
+                Kind::Tag => TagFacts::Annotated(parse_tag(&objects.tag(new)?, self.format())),
+                _ => TagFacts::Lightweight,
+            }),
+            Place::Stop { .. } => Facts::Stop(match objects.kind(new)? {
+                Kind::Commit => Some(objects.open_one(new)?.opened),
+                _ => None,
+            }),
+            Place::Notes(_) => Facts::Notes(self.notes_facts(objects, old, new)?),
+            Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger)?),
+        })
+    }
+
+    fn applier_facts(
+        &self,
+        objects: &mut Objects,
+        old: Option<Oid>,
+        new: Oid,
+        ledger: &Ledger,
+    ) -> Result<ApplierFacts, GitError> {
+        if objects.kind(new)? != Kind::Commit {
+            return Ok(ApplierFacts { fast_forward: old.is_none(), commits: vec![(new, None)] });
+        }
+        if !self.continues(old, new)? {
+            return Ok(ApplierFacts::default());
+        }
+        // What the ledger has is judged there.
+        let known: Vec<Oid> = old.into_iter().chain(ledger.before.as_ref().map(|state| state.tip())).collect();
+        let ids = self.commits_between(new, &known)?;
+        let mut commits = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(CHUNK) {
+            let raw = objects.commits(ids)?;
+            let opened = raw.iter().map(|raw| signer_of(&open_commit(raw, self.format())));
+            commits.extend(ids.iter().copied().zip(opened));
+        }
+        Ok(ApplierFacts { fast_forward: true, commits })
+    }
+
+    fn notes_facts(&self, objects: &mut Objects, old: Option<Oid>, new: Oid) -> Result<NotesFacts, GitError> {
+        if objects.kind(new)? != Kind::Commit {
+            let strays = vec!["its tip is no commit".to_owned()];
+            return Ok(NotesFacts { fast_forward: old.is_none(), strays, changes: Vec::new() });
+        }
+        if !self.continues(old, new)? {
+            return Ok(NotesFacts::default());
+        }
+        let before = match old {
+            Some(old) => objects.links(old)?.tree,
+            None => self.no_tree(),
+        };
+        let after = objects.links(new)?.tree;
+        let mut facts = NotesFacts { fast_forward: true, ..NotesFacts::default() };
+        let mut changes: HashMap<Oid, NoteChange> = HashMap::new();
+        let mut bytes = 0;
+        for entry in self.changed_entries(before, after)? {
+            let Some(object) = Oid::parse(&entry.path.replace('/', "")).filter(|id| self.fits(*id)) else {
+                // What was no note may go.
+                facts.strays.extend(entry.after.map(|_| entry.path));
+                continue;
+            };
+            if entry.after.is_some() && !entry.file {
+                facts.strays.push(entry.path.clone());
+                continue;
+            }
+            let change = changes.entry(object).or_insert(NoteChange { object, before: None, after: None });
+            let mut note = |id: Option<Oid>| -> Result<Option<Vec<u8>>, GitError> {
+                let note = id.map(|id| objects.blob(id)).transpose()?;
+                bytes += note.as_ref().map_or(0, Vec::len);
+                Ok(note)
+            };
+            // A note that moved between folders comes as two entries.
+            change.before = note(entry.before)?.or(change.before.take());
+            change.after = note(entry.after)?.or(change.after.take());
+            if changes.len() > MAX_NOTES || bytes > MAX_NOTES_BYTES {
+                let limit = format!("{MAX_NOTES} notes of {MAX_NOTES_BYTES} bytes together");
+                return Err(GitError::TooLarge { what: "what the push changes in notes".to_owned(), limit });
+            }
+        }
+        facts.changes = changes.into_values().collect();
+        facts.changes.sort_by_key(|change| change.object);
+        Ok(facts)
+    }
+
+    /// The entries that differ between two trees.
+    fn changed_entries(&self, before: Oid, after: Oid) -> Result<Vec<ChangedEntry>, GitError> {
+        let (before, after) = (before.to_string(), after.to_string());
+        let program = self.run(&["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", &before, &after]);
+        let command = program.line();
+        let bytes = program.bytes()?;
+        let mut words = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let mut entries = Vec::new();
+        while let (Some(head), Some(path)) = (words.next().filter(|head| !head.is_empty()), words.next()) {
+            let wrong = || GitError::Answer { command: command.clone(), what: head.to_string() };
+            let fields: Vec<&str> = head.split(' ').collect();
+            let [_, mode, before, after, _] = fields.as_slice() else { return Err(wrong()) };
+            let id = |text: &str| Oid::parse(text).filter(|id| self.fits(*id)).ok_or_else(wrong);
+            let there = |id: Oid| Some(id).filter(|id| !id.is_zero());
+            let (before, after) = (there(id(before)?), there(id(after)?));
+            let file = mode.starts_with("100");
+            entries.push(ChangedEntry { path: path.into_owned(), before, after, file });
+        }
+        Ok(entries)
+    }
+
+    fn no_tree(&self) -> Oid {
+        // Git knows the empty tree without having it.
+        let hex = match self.format() {
+            ObjectFormat::Sha1 => "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+            ObjectFormat::Sha256 => "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+        };
+        Oid::parse(hex).unwrap_or_else(|| self.zero())
+    }
+
+    fn continues(&self, old: Option<Oid>, new: Oid) -> Result<bool, GitError> {
+        old.map_or(Ok(true), |old| self.is_ancestor(old, new))
+    }
+
+    /// The commits that a tip has and others do not; too large if there are more than are ever judged.
+    fn commits_between(&self, tip: Oid, without: &[Oid]) -> Result<Vec<Oid>, GitError> {
+        let limit = format!("--max-count={}", MAX_COMMITS + 1);
+        let mut args = vec!["rev-list".to_owned(), limit, tip.to_string()];
+        args.extend(without.iter().map(|id| format!("^{id}")));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let ids = self.ids(&args)?;
+        if ids.len() > MAX_COMMITS {
+            let what = format!("the new history of {tip}");
+            return Err(GitError::TooLarge { what, limit: format!("{MAX_COMMITS} commits") });
+        }
+        Ok(ids)
+    }
+
+    /// By which name each ref is judged. A symbolic ref is judged as its target; and a ref that some governed name
+    /// stands for symbolically is judged by that name.
+    fn resolved(&self, refs: &[PushedRef], branch: &str) -> Result<Vec<String>, GitError> {
+        let mut targets: HashMap<String, String> = HashMap::new();
+        let bytes = self.run(&["for-each-ref", "--format=%(refname) %(symref)"]).bytes()?;
+        for line in lines(&bytes) {
+            if let Some((name, target)) = line.split_once(' ').filter(|(_, target)| !target.is_empty()) {
+                targets.insert(name.to_owned(), target.to_owned());
+            }
+        }
+        // A symbolic ref to what does not exist yet is not listed. Where refs are files it is one, so Git need not be
+        // asked about each of ten thousand new refs.
+        let files = !self.common_dir().join("reftable").is_dir();
+        let created = refs.iter().filter(|pushed| pushed.old.is_none()).map(|pushed| pushed.name.as_str());
+        for name in created.chain([branch]) {
+            let there = !files || self.common_dir().join(name).symlink_metadata().is_ok();
+            if there && !targets.contains_key(name) {
+                let output = self.run(&["symbolic-ref", "--quiet", name]).output()?;
+                if output.status.success() {
+                    let target = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+                    targets.insert(name.to_owned(), target);
+                }
+            }
+        }
+        let mut governed: HashMap<&str, &str> = targets
+            .iter()
+            .filter(|(name, _)| place(name, branch) != Place::Other)
+            .map(|(name, target)| (target.as_str(), name.as_str()))
+            .collect();
+        // Of several names for one ref the branch's is the one that matters.
+        governed.extend(targets.get(branch).map(|target| (target.as_str(), branch)));
+        let judged = |pushed: &PushedRef| {
+            let target = targets.get(&pushed.name).unwrap_or(&pushed.name);
+            let name = [target, &pushed.name].into_iter().find(|name| place(name, branch) != Place::Other);
+            let name = name.map(String::as_str).or_else(|| governed.get(target.as_str()).copied());
+            name.unwrap_or(target).to_owned()
+        };
+        Ok(refs.iter().map(judged).collect())
+    }
+}
+
+/// An entry that differs between two trees.
+struct ChangedEntry {
+    path: String,
+    before: Option<Oid>,
+    after: Option<Oid>,
+    file: bool,
+}
+
+/// Why a range could not be folded.
+enum Stuck {
+    Git(GitError),
+    Root(Refusal),
+}
+
+impl Stuck {
+    fn refusal(self) -> Refusal {
+        match self {
+            // An old tip that does not descend from the root: this is another repository's ledger, or another root.
+            Self::Git(error @ GitError::NotOnChain { .. }) => Refusal::new(Reason::NotDescended, error.to_string())
+                .hint("see which root is pinned: git two-key doctor"),
+            Self::Git(error) => error.refusal(),
+            Self::Root(refusal) => refusal,
+        }
+    }
+}
+
+fn begin(step: &Step) -> Result<(State, ledger::StepReport), Refusal> {
+    ledger::begin(step).map_err(|error| Refusal::new(error.refusal.reason, error.to_string()))
+}
+
+/// The lines of what Git said. Names that are not UTF-8 are none of ours, whatever they are shown as.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| String::from_utf8_lossy(line).into_owned())
+}

@@ -1,0 +1,94 @@
+//! What is wrong, or only unwise, with a proposal that is well formed.
+
+use crate::{
+    ledger::{State, rules},
+    model::{
+        Proposed, Reason, Refusal,
+        lease::Lease,
+        policy::{Policy, Role},
+    },
+};
+
+/// What there is to say about a proposal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Advice {
+    /// Why it can never be in force as it is.
+    pub errors: Vec<Refusal>,
+    /// What somebody may regret.
+    pub warnings: Vec<String>,
+}
+
+/// Looks at a lease as the policy will.
+pub fn lease_advice(policy: &Policy, state: Option<&State>, proposed: &Proposed<Lease>) -> Advice {
+    let lease = proposed.get();
+    let mut advice = Advice::default();
+    if lease.repository != policy.repository {
+        let message = format!("it is made for repository {}, this is {}", lease.repository, policy.repository);
+        advice.errors.push(Refusal::new(Reason::WrongRepository, message));
+    }
+    advice.errors.extend(rules::check_risk(policy, lease).err());
+    let pinned = state.and_then(|state| state.lease(&lease.id)).and_then(|entry| entry.pinned.as_ref());
+    if let Some(pinned) = pinned.filter(|pinned| pinned.digest() != proposed.digest()) {
+        let message = format!("the first vote pinned other bytes, {}; an edit has no effect", pinned.digest());
+        let hint = "propose the change under a new id: git two-key new";
+        advice.errors.push(Refusal::new(Reason::LeaseChanged, message).hint(hint));
+    }
+    match policy.targets.get(&lease.target) {
+        None => {
+            let message = format!("the policy names no target {}: no applier will move traffic", lease.target);
+            advice.warnings.push(message);
+        }
+        Some(target) => {
+            if target.applier.is_none() {
+                advice.warnings.push(format!("target {} has no applier: nobody will move traffic", lease.target));
+            }
+            if target.gates.is_empty() {
+                advice.warnings.push(format!("target {} has no gates: nothing but time is watched", lease.target));
+            }
+        }
+    }
+    if lease.agent_alone_up_to > policy.delegable_up_to {
+        advice.warnings.push(format!(
+            "agent-alone-up-to is {} %, the policy delegates up to {} % only",
+            lease.agent_alone_up_to, policy.delegable_up_to
+        ));
+    }
+    advice
+}
+
+/// Looks at a policy as the one in force will.
+pub fn policy_advice(state: Option<&State>, proposed: &Proposed<Policy>) -> Advice {
+    let policy = proposed.get();
+    let mut advice = Advice::default();
+    if let Some(state) = state.filter(|state| state.policy().digest() != proposed.digest()) {
+        advice.errors.extend(state.can_follow(proposed).err());
+    }
+    for (id, target) in &policy.targets {
+        if target.applier.is_none() {
+            advice.warnings.push(format!("target {id} has no applier: nobody will move traffic"));
+        }
+        if target.gates.is_empty() {
+            advice.warnings.push(format!("target {id} has no gates: nothing but time is watched"));
+        }
+    }
+    advice.warnings.extend(thin(policy));
+    advice
+}
+
+/// Where the loss of one person or key would lock everybody out.
+pub fn thin(policy: &Policy) -> Vec<String> {
+    let of = |role: Role| policy.principals.values().filter(move |principal| principal.role == role);
+    let mut warnings = Vec::new();
+    let humans = of(Role::Human).count();
+    if humans < 2 {
+        warnings
+            .push(format!("{humans} human: if that person is away, nothing goes forward and no key can be replaced"));
+    }
+    for role in [Role::Human, Role::Agent] {
+        let keys: usize = of(role).map(|principal| principal.keys.len()).sum();
+        if keys < 2 {
+            warnings.push(format!("{keys} {} key: if it is lost, nothing goes forward", role.word()));
+        }
+    }
+    warnings
+}

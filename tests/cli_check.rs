@@ -1,0 +1,197 @@
+//! `check` and `doctor`, through the binary.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and read its environment")]
+
+mod kit;
+
+use std::fs;
+
+use kit::{LEASE, World, lease};
+
+fn lease_file() -> String {
+    format!("leases/{LEASE}.yaml")
+}
+
+fn write(world: &World, path: &str, content: &str) {
+    let file = world.repo().join(path);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, content).unwrap();
+}
+
+#[test]
+fn a_good_lease_passes_and_a_bad_one_is_shown_where_it_is_bad() {
+    let world = World::founded();
+    write(&world, &lease_file(), &lease(LEASE));
+    world.two_key(&["check", &lease_file()]).exits(0).says("checked 1 file: 0 refused");
+    write(&world, &lease_file(), &lease(LEASE).replace("target: checkout-prod", "target: checkout-prod\ncolour: red"));
+    let ran = world.two_key(&["check", &lease_file()]).exits(1);
+    ran.says(&format!("leases/{LEASE}.yaml:9:1: ")).says(&format!("two-key: refused leases/{LEASE}.yaml: malformed: "));
+    let json = world.two_key(&["check", "--format", "json"]).exits(1).json();
+    assert_eq!(json["reason"], "malformed");
+    assert_eq!(json["files"][0]["kind"], "policy");
+    assert_eq!(json["files"][1]["problems"][0]["line"], 9);
+}
+
+#[test]
+fn form_is_checked_without_any_repository() {
+    let world = World::empty();
+    let folder = world.path().join("elsewhere");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("LEASE-1.yaml"), lease("LEASE-1")).unwrap();
+    world.two_key_in(&folder, &["check", "LEASE-1.yaml"]).exits(0).says("only the form is checked");
+    fs::write(folder.join("LEASE-1.yaml"), lease("LEASE-2")).unwrap();
+    world.two_key_in(&folder, &["check", "LEASE-1.yaml"]).exits(1).says("refused LEASE-1.yaml: malformed: ");
+    world.two_key_in(&folder, &["check", "missing.yaml"]).exits(3);
+}
+
+#[test]
+fn a_lease_is_held_to_the_policy_in_force() {
+    let world = World::founded();
+    let check = |text: String| {
+        write(&world, &lease_file(), &text);
+        world.two_key(&["check", &lease_file()])
+    };
+    check(lease(LEASE)).exits(0).says("warning: target checkout-prod has no gates").never_says("refused ");
+    check(lease(LEASE).replace("checkout-prod", "nowhere"))
+        .exits(0)
+        .says("warning: the policy names no target nowhere");
+    let other = "0".repeat(32);
+    check(lease(LEASE).replace(kit::REPOSITORY, &other)).exits(1).says(": wrong-repository: ");
+    check(lease(LEASE).replace("2035-", "2025-")).exits(0).says("warning: its window was over");
+}
+
+#[test]
+fn an_edit_after_the_first_vote_is_shown_to_have_no_effect() {
+    let world = World::proposed();
+    let edited = lease(LEASE).replace("1.9.0", "1.9.1");
+    write(&world, &lease_file(), &edited);
+    world.two_key(&["check"]).exits(0);
+    write(&world, &lease_file(), &lease(LEASE));
+    world.turn("user1", "cosign", LEASE);
+    world.two_key(&["check"]).exits(0);
+    write(&world, &lease_file(), &edited);
+    world.two_key(&["check"]).exits(1).says(": lease-changed: ");
+}
+
+#[test]
+fn a_policy_must_follow_the_one_in_force() {
+    let world = World::founded();
+    world.two_key(&["check"]).exits(0);
+    write(&world, ".two-key/policy.yaml", &world.policy().replace("start-up-to: 10", "start-up-to: 5"));
+    world
+        .two_key(&["check"])
+        .exits(1)
+        .says("refused .two-key/policy.yaml: policy-version: ")
+        .says("hint: write `version: 2`");
+    let digest =
+        world.two_key(&["list", "--format", "json"]).exits(0).json()["policy"]["digest"].as_str().unwrap().to_owned();
+    let next = world.policy().replace("version: 1\nprevious: null", &format!("version: 2\nprevious: {digest}"));
+    write(&world, ".two-key/policy.yaml", &next);
+    world.two_key(&["check"]).exits(0);
+}
+
+#[test]
+fn links_are_never_followed() {
+    let world = World::founded();
+    write(&world, "elsewhere", &lease(LEASE));
+    fs::create_dir_all(world.repo().join("leases")).unwrap();
+    std::os::unix::fs::symlink(world.repo().join("elsewhere"), world.repo().join(lease_file())).unwrap();
+    world.two_key(&["check"]).exits(1).says(": malformed: it is not a regular file");
+}
+
+/// A world with nothing wrong.
+fn healthy() -> World {
+    let world = World::empty();
+    let second = |name: &str| world.public_key(&format!("{name}-2"));
+    world.found(
+        &world
+            .policy()
+            .replace(&world.public_key("user1"), &format!("{}\", \"{}", world.public_key("user1"), second("user1"))),
+    );
+    world.git(&["config", "gpg.format", "ssh"]);
+    world.git(&["config", "user.signingkey", world.key_file("user1").to_str().unwrap()]);
+    let hook = world.repo().join(".git/hooks/pre-push");
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, "#!/bin/sh\nexec git two-key hook pre-push \"$@\"\n").unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    world
+}
+
+#[test]
+fn a_healthy_set_up_is_told_so() {
+    healthy().two_key(&["doctor"]).exits(0).says("nothing is wrong");
+}
+
+#[test]
+fn each_thing_that_is_wrong_comes_with_what_mends_it() {
+    let world = healthy();
+    let root = world.git(&["config", "two-key.root"]);
+    let complains = |check: &str, mend: &str| {
+        let ran = world.two_key(&["doctor"]).exits(1).says(mend);
+        assert_eq!(ran.out.lines().filter(|line| !line.starts_with("  ")).count(), 1, "{}", ran.out);
+        assert!(ran.out.starts_with(&format!("{check}: ")), "{}", ran.out);
+        let json = world.two_key(&["doctor", "--format", "json"]).exits(1).json();
+        assert_eq!(json["problems"][0]["check"], check);
+    };
+    world.git(&["config", "--unset", "two-key.root"]);
+    complains("root", &format!("git two-key trust {root}"));
+    world.git(&["config", "two-key.root", &"1".repeat(40)]);
+    complains("ledger", "git two-key trust ROOT");
+    world.git(&["config", "two-key.root", &root]);
+    world.git(&["config", "--unset", "user.signingkey"]);
+    complains("key", "git config two-key.key");
+    world.git(&["config", "two-key.key", world.key_file("mallory").to_str().unwrap()]);
+    complains("key", "git two-key key add");
+    world.git(&["config", "two-key.key", world.key_file("user2").to_str().unwrap()]);
+    world.git(&["config", "--unset", "gpg.format"]);
+    complains("signing", "git config gpg.format ssh");
+    world.git(&["config", "gpg.format", "ssh"]);
+    fs::rename(world.repo().join(".git/hooks/pre-push"), world.repo().join("kept")).unwrap();
+    complains("hook", "git two-key hook install");
+    fs::rename(world.repo().join("kept"), world.repo().join(".git/hooks/pre-push")).unwrap();
+    world.two_key(&["doctor"]).exits(0);
+    world.git(&["remote", "add", "origin", "/nowhere"]);
+    complains("notes", "git config --add remote.origin.fetch 'refs/notes/two-key/*:refs/notes/two-key/*'");
+    world.git(&["config", "--add", "remote.origin.fetch", "refs/notes/two-key/*:refs/notes/two-key/*"]);
+    world.two_key(&["doctor"]).exits(0);
+    world.commit_file("leases/bad.yaml", "nonsense\n", "Propose nonsense");
+    complains("findings", "git two-key verify --all");
+}
+
+#[test]
+fn a_bare_repository_wants_its_own_hook() {
+    let mut world = healthy();
+    let (bare, root) = (world.path().join("bare.git"), world.git(&["config", "two-key.root"]));
+    world.git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
+    world.enter(&bare);
+    world.git(&["config", "two-key.root", &root]);
+    world.git(&["remote", "remove", "origin"]);
+    world.two_key(&["doctor"]).exits(1).says("the pre-receive hook is not installed").never_says("key:");
+}
+
+#[test]
+fn a_foxtrot_is_healed_by_the_merge_that_is_printed() {
+    let world = healthy();
+    let (ours, root) = (world.head(), world.git(&["config", "two-key.root"]));
+    let tree = world.git(&["rev-parse", "main^{tree}"]);
+    // A side commit takes the branch's tip in as its second parent, which Git calls a fast-forward.
+    world.commit_file("note", "x\n", "Say something");
+    let tip = world.head();
+    let side = world.git(&["commit-tree", "-p", &ours, "-m", "Aside", &tree]);
+    let foxtrot = world.git(&["commit-tree", "-p", &side, "-p", &tip, "-m", "Merge", &format!("{tip}^{{tree}}")]);
+    let bare = world.path().join("bare.git");
+    world.git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
+    world.git(&["remote", "add", "origin", bare.to_str().unwrap()]);
+    world.git(&["config", "--add", "remote.origin.fetch", "refs/notes/two-key/*:refs/notes/two-key/*"]);
+    world.git(&["push", "--quiet", "--no-verify", "origin", &format!("{foxtrot}:main")]);
+    world.git(&["fetch", "--quiet"]);
+    let ran = world.two_key(&["doctor"]).exits(1).says("upstream: foxtrot: ");
+    let mend = ran.out.lines().find_map(|line| line.strip_prefix("  mend: ")).unwrap();
+    world.run(world.repo(), "sh", &["-c", mend], b"").exits(0);
+    world.git(&["fetch", "--quiet"]);
+    world.two_key(&["doctor"]).exits(1).says("git merge --ff-only origin/main");
+    world.git(&["merge", "--quiet", "--ff-only", "origin/main"]);
+    world.two_key(&["doctor"]).exits(0);
+    let chain = world.git(&["rev-list", "--first-parent", "main"]);
+    assert!(chain.contains(&tip) && chain.contains(&root) && !chain.contains(&side));
+}

@@ -2,25 +2,37 @@
 
 #![allow(unreachable_pub, reason = "each verb is a private module whose Args and run read alike")]
 
+mod approve;
 mod check;
+mod complete;
 mod demo;
 mod doctor;
 mod failure;
+mod freeze;
 pub mod ground;
+mod halt;
 mod hook;
 mod init;
 mod key;
 mod list;
 mod log;
 mod new;
+mod pause;
+mod promote;
+mod resume;
 mod risk;
+mod rollback;
 pub mod session;
 mod show;
+mod sign;
+mod start;
 mod statement;
 mod terminal;
+mod thaw;
 mod trust;
 mod turn;
 mod verify;
+mod withdraw;
 
 use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode};
 
@@ -59,6 +71,24 @@ enum Verb {
     Init(init::Args),
     Trust(trust::Args),
     New(Box<new::Args>),
+    #[command(visible_alias = "sign-lease")]
+    Sign(sign::Args),
+    Start(start::Args),
+    Promote(promote::Args),
+    #[command(visible_alias = "approve-next-tier")]
+    Approve(approve::Args),
+    #[command(visible_alias = "pause-rollout")]
+    Pause(pause::Args),
+    Resume(resume::Args),
+    #[command(visible_alias = "abort")]
+    Halt(halt::Args),
+    #[command(visible_alias = "force-rollback")]
+    Rollback(rollback::Args),
+    Complete(complete::Args),
+    #[command(visible_alias = "reject")]
+    Withdraw(withdraw::Args),
+    Freeze(freeze::Args),
+    Thaw(thaw::Args),
     Verify(verify::Args),
     #[command(visible_alias = "list-leases")]
     List(list::Args),
@@ -135,6 +165,18 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Init(args) => init::run(args, &place),
         Verb::Trust(args) => trust::run(args, &place),
         Verb::New(args) => new::run(args, &place),
+        Verb::Sign(args) => sign::run(args, &place),
+        Verb::Start(args) => start::run(args, &place),
+        Verb::Promote(args) => promote::run(args, &place),
+        Verb::Approve(args) => approve::run(args, &place),
+        Verb::Pause(args) => pause::run(args, &place),
+        Verb::Resume(args) => resume::run(args, &place),
+        Verb::Halt(args) => halt::run(args, &place),
+        Verb::Rollback(args) => rollback::run(args, &place),
+        Verb::Complete(args) => complete::run(args, &place),
+        Verb::Withdraw(args) => withdraw::run(args, &place),
+        Verb::Freeze(args) => freeze::run(args, &place),
+        Verb::Thaw(args) => thaw::run(args, &place),
         Verb::Verify(args) => verify::run(args, &place),
         Verb::List(args) => list::run(args, &place),
         Verb::Show(args) => show::run(args, &place),

@@ -6,6 +6,7 @@
 //! mixed with what is in force. Called by cli; calls [`crate::ledger`] and below.
 
 mod advice;
+mod difference;
 mod finding;
 mod keys;
 mod lease;
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use advice::{Advice, lease_advice, policy_advice, thin};
+pub use difference::policy_difference;
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{KeyView, allowed_signers, keys, keys_text};
 pub use lease::{Awaits, BallotView, Cosigner, LeaseView, TransitionView, VoteView, awaits, lease_text, lease_view};

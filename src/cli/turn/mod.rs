@@ -1,7 +1,16 @@
-//! What the verbs share that write: whose key it is, folding what was made before any ref moves, proposing files.
+//! What the verbs share that write: whose key it is, making and folding commits before any ref moves, pushing.
 
+mod carrier;
+pub mod effect;
+mod flags;
+mod forward;
 pub mod keys;
-pub mod propose;
+mod note;
+mod propose;
+mod push;
+mod stop;
+mod stops;
+mod tags;
 
 use jiff::Timestamp;
 
@@ -12,7 +21,11 @@ use crate::{
     model::{Oid, Reason, Refusal},
 };
 
+pub use flags::Flags;
+pub use forward::{Ask, Carried, turn};
+pub use keys::Signer;
 pub use propose::Proposal;
+pub use stop::stop;
 
 /// The local clock, which only refuses what the server's clock would refuse too.
 #[allow(clippy::disallowed_methods, reason = "cli reads the clock")]

@@ -1,0 +1,105 @@
+//! `sign`: one key for a lease, or for the policy that is proposed.
+
+use std::fmt::Write as _;
+
+use clap::Args as ClapArgs;
+
+use super::{
+    Failure, Place,
+    session::Session,
+    turn::{self, Ask, Carried, Flags},
+};
+use crate::{
+    ledger::Content,
+    model::{Action, Statement, lease::Lease},
+    report,
+};
+
+/// Turn your key for a lease, or for the proposed policy
+///
+/// Shows what is signed: the change, the target, the tiers and the window; for a policy, what it changes. A lease is
+/// authorized once its rule's keys, a human's and an agent's, have been turned for exactly these bytes.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  \
+    git two-key sign LEASE-20251027-021913 --push\n  \
+    git two-key sign checkout-prod --as note --key ~/.ssh/agent\n  \
+    git two-key sign policy")]
+pub struct Args {
+    /// The lease (its id, its intent or its target), or `policy`
+    #[arg(value_name = "LEASE|policy")]
+    what: String,
+    /// How the signature is left
+    #[arg(long = "as", value_enum, default_value_t)]
+    carried: Carried,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Turns the key.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let policy = args.what == "policy";
+    let ask = Ask {
+        lease: (!policy).then_some(args.what.as_str()),
+        carried: args.carried,
+        show: Some(what_is_signed),
+        ..Ask::default()
+    };
+    turn::turn(place, &args.flags, if policy { Action::Policy } else { Action::Cosign }, &ask)
+}
+
+fn what_is_signed(session: &Session, statement: &Statement) -> Result<String, Failure> {
+    let digest = statement.fields().digest.map(|digest| digest.to_string()).unwrap_or_default();
+    if let Some(lease) = statement.lease().and_then(|id| session.state.document(id)) {
+        return Ok(lease_words(lease) + &format!("  bytes      {digest}\n"));
+    }
+    let proposed = session.state.policy_file().map(|file| &file.content);
+    let Some(Content::Proposal(proposed)) = proposed else { return Ok(String::new()) };
+    let now = session.state.policy().get();
+    let mut text = format!("Policy version {}, in place of {}:\n", proposed.get().version, now.version);
+    for line in report::policy_difference(now, proposed.get()) {
+        let _ = writeln!(text, "  {line}");
+    }
+    let _ = writeln!(text, "  bytes {digest}");
+    Ok(text)
+}
+
+/// A lease in the words that a signer should read.
+fn lease_words(lease: &Lease) -> String {
+    let mut text = format!("Lease {}\n", lease.id);
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<10} {}", report::escaped(value));
+    };
+    if let Some(summary) = &lease.summary {
+        line("summary", summary);
+    }
+    if let Some(intent) = &lease.intent {
+        line("intent", intent.as_str());
+    }
+    if let Some(actor) = &lease.actor {
+        line("actor", actor);
+    }
+    if let Some(change) = &lease.change {
+        line("change", &format!("{} {}..{}", change.repository, change.from, change.to));
+    }
+    for artifact in &lease.artifacts {
+        line("artifact", &format!("{} {}", artifact.name, artifact.digest));
+    }
+    line("target", lease.target.as_str());
+    let tiers: Vec<_> = lease.tiers.iter().map(|tier| format!("{} % for {}", tier.weight, tier.bake)).collect();
+    line("tiers", &tiers.join(", "));
+    line("window", &format!("{} to {}", lease.issued, lease.expires));
+    if lease.agent_alone_up_to > 0 {
+        line("delegates", &format!("an agent may promote alone up to {} %", lease.agent_alone_up_to));
+    }
+    for (name, list) in
+        [("paths", &lease.scope.paths), ("commands", &lease.scope.commands), ("variables", &lease.scope.env)]
+    {
+        if !list.is_empty() {
+            line(name, &list.join(", "));
+        }
+    }
+    if let Some(risk) = &lease.risk {
+        line("risk", &format!("{} ({})", risk.score, risk.model));
+    }
+    text
+}

@@ -1,0 +1,76 @@
+//! What a key's turn would do, in words, before it is turned.
+
+use crate::{
+    ledger::{self, State, rules},
+    model::{LeaseId, Statement, Stop, StopKind, Subject},
+    report::{self, Beside},
+};
+
+/// One line on what a statement does between two states.
+pub fn words(before: &State, after: &State, statement: &Statement) -> String {
+    match &statement.subject {
+        Subject::Cosign { lease, .. } => moved(before, after, lease),
+        Subject::Forward(forward) => moved(before, after, &forward.lease),
+        Subject::Stop(stop) => stopped(before, after, stop),
+        Subject::Policy { .. } => policy(before, after, statement),
+        Subject::Revoke { key } => format!("{key} is out of force at once and for ever"),
+        Subject::Freeze { .. } if before.frozen().is_some() => "the repository is frozen already".to_owned(),
+        Subject::Freeze { .. } => "nothing goes forward in this repository until two keys end the freeze".to_owned(),
+        Subject::Thaw { .. } if after.frozen().is_none() => "the freeze ends".to_owned(),
+        Subject::Thaw { .. } => "the freeze stays until the promote rule has its other keys too".to_owned(),
+    }
+}
+
+/// `25 %, rolling`.
+fn place(state: &State, id: &LeaseId) -> (u8, &'static str) {
+    state.lease(id).map_or((0, "proposed"), |lease| (lease.weight(), lease.phase.word()))
+}
+
+fn moved(before: &State, after: &State, id: &LeaseId) -> String {
+    let ((from, phase), (to, next)) = (place(before, id), place(after, id));
+    let awaits = report::awaits(after, &Beside::default(), id).map(|awaits| awaits.text);
+    if from != to {
+        return format!("{id}: {from} % → {to} %, {next}");
+    }
+    match awaits {
+        _ if phase != next => format!("{id}: {next}, at {to} %"),
+        Some(awaits) => format!("{id}: {next}, stays at {to} %; {awaits}"),
+        None => format!("{id}: {next}, stays at {to} %"),
+    }
+}
+
+fn stopped(before: &State, after: &State, stop: &Stop) -> String {
+    let landing = ledger::stop_target(before, stop.kind, &stop.lease);
+    let id = landing.map_or_else(|_| stop.lease.clone(), |(id, _)| id);
+    let ((from, phase), (to, next)) = (place(before, &id), place(after, &id));
+    let handed = if id == stop.lease { String::new() } else { format!(" ({} ended when it started)", stop.lease) };
+    let again = phase == next && !(stop.kind == StopKind::Rollback && next == "rolled-back");
+    if again {
+        format!("{id}{handed}: {phase} already, at {to} %; this {} changes nothing", stop.kind.action())
+    } else {
+        format!("{id}{handed}: {from} % → {to} %, {next}")
+    }
+}
+
+fn policy(before: &State, after: &State, statement: &Statement) -> String {
+    if after.policy().digest() != before.policy().digest() {
+        return format!("policy version {} is in force from the next commit on", after.policy().get().version);
+    }
+    let proposer = before.policy_file().map(|file| &file.proposer);
+    let ballot = after.policy_votes().find(|ballot| ballot.statement == *statement);
+    let (Some(proposer), Some(ballot)) = (proposer, ballot) else { return "the policy awaits more keys".to_owned() };
+    let tally = rules::tally(after, rules::policy_demand(before.policy().get(), proposer), &ballot.votes);
+    let has: Vec<_> = tally.humans.iter().chain(&tally.agents).map(|id| id.as_str()).collect();
+    let lacks = |needed: usize, has: usize, what: &str| {
+        let more = needed.saturating_sub(has);
+        (more > 0).then(|| format!("{more} {what}{}", if more == 1 { "" } else { "s" }))
+    };
+    let lacks: Vec<_> = [
+        lacks(tally.humans_needed, tally.humans.len(), "human"),
+        lacks(tally.agents_needed, tally.agents.len(), "agent"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    format!("the policy has {}; it awaits {} (or two humans)", has.join(", "), lacks.join(" and "))
+}

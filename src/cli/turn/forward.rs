@@ -1,0 +1,246 @@
+//! One's own side of everything that is no stop: cosign, start, promote, resume, complete, thaw, policy, revoke.
+//!
+//! The order never changes: what does not hold is refused before anything is signed; what was signed is read back and
+//! folded, which is the only verification; and only then do refs move, all at once. Interrupted at any point, either
+//! nothing has happened or everything has.
+
+use super::{Flags, Signer, carrier, effect, fold_on, note, now, push::Push, stops, tags};
+use crate::{
+    cli::{
+        Failure, Place,
+        session::{Root, Session, Which},
+        terminal::{remark, say},
+    },
+    git::RefUpdate,
+    inbox::Overlay,
+    ledger::{self, Hypothesis, State, StepReport},
+    model::{Action, Fingerprint, LeaseId, Nonce, Reason, Refusal, Statement, policy::Role},
+    report,
+    signature::Cosignature,
+};
+
+/// How far in the future a lease's window may open, in seconds: clocks differ.
+const AHEAD: i64 = 5 * 60;
+
+/// How a vote is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Carried {
+    /// In a commit on the governed branch
+    #[default]
+    Commit,
+    /// In a note, until a transition seals it
+    Note,
+}
+
+/// What is asked for.
+#[derive(Debug, Default)]
+pub struct Ask<'a> {
+    /// The lease: id, intent or target.
+    pub lease: Option<&'a str>,
+    /// The key to revoke.
+    pub revoked: Option<Fingerprint>,
+    /// How the vote is left.
+    pub carried: Carried,
+    /// Whether only people may do it.
+    pub people_only: bool,
+    /// What is shown before signing.
+    pub show: Option<fn(&Session, &Statement) -> Result<String, Failure>>,
+    /// Push options.
+    pub options: Vec<String>,
+}
+
+/// The governed branch where a root is pinned; nothing goes forward on the branch's own word.
+pub fn pinned(place: &Place) -> Result<Session, Failure> {
+    let session = Session::open(place, &Which::Local)?;
+    if let Root::Unpinned(root) = session.root {
+        let message = "no root is pinned here, so whose keys count is not known, and nothing goes forward";
+        let hint = format!("compare the root with somebody whom you trust, then: git two-key trust {root}");
+        return Err(Failure::Undecided(Refusal::new(Reason::Unpinned, message).hint(hint)));
+    }
+    session.remarks.iter().for_each(|line| remark(line));
+    Ok(session)
+}
+
+/// Turns a key.
+pub fn turn(place: &Place, flags: &Flags, action: Action, ask: &Ask<'_>) -> Result<(), Failure> {
+    let mut session = pinned(place)?;
+    let destination = flags.destination(&session.repo, &session.branch)?;
+    if !flags.dry_run {
+        stops::carry_over(&mut session)?;
+    }
+    let lease = ask.lease.map(|handle| session.lease(handle, Some(action))).transpose()?;
+    let about = about(action, lease.as_ref(), ask);
+    let plan = match Plan::make(&session, action, lease.as_ref(), ask) {
+        Ok(plan) => plan,
+        Err(refusal) => return mend_tag(&session, place, flags, action, lease.as_ref(), refusal, &about),
+    };
+    let signer = Signer::find(place, &session.repo, &session.state, flags.key.as_deref())?;
+    let refused = |refusal| Failure::refused(about.as_str(), refusal);
+    if ask.people_only && signer.role != Role::Human {
+        let message = format!("{} is an {}: approving is for people", signer.principal, signer.role.word());
+        let refusal = Refusal::new(Reason::WrongRole, message);
+        return Err(refused(refusal.hint(format!("turn its key with: git two-key {action} {about}"))));
+    }
+    let plan = plan.sealing(&signer).map_err(refused)?;
+    if let Some(show) = ask.show {
+        say(&show(&session, &plan.statement)?);
+    }
+    say(&effect::words(&session.state, &plan.after, &plan.statement));
+    if flags.dry_run {
+        say(&format!("\n{} would sign:\n\n{}", signer.principal, plan.statement));
+        return Ok(());
+    }
+    if ask.carried == Carried::Note {
+        return note::leave(&session, &signer, &plan.statement, &plan.waiting, flags, destination.as_deref());
+    }
+    let reason = flags.reason.as_deref();
+    let commit = carrier::commit(&session.repo, session.tip, &plan.statement, &signer, reason, &plan.sealed)?;
+    let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
+    as_predicted(&reports, &state, &plan).map_err(refused)?;
+    let who = signer.principal.as_str();
+    let tags = tags::updates(&session.repo, &state, commit, who, |_| false)?;
+    let made: Vec<_> = tags.iter().map(|tag| tag.name.clone()).collect();
+    let mut updates = vec![RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: commit }];
+    updates.extend(tags);
+    session.repo.update_refs(&updates, &format!("two-key: {}", report::subject_line(&plan.statement)))?;
+    session.move_to(commit, state, reports);
+    say(&format!("{}: {} ({})", signer.principal, report::subject_line(&plan.statement), commit.short()));
+    made.iter().for_each(|name| say(&format!("tagged {}", name.strip_prefix("refs/tags/").unwrap_or(name))));
+    match destination {
+        Some(remote) => {
+            let options = ask.options.clone();
+            Push { session: &mut session, remote: &remote, about: &about, who, options, ours: commit }.run()
+        }
+        None => {
+            say(&push_line(&session, flags, &made, &ask.options)?);
+            Ok(())
+        }
+    }
+}
+
+fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
+    match (lease, &ask.revoked) {
+        (Some(lease), _) => lease.to_string(),
+        (None, Some(key)) => key.to_string(),
+        (None, None) => action.to_string(),
+    }
+}
+
+/// How to push later what was made now.
+fn push_line(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<String, Failure> {
+    let remote = flags.remote(&session.repo, &session.branch)?;
+    let options: String = options.iter().map(|option| format!(" --push-option={option}")).collect();
+    let tags: String = tags.iter().map(|tag| format!(" {tag}")).collect();
+    Ok(format!("\nPush it with:\n  git push --atomic{options} {remote} {}{tags}", session.branch_name()))
+}
+
+/// A vote that could be made, seen from one state.
+struct Plan {
+    statement: Statement,
+    /// The state on which the vote comes: the ledger's, with what is sealed before it.
+    before: State,
+    /// The state after it.
+    after: State,
+    /// Votes from notes that the commit seals.
+    sealed: Vec<Cosignature>,
+    waiting: Overlay,
+}
+
+impl Plan {
+    /// Finds the statement, and checks everything that does not depend on who signs.
+    fn make(session: &Session, action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> Result<Self, Refusal> {
+        let waiting = note::waiting(session)?;
+        let mut sealed = Vec::new();
+        let mut before = session.state.clone();
+        if let (Action::Start, Some(lease)) = (action, lease) {
+            sealed = waiting.cosignatures_of(lease).cloned().collect();
+            before = ledger::hypothetical(&before, Hypothesis::Signed(&sealed)).0;
+        }
+        // Only stops and freezes have a nonce.
+        let nonce = Nonce::from_bytes([0; 16]);
+        let statement = ledger::next_statement(&before, action, lease, ask.revoked.as_ref(), &nonce)?;
+        in_window(&before, action, lease)?;
+        Ok(Self { statement, after: before.clone(), before, sealed, waiting })
+    }
+
+    /// Adds the votes that wait in notes for the same statement, short of what would make this one superfluous, and
+    /// checks that this one counts on top of them.
+    fn sealing(mut self, signer: &Signer) -> Result<Self, Refusal> {
+        let others = self.waiting.votes_for(&self.statement);
+        let others: Vec<_> = others.filter(|vote| *vote.claims() != signer.principal).cloned().collect();
+        for vote in others {
+            let (state, report) = ledger::hypothetical(&self.before, Hypothesis::Signed(std::slice::from_ref(&vote)));
+            let complete = self.statement.action() != Action::Cosign && !report.events.is_empty();
+            if report.findings.is_empty() && !complete {
+                self.before = state;
+                self.sealed.push(vote);
+            }
+        }
+        let vote = Hypothesis::IfSigned { statement: &self.statement, key: &signer.public, claims: &signer.principal };
+        let (after, report) = ledger::hypothetical(&self.before, vote);
+        if let Some(finding) = report.findings.into_iter().next() {
+            return Err(finding.refusal);
+        }
+        self.after = after;
+        Ok(self)
+    }
+}
+
+/// Refuses what the server's clock would refuse, by the local one.
+fn in_window(state: &State, action: Action, lease: Option<&LeaseId>) -> Result<(), Refusal> {
+    if !matches!(action, Action::Cosign | Action::Start | Action::Promote | Action::Resume) {
+        return Ok(());
+    }
+    let Some(lease) = lease.and_then(|id| state.document(id)) else { return Ok(()) };
+    let now = now();
+    if lease.expires <= now {
+        let refusal = Refusal::new(Reason::Expired, format!("lease {} expired at {}", lease.id, lease.expires));
+        return Err(refusal.hint("propose the change again, as a new lease: git two-key new"));
+    }
+    if lease.issued.as_second().saturating_sub(now.as_second()) > AHEAD {
+        let message = format!("lease {} is valid from {} on, by this clock not yet", lease.id, lease.issued);
+        return Err(Refusal::new(Reason::NotYetValid, message));
+    }
+    Ok(())
+}
+
+/// What was made must do what was said before it was signed.
+fn as_predicted(reports: &[StepReport], state: &State, plan: &Plan) -> Result<(), Refusal> {
+    if let Some(finding) = reports.iter().flat_map(|report| &report.findings).next() {
+        return Err(finding.refusal.clone());
+    }
+    let phase = |state: &State| plan.statement.lease().and_then(|id| state.lease(id)).map(|lease| lease.phase);
+    let same = phase(state) == phase(&plan.after) && state.policy().digest() == plan.after.policy().digest();
+    if same { Ok(()) } else { Err(Refusal::new(Reason::Internal, "the commit does not do what was said before")) }
+}
+
+/// A transition that is in force by this key's vote, but whose tag is missing, is tagged; else the refusal stands.
+fn mend_tag(
+    session: &Session,
+    place: &Place,
+    flags: &Flags,
+    action: Action,
+    lease: Option<&LeaseId>,
+    refusal: Refusal,
+    about: &str,
+) -> Result<(), Failure> {
+    let refused = Failure::refused(about, refusal);
+    let last = lease.and_then(|id| session.state.lease(id)).and_then(|lease| lease.transitions.last());
+    let (Some(lease), Some(last)) = (lease, last.filter(|last| last.action == action)) else { return Err(refused) };
+    let Ok(signer) = Signer::find(place, &session.repo, &session.state, flags.key.as_deref()) else {
+        return Err(refused);
+    };
+    let name = tags::name(lease, last);
+    if flags.dry_run
+        || last.votes.last().is_none_or(|vote| vote.principal != signer.principal)
+        || session.repo.resolve(&name)?.is_some()
+    {
+        return Err(refused);
+    }
+    let updates = tags::updates(&session.repo, &session.state, last.commit, signer.principal.as_str(), |_| false)?;
+    session.repo.update_refs(&updates, "two-key: tag")?;
+    let short = name.strip_prefix("refs/tags/").unwrap_or(&name);
+    say(&format!("{lease}: this is in force already, by your key; its tag was missing, and is there now: {short}"));
+    say(&push_line(session, flags, std::slice::from_ref(&name), &[])?);
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Pushing, and carrying over what was signed when another push came first, so that nobody signs twice.
+
+use super::{fold, fold_on, tags};
+use crate::{
+    cli::{
+        Failure,
+        session::Session,
+        terminal::{remark, say},
+    },
+    git::{NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, mirrored},
+    ledger::{State, StepReport},
+    model::{Oid, Reason, Refusal},
+};
+
+/// How often a moving remote is run after.
+pub const TRIES: usize = 5;
+
+/// The remote's own verdict, if a hook of this program gave one.
+pub fn verdict(outcome: &PushOutcome) -> Option<Failure> {
+    let mut lines = outcome.remote.iter();
+    let (subject, refusal) = lines.find_map(|line| {
+        let line = line.strip_prefix("two-key: refused ")?;
+        let words: Vec<_> = line.split(": ").collect();
+        let at = words.iter().position(|word| Reason::from_code(word).is_some())?;
+        let (subject, rest) = words.split_at_checked(at)?;
+        let reason = Reason::from_code(rest.first()?)?;
+        Some((subject.join(": "), Refusal::new(reason, rest.get(1..)?.join(": "))))
+    })?;
+    let hint = lines.next().and_then(|line| line.strip_prefix("hint: "));
+    Some(Failure::refused(
+        subject,
+        match hint {
+            Some(hint) => refusal.hint(hint),
+            None => refusal,
+        },
+    ))
+}
+
+/// Why a remote did not take something, in its own words.
+pub fn words_of(outcome: &PushOutcome) -> String {
+    let rejected = outcome.rejected.iter().map(|(name, why)| format!("{name}: {why}"));
+    rejected.chain(outcome.remote.iter().cloned()).collect::<Vec<_>>().join("; ")
+}
+
+/// An unsigned merge that brings a history into another: first parent and the ledger's next step is `theirs`.
+pub fn merge(repo: &Repository, theirs: Oid, ours: Oid, tree: Oid, subject: &str) -> Result<Oid, Failure> {
+    let commit = NewCommit {
+        tree,
+        parents: &[theirs, ours],
+        message: &format!("Carry over: {subject}\n"),
+        sign: SignWith::Nobody,
+        who: "two-key",
+    };
+    Ok(repo.commit_tree(&commit)?)
+}
+
+/// A push of the governed branch and of its tags, all or nothing.
+pub struct Push<'a> {
+    /// The ledger with what was made.
+    pub session: &'a mut Session,
+    /// Where to.
+    pub remote: &'a str,
+    /// What was made is about, for refusals.
+    pub about: &'a str,
+    /// Who tags.
+    pub who: &'a str,
+    /// Push options.
+    pub options: Vec<String>,
+    /// The tip that was made here: what is carried over.
+    pub ours: Oid,
+}
+
+impl Push<'_> {
+    /// Pushes, carrying over as often as the remote moves.
+    pub fn run(mut self) -> Result<(), Failure> {
+        for _ in 0..TRIES {
+            let outcome = self.push()?;
+            if outcome.is_accepted() {
+                say(&format!("pushed to {}", self.remote));
+                return Ok(());
+            }
+            let branch = self.session.branch_name().to_owned();
+            self.session.repo.fetch(self.remote, &branch).map_err(|error| self.later(&error.to_string()))?;
+            match self.theirs()? {
+                Some(theirs) if !self.session.repo.is_ancestor(theirs, self.session.tip)? => self.carry_over(theirs)?,
+                _ => return Err(verdict(&outcome).unwrap_or_else(|| self.later(&words_of(&outcome)))),
+            }
+        }
+        Err(self.later(&format!("it moved on {TRIES} times while this was pushed")))
+    }
+
+    fn theirs(&self) -> Result<Option<Oid>, Failure> {
+        Ok(self.session.repo.resolve(&mirrored(self.remote, &self.session.branch))?)
+    }
+
+    fn push(&self) -> Result<PushOutcome, Failure> {
+        let session = &*self.session;
+        let mut refspecs = vec![format!("{}:{}", session.tip, session.branch)];
+        let new: Option<Vec<_>> =
+            self.theirs()?.map(|theirs| session.repo.commits_since(theirs, session.tip)).transpose()?;
+        for (name, _) in tags::names_at(&session.state, |at| new.as_ref().is_none_or(|new| new.contains(&at))) {
+            if session.repo.resolve(&name)?.is_some() {
+                refspecs.push(format!("{name}:{name}"));
+            }
+        }
+        let options = PushOptions { atomic: true, options: self.options.clone(), ..PushOptions::default() };
+        session.repo.push(self.remote, &refspecs, &options).map_err(|error| self.later(&error.to_string()))
+    }
+
+    /// What was made stays, and can be pushed later.
+    fn later(&self, why: &str) -> Failure {
+        let (branch, remote) = (self.session.branch_name(), self.remote);
+        let message = format!("this is made and on the local {branch}, but {remote} does not have it: {why}");
+        let refusal = Refusal::new(Reason::Internal, message);
+        Failure::Undecided(
+            refusal.hint(format!("push it later with: git push --atomic {remote} {branch} 'refs/tags/rollout/*'")),
+        )
+    }
+
+    /// Brings what was made here onto the remote's tip. Votes that do not count there are refused, and stay here.
+    fn carry_over(&mut self, theirs: Oid) -> Result<(), Failure> {
+        let repo = &self.session.repo;
+        let merged = if repo.is_ancestor(self.ours, theirs)? {
+            theirs
+        } else {
+            let tree = self.tree(theirs)?;
+            merge(repo, theirs, self.ours, tree, self.about)?
+        };
+        let root = self.session.root.commit();
+        let (state, reports) = match merged == theirs {
+            true => (fold(repo, root, theirs)?, Vec::new()),
+            false => fold_on(repo, root, fold(repo, root, theirs)?, merged)?,
+        };
+        self.still_counts(&reports)?;
+        self.adopt(merged, state, reports)?;
+        remark(&format!("{} had moved on; what was signed here was carried over onto {}", self.remote, theirs.short()));
+        Ok(())
+    }
+
+    /// The remote's files and those that were proposed here.
+    fn tree(&self, theirs: Oid) -> Result<Oid, Failure> {
+        self.session.repo.merge_trees(theirs, self.ours)?.map_err(|paths| {
+            let message = format!("{} and the local branch both changed {}", self.remote, paths.join(", "));
+            let refusal = Refusal::new(Reason::Stale, message);
+            Failure::refused(self.about, refusal.hint("merge by hand, with the remote's tip as first parent"))
+        })
+    }
+
+    fn still_counts(&self, reports: &[StepReport]) -> Result<(), Failure> {
+        let Some(finding) = reports.iter().flat_map(|report| &report.findings).next() else { return Ok(()) };
+        let (remote, branch) = (self.remote, self.session.branch_name());
+        let mut refusal = finding.refusal.clone();
+        refusal.message = format!("another push came first, and now {}", refusal.message);
+        let hint = format!(
+            "see where it is with --remote; drop what no longer counts with: git reset --keep {remote}/{branch}"
+        );
+        Err(Failure::refused(self.about, refusal.hint(hint)))
+    }
+
+    /// Moves the local branch and the tags of what was not published yet.
+    fn adopt(&mut self, merged: Oid, state: State, reports: Vec<StepReport>) -> Result<(), Failure> {
+        let session = &mut *self.session;
+        let old: Vec<_> = tags::names_at(&session.state, |_| true).into_iter().map(|(name, _)| name).collect();
+        let updates = tags::updates(&session.repo, &state, merged, self.who, |name| old.iter().any(|old| old == name))?;
+        let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
+        session.repo.advance_with_worktree(&update, "two-key: carry over")?;
+        session.repo.update_refs(&updates, "two-key: carry over")?;
+        session.move_to(merged, state, reports);
+        Ok(())
+    }
+}

@@ -1,0 +1,393 @@
+//! Stops: any one key, at any time, from any clone.
+//!
+//! A stop is never held up: not by a missing pin, a shallow or stale clone, a ledger that cannot be folded, a branch that
+//! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
+
+use super::{
+    Flags, Signer, carrier, effect, fold, fold_on,
+    push::{TRIES, merge, verdict, words_of},
+    stops::STOPS,
+    tags,
+};
+use crate::{
+    cli::{
+        Failure, Place,
+        init::POLICY_PATH,
+        session::{Session, Which},
+        terminal::{remark, say},
+    },
+    git::{PushOptions, RefUpdate, Repository, mirrored},
+    ledger::{self, Hypothesis, State},
+    model::{
+        Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement, Stop, StopKind, Subject,
+        lease::{self, Lease},
+        policy::{self, Policy},
+    },
+    report,
+};
+
+/// What is known where the stop is built.
+enum Known {
+    /// The ledger, folded.
+    Ledger(Box<Session>),
+    /// The files of the tip, which nothing vouches for.
+    Files(Box<Policy>),
+}
+
+/// Where a stop is built.
+struct Ground {
+    repo: Repository,
+    /// The governed branch's full name.
+    branch: String,
+    /// Where the local branch is.
+    local: Oid,
+    /// What the stop is built on.
+    base: Oid,
+    known: Known,
+}
+
+/// Stops a lease, or with no lease the whole repository.
+pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) -> Result<(), Failure> {
+    let (mut ground, destination) = Ground::find(place, flags)?;
+    let lease = handle.map(|handle| ground.lease(handle, action)).transpose()?;
+    let about = lease.as_ref().map_or_else(|| action.to_string(), ToString::to_string);
+    let refused = |refusal| Failure::refused(about.as_str(), refusal);
+    let statement = ground.statement(action, lease.as_ref()).map_err(refused)?;
+    let signer = ground.signer(place, flags)?;
+    say(&ground.effect(&statement, &signer).map_err(refused)?);
+    if flags.dry_run {
+        say(&format!("\n{} would sign:\n\n{statement}", signer.principal));
+        return Ok(());
+    }
+    let commit = carrier::commit(&ground.repo, ground.base, &statement, &signer, flags.reason.as_deref(), &[])?;
+    ground.check(commit).map_err(|failure| match failure {
+        Failure::Refused { refusal, .. } => refused(refusal),
+        other => other,
+    })?;
+    let beside = format!("{STOPS}{}/{commit}", lease.as_ref().map_or("_all", LeaseId::as_str));
+    let on_branch = ground.keep(commit, &beside)?;
+    say(&format!("{}: {} ({})", signer.principal, report::subject_line(&statement), commit.short()));
+    let made = Made { commit, beside, on_branch, about: &about, who: signer.principal.as_str() };
+    match destination {
+        Some(remote) => ground.push(&remote, &made),
+        None => {
+            ground.tag(commit, made.who)?;
+            say(&ground.push_line(flags, &made)?);
+            Ok(())
+        }
+    }
+}
+
+/// A stop that is signed.
+struct Made<'a> {
+    commit: Oid,
+    /// The ref below `refs/two-key/stops/` that is its place if main will not have it.
+    beside: String,
+    /// Whether the local branch is at it.
+    on_branch: bool,
+    about: &'a str,
+    who: &'a str,
+}
+
+impl Ground {
+    /// Finds what to build on: with `--push` the remote's tip as it is now, else the newest of what is here.
+    fn find(place: &Place, flags: &Flags) -> Result<(Self, Option<String>), Failure> {
+        let mut ground = Self::at(place, None)?;
+        let destination = flags.destination(&ground.repo, &ground.branch)?;
+        let remote = flags.remote(&ground.repo, &ground.branch)?;
+        if destination.is_some()
+            && let Err(error) = ground.repo.fetch(&remote, ground.branch_name())
+        {
+            remark(&format!("warning: {remote} could not be asked ({error}); the stop is built on what is here"));
+        }
+        let theirs = ground.repo.resolve(&mirrored(&remote, &ground.branch))?;
+        if let Some(theirs) = theirs.filter(|theirs| *theirs != ground.local) {
+            // A shallow clone may not know.
+            let behind = ground.repo.is_ancestor(ground.local, theirs).unwrap_or(false);
+            let diverged = !behind && !ground.repo.is_ancestor(theirs, ground.local).unwrap_or(false);
+            if behind || (diverged && destination.is_some()) {
+                ground = Self::at(place, Some(theirs))?;
+            }
+        }
+        if let Known::Ledger(session) = &ground.known {
+            session.remarks.iter().for_each(|line| remark(line));
+        }
+        Ok((ground, destination))
+    }
+
+    /// The ground at a tip, or at the local branch's.
+    fn at(place: &Place, tip: Option<Oid>) -> Result<Self, Failure> {
+        let which = tip.map_or(Which::Local, |tip| Which::At(tip.to_string()));
+        let refusal = match Session::open(place, &which) {
+            Ok(session) => {
+                let local = session.repo.resolve(&session.branch)?.unwrap_or(session.tip);
+                let (repo, branch, base) = (session.repo.clone(), session.branch.clone(), session.tip);
+                return Ok(Self { repo, branch, local, base, known: Known::Ledger(Box::new(session)) });
+            }
+            Err(Failure::Undecided(refusal)) => refusal,
+            Err(other) => return Err(other),
+        };
+        let undecided = || Failure::Undecided(refusal.clone());
+        let repo = place.repository()?;
+        let branch = match repo.config("two-key.branch")? {
+            Some(branch) => format!("refs/heads/{branch}"),
+            None => repo.head()?.unwrap_or_else(|| "refs/heads/main".to_owned()),
+        };
+        let local = repo.resolve(&branch)?.ok_or_else(undecided)?;
+        let base = tip.unwrap_or(local);
+        let bytes = repo.objects()?.file_at(base, POLICY_PATH)?.ok_or_else(undecided)?;
+        let policy = policy::read(&bytes).map_err(|_| undecided())?.get().clone();
+        remark(&format!(
+            "warning: the ledger cannot be verified here ({refusal}); the stop is made by what the files say"
+        ));
+        Ok(Self { repo, branch, local, base, known: Known::Files(Box::new(policy)) })
+    }
+
+    fn branch_name(&self) -> &str {
+        crate::cli::session::short(&self.branch)
+    }
+
+    fn lease(&self, handle: &str, action: Action) -> Result<LeaseId, Failure> {
+        if let Known::Ledger(session) = &self.known {
+            return session.lease(handle, Some(action));
+        }
+        let leases = self.lease_files()?;
+        if let Some(lease) = leases.iter().find(|lease| lease.id.as_str() == handle) {
+            return Ok(lease.id.clone());
+        }
+        let named = |lease: &&Lease| {
+            lease.target.as_str() == handle || lease.intent.as_ref().is_some_and(|intent| intent.as_str() == handle)
+        };
+        let found: Vec<_> = leases.iter().filter(named).map(|lease| lease.id.clone()).collect();
+        match found.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => Err(Failure::refused(
+                handle,
+                Refusal::new(Reason::UnknownLease, "no lease of that name is in the tree"),
+            )),
+            many => {
+                let ids: Vec<_> = many.iter().map(LeaseId::as_str).collect();
+                let message = format!("it may mean any of {}", ids.join(", "));
+                Err(Failure::refused(handle, Refusal::new(Reason::Ambiguous, message).hint("name one by its lease id")))
+            }
+        }
+    }
+
+    /// The leases that stand directly in the folder, where only files are known.
+    fn lease_files(&self) -> Result<Vec<Lease>, Failure> {
+        let mut objects = self.repo.objects()?;
+        let mut leases = Vec::new();
+        for (_, id) in objects.files_in(self.base, "leases")? {
+            if let ledger::Entry::Regular(bytes) = objects.file(id)?
+                && let Ok(read) = lease::read(&bytes)
+            {
+                leases.push(read.get().clone());
+            }
+        }
+        Ok(leases)
+    }
+
+    fn statement(&self, action: Action, lease: Option<&LeaseId>) -> Result<Statement, Refusal> {
+        let nonce = Nonce::from_bytes(rand::random());
+        let policy = match &self.known {
+            Known::Ledger(session) => return ledger::next_statement(&session.state, action, lease, None, &nonce),
+            Known::Files(policy) => policy,
+        };
+        let kind = match action {
+            Action::Pause => StopKind::Pause,
+            Action::Halt => StopKind::Halt,
+            Action::Withdraw => StopKind::Withdraw,
+            _ => StopKind::Rollback,
+        };
+        let subject = match lease {
+            Some(lease) => Subject::Stop(Stop { lease: lease.clone(), kind, nonce }),
+            None => Subject::Freeze { nonce },
+        };
+        Ok(Statement { repository: policy.repository.clone(), subject })
+    }
+
+    fn signer(&self, place: &Place, flags: &Flags) -> Result<Signer, Failure> {
+        let key = flags.key.as_deref();
+        match &self.known {
+            Known::Ledger(session) => Signer::find(place, &self.repo, &session.state, key),
+            Known::Files(policy) => Signer::by_policy(place, &self.repo, policy, key),
+        }
+    }
+
+    /// What the stop would do, or why it would not count.
+    fn effect(&self, statement: &Statement, signer: &Signer) -> Result<String, Refusal> {
+        let Known::Ledger(session) = &self.known else {
+            return Ok("what it does is for the ledger to say: nothing here can be folded".to_owned());
+        };
+        let vote = Hypothesis::IfSigned { statement, key: &signer.public, claims: &signer.principal };
+        let (after, report) = ledger::hypothetical(&session.state, vote);
+        match report.findings.into_iter().next() {
+            Some(finding) => Err(finding.refusal),
+            None => Ok(effect::words(&session.state, &after, statement)),
+        }
+    }
+
+    /// Folds what was made: the one verification.
+    fn check(&mut self, commit: Oid) -> Result<(), Failure> {
+        let Known::Ledger(session) = &mut self.known else { return Ok(()) };
+        let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
+        refuse_findings(&reports, commit)?;
+        session.move_to(commit, state, reports);
+        Ok(())
+    }
+
+    /// Moves the local branch to the stop if that loses nothing; else gives the stop a ref of its own.
+    fn keep(&mut self, commit: Oid, beside: &str) -> Result<bool, Failure> {
+        let on_branch = self.local == self.base || self.repo.is_ancestor(self.local, self.base).unwrap_or(false);
+        if !on_branch {
+            self.repo.update_refs(&[RefUpdate::create(beside, commit)], "two-key: stop")?;
+            remark(&format!(
+                "warning: the local {} has commits of its own; the stop is kept at {beside}",
+                self.branch_name()
+            ));
+            return Ok(false);
+        }
+        self.move_branch(commit)?;
+        Ok(true)
+    }
+
+    fn move_branch(&mut self, to: Oid) -> Result<(), Failure> {
+        let update = RefUpdate { name: self.branch.clone(), old: Some(self.local), new: to };
+        // A stop changes no file; only what else came with it does.
+        if self.local == self.base {
+            self.repo.update_refs(&[update], "two-key: stop")?;
+        } else {
+            self.repo.advance_with_worktree(&update, "two-key: stop")?;
+        }
+        (self.local, self.base) = (to, to);
+        Ok(())
+    }
+
+    /// Tags what the stop put in force; the tags' names.
+    fn tag(&self, commit: Oid, who: &str) -> Result<Vec<String>, Failure> {
+        let Known::Ledger(session) = &self.known else { return Ok(Vec::new()) };
+        let updates = tags::updates(&self.repo, &session.state, commit, who, |_| false)?;
+        self.repo.update_refs(&updates, "two-key: stop")?;
+        Ok(updates.into_iter().map(|update| update.name).collect())
+    }
+
+    fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
+        let remote = flags.remote(&self.repo, &self.branch)?;
+        let beside = format!("git push {remote} {}:{}", made.commit, made.beside);
+        Ok(if made.on_branch {
+            let branch = self.branch_name();
+            format!("\nPush it with:\n  git push {remote} {branch}\nor, if {branch} will not have it:\n  {beside}")
+        } else {
+            format!("\nPush it with:\n  {beside}")
+        })
+    }
+
+    /// Pushes the stop to main; if main will not have it, to its own ref.
+    fn push(&mut self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
+        let why = match self.push_to_main(remote, made)? {
+            Ok(()) => {
+                say(&format!("pushed to {remote}"));
+                return self.push_tags(remote, made);
+            }
+            Err(why) => why,
+        };
+        let refspec = format!("{}:{}", made.commit, made.beside);
+        let beside = self.repo.push(remote, std::slice::from_ref(&refspec), &PushOptions::default());
+        match beside {
+            Ok(outcome) if outcome.is_accepted() => {
+                say(&format!("pushed to {remote} as {}", made.beside));
+                remark(&format!(
+                    "{} would not have it ({why}); it is in force for appliers that read it there, and any \
+                                 forward verb, agent or applier carries it over",
+                    self.branch_name()
+                ));
+                Ok(())
+            }
+            Ok(outcome) => Err(verdict(&outcome).unwrap_or_else(|| undelivered(remote, &refspec, &words_of(&outcome)))),
+            Err(error) => Err(undelivered(remote, &refspec, &error.to_string())),
+        }
+    }
+
+    /// The inner result: why main would not have it.
+    fn push_to_main(&mut self, remote: &str, made: &Made<'_>) -> Result<Result<(), String>, Failure> {
+        let (mut tip, mut whole) = (made.commit, true);
+        for _ in 0..TRIES {
+            let refspec = format!("{tip}:{}", self.branch);
+            let outcome = match self.repo.push(remote, &[refspec], &PushOptions::default()) {
+                Ok(outcome) => outcome,
+                Err(error) => return Ok(Err(error.to_string())),
+            };
+            if outcome.is_accepted() {
+                if made.on_branch && whole && tip != made.commit {
+                    self.adopt(tip)?;
+                }
+                return Ok(Ok(()));
+            }
+            let Ok(()) = self.repo.fetch(remote, self.branch_name()) else { return Ok(Err(words_of(&outcome))) };
+            let theirs = self.repo.resolve(&mirrored(remote, &self.branch))?;
+            match theirs {
+                Some(theirs) if !self.repo.is_ancestor(theirs, tip).unwrap_or(false) => {
+                    (tip, whole) = self.carry_over(theirs, made)?;
+                }
+                _ => return Ok(Err(words_of(&outcome))),
+            }
+        }
+        Ok(Err(format!("it moved on {TRIES} times")))
+    }
+
+    /// Brings the stop onto the remote's new tip, and whether all that was proposed here came with it: where that
+    /// conflicts, the stop goes alone.
+    fn carry_over(&mut self, theirs: Oid, made: &Made<'_>) -> Result<(Oid, bool), Failure> {
+        let (tree, whole) = match self.repo.merge_trees(theirs, made.commit) {
+            Ok(Ok(tree)) => (tree, true),
+            _ => (self.repo.objects()?.links(theirs)?.tree, false),
+        };
+        let merged = merge(&self.repo, theirs, made.commit, tree, made.about)?;
+        if let Known::Ledger(session) = &mut self.known {
+            let root = session.root.commit();
+            let state: State = fold(&session.repo, root, theirs)?;
+            let (state, reports) = fold_on(&session.repo, root, state, merged)?;
+            refuse_findings(&reports, made.commit)?;
+            session.move_to(merged, state, reports);
+        }
+        Ok((merged, whole))
+    }
+
+    /// Moves the local branch from the stop to the merge that carried it over.
+    fn adopt(&mut self, tip: Oid) -> Result<(), Failure> {
+        let update = RefUpdate { name: self.branch.clone(), old: Some(self.local), new: tip };
+        self.repo.advance_with_worktree(&update, "two-key: carry over")?;
+        (self.local, self.base) = (tip, tip);
+        Ok(())
+    }
+
+    /// The tag follows by itself: whatever becomes of it, the stop is in force.
+    fn push_tags(&self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
+        let Known::Ledger(session) = &self.known else { return Ok(()) };
+        let tags = self.tag(session.tip, made.who)?;
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let refspecs: Vec<_> = tags.iter().map(|name| format!("{name}:{name}")).collect();
+        match self.repo.push(remote, &refspecs, &PushOptions::default()) {
+            Ok(outcome) if outcome.is_accepted() => {}
+            Ok(outcome) => remark(&format!("the tag was not taken ({}); the applier makes one", words_of(&outcome))),
+            Err(error) => remark(&format!("the tag could not be pushed ({error}); the applier makes one")),
+        }
+        Ok(())
+    }
+}
+
+/// What else a step brings in never holds a stop up.
+fn refuse_findings(reports: &[ledger::StepReport], commit: Oid) -> Result<(), Failure> {
+    match reports.iter().flat_map(|report| &report.findings).find(|finding| finding.carrier == commit) {
+        Some(finding) => Err(Failure::refused("stop", finding.refusal.clone())),
+        None => Ok(()),
+    }
+}
+
+fn undelivered(remote: &str, refspec: &str, why: &str) -> Failure {
+    let message = format!("the stop is signed and kept here, but {remote} does not have it: {why}");
+    let refusal = Refusal::new(Reason::Internal, message);
+    Failure::Undecided(refusal.hint(format!("push it as soon as you can: git push {remote} {refspec}")))
+}

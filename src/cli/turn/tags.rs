@@ -1,0 +1,60 @@
+//! Tags: each transition in force has one, on the commit that put it in force.
+
+use crate::{
+    cli::{Failure, terminal::remark},
+    git::{Objects, RefUpdate, Repository},
+    ledger::{State, Transition},
+    model::{LeaseId, Oid},
+    signature::parse_tag,
+};
+
+/// The full ref name of a transition's tag.
+pub fn name(lease: &LeaseId, transition: &Transition) -> String {
+    format!("refs/tags/rollout/{lease}/{}", transition.tag_suffix())
+}
+
+/// The tags' names of the transitions that some commits put in force.
+pub fn names_at(state: &State, at: impl Fn(Oid) -> bool) -> Vec<(String, Oid)> {
+    let of_lease = |lease: &crate::ledger::LeaseState| {
+        let here = lease.transitions.iter().filter(|transition| at(transition.commit));
+        here.map(|transition| (name(&lease.id, transition), transition.commit)).collect::<Vec<_>>()
+    };
+    state.leases().flat_map(of_lease).collect()
+}
+
+/// Whether a ref is an annotated tag of its own name on a commit.
+fn is_on(objects: &mut Objects, name: &str, tag: Oid, commit: Oid) -> bool {
+    let format = objects.repository().format();
+    let parsed = objects.tag(tag).ok().and_then(|raw| parse_tag(&raw, format).ok());
+    parsed
+        .is_some_and(|parsed| parsed.object == commit && Some(parsed.name.as_str()) == name.strip_prefix("refs/tags/"))
+}
+
+/// The ref updates that tag what a commit put in force. What another made there already stays, unless it is ours to
+/// move: a tag of an unpublished commit that was carried over.
+pub fn updates(
+    repo: &Repository,
+    state: &State,
+    commit: Oid,
+    who: &str,
+    is_ours: impl Fn(&str) -> bool,
+) -> Result<Vec<RefUpdate>, Failure> {
+    let mut updates = Vec::new();
+    let mut objects = repo.objects()?;
+    for (name, commit) in names_at(state, |at| at == commit) {
+        let old = repo.resolve(&name)?;
+        if let Some(old) = old {
+            if is_on(&mut objects, &name, old, commit) {
+                continue;
+            }
+            if !is_ours(&name) {
+                remark(&format!("warning: there is a tag {name} on something else; it is left as it is"));
+                continue;
+            }
+        }
+        let short = name.strip_prefix("refs/tags/").unwrap_or(&name);
+        let new = repo.tag_object(short, commit, short, who)?;
+        updates.push(RefUpdate { name, old, new });
+    }
+    Ok(updates)
+}

@@ -1,6 +1,12 @@
 //! Literal steps: every rule of the fold, without Git and without curves.
 
+mod files;
+mod lifecycle;
+mod model;
+mod pins;
 mod policies;
+mod properties;
+mod random;
 mod reasons;
 mod risk;
 mod rules;

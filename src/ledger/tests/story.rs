@@ -303,7 +303,7 @@ impl Draft {
     pub(super) fn vote(self, who: impl Into<Who>, subject: Subject) -> Self {
         self.carrier(who, statement(subject), Descent::Descends)
     }
-    pub(super) fn carrier(mut self, who: impl Into<Who>, statement: Statement, descent: Descent) -> Self {
+    pub(super) fn carrier(self, who: impl Into<Who>, statement: Statement, descent: Descent) -> Self {
         let who = who.into();
         let claims = PrincipalId::parse(&who.claims).unwrap();
         let vote = Cosignature::literal(who.key, statement.clone(), claims, who.carrier, who.presence);

@@ -11,7 +11,7 @@
 //! | [`inbox`] | notes → cosignatures that wait to be sealed | ledger and below |
 //! | [`admission`] | a push or pull request → verdict | ledger and below |
 //! | [`report`] | state, events and findings → text and JSON | ledger and below |
-//! | [`risk`] | a change and its history → a score, term by term, and factors | model |
+//! | [`risk`] | a change and its history → a score, term by term, and factors | ledger, model |
 //! | [`git`] | the only place that runs Git or knows libgit2 | admission, risk, ledger and below |
 //! | [`apply`] | reconciles targets with the ledger | git, ledger and below |
 //! | [`cli`] | arguments in, calls, words out | all |

@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("inbox", &["ledger", "signature", "model"]),
     ("admission", &["inbox", "ledger", "signature", "model"]),
     ("report", &["admission", "inbox", "ledger", "signature", "model"]),
-    ("risk", &["model"]),
+    ("risk", &["ledger", "model"]),
     ("git", &["risk", "admission", "inbox", "ledger", "signature", "model"]),
     ("apply", &["git", "risk", "admission", "inbox", "ledger", "signature", "model"]),
     ("cli", &["apply", "git", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),

@@ -1,41 +1,62 @@
 //! `risk`: how risky a change is, term by term.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
-use super::{Failure, Format, Place, terminal};
+use super::{
+    Failure, Format, Place,
+    session::{Root, Session, Which},
+    terminal,
+};
 use crate::{
     git::{GitError, Repository},
-    model::{Oid, Reason, Refusal},
-    risk::{self, AuthorRole, Circumstances, Sensitive},
+    model::{Oid, Reason, Refusal, lease::Lease},
+    risk::{self, Assessment, AuthorRole, Circumstances, Sensitive},
 };
 
 /// Say how risky a change is, term by term
 ///
 /// The score is a percentile: at which place, from 0 to 100, the change stands among the last 1000 changes of its own
 /// repository. Each term of it is shown with what it adds against the median change. Beside it, never blended into it,
-/// stand factors: sensitive paths, lockfiles, migrations, no tests touched, reverts in 90 days. It is no probability.
+/// stand factors: sensitive paths, lockfiles, migrations, no tests touched, reverts and rollbacks in 90 days. It is no
+/// probability.
+///
+/// With LEASE it assesses the lease's change under the policy in force, and says whether the lease declares it and what
+/// the policy demands. Without, it assesses any change of any repository.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0\n  \
-    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --format yaml-block >> leases/LEASE-….yaml")]
+    git two-key risk checkout-prod --repository ../checkout\n  \
+    git two-key risk LEASE-20251027-021913 --check --repository ../checkout\n  \
+    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --format yaml-block\n\n\
+    Exit codes: 0 it was computed (--check: the declaration holds); 1 the declared score is too low or a factor is \
+    missing; 3 it could not be computed.")]
 pub struct Args {
-    /// The change's repository: a clone of it with its whole history
+    /// The lease: its id, its intent or its target
+    #[arg(required_unless_present = "from", conflicts_with_all = ["from", "to", "author_role", "sensitive"])]
+    lease: Option<String>,
+    /// The change's repository: a clone of it with its whole history; with LEASE, by default where the lease says, if
+    /// that is a path
     #[arg(long, value_name = "PATH")]
-    repository: PathBuf,
+    repository: Option<PathBuf>,
     /// What ran before: a commit of that repository, or the all-zero id for nothing
-    #[arg(long, value_name = "COMMIT")]
-    from: String,
+    #[arg(long, value_name = "COMMIT", requires_all = ["to", "repository"])]
+    from: Option<String>,
     /// What will run
-    #[arg(long, value_name = "COMMIT")]
-    to: String,
-    /// Who made the change; an agent's experience is left out
+    #[arg(long, value_name = "COMMIT", requires = "from")]
+    to: Option<String>,
+    /// Who made the change; an agent's experience is left out. A lease's actor is looked up in the policy
     #[arg(long, value_enum, default_value_t)]
     author_role: Role,
     /// A path pattern that is sensitive, as under the policy's `risk.sensitive`; may be given several times
     #[arg(long, value_name = "PATTERN")]
     sensitive: Vec<String>,
+    /// Refuse unless the lease declares at least what is computed
+    #[arg(long, conflicts_with = "from")]
+    check: bool,
+    /// Read the upstream's fetched tip instead of the local branch
+    #[arg(long, conflicts_with = "from")]
+    remote: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Print,
@@ -81,22 +102,98 @@ impl Args {
 
 /// Assesses.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let sensitive = Sensitive::new(&args.sensitive).map_err(|refusal| Failure::Usage(refusal.message))?;
-    let circumstances = Circumstances { author: args.author_role.into(), sensitive, rolled_back: None };
-    let repository = Repository::open(&place.folder.join(&args.repository)).map_err(elsewhere)?;
-    let from = if is_nothing(&args.from) { None } else { Some(commit(&repository, &args.from)?) };
-    let to = commit(&repository, &args.to)?;
-    let assessment = risk::assess(&repository.facts(from, to).map_err(elsewhere)?, &circumstances);
-    match args.format {
-        Print::Text => terminal::say(&risk::text(&assessment)),
-        Print::Json => terminal::say_value(&assessment),
-        Print::YamlBlock => terminal::say(&risk::block(&assessment.declared())),
+    match (&args.lease, &args.repository, &args.from, &args.to) {
+        (Some(lease), ..) => of_lease(args, place, lease),
+        (None, Some(repository), Some(from), Some(to)) => {
+            let sensitive = Sensitive::new(&args.sensitive).map_err(|refusal| Failure::Usage(refusal.message))?;
+            let circumstances = Circumstances { author: args.author_role.into(), sensitive, rolled_back: None };
+            let assessment = assess(&place.folder.join(repository), from, to, &circumstances)?;
+            match args.format {
+                Print::Text => terminal::say(&risk::text(&assessment)),
+                Print::Json => terminal::say_value(&assessment),
+                Print::YamlBlock => terminal::say(&risk::block(&assessment.declared())),
+            }
+            Ok(())
+        }
+        _ => Err(Failure::Usage("name a lease, or a change with --repository, --from and --to".to_owned())),
     }
-    Ok(())
 }
 
-fn is_nothing(revision: &str) -> bool {
-    Oid::parse(revision).is_some_and(|id| id.is_zero())
+fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
+    let session = Session::open(place, &Which::of(args.remote))?;
+    let id = session.lease(handle, None)?;
+    let lease = session.state.document(&id).ok_or_else(|| {
+        let message = "the lease's file cannot be read, so its change is not known";
+        Failure::refused(id.as_str(), Refusal::new(Reason::Malformed, message).hint("see why with: git two-key check"))
+    })?;
+    if args.check {
+        pinned(&session)?;
+        risk::computable(lease).map_err(Failure::Undecided)?;
+    }
+    let circumstances = risk::circumstances(&session.state, lease).map_err(Failure::Undecided)?;
+    let Some(change) = &lease.change else {
+        let message = format!("{id} names no change, only artifacts, so there is nothing to measure");
+        return Err(Failure::undecided(Reason::Risk, message));
+    };
+    let repository = repository_of(args, place, &change.repository)?;
+    let assessment = assess(&repository, &change.from.to_string(), &change.to.to_string(), &circumstances)?;
+    say(args, &session, lease, assessment)
+}
+
+/// Without a root nobody knows whose policy calls paths sensitive.
+fn pinned(session: &Session) -> Result<(), Failure> {
+    match session.root {
+        Root::Pinned(_) => Ok(()),
+        Root::Unpinned(root) => {
+            let message = "no root is pinned here, so there is no policy to check the lease by";
+            let hint = format!("compare the root with somebody whom you trust, then: git two-key trust {root}");
+            Err(Failure::Undecided(Refusal::new(Reason::Unpinned, message).hint(hint)))
+        }
+    }
+}
+
+fn say(args: &Args, session: &Session, lease: &Lease, assessment: Assessment) -> Result<(), Failure> {
+    let checked = risk::check(lease, &assessment);
+    let view = risk::assess_lease(session.state.policy().get(), lease, assessment);
+    match args.format {
+        Print::Text => {
+            session.say_remarks();
+            terminal::say(&risk::lease_text(&view));
+        }
+        Print::Json => terminal::say_value(&view),
+        Print::YamlBlock => terminal::say(&risk::block(&view.assessment.declared())),
+    }
+    match checked {
+        Err(refusal) if args.check => {
+            let failure = Failure::refused(lease.id.as_str(), refusal);
+            // The assessment has been printed; the failure would be a second value.
+            Err(if args.format == Print::Json { Failure::Said(failure.code()) } else { failure })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where the lease's change is.
+fn repository_of(args: &Args, place: &Place, address: &str) -> Result<PathBuf, Failure> {
+    if let Some(path) = &args.repository {
+        return Ok(place.folder.join(path));
+    }
+    let local = address.strip_prefix("file://").unwrap_or(address);
+    // `host:path` is an address, as Git reads it: a colon before any slash.
+    let remote = local.contains("://") || local.split('/').next().is_some_and(|first| first.contains(':'));
+    if remote {
+        let message = format!("the lease's change is in {address}; name a clone of it with --repository PATH");
+        return Err(Failure::Usage(message));
+    }
+    Ok(place.folder.join(local))
+}
+
+fn assess(path: &Path, from: &str, to: &str, circumstances: &Circumstances) -> Result<Assessment, Failure> {
+    let repository = Repository::open(path).map_err(elsewhere)?;
+    let nothing = Oid::parse(from).is_some_and(|id| id.is_zero());
+    let from = if nothing { None } else { Some(commit(&repository, from)?) };
+    let to = commit(&repository, to)?;
+    Ok(risk::assess(&repository.facts(from, to).map_err(elsewhere)?, circumstances))
 }
 
 fn commit(repository: &Repository, revision: &str) -> Result<Oid, Failure> {

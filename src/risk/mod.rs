@@ -6,12 +6,14 @@
 //! the score, never blended into it, stand [`Factor`]s. What a policy demands of either is [`crate::ledger::rules`]'s
 //! to say. There is no probability anywhere: base rates do not transfer between repositories.
 //!
-//! Called by git (which makes the facts) and cli; calls [`crate::model`].
+//! Called by git (which makes the facts) and cli; calls [`crate::ledger`], for a lease's policy and its target's past,
+//! and [`crate::model`].
 
 mod assess;
 mod factors;
 mod facts;
 mod features;
+mod lease;
 mod score;
 mod text;
 
@@ -19,5 +21,6 @@ pub use assess::{Assessment, AuthorRole, ChangeView, Circumstances, TermView, as
 pub use factors::{DAYS, Factor, Found, Sensitive};
 pub use facts::{Author, ChangeFacts, CommitFacts, Facts, FileChange, FileKind, Lines, MessageFacts};
 pub use features::{Feature, Features, HISTORY};
+pub use lease::{LeaseAssessment, assess_lease, before, check, circumstances, computable};
 pub use score::{LAST, Logit, MODEL, Model, Term, median, percentile};
-pub use text::{block, text};
+pub use text::{block, lease_text, text};

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::model::lease::DeclaredRisk;
+use crate::model::{lease::DeclaredRisk, policy::Terms};
 
-use super::assess::{Assessment, AuthorRole, TermView};
+use super::{
+    assess::{Assessment, AuthorRole, TermView},
+    lease::LeaseAssessment,
+};
 
 /// The whole assessment, for people.
 pub fn text(assessment: &Assessment) -> String {
@@ -54,6 +57,35 @@ fn write_text(out: &mut String, assessment: &Assessment) -> std::fmt::Result {
         writeln!(out, "note: {}", one_line(remark))?;
     }
     Ok(())
+}
+
+/// A lease's assessment, for people.
+pub fn lease_text(lease: &LeaseAssessment) -> String {
+    let mut out = text(&lease.assessment);
+    let declared = match &lease.declared {
+        Some(risk) => format!("declared: {}", block(risk).trim_end().trim_start_matches("risk: ")),
+        None => "declared: nothing".to_owned(),
+    };
+    let verdict = match &lease.objection {
+        Some(objection) => format!("does not hold: {objection}"),
+        None => "holds".to_owned(),
+    };
+    let _ = writeln!(out, "\n{}: {declared}: {verdict}", lease.lease);
+    let _ = writeln!(out, "the policy demands of this risk: {}", demands(&lease.demands));
+    if let Some(looser) = &lease.looser {
+        let _ = writeln!(out, "the lease is too loose for it: {looser}");
+    }
+    out
+}
+
+/// Terms in words.
+fn demands(terms: &Terms) -> String {
+    let mut words = Vec::new();
+    words.extend(terms.bake.map(|bake| format!("every tier bakes at least {bake}")));
+    words.extend(terms.first_tier.map(|weight| format!("a first tier of at most {weight} %")));
+    words.extend(terms.samples.map(|times| format!("{times} times the gates' minimum samples")));
+    words.extend((terms.humans > 0).then(|| format!("{} more of the humans", terms.humans)));
+    if words.is_empty() { "nothing more".to_owned() } else { words.join(", ") }
 }
 
 /// A contribution with its sign, to one digit; what rounds to nothing has none.

@@ -1,0 +1,122 @@
+//! A lease's declared risk beside the one that is computed, and what the policy in force demands of it.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{
+    ledger::{State, rules},
+    model::{
+        Action, LeaseId, Reason, Refusal, TargetId,
+        lease::{DeclaredRisk, Lease},
+        policy::{Policy, Role, Terms},
+    },
+};
+
+use super::{Assessment, AuthorRole, Circumstances, DAYS, Factor, MODEL, Sensitive};
+
+/// A lease's change, assessed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LeaseAssessment {
+    /// The lease.
+    pub lease: LeaseId,
+    /// What it declares.
+    pub declared: Option<DeclaredRisk>,
+    /// What is computed.
+    #[serde(flatten)]
+    pub assessment: Assessment,
+    /// What the policy in force demands of a lease with the computed risk.
+    pub demands: Terms,
+    /// The reason code, if the declaration does not hold.
+    pub reason: Option<Reason>,
+    /// Why it does not.
+    pub objection: Option<String>,
+    /// Why the lease's terms are too loose for the computed risk, if they are.
+    pub looser: Option<String>,
+}
+
+/// What the ledger knows of a change that a lease brings to a target.
+pub fn circumstances(state: &State, lease: &Lease) -> Result<Circumstances, Refusal> {
+    let policy = state.policy().get();
+    let author = lease.actor.as_ref().and_then(|actor| {
+        let (_, principal) = policy.principals.iter().find(|(id, _)| id.as_str() == actor)?;
+        (principal.role == Role::Agent).then_some(AuthorRole::Agent)
+    });
+    before(state, &lease.target, lease.issued, Some(&lease.id), author.unwrap_or_default())
+}
+
+/// The same where there is no lease yet.
+pub fn before(
+    state: &State,
+    target: &TargetId,
+    issued: Timestamp,
+    except: Option<&LeaseId>,
+    author: AuthorRole,
+) -> Result<Circumstances, Refusal> {
+    let since = issued.as_second().saturating_sub(DAYS * 86_400);
+    let lately = |lease: &Lease| (since..=issued.as_second()).contains(&lease.issued.as_second());
+    let rolled_back = state
+        .leases()
+        .filter(|entry| Some(&entry.id) != except)
+        .filter(|entry| entry.lease().is_some_and(|lease| lease.target == *target && lately(lease)))
+        .filter(|entry| entry.transitions.iter().any(|transition| transition.action == Action::Rollback))
+        .map(|entry| entry.id.clone())
+        .collect();
+    let sensitive = Sensitive::new(&state.policy().get().risk.sensitive)?;
+    Ok(Circumstances { author, sensitive, rolled_back: Some(rolled_back) })
+}
+
+/// Whether this program can compute what the lease declares.
+pub fn computable(lease: &Lease) -> Result<(), Refusal> {
+    match &lease.risk {
+        Some(risk) if risk.model != MODEL.name => {
+            let message =
+                format!("the lease declares a score of model {}, this program computes {}", risk.model, MODEL.name);
+            Err(Refusal::new(Reason::Risk, message).hint("compute it with the program that gave the score"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Holds a lease's declaration against what was computed. Declaring more than that is anybody's right.
+pub fn check(lease: &Lease, assessment: &Assessment) -> Result<(), Refusal> {
+    let computed = assessment.declared();
+    let refuse = |message: String| {
+        let hint = format!("declare it in a new lease: {}", super::block(&computed).trim_end());
+        Err(Refusal::new(Reason::Risk, message).hint(hint))
+    };
+    let Some(declared) = &lease.risk else {
+        return refuse(format!("the lease declares no risk; the score is {}", computed.score));
+    };
+    if declared.score < computed.score {
+        return refuse(format!("the lease declares a score of {}, it is {}", declared.score, computed.score));
+    }
+    let missing: Vec<_> = computed.factors.iter().filter(|factor| !declared.factors.contains(factor)).collect();
+    if !missing.is_empty() {
+        let names = missing.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        return refuse(format!("the lease does not declare what its change has: {names}"));
+    }
+    Ok(())
+}
+
+/// Puts a lease beside what was computed for it.
+pub fn assess_lease(policy: &Policy, lease: &Lease, mut assessment: Assessment) -> LeaseAssessment {
+    assessment.remarks.extend(unknown_factors(policy));
+    let refusal = check(lease, &assessment).err();
+    let computed = Lease { risk: Some(assessment.declared()), ..lease.clone() };
+    LeaseAssessment {
+        lease: lease.id.clone(),
+        declared: lease.risk.clone(),
+        demands: rules::demanded_terms(policy, &computed),
+        reason: refusal.as_ref().map(|refusal| refusal.reason),
+        objection: refusal.map(|refusal| refusal.message),
+        looser: rules::check_risk(policy, &computed).err().map(|refusal| refusal.message),
+        assessment,
+    }
+}
+
+/// Factors that the policy answers and that nothing here gives. A lease may still declare them.
+fn unknown_factors(policy: &Policy) -> Option<String> {
+    let known = |name: &str| Factor::ALL.iter().any(|factor| factor.name() == name);
+    let unknown: Vec<_> = policy.risk.factors.keys().map(String::as_str).filter(|name| !known(name)).collect();
+    (!unknown.is_empty()).then(|| format!("the policy answers factors that are never computed: {}", unknown.join(", ")))
+}

@@ -362,6 +362,30 @@ fn notes_grow_by_what_verifies_for_their_principal() {
     let stray = world.git(&["commit-tree", "-p", &scene.server_ref(&own), "-m", "Files", &tree]);
     // The note is gone as well; the first refusal of either kind will do.
     scene.refuses(&[&format!("{stray}:{own}")], &own, "malformed").says("ref-rewound");
+    // Git itself moves notes into folders when there are many.
+    let parent = scene.server_ref(&own);
+    let commit = |tree: &str| world.git(&["commit-tree", "-p", &parent, "-m", "Notes", tree]);
+    let make = |line: &str| world.run(world.repo(), "git", &["mktree"], line.as_bytes()).exits(0).out.trim().to_owned();
+    let kept = world.git(&["rev-parse", &format!("{parent}:{blob}")]);
+    let (first, rest) = blob.split_at(2);
+    let folder = make(&format!("100644 blob {kept}\t{rest}\n"));
+    let twice = make(&format!("100644 blob {kept}\t{blob}\n040000 tree {folder}\t{first}\n"));
+    scene.push(&[&format!("{}:{own}", commit(&twice))]).exits(0);
+    let parent = scene.server_ref(&own);
+    let other = world.run(world.repo(), "git", &["hash-object", "-w", "--stdin"], b"hello").exits(0).out;
+    let folder = make(&format!("100644 blob {}\t{rest}\n", other.trim()));
+    let changed = make(&format!("100644 blob {kept}\t{blob}\n040000 tree {folder}\t{first}\n"));
+    let changed = world.git(&["commit-tree", "-p", &parent, "-m", "Notes", &changed]);
+    scene.refuses(&[&format!("{changed}:{own}")], &own, "ref-rewound");
+    // A link, and a tree that unfolds without end.
+    let link = make(&format!("120000 blob {kept}\t{blob}\n"));
+    let link = world.git(&["commit-tree", "-p", &parent, "-m", "Notes", &link]);
+    scene.refuses(&[&format!("{link}:{own}")], &own, "malformed");
+    let bomb = (0..6).fold(make(&format!("100644 blob {kept}\t{rest}\n")), |inner, _| {
+        make(&(0..=255).fold(String::new(), |lines, at| lines + &format!("040000 tree {inner}\t{at:02x}\n")))
+    });
+    let bomb = world.git(&["commit-tree", "-p", &parent, "-m", "Notes", &bomb]);
+    scene.refuses(&[&format!("{bomb}:{own}")], &own, "too-large");
 }
 
 #[test]

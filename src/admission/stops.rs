@@ -2,7 +2,7 @@
 
 use crate::{
     ledger::{Hypothesis, State, hypothetical},
-    model::{LeaseId, Oid, Reason, Refusal, Statement, Subject},
+    model::{Oid, Reason, Refusal, Statement, Subject},
     signature::{Cosignature, Opened},
 };
 
@@ -90,15 +90,4 @@ fn no_stop(target: &StopTarget) -> Refusal {
         StopTarget::All => "git two-key freeze".to_owned(),
     };
     Refusal::new(Reason::Malformed, format!("its commit is not {what}")).hint(format!("make one with: {verb}"))
-}
-
-/// The lease that a stop ref is for, if it is for one.
-impl StopTarget {
-    /// The lease; none for a freeze.
-    pub fn lease(&self) -> Option<&LeaseId> {
-        match self {
-            Self::Lease(lease) => Some(lease),
-            Self::All => None,
-        }
-    }
 }

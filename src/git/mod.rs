@@ -21,6 +21,7 @@ mod merge;
 mod notes;
 mod objects;
 mod push;
+mod pushed_notes;
 mod refs;
 mod remote;
 mod repository;

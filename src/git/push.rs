@@ -6,20 +6,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Base, GitError, Kind, Objects, Repository, checkpoint::Checkpoint};
+use super::{Base, GitError, Kind, Objects, Repository, checkpoint::Checkpoint, pushed_notes::notes_facts};
 use crate::{
     admission::{
-        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, MAX_COMMITS, NewStep, NoteChange, NotesFacts, Place, Push,
-        RefUpdate, TagFacts, place, signer_of,
+        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, MAX_COMMITS, NewStep, Place, Push, RefUpdate, TagFacts, place,
+        signer_of,
     },
-    ledger::{self, State, Step},
+    ledger::{self, State, Step, StepReport},
     model::{Oid, Reason, Refusal},
-    signature::{ObjectFormat, open_commit, parse_tag},
+    signature::{open_commit, parse_tag},
 };
 
-/// Notes that a push may change on one ref, and their bytes.
-const MAX_NOTES: usize = 10_000;
-const MAX_NOTES_BYTES: usize = 64 << 20;
 /// Commits that are opened at a time.
 const CHUNK: usize = 240;
 /// Steps that are folded again rather than remembered.
@@ -175,8 +172,9 @@ impl Repository {
             Err(error @ GitError::TooLarge { .. }) => return Ok(unmoved(Facts::TooLarge(error.to_string()))),
             Err(error) => return Err(error.refusal()),
         }
-        match self.new_steps(before.as_deref(), root, new) {
-            Ok((state, steps)) => Ok(Ledger {
+        let mut steps = Vec::new();
+        match self.fold(before.as_deref(), root, new, |step, report| steps.push(NewStep::new(step, report))) {
+            Ok(state) => Ok(Ledger {
                 branch,
                 before,
                 after: Some(Arc::new(state)),
@@ -212,12 +210,12 @@ impl Repository {
             if state.tip() == tip {
                 return Some((state, length));
             }
-            let (state, _) = self.new_steps(Some(&state), root, tip).ok()?;
+            let state = self.fold(Some(&state), root, tip, |_, _| ()).ok()?;
             Some((state, length))
         });
         let (state, length) = match known {
             Some(known) => known,
-            None => (self.new_steps(None, root, tip).map_err(Stuck::refusal)?.0, 0),
+            None => (self.fold(None, root, tip, |_, _| ()).map_err(Stuck::refusal)?, 0),
         };
         if side == Side::Server && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
             // It only saves time; a folder that cannot be written to costs some.
@@ -226,22 +224,26 @@ impl Repository {
         Ok(state)
     }
 
-    /// Folds on from a state, or from the root on.
-    fn new_steps(&self, from: Option<&State>, root: Oid, tip: Oid) -> Result<(State, Vec<NewStep>), Stuck> {
+    /// Folds on from a state, or from the root on, and hands each step over with what the fold said of it.
+    fn fold(
+        &self,
+        from: Option<&State>,
+        root: Oid,
+        tip: Oid,
+        mut each: impl FnMut(&Step, StepReport),
+    ) -> Result<State, Stuck> {
         let base = from.map_or(Base::Root(root), |state| Base::After { tip: state.tip(), root });
         let mut state = from.cloned();
-        let mut steps = Vec::new();
         for step in self.steps(base, tip).map_err(Stuck::Git)? {
             let step = step.map_err(Stuck::Git)?;
             let (next, report) = match state.take() {
                 Some(state) => ledger::apply(state, &step),
                 None => begin(&step).map_err(Stuck::Root)?,
             };
-            steps.push(NewStep::new(&step, report));
+            each(&step, report);
             state = Some(next);
         }
-        let state = state.ok_or(Stuck::Git(GitError::NotOnChain { base: root, tip }))?;
-        Ok((state, steps))
+        state.ok_or(Stuck::Git(GitError::NotOnChain { base: root, tip }))
     }
 
     /// What is to be known of a ref that is not the governed branch.
@@ -263,7 +265,7 @@ impl Repository {
                 Kind::Commit => Some(objects.open_one(new)?.opened),
                 _ => None,
             }),
-            Place::Notes(_) => Facts::Notes(self.notes_facts(objects, old, new)?),
+            Place::Notes(_) => Facts::Notes(notes_facts(objects, old, new)?),
             Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger)?),
         })
     }
@@ -293,82 +295,8 @@ impl Repository {
         Ok(ApplierFacts { fast_forward: true, commits })
     }
 
-    fn notes_facts(&self, objects: &mut Objects, old: Option<Oid>, new: Oid) -> Result<NotesFacts, GitError> {
-        if objects.kind(new)? != Kind::Commit {
-            let strays = vec!["its tip is no commit".to_owned()];
-            return Ok(NotesFacts { fast_forward: old.is_none(), strays, changes: Vec::new() });
-        }
-        if !self.continues(old, new)? {
-            return Ok(NotesFacts::default());
-        }
-        let before = match old {
-            Some(old) => objects.links(old)?.tree,
-            None => self.no_tree(),
-        };
-        let after = objects.links(new)?.tree;
-        let mut facts = NotesFacts { fast_forward: true, ..NotesFacts::default() };
-        let mut changes: HashMap<Oid, NoteChange> = HashMap::new();
-        let mut bytes = 0;
-        for entry in self.changed_entries(before, after)? {
-            let Some(object) = Oid::parse(&entry.path.replace('/', "")).filter(|id| self.fits(*id)) else {
-                // What was no note may go.
-                facts.strays.extend(entry.after.map(|_| entry.path));
-                continue;
-            };
-            if entry.after.is_some() && !entry.file {
-                facts.strays.push(entry.path.clone());
-                continue;
-            }
-            let change = changes.entry(object).or_insert(NoteChange { object, before: None, after: None });
-            let mut note = |id: Option<Oid>| -> Result<Option<Vec<u8>>, GitError> {
-                let note = id.map(|id| objects.blob(id)).transpose()?;
-                bytes += note.as_ref().map_or(0, Vec::len);
-                Ok(note)
-            };
-            // A note that moved between folders comes as two entries.
-            change.before = note(entry.before)?.or(change.before.take());
-            change.after = note(entry.after)?.or(change.after.take());
-            if changes.len() > MAX_NOTES || bytes > MAX_NOTES_BYTES {
-                let limit = format!("{MAX_NOTES} notes of {MAX_NOTES_BYTES} bytes together");
-                return Err(GitError::TooLarge { what: "what the push changes in notes".to_owned(), limit });
-            }
-        }
-        facts.changes = changes.into_values().collect();
-        facts.changes.sort_by_key(|change| change.object);
-        Ok(facts)
-    }
-
-    /// The entries that differ between two trees.
-    fn changed_entries(&self, before: Oid, after: Oid) -> Result<Vec<ChangedEntry>, GitError> {
-        let (before, after) = (before.to_string(), after.to_string());
-        let program = self.run(&["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", &before, &after]);
-        let command = program.line();
-        let bytes = program.bytes()?;
-        let mut words = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-        let mut entries = Vec::new();
-        while let (Some(head), Some(path)) = (words.next().filter(|head| !head.is_empty()), words.next()) {
-            let wrong = || GitError::Answer { command: command.clone(), what: head.to_string() };
-            let fields: Vec<&str> = head.split(' ').collect();
-            let [_, mode, before, after, _] = fields.as_slice() else { return Err(wrong()) };
-            let id = |text: &str| Oid::parse(text).filter(|id| self.fits(*id)).ok_or_else(wrong);
-            let there = |id: Oid| Some(id).filter(|id| !id.is_zero());
-            let (before, after) = (there(id(before)?), there(id(after)?));
-            let file = mode.starts_with("100");
-            entries.push(ChangedEntry { path: path.into_owned(), before, after, file });
-        }
-        Ok(entries)
-    }
-
-    fn no_tree(&self) -> Oid {
-        // Git knows the empty tree without having it.
-        let hex = match self.format() {
-            ObjectFormat::Sha1 => "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
-            ObjectFormat::Sha256 => "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
-        };
-        Oid::parse(hex).unwrap_or_else(|| self.zero())
-    }
-
-    fn continues(&self, old: Option<Oid>, new: Oid) -> Result<bool, GitError> {
+    /// Whether a ref moves forward.
+    pub(super) fn continues(&self, old: Option<Oid>, new: Oid) -> Result<bool, GitError> {
         old.map_or(Ok(true), |old| self.is_ancestor(old, new))
     }
 
@@ -427,14 +355,6 @@ impl Repository {
     }
 }
 
-/// An entry that differs between two trees.
-struct ChangedEntry {
-    path: String,
-    before: Option<Oid>,
-    after: Option<Oid>,
-    file: bool,
-}
-
 /// Why a range could not be folded.
 enum Stuck {
     Git(GitError),
@@ -453,7 +373,7 @@ impl Stuck {
     }
 }
 
-fn begin(step: &Step) -> Result<(State, ledger::StepReport), Refusal> {
+fn begin(step: &Step) -> Result<(State, StepReport), Refusal> {
     ledger::begin(step).map_err(|error| Refusal::new(error.refusal.reason, error.to_string()))
 }
 

@@ -1,0 +1,119 @@
+//! An applier's configuration file.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span};
+
+/// Where an applier works, and as whom. Paths are absolute, or relative to where the program runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Its name in the policy.
+    pub name: PrincipalId,
+    /// The key that it signs with: a file.
+    pub key: PathBuf,
+    /// Its clone of the governance repository; none for the one where the program runs.
+    pub repository: Option<PathBuf>,
+    /// The remote that it fetches from and pushes to; none to work in the repository alone.
+    pub remote: Option<String>,
+    /// The root; none for the one that is pinned in the clone.
+    pub root: Option<Oid>,
+    /// How old knowledge may be for a forward move.
+    pub max_staleness: Span,
+    /// How long to wait from one look to the next.
+    pub interval: Span,
+    /// Its targets, with the file of each.
+    pub targets: BTreeMap<TargetId, PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawConfig {
+    name: PrincipalId,
+    key: PathBuf,
+    repository: Option<PathBuf>,
+    remote: Option<String>,
+    root: Option<Oid>,
+    max_staleness: Option<Span>,
+    interval: Option<Span>,
+    targets: BTreeMap<TargetId, RawTarget>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTarget {
+    file: PathBuf,
+}
+
+impl Config {
+    /// Reads a configuration. Paths in it are relative to `folder`.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, Refusal> {
+        let raw: RawConfig = serde_yaml::from_str(text)
+            .map_err(|error| Refusal::new(Reason::Malformed, format!("the applier's configuration: {error}")))?;
+        if raw.interval.is_some_and(|interval| interval.as_secs() == 0) {
+            return Err(Refusal::new(Reason::Malformed, "the applier's configuration: interval is at least 1s"));
+        }
+        Ok(Self {
+            name: raw.name,
+            key: folder.join(raw.key),
+            repository: raw.repository.map(|path| folder.join(path)),
+            remote: raw.remote,
+            root: raw.root,
+            max_staleness: raw.max_staleness.unwrap_or(Span::seconds(15 * 60)),
+            interval: raw.interval.unwrap_or(Span::seconds(10)),
+            targets: raw.targets.into_iter().map(|(target, raw)| (target, folder.join(raw.file))).collect(),
+        })
+    }
+
+    /// Reads a configuration file.
+    pub fn load(path: &Path) -> Result<Self, Refusal> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Refusal::new(Reason::Internal, format!("{}: {error}", path.display())))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str = include_str!("../../templates/applier.yaml");
+
+    #[test]
+    fn paths_are_relative_to_the_file_and_what_is_left_out_has_its_default() {
+        let config = Config::parse("name: e\nkey: k\ntargets: {shop: {file: w.json}}\n", Path::new("/etc/x")).unwrap();
+        assert_eq!(config.key, Path::new("/etc/x/k"));
+        assert_eq!(config.targets[&TargetId::parse("shop").unwrap()], Path::new("/etc/x/w.json"));
+        assert_eq!((config.max_staleness.as_secs(), config.interval.as_secs()), (900, 10));
+        assert_eq!((config.remote, config.root), (None, None));
+        let absolute = Config::parse("name: e\nkey: /k\ntargets: {}\n", Path::new("/etc/x")).unwrap();
+        assert_eq!(absolute.key, Path::new("/k"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for wrong in [
+            "",
+            "name: e\nkey: k\n",
+            "name: e\nkey: k\ntargets: {}\ncolour: red\n",
+            "name: e\nname: f\nkey: k\ntargets: {}\n",
+            "name: e\nkey: k\ntargets: {shop: {file: w, shell: x}}\n",
+            "name: e\nkey: k\ntargets: {}\ninterval: 0s\n",
+            "name: e\nkey: k\ntargets: {}\nmax-staleness: soon\n",
+            "name: e/f\nkey: k\ntargets: {}\n",
+        ] {
+            assert_eq!(Config::parse(wrong, Path::new("")).unwrap_err().reason, Reason::Malformed, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_template_is_a_configuration() {
+        let config = Config::parse(TEMPLATE, Path::new("")).unwrap();
+        assert_eq!(config.targets.len(), 1);
+    }
+}

@@ -1,0 +1,430 @@
+//! One decision for one target. Pure, and level-triggered: what is wanted, what is there, what was applied last and
+//! what is known → one act. Nothing here remembers a previous decision.
+//!
+//! The order is the rule: stops come first and need nothing else to be known; then a lease's expiry; then what has
+//! drifted is put back to the weight that was applied last; only then may the next tier come, and only if nothing
+//! at all speaks against it. Whatever is unknown, no act here leads above the weight that was applied last.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ledger::Phase,
+    model::{
+        Digest, LeaseId, Reason, Refusal,
+        lease::{OnExpiry, Tier},
+    },
+};
+
+use super::clock::Bake;
+
+/// How far clocks may differ.
+const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// What is wanted of a target: the ledger's word, with every stop that was seen anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// The lease that the target is to be moved for.
+    pub lease: LeaseId,
+    /// Where it is, stops included that the ledger has not folded yet.
+    pub phase: Phase,
+    /// The number of its last transition in the ledger.
+    pub step: u32,
+    /// The number of the transition that went to each tier so far.
+    pub tier_steps: Vec<u32>,
+    /// Its tiers.
+    pub tiers: Vec<Tier>,
+    /// Whether every forward move is stopped.
+    pub frozen: bool,
+    /// When its window opens.
+    pub issued: Timestamp,
+    /// When its window closes.
+    pub expires: Timestamp,
+    /// What happens then.
+    pub on_expiry: OnExpiry,
+    /// Whether gates were pinned for it.
+    pub gated: bool,
+    /// How many rollbacks of it have been signed.
+    pub rollbacks: u32,
+}
+
+/// What a driver saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Observed {
+    /// The candidate's weight in basis points.
+    pub weight_bp: u32,
+    /// The lease whose change is the candidate; none where nothing was ever shifted.
+    pub lease: Option<LeaseId>,
+}
+
+/// What this applier did last to a target.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Applied {
+    /// For which lease.
+    pub lease: Option<LeaseId>,
+    /// To which of its tiers; none at weight zero.
+    pub tier: Option<usize>,
+    /// The weight in basis points: the ceiling for everything that is no forward move.
+    pub weight_bp: u32,
+    /// The transition that it carried out.
+    pub step: u32,
+    /// How long that weight has been watched.
+    pub bake: Bake,
+    /// The rollback pack that was taken before the first shift.
+    pub pack: Option<Digest>,
+    /// What became of the lease's rollback.
+    pub rollback: Rollback,
+    /// What was about to be done when this was written.
+    pub intent: Option<Intent>,
+}
+
+/// A shift that was about to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Intent {
+    /// For which lease.
+    pub lease: LeaseId,
+    /// To which of its tiers; none for zero.
+    pub tier: Option<usize>,
+    /// To which weight, in basis points.
+    pub weight_bp: u32,
+    /// For which transition.
+    pub step: u32,
+}
+
+/// What became of a lease's rollback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rollback {
+    /// It was not tried.
+    #[default]
+    None,
+    /// What is there is what was there before.
+    Verified,
+    /// It is not; the number of rollbacks that had been signed by then.
+    Failed(u32),
+}
+
+/// What else a decision needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conditions {
+    /// The time; none if the clock cannot be trusted.
+    pub now: Option<Timestamp>,
+    /// What speaks against every forward move: a tip that does not continue, knowledge that is too old, a ref of
+    /// another applier.
+    pub blockers: Vec<Refusal>,
+    /// Whether the lease's pack is there and was rehearsed.
+    pub pack: Pack,
+}
+
+/// Whether a lease can be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pack {
+    /// There is no pack.
+    Missing,
+    /// There is one, and restoring it was tried dry.
+    Rehearsed,
+}
+
+/// What is to be done. At most one act a decision; the next decision observes anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Nothing.
+    Keep,
+    /// Take and rehearse the rollback pack, then decide again.
+    Pack,
+    /// Move the target.
+    Shift {
+        /// The tier that is gone to; none for zero.
+        tier: Option<usize>,
+        /// The weight in basis points.
+        weight_bp: u32,
+        /// The transition that asks for it.
+        step: u32,
+    },
+    /// Weight to zero, then restore what was there before.
+    Restore,
+    /// Sign a rollback of our own, because the lease's window closed; binding from then on.
+    Expire,
+}
+
+/// What an applier is doing with a target, as its records say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doing {
+    /// Moving the target.
+    Shifting,
+    /// Watching a tier.
+    Baking,
+    /// The tier has been watched long enough.
+    Ready,
+    /// Keeping the weight for a reason.
+    Holding,
+    /// Undoing.
+    RollingBack,
+    /// What is there is what was there before.
+    Verified,
+    /// It is not.
+    RollbackFailed,
+}
+
+impl Doing {
+    /// The word in records.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Shifting => "shifting",
+            Self::Baking => "baking",
+            Self::Ready => "ready",
+            Self::Holding => "holding",
+            Self::RollingBack => "rolling-back",
+            Self::Verified => "verified",
+            Self::RollbackFailed => "rollback-failed",
+        }
+    }
+}
+
+/// An act, with what to say about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What is to be done.
+    pub act: Act,
+    /// What that is called.
+    pub doing: Doing,
+    /// Why not more.
+    pub reason: Option<Refusal>,
+    /// Whether the target has been found where nobody put it.
+    pub drifted: bool,
+}
+
+impl Decision {
+    fn new(act: Act, doing: Doing) -> Self {
+        Self { act, doing, reason: None, drifted: false }
+    }
+
+    fn hold(reason: Refusal) -> Self {
+        Self { act: Act::Keep, doing: Doing::Holding, reason: Some(reason), drifted: false }
+    }
+}
+
+/// A tier's weight in basis points.
+pub fn basis_points(percent: u8) -> u32 {
+    u32::from(percent) * 100
+}
+
+/// Decides. `observed` is none where the target cannot be observed.
+pub fn decide(desired: &Desired, observed: Option<&Observed>, applied: &Applied, conditions: &Conditions) -> Decision {
+    let ours = applied.lease.as_ref() == Some(&desired.lease);
+    let candidate_there = observed.is_some_and(|seen| seen.lease.as_ref() == Some(&desired.lease));
+    match desired.phase {
+        Phase::RolledBack => undo(desired, observed, applied, ours || candidate_there),
+        Phase::Halted => halt(desired, observed, applied, ours || candidate_there),
+        Phase::Rolling { tier } => go_on(desired, Some(tier), observed, applied, conditions),
+        Phase::Paused { tier } => go_on(desired, Some(tier), observed, applied, conditions),
+        Phase::Completed => go_on(desired, desired.tiers.len().checked_sub(1), observed, applied, conditions),
+        Phase::Proposed | Phase::Authorized | Phase::Withdrawn => Decision::new(Act::Keep, Doing::Holding),
+    }
+}
+
+/// A lease that is to be undone. Needs no observation, no clock, no repository.
+fn undo(desired: &Desired, observed: Option<&Observed>, applied: &Applied, touched: bool) -> Decision {
+    if !touched {
+        return Decision::new(Act::Keep, Doing::Holding);
+    }
+    let rollback = if applied.lease.as_ref() == Some(&desired.lease) { applied.rollback } else { Rollback::None };
+    let is_back = observed.is_some_and(|seen| seen.lease.as_ref() == Some(&desired.lease) && seen.weight_bp > 0);
+    match rollback {
+        Rollback::Verified if !is_back => Decision::new(Act::Keep, Doing::Verified),
+        Rollback::Failed(signed) if desired.rollbacks <= signed => {
+            let message = format!("lease {} was rolled back, and what is there is not what was before", desired.lease);
+            let reason = Refusal::new(Reason::Drift, message)
+                .hint("mend the target by hand, or have another attempt made with: git two-key rollback");
+            Decision { reason: Some(reason), ..Decision::new(Act::Keep, Doing::RollbackFailed) }
+        }
+        verified_or_not => {
+            let drifted = verified_or_not == Rollback::Verified;
+            Decision { drifted, ..Decision::new(Act::Restore, Doing::RollingBack) }
+        }
+    }
+}
+
+/// A lease whose weight is to be zero, and nothing else. Needs no clock and no repository.
+fn halt(desired: &Desired, observed: Option<&Observed>, applied: &Applied, touched: bool) -> Decision {
+    let ours = applied.lease.as_ref() == Some(&desired.lease);
+    let at_zero = observed.is_some_and(|seen| seen.weight_bp == 0) && (!ours || applied.weight_bp == 0);
+    if !touched || at_zero {
+        return Decision::new(Act::Keep, Doing::Holding);
+    }
+    let drifted = ours && applied.weight_bp == 0 && observed.is_some();
+    let act = Act::Shift { tier: None, weight_bp: 0, step: desired.step };
+    Decision { drifted, ..Decision::new(act, Doing::Shifting) }
+}
+
+/// A lease that has weight: at most one tier up, and only if nothing speaks against it.
+fn go_on(
+    desired: &Desired,
+    wanted: Option<usize>,
+    observed: Option<&Observed>,
+    applied: &Applied,
+    conditions: &Conditions,
+) -> Decision {
+    let ours = applied.lease.as_ref() == Some(&desired.lease);
+    let at = if ours { applied.tier } else { None };
+    let baked = at.and_then(|at| desired.tiers.get(at)).is_some_and(|tier| applied.bake.is_over(tier.bake));
+    if let Some(decision) = expiry(desired, at, baked, ours, conditions) {
+        return decision;
+    }
+    let Some(seen) = observed else {
+        let message = "the target cannot be observed, so it keeps what weight it has";
+        return Decision::hold(Refusal::new(Reason::NoData, message));
+    };
+    let in_place = seen.weight_bp == applied.weight_bp && seen.lease.as_ref() == Some(&desired.lease);
+    if ours && !in_place {
+        let act = Act::Shift { tier: at, weight_bp: applied.weight_bp, step: applied.step };
+        return Decision { drifted: true, ..Decision::new(act, Doing::Shifting) };
+    }
+    let next = at.map_or(0, |at| at + 1);
+    if wanted.is_none_or(|wanted| next > wanted) {
+        return arrived(desired, baked);
+    }
+    if let Some(reason) = against(desired, conditions) {
+        return Decision::hold(reason);
+    }
+    if at.is_some() && !baked {
+        return Decision::new(Act::Keep, Doing::Baking);
+    }
+    forward(desired, next, ours, seen, conditions)
+}
+
+/// At the tier that the ledger wants.
+fn arrived(desired: &Desired, baked: bool) -> Decision {
+    match desired.phase {
+        Phase::Paused { .. } => Decision::new(Act::Keep, Doing::Holding),
+        _ if baked => Decision::new(Act::Keep, Doing::Ready),
+        _ => Decision::new(Act::Keep, Doing::Baking),
+    }
+}
+
+/// What the lease says for when its window has closed. Nothing if it is open, or was completed, or nobody knows.
+fn expiry(desired: &Desired, at: Option<usize>, baked: bool, ours: bool, conditions: &Conditions) -> Option<Decision> {
+    let over = conditions.now.is_some_and(|now| now >= desired.expires);
+    let done = at.is_some_and(|at| at + 1 >= desired.tiers.len()) && baked;
+    let acts = desired.phase != Phase::Completed && desired.on_expiry == OnExpiry::Rollback;
+    // Weight zero is nothing to be undone.
+    (over && acts && !done && ours && at.is_some()).then(|| {
+        let message = format!("lease {} expired at {} and says rollback", desired.lease, desired.expires);
+        Decision {
+            reason: Some(Refusal::new(Reason::Expired, message)),
+            ..Decision::new(Act::Expire, Doing::RollingBack)
+        }
+    })
+}
+
+/// What speaks against every forward move.
+fn against(desired: &Desired, conditions: &Conditions) -> Option<Refusal> {
+    let id = &desired.lease;
+    if matches!(desired.phase, Phase::Paused { .. }) {
+        return Some(Refusal::new(Reason::WrongState, format!("lease {id} is paused")));
+    }
+    if desired.frozen {
+        return Some(Refusal::new(Reason::Frozen, "a freeze is in force").hint("end it with: git two-key thaw"));
+    }
+    if let Some(blocker) = conditions.blockers.first() {
+        return Some(blocker.clone());
+    }
+    let Some(now) = conditions.now else {
+        return Some(Refusal::new(Reason::Clock, "the clock here jumped, so time starts anew"));
+    };
+    if now >= desired.expires {
+        let message = format!("lease {id} expired at {}", desired.expires);
+        return Some(Refusal::new(Reason::Expired, message).hint("issue a new lease: git two-key new"));
+    }
+    if desired.issued > now.saturating_add(TOLERANCE).unwrap_or(Timestamp::MAX) {
+        return Some(Refusal::new(Reason::NotYetValid, format!("lease {id} is not valid before {}", desired.issued)));
+    }
+    if desired.gated {
+        let message = format!("the gates of lease {id} cannot be evaluated here, and no data is never healthy");
+        return Some(Refusal::new(Reason::NoData, message).hint("see them with: git two-key show"));
+    }
+    None
+}
+
+/// The next tier, or the pack that has to come before the first.
+fn forward(desired: &Desired, next: usize, ours: bool, seen: &Observed, conditions: &Conditions) -> Decision {
+    let (Some(tier), Some(step)) = (desired.tiers.get(next), desired.tier_steps.get(next)) else {
+        let message = format!("the ledger does not say how lease {} came to tier {next}", desired.lease);
+        return Decision::hold(Refusal::new(Reason::Internal, message));
+    };
+    let untouched = !ours && seen.lease.as_ref() != Some(&desired.lease);
+    match conditions.pack {
+        Pack::Rehearsed => {
+            let act = Act::Shift { tier: Some(next), weight_bp: basis_points(tier.weight), step: *step };
+            Decision::new(act, Doing::Shifting)
+        }
+        // What is there now is what there was before.
+        Pack::Missing if untouched => Decision::new(Act::Pack, Doing::Shifting),
+        Pack::Missing => {
+            let message = format!("there is no pack to undo lease {} with, and it was shifted already", desired.lease);
+            Decision::hold(Refusal::new(Reason::NoPack, message).hint("halt it, or roll it back by hand"))
+        }
+    }
+}
+
+impl Applied {
+    /// Whether an act leads above the weight that was applied last: the forward moves, and nothing else.
+    pub fn is_exceeded_by(&self, lease: &LeaseId, act: &Act) -> bool {
+        let ceiling = if self.lease.as_ref() == Some(lease) { self.weight_bp } else { 0 };
+        matches!(act, Act::Shift { weight_bp, .. } if *weight_bp > ceiling)
+    }
+
+    /// Takes what was observed for what was done, where a process ended between the act and its being written down.
+    /// True if it was done.
+    pub fn settle(&mut self, observed: Option<&Observed>) -> bool {
+        let (Some(intent), Some(seen)) = (self.intent.clone(), observed) else { return false };
+        self.intent = None;
+        let done = seen.lease.as_ref() == Some(&intent.lease) && seen.weight_bp == intent.weight_bp;
+        if done {
+            self.arrive(&intent);
+        }
+        done
+    }
+
+    /// Writes down that a shift was made and observed.
+    pub fn arrive(&mut self, intent: &Intent) {
+        let same = self.lease.as_ref() == Some(&intent.lease);
+        let stays = same && self.tier == intent.tier && self.weight_bp == intent.weight_bp;
+        if !same {
+            self.rollback = Rollback::None;
+        }
+        if !stays {
+            self.bake = Bake::default();
+        }
+        self.lease = Some(intent.lease.clone());
+        self.tier = intent.tier;
+        self.weight_bp = intent.weight_bp;
+        self.step = intent.step;
+        self.intent = None;
+    }
+
+    /// Takes over a target for which nothing was written down here, as after the loss of a machine: the weight counts as
+    /// applied if it is one of the lease's tiers that the ledger has reached, else as zero.
+    pub fn adopt(&mut self, desired: &Desired, observed: Option<&Observed>) {
+        let Some(seen) = observed.filter(|seen| seen.lease.as_ref() == Some(&desired.lease)) else { return };
+        if self.lease.as_ref() == Some(&desired.lease) || self.intent.is_some() {
+            return;
+        }
+        let reached = desired.tiers.iter().zip(&desired.tier_steps).enumerate();
+        let here = reached.filter(|(_, (tier, _))| basis_points(tier.weight) == seen.weight_bp).last();
+        *self = Self { lease: Some(desired.lease.clone()), pack: self.pack, ..Self::default() };
+        if let Some((tier, (_, step))) = here {
+            self.tier = Some(tier);
+            self.weight_bp = seen.weight_bp;
+            self.step = *step;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

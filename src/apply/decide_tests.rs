@@ -1,0 +1,325 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{apply::clock::Reading, model::document::Span};
+
+const HOUR: i64 = 3_600;
+
+fn lease(name: &str) -> LeaseId {
+    LeaseId::parse(name).unwrap()
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// A lease of 5, 25, 100 that the ledger has at `phase`, with a window of one hour.
+fn desired(phase: Phase) -> Desired {
+    let tier = |weight| Tier { weight, bake: Span::seconds(60) };
+    Desired {
+        lease: lease("L-1"),
+        phase,
+        step: 3,
+        tier_steps: vec![1, 2, 3],
+        tiers: vec![tier(5), tier(25), tier(100)],
+        frozen: false,
+        issued: at(0),
+        expires: at(HOUR),
+        on_expiry: OnExpiry::Rollback,
+        gated: false,
+        rollbacks: 0,
+    }
+}
+
+fn watched(ms: u64) -> Bake {
+    let reading = Reading { now: at(1), monotonic: None };
+    Bake { since: Some(reading.clone()), credited_ms: ms, last: Some(reading) }
+}
+
+/// Applied to a tier that has been watched for so long.
+fn applied(tier: usize, weight_bp: u32, ms: u64) -> Applied {
+    let lease = Some(lease("L-1"));
+    Applied { lease, tier: Some(tier), weight_bp, step: 1, bake: watched(ms), ..Applied::default() }
+}
+
+fn seen(weight_bp: u32, name: &str) -> Observed {
+    Observed { weight_bp, lease: Some(lease(name)) }
+}
+
+fn stable() -> Observed {
+    Observed { weight_bp: 0, lease: None }
+}
+
+fn good() -> Conditions {
+    Conditions { now: Some(at(10)), blockers: Vec::new(), pack: Pack::Rehearsed }
+}
+
+fn blocked(reason: Reason) -> Conditions {
+    Conditions { blockers: vec![Refusal::new(reason, "test")], ..good() }
+}
+
+const ROLLING: Phase = Phase::Rolling { tier: 2 };
+
+#[track_caller]
+fn holds(decision: &Decision, reason: Reason) {
+    assert_eq!(decision.act, Act::Keep);
+    assert_eq!(decision.reason.as_ref().map(|refusal| refusal.reason), Some(reason));
+}
+
+#[test]
+fn a_ledger_at_100_is_followed_tier_by_tier_and_each_is_watched_first() {
+    let wanted = desired(ROLLING);
+    let shift = |decision: Decision| match decision.act {
+        Act::Shift { tier: Some(tier), weight_bp, step } => (tier, weight_bp, step),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shift(decide(&wanted, Some(&stable()), &Applied::default(), &good())), (0, 500, 1));
+    let young = decide(&wanted, Some(&seen(500, "L-1")), &applied(0, 500, 59_999), &good());
+    assert_eq!((young.act, young.doing), (Act::Keep, Doing::Baking));
+    assert_eq!(shift(decide(&wanted, Some(&seen(500, "L-1")), &applied(0, 500, 60_000), &good())), (1, 2500, 2));
+    assert_eq!(shift(decide(&wanted, Some(&seen(2500, "L-1")), &applied(1, 2500, 60_000), &good())), (2, 10_000, 3));
+    let done = decide(&wanted, Some(&seen(10_000, "L-1")), &applied(2, 10_000, 60_000), &good());
+    assert_eq!((done.act, done.doing), (Act::Keep, Doing::Ready));
+}
+
+#[test]
+fn the_first_shift_needs_a_pack_and_a_target_that_was_shifted_without_one_holds() {
+    let none = Conditions { pack: Pack::Missing, ..good() };
+    let wanted = desired(ROLLING);
+    assert_eq!(decide(&wanted, Some(&stable()), &Applied::default(), &none).act, Act::Pack);
+    holds(&decide(&wanted, Some(&seen(500, "L-1")), &applied(0, 500, 60_000), &none), Reason::NoPack);
+    // Not even where nothing was written down here: a pack made now would hold the candidate.
+    holds(&decide(&wanted, Some(&seen(500, "L-1")), &Applied::default(), &none), Reason::NoPack);
+}
+
+#[test]
+fn each_condition_holds_with_its_reason_and_keeps_the_weight() {
+    let (there, was) = (seen(500, "L-1"), applied(0, 500, 60_000));
+    let of = |wanted: &Desired, conditions: &Conditions| decide(wanted, Some(&there), &was, conditions);
+    let wanted = desired(ROLLING);
+    for reason in [Reason::RefRewound, Reason::Stale, Reason::Busy] {
+        holds(&of(&wanted, &blocked(reason)), reason);
+    }
+    holds(&of(&wanted, &Conditions { now: None, ..good() }), Reason::Clock);
+    holds(&of(&desired(Phase::Paused { tier: 1 }), &good()), Reason::WrongState);
+    holds(&of(&Desired { frozen: true, ..wanted.clone() }, &good()), Reason::Frozen);
+    holds(&of(&Desired { gated: true, ..wanted.clone() }, &good()), Reason::NoData);
+    holds(&of(&Desired { issued: at(1_000), ..wanted.clone() }, &good()), Reason::NotYetValid);
+    let hold = Desired { on_expiry: OnExpiry::Hold, ..wanted.clone() };
+    holds(&of(&hold, &Conditions { now: Some(at(HOUR)), ..good() }), Reason::Expired);
+    holds(&decide(&wanted, None, &was, &good()), Reason::NoData);
+    assert!(matches!(of(&wanted, &good()).act, Act::Shift { weight_bp: 2500, .. }));
+}
+
+#[test]
+fn stops_act_although_nothing_else_is_known() {
+    let unknown = Conditions { now: None, blockers: blocked(Reason::Stale).blockers, pack: Pack::Missing };
+    let was = applied(1, 2500, 0);
+    let halted = decide(&desired(Phase::Halted), None, &was, &unknown);
+    assert_eq!(halted.act, Act::Shift { tier: None, weight_bp: 0, step: 3 });
+    assert_eq!(decide(&desired(Phase::RolledBack), None, &was, &unknown).act, Act::Restore);
+}
+
+#[test]
+fn a_stop_of_a_lease_that_was_never_shifted_leaves_what_is_there() {
+    let older = seen(10_000, "L-0");
+    for phase in [Phase::Halted, Phase::RolledBack] {
+        assert_eq!(decide(&desired(phase), Some(&older), &Applied::default(), &good()).act, Act::Keep);
+    }
+}
+
+#[test]
+fn a_failed_rollback_is_tried_again_only_when_another_is_signed() {
+    let mut was = applied(1, 0, 0);
+    was.rollback = Rollback::Failed(1);
+    let once = Desired { rollbacks: 1, ..desired(Phase::RolledBack) };
+    let decision = decide(&once, Some(&seen(0, "L-1")), &was, &good());
+    assert_eq!((decision.act, decision.doing), (Act::Keep, Doing::RollbackFailed));
+    let again = Desired { rollbacks: 2, ..once };
+    assert_eq!(decide(&again, Some(&seen(0, "L-1")), &was, &good()).act, Act::Restore);
+}
+
+#[test]
+fn a_verified_rollback_is_kept_unless_the_candidate_comes_back() {
+    let was = Applied { rollback: Rollback::Verified, tier: None, ..applied(0, 0, 0) };
+    let wanted = Desired { rollbacks: 2, ..desired(Phase::RolledBack) };
+    assert_eq!(decide(&wanted, Some(&stable()), &was, &good()).doing, Doing::Verified);
+    let back = decide(&wanted, Some(&seen(500, "L-1")), &was, &good());
+    assert_eq!((back.act, back.drifted), (Act::Restore, true));
+}
+
+#[test]
+fn drift_is_put_back_to_what_was_applied_even_when_nothing_may_go_forward() {
+    for there in [seen(10_000, "L-1"), seen(0, "L-1"), seen(500, "L-0"), stable()] {
+        let decision = decide(&desired(ROLLING), Some(&there), &applied(0, 500, 0), &blocked(Reason::Stale));
+        assert_eq!(decision.act, Act::Shift { tier: Some(0), weight_bp: 500, step: 1 });
+        assert!(decision.drifted);
+    }
+}
+
+#[test]
+fn expiry_rolls_back_or_holds_as_the_lease_says_and_a_watched_last_tier_holds() {
+    let late = Conditions { now: Some(at(HOUR)), ..good() };
+    let wanted = desired(ROLLING);
+    let expired = decide(&wanted, Some(&seen(500, "L-1")), &applied(0, 500, 0), &late);
+    assert_eq!(expired.act, Act::Expire);
+    let last = decide(&wanted, Some(&seen(10_000, "L-1")), &applied(2, 10_000, 60_000), &late);
+    assert_eq!((last.act, last.doing), (Act::Keep, Doing::Ready));
+    let unwatched = decide(&wanted, Some(&seen(10_000, "L-1")), &applied(2, 10_000, 0), &late);
+    assert_eq!(unwatched.act, Act::Expire);
+    let completed = decide(&desired(Phase::Completed), Some(&seen(10_000, "L-1")), &applied(2, 10_000, 0), &late);
+    assert_eq!(completed.act, Act::Keep);
+    // Nobody knows that it expired where nobody knows the time.
+    let clockless = Conditions { now: None, ..good() };
+    holds(&decide(&wanted, Some(&seen(500, "L-1")), &applied(0, 500, 0), &clockless), Reason::Clock);
+    // What was never shifted needs no undoing.
+    holds(&decide(&wanted, Some(&stable()), &Applied::default(), &late), Reason::Expired);
+}
+
+#[test]
+fn an_act_that_was_made_and_not_written_down_counts_and_one_that_was_not_made_does_not() {
+    let intent = Intent { lease: lease("L-1"), tier: Some(1), weight_bp: 2500, step: 2 };
+    let before = Applied { intent: Some(intent), ..applied(0, 500, 60_000) };
+    let mut made = before.clone();
+    assert!(made.settle(Some(&seen(2500, "L-1"))));
+    assert_eq!((made.tier, made.weight_bp, made.step, &made.intent), (Some(1), 2500, 2, &None));
+    assert_eq!(made.bake, Bake::default(), "watching begins anew");
+    let mut not_made = before.clone();
+    assert!(!not_made.settle(Some(&seen(500, "L-1"))));
+    assert_eq!((not_made.weight_bp, &not_made.intent), (500, &None));
+    let mut unknown = before;
+    assert!(!unknown.settle(None));
+    assert!(unknown.intent.is_some(), "it stays open until somebody has looked");
+}
+
+#[test]
+fn what_is_found_after_the_loss_of_a_machine_counts_only_as_a_tier_that_the_ledger_has_reached() {
+    let mut wanted = desired(Phase::Rolling { tier: 1 });
+    wanted.tier_steps = vec![1, 2];
+    let found = |weight| {
+        let mut applied = Applied::default();
+        applied.adopt(&wanted, Some(&seen(weight, "L-1")));
+        (applied.lease.is_some(), applied.tier, applied.weight_bp)
+    };
+    assert_eq!(found(2500), (true, Some(1), 2500));
+    assert_eq!(found(10_000), (true, None, 0));
+    assert_eq!(found(3_000), (true, None, 0));
+    let mut other = Applied::default();
+    other.adopt(&wanted, Some(&seen(2500, "L-0")));
+    assert_eq!(other, Applied::default());
+}
+
+fn any_phase() -> impl Strategy<Value = Phase> {
+    prop_oneof![
+        Just(Phase::Proposed),
+        Just(Phase::Authorized),
+        (0usize..4).prop_map(|tier| Phase::Rolling { tier }),
+        (0usize..4).prop_map(|tier| Phase::Paused { tier }),
+        Just(Phase::Halted),
+        Just(Phase::Completed),
+        Just(Phase::RolledBack),
+        Just(Phase::Withdrawn),
+    ]
+}
+
+fn any_lease() -> impl Strategy<Value = Option<LeaseId>> {
+    prop_oneof![Just(None), Just(Some(lease("L-1"))), Just(Some(lease("L-0")))]
+}
+
+fn any_weight() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0u32), Just(500), Just(2500), Just(10_000), 0u32..=10_000]
+}
+
+fn any_desired() -> impl Strategy<Value = Desired> {
+    let steps = prop_oneof![Just(vec![]), Just(vec![1]), Just(vec![1, 2]), Just(vec![1, 2, 3])];
+    (any_phase(), steps, any::<bool>(), any::<bool>(), any::<bool>(), 0u32..3).prop_map(
+        |(phase, tier_steps, frozen, gated, hold, rollbacks)| Desired {
+            tier_steps,
+            frozen,
+            gated,
+            rollbacks,
+            on_expiry: if hold { OnExpiry::Hold } else { OnExpiry::Rollback },
+            ..desired(phase)
+        },
+    )
+}
+
+fn any_applied() -> impl Strategy<Value = Applied> {
+    let rollback = prop_oneof![Just(Rollback::None), Just(Rollback::Verified), (0u32..3).prop_map(Rollback::Failed)];
+    let tier = prop_oneof![Just(None), (0usize..3).prop_map(Some)];
+    (any_lease(), tier, any_weight(), prop_oneof![Just(0u64), Just(60_000)], rollback).prop_map(
+        |(lease, tier, weight_bp, ms, rollback)| Applied {
+            lease,
+            tier,
+            weight_bp,
+            step: 1,
+            bake: if ms == 0 { Bake::default() } else { watched(ms) },
+            rollback,
+            ..Applied::default()
+        },
+    )
+}
+
+fn any_observed() -> impl Strategy<Value = Option<Observed>> {
+    prop_oneof![
+        1 => Just(None),
+        6 => (any_weight(), any_lease()).prop_map(|(weight_bp, lease)| Some(Observed { weight_bp, lease })),
+    ]
+}
+
+fn any_conditions() -> impl Strategy<Value = Conditions> {
+    let now = prop_oneof![Just(None), (-HOUR..2 * HOUR).prop_map(|second| Some(at(second)))];
+    let blockers = prop_oneof![Just(vec![]), Just(vec![Refusal::new(Reason::Stale, "test")])];
+    let pack = prop_oneof![Just(Pack::Missing), Just(Pack::Rehearsed)];
+    (now, blockers, pack).prop_map(|(now, blockers, pack)| Conditions { now, blockers, pack })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn with_any_condition_missing_the_weight_never_exceeds_what_was_applied_last(
+        wanted in any_desired(), there in any_observed(), was in any_applied(), conditions in any_conditions(),
+    ) {
+        let decision = decide(&wanted, there.as_ref(), &was, &conditions);
+        if !was.is_exceeded_by(&wanted.lease, &decision.act) {
+            return Ok(());
+        }
+        // A forward move: all of these were there.
+        let Act::Shift { tier: Some(next), weight_bp, .. } = decision.act else { panic!("{decision:?}") };
+        prop_assert!(conditions.blockers.is_empty() && conditions.pack == Pack::Rehearsed);
+        let now = conditions.now.unwrap();
+        prop_assert!(now < wanted.expires && now >= wanted.issued.checked_sub(TOLERANCE).unwrap());
+        prop_assert!(!wanted.frozen && !wanted.gated && there.is_some());
+        prop_assert!(matches!(wanted.phase, Phase::Rolling { .. } | Phase::Completed));
+        prop_assert_eq!(weight_bp, basis_points(wanted.tiers[next].weight));
+        if let Phase::Rolling { tier } = wanted.phase {
+            prop_assert!(next <= tier);
+        }
+        prop_assert!(next < wanted.tier_steps.len());
+        if was.lease.as_ref() == Some(&wanted.lease) {
+            prop_assert_eq!(next, was.tier.map_or(0, |tier| tier + 1));
+            prop_assert!(was.tier.is_none() || was.bake.is_over(wanted.tiers[next - 1].bake));
+            prop_assert_eq!(there.unwrap().weight_bp, was.weight_bp);
+        } else {
+            prop_assert_eq!(next, 0);
+        }
+    }
+
+    #[test]
+    fn a_stop_never_waits_for_a_condition(
+        wanted in any_desired(), there in any_observed(), was in any_applied(), conditions in any_conditions(),
+    ) {
+        let decision = decide(&wanted, there.as_ref(), &was, &conditions);
+        if matches!(wanted.phase, Phase::Halted | Phase::RolledBack) {
+            prop_assert_eq!(&decision, &decide(&wanted, there.as_ref(), &was, &good()));
+            prop_assert!(!was.is_exceeded_by(&wanted.lease, &decision.act));
+        }
+        let running = was.lease.as_ref() == Some(&wanted.lease) && was.weight_bp > 0 && was.rollback == Rollback::None;
+        if wanted.phase == Phase::Halted && running {
+            prop_assert_eq!(decision.act, Act::Shift { tier: None, weight_bp: 0, step: wanted.step });
+        } else if wanted.phase == Phase::RolledBack && running {
+            prop_assert_eq!(decision.act, Act::Restore);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What the ledger wants of a target, with every stop that was seen. Pure.
+
+use crate::{
+    ledger::{LeaseState, Phase, State},
+    model::TargetId,
+};
+
+use super::{
+    decide::{Applied, Desired, Rollback},
+    stops::{SeenStop, phase_with, rollbacks_with},
+};
+
+/// What is wanted of a target; nothing if no lease ever started there.
+///
+/// That is the lease that started there last. But where this applier has not yet brought the one before it to its last
+/// tier (the ledger was quicker), that one comes first, and a stop of the newer one is a stop of what is running.
+pub fn desired(state: &State, target: &TargetId, applied: &Applied, stops: &[SeenStop]) -> Option<Desired> {
+    let newest = state.newest_on(target)?;
+    let phase = phase_with(state, newest, stops);
+    let earlier = applied.lease.as_ref().filter(|id| **id != newest.id).and_then(|id| state.lease(id));
+    if let Some(earlier) = earlier.filter(|earlier| is_unfinished(earlier, applied)) {
+        let phase = match phase {
+            Phase::Halted => Phase::Halted,
+            Phase::RolledBack => Phase::RolledBack,
+            Phase::Paused { .. } => Phase::Paused { tier: applied.tier.unwrap_or(0) },
+            _ => earlier.phase,
+        };
+        return of(state, earlier, phase, rollbacks_with(state, newest, stops), stops);
+    }
+    of(state, newest, phase, rollbacks_with(state, newest, stops), stops)
+}
+
+/// Whether a lease that another one superseded has weight here, but not yet all of it.
+fn is_unfinished(lease: &LeaseState, applied: &Applied) -> bool {
+    let last = lease.lease().map(|document| document.tiers.len());
+    lease.superseded_by.is_some()
+        && applied.tier.is_some_and(|tier| last.is_some_and(|last| tier + 1 < last))
+        && applied.rollback == Rollback::None
+}
+
+fn of(state: &State, lease: &LeaseState, phase: Phase, rollbacks: u32, stops: &[SeenStop]) -> Option<Desired> {
+    let document = lease.lease()?;
+    let steps = |tier: usize| {
+        let to = lease.transitions.iter().filter(move |one| one.tier.is_some() && one.phase == Phase::Rolling { tier });
+        to.map(|one| one.step).next()
+    };
+    let frozen = state.frozen().is_some() || stops.iter().any(|stop| stop.is_freeze() && !stop.is_folded(state));
+    Some(Desired {
+        lease: lease.id.clone(),
+        phase,
+        step: lease.transitions.last().map_or(0, |transition| transition.step),
+        tier_steps: (0..document.tiers.len()).map_while(steps).collect(),
+        tiers: document.tiers.clone(),
+        frozen,
+        issued: document.issued,
+        expires: document.expires,
+        on_expiry: document.on_expiry,
+        gated: lease.terms.as_ref().is_some_and(|terms| !terms.gates.is_empty()),
+        rollbacks,
+    })
+}

@@ -1,0 +1,133 @@
+//! What an applier remembers in its own clone: `<git-dir>/two-key/applier/<name>/journal.json`, written before and after
+//! each act. Killed at any instruction, the next run reads it, observes, and converges.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, TryLockError},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId};
+
+use super::{clock::Reading, decide::Applied, files, stops::SeenStop};
+
+/// What is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Journal {
+    /// The form of the file.
+    pub version: u32,
+    /// The root that all of it rests on.
+    pub root: Oid,
+    /// The last accepted tip of the governed branch.
+    pub accepted: Option<Oid>,
+    /// When the remote was last fetched.
+    pub fetched: Option<Reading>,
+    /// The last look at the clocks.
+    pub clock: Option<Reading>,
+    /// Stops that the ledger has not folded yet.
+    pub stops: Vec<SeenStop>,
+    /// Tips below which every commit has been searched for stops.
+    pub searched: Vec<Oid>,
+    /// What was applied, by target.
+    pub targets: BTreeMap<TargetId, Applied>,
+}
+
+impl Journal {
+    /// The journal of an applier that has not done anything yet.
+    pub fn new(root: Oid) -> Self {
+        Self {
+            version: 1,
+            root,
+            accepted: None,
+            fetched: None,
+            clock: None,
+            stops: Vec::new(),
+            searched: Vec::new(),
+            targets: BTreeMap::new(),
+        }
+    }
+}
+
+/// The applier's folder, locked for as long as this lives.
+#[derive(Debug)]
+pub struct Desk {
+    journal: PathBuf,
+    /// Held, never read: the lock is released when the file is closed, however the process ends.
+    _lock: File,
+}
+
+impl Desk {
+    /// Takes the folder of an applier below a Git directory. `busy` if another process has it.
+    pub fn open(git_dir: &Path, name: &PrincipalId) -> Result<Self, Refusal> {
+        let folder = git_dir.join("two-key").join("applier").join(name.as_str());
+        let failed = |error: std::io::Error| internal(&folder, &error);
+        std::fs::create_dir_all(&folder).map_err(failed)?;
+        let path = folder.join("lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { journal: folder.join("journal.json"), _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("another process is at work as applier {name} with {}", folder.display());
+                Err(Refusal::new(Reason::Busy, message).hint("let it finish, or give each applier a name of its own"))
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Reads the journal; none if nothing has been written yet. A journal that cannot be read is an error: what was
+    /// applied last is not guessed.
+    pub fn load(&self) -> Result<Option<Journal>, Refusal> {
+        let bytes = match std::fs::read(&self.journal) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(internal(&self.journal, &error)),
+        };
+        let journal: Journal = serde_json::from_slice(&bytes).map_err(|error| {
+            internal(&self.journal, &error).hint("move it away: the applier then starts anew from what it observes")
+        })?;
+        if journal.version == 1 { Ok(Some(journal)) } else { Err(internal(&self.journal, &"its version is not 1")) }
+    }
+
+    /// Writes the journal.
+    pub fn save(&self, journal: &Journal) -> Result<(), Refusal> {
+        let mut bytes = serde_json::to_vec_pretty(journal).map_err(|error| internal(&self.journal, &error))?;
+        bytes.push(b'\n');
+        files::replace(&self.journal, &bytes)
+    }
+}
+
+fn internal(path: &Path, error: &dyn std::fmt::Display) -> Refusal {
+    Refusal::new(Reason::Internal, format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_processes_with_the_same_state_are_busy_and_the_next_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = PrincipalId::parse("edge1").unwrap();
+        let first = Desk::open(folder.path(), &name).unwrap();
+        assert_eq!(Desk::open(folder.path(), &name).unwrap_err().reason, Reason::Busy);
+        Desk::open(folder.path(), &PrincipalId::parse("edge2").unwrap()).unwrap();
+        drop(first);
+        let again = Desk::open(folder.path(), &name).unwrap();
+        assert_eq!(again.load().unwrap(), None);
+        let journal = Journal::new(Oid::Sha1([1; 20]));
+        again.save(&journal).unwrap();
+        assert_eq!(again.load().unwrap(), Some(journal));
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = Desk::open(folder.path(), &PrincipalId::parse("edge1").unwrap()).unwrap();
+        std::fs::write(&desk.journal, "{").unwrap();
+        assert_eq!(desk.load().unwrap_err().reason, Reason::Internal);
+    }
+}

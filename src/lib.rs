@@ -21,6 +21,7 @@
 //! is a pure fold over it; two keys to go forward, one key to stop.
 
 pub mod admission;
+pub mod apply;
 pub mod cli;
 pub mod git;
 pub mod inbox;

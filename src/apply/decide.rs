@@ -416,7 +416,7 @@ impl Applied {
         }
         let reached = desired.tiers.iter().zip(&desired.tier_steps).enumerate();
         let here = reached.filter(|(_, (tier, _))| basis_points(tier.weight) == seen.weight_bp).last();
-        *self = Self { lease: Some(desired.lease.clone()), pack: self.pack, ..Self::default() };
+        *self = Self { lease: Some(desired.lease.clone()), ..Self::default() };
         if let Some((tier, (_, step))) = here {
             self.tier = Some(tier);
             self.weight_bp = seen.weight_bp;

@@ -291,7 +291,8 @@ proptest! {
         let now = conditions.now.unwrap();
         prop_assert!(now < wanted.expires && now >= wanted.issued.checked_sub(TOLERANCE).unwrap());
         prop_assert!(!wanted.frozen && !wanted.gated && there.is_some());
-        prop_assert!(matches!(wanted.phase, Phase::Rolling { .. } | Phase::Completed));
+        let goes_on = matches!(wanted.phase, Phase::Rolling { .. } | Phase::Completed);
+        prop_assert!(goes_on);
         prop_assert_eq!(weight_bp, basis_points(wanted.tiers[next].weight));
         if let Phase::Rolling { tier } = wanted.phase {
             prop_assert!(next <= tier);

@@ -30,11 +30,11 @@ pub fn desired(state: &State, target: &TargetId, applied: &Applied, stops: &[See
     of(state, newest, phase, rollbacks_with(state, newest, stops), stops)
 }
 
-/// Whether a lease that another one superseded has weight here, but not yet all of it.
+/// Whether a lease that another one superseded was shifted here, and neither to its last tier nor back.
 fn is_unfinished(lease: &LeaseState, applied: &Applied) -> bool {
     let last = lease.lease().map(|document| document.tiers.len());
     lease.superseded_by.is_some()
-        && applied.tier.is_some_and(|tier| last.is_some_and(|last| tier + 1 < last))
+        && applied.tier.is_none_or(|tier| last.is_some_and(|last| tier + 1 < last))
         && applied.rollback == Rollback::None
 }
 

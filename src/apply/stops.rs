@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::{self, Hypothesis, LeaseState, Phase, State, StopEffect},
-    model::{LeaseId, Oid, RawKey, Reason, Statement, Stop, StopKind, Subject},
+    model::{Oid, RawKey, Reason, Statement, Stop, StopKind, Subject},
     signature::{Cosignature, Opened},
 };
 

@@ -115,12 +115,8 @@ impl Driver for FileDriver {
     fn shift(&self, to: &Setting) -> Result<(), Refusal> {
         // What cannot be read is overwritten: a stop does not wait until somebody has mended the file.
         let before = self.read().unwrap_or_else(|_| self.stable());
-        let wanted = Weights {
-            weight_bp: to.weight_bp,
-            lease: Some(to.lease.clone()),
-            step: Some(to.step),
-            ..before.clone()
-        };
+        let wanted =
+            Weights { weight_bp: to.weight_bp, lease: Some(to.lease.clone()), step: Some(to.step), ..before.clone() };
         let generation = before.generation.saturating_add(1);
         self.write(&Weights { generation, ..wanted })
     }

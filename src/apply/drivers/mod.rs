@@ -6,9 +6,7 @@ mod file;
 
 use std::path::Path;
 
-use crate::{
-    model::{LeaseId, Reason, Refusal, TargetId, policy},
-};
+use crate::model::{LeaseId, Reason, Refusal, TargetId, policy};
 
 use super::decide::Observed;
 
@@ -55,7 +53,8 @@ pub fn open(kind: policy::Driver, target: &TargetId, file: Option<&Path>) -> Res
         (policy::Driver::File, Some(path)) => Ok(Box::new(FileDriver::new(target.clone(), path.to_owned()))),
         (policy::Driver::File, None) => {
             let message = format!("the configuration does not say which file target {target} is in");
-            Err(Refusal::new(Reason::Internal, message).hint(format!("add to it: targets: {{{target}: {{file: PATH}}}}")))
+            Err(Refusal::new(Reason::Internal, message)
+                .hint(format!("add to it: targets: {{{target}: {{file: PATH}}}}")))
         }
         (policy::Driver::Exec | policy::Driver::Haproxy | policy::Driver::Nginx | policy::Driver::Git, _) => {
             let message = format!("target {target} asks for a driver that this version does not have; it has `file`");

@@ -1,0 +1,33 @@
+//! The applier: brings targets to where the ledger wants them, and records what it saw.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`decide`] | pure: one decision for one target. The rules are there |
+//! | [`desired`], [`stops`] | pure: what the ledger wants, with every stop that was seen anywhere |
+//! | [`drivers`] | how traffic is moved; only observing proves anything |
+//! | [`pack`] | what was there before |
+//! | [`clock`], [`journal`] | what is remembered from tick to tick, and how time counts |
+//! | `source`, `publish` | what comes from the repository, and what goes there |
+//! | [`Applier`] | one tick of all that |
+//! | [`records`] | what appliers attest, and how others read it |
+//!
+//! It never trusts the hook: every tick it fetches, verifies from the pinned root and folds by itself. Called by cli;
+//! calls [`crate::git`], [`crate::ledger`] and below.
+
+pub mod clock;
+pub mod config;
+pub mod decide;
+pub mod desired;
+pub mod drivers;
+mod files;
+pub mod journal;
+pub mod pack;
+mod publish;
+pub mod records;
+mod run;
+mod source;
+pub mod stops;
+mod target;
+
+pub use config::Config;
+pub use run::{Applier, Mode, Report, TargetReport};

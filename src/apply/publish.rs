@@ -1,0 +1,302 @@
+//! What an applier writes into the repository: its own signed ref, its stops, the merges that carry stops over, and the
+//! tags of what it applied.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    admission::{Place, signer_of},
+    git::{GitError, NewCommit, PushOptions, RefUpdate, SignWith, SigningKey},
+    ledger::{self, LeaseState, Transition, rules},
+    model::{LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, Stop, StopKind, Subject},
+    signature::statement_message,
+};
+
+use super::{
+    records::{APPLIERS, RECORD, Record},
+    source::Source,
+    stops::SeenStop,
+};
+
+/// Who writes.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) name: PrincipalId,
+    pub(super) key: SigningKey,
+    pub(super) public: PublicKey,
+    /// Where the remote has our ref, as far as we know.
+    pub(super) remote_tip: Option<Oid>,
+    /// Whether our ref continues the remote's. Nothing is pushed to it otherwise.
+    pub(super) continues: bool,
+}
+
+/// Files that go into our ref's tree: paths and bytes.
+pub(super) type Files = Vec<(String, Vec<u8>)>;
+
+impl Writer {
+    /// Our ref's name.
+    pub(super) fn own_ref(&self) -> String {
+        format!("{APPLIERS}{}", self.name)
+    }
+
+    /// Our ref's tip here.
+    pub(super) fn tip(&self, source: &Source) -> Result<Option<Oid>, Refusal> {
+        source.repository.resolve(&self.own_ref()).map_err(|error| error.refusal())
+    }
+
+    /// Compares our ref with the remote's, and takes the remote's over where there is none here yet. `busy` if the
+    /// remote's is not a part of ours: then another applier has our name.
+    pub(super) fn reconcile(&mut self, source: &Source) -> Result<(), Refusal> {
+        self.continues = false;
+        if let Some(remote) = &source.remote {
+            let name = self.own_ref();
+            let kept = source.repository.resolve(&crate::git::mirrored(remote, &name));
+            self.remote_tip = kept.map_err(|error| error.refusal())?;
+            if let Some(theirs) = self.remote_tip {
+                self.takes_in(source, theirs)?;
+            }
+        }
+        self.continues = true;
+        Ok(())
+    }
+
+    fn takes_in(&self, source: &Source, theirs: Oid) -> Result<(), Refusal> {
+        let refused = |error: GitError| error.refusal();
+        let Some(ours) = self.tip(source)? else {
+            self.signed_by_us(source, theirs)?;
+            let update = RefUpdate::create(self.own_ref(), theirs);
+            return source.repository.update_refs(&[update], "taken over").map_err(refused);
+        };
+        if ours == theirs || source.repository.is_ancestor(theirs, ours).map_err(refused)? {
+            return Ok(());
+        }
+        Err(self.busy())
+    }
+
+    /// Checks that a tip bears our signature before its packs are relied on.
+    fn signed_by_us(&self, source: &Source, tip: Oid) -> Result<(), Refusal> {
+        let commit = source.repository.objects().and_then(|mut objects| objects.open_one(tip));
+        let signer = signer_of(&commit.map_err(|error| error.refusal())?.opened);
+        match signer.map(|key| rules::owner(&source.state, key)) {
+            Some(Ok((owner, _))) if owner == self.name => Ok(()),
+            _ => {
+                let message =
+                    format!("{} is on commit {}, which {} did not sign", self.own_ref(), tip.short(), self.name);
+                Err(Refusal::new(Reason::WrongPrincipal, message).hint("have it removed from the remote"))
+            }
+        }
+    }
+
+    fn busy(&self) -> Refusal {
+        let message = format!("{} was written by another applier with the name {}", self.own_ref(), self.name);
+        Refusal::new(Reason::Busy, message).hint("stop the other one, or give each applier a name of its own")
+    }
+
+    /// A file in our ref's tree.
+    pub(super) fn file(&self, source: &Source, path: &str) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(tip) = self.tip(source)? else { return Ok(None) };
+        let read = source.repository.objects().and_then(|mut objects| objects.file_at(tip, path));
+        read.map_err(|error| error.refusal())
+    }
+
+    /// The last record that we wrote.
+    pub(super) fn last_record(&self, source: &Source) -> Result<Option<Record>, Refusal> {
+        Ok(self.file(source, RECORD)?.and_then(|bytes| Record::parse(&bytes)))
+    }
+
+    /// Adds a signed commit with a record to our ref here.
+    pub(super) fn write(&self, source: &Source, record: &Record, files: &Files, summary: &str) -> Result<Oid, Refusal> {
+        let mut bytes = serde_json::to_vec_pretty(record)
+            .map_err(|error| Refusal::new(Reason::Internal, format!("the record cannot be written: {error}")))?;
+        bytes.push(b'\n');
+        self.commit(source, &bytes, files, summary).map_err(|error| error.refusal())
+    }
+
+    fn commit(&self, source: &Source, record: &[u8], files: &Files, summary: &str) -> Result<Oid, GitError> {
+        let repository = &source.repository;
+        let old = repository.resolve(&self.own_ref())?;
+        let tree = match old {
+            Some(old) => Some(repository.objects()?.links(old)?.tree),
+            None => None,
+        };
+        let mut entries: Vec<(&str, Option<&[u8]>)> = vec![(RECORD, Some(record))];
+        entries.extend(files.iter().map(|(path, bytes)| (path.as_str(), Some(bytes.as_slice()))));
+        let tree = repository.with_files(tree, &entries)?;
+        let parents: Vec<Oid> = old.into_iter().collect();
+        let message = format!("{summary}\n");
+        let sign = SignWith::Key(&self.key);
+        let commit = NewCommit { tree, parents: &parents, message: &message, sign, who: self.name.as_str() };
+        let new = repository.commit_tree(&commit)?;
+        repository.update_refs(&[RefUpdate { name: self.own_ref(), old, new }], "record")?;
+        Ok(new)
+    }
+
+    /// Pushes our ref, which must still be where we saw it. `busy` if it is not.
+    pub(super) fn push_record(&mut self, source: &Source) -> Result<(), Refusal> {
+        let Some(remote) = &source.remote else { return Ok(()) };
+        if !self.continues {
+            return Err(self.busy());
+        }
+        let Some(tip) = self.tip(source)?.filter(|tip| self.remote_tip != Some(*tip)) else { return Ok(()) };
+        let name = self.own_ref();
+        let options = PushOptions { expected: vec![(name.clone(), self.remote_tip)], ..PushOptions::default() };
+        let outcome = source.repository.push(remote, &[format!("{tip}:{name}")], &options);
+        let outcome = outcome.map_err(|error| error.refusal())?;
+        match outcome.rejected.first() {
+            None => {
+                self.remote_tip = Some(tip);
+                Ok(())
+            }
+            Some((_, why)) if why.contains("stale info") || why.contains("fetch first") => Err(self.busy()),
+            Some((_, why)) => Err(rejected(&name, why, &outcome.remote)),
+        }
+    }
+
+    /// Signs a stop of our own, on the accepted tip. No ref is made yet.
+    pub(super) fn sign_stop(
+        &self,
+        source: &Source,
+        lease: &LeaseId,
+        kind: StopKind,
+        reason: &str,
+    ) -> Result<SeenStop, Refusal> {
+        let nonce = Nonce::from_bytes(rand::random());
+        let repository = source.state.policy().get().repository.clone();
+        let statement = Statement { repository, subject: Subject::Stop(Stop { lease: lease.clone(), kind, nonce }) };
+        let subject = format!("{}: {}", statement.action(), lease);
+        let message = statement_message(&statement, &subject, Some(&self.name), Some(reason), None, &[])?;
+        let tip = source.state.tip();
+        let make = || {
+            let tree = source.repository.objects()?.links(tip)?.tree;
+            let sign = SignWith::Key(&self.key);
+            let who = self.name.as_str();
+            source.repository.commit_tree(&NewCommit { tree, parents: &[tip], message: &message, sign, who })
+        };
+        let commit = make().map_err(|error| error.refusal())?;
+        Ok(SeenStop { key: self.public.raw(), statement, commit, reason: Some(reason.to_owned()) })
+    }
+
+    /// Makes the ref of a stop of ours.
+    pub(super) fn keep_stop(&self, source: &Source, stop: &SeenStop) -> Result<(), Refusal> {
+        let Some(own) = stop.stop() else { return Ok(()) };
+        let name = format!("refs/two-key/stops/{}/{}", own.lease, stop.commit);
+        let there = source.repository.resolve(&name).map_err(|error| error.refusal())?;
+        match there {
+            Some(_) => Ok(()),
+            None => source
+                .repository
+                .update_refs(&[RefUpdate::create(name, stop.commit)], "stop")
+                .map_err(|error| error.refusal()),
+        }
+    }
+
+    /// Pushes the stop refs that are here and not there.
+    pub(super) fn push_stops(&self, source: &Source) -> Result<(), Refusal> {
+        let Some(remote) = &source.remote else { return Ok(()) };
+        let ours = source.repository.refs(&["refs/two-key/stops"]).map_err(|error| error.refusal())?;
+        let mut refspecs = Vec::new();
+        for (name, id) in ours {
+            let kept = crate::git::mirrored(remote, &name);
+            if source.repository.resolve(&kept).map_err(|error| error.refusal())?.is_none() {
+                refspecs.push(format!("{id}:{name}"));
+            }
+        }
+        push_all(source, &refspecs)
+    }
+
+    /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree. True
+    /// if the branch moved.
+    pub(super) fn carry_over(&self, source: &Source, stops: &[SeenStop]) -> Result<bool, Refusal> {
+        let refused = |error: GitError| error.refusal();
+        let under_refs: BTreeSet<Oid> = source
+            .governed()
+            .map_err(refused)?
+            .into_iter()
+            .filter_map(|(place, id)| matches!(place, Place::Stop { id: named, .. } if named == id).then_some(id))
+            .collect();
+        let repository = &source.repository;
+        let old = source.state.tip();
+        let mut tip = old;
+        for stop in stops.iter().filter(|stop| under_refs.contains(&stop.commit)) {
+            let lands = |stop: &Stop| ledger::stop_target(&source.state, stop.kind, &stop.lease).is_ok();
+            let counts = source.state.key_in_force(stop.key)
+                && stop.stop().is_none_or(lands)
+                && repository.is_ancestor(source.root, stop.commit).map_err(refused)?;
+            if counts {
+                let tree = repository.objects().and_then(|mut objects| objects.links(tip)).map_err(refused)?.tree;
+                let message = format!("Carry over a stop: {}\n", title(&stop.statement));
+                let parents = [tip, stop.commit];
+                let (sign, who) = (SignWith::Nobody, self.name.as_str());
+                let merge = NewCommit { tree, parents: &parents, message: &message, sign, who };
+                tip = repository.commit_tree(&merge).map_err(refused)?;
+            }
+        }
+        if tip == old {
+            return Ok(false);
+        }
+        match &source.remote {
+            Some(_) => push_all(source, &[format!("{tip}:{}", source.branch)])?,
+            None => {
+                let update = RefUpdate { name: source.branch.clone(), old: Some(old), new: tip };
+                repository.update_refs(&[update], "two-key: carry over a stop").map_err(refused)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the tags that are missing of transitions that were applied, and pushes them.
+    pub(super) fn tag(&self, source: &Source, applied: &[(&LeaseState, &Transition)]) -> Result<(), Refusal> {
+        let refused = |error: GitError| error.refusal();
+        let mut there = BTreeSet::new();
+        for (place, _) in source.governed().map_err(refused)? {
+            if let Place::Tag { lease, suffix } = place {
+                there.insert((lease, suffix));
+            }
+        }
+        let mut updates = Vec::new();
+        for (lease, transition) in applied {
+            let suffix = transition.tag_suffix();
+            if there.contains(&(lease.id.clone(), suffix.clone())) {
+                continue;
+            }
+            let name = format!("rollout/{}/{suffix}", lease.id);
+            let message = match transition.tier {
+                Some(tier) => format!("{}: {} to {tier} %", lease.id, transition.action),
+                None => format!("{}: {}", lease.id, transition.action),
+            };
+            let tag = source.repository.tag_object(&name, transition.commit, &message, self.name.as_str());
+            updates.push(RefUpdate::create(format!("refs/tags/{name}"), tag.map_err(refused)?));
+        }
+        if source.remote.is_none() {
+            return if updates.is_empty() {
+                Ok(())
+            } else {
+                source.repository.update_refs(&updates, "applied").map_err(refused)
+            };
+        }
+        let refspecs: Vec<String> = updates.iter().map(|update| format!("{}:{}", update.new, update.name)).collect();
+        push_all(source, &refspecs)
+    }
+}
+
+fn title(statement: &Statement) -> String {
+    match statement.lease() {
+        Some(lease) => format!("{} of {lease}", statement.action()),
+        None => statement.action().to_string(),
+    }
+}
+
+/// Pushes refspecs that nothing else depends on.
+fn push_all(source: &Source, refspecs: &[String]) -> Result<(), Refusal> {
+    let Some(remote) = source.remote.as_ref().filter(|_| !refspecs.is_empty()) else { return Ok(()) };
+    let outcome = source.repository.push(remote, refspecs, &PushOptions::default());
+    let outcome = outcome.map_err(|error| error.refusal())?;
+    match outcome.rejected.first() {
+        None => Ok(()),
+        Some((name, why)) => Err(rejected(name, why, &outcome.remote)),
+    }
+}
+
+fn rejected(name: &str, why: &str, remote: &[String]) -> Refusal {
+    let said = if remote.is_empty() { String::new() } else { format!("; it said: {}", remote.join(" ")) };
+    Refusal::new(Reason::Stale, format!("the remote did not take {name}: {why}{said}"))
+}

@@ -1,0 +1,195 @@
+//! What appliers attest: a JSON record in each signed commit of `refs/two-key/appliers/<name>`.
+//!
+//! [`read`] is the reading side, which `list` and `show` use: of each applier ref it takes the tip, if the key that
+//! signed it belongs to that applier and is in force. What it says is *observed*; nothing here is ever taken for what
+//! the ledger wants.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    git::{GitError, MIRROR, Objects, Repository},
+    ledger::{State, rules},
+    model::{Digest, LeaseId, Oid, PrincipalId, TargetId, policy::Role},
+    signature::Opened,
+};
+
+use super::decide::{Doing, Intent};
+
+/// Where applier refs are.
+pub const APPLIERS: &str = "refs/two-key/appliers/";
+/// The record's path in its commit's tree.
+pub const RECORD: &str = "record.json";
+
+/// What an applier saw and did, as of one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The form of the record.
+    pub version: u32,
+    /// The applier.
+    pub applier: PrincipalId,
+    /// The ledger's tip that it went by.
+    pub ledger: Oid,
+    /// When it wrote this.
+    pub seen_at: Timestamp,
+    /// What it saw, by target.
+    pub targets: BTreeMap<TargetId, TargetRecord>,
+    /// What happened since the record before.
+    pub events: Vec<RecordedEvent>,
+}
+
+/// What an applier saw and did about one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetRecord {
+    /// The lease that it moves the target for.
+    pub lease: LeaseId,
+    /// The number of that lease's last transition in the ledger.
+    pub step: u32,
+    /// The weight that the ledger wants, in basis points.
+    pub desired_bp: u32,
+    /// The weight that was observed; null where it could not be.
+    pub observed_bp: Option<u32>,
+    /// The lease that the observed weight belongs to.
+    pub observed_lease: Option<LeaseId>,
+    /// The last transition that was carried out.
+    pub applied_step: u32,
+    /// What it is doing.
+    pub phase: Doing,
+    /// When watching the present weight began.
+    pub bake_started: Option<Timestamp>,
+    /// When it last looked.
+    pub seen_at: Timestamp,
+    /// The digest of the rollback pack.
+    pub pack: Option<Digest>,
+    /// The reason code for doing no more.
+    pub reason: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
+    /// What it is about to do.
+    pub intent: Option<Intent>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedEvent {
+    /// Its name in the audit trail.
+    pub event: String,
+    /// Where.
+    pub target: TargetId,
+    /// For which lease.
+    pub lease: LeaseId,
+    /// For which transition.
+    pub step: u32,
+    /// The weight in basis points.
+    pub weight_bp: u32,
+    /// When it was seen.
+    pub at: Timestamp,
+}
+
+impl Record {
+    /// Reads a record.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Self>(bytes).ok().filter(|record| record.version == 1)
+    }
+
+    /// Whether another record says nothing new: the times of looking aside.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let timeless = |record: &Self| {
+            let mut targets = record.targets.clone();
+            targets.values_mut().for_each(|target| target.seen_at = Timestamp::UNIX_EPOCH);
+            (record.applier.clone(), targets)
+        };
+        timeless(self) == timeless(other)
+    }
+}
+
+/// What one applier attests about one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The applier.
+    pub applier: PrincipalId,
+    /// The target.
+    pub target: TargetId,
+    /// What it says.
+    pub record: TargetRecord,
+}
+
+/// The observed plane.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observations {
+    /// What appliers attest, at most one for a target.
+    pub found: Vec<Observation>,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
+}
+
+/// Reads what appliers attest: their own refs, and those kept of remotes.
+pub fn read(repository: &Repository, state: &State) -> Result<Observations, GitError> {
+    let mut objects = repository.objects()?;
+    let mut observations = Observations::default();
+    let mut newest: BTreeMap<TargetId, Observation> = BTreeMap::new();
+    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
+        let Some(applier) = applier_of(&name) else { continue };
+        match attested(&mut objects, state, &applier, tip) {
+            Ok(record) => {
+                for (target, record) in record.targets {
+                    let own = state.policy().get().targets.get(&target).and_then(|known| known.applier.as_ref());
+                    if own != Some(&applier) {
+                        continue;
+                    }
+                    let later = newest.get(&target).is_none_or(|known| known.record.seen_at < record.seen_at);
+                    if later {
+                        newest.insert(target.clone(), Observation { applier: applier.clone(), target, record });
+                    }
+                }
+            }
+            Err(why) => observations.notes.push(format!("{name} is left out: {why}")),
+        }
+    }
+    observations.found = newest.into_values().collect();
+    Ok(observations)
+}
+
+/// The applier that a ref, ours or a remote's, is for.
+fn applier_of(name: &str) -> Option<PrincipalId> {
+    let own = name.strip_prefix(APPLIERS);
+    let theirs = || {
+        let (_, rest) = name.strip_prefix(MIRROR)?.split_once('/')?;
+        rest.strip_prefix("two-key/appliers/")
+    };
+    PrincipalId::parse(own.or_else(theirs)?)
+}
+
+/// The record at a tip that the applier itself signed.
+fn attested(objects: &mut Objects, state: &State, applier: &PrincipalId, tip: Oid) -> Result<Record, String> {
+    let commit = objects.open_one(tip).map_err(|error| error.to_string())?;
+    let Opened::Ordinary { signer: Some(signer) } = commit.opened else {
+        return Err(format!("its commit {} has no signature that verifies", tip.short()));
+    };
+    match rules::owner(state, signer) {
+        Ok((owner, Role::Applier)) if owner == *applier => {}
+        Ok((owner, _)) => return Err(format!("its commit {} is signed by {owner}", tip.short())),
+        Err(refusal) => return Err(refusal.to_string()),
+    }
+    let bytes = objects.file_at(tip, RECORD).map_err(|error| error.to_string())?.unwrap_or_default();
+    let record = Record::parse(&bytes).filter(|record| record.applier == *applier);
+    record.ok_or_else(|| format!("its {RECORD} is none of {applier}'s that this version can read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn applier_refs_are_known_by_their_names_here_and_of_remotes() {
+        let edge = PrincipalId::parse("edge1");
+        assert_eq!(applier_of("refs/two-key/appliers/edge1"), edge);
+        assert_eq!(applier_of("refs/two-key-remote/origin/two-key/appliers/edge1"), edge);
+        for other in ["refs/two-key/stops/a", "refs/two-key/appliers/a/b", "refs/two-key-remote/origin/two-key/stops/a"]
+        {
+            assert_eq!(applier_of(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! One target in one tick: observe, decide, act, observe again.
+
+use jiff::Timestamp;
+
+use crate::{
+    ledger::{EventKind, Phase},
+    model::{LeaseId, Reason, Refusal, TargetId},
+};
+
+use super::{
+    clock::{Bake, Reading},
+    decide::{Act, Applied, Decision, Desired, Doing, Intent, Observed, Rollback},
+    drivers::{Driver, Setting},
+    pack::RollbackPack,
+    records::{RecordedEvent, TargetRecord},
+};
+
+/// What is known of one target in this tick.
+pub(super) struct Bench<'a> {
+    pub(super) target: &'a TargetId,
+    pub(super) driver: &'a dyn Driver,
+    pub(super) reading: Reading,
+    pub(super) events: Vec<RecordedEvent>,
+}
+
+impl Bench<'_> {
+    /// Looks at the target, and brings what was written down in line with what was seen. Time counts as watched only
+    /// while the target is in place.
+    pub(super) fn look(&mut self, applied: &mut Applied, desired: &Desired, seen: &Seen, trusted: bool) {
+        let observed = seen.as_ref().ok();
+        let was = applied.intent.clone();
+        if applied.settle(observed)
+            && let Some(was) = was
+        {
+            self.happened(EventKind::Applied, &was.lease, was.step, was.weight_bp);
+        }
+        applied.adopt(desired, observed);
+        let in_place = observed.is_some_and(|seen| seen.lease == applied.lease && seen.weight_bp == applied.weight_bp);
+        if in_place && trusted {
+            applied.bake.look(&self.reading);
+        } else {
+            applied.bake = Bake::default();
+        }
+    }
+
+    /// Moves the target, and writes down what is there then. `stop` says that the weight counts as the ceiling from now
+    /// on even if nobody could see that it came about.
+    pub(super) fn shift(&mut self, applied: &mut Applied, intent: &Intent, stop: bool) -> Result<(), Refusal> {
+        let setting = Setting { weight_bp: intent.weight_bp, lease: intent.lease.clone(), step: intent.step };
+        let moved = self.driver.shift(&setting);
+        let seen = self.driver.observe();
+        let there = seen
+            .as_ref()
+            .is_ok_and(|seen| seen.weight_bp == intent.weight_bp && seen.lease.as_ref() == Some(&intent.lease));
+        applied.intent = None;
+        if there || stop {
+            applied.arrive(intent);
+        }
+        if there {
+            applied.bake.look(&self.reading);
+            self.happened(EventKind::Applied, &intent.lease, intent.step, intent.weight_bp);
+        }
+        moved?;
+        let seen = seen?;
+        if there {
+            return Ok(());
+        }
+        let message =
+            format!("target {} was moved to {} bp and is at {}", self.target, intent.weight_bp, seen.weight_bp);
+        Err(Refusal::new(Reason::Drift, message))
+    }
+
+    /// Weight to zero, then what was there before; checked by looking, byte for byte.
+    pub(super) fn restore(&mut self, applied: &mut Applied, desired: &Desired, pack: Result<RollbackPack, Refusal>) {
+        let zero = Intent { lease: desired.lease.clone(), tier: None, weight_bp: 0, step: desired.step };
+        // Whether it came about is seen below; without a pack it is all that can be done.
+        let _ = self.shift(applied, &zero, true);
+        let restored = pack.and_then(|pack| {
+            applied.pack = Some(pack.digest);
+            let snapshot = pack.restorable()?;
+            self.driver.restore(&snapshot)?;
+            let seen = self.driver.observe()?;
+            self.driver.verify(&snapshot)?;
+            if seen == pack.observed {
+                Ok(())
+            } else {
+                Err(Refusal::new(Reason::Drift, "what is observed is not what was observed before the lease"))
+            }
+        });
+        let (rollback, event) = match restored {
+            Ok(()) => (Rollback::Verified, EventKind::RollbackVerified),
+            Err(_) => (Rollback::Failed(desired.rollbacks), EventKind::RollbackFailed),
+        };
+        applied.rollback = rollback;
+        self.happened(event, &desired.lease, desired.step, 0);
+    }
+
+    /// Notes an event for the next record.
+    pub(super) fn happened(&mut self, event: EventKind, lease: &LeaseId, step: u32, weight_bp: u32) {
+        self.events.push(RecordedEvent {
+            event: event.name().to_owned(),
+            target: self.target.clone(),
+            lease: lease.clone(),
+            step,
+            weight_bp,
+            at: self.reading.now,
+        });
+    }
+}
+
+/// What was seen: the target, or why it could not be.
+pub(super) type Seen = Result<Observed, Refusal>;
+
+/// The number of the last transition that has been carried out on the target.
+pub(super) fn applied_step(desired: &Desired, applied: &Applied) -> u32 {
+    let ours = applied.lease.as_ref() == Some(&desired.lease);
+    let arrived = match desired.phase {
+        Phase::Halted => !ours || applied.weight_bp == 0,
+        Phase::RolledBack => !ours || applied.rollback != Rollback::None,
+        Phase::Rolling { tier } | Phase::Paused { tier } => ours && applied.tier == Some(tier),
+        Phase::Completed => ours && applied.tier.is_some_and(|tier| tier + 1 >= desired.tiers.len()),
+        Phase::Proposed | Phase::Authorized | Phase::Withdrawn => false,
+    };
+    match (arrived, ours) {
+        (true, _) => desired.step,
+        (false, true) => applied.step,
+        (false, false) => 0,
+    }
+}
+
+/// The weight that the ledger wants, in basis points.
+pub(super) fn desired_bp(desired: &Desired) -> u32 {
+    let tier = match desired.phase {
+        Phase::Rolling { tier } | Phase::Paused { tier } => desired.tiers.get(tier),
+        Phase::Completed => desired.tiers.last(),
+        _ => None,
+    };
+    tier.map_or(0, |tier| super::decide::basis_points(tier.weight))
+}
+
+/// What goes into the record about a target.
+pub(super) fn record(
+    desired: &Desired,
+    seen: &Seen,
+    applied: &Applied,
+    decision: &Decision,
+    now: Timestamp,
+) -> TargetRecord {
+    let ours = applied.lease.as_ref() == Some(&desired.lease);
+    let reason = decision.reason.as_ref().or(seen.as_ref().err());
+    TargetRecord {
+        lease: desired.lease.clone(),
+        step: desired.step,
+        desired_bp: desired_bp(desired),
+        observed_bp: seen.as_ref().ok().map(|seen| seen.weight_bp),
+        observed_lease: seen.as_ref().ok().and_then(|seen| seen.lease.clone()),
+        applied_step: applied_step(desired, applied),
+        phase: decision.doing,
+        bake_started: applied.bake.since.as_ref().filter(|_| ours).map(|reading| reading.now),
+        seen_at: now,
+        pack: applied.pack.filter(|_| ours),
+        reason: reason.map(|refusal| refusal.reason.code().to_owned()),
+        message: reason.map(|refusal| refusal.message.clone()),
+        intent: applied.intent.clone(),
+    }
+}
+
+/// What an act is called before it is made.
+pub(super) fn in_words(decision: &Decision) -> String {
+    match &decision.act {
+        Act::Keep => decision.doing.word().to_owned(),
+        Act::Pack => "take a rollback pack, then shift".to_owned(),
+        Act::Shift { weight_bp, .. } => format!("shift to {} %", f64::from(*weight_bp) / 100.0),
+        Act::Restore => "restore what was there before".to_owned(),
+        Act::Expire => "roll back, because the lease expired".to_owned(),
+    }
+}
+
+/// Holds instead of acting.
+pub(super) fn held(reason: Refusal) -> Decision {
+    Decision { act: Act::Keep, doing: Doing::Holding, reason: Some(reason), drifted: false }
+}

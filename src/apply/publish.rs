@@ -203,9 +203,8 @@ impl Writer {
         push_all(source, &refspecs)
     }
 
-    /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree. True
-    /// if the branch moved.
-    pub(super) fn carry_over(&self, source: &Source, stops: &[SeenStop]) -> Result<bool, Refusal> {
+    /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree.
+    pub(super) fn carry_over(&self, source: &Source, stops: &[SeenStop]) -> Result<(), Refusal> {
         let refused = |error: GitError| error.refusal();
         let under_refs: BTreeSet<Oid> = source
             .governed()
@@ -231,16 +230,13 @@ impl Writer {
             }
         }
         if tip == old {
-            return Ok(false);
+            return Ok(());
         }
-        match &source.remote {
-            Some(_) => push_all(source, &[format!("{tip}:{}", source.branch)])?,
-            None => {
-                let update = RefUpdate { name: source.branch.clone(), old: Some(old), new: tip };
-                repository.update_refs(&[update], "two-key: carry over a stop").map_err(refused)?;
-            }
+        if source.remote.is_some() {
+            return push_all(source, &[format!("{tip}:{}", source.branch)]);
         }
-        Ok(true)
+        let update = RefUpdate { name: source.branch.clone(), old: Some(old), new: tip };
+        repository.update_refs(&[update], "two-key: carry over a stop").map_err(refused)
     }
 
     /// Makes the tags that are missing of transitions that were applied, and pushes them.

@@ -91,6 +91,8 @@ struct Tick {
     /// What speaks against every forward move.
     blockers: Vec<Refusal>,
     trusted: bool,
+    /// Whether the branch continues what was accepted.
+    continues: bool,
     remarks: Vec<Refusal>,
     events: Vec<RecordedEvent>,
     records: BTreeMap<TargetId, TargetRecord>,
@@ -177,6 +179,7 @@ impl Applier {
             mode,
             blockers: Vec::new(),
             trusted: !jumped,
+            continues: false,
             remarks: Vec::new(),
             events: Vec::new(),
             records: BTreeMap::new(),
@@ -200,24 +203,33 @@ impl Applier {
             Ok(()) => self.journal.fetched = Some(tick.reading.clone()),
             Err(error) => {
                 let refusal = error.refusal();
-                tick.remarks.push(refusal.clone());
-                tick.blockers
-                    .push(Refusal { message: format!("the remote cannot be reached: {}", refusal.message), ..refusal });
+                let message = format!("the remote cannot be reached: {}", refusal.message);
+                tick.block(Refusal { message, ..refusal });
             }
         }
         match self.source.accept(&self.config.name, tick.mode) {
-            Ok(tip) => self.journal.accepted = Some(tip),
-            Err(refusal) => tick.blockers.push(refusal),
+            Ok(tip) => {
+                self.journal.accepted = Some(tip);
+                tick.continues = true;
+            }
+            Err(refusal) => {
+                tick.continues = false;
+                tick.block(refusal);
+            }
         }
         let mut notes = Vec::new();
         if let Err(error) = self.source.search(&mut self.journal, &mut notes) {
-            notes.push(format!("stops could not be searched for: {error}"));
-            tick.blockers.push(error.refusal());
+            let message = format!("stops could not be searched for: {error}");
+            tick.block(Refusal { message, ..error.refusal() });
         }
         tick.remarks.extend(notes.into_iter().map(|note| Refusal::new(Reason::Internal, note)));
-        tick.blockers.extend(self.own_key().err());
-        if tick.mode == Mode::Act {
-            tick.blockers.extend(self.writer.reconcile(&self.source).err());
+        if let Err(refusal) = self.own_key() {
+            tick.block(refusal);
+        }
+        if tick.mode == Mode::Act
+            && let Err(refusal) = self.writer.reconcile(&self.source)
+        {
+            tick.block(refusal);
         }
     }
 
@@ -435,11 +447,9 @@ impl Applier {
 
     /// Writes and pushes the record, stops, the tags. Whatever fails is reported, and tried again at the next tick.
     fn publish(&mut self, tick: &mut Tick) {
-        let outcomes = [self.publish_record(tick), self.publish_stops(), self.publish_tags()];
+        let outcomes = [self.publish_record(tick), self.publish_stops(tick), self.publish_tags()];
         for refusal in outcomes.into_iter().filter_map(Result::err) {
-            if !tick.blockers.contains(&refusal) {
-                tick.remarks.push(refusal);
-            }
+            tick.remark(refusal);
         }
     }
 
@@ -454,12 +464,13 @@ impl Applier {
         self.writer.push_record(&self.source)
     }
 
-    fn publish_stops(&mut self) -> Result<(), Refusal> {
+    fn publish_stops(&mut self, tick: &Tick) -> Result<(), Refusal> {
         for stop in self.journal.stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
             self.writer.keep_stop(&self.source, stop)?;
         }
         self.writer.push_stops(&self.source)?;
-        self.writer.carry_over(&self.source, &self.journal.stops).map(drop)
+        // A branch that was rewound is for people to heal.
+        if tick.continues { self.writer.carry_over(&self.source, &self.journal.stops) } else { Ok(()) }
     }
 
     fn publish_tags(&self) -> Result<(), Refusal> {
@@ -511,6 +522,19 @@ impl Applier {
 }
 
 impl Tick {
+    /// Nothing goes forward in this tick any more, and it is said why.
+    fn block(&mut self, refusal: Refusal) {
+        self.blockers.push(refusal.clone());
+        self.remark(refusal);
+    }
+
+    /// Says something, once.
+    fn remark(&mut self, refusal: Refusal) {
+        if !self.remarks.contains(&refusal) {
+            self.remarks.push(refusal);
+        }
+    }
+
     fn conditions(&self, packed: bool) -> Conditions {
         Conditions {
             now: self.trusted.then_some(self.reading.now),

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "each verb is a private module whose Args and run read alike")]
 
+mod apply;
 mod approve;
 mod check;
 mod complete;
@@ -99,6 +100,7 @@ enum Verb {
     Key(key::Args),
     Doctor(doctor::Args),
     Risk(risk::Args),
+    Apply(apply::Args),
     Demo(demo::Args),
     Hook(hook::Args),
 }
@@ -115,6 +117,7 @@ impl Verb {
             Self::Doctor(args) => args.format,
             Self::Key(args) => args.format(),
             Self::Risk(args) => args.format(),
+            Self::Apply(args) => args.format,
             _ => Format::Text,
         }
     }
@@ -186,6 +189,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Check(args) => check::run(args, &place),
         Verb::Doctor(args) => doctor::run(args, &place),
         Verb::Risk(args) => risk::run(args, &place),
+        Verb::Apply(args) => apply::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
         Verb::Hook(args) => hook::run(args, &place),
     }

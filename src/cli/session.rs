@@ -1,14 +1,15 @@
 //! The governed branch, read and folded: where most verbs begin.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{Failure, Place, terminal};
 use crate::{
+    apply::records,
     git::{Base, GitError, NOTES, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    report::{Beside, NoteVote},
+    report::{Beside, NoteVote, Observation},
 };
 
 /// The path that a root is found by where none is pinned.
@@ -137,7 +138,7 @@ impl Session {
             action: vote.statement().action(),
             principal: vote.claims().clone(),
         });
-        Ok(Beside { tags: tags.collect(), notes: waiting.collect(), ..Beside::default() })
+        Ok(Beside { tags: tags.collect(), notes: waiting.collect(), observed: self.observed()? })
     }
 
     /// What waits in notes, in ours and in those that were fetched from remotes.
@@ -151,6 +152,28 @@ impl Session {
             .map(|note| NoteText { principal: &note.principal, annotated: note.annotated, text: &note.bytes })
             .collect();
         Ok(inbox::overlay(&texts, &self.state))
+    }
+
+    /// What appliers attest of each lease. A target on which another lease is seen has none of this one's weight.
+    fn observed(&self) -> Result<BTreeMap<LeaseId, Observation>, Failure> {
+        let mut observed = BTreeMap::new();
+        for found in records::read(&self.repo, &self.state)?.found {
+            let seen = found.record;
+            let there = seen.observed_lease.as_ref() == Some(&seen.lease);
+            let observation = Observation {
+                applier: found.applier.clone(),
+                weight: seen.observed_bp.map(|weight| if there { weight } else { 0 }),
+                doing: Some(seen.phase.word().to_owned()),
+                step: Some(seen.applied_step),
+                seen: Some(seen.seen_at.as_second()),
+            };
+            if let Some(other) = seen.observed_lease.filter(|_| !there) {
+                let weight = seen.observed_bp;
+                observed.insert(other, Observation { weight, doing: None, step: None, ..observation.clone() });
+            }
+            observed.insert(seen.lease, observation);
+        }
+        Ok(observed)
     }
 
     /// The principal whose key Git signs with here.

@@ -1,0 +1,141 @@
+//! `apply`: the applier.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use clap::Args as ClapArgs;
+
+use super::{Failure, Format, Place, terminal};
+use crate::{
+    apply::{Applier, Config, Mode, Report, clock},
+    model::{Reason, Refusal},
+};
+
+/// Bring targets to where the ledger wants them, and record what was seen
+///
+/// Fetches the governed refs, verifies and folds them from the pinned root, obeys stops first, observes each target, and
+/// moves it by at most one tier, only if nothing speaks against it. What it intends, sees and did goes, signed, to
+/// refs/two-key/appliers/NAME. Without --watch it looks once. Holding is no failure: the reason is printed.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  \
+    git two-key apply --once --config /etc/two-key/applier.yaml\n  \
+    git two-key apply --watch --config /etc/two-key/applier.yaml\n  \
+    git two-key apply --dry-run --config applier.yaml --format json | jq .targets")]
+pub struct Args {
+    /// The applier's configuration; paths in it are relative to it
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Look once and act (the default)
+    #[arg(long, conflicts_with_all = ["watch", "dry_run"])]
+    once: bool,
+    /// Go on until interrupted
+    #[arg(long, conflicts_with = "dry_run")]
+    watch: bool,
+    /// Say what would be done; move, write and push nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// Runs the applier.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let mut config = Config::load(&place.folder.join(&args.config)).map_err(failure)?;
+    // Without a repository of its own it works in the one where it was started.
+    if config.repository.is_none() && place.folder != std::path::Path::new(".") {
+        config.repository = Some(place.folder.clone());
+    }
+    let mut applier = Applier::open(config, Box::new(clock::read_clocks)).map_err(failure)?;
+    if args.watch {
+        return watch(args, &mut applier);
+    }
+    let mode = if args.dry_run { Mode::DryRun } else { Mode::Act };
+    let report = applier.tick(mode).map_err(failure)?;
+    say(args.format, &report);
+    verdict(&report)
+}
+
+fn watch(args: &Args, applier: &mut Applier) -> Result<(), Failure> {
+    let end = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&end)).map_err(|error| {
+            Failure::undecided(Reason::Internal, format!("signals cannot be listened for here: {error}"))
+        })?;
+    }
+    let mut last = None;
+    applier.watch(&end, &mut |outcome| {
+        // What has been said already is not said again every few seconds.
+        if last.as_ref() == Some(&outcome) {
+            return;
+        }
+        match &outcome {
+            Ok(report) => say(args.format, report),
+            Err(refusal) => remark(refusal),
+        }
+        last = Some(outcome);
+    });
+    Ok(())
+}
+
+fn say(format: Format, report: &Report) {
+    match format {
+        Format::Json => terminal::say_value(report),
+        Format::Text => terminal::say(&text(report)),
+    }
+    for refusal in &report.remarks {
+        remark(refusal);
+    }
+}
+
+/// A line a target.
+fn text(report: &Report) -> String {
+    let percent = |basis_points: u32| f64::from(basis_points) / 100.0;
+    let line = |(target, seen): (&crate::model::TargetId, &crate::apply::TargetReport)| {
+        let observed = seen.observed_bp.map_or("unknown".to_owned(), |weight| format!("{} %", percent(weight)));
+        let mut line = match &seen.lease {
+            Some(lease) => {
+                format!("{target}: {lease} desired {} %, observed {observed}, {}", percent(seen.desired_bp), seen.doing)
+            }
+            None => format!("{target}: nothing to do"),
+        };
+        if let Some(reason) = &seen.reason {
+            line.push_str(&format!(" ({reason})"));
+        }
+        line
+    };
+    let lines: Vec<_> = report.targets.iter().map(line).collect();
+    if lines.is_empty() { "no targets are configured".to_owned() } else { lines.join("\n") }
+}
+
+fn remark(refusal: &Refusal) {
+    let hint = refusal.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    terminal::remark(&format!("two-key: {refusal}{hint}"));
+}
+
+/// A rollback that failed must not look like success, nor must a remote that could not be reached.
+fn verdict(report: &Report) -> Result<(), Failure> {
+    if report.rollback_failed() {
+        let failed = report.targets.iter().find(|(_, seen)| seen.doing == "rollback-failed");
+        let subject = failed.map_or_else(String::new, |(target, _)| target.to_string());
+        let message = "the rollback was carried out, and what is there is not what was there before";
+        let refusal = Refusal::new(Reason::Drift, message);
+        return Err(Failure::refused(subject, refusal.hint("mend the target by hand, or sign another rollback")));
+    }
+    // What it has said already; no network is a smaller matter than a branch that was rewound.
+    let undecided = |refusal: &Refusal| matches!(refusal.reason, Reason::Internal | Reason::Stale | Reason::Shallow);
+    match report.remarks.iter().find(|refusal| !undecided(refusal)) {
+        Some(_) => Err(Failure::Said(1)),
+        None if report.remarks.is_empty() => Ok(()),
+        None => Err(Failure::Said(3)),
+    }
+}
+
+fn failure(refusal: Refusal) -> Failure {
+    match refusal.reason {
+        Reason::Busy => Failure::refused("apply", refusal),
+        _ => Failure::Undecided(refusal),
+    }
+}

@@ -1,0 +1,431 @@
+//! The applier, from outside: a server, people's repository, and the applier's own clone and file.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[allow(dead_code)]
+mod kit;
+
+use std::{fs, path::PathBuf};
+
+use kit::{LEASE, Ran, World};
+use serde_json::Value;
+
+/// People's repository, a bare server, and an applier with a clone of its own.
+struct Stage {
+    world: World,
+}
+
+impl Stage {
+    /// A lease whose tiers bake for so long, authorized and started.
+    fn rolling(bake: &str) -> Self {
+        let world = World::founded();
+        Self::with(world, bake)
+    }
+
+    fn with(world: World, bake: &str) -> Self {
+        Self::with_lease(world, &kit::lease(LEASE).replace("15m", bake))
+    }
+
+    fn with_lease(world: World, lease: &str) -> Self {
+        world.commit_file(&format!("leases/{LEASE}.yaml"), lease, "Propose a lease");
+        let stage = Self { world };
+        for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("cp14", "start")] {
+            stage.world.turn(name, action, LEASE);
+        }
+        stage.in_all(&["init", "--quiet", "--bare", "--initial-branch=main", "server.git"]);
+        stage.push();
+        stage.in_all(&["clone", "--quiet", "server.git", "applier"]);
+        stage.configure("applier.yaml", "applier", "weights.json");
+        stage
+    }
+
+    fn configure(&self, file: &str, clone: &str, weights: &str) {
+        let root = self.world.git(&["config", "two-key.root"]);
+        let key = self.world.key_file("edge1");
+        let text = format!(
+            "name: edge1\nkey: {}\nrepository: {clone}\nremote: origin\nroot: {root}\ntargets:\n  checkout-prod: {{file: {weights}}}\n",
+            key.display()
+        );
+        fs::write(self.path(file), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.world.path().join(name)
+    }
+
+    /// Runs Git in the folder of everything.
+    #[track_caller]
+    fn in_all(&self, args: &[&str]) -> String {
+        self.world.run(self.world.path(), "git", args, b"").exits(0).out.trim_end().to_owned()
+    }
+
+    #[track_caller]
+    fn push(&self) {
+        self.world.git(&["push", "--quiet", "../server.git", "main"]);
+    }
+
+    /// Turns a key, and pushes.
+    #[track_caller]
+    fn turn(&self, name: &str, action: &str) {
+        self.world.turn(name, action, LEASE);
+        self.push();
+    }
+
+    /// Both keys for the next tier.
+    #[track_caller]
+    fn promote(&self) {
+        self.turn("user1", "promote");
+        self.turn("cp14", "promote");
+    }
+
+    fn apply(&self) -> Ran {
+        self.world.two_key_in(self.world.path(), &["apply", "--once", "--config", "applier.yaml"])
+    }
+
+    fn apply_as(&self, config: &str) -> Ran {
+        self.world.two_key_in(self.world.path(), &["apply", "--once", "--config", config])
+    }
+
+    fn weights(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.path("weights.json")).unwrap()).unwrap()
+    }
+
+    #[track_caller]
+    fn weighs(&self, basis_points: u32) {
+        assert_eq!(self.weights()["weight_bp"], basis_points);
+    }
+
+    /// The last record that the server has.
+    fn record(&self) -> Value {
+        let text = self.in_all(&["--git-dir=server.git", "show", "refs/two-key/appliers/edge1:record.json"]);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// The events of all records that the server has, oldest first.
+    fn events(&self) -> Vec<String> {
+        let log = self.in_all(&["--git-dir=server.git", "rev-list", "--reverse", "refs/two-key/appliers/edge1"]);
+        let mut events = Vec::new();
+        for commit in log.lines() {
+            let text = self.in_all(&["--git-dir=server.git", "show", &format!("{commit}:record.json")]);
+            let record: Value = serde_json::from_str(&text).unwrap();
+            events.extend(record["events"].as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap().to_owned()));
+        }
+        events
+    }
+
+    fn tags(&self) -> Vec<String> {
+        let text = self.in_all(&["--git-dir=server.git", "for-each-ref", "--format=%(refname:lstrip=4)", "refs/tags"]);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.path("applier/.git/two-key/applier/edge1/journal.json")
+    }
+
+    /// Edits what the applier remembers of its target.
+    fn edit_journal(&self, edit: impl FnOnce(&mut Value)) {
+        let mut journal: Value = serde_json::from_slice(&fs::read(self.journal_path()).unwrap()).unwrap();
+        edit(&mut journal["targets"]["checkout-prod"]);
+        fs::write(self.journal_path(), serde_json::to_vec(&journal).unwrap()).unwrap();
+    }
+
+    /// A signed stop, that only a ref under `refs/two-key/stops/` of the server holds.
+    #[track_caller]
+    fn stop_beside_main(&self, name: &str, action: &str) -> String {
+        let args = ["statement", "--message", "--principal", name, action, LEASE];
+        let message = self.world.two_key(&args).exits(0).out;
+        let commit = self.world.sign_commit(name, "main", &message);
+        let to = format!("{commit}:refs/two-key/stops/{LEASE}/{commit}");
+        self.world.git(&["push", "--quiet", "../server.git", &to]);
+        commit
+    }
+
+    /// Takes every trace of the applier's own ref away.
+    fn forget_packs(&self) {
+        self.in_all(&["--git-dir=server.git", "update-ref", "-d", "refs/two-key/appliers/edge1"]);
+        for name in ["refs/two-key/appliers/edge1", "refs/two-key-remote/origin/two-key/appliers/edge1"] {
+            self.in_all(&["-C", "applier", "update-ref", "-d", name]);
+        }
+    }
+}
+
+#[test]
+fn a_ledger_at_100_is_followed_tier_by_tier_and_recorded_signed_and_tagged() {
+    let stage = Stage::rolling("0s");
+    stage.promote();
+    stage.promote();
+    for weight in [500, 2500, 10_000, 10_000] {
+        stage.apply().exits(0);
+        stage.weighs(weight);
+    }
+    assert_eq!(stage.weights()["lease"], LEASE);
+    assert_eq!(stage.weights()["step"], 3);
+    let target = &stage.record()["targets"]["checkout-prod"];
+    assert_eq!((&target["observed_bp"], &target["phase"]), (&10_000.into(), &"ready".into()));
+    assert_eq!(target["applied_step"], 3);
+    assert_eq!(stage.events(), ["PACKED", "APPLIED", "APPLIED", "APPLIED"]);
+    assert_eq!(stage.tags(), ["1-start-5", "2-promote-25", "3-promote-100"]);
+    // Nothing new, nothing written.
+    let tip = stage.in_all(&["--git-dir=server.git", "rev-parse", "refs/two-key/appliers/edge1"]);
+    stage.apply().exits(0);
+    assert_eq!(stage.in_all(&["--git-dir=server.git", "rev-parse", "refs/two-key/appliers/edge1"]), tip);
+}
+
+#[test]
+fn list_tells_the_desired_weight_from_the_observed_one_and_believes_no_other_key() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    stage.promote();
+    stage.world.git(&["fetch", "--quiet", "../server.git", "+refs/two-key/*:refs/two-key/*"]);
+    let lease = || stage.world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json();
+    assert_eq!((&lease()["desired"], &lease()["observed"]["weight"]), (&25.into(), &5.0.into()));
+    assert_eq!(lease()["observed"]["applier"], "edge1");
+    // The same words, signed by somebody else.
+    let tree = "refs/two-key/appliers/edge1";
+    let forged = stage.world.sign_commit("user2", tree, "checkout-prod: all is well");
+    stage.world.git(&["update-ref", tree, &forged]);
+    assert_eq!(lease()["observed"], Value::Null);
+}
+
+#[test]
+fn a_tier_is_watched_for_as_long_as_it_bakes() {
+    let stage = Stage::rolling("15m");
+    stage.promote();
+    stage.apply().exits(0).says("baking");
+    stage.apply().exits(0).says("baking");
+    stage.weighs(500);
+    stage.edit_journal(|target| target["bake"]["credited-ms"] = 900_000.into());
+    stage.apply().exits(0);
+    stage.weighs(2500);
+}
+
+#[test]
+fn paused_it_never_exceeds_what_it_applied_last_whatever_the_ledger_says() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    stage.promote();
+    stage.turn("user2", "pause");
+    stage.apply().exits(0).says("wrong-state");
+    stage.weighs(500);
+    stage.turn("user1", "resume");
+    stage.turn("cp18", "resume");
+    stage.apply().exits(0);
+    stage.weighs(2500);
+}
+
+#[test]
+fn a_halt_is_zero_and_a_rollback_restores_what_was_there_byte_for_byte() {
+    let stage = Stage::rolling("0s");
+    let before = "{\"version\": 1, \"target\": \"checkout-prod\", \"weight_bp\": 10000, \"lease\": \"LEASE-0\", \"step\": 9, \"generation\": 77}";
+    fs::write(stage.path("weights.json"), before).unwrap();
+    stage.apply().exits(0);
+    stage.weighs(500);
+    stage.turn("cp18", "halt");
+    stage.apply().exits(0);
+    stage.weighs(0);
+    stage.turn("user1", "rollback");
+    stage.apply().exits(0).says("verified");
+    assert_eq!(fs::read_to_string(stage.path("weights.json")).unwrap(), before);
+    assert_eq!(stage.record()["targets"]["checkout-prod"]["phase"], "verified");
+    assert!(stage.events().contains(&"ROLLBACK_VERIFIED".to_owned()));
+    assert!(stage.tags().contains(&"3-rollback".to_owned()), "{:?}", stage.tags());
+    stage.apply().exits(0).says("verified");
+    assert_eq!(stage.events().iter().filter(|event| *event == "ROLLBACK_VERIFIED").count(), 1);
+}
+
+#[test]
+fn a_rollback_without_a_pack_fails_once_and_again_only_when_another_is_signed() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    stage.forget_packs();
+    stage.turn("user1", "rollback");
+    stage.apply().exits(1).says("rollback-failed");
+    stage.weighs(0);
+    stage.apply().exits(1);
+    let failures = || stage.events().iter().filter(|event| *event == "ROLLBACK_FAILED").count();
+    assert_eq!(failures(), 1);
+    stage.turn("user1", "rollback");
+    stage.apply().exits(1);
+    assert_eq!(failures(), 2);
+}
+
+#[test]
+fn a_stop_that_main_does_not_have_is_obeyed_and_carried_over() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    stage.promote();
+    stage.stop_beside_main("cp18", "halt");
+    stage.apply().exits(0);
+    stage.weighs(0);
+    stage.world.git(&["pull", "--quiet", "--ff-only", "../server.git", "main"]);
+    let shown = stage.world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json();
+    assert_eq!(shown["state"], "halted");
+    stage.apply().exits(0);
+    stage.weighs(0);
+    assert!(stage.tags().contains(&"3-halt".to_owned()), "{:?}", stage.tags());
+}
+
+#[test]
+fn a_stop_is_remembered_when_its_ref_vanishes() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    let commit = stage.stop_beside_main("cp18", "pause");
+    // It cannot be carried over while main does not continue, and so it stays what was seen.
+    let root = stage.world.git(&["config", "two-key.root"]);
+    stage.in_all(&["--git-dir=server.git", "update-ref", "refs/heads/main", &root]);
+    stage.apply().exits(1).says("ref-rewound");
+    stage.in_all(&["--git-dir=server.git", "update-ref", "-d", &format!("refs/two-key/stops/{LEASE}/{commit}")]);
+    let kept = format!("refs/two-key-remote/origin/two-key/stops/{LEASE}/{commit}");
+    stage.in_all(&["-C", "applier", "update-ref", "-d", &kept]);
+    stage.world.turn("user1", "promote", LEASE);
+    stage.world.turn("cp14", "promote", LEASE);
+    stage.push();
+    stage.apply().says("wrong-state");
+    stage.weighs(500);
+}
+
+#[test]
+fn a_rewound_branch_keeps_the_weight_and_still_brings_stops() {
+    let stage = Stage::rolling("0s");
+    stage.promote();
+    stage.apply().exits(0);
+    let root = stage.world.git(&["config", "two-key.root"]);
+    stage.in_all(&["--git-dir=server.git", "update-ref", "refs/heads/main", &root]);
+    stage.apply().exits(1).says("ref-rewound");
+    stage.weighs(500);
+    stage.stop_beside_main("user2", "halt");
+    stage.apply().says("ref-rewound");
+    stage.weighs(0);
+}
+
+#[test]
+fn without_the_remote_it_keeps_the_weight_and_obeys_the_stops_that_it_knows() {
+    let stage = Stage::rolling("0s");
+    stage.promote();
+    stage.apply().exits(0);
+    fs::rename(stage.path("server.git"), stage.path("gone.git")).unwrap();
+    stage.apply().exits(3);
+    stage.weighs(500);
+    fs::rename(stage.path("gone.git"), stage.path("server.git")).unwrap();
+    stage.apply().exits(0);
+    stage.weighs(2500);
+}
+
+#[test]
+fn a_process_that_was_killed_before_or_after_its_act_converges() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    stage.promote();
+    let intent = serde_json::json!({"lease": LEASE, "tier": 1, "weight-bp": 2500, "step": 2});
+    // After the journal was written, before the act: the act is decided on anew, here against it.
+    stage.stop_beside_main("user2", "pause");
+    stage.edit_journal(|target| target["intent"] = intent.clone());
+    stage.apply().exits(0);
+    stage.weighs(500);
+    // After the act, before the journal was written: what is there counts.
+    let mut weights = stage.weights();
+    weights["weight_bp"] = 2500.into();
+    fs::write(stage.path("weights.json"), serde_json::to_vec(&weights).unwrap()).unwrap();
+    stage.edit_journal(|target| target["intent"] = intent);
+    stage.apply().exits(0);
+    stage.weighs(2500);
+    assert_eq!(stage.record()["targets"]["checkout-prod"]["applied_step"], 3);
+    assert!(!stage.events().contains(&"DRIFTED".to_owned()));
+}
+
+#[test]
+fn what_nobody_decided_is_put_back_and_recorded_as_drift() {
+    let stage = Stage::rolling("15m");
+    stage.apply().exits(0);
+    let mut weights = stage.weights();
+    weights["weight_bp"] = 9_000.into();
+    fs::write(stage.path("weights.json"), serde_json::to_vec(&weights).unwrap()).unwrap();
+    stage.apply().exits(0);
+    stage.weighs(500);
+    assert!(stage.events().contains(&"DRIFTED".to_owned()));
+}
+
+#[test]
+fn a_second_applier_with_its_name_is_busy_and_moves_nothing() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    stage.in_all(&["clone", "--quiet", "server.git", "second"]);
+    stage.configure("second.yaml", "second", "second.json");
+    // It takes over what the first one wrote; from then on there are two.
+    stage.promote();
+    stage.apply_as("second.yaml").exits(0);
+    stage.apply().exits(1).says("busy");
+    stage.weighs(500);
+    let theirs = stage.in_all(&["--git-dir=server.git", "rev-parse", "refs/two-key/appliers/edge1"]);
+    assert_eq!(theirs, stage.in_all(&["-C", "second", "rev-parse", "refs/two-key/appliers/edge1"]));
+    // A stop is no question of names.
+    stage.turn("user1", "halt");
+    stage.apply().exits(1).says("busy");
+    stage.weighs(0);
+}
+
+#[test]
+fn after_the_loss_of_a_machine_the_pack_comes_from_the_signed_ref() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    fs::remove_dir_all(stage.path("applier")).unwrap();
+    stage.in_all(&["clone", "--quiet", "server.git", "applier"]);
+    stage.promote();
+    stage.apply().exits(0);
+    stage.weighs(2500);
+    stage.turn("user1", "rollback");
+    stage.apply().exits(0).says("verified");
+    stage.weighs(0);
+    assert_eq!(stage.weights()["lease"], Value::Null);
+}
+
+#[test]
+fn gates_that_cannot_be_evaluated_hold() {
+    let world = World::empty();
+    let gate = "gates:\n  errors: {source: prometheus, kind: sample, compare: {test: mann-whitney, alpha: 0.01, min-a12: 0.6}, min: {n: 50}}\n";
+    let policy = world.policy().replace("applier: edge1}", "applier: edge1, gates: [errors]}") + gate;
+    world.found(&policy);
+    let stage = Stage::with(world, "0s");
+    stage.apply().exits(0).says("no-data");
+    assert!(!stage.path("weights.json").exists());
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let stage = Stage::rolling("0s");
+    let args = ["apply", "--dry-run", "--config", "applier.yaml"];
+    stage.world.two_key_in(stage.world.path(), &args).exits(0).says("take a rollback pack");
+    assert!(!stage.path("weights.json").exists() && !stage.journal_path().exists());
+    assert_eq!(stage.tags(), Vec::<String>::new());
+}
+
+#[test]
+fn without_a_pinned_root_it_refuses_to_run() {
+    let stage = Stage::rolling("0s");
+    let config = fs::read_to_string(stage.path("applier.yaml")).unwrap();
+    let without: String = config.lines().filter(|line| !line.starts_with("root")).map(|l| format!("{l}\n")).collect();
+    fs::write(stage.path("applier.yaml"), without).unwrap();
+    stage.apply().exits(3).says("unpinned");
+    assert!(!stage.path("weights.json").exists());
+}
+
+#[test]
+fn an_expired_lease_never_starts_and_one_that_runs_is_undone_by_a_stop_of_the_appliers_own() {
+    let world = World::founded();
+    let stage = Stage::with_lease(world, &kit::lease(LEASE).replace("2035-", "2025-"));
+    stage.apply().exits(0).says("expired");
+    assert!(!stage.path("weights.json").exists());
+    let running = serde_json::json!({
+        "version": 1, "target": "checkout-prod", "weight_bp": 500, "lease": LEASE, "step": 1, "generation": 1
+    });
+    fs::write(stage.path("weights.json"), serde_json::to_vec(&running).unwrap()).unwrap();
+    // There is no pack of it here, so that zero is all that can be had.
+    stage.apply().exits(1).says("rollback-failed");
+    stage.weighs(0);
+    assert_eq!(stage.events(), ["EXPIRED", "APPLIED", "ROLLBACK_FAILED"]);
+    stage.world.git(&["pull", "--quiet", "--ff-only", "../server.git", "main"]);
+    let shown = stage.world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json();
+    assert_eq!(shown["state"], "rolled-back");
+    let last = shown["transitions"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["votes"][0]["principal"], "edge1");
+}

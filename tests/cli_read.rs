@@ -337,3 +337,17 @@ fn votes_in_notes_are_shown_and_put_nothing_in_force() {
     assert_eq!(json["leases"][0]["awaits"]["by_note"], serde_json::json!(["cp14"]));
     assert_eq!(json["leases"][0]["cosigners_have"], 1);
 }
+
+#[test]
+fn a_watched_list_is_printed_again_when_it_has_changed() {
+    use std::io::{BufRead as _, BufReader};
+    let world = World::rolling();
+    let mut command = world.command(world.repo(), env!("CARGO_BIN_EXE_git-two-key"));
+    let mut child = command.args(["list", "--watch"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("rolling")));
+    world.turn("user1", "pause", LEASE);
+    assert!(lines.any(|line| line.contains("paused")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -7,7 +7,7 @@ use super::{
     session::{Root, Session, Which},
     terminal,
 };
-use crate::report;
+use crate::report::{self, ListView};
 
 /// List leases: who turned a key, what is wanted, what is observed, what is awaited
 ///
@@ -18,11 +18,15 @@ use crate::report;
 #[command(after_long_help = "Examples:\n  \
     git two-key list\n  \
     git two-key list --remote\n  \
+    git two-key list --watch\n  \
     git two-key list --format json | jq '.leases[] | select(.awaits.agents > 0) | .lease'")]
 pub struct Args {
     /// Read the upstream's fetched tip instead of the local branch
     #[arg(long)]
     remote: bool,
+    /// Keep looking, and print again whenever something has changed
+    #[arg(long, conflicts_with = "format")]
+    watch: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -30,13 +34,13 @@ pub struct Args {
 
 /// Prints the list.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
-    let pinned = match session.root {
-        Root::Pinned(root) => Some(root),
-        Root::Unpinned(_) => None,
-    };
-    let beside = session.beside()?;
-    let view = report::list_view(&session.state, &session.reports, &beside, pinned, &session.branch, &session.remarks);
+    if args.watch {
+        return terminal::watch(|| {
+            let (session, view) = view(args, place)?;
+            Ok(format!("{}{}\n", session.remarks_text(), report::list_text(&view)))
+        });
+    }
+    let (session, view) = view(args, place)?;
     match args.format {
         Format::Json => terminal::say_value(&view),
         Format::Text => {
@@ -45,4 +49,15 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn view(args: &Args, place: &Place) -> Result<(Session, ListView), Failure> {
+    let session = Session::open(place, &Which::of(args.remote))?;
+    let pinned = match session.root {
+        Root::Pinned(root) => Some(root),
+        Root::Unpinned(_) => None,
+    };
+    let beside = session.beside()?;
+    let view = report::list_view(&session.state, &session.reports, &beside, pinned, &session.branch, &session.remarks);
+    Ok((session, view))
 }

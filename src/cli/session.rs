@@ -191,8 +191,13 @@ impl Session {
     /// Prints what should be known first.
     pub fn say_remarks(&self) {
         if !self.remarks.is_empty() {
-            terminal::say(&self.remarks.join("\n"));
+            terminal::say(&self.remarks_text());
         }
+    }
+
+    /// What should be known first, each remark ended by a line feed.
+    pub fn remarks_text(&self) -> String {
+        self.remarks.iter().flat_map(|remark| [remark.as_str(), "\n"]).collect()
     }
 }
 

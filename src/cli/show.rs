@@ -7,7 +7,7 @@ use super::{
     session::{Session, Which},
     terminal,
 };
-use crate::report;
+use crate::report::{self, LeaseView};
 
 /// Show all about one lease
 ///
@@ -24,6 +24,9 @@ pub struct Args {
     /// Read the upstream's fetched tip instead of the local branch
     #[arg(long)]
     remote: bool,
+    /// Keep looking, and print again whenever something has changed
+    #[arg(long, conflicts_with = "format")]
+    watch: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -31,9 +34,13 @@ pub struct Args {
 
 /// Prints the lease.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
-    let id = session.lease(&args.lease, None)?;
-    let view = report::lease_view(&session.state, &session.reports, &session.beside()?, &id);
+    if args.watch {
+        return terminal::watch(|| {
+            let (session, view) = view(args, place)?;
+            Ok(format!("{}{}\n", session.remarks_text(), report::lease_text(&view)))
+        });
+    }
+    let (session, view) = view(args, place)?;
     match args.format {
         Format::Json => terminal::say_value(&view),
         Format::Text => {
@@ -42,4 +49,11 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn view(args: &Args, place: &Place) -> Result<(Session, LeaseView), Failure> {
+    let session = Session::open(place, &Which::of(args.remote))?;
+    let id = session.lease(&args.lease, None)?;
+    let view = report::lease_view(&session.state, &session.reports, &session.beside()?, &id);
+    Ok((session, view))
 }

@@ -1,10 +1,16 @@
 //! Where words go out. A reader that goes away (`| head`) ends the output, not the program with a panic.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 use serde::Serialize;
 
 use crate::report::{escaped, json_escaped};
+
+/// How often a watched repository is looked at.
+const WATCHED_EVERY: Duration = Duration::from_secs(2);
 
 /// How a reading verb prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -18,9 +24,30 @@ pub enum Format {
 
 /// Writes a text to standard output, ending it with a line feed. Whatever could move a cursor is spelled out.
 pub fn say(text: &str) {
-    let mut out = io::stdout().lock();
     // Nothing sensible can be done when standard output is gone.
-    let _ = writeln!(out, "{}", by_lines(text)).and_then(|()| out.flush());
+    let _ = try_say(text);
+}
+
+/// The same, saying whether anybody can still read it.
+pub fn try_say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", by_lines(text))?;
+    out.flush()
+}
+
+/// Prints what `text` gives whenever it is other than before, until nobody reads or it fails.
+pub fn watch<E>(text: impl Fn() -> Result<String, E>) -> Result<(), E> {
+    let mut last = None;
+    loop {
+        let now = text()?;
+        if last.as_ref() != Some(&now) {
+            if try_say(&now).is_err() {
+                return Ok(());
+            }
+            last = Some(now);
+        }
+        std::thread::sleep(WATCHED_EVERY);
+    }
 }
 
 /// Spells out what could move a cursor, line by line.

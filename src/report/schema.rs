@@ -1,0 +1,49 @@
+//! The JSON Schema of what reading verbs print.
+
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
+use serde::Serialize;
+
+use super::{Entry, KeyView, LeaseVerdict, LeaseView, LedgerVerdict, ListView};
+
+/// What each reading verb prints with `--format json`, by verb.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(title = "Output of git two-key")]
+struct Output {
+    /// `list`.
+    list: ListView,
+    /// `show LEASE`.
+    show: LeaseView,
+    /// One line of `log`.
+    log: Entry,
+    /// `verify --all` and `verify --range`.
+    verify: LedgerVerdict,
+    /// `verify LEASE`.
+    verify_lease: LeaseVerdict,
+    /// `key list`.
+    key_list: Vec<KeyView>,
+    /// Any of them, when it was refused or could not be decided.
+    failure: Failed,
+}
+
+/// A refusal.
+#[derive(Serialize, JsonSchema)]
+struct Failed {
+    /// False.
+    ok: bool,
+    /// The exit code.
+    exit: u8,
+    /// What was refused.
+    subject: Option<String>,
+    /// The reason's code.
+    reason: String,
+    /// What happened, to what, and why.
+    message: String,
+    /// What helps.
+    hint: Option<String>,
+}
+
+/// The schema of all output: one property a verb.
+pub fn schema() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Output>()
+}

@@ -11,9 +11,7 @@ use super::{
 };
 use crate::{
     git::Repository,
-    model::{
-        Action, LeaseId, Nonce, Oid, Reason, Refusal, RepositoryId, Statement, Stop, StopKind, Subject, lease, policy,
-    },
+    model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement, Stop, StopKind, Subject, lease, policy},
 };
 
 /// The tip of the governed branch, unverified.
@@ -25,8 +23,8 @@ pub struct Ground {
     pub branch: String,
     /// Its tip.
     pub tip: Oid,
-    /// The governance repository's id.
-    pub repository: RepositoryId,
+    /// The policy in its tree, whoever put it there.
+    pub policy: policy::Policy,
 }
 
 impl Ground {
@@ -40,9 +38,8 @@ impl Ground {
             Failure::undecided(Reason::Internal, message)
         };
         let bytes = repo.objects()?.file_at(tip, super::session::POLICY_PATH)?.ok_or_else(none)?;
-        let policy = policy::read(&bytes).map_err(|_| none())?;
-        let repository = policy.get().repository.clone();
-        Ok(Self { repo, branch, tip, repository })
+        let policy = policy::read(&bytes).map_err(|_| none())?.get().clone();
+        Ok(Self { repo, branch, tip, policy })
     }
 
     /// The lease that a handle means, as far as the tip's files tell.
@@ -74,7 +71,10 @@ impl Ground {
         let stop = |kind| lease.map(|lease| (lease, kind));
         let (lease, kind) = match action {
             Action::Freeze => {
-                return Some(Statement { repository: self.repository.clone(), subject: Subject::Freeze { nonce } });
+                return Some(Statement {
+                    repository: self.policy.repository.clone(),
+                    subject: Subject::Freeze { nonce },
+                });
             }
             Action::Pause => stop(StopKind::Pause),
             Action::Halt => stop(StopKind::Halt),
@@ -83,6 +83,6 @@ impl Ground {
             _ => None,
         }?;
         let subject = Subject::Stop(Stop { lease, kind, nonce });
-        Some(Statement { repository: self.repository.clone(), subject })
+        Some(Statement { repository: self.policy.repository.clone(), subject })
     }
 }

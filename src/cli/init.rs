@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Place,
+    session::POLICY_PATH,
     terminal::{remark, say},
     turn,
 };
@@ -22,9 +23,6 @@ use crate::{
     report,
     signature::ObjectFormat,
 };
-
-/// The path of the policy.
-pub(super) const POLICY_PATH: &str = ".two-key/policy.yaml";
 
 /// Found a governance repository: write the policy and the root commit
 ///

@@ -12,7 +12,7 @@ use super::{
     Failure, Place,
     session::{Session, Which},
     terminal::{interactive, remark, say},
-    turn::{self, Proposal},
+    turn::{self, Proposal, To},
 };
 use crate::{
     ledger,
@@ -104,6 +104,8 @@ pub struct Args {
     /// Sign the commit with this key; needed where a rule must know who proposes
     #[arg(long, value_name = "FILE", conflicts_with = "no_commit")]
     key: Option<String>,
+    #[command(flatten)]
+    pushed: To,
 }
 
 /// Proposes the lease.
@@ -129,6 +131,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         ));
         return Ok(());
     }
+    let destination = args.pushed.destination(&session.repo, &session.branch)?;
     let before = session.tip;
     let message = message(&lease);
     let rules = &session.state.policy().get().rules;
@@ -147,7 +150,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         session.tip.short(),
         lease.id
     ));
-    Ok(())
+    proposal.push(&mut session, destination.as_deref(), lease.id.as_str())
 }
 
 fn message(lease: &Lease) -> String {

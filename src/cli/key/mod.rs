@@ -1,11 +1,16 @@
 //! `key`: whose keys there are, and how that changes.
 
+mod add;
 mod allowed_signers;
 mod list;
+mod propose;
+mod remove;
+mod revoke;
 
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Failure, Format, Place};
+use crate::model::PrincipalId;
 
 /// List keys, or propose other ones
 ///
@@ -21,6 +26,9 @@ pub struct Args {
 enum Verb {
     List(list::Args),
     AllowedSigners(allowed_signers::Args),
+    Add(add::Args),
+    Remove(remove::Args),
+    Revoke(revoke::Args),
 }
 
 impl Args {
@@ -28,7 +36,7 @@ impl Args {
     pub(super) fn format(&self) -> Format {
         match &self.verb {
             Verb::List(args) => args.format,
-            Verb::AllowedSigners(_) => Format::Text,
+            _ => Format::Text,
         }
     }
 }
@@ -38,5 +46,14 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match &args.verb {
         Verb::List(args) => list::run(args, place),
         Verb::AllowedSigners(args) => allowed_signers::run(args, place),
+        Verb::Add(args) => add::run(args, place),
+        Verb::Remove(args) => remove::run(args, place),
+        Verb::Revoke(args) => revoke::run(args, place),
     }
+}
+
+/// A principal's name, as typed.
+fn principal(name: &str) -> Result<PrincipalId, Failure> {
+    let rule = "a letter or digit, then up to 63 letters, digits, `.`, `_` or `-`";
+    PrincipalId::parse(name).ok_or_else(|| Failure::Usage(format!("`{name}` is no name: {rule}")))
 }

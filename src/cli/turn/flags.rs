@@ -15,18 +15,37 @@ pub struct Flags {
     /// Why, in one line, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Push at once, carrying over what was signed if another push came first
-    #[arg(long, value_name = "REMOTE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub push: Option<String>,
-    /// The remote to push to [default: the branch's upstream, else origin]
-    #[arg(long, value_name = "NAME")]
-    pub remote: Option<String>,
+    #[command(flatten)]
+    pub to: To,
     /// Show what would be signed and what it would do; write nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
+/// Whether and where to push.
+#[derive(Debug, clap::Args)]
+pub struct To {
+    /// Push at once, carrying over what was made if another push came first
+    #[arg(long, value_name = "REMOTE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    push: Option<String>,
+    /// The remote to push to [default: the branch's upstream, else origin]
+    #[arg(long, value_name = "NAME")]
+    remote: Option<String>,
+}
+
 impl Flags {
+    /// The remote to push to now, if that was asked for.
+    pub fn destination(&self, repo: &Repository, branch: &str) -> Result<Option<String>, Failure> {
+        if self.dry_run { Ok(None) } else { self.to.destination(repo, branch) }
+    }
+
+    /// The remote that is meant, whether or not to push now.
+    pub fn remote(&self, repo: &Repository, branch: &str) -> Result<String, Failure> {
+        self.to.remote(repo, branch)
+    }
+}
+
+impl To {
     /// The remote that is meant, whether or not to push now.
     pub fn remote(&self, repo: &Repository, branch: &str) -> Result<String, Failure> {
         let named = self.push.as_ref().filter(|name| !name.is_empty()).or(self.remote.as_ref());
@@ -46,7 +65,7 @@ impl Flags {
 
     /// The remote to push to now, if that was asked for. That there is one is known before anything is written.
     pub fn destination(&self, repo: &Repository, branch: &str) -> Result<Option<String>, Failure> {
-        if self.push.is_none() || self.dry_run {
+        if self.push.is_none() {
             return Ok(None);
         }
         let name = self.remote(repo, branch)?;

@@ -4,7 +4,11 @@
 //! folded, which is the only verification; and only then do refs move, all at once. Interrupted at any point, either
 //! nothing has happened or everything has.
 
-use super::{Flags, Signer, carrier, effect, fold_on, note, now, push::Push, stops, tags};
+use super::{
+    Flags, Signer, carrier, effect, fold_on, note, now,
+    push::{Moves, Push},
+    stops, tags,
+};
 use crate::{
     cli::{
         Failure, Place,
@@ -62,15 +66,15 @@ pub fn pinned(place: &Place) -> Result<Session, Failure> {
 }
 
 /// Turns a key.
-pub fn turn(place: &Place, flags: &Flags, action: Action, ask: &Ask<'_>) -> Result<(), Failure> {
-    let mut session = pinned(place)?;
+pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, ask: &Ask<'_>) -> Result<(), Failure> {
     let destination = flags.destination(&session.repo, &session.branch)?;
     if !flags.dry_run {
         stops::carry_over(&mut session)?;
     }
     let lease = ask.lease.map(|handle| session.lease(handle, Some(action))).transpose()?;
     let about = about(action, lease.as_ref(), ask);
-    let plan = match Plan::make(&session, action, lease.as_ref(), ask) {
+    let waiting = session.inbox()?;
+    let plan = match Plan::make(&session, waiting, action, lease.as_ref(), ask) {
         Ok(plan) => plan,
         Err(refusal) => return mend_tag(&session, place, flags, action, lease.as_ref(), refusal, &about),
     };
@@ -109,7 +113,8 @@ pub fn turn(place: &Place, flags: &Flags, action: Action, ask: &Ask<'_>) -> Resu
     match destination {
         Some(remote) => {
             let options = ask.options.clone();
-            Push { session: &mut session, remote: &remote, about: &about, who, options, ours: commit }.run()
+            let moves = Moves::ByMerge;
+            Push { session: &mut session, remote: &remote, about: &about, who, options, ours: commit, moves }.run()
         }
         None => {
             say(&push_line(&session, flags, &made, &ask.options)?);
@@ -148,8 +153,13 @@ struct Plan {
 
 impl Plan {
     /// Finds the statement, and checks everything that does not depend on who signs.
-    fn make(session: &Session, action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> Result<Self, Refusal> {
-        let waiting = note::waiting(session)?;
+    fn make(
+        session: &Session,
+        waiting: Overlay,
+        action: Action,
+        lease: Option<&LeaseId>,
+        ask: &Ask<'_>,
+    ) -> Result<Self, Refusal> {
         let mut sealed = Vec::new();
         let mut before = session.state.clone();
         if let (Action::Start, Some(lease)) = (action, lease) {

@@ -21,8 +21,8 @@ use crate::{
     model::{Oid, Reason, Refusal},
 };
 
-pub use flags::Flags;
-pub use forward::{Ask, Carried, turn};
+pub use flags::{Flags, To};
+pub use forward::{Ask, Carried, pinned, turn};
 pub use keys::Signer;
 pub use propose::Proposal;
 pub use stop::stop;

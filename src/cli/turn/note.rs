@@ -2,26 +2,16 @@
 
 use super::{Flags, Signer, carrier};
 use crate::{
-    cli::{Failure, init::POLICY_PATH, session::Session, terminal::say},
-    git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
-    inbox::{self, NoteText, Overlay},
+    cli::{
+        Failure,
+        session::{POLICY_PATH, Session},
+        terminal::say,
+    },
+    git::{PushOptions, RefUpdate, Repository, mirrored},
+    inbox::Overlay,
     model::{Oid, Reason, Refusal, Statement, Subject},
     report,
 };
-
-/// The votes that wait in this repository's notes and in those fetched from remotes.
-pub fn waiting(session: &Session) -> Result<Overlay, Refusal> {
-    read(session).map_err(|error| error.refusal())
-}
-
-fn read(session: &Session) -> Result<Overlay, GitError> {
-    let notes = session.repo.notes()?;
-    let texts: Vec<_> = notes
-        .iter()
-        .map(|note| NoteText { principal: &note.principal, annotated: note.annotated, text: &note.bytes })
-        .collect();
-    Ok(inbox::overlay(&texts, &session.state))
-}
 
 /// Leaves a vote in a note on the file that it is about.
 pub fn leave(

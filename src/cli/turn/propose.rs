@@ -5,6 +5,7 @@ use super::{
     super::{Failure, Place, session::Session},
     fold_on,
     keys::signing_key,
+    push::{Moves, Push},
 };
 use crate::{
     git::{NewCommit, RefUpdate, SignWith, SigningKey},
@@ -54,6 +55,17 @@ impl Proposal<'_> {
         let update = RefUpdate { name: session.branch.clone(), old: Some(from), new: session.tip };
         let reason = format!("two-key: {}", self.message.lines().next().unwrap_or_default());
         Ok(session.repo.advance_with_worktree(&update, &reason)?)
+    }
+
+    /// Pushes the proposal, if that was asked for.
+    pub fn push(&self, session: &mut Session, remote: Option<&str>, about: &str) -> Result<(), Failure> {
+        let Some(remote) = remote else { return Ok(()) };
+        let moves = match self.separate {
+            SeparateProposer::Required => Moves::Never,
+            SeparateProposer::NotRequired => Moves::ByMerge,
+        };
+        let ours = session.tip;
+        Push { session, remote, about, who: "two-key", options: Vec::new(), ours, moves }.run()
     }
 
     /// The key that signs the proposal: as named, or the configured one where a rule must know who proposes.

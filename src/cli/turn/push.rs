@@ -68,6 +68,17 @@ pub struct Push<'a> {
     pub options: Vec<String>,
     /// The tip that was made here: what is carried over.
     pub ours: Oid,
+    /// How it gets onto a remote that moved on.
+    pub moves: Moves,
+}
+
+/// How what was made gets onto a remote that moved on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moves {
+    /// By an unsigned merge.
+    ByMerge,
+    /// Not at all: an unsigned merge would hide who proposed, and the rule wants to know.
+    Never,
 }
 
 impl Push<'_> {
@@ -120,6 +131,12 @@ impl Push<'_> {
     /// Brings what was made here onto the remote's tip. Votes that do not count there are refused, and stay here.
     fn carry_over(&mut self, theirs: Oid) -> Result<(), Failure> {
         let repo = &self.session.repo;
+        if self.moves == Moves::Never {
+            let (remote, branch) = (self.remote, self.session.branch_name());
+            let message = format!("{remote} moved on, and the rule wants proposals on its tip, signed by who proposes");
+            let hint = format!("go back with: git reset --keep {remote}/{branch}, and propose again");
+            return Err(Failure::refused(self.about, Refusal::new(Reason::Stale, message).hint(hint)));
+        }
         let merged = if repo.is_ancestor(self.ours, theirs)? {
             theirs
         } else {

@@ -12,17 +12,13 @@ use super::{
 use crate::{
     cli::{
         Failure, Place,
-        init::POLICY_PATH,
+        ground::Ground,
         session::{Session, Which},
         terminal::{remark, say},
     },
     git::{PushOptions, RefUpdate, Repository, mirrored},
     ledger::{self, Hypothesis, State},
-    model::{
-        Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement, Stop, StopKind, Subject,
-        lease::{self, Lease},
-        policy::{self, Policy},
-    },
+    model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement},
     report,
 };
 
@@ -31,11 +27,11 @@ enum Known {
     /// The ledger, folded.
     Ledger(Box<Session>),
     /// The files of the tip, which nothing vouches for.
-    Files(Box<Policy>),
+    Files(Box<Ground>),
 }
 
 /// Where a stop is built.
-struct Ground {
+struct Site {
     repo: Repository,
     /// The governed branch's full name.
     branch: String,
@@ -48,31 +44,31 @@ struct Ground {
 
 /// Stops a lease, or with no lease the whole repository.
 pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) -> Result<(), Failure> {
-    let (mut ground, destination) = Ground::find(place, flags)?;
-    let lease = handle.map(|handle| ground.lease(handle, action)).transpose()?;
+    let (mut site, destination) = Site::find(place, flags)?;
+    let lease = handle.map(|handle| site.lease(handle, action)).transpose()?;
     let about = lease.as_ref().map_or_else(|| action.to_string(), ToString::to_string);
     let refused = |refusal| Failure::refused(about.as_str(), refusal);
-    let statement = ground.statement(action, lease.as_ref()).map_err(refused)?;
-    let signer = ground.signer(place, flags)?;
-    say(&ground.effect(&statement, &signer).map_err(refused)?);
+    let statement = site.statement(action, lease.as_ref()).map_err(refused)?;
+    let signer = site.signer(place, flags)?;
+    say(&site.effect(&statement, &signer).map_err(refused)?);
     if flags.dry_run {
         say(&format!("\n{} would sign:\n\n{statement}", signer.principal));
         return Ok(());
     }
-    let commit = carrier::commit(&ground.repo, ground.base, &statement, &signer, flags.reason.as_deref(), &[])?;
-    ground.check(commit).map_err(|failure| match failure {
+    let commit = carrier::commit(&site.repo, site.base, &statement, &signer, flags.reason.as_deref(), &[])?;
+    site.check(commit).map_err(|failure| match failure {
         Failure::Refused { refusal, .. } => refused(refusal),
         other => other,
     })?;
     let beside = format!("{STOPS}{}/{commit}", lease.as_ref().map_or("_all", LeaseId::as_str));
-    let on_branch = ground.keep(commit, &beside)?;
+    let on_branch = site.keep(commit, &beside)?;
     say(&format!("{}: {} ({})", signer.principal, report::subject_line(&statement), commit.short()));
     let made = Made { commit, beside, on_branch, about: &about, who: signer.principal.as_str() };
     match destination {
-        Some(remote) => ground.push(&remote, &made),
+        Some(remote) => site.push(&remote, &made),
         None => {
-            ground.tag(commit, made.who)?;
-            say(&ground.push_line(flags, &made)?);
+            site.tag(commit, made.who)?;
+            say(&site.push_line(flags, &made)?);
             Ok(())
         }
     }
@@ -89,33 +85,33 @@ struct Made<'a> {
     who: &'a str,
 }
 
-impl Ground {
+impl Site {
     /// Finds what to build on: with `--push` the remote's tip as it is now, else the newest of what is here.
     fn find(place: &Place, flags: &Flags) -> Result<(Self, Option<String>), Failure> {
-        let mut ground = Self::at(place, None)?;
-        let destination = flags.destination(&ground.repo, &ground.branch)?;
-        let remote = flags.remote(&ground.repo, &ground.branch)?;
+        let mut site = Self::at(place, None)?;
+        let destination = flags.destination(&site.repo, &site.branch)?;
+        let remote = flags.remote(&site.repo, &site.branch)?;
         if destination.is_some()
-            && let Err(error) = ground.repo.fetch(&remote, ground.branch_name())
+            && let Err(error) = site.repo.fetch(&remote, site.branch_name())
         {
             remark(&format!("warning: {remote} could not be asked ({error}); the stop is built on what is here"));
         }
-        let theirs = ground.repo.resolve(&mirrored(&remote, &ground.branch))?;
-        if let Some(theirs) = theirs.filter(|theirs| *theirs != ground.local) {
+        let theirs = site.repo.resolve(&mirrored(&remote, &site.branch))?;
+        if let Some(theirs) = theirs.filter(|theirs| *theirs != site.local) {
             // A shallow clone may not know.
-            let behind = ground.repo.is_ancestor(ground.local, theirs).unwrap_or(false);
-            let diverged = !behind && !ground.repo.is_ancestor(theirs, ground.local).unwrap_or(false);
+            let behind = site.repo.is_ancestor(site.local, theirs).unwrap_or(false);
+            let diverged = !behind && !site.repo.is_ancestor(theirs, site.local).unwrap_or(false);
             if behind || (diverged && destination.is_some()) {
-                ground = Self::at(place, Some(theirs))?;
+                site = Self::at(place, Some(theirs))?;
             }
         }
-        if let Known::Ledger(session) = &ground.known {
+        if let Known::Ledger(session) = &site.known {
             session.remarks.iter().for_each(|line| remark(line));
         }
-        Ok((ground, destination))
+        Ok((site, destination))
     }
 
-    /// The ground at a tip, or at the local branch's.
+    /// The site at a tip, or at the local branch's.
     fn at(place: &Place, tip: Option<Oid>) -> Result<Self, Failure> {
         let which = tip.map_or(Which::Local, |tip| Which::At(tip.to_string()));
         let refusal = match Session::open(place, &which) {
@@ -127,20 +123,13 @@ impl Ground {
             Err(Failure::Undecided(refusal)) => refusal,
             Err(other) => return Err(other),
         };
-        let undecided = || Failure::Undecided(refusal.clone());
-        let repo = place.repository()?;
-        let branch = match repo.config("two-key.branch")? {
-            Some(branch) => format!("refs/heads/{branch}"),
-            None => repo.head()?.unwrap_or_else(|| "refs/heads/main".to_owned()),
-        };
-        let local = repo.resolve(&branch)?.ok_or_else(undecided)?;
-        let base = tip.unwrap_or(local);
-        let bytes = repo.objects()?.file_at(base, POLICY_PATH)?.ok_or_else(undecided)?;
-        let policy = policy::read(&bytes).map_err(|_| undecided())?.get().clone();
+        let files = Ground::open(place, &which)?;
         remark(&format!(
             "warning: the ledger cannot be verified here ({refusal}); the stop is made by what the files say"
         ));
-        Ok(Self { repo, branch, local, base, known: Known::Files(Box::new(policy)) })
+        let (repo, branch, base) = (files.repo.clone(), files.branch.clone(), files.tip);
+        let local = repo.resolve(&branch)?.unwrap_or(base);
+        Ok(Self { repo, branch, local, base, known: Known::Files(Box::new(files)) })
     }
 
     fn branch_name(&self) -> &str {
@@ -148,69 +137,27 @@ impl Ground {
     }
 
     fn lease(&self, handle: &str, action: Action) -> Result<LeaseId, Failure> {
-        if let Known::Ledger(session) = &self.known {
-            return session.lease(handle, Some(action));
+        match &self.known {
+            Known::Ledger(session) => session.lease(handle, Some(action)),
+            Known::Files(files) => files.lease(handle),
         }
-        let leases = self.lease_files()?;
-        if let Some(lease) = leases.iter().find(|lease| lease.id.as_str() == handle) {
-            return Ok(lease.id.clone());
-        }
-        let named = |lease: &&Lease| {
-            lease.target.as_str() == handle || lease.intent.as_ref().is_some_and(|intent| intent.as_str() == handle)
-        };
-        let found: Vec<_> = leases.iter().filter(named).map(|lease| lease.id.clone()).collect();
-        match found.as_slice() {
-            [one] => Ok(one.clone()),
-            [] => Err(Failure::refused(
-                handle,
-                Refusal::new(Reason::UnknownLease, "no lease of that name is in the tree"),
-            )),
-            many => {
-                let ids: Vec<_> = many.iter().map(LeaseId::as_str).collect();
-                let message = format!("it may mean any of {}", ids.join(", "));
-                Err(Failure::refused(handle, Refusal::new(Reason::Ambiguous, message).hint("name one by its lease id")))
-            }
-        }
-    }
-
-    /// The leases that stand directly in the folder, where only files are known.
-    fn lease_files(&self) -> Result<Vec<Lease>, Failure> {
-        let mut objects = self.repo.objects()?;
-        let mut leases = Vec::new();
-        for (_, id) in objects.files_in(self.base, "leases")? {
-            if let ledger::Entry::Regular(bytes) = objects.file(id)?
-                && let Ok(read) = lease::read(&bytes)
-            {
-                leases.push(read.get().clone());
-            }
-        }
-        Ok(leases)
     }
 
     fn statement(&self, action: Action, lease: Option<&LeaseId>) -> Result<Statement, Refusal> {
         let nonce = Nonce::from_bytes(rand::random());
-        let policy = match &self.known {
-            Known::Ledger(session) => return ledger::next_statement(&session.state, action, lease, None, &nonce),
-            Known::Files(policy) => policy,
-        };
-        let kind = match action {
-            Action::Pause => StopKind::Pause,
-            Action::Halt => StopKind::Halt,
-            Action::Withdraw => StopKind::Withdraw,
-            _ => StopKind::Rollback,
-        };
-        let subject = match lease {
-            Some(lease) => Subject::Stop(Stop { lease: lease.clone(), kind, nonce }),
-            None => Subject::Freeze { nonce },
-        };
-        Ok(Statement { repository: policy.repository.clone(), subject })
+        match &self.known {
+            Known::Ledger(session) => ledger::next_statement(&session.state, action, lease, None, &nonce),
+            Known::Files(files) => files
+                .statement(action, lease.cloned(), nonce)
+                .ok_or_else(|| Refusal::new(Reason::Internal, format!("{action} is no stop"))),
+        }
     }
 
     fn signer(&self, place: &Place, flags: &Flags) -> Result<Signer, Failure> {
         let key = flags.key.as_deref();
         match &self.known {
             Known::Ledger(session) => Signer::find(place, &self.repo, &session.state, key),
-            Known::Files(policy) => Signer::by_policy(place, &self.repo, policy, key),
+            Known::Files(files) => Signer::by_policy(place, &self.repo, &files.policy, key),
         }
     }
 

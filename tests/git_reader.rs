@@ -436,16 +436,20 @@ fn kinds_are_told_apart() {
 }
 
 #[test]
-fn an_oversized_commit_is_walked_and_does_not_stop_the_steps() {
+fn an_oversized_commit_is_ordinary_unless_it_has_a_statement() {
+    use git_two_key::signature::Opened;
     let scratch = Scratch::new();
     let root = scratch.graph("root", &[]);
-    let large = scratch.graph(&"x".repeat(1 << 20), &[root]);
-    let tip = scratch.graph("tip", &[large]);
+    let long = "long\n".repeat(300_000);
+    let large = scratch.graph(&long, &[root]);
+    let statement = scratch.graph(&format!("{long}\nTwo-Key-Statement: 1\n"), &[large]);
+    let tip = scratch.graph("tip", &[statement]);
     let steps = from_root(&scratch, root, tip);
-    let opened = &steps[1].commits[0].opened;
-    let git_two_key::signature::Opened::Malformed(refusal) = opened else { panic!("{opened:?}") };
+    let opened = |step: usize| steps[step].commits[0].opened.clone();
+    assert_eq!(opened(1), Opened::Ordinary { signer: None });
+    let Opened::Malformed(refusal) = opened(2) else { panic!("{:?}", opened(2)) };
     assert_eq!(refusal.reason, git_two_key::model::Reason::TooLarge);
-    assert!(matches!(steps[2].commits[0].opened, git_two_key::signature::Opened::Ordinary { .. }));
+    assert_eq!(opened(3), Opened::Ordinary { signer: None });
 }
 
 #[test]

@@ -16,13 +16,14 @@ use crate::{
 
 /// Folders below `leases/` that are looked into.
 const MAX_DEPTH: u8 = 16;
-/// Lease entries that one tree may have. A tree with more is read as if `leases` were one file that is too large.
-/// Folders can be shared between folders, so a small push can spell out any number of paths.
+/// Names that one tree may have below `leases/`, of whatever they are. A tree with more is read as if `leases` were one
+/// file that is too large. Folders can be shared between folders, so a small push can spell out any number of paths.
 const MAX_ENTRIES: u32 = 100_000;
 /// Bytes of files that one step may bring; files after these are too large.
 const MAX_STEP_BYTES: usize = 256 << 20;
-/// Folders kept at hand.
+/// Folders kept at hand, and how many entries they may have together: one folder can have a million.
 const MAX_CACHED: usize = 1024;
+const MAX_CACHED_ENTRIES: usize = 400_000;
 
 /// The two places of a tree that are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,8 @@ enum Changed {
 #[derive(Debug, Default)]
 pub(super) struct Files {
     folders: HashMap<Oid, Option<Arc<Tree>>>,
+    /// How many entries the folders at hand have.
+    cached: usize,
     counts: HashMap<(Oid, u8), u32>,
     last: Option<(Oid, Places)>,
 }
@@ -139,7 +142,8 @@ impl Files {
         })
     }
 
-    /// How many lease entries a folder has, with those below it. Each distinct folder is counted once.
+    /// How many names a folder has, with those below it; counting ends where they are too many. Each distinct folder
+    /// is counted once, however many paths lead to it.
     fn count(&mut self, objects: &mut Objects, folder: Oid, depth: u8) -> Result<u32, GitError> {
         if let Some(count) = self.counts.get(&(folder, depth)) {
             return Ok(*count);
@@ -147,12 +151,14 @@ impl Files {
         let mut count: u32 = 0;
         if let Some(tree) = self.folder(objects, folder)? {
             for (name, node) in tree.iter() {
-                let more = match place(name, node, depth) {
-                    Place::Nothing => 0,
-                    Place::Lease(_) => 1,
+                let below = match place(name, node, depth) {
+                    Place::Nothing | Place::Lease(_) => 0,
                     Place::Below(folder) => self.count(objects, folder, depth + 1)?,
                 };
-                count = count.saturating_add(more);
+                count = count.saturating_add(1).saturating_add(below);
+                if count > MAX_ENTRIES {
+                    break;
+                }
             }
         }
         self.counts.insert((folder, depth), count);
@@ -228,10 +234,13 @@ impl Files {
         if let Some(folder) = self.folders.get(&id) {
             return Ok(folder.clone());
         }
-        if self.folders.len() >= MAX_CACHED {
-            self.folders.clear();
-        }
         let folder = objects.tree(id)?.map(Arc::new);
+        let entries = folder.as_ref().map_or(0, |folder| folder.len());
+        if self.folders.len() >= MAX_CACHED || self.cached + entries > MAX_CACHED_ENTRIES {
+            self.folders.clear();
+            self.cached = 0;
+        }
+        self.cached += entries;
         self.folders.insert(id, folder.clone());
         Ok(folder)
     }

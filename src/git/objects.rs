@@ -117,13 +117,19 @@ impl Objects {
 
     /// Reads commits, keeping Git busy while we read.
     pub fn commits(&mut self, ids: &[Oid]) -> Result<Vec<Vec<u8>>, GitError> {
+        self.commits_as(ids, |_, raw| raw)
+    }
+
+    /// Reads commits, keeping of each only what is needed as it comes: some are large.
+    pub fn commits_as<T>(&mut self, ids: &[Oid], mut keep: impl FnMut(Oid, Vec<u8>) -> T) -> Result<Vec<T>, GitError> {
         let mut commits = Vec::with_capacity(ids.len());
         for window in ids.chunks(WINDOW) {
             self.contents.request(window)?;
             // All answers are taken even if one is bad, so that the next request gets its own answer.
-            let answers: Vec<_> = window.iter().map(|id| self.answer(*id)).collect();
-            for (id, answer) in window.iter().zip(answers) {
-                commits.push(wanted(*id, answer?, Kind::Commit)?);
+            let mut one = |id: Oid| Ok(keep(id, wanted(id, self.answer(id)?, Kind::Commit)?));
+            let answers: Vec<_> = window.iter().map(|id| one(*id)).collect();
+            for answer in answers {
+                commits.push(answer?);
             }
         }
         Ok(commits)

@@ -288,9 +288,8 @@ impl Repository {
         let ids = self.commits_between(new, &known)?;
         let mut commits = Vec::with_capacity(ids.len());
         for ids in ids.chunks(CHUNK) {
-            let raw = objects.commits(ids)?;
-            let opened = raw.iter().map(|raw| signer_of(&open_commit(raw, self.format())));
-            commits.extend(ids.iter().copied().zip(opened));
+            let signer = |id, raw: Vec<u8>| (id, signer_of(&open_commit(&raw, self.format())));
+            commits.extend(objects.commits_as(ids, signer)?);
         }
         Ok(ApplierFacts { fast_forward: true, commits })
     }

@@ -24,10 +24,11 @@ use crate::{
 const AHEAD: usize = 256;
 /// Fewer commits than this are opened faster by one thread.
 const WORTH_A_THREAD: usize = 32;
-/// Commits that one step may bring in.
-const MAX_BROUGHT_IN: usize = 200_000;
-/// The largest commit that is opened. A larger one is walked, and is malformed.
-const MAX_OPENED: usize = 1 << 20;
+/// From so many commits on, a step leaves out those ordinary commits that say no more than others before them did: whose
+/// signature, or nobody's. A merge may bring in a history of any length, and must not end the ledger.
+const MAX_ORDINARY: usize = 10_000;
+/// Commits that are larger are opened as they come, not held until their turn.
+const MAX_HELD: usize = 1 << 20;
 /// Ancestry questions that are asked one by one; then all answers are fetched at once.
 const MAX_QUESTIONS: usize = 32;
 
@@ -140,25 +141,45 @@ impl Objects {
 /// Opens a commit's bytes.
 fn opened(id: Oid, raw: &[u8], format: ObjectFormat) -> Result<OpenedCommit, GitError> {
     let links = links(raw).map_err(|_| GitError::Corrupt(id))?;
-    let opened = if raw.len() > MAX_OPENED {
-        let message = format!("commit {} has {} bytes, at most {MAX_OPENED} are read", id.short(), raw.len());
-        Opened::Malformed(Refusal::new(Reason::TooLarge, message))
-    } else {
-        open_commit(raw, format)
-    };
-    Ok(OpenedCommit { id, links, opened })
+    Ok(OpenedCommit { id, links, opened: open_commit(raw, format) })
+}
+
+/// A commit read ahead.
+enum Ahead {
+    /// Its bytes.
+    Raw(Oid, Vec<u8>),
+    /// Opened already.
+    Opened(Result<OpenedCommit, GitError>),
+}
+
+impl Ahead {
+    fn new(id: Oid, raw: Vec<u8>, format: ObjectFormat) -> Self {
+        if raw.len() > MAX_HELD { Self::Opened(opened(id, &raw, format)) } else { Self::Raw(id, raw) }
+    }
+
+    fn open(self, format: ObjectFormat) -> Result<OpenedCommit, GitError> {
+        match self {
+            Self::Raw(id, raw) => opened(id, &raw, format),
+            Self::Opened(opened) => opened,
+        }
+    }
 }
 
 /// Opens many commits, in order: verifying signatures takes longer than all the rest.
-fn opened_all(commits: &[(Oid, Vec<u8>)], format: ObjectFormat) -> Result<Vec<OpenedCommit>, GitError> {
-    let open = |part: &[(Oid, Vec<u8>)]| -> Vec<_> { part.iter().map(|(id, raw)| opened(*id, raw, format)).collect() };
+fn opened_all(mut commits: Vec<Ahead>, format: ObjectFormat) -> Result<Vec<OpenedCommit>, GitError> {
+    let open = move |part: Vec<Ahead>| -> Vec<_> { part.into_iter().map(|commit| commit.open(format)).collect() };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let part = commits.len().div_ceil(threads).max(WORTH_A_THREAD);
     if commits.len() <= part {
         return open(commits).into_iter().collect();
     }
+    let mut chunks = Vec::new();
+    while !commits.is_empty() {
+        let rest = commits.split_off(commits.len().min(part));
+        chunks.push(std::mem::replace(&mut commits, rest));
+    }
     let parts: Vec<Vec<_>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = commits.chunks(part).map(|part| scope.spawn(move || open(part))).collect();
+        let threads: Vec<_> = chunks.into_iter().map(|part| scope.spawn(move || open(part))).collect();
         // A panic goes on in this thread: it must not look like an end of the steps.
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
@@ -187,9 +208,9 @@ impl Steps {
     fn step(&mut self) -> Result<Option<Step>, GitError> {
         if self.ahead.is_empty() {
             let ids: Vec<Oid> = self.chain.drain(..self.chain.len().min(AHEAD)).collect();
-            let commits = self.objects.commits(&ids)?;
-            let commits: Vec<_> = ids.into_iter().zip(commits).collect();
-            self.ahead.extend(opened_all(&commits, self.objects.repository().format())?);
+            let format = self.objects.repository().format();
+            let commits = self.objects.commits_as(&ids, |id, raw| Ahead::new(id, raw, format))?;
+            self.ahead.extend(opened_all(commits, format)?);
         }
         let Some(commit) = self.ahead.pop_front() else { return Ok(None) };
         let id = commit.id;
@@ -274,6 +295,7 @@ impl Walk {
             return Ok(commits);
         };
         self.load_unseen(objects.repository())?;
+        let mut ordinary = HashSet::new();
         for parent in others {
             let mut stack = Vec::new();
             self.enter(objects, *parent, &mut stack)?;
@@ -285,11 +307,13 @@ impl Walk {
                     let descent = self.descent(objects.repository(), &commit.links.parents)?;
                     self.seen.insert(commit.id, descent);
                     let commit = objects.with_parents_tree(commit, None)?;
-                    commits.push(step_commit(commit, descent));
-                }
-                if commits.len() + stack.len() > MAX_BROUGHT_IN {
-                    let what = format!("the history that {} brings in", merge.id);
-                    return Err(GitError::TooLarge { what, limit: format!("{MAX_BROUGHT_IN} commits") });
+                    let says_more = match &commit.opened {
+                        Opened::Ordinary { signer } => ordinary.insert((*signer, descent)),
+                        Opened::Malformed(_) | Opened::Carrier { .. } => true,
+                    };
+                    if says_more || commits.len() < MAX_ORDINARY {
+                        commits.push(step_commit(commit, descent));
+                    }
                 }
             }
         }

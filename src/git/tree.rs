@@ -53,6 +53,11 @@ impl Tree {
         self.0.get(name).copied().unwrap_or(Node::Absent)
     }
 
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// All entries.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Node)> {
         self.0.iter().map(|(name, node)| (name.as_slice(), *node))

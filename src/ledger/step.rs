@@ -11,7 +11,8 @@ pub struct Step {
     pub commit: Oid,
     /// Its committer time in seconds since 1970: what somebody claims, never an input to a decision.
     pub claimed_time: i64,
-    /// The commits that it brought in, depth-first post-order, parents in header order, each once; itself last.
+    /// The commits that it brought in, depth-first post-order, parents in header order, each once; itself last. Of a
+    /// very long history the ordinary commits may be left out that say no more than others here.
     pub commits: Vec<StepCommit>,
     /// The entry at `.two-key/policy.yaml`, if it differs from the previous first-parent commit's.
     pub policy: Option<Entry>,
@@ -33,7 +34,7 @@ pub struct StepCommit {
 }
 
 /// Whether a commit descends from the root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Descent {
     /// It does.
     Descends,

@@ -9,6 +9,9 @@ use std::ops::Range;
 use super::{ObjectFormat, Opened, carrier, sshsig, sshsig::SshSig};
 use crate::model::{Oid, RawKey, Reason, Refusal};
 
+/// The largest ordinary commit whose signature is looked at, in bytes.
+const MAX_SIGNED: usize = 1 << 20;
+
 /// What is needed to walk history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Links {
@@ -45,7 +48,8 @@ pub struct RawCommit<'a> {
 /// or malformed. That a carrier's tree is its parent's is for the caller to check, who has the parent.
 pub fn open_commit(raw: &[u8], format: ObjectFormat) -> Opened {
     if !carrier::has_statement_line(raw) {
-        return Opened::Ordinary { signer: signer(raw, format) };
+        let signer = if raw.len() > MAX_SIGNED { None } else { signer(raw, format) };
+        return Opened::Ordinary { signer };
     }
     match carrier::open(raw, format) {
         Ok((statement, votes)) => Opened::Carrier { statement, votes },

@@ -1,6 +1,9 @@
 //! The tree's files: proposals, and what makes one unusable.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use crate::{
     model::{Digest, LeaseId, Proposed, Reason, Refusal, lease, policy, policy::Policy},
@@ -8,6 +11,12 @@ use crate::{
 };
 
 use super::{Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, rules};
+
+/// Findings about files that one step can have; one more says how many more there were.
+const MAX_FILE_FINDINGS: usize = 100;
+
+/// A lease file's digest, if it was read, and what it says.
+type Read = (Option<Digest>, Result<Arc<Proposed<lease::Lease>>, Refusal>);
 
 /// The path of the policy.
 const POLICY_PATH: &str = ".two-key/policy.yaml";
@@ -40,13 +49,24 @@ impl Fold {
             self.policy_entry(entry, &proposer);
         }
         let mut touched = BTreeSet::new();
-        for (path, entry) in &step.leases {
-            if let Some(id) = self.lease_entry(path, entry, &proposer) {
+        for (path, file) in self.state.lease_files(step, &proposer) {
+            if let Some(id) = self.lease_entry(path, file) {
                 touched.insert(id);
             }
         }
         for id in touched {
             self.check_pinned(&id);
+        }
+        self.shorten();
+    }
+
+    /// Keeps the first of very many findings about files.
+    fn shorten(&mut self) {
+        let more = self.report.findings.len().saturating_sub(MAX_FILE_FINDINGS);
+        if more > 1 {
+            self.report.findings.truncate(MAX_FILE_FINDINGS);
+            let message = format!("{more} more findings are about files of this step");
+            self.find_file("leases", None, Refusal::new(Reason::Malformed, message));
         }
     }
 
@@ -68,30 +88,26 @@ impl Fold {
             if proposed.digest() != in_force {
                 self.check_policy(&proposed)?;
             }
-            Ok(proposed)
+            Ok(Arc::new(proposed))
         });
         let content = self.content(POLICY_PATH, None, usable);
         self.state.policy_file = Some(ProposalFile { digest, proposer: proposer.clone(), content });
     }
 
     /// Takes over one lease file's change and says which lease it is about.
-    fn lease_entry(&mut self, path: &str, entry: &Entry, proposer: &Proposer) -> Option<LeaseId> {
+    fn lease_entry(&mut self, path: &str, file: Option<(Read, Proposer)>) -> Option<LeaseId> {
         let id = lease::file_id(path);
-        let (digest, read) = match entry {
-            Entry::Absent => {
-                self.state.files.remove(path);
-                return id;
-            }
-            Entry::Regular(bytes) => (Some(Digest::of(bytes)), lease::read(bytes).map_err(Refusal::from)),
-            Entry::TooLarge => (None, Err(too_large(path))),
-            Entry::NotAFile => (None, Err(not_a_file(path))),
+        let Some(((digest, read), proposer)) = file else {
+            self.state.files.remove(path);
+            return id;
         };
         let usable = read.and_then(|proposed| {
             self.check_lease_file(id.as_ref(), proposed.get())?;
             Ok(proposed)
         });
         let content = self.content(path, id.as_ref(), usable);
-        self.state.files.insert(path, ProposalFile { digest, proposer: proposer.clone(), content });
+        self.state.files.insert(path, ProposalFile { digest, proposer, content });
+        self.state.proposed.extend(id.clone());
         id
     }
 
@@ -112,9 +128,9 @@ impl Fold {
     }
 
     /// Keeps a proposal, or the reason why it can never be in force, which is a finding too.
-    fn content<T>(&mut self, path: &str, id: Option<&LeaseId>, read: Result<Proposed<T>, Refusal>) -> Content<T> {
+    fn content<T>(&mut self, path: &str, id: Option<&LeaseId>, read: Result<Arc<Proposed<T>>, Refusal>) -> Content<T> {
         match read {
-            Ok(proposed) => Content::Proposal(Arc::new(proposed)),
+            Ok(proposed) => Content::Proposal(proposed),
             Err(refusal) => {
                 let content = Content::unusable(&refusal);
                 self.find_file(path, id, refusal);
@@ -155,6 +171,50 @@ impl Fold {
 }
 
 impl State {
+    /// Reads a step's lease files: none where there is no longer one. Files that share their bytes are read once.
+    fn lease_files<'a>(&self, step: &'a Step, proposer: &Proposer) -> Vec<(&'a str, Option<(Read, Proposer)>)> {
+        let mut known: HashMap<*const u8, Read> = HashMap::new();
+        let mut read = |path: &str, entry: &Entry| match entry {
+            Entry::Absent => None,
+            Entry::Regular(bytes) => Some(
+                known
+                    .entry(bytes.as_ptr())
+                    .or_insert_with(|| {
+                        let proposed = lease::read(bytes).map(Arc::new).map_err(Refusal::from);
+                        (Some(Digest::of(bytes)), proposed)
+                    })
+                    .clone(),
+            ),
+            Entry::TooLarge => Some((None, Err(too_large(path)))),
+            Entry::NotAFile => Some((None, Err(not_a_file(path)))),
+        };
+        let file = |(path, entry): &'a (String, Entry)| {
+            let read = read(path, entry);
+            let file = read.map(|read| {
+                let proposer = self.all_who_brought(path, read.0, proposer);
+                (read, proposer)
+            });
+            (path.as_str(), file)
+        };
+        step.leases.iter().map(file).collect()
+    }
+
+    /// Who brought these bytes now, and who brought them to where they stand already: a copy or another folder does not
+    /// make a proposer out of somebody else.
+    fn all_who_brought(&self, path: &str, digest: Option<Digest>, now: &Proposer) -> Proposer {
+        let Proposer::Known(now) = now else { return Proposer::Unknown };
+        let mut all = now.clone();
+        let id = lease::file_id(path);
+        let files = id.iter().flat_map(|id| self.proposals(id));
+        for (_, file) in files.filter(|(_, file)| digest.is_some() && file.digest == digest) {
+            match &file.proposer {
+                Proposer::Known(keys) => all.extend(keys),
+                Proposer::Unknown => return Proposer::Unknown,
+            }
+        }
+        Proposer::Known(all)
+    }
+
     /// Who can have brought a step's files: the signers of all its ordinary commits, by keys in force. In a merge
     /// every one of them can, so every one must be signed, the merge itself included.
     fn proposer(&self, step: &Step) -> Proposer {

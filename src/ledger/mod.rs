@@ -72,6 +72,7 @@ pub fn begin(step: &Step) -> Result<(State, StepReport), RootError> {
         thaw_votes: BTreeMap::new(),
         stops_seen: BTreeSet::new(),
         files: tree::LeaseFiles::default(),
+        proposed: BTreeSet::new(),
         leases: BTreeMap::new(),
         names: BTreeMap::new(),
         newest: BTreeMap::new(),

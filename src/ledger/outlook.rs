@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     model::{
         Action, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal,
-        Statement, Stop, StopKind, Subject,
+        Statement, Stop, StopKind, Subject, TargetId,
     },
     signature::{Carrier, Cosignature, Presence},
 };
@@ -51,9 +51,21 @@ pub enum Resolution {
 
 /// Finds the lease that a handle means: a lease id, else an intent id, else a target: the lease there that the action
 /// is possible for (for stops and moves the one that occupies it), else its newest.
+///
+/// A target's name means the target, whatever ids and intents are proposed: proposing needs no key, and must not turn a
+/// stop away from what runs there.
 pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolution {
     let ids = known_leases(state);
-    if let Some(id) = ids.iter().find(|id| id.as_str() == handle) {
+    let named = ids.iter().find(|id| id.as_str() == handle);
+    if is_target(state, handle) {
+        let turned_for = named.filter(|id| state.lease(id).is_some());
+        match (on_target(state, &ids, handle, action), turned_for) {
+            (Resolution::Unknown, _) => {}
+            (Resolution::Lease(here), Some(id)) if here != *id => return Resolution::Ambiguous(vec![id.clone(), here]),
+            (found, _) => return found,
+        }
+    }
+    if let Some(id) = named {
         return Resolution::Lease(id.clone());
     }
     let by_intent: Vec<_> = ids
@@ -67,10 +79,19 @@ pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolutio
     on_target(state, &ids, handle, action)
 }
 
+/// Whether a handle is the name of a target that the policy names or that some lease ever started on.
+fn is_target(state: &State, handle: &str) -> bool {
+    TargetId::parse(handle)
+        .is_some_and(|target| state.policy().get().targets.contains_key(&target) || state.newest_on(&target).is_some())
+}
+
 /// The newest lease of a target: of those that have not ended if there are any, else the one started last.
 fn on_target(state: &State, ids: &BTreeSet<LeaseId>, target: &str, action: Option<Action>) -> Resolution {
     let moves = !matches!(action, None | Some(Action::Cosign | Action::Start));
-    let occupant = state.started_targets().find(|(id, lease)| id.as_str() == target && lease.phase.occupies());
+    // What runs there is halted and rolled back, not what somebody proposes to run there next.
+    let undone = matches!(action, Some(Action::Halt | Action::Rollback));
+    let stands = |phase: Phase| phase.occupies() || (undone && phase == Phase::Completed);
+    let occupant = state.started_targets().find(|(id, lease)| id.as_str() == target && stands(lease.phase));
     if let (true, Some((_, lease))) = (moves, occupant) {
         return Resolution::Lease(lease.id.clone());
     }
@@ -239,9 +260,7 @@ fn stop_subject(state: &State, kind: StopKind, lease: LeaseId, nonce: &Nonce) ->
 
 /// Which lease a stop would land on, and what it would do there.
 pub fn stop_target(state: &State, kind: StopKind, lease: &LeaseId) -> Result<(LeaseId, StopEffect), Refusal> {
-    if state.lease(lease).is_none() && state.proposals(lease).next().is_none() {
-        return Err(unknown_lease(lease));
-    }
+    state.stoppable(lease)?;
     state.stop_lands_on(lease, kind)
 }
 

@@ -51,7 +51,9 @@ impl Fold {
 
     /// Folds a revocation. It is permanent, and takes the key's votes for what is not in force yet with it.
     pub(in crate::ledger) fn revoke(&mut self, key: &Fingerprint, vote: &Vote) -> Result<(), Refusal> {
-        let (raw, role) = self.state.revocable(key)?;
+        // A key that names itself is meant, whatever the wrapping that the policy lists it in.
+        let named = if *key == vote.key.fingerprint() { None } else { Some(self.state.revocable(key)?) };
+        let (raw, role) = named.unwrap_or((vote.key.raw(), vote.role));
         let allowed = raw == vote.key.raw() || (vote.role == Role::Human && role != Role::Human);
         if !allowed {
             let message = format!(

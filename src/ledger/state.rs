@@ -191,6 +191,8 @@ pub struct State {
     pub(in crate::ledger) thaw_votes: BTreeMap<Digest, Ballot>,
     pub(in crate::ledger) stops_seen: BTreeSet<(RawKey, Digest)>,
     pub(in crate::ledger) files: LeaseFiles,
+    /// Every lease id that a file was ever under: deleting the file does not outrun a stop.
+    pub(in crate::ledger) proposed: BTreeSet<LeaseId>,
     pub(in crate::ledger) leases: BTreeMap<LeaseId, LeaseState>,
     /// The ids of `leases` by their case-folded form.
     pub(in crate::ledger) names: BTreeMap<String, LeaseId>,

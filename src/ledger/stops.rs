@@ -10,9 +10,7 @@ use super::{
 impl Fold {
     /// Folds a stop of a lease.
     pub(in crate::ledger) fn stop(&mut self, stop: &Stop, statement: &Statement, vote: &Vote) -> Result<(), Refusal> {
-        if !self.state.leases.contains_key(&stop.lease) && self.state.proposals(&stop.lease).next().is_none() {
-            return Err(unknown_lease(&stop.lease));
-        }
+        self.state.stoppable(&stop.lease)?;
         self.state.may_stop(&stop.lease, &vote.principal, vote.role)?;
         if self.state.stop_seen(vote.key.raw(), statement) {
             return Ok(());
@@ -84,6 +82,11 @@ impl Fold {
 }
 
 impl State {
+    /// Whether there is such a lease to stop, or ever was: who can delete a proposal cannot outrun a stop thereby.
+    pub(in crate::ledger) fn stoppable(&self, id: &LeaseId) -> Result<(), Refusal> {
+        if self.leases.contains_key(id) || self.proposed.contains(id) { Ok(()) } else { Err(unknown_lease(id)) }
+    }
+
     /// Whether a principal may stop a lease: anybody may, an applier only where it is the target's applier.
     pub(in crate::ledger) fn may_stop(&self, id: &LeaseId, principal: &PrincipalId, role: Role) -> Result<(), Refusal> {
         if role != Role::Applier {

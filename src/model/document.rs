@@ -15,6 +15,9 @@ pub(in crate::model) use fields::{
     At, Entries, Flag, Line, Moment, Nullable, Place, Problems, Whole, Word, labels, parse,
 };
 
+/// The longest account of a document that findings repeat, in characters; `git two-key check` tells all.
+const MAX_SUMMARY: usize = 2048;
+
 /// Free text for people, by name. Never interpreted.
 pub type Labels = BTreeMap<String, String>;
 
@@ -62,7 +65,12 @@ impl DocumentError {
 
 impl From<DocumentError> for Refusal {
     fn from(error: DocumentError) -> Self {
-        Self::new(error.reason, error.summary())
+        let mut summary = error.summary();
+        if let Some((end, _)) = summary.char_indices().nth(MAX_SUMMARY) {
+            summary.truncate(end);
+            summary = format!("{summary}… (problems: {})", error.problems.len());
+        }
+        Self::new(error.reason, summary)
     }
 }
 

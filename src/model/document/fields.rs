@@ -280,6 +280,9 @@ impl<T: JsonSchema> JsonSchema for Nullable<T> {
     }
 }
 
+/// Problems that are told of one document. There is room for thousands in one, and the ledger keeps what it is told.
+const MAX_PROBLEMS: usize = 100;
+
 /// The problems found so far.
 #[derive(Debug, Default)]
 pub(in crate::model) struct Problems(Vec<(Reason, Problem)>);
@@ -292,6 +295,9 @@ impl Problems {
 
     /// Notes a problem.
     pub(in crate::model) fn add(&mut self, reason: Reason, place: Place, message: impl Into<String>) {
+        if self.0.len() == MAX_PROBLEMS {
+            return;
+        }
         self.0.push((reason, Problem { line: place.line, column: place.column, message: message.into() }));
     }
 

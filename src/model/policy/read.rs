@@ -267,6 +267,7 @@ fn branch_name(word: Word<Line>, problems: &mut Problems) -> Option<String> {
 
 fn principals(raw: Entries<PrincipalId, RawPrincipal>, problems: &mut Problems) -> BTreeMap<PrincipalId, Principal> {
     let mut owners: BTreeMap<RawKey, PrincipalId> = BTreeMap::new();
+    let mut fingerprints = BTreeSet::new();
     let mut principals = BTreeMap::new();
     for (place, name, entry) in problems.unique(raw, PrincipalId::folded) {
         if entry.keys.is_empty() {
@@ -278,6 +279,10 @@ fn principals(raw: Entries<PrincipalId, RawPrincipal>, problems: &mut Problems) 
             let Some(key) = problems.word(word) else { continue };
             if let Some(owner) = owners.insert(key.raw(), name.clone()) {
                 let message = format!("this key is already {owner}'s; whatever its wrapping, a key stands once");
+                problems.add(Reason::SameKey, key_place, message);
+            } else if !fingerprints.insert(key.fingerprint()) {
+                // Whoever makes a minisign key chooses its id, and revocations name keys by it.
+                let message = format!("another key has the fingerprint {} too; make a new key", key.fingerprint());
                 problems.add(Reason::SameKey, key_place, message);
             }
             keys.push(key);

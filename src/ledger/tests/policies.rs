@@ -229,6 +229,10 @@ fn a_revocation_takes_the_keys_votes_along() {
     s.step(|d| d.policy(&next()));
     s.does("cp14", enact(&next())).does("user3", revoke(&ssh(seed("cp14"))));
     assert_eq!((s.phase("L1"), s.phase("L2")), (Phase::Proposed, Phase::Rolling { tier: 0 }));
+    let (waiting, rolling) = (s.state.lease(&l.lease_id()).unwrap(), s.state.lease(&other.lease_id()).unwrap());
+    assert_eq!((waiting.cosigned.len(), rolling.cosigned.len()), (1, 2), "what has started keeps its record");
+    assert!(rolling.pending.is_empty());
+    assert_eq!((s.state.thaw_votes().count(), s.state.policy_votes().count()), (0, 0));
     s.does("user1", thaw(1)).does("user1", enact(&next()));
     assert!(s.state.frozen().is_some());
     assert_eq!(s.state.policy().digest(), rulebook().digest());

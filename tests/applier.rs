@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[allow(dead_code)]
 mod kit;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::Stdio,
+};
 
 use kit::{LEASE, Ran, World};
 use serde_json::Value;
@@ -17,9 +21,12 @@ struct Stage {
 
 impl Stage {
     /// A lease whose tiers bake for so long, authorized and started.
+    /// The server's hook judges whatever comes.
     fn rolling(bake: &str) -> Self {
-        let world = World::founded();
-        Self::with(world, bake)
+        let stage = Self::with(World::founded(), bake);
+        let root = stage.world.git(&["config", "two-key.root"]);
+        stage.world.two_key_in(&stage.path("server.git"), &["hook", "install", "--root", &root]).exits(0);
+        stage
     }
 
     fn with(world: World, bake: &str) -> Self {
@@ -287,6 +294,8 @@ fn a_stop_is_remembered_when_its_ref_vanishes() {
 #[test]
 fn a_rewound_branch_keeps_the_weight_and_still_brings_stops() {
     let stage = Stage::rolling("0s");
+    // Nobody rewinds a server that has the hook.
+    fs::remove_file(stage.path("server.git/hooks/pre-receive")).unwrap();
     stage.promote();
     stage.apply().exits(0);
     let root = stage.world.git(&["config", "two-key.root"]);
@@ -403,7 +412,8 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
 fn without_a_pinned_root_it_refuses_to_run() {
     let stage = Stage::rolling("0s");
     let config = fs::read_to_string(stage.path("applier.yaml")).unwrap();
-    let without: String = config.lines().filter(|line| !line.starts_with("root")).map(|l| format!("{l}\n")).collect();
+    let without: Vec<_> = config.lines().filter(|line| !line.starts_with("root")).collect();
+    let without = without.join("\n");
     fs::write(stage.path("applier.yaml"), without).unwrap();
     stage.apply().exits(3).says("unpinned");
     assert!(!stage.path("weights.json").exists());
@@ -428,4 +438,78 @@ fn an_expired_lease_never_starts_and_one_that_runs_is_undone_by_a_stop_of_the_ap
     assert_eq!(shown["state"], "rolled-back");
     let last = shown["transitions"].as_array().unwrap().last().unwrap();
     assert_eq!(last["votes"][0]["principal"], "edge1");
+}
+
+#[test]
+fn a_freeze_that_only_a_stop_ref_holds_stops_every_forward_move() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    stage.promote();
+    let message = stage.world.two_key(&["statement", "--message", "--principal", "cp18", "freeze"]).exits(0).out;
+    let commit = stage.world.sign_commit("cp18", "main", &message);
+    let to = format!("{commit}:refs/two-key/stops/_all/{commit}");
+    stage.world.git(&["push", "--quiet", "../server.git", &to]);
+    stage.apply().exits(0).says("frozen");
+    stage.weighs(500);
+    stage.apply().exits(0).says("frozen");
+    stage.weighs(500);
+}
+
+#[test]
+fn the_next_lease_begins_where_the_last_one_ended_and_a_rollback_brings_that_back() {
+    let stage = Stage::rolling("0s");
+    stage.promote();
+    stage.promote();
+    for _ in 0..3 {
+        stage.apply().exits(0);
+    }
+    let before = fs::read(stage.path("weights.json")).unwrap();
+    let next = "LEASE-20251027-031913";
+    let text = kit::lease(next).replace("15m", "0s").replace("INT-2025-0042", "INT-2025-0043");
+    stage.world.commit_file(&format!("leases/{next}.yaml"), &text, "Propose the next");
+    for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("cp14", "start")] {
+        stage.world.turn(name, action, next);
+    }
+    stage.push();
+    stage.apply().exits(0);
+    assert_eq!((&stage.weights()["lease"], &stage.weights()["weight_bp"]), (&next.into(), &500.into()));
+    assert!(stage.tags().contains(&"4-complete".to_owned()), "{:?}", stage.tags());
+    stage.world.turn("user2", "rollback", next);
+    stage.push();
+    stage.apply().exits(0).says("verified");
+    assert_eq!(fs::read(stage.path("weights.json")).unwrap(), before);
+}
+
+#[test]
+fn without_a_remote_it_works_in_the_repository_alone() {
+    let stage = Stage::rolling("0s");
+    let config = fs::read_to_string(stage.path("applier.yaml")).unwrap();
+    let alone = config.replace("remote: origin\n", "").replace("repository: applier\n", "repository: repo\n");
+    fs::write(stage.path("applier.yaml"), alone).unwrap();
+    stage.apply().exits(0);
+    stage.weighs(500);
+    let message = stage.world.two_key(&["statement", "--message", "--principal", "cp18", "halt", LEASE]).exits(0).out;
+    let commit = stage.world.sign_commit("cp18", "main", &message);
+    stage.world.git(&["update-ref", &format!("refs/two-key/stops/{LEASE}/{commit}"), &commit]);
+    stage.apply().exits(0);
+    stage.weighs(0);
+    let shown = stage.world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json();
+    assert_eq!((&shown["state"], &shown["observed"]["weight"]), (&"halted".into(), &0.0.into()));
+    assert_eq!(stage.world.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn watching_ends_gracefully_when_it_is_told_to() {
+    let stage = Stage::rolling("0s");
+    let mut command = stage.world.command(stage.world.path(), env!("CARGO_BIN_EXE_git-two-key"));
+    command.args(["apply", "--watch", "--config", "applier.yaml"]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("observed 5 %"), "{line}");
+    // It has the desk to itself.
+    stage.apply().exits(1).says("busy");
+    stage.world.run(stage.world.path(), "kill", &["-TERM", &child.id().to_string()], b"").exits(0);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    stage.apply().exits(0);
 }

@@ -220,8 +220,7 @@ pub fn decide(desired: &Desired, observed: Option<&Observed>, applied: &Applied,
     match desired.phase {
         Phase::RolledBack => undo(desired, observed, applied, ours || candidate_there),
         Phase::Halted => halt(desired, observed, applied, ours || candidate_there),
-        Phase::Rolling { tier } => go_on(desired, Some(tier), observed, applied, conditions),
-        Phase::Paused { tier } => go_on(desired, Some(tier), observed, applied, conditions),
+        Phase::Rolling { tier } | Phase::Paused { tier } => go_on(desired, Some(tier), observed, applied, conditions),
         Phase::Completed => go_on(desired, desired.tiers.len().checked_sub(1), observed, applied, conditions),
         Phase::Proposed | Phase::Authorized | Phase::Withdrawn => Decision::new(Act::Keep, Doing::Holding),
     }
@@ -414,8 +413,9 @@ impl Applied {
         if self.lease.as_ref() == Some(&desired.lease) || self.intent.is_some() {
             return;
         }
-        let reached = desired.tiers.iter().zip(&desired.tier_steps).enumerate();
-        let here = reached.filter(|(_, (tier, _))| basis_points(tier.weight) == seen.weight_bp).last();
+        // Tiers strictly increase: no two have one weight.
+        let mut reached = desired.tiers.iter().zip(&desired.tier_steps).enumerate();
+        let here = reached.find(|(_, (tier, _))| basis_points(tier.weight) == seen.weight_bp);
         *self = Self { lease: Some(desired.lease.clone()), ..Self::default() };
         if let Some((tier, (_, step))) = here {
             self.tier = Some(tier);

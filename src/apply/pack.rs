@@ -33,14 +33,14 @@ pub struct RollbackPack {
 impl RollbackPack {
     /// Takes a pack of what is there, and rehearses it.
     pub fn take(driver: &dyn Driver, target: &TargetId, lease: &LeaseId, now: Timestamp) -> Result<Self, Refusal> {
-        let snapshot = driver.snapshot().map_err(no_pack)?;
+        let snapshot = driver.snapshot().map_err(|refusal| no_pack(&refusal))?;
         let pack = Self {
             version: 1,
             target: target.clone(),
             lease: lease.clone(),
             driver: driver.name().to_owned(),
             taken_at: now,
-            observed: driver.observe().map_err(no_pack)?,
+            observed: driver.observe().map_err(|refusal| no_pack(&refusal))?,
             digest: Digest::of(&snapshot),
             snapshot: STANDARD.encode(snapshot),
         };
@@ -81,11 +81,11 @@ impl RollbackPack {
         if self.driver != driver.name() {
             return Err(bad(&format!("it was taken by driver {}, this is {}", self.driver, driver.name())));
         }
-        driver.rehearse(&self.restorable()?).map_err(no_pack)
+        driver.rehearse(&self.restorable()?).map_err(|refusal| no_pack(&refusal))
     }
 }
 
-fn no_pack(refusal: Refusal) -> Refusal {
+fn no_pack(refusal: &Refusal) -> Refusal {
     Refusal::new(Reason::NoPack, format!("no rollback pack: {}", refusal.message))
 }
 

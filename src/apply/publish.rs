@@ -175,34 +175,6 @@ impl Writer {
         Ok(SeenStop { key: self.public.raw(), statement, commit, reason: Some(reason.to_owned()) })
     }
 
-    /// Makes the ref of a stop of ours.
-    pub(super) fn keep_stop(&self, source: &Source, stop: &SeenStop) -> Result<(), Refusal> {
-        let Some(own) = stop.stop() else { return Ok(()) };
-        let name = format!("refs/two-key/stops/{}/{}", own.lease, stop.commit);
-        let there = source.repository.resolve(&name).map_err(|error| error.refusal())?;
-        match there {
-            Some(_) => Ok(()),
-            None => source
-                .repository
-                .update_refs(&[RefUpdate::create(name, stop.commit)], "stop")
-                .map_err(|error| error.refusal()),
-        }
-    }
-
-    /// Pushes the stop refs that are here and not there.
-    pub(super) fn push_stops(&self, source: &Source) -> Result<(), Refusal> {
-        let Some(remote) = &source.remote else { return Ok(()) };
-        let ours = source.repository.refs(&["refs/two-key/stops"]).map_err(|error| error.refusal())?;
-        let mut refspecs = Vec::new();
-        for (name, id) in ours {
-            let kept = crate::git::mirrored(remote, &name);
-            if source.repository.resolve(&kept).map_err(|error| error.refusal())?.is_none() {
-                refspecs.push(format!("{id}:{name}"));
-            }
-        }
-        push_all(source, &refspecs)
-    }
-
     /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree.
     pub(super) fn carry_over(&self, source: &Source, stops: &[SeenStop]) -> Result<(), Refusal> {
         let refused = |error: GitError| error.refusal();
@@ -272,6 +244,32 @@ impl Writer {
         let refspecs: Vec<String> = updates.iter().map(|update| format!("{}:{}", update.new, update.name)).collect();
         push_all(source, &refspecs)
     }
+}
+
+/// Makes the ref of a stop of ours.
+pub(super) fn keep_stop(source: &Source, stop: &SeenStop) -> Result<(), Refusal> {
+    let Some(own) = stop.stop() else { return Ok(()) };
+    let name = format!("refs/two-key/stops/{}/{}", own.lease, stop.commit);
+    let there = source.repository.resolve(&name).map_err(|error| error.refusal())?;
+    if there.is_some() {
+        return Ok(());
+    }
+    let update = RefUpdate::create(name, stop.commit);
+    source.repository.update_refs(&[update], "stop").map_err(|error| error.refusal())
+}
+
+/// Pushes the stop refs that are here and not there.
+pub(super) fn push_stops(source: &Source) -> Result<(), Refusal> {
+    let Some(remote) = &source.remote else { return Ok(()) };
+    let ours = source.repository.refs(&["refs/two-key/stops"]).map_err(|error| error.refusal())?;
+    let mut refspecs = Vec::new();
+    for (name, id) in ours {
+        let kept = crate::git::mirrored(remote, &name);
+        if source.repository.resolve(&kept).map_err(|error| error.refusal())?.is_none() {
+            refspecs.push(format!("{id}:{name}"));
+        }
+    }
+    push_all(source, &refspecs)
 }
 
 fn title(statement: &Statement) -> String {

@@ -98,7 +98,9 @@ impl Record {
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let timeless = |record: &Self| {
             let mut targets = record.targets.clone();
-            targets.values_mut().for_each(|target| target.seen_at = Timestamp::UNIX_EPOCH);
+            for target in targets.values_mut() {
+                target.seen_at = Timestamp::UNIX_EPOCH;
+            }
             (record.applier.clone(), targets)
         };
         timeless(self) == timeless(other)

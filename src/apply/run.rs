@@ -23,7 +23,7 @@ use super::{
     drivers,
     journal::{Desk, Journal},
     pack::RollbackPack,
-    publish::{Files, Writer},
+    publish::{Files, Writer, keep_stop, push_stops},
     records::{Record, RecordedEvent, TargetRecord},
     source::Source,
     target::{self, Bench, Seen},
@@ -325,7 +325,7 @@ impl Applier {
             Act::Shift { tier, weight_bp, step } => {
                 let intent = Intent { lease: lease.clone(), tier, weight_bp, step };
                 if job.applied.is_exceeded_by(&lease, &job.decision.act) {
-                    return self.forward(job, &intent, pack?, tick);
+                    return self.forward(job, &intent, &pack?, tick);
                 }
                 job.applied.intent = Some(intent.clone());
                 self.write_down(job)?;
@@ -340,7 +340,7 @@ impl Applier {
         &mut self,
         job: &mut Job<'_>,
         intent: &Intent,
-        pack: RollbackPack,
+        pack: &RollbackPack,
         tick: &mut Tick,
     ) -> Result<ControlFlow<()>, Refusal> {
         let untouched = job.applied.lease.as_ref() != Some(&intent.lease);
@@ -439,7 +439,7 @@ impl Applier {
         let stop = self.writer.sign_stop(&self.source, &wanted.lease, StopKind::Rollback, &reason)?;
         self.journal.stops.push(stop.clone());
         self.desk.save(&self.journal)?;
-        if let Err(refusal) = self.writer.keep_stop(&self.source, &stop) {
+        if let Err(refusal) = keep_stop(&self.source, &stop) {
             tick.remarks.push(refusal);
         }
         Ok(())
@@ -466,9 +466,9 @@ impl Applier {
 
     fn publish_stops(&mut self, tick: &Tick) -> Result<(), Refusal> {
         for stop in self.journal.stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
-            self.writer.keep_stop(&self.source, stop)?;
+            keep_stop(&self.source, stop)?;
         }
-        self.writer.push_stops(&self.source)?;
+        push_stops(&self.source)?;
         // A branch that was rewound is for people to heal.
         if tick.continues { self.writer.carry_over(&self.source, &self.journal.stops) } else { Ok(()) }
     }

@@ -95,16 +95,16 @@ fn text(report: &Report) -> String {
     let percent = |basis_points: u32| f64::from(basis_points) / 100.0;
     let line = |(target, seen): (&crate::model::TargetId, &crate::apply::TargetReport)| {
         let observed = seen.observed_bp.map_or("unknown".to_owned(), |weight| format!("{} %", percent(weight)));
-        let mut line = match &seen.lease {
+        let line = match &seen.lease {
             Some(lease) => {
                 format!("{target}: {lease} desired {} %, observed {observed}, {}", percent(seen.desired_bp), seen.doing)
             }
             None => format!("{target}: nothing to do"),
         };
-        if let Some(reason) = &seen.reason {
-            line.push_str(&format!(" ({reason})"));
+        match &seen.reason {
+            Some(reason) => format!("{line} ({reason})"),
+            None => line,
         }
-        line
     };
     let lines: Vec<_> = report.targets.iter().map(line).collect();
     if lines.is_empty() { "no targets are configured".to_owned() } else { lines.join("\n") }

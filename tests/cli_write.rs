@@ -1,0 +1,554 @@
+//! The writing verbs, through the built program and the real git, ssh-keygen and minisign.
+
+mod kit;
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use kit::{LEASE, Ran, World, lease};
+
+/// Runs the program with a principal's key.
+#[track_caller]
+fn by(world: &World, who: &str, args: &[&str]) -> Ran {
+    let key = world.key_file(who);
+    world.two_key(&[args, &["--key", key.to_str().unwrap()]].concat())
+}
+
+/// Every ref and where it is.
+fn refs(world: &World) -> String {
+    world.git(&["for-each-ref", "--format=%(refname) %(objectname)"])
+}
+
+/// The phase of the lease.
+fn state(world: &World, lease: &str) -> String {
+    world.two_key(&["show", lease, "--format", "json"]).exits(0).json()["state"].as_str().unwrap().to_owned()
+}
+
+/// Asserts that a verb is refused with exactly this code and that no ref moved.
+#[track_caller]
+fn refused(world: &World, who: &str, args: &[&str], code: i32, reason: &str) -> Ran {
+    let before = refs(world);
+    let ran = by(world, who, args).exits(code);
+    let kind = if code == 1 { "refused" } else { "undecided" };
+    let found = ran
+        .err
+        .lines()
+        .any(|line| line.starts_with(&format!("two-key: {kind}")) && line.contains(&format!("{reason}: ")));
+    assert!(found, "`{reason}` is not in\n{}", ran.err);
+    assert_eq!(refs(world), before, "a refused verb moved a ref");
+    ran
+}
+
+/// A bare server that has what the world's repository has, and a second clone, pinned.
+fn with_server(world: &World) -> PathBuf {
+    let server = world.path().join("server.git");
+    let clone = world.path().join("clone");
+    world.git(&["clone", "--quiet", "--bare", ".", server.to_str().unwrap()]);
+    world.git(&["remote", "add", "origin", server.to_str().unwrap()]);
+    world.git(&["fetch", "--quiet", "origin"]);
+    world.git(&["branch", "--quiet", "--set-upstream-to=origin/main", "main"]);
+    world.git(&["clone", "--quiet", server.to_str().unwrap(), clone.to_str().unwrap()]);
+    let root = world.git(&["config", "two-key.root"]);
+    world.run(&clone, "git", &["config", "two-key.root", &root], b"").exits(0);
+    clone
+}
+
+/// The same verb in another clone.
+#[track_caller]
+fn there(world: &World, clone: &std::path::Path, who: &str, args: &[&str]) -> Ran {
+    let key = world.key_file(who);
+    world.two_key_in(clone, &[args, &["--key", key.to_str().unwrap()]].concat())
+}
+
+fn server(world: &World, args: &[&str]) -> String {
+    let server = world.path().join("server.git");
+    let ran = world.run(&server, "git", args, b"").exits(0);
+    ran.out.trim_end().to_owned()
+}
+
+#[test]
+fn from_an_empty_folder_to_a_hundred_percent() {
+    let mut world = World::empty();
+    let folder = world.path().join("fresh");
+    fs::create_dir(&folder).unwrap();
+    let pair = |name: &str| format!("{name}={}", world.public_key(name));
+    world.key_file("cp14");
+    let agent = format!("cp14={}", world.path().join("home/keys/cp14.pub").display());
+    let (user1, user2) = (pair("user1"), pair("user2"));
+    let init = ["init", "--human", &user1, "--human", &user2, "--agent", &agent, "--target", "checkout-prod=haproxy"];
+    let root = world.two_key_in(&folder, &init).exits(0).says("Founded").says("only one agent key");
+    world.enter(&folder);
+    let pinned = world.git(&["config", "two-key.root"]);
+    assert!(root.out.contains(&format!("root {pinned}")) && pinned == world.head());
+    assert_eq!(world.git(&["status", "--porcelain"]), "");
+    world.two_key(&["check"]).exits(0);
+
+    let artifact = format!("checkout=sha256:{}", "ab".repeat(32));
+    let new = ["new", "--target", "checkout-prod", "--intent", "INT-1", "--summary", "One", "--artifact", &artifact];
+    let id = world.two_key(&new).exits(0).out.lines().next().unwrap().to_owned();
+    assert!(folder.join(format!("leases/{id}.yaml")).is_file());
+    world.two_key(&new).exits(0);
+    assert_eq!(world.git(&["status", "--porcelain"]), "");
+
+    by(&world, "user1", &["sign", &id])
+        .exits(0)
+        .says("5 % for 15m, 25 % for 15m, 100 % for 15m")
+        .says("awaits an agent");
+    by(&world, "cp14", &["sign-lease", &id]).exits(0).says("authorized");
+    by(&world, "cp14", &["start", &id]).exits(0).says("0 % → 5 %").says("git push --atomic origin main");
+    by(&world, "user2", &["approve", &id]).exits(0).says("stays at 5 %; 25 % awaits an agent");
+    by(&world, "cp14", &["promote", &id]).exits(0).says("5 % → 25 %");
+    by(&world, "cp14", &["promote", &id]).exits(0).says("100 % awaits a human");
+    by(&world, "user1", &["approve-next-tier", &id]).exits(0).says("25 % → 100 %");
+    by(&world, "cp14", &["complete", &id]).exits(0).says("completed");
+    let tags = world.git(&["for-each-ref", "--format=%(refname:lstrip=4) %(objecttype)", "refs/tags/rollout"]);
+    assert_eq!(tags, "1-start-5 tag\n2-promote-25 tag\n3-promote-100 tag\n4-complete tag");
+    world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
+    // People's keys are turned by a signature of their own, agents' by the commit's.
+    let promotions = world.git(&["log", "--format=%H", "--grep=Promote .* to 25"]);
+    let signed = |commit: &&str| world.git(&["cat-file", "commit", commit]).contains("\ngpgsig ");
+    assert_eq!((promotions.lines().count(), promotions.lines().filter(signed).count()), (2, 1));
+}
+
+#[test]
+fn init_in_a_repository_with_history_commits_on_top() {
+    let world = World::empty();
+    world.commit_file("README", "hello\n", "Begin");
+    fs::write(world.repo().join("README"), "edited\n").unwrap();
+    let one = format!("user1={}", world.public_key("user1"));
+    let agent = format!("cp14={}", world.public_key("cp14"));
+    let before = refs(&world);
+    world.two_key(&["init", "--human", &one]).exits(1).says("policy-floor");
+    world.two_key(&["init", "--strict", "--human", &one, "--agent", &agent]).exits(1).says("policy-floor");
+    world
+        .two_key(&["init", "--human", &one, "--agent", &format!("cp14={}", world.public_key("user1"))])
+        .exits(1)
+        .says("same-key");
+    assert_eq!(refs(&world), before);
+    assert!(!world.repo().join(".two-key").exists());
+    world.two_key(&["init", "--human", &one, "--agent", &agent]).exits(0);
+    assert_eq!(world.git(&["rev-list", "--count", "main"]), "2");
+    assert_eq!(world.git(&["status", "--porcelain"]), " M README");
+    world.two_key(&["init", "--human", &one, "--agent", &agent]).exits(1).says("there is").says("already");
+}
+
+#[test]
+fn trust_wants_the_whole_id_of_a_commit_that_can_found_a_ledger() {
+    let world = World::founded();
+    let root = world.head();
+    world.git(&["config", "--unset", "two-key.root"]);
+    let other = world.commit_file("README", "x\n", "Not a root");
+    let empty = world.run(world.repo(), "git", &["mktree"], b"").exits(0).out;
+    let none = world.git(&["commit-tree", "-m", "nothing", empty.trim_end()]);
+    world.two_key(&["trust", &root[..12]]).exits(2);
+    world.two_key(&["trust", &"ab".repeat(20)]).exits(3).says("there is no commit");
+    world.two_key(&["trust", &none]).exits(1).says("malformed");
+    assert_eq!(world.two_key(&["list"]).out.lines().next().map(|line| line.starts_with("unpinned")), Some(true));
+    world.two_key(&["trust", &root]).exits(0).says("user1").says("edge1").says("Pinned here");
+    assert_eq!(world.git(&["config", "two-key.root"]), root);
+    assert_ne!(other, root);
+}
+
+#[test]
+fn a_stop_needs_no_pin_and_everything_else_does() {
+    let world = World::rolling();
+    world.git(&["config", "--unset", "two-key.root"]);
+    for verb in ["sign", "start", "promote", "approve", "resume", "complete"] {
+        refused(&world, "user1", &[verb, LEASE], 3, "unpinned");
+    }
+    refused(&world, "user1", &["thaw"], 3, "unpinned");
+    refused(&world, "user1", &["sign", "policy"], 3, "unpinned");
+    by(&world, "user2", &["pause-rollout", LEASE, "--reason", "errors rise"]).exits(0).says("unpinned").says("paused");
+    by(&world, "cp18", &["abort", "checkout-prod"]).exits(0).says("5 % → 0 %, halted");
+    assert_eq!(state(&world, LEASE), "halted");
+}
+
+#[test]
+fn bad_input_is_refused_by_its_reason_and_writes_nothing() {
+    let world = World::proposed();
+    refused(&world, "user1", &["sign", "LEASE-nowhere"], 1, "unknown-lease");
+    refused(&world, "user1", &["sign", "../etc/passwd"], 1, "malformed");
+    refused(&world, "user1", &["start", LEASE], 1, "not-authorized");
+    refused(&world, "user1", &["promote", LEASE], 1, "wrong-state");
+    refused(&world, "user1", &["halt", "LEASE-nowhere"], 1, "unknown-lease");
+    refused(&world, "mallory", &["sign", LEASE], 1, "unknown-key");
+    refused(&world, "mallory", &["halt", LEASE], 1, "unknown-key");
+    refused(&world, "edge1", &["sign", LEASE], 1, "wrong-role");
+    refused(&world, "user1", &["sign", "policy"], 1, "policy-version");
+    refused(&world, "user1", &["thaw"], 1, "wrong-state");
+    refused(&world, "user1", &["sign", LEASE, "--push"], 3, "internal").says("no remote");
+    refused(&world, "user1", &["halt", LEASE, "--push"], 3, "internal").says("no remote");
+    let before = refs(&world);
+    world.two_key(&["sign", LEASE]).exits(3).says("no key to sign with");
+    world.two_key(&["sign", LEASE, "--key", "nowhere"]).exits(3).says("nowhere");
+    world.two_key(&["sign"]).exits(2);
+    world.two_key_in(world.path(), &["sign", LEASE]).exits(3);
+    world.two_key_in(world.path(), &["halt", LEASE]).exits(3);
+    assert_eq!(refs(&world), before);
+
+    by(&world, "user1", &["sign", LEASE]).exits(0);
+    refused(&world, "user1", &["sign", LEASE], 1, "already-voted");
+    refused(&world, "user1", &["start", LEASE], 1, "not-authorized");
+    by(&world, "cp14", &["sign", LEASE]).exits(0);
+    by(&world, "cp14", &["start", LEASE]).exits(0);
+    refused(&world, "cp14", &["start", LEASE], 1, "wrong-state");
+    refused(&world, "cp14", &["sign", LEASE], 1, "wrong-state");
+    refused(&world, "cp14", &["resume", LEASE], 1, "wrong-state");
+    refused(&world, "cp14", &["complete", LEASE], 1, "wrong-state");
+    refused(&world, "cp14", &["approve", LEASE], 1, "wrong-role");
+    by(&world, "cp14", &["promote", LEASE]).exits(0);
+    refused(&world, "cp14", &["promote", LEASE], 1, "already-voted");
+    assert_eq!(state(&world, LEASE), "rolling");
+}
+
+#[test]
+fn two_keys_of_one_person_are_one_person() {
+    let world = World::empty();
+    let second = world.public_key("user1-second");
+    let policy =
+        world.policy().replace("user1: {role: human, keys: [", &format!("user1: {{role: human, keys: [\"{second}\", "));
+    world.found(&policy);
+    world.commit_file(&format!("leases/{LEASE}.yaml"), &lease(LEASE), "Propose a lease");
+    by(&world, "user1", &["sign", LEASE]).exits(0);
+    refused(&world, "user1-second", &["sign", LEASE], 1, "same-principal");
+    by(&world, "cp14", &["sign", LEASE]).exits(0).says("authorized");
+}
+
+#[test]
+fn expired_and_changed_leases_are_not_signed() {
+    let world = World::founded();
+    let expired = lease("LEASE-old").replace("expires: 2035", "expires: 2025");
+    world.commit_file("leases/LEASE-old.yaml", &expired, "Propose a lease");
+    let early = lease("LEASE-early").replace("issued: 2025-10-27", "issued: 2034-10-27");
+    world.commit_file("leases/LEASE-early.yaml", &early, "Propose a lease");
+    refused(&world, "user1", &["sign", "LEASE-old"], 1, "expired");
+    refused(&world, "user1", &["sign", "LEASE-early"], 1, "not-yet-valid");
+    // A stop of an expired lease is a stop.
+    by(&world, "user1", &["withdraw", "LEASE-old"]).exits(0).says("withdrawn");
+
+    world.commit_file(&format!("leases/{LEASE}.yaml"), &lease(LEASE), "Propose a lease");
+    by(&world, "user1", &["sign", LEASE]).exits(0);
+    world.commit_file(
+        &format!("leases/{LEASE}.yaml"),
+        &lease(LEASE).replace("weight: 5", "weight: 9"),
+        "A little faster",
+    );
+    // The pinned bytes are what is signed; the edit has no effect.
+    by(&world, "cp14", &["sign", LEASE]).exits(0).says("5 % for 15m");
+    by(&world, "cp14", &["start", LEASE]).exits(0).says("0 % → 5 %");
+}
+
+#[test]
+fn handles_that_mean_two_leases_are_refused_with_the_choices() {
+    let world = World::proposed();
+    world.commit_file("leases/LEASE-2.yaml", &lease("LEASE-2"), "Propose another lease for the same intent");
+    refused(&world, "user1", &["sign", "INT-2025-0042"], 1, "ambiguous").says("LEASE-2").says(LEASE);
+    refused(&world, "user1", &["halt", "checkout-prod"], 1, "ambiguous");
+    by(&world, "user1", &["sign", "LEASE-2"]).exits(0);
+}
+
+#[test]
+fn worktree_and_index_stay_as_they_are_dirty_or_detached() {
+    let world = World::authorized();
+    world.commit_file("README", "one\n", "Readme");
+    fs::write(world.repo().join("README"), "two\n").unwrap();
+    fs::write(world.repo().join("untracked"), "x\n").unwrap();
+    fs::write(world.repo().join("staged"), "x\n").unwrap();
+    world.git(&["add", "staged"]);
+    let before = world.git(&["status", "--porcelain=v2"]);
+    by(&world, "user1", &["start", LEASE]).exits(0);
+    assert_eq!(world.git(&["status", "--porcelain=v2"]), before);
+    let head = world.head();
+    world.git(&["checkout", "--quiet", "--detach"]);
+    by(&world, "user1", &["promote", LEASE]).exits(0);
+    by(&world, "cp14", &["promote", LEASE]).exits(0).says("5 % → 25 %");
+    assert_eq!(world.git(&["rev-parse", "HEAD"]), head);
+    assert_eq!(world.git(&["status", "--porcelain=v2"]), before);
+    let artifact = format!("c=sha256:{}", "ab".repeat(32));
+    world.two_key(&["new", "--target", "checkout-prod", "--artifact", &artifact, "--id", "LEASE-9"]).exits(0);
+    assert_eq!(world.git(&["status", "--porcelain=v2"]), before);
+    assert!(world.git(&["ls-tree", "-r", "--name-only", "main"]).contains("leases/LEASE-9.yaml"));
+}
+
+#[test]
+fn a_dry_run_says_everything_and_writes_nothing() {
+    let world = World::rolling();
+    let before = refs(&world);
+    by(&world, "user1", &["promote", LEASE, "--dry-run"])
+        .exits(0)
+        .says("Two-Key-Action: promote")
+        .says("Two-Key-Tier: 25");
+    by(&world, "user1", &["halt", LEASE, "--dry-run"]).exits(0).says("5 % → 0 %").says("Two-Key-Nonce: ");
+    by(&world, "user1", &["rollback", LEASE, "--dry-run", "--push"]).exits(0);
+    assert_eq!(refs(&world), before);
+}
+
+#[test]
+fn votes_by_note_are_sealed_by_the_next_transition() {
+    let world = World::proposed();
+    by(&world, "cp14", &["sign", LEASE, "--as", "note"]).exits(0).says("by note").says("refs/notes/two-key/cp14");
+    refused(&world, "cp14", &["sign", LEASE, "--as", "note"], 1, "already-voted");
+    by(&world, "user1", &["sign", LEASE, "--as", "note"]).exits(0);
+    assert_eq!(state(&world, LEASE), "proposed");
+    by(&world, "cp14", &["start", LEASE]).exits(0).says("0 % → 5 %");
+    world.git(&["update-ref", "-d", "refs/notes/two-key/cp14"]);
+    world.git(&["update-ref", "-d", "refs/notes/two-key/user1"]);
+    world.two_key(&["verify", LEASE]).exits(0);
+    assert_eq!(state(&world, LEASE), "rolling");
+    // The promotion that cp14 left by plain Git is sealed with the person's.
+    let statement = world.two_key(&["statement", "promote", LEASE]).exits(0).out;
+    let note = format!("{statement}{}", world.detached("cp14", &statement));
+    let blob = world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+    world
+        .run(world.repo(), "git", &["notes", "--ref", "two-key/cp14", "append", "-F", "-", &blob], note.as_bytes())
+        .exits(0);
+    by(&world, "user1", &["approve", LEASE]).exits(0).says("5 % → 25 %");
+    world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
+}
+
+#[test]
+fn plain_git_does_all_of_it() {
+    let world = World::proposed();
+    world.turn("user1", "cosign", LEASE);
+    world.turn("cp14", "cosign", LEASE);
+    world.turn("cp14", "start", LEASE);
+    world.turn("user1", "promote", LEASE);
+    world.turn("cp14", "promote", "checkout-prod");
+    assert_eq!(world.two_key(&["show", LEASE]).exits(0).says("25").code, 0);
+    // The porcelain goes on where plain Git was, and makes the tag that is missing.
+    by(&world, "cp14", &["promote", LEASE]).exits(0).says("100 % awaits a human");
+    world.turn("user1", "halt", LEASE);
+    assert_eq!(state(&world, LEASE), "halted");
+}
+
+#[test]
+fn a_transition_whose_tag_is_missing_is_tagged_by_the_same_verb() {
+    let world = World::authorized();
+    world.turn("cp14", "start", LEASE);
+    let name = format!("refs/tags/rollout/{LEASE}/1-start-5");
+    refused(&world, "user1", &["start", LEASE], 1, "wrong-state");
+    by(&world, "cp14", &["start", LEASE]).exits(0).says("its tag was missing");
+    assert_eq!(world.git(&["rev-parse", &format!("{name}^{{commit}}")]), world.head());
+    refused(&world, "cp14", &["start", LEASE], 1, "wrong-state");
+}
+
+#[test]
+fn minisign_keys_are_turned_too() {
+    let world = World::empty();
+    let key = world.path().join("home/keys/mini");
+    let public = world.path().join("home/keys/mini.pub");
+    let (key, public) = (key.to_str().unwrap(), public.to_str().unwrap());
+    world.run(world.path(), "minisign", &["-G", "-W", "-f", "-s", key, "-p", public], b"").exits(0);
+    let (one, agent) = (format!("user1={}", world.public_key("user1")), format!("cp18={public}"));
+    world.two_key(&["init", "--human", &one, "--agent", &agent, "--target", "checkout-prod"]).exits(0);
+    let artifact = format!("c=sha256:{}", "ab".repeat(32));
+    world.two_key(&["new", "--target", "checkout-prod", "--artifact", &artifact, "--id", LEASE]).exits(0);
+    by(&world, "user1", &["sign", LEASE]).exits(0);
+    world.two_key(&["sign", LEASE, "--key", key]).exits(0).says("authorized");
+    world.two_key(&["start", LEASE, "--key", key]).exits(0).says("0 % → 5 %");
+    world.two_key(&["halt", LEASE, "--key", key]).exits(0).says("5 % → 0 %");
+    world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
+}
+
+#[test]
+fn a_lost_race_keeps_what_was_signed_and_says_why_it_no_longer_counts() {
+    let world = World::rolling();
+    let clone = with_server(&world);
+    by(&world, "user1", &["halt", LEASE, "--push"]).exits(0).says("pushed to origin");
+    let lost = there(&world, &clone, "cp14", &["promote", LEASE, "--push"]).exits(1);
+    assert!(lost.err.contains("stale-step: another push came first"), "{}", lost.err);
+    let log = world.run(&clone, "git", &["log", "-1", "--format=%s", "main"], b"").exits(0).out;
+    assert!(log.starts_with("Promote"), "{log}");
+    assert_eq!(server(&world, &["log", "-1", "--format=%s", "main"]), format!("Halt {LEASE}"));
+}
+
+#[test]
+fn a_vote_that_still_counts_is_carried_over_by_a_merge_on_the_new_tip() {
+    let world = World::rolling();
+    let clone = with_server(&world);
+    there(&world, &clone, "cp14", &["promote", LEASE, "--push"]).exits(0).says("awaits a human");
+    let theirs = server(&world, &["rev-parse", "main"]);
+    fs::write(world.repo().join("mine"), "x\n").unwrap();
+    by(&world, "user1", &["promote", LEASE, "--push"]).exits(0).says("carried over").says("pushed to origin");
+    let tip = server(&world, &["rev-parse", "main"]);
+    assert_eq!(world.head(), tip);
+    let parents = server(&world, &["log", "-1", "--format=%P", "main"]);
+    assert_eq!(parents.split(' ').next(), Some(theirs.as_str()), "the first parent is the remote's tip");
+    assert_eq!(server(&world, &["log", "-1", "--format=%s", "main^2"]), format!("Promote {LEASE} to 25 %"));
+    let tag = server(&world, &["rev-parse", &format!("refs/tags/rollout/{LEASE}/2-promote-25^{{commit}}")]);
+    assert_eq!(tag, tip, "the tag follows to the merge");
+    assert_eq!(world.git(&["status", "--porcelain"]), "?? mine");
+    world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
+}
+
+#[test]
+fn proposals_of_two_clones_come_together() {
+    let world = World::founded();
+    let clone = with_server(&world);
+    let artifact = format!("c=sha256:{}", "ab".repeat(32));
+    let run = |folder: &std::path::Path, id: &str| {
+        let args = ["new", "--target", "checkout-prod", "--artifact", &artifact, "--id", id, "--push"];
+        world.two_key_in(folder, &args).exits(0).says("pushed to origin");
+    };
+    run(&clone, "LEASE-1");
+    run(world.repo(), "LEASE-2");
+    let files = server(&world, &["ls-tree", "-r", "--name-only", "main"]);
+    assert!(files.contains("leases/LEASE-1.yaml") && files.contains("leases/LEASE-2.yaml"), "{files}");
+    assert_eq!(world.git(&["status", "--porcelain"]), "");
+    world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
+}
+
+#[test]
+fn a_stop_that_main_will_not_have_waits_beside_it_and_is_carried_over() {
+    let world = World::rolling();
+    let clone = with_server(&world);
+    let hook = world.path().join("server.git/hooks/update");
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, "#!/bin/sh\ncase $1 in refs/heads/*) echo protected >&2; exit 1;; esac\n").unwrap();
+    let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    fs::set_permissions(&hook, mode).unwrap();
+    by(&world, "user1", &["halt", LEASE, "--push", "--reason", "errors"]).exits(0).says("refs/two-key/stops/");
+    let waiting = server(&world, &["for-each-ref", "--format=%(refname)", "refs/two-key/stops"]);
+    assert!(waiting.starts_with(&format!("refs/two-key/stops/{LEASE}/")), "{waiting}");
+    world.two_key(&["list"]).exits(0).says("halted");
+    // Another clone fetches it; its forward verb carries it over first, and so finds the lease halted.
+    fs::remove_file(&hook).unwrap();
+    world.run(&clone, "git", &["fetch", "--quiet", "origin", "+refs/two-key/*:refs/two-key/*"], b"").exits(0);
+    let late = there(&world, &clone, "cp14", &["promote", LEASE]).exits(1);
+    late.clone().says("carried over a stop").says("wrong-state");
+    let shown = world.two_key_in(&clone, &["show", LEASE, "--format", "json"]).exits(0).json();
+    assert_eq!(shown["state"], "halted");
+}
+
+#[test]
+fn stops_are_built_on_the_remotes_tip_from_stale_shallow_and_diverged_clones() {
+    let world = World::rolling();
+    let clone = with_server(&world);
+    let shallow = world.path().join("shallow");
+    let url = format!("file://{}", world.path().join("server.git").display());
+    world.git(&["clone", "--quiet", "--depth=1", &url, shallow.to_str().unwrap()]);
+    // Stale: the other clone has moved on.
+    by(&world, "user1", &["promote", LEASE, "--push"]).exits(0);
+    there(&world, &clone, "cp14", &["pause", LEASE, "--push"]).exits(0).says("5 % → 5 %, paused").says("pushed");
+    assert_eq!(server(&world, &["log", "-1", "--format=%s", "main"]), format!("Pause {LEASE}"));
+    assert_eq!(server(&world, &["rev-list", "--merges", "--count", "main"]), "0");
+    // Diverged: what was proposed here and not pushed stays here.
+    world.commit_file("README", "x\n", "Not pushed");
+    let mine = world.head();
+    by(&world, "user2", &["halt", LEASE, "--push"]).exits(0).says("pushed to origin");
+    assert_eq!(world.head(), mine);
+    // Shallow: nothing can be folded, and the stop is made all the same.
+    there(&world, &shallow, "user1", &["force-rollback", LEASE, "--push"])
+        .exits(0)
+        .says("warning")
+        .says("pushed to origin");
+    world.run(&clone, "git", &["pull", "--quiet", "--ff-only"], b"").exits(0);
+    let shown = world.two_key_in(&clone, &["show", LEASE, "--format", "json"]).exits(0).json();
+    assert_eq!(shown["state"], "rolled-back");
+}
+
+#[test]
+fn offline_what_was_made_stays() {
+    let world = World::rolling();
+    with_server(&world);
+    fs::rename(world.path().join("server.git"), world.path().join("gone.git")).unwrap();
+    by(&world, "user1", &["promote", LEASE, "--push"])
+        .exits(3)
+        .says("is made and on the local main")
+        .says("git push --atomic");
+    by(&world, "user1", &["halt", LEASE, "--push"]).exits(3).says("signed and kept here");
+    assert_eq!(state(&world, LEASE), "halted");
+    fs::rename(world.path().join("gone.git"), world.path().join("server.git")).unwrap();
+    by(&world, "user1", &["rollback", LEASE, "--push"]).exits(0).says("pushed to origin");
+    assert_eq!(server(&world, &["rev-parse", "main"]), world.head());
+}
+
+#[test]
+fn keys_come_and_go_by_policy_and_are_revoked_at_once() {
+    let world = World::authorized();
+    let new = world.public_key("cp20");
+    world.two_key(&["key", "add", "cp20", &new]).exits(2).says("--role");
+    world.two_key(&["key", "add", "cp20", &world.public_key("user1"), "--role", "agent"]).exits(1).says("same-key");
+    world
+        .two_key(&["key", "add", "cp20", &new, "--role", "agent"])
+        .exits(0)
+        .says("cp20 comes as agent")
+        .says("sign policy");
+    world.two_key(&["key", "remove", "user2"]).exits(0).says("human user2 goes").says("cp20 comes as agent");
+    assert_eq!(world.git(&["status", "--porcelain"]), "");
+    refused(&world, "cp20", &["sign", "policy"], 1, "unknown-key");
+    by(&world, "user1", &["sign", "policy"]).exits(0).says("human user2 goes").says("awaits 1 agent");
+    by(&world, "cp14", &["sign", "policy"]).exits(0).says("policy version 2 is in force");
+    refused(&world, "user2", &["start", LEASE], 1, "unknown-key");
+    refused(&world, "cp20", &["key", "revoke", "cp14"], 1, "wrong-role");
+    world.two_key(&["key", "revoke", "cp99"]).exits(1).says("unknown-key");
+    by(&world, "user1", &["key", "revoke", "cp14", "--reason", "broken into"]).exits(0).says("for ever");
+    refused(&world, "cp14", &["start", LEASE], 1, "not-authorized");
+    refused(&world, "cp14", &["halt", LEASE], 1, "revoked-key");
+    refused(&world, "user1", &["key", "revoke", "user1"], 1, "policy-floor").says("--force");
+    by(&world, "user1", &["key", "revoke", "user1", "--force"]).exits(0).says("--push-option=two-key.force-revoke");
+}
+
+#[test]
+fn a_freeze_takes_one_key_and_ends_by_two() {
+    let world = World::rolling();
+    by(&world, "cp14", &["freeze", "--reason", "incident"]).exits(0);
+    refused(&world, "user1", &["promote", LEASE], 1, "frozen");
+    by(&world, "user1", &["thaw"]).exits(0).says("the freeze stays");
+    by(&world, "cp14", &["thaw"]).exits(0).says("the freeze ends");
+    by(&world, "user1", &["promote", LEASE]).exits(0);
+    refused(&world, "edge1", &["freeze"], 1, "wrong-role");
+}
+
+#[test]
+fn new_checks_what_it_writes() {
+    let world = World::founded();
+    let artifact = format!("c=sha256:{}", "ab".repeat(32));
+    let new = |more: &[&str]| {
+        let base = ["new", "--target", "checkout-prod", "--artifact", &artifact];
+        world.two_key(&[&base[..], more].concat())
+    };
+    let before = refs(&world);
+    world.two_key(&["new", "--artifact", &artifact]).exits(2).says("--target");
+    world.two_key(&["new", "--target", "checkout-prod"]).exits(2).says("--artifact");
+    new(&["--tier", "50", "--tier", "20", "--tier", "100"]).exits(1).says("malformed");
+    new(&["--tier", "5"]).exits(1).says("malformed");
+    new(&["--expires", "yesterday"]).exits(2);
+    new(&["--expires", "2020-01-01T00:00:00Z"]).exits(1).says("expired");
+    new(&["--id", "a/b"]).exits(1).says("malformed");
+    new(&["--agent-alone-up-to", "25"]).exits(1).says("policy-floor");
+    new(&["--summary", "a\u{202e}b"]).exits(1).says("malformed");
+    assert_eq!(refs(&world), before);
+    assert!(!world.repo().join("leases").exists());
+    new(&["--id", "LEASE-1", "--no-commit"]).exits(0);
+    assert_eq!(refs(&world), before);
+    assert!(world.repo().join("leases/LEASE-1.yaml").is_file());
+    new(&["--id", "lease-1"]).exits(1).says("already");
+    new(&[
+        "--id",
+        "LEASE-2",
+        "--change",
+        "https://git.example/x.git",
+        &format!("{}..{}", "1".repeat(40), "2".repeat(40)),
+    ])
+    .exits(0);
+    let written = fs::read_to_string(world.repo().join("leases/LEASE-2.yaml")).unwrap();
+    assert!(written.contains("git.example") && written.contains(&"2".repeat(40)), "{written}");
+    new(&["--target", "nowhere"]).exits(2);
+}
+
+#[test]
+fn every_alias_is_there() {
+    let aliases = BTreeMap::from([
+        ("sign-lease", "sign"),
+        ("approve-next-tier", "approve"),
+        ("pause-rollout", "pause"),
+        ("abort", "halt"),
+        ("force-rollback", "rollback"),
+        ("reject", "withdraw"),
+        ("list-leases", "list"),
+    ]);
+    let world = World::empty();
+    for alias in aliases.keys() {
+        world.two_key(&[alias, "--help"]).exits(0);
+    }
+}

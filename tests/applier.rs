@@ -231,7 +231,7 @@ fn a_halt_is_zero_and_a_rollback_restores_what_was_there_byte_for_byte() {
     stage.apply().exits(0);
     stage.weighs(0);
     stage.turn("user1", "rollback");
-    stage.apply().exits(0).says("verified");
+    stage.apply().exits(0).says("observed 100 % of LEASE-0, verified");
     assert_eq!(fs::read_to_string(stage.path("weights.json")).unwrap(), before);
     assert_eq!(stage.record()["targets"]["checkout-prod"]["phase"], "verified");
     assert!(stage.events().contains(&"ROLLBACK_VERIFIED".to_owned()));

@@ -61,6 +61,8 @@ pub struct TargetReport {
     pub desired_bp: u32,
     /// The weight that was observed.
     pub observed_bp: Option<u32>,
+    /// The lease that it belongs to.
+    pub observed_lease: Option<LeaseId>,
     /// What the applier is doing; in a dry run, what it would do.
     pub doing: String,
     /// Why no more.
@@ -154,6 +156,7 @@ impl Applier {
                 lease: None,
                 desired_bp: 0,
                 observed_bp: None,
+                observed_lease: None,
                 doing: Doing::Holding.word().to_owned(),
                 reason: Some(refusal),
             });
@@ -554,7 +557,14 @@ impl Job<'_> {
 
 impl TargetReport {
     fn idle() -> Self {
-        Self { lease: None, desired_bp: 0, observed_bp: None, doing: Doing::Holding.word().to_owned(), reason: None }
+        Self {
+            lease: None,
+            desired_bp: 0,
+            observed_bp: None,
+            observed_lease: None,
+            doing: Doing::Holding.word().to_owned(),
+            reason: None,
+        }
     }
 
     fn of(wanted: &Desired, seen: &Seen, decision: &Decision, mode: Mode) -> Self {
@@ -566,6 +576,7 @@ impl TargetReport {
             lease: Some(wanted.lease.clone()),
             desired_bp: target::desired_bp(wanted),
             observed_bp: seen.as_ref().ok().map(|seen| seen.weight_bp),
+            observed_lease: seen.as_ref().ok().and_then(|seen| seen.lease.clone()),
             doing,
             reason: decision.reason.clone().or_else(|| seen.as_ref().err().cloned()),
         }

@@ -1,5 +1,7 @@
 //! The writing verbs, through the built program and the real git, ssh-keygen and minisign.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and read its environment")]
+
 mod kit;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
@@ -128,7 +130,7 @@ fn init_in_a_repository_with_history_commits_on_top() {
     world.two_key(&["init", "--human", &one, "--agent", &agent]).exits(0);
     assert_eq!(world.git(&["rev-list", "--count", "main"]), "2");
     assert_eq!(world.git(&["status", "--porcelain"]), " M README");
-    world.two_key(&["init", "--human", &one, "--agent", &agent]).exits(1).says("there is").says("already");
+    world.two_key(&["init", "--human", &one, "--agent", &agent]).exits(1).says("wrong-state: a ledger is here already");
 }
 
 #[test]
@@ -551,4 +553,91 @@ fn every_alias_is_there() {
     for alias in aliases.keys() {
         world.two_key(&[alias, "--help"]).exits(0);
     }
+}
+
+#[test]
+fn two_clones_that_push_at_once_both_get_through() {
+    let world = World::proposed();
+    let clone = with_server(&world);
+    let key = |who: &str| world.key_file(who).to_str().unwrap().to_owned();
+    let (human, agent) = (key("user1"), key("cp14"));
+    let program = env!("CARGO_BIN_EXE_git-two-key");
+    let mut here = world.command(world.repo(), program);
+    let mut over_there = world.command(&clone, program);
+    here.args(["sign", LEASE, "--push", "--key", &human]).stdout(std::process::Stdio::null());
+    over_there.args(["sign", LEASE, "--push", "--key", &agent]).stdout(std::process::Stdio::null());
+    let (mut one, mut other) = (here.spawn().unwrap(), over_there.spawn().unwrap());
+    assert!(one.wait().unwrap().success() && other.wait().unwrap().success());
+    world.git(&["fetch", "--quiet", "origin"]);
+    world.two_key(&["show", LEASE, "--remote"]).exits(0).says("authorized");
+}
+
+#[test]
+fn a_key_that_is_configured_relative_to_the_worktree_is_found_from_a_folder_in_it() {
+    let world = World::proposed();
+    world.key_file("user1");
+    world.git(&["config", "two-key.key", "../home/keys/user1"]);
+    world.two_key_in(&world.repo().join("leases"), &["sign", LEASE]).exits(0);
+    world
+        .two_key_in(world.path(), &["-C", world.repo().to_str().unwrap(), "start", LEASE])
+        .exits(1)
+        .says("not-authorized");
+}
+
+#[test]
+fn what_the_hook_of_the_server_refuses_is_said_with_its_reason() {
+    let world = World::rolling();
+    with_server(&world);
+    let root = world.git(&["config", "two-key.root"]);
+    let server_folder = world.path().join("server.git");
+    world.two_key_in(&server_folder, &["hook", "install", "--root", &root]).exits(0);
+    // An unsigned statement gets to main by plain Git, and no further.
+    let message = world.two_key(&["statement", "--message", "--principal", "user1", "promote", LEASE]).exits(0).out;
+    world.carry("mallory", &message);
+    let before = server(&world, &["rev-parse", "main"]);
+    by(&world, "user2", &["promote", LEASE, "--push"]).exits(1).says("unknown-key");
+    assert_eq!(server(&world, &["rev-parse", "main"]), before);
+    world.git(&["reset", "--quiet", "--keep", "origin/main"]);
+    let tag = format!("refs/tags/rollout/{LEASE}/1-start-5");
+    by(&world, "user1", &["start", LEASE]).exits(0).says("its tag was missing");
+    by(&world, "user2", &["promote", LEASE, "--push"]).exits(0);
+    by(&world, "cp14", &["promote", LEASE, "--push"]).exits(0).says("5 % → 25 %").says("pushed to origin");
+    by(&world, "user1", &["rollback", LEASE, "--push"]).exits(0).says("pushed to origin").never_says("not taken");
+    assert!(!tag.is_empty());
+    let tags = server(&world, &["for-each-ref", "--format=%(refname:lstrip=4)", "refs/tags"]);
+    assert_eq!(tags, "2-promote-25\n3-rollback");
+}
+
+#[test]
+fn a_strict_policy_counts_the_signed_proposal_of_somebody_else() {
+    let world = World::empty();
+    let policy = world.policy().replace("agents: [cp14, cp18]}", "separate-proposer: true, deliberate: true}");
+    world.found(&policy);
+    let artifact = format!("c=sha256:{}", "ab".repeat(32));
+    let new = ["new", "--target", "checkout-prod", "--artifact", &artifact, "--id", LEASE];
+    let before = refs(&world);
+    world.two_key(&new).exits(1).says("proposer");
+    assert_eq!(refs(&world), before);
+    by(&world, "cp18", &new).exits(0);
+    refused(&world, "cp18", &["sign", LEASE], 1, "proposer");
+    by(&world, "user1", &["sign", LEASE]).exits(0);
+    by(&world, "cp14", &["sign", LEASE]).exits(0).says("authorized");
+}
+
+#[test]
+fn sha_256_repositories_and_bare_ones_are_written_to_as_well() {
+    let mut world = World::with_format("sha256");
+    world.found(&world.policy());
+    let bare = world.path().join("bär: a folder.git");
+    world.git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
+    let root = world.head();
+    world.enter(&bare);
+    world.two_key(&["trust", &root]).exits(0);
+    let artifact = format!("c=sha256:{}", "ab".repeat(32));
+    world.two_key(&["new", "--target", "checkout-prod", "--artifact", &artifact, "--id", LEASE]).exits(0);
+    by(&world, "user1", &["sign", LEASE]).exits(0);
+    by(&world, "cp14", &["sign", LEASE]).exits(0);
+    by(&world, "cp14", &["start", LEASE]).exits(0).says("0 % → 5 %");
+    by(&world, "user1", &["halt", LEASE]).exits(0);
+    world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
 }

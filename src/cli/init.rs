@@ -95,12 +95,12 @@ fn existing(place: &Place) -> Result<Option<Repository>, Failure> {
     }
     let repo = place.repository()?;
     if let Some(root) = repo.pinned_root()? {
-        return Err(there_already(format!("the root {root} is pinned here")));
+        return Err(there_already(&format!("the root {root} is pinned here")));
     }
     Ok(Some(repo))
 }
 
-fn there_already(what: String) -> Failure {
+fn there_already(what: &str) -> Failure {
     let refusal = Refusal::new(Reason::WrongState, format!("a ledger is here already: {what}"));
     Failure::refused("init", refusal.hint("see what it says with: git two-key list"))
 }
@@ -134,12 +134,12 @@ fn found(repo: &Repository, policy: &Policy, text: &str) -> Result<crate::model:
     let mut tree = None;
     if let Some(tip) = tip {
         if objects.file_at(tip, POLICY_PATH)?.is_some() {
-            return Err(there_already(format!("{} has a {POLICY_PATH}", policy.branch)));
+            return Err(there_already(&format!("{} has a {POLICY_PATH}", policy.branch)));
         }
         tree = Some(objects.links(tip)?.tree);
     }
     if repo.worktree().is_some_and(|top| top.join(POLICY_PATH).exists()) {
-        return Err(there_already(format!("there is a {POLICY_PATH}, not committed")));
+        return Err(there_already(&format!("there is a {POLICY_PATH}, not committed")));
     }
     let schema = |schema: &schemars::Schema| serde_json::to_string_pretty(schema.as_value()).unwrap_or_default() + "\n";
     let (policies, leases) = (schema(&policy::schema()), schema(&lease::schema()));

@@ -47,6 +47,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     turn::turn(place, turn::pinned(place)?, &args.flags, if policy { Action::Policy } else { Action::Cosign }, &ask)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what `approve` shows can fail")]
 fn what_is_signed(session: &Session, statement: &Statement) -> Result<String, Failure> {
     let digest = statement.fields().digest.map(|digest| digest.to_string()).unwrap_or_default();
     if let Some(lease) = statement.lease().and_then(|id| session.state.document(id)) {

@@ -70,6 +70,8 @@ impl Repository {
                 }
                 // Asked for again as a path, for the sake of `~`.
                 let path = self.config_path(name)?.unwrap_or_else(|| PathBuf::from(text));
+                // As for Git, which signs at the top of the worktree: from a folder below it is the same file.
+                let path = self.worktree().map_or_else(|| path.clone(), |top| top.join(&path));
                 return SigningKey::file(path).map(Some);
             }
         }

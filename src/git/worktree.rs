@@ -24,6 +24,10 @@ impl Repository {
         self.update_refs(std::slice::from_ref(update), reason)?;
         let Some(worktree) = self.worktree_of(&update.name)? else { return Ok(()) };
         let worktree = Self::open(&worktree)?;
+        if worktree.worktree().is_none() {
+            // Git gives a bare repository's own folder for the branch that its HEAD names.
+            return Ok(());
+        }
         for change in self.changes(update.old, update.new)? {
             worktree.bring_up(&change)?;
         }

@@ -60,7 +60,7 @@ fn policy(before: &State, after: &State, statement: &Statement) -> String {
     let ballot = after.policy_votes().find(|ballot| ballot.statement == *statement);
     let (Some(proposer), Some(ballot)) = (proposer, ballot) else { return "the policy awaits more keys".to_owned() };
     let tally = rules::tally(after, rules::policy_demand(before.policy().get(), proposer), &ballot.votes);
-    let has: Vec<_> = tally.humans.iter().chain(&tally.agents).map(|id| id.as_str()).collect();
+    let has: Vec<_> = tally.humans.iter().chain(&tally.agents).map(crate::model::PrincipalId::as_str).collect();
     let lacks = |needed: usize, has: usize, what: &str| {
         let more = needed.saturating_sub(has);
         (more > 0).then(|| format!("{more} {what}{}", if more == 1 { "" } else { "s" }))

@@ -36,6 +36,9 @@ pub enum Carried {
     Note,
 }
 
+/// What is shown before signing.
+pub type Show = fn(&Session, &Statement) -> Result<String, Failure>;
+
 /// What is asked for.
 #[derive(Debug, Default)]
 pub struct Ask<'a> {
@@ -48,7 +51,7 @@ pub struct Ask<'a> {
     /// Whether only people may do it.
     pub people_only: bool,
     /// What is shown before signing.
-    pub show: Option<fn(&Session, &Statement) -> Result<String, Failure>>,
+    pub show: Option<Show>,
     /// Push options.
     pub options: Vec<String>,
 }
@@ -97,30 +100,41 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     if ask.carried == Carried::Note {
         return note::leave(&session, &signer, &plan.statement, &plan.waiting, flags, destination.as_deref());
     }
+    make(&mut session, &signer, &plan, flags, &about, destination.as_deref(), ask)
+}
+
+/// Makes what was planned: the commit, folded; then the refs; then the push.
+fn make(
+    session: &mut Session,
+    signer: &Signer,
+    plan: &Plan,
+    flags: &Flags,
+    about: &str,
+    destination: Option<&str>,
+    ask: &Ask<'_>,
+) -> Result<(), Failure> {
     let reason = flags.reason.as_deref();
-    let commit = carrier::commit(&session.repo, session.tip, &plan.statement, &signer, reason, &plan.sealed)?;
+    let commit = carrier::commit(&session.repo, session.tip, &plan.statement, signer, reason, &plan.sealed)?;
     let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
-    as_predicted(&reports, &state, &plan).map_err(refused)?;
+    as_predicted(&reports, &state, plan).map_err(|refusal| Failure::refused(about, refusal))?;
     let who = signer.principal.as_str();
+    let subject = report::subject_line(&plan.statement);
     let tags = tags::updates(&session.repo, &state, commit, who, |_| false)?;
     let made: Vec<_> = tags.iter().map(|tag| tag.name.clone()).collect();
     let mut updates = vec![RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: commit }];
     updates.extend(tags);
-    session.repo.update_refs(&updates, &format!("two-key: {}", report::subject_line(&plan.statement)))?;
+    session.repo.update_refs(&updates, &format!("two-key: {subject}"))?;
     session.move_to(commit, state, reports);
-    say(&format!("{}: {} ({})", signer.principal, report::subject_line(&plan.statement), commit.short()));
-    made.iter().for_each(|name| say(&format!("tagged {}", name.strip_prefix("refs/tags/").unwrap_or(name))));
-    match destination {
-        Some(remote) => {
-            let options = ask.options.clone();
-            let moves = Moves::ByMerge;
-            Push { session: &mut session, remote: &remote, about: &about, who, options, ours: commit, moves }.run()
-        }
-        None => {
-            say(&push_line(&session, flags, &made, &ask.options)?);
-            Ok(())
-        }
+    say(&format!("{}: {subject} ({})", signer.principal, commit.short()));
+    for name in &made {
+        say(&format!("tagged {}", name.strip_prefix("refs/tags/").unwrap_or(name)));
     }
+    if let Some(remote) = destination {
+        let options = ask.options.clone();
+        return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge }.run();
+    }
+    say(&push_line(session, flags, &made, &ask.options)?);
+    Ok(())
 }
 
 fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
@@ -134,9 +148,11 @@ fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
 /// How to push later what was made now.
 fn push_line(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<String, Failure> {
     let remote = flags.remote(&session.repo, &session.branch)?;
-    let options: String = options.iter().map(|option| format!(" --push-option={option}")).collect();
-    let tags: String = tags.iter().map(|tag| format!(" {tag}")).collect();
-    Ok(format!("\nPush it with:\n  git push --atomic{options} {remote} {}{tags}", session.branch_name()))
+    let mut words = vec!["git push --atomic".to_owned()];
+    words.extend(options.iter().map(|option| format!("--push-option={option}")));
+    words.extend([remote, session.branch_name().to_owned()]);
+    words.extend(tags.iter().cloned());
+    Ok(format!("\nPush it with:\n  {}", words.join(" ")))
 }
 
 /// A vote that could be made, seen from one state.

@@ -144,10 +144,9 @@ impl Push<'_> {
             merge(repo, theirs, self.ours, tree, self.about)?
         };
         let root = self.session.root.commit();
-        let (state, reports) = match merged == theirs {
-            true => (fold(repo, root, theirs)?, Vec::new()),
-            false => fold_on(repo, root, fold(repo, root, theirs)?, merged)?,
-        };
+        let before = fold(repo, root, theirs)?;
+        let (state, reports) =
+            if merged == theirs { (before, Vec::new()) } else { fold_on(repo, root, before, merged)? };
         self.still_counts(&reports)?;
         self.adopt(merged, state, reports)?;
         remark(&format!("{} had moved on; what was signed here was carried over onto {}", self.remote, theirs.short()));

@@ -64,14 +64,12 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
     let on_branch = site.keep(commit, &beside)?;
     say(&format!("{}: {} ({})", signer.principal, report::subject_line(&statement), commit.short()));
     let made = Made { commit, beside, on_branch, about: &about, who: signer.principal.as_str() };
-    match destination {
-        Some(remote) => site.push(&remote, &made),
-        None => {
-            site.tag(commit, made.who)?;
-            say(&site.push_line(flags, &made)?);
-            Ok(())
-        }
+    if let Some(remote) = destination {
+        return site.push(&remote, &made);
     }
+    site.tag(commit, made.who)?;
+    say(&site.push_line(flags, &made)?);
+    Ok(())
 }
 
 /// A stop that is signed.

@@ -4,7 +4,7 @@
 //! signed it belongs to that applier and is in force. What it says is *observed*; nothing here is ever taken for what
 //! the ledger wants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     git::{GitError, MIRROR, Objects, Repository},
     ledger::{State, rules},
-    model::{Digest, LeaseId, Oid, PrincipalId, TargetId, policy::Role},
+    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, TargetId, policy::Role},
     signature::Opened,
 };
 
@@ -164,8 +164,54 @@ fn applier_of(name: &str) -> Option<PrincipalId> {
     PrincipalId::parse(own.or_else(theirs)?)
 }
 
+/// Something that an applier says happened, in a commit that its own key signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// The applier.
+    pub applier: PrincipalId,
+    /// The key that signed.
+    pub key: RawKey,
+    /// The commit.
+    pub commit: Oid,
+    /// The ledger's tip that the applier went by.
+    pub ledger: Oid,
+    /// What happened.
+    pub event: RecordedEvent,
+}
+
+/// Everything that appliers say happened, oldest first for each applier. Commits that do not verify are left out.
+pub fn history(repository: &Repository, state: &State) -> Result<Vec<Happened>, GitError> {
+    let mut objects = repository.objects()?;
+    let mut told = BTreeSet::new();
+    let mut happened = Vec::new();
+    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
+        let Some(applier) = applier_of(&name) else { continue };
+        for commit in repository.first_parents(tip)? {
+            if !told.insert(commit) {
+                continue;
+            }
+            if let Ok((record, key)) = signed_record(&mut objects, state, &applier, commit) {
+                let ledger = record.ledger;
+                let of = |event| Happened { applier: applier.clone(), key, commit, ledger, event };
+                happened.extend(record.events.into_iter().map(of));
+            }
+        }
+    }
+    Ok(happened)
+}
+
 /// The record at a tip that the applier itself signed.
 fn attested(objects: &mut Objects, state: &State, applier: &PrincipalId, tip: Oid) -> Result<Record, String> {
+    signed_record(objects, state, applier, tip).map(|(record, _)| record)
+}
+
+/// The record in a commit that the applier itself signed, and the key that did.
+fn signed_record(
+    objects: &mut Objects,
+    state: &State,
+    applier: &PrincipalId,
+    tip: Oid,
+) -> Result<(Record, RawKey), String> {
     let commit = objects.open_one(tip).map_err(|error| error.to_string())?;
     let Opened::Ordinary { signer: Some(signer) } = commit.opened else {
         return Err(format!("its commit {} has no signature that verifies", tip.short()));
@@ -177,7 +223,8 @@ fn attested(objects: &mut Objects, state: &State, applier: &PrincipalId, tip: Oi
     }
     let bytes = objects.file_at(tip, RECORD).map_err(|error| error.to_string())?.unwrap_or_default();
     let record = Record::parse(&bytes).filter(|record| record.applier == *applier);
-    record.ok_or_else(|| format!("its {RECORD} is none of {applier}'s that this version can read"))
+    let record = record.ok_or_else(|| format!("its {RECORD} is none of {applier}'s that this version can read"))?;
+    Ok((record, signer))
 }
 
 #[cfg(test)]

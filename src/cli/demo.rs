@@ -203,7 +203,7 @@ impl Stage {
             "git push -q origin \"$(git -c gpg.format=ssh -c user.signingkey=../keys/mallory commit-tree -S -p main -F ../m 'main^{tree}')\":main",
         )?;
         chapter("Refused, third: the lease's file, edited after it was signed.");
-        self.ok("person", &format!("sed -i.orig s/25/75/ leases/{lease}.yaml && rm leases/{lease}.yaml.orig && git commit -q -a -m 'just a little faster'"))?;
+        self.ok("person", &format!("sed -i.orig 's/weight: 25/weight: 75/' leases/{lease}.yaml && rm leases/{lease}.yaml.orig && git commit -q -a -m 'just a little faster'"))?;
         self.refused(Reason::LeaseChanged, "person", "git push -q origin main")?;
         self.ok("person", "git reset -q --hard origin/main")?;
         Ok(())

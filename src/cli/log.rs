@@ -35,7 +35,7 @@ pub struct Args {
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let session = Session::open(place, &Which::of(args.remote))?;
     let id = args.lease.as_ref().map(|handle| session.lease(handle, None)).transpose()?;
-    let entries = report::trail(&session.state, &session.reports, &session.beside()?, id.as_ref());
+    let entries = report::trail(&session.state, &session.reports, &session.beside_with_history()?, id.as_ref());
     let refusals = entries.iter().filter(|entry| entry.reason.is_some()).count();
     match args.format {
         Format::Json => terminal::say_lines(&entries),

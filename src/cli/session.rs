@@ -9,7 +9,7 @@ use crate::{
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    report::{Beside, NoteVote, Observation},
+    report::{Beside, Happened, NoteVote, Observation},
 };
 
 /// The path that a root is found by where none is pinned.
@@ -138,7 +138,31 @@ impl Session {
             action: vote.statement().action(),
             principal: vote.claims().clone(),
         });
-        Ok(Beside { tags: tags.collect(), notes: waiting.collect(), observed: self.observed()? })
+        let (tags, notes) = (tags.collect(), waiting.collect());
+        Ok(Beside { tags, notes, observed: self.observed()?, happened: Vec::new() })
+    }
+
+    /// The same with all that appliers say happened: what the audit trail needs.
+    pub fn beside_with_history(&self) -> Result<Beside, Failure> {
+        let policy = self.state.policy().get();
+        let named = |happened: records::Happened| {
+            let (_, _, key) = policy.keys().find(|(_, _, key)| key.raw() == happened.key)?;
+            let event = happened.event;
+            Some(Happened {
+                event: event.event,
+                seen: event.at.as_second(),
+                applier: happened.applier,
+                key: key.fingerprint(),
+                commit: happened.commit,
+                ledger: happened.ledger,
+                target: event.target,
+                lease: event.lease,
+                step: event.step,
+                weight_bp: event.weight_bp,
+            })
+        };
+        let happened = records::history(&self.repo, &self.state)?.into_iter().filter_map(named).collect();
+        Ok(Beside { happened, ..self.beside()? })
     }
 
     /// What waits in notes, in ours and in those that were fetched from remotes.

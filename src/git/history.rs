@@ -10,6 +10,11 @@ impl Repository {
         Ok(ids.first().copied())
     }
 
+    /// A tip's first-parent chain, oldest first.
+    pub fn first_parents(&self, tip: Oid) -> Result<Vec<Oid>, GitError> {
+        self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string()])
+    }
+
     /// The regular files in a folder of a commit's tree and below it, by path.
     pub fn files_below(&self, commit: Oid, folder: &str) -> Result<Vec<(String, Oid)>, GitError> {
         let tree = commit.to_string();

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ledger::{Finding, StepReport},
-    model::{Action, LeaseId, PrincipalId},
+    model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, TargetId},
 };
 
 pub use advice::{Advice, lease_advice, policy_advice, thin};
@@ -71,6 +71,33 @@ pub struct Beside {
     pub notes: Vec<NoteVote>,
     /// The names of the rollout tags that exist, below `refs/tags/`.
     pub tags: BTreeSet<String>,
+    /// What appliers say happened at their targets, oldest first.
+    pub happened: Vec<Happened>,
+}
+
+/// Something that an applier says happened, in a commit that it signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// Its name in the audit trail.
+    pub event: String,
+    /// When the applier saw it, in seconds since 1970.
+    pub seen: i64,
+    /// The applier.
+    pub applier: PrincipalId,
+    /// The key that signed.
+    pub key: Fingerprint,
+    /// The commit that says so, on the applier's ref.
+    pub commit: Oid,
+    /// The ledger's tip that the applier went by.
+    pub ledger: Oid,
+    /// Where.
+    pub target: TargetId,
+    /// For which lease.
+    pub lease: LeaseId,
+    /// For which transition.
+    pub step: u32,
+    /// The weight, in basis points.
+    pub weight_bp: u32,
 }
 
 /// Every finding, in order.

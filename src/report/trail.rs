@@ -1,6 +1,9 @@
 //! The audit trail: what took effect and what was refused, in the order in which the ledger has it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    Beside, finding_subject,
+    Beside, Happened, finding_subject,
     words::{escaped, time},
 };
 
@@ -34,6 +37,10 @@ pub struct Entry {
     pub step: Option<u32>,
     /// The tier, in percent.
     pub tier: Option<u8>,
+    /// The target, in what appliers saw.
+    pub target: Option<String>,
+    /// The weight in basis points, in what appliers saw.
+    pub weight_bp: Option<u32>,
     /// Whose key it was; in refusals, whose it claims to be.
     pub principal: Option<String>,
     /// The key's fingerprint.
@@ -64,8 +71,37 @@ pub fn trail(state: &State, reports: &[StepReport], beside: &Beside, lease: Opti
         for finding in report.findings.iter().filter(|finding| wanted(finding.lease.as_ref())) {
             entries.push(refusal_entry(finding, report));
         }
+        // What an applier saw stands behind the step that it went by.
+        let then = beside.happened.iter().filter(|happened| happened.ledger == report.commit);
+        entries.extend(then.filter(|happened| wanted(Some(&happened.lease))).map(applier_entry));
     }
+    let folded: BTreeSet<_> = reports.iter().map(|report| report.commit).collect();
+    let elsewhere = beside.happened.iter().filter(|happened| !folded.contains(&happened.ledger));
+    entries.extend(elsewhere.filter(|happened| wanted(Some(&happened.lease))).map(applier_entry));
     entries
+}
+
+fn applier_entry(happened: &Happened) -> Entry {
+    Entry {
+        event: happened.event.clone(),
+        time: time(happened.seen),
+        time_is: "seen".to_owned(),
+        commit: happened.commit.to_string(),
+        carrier: None,
+        lease: Some(happened.lease.to_string()),
+        step: Some(happened.step),
+        tier: None,
+        target: Some(happened.target.to_string()),
+        weight_bp: Some(happened.weight_bp),
+        principal: Some(happened.applier.to_string()),
+        key: Some(happened.key.to_string()),
+        tag: None,
+        remark: None,
+        evidence: None,
+        subject: None,
+        reason: None,
+        message: None,
+    }
 }
 
 /// The tags that transitions should have, by lease and step.
@@ -89,6 +125,8 @@ fn event_entry(event: &Event, report: &StepReport, tags: &BTreeMap<(&LeaseId, u3
         lease: event.lease.as_ref().map(ToString::to_string),
         step: event.step,
         tier: event.tier,
+        target: None,
+        weight_bp: None,
         principal: event.principal.as_ref().map(ToString::to_string),
         key: event.key.as_ref().map(ToString::to_string),
         tag: tag.cloned(),
@@ -110,6 +148,8 @@ fn refusal_entry(finding: &Finding, report: &StepReport) -> Entry {
         lease: finding.lease.as_ref().map(ToString::to_string),
         step: None,
         tier: None,
+        target: None,
+        weight_bp: None,
         principal: finding.claims.as_ref().map(ToString::to_string),
         key: None,
         tag: None,
@@ -121,11 +161,23 @@ fn refusal_entry(finding: &Finding, report: &StepReport) -> Entry {
     }
 }
 
+/// Basis points as percent, with decimals only where there are any.
+struct Percent(u32);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 / 100, self.0 % 100) {
+            (whole, 0) => write!(f, "{whole}"),
+            (whole, part) => write!(f, "{whole}.{part:02}"),
+        }
+    }
+}
+
 /// An entry for people, on one line.
 pub fn entry_text(entry: &Entry) -> String {
     let when = entry.time.as_deref().unwrap_or("-");
     let commit: String = entry.commit.chars().take(12).collect();
-    let mut line = format!("{when} {}  {commit}  {:<15}", entry.time_is, entry.event);
+    let mut line = format!("{when} {:<7}  {commit}  {:<16}", entry.time_is, entry.event);
     let mut word = |text: String| {
         line.push(' ');
         line.push_str(&text);
@@ -142,6 +194,9 @@ pub fn entry_text(entry: &Entry) -> String {
     }
     if let Some(tier) = entry.tier {
         word(format!("{tier} %"));
+    }
+    if let (Some(target), Some(weight)) = (&entry.target, entry.weight_bp) {
+        word(format!("{target} at {} %", Percent(weight)));
     }
     if let (Some(principal), Some(key)) = (&entry.principal, &entry.key) {
         word(format!("by {principal} {key}"));

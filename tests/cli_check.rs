@@ -151,8 +151,13 @@ fn each_thing_that_is_wrong_comes_with_what_mends_it() {
     fs::rename(world.repo().join("kept"), world.repo().join(".git/hooks/pre-push")).unwrap();
     world.two_key(&["doctor"]).exits(0);
     world.git(&["remote", "add", "origin", "/nowhere"]);
-    complains("notes", "git config --add remote.origin.fetch 'refs/notes/two-key/*:refs/notes/two-key/*'");
-    world.git(&["config", "--add", "remote.origin.fetch", "refs/notes/two-key/*:refs/notes/two-key/*"]);
+    let notes = "refs/notes/two-key/*:refs/notes/two-key/*";
+    let ours = "refs/two-key/*:refs/two-key/*";
+    world.git(&["config", "--add", "remote.origin.fetch", ours]);
+    complains("notes", &format!("git config --add remote.origin.fetch '{notes}'"));
+    world.git(&["config", "--replace-all", "remote.origin.fetch", notes]);
+    complains("observed", &format!("git config --add remote.origin.fetch '{ours}'"));
+    world.git(&["config", "--add", "remote.origin.fetch", ours]);
     world.two_key(&["doctor"]).exits(0);
     world.commit_file("leases/bad.yaml", "nonsense\n", "Propose nonsense");
     complains("findings", "git two-key verify --all");
@@ -183,6 +188,7 @@ fn a_foxtrot_is_healed_by_the_merge_that_is_printed() {
     world.git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
     world.git(&["remote", "add", "origin", bare.to_str().unwrap()]);
     world.git(&["config", "--add", "remote.origin.fetch", "refs/notes/two-key/*:refs/notes/two-key/*"]);
+    world.git(&["config", "--add", "remote.origin.fetch", "refs/two-key/*:refs/two-key/*"]);
     world.git(&["push", "--quiet", "--no-verify", "origin", &format!("{foxtrot}:main")]);
     world.git(&["fetch", "--quiet"]);
     let ran = world.two_key(&["doctor"]).exits(1).says("upstream: foxtrot: ");

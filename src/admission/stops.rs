@@ -46,6 +46,8 @@ pub(super) fn judge(
             let (_, report) = hypothetical(state, Hypothesis::Signed(std::slice::from_ref(cosignature)));
             match report.findings.first() {
                 None => return Ok(report.stopped_something()),
+                // A stop is never refused for being early: it waits there for a lease that this ledger has not seen.
+                Some(finding) if finding.refusal.reason == Reason::UnknownLease => return Ok(false),
                 Some(finding) => refused = refused.or_else(|| Some(finding.refusal.clone())),
             }
         }

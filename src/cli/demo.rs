@@ -151,6 +151,7 @@ impl Stage {
             &format!("git init -q --bare -b main server.git && git -C server.git two-key hook install --root {root}"),
         )?;
         self.ok("person", "git remote add origin ../server.git && git push -q -u origin main")?;
+        self.ok("person", "git config --add remote.origin.fetch 'refs/two-key/*:refs/two-key/*'")?;
         self.ok("", "git clone -q server.git agent")?;
         self.ok("agent", &format!("git config two-key.key ../keys/cp14 && git two-key trust {root}"))?;
         let config = format!(

@@ -198,6 +198,11 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
             let refspec = "refs/notes/two-key/*:refs/notes/two-key/*";
             chart.note("notes", message, format!("git config --add remote.{remote}.fetch '{refspec}'"));
         }
+        if !refspecs.iter().any(|refspec| refspec.contains(":refs/two-key/")) {
+            let message = format!("`git fetch {remote}` does not fetch stops and what appliers saw");
+            let refspec = "refs/two-key/*:refs/two-key/*";
+            chart.note("observed", message, format!("git config --add remote.{remote}.fetch '{refspec}'"));
+        }
     }
     Ok(())
 }

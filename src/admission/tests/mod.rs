@@ -224,6 +224,16 @@ fn a_stop_ref_is_by_a_key_in_force() {
 }
 
 #[test]
+fn a_stop_ref_may_be_earlier_than_its_lease() {
+    let mut early = stop(StopKind::Halt, 1);
+    if let crate::model::Subject::Stop(stop) = &mut early.subject {
+        stop.lease = crate::model::LeaseId::parse("L-9").unwrap();
+    }
+    Story::rolling().stops("L-9", carrier("cp14", &early)).admitted();
+    Story::rolling().stops("L-9", carrier("stranger", &early)).refused(&[Reason::UnknownKey]);
+}
+
+#[test]
 fn a_stop_by_a_key_that_the_same_push_revokes_still_stops() {
     let story = Story::rolling().brings("user1", &revoke("cp14"));
     story.stops("L-1", carrier("cp14", &stop(StopKind::Halt, 1))).admitted();

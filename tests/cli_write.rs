@@ -641,3 +641,39 @@ fn sha_256_repositories_and_bare_ones_are_written_to_as_well() {
     by(&world, "user1", &["halt", LEASE]).exits(0);
     world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
 }
+
+#[test]
+fn a_note_counts_once_and_only_for_its_own_principal() {
+    let world = World::proposed();
+    by(&world, "cp14", &["sign", LEASE, "--as", "note"]).exits(0);
+    let blob = world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+    let note = world.git(&["notes", "--ref", "two-key/cp14", "show", &blob]);
+    let append = |principal: &str, text: &str| {
+        let name = format!("two-key/{principal}");
+        let args = ["notes", "--ref", &name, "append", "-F", "-", &blob];
+        world.run(world.repo(), "git", &args, text.as_bytes()).exits(0);
+    };
+    // The entry doubled, the same under a person's name, and for other bytes.
+    append("cp14", &note);
+    append("user1", &note);
+    append("cp18", &note.replace("Two-Key-Digest: sha256:", "Two-Key-Digest: sha256:0"));
+    refused(&world, "user1", &["start", LEASE], 1, "not-authorized").says("needs 1 human more; has cp14");
+    by(&world, "user1", &["sign", LEASE]).exits(0).says("authorized");
+    assert_eq!(world.git(&["log", "-1", "--format=%B"]).matches("Two-Key-Cosignature: ").count(), 2);
+    world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
+}
+
+#[test]
+fn a_stop_is_kept_even_where_the_branch_cannot_be_moved() {
+    let world = World::rolling();
+    // Another writer holds the branch's lock, as a crashed one would.
+    let lock = world.repo().join(".git/refs/heads/main.lock");
+    fs::write(&lock, "").unwrap();
+    by(&world, "user1", &["halt", LEASE]).exits(0).says("the stop is kept at refs/two-key/stops/");
+    refused(&world, "user1", &["promote", LEASE], 3, "stale");
+    fs::remove_file(&lock).unwrap();
+    by(&world, "user1", &["promote", LEASE]).exits(1).says("carried over a stop").says("wrong-state");
+    assert_eq!(state(&world, LEASE), "halted");
+    let tag = world.git(&["rev-parse", &format!("refs/tags/rollout/{LEASE}/2-halt^{{commit}}")]);
+    assert_eq!(tag, world.head());
+}

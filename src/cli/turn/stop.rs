@@ -16,7 +16,7 @@ use crate::{
         session::{Session, Which},
         terminal::{remark, say},
     },
-    git::{PushOptions, RefUpdate, Repository, mirrored},
+    git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
     ledger::{self, Hypothesis, State},
     model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement},
     report,
@@ -67,7 +67,9 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
     if let Some(remote) = destination {
         return site.push(&remote, &made);
     }
-    site.tag(commit, made.who)?;
+    if on_branch {
+        site.tag(commit, made.who)?;
+    }
     say(&site.push_line(flags, &made)?);
     Ok(())
 }
@@ -181,22 +183,22 @@ impl Site {
         Ok(())
     }
 
-    /// Moves the local branch to the stop if that loses nothing; else gives the stop a ref of its own.
+    /// Moves the local branch to the stop if that loses nothing; else gives the stop a ref of its own, so that it is never
+    /// without one.
     fn keep(&mut self, commit: Oid, beside: &str) -> Result<bool, Failure> {
-        let on_branch = self.local == self.base || self.repo.is_ancestor(self.local, self.base).unwrap_or(false);
-        if !on_branch {
-            self.repo.update_refs(&[RefUpdate::create(beside, commit)], "two-key: stop")?;
-            remark(&format!(
-                "warning: the local {} has commits of its own; the stop is kept at {beside}",
-                self.branch_name()
-            ));
-            return Ok(false);
-        }
-        self.move_branch(commit)?;
-        Ok(true)
+        let continues = self.local == self.base || self.repo.is_ancestor(self.local, self.base).unwrap_or(false);
+        let why = match continues.then(|| self.move_branch(commit)) {
+            Some(Ok(())) => return Ok(true),
+            Some(Err(GitError::RefChanged { .. })) => "moved while this was signed".to_owned(),
+            Some(Err(error)) => format!("could not be moved ({error})"),
+            None => "has commits of its own".to_owned(),
+        };
+        self.repo.update_refs(&[RefUpdate::create(beside, commit)], "two-key: stop")?;
+        remark(&format!("warning: the local {} {why}; the stop is kept at {beside}", self.branch_name()));
+        Ok(false)
     }
 
-    fn move_branch(&mut self, to: Oid) -> Result<(), Failure> {
+    fn move_branch(&mut self, to: Oid) -> Result<(), GitError> {
         let update = RefUpdate { name: self.branch.clone(), old: Some(self.local), new: to };
         // A stop changes no file; only what else came with it does.
         if self.local == self.base {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     git::{GitError, Repository},
     model::{Oid, Reason, Refusal, lease::Lease},
-    risk::{self, Assessment, AuthorRole, Circumstances, Sensitive},
+    risk::{self, Assessment, AuthorRole, Circumstances, EndedLease, Sensitive},
 };
 
 /// Say how risky a change is, term by term
@@ -28,12 +28,13 @@ use crate::{
 #[command(after_long_help = "Examples:\n  \
     git two-key risk checkout-prod --repository ../checkout\n  \
     git two-key risk LEASE-20251027-021913 --check --repository ../checkout\n  \
-    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --format yaml-block\n\n\
+    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --format yaml-block\n  \
+    git two-key risk --repository ../checkout --calibrate\n\n\
     Exit codes: 0 it was computed (--check: the declaration holds); 1 the declared score is too low or a factor is \
     missing; 3 it could not be computed.")]
 pub struct Args {
     /// The lease: its id, its intent or its target
-    #[arg(required_unless_present = "from", conflicts_with_all = ["from", "to", "author_role", "sensitive"])]
+    #[arg(required_unless_present_any = ["from", "calibrate"], conflicts_with_all = ["from", "to", "author_role", "sensitive"])]
     lease: Option<String>,
     /// The change's repository: a clone of it with its whole history; with LEASE, by default where the lease says, if
     /// that is a path
@@ -54,6 +55,10 @@ pub struct Args {
     /// Refuse unless the lease declares at least what is computed
     #[arg(long, conflicts_with = "from")]
     check: bool,
+    /// Fit the weights to what was reverted in the repository, and rolled back by the ledger here, and say how well that
+    /// ranks; changes no score. Refuses where there are too few labels
+    #[arg(long, requires = "repository", conflicts_with_all = ["lease", "from", "to", "check"])]
+    calibrate: bool,
     /// Read the upstream's fetched tip instead of the local branch
     #[arg(long, conflicts_with = "from")]
     remote: bool,
@@ -103,6 +108,7 @@ impl Args {
 /// Assesses.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match (&args.lease, &args.repository, &args.from, &args.to) {
+        (None, Some(repository), None, _) if args.calibrate => calibrate(args, place, repository),
         (Some(lease), ..) => of_lease(args, place, lease),
         (None, Some(repository), Some(from), Some(to)) => {
             let sensitive = Sensitive::new(&args.sensitive).map_err(|refusal| Failure::Usage(refusal.message))?;
@@ -171,6 +177,44 @@ fn say(args: &Args, session: &Session, lease: &Lease, assessment: Assessment) ->
         }
         _ => Ok(()),
     }
+}
+
+/// Fits the weights to the past.
+fn calibrate(args: &Args, place: &Place, repository: &Path) -> Result<(), Failure> {
+    if args.format == Print::YamlBlock {
+        return Err(Failure::Usage("a calibration is nothing to paste into a lease".to_owned()));
+    }
+    let repository = Repository::open(&place.folder.join(repository)).map_err(elsewhere)?;
+    let tip = commit(&repository, "HEAD")?;
+    let (session, mut remark) = match Session::open(place, &Which::of(args.remote)) {
+        Ok(session) => (Some(session), None),
+        Err(failure) => (None, failure.lines().map(|lines| format!("no ledger was asked for rollbacks: {lines}"))),
+    };
+    let over = session.as_ref().map(|session| risk::ended(&session.state)).unwrap_or_default();
+    let changes: Vec<_> = over.iter().map(|(change, _)| (change.from, change.to)).collect();
+    let (history, known) = repository.outcomes(tip, &changes).map_err(elsewhere)?;
+    let elsewhere = known.iter().filter(|change| change.is_none()).count();
+    if elsewhere > 0 {
+        remark = Some(format!("{elsewhere} leases that are over are of changes that are not in this repository"));
+    }
+    let known = known.into_iter().zip(over);
+    let ended: Vec<_> =
+        known.filter_map(|(change, (_, rolled_back))| Some(EndedLease { change: change?, rolled_back })).collect();
+    let labels = risk::label(&history, &ended);
+    if let Some(remark) = remark {
+        terminal::remark(&format!("note: {remark}"));
+    }
+    let calibration = risk::calibrate(&labels).map_err(|refusal| {
+        if args.format == Print::Text {
+            terminal::say(&risk::counts_text(&labels.counts));
+        }
+        Failure::Undecided(refusal)
+    })?;
+    match args.format {
+        Print::Json => terminal::say_value(&calibration),
+        Print::Text | Print::YamlBlock => terminal::say(&risk::calibration_text(&calibration)),
+    }
+    Ok(())
 }
 
 /// Where the lease's change is.

@@ -10,7 +10,9 @@ use std::ops::Range;
 use super::{GitError, Objects, Repository, command::Program};
 use crate::{
     model::Oid,
-    risk::{Author, ChangeFacts, CommitFacts, Facts, FileChange, FileKind, HISTORY, LAST, Lines, MessageFacts},
+    risk::{
+        Author, ChangeFacts, CommitFacts, Facts, FileChange, FileKind, HISTORY, LABELLED, LAST, Lines, MessageFacts,
+    },
     signature::{ObjectFormat, commit::links},
 };
 
@@ -48,9 +50,28 @@ impl Repository {
         Ok(Facts { change: self.change(&mut objects, from, to)?, history })
     }
 
+    /// The history that weights are fitted to, and each of some changes, unless one of its commits is not here.
+    pub fn outcomes(
+        &self,
+        tip: Oid,
+        changes: &[(Oid, Oid)],
+    ) -> Result<(Vec<CommitFacts>, Vec<Option<ChangeFacts>>), GitError> {
+        if self.is_shallow() {
+            return Err(GitError::Shallow);
+        }
+        let mut objects = self.objects()?;
+        let history = self.history(&mut objects, tip, LABELLED + HISTORY, LABELLED)?;
+        let mut known = Vec::with_capacity(changes.len());
+        for (from, to) in changes {
+            let here = self.revision(&from.to_string())?.zip(self.revision(&to.to_string())?);
+            known.push(here.map(|(from, to)| self.change(&mut objects, Some(from), to)).transpose()?);
+        }
+        Ok((history, known))
+    }
+
     /// The changes that a commit has behind it, newest first and itself included, merges left out; the lines of the
     /// newest ones are counted.
-    pub(crate) fn history(
+    fn history(
         &self,
         objects: &mut Objects,
         tip: Oid,

@@ -134,7 +134,7 @@ fn entropy(files: &[FileChange]) -> f64 {
 
 /// Counts are far below 2^52, so nothing is lost.
 #[allow(clippy::cast_precision_loss)]
-fn count(number: usize) -> f64 {
+pub(in crate::risk) fn count(number: usize) -> f64 {
     number as f64
 }
 

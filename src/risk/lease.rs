@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    ledger::{State, rules},
+    ledger::{Phase, State, rules},
     model::{
         Action, LeaseId, Reason, Refusal, TargetId,
-        lease::{DeclaredRisk, Lease},
+        lease::{Change, DeclaredRisk, Lease},
         policy::{Policy, Role, Terms},
     },
 };
@@ -63,6 +63,17 @@ pub fn before(
         .collect();
     let sensitive = Sensitive::new(&state.policy().get().risk.sensitive)?;
     Ok(Circumstances { author, sensitive, rolled_back: Some(rolled_back) })
+}
+
+/// The changes of the leases that are over, and whether each was rolled back: the outcomes that the ledger tells.
+pub fn ended(state: &State) -> Vec<(&Change, bool)> {
+    let outcome = |phase| match phase {
+        Phase::RolledBack => Some(true),
+        Phase::Completed => Some(false),
+        _ => None,
+    };
+    let over = state.leases().filter_map(|entry| Some((entry.lease()?.change.as_ref()?, outcome(entry.phase)?)));
+    over.collect()
 }
 
 /// Whether this program can compute what the lease declares.

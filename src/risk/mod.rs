@@ -10,6 +10,7 @@
 //! and [`crate::model`].
 
 mod assess;
+mod calibrate;
 mod factors;
 mod facts;
 mod features;
@@ -18,9 +19,10 @@ mod score;
 mod text;
 
 pub use assess::{Assessment, AuthorRole, ChangeView, Circumstances, TermView, assess};
+pub use calibrate::{Calibration, Counts, EndedLease, LABELLED, Labelled, Labels, Ranking, auc, calibrate, label};
 pub use factors::{DAYS, Factor, Found, Sensitive};
 pub use facts::{Author, ChangeFacts, CommitFacts, Facts, FileChange, FileKind, Lines, MessageFacts};
 pub use features::{Feature, Features, HISTORY};
-pub use lease::{LeaseAssessment, assess_lease, before, check, circumstances, computable};
+pub use lease::{LeaseAssessment, assess_lease, before, check, circumstances, computable, ended};
 pub use score::{LAST, Logit, MODEL, Model, Term, median, percentile};
-pub use text::{block, lease_text, text};
+pub use text::{block, calibration_text, counts_text, lease_text, text};

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use crate::model::{lease::DeclaredRisk, policy::Terms};
 
 use super::{
+    MODEL,
     assess::{Assessment, AuthorRole, TermView},
+    calibrate::{Calibration, Counts},
     lease::LeaseAssessment,
 };
 
@@ -75,6 +77,42 @@ pub fn lease_text(lease: &LeaseAssessment) -> String {
     if let Some(looser) = &lease.looser {
         let _ = writeln!(out, "the lease is too loose for it: {looser}");
     }
+    out
+}
+
+/// Outcomes, for people.
+pub fn counts_text(counts: &Counts) -> String {
+    format!(
+        "labels: {} commits reverted, {} kept; {} leases rolled back, {} completed; {} commits too young to tell\n",
+        counts.reverted, counts.kept, counts.rolled_back, counts.completed, counts.too_young
+    )
+}
+
+/// A calibration, for people.
+pub fn calibration_text(calibration: &Calibration) -> String {
+    let mut out = counts_text(&calibration.labels);
+    let _ = writeln!(
+        out,
+        "fitted to the {} older changes, tested on the {} newer ones",
+        calibration.trained_on, calibration.tested_on
+    );
+    let _ = writeln!(out, "\nAUC on the newer ones (a coin has 0.500; ± is a 95 % interval):");
+    for ranking in &calibration.auc {
+        let _ = writeln!(out, "  {:<18} {:.3} ± {:.3}", ranking.by, ranking.auc, ranking.margin);
+    }
+    let _ = writeln!(out, "\nweights      {:>9}   refitted", MODEL.name);
+    for term in &MODEL.terms {
+        let name = term.feature.name();
+        let refitted = calibration.weights.get(name).copied().unwrap_or_default();
+        let _ = writeln!(out, "  {name:<10} {:>9.4}  {refitted:>9.4}", term.weight);
+    }
+    let _ = writeln!(out, "  {:<10} {:>9.4}  {:>9.4}", "intercept", MODEL.intercept, calibration.intercept);
+    let _ = writeln!(
+        out,
+        "note: scores go on being computed by {}, so that everybody computes the same; no probability follows from\n      \
+         these weights: labels are reverts and rollbacks, not all that went wrong",
+        MODEL.name
+    );
     out
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::float_cmp, clippy::panic)]
 
+mod calibrate;
 mod features;
 #[path = "../kit/mod.rs"]
 mod kit;

@@ -10,7 +10,7 @@
 //! | [`ledger`] | the heart: the fold of steps into state, and **who may promote** ([`ledger::rules`]) | signature, model |
 //! | [`inbox`] | notes → cosignatures that wait to be sealed | ledger and below |
 //! | [`admission`] | a push or pull request → verdict | ledger and below |
-//! | [`report`] | state, events and findings → text and JSON | ledger and below |
+//! | [`report`] | state, events and findings → text and JSON | risk, ledger and below |
 //! | [`risk`] | a change and its history → a score, term by term, and factors | ledger, model |
 //! | [`git`] | the only place that runs Git or knows libgit2 | admission, risk, ledger and below |
 //! | [`apply`] | reconciles targets with the ledger | git, ledger and below |

@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &["signature", "model"]),
     ("inbox", &["ledger", "signature", "model"]),
     ("admission", &["inbox", "ledger", "signature", "model"]),
-    ("report", &["admission", "inbox", "ledger", "signature", "model"]),
+    ("report", &["risk", "admission", "inbox", "ledger", "signature", "model"]),
     ("risk", &["ledger", "model"]),
     ("git", &["risk", "admission", "inbox", "ledger", "signature", "model"]),
     ("apply", &["git", "risk", "admission", "inbox", "ledger", "signature", "model"]),

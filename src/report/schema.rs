@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
 use super::{Entry, KeyView, LeaseVerdict, LeaseView, LedgerVerdict, ListView};
+use crate::risk::{Assessment, Calibration, LeaseAssessment};
 
 /// What each reading verb prints with `--format json`, by verb.
 #[derive(Serialize, JsonSchema)]
@@ -22,6 +23,12 @@ struct Output {
     verify_lease: LeaseVerdict,
     /// `key list`.
     key_list: Vec<KeyView>,
+    /// `risk --from … --to …`.
+    risk: Assessment,
+    /// `risk LEASE`.
+    risk_lease: LeaseAssessment,
+    /// `risk --calibrate`.
+    risk_calibrate: Calibration,
     /// Any of them, when it was refused or could not be decided.
     failure: Failed,
 }

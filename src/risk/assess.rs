@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{LeaseId, Oid, lease::DeclaredRisk};
@@ -14,7 +15,7 @@ use super::{
 };
 
 /// Who made the change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthorRole {
     /// A person.
@@ -36,7 +37,7 @@ pub struct Circumstances {
 }
 
 /// A change, assessed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Assessment {
     /// The percentile among the last changes of its repository, 0 to 100.
     pub score: u8,
@@ -61,11 +62,13 @@ pub struct Assessment {
 }
 
 /// What was assessed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ChangeView {
     /// What ran before.
+    #[schemars(with = "Option<String>")]
     pub from: Option<Oid>,
     /// What will run.
+    #[schemars(with = "String")]
     pub to: Oid,
     /// Commits between, without merges.
     pub commits: usize,
@@ -74,7 +77,7 @@ pub struct ChangeView {
 }
 
 /// One term of the score.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TermView {
     /// The feature.
     pub feature: &'static str,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use smartcore::{
     linalg::basic::matrix::DenseMatrix,
@@ -51,7 +52,7 @@ pub struct Labels {
 }
 
 /// How many changes had which outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Counts {
     /// Commits that a later commit says it reverts.
     pub reverted: usize,
@@ -120,7 +121,7 @@ impl Labels {
 }
 
 /// What a fit is worth.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Calibration {
     /// Outcomes.
     pub labels: Counts,
@@ -137,7 +138,7 @@ pub struct Calibration {
 }
 
 /// How well something ranks bad changes above good ones.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Ranking {
     /// What ranks.
     pub by: &'static str,

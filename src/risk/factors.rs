@@ -1,6 +1,7 @@
 //! Factors beside the score: facts about a change that a policy can answer with tighter terms, each by itself.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{Reason, Refusal};
@@ -13,7 +14,7 @@ pub const DAYS: i64 = 90;
 const NAMED: usize = 5;
 
 /// A factor, by the name that policies and leases write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Factor {
     /// A path is touched that the policy calls sensitive.
@@ -50,7 +51,7 @@ impl Factor {
 }
 
 /// A factor that a change has, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Found {
     /// Which.
     pub name: Factor,

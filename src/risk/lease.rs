@@ -1,6 +1,7 @@
 //! A lease's declared risk beside the one that is computed, and what the policy in force demands of it.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -15,23 +16,62 @@ use crate::{
 use super::{Assessment, AuthorRole, Circumstances, DAYS, Factor, MODEL, Sensitive};
 
 /// A lease's change, assessed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LeaseAssessment {
     /// The lease.
+    #[schemars(with = "String")]
     pub lease: LeaseId,
     /// What it declares.
-    pub declared: Option<DeclaredRisk>,
+    pub declared: Option<DeclaredView>,
     /// What is computed.
     #[serde(flatten)]
     pub assessment: Assessment,
     /// What the policy in force demands of a lease with the computed risk.
-    pub demands: Terms,
+    pub demands: Demands,
     /// The reason code, if the declaration does not hold.
+    #[schemars(with = "Option<String>")]
     pub reason: Option<Reason>,
     /// Why it does not.
     pub objection: Option<String>,
     /// Why the lease's terms are too loose for the computed risk, if they are.
     pub looser: Option<String>,
+}
+
+/// What a lease declares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DeclaredView {
+    /// The score.
+    pub score: u8,
+    /// The model.
+    pub model: String,
+    /// The factors.
+    pub factors: Vec<String>,
+}
+
+impl From<&DeclaredRisk> for DeclaredView {
+    fn from(risk: &DeclaredRisk) -> Self {
+        Self { score: risk.score, model: risk.model.clone(), factors: risk.factors.clone() }
+    }
+}
+
+/// What a policy demands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct Demands {
+    /// Every tier's bake is at least this.
+    pub bake: Option<String>,
+    /// The first tier is at most this weight, in percent.
+    pub first_tier: Option<u8>,
+    /// Gates' minimum samples are multiplied by this.
+    pub samples: Option<u32>,
+    /// That many more humans for cosign and promote.
+    pub humans: u8,
+}
+
+impl From<Terms> for Demands {
+    fn from(terms: Terms) -> Self {
+        let bake = terms.bake.map(|bake| bake.to_string());
+        Self { bake, first_tier: terms.first_tier, samples: terms.samples, humans: terms.humans }
+    }
 }
 
 /// What the ledger knows of a change that a lease brings to a target.
@@ -116,8 +156,8 @@ pub fn assess_lease(policy: &Policy, lease: &Lease, mut assessment: Assessment) 
     let computed = Lease { risk: Some(assessment.declared()), ..lease.clone() };
     LeaseAssessment {
         lease: lease.id.clone(),
-        declared: lease.risk.clone(),
-        demands: rules::demanded_terms(policy, &computed),
+        declared: lease.risk.as_ref().map(DeclaredView::from),
+        demands: rules::demanded_terms(policy, &computed).into(),
         reason: refusal.as_ref().map(|refusal| refusal.reason),
         objection: refusal.map(|refusal| refusal.message),
         looser: rules::check_risk(policy, &computed).err().map(|refusal| refusal.message),

@@ -23,6 +23,8 @@ pub use calibrate::{Calibration, Counts, EndedLease, LABELLED, Labelled, Labels,
 pub use factors::{DAYS, Factor, Found, Sensitive};
 pub use facts::{Author, ChangeFacts, CommitFacts, Facts, FileChange, FileKind, Lines, MessageFacts};
 pub use features::{Feature, Features, HISTORY};
-pub use lease::{LeaseAssessment, assess_lease, before, check, circumstances, computable, ended};
+pub use lease::{
+    DeclaredView, Demands, LeaseAssessment, assess_lease, before, check, circumstances, computable, ended,
+};
 pub use score::{LAST, Logit, MODEL, Model, Term, median, percentile};
 pub use text::{block, calibration_text, counts_text, lease_text, text};

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{lease::DeclaredRisk, policy::Terms};
+use crate::model::lease::DeclaredRisk;
 
 use super::{
     MODEL,
     assess::{Assessment, AuthorRole, TermView},
     calibrate::{Calibration, Counts},
-    lease::LeaseAssessment,
+    lease::{DeclaredView, Demands, LeaseAssessment},
 };
 
 /// The whole assessment, for people.
@@ -65,7 +65,7 @@ fn write_text(out: &mut String, assessment: &Assessment) -> std::fmt::Result {
 pub fn lease_text(lease: &LeaseAssessment) -> String {
     let mut out = text(&lease.assessment);
     let declared = match &lease.declared {
-        Some(risk) => format!("declared: {}", block(risk).trim_end().trim_start_matches("risk: ")),
+        Some(DeclaredView { score, model, factors }) => format!("declared: {}", flow(*score, model, factors)),
         None => "declared: nothing".to_owned(),
     };
     let verdict = match &lease.objection {
@@ -117,9 +117,9 @@ pub fn calibration_text(calibration: &Calibration) -> String {
 }
 
 /// Terms in words.
-fn demands(terms: &Terms) -> String {
+fn demands(terms: &Demands) -> String {
     let mut words = Vec::new();
-    words.extend(terms.bake.map(|bake| format!("every tier bakes at least {bake}")));
+    words.extend(terms.bake.as_ref().map(|bake| format!("every tier bakes at least {bake}")));
     words.extend(terms.first_tier.map(|weight| format!("a first tier of at most {weight} %")));
     words.extend(terms.samples.map(|times| format!("{times} times the gates' minimum samples")));
     words.extend((terms.humans > 0).then(|| format!("{} more of the humans", terms.humans)));
@@ -143,11 +143,14 @@ fn number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The lines to paste into a lease.
+/// The line to paste into a lease.
 pub fn block(risk: &DeclaredRisk) -> String {
-    let factors =
-        if risk.factors.is_empty() { String::new() } else { format!(", factors: [{}]", risk.factors.join(", ")) };
-    format!("risk: {{score: {}, model: {}{factors}}}\n", risk.score, risk.model)
+    format!("risk: {}\n", flow(risk.score, &risk.model, &risk.factors))
+}
+
+fn flow(score: u8, model: &str, factors: &[String]) -> String {
+    let factors = if factors.is_empty() { String::new() } else { format!(", factors: [{}]", factors.join(", ")) };
+    format!("{{score: {score}, model: {model}{factors}}}")
 }
 
 #[cfg(test)]

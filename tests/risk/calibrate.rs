@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    DAY, assessed, feature, history,
+    DAY, assessed, feature, fits_the_schema, history,
     kit::{self, LEASE, World},
 };
 
@@ -49,6 +49,7 @@ fn a_past_with_enough_labels_is_fitted_and_tested_on_what_came_later() {
     past(&world);
     let ran = world.two_key(&["risk", "--repository", ".", "--calibrate", "--format", "json"]).exits(0);
     let json = ran.json();
+    fits_the_schema(&json, "risk-calibrate");
     // Every third of 330 is reverted; the reverts themselves are kept, the last commit is too young.
     let labels =
         ["reverted", "kept", "rolled_back", "completed", "too_young"].map(|name| json["labels"][name].as_u64());

@@ -1,6 +1,8 @@
 //! The features, the score and the factors of a change.
 
-use crate::{as_somebody, assessed, change, commit, factors, feature, history, kit::World, lines, risk};
+use crate::{
+    as_somebody, assessed, change, commit, factors, feature, fits_the_schema, history, kit::World, lines, risk,
+};
 
 #[test]
 fn the_features_are_those_computed_by_hand() {
@@ -34,6 +36,7 @@ fn the_features_are_those_computed_by_hand() {
         assert!((feature(&assessment, name) - value).abs() < 1e-12, "{name} is {}", feature(&assessment, name));
     }
     assert_eq!(assessment["features"].as_object().unwrap().len(), 14);
+    fits_the_schema(&assessment, "risk");
     // The logits without the intercept: Start 1.54, Add to a 0.42, Say what it is 0.73, Fix b 1.56; the change 1.46.
     // Two of four are below.
     assert_eq!((assessment["score"].as_u64(), assessment["compared_with"].as_u64()), (Some(50), Some(4)));

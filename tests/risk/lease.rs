@@ -1,7 +1,7 @@
 //! A lease's declared risk against the one that is computed.
 
 use crate::{
-    assessed, change, commit,
+    assessed, change, commit, fits_the_schema,
     kit::{self, LEASE, Ran, World},
 };
 
@@ -44,6 +44,7 @@ fn a_declaration_that_says_what_is_computed_holds() {
     two.propose(LEASE, "risk: {score: 50, model: two-key-1, factors: [no-tests, sensitive-path]}\n");
     two.risk(&["--check"]).exits(0).says("risk 50 of 100").says("factors: [no-tests, sensitive-path]}: holds");
     let json = two.risk(&["--check", "--format", "json"]).exits(0).json();
+    fits_the_schema(&json, "risk-lease");
     assert_eq!(
         (json["score"].as_u64(), json["reason"].as_str(), json["lease"].as_str()),
         (Some(50), None, Some(LEASE))

@@ -82,3 +82,14 @@ pub(crate) fn feature(assessment: &Value, name: &str) -> f64 {
 pub(crate) fn factors(assessment: &Value) -> Vec<&str> {
     assessment["factors"].as_array().unwrap().iter().map(|factor| factor["name"].as_str().unwrap()).collect()
 }
+
+/// Asserts that a value has exactly the fields that the shipped schema gives to a verb.
+fn fits_the_schema(value: &Value, verb: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/output.schema.json");
+    let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let reference = schema["properties"][verb]["$ref"].as_str().unwrap();
+    let fields = schema["$defs"][reference.rsplit('/').next().unwrap()]["properties"].as_object().unwrap();
+    let names =
+        |object: &serde_json::Map<String, Value>| object.keys().cloned().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(names(value.as_object().unwrap()), names(fields), "{verb}");
+}

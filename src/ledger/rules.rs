@@ -231,6 +231,10 @@ pub fn check_risk(policy: &Policy, lease: &Lease) -> Result<(), Refusal> {
             Some(_) => {}
         }
     }
+    // Without a score no band would be met: leaving it out must not be the way around them.
+    if lease.risk.is_none() && !(policy.risk.bands.is_empty() && policy.risk.factors.is_empty()) {
+        return refuse("the policy has demands by risk, and the lease declares none".to_owned());
+    }
     let terms = demanded_terms(policy, lease);
     if let Some(bake) = terms.bake
         && let Some(tier) = lease.tiers.iter().find(|tier| tier.bake < bake)

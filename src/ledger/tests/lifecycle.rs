@@ -29,7 +29,8 @@ fn the_whole_way_with_its_record() {
             (6, Action::Complete, None, 1),
         ]
     );
-    let tags: Vec<_> = s.state.lease(&l.lease_id()).unwrap().transitions.iter().map(|t| t.tag_suffix()).collect();
+    let tags: Vec<_> =
+        s.state.lease(&l.lease_id()).unwrap().transitions.iter().map(crate::ledger::Transition::tag_suffix).collect();
     assert_eq!(tags, ["1-start-5", "2-promote-25", "3-promote-100", "4-pause", "5-resume", "6-complete"]);
     assert_eq!((s.phase("L1"), s.weight("L1")), (Phase::Completed, 100));
 }
@@ -123,6 +124,7 @@ fn votes_in_one_step_fold_in_their_order() {
 
 #[test]
 fn the_state_says_what_it_awaits_and_the_next_statement_is_accepted() {
+    use Action::{Complete, Cosign, Promote, Start};
     let l = lease("L1");
     let nonce = super::story::nonce(1);
     let mut s = Story::new(&rulebook());
@@ -134,7 +136,6 @@ fn the_state_says_what_it_awaits_and_the_next_statement_is_accepted() {
         let by = if next.humans > 0 { "user1" } else { "cp14" };
         s.does(by, statement.subject);
     }
-    use Action::{Complete, Cosign, Promote, Start};
     assert_eq!(
         seen,
         [

@@ -164,7 +164,7 @@ fn policies_that_can_never_be_in_force() {
 
 /// The smallest quorum: one human, one agent.
 fn pair() -> Rulebook {
-    ["user2", "user3", "cp15", "cp20"].into_iter().fold(rulebook(), |rules, name| rules.without(name))
+    ["user2", "user3", "cp15", "cp20"].into_iter().fold(rulebook(), Rulebook::without)
 }
 
 #[test]

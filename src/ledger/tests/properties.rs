@@ -31,7 +31,7 @@ fn follow(
         let step = stage.step(u32::try_from(number).unwrap() + 1, &votes);
         let next = apply(state.clone(), &step).0;
         each(&state, &votes, &step, &next);
-        (state, _) = (next, world.step(votes));
+        (state, ()) = (next, world.step(votes));
     }
     (state, world)
 }
@@ -87,7 +87,7 @@ proptest! {
                 prop_assert!(next == state, "{:?} {:?}", vote, report.findings);
                 (next.tip, next.length) = told;
             }
-            (state, _) = (next, world.step(vec![vote]));
+            (state, ()) = (next, world.step(vec![vote]));
         }
     }
 }

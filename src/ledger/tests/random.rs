@@ -149,7 +149,6 @@ impl Aim {
             // What is next, mostly.
             0 => match world.leases[lease].at {
                 _ if world.frozen && miss > 9 => Ask::Thaw(world.freezes),
-                At::Proposed => Ask::Cosign(lease),
                 At::Authorized => Ask::Start(lease, next, tier),
                 At::Rolling(2) if miss > 14 => Ask::Complete(lease, next),
                 At::Rolling(_) => Ask::Promote(lease, next, tier),

@@ -140,3 +140,12 @@ fn terms_are_checked_anew_at_the_start() {
     s.authorizes(&l).enacts(&rulebook().after(&rulebook().with("delegable-up-to: 25")));
     s.refuses("cp14", l.start(5), "policy-floor");
 }
+
+#[test]
+fn leaving_the_score_out_is_no_way_around_the_bands() {
+    let silent = lease("L1").with(&format!("tiers: [{}]", tiers(5, "1m")));
+    for demands in ["risk: {bands: [{from: 0, bake: 1m}]}", "risk: {factors: {lockfile: {bake: 1m}}}"] {
+        Story::new(&rulebook().with(demands)).proposes(&silent).refuses("cp14", silent.cosign(), "risk");
+    }
+    Story::new(&rulebook()).proposes(&silent).does("cp14", silent.cosign());
+}

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use crate::{
     model::{
         PrincipalId, RawKey, Reason, Refusal, Wrapping,
-        lease::Lease,
+        lease::{DeclaredRisk, Lease},
         policy::{Deliberate, Hardware, Policy, Role, Rule, SeparateProposer, Terms},
     },
     signature::{Carrier, Presence},
@@ -251,7 +251,11 @@ pub fn check_risk(policy: &Policy, lease: &Lease) -> Result<(), Refusal> {
 
 /// The tightest of all terms that a lease's declared score and factors demand.
 pub fn demanded_terms(policy: &Policy, lease: &Lease) -> Terms {
-    let Some(risk) = &lease.risk else { return Terms::default() };
+    lease.risk.as_ref().map_or_else(Terms::default, |risk| answer(policy, risk))
+}
+
+/// The tightest of all terms with which a policy answers a risk.
+pub fn answer(policy: &Policy, risk: &DeclaredRisk) -> Terms {
     let bands = policy.risk.bands.iter().filter(|band| risk.score >= band.from).map(|band| &band.terms);
     let factors = risk.factors.iter().filter_map(|factor| policy.risk.factors.get(factor));
     bands.chain(factors).fold(Terms::default(), |tightest, terms| Terms {

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     git::{GitError, Repository},
-    model::{Oid, Reason, Refusal, lease::Lease},
-    risk::{self, Assessment, AuthorRole, Circumstances, EndedLease, Sensitive},
+    model::{LeaseId, Oid, Reason, Refusal, TargetId, lease::Lease},
+    risk::{self, Assessment, AuthorRole, Circumstances, EndedLease, LAST, MODEL, Sensitive},
 };
 
 /// Say how risky a change is, term by term
@@ -29,12 +29,13 @@ use crate::{
     git two-key risk checkout-prod --repository ../checkout\n  \
     git two-key risk LEASE-20251027-021913 --check --repository ../checkout\n  \
     git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --format yaml-block\n  \
+    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --target checkout-prod\n  \
     git two-key risk --repository ../checkout --calibrate\n\n\
     Exit codes: 0 it was computed (--check: the declaration holds); 1 the declared score is too low or a factor is \
     missing; 3 it could not be computed.")]
 pub struct Args {
     /// The lease: its id, its intent or its target
-    #[arg(required_unless_present_any = ["from", "calibrate"], conflicts_with_all = ["from", "to", "author_role", "sensitive"])]
+    #[arg(required_unless_present_any = ["from", "calibrate"], conflicts_with_all = ["from", "to"])]
     lease: Option<String>,
     /// The change's repository: a clone of it with its whole history; with LEASE, by default where the lease says, if
     /// that is a path
@@ -46,11 +47,17 @@ pub struct Args {
     /// What will run
     #[arg(long, value_name = "COMMIT", requires = "from")]
     to: Option<String>,
+    /// The target that it is for: asks the ledger here for the policy's sensitive paths and demands, and for rollbacks
+    #[arg(long, requires = "from")]
+    target: Option<String>,
+    /// Compare with so many changes instead of the 1000 that the model's name pins
+    #[arg(long, value_name = "N", requires = "from", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    last: Option<u32>,
     /// Who made the change; an agent's experience is left out. A lease's actor is looked up in the policy
-    #[arg(long, value_enum, default_value_t)]
-    author_role: Role,
+    #[arg(long, value_enum, requires = "from")]
+    author_role: Option<Role>,
     /// A path pattern that is sensitive, as under the policy's `risk.sensitive`; may be given several times
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", requires = "from")]
     sensitive: Vec<String>,
     /// Refuse unless the lease declares at least what is computed
     #[arg(long, conflicts_with = "from")]
@@ -68,10 +75,9 @@ pub struct Args {
 }
 
 /// Who made a change.
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Role {
     /// A person.
-    #[default]
     Human,
     /// An automaton.
     Agent,
@@ -110,19 +116,58 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match (&args.lease, &args.repository, &args.from, &args.to) {
         (None, Some(repository), None, _) if args.calibrate => calibrate(args, place, repository),
         (Some(lease), ..) => of_lease(args, place, lease),
-        (None, Some(repository), Some(from), Some(to)) => {
-            let sensitive = Sensitive::new(&args.sensitive).map_err(|refusal| Failure::Usage(refusal.message))?;
-            let circumstances = Circumstances { author: args.author_role.into(), sensitive, rolled_back: None };
-            let assessment = assess(&place.folder.join(repository), from, to, &circumstances)?;
-            match args.format {
-                Print::Text => terminal::say(&risk::text(&assessment)),
-                Print::Json => terminal::say_value(&assessment),
-                Print::YamlBlock => terminal::say(&risk::block(&assessment.declared())),
-            }
-            Ok(())
-        }
+        (None, Some(repository), Some(from), Some(to)) => of_change(args, place, repository, (from, to)),
         _ => Err(Failure::Usage("name a lease, or a change with --repository, --from and --to".to_owned())),
     }
+}
+
+fn of_change(args: &Args, place: &Place, repository: &Path, (from, to): (&str, &str)) -> Result<(), Failure> {
+    let last = args.last.and_then(|last| usize::try_from(last).ok()).unwrap_or(LAST);
+    if args.format == Print::YamlBlock && last != LAST {
+        let message = format!("a lease declares a score of model {}, which compares with {LAST} changes", MODEL.name);
+        return Err(Failure::Usage(message));
+    }
+    let session = args.target.as_ref().map(|_| Session::open(place, &Which::of(args.remote))).transpose()?;
+    let policy = session.as_ref().map(|session| session.state.policy().get());
+    let patterns = policy.map(|policy| policy.risk.sensitive.clone()).unwrap_or_default();
+    // By themselves first, so that it is said whose pattern is wrong.
+    Sensitive::new(&args.sensitive).map_err(|refusal| Failure::Usage(refusal.message))?;
+    let patterns = [patterns, args.sensitive.clone()].concat();
+    let circumstances = Circumstances {
+        author: args.author_role.map(AuthorRole::from).unwrap_or_default(),
+        sensitive: Sensitive::new(&patterns).map_err(Failure::Undecided)?,
+        rolled_back: match (&session, &args.target) {
+            (Some(session), Some(target)) => Some(rolled_back(session, target)?),
+            _ => None,
+        },
+    };
+    let mut assessment = assess(&place.folder.join(repository), (from, to), last, &circumstances)?;
+    if let Some(policy) = policy {
+        assessment = risk::answered(policy, assessment);
+    }
+    match args.format {
+        Print::Text => {
+            if let Some(session) = &session {
+                session.say_remarks();
+            }
+            terminal::say(&risk::text(&assessment));
+        }
+        Print::Json => terminal::say_value(&assessment),
+        Print::YamlBlock => terminal::say(&risk::block(&assessment.declared())),
+    }
+    Ok(())
+}
+
+/// What the ledger says was rolled back on a target until now.
+fn rolled_back(session: &Session, target: &str) -> Result<Vec<LeaseId>, Failure> {
+    let known = TargetId::parse(target).filter(|id| session.state.policy().get().targets.contains_key(id));
+    let target = known.ok_or_else(|| {
+        let targets: Vec<_> = session.state.policy().get().targets.keys().map(TargetId::as_str).collect();
+        Failure::Usage(format!("the policy in force has no target `{target}`; it has: {}", targets.join(", ")))
+    })?;
+    #[expect(clippy::disallowed_methods, reason = "a lease that is written now is issued now")]
+    let now = jiff::Timestamp::now();
+    Ok(risk::rolled_back(&session.state, &target, now, None))
 }
 
 fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
@@ -142,7 +187,8 @@ fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
         return Err(Failure::undecided(Reason::Risk, message));
     };
     let repository = repository_of(args, place, &change.repository)?;
-    let assessment = assess(&repository, &change.from.to_string(), &change.to.to_string(), &circumstances)?;
+    let ids = (change.from.to_string(), change.to.to_string());
+    let assessment = assess(&repository, (&ids.0, &ids.1), LAST, &circumstances)?;
     say(args, &session, lease, assessment)
 }
 
@@ -232,12 +278,17 @@ fn repository_of(args: &Args, place: &Place, address: &str) -> Result<PathBuf, F
     Ok(place.folder.join(local))
 }
 
-fn assess(path: &Path, from: &str, to: &str, circumstances: &Circumstances) -> Result<Assessment, Failure> {
+fn assess(
+    path: &Path,
+    (from, to): (&str, &str),
+    last: usize,
+    circumstances: &Circumstances,
+) -> Result<Assessment, Failure> {
     let repository = Repository::open(path).map_err(elsewhere)?;
     let nothing = Oid::parse(from).is_some_and(|id| id.is_zero());
     let from = if nothing { None } else { Some(commit(&repository, from)?) };
     let to = commit(&repository, to)?;
-    Ok(risk::assess(&repository.facts(from, to).map_err(elsewhere)?, circumstances))
+    Ok(risk::assess(&repository.facts(from, to, last).map_err(elsewhere)?, circumstances))
 }
 
 fn commit(repository: &Repository, revision: &str) -> Result<Oid, Failure> {

@@ -10,9 +10,7 @@ use std::ops::Range;
 use super::{GitError, Objects, Repository, command::Program};
 use crate::{
     model::Oid,
-    risk::{
-        Author, ChangeFacts, CommitFacts, Facts, FileChange, FileKind, HISTORY, LABELLED, LAST, Lines, MessageFacts,
-    },
+    risk::{Author, ChangeFacts, CommitFacts, Facts, FileChange, FileKind, HISTORY, LABELLED, Lines, MessageFacts},
     signature::{ObjectFormat, commit::links},
 };
 
@@ -37,17 +35,18 @@ const DIFF: [&str; 11] = [
 ];
 
 impl Repository {
-    /// The facts of a change, and of as much history before it as a score needs. `from` is none where nothing ran.
-    pub fn facts(&self, from: Option<Oid>, to: Oid) -> Result<Facts, GitError> {
+    /// The facts of a change, and of as much history before it as a score needs that is compared with so many changes.
+    /// `from` is none where nothing ran.
+    pub fn facts(&self, from: Option<Oid>, to: Oid, last: usize) -> Result<Facts, GitError> {
         if self.is_shallow() {
             return Err(GitError::Shallow);
         }
         let mut objects = self.objects()?;
         let history = match from {
-            Some(from) => self.history(&mut objects, from, LAST + HISTORY, LAST)?,
+            Some(from) => self.history(&mut objects, from, last.saturating_add(HISTORY), last)?,
             None => Vec::new(),
         };
-        Ok(Facts { change: self.change(&mut objects, from, to)?, history })
+        Ok(Facts { change: self.change(&mut objects, from, to)?, history, counted: last })
     }
 
     /// The history that weights are fitted to, and each of some changes, unless one of its commits is not here.

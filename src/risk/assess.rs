@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::{LeaseId, Oid, lease::DeclaredRisk};
+use crate::model::{LeaseId, Oid, lease::DeclaredRisk, policy::Terms};
 
 use super::{
     factors::{self, DAYS, Factor, Found, Sensitive},
     facts::{Facts, FileChange, FileKind},
     features::{Feature, Features, HISTORY, Past},
-    score::{LAST, Logit, MODEL, median, percentile},
+    score::{Logit, MODEL, median, percentile},
 };
 
 /// Who made the change.
@@ -57,8 +57,30 @@ pub struct Assessment {
     pub features: BTreeMap<&'static str, f64>,
     /// Factors beside the score.
     pub factors: Vec<Found>,
+    /// What the policy in force demands of such a risk; none if no policy was asked.
+    pub demands: Option<Demands>,
     /// What should be known before any of this is relied on.
     pub remarks: Vec<String>,
+}
+
+/// What a policy demands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct Demands {
+    /// Every tier's bake is at least this.
+    pub bake: Option<String>,
+    /// The first tier is at most this weight, in percent.
+    pub first_tier: Option<u8>,
+    /// Gates' minimum samples are multiplied by this.
+    pub samples: Option<u32>,
+    /// That many more humans for cosign and promote.
+    pub humans: u8,
+}
+
+impl From<Terms> for Demands {
+    fn from(terms: Terms) -> Self {
+        let bake = terms.bake.map(|bake| bake.to_string());
+        Self { bake, first_tier: terms.first_tier, samples: terms.samples, humans: terms.humans }
+    }
 }
 
 /// What was assessed.
@@ -124,6 +146,7 @@ pub fn assess(facts: &Facts, circumstances: &Circumstances) -> Assessment {
         terms: terms(&features, &population),
         features: features.iter().map(|(feature, value)| (feature.name(), *value)).collect(),
         factors: factors(facts, &past, circumstances),
+        demands: None,
         remarks: remarks(facts, population.len(), circumstances),
     }
 }
@@ -132,13 +155,14 @@ pub fn assess(facts: &Facts, circumstances: &Circumstances) -> Assessment {
 pub(in crate::risk) fn replay(facts: &Facts, author: AuthorRole) -> (Past, Vec<Features>) {
     let mut past = Past::default();
     let mut population = Vec::new();
-    let unmeasured = facts.history.len().saturating_sub(LAST);
+    let older = facts.history.len().saturating_sub(facts.counted);
     for (place, commit) in facts.history.iter().rev().enumerate() {
-        let mut features = past.push(commit);
-        if place >= unmeasured {
+        if place >= older {
+            let mut features = past.of(commit);
             leave_out(&mut features, author);
             population.push(features);
         }
+        past.push(commit);
     }
     (past, population)
 }

@@ -85,11 +85,11 @@ pub fn label(history: &[CommitFacts], ended: &[EndedLease]) -> Labels {
     let mut labels = Labels { labelled: Vec::new(), counts: Counts::default() };
     let unlabelled = history.len().saturating_sub(LABELLED);
     for (place, commit) in history.iter().rev().enumerate() {
-        let features = past.push(commit);
         if place >= unlabelled {
             let bad = reverted(&commit.id.to_string());
-            labels.commit(Labelled { features, bad, time: commit.time }, young);
+            labels.commit(Labelled { features: past.of(commit), bad, time: commit.time }, young);
         }
+        past.push(commit);
         for lease in ended.iter().filter(|lease| lease.change.from == Some(commit.id)) {
             let change = &lease.change;
             let features = past.next(&change.files, &change.commits, change.time);

@@ -10,6 +10,8 @@ pub struct Facts {
     /// The changes before it, newest first, at most as many as were asked for. Merges are left out: what they brought
     /// in stands here by itself.
     pub history: Vec<CommitFacts>,
+    /// Of how many of them, from the newest on, the lines were counted: those that a score is compared with.
+    pub counted: usize,
 }
 
 /// The change that is to be scored, from one tree to another, however many commits lie between.

@@ -1,6 +1,6 @@
 //! The fourteen features of just-in-time defect prediction (Kamei et al. 2013), from facts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -182,10 +182,8 @@ struct View {
 }
 
 impl Past {
-    /// Adds the next change, which must be newer than those before, after measuring it against them.
-    pub(in crate::risk) fn push(&mut self, commit: &CommitFacts) -> Features {
-        let files: Vec<_> = commit.files.iter().map(|file| self.known(file)).collect();
-        let features = self.measure(&commit.files, &files, std::slice::from_ref(&commit.by), commit.time);
+    /// Adds the next change, which must be newer than those before.
+    pub(in crate::risk) fn push(&mut self, commit: &CommitFacts) {
         let place = self.times.len();
         let author = self.author(&commit.by.author);
         let touch = Touch { place, author, time: commit.time };
@@ -203,13 +201,24 @@ impl Past {
         }
         self.times.push(commit.time);
         self.reverts.push(commit.by.message.revert);
-        features
+    }
+
+    /// The features of a commit that comes after everything that was added.
+    pub(in crate::risk) fn of(&self, commit: &CommitFacts) -> Features {
+        self.next(&commit.files, std::slice::from_ref(&commit.by), commit.time)
     }
 
     /// The features of a change that comes after everything that was added.
     pub(in crate::risk) fn next(&self, files: &[FileChange], commits: &[Author], now: i64) -> Features {
         let ids: Vec<_> = files.iter().map(|file| self.known(file)).collect();
-        self.measure(files, &ids, commits, now)
+        let end = self.times.len();
+        let view = View { first: end.saturating_sub(HISTORY), end, now };
+        let mut features = size(files);
+        self.measure_files(files, &ids, view, &mut features);
+        self.measure_authors(files, commits, view, &mut features);
+        let fix = commits.iter().any(|commit| commit.message.fix);
+        features.insert(Feature::Fix, f64::from(u8::from(fix)));
+        features
     }
 
     /// The reverts among the changes since a time that touched any of these files; how many.
@@ -251,17 +260,6 @@ impl Past {
         });
         self.ids.insert(file.path.clone(), id);
         id
-    }
-
-    fn measure(&self, files: &[FileChange], ids: &[Option<FileId>], commits: &[Author], now: i64) -> Features {
-        let end = self.times.len();
-        let view = View { first: end.saturating_sub(HISTORY), end, now };
-        let mut features = size(files);
-        self.measure_files(files, ids, view, &mut features);
-        self.measure_authors(files, commits, view, &mut features);
-        let fix = commits.iter().any(|commit| commit.message.fix);
-        features.insert(Feature::Fix, f64::from(u8::from(fix)));
-        features
     }
 
     fn measure_files(&self, files: &[FileChange], ids: &[Option<FileId>], view: View, features: &mut Features) {
@@ -308,13 +306,14 @@ impl Past {
         let Some(author) = self.authors.get(address) else { return [0.0; 3] };
         let own = self.by_author.get(*author).map_or(&[][..], |own| since(own, view.first));
         let recent = own.iter().map(|touch| 1.0 / (1.0 + between(touch.time, view.now) / SECONDS_A_YEAR)).sum();
-        let here: BTreeSet<_> = names
-            .iter()
-            .filter_map(|name| self.by_subsystem.get(&(*author, (*name).to_owned())))
-            .flatten()
-            .filter(|place| **place >= view.first)
-            .collect();
-        [count(own.len()), recent, count(here.len())]
+        let places = names.iter().filter_map(|name| self.by_subsystem.get(&(*author, (*name).to_owned())));
+        // Most changes touch one subsystem, and its places are in order: the set is needed for the others only.
+        let here: Vec<_> = places.map(|all| all.get(all.partition_point(|place| *place < view.first)..)).collect();
+        let here = match here.as_slice() {
+            [one] => one.map_or(0, <[Place]>::len),
+            several => several.iter().flatten().copied().flatten().collect::<HashSet<_>>().len(),
+        };
+        [count(own.len()), recent, count(here)]
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     model::{
         Action, LeaseId, Reason, Refusal, TargetId,
         lease::{Change, DeclaredRisk, Lease},
-        policy::{Policy, Role, Terms},
+        policy::{Policy, Role},
     },
 };
 
@@ -26,8 +26,6 @@ pub struct LeaseAssessment {
     /// What is computed.
     #[serde(flatten)]
     pub assessment: Assessment,
-    /// What the policy in force demands of a lease with the computed risk.
-    pub demands: Demands,
     /// The reason code, if the declaration does not hold.
     #[schemars(with = "Option<String>")]
     pub reason: Option<Reason>,
@@ -54,26 +52,6 @@ impl From<&DeclaredRisk> for DeclaredView {
     }
 }
 
-/// What a policy demands.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
-pub struct Demands {
-    /// Every tier's bake is at least this.
-    pub bake: Option<String>,
-    /// The first tier is at most this weight, in percent.
-    pub first_tier: Option<u8>,
-    /// Gates' minimum samples are multiplied by this.
-    pub samples: Option<u32>,
-    /// That many more humans for cosign and promote.
-    pub humans: u8,
-}
-
-impl From<Terms> for Demands {
-    fn from(terms: Terms) -> Self {
-        let bake = terms.bake.map(|bake| bake.to_string());
-        Self { bake, first_tier: terms.first_tier, samples: terms.samples, humans: terms.humans }
-    }
-}
-
 /// What the ledger knows of a change that a lease brings to a target.
 pub fn circumstances(state: &State, lease: &Lease) -> Result<Circumstances, Refusal> {
     let policy = state.policy().get();
@@ -81,28 +59,21 @@ pub fn circumstances(state: &State, lease: &Lease) -> Result<Circumstances, Refu
         let (_, principal) = policy.principals.iter().find(|(id, _)| id.as_str() == actor)?;
         (principal.role == Role::Agent).then_some(AuthorRole::Agent)
     });
-    before(state, &lease.target, lease.issued, Some(&lease.id), author.unwrap_or_default())
+    let rolled_back = rolled_back(state, &lease.target, lease.issued, Some(&lease.id));
+    let sensitive = Sensitive::new(&policy.risk.sensitive)?;
+    Ok(Circumstances { author: author.unwrap_or_default(), sensitive, rolled_back: Some(rolled_back) })
 }
 
-/// The same where there is no lease yet.
-pub fn before(
-    state: &State,
-    target: &TargetId,
-    issued: Timestamp,
-    except: Option<&LeaseId>,
-    author: AuthorRole,
-) -> Result<Circumstances, Refusal> {
-    let since = issued.as_second().saturating_sub(DAYS * 86_400);
-    let lately = |lease: &Lease| (since..=issued.as_second()).contains(&lease.issued.as_second());
-    let rolled_back = state
-        .leases()
-        .filter(|entry| Some(&entry.id) != except)
+/// The leases on a target that were rolled back, of those that were issued in the ninety days until some time.
+pub fn rolled_back(state: &State, target: &TargetId, until: Timestamp, except: Option<&LeaseId>) -> Vec<LeaseId> {
+    let since = until.as_second().saturating_sub(DAYS * 86_400);
+    let lately = |lease: &Lease| (since..=until.as_second()).contains(&lease.issued.as_second());
+    let leases = state.leases().filter(|entry| Some(&entry.id) != except);
+    leases
         .filter(|entry| entry.lease().is_some_and(|lease| lease.target == *target && lately(lease)))
         .filter(|entry| entry.transitions.iter().any(|transition| transition.action == Action::Rollback))
         .map(|entry| entry.id.clone())
-        .collect();
-    let sensitive = Sensitive::new(&state.policy().get().risk.sensitive)?;
-    Ok(Circumstances { author, sensitive, rolled_back: Some(rolled_back) })
+        .collect()
 }
 
 /// The changes of the leases that are over, and whether each was rolled back: the outcomes that the ledger tells.
@@ -149,15 +120,21 @@ pub fn check(lease: &Lease, assessment: &Assessment) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Puts a lease beside what was computed for it.
-pub fn assess_lease(policy: &Policy, lease: &Lease, mut assessment: Assessment) -> LeaseAssessment {
+/// Adds how a policy answers what was computed.
+pub fn answered(policy: &Policy, mut assessment: Assessment) -> Assessment {
     assessment.remarks.extend(unknown_factors(policy));
+    assessment.demands = Some(rules::answer(policy, &assessment.declared()).into());
+    assessment
+}
+
+/// Puts a lease beside what was computed for it.
+pub fn assess_lease(policy: &Policy, lease: &Lease, assessment: Assessment) -> LeaseAssessment {
     let refusal = check(lease, &assessment).err();
     let computed = Lease { risk: Some(assessment.declared()), ..lease.clone() };
+    let assessment = answered(policy, assessment);
     LeaseAssessment {
         lease: lease.id.clone(),
         declared: lease.risk.as_ref().map(DeclaredView::from),
-        demands: rules::demanded_terms(policy, &computed).into(),
         reason: refusal.as_ref().map(|refusal| refusal.reason),
         objection: refusal.map(|refusal| refusal.message),
         looser: rules::check_risk(policy, &computed).err().map(|refusal| refusal.message),

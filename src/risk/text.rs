@@ -6,9 +6,9 @@ use crate::model::lease::DeclaredRisk;
 
 use super::{
     MODEL,
-    assess::{Assessment, AuthorRole, TermView},
+    assess::{Assessment, AuthorRole, Demands, TermView},
     calibrate::{Calibration, Counts},
-    lease::{DeclaredView, Demands, LeaseAssessment},
+    lease::{DeclaredView, LeaseAssessment},
 };
 
 /// The whole assessment, for people.
@@ -55,6 +55,9 @@ fn write_text(out: &mut String, assessment: &Assessment) -> std::fmt::Result {
     for factor in &assessment.factors {
         writeln!(out, "  {}: {}", factor.name.name(), one_line(&factor.why))?;
     }
+    if let Some(terms) = &assessment.demands {
+        writeln!(out, "the policy demands of this risk: {}", demands(terms))?;
+    }
     for remark in &assessment.remarks {
         writeln!(out, "note: {}", one_line(remark))?;
     }
@@ -73,7 +76,6 @@ pub fn lease_text(lease: &LeaseAssessment) -> String {
         None => "holds".to_owned(),
     };
     let _ = writeln!(out, "\n{}: {declared}: {verdict}", lease.lease);
-    let _ = writeln!(out, "the policy demands of this risk: {}", demands(&lease.demands));
     if let Some(looser) = &lease.looser {
         let _ = writeln!(out, "the lease is too loose for it: {looser}");
     }

@@ -100,12 +100,23 @@ fn the_ledgers_outcomes_are_labels() {
 fn history_is_read_as_far_as_the_window_and_no_further() {
     let world = World::empty();
     let mut stream = String::new();
+    import(&mut stream, 0, "Old", "src/old", 7);
     for number in 0..5200_usize {
         import(&mut stream, number as u64 / 20, &number.to_string(), "src/a", number % 3 + 1);
     }
+    import(&mut stream, 260, "Both", "src/a", 9);
+    import(&mut stream, 260, "Old again", "src/old", 8);
     imported(&world, &stream);
-    let (from, to) = (world.git(&["rev-parse", "main~1"]), world.head());
-    let assessment = assessed(&world, &from, &to);
+    let [before, both, old] = ["main~2", "main~1", "main"].map(|name| world.git(&["rev-parse", name]));
+    let assessment = assessed(&world, &before, &both);
     assert_eq!((assessment["compared_with"].as_u64(), assessment["history"].as_u64()), (Some(1000), Some(4000)));
     assert_eq!(["NUC", "EXP", "SEXP"].map(|name| feature(&assessment, name)), [4000.0; 3]);
+    // `src/old` was touched outside the window only. Its oldest change is the one numbered 1201, of day 60.
+    let assessment = assessed(&world, &both, &old);
+    assert_eq!(["NUC", "NDEV", "AGE", "LT"].map(|name| feature(&assessment, name)), [0.0, 0.0, 200.0, 7.0]);
+    // Another number of changes to compare with is for looking, not for leases.
+    let last = |more: &[&str]| crate::risk(&world, &both, &old, &[&["--last", "30"], more].concat());
+    assert_eq!(last(&["--format", "json"]).exits(0).json()["compared_with"].as_u64(), Some(30));
+    last(&["--format", "yaml-block"]).exits(2).says("which compares with 1000 changes");
+    crate::risk(&world, &both, &old, &["--last", "0"]).exits(2);
 }

@@ -214,6 +214,10 @@ fn arguments_that_do_not_go_together_are_wrong_usage() {
     let path = two.app.repo().to_str().unwrap();
     let args = ["risk", "--repository", path, "--from", &two.from, "--to", &two.to, "--check"];
     two.governance.two_key(&args).exits(2);
+    two.risk(&["--author-role", "agent"]).exits(2);
+    two.risk(&["--sensitive", "*.rs"]).exits(2);
+    two.risk(&["--last", "10"]).exits(2);
+    two.risk(&["--calibrate", "--repository", path]).exits(2);
 }
 
 #[test]
@@ -226,4 +230,27 @@ fn recomputing_later_gives_the_same() {
     two.propose(LEASE, "risk: {score: 50, model: two-key-1, factors: [no-tests, sensitive-path]}\n");
     let later = two.risk(&["--check", "--repository", path.to_str().unwrap(), "--format", "json"]).exits(0).json();
     assert_eq!((&later["terms"], &later["features"]), (&before["terms"], &before["features"]));
+}
+
+#[test]
+fn before_there_is_a_lease_the_target_tells_the_policys_answer() {
+    let two = Two::new();
+    let path = two.app.repo().to_str().unwrap();
+    let args = ["risk", "--repository", path, "--from", &two.from, "--to", &two.to, "--target"];
+    let ran = two.governance.two_key(&[&args[..], &["checkout-prod"]].concat()).exits(0);
+    ran.says("sensitive-path: lib/c.rs").says("the policy demands of this risk: every tier bakes at least 30m");
+    let ran = two.governance.two_key(&[&args[..], &["search-prod"]].concat()).exits(2);
+    ran.says("no target `search-prod`; it has: checkout-prod");
+    let ran = two.governance.two_key(&args[..args.len() - 1]).exits(0);
+    ran.never_says("sensitive-path").never_says("demands").says("no ledger was asked");
+}
+
+#[test]
+fn a_pattern_of_the_policy_that_is_none_cannot_be_decided() {
+    let (governance, app) = (World::empty(), World::empty());
+    governance.found(&(governance.policy() + &RISK.replace("lib/**", "lib/[")));
+    let (from, to) = change(&app);
+    let two = Two { governance, app, from, to };
+    two.propose(LEASE, "risk: {score: 100, model: two-key-1, factors: [no-tests]}\n");
+    two.risk(&["--check"]).exits(3).says("undecided: malformed: `lib/[` under `risk.sensitive`");
 }

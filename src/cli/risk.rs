@@ -11,16 +11,16 @@ use super::{
 };
 use crate::{
     git::{GitError, Repository},
-    model::{LeaseId, Oid, Reason, Refusal, TargetId, lease::Lease},
-    risk::{self, Assessment, AuthorRole, Circumstances, EndedLease, LAST, MODEL, Sensitive},
+    model::{Oid, Reason, Refusal, TargetId, lease::Lease},
+    risk::{self, Assessment, AuthorRole, Circumstances, EndedLease, LAST, MODEL, Sensitive, TargetPast},
 };
 
 /// Say how risky a change is, term by term
 ///
 /// The score is a percentile: at which place, from 0 to 100, the change stands among the last 1000 changes of its own
 /// repository. Each term of it is shown with what it adds against the median change. Beside it, never blended into it,
-/// stand factors: sensitive paths, lockfiles, migrations, no tests touched, reverts and rollbacks in 90 days. It is no
-/// probability.
+/// stand factors: sensitive paths, lockfiles, migrations, no tests touched, reverts and rollbacks in 90 days, another start than what
+/// runs. It is no probability.
 ///
 /// With LEASE it assesses the lease's change under the policy in force, and says whether the lease declares it and what
 /// the policy demands. Without, it assesses any change of any repository.
@@ -47,7 +47,8 @@ pub struct Args {
     /// What will run
     #[arg(long, value_name = "COMMIT", requires = "from")]
     to: Option<String>,
-    /// The target that it is for: asks the ledger here for the policy's sensitive paths and demands, and for rollbacks
+    /// The target that it is for: asks the ledger here for the policy's sensitive paths and demands, for rollbacks,
+    /// and for what runs there
     #[arg(long, requires = "from")]
     target: Option<String>,
     /// Compare with so many changes instead of the 1000 that the model's name pins
@@ -136,8 +137,8 @@ fn of_change(args: &Args, place: &Place, repository: &Path, (from, to): (&str, &
     let circumstances = Circumstances {
         author: args.author_role.map(AuthorRole::from).unwrap_or_default(),
         sensitive: Sensitive::new(&patterns).map_err(Failure::Undecided)?,
-        rolled_back: match (&session, &args.target) {
-            (Some(session), Some(target)) => Some(rolled_back(session, target)?),
+        target: match (&session, &args.target) {
+            (Some(session), Some(target)) => Some(target_past(session, target)?),
             _ => None,
         },
     };
@@ -158,8 +159,8 @@ fn of_change(args: &Args, place: &Place, repository: &Path, (from, to): (&str, &
     Ok(())
 }
 
-/// What the ledger says was rolled back on a target until now.
-fn rolled_back(session: &Session, target: &str) -> Result<Vec<LeaseId>, Failure> {
+/// What the ledger says of a target until now.
+fn target_past(session: &Session, target: &str) -> Result<TargetPast, Failure> {
     let known = TargetId::parse(target).filter(|id| session.state.policy().get().targets.contains_key(id));
     let target = known.ok_or_else(|| {
         let targets: Vec<_> = session.state.policy().get().targets.keys().map(TargetId::as_str).collect();
@@ -167,7 +168,7 @@ fn rolled_back(session: &Session, target: &str) -> Result<Vec<LeaseId>, Failure>
     })?;
     #[expect(clippy::disallowed_methods, reason = "a lease that is written now is issued now")]
     let now = jiff::Timestamp::now();
-    Ok(risk::rolled_back(&session.state, &target, now, None))
+    Ok(risk::target_past(&session.state, &target, now, None))
 }
 
 fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {

@@ -32,8 +32,19 @@ pub struct Circumstances {
     pub author: AuthorRole,
     /// The policy's sensitive paths.
     pub sensitive: Sensitive,
-    /// Leases on the same target that were rolled back lately; none if no ledger was asked.
-    pub rolled_back: Option<Vec<LeaseId>>,
+    /// What the ledger knows of the target; none if no ledger was asked.
+    pub target: Option<TargetPast>,
+}
+
+/// What a ledger knows of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetPast {
+    /// When the change is looked at, in seconds since 1970: when the lease is issued.
+    pub issued: i64,
+    /// The leases there that were rolled back lately.
+    pub rolled_back: Vec<LeaseId>,
+    /// The commit that the last completed lease brought there.
+    pub runs: Option<Oid>,
 }
 
 /// A change, assessed.
@@ -193,15 +204,23 @@ fn terms(features: &Features, population: &[Features]) -> Vec<TermView> {
 
 fn factors(facts: &Facts, past: &Past, circumstances: &Circumstances) -> Vec<Found> {
     let mut found = factors::of_paths(&facts.change.files, &circumstances.sensitive);
-    let since = facts.change.time.saturating_sub(DAYS * 86_400);
-    let reverts = past.reverts(&facts.change.files, since, facts.change.time);
+    let target = circumstances.target.as_ref();
+    // A lease's time is signed and was checked by the hook; a commit's is what its committer claims.
+    let seen = target.map_or(facts.change.time, |target| target.issued);
+    let reverts = past.reverts(&facts.change.files, seen.saturating_sub(DAYS * 86_400));
     if reverts > 0 {
         let why = format!("{reverts} in the {DAYS} days before touched one of these files");
         found.push(Found { name: Factor::Reverts, why });
     }
-    if let Some(leases) = circumstances.rolled_back.as_ref().filter(|leases| !leases.is_empty()) {
-        let ids: Vec<_> = leases.iter().map(LeaseId::as_str).collect();
+    let Some(target) = target else { return found };
+    if !target.rolled_back.is_empty() {
+        let ids: Vec<_> = target.rolled_back.iter().map(LeaseId::as_str).collect();
         found.push(Found { name: Factor::EarlierRollbacks, why: factors::listed(&ids) });
+    }
+    if let Some(runs) = target.runs.filter(|runs| facts.change.from != Some(*runs)) {
+        let from = facts.change.from.map_or("nothing".to_owned(), |from| from.short());
+        let why = format!("the last lease completed there brought {}, the change starts from {from}", runs.short());
+        found.push(Found { name: Factor::OtherStart, why });
     }
     found
 }
@@ -240,8 +259,8 @@ fn remarks(facts: &Facts, compared: usize, circumstances: &Circumstances) -> Vec
     } else if compared < 100 {
         remarks.push(format!("a percentile among {compared} changes is coarse"));
     }
-    if circumstances.rolled_back.is_none() {
-        remarks.push("no ledger was asked about earlier rollbacks".to_owned());
+    if circumstances.target.is_none() {
+        remarks.push("no ledger was asked about earlier rollbacks and about what runs".to_owned());
     }
     remarks
 }

@@ -30,6 +30,8 @@ pub enum Factor {
     Reverts,
     /// The target was rolled back in the last 90 days.
     EarlierRollbacks,
+    /// The change does not start from what the ledger says runs, so part of what will change is not measured.
+    OtherStart,
 }
 
 impl Factor {
@@ -46,6 +48,7 @@ impl Factor {
             Self::NoTests => "no-tests",
             Self::Reverts => "reverts-90d",
             Self::EarlierRollbacks => "earlier-rollbacks",
+            Self::OtherStart => "other-start",
         }
     }
 }

@@ -222,11 +222,11 @@ impl Past {
     }
 
     /// The reverts among the changes since a time that touched any of these files; how many.
-    pub(in crate::risk) fn reverts(&self, files: &[FileChange], since: i64, until: i64) -> usize {
+    pub(in crate::risk) fn reverts(&self, files: &[FileChange], since: i64) -> usize {
         let touches = files.iter().filter_map(|file| self.touches.get(self.known(file)?));
         let places: BTreeSet<_> = touches
             .flatten()
-            .filter(|touch| touch.time >= since && touch.time <= until)
+            .filter(|touch| touch.time >= since)
             .filter(|touch| self.reverts.get(touch.place).copied().unwrap_or_default())
             .map(|touch| touch.place)
             .collect();

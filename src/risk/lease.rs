@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{Phase, State, rules},
+    ledger::{LeaseState, Phase, State, rules},
     model::{
         Action, LeaseId, Reason, Refusal, TargetId,
         lease::{Change, DeclaredRisk, Lease},
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-use super::{Assessment, AuthorRole, Circumstances, DAYS, Factor, MODEL, Sensitive};
+use super::{Assessment, AuthorRole, Circumstances, DAYS, Factor, MODEL, Sensitive, TargetPast};
 
 /// A lease's change, assessed.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -59,21 +59,31 @@ pub fn circumstances(state: &State, lease: &Lease) -> Result<Circumstances, Refu
         let (_, principal) = policy.principals.iter().find(|(id, _)| id.as_str() == actor)?;
         (principal.role == Role::Agent).then_some(AuthorRole::Agent)
     });
-    let rolled_back = rolled_back(state, &lease.target, lease.issued, Some(&lease.id));
+    let target = Some(target_past(state, &lease.target, lease.issued, Some(&lease.id)));
     let sensitive = Sensitive::new(&policy.risk.sensitive)?;
-    Ok(Circumstances { author: author.unwrap_or_default(), sensitive, rolled_back: Some(rolled_back) })
+    Ok(Circumstances { author: author.unwrap_or_default(), sensitive, target })
 }
 
-/// The leases on a target that were rolled back, of those that were issued in the ninety days until some time.
-pub fn rolled_back(state: &State, target: &TargetId, until: Timestamp, except: Option<&LeaseId>) -> Vec<LeaseId> {
-    let since = until.as_second().saturating_sub(DAYS * 86_400);
-    let lately = |lease: &Lease| (since..=until.as_second()).contains(&lease.issued.as_second());
-    let leases = state.leases().filter(|entry| Some(&entry.id) != except);
-    leases
-        .filter(|entry| entry.lease().is_some_and(|lease| lease.target == *target && lately(lease)))
-        .filter(|entry| entry.transitions.iter().any(|transition| transition.action == Action::Rollback))
-        .map(|entry| entry.id.clone())
-        .collect()
+/// What a target's leases that were issued until some time tell: which of the last ninety days' were rolled back, and
+/// which commit the last completed one brought.
+pub fn target_past(state: &State, target: &TargetId, until: Timestamp, except: Option<&LeaseId>) -> TargetPast {
+    let until = until.as_second();
+    let mut here: Vec<_> = state
+        .leases()
+        .filter(|entry| Some(&entry.id) != except)
+        .filter_map(|entry| Some((entry.lease()?, entry)))
+        .filter(|(lease, _)| lease.target == *target && lease.issued.as_second() <= until)
+        .collect();
+    here.sort_by_key(|(lease, _)| lease.issued);
+    let lately = |lease: &Lease| lease.issued.as_second() >= until.saturating_sub(DAYS * 86_400);
+    let undone = |entry: &LeaseState| entry.transitions.iter().any(|done| done.action == Action::Rollback);
+    let rolled_back = here.iter().filter(|(lease, entry)| lately(lease) && undone(entry));
+    let completed = here.iter().rev().find(|(_, entry)| entry.phase == Phase::Completed);
+    TargetPast {
+        issued: until,
+        rolled_back: rolled_back.map(|(_, entry)| entry.id.clone()).collect(),
+        runs: completed.and_then(|(lease, _)| Some(lease.change.as_ref()?.to)),
+    }
 }
 
 /// The changes of the leases that are over, and whether each was rolled back: the outcomes that the ledger tells.

@@ -18,13 +18,13 @@ mod lease;
 mod score;
 mod text;
 
-pub use assess::{Assessment, AuthorRole, ChangeView, Circumstances, Demands, TermView, assess};
+pub use assess::{Assessment, AuthorRole, ChangeView, Circumstances, Demands, TargetPast, TermView, assess};
 pub use calibrate::{Calibration, Counts, EndedLease, LABELLED, Labelled, Labels, Ranking, auc, calibrate, label};
 pub use factors::{DAYS, Factor, Found, Sensitive};
 pub use facts::{Author, ChangeFacts, CommitFacts, Facts, FileChange, FileKind, Lines, MessageFacts};
 pub use features::{Feature, Features, HISTORY};
 pub use lease::{
-    DeclaredView, LeaseAssessment, answered, assess_lease, check, circumstances, computable, ended, rolled_back,
+    DeclaredView, LeaseAssessment, answered, assess_lease, check, circumstances, computable, ended, target_past,
 };
 pub use score::{LAST, Logit, MODEL, Model, Term, median, percentile};
 pub use text::{block, calibration_text, counts_text, lease_text, text};

@@ -33,9 +33,9 @@ fn write_text(out: &mut String, assessment: &Assessment) -> std::fmt::Result {
         let named = format!("{}={}", term.feature, number(term.value));
         writeln!(
             out,
-            "  {}  {named:<14} (p{})  {}; median {}",
+            "  {}  {named:<14} {:<6}  {}; median {}",
             signed(term),
-            term.percentile,
+            format!("(p{})", term.percentile),
             term.meaning,
             number(term.median)
         )?;

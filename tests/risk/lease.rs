@@ -1,7 +1,7 @@
 //! A lease's declared risk against the one that is computed.
 
 use crate::{
-    assessed, change, commit, fits_the_schema,
+    assessed, change, commit, factors, fits_the_schema,
     kit::{self, LEASE, Ran, World},
 };
 
@@ -253,4 +253,53 @@ fn a_pattern_of_the_policy_that_is_none_cannot_be_decided() {
     let two = Two { governance, app, from, to };
     two.propose(LEASE, "risk: {score: 100, model: two-key-1, factors: [no-tests]}\n");
     two.risk(&["--check"]).exits(3).says("undecided: malformed: `lib/[` under `risk.sensitive`");
+}
+
+#[test]
+fn a_change_that_does_not_start_from_what_runs_says_so() {
+    let two = Two::new();
+    let world = &two.governance;
+    let propose = |id: &str, issued: &str, from: &str, to: &str| {
+        let change = format!("{{repository: {}, from: {from}, to: {to}}}", two.app.repo().display());
+        let terms = kit::lease(id).replace("15m", "2h").replace("weight: 5,", "weight: 1,");
+        let risk = "risk: {score: 100, model: two-key-1, factors: [no-tests]}";
+        let lease = format!("{}change: {change}\n{risk}\n", terms.replace("2025-10-27T02:19:13Z", issued));
+        world.commit_file(&format!("leases/{id}.yaml"), &lease, "Propose");
+    };
+    let first = "LEASE-20251001-000000";
+    propose(first, "2025-10-01T00:00:00Z", &two.from, &two.to);
+    for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("user1", "start")] {
+        world.turn(name, action, first);
+    }
+    for _ in 0..2 {
+        world.turn("user1", "promote", first);
+        world.turn("cp14", "promote", first);
+    }
+    let next = commit(&two.app, "bob", 5, "Go on", &[("src/a.rs", Some("x\n"))]);
+    let last = commit(&two.app, "bob", 6, "And on", &[("src/b.rs", Some("x\n"))]);
+    propose(LEASE, "2025-10-27T02:19:13Z", &next, &last);
+    two.risk(&[]).exits(0).never_says("other-start");
+    world.turn("user1", "complete", first);
+    let why =
+        format!("the last lease completed there brought {}, the change starts from {}", &two.to[..12], &next[..12]);
+    two.risk(&[]).exits(0).says("other-start: ").says(&why);
+    two.risk(&["--check"]).exits(1).says(": risk: the lease does not declare what its change has: other-start");
+    propose(LEASE, "2025-10-27T02:19:13Z", &two.to, &last);
+    two.risk(&["--check"]).exits(0).never_says("other-start");
+    // What completes later than this lease is issued is nothing that it starts from; nor is it its own start.
+    propose(LEASE, "2025-09-30T00:00:00Z", &next, &last);
+    two.risk(&["--check"]).exits(0);
+    world.two_key(&["risk", first]).exits(0).never_says("other-start");
+}
+
+#[test]
+fn a_commits_claimed_time_does_not_hide_a_revert() {
+    let mut two = Two::new();
+    two.app.git(&["reset", "--quiet", "--hard", &two.from]);
+    two.from = commit(&two.app, "ann", 4, "Revert \"Fix b\"", &[("src/b.rs", Some("b\n"))]);
+    two.to = commit(&two.app, "bob", 400, "Again", &[("src/b.rs", Some("bb\n"))]);
+    // The lease is issued on day 0, whatever the change claims.
+    two.propose(LEASE, "risk: {score: 100, model: two-key-1, factors: [no-tests]}\n");
+    two.risk(&["--check"]).exits(1).says("does not declare what its change has: reverts-90d");
+    assert_eq!(factors(&assessed(&two.app, &two.from, &two.to)), ["no-tests"]);
 }

@@ -217,9 +217,12 @@ pub fn basis_points(percent: u8) -> u32 {
 pub fn decide(desired: &Desired, observed: Option<&Observed>, applied: &Applied, conditions: &Conditions) -> Decision {
     let ours = applied.lease.as_ref() == Some(&desired.lease);
     let candidate_there = observed.is_some_and(|seen| seen.lease.as_ref() == Some(&desired.lease));
+    // A shift that may have been made, and that nobody could see since, is one to be undone.
+    let begun = applied.intent.as_ref().is_some_and(|intent| intent.lease == desired.lease);
+    let touched = ours || candidate_there || begun;
     match desired.phase {
-        Phase::RolledBack => undo(desired, observed, applied, ours || candidate_there),
-        Phase::Halted => halt(desired, observed, applied, ours || candidate_there),
+        Phase::RolledBack => undo(desired, observed, applied, touched),
+        Phase::Halted => halt(desired, observed, applied, touched),
         Phase::Rolling { tier } | Phase::Paused { tier } => go_on(desired, Some(tier), observed, applied, conditions),
         Phase::Completed => go_on(desired, desired.tiers.len().checked_sub(1), observed, applied, conditions),
         Phase::Proposed | Phase::Authorized | Phase::Withdrawn => Decision::new(Act::Keep, Doing::Holding),
@@ -269,7 +272,10 @@ fn go_on(
     conditions: &Conditions,
 ) -> Decision {
     let ours = applied.lease.as_ref() == Some(&desired.lease);
-    let at = if ours { applied.tier } else { None };
+    // Whatever was written down: never a tier that the ledger did not order, nor more weight than that tier has.
+    let at = if ours { applied.tier.min(wanted) } else { None };
+    let weight_bp = at.and_then(|at| desired.tiers.get(at)).map_or(0, |tier| basis_points(tier.weight));
+    let weight_bp = weight_bp.min(applied.weight_bp);
     let baked = at.and_then(|at| desired.tiers.get(at)).is_some_and(|tier| applied.bake.is_over(tier.bake));
     if let Some(decision) = expiry(desired, at, baked, ours, conditions) {
         return decision;
@@ -278,9 +284,9 @@ fn go_on(
         let message = "the target cannot be observed, so it keeps what weight it has";
         return Decision::hold(Refusal::new(Reason::NoData, message));
     };
-    let in_place = seen.weight_bp == applied.weight_bp && seen.lease.as_ref() == Some(&desired.lease);
+    let in_place = seen.weight_bp == weight_bp && seen.lease.as_ref() == Some(&desired.lease);
     if ours && !in_place {
-        let act = Act::Shift { tier: at, weight_bp: applied.weight_bp, step: applied.step };
+        let act = Act::Shift { tier: at, weight_bp, step: applied.step };
         return Decision { drifted: true, ..Decision::new(act, Doing::Shifting) };
     }
     let next = at.map_or(0, |at| at + 1);

@@ -324,3 +324,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_journal_that_claims_more_than_the_ledger_ordered_never_leads_there() {
+    let rolling = desired(Phase::Rolling { tier: 0 });
+    let at_five = seen(500, "L-1");
+    for lie in [applied(2, 10_000, 0), applied(0, 10_000, 0), applied(2, 500, 0)] {
+        let decision = decide(&rolling, Some(&at_five), &lie, &good());
+        assert_eq!(decision.act, Act::Keep, "{lie:?}");
+        let act = decide(&rolling, Some(&seen(10_000, "L-1")), &lie, &good()).act;
+        assert_eq!(act, Act::Shift { tier: Some(0), weight_bp: 500, step: 1 }, "{lie:?}");
+    }
+    // The honest twin: what was ordered and applied is what a drift is brought back to.
+    let ordered = desired(Phase::Rolling { tier: 2 });
+    let act = decide(&ordered, Some(&at_five), &applied(2, 10_000, 0), &good()).act;
+    assert_eq!(act, Act::Shift { tier: Some(2), weight_bp: 10_000, step: 1 });
+}
+
+#[test]
+fn a_first_shift_that_nobody_saw_since_is_stopped_too() {
+    let intent = Intent { lease: lease("L-1"), tier: Some(0), weight_bp: 500, step: 1 };
+    let begun = Applied { intent: Some(intent), ..Applied::default() };
+    let act = |phase, applied: &Applied| decide(&desired(phase), None, applied, &good()).act;
+    assert_eq!(act(Phase::Halted, &begun), Act::Shift { tier: None, weight_bp: 0, step: 3 });
+    assert_eq!(act(Phase::RolledBack, &begun), Act::Restore);
+    assert_eq!(act(Phase::Halted, &Applied::default()), Act::Keep);
+    assert_eq!(act(Phase::RolledBack, &Applied::default()), Act::Keep);
+}

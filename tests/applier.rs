@@ -1,6 +1,6 @@
 //! The applier, from outside: a server, people's repository, and the applier's own clone and file.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod kit;
 
@@ -9,8 +9,10 @@ use std::{
     io::{BufRead as _, BufReader},
     path::PathBuf,
     process::Stdio,
+    time::{Duration, Instant},
 };
 
+use git_two_key::model::Digest;
 use kit::{LEASE, Ran, World};
 use serde_json::Value;
 
@@ -512,4 +514,88 @@ fn watching_ends_gracefully_when_it_is_told_to() {
     stage.world.run(stage.world.path(), "kill", &["-TERM", &child.id().to_string()], b"").exits(0);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     stage.apply().exits(0);
+}
+
+#[test]
+fn a_lost_journal_does_not_make_a_rewound_branch_acceptable() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    let before = stage.world.head();
+    stage.turn("cp18", "halt");
+    stage.apply().exits(0);
+    stage.weighs(0);
+    // Neither the branch nor a tag says any more that there was a halt.
+    stage.in_all(&["--git-dir=server.git", "update-ref", "refs/heads/main", &before]);
+    for git_dir in ["--git-dir=server.git", "--git-dir=applier/.git"] {
+        for tag in stage.in_all(&[git_dir, "for-each-ref", "--format=%(refname)", "**/2-halt"]).lines() {
+            stage.in_all(&[git_dir, "update-ref", "-d", tag]);
+        }
+    }
+    fs::remove_file(stage.journal_path()).unwrap();
+    stage.apply().exits(1).says("ref-rewound");
+    stage.weighs(0);
+}
+
+#[test]
+fn an_expired_lease_does_not_come_back_with_a_clock_that_was_set_back() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    stage.promote();
+    let set = |latest: &str| {
+        let mut journal: Value = serde_json::from_slice(&fs::read(stage.journal_path()).unwrap()).unwrap();
+        journal["latest"] = latest.into();
+        fs::write(stage.journal_path(), serde_json::to_vec(&journal).unwrap()).unwrap();
+    };
+    set("2036-01-01T00:00:00Z");
+    for _ in 0..3 {
+        stage.apply().exits(0).says("clock");
+        stage.weighs(500);
+    }
+    // A clock that went back within the lease's window is none of its business.
+    set("2035-01-01T00:00:00Z");
+    stage.apply().exits(0);
+    stage.weighs(2500);
+}
+
+#[test]
+fn a_target_that_a_policy_dropped_is_still_stopped_and_never_moved_forward() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    let digest = Digest::of(stage.world.policy().as_bytes());
+    let next = stage.world.policy().replace("version: 1\nprevious: null", &format!("version: 2\nprevious: {digest}"));
+    let (next, _) = next.split_once("targets:").unwrap();
+    stage.world.commit_file(".two-key/policy.yaml", next, "Drop all targets");
+    for name in ["user1", "cp14"] {
+        let args = ["statement", "--message", "--principal", name, "policy"];
+        let message = stage.world.two_key(&args).exits(0).out;
+        stage.world.carry(name, &message);
+    }
+    stage.promote();
+    stage.apply().exits(0).says("wrong-principal");
+    stage.weighs(500);
+    stage.turn("user2", "halt");
+    stage.apply().exits(0);
+    stage.weighs(0);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_journal_that_cannot_be_written() {
+    let stage = Stage::rolling("0s");
+    let text = fs::read_to_string(stage.path("applier.yaml")).unwrap();
+    fs::write(stage.path("applier.yaml"), text + "interval: 1s\n").unwrap();
+    let mut command = stage.world.command(stage.world.path(), env!("CARGO_BIN_EXE_git-two-key"));
+    command.args(["apply", "--watch", "--config", "applier.yaml"]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    said.find(|line| line.contains("observed 5 %")).unwrap();
+    let folder = stage.journal_path().parent().unwrap().to_owned();
+    fs::rename(&folder, stage.path("elsewhere")).unwrap();
+    stage.turn("cp18", "halt");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while stage.weights()["weight_bp"] != 0 && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    stage.weighs(0);
 }

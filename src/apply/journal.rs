@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId};
@@ -28,6 +29,9 @@ pub struct Journal {
     pub fetched: Option<Reading>,
     /// The last look at the clocks.
     pub clock: Option<Reading>,
+    /// The latest time that was ever told here by a clock that had not just jumped.
+    #[serde(default)]
+    pub latest: Option<Timestamp>,
     /// Stops that the ledger has not folded yet.
     pub stops: Vec<SeenStop>,
     /// Tips below which every commit has been searched for stops.
@@ -45,6 +49,7 @@ impl Journal {
             accepted: None,
             fetched: None,
             clock: None,
+            latest: None,
             stops: Vec::new(),
             searched: Vec::new(),
             targets: BTreeMap::new(),

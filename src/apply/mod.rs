@@ -28,6 +28,7 @@ mod run;
 mod source;
 pub mod stops;
 mod target;
+mod tick;
 
 pub use config::Config;
 pub use run::{Applier, Mode, Report, TargetReport};

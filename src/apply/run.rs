@@ -18,15 +18,16 @@ use crate::{
 use super::{
     clock::{Bake, Reading},
     config::Config,
-    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Pack, decide},
+    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, decide},
     desired::desired,
     drivers,
     journal::{Desk, Journal},
     pack::RollbackPack,
     publish::{Files, Writer, keep_stop, push_stops},
-    records::{Record, RecordedEvent, TargetRecord},
+    records::{Record, TargetRecord},
     source::Source,
     target::{self, Bench, Seen},
+    tick::Tick,
 };
 
 /// Acts that one target may need in one tick: a pack or a stop of our own, then what follows from it.
@@ -86,20 +87,6 @@ pub struct Applier {
     writer: Writer,
 }
 
-/// What holds for all targets of a tick.
-struct Tick {
-    reading: Reading,
-    mode: Mode,
-    /// What speaks against every forward move.
-    blockers: Vec<Refusal>,
-    trusted: bool,
-    /// Whether the branch continues what was accepted.
-    continues: bool,
-    remarks: Vec<Refusal>,
-    events: Vec<RecordedEvent>,
-    records: BTreeMap<TargetId, TargetRecord>,
-}
-
 /// One target's work in a tick.
 struct Job<'a> {
     bench: Bench<'a>,
@@ -143,14 +130,19 @@ impl Applier {
 
     /// One tick.
     pub fn tick(&mut self, mode: Mode) -> Result<Report, Refusal> {
-        self.source.catch_up(self.journal.accepted)?;
+        // Where the journal was lost, the ref that keeps the last accepted tip still says which one it was.
+        let accepted = match self.journal.accepted {
+            Some(accepted) => Some(accepted),
+            None => self.source.kept_of_this_root(&self.config.name)?,
+        };
+        self.source.catch_up(accepted)?;
         let mut tick = self.begin(mode);
         self.know(&mut tick);
         let mut targets = BTreeMap::new();
         for target in self.config.targets.keys().cloned().collect::<Vec<_>>() {
             let report = match self.mine(&target) {
-                Ok(()) => self.target(&target, &mut tick),
-                Err(refusal) => Err(refusal),
+                Err(refusal) if !self.is_orphaned(&target) => Err(refusal),
+                _ => self.target(&target, &mut tick),
             };
             let report = report.unwrap_or_else(|refusal| TargetReport {
                 lease: None,
@@ -176,17 +168,10 @@ impl Applier {
         self.journal.clock = Some(reading.clone());
         if jumped {
             self.journal.targets.values_mut().for_each(|applied| applied.bake = Bake::default());
+        } else {
+            self.journal.latest = self.journal.latest.max(Some(reading.now));
         }
-        Tick {
-            reading,
-            mode,
-            blockers: Vec::new(),
-            trusted: !jumped,
-            continues: false,
-            remarks: Vec::new(),
-            events: Vec::new(),
-            records: BTreeMap::new(),
-        }
+        Tick::new(reading, mode, !jumped)
     }
 
     /// Fetches, folds and searches for stops. What cannot be known blocks forward moves, and nothing else.
@@ -259,6 +244,20 @@ impl Applier {
             .hint("change the policy, or take it out of the configuration"))
     }
 
+    /// Whether a target that this applier moved is nobody's by the policy in force: then nobody else would stop it.
+    fn is_orphaned(&self, target: &TargetId) -> bool {
+        let known = self.source.state.policy().get().targets.get(target);
+        known.is_none_or(|known| known.applier.is_none()) && self.journal.targets.contains_key(target)
+    }
+
+    /// What holds for one target: what holds for all, and what else speaks against moving it forward.
+    fn conditions(&self, target: &TargetId, wanted: &Desired, packed: bool, tick: &Tick) -> Conditions {
+        let mut conditions = tick.conditions(packed);
+        conditions.blockers.extend(self.mine(target).err());
+        conditions.blockers.extend(tick.outlived(wanted, self.journal.latest));
+        conditions
+    }
+
     /// One target: looks, decides and acts until there is nothing more to do in this tick.
     fn target(&mut self, target: &TargetId, tick: &mut Tick) -> Result<TargetReport, Refusal> {
         let applied = self.journal.targets.get(target).cloned().unwrap_or_default();
@@ -275,7 +274,7 @@ impl Applier {
             let Some(wanted) = desired(&self.source.state, target, &job.applied, &self.journal.stops) else { break };
             job.wanted = wanted;
             let pack = self.pack(target, &job.wanted.lease, &job.files, job.bench.driver);
-            let conditions = tick.conditions(pack.is_ok());
+            let conditions = self.conditions(target, &job.wanted, pack.is_ok(), tick);
             job.decision = decide(&job.wanted, job.seen.as_ref().ok(), &job.applied, &conditions);
             if tick.mode == Mode::DryRun || job.decision.act == Act::Keep {
                 break;
@@ -320,10 +319,11 @@ impl Applier {
                 job.bench.happened(EventKind::Expired, &lease, step, job.applied.weight_bp);
             }
             Act::Restore => {
-                self.write_down(job)?;
+                // A stop does not wait until the disk has room.
+                let written = self.write_down(job);
                 job.bench.restore(&mut job.applied, &job.wanted, pack);
                 job.seen = job.bench.driver.observe();
-                self.write_down(job)?;
+                self.write_down(job).and(written)?;
             }
             Act::Shift { tier, weight_bp, step } => {
                 let intent = Intent { lease: lease.clone(), tier, weight_bp, step };
@@ -331,8 +331,8 @@ impl Applier {
                     return self.forward(job, &intent, &pack?, tick);
                 }
                 job.applied.intent = Some(intent.clone());
-                self.write_down(job)?;
-                self.shift(job, &intent, true)?;
+                let written = self.write_down(job);
+                self.shift(job, &intent, true).and(written)?;
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -363,9 +363,10 @@ impl Applier {
         let unsettled = Applied { intent: None, ..before };
         let again = desired(&self.source.state, job.bench.target, &unsettled, &self.journal.stops);
         let still = again.is_some_and(|again| {
-            decide(&again, job.seen.as_ref().ok(), &unsettled, &tick.conditions(true)).act == job.decision.act
+            let conditions = self.conditions(job.bench.target, &again, true, tick);
+            decide(&again, job.seen.as_ref().ok(), &unsettled, &conditions).act == job.decision.act
         });
-        if !still || self.mine(job.bench.target).is_err() {
+        if !still {
             job.applied.intent = None;
             self.write_down(job)?;
             return Ok(ControlFlow::Continue(()));
@@ -433,6 +434,8 @@ impl Applier {
         self.writer.push_record(&self.source)?;
         let before = tick.blockers.len();
         self.refresh(tick);
+        tick.look_again((self.clock)());
+        job.bench.reading = tick.reading.clone();
         tick.blockers.get(before).map_or(Ok(()), |blocker| Err(blocker.clone()))
     }
 
@@ -520,29 +523,6 @@ impl Applier {
                 std::thread::sleep(nap);
                 left = left.saturating_sub(nap);
             }
-        }
-    }
-}
-
-impl Tick {
-    /// Nothing goes forward in this tick any more, and it is said why.
-    fn block(&mut self, refusal: Refusal) {
-        self.blockers.push(refusal.clone());
-        self.remark(refusal);
-    }
-
-    /// Says something, once.
-    fn remark(&mut self, refusal: Refusal) {
-        if !self.remarks.contains(&refusal) {
-            self.remarks.push(refusal);
-        }
-    }
-
-    fn conditions(&self, packed: bool) -> Conditions {
-        Conditions {
-            now: self.trusted.then_some(self.reading.now),
-            blockers: self.blockers.clone(),
-            pack: if packed { Pack::Rehearsed } else { Pack::Missing },
         }
     }
 }

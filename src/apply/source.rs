@@ -69,13 +69,24 @@ impl Source {
             self.fold(tip).map_err(|error| self.not_accepted(tip, &error))?;
         }
         // Kept from being collected, in case the branch is rewound.
-        let keep = format!("refs/two-key-state/{name}/accepted");
-        let old = self.repository.resolve(&keep).map_err(|error| error.refusal())?;
+        let old = self.kept(name)?;
         if old != Some(tip) && mode == Mode::Act {
-            let update = RefUpdate { name: keep, old, new: tip };
+            let update = RefUpdate { name: accepted_ref(name), old, new: tip };
             self.repository.update_refs(&[update], "accepted").map_err(|error| error.refusal())?;
         }
         Ok(tip)
+    }
+
+    /// The last accepted tip, as the ref says that keeps it.
+    pub(super) fn kept(&self, name: &PrincipalId) -> Result<Option<Oid>, Refusal> {
+        self.repository.resolve(&accepted_ref(name)).map_err(|error| error.refusal())
+    }
+
+    /// The same, if it was accepted under this root: after a re-rooting the old ledger binds nobody.
+    pub(super) fn kept_of_this_root(&self, name: &PrincipalId) -> Result<Option<Oid>, Refusal> {
+        let Some(kept) = self.kept(name)? else { return Ok(None) };
+        let ours = self.repository.is_ancestor(self.root, kept).map_err(|error| error.refusal())?;
+        Ok(ours.then_some(kept))
     }
 
     fn fold(&mut self, tip: Oid) -> Result<(), GitError> {
@@ -162,6 +173,10 @@ impl Source {
         journal.stops.retain(|stop| !stop.is_folded(&self.state));
         Ok(())
     }
+}
+
+fn accepted_ref(name: &PrincipalId) -> String {
+    format!("refs/two-key-state/{name}/accepted")
 }
 
 fn remember(known: &mut Vec<SeenStop>, found: Vec<SeenStop>) {

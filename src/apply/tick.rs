@@ -1,0 +1,100 @@
+//! What holds for all targets of one tick.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::model::{Reason, Refusal, TargetId};
+
+use super::{
+    clock::Reading,
+    decide::{Conditions, Desired, Pack},
+    records::{RecordedEvent, TargetRecord},
+    run::Mode,
+};
+
+/// What holds for all targets of a tick.
+pub(super) struct Tick {
+    pub(super) reading: Reading,
+    pub(super) mode: Mode,
+    /// What speaks against every forward move.
+    pub(super) blockers: Vec<Refusal>,
+    /// Whether the clock did not jump.
+    pub(super) trusted: bool,
+    /// Whether the branch continues what was accepted.
+    pub(super) continues: bool,
+    pub(super) remarks: Vec<Refusal>,
+    pub(super) events: Vec<RecordedEvent>,
+    pub(super) records: BTreeMap<TargetId, TargetRecord>,
+}
+
+impl Tick {
+    pub(super) fn new(reading: Reading, mode: Mode, trusted: bool) -> Self {
+        Self {
+            reading,
+            mode,
+            blockers: Vec::new(),
+            trusted,
+            continues: false,
+            remarks: Vec::new(),
+            events: Vec::new(),
+            records: BTreeMap::new(),
+        }
+    }
+
+    /// Nothing goes forward in this tick any more, and it is said why.
+    pub(super) fn block(&mut self, refusal: Refusal) {
+        self.blockers.push(refusal.clone());
+        self.remark(refusal);
+    }
+
+    /// Says something, once.
+    pub(super) fn remark(&mut self, refusal: Refusal) {
+        if !self.remarks.contains(&refusal) {
+            self.remarks.push(refusal);
+        }
+    }
+
+    /// Looks at the clocks once more: a push and a fetch may have taken minutes.
+    pub(super) fn look_again(&mut self, reading: Reading) {
+        self.trusted &= !reading.jumped_since(&self.reading);
+        self.reading = reading;
+    }
+
+    pub(super) fn conditions(&self, packed: bool) -> Conditions {
+        Conditions {
+            now: self.trusted.then_some(self.reading.now),
+            blockers: self.blockers.clone(),
+            pack: if packed { Pack::Rehearsed } else { Pack::Missing },
+        }
+    }
+
+    /// A lease whose window had closed once does not open again because somebody sets the clock back.
+    pub(super) fn outlived(&self, wanted: &Desired, latest: Option<Timestamp>) -> Option<Refusal> {
+        let latest = latest.filter(|latest| *latest >= wanted.expires && self.reading.now < wanted.expires)?;
+        let message = format!("the clock here went back: at {latest} lease {} had expired already", wanted.lease);
+        Some(Refusal::new(Reason::Clock, message).hint("set the clock right, and issue a new lease: git two-key new"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::clock::Monotonic;
+
+    fn reading(second: i64, ms: u64) -> Reading {
+        let monotonic = Some(Monotonic { boot: "a".to_owned(), ms });
+        Reading { now: Timestamp::from_second(second).unwrap(), monotonic }
+    }
+
+    #[test]
+    fn time_that_passes_within_a_tick_counts_and_a_jump_within_it_holds() {
+        let mut tick = Tick::new(reading(1_000, 0), Mode::Act, true);
+        tick.look_again(reading(1_100, 100_000));
+        assert_eq!(tick.conditions(true).now, Some(Timestamp::from_second(1_100).unwrap()));
+        tick.look_again(reading(9_000, 200_000));
+        assert_eq!(tick.conditions(true).now, None);
+        tick.look_again(reading(9_001, 201_000));
+        assert_eq!(tick.conditions(true).now, None, "it stays untrusted until the next tick");
+    }
+}

@@ -383,6 +383,20 @@ fn a_vote_that_still_counts_is_carried_over_by_a_merge_on_the_new_tip() {
 }
 
 #[test]
+fn a_vote_that_was_made_before_another_push_came_is_delivered_by_the_same_verb() {
+    let world = World::rolling();
+    let clone = with_server(&world);
+    by(&world, "user1", &["promote", LEASE]).exits(0);
+    there(&world, &clone, "cp14", &["promote", LEASE, "--push"]).exits(0);
+    let made = world.head();
+    // Without a word about pushing nothing is; with it, what was signed before is carried over, and signed by nobody anew.
+    refused(&world, "user1", &["promote", LEASE], 1, "already-voted");
+    by(&world, "user1", &["promote", LEASE, "--push"]).exits(0).says("carried over").says("pushed to origin");
+    assert_eq!(server(&world, &["rev-parse", "main^2"]), made);
+    assert_eq!(world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json()["desired"], 25);
+}
+
+#[test]
 fn proposals_of_two_clones_come_together() {
     let world = World::founded();
     let clone = with_server(&world);

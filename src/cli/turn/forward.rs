@@ -15,7 +15,7 @@ use crate::{
         session::{Root, Session, Which},
         terminal::{remark, say},
     },
-    git::RefUpdate,
+    git::{RefUpdate, mirrored},
     inbox::Overlay,
     ledger::{self, Hypothesis, State, StepReport},
     model::{Action, Fingerprint, LeaseId, Nonce, Reason, Refusal, Statement, policy::Role},
@@ -88,7 +88,10 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
         let refusal = Refusal::new(Reason::WrongRole, message);
         return Err(refused(refusal.hint(format!("turn its key with: git two-key {action} {about}"))));
     }
-    let plan = plan.sealing(&signer).map_err(refused)?;
+    let plan = match plan.sealing(&signer) {
+        Ok(plan) => plan,
+        Err(refusal) => return deliver(&mut session, &signer, refusal, &about, destination.as_deref()),
+    };
     if let Some(show) = ask.show {
         say(&show(&session, &plan.statement)?);
     }
@@ -238,6 +241,29 @@ fn as_predicted(reports: &[StepReport], state: &State, plan: &Plan) -> Result<()
     let phase = |state: &State| plan.statement.lease().and_then(|id| state.lease(id)).map(|lease| lease.phase);
     let same = phase(state) == phase(&plan.after) && state.policy().digest() == plan.after.policy().digest();
     if same { Ok(()) } else { Err(Refusal::new(Reason::Internal, "the commit does not do what was said before")) }
+}
+
+/// A vote that was made before, and that the remote does not have, is pushed: nobody signs twice because a push did not
+/// get through, or another came first. Else the refusal stands.
+fn deliver(
+    session: &mut Session,
+    signer: &Signer,
+    refusal: Refusal,
+    about: &str,
+    destination: Option<&str>,
+) -> Result<(), Failure> {
+    let Some(remote) = destination.filter(|_| refusal.reason == Reason::AlreadyVoted) else {
+        return Err(Failure::refused(about, refusal));
+    };
+    let theirs = session.repo.resolve(&mirrored(remote, &session.branch))?;
+    if let Some(theirs) = theirs
+        && session.repo.is_ancestor(session.tip, theirs)?
+    {
+        return Err(Failure::refused(about, refusal));
+    }
+    remark(&format!("{}; what was signed here before is pushed", refusal.message));
+    let (who, ours) = (signer.principal.as_str(), session.tip);
+    Push { session, remote, about, who, options: Vec::new(), ours, moves: Moves::ByMerge }.run()
 }
 
 /// A transition that is in force by this key's vote, but whose tag is missing, is tagged; else the refusal stands.

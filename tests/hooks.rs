@@ -4,122 +4,12 @@
 
 mod kit;
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use kit::{LEASE, REPOSITORY, Ran, World, lease};
-use sha2::{Digest as _, Sha256};
-
-/// A world with a server that has the hook, and the lease proposed there.
-struct Scene {
-    world: World,
-    server: PathBuf,
-    root: String,
-}
-
-impl Scene {
-    fn new() -> Self {
-        Self::at("server.git", "sha1", "files")
-    }
-
-    fn at(name: &str, objects: &str, refs: &str) -> Self {
-        let world = World::with_format(objects);
-        let root = world.found(&world.policy());
-        world.commit_file(&format!("leases/{LEASE}.yaml"), &lease(LEASE), "Propose a lease");
-        let server = world.path().join(name);
-        let (objects, refs) = (format!("--object-format={objects}"), format!("--ref-format={refs}"));
-        let path = server.to_str().unwrap();
-        world.git(&["init", "--quiet", "--bare", "--initial-branch=main", &objects, &refs, path]);
-        world.two_key(&["hook", "install", path, "--root", &root]).exits(0).says("pre-receive");
-        let scene = Self { world, server, root };
-        scene.push(&["main"]).exits(0);
-        scene
-    }
-
-    /// With the lease at 5 %.
-    fn rolling() -> Self {
-        let scene = Self::new();
-        scene.start();
-        scene.push(&["main"]).exits(0);
-        scene
-    }
-
-    fn start(&self) {
-        self.turn("user1", &forward("cosign", None, None));
-        self.turn("cp14", &forward("cosign", None, None));
-        self.turn("user1", &forward("start", Some(1), Some(5)));
-    }
-
-    fn turn(&self, name: &str, fields: &str) -> String {
-        self.world.carry(name, &message(name, fields))
-    }
-
-    fn promote(&self, name: &str) -> String {
-        self.turn(name, &forward("promote", Some(2), Some(25)))
-    }
-
-    /// A halt on some parent, on no branch.
-    fn halt(&self, name: &str, parent: &str, nonce: u8) -> String {
-        self.world.sign_commit(name, parent, &message(name, &stop("halt", nonce)))
-    }
-
-    fn tag(&self, suffix: &str, commit: &str) -> String {
-        let name = format!("rollout/{LEASE}/{suffix}");
-        self.world.git(&["tag", "--force", "--annotate", "--message", "A tag", &name, commit]);
-        name
-    }
-
-    fn push(&self, refspecs: &[&str]) -> Ran {
-        let server = self.server.to_str().unwrap();
-        let args = [&["push", "--quiet", server][..], refspecs].concat();
-        self.world.run(self.world.repo(), "git", &args, b"")
-    }
-
-    fn on_server(&self, args: &[&str]) -> Ran {
-        self.world.run(&self.server, "git", args, b"")
-    }
-
-    /// Where a ref is on the server; empty if it is not there.
-    fn server_ref(&self, name: &str) -> String {
-        self.on_server(&["rev-parse", "--verify", "--quiet", name]).out.trim().to_owned()
-    }
-
-    /// A push that is refused for a reason, and changes nothing.
-    #[track_caller]
-    fn refuses(&self, refspecs: &[&str], refname: &str, reason: &str) -> Ran {
-        let before = self.on_server(&["for-each-ref"]).out;
-        let ran = self.push(refspecs).exits(1).says(&format!("two-key: refused {refname}: {reason}: "));
-        assert_eq!(self.on_server(&["for-each-ref"]).out, before);
-        ran
-    }
-}
-
-fn digest() -> String {
-    digest_of(&lease(LEASE))
-}
-
-fn digest_of(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold("sha256:".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))
-}
-
-fn forward(action: &str, step: Option<u32>, tier: Option<u8>) -> String {
-    let step = step.map(|step| format!("Two-Key-Step: {step}\n")).unwrap_or_default();
-    let tier = tier.map(|tier| format!("Two-Key-Tier: {tier}\n")).unwrap_or_default();
-    format!("Two-Key-Action: {action}\nTwo-Key-Lease: {LEASE}\nTwo-Key-Digest: {}\n{step}{tier}", digest())
-}
-
-fn stop(action: &str, nonce: u8) -> String {
-    format!("Two-Key-Action: {action}\nTwo-Key-Lease: {LEASE}\nTwo-Key-Nonce: {}\n", format!("{nonce:02x}").repeat(16))
-}
-
-fn statement(fields: &str) -> String {
-    format!("Two-Key-Statement: 1\nTwo-Key-Repository: {REPOSITORY}\n{fields}")
-}
-
-fn message(name: &str, fields: &str) -> String {
-    format!("Turn a key\n\n{}Two-Key-Principal: {name}\n", statement(fields))
-}
-
-const MAIN: &str = "refs/heads/main";
+use kit::{
+    LEASE, lease,
+    scene::{MAIN, Scene, digest_of, forward, statement, stop},
+};
 
 #[test]
 fn the_honest_story_goes_through_with_its_tags() {

@@ -7,6 +7,8 @@
 #![allow(dead_code, reason = "each test binary uses its part of the kit")]
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+pub mod scene;
+
 use std::{
     cell::Cell,
     fs,

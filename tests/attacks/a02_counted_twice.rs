@@ -1,0 +1,68 @@
+//! One signature counted twice
+
+use crate::dsl::*;
+
+/// A sealed line doubled; with the tag it is one human, and no agent.
+#[test]
+fn a_sealed_line_doubled() {
+    let scene = Scene::rolling();
+    let fields = about(LEASE, "promote", 2, 25);
+    let line = scene.sealed("user1", "promote", &fields);
+    let tip = scene.world.head();
+    scene.unsigned(&fields, &line.repeat(2));
+    let tag = scene.tag("2-promote-25", "main");
+    scene.refuses(&["main", &tag], &format!("refs/tags/{tag}"), "missing-role").says("already-voted");
+    scene.back_to(&tip);
+    let other = scene.sealed("cp14", "promote", &fields);
+    scene.unsigned(&fields, &format!("{line}{other}"));
+    scene.tag("2-promote-25", "main");
+    scene.admits(&["main", &tag]);
+}
+
+/// The same vote in a second commit; another human's is another vote, but no agent's.
+#[test]
+fn the_same_vote_again() {
+    let scene = Scene::rolling();
+    scene.promote("user1");
+    let again = |scene: &Scene| drop(scene.promote("user1"));
+    scene.never_counts("already-voted", again, |scene| drop(scene.promote("cp14")));
+}
+
+/// The armour wrapped at another width: another commit id around the same signature.
+#[test]
+fn the_armour_wrapped_otherwise() {
+    let scene = Scene::rolling();
+    let vote = scene.aside("user1", "main", &about(LEASE, "promote", 2, 25));
+    let raw = scene.raw(&vote);
+    let armour = signature_of(&raw);
+    let blob: String = armour.lines().filter(|line| !line.contains("-----")).map(str::trim).collect();
+    let lines: Vec<_> = blob.as_bytes().chunks(60).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let other = format!("gpgsig -----BEGIN SSH SIGNATURE-----\n {}\n -----END SSH SIGNATURE-----\n", lines.join("\n "));
+    scene.world.git(&["update-ref", MAIN, &vote]);
+    scene.admits(&["main"]);
+    let attack = |scene: &Scene| {
+        let tip = scene.world.head();
+        let copy = scene.forge_commit(raw.replace(&armour, &other).as_bytes());
+        assert_ne!(copy, vote);
+        scene.world.git(&["update-ref", MAIN, &tip]);
+        scene.merge(&copy);
+    };
+    scene.never_counts("already-voted", attack, |scene| drop(scene.promote("cp14")));
+}
+
+/// A note's entry doubled: whoever counts it counts one human.
+#[test]
+fn a_note_doubled() {
+    let scene = Scene::new();
+    let fields = about(LEASE, "cosign", 0, 0);
+    scene.turn("user1", &fields);
+    let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+    let entry = scene.entry("user1", &fields);
+    for _ in 0..2 {
+        scene.note("user1", &blob, &entry);
+    }
+    scene.admits(&["main", "refs/notes/two-key/user1"]);
+    scene.world.two_key(&["verify", LEASE]).exits(1).says("missing-role");
+    scene.turn("cp14", &fields);
+    scene.world.two_key(&["verify", LEASE]).exits(0);
+}

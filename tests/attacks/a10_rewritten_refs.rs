@@ -1,0 +1,81 @@
+//! Governed refs rewound, deleted or made again
+
+use crate::dsl::*;
+
+/// The branch forced back, or deleted.
+#[test]
+fn the_branch() {
+    let scene = Scene::rolling();
+    scene.refuses(&["+main~1:main"], MAIN, "ref-rewound");
+    scene.refuses(&[":main"], MAIN, "ref-deleted");
+    scene.promote("user1");
+    scene.admits(&["main"]);
+}
+
+/// The branch replaced by an equal history that somebody else wrote.
+#[test]
+fn the_branch_written_anew() {
+    let scene = Scene::rolling();
+    let tip = scene.world.head();
+    scene.world.git(&["commit", "--quiet", "--amend", "--allow-empty", "--no-edit", "--author=B <b@example.org>"]);
+    scene.refuses(&["+main"], MAIN, "ref-rewound");
+    scene.back_to(&tip);
+    scene.promote("user1");
+    scene.admits(&["main"]);
+}
+
+/// A tag deleted, and made again in the same push or after it.
+#[test]
+fn a_tag() {
+    let scene = Scene::rolling();
+    let tag = scene.tag("1-start-5", "main");
+    let name = format!("refs/tags/{tag}");
+    scene.admits(&[&tag]);
+    scene.refuses(&[&format!(":{name}")], &name, "ref-deleted");
+    scene.tag("1-start-5", "main~1");
+    scene.refuses(&[&format!("+{name}:{name}")], &name, "tag-moved");
+}
+
+/// Notes rewound, emptied, deleted; an entry more is welcome.
+#[test]
+fn notes() {
+    let scene = two_leases();
+    let blob = |id: &str| scene.world.git(&["rev-parse", &format!("main:leases/{id}.yaml")]);
+    let notes = scene.note("user1", &blob(LEASE), &scene.entry("user1", &about(LEASE, "cosign", 0, 0)));
+    scene.note("user1", &blob(OTHER), &scene.entry("user1", &about(OTHER, "cosign", 0, 0)));
+    scene.admits(&[&notes]);
+    scene.refuses(&[&format!("+{notes}~1:{notes}")], &notes, "ref-rewound");
+    scene.refuses(&[&format!(":{notes}")], &notes, "ref-deleted");
+    let tip = scene.world.git(&["rev-parse", &notes]);
+    scene.world.git(&["notes", "--ref", &notes, "remove", &blob(LEASE)]);
+    scene.refuses(&[&notes], &notes, "ref-rewound");
+    scene.world.git(&["update-ref", &notes, &tip]);
+    scene.turn("cp14", &about(LEASE, "cosign", 0, 0));
+    scene.note("user1", &blob(LEASE), &scene.entry("user1", &about(LEASE, "start", 1, 5)));
+    scene.admits(&["main", &notes]);
+}
+
+/// A stop taken back: its ref deleted, or pointed elsewhere.
+#[test]
+fn a_stop() {
+    let scene = Scene::rolling();
+    let halt = scene.halt("cp14", "main", 1);
+    let name = format!("refs/two-key/stops/{LEASE}/{halt}");
+    scene.admits(&[&format!("{halt}:{name}")]);
+    scene.refuses(&[&format!(":{name}")], &name, "ref-deleted");
+    scene.refuses(&[&format!("+main:{name}")], &name, "ref-rewound");
+}
+
+/// What an applier attested, rewound or deleted.
+#[test]
+fn an_appliers_record() {
+    let scene = Scene::rolling();
+    let name = "refs/two-key/appliers/edge1";
+    let record = |parent: &str| scene.world.sign_commit("edge1", parent, "Observe\n");
+    let one = record("main");
+    let two = record(&one);
+    scene.admits(&[&format!("{two}:{name}")]);
+    scene.refuses(&[&format!("+{one}:{name}")], name, "ref-rewound");
+    scene.refuses(&[&format!(":{name}")], name, "ref-deleted");
+    scene.admits(&[&format!("{}:{name}", record(&two))]);
+}

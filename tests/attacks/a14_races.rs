@@ -1,0 +1,38 @@
+//! Two pushes that race
+
+use crate::dsl::*;
+
+/// The loser of a race forces; a merge that carries its vote over is admitted while the step is still next.
+#[test]
+fn the_loser_forces() {
+    let scene = Scene::rolling();
+    let tip = scene.world.head();
+    scene.promote("user1");
+    scene.admits(&["main"]);
+    let winner = scene.world.head();
+    scene.back_to(&tip);
+    let vote = scene.promote("cp14");
+    scene.push(&["main"]).exits(1);
+    scene.refuses(&["+main"], MAIN, "ref-rewound");
+    scene.back_to(&winner);
+    scene.merge(&vote);
+    scene.admits(&["main"]);
+    assert_eq!(scene.shown(LEASE)["desired"], 25);
+}
+
+/// A loser whose step was taken meanwhile: its vote is void, and its tag never lands.
+#[test]
+fn the_losers_vote_is_void() {
+    let scene = Scene::rolling();
+    let late = scene.aside("user2", "main", &about(LEASE, "promote", 2, 25));
+    scene.both_promote();
+    scene.admits(&["main"]);
+    let tag = scene.tag("3-promote-100", "main");
+    let name = format!("refs/tags/{tag}");
+    let honest = |scene: &Scene| drop(scene.turn("user2", &about(LEASE, "promote", 3, 100)));
+    scene.never_counts("stale-step", |scene| drop(scene.merge(&late)), honest);
+    scene.refuses(&[&tag], &name, "missing-role");
+    scene.turn("cp14", &about(LEASE, "promote", 3, 100));
+    scene.tag("3-promote-100", "main");
+    scene.admits(&["main", &tag]);
+}

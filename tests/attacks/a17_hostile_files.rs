@@ -1,0 +1,85 @@
+//! Files made to be too much, or to be read in two ways
+
+use crate::dsl::*;
+
+/// Refuses a lease's file that was altered, and takes it unaltered.
+#[track_caller]
+fn refused(reason: &str, alter: impl Fn(&str) -> String) {
+    let scene = Scene::rolling();
+    scene.promote("user1");
+    let attack = |scene: &Scene| drop(scene.propose(&alter(&lease(OTHER)), OTHER));
+    scene.never_counts(reason, attack, |scene| {
+        scene.propose(&lease(OTHER), OTHER);
+        scene.turn("cp14", &about(OTHER, "cosign", 0, 0));
+    });
+}
+
+/// A file whose aliases unfold to billions of words.
+#[test]
+fn a_bomb() {
+    refused("malformed", |text| {
+        let lines = (1..10).fold("a0: &a0 [x, x]\n".to_owned(), |all, at| {
+            let before = at - 1;
+            all + &format!("a{at}: &a{at} [*a{before}, *a{before}, *a{before}, *a{before}, *a{before}, *a{before}]\n")
+        });
+        format!("{text}labels:\n{}", lines.lines().map(|line| format!("  {line}\n")).collect::<String>())
+    });
+}
+
+/// Thousands of brackets.
+#[test]
+fn deep_nesting() {
+    refused("malformed", |text| format!("{text}labels: {}{}\n", "[".repeat(5_000), "]".repeat(5_000)));
+}
+
+/// One key twice.
+#[test]
+fn a_duplicate_key() {
+    refused("malformed", |text| format!("{text}target: checkout-prod\n"));
+}
+
+/// More than 64 KiB.
+#[test]
+fn too_many_bytes() {
+    refused("too-large", |text| format!("{text}# {}\n", "x".repeat(70_000)));
+}
+
+/// A hundred megabytes, which compress to nearly nothing on the way.
+#[test]
+fn a_hundred_megabytes() {
+    refused("too-large", |text| format!("{text}# {}\n", "x".repeat(100 << 20)));
+}
+
+/// Ids that would be paths.
+#[test]
+fn an_id_with_slashes() {
+    refused("malformed", |text| text.replace(&format!("lease: {OTHER}"), "lease: ../../refs/heads/main"));
+}
+
+/// The id of another file.
+#[test]
+fn filed_under_another_id() {
+    refused("malformed", |text| text.replace(OTHER, "LEASE-20251029-000000"));
+}
+
+/// A control character that hides what it says in a terminal.
+#[test]
+fn a_control_character() {
+    refused("malformed", |text| text.replace("Roll out", "\u{1b}[2KRoll out"));
+}
+
+/// A mark that turns the reading direction.
+#[test]
+fn a_right_to_left_mark() {
+    refused("malformed", |text| text.replace("Roll out", "\u{202e}Roll out"));
+}
+
+/// The same in a statement's reason.
+#[test]
+fn a_right_to_left_mark_in_a_statement() {
+    let scene = Scene::rolling();
+    scene.promote("user1");
+    let text = |reason: &str| format!("{}Two-Key-Reason: {reason}\n", message("cp14", &about(LEASE, "promote", 2, 25)));
+    let vote = |reason: &'static str| move |scene: &Scene| drop(scene.world.carry("cp14", &text(reason)));
+    scene.never_counts("malformed", vote("all \u{202e}good"), vote("all good"));
+}

@@ -1,0 +1,106 @@
+//! What forges without hooks put on main
+
+use crate::dsl::*;
+
+/// Two people's signed commits squashed into one.
+#[test]
+fn a_squash_merge() {
+    let scene = Scene::rolling();
+    let squash = |scene: &Scene| {
+        let one = message("user1", &about(LEASE, "promote", 2, 25));
+        let two = message("cp14", &about(LEASE, "promote", 2, 25));
+        let text = format!("Promote (#7)\n\n* {one}\n* {two}");
+        scene.world.git(&["commit", "--quiet", "--allow-empty", "--message", &text]);
+    };
+    scene.never_counts("malformed", squash, |scene| scene.both_promote());
+}
+
+/// A rebase merge: the forge makes the commits again, without their signatures.
+#[test]
+fn a_rebase_merge() {
+    let scene = Scene::rolling();
+    let rebased = |scene: &Scene| {
+        let text = message("user1", &about(LEASE, "promote", 2, 25));
+        scene.world.git(&["commit", "--quiet", "--allow-empty", "--message", &text]);
+    };
+    scene.never_counts("malformed", rebased, |scene| scene.both_promote());
+}
+
+/// A vote for a step that is long over.
+#[test]
+fn a_stale_statement() {
+    let scene = Scene::rolling();
+    let stale = |scene: &Scene| drop(scene.turn("cp14", &about(LEASE, "start", 1, 5)));
+    scene.never_counts("stale-step", stale, |scene| scene.both_promote());
+}
+
+/// A tier skipped.
+#[test]
+fn a_tier_skipped() {
+    let scene = Scene::rolling();
+    let skip = |scene: &Scene| drop(scene.turn("cp14", &about(LEASE, "promote", 2, 100)));
+    scene.never_counts("tier-skipped", skip, |scene| scene.both_promote());
+}
+
+/// A start before both keys were turned for the lease.
+#[test]
+fn a_start_without_authorization() {
+    let scene = Scene::new();
+    scene.turn("user1", &about(LEASE, "cosign", 0, 0));
+    let start = |scene: &Scene| drop(scene.turn("user1", &about(LEASE, "start", 1, 5)));
+    scene.never_counts("not-authorized", start, |scene| {
+        scene.turn("cp14", &about(LEASE, "cosign", 0, 0));
+        scene.turn("user1", &about(LEASE, "start", 1, 5));
+    });
+}
+
+/// A lease's file changed after a vote pinned it.
+#[test]
+fn a_lease_changed_after_a_vote() {
+    let scene = Scene::new();
+    scene.turn("user1", &about(LEASE, "cosign", 0, 0));
+    let wider = lease(LEASE).replace("weight: 25", "weight: 99");
+    let attack = |scene: &Scene| drop(scene.propose(&wider, LEASE));
+    scene.never_counts("lease-changed", attack, |scene| drop(scene.turn("cp14", &about(LEASE, "cosign", 0, 0))));
+}
+
+/// A lease that is nowhere.
+#[test]
+fn a_lease_that_is_nowhere() {
+    let scene = Scene::rolling();
+    let attack = |scene: &Scene| drop(scene.turn("cp14", &about(OTHER, "cosign", 0, 0)));
+    scene.never_counts("unknown-lease", attack, |scene| scene.both_promote());
+}
+
+/// Anything forward during a freeze; a thaw by both keys ends it.
+#[test]
+fn forward_during_a_freeze() {
+    let scene = Scene::rolling();
+    scene.turn("cp14", &format!("Two-Key-Action: freeze\nTwo-Key-Nonce: {}\n", "01".repeat(16)));
+    scene.admits(&["main"]);
+    let thaw = "Two-Key-Action: thaw\nTwo-Key-Step: 1\n";
+    scene.never_counts(
+        "frozen",
+        |scene| drop(scene.promote("user1")),
+        |scene| {
+            scene.turn("user1", thaw);
+            scene.turn("cp14", thaw);
+            scene.promote("user1");
+        },
+    );
+}
+
+/// A start on a target that another lease occupies.
+#[test]
+fn a_target_that_is_occupied() {
+    let scene = Scene::rolling();
+    scene.propose(&lease(OTHER), OTHER);
+    for name in ["user1", "cp14"] {
+        scene.turn(name, &about(OTHER, "cosign", 0, 0));
+    }
+    let start = |scene: &Scene| drop(scene.turn("user1", &about(OTHER, "start", 1, 5)));
+    scene.never_counts("target-busy", start, |scene| {
+        scene.turn("user1", &stop("rollback", 1));
+        start(scene);
+    });
+}

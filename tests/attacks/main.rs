@@ -1,0 +1,30 @@
+//! Attacks, each with real Git against the real hook, and beside each the nearest honest push, which is admitted.
+//! `docs/attacks.md` is written from these files.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, unreachable_pub, reason = "tests")]
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod catalogue;
+mod dsl;
+
+mod a01_lifted_cosignature;
+mod a02_counted_twice;
+mod a03_two_roles;
+mod a04_old_policy;
+mod a05_unknown_keys;
+mod a06_hidden_revocation;
+mod a07_clock_games;
+mod a08_nothing_there;
+mod a09_lying_tags;
+mod a10_rewritten_refs;
+mod a11_scratch_first;
+mod a12_parsers_that_disagree;
+mod a13_replaced_objects;
+mod a14_races;
+mod a16_symbolic_refs;
+mod a17_hostile_files;
+mod a19_signed_again;
+mod a23_junk_on_a_forge;
+mod a24_links_for_files;

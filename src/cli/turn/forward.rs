@@ -77,6 +77,14 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     let lease = ask.lease.map(|handle| session.lease(handle, Some(action))).transpose()?;
     let about = about(action, lease.as_ref(), ask);
     let waiting = session.inbox()?;
+    if let (Some(remote), Some(lease)) = (destination.as_deref(), &lease)
+        && let Ok(signer) = Signer::find(place, &session.repo, &session.state, flags.key.as_deref())
+        && is_interrupted(&session, remote, action, lease, &signer)?
+    {
+        let subject = "the last transition here is in force by this key and was not pushed";
+        remark(&format!("{lease}: {subject}; it is pushed now, and nothing more is signed"));
+        return push_again(&mut session, &signer, remote, &about);
+    }
     let plan = match Plan::make(&session, waiting, action, lease.as_ref(), ask) {
         Ok(plan) => plan,
         Err(refusal) => return mend_tag(&session, place, flags, action, lease.as_ref(), refusal, &about),
@@ -262,8 +270,33 @@ fn deliver(
         return Err(Failure::refused(about, refusal));
     }
     remark(&format!("{}; what was signed here before is pushed", refusal.message));
+    push_again(session, signer, remote, about)
+}
+
+fn push_again(session: &mut Session, signer: &Signer, remote: &str, about: &str) -> Result<(), Failure> {
     let (who, ours) = (signer.principal.as_str(), session.tip);
     Push { session, remote, about, who, options: Vec::new(), ours, moves: Moves::ByMerge }.run()
+}
+
+/// Whether this very verb was interrupted before its push: the local tip is a transition by the same action and key that
+/// the remote does not have. To go on from there would turn the key for a step that nobody asked for.
+fn is_interrupted(
+    session: &Session,
+    remote: &str,
+    action: Action,
+    lease: &LeaseId,
+    signer: &Signer,
+) -> Result<bool, Failure> {
+    let last = session.state.lease(lease).and_then(|lease| lease.transitions.last());
+    let ours = last.is_some_and(|last| {
+        let by_us = last.votes.last().is_some_and(|vote| vote.principal == signer.principal);
+        last.action == action && last.commit == session.tip && by_us
+    });
+    let theirs = session.repo.resolve(&mirrored(remote, &session.branch))?;
+    match theirs.filter(|_| ours) {
+        Some(theirs) => Ok(!session.repo.is_ancestor(session.tip, theirs)?),
+        None => Ok(false),
+    }
 }
 
 /// A transition that is in force by this key's vote, but whose tag is missing, is tagged; else the refusal stands.

@@ -12,8 +12,8 @@
 //! stop ref would, everything that merely does not count is waived: findings, the clock, tags that say something
 //! else, bad notes. It stays where it is and has no effect, as on a forge without hooks. What would take something
 //! *away* is not waived, because the stop counts only as long as the ledger that holds it: a governed ref rewound or
-//! deleted, a foxtrot, a foreign ref, a tag re-pointed to what is not in force. (A stop that comes with such a thing can
-//! be pushed alone, or as a stop ref.)
+//! deleted, a foxtrot, a foreign ref, a tag re-pointed to what is not in force, an applier's ref taken over by somebody
+//! else, so that it could never record again. (A stop that comes with such a thing can be pushed alone, or as a stop ref.)
 //!
 //! Findings of steps older than the push never matter. Called by [`crate::git`] and the command line; calls the
 //! ledger and below.
@@ -215,10 +215,13 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
             found.push(Refusal::new(Reason::Ambiguous, message).hint("push it by one name"));
         }
         stopped |= judge_ref(push, update, now, &mut found);
-        problems.extend(found.into_iter().map(|refusal| RefusedRef { name: update.name.clone(), refusal }));
+        // An applier whose ref somebody else wrote to can never again write there itself.
+        let is_record = matches!(place(&update.name, &push.branch), Place::Applier(_));
+        let named = |refusal| (is_record, RefusedRef { name: update.name.clone(), refusal });
+        problems.extend(found.into_iter().map(named));
     }
-    for problem in problems {
-        if stopped && waivable(problem.refusal.reason) {
+    for (is_record, problem) in problems {
+        if stopped && !is_record && waivable(problem.refusal.reason) {
             verdict.waived.push(problem);
         } else {
             verdict.refused.push(problem);

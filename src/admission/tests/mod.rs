@@ -109,6 +109,9 @@ fn a_stop_does_not_excuse_what_takes_something_away() {
     let deleted = story.clone().with("refs/notes/two-key/user1", Some(oid(9)), None, Facts::Nothing);
     deleted.refused(&[Reason::RefDeleted]);
     story.clone().with("refs/replace/x", None, Some(oid(9)), Facts::Nothing).refused(&[Reason::ForeignRef]);
+    story.clone().records("edge1", &[None]).refused(&[Reason::Unsigned]);
+    story.clone().records("edge1", &[Some("cp14")]).refused(&[Reason::WrongPrincipal]);
+    story.clone().records("edge1", &[Some("edge1")]).admitted();
     story.moves(BranchFacts::Rewound).refused(&[Reason::RefRewound]);
 }
 

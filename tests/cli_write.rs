@@ -112,6 +112,19 @@ fn from_an_empty_folder_to_a_hundred_percent() {
 }
 
 #[test]
+fn init_in_a_folder_of_files_says_where_else_it_can_be_run() {
+    let world = World::empty();
+    let folder = world.path().join("files");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("user1.pub"), world.public_key("user1")).unwrap();
+    let (human, agent) = ("user1=user1.pub", format!("cp14={}", world.public_key("cp14")));
+    let init = ["init", "--human", human, "--agent", &agent];
+    world.two_key_in(&folder, &init).exits(3).says("run it in an empty folder");
+    world.run(&folder, "git", &["init", "--quiet"], b"").exits(0);
+    world.two_key_in(&folder, &init).exits(0).says("Founded");
+}
+
+#[test]
 fn init_in_a_repository_with_history_commits_on_top() {
     let world = World::empty();
     world.commit_file("README", "hello\n", "Begin");

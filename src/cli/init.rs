@@ -93,7 +93,12 @@ fn existing(place: &Place) -> Result<Option<Repository>, Failure> {
     if is_empty {
         return Ok(None);
     }
-    let repo = place.repository()?;
+    let repo = place.repository().map_err(|failure| match failure {
+        Failure::Undecided(refusal) => {
+            Failure::Undecided(refusal.hint("run it in an empty folder, or make a repository first: git init"))
+        }
+        other => other,
+    })?;
     if let Some(root) = repo.pinned_root()? {
         return Err(there_already(&format!("the root {root} is pinned here")));
     }

@@ -122,6 +122,20 @@ impl Stage {
         events
     }
 
+    /// Whether the next change's risk has the factor that this target could not be restored.
+    fn counts_as_unrestorable(&self) -> bool {
+        self.world.git(&[
+            "fetch",
+            "--quiet",
+            self.path("server.git").to_str().unwrap(),
+            "+refs/two-key/*:refs/two-key/*",
+        ]);
+        let root = self.world.git(&["config", "two-key.root"]);
+        let change = ["--repository", ".", "--from", root.as_str(), "--to", "main", "--target", "checkout-prod"];
+        let ran = self.world.two_key(&[&["risk", "--format", "json"], &change[..]].concat()).exits(0).json();
+        ran["factors"].as_array().unwrap().iter().any(|factor| factor["name"] == "unrestorable-pack")
+    }
+
     fn tags(&self) -> Vec<String> {
         let text = self.in_all(&["--git-dir=server.git", "for-each-ref", "--format=%(refname:lstrip=4)", "refs/tags"]);
         text.lines().map(str::to_owned).collect()
@@ -238,6 +252,7 @@ fn a_halt_is_zero_and_a_rollback_restores_what_was_there_byte_for_byte() {
     assert_eq!(stage.record()["targets"]["checkout-prod"]["phase"], "verified");
     assert!(stage.events().contains(&"ROLLBACK_VERIFIED".to_owned()));
     assert!(stage.tags().contains(&"3-rollback".to_owned()), "{:?}", stage.tags());
+    assert!(!stage.counts_as_unrestorable());
     stage.apply().exits(0).says("verified");
     assert_eq!(stage.events().iter().filter(|event| *event == "ROLLBACK_VERIFIED").count(), 1);
 }
@@ -253,6 +268,7 @@ fn a_rollback_without_a_pack_fails_once_and_again_only_when_another_is_signed() 
     stage.apply().exits(1);
     let failures = || stage.events().iter().filter(|event| *event == "ROLLBACK_FAILED").count();
     assert_eq!(failures(), 1);
+    assert!(stage.counts_as_unrestorable());
     stage.turn("user1", "rollback");
     stage.apply().exits(1);
     assert_eq!(failures(), 2);

@@ -168,7 +168,8 @@ fn target_past(session: &Session, target: &str) -> Result<TargetPast, Failure> {
     })?;
     #[expect(clippy::disallowed_methods, reason = "a lease that is written now is issued now")]
     let now = jiff::Timestamp::now();
-    Ok(risk::target_past(&session.state, &target, now, None))
+    let past = risk::target_past(&session.state, &target, now, None);
+    Ok(TargetPast { unrestorable: session.unrestorable(&target, now)?, ..past })
 }
 
 fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
@@ -182,7 +183,10 @@ fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
         pinned(&session)?;
         risk::computable(lease).map_err(Failure::Undecided)?;
     }
-    let circumstances = risk::circumstances(&session.state, lease).map_err(Failure::Undecided)?;
+    let mut circumstances = risk::circumstances(&session.state, lease).map_err(Failure::Undecided)?;
+    if let Some(past) = &mut circumstances.target {
+        past.unrestorable = session.unrestorable(&lease.target, lease.issued)?;
+    }
     let Some(change) = &lease.change else {
         let message = format!("{id} names no change, only artifacts, so there is nothing to measure");
         return Err(Failure::undecided(Reason::Risk, message));

@@ -45,6 +45,8 @@ pub struct TargetPast {
     pub rolled_back: Vec<LeaseId>,
     /// The commit that the last completed lease brought there.
     pub runs: Option<Oid>,
+    /// Why the target's applier could not restore what was there, or had nothing to restore, when it last had to.
+    pub unrestorable: Option<String>,
 }
 
 /// A change, assessed.
@@ -216,6 +218,9 @@ fn factors(facts: &Facts, past: &Past, circumstances: &Circumstances) -> Vec<Fou
     if !target.rolled_back.is_empty() {
         let ids: Vec<_> = target.rolled_back.iter().map(LeaseId::as_str).collect();
         found.push(Found { name: Factor::EarlierRollbacks, why: factors::listed(&ids) });
+    }
+    if let Some(why) = target.unrestorable.clone() {
+        found.push(Found { name: Factor::UnrestorablePack, why });
     }
     if let Some(runs) = target.runs.filter(|runs| facts.change.from != Some(*runs)) {
         let from = facts.change.from.map_or("nothing".to_owned(), |from| from.short());

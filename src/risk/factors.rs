@@ -32,12 +32,22 @@ pub enum Factor {
     EarlierRollbacks,
     /// The change does not start from what the ledger says runs, so part of what will change is not measured.
     OtherStart,
+    /// The target's applier last said that what was there could not be restored, or that it has no pack to restore.
+    UnrestorablePack,
 }
 
 impl Factor {
     /// Every factor.
-    pub const ALL: [Self; 6] =
-        [Self::SensitivePath, Self::Lockfile, Self::Migration, Self::NoTests, Self::Reverts, Self::EarlierRollbacks];
+    pub const ALL: [Self; 8] = [
+        Self::SensitivePath,
+        Self::Lockfile,
+        Self::Migration,
+        Self::NoTests,
+        Self::Reverts,
+        Self::EarlierRollbacks,
+        Self::OtherStart,
+        Self::UnrestorablePack,
+    ];
 
     /// The name in policies and leases.
     pub const fn name(self) -> &'static str {
@@ -49,6 +59,7 @@ impl Factor {
             Self::Reverts => "reverts-90d",
             Self::EarlierRollbacks => "earlier-rollbacks",
             Self::OtherStart => "other-start",
+            Self::UnrestorablePack => "unrestorable-pack",
         }
     }
 }

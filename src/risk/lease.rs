@@ -65,7 +65,7 @@ pub fn circumstances(state: &State, lease: &Lease) -> Result<Circumstances, Refu
 }
 
 /// What a target's leases that were issued until some time tell: which of the last ninety days' were rolled back, and
-/// which commit the last completed one brought.
+/// which commit the last completed one brought. What the target's applier saw is no part of a ledger: the caller adds it.
 pub fn target_past(state: &State, target: &TargetId, until: Timestamp, except: Option<&LeaseId>) -> TargetPast {
     let until = until.as_second();
     let mut here: Vec<_> = state
@@ -83,6 +83,7 @@ pub fn target_past(state: &State, target: &TargetId, until: Timestamp, except: O
         issued: until,
         rolled_back: rolled_back.map(|(_, entry)| entry.id.clone()).collect(),
         runs: completed.and_then(|(lease, _)| Some(lease.change.as_ref()?.to)),
+        unrestorable: None,
     }
 }
 

@@ -321,7 +321,10 @@ impl Applier {
             Act::Restore => {
                 // A stop does not wait until the disk has room.
                 let written = self.write_down(job);
-                job.bench.restore(&mut job.applied, &job.wanted, pack);
+                // A failure is recorded as such; why it failed is said as well.
+                if let Err(refusal) = job.bench.restore(&mut job.applied, &job.wanted, pack) {
+                    tick.remark(refusal);
+                }
                 job.seen = job.bench.driver.observe();
                 self.write_down(job).and(written)?;
             }

@@ -71,7 +71,12 @@ impl Bench<'_> {
     }
 
     /// Weight to zero, then what was there before; checked by looking, byte for byte.
-    pub(super) fn restore(&mut self, applied: &mut Applied, desired: &Desired, pack: Result<RollbackPack, Refusal>) {
+    pub(super) fn restore(
+        &mut self,
+        applied: &mut Applied,
+        desired: &Desired,
+        pack: Result<RollbackPack, Refusal>,
+    ) -> Result<(), Refusal> {
         let zero = Intent { lease: desired.lease.clone(), tier: None, weight_bp: 0, step: desired.step };
         // Whether it came about is seen below; without a pack it is all that can be done.
         let _ = self.shift(applied, &zero, true);
@@ -87,12 +92,13 @@ impl Bench<'_> {
                 Err(Refusal::new(Reason::Drift, "what is observed is not what was observed before the lease"))
             }
         });
-        let (rollback, event) = match restored {
+        let (rollback, event) = match &restored {
             Ok(()) => (Rollback::Verified, EventKind::RollbackVerified),
             Err(_) => (Rollback::Failed(desired.rollbacks), EventKind::RollbackFailed),
         };
         applied.rollback = rollback;
         self.happened(event, &desired.lease, desired.step, 0);
+        restored
     }
 
     /// Notes an event for the next record.

@@ -10,7 +10,8 @@ const HEAD: &str = "\
 Each row is a test under `tests/attacks/`: real Git and ssh-keygen against the real hook, by `git push`. Beside each
 attack the test makes the nearest honest push, which is admitted. An attack on what counts is landed on a server without
 a hook too: there it alters nothing, `verify --all` finds it for the same reason, and honest votes after it count as if
-it were not there. Run a section's tests with `cargo test --test attacks a01`.
+it were not there. Attacks on the applier meet `git two-key apply --once`. Run a section's tests with
+`cargo test --test attacks a01`.
 
 This page is written from the tests: `UPDATE_DOCS=1 cargo test --test attacks catalogue`.
 ";
@@ -20,7 +21,8 @@ fn the_page_says_what_is_tested() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<_> =
         fs::read_dir(folder.join("tests/attacks")).unwrap().map(|file| file.unwrap().path()).collect();
-    files.retain(|file| file.file_name().unwrap().to_str().unwrap().starts_with('a'));
+    let number = |name: &str| name.starts_with('a') && name[1..].starts_with(|char: char| char.is_ascii_digit());
+    files.retain(|file| number(file.file_name().unwrap().to_str().unwrap()));
     files.sort();
     let main = fs::read_to_string(folder.join("tests/attacks/main.rs")).unwrap();
     let mut page = HEAD.to_owned();

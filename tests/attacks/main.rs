@@ -6,6 +6,11 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+#[allow(dead_code, reason = "its other users make more of it wrong")]
+#[path = "../signatures/software.rs"]
+mod software;
+
+mod applier;
 mod catalogue;
 mod dsl;
 
@@ -23,8 +28,15 @@ mod a11_scratch_first;
 mod a12_parsers_that_disagree;
 mod a13_replaced_objects;
 mod a14_races;
+mod a15_old_mirrors;
 mod a16_symbolic_refs;
 mod a17_hostile_files;
+mod a18_too_much;
 mod a19_signed_again;
+mod a20_two_wrappings;
+mod a21_rolled_back_too_far;
+mod a22_outrun_stops;
 mod a23_junk_on_a_forge;
 mod a24_links_for_files;
+mod a25_stops_in_company;
+mod a26_its_own_halt;

@@ -94,3 +94,14 @@ fn a_note_copied_to_another_lease() {
     scene.note("user1", &blob(LEASE), &scene.entry("user1", &about(LEASE, "cosign", 0, 0)));
     scene.world.two_key(&["verify", LEASE]).exits(1).says("by note: user1");
 }
+
+/// A minisign file made for lease A sealed in a commit about lease B.
+#[test]
+fn a_minisign_file_for_another_lease() {
+    let scene = Scene::under(crate::minisign::policy);
+    scene.propose(&lease(OTHER), OTHER);
+    let lifted = crate::minisign::sealed(&scene, "cosign", &about(LEASE, "cosign", 0, 0));
+    let own = crate::minisign::sealed(&scene, "cosign", &about(OTHER, "cosign", 0, 0));
+    let seal = |line: String| move |scene: &Scene| drop(scene.unsigned(&about(OTHER, "cosign", 0, 0), &line));
+    scene.never_counts("bad-signature", seal(lifted), seal(own));
+}

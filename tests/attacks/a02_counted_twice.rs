@@ -66,3 +66,22 @@ fn a_note_doubled() {
     scene.turn("cp14", &fields);
     scene.world.two_key(&["verify", LEASE]).exits(0);
 }
+
+/// A minisign file whose comments, which nothing covers or which are signed again, differ: still the one agent.
+#[test]
+fn a_minisign_file_with_another_comment() {
+    let scene = Scene::under(crate::minisign::policy);
+    scene.start();
+    let fields = about(LEASE, "promote", 2, 25);
+    let one = crate::minisign::sealed(&scene, "promote", &fields);
+    scene.unsigned(&fields, &one);
+    scene.admits(&["main"]);
+    let args = ["-S", "-s", "mini.sec", "-m", "statement", "-x", "statement.minisig", "-t", "another comment"];
+    scene.world.run(scene.world.path(), "minisign", &args, b"").exits(0);
+    let (front, _) = one.trim_end().rsplit_once(' ').unwrap();
+    let file = std::fs::read(scene.world.path().join("statement.minisig")).unwrap();
+    let again = format!("{front} {}\n", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, file));
+    assert_ne!(again, one);
+    let attack = |scene: &Scene| drop(scene.unsigned(&fields, &again));
+    scene.never_counts("already-voted", attack, |scene| drop(scene.promote("user1")));
+}

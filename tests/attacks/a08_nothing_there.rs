@@ -21,7 +21,7 @@ fn no_policy() {
         scene.world.git(&["rm", "--quiet", ".two-key/policy.yaml"]);
         scene.world.git(&["commit", "--quiet", "--message", "Nobody rules"]);
     };
-    scene.never_counts("malformed", attack, |scene| scene.both_promote());
+    scene.never_counts("malformed", attack, Scene::both_promote);
 }
 
 /// A rule that asks nobody.

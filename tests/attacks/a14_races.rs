@@ -36,3 +36,25 @@ fn the_losers_vote_is_void() {
     scene.tag("3-promote-100", "main");
     scene.admits(&["main", &tag]);
 }
+
+/// The branch and its tag pushed together and outrun: with `--atomic` or without, neither lands.
+#[test]
+fn a_tag_whose_transition_did_not_land() {
+    let scene = Scene::rolling();
+    let tip = scene.world.head();
+    scene.world.commit_file("README", "Read me\n", "Write");
+    scene.admits(&["main"]);
+    let winner = scene.world.head();
+    scene.back_to(&tip);
+    scene.both_promote();
+    let tag = scene.tag("2-promote-25", "main");
+    let name = format!("refs/tags/{tag}");
+    scene.push(&["--atomic", "main", &tag]).exits(1);
+    assert_eq!(scene.server_ref(&name), "");
+    scene.refuses(&["main", &tag], &name, "tag-mismatch");
+    let votes = scene.world.head();
+    scene.back_to(&winner);
+    scene.merge(&votes);
+    scene.tag("2-promote-25", "main");
+    scene.admits(&["--atomic", "main", &tag]);
+}

@@ -22,7 +22,7 @@ fn a_bomb() {
             let before = at - 1;
             all + &format!("a{at}: &a{at} [*a{before}, *a{before}, *a{before}, *a{before}, *a{before}, *a{before}]\n")
         });
-        format!("{text}labels:\n{}", lines.lines().map(|line| format!("  {line}\n")).collect::<String>())
+        format!("{text}labels:\n  {}\n", lines.replace('\n', "\n  ").trim_end())
     });
 }
 

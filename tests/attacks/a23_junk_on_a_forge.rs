@@ -12,7 +12,7 @@ fn a_squash_merge() {
         let text = format!("Promote (#7)\n\n* {one}\n* {two}");
         scene.world.git(&["commit", "--quiet", "--allow-empty", "--message", &text]);
     };
-    scene.never_counts("malformed", squash, |scene| scene.both_promote());
+    scene.never_counts("malformed", squash, Scene::both_promote);
 }
 
 /// A rebase merge: the forge makes the commits again, without their signatures.
@@ -23,7 +23,7 @@ fn a_rebase_merge() {
         let text = message("user1", &about(LEASE, "promote", 2, 25));
         scene.world.git(&["commit", "--quiet", "--allow-empty", "--message", &text]);
     };
-    scene.never_counts("malformed", rebased, |scene| scene.both_promote());
+    scene.never_counts("malformed", rebased, Scene::both_promote);
 }
 
 /// A vote for a step that is long over.
@@ -31,7 +31,7 @@ fn a_rebase_merge() {
 fn a_stale_statement() {
     let scene = Scene::rolling();
     let stale = |scene: &Scene| drop(scene.turn("cp14", &about(LEASE, "start", 1, 5)));
-    scene.never_counts("stale-step", stale, |scene| scene.both_promote());
+    scene.never_counts("stale-step", stale, Scene::both_promote);
 }
 
 /// A tier skipped.
@@ -39,7 +39,7 @@ fn a_stale_statement() {
 fn a_tier_skipped() {
     let scene = Scene::rolling();
     let skip = |scene: &Scene| drop(scene.turn("cp14", &about(LEASE, "promote", 2, 100)));
-    scene.never_counts("tier-skipped", skip, |scene| scene.both_promote());
+    scene.never_counts("tier-skipped", skip, Scene::both_promote);
 }
 
 /// A start before both keys were turned for the lease.
@@ -69,7 +69,7 @@ fn a_lease_changed_after_a_vote() {
 fn a_lease_that_is_nowhere() {
     let scene = Scene::rolling();
     let attack = |scene: &Scene| drop(scene.turn("cp14", &about(OTHER, "cosign", 0, 0)));
-    scene.never_counts("unknown-lease", attack, |scene| scene.both_promote());
+    scene.never_counts("unknown-lease", attack, Scene::both_promote);
 }
 
 /// Anything forward during a freeze; a thaw by both keys ends it.

@@ -16,12 +16,11 @@ fn entry(scene: &Scene, mode: &str, object: &str, path: &str) {
 fn refused(reason: &str, mode: &'static str, path: &'static str) {
     let scene = Scene::rolling();
     scene.promote("user1");
-    let object = match mode {
-        "160000" => scene.world.head(),
-        _ => {
-            let args = ["hash-object", "-w", "--stdin"];
-            scene.world.run(scene.world.repo(), "git", &args, b"/etc/passwd").exits(0).out.trim().to_owned()
-        }
+    let object = if mode == "160000" {
+        scene.world.head()
+    } else {
+        let args = ["hash-object", "-w", "--stdin"];
+        scene.world.run(scene.world.repo(), "git", &args, b"/etc/passwd").exits(0).out.trim().to_owned()
     };
     scene.never_counts(reason, |scene| entry(scene, mode, &object, path), |scene| drop(scene.promote("cp14")));
 }

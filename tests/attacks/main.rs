@@ -13,6 +13,7 @@ mod software;
 mod applier;
 mod catalogue;
 mod dsl;
+mod minisign;
 
 mod a01_lifted_cosignature;
 mod a02_counted_twice;

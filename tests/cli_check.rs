@@ -91,6 +91,22 @@ fn a_policy_must_follow_the_one_in_force() {
 }
 
 #[test]
+fn what_could_never_work_is_said_before_anybody_signs() {
+    let world = World::founded();
+    let digest =
+        world.two_key(&["list", "--format", "json"]).exits(0).json()["policy"]["digest"].as_str().unwrap().to_owned();
+    let next = world.policy().replace("version: 1\nprevious: null", &format!("version: 2\nprevious: {digest}"));
+    write(&world, ".two-key/policy.yaml", &format!("{next}risk: {{sensitive: [\"auth/[\"]}}\n"));
+    world.two_key(&["check"]).exits(1).says("malformed: ").says("auth/[");
+    write(&world, ".two-key/policy.yaml", &format!("{next}risk: {{sensitive: [\"auth/*\"]}}\n"));
+    world.two_key(&["check"]).exits(0);
+    write(&world, &lease_file(), &format!("{}agent-alone-up-to: 25\n", lease(LEASE)));
+    world.two_key(&["check"]).exits(1).says("policy-floor: agent-alone-up-to is 25 %");
+    write(&world, &lease_file(), &format!("{}agent-alone-up-to: 0\n", lease(LEASE)));
+    world.two_key(&["check"]).exits(0);
+}
+
+#[test]
 fn links_are_never_followed() {
     let world = World::founded();
     write(&world, "elsewhere", &lease(LEASE));

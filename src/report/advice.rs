@@ -7,6 +7,7 @@ use crate::{
         lease::Lease,
         policy::{Policy, Role},
     },
+    risk::Sensitive,
 };
 
 /// What there is to say about a proposal.
@@ -48,10 +49,11 @@ pub fn lease_advice(policy: &Policy, state: Option<&State>, proposed: &Proposed<
         }
     }
     if lease.agent_alone_up_to > policy.delegable_up_to {
-        advice.warnings.push(format!(
+        let message = format!(
             "agent-alone-up-to is {} %, the policy delegates up to {} % only",
             lease.agent_alone_up_to, policy.delegable_up_to
-        ));
+        );
+        advice.errors.push(Refusal::new(Reason::PolicyFloor, message));
     }
     advice
 }
@@ -63,6 +65,7 @@ pub fn policy_advice(state: Option<&State>, proposed: &Proposed<Policy>) -> Advi
     if let Some(state) = state.filter(|state| state.policy().digest() != proposed.digest()) {
         advice.errors.extend(state.can_follow(proposed).err());
     }
+    advice.errors.extend(Sensitive::new(&policy.risk.sensitive).err());
     for (id, target) in &policy.targets {
         if target.applier.is_none() {
             advice.warnings.push(format!("target {id} has no applier: nobody will move traffic"));

@@ -49,10 +49,10 @@ pub enum Resolution {
     Unknown,
 }
 
-/// Finds the lease that a handle means: a lease id, else an intent id, else a target: the lease there that the action
-/// is possible for (for stops and moves the one that occupies it), else its newest.
+/// Finds the lease that a handle means: of a target the lease there that the action is possible for (for stops and moves
+/// the one that occupies it), else its newest; of any other word the lease with that id, else with that intent.
 ///
-/// A target's name means the target, whatever ids and intents are proposed: proposing needs no key, and must not turn a
+/// A target's name means the target first, whatever ids and intents are proposed: proposing needs no key, and must not turn a
 /// stop away from what runs there.
 pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolution {
     let ids = known_leases(state);

@@ -9,6 +9,8 @@ use serde::Deserialize;
 
 use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span};
 
+use super::drivers::Section;
+
 /// Where an applier works, and as whom. Paths are absolute, or relative to where the program runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -26,8 +28,8 @@ pub struct Config {
     pub max_staleness: Span,
     /// How long to wait from one look to the next.
     pub interval: Span,
-    /// Its targets, with the file of each.
-    pub targets: BTreeMap<TargetId, PathBuf>,
+    /// Its targets, with how each is driven.
+    pub targets: BTreeMap<TargetId, Section>,
 }
 
 #[derive(Deserialize)]
@@ -40,13 +42,7 @@ struct RawConfig {
     root: Option<Oid>,
     max_staleness: Option<Span>,
     interval: Option<Span>,
-    targets: BTreeMap<TargetId, RawTarget>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTarget {
-    file: PathBuf,
+    targets: BTreeMap<TargetId, Section>,
 }
 
 impl Config {
@@ -65,7 +61,7 @@ impl Config {
             root: raw.root,
             max_staleness: raw.max_staleness.unwrap_or(Span::seconds(15 * 60)),
             interval: raw.interval.unwrap_or(Span::seconds(10)),
-            targets: raw.targets.into_iter().map(|(target, raw)| (target, folder.join(raw.file))).collect(),
+            targets: raw.targets.into_iter().map(|(target, section)| (target, section.below(folder))).collect(),
         })
     }
 
@@ -88,7 +84,7 @@ mod tests {
     fn paths_are_relative_to_the_file_and_what_is_left_out_has_its_default() {
         let config = Config::parse("name: e\nkey: k\ntargets: {shop: {file: w.json}}\n", Path::new("/etc/x")).unwrap();
         assert_eq!(config.key, Path::new("/etc/x/k"));
-        assert_eq!(config.targets[&TargetId::parse("shop").unwrap()], Path::new("/etc/x/w.json"));
+        assert_eq!(config.targets[&TargetId::parse("shop").unwrap()], Section::File("/etc/x/w.json".into()));
         assert_eq!((config.max_staleness.as_secs(), config.interval.as_secs()), (900, 10));
         assert_eq!((config.remote, config.root), (None, None));
         let absolute = Config::parse("name: e\nkey: /k\ntargets: {}\n", Path::new("/etc/x")).unwrap();

@@ -8,6 +8,8 @@
 //! | [`pack`] | what was there before |
 //! | [`clock`], [`journal`] | what is remembered from tick to tick, and how time counts |
 //! | `source`, `publish` | what comes from the repository, and what goes there |
+//! | `office` | what all targets share, one at a time |
+//! | `work`, `target` | one target's work |
 //! | [`Applier`] | one tick of all that |
 //! | [`records`] | what appliers attest, and how others read it |
 //!
@@ -21,6 +23,7 @@ pub mod desired;
 pub mod drivers;
 mod files;
 pub mod journal;
+mod office;
 pub mod pack;
 mod publish;
 pub mod records;
@@ -29,6 +32,8 @@ mod source;
 pub mod stops;
 mod target;
 mod tick;
+mod work;
 
 pub use config::Config;
+pub use office::Clock;
 pub use run::{Applier, Mode, Report, TargetReport};

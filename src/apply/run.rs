@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    ops::ControlFlow,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,27 +13,19 @@ use serde::Serialize;
 
 use crate::{
     git::{Repository, SigningKey},
-    ledger::{EventKind, LeaseState, rules},
-    model::{LeaseId, Oid, Reason, Refusal, StopKind, TargetId, policy::Role},
+    model::{LeaseId, Oid, Reason, Refusal, TargetId},
 };
 
 use super::{
-    clock::{Bake, Reading},
     config::Config,
-    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, decide},
-    desired::desired,
-    drivers,
+    decide::{Decision, Desired, Doing},
     journal::{Desk, Journal},
-    pack::RollbackPack,
-    publish::{Files, Writer, keep_stop, push_stops},
-    records::{Record, TargetRecord},
+    office::{Clock, Office, enter},
+    publish::Writer,
     source::Source,
-    target::{self, Bench, Seen},
-    tick::Tick,
+    target::{self, Seen},
+    work,
 };
-
-/// Acts that one target may need in one tick: a pack or a stop of our own, then what follows from it.
-const MAX_ACTS: usize = 4;
 
 /// Whether anything is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,28 +73,14 @@ impl Report {
 
 /// An applier at its desk.
 pub struct Applier {
-    config: Config,
-    clock: Box<dyn Fn() -> Reading>,
-    desk: Desk,
-    journal: Journal,
-    source: Source,
-    writer: Writer,
-}
-
-/// One target's work in a tick.
-struct Job<'a> {
-    bench: Bench<'a>,
-    applied: Applied,
-    wanted: Desired,
-    seen: Seen,
-    /// What goes into our ref with the next intention.
-    files: Files,
-    decision: Decision,
+    office: Arc<Mutex<Office>>,
+    interval: Duration,
+    targets: Vec<TargetId>,
 }
 
 impl Applier {
     /// Takes its place: the repository, the pinned root, the key, the lock. `unpinned` without a root.
-    pub fn open(config: Config, clock: Box<dyn Fn() -> Reading>) -> Result<Self, Refusal> {
+    pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
         let refused = |error: crate::git::GitError| error.refusal();
         let repository = match &config.repository {
             Some(path) => Repository::open(path),
@@ -125,393 +105,23 @@ impl Applier {
         }
         let source = Source::open(repository, config.remote.clone(), root)?;
         let writer = Writer { name: config.name.clone(), key, public, remote_tip: None, continues: false };
-        Ok(Self { config, clock, desk, journal, source, writer })
+        let interval = Duration::from_secs(config.interval.as_secs());
+        let targets = config.targets.keys().cloned().collect();
+        let office = Office::new(config, clock, desk, journal, source, writer);
+        Ok(Self { office: Arc::new(Mutex::new(office)), interval, targets })
     }
 
     /// One tick.
     pub fn tick(&mut self, mode: Mode) -> Result<Report, Refusal> {
-        // Where the journal was lost, the ref that keeps the last accepted tip still says which one it was.
-        let accepted = match self.journal.accepted {
-            Some(accepted) => Some(accepted),
-            None => self.source.kept_of_this_root(&self.config.name)?,
-        };
-        self.source.catch_up(accepted)?;
-        let mut tick = self.begin(mode);
-        self.know(&mut tick);
+        enter(&self.office)?.begin(mode)?;
         let mut targets = BTreeMap::new();
-        for target in self.config.targets.keys().cloned().collect::<Vec<_>>() {
-            let report = match self.mine(&target) {
-                Err(refusal) if !self.is_orphaned(&target) => Err(refusal),
-                _ => self.target(&target, &mut tick),
-            };
-            let report = report.unwrap_or_else(|refusal| TargetReport {
-                lease: None,
-                desired_bp: 0,
-                observed_bp: None,
-                observed_lease: None,
-                doing: Doing::Holding.word().to_owned(),
-                reason: Some(refusal),
-            });
-            targets.insert(target, report);
+        for target in &self.targets {
+            let report = work::target(&self.office, target).unwrap_or_else(TargetReport::held);
+            targets.insert(target.clone(), report);
         }
-        if mode == Mode::Act {
-            self.publish(&mut tick);
-            self.desk.save(&self.journal)?;
-        }
-        Ok(Report { ledger: self.source.state.tip(), targets, remarks: tick.remarks })
-    }
-
-    /// Looks at the clocks.
-    fn begin(&mut self, mode: Mode) -> Tick {
-        let reading = (self.clock)();
-        let jumped = self.journal.clock.as_ref().is_some_and(|last| reading.jumped_since(last));
-        self.journal.clock = Some(reading.clone());
-        if jumped {
-            self.journal.targets.values_mut().for_each(|applied| applied.bake = Bake::default());
-        } else {
-            self.journal.latest = self.journal.latest.max(Some(reading.now));
-        }
-        Tick::new(reading, mode, !jumped)
-    }
-
-    /// Fetches, folds and searches for stops. What cannot be known blocks forward moves, and nothing else.
-    fn know(&mut self, tick: &mut Tick) {
-        self.refresh(tick);
-        let limit = self.config.max_staleness.as_secs().saturating_mul(1000);
-        let age = self.journal.fetched.as_ref().map(|last| tick.reading.at_most_ms_since(last));
-        if age.is_none_or(|age| age > limit) {
-            let message = format!("the remote has not been reached for {}", self.config.max_staleness);
-            tick.blockers.insert(0, Refusal::new(Reason::Stale, message));
-        }
-    }
-
-    /// Brings everything up to date that comes from the repository.
-    fn refresh(&mut self, tick: &mut Tick) {
-        match self.source.fetch() {
-            Ok(()) => self.journal.fetched = Some(tick.reading.clone()),
-            Err(error) => {
-                let refusal = error.refusal();
-                let message = format!("the remote cannot be reached: {}", refusal.message);
-                tick.block(Refusal { message, ..refusal });
-            }
-        }
-        match self.source.accept(&self.config.name, tick.mode) {
-            Ok(tip) => {
-                self.journal.accepted = Some(tip);
-                tick.continues = true;
-            }
-            Err(refusal) => {
-                tick.continues = false;
-                tick.block(refusal);
-            }
-        }
-        let mut notes = Vec::new();
-        if let Err(error) = self.source.search(&mut self.journal, &mut notes) {
-            let message = format!("stops could not be searched for: {error}");
-            tick.block(Refusal { message, ..error.refusal() });
-        }
-        tick.remarks.extend(notes.into_iter().map(|note| Refusal::new(Reason::Internal, note)));
-        if let Err(refusal) = self.own_key() {
-            tick.block(refusal);
-        }
-        if tick.mode == Mode::Act
-            && let Err(refusal) = self.writer.reconcile(&self.source)
-        {
-            tick.block(refusal);
-        }
-    }
-
-    /// Whether the key that is configured here is this applier's, by the policy in force.
-    fn own_key(&self) -> Result<(), Refusal> {
-        match rules::owner(&self.source.state, self.writer.public.raw())? {
-            (owner, Role::Applier) if owner == self.config.name => Ok(()),
-            (owner, _) => {
-                let message = format!("the configured key is {owner}'s, not applier {}'s", self.config.name);
-                Err(Refusal::new(Reason::WrongPrincipal, message)
-                    .hint("see whose keys there are: git two-key key list"))
-            }
-        }
-    }
-
-    /// Whether a target is this applier's, by the policy in force.
-    fn mine(&self, target: &TargetId) -> Result<(), Refusal> {
-        let known = self.source.state.policy().get().targets.get(target);
-        if known.and_then(|known| known.applier.as_ref()) == Some(&self.config.name) {
-            return Ok(());
-        }
-        let message = format!("the policy in force does not give target {target} to applier {}", self.config.name);
-        Err(Refusal::new(Reason::WrongPrincipal, message)
-            .hint("change the policy, or take it out of the configuration"))
-    }
-
-    /// Whether a target that this applier moved is nobody's by the policy in force: then nobody else would stop it.
-    fn is_orphaned(&self, target: &TargetId) -> bool {
-        let known = self.source.state.policy().get().targets.get(target);
-        known.is_none_or(|known| known.applier.is_none()) && self.journal.targets.contains_key(target)
-    }
-
-    /// What holds for one target: what holds for all, and what else speaks against moving it forward.
-    fn conditions(&self, target: &TargetId, wanted: &Desired, packed: bool, tick: &Tick) -> Conditions {
-        let mut conditions = tick.conditions(packed);
-        conditions.blockers.extend(self.mine(target).err());
-        conditions.blockers.extend(tick.outlived(wanted, self.journal.latest));
-        conditions
-    }
-
-    /// One target: looks, decides and acts until there is nothing more to do in this tick.
-    fn target(&mut self, target: &TargetId, tick: &mut Tick) -> Result<TargetReport, Refusal> {
-        let applied = self.journal.targets.get(target).cloned().unwrap_or_default();
-        let Some(wanted) = desired(&self.source.state, target, &applied, &self.journal.stops) else {
-            return Ok(TargetReport::idle());
-        };
-        let driver = self.driver(target, &wanted)?;
-        let bench = Bench { target, driver: &*driver, reading: tick.reading.clone(), events: Vec::new() };
-        let decision = target::held(Refusal::new(Reason::Internal, "nothing was decided"));
-        let seen = driver.observe();
-        let mut job = Job { bench, applied, wanted, seen, files: Files::new(), decision };
-        job.bench.look(&mut job.applied, &job.wanted, &job.seen, tick.trusted);
-        for _ in 0..MAX_ACTS {
-            let Some(wanted) = desired(&self.source.state, target, &job.applied, &self.journal.stops) else { break };
-            job.wanted = wanted;
-            let pack = self.pack(target, &job.wanted.lease, &job.files, job.bench.driver);
-            let conditions = self.conditions(target, &job.wanted, pack.is_ok(), tick);
-            job.decision = decide(&job.wanted, job.seen.as_ref().ok(), &job.applied, &conditions);
-            if tick.mode == Mode::DryRun || job.decision.act == Act::Keep {
-                break;
-            }
-            match self.act(&mut job, pack, tick) {
-                Ok(ControlFlow::Continue(())) => {}
-                Ok(ControlFlow::Break(())) => break,
-                Err(refusal) => {
-                    job.decision = target::held(refusal);
-                    break;
-                }
-            }
-        }
-        let Job { mut bench, applied, wanted, seen, decision, .. } = job;
-        tick.events.append(&mut bench.events);
-        tick.records.insert(target.clone(), target::record(&wanted, &seen, &applied, &decision, tick.reading.now));
-        self.journal.targets.insert(target.clone(), applied);
-        Ok(TargetReport::of(&wanted, &seen, &decision, tick.mode))
-    }
-
-    /// Makes the act that was decided on. An error holds the target for this tick.
-    fn act(
-        &mut self,
-        job: &mut Job<'_>,
-        pack: Result<RollbackPack, Refusal>,
-        tick: &mut Tick,
-    ) -> Result<ControlFlow<()>, Refusal> {
-        let (lease, step) = (job.wanted.lease.clone(), job.wanted.step);
-        if job.decision.drifted {
-            let weight_bp = job.seen.as_ref().map_or(0, |seen| seen.weight_bp);
-            job.bench.happened(EventKind::Drifted, &lease, step, weight_bp);
-        }
-        match job.decision.act.clone() {
-            Act::Keep => return Ok(ControlFlow::Break(())),
-            Act::Pack => {
-                let pack = RollbackPack::take(job.bench.driver, job.bench.target, &lease, tick.reading.now)?;
-                job.files.push((RollbackPack::path(&lease), pack.bytes()?));
-                job.bench.happened(EventKind::Packed, &lease, step, pack.observed.weight_bp);
-            }
-            Act::Expire => {
-                self.expire(&job.wanted, tick)?;
-                job.bench.happened(EventKind::Expired, &lease, step, job.applied.weight_bp);
-            }
-            Act::Restore => {
-                // A stop does not wait until the disk has room.
-                let written = self.write_down(job);
-                // A failure is recorded as such; why it failed is said as well.
-                if let Err(refusal) = job.bench.restore(&mut job.applied, &job.wanted, pack) {
-                    tick.remark(refusal);
-                }
-                job.seen = job.bench.driver.observe();
-                self.write_down(job).and(written)?;
-            }
-            Act::Shift { tier, weight_bp, step } => {
-                let intent = Intent { lease: lease.clone(), tier, weight_bp, step };
-                if job.applied.is_exceeded_by(&lease, &job.decision.act) {
-                    return self.forward(job, &intent, &pack?, tick);
-                }
-                job.applied.intent = Some(intent.clone());
-                let written = self.write_down(job);
-                self.shift(job, &intent, true).and(written)?;
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    /// A forward move: the intention is written down and pushed, and everything looked at once more, before it is made.
-    fn forward(
-        &mut self,
-        job: &mut Job<'_>,
-        intent: &Intent,
-        pack: &RollbackPack,
-        tick: &mut Tick,
-    ) -> Result<ControlFlow<()>, Refusal> {
-        let untouched = job.applied.lease.as_ref() != Some(&intent.lease);
-        if untouched && job.seen.as_ref().ok() != Some(&pack.observed) {
-            let message = "what is there is not what was there when the rollback pack was taken";
-            return Err(Refusal::new(Reason::Drift, message).hint("bring it back to that, or roll the lease back"));
-        }
-        job.applied.intent = Some(intent.clone());
-        let before = job.applied.clone();
-        self.write_down(job)?;
-        if let Err(refusal) = self.intend(job, tick) {
-            job.applied.intent = None;
-            self.write_down(job)?;
-            return Err(refusal);
-        }
-        job.files.clear();
-        let unsettled = Applied { intent: None, ..before };
-        let again = desired(&self.source.state, job.bench.target, &unsettled, &self.journal.stops);
-        let still = again.is_some_and(|again| {
-            let conditions = self.conditions(job.bench.target, &again, true, tick);
-            decide(&again, job.seen.as_ref().ok(), &unsettled, &conditions).act == job.decision.act
-        });
-        if !still {
-            job.applied.intent = None;
-            self.write_down(job)?;
-            return Ok(ControlFlow::Continue(()));
-        }
-        self.shift(job, intent, false)?;
-        job.applied.pack = Some(pack.digest);
-        self.write_down(job)?;
-        job.decision.doing = job.after_shift();
-        Ok(ControlFlow::Break(()))
-    }
-
-    /// Moves the target, looks, and writes down what was found.
-    fn shift(&mut self, job: &mut Job<'_>, intent: &Intent, stop: bool) -> Result<(), Refusal> {
-        let moved = job.bench.shift(&mut job.applied, intent, stop);
-        job.seen = job.bench.driver.observe();
-        self.write_down(job)?;
-        moved
-    }
-
-    /// The driver that was pinned when the lease started.
-    fn driver(&self, target: &TargetId, wanted: &Desired) -> Result<Box<dyn drivers::Driver>, Refusal> {
-        let pinned = self.source.state.lease(&wanted.lease).and_then(|lease| lease.terms.as_ref());
-        let in_force = || self.source.state.policy().get().targets.get(target).map(|known| known.driver);
-        let kind = pinned.and_then(|terms| terms.driver).or_else(in_force);
-        let kind = kind.ok_or_else(|| Refusal::new(Reason::Internal, format!("target {target} has no driver")))?;
-        drivers::open(kind, target, self.config.targets.get(target).map(std::path::PathBuf::as_path))
-    }
-
-    /// The lease's pack, rehearsed: one that was just taken, else the one in our ref.
-    fn pack(
-        &self,
-        target: &TargetId,
-        lease: &LeaseId,
-        files: &Files,
-        driver: &dyn drivers::Driver,
-    ) -> Result<RollbackPack, Refusal> {
-        let path = RollbackPack::path(lease);
-        let fresh = files.iter().find(|(name, _)| *name == path).map(|(_, bytes)| bytes.clone());
-        let kept = || self.writer.file(&self.source, &path);
-        let bytes = match fresh {
-            Some(bytes) => Some(bytes),
-            None => kept()?,
-        };
-        let bytes = bytes.ok_or_else(|| Refusal::new(Reason::NoPack, format!("lease {lease} has no rollback pack")))?;
-        let pack = RollbackPack::parse(&bytes, target, lease)?;
-        pack.rehearse(driver)?;
-        Ok(pack)
-    }
-
-    /// Writes down what was applied, or is about to be.
-    fn write_down(&mut self, job: &Job<'_>) -> Result<(), Refusal> {
-        self.journal.targets.insert(job.bench.target.clone(), job.applied.clone());
-        self.desk.save(&self.journal)
-    }
-
-    /// Says what is about to be done, where a second applier with our name would see it, and looks once more.
-    fn intend(&mut self, job: &mut Job<'_>, tick: &mut Tick) -> Result<(), Refusal> {
-        let record = target::record(&job.wanted, &job.seen, &job.applied, &job.decision, tick.reading.now);
-        let summary = format!("{}: about to shift {}", job.bench.target, record.lease);
-        tick.events.append(&mut job.bench.events);
-        tick.records.insert(job.bench.target.clone(), record);
-        let record = self.record(tick);
-        self.writer.write(&self.source, &record, &job.files, &summary)?;
-        tick.events.clear();
-        self.writer.push_record(&self.source)?;
-        let before = tick.blockers.len();
-        self.refresh(tick);
-        tick.look_again((self.clock)());
-        job.bench.reading = tick.reading.clone();
-        tick.blockers.get(before).map_or(Ok(()), |blocker| Err(blocker.clone()))
-    }
-
-    /// Signs a rollback of our own. It binds from the moment at which it is written down.
-    fn expire(&mut self, wanted: &Desired, tick: &mut Tick) -> Result<(), Refusal> {
-        let reason = format!("the lease's window closed at {}", wanted.expires);
-        let stop = self.writer.sign_stop(&self.source, &wanted.lease, StopKind::Rollback, &reason)?;
-        self.journal.stops.push(stop.clone());
-        self.desk.save(&self.journal)?;
-        if let Err(refusal) = keep_stop(&self.source, &stop) {
-            tick.remarks.push(refusal);
-        }
-        Ok(())
-    }
-
-    /// Writes and pushes the record, stops, the tags. Whatever fails is reported, and tried again at the next tick.
-    fn publish(&mut self, tick: &mut Tick) {
-        let outcomes = [self.publish_record(tick), self.publish_stops(tick), self.publish_tags()];
-        for refusal in outcomes.into_iter().filter_map(Result::err) {
-            tick.remark(refusal);
-        }
-    }
-
-    fn publish_record(&mut self, tick: &mut Tick) -> Result<(), Refusal> {
-        let record = self.record(tick);
-        let last = self.writer.last_record(&self.source)?;
-        let news = last.is_none_or(|last| !record.says_the_same_as(&last)) && !record.targets.is_empty();
-        if news || !record.events.is_empty() {
-            let summary = summary(&record);
-            self.writer.write(&self.source, &record, &Files::new(), &summary)?;
-        }
-        self.writer.push_record(&self.source)
-    }
-
-    fn publish_stops(&mut self, tick: &Tick) -> Result<(), Refusal> {
-        for stop in self.journal.stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
-            keep_stop(&self.source, stop)?;
-        }
-        push_stops(&self.source)?;
-        // A branch that was rewound is for people to heal.
-        if tick.continues { self.writer.carry_over(&self.source, &self.journal.stops) } else { Ok(()) }
-    }
-
-    fn publish_tags(&self) -> Result<(), Refusal> {
-        let mut done = Vec::new();
-        for (target, applied) in &self.journal.targets {
-            let wanted = desired(&self.source.state, target, applied, &self.journal.stops);
-            let Some(wanted) = wanted.filter(|_| self.mine(target).is_ok()) else { continue };
-            let newest = self.source.state.newest_on(target).map(|lease| lease.id.clone());
-            let here = |lease: &&LeaseState| lease.lease().is_some_and(|document| document.target == *target);
-            for lease in self.source.state.leases().filter(here) {
-                let up_to = if lease.id == wanted.lease {
-                    target::applied_step(&wanted, applied)
-                } else if newest.as_ref() == Some(&lease.id) {
-                    0
-                } else {
-                    u32::MAX
-                };
-                done.extend(lease.transitions.iter().filter(|one| one.step <= up_to).map(|one| (lease, one)));
-            }
-        }
-        self.writer.tag(&self.source, &done)
-    }
-
-    fn record(&self, tick: &Tick) -> Record {
-        Record {
-            version: 1,
-            applier: self.config.name.clone(),
-            ledger: self.source.state.tip(),
-            seen_at: tick.reading.now,
-            targets: tick.records.clone(),
-            events: tick.events.clone(),
-        }
+        let mut office = enter(&self.office)?;
+        office.close()?;
+        Ok(Report { ledger: office.source.state.tip(), targets, remarks: office.tick.remarks.clone() })
     }
 
     /// Ticks until told to end. Each report goes to `said`.
@@ -520,7 +130,7 @@ impl Applier {
         const NAP: Duration = Duration::from_millis(200);
         while !end.load(Ordering::Relaxed) {
             said(self.tick(Mode::Act));
-            let mut left = Duration::from_secs(self.config.interval.as_secs());
+            let mut left = self.interval;
             while !left.is_zero() && !end.load(Ordering::Relaxed) {
                 let nap = left.min(NAP);
                 std::thread::sleep(nap);
@@ -530,16 +140,9 @@ impl Applier {
     }
 }
 
-impl Job<'_> {
-    /// What a target is doing right after its shift.
-    fn after_shift(&self) -> Doing {
-        let tier = self.applied.tier.and_then(|tier| self.wanted.tiers.get(tier));
-        if tier.is_some_and(|tier| self.applied.bake.is_over(tier.bake)) { Doing::Ready } else { Doing::Baking }
-    }
-}
-
 impl TargetReport {
-    fn idle() -> Self {
+    /// Nothing ever started there.
+    pub(super) fn idle() -> Self {
         Self {
             lease: None,
             desired_bp: 0,
@@ -550,7 +153,12 @@ impl TargetReport {
         }
     }
 
-    fn of(wanted: &Desired, seen: &Seen, decision: &Decision, mode: Mode) -> Self {
+    /// Nothing could be found out about it.
+    pub(super) fn held(refusal: Refusal) -> Self {
+        Self { reason: Some(refusal), ..Self::idle() }
+    }
+
+    pub(super) fn of(wanted: &Desired, seen: &Seen, decision: &Decision, mode: Mode) -> Self {
         let doing = match mode {
             Mode::Act => decision.doing.word().to_owned(),
             Mode::DryRun => target::in_words(decision),
@@ -564,13 +172,4 @@ impl TargetReport {
             reason: decision.reason.clone().or_else(|| seen.as_ref().err().cloned()),
         }
     }
-}
-
-/// A record in one line.
-fn summary(record: &Record) -> String {
-    let line = |(target, record): (&TargetId, &TargetRecord)| {
-        let percent = record.observed_bp.map_or("?".to_owned(), |bp| (f64::from(bp) / 100.0).to_string());
-        format!("{target}: {} at {percent} %, {}", record.lease, record.phase.word())
-    };
-    record.targets.iter().map(line).collect::<Vec<_>>().join("; ")
 }

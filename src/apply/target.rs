@@ -16,14 +16,14 @@ use super::{
 };
 
 /// What is known of one target in this tick.
-pub(super) struct Bench<'a> {
-    pub(super) target: &'a TargetId,
-    pub(super) driver: &'a dyn Driver,
+pub(super) struct Bench {
+    pub(super) target: TargetId,
+    pub(super) driver: Box<dyn Driver>,
     pub(super) reading: Reading,
     pub(super) events: Vec<RecordedEvent>,
 }
 
-impl Bench<'_> {
+impl Bench {
     /// Looks at the target, and brings what was written down in line with what was seen. Time counts as watched only
     /// while the target is in place.
     pub(super) fn look(&mut self, applied: &mut Applied, desired: &Desired, seen: &Seen, trusted: bool) {

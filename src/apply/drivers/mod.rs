@@ -4,7 +4,9 @@
 
 mod file;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
 
 use crate::model::{LeaseId, Reason, Refusal, TargetId, policy};
 
@@ -24,7 +26,7 @@ pub struct Setting {
 }
 
 /// Moves one target, and says what is there.
-pub trait Driver {
+pub trait Driver: Send {
     /// Its name and version, as packs hold it.
     fn name(&self) -> &'static str;
 
@@ -47,10 +49,30 @@ pub trait Driver {
     fn verify(&self, snapshot: &[u8]) -> Result<(), Refusal>;
 }
 
-/// The driver that a target's policy names, for the place that the configuration gives it.
-pub fn open(kind: policy::Driver, target: &TargetId, file: Option<&Path>) -> Result<Box<dyn Driver>, Refusal> {
-    match (kind, file) {
-        (policy::Driver::File, Some(path)) => Ok(Box::new(FileDriver::new(target.clone(), path.to_owned()))),
+/// How a target is driven, as the applier's configuration says: one section, named like the driver.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Section {
+    /// The file that holds the weights.
+    File(PathBuf),
+}
+
+impl Section {
+    /// The same with its paths taken as relative to a folder.
+    #[must_use]
+    pub fn below(self, folder: &Path) -> Self {
+        match self {
+            Self::File(path) => Self::File(folder.join(path)),
+        }
+    }
+}
+
+/// The driver that a target's policy names, for the section that the configuration gives it.
+pub fn open(kind: policy::Driver, target: &TargetId, section: Option<&Section>) -> Result<Box<dyn Driver>, Refusal> {
+    match (kind, section) {
+        (policy::Driver::File, Some(Section::File(path))) => {
+            Ok(Box::new(FileDriver::new(target.clone(), path.clone())))
+        }
         (policy::Driver::File, None) => {
             let message = format!("the configuration does not say which file target {target} is in");
             Err(Refusal::new(Reason::Internal, message)

@@ -45,5 +45,8 @@ fn the_schema_is_that_of_the_types_and_the_output_has_its_fields() {
     assert_eq!(keys(&serde_json::from_str(first.lines().next().unwrap()).unwrap()), of("log"));
     let key = &schema["properties"]["key-list"]["items"];
     assert_eq!(keys(&said(&["key", "list"]).json()[0]), properties(&schema, key));
+    let pull = said(&["ci", "--base", "main~1", "--head", "main"]).exits(0).json();
+    assert_eq!(keys(&pull), of("ci"));
+    assert_eq!(keys(&pull["effects"][0]), properties(&schema, &schema["$defs"]["EffectView"]));
     assert_eq!(keys(&said(&["show", "nothing"]).exits(1).json()), of("failure"));
 }

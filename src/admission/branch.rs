@@ -7,28 +7,30 @@ use crate::{
     model::{Reason, Refusal},
 };
 
-use super::{BranchFacts, FORCE_REVOKE, Push, window};
+use super::{BranchFacts, FORCE_REVOKE, Problem, Push, window};
 
-pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut Vec<Refusal>) {
+pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut Vec<Problem>) {
     match facts {
         BranchFacts::Continues => {}
         BranchFacts::Foxtrot => {
             let message = "the old tip is in the new history, but not on its first-parent chain";
             let hint = "merge the other way round: git fetch, git switch --detach FETCH_HEAD, git merge YOURS";
-            return found.push(Refusal::new(Reason::Foxtrot, message).hint(hint));
+            return found.push(Refusal::new(Reason::Foxtrot, message).hint(hint).into());
         }
         BranchFacts::Rewound => {
             let message = "the old tip is not in the new history; the ledger only grows";
-            return found.push(Refusal::new(Reason::RefRewound, message).hint("fetch, then build on the branch's tip"));
+            return found
+                .push(Refusal::new(Reason::RefRewound, message).hint("fetch, then build on the branch's tip").into());
         }
         BranchFacts::Outrun => {
             let message = "another push came first";
-            return found.push(Refusal::new(Reason::Stale, message).hint("fetch, then build on the branch's tip"));
+            return found
+                .push(Refusal::new(Reason::Stale, message).hint("fetch, then build on the branch's tip").into());
         }
         BranchFacts::NotDescended => {
             let message = format!("the root {} is not on its first-parent chain", push.root);
             let hint = "push the branch that git two-key init made, or pin its root here";
-            return found.push(Refusal::new(Reason::NotDescended, message).hint(hint));
+            return found.push(Refusal::new(Reason::NotDescended, message).hint(hint).into());
         }
     }
     for step in &push.steps {
@@ -36,20 +38,21 @@ pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut
     }
     if let Some(state) = &push.after {
         let votes = push.steps.iter().flat_map(|step| &step.votes);
-        found.extend(votes.flat_map(|vote| window::judge(vote, state, now)));
-        found.extend(stranded(push, state));
+        found.extend(votes.flat_map(|vote| window::judge(vote, state, now)).map(Problem::from));
+        found.extend(stranded(push, state).map(Problem::from));
     }
 }
 
 /// A finding, with where it is.
-fn in_words(finding: &Finding) -> Refusal {
+fn in_words(finding: &Finding) -> Problem {
     let Refusal { reason, message, hint } = &finding.refusal;
     let at = match &finding.path {
         // Some findings about files name the path themselves.
         Some(path) if !message.contains(path.as_str()) => format!("{path} in commit {}", finding.commit.short()),
         _ => format!("commit {}", finding.carrier.short()),
     };
-    Refusal { reason: *reason, message: format!("{message} ({at})"), hint: hint.clone() }
+    let refusal = Refusal { reason: *reason, message: format!("{message} ({at})"), hint: hint.clone() };
+    Problem { refusal, finding: Some(finding.clone()) }
 }
 
 /// A revocation after which nobody could change the policy any more.

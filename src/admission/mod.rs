@@ -34,7 +34,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::{
-    ledger::{State, Step, StepReport},
+    ledger::{Finding, State, Step, StepReport},
     model::{Oid, RawKey, Reason, Refusal, Statement},
     signature::{Carrier, Opened, RawTag},
 };
@@ -184,6 +184,21 @@ pub struct RefusedRef {
     pub name: String,
     /// Why.
     pub refusal: Refusal,
+    /// The fold's finding that it is, if it is one: where it stands, and what it asked for.
+    pub finding: Option<Finding>,
+}
+
+/// What is wrong with one ref.
+#[derive(Debug)]
+struct Problem {
+    refusal: Refusal,
+    finding: Option<Finding>,
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, finding: None }
+    }
 }
 
 /// The verdict on a push: admitted as a whole, or refused as a whole.
@@ -212,12 +227,13 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
         let mut found = Vec::new();
         if !names.insert(update.name.as_str()) {
             let message = "the push moves it twice, perhaps by way of a symbolic ref";
-            found.push(Refusal::new(Reason::Ambiguous, message).hint("push it by one name"));
+            found.push(Refusal::new(Reason::Ambiguous, message).hint("push it by one name").into());
         }
         stopped |= judge_ref(push, update, now, &mut found);
         // An applier whose ref somebody else wrote to can never again write there itself.
         let is_record = matches!(place(&update.name, &push.branch), Place::Applier(_));
-        let named = |refusal| (is_record, RefusedRef { name: update.name.clone(), refusal });
+        let named =
+            |Problem { refusal, finding }| (is_record, RefusedRef { name: update.name.clone(), refusal, finding });
         problems.extend(found.into_iter().map(named));
     }
     for (is_record, problem) in problems {
@@ -231,42 +247,44 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
 }
 
 /// Judges one ref. True if it is a stop ref that stops something.
-fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Refusal>) -> bool {
+fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Problem>) -> bool {
     let place = place(&update.name, &push.branch);
     if place == Place::Other {
         return false;
     }
     if place == Place::Foreign {
         let message = "there is no such ref in a governed name space";
-        found.push(Refusal::new(Reason::ForeignRef, message).hint("push it under another name"));
+        found.push(Refusal::new(Reason::ForeignRef, message).hint("push it under another name").into());
         return false;
     }
     if update.new.is_none() {
         let message = "governed refs are never deleted";
-        found.push(Refusal::new(Reason::RefDeleted, message).hint("leave it out of the push"));
+        found.push(Refusal::new(Reason::RefDeleted, message).hint("leave it out of the push").into());
         return false;
     }
     if let Facts::TooLarge(what) = &update.facts {
-        found.push(Refusal::new(Reason::TooLarge, what.clone()).hint("push it in parts"));
+        found.push(Refusal::new(Reason::TooLarge, what.clone()).hint("push it in parts").into());
         return false;
     }
     match (&place, &update.facts) {
         (Place::Branch, Facts::Branch(facts)) => branch::judge(push, *facts, now, found),
         (Place::Tag { lease, suffix }, Facts::Tag(facts)) => {
-            found.extend(tags::judge(push, update, lease, suffix, facts));
+            found.extend(tags::judge(push, update, lease, suffix, facts).map(Problem::from));
         }
         (Place::Notes(principal), Facts::Notes(facts)) => notes::judge(push, principal, facts, found),
-        (Place::Applier(name), Facts::Applier(facts)) => found.extend(appliers::judge(push, name, facts)),
+        (Place::Applier(name), Facts::Applier(facts)) => {
+            found.extend(appliers::judge(push, name, facts).map(Problem::from));
+        }
         (Place::Stop { target, id }, Facts::Stop(opened)) => {
             return match stops::judge(push, update, target, id, opened.as_ref()) {
                 Ok(effect) => effect,
                 Err(refusal) => {
-                    found.push(refusal);
+                    found.push(refusal.into());
                     false
                 }
             };
         }
-        _ => found.push(Refusal::new(Reason::Internal, "what it brings was not read")),
+        _ => found.push(Refusal::new(Reason::Internal, "what it brings was not read").into()),
     }
     false
 }

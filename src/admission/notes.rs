@@ -6,28 +6,32 @@ use crate::{
     signature::{NoteEntry, open_note},
 };
 
-use super::{NoteChange, NotesFacts, Push, ledger_after};
+use super::{NoteChange, NotesFacts, Problem, Push, ledger_after};
 
-pub(super) fn judge(push: &Push, principal: &PrincipalId, facts: &NotesFacts, found: &mut Vec<Refusal>) {
+pub(super) fn judge(push: &Push, principal: &PrincipalId, facts: &NotesFacts, found: &mut Vec<Problem>) {
     if !facts.fast_forward {
         let message = "its old tip is not in the new history; notes are only added";
-        return found.push(Refusal::new(Reason::RefRewound, message).hint("fetch the notes, then append to them"));
+        return found
+            .push(Refusal::new(Reason::RefRewound, message).hint("fetch the notes, then append to them").into());
     }
     let state = match ledger_after(push) {
         Ok(state) => state,
-        Err(refusal) => return found.push(refusal),
+        Err(refusal) => return found.push(refusal.into()),
     };
     let Some(known) = state.policy().get().principals.get(principal) else {
         let message = format!("the policy in force has no principal {principal}");
-        return found.push(Refusal::new(Reason::ForeignRef, message).hint("see who there is: git two-key key list"));
+        return found
+            .push(Refusal::new(Reason::ForeignRef, message).hint("see who there is: git two-key key list").into());
     };
     if let Some(stray) = facts.strays.first() {
         let message = format!("{stray:?} in its tree is no note");
-        found.push(Refusal::new(Reason::Malformed, message).hint("write notes with git two-key sign, or git notes"));
+        found.push(
+            Refusal::new(Reason::Malformed, message).hint("write notes with git two-key sign, or git notes").into(),
+        );
     }
     for change in &facts.changes {
         if let Err(refusal) = judge_note(state, principal, &known.keys, change) {
-            found.push(refusal);
+            found.push(refusal.into());
         }
     }
 }

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use super::{Failure, Place, terminal};
 use crate::{
-    admission::{RefusedRef, Verdict, judge, only_stop_refs},
+    admission::{Push, RefusedRef, Verdict, judge, only_stop_refs},
     git::{Hook, PushedRef, Repository, Side},
     model::{Oid, Reason, Refusal},
 };
@@ -71,9 +71,20 @@ struct PrePush {
 
 /// What became of a push.
 #[derive(Debug)]
-enum Outcome {
-    Judged(Verdict),
+pub(super) enum Outcome {
+    /// There is a verdict.
+    Judged(Box<Judged>),
+    /// There is none.
     Undecided(Refusal),
+}
+
+/// A push and the verdict on it.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// The facts.
+    pub(super) push: Push,
+    /// The verdict.
+    pub(super) verdict: Verdict,
 }
 
 /// Runs the verb.
@@ -96,7 +107,7 @@ fn pre_receive() -> Result<(), Failure> {
         Err(refusal) => (Outcome::Undecided(refusal), false),
     };
     match outcome {
-        Outcome::Judged(verdict) => say(&verdict),
+        Outcome::Judged(judged) => say(&judged.verdict),
         Outcome::Undecided(refusal) if pinned && stops_alone(&refs) => {
             let refusal = Refusal { message: printable(&refusal.message), ..refusal };
             terminal::remark(&format!("two-key: could not judge these stops, so they are admitted: {refusal}"));
@@ -104,7 +115,7 @@ fn pre_receive() -> Result<(), Failure> {
         }
         Outcome::Undecided(refusal) => {
             for pushed in refs.iter().take(MAX_SAID) {
-                say_refused(&RefusedRef { name: pushed.name.clone(), refusal: refusal.clone() });
+                say_refused(&RefusedRef { name: pushed.name.clone(), refusal: refusal.clone(), finding: None });
             }
             Err(Failure::Said(3))
         }
@@ -124,20 +135,28 @@ fn pre_push() -> Result<(), Failure> {
         Ok(decide(&repository, &refs, root, Side::Client, None))
     });
     match judged {
-        Ok(Outcome::Judged(verdict)) => say(&verdict),
+        Ok(Outcome::Judged(judged)) => say(&judged.verdict),
         Ok(Outcome::Undecided(refusal)) | Err(refusal) => left_to_the_server(refusal),
     }
 }
 
 /// Judges in another thread, so that neither a panic nor a long wait leaves the push undecided.
-fn decide(repository: &Repository, refs: &[PushedRef], root: Oid, side: Side, timeout: Option<Duration>) -> Outcome {
+pub(super) fn decide(
+    repository: &Repository,
+    refs: &[PushedRef],
+    root: Oid,
+    side: Side,
+    timeout: Option<Duration>,
+) -> Outcome {
     let (repository, refs, options) = (repository.clone(), refs.to_vec(), push_options());
     #[allow(clippy::disallowed_methods, reason = "the hook's clock is read here, once")]
     let now = Timestamp::now();
     let (sender, receiver) = mpsc::channel();
     let work = move || {
         let judged = panic::catch_unwind(AssertUnwindSafe(|| {
-            repository.gather(&refs, &options, root, side).map(|push| judge(&push, now))
+            let push = repository.gather(&refs, &options, root, side)?;
+            let verdict = judge(&push, now);
+            Ok(Box::new(Judged { push, verdict }))
         }));
         // Nobody listens any more after the timeout.
         let _ = sender.send(judged);
@@ -152,7 +171,7 @@ fn decide(repository: &Repository, refs: &[PushedRef], root: Oid, side: Side, ti
         None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
     };
     match answer {
-        Ok(Ok(Ok(verdict))) => Outcome::Judged(verdict),
+        Ok(Ok(Ok(judged))) => Outcome::Judged(judged),
         Ok(Ok(Err(refusal))) => Outcome::Undecided(refusal),
         Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => internal("a fault of this program".to_owned()),
         Err(RecvTimeoutError::Timeout) => {
@@ -163,7 +182,8 @@ fn decide(repository: &Repository, refs: &[PushedRef], root: Oid, side: Side, ti
     }
 }
 
-fn root(repository: &Repository) -> Result<Oid, Refusal> {
+/// The pinned root, without which nothing is judged.
+pub(super) fn root(repository: &Repository) -> Result<Oid, Refusal> {
     let pinned = repository.pinned_root().map_err(|error| error.refusal())?;
     pinned.ok_or_else(|| {
         Refusal::new(Reason::Unpinned, "no root is pinned here, so nothing can be verified")
@@ -205,9 +225,10 @@ fn push_options() -> Vec<String> {
     (0..count.min(1000)).filter_map(|at| variable(&format!("GIT_PUSH_OPTION_{at}"))).collect()
 }
 
-fn say(verdict: &Verdict) -> Result<(), Failure> {
+/// Says a verdict, a line each refusal and a hint.
+pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
     for waived in verdict.waived.iter().take(MAX_SAID) {
-        let RefusedRef { name, refusal } = waived;
+        let RefusedRef { name, refusal, .. } = waived;
         let message = printable(&refusal.message);
         let name = printable(name);
         terminal::remark(&format!("two-key: has no effect, beside a stop {name}: {}: {message}", refusal.reason));
@@ -222,7 +243,7 @@ fn say(verdict: &Verdict) -> Result<(), Failure> {
 }
 
 fn say_refused(refused: &RefusedRef) {
-    let RefusedRef { name, refusal } = refused;
+    let RefusedRef { name, refusal, .. } = refused;
     let refusal = Refusal { message: printable(&refusal.message), ..refusal.clone() };
     let failure = Failure::refused(printable(name), refusal);
     terminal::remark(&failure.lines().unwrap_or_default());

@@ -5,6 +5,7 @@
 mod apply;
 mod approve;
 mod check;
+mod ci;
 mod complete;
 mod demo;
 mod doctor;
@@ -103,6 +104,7 @@ enum Verb {
     Apply(apply::Args),
     Demo(demo::Args),
     Hook(hook::Args),
+    Ci(ci::Args),
 }
 
 impl Verb {
@@ -118,6 +120,7 @@ impl Verb {
             Self::Key(args) => args.format(),
             Self::Risk(args) => args.format(),
             Self::Apply(args) => args.format,
+            Self::Ci(args) => args.format,
             _ => Format::Text,
         }
     }
@@ -192,6 +195,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Apply(args) => apply::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
         Verb::Hook(args) => hook::run(args, &place),
+        Verb::Ci(args) => ci::run(args, &place),
     }
 }
 

@@ -272,7 +272,7 @@ fn no_ledger(branch: &str) -> Failure {
 }
 
 /// The branch that the root's policy names.
-fn pinned_branch(repo: &Repository, root: Oid) -> Result<String, Failure> {
+pub(super) fn pinned_branch(repo: &Repository, root: Oid) -> Result<String, Failure> {
     let missing = |error| match error {
         GitError::MissingObject(id) if id == root => {
             let message = format!("the pinned root {root} is not in this repository");
@@ -361,7 +361,8 @@ fn upstream_ahead(repo: &Repository, branch: &str, tip: Oid) -> Result<Option<St
     })
 }
 
-fn commit(repo: &Repository, revision: &str) -> Result<Oid, Failure> {
+/// A commit, as people write it.
+pub(super) fn commit(repo: &Repository, revision: &str) -> Result<Oid, Failure> {
     repo.revision(revision)?
         .ok_or_else(|| Failure::undecided(Reason::Internal, format!("`{revision}` names no commit here")))
 }

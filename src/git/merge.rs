@@ -1,6 +1,6 @@
 //! Merging histories that grew side by side, without touching worktree or index.
 
-use super::{GitError, Repository};
+use super::{GitError, NewCommit, Repository, SignWith};
 use crate::model::Oid;
 
 impl Repository {
@@ -14,10 +14,12 @@ impl Repository {
         let (one, other) = (ours.to_string(), theirs.to_string());
         let base = self.run(&["merge-base", &one, &other]).output()?;
         if let Some(base) = Oid::parse(String::from_utf8_lossy(&base.stdout).trim_end()) {
-            // The usual case, votes only, needs no Git that can merge by itself (2.38).
+            // The usual cases, votes only or nothing new on one side, need no Git that can merge by itself (2.38).
             let mut objects = self.objects()?;
-            if objects.links(base)?.tree == objects.links(theirs)?.tree {
-                return Ok(Ok(objects.links(ours)?.tree));
+            let tree = objects.links(base)?.tree;
+            let (our_tree, their_tree) = (objects.links(ours)?.tree, objects.links(theirs)?.tree);
+            if tree == their_tree || tree == our_tree {
+                return Ok(Ok(if tree == their_tree { our_tree } else { their_tree }));
             }
         }
         let (ours, theirs) = (one, other);
@@ -32,5 +34,21 @@ impl Repository {
             (Some(1), Some(_)) => Ok(Err(words.map(str::to_owned).collect())),
             _ => Err(GitError::Program { command, stderr: output.stderr }),
         }
+    }
+
+    /// The unsigned merge commit of a history into a branch's tip, as a forge's button makes it, or the paths at which
+    /// they do not merge by themselves. No ref is moved. Where there is nothing to merge it is the tip itself.
+    pub fn merge_commit(&self, tip: Oid, other: Oid, subject: &str) -> Result<Result<Oid, Vec<String>>, GitError> {
+        if self.is_ancestor(other, tip)? {
+            return Ok(Ok(tip));
+        }
+        let tree = match self.merge_trees(tip, other)? {
+            Ok(tree) => tree,
+            Err(paths) => return Ok(Err(paths)),
+        };
+        let parents = &[tip, other];
+        let message = &format!("{subject}\n");
+        let commit = NewCommit { tree, parents, message, sign: SignWith::Nobody, who: "two-key" };
+        self.commit_tree(&commit).map(Ok)
     }
 }

@@ -6,11 +6,14 @@
 //! mixed with what is in force. Called by cli; calls [`crate::ledger`] and below.
 
 mod advice;
+mod annotate;
 mod difference;
+mod effects;
 mod finding;
 mod keys;
 mod lease;
 mod list;
+mod pull;
 mod schema;
 mod subject;
 mod trail;
@@ -25,11 +28,13 @@ use crate::{
 };
 
 pub use advice::{Advice, lease_advice, policy_advice, thin};
+pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_remark};
 pub use difference::policy_difference;
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{KeyView, allowed_signers, keys, keys_text};
 pub use lease::{Awaits, BallotView, Cosigner, LeaseView, TransitionView, VoteView, awaits, lease_text, lease_view};
 pub use list::{LeaseSummary, ListView, PolicyView, list_text, list_view};
+pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use schema::schema;
 pub use subject::subject_line;
 pub use trail::{Entry, entry_text, trail};

@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
-use super::{Entry, KeyView, LeaseVerdict, LeaseView, LedgerVerdict, ListView};
+use super::{Entry, KeyView, LeaseVerdict, LeaseView, LedgerVerdict, ListView, PullView};
 use crate::risk::{Assessment, Calibration, LeaseAssessment};
 
 /// What each reading verb prints with `--format json`, by verb.
@@ -29,6 +29,8 @@ struct Output {
     risk_lease: LeaseAssessment,
     /// `risk --calibrate`.
     risk_calibrate: Calibration,
+    /// `ci`.
+    ci: PullView,
     /// Any of them, when it was refused or could not be decided.
     failure: Failed,
 }

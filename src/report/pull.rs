@@ -1,0 +1,299 @@
+//! What a pull request's check says: what would be refused, what merging would put in force, what must not be lost.
+
+use std::fmt::Write as _;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    admission::{Push, RefusedRef, Verdict},
+    ledger::State,
+    model::{LeaseId, Oid, Subject, policy::SeparateProposer},
+};
+
+use super::{PolicyView, effects::effects, words::escaped};
+
+/// A pull request, judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PullView {
+    /// Whether merging it is admitted.
+    pub ok: bool,
+    /// The first refusal's reason code.
+    pub reason: Option<String>,
+    /// The pinned root.
+    pub root: String,
+    /// The governed branch.
+    pub branch: String,
+    /// Its tip that the pull request was judged against.
+    pub base: String,
+    /// The pull request's tip.
+    pub head: String,
+    /// How it was taken to be merged: `merge` (a merge commit) or `fast-forward`.
+    pub method: String,
+    /// The policy in force before it.
+    pub policy: Option<PolicyView>,
+    /// What refuses it.
+    pub refused: Vec<ProblemView>,
+    /// What would, did it not bring a stop.
+    pub waived: Vec<ProblemView>,
+    /// What merging it would put in force or propose, where nobody refuses it.
+    pub effects: Vec<EffectView>,
+    /// Signatures that squash or rebase merging would drop.
+    pub signatures: Vec<SignatureView>,
+    /// What should be known before it is merged.
+    pub warnings: Vec<String>,
+}
+
+/// Something that does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ProblemView {
+    /// The ref that it would come to.
+    #[serde(rename = "ref")]
+    pub name: String,
+    /// The reason's code.
+    pub reason: String,
+    /// What happened, to what, and why.
+    pub message: String,
+    /// What helps.
+    pub hint: Option<String>,
+    /// The file that shows it best: what it is about, or its lease.
+    pub path: Option<String>,
+    /// The commit that carried it.
+    pub carrier: Option<String>,
+    /// The lease, if that is known.
+    pub lease: Option<String>,
+    /// What it asked for, if that is known.
+    pub action: Option<String>,
+    /// Who it claims to be from; nobody checked that where the reason says otherwise.
+    pub claims: Option<String>,
+}
+
+/// Something that merging puts in force or proposes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EffectView {
+    /// The lease, if it is about one.
+    pub lease: Option<String>,
+    /// The target, if it is about one.
+    pub target: Option<String>,
+    /// What, in words.
+    pub text: String,
+}
+
+/// A commit that carries signatures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SignatureView {
+    /// The commit.
+    pub commit: String,
+    /// What was signed: the action, its lease and tier.
+    pub statement: String,
+}
+
+/// What is judged, beside the push that stands for it.
+#[derive(Debug, Clone, Copy)]
+pub struct PullRequest<'a> {
+    /// The governed branch's tip.
+    pub base: Oid,
+    /// The pull request's tip.
+    pub head: Oid,
+    /// How it is merged.
+    pub method: Method,
+    /// The push that merging is.
+    pub push: &'a Push,
+    /// The verdict on that push.
+    pub verdict: &'a Verdict,
+}
+
+/// How a pull request is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// By a merge commit, whose first parent is the governed branch's tip.
+    Merge,
+    /// By moving the branch to the pull request's tip.
+    FastForward,
+}
+
+impl Method {
+    /// The word in output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Merge => "merge",
+            Self::FastForward => "fast-forward",
+        }
+    }
+}
+
+/// The verdict on a pull request, with what it would do.
+pub fn pull_view(pull: &PullRequest<'_>) -> PullView {
+    let PullRequest { push, verdict, .. } = pull;
+    let after = push.after.as_ref();
+    let problem = |refused: &RefusedRef| problem_view(refused, after);
+    let signatures = signatures(push);
+    let mut warnings = Vec::new();
+    if !signatures.is_empty() {
+        let many = if signatures.len() == 1 { "a signature" } else { "signatures" };
+        warnings.push(format!(
+            "squash or rebase merging makes the commits again and would drop {many}: merge with a merge commit, or push \
+             the commits themselves"
+        ));
+    }
+    warnings.extend(after.and_then(|after| hidden_proposer(push, after)));
+    PullView {
+        ok: verdict.admits(),
+        reason: verdict.refused.first().map(|refused| refused.refusal.reason.code().to_owned()),
+        root: push.root.to_string(),
+        branch: push.branch.clone(),
+        base: pull.base.to_string(),
+        head: pull.head.to_string(),
+        method: pull.method.word().to_owned(),
+        policy: push.before.as_ref().map(PolicyView::of),
+        refused: verdict.refused.iter().map(problem).collect(),
+        waived: verdict.waived.iter().map(problem).collect(),
+        effects: match (&push.before, after) {
+            (Some(before), Some(after)) => effects(before, after),
+            _ => Vec::new(),
+        },
+        signatures,
+        warnings,
+    }
+}
+
+fn problem_view(refused: &RefusedRef, after: Option<&State>) -> ProblemView {
+    let RefusedRef { name, refusal, finding } = refused;
+    let finding = finding.as_ref();
+    let lease = finding.and_then(|finding| finding.lease.as_ref());
+    let file = |id: &LeaseId| after.and_then(|after| after.proposals(id).next().map(|(path, _)| path.to_owned()));
+    ProblemView {
+        name: name.clone(),
+        reason: refusal.reason.code().to_owned(),
+        message: refusal.message.clone(),
+        hint: refusal.hint.clone(),
+        path: finding.and_then(|finding| finding.path.clone()).or_else(|| lease.and_then(file)),
+        carrier: finding.map(|finding| finding.carrier.to_string()),
+        lease: lease.map(ToString::to_string),
+        action: finding.and_then(|finding| finding.action).map(|action| action.word().to_owned()),
+        claims: finding.and_then(|finding| finding.claims.as_ref()).map(ToString::to_string),
+    }
+}
+
+/// The verified votes that the pull request brings.
+fn signatures(push: &Push) -> Vec<SignatureView> {
+    let votes = push.steps.iter().flat_map(|step| &step.votes);
+    votes
+        .map(|vote| {
+            let fields = vote.statement.fields();
+            let mut words = vec![fields.action.word().to_owned()];
+            words.extend(vote.statement.lease().map(ToString::to_string));
+            words.extend(fields.tier.map(|tier| format!("to {tier} %")));
+            if let Subject::Revoke { key } = &vote.statement.subject {
+                words.push(key.to_string());
+            }
+            SignatureView { commit: vote.carrier.to_string(), statement: words.join(" ") }
+        })
+        .collect()
+}
+
+/// Where a rule wants the proposer to be another: a merge commit that nobody of ours signed hides who proposed.
+fn hidden_proposer(push: &Push, after: &State) -> Option<String> {
+    let rules = &after.policy().get().rules;
+    let separate =
+        [&rules.cosign, &rules.promote].iter().any(|rule| rule.separate_proposer == SeparateProposer::Required);
+    let known = |id: &LeaseId| push.before.as_ref().is_some_and(|before| before.proposals(id).next().is_some());
+    let hidden =
+        |id: &LeaseId| after.proposals(id).any(|(_, file)| matches!(file.proposer, crate::ledger::Proposer::Unknown));
+    let new: Vec<_> = after.known_leases().into_iter().filter(|id| separate && !known(id) && hidden(id)).collect();
+    let names: Vec<_> = new.iter().map(LeaseId::as_str).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "nobody could ever turn a key for {}: the rule wants to know who proposed, and this way that is hidden; \
+             push the proposal itself, in a commit that its proposer signed",
+            names.join(", ")
+        )
+    })
+}
+
+/// The same as Markdown, for a pull request's page.
+pub fn pull_markdown(view: &PullView) -> String {
+    let mut text = String::from("### two-key: ");
+    text.push_str(match &view.reason {
+        None => "merging this is admitted\n\n",
+        Some(_) => "merging this is refused\n\n",
+    });
+    for problem in &view.refused {
+        let _ = writeln!(text, "- **{}**: {}", problem.reason, safe(&problem.message));
+        if let Some(hint) = &problem.hint {
+            let _ = writeln!(text, "  <br>hint: {}", safe(hint));
+        }
+    }
+    if !view.refused.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(match (view.effects.is_empty(), view.refused.is_empty()) {
+        (true, _) => "Merging it puts nothing in force and proposes nothing.\n",
+        (false, true) => "Merging it would mean:\n\n",
+        (false, false) => "What does not count has no effect. What is left would mean:\n\n",
+    });
+    for effect in &view.effects {
+        let _ = writeln!(text, "- {}", safe(&effect.text));
+    }
+    for problem in &view.waived {
+        let _ = writeln!(text, "- has no effect, beside a stop: {}: {}", problem.reason, safe(&problem.message));
+    }
+    for warning in &view.warnings {
+        let _ = writeln!(text, "\n**Warning:** {}", safe(warning));
+    }
+    if !view.signatures.is_empty() {
+        text.push_str("\n| commit | carries a signature for |\n|---|---|\n");
+        for signature in &view.signatures {
+            let _ = writeln!(text, "| `{}` | {} |", short(&signature.commit), safe(&signature.statement));
+        }
+    }
+    let version = view.policy.as_ref().map(|policy| format!(", policy version {}", policy.version));
+    let _ = writeln!(
+        text,
+        "\n`{}` onto `{}` at `{}` ({}), from root `{}`{}",
+        short(&view.head),
+        view.branch.trim_start_matches("refs/heads/"),
+        short(&view.base),
+        view.method,
+        short(&view.root),
+        version.unwrap_or_default()
+    );
+    text
+}
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// Text that strangers may have written, as Markdown that says just that: no markup, no links, no mentions.
+pub(super) fn safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in escaped(text).chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '@' => out.push_str("&#64;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::safe;
+
+    #[test]
+    fn what_strangers_wrote_is_never_markup() {
+        assert_eq!(safe("25 % for checkout-prod"), "25 % for checkout-prod");
+        assert_eq!(
+            safe("![x](http://e) <b>|`@all`\n\u{202e}"),
+            "\\!\\[x\\](http://e) &lt;b&gt;\\|\\`&#64;all\\`\\\\u{a}\\\\u{202e}"
+        );
+    }
+}

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{GitError, command::Program};
-use crate::model::PublicKey;
+use crate::model::{PublicKey, key::SSH_TYPES};
 
 /// The SSHSIG namespace of signatures that are made for this purpose.
 pub const NAMESPACE: &str = "two-key";
@@ -35,7 +35,7 @@ impl SigningKey {
     /// A public key line, as Git allows it in `user.signingkey`.
     pub(crate) fn literal(text: &str) -> Option<Self> {
         let line = text.strip_prefix("key::").unwrap_or(text);
-        let known = line.starts_with("ssh-ed25519 ") || line.starts_with("sk-ssh-ed25519@openssh.com ");
+        let known = line.split_once(' ').is_some_and(|(kind, _)| SSH_TYPES.contains(&kind));
         (known || line.len() < text.len()).then(|| Self::Literal(line.to_owned()))
     }
 

@@ -18,7 +18,7 @@ pub struct KeyView {
     pub role: String,
     /// The fingerprint, as ssh-keygen or minisign prints it.
     pub fingerprint: String,
-    /// `ssh-ed25519`, `sk-ssh-ed25519@openssh.com` or `minisign`.
+    /// `ssh-ed25519`, `ecdsa-sha2-nistp256`, either as `sk-…@openssh.com`, or `minisign`.
     pub kind: String,
     /// Whether a FIDO authenticator holds the secret, as far as the key's type says.
     pub hardware: bool,

@@ -50,7 +50,7 @@ impl Minisig {
         }
         // As `verify_strict` does for SSH signatures, and the crate does not: no R of small order.
         for r in [r, global_r] {
-            let canonical = r.try_into().ok().and_then(|r| RawKey::new(r).ok());
+            let canonical = r.try_into().ok().and_then(|r| RawKey::ed25519(r).ok());
             canonical.ok_or_else(|| bad("its commitment is not a usable point"))?;
         }
         let key_id = key_id.try_into().map_err(|_| malformed("a key id has eight bytes"))?;

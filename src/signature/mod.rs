@@ -10,6 +10,7 @@ pub mod carrier;
 pub mod commit;
 mod compose;
 mod detached;
+mod inner;
 pub mod minisign;
 pub mod note;
 pub mod sshsig;

@@ -5,17 +5,16 @@
 //! string hash = "sha256" | "sha512"  string signature
 //! ```
 //!
-//! The key and the signature are `ssh-ed25519` or `sk-ssh-ed25519@openssh.com` (PROTOCOL.u2f), both the same.
-//! Nothing may follow anything. A signature over other bytes, for another namespace or by a key of another type is
+//! The key and the signature are of one of the types in [`SSH_TYPES`](crate::model::key::SSH_TYPES), both the same; an
+//! `sk-ecdsa-` key also signs through a browser. Nothing may follow anything. A signature over other bytes, for another namespace or by a key of another type is
 //! `bad-signature`; bytes that are no SSH signature at all are `malformed`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::Presence;
+use super::{Presence, inner::Inner};
 use crate::model::{
-    PublicKey, Reason, Refusal, Wrapping,
+    PublicKey, Reason, Refusal,
     key::{KeyError, put_ssh_string, ssh_string},
 };
 
@@ -32,8 +31,6 @@ const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
 const END: &str = "-----END SSH SIGNATURE-----";
 /// The longest base64 line within an armour. ssh-keygen writes 70, PEM writers 64 or 76.
 const MAX_LINE: usize = 76;
-/// The bit that says that somebody touched the authenticator.
-const USER_PRESENT: u8 = 0x01;
 
 /// A well-formed SSH signature. Nothing is known yet about what it signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +38,7 @@ pub struct SshSig {
     key: PublicKey,
     namespace: Vec<u8>,
     hash: Hash,
-    signature: Signature,
-    /// Flags and counter, for an authenticator's signature.
-    authenticator: Option<(u8, u32)>,
+    inner: Inner,
     blob: Vec<u8>,
 }
 
@@ -123,8 +118,8 @@ impl SshSig {
         }
         let hash = Hash::from_name(hash).ok_or_else(|| malformed("its hash is neither sha256 nor sha512"))?;
         let key = PublicKey::from_ssh_blob(key).map_err(|error| of_key(&error))?;
-        let (signature, authenticator) = read_signature(&key, signature)?;
-        Ok(Self { key, namespace: namespace.to_vec(), hash, signature, authenticator, blob: blob.to_vec() })
+        let inner = Inner::read(&key, signature)?;
+        Ok(Self { key, namespace: namespace.to_vec(), hash, inner, blob: blob.to_vec() })
     }
 
     /// The key that the signature says made it.
@@ -147,42 +142,8 @@ impl SshSig {
         put_ssh_string(&mut signed, b"");
         put_ssh_string(&mut signed, self.hash.name());
         put_ssh_string(&mut signed, &self.hash.digest(message));
-        let presence = match (self.key.wrapping(), self.authenticator) {
-            (Wrapping::SkSsh { application }, Some((flags, counter))) => {
-                let mut outer = Sha256::digest(application).to_vec();
-                outer.push(flags);
-                outer.extend_from_slice(&counter.to_be_bytes());
-                outer.extend_from_slice(&Sha256::digest(&signed));
-                signed = outer;
-                if flags & USER_PRESENT == 0 { Presence::NotShown } else { Presence::Touched }
-            }
-            _ => Presence::None,
-        };
-        VerifyingKey::from_bytes(self.key.raw().as_bytes())
-            .and_then(|key| key.verify_strict(&signed, &self.signature))
-            .map_err(|_| bad("it does not verify over these bytes"))?;
-        Ok(presence)
+        self.inner.verify(&self.key, &signed)
     }
-}
-
-/// Reads the innermost signature, which must be of the key's own type.
-fn read_signature(key: &PublicKey, bytes: &[u8]) -> Result<(Signature, Option<(u8, u32)>), Refusal> {
-    let (kind, rest) = ssh_string(bytes).ok_or_else(|| malformed("its signature is cut short"))?;
-    if Some(kind) != key.ssh_type().map(str::as_bytes) {
-        return Err(malformed("its signature is of another type than its key"));
-    }
-    let (raw, rest) = ssh_string(rest).ok_or_else(|| malformed("its signature is cut short"))?;
-    let raw = raw.try_into().map_err(|_| malformed("an Ed25519 signature has 64 bytes"))?;
-    let authenticator = match (key.is_hardware(), rest) {
-        (false, []) => None,
-        (true, [flags, counter @ ..]) => {
-            let counter = counter.try_into().map_err(|_| malformed("after its flags there are not four bytes"))?;
-            Some((*flags, u32::from_be_bytes(counter)))
-        }
-        (true, []) => return Err(malformed("an authenticator's signature has flags and a counter")),
-        (false, _) => return Err(malformed("bytes follow its signature")),
-    };
-    Ok((Signature::from_bytes(&raw), authenticator))
 }
 
 /// A key that is none is `malformed`; a type that is not verified, or a point that nothing can be trusted under, is
@@ -198,10 +159,10 @@ fn bounded(text: &str) -> Result<(), Refusal> {
     if text.len() > MAX_TEXT { Err(malformed("it is longer than 16 KiB")) } else { Ok(()) }
 }
 
-fn malformed(what: impl std::fmt::Display) -> Refusal {
+pub(super) fn malformed(what: impl std::fmt::Display) -> Refusal {
     Refusal::new(Reason::Malformed, format!("the SSH signature is malformed: {what}"))
 }
 
-fn bad(what: impl std::fmt::Display) -> Refusal {
+pub(super) fn bad(what: impl std::fmt::Display) -> Refusal {
     Refusal::new(Reason::BadSignature, format!("the SSH signature does not hold: {what}"))
 }

@@ -1,6 +1,11 @@
 //! One signature counted twice
 
-use crate::dsl::*;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::{
+    dsl::*,
+    nistp256::{Form, P256, PHONE, mpint, strings, twin},
+};
 
 /// A sealed line doubled; with the tag it is one human, and no agent.
 #[test]
@@ -48,6 +53,32 @@ fn the_armour_wrapped_otherwise() {
         scene.merge(&copy);
     };
     scene.never_counts("already-voted", attack, |scene| drop(scene.promote("cp14")));
+}
+
+/// The other signature that ECDSA has for the same statement, (r, n - s): other bytes, the same key.
+#[test]
+fn the_twin_of_a_signature_on_p256() {
+    let phone = P256::new(42, Form::Browser(PHONE));
+    let scene = Scene::under(|world| {
+        world
+            .policy()
+            .replace(&world.public_key("user1"), &{ format!("{}\", \"{}", world.public_key("user1"), phone.line()) })
+    });
+    scene.start();
+    let fields = about(LEASE, "promote", 2, 25);
+    let text = statement(&fields);
+    let line = |blob: &[u8]| {
+        let [key, blob] = [&phone.public()[..], blob].map(|bytes| STANDARD.encode(bytes));
+        format!("Two-Key-Cosignature: user1 promote ssh {key} {blob}\n")
+    };
+    scene.unsigned(&fields, &line(&phone.blob("two-key", text.as_bytes())));
+    scene.admits(&["main"]);
+    let twin = line(&phone.blob_with("two-key", text.as_bytes(), |signature| {
+        let (r, s) = twin(signature).split_bytes();
+        strings(&[&mpint(&r), &mpint(&s)])
+    }));
+    let again = |scene: &Scene| drop(scene.unsigned(&fields, &twin));
+    scene.never_counts("already-voted", again, |scene| drop(scene.promote("cp14")));
 }
 
 /// A note's entry doubled: whoever counts it counts one human.

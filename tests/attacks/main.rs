@@ -14,6 +14,9 @@ mod applier;
 mod catalogue;
 mod dsl;
 mod minisign;
+#[allow(dead_code, reason = "its other users make more of it wrong")]
+#[path = "../../src/signature/tests/nistp256.rs"]
+mod nistp256;
 
 mod a01_lifted_cosignature;
 mod a02_counted_twice;
@@ -41,3 +44,4 @@ mod a23_junk_on_a_forge;
 mod a24_links_for_files;
 mod a25_stops_in_company;
 mod a26_its_own_halt;
+mod a27_presence_pretended;

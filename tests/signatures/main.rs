@@ -7,6 +7,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod hostile;
+#[path = "../../src/signature/tests/nistp256.rs"]
+mod nistp256;
+mod p256;
 mod programs;
 mod software;
 mod world;

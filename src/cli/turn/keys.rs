@@ -20,7 +20,7 @@ impl Place {
     }
 }
 
-/// Reads a public key: an `ssh-ed25519 AAAA…` or `minisign RWQ…` text, or the path of a `.pub` file of either kind.
+/// Reads a public key: an `ssh-ed25519 AAAA…`, `minisign RWQ…` or like text, or the path of a `.pub` file of either kind.
 pub fn public_key(place: &Place, text: &str) -> Result<PublicKey, Failure> {
     let bad = |what: &str, why: &dyn std::fmt::Display| {
         let refusal = Refusal::new(Reason::Malformed, format!("{what} is no public key that can be used: {why}"));

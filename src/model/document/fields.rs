@@ -248,7 +248,7 @@ text_schema! {
     Moment: {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"},
     Digest: {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
     Oid: {"type": "string", "pattern": "^([0-9a-f]{40}|[0-9a-f]{64})$"},
-    PublicKey: {"type": "string", "pattern": "^(ssh-ed25519|sk-ssh-ed25519@openssh\\.com|minisign) "},
+    PublicKey: {"type": "string", "pattern": "^(ssh-ed25519|ecdsa-sha2-nistp256|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\\.com|minisign) "},
 }
 
 /// What may be null but never missing; for serde, beside `deserialize_with = "Nullable::present"`.

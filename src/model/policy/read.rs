@@ -65,7 +65,7 @@ struct RawPolicy {
 struct RawPrincipal {
     /// The one role.
     role: Role,
-    /// Public keys: `ssh-ed25519 …`, `sk-ssh-ed25519@openssh.com …` or `minisign …`.
+    /// Public keys: `ssh-ed25519 …`, `ecdsa-sha2-nistp256 …`, either as `sk-…@openssh.com …`, or `minisign …`.
     #[schemars(length(min = 1))]
     keys: Vec<Word<PublicKey>>,
 }

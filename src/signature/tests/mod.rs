@@ -1,7 +1,9 @@
 //! Each refusal beside the honest twin that differs from it by one thing.
 
 mod carriers;
+mod ecdsa;
 mod minisign;
+pub(super) mod nistp256;
 mod notes;
 mod ssh;
 mod total;

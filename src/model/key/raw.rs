@@ -1,0 +1,83 @@
+//! What a key is: a point on one of two curves.
+
+use std::fmt;
+
+use ed25519_dalek::VerifyingKey;
+use serde::{Deserialize, Serialize};
+
+use super::KeyError;
+use crate::model::oid::{hex_decode, hex_encode};
+
+/// A public key's point: what a key is, whatever its wrapping.
+///
+/// As text: the hex of the point's canonical encoding, 64 digits on Ed25519, 130 on P-256.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RawKey(Point);
+
+/// A point in the one encoding that it has here, so that equal points are equal bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Point {
+    /// 32 bytes (RFC 8032).
+    Ed25519([u8; 32]),
+    /// 65 bytes: the uncompressed form (SEC 1, section 2.3.3), the only one that SSH knows (RFC 5656).
+    P256([u8; 65]),
+}
+
+impl RawKey {
+    /// Takes 32 bytes that are the canonical encoding of an Ed25519 point not of small order.
+    pub fn ed25519(bytes: [u8; 32]) -> Result<Self, KeyError> {
+        // y >= 2^255 - 19 is a second spelling of a smaller y.
+        let overflow = bytes[31] & 0x7f == 0x7f && bytes[1..31].iter().all(|b| *b == 0xff) && bytes[0] >= 0xed;
+        let point = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::Weak)?;
+        if overflow || point.is_weak() { Err(KeyError::Weak) } else { Ok(Self(Point::Ed25519(bytes))) }
+    }
+
+    /// Takes 65 bytes that are the uncompressed form of a P-256 point.
+    pub fn p256(bytes: [u8; 65]) -> Result<Self, KeyError> {
+        if bytes[0] != 4 {
+            return Err(KeyError::Encoding("a P-256 point begins with 04"));
+        }
+        let on_curve = p256::ecdsa::VerifyingKey::from_sec1_bytes(&bytes).is_ok();
+        if on_curve { Ok(Self(Point::P256(bytes))) } else { Err(KeyError::Weak) }
+    }
+
+    /// The point.
+    pub fn point(&self) -> &Point {
+        &self.0
+    }
+
+    /// The point's encoding, which is also how SSH writes it.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Point::Ed25519(bytes) => bytes,
+            Point::P256(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for RawKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex_encode(self.as_bytes()))
+    }
+}
+
+impl TryFrom<String> for RawKey {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let bytes = hex_decode(&text).unwrap_or_default();
+        let key = match bytes.len() {
+            32 => bytes.try_into().ok().map(Self::ed25519),
+            65 => bytes.try_into().ok().map(Self::p256),
+            _ => None,
+        };
+        key.ok_or("a raw key is 64 or 130 hex digits")?.map_err(|error| error.to_string())
+    }
+}
+
+impl From<RawKey> for String {
+    fn from(key: RawKey) -> Self {
+        hex_encode(key.as_bytes())
+    }
+}

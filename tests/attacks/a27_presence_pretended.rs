@@ -1,0 +1,110 @@
+//! Presence pretended
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::{
+    dsl::*,
+    nistp256::{Browser, Form, P256, PHONE},
+    software::Key,
+};
+
+/// Keys of user1 that only software holds: one as if on a token, one as if on a phone.
+const TOUCHED: Form = Form::Browser(PHONE);
+
+fn phone(form: Form) -> P256 {
+    P256::new(41, form)
+}
+
+/// A scene at 5 %, where promoting counts a human only by hardware, and user1 has a token, a phone and a software key.
+fn scene() -> Scene {
+    let scene = Scene::under(|world| {
+        let own = world.public_key("user1");
+        let keys = format!("{own}\", \"{}\", \"{}", Key::hardware(40, 1).public().line(), phone(TOUCHED).line());
+        let policy = world.policy().replace(&own, &keys);
+        policy.replace("promote: {human: 1, agent: 1}", "promote: {human: 1, agent: 1, hardware: true}")
+    });
+    scene.start();
+    scene.admits(&["main"]);
+    scene.promote("cp14");
+    scene.admits(&["main"]);
+    scene
+}
+
+/// A commit that seals what a key of user1 signed for 25 %.
+fn seal(public: &[u8], blob: &[u8]) -> impl Fn(&Scene) + use<> {
+    let (public, blob) = (STANDARD.encode(public), STANDARD.encode(blob));
+    move |scene| {
+        let line = format!("Two-Key-Cosignature: user1 promote ssh {public} {blob}\n");
+        scene.unsigned(&about(LEASE, "promote", 2, 25), &line);
+    }
+}
+
+fn text() -> String {
+    statement(&about(LEASE, "promote", 2, 25))
+}
+
+fn by_token(flags: u8) -> impl Fn(&Scene) {
+    let key = Key::hardware(40, flags);
+    seal(&key.public, &key.blob("two-key", text().as_bytes()))
+}
+
+fn by_phone(form: Form) -> impl Fn(&Scene) {
+    let key = phone(form);
+    seal(&key.public(), &key.blob("two-key", text().as_bytes()))
+}
+
+/// A token's signature that nobody touched it for.
+#[test]
+fn a_token_that_nobody_touched() {
+    scene().never_counts("hardware-required", by_token(0), by_token(1));
+}
+
+/// A token that says that it knows who is there, but not that somebody is (user-verified without user-present).
+#[test]
+fn a_token_that_knows_its_owner_but_was_not_touched() {
+    scene().never_counts("hardware-required", by_token(4), by_token(5));
+}
+
+/// A phone's signature that nobody touched it for.
+#[test]
+fn a_phone_that_nobody_touched() {
+    let untouched = by_phone(Form::Browser(Browser { flags: 0, ..PHONE }));
+    scene().never_counts("hardware-required", untouched, by_phone(TOUCHED));
+}
+
+/// A software key of the same human.
+#[test]
+fn a_software_key_of_the_same_human() {
+    scene().never_counts("hardware-required", |scene| drop(scene.promote("user1")), by_phone(TOUCHED));
+}
+
+/// The secret of a listed phone's key used without an authenticator.
+#[test]
+fn a_phones_secret_without_the_phone() {
+    scene().never_counts("hardware-required", by_phone(Form::Plain), by_phone(TOUCHED));
+}
+
+/// The key of a phone used for another host name: another key, which the policy does not list.
+#[test]
+fn a_phones_secret_for_another_host() {
+    let key = P256 { application: "evil.example", ..phone(TOUCHED) };
+    let elsewhere = seal(&key.public(), &key.blob("two-key", text().as_bytes()));
+    scene().never_counts("hardware-required", elsewhere, by_phone(TOUCHED));
+}
+
+/// What a phone signed when a page asked it for something else, beside this statement.
+#[test]
+fn a_phone_that_was_asked_for_something_else() {
+    let key = phone(TOUCHED);
+    let other = statement(&about(OTHER, "promote", 2, 25));
+    let asked = seal(&key.public(), &key.blob("two-key", other.as_bytes()));
+    scene().never_counts("bad-signature", asked, by_phone(TOUCHED));
+}
+
+/// A page in a frame of another origin that had the phone sign.
+#[test]
+fn a_phone_in_a_frame_of_another_origin() {
+    let client_data = PHONE.client_data.replace("\"crossOrigin\":false", "\"crossOrigin\":true").leak();
+    let framed = by_phone(Form::Browser(Browser { client_data, ..PHONE }));
+    scene().never_counts("bad-signature", framed, by_phone(TOUCHED));
+}

@@ -14,6 +14,7 @@
 //! | [`risk`] | a change and its history → a score, term by term, and factors | ledger, model |
 //! | [`git`] | the only place that runs Git or knows libgit2 | admission, risk, ledger and below |
 //! | [`apply`] | reconciles targets with the ledger | git, ledger and below |
+//! | [`agent`] | turns an agent's key: checks, signs or refuses, promotes, halts | apply, report, git, ledger and below |
 //! | [`cli`] | arguments in, calls, words out | all |
 //!
 //! Everything above [`git`] in this table is pure: no I/O, no clock, no environment. Three ideas carry the design:
@@ -21,6 +22,7 @@
 //! is a pure fold over it; two keys to go forward, one key to stop.
 
 pub mod admission;
+pub mod agent;
 pub mod apply;
 pub mod cli;
 pub mod git;

@@ -18,7 +18,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("risk", &["ledger", "model"]),
     ("git", &["risk", "admission", "inbox", "ledger", "signature", "model"]),
     ("apply", &["git", "risk", "admission", "inbox", "ledger", "signature", "model"]),
-    ("cli", &["apply", "git", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
+    ("agent", &["apply", "git", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
+    ("cli", &["agent", "apply", "git", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
 ];
 
 /// Rooms without I/O, clock, environment or processes.

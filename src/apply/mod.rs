@@ -22,6 +22,7 @@ pub mod decide;
 pub mod desired;
 pub mod drivers;
 mod files;
+pub mod health;
 pub mod journal;
 mod office;
 pub mod pack;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     git::{GitError, MIRROR, Objects, Repository},
-    ledger::{State, rules},
-    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, TargetId, policy::Role},
+    ledger::{EventKind, State, rules},
+    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, TargetId, policy::Role},
     signature::Opened,
 };
 
@@ -198,6 +198,34 @@ pub fn history(repository: &Repository, state: &State) -> Result<Vec<Happened>, 
         }
     }
     Ok(happened)
+}
+
+/// Why a target's applier, when it last had to before some time, could not restore what was there or had nothing to
+/// restore.
+pub fn unrestorable(
+    repository: &Repository,
+    state: &State,
+    target: &TargetId,
+    until: Timestamp,
+) -> Result<Option<String>, GitError> {
+    let told = history(repository, state)?;
+    let outcome = |happened: &&Happened| {
+        let event = &happened.event;
+        let ends =
+            [EventKind::RollbackVerified, EventKind::RollbackFailed].iter().any(|kind| kind.name() == event.event);
+        ends && event.target == *target && event.at <= until
+    };
+    let last = told.iter().filter(outcome).max_by_key(|happened| happened.event.at);
+    if let Some(failed) = last.filter(|last| last.event.event == EventKind::RollbackFailed.name()) {
+        return Ok(Some(format!("{} says that the rollback of {} failed", failed.applier, failed.event.lease)));
+    }
+    let without = |found: &&Observation| {
+        let record = &found.record;
+        found.target == *target && record.seen_at <= until && record.reason.as_deref() == Some(Reason::NoPack.code())
+    };
+    let observations = read(repository, state)?;
+    let without = observations.found.iter().find(without);
+    Ok(without.map(|found| format!("{} has no rollback pack for {}", found.applier, found.record.lease)))
 }
 
 /// The record at a tip that the applier itself signed.

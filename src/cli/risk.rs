@@ -10,6 +10,7 @@ use super::{
     terminal,
 };
 use crate::{
+    apply::records,
     git::{GitError, Repository},
     model::{Oid, Reason, Refusal, TargetId, lease::Lease},
     risk::{self, Assessment, AuthorRole, Circumstances, EndedLease, LAST, MODEL, Sensitive, TargetPast},
@@ -169,7 +170,7 @@ fn target_past(session: &Session, target: &str) -> Result<TargetPast, Failure> {
     #[expect(clippy::disallowed_methods, reason = "a lease that is written now is issued now")]
     let now = jiff::Timestamp::now();
     let past = risk::target_past(&session.state, &target, now, None);
-    Ok(TargetPast { unrestorable: session.unrestorable(&target, now)?, ..past })
+    Ok(TargetPast { unrestorable: records::unrestorable(&session.repo, &session.state, &target, now)?, ..past })
 }
 
 fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
@@ -185,7 +186,7 @@ fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
     }
     let mut circumstances = risk::circumstances(&session.state, lease).map_err(Failure::Undecided)?;
     if let Some(past) = &mut circumstances.target {
-        past.unrestorable = session.unrestorable(&lease.target, lease.issued)?;
+        past.unrestorable = records::unrestorable(&session.repo, &session.state, &lease.target, lease.issued)?;
     }
     let Some(change) = &lease.change else {
         let message = format!("{id} names no change, only artifacts, so there is nothing to measure");

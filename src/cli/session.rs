@@ -2,15 +2,13 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use jiff::Timestamp;
-
 use super::{Failure, Place, terminal};
 use crate::{
     apply::records,
     git::{Base, GitError, NOTES, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
-    ledger::{self, Entry, EventKind, Resolution, State, StepReport},
-    model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy},
+    ledger::{self, Entry, Resolution, State, StepReport},
+    model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
     report::{Beside, Happened, NoteVote, Observation},
 };
 
@@ -142,31 +140,6 @@ impl Session {
         });
         let (tags, notes) = (tags.collect(), waiting.collect());
         Ok(Beside { tags, notes, observed: self.observed()?, happened: Vec::new() })
-    }
-
-    /// Why a target's applier, when it last had to before some time, could not restore what was there or had nothing to
-    /// restore.
-    pub fn unrestorable(&self, target: &TargetId, until: Timestamp) -> Result<Option<String>, Failure> {
-        let told = records::history(&self.repo, &self.state)?;
-        let outcome = |happened: &&records::Happened| {
-            let event = &happened.event;
-            let ends =
-                [EventKind::RollbackVerified, EventKind::RollbackFailed].iter().any(|kind| kind.name() == event.event);
-            ends && event.target == *target && event.at <= until
-        };
-        let last = told.iter().filter(outcome).max_by_key(|happened| happened.event.at);
-        if let Some(failed) = last.filter(|last| last.event.event == EventKind::RollbackFailed.name()) {
-            return Ok(Some(format!("{} says that the rollback of {} failed", failed.applier, failed.event.lease)));
-        }
-        let without = |found: &&records::Observation| {
-            let record = &found.record;
-            found.target == *target
-                && record.seen_at <= until
-                && record.reason.as_deref() == Some(Reason::NoPack.code())
-        };
-        let observations = records::read(&self.repo, &self.state)?;
-        let without = observations.found.iter().find(without);
-        Ok(without.map(|found| format!("{} has no rollback pack for {}", found.applier, found.record.lease)))
     }
 
     /// The same with all that appliers say happened: what the audit trail needs.

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{Read, Seek, Write},
     os::unix::process::CommandExt as _,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     time::Duration,
@@ -28,6 +29,9 @@ const LOCAL_VARIABLES: [&str; 12] = [
     "GIT_NAMESPACE",
 ];
 
+/// How much of what a child complains of is kept.
+const MAX_HEARD: usize = 1024 * 1024;
+
 /// What a child said and how it ended.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -43,6 +47,7 @@ pub(crate) struct Program {
     input: Option<Vec<u8>>,
     interactive: bool,
     limit: Option<Duration>,
+    most: Option<usize>,
 }
 
 impl Program {
@@ -51,7 +56,15 @@ impl Program {
     pub(crate) fn new(name: &str) -> Self {
         let mut command = Command::new(name);
         command.env("LC_ALL", "C");
-        Self { command, input: None, interactive: false, limit: None }
+        Self { command, input: None, interactive: false, limit: None, most: None }
+    }
+
+    /// A program that an operator configured, with nothing of our environment but where the system's own programs are.
+    #[allow(clippy::disallowed_methods, reason = "the one place where programs are run")]
+    pub(crate) fn configured(path: &Path) -> Self {
+        let mut command = Command::new(path);
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
+        Self { command, input: None, interactive: false, limit: None, most: None }
     }
 
     /// Git, such that nothing stored beside the objects changes what they say: no replacements, no grafts, no
@@ -111,6 +124,12 @@ impl Program {
         self
     }
 
+    /// Refuses more output than this.
+    pub(crate) fn at_most(mut self, bytes: usize) -> Self {
+        self.most = Some(bytes);
+        self
+    }
+
     /// The command line, for messages.
     pub(crate) fn line(&self) -> String {
         let args = self.command.get_args().map(OsStr::to_string_lossy);
@@ -140,8 +159,8 @@ impl Program {
         let mut child = self.spawn_as(&line)?;
         let group = child.id();
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (show, limit) = (self.interactive, self.limit);
-        let (stdout, stderr, killed) = std::thread::scope(|scope| {
+        let (show, limit, most) = (self.interactive, self.limit, self.most);
+        let (stdout, stderr, status, killed) = std::thread::scope(|scope| {
             let (ended, end) = mpsc::channel::<()>();
             let watch = limit.map(|limit| scope.spawn(move || watch(&end, limit, group)));
             // Three pipes: each has its thread, so that a full one never holds up another.
@@ -151,16 +170,24 @@ impl Program {
             }
             let stderr = scope.spawn(move || listen(stderr, show));
             let mut bytes = Vec::new();
-            let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut bytes));
+            // A child that says more than anybody reads finds its pipe closed.
+            let length = most.map_or(u64::MAX, |most| u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1));
+            let read = stdout.map_or(Ok(0), |stdout| stdout.take(length).read_to_end(&mut bytes));
             let stderr = stderr.join().unwrap_or_default();
+            // A child may close its pipes and go on: it is watched until it has ended.
+            let status = child.wait();
             drop(ended);
             let killed = watch.is_some_and(|watch| watch.join().unwrap_or_default());
-            (read.map(|_| bytes), stderr, killed)
+            (read.map(|_| bytes), stderr, status, killed)
         });
-        let status = child.wait().map_err(|error| GitError::io(format!("waiting for `{line}`"), error))?;
+        let status = status.map_err(|error| GitError::io(format!("waiting for `{line}`"), error))?;
         let stdout = stdout.map_err(|error| GitError::io(format!("reading from `{line}`"), error))?;
         if let (true, Some(limit)) = (killed, limit) {
             let stderr = format!("it took longer than {} s", limit.as_secs_f64());
+            return Err(GitError::Program { command: line, stderr });
+        }
+        if let Some(most) = most.filter(|most| stdout.len() > *most) {
+            let stderr = format!("it said more than {most} bytes");
             return Err(GitError::Program { command: line, stderr });
         }
         let stderr = String::from_utf8_lossy(&stderr).trim_end().to_owned();
@@ -259,7 +286,9 @@ fn listen(from: Option<impl Read>, show: bool) -> Vec<u8> {
     let mut chunk = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut chunk) {
         let bytes = chunk.get(..length).unwrap_or_default();
-        heard.extend_from_slice(bytes);
+        if heard.len() < MAX_HEARD {
+            heard.extend_from_slice(bytes);
+        }
         if show {
             // If nobody can see it, there is nobody to tell.
             let _ = std::io::stderr().write_all(bytes);

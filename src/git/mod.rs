@@ -14,6 +14,7 @@ mod command;
 pub mod config;
 mod create;
 mod error;
+mod exec;
 mod files;
 mod history;
 mod hooks;
@@ -33,6 +34,7 @@ mod worktree;
 mod write;
 
 pub use error::GitError;
+pub use exec::Exec;
 pub use hooks::Hook;
 pub use notes::{NOTES, Note};
 pub use objects::{Kind, Object, Objects};

@@ -1,0 +1,163 @@
+//! What metrics say of the tier that a lease is at, as far as moves go. Pure, and the same for agents and appliers: both
+//! halt when a limit is crossed or a gate fails, and neither takes silence for health.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    ledger::{LeaseState, Phase},
+    model::{Reason, Refusal, StopKind, policy::Role},
+};
+
+/// Where a tier's gates stand in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deadline {
+    /// They may still be waited for.
+    Ahead,
+    /// They had to pass by now.
+    Passed,
+}
+
+/// What the gates of a tier say together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gates {
+    /// None are pinned: nothing but time is watched.
+    None,
+    /// Every one passes.
+    Pass,
+    /// None fails, and at least one cannot say yet.
+    Open(Deadline, String),
+    /// At least one fails.
+    Fail(Deadline, String),
+}
+
+/// What the auto-halt limits of a tier say together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limits {
+    /// None are pinned, or nothing here was asked to measure them.
+    None,
+    /// None is crossed.
+    Fine,
+    /// A warning is crossed.
+    Warn(String),
+    /// At least one cannot be measured.
+    NoData(String),
+    /// A halt is crossed.
+    Crossed(String),
+}
+
+/// What metrics say of a tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// The gates.
+    pub gates: Gates,
+    /// The limits.
+    pub limits: Limits,
+    /// What was measured, a line each, for people.
+    pub figures: Vec<String>,
+}
+
+impl Health {
+    /// Of a lease that nothing was pinned for.
+    pub const UNWATCHED: Self = Self { gates: Gates::None, limits: Limits::None, figures: Vec::new() };
+
+    /// The stop that it asks for, the strongest first; no data ever asks for one before the deadline.
+    pub fn stop(&self) -> Option<(StopKind, Refusal)> {
+        if let Gates::Fail(Deadline::Passed, words) = &self.gates {
+            let message = format!("the tier's gates fail, and their deadline is over: {words}");
+            return Some((StopKind::Rollback, Refusal::new(Reason::GateFailed, message)));
+        }
+        if let Gates::Open(Deadline::Passed, words) = &self.gates {
+            let message = format!("the tier's gates have not passed by their deadline: {words}");
+            return Some((StopKind::Rollback, Refusal::new(Reason::NoData, message)));
+        }
+        if let Limits::Crossed(words) = &self.limits {
+            let message = format!("a halt limit is crossed: {words}");
+            return Some((StopKind::Halt, Refusal::new(Reason::GateFailed, message)));
+        }
+        if let Gates::Fail(Deadline::Ahead, words) = &self.gates {
+            return Some((StopKind::Halt, Refusal::new(Reason::GateFailed, format!("a gate fails: {words}"))));
+        }
+        None
+    }
+
+    /// What speaks against going on from this tier.
+    pub fn against(&self) -> Option<Refusal> {
+        if let Some((_, refusal)) = self.stop() {
+            return Some(refusal);
+        }
+        if let Gates::Open(_, words) = &self.gates {
+            return Some(Refusal::new(Reason::NoData, format!("the tier's gates have not passed yet: {words}")));
+        }
+        if let Limits::NoData(words) = &self.limits {
+            let message = format!("a limit cannot be measured, and no data is never healthy: {words}");
+            return Some(Refusal::new(Reason::NoData, message));
+        }
+        None
+    }
+}
+
+/// Why a halted lease is to be rolled back: an automaton halted it, and nobody has done anything about it within the
+/// deadline of its gates. What a person halted is left to people.
+pub fn left_halted(lease: &LeaseState, now: Timestamp) -> Option<Refusal> {
+    let last = lease.transitions.last().filter(|last| last.phase == Phase::Halted && lease.phase == Phase::Halted)?;
+    let vote = last.votes.last().filter(|vote| matches!(vote.role, Role::Agent | Role::Applier))?;
+    let gates = lease.terms.as_ref()?.gates.values();
+    let deadline = gates.map(|gate| gate.inconclusive_deadline).min_by_key(|span| span.as_secs())?;
+    let since = Timestamp::from_second(vote.claimed_time?).ok()?;
+    let seconds = i64::try_from(deadline.as_secs()).ok()?;
+    let over = since.checked_add(SignedDuration::from_secs(seconds)).ok()?;
+    (now >= over).then(|| {
+        let message =
+            format!("{} halted it at {since}, and nobody has resolved that within {deadline}", vote.principal);
+        Refusal::new(Reason::GateFailed, message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health(gates: Gates, limits: Limits) -> Health {
+        Health { gates, limits, figures: Vec::new() }
+    }
+
+    fn kind(health: &Health) -> Option<StopKind> {
+        health.stop().map(|(kind, _)| kind)
+    }
+
+    #[test]
+    fn a_crossed_limit_and_a_failed_gate_halt_and_a_passed_deadline_rolls_back() {
+        let words = || "w".to_owned();
+        assert_eq!(kind(&health(Gates::Pass, Limits::Crossed(words()))), Some(StopKind::Halt));
+        assert_eq!(kind(&health(Gates::Pass, Limits::Fine)), None);
+        assert_eq!(kind(&health(Gates::Fail(Deadline::Ahead, words()), Limits::Fine)), Some(StopKind::Halt));
+        assert_eq!(kind(&health(Gates::Fail(Deadline::Passed, words()), Limits::Fine)), Some(StopKind::Rollback));
+        assert_eq!(kind(&health(Gates::Open(Deadline::Passed, words()), Limits::Fine)), Some(StopKind::Rollback));
+        assert_eq!(kind(&health(Gates::Open(Deadline::Ahead, words()), Limits::Fine)), None);
+        // The stronger of two stops.
+        let both = health(Gates::Open(Deadline::Passed, words()), Limits::Crossed(words()));
+        assert_eq!(kind(&both), Some(StopKind::Rollback));
+    }
+
+    #[test]
+    fn only_passing_gates_and_measured_limits_let_a_lease_go_on() {
+        let words = || "w".to_owned();
+        for (gates, limits, reason) in [
+            (Gates::Pass, Limits::Fine, None),
+            (Gates::Pass, Limits::Warn(words()), None),
+            (Gates::None, Limits::None, None),
+            (Gates::Pass, Limits::NoData(words()), Some(Reason::NoData)),
+            (Gates::Open(Deadline::Ahead, words()), Limits::Fine, Some(Reason::NoData)),
+            (Gates::Fail(Deadline::Ahead, words()), Limits::Fine, Some(Reason::GateFailed)),
+            (Gates::Pass, Limits::Crossed(words()), Some(Reason::GateFailed)),
+        ] {
+            let health = health(gates, limits);
+            assert_eq!(health.against().map(|refusal| refusal.reason), reason, "{health:?}");
+        }
+    }
+
+    #[test]
+    fn no_data_never_halts_by_itself() {
+        assert_eq!(kind(&health(Gates::None, Limits::NoData("w".to_owned()))), None);
+    }
+}

@@ -8,18 +8,24 @@ use serde::Serialize;
 use super::{
     Failure, Format, Place,
     session::{Root, Session, Which, short, upstream},
-    terminal,
+    terminal, turn,
 };
 use crate::{
+    apply::records,
     git::{self, Base, GitError, Repository},
     ledger,
     model::Oid,
     report,
 };
 
+/// How far a clock may be behind the newest commit: as far as hooks let commits be dated ahead. Seconds.
+const CLOCK_TOLERANCE: i64 = 5 * 60;
+/// How long an applier may take to record a transition that is in force. Seconds; its default for `max-staleness`.
+const APPLIER_TOLERANCE: i64 = 15 * 60;
+
 /// Say what is wrong with this set-up, and the command that mends it
 ///
-/// Looks at the installed Git, the pinned root, the ledger, the hooks, the signing key and the remote. Each thing that is
+/// Looks at the installed Git, the pinned root, the ledger, the clock, the appliers, the hooks, the signing key and the remote. Each thing that is
 /// wrong comes with the command that mends it. Nothing is changed.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  git two-key doctor\n  git two-key doctor --format json\n\n\
@@ -59,6 +65,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match Session::open(place, &Which::Local) {
         Ok(session) => {
             ledger_checks(&mut chart, &session)?;
+            clock(&mut chart, &session, turn::now().as_second());
+            appliers(&mut chart, &session, turn::now().as_second())?;
             signing(&mut chart, &session)?;
             remote(&mut chart, &session)?;
         }
@@ -153,6 +161,56 @@ fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -
             chart.note("upstream", message, format!("carry your commits over: git two-key promote … --push, or git merge with {plain} as the first parent"));
         }
         Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Compares the clock with the newest commit. A clock that is behind lets expired leases look open, here and in commits that
+/// are made here; one that is ahead cannot be told from the ledger.
+fn clock(chart: &mut Chart, session: &Session, now: i64) {
+    let newest = session.reports.last().map_or(now, |report| report.claimed_time);
+    let behind = newest - now;
+    if behind > CLOCK_TOLERANCE {
+        let minutes = behind / 60;
+        let message = format!(
+            "the newest commit of {} is dated {minutes} minutes ahead of the clock here",
+            short(&session.branch)
+        );
+        chart.note(
+            "clock",
+            message,
+            "set the clock: timedatectl set-ntp true; if it is right, that commit's maker has to",
+        );
+    }
+}
+
+/// Asks of every target on which a lease has started whether its applier has recorded that lease's last transition.
+fn appliers(chart: &mut Chart, session: &Session, now: i64) -> Result<(), Failure> {
+    let observations = records::read(&session.repo, &session.state)?;
+    for note in observations.notes {
+        chart.note("applier", note, "have it removed from the remote, or its key put into the policy");
+    }
+    for (target, lease) in session.state.started_targets() {
+        let applier = session.state.policy().get().targets.get(target).and_then(|known| known.applier.as_ref());
+        let (Some(applier), Some(last)) = (applier, lease.transitions.last()) else { continue };
+        let since = session.reports.iter().find(|report| report.commit == last.commit);
+        let age = now - since.map_or(now, |report| report.claimed_time);
+        let seen = observations.found.iter().find(|found| found.target == *target).map(|found| &found.record);
+        if age <= APPLIER_TOLERANCE || seen.is_some_and(|seen| seen.lease == lease.id && seen.step >= last.step) {
+            continue;
+        }
+        let (action, step) = (last.action, last.step);
+        let seen = seen.map_or("nothing".to_owned(), |seen| {
+            format!("{} of {}, step {}", seen.phase.word(), seen.lease, seen.step)
+        });
+        let message = format!(
+            "applier {applier} has not recorded step {step} ({action}) of {}, which is {} minutes old; of {target} it has recorded {seen}",
+            lease.id,
+            age / 60
+        );
+        let mend =
+            "git fetch; if that brings nothing newer, on the applier's machine: git two-key apply --once --config FILE";
+        chart.note("applier", message, mend);
     }
     Ok(())
 }

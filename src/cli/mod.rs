@@ -7,6 +7,7 @@ mod approve;
 mod check;
 mod ci;
 mod complete;
+mod completions;
 mod demo;
 mod doctor;
 mod failure;
@@ -18,6 +19,7 @@ mod init;
 mod key;
 mod list;
 mod log;
+mod man;
 mod new;
 mod pause;
 mod promote;
@@ -103,6 +105,8 @@ enum Verb {
     Risk(risk::Args),
     Apply(apply::Args),
     Demo(demo::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     Hook(hook::Args),
     Ci(ci::Args),
 }
@@ -114,7 +118,7 @@ impl Verb {
             Self::Verify(args) => args.format,
             Self::List(args) => args.format,
             Self::Show(args) => args.format,
-            Self::Log(args) => args.format,
+            Self::Log(args) => args.format.of_failure(),
             Self::Check(args) => args.format,
             Self::Doctor(args) => args.format,
             Self::Key(args) => args.format(),
@@ -194,6 +198,8 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Risk(args) => risk::run(args, &place),
         Verb::Apply(args) => apply::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
+        Verb::Completions(args) => completions::run(args, &place),
+        Verb::Man(args) => man::run(args, &place),
         Verb::Hook(args) => hook::run(args, &place),
         Verb::Ci(args) => ci::run(args, &place),
     }

@@ -50,6 +50,12 @@ pub fn watch<E>(text: impl Fn() -> Result<String, E>) -> Result<(), E> {
     }
 }
 
+/// Writes bytes of our own making to standard output as they are.
+pub fn say_raw(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
 /// Spells out what could move a cursor, line by line.
 fn by_lines(text: &str) -> String {
     text.trim_end_matches('\n').split('\n').map(escaped).collect::<Vec<_>>().join("\n")

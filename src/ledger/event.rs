@@ -58,6 +58,33 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All of them, in the order in which a lease meets them.
+    pub const ALL: [Self; 23] = [
+        Self::Cosigned,
+        Self::Verified2Key,
+        Self::Started,
+        Self::Paused,
+        Self::Resumed,
+        Self::Halted,
+        Self::CanaryPromoted,
+        Self::Completed,
+        Self::RolledBack,
+        Self::Withdrawn,
+        Self::PolicyChanged,
+        Self::KeyRevoked,
+        Self::Frozen,
+        Self::Thawed,
+        Self::Refused,
+        Self::Packed,
+        Self::Applied,
+        Self::GatePassed,
+        Self::GateFailed,
+        Self::Drifted,
+        Self::Expired,
+        Self::RollbackVerified,
+        Self::RollbackFailed,
+    ];
+
     /// The name in the audit trail.
     pub const fn name(self) -> &'static str {
         match self {

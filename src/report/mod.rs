@@ -7,6 +7,7 @@
 
 mod advice;
 mod annotate;
+mod attestation;
 mod difference;
 mod effects;
 mod finding;
@@ -18,6 +19,7 @@ mod schema;
 mod subject;
 mod trail;
 mod verdict;
+mod wanted;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,7 @@ use crate::{
 
 pub use advice::{Advice, lease_advice, policy_advice, thin};
 pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_remark};
+pub use attestation::attestation;
 pub use difference::policy_difference;
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{KeyView, allowed_signers, keys, keys_text};
@@ -39,6 +42,7 @@ pub use schema::schema;
 pub use subject::subject_line;
 pub use trail::{Entry, entry_text, trail};
 pub use verdict::{LeaseVerdict, LedgerVerdict, lease_verdict, ledger_text, ledger_verdict};
+pub use wanted::Wanted;
 pub use words::{escaped, json_escaped, table, time};
 
 /// What an applier attests about a lease: observed, never inferred from the ledger.

@@ -19,7 +19,7 @@ use super::{
 };
 
 /// One entry of the trail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Entry {
     /// What happened, by its name in the trail.
     pub event: String,

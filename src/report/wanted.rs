@@ -1,0 +1,63 @@
+//! Which entries of the trail somebody wants to see. What is left out was verified all the same.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::Entry;
+
+/// A choice of entries: all that is set must fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Events by their names in the trail; empty means all.
+    pub events: BTreeSet<String>,
+    /// The earliest time, as claimed by commits and seen by appliers.
+    pub since: Option<Timestamp>,
+    /// Whose key it was, or is claimed to be.
+    pub principal: Option<String>,
+}
+
+impl Wanted {
+    /// Whether an entry is wanted.
+    pub fn admits(&self, entry: &Entry) -> bool {
+        let time = entry.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
+        (self.events.is_empty() || self.events.contains(&entry.event))
+            // Nobody hides behind a time that cannot be read.
+            && self.since.is_none_or(|since| time.is_none_or(|time| time >= since))
+            && (self.principal.is_none() || self.principal == entry.principal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(event: &str, time: Option<&str>, principal: Option<&str>) -> Entry {
+        Entry {
+            event: event.to_owned(),
+            time: time.map(str::to_owned),
+            principal: principal.map(str::to_owned),
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn each_filter_lets_its_own_through_and_nothing_else() {
+        let halted = entry("HALTED", Some("2025-10-27T02:29:00Z"), Some("cp14"));
+        let admits = |wanted: &Wanted| wanted.admits(&halted);
+        assert!(admits(&Wanted::default()));
+        let events = |names: &[&str]| Wanted {
+            events: names.iter().map(|&name| name.to_owned()).collect(),
+            ..Wanted::default()
+        };
+        assert!(admits(&events(&["PAUSED", "HALTED"])));
+        assert!(!admits(&events(&["PAUSED"])));
+        let since = |time: &str| Wanted { since: Some(time.parse().unwrap()), ..Wanted::default() };
+        assert!(admits(&since("2025-10-27T02:29:00Z")));
+        assert!(!admits(&since("2025-10-27T02:29:01Z")));
+        let by = |name: &str| Wanted { principal: Some(name.to_owned()), ..Wanted::default() };
+        assert!(admits(&by("cp14")));
+        assert!(!admits(&by("user1")));
+        assert!(since("2030-01-01T00:00:00Z").admits(&entry("HALTED", None, None)), "a time that cannot be read");
+    }
+}

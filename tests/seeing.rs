@@ -1,0 +1,182 @@
+//! What people look at: the trail and its filters, completions, manual pages, through the binary.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and read its environment")]
+
+mod kit;
+
+use std::fs;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use kit::{EPOCH, LEASE, World};
+use serde_json::Value;
+
+/// The events of a trail, as `--format json` prints them.
+fn events(world: &World, args: &[&str]) -> Vec<String> {
+    let ran = world.two_key(&[&["log", "--format", "json"], args].concat());
+    let event = |line: &str| serde_json::from_str::<Value>(line).unwrap()["event"].as_str().unwrap().to_owned();
+    ran.out.lines().map(event).collect()
+}
+
+/// A lease that was started, paused and resumed; then a stranger's vote, if one is wanted.
+fn paused() -> World {
+    let world = World::rolling();
+    world.turn("cp18", "pause", LEASE);
+    world
+}
+
+#[test]
+fn the_trail_can_be_narrowed_and_is_verified_as_a_whole_all_the_same() {
+    let world = paused();
+    assert_eq!(events(&world, &[]), ["COSIGNED", "COSIGNED", "VERIFIED_2KEY", "STARTED", "PAUSED"]);
+    assert_eq!(events(&world, &["--event", "PAUSED", "--event", "started"]), ["STARTED", "PAUSED"]);
+    assert_eq!(events(&world, &["--principal", "user1"]), ["COSIGNED", "STARTED"]);
+    assert_eq!(events(&world, &["--lease", "checkout-prod", "--principal", "cp18"]), ["PAUSED"]);
+    assert_eq!(events(&world, &["--since", "2025-10-28"]), [""; 0]);
+    assert_eq!(events(&world, &["--since", "2025-10-27"]).len(), 5);
+    world.two_key(&["log", "--event", "PAUSED"]).exits(0).says("verified: 6 steps from root ");
+    world.two_key(&["log", "--event", "NOTHING"]).exits(2);
+    world.two_key(&["log", "--since", "yesterday"]).exits(2).says("--since yesterday: it is a length of time");
+    world.two_key(&["log", LEASE, "--lease", LEASE]).exits(2);
+    // What does not count is said at the top, also where it is not among what is shown.
+    let message = world.two_key(&["statement", "--message", "--principal", "user2", "resume", LEASE]).exits(0).out;
+    world.carry("mallory", &message);
+    let ran = world.two_key(&["log", "--event", "PAUSED"]).exits(1);
+    assert!(ran.out.starts_with("DOES NOT VERIFY: 1 REFUSED in 7 steps "), "{}", ran.out);
+    assert_eq!(ran.out.lines().filter(|line| line.contains("PAUSED")).count(), 1);
+    assert!(!ran.out.contains("unknown-key"));
+    let json = world.two_key(&["log", "--event", "PAUSED", "--format", "json"]).exits(1);
+    assert!(json.err.starts_with("DOES NOT VERIFY: ") && json.out.lines().count() == 1);
+}
+
+#[test]
+fn the_trail_can_be_had_as_in_toto_statements_about_what_ran() {
+    let world = paused();
+    let lines = world.two_key(&["log", "--format", "json"]).exits(0).out;
+    let envelopes = world.two_key(&["log", "--format", "in-toto"]).exits(0).out;
+    assert_eq!(envelopes.lines().count(), lines.lines().count());
+    for (line, envelope) in lines.lines().zip(envelopes.lines()) {
+        let (entry, envelope): (Value, Value) =
+            (serde_json::from_str(line).unwrap(), serde_json::from_str(envelope).unwrap());
+        assert_eq!(envelope["payloadType"], "application/vnd.in-toto+json");
+        assert_eq!(envelope["signatures"], Value::Array(Vec::new()));
+        let payload = STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+        let statement: Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
+        assert_eq!(statement["predicate"]["entry"], entry);
+        assert_eq!(statement["subject"][0]["digest"]["gitCommit"], entry["commit"]);
+        // Who holds the artifact's digest finds what was decided about it.
+        let digests: Vec<_> = statement["subject"].as_array().unwrap().iter().map(|s| &s["digest"]["sha256"]).collect();
+        assert!(digests.contains(&&Value::from("11".repeat(32))), "{statement}");
+        assert_eq!(statement["predicate"]["root"], Value::from(world.git(&["config", "two-key.root"])));
+    }
+}
+
+#[test]
+fn an_unpinned_trail_is_not_called_verified() {
+    let world = paused();
+    world.git(&["config", "--unset", "two-key.root"]);
+    world.two_key(&["log"]).exits(0).says("unpinned: ").says("not verified, as no root is pinned").never_says("counts");
+}
+
+/// What bash would offer for these words.
+fn offered(world: &World, words: &str, at: usize) -> String {
+    let program = env!("CARGO_BIN_EXE_git-two-key");
+    let script = format!(
+        "eval \"$({program} completions bash)\"; COMP_WORDS=({words}); COMP_CWORD={at}; _git_two_key; echo \"${{COMPREPLY[*]}}\""
+    );
+    world.run(world.path(), "bash", &["-c", &script], b"").exits(0).out.trim_end().to_owned()
+}
+
+#[test]
+fn shells_complete_verbs_and_flags_also_through_git() {
+    let world = World::empty();
+    assert_eq!(offered(&world, "git two-key lo", 2), "log");
+    assert_eq!(offered(&world, "git -C x two-key log --ev", 5), "--event");
+    assert_eq!(offered(&world, "git two-key key allowed", 3), "allowed-signers");
+    assert_eq!(offered(&world, "git two-key nothing", 2), "");
+    for shell in ["zsh", "fish"] {
+        world.two_key(&["completions", shell]).exits(0).says("approve-next-tier");
+    }
+    world.two_key(&["completions", "sh"]).exits(2);
+}
+
+#[test]
+fn every_verb_has_a_manual_page_and_help_finds_the_first() {
+    let world = World::empty();
+    let pages = world.path().join("man1");
+    world.two_key(&["man", "--to", pages.to_str().unwrap()]).exits(0).says("pages into");
+    let command = git_two_key::cli::command();
+    let verbs: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    assert!(verbs.len() > 20 && verbs.contains(&"man"), "{verbs:?}");
+    for verb in verbs {
+        let page = fs::read_to_string(pages.join(format!("git-two-key-{verb}.1"))).unwrap();
+        assert!(page.contains(".SH DESCRIPTION") || page.contains(".SH SYNOPSIS"), "{verb}");
+    }
+    // `git two-key --help` asks man for the page of this name.
+    assert!(fs::read_to_string(pages.join("git-two-key.1")).unwrap().starts_with(".ie"));
+    assert_eq!(world.two_key(&["man"]).exits(0).out, fs::read_to_string(pages.join("git-two-key.1")).unwrap());
+}
+
+/// A founded world about which the only complaints are those that it is made for.
+fn complaints(world: &World) -> Vec<(String, String)> {
+    let problems = world.two_key(&["doctor", "--format", "json"]).json()["problems"].clone();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    problems.as_array().unwrap().iter().map(|one| (text(&one["check"]), text(&one["message"]))).collect()
+}
+
+fn complains_of(world: &World, check: &str) -> bool {
+    complaints(world).iter().any(|(found, _)| found == check)
+}
+
+#[test]
+fn doctor_sees_a_clock_that_is_behind_the_newest_commit() {
+    let world = World::founded();
+    let dated = |date: &str| {
+        let env = [("GIT_COMMITTER_DATE", date)];
+        world.run_with(world.repo(), "git", &["commit", "-q", "--allow-empty", "-m", "x"], b"", &env).exits(0);
+    };
+    dated(&format!("@{EPOCH} +0000"));
+    assert!(!complains_of(&world, "clock"));
+    dated("@4102444800 +0000");
+    assert!(complains_of(&world, "clock"), "{:?}", complaints(&world));
+    world.two_key(&["doctor"]).exits(1).says("minutes ahead of the clock here").says("timedatectl");
+}
+
+#[test]
+fn doctor_sees_an_applier_that_lags_behind_the_ledger() {
+    let world = World::authorized();
+    assert!(!complains_of(&world, "applier"));
+    world.turn("user1", "start", LEASE);
+    assert!(complains_of(&world, "applier"));
+    world.two_key(&["doctor"]).exits(1).says("applier edge1 has not recorded step 1 (start)").says("apply --once");
+    let config = format!(
+        "name: edge1\nkey: {}\nrepository: repo\ntargets:\n  checkout-prod: {{file: weights.json}}\n",
+        world.key_file("edge1").display()
+    );
+    fs::write(world.path().join("applier.yaml"), config).unwrap();
+    world.two_key_in(world.path(), &["apply", "--once", "--config", "applier.yaml"]).exits(0);
+    assert!(!complains_of(&world, "applier"), "{:?}", complaints(&world));
+    world.turn("cp18", "pause", LEASE);
+    assert!(complains_of(&world, "applier"));
+}
+
+#[test]
+fn doctor_sees_a_git_that_is_too_old() {
+    let world = World::founded();
+    let real = world.run(world.path(), "sh", &["-c", "command -v git"], b"").exits(0).out;
+    let bin = world.path().join("old");
+    fs::create_dir_all(&bin).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let complains = |version: &str| {
+        let script = format!(
+            "#!/bin/sh\n[ \"$*\" = version ] && exec echo 'git version {version}'\nexec {} \"$@\"\n",
+            real.trim_end()
+        );
+        fs::write(bin.join("git"), script).unwrap();
+        fs::set_permissions(bin.join("git"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let program = env!("CARGO_BIN_EXE_git-two-key");
+        world.run_with(world.repo(), program, &["doctor"], b"", &[("PATH", &path)]).out.contains("git: Git 2.33")
+    };
+    assert!(complains("2.33.8"));
+    assert!(!complains("2.34.1"));
+}

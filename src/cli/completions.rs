@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use clap_complete::{Shell, generate};
 
-use super::{Failure, Place, terminal};
+use super::terminal;
 
 /// Print completions for a shell
 ///
@@ -31,9 +31,8 @@ _git_two_key() {
 "#;
 
 /// Prints the script.
-pub fn run(args: &Args, _: &Place) -> Result<(), Failure> {
+pub fn run(args: &Args) {
     terminal::say_raw(&script(args.shell));
-    Ok(())
 }
 
 /// A shell's script.

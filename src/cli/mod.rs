@@ -198,7 +198,10 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Risk(args) => risk::run(args, &place),
         Verb::Apply(args) => apply::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
-        Verb::Completions(args) => completions::run(args, &place),
+        Verb::Completions(args) => {
+            completions::run(args);
+            Ok(())
+        }
         Verb::Man(args) => man::run(args, &place),
         Verb::Hook(args) => hook::run(args, &place),
         Verb::Ci(args) => ci::run(args, &place),

@@ -383,6 +383,13 @@ impl Applied {
         matches!(act, Act::Shift { weight_bp, .. } if *weight_bp > ceiling)
     }
 
+    /// Whether nothing but looks at what is there lies between an earlier state and this one.
+    pub fn differs_by_looks_only(&self, earlier: &Self) -> bool {
+        let looked = Bake { since: self.bake.since.clone(), ..earlier.bake.clone() };
+        let goes_on = self.bake.credited_ms >= earlier.bake.credited_ms;
+        goes_on && *earlier == Self { bake: looked, ..self.clone() }
+    }
+
     /// Takes what was observed for what was done, where a process ended between the act and its being written down.
     /// True if it was done.
     pub fn settle(&mut self, observed: Option<&Observed>) -> bool {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId};
 
-use super::{clock::Reading, decide::Applied, files, stops::SeenStop};
+use super::{clock::Reading, decide::Applied, files, records::RecordedEvent, stops::SeenStop};
 
 /// What is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Journal {
     pub searched: Vec<Oid>,
     /// What was applied, by target.
     pub targets: BTreeMap<TargetId, Applied>,
+    /// What happened and is in no record yet.
+    #[serde(default)]
+    pub events: Vec<RecordedEvent>,
 }
 
 impl Journal {
@@ -53,7 +56,23 @@ impl Journal {
             stops: Vec::new(),
             searched: Vec::new(),
             targets: BTreeMap::new(),
+            events: Vec::new(),
         }
+    }
+
+    /// Whether it says nothing that an earlier one did not: the times of looking aside. A bake is credited from look to
+    /// look, so one that is found as it was a while ago goes on from there.
+    pub fn says_the_same_as(&self, earlier: &Self) -> bool {
+        let same = |(target, applied): (&TargetId, &Applied)| {
+            earlier.targets.get(target).is_some_and(|before| applied.differs_by_looks_only(before))
+        };
+        self.root == earlier.root
+            && self.accepted == earlier.accepted
+            && self.stops == earlier.stops
+            && self.searched == earlier.searched
+            && self.events == earlier.events
+            && self.targets.len() == earlier.targets.len()
+            && self.targets.iter().all(same)
     }
 }
 

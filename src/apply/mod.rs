@@ -18,12 +18,14 @@
 
 pub mod clock;
 pub mod config;
+mod crew;
 pub mod decide;
 pub mod desired;
 pub mod drivers;
 mod files;
 pub mod health;
 pub mod journal;
+mod known;
 mod office;
 pub mod pack;
 mod publish;

@@ -1,10 +1,15 @@
 //! What all targets of an applier share: what it knows, what it remembers, and what it writes. One at a time.
 
-use std::sync::{Mutex, MutexGuard};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+};
+
+use jiff::Timestamp;
 
 use crate::{
-    ledger::{LeaseState, rules},
-    model::{LeaseId, Reason, Refusal, StopKind, TargetId, policy::Role},
+    ledger::{LeaseState, Phase, rules},
+    model::{LeaseId, Oid, Reason, Refusal, StopKind, TargetId, policy::Role},
 };
 
 use super::{
@@ -15,13 +20,16 @@ use super::{
     drivers,
     journal::{Desk, Journal},
     pack::RollbackPack,
-    publish::{Files, Writer, keep_stop, push_stops},
-    records::{Record, TargetRecord},
-    run::Mode,
+    publish::{Files, Writer, keep_stop, push_stops, put_tags},
+    records::{Record, RecordedEvent, TargetRecord, timeless},
+    run::{Mode, TargetReport},
     source::Source,
     target,
     tick::Tick,
 };
+
+/// How old the journal may grow where nothing but time passes.
+const JOURNAL_AGE_MS: u64 = 30_000;
 
 /// How the clocks are read.
 pub type Clock = dyn Fn() -> Reading + Send;
@@ -35,6 +43,21 @@ pub(super) struct Office {
     pub(super) source: Source,
     pub(super) writer: Writer,
     pub(super) tick: Tick,
+    /// The journal as it was last written down.
+    saved: Option<Journal>,
+    /// What everything was published of: refs, tip, what was seen.
+    published: Option<(u64, Oid, BTreeMap<TargetId, TargetRecord>)>,
+}
+
+/// What is about to be done to some targets.
+#[derive(Debug, Default)]
+pub(super) struct Intended {
+    /// The targets.
+    pub(super) names: Vec<String>,
+    /// What goes into our ref with it.
+    pub(super) files: Files,
+    /// What happened when that was made.
+    pub(super) events: Vec<RecordedEvent>,
 }
 
 /// Goes in, when it is one's turn. Where somebody panicked inside nobody knows what is so: an error.
@@ -52,12 +75,15 @@ impl Office {
         writer: Writer,
     ) -> Self {
         let tick = Tick::new(clock(), Mode::DryRun, false);
-        Self { config, clock, desk, journal, source, writer, tick }
+        Self { config, clock, desk, journal, source, writer, tick, saved: None, published: None }
     }
 
     /// Begins a tick: looks at the clocks, fetches, folds and searches for stops. What cannot be known blocks forward
     /// moves, and nothing else.
     pub(super) fn begin(&mut self, mode: Mode) -> Result<(), Refusal> {
+        if let Err(error) = self.source.list() {
+            return Err(error.refusal());
+        }
         // Where the journal was lost, the ref that keeps the last accepted tip still says which one it was.
         let accepted = match self.journal.accepted {
             Some(accepted) => Some(accepted),
@@ -65,12 +91,22 @@ impl Office {
         };
         self.source.catch_up(accepted)?;
         self.look_at_clocks(mode);
+        self.forget_recorded()?;
         self.refresh();
         let limit = self.config.max_staleness.as_secs().saturating_mul(1000);
         let age = self.journal.fetched.as_ref().map(|last| self.tick.reading.at_most_ms_since(last));
         if age.is_none_or(|age| age > limit) {
             let message = format!("the remote has not been reached for {}", self.config.max_staleness);
             self.tick.blockers.insert(0, Refusal::new(Reason::Stale, message));
+        }
+        Ok(())
+    }
+
+    /// A process that ended after it had recorded what happened, and before it could write that down, is not to record it
+    /// again.
+    fn forget_recorded(&mut self) -> Result<(), Refusal> {
+        if let Some(last) = self.writer.last_record(&self.source)? {
+            self.journal.events.retain(|event| !last.events.contains(event));
         }
         Ok(())
     }
@@ -117,7 +153,7 @@ impl Office {
             self.tick.block(refusal);
         }
         if self.tick.mode == Mode::Act
-            && let Err(refusal) = self.writer.reconcile(&self.source)
+            && let Err(refusal) = self.writer.reconcile(&mut self.source)
         {
             self.tick.block(refusal);
         }
@@ -157,14 +193,33 @@ impl Office {
         if self.is_orphaned(target) { Ok(()) } else { self.mine(target) }
     }
 
+    /// Whether a target is to be stopped: then it comes before others.
+    pub(super) fn is_stopped(&self, target: &TargetId) -> bool {
+        let applied = self.journal.targets.get(target).cloned().unwrap_or_default();
+        let wanted = self.desired(target, &applied);
+        wanted.is_some_and(|wanted| matches!(wanted.phase, Phase::Halted | Phase::RolledBack))
+    }
+
+    /// What can be said of a target whose driver has not answered yet.
+    pub(super) fn left_behind(&mut self, target: &TargetId) -> TargetReport {
+        let message = format!("target {target} has not answered yet, and is not waited for");
+        let refusal = Refusal::new(Reason::NoData, message);
+        let applied = self.journal.targets.get(target).cloned().unwrap_or_default();
+        let Some(wanted) = self.desired(target, &applied) else { return TargetReport::held(refusal) };
+        let (seen, decision) = (Err(refusal.clone()), target::held(refusal));
+        let record = target::record(&wanted, &seen, &applied, &decision, self.tick.reading.now);
+        self.tick.records.insert(target.clone(), record);
+        TargetReport::of(&wanted, &seen, &decision, self.tick.mode)
+    }
+
     /// What is wanted of a target to which this was applied.
     pub(super) fn desired(&self, target: &TargetId, applied: &Applied) -> Option<Desired> {
         desired(&self.source.state, target, applied, &self.journal.stops)
     }
 
     /// What holds for one target: what holds for all, and what else speaks against moving it forward.
-    pub(super) fn conditions(&self, target: &TargetId, wanted: &Desired, packed: bool) -> Conditions {
-        let mut conditions = self.tick.conditions(packed);
+    pub(super) fn conditions(&self, target: &TargetId, wanted: &Desired) -> Conditions {
+        let mut conditions = self.tick.conditions();
         conditions.blockers.extend(self.mine(target).err());
         conditions.blockers.extend(self.tick.outlived(wanted, self.journal.latest));
         conditions
@@ -184,19 +239,27 @@ impl Office {
         self.writer.file(&self.source, &RollbackPack::path(lease))
     }
 
-    /// Writes down what was applied to a target, or is about to be.
-    pub(super) fn write_down(&mut self, target: &TargetId, applied: &Applied) -> Result<(), Refusal> {
+    /// Takes note of what was applied to a target, or is about to be, and of what happened there.
+    pub(super) fn note(&mut self, target: &TargetId, applied: &Applied, events: &mut Vec<RecordedEvent>) {
         self.journal.targets.insert(target.clone(), applied.clone());
-        self.desk.save(&self.journal)
+        self.journal.events.append(events);
+    }
+
+    /// Writes the journal down, whatever it says.
+    pub(super) fn write_down(&mut self) -> Result<(), Refusal> {
+        self.desk.save(&self.journal)?;
+        self.saved = Some(self.journal.clone());
+        Ok(())
     }
 
     /// Says what is about to be done, where a second applier with our name would see it, and looks once more.
-    pub(super) fn intend(&mut self, target: &TargetId, record: TargetRecord, files: &Files) -> Result<(), Refusal> {
-        let summary = format!("{target}: about to shift {}", record.lease);
-        self.tick.records.insert(target.clone(), record);
-        let record = self.record();
-        self.writer.write(&self.source, &record, files, &summary)?;
-        self.tick.events.clear();
+    pub(super) fn intend(&mut self, intended: &Intended) -> Result<(), Refusal> {
+        self.write_down()?;
+        let summary = format!("about to shift {}", intended.names.join(", "));
+        let mut record = self.record();
+        record.events.extend(intended.events.iter().cloned());
+        self.writer.write(&mut self.source, &record, &intended.files, &summary)?;
+        self.journal.events.clear();
         self.writer.push_record(&self.source)?;
         let before = self.tick.blockers.len();
         self.refresh();
@@ -205,12 +268,13 @@ impl Office {
     }
 
     /// Signs a rollback of our own. It binds from the moment at which it is written down.
-    pub(super) fn expire(&mut self, wanted: &Desired) -> Result<(), Refusal> {
+    pub(super) fn expire(&mut self, wanted: &Desired, expired: RecordedEvent) -> Result<(), Refusal> {
         let reason = format!("the lease's window closed at {}", wanted.expires);
         let stop = self.writer.sign_stop(&self.source, &wanted.lease, StopKind::Rollback, &reason)?;
         self.journal.stops.push(stop.clone());
-        self.desk.save(&self.journal)?;
-        if let Err(refusal) = keep_stop(&self.source, &stop) {
+        self.journal.events.push(expired);
+        self.write_down()?;
+        if let Err(refusal) = keep_stop(&mut self.source, &stop) {
             self.tick.remarks.push(refusal);
         }
         Ok(())
@@ -222,41 +286,78 @@ impl Office {
         if self.tick.mode == Mode::DryRun {
             return Ok(());
         }
+        self.publish();
+        // What has been in the journal for long is in it again before it is needed: when the clock has to be compared.
+        let old = |saved: &Journal| {
+            let since = saved.clock.as_ref().map(|clock| self.tick.reading.at_most_ms_since(clock));
+            since.is_none_or(|since| since > JOURNAL_AGE_MS)
+        };
+        let quiet = self.saved.as_ref().is_some_and(|saved| {
+            self.journal.says_the_same_as(saved) && !old(saved) && !self.has_seen_an_expiry_since(saved)
+        });
+        if quiet { Ok(()) } else { self.write_down() }
+    }
+
+    /// Whether a lease's window has closed since a journal was written: no clock that is set back opens it again.
+    fn has_seen_an_expiry_since(&self, saved: &Journal) -> bool {
+        let leases = self.tick.records.values().filter_map(|record| self.source.state.lease(&record.lease)?.lease());
+        let closed = |at: Option<Timestamp>, expires: Timestamp| at.is_some_and(|at| at >= expires);
+        let mut expiries = leases.map(|lease| lease.expires);
+        expiries.any(|expires| closed(self.journal.latest, expires) && !closed(saved.latest, expires))
+    }
+
+    /// Publishes what is new. Where nothing is, nothing has to be looked at.
+    fn publish(&mut self) {
+        // A push would wait where the fetch has been waiting.
+        if self.source.is_waiting() {
+            return;
+        }
+        let here = (self.source.edition(), self.source.state.tip(), timeless(&self.tick.records));
+        if self.journal.events.is_empty() && self.published.as_ref() == Some(&here) {
+            return;
+        }
         let outcomes = [self.publish_record(), self.publish_stops(), self.publish_tags()];
-        for refusal in outcomes.into_iter().filter_map(Result::err) {
+        let refusals: Vec<Refusal> = outcomes.into_iter().filter_map(Result::err).collect();
+        self.published = refusals.is_empty().then_some(here);
+        for refusal in refusals {
             self.tick.remark(refusal);
         }
-        self.desk.save(&self.journal)
     }
 
     fn publish_record(&mut self) -> Result<(), Refusal> {
         let record = self.record();
         let last = self.writer.last_record(&self.source)?;
-        let news = last.is_none_or(|last| !record.says_the_same_as(&last)) && !record.targets.is_empty();
+        let news = last.is_none_or(|last| !record.says_the_same_as(last)) && !record.targets.is_empty();
         if news || !record.events.is_empty() {
             let summary = summary(&record);
-            self.writer.write(&self.source, &record, &Files::new(), &summary)?;
+            self.writer.write(&mut self.source, &record, &Files::new(), &summary)?;
+            self.journal.events.clear();
         }
         self.writer.push_record(&self.source)
     }
 
     fn publish_stops(&mut self) -> Result<(), Refusal> {
         for stop in self.journal.stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
-            keep_stop(&self.source, stop)?;
+            keep_stop(&mut self.source, stop)?;
         }
         push_stops(&self.source)?;
         // A branch that was rewound is for people to heal.
-        if self.tick.continues { self.writer.carry_over(&self.source, &self.journal.stops) } else { Ok(()) }
+        if self.tick.continues { self.writer.carry_over(&mut self.source, &self.journal.stops) } else { Ok(()) }
     }
 
-    fn publish_tags(&self) -> Result<(), Refusal> {
+    fn publish_tags(&mut self) -> Result<(), Refusal> {
+        let mut leases: BTreeMap<&TargetId, Vec<&LeaseState>> = BTreeMap::new();
+        for lease in self.source.state.leases() {
+            if let Some(document) = lease.lease() {
+                leases.entry(&document.target).or_default().push(lease);
+            }
+        }
         let mut done = Vec::new();
         for (target, applied) in &self.journal.targets {
             let wanted = self.desired(target, applied);
             let Some(wanted) = wanted.filter(|_| self.mine(target).is_ok()) else { continue };
             let newest = self.source.state.newest_on(target).map(|lease| lease.id.clone());
-            let here = |lease: &&LeaseState| lease.lease().is_some_and(|document| document.target == *target);
-            for lease in self.source.state.leases().filter(here) {
+            for lease in leases.remove(target).unwrap_or_default() {
                 let up_to = if lease.id == wanted.lease {
                     target::applied_step(&wanted, applied)
                 } else if newest.as_ref() == Some(&lease.id) {
@@ -267,7 +368,8 @@ impl Office {
                 done.extend(lease.transitions.iter().filter(|one| one.step <= up_to).map(|one| (lease, one)));
             }
         }
-        self.writer.tag(&self.source, &done)
+        let tags = self.writer.missing_tags(&self.source, &done)?;
+        put_tags(&mut self.source, &tags)
     }
 
     fn record(&self) -> Record {
@@ -277,7 +379,7 @@ impl Office {
             ledger: self.source.state.tip(),
             seen_at: self.tick.reading.now,
             targets: self.tick.records.clone(),
-            events: self.tick.events.clone(),
+            events: self.journal.events.clone(),
         }
     }
 }

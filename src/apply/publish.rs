@@ -27,6 +27,8 @@ pub(super) struct Writer {
     pub(super) remote_tip: Option<Oid>,
     /// Whether our ref continues the remote's. Nothing is pushed to it otherwise.
     pub(super) continues: bool,
+    /// The last record that we wrote, with its commit.
+    pub(super) last: Option<(Oid, Option<Record>)>,
 }
 
 /// Files that go into our ref's tree: paths and bytes.
@@ -39,18 +41,16 @@ impl Writer {
     }
 
     /// Our ref's tip here.
-    pub(super) fn tip(&self, source: &Source) -> Result<Option<Oid>, Refusal> {
-        source.repository.resolve(&self.own_ref()).map_err(|error| error.refusal())
+    fn tip(&self, source: &Source) -> Option<Oid> {
+        source.at(&self.own_ref())
     }
 
     /// Compares our ref with the remote's, and takes the remote's over where there is none here yet. `busy` if the
     /// remote's is not a part of ours: then another applier has our name.
-    pub(super) fn reconcile(&mut self, source: &Source) -> Result<(), Refusal> {
+    pub(super) fn reconcile(&mut self, source: &mut Source) -> Result<(), Refusal> {
         self.continues = false;
-        if let Some(remote) = &source.remote {
-            let name = self.own_ref();
-            let kept = source.repository.resolve(&crate::git::mirrored(remote, &name));
-            self.remote_tip = kept.map_err(|error| error.refusal())?;
+        if source.remote.is_some() {
+            self.remote_tip = source.at(&source.known_as(&self.own_ref()));
             if let Some(theirs) = self.remote_tip {
                 self.takes_in(source, theirs)?;
             }
@@ -59,12 +59,12 @@ impl Writer {
         Ok(())
     }
 
-    fn takes_in(&self, source: &Source, theirs: Oid) -> Result<(), Refusal> {
+    fn takes_in(&self, source: &mut Source, theirs: Oid) -> Result<(), Refusal> {
         let refused = |error: GitError| error.refusal();
-        let Some(ours) = self.tip(source)? else {
+        let Some(ours) = self.tip(source) else {
             self.signed_by_us(source, theirs)?;
             let update = RefUpdate::create(self.own_ref(), theirs);
-            return source.repository.update_refs(&[update], "taken over").map_err(refused);
+            return source.update(&[update], "taken over").map_err(refused);
         };
         if ours == theirs || source.repository.is_ancestor(theirs, ours).map_err(refused)? {
             return Ok(());
@@ -93,27 +93,39 @@ impl Writer {
 
     /// A file in our ref's tree.
     pub(super) fn file(&self, source: &Source, path: &str) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(tip) = self.tip(source)? else { return Ok(None) };
+        let Some(tip) = self.tip(source) else { return Ok(None) };
         let read = source.repository.objects().and_then(|mut objects| objects.file_at(tip, path));
         read.map_err(|error| error.refusal())
     }
 
     /// The last record that we wrote.
-    pub(super) fn last_record(&self, source: &Source) -> Result<Option<Record>, Refusal> {
-        Ok(self.file(source, RECORD)?.and_then(|bytes| Record::parse(&bytes)))
+    pub(super) fn last_record(&mut self, source: &Source) -> Result<Option<&Record>, Refusal> {
+        let Some(tip) = self.tip(source) else { return Ok(None) };
+        if self.last.as_ref().is_none_or(|(commit, _)| *commit != tip) {
+            self.last = Some((tip, self.file(source, RECORD)?.and_then(|bytes| Record::parse(&bytes))));
+        }
+        Ok(self.last.as_ref().and_then(|(_, record)| record.as_ref()))
     }
 
     /// Adds a signed commit with a record to our ref here.
-    pub(super) fn write(&self, source: &Source, record: &Record, files: &Files, summary: &str) -> Result<Oid, Refusal> {
+    pub(super) fn write(
+        &mut self,
+        source: &mut Source,
+        record: &Record,
+        files: &Files,
+        summary: &str,
+    ) -> Result<(), Refusal> {
         let mut bytes = serde_json::to_vec_pretty(record)
             .map_err(|error| Refusal::new(Reason::Internal, format!("the record cannot be written: {error}")))?;
         bytes.push(b'\n');
-        self.commit(source, &bytes, files, summary).map_err(|error| error.refusal())
+        let commit = self.commit(source, &bytes, files, summary).map_err(|error| error.refusal())?;
+        self.last = Some((commit, Some(record.clone())));
+        Ok(())
     }
 
-    fn commit(&self, source: &Source, record: &[u8], files: &Files, summary: &str) -> Result<Oid, GitError> {
+    fn commit(&self, source: &mut Source, record: &[u8], files: &Files, summary: &str) -> Result<Oid, GitError> {
         let repository = &source.repository;
-        let old = repository.resolve(&self.own_ref())?;
+        let old = self.tip(source);
         let tree = match old {
             Some(old) => Some(repository.objects()?.links(old)?.tree),
             None => None,
@@ -126,7 +138,7 @@ impl Writer {
         let sign = SignWith::Key(&self.key);
         let commit = NewCommit { tree, parents: &parents, message: &message, sign, who: self.name.as_str() };
         let new = repository.commit_tree(&commit)?;
-        repository.update_refs(&[RefUpdate { name: self.own_ref(), old, new }], "record")?;
+        source.update(&[RefUpdate { name: self.own_ref(), old, new }], "record")?;
         Ok(new)
     }
 
@@ -136,7 +148,7 @@ impl Writer {
         if !self.continues {
             return Err(self.busy());
         }
-        let Some(tip) = self.tip(source)?.filter(|tip| self.remote_tip != Some(*tip)) else { return Ok(()) };
+        let Some(tip) = self.tip(source).filter(|tip| self.remote_tip != Some(*tip)) else { return Ok(()) };
         let name = self.own_ref();
         let options = PushOptions { expected: vec![(name.clone(), self.remote_tip)], ..PushOptions::default() };
         let outcome = source.repository.push(remote, &[format!("{tip}:{name}")], &options);
@@ -176,11 +188,13 @@ impl Writer {
     }
 
     /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree.
-    pub(super) fn carry_over(&self, source: &Source, stops: &[SeenStop]) -> Result<(), Refusal> {
+    pub(super) fn carry_over(&self, source: &mut Source, stops: &[SeenStop]) -> Result<(), Refusal> {
+        if stops.is_empty() {
+            return Ok(());
+        }
         let refused = |error: GitError| error.refusal();
         let under_refs: BTreeSet<Oid> = source
             .governed()
-            .map_err(refused)?
             .into_iter()
             .filter_map(|(place, id)| matches!(place, Place::Stop { id: named, .. } if named == id).then_some(id))
             .collect();
@@ -208,14 +222,18 @@ impl Writer {
             return push_all(source, &[format!("{tip}:{}", source.branch)]);
         }
         let update = RefUpdate { name: source.branch.clone(), old: Some(old), new: tip };
-        repository.update_refs(&[update], "two-key: carry over a stop").map_err(refused)
+        source.update(&[update], "two-key: carry over a stop").map_err(refused)
     }
 
-    /// Makes the tags that are missing of transitions that were applied, and pushes them.
-    pub(super) fn tag(&self, source: &Source, applied: &[(&LeaseState, &Transition)]) -> Result<(), Refusal> {
+    /// Makes the tags that are missing of transitions that were applied.
+    pub(super) fn missing_tags(
+        &self,
+        source: &Source,
+        applied: &[(&LeaseState, &Transition)],
+    ) -> Result<Vec<RefUpdate>, Refusal> {
         let refused = |error: GitError| error.refusal();
         let mut there = BTreeSet::new();
-        for (place, _) in source.governed().map_err(refused)? {
+        for (place, _) in source.governed() {
             if let Place::Tag { lease, suffix } = place {
                 there.insert((lease, suffix));
             }
@@ -234,42 +252,34 @@ impl Writer {
             let tag = source.repository.tag_object(&name, transition.commit, &message, self.name.as_str());
             updates.push(RefUpdate::create(format!("refs/tags/{name}"), tag.map_err(refused)?));
         }
-        if source.remote.is_none() {
-            return if updates.is_empty() {
-                Ok(())
-            } else {
-                source.repository.update_refs(&updates, "applied").map_err(refused)
-            };
-        }
-        let refspecs: Vec<String> = updates.iter().map(|update| format!("{}:{}", update.new, update.name)).collect();
-        push_all(source, &refspecs)
+        Ok(updates)
     }
 }
 
 /// Makes the ref of a stop of ours.
-pub(super) fn keep_stop(source: &Source, stop: &SeenStop) -> Result<(), Refusal> {
+pub(super) fn keep_stop(source: &mut Source, stop: &SeenStop) -> Result<(), Refusal> {
     let Some(own) = stop.stop() else { return Ok(()) };
     let name = format!("refs/two-key/stops/{}/{}", own.lease, stop.commit);
-    let there = source.repository.resolve(&name).map_err(|error| error.refusal())?;
-    if there.is_some() {
+    if source.at(&name).is_some() {
         return Ok(());
     }
     let update = RefUpdate::create(name, stop.commit);
-    source.repository.update_refs(&[update], "stop").map_err(|error| error.refusal())
+    source.update(&[update], "stop").map_err(|error| error.refusal())
 }
 
 /// Pushes the stop refs that are here and not there.
 pub(super) fn push_stops(source: &Source) -> Result<(), Refusal> {
-    let Some(remote) = &source.remote else { return Ok(()) };
-    let ours = source.repository.refs(&["refs/two-key/stops"]).map_err(|error| error.refusal())?;
-    let mut refspecs = Vec::new();
-    for (name, id) in ours {
-        let kept = crate::git::mirrored(remote, &name);
-        if source.repository.resolve(&kept).map_err(|error| error.refusal())?.is_none() {
-            refspecs.push(format!("{id}:{name}"));
-        }
+    let ours = source.ours_below("refs/two-key/stops/").into_iter();
+    let missing = ours.filter(|(name, _)| source.at(&source.known_as(name)).is_none());
+    push_all(source, &missing.map(|(name, id)| format!("{id}:{name}")).collect::<Vec<_>>())
+}
+
+/// Puts tags where everybody finds them.
+pub(super) fn put_tags(source: &mut Source, tags: &[RefUpdate]) -> Result<(), Refusal> {
+    if source.remote.is_none() && !tags.is_empty() {
+        return source.update(tags, "applied").map_err(|error| error.refusal());
     }
-    push_all(source, &refspecs)
+    push_all(source, &tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect::<Vec<_>>())
 }
 
 fn title(statement: &Statement) -> String {

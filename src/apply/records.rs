@@ -96,15 +96,17 @@ impl Record {
 
     /// Whether another record says nothing new: the times of looking aside.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
-        let timeless = |record: &Self| {
-            let mut targets = record.targets.clone();
-            for target in targets.values_mut() {
-                target.seen_at = Timestamp::UNIX_EPOCH;
-            }
-            (record.applier.clone(), targets)
-        };
-        timeless(self) == timeless(other)
+        self.applier == other.applier && timeless(&self.targets) == timeless(&other.targets)
     }
+}
+
+/// What is said about targets, the times of looking aside.
+pub(super) fn timeless(targets: &BTreeMap<TargetId, TargetRecord>) -> BTreeMap<TargetId, TargetRecord> {
+    let mut targets = targets.clone();
+    for target in targets.values_mut() {
+        target.seen_at = Timestamp::UNIX_EPOCH;
+    }
+    targets
 }
 
 /// What one applier attests about one target.

@@ -18,13 +18,14 @@ use crate::{
 
 use super::{
     config::Config,
+    crew::{Crew, Task},
     decide::{Decision, Desired, Doing},
     journal::{Desk, Journal},
     office::{Clock, Office, enter},
     publish::Writer,
     source::Source,
     target::{self, Seen},
-    work,
+    work::{self, Forward, Outcome},
 };
 
 /// Whether anything is changed.
@@ -71,12 +72,19 @@ impl Report {
     }
 }
 
+/// How long a push may take: as long as the hook at the other end.
+const PUSH_LIMIT: Duration = Duration::from_secs(60);
+
 /// An applier at its desk.
 pub struct Applier {
     office: Arc<Mutex<Office>>,
     interval: Duration,
     targets: Vec<TargetId>,
+    crew: Crew<Done>,
 }
+
+/// What a crew hands over.
+type Done = Result<Outcome, Refusal>;
 
 impl Applier {
     /// Takes its place: the repository, the pinned root, the key, the lock. `unpinned` without a root.
@@ -86,7 +94,7 @@ impl Applier {
             Some(path) => Repository::open(path),
             None => Repository::discover(),
         };
-        let repository = repository.map_err(refused)?;
+        let repository = repository.map_err(refused)?.with_patience(PUSH_LIMIT);
         let root = match config.root {
             Some(root) => Some(root),
             None => repository.pinned_root().map_err(refused)?,
@@ -103,25 +111,90 @@ impl Applier {
             let message = format!("the journal here belongs to root {}, the pinned one is {root}", journal.root);
             return Err(Refusal::new(Reason::Unpinned, message).hint("move the journal away to begin anew"));
         }
-        let source = Source::open(repository, config.remote.clone(), root)?;
-        let writer = Writer { name: config.name.clone(), key, public, remote_tip: None, continues: false };
+        let source = Source::open(repository, config.remote.clone(), root, &config.name)?;
+        let writer = Writer { name: config.name.clone(), key, public, remote_tip: None, continues: false, last: None };
         let interval = Duration::from_secs(config.interval.as_secs());
         let targets = config.targets.keys().cloned().collect();
         let office = Office::new(config, clock, desk, journal, source, writer);
-        Ok(Self { office: Arc::new(Mutex::new(office)), interval, targets })
+        Ok(Self { office: Arc::new(Mutex::new(office)), interval, targets, crew: Crew::new() })
     }
 
     /// One tick.
     pub fn tick(&mut self, mode: Mode) -> Result<Report, Refusal> {
+        self.tick_with(mode, None)
+    }
+
+    /// One tick that waits for no target longer than `patience`.
+    fn tick_with(&mut self, mode: Mode, patience: Option<Duration>) -> Result<Report, Refusal> {
         enter(&self.office)?.begin(mode)?;
         let mut targets = BTreeMap::new();
-        for target in &self.targets {
-            let report = work::target(&self.office, target).unwrap_or_else(TargetReport::held);
-            targets.insert(target.clone(), report);
+        let outcomes = self.crew.run(self.to_look_after()?, patience);
+        let mut forwards = self.sort(outcomes, &mut targets)?;
+        if !forwards.is_empty() {
+            self.leave_behind(&mut targets)?;
+            let may = work::intend(&self.office, &mut forwards);
+            let make = |forward: Forward| -> (TargetId, Task<_>) {
+                let may = may.clone();
+                (forward.target().clone(), Box::new(move || forward.make(may)))
+            };
+            let outcomes = self.crew.run(forwards.into_iter().map(make).collect(), patience);
+            for forward in self.sort(outcomes, &mut targets)? {
+                targets.insert(forward.target().clone(), forward.put_off());
+            }
         }
+        self.leave_behind(&mut targets)?;
         let mut office = enter(&self.office)?;
         office.close()?;
         Ok(Report { ledger: office.source.state.tip(), targets, remarks: office.tick.remarks.clone() })
+    }
+
+    /// What there is to look after, stops first. A target that is still being worked on is not among it.
+    fn to_look_after(&self) -> Result<Vec<(TargetId, Task<Done>)>, Refusal> {
+        let office = enter(&self.office)?;
+        let mut targets: Vec<&TargetId> =
+            self.targets.iter().filter(|target| !self.crew.away().contains(target)).collect();
+        targets.sort_by_cached_key(|target| !office.is_stopped(target));
+        let task = |target: &TargetId| -> (TargetId, Task<Done>) {
+            let (office, target) = (Arc::clone(&self.office), target.clone());
+            (target.clone(), Box::new(move || work::look_after(&office, &target)))
+        };
+        Ok(targets.into_iter().map(task).collect())
+    }
+
+    /// Takes up what has been done; what would go forward comes back.
+    fn sort(
+        &self,
+        outcomes: Vec<(TargetId, Result<Done, Refusal>)>,
+        targets: &mut BTreeMap<TargetId, TargetReport>,
+    ) -> Result<Vec<Forward>, Refusal> {
+        let mut office = enter(&self.office)?;
+        let mut forwards = Vec::new();
+        for (target, outcome) in outcomes {
+            let report = match outcome.flatten() {
+                Ok(Outcome::Forward(forward)) => {
+                    forwards.push(*forward);
+                    continue;
+                }
+                Ok(Outcome::Done(done)) => {
+                    let (report, record) = *done;
+                    office.tick.records.insert(target.clone(), record);
+                    report
+                }
+                Ok(Outcome::Idle) => TargetReport::idle(),
+                Err(refusal) => TargetReport::held(refusal),
+            };
+            targets.insert(target, report);
+        }
+        Ok(forwards)
+    }
+
+    /// Says of the targets that have not answered that they have not.
+    fn leave_behind(&self, targets: &mut BTreeMap<TargetId, TargetReport>) -> Result<(), Refusal> {
+        let mut office = enter(&self.office)?;
+        for target in self.crew.away() {
+            targets.insert(target.clone(), office.left_behind(target));
+        }
+        Ok(())
     }
 
     /// Ticks until told to end. Each report goes to `said`.
@@ -129,7 +202,7 @@ impl Applier {
         /// How long a signal may go unnoticed.
         const NAP: Duration = Duration::from_millis(200);
         while !end.load(Ordering::Relaxed) {
-            said(self.tick(Mode::Act));
+            said(self.tick_with(Mode::Act, Some(self.interval)));
             let mut left = self.interval;
             while !left.is_zero() && !end.load(Ordering::Relaxed) {
                 let nap = left.min(NAP);

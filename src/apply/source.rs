@@ -1,6 +1,12 @@
 //! Where an applier's knowledge comes from: the governed refs, fetched, verified and folded here. Hooks and tags are
 //! never trusted.
 
+use std::{
+    collections::BTreeSet,
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    time::Duration,
+};
+
 use crate::{
     admission::{Place, place},
     git::{Base, GitError, RefUpdate, Repository, mirrored},
@@ -11,8 +17,15 @@ use crate::{
 use super::{
     Mode,
     journal::Journal,
+    known::{Known, Listing, fetch},
     stops::{SeenStop, stops_in},
 };
+
+/// How long a fetch is waited for. It goes on behind the back of those who do not wait any more.
+const FETCH_WAIT: Duration = Duration::from_secs(10);
+
+/// How long it may take. After an outage there may be much to fetch.
+const FETCH_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// A repository, perhaps with a remote that has the say.
 #[derive(Debug)]
@@ -24,25 +37,108 @@ pub(super) struct Source {
     pub(super) branch: String,
     /// The ledger as far as it was accepted.
     pub(super) state: State,
+    refs: Known,
+    /// A fetch that has not come back yet.
+    fetching: Option<Receiver<Result<Option<Listing>, GitError>>>,
+    /// Refs and tip as of the last search that found everything it looked for.
+    searched: Option<(u64, Oid)>,
+    tags_searched: BTreeSet<Oid>,
 }
 
 impl Source {
     /// Founds the ledger on the root.
-    pub(super) fn open(repository: Repository, remote: Option<String>, root: Oid) -> Result<Self, Refusal> {
+    pub(super) fn open(
+        repository: Repository,
+        remote: Option<String>,
+        root: Oid,
+        name: &PrincipalId,
+    ) -> Result<Self, Refusal> {
         let step = repository.steps(Base::Root(root), root).and_then(|mut steps| steps.next().transpose());
         let step = step.map_err(|error| error.refusal())?;
         let step = step.ok_or_else(|| Refusal::new(Reason::Internal, format!("the root {root} has no step")))?;
         let (state, _) = ledger::begin(&step).map_err(|error| Refusal::new(error.refusal.reason, error.to_string()))?;
         let branch = state.policy().get().branch_ref();
-        Ok(Self { repository, remote, root, branch, state })
+        let refs = Known::new(&repository, remote.as_deref(), &branch, name).map_err(|error| error.refusal())?;
+        Ok(Self {
+            repository,
+            remote,
+            root,
+            branch,
+            state,
+            refs,
+            fetching: None,
+            searched: None,
+            tags_searched: BTreeSet::new(),
+        })
     }
 
-    /// Fetches exactly the governed refs.
-    pub(super) fn fetch(&self) -> Result<(), GitError> {
-        match &self.remote {
-            Some(remote) => self.repository.fetch(remote, self.branch.trim_start_matches("refs/heads/")),
-            None => Ok(()),
+    /// Looks where our own refs are.
+    pub(super) fn list(&mut self) -> Result<(), GitError> {
+        self.refs.list_ours(&self.repository)
+    }
+
+    /// Where a ref was when it was last looked at: ours, or one that is kept of the remote.
+    pub(super) fn at(&self, name: &str) -> Option<Oid> {
+        self.refs.at(name)
+    }
+
+    /// A number that changes whenever a ref does.
+    pub(super) fn edition(&self) -> u64 {
+        self.refs.edition()
+    }
+
+    /// Moves refs of ours.
+    pub(super) fn update(&mut self, updates: &[RefUpdate], reason: &str) -> Result<(), GitError> {
+        self.repository.update_refs(updates, reason)?;
+        self.refs.moved(updates);
+        Ok(())
+    }
+
+    /// The refs of ours below a prefix.
+    pub(super) fn ours_below(&self, prefix: &str) -> Vec<(String, Oid)> {
+        self.refs.ours_below(prefix)
+    }
+
+    /// Fetches exactly the governed refs, if the remote says that any is elsewhere than it was. A remote that does not
+    /// answer is not waited for: it is an error, and asked no more before it has answered.
+    pub(super) fn fetch(&mut self) -> Result<(), GitError> {
+        let Some(remote) = self.remote.clone() else { return Ok(()) };
+        let answer = match self.fetching.take() {
+            Some(answer) => answer,
+            None => self.ask(remote),
+        };
+        match answer.recv_timeout(FETCH_WAIT) {
+            Ok(outcome) => {
+                if let Some(listing) = outcome? {
+                    self.refs.fetched(listing);
+                }
+                Ok(())
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                self.fetching = Some(answer);
+                let stderr = format!("it has not answered for {} s, and is being waited for", FETCH_WAIT.as_secs());
+                Err(GitError::Program { command: "git fetch".to_owned(), stderr })
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(GitError::Program { command: "git fetch".to_owned(), stderr: "it was given up".to_owned() })
+            }
         }
+    }
+
+    /// Whether the remote has been asked and has not answered.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.fetching.is_some()
+    }
+
+    fn ask(&self, remote: String) -> Receiver<Result<Option<Listing>, GitError>> {
+        let (say, answer) = channel();
+        let repository = self.repository.clone().with_patience(FETCH_LIMIT);
+        let (branch, refs) = (self.branch.clone(), self.refs.theirs());
+        std::thread::spawn(move || {
+            // Nobody waits for it any more only where the program ends.
+            let _ = say.send(fetch(&repository, &remote, &branch, &refs));
+        });
+        answer
     }
 
     /// The name under which a governed ref's last known place is found here.
@@ -61,30 +157,29 @@ impl Source {
     /// Accepts the branch's tip if it continues the last accepted one on its first-parent chain, and says where it then
     /// is. A tip that does not leaves everything as it was.
     pub(super) fn accept(&mut self, name: &PrincipalId, mode: Mode) -> Result<Oid, Refusal> {
-        let tip = self.repository.resolve(&self.known_as(&self.branch)).map_err(|error| error.refusal())?;
-        let Some(tip) = tip else {
+        let Some(tip) = self.at(&self.known_as(&self.branch)) else {
             return Err(Refusal::new(Reason::RefDeleted, format!("there is no {} to follow", self.branch)));
         };
         if tip != self.state.tip() {
             self.fold(tip).map_err(|error| self.not_accepted(tip, &error))?;
         }
         // Kept from being collected, in case the branch is rewound.
-        let old = self.kept(name)?;
+        let old = self.kept(name);
         if old != Some(tip) && mode == Mode::Act {
             let update = RefUpdate { name: accepted_ref(name), old, new: tip };
-            self.repository.update_refs(&[update], "accepted").map_err(|error| error.refusal())?;
+            self.update(&[update], "accepted").map_err(|error| error.refusal())?;
         }
         Ok(tip)
     }
 
     /// The last accepted tip, as the ref says that keeps it.
-    pub(super) fn kept(&self, name: &PrincipalId) -> Result<Option<Oid>, Refusal> {
-        self.repository.resolve(&accepted_ref(name)).map_err(|error| error.refusal())
+    fn kept(&self, name: &PrincipalId) -> Option<Oid> {
+        self.at(&accepted_ref(name))
     }
 
     /// The same, if it was accepted under this root: after a re-rooting the old ledger binds nobody.
     pub(super) fn kept_of_this_root(&self, name: &PrincipalId) -> Result<Option<Oid>, Refusal> {
-        let Some(kept) = self.kept(name)? else { return Ok(None) };
+        let Some(kept) = self.kept(name) else { return Ok(None) };
         let ours = self.repository.is_ancestor(self.root, kept).map_err(|error| error.refusal())?;
         Ok(ours.then_some(kept))
     }
@@ -116,66 +211,67 @@ impl Source {
     }
 
     /// The governed refs that are known here: our own, and the remote's as last fetched.
-    pub(super) fn governed(&self) -> Result<Vec<(Place, Oid)>, GitError> {
-        let spaces = ["refs/two-key", "refs/notes/two-key", "refs/tags/rollout"];
-        let mut prefixes: Vec<String> = spaces.map(str::to_owned).into();
-        prefixes.push(self.branch.clone());
-        let mut found = self.named(&prefixes, str::to_owned)?;
-        if let Some(remote) = &self.remote {
-            // The prefix by which the remote's refs differ from their own names.
-            let kept = mirrored(remote, "refs/");
-            let mut prefixes: Vec<String> = spaces.iter().map(|space| mirrored(remote, space)).collect();
-            let branch = mirrored(remote, &self.branch);
-            prefixes.push(branch.clone());
-            let own_name = |name: &str| {
-                let rest = name.strip_prefix(&kept).map(|rest| format!("refs/{rest}"));
-                if name == branch { self.branch.clone() } else { rest.unwrap_or_else(|| name.to_owned()) }
-            };
-            found.extend(self.named(&prefixes, own_name)?);
-        }
-        Ok(found)
-    }
-
-    fn named(&self, prefixes: &[String], own: impl Fn(&str) -> String) -> Result<Vec<(Place, Oid)>, GitError> {
-        let prefixes: Vec<&str> = prefixes.iter().map(String::as_str).collect();
-        let refs = self.repository.refs(&prefixes)?.into_iter();
-        let placed = refs.map(|(name, id)| (place(&own(&name), &self.branch), id));
-        Ok(placed.filter(|(place, _)| !matches!(place, Place::Foreign | Place::Other)).collect())
+    pub(super) fn governed(&self) -> Vec<(Place, Oid)> {
+        let placed = self.refs.governed().map(|(name, id)| (place(&name, &self.branch), id));
+        placed.filter(|(place, _)| !matches!(place, Place::Foreign | Place::Other)).collect()
     }
 
     /// Remembers every stop that is reachable from a governed ref and that the ledger has not folded. Stop refs are
     /// searched every time; what lies behind other refs, once.
-    pub(super) fn search(&self, journal: &mut Journal, remarks: &mut Vec<String>) -> Result<(), GitError> {
-        let governed = self.governed()?;
-        let (stops, others): (Vec<_>, Vec<_>) =
-            governed.into_iter().partition(|(place, _)| matches!(place, Place::Stop { .. }));
-        let ids = |refs: &[(Place, Oid)]| {
-            let mut ids: Vec<Oid> = refs.iter().map(|(_, id)| *id).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            ids
-        };
+    pub(super) fn search(&mut self, journal: &mut Journal, remarks: &mut Vec<String>) -> Result<(), GitError> {
+        let here = (self.edition(), self.state.tip());
+        if self.searched == Some(here) {
+            return Ok(());
+        }
+        self.searched = None;
+        let (mut stops, mut tips, mut tags) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for (place, id) in self.governed() {
+            match place {
+                Place::Stop { .. } => stops.insert(id),
+                Place::Tag { .. } => tags.insert(id),
+                _ => tips.insert(id),
+            };
+        }
+        // Tags are many, and almost all are on the branch: once in a life of this process is often enough to find that,
+        // and the journal need not name them.
+        let fresh: Vec<Oid> = tags.difference(&self.tags_searched).copied().collect();
+        let tips: Vec<Oid> = tips.into_iter().collect();
         let accepted = self.state.tip();
-        let mut behind = self.repository.reachable(&ids(&stops), &[accepted])?;
-        let tips = ids(&others);
-        if tips != journal.searched {
+        let stops: Vec<Oid> = stops.into_iter().collect();
+        let mut behind = self.repository.reachable(&stops, &[accepted])?;
+        if tips != journal.searched || !fresh.is_empty() {
             let not: Vec<Oid> = journal.searched.iter().copied().chain([accepted]).collect();
-            behind.extend(self.repository.reachable(&tips, &not)?);
+            behind.extend(self.repository.reachable(&[&tips[..], &fresh[..]].concat(), &not)?);
         }
-        let mut objects = self.repository.objects()?;
-        for id in behind {
-            match objects.open_one(id) {
-                Ok(commit) => remember(&mut journal.stops, stops_in(&self.state, id, &commit.opened)),
-                Err(error) => remarks.push(format!("commit {} was not searched for stops: {error}", id.short())),
-            }
-        }
+        let missed = self.look_for_stops(&behind, journal)?;
         journal.searched = tips;
         journal.stops.retain(|stop| !stop.is_folded(&self.state));
+        self.tags_searched = tags;
+        // What could not be looked at is looked at again.
+        self.searched = missed.is_empty().then_some(here);
+        remarks.extend(missed);
         Ok(())
+    }
+
+    /// Remembers the stops in some commits; says which could not be read.
+    fn look_for_stops(&self, commits: &[Oid], journal: &mut Journal) -> Result<Vec<String>, GitError> {
+        let mut missed = Vec::new();
+        if commits.is_empty() {
+            return Ok(missed);
+        }
+        let mut objects = self.repository.objects()?;
+        for id in commits {
+            match objects.open_one(*id) {
+                Ok(commit) => remember(&mut journal.stops, stops_in(&self.state, *id, &commit.opened)),
+                Err(error) => missed.push(format!("commit {} was not searched for stops: {error}", id.short())),
+            }
+        }
+        Ok(missed)
     }
 }
 
-fn accepted_ref(name: &PrincipalId) -> String {
+/// What keeps the last accepted tip.
+pub(super) fn accepted_ref(name: &PrincipalId) -> String {
     format!("refs/two-key-state/{name}/accepted")
 }
 

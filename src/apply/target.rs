@@ -103,14 +103,19 @@ impl Bench {
 
     /// Notes an event for the next record.
     pub(super) fn happened(&mut self, event: EventKind, lease: &LeaseId, step: u32, weight_bp: u32) {
-        self.events.push(RecordedEvent {
+        self.events.push(self.event(event, lease, step, weight_bp));
+    }
+
+    /// Something that happened here.
+    pub(super) fn event(&self, event: EventKind, lease: &LeaseId, step: u32, weight_bp: u32) -> RecordedEvent {
+        RecordedEvent {
             event: event.name().to_owned(),
             target: self.target.clone(),
             lease: lease.clone(),
             step,
             weight_bp,
             at: self.reading.now,
-        });
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::{Reason, Refusal, TargetId};
 use super::{
     clock::Reading,
     decide::{Conditions, Desired, Pack},
-    records::{RecordedEvent, TargetRecord},
+    records::TargetRecord,
     run::Mode,
 };
 
@@ -24,7 +24,6 @@ pub(super) struct Tick {
     /// Whether the branch continues what was accepted.
     pub(super) continues: bool,
     pub(super) remarks: Vec<Refusal>,
-    pub(super) events: Vec<RecordedEvent>,
     pub(super) records: BTreeMap<TargetId, TargetRecord>,
 }
 
@@ -37,7 +36,6 @@ impl Tick {
             trusted,
             continues: false,
             remarks: Vec::new(),
-            events: Vec::new(),
             records: BTreeMap::new(),
         }
     }
@@ -61,11 +59,12 @@ impl Tick {
         self.reading = reading;
     }
 
-    pub(super) fn conditions(&self, packed: bool) -> Conditions {
+    /// What holds for every target, were its pack there.
+    pub(super) fn conditions(&self) -> Conditions {
         Conditions {
             now: self.trusted.then_some(self.reading.now),
             blockers: self.blockers.clone(),
-            pack: if packed { Pack::Rehearsed } else { Pack::Missing },
+            pack: Pack::Rehearsed,
         }
     }
 
@@ -91,10 +90,10 @@ mod tests {
     fn time_that_passes_within_a_tick_counts_and_a_jump_within_it_holds() {
         let mut tick = Tick::new(reading(1_000, 0), Mode::Act, true);
         tick.look_again(reading(1_100, 100_000));
-        assert_eq!(tick.conditions(true).now, Some(Timestamp::from_second(1_100).unwrap()));
+        assert_eq!(tick.conditions().now, Some(Timestamp::from_second(1_100).unwrap()));
         tick.look_again(reading(9_000, 200_000));
-        assert_eq!(tick.conditions(true).now, None);
+        assert_eq!(tick.conditions().now, None);
         tick.look_again(reading(9_001, 201_000));
-        assert_eq!(tick.conditions(true).now, None, "it stays untrusted until the next tick");
+        assert_eq!(tick.conditions().now, None, "it stays untrusted until the next tick");
     }
 }

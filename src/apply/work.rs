@@ -1,20 +1,17 @@
 //! One target's work in a tick: it looks, decides and acts until there is nothing more to do.
 
-use std::{
-    ops::ControlFlow,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::{
     ledger::EventKind,
-    model::{Reason, Refusal, TargetId},
+    model::{Digest, Reason, Refusal, TargetId},
 };
 
 use super::{
-    decide::{Act, Applied, Decision, Desired, Doing, Intent, decide},
-    office::{Office, enter},
+    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Pack, decide},
+    office::{Intended, Office, enter},
     pack::RollbackPack,
-    publish::Files,
+    records::{RecordedEvent, TargetRecord},
     run::{Mode, TargetReport},
     target::{self, Bench, Seen},
 };
@@ -23,31 +20,113 @@ use super::{
 const MAX_ACTS: usize = 4;
 
 /// One target's work in a tick. The office is entered for what all share; never while the target is being talked to.
-struct Job {
+pub(super) struct Job {
     office: Arc<Mutex<Office>>,
     bench: Bench,
     applied: Applied,
     wanted: Desired,
     seen: Seen,
-    /// What goes into our ref with the next intention.
-    files: Files,
+    /// A pack that was just taken; it goes into our ref with the next intention, and so does that it was.
+    packed: Option<(Vec<u8>, RecordedEvent)>,
     decision: Decision,
 }
 
-/// Does one target's work.
-pub(super) fn target(office: &Arc<Mutex<Office>>, target: &TargetId) -> Result<TargetReport, Refusal> {
-    let Some(mut job) = Job::begin(office, target)? else { return Ok(TargetReport::idle()) };
-    for _ in 0..MAX_ACTS {
-        match job.step() {
-            Ok(ControlFlow::Continue(())) => {}
-            Ok(ControlFlow::Break(())) => break,
+/// A forward move that was decided on. It is made once its intention has been published, and only then.
+pub(super) struct Forward {
+    job: Job,
+    intent: Intent,
+    pack: Digest,
+}
+
+/// What became of one target's work.
+pub(super) enum Outcome {
+    /// No lease ever started there.
+    Idle,
+    /// It is done for this tick.
+    Done(Box<(TargetReport, TargetRecord)>),
+    /// It would go forward.
+    Forward(Box<Forward>),
+}
+
+/// How a target's work goes on.
+enum Next {
+    Again,
+    Done,
+    Forward(Intent, Digest),
+}
+
+/// Looks at one target and does all that is no forward move.
+pub(super) fn look_after(office: &Arc<Mutex<Office>>, target: &TargetId) -> Result<Outcome, Refusal> {
+    match Job::begin(office, target)? {
+        Some(job) => job.go_on(),
+        None => Ok(Outcome::Idle),
+    }
+}
+
+/// Says what is about to be done, before any of it is: all of it in one record. `busy`, or whatever else came to be known
+/// since, if nothing of it may be done.
+pub(super) fn intend(office: &Mutex<Office>, forwards: &mut [Forward]) -> Result<(), Refusal> {
+    let mut inside = enter(office)?;
+    let mut intended = Intended::default();
+    for forward in forwards.iter_mut() {
+        let Forward { job, intent, .. } = forward;
+        job.applied.intent = Some(intent.clone());
+        job.note(&mut inside);
+        let record = job.record(&inside);
+        inside.tick.records.insert(job.bench.target.clone(), record);
+        intended.names.push(format!("{} for {}", job.bench.target, intent.lease));
+        if let Some((pack, event)) = job.packed.take() {
+            intended.files.push((RollbackPack::path(&intent.lease), pack));
+            intended.events.push(event);
+        }
+    }
+    let outcome = inside.intend(&intended);
+    for forward in forwards {
+        forward.job.bench.reading = inside.tick.reading.clone();
+    }
+    outcome
+}
+
+impl Forward {
+    /// The target.
+    pub(super) fn target(&self) -> &TargetId {
+        &self.job.bench.target
+    }
+
+    /// What is said of it if it is not made in this tick any more.
+    pub(super) fn put_off(&self) -> TargetReport {
+        TargetReport::of(&self.job.wanted, &self.job.seen, &self.job.decision, Mode::Act)
+    }
+
+    /// Makes the move, if it may be made, and if what is known and seen now still leads to it.
+    pub(super) fn make(self, may: Result<(), Refusal>) -> Result<Outcome, Refusal> {
+        let Self { mut job, intent, pack } = self;
+        let unsettled = Applied { intent: None, ..job.applied.clone() };
+        let still = may.and_then(|()| {
+            job.seen = job.bench.driver.observe();
+            job.is_still_decided(&unsettled)
+        });
+        if let Ok(true) = still {
+            let shifted = job.shift(&intent, false).and_then(|()| {
+                job.applied.pack = Some(pack);
+                job.write_down()
+            });
+            match shifted {
+                Ok(()) => job.decision.doing = job.after_shift(),
+                Err(refusal) => job.decision = target::held(refusal),
+            }
+            return job.end();
+        }
+        job.applied.intent = None;
+        job.write_down()?;
+        match still {
+            Ok(_) => job.go_on(),
             Err(refusal) => {
                 job.decision = target::held(refusal);
-                break;
+                job.end()
             }
         }
     }
-    job.end()
 }
 
 impl Job {
@@ -58,13 +137,15 @@ impl Job {
         let applied = inside.journal.targets.get(target).cloned().unwrap_or_default();
         let Some(wanted) = inside.desired(target, &applied) else { return Ok(None) };
         let driver = inside.driver(target, &wanted)?;
+        drop(inside);
+        let seen = driver.observe();
+        let inside = enter(office)?;
         let (reading, trusted) = (inside.tick.reading.clone(), inside.tick.trusted);
         drop(inside);
         let decision = target::held(Refusal::new(Reason::Internal, "nothing was decided"));
-        let seen = driver.observe();
         let bench = Bench { target: target.clone(), driver, reading, events: Vec::new() };
         let office = Arc::clone(office);
-        let mut job = Self { office, bench, applied, wanted, seen, files: Files::new(), decision };
+        let mut job = Self { office, bench, applied, wanted, seen, packed: None, decision };
         job.bench.look(&mut job.applied, &job.wanted, &job.seen, trusted);
         Ok(Some(job))
     }
@@ -73,42 +154,69 @@ impl Job {
         enter(&self.office)
     }
 
-    /// One decision, and its act. An error holds the target for this tick.
-    fn step(&mut self) -> Result<ControlFlow<()>, Refusal> {
+    /// Decides and acts until there is nothing more to do, or a forward move. An error holds the target for this tick.
+    fn go_on(mut self) -> Result<Outcome, Refusal> {
+        for _ in 0..MAX_ACTS {
+            match self.step() {
+                Ok(Next::Again) => {}
+                Ok(Next::Done) => break,
+                Ok(Next::Forward(intent, pack)) => {
+                    return Ok(Outcome::Forward(Box::new(Forward { job: self, intent, pack })));
+                }
+                Err(refusal) => {
+                    self.decision = target::held(refusal);
+                    break;
+                }
+            }
+        }
+        self.end()
+    }
+
+    /// One decision, and its act.
+    fn step(&mut self) -> Result<Next, Refusal> {
         let inside = self.inside()?;
-        let Some(wanted) = inside.desired(&self.bench.target, &self.applied) else { return Ok(ControlFlow::Break(())) };
+        let Some(wanted) = inside.desired(&self.bench.target, &self.applied) else { return Ok(Next::Done) };
+        let mode = inside.tick.mode;
+        let mut conditions = inside.conditions(&self.bench.target, &wanted);
         drop(inside);
         self.wanted = wanted;
-        let pack = self.pack();
-        let inside = self.inside()?;
-        let conditions = inside.conditions(&self.bench.target, &self.wanted, pack.is_ok());
-        let mode = inside.tick.mode;
-        drop(inside);
-        self.decision = decide(&self.wanted, self.seen.as_ref().ok(), &self.applied, &conditions);
+        let decided =
+            |conditions: &Conditions| decide(&self.wanted, self.seen.as_ref().ok(), &self.applied, conditions);
+        // The pack is looked for only where something depends on it.
+        let mut pack = Err(Refusal::new(Reason::NoPack, "no pack was looked for"));
+        let mut decision = decided(&conditions);
+        if decision.act == Act::Restore || self.applied.is_exceeded_by(&self.wanted.lease, &decision.act) {
+            pack = self.pack();
+            if pack.is_err() {
+                conditions.pack = Pack::Missing;
+                decision = decided(&conditions);
+            }
+        }
+        self.decision = decision;
         if mode == Mode::DryRun || self.decision.act == Act::Keep {
-            return Ok(ControlFlow::Break(()));
+            return Ok(Next::Done);
         }
         self.act(pack)
     }
 
     /// Makes the act that was decided on.
-    fn act(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<ControlFlow<()>, Refusal> {
+    fn act(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<Next, Refusal> {
         let (lease, step) = (self.wanted.lease.clone(), self.wanted.step);
         if self.decision.drifted {
             let weight_bp = self.seen.as_ref().map_or(0, |seen| seen.weight_bp);
             self.bench.happened(EventKind::Drifted, &lease, step, weight_bp);
         }
         match self.decision.act.clone() {
-            Act::Keep => return Ok(ControlFlow::Break(())),
+            Act::Keep => return Ok(Next::Done),
             Act::Pack => {
                 let now = self.bench.reading.now;
                 let pack = RollbackPack::take(&*self.bench.driver, &self.bench.target, &lease, now)?;
-                self.files.push((RollbackPack::path(&lease), pack.bytes()?));
-                self.bench.happened(EventKind::Packed, &lease, step, pack.observed.weight_bp);
+                let event = self.bench.event(EventKind::Packed, &lease, step, pack.observed.weight_bp);
+                self.packed = Some((pack.bytes()?, event));
             }
             Act::Expire => {
-                self.inside()?.expire(&self.wanted)?;
-                self.bench.happened(EventKind::Expired, &lease, step, self.applied.weight_bp);
+                let event = self.bench.event(EventKind::Expired, &lease, step, self.applied.weight_bp);
+                self.inside()?.expire(&self.wanted, event)?;
             }
             Act::Restore => {
                 // A stop does not wait until the disk has room.
@@ -123,42 +231,24 @@ impl Job {
             Act::Shift { tier, weight_bp, step } => {
                 let intent = Intent { lease: lease.clone(), tier, weight_bp, step };
                 if self.applied.is_exceeded_by(&lease, &self.decision.act) {
-                    return self.forward(&intent, &pack?);
+                    return self.forward(intent, &pack?);
                 }
                 self.applied.intent = Some(intent.clone());
                 let written = self.write_down();
                 self.shift(&intent, true).and(written)?;
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(Next::Again)
     }
 
-    /// A forward move: the intention is written down and pushed, and everything looked at once more, before it is made.
-    fn forward(&mut self, intent: &Intent, pack: &RollbackPack) -> Result<ControlFlow<()>, Refusal> {
+    /// A forward move, which is made later.
+    fn forward(&self, intent: Intent, pack: &RollbackPack) -> Result<Next, Refusal> {
         let untouched = self.applied.lease.as_ref() != Some(&intent.lease);
         if untouched && self.seen.as_ref().ok() != Some(&pack.observed) {
             let message = "what is there is not what was there when the rollback pack was taken";
             return Err(Refusal::new(Reason::Drift, message).hint("bring it back to that, or roll the lease back"));
         }
-        self.applied.intent = Some(intent.clone());
-        let before = self.applied.clone();
-        self.write_down()?;
-        if let Err(refusal) = self.intend() {
-            self.applied.intent = None;
-            self.write_down()?;
-            return Err(refusal);
-        }
-        self.files.clear();
-        if !self.is_still_decided(&Applied { intent: None, ..before })? {
-            self.applied.intent = None;
-            self.write_down()?;
-            return Ok(ControlFlow::Continue(()));
-        }
-        self.shift(intent, false)?;
-        self.applied.pack = Some(pack.digest);
-        self.write_down()?;
-        self.decision.doing = self.after_shift();
-        Ok(ControlFlow::Break(()))
+        Ok(Next::Forward(intent, pack.digest))
     }
 
     /// Whether what was decided would be decided again by what is known now.
@@ -166,7 +256,7 @@ impl Job {
         let inside = self.inside()?;
         let again = inside.desired(&self.bench.target, applied);
         Ok(again.is_some_and(|again| {
-            let conditions = inside.conditions(&self.bench.target, &again, true);
+            let conditions = inside.conditions(&self.bench.target, &again);
             decide(&again, self.seen.as_ref().ok(), applied, &conditions).act == self.decision.act
         }))
     }
@@ -182,10 +272,8 @@ impl Job {
     /// The lease's pack, rehearsed: one that was just taken, else the one in our ref.
     fn pack(&self) -> Result<RollbackPack, Refusal> {
         let lease = &self.wanted.lease;
-        let path = RollbackPack::path(lease);
-        let fresh = self.files.iter().find(|(name, _)| *name == path).map(|(_, bytes)| bytes.clone());
-        let bytes = match fresh {
-            Some(bytes) => Some(bytes),
+        let bytes = match &self.packed {
+            Some((bytes, _)) => Some(bytes.clone()),
             None => self.inside()?.kept_pack(lease)?,
         };
         let bytes = bytes.ok_or_else(|| Refusal::new(Reason::NoPack, format!("lease {lease} has no rollback pack")))?;
@@ -194,18 +282,20 @@ impl Job {
         Ok(pack)
     }
 
-    fn write_down(&self) -> Result<(), Refusal> {
-        self.inside()?.write_down(&self.bench.target, &self.applied)
+    /// Notes what was applied and what happened; both or neither are written down.
+    fn note(&mut self, inside: &mut Office) {
+        inside.note(&self.bench.target, &self.applied, &mut self.bench.events);
     }
 
-    fn intend(&mut self) -> Result<(), Refusal> {
-        let mut inside = enter(&self.office)?;
-        let now = inside.tick.reading.now;
-        let record = target::record(&self.wanted, &self.seen, &self.applied, &self.decision, now);
-        inside.tick.events.append(&mut self.bench.events);
-        let outcome = inside.intend(&self.bench.target, record, &self.files);
-        self.bench.reading = inside.tick.reading.clone();
-        outcome
+    fn write_down(&mut self) -> Result<(), Refusal> {
+        let office = Arc::clone(&self.office);
+        let mut inside = enter(&office)?;
+        self.note(&mut inside);
+        inside.write_down()
+    }
+
+    fn record(&self, inside: &Office) -> TargetRecord {
+        target::record(&self.wanted, &self.seen, &self.applied, &self.decision, inside.tick.reading.now)
     }
 
     /// What a target is doing right after its shift.
@@ -215,14 +305,11 @@ impl Job {
     }
 
     /// Hands over what was found and done.
-    fn end(mut self) -> Result<TargetReport, Refusal> {
-        let mut inside = enter(&self.office)?;
-        let tick = &mut inside.tick;
-        tick.events.append(&mut self.bench.events);
-        let record = target::record(&self.wanted, &self.seen, &self.applied, &self.decision, tick.reading.now);
-        tick.records.insert(self.bench.target.clone(), record);
-        let report = TargetReport::of(&self.wanted, &self.seen, &self.decision, tick.mode);
-        inside.journal.targets.insert(self.bench.target.clone(), self.applied);
-        Ok(report)
+    fn end(mut self) -> Result<Outcome, Refusal> {
+        let office = Arc::clone(&self.office);
+        let mut inside = enter(&office)?;
+        self.note(&mut inside);
+        let report = TargetReport::of(&self.wanted, &self.seen, &self.decision, inside.tick.mode);
+        Ok(Outcome::Done(Box::new((report, self.record(&inside)))))
     }
 }

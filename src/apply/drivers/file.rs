@@ -55,6 +55,11 @@ impl FileDriver {
 
     /// The file's bytes; none if there is no file.
     fn bytes(&self) -> Result<Option<Vec<u8>>, Refusal> {
+        // Opening a pipe would wait for somebody to write.
+        match std::fs::metadata(&self.path) {
+            Ok(found) if !found.is_file() => return Err(self.unknown(&"it is no regular file")),
+            _ => {}
+        }
         let file = match std::fs::File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

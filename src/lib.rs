@@ -8,23 +8,25 @@
 //! | [`model`] | the words as types: ids, keys, statements, leases, policies, reasons | nothing |
 //! | [`signature`] | raw commits, tags, SSHSIG, minisign → verified cosignatures | model |
 //! | [`ledger`] | the heart: the fold of steps into state, and **who may promote** ([`ledger::rules`]) | signature, model |
+//! | [`gate`] | metrics → verdicts that silence never passes; its sources do I/O | ledger, model |
 //! | [`inbox`] | notes → cosignatures that wait to be sealed | ledger and below |
 //! | [`admission`] | a push or pull request → verdict | ledger and below |
 //! | [`report`] | state, events and findings → text and JSON | risk, ledger and below |
 //! | [`risk`] | a change and its history → a score, term by term, and factors | ledger, model |
 //! | [`git`] | the only place that runs Git or knows libgit2 | admission, risk, ledger and below |
-//! | [`apply`] | reconciles targets with the ledger | git, ledger and below |
-//! | [`agent`] | turns an agent's key: checks, signs or refuses, promotes, halts | apply, report, git, ledger and below |
+//! | [`apply`] | reconciles targets with the ledger | git, gate, ledger and below |
+//! | [`agent`] | turns an agent's key: checks, signs or refuses, promotes, halts | apply, report, git, gate, ledger and below |
 //! | [`cli`] | arguments in, calls, words out | all |
 //!
-//! Everything above [`git`] in this table is pure: no I/O, no clock, no environment. Three ideas carry the design:
-//! files propose and keys decide; the first-parent history of the governed branch is the ledger, and desired state
-//! is a pure fold over it; two keys to go forward, one key to stop.
+//! Everything above [`git`] in this table, but for [`gate::sources`], is pure: no I/O, no clock, no environment. Three
+//! ideas carry the design: files propose and keys decide; the first-parent history of the governed branch is the
+//! ledger, and desired state is a pure fold over it; two keys to go forward, one key to stop.
 
 pub mod admission;
 pub mod agent;
 pub mod apply;
 pub mod cli;
+pub mod gate;
 pub mod git;
 pub mod inbox;
 pub mod ledger;

@@ -12,18 +12,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("signature", &["model"]),
     ("ledger", &["signature", "model"]),
+    ("gate", &["ledger", "model"]),
     ("inbox", &["ledger", "signature", "model"]),
     ("admission", &["inbox", "ledger", "signature", "model"]),
-    ("report", &["risk", "admission", "inbox", "ledger", "signature", "model"]),
+    ("report", &["gate", "risk", "admission", "inbox", "ledger", "signature", "model"]),
     ("risk", &["ledger", "model"]),
     ("git", &["risk", "admission", "inbox", "ledger", "signature", "model"]),
-    ("apply", &["git", "risk", "admission", "inbox", "ledger", "signature", "model"]),
-    ("agent", &["apply", "git", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
-    ("cli", &["agent", "apply", "git", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
+    ("apply", &["git", "gate", "risk", "admission", "inbox", "ledger", "signature", "model"]),
+    ("agent", &["apply", "git", "gate", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
+    ("cli", &["agent", "apply", "git", "gate", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
 ];
 
 /// Rooms without I/O, clock, environment or processes.
-const PURE: &[&str] = &["model", "signature", "ledger", "inbox", "admission", "report", "risk"];
+const PURE: &[&str] = &["model", "signature", "ledger", "gate", "inbox", "admission", "report", "risk"];
+
+/// The one folder of a pure room that is not: where its measurements come from.
+const RIM: &str = "gate/sources";
 
 /// What a pure room never names.
 const IMPURE: &[&str] = &[
@@ -73,7 +77,7 @@ fn wrongs(room: &str, allowed: &[&str], lines: &[(usize, String)]) -> Vec<String
     for (number, line) in lines {
         for (other, _) in ROOMS {
             let named = line.contains(&format!("crate::{other}"));
-            if named && *other != room && !allowed.contains(other) {
+            if named && !Path::new(room).starts_with(other) && !allowed.contains(other) {
                 wrongs.push(format!("{number}: {room} uses {other}: {}", line.trim()));
             }
         }
@@ -95,7 +99,8 @@ fn arrows_point_one_way_and_the_core_is_pure() {
         sources(&src.join(room), &mut files);
         assert!(!files.is_empty(), "room {room} is empty");
         for file in files.iter().filter(|file| !is_test_file(file)) {
-            let name = file.strip_prefix(&src).unwrap().display();
+            let path = file.strip_prefix(&src).unwrap();
+            let (room, name) = (if path.starts_with(RIM) { RIM } else { room }, path.display());
             all.extend(wrongs(room, allowed, &product(file)).into_iter().map(|wrong| format!("{name}:{wrong}")));
         }
     }

@@ -1,0 +1,85 @@
+//! What is judged: one lease at one tier.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ledger::rules,
+    model::{GateId, LeaseId, TargetId, document::Span, lease::Lease, policy::Policy},
+};
+
+/// One lease at one tier, from the moment on that the target was seen there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierContext {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Where it is rolled out to.
+    pub target: TargetId,
+    /// What `{{candidate}}` becomes: the commit that rolls out, else the first artifact's digest.
+    pub candidate: String,
+    /// What `{{stable}}` becomes: the commit that ran before; without one, the word `stable`.
+    pub stable: Option<String>,
+    /// The tier's weight in percent.
+    pub tier: u8,
+    /// When the target was first seen at the tier.
+    pub started: Timestamp,
+    /// How long the tier is watched; tests that look once look when it is over.
+    pub bake: Span,
+    /// How many tiers the lease has: the rate of false alarms is shared among them.
+    pub tiers: u32,
+    /// Whether it is the lease's last tier, at which nothing else serves to compare with.
+    pub last: bool,
+    /// What the declared risk multiplies minimum samples by; at least 1.
+    pub samples: u32,
+    /// What the rollback pack recorded of the version before, by gate: compared with at the last tier only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recorded: BTreeMap<GateId, Recorded>,
+}
+
+/// What was measured of the version before, before the first shift.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Recorded {
+    /// For count-ratio gates: bad events of all events.
+    Counts {
+        /// Bad events.
+        bad: f64,
+        /// All events.
+        total: f64,
+    },
+    /// For sample gates.
+    Observations(Vec<f64>),
+}
+
+impl TierContext {
+    /// The context of a lease's tier under the policy now in force; none if the lease has no such tier.
+    pub fn new(policy: &Policy, lease: &Lease, tier: usize, started: Timestamp) -> Option<Self> {
+        let this = lease.tiers.get(tier)?;
+        let candidate = match (&lease.change, lease.artifacts.first()) {
+            (Some(change), _) => change.to.to_string(),
+            (None, Some(artifact)) => artifact.digest.to_string(),
+            (None, None) => return None,
+        };
+        Some(Self {
+            lease: lease.id.clone(),
+            target: lease.target.clone(),
+            candidate,
+            stable: lease.change.as_ref().map(|change| change.from.to_string()),
+            tier: this.weight,
+            started,
+            bake: this.bake,
+            tiers: u32::try_from(lease.tiers.len()).unwrap_or(u32::MAX),
+            last: lease.is_last_tier(tier),
+            samples: rules::demanded_terms(policy, lease).samples.unwrap_or(1).max(1),
+            recorded: BTreeMap::new(),
+        })
+    }
+
+    /// What `{{stable}}` becomes.
+    pub(super) fn stable(&self) -> &str {
+        self.stable.as_deref().unwrap_or("stable")
+    }
+}

@@ -1,0 +1,115 @@
+//! One look at a tier: ask what is due, remember it, conclude.
+
+use jiff::Timestamp;
+
+use crate::{
+    ledger::PinnedTerms,
+    model::{GateId, policy::Gate},
+};
+
+use super::{
+    conclude::{Bench, conclude, conclude_gate},
+    context::TierContext,
+    measure::{Answer, Measure, Metric, Question, Shape, Value},
+    question::{Planned, plan},
+    report::Judgement,
+    slot::earlier,
+    template::{Variables, render},
+    thresholds,
+    watch::{Answered, Part, Query, Side, Slot, Watch},
+};
+
+/// Judges a tier as of `now`.
+///
+/// Only the newest slot that is due is asked for, and only once; slots before it at which nobody looked stay without
+/// data. The answers go into the watch, which the caller keeps from look to look (and begins anew by itself when the
+/// tier is another). Between slots what the last one said stands, for as long as the gate's evidence may be relied on.
+pub fn judge(
+    terms: &PinnedTerms,
+    context: &TierContext,
+    watch: &mut Watch,
+    now: Timestamp,
+    measure: &dyn Measure,
+) -> Judgement {
+    watch.turn_to(context);
+    // Limits that halt come first, whatever the gates say.
+    for name in terms.thresholds.keys().filter(|name| !terms.gates.contains_key(*name)) {
+        if let Some(metric) = measure.metric(name) {
+            look_at_metric(name, &metric, terms, context, watch, now, measure);
+        }
+    }
+    let (first, rest): (Vec<_>, Vec<_>) = terms.gates.iter().partition(|(id, _)| terms.thresholds.contains_key(*id));
+    for (id, gate) in first.into_iter().chain(rest) {
+        look_at_gate(id, gate, terms, context, watch, now, measure);
+    }
+    conclude(terms, context, watch, now)
+}
+
+fn look_at_gate(
+    id: &GateId,
+    gate: &Gate,
+    terms: &PinnedTerms,
+    context: &TierContext,
+    watch: &mut Watch,
+    now: Timestamp,
+    measure: &dyn Measure,
+) {
+    let bench = Bench::new(id, gate, terms, context);
+    let seen = watch.gates.entry(id.clone()).or_default();
+    let Some((number, at)) = bench.clockwork().newest(now).filter(|(number, _)| *number > seen.newest()) else {
+        return;
+    };
+    let answers = plan(gate, context, at).into_iter().map(|planned| ask(planned, measure)).collect();
+    let (_, mut decisive) = conclude_gate(&bench, seen, at);
+    decisive.extend(thresholds::halting(id, terms, context, seen));
+    seen.push(Slot { number, at, answers }, &decisive);
+}
+
+fn look_at_metric(
+    name: &GateId,
+    metric: &Metric,
+    terms: &PinnedTerms,
+    context: &TierContext,
+    watch: &mut Watch,
+    now: Timestamp,
+    measure: &dyn Measure,
+) {
+    let seen = watch.thresholds.entry(name.clone()).or_default();
+    let clockwork = thresholds::clockwork(context);
+    let Some((number, at)) = clockwork.newest(now).filter(|(number, _)| *number > seen.newest()) else { return };
+    let from = earlier(at, thresholds::METRIC_INTERVAL).max(clockwork.ground);
+    let variables = Variables { context, candidate: &context.candidate, from, at };
+    let question = render(&metric.query, metric.source, &variables).map(|query| Question {
+        source: metric.source,
+        query,
+        shape: Shape::Number,
+        from,
+        at,
+    });
+    let part = Part { side: Side::Candidate, query: Query::Value, window: None };
+    let answers = vec![ask(Planned { part, from, question }, measure)];
+    let decisive = thresholds::halting(name, terms, context, seen).into_iter().collect();
+    seen.push(Slot { number, at, answers }, &decisive);
+}
+
+fn ask(planned: Planned, measure: &dyn Measure) -> Answered {
+    let Planned { part, from, question } = planned;
+    match question {
+        Ok(question) => {
+            let Answer { value, raw } = measure.ask(&question);
+            Answered { part, query: Some(question.query), from, raw, value: sound(value) }
+        }
+        Err(why) => Answered { part, query: None, from, raw: None, value: Value::Invalid(why) },
+    }
+}
+
+/// Only finite numbers are measurements, whatever a source calls them.
+fn sound(value: Value) -> Value {
+    match value {
+        Value::Number(number) if !number.is_finite() => Value::Invalid(format!("the value is {number}")),
+        Value::Observations(numbers) if numbers.iter().any(|number| !number.is_finite()) => {
+            Value::Invalid("an observation is no finite number".to_owned())
+        }
+        other => other,
+    }
+}

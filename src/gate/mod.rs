@@ -1,0 +1,47 @@
+//! Gates: health conditions that a tier must pass, and thresholds that halt it. Silence never passes.
+//!
+//! [`judge`] is the one way to a verdict. It asks a [`Measure`] for the newest slot that is due, remembers the answers in
+//! the caller's [`Watch`], and derives the [`Judgement`] from what the watch holds: the same pure derivation that
+//! [`Evidence`] is evaluated by again, offline. The statistics are in [`stats`], and each is tested against values that
+//! other programs computed.
+//!
+//! | verdict | means |
+//! |---|---|
+//! | FAIL | harm was shown, or a limit was broken; it stands for the rest of the tier |
+//! | INCONCLUSIVE | the newest slot could not be measured, or what is known is too old |
+//! | PENDING | too few samples or slots so far, or no slot is due yet |
+//! | PASS | measured in the newest slot, enough of it, and nothing is wrong |
+//!
+//! Everything here is pure but [`sources`], which reads files, runs programs and asks Prometheus. Called by apply and
+//! cli; calls [`crate::ledger`], for what is pinned of a target and what risk demands, and [`crate::model`].
+
+mod answers;
+mod burn;
+mod conclude;
+mod context;
+mod counts;
+mod evidence;
+mod gauge;
+mod judge;
+mod measure;
+mod question;
+mod report;
+mod sample;
+mod slot;
+pub mod sources;
+pub mod stats;
+mod template;
+mod thresholds;
+mod watch;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use context::{Recorded, TierContext};
+pub use evidence::{Evidence, MAX_EVIDENCE_BYTES, Reevaluation};
+pub use judge::judge;
+pub use measure::{Answer, Measure, Metric, Question, Shape, Value};
+pub use report::{Aggregate, Comparison, GateReport, Judgement, Slots, ThresholdReport, ThresholdState, Verdict};
+pub use watch::{Answered, Part, Query, Side, Slot, Watch};

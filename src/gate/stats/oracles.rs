@@ -1,0 +1,183 @@
+//! Values that other programs computed (SciPy's `mannwhitneyu`, `betaln` and `betainc`, and published tables), compared
+//! to the last digit given.
+
+use super::{
+    Summary, burn, counts,
+    ranks::{self, MannWhitney, Method},
+};
+
+#[track_caller]
+fn near(ours: f64, theirs: f64, digits: i32) {
+    let off = (ours - theirs).abs();
+    assert!(off <= 0.500_001 * 10_f64.powi(-digits), "{ours} is not {theirs}");
+}
+
+fn by(method: Method, first: &[f64], second: &[f64]) -> MannWhitney {
+    ranks::compare(first, second, method).unwrap()
+}
+
+#[test]
+fn mann_whitney_of_two_samples_apart() {
+    let (a, b) = ([10.0, 20.0, 30.0, 40.0], [1.0, 2.0, 3.0, 4.0]);
+    let usual = ranks::mann_whitney(&a, &b).unwrap();
+    near(usual.u, 16.0, 9);
+    near(usual.p_two_sided, 0.028_571_4, 7);
+    near(usual.a12, 1.0, 9);
+    near(by(Method::Normal, &a, &b).p_two_sided, 0.030_382_8, 7);
+    near(ranks::shift(&a, &b).unwrap(), 22.5, 9);
+    // The mirror: the other side's U, the same two-sided p.
+    let mirrored = ranks::mann_whitney(&b, &a).unwrap();
+    near(mirrored.u, 0.0, 9);
+    near(mirrored.p_less, usual.p_greater, 12);
+    near(ranks::shift(&b, &a).unwrap(), -22.5, 9);
+}
+
+#[test]
+fn mann_whitney_of_nine_untied_numbers() {
+    let (a, b) = ([19.0, 22.0, 16.0, 29.0, 24.0], [20.0, 11.0, 17.0, 12.0]);
+    let usual = ranks::mann_whitney(&a, &b).unwrap();
+    near(usual.u, 17.0, 9);
+    near(usual.p_two_sided, 0.111_111_1, 7);
+    near(by(Method::Normal, &a, &b).p_two_sided, 0.111_346_9, 7);
+    near(by(Method::NormalWithoutContinuity, &a, &b).p_two_sided, 0.086_410_7, 7);
+}
+
+#[test]
+fn mann_whitney_of_fifteen_untied_numbers() {
+    let a = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46];
+    let b = [1.15, 0.88, 0.90, 0.74, 1.21];
+    let usual = ranks::mann_whitney(&a, &b).unwrap();
+    near(usual.u, 35.0, 9);
+    near(usual.p_greater, 0.127_206_1, 7);
+    near(usual.p_two_sided, 0.254_412_3, 7);
+}
+
+#[test]
+fn mann_whitney_with_ties_is_by_the_normal_distribution_with_their_correction() {
+    let (a, b) = ([1.0, 4.0, 2.0, 3.0, 1.0], [0.0; 5]);
+    let usual = ranks::mann_whitney(&a, &b).unwrap();
+    near(usual.u, 25.0, 9);
+    near(usual.p_two_sided, 0.007_290_4, 7);
+    near(by(Method::NormalWithoutContinuity, &a, &b).p_two_sided, 0.005_188_6, 7);
+    let (a, b) = ([1.0, 2.0, 2.0, 3.0, 4.0, 4.0, 5.0], [2.0, 3.0, 3.0, 5.0, 6.0, 7.0, 8.0, 8.0]);
+    let usual = ranks::mann_whitney(&a, &b).unwrap();
+    near(usual.u, 12.5, 9);
+    near(usual.p_two_sided, 0.079_564_7, 7);
+    near(usual.a12, 0.223_214_3, 7);
+}
+
+#[test]
+fn mann_whitney_of_equal_numbers_shows_nothing_and_of_none_is_none() {
+    let same = ranks::mann_whitney(&[3.0; 9], &[3.0; 4]).unwrap();
+    assert_eq!((same.a12, same.p_two_sided, same.p_greater), (0.5, 1.0, 1.0));
+    let zeros = ranks::mann_whitney(&[0.0, -0.0], &[-0.0, 0.0]).unwrap();
+    assert_eq!((zeros.a12, zeros.p_greater), (0.5, 1.0));
+    assert_eq!(ranks::mann_whitney(&[], &[1.0]), None);
+    assert_eq!(ranks::mann_whitney(&[1.0], &[]), None);
+}
+
+/// The largest U whose exact two-sided p is at most 0.05.
+fn critical(n: u32, m: u32) -> u32 {
+    // The first sample begins below all of the second and rises past it, pair by pair.
+    let of = |u: u32| {
+        let second: Vec<f64> = (1..=m).map(f64::from).collect();
+        let first = (0..n).map(|k| f64::from(u.saturating_sub(k * m).min(m)) + 0.5 + f64::from(k) / 1000.0);
+        let compared = by(Method::Exact, &first.collect::<Vec<_>>(), &second);
+        near(compared.u, u.into(), 9);
+        compared.p_two_sided
+    };
+    (0..n * m).take_while(|u| of(*u) <= 0.05).last().unwrap()
+}
+
+#[test]
+fn critical_values_are_those_of_the_tables() {
+    let table = [
+        ((5, 5), 2),
+        ((6, 6), 5),
+        ((8, 8), 13),
+        ((10, 10), 23),
+        ((12, 11), 33),
+        ((13, 16), 59),
+        ((15, 15), 64),
+        ((20, 20), 127),
+        ((14, 17), 69),
+    ];
+    for ((n, m), u) in table {
+        assert_eq!(critical(n, m), u, "({n}, {m})");
+    }
+}
+
+#[test]
+fn the_smallest_p_is_one_order_of_all() {
+    near(ranks::smallest_p(4, 4), 1.0 / 70.0, 12);
+    near(ranks::smallest_p(20, 20), 1.0 / 137_846_528_820.0, 20);
+}
+
+#[test]
+fn e_values_on_both_sides() {
+    let e = |s1, s0, rho| counts::ln_e_two_sided(s1, s0, rho).exp();
+    near(e(10.0, 0.0, 0.5), 93.0909, 4);
+    near(e(3.0, 0.0, 0.05), 2000.0, 6);
+    near(e(5.0, 5.0, 0.5), 0.3694, 4);
+    near(e(4.0, 6.0, 0.05), 94.2250, 4);
+    near(e(0.0, 0.0, 0.3), 1.0, 12);
+}
+
+#[test]
+fn e_values_of_harm_only() {
+    let e = |s1, s0, rho| counts::ln_e_more(s1, s0, rho).exp();
+    near(e(10.0, 0.0, 0.5), 186.0909, 4);
+    near(e(4.0, 6.0, 0.05), 99.1732, 4);
+    near(e(0.0, 50.0, 0.05), 0.0196, 4);
+    near(e(0.0, 0.0, 0.3), 1.0, 12);
+    // Nothing of it overflows.
+    assert!(counts::ln_e_more(1e6, 10.0, 0.01).is_finite());
+    assert!(counts::ln_e_more(0.0, 1e6, 0.5) < -1e5);
+}
+
+#[test]
+fn e_values_have_expectation_one_where_both_are_alike() {
+    // At any fixed number of events: the sum over all splits of probability times E.
+    for (events, rho) in [(10_u32, 0.05_f64), (40, 0.25), (25, 0.5)] {
+        let mut expected = [0.0, 0.0];
+        for s1 in 0..=events {
+            let (a, b) = (f64::from(s1), f64::from(events - s1));
+            let ln_p = statrs::function::factorial::ln_binomial(events.into(), s1.into())
+                + a * rho.ln()
+                + b * (1.0 - rho).ln();
+            expected[0] += (ln_p + counts::ln_e_two_sided(a, b, rho)).exp();
+            expected[1] += (ln_p + counts::ln_e_more(a, b, rho)).exp();
+        }
+        near(expected[0], 1.0, 9);
+        near(expected[1], 1.0, 9);
+    }
+}
+
+#[test]
+fn zero_failures_certify_a_rate() {
+    for (p, needed) in [(0.05, 59.0), (0.01, 299.0), (0.001, 2995.0)] {
+        near(counts::certifying(p, 0.95), needed, 9);
+    }
+}
+
+#[test]
+fn burn_factors_of_thirty_days() {
+    for (budget, hours, factor) in [(0.02, 1.0, 14.4), (0.05, 6.0, 6.0), (0.10, 24.0, 3.0), (0.10, 72.0, 1.0)] {
+        near(burn::spent(factor, hours * 3600.0), budget, 12);
+    }
+    near(burn::rate(144.0, 10_000.0, 99.9), 14.4, 9);
+}
+
+#[test]
+fn summaries_are_those_of_numpy() {
+    // numpy.percentile([15, 20, 35, 40, 50], [5, 50, 95, 99]) = 16, 35, 48, 49.6
+    let summary = Summary::of(&[35.0, 20.0, 15.0, 50.0, 40.0]).unwrap();
+    near(summary.p5, 16.0, 9);
+    near(summary.p50, 35.0, 9);
+    near(summary.p95, 48.0, 9);
+    near(summary.p99, 49.6, 9);
+    near(summary.mean, 32.0, 9);
+    assert_eq!((summary.count, summary.min, summary.max), (5, 15.0, 50.0));
+    near(Summary::of(&[7.5]).unwrap().p99, 7.5, 9);
+    assert_eq!(Summary::of(&[]), None);
+}

@@ -1,0 +1,3 @@
+//! Verdicts, slot by slot, of each kind of gate.
+
+mod counts;

@@ -7,9 +7,8 @@ use std::{
 
 use serde::Deserialize;
 
+use super::drivers::Place;
 use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span};
-
-use super::drivers::Section;
 
 /// Where an applier works, and as whom. Paths are absolute, or relative to where the program runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +27,8 @@ pub struct Config {
     pub max_staleness: Span,
     /// How long to wait from one look to the next.
     pub interval: Span,
-    /// Its targets, with how each is driven.
-    pub targets: BTreeMap<TargetId, Section>,
+    /// Its targets, and how each is driven.
+    pub targets: BTreeMap<TargetId, Place>,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +41,7 @@ struct RawConfig {
     root: Option<Oid>,
     max_staleness: Option<Span>,
     interval: Option<Span>,
-    targets: BTreeMap<TargetId, Section>,
+    targets: BTreeMap<TargetId, Place>,
 }
 
 impl Config {
@@ -61,7 +60,7 @@ impl Config {
             root: raw.root,
             max_staleness: raw.max_staleness.unwrap_or(Span::seconds(15 * 60)),
             interval: raw.interval.unwrap_or(Span::seconds(10)),
-            targets: raw.targets.into_iter().map(|(target, section)| (target, section.below(folder))).collect(),
+            targets: raw.targets.into_iter().map(|(target, place)| (target, place.below(folder))).collect(),
         })
     }
 
@@ -77,6 +76,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::drivers::Section;
 
     const TEMPLATE: &str = include_str!("../../templates/applier.yaml");
 
@@ -84,7 +84,7 @@ mod tests {
     fn paths_are_relative_to_the_file_and_what_is_left_out_has_its_default() {
         let config = Config::parse("name: e\nkey: k\ntargets: {shop: {file: w.json}}\n", Path::new("/etc/x")).unwrap();
         assert_eq!(config.key, Path::new("/etc/x/k"));
-        assert_eq!(config.targets[&TargetId::parse("shop").unwrap()], Section::File("/etc/x/w.json".into()));
+        assert_eq!(config.targets[&TargetId::parse("shop").unwrap()].section, Section::File("/etc/x/w.json".into()));
         assert_eq!((config.max_staleness.as_secs(), config.interval.as_secs()), (900, 10));
         assert_eq!((config.remote, config.root), (None, None));
         let absolute = Config::parse("name: e\nkey: /k\ntargets: {}\n", Path::new("/etc/x")).unwrap();
@@ -99,6 +99,9 @@ mod tests {
             "name: e\nkey: k\ntargets: {}\ncolour: red\n",
             "name: e\nname: f\nkey: k\ntargets: {}\n",
             "name: e\nkey: k\ntargets: {shop: {file: w, shell: x}}\n",
+            "name: e\nkey: k\ntargets: {shop: {}}\n",
+            "name: e\nkey: k\ntargets: {shop: {file: w, haproxy: {socket: s, backend: b, stable: [a], candidate: [b]}}}\n",
+            "name: e\nkey: k\ntargets: {shop: {haproxy: {socket: s, backend: b, stable: [a], candidate: [a]}}}\n",
             "name: e\nkey: k\ntargets: {}\ninterval: 0s\n",
             "name: e\nkey: k\ntargets: {}\nmax-staleness: soon\n",
             "name: e/f\nkey: k\ntargets: {}\n",

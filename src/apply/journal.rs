@@ -102,6 +102,11 @@ impl Desk {
         }
     }
 
+    /// A folder beside the journal, for what is remembered elsewhere than in it.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.journal.with_file_name(name)
+    }
+
     /// Reads the journal; none if nothing has been written yet. A journal that cannot be read is an error: what was
     /// applied last is not guessed.
     pub fn load(&self) -> Result<Option<Journal>, Refusal> {

@@ -231,7 +231,13 @@ impl Office {
         let in_force = || self.source.state.policy().get().targets.get(target).map(|known| known.driver);
         let kind = pinned.and_then(|terms| terms.driver).or_else(in_force);
         let kind = kind.ok_or_else(|| Refusal::new(Reason::Internal, format!("target {target} has no driver")))?;
-        drivers::open(kind, target, self.config.targets.get(target))
+        let before = || {
+            let bytes = self.kept_pack(&wanted.lease).ok()??;
+            RollbackPack::parse(&bytes, target, &wanted.lease).and_then(|pack| pack.restorable()).ok()
+        };
+        let lease = self.source.state.lease(&wanted.lease).and_then(LeaseState::lease);
+        let context = drivers::Context { folder: self.desk.folder("targets"), lease, before: &before };
+        drivers::open(kind, target, self.config.targets.get(target), &context)
     }
 
     /// The lease's pack as our ref has it.

@@ -41,8 +41,8 @@ impl RollbackPack {
             driver: driver.name().to_owned(),
             taken_at: now,
             observed: driver.observe().map_err(|refusal| no_pack(&refusal))?,
-            digest: Digest::of(&snapshot),
-            snapshot: STANDARD.encode(snapshot),
+            digest: Digest::of(&snapshot.bytes),
+            snapshot: STANDARD.encode(snapshot.bytes),
         };
         pack.rehearse(driver)?;
         Ok(pack)
@@ -81,7 +81,7 @@ impl RollbackPack {
         if self.driver != driver.name() {
             return Err(bad(&format!("it was taken by driver {}, this is {}", self.driver, driver.name())));
         }
-        driver.rehearse(&self.restorable()?).map_err(|refusal| no_pack(&refusal))
+        driver.rehearse(&self.restorable()?).map(drop).map_err(|refusal| no_pack(&refusal))
     }
 }
 

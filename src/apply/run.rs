@@ -242,7 +242,7 @@ impl TargetReport {
             observed_bp: seen.as_ref().ok().map(|seen| seen.weight_bp),
             observed_lease: seen.as_ref().ok().and_then(|seen| seen.lease.clone()),
             doing,
-            reason: decision.reason.clone().or_else(|| seen.as_ref().err().cloned()),
+            reason: target::reason(decision, seen),
         }
     }
 }

@@ -149,6 +149,17 @@ pub(super) fn desired_bp(desired: &Desired) -> u32 {
     tier.map_or(0, |tier| super::decide::basis_points(tier.weight))
 }
 
+/// Why no more is done: where a target cannot be observed, why not.
+pub(super) fn reason(decision: &Decision, seen: &Seen) -> Option<Refusal> {
+    match (&decision.reason, seen) {
+        (Some(reason), Err(why)) if reason.reason == Reason::NoData => {
+            let message = format!("{}: {}", reason.message, why.message);
+            Some(Refusal { message, hint: why.hint.clone(), ..reason.clone() })
+        }
+        (reason, seen) => reason.clone().or_else(|| seen.as_ref().err().cloned()),
+    }
+}
+
 /// What goes into the record about a target.
 pub(super) fn record(
     desired: &Desired,
@@ -158,7 +169,8 @@ pub(super) fn record(
     now: Timestamp,
 ) -> TargetRecord {
     let ours = applied.lease.as_ref() == Some(&desired.lease);
-    let reason = decision.reason.as_ref().or(seen.as_ref().err());
+    let reason = reason(decision, seen);
+    let reason = reason.as_ref();
     TargetRecord {
         lease: desired.lease.clone(),
         step: desired.step,

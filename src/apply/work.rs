@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Pack, decide},
+    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Pack, basis_points, decide},
     office::{Intended, Office, enter},
     pack::RollbackPack,
     records::{RecordedEvent, TargetRecord},
@@ -209,6 +209,9 @@ impl Job {
         match self.decision.act.clone() {
             Act::Keep => return Ok(Next::Done),
             Act::Pack => {
+                for tier in &self.wanted.tiers {
+                    self.bench.driver.reaches(basis_points(tier.weight))?;
+                }
                 let now = self.bench.reading.now;
                 let pack = RollbackPack::take(&*self.bench.driver, &self.bench.target, &lease, now)?;
                 let event = self.bench.event(EventKind::Packed, &lease, step, pack.observed.weight_bp);

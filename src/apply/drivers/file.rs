@@ -7,13 +7,14 @@
 //! A missing file means weight zero: all traffic to the stable version.
 
 use std::{
+    collections::BTreeMap,
     io::{ErrorKind, Read},
     path::PathBuf,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{Driver, Setting};
+use super::{Driver, Setting, Snapshot};
 use crate::{
     apply::{decide::Observed, files},
     model::{LeaseId, Reason, Refusal, TargetId},
@@ -112,6 +113,10 @@ impl Driver for FileDriver {
         "file/1"
     }
 
+    fn reaches(&self, _: u32) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     fn observe(&self) -> Result<Observed, Refusal> {
         let weights = self.read()?;
         Ok(Observed { weight_bp: weights.weight_bp, lease: weights.lease })
@@ -126,19 +131,20 @@ impl Driver for FileDriver {
         self.write(&Weights { generation, ..wanted })
     }
 
-    fn snapshot(&self) -> Result<Vec<u8>, Refusal> {
+    fn snapshot(&self) -> Result<Snapshot, Refusal> {
         if self.bytes()?.is_none() {
             // Written as what it means, so that there are bytes to come back to.
             self.write(&self.stable())?;
         }
         let bytes = self.bytes()?.ok_or_else(|| self.unknown(&"it vanished"))?;
-        self.parse(&bytes)?;
-        Ok(bytes)
+        let weight_bp = self.parse(&bytes)?.weight_bp;
+        Ok(Snapshot { bytes, backends: BTreeMap::from([("candidate".to_owned(), weight_bp)]), commit: None })
     }
 
-    fn rehearse(&self, snapshot: &[u8]) -> Result<(), Refusal> {
+    fn rehearse(&self, snapshot: &[u8]) -> Result<Vec<String>, Refusal> {
         self.parse(snapshot)?;
-        files::probe(&self.path)
+        files::probe(&self.path)?;
+        Ok(vec![format!("replace {} by the bytes in this pack", self.path.display())])
     }
 
     fn restore(&self, snapshot: &[u8]) -> Result<(), Refusal> {
@@ -193,7 +199,7 @@ mod tests {
         let path = folder.path().join("weights.json");
         let before = "{ \"version\": 1, \"target\": \"shop\", \"weight_bp\": 10000,\n \"lease\": \"L-0\", \"step\": 3, \"generation\": 9}";
         std::fs::write(&path, before).unwrap();
-        let snapshot = driver.snapshot().unwrap();
+        let snapshot = driver.snapshot().unwrap().bytes;
         driver.rehearse(&snapshot).unwrap();
         driver.shift(&to(500)).unwrap();
         assert_eq!(driver.observe().unwrap(), Observed { weight_bp: 500, lease: LeaseId::parse("L-1") });

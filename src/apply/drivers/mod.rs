@@ -1,18 +1,27 @@
 //! Drivers: how traffic is really moved. A driver never proves success; only observing does.
 //!
-//! This version has the `file` driver. The others that policies may name are refused where a target asks for one.
+//! | driver | moves | observes |
+//! |---|---|---|
+//! | [`FileDriver`] | one JSON file, replaced atomically | the file |
+//! | [`HaproxyDriver`] | server weights, by the runtime socket | the same socket |
+//!
+//! Each is configured by its own section of [`Place`] and is otherwise like the others: [`Driver`] is all that the
+//! applier knows.
 
 mod file;
+mod haproxy;
+mod place;
+mod roles;
 
-use std::path::{Path, PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::Deserialize;
-
-use crate::model::{LeaseId, Reason, Refusal, TargetId, policy};
+use crate::model::{LeaseId, Reason, Refusal, TargetId, lease::Lease, policy};
 
 use super::decide::Observed;
 
 pub use file::FileDriver;
+pub use haproxy::{Config as HaproxyConfig, HaproxyDriver};
+pub use place::{Place, Section};
 
 /// What a driver is asked to set. Idempotent: setting what is set already changes nothing that anybody could notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +34,24 @@ pub struct Setting {
     pub step: u32,
 }
 
+/// What is there, complete enough to restore it and to check that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// The driver's own bytes: what it restores from and compares with.
+    pub bytes: Vec<u8>,
+    /// The weight of each backend, in the target's own unit, for people.
+    pub backends: BTreeMap<String, u32>,
+    /// The commit of a deploy repository that it was read from.
+    pub commit: Option<String>,
+}
+
 /// Moves one target, and says what is there.
 pub trait Driver: Send {
     /// Its name and version, as packs hold it.
     fn name(&self) -> &'static str;
+
+    /// Whether the target can be brought to a weight exactly. Refused are weights that it cannot reach.
+    fn reaches(&self, weight_bp: u32) -> Result<(), Refusal>;
 
     /// What is there now. An error is *unknown*, never zero.
     fn observe(&self) -> Result<Observed, Refusal>;
@@ -36,51 +59,60 @@ pub trait Driver: Send {
     /// Moves the target.
     fn shift(&self, to: &Setting) -> Result<(), Refusal>;
 
-    /// What is there now, complete enough to restore it and to check that. It serves nothing else than before.
-    fn snapshot(&self) -> Result<Vec<u8>, Refusal>;
+    /// What is there now. Taking it changes nothing that is served.
+    fn snapshot(&self) -> Result<Snapshot, Refusal>;
 
-    /// Tries a restoration dry.
-    fn rehearse(&self, snapshot: &[u8]) -> Result<(), Refusal>;
+    /// Tries a restoration dry: what would be done, in words, a line each.
+    fn rehearse(&self, snapshot: &[u8]) -> Result<Vec<String>, Refusal>;
 
     /// Restores what was there.
     fn restore(&self, snapshot: &[u8]) -> Result<(), Refusal>;
 
     /// Checks that what is there is what was there, byte for byte.
     fn verify(&self, snapshot: &[u8]) -> Result<(), Refusal>;
-}
 
-/// How a target is driven, as the applier's configuration says: one section, named like the driver.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Section {
-    /// The file that holds the weights.
-    File(PathBuf),
-}
-
-impl Section {
-    /// The same with its paths taken as relative to a folder.
-    #[must_use]
-    pub fn below(self, folder: &Path) -> Self {
-        match self {
-            Self::File(path) => Self::File(folder.join(path)),
-        }
+    /// How many requests or connections the candidate has served so far, where the target counts them.
+    fn served_by_candidate(&self) -> Result<Option<u64>, Refusal> {
+        Ok(None)
     }
 }
 
-/// The driver that a target's policy names, for the section that the configuration gives it.
-pub fn open(kind: policy::Driver, target: &TargetId, section: Option<&Section>) -> Result<Box<dyn Driver>, Refusal> {
+/// For what a driver is opened.
+pub struct Context<'a> {
+    /// The folder beside the journal, for what a target cannot hold itself.
+    pub folder: PathBuf,
+    /// The lease that the target is moved for.
+    pub lease: Option<&'a Lease>,
+    /// The snapshot in that lease's rollback pack, for where the folder was lost.
+    pub before: &'a dyn Fn() -> Option<Vec<u8>>,
+}
+
+/// The driver that a target's policy names, for the place that the configuration gives it.
+pub fn open(
+    kind: policy::Driver,
+    target: &TargetId,
+    place: Option<&Place>,
+    context: &Context<'_>,
+) -> Result<Box<dyn Driver>, Refusal> {
+    let section = place.map(|place| &place.section);
     match (kind, section) {
         (policy::Driver::File, Some(Section::File(path))) => {
             Ok(Box::new(FileDriver::new(target.clone(), path.clone())))
         }
-        (policy::Driver::File, None) => {
-            let message = format!("the configuration does not say which file target {target} is in");
-            Err(Refusal::new(Reason::Internal, message)
-                .hint(format!("add to it: targets: {{{target}: {{file: PATH}}}}")))
+        (policy::Driver::Haproxy, Some(Section::Haproxy(config))) => {
+            Ok(Box::new(HaproxyDriver::open(target, config.clone(), context)))
         }
-        (policy::Driver::Exec | policy::Driver::Haproxy | policy::Driver::Nginx | policy::Driver::Git, _) => {
-            let message = format!("target {target} asks for a driver that this version does not have; it has `file`");
+        (policy::Driver::Exec | policy::Driver::Nginx | policy::Driver::Git, _) => {
+            let message = format!("target {target} asks for a driver that this version does not have");
             Err(Refusal::new(Reason::Internal, message))
         }
+        (kind, _) => Err(elsewhere(kind, target)),
     }
+}
+
+/// The configuration has nothing, or another driver, for the target.
+fn elsewhere(kind: policy::Driver, target: &TargetId) -> Refusal {
+    let word = place::word(kind);
+    let message = format!("the policy moves target {target} by {word}, and the configuration has no {word} for it");
+    Refusal::new(Reason::Internal, message).hint(format!("add to it: targets: {{{target}: {{{word}: …}}}}"))
 }

@@ -1,0 +1,166 @@
+//! Two pools take turns: the one that serves nothing is the next lease's candidate. Which one it is, and for which lease,
+//! is written down, because weights alone do not say so.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    apply::files,
+    model::{LeaseId, Reason, Refusal},
+};
+
+/// One of a target's two pools, by its name in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Pool {
+    /// The one that is configured as `stable`: it serves until the first lease.
+    Stable,
+    /// The one that is configured as `candidate`.
+    Candidate,
+}
+
+impl Pool {
+    /// The other one.
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Stable => Self::Candidate,
+            Self::Candidate => Self::Stable,
+        }
+    }
+}
+
+/// Who plays which part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Roles {
+    /// The lease that the weights were set for.
+    pub(super) lease: LeaseId,
+    /// The pool that its change is in.
+    pub(super) candidate: Pool,
+}
+
+/// What each pool serves, in basis points of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// What the pool configured as `stable` serves, rounded up.
+    pub(super) stable_bp: u32,
+    /// What the pool configured as `candidate` serves, rounded up.
+    pub(super) candidate_bp: u32,
+}
+
+impl Shares {
+    /// What a pool serves.
+    pub(super) const fn of(self, pool: Pool) -> u32 {
+        match pool {
+            Pool::Candidate => self.candidate_bp,
+            Pool::Stable => self.stable_bp,
+        }
+    }
+
+    /// The pool that serves nothing, if one does.
+    pub(super) const fn idle(self) -> Option<Pool> {
+        match (self.stable_bp, self.candidate_bp) {
+            (_, 0) => Some(Pool::Candidate),
+            (0, _) => Some(Pool::Stable),
+            _ => None,
+        }
+    }
+}
+
+/// The pool that is a lease's candidate, from now on or still.
+pub(super) fn candidate_of(lease: &LeaseId, known: Option<&Roles>, shares: Shares) -> Result<Pool, Refusal> {
+    match known.filter(|roles| roles.lease == *lease) {
+        Some(roles) => Ok(roles.candidate),
+        None => shares.idle().ok_or_else(|| mixed(lease, shares)),
+    }
+}
+
+fn mixed(lease: &LeaseId, shares: Shares) -> Refusal {
+    let percent = f64::from(shares.candidate_bp) / 100.0;
+    let message = format!(
+        "both pools serve ({percent} % in `candidate`), and nothing here says for which lease: neither can be {lease}'s"
+    );
+    Refusal::new(Reason::Drift, message)
+        .hint("give one of them no weight by hand, or roll back the lease that is running")
+}
+
+/// A file that holds the roles, where the target itself cannot.
+#[derive(Debug)]
+pub(super) struct RolesFile {
+    path: PathBuf,
+}
+
+impl RolesFile {
+    /// The file of a target in a folder.
+    pub(super) fn new(folder: &Path, name: &str) -> Self {
+        Self { path: folder.join(format!("{name}.json")) }
+    }
+
+    /// What is written down; none if nothing is. What cannot be read is not guessed.
+    pub(super) fn read(&self) -> Result<Option<Roles>, Refusal> {
+        let bytes = match std::fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.unknown(&error)),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| self.unknown(&error))
+    }
+
+    /// Writes down who plays which part; nothing if nobody does.
+    pub(super) fn write(&self, roles: Option<&Roles>) -> Result<(), Refusal> {
+        let Some(roles) = roles else {
+            return match std::fs::remove_file(&self.path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.unknown(&error)),
+                _ => Ok(()),
+            };
+        };
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| self.unknown(&error))?;
+        }
+        let mut bytes = serde_json::to_vec(roles).map_err(|error| self.unknown(&error))?;
+        bytes.push(b'\n');
+        files::replace(&self.path, &bytes)
+    }
+
+    fn unknown(&self, error: &dyn std::fmt::Display) -> Refusal {
+        let message = format!("{}, which says who the candidate is: {error}", self.path.display());
+        Refusal::new(Reason::NoData, message).hint("move it away: the lease's pack says it as well")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(id: &str) -> LeaseId {
+        LeaseId::parse(id).unwrap()
+    }
+
+    #[test]
+    fn the_pool_that_serves_nothing_is_the_next_candidate_and_stays_it() {
+        let all_on = |candidate_bp| Shares { stable_bp: 10_000 - candidate_bp, candidate_bp };
+        assert_eq!(candidate_of(&lease("L-1"), None, all_on(0)), Ok(Pool::Candidate));
+        let first = Roles { lease: lease("L-1"), candidate: Pool::Candidate };
+        assert_eq!(candidate_of(&lease("L-1"), Some(&first), all_on(500)), Ok(Pool::Candidate));
+        assert_eq!(candidate_of(&lease("L-1"), Some(&first), all_on(10_000)), Ok(Pool::Candidate));
+        assert_eq!(candidate_of(&lease("L-2"), Some(&first), all_on(10_000)), Ok(Pool::Stable));
+        let mixed = candidate_of(&lease("L-2"), Some(&first), all_on(2_500)).unwrap_err();
+        assert_eq!(mixed.reason, Reason::Drift);
+    }
+
+    #[test]
+    fn what_is_written_down_comes_back_and_what_is_broken_is_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RolesFile::new(&folder.path().join("sub"), "shop");
+        assert_eq!(file.read(), Ok(None));
+        file.write(None).unwrap();
+        let roles = Roles { lease: lease("L-1"), candidate: Pool::Stable };
+        file.write(Some(&roles)).unwrap();
+        assert_eq!(file.read(), Ok(Some(roles)));
+        std::fs::write(folder.path().join("sub/shop.json"), "{}").unwrap();
+        assert_eq!(file.read().unwrap_err().reason, Reason::NoData);
+        file.write(None).unwrap();
+        assert_eq!(file.read(), Ok(None));
+    }
+}

@@ -1,0 +1,217 @@
+//! The haproxy driver, with a real `haproxy`.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    rig::{FIRST, NEXT, Rig},
+    web::{Backend, Daemon, Flow, count, free_port, is_percent, until},
+};
+
+/// A rig with a `haproxy` before two stable servers and one candidate.
+struct Edge {
+    daemon: Daemon,
+    rig: Rig,
+    port: u16,
+    stable: Vec<Backend>,
+    candidate: Vec<Backend>,
+}
+
+impl Edge {
+    fn new() -> Self {
+        Self::balancing("roundrobin", 1)
+    }
+
+    fn balancing(algorithm: &str, stable: usize) -> Self {
+        let rig = Rig::new("haproxy");
+        let port = free_port();
+        let stable: Vec<_> = (0..stable).map(|_| Backend::new("v1")).collect();
+        let candidate = vec![Backend::new("v2")];
+        let named = |of: &[Backend], name: &str, weight: u8| {
+            let line = |(number, one): (usize, &Backend)| {
+                format!(
+                    "  server {name}{number} 127.0.0.1:{} weight {weight} check inter 50ms fall 1 rise 1\n",
+                    one.port
+                )
+            };
+            of.iter().enumerate().map(line).collect::<String>()
+        };
+        let text = format!(
+            "global\n  stats socket {} mode 600 level admin\ndefaults\n  mode http\n  timeout connect 2s\n  \
+             timeout client 5s\n  timeout server 5s\n  retries 3\n  option redispatch\nfrontend shop\n  bind 127.0.0.1:{port}\n  \
+             default_backend shop\nbackend shop\n  balance {algorithm}\n{}{}",
+            rig.path("haproxy.sock").display(),
+            named(&stable, "old", 1),
+            named(&candidate, "new", 0),
+        );
+        fs::write(rig.path("haproxy.cfg"), text).unwrap();
+        let servers = (0..stable.len()).map(|number| format!("old{number}")).collect::<Vec<_>>().join(", ");
+        rig.configure(&format!(
+            "{{haproxy: {{socket: haproxy.sock, backend: shop, stable: [{servers}], candidate: [new0]}}}}"
+        ));
+        let daemon = launch(&rig, &[]);
+        let edge = Self { daemon, rig, port, stable, candidate };
+        until("haproxy answers", || edge.try_ask("show info").is_some());
+        edge
+    }
+
+    /// A new `haproxy` takes the place of the old one, which ends when its last connection does.
+    fn reload(&mut self) {
+        let old = self.daemon.0.id().to_string();
+        let new = launch(&self.rig, &["-sf", &old]);
+        let mut old = std::mem::replace(&mut self.daemon, new);
+        until("the old haproxy is gone", || old.0.try_wait().unwrap().is_some());
+        until("the new haproxy answers", || self.try_ask("show info").is_some());
+    }
+
+    fn try_ask(&self, command: &str) -> Option<String> {
+        let mut stream = UnixStream::connect(self.rig.path("haproxy.sock")).ok()?;
+        stream.write_all(format!("{command}\n").as_bytes()).ok()?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).ok()?;
+        Some(said)
+    }
+
+    fn ask(&self, command: &str) -> String {
+        self.try_ask(command).unwrap()
+    }
+
+    /// The weights of all servers now, in the order of the configuration.
+    fn weights(&self) -> Vec<u32> {
+        let said = self.ask("show servers state shop");
+        let rows = said.lines().filter(|line| line.contains(" shop "));
+        rows.map(|row| row.split(' ').nth(7).unwrap().parse().unwrap()).collect()
+    }
+
+    fn is_down(&self, server: &str) -> bool {
+        let said = self.ask("show servers state shop");
+        said.lines().find(|line| line.contains(server)).unwrap().split(' ').nth(5) == Some("0")
+    }
+}
+
+fn launch(rig: &Rig, more: &[&str]) -> Daemon {
+    let mut command = Command::new("haproxy");
+    command.arg("-db").arg("-f").arg(rig.path("haproxy.cfg")).args(more);
+    Daemon(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("haproxy is installed"))
+}
+
+#[test]
+fn two_leases_in_a_row_from_first_shift_to_verified_rollback_while_requests_flow_and_none_fails() {
+    let edge = Edge::new();
+    let flow = Flow::through(edge.port);
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    is_percent(&count(edge.port, 400), "v2", 5.0);
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0);
+    is_percent(&count(edge.port, 400), "v2", 25.0);
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0);
+    is_percent(&count(edge.port, 50), "v2", 100.0);
+    // The pool that serves nothing now is the next lease's candidate: here, of the old version.
+    edge.rig.turn("cp14", "complete", FIRST);
+    edge.rig.apply().exits(0);
+    edge.rig.start(NEXT);
+    edge.rig.apply().exits(0);
+    edge.rig.observed(500);
+    is_percent(&count(edge.port, 400), "v1", 5.0);
+    edge.rig.turn("user2", "rollback", NEXT);
+    edge.rig.apply().exits(0).says("verified");
+    is_percent(&count(edge.port, 50), "v2", 100.0);
+    let record = edge.rig.record();
+    assert_eq!((&record["observed_bp"], &record["observed_lease"]), (&10_000.into(), &FIRST.into()));
+    assert_eq!(edge.rig.events().last().unwrap(), "ROLLBACK_VERIFIED");
+    let counts = flow.ends();
+    assert_eq!(counts.get("nobody"), None, "{counts:?}");
+    assert!(counts.values().sum::<u32>() > 500, "{counts:?}");
+}
+
+#[test]
+fn weights_that_a_reload_loses_and_weights_that_a_hand_sets_are_put_back_and_recorded_as_drift() {
+    let mut edge = Edge::new();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weights(), [19, 1]);
+    let flow = Flow::through(edge.port);
+    edge.reload();
+    assert_eq!(edge.weights(), [1, 0]);
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weights(), [19, 1]);
+    edge.ask("set weight shop/new0 100");
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weights(), [19, 1]);
+    assert_eq!(edge.rig.events(), ["PACKED", "APPLIED", "DRIFTED", "APPLIED", "DRIFTED", "APPLIED"]);
+    assert_eq!(flow.ends().get("nobody"), None);
+}
+
+#[test]
+fn when_a_stable_server_dies_the_candidate_keeps_its_share_and_gets_no_more() {
+    let mut edge = Edge::balancing("roundrobin", 2);
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weights(), [19, 19, 2]);
+    drop(edge.stable.remove(0));
+    until("haproxy notices", || edge.is_down("old0"));
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weights()[1..], [19, 1]);
+    is_percent(&count(edge.port, 200), "v2", 5.0);
+    edge.rig.observed(500);
+}
+
+#[test]
+fn when_the_candidate_dies_nothing_is_raised_and_a_rollback_still_restores() {
+    let mut edge = Edge::new();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    edge.rig.promote(FIRST);
+    drop(edge.candidate.remove(0));
+    until("haproxy notices", || edge.is_down("new0"));
+    edge.rig.apply().exits(0).says("drift");
+    assert_eq!(edge.weights(), [19, 1]);
+    edge.rig.turn("user1", "rollback", FIRST);
+    edge.rig.apply().exits(0).says("verified");
+    assert_eq!(edge.weights(), [1, 0]);
+}
+
+#[test]
+fn a_balance_that_does_not_heed_weights_is_refused_before_the_first_shift() {
+    for (algorithm, refused) in [("source", true), ("leastconn", true), ("roundrobin", false)] {
+        let edge = Edge::balancing(algorithm, 1);
+        edge.rig.start(FIRST);
+        let ran = edge.rig.apply().exits(0);
+        if refused {
+            ran.says("balances by");
+            assert_eq!(edge.weights(), [1, 0], "{algorithm}");
+        } else {
+            assert_eq!(edge.weights(), [19, 1], "{algorithm}");
+        }
+    }
+}
+
+#[test]
+fn who_the_candidate_is_comes_from_the_pack_where_the_file_that_says_so_was_lost() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    fs::remove_file(edge.rig.kept().join("targets/checkout-prod.json")).unwrap();
+    edge.rig.turn("cp18", "halt", FIRST);
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weights(), [1, 0]);
+    edge.rig.observed(0);
+}
+
+#[test]
+fn weights_of_which_nobody_knows_the_lease_are_no_state_to_come_back_to() {
+    let edge = Edge::new();
+    edge.ask("set weight shop/new0 1");
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0).says("both pools");
+    assert_eq!(edge.weights(), [1, 1]);
+    edge.ask("set weight shop/new0 0");
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weights(), [19, 1]);
+}

@@ -1,0 +1,11 @@
+//! Drivers against what they drive: real `haproxy`, `nginx` and a real deploy repository, on loopback, with requests
+//! that are sent through and counted by who answered.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod haproxy;
+mod rig;
+mod web;

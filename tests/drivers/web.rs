@@ -1,0 +1,165 @@
+//! Small web servers that say who they are, and requests that count who answered.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    process::Child,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// A server that answers every request with its version.
+pub(crate) struct Backend {
+    pub(crate) port: u16,
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Backend {
+    pub(crate) fn new(version: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let end = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&end);
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if told.load(Ordering::SeqCst) {
+                    break;
+                }
+                // A request that breaks off is the other side's affair.
+                let _ = stream.map(|stream| answer(stream, version));
+            }
+        });
+        Self { port, end, thread: Some(thread) }
+    }
+}
+
+fn answer(mut stream: TcpStream, version: &str) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let mut head = Vec::new();
+    let mut chunk = [0; 1024];
+    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+        match stream.read(&mut chunk)? {
+            0 => return Ok(()),
+            length => head.extend_from_slice(&chunk[..length]),
+        }
+    }
+    let length = version.len();
+    // In one piece: a second small one would wait for the first to be acknowledged.
+    let said = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{version}");
+    stream.write_all(said.as_bytes())?;
+    stream.shutdown(Shutdown::Write)
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// One request on a connection of its own: the body of a good answer.
+pub(crate) fn get(port: u16, path: &str, client: &str) -> Option<String> {
+    let ask = || {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: shop\r\nX-Client: {client}\r\n\r\n").as_bytes())?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said)?;
+        Ok::<_, std::io::Error>(said)
+    };
+    let said = ask().ok()?;
+    let (head, body) = said.split_once("\r\n\r\n")?;
+    head.split(' ').nth(1).filter(|status| *status == "200").map(|_| body.to_owned())
+}
+
+/// Sends requests, each by another client, and counts who answered; what failed counts as nobody.
+pub(crate) fn count(port: u16, requests: u32) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    for client in 0..requests {
+        let who = get(port, "/", &format!("client-{client}")).unwrap_or_else(|| "nobody".to_owned());
+        *counts.entry(who).or_default() += 1;
+    }
+    counts
+}
+
+/// Asserts that a count is within four standard deviations of a share in percent: one false alarm in 15,000.
+#[track_caller]
+pub(crate) fn is_percent(counts: &BTreeMap<String, u32>, who: &str, percent: f64) {
+    let all = f64::from(counts.values().sum::<u32>());
+    let share = percent / 100.0;
+    let (expected, bound) = (all * share, 4.0 * (all * share * (1.0 - share)).sqrt());
+    let found = f64::from(counts.get(who).copied().unwrap_or(0));
+    assert!((found - expected).abs() <= bound, "{who} had {found}, not {expected} ± {bound}: {counts:?}");
+    assert_eq!(counts.get("nobody"), None, "{counts:?}");
+}
+
+/// Requests that flow until it is dropped or asked.
+pub(crate) struct Flow {
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<BTreeMap<String, u32>>>,
+}
+
+impl Flow {
+    pub(crate) fn through(port: u16) -> Self {
+        let end = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&end);
+        let thread = std::thread::spawn(move || {
+            let mut counts = BTreeMap::new();
+            let mut client = 0_u32;
+            while !told.load(Ordering::SeqCst) {
+                let who = get(port, "/", &format!("flow-{client}")).unwrap_or_else(|| "nobody".to_owned());
+                *counts.entry(who).or_default() += 1;
+                client += 1;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            counts
+        });
+        Self { end, thread: Some(thread) }
+    }
+
+    /// Who answered how many.
+    pub(crate) fn ends(mut self) -> BTreeMap<String, u32> {
+        self.end.store(true, Ordering::SeqCst);
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::SeqCst);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// A program that is killed when it goes out of scope.
+pub(crate) struct Daemon(pub(crate) Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits for something to come true.
+#[track_caller]
+pub(crate) fn until(what: &str, mut true_yet: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !true_yet() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,5 +1,6 @@
 //! Literal steps: every rule of the fold, without Git and without curves.
 
+mod alone;
 mod attacks;
 mod files;
 mod lifecycle;

@@ -41,7 +41,7 @@ pub enum StopTarget {
 }
 
 /// The name spaces in which only our own refs may be.
-const GOVERNED: [&str; 4] = ["refs/two-key", "refs/notes/two-key", "refs/tags/rollout", "refs/replace"];
+pub const GOVERNED: [&str; 4] = ["refs/two-key", "refs/notes/two-key", "refs/tags/rollout", "refs/replace"];
 
 /// Says what a full ref name stands for.
 pub fn place(name: &str, branch: &str) -> Place {

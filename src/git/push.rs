@@ -9,8 +9,8 @@ use std::{collections::HashMap, sync::Arc};
 use super::{Base, GitError, Kind, Objects, Repository, checkpoint::Checkpoint, pushed_notes::notes_facts};
 use crate::{
     admission::{
-        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, MAX_COMMITS, NewStep, Place, Push, RefUpdate, TagFacts, place,
-        signer_of,
+        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, Place, Push, RefUpdate,
+        TagFacts, place, signer_of,
     },
     ledger::{self, State, Step, StepReport},
     model::{Oid, Reason, Refusal},
@@ -326,8 +326,11 @@ impl Repository {
         // A symbolic ref to what does not exist yet is not listed. Where refs are files it is one, so Git need not be
         // asked about each of ten thousand new refs.
         let files = !self.common_dir().join("reftable").is_dir();
-        let created = refs.iter().filter(|pushed| pushed.old.is_none()).map(|pushed| pushed.name.as_str());
-        for name in created.chain([branch]) {
+        let created: Vec<_> = refs.iter().filter(|pushed| pushed.old.is_none()).map(|pushed| &pushed.name).collect();
+        // What one of them is about to be the target of.
+        let awaiting = if files && !created.is_empty() { self.symbolic_files(&GOVERNED)? } else { Vec::new() };
+        let asked = created.into_iter().chain(&awaiting).map(String::as_str);
+        for name in asked.chain([branch]) {
             let there = !files || self.common_dir().join(name).symlink_metadata().is_ok();
             if there && !targets.contains_key(name) {
                 let output = self.run(&["symbolic-ref", "--quiet", name]).output()?;

@@ -1,5 +1,7 @@
 //! Refs: read, and moved only from where they were expected to be.
 
+use std::{fs, io::ErrorKind};
+
 use super::{GitError, Repository};
 use crate::model::Oid;
 
@@ -51,6 +53,33 @@ impl Repository {
         let output = self.run(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         Ok(Oid::parse(text.trim_end()).filter(|id| output.status.success() && self.fits(*id)))
+    }
+
+    /// The symbolic refs in some folders of refs (`refs/two-key`), those to what does not exist among them, which Git
+    /// lists nowhere. Only where refs are files: elsewhere there is no way to ask for them.
+    pub(super) fn symbolic_files(&self, folders: &[&str]) -> Result<Vec<String>, GitError> {
+        let mut found = Vec::new();
+        let mut open: Vec<String> = folders.iter().map(|folder| (*folder).to_owned()).collect();
+        while let Some(folder) = open.pop() {
+            let doing = || format!("looking for symbolic refs in {folder}");
+            let entries = match fs::read_dir(self.common_dir().join(&folder)) {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+                entries => entries.map_err(|error| GitError::io(doing(), error))?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(|error| GitError::io(doing(), error))?;
+                let kind = entry.file_type().map_err(|error| GitError::io(doing(), error))?;
+                // Names that are not UTF-8 are not ours.
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let name = format!("{folder}/{name}");
+                if kind.is_dir() {
+                    open.push(name);
+                } else if kind.is_symlink() || fs::read(entry.path()).is_ok_and(|bytes| bytes.starts_with(b"ref:")) {
+                    found.push(name);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The full name of the branch that is checked out here.

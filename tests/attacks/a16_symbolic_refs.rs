@@ -42,3 +42,35 @@ fn an_alias_of_a_tag() {
     let tag = scene.tag("1-start-5", "main");
     scene.admits(&[&tag]);
 }
+
+/// A rollout tag that stands for a branch which does not exist yet; another branch may be made.
+#[test]
+fn a_tag_that_stands_for_nothing_yet() {
+    let scene = Scene::rolling();
+    let name = format!("refs/tags/rollout/{LEASE}/2-promote-25");
+    scene.on_server(&["symbolic-ref", &name, "refs/heads/later"]).exits(0);
+    scene.refuses(&["main:refs/heads/later"], &name, "tag-mismatch");
+    scene.admits(&["main:refs/heads/other"]);
+}
+
+/// Somebody's notes that stand, by way of another branch, for one which does not exist yet.
+#[test]
+fn notes_that_stand_for_nothing_yet() {
+    let scene = Scene::rolling();
+    scene.on_server(&["symbolic-ref", "refs/heads/between", "refs/heads/later"]).exits(0);
+    scene.on_server(&["symbolic-ref", "refs/notes/two-key/user1", "refs/heads/between"]).exits(0);
+    scene.refuses(&["main:refs/heads/later"], "refs/notes/two-key/user1", "malformed");
+    scene.admits(&["main:refs/heads/other"]);
+}
+
+/// A stop ref that stands for a branch which does not exist yet.
+#[test]
+fn a_stop_that_stands_for_nothing_yet() {
+    let scene = Scene::rolling();
+    let stop = scene.halt("user1", "main", 7);
+    let other = scene.halt("user1", "main", 8);
+    let name = format!("refs/two-key/stops/{LEASE}/{stop}");
+    scene.on_server(&["symbolic-ref", &name, "refs/heads/later"]).exits(0);
+    scene.refuses(&[&format!("{other}:refs/heads/later")], &name, "malformed");
+    scene.admits(&[&format!("{stop}:refs/heads/later")]);
+}

@@ -14,6 +14,7 @@ use git_two_key::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
+    nistp256::{Browser, Form, P256, PHONE, mpint},
     software::{Key, armour, strings},
     world::{statement, user1},
 };
@@ -25,6 +26,12 @@ const MESSAGE: &[u8] = b"message\n";
 const ORDER: [u8; 32] = [
     0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+];
+
+/// The order of P-256's group, big-endian.
+const P256_ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7,
+    0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
 /// A file, what it comes to, and its recipe's bytes (`None`: made by a program).
@@ -107,6 +114,39 @@ fn sshsigs() -> Vec<Case> {
         case("text-after-the-armour.sig", Err(MALFORMED), format!("{honest}text\n")),
         case("two-armours.sig", Err(MALFORMED), format!("{honest}{honest}")),
         case("pgp-armour.sig", Err(MALFORMED), honest.replace("SSH SIG", "PGP SIG")),
+    ]
+}
+
+/// The same by keys on P-256.
+fn p256s() -> Vec<Case> {
+    let plain = P256::new(1, Form::Plain);
+    let token = P256::new(1, Form::Authenticator { flags: 1 });
+    let phone = |browser| P256::new(1, Form::Browser(browser));
+    let with = |write: fn(&[u8], &[u8]) -> Vec<u8>| {
+        armour(&plain.blob_with("two-key", MESSAGE, |signature| {
+            let (r, s) = signature.split_bytes();
+            write(&mpint(&r), &mpint(&s))
+        }))
+    };
+    let signed = |key: &P256| armour(&key.blob("two-key", MESSAGE));
+    let framed = PHONE.client_data.replace("false", "true").leak();
+    let enrolling = PHONE.client_data.replace(".get", ".create").leak();
+    vec![
+        case("honest-p256.sig", Ok(()), signed(&plain)),
+        case("honest-p256-hardware.sig", Ok(()), signed(&token)),
+        case("honest-p256-phone.sig", Ok(()), signed(&phone(PHONE))),
+        case("p256-r-with-a-zero-more.sig", Err(MALFORMED), with(|r, s| strings(&[&[b"\0", r].concat(), s]))),
+        case("p256-s-without-its-sign.sig", Err(MALFORMED), with(|r, _| strings(&[r, &[0xff; 32]]))),
+        case("p256-r-zero.sig", Err(BAD), with(|_, s| strings(&[b"", s]))),
+        case("p256-s-the-order.sig", Err(BAD), with(|r, _| strings(&[r, &[b"\0", &P256_ORDER[..]].concat()]))),
+        case("p256-der.sig", Err(MALFORMED), {
+            armour(&plain.blob_with("two-key", MESSAGE, |signature| signature.to_der().as_bytes().to_vec()))
+        }),
+        case("p256-another-message.sig", Err(BAD), armour(&plain.blob("two-key", b"massage\n"))),
+        case("phone-in-a-frame.sig", Err(BAD), signed(&phone(Browser { client_data: framed, ..PHONE }))),
+        case("phone-that-enrols.sig", Err(BAD), signed(&phone(Browser { client_data: enrolling, ..PHONE }))),
+        case("phone-of-another-origin.sig", Err(BAD), signed(&phone(Browser { origin: "https://x.example", ..PHONE }))),
+        case("phone-with-flags-that-lie.sig", Err(BAD), signed(&phone(Browser { flags: 0x85, ..PHONE }))),
     ]
 }
 
@@ -299,7 +339,7 @@ fn walk(folder_name: &str, cases: Vec<Case>) {
 
 #[test]
 fn hostile_ssh_signatures_are_refused() {
-    walk("sshsig", sshsigs());
+    walk("sshsig", sshsigs().into_iter().chain(p256s()).collect());
 }
 
 #[test]

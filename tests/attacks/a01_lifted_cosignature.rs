@@ -1,4 +1,7 @@
 //! A cosignature of one lease lifted onto another lease, commit or note
+//!
+//! A statement binds repository, lease, bytes and step, and a signature is checked over exactly the statement that it
+//! came with; a taken step voids every vote for it.
 
 use crate::dsl::*;
 

@@ -1,4 +1,6 @@
 //! One signature counted twice
+//!
+//! Votes are counted by principal and raw key, never by commit, line or armour.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 

@@ -1,4 +1,7 @@
 //! One key or one person in two roles, and one person with two keys
+//!
+//! A raw key belongs to one principal, a principal has one role, a rule counts principals of both; no policy goes
+//! below that.
 
 use crate::dsl::*;
 

@@ -1,4 +1,7 @@
 //! A policy that does not follow the one in force
+//!
+//! A policy names the digest of the one in force and is its version plus one; votes name the bytes that are in the
+//! tree.
 
 use crate::dsl::*;
 

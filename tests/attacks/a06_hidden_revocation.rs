@@ -1,4 +1,7 @@
 //! A revocation hidden by history's shape
+//!
+//! Revocations come before votes within a step, whatever branch a vote grew on; the branch's old tip stays on its
+//! first-parent chain.
 
 use crate::dsl::*;
 
@@ -31,7 +34,7 @@ fn together_with_the_revocation() {
     };
     let tip = scene.world.head();
     attack(&scene);
-    scene.refuses(&["main"], MAIN, "revoked-key");
+    scene.refuses_main("revoked-key");
     assert_eq!(scene.shown(LEASE)["desired"], 5);
     scene.back_to(&tip);
     scene.turn("cp14", &about(LEASE, "promote", 2, 25));

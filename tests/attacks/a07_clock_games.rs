@@ -1,4 +1,7 @@
 //! Clock games
+//!
+//! The fold reads no clock. The server's own judges windows at admission, for forward votes only, and sealed
+//! signatures by when they come.
 
 use crate::dsl::*;
 

@@ -1,4 +1,6 @@
 //! Anything missing or empty
+//!
+//! Whatever is missing or empty is below a floor, malformed or undecided; undecided is never a yes.
 
 use crate::dsl::*;
 

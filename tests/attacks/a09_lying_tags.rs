@@ -1,4 +1,7 @@
 //! Tags that say what is not in force
+//!
+//! A tag is annotated, says its own name, and stands on the commit that put exactly that in force; it is never an
+//! input.
 
 use crate::dsl::*;
 

@@ -1,4 +1,6 @@
 //! Governed refs rewound, deleted or made again
+//!
+//! Governed refs only grow: no rewind, no deletion, no tag moved.
 
 use crate::dsl::*;
 

@@ -1,4 +1,6 @@
 //! Bad commits pushed to a scratch branch first
+//!
+//! All commits between the branch's old tip and its new one are judged, wherever they came from first.
 
 use crate::dsl::*;
 
@@ -9,7 +11,7 @@ fn a_bad_vote() {
     let tip = scene.world.head();
     scene.promote("stranger");
     scene.admits(&["main:refs/heads/scratch"]);
-    scene.refuses(&["main"], MAIN, "unknown-key");
+    scene.refuses_main("unknown-key");
     scene.refuses(&["main", ":refs/heads/scratch"], MAIN, "unknown-key");
     scene.back_to(&tip);
     scene.promote("user1");
@@ -25,7 +27,7 @@ fn a_bad_commit_below_a_good_one() {
     scene.turn("cp14", &about(LEASE, "promote", 3, 100));
     scene.promote("user1");
     scene.admits(&["main~1:refs/heads/one", "main:refs/heads/two"]);
-    scene.refuses(&["main"], MAIN, "stale-step");
+    scene.refuses_main("stale-step");
     scene.back_to(&tip);
     scene.promote("user1");
     scene.promote("cp14");

@@ -1,4 +1,6 @@
 //! Commits that two parsers read differently
+//!
+//! One strict parser reads raw bytes; whatever another could read differently is malformed.
 
 use crate::dsl::*;
 

@@ -1,4 +1,6 @@
 //! `refs/replace` and grafts
+//!
+//! Replacements and grafts are switched off in every reading, and refused in every push.
 
 use crate::dsl::*;
 
@@ -21,11 +23,11 @@ fn a_replacement_that_is_there() {
     let bad = scene.promote("stranger");
     scene.admits(&[&format!("{honest}:refs/heads/honest"), "main:refs/heads/bad"]);
     scene.on_server(&["update-ref", &format!("refs/replace/{bad}"), &honest]).exits(0);
-    scene.refuses(&["main"], MAIN, "unknown-key");
+    scene.refuses_main("unknown-key");
     scene.on_server(&["replace", "--delete", &bad]).exits(0);
     std::fs::create_dir_all(scene.server.join("info")).unwrap();
     std::fs::write(scene.server.join("info/grafts"), format!("{bad} {honest}\n")).unwrap();
-    scene.refuses(&["main"], MAIN, "unknown-key");
+    scene.refuses_main("unknown-key");
     // The other way round, they do not stand in an honest vote's way.
     scene.on_server(&["update-ref", &format!("refs/replace/{honest}"), &bad]).exits(0);
     scene.back_to(&tip);

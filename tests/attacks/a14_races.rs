@@ -1,4 +1,6 @@
 //! Two pushes that race
+//!
+//! Git's own compare-and-swap decides who is first; what the loser signed is void or is carried over by a merge.
 
 use crate::dsl::*;
 

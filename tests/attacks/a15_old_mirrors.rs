@@ -1,4 +1,6 @@
 //! An applier fed an old mirror or another history
+//!
+//! An applier goes on from the last tip that it accepted, or holds; stops it heeds from anywhere.
 
 use crate::dsl::*;
 

@@ -1,4 +1,6 @@
 //! Symbolic refs on the server that stand for governed ones
+//!
+//! A symbolic ref is judged as what it stands for, in both directions.
 
 use crate::dsl::*;
 

@@ -1,4 +1,6 @@
 //! Files made to be too much, or to be read in two ways
+//!
+//! Files are read strictly, within limits, and only as far as the limits go.
 
 use crate::dsl::*;
 

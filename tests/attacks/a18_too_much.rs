@@ -1,4 +1,6 @@
 //! Pushes made to be too much
+//!
+//! Work is bounded before it is begun, and what is within bounds finishes.
 
 use std::fmt::Write as _;
 

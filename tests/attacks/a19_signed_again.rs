@@ -1,4 +1,7 @@
 //! Git signs again what somebody else wrote
+//!
+//! A carrier's author and committer are one to the byte and it names the principal whose key signs, so what Git signs
+//! again is malformed or another's.
 
 use crate::dsl::*;
 

@@ -1,4 +1,6 @@
 //! One secret in two wrappings
+//!
+//! A key is its raw public key, whatever it is wrapped in.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::SigningKey;

@@ -1,4 +1,7 @@
 //! Bringing an old version back
+//!
+//! A stop of a lease that is not the newest of its target is refused; packs come from the target's own applier, the
+//! first counts.
 
 use crate::{
     applier::{quickly, stop_it},
@@ -22,6 +25,7 @@ fn an_older_lease() {
         }
         scene.turn("user1", &about(id, "complete", 4, 0));
     }
+    scene.admits(&["main"]);
     let older = |scene: &Scene| drop(scene.turn("cp14", &stop("rollback", 1)));
     scene.never_counts("wrong-state", older, |scene| drop(scene.turn("cp14", &stop_it("rollback", 2))));
 }

@@ -1,4 +1,7 @@
 //! Stops outrun or replayed
+//!
+//! A stop binds to a lease and nothing else, is folded first in its step, has a ref of its own, and takes effect
+//! once.
 
 use crate::dsl::*;
 

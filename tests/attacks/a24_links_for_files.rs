@@ -1,4 +1,6 @@
 //! Gitlinks and symbolic links where files should be
+//!
+//! Only regular files are files; what else stands at their path is never opened.
 
 use crate::dsl::*;
 

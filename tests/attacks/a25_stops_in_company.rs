@@ -1,4 +1,6 @@
 //! A stop pushed together with what would be refused
+//!
+//! Beside a stop that takes effect, what merely does not count is waived; what would take something away is not.
 
 use crate::dsl::*;
 

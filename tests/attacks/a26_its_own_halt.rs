@@ -1,4 +1,7 @@
 //! An applier that stopped itself meets a ledger that goes on
+//!
+//! An applier never exceeds the weight of a stop of its own, whatever the ledger says, until two keys have moved on
+//! from it.
 
 use crate::dsl::*;
 

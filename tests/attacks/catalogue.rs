@@ -7,17 +7,42 @@ use git_two_key::model::Reason;
 const HEAD: &str = "\
 # Attacks
 
-Each row is a test under `tests/attacks/`: real Git and ssh-keygen against the real hook, by `git push`. Beside each
-attack the test makes the nearest honest push, which is admitted. An attack on what counts is landed on a server without
-a hook too: there it alters nothing, `verify --all` finds it for the same reason, and honest votes after it count as if
-it were not there. Attacks on the applier meet `git two-key apply --once`. Run a section's tests with
-`cargo test --test attacks a01`.
+Each row is a test under `tests/attacks/`: real Git and ssh-keygen, by `git push`, and beside it the nearest honest push,
+which is admitted. Where it is judged:
 
-This page is written from the tests: `UPDATE_DOCS=1 cargo test --test attacks catalogue`.
+- **hook**: the push is refused by the server's hook with this reason code, and changes nothing.
+- **ci**: the same as a pull request is refused by `git two-key ci` for the same reason, merged by a merge commit or
+  by a fast-forward, and its honest twin is admitted both ways.
+- **verify, apply**: the same is landed on a server without a hook. There it alters nothing, `verify --all` finds it for
+  the same reason, the applier wants and sees what it did before, and honest votes after it count as if it were not there.
+
+Run a section's tests with `cargo test --test attacks a01`. This page is written from the tests:
+`UPDATE_DOCS=1 cargo test --test attacks catalogue`.
 ";
 
+const BEGIN: &str = "<!-- The lines up to the end of the table are written by tests/attacks/catalogue.rs. -->\n";
+const END: &str = "<!-- End of what is written by tests/attacks/catalogue.rs. -->\n";
+
+/// A file of attacks.
+struct Section {
+    number: u8,
+    title: String,
+    how: String,
+    attacks: Vec<Attack>,
+}
+
+/// One attack.
+struct Attack {
+    what: String,
+    test: String,
+    codes: Vec<String>,
+    judges: &'static str,
+}
+
+const EVERYWHERE: &str = "hook, ci, verify, apply";
+
 #[test]
-fn the_page_says_what_is_tested() {
+fn the_pages_say_what_is_tested() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<_> =
         fs::read_dir(folder.join("tests/attacks")).unwrap().map(|file| file.unwrap().path()).collect();
@@ -25,26 +50,37 @@ fn the_page_says_what_is_tested() {
     files.retain(|file| number(file.file_name().unwrap().to_str().unwrap()));
     files.sort();
     let main = fs::read_to_string(folder.join("tests/attacks/main.rs")).unwrap();
-    let mut page = HEAD.to_owned();
+    let mut sections = Vec::new();
     for file in files {
         let module = file.file_stem().unwrap().to_str().unwrap();
         assert!(main.contains(&format!("mod {module};")), "{module} is not run");
-        page += &section(module, &fs::read_to_string(&file).unwrap());
+        sections.push(section(module, &fs::read_to_string(&file).unwrap()));
     }
-    let document = folder.join("docs/attacks.md");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&document, &page).unwrap();
-    }
-    let written = fs::read_to_string(&document).unwrap_or_default();
-    assert_eq!(written, page, "write it anew with: UPDATE_DOCS=1 cargo test --test attacks catalogue");
+    written(&folder.join("docs/attacks.md"), |_| page(&sections));
+    written(&folder.join("docs/security.md"), |old| {
+        let (head, rest) = old.split_once(BEGIN).expect("the mark");
+        let (_, tail) = rest.split_once(END).expect("the mark");
+        format!("{head}{BEGIN}{}{END}{tail}", overview(&sections))
+    });
 }
 
-/// A file's title, and a row for each of its tests.
-fn section(module: &str, text: &str) -> String {
+fn written(document: &Path, make: impl Fn(&str) -> String) {
+    let old = fs::read_to_string(document).unwrap_or_default();
+    let new = make(&old);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(document, &new).unwrap();
+    } else {
+        let how = "write it anew with: UPDATE_DOCS=1 cargo test --test attacks catalogue";
+        assert_eq!(old, new, "{}: {how}", document.display());
+    }
+}
+
+/// What a file's tests are.
+fn section(module: &str, text: &str) -> Section {
     let (number, _) = module[1..].split_once('_').unwrap();
-    let title = text.lines().next().unwrap().strip_prefix("//! ").unwrap();
-    let number: u8 = number.parse().unwrap();
-    let mut out = format!("\n## {number}. {title}\n\n| attack | reason code | test |\n|---|---|---|\n");
+    let head: Vec<_> = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
+    assert!(head.len() > 2 && head[1].is_empty(), "{module} says in its head what it is, and how it is refused");
+    let mut attacks = Vec::new();
     let parts: Vec<_> = text.split("\n#[test]\nfn ").collect();
     for pair in parts.windows(2) {
         let lines: Vec<_> = pair[0].lines().rev().map_while(|line| line.strip_prefix("/// ")).collect();
@@ -52,11 +88,74 @@ fn section(module: &str, text: &str) -> String {
         let (name, rest) = pair[1].split_once("()").unwrap();
         let body = rest.split("\n}\n").next().unwrap();
         assert!(!what.is_empty(), "{module}::{name} does not say what it is");
-        let codes = codes(body);
-        let codes = if codes.is_empty() { "none: admitted".to_owned() } else { codes.join(", ") };
-        writeln!(out, "| {what} | {codes} | `{module}::{name}` |").unwrap();
+        attacks.push(Attack { what, test: format!("{module}::{name}"), codes: codes(body), judges: judges(body) });
     }
-    out
+    Section { number: number.parse().unwrap(), title: head[0].to_owned(), how: head[2..].join(" "), attacks }
+}
+
+/// Who judges a test's attack. Helpers named `refused` are `never_counts` about one kind of thing.
+fn judges(body: &str) -> &'static str {
+    let calls = |name: &str| body.contains(&format!(".{name}("));
+    if calls("never_counts") || body.contains(" refused(") {
+        EVERYWHERE
+    } else if calls("refuses_but_takes") || calls("refuses_main") {
+        "hook, ci"
+    } else if calls("apply") && !calls("refuses") {
+        "apply"
+    } else {
+        "hook"
+    }
+}
+
+/// `docs/attacks.md`.
+fn page(sections: &[Section]) -> String {
+    let mut page = format!("{HEAD}\n{}\n", counts(sections));
+    for Section { number, title, how, attacks } in sections {
+        write!(
+            page,
+            "\n## {number}. {title}\n\n{how}\n\n| attack | reason code | judged by | test |\n|---|---|---|---|\n"
+        )
+        .unwrap();
+        for Attack { what, test, codes, judges } in attacks {
+            let codes = if codes.is_empty() { "none: admitted".to_owned() } else { codes.join(", ") };
+            writeln!(page, "| {what} | {codes} | {judges} | `{test}` |").unwrap();
+        }
+    }
+    page
+}
+
+/// The part of `docs/security.md`: a row a section.
+fn overview(sections: &[Section]) -> String {
+    let mut text =
+        format!("{}\n\n| attack | tests | reason codes | how it is refused |\n|---|---|---|---|\n", counts(sections));
+    for Section { number, title, how, attacks } in sections {
+        let mut codes = Vec::new();
+        for code in attacks.iter().flat_map(|attack| &attack.codes) {
+            if !codes.contains(code) {
+                codes.push(code.clone());
+            }
+        }
+        let anchor: String =
+            title.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect();
+        let link = format!("[{number}. {title}](attacks.md#{number}-{})", anchor.replace(' ', "-"));
+        writeln!(text, "| {link} | {} | {} | {how} |", attacks.len(), codes.join(", ")).unwrap();
+    }
+    text
+}
+
+/// How much is tried, and where.
+fn counts(sections: &[Section]) -> String {
+    let attacks: Vec<_> = sections.iter().flat_map(|section| &section.attacks).collect();
+    let count = |wanted: fn(&Attack) -> bool| attacks.iter().filter(|attack| wanted(attack)).count();
+    let refused = count(|attack| !attack.codes.is_empty());
+    let pulls = count(|attack| attack.judges.contains("ci"));
+    let landed = count(|attack| attack.judges == EVERYWHERE);
+    format!(
+        "{} tests: {refused} refuse something by a reason code, the others show what must pass beside it (stops, races \
+         won). {pulls} attacks are judged as pull requests too. {landed} are landed on a server without a hook: {landed} \
+         have no effect there, and {landed} honest twins after them do.",
+        attacks.len()
+    )
 }
 
 /// The reason codes among a test's words, in their order.

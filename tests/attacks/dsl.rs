@@ -1,7 +1,11 @@
 //! What an auditor has to know to read the attacks: people vote in their own repository, push to a server that has
-//! the hook, and, where an attack is one on what counts, land it on a forge that has none.
+//! the hook, ask `ci` what it says of the same as a pull request, and, where an attack is one on what counts, land it
+//! on a forge that has no hook, where `verify --all` and an applier meet it.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 
@@ -54,6 +58,14 @@ pub fn signature_of(raw: &str) -> String {
 pub fn with_headers(raw: &str, headers: &str) -> String {
     let at = raw.find("\n\n").unwrap() + 1;
     format!("{}{headers}{}", &raw[..at], &raw[at..])
+}
+
+/// How a pull request can be merged without losing its signatures.
+const METHODS: [&str; 2] = ["merge", "fast-forward"];
+
+/// The reason codes of problems or findings.
+fn reasons(found: &Value) -> Vec<String> {
+    found.as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap().to_owned()).collect()
 }
 
 /// The attackers' verbs.
@@ -159,41 +171,97 @@ impl Scene {
         self.world.git(&["reset", "--quiet", "--hard", commit]);
     }
 
+    /// What is on main is refused as a push, and as a pull request however that is merged, for the same reason.
+    #[track_caller]
+    pub fn refuses_main(&self, reason: &str) -> Ran {
+        let ran = self.refuses(&["main"], MAIN, reason);
+        for method in METHODS {
+            let view = self.ci(method).exits(1).json();
+            let found = reasons(&view["refused"]);
+            assert!(found.contains(&reason.to_owned()), "ci --method {method}: {found:?}");
+        }
+        ran
+    }
+
+    /// What is on main is admitted as a pull request, however that is merged, and as a push.
+    #[track_caller]
+    pub fn admits_main(&self) {
+        for method in METHODS {
+            self.ci(method).exits(0);
+        }
+        self.admits(&["main"]);
+    }
+
+    /// What `ci` says of main as a pull request to the server.
+    fn ci(&self, method: &str) -> Ran {
+        let base = self.server_ref(MAIN);
+        self.world.two_key(&["ci", "--base", &base, "--head", "main", "--method", method, "--format", "json"])
+    }
+
     /// Refuses what `attack` puts on main, then takes what `honest` puts there instead.
     #[track_caller]
     pub fn refuses_but_takes(&self, reason: &str, attack: impl Fn(&Self), honest: impl Fn(&Self)) {
         let tip = self.world.head();
         attack(self);
-        self.refuses(&["main"], MAIN, reason);
+        self.refuses_main(reason);
         self.back_to(&tip);
         honest(self);
-        self.admits(&["main"]);
+        self.admits_main();
     }
 
     /// The same, and where nobody refuses it, on a forge without a hook, what `attack` puts on main alters nothing,
-    /// is found by the verifier for the same reason, and does not stand in the way of what `honest` puts there.
+    /// is found by the verifier for the same reason, moves no applier, and does not stand in the way of what `honest`
+    /// puts there.
     #[track_caller]
     pub fn never_counts(&self, reason: &str, attack: impl Fn(&Self), honest: impl Fn(&Self)) {
         let tip = self.world.head();
         let forge = self.forge();
         self.land(&forge);
         let before = self.in_force(&forge);
+        let applied = self.applied_there();
         attack(self);
-        self.refuses(&["main"], MAIN, reason);
+        self.refuses_main(reason);
         self.land(&forge);
         assert_eq!(self.in_force(&forge), before, "the attack had an effect");
         let verdict = self.world.two_key_in(&forge, &["verify", "--all", "--format", "json"]).exits(1).json();
-        let found: Vec<_> = verdict["findings"].as_array().unwrap().iter().map(|one| &one["reason"]).collect();
-        assert!(found.contains(&&json!(reason)), "{found:?}");
+        let found = reasons(&verdict["findings"]);
+        assert!(found.contains(&reason.to_owned()), "{found:?}");
+        assert_eq!(self.applied_there(), applied, "the attack moved the applier");
         honest(self);
         self.land(&forge);
         let after = self.in_force(&forge);
         assert_ne!(after, before, "the honest votes after it had no effect");
+        let list = self.world.two_key_in(&forge, &["list", "--format", "json"]).exits(0).json();
+        let wanted = |lease: &Value| json!(lease["desired"].as_u64().unwrap() * 100);
+        for target in self.applied_there() {
+            let lease = list["leases"].as_array().unwrap().iter().find(|lease| lease["lease"] == target["lease"]);
+            assert_eq!(target["desired_bp"], lease.map_or(json!(0), wanted), "the attack bricked the applier");
+        }
         self.back_to(&tip);
         honest(self);
-        self.admits(&["main"]);
+        self.admits_main();
         self.land(&forge);
         assert_eq!(self.in_force(&forge), after, "it is not the same without the attack");
+    }
+
+    /// What an applier of the forge wants and sees after a look, a value a target; its exit code is 0.
+    fn applied_there(&self) -> Vec<Value> {
+        let path = |name: &str| self.world.path().join(name);
+        let clone = path("forge-applier");
+        if !clone.exists() {
+            self.world.git(&["clone", "--quiet", path("forge.git").to_str().unwrap(), clone.to_str().unwrap()]);
+            let text = format!(
+                "name: edge1\nkey: {}\nrepository: forge-applier\nremote: origin\nroot: {}\ntargets:\n  \
+                 checkout-prod: {{file: forge-weights.json}}\n",
+                self.world.key_file("edge1").display(),
+                self.root
+            );
+            fs::write(path("forge-applier.yaml"), text).unwrap();
+        }
+        let args = ["apply", "--once", "--config", "forge-applier.yaml", "--format", "json"];
+        let report = self.world.two_key_in(self.world.path(), &args).exits(0).json();
+        let targets = report["targets"].as_object().unwrap().values();
+        targets.map(|seen| json!({"lease": seen["lease"], "desired_bp": seen["desired_bp"], "observed_bp": seen["observed_bp"]})).collect()
     }
 
     /// A bare repository without a hook.
@@ -207,13 +275,13 @@ impl Scene {
         forge
     }
 
-    fn land(&self, forge: &std::path::Path) {
+    fn land(&self, forge: &Path) {
         self.world.git(&["push", "--quiet", forge.to_str().unwrap(), "+main"]);
     }
 
     /// All that the ledger says, without what merely names commits and counts findings. A proposal that nobody
     /// turned a key for is in force nowhere.
-    fn in_force(&self, forge: &std::path::Path) -> Value {
+    fn in_force(&self, forge: &Path) -> Value {
         let ask = |args: &[&str]| self.world.two_key_in(forge, &[args, &["--format", "json"]].concat()).exits(0).json();
         let list = ask(&["list"]);
         let leases: Vec<_> = list["leases"].as_array().unwrap().iter().collect();

@@ -1,4 +1,7 @@
 //! Presence pretended
+//!
+//! Where a rule asks for hardware, a human counts only by a signature of an authenticator's key that the policy lists, with
+//! the flag that says that somebody was there.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 

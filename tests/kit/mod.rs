@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 pub mod scene;
+pub mod stage;
 
 use std::{
     cell::Cell,

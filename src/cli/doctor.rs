@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     apply::records,
-    git::{self, Base, GitError, Repository},
+    git::{self, Base, GitError, Hook, Repository},
     ledger,
     model::Oid,
     report,
@@ -266,11 +266,12 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
 }
 
 fn hooks(chart: &mut Chart, repo: &Repository) -> Result<(), Failure> {
-    let name = if repo.worktree().is_some() { "pre-push" } else { "pre-receive" };
-    if !installed(&repo.hooks()?.join(name)) {
-        let why = match name {
-            "pre-push" => "pushes are not looked at before they leave",
-            _ => "pushes are not looked at before they are taken",
+    let hook = if repo.worktree().is_some() { Hook::PrePush } else { Hook::PreReceive };
+    if !installed(&repo.hook_path(hook)?) {
+        let name = hook.name();
+        let why = match hook {
+            Hook::PrePush => "pushes are not looked at before they leave",
+            Hook::PreReceive => "pushes are not looked at before they are taken",
         };
         chart.note("hook", format!("the {name} hook is not installed: {why}"), "git two-key hook install");
     }

@@ -47,15 +47,28 @@ impl Hook {
 
 impl Repository {
     /// Where Git looks for hooks.
-    pub fn hooks_folder(&self) -> Result<PathBuf, GitError> {
+    fn hooks_folder(&self) -> Result<PathBuf, GitError> {
         let bytes = self.run(&["rev-parse", "--path-format=absolute", "--git-path", "hooks"]).bytes()?;
         Ok(path_from(bytes.strip_suffix(b"\n").unwrap_or(&bytes).to_vec()))
     }
 
+    /// Where a hook of ours belongs: where Git looks; or, where a forge's hook is there that runs every program in a folder
+    /// beside it (as Forgejo's and Gitea's do), in that folder.
+    pub fn hook_path(&self, hook: Hook) -> Result<PathBuf, GitError> {
+        let folder = self.hooks_folder()?;
+        let (path, many) = (folder.join(hook.name()), folder.join(format!("{}.d", hook.name())));
+        // A folder that nothing runs would be a hook that is never asked.
+        let delegates = |script: Vec<u8>| {
+            let script = String::from_utf8_lossy(&script).into_owned();
+            script.contains(&format!("{}.d", hook.name())) || script.contains("${hookname}.d")
+        };
+        let delegated = many.is_dir() && fs::read(&path).is_ok_and(delegates);
+        Ok(if delegated { many.join("two-key") } else { path })
+    }
+
     /// Installs a hook that runs a program; another's hook is never overwritten. Where it was installed.
     pub fn install_hook(&self, hook: Hook, program: &Path) -> Result<PathBuf, Refusal> {
-        let folder = self.hooks_folder().map_err(|error| error.refusal())?;
-        let path = folder.join(hook.name());
+        let path = self.hook_path(hook).map_err(|error| error.refusal())?;
         let failed = |error| GitError::io(format!("writing {}", path.display()), error).refusal();
         match fs::read(&path) {
             Ok(found) if !String::from_utf8_lossy(&found).contains(MARK) => {
@@ -66,8 +79,9 @@ impl Repository {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        fs::create_dir_all(&folder).map_err(failed)?;
-        let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
+        let folder = path.parent().unwrap_or(&path);
+        fs::create_dir_all(folder).map_err(failed)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         file.write_all(hook.script(program).as_bytes()).map_err(failed)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o755)).map_err(failed)?;
         file.persist(&path).map_err(|error| failed(error.error))?;

@@ -1,7 +1,5 @@
 //! Which Git is here, and what it does at a few places of a set-up.
 
-use std::path::PathBuf;
-
 use super::{GitError, Repository, command::Program};
 
 /// The oldest Git that works: the first that signs commits with SSH keys.
@@ -22,14 +20,6 @@ fn parse(text: &str) -> Option<(u32, u32)> {
 }
 
 impl Repository {
-    /// The folder that Git takes hooks from.
-    pub fn hooks(&self) -> Result<PathBuf, GitError> {
-        Ok(match self.config_path("core.hooksPath")? {
-            Some(path) => self.worktree().unwrap_or(self.git_dir()).join(path),
-            None => self.common_dir().join("hooks"),
-        })
-    }
-
     /// Every value of a configuration key.
     pub fn config_all(&self, name: &str) -> Result<Vec<String>, GitError> {
         let program = self.run(&["config", "--null", "--get-all", name]);

@@ -7,7 +7,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span};
+use crate::{
+    gate::sources,
+    model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
+};
 
 /// How an agent behaves, as whom, and where. Paths are absolute, or relative to where the program runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +39,8 @@ pub struct Config {
     pub changes: BTreeMap<String, PathBuf>,
     /// Programs that a lease must satisfy, by name.
     pub checks: BTreeMap<String, ExecCheck>,
+    /// Where measurements come from; none where nothing is measured here.
+    pub metrics: Option<sources::Config>,
 }
 
 /// What an agent does by itself, where the rules leave it a choice.
@@ -102,6 +107,7 @@ struct RawConfig {
     changes: BTreeMap<String, PathBuf>,
     #[serde(default)]
     checks: BTreeMap<String, RawCheck>,
+    metrics: Option<sources::Config>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +150,7 @@ impl Config {
             max_risk: raw.max_risk,
             changes: raw.changes.into_iter().map(|(address, path)| (address, folder.join(path))).collect(),
             checks,
+            metrics: raw.metrics.map(|metrics| metrics.within(folder)),
         })
     }
 

@@ -5,12 +5,24 @@
 //! | [`decide`] | pure: one decision about one lease. The rules are there |
 //! | [`checks`] | what is looked at before a lease is signed; each passes, fails, or cannot say |
 //! | [`config`] | an agent's configuration file |
+//! | `situation` | pure: what the ledger and the applier say of a lease, as far as a decision needs it |
+//! | [`refusal`] | why a key was not turned, signed, for people to see |
+//! | [`Agent`] | one tick of all that: `run` follows the repository, `look` one lease, `act` writes |
 //!
 //! It is a program that one can read and trust: it fetches, verifies from the pinned root and folds by itself, as the
 //! applier does; each decision names its rule and what it rests on; what it signs names the evidence by its digest. It
 //! moves no traffic. Called by cli; calls [`crate::apply`] (how a repository is followed, and what appliers attest) and
 //! below.
 
+mod act;
 pub mod checks;
 pub mod config;
 pub mod decide;
+mod look;
+mod notebook;
+pub mod refusal;
+mod run;
+mod situation;
+
+pub use config::Config;
+pub use run::{Agent, LeaseReport, Report};

@@ -4,7 +4,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    ledger::{LeaseState, Phase},
+    gate::{Aggregate, Judgement, ThresholdState, Verdict},
+    ledger::{LeaseState, Phase, PinnedTerms},
     model::{Reason, Refusal, StopKind, policy::Role},
 };
 
@@ -60,6 +61,36 @@ impl Health {
     /// Of a lease that nothing was pinned for.
     pub const UNWATCHED: Self = Self { gates: Gates::None, limits: Limits::None, figures: Vec::new() };
 
+    /// Of a tier that nothing can be said of yet.
+    pub fn open(terms: &PinnedTerms, why: &str) -> Self {
+        let gates = if terms.gates.is_empty() { Gates::None } else { Gates::Open(Deadline::Ahead, why.to_owned()) };
+        let limits = if terms.thresholds.is_empty() { Limits::None } else { Limits::NoData(why.to_owned()) };
+        Self { gates, limits, figures: Vec::new() }
+    }
+
+    /// Of a tier that was judged.
+    pub fn of(terms: &PinnedTerms, judgement: &Judgement) -> Self {
+        let deadline = if judgement.overdue().next().is_some() { Deadline::Passed } else { Deadline::Ahead };
+        let worst = judgement.gates.iter().find(|(_, report)| report.verdict == judgement.verdict);
+        let words = worst.map_or_else(String::new, |(id, report)| format!("{id}: {}", report.why));
+        let gates = match judgement.verdict {
+            _ if terms.gates.is_empty() => Gates::None,
+            Verdict::Pass => Gates::Pass,
+            Verdict::Pending | Verdict::Inconclusive => Gates::Open(deadline, words),
+            Verdict::Fail => Gates::Fail(deadline, words),
+        };
+        let worst = judgement.thresholds.iter().find(|(_, report)| report.state == judgement.threshold);
+        let words = worst.map_or_else(String::new, |(id, report)| format!("{id}: {}", report.why));
+        let limits = match judgement.threshold {
+            _ if terms.thresholds.is_empty() => Limits::None,
+            ThresholdState::Fine => Limits::Fine,
+            ThresholdState::Warn => Limits::Warn(words),
+            ThresholdState::NoData => Limits::NoData(words),
+            ThresholdState::Halt => Limits::Crossed(words),
+        };
+        Self { gates, limits, figures: figures(judgement) }
+    }
+
     /// The stop that it asks for, the strongest first; no data ever asks for one before the deadline.
     pub fn stop(&self) -> Option<(StopKind, Refusal)> {
         if let Gates::Fail(Deadline::Passed, words) = &self.gates {
@@ -94,6 +125,44 @@ impl Health {
         }
         None
     }
+}
+
+/// What was measured, in words: `error-rate PASS, 1 of 412 (0.24 %) against 0.9 %`, `cpu-load 40, fine`.
+pub fn figures(judgement: &Judgement) -> Vec<String> {
+    let gates = judgement.gates.iter().map(|(id, report)| {
+        let measured = measured(&report.candidate).map(|words| format!(", {words}")).unwrap_or_default();
+        let before = report.baseline.as_ref().and_then(measured_short);
+        let before = before.map(|words| format!(" against {words}")).unwrap_or_default();
+        let why = if report.verdict == Verdict::Pass { String::new() } else { format!(": {}", report.why) };
+        format!("{id} {}{measured}{before}{why}", report.verdict)
+    });
+    let limits = judgement.thresholds.iter().map(|(id, report)| {
+        let value = report.value.map(|value| format!(" {}", round(value))).unwrap_or_default();
+        let why = if report.state == ThresholdState::Fine { String::new() } else { format!(": {}", report.why) };
+        format!("limit {id}{value} {}{why}", report.state.word())
+    });
+    gates.chain(limits).collect()
+}
+
+fn measured(what: &Aggregate) -> Option<String> {
+    match (what.bad, what.total) {
+        (Some(bad), Some(total)) => {
+            let share = what.share().map(|share| format!(" ({} %)", round(share * 100.0))).unwrap_or_default();
+            Some(format!("{} of {}{share}", round(bad), round(total)))
+        }
+        _ => measured_short(what),
+    }
+}
+
+fn measured_short(what: &Aggregate) -> Option<String> {
+    let share = what.share().map(|share| format!("{} %", round(share * 100.0)));
+    share.or_else(|| what.summary.map(|summary| format!("p95 {} of {}", round(summary.p95), summary.count)))
+}
+
+/// A figure that a person reads: three digits that say something.
+fn round(number: f64) -> String {
+    let digits = if number.abs() >= 100.0 || number.fract() == 0.0 { 0 } else { 2 };
+    format!("{number:.digits$}")
 }
 
 /// Why a halted lease is to be rolled back: an automaton halted it, and nobody has done anything about it within the

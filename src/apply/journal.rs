@@ -9,9 +9,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId};
+use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role};
 
 use super::{clock::Reading, decide::Applied, files, records::RecordedEvent, stops::SeenStop};
 
@@ -76,7 +76,7 @@ impl Journal {
     }
 }
 
-/// The applier's folder, locked for as long as this lives.
+/// The folder of an applier or agent, locked for as long as this lives.
 #[derive(Debug)]
 pub struct Desk {
     journal: PathBuf,
@@ -85,9 +85,9 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Takes the folder of an applier below a Git directory. `busy` if another process has it.
-    pub fn open(git_dir: &Path, name: &PrincipalId) -> Result<Self, Refusal> {
-        let folder = git_dir.join("two-key").join("applier").join(name.as_str());
+    /// Takes the folder of an applier or agent below a Git directory. `busy` if another process has it.
+    pub fn open(git_dir: &Path, role: Role, name: &PrincipalId) -> Result<Self, Refusal> {
+        let folder = git_dir.join("two-key").join(role.word()).join(name.as_str());
         let failed = |error: std::io::Error| internal(&folder, &error);
         std::fs::create_dir_all(&folder).map_err(failed)?;
         let path = folder.join("lock");
@@ -95,8 +95,10 @@ impl Desk {
         match lock.try_lock() {
             Ok(()) => Ok(Self { journal: folder.join("journal.json"), _lock: lock }),
             Err(TryLockError::WouldBlock) => {
-                let message = format!("another process is at work as applier {name} with {}", folder.display());
-                Err(Refusal::new(Reason::Busy, message).hint("let it finish, or give each applier a name of its own"))
+                let role = role.word();
+                let message = format!("another process is at work as {role} {name} with {}", folder.display());
+                let hint = format!("let it finish, or give each {role} a name of its own");
+                Err(Refusal::new(Reason::Busy, message).hint(hint))
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
@@ -107,22 +109,35 @@ impl Desk {
         self.journal.with_file_name(name)
     }
 
-    /// Reads the journal; none if nothing has been written yet. A journal that cannot be read is an error: what was
-    /// applied last is not guessed.
+    /// Reads the applier's journal; none if nothing has been written yet.
     pub fn load(&self) -> Result<Option<Journal>, Refusal> {
+        let journal: Option<Journal> = self.read()?;
+        match journal {
+            Some(journal) if journal.version != 1 => Err(internal(&self.journal, &"its version is not 1")),
+            other => Ok(other),
+        }
+    }
+
+    /// Writes the applier's journal.
+    pub fn save(&self, journal: &Journal) -> Result<(), Refusal> {
+        self.write(journal)
+    }
+
+    /// Reads what was written down; none if nothing was yet. What cannot be read is an error: what was done last is not
+    /// guessed.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, Refusal> {
         let bytes = match std::fs::read(&self.journal) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(internal(&self.journal, &error)),
         };
-        let journal: Journal = serde_json::from_slice(&bytes).map_err(|error| {
-            internal(&self.journal, &error).hint("move it away: the applier then starts anew from what it observes")
-        })?;
-        if journal.version == 1 { Ok(Some(journal)) } else { Err(internal(&self.journal, &"its version is not 1")) }
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            internal(&self.journal, &error).hint("move it away: all then starts anew from what is observed")
+        })
     }
 
-    /// Writes the journal.
-    pub fn save(&self, journal: &Journal) -> Result<(), Refusal> {
+    /// Writes something down, as a whole or not at all.
+    pub(crate) fn write(&self, journal: &impl Serialize) -> Result<(), Refusal> {
         let mut bytes = serde_json::to_vec_pretty(journal).map_err(|error| internal(&self.journal, &error))?;
         bytes.push(b'\n');
         files::replace(&self.journal, &bytes)
@@ -141,11 +156,11 @@ mod tests {
     fn two_processes_with_the_same_state_are_busy_and_the_next_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let name = PrincipalId::parse("edge1").unwrap();
-        let first = Desk::open(folder.path(), &name).unwrap();
-        assert_eq!(Desk::open(folder.path(), &name).unwrap_err().reason, Reason::Busy);
-        Desk::open(folder.path(), &PrincipalId::parse("edge2").unwrap()).unwrap();
+        let first = Desk::open(folder.path(), Role::Applier, &name).unwrap();
+        assert_eq!(Desk::open(folder.path(), Role::Applier, &name).unwrap_err().reason, Reason::Busy);
+        Desk::open(folder.path(), Role::Applier, &PrincipalId::parse("edge2").unwrap()).unwrap();
         drop(first);
-        let again = Desk::open(folder.path(), &name).unwrap();
+        let again = Desk::open(folder.path(), Role::Applier, &name).unwrap();
         assert_eq!(again.load().unwrap(), None);
         let journal = Journal::new(Oid::Sha1([1; 20]));
         again.save(&journal).unwrap();
@@ -155,7 +170,7 @@ mod tests {
     #[test]
     fn a_journal_that_cannot_be_read_is_not_taken_for_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
-        let desk = Desk::open(folder.path(), &PrincipalId::parse("edge1").unwrap()).unwrap();
+        let desk = Desk::open(folder.path(), Role::Applier, &PrincipalId::parse("edge1").unwrap()).unwrap();
         std::fs::write(&desk.journal, "{").unwrap();
         assert_eq!(desk.load().unwrap_err().reason, Reason::Internal);
     }

@@ -20,7 +20,7 @@ use super::{
     drivers,
     journal::{Desk, Journal},
     pack::RollbackPack,
-    publish::{Files, Writer, keep_stop, push_stops, put_tags},
+    publish::{Files, OwnStop, Writer, keep_stop, push_stops, put_tags},
     records::{Record, RecordedEvent, TargetRecord, timeless},
     run::{Mode, TargetReport},
     source::Source,
@@ -144,7 +144,7 @@ impl Office {
             }
         }
         let mut notes = Vec::new();
-        if let Err(error) = self.source.search(&mut self.journal, &mut notes) {
+        if let Err(error) = self.source.search(&mut self.journal.stops, &mut self.journal.searched, &mut notes) {
             let message = format!("stops could not be searched for: {error}");
             self.tick.block(Refusal { message, ..error.refusal() });
         }
@@ -276,7 +276,9 @@ impl Office {
     /// Signs a rollback of our own. It binds from the moment at which it is written down.
     pub(super) fn expire(&mut self, wanted: &Desired, expired: RecordedEvent) -> Result<(), Refusal> {
         let reason = format!("the lease's window closed at {}", wanted.expires);
-        let stop = self.writer.sign_stop(&self.source, &wanted.lease, StopKind::Rollback, &reason)?;
+        let (lease, parent) = (&wanted.lease, self.source.state.tip());
+        let stop = OwnStop { lease, kind: StopKind::Rollback, reason: &reason, evidence: None, parent };
+        let stop = self.writer.sign_stop(&self.source, &stop)?;
         self.journal.stops.push(stop.clone());
         self.journal.events.push(expired);
         self.write_down()?;

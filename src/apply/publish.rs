@@ -7,7 +7,7 @@ use crate::{
     admission::{Place, signer_of},
     git::{GitError, NewCommit, PushOptions, RefUpdate, SignWith, SigningKey},
     ledger::{self, LeaseState, Transition, rules},
-    model::{LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, Stop, StopKind, Subject},
+    model::{Digest, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, Stop, StopKind, Subject},
     signature::statement_message,
 };
 
@@ -19,24 +19,44 @@ use super::{
 
 /// Who writes.
 #[derive(Debug)]
-pub(super) struct Writer {
-    pub(super) name: PrincipalId,
-    pub(super) key: SigningKey,
-    pub(super) public: PublicKey,
+pub(crate) struct Writer {
+    pub(crate) name: PrincipalId,
+    pub(crate) key: SigningKey,
+    pub(crate) public: PublicKey,
     /// Where the remote has our ref, as far as we know.
-    pub(super) remote_tip: Option<Oid>,
+    pub(crate) remote_tip: Option<Oid>,
     /// Whether our ref continues the remote's. Nothing is pushed to it otherwise.
-    pub(super) continues: bool,
+    pub(crate) continues: bool,
     /// The last record that we wrote, with its commit.
-    pub(super) last: Option<(Oid, Option<Record>)>,
+    pub(crate) last: Option<(Oid, Option<Record>)>,
 }
 
 /// Files that go into our ref's tree: paths and bytes.
-pub(super) type Files = Vec<(String, Vec<u8>)>;
+pub(crate) type Files = Vec<(String, Vec<u8>)>;
+
+/// A stop about to be signed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnStop<'a> {
+    /// What is stopped.
+    pub(crate) lease: &'a LeaseId,
+    /// How.
+    pub(crate) kind: StopKind,
+    /// Why.
+    pub(crate) reason: &'a str,
+    /// The digest of what that rests on.
+    pub(crate) evidence: Option<Digest>,
+    /// The commit that it continues.
+    pub(crate) parent: Oid,
+}
 
 impl Writer {
+    /// Somebody who writes with a key.
+    pub(crate) fn new(name: PrincipalId, key: SigningKey, public: PublicKey) -> Self {
+        Self { name, key, public, remote_tip: None, continues: false, last: None }
+    }
+
     /// Our ref's name.
-    pub(super) fn own_ref(&self) -> String {
+    pub(crate) fn own_ref(&self) -> String {
         format!("{APPLIERS}{}", self.name)
     }
 
@@ -47,7 +67,7 @@ impl Writer {
 
     /// Compares our ref with the remote's, and takes the remote's over where there is none here yet. `busy` if the
     /// remote's is not a part of ours: then another applier has our name.
-    pub(super) fn reconcile(&mut self, source: &mut Source) -> Result<(), Refusal> {
+    pub(crate) fn reconcile(&mut self, source: &mut Source) -> Result<(), Refusal> {
         self.continues = false;
         if source.remote.is_some() {
             self.remote_tip = source.at(&source.known_as(&self.own_ref()));
@@ -92,14 +112,14 @@ impl Writer {
     }
 
     /// A file in our ref's tree.
-    pub(super) fn file(&self, source: &Source, path: &str) -> Result<Option<Vec<u8>>, Refusal> {
+    pub(crate) fn file(&self, source: &Source, path: &str) -> Result<Option<Vec<u8>>, Refusal> {
         let Some(tip) = self.tip(source) else { return Ok(None) };
         let read = source.repository.objects().and_then(|mut objects| objects.file_at(tip, path));
         read.map_err(|error| error.refusal())
     }
 
     /// The last record that we wrote.
-    pub(super) fn last_record(&mut self, source: &Source) -> Result<Option<&Record>, Refusal> {
+    pub(crate) fn last_record(&mut self, source: &Source) -> Result<Option<&Record>, Refusal> {
         let Some(tip) = self.tip(source) else { return Ok(None) };
         if self.last.as_ref().is_none_or(|(commit, _)| *commit != tip) {
             self.last = Some((tip, self.file(source, RECORD)?.and_then(|bytes| Record::parse(&bytes))));
@@ -108,7 +128,7 @@ impl Writer {
     }
 
     /// Adds a signed commit with a record to our ref here.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         source: &mut Source,
         record: &Record,
@@ -143,7 +163,7 @@ impl Writer {
     }
 
     /// Pushes our ref, which must still be where we saw it. `busy` if it is not.
-    pub(super) fn push_record(&mut self, source: &Source) -> Result<(), Refusal> {
+    pub(crate) fn push_record(&mut self, source: &Source) -> Result<(), Refusal> {
         let Some(remote) = &source.remote else { return Ok(()) };
         if !self.continues {
             return Err(self.busy());
@@ -163,32 +183,27 @@ impl Writer {
         }
     }
 
-    /// Signs a stop of our own, on the accepted tip. No ref is made yet.
-    pub(super) fn sign_stop(
-        &self,
-        source: &Source,
-        lease: &LeaseId,
-        kind: StopKind,
-        reason: &str,
-    ) -> Result<SeenStop, Refusal> {
+    /// Signs a stop of our own. No ref is made yet.
+    pub(crate) fn sign_stop(&self, source: &Source, stop: &OwnStop<'_>) -> Result<SeenStop, Refusal> {
         let nonce = Nonce::from_bytes(rand::random());
         let repository = source.state.policy().get().repository.clone();
-        let statement = Statement { repository, subject: Subject::Stop(Stop { lease: lease.clone(), kind, nonce }) };
-        let subject = format!("{}: {}", statement.action(), lease);
-        let message = statement_message(&statement, &subject, Some(&self.name), Some(reason), None, &[])?;
-        let tip = source.state.tip();
+        let subject = Subject::Stop(Stop { lease: stop.lease.clone(), kind: stop.kind, nonce });
+        let statement = Statement { repository, subject };
+        let subject = format!("{}: {}", statement.action(), stop.lease);
+        let (principal, reason) = (Some(&self.name), Some(stop.reason));
+        let message = statement_message(&statement, &subject, principal, reason, stop.evidence, &[])?;
         let make = || {
-            let tree = source.repository.objects()?.links(tip)?.tree;
-            let sign = SignWith::Key(&self.key);
-            let who = self.name.as_str();
-            source.repository.commit_tree(&NewCommit { tree, parents: &[tip], message: &message, sign, who })
+            let tree = source.repository.objects()?.links(stop.parent)?.tree;
+            let (sign, who) = (SignWith::Key(&self.key), self.name.as_str());
+            let parents = [stop.parent];
+            source.repository.commit_tree(&NewCommit { tree, parents: &parents, message: &message, sign, who })
         };
         let commit = make().map_err(|error| error.refusal())?;
-        Ok(SeenStop { key: self.public.raw(), statement, commit, reason: Some(reason.to_owned()) })
+        Ok(SeenStop { key: self.public.raw(), statement, commit, reason: Some(stop.reason.to_owned()) })
     }
 
     /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree.
-    pub(super) fn carry_over(&self, source: &mut Source, stops: &[SeenStop]) -> Result<(), Refusal> {
+    pub(crate) fn carry_over(&self, source: &mut Source, stops: &[SeenStop]) -> Result<(), Refusal> {
         if stops.is_empty() {
             return Ok(());
         }
@@ -226,7 +241,7 @@ impl Writer {
     }
 
     /// Makes the tags that are missing of transitions that were applied.
-    pub(super) fn missing_tags(
+    pub(crate) fn missing_tags(
         &self,
         source: &Source,
         applied: &[(&LeaseState, &Transition)],
@@ -257,7 +272,7 @@ impl Writer {
 }
 
 /// Makes the ref of a stop of ours.
-pub(super) fn keep_stop(source: &mut Source, stop: &SeenStop) -> Result<(), Refusal> {
+pub(crate) fn keep_stop(source: &mut Source, stop: &SeenStop) -> Result<(), Refusal> {
     let Some(own) = stop.stop() else { return Ok(()) };
     let name = format!("refs/two-key/stops/{}/{}", own.lease, stop.commit);
     if source.at(&name).is_some() {
@@ -268,14 +283,14 @@ pub(super) fn keep_stop(source: &mut Source, stop: &SeenStop) -> Result<(), Refu
 }
 
 /// Pushes the stop refs that are here and not there.
-pub(super) fn push_stops(source: &Source) -> Result<(), Refusal> {
+pub(crate) fn push_stops(source: &Source) -> Result<(), Refusal> {
     let ours = source.ours_below("refs/two-key/stops/").into_iter();
     let missing = ours.filter(|(name, _)| source.at(&source.known_as(name)).is_none());
     push_all(source, &missing.map(|(name, id)| format!("{id}:{name}")).collect::<Vec<_>>())
 }
 
 /// Puts tags where everybody finds them.
-pub(super) fn put_tags(source: &mut Source, tags: &[RefUpdate]) -> Result<(), Refusal> {
+pub(crate) fn put_tags(source: &mut Source, tags: &[RefUpdate]) -> Result<(), Refusal> {
     if source.remote.is_none() && !tags.is_empty() {
         return source.update(tags, "applied").map_err(|error| error.refusal());
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     git::{Repository, SigningKey},
-    model::{LeaseId, Oid, Reason, Refusal, TargetId},
+    model::{LeaseId, Oid, Reason, Refusal, TargetId, policy::Role},
 };
 
 use super::{
@@ -105,14 +105,14 @@ impl Applier {
         })?;
         let key = SigningKey::file(config.key.clone()).map_err(refused)?;
         let public = key.public_key().map_err(refused)?;
-        let desk = Desk::open(repository.common_dir(), &config.name)?;
+        let desk = Desk::open(repository.common_dir(), Role::Applier, &config.name)?;
         let journal = desk.load()?.unwrap_or_else(|| Journal::new(root));
         if journal.root != root {
             let message = format!("the journal here belongs to root {}, the pinned one is {root}", journal.root);
             return Err(Refusal::new(Reason::Unpinned, message).hint("move the journal away to begin anew"));
         }
         let source = Source::open(repository, config.remote.clone(), root, &config.name)?;
-        let writer = Writer { name: config.name.clone(), key, public, remote_tip: None, continues: false, last: None };
+        let writer = Writer::new(config.name.clone(), key, public);
         let interval = Duration::from_secs(config.interval.as_secs());
         let targets = config.targets.keys().cloned().collect();
         let office = Office::new(config, clock, desk, journal, source, writer);

@@ -16,7 +16,6 @@ use crate::{
 
 use super::{
     Mode,
-    journal::Journal,
     known::{Known, Listing, fetch},
     stops::{SeenStop, stops_in},
 };
@@ -29,14 +28,14 @@ const FETCH_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// A repository, perhaps with a remote that has the say.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) repository: Repository,
-    pub(super) remote: Option<String>,
-    pub(super) root: Oid,
+pub(crate) struct Source {
+    pub(crate) repository: Repository,
+    pub(crate) remote: Option<String>,
+    pub(crate) root: Oid,
     /// The governed branch's full name, as the root's policy says it.
-    pub(super) branch: String,
+    pub(crate) branch: String,
     /// The ledger as far as it was accepted.
-    pub(super) state: State,
+    pub(crate) state: State,
     refs: Known,
     /// A fetch that has not come back yet.
     fetching: Option<Receiver<Result<Option<Listing>, GitError>>>,
@@ -47,7 +46,7 @@ pub(super) struct Source {
 
 impl Source {
     /// Founds the ledger on the root.
-    pub(super) fn open(
+    pub(crate) fn open(
         repository: Repository,
         remote: Option<String>,
         root: Oid,
@@ -73,35 +72,35 @@ impl Source {
     }
 
     /// Looks where our own refs are.
-    pub(super) fn list(&mut self) -> Result<(), GitError> {
+    pub(crate) fn list(&mut self) -> Result<(), GitError> {
         self.refs.list_ours(&self.repository)
     }
 
     /// Where a ref was when it was last looked at: ours, or one that is kept of the remote.
-    pub(super) fn at(&self, name: &str) -> Option<Oid> {
+    pub(crate) fn at(&self, name: &str) -> Option<Oid> {
         self.refs.at(name)
     }
 
     /// A number that changes whenever a ref does.
-    pub(super) fn edition(&self) -> u64 {
+    pub(crate) fn edition(&self) -> u64 {
         self.refs.edition()
     }
 
     /// Moves refs of ours.
-    pub(super) fn update(&mut self, updates: &[RefUpdate], reason: &str) -> Result<(), GitError> {
+    pub(crate) fn update(&mut self, updates: &[RefUpdate], reason: &str) -> Result<(), GitError> {
         self.repository.update_refs(updates, reason)?;
         self.refs.moved(updates);
         Ok(())
     }
 
     /// The refs of ours below a prefix.
-    pub(super) fn ours_below(&self, prefix: &str) -> Vec<(String, Oid)> {
+    pub(crate) fn ours_below(&self, prefix: &str) -> Vec<(String, Oid)> {
         self.refs.ours_below(prefix)
     }
 
     /// Fetches exactly the governed refs, if the remote says that any is elsewhere than it was. A remote that does not
     /// answer is not waited for: it is an error, and asked no more before it has answered.
-    pub(super) fn fetch(&mut self) -> Result<(), GitError> {
+    pub(crate) fn fetch(&mut self) -> Result<(), GitError> {
         let Some(remote) = self.remote.clone() else { return Ok(()) };
         let answer = match self.fetching.take() {
             Some(answer) => answer,
@@ -126,7 +125,7 @@ impl Source {
     }
 
     /// Whether the remote has been asked and has not answered.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.fetching.is_some()
     }
 
@@ -142,12 +141,12 @@ impl Source {
     }
 
     /// The name under which a governed ref's last known place is found here.
-    pub(super) fn known_as(&self, name: &str) -> String {
+    pub(crate) fn known_as(&self, name: &str) -> String {
         self.remote.as_ref().map_or_else(|| name.to_owned(), |remote| mirrored(remote, name))
     }
 
     /// Catches up with what was accepted before. What was accepted and is gone cannot be decided about.
-    pub(super) fn catch_up(&mut self, accepted: Option<Oid>) -> Result<(), Refusal> {
+    pub(crate) fn catch_up(&mut self, accepted: Option<Oid>) -> Result<(), Refusal> {
         match accepted {
             Some(accepted) if accepted != self.state.tip() => self.fold(accepted).map_err(|error| error.refusal()),
             _ => Ok(()),
@@ -156,7 +155,7 @@ impl Source {
 
     /// Accepts the branch's tip if it continues the last accepted one on its first-parent chain, and says where it then
     /// is. A tip that does not leaves everything as it was.
-    pub(super) fn accept(&mut self, name: &PrincipalId, mode: Mode) -> Result<Oid, Refusal> {
+    pub(crate) fn accept(&mut self, name: &PrincipalId, mode: Mode) -> Result<Oid, Refusal> {
         let Some(tip) = self.at(&self.known_as(&self.branch)) else {
             return Err(Refusal::new(Reason::RefDeleted, format!("there is no {} to follow", self.branch)));
         };
@@ -178,7 +177,7 @@ impl Source {
     }
 
     /// The same, if it was accepted under this root: after a re-rooting the old ledger binds nobody.
-    pub(super) fn kept_of_this_root(&self, name: &PrincipalId) -> Result<Option<Oid>, Refusal> {
+    pub(crate) fn kept_of_this_root(&self, name: &PrincipalId) -> Result<Option<Oid>, Refusal> {
         let Some(kept) = self.kept(name) else { return Ok(None) };
         let ours = self.repository.is_ancestor(self.root, kept).map_err(|error| error.refusal())?;
         Ok(ours.then_some(kept))
@@ -211,14 +210,19 @@ impl Source {
     }
 
     /// The governed refs that are known here: our own, and the remote's as last fetched.
-    pub(super) fn governed(&self) -> Vec<(Place, Oid)> {
+    pub(crate) fn governed(&self) -> Vec<(Place, Oid)> {
         let placed = self.refs.governed().map(|(name, id)| (place(&name, &self.branch), id));
         placed.filter(|(place, _)| !matches!(place, Place::Foreign | Place::Other)).collect()
     }
 
     /// Remembers every stop that is reachable from a governed ref and that the ledger has not folded. Stop refs are
     /// searched every time; what lies behind other refs, once.
-    pub(super) fn search(&mut self, journal: &mut Journal, remarks: &mut Vec<String>) -> Result<(), GitError> {
+    pub(crate) fn search(
+        &mut self,
+        known: &mut Vec<SeenStop>,
+        searched: &mut Vec<Oid>,
+        remarks: &mut Vec<String>,
+    ) -> Result<(), GitError> {
         let here = (self.edition(), self.state.tip());
         if self.searched == Some(here) {
             return Ok(());
@@ -239,13 +243,13 @@ impl Source {
         let accepted = self.state.tip();
         let stops: Vec<Oid> = stops.into_iter().collect();
         let mut behind = self.repository.reachable(&stops, &[accepted])?;
-        if tips != journal.searched || !fresh.is_empty() {
-            let not: Vec<Oid> = journal.searched.iter().copied().chain([accepted]).collect();
+        if tips != *searched || !fresh.is_empty() {
+            let not: Vec<Oid> = searched.iter().copied().chain([accepted]).collect();
             behind.extend(self.repository.reachable(&[&tips[..], &fresh[..]].concat(), &not)?);
         }
-        let missed = self.look_for_stops(&behind, journal)?;
-        journal.searched = tips;
-        journal.stops.retain(|stop| !stop.is_folded(&self.state));
+        let missed = self.look_for_stops(&behind, known)?;
+        *searched = tips;
+        known.retain(|stop| !stop.is_folded(&self.state));
         self.tags_searched = tags;
         // What could not be looked at is looked at again.
         self.searched = missed.is_empty().then_some(here);
@@ -254,7 +258,7 @@ impl Source {
     }
 
     /// Remembers the stops in some commits; says which could not be read.
-    fn look_for_stops(&self, commits: &[Oid], journal: &mut Journal) -> Result<Vec<String>, GitError> {
+    fn look_for_stops(&self, commits: &[Oid], known: &mut Vec<SeenStop>) -> Result<Vec<String>, GitError> {
         let mut missed = Vec::new();
         if commits.is_empty() {
             return Ok(missed);
@@ -262,7 +266,7 @@ impl Source {
         let mut objects = self.repository.objects()?;
         for id in commits {
             match objects.open_one(*id) {
-                Ok(commit) => remember(&mut journal.stops, stops_in(&self.state, *id, &commit.opened)),
+                Ok(commit) => remember(known, stops_in(&self.state, *id, &commit.opened)),
                 Err(error) => missed.push(format!("commit {} was not searched for stops: {error}", id.short())),
             }
         }
@@ -271,7 +275,7 @@ impl Source {
 }
 
 /// What keeps the last accepted tip.
-pub(super) fn accepted_ref(name: &PrincipalId) -> String {
+pub(crate) fn accepted_ref(name: &PrincipalId) -> String {
     format!("refs/two-key-state/{name}/accepted")
 }
 

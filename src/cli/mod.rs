@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "each verb is a private module whose Args and run read alike")]
 
+mod agent;
 mod apply;
 mod approve;
 mod check;
@@ -103,6 +104,7 @@ enum Verb {
     Key(key::Args),
     Doctor(doctor::Args),
     Risk(risk::Args),
+    Agent(agent::Args),
     Apply(apply::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -123,6 +125,7 @@ impl Verb {
             Self::Doctor(args) => args.format,
             Self::Key(args) => args.format(),
             Self::Risk(args) => args.format(),
+            Self::Agent(args) => args.format,
             Self::Apply(args) => args.format,
             Self::Ci(args) => args.format,
             _ => Format::Text,
@@ -196,6 +199,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Check(args) => check::run(args, &place),
         Verb::Doctor(args) => doctor::run(args, &place),
         Verb::Risk(args) => risk::run(args, &place),
+        Verb::Agent(args) => agent::run(args, &place),
         Verb::Apply(args) => apply::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
         Verb::Completions(args) => {

@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{Failure, Place, terminal};
 use crate::{
+    agent::refusal,
     apply::records,
     git::{Base, GitError, NOTES, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    report::{Beside, Happened, NoteVote, Observation},
+    report::{Beside, Happened, NoteVote, Observation, RefusalReason, RefusalView},
 };
 
 /// The path that a root is found by where none is pinned.
@@ -139,7 +140,23 @@ impl Session {
             principal: vote.claims().clone(),
         });
         let (tags, notes) = (tags.collect(), waiting.collect());
-        Ok(Beside { tags, notes, observed: self.observed()?, happened: Vec::new() })
+        Ok(Beside { tags, notes, observed: self.observed()?, happened: Vec::new(), refused: self.refused()? })
+    }
+
+    /// Why agents did not turn their keys, as far as that verifies.
+    fn refused(&self) -> Result<BTreeMap<LeaseId, Vec<RefusalView>>, Failure> {
+        let mut refused: BTreeMap<LeaseId, Vec<RefusalView>> = BTreeMap::new();
+        for refusal in refusal::read(&self.repo, &self.state, self.tip)? {
+            let reasons = refusal.reasons.into_iter().map(|why| RefusalReason {
+                check: why.check,
+                reason: why.reason,
+                message: why.message,
+            });
+            let (agent, at) = (refusal.agent.to_string(), refusal.at.to_string());
+            let view = RefusalView { agent, at, reasons: reasons.collect() };
+            refused.entry(refusal.lease).or_default().push(view);
+        }
+        Ok(refused)
     }
 
     /// The same with all that appliers say happened: what the audit trail needs.

@@ -10,6 +10,12 @@ impl Repository {
         Ok(ids.first().copied())
     }
 
+    /// The newest commit that a tip has and that changed a path: where what is there now was brought in.
+    pub fn last_to_change(&self, tip: Oid, path: &str) -> Result<Option<Oid>, GitError> {
+        let ids = self.ids(&["rev-list", "--max-count=1", &tip.to_string(), "--", path])?;
+        Ok(ids.first().copied())
+    }
+
     /// A tip's first-parent chain, oldest first.
     pub fn first_parents(&self, tip: Oid) -> Result<Vec<Oid>, GitError> {
         self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string()])

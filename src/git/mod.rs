@@ -8,6 +8,7 @@
 //! [`Repository::steps`] turns the first-parent history of the governed branch into [`crate::ledger::Step`]s. Nothing
 //! here knows a rule. Called by apply and cli; calls [`crate::signature`] to open what it read.
 
+mod carry;
 mod changes;
 mod checkpoint;
 mod command;
@@ -33,6 +34,7 @@ mod version;
 mod worktree;
 mod write;
 
+pub use carry::{CarryError, NewCarrier, Signer};
 pub use error::GitError;
 pub use exec::Exec;
 pub use hooks::Hook;

@@ -5,6 +5,8 @@
 //! that has to be turned again, and adding one gains nothing that its key does not give. Pure. Called by cli and by
 //! admission; calls [`crate::ledger`] and [`crate::signature`].
 
+mod plan;
+
 use std::collections::BTreeMap;
 
 use crate::{
@@ -12,6 +14,8 @@ use crate::{
     model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, Statement, Subject},
     signature::{Cosignature, open_note},
 };
+
+pub use plan::{Plan, in_window};
 
 /// One note as it stands on a principal's ref.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    Beside, FindingView, findings,
+    Beside, FindingView, RefusalView, findings, refusal,
     words::{all_of, count, escaped, one_of, so_many, table, time},
 };
 
@@ -154,6 +154,8 @@ pub struct LeaseView {
     pub cosigners_needed: usize,
     /// What it awaits; null if it has ended or only a stop could change it.
     pub awaits: Option<Awaits>,
+    /// Why agents did not turn their keys for it.
+    pub refused: Vec<RefusalView>,
     /// Votes in the ledger that wait for others.
     pub pending: Vec<BallotView>,
     /// What happened, in order.
@@ -213,6 +215,7 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
         cosigners_have,
         cosigners_needed,
         awaits: awaits(state, beside, id),
+        refused: beside.refused.get(id).cloned().unwrap_or_default(),
         pending: entry.map(|entry| entry.pending.values().map(ballot_view).collect()).unwrap_or_default(),
         transitions: entry
             .map(|entry| entry.transitions.iter().map(|transition| transition_view(id, transition, beside)).collect())
@@ -448,6 +451,7 @@ pub fn lease_text(view: &LeaseView) -> String {
     text.push_str(&cosigners_text(view));
     text.push_str(&transitions_text(view));
     text.push_str(&pending_text(view));
+    text.push_str(&refusal::section(&view.refused));
     text.push_str(&findings_text(view));
     text
 }

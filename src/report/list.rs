@@ -11,8 +11,9 @@ use crate::{
 };
 
 use super::{
-    Awaits, BallotView, Beside, awaits, findings,
+    Awaits, BallotView, Beside, RefusalView, awaits, findings,
     lease::{ObservedView, ballot_view, cosigned, observed_view, tier_weight},
+    refusal,
     words::{count, table},
 };
 
@@ -39,6 +40,8 @@ pub struct LeaseSummary {
     pub observed: Option<ObservedView>,
     /// What it awaits.
     pub awaits: Option<Awaits>,
+    /// Why agents did not turn their keys for it.
+    pub refused: Vec<RefusalView>,
     /// How many findings are about it.
     pub findings: usize,
 }
@@ -135,6 +138,7 @@ fn summary(state: &State, reports: &[StepReport], beside: &Beside, id: &LeaseId)
         desired: entry.map_or(0, LeaseState::weight),
         observed: beside.observed.get(id).map(observed_view),
         awaits: awaits(state, beside, id),
+        refused: beside.refused.get(id).cloned().unwrap_or_default(),
         findings: findings(reports).filter(|finding| finding.lease.as_ref() == Some(id)).count(),
     }
 }
@@ -177,7 +181,7 @@ fn row(lease: &LeaseSummary) -> Vec<String> {
         format!("{}/{}", lease.cosigners_have, lease.cosigners_needed),
         format!("{} %", lease.desired),
         weight + &doing,
-        lease.awaits.as_ref().map_or_else(dash, |awaits| awaits.text.clone()),
+        lease.awaits.as_ref().map_or_else(dash, |awaits| awaits.text.clone()) + &refusal::short(&lease.refused),
     ]
 }
 

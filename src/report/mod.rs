@@ -15,6 +15,7 @@ mod keys;
 mod lease;
 mod list;
 mod pull;
+mod refusal;
 mod schema;
 mod subject;
 mod trail;
@@ -38,6 +39,7 @@ pub use keys::{KeyView, allowed_signers, keys, keys_text};
 pub use lease::{Awaits, BallotView, Cosigner, LeaseView, TransitionView, VoteView, awaits, lease_text, lease_view};
 pub use list::{LeaseSummary, ListView, PolicyView, list_text, list_view};
 pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
+pub use refusal::{RefusalReason, RefusalView};
 pub use schema::schema;
 pub use subject::subject_line;
 pub use trail::{Entry, entry_text, trail};
@@ -82,6 +84,8 @@ pub struct Beside {
     pub tags: BTreeSet<String>,
     /// What appliers say happened at their targets, oldest first.
     pub happened: Vec<Happened>,
+    /// Why agents did not turn their keys, by lease.
+    pub refused: BTreeMap<LeaseId, Vec<RefusalView>>,
 }
 
 /// Something that an applier says happened, in a commit that it signed.

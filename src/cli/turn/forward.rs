@@ -16,15 +16,10 @@ use crate::{
         terminal::{remark, say},
     },
     git::{RefUpdate, mirrored},
-    inbox::Overlay,
-    ledger::{self, Hypothesis, State, StepReport},
-    model::{Action, Fingerprint, LeaseId, Nonce, Reason, Refusal, Statement, policy::Role},
+    inbox::{self, Plan},
+    model::{Action, Fingerprint, LeaseId, Reason, Refusal, Statement, policy::Role},
     report,
-    signature::Cosignature,
 };
-
-/// How far in the future a lease's window may open, in seconds: clocks differ.
-const AHEAD: i64 = 5 * 60;
 
 /// How a vote is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -85,7 +80,9 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
         remark(&format!("{lease}: {subject}; it is pushed now, and nothing more is signed"));
         return push_again(&mut session, &signer, remote, &about);
     }
-    let plan = match Plan::make(&session, waiting, action, lease.as_ref(), ask) {
+    let plan = Plan::new(&session.state, &waiting, action, lease.as_ref(), ask.revoked.as_ref());
+    let plan = match plan.and_then(|plan| inbox::in_window(&plan.before, action, lease.as_ref(), now()).map(|()| plan))
+    {
         Ok(plan) => plan,
         Err(refusal) => return mend_tag(&session, place, flags, action, lease.as_ref(), refusal, &about),
     };
@@ -96,7 +93,7 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
         let refusal = Refusal::new(Reason::WrongRole, message);
         return Err(refused(refusal.hint(format!("turn its key with: git two-key {action} {about}"))));
     }
-    let plan = match plan.sealing(&signer) {
+    let plan = match plan.turned_by(&waiting, &signer.public, &signer.principal) {
         Ok(plan) => plan,
         Err(refusal) => return deliver(&mut session, &signer, refusal, &about, destination.as_deref()),
     };
@@ -109,7 +106,7 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
         return Ok(());
     }
     if ask.carried == Carried::Note {
-        return note::leave(&session, &signer, &plan.statement, &plan.waiting, flags, destination.as_deref());
+        return note::leave(&session, &signer, &plan.statement, &waiting, flags, destination.as_deref());
     }
     make(&mut session, &signer, &plan, flags, &about, destination.as_deref(), ask)
 }
@@ -127,7 +124,7 @@ fn make(
     let reason = flags.reason.as_deref();
     let commit = carrier::commit(&session.repo, session.tip, &plan.statement, signer, reason, &plan.sealed)?;
     let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
-    as_predicted(&reports, &state, plan).map_err(|refusal| Failure::refused(about, refusal))?;
+    plan.came_about(&reports, &state).map_err(|refusal| Failure::refused(about, refusal))?;
     let who = signer.principal.as_str();
     let subject = report::subject_line(&plan.statement);
     let tags = tags::updates(&session.repo, &state, commit, who, |_| false)?;
@@ -164,91 +161,6 @@ fn push_line(session: &Session, flags: &Flags, tags: &[String], options: &[Strin
     words.extend([remote, session.branch_name().to_owned()]);
     words.extend(tags.iter().cloned());
     Ok(format!("\nPush it with:\n  {}", words.join(" ")))
-}
-
-/// A vote that could be made, seen from one state.
-struct Plan {
-    statement: Statement,
-    /// The state on which the vote comes: the ledger's, with what is sealed before it.
-    before: State,
-    /// The state after it.
-    after: State,
-    /// Votes from notes that the commit seals.
-    sealed: Vec<Cosignature>,
-    waiting: Overlay,
-}
-
-impl Plan {
-    /// Finds the statement, and checks everything that does not depend on who signs.
-    fn make(
-        session: &Session,
-        waiting: Overlay,
-        action: Action,
-        lease: Option<&LeaseId>,
-        ask: &Ask<'_>,
-    ) -> Result<Self, Refusal> {
-        let mut sealed = Vec::new();
-        let mut before = session.state.clone();
-        if let (Action::Start, Some(lease)) = (action, lease) {
-            sealed = waiting.cosignatures_of(lease).cloned().collect();
-            before = ledger::hypothetical(&before, Hypothesis::Signed(&sealed)).0;
-        }
-        // Only stops and freezes have a nonce.
-        let nonce = Nonce::from_bytes([0; 16]);
-        let statement = ledger::next_statement(&before, action, lease, ask.revoked.as_ref(), &nonce)?;
-        in_window(&before, action, lease)?;
-        Ok(Self { statement, after: before.clone(), before, sealed, waiting })
-    }
-
-    /// Adds the votes that wait in notes for the same statement, short of what would make this one superfluous, and
-    /// checks that this one counts on top of them.
-    fn sealing(mut self, signer: &Signer) -> Result<Self, Refusal> {
-        let others = self.waiting.votes_for(&self.statement);
-        let others: Vec<_> = others.filter(|vote| *vote.claims() != signer.principal).cloned().collect();
-        for vote in others {
-            let (state, report) = ledger::hypothetical(&self.before, Hypothesis::Signed(std::slice::from_ref(&vote)));
-            let complete = self.statement.action() != Action::Cosign && !report.events.is_empty();
-            if report.findings.is_empty() && !complete {
-                self.before = state;
-                self.sealed.push(vote);
-            }
-        }
-        let vote = Hypothesis::IfSigned { statement: &self.statement, key: &signer.public, claims: &signer.principal };
-        let (after, report) = ledger::hypothetical(&self.before, vote);
-        if let Some(finding) = report.findings.into_iter().next() {
-            return Err(finding.refusal);
-        }
-        self.after = after;
-        Ok(self)
-    }
-}
-
-/// Refuses what the server's clock would refuse, by the local one.
-fn in_window(state: &State, action: Action, lease: Option<&LeaseId>) -> Result<(), Refusal> {
-    if !matches!(action, Action::Cosign | Action::Start | Action::Promote | Action::Resume) {
-        return Ok(());
-    }
-    let Some(lease) = lease.and_then(|id| state.document(id)) else { return Ok(()) };
-    let now = now();
-    if lease.expires <= now {
-        let refusal = Refusal::new(Reason::Expired, format!("lease {} expired at {}", lease.id, lease.expires));
-        return Err(refusal.hint("propose the change again, as a new lease: git two-key new"));
-    }
-    if lease.issued.as_second().saturating_sub(now.as_second()) > AHEAD {
-        let message = format!("lease {} is valid from {} on, by this clock not yet", lease.id, lease.issued);
-        return Err(Refusal::new(Reason::NotYetValid, message));
-    }
-    Ok(())
-}
-
-/// What was made must do what was said before it was signed.
-fn as_predicted(reports: &[StepReport], state: &State, plan: &Plan) -> Result<(), Refusal> {
-    if let Some(finding) = reports.iter().flat_map(|report| &report.findings).next() {
-        return Err(finding.refusal.clone());
-    }
-    let phase = |state: &State| plan.statement.lease().and_then(|id| state.lease(id)).map(|lease| lease.phase);
-    let same = phase(state) == phase(&plan.after) && state.policy().digest() == plan.after.policy().digest();
-    if same { Ok(()) } else { Err(Refusal::new(Reason::Internal, "the commit does not do what was said before")) }
 }
 
 /// A vote that was made before, and that the remote does not have, is pushed: nobody signs twice because a push did not

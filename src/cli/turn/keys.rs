@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::{Failure, Place};
 use crate::ledger::State;
 use crate::{
-    git::{Repository, SigningKey},
+    git::{Repository, Signer, SigningKey},
     ledger::rules,
     model::{
         PrincipalId, PublicKey, RawKey, Reason, Refusal,
@@ -41,19 +41,6 @@ pub fn public_key(place: &Place, text: &str) -> Result<PublicKey, Failure> {
         None => PublicKey::parse(lines().next().unwrap_or_default()),
     };
     parsed.map_err(|error| bad(text, &error))
-}
-
-/// A key to turn, and whose it is by the policy in force.
-#[derive(Debug)]
-pub struct Signer {
-    /// The key to sign with.
-    pub key: SigningKey,
-    /// Its public half.
-    pub public: PublicKey,
-    /// Whose it is.
-    pub principal: PrincipalId,
-    /// That principal's role.
-    pub role: Role,
 }
 
 impl Signer {

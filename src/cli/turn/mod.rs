@@ -21,9 +21,9 @@ use crate::{
     model::{Oid, Reason, Refusal},
 };
 
+pub use crate::git::Signer;
 pub use flags::{Flags, To};
 pub use forward::{Ask, Carried, pinned, turn};
-pub use keys::Signer;
 pub use propose::Proposal;
 pub use stop::stop;
 

@@ -1,0 +1,200 @@
+//! What an agent writes into the repository: its turns, its refusals, its stops, each with what it rests on.
+//!
+//! Evidence comes first, in an ordinary commit that adds one document; the carrier on top of it names the document's
+//! digest, and its signature covers that. A push is all or nothing. Where another push came first nothing is carried
+//! over: the agent looks again, and decides anew on what the ledger says then.
+
+use crate::{
+    apply::{
+        publish::{OwnStop, Writer, keep_stop, push_stops},
+        source::Source,
+        stops::SeenStop,
+    },
+    git::{Base, GitError, NewCarrier, NewCommit, PushOptions, RefUpdate, SignWith, Signer},
+    inbox::Plan,
+    ledger::{self, State, StepReport},
+    model::{Digest, LeaseId, Oid, Reason, Refusal, StopKind},
+    report,
+};
+
+use super::refusal::AgentRefusal;
+
+/// A document that something rests on.
+#[derive(Debug, Clone)]
+pub(super) struct Exhibit {
+    pub(super) lease: LeaseId,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Exhibit {
+    fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+}
+
+/// What became of something that was to be pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is in the governed branch.
+    Done(Oid),
+    /// Another push came first.
+    Outrun,
+}
+
+/// Turns our key as planned, with the evidence for it.
+pub(super) fn turn(
+    source: &mut Source,
+    signer: &Signer,
+    plan: &Plan,
+    reason: Option<&str>,
+    exhibit: Option<&Exhibit>,
+) -> Result<Outcome, Refusal> {
+    let parent = exhibited(source, signer, exhibit)?;
+    let subject = report::subject_line(&plan.statement);
+    let turn = NewCarrier {
+        parent,
+        statement: &plan.statement,
+        subject: &subject,
+        reason,
+        evidence: exhibit.map(Exhibit::digest),
+        sealed: &plan.sealed,
+    };
+    let commit = source.repository.carry(signer, &turn).map_err(crate::git::CarryError::refusal)?;
+    let (state, reports) = folded(source, commit).map_err(|error| error.refusal())?;
+    plan.came_about(&reports, &state)?;
+    let tags = tags(source, &state, commit, signer).map_err(|error| error.refusal())?;
+    publish(source, commit, tags, &subject)
+}
+
+/// Records why our key is not turned.
+pub(super) fn refuse(source: &mut Source, signer: &Signer, refusal: &AgentRefusal) -> Result<Outcome, Refusal> {
+    let refused = |error: GitError| error.refusal();
+    let path = AgentRefusal::path(&refusal.lease, &refusal.agent);
+    let message = format!("Refuse {}: {}\n", refusal.lease, reasons(refusal));
+    let commit = with_file(source, &path, &refusal.bytes(), &message, SignWith::Key(&signer.key), signer);
+    publish(source, commit.map_err(refused)?, Vec::new(), "refuse a lease")
+}
+
+fn reasons(refusal: &AgentRefusal) -> String {
+    let checks: Vec<_> = refusal.reasons.iter().map(|why| why.check.as_str()).collect();
+    checks.join(", ")
+}
+
+/// The refusal of ours that is at the tip, if there is one.
+pub(super) fn standing(source: &Source, lease: &LeaseId, signer: &Signer) -> Result<Option<AgentRefusal>, Refusal> {
+    let path = AgentRefusal::path(lease, &signer.principal);
+    let read = source.repository.objects().and_then(|mut objects| objects.file_at(source.state.tip(), &path));
+    Ok(read.map_err(|error| error.refusal())?.and_then(|bytes| AgentRefusal::parse(&bytes, &path)))
+}
+
+/// Signs a stop of our own on the accepted tip, with the evidence for it. No ref is made yet.
+pub(super) fn stop(
+    source: &Source,
+    writer: &Writer,
+    signer: &Signer,
+    lease: &LeaseId,
+    (kind, reason): (StopKind, &str),
+    exhibit: Option<&Exhibit>,
+) -> Result<SeenStop, Refusal> {
+    // A stop is signed even where the evidence cannot be kept.
+    let (parent, evidence) = match exhibited(source, signer, exhibit) {
+        Ok(parent) => (parent, exhibit.map(Exhibit::digest)),
+        Err(_) => (source.state.tip(), None),
+    };
+    writer.sign_stop(source, &OwnStop { lease, kind, reason, evidence, parent })
+}
+
+/// Puts our stops where everybody finds them, and every stop that waits onto the branch.
+pub(super) fn deliver(source: &mut Source, writer: &Writer, stops: &[SeenStop]) -> Result<(), Refusal> {
+    for stop in stops.iter().filter(|stop| stop.key == writer.public.raw()) {
+        keep_stop(source, stop)?;
+    }
+    push_stops(source)?;
+    writer.carry_over(source, stops)
+}
+
+/// The commit that brings an exhibit, on the accepted tip; that tip where there is none to bring.
+fn exhibited(source: &Source, signer: &Signer, exhibit: Option<&Exhibit>) -> Result<Oid, Refusal> {
+    let Some(exhibit) = exhibit else { return Ok(source.state.tip()) };
+    let path = crate::gate::Evidence::path(&exhibit.lease, exhibit.digest());
+    let message = format!("Evidence on {}\n", exhibit.lease);
+    // Its digest is signed in the commit that names it.
+    with_file(source, &path, &exhibit.bytes, &message, SignWith::Nobody, signer).map_err(|error| error.refusal())
+}
+
+/// An ordinary commit on the accepted tip that adds or replaces one file.
+fn with_file(
+    source: &Source,
+    path: &str,
+    bytes: &[u8],
+    message: &str,
+    sign: SignWith<'_>,
+    signer: &Signer,
+) -> Result<Oid, GitError> {
+    let tip = source.state.tip();
+    let tree = source.repository.objects()?.links(tip)?.tree;
+    let tree = source.repository.with_files(Some(tree), &[(path, Some(bytes))])?;
+    let who = signer.principal.as_str();
+    source.repository.commit_tree(&NewCommit { tree, parents: &[tip], message, sign, who })
+}
+
+/// Folds on to a commit that is not accepted yet.
+fn folded(source: &Source, commit: Oid) -> Result<(State, Vec<StepReport>), GitError> {
+    let base = Base::After { tip: source.state.tip(), root: source.root };
+    let mut state = source.state.clone();
+    let mut reports = Vec::new();
+    for step in source.repository.steps(base, commit)? {
+        let (next, report) = ledger::apply(state, &step?);
+        state = next;
+        reports.push(report);
+    }
+    Ok((state, reports))
+}
+
+/// The tags of what a commit put in force.
+fn tags(source: &Source, state: &State, commit: Oid, signer: &Signer) -> Result<Vec<RefUpdate>, GitError> {
+    let mut tags = Vec::new();
+    for lease in state.leases() {
+        for transition in lease.transitions.iter().filter(|transition| transition.commit == commit) {
+            let short = format!("rollout/{}/{}", lease.id, transition.tag_suffix());
+            let tag = source.repository.tag_object(&short, commit, &short, signer.principal.as_str())?;
+            tags.push(RefUpdate::create(format!("refs/tags/{short}"), tag));
+        }
+    }
+    Ok(tags)
+}
+
+/// Puts a commit on the governed branch, with its tags, all or nothing.
+fn publish(source: &mut Source, commit: Oid, tags: Vec<RefUpdate>, what: &str) -> Result<Outcome, Refusal> {
+    let refused = |error: GitError| error.refusal();
+    let old = source.state.tip();
+    let Some(remote) = source.remote.clone() else {
+        let mut updates = vec![RefUpdate { name: source.branch.clone(), old: Some(old), new: commit }];
+        updates.extend(tags);
+        return match source.update(&updates, &format!("two-key: {what}")) {
+            Ok(()) => Ok(Outcome::Done(commit)),
+            Err(GitError::RefChanged { .. }) => Ok(Outcome::Outrun),
+            Err(error) => Err(refused(error)),
+        };
+    };
+    let mut refspecs = vec![format!("{commit}:{}", source.branch)];
+    refspecs.extend(tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)));
+    let options = PushOptions {
+        atomic: true,
+        // What was decided rests on this tip and no other.
+        expected: vec![(source.branch.clone(), Some(old))],
+        ..PushOptions::default()
+    };
+    let outcome = source.repository.push(&remote, &refspecs, &options).map_err(refused)?;
+    if outcome.is_accepted() {
+        return Ok(Outcome::Done(commit));
+    }
+    source.fetch().map_err(refused)?;
+    if source.at(&source.known_as(&source.branch)) != Some(old) {
+        return Ok(Outcome::Outrun);
+    }
+    let words: Vec<_> = outcome.rejected.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let said = outcome.remote.iter().find(|line| line.starts_with("two-key: refused"));
+    let message = format!("the remote did not take it: {}", said.cloned().unwrap_or_else(|| words.join("; ")));
+    Err(Refusal::new(Reason::Stale, message))
+}

@@ -1,0 +1,261 @@
+//! What an agent does about one lease in one tick.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{
+    apply::{
+        Mode,
+        health::{Health, left_halted},
+    },
+    gate::{self, Evidence, Measure as _, TierContext},
+    inbox::Plan,
+    ledger::Phase,
+    model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, StopKind},
+};
+
+use super::{
+    act::{self, Exhibit, Outcome},
+    checks::{self, ChangeClone, CheckResult},
+    decide::{Act, Decision, Situation, Turn, Watched, decide},
+    refusal::AgentRefusal,
+    run::{Agent, LeaseReport, Round},
+    situation,
+};
+
+/// How often a moving branch is run after in one tick.
+const TRIES: usize = 5;
+/// The longest reason that goes into a commit, in bytes.
+const MAX_REASON: usize = 900;
+
+/// What was gathered about one lease.
+struct Gathered {
+    situation: Situation,
+    plan: Option<Plan>,
+    exhibit: Option<Exhibit>,
+}
+
+/// The checks of a lease, as evidence.
+#[derive(Serialize)]
+struct ChecksDocument<'a> {
+    version: u32,
+    lease: &'a LeaseId,
+    digest: Digest,
+    agent: &'a PrincipalId,
+    at: Timestamp,
+    checks: &'a [CheckResult],
+}
+
+impl Agent {
+    /// Stops a lease that runs, if its metrics say so. Needs nothing but what is known already.
+    pub(super) fn stop_if_needed(&mut self, id: &LeaseId, round: &mut Round) -> Result<Option<LeaseReport>, Refusal> {
+        let gathered = self.gather(id, round);
+        let decision = decide(&gathered.situation, self.config.conduct);
+        if !matches!(decision.act, Act::Halt | Act::Rollback) {
+            return Ok(None);
+        }
+        let commit = self.carry_out(&gathered, &decision, round)?;
+        Ok(self.reported(id, gathered.situation.phase, decision, commit.and_then(done)))
+    }
+
+    /// Looks, decides and acts; again where another push came first.
+    pub(super) fn look_after(&mut self, id: &LeaseId, round: &mut Round) -> Result<Option<LeaseReport>, Refusal> {
+        let mut tries = 0;
+        loop {
+            let gathered = self.gather(id, round);
+            let mut decision = decide(&gathered.situation, self.config.conduct);
+            let outcome = match self.carry_out(&gathered, &decision, round) {
+                Ok(outcome) => outcome,
+                Err(refusal) => {
+                    decision.reasons.push(refusal.clone());
+                    round.remark(refusal);
+                    None
+                }
+            };
+            tries += 1;
+            if outcome.is_some() {
+                self.refresh(round)?;
+            }
+            if outcome == Some(Outcome::Outrun) && tries < TRIES {
+                continue;
+            }
+            return Ok(self.reported(id, gathered.situation.phase, decision, outcome.and_then(done)));
+        }
+    }
+
+    /// Gathers what a decision rests on.
+    fn gather(&mut self, id: &LeaseId, round: &Round) -> Gathered {
+        let phase = situation::phase(&self.source.state, id, &self.notebook.stops);
+        let (health, exhibit) = self.health(id, phase, round);
+        let state = &self.source.state;
+        let who = (&self.signer.public, &self.signer.principal);
+        let next = situation::next(state, &round.waiting, id, who, round.now);
+        let entry = state.lease(id);
+        let lease = state.document(id);
+        let seen = lease.and_then(|lease| situation::observed(&round.observed, &lease.target));
+        let watched = match (entry, phase.tier()) {
+            (Some(entry), Some(tier)) => situation::watched(entry, tier, seen),
+            _ => Watched::Nothing("the lease is at no tier".to_owned()),
+        };
+        let asked = matches!(next.turn, Turn::Open { action: Action::Cosign, .. });
+        let quiet = round.blockers.is_empty() && next.window.is_none() && phase == Phase::Proposed;
+        let checks = if asked && quiet { self.checks(id) } else { Vec::new() };
+        let state = &self.source.state;
+        let unmeasured = state.document(id).and_then(|lease| {
+            situation::unmeasured(state, lease, |source| match &self.measure {
+                Some(measure) => measure.has(source),
+                None => Err(unconfigured()),
+            })
+        });
+        let situation = Situation {
+            lease: id.clone(),
+            phase,
+            turn: next.turn,
+            blockers: round.blockers.clone(),
+            window: next.window,
+            checks,
+            watched,
+            health,
+            unmeasured,
+            left_halted: state.lease(id).filter(|_| phase == Phase::Halted).and_then(|e| left_halted(e, round.now)),
+        };
+        Gathered { situation, plan: next.plan, exhibit }
+    }
+
+    /// What metrics say of the tier that a lease is at, and the evidence for it.
+    fn health(&mut self, id: &LeaseId, phase: Phase, round: &Round) -> (Health, Option<Exhibit>) {
+        let state = &self.source.state;
+        let entry = state.lease(id);
+        let (Some(entry), Some(tier)) = (entry, phase.tier()) else { return (Health::UNWATCHED, None) };
+        let (Some(terms), Some(lease)) = (&entry.terms, entry.lease()) else { return (Health::UNWATCHED, None) };
+        let nothing = terms.gates.is_empty() && (terms.thresholds.is_empty() || self.measure.is_none());
+        if nothing {
+            return (Health::UNWATCHED, None);
+        }
+        let open = |refusal: Refusal| (Health::open(terms, &refusal.message), None);
+        let Some(measure) = &self.measure else { return open(unconfigured()) };
+        let seen = situation::observed(&round.observed, &lease.target);
+        let Some(started) = situation::started(entry, tier, seen) else { return open(situation::not_there(seen)) };
+        let Some(context) = TierContext::new(state.policy().get(), lease, tier, started) else {
+            return open(Refusal::new(Reason::Internal, "the lease has no such tier"));
+        };
+        let watch = self.notebook.watches.entry(id.clone()).or_default();
+        let judgement = gate::judge(terms, &context, watch, round.now, measure);
+        let health = Health::of(terms, &judgement);
+        let evidence = Evidence::new(terms.clone(), context, watch.clone(), judgement).bytes();
+        (health, evidence.ok().map(|bytes| Exhibit { lease: id.clone(), bytes }))
+    }
+
+    /// Runs every check of a lease that awaits our key.
+    fn checks(&self, id: &LeaseId) -> Vec<CheckResult> {
+        let state = &self.source.state;
+        let Some(proposed) = checks::proposed(state, id) else { return Vec::new() };
+        let lease = proposed.get();
+        let clone = lease.change.as_ref().map(|change| {
+            ChangeClone::open(self.config.changes.get(&change.repository), change, &self.source.repository)
+        });
+        let mut results = vec![
+            checks::policy(state, proposed),
+            checks::target(state, lease),
+            checks::change(lease, clone.as_ref()),
+            checks::risk(state, lease, clone.as_ref(), self.config.max_risk),
+        ];
+        // Programs see only what is well formed.
+        if results.iter().all(|result| result.verdict == checks::CheckVerdict::Pass) {
+            let more = self.config.checks.iter();
+            results
+                .extend(more.map(|(name, check)| checks::run(name, check, lease, proposed.digest(), clone.as_ref())));
+        }
+        results
+    }
+
+    /// Carries out what was decided. Nothing where nothing had to be done, or this is a dry run.
+    fn carry_out(
+        &mut self,
+        gathered: &Gathered,
+        decision: &Decision,
+        round: &mut Round,
+    ) -> Result<Option<Outcome>, Refusal> {
+        if round.mode == Mode::DryRun {
+            return Ok(None);
+        }
+        let id = &gathered.situation.lease;
+        match decision.act {
+            Act::Wait => Ok(None),
+            Act::Refuse => self.refuse(id, &gathered.situation.checks, round.now),
+            Act::Halt => self.stop(id, StopKind::Halt, gathered, decision, round),
+            Act::Rollback => self.stop(id, StopKind::Rollback, gathered, decision, round),
+            Act::Sign | Act::Start | Act::Promote | Act::Complete => {
+                let plan = gathered.plan.as_ref();
+                let plan = plan.ok_or_else(|| Refusal::new(Reason::Internal, "nothing was planned"))?;
+                let exhibit = match decision.act {
+                    Act::Sign => self.checks_exhibit(id, &gathered.situation.checks, round.now),
+                    _ => gathered.exhibit.clone(),
+                };
+                let reason = reason(&decision.evidence.join("; "));
+                act::turn(&mut self.source, &self.signer, plan, reason.as_deref(), exhibit.as_ref()).map(Some)
+            }
+        }
+    }
+
+    fn stop(
+        &mut self,
+        id: &LeaseId,
+        kind: StopKind,
+        gathered: &Gathered,
+        decision: &Decision,
+        round: &mut Round,
+    ) -> Result<Option<Outcome>, Refusal> {
+        let why = decision.reasons.first().map_or_else(String::new, |refusal| refusal.message.clone());
+        let why = reason(&why).unwrap_or_else(|| decision.rule.text().to_owned());
+        let exhibit = gathered.exhibit.as_ref();
+        let stop = act::stop(&self.source, &self.writer, &self.signer, id, (kind, &why), exhibit)?;
+        let commit = stop.commit;
+        self.bind(stop, round)?;
+        Ok(Some(Outcome::Done(commit)))
+    }
+
+    /// Records a refusal, unless the same one is there already.
+    fn refuse(&mut self, id: &LeaseId, checks: &[CheckResult], now: Timestamp) -> Result<Option<Outcome>, Refusal> {
+        let state = &self.source.state;
+        let Some(proposed) = checks::proposed(state, id) else { return Ok(None) };
+        let who = self.signer.principal.clone();
+        let refusal = AgentRefusal::new(state, id.clone(), proposed.digest(), who, now, checks);
+        let standing = act::standing(&self.source, id, &self.signer)?;
+        if standing.is_some_and(|standing| standing.says_the_same_as(&refusal)) {
+            return Ok(None);
+        }
+        act::refuse(&mut self.source, &self.signer, &refusal).map(Some)
+    }
+
+    fn checks_exhibit(&self, id: &LeaseId, checks: &[CheckResult], at: Timestamp) -> Option<Exhibit> {
+        let digest = checks::proposed(&self.source.state, id)?.digest();
+        let document = ChecksDocument { version: 1, lease: id, digest, agent: &self.signer.principal, at, checks };
+        let mut bytes = serde_json::to_vec_pretty(&document).ok()?;
+        bytes.push(b'\n');
+        Some(Exhibit { lease: id.clone(), bytes })
+    }
+}
+
+fn unconfigured() -> Refusal {
+    Refusal::new(Reason::NoData, "no metrics are configured here, so no gate can be measured")
+        .hint("name their sources in the agent's configuration, under metrics")
+}
+
+fn done(outcome: Outcome) -> Option<Oid> {
+    match outcome {
+        Outcome::Done(commit) => Some(commit),
+        Outcome::Outrun => None,
+    }
+}
+
+/// Words as one line that a commit may carry.
+fn reason(words: &str) -> Option<String> {
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let clean: String = words.chars().filter(|letter| !letter.is_control()).collect();
+    let mut end = clean.len().min(MAX_REASON);
+    while !clean.is_char_boundary(end) {
+        end -= 1;
+    }
+    clean.get(..end).filter(|words| !words.is_empty()).map(str::to_owned)
+}

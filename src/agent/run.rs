@@ -1,0 +1,355 @@
+//! One tick of an agent: stops first, then fetch, verify, fold, and for each lease look, decide, act.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{
+    apply::{
+        Clock, Mode,
+        clock::Reading,
+        journal::Desk,
+        publish::Writer,
+        records::{self, Observation},
+        source::Source,
+        stops::SeenStop,
+    },
+    gate::sources::Sources,
+    git::{GitError, NOTES, Repository, Signer, SigningKey, mirrored},
+    inbox::{self, NoteText, Overlay},
+    ledger::{Phase, rules},
+    model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role},
+};
+
+use super::{
+    act,
+    config::Config,
+    decide::{Act, Decision, Rule},
+    notebook::Notebook,
+};
+
+/// What a tick saw and did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The agent.
+    pub agent: PrincipalId,
+    /// The ledger's tip that it went by.
+    pub ledger: Oid,
+    /// What it decided, by lease: those that run first.
+    pub leases: Vec<LeaseReport>,
+    /// What went wrong beside that. Tried again at the next tick.
+    pub remarks: Vec<Refusal>,
+}
+
+/// What a tick decided about one lease.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LeaseReport {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Where it goes.
+    pub target: TargetId,
+    /// Where it was when that was decided.
+    pub state: String,
+    /// What was decided.
+    pub act: Act,
+    /// By which rule.
+    pub rule: Rule,
+    /// The rule in words.
+    pub because: String,
+    /// What speaks against more.
+    pub reasons: Vec<Refusal>,
+    /// What it rests on.
+    pub evidence: Vec<String>,
+    /// The commit that was made; none where nothing had to be, or in a dry run.
+    pub commit: Option<Oid>,
+}
+
+/// An agent at its desk.
+pub struct Agent {
+    pub(super) config: Config,
+    clock: Box<Clock>,
+    desk: Desk,
+    pub(super) notebook: Notebook,
+    pub(super) source: Source,
+    pub(super) signer: Signer,
+    pub(super) writer: Writer,
+    pub(super) measure: Option<Sources>,
+}
+
+/// What holds for all leases of one tick.
+pub(super) struct Round {
+    pub(super) mode: Mode,
+    pub(super) now: Timestamp,
+    /// What speaks against every forward step.
+    pub(super) blockers: Vec<Refusal>,
+    pub(super) remarks: Vec<Refusal>,
+    /// Votes that wait in notes.
+    pub(super) waiting: Overlay,
+    /// What appliers attest.
+    pub(super) observed: Vec<Observation>,
+}
+
+impl Round {
+    fn block(&mut self, refusal: Refusal) {
+        self.blockers.push(refusal.clone());
+        self.remark(refusal);
+    }
+
+    pub(super) fn remark(&mut self, refusal: Refusal) {
+        if !self.remarks.contains(&refusal) {
+            self.remarks.push(refusal);
+        }
+    }
+}
+
+impl Agent {
+    /// Takes its place: the repository, the pinned root, the key, the lock. `unpinned` without a root.
+    pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
+        let refused = |error: GitError| error.refusal();
+        let repository = match &config.repository {
+            Some(path) => Repository::open(path),
+            None => Repository::discover(),
+        };
+        let repository = repository.map_err(refused)?;
+        let root = match config.root {
+            Some(root) => Some(root),
+            None => repository.pinned_root().map_err(refused)?,
+        };
+        let root = root.ok_or_else(|| {
+            Refusal::new(Reason::Unpinned, "an agent turns no key without a pinned root")
+                .hint("pin it with: git two-key trust ROOT, or root: ROOT in the agent's configuration")
+        })?;
+        let key = SigningKey::file(config.key.clone()).map_err(refused)?;
+        if matches!(key, SigningKey::Minisign(_)) {
+            let message = "a minisign key cannot sign commits, and what an agent gives as evidence is signed with them";
+            return Err(Refusal::new(Reason::Unsigned, message).hint("make an SSH key: ssh-keygen -t ed25519"));
+        }
+        let public = key.public_key().map_err(refused)?;
+        let desk = Desk::open(repository.common_dir(), Role::Agent, &config.name)?;
+        let notebook = desk.read()?.unwrap_or_else(|| Notebook::new(root));
+        if notebook.version != 1 || notebook.root != root {
+            let message =
+                format!("what is written down here belongs to root {}, the pinned one is {root}", notebook.root);
+            return Err(Refusal::new(Reason::Unpinned, message).hint("move it away to begin anew"));
+        }
+        let source = Source::open(repository, config.remote.clone(), root, &config.name)?;
+        let principal = config.name.clone();
+        let writer = Writer::new(principal.clone(), key.clone(), public.clone());
+        let signer = Signer { key, public, principal, role: Role::Agent };
+        let measure = config.metrics.as_ref().map(Sources::open).transpose()?;
+        Ok(Self { config, clock, desk, notebook, source, signer, writer, measure })
+    }
+
+    /// How long to wait from one look to the next.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs(self.config.interval.as_secs())
+    }
+
+    /// One tick.
+    pub fn tick(&mut self, mode: Mode) -> Result<Report, Refusal> {
+        let accepted = match self.notebook.accepted {
+            Some(accepted) => Some(accepted),
+            None => self.source.kept_of_this_root(&self.config.name)?,
+        };
+        self.source.list().map_err(|error| error.refusal())?;
+        self.source.catch_up(accepted)?;
+        let mut round = self.begin(mode);
+        self.know(&mut round)?;
+        // Stops come before the remote is asked: it may take long, or not answer.
+        let mut leases = Vec::new();
+        if self.own_key().is_ok() {
+            for id in self.running() {
+                leases.extend(self.stop_if_needed(&id, &mut round)?);
+            }
+        }
+        self.refresh(&mut round)?;
+        self.own_key()?;
+        self.deliver(&mut round);
+        let stopped: Vec<_> = leases.iter().map(|report| report.lease.clone()).collect();
+        for id in self.leases().into_iter().filter(|id| !stopped.contains(id)) {
+            leases.extend(self.look_after(&id, &mut round)?);
+        }
+        let running = self.running();
+        self.notebook.watches.retain(|lease, _| running.contains(lease));
+        if mode == Mode::Act {
+            self.desk.write(&self.notebook)?;
+        }
+        Ok(Report { agent: self.config.name.clone(), ledger: self.source.state.tip(), leases, remarks: round.remarks })
+    }
+
+    /// Ticks until told to end. Each report goes to `said`.
+    pub fn watch(&mut self, end: &AtomicBool, said: &mut dyn FnMut(Result<Report, Refusal>)) {
+        /// How long a signal may go unnoticed.
+        const NAP: Duration = Duration::from_millis(200);
+        while !end.load(Ordering::Relaxed) {
+            said(self.tick(Mode::Act));
+            let mut left = self.interval();
+            while !left.is_zero() && !end.load(Ordering::Relaxed) {
+                let nap = left.min(NAP);
+                std::thread::sleep(nap);
+                left = left.saturating_sub(nap);
+            }
+        }
+    }
+
+    /// Looks at the clocks.
+    fn begin(&mut self, mode: Mode) -> Round {
+        let reading = (self.clock)();
+        let mut round = Round {
+            mode,
+            now: reading.now,
+            blockers: Vec::new(),
+            remarks: Vec::new(),
+            waiting: Overlay::default(),
+            observed: Vec::new(),
+        };
+        if self.notebook.clock.as_ref().is_some_and(|last| reading.jumped_since(last)) {
+            round.block(Refusal::new(Reason::Clock, "the clock here jumped; nothing goes forward in this tick"));
+        }
+        self.notebook.clock = Some(reading);
+        round
+    }
+
+    /// Brings everything up to date that comes from the repository. What cannot be known blocks forward steps only.
+    pub(super) fn refresh(&mut self, round: &mut Round) -> Result<(), Refusal> {
+        let reading = (self.clock)();
+        match self.source.fetch() {
+            Ok(()) => self.notebook.fetched = Some(reading.clone()),
+            Err(error) => {
+                let refusal = error.refusal();
+                let message = format!("the remote cannot be reached: {}", refusal.message);
+                round.block(Refusal { message, ..refusal });
+            }
+        }
+        round.now = reading.now;
+        self.is_fresh(&reading, round);
+        match self.source.accept(&self.config.name, round.mode) {
+            Ok(tip) => self.notebook.accepted = Some(tip),
+            Err(refusal) => round.block(refusal),
+        }
+        let mut missed = Vec::new();
+        let Notebook { stops, searched, .. } = &mut self.notebook;
+        if let Err(error) = self.source.search(stops, searched, &mut missed) {
+            let message = format!("stops could not be searched for: {error}");
+            round.block(Refusal { message, ..error.refusal() });
+        }
+        for what in missed {
+            round.remark(Refusal::new(Reason::Internal, what));
+        }
+        let frozen = self.notebook.stops.iter().any(|stop| stop.is_freeze() && !stop.is_folded(&self.source.state));
+        if frozen {
+            round.block(Refusal::new(Reason::Frozen, "a freeze was seen that the branch does not have yet"));
+        }
+        self.know(round)
+    }
+
+    fn is_fresh(&self, reading: &Reading, round: &mut Round) {
+        let limit = self.config.max_staleness.as_secs().saturating_mul(1000);
+        let age = self.notebook.fetched.as_ref().map(|last| reading.at_most_ms_since(last));
+        if age.is_none_or(|age| age > limit) {
+            let message = format!("the remote has not been reached for {}", self.config.max_staleness);
+            round.block(Refusal::new(Reason::Stale, message));
+        }
+    }
+
+    /// Reads what waits in notes and what appliers attest.
+    fn know(&self, round: &mut Round) -> Result<(), Refusal> {
+        let refused = |error: GitError| error.refusal();
+        let repository = &self.source.repository;
+        let mut notes = repository.notes().map_err(refused)?;
+        if let Some(remote) = &self.source.remote {
+            notes.extend(repository.notes_under(&mirrored(remote, NOTES)).map_err(refused)?);
+        }
+        let texts: Vec<_> = notes
+            .iter()
+            .map(|note| NoteText { principal: &note.principal, annotated: note.annotated, text: &note.bytes })
+            .collect();
+        round.waiting = inbox::overlay(&texts, &self.source.state);
+        round.observed = records::read(repository, &self.source.state).map_err(refused)?.found;
+        Ok(())
+    }
+
+    /// Whether the key that is configured here is this agent's, by the policy in force: an agent's key acts in no other
+    /// role, and no other key acts as an agent's.
+    fn own_key(&self) -> Result<(), Refusal> {
+        let (owner, role) = rules::owner(&self.source.state, self.signer.public.raw())?;
+        let hint = "see whose keys there are: git two-key key list";
+        if role != Role::Agent {
+            let message =
+                format!("the configured key is {owner}'s, a {} key: it never acts as an agent's", role.word());
+            return Err(Refusal::new(Reason::WrongRole, message).hint(hint));
+        }
+        if owner != self.config.name {
+            let message = format!("the configured key is {owner}'s, not agent {}'s", self.config.name);
+            return Err(Refusal::new(Reason::WrongPrincipal, message).hint(hint));
+        }
+        Ok(())
+    }
+
+    /// Puts stops where everybody finds them. Whatever fails is said, and tried again at the next tick.
+    fn deliver(&mut self, round: &mut Round) {
+        if round.mode == Mode::DryRun {
+            return;
+        }
+        if let Err(refusal) = act::deliver(&mut self.source, &self.writer, &self.notebook.stops) {
+            round.remark(refusal);
+        }
+    }
+
+    /// Writes down a stop of our own: from then on it binds us, and is pushed when it can be.
+    pub(super) fn bind(&mut self, stop: SeenStop, round: &mut Round) -> Result<(), Refusal> {
+        self.notebook.stops.push(stop);
+        self.desk.write(&self.notebook)?;
+        self.deliver(round);
+        Ok(())
+    }
+
+    /// The leases that have weight, or could have.
+    fn running(&self) -> Vec<LeaseId> {
+        let runs = |phase: Phase| matches!(phase, Phase::Rolling { .. } | Phase::Paused { .. } | Phase::Halted);
+        let running = self.source.state.leases().filter(|lease| runs(lease.phase)).map(|lease| lease.id.clone());
+        running.filter(|id| self.looks_after(id)).collect()
+    }
+
+    /// The leases that have not ended, those that run first.
+    fn leases(&self) -> Vec<LeaseId> {
+        let state = &self.source.state;
+        let running = self.running();
+        let open = |id: &LeaseId| state.lease(id).is_none_or(|lease| !lease.phase.ended());
+        let others: Vec<_> = state
+            .known_leases()
+            .into_iter()
+            .filter(|id| !running.contains(id) && open(id) && self.looks_after(id))
+            .collect();
+        running.into_iter().chain(others).collect()
+    }
+
+    fn looks_after(&self, id: &LeaseId) -> bool {
+        let target = self.source.state.document(id).map(|lease| &lease.target);
+        target.is_some_and(|target| self.config.targets.as_ref().is_none_or(|targets| targets.contains(target)))
+    }
+
+    pub(super) fn reported(
+        &self,
+        id: &LeaseId,
+        phase: Phase,
+        decision: Decision,
+        commit: Option<Oid>,
+    ) -> Option<LeaseReport> {
+        Some(LeaseReport {
+            lease: id.clone(),
+            target: self.source.state.document(id)?.target.clone(),
+            state: phase.word().to_owned(),
+            act: decision.act,
+            rule: decision.rule,
+            because: decision.rule.text().to_owned(),
+            reasons: decision.reasons,
+            evidence: decision.evidence,
+            commit,
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! What a decision about one lease rests on, gathered from the ledger and from what its applier attests. Pure.
+
+use jiff::Timestamp;
+
+use crate::{
+    apply::{
+        decide::{Doing, basis_points},
+        records::Observation,
+        stops::{SeenStop, phase_with},
+    },
+    inbox::{self, Overlay, Plan},
+    ledger::{self, LeaseState, Phase, State},
+    model::{LeaseId, PrincipalId, PublicKey, Reason, Refusal, TargetId, lease::Lease},
+};
+
+use super::decide::{Turn, Watched};
+
+/// Where a lease is, with the stops that the ledger has not folded.
+pub(super) fn phase(state: &State, id: &LeaseId, stops: &[SeenStop]) -> Phase {
+    state.lease(id).map_or(Phase::Proposed, |entry| phase_with(state, entry, stops))
+}
+
+/// What our key could be turned for, and how.
+pub(super) struct Next {
+    pub(super) turn: Turn,
+    /// The turn, planned; where it would count.
+    pub(super) plan: Option<Plan>,
+    /// Why the lease's window is not open.
+    pub(super) window: Option<Refusal>,
+}
+
+/// Finds out what our key could be turned for.
+pub(super) fn next(
+    state: &State,
+    waiting: &Overlay,
+    id: &LeaseId,
+    who: (&PublicKey, &PrincipalId),
+    now: Timestamp,
+) -> Next {
+    let nothing = |turn| Next { turn, plan: None, window: None };
+    let Some(awaited) = ledger::awaited(state, id) else { return nothing(Turn::Nothing) };
+    let window = inbox::in_window(state, awaited.action, Some(id), now).err();
+    let plan = Plan::new(state, waiting, awaited.action, Some(id), None);
+    let plan = match plan.and_then(|plan| plan.turned_by(waiting, who.0, who.1)) {
+        Ok(plan) => plan,
+        Err(refusal) => return nothing(Turn::Closed(refusal)),
+    };
+    // One more agent than the rule asks for helps nobody.
+    if awaited.agents == 0 && !awaited.any_one {
+        return nothing(Turn::Nothing);
+    }
+    let sealed = ledger::awaited(&plan.before, id);
+    let humans = sealed.filter(|sealed| sealed.action == awaited.action).map_or(0, |sealed| sealed.humans);
+    let turn = Turn::Open { action: awaited.action, tier: awaited.tier, humans };
+    Next { turn, plan: Some(plan), window }
+}
+
+/// What an applier attests of the target of a lease.
+pub(super) fn observed<'a>(found: &'a [Observation], target: &TargetId) -> Option<&'a Observation> {
+    found.iter().find(|observation| observation.target == *target)
+}
+
+/// When the target was first seen at the tier that the lease is at, as its applier says; none while it is not there.
+pub(super) fn started(entry: &LeaseState, tier: usize, seen: Option<&Observation>) -> Option<Timestamp> {
+    let record = &seen?.record;
+    let weight = entry.lease()?.tiers.get(tier)?.weight;
+    let there = record.lease == entry.id
+        && record.observed_lease.as_ref() == Some(&entry.id)
+        && record.observed_bp == Some(basis_points(weight));
+    record.bake_started.filter(|_| there)
+}
+
+/// What the applier attests of the step that a lease is at.
+pub(super) fn watched(entry: &LeaseState, tier: usize, seen: Option<&Observation>) -> Watched {
+    let Some(Observation { applier, record, .. }) = seen else {
+        return Watched::Nothing("no applier has recorded anything of the target".to_owned());
+    };
+    let step = entry.next_step().saturating_sub(1);
+    let weight = entry.lease().and_then(|lease| lease.tiers.get(tier)).map_or(0, |tier| tier.weight);
+    let wanted = basis_points(weight);
+    if record.lease != entry.id || record.step != step {
+        let message = format!("{applier} has not seen step {step} of the lease yet");
+        return Watched::Nothing(message);
+    }
+    let percent = |basis_points: u32| format!("{} %", f64::from(basis_points) / 100.0);
+    let there = record.observed_bp.map_or("an unknown weight".to_owned(), percent);
+    let why = record.message.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let in_place = record.observed_bp == Some(wanted)
+        && record.desired_bp == wanted
+        && record.applied_step == step
+        && record.observed_lease.as_ref() == Some(&entry.id);
+    if in_place && record.phase == Doing::Ready {
+        let since = record.bake_started.map(|since| format!(" since {since}")).unwrap_or_default();
+        return Watched::Baked(format!("{applier} has watched {} for the whole bake{since}", percent(wanted)));
+    }
+    Watched::NotYet(format!("{applier} sees {there}, {}{why}", record.phase.word()))
+}
+
+/// Why a tier of a lease that has not started could not be measured here: the gates of its target in the policy, by the
+/// source of each.
+pub(super) fn unmeasured(
+    state: &State,
+    lease: &Lease,
+    has: impl Fn(crate::model::policy::Source) -> Result<(), Refusal>,
+) -> Option<Refusal> {
+    let policy = state.policy().get();
+    let target = policy.targets.get(&lease.target)?;
+    let mut gates = target.gates.iter().filter_map(|id| policy.gates.get(id));
+    gates.find_map(|gate| has(gate.source).err())
+}
+
+/// Why nothing may be measured of a tier yet.
+pub(super) fn not_there(seen: Option<&Observation>) -> Refusal {
+    let message = match seen {
+        Some(seen) => format!("{} does not see the tier's weight in place", seen.applier),
+        None => "no applier has recorded anything of the target".to_owned(),
+    };
+    Refusal::new(Reason::NoData, message)
+}

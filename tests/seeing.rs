@@ -4,10 +4,14 @@
 
 mod kit;
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use kit::{EPOCH, LEASE, World};
+use kit::{EPOCH, LEASE, World, lease};
 use serde_json::Value;
 
 /// The events of a trail, as `--format json` prints them.
@@ -179,4 +183,120 @@ fn doctor_sees_a_git_that_is_too_old() {
     };
     assert!(complains("2.33.8"));
     assert!(!complains("2.34.1"));
+}
+
+/// What a live view draws first, without its end: it goes on for as long as somebody reads.
+fn first_frame(world: &World, args: &[&str], env: &[(&str, &str)]) -> String {
+    let mut command = world.command(world.repo(), env!("CARGO_BIN_EXE_git-two-key"));
+    let mut child = command.args(args).envs(env.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let frame = lines.take_while(|line| !line.is_empty()).map(|line| line + "\n").collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    frame
+}
+
+#[test]
+fn a_live_lease_is_a_tree_of_keys_and_tiers() {
+    let world = World::rolling();
+    world.turn("cp14", "promote", LEASE);
+    let key = |name: &str| world.fingerprint(name);
+    let expected = format!(
+        "◐ {LEASE} · rolling at 5 %, tier 1 of 3, step 1\n\
+         \x20 summary  Roll out checkout 1.9.0\n\
+         \x20 target   checkout-prod · INT-2025-0042\n\
+         \x20 desired     5 %  █░░░░░░░░░\n\
+         \x20 observed    nothing yet\n\
+         \x20 awaits   25 % awaits a human\n\
+         \x20 expires  2035-10-28T02:19:13Z, then rollback\n\
+         ├── ✔ keys to authorize: 2/2\n\
+         │   ├── ✔ user1 (human) {}\n\
+         │   └── ✔ cp14 (agent) {}\n\
+         ├── ◐   5 %  bake 15m 00s, not begun · start (step 1) · user1 (human)\n\
+         ├── ○  25 %  bake 15m 00s\n\
+         │   ├── ✔ cp14 (agent) has turned a key\n\
+         │   └── ○ awaits a human\n\
+         └── · 100 %  bake 15m 00s\n",
+        key("user1"),
+        key("cp14")
+    );
+    assert_eq!(first_frame(&world, &["show", LEASE, "--watch"], &[]), expected);
+    let ascii = first_frame(&world, &["show", LEASE, "--watch"], &[("LC_ALL", "C")]);
+    assert!(ascii.is_ascii() && ascii.contains("`-- . 100 %"), "{ascii}");
+    world.turn("user1", "rollback", LEASE);
+    let frame = first_frame(&world, &["show", LEASE, "--watch"], &[]);
+    assert!(frame.contains("└── ✘ rollback (step 2) · user1 (human)\n"), "{frame}");
+}
+
+#[test]
+fn a_live_list_is_a_tree_of_targets() {
+    let world = World::rolling();
+    world.commit_file("leases/LEASE-2.yaml", &lease("LEASE-2"), "Propose another");
+    let frame = first_frame(&world, &["list", "--watch"], &[]);
+    assert_eq!(
+        frame,
+        format!(
+            "main {} · policy 1 · 2 open, 0 ended\n\
+             └── checkout-prod\n\
+             \x20   ├── ○ LEASE-2 proposed · keys 0/2 · cosign awaits a human and an agent · until 2035-10-28T02:19:13Z\n\
+             \x20   └── ◐ {LEASE} rolling · 5 %, tier 1 of 3 · 25 % awaits a human and an agent · until 2035-10-28T02:19:13Z\n",
+            &world.head()[..12]
+        )
+    );
+    let message = world.two_key(&["statement", "--message", "--principal", "cp14", "freeze"]).exits(0).out;
+    world.carry("cp14", &message);
+    assert!(first_frame(&world, &["list", "--watch"], &[]).contains("frozen: nothing goes forward"));
+}
+
+#[test]
+fn a_live_view_of_the_remote_fetches_by_itself() {
+    let mut world = World::rolling();
+    let (origin, clone) = (world.repo().to_owned(), world.path().join("clone"));
+    let root = world.git(&["config", "two-key.root"]);
+    world.git(&["clone", "--quiet", origin.to_str().unwrap(), clone.to_str().unwrap()]);
+    world.turn("cp18", "halt", LEASE);
+    world.enter(&clone);
+    world.git(&["config", "two-key.root", &root]);
+    assert!(first_frame(&world, &["show", LEASE, "--watch"], &[]).contains("rolling at 5 %"));
+    assert!(first_frame(&world, &["show", LEASE, "--watch", "--remote"], &[]).contains("halted, step 2"));
+}
+
+#[test]
+fn a_prompt_gets_one_short_line_and_nothing_when_nothing_is_open() {
+    let world = World::founded();
+    assert_eq!(world.two_key(&["list", "--short"]).exits(0).out, "");
+    world.commit_file(&format!("leases/{LEASE}.yaml"), &lease(LEASE), "Propose a lease");
+    assert_eq!(world.two_key(&["list", "--short"]).exits(0).out, "1 proposed\n");
+    world.git(&["config", "two-key.key", world.key_file("user1").to_str().unwrap()]);
+    assert_eq!(world.two_key(&["list", "--short"]).exits(0).out, "1 proposed, 1 for you\n");
+    world.turn("user1", "cosign", LEASE);
+    assert_eq!(world.two_key(&["list", "--short"]).exits(0).out, "1 proposed\n");
+    world.turn("cp14", "cosign", LEASE);
+    world.turn("cp14", "start", LEASE);
+    assert_eq!(world.two_key(&["list", "--short"]).exits(0).out, "1 rolling, 1 for you\n");
+}
+
+#[test]
+fn what_awaits_my_key_is_listed_and_told_to_a_program() {
+    let world = World::rolling();
+    let (program, told) = (world.path().join("notify"), world.path().join("told"));
+    let script = format!("#!/bin/sh\n{{ printf '%s: %s: ' \"$1\" \"$2\"; cat; echo; }} >> {}\n", told.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mine = |name: &str| {
+        world.git(&["config", "two-key.key", world.key_file(name).to_str().unwrap()]);
+        world.two_key(&["list", "--mine", "--exec", program.to_str().unwrap()])
+    };
+    world.turn("user1", "promote", LEASE);
+    mine("user1").exits(0).says("nothing awaits your key");
+    mine("edge1").exits(0).says("nothing awaits your key");
+    assert!(!told.exists());
+    mine("cp14").exits(0).says(LEASE);
+    let said = fs::read_to_string(&told).unwrap();
+    let json = said.strip_prefix(&format!("{LEASE}: 25 % awaits an agent: ")).unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(serde_json::from_str::<Value>(json).unwrap()["awaits"]["who"], serde_json::json!(["cp14", "cp18"]));
+    mine("mallory").exits(1).says("unknown-key");
+    fs::write(&program, "#!/bin/sh\nexit 7\n").unwrap();
+    mine("cp14").exits(0).says("was not told of").says(LEASE);
+    world.two_key(&["list", "--exec", "true"]).exits(2);
 }

@@ -1,11 +1,13 @@
-//! `list` and `show`: leases at a glance, and one lease in full.
+//! `list`: leases at a glance.
+
+use std::collections::BTreeSet;
 
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place,
+    Failure, Format, Place, notify,
     session::{Root, Session, Which},
-    terminal,
+    terminal, watch,
 };
 use crate::report::{self, ListView};
 
@@ -17,16 +19,28 @@ use crate::report::{self, ListView};
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key list\n  \
-    git two-key list --remote\n  \
-    git two-key list --watch\n  \
+    git two-key list --watch --remote\n  \
+    git two-key list --mine\n  \
+    git two-key list --mine --watch --remote --exec notify-me\n  \
+    PS1='$(git two-key list --short 2>/dev/null) \\$ '\n  \
     git two-key list --format json | jq '.leases[] | select(.awaits.agents > 0) | .lease'")]
 pub struct Args {
-    /// Read the upstream's fetched tip instead of the local branch
+    /// Read the upstream's fetched tip instead of the local branch; with --watch, fetch it at each look
     #[arg(long)]
     remote: bool,
-    /// Keep looking, and print again whenever something has changed
-    #[arg(long, conflicts_with = "format")]
+    /// Keep looking: a live tree by target, drawn again whenever something has changed
+    #[arg(long, conflicts_with_all = ["format", "short"])]
     watch: bool,
+    /// One short line for a prompt; empty where nothing is open
+    #[arg(long, conflicts_with_all = ["format", "mine"])]
+    short: bool,
+    /// Only leases that await a key that you could turn: yours is the one that Git signs with here
+    #[arg(long)]
+    mine: bool,
+    /// Run this program for each lease that begins to await your key, with the lease and what it awaits as arguments and
+    /// the lease as JSON on its standard input
+    #[arg(long, value_name = "PROGRAM", requires = "mine")]
+    exec: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -35,14 +49,30 @@ pub struct Args {
 /// Prints the list.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.watch {
-        return terminal::watch(|| {
+        let style = terminal::style();
+        let mut told = BTreeSet::new();
+        return watch::run(place, watch::Source::of(args.remote), || {
             let (session, view) = view(args, place)?;
-            Ok(format!("{}{}\n", session.remarks_text(), report::list_text(&view)))
+            notify::tell(args.exec.as_deref(), place, &view, &mut told);
+            let remarks = session.remarks_text();
+            Ok(move |now| format!("{remarks}{}", report::live_list(&view, now, style)))
         });
     }
     let (session, view) = view(args, place)?;
+    notify::tell(args.exec.as_deref(), place, &view, &mut BTreeSet::new());
     match args.format {
         Format::Json => terminal::say_value(&view),
+        Format::Text if args.short => {
+            let me = session.signer().ok();
+            let line = report::list_short(&view, me.as_ref().map(crate::model::PrincipalId::as_str));
+            if !line.is_empty() {
+                terminal::say(&line);
+            }
+        }
+        Format::Text if args.mine && view.leases.is_empty() => {
+            session.say_remarks();
+            terminal::say("nothing awaits your key");
+        }
         Format::Text => {
             session.say_remarks();
             terminal::say(&report::list_text(&view));
@@ -58,6 +88,11 @@ fn view(args: &Args, place: &Place) -> Result<(Session, ListView), Failure> {
         Root::Unpinned(_) => None,
     };
     let beside = session.beside()?;
-    let view = report::list_view(&session.state, &session.reports, &beside, pinned, &session.branch, &session.remarks);
+    let mut view =
+        report::list_view(&session.state, &session.reports, &beside, pinned, &session.branch, &session.remarks);
+    if args.mine {
+        let me = session.signer()?;
+        view.leases.retain(|lease| report::awaits_key_of(lease, me.as_str()));
+    }
     Ok((session, view))
 }

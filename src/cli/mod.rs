@@ -22,6 +22,7 @@ mod list;
 mod log;
 mod man;
 mod new;
+mod notify;
 mod pause;
 mod promote;
 mod resume;
@@ -37,6 +38,7 @@ mod thaw;
 mod trust;
 mod turn;
 mod verify;
+mod watch;
 mod withdraw;
 
 use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode};

@@ -200,17 +200,23 @@ impl Session {
         let mut observed = BTreeMap::new();
         for found in records::read(&self.repo, &self.state)?.found {
             let seen = found.record;
-            let there = seen.observed_lease.as_ref() == Some(&seen.lease);
+            let (there, seen_weight) = (seen.observed_lease.as_ref() == Some(&seen.lease), seen.observed_bp);
             let observation = Observation {
                 applier: found.applier.clone(),
                 weight: seen.observed_bp.map(|weight| if there { weight } else { 0 }),
                 doing: Some(seen.phase.word().to_owned()),
                 step: Some(seen.applied_step),
                 seen: Some(seen.seen_at.as_second()),
+                bake_started: seen.bake_started.map(|since| since.as_second()),
+                reason: seen.reason,
+                message: seen.message,
+                gates: Vec::new(),
             };
             if let Some(other) = seen.observed_lease.filter(|_| !there) {
-                let weight = seen.observed_bp;
-                observed.insert(other, Observation { weight, doing: None, step: None, ..observation.clone() });
+                let (applier, seen) = (found.applier, observation.seen);
+                let weight = seen_weight;
+                let there = Observation { weight, seen, ..Observation::of(applier) };
+                observed.insert(other, there);
             }
             observed.insert(seen.lease, observation);
         }
@@ -238,7 +244,8 @@ impl Session {
 
     /// What should be known first, each remark ended by a line feed.
     pub fn remarks_text(&self) -> String {
-        self.remarks.iter().flat_map(|remark| [remark.as_str(), "\n"]).collect()
+        let remarks: Vec<_> = self.remarks.iter().map(|remark| terminal::by_lines(remark) + "\n").collect();
+        remarks.concat()
     }
 }
 
@@ -337,6 +344,23 @@ pub(super) fn upstream(repo: &Repository, branch: &str) -> Result<Option<(String
     Ok(repo.resolve(&name)?.map(|tip| (name, tip)))
 }
 
+/// The governed branch, and the remote that it is fetched from.
+pub(super) fn watched(repo: &Repository) -> Result<(String, String), Failure> {
+    let (_, branch) = begin(repo)?;
+    let branch = short(&branch).to_owned();
+    let configured = repo.config(&format!("branch.{branch}.remote"))?;
+    let remote = match (configured, repo.remotes()?.as_slice()) {
+        (Some(remote), _) => remote,
+        (None, [only]) => only.clone(),
+        (None, _) => {
+            let message = format!("{branch} has no remote to look at");
+            let hint = format!("git branch --set-upstream-to=origin/{branch} {branch}, or leave --remote away");
+            return Err(Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint)));
+        }
+    };
+    Ok((branch, remote))
+}
+
 /// Says how far the upstream is ahead, if it is.
 fn upstream_ahead(repo: &Repository, branch: &str, tip: Oid) -> Result<Option<String>, Failure> {
     let Some((name, remote)) = upstream(repo, branch)? else { return Ok(None) };
@@ -363,10 +387,12 @@ fn fold(repo: &Repository, root: Oid, tip: Oid) -> Result<(State, Vec<StepReport
     let first = steps.next().transpose()?.ok_or(GitError::MissingObject(root))?;
     let (mut state, report) = ledger::begin(&first).map_err(|error| Failure::Undecided(error.refusal))?;
     let mut reports = vec![report];
+    let mut progress = terminal::Progress::new("verified", "steps");
     for step in steps {
         let (next, report) = ledger::apply(state, &step?);
         state = next;
         reports.push(report);
+        progress.at(reports.len());
     }
     Ok((state, reports))
 }

@@ -5,7 +5,7 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place,
     session::{Session, Which},
-    terminal,
+    terminal, watch,
 };
 use crate::report::{self, LeaseView};
 
@@ -17,14 +17,15 @@ use crate::report::{self, LeaseView};
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key show LEASE-20251027-021913\n  \
+    git two-key show checkout-prod --watch --remote\n  \
     git two-key show checkout-prod --format json | jq .cosigners")]
 pub struct Args {
     /// The lease: its id, its intent or its target
     lease: String,
-    /// Read the upstream's fetched tip instead of the local branch
+    /// Read the upstream's fetched tip instead of the local branch; with --watch, fetch it at each look
     #[arg(long)]
     remote: bool,
-    /// Keep looking, and print again whenever something has changed
+    /// Keep looking: a live tree, drawn again whenever something has changed
     #[arg(long, conflicts_with = "format")]
     watch: bool,
     /// How to print
@@ -35,9 +36,11 @@ pub struct Args {
 /// Prints the lease.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.watch {
-        return terminal::watch(|| {
+        let style = terminal::style();
+        return watch::run(place, watch::Source::of(args.remote), || {
             let (session, view) = view(args, place)?;
-            Ok(format!("{}{}\n", session.remarks_text(), report::lease_text(&view)))
+            let remarks = session.remarks_text();
+            Ok(move |now| format!("{remarks}{}", report::live_lease(&view, now, style)))
         });
     }
     let (session, view) = view(args, place)?;

@@ -2,15 +2,17 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
 
-use crate::report::{escaped, json_escaped};
+use crate::report::{Style, Terminal, escaped, json_escaped};
 
-/// How often a watched repository is looked at.
-const WATCHED_EVERY: Duration = Duration::from_secs(2);
+/// What takes longer than this says how far it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it says so.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// How a reading verb prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -35,21 +37,6 @@ pub fn try_say(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Prints what `text` gives whenever it is other than before, until nobody reads or it fails.
-pub fn watch<E>(text: impl Fn() -> Result<String, E>) -> Result<(), E> {
-    let mut last = None;
-    loop {
-        let now = text()?;
-        if last.as_ref() != Some(&now) {
-            if try_say(&now).is_err() {
-                return Ok(());
-            }
-            last = Some(now);
-        }
-        std::thread::sleep(WATCHED_EVERY);
-    }
-}
-
 /// Writes bytes of our own making to standard output as they are.
 pub fn say_raw(bytes: &[u8]) {
     let mut out = io::stdout().lock();
@@ -57,7 +44,7 @@ pub fn say_raw(bytes: &[u8]) {
 }
 
 /// Spells out what could move a cursor, line by line.
-fn by_lines(text: &str) -> String {
+pub fn by_lines(text: &str) -> String {
     text.trim_end_matches('\n').split('\n').map(escaped).collect::<Vec<_>>().join("\n")
 }
 
@@ -92,4 +79,91 @@ pub fn remark(text: &str) {
 /// Whether a person sits at standard input and output.
 pub fn interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// How live views look here.
+#[allow(clippy::disallowed_methods, reason = "what a terminal can show is told by the environment")]
+pub fn style() -> Style {
+    let terminal = if io::stdout().is_terminal() { Terminal::Yes } else { Terminal::No };
+    Style::of(terminal, |name| std::env::var(name).ok())
+}
+
+/// Standard output as something that is drawn again and again: in place on a terminal, one after the other elsewhere.
+#[derive(Debug)]
+pub struct Screen {
+    terminal: bool,
+    last: Option<String>,
+}
+
+impl Screen {
+    /// Standard output.
+    pub fn new() -> Self {
+        Self { terminal: io::stdout().is_terminal(), last: None }
+    }
+
+    /// Whether it is a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Draws a text, in which strangers' words have been spelled out, unless it is there already.
+    pub fn show(&mut self, text: &str) -> io::Result<()> {
+        if self.last.as_deref() == Some(text) {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        if self.terminal {
+            // To the corner, each line cleared to its end, then what is below: nothing flickers.
+            let clear = if self.last.is_none() { "\u{1b}[2J" } else { "" };
+            write!(out, "{clear}\u{1b}[H{}\u{1b}[J", text.replace('\n', "\u{1b}[K\n"))?;
+        } else {
+            writeln!(out, "{text}")?;
+        }
+        out.flush()?;
+        self.last = Some(text.to_owned());
+        Ok(())
+    }
+}
+
+/// Says on standard error how far something is that takes long, where a person sits there; clears that when it is done.
+#[derive(Debug)]
+pub struct Progress {
+    what: &'static str,
+    of: &'static str,
+    next: Option<Instant>,
+    said: bool,
+}
+
+impl Progress {
+    /// Of something that has just begun: `verified 1234 steps`.
+    pub fn new(what: &'static str, of: &'static str) -> Self {
+        let next = io::stderr().is_terminal().then(|| moment() + PATIENCE);
+        Self { what, of, next, said: false }
+    }
+
+    /// So much is done.
+    pub fn at(&mut self, done: usize) {
+        let Some(next) = self.next.filter(|_| done.is_multiple_of(64)) else { return };
+        let now = moment();
+        if now >= next {
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "\r{} {done} {}\u{1b}[K", self.what, self.of).and_then(|()| err.flush());
+            self.next = Some(now + PROGRESS_EVERY);
+            self.said = true;
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.said {
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "\r\u{1b}[K").and_then(|()| err.flush());
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "how long a person has waited is nobody's decision")]
+pub(super) fn moment() -> Instant {
+    Instant::now()
 }

@@ -9,7 +9,7 @@ use crate::{
     ledger::{self, Awaited, Ballot, LeaseState, Phase, State, StepReport, Transition, Vote, rules},
     model::{
         Action, LeaseId, PrincipalId,
-        lease::{Lease, OnExpiry},
+        lease::{Lease, OnExpiry, Tier},
         policy::{Role, Rule},
     },
 };
@@ -20,7 +20,7 @@ use super::{
 };
 
 /// A key turned to authorize a lease.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Cosigner {
     /// `human` or `agent`.
     pub role: String,
@@ -37,7 +37,7 @@ pub struct Cosigner {
 }
 
 /// A key turned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VoteView {
     /// The principal.
     pub principal: String,
@@ -58,7 +58,7 @@ pub struct VoteView {
 }
 
 /// Votes that wait for others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BallotView {
     /// What for.
     pub action: String,
@@ -71,7 +71,7 @@ pub struct BallotView {
 }
 
 /// A transition in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TransitionView {
     /// Its number.
     pub step: u32,
@@ -92,7 +92,7 @@ pub struct TransitionView {
 }
 
 /// What a lease awaits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Awaits {
     /// The action that is next.
     pub action: String,
@@ -110,12 +110,14 @@ pub struct Awaits {
     pub has: Vec<String>,
     /// Whose votes for it wait in notes.
     pub by_note: Vec<String>,
+    /// Whose keys could be turned for it now.
+    pub who: Vec<String>,
     /// The same in words.
     pub text: String,
 }
 
 /// What an applier attests.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct ObservedView {
     /// The applier.
     pub applier: String,
@@ -127,10 +129,42 @@ pub struct ObservedView {
     pub step: Option<u32>,
     /// When it saw that, RFC 3339.
     pub seen: Option<String>,
+    /// When watching the present weight began, RFC 3339.
+    pub bake_started: Option<String>,
+    /// The reason code for doing no more.
+    pub reason: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
+    /// What it concluded of the gates at that weight.
+    pub gates: Vec<GateView>,
+}
+
+/// What an applier concluded of one gate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct GateView {
+    /// The gate.
+    pub gate: String,
+    /// `PASS`, `PENDING`, `INCONCLUSIVE` or `FAIL`.
+    pub verdict: String,
+    /// The figures that it rests on, in one line.
+    pub figures: String,
+}
+
+/// One tier of a lease, and how far it has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TierView {
+    /// The weight in percent.
+    pub weight: u8,
+    /// How long it is watched, in seconds.
+    pub bake: u64,
+    /// `passed`, `here`, `next` or `later`; of a lease that was stopped or undone, `passed` up to where it was.
+    pub state: String,
+    /// The step that went there.
+    pub step: Option<u32>,
 }
 
 /// All about one lease.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct LeaseView {
     /// The id.
     pub lease: String,
@@ -188,6 +222,8 @@ pub struct LeaseView {
     pub on_expiry: Option<String>,
     /// The tiers: weight in percent and bake.
     pub tiers: Vec<String>,
+    /// The same as values, with how far it has come.
+    pub tier_details: Vec<TierView>,
     /// The declared risk score.
     pub risk: Option<u8>,
     /// What did not count.
@@ -234,6 +270,7 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
         expires: document.map(|lease| lease.expires.to_string()),
         on_expiry: document.map(|lease| on_expiry(lease).to_owned()),
         tiers: document.map(tiers).unwrap_or_default(),
+        tier_details: document.map(|lease| tier_details(lease, entry)).unwrap_or_default(),
         risk: document.and_then(|lease| lease.risk.as_ref()).map(|risk| risk.score),
         findings: findings(reports).filter(|f| f.lease.as_ref() == Some(id)).map(FindingView::of).collect(),
     }
@@ -326,6 +363,10 @@ pub(super) fn observed_view(observation: &super::Observation) -> ObservedView {
         doing: observation.doing.clone(),
         step: observation.step,
         seen: observation.seen.and_then(time),
+        bake_started: observation.bake_started.and_then(time),
+        reason: observation.reason.clone(),
+        message: observation.message.clone(),
+        gates: observation.gates.clone(),
     }
 }
 
@@ -335,6 +376,24 @@ fn artifacts(lease: &Lease) -> Vec<String> {
 
 fn tiers(lease: &Lease) -> Vec<String> {
     lease.tiers.iter().map(|tier| format!("{} % for {}", tier.weight, tier.bake)).collect()
+}
+
+fn tier_details(lease: &Lease, entry: Option<&LeaseState>) -> Vec<TierView> {
+    let phase = entry.map_or(Phase::Proposed, |entry| entry.phase);
+    let went = |weight| entry?.transitions.iter().find(|one| one.tier == Some(weight)).map(|one| one.step);
+    let here = phase.tier();
+    let view = |(at, tier): (usize, &Tier)| {
+        let step = went(tier.weight);
+        let state = match (here, step) {
+            (Some(here), _) if at == here => "here",
+            (_, Some(_)) => "passed",
+            (Some(here), None) if at == here + 1 => "next",
+            (None, None) if at == 0 && !phase.ended() && phase != Phase::Halted => "next",
+            _ => "later",
+        };
+        TierView { weight: tier.weight, bake: tier.bake.as_secs(), state: state.to_owned(), step }
+    };
+    lease.tiers.iter().enumerate().map(view).collect()
 }
 
 fn on_expiry(lease: &Lease) -> &'static str {
@@ -363,8 +422,21 @@ pub fn awaits(state: &State, beside: &Beside, id: &LeaseId) -> Option<Awaits> {
         any_one: awaited.any_one,
         has: awaited.has.iter().map(ToString::to_string).collect(),
         by_note,
+        who: who(state, &awaited),
         text,
     })
+}
+
+/// Whose keys could be turned now for what is awaited.
+fn who(state: &State, awaited: &Awaited) -> Vec<String> {
+    let policy = state.policy().get();
+    let rule = if awaited.action == Action::Cosign { &policy.rules.cosign } else { &policy.rules.promote };
+    let role = |role, still: usize| {
+        let still = still > 0 || awaited.any_one;
+        if still { could(state, rule, role, awaited) } else { Vec::new() }
+    };
+    let who = [role(Role::Human, awaited.humans), role(Role::Agent, awaited.agents)].concat();
+    who.iter().map(ToString::to_string).collect()
 }
 
 /// `25 %` for a promotion, `start at 5 %`, else the action's word.

@@ -30,6 +30,12 @@ pub struct LeaseSummary {
     pub state: String,
     /// The tier that it is at, in percent.
     pub tier: Option<u8>,
+    /// The same as a number, from 1.
+    pub tier_number: Option<usize>,
+    /// How many tiers it has.
+    pub tiers: usize,
+    /// When its window closes, RFC 3339.
+    pub expires: Option<String>,
     /// How many keys count towards its authorization.
     pub cosigners_have: usize,
     /// How many its rule asks for.
@@ -133,6 +139,9 @@ fn summary(state: &State, reports: &[StepReport], beside: &Beside, id: &LeaseId)
         target: document.map(|lease| lease.target.to_string()),
         state: phase.word().to_owned(),
         tier: tier_weight(document, phase),
+        tier_number: phase.tier().map(|tier| tier + 1),
+        tiers: document.map_or(0, |lease| lease.tiers.len()),
+        expires: document.map(|lease| lease.expires.to_string()),
         cosigners_have,
         cosigners_needed,
         desired: entry.map_or(0, LeaseState::weight),

@@ -14,9 +14,11 @@ mod finding;
 mod keys;
 mod lease;
 mod list;
+mod live;
 mod pull;
 mod refusal;
 mod schema;
+mod style;
 mod subject;
 mod trail;
 mod verdict;
@@ -36,11 +38,16 @@ pub use attestation::attestation;
 pub use difference::policy_difference;
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{KeyView, allowed_signers, keys, keys_text};
-pub use lease::{Awaits, BallotView, Cosigner, LeaseView, TransitionView, VoteView, awaits, lease_text, lease_view};
+pub use lease::{
+    Awaits, BallotView, Cosigner, GateView, LeaseView, ObservedView, TierView, TransitionView, VoteView, awaits,
+    lease_text, lease_view,
+};
 pub use list::{LeaseSummary, ListView, PolicyView, list_text, list_view};
+pub use live::{awaits_key_of, list_short, live_lease, live_list};
 pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use refusal::{RefusalReason, RefusalView};
 pub use schema::schema;
+pub use style::{Colour, Glyphs, Style, Terminal};
 pub use subject::subject_line;
 pub use trail::{Entry, entry_text, trail};
 pub use verdict::{LeaseVerdict, LedgerVerdict, lease_verdict, ledger_text, ledger_verdict};
@@ -60,6 +67,31 @@ pub struct Observation {
     pub step: Option<u32>,
     /// When it saw that, in seconds since 1970.
     pub seen: Option<i64>,
+    /// When watching the present weight began, in seconds since 1970.
+    pub bake_started: Option<i64>,
+    /// The reason code for doing no more.
+    pub reason: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
+    /// What it concluded of the gates at that weight.
+    pub gates: Vec<GateView>,
+}
+
+impl Observation {
+    /// Of an applier, with nothing said yet.
+    pub fn of(applier: PrincipalId) -> Self {
+        Self {
+            applier,
+            weight: None,
+            doing: None,
+            step: None,
+            seen: None,
+            bake_started: None,
+            reason: None,
+            message: None,
+            gates: Vec::new(),
+        }
+    }
 }
 
 /// A vote that waits in a note to be sealed.

@@ -1,0 +1,82 @@
+//! Keeps looking: reads again when a ref has moved, and draws again when what is to be seen has changed.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{Failure, Place, session, terminal, turn};
+use crate::git::Repository;
+
+/// How often refs are looked at. What that costs is one process.
+const EVERY: Duration = Duration::from_secs(1);
+/// How often a remote is asked.
+const FETCH_EVERY: Duration = Duration::from_secs(5);
+
+/// The refs that anything shown comes from.
+const SEEN: [&str; 6] =
+    ["refs/heads", "refs/remotes", "refs/tags/rollout", "refs/notes/two-key", "refs/two-key", "refs/two-key-remote"];
+
+/// Where what is watched comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// This repository, as it is.
+    Here,
+    /// The remote, fetched again and again.
+    Remote,
+}
+
+impl Source {
+    /// The remote if `--remote` was given.
+    pub fn of(remote: bool) -> Self {
+        if remote { Self::Remote } else { Self::Here }
+    }
+}
+
+/// Watches until nobody reads any more. `look` reads and gives what draws itself: at a time on a terminal, where it is drawn
+/// anew every second; without a time elsewhere, where it is printed only when it is other than before.
+pub fn run<D>(place: &Place, source: Source, mut look: impl FnMut() -> Result<D, Failure>) -> Result<(), Failure>
+where
+    D: Fn(Option<Timestamp>) -> String,
+{
+    let repo = place.repository()?;
+    let mut screen = terminal::Screen::new();
+    let mut fetched = None;
+    let mut seen = None;
+    let mut drawing = None;
+    loop {
+        if source == Source::Remote && due(fetched) {
+            fetch(&repo)?;
+            fetched = Some(terminal::moment());
+        }
+        let refs = repo.refs(&SEEN)?;
+        if seen.as_ref() != Some(&refs) {
+            drawing = Some(look()?);
+            seen = Some(refs);
+        }
+        if let Some(drawing) = &drawing {
+            let now = screen.is_terminal().then(turn::now);
+            match screen.show(&drawing(now)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Ok(()),
+                _ => {}
+            }
+        }
+        std::thread::sleep(EVERY);
+    }
+}
+
+fn due(fetched: Option<Instant>) -> bool {
+    fetched.is_none_or(|fetched| fetched.elapsed() >= FETCH_EVERY)
+}
+
+/// Fetches what is governed. A remote that cannot be reached is said, and looked at again later.
+fn fetch(repo: &Repository) -> Result<(), Failure> {
+    let (branch, remote) = session::watched(repo)?;
+    if let Err(error) = repo.fetch(&remote, &branch) {
+        let refusal = error.refusal();
+        terminal::remark(&format!("two-key: {remote} could not be fetched: {refusal}"));
+    }
+    Ok(())
+}

@@ -8,11 +8,13 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     process::Stdio,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kit::{EPOCH, LEASE, World, lease};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 /// The events of a trail, as `--format json` prints them.
 fn events(world: &World, args: &[&str]) -> Vec<String> {
@@ -299,4 +301,100 @@ fn what_awaits_my_key_is_listed_and_told_to_a_program() {
     fs::write(&program, "#!/bin/sh\nexit 7\n").unwrap();
     mine("cp14").exits(0).says("was not told of").says(LEASE);
     world.two_key(&["list", "--exec", "true"]).exits(2);
+}
+
+/// The page of a world.
+fn page(world: &World, args: &[&str]) -> (i32, String) {
+    let file = world.path().join("page.html");
+    let ran = world.two_key(&[&["report", "--output", file.to_str().unwrap()], args].concat());
+    (ran.code, fs::read_to_string(file).unwrap())
+}
+
+#[test]
+fn the_page_needs_nothing_else_and_lets_nothing_else_in() {
+    let world = World::rolling();
+    let (code, page) = page(&world, &[]);
+    assert_eq!(code, 0);
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
+    let policy = format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'");
+    assert!(page.contains(&format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">")));
+    for forbidden in ["<script", " style=", "://", " src=", "@import", "url(", "http-equiv=\"refresh\""] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    for told in
+        ["<b>Verified:</b> 6 steps", LEASE, "VERIFIED_2KEY", "desired 5 % from 2025-10-27T", &world.fingerprint("cp14")]
+    {
+        assert!(page.contains(told), "{told}");
+    }
+}
+
+#[test]
+fn whatever_strangers_write_is_text_on_the_page() {
+    let world = World::founded();
+    let evil = lease("LEASE-2").replace("Roll out checkout 1.9.0", "\"</p><script>alert(1)</script>&amp;\"");
+    world.commit_file("leases/LEASE-2.yaml", &evil, "Propose");
+    world.commit_file("leases/<img src=x onerror=alert(2)>.yaml", "two-key: 1\n", "Propose nonsense");
+    let (code, page) = page(&world, &[]);
+    assert_eq!(code, 1);
+    assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
+    assert!(page.contains("&#60;/p&#62;&#60;script&#62;alert(1)&#60;/script&#62;&#38;amp;"), "{page}");
+    assert!(page.contains("<b>Does not verify:</b> 1 in 3 steps"));
+}
+
+#[test]
+fn a_page_without_a_pinned_root_says_so_and_one_of_a_lease_is_of_that_lease() {
+    let world = World::rolling();
+    world.commit_file("leases/LEASE-2.yaml", &lease("LEASE-2"), "Propose another");
+    let (_, of_one) = page(&world, &["LEASE-2"]);
+    assert!(of_one.contains("LEASE-2") && !of_one.contains(LEASE));
+    world.two_key(&["report", "LEASE-3"]).exits(1).says("unknown-lease");
+    world.git(&["config", "--unset", "two-key.root"]);
+    let (code, unpinned) = page(&world, &[]);
+    assert_eq!(code, 0);
+    assert!(unpinned.contains("<b>Not verified:</b>") && !unpinned.contains("<b>Verified:</b>"));
+}
+
+#[test]
+fn a_thousand_leases_fit_on_half_a_megabyte() {
+    let world = World::founded();
+    let folder = world.repo().join("leases");
+    fs::create_dir_all(&folder).unwrap();
+    for number in 0..1000 {
+        let id = format!("LEASE-20251027-{number:06}");
+        fs::write(folder.join(format!("{id}.yaml")), lease(&id)).unwrap();
+    }
+    world.git(&["add", "."]);
+    world.git(&["commit", "--quiet", "-m", "Propose a thousand leases"]);
+    let (code, page) = page(&world, &[]);
+    assert_eq!(code, 0);
+    assert!(page.len() < 500_000, "{} bytes", page.len());
+    for number in [0, 999] {
+        assert!(page.contains(&format!("LEASE-20251027-{number:06}")));
+    }
+    assert!(page.contains("leases have no section here"));
+}
+
+#[test]
+fn a_page_that_is_watched_is_rewritten_when_a_key_was_turned() {
+    let world = World::rolling();
+    let file = world.path().join("live.html");
+    let mut command = world.command(world.repo(), env!("CARGO_BIN_EXE_git-two-key"));
+    let mut child = command
+        .args(["report", "--refresh", "--output", file.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let comes_to_say = |what: &str| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !fs::read_to_string(&file).is_ok_and(|page| page.contains(what)) {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    comes_to_say("<meta http-equiv=\"refresh\" content=\"5\">");
+    world.turn("cp18", "pause", LEASE);
+    comes_to_say("PAUSED");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

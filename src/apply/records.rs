@@ -230,6 +230,20 @@ pub fn unrestorable(
     Ok(without.map(|found| format!("{} has no rollback pack for {}", found.applier, found.record.lease)))
 }
 
+/// The tips of applier refs, ours and remotes', that their own appliers signed.
+pub fn attested_tips(repository: &Repository, state: &State) -> Result<Vec<Oid>, GitError> {
+    let mut objects = repository.objects()?;
+    let mut tips = Vec::new();
+    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
+        if let Some(applier) = applier_of(&name)
+            && attested(&mut objects, state, &applier, tip).is_ok()
+        {
+            tips.push(tip);
+        }
+    }
+    Ok(tips)
+}
+
 /// The record at a tip that the applier itself signed.
 fn attested(objects: &mut Objects, state: &State, applier: &PrincipalId, tip: Oid) -> Result<Record, String> {
     signed_record(objects, state, applier, tip).map(|(record, _)| record)

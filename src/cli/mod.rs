@@ -25,6 +25,7 @@ mod new;
 mod notify;
 mod pause;
 mod promote;
+mod report;
 mod resume;
 mod risk;
 mod rollback;
@@ -107,6 +108,7 @@ enum Verb {
     Doctor(doctor::Args),
     Risk(risk::Args),
     Agent(agent::Args),
+    Report(report::Args),
     Apply(apply::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -202,6 +204,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Doctor(args) => doctor::run(args, &place),
         Verb::Risk(args) => risk::run(args, &place),
         Verb::Agent(args) => agent::run(args, &place),
+        Verb::Report(args) => report::run(args, &place),
         Verb::Apply(args) => apply::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
         Verb::Completions(args) => {

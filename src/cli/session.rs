@@ -1,15 +1,19 @@
 //! The governed branch, read and folded: where most verbs begin.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{Failure, Place, terminal};
 use crate::{
     agent::refusal,
     apply::records,
+    gate::Evidence,
     git::{Base, GitError, NOTES, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
-    model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
+    model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
     report::{Beside, Happened, NoteVote, Observation, RefusalReason, RefusalView},
 };
 
@@ -182,6 +186,32 @@ impl Session {
         Ok(Beside { happened, ..self.beside()? })
     }
 
+    /// The evidence that somebody answers for: in the ledger's tree, where a vote names it; in an applier's, whose signature is
+    /// on its tip. The newest of each tier of a lease.
+    pub fn evidence(&self) -> Result<BTreeMap<LeaseId, Vec<(Digest, Evidence)>>, Failure> {
+        let named: BTreeSet<_> =
+            self.reports.iter().flat_map(|report| &report.events).filter_map(|event| event.evidence).collect();
+        let mut objects = self.repo.objects()?;
+        let mut found: BTreeMap<LeaseId, BTreeMap<u8, (Digest, Evidence)>> = BTreeMap::new();
+        let appliers = records::attested_tips(&self.repo, &self.state)?;
+        for (tip, all) in std::iter::once((self.tip, false)).chain(appliers.into_iter().map(|tip| (tip, true))) {
+            for (path, blob) in self.repo.files_below(tip, "evidence")? {
+                let digest = path.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
+                let Some(digest) = digest.and_then(|hex| Digest::parse(&format!("sha256:{hex}"))) else { continue };
+                if !all && !named.contains(&digest) {
+                    continue;
+                }
+                let Ok(evidence) = Evidence::read(&objects.blob(blob)?, digest) else { continue };
+                let tiers = found.entry(evidence.context.lease.clone()).or_default();
+                let newest = tiers.get(&evidence.context.tier);
+                if newest.is_none_or(|(_, known)| known.judgement.at < evidence.judgement.at) {
+                    tiers.insert(evidence.context.tier, (digest, evidence));
+                }
+            }
+        }
+        Ok(found.into_iter().map(|(lease, tiers)| (lease, tiers.into_values().collect())).collect())
+    }
+
     /// What waits in notes, in ours and in those that were fetched from remotes.
     pub fn inbox(&self) -> Result<Overlay, Failure> {
         let mut notes = self.repo.notes()?;
@@ -207,7 +237,7 @@ impl Session {
                 doing: Some(seen.phase.word().to_owned()),
                 step: Some(seen.applied_step),
                 seen: Some(seen.seen_at.as_second()),
-                bake_started: seen.bake_started.map(|since| since.as_second()),
+                bake_started: seen.bake_started.map(jiff::Timestamp::as_second),
                 reason: seen.reason,
                 message: seen.message,
                 gates: Vec::new(),

@@ -1,4 +1,4 @@
-//! The ledger's state, reports and findings as values for people and programs. Pure: values in, values out.
+//! The ledger's state, reports and findings as values for people and programs, and one page of them all. Pure: values in, values out.
 //!
 //! First come values ([`LeaseView`], [`ListView`], [`Entry`], [`FindingView`]), which are what `--format json` prints
 //! and what the JSON Schemas describe; words come last, made from the same values. What the ledger does not say (what
@@ -15,6 +15,7 @@ mod keys;
 mod lease;
 mod list;
 mod live;
+mod page;
 mod pull;
 mod refusal;
 mod schema;
@@ -44,6 +45,7 @@ pub use lease::{
 };
 pub use list::{LeaseSummary, ListView, PolicyView, list_text, list_view};
 pub use live::{awaits_key_of, list_short, live_lease, live_list};
+pub use page::{PageOf, page};
 pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use refusal::{RefusalReason, RefusalView};
 pub use schema::schema;

@@ -1,0 +1,105 @@
+//! `report`: everything on one page.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Args as ClapArgs;
+
+use super::{
+    Failure, Place,
+    session::{Root, Session, Which},
+    terminal, turn, watch,
+};
+use crate::{
+    model::Reason,
+    report::{self, PageOf},
+};
+
+/// How often a browser reads a page again that is rewritten, in seconds.
+const RELOAD: u32 = 5;
+
+/// Write everything on one HTML page: rollouts, timelines, weights, gates, keys
+///
+/// Verifies the ledger, then writes one self-contained file: an overview of all leases; for each a timeline, the weights that
+/// were wanted and seen, gate charts from evidence that is judged again, and the keys that were turned with their
+/// fingerprints. It needs no network and runs no script, and can be printed or sent. It proves nothing by itself:
+/// `verify --all` does.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  \
+    git two-key report\n  \
+    git two-key report checkout-prod --output checkout.html\n  \
+    git two-key report --refresh --remote\n\n\
+    Exit codes: 0 everything counts; 1 the page is written, and says at its top what did not count.")]
+pub struct Args {
+    /// Only this lease: its id, its intent or its target
+    lease: Option<String>,
+    /// The file
+    #[arg(long, short, value_name = "FILE", default_value = "two-key-report.html")]
+    output: PathBuf,
+    /// Keep looking, and rewrite the file whenever something has changed; a browser that shows it reads it again
+    #[arg(long)]
+    refresh: bool,
+    /// Read the upstream's fetched tip instead of the local branch; with --refresh, fetch it at each look
+    #[arg(long)]
+    remote: bool,
+}
+
+/// Writes the page.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let file = place.folder.join(&args.output);
+    if args.refresh {
+        return watch::run(place, watch::Source::of(args.remote), || {
+            let (said, _) = write(args, place, &file)?;
+            Ok(move |_| said.clone())
+        });
+    }
+    let (said, findings) = write(args, place, &file)?;
+    terminal::say(&said);
+    if findings == 0 { Ok(()) } else { Err(Failure::Said(1)) }
+}
+
+/// Writes the page; what there is to say about that, and how many findings it tells of.
+fn write(args: &Args, place: &Place, file: &Path) -> Result<(String, usize), Failure> {
+    let session = Session::open(place, &Which::of(args.remote))?;
+    let only = args.lease.as_ref().map(|handle| session.lease(handle, None)).transpose()?;
+    let pinned = match session.root {
+        Root::Pinned(root) => Some(root),
+        Root::Unpinned(_) => None,
+    };
+    let page = report::page(&PageOf {
+        state: &session.state,
+        reports: &session.reports,
+        beside: &session.beside_with_history()?,
+        evidence: &session.evidence()?,
+        pinned,
+        branch: &session.branch,
+        remarks: &session.remarks,
+        made: turn::now(),
+        refresh: args.refresh.then_some(RELOAD),
+        only: only.as_ref(),
+    });
+    let failed = |error: &dyn std::fmt::Display| {
+        let message = format!("{} cannot be written: {error}", file.display());
+        Failure::undecided(Reason::Internal, message)
+    };
+    let page = page.map_err(|error| failed(&error))?;
+    replace(file, page.as_bytes()).map_err(|error| failed(&error))?;
+    let findings = report::findings(&session.reports).count();
+    let doubts = match findings {
+        0 => String::new(),
+        some => format!("\nDOES NOT VERIFY: {some} did not count; see each with: git two-key verify --all"),
+    };
+    Ok((format!("wrote {}{doubts}", file.display()), findings))
+}
+
+/// Replaces a file as a whole, so that a browser never reads half of it.
+fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(bytes)?;
+    // Temporary files are their owner's alone; a report is read by others too.
+    new.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    new.persist(file).map_err(|error| error.error).map(drop)
+}

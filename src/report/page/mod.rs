@@ -1,0 +1,275 @@
+//! The page: everything that `list`, `show` and `log` say, in one HTML file that needs nothing else.
+//!
+//! No script, no network, no font, no image: a strict Content-Security-Policy lets nothing in but the one style sheet, by
+//! its hash. The template escapes every text. Leases that are open, and the newest of the others, get a section of their own
+//! until the page is as large as it may be; all of them have a line in the overview.
+
+mod chart;
+mod gates;
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, findings, keys, lease_view, list_view,
+    trail, words::time,
+};
+use crate::{
+    gate::Evidence,
+    ledger::{State, StepReport},
+    model::{Digest, LeaseId, Oid},
+};
+
+use chart::{Point, staircase};
+use gates::{GateChart, charts};
+
+/// The style sheet.
+const STYLE: &str = include_str!("page.css");
+/// How large sections may make the page, in bytes. With the lines of 1,000 leases it stays below 500 KB.
+const SECTIONS: usize = 240_000;
+/// Findings that are listed; more are counted.
+const FINDINGS: usize = 100;
+
+/// What a page is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct PageOf<'a> {
+    /// What the ledger says.
+    pub state: &'a State,
+    /// What each step did.
+    pub reports: &'a [StepReport],
+    /// What is known beside, with all that appliers say happened.
+    pub beside: &'a Beside,
+    /// Evidence that belongs to leases, by its digest.
+    pub evidence: &'a BTreeMap<LeaseId, Vec<(Digest, Evidence)>>,
+    /// The pinned root.
+    pub pinned: Option<Oid>,
+    /// The governed branch.
+    pub branch: &'a str,
+    /// What should be known before any of this is relied on.
+    pub remarks: &'a [String],
+    /// When it is made.
+    pub made: Timestamp,
+    /// After how many seconds a browser reads it again.
+    pub refresh: Option<u32>,
+    /// The only lease that it is about.
+    pub only: Option<&'a LeaseId>,
+}
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    style: &'static str,
+    style_hash: String,
+    refresh: Option<u32>,
+    made: String,
+    view: &'a ListView,
+    branch: &'a str,
+    tip: String,
+    steps: usize,
+    open: usize,
+    rows: Vec<Row<'a>>,
+    sections: Vec<String>,
+    left_out: usize,
+    signers: Vec<KeyView>,
+    findings: Vec<FindingView>,
+    more_findings: usize,
+}
+
+/// A lease's line in the overview.
+struct Row<'a> {
+    lease: &'a LeaseSummary,
+    /// Whether it has a section.
+    linked: bool,
+    mark: &'static str,
+    observed: String,
+    awaits: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "section.html")]
+struct Section<'a> {
+    lease: &'a LeaseView,
+    mark: &'static str,
+    entries: &'a [Entry],
+    staircase: Option<String>,
+    steps: Vec<String>,
+    gates: Vec<GateChart>,
+    signers: Vec<Signer<'a>>,
+    rollback: Option<&'a Entry>,
+}
+
+/// A key that was turned for a lease.
+struct Signer<'a> {
+    principal: &'a str,
+    role: &'a str,
+    what: String,
+    key: &'a str,
+    carrier: &'a str,
+    evidence: Option<&'a str>,
+}
+
+/// Makes the page.
+pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
+    let view = list_view(of.state, of.reports, of.beside, of.pinned, of.branch, of.remarks);
+    let listed = |lease: &&LeaseSummary| of.only.is_none_or(|only| lease.lease == only.as_str());
+    // The newest first; what is open before what has ended.
+    let mut leases: Vec<_> = view.leases.iter().filter(listed).rev().collect();
+    leases.sort_by_key(|lease| ended(lease));
+    let mut sections = Vec::new();
+    let mut size = 0;
+    for lease in &leases {
+        let Some(id) = LeaseId::parse(&lease.lease) else { break };
+        let section = section(of, &id)?;
+        size += section.len();
+        if size > SECTIONS && of.only.is_none() {
+            break;
+        }
+        sections.push(section);
+    }
+    let row = |(at, lease): (usize, &&'_ LeaseSummary)| {
+        let lease = view.leases.iter().find(|known| known.lease == lease.lease)?;
+        Some(Row {
+            lease,
+            linked: at < sections.len(),
+            mark: mark(&lease.state),
+            observed: observed(lease),
+            awaits: lease.awaits.as_ref().map_or("–", |awaits| awaits.text.as_str()),
+        })
+    };
+    let rows: Vec<_> = leases.iter().enumerate().filter_map(row).collect();
+    let found: Vec<_> = findings(of.reports).map(FindingView::of).collect();
+    let page = Page {
+        style: STYLE,
+        style_hash: STANDARD.encode(Sha256::digest(STYLE.as_bytes())),
+        refresh: of.refresh,
+        made: time(of.made.as_second()).unwrap_or_default(),
+        branch: of.branch.trim_start_matches("refs/heads/"),
+        tip: of.state.tip().short(),
+        steps: of.reports.len(),
+        open: rows.iter().filter(|row| !ended(row.lease)).count(),
+        left_out: rows.len() - sections.len(),
+        rows,
+        sections,
+        signers: keys(of.state),
+        more_findings: found.len().saturating_sub(FINDINGS),
+        findings: found.into_iter().take(FINDINGS).collect(),
+        view: &view,
+    };
+    page.render()
+}
+
+fn ended(lease: &LeaseSummary) -> bool {
+    matches!(lease.state.as_str(), "completed" | "rolled-back" | "withdrawn")
+}
+
+/// What a state looks like beside its word.
+fn mark(state: &str) -> &'static str {
+    match state {
+        "completed" | "authorized" => "✔",
+        "rolling" => "◐",
+        "paused" | "halted" => "‖",
+        "rolled-back" | "withdrawn" => "✘",
+        _ => "○",
+    }
+}
+
+fn observed(lease: &LeaseSummary) -> String {
+    let Some(seen) = &lease.observed else { return "–".to_owned() };
+    let weight = seen.weight.map_or("unknown".to_owned(), |weight| format!("{} %", chart::number(weight)));
+    let doing = seen.doing.as_ref().map(|doing| format!(" {doing}")).unwrap_or_default();
+    weight + &doing
+}
+
+/// The section of one lease.
+fn section(of: &PageOf<'_>, id: &LeaseId) -> Result<String, askama::Error> {
+    let view = lease_view(of.state, of.reports, of.beside, id);
+    let entries = trail(of.state, of.reports, of.beside, Some(id));
+    let (desired, seen) = weights(&entries);
+    let steps: Vec<_> = words("desired", &desired).into_iter().chain(words("observed", &seen)).collect();
+    let chart = staircase(&desired, &seen, &format!("Weights: {}", steps.join("; ")));
+    let evidence = of.evidence.get(id).map(Vec::as_slice).unwrap_or_default();
+    let ends = |entry: &&Entry| matches!(entry.event.as_str(), "ROLLBACK_VERIFIED" | "ROLLBACK_FAILED");
+    let section = Section {
+        mark: mark(&view.state),
+        staircase: chart,
+        steps,
+        gates: evidence.iter().flat_map(|(digest, evidence)| charts(*digest, evidence)).collect(),
+        signers: signers(&view),
+        rollback: entries.iter().rev().find(ends),
+        entries: &entries,
+        lease: &view,
+    };
+    section.render()
+}
+
+/// The weights that were wanted, at the times that commits claim, and that were seen, at the times when they were.
+fn weights(entries: &[Entry]) -> (Vec<Point>, Vec<Point>) {
+    let (mut desired, mut seen) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let Some(at) = entry.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok()) else { continue };
+        let at = at.as_second();
+        if let Some(weight) = entry.weight_bp {
+            // What was there when the pack was taken is not this lease's weight.
+            if entry.event != "PACKED" {
+                seen.push(Point { at, value: f64::from(weight) / 100.0 });
+            }
+            continue;
+        }
+        let value = match entry.event.as_str() {
+            "STARTED" | "CANARY_PROMOTED" => entry.tier.map(f64::from),
+            "COMPLETED" => Some(100.0),
+            "HALTED" | "ROLLED_BACK" => Some(0.0),
+            _ => None,
+        };
+        desired.extend(value.map(|value| Point { at, value }));
+    }
+    desired.sort_by_key(|point| point.at);
+    seen.sort_by_key(|point| point.at);
+    (desired, seen)
+}
+
+/// The same in words.
+fn words(what: &str, points: &[Point]) -> Vec<String> {
+    let word = |point: &Point| {
+        let at = time(point.at).unwrap_or_default();
+        format!("{what} {} % from {at}", chart::number(point.value))
+    };
+    points.iter().map(word).collect()
+}
+
+fn signers(view: &LeaseView) -> Vec<Signer<'_>> {
+    let cosigner = |one: &'_ super::Cosigner| {
+        let what = if one.counts { "authorize" } else { "authorize (does not count)" };
+        (what.to_owned(), one.id.clone())
+    };
+    let mut signers: Vec<Signer<'_>> = view
+        .cosigners
+        .iter()
+        .map(|one| Signer {
+            principal: &one.id,
+            role: &one.role,
+            what: cosigner(one).0,
+            key: &one.key,
+            carrier: "",
+            evidence: None,
+        })
+        .collect();
+    let votes = view.transitions.iter().flat_map(|one| one.votes.iter().map(move |vote| (one.tier, &one.action, vote)));
+    let pending = view.pending.iter().flat_map(|one| one.votes.iter().map(move |vote| (one.tier, &one.action, vote)));
+    for (tier, action, vote) in votes.chain(pending) {
+        let tier = tier.map(|tier| format!(" {tier} %")).unwrap_or_default();
+        signers.push(Signer {
+            principal: &vote.principal,
+            role: &vote.role,
+            what: format!("{action}{tier}"),
+            key: &vote.key,
+            carrier: &vote.carrier,
+            evidence: vote.evidence.as_deref(),
+        });
+    }
+    signers
+}

@@ -4,10 +4,14 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
-/// The `sh` blocks of a document, joined.
-fn script(document: &str) -> String {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
-    let mut script = String::from("set -eux\n");
+/// A document's text.
+fn text(document: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap()
+}
+
+/// The `sh` blocks of a text, joined.
+fn blocks(text: &str) -> String {
+    let mut script = String::new();
     let mut inside = false;
     for line in text.lines() {
         match (inside, line) {
@@ -28,8 +32,20 @@ fn script(document: &str) -> String {
     script
 }
 
-/// Runs a document's blocks as somebody with nothing but Git, ssh-keygen and this program.
+/// Runs a document's blocks.
 fn run(document: &str) -> String {
+    run_script(document, &blocks(&text(document)))
+}
+
+/// Runs a document's blocks where the quickstart has come to a heading.
+fn run_after_quickstart(until: &str, document: &str) -> String {
+    let quickstart = text("docs/quickstart.md");
+    let (before, _) = quickstart.split_once(until).unwrap();
+    run_script(document, &(blocks(before) + &blocks(&text(document))))
+}
+
+/// Runs a script as somebody with nothing but Git, ssh-keygen and this program.
+fn run_script(document: &str, script: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let (bin, work, home) = (folder.path().join("bin"), folder.path().join("work"), folder.path().join("home"));
     for path in [&bin, &work, &home] {
@@ -39,7 +55,7 @@ fn run(document: &str) -> String {
     fs::write(home.join(".gitconfig"), "[user]\n\tname = User One\n\temail = user1@example.invalid\n").unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let output = Command::new("bash")
-        .args(["-c", &script(document)])
+        .args(["-c", &format!("set -eux\n{script}")])
         .current_dir(&work)
         .env_clear()
         .envs([("PATH", path), ("HOME", home.display().to_string()), ("GIT_CONFIG_NOSYSTEM", "1".to_owned())])
@@ -64,4 +80,59 @@ fn plain_git_alone_turns_every_key() {
     let said = run("docs/plain-git.md");
     assert!(said.contains("by note"), "{said}");
     assert!(said.contains("rolled-back"), "{said}");
+}
+
+#[test]
+fn keys_are_turned_as_the_page_says() {
+    let said = run_after_quickstart("## 5.", "docs/signing.md");
+    assert!(said.contains("by note: cp14") && said.contains("halted"), "{said}");
+}
+
+#[test]
+fn what_goes_on_is_seen_as_the_page_says() {
+    let said = run_after_quickstart("## 5.", "docs/watching.md");
+    assert!(said.contains("1 rolling") && said.contains("wrote ../report.html"), "{said}");
+}
+
+#[test]
+fn a_server_is_set_up_as_the_page_says() {
+    let said = run("docs/server.md");
+    assert!(said.contains("everything counts") && said.contains("tag-mismatch"), "{said}");
+}
+
+#[test]
+fn a_year_is_audited_as_the_page_says() {
+    let said = run_after_quickstart("## 10.", "docs/audit.md");
+    assert!(said.contains("everything counts") && said.contains("ROLLED_BACK"), "{said}");
+}
+
+#[test]
+fn keys_are_rotated_and_lost_as_the_page_says() {
+    let said = run("docs/keys.md");
+    assert!(said.contains("KEY_REVOKED") && said.contains("policy version 4"), "{said}");
+}
+
+#[test]
+fn the_manual_is_installed_as_the_page_says() {
+    assert!(run("docs/install.md").contains("pages into"));
+}
+
+#[test]
+fn the_book_has_every_page_and_no_link_leads_nowhere() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let summary = text("docs/SUMMARY.md");
+    for entry in fs::read_dir(&docs).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if !name.ends_with(".md") {
+            continue;
+        }
+        let listed = summary.contains(&format!("]({name})"));
+        assert!(listed || name == "SUMMARY.md", "docs/{name} is in no chapter of docs/SUMMARY.md");
+        let text = text(&format!("docs/{name}"));
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = link.split('#').next().unwrap();
+            let here = path.is_empty() || path.contains("://") || docs.join(path).exists();
+            assert!(here, "docs/{name}: {link} leads nowhere");
+        }
+    }
 }

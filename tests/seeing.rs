@@ -323,7 +323,7 @@ fn the_page_needs_nothing_else_and_lets_nothing_else_in() {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
     for told in
-        ["<b>Verified:</b> 6 steps", LEASE, "VERIFIED_2KEY", "desired 5 % from 2025-10-27T", &world.fingerprint("cp14")]
+        ["<b>Verified:</b> 5 steps", LEASE, "VERIFIED_2KEY", "desired 5 % from 2025-10-27T", &world.fingerprint("cp14")]
     {
         assert!(page.contains(told), "{told}");
     }

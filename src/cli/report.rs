@@ -91,7 +91,7 @@ fn write(args: &Args, place: &Place, file: &Path) -> Result<(String, usize), Fai
         0 => String::new(),
         some => format!("\nDOES NOT VERIFY: {some} did not count; see each with: git two-key verify --all"),
     };
-    Ok((format!("wrote {}{doubts}", file.display()), findings))
+    Ok((format!("wrote {}{doubts}", args.output.display()), findings))
 }
 
 /// Replaces a file as a whole, so that a browser never reads half of it.

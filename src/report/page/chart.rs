@@ -119,9 +119,10 @@ impl Frame {
     }
 }
 
-/// The weights in percent, wanted and seen, as a staircase. `words` says the same to who cannot see it.
-pub(super) fn staircase(desired: &[Point], observed: &[Point], words: &str) -> Option<String> {
-    let frame = Frame::of(&[(Kind::Desired, desired), (Kind::Observed, observed)], None, 100.0)?;
+/// The weights in percent, wanted and seen, as a staircase up to some time. `words` says the same to who cannot see it.
+pub(super) fn staircase(desired: &[Point], observed: &[Point], until: Option<i64>, words: &str) -> Option<String> {
+    let mut frame = Frame::of(&[(Kind::Desired, desired), (Kind::Observed, observed)], None, 100.0)?;
+    frame.to = frame.to.max(until.unwrap_or(frame.to));
     let lines = frame.steps(Kind::Desired, desired) + &frame.steps(Kind::Observed, observed);
     Some(svg(&(frame.grid(" %") + &lines), words))
 }
@@ -165,10 +166,11 @@ mod tests {
     #[test]
     fn a_staircase_keeps_each_weight_until_the_next_and_needs_a_point() {
         let at = |at, value| Point { at, value };
-        let chart = staircase(&[at(0, 5.0), at(50, 25.0), at(100, 0.0)], &[], "words \"quoted\" & <more>").unwrap();
+        let chart =
+            staircase(&[at(0, 5.0), at(50, 25.0), at(100, 0.0)], &[], None, "words \"quoted\" & <more>").unwrap();
         assert!(chart.contains("<path class=desired d=\"M52.0 116.4H340.0V94.0H628.0V122.0H628\"/>"), "{chart}");
         assert!(chart.contains("aria-label=\"words &quot;quoted&quot; &amp; &lt;more>\""), "{chart}");
-        assert_eq!(staircase(&[], &[], ""), None);
+        assert_eq!(staircase(&[], &[], Some(1), ""), None);
     }
 
     #[test]

@@ -190,7 +190,10 @@ fn section(of: &PageOf<'_>, id: &LeaseId) -> Result<String, askama::Error> {
     let entries = trail(of.state, of.reports, of.beside, Some(id));
     let (desired, seen) = weights(&entries);
     let steps: Vec<_> = words("desired", &desired).into_iter().chain(words("observed", &seen)).collect();
-    let chart = staircase(&desired, &seen, &format!("Weights: {}", steps.join("; ")));
+    // What goes on is shown up to now.
+    let open = !matches!(view.state.as_str(), "completed" | "rolled-back" | "withdrawn");
+    let until = open.then(|| of.made.as_second());
+    let chart = staircase(&desired, &seen, until, &format!("Weights: {}", steps.join("; ")));
     let evidence = of.evidence.get(id).map(Vec::as_slice).unwrap_or_default();
     let ends = |entry: &&Entry| matches!(entry.event.as_str(), "ROLLBACK_VERIFIED" | "ROLLBACK_FAILED");
     let section = Section {

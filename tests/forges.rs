@@ -98,7 +98,7 @@ impl Forge {
         let git = |args: &[&str]| self.world.run_with(&work, "git", args, b"", &env);
         match button {
             Button::Merge => {
-                drop(git(&["merge", "--quiet", "--no-ff", "-m", "Merge pull request #7", "origin/topic"]).exits(0))
+                git(&["merge", "--quiet", "--no-ff", "-m", "Merge pull request #7", "origin/topic"]).exits(0);
             }
             Button::Squash => {
                 let bodies = git(&["log", "--reverse", "--format=* %B", "main..origin/topic"]).exits(0).out;

@@ -253,3 +253,36 @@ fn a_merge_hides_who_proposed_where_a_rule_wants_to_know() {
     ci(world, &base, &[]).exits(0).says(&format!("nobody could ever turn a key for {OTHER}"));
     ci(world, &base, &["--method", "fast-forward"]).exits(0).never_says("nobody could ever");
 }
+
+#[test]
+fn every_kind_of_repository_is_judged_alike() {
+    for (objects, refs) in [("sha256", "files"), ("sha1", "reftable")] {
+        let scene = Scene::at("ser ver:ä.git", objects, refs);
+        scene.start();
+        scene.push(&["main"]).exits(0);
+        let base = scene.world.head();
+        scene.promote("user1");
+        scene.promote("cp14");
+        // On the server too, which is bare and whose path has a space, a colon and another script's letters.
+        scene.push(&["main:refs/heads/topic"]).exits(0);
+        let args = ["ci", "--base", "main", "--head", "topic"];
+        scene.world.two_key_in(&scene.server, &args).exits(0).says("25 % for checkout-prod: both keys are there");
+        scene.promote("stranger");
+        ci(&scene.world, &base, &[]).exits(1).says("unknown-key");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_never_admitted() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    let base = world.head();
+    scene.promote("user1");
+    let blob = world.git(&["rev-parse", &format!("{base}~1")]);
+    let file = world.repo().join(".git/objects").join(&blob[..2]).join(&blob[2..]);
+    let honest = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    ci(world, &base, &["--annotate", "github"]).exits(3).says("::error title=two-key%3A internal::undecided: ");
+    fs::write(&file, honest).unwrap();
+    ci(world, &base, &[]).exits(0);
+}

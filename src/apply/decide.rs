@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-use super::clock::Bake;
+use super::{clock::Bake, restore::Checks};
 
 /// How far clocks may differ.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -76,6 +76,9 @@ pub struct Applied {
     pub pack: Option<Digest>,
     /// What became of the lease's rollback.
     pub rollback: Rollback,
+    /// How the checks of the last rollback came out.
+    #[serde(default)]
+    pub checks: Option<Checks>,
     /// What was about to be done when this was written.
     pub intent: Option<Intent>,
 }
@@ -408,6 +411,7 @@ impl Applied {
         let stays = same && self.tier == intent.tier && self.weight_bp == intent.weight_bp;
         if !same {
             self.rollback = Rollback::None;
+            self.checks = None;
         }
         if !stays {
             self.bake = Bake::default();

@@ -85,9 +85,14 @@ pub struct Desk {
 }
 
 impl Desk {
+    /// The folder of an applier or agent below a Git directory.
+    pub fn folder_of(git_dir: &Path, role: Role, name: &PrincipalId) -> PathBuf {
+        git_dir.join("two-key").join(role.word()).join(name.as_str())
+    }
+
     /// Takes the folder of an applier or agent below a Git directory. `busy` if another process has it.
     pub fn open(git_dir: &Path, role: Role, name: &PrincipalId) -> Result<Self, Refusal> {
-        let folder = git_dir.join("two-key").join(role.word()).join(name.as_str());
+        let folder = Self::folder_of(git_dir, role, name);
         let failed = |error: std::io::Error| internal(&folder, &error);
         std::fs::create_dir_all(&folder).map_err(failed)?;
         let path = folder.join("lock");

@@ -5,7 +5,9 @@
 //! | [`decide`] | pure: one decision for one target. The rules are there |
 //! | [`desired`], [`stops`] | pure: what the ledger wants, with every stop that was seen anywhere |
 //! | [`drivers`] | how traffic is moved; only observing proves anything |
-//! | [`pack`] | what was there before |
+//! | [`pack`], [`probe`] | what was there before, and what the entrance served |
+//! | [`restore`] | undoing, and the five checks of it |
+//! | [`conformance`] | what every driver must do, tried on one |
 //! | [`clock`], [`journal`] | what is remembered from tick to tick, and how time counts |
 //! | `source`, `publish` | what comes from the repository, and what goes there |
 //! | `office` | what all targets share, one at a time |
@@ -18,6 +20,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod conformance;
 mod crew;
 pub mod decide;
 pub mod desired;
@@ -27,9 +30,12 @@ pub mod health;
 pub mod journal;
 mod known;
 mod office;
+pub mod opening;
 pub mod pack;
+pub mod probe;
 pub(crate) mod publish;
 pub mod records;
+pub mod restore;
 mod run;
 pub(crate) mod source;
 pub mod stops;

@@ -19,7 +19,7 @@ use super::{
     desired::desired,
     drivers,
     journal::{Desk, Journal},
-    pack::RollbackPack,
+    pack::{Occasion, RollbackPack, first_signed},
     publish::{Files, OwnStop, Writer, keep_stop, push_stops, put_tags},
     records::{Record, RecordedEvent, TargetRecord, timeless},
     run::{Mode, TargetReport},
@@ -242,7 +242,21 @@ impl Office {
 
     /// The lease's pack as our ref has it.
     pub(super) fn kept_pack(&self, lease: &LeaseId) -> Result<Option<Vec<u8>>, Refusal> {
-        self.writer.file(&self.source, &RollbackPack::path(lease))
+        let Some(tip) = self.writer.tip(&self.source) else { return Ok(None) };
+        let found = first_signed(&self.source.repository, &self.source.state, &self.config.name, tip, lease)?;
+        Ok(found.map(|(bytes, _)| bytes))
+    }
+
+    /// For what a pack of a target is taken.
+    pub(super) fn occasion(&self, target: &TargetId, lease: &LeaseId, seen: Option<&LeaseId>) -> Option<Occasion> {
+        let document = |id: &LeaseId| self.source.state.lease(id).and_then(LeaseState::lease).cloned();
+        Some(Occasion {
+            target: target.clone(),
+            lease: document(lease)?,
+            previous: seen.and_then(document),
+            probe: self.config.targets.get(target).and_then(|place| place.probe.clone()),
+            now: self.tick.reading.now,
+        })
     }
 
     /// Takes note of what was applied to a target, or is about to be, and of what happened there.

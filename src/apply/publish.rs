@@ -61,7 +61,7 @@ impl Writer {
     }
 
     /// Our ref's tip here.
-    fn tip(&self, source: &Source) -> Option<Oid> {
+    pub(super) fn tip(&self, source: &Source) -> Option<Oid> {
         source.at(&self.own_ref())
     }
 

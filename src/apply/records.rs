@@ -16,7 +16,10 @@ use crate::{
     signature::Opened,
 };
 
-use super::decide::{Doing, Intent};
+use super::{
+    decide::{Doing, Intent},
+    restore::Checks,
+};
 
 /// Where applier refs are.
 pub const APPLIERS: &str = "refs/two-key/appliers/";
@@ -69,6 +72,9 @@ pub struct TargetRecord {
     pub message: Option<String>,
     /// What it is about to do.
     pub intent: Option<Intent>,
+    /// How the checks of the last rollback came out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Checks>,
 }
 
 /// Something that happened.
@@ -157,7 +163,7 @@ pub fn read(repository: &Repository, state: &State) -> Result<Observations, GitE
 }
 
 /// The applier that a ref, ours or a remote's, is for.
-fn applier_of(name: &str) -> Option<PrincipalId> {
+pub(super) fn applier_of(name: &str) -> Option<PrincipalId> {
     let own = name.strip_prefix(APPLIERS);
     let theirs = || {
         let (_, rest) = name.strip_prefix(MIRROR)?.split_once('/')?;

@@ -11,7 +11,6 @@ use super::{
     clock::{Bake, Reading},
     decide::{Act, Applied, Decision, Desired, Doing, Intent, Observed, Rollback},
     drivers::{Driver, Setting},
-    pack::RollbackPack,
     records::{RecordedEvent, TargetRecord},
 };
 
@@ -68,37 +67,6 @@ impl Bench {
         let message =
             format!("target {} was moved to {} bp and is at {}", self.target, intent.weight_bp, seen.weight_bp);
         Err(Refusal::new(Reason::Drift, message))
-    }
-
-    /// Weight to zero, then what was there before; checked by looking, byte for byte.
-    pub(super) fn restore(
-        &mut self,
-        applied: &mut Applied,
-        desired: &Desired,
-        pack: Result<RollbackPack, Refusal>,
-    ) -> Result<(), Refusal> {
-        let zero = Intent { lease: desired.lease.clone(), tier: None, weight_bp: 0, step: desired.step };
-        // Whether it came about is seen below; without a pack it is all that can be done.
-        let _ = self.shift(applied, &zero, true);
-        let restored = pack.and_then(|pack| {
-            applied.pack = Some(pack.digest);
-            let snapshot = pack.restorable()?;
-            self.driver.restore(&snapshot)?;
-            let seen = self.driver.observe()?;
-            self.driver.verify(&snapshot)?;
-            if seen == pack.observed {
-                Ok(())
-            } else {
-                Err(Refusal::new(Reason::Drift, "what is observed is not what was observed before the lease"))
-            }
-        });
-        let (rollback, event) = match &restored {
-            Ok(()) => (Rollback::Verified, EventKind::RollbackVerified),
-            Err(_) => (Rollback::Failed(desired.rollbacks), EventKind::RollbackFailed),
-        };
-        applied.rollback = rollback;
-        self.happened(event, &desired.lease, desired.step, 0);
-        restored
     }
 
     /// Notes an event for the next record.
@@ -185,6 +153,7 @@ pub(super) fn record(
         reason: reason.map(|refusal| refusal.reason.code().to_owned()),
         message: reason.map(|refusal| refusal.message.clone()),
         intent: applied.intent.clone(),
+        checks: applied.checks.clone().filter(|_| ours),
     }
 }
 

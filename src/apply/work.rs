@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Pack, basis_points, decide},
+    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Pack, decide},
     office::{Intended, Office, enter},
     pack::RollbackPack,
     records::{RecordedEvent, TargetRecord},
@@ -187,6 +187,10 @@ impl Job {
         let mut decision = decided(&conditions);
         if decision.act == Act::Restore || self.applied.is_exceeded_by(&self.wanted.lease, &decision.act) {
             pack = self.pack();
+            if decision.act != Act::Restore {
+                // A way back that cannot be gone now is no reason not to try it when it is needed.
+                pack = pack.and_then(|pack| pack.rehearse(&*self.bench.driver).map(|_| pack));
+            }
             if pack.is_err() {
                 conditions.pack = Pack::Missing;
                 decision = decided(&conditions);
@@ -209,11 +213,12 @@ impl Job {
         match self.decision.act.clone() {
             Act::Keep => return Ok(Next::Done),
             Act::Pack => {
-                for tier in &self.wanted.tiers {
-                    self.bench.driver.reaches(basis_points(tier.weight))?;
-                }
-                let now = self.bench.reading.now;
-                let pack = RollbackPack::take(&*self.bench.driver, &self.bench.target, &lease, now)?;
+                let last = self.seen.as_ref().ok().and_then(|seen| seen.lease.as_ref());
+                let occasion = self.inside()?.occasion(&self.bench.target, &lease, last);
+                let occasion = occasion.ok_or_else(|| {
+                    Refusal::new(Reason::Internal, format!("the ledger has no document of lease {lease}"))
+                })?;
+                let pack = RollbackPack::take(&*self.bench.driver, &occasion)?;
                 let event = self.bench.event(EventKind::Packed, &lease, step, pack.observed.weight_bp);
                 self.packed = Some((pack.bytes()?, event));
             }
@@ -272,7 +277,7 @@ impl Job {
         moved
     }
 
-    /// The lease's pack, rehearsed: one that was just taken, else the one in our ref.
+    /// The lease's pack: one that was just taken, else the first that we signed in our ref.
     fn pack(&self) -> Result<RollbackPack, Refusal> {
         let lease = &self.wanted.lease;
         let bytes = match &self.packed {
@@ -280,9 +285,7 @@ impl Job {
             None => self.inside()?.kept_pack(lease)?,
         };
         let bytes = bytes.ok_or_else(|| Refusal::new(Reason::NoPack, format!("lease {lease} has no rollback pack")))?;
-        let pack = RollbackPack::parse(&bytes, &self.bench.target, lease)?;
-        pack.rehearse(&*self.bench.driver)?;
-        Ok(pack)
+        RollbackPack::parse(&bytes, &self.bench.target, lease)
     }
 
     /// Notes what was applied and what happened; both or neither are written down.

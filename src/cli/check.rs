@@ -15,11 +15,12 @@ use super::{
     terminal,
 };
 use crate::{
+    apply::{Config, decide::basis_points, opening},
     ledger::State,
     model::{
         MAX_FILE_BYTES, Reason, Refusal,
         document::{DocumentError, Problem},
-        lease,
+        lease::{self, Lease},
         policy::{self, Policy},
     },
     report::{self, Advice, escaped},
@@ -35,11 +36,14 @@ use crate::{
 #[command(after_long_help = "Examples:\n  \
     git two-key check\n  \
     git two-key check leases/LEASE-20251027-021913.yaml\n  \
-    git two-key check --format json\n\n\
+    git two-key check --config applier.yaml --format json\n\n\
     Exit codes: 0 no errors, though there may be warnings; 1 a file could never be in force as it is.")]
 pub struct Args {
     /// Files to check
     files: Vec<PathBuf>,
+    /// An applier's configuration: leases are then held to the weights that its targets can reach
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -76,11 +80,16 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         return Err(Failure::undecided(Reason::Internal, message));
     }
     let state = session.as_ref().map(|session| &session.state);
+    let config = args.config.as_ref().map(|file| Config::load(&place.folder.join(file))).transpose();
+    let mut config = config.map_err(Failure::Undecided)?;
+    if let Some(config) = &mut config {
+        config.repository.get_or_insert_with(|| place.folder.clone());
+    }
     let checked = files
         .iter()
         .map(|file| {
             let name = file.strip_prefix(&top).unwrap_or(file);
-            check(&place.folder.join(file), &name.to_string_lossy(), state)
+            check(&place.folder.join(file), &name.to_string_lossy(), state, config.as_ref())
         })
         .collect::<Result<Vec<_>, _>>()?;
     say(args.format, &checked)
@@ -114,7 +123,7 @@ fn leases_below(folder: &Path, depth: u8, files: &mut Vec<PathBuf>) -> io::Resul
     Ok(())
 }
 
-fn check(file: &Path, name: &str, state: Option<&State>) -> Result<Checked, Failure> {
+fn check(file: &Path, name: &str, state: Option<&State>, config: Option<&Config>) -> Result<Checked, Failure> {
     let unreadable = |error| Failure::undecided(Reason::Internal, format!("reading {}: {error}", file.display()));
     let kind = fs::symlink_metadata(file).map_err(unreadable)?;
     if !kind.is_file() {
@@ -126,7 +135,7 @@ fn check(file: &Path, name: &str, state: Option<&State>) -> Result<Checked, Fail
     fs::File::open(file).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     let says_principals = bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"principals:"));
     let is_policy = name.ends_with("policy.yaml") || says_principals;
-    Ok(if is_policy { check_policy(&bytes, name, state) } else { check_lease(&bytes, name, state) })
+    Ok(if is_policy { check_policy(&bytes, name, state) } else { check_lease(&bytes, name, state, config) })
 }
 
 fn check_policy(bytes: &[u8], name: &str, state: Option<&State>) -> Checked {
@@ -136,7 +145,7 @@ fn check_policy(bytes: &[u8], name: &str, state: Option<&State>) -> Checked {
     }
 }
 
-fn check_lease(bytes: &[u8], name: &str, state: Option<&State>) -> Checked {
+fn check_lease(bytes: &[u8], name: &str, state: Option<&State>, config: Option<&Config>) -> Checked {
     let proposed = match lease::read(bytes) {
         Ok(proposed) => proposed,
         Err(error) => return Checked::malformed(name, "lease", error),
@@ -149,11 +158,36 @@ fn check_lease(bytes: &[u8], name: &str, state: Option<&State>) -> Checked {
     }
     let policy: Option<&Policy> = state.map(|state| state.policy().get());
     let mut advice = policy.map(|policy| report::lease_advice(policy, state, &proposed)).unwrap_or_default();
+    if let Some(config) = config {
+        check_reach(proposed.get(), config, &mut advice);
+    }
     #[allow(clippy::disallowed_methods, reason = "the clock is read here; a warning is all that comes of it")]
     if proposed.get().expires < jiff::Timestamp::now() {
         advice.warnings.push(format!("its window was over at {}", proposed.get().expires));
     }
     Checked::advised(name, "lease", advice)
+}
+
+/// Holds a lease's tiers to what its target can reach: by the configuration, and by what is there if it can be asked.
+fn check_reach(lease: &Lease, config: &Config, advice: &mut Advice) {
+    let Some(place) = config.targets.get(&lease.target) else {
+        advice.warnings.push(format!("the applier's configuration has no target {}", lease.target));
+        return;
+    };
+    let weights = || lease.tiers.iter().map(|tier| basis_points(tier.weight));
+    if let Some(refusal) = weights().find_map(|weight| place.reaches(weight).err()) {
+        advice.errors.push(refusal);
+        return;
+    }
+    let asked = opening::driver(config, &lease.target, Some(lease), None)
+        .and_then(|driver| weights().try_for_each(|weight| driver.reaches(weight)));
+    match asked {
+        Ok(()) => {}
+        Err(refusal) if refusal.reason == Reason::Malformed => advice.errors.push(refusal),
+        Err(refusal) => {
+            advice.warnings.push(format!("target {} could not be asked what it reaches: {refusal}", lease.target));
+        }
+    }
 }
 
 impl Checked {

@@ -11,6 +11,7 @@ mod complete;
 mod completions;
 mod demo;
 mod doctor;
+mod driver_test;
 mod failure;
 mod freeze;
 pub mod ground;
@@ -23,6 +24,7 @@ mod log;
 mod man;
 mod new;
 mod notify;
+mod pack;
 mod pause;
 mod promote;
 mod report;
@@ -110,6 +112,8 @@ enum Verb {
     Agent(agent::Args),
     Report(report::Args),
     Apply(apply::Args),
+    Pack(pack::Args),
+    DriverTest(driver_test::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -131,6 +135,8 @@ impl Verb {
             Self::Risk(args) => args.format(),
             Self::Agent(args) => args.format,
             Self::Apply(args) => args.format,
+            Self::Pack(args) => args.format(),
+            Self::DriverTest(args) => args.format,
             Self::Ci(args) => args.format,
             _ => Format::Text,
         }
@@ -206,6 +212,8 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Agent(args) => agent::run(args, &place),
         Verb::Report(args) => report::run(args, &place),
         Verb::Apply(args) => apply::run(args, &place),
+        Verb::Pack(args) => pack::run(args, &place),
+        Verb::DriverTest(args) => driver_test::run(args, &place),
         Verb::Demo(args) => demo::run(args, &place),
         Verb::Completions(args) => {
             completions::run(args);

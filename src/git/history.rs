@@ -6,8 +6,12 @@ use crate::model::Oid;
 impl Repository {
     /// The oldest commit on a tip's first-parent chain that changed a path.
     pub fn first_to_change(&self, tip: Oid, path: &str) -> Result<Option<Oid>, GitError> {
-        let ids = self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string(), "--", path])?;
-        Ok(ids.first().copied())
+        Ok(self.changes_of(tip, path)?.first().copied())
+    }
+
+    /// The commits on a tip's first-parent chain that changed a path, oldest first.
+    pub fn changes_of(&self, tip: Oid, path: &str) -> Result<Vec<Oid>, GitError> {
+        self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string(), "--", path])
     }
 
     /// The newest commit that a tip has and that changed a path: where what is there now was brought in.
@@ -19,6 +23,20 @@ impl Repository {
     /// A tip's first-parent chain, oldest first.
     pub fn first_parents(&self, tip: Oid) -> Result<Vec<Oid>, GitError> {
         self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string()])
+    }
+
+    /// The message of the newest commit behind a tip that has a line.
+    pub fn last_message_with(&self, tip: Oid, line: &str) -> Result<Option<String>, GitError> {
+        let escaped = line.chars().fold(String::new(), |mut escaped, character| {
+            if "\\.*[]^$".contains(character) {
+                escaped.push('\\');
+            }
+            escaped.push(character);
+            escaped
+        });
+        let grep = format!("--grep=^{escaped}$");
+        let args = ["log", "-1", "--basic-regexp", "--no-show-signature", "--format=%B", &grep, &tip.to_string()];
+        Ok(Some(self.run(&args).text()?).filter(|message| !message.is_empty()))
     }
 
     /// The regular files in a folder of a commit's tree and below it, by path.

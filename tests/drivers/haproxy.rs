@@ -12,17 +12,17 @@ use crate::{
     web::{Backend, Daemon, Flow, count, free_port, is_percent, until},
 };
 
-/// A rig with a `haproxy` before two stable servers and one candidate.
-struct Edge {
+/// A rig with a `haproxy` before some stable servers and one candidate.
+pub(crate) struct Edge {
     daemon: Daemon,
-    rig: Rig,
-    port: u16,
-    stable: Vec<Backend>,
+    pub(crate) rig: Rig,
+    pub(crate) port: u16,
+    pub(crate) stable: Vec<Backend>,
     candidate: Vec<Backend>,
 }
 
 impl Edge {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::balancing("roundrobin", 1)
     }
 
@@ -51,7 +51,8 @@ impl Edge {
         fs::write(rig.path("haproxy.cfg"), text).unwrap();
         let servers = (0..stable.len()).map(|number| format!("old{number}")).collect::<Vec<_>>().join(", ");
         rig.configure(&format!(
-            "{{haproxy: {{socket: haproxy.sock, backend: shop, stable: [{servers}], candidate: [new0]}}}}"
+            "{{haproxy: {{socket: haproxy.sock, backend: shop, stable: [{servers}], candidate: [new0]}}, \
+             probe: {{url: \"http://127.0.0.1:{port}/\", count: 10}}}}"
         ));
         let daemon = launch(&rig, &[]);
         let edge = Self { daemon, rig, port, stable, candidate };
@@ -76,18 +77,18 @@ impl Edge {
         Some(said)
     }
 
-    fn ask(&self, command: &str) -> String {
+    pub(crate) fn ask(&self, command: &str) -> String {
         self.try_ask(command).unwrap()
     }
 
     /// The weights of all servers now, in the order of the configuration.
-    fn weights(&self) -> Vec<u32> {
+    pub(crate) fn weights(&self) -> Vec<u32> {
         let said = self.ask("show servers state shop");
         let rows = said.lines().filter(|line| line.contains(" shop "));
         rows.map(|row| row.split(' ').nth(7).unwrap().parse().unwrap()).collect()
     }
 
-    fn is_down(&self, server: &str) -> bool {
+    pub(crate) fn is_down(&self, server: &str) -> bool {
         let said = self.ask("show servers state shop");
         said.lines().find(|line| line.contains(server)).unwrap().split(' ').nth(5) == Some("0")
     }
@@ -214,4 +215,24 @@ fn weights_of_which_nobody_knows_the_lease_are_no_state_to_come_back_to() {
     edge.ask("set weight shop/new0 0");
     edge.rig.apply().exits(0);
     assert_eq!(edge.weights(), [19, 1]);
+}
+
+#[test]
+fn check_refuses_tiers_that_the_servers_cannot_make_and_a_balance_that_heeds_no_weights() {
+    let edge = Edge::balancing("roundrobin", 2);
+    edge.rig.propose(FIRST, |text| text);
+    let check = || edge.rig.world.two_key(&["check", "--config", "../applier.yaml"]);
+    check().exits(0);
+    // A third of what one tier needs: the weights would end at 256.
+    let text = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
+    let many = (0..6).map(|number| format!("more{number}")).collect::<Vec<_>>().join(", ");
+    fs::write(edge.rig.path("applier.yaml"), text.replace("[new0]", &format!("[new0, {many}]"))).unwrap();
+    edge.rig.propose(NEXT, |text| text.replace("weight: 5,", "weight: 1,"));
+    check().exits(1).says("malformed").says("1 % cannot be made");
+    fs::write(edge.rig.path("applier.yaml"), &text).unwrap();
+    check().exits(0);
+    let sticky = Edge::balancing("source", 1);
+    sticky.rig.propose(FIRST, |text| text);
+    let check = || sticky.rig.world.two_key(&["check", "--config", "../applier.yaml"]);
+    check().exits(1).says("balances by source");
 }

@@ -6,6 +6,12 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod conformance;
+mod deploy;
+mod exec;
 mod haproxy;
+mod nginx;
+mod packs;
 mod rig;
+mod rollback;
 mod web;

@@ -45,12 +45,17 @@ impl Rig {
 
     /// The same with an edited lease.
     pub(crate) fn start_with(&self, lease: &str, edit: impl FnOnce(String) -> String) {
-        let text = edit(kit::lease(lease).replace("15m", "0s"));
-        self.world.commit_file(&format!("leases/{lease}.yaml"), &text, "Propose a lease");
+        self.propose(lease, edit);
         for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("cp14", "start")] {
             self.world.turn(name, action, lease);
         }
         self.push();
+    }
+
+    /// Proposes a lease.
+    pub(crate) fn propose(&self, lease: &str, edit: impl FnOnce(String) -> String) {
+        let text = edit(kit::lease(lease).replace("15m", "0s"));
+        self.world.commit_file(&format!("leases/{lease}.yaml"), &text, "Propose a lease");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -111,6 +116,12 @@ impl Rig {
             events.extend(record["events"].as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap().to_owned()));
         }
         events
+    }
+
+    /// A lease's pack on the server.
+    pub(crate) fn pack(&self, lease: &str) -> Value {
+        let object = format!("refs/two-key/appliers/edge1:packs/{lease}.json");
+        serde_json::from_str(&self.in_all(&["--git-dir=server.git", "show", &object])).unwrap()
     }
 
     /// What the applier keeps beside its journal.

@@ -6,12 +6,15 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     process::Child,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+
+/// What a server says it is; it can be told to say something else.
+pub(crate) type Version = Arc<Mutex<String>>;
 
 /// A server that answers every request with its version.
 pub(crate) struct Backend {
@@ -21,8 +24,21 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(version: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    pub(crate) fn new(version: &str) -> Self {
+        Self::telling(&Arc::new(Mutex::new(version.to_owned())))
+    }
+
+    pub(crate) fn telling(version: &Version) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), version)
+    }
+
+    /// A server that comes back to the port that it had.
+    pub(crate) fn at(port: u16, version: &str) -> Self {
+        Self::on(TcpListener::bind(("127.0.0.1", port)).unwrap(), &Arc::new(Mutex::new(version.to_owned())))
+    }
+
+    fn on(listener: TcpListener, version: &Version) -> Self {
+        let version = Arc::clone(version);
         let port = listener.local_addr().unwrap().port();
         let end = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&end);
@@ -32,7 +48,8 @@ impl Backend {
                     break;
                 }
                 // A request that breaks off is the other side's affair.
-                let _ = stream.map(|stream| answer(stream, version));
+                let version = version.lock().unwrap().clone();
+                let _ = stream.map(|stream| answer(stream, &version));
             }
         });
         Self { port, end, thread: Some(thread) }

@@ -3,24 +3,38 @@
 //! | driver | moves | observes |
 //! |---|---|---|
 //! | [`FileDriver`] | one JSON file, replaced atomically | the file |
+//! | [`ExecDriver`] | by a program: JSON in and out | by the same program |
 //! | [`HaproxyDriver`] | server weights, by the runtime socket | the same socket |
+//! | [`NginxDriver`] | a rendered `split_clients` and a reload | what the running nginx says |
+//! | [`GitDriver`] | numbers in a file of a deploy repository | the file at the remote's tip |
 //!
 //! Each is configured by its own section of [`Place`] and is otherwise like the others: [`Driver`] is all that the
 //! applier knows.
 
+mod child;
+mod exec;
 mod file;
+mod git;
 mod haproxy;
+pub(super) mod http;
+mod kept;
+mod nginx;
 mod place;
 mod roles;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{LeaseId, Reason, Refusal, TargetId, lease::Lease, policy};
 
 use super::decide::Observed;
 
+pub use exec::{Config as ExecConfig, ExecDriver};
 pub use file::FileDriver;
+pub use git::{Config as GitConfig, GitDriver};
 pub use haproxy::{Config as HaproxyConfig, HaproxyDriver};
+pub use nginx::{Config as NginxConfig, NginxDriver};
 pub use place::{Place, Section};
 
 /// What a driver is asked to set. Idempotent: setting what is set already changes nothing that anybody could notice.
@@ -45,10 +59,25 @@ pub struct Snapshot {
     pub commit: Option<String>,
 }
 
+/// Whether what a driver does can be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reversible {
+    /// What was there before can be restored.
+    Yes,
+    /// The weight can be taken away, and nothing else.
+    No,
+}
+
 /// Moves one target, and says what is there.
 pub trait Driver: Send {
     /// Its name and version, as packs hold it.
     fn name(&self) -> &'static str;
+
+    /// Whether what it does can be undone.
+    fn reversible(&self) -> Result<Reversible, Refusal> {
+        Ok(Reversible::Yes)
+    }
 
     /// Whether the target can be brought to a weight exactly. Refused are weights that it cannot reach.
     fn reaches(&self, weight_bp: u32) -> Result<(), Refusal>;
@@ -71,8 +100,10 @@ pub trait Driver: Send {
     /// Checks that what is there is what was there, byte for byte.
     fn verify(&self, snapshot: &[u8]) -> Result<(), Refusal>;
 
-    /// How many requests or connections the candidate has served so far, where the target counts them.
-    fn served_by_candidate(&self) -> Result<Option<u64>, Refusal> {
+    /// How many requests or connections the candidate has served so far, where the target counts them. `snapshot` is what
+    /// was there before the lease, and says which one the candidate is.
+    fn served_by_candidate(&self, snapshot: &[u8]) -> Result<Option<u64>, Refusal> {
+        let _ = snapshot;
         Ok(None)
     }
 }
@@ -102,9 +133,14 @@ pub fn open(
         (policy::Driver::Haproxy, Some(Section::Haproxy(config))) => {
             Ok(Box::new(HaproxyDriver::open(target, config.clone(), context)))
         }
-        (policy::Driver::Exec | policy::Driver::Nginx | policy::Driver::Git, _) => {
-            let message = format!("target {target} asks for a driver that this version does not have");
-            Err(Refusal::new(Reason::Internal, message))
+        (policy::Driver::Exec, Some(Section::Exec(config))) => {
+            Ok(Box::new(ExecDriver::open(target, config.clone(), context)))
+        }
+        (policy::Driver::Nginx, Some(Section::Nginx(config))) => {
+            Ok(Box::new(NginxDriver::open(target, config.clone(), context)))
+        }
+        (policy::Driver::Git, Some(Section::Git(config))) => {
+            Ok(Box::new(GitDriver::open(target, config.clone(), context)))
         }
         (kind, _) => Err(elsewhere(kind, target)),
     }

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::haproxy;
-use crate::model::{Refusal, policy};
+use super::{exec, git, haproxy, nginx};
+use crate::{
+    apply::probe::Probe,
+    model::{Refusal, policy},
+};
 
 /// Where a target is, and how it is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -13,6 +16,8 @@ use crate::model::{Refusal, policy};
 pub struct Place {
     /// The driver, with what it has to know.
     pub section: Section,
+    /// How the target's entrance is asked which version it serves.
+    pub probe: Option<Probe>,
 }
 
 /// A driver's configuration.
@@ -20,27 +25,44 @@ pub struct Place {
 pub enum Section {
     /// One JSON file.
     File(PathBuf),
+    /// Any program.
+    Exec(exec::Config),
     /// HAProxy's runtime socket.
     Haproxy(haproxy::Config),
+    /// A rendered split and a reload.
+    Nginx(nginx::Config),
+    /// A deploy repository.
+    Git(git::Config),
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RawPlace {
     file: Option<PathBuf>,
+    exec: Option<exec::Config>,
     haproxy: Option<haproxy::Config>,
+    nginx: Option<nginx::Config>,
+    git: Option<git::Config>,
+    probe: Option<Probe>,
 }
 
 impl TryFrom<RawPlace> for Place {
     type Error = String;
 
     fn try_from(raw: RawPlace) -> Result<Self, String> {
-        let section = [raw.file.map(Section::File), raw.haproxy.map(Section::Haproxy)];
+        let section = [
+            raw.file.map(Section::File),
+            raw.exec.map(Section::Exec),
+            raw.haproxy.map(Section::Haproxy),
+            raw.nginx.map(Section::Nginx),
+            raw.git.map(Section::Git),
+        ];
         let mut section = section.into_iter().flatten();
         match (section.next(), section.next()) {
             (Some(section), None) => {
                 section.check()?;
-                Ok(Self { section })
+                raw.probe.as_ref().map_or(Ok(()), Probe::check)?;
+                Ok(Self { section, probe: raw.probe })
             }
             _ => Err("a target has exactly one of file, exec, haproxy, nginx, git".to_owned()),
         }
@@ -51,7 +73,10 @@ impl Section {
     fn check(&self) -> Result<(), String> {
         match self {
             Self::File(_) => Ok(()),
+            Self::Exec(config) => config.check(),
             Self::Haproxy(config) => config.check(),
+            Self::Nginx(config) => config.check(),
+            Self::Git(config) => config.check(),
         }
     }
 }
@@ -65,16 +90,20 @@ impl Place {
             Section::Haproxy(config) => {
                 Section::Haproxy(haproxy::Config { socket: folder.join(&config.socket), ..config })
             }
+            Section::Nginx(config) => Section::Nginx(nginx::Config { include: folder.join(&config.include), ..config }),
+            // Programs are absolute, and a deploy repository is an address.
+            section @ (Section::Exec(_) | Section::Git(_)) => section,
         };
-        Self { section }
+        Self { section, ..self }
     }
 
     /// Whether a weight can be reached, as far as the configuration alone tells. What is really there, only the driver
     /// can say.
     pub fn reaches(&self, weight_bp: u32) -> Result<(), Refusal> {
         match &self.section {
-            Section::File(_) => Ok(()),
+            Section::File(_) | Section::Exec(_) | Section::Nginx(_) => Ok(()),
             Section::Haproxy(config) => config.reaches(weight_bp),
+            Section::Git(config) => config.reaches(weight_bp),
         }
     }
 
@@ -82,7 +111,10 @@ impl Place {
     pub fn kind(&self) -> policy::Driver {
         match self.section {
             Section::File(_) => policy::Driver::File,
+            Section::Exec(_) => policy::Driver::Exec,
             Section::Haproxy(_) => policy::Driver::Haproxy,
+            Section::Nginx(_) => policy::Driver::Nginx,
+            Section::Git(_) => policy::Driver::Git,
         }
     }
 }

@@ -1,14 +1,9 @@
 //! Two pools take turns: the one that serves nothing is the next lease's candidate. Which one it is, and for which lease,
 //! is written down, because weights alone do not say so.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    apply::files,
-    model::{LeaseId, Reason, Refusal},
-};
+use crate::model::{LeaseId, Reason, Refusal};
 
 /// One of a target's two pools, by its name in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,50 +80,6 @@ fn mixed(lease: &LeaseId, shares: Shares) -> Refusal {
         .hint("give one of them no weight by hand, or roll back the lease that is running")
 }
 
-/// A file that holds the roles, where the target itself cannot.
-#[derive(Debug)]
-pub(super) struct RolesFile {
-    path: PathBuf,
-}
-
-impl RolesFile {
-    /// The file of a target in a folder.
-    pub(super) fn new(folder: &Path, name: &str) -> Self {
-        Self { path: folder.join(format!("{name}.json")) }
-    }
-
-    /// What is written down; none if nothing is. What cannot be read is not guessed.
-    pub(super) fn read(&self) -> Result<Option<Roles>, Refusal> {
-        let bytes = match std::fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.unknown(&error)),
-        };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| self.unknown(&error))
-    }
-
-    /// Writes down who plays which part; nothing if nobody does.
-    pub(super) fn write(&self, roles: Option<&Roles>) -> Result<(), Refusal> {
-        let Some(roles) = roles else {
-            return match std::fs::remove_file(&self.path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.unknown(&error)),
-                _ => Ok(()),
-            };
-        };
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| self.unknown(&error))?;
-        }
-        let mut bytes = serde_json::to_vec(roles).map_err(|error| self.unknown(&error))?;
-        bytes.push(b'\n');
-        files::replace(&self.path, &bytes)
-    }
-
-    fn unknown(&self, error: &dyn std::fmt::Display) -> Refusal {
-        let message = format!("{}, which says who the candidate is: {error}", self.path.display());
-        Refusal::new(Reason::NoData, message).hint("move it away: the lease's pack says it as well")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,20 +98,5 @@ mod tests {
         assert_eq!(candidate_of(&lease("L-2"), Some(&first), all_on(10_000)), Ok(Pool::Stable));
         let mixed = candidate_of(&lease("L-2"), Some(&first), all_on(2_500)).unwrap_err();
         assert_eq!(mixed.reason, Reason::Drift);
-    }
-
-    #[test]
-    fn what_is_written_down_comes_back_and_what_is_broken_is_unknown() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = RolesFile::new(&folder.path().join("sub"), "shop");
-        assert_eq!(file.read(), Ok(None));
-        file.write(None).unwrap();
-        let roles = Roles { lease: lease("L-1"), candidate: Pool::Stable };
-        file.write(Some(&roles)).unwrap();
-        assert_eq!(file.read(), Ok(Some(roles)));
-        std::fs::write(folder.path().join("sub/shop.json"), "{}").unwrap();
-        assert_eq!(file.read().unwrap_err().reason, Reason::NoData);
-        file.write(None).unwrap();
-        assert_eq!(file.read(), Ok(None));
     }
 }

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Context, Driver, Setting, Snapshot,
-    roles::{Pool, Roles, RolesFile, Shares, candidate_of},
+    kept::Kept,
+    roles::{Pool, Roles, Shares, candidate_of},
 };
 use crate::{
     apply::decide::Observed,
@@ -90,15 +91,17 @@ impl Config {
 pub struct HaproxyDriver {
     config: Config,
     socket: Socket,
-    roles: RolesFile,
+    roles: Kept<Roles>,
+    /// The lease that it is opened for.
+    lease: Option<LeaseId>,
     /// What the lease's pack says was there before, where the roles were lost.
-    before: Option<(LeaseId, Kept)>,
+    before: Option<(LeaseId, Before)>,
 }
 
 /// What a snapshot's bytes say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct Before {
     version: u32,
     backend: String,
     weights: BTreeMap<String, u32>,
@@ -108,13 +111,19 @@ struct Kept {
 impl HaproxyDriver {
     /// A driver for a target's backend.
     pub fn open(target: &TargetId, config: Config, context: &Context<'_>) -> Self {
-        let roles = RolesFile::new(&context.folder, target.as_str());
+        let roles = Kept::new(&context.folder, target.as_str());
         let lost = matches!(roles.read(), Ok(None));
         let before = context.lease.filter(|_| lost).and_then(|lease| {
             let kept = serde_json::from_slice(&(context.before)()?).ok()?;
             Some((lease.id.clone(), kept))
         });
-        Self { socket: Socket::new(config.socket.clone()), config, roles, before }
+        Self {
+            socket: Socket::new(config.socket.clone()),
+            lease: context.lease.map(|lease| lease.id.clone()),
+            config,
+            roles,
+            before,
+        }
     }
 
     /// The backend, which has to have exactly the servers that are configured here.
@@ -164,7 +173,7 @@ impl HaproxyDriver {
         Ok((shares.of(candidate) > 0).then(|| Roles { lease: lease.clone(), candidate }))
     }
 
-    fn shares_then(&self, kept: &Kept) -> Shares {
+    fn shares_then(&self, kept: &Before) -> Shares {
         let weight = |name: &String| u64::from(kept.weights.get(name).copied().unwrap_or(0));
         let sum = |pool| self.config.pool(pool).iter().map(weight).sum::<u64>();
         let (stable, candidate) = (sum(Pool::Stable), sum(Pool::Candidate));
@@ -217,8 +226,8 @@ impl HaproxyDriver {
         self.socket.set(&self.config.backend, &ordered)
     }
 
-    fn parse(&self, snapshot: &[u8]) -> Result<Kept, Refusal> {
-        let kept: Kept = serde_json::from_slice(snapshot).map_err(|error| bad(&error))?;
+    fn parse(&self, snapshot: &[u8]) -> Result<Before, Refusal> {
+        let kept: Before = serde_json::from_slice(snapshot).map_err(|error| bad(&error))?;
         if kept.version == 1 && kept.backend == self.config.backend {
             Ok(kept)
         } else {
@@ -227,10 +236,10 @@ impl HaproxyDriver {
     }
 
     /// What a backend is now, as a snapshot says it.
-    fn kept(&self, view: &View) -> Result<Kept, Refusal> {
+    fn kept(&self, view: &View) -> Result<Before, Refusal> {
         let weights = view.servers.iter().map(|one| (one.name.clone(), one.weight)).collect();
         let roles = self.roles(self.shares(view)?)?;
-        Ok(Kept { version: 1, backend: self.config.backend.clone(), weights, roles })
+        Ok(Before { version: 1, backend: self.config.backend.clone(), weights, roles })
     }
 }
 
@@ -330,10 +339,12 @@ impl Driver for HaproxyDriver {
         Err(Refusal::new(Reason::Drift, message))
     }
 
-    fn served_by_candidate(&self) -> Result<Option<u64>, Refusal> {
+    fn served_by_candidate(&self, snapshot: &[u8]) -> Result<Option<u64>, Refusal> {
+        let Some(lease) = &self.lease else { return Ok(None) };
+        let before = self.parse(snapshot)?;
+        let candidate = candidate_of(lease, before.roles.as_ref(), self.shares_then(&before))?;
         let view = self.view()?;
-        let Some(roles) = self.roles.read()? else { return Ok(None) };
-        Ok(Some(self.servers(&view, roles.candidate).map(|server| server.sessions).sum()))
+        Ok(Some(self.servers(&view, candidate).map(|server| server.sessions).sum()))
     }
 }
 

@@ -1,0 +1,81 @@
+//! Probes: which version is served, asked as everybody asks, at the target's real entrance.
+
+use serde::{Deserialize, Serialize};
+
+use super::drivers::http;
+use crate::model::{Reason, Refusal};
+
+/// The longest name of a version that is kept.
+const MAX_VERSION: usize = 256;
+
+/// How a target's entrance is asked which version it serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Probe {
+    /// What is asked for.
+    pub url: String,
+    /// The header that names the version; without one the body does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// How many times it is asked, each on a connection of its own.
+    #[serde(default = "twenty")]
+    pub count: u32,
+}
+
+const fn twenty() -> u32 {
+    20
+}
+
+/// What probes found before a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probed {
+    /// How they asked.
+    pub probe: Probe,
+    /// The one version that all of them were served.
+    pub served: String,
+}
+
+impl Probe {
+    /// Whether it is one: something is asked for, some number of times.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.count {
+            0 | 1_001.. => Err("probe: count is between 1 and 1000".to_owned()),
+            _ if !self.url.starts_with("http://") && !self.url.starts_with("https://") => {
+                Err(format!("probe: `{}` is no http:// or https:// address", self.url))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks, and gives the one version that every answer named. Two versions, or an answer that fails, are an error.
+    pub fn ask(&self) -> Result<String, Refusal> {
+        let mut served: Option<String> = None;
+        for number in 1..=self.count {
+            let version = self.once()?;
+            match &served {
+                Some(first) if *first != version => {
+                    let message =
+                        format!("{} serves {first}, and at probe {number} of {} {version}", self.url, self.count);
+                    return Err(Refusal::new(Reason::Drift, message));
+                }
+                Some(_) => {}
+                None => served = Some(version),
+            }
+        }
+        served.ok_or_else(|| Refusal::new(Reason::NoData, format!("{} was not asked", self.url)))
+    }
+
+    fn once(&self) -> Result<String, Refusal> {
+        let unknown = |why: String| Refusal::new(Reason::NoData, why);
+        let answer = http::get(&self.url).map_err(unknown)?;
+        let version = match &self.header {
+            Some(name) => answer.header(name).ok_or_else(|| unknown(format!("{}: no header {name}", self.url)))?,
+            None => answer.body.trim(),
+        };
+        if version.is_empty() || version.len() > MAX_VERSION || version.chars().any(char::is_control) {
+            return Err(unknown(format!("{}: what it answers is no name of a version", self.url)));
+        }
+        Ok(version.to_owned())
+    }
+}

@@ -1,0 +1,180 @@
+//! Undoing: weight to zero, what was there before, and the five checks that it is there. All of them hold, or the rollback
+//! failed; nothing is tried a second time by itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ledger::EventKind,
+    model::{LeaseId, Reason, Refusal},
+};
+
+use super::{
+    decide::{Applied, Desired, Intent, Rollback},
+    drivers::{Driver, Reversible},
+    pack::RollbackPack,
+    target::Bench,
+};
+
+/// The five checks of a rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Checks {
+    /// What is observed is what the pack says was observed.
+    pub observed: Check,
+    /// Every probe at the real entrance is served the old version.
+    pub probes: Check,
+    /// The old version is as healthy as the pack says that it was, over a fresh window with enough samples.
+    pub health: Check,
+    /// The candidate serves nothing.
+    pub candidate: Check,
+    /// The target's configuration is what it was, byte for byte.
+    pub configuration: Check,
+}
+
+/// How one check came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Check {
+    /// Whether it holds.
+    pub outcome: Outcome,
+    /// What was found.
+    pub message: String,
+}
+
+/// Whether a check holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It does.
+    Passed,
+    /// It does not, or that is unknown.
+    Failed,
+    /// The pack has nothing to check it by: no probes, no gates were configured when it was taken.
+    NotConfigured,
+}
+
+impl Check {
+    fn passed(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Passed, message: message.into() }
+    }
+
+    fn failed(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failed, message: message.into() }
+    }
+
+    fn not_configured(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::NotConfigured, message: message.into() }
+    }
+
+    fn of(found: Result<String, Refusal>) -> Self {
+        match found {
+            Ok(message) => Self::passed(message),
+            Err(refusal) => Self::failed(refusal.message),
+        }
+    }
+}
+
+impl Checks {
+    /// Each with its name.
+    pub fn all(&self) -> [(&'static str, &Check); 5] {
+        [
+            ("observed", &self.observed),
+            ("probes", &self.probes),
+            ("health", &self.health),
+            ("candidate", &self.candidate),
+            ("configuration", &self.configuration),
+        ]
+    }
+
+    /// What does not hold; nothing if the rollback is verified.
+    fn failure(&self) -> Result<(), Refusal> {
+        let failed = self.all().into_iter().filter(|(_, check)| check.outcome == Outcome::Failed);
+        let failed: Vec<_> = failed.map(|(name, check)| format!("{name}: {}", check.message)).collect();
+        if failed.is_empty() { Ok(()) } else { Err(Refusal::new(Reason::Drift, failed.join("; "))) }
+    }
+
+    /// Makes the checks. `served` is what the candidate had served before the restoration, where the target counts that.
+    fn make(driver: &dyn Driver, pack: &RollbackPack, lease: &LeaseId, snapshot: &[u8], served: Option<u64>) -> Self {
+        let seen = driver.observe();
+        let observed = Check::of(seen.clone().and_then(|seen| {
+            let (now, then) = (said(&seen), said(&pack.observed));
+            if seen == pack.observed {
+                Ok(now)
+            } else {
+                Err(Refusal::new(Reason::Drift, format!("{now}, then {then}")))
+            }
+        }));
+        let probes = match &pack.probes {
+            None => Check::not_configured("the pack has none"),
+            Some(probed) => Check::of(probed.probe.ask().and_then(|version| {
+                let count = probed.probe.count;
+                if version == probed.served {
+                    return Ok(format!("{count} of {count} are served {version}"));
+                }
+                let message = format!("{} serves {version}, then {}", probed.probe.url, probed.served);
+                Err(Refusal::new(Reason::Drift, message))
+            })),
+        };
+        let candidate = match (seen, served.zip(driver.served_by_candidate(snapshot).ok().flatten())) {
+            (Ok(seen), _) if seen.lease.as_ref() == Some(lease) && seen.weight_bp > 0 => Check::failed(said(&seen)),
+            (Err(refusal), _) => Check::failed(refusal.message),
+            (Ok(_), Some((before, after))) if after > before => {
+                Check::failed(format!("it served {} more since the restoration", after - before))
+            }
+            (Ok(_), Some(_)) => Check::passed("it has no weight, and has served nothing since the restoration"),
+            (Ok(_), None) => Check::passed("it has no weight"),
+        };
+        Self {
+            observed,
+            probes,
+            health: Check::not_configured("the pack has no baselines"),
+            candidate,
+            configuration: Check::of(driver.verify(snapshot).map(|()| pack.digest.to_string())),
+        }
+    }
+}
+
+fn said(seen: &super::decide::Observed) -> String {
+    let percent = f64::from(seen.weight_bp) / 100.0;
+    match &seen.lease {
+        Some(lease) => format!("{percent} % of {lease}"),
+        None => format!("{percent} % of no lease"),
+    }
+}
+
+impl Bench {
+    /// Weight to zero, then what was there before, then the checks.
+    pub(super) fn restore(
+        &mut self,
+        applied: &mut Applied,
+        desired: &Desired,
+        pack: Result<RollbackPack, Refusal>,
+    ) -> Result<(), Refusal> {
+        let zero = Intent { lease: desired.lease.clone(), tier: None, weight_bp: 0, step: desired.step };
+        // Whether it came about is seen below; without a pack it is all that can be done.
+        let _ = self.shift(applied, &zero, true);
+        applied.checks = None;
+        let restored = pack.and_then(|pack| {
+            applied.pack = Some(pack.digest);
+            if pack.reversible == Reversible::No {
+                let message = format!("the pack of lease {} says reversible: no, so it is halted only", desired.lease);
+                return Err(Refusal::new(Reason::NoPack, message).hint("undo by hand what cannot be restored"));
+            }
+            let snapshot = pack.restorable()?;
+            let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
+            // What is there is looked at whether or not the driver says that it did it.
+            let said = self.driver.restore(&snapshot);
+            let checks = Checks::make(&*self.driver, &pack, &desired.lease, &snapshot, served);
+            let holds = checks.failure();
+            applied.checks = Some(checks);
+            holds.and(said)
+        });
+        let (rollback, event) = match &restored {
+            Ok(()) => (Rollback::Verified, EventKind::RollbackVerified),
+            Err(_) => (Rollback::Failed(desired.rollbacks), EventKind::RollbackFailed),
+        };
+        applied.rollback = rollback;
+        self.happened(event, &desired.lease, desired.step, 0);
+        restored
+    }
+}

@@ -1,0 +1,148 @@
+//! The nginx driver, with a real `nginx`.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    rig::{FIRST, NEXT, Rig},
+    web::{Backend, Daemon, Flow, count, free_port, get, is_percent, until},
+};
+
+/// A rig with an `nginx` before two upstreams.
+pub(crate) struct Edge {
+    daemon: Daemon,
+    pub(crate) rig: Rig,
+    port: u16,
+    _backends: [Backend; 2],
+}
+
+fn nginx() -> PathBuf {
+    let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
+    folders
+        .iter()
+        .map(|folder| PathBuf::from(folder).join("nginx"))
+        .find(|path| path.exists())
+        .expect("nginx is installed")
+}
+
+/// The file that a person writes before the first lease.
+const FIRST_FILE: &str = "split_clients \"$http_x_client\" $two_key_checkout_prod {\n    * blue;\n}\n\
+    map \"\" $two_key_checkout_prod_state {\n    default '{\"version\":1,\"target\":\"checkout-prod\",\"weight_bp\":0,\
+    \"lease\":null,\"step\":null,\"candidate\":\"candidate\"}';\n}\n";
+
+impl Edge {
+    pub(crate) fn new() -> Self {
+        let rig = Rig::new("nginx");
+        let port = free_port();
+        let backends = [Backend::new("v1"), Backend::new("v2")];
+        let folder = rig.world.path().display().to_string();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("  {kind}_temp_path {folder}/tmp-{kind};\n"));
+        let text = format!(
+            "daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\nworker_processes 1;\nevents {{}}\nhttp {{\n  \
+             access_log off;\n{}  upstream blue {{ server 127.0.0.1:{}; }}\n  upstream green {{ server 127.0.0.1:{}; }}\n  \
+             include {folder}/split.conf;\n  server {{\n    listen 127.0.0.1:{port};\n    location = /.two-key/checkout-prod {{\n      \
+             default_type application/json;\n      return 200 $two_key_checkout_prod_state;\n    }}\n    \
+             location / {{ proxy_pass http://$two_key_checkout_prod; }}\n  }}\n}}\n",
+            temporary.concat(),
+            backends[0].port,
+            backends[1].port
+        );
+        fs::write(rig.path("nginx.conf"), text).unwrap();
+        fs::write(rig.path("split.conf"), FIRST_FILE).unwrap();
+        let program = nginx().display().to_string();
+        rig.configure(&format!(
+            "{{nginx: {{include: {folder}/split.conf, stable: blue, candidate: green, key: $http_x_client, \
+             test: [{program}, -q, -t, -c, {folder}/nginx.conf], reload: [{program}, -c, {folder}/nginx.conf, -s, reload], \
+             status: \"http://127.0.0.1:{port}/.two-key/checkout-prod\"}}}}"
+        ));
+        let mut command = Command::new(nginx());
+        command.arg("-c").arg(rig.path("nginx.conf")).stdout(Stdio::null()).stderr(Stdio::null());
+        let daemon = Daemon(command.spawn().unwrap());
+        let edge = Self { daemon, rig, port, _backends: backends };
+        until("nginx answers", || edge.state().is_some() && edge.rig.path("nginx.pid").exists());
+        edge
+    }
+
+    fn state(&self) -> Option<String> {
+        get(self.port, "/.two-key/checkout-prod", "tester")
+    }
+
+    fn split(&self) -> String {
+        fs::read_to_string(self.rig.path("split.conf")).unwrap()
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // The master takes its workers along when it is asked to end, not when it is killed.
+        let _ = fs::read_to_string(self.rig.path("nginx.pid")).map(|pid| Command::new("kill").arg(pid.trim()).status());
+        let _ = self.daemon.0.wait();
+    }
+}
+
+#[test]
+fn two_leases_in_a_row_are_split_as_ordered_and_restored_while_requests_flow_and_none_fails() {
+    let edge = Edge::new();
+    let flow = Flow::through(edge.port);
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    is_percent(&count(edge.port, 600), "v2", 5.0);
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0);
+    is_percent(&count(edge.port, 400), "v2", 25.0);
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0);
+    is_percent(&count(edge.port, 50), "v2", 100.0);
+    edge.rig.turn("cp14", "complete", FIRST);
+    let before = edge.split();
+    edge.rig.start(NEXT);
+    edge.rig.apply().exits(0);
+    edge.rig.observed(500);
+    is_percent(&count(edge.port, 600), "v1", 5.0);
+    edge.rig.turn("user2", "rollback", NEXT);
+    edge.rig.apply().exits(0).says("verified");
+    assert_eq!(edge.split(), before);
+    is_percent(&count(edge.port, 50), "v2", 100.0);
+    let counts = flow.ends();
+    assert_eq!(counts.get("nobody"), None, "{counts:?}");
+}
+
+#[test]
+fn a_file_that_a_hand_changed_is_drift_even_before_nginx_loads_it() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    let good = edge.split();
+    fs::write(edge.rig.path("split.conf"), good.replace("5.00%", "50.00%")).unwrap();
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.split(), good);
+    assert_eq!(edge.rig.events(), ["PACKED", "APPLIED", "DRIFTED", "APPLIED"]);
+    is_percent(&count(edge.port, 600), "v2", 5.0);
+}
+
+#[test]
+fn what_nginx_would_not_load_is_taken_back_and_nothing_is_moved() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    let text = fs::read_to_string(edge.rig.path("nginx.conf")).unwrap();
+    fs::write(edge.rig.path("nginx.conf"), format!("{text}\nnonsense;\n")).unwrap();
+    edge.rig.apply().exits(0).says("no-pack").says("nonsense");
+    assert_eq!(edge.split(), FIRST_FILE);
+    fs::write(edge.rig.path("nginx.conf"), text).unwrap();
+    edge.rig.apply().exits(0);
+    edge.rig.observed(500);
+}
+
+#[test]
+fn an_nginx_that_does_not_say_what_it_has_loaded_is_unknown() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    let text = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
+    fs::write(edge.rig.path("applier.yaml"), text.replace("/.two-key/checkout-prod\"", "/\"")).unwrap();
+    edge.rig.apply().exits(0).says("no-data").says("does not tell");
+    assert_eq!(edge.split(), FIRST_FILE);
+}

@@ -1,0 +1,86 @@
+//! Packs: what is in them, which one counts, and that nothing is shifted without one.
+
+use std::fs;
+
+use crate::{
+    haproxy::Edge,
+    rig::{FIRST, NEXT},
+};
+
+/// People see the appliers' refs.
+fn fetch(edge: &Edge) {
+    edge.rig.world.git(&["fetch", "--quiet", "../server.git", "+refs/two-key/*:refs/two-key/*"]);
+}
+
+#[test]
+fn a_pack_says_all_that_was_there_and_is_shown_verified_and_rehearsed() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    let world = &edge.rig.world;
+    world.two_key(&["pack", "verify", FIRST]).exits(1).says("no-pack");
+    edge.rig.apply().exits(0);
+    fetch(&edge);
+    let pack = world.two_key(&["pack", "show", FIRST, "--format", "json"]).exits(0).json();
+    assert_eq!(pack, edge.rig.pack(FIRST));
+    assert_eq!(pack["driver"], "haproxy/1");
+    assert_eq!(pack["backends"], serde_json::json!({"new0": 0, "old0": 1}));
+    assert_eq!((&pack["probes"]["served"], &pack["reversible"]), (&"v1".into(), &"yes".into()));
+    assert_eq!(pack["versions"]["candidate"][0], format!("checkout sha256:{}", "11".repeat(32)));
+    assert_eq!(pack["plan"], serde_json::json!(["set weight shop/new0 0", "set weight shop/old0 1"]));
+    world.two_key(&["pack", "show", FIRST]).exits(0).says("served       v1");
+    world.two_key(&["pack", "verify", FIRST]).exits(0).says("signed by edge1");
+    world.two_key(&["pack", "rehearse", FIRST, "--config", "../applier.yaml"]).exits(0).says("set weight shop/old0 1");
+    // The next lease's pack says what ran before it, by digest.
+    edge.rig.promote(FIRST);
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0);
+    edge.rig.apply().exits(0);
+    edge.rig.turn("cp14", "complete", FIRST);
+    edge.rig.start(NEXT);
+    edge.rig.apply().exits(0);
+    let next = edge.rig.pack(NEXT);
+    assert_eq!(next["versions"]["before"][0], format!("checkout sha256:{}", "11".repeat(32)));
+    assert_eq!(next["probes"]["served"], "v2");
+}
+
+#[test]
+fn the_first_pack_that_the_applier_signed_counts_and_no_later_one() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    // Another pack, which would restore half of everything to the candidate, signed by the applier itself.
+    let name = format!("packs/{FIRST}.json");
+    let refname = "refs/two-key/appliers/edge1";
+    let applier = |args: &[&str]| edge.rig.in_all(&[&["-C", "applier"], args].concat());
+    let text = serde_json::to_string(&edge.rig.pack(FIRST)).unwrap().replace("\"served\":\"v1\"", "\"served\":\"v2\"");
+    fs::write(edge.rig.path("later.json"), text).unwrap();
+    let blob = applier(&["hash-object", "-w", "../later.json"]);
+    applier(&["read-tree", refname]);
+    applier(&["update-index", "--add", "--cacheinfo", &format!("100644,{blob},{name}")]);
+    let tree = applier(&["write-tree"]);
+    let key = format!("user.signingKey={}", edge.rig.world.key_file("edge1").display());
+    let commit =
+        applier(&["-c", "gpg.format=ssh", "-c", &key, "commit-tree", "-S", "-p", refname, "-m", "later", &tree]);
+    applier(&["update-ref", refname, &commit]);
+    applier(&["push", "--quiet", "origin", refname]);
+    assert_eq!(edge.rig.pack(FIRST)["probes"]["served"], "v2");
+    fetch(&edge);
+    let shown = edge.rig.world.two_key(&["pack", "show", FIRST, "--format", "json"]).exits(0).json();
+    assert_eq!(shown["probes"]["served"], "v1");
+    edge.rig.turn("user1", "rollback", FIRST);
+    edge.rig.apply().exits(0).says("verified");
+    assert_eq!(edge.weights(), [1, 0]);
+}
+
+#[test]
+fn without_an_entrance_that_answers_there_is_no_pack_and_no_first_shift() {
+    let edge = Edge::new();
+    let text = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
+    fs::write(edge.rig.path("applier.yaml"), text.replace("/\", count", "/\", header: X-Version, count")).unwrap();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0).says("no-pack").says("no header X-Version");
+    assert_eq!(edge.weights(), [1, 0]);
+    fs::write(edge.rig.path("applier.yaml"), text).unwrap();
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weights(), [19, 1]);
+}

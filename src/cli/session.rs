@@ -286,9 +286,7 @@ fn begin(repo: &Repository) -> Result<(Root, String), Failure> {
     }
     let branch = unpinned_branch(repo)?;
     let Some(tip) = repo.resolve(&branch)? else { return Err(no_ledger(&branch)) };
-    if repo.is_shallow() {
-        return Err(GitError::Shallow.into());
-    }
+    repo.whole()?;
     let root = repo.first_to_change(tip, POLICY_PATH)?.ok_or_else(|| no_ledger(&branch))?;
     Ok((Root::Unpinned(root), branch))
 }

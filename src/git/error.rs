@@ -32,6 +32,9 @@ pub enum GitError {
     /// A repository that lacks part of its history.
     #[error("the repository is shallow: part of the history that would have to be verified is not there")]
     Shallow,
+    /// A repository that was cloned without some of its objects.
+    #[error("the repository is a partial clone: objects that would have to be verified may not be here")]
+    Partial,
     /// History that does not continue what it should continue.
     #[error("{tip} does not have {base} on its first-parent chain")]
     NotOnChain {
@@ -107,6 +110,7 @@ impl GitError {
     pub fn refusal(&self) -> Refusal {
         let (reason, hint) = match self {
             Self::Shallow => (Reason::Shallow, Some("fetch the rest with: git fetch --unshallow")),
+            Self::Partial => (Reason::Shallow, Some("clone it whole, without --filter")),
             Self::TooLarge { .. } => (Reason::TooLarge, None),
             Self::NotOnChain { .. } => {
                 (Reason::Foxtrot, Some("merge the other way round: the old tip must be the merge's first parent"))

@@ -79,10 +79,8 @@ impl Repository {
 
     /// Gathers what the judge has to know. An error means that nothing can be decided.
     pub fn gather(&self, refs: &[PushedRef], options: &[String], root: Oid, side: Side) -> Result<Push, Refusal> {
-        if self.is_shallow() {
-            return Err(GitError::Shallow.refusal());
-        }
         let undecided = |error: GitError| error.refusal();
+        self.whole().map_err(undecided)?;
         let mut objects = self.objects().map_err(undecided)?;
         let branch = self.governed_branch(&mut objects, root)?;
         let names = self.resolved(refs, &branch).map_err(undecided)?;
@@ -326,17 +324,23 @@ impl Repository {
         // A symbolic ref to what does not exist yet is not listed. Where refs are files it is one, so Git need not be
         // asked about each of ten thousand new refs.
         let files = !self.common_dir().join("reftable").is_dir();
-        let created: Vec<_> = refs.iter().filter(|pushed| pushed.old.is_none()).map(|pushed| &pushed.name).collect();
-        // What one of them is about to be the target of.
-        let awaiting = if files && !created.is_empty() { self.symbolic_files(&GOVERNED)? } else { Vec::new() };
-        let asked = created.into_iter().chain(&awaiting).map(String::as_str);
-        for name in asked.chain([branch]) {
-            let there = !files || self.common_dir().join(name).symlink_metadata().is_ok();
-            if there && !targets.contains_key(name) {
-                let output = self.run(&["symbolic-ref", "--quiet", name]).output()?;
+        let created = || refs.iter().filter(|pushed| pushed.old.is_none()).map(|pushed| pushed.name.clone());
+        let file = |name: &String| self.common_dir().join(name).symlink_metadata().is_ok();
+        let mut asked = match (files, created().next()) {
+            (_, None) => Vec::new(),
+            // With them, what one of the new refs is about to be the target of.
+            (true, Some(_)) => created().filter(file).chain(self.symbolic_files(&GOVERNED)?).collect(),
+            (false, Some(_)) => self.dangling(created())?,
+        };
+        if !files || file(&branch.to_owned()) {
+            asked.push(branch.to_owned());
+        }
+        for name in asked {
+            if !targets.contains_key(&name) {
+                let output = self.run(&["symbolic-ref", "--quiet", &name]).output()?;
                 if output.status.success() {
                     let target = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-                    targets.insert(name.to_owned(), target);
+                    targets.insert(name, target);
                 }
             }
         }

@@ -82,6 +82,19 @@ impl Repository {
         Ok(found)
     }
 
+    /// Which of many refs, by their full names, are symbolic ones to what does not exist. Git says so only by the way.
+    pub(super) fn dangling(&self, names: impl Iterator<Item = String>) -> Result<Vec<String>, GitError> {
+        const SAYS: &str = "warning: ignoring dangling symref ";
+        let input: String = names.map(|name| name + "\n").collect();
+        let program = self.run(&["cat-file", "--batch-check"]).input(input);
+        let command = program.line();
+        let output = program.output()?;
+        if !output.status.success() {
+            return Err(GitError::Program { command, stderr: output.stderr });
+        }
+        Ok(output.stderr.lines().filter_map(|line| line.strip_prefix(SAYS)).map(str::to_owned).collect())
+    }
+
     /// The full name of the branch that is checked out here.
     pub fn head(&self) -> Result<Option<String>, GitError> {
         let output = self.run(&["symbolic-ref", "--quiet", "HEAD"]).output()?;

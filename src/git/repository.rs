@@ -1,6 +1,8 @@
 //! Where a repository is and what kind it is, as Git itself sees it.
 
 use std::{
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -101,6 +103,22 @@ impl Repository {
     /// Whether part of the history is not here.
     pub fn is_shallow(&self) -> bool {
         self.shallow
+    }
+
+    /// Nothing is verified where something may be missing: neither in a shallow clone nor in a partial one, where Git
+    /// would fetch what it lacks while we read.
+    pub(crate) fn whole(&self) -> Result<(), GitError> {
+        if self.shallow {
+            return Err(GitError::Shallow);
+        }
+        // Git marks the packs of partial clones so.
+        let packs = self.common_dir.join("objects/pack");
+        let entries = match fs::read_dir(&packs) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| GitError::io(format!("reading {}", packs.display()), error))?,
+        };
+        let promised = |entry: fs::DirEntry| entry.path().extension().is_some_and(|end| end == "promisor");
+        if entries.filter_map(Result::ok).any(promised) { Err(GitError::Partial) } else { Ok(()) }
     }
 
     /// The all-zero id, with which Git says "no object".

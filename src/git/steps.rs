@@ -75,9 +75,7 @@ pub struct OpenedCommit {
 impl Repository {
     /// The steps from a base to a tip. The chain between them is checked as it is read: an error ends the steps.
     pub fn steps(&self, base: Base, tip: Oid) -> Result<Steps, GitError> {
-        if self.is_shallow() {
-            return Err(GitError::Shallow);
-        }
+        self.whole()?;
         let mut objects = self.objects()?;
         let from = base.commit();
         let links = objects.links(from)?;

@@ -233,9 +233,10 @@ fn ten_thousand_refs_in_a_push_and_none_of_them_with_a_bad_one() {
     scene.start();
     scene.push(&["main"]).exits(0);
     let tip = scene.world.head();
-    let lines: String = (10_000..20_000).map(|at| format!("{tip} refs/heads/topic/{at}\n")).collect();
-    let header = "# pack-refs with: peeled fully-peeled sorted \n";
-    fs::write(scene.world.repo().join(".git/packed-refs"), format!("{header}{lines}")).unwrap();
+    let lines = (10_000..20_000).map(|at| format!("{tip} refs/heads/topic/{at}"));
+    let packed: Vec<_> =
+        std::iter::once("# pack-refs with: peeled fully-peeled sorted ".to_owned()).chain(lines).collect();
+    fs::write(scene.world.repo().join(".git/packed-refs"), packed.join("\n") + "\n").unwrap();
     scene.promote("stranger");
     scene.refuses(&["refs/heads/topic/100*:refs/heads/topic/100*", "main"], MAIN, "unknown-key");
     scene.world.git(&["update-ref", MAIN, &tip]);

@@ -335,13 +335,12 @@ impl Repository {
         if !files || file(&branch.to_owned()) {
             asked.push(branch.to_owned());
         }
+        asked.retain(|name| !targets.contains_key(name));
         for name in asked {
-            if !targets.contains_key(&name) {
-                let output = self.run(&["symbolic-ref", "--quiet", &name]).output()?;
-                if output.status.success() {
-                    let target = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-                    targets.insert(name, target);
-                }
+            let output = self.run(&["symbolic-ref", "--quiet", &name]).output()?;
+            if output.status.success() {
+                let target = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+                targets.insert(name, target);
             }
         }
         let mut governed: HashMap<&str, &str> = targets

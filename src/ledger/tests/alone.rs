@@ -12,7 +12,7 @@ use super::{
     story::{Draft, Paper, Rulebook, TARGETS, bytes, enact, lease, rulebook, seed, ssh, statement},
 };
 use crate::{
-    ledger::{Descent, State, Step, StepCommit, apply},
+    ledger::{Descent, LeaseState, State, Step, StepCommit, apply},
     model::StopKind,
     signature::Opened,
 };
@@ -74,7 +74,7 @@ impl Ledger {
 
     /// Every weight that there is.
     fn weights(&self, papers: &[Paper]) -> Vec<u8> {
-        let weight = |paper: &Paper| self.state.lease(&paper.lease_id()).map_or(0, |lease| lease.weight());
+        let weight = |paper: &Paper| self.state.lease(&paper.lease_id()).map_or(0, LeaseState::weight);
         papers.iter().map(weight).collect()
     }
 }

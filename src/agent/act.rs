@@ -10,7 +10,7 @@ use crate::{
         source::Source,
         stops::SeenStop,
     },
-    git::{Base, GitError, NewCarrier, NewCommit, PushOptions, RefUpdate, SignWith, Signer},
+    git::{Base, GitError, NewCarrier, PushOptions, RefUpdate, SignWith, Signer},
     inbox::Plan,
     ledger::{self, State, StepReport},
     model::{Digest, LeaseId, Oid, Reason, Refusal, StopKind},
@@ -44,12 +44,12 @@ pub(super) enum Outcome {
 /// Turns our key as planned, with the evidence for it.
 pub(super) fn turn(
     source: &mut Source,
-    signer: &Signer,
+    (signer, writer): (&Signer, &Writer),
     plan: &Plan,
     reason: Option<&str>,
     exhibit: Option<&Exhibit>,
 ) -> Result<Outcome, Refusal> {
-    let parent = exhibited(source, signer, exhibit)?;
+    let parent = exhibited(source, writer, exhibit)?;
     let subject = report::subject_line(&plan.statement);
     let turn = NewCarrier {
         parent,
@@ -67,11 +67,11 @@ pub(super) fn turn(
 }
 
 /// Records why our key is not turned.
-pub(super) fn refuse(source: &mut Source, signer: &Signer, refusal: &AgentRefusal) -> Result<Outcome, Refusal> {
+pub(super) fn refuse(source: &mut Source, writer: &Writer, refusal: &AgentRefusal) -> Result<Outcome, Refusal> {
     let refused = |error: GitError| error.refusal();
     let path = AgentRefusal::path(&refusal.lease, &refusal.agent);
     let message = format!("Refuse {}: {}\n", refusal.lease, reasons(refusal));
-    let commit = with_file(source, &path, &refusal.bytes(), &message, SignWith::Key(&signer.key), signer);
+    let commit = writer.with_file(source, (&path, &refusal.bytes()), &message, SignWith::Key(&writer.key));
     publish(source, commit.map_err(refused)?, Vec::new(), "refuse a lease")
 }
 
@@ -91,13 +91,12 @@ pub(super) fn standing(source: &Source, lease: &LeaseId, signer: &Signer) -> Res
 pub(super) fn stop(
     source: &Source,
     writer: &Writer,
-    signer: &Signer,
     lease: &LeaseId,
     (kind, reason): (StopKind, &str),
     exhibit: Option<&Exhibit>,
 ) -> Result<SeenStop, Refusal> {
     // A stop is signed even where the evidence cannot be kept.
-    let (parent, evidence) = match exhibited(source, signer, exhibit) {
+    let (parent, evidence) = match exhibited(source, writer, exhibit) {
         Ok(parent) => (parent, exhibit.map(Exhibit::digest)),
         Err(_) => (source.state.tip(), None),
     };
@@ -114,28 +113,9 @@ pub(super) fn deliver(source: &mut Source, writer: &Writer, stops: &[SeenStop]) 
 }
 
 /// The commit that brings an exhibit, on the accepted tip; that tip where there is none to bring.
-fn exhibited(source: &Source, signer: &Signer, exhibit: Option<&Exhibit>) -> Result<Oid, Refusal> {
-    let Some(exhibit) = exhibit else { return Ok(source.state.tip()) };
-    let path = crate::gate::Evidence::path(&exhibit.lease, exhibit.digest());
-    let message = format!("Evidence on {}\n", exhibit.lease);
-    // Its digest is signed in the commit that names it.
-    with_file(source, &path, &exhibit.bytes, &message, SignWith::Nobody, signer).map_err(|error| error.refusal())
-}
-
-/// An ordinary commit on the accepted tip that adds or replaces one file.
-fn with_file(
-    source: &Source,
-    path: &str,
-    bytes: &[u8],
-    message: &str,
-    sign: SignWith<'_>,
-    signer: &Signer,
-) -> Result<Oid, GitError> {
-    let tip = source.state.tip();
-    let tree = source.repository.objects()?.links(tip)?.tree;
-    let tree = source.repository.with_files(Some(tree), &[(path, Some(bytes))])?;
-    let who = signer.principal.as_str();
-    source.repository.commit_tree(&NewCommit { tree, parents: &[tip], message, sign, who })
+fn exhibited(source: &Source, writer: &Writer, exhibit: Option<&Exhibit>) -> Result<Oid, Refusal> {
+    let Some(Exhibit { lease, bytes }) = exhibit else { return Ok(source.state.tip()) };
+    writer.exhibit(source, lease, bytes).map_err(|error| error.refusal())
 }
 
 /// Folds on to a commit that is not accepted yet.

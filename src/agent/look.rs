@@ -6,9 +6,10 @@ use serde::Serialize;
 use crate::{
     apply::{
         Mode,
-        health::{Health, left_halted},
+        health::{Health, Look, left_halted, look},
+        publish::in_one_line,
     },
-    gate::{self, Evidence, Measure as _, TierContext},
+    gate::{Measure, TierContext},
     inbox::Plan,
     ledger::Phase,
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, StopKind},
@@ -25,8 +26,6 @@ use super::{
 
 /// How often a moving branch is run after in one tick.
 const TRIES: usize = 5;
-/// The longest reason that goes into a commit, in bytes.
-const MAX_REASON: usize = 900;
 
 /// What was gathered about one lease.
 struct Gathered {
@@ -101,12 +100,8 @@ impl Agent {
         let quiet = round.blockers.is_empty() && next.window.is_none() && phase == Phase::Proposed;
         let checks = if asked && quiet { self.checks(id) } else { Vec::new() };
         let state = &self.source.state;
-        let unmeasured = state.document(id).and_then(|lease| {
-            situation::unmeasured(state, lease, |source| match &self.measure {
-                Some(measure) => measure.has(source),
-                None => Err(unconfigured()),
-            })
-        });
+        let measure = self.measure.as_ref().map(|sources| sources as &dyn Measure);
+        let unmeasured = state.document(id).and_then(|lease| situation::unmeasured(state, lease, measure));
         let situation = Situation {
             lease: id.clone(),
             phase,
@@ -128,22 +123,17 @@ impl Agent {
         let entry = state.lease(id);
         let (Some(entry), Some(tier)) = (entry, phase.tier()) else { return (Health::UNWATCHED, None) };
         let (Some(terms), Some(lease)) = (&entry.terms, entry.lease()) else { return (Health::UNWATCHED, None) };
-        let nothing = terms.gates.is_empty() && (terms.thresholds.is_empty() || self.measure.is_none());
-        if nothing {
-            return (Health::UNWATCHED, None);
-        }
-        let open = |refusal: Refusal| (Health::open(terms, &refusal.message), None);
-        let Some(measure) = &self.measure else { return open(unconfigured()) };
         let seen = situation::observed(&round.observed, &lease.target);
-        let Some(started) = situation::started(entry, tier, seen) else { return open(situation::not_there(seen)) };
-        let Some(context) = TierContext::new(state.policy().get(), lease, tier, started) else {
-            return open(Refusal::new(Reason::Internal, "the lease has no such tier"));
-        };
+        let started = situation::started(entry, tier, seen).ok_or_else(|| situation::not_there(seen));
+        let context = started.and_then(|started| {
+            let context = TierContext::new(state.policy().get(), lease, tier, started);
+            context.ok_or_else(|| Refusal::new(Reason::Internal, "the lease has no such tier"))
+        });
         let watch = self.notebook.watches.entry(id.clone()).or_default();
-        let judgement = gate::judge(terms, &context, watch, round.now, measure);
-        let health = Health::of(terms, &judgement);
-        let evidence = Evidence::new(terms.clone(), context, watch.clone(), judgement).bytes();
-        (health, evidence.ok().map(|bytes| Exhibit { lease: id.clone(), bytes }))
+        let measure = self.measure.as_ref().map(|sources| sources as &dyn Measure);
+        let Look { health, evidence } = look(terms, context, measure, watch, round.now);
+        let bytes = evidence.and_then(|evidence| evidence.bytes().ok());
+        (health, bytes.map(|bytes| Exhibit { lease: id.clone(), bytes }))
     }
 
     /// Runs every check of a lease that awaits our key.
@@ -192,8 +182,9 @@ impl Agent {
                     Act::Sign => self.checks_exhibit(id, &gathered.situation.checks, round.now),
                     _ => gathered.exhibit.clone(),
                 };
-                let reason = reason(&decision.evidence.join("; "));
-                act::turn(&mut self.source, &self.signer, plan, reason.as_deref(), exhibit.as_ref()).map(Some)
+                let reason = in_one_line(&decision.evidence.join("; "));
+                let who = (&self.signer, &self.writer);
+                act::turn(&mut self.source, who, plan, Some(&reason), exhibit.as_ref()).map(Some)
             }
         }
     }
@@ -206,10 +197,10 @@ impl Agent {
         decision: &Decision,
         round: &mut Round,
     ) -> Result<Option<Outcome>, Refusal> {
-        let why = decision.reasons.first().map_or_else(String::new, |refusal| refusal.message.clone());
-        let why = reason(&why).unwrap_or_else(|| decision.rule.text().to_owned());
+        let why = decision.reasons.first().map_or(decision.rule.text(), |refusal| refusal.message.as_str());
+        let why = in_one_line(why);
         let exhibit = gathered.exhibit.as_ref();
-        let stop = act::stop(&self.source, &self.writer, &self.signer, id, (kind, &why), exhibit)?;
+        let stop = act::stop(&self.source, &self.writer, id, (kind, &why), exhibit)?;
         let commit = stop.commit;
         self.bind(stop, round)?;
         Ok(Some(Outcome::Done(commit)))
@@ -225,7 +216,7 @@ impl Agent {
         if standing.is_some_and(|standing| standing.says_the_same_as(&refusal)) {
             return Ok(None);
         }
-        act::refuse(&mut self.source, &self.signer, &refusal).map(Some)
+        act::refuse(&mut self.source, &self.writer, &refusal).map(Some)
     }
 
     fn checks_exhibit(&self, id: &LeaseId, checks: &[CheckResult], at: Timestamp) -> Option<Exhibit> {
@@ -237,25 +228,9 @@ impl Agent {
     }
 }
 
-fn unconfigured() -> Refusal {
-    Refusal::new(Reason::NoData, "no metrics are configured here, so no gate can be measured")
-        .hint("name their sources in the agent's configuration, under metrics")
-}
-
 fn done(outcome: Outcome) -> Option<Oid> {
     match outcome {
         Outcome::Done(commit) => Some(commit),
         Outcome::Outrun => None,
     }
-}
-
-/// Words as one line that a commit may carry.
-fn reason(words: &str) -> Option<String> {
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    let clean: String = words.chars().filter(|letter| !letter.is_control()).collect();
-    let mut end = clean.len().min(MAX_REASON);
-    while !clean.is_char_boundary(end) {
-        end -= 1;
-    }
-    clean.get(..end).filter(|words| !words.is_empty()).map(str::to_owned)
 }

@@ -5,9 +5,11 @@ use jiff::Timestamp;
 use crate::{
     apply::{
         decide::{Doing, basis_points},
+        health::unmeasurable,
         records::Observation,
         stops::{SeenStop, phase_with},
     },
+    gate::Measure,
     inbox::{self, Overlay, Plan},
     ledger::{self, LeaseState, Phase, State},
     model::{LeaseId, PrincipalId, PublicKey, Reason, Refusal, TargetId, lease::Lease},
@@ -96,17 +98,12 @@ pub(super) fn watched(entry: &LeaseState, tier: usize, seen: Option<&Observation
     Watched::NotYet(format!("{applier} sees {there}, {}{why}", record.phase.word()))
 }
 
-/// Why a tier of a lease that has not started could not be measured here: the gates of its target in the policy, by the
-/// source of each.
-pub(super) fn unmeasured(
-    state: &State,
-    lease: &Lease,
-    has: impl Fn(crate::model::policy::Source) -> Result<(), Refusal>,
-) -> Option<Refusal> {
+/// Why a lease that has not started could not be watched here: by the gates of its target and the limits in the policy.
+pub(super) fn unmeasured(state: &State, lease: &Lease, measure: Option<&dyn Measure>) -> Option<Refusal> {
     let policy = state.policy().get();
     let target = policy.targets.get(&lease.target)?;
-    let mut gates = target.gates.iter().filter_map(|id| policy.gates.get(id));
-    gates.find_map(|gate| has(gate.source).err())
+    let gates = target.gates.iter().filter_map(|id| policy.gates.get_key_value(id));
+    unmeasurable(gates, policy.thresholds.keys(), measure)
 }
 
 /// Why nothing may be measured of a tier yet.

@@ -8,7 +8,10 @@ use std::{
 use serde::Deserialize;
 
 use super::drivers::Place;
-use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span};
+use crate::{
+    gate::sources,
+    model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
+};
 
 /// Where an applier works, and as whom. Paths are absolute, or relative to where the program runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Config {
     pub interval: Span,
     /// Its targets, and how each is driven.
     pub targets: BTreeMap<TargetId, Place>,
+    /// Where measurements come from; none where nothing is measured here.
+    pub metrics: Option<sources::Config>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +47,7 @@ struct RawConfig {
     max_staleness: Option<Span>,
     interval: Option<Span>,
     targets: BTreeMap<TargetId, Place>,
+    metrics: Option<sources::Config>,
 }
 
 impl Config {
@@ -61,6 +67,7 @@ impl Config {
             max_staleness: raw.max_staleness.unwrap_or(Span::seconds(15 * 60)),
             interval: raw.interval.unwrap_or(Span::seconds(10)),
             targets: raw.targets.into_iter().map(|(target, place)| (target, place.below(folder))).collect(),
+            metrics: raw.metrics.map(|metrics| metrics.within(folder)),
         })
     }
 

@@ -9,14 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    gate::Verdict,
     ledger::Phase,
     model::{
-        Digest, LeaseId, Reason, Refusal,
+        Digest, LeaseId, Reason, Refusal, StopKind,
         lease::{OnExpiry, Tier},
     },
 };
 
-use super::{clock::Bake, restore::Checks};
+use super::{clock::Bake, health::Health, restore::Checks};
 
 /// How far clocks may differ.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -42,8 +43,6 @@ pub struct Desired {
     pub expires: Timestamp,
     /// What happens then.
     pub on_expiry: OnExpiry,
-    /// Whether gates were pinned for it.
-    pub gated: bool,
     /// How many rollbacks of it have been signed.
     pub rollbacks: u32,
 }
@@ -81,6 +80,15 @@ pub struct Applied {
     pub checks: Option<Checks>,
     /// What was about to be done when this was written.
     pub intent: Option<Intent>,
+    /// What the gates of that tier said last, once they passed or failed.
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
+    /// The digest of the evidence for that.
+    #[serde(default)]
+    pub evidence: Option<Digest>,
+    /// When this applier halted the lease by itself.
+    #[serde(default)]
+    pub halted: Option<Timestamp>,
 }
 
 /// A shift that was about to be made.
@@ -120,6 +128,12 @@ pub struct Conditions {
     pub blockers: Vec<Refusal>,
     /// Whether the lease's pack is there and was rehearsed.
     pub pack: Pack,
+    /// What metrics say of the tier that the target is at.
+    pub health: Health,
+    /// Why a tier of the lease could not be measured here, if it could not.
+    pub unmeasured: Option<Refusal>,
+    /// Why a halt that no person made has been left for too long, if it has.
+    pub left_halted: Option<Refusal>,
 }
 
 /// Whether a lease can be undone.
@@ -151,6 +165,8 @@ pub enum Act {
     Restore,
     /// Sign a rollback of our own, because the lease's window closed; binding from then on.
     Expire,
+    /// Sign a stop of our own, because metrics say so, or because a halt was left for too long; binding from then on.
+    Stop(StopKind),
 }
 
 /// What an applier is doing with a target, as its records say.
@@ -225,7 +241,7 @@ pub fn decide(desired: &Desired, observed: Option<&Observed>, applied: &Applied,
     let touched = ours || candidate_there || begun;
     match desired.phase {
         Phase::RolledBack => undo(desired, observed, applied, touched),
-        Phase::Halted => halt(desired, observed, applied, touched),
+        Phase::Halted => halt(desired, observed, applied, conditions, touched),
         Phase::Rolling { tier } | Phase::Paused { tier } => go_on(desired, Some(tier), observed, applied, conditions),
         Phase::Completed => go_on(desired, desired.tiers.len().checked_sub(1), observed, applied, conditions),
         Phase::Proposed | Phase::Authorized | Phase::Withdrawn => Decision::new(Act::Keep, Doing::Holding),
@@ -254,10 +270,21 @@ fn undo(desired: &Desired, observed: Option<&Observed>, applied: &Applied, touch
     }
 }
 
-/// A lease whose weight is to be zero, and nothing else. Needs no clock and no repository.
-fn halt(desired: &Desired, observed: Option<&Observed>, applied: &Applied, touched: bool) -> Decision {
+/// A lease whose weight is to be zero. Needs no clock and no repository for that; only once it is there, and was left
+/// there for too long, is it undone.
+fn halt(
+    desired: &Desired,
+    observed: Option<&Observed>,
+    applied: &Applied,
+    conditions: &Conditions,
+    touched: bool,
+) -> Decision {
     let ours = applied.lease.as_ref() == Some(&desired.lease);
     let at_zero = observed.is_some_and(|seen| seen.weight_bp == 0) && (!ours || applied.weight_bp == 0);
+    if let Some(reason) = conditions.left_halted.as_ref().filter(|_| touched && at_zero) {
+        let decision = Decision::new(Act::Stop(StopKind::Rollback), Doing::RollingBack);
+        return Decision { reason: Some(reason.clone()), ..decision };
+    }
     if !touched || at_zero {
         return Decision::new(Act::Keep, Doing::Holding);
     }
@@ -280,7 +307,8 @@ fn go_on(
     let weight_bp = at.and_then(|at| desired.tiers.get(at)).map_or(0, |tier| basis_points(tier.weight));
     let weight_bp = weight_bp.min(applied.weight_bp);
     let baked = at.and_then(|at| desired.tiers.get(at)).is_some_and(|tier| applied.bake.is_over(tier.bake));
-    if let Some(decision) = expiry(desired, at, baked, ours, conditions) {
+    let stop = unhealthy(desired, at, conditions).or_else(|| expiry(desired, at, baked, ours, conditions));
+    if let Some(decision) = stop {
         return decision;
     }
     let Some(seen) = observed else {
@@ -294,7 +322,7 @@ fn go_on(
     }
     let next = at.map_or(0, |at| at + 1);
     if wanted.is_none_or(|wanted| next > wanted) {
-        return arrived(desired, baked);
+        return arrived(desired, baked, conditions);
     }
     if let Some(reason) = against(desired, conditions) {
         return Decision::hold(reason);
@@ -302,16 +330,35 @@ fn go_on(
     if at.is_some() && !baked {
         return Decision::new(Act::Keep, Doing::Baking);
     }
+    // No data is never healthy: neither at the tier that is left, nor where none could be measured at all.
+    let unhealthy = if at.is_some() { conditions.health.against() } else { conditions.unmeasured.clone() };
+    if let Some(reason) = unhealthy {
+        return Decision::hold(reason);
+    }
     forward(desired, next, ours, seen, conditions)
 }
 
-/// At the tier that the ledger wants.
-fn arrived(desired: &Desired, baked: bool) -> Decision {
-    match desired.phase {
-        Phase::Paused { .. } => Decision::new(Act::Keep, Doing::Holding),
-        _ if baked => Decision::new(Act::Keep, Doing::Ready),
-        _ => Decision::new(Act::Keep, Doing::Baking),
+/// At the tier that the ledger wants. What was ready once is so no longer when its gates do not pass any more.
+fn arrived(desired: &Desired, baked: bool, conditions: &Conditions) -> Decision {
+    match (desired.phase, conditions.health.against()) {
+        (Phase::Paused { .. }, _) => Decision::new(Act::Keep, Doing::Holding),
+        _ if !baked => Decision::new(Act::Keep, Doing::Baking),
+        (_, Some(reason)) => Decision::hold(reason),
+        _ => Decision::new(Act::Keep, Doing::Ready),
     }
+}
+
+/// What the metrics of the tier that the target is at ask for. It comes before expiry: a rollback is not put off by a hold.
+fn unhealthy(desired: &Desired, at: Option<usize>, conditions: &Conditions) -> Option<Decision> {
+    let runs = at.is_some_and(|at| match desired.phase {
+        Phase::Rolling { .. } | Phase::Paused { .. } => true,
+        // The ledger may be quicker than this applier.
+        Phase::Completed => at + 1 < desired.tiers.len(),
+        _ => false,
+    });
+    let (kind, reason) = conditions.health.stop().filter(|_| runs)?;
+    let doing = if kind == StopKind::Rollback { Doing::RollingBack } else { Doing::Shifting };
+    Some(Decision { reason: Some(reason), ..Decision::new(Act::Stop(kind), doing) })
 }
 
 /// What the lease says for when its window has closed. Nothing if it is open, or was completed, or nobody knows.
@@ -350,10 +397,6 @@ fn against(desired: &Desired, conditions: &Conditions) -> Option<Refusal> {
     }
     if desired.issued > now.saturating_add(TOLERANCE).unwrap_or(Timestamp::MAX) {
         return Some(Refusal::new(Reason::NotYetValid, format!("lease {id} is not valid before {}", desired.issued)));
-    }
-    if desired.gated {
-        let message = format!("the gates of lease {id} cannot be evaluated here, and no data is never healthy");
-        return Some(Refusal::new(Reason::NoData, message).hint("see them with: git two-key show"));
     }
     None
 }
@@ -412,9 +455,11 @@ impl Applied {
         if !same {
             self.rollback = Rollback::None;
             self.checks = None;
+            self.halted = None;
         }
         if !stays {
             self.bake = Bake::default();
+            (self.verdict, self.evidence) = (None, None);
         }
         self.lease = Some(intent.lease.clone());
         self.tier = intent.tier;

@@ -1,7 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{apply::clock::Reading, model::document::Span};
+use crate::{
+    apply::{
+        clock::Reading,
+        health::{Deadline, Gates, Limits},
+    },
+    model::document::Span,
+};
 
 const HOUR: i64 = 3_600;
 
@@ -26,7 +32,6 @@ fn desired(phase: Phase) -> Desired {
         issued: at(0),
         expires: at(HOUR),
         on_expiry: OnExpiry::Rollback,
-        gated: false,
         rollbacks: 0,
     }
 }
@@ -51,7 +56,18 @@ fn stable() -> Observed {
 }
 
 fn good() -> Conditions {
-    Conditions { now: Some(at(10)), blockers: Vec::new(), pack: Pack::Rehearsed }
+    Conditions {
+        now: Some(at(10)),
+        blockers: Vec::new(),
+        pack: Pack::Rehearsed,
+        health: Health::UNWATCHED,
+        unmeasured: None,
+        left_halted: None,
+    }
+}
+
+fn health(gates: Gates, limits: Limits) -> Health {
+    Health { gates, limits, figures: Vec::new() }
 }
 
 fn blocked(reason: Reason) -> Conditions {
@@ -103,7 +119,16 @@ fn each_condition_holds_with_its_reason_and_keeps_the_weight() {
     holds(&of(&wanted, &Conditions { now: None, ..good() }), Reason::Clock);
     holds(&of(&desired(Phase::Paused { tier: 1 }), &good()), Reason::WrongState);
     holds(&of(&Desired { frozen: true, ..wanted.clone() }, &good()), Reason::Frozen);
-    holds(&of(&Desired { gated: true, ..wanted.clone() }, &good()), Reason::NoData);
+    let ill = |gates, limits| Conditions { health: health(gates, limits), ..good() };
+    holds(&of(&wanted, &ill(Gates::Open(Deadline::Ahead, "w".to_owned()), Limits::Fine)), Reason::NoData);
+    holds(&of(&wanted, &ill(Gates::Pass, Limits::NoData("w".to_owned()))), Reason::NoData);
+    assert!(matches!(of(&wanted, &ill(Gates::Pass, Limits::Fine)).act, Act::Shift { weight_bp: 2500, .. }));
+    // A first tier that could not be watched is not gone to.
+    let first = Desired { phase: Phase::Rolling { tier: 0 }, ..wanted.clone() };
+    let blind = Conditions { unmeasured: Some(Refusal::new(Reason::NoData, "test")), ..good() };
+    holds(&decide(&first, Some(&stable()), &Applied::default(), &blind), Reason::NoData);
+    let sighted = decide(&first, Some(&stable()), &Applied::default(), &good());
+    assert!(matches!(sighted.act, Act::Shift { weight_bp: 500, .. }));
     holds(&of(&Desired { issued: at(1_000), ..wanted.clone() }, &good()), Reason::NotYetValid);
     let hold = Desired { on_expiry: OnExpiry::Hold, ..wanted.clone() };
     holds(&of(&hold, &Conditions { now: Some(at(HOUR)), ..good() }), Reason::Expired);
@@ -113,11 +138,63 @@ fn each_condition_holds_with_its_reason_and_keeps_the_weight() {
 
 #[test]
 fn stops_act_although_nothing_else_is_known() {
-    let unknown = Conditions { now: None, blockers: blocked(Reason::Stale).blockers, pack: Pack::Missing };
+    let unknown = Conditions { now: None, pack: Pack::Missing, ..blocked(Reason::Stale) };
     let was = applied(1, 2500, 0);
     let halted = decide(&desired(Phase::Halted), None, &was, &unknown);
     assert_eq!(halted.act, Act::Shift { tier: None, weight_bp: 0, step: 3 });
     assert_eq!(decide(&desired(Phase::RolledBack), None, &was, &unknown).act, Act::Restore);
+}
+
+#[test]
+fn metrics_stop_a_lease_before_all_else_and_only_where_it_runs() {
+    let crossed = Conditions { health: health(Gates::Pass, Limits::Crossed("w".to_owned())), ..blocked(Reason::Stale) };
+    let (there, was) = (seen(500, "L-1"), applied(0, 500, 0));
+    let halted = decide(&desired(Phase::Rolling { tier: 1 }), Some(&there), &was, &crossed);
+    assert_eq!((halted.act, halted.reason.unwrap().reason), (Act::Stop(StopKind::Halt), Reason::GateFailed));
+    // Neither a target that cannot be observed, nor a clock, nor a pause, nor a window that has closed is waited for.
+    for (phase, there, now) in [
+        (Phase::Rolling { tier: 0 }, None, Some(at(10))),
+        (Phase::Paused { tier: 0 }, Some(&there), None),
+        (Phase::Rolling { tier: 0 }, Some(&there), Some(at(HOUR))),
+        (Phase::Completed, Some(&there), Some(at(10))),
+    ] {
+        let decision = decide(&desired(phase), there, &was, &Conditions { now, ..crossed.clone() });
+        assert_eq!(decision.act, Act::Stop(StopKind::Halt), "{phase:?}");
+    }
+    let late = Conditions { health: health(Gates::Fail(Deadline::Passed, "w".to_owned()), Limits::Fine), ..good() };
+    let undone = decide(&desired(Phase::Rolling { tier: 0 }), Some(&there), &was, &late);
+    assert_eq!(undone.act, Act::Stop(StopKind::Rollback));
+    // Where it does not run there is nothing to stop.
+    let nowhere = decide(&desired(Phase::Rolling { tier: 0 }), Some(&stable()), &Applied::default(), &crossed);
+    assert_eq!(nowhere.act, Act::Keep);
+    let done = decide(&desired(Phase::Completed), Some(&seen(10_000, "L-1")), &applied(2, 10_000, 60_000), &crossed);
+    assert_eq!(done.act, Act::Keep);
+}
+
+#[test]
+fn a_tier_is_ready_no_longer_when_its_gates_do_not_pass_any_more() {
+    let (there, was) = (seen(500, "L-1"), applied(0, 500, 60_000));
+    let of = |gates| {
+        let conditions = Conditions { health: health(gates, Limits::Fine), ..good() };
+        decide(&desired(Phase::Rolling { tier: 0 }), Some(&there), &was, &conditions)
+    };
+    assert_eq!(of(Gates::Pass).doing, Doing::Ready);
+    let open = of(Gates::Open(Deadline::Ahead, "w".to_owned()));
+    assert_eq!((open.doing, open.reason.unwrap().reason), (Doing::Holding, Reason::NoData));
+}
+
+#[test]
+fn what_an_automaton_halted_is_undone_only_once_its_weight_is_zero_and_it_was_left() {
+    let left = Conditions { left_halted: Some(Refusal::new(Reason::GateFailed, "test")), ..good() };
+    let was = Applied { tier: None, weight_bp: 0, ..applied(0, 500, 0) };
+    let of = |there: &Observed, was: &Applied, conditions: &Conditions| {
+        decide(&desired(Phase::Halted), Some(there), was, conditions).act
+    };
+    let to_zero = Act::Shift { tier: None, weight_bp: 0, step: 3 };
+    assert_eq!(of(&seen(500, "L-1"), &applied(0, 500, 0), &left), to_zero);
+    assert_eq!(of(&seen(0, "L-1"), &was, &left), Act::Stop(StopKind::Rollback));
+    assert_eq!(of(&seen(0, "L-1"), &was, &good()), Act::Keep);
+    assert_eq!(of(&stable(), &Applied::default(), &left), Act::Keep, "it was never here");
 }
 
 #[test]
@@ -232,11 +309,10 @@ fn any_weight() -> impl Strategy<Value = u32> {
 
 fn any_desired() -> impl Strategy<Value = Desired> {
     let steps = prop_oneof![Just(vec![]), Just(vec![1]), Just(vec![1, 2]), Just(vec![1, 2, 3])];
-    (any_phase(), steps, any::<bool>(), any::<bool>(), any::<bool>(), 0u32..3).prop_map(
-        |(phase, tier_steps, frozen, gated, hold, rollbacks)| Desired {
+    (any_phase(), steps, any::<bool>(), any::<bool>(), 0u32..3).prop_map(
+        |(phase, tier_steps, frozen, hold, rollbacks)| Desired {
             tier_steps,
             frozen,
-            gated,
             rollbacks,
             on_expiry: if hold { OnExpiry::Hold } else { OnExpiry::Rollback },
             ..desired(phase)
@@ -271,7 +347,32 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
     let now = prop_oneof![Just(None), (-HOUR..2 * HOUR).prop_map(|second| Some(at(second)))];
     let blockers = prop_oneof![Just(vec![]), Just(vec![Refusal::new(Reason::Stale, "test")])];
     let pack = prop_oneof![Just(Pack::Missing), Just(Pack::Rehearsed)];
-    (now, blockers, pack).prop_map(|(now, blockers, pack)| Conditions { now, blockers, pack })
+    let words = || "test".to_owned();
+    let deadline = || prop_oneof![Just(Deadline::Ahead), Just(Deadline::Passed)];
+    let gates = prop_oneof![
+        Just(Gates::None),
+        Just(Gates::Pass),
+        deadline().prop_map(move |deadline| Gates::Open(deadline, words())),
+        deadline().prop_map(move |deadline| Gates::Fail(deadline, words())),
+    ];
+    let limits = prop_oneof![
+        Just(Limits::None),
+        Just(Limits::Fine),
+        Just(Limits::Warn(words())),
+        Just(Limits::NoData(words())),
+        Just(Limits::Crossed(words())),
+    ];
+    let doubt = || prop_oneof![Just(None), Just(Some(Refusal::new(Reason::NoData, "test")))];
+    (now, blockers, pack, gates, limits, doubt(), doubt()).prop_map(
+        |(now, blockers, pack, gates, limits, unmeasured, left_halted)| Conditions {
+            now,
+            blockers,
+            pack,
+            health: health(gates, limits),
+            unmeasured,
+            left_halted,
+        },
+    )
 }
 
 proptest! {
@@ -290,7 +391,11 @@ proptest! {
         prop_assert!(conditions.blockers.is_empty() && conditions.pack == Pack::Rehearsed);
         let now = conditions.now.unwrap();
         prop_assert!(now < wanted.expires && now >= wanted.issued.checked_sub(TOLERANCE).unwrap());
-        prop_assert!(!wanted.frozen && !wanted.gated && there.is_some());
+        prop_assert!(!wanted.frozen && there.is_some());
+        match was.tier.filter(|_| was.lease.as_ref() == Some(&wanted.lease)) {
+            Some(_) => prop_assert!(conditions.health.against().is_none()),
+            None => prop_assert!(conditions.unmeasured.is_none()),
+        }
         let goes_on = matches!(wanted.phase, Phase::Rolling { .. } | Phase::Completed);
         prop_assert!(goes_on);
         prop_assert_eq!(weight_bp, basis_points(wanted.tiers[next].weight));

@@ -55,7 +55,6 @@ fn of(state: &State, lease: &LeaseState, phase: Phase, rollbacks: u32, stops: &[
         issued: document.issued,
         expires: document.expires,
         on_expiry: document.on_expiry,
-        gated: lease.terms.as_ref().is_some_and(|terms| !terms.gates.is_empty()),
         rollbacks,
     })
 }

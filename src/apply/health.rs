@@ -4,9 +4,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    gate::{Aggregate, Judgement, ThresholdState, Verdict},
+    gate::{Aggregate, Evidence, Judgement, Measure, ThresholdState, TierContext, Verdict, Watch, judge},
     ledger::{LeaseState, Phase, PinnedTerms},
-    model::{Reason, Refusal, StopKind, policy::Role},
+    model::{
+        GateId, PrincipalId, Reason, Refusal, StopKind,
+        policy::{Gate, Role},
+    },
 };
 
 /// Where a tier's gates stand in time.
@@ -127,6 +130,66 @@ impl Health {
     }
 }
 
+/// A look at a tier: what metrics say of it, and the evidence for that.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// What they say.
+    pub health: Health,
+    /// What that rests on; none where nothing was judged.
+    pub evidence: Option<Evidence>,
+}
+
+/// Looks at a tier. `context` says why nothing can be judged of it yet, if nothing can; `measure` is none where no metrics
+/// are configured.
+///
+/// A lease without gates whose limits nobody here was asked to measure is not watched: only time is.
+pub fn look(
+    terms: &PinnedTerms,
+    context: Result<TierContext, Refusal>,
+    measure: Option<&dyn Measure>,
+    watch: &mut Watch,
+    now: Timestamp,
+) -> Look {
+    if terms.gates.is_empty() && (terms.thresholds.is_empty() || measure.is_none()) {
+        return Look { health: Health::UNWATCHED, evidence: None };
+    }
+    let open = |refusal: &Refusal| Look { health: Health::open(terms, &refusal.message), evidence: None };
+    let Some(measure) = measure else { return open(&unconfigured()) };
+    let context = match context {
+        Ok(context) => context,
+        Err(refusal) => return open(&refusal),
+    };
+    let judgement = judge(terms, &context, watch, now, measure);
+    let health = Health::of(terms, &judgement);
+    Look { health, evidence: Some(Evidence::new(terms.clone(), context, watch.clone(), judgement)) }
+}
+
+/// Why a lease with these gates and limits could not be watched here once it runs; none if it could, or has no gates.
+pub fn unmeasurable<'a>(
+    gates: impl Iterator<Item = (&'a GateId, &'a Gate)>,
+    mut limits: impl Iterator<Item = &'a GateId>,
+    measure: Option<&dyn Measure>,
+) -> Option<Refusal> {
+    let gates: Vec<_> = gates.collect();
+    if gates.is_empty() {
+        return None;
+    }
+    let Some(measure) = measure else { return Some(unconfigured()) };
+    if let Some(refusal) = gates.iter().find_map(|(_, gate)| measure.has(gate.source).err()) {
+        return Some(refusal);
+    }
+    let measured = |name: &GateId| gates.iter().any(|(id, _)| *id == name) || measure.metric(name).is_some();
+    limits.find(|name| !measured(name)).map(|name| {
+        let message = format!("limit {name} is measured by no gate, and no query for it is configured here");
+        Refusal::new(Reason::NoData, message).hint(format!("add it: metrics: {{thresholds: {{{name}: …}}}}"))
+    })
+}
+
+fn unconfigured() -> Refusal {
+    Refusal::new(Reason::NoData, "no metrics are configured here, so no gate can be measured")
+        .hint("name their sources in the configuration, under metrics")
+}
+
 /// What was measured, in words: `error-rate PASS, 1 of 412 (0.24 %) against 0.9 %`, `cpu-load 40, fine`.
 pub fn figures(judgement: &Judgement) -> Vec<String> {
     let gates = judgement.gates.iter().map(|(id, report)| {
@@ -170,14 +233,17 @@ fn round(number: f64) -> String {
 pub fn left_halted(lease: &LeaseState, now: Timestamp) -> Option<Refusal> {
     let last = lease.transitions.last().filter(|last| last.phase == Phase::Halted && lease.phase == Phase::Halted)?;
     let vote = last.votes.last().filter(|vote| matches!(vote.role, Role::Agent | Role::Applier))?;
+    resolve_by(lease, Timestamp::from_second(vote.claimed_time?).ok()?, &vote.principal, now)
+}
+
+/// The same of a halt that was made at some time by somebody.
+pub fn resolve_by(lease: &LeaseState, since: Timestamp, by: &PrincipalId, now: Timestamp) -> Option<Refusal> {
     let gates = lease.terms.as_ref()?.gates.values();
     let deadline = gates.map(|gate| gate.inconclusive_deadline).min_by_key(|span| span.as_secs())?;
-    let since = Timestamp::from_second(vote.claimed_time?).ok()?;
     let seconds = i64::try_from(deadline.as_secs()).ok()?;
     let over = since.checked_add(SignedDuration::from_secs(seconds)).ok()?;
     (now >= over).then(|| {
-        let message =
-            format!("{} halted it at {since}, and nobody has resolved that within {deadline}", vote.principal);
+        let message = format!("{by} halted it at {since}, and nobody has resolved that within {deadline}");
         Refusal::new(Reason::GateFailed, message)
     })
 }

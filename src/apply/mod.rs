@@ -8,6 +8,7 @@
 //! | [`pack`], [`probe`] | what was there before, and what the entrance served |
 //! | [`restore`] | undoing, and the five checks of it |
 //! | [`conformance`] | what every driver must do, tried on one |
+//! | [`health`] | pure: what metrics say of a tier, as far as moves go; shared with agents |
 //! | [`clock`], [`journal`] | what is remembered from tick to tick, and how time counts |
 //! | `source`, `publish` | what comes from the repository, and what goes there |
 //! | `office` | what all targets share, one at a time |
@@ -41,6 +42,7 @@ pub(crate) mod source;
 pub mod stops;
 mod target;
 mod tick;
+mod watching;
 mod work;
 
 pub use config::Config;

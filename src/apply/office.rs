@@ -1,15 +1,16 @@
 //! What all targets of an applier share: what it knows, what it remembers, and what it writes. One at a time.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use jiff::Timestamp;
 
 use crate::{
+    gate::{Measure, TierContext, sources::Sources},
     ledger::{LeaseState, Phase, rules},
-    model::{LeaseId, Oid, Reason, Refusal, StopKind, TargetId, policy::Role},
+    model::{Digest, LeaseId, Oid, Reason, Refusal, StopKind, TargetId, policy::Role},
 };
 
 use super::{
@@ -18,14 +19,16 @@ use super::{
     decide::{Applied, Conditions, Desired},
     desired::desired,
     drivers,
+    health::{left_halted, resolve_by, unmeasurable},
     journal::{Desk, Journal},
     pack::{Occasion, RollbackPack, first_signed},
-    publish::{Files, OwnStop, Writer, keep_stop, push_stops, put_tags},
+    publish::{Files, OwnStop, Writer, in_one_line, keep_stop, push_stops, put_tags},
     records::{Record, RecordedEvent, TargetRecord, timeless},
     run::{Mode, TargetReport},
     source::Source,
     target,
     tick::Tick,
+    watching::Watching,
 };
 
 /// How old the journal may grow where nothing but time passes.
@@ -43,6 +46,8 @@ pub(super) struct Office {
     pub(super) source: Source,
     pub(super) writer: Writer,
     pub(super) tick: Tick,
+    /// Where measurements come from.
+    sources: Option<Arc<Sources>>,
     /// The journal as it was last written down.
     saved: Option<Journal>,
     /// What everything was published of: refs, tip, what was seen.
@@ -73,13 +78,14 @@ impl Office {
         journal: Journal,
         source: Source,
         writer: Writer,
+        sources: Option<Sources>,
     ) -> Self {
         let tick = Tick::new(clock(), Mode::DryRun, false);
-        Self { config, clock, desk, journal, source, writer, tick, saved: None, published: None }
+        let sources = sources.map(Arc::new);
+        Self { config, clock, desk, journal, source, writer, tick, sources, saved: None, published: None }
     }
 
-    /// Begins a tick: looks at the clocks, fetches, folds and searches for stops. What cannot be known blocks forward
-    /// moves, and nothing else.
+    /// Begins a tick with what is known already.
     pub(super) fn begin(&mut self, mode: Mode) -> Result<(), Refusal> {
         if let Err(error) = self.source.list() {
             return Err(error.refusal());
@@ -91,7 +97,11 @@ impl Office {
         };
         self.source.catch_up(accepted)?;
         self.look_at_clocks(mode);
-        self.forget_recorded()?;
+        self.forget_recorded()
+    }
+
+    /// Asks the remote. What cannot be known blocks forward moves, and nothing else.
+    pub(super) fn ask(&mut self) {
         self.refresh();
         let limit = self.config.max_staleness.as_secs().saturating_mul(1000);
         let age = self.journal.fetched.as_ref().map(|last| self.tick.reading.at_most_ms_since(last));
@@ -99,7 +109,6 @@ impl Office {
             let message = format!("the remote has not been reached for {}", self.config.max_staleness);
             self.tick.blockers.insert(0, Refusal::new(Reason::Stale, message));
         }
-        Ok(())
     }
 
     /// A process that ended after it had recorded what happened, and before it could write that down, is not to record it
@@ -287,19 +296,80 @@ impl Office {
         self.tick.blockers.get(before).map_or(Ok(()), |blocker| Err(blocker.clone()))
     }
 
-    /// Signs a rollback of our own. It binds from the moment at which it is written down.
-    pub(super) fn expire(&mut self, wanted: &Desired, expired: RecordedEvent) -> Result<(), Refusal> {
-        let reason = format!("the lease's window closed at {}", wanted.expires);
-        let (lease, parent) = (&wanted.lease, self.source.state.tip());
-        let stop = OwnStop { lease, kind: StopKind::Rollback, reason: &reason, evidence: None, parent };
+    /// What a look at a target's metrics needs; none where nothing was pinned for its lease, or it is not there.
+    pub(super) fn watching(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Watching> {
+        let state = &self.source.state;
+        let lease = state.lease(&wanted.lease)?;
+        let (terms, document) = (lease.terms.as_ref()?, lease.lease()?);
+        let nothing = terms.gates.is_empty() && (terms.thresholds.is_empty() || self.sources.is_none());
+        let ours = applied.lease.as_ref() == Some(&wanted.lease);
+        let tier = applied.tier.filter(|_| ours && !nothing)?;
+        let ended = matches!(wanted.phase, Phase::Halted | Phase::RolledBack)
+            || (wanted.phase == Phase::Completed && tier + 1 >= wanted.tiers.len());
+        if ended {
+            return None;
+        }
+        let since = applied.bake.since.as_ref().map(|since| since.now);
+        let context = since.and_then(|since| TierContext::new(state.policy().get(), document, tier, since));
+        let context = context.ok_or_else(|| {
+            Refusal::new(Reason::NoData, format!("target {target} is not seen at the weight of its tier"))
+        });
+        let (sources, folder) = (self.sources.clone(), self.desk.folder("watches"));
+        Some(Watching { terms: terms.clone(), context, sources, folder })
+    }
+
+    /// Why a lease could not be watched here.
+    pub(super) fn unmeasured(&self, wanted: &Desired) -> Option<Refusal> {
+        let terms = self.source.state.lease(&wanted.lease)?.terms.as_ref()?;
+        let measure = self.sources.as_deref().map(|sources| sources as &dyn Measure);
+        unmeasurable(terms.gates.iter(), terms.thresholds.keys(), measure)
+    }
+
+    /// Why a halt that no person made has been left for too long: as the ledger says, or as we know of our own.
+    pub(super) fn left_halted(&self, wanted: &Desired, applied: &Applied) -> Option<Refusal> {
+        let lease = self.source.state.lease(&wanted.lease)?;
+        let now = self.tick.reading.now;
+        let own = || resolve_by(lease, applied.halted?, &self.config.name, now);
+        left_halted(lease, now).or_else(own)
+    }
+
+    /// The targets whose metrics have to be looked at before anything else.
+    pub(super) fn watched(&self) -> BTreeSet<TargetId> {
+        let targets = self.journal.targets.iter().filter(|(target, applied)| {
+            let wanted = self.desired(target, applied);
+            wanted.is_some_and(|wanted| self.watching(target, &wanted, applied).is_some())
+        });
+        targets.map(|(target, _)| target.clone()).collect()
+    }
+
+    /// Signs a stop of our own, with the evidence for it. It binds from the moment at which it is written down.
+    pub(super) fn stop(
+        &mut self,
+        lease: &LeaseId,
+        kind: StopKind,
+        why: &str,
+        evidence: Option<&[u8]>,
+    ) -> Result<(), Refusal> {
+        let reason = in_one_line(why);
+        // A stop is signed even where the evidence cannot be kept.
+        let tip = self.source.state.tip();
+        let exhibit = evidence.and_then(|bytes| Some((self.writer.exhibit(&self.source, lease, bytes).ok()?, bytes)));
+        let (parent, evidence) = exhibit.map_or((tip, None), |(commit, bytes)| (commit, Some(Digest::of(bytes))));
+        let stop = OwnStop { lease, kind, reason: &reason, evidence, parent };
         let stop = self.writer.sign_stop(&self.source, &stop)?;
         self.journal.stops.push(stop.clone());
-        self.journal.events.push(expired);
         self.write_down()?;
         if let Err(refusal) = keep_stop(&mut self.source, &stop) {
             self.tick.remarks.push(refusal);
         }
         Ok(())
+    }
+
+    /// Signs a rollback of our own. It binds from the moment at which it is written down.
+    pub(super) fn expire(&mut self, wanted: &Desired, expired: RecordedEvent) -> Result<(), Refusal> {
+        self.journal.events.push(expired);
+        let why = format!("the lease's window closed at {}", wanted.expires);
+        self.stop(&wanted.lease, StopKind::Rollback, &why, None)
     }
 
     /// Ends a tick: writes and pushes the record, stops, the tags. Whatever fails is reported, and tried again at the
@@ -352,7 +422,8 @@ impl Office {
         let news = last.is_none_or(|last| !record.says_the_same_as(last)) && !record.targets.is_empty();
         if news || !record.events.is_empty() {
             let summary = summary(&record);
-            self.writer.write(&mut self.source, &record, &Files::new(), &summary)?;
+            self.writer.write(&mut self.source, &record, &self.tick.exhibits, &summary)?;
+            self.tick.exhibits.clear();
             self.journal.events.clear();
         }
         self.writer.push_record(&self.source)

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     admission::{Place, signer_of},
+    gate::Evidence,
     git::{GitError, NewCommit, PushOptions, RefUpdate, SignWith, SigningKey},
     ledger::{self, LeaseState, Transition, rules},
     model::{Digest, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, Stop, StopKind, Subject},
@@ -33,6 +34,16 @@ pub(crate) struct Writer {
 
 /// Files that go into our ref's tree: paths and bytes.
 pub(crate) type Files = Vec<(String, Vec<u8>)>;
+
+/// Words as one line that a commit may carry as its reason, whatever strangers wrote into them.
+pub(crate) fn in_one_line(words: &str) -> String {
+    /// The most letters of it; each has at most four bytes.
+    const MOST: usize = 250;
+    let plain = |letter: char| letter.is_alphanumeric() || letter.is_ascii_graphic();
+    let words: String = words.chars().map(|letter| if plain(letter) { letter } else { ' ' }).take(MOST).collect();
+    let words = words.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    if words.is_empty() { "no reason was given".to_owned() } else { words }
+}
 
 /// A stop about to be signed.
 #[derive(Debug, Clone, Copy)]
@@ -181,6 +192,28 @@ impl Writer {
             Some((_, why)) if why.contains("stale info") || why.contains("fetch first") => Err(self.busy()),
             Some((_, why)) => Err(rejected(&name, why, &outcome.remote)),
         }
+    }
+
+    /// Makes the ordinary commit that brings evidence, on the accepted tip. Its digest is signed in what names it.
+    pub(crate) fn exhibit(&self, source: &Source, lease: &LeaseId, bytes: &[u8]) -> Result<Oid, GitError> {
+        let path = Evidence::path(lease, Digest::of(bytes));
+        let message = format!("Evidence on {lease}\n");
+        self.with_file(source, (&path, bytes), &message, SignWith::Nobody)
+    }
+
+    /// Makes an ordinary commit on the accepted tip that adds or replaces one file.
+    pub(crate) fn with_file(
+        &self,
+        source: &Source,
+        (path, bytes): (&str, &[u8]),
+        message: &str,
+        sign: SignWith<'_>,
+    ) -> Result<Oid, GitError> {
+        let tip = source.state.tip();
+        let tree = source.repository.objects()?.links(tip)?.tree;
+        let tree = source.repository.with_files(Some(tree), &[(path, Some(bytes))])?;
+        let who = self.name.as_str();
+        source.repository.commit_tree(&NewCommit { tree, parents: &[tip], message, sign, who })
     }
 
     /// Signs a stop of our own. No ref is made yet.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    gate::{ThresholdState, Verdict},
     git::{GitError, MIRROR, Objects, Repository},
     ledger::{EventKind, State, rules},
     model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, TargetId, policy::Role},
@@ -75,6 +76,22 @@ pub struct TargetRecord {
     /// How the checks of the last rollback came out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checks: Option<Checks>,
+    /// What metrics say of the tier that the target is at; none where nothing was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<TargetHealth>,
+}
+
+/// What an applier measured of a tier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetHealth {
+    /// The verdict of the tier's gates together; none where there are none.
+    pub verdict: Option<Verdict>,
+    /// Where the limits stand together.
+    pub limits: ThresholdState,
+    /// What was measured, a line each, for people.
+    pub figures: Vec<String>,
+    /// The digest of the evidence for the last PASS or FAIL, which is in the tree of this record.
+    pub evidence: Option<Digest>,
 }
 
 /// Something that happened.
@@ -111,6 +128,10 @@ pub(super) fn timeless(targets: &BTreeMap<TargetId, TargetRecord>) -> BTreeMap<T
     let mut targets = targets.clone();
     for target in targets.values_mut() {
         target.seen_at = Timestamp::UNIX_EPOCH;
+        // Figures change at every look; that is no news until something follows from them.
+        if let Some(health) = &mut target.health {
+            health.figures.clear();
+        }
     }
     targets
 }

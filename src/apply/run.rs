@@ -12,6 +12,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    gate::sources::Sources,
     git::{Repository, SigningKey},
     model::{LeaseId, Oid, Reason, Refusal, TargetId, policy::Role},
 };
@@ -115,7 +116,8 @@ impl Applier {
         let writer = Writer::new(config.name.clone(), key, public);
         let interval = Duration::from_secs(config.interval.as_secs());
         let targets = config.targets.keys().cloned().collect();
-        let office = Office::new(config, clock, desk, journal, source, writer);
+        let sources = config.metrics.as_ref().map(Sources::open).transpose()?;
+        let office = Office::new(config, clock, desk, journal, source, writer, sources);
         Ok(Self { office: Arc::new(Mutex::new(office)), interval, targets, crew: Crew::new() })
     }
 
@@ -128,6 +130,8 @@ impl Applier {
     fn tick_with(&mut self, mode: Mode, patience: Option<Duration>) -> Result<Report, Refusal> {
         enter(&self.office)?.begin(mode)?;
         let mut targets = BTreeMap::new();
+        self.stop_what_is_ill(&mut targets, patience)?;
+        enter(&self.office)?.ask();
         let outcomes = self.crew.run(self.to_look_after()?, patience);
         let mut forwards = self.sort(outcomes, &mut targets)?;
         if !forwards.is_empty() {
@@ -146,6 +150,23 @@ impl Applier {
         let mut office = enter(&self.office)?;
         office.close()?;
         Ok(Report { ledger: office.source.state.tip(), targets, remarks: office.tick.remarks.clone() })
+    }
+
+    /// Metrics are looked at before the repository is asked, which may take long: what they stop is stopped at once.
+    fn stop_what_is_ill(
+        &mut self,
+        targets: &mut BTreeMap<TargetId, TargetReport>,
+        patience: Option<Duration>,
+    ) -> Result<(), Refusal> {
+        let watched = enter(&self.office)?.watched();
+        let task = |target: TargetId| -> (TargetId, Task<Done>) {
+            let (office, ill) = (Arc::clone(&self.office), target.clone());
+            (target, Box::new(move || work::stop_if_ill(&office, &ill)))
+        };
+        let tasks = watched.into_iter().filter(|target| !self.crew.away().contains(target)).map(task).collect();
+        let outcomes = self.crew.run(tasks, patience);
+        // Nothing goes forward from here.
+        self.sort(outcomes, targets).map(drop)
     }
 
     /// What there is to look after, stops first. A target that is still being worked on is not among it.

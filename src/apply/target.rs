@@ -154,6 +154,7 @@ pub(super) fn record(
         message: reason.map(|refusal| refusal.message.clone()),
         intent: applied.intent.clone(),
         checks: applied.checks.clone().filter(|_| ours),
+        health: None,
     }
 }
 
@@ -165,6 +166,7 @@ pub(super) fn in_words(decision: &Decision) -> String {
         Act::Shift { weight_bp, .. } => format!("shift to {} %", f64::from(*weight_bp) / 100.0),
         Act::Restore => "restore what was there before".to_owned(),
         Act::Expire => "roll back, because the lease expired".to_owned(),
+        Act::Stop(kind) => format!("{} it", kind.action()),
     }
 }
 

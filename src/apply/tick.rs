@@ -9,6 +9,8 @@ use crate::model::{Reason, Refusal, TargetId};
 use super::{
     clock::Reading,
     decide::{Conditions, Desired, Pack},
+    health::Health,
+    publish::Files,
     records::TargetRecord,
     run::Mode,
 };
@@ -25,6 +27,8 @@ pub(super) struct Tick {
     pub(super) continues: bool,
     pub(super) remarks: Vec<Refusal>,
     pub(super) records: BTreeMap<TargetId, TargetRecord>,
+    /// Evidence that goes into our ref with the next record.
+    pub(super) exhibits: Files,
 }
 
 impl Tick {
@@ -37,6 +41,7 @@ impl Tick {
             continues: false,
             remarks: Vec::new(),
             records: BTreeMap::new(),
+            exhibits: Files::new(),
         }
     }
 
@@ -65,6 +70,9 @@ impl Tick {
             now: self.trusted.then_some(self.reading.now),
             blockers: self.blockers.clone(),
             pack: Pack::Rehearsed,
+            health: Health::UNWATCHED,
+            unmeasured: None,
+            left_halted: None,
         }
     }
 

@@ -3,17 +3,20 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::{
-    ledger::EventKind,
+    gate::{Evidence, Verdict},
+    ledger::{EventKind, Phase},
     model::{Digest, Reason, Refusal, TargetId},
 };
 
 use super::{
     decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Pack, decide},
+    health::Look,
     office::{Intended, Office, enter},
     pack::RollbackPack,
-    records::{RecordedEvent, TargetRecord},
+    records::{RecordedEvent, TargetHealth, TargetRecord},
     run::{Mode, TargetReport},
     target::{self, Bench, Seen},
+    watching,
 };
 
 /// Acts that one target may need in one tick: a pack or a stop of our own, then what follows from it.
@@ -29,6 +32,8 @@ pub(super) struct Job {
     /// A pack that was just taken; it goes into our ref with the next intention, and so does that it was.
     packed: Option<(Vec<u8>, RecordedEvent)>,
     decision: Decision,
+    /// What metrics say.
+    look: Look,
 }
 
 /// A forward move that was decided on. It is made once its intention has been published, and only then.
@@ -60,6 +65,14 @@ pub(super) fn look_after(office: &Arc<Mutex<Office>>, target: &TargetId) -> Resu
     match Job::begin(office, target)? {
         Some(job) => job.go_on(),
         None => Ok(Outcome::Idle),
+    }
+}
+
+/// Looks at one target's metrics, and at the target only if they stop it.
+pub(super) fn stop_if_ill(office: &Arc<Mutex<Office>>, target: &TargetId) -> Result<Outcome, Refusal> {
+    match Job::begin(office, target)? {
+        Some(job) if job.look.health.stop().is_some() => job.go_on(),
+        _ => Ok(Outcome::Idle),
     }
 }
 
@@ -104,6 +117,7 @@ impl Forward {
         let unsettled = Applied { intent: None, ..job.applied.clone() };
         let still = may.and_then(|()| {
             job.seen = job.bench.driver.observe();
+            job.look_at_metrics()?;
             job.is_still_decided(&unsettled)
         });
         if let Ok(true) = still {
@@ -145,8 +159,10 @@ impl Job {
         let decision = target::held(Refusal::new(Reason::Internal, "nothing was decided"));
         let bench = Bench { target: target.clone(), driver, reading, events: Vec::new() };
         let office = Arc::clone(office);
-        let mut job = Self { office, bench, applied, wanted, seen, packed: None, decision };
+        let look = watching::nothing();
+        let mut job = Self { office, bench, applied, wanted, seen, packed: None, decision, look };
         job.bench.look(&mut job.applied, &job.wanted, &job.seen, trusted);
+        job.look_at_metrics()?;
         Ok(Some(job))
     }
 
@@ -177,7 +193,7 @@ impl Job {
         let inside = self.inside()?;
         let Some(wanted) = inside.desired(&self.bench.target, &self.applied) else { return Ok(Next::Done) };
         let mode = inside.tick.mode;
-        let mut conditions = inside.conditions(&self.bench.target, &wanted);
+        let mut conditions = self.conditions(&inside, &wanted, &self.applied);
         drop(inside);
         self.wanted = wanted;
         let decided =
@@ -226,6 +242,13 @@ impl Job {
                 let event = self.bench.event(EventKind::Expired, &lease, step, self.applied.weight_bp);
                 self.inside()?.expire(&self.wanted, event)?;
             }
+            Act::Stop(kind) => {
+                let why = self.decision.reason.as_ref().map_or_else(String::new, |reason| reason.message.clone());
+                let evidence = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok());
+                self.inside()?.stop(&lease, kind, &why, evidence.as_deref())?;
+                self.applied.halted = Some(self.bench.reading.now);
+                self.write_down()?;
+            }
             Act::Restore => {
                 // A stop does not wait until the disk has room.
                 let written = self.write_down();
@@ -264,7 +287,7 @@ impl Job {
         let inside = self.inside()?;
         let again = inside.desired(&self.bench.target, applied);
         Ok(again.is_some_and(|again| {
-            let conditions = inside.conditions(&self.bench.target, &again);
+            let conditions = self.conditions(&inside, &again, applied);
             decide(&again, self.seen.as_ref().ok(), applied, &conditions).act == self.decision.act
         }))
     }
@@ -301,12 +324,71 @@ impl Job {
     }
 
     fn record(&self, inside: &Office) -> TargetRecord {
-        target::record(&self.wanted, &self.seen, &self.applied, &self.decision, inside.tick.reading.now)
+        let now = inside.tick.reading.now;
+        let record = target::record(&self.wanted, &self.seen, &self.applied, &self.decision, now);
+        TargetRecord { health: self.health(), ..record }
+    }
+
+    /// What metrics say, for the record.
+    fn health(&self) -> Option<TargetHealth> {
+        let judgement = &self.look.evidence.as_ref()?.judgement;
+        Some(TargetHealth {
+            verdict: (!judgement.gates.is_empty()).then_some(judgement.verdict),
+            limits: judgement.threshold,
+            figures: self.look.health.figures.clone(),
+            evidence: self.applied.evidence,
+        })
+    }
+
+    /// Looks at the metrics of the tier that the target is at. What they say for the first time is an event.
+    fn look_at_metrics(&mut self) -> Result<(), Refusal> {
+        let inside = self.inside()?;
+        let watching = inside.watching(&self.bench.target, &self.wanted, &self.applied);
+        let (now, mode) = (inside.tick.reading.now, inside.tick.mode);
+        drop(inside);
+        self.look = match watching {
+            Some(watching) => watching.look(&self.bench.target, now, mode)?,
+            None => watching::nothing(),
+        };
+        let Some(evidence) = &self.look.evidence else { return Ok(()) };
+        let verdict = evidence.judgement.verdict;
+        let event = match verdict {
+            _ if evidence.judgement.gates.is_empty() => None,
+            Verdict::Pass => Some(EventKind::GatePassed),
+            Verdict::Fail => Some(EventKind::GateFailed),
+            Verdict::Pending | Verdict::Inconclusive => None,
+        };
+        let Some(event) = event.filter(|_| self.applied.verdict != Some(verdict)) else { return Ok(()) };
+        if let Ok(bytes) = evidence.bytes() {
+            let digest = Digest::of(&bytes);
+            self.applied.evidence = Some(digest);
+            self.inside()?.tick.exhibits.push((Evidence::path(&self.wanted.lease, digest), bytes));
+        }
+        self.applied.verdict = Some(verdict);
+        let lease = self.wanted.lease.clone();
+        self.bench.happened(event, &lease, self.applied.step, self.applied.weight_bp);
+        Ok(())
+    }
+
+    /// What holds for the target.
+    fn conditions(&self, inside: &Office, wanted: &Desired, applied: &Applied) -> Conditions {
+        Conditions {
+            health: self.look.health.clone(),
+            unmeasured: inside.unmeasured(wanted),
+            left_halted: Some(wanted)
+                .filter(|wanted| wanted.phase == Phase::Halted)
+                .and_then(|wanted| inside.left_halted(wanted, applied)),
+            ..inside.conditions(&self.bench.target, wanted)
+        }
     }
 
     /// What a target is doing right after its shift.
     fn after_shift(&self) -> Doing {
         let tier = self.applied.tier.and_then(|tier| self.wanted.tiers.get(tier));
+        // What was measured is of the tier before.
+        if self.look.evidence.is_some() {
+            return Doing::Baking;
+        }
         if tier.is_some_and(|tier| self.applied.bake.is_over(tier.bake)) { Doing::Ready } else { Doing::Baking }
     }
 

@@ -1,0 +1,56 @@
+//! What was measured of one target's tier: kept in a file of its own beside the journal, judged anew at every look.
+//!
+//! Losing the file costs the samples of the tier, and nothing else: what was not measured is never taken for healthy.
+
+use std::{path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+
+use crate::{
+    gate::{Measure, TierContext, Watch, sources::Sources},
+    ledger::PinnedTerms,
+    model::{Reason, Refusal, TargetId},
+};
+
+use super::{
+    Mode, files,
+    health::{Health, Look, look},
+};
+
+/// All that a look at one target's metrics needs.
+pub(super) struct Watching {
+    /// What was pinned when the lease started.
+    pub(super) terms: PinnedTerms,
+    /// The tier that the target is at; or why it is at none that could be judged.
+    pub(super) context: Result<TierContext, Refusal>,
+    /// Where measurements come from.
+    pub(super) sources: Option<Arc<Sources>>,
+    /// Where what was measured is kept.
+    pub(super) folder: PathBuf,
+}
+
+impl Watching {
+    /// Looks, and remembers what was measured.
+    pub(super) fn look(self, target: &TargetId, now: Timestamp, mode: Mode) -> Result<Look, Refusal> {
+        let file = self.folder.join(format!("{target}.json"));
+        let before: Watch =
+            std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let mut watch = before.clone();
+        let measure = self.sources.as_deref().map(|sources| sources as &dyn Measure);
+        let look = look(&self.terms, self.context, measure, &mut watch, now);
+        if watch != before && mode == Mode::Act {
+            let failed =
+                |error: &dyn std::fmt::Display| Refusal::new(Reason::Internal, format!("{}: {error}", file.display()));
+            std::fs::create_dir_all(&self.folder).map_err(|error| failed(&error))?;
+            let bytes = serde_json::to_vec(&watch).map_err(|error| failed(&error))?;
+            // Without room on the disk the look is judged all the same; the next one knows less.
+            let _ = files::replace(&file, &bytes);
+        }
+        Ok(look)
+    }
+}
+
+/// A look at a target whose lease nothing was pinned for.
+pub(super) fn nothing() -> Look {
+    Look { health: Health::UNWATCHED, evidence: None }
+}

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place,
+    Failure, Place, evidence,
     session::Session,
     turn::{self, Ask, Flags},
 };
@@ -27,13 +27,13 @@ pub struct Args {
 
 /// Turns the key.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let ask = Ask { lease: Some(&args.lease), people_only: true, show: Some(evidence), ..Ask::default() };
+    let ask = Ask { lease: Some(&args.lease), people_only: true, show: Some(before_saying_yes), ..Ask::default() };
     turn::turn(place, turn::pinned(place)?, &args.flags, Action::Promote, &ask)
 }
 
 /// What a person should see before saying yes.
-fn evidence(session: &Session, statement: &Statement) -> Result<String, Failure> {
+fn before_saying_yes(session: &Session, statement: &Statement) -> Result<String, Failure> {
     let Some(lease) = statement.lease() else { return Ok(String::new()) };
     let view = report::lease_view(&session.state, &session.reports, &session.beside()?, lease);
-    Ok(report::lease_text(&view) + "\n")
+    Ok(report::lease_text(&view) + "\n" + &evidence::shown(session, statement)?)
 }

@@ -12,6 +12,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod driver_test;
+mod evidence;
 mod failure;
 mod freeze;
 pub mod ground;

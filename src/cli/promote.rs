@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place,
+    Failure, Place, evidence,
     turn::{self, Ask, Flags},
 };
 use crate::model::Action;
@@ -23,6 +23,6 @@ pub struct Args {
 
 /// Turns the key.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let ask = Ask { lease: Some(&args.lease), ..Ask::default() };
+    let ask = Ask { lease: Some(&args.lease), show: Some(evidence::shown), ..Ask::default() };
     turn::turn(place, turn::pinned(place)?, &args.flags, Action::Promote, &ask)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place,
+    Failure, Place, evidence,
     session::Session,
     turn::{self, Ask, Carried, Flags},
 };
@@ -47,11 +47,14 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     turn::turn(place, turn::pinned(place)?, &args.flags, if policy { Action::Policy } else { Action::Cosign }, &ask)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "what `approve` shows can fail")]
 fn what_is_signed(session: &Session, statement: &Statement) -> Result<String, Failure> {
     let digest = statement.fields().digest.map(|digest| digest.to_string()).unwrap_or_default();
     if let Some(lease) = statement.lease().and_then(|id| session.state.document(id)) {
-        return Ok(lease_words(lease) + &format!("  bytes      {digest}\n"));
+        let mut text = lease_words(lease) + &format!("  bytes      {digest}\n");
+        for line in evidence::said(session, &lease.id)? {
+            let _ = writeln!(text, "  {}", report::escaped(&line));
+        }
+        return Ok(text);
     }
     let proposed = session.state.policy_file().map(|file| &file.content);
     let Some(Content::Proposal(proposed)) = proposed else { return Ok(String::new()) };
@@ -100,7 +103,7 @@ fn lease_words(lease: &Lease) -> String {
         }
     }
     if let Some(risk) = &lease.risk {
-        line("risk", &format!("{} ({})", risk.score, risk.model));
+        line("risk", &format!("{} ({}), factors: {}", risk.score, risk.model, risk.factors.join(", ")));
     }
     text
 }

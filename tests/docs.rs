@@ -83,6 +83,11 @@ fn plain_git_alone_turns_every_key() {
 }
 
 #[test]
+fn the_file_driver_is_tried_as_the_page_says() {
+    assert!(run("docs/drivers.md").contains("checkout-prod passes"));
+}
+
+#[test]
 fn keys_are_turned_as_the_page_says() {
     let said = run_after_quickstart("## 5.", "docs/signing.md");
     assert!(said.contains("by note: cp14") && said.contains("halted"), "{said}");

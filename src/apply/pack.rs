@@ -235,7 +235,10 @@ fn bad(error: &dyn std::fmt::Display) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{apply::drivers::FileDriver, model};
+    use crate::{
+        apply::drivers::FileDriver,
+        model::{self, document::Span},
+    };
 
     fn occasion() -> Occasion {
         let digest = Digest::of(b"checkout");
@@ -270,7 +273,7 @@ mod tests {
     fn where_the_entrance_does_not_answer_there_is_no_pack() {
         let folder = tempfile::tempdir().unwrap();
         let driver = FileDriver::new(occasion().target, folder.path().join("w.json"));
-        let probe = Probe { url: "http://127.0.0.1:1/".to_owned(), header: None, count: 1 };
+        let probe = Probe { url: "http://127.0.0.1:1/".to_owned(), header: None, count: 1, within: Span::seconds(0) };
         let refused = RollbackPack::take(&driver, &Occasion { probe: Some(probe), ..occasion() }).unwrap_err();
         assert_eq!(refused.reason, Reason::NoPack);
         assert!(RollbackPack::take(&driver, &occasion()).is_ok());

@@ -1,9 +1,11 @@
 //! Probes: which version is served, asked as everybody asks, at the target's real entrance.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::drivers::http;
-use crate::model::{Reason, Refusal};
+use super::{clock, drivers::http};
+use crate::model::{Reason, Refusal, document::Span};
 
 /// The longest name of a version that is kept.
 const MAX_VERSION: usize = 256;
@@ -20,11 +22,21 @@ pub struct Probe {
     /// How many times it is asked, each on a connection of its own.
     #[serde(default = "twenty")]
     pub count: u32,
+    /// How long the entrance may take to serve what a rollback restored: as long as whoever reconciles it takes.
+    #[serde(default = "at_once")]
+    pub within: Span,
 }
 
 const fn twenty() -> u32 {
     20
 }
+
+const fn at_once() -> Span {
+    Span::seconds(0)
+}
+
+/// How long it is waited from one attempt to the next.
+const NAP: Duration = Duration::from_secs(1);
 
 /// What probes found before a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +76,24 @@ impl Probe {
             }
         }
         served.ok_or_else(|| Refusal::new(Reason::NoData, format!("{} was not asked", self.url)))
+    }
+
+    /// Asks until every answer names a version, or until the time for that is over: then what was wrong last.
+    pub fn expect(&self, version: &str) -> Result<String, Refusal> {
+        let began = clock::read_clocks();
+        loop {
+            let found = self.ask().and_then(|served| {
+                if served == version {
+                    return Ok(format!("{} of {} are served {version}", self.count, self.count));
+                }
+                Err(Refusal::new(Reason::Drift, format!("{} serves {served}, then {version}", self.url)))
+            });
+            let waited = clock::read_clocks().proven_ms_since(&began);
+            if found.is_ok() || waited >= self.within.as_secs().saturating_mul(1000) {
+                return found;
+            }
+            std::thread::sleep(NAP);
+        }
     }
 
     fn once(&self) -> Result<String, Refusal> {

@@ -106,14 +106,7 @@ impl Checks {
         }));
         let probes = match &pack.probes {
             None => Check::not_configured("the pack has none"),
-            Some(probed) => Check::of(probed.probe.ask().and_then(|version| {
-                let count = probed.probe.count;
-                if version == probed.served {
-                    return Ok(format!("{count} of {count} are served {version}"));
-                }
-                let message = format!("{} serves {version}, then {}", probed.probe.url, probed.served);
-                Err(Refusal::new(Reason::Drift, message))
-            })),
+            Some(probed) => Check::of(probed.probe.expect(&probed.served)),
         };
         let candidate = match (seen, served.zip(driver.served_by_candidate(snapshot).ok().flatten())) {
             (Ok(seen), _) if seen.lease.as_ref() == Some(lease) && seen.weight_bp > 0 => Check::failed(said(&seen)),

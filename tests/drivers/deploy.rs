@@ -28,7 +28,7 @@ impl Edge {
         Self::with("apps/checkout/route.yaml", ROUTE, paths)
     }
 
-    fn with(file: &'static str, text: &str, paths: &str) -> Self {
+    pub(crate) fn with(file: &'static str, text: &str, paths: &str) -> Self {
         let rig = Rig::new("git");
         rig.in_all(&["init", "--quiet", "--bare", "--initial-branch=main", "deploy.git"]);
         rig.in_all(&["clone", "--quiet", "deploy.git", "people"]);
@@ -53,7 +53,7 @@ impl Edge {
         self.rig.in_all(&["-C", "people", "pull", "--quiet", "--ff-only", "origin", "main"]);
     }
 
-    fn there(&self) -> String {
+    pub(crate) fn there(&self) -> String {
         let object = format!("main:{}", self.file);
         self.rig.in_all(&["--git-dir=deploy.git", "show", &object]) + "\n"
     }

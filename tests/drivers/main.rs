@@ -8,6 +8,7 @@ mod kit;
 
 mod conformance;
 mod deploy;
+mod documents;
 mod exec;
 mod haproxy;
 mod nginx;

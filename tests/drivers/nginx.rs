@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -19,7 +19,7 @@ pub(crate) struct Edge {
     _backends: [Backend; 2],
 }
 
-fn nginx() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
     folders
         .iter()
@@ -33,33 +33,36 @@ const FIRST_FILE: &str = "split_clients \"$http_x_client\" $two_key_checkout_pro
     map \"\" $two_key_checkout_prod_state {\n    default '{\"version\":1,\"target\":\"checkout-prod\",\"weight_bp\":0,\
     \"lease\":null,\"step\":null,\"candidate\":\"candidate\"}';\n}\n";
 
+/// Folders that nginx would else have elsewhere.
+pub(crate) fn temporary(folder: &Path) -> String {
+    let line = |kind: &&str| format!("  {kind}_temp_path {}/tmp-{kind};\n", folder.display());
+    ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].iter().map(line).collect()
+}
+
 impl Edge {
     pub(crate) fn new() -> Self {
         let rig = Rig::new("nginx");
         let port = free_port();
         let backends = [Backend::new("v1"), Backend::new("v2")];
         let folder = rig.world.path().display().to_string();
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("  {kind}_temp_path {folder}/tmp-{kind};\n"));
+        let temporary = temporary(rig.world.path());
         let text = format!(
             "daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\nworker_processes 1;\nevents {{}}\nhttp {{\n  \
              access_log off;\n{}  upstream blue {{ server 127.0.0.1:{}; }}\n  upstream green {{ server 127.0.0.1:{}; }}\n  \
              include {folder}/split.conf;\n  server {{\n    listen 127.0.0.1:{port};\n    location = /.two-key/checkout-prod {{\n      \
              default_type application/json;\n      return 200 $two_key_checkout_prod_state;\n    }}\n    \
              location / {{ proxy_pass http://$two_key_checkout_prod; }}\n  }}\n}}\n",
-            temporary.concat(),
-            backends[0].port,
-            backends[1].port
+            temporary, backends[0].port, backends[1].port
         );
         fs::write(rig.path("nginx.conf"), text).unwrap();
         fs::write(rig.path("split.conf"), FIRST_FILE).unwrap();
-        let program = nginx().display().to_string();
+        let program = program().display().to_string();
         rig.configure(&format!(
             "{{nginx: {{include: {folder}/split.conf, stable: blue, candidate: green, key: $http_x_client, \
              test: [{program}, -q, -t, -c, {folder}/nginx.conf], reload: [{program}, -c, {folder}/nginx.conf, -s, reload], \
              status: \"http://127.0.0.1:{port}/.two-key/checkout-prod\"}}}}"
         ));
-        let mut command = Command::new(nginx());
+        let mut command = Command::new(self::program());
         command.arg("-c").arg(rig.path("nginx.conf")).stdout(Stdio::null()).stderr(Stdio::null());
         let daemon = Daemon(command.spawn().unwrap());
         let edge = Self { daemon, rig, port, _backends: backends };

@@ -54,7 +54,8 @@ fn with_entrance(cases: &str) -> (exec::Edge, Backend, Arc<Mutex<String>>) {
     let version = Arc::new(Mutex::new("v1".to_owned()));
     let entrance = Backend::telling(&version);
     let text = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
-    let probe = format!("timeout: 5s}}, probe: {{url: \"http://127.0.0.1:{}/\", count: 3}}}}", entrance.port);
+    let probe =
+        format!("timeout: 5s}}, probe: {{url: \"http://127.0.0.1:{}/\", count: 3, within: 3s}}}}", entrance.port);
     fs::write(edge.rig.path("applier.yaml"), text.replace("timeout: 5s}}", &probe)).unwrap();
     (edge, entrance, version)
 }
@@ -70,9 +71,17 @@ fn a_driver_that_lies_in_everything_it_says_is_found_out_at_the_entrance() {
     edge.rig.apply().exits(1).says("rollback-failed");
     let checks = edge.rig.record()["checks"].clone();
     assert_eq!((&checks["observed"]["outcome"], &checks["probes"]["outcome"]), (&"passed".into(), &"failed".into()));
-    *version.lock().unwrap() = "v1".to_owned();
+    // Somebody reconciles it, and takes some time.
+    let text = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
+    assert!(text.contains("count: 3, within: 3s"), "{text}");
+    let told = Arc::clone(&version);
+    let later = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        *told.lock().unwrap() = "v1".to_owned();
+    });
     edge.rig.turn("user1", "rollback", FIRST);
     edge.rig.apply().exits(0).says("verified");
+    later.join().unwrap();
 }
 
 #[test]

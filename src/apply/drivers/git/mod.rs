@@ -178,7 +178,15 @@ impl GitDriver {
             Repository::clone_bare(url, &self.clone)
         };
         let repository = repository.map_err(refused)?.with_patience(PATIENCE);
-        repository.fetch(url, &self.config.branch).map_err(refused)?;
+        match repository.fetch(url, &self.config.branch) {
+            // A process that was killed left a lock behind. All that is in this clone comes from the remote anyway.
+            Err(error) if error.to_string().contains(".lock") => {
+                std::fs::remove_dir_all(&self.clone)
+                    .map_err(|error| self.unknown(&format!("{}: {error}", self.clone.display())))?;
+                return Err(refused(error));
+            }
+            fetched => fetched.map_err(refused)?,
+        }
         let branch = mirrored(url, &format!("refs/heads/{}", self.config.branch));
         let tip = repository.resolve(&branch).map_err(refused)?;
         let tip = tip.ok_or_else(|| self.unknown(&format!("it has no branch {}", self.config.branch)))?;

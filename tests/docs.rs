@@ -127,8 +127,9 @@ fn the_book_has_every_page_and_no_link_leads_nowhere() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let summary = text("docs/SUMMARY.md");
     for entry in fs::read_dir(&docs).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if !name.ends_with(".md") {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.extension().is_none_or(|extension| extension != "md") {
             continue;
         }
         let listed = summary.contains(&format!("]({name})"));

@@ -51,11 +51,11 @@ pub(super) fn lines(question: &Question, text: &str) -> Answer {
         raw.push('\n');
         let Some(value) = line.value.as_f64().filter(|value| value.is_finite()) else {
             let why = format!("line {}: the value is no finite number", number + 1);
-            return Answer { value: Value::Invalid(why), raw: Some(raw) };
+            return Answer::of(Value::Invalid(why));
         };
         if question.shape == Shape::Count && value < 0.0 {
             let why = format!("line {}: a count went back by {}", number + 1, -value);
-            return Answer { value: Value::Invalid(why), raw: Some(raw) };
+            return Answer::of(Value::Invalid(why));
         }
         values.push(value);
         if newest.is_none_or(|(at, _)| at <= line.at) {

@@ -59,7 +59,14 @@ fn look_at_gate(
     let Some((number, at)) = bench.clockwork().newest(now).filter(|(number, _)| *number > seen.newest()) else {
         return;
     };
-    let answers = plan(gate, context, at).into_iter().map(|planned| ask(planned, measure)).collect();
+    let mut answers: Vec<Answered> = Vec::new();
+    for planned in plan(gate, context, at) {
+        // What could not be asked once is not waited for again in the same slot.
+        let failed = answers.last().filter(|answered| matches!(answered.value, Value::Failed(_)));
+        let (part, from) = (planned.part, planned.from);
+        let again = failed.map(|failed| Answered { part, query: None, from, raw: None, value: failed.value.clone() });
+        answers.push(again.unwrap_or_else(|| ask(planned, measure)));
+    }
     let (_, mut decisive) = conclude_gate(&bench, seen, at);
     decisive.extend(thresholds::halting(id, terms, context, seen));
     seen.push(Slot { number, at, answers }, &decisive);

@@ -57,9 +57,9 @@ pub struct ExecConfig {
     /// Its arguments.
     #[serde(default)]
     pub args: Vec<String>,
-    /// The variables of our environment that it may see; all others are cleared.
+    /// Its whole environment, but for a path on which the system's own programs are.
     #[serde(default)]
-    pub env: Vec<String>,
+    pub env: BTreeMap<String, String>,
     /// How long an answer may take; by default 10 s. Then it and all that it started is killed.
     pub timeout: Option<Span>,
 }

@@ -150,6 +150,17 @@ pub enum Source {
     Exec,
 }
 
+impl Source {
+    /// The word in policies and configurations.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Prometheus => "prometheus",
+            Self::File => "file",
+            Self::Exec => "exec",
+        }
+    }
+}
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

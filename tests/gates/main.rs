@@ -1,0 +1,6 @@
+//! Gates from outside: what the statistics can and cannot see, the sources against real servers and programs, and the
+//! verb.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test may panic and run programs")]
+
+mod power;

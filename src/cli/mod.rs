@@ -15,6 +15,7 @@ mod driver_test;
 mod evidence;
 mod failure;
 mod freeze;
+mod gate;
 pub mod ground;
 mod halt;
 mod hook;
@@ -109,6 +110,7 @@ enum Verb {
     Statement(statement::Args),
     Key(key::Args),
     Doctor(doctor::Args),
+    Gate(gate::Args),
     Risk(risk::Args),
     Agent(agent::Args),
     Report(report::Args),
@@ -133,6 +135,7 @@ impl Verb {
             Self::Check(args) => args.format,
             Self::Doctor(args) => args.format,
             Self::Key(args) => args.format(),
+            Self::Gate(args) => args.format,
             Self::Risk(args) => args.format(),
             Self::Agent(args) => args.format,
             Self::Apply(args) => args.format,
@@ -209,6 +212,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Key(args) => key::run(args, &place),
         Verb::Check(args) => check::run(args, &place),
         Verb::Doctor(args) => doctor::run(args, &place),
+        Verb::Gate(args) => gate::run(args, &place),
         Verb::Risk(args) => risk::run(args, &place),
         Verb::Agent(args) => agent::run(args, &place),
         Verb::Report(args) => report::run(args, &place),

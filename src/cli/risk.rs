@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
-    session::{Root, Session, Which},
+    session::{Session, Which},
     terminal,
 };
 use crate::{
@@ -181,7 +181,7 @@ fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
         Failure::refused(id.as_str(), Refusal::new(Reason::Malformed, message).hint("see why with: git two-key check"))
     })?;
     if args.check {
-        pinned(&session)?;
+        session.must_be_pinned("so there is no policy to check the lease by")?;
         risk::computable(lease).map_err(Failure::Undecided)?;
     }
     let mut circumstances = risk::circumstances(&session.state, lease).map_err(Failure::Undecided)?;
@@ -196,18 +196,6 @@ fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
     let ids = (change.from.to_string(), change.to.to_string());
     let assessment = assess(&repository, (&ids.0, &ids.1), LAST, &circumstances)?;
     say(args, &session, lease, assessment)
-}
-
-/// Without a root nobody knows whose policy calls paths sensitive.
-fn pinned(session: &Session) -> Result<(), Failure> {
-    match session.root {
-        Root::Pinned(_) => Ok(()),
-        Root::Unpinned(root) => {
-            let message = "no root is pinned here, so there is no policy to check the lease by";
-            let hint = format!("compare the root with somebody whom you trust, then: git two-key trust {root}");
-            Err(Failure::Undecided(Refusal::new(Reason::Unpinned, message).hint(hint)))
-        }
-    }
 }
 
 fn say(args: &Args, session: &Session, lease: &Lease, assessment: Assessment) -> Result<(), Failure> {

@@ -105,6 +105,18 @@ impl Session {
         Ok(Self { repo, root, branch, tip, state, reports, remarks })
     }
 
+    /// Refuses where no root is pinned. `so` says what that means for what was asked.
+    pub fn must_be_pinned(&self, so: &str) -> Result<(), Failure> {
+        match self.root {
+            Root::Pinned(_) => Ok(()),
+            Root::Unpinned(root) => {
+                let message = format!("no root is pinned here, {so}");
+                let hint = format!("compare the root with somebody whom you trust, then: git two-key trust {root}");
+                Err(Failure::Undecided(Refusal::new(Reason::Unpinned, message).hint(hint)))
+            }
+        }
+    }
+
     /// The lease that a handle (lease id, intent id or target) means for an action.
     pub fn lease(&self, handle: &str, action: Option<Action>) -> Result<LeaseId, Failure> {
         match ledger::resolve(&self.state, handle, action) {

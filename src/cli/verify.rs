@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
-    session::{Root, Session, Which},
+    session::{Session, Which},
     terminal,
 };
 use crate::{
@@ -50,26 +50,15 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         (None, Some(range)) => verify_range(args, place, range),
         (None, None) => {
             let session = Session::open(place, &Which::of(args.remote))?;
-            pinned(&session)?;
+            session.must_be_pinned("so there is nothing to verify against")?;
             verify_steps(args, &session, &session.reports)
-        }
-    }
-}
-
-fn pinned(session: &Session) -> Result<(), Failure> {
-    match session.root {
-        Root::Pinned(_) => Ok(()),
-        Root::Unpinned(root) => {
-            let message = "no root is pinned here, so there is nothing to verify against";
-            let hint = format!("compare the root with somebody whom you trust, then: git two-key trust {root}");
-            Err(Failure::Undecided(Refusal::new(Reason::Unpinned, message).hint(hint)))
         }
     }
 }
 
 fn verify_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
     let session = Session::open(place, &Which::of(args.remote))?;
-    pinned(&session)?;
+    session.must_be_pinned("so there is nothing to verify against")?;
     let id = session.lease(handle, None)?;
     let verdict = report::lease_verdict(&session.state, &session.reports, &session.beside()?, &id)
         .map_err(|refusal| Failure::refused(handle, refusal))?;
@@ -108,7 +97,7 @@ fn verify_range(args: &Args, place: &Place, range: &str) -> Result<(), Failure> 
         .ok_or_else(|| Failure::Usage(format!("`{range}` is no range; write A..B, where A or B may be left out")))?;
     let which = if to.is_empty() { Which::of(args.remote) } else { Which::At(to.to_owned()) };
     let session = Session::open(place, &which)?;
-    pinned(&session)?;
+    session.must_be_pinned("so there is nothing to verify against")?;
     let first = if from.is_empty() {
         0
     } else {

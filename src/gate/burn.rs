@@ -11,6 +11,9 @@ use super::{
     watch::{Part, Query, Side, Slot},
 };
 
+/// How far two sums of the same may be apart, relative to them.
+const ROUNDING: f64 = 1e-9;
+
 /// Reads the slots of a burn-rate gate.
 pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
     let (minimum, least) = minimum(bench);
@@ -73,7 +76,9 @@ fn of_slot(
         // Below the minimum a long window burns at least as fast as if all events up to it were good.
         let (short, long) = (rate(short, 0.0, objective), rate(long, least, objective));
         let factor = window.factor.get();
-        if short > factor && long > factor {
+        // A rate on the limit is good, whatever rounding makes of it.
+        let limit = factor * (1.0 + ROUNDING);
+        if short > limit && long > limit {
             return Says::Harm(format!(
                 "the budget burns {short:.1} times too fast over {} and {long:.1} over {}; the limit is {factor}",
                 window.short, window.long

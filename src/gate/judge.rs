@@ -1,5 +1,7 @@
 //! One look at a tier: ask what is due, remember it, conclude.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -13,11 +15,14 @@ use super::{
     measure::{Answer, Measure, Metric, Question, Shape, Value},
     question::{Planned, plan},
     report::Judgement,
-    slot::earlier,
+    slot::{Slots, earlier},
     template::{Variables, render},
     thresholds,
     watch::{Answered, Part, Query, Side, Slot, Watch},
 };
+
+/// The most slots of one gate whose times are listed.
+const MAX_TIMES: u64 = 100_000;
 
 /// Judges a tier as of `now`.
 ///
@@ -43,6 +48,20 @@ pub fn judge(
         look_at_gate(id, gate, terms, context, watch, now, measure);
     }
     conclude(terms, context, watch, now)
+}
+
+/// The times of all slots of a tier up to an end, oldest first.
+pub fn slot_times(terms: &PinnedTerms, context: &TierContext, end: Timestamp) -> Vec<Timestamp> {
+    let gates = terms.gates.values().map(|gate| Slots::new(context.started, gate.settle, gate.interval));
+    let metrics = terms.thresholds.keys().any(|name| !terms.gates.contains_key(name));
+    let clockworks = gates.chain(metrics.then(|| thresholds::clockwork(context)));
+    let times: BTreeSet<Timestamp> = clockworks
+        .flat_map(|clockwork| {
+            let last = clockwork.newest(end).map_or(0, |(number, _)| number);
+            (1..=last.min(MAX_TIMES)).map(move |number| clockwork.at(number))
+        })
+        .collect();
+    times.into_iter().collect()
 }
 
 fn look_at_gate(

@@ -32,6 +32,7 @@ pub mod sources;
 pub mod stats;
 mod template;
 mod thresholds;
+mod view;
 mod watch;
 
 #[cfg(test)]
@@ -41,7 +42,10 @@ mod tests;
 
 pub use context::{Recorded, TierContext};
 pub use evidence::{Evidence, MAX_EVIDENCE_BYTES, Reevaluation};
-pub use judge::judge;
+pub use judge::{judge, slot_times};
 pub use measure::{Answer, Measure, Metric, Question, Shape, Value};
 pub use report::{Aggregate, Comparison, GateReport, Judgement, Slots, ThresholdReport, ThresholdState, Verdict};
+pub use view::{
+    EvidenceView, GateView, ReplayView, ReplayedSlot, evidence_text, gate_text, judgement_text, replay_text,
+};
 pub use watch::{Answered, Part, Query, Side, Slot, Watch};

@@ -1,14 +1,10 @@
 //! Forward votes: cosign, start, promote, resume, complete, thaw. Each is kept only if its step is next and its key
 //! is in force, counts under its rule, and takes effect when the rule is met.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::model::{
-    Action, Digest, Forward, ForwardKind, LeaseId, Proposed, Reason, Refusal, Statement, TargetId, lease::Lease,
-    policy::Role,
+    Action, Digest, Forward, ForwardKind, LeaseId, Proposed, Reason, Refusal, Statement, lease::Lease, policy::Role,
 };
 
 use super::{
@@ -103,7 +99,7 @@ impl Fold {
                 old.superseded_by = Some(id.clone());
             }
         }
-        let terms = self.state.terms_of(&lease.target);
+        let terms = PinnedTerms::of(self.state.policy.get(), &lease.target);
         if let Some(entry) = self.state.leases.get_mut(id) {
             entry.terms = Some(terms);
         }
@@ -259,18 +255,6 @@ impl State {
     fn standing(&self, votes: Option<&Votes>) -> Votes {
         let votes = votes.into_iter().flatten();
         votes.filter(|(key, _)| self.key_in_force(**key)).map(|(key, vote)| (*key, vote.clone())).collect()
-    }
-
-    fn terms_of(&self, target: &TargetId) -> PinnedTerms {
-        let policy = self.policy.get();
-        let known = policy.targets.get(target);
-        let gates = known.map(|known| known.gates.as_slice()).unwrap_or_default();
-        let gate = |id: &crate::model::GateId| Some((id.clone(), policy.gates.get(id)?.clone()));
-        PinnedTerms {
-            driver: known.map(|known| known.driver),
-            gates: gates.iter().filter_map(gate).collect::<BTreeMap<_, _>>(),
-            thresholds: policy.thresholds.clone(),
-        }
     }
 }
 

@@ -129,6 +129,20 @@ pub struct PinnedTerms {
     pub thresholds: BTreeMap<GateId, Threshold>,
 }
 
+impl PinnedTerms {
+    /// What a start now would pin of a target.
+    pub fn of(policy: &Policy, target: &TargetId) -> Self {
+        let known = policy.targets.get(target);
+        let gates = known.map(|known| known.gates.as_slice()).unwrap_or_default();
+        let gate = |id: &GateId| Some((id.clone(), policy.gates.get(id)?.clone()));
+        Self {
+            driver: known.map(|known| known.driver),
+            gates: gates.iter().filter_map(gate).collect(),
+            thresholds: policy.thresholds.clone(),
+        }
+    }
+}
+
 /// A lease that some key has been turned for (or against).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseState {

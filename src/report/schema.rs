@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
 use super::{Entry, KeyView, LeaseVerdict, LeaseView, LedgerVerdict, ListView, PullView};
+use crate::gate::{EvidenceView, GateView, ReplayView};
 use crate::risk::{Assessment, Calibration, LeaseAssessment};
 
 /// What each reading verb prints with `--format json`, by verb.
@@ -31,6 +32,12 @@ struct Output {
     risk_calibrate: Calibration,
     /// `ci`.
     ci: PullView,
+    /// `gate LEASE`.
+    gate: GateView,
+    /// `gate LEASE --replay FROM..TO`.
+    gate_replay: ReplayView,
+    /// `gate --evidence COMMIT`.
+    gate_evidence: EvidenceView,
     /// Any of them, when it was refused or could not be decided.
     failure: Failed,
 }

@@ -4,6 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use ureq::{
     Agent,
+    http::Uri,
     tls::{PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
@@ -95,10 +96,9 @@ impl Prometheus {
 }
 
 fn is_loopback(url: &str) -> bool {
-    let rest = url.strip_prefix("http://").unwrap_or(url);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    matches!(host, "127.0.0.1" | "[::1]" | "localhost")
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host);
+    host.is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"))
 }
 
 fn certificates(path: &Path) -> Result<RootCerts, String> {

@@ -88,3 +88,282 @@ fn silence_holds_and_never_passes() {
     assert_eq!(judged.gates[&id("error-rate")].reason, Some(Reason::NoData));
     assert_eq!(judged.objection().unwrap().reason, Reason::NoData);
 }
+
+/// One slot after another, a minute each, with these answers; the last judgement.
+fn slots(scene: &mut Scene, rows: &[[f64; 4]]) -> crate::gate::Judgement {
+    let mut judged = None;
+    for (number, row) in (1..).zip(rows) {
+        tell(scene, *row);
+        judged = Some(scene.look(60 + number * 60));
+    }
+    judged.unwrap()
+}
+
+#[test]
+fn a_failure_stands_for_the_rest_of_the_tier() {
+    let mut scene = scene();
+    slots(&mut scene, &[[10.0, 100.0, 9.0, 1900.0], [10.0, 5000.0, 900.0, 95000.0]]);
+    let judged = scene.look(240);
+    let report = &judged.gates[&id("error-rate")];
+    assert_eq!((judged.verdict, report.since), (Verdict::Fail, time(120)), "{}", report.why);
+    assert_eq!(report.deadline, Some(time(120 + 1800)));
+    // Another beginning of the tier is another tier.
+    scene.context.started = time(1000);
+    assert_eq!(scene.look(1001).verdict, Verdict::Pending);
+}
+
+#[test]
+fn a_ratio_that_is_put_up_with_is_no_harm_however_sure() {
+    // 1.4 times, beyond all doubt.
+    let row = [[1400.0, 100_000.0, 10_000.0, 1_000_000.0]; 3];
+    let mut scene = scene();
+    assert_eq!(slots(&mut scene, &row).verdict, Verdict::Pass);
+    let mut strict = Scene::new(&GATE.replace(", max-ratio: 1.5", ""));
+    assert_eq!(slots(&mut strict, &row).verdict, Verdict::Fail);
+    let mut tighter = Scene::new(&GATE.replace("max-ratio: 1.5", "max-ratio: 1.3"));
+    assert_eq!(slots(&mut tighter, &row).verdict, Verdict::Fail);
+}
+
+#[test]
+fn where_less_is_worse_a_loss_is_harm_and_a_gain_is_none() {
+    let gate = GATE
+        .replace("kind: count-ratio\n", "kind: count-ratio\n    worse: lower\n")
+        .replace("    absolute: {max: 0.05}\n", "");
+    let mut scene = Scene::new(&gate);
+    assert_eq!(slots(&mut scene, &[[1200.0, 2000.0, 15_000.0, 38_000.0]; 3]).verdict, Verdict::Pass);
+    let mut scene = Scene::new(&gate);
+    assert_eq!(slots(&mut scene, &[[400.0, 2000.0, 15_000.0, 38_000.0]; 3]).verdict, Verdict::Fail);
+}
+
+#[test]
+fn the_rate_of_false_alarms_is_shared_among_gates_and_tiers() {
+    let second = GATE.replace("gates:\n", "").replace("error-rate", "other");
+    let mut scene = Scene::new(&format!("{GATE}{second}"));
+    scene.context.tiers = 4;
+    let judged = slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]]);
+    let Some(Comparison::EValue { needed, .. }) = judged.gates[&id("other")].comparison else { panic!() };
+    assert!((needed - 100.0 * 2.0 * 4.0).abs() < 1e-6, "{needed}");
+}
+
+#[test]
+fn an_absolute_limit_holds_from_the_minimum_on_or_as_soon_as_nothing_can_mend_it() {
+    let gate = GATE.replace("    compare: {test: e-value, alpha: 0.01, max-ratio: 1.5}\n", "");
+    let verdict = |bad, total| {
+        let mut scene = Scene::new(&gate);
+        slots(&mut scene, &[[bad, total, 0.0, 0.0]; 3]).verdict
+    };
+    // 5 % of 300 is 15.
+    assert_eq!(verdict(15.0, 300.0), Verdict::Pass);
+    assert_eq!(verdict(16.0, 300.0), Verdict::Fail);
+    assert_eq!(verdict(15.0, 20.0), Verdict::Pending, "fifteen may still be five percent of the minimum");
+    assert_eq!(verdict(16.0, 20.0), Verdict::Fail, "sixteen can be no more");
+    let floor = |bad, total| {
+        let gate = gate.replace("absolute: {max: 0.05}", "absolute: {min: 0.2}");
+        slots(&mut Scene::new(&gate), &[[bad, total, 0.0, 0.0]; 3]).verdict
+    };
+    assert_eq!(floor(60.0, 300.0), Verdict::Pass);
+    assert_eq!(floor(59.0, 300.0), Verdict::Fail);
+    assert_eq!(floor(0.0, 299.0), Verdict::Pending);
+}
+
+#[test]
+fn risk_raises_the_minimum() {
+    let mut scene = scene();
+    scene.context.samples = 2;
+    let judged = slots(&mut scene, &[[3.0, 599.0, 57.0, 11_400.0]; 3]);
+    assert_eq!((judged.verdict, judged.gates[&id("error-rate")].minimum), (Verdict::Pending, Some(600)));
+    tell(&scene, [3.0, 600.0, 57.0, 11_400.0]);
+    assert_eq!(scene.look(300).verdict, Verdict::Pass);
+}
+
+#[test]
+fn without_a_minimum_as_many_are_needed_as_would_certify_the_limit() {
+    let minimum = |gate: &str| {
+        let judged = Scene::new(&gate.replace("total: 300, ", "")).look(0);
+        judged.gates[&id("error-rate")].minimum.unwrap()
+    };
+    assert_eq!(minimum(GATE), 59);
+    assert_eq!(minimum(&GATE.replace("max: 0.05", "max: 0.001")), 2995);
+    assert_eq!(minimum(&GATE.replace("    absolute: {max: 0.05}\n", "")), 299);
+}
+
+#[test]
+fn only_a_missing_bad_beside_a_total_that_is_enough_counts_as_zero() {
+    let with = |query: &str, value: Value| {
+        let mut scene = scene();
+        slots(&mut scene, &[[0.0, 300.0, 0.0, 5700.0]; 3]);
+        scene.told.tell(query, value);
+        scene.look(300)
+    };
+    for query in ["bad v2", "bad v1"] {
+        assert_eq!(with(query, Value::Nothing).verdict, Verdict::Pass, "{query}");
+        for other in [Value::Invalid("2 series".to_owned()), Value::Number(f64::NAN), Value::Observations(vec![1.0])] {
+            assert_eq!(with(query, other.clone()).verdict, Verdict::Inconclusive, "{query} {other:?}");
+        }
+    }
+    for query in ["total v2", "total v1"] {
+        assert_eq!(with(query, Value::Nothing).verdict, Verdict::Inconclusive, "{query}");
+    }
+    let mut scene = scene();
+    tell(&scene, [0.0, 299.0, 57.0, 5700.0]);
+    scene.told.tell("bad v2", Value::Nothing);
+    let judged = scene.look(120);
+    assert_eq!(judged.verdict, Verdict::Pending);
+    assert_eq!(judged.gates[&id("error-rate")].slots.measured, 0, "a slot without the bad ones is not measured");
+}
+
+#[test]
+fn what_is_no_measurement_is_no_data_and_as_the_policy_says_a_failure() {
+    let values = [
+        Value::Nothing,
+        Value::Invalid("3 series, where exactly one is expected".to_owned()),
+        Value::Invalid("Prometheus warns: partial".to_owned()),
+        Value::Number(f64::NAN),
+        Value::Number(f64::INFINITY),
+        Value::Number(f64::NEG_INFINITY),
+        Value::Number(-1.0),
+    ];
+    for value in values {
+        for (word, verdict) in [("inconclusive", Verdict::Inconclusive), ("fail", Verdict::Fail)] {
+            let mut scene = Scene::new(&format!("{GATE}    no-data: {word}\n"));
+            slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]; 3]);
+            scene.told.tell("total v2", value.clone());
+            assert_eq!(scene.look(300).verdict, verdict, "{value:?} {word}");
+        }
+    }
+}
+
+#[test]
+fn a_provider_that_fails_holds_and_is_never_a_failure_until_the_deadline() {
+    let mut scene = Scene::new(&format!("{GATE}    no-data: fail\n"));
+    slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]; 3]);
+    scene.told.tell("bad v2", Value::Failed("connection refused".to_owned()));
+    let asked = scene.told.asked.borrow().len();
+    let judged = scene.look(300);
+    let report = &judged.gates[&id("error-rate")];
+    assert_eq!((judged.verdict, report.reason), (Verdict::Inconclusive, Some(Reason::NoData)));
+    assert_eq!(scene.told.asked.borrow().len(), asked + 1, "the rest of the slot is not waited for");
+    // Open since the last PASS, at 240 s; 30 minutes are put up with.
+    assert_eq!((report.since, report.deadline), (time(240), Some(time(240 + 1800))));
+    assert_eq!(scene.look(240 + 1799).overdue().count(), 0);
+    assert_eq!(scene.look(240 + 1800).overdue().count(), 1);
+}
+
+#[test]
+fn a_pass_grows_old_and_a_later_failure_takes_it_back() {
+    let mut scene = Scene::new(&GATE.replace("interval: 1m", "interval: 1h").replace("slots: 3", "slots: 1"));
+    tell(&scene, [3.0, 300.0, 57.0, 5700.0]);
+    assert_eq!(scene.look(3660).verdict, Verdict::Pass);
+    assert_eq!(scene.look(3660 + 600).verdict, Verdict::Pass);
+    let judged = scene.look(3660 + 601);
+    assert_eq!((judged.verdict, judged.objection().unwrap().reason), (Verdict::Inconclusive, Reason::Stale));
+    tell(&scene, [60.0, 700.0, 120.0, 12_000.0]);
+    assert_eq!(scene.look(7260).verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_counter_that_goes_back_is_no_data() {
+    for (source, total, verdict) in [
+        ("file", 299.0, Verdict::Inconclusive),
+        ("exec", 200.0, Verdict::Inconclusive),
+        ("file", 300.0, Verdict::Pass),
+        // Prometheus corrects resets by itself, and extrapolates; but it does not lose most of what it counted.
+        ("prometheus", 299.0, Verdict::Pending),
+        ("prometheus", 90.0, Verdict::Inconclusive),
+    ] {
+        let mut scene = Scene::new(&GATE.replace("source: prometheus", &format!("source: {source}")));
+        slots(&mut scene, &[[2.0, 300.0, 57.0, 5700.0]; 3]);
+        tell(&scene, [2.0, total, 57.0, 5700.0]);
+        let judged = scene.look(300);
+        let why = &judged.gates[&id("error-rate")].why;
+        assert_eq!(judged.verdict, verdict, "{source} {total}: {why}");
+        assert_eq!(why.contains("counter reset"), verdict == Verdict::Inconclusive, "{why}");
+    }
+}
+
+#[test]
+fn more_bad_than_all_cannot_be() {
+    let mut scene = scene();
+    slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]; 3]);
+    tell(&scene, [302.0, 301.0, 57.0, 5700.0]);
+    assert_eq!(scene.look(300).verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn a_comparison_that_could_not_notice_harm_passes_nothing() {
+    let gate = GATE.replace("    absolute: {max: 0.05}\n", "");
+    for baseline in [[0.0, 0.0], [0.0, 1.0], [0.0, 10.0]] {
+        let mut scene = Scene::new(&gate);
+        let judged = slots(&mut scene, &[[100.0, 300.0, baseline[0], baseline[1]]; 3]);
+        assert_eq!(judged.verdict, Verdict::Pending, "a third of all are bad, against {baseline:?}");
+    }
+    let mut scene = Scene::new(&gate);
+    assert_eq!(slots(&mut scene, &[[0.0, 300.0, 0.0, 600.0]; 3]).verdict, Verdict::Pass);
+}
+
+#[test]
+fn at_the_last_tier_there_is_nothing_to_compare_with_but_what_was_recorded() {
+    let last = |recorded: Option<[f64; 2]>, rows: &[[f64; 4]]| {
+        let mut scene = scene();
+        scene.context.last = true;
+        if let Some([bad, total]) = recorded {
+            let recorded = crate::gate::Recorded::Counts { bad, total };
+            scene.context.recorded.insert(id("error-rate"), recorded);
+        }
+        let judged = slots(&mut scene, rows);
+        assert!(scene.told.asked.borrow().iter().all(|question| question.query.ends_with("v2")));
+        judged
+    };
+    let judged = last(None, &[[40.0, 1000.0, 0.0, 0.0]; 3]);
+    assert_eq!((judged.verdict, judged.gates[&id("error-rate")].comparison), (Verdict::Pass, None));
+    assert!(judged.gates[&id("error-rate")].why.contains("nothing to compare with"));
+    assert_eq!(last(None, &[[60.0, 1000.0, 0.0, 0.0]; 3]).verdict, Verdict::Fail, "an absolute limit holds everywhere");
+    assert_eq!(
+        last(Some([100.0, 10_000.0]), &[[40.0, 1000.0, 0.0, 0.0]; 3]).verdict,
+        Verdict::Fail,
+        "four times as many"
+    );
+    assert_eq!(last(Some([100.0, 10_000.0]), &[[12.0, 1000.0, 0.0, 0.0]; 3]).verdict, Verdict::Pass);
+    // It is looked at when the events have doubled, each time for half of the false alarms that are left.
+    let judged =
+        last(Some([100.0, 10_000.0]), &[[3.0, 300.0, 0.0, 0.0], [5.0, 599.0, 0.0, 0.0], [6.0, 600.0, 0.0, 0.0]]);
+    let Some(Comparison::EValue { needed, .. }) = judged.gates[&id("error-rate")].comparison else { panic!() };
+    assert!((needed - 300.0 * 4.0).abs() < 1e-6, "{needed}");
+}
+
+#[test]
+fn a_watch_survives_being_written_down_and_read() {
+    let mut scene = scene();
+    slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]; 3]);
+    let text = serde_json::to_string(&scene.watch).unwrap();
+    scene.watch = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string(&scene.watch).unwrap(), text);
+    assert_eq!(scene.look(240).verdict, Verdict::Pass);
+}
+
+#[test]
+fn of_very_many_slots_what_decided_is_kept() {
+    let mut scene = Scene::new(&GATE.replace("interval: 1m", "interval: 1s"));
+    tell(&scene, [10.0, 100.0, 9.0, 1900.0]);
+    scene.look(61);
+    for second in 62..62 + i64::try_from(crate::gate::watch::MAX_SLOTS).unwrap() {
+        tell(&scene, [10.0, 100.0 + f64::from(i32::try_from(second).unwrap()), 9.0, 1900.0]);
+        // Judging is what takes long here; asking is enough to fill the watch.
+        if second % 100 != 0 {
+            continue;
+        }
+        scene.look(second);
+    }
+    let slots = scene.watch.slots(&id("error-rate"));
+    assert_eq!(slots[0].number, 1);
+    assert!(slots[0].answers[0].query.is_some(), "the slot that failed is kept whole");
+    assert!(slots[1].answers[0].query.is_none(), "one that decided nothing is kept in short");
+}
+
+#[test]
+fn a_tier_without_gates_never_passes() {
+    let mut scene = Scene::new("");
+    let judged = scene.look(5000);
+    assert_eq!(judged.verdict, Verdict::Inconclusive);
+    assert_eq!(judged.objection().unwrap().reason, Reason::NoData);
+}

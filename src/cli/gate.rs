@@ -1,0 +1,349 @@
+//! `gate`: whether a tier is healthy, now or in the past, and whether evidence holds.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Args as ClapArgs;
+use jiff::Timestamp;
+
+use super::{
+    Failure, Format, Place,
+    session::{Session, Which},
+    terminal,
+};
+use crate::{
+    apply::records,
+    gate::{
+        self, Evidence, EvidenceView, GateView, MAX_EVIDENCE_BYTES, ReplayView, ReplayedSlot, TierContext, Verdict,
+        Watch,
+        sources::{Config, Sources},
+    },
+    ledger::{LeaseState, Phase, PinnedTerms},
+    model::{Digest, LeaseId, Oid, Reason, Refusal},
+    signature::Opened,
+};
+
+/// The most slots that a replay goes through.
+const MAX_REPLAYED: usize = 20_000;
+
+/// Say whether a tier is healthy, gate by gate
+///
+/// Asks the metrics sources of --config for the newest slot that is due, and says what every gate and threshold of the
+/// lease comes to. Slots at which nobody looked are no data: what was seen is kept in the repository's two-key folder, so
+/// that each call goes on where the last one ended. When the tier began is what its applier attests, or --since.
+///
+/// With --replay it says, slot by slot, what it would have said of a past time. With --evidence it takes the evidence that
+/// a signed commit names, checks its digest, and judges the recorded answers again without asking anybody.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  \
+    git two-key gate checkout-prod --config applier.yaml\n  \
+    git two-key gate checkout-prod --config applier.yaml --watch\n  \
+    git two-key gate checkout-prod --config applier.yaml --replay 2025-10-27T02:20:00Z..2025-10-27T02:35:00Z\n  \
+    git two-key gate --evidence main\n\n\
+    Exit codes: 0 every gate passes (--evidence: it holds); 1 a gate failed or a threshold halts (--evidence: it does \
+    not hold); 3 no data, or not enough of it yet; 4 what is known is too old.")]
+pub struct Args {
+    /// The lease: its id, its intent or its target
+    #[arg(required_unless_present = "evidence", conflicts_with = "evidence", requires = "config")]
+    lease: Option<String>,
+    /// The configuration with the `metrics` section: an applier's, an agent's, or one of its own
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// When the tier began, if no applier attests it (RFC 3339)
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["replay", "evidence"])]
+    since: Option<Timestamp>,
+    /// Judge another tier of the lease than the one that it is at
+    #[arg(long, value_name = "WEIGHT", conflicts_with = "evidence")]
+    tier: Option<u8>,
+    /// Keep looking, and print again whenever something has changed
+    #[arg(long, conflicts_with_all = ["format", "replay", "evidence"])]
+    watch: bool,
+    /// Go through the slots of a past time, as if the tier had begun at its beginning (RFC 3339)
+    #[arg(long, value_name = "FROM..TO", conflicts_with = "evidence", value_parser = range)]
+    replay: Option<(Timestamp, Timestamp)>,
+    /// Judge again the evidence that a commit names
+    #[arg(long, value_name = "COMMIT")]
+    evidence: Option<String>,
+    /// Read the upstream's fetched tip instead of the local branch
+    #[arg(long)]
+    remote: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+fn range(text: &str) -> Result<(Timestamp, Timestamp), String> {
+    let (from, to) = text.split_once("..").ok_or("a time is written FROM..TO")?;
+    let time = |text: &str| text.parse::<Timestamp>().map_err(|error| format!("`{text}`: {error}"));
+    let (from, to) = (time(from)?, time(to)?);
+    if from < to { Ok((from, to)) } else { Err("the beginning is before the end".to_owned()) }
+}
+
+/// Judges.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    match (&args.evidence, &args.lease, &args.config) {
+        (Some(commit), ..) => evidence(args, place, commit),
+        (None, Some(lease), Some(config)) => {
+            let config = Config::load(&place.folder.join(config)).map_err(Failure::Undecided)?;
+            let sources = Sources::open(&config).map_err(Failure::Undecided)?;
+            match args.replay {
+                Some(time) => replay(args, place, lease, &sources, time),
+                None if args.watch => terminal::watch(|| {
+                    let (session, view) = look(args, place, lease, &sources)?;
+                    Ok(format!("{}{}", session.remarks_text(), gate::gate_text(&view)))
+                }),
+                None => {
+                    let (session, view) = look(args, place, lease, &sources)?;
+                    if args.format == Format::Text {
+                        session.say_remarks();
+                    }
+                    say(args.format, &view, gate::gate_text);
+                    outcome(args.format, &view)
+                }
+            }
+        }
+        _ => Err(Failure::Usage("name a lease and --config FILE, or --evidence COMMIT".to_owned())),
+    }
+}
+
+/// What is judged: a lease's tier, and by what.
+struct Subject {
+    session: Session,
+    terms: PinnedTerms,
+    lease: LeaseId,
+    tier: usize,
+}
+
+impl Subject {
+    fn open(args: &Args, place: &Place, handle: &str) -> Result<Self, Failure> {
+        let session = Session::open(place, &Which::of(args.remote))?;
+        session.must_be_pinned("so nobody knows whose gates the policy names")?;
+        let id = session.lease(handle, None)?;
+        let lease = session.state.document(&id).ok_or_else(|| {
+            let message = "the lease's file cannot be read, so its tiers are not known";
+            Failure::refused(id.as_str(), Refusal::new(Reason::Malformed, message))
+        })?;
+        let state = session.state.lease(&id);
+        let tier = match args.tier {
+            Some(weight) => lease.tiers.iter().position(|tier| tier.weight == weight).ok_or_else(|| {
+                let tiers: Vec<_> = lease.tiers.iter().map(|tier| tier.weight.to_string()).collect();
+                Failure::Usage(format!("{id} has no tier of {weight} %; it has: {}", tiers.join(", ")))
+            })?,
+            None => tier_of(state).ok_or_else(|| {
+                let message = "it is not at any tier now, so there is nothing to watch";
+                let hint = "name a tier with --tier, and when it began with --since or --replay";
+                Failure::refused(id.as_str(), Refusal::new(Reason::WrongState, message).hint(hint))
+            })?,
+        };
+        let pinned = state.and_then(|state| state.terms.clone());
+        let terms = pinned.unwrap_or_else(|| PinnedTerms::of(session.state.policy().get(), &lease.target));
+        Ok(Self { terms, lease: id, tier, session })
+    }
+
+    fn context(&self, started: Timestamp) -> Result<TierContext, Failure> {
+        let state = &self.session.state;
+        let context = state
+            .document(&self.lease)
+            .and_then(|lease| TierContext::new(state.policy().get(), lease, self.tier, started));
+        context.ok_or_else(|| Failure::undecided(Reason::Malformed, "the lease has no such tier, or no change"))
+    }
+
+    /// When the target's applier first saw it at the tier.
+    fn attested(&self) -> Result<Timestamp, Failure> {
+        let weight = self.session.state.document(&self.lease).and_then(|lease| lease.tiers.get(self.tier));
+        let weight = weight.map(|tier| u32::from(tier.weight) * 100);
+        let observations = records::read(&self.session.repo, &self.session.state)?;
+        let seen = observations.found.into_iter().find(|found| found.record.lease == self.lease);
+        let here = seen.filter(|found| found.record.observed_bp == weight);
+        here.and_then(|found| found.record.bake_started).ok_or_else(|| {
+            let message = format!("no applier attests when {} reached this tier", self.lease);
+            let hint = "fetch what appliers say, or say it yourself with --since TIME";
+            Failure::Undecided(Refusal::new(Reason::NoData, message).hint(hint))
+        })
+    }
+}
+
+fn tier_of(state: Option<&LeaseState>) -> Option<usize> {
+    match state?.phase {
+        Phase::Rolling { tier } | Phase::Paused { tier } => Some(tier),
+        _ => None,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is judged now is judged as of now")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// One look, going on from the last.
+fn look(args: &Args, place: &Place, handle: &str, sources: &Sources) -> Result<(Session, GateView), Failure> {
+    let subject = Subject::open(args, place, handle)?;
+    let started = args.since.map_or_else(|| subject.attested(), Ok)?;
+    let context = subject.context(started)?;
+    let path = subject.session.repo.common_dir().join("two-key/gates").join(format!("{}.json", subject.lease));
+    let mut watch = remembered(&path);
+    let judgement = gate::judge(&subject.terms, &context, &mut watch, now(), sources);
+    remember(&path, &watch)?;
+    Ok((subject.session, GateView::new(&context, judgement)))
+}
+
+/// What was seen before; what cannot be read was not seen, and is no data.
+fn remembered(path: &Path) -> Watch {
+    fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+fn remember(path: &Path, watch: &Watch) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        let message = format!("what was seen cannot be kept in {}: {error}", path.display());
+        Failure::undecided(Reason::Internal, message)
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
+    serde_json::to_writer(&file, watch).map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error.error))?;
+    Ok(())
+}
+
+/// What would have been said, slot by slot.
+fn replay(
+    args: &Args,
+    place: &Place,
+    handle: &str,
+    sources: &Sources,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<(), Failure> {
+    let subject = Subject::open(args, place, handle)?;
+    let context = subject.context(from)?;
+    let mut watch = Watch::default();
+    let times = gate::slot_times(&subject.terms, &context, to);
+    if times.len() > MAX_REPLAYED {
+        let message = format!("that is {} slots; at most {MAX_REPLAYED} are replayed", times.len());
+        return Err(Failure::Usage(message));
+    }
+    let mut slots = Vec::new();
+    for at in times {
+        slots.push(ReplayedSlot::new(&gate::judge(&subject.terms, &context, &mut watch, at, sources)));
+    }
+    let end = GateView::new(&context, gate::judge(&subject.terms, &context, &mut watch, to, sources));
+    let view = ReplayView { end, slots };
+    if args.format == Format::Text {
+        subject.session.say_remarks();
+    }
+    say(args.format, &view, gate::replay_text);
+    outcome(args.format, &view.end)
+}
+
+/// Judges recorded answers again.
+fn evidence(args: &Args, place: &Place, revision: &str) -> Result<(), Failure> {
+    let session = Session::open(place, &Which::of(args.remote))?;
+    session.must_be_pinned("so nobody knows by which gates the evidence should have been judged")?;
+    let commit = session.commit(revision)?;
+    let view = evaluated(&session, commit)?;
+    if args.format == Format::Text {
+        session.say_remarks();
+    }
+    say(args.format, &view, gate::evidence_text);
+    if view.ok {
+        return Ok(());
+    }
+    let message = format!("the evidence does not hold: {}", view.differences.join("; "));
+    said(args.format, Failure::refused(commit.short(), Refusal::new(Reason::GateFailed, message)))
+}
+
+fn evaluated(session: &Session, commit: Oid) -> Result<EvidenceView, Failure> {
+    let refused = |refusal| Failure::refused(commit.short(), refusal);
+    let (lease, digest) = named(session, commit)?;
+    let path = Evidence::path(&lease, digest);
+    let mut objects = session.repo.objects()?;
+    let bytes = objects.file_at(commit, &path)?.ok_or_else(|| {
+        let message = format!("the commit names evidence {digest}, and its tree has no {path}");
+        refused(Refusal::new(Reason::NoData, message).hint("ask who signed it for the document; its digest proves it"))
+    })?;
+    if bytes.len() > MAX_EVIDENCE_BYTES {
+        return Err(refused(Refusal::new(Reason::TooLarge, format!("{path} has {} bytes", bytes.len()))));
+    }
+    let evidence = Evidence::read(&bytes, digest).map_err(refused)?;
+    let again = evidence.reevaluate();
+    let mut differences = again.differences;
+    differences.extend(other_terms(session, &lease, &evidence));
+    Ok(EvidenceView {
+        commit,
+        digest,
+        ok: differences.is_empty(),
+        differences,
+        recorded: evidence.judgement,
+        evaluated: again.judgement,
+        lease,
+        tier: evidence.context.tier,
+        started: evidence.context.started,
+    })
+}
+
+/// The lease and the evidence that a signed commit is about.
+fn named(session: &Session, commit: Oid) -> Result<(LeaseId, Digest), Failure> {
+    let refused = |reason, message: &str| Failure::refused(commit.short(), Refusal::new(reason, message));
+    let opened = session.repo.objects()?.open_one(commit)?.opened;
+    let Opened::Carrier { statement, votes } = opened else {
+        return Err(refused(Reason::NoData, "the commit carries no statement, so it names no evidence"));
+    };
+    let digest = votes.iter().filter_map(|vote| vote.as_ref().ok()).find_map(|vote| vote.evidence());
+    let digest = digest.ok_or_else(|| refused(Reason::NoData, "no signature in the commit names evidence"))?;
+    let lease = statement.lease().cloned();
+    Ok((lease.ok_or_else(|| refused(Reason::NoData, "the commit's statement is about no lease"))?, digest))
+}
+
+/// Where evidence was judged by other gates, of another version or at another tier than the ledger has for the lease.
+fn other_terms(session: &Session, lease: &LeaseId, evidence: &Evidence) -> Vec<String> {
+    let mut differences = Vec::new();
+    let state = &session.state;
+    if evidence.context.lease != *lease {
+        differences.push(format!("the statement is about {lease}, the evidence about {}", evidence.context.lease));
+    }
+    match state.lease(lease).and_then(|lease| lease.terms.as_ref()) {
+        Some(pinned) if *pinned != evidence.terms => {
+            differences.push("it was judged by other gates or thresholds than those pinned for the lease".to_owned());
+        }
+        Some(_) => {}
+        None => differences.push(format!("{lease} never started, so no gates are pinned for it")),
+    }
+    let own = &evidence.context;
+    let tiers = state.document(lease).map(|document| {
+        let tier = document.tiers.iter().position(|tier| tier.weight == own.tier);
+        tier.and_then(|tier| TierContext::new(state.policy().get(), document, tier, own.started))
+    });
+    // What was recorded before the first shift is the pack's; how much risk demands is the policy's of that time.
+    let same = |theirs| TierContext { recorded: own.recorded.clone(), samples: own.samples, ..theirs } == *own;
+    match tiers.flatten().map(same) {
+        Some(true) => {}
+        Some(false) => differences.push("its target, versions or tier are not the lease's".to_owned()),
+        None => differences.push(format!("{lease} has no tier of {} %", own.tier)),
+    }
+    differences
+}
+
+fn say<T: serde::Serialize>(format: Format, view: &T, text: impl Fn(&T) -> String) {
+    match format {
+        Format::Json => terminal::say_value(view),
+        Format::Text => terminal::say(&text(view)),
+    }
+}
+
+/// The exit code of a judgement.
+fn outcome(format: Format, view: &GateView) -> Result<(), Failure> {
+    let Some(refusal) = view.judgement.objection() else { return Ok(()) };
+    let failure = match refusal.reason {
+        Reason::GateFailed => Failure::refused(view.lease.as_str(), refusal),
+        Reason::Stale => Failure::Stale(refusal),
+        _ if view.judgement.verdict == Verdict::Fail => Failure::refused(view.lease.as_str(), refusal),
+        _ => Failure::Undecided(refusal),
+    };
+    said(format, failure)
+}
+
+/// A failure after the value was printed: in JSON it would be a second value.
+fn said(format: Format, failure: Failure) -> Result<(), Failure> {
+    Err(if format == Format::Json { Failure::Said(failure.code()) } else { failure })
+}

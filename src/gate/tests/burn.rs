@@ -1,0 +1,98 @@
+//! Burn-rate gates.
+
+use crate::gate::{
+    Judgement, Value, Verdict,
+    testing::{Scene, id, time},
+};
+
+/// Queries by window: `bad 300s` and so on.
+const GATE: &str = "gates:\n  slo:\n    source: prometheus\n    kind: burn-rate\n    objective: 99.9\n    \
+    windows: [[5m, 1h, 14.4], [30m, 6h, 6]]\n    candidate: {bad: 'bad {{window}}', total: 'total {{window}}'}\n    \
+    settle: 60s\n    interval: 1m\n    min: {total: 1000, slots: 1}\n";
+
+/// A tier that has lasted a day, with these counts over 5 min, 30 min, 1 h and 6 h.
+fn judged(counts: [(f64, f64); 4]) -> Judgement {
+    let mut scene = Scene::new(GATE);
+    for (seconds, (bad, total)) in [300, 1800, 3600, 21_600].into_iter().zip(counts) {
+        scene.told.number(&format!("bad {seconds}s"), bad);
+        scene.told.number(&format!("total {seconds}s"), total);
+    }
+    scene.look(60 + 86_400)
+}
+
+#[test]
+fn both_windows_must_burn_faster_than_the_factor() {
+    // 14.4 times 0.1 % is 1.44 %.
+    let slow = (0.0, 100_000.0);
+    let fast = |total: f64| (0.0145 * total, total);
+    let exact = |total: f64| (0.0144 * total, total);
+    assert_eq!(judged([fast(10_000.0), slow, fast(100_000.0), slow]).verdict, Verdict::Fail);
+    assert_eq!(
+        judged([exact(10_000.0), slow, exact(100_000.0), slow]).verdict,
+        Verdict::Pass,
+        "a limit itself is good"
+    );
+    assert_eq!(judged([fast(10_000.0), slow, slow, slow]).verdict, Verdict::Pass, "a peak that is over");
+    assert_eq!(judged([(0.0, 10_000.0), slow, fast(100_000.0), slow]).verdict, Verdict::Pass, "it has stopped");
+    let six = |total: f64| (0.0061 * total, total);
+    assert_eq!(judged([slow, six(10_000.0), slow, six(100_000.0)]).verdict, Verdict::Fail, "the slow pair");
+}
+
+#[test]
+fn windows_do_not_reach_before_the_tier() {
+    let mut scene = Scene::new(GATE);
+    scene.look(60 + 600);
+    let asked = scene.told.asked.borrow();
+    let froms: Vec<_> = asked.iter().map(|question| (question.query.clone(), question.from)).collect();
+    assert!(froms.contains(&("total 300s".to_owned(), time(360))));
+    assert!(froms.contains(&("total 600s".to_owned(), time(60))));
+    assert!(asked.iter().all(|question| question.from >= time(60)), "{froms:?}");
+}
+
+#[test]
+fn silence_never_passes_and_too_few_pend() {
+    let enough = (0.0, 100_000.0);
+    assert_eq!(judged([enough; 4]).verdict, Verdict::Pass);
+    assert_eq!(judged([enough, enough, enough, (0.0, 999.0)]).verdict, Verdict::Pending);
+    assert_eq!(
+        judged([(0.0, 0.0), enough, enough, enough]).verdict,
+        Verdict::Pass,
+        "nobody came, and that was counted"
+    );
+    for seconds in [300, 1800, 3600, 21_600] {
+        for (value, verdict) in
+            [(Value::Nothing, Verdict::Inconclusive), (Value::Number(f64::NAN), Verdict::Inconclusive)]
+        {
+            let mut scene = Scene::new(GATE);
+            for seconds in [300, 1800, 3600, 21_600] {
+                scene.told.number(&format!("bad {seconds}s"), 0.0);
+                scene.told.number(&format!("total {seconds}s"), 5000.0);
+            }
+            scene.told.tell(&format!("total {seconds}s"), value);
+            assert_eq!(scene.look(60 + 86_400).verdict, verdict, "{seconds}");
+        }
+        let mut scene = Scene::new(GATE);
+        for seconds in [300, 1800, 3600, 21_600] {
+            scene.told.number(&format!("bad {seconds}s"), 0.0);
+            scene.told.number(&format!("total {seconds}s"), 5000.0);
+        }
+        scene.told.tell(&format!("bad {seconds}s"), Value::Nothing);
+        assert_eq!(
+            scene.look(60 + 86_400).verdict,
+            Verdict::Pass,
+            "no series of errors beside enough in all: {seconds}"
+        );
+    }
+}
+
+#[test]
+fn a_disaster_shows_before_there_is_enough() {
+    let mut scene = Scene::new(GATE);
+    for seconds in [60] {
+        scene.told.number(&format!("bad {seconds}s"), 20.0);
+        scene.told.number(&format!("total {seconds}s"), 40.0);
+    }
+    // 20 of at least 1000 are 2 %: 20 times the budget, whatever comes.
+    let judged = scene.look(120);
+    assert_eq!(judged.verdict, Verdict::Fail, "{}", judged.gates[&id("slo")].why);
+}

@@ -1,0 +1,145 @@
+//! Sample gates.
+
+use crate::gate::{
+    Comparison, Judgement, Recorded, Value, Verdict,
+    testing::{Scene, id, time},
+};
+
+const GATE: &str = "gates:\n  latency:\n    source: prometheus\n    kind: sample\n    \
+    candidate: {value: 'latency {{candidate}}'}\n    settle: 60s\n    interval: 1m\n    min: {n: 30, slots: 2}\n    \
+    compare: {test: mann-whitney, alpha: 0.01, min-a12: 0.6}\n    absolute: {max: 2}\n";
+
+/// So many observations around a centre, spread evenly by 10 %.
+fn around(centre: f64, count: u32) -> Vec<f64> {
+    (0..count).map(|k| centre * (0.95 + 0.1 * f64::from(k) / f64::from(count))).collect()
+}
+
+fn tell(scene: &Scene, candidate: Vec<f64>, baseline: Vec<f64>) {
+    scene.told.tell("latency v2", Value::Observations(candidate));
+    scene.told.tell("latency v1", Value::Observations(baseline));
+}
+
+/// The judgement when the tier has baked.
+fn baked(gate: &str, candidate: Vec<f64>, baseline: Vec<f64>) -> Judgement {
+    let mut scene = Scene::new(gate);
+    tell(&scene, candidate, baseline);
+    scene.look(840);
+    scene.look(900)
+}
+
+#[test]
+fn a_slower_candidate_fails_and_a_faster_one_does_not() {
+    assert_eq!(baked(GATE, around(1.0, 40), around(1.0, 80)).verdict, Verdict::Pass);
+    assert_eq!(baked(GATE, around(0.5, 40), around(1.0, 80)).verdict, Verdict::Pass);
+    let judged = baked(GATE, around(1.1, 40), around(1.0, 80));
+    let report = &judged.gates[&id("latency")];
+    assert_eq!(judged.verdict, Verdict::Fail, "{}", report.why);
+    let Some(Comparison::MannWhitney { needed, slot, shift, .. }) = report.comparison else { panic!("{report:?}") };
+    assert!((needed - 0.01 / 3.0).abs() < 1e-12 && slot == 14 && (shift.unwrap() - 0.1).abs() < 0.01);
+    let lower = GATE.replace("kind: sample\n", "kind: sample\n    worse: lower\n");
+    assert_eq!(baked(&lower, around(1.1, 40), around(1.0, 80)).verdict, Verdict::Pass);
+    assert_eq!(baked(&lower, around(0.5, 40), around(1.0, 80)).verdict, Verdict::Fail);
+}
+
+#[test]
+fn an_effect_below_the_floor_is_no_harm_however_sure() {
+    // A shift by 2 %, of 3000 observations.
+    let (candidate, baseline) = (around(1.0008, 3000), around(1.0, 3000));
+    let strict = GATE.replace(", min-a12: 0.6", "");
+    let shifted: Vec<f64> = around(1.003, 3000);
+    assert_eq!(baked(&strict, shifted.clone(), baseline.clone()).verdict, Verdict::Fail);
+    assert_eq!(baked(GATE, shifted, baseline.clone()).verdict, Verdict::Pass);
+    assert_eq!(baked(&strict, candidate, baseline).verdict, Verdict::Pass, "and one that cannot be told from chance");
+}
+
+#[test]
+fn it_is_looked_at_once_when_the_tier_has_baked() {
+    let mut scene = Scene::new(GATE);
+    tell(&scene, around(1.1, 40), around(1.0, 80));
+    for second in [120, 180, 840] {
+        let judged = scene.look(second);
+        assert_eq!((judged.verdict, judged.gates[&id("latency")].comparison), (Verdict::Pending, None));
+        // A look that is not due yet is no sign of trouble.
+        assert_eq!(judged.gates[&id("latency")].deadline, Some(time(900 + 1800)));
+    }
+    tell(&scene, around(1.0, 50), around(1.0, 90));
+    assert_eq!(scene.look(900).verdict, Verdict::Pass);
+    // What comes later is not looked at again: looking often finds what is not there.
+    tell(&scene, around(1.5, 60), around(1.0, 100));
+    let judged = scene.look(960);
+    assert_eq!(judged.verdict, Verdict::Pass);
+    // But an absolute limit is held in every slot.
+    tell(&scene, around(2.5, 60), around(1.0, 100));
+    assert_eq!(scene.look(1020).verdict, Verdict::Fail);
+}
+
+#[test]
+fn too_few_pend_and_silence_holds() {
+    assert_eq!(baked(GATE, around(1.0, 29), around(1.0, 80)).verdict, Verdict::Pending);
+    assert_eq!(baked(GATE, around(1.0, 40), around(1.0, 29)).verdict, Verdict::Pending);
+    let tiny = GATE.replace("n: 30", "n: 3");
+    assert_eq!(baked(&tiny, around(1.0, 3), around(1.0, 3)).verdict, Verdict::Pending, "1 of 20 orders is no proof");
+    for query in ["latency v2", "latency v1"] {
+        for value in [
+            Value::Nothing,
+            Value::Number(1.0),
+            Value::Observations(Vec::new()),
+            Value::Observations(vec![f64::NAN; 40]),
+            Value::Invalid("2 series".to_owned()),
+            Value::Failed("down".to_owned()),
+        ] {
+            let mut scene = Scene::new(GATE);
+            tell(&scene, around(1.0, 40), around(1.0, 40));
+            scene.look(840);
+            scene.look(900);
+            scene.told.tell(query, value.clone());
+            assert_eq!(scene.look(960).verdict, Verdict::Inconclusive, "{query} {value:?}");
+        }
+    }
+}
+
+#[test]
+fn risk_raises_the_observations_that_are_needed() {
+    let mut scene = Scene::new(GATE);
+    scene.context.samples = 2;
+    tell(&scene, around(1.0, 59), around(1.0, 80));
+    scene.look(840);
+    assert_eq!(scene.look(900).verdict, Verdict::Pending);
+    tell(&scene, around(1.0, 60), around(1.0, 80));
+    assert_eq!(scene.look(960).verdict, Verdict::Pass);
+}
+
+#[test]
+fn at_the_last_tier_it_is_compared_with_what_was_recorded_if_anything() {
+    let last = |recorded: Option<Vec<f64>>| {
+        let mut scene = Scene::new(GATE);
+        scene.context.last = true;
+        if let Some(recorded) = recorded {
+            scene.context.recorded.insert(id("latency"), Recorded::Observations(recorded));
+        }
+        tell(&scene, around(1.1, 40), Vec::new());
+        scene.look(840);
+        scene.look(900).verdict
+    };
+    assert_eq!(last(None), Verdict::Pass);
+    assert_eq!(last(Some(around(1.1, 50))), Verdict::Pass);
+    assert_eq!(last(Some(around(1.0, 50))), Verdict::Fail);
+}
+
+#[test]
+fn observations_are_kept_of_the_slots_that_decide_only() {
+    let mut scene = Scene::new(GATE);
+    tell(&scene, around(1.0, 40), around(1.0, 80));
+    for slot in 1..=16 {
+        scene.look(60 + slot * 60);
+    }
+    let whole: Vec<u64> = scene
+        .watch
+        .slots(&id("latency"))
+        .iter()
+        .filter(|slot| slot.answers.iter().any(|answered| matches!(answered.value, Value::Observations(_))))
+        .map(|slot| slot.number)
+        .collect();
+    assert_eq!(whole, [14, 16], "the one look, and the newest");
+    assert_eq!(scene.look(1025).verdict, Verdict::Pass);
+}

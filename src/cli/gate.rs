@@ -22,7 +22,7 @@ use crate::{
     },
     ledger::{LeaseState, Phase, PinnedTerms},
     model::{Digest, LeaseId, Oid, Reason, Refusal},
-    signature::Opened,
+    signature::{Cosignature, Opened},
 };
 
 /// The most slots that a replay goes through.
@@ -289,7 +289,7 @@ fn named(session: &Session, commit: Oid) -> Result<(LeaseId, Digest), Failure> {
     let Opened::Carrier { statement, votes } = opened else {
         return Err(refused(Reason::NoData, "the commit carries no statement, so it names no evidence"));
     };
-    let digest = votes.iter().filter_map(|vote| vote.as_ref().ok()).find_map(|vote| vote.evidence());
+    let digest = votes.iter().filter_map(|vote| vote.as_ref().ok()).find_map(Cosignature::evidence);
     let digest = digest.ok_or_else(|| refused(Reason::NoData, "no signature in the commit names evidence"))?;
     let lease = statement.lease().cloned();
     Ok((lease.ok_or_else(|| refused(Reason::NoData, "the commit's statement is about no lease"))?, digest))

@@ -3,4 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test may panic and run programs")]
 
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod evidence;
+mod exec;
+mod file;
 mod power;
+mod prometheus;
+mod scene;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     Failure, Format, Place,
     session::{Session, Which},
-    terminal,
+    terminal, watch,
 };
 use crate::{
     apply::records,
@@ -90,7 +90,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             let sources = Sources::open(&config).map_err(Failure::Undecided)?;
             match args.replay {
                 Some(time) => replay(args, place, lease, &sources, time),
-                None if args.watch => terminal::watch(|| {
+                None if args.watch => watch::steadily(|| {
                     let (session, view) = look(args, place, lease, &sources)?;
                     Ok(format!("{}{}", session.remarks_text(), gate::gate_text(&view)))
                 }),

@@ -58,13 +58,26 @@ where
         }
         if let Some(drawing) = &drawing {
             let now = screen.is_terminal().then(turn::now);
-            match screen.show(&drawing(now)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Ok(()),
-                _ => {}
+            if is_gone(screen.show(&drawing(now))) {
+                return Ok(());
             }
         }
         std::thread::sleep(EVERY);
     }
+}
+
+/// Looks every second, whether refs moved or not, until nobody reads any more.
+pub fn steadily(mut look: impl FnMut() -> Result<String, Failure>) -> Result<(), Failure> {
+    let mut screen = terminal::Screen::new();
+    while !is_gone(screen.show(&terminal::by_lines(&look()?))) {
+        std::thread::sleep(EVERY);
+    }
+    Ok(())
+}
+
+/// Whether nobody reads any more.
+fn is_gone(shown: io::Result<()>) -> bool {
+    shown.is_err_and(|error| error.kind() != io::ErrorKind::Interrupted)
 }
 
 fn due(fetched: Option<Instant>) -> bool {

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashMap, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use git_two_key::{
-    ledger::{Descent, Entry, State, Step, StepCommit, apply, begin},
+    ledger::{Descent, Entry, LeaseState, State, Step, StepCommit, apply, begin},
     model::{
         Digest, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, RepositoryId, Statement, Stop,
         StopKind, Subject, policy::Role,
@@ -38,7 +38,9 @@ fn string(out: &mut Vec<u8>, part: &[u8]) {
 
 fn strings(parts: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
-    parts.iter().for_each(|part| string(&mut out, part));
+    for part in parts {
+        string(&mut out, part);
+    }
     out
 }
 
@@ -83,7 +85,8 @@ fn policy_text(version: u32, previous: Option<Digest>, variant: u8) -> String {
             (2, "user2") | (_, "mallory") => continue,
             _ => role,
         };
-        text += &format!("  {name}: {{role: {role}, keys: [\"ssh-ed25519 {}\"]}}\n", STANDARD.encode(public(who)));
+        let key = STANDARD.encode(public(who));
+        text += ["  ", name, ": {role: ", role, ", keys: [\"ssh-ed25519 ", &key, "\"]}\n"].concat().as_str();
     }
     text += "targets: {web: {driver: file, applier: edge1}}\n";
     text + if variant & 4 == 0 { "" } else { "start-up-to: 0\nrules: {promote: {human: 2, agent: 1}}\n" }
@@ -205,7 +208,7 @@ fn only_stops(step: &Step) -> bool {
 }
 
 fn weights(state: &State) -> [u8; 2] {
-    ["L0", "L1"].map(|id| LeaseId::parse(id).and_then(|id| state.lease(&id).map(|lease| lease.weight())).unwrap_or(0))
+    ["L0", "L1"].map(|id| LeaseId::parse(id).and_then(|id| state.lease(&id).map(LeaseState::weight)).unwrap_or(0))
 }
 
 /// Four bytes are an instruction: a vote, a file, the end of a step.

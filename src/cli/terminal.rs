@@ -44,7 +44,7 @@ pub fn say_raw(bytes: &[u8]) {
 }
 
 /// Spells out what could move a cursor, line by line.
-pub pub fn by_lines(text: &str) -> String {
+pub fn by_lines(text: &str) -> String {
     text.trim_end_matches('\n').split('\n').map(escaped).collect::<Vec<_>>().join("\n")
 }
 

@@ -49,7 +49,10 @@ fn too_many_bytes() {
 /// A hundred megabytes, which compress to nearly nothing on the way.
 #[test]
 fn a_hundred_megabytes() {
-    refused("too-large", |text| format!("{text}# {}\n", "x".repeat(100 << 20)));
+    let scene = Scene::rolling();
+    let propose = |text: String| move |scene: &Scene| drop(scene.propose(&text, OTHER));
+    let large = format!("{}# {}\n", lease(OTHER), "x".repeat(100 << 20));
+    scene.refuses_but_takes("too-large", propose(large), propose(lease(OTHER)));
 }
 
 /// Ids that would be paths.

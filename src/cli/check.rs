@@ -249,7 +249,7 @@ fn say(format: Format, checked: &[Checked]) -> Result<(), Failure> {
         }
     }
     for failure in checked.iter().filter_map(Checked::failure) {
-        terminal::remark(&failure.lines().unwrap_or_default());
+        terminal::remark(&failure.lines("check").unwrap_or_default());
     }
     if bad == 0 { Ok(()) } else { Err(Failure::Said(1)) }
 }

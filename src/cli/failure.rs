@@ -57,8 +57,9 @@ impl Failure {
         ExitCode::from(self.code())
     }
 
-    /// The lines for people and scripts: `two-key: refused <subject>: <code>: <message>`, then a hint.
-    pub fn lines(&self) -> Option<String> {
+    /// The lines for people and scripts: `two-key: refused <subject>: <code>: <message>`, then a hint. `verb` is what was asked
+    /// for.
+    pub fn lines(&self, verb: &str) -> Option<String> {
         // Each part is one line, whatever strangers wrote into it.
         let with_hint = |line: String, hint: &Option<String>| match hint {
             Some(hint) => format!("{}\nhint: {}", escaped(&line), escaped(hint)),
@@ -68,7 +69,9 @@ impl Failure {
             Self::Refused { subject, refusal } => {
                 Some(with_hint(format!("two-key: refused {subject}: {refusal}"), &refusal.hint))
             }
-            Self::Usage(message) => Some(format!("two-key: usage: {message}\nhint: see git two-key help")),
+            Self::Usage(message) => {
+                Some(format!("two-key: usage: {message}\nhint: see {}", format!("git two-key help {verb}").trim_end()))
+            }
             Self::Undecided(refusal) => Some(with_hint(format!("two-key: undecided: {refusal}"), &refusal.hint)),
             Self::Stale(refusal) => Some(with_hint(format!("two-key: stale: {refusal}"), &refusal.hint)),
             Self::Said(_) => None,

@@ -246,7 +246,7 @@ fn say_refused(refused: &RefusedRef) {
     let RefusedRef { name, refusal, .. } = refused;
     let refusal = Refusal { message: printable(&refusal.message), ..refusal.clone() };
     let failure = Failure::refused(printable(name), refusal);
-    terminal::remark(&failure.lines().unwrap_or_default());
+    terminal::remark(&failure.lines("hook").unwrap_or_default());
 }
 
 /// One line, without anything that a terminal would obey: the text may come from what was pushed.

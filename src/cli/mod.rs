@@ -156,7 +156,8 @@ pub struct Place {
 
 /// Runs the program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let line = match CommandLine::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let line = match CommandLine::try_parse_from(&args) {
         Ok(line) => line,
         Err(error) => {
             // Help and version come as errors too; clap knows where each is printed.
@@ -177,12 +178,24 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             {
                 terminal::say_json(&value);
             }
-            if let Some(lines) = failure.lines() {
+            if let Some(lines) = failure.lines(&verb(&args)) {
                 terminal::remark(&lines);
             }
             failure.exit()
         }
     }
+}
+
+/// The verb that was given, with what is below it: `key add`.
+fn verb(args: &[OsString]) -> String {
+    let Ok(matches) = command().try_get_matches_from(args) else { return String::new() };
+    let mut words = Vec::new();
+    let mut at = &matches;
+    while let Some((word, below)) = at.subcommand() {
+        words.push(word);
+        at = below;
+    }
+    words.join(" ")
 }
 
 fn dispatch(line: &CommandLine) -> Result<(), Failure> {

@@ -228,7 +228,9 @@ fn calibrate(args: &Args, place: &Place, repository: &Path) -> Result<(), Failur
     let tip = commit(&repository, "HEAD")?;
     let (session, mut remark) = match Session::open(place, &Which::of(args.remote)) {
         Ok(session) => (Some(session), None),
-        Err(failure) => (None, failure.lines().map(|lines| format!("no ledger was asked for rollbacks: {lines}"))),
+        Err(failure) => {
+            (None, failure.lines("risk").map(|lines| format!("no ledger was asked for rollbacks: {lines}")))
+        }
     };
     let over = session.as_ref().map(|session| risk::ended(&session.state)).unwrap_or_default();
     let changes: Vec<_> = over.iter().map(|(change, _)| (change.from, change.to)).collect();

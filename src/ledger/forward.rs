@@ -242,7 +242,10 @@ impl State {
         }
         match self.frozen {
             Some(_) => Ok(()),
-            None => Err(Refusal::new(Reason::WrongState, "the repository is not frozen")),
+            None => {
+                let refusal = Refusal::new(Reason::WrongState, "the repository is not frozen");
+                Err(refusal.hint("see what is going on with: git two-key list"))
+            }
         }
     }
 

@@ -104,7 +104,7 @@ pub fn tally(state: &State, demand: Demand<'_>, votes: &Votes) -> Tally {
 pub fn counts(state: &State, demand: Demand<'_>, vote: &Vote) -> Result<(PrincipalId, Role), Refusal> {
     let (principal, role) = owner(state, vote.key.raw())?;
     if role == Role::Applier {
-        let message = format!("{principal} is an applier; appliers count for no rule");
+        let message = format!("{principal} is an applier; appliers count for no rule and only stop their own targets");
         return Err(Refusal::new(Reason::WrongRole, message));
     }
     if let Demand::Rule { rule, proposer, .. } = demand {

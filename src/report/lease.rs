@@ -135,19 +135,34 @@ pub struct ObservedView {
     pub reason: Option<String>,
     /// The same in words.
     pub message: Option<String>,
-    /// What it concluded of the gates at that weight.
-    pub gates: Vec<GateView>,
+    /// What it concluded of the metrics at that weight; null where it judged nothing.
+    pub health: Option<HealthView>,
+    /// How the checks of the last rollback came out; empty where there was none.
+    pub checks: Vec<CheckView>,
 }
 
-/// What an applier concluded of one gate.
+/// What an applier concluded of the metrics of a tier.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct GateView {
-    /// The gate.
-    pub gate: String,
-    /// `PASS`, `PENDING`, `INCONCLUSIVE` or `FAIL`.
-    pub verdict: String,
-    /// The figures that it rests on, in one line.
-    pub figures: String,
+pub struct HealthView {
+    /// The verdict of the gates together: `PASS`, `PENDING`, `INCONCLUSIVE` or `FAIL`; null where there are none.
+    pub verdict: Option<String>,
+    /// Where the limits stand together: `fine`, `warn`, `no-data` or `halt`.
+    pub limits: String,
+    /// What was measured, a line each.
+    pub figures: Vec<String>,
+    /// The digest of the evidence.
+    pub evidence: Option<String>,
+}
+
+/// One check of a rollback.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CheckView {
+    /// `observed`, `probes`, `health`, `candidate` or `configuration`.
+    pub check: String,
+    /// `passed`, `failed` or `not-configured`.
+    pub outcome: String,
+    /// What was found.
+    pub message: String,
 }
 
 /// One tier of a lease, and how far it has come.
@@ -366,7 +381,8 @@ pub(super) fn observed_view(observation: &super::Observation) -> ObservedView {
         bake_started: observation.bake_started.and_then(time),
         reason: observation.reason.clone(),
         message: observation.message.clone(),
-        gates: observation.gates.clone(),
+        health: observation.health.clone(),
+        checks: observation.checks.clone(),
     }
 }
 

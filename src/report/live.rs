@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use jiff::Timestamp;
 
 use super::{
-    LeaseSummary, LeaseView, ListView, ObservedView, VoteView,
+    HealthView, LeaseSummary, LeaseView, ListView, ObservedView, VoteView,
     lease::TierView,
     style::{Mark, Place, Style},
     words::{count, escaped},
@@ -150,7 +150,11 @@ fn branches(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Vec<Branc
             format!("{} {} (step {}){by}", style.mark(mark), style.paint(mark, &transition.action), transition.step);
         let remarks =
             transition.votes.iter().filter_map(|vote| Some(format!("\"{}\"", escaped(vote.remark.as_ref()?))));
-        Branch { line, below: remarks.collect() }
+        let mut below: Vec<_> = remarks.collect();
+        if transition.action == "rollback" {
+            below.extend(view.observed.iter().flat_map(|seen| checks(seen, style)));
+        }
+        Branch { line, below }
     }));
     branches
 }
@@ -184,7 +188,7 @@ fn tier_branch(view: &LeaseView, tier: &TierView, now: Option<Timestamp>, style:
     let line = format!("{} {:>3} %  {bake}{}", style.mark(mark), tier.weight, by.unwrap_or_default());
     let mut below = Vec::new();
     if tier.state == "here" {
-        below.extend(view.observed.iter().flat_map(|seen| &seen.gates).map(|gate| gate_line(gate, style)));
+        below.extend(view.observed.iter().filter_map(|seen| seen.health.as_ref()).flat_map(|one| health(one, style)));
     }
     for ballot in view.pending.iter().filter(|ballot| ballot.tier == Some(tier.weight)) {
         let vote =
@@ -196,14 +200,37 @@ fn tier_branch(view: &LeaseView, tier: &TierView, now: Option<Timestamp>, style:
     Branch { line, below }
 }
 
-fn gate_line(gate: &super::GateView, style: Style) -> String {
-    let mark = match gate.verdict.as_str() {
-        "PASS" => Mark::Good,
-        "FAIL" => Mark::Bad,
+/// The verdict and the limits, then what was measured.
+fn health(health: &HealthView, style: Style) -> Vec<String> {
+    let mark = match health.verdict.as_deref() {
+        Some("PASS") => Mark::Good,
+        Some("FAIL") => Mark::Bad,
         _ => Mark::Waiting,
     };
-    let figures = if gate.figures.is_empty() { String::new() } else { format!(": {}", escaped(&gate.figures)) };
-    format!("{} gate {} {}{figures}", style.mark(mark), escaped(&gate.gate), style.paint(mark, &escaped(&gate.verdict)))
+    let limits = match health.limits.as_str() {
+        "fine" => Mark::Good,
+        "halt" => Mark::Bad,
+        _ => Mark::Held,
+    };
+    let verdict = health.verdict.as_ref().map(|verdict| format!("gates {}", style.paint(mark, &escaped(verdict))));
+    let worst = if mark == Mark::Good || health.verdict.is_none() { limits } else { mark };
+    let limits = Some(format!("limits {}", style.paint(limits, &escaped(&health.limits))));
+    let words: Vec<_> = verdict.into_iter().chain(limits).collect();
+    let mut lines = vec![format!("{} {}", style.mark(worst), words.join(style.dot()))];
+    lines.extend(health.figures.iter().map(|figure| format!("  {}", escaped(figure))));
+    lines
+}
+
+/// The checks of a rollback.
+fn checks(seen: &ObservedView, style: Style) -> impl Iterator<Item = String> {
+    seen.checks.iter().map(move |check| {
+        let mark = match check.outcome.as_str() {
+            "passed" => Mark::Good,
+            "failed" => Mark::Bad,
+            _ => Mark::Later,
+        };
+        format!("{} {} {}: {}", style.mark(mark), check.check, check.outcome, escaped(&check.message))
+    })
 }
 
 /// How long the tier has still to be watched.
@@ -340,7 +367,7 @@ pub fn awaits_key_of(lease: &LeaseSummary, principal: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Awaits, BallotView, Cosigner, GateView, TransitionView},
+        super::{Awaits, BallotView, CheckView, Cosigner, TransitionView},
         *,
     };
     use crate::report::{Colour, Glyphs};
@@ -355,11 +382,6 @@ mod tests {
 
     /// At 25 %, ten minutes after the applier began to watch, one gate open, one key of two turned for 100 %.
     fn rolling() -> LeaseView {
-        let gate = |gate: &str, verdict: &str, figures: &str| GateView {
-            gate: gate.to_owned(),
-            verdict: verdict.to_owned(),
-            figures: figures.to_owned(),
-        };
         let cosigner = |id: &str, role: &str| Cosigner {
             id: id.to_owned(),
             role: role.to_owned(),
@@ -389,10 +411,12 @@ mod tests {
                 doing: Some("baking".to_owned()),
                 seen: Some("2025-10-27T03:10:00Z".to_owned()),
                 bake_started: Some("2025-10-27T03:00:00Z".to_owned()),
-                gates: vec![
-                    gate("error-rate", "PASS", "0.4 % against 0.9 %, 5 of 5 slots"),
-                    gate("latency", "PENDING", "31 of 50 samples"),
-                ],
+                health: Some(HealthView {
+                    verdict: Some("PENDING".to_owned()),
+                    limits: "fine".to_owned(),
+                    figures: vec!["error-rate 0.4 % against 0.9 %".to_owned(), "latency 31 of 50 samples".to_owned()],
+                    evidence: None,
+                }),
                 ..ObservedView::default()
             }),
             cosigners: vec![cosigner("user1", "human"), cosigner("cp14", "agent")],
@@ -442,12 +466,32 @@ mod tests {
              │   └── ✔ cp14 (agent) SHA256:cp14\n\
              ├── ✔   5 %  bake 15m 00s · start (step 1) · user1 (human)\n\
              ├── ◐  25 %  bake 4m 48s left of 15m 00s · promote (step 2) · user1 (human), cp14 (agent)\n\
-             │   ├── ✔ gate error-rate PASS: 0.4 % against 0.9 %, 5 of 5 slots\n\
-             │   └── ○ gate latency PENDING: 31 of 50 samples\n\
+             │   ├── ○ gates PENDING · limits fine\n\
+             │   ├──   error-rate 0.4 % against 0.9 %\n\
+             │   └──   latency 31 of 50 samples\n\
              └── ○ 100 %  bake 15m 00s\n\
              \x20   ├── ✔ cp14 (agent) has turned a key\n\
              \x20   └── ○ awaits a human\n"
         );
+    }
+
+    #[test]
+    fn a_rollback_is_seen_with_its_checks() {
+        let check = |check: &str, outcome: &str, message: &str| CheckView {
+            check: check.to_owned(),
+            outcome: outcome.to_owned(),
+            message: message.to_owned(),
+        };
+        let mut view = rolling();
+        view.state = "rolled-back".to_owned();
+        let rollback = TransitionView { step: 3, action: "rollback".to_owned(), ..TransitionView::default() };
+        view.transitions.push(rollback);
+        let seen = view.observed.as_mut().unwrap();
+        seen.checks = vec![check("observed", "passed", "0 %"), check("probes", "not-configured", "no probes")];
+        let text = live_lease(&view, None, Style::PLAIN);
+        let end =
+            "└── ✘ rollback (step 3)\n    ├── ✔ observed passed: 0 %\n    └── · probes not-configured: no probes\n";
+        assert!(text.ends_with(end), "{text}");
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub use difference::policy_difference;
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{KeyView, allowed_signers, keys, keys_text};
 pub use lease::{
-    Awaits, BallotView, Cosigner, GateView, LeaseView, ObservedView, TierView, TransitionView, VoteView, awaits,
-    lease_text, lease_view,
+    Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, TierView, TransitionView, VoteView,
+    awaits, lease_text, lease_view,
 };
 pub use list::{LeaseSummary, ListView, PolicyView, list_text, list_view};
 pub use live::{awaits_key_of, list_short, live_lease, live_list};
@@ -75,8 +75,10 @@ pub struct Observation {
     pub reason: Option<String>,
     /// The same in words.
     pub message: Option<String>,
-    /// What it concluded of the gates at that weight.
-    pub gates: Vec<GateView>,
+    /// What it concluded of the metrics at that weight.
+    pub health: Option<HealthView>,
+    /// How the checks of the last rollback came out.
+    pub checks: Vec<CheckView>,
 }
 
 impl Observation {
@@ -91,7 +93,8 @@ impl Observation {
             bake_started: None,
             reason: None,
             message: None,
-            gates: Vec::new(),
+            health: None,
+            checks: Vec::new(),
         }
     }
 }

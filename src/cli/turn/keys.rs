@@ -30,8 +30,11 @@ pub fn public_key(place: &Place, text: &str) -> Result<PublicKey, Failure> {
         return PublicKey::parse(text).map_err(|error| bad(text, &error));
     }
     let path = place.path(text);
-    let file = std::fs::read_to_string(&path)
-        .map_err(|error| Failure::undecided(Reason::Internal, format!("the public key file {text}: {error}")))?;
+    let file = std::fs::read_to_string(&path).map_err(|error| {
+        let message = format!("`{text}` is no public key, and no file that can be read: {error}");
+        let hint = "name a .pub file, or the key itself; see which keys the policy has with: git two-key key list";
+        Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+    })?;
     if file.starts_with("-----BEGIN") || file.starts_with("untrusted comment: minisign encrypted") {
         return Err(bad(text, &"it is a private key; name its .pub file, and keep this one to yourself"));
     }

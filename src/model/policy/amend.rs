@@ -55,7 +55,9 @@ fn change_keys(policy: &mut Policy, change: &Amendment) -> Result<(), DocumentEr
     match change {
         Amendment::AddKey { name, role, key } => {
             if let Some((owner, _)) = policy.owner(key.raw()) {
-                let message = format!("this key is already {owner}'s; whatever its wrapping, a key stands once");
+                let message = format!(
+                    "this key is already {owner}'s; whatever its wrapping, a key stands once, so give each principal one of its own"
+                );
                 return Err(DocumentError::one(Reason::SameKey, 0, 0, message));
             }
             let fresh = || Principal { role: *role, keys: Vec::new() };
@@ -68,7 +70,8 @@ fn change_keys(policy: &mut Policy, change: &Amendment) -> Result<(), DocumentEr
         }
         Amendment::RemoveKey { name, key } => {
             let Some(principal) = policy.principals.get_mut(name) else {
-                return Err(cannot(format!("there is no principal {name}")));
+                let none = cannot(format!("there is no principal {name}"));
+                return Err(none.hint("see whose keys there are with: git two-key key list"));
             };
             let before = principal.keys.len();
             principal.keys.retain(|own| own.raw() != key.raw());
@@ -81,7 +84,8 @@ fn change_keys(policy: &mut Policy, change: &Amendment) -> Result<(), DocumentEr
         }
         Amendment::RemovePrincipal { name } => {
             if !policy.principals.contains_key(name) {
-                return Err(cannot(format!("there is no principal {name}")));
+                let none = cannot(format!("there is no principal {name}"));
+                return Err(none.hint("see whose keys there are with: git two-key key list"));
             }
             remove(policy, name)?;
         }

@@ -8,13 +8,16 @@ use std::{
 use super::{Failure, Place, terminal};
 use crate::{
     agent::refusal,
-    apply::records,
+    apply::{
+        records,
+        restore::{Check, Checks, Outcome},
+    },
     gate::Evidence,
     git::{Base, GitError, NOTES, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    report::{Beside, Happened, NoteVote, Observation, RefusalReason, RefusalView},
+    report::{Beside, CheckView, Happened, NoteVote, Observation, RefusalReason, RefusalView},
 };
 
 /// The path that a root is found by where none is pinned.
@@ -252,7 +255,8 @@ impl Session {
                 bake_started: seen.bake_started.map(jiff::Timestamp::as_second),
                 reason: seen.reason,
                 message: seen.message,
-                gates: Vec::new(),
+                health: None,
+                checks: seen.checks.as_ref().map(check_views).unwrap_or_default(),
             };
             if let Some(other) = seen.observed_lease.filter(|_| !there) {
                 let (applier, seen) = (found.applier, observation.seen);
@@ -289,6 +293,20 @@ impl Session {
         let remarks: Vec<_> = self.remarks.iter().map(|remark| terminal::by_lines(remark) + "\n").collect();
         remarks.concat()
     }
+}
+
+/// The checks of a rollback, for people and programs.
+fn check_views(checks: &Checks) -> Vec<CheckView> {
+    let view = |(name, check): (&str, &Check)| CheckView {
+        check: name.to_owned(),
+        outcome: match check.outcome {
+            Outcome::Passed => "passed".to_owned(),
+            Outcome::Failed => "failed".to_owned(),
+            Outcome::NotConfigured => "not-configured".to_owned(),
+        },
+        message: check.message.clone(),
+    };
+    checks.all().into_iter().map(view).collect()
 }
 
 /// Finds the root and the branch.

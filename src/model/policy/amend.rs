@@ -70,8 +70,9 @@ fn change_keys(policy: &mut Policy, change: &Amendment) -> Result<(), DocumentEr
         }
         Amendment::RemoveKey { name, key } => {
             let Some(principal) = policy.principals.get_mut(name) else {
-                let none = cannot(format!("there is no principal {name}"));
-                return Err(none.hint("see whose keys there are with: git two-key key list"));
+                return Err(cannot(format!(
+                    "there is no principal {name}; git two-key key list says whose keys there are"
+                )));
             };
             let before = principal.keys.len();
             principal.keys.retain(|own| own.raw() != key.raw());
@@ -84,8 +85,9 @@ fn change_keys(policy: &mut Policy, change: &Amendment) -> Result<(), DocumentEr
         }
         Amendment::RemovePrincipal { name } => {
             if !policy.principals.contains_key(name) {
-                let none = cannot(format!("there is no principal {name}"));
-                return Err(none.hint("see whose keys there are with: git two-key key list"));
+                return Err(cannot(format!(
+                    "there is no principal {name}; git two-key key list says whose keys there are"
+                )));
             }
             remove(policy, name)?;
         }

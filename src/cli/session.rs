@@ -9,7 +9,7 @@ use super::{Failure, Place, terminal};
 use crate::{
     agent::refusal,
     apply::{
-        records,
+        records::{self, TargetHealth},
         restore::{Check, Checks, Outcome},
     },
     gate::Evidence,
@@ -17,7 +17,7 @@ use crate::{
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    report::{Beside, CheckView, Happened, NoteVote, Observation, RefusalReason, RefusalView},
+    report::{Beside, CheckView, Happened, HealthView, NoteVote, Observation, RefusalReason, RefusalView},
 };
 
 /// The path that a root is found by where none is pinned.
@@ -255,7 +255,7 @@ impl Session {
                 bake_started: seen.bake_started.map(jiff::Timestamp::as_second),
                 reason: seen.reason,
                 message: seen.message,
-                health: None,
+                health: seen.health.map(health_view),
                 checks: seen.checks.as_ref().map(check_views).unwrap_or_default(),
             };
             if let Some(other) = seen.observed_lease.filter(|_| !there) {
@@ -292,6 +292,16 @@ impl Session {
     pub fn remarks_text(&self) -> String {
         let remarks: Vec<_> = self.remarks.iter().map(|remark| terminal::by_lines(remark) + "\n").collect();
         remarks.concat()
+    }
+}
+
+/// What metrics said, for people and programs.
+fn health_view(health: TargetHealth) -> HealthView {
+    HealthView {
+        verdict: health.verdict.map(|verdict| verdict.word().to_owned()),
+        limits: health.limits.word().to_owned(),
+        figures: health.figures,
+        evidence: health.evidence.map(|digest| digest.to_string()),
     }
 }
 

@@ -1,9 +1,15 @@
 //! The fuzz targets' functions over their seeds, on a stable toolchain: every hostile file as it is, cut short and with
 //! a byte flipped, and histories. `fuzz/` finds more; this keeps it building, and what it found from coming back.
 
-#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, dead_code, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests")]
+#![allow(unreachable_pub, dead_code, reason = "the functions are another crate's")]
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    panic::catch_unwind,
+    path::Path,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
@@ -70,4 +76,90 @@ fn histories() {
         }
     }
     near(&["fuzz/seeds/fold"], fuzz::fold);
+}
+
+/// A random number generator that is good enough to wander with (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % below.max(1)
+    }
+
+    /// One to four alterations: bits, bytes, pieces left out, doubled, or taken from another seed.
+    fn alter(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = seeds[self.next(seeds.len())].clone();
+        for _ in 0..=self.next(4) {
+            let at = self.next(bytes.len() + 1);
+            let end = (at + self.next(40)).min(bytes.len());
+            match self.next(6) {
+                0 if at < bytes.len() => bytes[at] ^= 1 << self.next(8),
+                1 if at < bytes.len() => bytes[at] = [0, 0xff, b'\n', b' ', b'-', 0x7f, 0x80, b'9'][self.next(8)],
+                2 => drop(bytes.drain(at..end)),
+                3 => {
+                    let piece = bytes[at..end].to_vec();
+                    let to = self.next(bytes.len() + 1);
+                    drop(bytes.splice(to..to, piece));
+                }
+                4 => {
+                    let other = &seeds[self.next(seeds.len())];
+                    let from = self.next(other.len() + 1);
+                    let piece = other[from..(from + self.next(200)).min(other.len())].to_vec();
+                    drop(bytes.splice(at..end, piece));
+                }
+                _ => {
+                    let byte = u8::try_from(self.next(256)).unwrap();
+                    bytes.insert(at, byte);
+                }
+            }
+        }
+        bytes
+    }
+}
+
+/// What lies further from the seeds. `FUZZ_SECONDS=60` wanders for so long with each function, from another beginning
+/// each time; without it a few steps are taken, the same ones always. A corpus that a fuzzer left is taken along.
+#[test]
+fn further_away() {
+    let folders: [(&str, &[&str], fn(&[u8])); 9] = [
+        ("commit", &["tests/hostile/commit"], fuzz::commit),
+        ("tag", &["tests/hostile/tag"], fuzz::tag),
+        ("sshsig", &["tests/hostile/sshsig"], fuzz::sshsig),
+        ("minisign", &["tests/hostile/minisign"], fuzz::minisign),
+        ("note", &["tests/hostile/note"], fuzz::note),
+        ("statement", &["fuzz/seeds/statement"], fuzz::statement),
+        ("policy", &["tests/hostile/policy"], fuzz::policy),
+        ("lease", &["tests/hostile/lease"], fuzz::lease),
+        ("fold", &["fuzz/seeds/fold"], fuzz::fold),
+    ];
+    let asked = std::env::var("FUZZ_SECONDS").ok().map(|text| Duration::from_secs(text.parse().unwrap()));
+    let only = std::env::var("FUZZ_TARGET").ok();
+    for (name, folders, run) in folders {
+        if only.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let corpus = root.join("fuzz/corpus").join(name);
+        let folders = folders.iter().map(|folder| root.join(folder)).chain([corpus]).filter(|folder| folder.is_dir());
+        let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
+        let seeds: Vec<_> = files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+        let seeds: Vec<_> = seeds.into_iter().filter(|seed| seed.len() < 16 * 1024).collect();
+        let begun = Instant::now();
+        let clock = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+        let mut dice = Dice(if asked.is_some() { clock } else { 0x5eed });
+        let mut steps = 0_u64;
+        while asked.map_or(steps < 60, |asked| begun.elapsed() < asked) {
+            let bytes = dice.alter(&seeds);
+            if catch_unwind(|| run(&bytes)).is_err() {
+                let found = root.join("target").join(format!("found-{name}"));
+                fs::write(&found, &bytes).unwrap();
+                panic!("{name}: see {}", found.display());
+            }
+            steps += 1;
+        }
+        println!("{name}: {} seeds, {steps} inputs in {} s", seeds.len(), begun.elapsed().as_secs());
+    }
 }

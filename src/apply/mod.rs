@@ -6,6 +6,7 @@
 //! | [`desired`], [`stops`] | pure: what the ledger wants, with every stop that was seen anywhere |
 //! | [`drivers`] | how traffic is moved; only observing proves anything |
 //! | [`pack`], [`probe`] | what was there before, and what the entrance served |
+//! | [`baseline`] | what gates measure of the version before |
 //! | [`restore`] | undoing, and the five checks of it |
 //! | [`conformance`] | what every driver must do, tried on one |
 //! | [`health`] | pure: what metrics say of a tier, as far as moves go; shared with agents |
@@ -19,6 +20,7 @@
 //! It never trusts the hook: every tick it fetches, verifies from the pinned root and folds by itself. Called by cli;
 //! calls [`crate::git`], [`crate::ledger`] and below.
 
+pub mod baseline;
 pub mod clock;
 pub mod config;
 pub mod conformance;

@@ -14,6 +14,7 @@ use crate::{
 };
 
 use super::{
+    baseline::Baseline,
     clock::{Bake, Reading},
     config::Config,
     decide::{Applied, Conditions, Desired},
@@ -264,8 +265,32 @@ impl Office {
             lease: document(lease)?,
             previous: seen.and_then(document),
             probe: self.config.targets.get(target).and_then(|place| place.probe.clone()),
+            baselines: None,
             now: self.tick.reading.now,
         })
+    }
+
+    /// What measuring the version before a lease needs; none where nothing is pinned or configured to measure it by.
+    pub(super) fn baseline(&self, lease: &LeaseId) -> Option<Baseline> {
+        let state = &self.source.state;
+        let lease = state.lease(lease)?;
+        let (terms, document) = (lease.terms.clone().filter(|terms| !terms.gates.is_empty())?, lease.lease()?);
+        let started = Baseline::begins(self.tick.reading.now);
+        let context = TierContext::new(state.policy().get(), document, 0, started)?;
+        Some(Baseline { terms, context, sources: self.sources.clone()? })
+    }
+
+    /// What a lease's pack recorded of the version before, for the tier at which nothing else is left to compare with.
+    fn recorded(&self, target: &TargetId, context: TierContext) -> TierContext {
+        if !context.last {
+            return context;
+        }
+        let pack = || {
+            let bytes = self.kept_pack(&context.lease).ok()??;
+            RollbackPack::parse(&bytes, target, &context.lease).ok()
+        };
+        let recorded = pack().and_then(|pack| pack.baselines).map(|baselines| baselines.recorded).unwrap_or_default();
+        TierContext { recorded, ..context }
     }
 
     /// Takes note of what was applied to a target, or is about to be, and of what happened there.
@@ -311,7 +336,7 @@ impl Office {
         }
         let since = applied.bake.since.as_ref().map(|since| since.now);
         let context = since.and_then(|since| TierContext::new(state.policy().get(), document, tier, since));
-        let context = context.ok_or_else(|| {
+        let context = context.map(|context| self.recorded(target, context)).ok_or_else(|| {
             Refusal::new(Reason::NoData, format!("target {target} is not seen at the weight of its tier"))
         });
         let (sources, folder) = (self.sources.clone(), self.desk.folder("watches"));

@@ -17,6 +17,7 @@ use crate::{
 };
 
 use super::{
+    baseline::Baselines,
     decide::{Observed, basis_points},
     drivers::{Driver, Reversible},
     probe::{Probe, Probed},
@@ -24,7 +25,7 @@ use super::{
 };
 
 /// What was there before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackPack {
     /// The form of the pack.
@@ -50,7 +51,7 @@ pub struct RollbackPack {
     /// What the entrance served, where probes are configured.
     pub probes: Option<Probed>,
     /// What gates measured of the version that ran before, with the window: what "healthy" means for it.
-    pub baselines: Option<serde_json::Value>,
+    pub baselines: Option<Baselines>,
     /// How it would be restored, a line a step.
     pub plan: Vec<String>,
     /// The driver's own bytes, base64: rendered configuration, weights.
@@ -95,6 +96,8 @@ pub struct Occasion {
     pub previous: Option<Lease>,
     /// How the entrance is asked what it serves.
     pub probe: Option<Probe>,
+    /// What gates measured of the version that runs.
+    pub baselines: Option<Baselines>,
     /// When.
     pub now: Timestamp,
 }
@@ -120,7 +123,7 @@ impl RollbackPack {
             backends: snapshot.backends,
             commit: snapshot.commit,
             probes: occasion.probe.as_ref().map(probed).transpose().map_err(|refusal| no_pack(&refusal))?,
-            baselines: None,
+            baselines: occasion.baselines.clone(),
             plan: driver.rehearse(&snapshot.bytes).map_err(|refusal| no_pack(&refusal))?,
             digest: Digest::of(&snapshot.bytes),
             snapshot: STANDARD.encode(snapshot.bytes),
@@ -165,7 +168,7 @@ impl RollbackPack {
 }
 
 /// A pack as its applier signed it first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// The pack.
     pub pack: RollbackPack,
@@ -248,7 +251,7 @@ mod tests {
         );
         let lease = model::lease::read(text.as_bytes()).unwrap().get().clone();
         let (target, now) = (lease.target.clone(), Timestamp::UNIX_EPOCH);
-        Occasion { target, lease, previous: None, probe: None, now }
+        Occasion { target, lease, previous: None, probe: None, baselines: None, now }
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub enum Outcome {
     Failed,
     /// The pack has nothing to check it by: no probes, no gates were configured when it was taken.
     NotConfigured,
+    /// This version does not make it.
+    NotEvaluated,
 }
 
 impl Check {
@@ -120,7 +122,13 @@ impl Checks {
         Self {
             observed,
             probes,
-            health: Check::not_configured("the pack has no baselines"),
+            health: match &pack.baselines {
+                None => Check::not_configured("the pack has no baselines"),
+                Some(_) => Check {
+                    outcome: Outcome::NotEvaluated,
+                    message: "gates are not evaluated after a restoration yet".to_owned(),
+                },
+            },
             candidate,
             configuration: Check::of(driver.verify(snapshot).map(|()| pack.digest.to_string())),
         }

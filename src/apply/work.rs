@@ -12,7 +12,7 @@ use super::{
     decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Pack, decide},
     health::Look,
     office::{Intended, Office, enter},
-    pack::RollbackPack,
+    pack::{Occasion, RollbackPack},
     records::{RecordedEvent, TargetHealth, TargetRecord},
     run::{Mode, TargetReport},
     target::{self, Bench, Seen},
@@ -234,7 +234,9 @@ impl Job {
                 let occasion = occasion.ok_or_else(|| {
                     Refusal::new(Reason::Internal, format!("the ledger has no document of lease {lease}"))
                 })?;
-                let pack = RollbackPack::take(&*self.bench.driver, &occasion)?;
+                let baseline = self.inside()?.baseline(&lease);
+                let baselines = baseline.and_then(|baseline| baseline.measure(occasion.now));
+                let pack = RollbackPack::take(&*self.bench.driver, &Occasion { baselines, ..occasion })?;
                 let event = self.bench.event(EventKind::Packed, &lease, step, pack.observed.weight_bp);
                 self.packed = Some((pack.bytes()?, event));
             }

@@ -1,6 +1,6 @@
 //! The git driver, with a real deploy repository.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use crate::rig::{FIRST, NEXT, Rig};
 
@@ -47,6 +47,13 @@ impl Edge {
         self.rig.in_all(&["-C", "people", "add", "--all"]);
         self.rig.in_all(&["-C", "people", "commit", "--quiet", "--message", "Work on it"]);
         self.rig.in_all(&["-C", "people", "push", "--quiet", "origin", "main"]);
+    }
+
+    /// What the deploy repository says to pushes.
+    fn hook(&self, script: &str) {
+        let path = self.rig.path("deploy.git/hooks/pre-receive");
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     fn pull(&self) {
@@ -145,4 +152,47 @@ fn a_file_without_the_weights_is_unknown_and_a_repository_that_is_gone_keeps_the
     edge.rig.apply().exits(0).says("no-data").says("nothing is at");
     assert_eq!(edge.there(), "kind: HTTPRoute\n");
     assert!(Path::new(&edge.rig.kept()).exists());
+}
+
+#[test]
+fn a_push_that_is_rejected_is_made_anew_and_one_that_always_is_holds() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    // Somebody was quicker, once: the hook says so.
+    let hook = edge.rig.path("deploy.git/hooks/pre-receive");
+    edge.hook("#!/bin/sh\n[ -e ../once ] && exit 0\ntouch ../once\necho somebody was quicker\nexit 1\n");
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.there(), route(95, 5));
+    edge.hook("#!/bin/sh\necho closed for today\nexit 1\n");
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0).says("closed for today");
+    assert_eq!(edge.there(), route(95, 5));
+    edge.rig.observed(500);
+    fs::remove_file(hook).unwrap();
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.there(), route(75, 25));
+}
+
+#[test]
+fn a_lock_that_a_killed_process_left_behind_mends_itself() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    let clone = edge.rig.kept().join("targets/checkout-prod.git");
+    let mut folders = vec![clone.join("refs/remotes")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                fs::write(entry.path().with_extension("lock"), "").unwrap();
+            }
+        }
+    }
+    edge.pull();
+    edge.commit("README.md", "Read me\n");
+    edge.rig.apply().exits(0).says("no-data");
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.there(), route(75, 25));
 }

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::{
     haproxy::Edge,
-    rig::{FIRST, NEXT},
+    rig::{FIRST, NEXT, Rig},
 };
 
 /// People see the appliers' refs.
@@ -83,4 +85,34 @@ fn without_an_entrance_that_answers_there_is_no_pack_and_no_first_shift() {
     fs::write(edge.rig.path("applier.yaml"), text).unwrap();
     edge.rig.apply().exits(0);
     assert_eq!(edge.weights(), [19, 1]);
+}
+
+#[test]
+fn a_pack_holds_what_gates_counted_of_the_version_before() {
+    let rig = Rig::under(|policy| {
+        policy.replace("applier: edge1}", "applier: edge1, gates: [error-rate]}")
+            + "gates:\n  error-rate:\n    source: file\n    kind: count-ratio\n    \
+               candidate: {bad: 'bad {{candidate}}', total: 'total {{candidate}}'}\n    baseline: {version: stable}\n    \
+               settle: 0s\n    interval: 1s\n    min: {total: 100, slots: 1}\n    absolute: {max: 0.05}\n"
+    });
+    rig.configure("{file: weights.json}\nmetrics: {file: {path: metrics.json}}");
+    let before = Timestamp::now() - SignedDuration::from_mins(10);
+    let line = |name: &str, value: u32| format!("{{\"at\": \"{before}\", \"name\": \"{name}\", \"value\": {value}}}\n");
+    fs::write(rig.path("metrics.json"), line("bad stable", 10) + &line("total stable", 1_000)).unwrap();
+    rig.start(FIRST);
+    rig.apply().exits(0);
+    let baselines = rig.pack(FIRST)["baselines"].clone();
+    assert_eq!(baselines["recorded"]["error-rate"]["counts"]["bad"], 10.0, "{baselines:#}");
+    assert_eq!(baselines["recorded"]["error-rate"]["counts"]["total"], 1_000.0, "{baselines:#}");
+    // Where nobody counted anything, nothing is recorded, and that is no baseline of zero.
+    let silent = Rig::under(|policy| {
+        policy.replace("applier: edge1}", "applier: edge1, gates: [error-rate]}")
+            + "gates:\n  error-rate:\n    source: file\n    kind: count-ratio\n    \
+               candidate: {bad: 'bad {{candidate}}', total: 'total {{candidate}}'}\n    absolute: {max: 0.05}\n"
+    });
+    silent.configure("{file: weights.json}\nmetrics: {file: {path: metrics.json}}");
+    fs::write(silent.path("metrics.json"), "").unwrap();
+    silent.start(FIRST);
+    silent.apply().exits(0);
+    assert_eq!(silent.pack(FIRST)["baselines"], serde_json::Value::Null);
 }

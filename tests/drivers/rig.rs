@@ -18,8 +18,13 @@ pub(crate) struct Rig {
 impl Rig {
     /// A world whose target is moved by a driver; nothing is proposed yet.
     pub(crate) fn new(driver: &str) -> Self {
+        Self::under(|policy| policy.replace("driver: file", &format!("driver: {driver}")))
+    }
+
+    /// A world with an edited policy; nothing is proposed yet.
+    pub(crate) fn under(edit: impl FnOnce(String) -> String) -> Self {
         let world = World::empty();
-        world.found(&world.policy().replace("driver: file", &format!("driver: {driver}")));
+        world.found(&edit(world.policy()));
         let rig = Self { world, ticks: Cell::new(0) };
         rig.in_all(&["init", "--quiet", "--bare", "--initial-branch=main", "server.git"]);
         rig.push();

@@ -1,0 +1,61 @@
+//! What gates measure of the version that runs before a lease: what "as good as before" means at its last tier, where
+//! nothing of that version serves any more.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    gate::{Recorded, TierContext, Watch, judge, sources::Sources},
+    ledger::PinnedTerms,
+    model::GateId,
+};
+
+/// How far back it is measured.
+const WINDOW: SignedDuration = SignedDuration::from_hours(1);
+
+/// What was measured of the version before, by gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baselines {
+    /// The window's beginning.
+    pub from: Timestamp,
+    /// The window's end.
+    pub to: Timestamp,
+    /// What count-ratio gates counted.
+    pub recorded: BTreeMap<GateId, Recorded>,
+}
+
+/// All that measuring needs.
+pub(super) struct Baseline {
+    /// What was pinned when the lease started.
+    pub(super) terms: PinnedTerms,
+    /// The lease's first tier, as if it had begun where the window does.
+    pub(super) context: TierContext,
+    /// Where measurements come from.
+    pub(super) sources: Arc<Sources>,
+}
+
+impl Baseline {
+    /// Where the window begins that ends now.
+    pub(super) fn begins(now: Timestamp) -> Timestamp {
+        now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Asks each gate for the version before as if that were the candidate, alone. Nothing if none knows of any event.
+    pub(super) fn measure(self, now: Timestamp) -> Option<Baselines> {
+        let Self { mut terms, mut context, sources } = self;
+        terms.thresholds.clear();
+        context.candidate = context.stable.clone().unwrap_or_else(|| "stable".to_owned());
+        context.last = true;
+        context.recorded.clear();
+        let judgement = judge(&terms, &context, &mut Watch::default(), now, &*sources);
+        let counted = judgement.gates.into_iter().filter_map(|(id, report)| {
+            let (bad, total) = (report.candidate.bad?, report.candidate.total?);
+            (total > 0.0).then_some((id, Recorded::Counts { bad, total }))
+        });
+        let recorded: BTreeMap<_, _> = counted.collect();
+        (!recorded.is_empty()).then_some(Baselines { from: context.started, to: now, recorded })
+    }
+}

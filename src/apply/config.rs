@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -30,6 +31,10 @@ pub struct Config {
     pub max_staleness: Span,
     /// How long to wait from one look to the next.
     pub interval: Span,
+    /// Where Prometheus finds numbers, on loopback only; none for nowhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// A file whose change says that there may be something to look at.
+    pub wake: Option<PathBuf>,
     /// Its targets, and how each is driven.
     pub targets: BTreeMap<TargetId, Place>,
     /// Where measurements come from; none where nothing is measured here.
@@ -46,6 +51,8 @@ struct RawConfig {
     root: Option<Oid>,
     max_staleness: Option<Span>,
     interval: Option<Span>,
+    metrics_listen: Option<SocketAddr>,
+    wake: Option<PathBuf>,
     targets: BTreeMap<TargetId, Place>,
     metrics: Option<sources::Config>,
 }
@@ -58,6 +65,10 @@ impl Config {
         if raw.interval.is_some_and(|interval| interval.as_secs() == 0) {
             return Err(Refusal::new(Reason::Malformed, "the applier's configuration: interval is at least 1s"));
         }
+        if raw.metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
+            let message = "the applier's configuration: metrics-listen is an address of this machine alone";
+            return Err(Refusal::new(Reason::Malformed, message).hint("for example: metrics-listen: 127.0.0.1:9469"));
+        }
         Ok(Self {
             name: raw.name,
             key: folder.join(raw.key),
@@ -66,6 +77,8 @@ impl Config {
             root: raw.root,
             max_staleness: raw.max_staleness.unwrap_or(Span::seconds(15 * 60)),
             interval: raw.interval.unwrap_or(Span::seconds(10)),
+            metrics_listen: raw.metrics_listen,
+            wake: raw.wake.map(|path| folder.join(path)),
             targets: raw.targets.into_iter().map(|(target, place)| (target, place.below(folder))).collect(),
             metrics: raw.metrics.map(|metrics| metrics.within(folder)),
         })
@@ -111,6 +124,9 @@ mod tests {
             "name: e\nkey: k\ntargets: {shop: {haproxy: {socket: s, backend: b, stable: [a], candidate: [a]}}}\n",
             "name: e\nkey: k\ntargets: {}\ninterval: 0s\n",
             "name: e\nkey: k\ntargets: {}\nmax-staleness: soon\n",
+            "name: e\nkey: k\ntargets: {}\nmetrics-listen: 0.0.0.0:9469\n",
+            "name: e\nkey: k\ntargets: {}\nmetrics-listen: 192.0.2.1:9469\n",
+            "name: e\nkey: k\ntargets: {}\nmetrics-listen: localhost\n",
             "name: e/f\nkey: k\ntargets: {}\n",
         ] {
             assert_eq!(Config::parse(wrong, Path::new("")).unwrap_err().reason, Reason::Malformed, "{wrong}");

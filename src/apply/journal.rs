@@ -80,8 +80,11 @@ impl Journal {
 #[derive(Debug)]
 pub struct Desk {
     journal: PathBuf,
-    /// Held, never read: the lock is released when the file is closed, however the process ends.
-    _lock: File,
+    /// Held, never read: the lock is released when the file is closed, however the process ends. None where there is
+    /// none, and none can be made.
+    _lock: Option<File>,
+    /// Why nothing can be written here.
+    read_only: Option<Refusal>,
 }
 
 impl Desk {
@@ -94,11 +97,18 @@ impl Desk {
     pub fn open(git_dir: &Path, role: Role, name: &PrincipalId) -> Result<Self, Refusal> {
         let folder = Self::folder_of(git_dir, role, name);
         let failed = |error: std::io::Error| internal(&folder, &error);
-        std::fs::create_dir_all(&folder).map_err(failed)?;
         let path = folder.join("lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let made = std::fs::create_dir_all(&folder)
+            .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path));
+        // Where nothing can be written it can still look, and stop. A lock that is there is taken all the same.
+        let (lock, read_only) = match made {
+            Ok(lock) => (Some(lock), None),
+            Err(error) => (File::open(&path).ok(), Some(failed(error).hint("nothing goes forward before it can be"))),
+        };
+        let journal = folder.join("journal.json");
+        let Some(lock) = lock else { return Ok(Self { journal, _lock: None, read_only }) };
         match lock.try_lock() {
-            Ok(()) => Ok(Self { journal: folder.join("journal.json"), _lock: lock }),
+            Ok(()) => Ok(Self { journal, _lock: Some(lock), read_only }),
             Err(TryLockError::WouldBlock) => {
                 let role = role.word();
                 let message = format!("another process is at work as {role} {name} with {}", folder.display());
@@ -107,6 +117,11 @@ impl Desk {
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
+    }
+
+    /// Whether what happens can be written down at all.
+    pub fn can_be_written(&self) -> Result<(), Refusal> {
+        self.read_only.clone().map_or(Ok(()), Err)
     }
 
     /// A folder beside the journal, for what is remembered elsewhere than in it.

@@ -15,6 +15,7 @@
 //! | `office` | what all targets share, one at a time |
 //! | `work`, `target` | one target's work |
 //! | [`Applier`] | one tick of all that |
+//! | [`service`] | tick after tick, until told to end |
 //! | [`records`] | what appliers attest, and how others read it |
 //!
 //! It never trusts the hook: every tick it fetches, verifies from the pinned root and folds by itself. Called by cli;
@@ -40,6 +41,7 @@ pub(crate) mod publish;
 pub mod records;
 pub mod restore;
 mod run;
+pub mod service;
 pub(crate) mod source;
 pub mod stops;
 mod target;

@@ -26,6 +26,7 @@ use super::{
     publish::{Files, OwnStop, Writer, in_one_line, keep_stop, push_stops, put_tags},
     records::{Record, RecordedEvent, TargetRecord, timeless},
     run::{Mode, TargetReport},
+    service::Vitals,
     source::Source,
     target,
     tick::Tick,
@@ -53,6 +54,8 @@ pub(super) struct Office {
     saved: Option<Journal>,
     /// What everything was published of: refs, tip, what was seen.
     published: Option<(u64, Oid, BTreeMap<TargetId, TargetRecord>)>,
+    /// How often what happened, in this process.
+    counted: BTreeMap<String, u64>,
 }
 
 /// What is about to be done to some targets.
@@ -83,7 +86,19 @@ impl Office {
     ) -> Self {
         let tick = Tick::new(clock(), Mode::DryRun, false);
         let sources = sources.map(Arc::new);
-        Self { config, clock, desk, journal, source, writer, tick, sources, saved: None, published: None }
+        Self {
+            config,
+            clock,
+            desk,
+            journal,
+            source,
+            writer,
+            tick,
+            sources,
+            saved: None,
+            published: None,
+            counted: BTreeMap::new(),
+        }
     }
 
     /// Begins a tick with what is known already.
@@ -98,7 +113,11 @@ impl Office {
         };
         self.source.catch_up(accepted)?;
         self.look_at_clocks(mode);
-        self.forget_recorded()
+        self.forget_recorded()?;
+        if let Err(refusal) = self.desk.can_be_written() {
+            self.tick.block(refusal);
+        }
+        Ok(())
     }
 
     /// Asks the remote. What cannot be known blocks forward moves, and nothing else.
@@ -296,7 +315,20 @@ impl Office {
     /// Takes note of what was applied to a target, or is about to be, and of what happened there.
     pub(super) fn note(&mut self, target: &TargetId, applied: &Applied, events: &mut Vec<RecordedEvent>) {
         self.journal.targets.insert(target.clone(), applied.clone());
-        self.journal.events.append(events);
+        for event in events.drain(..) {
+            self.happened(event);
+        }
+    }
+
+    fn happened(&mut self, event: RecordedEvent) {
+        *self.counted.entry(event.event.clone()).or_default() += 1;
+        self.journal.events.push(event);
+    }
+
+    /// How it goes.
+    pub(super) fn vitals(&self) -> Vitals {
+        let fetched = self.journal.fetched.as_ref().map(|reading| reading.now);
+        Vitals { now: self.tick.reading.now, fetched, events: self.counted.clone() }
     }
 
     /// Writes the journal down, whatever it says.
@@ -314,9 +346,13 @@ impl Office {
         record.events.extend(intended.events.iter().cloned());
         self.writer.write(&mut self.source, &record, &intended.files, &summary)?;
         self.journal.events.clear();
+        for event in &intended.events {
+            *self.counted.entry(event.event.clone()).or_default() += 1;
+        }
         self.writer.push_record(&self.source)?;
-        let before = self.tick.blockers.len();
+        let (before, known) = (self.tick.blockers.len(), (self.source.state.tip(), self.journal.stops.len()));
         self.refresh();
+        self.tick.overtaken = known != (self.source.state.tip(), self.journal.stops.len());
         self.tick.look_again((self.clock)());
         self.tick.blockers.get(before).map_or(Ok(()), |blocker| Err(blocker.clone()))
     }
@@ -392,16 +428,16 @@ impl Office {
 
     /// Signs a rollback of our own. It binds from the moment at which it is written down.
     pub(super) fn expire(&mut self, wanted: &Desired, expired: RecordedEvent) -> Result<(), Refusal> {
-        self.journal.events.push(expired);
+        self.happened(expired);
         let why = format!("the lease's window closed at {}", wanted.expires);
         self.stop(&wanted.lease, StopKind::Rollback, &why, None)
     }
 
     /// Ends a tick: writes and pushes the record, stops, the tags. Whatever fails is reported, and tried again at the
     /// next tick.
-    pub(super) fn close(&mut self) -> Result<(), Refusal> {
+    pub(super) fn close(&mut self) {
         if self.tick.mode == Mode::DryRun {
-            return Ok(());
+            return;
         }
         self.publish();
         // What has been in the journal for long is in it again before it is needed: when the clock has to be compared.
@@ -412,7 +448,9 @@ impl Office {
         let quiet = self.saved.as_ref().is_some_and(|saved| {
             self.journal.says_the_same_as(saved) && !old(saved) && !self.has_seen_an_expiry_since(saved)
         });
-        if quiet { Ok(()) } else { self.write_down() }
+        if !quiet && let Err(refusal) = self.write_down() {
+            self.tick.remark(refusal);
+        }
     }
 
     /// Whether a lease's window has closed since a journal was written: no clock that is set back opens it again.

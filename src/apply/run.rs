@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -24,6 +21,7 @@ use super::{
     journal::{Desk, Journal},
     office::{Clock, Office, enter},
     publish::Writer,
+    service::Vitals,
     source::Source,
     target::{self, Seen},
     work::{self, Forward, Outcome},
@@ -130,10 +128,10 @@ impl Applier {
     fn tick_with(&mut self, mode: Mode, patience: Option<Duration>) -> Result<Report, Refusal> {
         enter(&self.office)?.begin(mode)?;
         let mut targets = BTreeMap::new();
-        self.stop_what_is_ill(&mut targets, patience)?;
+        let mut forwards = self.stop_what_is_ill(&mut targets, patience)?;
         enter(&self.office)?.ask();
-        let outcomes = self.crew.run(self.to_look_after()?, patience);
-        let mut forwards = self.sort(outcomes, &mut targets)?;
+        let outcomes = self.crew.run(self.to_look_after(&forwards)?, patience);
+        forwards.extend(self.sort(outcomes, &mut targets)?);
         if !forwards.is_empty() {
             self.leave_behind(&mut targets)?;
             let may = work::intend(&self.office, &mut forwards);
@@ -148,16 +146,17 @@ impl Applier {
         }
         self.leave_behind(&mut targets)?;
         let mut office = enter(&self.office)?;
-        office.close()?;
+        office.close();
         Ok(Report { ledger: office.source.state.tip(), targets, remarks: office.tick.remarks.clone() })
     }
 
-    /// Metrics are looked at before the repository is asked, which may take long: what they stop is stopped at once.
+    /// Metrics are looked at before the repository is asked, which may take long: what they stop is stopped at once. What
+    /// would go forward is what was left behind earlier, and has been decided on since.
     fn stop_what_is_ill(
         &mut self,
         targets: &mut BTreeMap<TargetId, TargetReport>,
         patience: Option<Duration>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<Forward>, Refusal> {
         let watched = enter(&self.office)?.watched();
         let task = |target: TargetId| -> (TargetId, Task<Done>) {
             let (office, ill) = (Arc::clone(&self.office), target.clone());
@@ -165,15 +164,17 @@ impl Applier {
         };
         let tasks = watched.into_iter().filter(|target| !self.crew.away().contains(target)).map(task).collect();
         let outcomes = self.crew.run(tasks, patience);
-        // Nothing goes forward from here.
-        self.sort(outcomes, targets).map(drop)
+        self.sort(outcomes, targets)
     }
 
-    /// What there is to look after, stops first. A target that is still being worked on is not among it.
-    fn to_look_after(&self) -> Result<Vec<(TargetId, Task<Done>)>, Refusal> {
+    /// What there is to look after, stops first. A target that is still being worked on is not among it, nor one that has
+    /// been looked after and would go forward.
+    fn to_look_after(&self, forwards: &[Forward]) -> Result<Vec<(TargetId, Task<Done>)>, Refusal> {
         let office = enter(&self.office)?;
-        let mut targets: Vec<&TargetId> =
-            self.targets.iter().filter(|target| !self.crew.away().contains(target)).collect();
+        let taken = |target: &TargetId| {
+            self.crew.away().contains(target) || forwards.iter().any(|forward| forward.target() == target)
+        };
+        let mut targets: Vec<&TargetId> = self.targets.iter().filter(|target| !taken(target)).collect();
         targets.sort_by_cached_key(|target| !office.is_stopped(target));
         let task = |target: &TargetId| -> (TargetId, Task<Done>) {
             let (office, target) = (Arc::clone(&self.office), target.clone());
@@ -218,19 +219,24 @@ impl Applier {
         Ok(())
     }
 
-    /// Ticks until told to end. Each report goes to `said`.
-    pub fn watch(&mut self, end: &AtomicBool, said: &mut dyn FnMut(Result<Report, Refusal>)) {
-        /// How long a signal may go unnoticed.
-        const NAP: Duration = Duration::from_millis(200);
-        while !end.load(Ordering::Relaxed) {
-            said(self.tick_with(Mode::Act, Some(self.interval)));
-            let mut left = self.interval;
-            while !left.is_zero() && !end.load(Ordering::Relaxed) {
-                let nap = left.min(NAP);
-                std::thread::sleep(nap);
-                left = left.saturating_sub(nap);
-            }
-        }
+    /// One tick of many: a target that takes longer than from one tick to the next is left behind.
+    pub(super) fn tick_as_service(&mut self) -> Result<Report, Refusal> {
+        self.tick_with(Mode::Act, Some(self.interval))
+    }
+
+    /// How long to wait from one look to the next.
+    pub(super) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// How it goes, beside what the last tick's report says.
+    pub(super) fn vitals(&self) -> Option<Vitals> {
+        enter(&self.office).ok().map(|office| office.vitals())
+    }
+
+    /// Whether the last tick came to know more after it had looked after the targets: then the next one is due.
+    pub(super) fn was_overtaken(&self) -> bool {
+        enter(&self.office).is_ok_and(|office| office.tick.overtaken)
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Tick {
     pub(super) trusted: bool,
     /// Whether the branch continues what was accepted.
     pub(super) continues: bool,
+    /// Whether more came to be known after the targets had been looked after.
+    pub(super) overtaken: bool,
     pub(super) remarks: Vec<Refusal>,
     pub(super) records: BTreeMap<TargetId, TargetRecord>,
     /// Evidence that goes into our ref with the next record.
@@ -39,6 +41,7 @@ impl Tick {
             blockers: Vec::new(),
             trusted,
             continues: false,
+            overtaken: false,
             remarks: Vec::new(),
             records: BTreeMap::new(),
             exhibits: Files::new(),

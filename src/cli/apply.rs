@@ -1,15 +1,15 @@
 //! `apply`: the applier.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args as ClapArgs;
 
-use super::{Failure, Format, Place, terminal};
+use super::{Failure, Format, Place, apply_log::Log, terminal};
 use crate::{
-    apply::{Applier, Config, Mode, Report, clock},
+    apply::{
+        Applier, Config, Mode, Report, clock,
+        service::{Notify, Service, serve},
+    },
     model::{Reason, Refusal},
 };
 
@@ -33,6 +33,9 @@ pub struct Args {
     /// Go on until interrupted
     #[arg(long, conflicts_with = "dry_run")]
     watch: bool,
+    /// With --watch: write a line to standard error for each change, instead of reports to standard output
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "watch")]
+    log: Option<Format>,
     /// Say what would be done; move, write and push nothing
     #[arg(long)]
     dry_run: bool,
@@ -48,9 +51,16 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if config.repository.is_none() && place.folder != std::path::Path::new(".") {
         config.repository = Some(place.folder.clone());
     }
+    let (listen, wake) = (config.metrics_listen, config.wake.clone());
     let mut applier = Applier::open(config, Box::new(clock::read_clocks)).map_err(failure)?;
     if args.watch {
-        return watch(args, &mut applier);
+        #[allow(clippy::disallowed_methods, reason = "the one place where this variable is read")]
+        let manager = std::env::var("NOTIFY_SOCKET").ok().and_then(|address| Notify::at(&address));
+        let service = Service { wake, manager, ..Service::default() };
+        if let Some(address) = listen {
+            serve(address, Arc::clone(&service.metrics)).map_err(failure)?;
+        }
+        return watch(args, &mut applier, &service);
     }
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Act };
     let report = applier.tick(mode).map_err(failure)?;
@@ -58,15 +68,20 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     verdict(&report)
 }
 
-fn watch(args: &Args, applier: &mut Applier) -> Result<(), Failure> {
-    let end = Arc::new(AtomicBool::new(false));
+fn watch(args: &Args, applier: &mut Applier, service: &Service) -> Result<(), Failure> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&end)).map_err(|error| {
+        signal_hook::flag::register(signal, Arc::clone(&service.end)).map_err(|error| {
             Failure::undecided(Reason::Internal, format!("signals cannot be listened for here: {error}"))
         })?;
     }
+    if let Some(format) = args.log {
+        let mut log = Log::begin(format);
+        service.run(applier, &mut |outcome| log.take(outcome));
+        tracing::info!("the applier ends, as it was told to");
+        return Ok(());
+    }
     let mut last = None;
-    applier.watch(&end, &mut |outcome| {
+    service.run(applier, &mut |outcome| {
         // What has been said already is not said again every few seconds.
         if last.as_ref() == Some(&outcome) {
             return;

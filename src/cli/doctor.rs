@@ -266,13 +266,12 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
 }
 
 fn hooks(chart: &mut Chart, repo: &Repository) -> Result<(), Failure> {
-    let hook = if repo.worktree().is_some() { Hook::PrePush } else { Hook::PreReceive };
+    let (hook, why) = match repo.worktree() {
+        Some(_) => (Hook::PrePush, "pushes are not looked at before they leave"),
+        None => (Hook::PreReceive, "pushes are not looked at before they are taken"),
+    };
     if !installed(&repo.hook_path(hook)?) {
         let name = hook.name();
-        let why = match hook {
-            Hook::PrePush => "pushes are not looked at before they leave",
-            Hook::PreReceive => "pushes are not looked at before they are taken",
-        };
         chart.note("hook", format!("the {name} hook is not installed: {why}"), "git two-key hook install");
     }
     Ok(())

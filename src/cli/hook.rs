@@ -8,7 +8,7 @@ use std::{
     env,
     io::Read as _,
     panic::{self, AssertUnwindSafe},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
@@ -59,6 +59,9 @@ struct Install {
     /// Install the client's hook (pre-push) instead
     #[arg(long)]
     client: bool,
+    /// Install the hook that wakes an applier after a push, too: FILE is the applier's `wake`
+    #[arg(long, value_name = "FILE", conflicts_with = "client")]
+    wake: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -293,5 +296,22 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
         repository.set_config("receive.advertisePushOptions", "true").map_err(undecided)?;
     }
     terminal::say(&format!("installed {}", installed.display()));
+    match &args.wake {
+        Some(file) => wake(&repository, &place.folder.join(file)),
+        None => Ok(()),
+    }
+}
+
+/// Installs the hook that touches a file after each push.
+fn wake(repository: &Repository, file: &Path) -> Result<(), Failure> {
+    let hook = Hook::PostReceive;
+    let undecided = |message: String| Failure::undecided(Reason::Internal, message);
+    let file = std::path::absolute(file).map_err(|error| undecided(format!("{}: {error}", file.display())))?;
+    let program = env::current_exe().map_err(|error| undecided(format!("where this program is: {error}")))?;
+    let installed =
+        repository.install_hook(hook, &program).map_err(|refusal| Failure::refused(hook.name(), refusal))?;
+    let name = file.to_string_lossy();
+    repository.set_config("two-key.wake", &name).map_err(|error| Failure::Undecided(error.refusal()))?;
+    terminal::say(&format!("installed {}: it touches {name}", installed.display()));
     Ok(())
 }

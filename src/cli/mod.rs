@@ -4,6 +4,7 @@
 
 mod agent;
 mod apply;
+mod apply_log;
 mod approve;
 mod check;
 mod ci;

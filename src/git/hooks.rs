@@ -20,6 +20,8 @@ pub enum Hook {
     PreReceive,
     /// The client's.
     PrePush,
+    /// The server's that wakes appliers.
+    PostReceive,
 }
 
 impl Hook {
@@ -28,6 +30,7 @@ impl Hook {
         match self {
             Self::PreReceive => "pre-receive",
             Self::PrePush => "pre-push",
+            Self::PostReceive => "post-receive",
         }
     }
 
@@ -35,6 +38,7 @@ impl Hook {
         match self {
             Self::PreReceive => include_str!("../../hooks/pre-receive"),
             Self::PrePush => include_str!("../../hooks/pre-push"),
+            Self::PostReceive => include_str!("../../hooks/post-receive"),
         }
     }
 

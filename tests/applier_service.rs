@@ -1,0 +1,216 @@
+//! The applier as a service: what it tells the service manager, the log and Prometheus, what wakes it, how it ends; and
+//! the units and alerts that come with it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod kit;
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use kit::stage::Stage;
+use serde_json::Value;
+
+/// A child that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An applier's configuration with more lines in it.
+fn configure(stage: &Stage, more: &str) {
+    let text = fs::read_to_string(stage.path("applier.yaml")).unwrap();
+    fs::write(stage.path("applier.yaml"), text.replace("targets:", &format!("{more}targets:"))).unwrap();
+}
+
+fn watch(stage: &Stage, more: &[&str]) -> Command {
+    let mut command = stage.world.command(stage.world.path(), env!("CARGO_BIN_EXE_git-two-key"));
+    command.args(["apply", "--watch", "--config", "applier.yaml"]).args(more).stdout(Stdio::null());
+    command
+}
+
+fn terminate(child: &Child) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+}
+
+/// Waits for something that has to come.
+#[track_caller]
+fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !there() {
+        assert!(Instant::now() < deadline, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn weight(stage: &Stage) -> Option<u64> {
+    let weights: Value = serde_json::from_slice(&fs::read(stage.path("weights.json")).ok()?).ok()?;
+    weights["weight_bp"].as_u64()
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+fn template(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(name)
+}
+
+#[test]
+fn the_service_manager_hears_that_it_is_ready_alive_and_about_to_end_and_the_log_says_why_it_holds() {
+    let stage = Stage::unhooked("1h");
+    stage.promote();
+    let manager = UnixDatagram::bind(stage.path("notify")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut command = watch(&stage, &["--log", "json"]);
+    let child = command.env("NOTIFY_SOCKET", stage.path("notify")).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Running(child);
+    let hear = || {
+        let mut heard = [0; 500];
+        let length = manager.recv(&mut heard).unwrap();
+        String::from_utf8_lossy(&heard[..length]).into_owned()
+    };
+    assert_eq!(hear(), "READY=1");
+    assert!(hear().starts_with("WATCHDOG=1\nSTATUS=1 targets, 0 held; ledger at "));
+    terminate(&child.0);
+    until("the farewell", || hear() == "STOPPING=1");
+    let mut log = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0), "{log}");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let moved = lines.iter().find(|line| line["name"] == "checkout-prod").unwrap();
+    assert_eq!(
+        (&moved["level"], &moved["observed_bp"], &moved["doing"]),
+        (&"INFO".into(), &500.into(), &"baking".into())
+    );
+    assert_eq!(lines.last().unwrap()["message"], "the applier ends, as it was told to");
+    // In between it is settled: nothing is to be done again.
+    stage.weighs(500);
+    assert_eq!(stage.events(), ["PACKED", "APPLIED"]);
+}
+
+#[test]
+fn a_push_wakes_it_however_long_it_would_have_rested() {
+    let stage = Stage::rolling("1h");
+    configure(&stage, "interval: 24h\nwake: wake\n");
+    let (server, wake) = (stage.path("server.git"), stage.path("wake"));
+    stage.world.two_key_in(&server, &["hook", "install", "--wake", wake.to_str().unwrap()]).exits(0).says("it touches");
+    let _child = Running(watch(&stage, &[]).stderr(Stdio::null()).spawn().unwrap());
+    until("the first tier", || weight(&stage) == Some(500));
+    // So it rests now: the end of its first tick is when its record has come.
+    until("its record", || stage.tags() == ["1-start-5"]);
+    stage.turn("cp14", "halt");
+    until("the halt", || weight(&stage) == Some(0));
+}
+
+#[test]
+fn a_wake_that_cannot_be_given_does_not_fail_the_push() {
+    let stage = Stage::rolling("1h");
+    let args = ["hook", "install", "--wake", "/no/such/folder/wake"];
+    stage.world.two_key_in(&stage.path("server.git"), &args).exits(0);
+    stage.world.turn("cp14", "halt", kit::LEASE);
+    let ran = stage.world.run(stage.world.repo(), "git", &["push", "../server.git", "main"], b"").exits(0);
+    ran.says("could not wake the applier by /no/such/folder/wake");
+}
+
+#[test]
+fn a_real_prometheus_finds_the_weights_and_loads_the_alerts() {
+    let stage = Stage::unhooked("1h");
+    let (page, address) = (free_address(), free_address());
+    configure(&stage, &format!("interval: 1s\nmetrics-listen: {page}\n"));
+    let _applier = Running(watch(&stage, &[]).stderr(Stdio::null()).spawn().unwrap());
+    let rules = template("prometheus/two-key.rules.yaml");
+    let config = format!(
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{}]\n\
+         scrape_configs: [{{job_name: two-key, static_configs: [{{targets: [\"{page}\"]}}]}}]\n",
+        rules.display()
+    );
+    fs::write(stage.path("prometheus.yml"), config).unwrap();
+    let mut prometheus = Command::new("prometheus");
+    prometheus.arg(format!("--config.file={}", stage.path("prometheus.yml").display()));
+    prometheus.arg(format!("--storage.tsdb.path={}", stage.path("tsdb").display()));
+    prometheus.arg(format!("--web.listen-address={address}")).stdout(Stdio::null()).stderr(Stdio::null());
+    let _prometheus = Running(prometheus.spawn().unwrap());
+    let says = |query: &str, value: &str| {
+        let answer = get(address, &format!("/api/v1/query?query={query}")).unwrap_or_default();
+        answer.contains(&format!(",\"{value}\"]"))
+    };
+    until("the observed weight", || says("two_key_observed_weight", "0.05"));
+    until("the desired weight", || says("two_key_desired_weight", "0.05"));
+    until("the shift", || says("two_key_events_total{event=\"APPLIED\"}", "1"));
+    let loaded = get(address, "/api/v1/rules").unwrap();
+    assert!(loaded.contains("TwoKeyRollbackFailed") && loaded.contains("TwoKeyStale"), "{loaded}");
+}
+
+#[test]
+fn metrics_on_every_address_are_refused() {
+    let stage = Stage::unhooked("1h");
+    configure(&stage, "metrics-listen: 0.0.0.0:9469\n");
+    stage.apply().exits(3).says("malformed").says("of this machine alone");
+}
+
+#[test]
+fn the_alerts_are_what_prometheus_takes_and_fire_when_they_should() {
+    for (verb, file) in [("check", "two-key.rules.yaml"), ("test", "two-key.test.yaml")] {
+        let args = [verb, "rules", file];
+        let output = Command::new("promtool").args(args).current_dir(template("prometheus")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+}
+
+#[test]
+fn the_unit_is_one_that_systemd_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = fs::read_to_string(template("systemd/two-key-applier@.service")).unwrap();
+    let unit = unit.replace("/usr/bin/git-two-key", env!("CARGO_BIN_EXE_git-two-key"));
+    let unit = unit.replace("Documentation=man:git-two-key(1)\n", "");
+    let verify = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        let mut command = Command::new("systemd-analyze");
+        let output = command.args(["verify", "--man=no"]).arg(&path).env("HOME", folder.path()).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert_eq!(verify("two-key-applier@.service", &unit), "");
+    let wrong = verify("wrong@.service", &unit.replace("WatchdogSec", "WachtdogSec"));
+    assert!(wrong.contains("WachtdogSec"), "{wrong}");
+}
+
+#[test]
+fn the_text_log_says_a_thing_once() {
+    let stage = Stage::unhooked("1h");
+    configure(&stage, "interval: 1s\n");
+    let mut child = Running(watch(&stage, &["--log", "text"]).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().contains("the applier begins"));
+    let baking = lines.next().unwrap();
+    assert!(baking.contains("INFO") && baking.contains("doing=\"baking\""), "{baking}");
+    stage.turn("cp14", "pause");
+    let held = lines.next().unwrap();
+    assert!(held.contains("doing=\"holding\""), "{held}");
+    terminate(&child.0);
+    let rest: Vec<String> = lines.collect();
+    assert!(rest.len() == 1 && rest[0].contains("as it was told to"), "{rest:?}");
+}

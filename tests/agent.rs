@@ -284,6 +284,57 @@ fn a_refusal_is_recorded_once_seen_by_people_and_gone_when_the_check_passes() {
     stage.world.two_key(&["verify", "--all"]).exits(0);
 }
 
+/// A repository with a change that is clean, one that adds a secret, and one that is elsewhere.
+fn shop(stage: &Stage) -> [String; 4] {
+    stage.in_all(&["init", "--quiet", "shop"]);
+    let commit = |text: &str| {
+        fs::write(stage.path("shop/config"), text).unwrap();
+        stage.in_all(&["-C", "shop", "add", "config"]);
+        stage.in_all(&["-C", "shop", "commit", "--quiet", "--message", "A change"]);
+        stage.in_all(&["-C", "shop", "rev-parse", "HEAD"])
+    };
+    let from = commit("url = https://shop.example/\n");
+    let clean = commit("url = https://shop.example/v2\n");
+    let secret = commit("url = https://user:hunter2@shop.example/v2\n");
+    stage.in_all(&["-C", "shop", "checkout", "--quiet", "--orphan", "other"]);
+    let other = commit("something else\n");
+    [from, clean, secret, other]
+}
+
+#[test]
+fn a_change_is_there_descends_and_adds_no_secret_or_it_is_refused() {
+    let checks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/checks/added-lines");
+    let address = "https://git.example/shop/checkout.git";
+    let configuration =
+        format!("changes: {{\"{address}\": shop}}\nchecks: {{added-lines: {{program: {}}}}}\n", checks.display());
+    // Ids are the same in every world: the dates are counted.
+    let ids = shop(&Stage::new());
+    let [from, clean, secret, other] = ids.each_ref().map(String::as_str);
+    let nowhere = "1234567890123456789012345678901234567890";
+    for (from, to, act, rule, word) in [
+        (from, clean, "sign", "checks-pass", "no pattern of seven"),
+        (from, secret, "refuse", "checks-fail", "an added line has a password in an address"),
+        (from, other, "refuse", "checks-fail", "does not descend"),
+        (from, nowhere, "refuse", "checks-fail", "is no commit of"),
+    ] {
+        let lease = kit::lease(LEASE).replace(
+            "artifacts:",
+            &format!("change: {{repository: \"{address}\", from: {from}, to: {to}}}\nartifacts:"),
+        );
+        let stage = Stage::of(World::founded(), &lease);
+        assert_eq!(shop(&stage), ids, "the same history");
+        stage.configure(&configuration);
+        let decided = stage.decides(act, rule);
+        assert!(decided.to_string().contains(word), "{decided:#}");
+        assert!(!decided.to_string().contains("hunter2"), "a secret is not repeated");
+        // Without a clone of it nothing is known, and nothing signed.
+        if act == "sign" {
+            let blind = Stage::of(World::founded(), &lease);
+            blind.decides("wait", "checks-open");
+        }
+    }
+}
+
 #[test]
 fn nobody_else_refuses_in_an_agents_name() {
     let stage = Stage::new();

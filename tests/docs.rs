@@ -118,6 +118,13 @@ fn keys_are_rotated_and_lost_as_the_page_says() {
 }
 
 #[test]
+fn an_agent_refuses_and_signs_as_the_page_says() {
+    let said = run_after_quickstart("## 5.", "docs/agents.md");
+    assert!(said.contains("refused by cp14 (change-freeze)") && said.contains("no changes on fair days"), "{said}");
+    assert!(said.contains("a lease that passes every check is signed"), "{said}");
+}
+
+#[test]
 fn the_manual_is_installed_as_the_page_says() {
     assert!(run("docs/install.md").contains("pages into"));
 }

@@ -313,6 +313,7 @@ fn check_views(checks: &Checks) -> Vec<CheckView> {
             Outcome::Passed => "passed".to_owned(),
             Outcome::Failed => "failed".to_owned(),
             Outcome::NotConfigured => "not-configured".to_owned(),
+            Outcome::NotEvaluated => "not-evaluated".to_owned(),
         },
         message: check.message.clone(),
     };

@@ -90,6 +90,13 @@ impl Place {
 impl Session {
     /// Reads and folds the governed branch.
     pub fn open(place: &Place, which: &Which) -> Result<Self, Failure> {
+        let mut reports = Vec::new();
+        let session = Self::open_each(place, which, |report| reports.push(report))?;
+        Ok(Self { reports, ..session })
+    }
+
+    /// The same, handing each step's report over and keeping none.
+    pub fn open_each(place: &Place, which: &Which, each: impl FnMut(StepReport)) -> Result<Self, Failure> {
         let repo = place.repository()?;
         let (root, branch) = begin(&repo)?;
         let mut remarks = Vec::new();
@@ -104,8 +111,8 @@ impl Session {
         if *which == Which::Local {
             remarks.extend(upstream_ahead(&repo, &branch, tip)?);
         }
-        let (state, reports) = fold(&repo, root.commit(), tip).map_err(|failure| off_chain(failure, &branch))?;
-        Ok(Self { repo, root, branch, tip, state, reports, remarks })
+        let state = fold(&repo, root.commit(), tip, each).map_err(|failure| off_chain(failure, &branch))?;
+        Ok(Self { repo, root, branch, tip, state, reports: Vec::new(), remarks })
     }
 
     /// Refuses where no root is pinned. `so` says what that means for what was asked.
@@ -451,19 +458,20 @@ pub(super) fn commit(repo: &Repository, revision: &str) -> Result<Oid, Failure> 
 }
 
 /// Folds the chain from a root to a tip.
-fn fold(repo: &Repository, root: Oid, tip: Oid) -> Result<(State, Vec<StepReport>), Failure> {
+fn fold(repo: &Repository, root: Oid, tip: Oid, mut each: impl FnMut(StepReport)) -> Result<State, Failure> {
     let mut steps = repo.steps(Base::Root(root), tip)?;
     let first = steps.next().transpose()?.ok_or(GitError::MissingObject(root))?;
     let (mut state, report) = ledger::begin(&first).map_err(|error| Failure::Undecided(error.refusal))?;
-    let mut reports = vec![report];
+    each(report);
     let mut progress = terminal::Progress::new("verified", "steps");
-    for step in steps {
-        let (next, report) = ledger::apply(state, &step?);
+    for done in 1.. {
+        let Some(step) = steps.next().transpose()? else { break };
+        let (next, report) = ledger::apply(state, &step);
         state = next;
-        reports.push(report);
-        progress.at(reports.len());
+        each(report);
+        progress.at(done, steps.left());
     }
-    Ok((state, reports))
+    Ok(state)
 }
 
 /// Says of a branch that does not begin at the root what that means.

@@ -135,19 +135,19 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of something that has just begun: `verified 1234 steps`.
+    /// Of something that has just begun: `verified 1234 of 5678 steps`.
     pub fn new(what: &'static str, of: &'static str) -> Self {
         let next = io::stderr().is_terminal().then(|| moment() + PATIENCE);
         Self { what, of, next, said: false }
     }
 
-    /// So much is done.
-    pub fn at(&mut self, done: usize) {
+    /// So much is done, and so much is left.
+    pub fn at(&mut self, done: usize, left: usize) {
         let Some(next) = self.next.filter(|_| done.is_multiple_of(64)) else { return };
         let now = moment();
         if now >= next {
             let mut err = io::stderr().lock();
-            let _ = write!(err, "\r{} {done} {}\u{1b}[K", self.what, self.of).and_then(|()| err.flush());
+            let _ = write!(err, "\r{} {done} of {} {}\u{1b}[K", self.what, done + left, self.of).and_then(|()| err.flush());
             self.next = Some(now + PROGRESS_EVERY);
             self.said = true;
         }

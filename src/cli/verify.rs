@@ -8,9 +8,8 @@ use super::{
     terminal,
 };
 use crate::{
-    ledger::StepReport,
     model::{Reason, Refusal},
-    report,
+    report::{self, Looked},
 };
 
 /// Verify that everything in force rests on both keys
@@ -49,9 +48,10 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         (Some(lease), _) => verify_lease(args, place, lease),
         (None, Some(range)) => verify_range(args, place, range),
         (None, None) => {
-            let session = Session::open(place, &Which::of(args.remote))?;
+            let mut looked = Looked::default();
+            let session = Session::open_each(place, &Which::of(args.remote), |report| looked.add(report))?;
             session.must_be_pinned("so there is nothing to verify against")?;
-            verify_steps(args, &session, &session.reports)
+            verify_steps(args, &session, &looked)
         }
     }
 }
@@ -108,16 +108,18 @@ fn verify_range(args: &Args, place: &Place, range: &str) -> Result<(), Failure> 
         })?;
         place + 1
     };
-    verify_steps(args, &session, session.reports.get(first..).unwrap_or_default())
+    let mut looked = Looked::default();
+    session.reports.iter().skip(first).for_each(|report| looked.add(report.clone()));
+    verify_steps(args, &session, &looked)
 }
 
-fn verify_steps(args: &Args, session: &Session, reports: &[StepReport]) -> Result<(), Failure> {
-    let verdict = report::ledger_verdict(&session.state, reports, &session.branch);
+fn verify_steps(args: &Args, session: &Session, looked: &Looked) -> Result<(), Failure> {
+    let verdict = report::ledger_verdict(&session.state, looked, &session.branch);
     match args.format {
         Format::Json => terminal::say_value(&verdict),
         Format::Text => {
             session.say_remarks();
-            terminal::say(&report::ledger_text(&session.state, reports, &verdict));
+            terminal::say(&report::ledger_text(&session.state, looked, &verdict));
         }
     }
     if verdict.ok { Ok(()) } else { Err(Failure::Said(1)) }

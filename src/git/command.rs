@@ -227,13 +227,28 @@ impl Program {
         }
     }
 
-    /// Starts a child that stays, with pipes for requests and answers; what it complains of goes into a file, which
-    /// never fills up as a pipe that nobody reads would.
-    pub(crate) fn server(mut self) -> Result<(Child, Complaints), GitError> {
+    /// Runs the child, which must succeed; its standard output goes into a file.
+    pub(crate) fn into_file(mut self, file: &File) -> Result<(), GitError> {
+        let line = self.line();
+        let theirs = file.try_clone().map_err(|error| GitError::io("sharing a temporary file", error))?;
+        self.command.stdin(Stdio::null()).stdout(theirs).stderr(Stdio::piped());
+        let output = self.spawn_as(&line)?.wait_with_output();
+        let output = output.map_err(|error| GitError::io(format!("waiting for `{line}`"), error))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+        let stderr = if stderr.is_empty() { output.status.to_string() } else { stderr };
+        Err(GitError::Program { command: line, stderr })
+    }
+
+    /// Starts a child that stays and reads its requests from a pipe or a file. What it complains of goes into a file,
+    /// which never fills up as a pipe that nobody reads would.
+    pub(crate) fn server(mut self, requests: impl Into<Stdio>) -> Result<(Child, Complaints), GitError> {
         let line = self.line();
         let file = tempfile::tempfile().map_err(|error| GitError::io("making a temporary file", error))?;
         let theirs = file.try_clone().map_err(|error| GitError::io("sharing a temporary file", error))?;
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(theirs);
+        self.command.stdin(requests).stdout(Stdio::piped()).stderr(theirs);
         let child = self.spawn_as(&line)?;
         Ok((child, Complaints { line, file }))
     }

@@ -8,6 +8,7 @@
 //! [`Repository::steps`] turns the first-parent history of the governed branch into [`crate::ledger::Step`]s. Nothing
 //! here knows a rule. Called by apply and cli; calls [`crate::signature`] to open what it read.
 
+mod ahead;
 mod carry;
 mod changes;
 mod checkpoint;

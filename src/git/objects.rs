@@ -1,14 +1,17 @@
 //! The one reader of objects: a long-lived `git cat-file`, every answer hashed again.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdin, ChildStdout},
-    sync::Arc,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+    sync::{Arc, Mutex},
 };
+
+use sha2::{Digest as _, Sha256};
 
 use super::{
     GitError, Repository,
-    command::Complaints,
+    command::{Complaints, Program},
     tree::{Node, Tree},
 };
 use crate::{
@@ -23,6 +26,9 @@ use crate::{
 /// Requests that may be on their way at once. All of them fit into the smallest pipe that Linux makes (one page), so
 /// that writing never waits for Git, which may itself be waiting for us to read.
 const WINDOW: usize = 60;
+
+/// Readers that are kept when they have nothing to do.
+const MAX_IDLE: usize = 1;
 
 /// The largest commit that is held. Git holds commits in memory too; what is larger no forge takes.
 const MAX_COMMIT: u64 = 256 << 20;
@@ -80,17 +86,81 @@ pub struct Object {
     pub bytes: Vec<u8>,
 }
 
+/// An object as Git gave it: nobody has hashed it yet.
+#[derive(Debug)]
+pub(super) struct Unchecked {
+    id: Oid,
+    kind: Kind,
+    bytes: Vec<u8>,
+}
+
+impl Unchecked {
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Hashes it. For SHA-1 the hash detects collisions, and is none that it detects.
+    fn checked(self, format: ObjectFormat) -> Result<Object, GitError> {
+        let Self { id, kind, bytes } = self;
+        let is_its_own = match format {
+            ObjectFormat::Sha1 => {
+                let kind = match kind {
+                    Kind::Commit => git2::ObjectType::Commit,
+                    Kind::Tree => git2::ObjectType::Tree,
+                    Kind::Blob => git2::ObjectType::Blob,
+                    Kind::Tag => git2::ObjectType::Tag,
+                };
+                git2::Oid::hash_object_ext(kind, &bytes, git2::ObjectFormat::Sha1)
+                    .is_ok_and(|hash| hash.as_bytes() == id.as_bytes())
+            }
+            ObjectFormat::Sha256 => {
+                let head = format!("{} {}\0", kind.name(), bytes.len());
+                let hash = Sha256::new_with_prefix(head).chain_update(&bytes).finalize();
+                hash.as_slice() == id.as_bytes()
+            }
+        };
+        if is_its_own { Ok(Object { kind, bytes }) } else { Err(GitError::Corrupt(id)) }
+    }
+
+    /// The id and the bytes of what must be a commit.
+    pub(super) fn commit(self, format: ObjectFormat) -> Result<(Oid, Vec<u8>), GitError> {
+        let id = self.id;
+        Ok((id, wanted(id, self.checked(format)?, Kind::Commit)?))
+    }
+}
+
 /// A header line of an answer.
 struct Header {
     kind: Kind,
     size: u64,
 }
 
-/// Reads objects. Each reader has its own child process, which ends with it.
+/// Readers that have nothing to do, for the next who needs one: each is a process.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Idle(Arc<Mutex<Vec<Server>>>);
+
+impl Idle {
+    fn take(&self) -> Option<Server> {
+        self.0.lock().ok()?.pop()
+    }
+
+    fn keep(&self, server: Server) {
+        if let Ok(mut idle) = self.0.lock()
+            && idle.len() < MAX_IDLE
+        {
+            idle.push(server);
+        }
+    }
+}
+
+/// Reads objects. Each reader has its own child process, which goes on to the next reader.
 #[derive(Debug)]
 pub struct Objects {
     repository: Repository,
-    contents: Server,
+    contents: Option<Server>,
+    /// Requests whose answers have not been taken yet.
+    awaited: usize,
     /// Sizes are asked for separately, before a file of unknown size is read. Started when first needed.
     sizes: Option<Server>,
 }
@@ -98,8 +168,41 @@ pub struct Objects {
 impl Repository {
     /// A reader of this repository's objects.
     pub fn objects(&self) -> Result<Objects, GitError> {
-        let contents = Server::start(self, "--batch")?;
-        Ok(Objects { repository: self.clone(), contents, sizes: None })
+        let contents = match self.idle().take() {
+            Some(server) => server,
+            None => Server::start(self, "--batch")?,
+        };
+        Ok(Objects { repository: self.clone(), contents: Some(contents), awaited: 0, sizes: None })
+    }
+
+    /// A reader of the objects that a file lists, one id a line, from where the file stands.
+    pub(super) fn listed(&self, list: File, count: usize) -> Result<Listed, GitError> {
+        let program = self.run(&["cat-file", "--batch", "--buffer"]);
+        Ok(Listed { answers: Answers::of(program, list)?, left: count })
+    }
+}
+
+/// Reads a list of objects to its end.
+#[derive(Debug)]
+pub(super) struct Listed {
+    answers: Answers,
+    left: usize,
+}
+
+impl Listed {
+    /// The next object of the list.
+    pub(super) fn next(&mut self) -> Option<Result<Unchecked, GitError>> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.answers.object(None))
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        // A reader whose answers are out of step is nobody's next reader.
+        if let Some(server) = self.contents.take().filter(|_| self.awaited == 0) {
+            self.repository.idle().keep(server);
+        }
     }
 }
 
@@ -111,8 +214,16 @@ impl Objects {
 
     /// Reads an object of any kind.
     pub fn read(&mut self, id: Oid) -> Result<Object, GitError> {
-        self.contents.request(&[id])?;
+        self.request(&[id])?;
         self.answer(id)
+    }
+
+    fn request(&mut self, ids: &[Oid]) -> Result<(), GitError> {
+        if self.contents.is_none() {
+            self.contents = Some(Server::start(&self.repository, "--batch")?);
+        }
+        self.awaited += ids.len();
+        self.contents.as_mut().map_or(Ok(()), |contents| contents.request(ids))
     }
 
     /// Reads commits, keeping Git busy while we read.
@@ -124,7 +235,7 @@ impl Objects {
     pub fn commits_as<T>(&mut self, ids: &[Oid], mut keep: impl FnMut(Oid, Vec<u8>) -> T) -> Result<Vec<T>, GitError> {
         let mut commits = Vec::with_capacity(ids.len());
         for window in ids.chunks(WINDOW) {
-            self.contents.request(window)?;
+            self.request(window)?;
             // All answers are taken even if one is bad, so that the next request gets its own answer.
             let mut one = |id: Oid| Ok(keep(id, wanted(id, self.answer(id)?, Kind::Commit)?));
             let answers: Vec<_> = window.iter().map(|id| one(*id)).collect();
@@ -161,13 +272,13 @@ impl Objects {
     /// Reads a folder. None if the object is something else, is too large, or cannot be parsed: then it is no folder
     /// that anything could be in.
     pub(crate) fn tree(&mut self, id: Oid) -> Result<Option<Tree>, GitError> {
-        let header = self.size(id)?;
-        if header.kind != Kind::Tree || header.size > MAX_TREE {
-            self.confirm(id, &header)?;
-            return Ok(None);
+        // Read, and so hashed, whatever it is: a store that holds something else under an id must end in no verdict. What is
+        // too large to be read is believed.
+        match self.read(id) {
+            Ok(Object { kind: Kind::Tree, bytes }) => Ok(Tree::parse(&bytes, self.repository.format())),
+            Ok(_) | Err(GitError::TooLarge { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
-        let object = self.read(id)?;
-        Ok(Tree::parse(&object.bytes, self.repository.format()))
     }
 
     /// Reads a lease or policy file, unless it is too large or no file.
@@ -245,39 +356,21 @@ impl Objects {
             none => none.insert(Server::start(&self.repository, "--batch-check")?),
         };
         sizes.request(&[id])?;
-        sizes.header(id)
+        sizes.answers.header(Some(id)).map(|(_, header)| header)
     }
 
     /// Reads the answer to a request for an object.
     fn answer(&mut self, id: Oid) -> Result<Object, GitError> {
-        let header = self.contents.header(id)?;
-        let limit = header.kind.limit();
-        if header.size > limit {
-            self.contents.skip(header.size)?;
-            let what = format!("{} {id} of {} bytes", header.kind.name(), header.size);
-            return Err(GitError::TooLarge { what, limit: format!("{limit} bytes") });
+        let Some(contents) = &mut self.contents else { return Err(GitError::MissingObject(id)) };
+        let answer = contents.answers.object(Some(id));
+        match answer {
+            // It fell silent, or says something else: another one has to be started.
+            Err(GitError::Program { .. } | GitError::Answer { .. } | GitError::Io { .. }) => {
+                (self.contents, self.awaited) = (None, 0);
+            }
+            _ => self.awaited = self.awaited.saturating_sub(1),
         }
-        let bytes = self.contents.body(header.size)?;
-        self.check(id, header.kind, &bytes)?;
-        Ok(Object { kind: header.kind, bytes })
-    }
-
-    /// Hashes an object again. For SHA-1 the hash detects collisions, and is none that it detects.
-    fn check(&self, id: Oid, kind: Kind, bytes: &[u8]) -> Result<(), GitError> {
-        let format = match self.repository.format() {
-            ObjectFormat::Sha1 => git2::ObjectFormat::Sha1,
-            ObjectFormat::Sha256 => git2::ObjectFormat::Sha256,
-        };
-        let kind = match kind {
-            Kind::Commit => git2::ObjectType::Commit,
-            Kind::Tree => git2::ObjectType::Tree,
-            Kind::Blob => git2::ObjectType::Blob,
-            Kind::Tag => git2::ObjectType::Tag,
-        };
-        match git2::Oid::hash_object_ext(kind, bytes, format) {
-            Ok(hash) if hash.as_bytes() == id.as_bytes() => Ok(()),
-            _ => Err(GitError::Corrupt(id)),
-        }
+        answer?.checked(self.repository.format())
     }
 }
 
@@ -290,24 +383,18 @@ fn wanted(id: Oid, object: Object, kind: Kind) -> Result<Vec<u8>, GitError> {
     }
 }
 
-/// A `git cat-file` that answers until it is dropped.
+/// A `git cat-file` that is asked.
 #[derive(Debug)]
 struct Server {
-    child: Child,
     requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    complaints: Complaints,
+    answers: Answers,
 }
 
 impl Server {
     fn start(repository: &Repository, mode: &str) -> Result<Self, GitError> {
-        let program = repository.run(&["cat-file", mode]);
-        let command = program.line();
-        let (mut child, complaints) = program.server()?;
-        let (Some(requests), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(GitError::Answer { command, what: "no pipes".to_owned() });
-        };
-        Ok(Self { child, requests, answers: BufReader::with_capacity(64 * 1024, stdout), complaints })
+        let mut answers = Answers::of(repository.run(&["cat-file", mode]), Stdio::piped())?;
+        let requests = answers.child.stdin.take().ok_or_else(no_pipes)?;
+        Ok(Self { requests, answers })
     }
 
     fn request(&mut self, ids: &[Oid]) -> Result<(), GitError> {
@@ -316,25 +403,53 @@ impl Server {
             lines.extend_from_slice(id.to_string().as_bytes());
             lines.push(b'\n');
         }
-        self.requests.write_all(&lines).map_err(|_| self.complaints.error())
+        self.requests.write_all(&lines).map_err(|_| self.answers.complaints.error())
+    }
+}
+
+/// What a `git cat-file` answers until it is dropped.
+#[derive(Debug)]
+struct Answers {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    complaints: Complaints,
+}
+
+impl Answers {
+    fn of(program: Program, requests: impl Into<Stdio>) -> Result<Self, GitError> {
+        let (mut child, complaints) = program.server(requests)?;
+        let stdout = child.stdout.take().ok_or_else(no_pipes)?;
+        Ok(Self { child, stdout: BufReader::with_capacity(64 * 1024, stdout), complaints })
+    }
+
+    /// Reads an object: the one that was asked for, or the next of a list.
+    fn object(&mut self, wanted: Option<Oid>) -> Result<Unchecked, GitError> {
+        let (id, header) = self.header(wanted)?;
+        let limit = header.kind.limit();
+        if header.size > limit {
+            self.skip(header.size)?;
+            let what = format!("{} {id} of {} bytes", header.kind.name(), header.size);
+            return Err(GitError::TooLarge { what, limit: format!("{limit} bytes") });
+        }
+        Ok(Unchecked { id, kind: header.kind, bytes: self.body(header.size)? })
     }
 
     /// Reads `<id> <kind> <size>`.
-    fn header(&mut self, id: Oid) -> Result<Header, GitError> {
+    fn header(&mut self, wanted: Option<Oid>) -> Result<(Oid, Header), GitError> {
         let mut line = String::new();
-        match (&mut self.answers).take(1024).read_line(&mut line) {
+        match (&mut self.stdout).take(1024).read_line(&mut line) {
             Ok(1..) => {}
             Ok(0) | Err(_) => return Err(self.complaints.error()),
         }
         let mut words = line.split_ascii_whitespace();
-        let same = words.next() == Some(&id.to_string());
+        let id = words.next().and_then(Oid::parse).filter(|id| wanted.is_none_or(|wanted| wanted == *id));
         let kind = words.next().unwrap_or_default();
-        if same && kind == "missing" {
+        if let (Some(id), "missing") = (id, kind) {
             return Err(GitError::MissingObject(id));
         }
         let size = words.next().and_then(|size| size.parse().ok());
-        match (same, Kind::parse(kind), size) {
-            (true, Some(kind), Some(size)) => Ok(Header { kind, size }),
+        match (id, Kind::parse(kind), size) {
+            (Some(id), Some(kind), Some(size)) => Ok((id, Header { kind, size })),
             _ => Err(GitError::Answer { command: "git cat-file".to_owned(), what: line.trim_end().to_owned() }),
         }
     }
@@ -342,7 +457,7 @@ impl Server {
     /// Reads an object's bytes and the line feed after them.
     fn body(&mut self, size: u64) -> Result<Vec<u8>, GitError> {
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-        let read = (&mut self.answers).take(size + 1).read_to_end(&mut bytes);
+        let read = (&mut self.stdout).take(size + 1).read_to_end(&mut bytes);
         if read.is_ok() && bytes.len() as u64 == size + 1 && bytes.pop() == Some(b'\n') {
             Ok(bytes)
         } else {
@@ -351,17 +466,21 @@ impl Server {
     }
 
     fn skip(&mut self, size: u64) -> Result<(), GitError> {
-        match std::io::copy(&mut (&mut self.answers).take(size + 1), &mut std::io::sink()) {
+        match std::io::copy(&mut (&mut self.stdout).take(size + 1), &mut std::io::sink()) {
             Ok(skipped) if skipped == size + 1 => Ok(()),
             _ => Err(self.complaints.error()),
         }
     }
 }
 
-impl Drop for Server {
+impl Drop for Answers {
     fn drop(&mut self) {
         // It may have ended already; either way it is reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn no_pipes() -> GitError {
+    GitError::Answer { command: "git cat-file".to_owned(), what: "no pipes".to_owned() }
 }

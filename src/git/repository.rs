@@ -10,6 +10,7 @@ use std::{
 use super::{
     GitError,
     command::{Program, path_from},
+    objects::Idle,
 };
 use crate::{model::Oid, signature::ObjectFormat};
 
@@ -24,6 +25,8 @@ pub struct Repository {
     inherit: bool,
     /// How long a remote may take.
     patience: Option<Duration>,
+    /// Readers that wait for their next use.
+    idle: Idle,
 }
 
 impl Repository {
@@ -61,7 +64,16 @@ impl Repository {
         let common_dir = path_of("--git-common-dir").map_err(not_here)?;
         // Bare repositories have no top level; a hook's current directory is the Git directory, which is none either.
         let worktree = path_of("--show-toplevel").ok().filter(|top| *top != git_dir);
-        Ok(Self { git_dir, common_dir, worktree, format, shallow: shallow != "false", inherit, patience: None })
+        Ok(Self {
+            git_dir,
+            common_dir,
+            worktree,
+            format,
+            shallow: shallow != "false",
+            inherit,
+            patience: None,
+            idle: Idle::default(),
+        })
     }
 
     /// The same repository with a limit to how long talking to a remote may take; then Git and all that it started are
@@ -70,6 +82,11 @@ impl Repository {
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self
+    }
+
+    /// Readers that wait for their next use.
+    pub(super) fn idle(&self) -> &Idle {
+        &self.idle
     }
 
     /// Limits a program that talks to a remote.

@@ -6,10 +6,15 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    panic::resume_unwind,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
 };
 
-use super::{GitError, Objects, Repository, files::Files};
+use super::{
+    GitError, Objects, Repository,
+    ahead::{Ahead, Naming},
+    files::Files,
+};
 use crate::{
     ledger::{Descent, Step, StepCommit},
     model::{Oid, Reason, Refusal},
@@ -20,15 +25,13 @@ use crate::{
     },
 };
 
-/// Commits read ahead on the chain, and opened at once by all processors.
-const AHEAD: usize = 256;
-/// Fewer commits than this are opened faster by one thread.
-const WORTH_A_THREAD: usize = 32;
+/// Commits that are read back from the tip one by one before Git is asked to list them.
+const NEAR: usize = 48;
+/// Steps made ahead of their turn.
+const STEPS_AHEAD: usize = 256;
 /// From so many commits on, a step leaves out those ordinary commits that say no more than others before them did: whose
 /// signature, or nobody's. A merge may bring in a history of any length, and must not end the ledger.
 const MAX_ORDINARY: usize = 10_000;
-/// Commits that are larger are opened as they come, not held until their turn.
-const MAX_HELD: usize = 1 << 20;
 /// Ancestry questions that are asked one by one; then all answers are fetched at once.
 const MAX_QUESTIONS: usize = 32;
 
@@ -78,36 +81,67 @@ impl Repository {
         self.whole()?;
         let mut objects = self.objects()?;
         let from = base.commit();
-        let links = objects.links(from)?;
-        let not_on_chain = GitError::NotOnChain { base: from, tip };
-        let mut chain = VecDeque::new();
-        if tip != from {
-            // Asks for the tip's kind first, so that a missing tip is said to be missing.
-            objects.links(tip)?;
-            chain =
-                self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string(), &format!("^{from}")])?.into();
-            if chain.back() != Some(&tip) {
-                return Err(not_on_chain);
-            }
-        }
+        let first = objects.open_raw(from)?;
+        let tree = first.links.tree;
+        let rootless = first.links.parents.is_empty();
+        let (mut ready, ahead) = match objects.back_to(from, tip)? {
+            Some(near) => (near, None),
+            None => (VecDeque::new(), Some(self.read_ahead(from, tip)?)),
+        };
         let previous = match base {
-            Base::Root(root) => {
-                chain.push_front(root);
+            Base::Root(_) => {
+                ready.push_front(first);
                 None
             }
-            Base::After { .. } => Some((from, links.tree)),
+            Base::After { .. } => Some((from, tree)),
         };
-        let walk = Walk { base, tip, unseen: None, seen: HashMap::new(), questions: 0, descendants: None };
-        Ok(Steps { objects, chain, ahead: VecDeque::new(), previous, walk, files: Files::default(), ended: false })
+        let before = match base {
+            Base::Root(_) if rootless => Before::Nothing,
+            Base::Root(_) | Base::After { .. } => Before::Unknown,
+        };
+        let walk = Walk { base, tip, before, seen: HashMap::new(), questions: 0, descendants: None };
+        let naming = Naming::Graph;
+        Steps::of(Assembly { objects, ready, ahead, naming, previous, walk, files: Files::default() })
+    }
+
+    /// The commits after a base up to a tip, of which there must be some.
+    fn read_ahead(&self, base: Oid, tip: Oid) -> Result<Ahead, GitError> {
+        for naming in [Naming::Graph, Naming::Objects] {
+            let ahead = Ahead::start(self, base, tip, naming)?;
+            if ahead.left() > 0 {
+                return Ok(ahead);
+            }
+        }
+        Err(GitError::NotOnChain { base, tip })
     }
 }
 
 impl Objects {
     /// Reads one commit by its id and opens it, as for the refs under `refs/two-key/stops/`.
     pub fn open_one(&mut self, id: Oid) -> Result<OpenedCommit, GitError> {
-        let raw = self.commit(id)?;
-        let commit = opened(id, &raw, self.repository().format())?;
+        let commit = self.open_raw(id)?;
         self.with_parents_tree(commit, None)
+    }
+
+    /// Reads one commit and opens it, without a look at its parents.
+    fn open_raw(&mut self, id: Oid) -> Result<OpenedCommit, GitError> {
+        let raw = self.commit(id)?;
+        opened(id, &raw, self.repository().format())
+    }
+
+    /// Goes from a tip by first parents back to a base, if that is near; the commits after the base, oldest first.
+    fn back_to(&mut self, base: Oid, tip: Oid) -> Result<Option<VecDeque<OpenedCommit>>, GitError> {
+        let (mut near, mut next) = (VecDeque::new(), tip);
+        while next != base {
+            if near.len() == NEAR {
+                return Ok(None);
+            }
+            let commit = self.open_raw(next)?;
+            let Some(parent) = commit.links.parents.first() else { return Ok(None) };
+            next = *parent;
+            near.push_front(commit);
+        }
+        Ok(Some(near))
     }
 
     /// A carrier must have its parent's tree, or it would carry more than its statement.
@@ -137,82 +171,138 @@ impl Objects {
 }
 
 /// Opens a commit's bytes.
-fn opened(id: Oid, raw: &[u8], format: ObjectFormat) -> Result<OpenedCommit, GitError> {
+pub(super) fn opened(id: Oid, raw: &[u8], format: ObjectFormat) -> Result<OpenedCommit, GitError> {
     let links = links(raw).map_err(|_| GitError::Corrupt(id))?;
     Ok(OpenedCommit { id, links, opened: open_commit(raw, format) })
 }
 
-/// A commit read ahead.
-enum Ahead {
-    /// Its bytes.
-    Raw(Oid, Vec<u8>),
-    /// Opened already.
-    Opened(Result<OpenedCommit, GitError>),
+/// The steps of a range, in order.
+#[derive(Debug)]
+pub struct Steps(Source);
+
+#[derive(Debug)]
+enum Source {
+    /// Made as they are asked for.
+    Here(Box<Assembly>),
+    /// Made by another thread, which sends them ahead of their turn, and nothing after the last.
+    There {
+        steps: Receiver<Made>,
+        left: usize,
+    },
+    Ended,
 }
 
-impl Ahead {
-    fn new(id: Oid, raw: Vec<u8>, format: ObjectFormat) -> Self {
-        if raw.len() > MAX_HELD { Self::Opened(opened(id, &raw, format)) } else { Self::Raw(id, raw) }
+/// What the other thread sends.
+type Made = Option<Result<Step, GitError>>;
+
+impl Steps {
+    /// Has another thread make the steps if there are many.
+    fn of(assembly: Assembly) -> Result<Self, GitError> {
+        let left = assembly.left();
+        if assembly.ahead.is_none() {
+            return Ok(Self(Source::Here(Box::new(assembly))));
+        }
+        let (sender, steps) = sync_channel(STEPS_AHEAD);
+        let make = move || assembly.send_all(&sender);
+        thread::Builder::new()
+            .name("steps".to_owned())
+            .spawn(make)
+            .map_err(|error| GitError::io("starting a thread", error))?;
+        Ok(Self(Source::There { steps, left }))
     }
 
-    fn open(self, format: ObjectFormat) -> Result<OpenedCommit, GitError> {
-        match self {
-            Self::Raw(id, raw) => opened(id, &raw, format),
-            Self::Opened(opened) => opened,
+    /// How many steps are left.
+    pub fn left(&self) -> usize {
+        match &self.0 {
+            Source::Here(assembly) => assembly.left(),
+            Source::There { left, .. } => *left,
+            Source::Ended => 0,
         }
     }
 }
 
-/// Opens many commits, in order: verifying signatures takes longer than all the rest.
-fn opened_all(mut commits: Vec<Ahead>, format: ObjectFormat) -> Result<Vec<OpenedCommit>, GitError> {
-    let open = move |part: Vec<Ahead>| -> Vec<_> { part.into_iter().map(|commit| commit.open(format)).collect() };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let part = commits.len().div_ceil(threads).max(WORTH_A_THREAD);
-    if commits.len() <= part {
-        return open(commits).into_iter().collect();
+impl Iterator for Steps {
+    type Item = Result<Step, GitError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = match &mut self.0 {
+            Source::Here(assembly) => assembly.step().transpose(),
+            Source::There { steps, left } => {
+                *left = left.saturating_sub(1);
+                // A thread that ended without saying so must not look like an end of the steps.
+                let fault = || {
+                    let error = "the thread that does it ended before the ledger did".to_owned();
+                    Some(Err(GitError::Io { doing: "reading the ledger".to_owned(), error }))
+                };
+                steps.recv().unwrap_or_else(|_| fault())
+            }
+            Source::Ended => None,
+        };
+        if !matches!(step, Some(Ok(_))) {
+            self.0 = Source::Ended;
+        }
+        step
     }
-    let mut chunks = Vec::new();
-    while !commits.is_empty() {
-        let rest = commits.split_off(commits.len().min(part));
-        chunks.push(std::mem::replace(&mut commits, rest));
-    }
-    let parts: Vec<Vec<_>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = chunks.into_iter().map(|part| scope.spawn(move || open(part))).collect();
-        // A panic goes on in this thread: it must not look like an end of the steps.
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    });
-    parts.into_iter().flatten().collect()
 }
 
-/// The steps of a range, in order.
+/// Makes steps of commits.
 #[derive(Debug)]
-pub struct Steps {
+struct Assembly {
     objects: Objects,
-    chain: VecDeque<Oid>,
-    ahead: VecDeque<OpenedCommit>,
+    /// Commits that have been opened already.
+    ready: VecDeque<OpenedCommit>,
+    /// Those that come after them, where there are many.
+    ahead: Option<Ahead>,
+    naming: Naming,
     /// The previous first-parent commit and its tree.
     previous: Option<(Oid, Oid)>,
     walk: Walk,
     files: Files,
-    ended: bool,
 }
 
-impl Steps {
-    /// How many steps are left.
-    pub fn left(&self) -> usize {
-        if self.ended { 0 } else { self.chain.len() + self.ahead.len() }
+impl Assembly {
+    fn left(&self) -> usize {
+        self.ready.len() + self.ahead.as_ref().map_or(0, Ahead::left)
+    }
+
+    fn send_all(mut self, steps: &SyncSender<Made>) {
+        loop {
+            let step = self.step().transpose();
+            let ended = !matches!(step, Some(Ok(_)));
+            if steps.send(step).is_err() || ended {
+                return;
+            }
+        }
+    }
+
+    /// The next commit of the chain.
+    fn next(&mut self) -> Result<Option<OpenedCommit>, GitError> {
+        let commit = match (self.ready.pop_front(), &mut self.ahead) {
+            (Some(commit), _) => Some(commit),
+            (None, Some(ahead)) => ahead.next().transpose()?,
+            (None, None) => None,
+        };
+        let continues = match (&commit, self.previous) {
+            (Some(commit), Some((previous, _))) => commit.links.parents.first() == Some(&previous),
+            (Some(commit), None) => commit.id == self.walk.base.root(),
+            (None, previous) => previous.is_some_and(|(previous, _)| previous == self.walk.tip),
+        };
+        match (continues, self.previous) {
+            (true, _) => Ok(commit),
+            (false, Some((previous, _))) if self.naming == Naming::Graph => {
+                // Not what the commits themselves say: ask them.
+                self.naming = Naming::Objects;
+                self.ready.clear();
+                self.ahead = Some(Ahead::start(self.objects.repository(), previous, self.walk.tip, self.naming)?);
+                self.next()
+            }
+            _ => Err(GitError::NotOnChain { base: self.walk.base.commit(), tip: self.walk.tip }),
+        }
     }
 
     fn step(&mut self) -> Result<Option<Step>, GitError> {
-        if self.ahead.is_empty() {
-            let ids: Vec<Oid> = self.chain.drain(..self.chain.len().min(AHEAD)).collect();
-            let format = self.objects.repository().format();
-            let commits = self.objects.commits_as(&ids, |id, raw| Ahead::new(id, raw, format))?;
-            self.ahead.extend(opened_all(commits, format)?);
-        }
-        let Some(commit) = self.ahead.pop_front() else { return Ok(None) };
+        let Some(commit) = self.next()? else { return Ok(None) };
         let id = commit.id;
-        self.checked(&commit)?;
         let commit = self.objects.with_parents_tree(commit, self.previous)?;
         // What the root's parents are is no business of the ledger: it begins there.
         let mut commits = match self.previous {
@@ -228,28 +318,6 @@ impl Steps {
         commits.push(step_commit(commit, Descent::Descends));
         Ok(Some(Step { commit: id, claimed_time, commits, policy: changes.policy, leases: changes.leases }))
     }
-
-    /// Checks that a commit continues the chain.
-    fn checked(&self, commit: &OpenedCommit) -> Result<(), GitError> {
-        let continues = match self.previous {
-            Some((previous, _)) => commit.links.parents.first() == Some(&previous),
-            None => commit.id == self.walk.base.root(),
-        };
-        if continues { Ok(()) } else { Err(GitError::NotOnChain { base: self.walk.base.commit(), tip: self.walk.tip }) }
-    }
-}
-
-impl Iterator for Steps {
-    type Item = Result<Step, GitError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let step = self.step().transpose();
-        self.ended = !matches!(step, Some(Ok(_)));
-        step
-    }
 }
 
 fn step_commit(commit: OpenedCommit, descent: Descent) -> StepCommit {
@@ -261,13 +329,23 @@ fn step_commit(commit: OpenedCommit, descent: Descent) -> StepCommit {
 struct Walk {
     base: Base,
     tip: Oid,
-    /// Commits that the base does not reach and no step has had yet. Loaded at the first merge.
-    unseen: Option<HashSet<Oid>>,
+    before: Before,
     /// What is known of commits' descent: of all that steps have had, and of what the base reaches as asked for.
     seen: HashMap<Oid, Descent>,
     questions: usize,
     /// All that the base reaches and that descends from the root. Loaded after many questions.
     descendants: Option<HashSet<Oid>>,
+}
+
+/// What is known of the commits that the base reaches, which no step brings in.
+#[derive(Debug)]
+enum Before {
+    /// There are none but the base itself.
+    Nothing,
+    /// Asked for at the first merge.
+    Unknown,
+    /// Commits that the base does not reach and no step has had yet.
+    Unseen(HashSet<Oid>),
 }
 
 /// A commit whose parents are being walked.
@@ -280,7 +358,7 @@ impl Walk {
     /// Takes note of a first-parent commit.
     fn saw(&mut self, id: Oid) {
         self.seen.insert(id, Descent::Descends);
-        if let Some(unseen) = &mut self.unseen {
+        if let Before::Unseen(unseen) = &mut self.before {
             unseen.remove(&id);
         }
     }
@@ -320,9 +398,14 @@ impl Walk {
 
     /// Goes down into a commit, unless it has been seen.
     fn enter(&mut self, objects: &mut Objects, id: Oid, stack: &mut Vec<Open>) -> Result<(), GitError> {
-        if self.unseen.as_mut().is_some_and(|unseen| unseen.remove(&id)) {
-            let raw = objects.commit(id)?;
-            stack.push(Open { commit: opened(id, &raw, objects.repository().format())?, next: 0 });
+        let new = match &mut self.before {
+            // One that is being walked is not met again: history has no circles.
+            Before::Nothing => !self.seen.contains_key(&id),
+            Before::Unknown => false,
+            Before::Unseen(unseen) => unseen.remove(&id),
+        };
+        if new {
+            stack.push(Open { commit: objects.open_raw(id)?, next: 0 });
         }
         Ok(())
     }
@@ -333,7 +416,7 @@ impl Walk {
     /// commits that the base reaches, and with each all of its listed ancestors. So the listed commits without a listed
     /// parent are asked about; if one is wrong, everything that the base reaches is listed and taken out.
     fn load_unseen(&mut self, repository: &Repository) -> Result<(), GitError> {
-        if self.unseen.is_some() {
+        if !matches!(self.before, Before::Unknown) {
             return Ok(());
         }
         let base = self.base.commit();
@@ -356,7 +439,7 @@ impl Walk {
             }
         }
         unseen.retain(|id| !self.seen.contains_key(id));
-        self.unseen = Some(unseen);
+        self.before = Before::Unseen(unseen);
         Ok(())
     }
 

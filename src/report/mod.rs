@@ -52,7 +52,7 @@ pub use schema::schema;
 pub use style::{Colour, Glyphs, Style, Terminal};
 pub use subject::subject_line;
 pub use trail::{Entry, entry_text, trail};
-pub use verdict::{LeaseVerdict, LedgerVerdict, lease_verdict, ledger_text, ledger_verdict};
+pub use verdict::{LeaseVerdict, LedgerVerdict, Looked, lease_verdict, ledger_text, ledger_verdict};
 pub use wanted::Wanted;
 pub use words::{escaped, json_escaped, table, time};
 

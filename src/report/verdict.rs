@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{Awaited, Content, Phase, State, StepReport},
+    ledger::{Awaited, Content, Finding, Phase, State, StepReport},
     model::{Action, LeaseId, Reason, Refusal},
 };
 
 use super::{
-    Beside, FindingView, LeaseView, PolicyView, finding_line, findings,
+    Beside, FindingView, LeaseView, PolicyView, finding_line,
     lease::{cosign_tally, lacks},
     lease_view,
     words::count,
@@ -56,17 +56,34 @@ pub struct LeaseVerdict {
     pub lease: LeaseView,
 }
 
-/// The verdict about the steps that reports are of.
-pub fn ledger_verdict(state: &State, reports: &[StepReport], branch: &str) -> LedgerVerdict {
-    let found: Vec<_> = findings(reports).map(FindingView::of).collect();
+/// What was found in steps that were looked at: no more of a long ledger is kept than what a verdict says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Looked {
+    steps: usize,
+    events: usize,
+    findings: Vec<Finding>,
+}
+
+impl Looked {
+    /// Takes a step's report in.
+    pub fn add(&mut self, report: StepReport) {
+        self.steps += 1;
+        self.events += report.events.len();
+        self.findings.extend(report.findings);
+    }
+}
+
+/// The verdict about the steps that were looked at.
+pub fn ledger_verdict(state: &State, looked: &Looked, branch: &str) -> LedgerVerdict {
+    let found: Vec<_> = looked.findings.iter().map(FindingView::of).collect();
     LedgerVerdict {
         ok: found.is_empty(),
         reason: found.first().map(|finding| finding.reason.clone()),
         root: state.root().to_string(),
         branch: branch.to_owned(),
         tip: state.tip().to_string(),
-        steps: reports.len(),
-        events: reports.iter().map(|report| report.events.len()).sum(),
+        steps: looked.steps,
+        events: looked.events,
         leases: state.known_leases().len(),
         policy: PolicyView::of(state),
         findings: found,
@@ -74,9 +91,9 @@ pub fn ledger_verdict(state: &State, reports: &[StepReport], branch: &str) -> Le
 }
 
 /// The same for people: a line a finding, then what was looked at.
-pub fn ledger_text(state: &State, reports: &[StepReport], verdict: &LedgerVerdict) -> String {
+pub fn ledger_text(state: &State, looked: &Looked, verdict: &LedgerVerdict) -> String {
     let mut lines = Vec::new();
-    for finding in findings(reports) {
+    for finding in &looked.findings {
         lines.push(finding_line(finding));
         lines.extend(finding.refusal.hint.as_ref().map(|hint| format!("hint: {}", super::escaped(hint))));
     }

@@ -11,28 +11,118 @@
 )]
 
 mod corpus;
+mod floor;
 mod key;
+mod measure;
 mod pack;
+mod plot;
+mod report;
 mod run;
 
 use std::{fs, path::Path};
 
+use corpus::Ground;
 use git_two_key::signature::ObjectFormat;
+use report::Report;
+
+/// Commits of the pushes that are measured.
+const PUSHES: [usize; 4] = [1, 10, 100, 1000];
 
 fn main() {
     // Cargo adds `--bench`.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
+        [] => measure(&[1_000, 10_000, 100_000]),
+        ["--commits", sizes @ ..] if !sizes.is_empty() => {
+            measure(&sizes.iter().map(|size| number(size)).collect::<Vec<_>>())
+        }
+        ["--check"] => check(),
         ["corpus", folder, commits] => make(folder, commits, ObjectFormat::Sha1),
         ["corpus", folder, commits, "sha256"] => make(folder, commits, ObjectFormat::Sha256),
-        _ => println!("usage: benches/run [--check] | corpus FOLDER COMMITS [sha256]"),
+        _ => panic!("usage: benches/run [--check | --commits N… | corpus FOLDER COMMITS [sha256]]"),
     }
 }
 
+fn number(text: &str) -> usize {
+    text.parse().expect("a number of commits")
+}
+
 fn make(folder: &str, commits: &str, format: ObjectFormat) {
-    let commits = commits.parse().expect("a number of commits");
     fs::create_dir_all(folder).expect("a folder");
-    let ground = corpus::Ground::make(Path::new(folder), commits, format, &[1, 10, 100, 1000]).expect("a ledger");
+    let ground = Ground::make(Path::new(folder), number(commits), format, &PUSHES).expect("a ledger");
     println!("{} commits, {} signed, {} leases; tip {}", ground.commits, ground.signed, ground.leases, ground.tip);
 }
+
+/// Measures everything on ledgers of these sizes, the largest last, and writes the page.
+fn measure(sizes: &[usize]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut report = Report { start: measure::start(21), ..Report::default() };
+    for size in sizes {
+        let turns = if *size > 50_000 { 3 } else { 5 };
+        for (name, format) in [("SHA-1", ObjectFormat::Sha1), ("SHA-256", ObjectFormat::Sha256)] {
+            if format == ObjectFormat::Sha256 && !(5_000..50_000).contains(size) {
+                continue;
+            }
+            let folder = folder.path().join(format!("{size}-{name}"));
+            fs::create_dir_all(&folder).expect("a folder");
+            let ground = Ground::make(&folder, *size, format, &PUSHES).expect("a ledger");
+            eprintln!("measuring {name}, {size} commits");
+            report.verified.push((format!("{name}, {size}"), measure::verify(&folder, &ground, format, turns, 100)));
+            if format == ObjectFormat::Sha1 {
+                report.pushed.push((*size, measure::push(&folder, &ground, 2 * turns + 1, 3)));
+                report.read.push(measure::read(&ground, turns));
+            }
+            if Some(size) == sizes.last() {
+                for clients in [1, 4, 16] {
+                    report.clients.push((clients, measure::clients(&folder, &ground, clients, 10)));
+                }
+            }
+            fs::remove_dir_all(&folder).expect("our own folder");
+        }
+    }
+    println!("{}", report.tables());
+    report.write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).expect("docs/performance.md");
+}
+
+/// Bounds that a change which makes something twice as slow breaks, and a busy machine does not: all are ratios to what
+/// Git needs in the same run, of processor time where that can be had.
+fn check() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [small, large] = [500, 4_000].map(|size| {
+        let folder = folder.path().join(size.to_string());
+        fs::create_dir_all(&folder).expect("a folder");
+        let ground = Ground::make(&folder, size, ObjectFormat::Sha1, &[1, 30]).expect("a ledger");
+        (folder, ground)
+    });
+    let verified = measure::verify(&large.0, &large.1, ObjectFormat::Sha1, 3, 40);
+    let each = verified.ours_cpu.as_secs_f64() / measure::count(verified.signed);
+    let faster = verified.git_cpu.as_secs_f64() / each;
+    let [short, long] = [small, large].map(|(folder, ground)| measure::push(&folder, &ground, 7, 0));
+    let (mut failed, mut bound) = (false, |what: &str, value: f64, holds: bool, limit: String| {
+        println!("{} {what}: {value:.1} ({limit})", if holds { "ok  " } else { "FAIL" });
+        failed |= !holds;
+    });
+    // An unoptimized build is several times slower; only its own bound says anything of it.
+    let least = if cfg!(debug_assertions) { LEAST_UNOPTIMIZED } else { LEAST };
+    let limit = format!("at least {least}");
+    bound("verifying takes so many times less processor time than git verify-commit", faster, faster > least, limit);
+    for (short, long) in short.iter().zip(&long) {
+        let ratio = long.ours.as_secs_f64() / short.ours.as_secs_f64().max(5e-3);
+        let what = format!("a push of {} costs so many times more where history is eight times as long", long.commits);
+        bound(&what, ratio, ratio < MOST_GROWTH, format!("at most {MOST_GROWTH}"));
+        let ratio = long.ours.as_secs_f64() / long.empty.as_secs_f64();
+        let what = format!("our hook adds so many times what a push of {} with an empty hook takes", long.commits);
+        bound(&what, ratio, ratio < MOST_HOOK, format!("at most {MOST_HOOK}"));
+    }
+    assert!(
+        !failed,
+        "a bound does not hold: measure again on a quiet machine, then find the change: benches/run --check"
+    );
+}
+
+/// What `--check` asks for; see docs/performance.md for what was measured.
+const LEAST: f64 = 60.0;
+const LEAST_UNOPTIMIZED: f64 = 12.0;
+const MOST_GROWTH: f64 = 3.0;
+const MOST_HOOK: f64 = 6.0;

@@ -34,7 +34,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::{
-    ledger::{Finding, State, Step, StepReport},
+    ledger::{Finding, Missed, State, Step, StepReport},
     model::{Oid, RawKey, Reason, Refusal, Statement},
     signature::{Carrier, Opened, RawTag},
 };
@@ -308,6 +308,13 @@ fn ledger_after(push: &Push) -> Result<&State, Refusal> {
 fn own_signature(votes: &[Result<crate::signature::Cosignature, crate::signature::BadVote>]) -> Option<RawKey> {
     let own = votes.iter().filter_map(|vote| vote.as_ref().ok()).find(|vote| vote.carrier() == Carrier::Commit);
     own.map(|vote| vote.key().raw())
+}
+
+impl Push {
+    /// What the ledger of the push was asked for and does not hold. If there is any such thing, a verdict on it is void.
+    pub fn missed(&self) -> Option<Missed> {
+        [&self.before, &self.after].into_iter().flatten().find_map(State::missed)
+    }
 }
 
 /// What the judge wants to know of a new step.

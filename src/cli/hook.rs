@@ -20,6 +20,7 @@ use super::{Failure, Place, terminal};
 use crate::{
     admission::{Push, RefusedRef, Verdict, judge, only_stop_refs},
     git::{Hook, PushedRef, Repository, Side},
+    ledger::Missed,
     model::{Oid, Reason, Refusal},
 };
 
@@ -157,9 +158,14 @@ pub(super) fn decide(
     let (sender, receiver) = mpsc::channel();
     let work = move || {
         let judged = panic::catch_unwind(AssertUnwindSafe(|| {
-            let push = repository.gather(&refs, &options, root, side)?;
-            let verdict = judge(&push, now);
-            Ok(Box::new(Judged { push, verdict }))
+            let mut needed = Missed::default();
+            loop {
+                let push = repository.gather(&refs, &options, root, side, &needed)?;
+                let verdict = judge(&push, now);
+                let Some(missed) = push.missed() else { return Ok(Box::new(Judged { push, verdict })) };
+                needed.ids.extend(missed.ids);
+                needed.all |= missed.all;
+            }
         }));
         // Nobody listens any more after the timeout.
         let _ = sender.send(judged);

@@ -147,7 +147,8 @@ impl Progress {
         let now = moment();
         if now >= next {
             let mut err = io::stderr().lock();
-            let _ = write!(err, "\r{} {done} of {} {}\u{1b}[K", self.what, done + left, self.of).and_then(|()| err.flush());
+            let _ =
+                write!(err, "\r{} {done} of {} {}\u{1b}[K", self.what, done + left, self.of).and_then(|()| err.flush());
             self.next = Some(now + PROGRESS_EVERY);
             self.said = true;
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{GitError, Repository, SigningKey};
+use super::{GitError, Repository, SigningKey, repository::Settings};
 use crate::model::Oid;
 
 /// The configuration key of the pinned root.
@@ -13,9 +13,32 @@ pub const ROOT_VARIABLE: &str = "TWO_KEY_ROOT";
 pub const KEY: &str = "two-key.key";
 
 impl Repository {
-    /// The last value of a configuration key.
+    /// The last value of a configuration key. Our own keys are asked for all at once.
     pub fn config(&self, name: &str) -> Result<Option<String>, GitError> {
-        self.get_config(&["--null", "--get", name])
+        if !name.starts_with("two-key.") {
+            return self.get_config(&["--null", "--get", name]);
+        }
+        let known = self.settings().lock().ok().and_then(|settings| settings.clone());
+        let settings = match known {
+            Some(settings) => settings,
+            None => self.own_settings()?,
+        };
+        let value = settings.get(&name.to_ascii_lowercase()).cloned();
+        if let Ok(mut known) = self.settings().lock() {
+            *known = Some(settings);
+        }
+        Ok(value)
+    }
+
+    fn own_settings(&self) -> Result<Settings, GitError> {
+        let all = self.get_config(&["--null", "--get-regexp", r"^two-key\."])?.unwrap_or_default();
+        // Keys come folded, each with its value after a line feed; one without a value is set to nothing.
+        let entries = all.split('\0').filter(|entry| !entry.is_empty());
+        let pair = |entry: &str| {
+            let (key, value) = entry.split_once('\n').unwrap_or((entry, ""));
+            (key.to_owned(), value.to_owned())
+        };
+        Ok(entries.map(pair).collect())
     }
 
     /// The last value of a configuration key that names a path, with `~` expanded.
@@ -40,6 +63,9 @@ impl Repository {
 
     /// Sets a key of this repository's own configuration.
     pub fn set_config(&self, name: &str, value: &str) -> Result<(), GitError> {
+        if let Ok(mut known) = self.settings().lock() {
+            *known = None;
+        }
         self.run(&["config", "--local", "--replace-all", name, value]).bytes().map(drop)
     }
 

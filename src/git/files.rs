@@ -1,9 +1,6 @@
 //! Which policy and lease entries differ between two trees. Equal trees are never read.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     GitError, Objects,
@@ -205,9 +202,8 @@ impl Files {
             None => Ok(None),
         };
         let [old, new] = [read(old)?.unwrap_or_default(), read(new)?.unwrap_or_default()];
-        let names: BTreeSet<&[u8]> = old.iter().chain(new.iter()).map(|(name, _)| name).collect();
-        for name in names {
-            let [before, after] = [&old, &new].map(|tree| place(name, tree.get(name), depth));
+        for (name, old, new) in old.differences(&new) {
+            let [before, after] = [old, new].map(|node| place(name, node, depth));
             if before == after {
                 continue;
             }

@@ -226,6 +226,19 @@ impl Objects {
         self.contents.as_mut().map_or(Ok(()), |contents| contents.request(ids))
     }
 
+    /// Where a ref is, by its full name, as Git sees it now.
+    pub(super) fn tip(&mut self, name: &str) -> Result<Option<Oid>, GitError> {
+        if self.contents.is_none() {
+            self.contents = Some(Server::start(&self.repository, "--batch")?);
+        }
+        let Some(contents) = &mut self.contents else { return Ok(None) };
+        self.awaited += 1;
+        contents.ask(name)?;
+        let tip = contents.answers.named(name)?;
+        self.awaited -= 1;
+        Ok(tip)
+    }
+
     /// Reads commits, keeping Git busy while we read.
     pub fn commits(&mut self, ids: &[Oid]) -> Result<Vec<Vec<u8>>, GitError> {
         self.commits_as(ids, |_, raw| raw)
@@ -405,6 +418,10 @@ impl Server {
         }
         self.requests.write_all(&lines).map_err(|_| self.answers.complaints.error())
     }
+
+    fn ask(&mut self, name: &str) -> Result<(), GitError> {
+        self.requests.write_all(format!("{name}\n").as_bytes()).map_err(|_| self.answers.complaints.error())
+    }
 }
 
 /// What a `git cat-file` answers until it is dropped.
@@ -434,24 +451,27 @@ impl Answers {
         Ok(Unchecked { id, kind: header.kind, bytes: self.body(header.size)? })
     }
 
-    /// Reads `<id> <kind> <size>`.
-    fn header(&mut self, wanted: Option<Oid>) -> Result<(Oid, Header), GitError> {
+    /// Reads the answer to a name's request, and passes over the object's bytes.
+    fn named(&mut self, name: &str) -> Result<Option<Oid>, GitError> {
+        let line = self.line()?;
+        if line.trim_end().strip_suffix(" missing") == Some(name) {
+            return Ok(None);
+        }
+        let (id, header) = read_header(&line, None)?;
+        self.skip(header.size)?;
+        Ok(Some(id))
+    }
+
+    fn line(&mut self) -> Result<String, GitError> {
         let mut line = String::new();
         match (&mut self.stdout).take(1024).read_line(&mut line) {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return Err(self.complaints.error()),
+            Ok(1..) => Ok(line),
+            Ok(0) | Err(_) => Err(self.complaints.error()),
         }
-        let mut words = line.split_ascii_whitespace();
-        let id = words.next().and_then(Oid::parse).filter(|id| wanted.is_none_or(|wanted| wanted == *id));
-        let kind = words.next().unwrap_or_default();
-        if let (Some(id), "missing") = (id, kind) {
-            return Err(GitError::MissingObject(id));
-        }
-        let size = words.next().and_then(|size| size.parse().ok());
-        match (id, Kind::parse(kind), size) {
-            (Some(id), Some(kind), Some(size)) => Ok((id, Header { kind, size })),
-            _ => Err(GitError::Answer { command: "git cat-file".to_owned(), what: line.trim_end().to_owned() }),
-        }
+    }
+
+    fn header(&mut self, wanted: Option<Oid>) -> Result<(Oid, Header), GitError> {
+        read_header(&self.line()?, wanted)
     }
 
     /// Reads an object's bytes and the line feed after them.
@@ -478,6 +498,21 @@ impl Drop for Answers {
         // It may have ended already; either way it is reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Reads `<id> <kind> <size>`.
+fn read_header(line: &str, wanted: Option<Oid>) -> Result<(Oid, Header), GitError> {
+    let mut words = line.split_ascii_whitespace();
+    let id = words.next().and_then(Oid::parse).filter(|id| wanted.is_none_or(|wanted| wanted == *id));
+    let kind = words.next().unwrap_or_default();
+    if let (Some(id), "missing") = (id, kind) {
+        return Err(GitError::MissingObject(id));
+    }
+    let size = words.next().and_then(|size| size.parse().ok());
+    match (id, Kind::parse(kind), size) {
+        (Some(id), Some(kind), Some(size)) => Ok((id, Header { kind, size })),
+        _ => Err(GitError::Answer { command: "git cat-file".to_owned(), what: line.trim_end().to_owned() }),
     }
 }
 

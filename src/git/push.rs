@@ -6,21 +6,23 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Base, GitError, Kind, Objects, Repository, checkpoint::Checkpoint, pushed_notes::notes_facts};
+use super::{
+    GitError, Kind, Objects, Repository,
+    memory::{Folded, Memory, Stuck},
+    pushed_notes::notes_facts,
+};
 use crate::{
     admission::{
         ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, Place, Push, RefUpdate,
-        TagFacts, place, signer_of,
+        StopTarget, TagFacts, place, signer_of,
     },
-    ledger::{self, State, Step, StepReport},
-    model::{Oid, Reason, Refusal},
+    ledger::{Missed, State, Step},
+    model::{Oid, Refusal},
     signature::{open_commit, parse_tag},
 };
 
 /// Commits that are opened at a time.
 const CHUNK: usize = 240;
-/// Steps that are folded again rather than remembered.
-const WORTH_REMEMBERING: u64 = 32;
 
 /// One line of what Git tells a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +79,16 @@ impl Repository {
         }
     }
 
-    /// Gathers what the judge has to know. An error means that nothing can be decided.
-    pub fn gather(&self, refs: &[PushedRef], options: &[String], root: Oid, side: Side) -> Result<Push, Refusal> {
+    /// Gathers what the judge has to know, among that all that is known under some case-folded lease ids. An error means
+    /// that nothing can be decided.
+    pub fn gather(
+        &self,
+        refs: &[PushedRef],
+        options: &[String],
+        root: Oid,
+        side: Side,
+        needed: &Missed,
+    ) -> Result<Push, Refusal> {
         let undecided = |error: GitError| error.refusal();
         self.whole().map_err(undecided)?;
         let mut objects = self.objects().map_err(undecided)?;
@@ -97,7 +107,13 @@ impl Repository {
             return Ok(Push { branch, root, before, after, steps, updates, forced_revocation: false });
         }
         let moved = names.iter().zip(refs).find(|(name, _)| **name == branch).map(|(_, moved)| moved);
-        let ledger = self.ledger(branch, moved, root, side)?;
+        let mut needed = needed.clone();
+        needed.ids.extend(names.iter().filter_map(|name| match place(name, &branch) {
+            Place::Tag { lease, .. } | Place::Stop { target: StopTarget::Lease(lease), .. } => Some(lease.folded()),
+            _ => None,
+        }));
+        let memory = Memory::of(self, root, side);
+        let ledger = self.ledger(&mut objects, branch, moved, &memory, &needed)?;
         let mut updates = Vec::with_capacity(refs.len());
         for (name, pushed) in names.into_iter().zip(refs) {
             let facts = match (place(&name, &ledger.branch), pushed.new) {
@@ -124,7 +140,7 @@ impl Repository {
     /// The governed branch, which the root's policy names for good; what else it could be where the root is missing.
     fn governed_branch(&self, objects: &mut Objects, root: Oid) -> Result<String, Refusal> {
         match objects.links(root) {
-            Ok(_) => Ok(self.found(root)?.policy().get().branch_ref()),
+            Ok(_) => Ok(self.founded(root)?.policy().get().branch_ref()),
             Err(GitError::MissingObject(_)) => {
                 let named = self.config("two-key.branch").map_err(|error| error.refusal())?;
                 Ok(format!("refs/heads/{}", named.as_deref().unwrap_or("main")))
@@ -133,23 +149,23 @@ impl Repository {
         }
     }
 
-    /// The state at the root.
-    fn found(&self, root: Oid) -> Result<State, Refusal> {
-        let mut steps = self.steps(Base::Root(root), root).map_err(|error| error.refusal())?;
-        let step = steps.next().transpose().map_err(|error| error.refusal())?;
-        let step = step.ok_or_else(|| GitError::MissingObject(root).refusal())?;
-        begin(&step).map(|(state, _)| state)
-    }
-
     /// Folds the governed branch up to its old tip, then the push's own steps.
-    fn ledger(&self, branch: String, moved: Option<&PushedRef>, root: Oid, side: Side) -> Result<Ledger, Refusal> {
-        let refused = |error: GitError| error.refusal();
+    fn ledger(
+        &self,
+        objects: &mut Objects,
+        branch: String,
+        moved: Option<&PushedRef>,
+        memory: &Memory,
+        needed: &Missed,
+    ) -> Result<Ledger, Refusal> {
+        let (refused, root) = (|error: GitError| error.refusal(), memory.root);
         let told = moved.map(|moved| moved.old);
-        let old = match (side, told) {
+        let old = match (memory.side, told) {
             (Side::Client, Some(told)) => told,
-            _ => self.resolve(&branch).map_err(refused)?,
+            _ => objects.tip(&branch).map_err(refused)?,
         };
-        let before = old.map(|old| self.state_at(root, old, side)).transpose()?.map(Arc::new);
+        let known = old.map(|old| self.known_at(memory, old, needed)).transpose()?;
+        let before = known.clone().map(Arc::new);
         let unmoved = |facts| Ledger {
             branch: branch.clone(),
             before: before.clone(),
@@ -163,19 +179,28 @@ impl Repository {
             // pretends that it was: its refs could still move.
             return Ok(unmoved(Facts::Branch(BranchFacts::Outrun)));
         }
-        match self.commits_between(new, &[old.unwrap_or(root)]) {
-            Ok(_) => {}
+        match self.few_enough(objects, old.unwrap_or(root), new) {
+            Ok(()) => {}
             // A missing root is said to be missing below.
-            Err(GitError::Program { .. }) if old.is_none() => {}
+            Err(GitError::Program { .. } | GitError::MissingObject(_)) if old.is_none() => {}
             Err(error @ GitError::TooLarge { .. }) => return Ok(unmoved(Facts::TooLarge(error.to_string()))),
             Err(error) => return Err(error.refusal()),
         }
-        let mut steps = Vec::new();
-        match self.fold(before.as_deref(), root, new, |step, report| steps.push(NewStep::new(step, report))) {
-            Ok(state) => Ok(Ledger {
+        let folded = match &known {
+            None => {
+                let mut steps = Vec::new();
+                let each = |step: &Step, report| steps.push(NewStep::new(step, report));
+                self.from_root(root, new, each).map(|after| (None, after, steps))
+            }
+            Some(known) => {
+                self.from_known(memory, known, new).map(|Folded { before, after, steps }| (Some(before), after, steps))
+            }
+        };
+        match folded {
+            Ok((before, after, steps)) => Ok(Ledger {
                 branch,
-                before,
-                after: Some(Arc::new(state)),
+                before: before.map(Arc::new),
+                after: Some(Arc::new(after)),
                 steps,
                 facts: Facts::Branch(BranchFacts::Continues),
             }),
@@ -196,52 +221,12 @@ impl Repository {
         }
     }
 
-    /// The state at a tip that has been accepted before.
-    fn state_at(&self, root: Oid, tip: Oid, side: Side) -> Result<State, Refusal> {
-        let remembered = match side {
-            Side::Server => Checkpoint::load(self, root),
-            Side::Client => None,
-        };
-        // A checkpoint that does not lead to the tip is as good as none.
-        let known = remembered.and_then(|state| {
-            let length = state.length();
-            if state.tip() == tip {
-                return Some((state, length));
-            }
-            let state = self.fold(Some(&state), root, tip, |_, _| ()).ok()?;
-            Some((state, length))
-        });
-        let (state, length) = match known {
-            Some(known) => known,
-            None => (self.fold(None, root, tip, |_, _| ()).map_err(Stuck::refusal)?, 0),
-        };
-        if side == Side::Server && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
-            // It only saves time; a folder that cannot be written to costs some.
-            let _ = Checkpoint::save(self, &state);
+    /// Whether a push's new history has no more commits than are ever judged.
+    fn few_enough(&self, objects: &mut Objects, old: Oid, new: Oid) -> Result<(), GitError> {
+        if objects.is_near(old, new)? {
+            return Ok(());
         }
-        Ok(state)
-    }
-
-    /// Folds on from a state, or from the root on, and hands each step over with what the fold said of it.
-    fn fold(
-        &self,
-        from: Option<&State>,
-        root: Oid,
-        tip: Oid,
-        mut each: impl FnMut(&Step, StepReport),
-    ) -> Result<State, Stuck> {
-        let base = from.map_or(Base::Root(root), |state| Base::After { tip: state.tip(), root });
-        let mut state = from.cloned();
-        for step in self.steps(base, tip).map_err(Stuck::Git)? {
-            let step = step.map_err(Stuck::Git)?;
-            let (next, report) = match state.take() {
-                Some(state) => ledger::apply(state, &step),
-                None => begin(&step).map_err(Stuck::Root)?,
-            };
-            each(&step, report);
-            state = Some(next);
-        }
-        state.ok_or(Stuck::Git(GitError::NotOnChain { base: root, tip }))
+        self.commits_between(new, &[old]).map(drop)
     }
 
     /// What is to be known of a ref that is not the governed branch.
@@ -314,35 +299,8 @@ impl Repository {
     /// By which name each ref is judged. A symbolic ref is judged as its target; and a ref that some governed name
     /// stands for symbolically is judged by that name.
     fn resolved(&self, refs: &[PushedRef], branch: &str) -> Result<Vec<String>, GitError> {
-        let mut targets: HashMap<String, String> = HashMap::new();
-        let bytes = self.run(&["for-each-ref", "--format=%(refname) %(symref)"]).bytes()?;
-        for line in lines(&bytes) {
-            if let Some((name, target)) = line.split_once(' ').filter(|(_, target)| !target.is_empty()) {
-                targets.insert(name.to_owned(), target.to_owned());
-            }
-        }
-        // A symbolic ref to what does not exist yet is not listed. Where refs are files it is one, so Git need not be
-        // asked about each of ten thousand new refs.
-        let files = !self.common_dir().join("reftable").is_dir();
-        let created = || refs.iter().filter(|pushed| pushed.old.is_none()).map(|pushed| pushed.name.clone());
-        let file = |name: &String| self.common_dir().join(name).symlink_metadata().is_ok();
-        let mut asked = match (files, created().next()) {
-            (_, None) => Vec::new(),
-            // With them, what one of the new refs is about to be the target of.
-            (true, Some(_)) => created().filter(file).chain(self.symbolic_files(&GOVERNED)?).collect(),
-            (false, Some(_)) => self.dangling(created())?,
-        };
-        if !files || file(&branch.to_owned()) {
-            asked.push(branch.to_owned());
-        }
-        asked.retain(|name| !targets.contains_key(name));
-        for name in asked {
-            let output = self.run(&["symbolic-ref", "--quiet", &name]).output()?;
-            if output.status.success() {
-                let target = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-                targets.insert(name, target);
-            }
-        }
+        let pushed = refs.iter().map(|pushed| pushed.name.as_str());
+        let targets = self.symbolic_refs(&GOVERNED, pushed.chain([branch]))?;
         let mut governed: HashMap<&str, &str> = targets
             .iter()
             .filter(|(name, _)| place(name, branch) != Place::Other)
@@ -358,28 +316,6 @@ impl Repository {
         };
         Ok(refs.iter().map(judged).collect())
     }
-}
-
-/// Why a range could not be folded.
-enum Stuck {
-    Git(GitError),
-    Root(Refusal),
-}
-
-impl Stuck {
-    fn refusal(self) -> Refusal {
-        match self {
-            // An old tip that does not descend from the root: this is another repository's ledger, or another root.
-            Self::Git(error @ GitError::NotOnChain { .. }) => Refusal::new(Reason::NotDescended, error.to_string())
-                .hint("see which root is pinned: git two-key doctor"),
-            Self::Git(error) => error.refusal(),
-            Self::Root(refusal) => refusal,
-        }
-    }
-}
-
-fn begin(step: &Step) -> Result<(State, StepReport), Refusal> {
-    ledger::begin(step).map_err(|error| Refusal::new(error.refusal.reason, error.to_string()))
 }
 
 /// The lines of what Git said. Names that are not UTF-8 are none of ours, whatever they are shown as.

@@ -1,6 +1,11 @@
 //! Refs: read, and moved only from where they were expected to be.
 
-use std::{fs, io::ErrorKind};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{ErrorKind, Read as _},
+    path::Path,
+};
 
 use super::{GitError, Repository};
 use crate::model::Oid;
@@ -57,7 +62,7 @@ impl Repository {
 
     /// The symbolic refs in some folders of refs (`refs/two-key`), those to what does not exist among them, which Git
     /// lists nowhere. Only where refs are files: elsewhere there is no way to ask for them.
-    pub(super) fn symbolic_files(&self, folders: &[&str]) -> Result<Vec<String>, GitError> {
+    fn symbolic_files(&self, folders: &[&str]) -> Result<Vec<String>, GitError> {
         let mut found = Vec::new();
         let mut open: Vec<String> = folders.iter().map(|folder| (*folder).to_owned()).collect();
         while let Some(folder) = open.pop() {
@@ -74,7 +79,7 @@ impl Repository {
                 let name = format!("{folder}/{name}");
                 if kind.is_dir() {
                     open.push(name);
-                } else if kind.is_symlink() || fs::read(entry.path()).is_ok_and(|bytes| bytes.starts_with(b"ref:")) {
+                } else if is_symbolic(&entry.path()) {
                     found.push(name);
                 }
             }
@@ -83,7 +88,7 @@ impl Repository {
     }
 
     /// Which of many refs, by their full names, are symbolic ones to what does not exist. Git says so only by the way.
-    pub(super) fn dangling(&self, names: impl Iterator<Item = String>) -> Result<Vec<String>, GitError> {
+    fn dangling(&self, names: impl Iterator<Item = String>) -> Result<Vec<String>, GitError> {
         const SAYS: &str = "warning: ignoring dangling symref ";
         let input: String = names.map(|name| name + "\n").collect();
         let program = self.run(&["cat-file", "--batch-check"]).input(input);
@@ -107,6 +112,39 @@ impl Repository {
         let text = self.run(&["for-each-ref", "--format=%(refname) %(upstream)", "--", name]).text()?;
         let upstream = text.lines().filter_map(|line| line.split_once(' ')).find(|(other, _)| *other == name);
         Ok(upstream.map(|(_, upstream)| upstream.to_owned()).filter(|upstream| !upstream.is_empty()))
+    }
+
+    /// The symbolic refs at or below some prefixes, and among some names, with what they stand for.
+    pub(super) fn symbolic_refs<'a>(
+        &self,
+        prefixes: &[&str],
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<HashMap<String, String>, GitError> {
+        let mut targets = HashMap::new();
+        let mut ask = |name: String| -> Result<(), GitError> {
+            let output = self.run(&["symbolic-ref", "--quiet", &name]).output()?;
+            if output.status.success() {
+                targets.insert(name, String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+            }
+            Ok(())
+        };
+        if self.common_dir().join("reftable").is_dir() {
+            // A symbolic ref to what does not exist yet is not listed.
+            self.dangling(names.map(str::to_owned))?.into_iter().try_for_each(&mut ask)?;
+            let bytes = self.run(&["for-each-ref", "--format=%(refname) %(symref)"]).bytes()?;
+            for line in bytes.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
+                if let Some((name, target)) = line.split_once(' ').filter(|(_, target)| !target.is_empty()) {
+                    targets.insert(name.to_owned(), target.to_owned());
+                }
+            }
+            return Ok(targets);
+        }
+        // Where refs are files a symbolic one is a file of its own: packed refs are never symbolic. So Git need not be
+        // asked about each of ten thousand refs.
+        let mut symbolic = self.symbolic_files(prefixes)?;
+        symbolic.extend(names.filter(|name| is_symbolic(&self.common_dir().join(name))).map(str::to_owned));
+        symbolic.into_iter().try_for_each(ask)?;
+        Ok(targets)
     }
 
     /// Whether a commit is another one or an ancestor of it.
@@ -162,4 +200,14 @@ impl Repository {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether a file may be a symbolic ref: one that says so, or a symbolic link.
+fn is_symbolic(path: &Path) -> bool {
+    let Ok(metadata) = path.symlink_metadata() else { return false };
+    let mut start = [0; 4];
+    // What cannot be read is for Git to say.
+    metadata.is_symlink()
+        || (metadata.is_file()
+            && File::open(path).and_then(|mut file| file.read_exact(&mut start)).map_or(true, |()| start == *b"ref:"))
 }

@@ -1,9 +1,11 @@
 //! Where a repository is and what kind it is, as Git itself sees it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -27,7 +29,12 @@ pub struct Repository {
     patience: Option<Duration>,
     /// Readers that wait for their next use.
     idle: Idle,
+    /// Our own part of the configuration, once it has been asked for.
+    settings: Arc<Mutex<Option<Settings>>>,
 }
+
+/// Values by their keys, as Git folds those.
+pub(super) type Settings = BTreeMap<String, String>;
 
 impl Repository {
     /// The repository of the current directory, or the one that Git's environment variables name, as in a hook.
@@ -42,7 +49,6 @@ impl Repository {
     }
 
     fn ask(path: &Path, inherit: bool) -> Result<Self, GitError> {
-        // One question a call: paths may contain line feeds.
         let ask = |questions: &[&str]| Program::git(inherit).arg("-C").arg(path).arg("rev-parse").args(questions);
         let not_here = |error| match error {
             GitError::Program { stderr, .. } => GitError::NotARepository { path: path.display().to_string(), stderr },
@@ -53,26 +59,46 @@ impl Repository {
             Ok(path_from(bytes.strip_suffix(b"\n").unwrap_or(&bytes).to_vec()))
         };
         let command = "git rev-parse --show-object-format".to_owned();
-        let facts = ask(&["--is-shallow-repository", "--show-object-format"]).text().map_err(not_here)?;
-        let (shallow, format) = facts.split_once('\n').unwrap_or_default();
-        let format = match format {
-            "sha1" => ObjectFormat::Sha1,
-            "sha256" => ObjectFormat::Sha256,
-            other => return Err(GitError::Answer { command, what: format!("object format `{other}`") }),
+        let questions = [
+            "--is-shallow-repository",
+            "--show-object-format",
+            "--is-bare-repository",
+            "--path-format=absolute",
+            "--absolute-git-dir",
+            "--git-common-dir",
+        ];
+        let facts = ask(&questions).bytes().map_err(not_here)?;
+        let lines: Vec<&[u8]> = facts.strip_suffix(b"\n").unwrap_or(&facts).split(|byte| *byte == b'\n').collect();
+        let line = |at: usize| lines.get(at).copied().unwrap_or_default();
+        let format = match line(1) {
+            b"sha1" => ObjectFormat::Sha1,
+            b"sha256" => ObjectFormat::Sha256,
+            other => {
+                let what = format!("object format `{}`", String::from_utf8_lossy(other));
+                return Err(GitError::Answer { command, what });
+            }
         };
-        let git_dir = path_of("--absolute-git-dir").map_err(not_here)?;
-        let common_dir = path_of("--git-common-dir").map_err(not_here)?;
+        let (git_dir, common_dir) = match lines.as_slice() {
+            [_, _, _, git_dir, common_dir] => (path_from(git_dir.to_vec()), path_from(common_dir.to_vec())),
+            // Paths that hold line feeds: asked for one by one.
+            _ => (path_of("--absolute-git-dir")?, path_of("--git-common-dir")?),
+        };
+        let shallow = line(0) != b"false";
         // Bare repositories have no top level; a hook's current directory is the Git directory, which is none either.
-        let worktree = path_of("--show-toplevel").ok().filter(|top| *top != git_dir);
+        let worktree = match line(2) {
+            b"true" => None,
+            _ => path_of("--show-toplevel").ok().filter(|top| *top != git_dir),
+        };
         Ok(Self {
             git_dir,
             common_dir,
             worktree,
             format,
-            shallow: shallow != "false",
+            shallow,
             inherit,
             patience: None,
             idle: Idle::default(),
+            settings: Arc::default(),
         })
     }
 
@@ -82,6 +108,11 @@ impl Repository {
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self
+    }
+
+    /// Our own part of the configuration, if it has been asked for.
+    pub(super) fn settings(&self) -> &Mutex<Option<Settings>> {
+        &self.settings
     }
 
     /// Readers that wait for their next use.

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Commits that are read back from the tip one by one before Git is asked to list them.
-const NEAR: usize = 48;
+pub(super) const NEAR: usize = 48;
 /// Steps made ahead of their turn.
 const STEPS_AHEAD: usize = 256;
 /// From so many commits on, a step leaves out those ordinary commits that say no more than others before them did: whose

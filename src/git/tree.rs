@@ -1,6 +1,6 @@
 //! Trees, parsed from their raw bytes.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 use crate::{model::Oid, signature::ObjectFormat};
 
@@ -17,50 +17,91 @@ pub(crate) enum Node {
     Other,
 }
 
-/// One folder.
+/// One folder: its entries, sorted by name.
 #[derive(Debug, Default)]
-pub(crate) struct Tree(BTreeMap<Vec<u8>, Node>);
+pub(crate) struct Tree {
+    names: Vec<u8>,
+    /// Where in `names` each name begins and ends, with what it points at.
+    entries: Vec<(usize, usize, Node)>,
+}
 
 impl Tree {
     /// Parses `<octal mode> <name>\0<id>`, repeated. None if the bytes are anything else.
-    pub(crate) fn parse(mut bytes: &[u8], format: ObjectFormat) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8], format: ObjectFormat) -> Option<Self> {
         let id_length = match format {
             ObjectFormat::Sha1 => 20,
             ObjectFormat::Sha256 => 32,
         };
-        let mut entries = BTreeMap::new();
-        while !bytes.is_empty() {
-            let end = bytes.iter().position(|byte| *byte == 0)?;
-            let (head, rest) = (bytes.get(..end)?, bytes.get(end + 1..)?);
+        let mut entries = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = bytes.get(at..)?;
+            let end = rest.iter().position(|byte| *byte == 0)?;
+            let head = rest.get(..end)?;
             let space = head.iter().position(|byte| *byte == b' ')?;
-            let (mode, name) = (head.get(..space)?, head.get(space + 1..)?);
-            let (id, rest) = rest.split_at_checked(id_length)?;
-            let id = Oid::from_bytes(id)?;
-            let mode = u32::from_str_radix(std::str::from_utf8(mode).ok()?, 8).ok()?;
+            let id = Oid::from_bytes(rest.get(end + 1..)?.get(..id_length)?)?;
+            let mode = u32::from_str_radix(std::str::from_utf8(head.get(..space)?).ok()?, 8).ok()?;
             let node = match mode & 0o170_000 {
                 0o100_000 => Node::File(id),
                 0o040_000 => Node::Folder(id),
                 _ => Node::Other,
             };
-            entries.entry(name.to_vec()).and_modify(|twice| *twice = Node::Other).or_insert(node);
-            bytes = rest;
+            entries.push((at + space + 1, at + end, node));
+            at += end + 1 + id_length;
         }
-        Some(Self(entries))
+        let name = |entry: &(usize, usize, Node)| bytes.get(entry.0..entry.1).unwrap_or_default();
+        // Git sorts folders as if their names ended in a slash.
+        entries.sort_by(|a, b| name(a).cmp(name(b)));
+        entries.dedup_by(|twice, kept| {
+            let same = name(twice) == name(kept);
+            if same {
+                kept.2 = Node::Other;
+            }
+            same
+        });
+        Some(Self { names: bytes.to_vec(), entries })
+    }
+
+    fn name(&self, entry: &(usize, usize, Node)) -> &[u8] {
+        self.names.get(entry.0..entry.1).unwrap_or_default()
     }
 
     /// The entry of a name.
     pub(crate) fn get(&self, name: &[u8]) -> Node {
-        self.0.get(name).copied().unwrap_or(Node::Absent)
+        let found = self.entries.binary_search_by(|entry| self.name(entry).cmp(name));
+        found.ok().and_then(|at| self.entries.get(at)).map_or(Node::Absent, |(_, _, node)| *node)
     }
 
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
-    /// All entries.
+    /// All entries, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Node)> {
-        self.0.iter().map(|(name, node)| (name.as_slice(), *node))
+        self.entries.iter().map(|entry| (self.name(entry), entry.2))
+    }
+
+    /// The names whose entries differ between two folders, sorted, with both.
+    pub(crate) fn differences<'a>(&'a self, other: &'a Self) -> Vec<(&'a [u8], Node, Node)> {
+        let mut differences = Vec::new();
+        let (mut ours, mut theirs) = (self.iter().peekable(), other.iter().peekable());
+        loop {
+            let order = match (ours.peek(), theirs.peek()) {
+                (None, None) => return differences,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((our, _)), Some((their, _))) => our.cmp(their),
+            };
+            let our = if order == Ordering::Greater { None } else { ours.next() };
+            let their = if order == Ordering::Less { None } else { theirs.next() };
+            let node = |entry: Option<(&'a [u8], Node)>| entry.map_or(Node::Absent, |(_, node)| node);
+            if let Some((name, _)) = our.or(their)
+                && node(our) != node(their)
+            {
+                differences.push((name, node(our), node(their)));
+            }
+        }
     }
 }
 
@@ -90,6 +131,20 @@ mod tests {
     fn a_name_that_is_there_twice_is_never_opened() {
         let bytes = [entry("100644", "a", 1), entry("100644", "a", 2)].concat();
         assert_eq!(Tree::parse(&bytes, ObjectFormat::Sha1).unwrap().get(b"a"), Node::Other);
+    }
+
+    #[test]
+    fn differences_are_those_of_the_names_whatever_their_order() {
+        let parse = |bytes: Vec<u8>| Tree::parse(&bytes, ObjectFormat::Sha1).unwrap();
+        let file = |id| Node::File(Oid::Sha1([id; 20]));
+        // As Git sorts them: the folder `a` after `a.b`.
+        let old = parse([entry("100644", "a.b", 1), entry("40000", "a", 2), entry("100644", "c", 3)].concat());
+        let new = parse([entry("100644", "a", 2), entry("100644", "a.b", 1), entry("100644", "d", 4)].concat());
+        let folder = Node::Folder(Oid::Sha1([2; 20]));
+        assert_eq!(old.get(b"a"), folder);
+        let (absent, expected) = (Node::Absent, [(&b"a"[..], folder, file(2)), (b"c", file(3), Node::Absent)]);
+        assert_eq!(old.differences(&new), [&expected[..], &[(b"d", absent, file(4))]].concat());
+        assert_eq!(old.differences(&old), []);
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Fold {
     fn lease_entry(&mut self, path: &str, file: Option<(Read, Proposer)>) -> Option<LeaseId> {
         let id = lease::file_id(path);
         let Some(((digest, read), proposer)) = file else {
-            self.state.files.remove(path);
+            self.state.dossiers.remove_file(path);
             return id;
         };
         let usable = read.and_then(|proposed| {
@@ -106,8 +106,13 @@ impl Fold {
             Ok(proposed)
         });
         let content = self.content(path, id.as_ref(), usable);
-        self.state.files.insert(path, ProposalFile { digest, proposer, content });
-        self.state.proposed.extend(id.clone());
+        self.state.dossiers.insert_file(path, ProposalFile { digest, proposer, content });
+        if let Some(id) = &id {
+            let proposed = &mut self.state.dossiers.entry(id.folded()).proposed;
+            if !proposed.contains(id) {
+                proposed.push(id.clone());
+            }
+        }
         id
     }
 
@@ -141,9 +146,9 @@ impl Fold {
 
     /// Says when a file of a lease in progress is no longer the bytes that its votes pinned.
     fn check_pinned(&mut self, id: &LeaseId) {
-        let Some(lease) = self.state.leases.get(id) else { return };
+        let Some(lease) = self.state.lease(id) else { return };
         let Some(pinned) = lease.pinned.as_ref().map(|pinned| pinned.digest()) else { return };
-        let files: Vec<_> = self.state.files.of(id).collect();
+        let files: Vec<_> = self.state.dossiers.files_of(id).collect();
         let gone = files.is_empty() && !lease.phase.ended();
         let other = files.iter().find(|(_, file)| file.digest != Some(pinned)).map(|(path, _)| (*path).to_owned());
         if !gone && other.is_none() {
@@ -236,13 +241,12 @@ impl State {
 
     /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.
     pub(in crate::ledger) fn case_twin(&self, id: &LeaseId) -> Option<LeaseId> {
-        let in_ledger = self.names.get(&id.folded()).filter(|other| *other != id);
-        in_ledger.cloned().or_else(|| self.files.case_twin(id))
+        self.dossiers.case_twin(id)
     }
 
     /// The proposals in the tree under a lease's id.
     pub fn proposals<'a>(&'a self, id: &LeaseId) -> impl Iterator<Item = (&'a str, &'a ProposalFile<lease::Lease>)> {
-        self.files.of(id)
+        self.dossiers.files_of(id)
     }
 
     /// The bytes that a vote may name for a lease: the pinned ones, else those in the tree.
@@ -251,10 +255,10 @@ impl State {
         id: &LeaseId,
         digest: Digest,
     ) -> Result<(Arc<Proposed<lease::Lease>>, Proposer), Refusal> {
-        if let Some(twin) = self.case_twin(id).filter(|twin| self.leases.contains_key(twin)) {
+        if let Some(twin) = self.case_twin(id).filter(|twin| self.lease(twin).is_some()) {
             return Err(same_but_for_case(id, &twin));
         }
-        if let Some(LeaseState { pinned: Some(pinned), proposer, .. }) = self.leases.get(id) {
+        if let Some(LeaseState { pinned: Some(pinned), proposer, .. }) = self.lease(id) {
             return if pinned.digest() == digest {
                 Ok((pinned.clone(), proposer.clone()))
             } else if self.proposals(id).any(|(_, file)| file.digest == Some(digest)) {
@@ -266,7 +270,7 @@ impl State {
                 Err(Refusal::new(Reason::DigestMismatch, message))
             };
         }
-        let mut known = self.leases.contains_key(id);
+        let mut known = self.lease(id).is_some();
         for (path, file) in self.proposals(id) {
             known = true;
             if file.digest == Some(digest) {

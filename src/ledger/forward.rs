@@ -18,7 +18,7 @@ impl Fold {
         let (lease, proposer) = self.state.cosignable(id, digest)?;
         let demand = rules::cosign_demand(self.state.policy.get(), lease.get(), &proposer);
         rules::counts(&self.state, demand, vote)?;
-        let mut votes = self.state.standing(self.state.leases.get(id).map(|lease| &lease.cosigned));
+        let mut votes = self.state.standing(self.state.lease(id).map(|lease| &lease.cosigned));
         let repeated = cast(&self.state, demand, &mut votes, vote);
         let satisfied = rules::tally(&self.state, demand, &votes).satisfied;
         let entry = self.state.entry(id);
@@ -62,7 +62,7 @@ impl Fold {
         if satisfied {
             votes.retain(|_, vote| rules::counts(&self.state, demand, vote).is_ok());
             self.moved(forward, lease.get(), votes, vote);
-        } else if let Some(entry) = self.state.leases.get_mut(id) {
+        } else if let Some(entry) = self.state.lease_mut(id) {
             entry.pending.insert(statement.id(), Ballot { statement: statement.clone(), votes });
         }
         Ok(())
@@ -71,7 +71,7 @@ impl Fold {
     /// Puts a forward transition in force.
     fn moved(&mut self, forward: &Forward, lease: &Lease, votes: Votes, last: &Vote) {
         let id = &forward.lease;
-        let at = self.state.leases.get(id).and_then(|entry| entry.phase.tier()).unwrap_or(0);
+        let at = self.state.lease(id).and_then(|entry| entry.phase.tier()).unwrap_or(0);
         let (phase, tier, event) = match forward.kind {
             ForwardKind::Start { tier } => {
                 self.start(id, lease);
@@ -89,18 +89,18 @@ impl Fold {
     /// Takes a target over for a lease, and pins what no later policy may change.
     fn start(&mut self, id: &LeaseId, lease: &Lease) {
         if let Some(before) = self.state.newest.insert(lease.target.clone(), id.clone())
-            && let Some(old) = self.state.leases.get(&before)
+            && let Some(old) = self.state.lease(&before)
             && matches!(old.phase, Phase::Rolling { .. })
         {
             self.transition(&before, Action::Complete, None, Phase::Completed, Vec::new());
             self.event(EventKind::Completed, Some(&before), None);
             self.number_last_event(&before);
-            if let Some(old) = self.state.leases.get_mut(&before) {
+            if let Some(old) = self.state.lease_mut(&before) {
                 old.superseded_by = Some(id.clone());
             }
         }
         let terms = PinnedTerms::of(self.state.policy.get(), &lease.target);
-        if let Some(entry) = self.state.leases.get_mut(id) {
+        if let Some(entry) = self.state.lease_mut(id) {
             entry.terms = Some(terms);
         }
     }
@@ -134,7 +134,7 @@ impl State {
         digest: Digest,
     ) -> Result<(Arc<Proposed<Lease>>, Proposer), Refusal> {
         let (lease, proposer) = self.named(id, digest)?;
-        if let Some(entry) = self.leases.get(id)
+        if let Some(entry) = self.lease(id)
             && !matches!(entry.phase, Phase::Proposed | Phase::Authorized)
         {
             return Err(wrong_state(id, entry.phase, Action::Cosign));
@@ -166,7 +166,7 @@ impl State {
         let action = forward.kind.action();
         let (lease, proposer) = self.named(id, forward.digest)?;
         let fresh = LeaseState::untouched(id);
-        let entry = self.leases.get(id).unwrap_or(&fresh);
+        let entry = self.lease(id).unwrap_or(&fresh);
         if forward.step != entry.next_step() {
             let message =
                 format!("{action} names step {}, the next step of {id} is {}", forward.step, entry.next_step());
@@ -250,7 +250,7 @@ impl State {
     }
 
     fn pending_votes(&self, id: &LeaseId, statement: &Statement) -> Votes {
-        let ballot = self.leases.get(id).and_then(|lease| lease.pending.get(&statement.id()));
+        let ballot = self.lease(id).and_then(|lease| lease.pending.get(&statement.id()));
         self.standing(ballot.map(|ballot| &ballot.votes))
     }
 

@@ -16,6 +16,7 @@
 //! Called by everything that needs an answer; there is no second verification. Calls [`crate::signature`] (types
 //! only: signatures have been verified before a step is made) and [`crate::model`].
 
+mod dossier;
 mod event;
 mod files;
 mod forward;
@@ -26,7 +27,6 @@ pub mod rules;
 mod state;
 mod step;
 mod stops;
-mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +38,7 @@ use crate::{
     signature::{BadVote, Cosignature, Opened},
 };
 
+pub use dossier::{Dossier, Missed};
 pub use event::{Event, EventKind, Finding, StepReport};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{Awaited, Hypothesis, Resolution, awaited, hypothetical, next_statement, resolve, stop_target};
@@ -70,11 +71,9 @@ pub fn begin(step: &Step) -> Result<(State, StepReport), RootError> {
         freezes: 0,
         frozen: None,
         thaw_votes: BTreeMap::new(),
-        stops_seen: BTreeSet::new(),
-        files: tree::LeaseFiles::default(),
-        proposed: BTreeSet::new(),
-        leases: BTreeMap::new(),
-        names: BTreeMap::new(),
+        freezes_seen: BTreeSet::new(),
+        dossiers: dossier::Dossiers::default(),
+        open: BTreeSet::new(),
         newest: BTreeMap::new(),
     };
     Ok(apply(state, step))

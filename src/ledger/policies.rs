@@ -156,7 +156,8 @@ impl State {
     }
 
     fn drop_votes_of(&mut self, key: RawKey) {
-        for lease in self.leases.values_mut() {
+        for id in self.open.clone() {
+            let Some(lease) = self.lease_mut(&id) else { continue };
             // What has started stands; its votes stay for the record.
             if matches!(lease.phase, Phase::Proposed | Phase::Authorized) {
                 lease.cosigned.remove(&key);
@@ -170,8 +171,9 @@ impl State {
     /// Leases that lost a vote, or whose rule asks for more now, are proposed again until they have started.
     fn recount_authorizations(&mut self) {
         let lost: Vec<_> = self
-            .leases
-            .values()
+            .open
+            .iter()
+            .filter_map(|id| self.lease(id))
             .filter(|lease| lease.phase == Phase::Authorized)
             .filter(|lease| {
                 lease.lease().is_none_or(|own| {
@@ -182,7 +184,7 @@ impl State {
             .map(|lease| lease.id.clone())
             .collect();
         for id in lost {
-            if let Some(lease) = self.leases.get_mut(&id) {
+            if let Some(lease) = self.lease_mut(&id) {
                 lease.phase = Phase::Proposed;
             }
         }

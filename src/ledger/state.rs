@@ -17,8 +17,8 @@ use crate::{
 };
 
 use super::{
+    dossier::{Dossier, Dossiers, Missed},
     lifecycle::{Phase, Transition},
-    tree::LeaseFiles,
 };
 
 /// A document that the keys have put in force. Only the fold makes one.
@@ -203,13 +203,12 @@ pub struct State {
     pub(in crate::ledger) freezes: u32,
     pub(in crate::ledger) frozen: Option<Oid>,
     pub(in crate::ledger) thaw_votes: BTreeMap<Digest, Ballot>,
-    pub(in crate::ledger) stops_seen: BTreeSet<(RawKey, Digest)>,
-    pub(in crate::ledger) files: LeaseFiles,
-    /// Every lease id that a file was ever under: deleting the file does not outrun a stop.
-    pub(in crate::ledger) proposed: BTreeSet<LeaseId>,
-    pub(in crate::ledger) leases: BTreeMap<LeaseId, LeaseState>,
-    /// The ids of `leases` by their case-folded form.
-    pub(in crate::ledger) names: BTreeMap<String, LeaseId>,
+    /// The freezes that have been folded already, by raw key and statement.
+    pub(in crate::ledger) freezes_seen: BTreeSet<(RawKey, Digest)>,
+    /// What is known of each lease.
+    pub(in crate::ledger) dossiers: Dossiers,
+    /// The leases that have not ended. All that a change of keys can concern.
+    pub(in crate::ledger) open: BTreeSet<LeaseId>,
     /// The lease that started last on each target.
     pub(in crate::ledger) newest: BTreeMap<TargetId, LeaseId>,
 }
@@ -277,37 +276,83 @@ impl State {
 
     /// Whether this stop has been folded already: a raw key and a statement stop once.
     pub fn stop_seen(&self, key: RawKey, statement: &Statement) -> bool {
-        self.stops_seen.contains(&(key, statement.id()))
+        let spent = (key, statement.id());
+        match statement.lease() {
+            Some(lease) => self.dossiers.get(&lease.folded()).is_some_and(|found| found.stops_seen.contains(&spent)),
+            None => self.freezes_seen.contains(&spent),
+        }
     }
 
     /// The leases that some key has been turned for or against.
     pub fn leases(&self) -> impl Iterator<Item = &LeaseState> {
-        self.leases.values()
+        self.dossiers.leases()
     }
 
     /// One of those.
     pub fn lease(&self, id: &LeaseId) -> Option<&LeaseState> {
-        self.leases.get(id)
+        self.dossiers.lease(id)
+    }
+
+    pub(in crate::ledger) fn lease_mut(&mut self, id: &LeaseId) -> Option<&mut LeaseState> {
+        self.dossiers.lease_mut(id)
     }
 
     /// The lease's state, made if nothing has happened to it yet.
     pub(in crate::ledger) fn entry(&mut self, id: &LeaseId) -> &mut LeaseState {
-        self.names.entry(id.folded()).or_insert_with(|| id.clone());
-        self.leases.entry(id.clone()).or_insert_with(|| LeaseState::untouched(id))
+        let leases = &mut self.dossiers.entry(id.folded()).leases;
+        let at = leases.iter().position(|lease| lease.id == *id).unwrap_or(leases.len());
+        if at == leases.len() {
+            leases.push(LeaseState::untouched(id));
+            self.open.insert(id.clone());
+        }
+        &mut leases[at]
     }
 
     /// The lease files in the tree, by path.
     pub fn files(&self) -> impl Iterator<Item = (&str, &ProposalFile<Lease>)> {
-        self.files.iter()
+        self.dossiers.files()
     }
 
     /// The lease that started last on a target.
     pub fn newest_on(&self, target: &TargetId) -> Option<&LeaseState> {
-        self.leases.get(self.newest.get(target)?)
+        self.lease(self.newest.get(target)?)
     }
 
     /// The targets that a lease ever started on.
     pub fn started_targets(&self) -> impl Iterator<Item = (&TargetId, &LeaseState)> {
-        self.newest.iter().filter_map(|(target, id)| Some((target, self.leases.get(id)?)))
+        self.newest.iter().filter_map(|(target, id)| Some((target, self.lease(id)?)))
+    }
+
+    /// The same without what is known of leases, which grows with history: to be kept apart from it.
+    #[must_use]
+    pub fn core(&self) -> Self {
+        Self { dossiers: Dossiers::default(), ..self.clone() }
+    }
+
+    /// The same state, holding nothing of what is known of leases and aware of that.
+    #[must_use]
+    pub fn awaiting_dossiers(mut self) -> Self {
+        self.dossiers = Dossiers::part();
+        self
+    }
+
+    /// Takes in what is known under some case-folded lease ids, or that nothing is.
+    pub fn supply(&mut self, found: BTreeMap<String, Option<Dossier>>) {
+        self.dossiers.supply(found);
+    }
+
+    /// Says that everything has been supplied.
+    pub fn all_supplied(&mut self) {
+        self.dossiers.complete();
+    }
+
+    /// What was looked for and not held. If there is any such thing, then whatever came of this state is void.
+    pub fn missed(&self) -> Option<Missed> {
+        self.dossiers.missed()
+    }
+
+    /// What is known of leases and may differ from what was supplied, by case-folded id.
+    pub fn changed_dossiers(&self) -> impl Iterator<Item = (&str, &Dossier)> {
+        self.dossiers.changed()
     }
 }

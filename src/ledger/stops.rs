@@ -17,7 +17,8 @@ impl Fold {
         }
         let landing = self.state.stop_lands_on(&stop.lease, stop.kind)?;
         // Spent from here on, with or without effect: one without would otherwise wait to be replayed.
-        self.state.stops_seen.insert((vote.key.raw(), statement.id()));
+        let spent = (vote.key.raw(), statement.id());
+        self.state.dossiers.entry(stop.lease.folded()).stops_seen.insert(spent);
         match landing {
             (_, StopEffect::Nothing) => {}
             (lease, StopEffect::Goes(phase, action)) => self.stopped(&lease, phase, action, vote),
@@ -48,17 +49,22 @@ impl Fold {
         votes: Vec<Vote>,
     ) {
         let commit = self.report.commit;
-        if let Some(lease) = self.state.leases.get_mut(id) {
+        if let Some(lease) = self.state.lease_mut(id) {
             let step = lease.next_step();
             lease.transitions.push(Transition { step, action, tier, commit, phase, votes });
             lease.phase = phase;
             lease.pending.clear();
+            if phase.ended() {
+                self.state.open.remove(id);
+            } else {
+                self.state.open.insert(id.clone());
+            }
         }
     }
 
     /// Writes a lease's newest step and tier into the newest event.
     pub(in crate::ledger) fn number_last_event(&mut self, id: &LeaseId) {
-        let last = self.state.leases.get(id).and_then(|lease| lease.transitions.last());
+        let last = self.state.lease(id).and_then(|lease| lease.transitions.last());
         if let (Some(event), Some(transition)) = (self.report.events.last_mut(), last) {
             event.step = Some(transition.step);
             event.tier = transition.tier;
@@ -70,7 +76,7 @@ impl Fold {
         if vote.role == Role::Applier {
             return Err(Refusal::new(Reason::WrongRole, "an applier stops its own targets only, never all of them"));
         }
-        let again = !self.state.stops_seen.insert((vote.key.raw(), statement.id()));
+        let again = !self.state.freezes_seen.insert((vote.key.raw(), statement.id()));
         if !again && self.state.frozen.is_none() {
             self.state.freezes += 1;
             self.state.frozen = Some(self.report.commit);
@@ -84,7 +90,12 @@ impl Fold {
 impl State {
     /// Whether there is such a lease to stop, or ever was: who can delete a proposal cannot outrun a stop thereby.
     pub(in crate::ledger) fn stoppable(&self, id: &LeaseId) -> Result<(), Refusal> {
-        if self.leases.contains_key(id) || self.proposed.contains(id) { Ok(()) } else { Err(unknown_lease(id)) }
+        if self.lease(id).is_some() || self.dossiers.get(&id.folded()).is_some_and(|found| found.proposed.contains(id))
+        {
+            Ok(())
+        } else {
+            Err(unknown_lease(id))
+        }
     }
 
     /// Whether a principal may stop a lease: anybody may, an applier only where it is the target's applier.
@@ -105,7 +116,7 @@ impl State {
 
     /// The target of a lease: of its pinned bytes, else of its proposals.
     fn targets_of(&self, id: &LeaseId) -> Vec<TargetId> {
-        if let Some(lease) = self.leases.get(id).and_then(LeaseState::lease) {
+        if let Some(lease) = self.lease(id).and_then(LeaseState::lease) {
             return vec![lease.target.clone()];
         }
         let target = |content: &Content<crate::model::lease::Lease>| match content {
@@ -124,10 +135,10 @@ impl State {
     ) -> Result<(LeaseId, StopEffect), Refusal> {
         let mut id = id;
         // Each hop goes to a lease that started later, so there are at most as many as there are leases.
-        while let Some(next) = self.leases.get(id).and_then(|lease| lease.superseded_by.as_ref()) {
+        while let Some(next) = self.lease(id).and_then(|lease| lease.superseded_by.as_ref()) {
             id = next;
         }
-        let Some(lease) = self.leases.get(id) else {
+        let Some(lease) = self.lease(id) else {
             return Ok((id.clone(), stop_effect(Phase::Proposed, kind)));
         };
         let effect = stop_effect(lease.phase, kind);

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 mod raw;
 
+pub(crate) use raw::verifying_key;
 pub use raw::{Point, RawKey};
 
 /// SSH's name of a plain Ed25519 key.

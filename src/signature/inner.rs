@@ -13,7 +13,6 @@
 //! nothing may take a signature's bytes for an identity.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::VerifyingKey;
 use p256::ecdsa::signature::Verifier as _;
 use sha2::{Digest as _, Sha256};
 
@@ -23,7 +22,7 @@ use super::{
 };
 use crate::model::{
     PublicKey, Refusal, Wrapping,
-    key::{Point, ssh_string},
+    key::{Point, ssh_string, verifying_key},
 };
 
 /// The type of a signature that a browser had an authenticator make, with a key of type
@@ -93,7 +92,7 @@ impl Inner {
         let (signed, presence) = self.around.signed(key, message)?;
         let holds = match (key.raw().point(), &self.made) {
             (Point::Ed25519(point), Made::Ed25519(signature)) => {
-                VerifyingKey::from_bytes(point).is_ok_and(|key| key.verify_strict(&signed, signature).is_ok())
+                verifying_key(point).is_some_and(|key| key.verify_strict(&signed, signature).is_ok())
             }
             (Point::P256(point), Made::P256(signature)) => p256::ecdsa::VerifyingKey::from_sec1_bytes(point)
                 .is_ok_and(|key| key.verify(&signed, signature.as_ref()).is_ok()),

@@ -1,6 +1,6 @@
 //! What holds whatever comes: no panic, no memory of how the fold was cut, no rise by too few keys.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ use super::{
     story::{Draft, NONE, Story, bytes, enact, lease, rulebook, statement},
 };
 use crate::{
-    ledger::{Descent, Entry, State, Step, apply, begin},
+    ledger::{Descent, Dossier, Entry, State, Step, StepReport, apply, begin},
     model::{Reason, Refusal, StopKind},
     signature::Opened,
 };
@@ -36,6 +36,33 @@ fn follow(
     (state, world)
 }
 
+/// Folds a step on the part of a state that the step turns out to need; what the part says, and all that is known after.
+fn by_parts(before: &State, step: &Step) -> (State, StepReport, BTreeMap<String, Dossier>) {
+    let all = before.changed_dossiers().map(|(id, dossier)| (id.to_owned(), dossier.clone()));
+    let mut kept: BTreeMap<String, Dossier> = all.collect();
+    let mut part = before.core().awaiting_dossiers();
+    for _ in 0..20 {
+        let (next, report) = apply(part.clone(), step);
+        let Some(missed) = next.missed() else {
+            kept.extend(next.changed_dossiers().map(|(id, dossier)| (id.to_owned(), dossier.clone())));
+            return (next, report, kept);
+        };
+        assert!(!missed.all, "a step needs single leases");
+        part.supply(missed.ids.into_iter().map(|id| (id.clone(), kept.get(&id).cloned())).collect());
+    }
+    panic!("each round supplies what was missed");
+}
+
+#[test]
+fn who_asks_a_part_for_everything_is_told_that_it_is_a_part() {
+    let state = Stage::new(10, 0).begin().0;
+    assert_eq!(state.files().count(), 2);
+    assert_eq!(state.missed(), None);
+    let part = state.core().awaiting_dossiers();
+    assert_eq!(part.files().count(), 0);
+    assert!(part.missed().unwrap().all);
+}
+
 proptest! {
     #![proptest_config(config(60))]
 
@@ -54,6 +81,21 @@ proptest! {
             prop_assert!(thawed == *state, "the state at {} reads back", at);
             let rest = told[at..].iter().fold(thawed, |state, step| apply(state, step).0);
             prop_assert!(rest == *whole, "cut at {}", at);
+        }
+    }
+
+    #[test]
+    fn what_a_part_of_the_state_says_is_what_the_whole_says((start, alone) in stages(), steps in sequences()) {
+        let stage = Stage::new(start, alone);
+        let mut ledger = Vec::new();
+        follow(&stage, &steps, |before, _, step, _| ledger.push((before.clone(), step.clone())));
+        for (before, step) in ledger {
+            let whole = apply(before.clone(), &step);
+            let (part, report, kept) = by_parts(&before, &step);
+            prop_assert!(report == whole.1, "{report:?} {:?}", whole.1);
+            prop_assert!(part.core() == whole.0.core());
+            let expected = whole.0.changed_dossiers().map(|(id, dossier)| (id.to_owned(), dossier.clone()));
+            prop_assert!(kept == expected.collect());
         }
     }
 

@@ -1,12 +1,27 @@
 //! What a key is: a point on one of two curves.
 
-use std::fmt;
+use std::{cell::RefCell, collections::HashMap, fmt};
 
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
 use super::KeyError;
 use crate::model::oid::{hex_decode, hex_encode};
+
+/// Keys that are remembered, decoded.
+const MAX_TAKEN: usize = 256;
+
+thread_local! {
+    /// Ed25519 keys that were taken before: a few keys sign everything, and decoding one costs a good part of verifying
+    /// a signature.
+    static TAKEN: RefCell<HashMap<[u8; 32], VerifyingKey>> = RefCell::default();
+}
+
+/// The Ed25519 key of a point, to verify under.
+pub(crate) fn verifying_key(point: &[u8; 32]) -> Option<VerifyingKey> {
+    let taken = TAKEN.with_borrow(|taken| taken.get(point).copied());
+    taken.or_else(|| VerifyingKey::from_bytes(point).ok())
+}
 
 /// A public key's point: what a key is, whatever its wrapping.
 ///
@@ -27,10 +42,22 @@ pub enum Point {
 impl RawKey {
     /// Takes 32 bytes that are the canonical encoding of an Ed25519 point not of small order.
     pub fn ed25519(bytes: [u8; 32]) -> Result<Self, KeyError> {
+        if TAKEN.with_borrow(|taken| taken.contains_key(&bytes)) {
+            return Ok(Self(Point::Ed25519(bytes)));
+        }
         // y >= 2^255 - 19 is a second spelling of a smaller y.
         let overflow = bytes[31] & 0x7f == 0x7f && bytes[1..31].iter().all(|b| *b == 0xff) && bytes[0] >= 0xed;
         let point = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::Weak)?;
-        if overflow || point.is_weak() { Err(KeyError::Weak) } else { Ok(Self(Point::Ed25519(bytes))) }
+        if overflow || point.is_weak() {
+            return Err(KeyError::Weak);
+        }
+        TAKEN.with_borrow_mut(|taken| {
+            if taken.len() >= MAX_TAKEN {
+                taken.clear();
+            }
+            taken.insert(bytes, point);
+        });
+        Ok(Self(Point::Ed25519(bytes)))
     }
 
     /// Takes 65 bytes that are the uncompressed form of a P-256 point.

@@ -1,0 +1,218 @@
+//! What is measured. Whatever is compared is run in turns, and the middle of each is taken.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use git_two_key::{model::Oid, signature::ObjectFormat};
+
+use super::{
+    corpus::Ground,
+    floor::Floor,
+    run::{self, Cost, cost, git, median, two_key},
+};
+
+/// A count, to divide by.
+#[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub fn count(count: usize) -> f64 {
+    count as f64
+}
+
+/// What verifying one ledger costs.
+pub struct Verified {
+    pub commits: usize,
+    pub signed: usize,
+    pub leases: usize,
+    /// `verify --all`, without and with a commit-graph.
+    pub ours: Duration,
+    pub ours_cpu: Duration,
+    pub with_graph: Duration,
+    pub memory: Option<u64>,
+    /// One commit by `git verify-commit`, one process for all.
+    pub git: Duration,
+    pub git_cpu: Duration,
+    pub floor: Duration,
+}
+
+/// Measures verifying.
+pub fn verify(folder: &Path, ground: &Ground, format: ObjectFormat, turns: usize, sample: usize) -> Verified {
+    let floor = Floor::of(&ground.server, folder, format);
+    assert_eq!(floor.ids.len(), ground.signed, "every signed commit is found");
+    let every = (floor.ids.len() / sample).max(1);
+    let some: Vec<&str> = floor.ids.iter().step_by(every).map(String::as_str).collect();
+    let signers = format!("gpg.ssh.allowedSignersFile={}", allowed_signers(folder).display());
+    let all = || cost(two_key(&ground.server).args(["verify", "--all"]));
+    let mut costs: [Vec<Duration>; 6] = Default::default();
+    for _ in 0..turns {
+        let _ = fs::remove_file(ground.server.join("objects/info/commit-graph"));
+        let ours = all();
+        let by_git = cost(git(&ground.server).args(["-c", &signers, "verify-commit"]).args(&some));
+        let least = floor.measure(&ground.server);
+        run::said(git(&ground.server).args(["commit-graph", "write", "--reachable"]));
+        let with_graph = all();
+        let Cost { wall, cpu } = by_git;
+        let count = u32::try_from(some.len()).expect("a small sample");
+        let values = [ours.wall, ours.cpu, with_graph.wall, wall / count, cpu / count, least];
+        costs.iter_mut().zip(values).for_each(|(all, value)| all.push(value));
+    }
+    let memory = run::peak_memory(two_key(&ground.server).args(["verify", "--all"]));
+    let [ours, ours_cpu, with_graph, git, git_cpu, floor] = costs.map(median);
+    let (commits, signed, leases) = (ground.commits, ground.signed, ground.leases);
+    Verified { commits, signed, leases, ours, ours_cpu, with_graph, memory, git, git_cpu, floor }
+}
+
+fn allowed_signers(folder: &Path) -> PathBuf {
+    let file = folder.join("allowed_signers");
+    let line = |name: &str| {
+        let key = fs::read_to_string(folder.join(format!("{name}.pub"))).expect("a key");
+        format!("{name} namespaces=\"git\" {key}")
+    };
+    fs::write(&file, ["user1", "user2", "cp14"].map(line).concat()).expect("a file");
+    file
+}
+
+/// What a push of some commits costs over a push to a server with an empty hook.
+pub struct Pushed {
+    pub commits: usize,
+    /// The whole push with the empty hook.
+    pub empty: Duration,
+    /// What is added by our hook, with and without what it remembers, and by `git verify-commit` in a hook.
+    pub ours: Duration,
+    pub forgetful: Option<Duration>,
+    pub shell: Duration,
+}
+
+/// A server's hook.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hook {
+    Empty,
+    Ours,
+    Shell,
+}
+
+/// Measures pushes.
+pub fn push(folder: &Path, ground: &Ground, turns: usize, forgetful: usize) -> Vec<Pushed> {
+    let one = |hook, tip| push_once(folder, ground, hook, tip);
+    if let Some((_, tip)) = ground.pushes.first() {
+        // The first one remembers.
+        one(Hook::Ours, *tip);
+    }
+    let memory = ground.server.join("two-key");
+    let each = |(commits, tip): &(usize, Oid)| {
+        let mut costs: [Vec<Duration>; 3] = Default::default();
+        for _ in 0..turns {
+            for (costs, hook) in costs.iter_mut().zip([Hook::Empty, Hook::Ours, Hook::Shell]) {
+                if hook != Hook::Shell || costs.len() < 3 || *commits < 100 {
+                    costs.push(one(hook, *tip));
+                }
+            }
+        }
+        let [empty, ours, shell] = costs.map(median);
+        let kept = folder.join("kept");
+        let forgotten = || {
+            fs::rename(&memory, &kept).expect("the hook's memory");
+            let took = one(Hook::Ours, *tip);
+            fs::remove_dir_all(&memory).and_then(|()| fs::rename(&kept, &memory)).expect("the hook's memory");
+            took
+        };
+        let without: Vec<_> = (0..forgetful).map(|_| forgotten()).collect();
+        let over = |all: Duration| all.saturating_sub(empty);
+        Pushed {
+            commits: *commits,
+            empty,
+            ours: over(ours),
+            forgetful: (forgetful > 0).then(|| over(median(without))),
+            shell: over(shell),
+        }
+    };
+    ground.pushes.iter().map(each).collect()
+}
+
+fn push_once(folder: &Path, ground: &Ground, hook: Hook, tip: Oid) -> Duration {
+    let script = match hook {
+        Hook::Empty => "#!/bin/sh\nexit 0\n".to_owned(),
+        Hook::Ours => format!("#!/bin/sh\nexec '{}' hook pre-receive\n", run::program()),
+        Hook::Shell => format!(
+            "#!/bin/sh\nwhile read old new ref; do\n  git -c gpg.ssh.allowedSignersFile='{}' verify-commit \
+             $(git rev-list --no-merges $old..$new) || exit 1\ndone\n",
+            allowed_signers(folder).display()
+        ),
+    };
+    install(&ground.server, &script);
+    run::said(git(&ground.server).args(["update-ref", "refs/heads/main", &ground.tip.to_string()]));
+    let (server, refspec) = (ground.server.to_string_lossy().into_owned(), format!("{tip}:refs/heads/main"));
+    cost(git(&ground.client).args(["push", "-q", &server, &refspec])).wall
+}
+
+fn install(server: &Path, script: &str) {
+    let path = server.join("hooks/pre-receive");
+    fs::create_dir_all(server.join("hooks")).expect("a folder");
+    fs::write(&path, script).expect("a hook");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a hook");
+}
+
+/// What reading costs.
+pub struct Read {
+    pub leases: usize,
+    /// `list`, `show` and `log`.
+    pub costs: [Duration; 3],
+}
+
+/// Measures what reading verbs cost.
+pub fn read(ground: &Ground, turns: usize) -> Read {
+    let verbs: [&[&str]; 3] = [&["list"], &["show", "LEASE-20230101-000004"], &["log"]];
+    let mut costs: [Vec<Duration>; 3] = Default::default();
+    for _ in 0..turns {
+        for (costs, verb) in costs.iter_mut().zip(verbs) {
+            costs.push(cost(two_key(&ground.server).args(verb)).wall);
+        }
+    }
+    Read { leases: ground.leases, costs: costs.map(median) }
+}
+
+/// What it costs to start our program, and Git.
+pub fn start(turns: usize) -> [Duration; 2] {
+    let mut costs: [Vec<Duration>; 2] = Default::default();
+    for _ in 0..turns {
+        costs[0].push(cost(run::command(run::program()).arg("--version")).wall);
+        costs[1].push(cost(run::command("git").arg("--version")).wall);
+    }
+    costs.map(median)
+}
+
+/// How many pushes a second one branch takes, from so many clients at once who each fetch, commit and push.
+pub fn clients(folder: &Path, ground: &Ground, clients: usize, seconds: u64) -> f64 {
+    install(&ground.server, &format!("#!/bin/sh\nexec '{}' hook pre-receive\n", run::program()));
+    run::said(git(&ground.server).args(["update-ref", "refs/heads/main", &ground.tip.to_string()]));
+    let (landed, start) = (AtomicUsize::new(0), Instant::now());
+    let limit = Duration::from_secs(seconds);
+    std::thread::scope(|scope| {
+        for number in 0..clients {
+            let landed = &landed;
+            scope.spawn(move || {
+                let clone = folder.join(format!("client-{number}.git"));
+                let _ = fs::remove_dir_all(&clone);
+                run::said(git(folder).args(["clone", "-q", "--bare", "--shared", "server.git"]).arg(&clone));
+                while start.elapsed() < limit {
+                    run::said(git(&clone).args(["fetch", "-q", "origin", "+refs/heads/main:refs/heads/main"]));
+                    let message = format!("By {number}");
+                    let commit =
+                        git(&clone).args(["commit-tree", "-p", "main", "-m", &message, "main^{tree}"]).output();
+                    let commit =
+                        String::from_utf8_lossy(&commit.expect("git commit-tree").stdout).trim_end().to_owned();
+                    let push =
+                        git(&clone).args(["push", "-q", "origin", &format!("{commit}:refs/heads/main")]).output();
+                    if push.expect("git push").status.success() {
+                        landed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let landed = u32::try_from(landed.into_inner()).unwrap_or(u32::MAX);
+    f64::from(landed) / start.elapsed().as_secs_f64()
+}

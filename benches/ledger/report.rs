@@ -1,0 +1,173 @@
+//! The tables and plots of docs/performance.md.
+
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
+
+use super::{
+    measure::{Pushed, Read, Verified, count as number},
+    plot::{Series, plot},
+    run,
+};
+
+/// Between these lines docs/performance.md is written by `benches/run`.
+const BEGIN: &str = "<!-- measured -->\n";
+const END: &str = "<!-- end of what was measured -->\n";
+
+/// All that was measured.
+#[derive(Default)]
+pub struct Report {
+    pub verified: Vec<(String, Verified)>,
+    /// By the ledger's commits.
+    pub pushed: Vec<(usize, Vec<Pushed>)>,
+    pub read: Vec<Read>,
+    pub start: [Duration; 2],
+    /// Clients, and pushes a second.
+    pub clients: Vec<(usize, f64)>,
+}
+
+impl Report {
+    /// Writes the tables into the page, and the plots beside it.
+    pub fn write(&self, docs: &Path) -> std::io::Result<()> {
+        let page = docs.join("performance.md");
+        let text = fs::read_to_string(&page)?;
+        let (before, rest) = text.split_once(BEGIN).expect("the page has the line where measurements begin");
+        let (_, after) = rest.split_once(END).expect("the page has the line where measurements end");
+        fs::write(page, format!("{before}{BEGIN}{}{END}{after}", self.tables()))?;
+        fs::create_dir_all(docs.join("images"))?;
+        for (name, svg) in self.plots() {
+            fs::write(docs.join("images").join(name), svg)?;
+        }
+        Ok(())
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> String {
+        let mut text = format!("\n{}\n\n### Verifying everything\n\n", machine());
+        text += "| ledger | signed commits | leases | `verify --all` | with a commit-graph | a signed commit | \
+                 `git verify-commit`, a commit | times faster | processor time, times less | floor | times the floor | memory |\n";
+        text += &format!("|---{}|\n", "|---:".repeat(11));
+        for (name, it) in &self.verified {
+            let each = per(it.ours, it.signed);
+            let _ = writeln!(
+                text,
+                "| {name} | {} | {} | {} | {} | {} | {} | {:.0} | {:.0} | {} | {:.2} | {} |",
+                it.signed,
+                it.leases,
+                time(it.ours),
+                time(it.with_graph),
+                time(each),
+                time(it.git),
+                it.git.as_secs_f64() / each.as_secs_f64(),
+                it.git_cpu.as_secs_f64() / per(it.ours_cpu, it.signed).as_secs_f64(),
+                time(it.floor),
+                it.ours.as_secs_f64() / it.floor.as_secs_f64(),
+                it.memory.map_or_else(|| "-".to_owned(), |mib| format!("{mib} MiB")),
+            );
+        }
+        text += "\n### Pushing, over a server with an empty hook\n\n| ledger | commits pushed | push with the empty hook | \
+                 our hook adds | without its memory | a hook with `git verify-commit` adds |\n";
+        text += &format!("|---{}|\n", "|---:".repeat(5));
+        for (ledger, rows) in &self.pushed {
+            for it in rows {
+                let forgetful = it.forgetful.map_or_else(|| "-".to_owned(), time);
+                let (empty, ours, shell) = (time(it.empty), time(it.ours), time(it.shell));
+                let _ = writeln!(text, "| {ledger} | {} | {empty} | {ours} | {forgetful} | {shell} |", it.commits);
+            }
+        }
+        text += "\n### Reading\n\n| leases | `list` | `show` | `log` |\n|---:|---:|---:|---:|\n";
+        for it in &self.read {
+            let [list, show, log] = it.costs.map(time);
+            let _ = writeln!(text, "| {} | {list} | {show} | {log} |", it.leases);
+        }
+        let [ours, git] = self.start.map(time);
+        let _ = writeln!(text, "\n`git-two-key --version` takes {ours}, `git --version` {git}.");
+        if !self.clients.is_empty() {
+            text += "\n### Pushes to one branch\n\n| clients at once | pushes landed a second |\n|---:|---:|\n";
+            for (clients, rate) in &self.clients {
+                let _ = writeln!(text, "| {clients} | {rate:.1} |");
+            }
+        }
+        text + "\n"
+    }
+
+    fn plots(&self) -> Vec<(&'static str, String)> {
+        let series = |name, of: &dyn Fn(&Verified) -> f64| Series {
+            name,
+            points: self
+                .verified
+                .iter()
+                .filter(|(name, _)| !name.contains("256"))
+                .map(|(_, it)| (number(it.signed), of(it)))
+                .collect(),
+        };
+        let verify = [
+            series("git verify-commit", &|it| it.git.as_secs_f64() * number(it.signed)),
+            series("verify --all", &|it| it.ours.as_secs_f64()),
+            series("floor", &|it| it.floor.as_secs_f64()),
+        ];
+        let memory =
+            [series("verify --all", &|it| it.memory.map_or(0.0, |mib| number(usize::try_from(mib).unwrap_or(0))))];
+        let mut plots = vec![
+            ("verify.svg", plot("Verifying everything", "signed commits", "seconds", &verify)),
+            ("memory.svg", plot("Memory while verifying everything", "signed commits", "MiB", &memory)),
+        ];
+        if let Some((_, rows)) = self.pushed.last() {
+            let line = |name, of: &dyn Fn(&Pushed) -> f64| Series {
+                name,
+                points: rows.iter().map(|row| (number(row.commits), of(row))).collect(),
+            };
+            let pushes = [
+                line("git verify-commit", &|it| it.shell.as_secs_f64() * 1e3),
+                line("without memory", &|it| it.forgetful.map_or(0.0, |it| it.as_secs_f64() * 1e3)),
+                line("our hook", &|it| it.ours.as_secs_f64() * 1e3),
+            ];
+            plots.push(("push.svg", plot("What a hook adds to a push", "commits pushed", "milliseconds", &pushes)));
+        }
+        let growth = [Series {
+            name: "our hook",
+            points: self
+                .pushed
+                .iter()
+                .filter_map(|(ledger, rows)| Some((number(*ledger), rows.first()?.ours.as_secs_f64() * 1e3)))
+                .collect(),
+        }];
+        plots.push((
+            "history.svg",
+            plot("One commit pushed, by history", "commits in the ledger", "milliseconds", &growth),
+        ));
+        plots
+    }
+}
+
+fn per(all: Duration, count: usize) -> Duration {
+    all / u32::try_from(count.max(1)).unwrap_or(u32::MAX)
+}
+
+fn time(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        0.0 => "0".to_owned(),
+        less if less < 1e-3 => format!("{:.0} µs", seconds * 1e6),
+        less if less < 0.1 => format!("{:.1} ms", seconds * 1e3),
+        less if less < 1.0 => format!("{:.0} ms", seconds * 1e3),
+        _ => format!("{seconds:.2} s"),
+    }
+}
+
+/// What this was measured on.
+fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default().to_owned();
+    let ours = run::said(run::command(run::program()).arg("--version"));
+    let git = run::said(run::command("git").arg("--version"));
+    let build = if cfg!(debug_assertions) { "development" } else { "release" };
+    let ssh = run::command("ssh").arg("-V").output().map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
+    let ssh = ssh.unwrap_or_default().split(',').next().unwrap_or_default().to_owned();
+    format!(
+        "{}, {processors} processors, load average {load} when this was written (where it is far above 0, others were using \
+         the machine: read the ratios). {ours} ({build} build), {git}, {ssh}. Medians.",
+        model.trim_start_matches([' ', '\t', ':'])
+    )
+}

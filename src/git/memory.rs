@@ -1,0 +1,173 @@
+//! The ledger that a push is judged by: remembered as far as it can be, folded on from there.
+//!
+//! A remembered state holds what is known of leases only where it was asked for. Whoever misses something gets it and
+//! does the work again, so that what comes out is what the whole state would have given.
+
+use super::{Base, GitError, Objects, Repository, Side, checkpoint::Checkpoint};
+use crate::{
+    admission::NewStep,
+    ledger::{self, Missed, State, Step, StepReport},
+    model::{Oid, Reason, Refusal},
+};
+
+/// Steps that are folded again rather than remembered.
+const WORTH_REMEMBERING: u64 = 16;
+/// Steps that are held to be folded again. Where there are more, the whole state is asked for instead.
+const MAX_HELD: usize = 20_000;
+
+/// What is remembered on a side.
+pub(super) struct Memory {
+    pub(super) root: Oid,
+    pub(super) side: Side,
+    checkpoint: Option<Checkpoint>,
+}
+
+/// What came of folding on.
+pub(super) struct Folded {
+    /// The state that it began with, with all that was missed on the way.
+    pub(super) before: State,
+    pub(super) after: State,
+    pub(super) steps: Vec<NewStep>,
+}
+
+/// Why a range could not be folded.
+pub(super) enum Stuck {
+    Git(GitError),
+    Root(Refusal),
+}
+
+impl Stuck {
+    pub(super) fn refusal(self) -> Refusal {
+        match self {
+            // An old tip that does not descend from the root: this is another repository's ledger, or another root.
+            Self::Git(error @ GitError::NotOnChain { .. }) => Refusal::new(Reason::NotDescended, error.to_string())
+                .hint("see which root is pinned: git two-key doctor"),
+            Self::Git(error) => error.refusal(),
+            Self::Root(refusal) => refusal,
+        }
+    }
+}
+
+impl Memory {
+    /// What is remembered of a root's ledger.
+    pub(super) fn of(repository: &Repository, root: Oid, side: Side) -> Self {
+        let checkpoint = match side {
+            Side::Server => Checkpoint::open(repository, root),
+            Side::Client => None,
+        };
+        Self { root, side, checkpoint }
+    }
+
+    /// Supplies what was missed.
+    fn supply(&self, state: &mut State, missed: &Missed) -> Result<(), Stuck> {
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
+        let doing = "reading what is remembered of the ledger".to_owned();
+        let lost = |error: std::io::Error| Stuck::Git(GitError::Io { doing, error: error.to_string() });
+        checkpoint.supply(state, missed).map_err(lost)
+    }
+}
+
+impl Repository {
+    /// The state at the root.
+    pub(super) fn founded(&self, root: Oid) -> Result<State, Refusal> {
+        let mut steps = self.steps(Base::Root(root), root).map_err(|error| error.refusal())?;
+        let step = steps.next().transpose().map_err(|error| error.refusal())?;
+        let step = step.ok_or_else(|| GitError::MissingObject(root).refusal())?;
+        begin(&step).map(|(state, _)| state)
+    }
+
+    /// The state at a tip that has been accepted before.
+    pub(super) fn known_at(&self, memory: &Memory, tip: Oid, needed: &Missed) -> Result<State, Refusal> {
+        // What does not lead to the tip, or cannot be read, is as good as nothing.
+        let remembered = memory.checkpoint.as_ref().and_then(|checkpoint| {
+            let mut state = checkpoint.state();
+            memory.supply(&mut state, needed).ok()?;
+            if state.tip() == tip {
+                return Some((state, checkpoint));
+            }
+            Some((self.from_known(memory, &state, tip).ok()?.after, checkpoint))
+        });
+        let (state, length, from) = match remembered {
+            Some((state, from)) => (state, from.length(), Some(from)),
+            None => (self.from_root(memory.root, tip, |_, _| ()).map_err(Stuck::refusal)?, 0, None),
+        };
+        if memory.side == Side::Server && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
+            // It only saves time; a folder that cannot be written to costs some.
+            let _ = Checkpoint::save(from, self, &state);
+        }
+        Ok(state)
+    }
+
+    /// Folds everything from the root to a tip, and hands each step over with what the fold said of it.
+    pub(super) fn from_root(
+        &self,
+        root: Oid,
+        tip: Oid,
+        mut each: impl FnMut(&Step, StepReport),
+    ) -> Result<State, Stuck> {
+        let mut steps = self.steps(Base::Root(root), tip).map_err(Stuck::Git)?;
+        let first = steps.next().transpose().map_err(Stuck::Git)?;
+        let first = first.ok_or(Stuck::Git(GitError::NotOnChain { base: root, tip }))?;
+        let (state, report) = begin(&first).map_err(Stuck::Root)?;
+        each(&first, report);
+        fold(state, steps.map(|step| step.map_err(Stuck::Git)), each)
+    }
+
+    /// Folds on from a known state to a tip.
+    pub(super) fn from_known(&self, memory: &Memory, known: &State, tip: Oid) -> Result<Folded, Stuck> {
+        let mut before = known.clone();
+        let base = Base::After { tip: before.tip(), root: memory.root };
+        let steps = self.steps(base, tip).map_err(Stuck::Git)?;
+        let mut made = Vec::new();
+        if steps.left() > MAX_HELD {
+            memory.supply(&mut before, &Missed { all: true, ..Missed::default() })?;
+            let each = |step: &Step, report| made.push(NewStep::new(step, report));
+            let after = fold(before.clone(), steps.map(|step| step.map_err(Stuck::Git)), each)?;
+            return Ok(Folded { before, after, steps: made });
+        }
+        let steps = steps.collect::<Result<Vec<Step>, _>>().map_err(Stuck::Git)?;
+        loop {
+            let each = |step: &Step, report| made.push(NewStep::new(step, report));
+            let after = fold(before.clone(), steps.iter().map(Ok), each)?;
+            let Some(missed) = after.missed() else { return Ok(Folded { before, after, steps: made }) };
+            memory.supply(&mut before, &missed)?;
+            made.clear();
+        }
+    }
+}
+
+/// Folds steps on a state.
+fn fold<S: std::borrow::Borrow<Step>>(
+    mut state: State,
+    steps: impl Iterator<Item = Result<S, Stuck>>,
+    mut each: impl FnMut(&Step, StepReport),
+) -> Result<State, Stuck> {
+    for step in steps {
+        let step = step?;
+        let (next, report) = ledger::apply(state, step.borrow());
+        state = next;
+        each(step.borrow(), report);
+    }
+    Ok(state)
+}
+
+fn begin(step: &Step) -> Result<(State, StepReport), Refusal> {
+    ledger::begin(step).map_err(|error| Refusal::new(error.refusal.reason, error.to_string()))
+}
+
+impl Objects {
+    /// Whether a base is near a tip on a first-parent chain without merges.
+    pub(super) fn is_near(&mut self, base: Oid, tip: Oid) -> Result<bool, GitError> {
+        let mut next = tip;
+        for _ in 0..super::steps::NEAR {
+            if next == base {
+                return Ok(true);
+            }
+            match self.links(next)?.parents.as_slice() {
+                [parent] => next = *parent,
+                _ => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,223 @@
+//! All that the ledger knows under each lease id: what grows with history, and of which a step needs little.
+//!
+//! A state may hold only some of it. Then whoever looks for what is not held gets nothing, *and the state says what was
+//! missed* ([`super::State::missed`]): whatever came of it is void, and has to be done again with that supplied. So the
+//! fold knows nothing of where the rest is, and what it finds out with a part is what it finds out with the whole.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::model::{Digest, LeaseId, RawKey, lease, lease::Lease};
+
+use super::{Content, LeaseState, ProposalFile};
+
+/// All that is known under one lease id, without regard to case; or, under the empty one, of files whose names give none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Dossier {
+    /// The tree's files, by path.
+    pub(in crate::ledger) files: Vec<(String, ProposalFile<Lease>)>,
+    /// Every id that a file was ever under: deleting the file does not outrun a stop.
+    pub(in crate::ledger) proposed: Vec<LeaseId>,
+    /// The leases that some key was turned for or against; more than one only where ids differ by case.
+    pub(in crate::ledger) leases: Vec<LeaseState>,
+    /// The stops that have been folded already, by raw key and statement.
+    pub(in crate::ledger) stops_seen: BTreeSet<(RawKey, Digest)>,
+}
+
+/// The dossiers that a state holds, by case-folded lease id.
+#[derive(Debug, Clone, Default)]
+pub(in crate::ledger) struct Dossiers {
+    held: BTreeMap<String, Arc<Dossier>>,
+    part: Option<Part>,
+}
+
+/// What a state that holds only some dossiers keeps beside them.
+#[derive(Debug, Clone, Default)]
+struct Part {
+    /// Ids that are known to have no dossier.
+    absent: BTreeSet<String>,
+    /// What may differ from what was supplied.
+    changed: BTreeSet<String>,
+    /// What was looked for in vain, by this state or one that came of it.
+    missed: Arc<Mutex<Missed>>,
+}
+
+/// What was looked for and not held.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Missed {
+    /// Case-folded lease ids.
+    pub ids: BTreeSet<String>,
+    /// Whether all there are were asked for.
+    pub all: bool,
+}
+
+impl Part {
+    fn miss(&self, id: &str) {
+        if let Ok(mut missed) = self.missed.lock() {
+            missed.ids.insert(id.to_owned());
+        }
+    }
+}
+
+/// Under which id a file is kept.
+fn shelf(path: &str) -> String {
+    lease::file_id(path).map(|id| id.folded()).unwrap_or_default()
+}
+
+impl Dossiers {
+    /// Holds nothing, and knows that there is more.
+    pub(in crate::ledger) fn part() -> Self {
+        Self { held: BTreeMap::new(), part: Some(Part::default()) }
+    }
+
+    /// Takes in what there is under some ids, or that there is nothing, unless it is held already. What was missed until now
+    /// is forgotten.
+    pub(in crate::ledger) fn supply(&mut self, found: BTreeMap<String, Option<Dossier>>) {
+        let Some(part) = &mut self.part else { return };
+        part.missed = Arc::default();
+        for (id, dossier) in found {
+            match dossier {
+                Some(dossier) => {
+                    self.held.entry(id).or_insert_with(|| Arc::new(dossier));
+                }
+                None => {
+                    part.absent.insert(id);
+                }
+            }
+        }
+    }
+
+    /// From now on what is held is all there is.
+    pub(in crate::ledger) fn complete(&mut self) {
+        self.part = None;
+    }
+
+    /// What was looked for in vain.
+    pub(in crate::ledger) fn missed(&self) -> Option<Missed> {
+        let missed = self.part.as_ref()?.missed.lock();
+        // A thread that panicked while it held the lock leaves nothing that could be relied on.
+        let missed = missed.map_or(Missed { ids: BTreeSet::new(), all: true }, |missed| missed.clone());
+        (missed != Missed::default()).then_some(missed)
+    }
+
+    /// Those that may differ from what was supplied; all of them where nothing was.
+    pub(in crate::ledger) fn changed(&self) -> impl Iterator<Item = (&str, &Dossier)> {
+        let changed = |id: &str| self.part.as_ref().is_none_or(|part| part.changed.contains(id));
+        self.held.iter().filter(move |(id, _)| changed(id)).map(|(id, dossier)| (id.as_str(), dossier.as_ref()))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Dossier> {
+        if let Some(part) = &self.part
+            && let Ok(mut missed) = part.missed.lock()
+        {
+            missed.all = true;
+        }
+        self.held.values().map(AsRef::as_ref)
+    }
+
+    pub(in crate::ledger) fn get(&self, id: &str) -> Option<&Dossier> {
+        let found = self.held.get(id);
+        if let (None, Some(part)) = (found, &self.part)
+            && !part.absent.contains(id)
+        {
+            part.miss(id);
+        }
+        found.map(AsRef::as_ref)
+    }
+
+    /// The dossier of an id, made if there is none.
+    pub(in crate::ledger) fn entry(&mut self, id: String) -> &mut Dossier {
+        if let Some(part) = &mut self.part {
+            if !self.held.contains_key(&id) && !part.absent.contains(&id) {
+                part.miss(&id);
+            }
+            part.changed.insert(id.clone());
+        }
+        Arc::make_mut(self.held.entry(id).or_default())
+    }
+
+    /// The leases that some key was turned for or against.
+    pub(in crate::ledger) fn leases(&self) -> impl Iterator<Item = &LeaseState> {
+        self.all().flat_map(|dossier| &dossier.leases)
+    }
+
+    pub(in crate::ledger) fn lease(&self, id: &LeaseId) -> Option<&LeaseState> {
+        self.get(&id.folded())?.leases.iter().find(|lease| lease.id == *id)
+    }
+
+    pub(in crate::ledger) fn lease_mut(&mut self, id: &LeaseId) -> Option<&mut LeaseState> {
+        self.lease(id)?;
+        self.entry(id.folded()).leases.iter_mut().find(|lease| lease.id == *id)
+    }
+
+    pub(in crate::ledger) fn insert_file(&mut self, path: &str, file: ProposalFile<Lease>) {
+        let files = &mut self.entry(shelf(path)).files;
+        match files.binary_search_by(|(other, _)| other.as_str().cmp(path)) {
+            Ok(at) => {
+                if let Some((_, old)) = files.get_mut(at) {
+                    *old = file;
+                }
+            }
+            Err(at) => files.insert(at, (path.to_owned(), file)),
+        }
+    }
+
+    pub(in crate::ledger) fn remove_file(&mut self, path: &str) {
+        let shelf = shelf(path);
+        if self.get(&shelf).is_some() {
+            self.entry(shelf).files.retain(|(other, _)| other != path);
+        }
+    }
+
+    /// Every file of the tree.
+    pub(in crate::ledger) fn files(&self) -> impl Iterator<Item = (&str, &ProposalFile<Lease>)> {
+        self.all().flat_map(|dossier| &dossier.files).map(|(path, file)| (path.as_str(), file))
+    }
+
+    /// The files under an id, in exactly its case.
+    pub(in crate::ledger) fn files_of<'a>(
+        &'a self,
+        id: &LeaseId,
+    ) -> impl Iterator<Item = (&'a str, &'a ProposalFile<Lease>)> {
+        let files = self.get(&id.folded()).map(|dossier| dossier.files.as_slice()).unwrap_or_default();
+        files
+            .iter()
+            .filter(move |(path, _)| lease::file_id(path).as_ref() == Some(id))
+            .map(|(path, file)| (path.as_str(), file))
+    }
+
+    /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.
+    pub(in crate::ledger) fn case_twin(&self, id: &LeaseId) -> Option<LeaseId> {
+        let dossier = self.get(&id.folded())?;
+        let in_ledger = dossier.leases.first().map(|lease| lease.id.clone()).filter(|other| other != id);
+        let proposals = dossier.files.iter().filter(|(_, file)| matches!(file.content, Content::Proposal(_)));
+        in_ledger.or_else(|| proposals.filter_map(|(path, _)| lease::file_id(path)).find(|other| other != id))
+    }
+}
+
+impl PartialEq for Dossiers {
+    /// Whether both hold the same. What neither holds is not compared.
+    fn eq(&self, other: &Self) -> bool {
+        self.held == other.held
+    }
+}
+
+impl Eq for Dossiers {}
+
+impl Serialize for Dossiers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.held.iter().map(|(id, dossier)| (id, dossier.as_ref())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Dossiers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let held = BTreeMap::<String, Dossier>::deserialize(deserializer)?;
+        let held = held.into_iter().map(|(id, dossier)| (id, Arc::new(dossier))).collect();
+        Ok(Self { held, part: None })
+    }
+}

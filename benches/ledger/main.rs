@@ -99,10 +99,11 @@ fn check() {
     let each = verified.ours_cpu.as_secs_f64() / measure::count(verified.signed);
     let faster = verified.git_cpu.as_secs_f64() / each;
     let [short, long] = [small, large].map(|(folder, ground)| measure::push(&folder, &ground, 7, 0));
-    let (mut failed, mut bound) = (false, |what: &str, value: f64, holds: bool, limit: String| {
+    let mut failed = false;
+    let mut bound = |what: &str, value: f64, holds: bool, limit: String| {
         println!("{} {what}: {value:.1} ({limit})", if holds { "ok  " } else { "FAIL" });
         failed |= !holds;
-    });
+    };
     // An unoptimized build is several times slower; only its own bound says anything of it.
     let least = if cfg!(debug_assertions) { LEAST_UNOPTIMIZED } else { LEAST };
     let limit = format!("at least {least}");

@@ -6,6 +6,8 @@ mod kit;
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
+use sha2::{Digest as _, Sha256};
+
 use kit::{
     LEASE, lease,
     scene::{MAIN, Scene, digest_of, forward, statement, stop},
@@ -355,32 +357,82 @@ fn every_kind_of_repository_at_every_path() {
     }
 }
 
+/// The same bytes with one text in place of another of the same length.
+fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    while let Some(at) = bytes.windows(from.len()).position(|window| window == from.as_bytes()) {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
+/// A checkpoint whose head has the sum that it must have, as somebody would make it who knows how.
+fn summed_anew(bytes: &[u8]) -> Vec<u8> {
+    let number = |at: usize| usize::try_from(u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
+    let (at, length) = (number(bytes.len() - 16), number(bytes.len() - 8));
+    let sum = Sha256::new_with_prefix([0xff; 8]).chain_update(&bytes[at + 32..at + length]).finalize();
+    [&bytes[..at], &sum, &bytes[at + 32..]].concat()
+}
+
+#[test]
+fn leases_that_a_push_is_about_are_remembered_one_by_one() {
+    let scene = Scene::rolling();
+    for number in 0..20 {
+        scene.world.commit_file("README", &format!("{number}\n"), "Write");
+    }
+    scene.push(&["main"]).exits(0);
+    scene.promote("user1");
+    scene.push(&["main"]).exits(0);
+    assert!(scene.server.join("two-key/checkpoint").exists());
+    // Its two halves come from what is remembered and from what was refolded since, and its tag from a third push.
+    scene.promote("cp14");
+    scene.push(&["main"]).exits(0);
+    let tag = scene.tag("2-promote-25", "main");
+    scene.push(&[&tag]).exits(0);
+    scene.refuses(&[&scene.tag("3-halt", "main")], "refs/tags/rollout/LEASE-20251027-021913/3-halt", "tag-mismatch");
+    // What is remembered of leases is something else, or gone: everything is read anew from the root.
+    let leases = || {
+        let mut files = fs::read_dir(scene.server.join("two-key")).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.to_string_lossy().contains("/leases-")).unwrap()
+    };
+    fs::write(leases(), fs::read(scene.server.join("two-key/checkpoint")).unwrap()).unwrap();
+    scene.turn("cp14", &forward("promote", Some(3), Some(100)));
+    scene.push(&["main"]).exits(0);
+    fs::remove_file(leases()).unwrap();
+    scene.turn("user1", &forward("promote", Some(3), Some(100)));
+    scene.push(&["main"]).exits(0);
+    scene.turn("user2", &forward("promote", Some(3), Some(100)));
+    scene.refuses(&["main"], MAIN, "stale-step");
+}
+
 #[test]
 fn the_checkpoint_saves_time_and_decides_nothing() {
     let scene = Scene::new();
     for number in 0..40 {
         scene.world.commit_file("README", &format!("{number}\n"), "Write");
     }
-    let file = scene.server.join("two-key/checkpoint.json");
+    let file = scene.server.join("two-key/checkpoint");
     scene.push(&["main"]).exits(0);
     assert!(!file.exists(), "what is not accepted yet is not remembered");
     scene.start();
     scene.push(&["main"]).exits(0);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    let honest = fs::read_to_string(&file).unwrap();
-    let stranger = honest.replace(
-        scene.world.public_key("user1").split(' ').nth(1).unwrap(),
-        scene.world.public_key("stranger").split(' ').nth(1).unwrap(),
-    );
-    assert_ne!(stranger, honest);
+    let honest = fs::read(&file).unwrap();
+    let key = |name: &str| scene.world.public_key(name).split(' ').nth(1).unwrap().to_owned();
+    let broken = replaced(&honest, &key("user1"), &key("stranger"));
+    let stranger = summed_anew(&broken);
+    assert_ne!(broken, honest);
+    assert_eq!(summed_anew(&honest), honest);
     let tip = scene.server_ref(MAIN);
     scene.promote("stranger");
     // Forged by somebody who could write there, which file modes prevent; or of another version; or no JSON.
     for (content, mode) in [
         (stranger.clone(), 0o666),
-        (honest.replace(env!("CARGO_PKG_VERSION"), "0.0.0"), 0o600),
-        ("{}".to_owned(), 0o600),
-        (String::new(), 0o600),
+        (broken, 0o600),
+        (summed_anew(&replaced(&stranger, concat!(env!("CARGO_PKG_VERSION"), "+"), "0.0.0+")), 0o600),
+        (b"{}".to_vec(), 0o600),
+        (Vec::new(), 0o600),
         (honest, 0o600),
     ] {
         fs::write(&file, content).unwrap();

@@ -91,12 +91,12 @@ impl Session {
     /// Reads and folds the governed branch.
     pub fn open(place: &Place, which: &Which) -> Result<Self, Failure> {
         let mut reports = Vec::new();
-        let session = Self::open_each(place, which, |report| reports.push(report))?;
+        let session = Self::open_each(place, which, |_, report| reports.push(report))?;
         Ok(Self { reports, ..session })
     }
 
-    /// The same, handing each step's report over and keeping none.
-    pub fn open_each(place: &Place, which: &Which, each: impl FnMut(StepReport)) -> Result<Self, Failure> {
+    /// The same, handing each step's report over with the state after it, and keeping none.
+    pub fn open_each(place: &Place, which: &Which, each: impl FnMut(&mut State, StepReport)) -> Result<Self, Failure> {
         let repo = place.repository()?;
         let (root, branch) = begin(&repo)?;
         let mut remarks = Vec::new();
@@ -458,17 +458,22 @@ pub(super) fn commit(repo: &Repository, revision: &str) -> Result<Oid, Failure> 
 }
 
 /// Folds the chain from a root to a tip.
-fn fold(repo: &Repository, root: Oid, tip: Oid, mut each: impl FnMut(StepReport)) -> Result<State, Failure> {
+fn fold(
+    repo: &Repository,
+    root: Oid,
+    tip: Oid,
+    mut each: impl FnMut(&mut State, StepReport),
+) -> Result<State, Failure> {
     let mut steps = repo.steps(Base::Root(root), tip)?;
     let first = steps.next().transpose()?.ok_or(GitError::MissingObject(root))?;
     let (mut state, report) = ledger::begin(&first).map_err(|error| Failure::Undecided(error.refusal))?;
-    each(report);
+    each(&mut state, report);
     let mut progress = terminal::Progress::new("verified", "steps");
     for done in 1.. {
         let Some(step) = steps.next().transpose()? else { break };
         let (next, report) = ledger::apply(state, &step);
         state = next;
-        each(report);
+        each(&mut state, report);
         progress.at(done, steps.left());
     }
     Ok(state)

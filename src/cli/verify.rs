@@ -49,7 +49,13 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         (None, Some(range)) => verify_range(args, place, range),
         (None, None) => {
             let mut looked = Looked::default();
-            let session = Session::open_each(place, &Which::of(args.remote), |report| looked.add(report))?;
+            let session = Session::open_each(place, &Which::of(args.remote), |state, report| {
+                // A verdict says nothing of them, and there may be a million.
+                report.events.iter().filter_map(|event| event.lease.as_ref()).for_each(|lease| {
+                    state.forget_votes_of_ended(lease);
+                });
+                looked.add(report);
+            })?;
             session.must_be_pinned("so there is nothing to verify against")?;
             verify_steps(args, &session, &looked)
         }

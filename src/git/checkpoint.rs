@@ -64,8 +64,9 @@ impl Checkpoint {
         if !same || head.state.root() != root || !is_ours(&head.leases) {
             return None;
         }
-        let (leases, _) = Table::open(&folder.join(&head.leases)).ok()?;
-        Some(Self { head, recent, leases })
+        let (leases, name) = Table::open(&folder.join(&head.leases)).ok()?;
+        // Another table under its name would know nothing of what it should.
+        (name == head.leases.as_bytes()).then_some(Self { head, recent, leases })
     }
 
     /// The state, awaiting what is known of leases.
@@ -134,9 +135,10 @@ fn write(
             all.extend(std::mem::take(&mut recent));
             // Temporary files are made with mode 0600, and with names that nobody else has.
             let file = tempfile::Builder::new().prefix(ALL).tempfile_in(folder)?;
-            Table::write(file.as_file(), b"", &all)?;
-            let (_, path) = file.keep().map_err(|error| error.error)?;
-            path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Table::write(file.as_file(), name.as_bytes(), &all)?;
+            file.keep().map_err(|error| error.error)?;
+            name
         }
     };
     let (root, tip) = (state.root(), state.tip());

@@ -355,4 +355,18 @@ impl State {
     pub fn changed_dossiers(&self) -> impl Iterator<Item = (&str, &Dossier)> {
         self.dossiers.changed()
     }
+
+    /// Forgets who turned which key for a lease, if it has ended: nothing that can happen to it depends on that any more. For
+    /// whoever folds millions of steps for the verdict alone.
+    pub fn forget_votes_of_ended(&mut self, id: &LeaseId) {
+        if let Some(lease) = self.lease_mut(id)
+            && lease.phase.ended()
+        {
+            lease.cosigned = Votes::new();
+            for transition in &mut lease.transitions {
+                transition.votes = Vec::new();
+            }
+            lease.transitions.shrink_to_fit();
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! All leases, a line each, and what concerns them all: freezes and policies.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -113,6 +113,10 @@ pub fn list_view(
 ) -> ListView {
     let mut ids: Vec<_> = state.known_leases().into_iter().collect();
     ids.sort_by_key(|id| (state.document(id).map(|lease| lease.issued), id.clone()));
+    let mut found: BTreeMap<&LeaseId, usize> = BTreeMap::new();
+    for lease in findings(reports).filter_map(|finding| finding.lease.as_ref()) {
+        *found.entry(lease).or_default() += 1;
+    }
     ListView {
         root: state.root().to_string(),
         pinned: pinned == Some(state.root()),
@@ -122,13 +126,13 @@ pub fn list_view(
         frozen: state.frozen().map(|commit| commit.to_string()),
         policy_votes: state.policy_votes().map(ballot_view).collect(),
         thaw_votes: state.thaw_votes().map(ballot_view).collect(),
-        leases: ids.iter().map(|id| summary(state, reports, beside, id)).collect(),
+        leases: ids.iter().map(|id| summary(state, found.get(id).copied().unwrap_or(0), beside, id)).collect(),
         findings: findings(reports).count(),
         remarks: remarks.to_vec(),
     }
 }
 
-fn summary(state: &State, reports: &[StepReport], beside: &Beside, id: &LeaseId) -> LeaseSummary {
+fn summary(state: &State, findings: usize, beside: &Beside, id: &LeaseId) -> LeaseSummary {
     let document = state.document(id);
     let entry = state.lease(id);
     let phase = entry.map_or(Phase::Proposed, |entry| entry.phase);
@@ -148,7 +152,7 @@ fn summary(state: &State, reports: &[StepReport], beside: &Beside, id: &LeaseId)
         observed: beside.observed.get(id).map(observed_view),
         awaits: awaits(state, beside, id),
         refused: beside.refused.get(id).cloned().unwrap_or_default(),
-        findings: findings(reports).filter(|finding| finding.lease.as_ref() == Some(id)).count(),
+        findings,
     }
 }
 

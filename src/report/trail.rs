@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     ledger::{Event, EventKind, Finding, State, StepReport},
-    model::LeaseId,
+    model::{LeaseId, Oid},
 };
 
 use super::{
@@ -64,6 +64,10 @@ pub fn trail(state: &State, reports: &[StepReport], beside: &Beside, lease: Opti
     let tags = transition_tags(state);
     let wanted = |about: Option<&LeaseId>| lease.is_none() || about == lease;
     let mut entries = Vec::new();
+    let mut seen: BTreeMap<Oid, Vec<&Happened>> = BTreeMap::new();
+    for happened in &beside.happened {
+        seen.entry(happened.ledger).or_default().push(happened);
+    }
     for report in reports {
         for event in report.events.iter().filter(|event| wanted(event.lease.as_ref())) {
             entries.push(event_entry(event, report, &tags, beside));
@@ -72,7 +76,7 @@ pub fn trail(state: &State, reports: &[StepReport], beside: &Beside, lease: Opti
             entries.push(refusal_entry(finding, report));
         }
         // What an applier saw stands behind the step that it went by.
-        let then = beside.happened.iter().filter(|happened| happened.ledger == report.commit);
+        let then = seen.get(&report.commit).into_iter().flatten().copied();
         entries.extend(then.filter(|happened| wanted(Some(&happened.lease))).map(applier_entry));
     }
     let folded: BTreeSet<_> = reports.iter().map(|report| report.commit).collect();

@@ -100,6 +100,22 @@ proptest! {
     }
 
     #[test]
+    fn forgetting_who_turned_keys_for_what_has_ended_alters_no_report((start, alone) in stages(), steps in sequences()) {
+        let stage = Stage::new(start, alone);
+        let mut ledger = Vec::new();
+        let (mut slim, _) = stage.begin();
+        follow(&stage, &steps, |before, _, step, _| ledger.push((before.clone(), step.clone())));
+        for (before, step) in ledger {
+            let (next, report) = apply(slim, &step);
+            let expected = apply(before, &step);
+            prop_assert!(report == expected.1);
+            prop_assert!(stage.weights(&next) == stage.weights(&expected.0));
+            slim = next;
+            stage.papers.iter().for_each(|paper| slim.forget_votes_of_ended(&paper.lease_id()));
+        }
+    }
+
+    #[test]
     fn no_stop_ever_raises_a_weight((start, alone) in stages(), steps in sequences()) {
         let stage = Stage::new(start, alone);
         let (state, _) = follow(&stage, &steps, |_, _, _, _| {});

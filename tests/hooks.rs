@@ -418,29 +418,34 @@ fn the_checkpoint_saves_time_and_decides_nothing() {
     scene.start();
     scene.push(&["main"]).exits(0);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    let honest = fs::read(&file).unwrap();
     let key = |name: &str| scene.world.public_key(name).split(' ').nth(1).unwrap().to_owned();
-    let broken = replaced(&honest, &key("user1"), &key("stranger"));
-    let stranger = summed_anew(&broken);
-    assert_ne!(broken, honest);
+    let (user1, stranger) = (key("user1"), key("stranger"));
+    let broken = |honest: &[u8]| replaced(honest, &user1, &stranger);
+    let forged = |honest: &[u8]| summed_anew(&broken(honest));
+    let of_another_build =
+        |honest: &[u8]| summed_anew(&replaced(&broken(honest), concat!(env!("CARGO_PKG_VERSION"), "+"), "0.0.0+"));
+    let honest = fs::read(&file).unwrap();
+    assert_ne!(broken(&honest), honest);
     assert_eq!(summed_anew(&honest), honest);
     let tip = scene.server_ref(MAIN);
     scene.promote("stranger");
-    // Forged by somebody who could write there, which file modes prevent; or of another version; or no JSON.
-    for (content, mode) in [
-        (stranger.clone(), 0o666),
-        (broken, 0o600),
-        (summed_anew(&replaced(&stranger, concat!(env!("CARGO_PKG_VERSION"), "+"), "0.0.0+")), 0o600),
-        (b"{}".to_vec(), 0o600),
-        (Vec::new(), 0o600),
-        (honest, 0o600),
-    ] {
-        fs::write(&file, content).unwrap();
+    // Forged by somebody who could write there, which file modes prevent; without its sum; of another build; no checkpoint.
+    let forgeries: [(&dyn Fn(&[u8]) -> Vec<u8>, u32); 6] = [
+        (&forged, 0o666),
+        (&broken, 0o600),
+        (&of_another_build, 0o600),
+        (&|_| b"{}".to_vec(), 0o600),
+        (&|_| Vec::new(), 0o600),
+        (&<[u8]>::to_vec, 0o600),
+    ];
+    for (forge, mode) in forgeries {
+        // Whatever is not taken for one is written anew.
+        fs::write(&file, forge(&fs::read(&file).unwrap())).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         scene.refuses(&["main"], MAIN, "unknown-key");
     }
     // It is read, though (user1's key is the stranger's in it): who may write there is the server itself.
-    fs::write(&file, &stranger).unwrap();
+    fs::write(&file, forged(&fs::read(&file).unwrap())).unwrap();
     let line = format!("{tip} {} {MAIN}\n", scene.world.head());
     scene.world.git(&["push", "--quiet", scene.server.to_str().unwrap(), "main:refs/heads/scratch"]);
     let program = env!("CARGO_BIN_EXE_git-two-key");

@@ -85,11 +85,11 @@ impl Repository {
             if state.tip() == tip {
                 return Some((state, checkpoint));
             }
-            Some((self.from_known(memory, &state, tip).ok()?.after, checkpoint))
+            Some((self.fold_on(memory, &state, tip).ok()?.after, checkpoint))
         });
         let (state, length, from) = match remembered {
             Some((state, from)) => (state, from.length(), Some(from)),
-            None => (self.from_root(memory.root, tip, |_, _| ()).map_err(Stuck::refusal)?, 0, None),
+            None => (self.fold_from_root(memory.root, tip, |_, _| ()).map_err(Stuck::refusal)?, 0, None),
         };
         if memory.side == Side::Server && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
             // It only saves time; a folder that cannot be written to costs some.
@@ -99,7 +99,7 @@ impl Repository {
     }
 
     /// Folds everything from the root to a tip, and hands each step over with what the fold said of it.
-    pub(super) fn from_root(
+    pub(super) fn fold_from_root(
         &self,
         root: Oid,
         tip: Oid,
@@ -114,7 +114,7 @@ impl Repository {
     }
 
     /// Folds on from a known state to a tip.
-    pub(super) fn from_known(&self, memory: &Memory, known: &State, tip: Oid) -> Result<Folded, Stuck> {
+    pub(super) fn fold_on(&self, memory: &Memory, known: &State, tip: Oid) -> Result<Folded, Stuck> {
         let mut before = known.clone();
         let base = Base::After { tip: before.tip(), root: memory.root };
         let steps = self.steps(base, tip).map_err(Stuck::Git)?;

@@ -190,10 +190,10 @@ impl Repository {
             None => {
                 let mut steps = Vec::new();
                 let each = |step: &Step, report| steps.push(NewStep::new(step, report));
-                self.from_root(root, new, each).map(|after| (None, after, steps))
+                self.fold_from_root(root, new, each).map(|after| (None, after, steps))
             }
             Some(known) => {
-                self.from_known(memory, known, new).map(|Folded { before, after, steps }| (Some(before), after, steps))
+                self.fold_on(memory, known, new).map(|Folded { before, after, steps }| (Some(before), after, steps))
             }
         };
         match folded {

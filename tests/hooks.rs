@@ -367,6 +367,9 @@ fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
+/// Makes another checkpoint of an honest one.
+type Forge<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+
 /// A checkpoint whose head has the sum that it must have, as somebody would make it who knows how.
 fn summed_anew(bytes: &[u8]) -> Vec<u8> {
     let number = |at: usize| usize::try_from(u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
@@ -430,7 +433,7 @@ fn the_checkpoint_saves_time_and_decides_nothing() {
     let tip = scene.server_ref(MAIN);
     scene.promote("stranger");
     // Forged by somebody who could write there, which file modes prevent; without its sum; of another build; no checkpoint.
-    let forgeries: [(&dyn Fn(&[u8]) -> Vec<u8>, u32); 6] = [
+    let forgeries: [(Forge<'_>, u32); 6] = [
         (&forged, 0o666),
         (&broken, 0o600),
         (&of_another_build, 0o600),

@@ -33,14 +33,15 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [] => measure(&[1_000, 10_000, 100_000]),
+        [] => measure(&[1_000, 10_000, 100_000], Turns::MANY),
+        ["--once"] => measure(&[1_000, 10_000, 100_000], Turns::ONCE),
         ["--commits", sizes @ ..] if !sizes.is_empty() => {
-            measure(&sizes.iter().map(|size| number(size)).collect::<Vec<_>>())
+            measure(&sizes.iter().map(|size| number(size)).collect::<Vec<_>>(), Turns::MANY)
         }
         ["--check"] => check(),
         ["corpus", folder, commits] => make(folder, commits, ObjectFormat::Sha1),
         ["corpus", folder, commits, "sha256"] => make(folder, commits, ObjectFormat::Sha256),
-        _ => panic!("usage: benches/run [--check | --commits N… | corpus FOLDER COMMITS [sha256]]"),
+        _ => panic!("usage: benches/run [--check | --once | --commits N… | corpus FOLDER COMMITS [sha256]]"),
     }
 }
 
@@ -54,12 +55,27 @@ fn make(folder: &str, commits: &str, format: ObjectFormat) {
     println!("{} commits, {} signed, {} leases; tip {}", ground.commits, ground.signed, ground.leases, ground.tip);
 }
 
+/// How often things are measured.
+#[derive(Clone, Copy)]
+struct Turns {
+    verify: usize,
+    push: usize,
+    forgetful: usize,
+    read: usize,
+    /// Seconds of clients that push at once.
+    clients: u64,
+}
+
+impl Turns {
+    const MANY: Self = Self { verify: 3, push: 9, forgetful: 3, read: 3, clients: 10 };
+    const ONCE: Self = Self { verify: 1, push: 5, forgetful: 1, read: 1, clients: 6 };
+}
+
 /// Measures everything on ledgers of these sizes, the largest last, and writes the page.
-fn measure(sizes: &[usize]) {
+fn measure(sizes: &[usize], turns: Turns) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut report = Report { start: measure::start(21), ..Report::default() };
     for size in sizes {
-        let turns = if *size > 50_000 { 3 } else { 5 };
         for (name, format) in [("SHA-1", ObjectFormat::Sha1), ("SHA-256", ObjectFormat::Sha256)] {
             if format == ObjectFormat::Sha256 && !(5_000..50_000).contains(size) {
                 continue;
@@ -68,14 +84,18 @@ fn measure(sizes: &[usize]) {
             fs::create_dir_all(&folder).expect("a folder");
             let ground = Ground::make(&folder, *size, format, &PUSHES).expect("a ledger");
             eprintln!("measuring {name}, {size} commits");
-            report.verified.push((format!("{name}, {size}"), measure::verify(&folder, &ground, format, turns, 100)));
             if format == ObjectFormat::Sha1 {
-                report.pushed.push((*size, measure::push(&folder, &ground, 2 * turns + 1, 3)));
-                report.read.push(measure::read(&ground, turns));
+                report.pushed.push((*size, measure::push(&folder, &ground, turns.push, turns.forgetful)));
+            }
+            report
+                .verified
+                .push((format!("{name}, {size}"), measure::verify(&folder, &ground, format, turns.verify, 60)));
+            if format == ObjectFormat::Sha1 {
+                report.read.push(measure::read(&ground, turns.read));
             }
             if Some(size) == sizes.last() {
-                for clients in [1, 4, 16] {
-                    report.clients.push((clients, measure::clients(&folder, &ground, clients, 10)));
+                for clients in [1, 4, 8] {
+                    report.clients.push((clients, measure::clients(&folder, &ground, clients, turns.clients)));
                 }
             }
             fs::remove_dir_all(&folder).expect("our own folder");

@@ -106,7 +106,7 @@ pub fn push(folder: &Path, ground: &Ground, turns: usize, forgetful: usize) -> V
         let mut costs: [Vec<Duration>; 3] = Default::default();
         for _ in 0..turns {
             for (costs, hook) in costs.iter_mut().zip([Hook::Empty, Hook::Ours, Hook::Shell]) {
-                if hook != Hook::Shell || costs.len() < 3 || *commits < 100 {
+                if hook != Hook::Shell || costs.is_empty() || *commits < 100 {
                     costs.push(one(hook, *tip));
                 }
             }
@@ -119,6 +119,8 @@ pub fn push(folder: &Path, ground: &Ground, turns: usize, forgetful: usize) -> V
             fs::remove_dir_all(&memory).and_then(|()| fs::rename(&kept, &memory)).expect("the hook's memory");
             took
         };
+        // It costs a whole verification, whatever is pushed.
+        let forgetful = if *commits < 10 { forgetful } else { 0 };
         let without: Vec<_> = (0..forgetful).map(|_| forgotten()).collect();
         let over = |all: Duration| all.saturating_sub(empty);
         Pushed {

@@ -117,7 +117,6 @@ impl Report {
             };
             let pushes = [
                 line("git verify-commit", &|it| it.shell.as_secs_f64() * 1e3),
-                line("without memory", &|it| it.forgetful.map_or(0.0, |it| it.as_secs_f64() * 1e3)),
                 line("our hook", &|it| it.ours.as_secs_f64() * 1e3),
             ];
             plots.push(("push.svg", plot("What a hook adds to a push", "commits pushed", "milliseconds", &pushes)));
@@ -162,12 +161,11 @@ fn machine() -> String {
     let load = load.split(' ').next().unwrap_or_default().to_owned();
     let ours = run::said(run::command(run::program()).arg("--version"));
     let git = run::said(run::command("git").arg("--version"));
-    let build = if cfg!(debug_assertions) { "development" } else { "release" };
     let ssh = run::command("ssh").arg("-V").output().map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
     let ssh = ssh.unwrap_or_default().split(',').next().unwrap_or_default().to_owned();
     format!(
         "{}, {processors} processors, load average {load} when this was written (where it is far above 0, others were using \
-         the machine: read the ratios). {ours} ({build} build), {git}, {ssh}. Medians.",
+         the machine: read the ratios). {ours}, {git}, {ssh}. Medians.",
         model.trim_start_matches([' ', '\t', ':'])
     )
 }

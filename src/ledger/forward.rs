@@ -240,13 +240,11 @@ impl State {
             let message = format!("thaw names freeze {step}, {} took effect so far", self.freezes);
             return Err(Refusal::new(Reason::StaleStep, message));
         }
-        match self.frozen {
-            Some(_) => Ok(()),
-            None => {
-                let refusal = Refusal::new(Reason::WrongState, "the repository is not frozen");
-                Err(refusal.hint("see what is going on with: git two-key list"))
-            }
+        if self.frozen.is_some() {
+            return Ok(());
         }
+        let refusal = Refusal::new(Reason::WrongState, "the repository is not frozen");
+        Err(refusal.hint("see what is going on with: git two-key list"))
     }
 
     fn pending_votes(&self, id: &LeaseId, statement: &Statement) -> Votes {

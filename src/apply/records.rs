@@ -271,6 +271,14 @@ pub fn attested_tips(repository: &Repository, state: &State) -> Result<Vec<Oid>,
     Ok(tips)
 }
 
+/// The record in any commit, if the applier that it names signed that; else why it is nobody's word.
+pub fn at(repository: &Repository, state: &State, commit: Oid) -> Result<Record, String> {
+    let mut objects = repository.objects().map_err(|error| error.to_string())?;
+    let bytes = objects.file_at(commit, RECORD).map_err(|error| error.to_string())?;
+    let record = bytes.and_then(|bytes| Record::parse(&bytes)).ok_or_else(|| format!("it has no {RECORD}"))?;
+    attested(&mut objects, state, &record.applier, commit)
+}
+
 /// The record at a tip that the applier itself signed.
 fn attested(objects: &mut Objects, state: &State, applier: &PrincipalId, tip: Oid) -> Result<Record, String> {
     signed_record(objects, state, applier, tip).map(|(record, _)| record)

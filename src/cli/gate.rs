@@ -46,10 +46,10 @@ const MAX_REPLAYED: usize = 20_000;
     not hold); 3 no data, or not enough of it yet; 4 what is known is too old.")]
 pub struct Args {
     /// The lease: its id, its intent or its target
-    #[arg(required_unless_present = "evidence", conflicts_with = "evidence", requires = "config")]
+    #[arg(required_unless_present = "evidence")]
     lease: Option<String>,
     /// The configuration with the `metrics` section: an applier's, an agent's, or one of its own
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_unless_present = "evidence", conflicts_with = "evidence")]
     config: Option<PathBuf>,
     /// When the tier began, if no applier attests it (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with_all = ["replay", "evidence"])]
@@ -63,7 +63,7 @@ pub struct Args {
     /// Go through the slots of a past time, as if the tier had begun at its beginning (RFC 3339)
     #[arg(long, value_name = "FROM..TO", conflicts_with = "evidence", value_parser = range)]
     replay: Option<(Timestamp, Timestamp)>,
-    /// Judge again the evidence that a commit names
+    /// Judge again the evidence that a commit names: one that carries a statement, or an applier's
     #[arg(long, value_name = "COMMIT")]
     evidence: Option<String>,
     /// Read the upstream's fetched tip instead of the local branch
@@ -241,7 +241,8 @@ fn evidence(args: &Args, place: &Place, revision: &str) -> Result<(), Failure> {
     let session = Session::open(place, &Which::of(args.remote))?;
     session.must_be_pinned("so nobody knows by which gates the evidence should have been judged")?;
     let commit = session.commit(revision)?;
-    let view = evaluated(&session, commit)?;
+    let lease = args.lease.as_ref().map(|handle| session.lease(handle, None)).transpose()?;
+    let view = evaluated(&session, commit, lease.as_ref())?;
     if args.format == Format::Text {
         session.say_remarks();
     }
@@ -253,9 +254,9 @@ fn evidence(args: &Args, place: &Place, revision: &str) -> Result<(), Failure> {
     said(args.format, Failure::refused(commit.short(), Refusal::new(Reason::GateFailed, message)))
 }
 
-fn evaluated(session: &Session, commit: Oid) -> Result<EvidenceView, Failure> {
+fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<EvidenceView, Failure> {
     let refused = |refusal| Failure::refused(commit.short(), refusal);
-    let (lease, digest) = named(session, commit)?;
+    let (lease, digest) = named(session, commit, about)?;
     let path = Evidence::path(&lease, digest);
     let mut objects = session.repo.objects()?;
     let bytes = objects.file_at(commit, &path)?.ok_or_else(|| {
@@ -282,17 +283,37 @@ fn evaluated(session: &Session, commit: Oid) -> Result<EvidenceView, Failure> {
     })
 }
 
-/// The lease and the evidence that a signed commit is about.
-fn named(session: &Session, commit: Oid) -> Result<(LeaseId, Digest), Failure> {
-    let refused = |reason, message: &str| Failure::refused(commit.short(), Refusal::new(reason, message));
-    let opened = session.repo.objects()?.open_one(commit)?.opened;
-    let Opened::Carrier { statement, votes } = opened else {
-        return Err(refused(Reason::NoData, "the commit carries no statement, so it names no evidence"));
+/// The lease and the evidence that a signed commit is about: a statement's, or an applier's.
+fn named(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<(LeaseId, Digest), Failure> {
+    let refused = |reason, message: String| Failure::refused(commit.short(), Refusal::new(reason, message));
+    let mut named = match session.repo.objects()?.open_one(commit)?.opened {
+        Opened::Carrier { statement, votes } => {
+            let digests = votes.iter().filter_map(|vote| vote.as_ref().ok()).filter_map(Cosignature::evidence);
+            digests.filter_map(|digest| Some((statement.lease()?.clone(), digest))).collect::<Vec<_>>()
+        }
+        Opened::Ordinary { .. } => {
+            let record = records::at(&session.repo, &session.state, commit).map_err(|why| {
+                refused(Reason::NoData, format!("it carries no statement and is no applier's word: {why}"))
+            })?;
+            let targets = record.targets.into_values();
+            targets.filter_map(|target| Some((target.lease, target.health?.evidence?))).collect()
+        }
+        Opened::Malformed(refusal) => return Err(Failure::refused(commit.short(), refusal)),
     };
-    let digest = votes.iter().filter_map(|vote| vote.as_ref().ok()).find_map(Cosignature::evidence);
-    let digest = digest.ok_or_else(|| refused(Reason::NoData, "no signature in the commit names evidence"))?;
-    let lease = statement.lease().cloned();
-    Ok((lease.ok_or_else(|| refused(Reason::NoData, "the commit's statement is about no lease"))?, digest))
+    named.dedup();
+    named.retain(|(lease, _)| about.is_none_or(|about| about == lease));
+    match named.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => {
+            let of = about.map(|lease| format!(" of {lease}")).unwrap_or_default();
+            Err(refused(Reason::NoData, format!("no signature in the commit names evidence{of}")))
+        }
+        several => {
+            let leases: Vec<_> = several.iter().map(|(lease, _)| lease.as_str()).collect();
+            let message = format!("it names several: {}; say which, as in gate LEASE --evidence", leases.join(", "));
+            Err(refused(Reason::Ambiguous, message))
+        }
+    }
 }
 
 /// Where evidence was judged by other gates, of another version or at another tier than the ledger has for the lease.

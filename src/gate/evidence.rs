@@ -1,5 +1,6 @@
 //! Evidence: all that a judgement rests on, in one document, so that anybody can judge again without asking anybody.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,8 +12,10 @@ use super::{
     answers::meaning,
     conclude::{Bench, conclude},
     context::TierContext,
-    question::plan,
+    question::{Planned, plan, plan_metric},
     report::{Judgement, Verdict},
+    slot::Slots,
+    thresholds,
     watch::{Slot, Watch},
 };
 
@@ -86,15 +89,17 @@ impl Evidence {
         let mut differences = Vec::new();
         for (id, gate) in &self.terms.gates {
             let bench = Bench::new(id, gate, &self.terms, &self.context);
-            let mut before = 0;
-            for slot in self.watch.slots(id) {
-                if slot.number <= before || slot.at != bench.clockwork().at(slot.number) || slot.at > self.judgement.at
-                {
-                    differences.push(format!("gate {id}: slot {} is not at a time of its own", slot.number));
-                }
-                before = slot.number;
-                self.check(&bench, slot, &mut differences);
-            }
+            let plan = |at| plan(gate, &self.context, at);
+            self.check("gate", id, self.watch.slots(id), bench.clockwork(), &plan, &mut differences);
+        }
+        for (id, seen) in &self.watch.thresholds {
+            let Some(metric) = &seen.metric else {
+                differences.push(format!("threshold {id}: nobody knows how it was measured"));
+                continue;
+            };
+            let plan = |at| vec![plan_metric(metric, &self.context, at)];
+            let clockwork = thresholds::clockwork(&self.context);
+            self.check("threshold", id, &seen.slots, clockwork, &plan, &mut differences);
         }
         if let Some(other) = self.watch.is_of_another(&self.context) {
             differences.push(format!("what was seen is of {other}"));
@@ -104,24 +109,40 @@ impl Evidence {
         Reevaluation { judgement, differences }
     }
 
-    /// Whether a slot's questions are those that the gate asks, and its values those that were answered.
-    fn check(&self, bench: &Bench<'_>, slot: &Slot, differences: &mut Vec<String>) {
-        let (id, number) = (bench.id, slot.number);
-        let planned = plan(bench.gate, &self.context, slot.at);
-        if planned.len() != slot.answers.len() {
-            differences.push(format!("gate {id}: slot {number} has other questions than the gate asks"));
-        }
-        for (planned, answered) in planned.iter().zip(&slot.answers) {
-            let mut differs = |what: &str| differences.push(format!("gate {id}: slot {number}: {what}"));
-            if planned.part != answered.part || planned.from != answered.from {
-                differs("a question is not the gate's own");
+    /// Whether slots are at times of their own, their questions those that are to be asked, and their values those that
+    /// were answered.
+    fn check(
+        &self,
+        what: &str,
+        id: &GateId,
+        slots: &[Slot],
+        clockwork: Slots,
+        plan: &dyn Fn(Timestamp) -> Vec<Planned>,
+        differences: &mut Vec<String>,
+    ) {
+        let mut before = 0;
+        for slot in slots {
+            let number = slot.number;
+            let mut differs = |why: &str| differences.push(format!("{what} {id}: slot {number}: {why}"));
+            if number <= before || slot.at != clockwork.at(number) || slot.at > self.judgement.at {
+                differs("it is not at a time of its own");
             }
-            let Ok(question) = &planned.question else { continue };
-            if answered.query.as_ref().is_some_and(|query| *query != question.query) {
-                differs("a query is not the one that the gate asks");
+            before = number;
+            let planned = plan(slot.at);
+            if planned.len() != slot.answers.len() {
+                differs("it has other questions than are to be asked");
             }
-            if answered.raw.as_ref().is_some_and(|raw| meaning(question, raw) != answered.value) {
-                differs("the words that were answered mean something else");
+            for (planned, answered) in planned.iter().zip(&slot.answers) {
+                if planned.part != answered.part || planned.from != answered.from {
+                    differs("a question is not one that is to be asked");
+                }
+                let Ok(question) = &planned.question else { continue };
+                if answered.query.as_ref().is_some_and(|query| *query != question.query) {
+                    differs("a query is not the one that is to be asked");
+                }
+                if answered.raw.as_ref().is_some_and(|raw| meaning(question, raw) != answered.value) {
+                    differs("the words that were answered mean something else");
+                }
             }
         }
     }

@@ -12,13 +12,12 @@ use crate::{
 use super::{
     conclude::{Bench, conclude, conclude_gate},
     context::TierContext,
-    measure::{Answer, Measure, Metric, Question, Shape, Value},
-    question::{Planned, plan},
+    measure::{Answer, Measure, Metric, Value},
+    question::{Planned, plan, plan_metric},
     report::Judgement,
-    slot::{Slots, earlier},
-    template::{Variables, render},
+    slot::Slots,
     thresholds,
-    watch::{Answered, Part, Query, Side, Slot, Watch},
+    watch::{Answered, Slot, Watch},
 };
 
 /// The most slots of one gate whose times are listed.
@@ -103,17 +102,8 @@ fn look_at_metric(
     let seen = watch.thresholds.entry(name.clone()).or_default();
     let clockwork = thresholds::clockwork(context);
     let Some((number, at)) = clockwork.newest(now).filter(|(number, _)| *number > seen.newest()) else { return };
-    let from = earlier(at, thresholds::METRIC_INTERVAL).max(clockwork.ground);
-    let variables = Variables { context, candidate: &context.candidate, from, at };
-    let question = render(&metric.query, metric.source, &variables).map(|query| Question {
-        source: metric.source,
-        query,
-        shape: Shape::Number,
-        from,
-        at,
-    });
-    let part = Part { side: Side::Candidate, query: Query::Value, window: None };
-    let answers = vec![ask(Planned { part, from, question }, measure)];
+    let answers = vec![ask(plan_metric(metric, context, at), measure)];
+    seen.metric = Some(metric.clone());
     let decisive = thresholds::halting(name, terms, context, seen).into_iter().collect();
     seen.push(Slot { number, at, answers }, &decisive);
 }

@@ -9,9 +9,10 @@ use crate::model::{
 
 use super::{
     context::TierContext,
-    measure::{Question, Shape},
+    measure::{Metric, Question, Shape},
     slot::{Slots, earlier},
     template::{Variables, render},
+    thresholds,
     watch::{Part, Query, Side},
 };
 
@@ -55,6 +56,20 @@ pub(super) fn plan(gate: &Gate, context: &TierContext, at: Timestamp) -> Vec<Pla
         }
     }
     planned
+}
+
+/// The question of a slot of a threshold that no gate measures.
+pub(super) fn plan_metric(metric: &Metric, context: &TierContext, at: Timestamp) -> Planned {
+    let from = earlier(at, thresholds::METRIC_INTERVAL).max(thresholds::clockwork(context).ground);
+    let variables = Variables { context, candidate: &context.candidate, from, at };
+    let question = render(&metric.query, metric.source, &variables).map(|query| Question {
+        source: metric.source,
+        query,
+        shape: Shape::Number,
+        from,
+        at,
+    });
+    Planned { part: Part { side: Side::Candidate, query: Query::Value, window: None }, from, question }
 }
 
 /// A burn-rate gate's windows, each once, the shortest first.

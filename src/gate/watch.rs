@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{GateId, LeaseId, document::Span};
 
-use super::{context::TierContext, measure::Value, stats::Summary};
+use super::{
+    context::TierContext,
+    measure::{Metric, Value},
+    stats::Summary,
+};
 
 /// The most slots that are kept of one metric. What decided is kept before what did not.
 pub(super) const MAX_SLOTS: usize = 1500;
@@ -39,6 +43,9 @@ struct Of {
 #[serde(deny_unknown_fields)]
 pub(super) struct Seen {
     pub(super) slots: Vec<Slot>,
+    /// How a threshold that no gate measures is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) metric: Option<Metric>,
     /// How many slots with data were too many to keep.
     #[serde(default)]
     pub(super) forgotten: u64,

@@ -6,6 +6,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod attested;
 mod evidence;
 mod exec;
 mod file;

@@ -343,21 +343,32 @@ fn a_watch_survives_being_written_down_and_read() {
 
 #[test]
 fn of_very_many_slots_what_decided_is_kept() {
-    let mut scene = Scene::new(&GATE.replace("interval: 1m", "interval: 1s"));
-    tell(&scene, [10.0, 100.0, 9.0, 1900.0]);
-    scene.look(61);
-    for second in 62..62 + i64::try_from(crate::gate::watch::MAX_SLOTS).unwrap() {
-        tell(&scene, [10.0, 100.0 + f64::from(i32::try_from(second).unwrap()), 9.0, 1900.0]);
-        // Judging is what takes long here; asking is enough to fill the watch.
-        if second % 100 != 0 {
-            continue;
-        }
-        scene.look(second);
+    let mut seen = crate::gate::watch::Seen::default();
+    let decisive = [1, 3].into();
+    let slot = |number| crate::gate::Slot { number, at: time(0), answers: Vec::new() };
+    let most = u64::try_from(crate::gate::watch::MAX_SLOTS).unwrap();
+    for number in 1..=most + 2 {
+        seen.push(slot(number), &decisive);
     }
-    let slots = scene.watch.slots(&id("error-rate"));
-    assert_eq!(slots[0].number, 1);
-    assert!(slots[0].answers[0].query.is_some(), "the slot that failed is kept whole");
-    assert!(slots[1].answers[0].query.is_none(), "one that decided nothing is kept in short");
+    assert_eq!((seen.slots.len(), seen.forgotten, seen.newest()), (crate::gate::watch::MAX_SLOTS, 2, most + 2));
+    let oldest: Vec<_> = seen.slots.iter().take(3).map(|slot| slot.number).collect();
+    assert_eq!(oldest, [1, 3, 5]);
+}
+
+#[test]
+fn a_slot_that_decided_is_kept_whole_and_the_others_in_short() {
+    let mut scene = scene();
+    slots(
+        &mut scene,
+        &[
+            [1.0, 100.0, 9.0, 1900.0],
+            [10.0, 200.0, 9.0, 1900.0],
+            [10.0, 300.0, 9.0, 1900.0],
+            [10.0, 400.0, 9.0, 1900.0],
+        ],
+    );
+    let kept = scene.watch.slots(&id("error-rate")).iter().map(|slot| slot.answers[0].query.is_some());
+    assert_eq!(kept.collect::<Vec<_>>(), [false, true, false, true]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const TERMS: &str = "gates:\n  depth:\n    source: exec\n    kind: gauge\n    candidate: {value: 'depth {{candidate}}'}\n    \
-    settle: 0s\n    interval: 1m\n    min: {slots: 2}\n    absolute: {max: 10}\nthresholds:\n  depth: {halt: '> 20'}\n";
+    settle: 0s\n    interval: 1m\n    min: {slots: 2}\n    absolute: {max: 10}\nthresholds:\n  depth: {halt: '> 20'}\n  memory: {halt: '> 95'}\n";
 
 /// A source that says what a program would.
 struct Program(&'static str);
@@ -27,8 +27,8 @@ impl Measure for Program {
         Ok(())
     }
 
-    fn metric(&self, _: &GateId) -> Option<Metric> {
-        None
+    fn metric(&self, name: &GateId) -> Option<Metric> {
+        (name.as_str() == "memory").then(|| Metric { source: Source::Exec, query: "memory {{candidate}}".to_owned() })
     }
 }
 
@@ -101,6 +101,11 @@ fn whatever_was_changed_is_seen() {
         ("/watch/gates/depth/slots/1/number", 3.into()),
         ("/watch/gates/depth/slots/0/number", 2.into()),
         ("/watch/gates/depth/slots/1/answers", Json::Array(Vec::new())),
+        ("/watch/thresholds/memory/metric/query", "memory v1".into()),
+        ("/watch/thresholds/memory/metric", Json::Null),
+        ("/watch/thresholds/memory/slots/1/answers/0/raw", "{\"value\": 3}".into()),
+        ("/watch/thresholds/memory/slots/1/answers/0/value/number", 99.0.into()),
+        ("/watch/thresholds/memory/slots/1/number", 9.into()),
     ] {
         assert!(!changed(path, value).is_empty(), "{path}");
     }

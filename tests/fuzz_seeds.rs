@@ -124,7 +124,8 @@ impl Dice {
 /// each time; without it a few steps are taken, the same ones always. A corpus that a fuzzer left is taken along.
 #[test]
 fn further_away() {
-    let folders: [(&str, &[&str], fn(&[u8])); 9] = [
+    type Fuzzed<'a> = (&'a str, &'a [&'a str], fn(&[u8]));
+    let folders: [Fuzzed<'_>; 9] = [
         ("commit", &["tests/hostile/commit"], fuzz::commit),
         ("tag", &["tests/hostile/tag"], fuzz::tag),
         ("sshsig", &["tests/hostile/sshsig"], fuzz::sshsig),

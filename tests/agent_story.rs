@@ -13,7 +13,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -184,8 +184,8 @@ impl Stage {
     }
 
     /// Runs the program by the real clock.
-    fn two_key(&self, folder: PathBuf, args: &[&str]) -> Ran {
-        let mut command = self.world.command(&folder, env!("CARGO_BIN_EXE_git-two-key"));
+    fn two_key(&self, folder: &Path, args: &[&str]) -> Ran {
+        let mut command = self.world.command(folder, env!("CARGO_BIN_EXE_git-two-key"));
         let output =
             command.args(args).env_remove("GIT_AUTHOR_DATE").env_remove("GIT_COMMITTER_DATE").output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -194,8 +194,8 @@ impl Stage {
 
     /// One tick of the applier and one of the agent; what the agent decided.
     fn tick(&self) -> Value {
-        self.two_key(self.path(""), &["apply", "--once", "--config", "applier.yaml"]);
-        let ran = self.two_key(self.path(""), &["agent", "--once", "--config", "agent.yaml", "--format", "json"]);
+        self.two_key(self.world.path(), &["apply", "--once", "--config", "applier.yaml"]);
+        let ran = self.two_key(self.world.path(), &["agent", "--once", "--config", "agent.yaml", "--format", "json"]);
         ran.json()["leases"][0].clone()
     }
 
@@ -204,7 +204,7 @@ impl Stage {
     fn person(&self, verb: &str) -> Ran {
         self.pull();
         let key = self.world.key_file("user1");
-        self.two_key(self.world.repo().to_owned(), &[verb, LEASE, "--push", "--key", key.to_str().unwrap()]).exits(0)
+        self.two_key(self.world.repo(), &[verb, LEASE, "--push", "--key", key.to_str().unwrap()]).exits(0)
     }
 
     #[track_caller]
@@ -236,7 +236,7 @@ impl Stage {
     }
 }
 
-fn haproxy(socket: &std::path::Path, front: u16, [old, new]: &[Shop; 2]) -> String {
+fn haproxy(socket: &Path, front: u16, [old, new]: &[Shop; 2]) -> String {
     format!(
         "global\n  stats socket {} mode 600 level admin\ndefaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  \
          timeout server 5s\nfrontend shop\n  bind 127.0.0.1:{front}\n  default_backend shop\nbackend shop\n  \

@@ -5,6 +5,7 @@
 mod kit;
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader},
     process::Stdio,
@@ -12,6 +13,12 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use git_two_key::{
+    gate,
+    ledger::PinnedTerms,
+    model::{Digest, GateId, LeaseId, Refusal, TargetId, document::Span, policy},
+};
+use jiff::Timestamp;
 use kit::{EPOCH, LEASE, World, lease};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -397,4 +404,84 @@ fn a_page_that_is_watched_is_rewritten_when_a_key_was_turned() {
     comes_to_say("PAUSED");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// A source that says one number.
+struct Says(f64);
+
+impl gate::Measure for Says {
+    fn ask(&self, _: &gate::Question) -> gate::Answer {
+        gate::Answer::of(gate::Value::Number(self.0))
+    }
+
+    fn has(&self, _: policy::Source) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn metric(&self, _: &GateId) -> Option<gate::Metric> {
+        None
+    }
+}
+
+/// Evidence about the lease's first tier: a depth of one, then another; no more than ten will do.
+fn evidence(world: &World, depth: f64) -> gate::Evidence {
+    let gates = "gates:\n  depth: {source: exec, kind: gauge, candidate: {value: depth}, settle: 0s, interval: 1m, \
+                 min: {slots: 2}, absolute: {max: 10}}\n";
+    let policy = policy::read((world.policy() + gates).as_bytes()).unwrap();
+    let terms = PinnedTerms { driver: None, gates: policy.get().gates.clone(), thresholds: BTreeMap::new() };
+    let time = |seconds| Timestamp::from_second(i64::try_from(EPOCH).unwrap() + seconds).unwrap();
+    let context = gate::TierContext {
+        lease: LeaseId::parse(LEASE).unwrap(),
+        target: TargetId::parse("checkout-prod").unwrap(),
+        candidate: "v2".to_owned(),
+        stable: None,
+        tier: 5,
+        started: time(0),
+        bake: Span::seconds(900),
+        tiers: 3,
+        last: false,
+        samples: 1,
+        recorded: BTreeMap::new(),
+    };
+    let mut watch = gate::Watch::default();
+    gate::judge(&terms, &context, &mut watch, time(60), &Says(1.0));
+    let judgement = gate::judge(&terms, &context, &mut watch, time(120), &Says(depth));
+    gate::Evidence::new(terms, context, watch, judgement)
+}
+
+/// The page of a ledger in whose tree some evidence is, which a vote names if it is to.
+fn page_with(evidence: &gate::Evidence, named: Option<()>) -> String {
+    let world = World::rolling();
+    let bytes = evidence.bytes().unwrap();
+    let digest = Digest::of(&bytes);
+    let path = gate::Evidence::path(&LeaseId::parse(LEASE).unwrap(), digest);
+    world.commit_file(&path, std::str::from_utf8(&bytes).unwrap(), "Bring evidence");
+    let statement = world.two_key(&["statement", "--message", "--principal", "cp14", "promote", LEASE]).exits(0).out;
+    let remark = named.map(|()| format!("Two-Key-Evidence: {digest}\n")).unwrap_or_default();
+    world.carry("cp14", &(statement + &remark));
+    world.two_key(&["verify"]).exits(0);
+    page(&world, &[]).1
+}
+
+#[test]
+fn evidence_that_a_vote_names_is_drawn_and_judged_again() {
+    let world = World::empty();
+    let passed = page_with(&evidence(&world, 4.0), Some(()));
+    for told in
+        ["Gate <b>depth</b> at 5 %: <b class=\"PASS\">PASS</b>", "<path class=limit", "judged again here: the same"]
+    {
+        assert!(passed.contains(told), "{told}");
+    }
+    assert_eq!(passed.matches("<circle class=candidate").count(), 2);
+    assert!(page_with(&evidence(&world, 40.0), Some(())).contains("<b class=\"FAIL\">FAIL</b>"));
+    // Anybody can put a file into the tree.
+    assert!(!page_with(&evidence(&world, 4.0), None).contains("Gate <b>depth</b>"));
+}
+
+#[test]
+fn evidence_that_says_more_than_was_measured_is_found_out() {
+    let world = World::empty();
+    let mut bad = evidence(&world, 40.0);
+    bad.judgement.verdict = gate::Verdict::Pass;
+    assert!(page_with(&bad, Some(())).contains("<b class=\"bad\">not the same</b>: the verdict was PASS and is FAIL"));
 }

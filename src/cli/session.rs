@@ -211,8 +211,11 @@ impl Session {
     /// The evidence that somebody answers for: in the ledger's tree, where a vote names it; in an applier's, whose signature is
     /// on its tip. The newest of each tier of a lease.
     pub fn evidence(&self) -> Result<BTreeMap<LeaseId, Vec<(Digest, Evidence)>>, Failure> {
-        let named: BTreeSet<_> =
-            self.reports.iter().flat_map(|report| &report.events).filter_map(|event| event.evidence).collect();
+        let events = self.reports.iter().flat_map(|report| &report.events).filter_map(|event| event.evidence);
+        // A vote that still waits for others is no event yet.
+        let pending =
+            self.state.leases().flat_map(|lease| lease.pending.values()).flat_map(|ballot| ballot.votes.values());
+        let named: BTreeSet<_> = events.chain(pending.filter_map(|vote| vote.evidence)).collect();
         let mut objects = self.repo.objects()?;
         let mut found: BTreeMap<LeaseId, BTreeMap<u8, (Digest, Evidence)>> = BTreeMap::new();
         let appliers = records::attested_tips(&self.repo, &self.state)?;

@@ -24,7 +24,6 @@ pub fn count(count: usize) -> f64 {
 
 /// What verifying one ledger costs.
 pub struct Verified {
-    pub commits: usize,
     pub signed: usize,
     pub leases: usize,
     /// `verify --all`, without and with a commit-graph.
@@ -61,8 +60,8 @@ pub fn verify(folder: &Path, ground: &Ground, format: ObjectFormat, turns: usize
     }
     let memory = run::peak_memory(two_key(&ground.server).args(["verify", "--all"]));
     let [ours, ours_cpu, with_graph, git, git_cpu, floor] = costs.map(median);
-    let (commits, signed, leases) = (ground.commits, ground.signed, ground.leases);
-    Verified { commits, signed, leases, ours, ours_cpu, with_graph, memory, git, git_cpu, floor }
+    let (signed, leases) = (ground.signed, ground.leases);
+    Verified { signed, leases, ours, ours_cpu, with_graph, memory, git, git_cpu, floor }
 }
 
 fn allowed_signers(folder: &Path) -> PathBuf {

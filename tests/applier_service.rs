@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kit::stage::Stage;
+use kit::{World, stage::Stage};
 use serde_json::Value;
 
 /// A child that does not outlive its test.
@@ -213,4 +213,39 @@ fn the_text_log_says_a_thing_once() {
     terminate(&child.0);
     let rest: Vec<String> = lines.collect();
     assert!(rest.len() == 1 && rest[0].contains("as it was told to"), "{rest:?}");
+}
+
+#[test]
+fn a_target_that_hangs_delays_no_other_and_is_asked_once() {
+    let world = World::empty();
+    world.found(&world.policy().replace("targets:\n", "targets:\n  slow-prod: {driver: exec, applier: edge1}\n"));
+    let path = |name: &str| world.path().join(name).to_str().unwrap().to_owned();
+    let (program, hang, asked) = (path("slow"), path("hang"), path("asked"));
+    let script = "#!/bin/sh\necho asked >>\"$2\"\nwhile [ -e \"$1\" ]; do /bin/sleep 0.1; done\n";
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(&hang, "").unwrap();
+    let slow = "LEASE-20251027-021914";
+    let text = kit::lease(slow).replace("target: checkout-prod", "target: slow-prod");
+    let text = text + &format!("scope: {{commands: [\"{program}\"]}}\n");
+    world.commit_file(&format!("leases/{slow}.yaml"), &text, "Propose another lease");
+    for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("cp14", "start")] {
+        world.turn(name, action, slow);
+    }
+    let stage = Stage::with(world, "1h");
+    configure(&stage, "interval: 1s\n");
+    let text = fs::read_to_string(stage.path("applier.yaml")).unwrap();
+    let section = format!("  slow-prod: {{exec: {{program: {program}, args: [{hang}, {asked}], timeout: 10m}}}}\n");
+    fs::write(stage.path("applier.yaml"), text + &section).unwrap();
+    let log = fs::File::create(stage.path("log")).unwrap();
+    let _child = Running(watch(&stage, &["--log", "text"]).stderr(log).spawn().unwrap());
+    let says = |what: &str| fs::read_to_string(stage.path("log")).unwrap().contains(what);
+    until("the other one's tier", || weight(&stage) == Some(500));
+    until("that it is not waited for", || says("target slow-prod has not answered yet, and is not waited for"));
+    stage.turn("cp14", "halt");
+    until("the other one's halt", || weight(&stage) == Some(0));
+    assert_eq!(fs::read_to_string(&asked).unwrap(), "asked\n");
+    // What it says in the end is taken when it comes.
+    fs::remove_file(&hang).unwrap();
+    until("its answer", || fs::read_to_string(&asked).unwrap().lines().count() > 1);
 }

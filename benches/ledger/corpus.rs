@@ -296,10 +296,7 @@ impl Corpus {
 
     /// The next thing that happens to a target's rollout.
     fn turn(&mut self, target: usize) -> io::Result<()> {
-        let mut rollout = match self.rollouts[target].take() {
-            Some(rollout) => rollout,
-            None => return self.propose(target),
-        };
+        let Some(mut rollout) = self.rollouts[target].take() else { return self.propose(target) };
         let script = script(rollout.kind);
         script[rollout.at].play(self, &mut rollout)?;
         rollout.at += 1;

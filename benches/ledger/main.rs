@@ -36,7 +36,7 @@ fn main() {
         [] => measure(&[1_000, 10_000, 100_000], Turns::MANY),
         ["--once"] => measure(&[1_000, 10_000, 100_000], Turns::ONCE),
         ["--commits", sizes @ ..] if !sizes.is_empty() => {
-            measure(&sizes.iter().map(|size| number(size)).collect::<Vec<_>>(), Turns::MANY)
+            measure(&sizes.iter().map(|size| number(size)).collect::<Vec<_>>(), Turns::MANY);
         }
         ["--check"] => check(),
         ["corpus", folder, commits] => make(folder, commits, ObjectFormat::Sha1),

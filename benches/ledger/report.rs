@@ -44,7 +44,7 @@ impl Report {
         let mut text = format!("\n{}\n\n### Verifying everything\n\n", machine());
         text += "| ledger | signed commits | leases | `verify --all` | with a commit-graph | a signed commit | \
                  `git verify-commit`, a commit | times faster | processor time, times less | floor | times the floor | memory |\n";
-        text += &format!("|---{}|\n", "|---:".repeat(11));
+        let _ = writeln!(text, "|---{}|", "|---:".repeat(11));
         for (name, it) in &self.verified {
             let each = per(it.ours, it.signed);
             let _ = writeln!(
@@ -65,7 +65,7 @@ impl Report {
         }
         text += "\n### Pushing, over a server with an empty hook\n\n| ledger | commits pushed | push with the empty hook | \
                  our hook adds | without its memory | a hook with `git verify-commit` adds |\n";
-        text += &format!("|---{}|\n", "|---:".repeat(5));
+        let _ = writeln!(text, "|---{}|", "|---:".repeat(5));
         for (ledger, rows) in &self.pushed {
             for it in rows {
                 let forgetful = it.forgetful.map_or_else(|| "-".to_owned(), time);

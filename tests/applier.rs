@@ -7,6 +7,7 @@ mod kit;
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -457,4 +458,26 @@ fn a_stop_does_not_wait_for_a_journal_that_cannot_be_written() {
     child.kill().unwrap();
     child.wait().unwrap();
     stage.weighs(0);
+}
+
+#[test]
+fn a_target_that_somebody_moved_after_its_pack_was_taken_is_not_shifted() {
+    for meddles in [false, true] {
+        let stage = Stage::unhooked("0s");
+        // The intention is out, the shift is not made yet.
+        let other =
+            r#"{"version":1,"target":"checkout-prod","weight_bp":3000,"lease":null,"step":null,"generation":9}"#;
+        let weights = stage.path("weights.json");
+        let script = format!("#!/bin/sh\n{meddles} && echo '{other}' >'{}'\nexit 0\n", weights.display());
+        let hook = stage.path("server.git/hooks/pre-receive");
+        fs::write(&hook, script).unwrap();
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+        let ran = stage.apply().exits(0);
+        if meddles {
+            ran.says("drift");
+            stage.weighs(3000);
+        } else {
+            stage.weighs(500);
+        }
+    }
 }

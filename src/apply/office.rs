@@ -129,6 +129,7 @@ impl Office {
             let message = format!("the remote has not been reached for {}", self.config.max_staleness);
             self.tick.blockers.insert(0, Refusal::new(Reason::Stale, message));
         }
+        self.tick.is_asked();
     }
 
     /// A process that ended after it had recorded what happened, and before it could write that down, is not to record it

@@ -25,6 +25,8 @@ pub(super) struct Tick {
     pub(super) trusted: bool,
     /// Whether the branch continues what was accepted.
     pub(super) continues: bool,
+    /// Whether the remote was asked in this tick: before that nobody knows yet what speaks against a forward move.
+    asked: bool,
     /// Whether more came to be known after the targets had been looked after.
     pub(super) overtaken: bool,
     pub(super) remarks: Vec<Refusal>,
@@ -41,6 +43,7 @@ impl Tick {
             blockers: Vec::new(),
             trusted,
             continues: false,
+            asked: false,
             overtaken: false,
             remarks: Vec::new(),
             records: BTreeMap::new(),
@@ -59,6 +62,17 @@ impl Tick {
         if !self.remarks.contains(&refusal) {
             self.remarks.push(refusal);
         }
+    }
+
+    /// The remote was asked: what speaks against every forward move is known.
+    pub(super) fn is_asked(&mut self) {
+        self.asked = true;
+    }
+
+    /// Whether a forward move that was decided on may be made now. One that a slow target held up until a later tick
+    /// waits until that tick knows what speaks against it.
+    pub(super) const fn lets_move(&self) -> bool {
+        self.asked
     }
 
     /// Looks at the clocks once more: a push and a fetch may have taken minutes.
@@ -95,6 +109,14 @@ mod tests {
     fn reading(second: i64, ms: u64) -> Reading {
         let monotonic = Some(Monotonic { boot: "a".to_owned(), ms });
         Reading { now: Timestamp::from_second(second).unwrap(), monotonic }
+    }
+
+    #[test]
+    fn nothing_moves_forward_in_a_tick_that_has_not_asked_the_remote() {
+        let mut tick = Tick::new(reading(1_000, 0), Mode::Act, true);
+        assert!(tick.conditions().blockers.is_empty() && !tick.lets_move());
+        tick.is_asked();
+        assert!(tick.lets_move());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Pack, decide},
+    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, decide},
     health::Look,
     office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
@@ -41,6 +41,8 @@ pub(super) struct Forward {
     job: Job,
     intent: Intent,
     pack: Digest,
+    /// What was there when it was decided on.
+    from: Observed,
 }
 
 /// What became of one target's work.
@@ -57,7 +59,7 @@ pub(super) enum Outcome {
 enum Next {
     Again,
     Done,
-    Forward(Intent, Digest),
+    Forward(Intent, Digest, Observed),
 }
 
 /// Looks at one target and does all that is no forward move.
@@ -113,12 +115,13 @@ impl Forward {
 
     /// Makes the move, if it may be made, and if what is known and seen now still leads to it.
     pub(super) fn make(self, may: Result<(), Refusal>) -> Result<Outcome, Refusal> {
-        let Self { mut job, intent, pack } = self;
+        let Self { mut job, intent, pack, from } = self;
         let unsettled = Applied { intent: None, ..job.applied.clone() };
         let still = may.and_then(|()| {
             job.seen = job.bench.driver.observe();
             job.look_at_metrics()?;
-            job.is_still_decided(&unsettled)
+            // Before the first shift the ledger says nothing about what is there, and the pack is of what was.
+            Ok(job.seen.as_ref() == Ok(&from) && job.is_still_decided(&unsettled)?)
         });
         if let Ok(true) = still {
             let shifted = job.shift(&intent, false).and_then(|()| {
@@ -176,8 +179,8 @@ impl Job {
             match self.step() {
                 Ok(Next::Again) => {}
                 Ok(Next::Done) => break,
-                Ok(Next::Forward(intent, pack)) => {
-                    return Ok(Outcome::Forward(Box::new(Forward { job: self, intent, pack })));
+                Ok(Next::Forward(intent, pack, from)) => {
+                    return Ok(Outcome::Forward(Box::new(Forward { job: self, intent, pack, from })));
                 }
                 Err(refusal) => {
                     self.decision = target::held(refusal);
@@ -277,16 +280,20 @@ impl Job {
     /// A forward move, which is made later.
     fn forward(&self, intent: Intent, pack: &RollbackPack) -> Result<Next, Refusal> {
         let untouched = self.applied.lease.as_ref() != Some(&intent.lease);
-        if untouched && self.seen.as_ref().ok() != Some(&pack.observed) {
+        let from = self.seen.clone()?;
+        if untouched && from != pack.observed {
             let message = "what is there is not what was there when the rollback pack was taken";
             return Err(Refusal::new(Reason::Drift, message).hint("bring it back to that, or roll the lease back"));
         }
-        Ok(Next::Forward(intent, pack.digest))
+        Ok(Next::Forward(intent, pack.digest, from))
     }
 
     /// Whether what was decided would be decided again by what is known now.
     fn is_still_decided(&self, applied: &Applied) -> Result<bool, Refusal> {
         let inside = self.inside()?;
+        if !inside.tick.lets_move() {
+            return Ok(false);
+        }
         let again = inside.desired(&self.bench.target, applied);
         Ok(again.is_some_and(|again| {
             let conditions = self.conditions(&inside, &again, applied);

@@ -10,11 +10,17 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixDatagram,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::channel,
+    },
     time::{Duration, Instant},
 };
 
+use git_two_key::apply::{Applier, Config, Mode, clock::read_clocks, service::Service};
 use kit::{World, stage::Stage};
 use serde_json::Value;
 
@@ -248,4 +254,21 @@ fn a_target_that_hangs_delays_no_other_and_is_asked_once() {
     // What it says in the end is taken when it comes.
     fs::remove_file(&hang).unwrap();
     until("its answer", || fs::read_to_string(&asked).unwrap().lines().count() > 1);
+}
+
+#[test]
+fn an_applier_that_can_only_fail_from_now_on_ends_and_is_not_taken_for_alive() {
+    let stage = Stage::unhooked("1h");
+    let config = Config::load(&stage.path("applier.yaml")).unwrap();
+    let looks = AtomicU32::new(0);
+    let clock = move || {
+        assert!(looks.fetch_add(1, Ordering::Relaxed) == 0, "on purpose: a panic where nobody else may come in");
+        read_clocks()
+    };
+    let mut applier = Applier::open(config, Box::new(clock)).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| applier.tick(Mode::DryRun))).is_err());
+    let (tell, told) = channel();
+    std::thread::spawn(move || tell.send(Service::default().run(&mut applier, &mut |_| {})));
+    let ended = told.recv_timeout(Duration::from_secs(60)).expect("it goes on");
+    assert!(ended.unwrap_err().message.contains("must be started anew"));
 }

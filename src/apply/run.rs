@@ -234,6 +234,11 @@ impl Applier {
         enter(&self.office).ok().map(|office| office.vitals())
     }
 
+    /// Whether it can go on. Where somebody panicked while nobody else could come in, every tick from now on fails.
+    pub(super) fn is_sound(&self) -> Result<(), Refusal> {
+        enter(&self.office).map(drop)
+    }
+
     /// Whether the last tick came to know more after it had looked after the targets: then the next one is due.
     pub(super) fn was_overtaken(&self) -> bool {
         enter(&self.office).is_ok_and(|office| office.tick.overtaken)

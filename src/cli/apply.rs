@@ -76,12 +76,12 @@ fn watch(args: &Args, applier: &mut Applier, service: &Service) -> Result<(), Fa
     }
     if let Some(format) = args.log {
         let mut log = Log::begin(format);
-        service.run(applier, &mut |outcome| log.take(outcome));
+        service.run(applier, &mut |outcome| log.take(outcome)).map_err(failure)?;
         tracing::info!("the applier ends, as it was told to");
         return Ok(());
     }
     let mut last = None;
-    service.run(applier, &mut |outcome| {
+    let ended = service.run(applier, &mut |outcome| {
         // What has been said already is not said again every few seconds.
         if last.as_ref() == Some(&outcome) {
             return;
@@ -92,7 +92,7 @@ fn watch(args: &Args, applier: &mut Applier, service: &Service) -> Result<(), Fa
         }
         last = Some(outcome);
     });
-    Ok(())
+    ended.map_err(failure)
 }
 
 fn say(format: Format, report: &Report) {

@@ -42,8 +42,17 @@ pub struct Service {
 }
 
 impl Service {
-    /// Ticks until told to end. What each tick came to goes to `said`.
-    pub fn run(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) {
+    /// Ticks until told to end. What each tick came to goes to `said`. An applier that can only fail from now on ends as
+    /// well, with an error: whoever watches over it starts it anew, and until then nobody takes it for alive.
+    pub fn run(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) -> Result<(), Refusal> {
+        let ended = self.tick_on(applier, said);
+        if let Some(manager) = &self.manager {
+            manager.stopping();
+        }
+        ended
+    }
+
+    fn tick_on(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) -> Result<(), Refusal> {
         if let Some(manager) = &self.manager {
             manager.ready();
         }
@@ -55,6 +64,7 @@ impl Service {
             let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
             metrics.take(&outcome, applier.vitals(), began.elapsed());
             drop(metrics);
+            applier.is_sound()?;
             if let Some(manager) = &self.manager {
                 manager.alive(&status(&outcome));
             }
@@ -63,9 +73,7 @@ impl Service {
                 self.rest(applier.interval(), hint);
             }
         }
-        if let Some(manager) = &self.manager {
-            manager.stopping();
-        }
+        Ok(())
     }
 
     fn ends(&self) -> bool {

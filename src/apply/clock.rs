@@ -1,5 +1,7 @@
 //! Time, as an applier needs it: bakes by a monotonic clock that survives restarts, and no trust in a clock that jumped.
 
+use std::{sync::OnceLock, time::Instant};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +31,11 @@ pub struct Monotonic {
 }
 
 impl Reading {
-    /// Milliseconds from an earlier reading to this one, as far as they can be proven: none across a reboot. Where there
-    /// is no monotonic clock the wall clock must do.
+    /// Milliseconds from an earlier reading to this one, as far as they can be proven: none across a reboot, and none
+    /// by the wall clock, which anybody may set.
     pub fn proven_ms_since(&self, earlier: &Self) -> u64 {
         match (&self.monotonic, &earlier.monotonic) {
             (Some(here), Some(there)) if here.boot == there.boot => here.ms.saturating_sub(there.ms),
-            (None, None) => self.wall_ms_since(earlier),
             _ => 0,
         }
     }
@@ -97,12 +98,20 @@ impl Bake {
 /// Looks at the machine's clocks.
 #[allow(clippy::disallowed_methods, reason = "the applier's one look at the clock")]
 pub fn read_clocks() -> Reading {
-    Reading { now: Timestamp::now(), monotonic: monotonic() }
+    Reading { now: Timestamp::now(), monotonic: Some(of_this_boot().unwrap_or_else(of_this_process)) }
+}
+
+/// Where the machine does not tell, each process counts for itself: a bake then goes on only for as long as it runs.
+#[allow(clippy::disallowed_methods, reason = "the applier's one look at the clock")]
+fn of_this_process() -> Monotonic {
+    static BEGAN: OnceLock<(String, Instant)> = OnceLock::new();
+    let (run, began) = BEGAN.get_or_init(|| (format!("process {:032x}", rand::random::<u128>()), Instant::now()));
+    Monotonic { boot: run.clone(), ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }
 }
 
 /// Linux tells the seconds since boot, suspension included, and names the boot. It tells them to every process alike, so
 /// that one run can go on counting where another ended.
-fn monotonic() -> Option<Monotonic> {
+fn of_this_boot() -> Option<Monotonic> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
     let (seconds, fraction) = uptime.split_ascii_whitespace().next()?.split_once('.')?;
@@ -141,6 +150,19 @@ mod tests {
         bake.look(&reading(0, "a", 0));
         bake.look(&reading(3_600_000, "a", 1_000));
         assert_eq!(bake.credited_ms, 1_000);
+    }
+
+    #[test]
+    fn without_a_monotonic_clock_the_wall_clock_proves_nothing() {
+        let at = |second| Reading { now: Timestamp::from_second(second).unwrap(), monotonic: None };
+        let mut bake = Bake::default();
+        bake.look(&at(0));
+        bake.look(&at(3_600));
+        assert_eq!(bake.credited_ms, 0);
+        // So each process has one of its own, that no other process goes on with.
+        let (first, second) = (of_this_process(), of_this_process());
+        assert!(first.boot == second.boot && first.ms <= second.ms);
+        assert_ne!(Some(first.boot), of_this_boot().map(|here| here.boot));
     }
 
     #[test]

@@ -163,7 +163,11 @@ impl Agent {
         let mut leases = Vec::new();
         if self.own_key().is_ok() {
             for id in self.running() {
-                leases.extend(self.stop_if_needed(&id, &mut round)?);
+                // One that cannot be stopped keeps no other one from being stopped.
+                match self.stop_if_needed(&id, &mut round) {
+                    Ok(report) => leases.extend(report),
+                    Err(refusal) => round.remark(refusal),
+                }
             }
         }
         self.refresh(&mut round)?;
@@ -303,9 +307,10 @@ impl Agent {
     /// Writes down a stop of our own: from then on it binds us, and is pushed when it can be.
     pub(super) fn bind(&mut self, stop: SeenStop, round: &mut Round) -> Result<(), Refusal> {
         self.notebook.stops.push(stop);
-        self.desk.write(&self.notebook)?;
+        // A stop does not wait until the disk has room.
+        let written = self.desk.write(&self.notebook);
         self.deliver(round);
-        Ok(())
+        written
     }
 
     /// The leases that have weight, or could have.

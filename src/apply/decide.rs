@@ -454,8 +454,7 @@ impl Applied {
         let stays = same && self.tier == intent.tier && self.weight_bp == intent.weight_bp;
         if !same {
             self.rollback = Rollback::None;
-            self.checks = None;
-            self.halted = None;
+            (self.pack, self.checks, self.halted) = (None, None, None);
         }
         if !stays {
             self.bake = Bake::default();

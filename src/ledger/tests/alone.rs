@@ -30,17 +30,28 @@ struct Ledger {
     proposed: Option<Rulebook>,
     /// Every carrier commit so far, for whoever wants to bring it in again.
     carriers: Vec<StepCommit>,
+    /// Whether the last step did anything.
+    effect: bool,
     number: u32,
 }
 
 impl Ledger {
     fn new(stage: &Stage) -> Self {
         let (state, world) = stage.begin();
-        Self { state, world, rules: stage.rules.clone(), proposed: None, carriers: Vec::new(), number: 0 }
+        Self {
+            state,
+            world,
+            rules: stage.rules.clone(),
+            proposed: None,
+            carriers: Vec::new(),
+            effect: false,
+            number: 0,
+        }
     }
 
     fn fold(&mut self, step: &Step) {
-        self.state = apply(self.state.clone(), step).0;
+        let (state, report) = apply(self.state.clone(), step);
+        (self.state, self.effect) = (state, !report.events.is_empty());
         self.carriers.extend(step.commits.iter().filter(|c| matches!(c.opened, Opened::Carrier { .. })).cloned());
     }
 
@@ -54,6 +65,16 @@ impl Ledger {
         let draft = keys.iter().fold(self.draft(), |draft, key| draft.vote(holder(*key), stage.subject(ask)));
         self.fold(&draft.finish(None));
         self.world.step(keys.iter().map(|key| (*key, ask)).collect());
+    }
+
+    /// Both honest keys go forward, if that is possible now. A signature that was refused (the target was busy, the
+    /// repository frozen) is good until its step is taken, so nobody signs for what is not next and leaves it lying about.
+    fn forward(&mut self, stage: &Stage, ask: Ask) {
+        let before = self.clone();
+        self.votes(stage, &HONEST, ask);
+        if !self.effect {
+            *self = before;
+        }
     }
 
     /// The honest two change the policy: two principals more or less, who have no part in this.
@@ -136,7 +157,7 @@ fn honest(stage: &Stage, ledger: &mut Ledger, pick: u8, lease: usize) {
         0 => ledger.new_policy(),
         1 => ledger.votes(stage, &HONEST[..1], Ask::Stop(lease, StopKind::Pause, number)),
         2 => ledger.votes(stage, &HONEST[1..], Ask::Freeze(number)),
-        _ => ledger.votes(stage, &HONEST, forward),
+        _ => ledger.forward(stage, forward),
     }
 }
 

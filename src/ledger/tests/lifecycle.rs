@@ -110,6 +110,25 @@ fn once_a_step_is_taken_all_votes_for_it_are_void() {
     assert_eq!(s.weight("L1"), 25, "votes of the step before do not count for the next");
 }
 
+/// It asks for nothing but what its signer asked for, so who brings it, and when, is all one; a stop takes it back.
+#[test]
+fn a_signature_that_was_refused_is_good_until_its_step_is_taken() {
+    let (one, two) = (lease("L1"), lease("L2"));
+    let refused = || {
+        let mut s = Story::new(&rulebook().with("start-up-to: 0"));
+        s.authorizes(&one).does("cp14", one.start(5)).does("user1", one.start(5)).authorizes(&two);
+        s.refuses("user1", two.start(5), "target-busy").refuses("cp14", two.start(5), "target-busy");
+        s.does("cp14", one.stop(StopKind::Rollback, 1));
+        s
+    };
+    let mut s = refused();
+    s.does("cp14", two.start(5)).does("user1", two.start(5));
+    assert_eq!(s.weight("L2"), 5);
+    let mut s = refused();
+    s.does("user1", two.stop(StopKind::Withdraw, 1));
+    s.refuses("cp14", two.start(5), "stale-step").refuses("user1", two.start(5), "stale-step");
+}
+
 #[test]
 fn votes_in_one_step_fold_in_their_order() {
     let l = lease("L1");

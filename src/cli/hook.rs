@@ -158,13 +158,15 @@ pub(super) fn decide(
     let (sender, receiver) = mpsc::channel();
     let work = move || {
         let judged = panic::catch_unwind(AssertUnwindSafe(|| {
-            let mut needed = Missed::default();
+            let (mut needed, mut rounds) = (Missed::default(), 0);
             loop {
                 let push = repository.gather(&refs, &options, root, side, &needed)?;
                 let verdict = judge(&push, now);
                 let Some(missed) = push.missed() else { return Ok(Box::new(Judged { push, verdict })) };
+                let missed = missed.after(rounds);
                 needed.ids.extend(missed.ids);
                 needed.all |= missed.all;
+                rounds += 1;
             }
         }));
         // Nobody listens any more after the timeout.

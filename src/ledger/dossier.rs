@@ -15,13 +15,17 @@ use crate::model::{Digest, LeaseId, RawKey, lease, lease::Lease};
 
 use super::{Content, LeaseState, ProposalFile};
 
+/// Files that are kept under one lease id. Each is compared with the others when it comes, and folders that share folders
+/// spell out a hundred thousand of them in a few bytes.
+const MAX_FILES: usize = 100;
+
 /// All that is known under one lease id, without regard to case; or, under the empty one, of files whose names give none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Dossier {
     /// The tree's files, by path.
     pub(in crate::ledger) files: Vec<(String, ProposalFile<Lease>)>,
     /// Every id that a file was ever under: deleting the file does not outrun a stop.
-    pub(in crate::ledger) proposed: Vec<LeaseId>,
+    pub(in crate::ledger) proposed: BTreeSet<LeaseId>,
     /// The leases that some key was turned for or against; more than one only where ids differ by case.
     pub(in crate::ledger) leases: Vec<LeaseState>,
     /// The stops that have been folded already, by raw key and statement.
@@ -53,6 +57,18 @@ pub struct Missed {
     pub ids: BTreeSet<String>,
     /// Whether all there are were asked for.
     pub all: bool,
+}
+
+/// After so many rounds of asking for what was missed everything is asked for: leases that hand on to one another come to
+/// light one a round.
+const MAX_ROUNDS: usize = 8;
+
+impl Missed {
+    /// What to ask for after so many rounds.
+    #[must_use]
+    pub fn after(self, rounds: usize) -> Self {
+        Self { all: self.all || rounds >= MAX_ROUNDS, ..self }
+    }
 }
 
 impl Part {
@@ -152,6 +168,13 @@ impl Dossiers {
     pub(in crate::ledger) fn lease_mut(&mut self, id: &LeaseId) -> Option<&mut LeaseState> {
         self.lease(id)?;
         self.entry(id.folded()).leases.iter_mut().find(|lease| lease.id == *id)
+    }
+
+    /// Whether a file can be kept: it is already, or there are not too many under its id.
+    pub(in crate::ledger) fn takes_file(&self, path: &str) -> bool {
+        let is_there = |files: &[(String, _)]| files.binary_search_by(|(other, _)| other.as_str().cmp(path)).is_ok();
+        let files = self.get(&shelf(path)).map(|dossier| dossier.files.as_slice()).unwrap_or_default();
+        files.len() < MAX_FILES || is_there(files)
     }
 
     pub(in crate::ledger) fn insert_file(&mut self, path: &str, file: ProposalFile<Lease>) {

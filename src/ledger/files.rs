@@ -101,17 +101,17 @@ impl Fold {
             self.state.dossiers.remove_file(path);
             return id;
         };
+        let taken = self.state.dossiers.takes_file(path);
         let usable = read.and_then(|proposed| {
             self.check_lease_file(id.as_ref(), proposed.get())?;
-            Ok(proposed)
+            if taken { Ok(proposed) } else { Err(too_many(&proposed.get().id)) }
         });
         let content = self.content(path, id.as_ref(), usable);
-        self.state.dossiers.insert_file(path, ProposalFile { digest, proposer, content });
+        if taken {
+            self.state.dossiers.insert_file(path, ProposalFile { digest, proposer, content });
+        }
         if let Some(id) = &id {
-            let proposed = &mut self.state.dossiers.entry(id.folded()).proposed;
-            if !proposed.contains(id) {
-                proposed.push(id.clone());
-            }
+            self.state.dossiers.entry(id.folded()).proposed.insert(id.clone());
         }
         id
     }
@@ -304,6 +304,11 @@ fn same_but_for_case(id: &LeaseId, twin: &LeaseId) -> Refusal {
 
 fn too_large(path: &str) -> Refusal {
     Refusal::new(Reason::TooLarge, format!("{path} is larger than {} bytes", crate::model::MAX_FILE_BYTES))
+}
+
+fn too_many(id: &LeaseId) -> Refusal {
+    Refusal::new(Reason::TooLarge, format!("lease {id} has more files than are ever read"))
+        .hint("delete all but one of them")
 }
 
 fn not_a_file(path: &str) -> Refusal {

@@ -60,6 +60,33 @@ fn any_folder_below_leases_will_do() {
 }
 
 #[test]
+fn of_very_many_files_of_one_lease_only_some_are_kept_and_none_outruns_a_stop() {
+    let l = lease("L1");
+    let files = |from: usize, to: usize, entry: Entry| {
+        move |draft: super::story::Draft| {
+            (from..to).fold(draft, |draft, at| draft.file(&format!("leases/{at:04}/L1.yaml"), entry.clone()))
+        }
+    };
+    let yaml = bytes(&l.yaml());
+    let mut s = told();
+    assert_eq!(s.step(files(0, 100, yaml.clone())), NONE);
+    assert_eq!(s.step(files(0, 100, yaml.clone())), NONE, "what is kept may change");
+    assert_eq!(s.step(files(100, 103, yaml.clone())), ["too-large"; 3]);
+    assert_eq!(s.state.files().count(), 100);
+    assert_eq!(s.step(files(102, 103, Entry::Absent)), NONE);
+    assert_eq!(s.step(files(0, 1, Entry::Absent)), NONE);
+    assert_eq!(s.step(files(103, 104, yaml.clone())), NONE, "there is room again");
+    s.does("user1", l.cosign()).does("cp14", l.stop(StopKind::Withdraw, 1));
+    assert_eq!(s.phase("L1"), Phase::Withdrawn);
+    // Each comes under a name of its own case, none is kept, and each can still be stopped.
+    let mut s = told();
+    assert_eq!(s.step(files(0, 100, yaml.clone())), NONE);
+    assert_eq!(s.step(|draft| draft.file("leases/l1.yaml", Entry::NotAFile)), ["malformed"]);
+    assert_eq!(s.state.files().count(), 100);
+    s.does("user1", lease("l1").stop(StopKind::Halt, 1));
+}
+
+#[test]
 fn votes_come_with_the_bytes_or_after_them_but_not_before() {
     let l = lease("L1");
     let mut s = told();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ledger::{Descent, Dossier, Entry, State, Step, StepReport, apply, begin},
-    model::{Reason, Refusal, StopKind},
+    model::{LeaseId, Reason, Refusal, StopKind},
     signature::Opened,
 };
 
@@ -59,6 +59,11 @@ fn who_asks_a_part_for_everything_is_told_that_it_is_a_part() {
     assert_eq!(state.files().count(), 2);
     assert_eq!(state.missed(), None);
     let part = state.core().awaiting_dossiers();
+    assert_eq!(part.lease(&LeaseId::parse("L1").unwrap()), None);
+    let one = part.missed().unwrap();
+    assert_eq!((one.all, one.ids.len()), (false, 1));
+    assert_eq!(one.clone().after(7), one);
+    assert!(one.after(8).all, "who asks for one after the other is given all");
     assert_eq!(part.files().count(), 0);
     assert!(part.missed().unwrap().all);
 }

@@ -394,11 +394,16 @@ fn leases_that_a_push_is_about_are_remembered_one_by_one() {
     let tag = scene.tag("2-promote-25", "main");
     scene.push(&[&tag]).exits(0);
     scene.refuses(&[&scene.tag("3-halt", "main")], "refs/tags/rollout/LEASE-20251027-021913/3-halt", "tag-mismatch");
-    // What is remembered of leases is something else, or gone: everything is read anew from the root.
+    // What is remembered of leases is broken, something else, or gone: everything is read anew from the root.
     let leases = || {
         let mut files = fs::read_dir(scene.server.join("two-key")).unwrap().map(|entry| entry.unwrap().path());
         files.find(|path| path.to_string_lossy().contains("/leases-")).unwrap()
     };
+    let mut broken = fs::read(leases()).unwrap();
+    broken[40] ^= 1;
+    fs::write(leases(), broken).unwrap();
+    scene.turn("cp18", &forward("promote", Some(3), Some(100)));
+    scene.push(&["main"]).exits(0);
     fs::write(leases(), fs::read(scene.server.join("two-key/checkpoint")).unwrap()).unwrap();
     scene.turn("cp14", &forward("promote", Some(3), Some(100)));
     scene.push(&["main"]).exits(0);
@@ -407,6 +412,42 @@ fn leases_that_a_push_is_about_are_remembered_one_by_one() {
     scene.push(&["main"]).exits(0);
     scene.turn("user2", &forward("promote", Some(3), Some(100)));
     scene.refuses(&["main"], MAIN, "stale-step");
+}
+
+#[test]
+fn a_push_of_more_than_is_held_is_judged_by_the_whole_ledger() {
+    let scene = Scene::rolling();
+    for number in 0..20 {
+        scene.world.commit_file("README", &format!("{number}\n"), "Write");
+    }
+    scene.push(&["main"]).exits(0);
+    scene.promote("user1");
+    scene.push(&["main"]).exits(0);
+    assert!(scene.server.join("two-key/checkpoint").exists());
+    // Two megabytes of files that are no leases, moved to and fro: each time they are read again.
+    let make = |args: &[&str], input: &[u8]| {
+        scene.world.run(scene.world.repo(), "git", args, input).exits(0).out.trim().to_owned()
+    };
+    let files = (0..32).map(|number| {
+        let blob = make(&["hash-object", "-w", "--stdin"], &[vec![0xff, number], vec![0; 65_534]].concat());
+        format!("100644 blob {blob}\tL{number}.yaml\n")
+    });
+    let files = make(&["mktree"], files.collect::<String>().as_bytes());
+    let (leases, rest) = (scene.world.git(&["ls-tree", "main:leases"]), scene.world.git(&["ls-tree", "main"]));
+    let rest: String =
+        rest.lines().filter(|line| !line.ends_with("\tleases")).map(|line| line.to_owned() + "\n").collect();
+    let trees = ["a", "b"].map(|name| {
+        let leases = make(&["mktree"], format!("{leases}\n040000 tree {files}\t{name}\n").as_bytes());
+        make(&["mktree"], format!("{rest}040000 tree {leases}\tleases\n").as_bytes())
+    });
+    let mut tip = scene.world.head();
+    for number in 0..40 {
+        tip = make(&["commit-tree", "-p", &tip, "-m", "Move", &trees[number % 2]], b"");
+    }
+    scene.refuses(&[&format!("{tip}:main")], MAIN, "malformed");
+    let halt = scene.halt("cp14", &tip, 1);
+    scene.push(&[&format!("{halt}:main")]).exits(0);
+    scene.push(&[&scene.tag("2-halt", &halt)]).exits(0);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::{
 
 /// Steps that are folded again rather than remembered.
 const WORTH_REMEMBERING: u64 = 16;
-/// Steps that are held to be folded again. Where there are more, the whole state is asked for instead.
-const MAX_HELD: usize = 20_000;
+/// Bytes of steps that are held to be folded again. Where there are more, the whole state is asked for instead.
+const MAX_HELD: usize = 64 << 20;
 
 /// What is remembered on a side.
 pub(super) struct Memory {
@@ -34,6 +34,8 @@ pub(super) struct Folded {
 pub(super) enum Stuck {
     Git(GitError),
     Root(Refusal),
+    /// What is remembered cannot be read.
+    Forgotten(GitError),
 }
 
 impl Stuck {
@@ -42,7 +44,7 @@ impl Stuck {
             // An old tip that does not descend from the root: this is another repository's ledger, or another root.
             Self::Git(error @ GitError::NotOnChain { .. }) => Refusal::new(Reason::NotDescended, error.to_string())
                 .hint("see which root is pinned: git two-key doctor"),
-            Self::Git(error) => error.refusal(),
+            Self::Git(error) | Self::Forgotten(error) => error.refusal(),
             Self::Root(refusal) => refusal,
         }
     }
@@ -58,11 +60,16 @@ impl Memory {
         Self { root, side, checkpoint }
     }
 
+    /// The same root's ledger, as if nothing were remembered of it.
+    pub(super) fn forgotten(&self) -> Self {
+        Self { root: self.root, side: self.side, checkpoint: None }
+    }
+
     /// Supplies what was missed.
     fn supply(&self, state: &mut State, missed: &Missed) -> Result<(), Stuck> {
         let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
         let doing = "reading what is remembered of the ledger".to_owned();
-        let lost = |error: std::io::Error| Stuck::Git(GitError::Io { doing, error: error.to_string() });
+        let lost = |error: std::io::Error| Stuck::Forgotten(GitError::Io { doing, error: error.to_string() });
         checkpoint.supply(state, missed).map_err(lost)
     }
 }
@@ -117,21 +124,26 @@ impl Repository {
     pub(super) fn fold_on(&self, memory: &Memory, known: &State, tip: Oid) -> Result<Folded, Stuck> {
         let mut before = known.clone();
         let base = Base::After { tip: before.tip(), root: memory.root };
-        let steps = self.steps(base, tip).map_err(Stuck::Git)?;
-        let mut made = Vec::new();
-        if steps.left() > MAX_HELD {
-            memory.supply(&mut before, &Missed { all: true, ..Missed::default() })?;
-            let each = |step: &Step, report| made.push(NewStep::new(step, report));
-            let after = fold(before.clone(), steps.map(|step| step.map_err(Stuck::Git)), each)?;
-            return Ok(Folded { before, after, steps: made });
+        let mut steps = self.steps(base, tip).map_err(Stuck::Git)?.map(|step| step.map_err(Stuck::Git));
+        let (mut made, mut held, mut weight) = (Vec::new(), Vec::new(), 0);
+        while let Some(step) = steps.next().transpose()? {
+            weight += step.weight();
+            held.push(step);
+            if weight > MAX_HELD {
+                memory.supply(&mut before, &Missed { all: true, ..Missed::default() })?;
+                let each = |step: &Step, report| made.push(NewStep::new(step, report));
+                let after = fold(before.clone(), held.into_iter().map(Ok).chain(steps), each)?;
+                return Ok(Folded { before, after, steps: made });
+            }
         }
-        let steps = steps.collect::<Result<Vec<Step>, _>>().map_err(Stuck::Git)?;
+        let mut rounds = 0;
         loop {
             let each = |step: &Step, report| made.push(NewStep::new(step, report));
-            let after = fold(before.clone(), steps.iter().map(Ok), each)?;
+            let after = fold(before.clone(), held.iter().map(Ok), each)?;
             let Some(missed) = after.missed() else { return Ok(Folded { before, after, steps: made }) };
-            memory.supply(&mut before, &missed)?;
+            memory.supply(&mut before, &missed.after(rounds))?;
             made.clear();
+            rounds += 1;
         }
     }
 }

@@ -193,7 +193,16 @@ impl Repository {
                 self.fold_from_root(root, new, each).map(|after| (None, after, steps))
             }
             Some(known) => {
-                self.fold_on(memory, known, new).map(|Folded { before, after, steps }| (Some(before), after, steps))
+                let folded = match (self.fold_on(memory, known, new), old) {
+                    // It only saves time: without it the same comes out, and it is written anew.
+                    (Err(Stuck::Forgotten(_)), Some(old)) => {
+                        let memory = memory.forgotten();
+                        let known = self.known_at(&memory, old, needed)?;
+                        self.fold_on(&memory, &known, new)
+                    }
+                    (folded, _) => folded,
+                };
+                folded.map(|Folded { before, after, steps }| (Some(before), after, steps))
             }
         };
         match folded {
@@ -216,8 +225,7 @@ impl Repository {
                 Ok(unmoved(Facts::Branch(BranchFacts::NotDescended)))
             }
             Err(Stuck::Git(error @ GitError::TooLarge { .. })) => Ok(unmoved(Facts::TooLarge(error.to_string()))),
-            Err(Stuck::Git(error)) => Err(error.refusal()),
-            Err(Stuck::Root(refusal)) => Err(refusal),
+            Err(stuck) => Err(stuck.refusal()),
         }
     }
 

@@ -27,8 +27,9 @@ use crate::{
 
 /// Commits that are read back from the tip one by one before Git is asked to list them.
 pub(super) const NEAR: usize = 48;
-/// Steps made ahead of their turn.
+/// Steps made ahead of their turn, and how many bytes each may hold. None is made ahead of one that holds more.
 const STEPS_AHEAD: usize = 256;
+const MAX_AHEAD: usize = 128 << 10;
 /// From so many commits on, a step leaves out those ordinary commits that say no more than others before them did: whose
 /// signature, or nobody's. A merge may bring in a history of any length, and must not end the ledger.
 const MAX_ORDINARY: usize = 10_000;
@@ -84,9 +85,12 @@ impl Repository {
         let first = objects.open_raw(from)?;
         let tree = first.links.tree;
         let rootless = first.links.parents.is_empty();
-        let (mut ready, ahead) = match objects.back_to(from, tip)? {
-            Some(near) => (near, None),
-            None => (VecDeque::new(), Some(self.read_ahead(from, tip)?)),
+        let (mut ready, ahead, naming) = match objects.back_to(from, tip)? {
+            Some(near) => (near, None, Naming::Objects),
+            None => {
+                let (ahead, naming) = self.read_ahead(from, tip)?;
+                (VecDeque::new(), Some(ahead), naming)
+            }
         };
         let previous = match base {
             Base::Root(_) => {
@@ -100,19 +104,21 @@ impl Repository {
             Base::Root(_) | Base::After { .. } => Before::Unknown,
         };
         let walk = Walk { base, tip, before, seen: HashMap::new(), questions: 0, descendants: None };
-        let naming = Naming::Graph;
         Steps::of(Assembly { objects, ready, ahead, naming, previous, walk, files: Files::default() })
     }
 
     /// The commits after a base up to a tip, of which there must be some.
-    fn read_ahead(&self, base: Oid, tip: Oid) -> Result<Ahead, GitError> {
-        for naming in [Naming::Graph, Naming::Objects] {
-            let ahead = Ahead::start(self, base, tip, naming)?;
-            if ahead.left() > 0 {
-                return Ok(ahead);
-            }
+    fn read_ahead(&self, base: Oid, tip: Oid) -> Result<(Ahead, Naming), GitError> {
+        // A commit-graph that cannot be read is as good as none.
+        if let Ok(ahead) = Ahead::start(self, base, tip, Naming::Graph)
+            && ahead.left() > 0
+        {
+            return Ok((ahead, Naming::Graph));
         }
-        Err(GitError::NotOnChain { base, tip })
+        match Ahead::start(self, base, tip, Naming::Objects)? {
+            none if none.left() == 0 => Err(GitError::NotOnChain { base, tip }),
+            ahead => Ok((ahead, Naming::Objects)),
+        }
     }
 }
 
@@ -193,7 +199,12 @@ enum Source {
 }
 
 /// What the other thread sends.
-type Made = Option<Result<Step, GitError>>;
+#[derive(Debug)]
+struct Made {
+    step: Option<Result<Step, GitError>>,
+    /// Of a step that holds much: dropped when the step is taken, for which the thread waits.
+    _waited_for: Option<SyncSender<()>>,
+}
 
 impl Steps {
     /// Has another thread make the steps if there are many.
@@ -234,7 +245,7 @@ impl Iterator for Steps {
                     let error = "the thread that does it ended before the ledger did".to_owned();
                     Some(Err(GitError::Io { doing: "reading the ledger".to_owned(), error }))
                 };
-                steps.recv().unwrap_or_else(|_| fault())
+                steps.recv().map_or_else(|_| fault(), |made| made.step)
             }
             Source::Ended => None,
         };
@@ -269,7 +280,7 @@ impl Assembly {
         loop {
             let step = self.step().transpose();
             let ended = !matches!(step, Some(Ok(_)));
-            if steps.send(step).is_err() || ended {
+            if !send(steps, step) || ended {
                 return;
             }
         }
@@ -279,7 +290,11 @@ impl Assembly {
     fn next(&mut self) -> Result<Option<OpenedCommit>, GitError> {
         let commit = match (self.ready.pop_front(), &mut self.ahead) {
             (Some(commit), _) => Some(commit),
-            (None, Some(ahead)) => ahead.next().transpose()?,
+            (None, Some(ahead)) => match ahead.next().transpose() {
+                // What a commit-graph names need not be there. No commit continues the chain then.
+                Err(_) if self.naming == Naming::Graph => None,
+                commit => commit?,
+            },
             (None, None) => None,
         };
         let continues = match (&commit, self.previous) {
@@ -322,6 +337,18 @@ impl Assembly {
 
 fn step_commit(commit: OpenedCommit, descent: Descent) -> StepCommit {
     StepCommit { id: commit.id, descent, parents: commit.links.parents.len(), opened: commit.opened }
+}
+
+/// Sends a step, and waits until it is taken if it holds much. False if nobody takes steps any more.
+fn send(steps: &SyncSender<Made>, step: Option<Result<Step, GitError>>) -> bool {
+    let much = matches!(&step, Some(Ok(step)) if step.weight() > MAX_AHEAD);
+    let (waited_for, taken) = if much { Some(sync_channel(0)).unzip() } else { (None, None) };
+    let sent = steps.send(Made { step, _waited_for: waited_for }).is_ok();
+    if let Some(taken) = taken {
+        // Nothing is ever sent: it ends when the step, or the channel with it, has been dropped.
+        let _: Result<(), _> = taken.recv();
+    }
+    sent
 }
 
 /// Finds what merges bring in.
@@ -475,5 +502,42 @@ impl Walk {
         let descent = if descends { Descent::Descends } else { Descent::Foreign };
         self.seen.insert(id, descent);
         Ok(descent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::ledger::Entry;
+
+    /// A step with a policy of so many bytes.
+    fn step(bytes: usize) -> Step {
+        let policy = Some(Entry::Regular(Arc::from(vec![0; bytes])));
+        Step { commit: Oid::Sha1([1; 20]), claimed_time: 0, commits: Vec::new(), policy, leases: Vec::new() }
+    }
+
+    #[test]
+    fn nothing_is_made_ahead_of_a_step_that_holds_much() {
+        for (bytes, ahead) in [(0, true), (MAX_AHEAD, false)] {
+            let (sender, steps) = sync_channel(STEPS_AHEAD);
+            let maker = thread::spawn(move || (0..2).all(|_| send(&sender, Some(Ok(step(bytes))))));
+            let first = steps.recv().unwrap();
+            let patience = if ahead { Duration::from_secs(60) } else { Duration::from_millis(200) };
+            assert_eq!(steps.recv_timeout(patience).is_ok(), ahead, "{bytes}");
+            drop(first);
+            assert_eq!(steps.recv().is_ok(), !ahead, "{bytes}");
+            assert!(maker.join().unwrap());
+        }
+    }
+
+    #[test]
+    fn whoever_wants_no_more_steps_leaves_nobody_waiting() {
+        let (sender, steps) = sync_channel(STEPS_AHEAD);
+        let maker = thread::spawn(move || while send(&sender, Some(Ok(step(MAX_AHEAD)))) {});
+        drop(steps.recv().unwrap());
+        drop(steps);
+        maker.join().unwrap();
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{model::Oid, signature::Opened};
+use crate::{
+    model::Oid,
+    signature::{BadVote, Cosignature, Opened},
+};
 
 /// One first-parent commit, opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,31 @@ pub struct Step {
     pub policy: Option<Entry>,
     /// Paths of lease files whose entries differ from the previous first-parent commit's, sorted.
     pub leases: Vec<(String, Entry)>,
+}
+
+impl Step {
+    /// About how many bytes of memory it takes up. Files that share their bytes are counted each by itself.
+    pub fn weight(&self) -> usize {
+        let file = |entry: &Entry| match entry {
+            Entry::Regular(bytes) => bytes.len(),
+            Entry::Absent | Entry::TooLarge | Entry::NotAFile => 0,
+        };
+        let signature = |vote: &Result<Cosignature, BadVote>| {
+            size_of::<Cosignature>() + vote.as_ref().map_or(0, |vote| vote.signature().len())
+        };
+        let commit = |commit: &StepCommit| {
+            size_of::<StepCommit>()
+                + match &commit.opened {
+                    Opened::Carrier { votes, .. } => votes.iter().map(signature).sum(),
+                    Opened::Ordinary { .. } | Opened::Malformed(_) => 0,
+                }
+        };
+        let lease = |(path, entry): &(String, Entry)| size_of::<(String, Entry)>() + path.len() + file(entry);
+        size_of::<Self>()
+            + self.commits.iter().map(commit).sum::<usize>()
+            + self.policy.as_ref().map_or(0, file)
+            + self.leases.iter().map(lease).sum::<usize>()
+    }
 }
 
 /// One commit of a step.

@@ -138,6 +138,18 @@ fn edits_and_deletions_after_the_pin_are_findings_without_effect() {
 }
 
 #[test]
+fn a_finding_says_whether_the_pinned_file_was_changed_or_deleted() {
+    let (l, edited) = (lease("L1"), lease("L1").with("summary: edited"));
+    let mut s = told();
+    s.proposes(&l).does("user1", l.cosign());
+    for (entry, words) in [(bytes(&edited.yaml()), "file was changed"), (Entry::Absent, "file was deleted")] {
+        assert_eq!(s.step(|d| d.file("leases/L1.yaml", entry)), ["lease-changed"]);
+        let message = &s.last.findings[0].refusal.message;
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
 fn moving_a_file_leaves_its_bytes_there() {
     let l = lease("L1");
     let mut s = told();
@@ -161,6 +173,21 @@ fn ids_that_differ_by_case_only_are_one_id() {
     s.refuses("user1", twin.cosign(), "malformed").does("cp14", l.cosign());
     let mut s = told();
     s.proposes(&twin).does("user1", twin.cosign());
+}
+
+#[test]
+fn a_proposal_cannot_be_voted_for_once_a_stop_has_put_its_case_twin_on_the_ledger() {
+    let (l, twin) = (lease("LEASE-a"), lease("LEASE-A"));
+    let rubbish_beside_a_proposal = || {
+        let mut s = told();
+        assert_eq!(s.step(|d| d.file(&l.path(), bytes("rubbish"))), ["malformed"]);
+        s.proposes(&twin);
+        s
+    };
+    let mut s = rubbish_beside_a_proposal();
+    s.does("user1", l.stop(StopKind::Halt, 1)).refuses("user1", twin.cosign(), "malformed");
+    let mut s = rubbish_beside_a_proposal();
+    s.does("user1", twin.cosign());
 }
 
 #[test]

@@ -303,3 +303,15 @@ fn a_vote_that_no_longer_counts_does_not_stand_in_its_principals_way() {
     s.does(who("user1").key(sk(101)).touched(), thaw(1));
     assert_eq!(s.state.frozen(), None);
 }
+
+#[test]
+fn a_vote_that_does_not_count_for_a_while_is_kept_when_others_vote() {
+    let l = lease("L1");
+    let loose = rulebook();
+    let strict = loose.clone().with("rules: {cosign: {deliberate: true}}").after(&loose);
+    let mut s = Story::new(&loose);
+    s.proposes(&l).does(who("user1").by_commit(), l.cosign()).enacts(&strict).does("cp14", l.cosign());
+    assert_eq!(s.phase("L1"), Phase::Proposed);
+    s.enacts(&loose.clone().after(&strict)).does("cp15", l.cosign());
+    assert_eq!(s.phase("L1"), Phase::Authorized);
+}

@@ -2,6 +2,8 @@
 //!
 //! Each slot asks for the counts of the whole tier so far, so that a slot at which nobody looked loses no error.
 
+use jiff::Timestamp;
+
 use crate::model::policy::{Absolute, Gate, Source, Worse};
 
 use super::{
@@ -10,6 +12,7 @@ use super::{
     measure::Value,
     question::compares,
     report::{Aggregate, Comparison},
+    slot::later,
     stats::counts::{certifying, ln_e_more},
     watch::{Part, Query, Side, Slot},
 };
@@ -119,7 +122,7 @@ fn what(part: Part, query: &str) -> String {
 pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
     let (minimum, least) = minimum(bench);
     let mut reading = Reading { minimum: Some(minimum), ..Reading::default() };
-    let mut tier = Tier { bench, least, highest: [None, None], looks: 0, looked_at: 0.0 };
+    let mut tier = Tier { bench, least, highest: [None, None], grew: None, looks: 0, looked_at: 0.0 };
     for slot in slots {
         let looks = tier.looks;
         let says = tier.slot(slot, &mut reading);
@@ -142,6 +145,8 @@ struct Tier<'a> {
     least: f64,
     /// The highest counts so far, the candidate's and the baseline's.
     highest: [Option<Counts>; 2],
+    /// When the candidate's events last became more, and how many they were then.
+    grew: Option<(Timestamp, f64)>,
     /// How often a recorded baseline has been looked at, and how many events the candidate had then.
     looks: i32,
     looked_at: f64,
@@ -161,6 +166,9 @@ impl Tier<'_> {
             Counted::Unknown(why, cause) => return Says::Unknown(why, cause),
         };
         reading.candidate = candidate.aggregate();
+        if self.grew.is_none_or(|(_, then)| candidate.total - then >= 1.0) {
+            self.grew = Some((slot.at, candidate.total));
+        }
         let broken = self.bench.gate.absolute.and_then(|limits| broken(limits, candidate, self.least));
         if let Some(why) = broken {
             return Says::Harm(why);
@@ -172,8 +180,19 @@ impl Tier<'_> {
                 Says::Few(format!("{:.0} of {} events; {}", candidate.total, self.least, in_words(candidate)))
             }
             Compared::Few(why) => Says::Few(format!("{}; {why}", in_words(candidate))),
+            Compared::Fine(_) if self.stands_still(slot, candidate) => {
+                let since = self.grew.map(|(at, _)| format!(" since {at}")).unwrap_or_default();
+                Says::Few(format!("no event was counted{since}; {}", in_words(candidate)))
+            }
             Compared::Fine(why) => Says::Fine(format!("{}{why}", in_words(candidate))),
         }
+    }
+
+    /// Whether nothing new was counted for as long as a look may be relied on. What stopped serving goes on to look as well
+    /// as it did when it last served. At the last tier there is nobody else who would serve, and nowhere to go from there.
+    fn stands_still(&self, slot: &Slot, candidate: Counts) -> bool {
+        let until = self.grew.map(|(at, _)| later(at, self.bench.gate.evidence_ttl));
+        candidate.total > 0.0 && !self.bench.context.last && until.is_some_and(|until| slot.at > until)
     }
 
     /// Counts of a tier only grow: one that fell was begun anew somewhere, and what it counted before is lost.

@@ -89,6 +89,30 @@ fn silence_holds_and_never_passes() {
     assert_eq!(judged.objection().unwrap().reason, Reason::NoData);
 }
 
+#[test]
+fn a_candidate_that_stopped_serving_does_not_go_on_passing_by_what_it_served_before() {
+    let mut scene = scene();
+    for slot in 1..=3 {
+        tell(&scene, [0.0, 400.0 * f64::from(slot), 0.0, 7600.0 * f64::from(slot)]);
+        scene.look(60 + i64::from(slot) * 60);
+    }
+    // The last event came by 240 s, and ten minutes is what a look may be relied on.
+    let (mut verdicts, mut last) = (Vec::new(), None);
+    for slot in 4..=14 {
+        tell(&scene, [0.0, 1200.0, 0.0, 7600.0 * f64::from(slot)]);
+        let judged = scene.look(60 + i64::from(slot) * 60);
+        verdicts.push(judged.verdict);
+        last = Some(judged);
+    }
+    assert!(verdicts[..10].iter().all(|verdict| *verdict == Verdict::Pass), "{verdicts:?}");
+    let last = last.unwrap();
+    assert_eq!((last.verdict, last.objection().unwrap().reason), (Verdict::Pending, Reason::NoData));
+    assert!(last.gates[&id("error-rate")].why.starts_with("no event was counted since "));
+    // It serves again.
+    tell(&scene, [0.0, 1300.0, 0.0, 114_000.0]);
+    assert_eq!(scene.look(60 + 15 * 60).verdict, Verdict::Pass);
+}
+
 /// One slot after another, a minute each, with these answers; the last judgement.
 fn slots(scene: &mut Scene, rows: &[[f64; 4]]) -> crate::gate::Judgement {
     let mut judged = None;

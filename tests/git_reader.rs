@@ -5,7 +5,7 @@
 #[path = "support/scratch.rs"]
 mod scratch;
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, fs};
 
 use git_two_key::{
     git::{Base, GitError, Kind, Repository},
@@ -469,5 +469,47 @@ fn a_long_history_is_read_in_order() {
     assert_eq!(steps.len(), 1000);
     for (number, step) in (0..).zip(&steps) {
         assert_eq!(step.claimed_time, 1_761_530_400 + number);
+    }
+}
+
+/// A commit-graph in which one commit has another first parent than it has.
+fn lie(honest: &[u8], child: Oid, parent: Oid) -> Vec<u8> {
+    let chunk = |name: &[u8]| {
+        let at = honest.windows(4).position(|window| window == name).unwrap();
+        usize::try_from(u64::from_be_bytes(honest[at + 4..at + 12].try_into().unwrap())).unwrap()
+    };
+    let (ids, commits) = (chunk(b"OIDL"), chunk(b"CDAT"));
+    let place = |id: Oid| honest[ids..commits].chunks(20).position(|other| other == id.as_bytes()).unwrap();
+    let at = commits + place(child) * 36 + 20;
+    let mut graph = honest.to_vec();
+    graph[at..at + 4].copy_from_slice(&u32::try_from(place(parent)).unwrap().to_be_bytes());
+    graph
+}
+
+#[test]
+fn a_commit_graph_that_lies_changes_nothing() {
+    let scratch = Scratch::new();
+    let root = scratch.graph("root", &[]);
+    let mut chain = vec![root];
+    for number in 0..60 {
+        chain.push(scratch.graph(&number.to_string(), &[chain[number]]));
+    }
+    let (gone, tip) = (scratch.graph("gone", &[root]), chain[60]);
+    scratch.git(&["update-ref", "refs/heads/main", &tip.to_string()]);
+    scratch.git(&["update-ref", "refs/heads/gone", &gone.to_string()]);
+    scratch.git(&["commit-graph", "write", "--reachable"]);
+    scratch.git(&["update-ref", "-d", "refs/heads/gone"]);
+    let (folder, name) = (&gone.to_string()[..2], &gone.to_string()[2..]);
+    fs::remove_file(scratch.path().join(".git/objects").join(folder).join(name)).unwrap();
+    let file = scratch.path().join(".git/objects/info/commit-graph");
+    let honest = fs::read(&file).unwrap();
+    // It leaves commits out, goes round in a circle, names what is not there, or is cut short.
+    let lies = [(30, chain[20]), (30, root), (1, chain[9]), (30, gone)];
+    let lies = lies.map(|(at, parent): (usize, Oid)| lie(&honest, chain[at], parent));
+    for graph in lies.into_iter().chain([honest[..honest.len() / 2].to_vec(), honest.clone()]) {
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, graph).unwrap();
+        let ids: Vec<Oid> = from_root(&scratch, root, tip).iter().map(|step| step.commit).collect();
+        assert_eq!(ids, chain);
     }
 }

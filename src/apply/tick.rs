@@ -15,6 +15,13 @@ use super::{
     run::Mode,
 };
 
+/// Whether the remote has been asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remote {
+    Unasked,
+    Asked,
+}
+
 /// What holds for all targets of a tick.
 pub(super) struct Tick {
     pub(super) reading: Reading,
@@ -26,7 +33,7 @@ pub(super) struct Tick {
     /// Whether the branch continues what was accepted.
     pub(super) continues: bool,
     /// Whether the remote was asked in this tick: before that nobody knows yet what speaks against a forward move.
-    asked: bool,
+    remote: Remote,
     /// Whether more came to be known after the targets had been looked after.
     pub(super) overtaken: bool,
     pub(super) remarks: Vec<Refusal>,
@@ -43,7 +50,7 @@ impl Tick {
             blockers: Vec::new(),
             trusted,
             continues: false,
-            asked: false,
+            remote: Remote::Unasked,
             overtaken: false,
             remarks: Vec::new(),
             records: BTreeMap::new(),
@@ -66,13 +73,13 @@ impl Tick {
 
     /// The remote was asked: what speaks against every forward move is known.
     pub(super) fn is_asked(&mut self) {
-        self.asked = true;
+        self.remote = Remote::Asked;
     }
 
     /// Whether a forward move that was decided on may be made now. One that a slow target held up until a later tick
     /// waits until that tick knows what speaks against it.
-    pub(super) const fn lets_move(&self) -> bool {
-        self.asked
+    pub(super) fn lets_move(&self) -> bool {
+        self.remote == Remote::Asked
     }
 
     /// Looks at the clocks once more: a push and a fetch may have taken minutes.

@@ -85,12 +85,11 @@ impl Repository {
         let first = objects.open_raw(from)?;
         let tree = first.links.tree;
         let rootless = first.links.parents.is_empty();
-        let (mut ready, ahead, naming) = match objects.back_to(from, tip)? {
-            Some(near) => (near, None, Naming::Objects),
-            None => {
-                let (ahead, naming) = self.read_ahead(from, tip)?;
-                (VecDeque::new(), Some(ahead), naming)
-            }
+        let (mut ready, ahead, naming) = if let Some(near) = objects.back_to(from, tip)? {
+            (near, None, Naming::Objects)
+        } else {
+            let (ahead, naming) = self.read_ahead(from, tip)?;
+            (VecDeque::new(), Some(ahead), naming)
         };
         let previous = match base {
             Base::Root(_) => {

@@ -5,6 +5,7 @@ mod attacks;
 mod files;
 mod lifecycle;
 mod model;
+mod outlook;
 mod pins;
 mod policies;
 mod properties;

@@ -145,3 +145,25 @@ impl JsonSchema for Span {
         json_schema!({"type": "string", "pattern": "^[0-9]{1,9}[smhd]$"})
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Span;
+
+    #[test]
+    fn a_length_of_time_is_written_in_the_largest_unit_that_divides_it() {
+        for (text, written) in [
+            ("0s", "0s"),
+            ("90s", "90s"),
+            ("60s", "1m"),
+            ("90m", "90m"),
+            ("60m", "1h"),
+            ("25h", "25h"),
+            ("24h", "1d"),
+            ("86401s", "86401s"),
+        ] {
+            let span = Span::parse(text).map(|span| span.to_string());
+            assert_eq!(span.as_deref(), Some(written), "{text}");
+        }
+    }
+}

@@ -1,9 +1,9 @@
-//! Which lease a handle means.
+//! Which lease a handle means, and what a verb would sign.
 
-use super::story::{NONE, Story, bytes, lease, rulebook};
+use super::story::{NONE, Story, bytes, enact, lease, nonce, rulebook};
 use crate::{
-    ledger::{Resolution, resolve},
-    model::{Action, LeaseId, StopKind},
+    ledger::{Entry, Resolution, next_statement, resolve},
+    model::{Action, LeaseId, StopKind, Subject},
 };
 
 fn is(id: &str) -> Resolution {
@@ -48,4 +48,53 @@ fn a_target_means_the_newest_lease_there_that_the_action_fits() {
     assert_eq!((at(&s, Some(Action::Halt)), at(&s, None)), (is("L1"), is("L1")));
     s.does("user1", l.stop(StopKind::Rollback, 1));
     assert_eq!((at(&s, Some(Action::Halt)), at(&s, None)), (is("L0"), is("L0")), "what has ended comes last");
+}
+
+#[test]
+fn a_target_is_one_that_the_policy_names_or_a_lease_started_on() {
+    let away = lease("A1").on("elsewhere");
+    let mut s = Story::new(&rulebook());
+    s.proposes(&lease("L1")).rolls(&away);
+    for id in ["web", "elsewhere", "nowhere"] {
+        s.proposes(&lease(id).on("db"));
+    }
+    for (handle, meant) in [("web", "L1"), ("elsewhere", "A1"), ("nowhere", "nowhere")] {
+        assert_eq!(resolve(&s.state, handle, None), is(meant), "{handle}");
+    }
+}
+
+fn asks(s: &Story, action: Action, id: Option<&str>) -> Result<Subject, &'static str> {
+    let id = id.map(|id| LeaseId::parse(id).unwrap());
+    let statement = next_statement(&s.state, action, id.as_ref(), None, &nonce(1));
+    statement.map(|statement| statement.subject).map_err(|refusal| refusal.reason.code())
+}
+
+#[test]
+fn a_policy_vote_names_the_proposed_policy_and_never_the_one_in_force() {
+    let next = rulebook().after(&rulebook());
+    let mut s = Story::new(&rulebook());
+    assert_eq!(asks(&s, Action::Policy, None), Err("policy-version"));
+    assert_eq!(s.step(|draft| draft.policy(&next)), NONE);
+    assert_eq!(asks(&s, Action::Policy, None), Ok(enact(&next)));
+    s.enacts(&next);
+    assert_eq!(asks(&s, Action::Policy, None), Err("policy-version"));
+}
+
+#[test]
+fn a_verb_on_a_lease_says_what_it_would_sign_or_what_stands_against_it() {
+    let l = lease("L1");
+    let mut s = Story::new(&rulebook());
+    assert_eq!(asks(&s, Action::Cosign, Some("L1")), Err("unknown-lease"));
+    s.proposes(&l);
+    assert_eq!(asks(&s, Action::Cosign, Some("L1")), Ok(l.cosign()));
+    s.does("user1", l.cosign());
+    assert_eq!(asks(&s, Action::Start, Some("L1")), Err("not-authorized"));
+    s.does("cp14", l.cosign());
+    assert_eq!(asks(&s, Action::Start, Some("L1")), Ok(l.start(5)));
+    s.does("cp14", l.start(5));
+    assert_eq!(asks(&s, Action::Start, Some("L1")), Err("wrong-state"));
+    let m = lease("M1").on("db");
+    s.proposes(&m).does("user1", m.stop(StopKind::Withdraw, 1));
+    assert_eq!(s.step(|draft| draft.file(&m.path(), Entry::Absent)), NONE);
+    assert_eq!(asks(&s, Action::Cosign, Some("M1")), Err("wrong-state"));
 }

@@ -68,6 +68,25 @@ fn who_asks_a_part_for_everything_is_told_that_it_is_a_part() {
     assert!(part.missed().unwrap().all);
 }
 
+#[test]
+fn a_file_that_is_put_down_asks_a_part_for_what_is_kept_under_its_id() {
+    let l = lease("L1");
+    let mut s = Story::new(&rulebook());
+    s.proposes(&l).does("user1", l.cosign());
+    for (path, entry, code) in [
+        ("leases/L1.yaml", bytes("rubbish"), "lease-changed"),
+        ("leases/L1.yaml", Entry::Absent, "lease-changed"),
+        ("leases/N1.yaml", bytes("rubbish"), "malformed"),
+    ] {
+        let step = Draft::new(9).file(path, entry).finish(None);
+        let whole = apply(s.state.clone(), &step);
+        let (part, report, _) = by_parts(&s.state, &step);
+        assert!(report.findings.iter().any(|finding| finding.refusal.reason.code() == code), "{report:?}");
+        assert_eq!(report, whole.1);
+        assert!(part.core() == whole.0.core());
+    }
+}
+
 proptest! {
     #![proptest_config(config(60))]
 

@@ -431,6 +431,7 @@ fn evidence(world: &World, depth: f64) -> gate::Evidence {
     let terms = PinnedTerms { driver: None, gates: policy.get().gates.clone(), thresholds: BTreeMap::new() };
     let time = |seconds| Timestamp::from_second(i64::try_from(EPOCH).unwrap() + seconds).unwrap();
     let context = gate::TierContext {
+        subject: gate::Subject::Candidate,
         lease: LeaseId::parse(LEASE).unwrap(),
         target: TargetId::parse("checkout-prod").unwrap(),
         candidate: "v2".to_owned(),

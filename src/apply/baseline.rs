@@ -43,13 +43,11 @@ impl Baseline {
         now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN)
     }
 
-    /// Asks each gate for the version before as if that were the candidate, alone. Nothing if none knows of any event.
+    /// Asks each gate for the version before, alone, as it asks for what it compares with. Nothing if none knows of any event.
     pub(super) fn measure(self, now: Timestamp) -> Option<Baselines> {
-        let Self { mut terms, mut context, sources } = self;
+        let Self { mut terms, context, sources } = self;
         terms.thresholds.clear();
-        context.candidate = context.stable.clone().unwrap_or_else(|| "stable".to_owned());
-        context.last = true;
-        context.recorded.clear();
+        let context = context.of_stable();
         let judgement = judge(&terms, &context, &mut Watch::default(), now, &*sources);
         let counted = judgement.gates.into_iter().filter_map(|(id, report)| {
             let (bad, total) = (report.candidate.bad?, report.candidate.total?);

@@ -17,7 +17,12 @@ use crate::{
     },
 };
 
-use super::{clock::Bake, health::Health, restore::Checks};
+use super::{
+    aftermath::Aftermath,
+    clock::{Bake, Reading},
+    health::{Deadline, Gates, Health},
+    restore::{Checks, Outcome},
+};
 
 /// How far clocks may differ.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -106,16 +111,37 @@ pub struct Intent {
 }
 
 /// What became of a lease's rollback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rollback {
     /// It was not tried.
     #[default]
     None,
+    /// What was there before is there again; whether it is as healthy is not known yet.
+    Restored(Restored),
     /// What is there is what was there before.
     Verified,
     /// It is not; the number of rollbacks that had been signed by then.
     Failed(u32),
+}
+
+/// A restoration whose other checks hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Restored {
+    /// When it was done: nothing that was measured before counts.
+    pub since: Reading,
+    /// What the candidate had served by then, where the target counts that.
+    pub served: Option<u64>,
+}
+
+impl Rollback {
+    /// Begins to watch anew, as after a jump of the clock: what was measured is of times that nobody knows.
+    pub fn watch_anew(&mut self, reading: &Reading) {
+        if let Self::Restored(restored) = self {
+            restored.since = reading.clone();
+        }
+    }
 }
 
 /// What else a decision needs to know.
@@ -130,6 +156,8 @@ pub struct Conditions {
     pub pack: Pack,
     /// What metrics say of the tier that the target is at.
     pub health: Health,
+    /// What they say of a version that was restored.
+    pub aftermath: Aftermath,
     /// Why a tier of the lease could not be measured here, if it could not.
     pub unmeasured: Option<Refusal>,
     /// Why a halt that no person made has been left for too long, if it has.
@@ -163,6 +191,10 @@ pub enum Act {
     },
     /// Weight to zero, then restore what was there before.
     Restore,
+    /// Look whether what was restored is still there; then the rollback is verified, or it failed.
+    Verify,
+    /// What was restored is not healthy, or nobody could tell in time: the rollback failed.
+    GiveUp,
     /// Sign a rollback of our own, because the lease's window closed; binding from then on.
     Expire,
     /// Sign a stop of our own, because metrics say so, or because a halt was left for too long; binding from then on.
@@ -240,7 +272,7 @@ pub fn decide(desired: &Desired, observed: Option<&Observed>, applied: &Applied,
     let begun = applied.intent.as_ref().is_some_and(|intent| intent.lease == desired.lease);
     let touched = ours || candidate_there || begun;
     match desired.phase {
-        Phase::RolledBack => undo(desired, observed, applied, touched),
+        Phase::RolledBack => undo(desired, observed, applied, conditions, touched),
         Phase::Halted => halt(desired, observed, applied, conditions, touched),
         Phase::Rolling { tier } | Phase::Paused { tier } => go_on(desired, Some(tier), observed, applied, conditions),
         Phase::Completed => go_on(desired, desired.tiers.len().checked_sub(1), observed, applied, conditions),
@@ -248,26 +280,74 @@ pub fn decide(desired: &Desired, observed: Option<&Observed>, applied: &Applied,
     }
 }
 
-/// A lease that is to be undone. Needs no observation, no clock, no repository.
-fn undo(desired: &Desired, observed: Option<&Observed>, applied: &Applied, touched: bool) -> Decision {
+/// A lease that is to be undone. Needs no observation, no clock, no repository; only to be verified it does.
+fn undo(
+    desired: &Desired,
+    observed: Option<&Observed>,
+    applied: &Applied,
+    conditions: &Conditions,
+    touched: bool,
+) -> Decision {
     if !touched {
         return Decision::new(Act::Keep, Doing::Holding);
     }
-    let rollback = if applied.lease.as_ref() == Some(&desired.lease) { applied.rollback } else { Rollback::None };
+    let ours = applied.lease.as_ref() == Some(&desired.lease);
+    let rollback = if ours { &applied.rollback } else { &Rollback::None };
     let is_back = observed.is_some_and(|seen| seen.lease.as_ref() == Some(&desired.lease) && seen.weight_bp > 0);
     match rollback {
         Rollback::Verified if !is_back => Decision::new(Act::Keep, Doing::Verified),
-        Rollback::Failed(signed) if desired.rollbacks <= signed => {
-            let message = format!("lease {} was rolled back, and what is there is not what was before", desired.lease);
-            let reason = Refusal::new(Reason::Drift, message)
-                .hint("mend the target by hand, or have another attempt made with: git two-key rollback");
-            Decision { reason: Some(reason), ..Decision::new(Act::Keep, Doing::RollbackFailed) }
+        Rollback::Restored(_) if !is_back => restored(desired, observed, conditions),
+        Rollback::Failed(signed) if desired.rollbacks <= *signed => {
+            Decision { reason: Some(why_failed(desired, applied)), ..Decision::new(Act::Keep, Doing::RollbackFailed) }
         }
-        verified_or_not => {
-            let drifted = verified_or_not == Rollback::Verified;
-            Decision { drifted, ..Decision::new(Act::Restore, Doing::RollingBack) }
+        Rollback::None | Rollback::Failed(_) => Decision::new(Act::Restore, Doing::RollingBack),
+        Rollback::Verified | Rollback::Restored(_) => {
+            Decision { drifted: true, ..Decision::new(Act::Restore, Doing::RollingBack) }
         }
     }
+}
+
+/// What was there before is there again. Verified only if it is seen to be healthy, and only while it is seen at all.
+fn restored(desired: &Desired, observed: Option<&Observed>, conditions: &Conditions) -> Decision {
+    let Aftermath { gates, deadline, .. } = &conditions.aftermath;
+    let rolling = |act, reason: Option<Refusal>| Decision { reason, ..Decision::new(act, Doing::RollingBack) };
+    let id = &desired.lease;
+    let open = match gates {
+        Gates::Fail(_, words) => {
+            let message = format!("what was restored of lease {id} is not healthy: {words}");
+            return rolling(Act::GiveUp, Some(Refusal::new(Reason::GateFailed, message)));
+        }
+        Gates::Pass if observed.is_some() && conditions.now.is_some() => return rolling(Act::Verify, None),
+        Gates::Pass if observed.is_none() => "the target cannot be observed",
+        Gates::Pass => "the clock here jumped, so time starts anew",
+        Gates::Open(_, words) => words,
+        Gates::None => "nothing has been measured yet",
+    };
+    let late = *deadline == Deadline::Passed || matches!(gates, Gates::Open(Deadline::Passed, _));
+    let (act, message) = if late {
+        (Act::GiveUp, format!("nobody could tell in time whether what was restored of lease {id} is healthy: {open}"))
+    } else {
+        (Act::Keep, format!("restored, and its health is being watched: {open}"))
+    };
+    rolling(act, Some(Refusal::new(Reason::NoData, message)))
+}
+
+/// Why a rollback failed.
+fn why_failed(desired: &Desired, applied: &Applied) -> Refusal {
+    let id = &desired.lease;
+    let failed = |checks: &Checks| checks.all().map(|(name, check)| (name, check.outcome == Outcome::Failed));
+    let of_health = applied
+        .checks
+        .as_ref()
+        .filter(|checks| failed(checks).iter().all(|(name, failed)| *failed == (*name == "health")));
+    let refusal = if let Some(checks) = of_health {
+        let reason = if applied.verdict == Some(Verdict::Fail) { Reason::GateFailed } else { Reason::NoData };
+        Refusal::new(reason, format!("lease {id} was rolled back, and that failed: {}", checks.health.message))
+    } else {
+        let message = format!("lease {id} was rolled back, and what is there is not what was before");
+        Refusal::new(Reason::Drift, message)
+    };
+    refusal.hint("mend the target by hand, or have another attempt made with: git two-key rollback")
 }
 
 /// A lease whose weight is to be zero. Needs no clock and no repository for that; only once it is there, and was left

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     apply::{
-        clock::Reading,
         health::{Deadline, Gates, Limits},
+        restore::Check,
     },
     model::document::Span,
 };
@@ -61,6 +61,7 @@ fn good() -> Conditions {
         blockers: Vec::new(),
         pack: Pack::Rehearsed,
         health: Health::UNWATCHED,
+        aftermath: Aftermath::UNKNOWN,
         unmeasured: None,
         left_halted: None,
     }
@@ -225,6 +226,93 @@ fn a_verified_rollback_is_kept_unless_the_candidate_comes_back() {
     assert_eq!((back.act, back.drifted), (Act::Restore, true));
 }
 
+fn restored() -> Applied {
+    let since = Reading { now: at(5), monotonic: None };
+    let rollback = Rollback::Restored(Restored { since, served: None });
+    Applied { rollback, tier: None, ..applied(0, 0, 0) }
+}
+
+fn aftermath(gates: Gates, deadline: Deadline) -> Conditions {
+    Conditions { aftermath: Aftermath { gates, deadline, figures: String::new() }, ..good() }
+}
+
+#[test]
+fn what_was_restored_is_verified_only_when_its_gates_pass_and_failed_when_they_fail_or_time_is_up() {
+    let words = || "w".to_owned();
+    let wanted = Desired { rollbacks: 1, ..desired(Phase::RolledBack) };
+    let of = |there: Option<&Observed>, conditions: &Conditions| {
+        let decision = decide(&wanted, there, &restored(), conditions);
+        assert_eq!(decision.doing, Doing::RollingBack);
+        (decision.act, decision.reason.map(|refusal| refusal.reason))
+    };
+    let there = stable();
+    let with = |gates, deadline| of(Some(&there), &aftermath(gates, deadline));
+    let (ahead, passed) = (Deadline::Ahead, Deadline::Passed);
+    let (wait, give_up) = ((Act::Keep, Some(Reason::NoData)), (Act::GiveUp, Some(Reason::NoData)));
+    assert_eq!(with(Gates::Pass, ahead), (Act::Verify, None));
+    assert_eq!(with(Gates::Pass, passed), (Act::Verify, None));
+    assert_eq!(with(Gates::Open(ahead, words()), ahead), wait);
+    assert_eq!(with(Gates::Open(passed, words()), ahead), give_up, "one gate's deadline is enough");
+    assert_eq!(with(Gates::Open(ahead, words()), passed), give_up);
+    assert_eq!(with(Gates::None, ahead), wait, "nobody has looked: that is no health");
+    assert_eq!(with(Gates::None, passed), give_up);
+    assert_eq!(with(Gates::Fail(ahead, words()), ahead), (Act::GiveUp, Some(Reason::GateFailed)));
+    // What cannot be seen, or when, is not verified.
+    assert_eq!(of(None, &aftermath(Gates::Pass, ahead)), wait);
+    assert_eq!(of(None, &aftermath(Gates::Pass, passed)), give_up);
+    let clockless = Conditions { now: None, ..aftermath(Gates::Pass, ahead) };
+    assert_eq!(of(Some(&there), &clockless), wait);
+}
+
+#[test]
+fn the_health_of_a_candidate_verifies_no_rollback() {
+    let conditions = Conditions { health: health(Gates::Pass, Limits::Fine), ..good() };
+    assert_eq!(decide(&desired(Phase::RolledBack), Some(&stable()), &restored(), &conditions).act, Act::Keep);
+}
+
+#[test]
+fn a_candidate_that_comes_back_while_health_is_watched_is_restored_over_again() {
+    let wanted = Desired { rollbacks: 1, ..desired(Phase::RolledBack) };
+    let of = |there: &Observed| decide(&wanted, Some(there), &restored(), &aftermath(Gates::Pass, Deadline::Ahead));
+    let back = of(&seen(500, "L-1"));
+    assert_eq!((back.act, back.drifted), (Act::Restore, true));
+    assert_eq!(of(&seen(0, "L-1")).act, Act::Verify);
+}
+
+#[test]
+fn a_rollback_that_failed_by_its_health_alone_says_so() {
+    let wanted = Desired { rollbacks: 1, ..desired(Phase::RolledBack) };
+    let of = |observed: Check, health: Check, verdict: Verdict| {
+        let passed = || Check::passed("");
+        let (probes, candidate, configuration) = (passed(), passed(), passed());
+        let checks = Some(Checks { observed, probes, health, candidate, configuration });
+        let was = Applied { rollback: Rollback::Failed(1), checks, verdict: Some(verdict), ..applied(1, 0, 0) };
+        let decision = decide(&wanted, Some(&stable()), &was, &good());
+        assert_eq!((decision.act, decision.doing), (Act::Keep, Doing::RollbackFailed));
+        decision.reason.unwrap().reason
+    };
+    let (good, bad) = (|| Check::passed(""), || Check::failed("w"));
+    assert_eq!(of(good(), bad(), Verdict::Inconclusive), Reason::NoData);
+    assert_eq!(of(good(), bad(), Verdict::Fail), Reason::GateFailed);
+    assert_eq!(of(bad(), bad(), Verdict::Inconclusive), Reason::Drift);
+    assert_eq!(of(bad(), good(), Verdict::Pass), Reason::Drift);
+}
+
+#[test]
+fn a_restoration_is_remembered_and_watched_anew_after_a_jump_of_the_clock() {
+    let mut was = restored();
+    let text = serde_json::to_string(&was).unwrap();
+    assert_eq!(serde_json::from_str::<Applied>(&text).unwrap(), was);
+    let later = Reading { now: at(900), monotonic: None };
+    was.rollback.watch_anew(&later);
+    assert_eq!(was.rollback, Rollback::Restored(Restored { since: later.clone(), served: None }));
+    for other in [Rollback::None, Rollback::Verified, Rollback::Failed(1)] {
+        let mut same = other.clone();
+        same.watch_anew(&later);
+        assert_eq!(same, other);
+    }
+}
+
 #[test]
 fn drift_is_put_back_to_what_was_applied_even_when_nothing_may_go_forward() {
     for there in [seen(10_000, "L-1"), seen(0, "L-1"), seen(500, "L-0"), stable()] {
@@ -321,7 +409,12 @@ fn any_desired() -> impl Strategy<Value = Desired> {
 }
 
 fn any_applied() -> impl Strategy<Value = Applied> {
-    let rollback = prop_oneof![Just(Rollback::None), Just(Rollback::Verified), (0u32..3).prop_map(Rollback::Failed)];
+    let rollback = prop_oneof![
+        Just(Rollback::None),
+        Just(restored().rollback),
+        Just(Rollback::Verified),
+        (0u32..3).prop_map(Rollback::Failed)
+    ];
     let tier = prop_oneof![Just(None), (0usize..3).prop_map(Some)];
     (any_lease(), tier, any_weight(), prop_oneof![Just(0u64), Just(60_000)], rollback).prop_map(
         |(lease, tier, weight_bp, ms, rollback)| Applied {
@@ -363,12 +456,15 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
         Just(Limits::Crossed(words())),
     ];
     let doubt = || prop_oneof![Just(None), Just(Some(Refusal::new(Reason::NoData, "test")))];
-    (now, blockers, pack, gates, limits, doubt(), doubt()).prop_map(
-        |(now, blockers, pack, gates, limits, unmeasured, left_halted)| Conditions {
+    let aftermath =
+        (gates.clone(), deadline()).prop_map(|(gates, deadline)| Aftermath { gates, deadline, figures: String::new() });
+    (now, blockers, pack, gates, limits, aftermath, doubt(), doubt()).prop_map(
+        |(now, blockers, pack, gates, limits, aftermath, unmeasured, left_halted)| Conditions {
             now,
             blockers,
             pack,
             health: health(gates, limits),
+            aftermath,
             unmeasured,
             left_halted,
         },
@@ -420,7 +516,14 @@ proptest! {
         if matches!(wanted.phase, Phase::Halted | Phase::RolledBack) {
             // That a halt was left for too long asks for more of a stop, never for less.
             let clear = Conditions { left_halted: conditions.left_halted.clone(), ..good() };
-            prop_assert_eq!(&decision, &decide(&wanted, there.as_ref(), &was, &clear));
+            // What was restored is a stop that was obeyed; to be verified takes more.
+            if !matches!(was.rollback, Rollback::Restored(_)) {
+                prop_assert_eq!(&decision, &decide(&wanted, there.as_ref(), &was, &clear));
+            }
+            if decision.act == Act::Verify {
+                prop_assert_eq!(&conditions.aftermath.gates, &Gates::Pass);
+                prop_assert!(there.is_some() && conditions.now.is_some());
+            }
             prop_assert!(!was.is_exceeded_by(&wanted.lease, &decision.act));
         }
         let running = was.lease.as_ref() == Some(&wanted.lease) && was.weight_bp > 0 && was.rollback == Rollback::None;

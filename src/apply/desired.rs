@@ -16,6 +16,11 @@ use super::{
 /// tier (the ledger was quicker), that one comes first, and a stop of the newer one is a stop of what is running.
 pub fn desired(state: &State, target: &TargetId, applied: &Applied, stops: &[SeenStop]) -> Option<Desired> {
     let newest = state.newest_on(target)?;
+    // What was restored is watched to the end; it ends by itself, at the latest with the deadline of its gates.
+    let watched = applied.lease.as_ref().filter(|_| matches!(applied.rollback, Rollback::Restored(_)));
+    if let Some(earlier) = watched.filter(|id| **id != newest.id).and_then(|id| state.lease(id)) {
+        return of(state, earlier, Phase::RolledBack, rollbacks_with(state, earlier, stops), stops);
+    }
     let phase = phase_with(state, newest, stops);
     let earlier = applied.lease.as_ref().filter(|id| **id != newest.id).and_then(|id| state.lease(id));
     if let Some(earlier) = earlier.filter(|earlier| is_unfinished(earlier, applied)) {

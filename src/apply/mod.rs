@@ -8,6 +8,7 @@
 //! | [`pack`], [`probe`] | what was there before, and what the entrance served |
 //! | [`baseline`] | what gates measure of the version before |
 //! | [`restore`] | undoing, and the five checks of it |
+//! | [`aftermath`] | pure: whether what was restored is healthy |
 //! | [`conformance`] | what every driver must do, tried on one |
 //! | [`health`] | pure: what metrics say of a tier, as far as moves go; shared with agents |
 //! | [`clock`], [`journal`] | what is remembered from tick to tick, and how time counts |
@@ -21,6 +22,7 @@
 //! It never trusts the hook: every tick it fetches, verifies from the pinned root and folds by itself. Called by cli;
 //! calls [`crate::git`], [`crate::ledger`] and below.
 
+pub mod aftermath;
 pub mod baseline;
 pub mod clock;
 pub mod config;

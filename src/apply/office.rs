@@ -8,16 +8,20 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    gate::{Measure, TierContext, sources::Sources},
+    gate::{
+        Measure, TierContext,
+        sources::{self, Sources},
+    },
     ledger::{LeaseState, Phase, rules},
     model::{Digest, LeaseId, Oid, Reason, Refusal, StopKind, TargetId, policy::Role},
 };
 
 use super::{
+    aftermath,
     baseline::Baseline,
     clock::{Bake, Reading},
     config::Config,
-    decide::{Applied, Conditions, Desired},
+    decide::{Applied, Conditions, Desired, Rollback},
     desired::desired,
     drivers,
     health::{left_halted, resolve_by, unmeasurable},
@@ -25,12 +29,13 @@ use super::{
     pack::{Occasion, RollbackPack, first_signed},
     publish::{Files, OwnStop, Writer, in_one_line, keep_stop, push_stops, put_tags},
     records::{Record, RecordedEvent, TargetRecord, timeless},
+    restore::Check,
     run::{Mode, TargetReport},
     service::Vitals,
     source::Source,
     target,
     tick::Tick,
-    watching::Watching,
+    watching::{Aftercare, Watching},
 };
 
 /// How old the journal may grow where nothing but time passes.
@@ -146,7 +151,10 @@ impl Office {
         let jumped = self.journal.clock.as_ref().is_some_and(|last| reading.jumped_since(last));
         self.journal.clock = Some(reading.clone());
         if jumped {
-            self.journal.targets.values_mut().for_each(|applied| applied.bake = Bake::default());
+            for applied in self.journal.targets.values_mut() {
+                applied.bake = Bake::default();
+                applied.rollback.watch_anew(&reading);
+            }
         } else {
             self.journal.latest = self.journal.latest.max(Some(reading.now));
         }
@@ -354,7 +362,7 @@ impl Office {
         let (before, known) = (self.tick.blockers.len(), (self.source.state.tip(), self.journal.stops.len()));
         self.refresh();
         self.tick.overtaken = known != (self.source.state.tip(), self.journal.stops.len());
-        self.tick.look_again((self.clock)());
+        self.look_at_clocks_again();
         self.tick.blockers.get(before).map_or(Ok(()), |blocker| Err(blocker.clone()))
     }
 
@@ -378,6 +386,44 @@ impl Office {
         });
         let (sources, folder) = (self.sources.clone(), self.desk.folder("watches"));
         Some(Watching { terms: terms.clone(), context, sources, folder })
+    }
+
+    /// How far the health of what is restored for a lease can be checked when it is restored.
+    pub(super) fn health_of_restored(&self, lease: &LeaseId) -> Check {
+        let terms = self.source.state.lease(lease).and_then(|lease| lease.terms.as_ref());
+        match terms.map_or(0, |terms| terms.gates.len()) {
+            0 => Check::not_configured("no gates are pinned for the lease"),
+            _ => Check::pending("it is being watched"),
+        }
+    }
+
+    /// What a look at a version that was restored needs; none where none is being watched. Limits are the candidate's, and
+    /// the pack says nothing of them, so it is gates that are looked at.
+    pub(super) fn aftercare(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Aftercare> {
+        let ours = wanted.phase == Phase::RolledBack && applied.lease.as_ref() == Some(&wanted.lease);
+        let Rollback::Restored(restored) = &applied.rollback else { return None };
+        let state = &self.source.state;
+        let lease = state.lease(&wanted.lease).filter(|_| ours)?;
+        let (mut terms, document) = (lease.terms.clone()?, lease.lease()?);
+        terms.thresholds.clear();
+        let context = TierContext::new(state.policy().get(), document, 0, restored.since.now);
+        let context = context.map(|context| self.recorded(target, context.of_stable())).ok_or_else(|| {
+            Refusal::new(Reason::NoData, format!("lease {} does not say what is rolled out", wanted.lease))
+        });
+        // What is not configured answers to nothing, until the deadline.
+        let sources = self.sources.clone().or_else(|| Sources::open(&sources::Config::default()).ok().map(Arc::new));
+        let deadline = aftermath::deadline(&terms, &restored.since, &self.tick.reading);
+        Some(Aftercare {
+            watching: Watching { terms, context, sources, folder: self.desk.folder("restored") },
+            deadline,
+        })
+    }
+
+    /// Looks at the clocks: what was restored is watched from now on.
+    pub(super) fn look_at_clocks_again(&mut self) -> Reading {
+        let reading = (self.clock)();
+        self.tick.look_again(reading.clone());
+        reading
     }
 
     /// Why a lease could not be watched here.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Applied, Desired, Intent, Rollback},
+    decide::{Applied, Desired, Intent, Restored, Rollback},
     drivers::{Driver, Reversible},
     pack::RollbackPack,
     target::Bench,
@@ -49,23 +49,32 @@ pub enum Outcome {
     Passed,
     /// It does not, or that is unknown.
     Failed,
-    /// The pack has nothing to check it by: no probes, no gates were configured when it was taken.
+    /// There is nothing to check it by: no probes were configured, or the lease has no gates.
     NotConfigured,
-    /// This version does not make it.
-    NotEvaluated,
+    /// It is being made.
+    #[serde(alias = "not-evaluated")]
+    Pending,
 }
 
 impl Check {
-    fn passed(message: impl Into<String>) -> Self {
+    /// It holds.
+    pub(super) fn passed(message: impl Into<String>) -> Self {
         Self { outcome: Outcome::Passed, message: message.into() }
     }
 
-    fn failed(message: impl Into<String>) -> Self {
+    /// It does not hold.
+    pub(super) fn failed(message: impl Into<String>) -> Self {
         Self { outcome: Outcome::Failed, message: message.into() }
     }
 
-    fn not_configured(message: impl Into<String>) -> Self {
+    /// There is nothing to check it by.
+    pub(super) fn not_configured(message: impl Into<String>) -> Self {
         Self { outcome: Outcome::NotConfigured, message: message.into() }
+    }
+
+    /// It is being made.
+    pub(super) fn pending(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Pending, message: message.into() }
     }
 
     fn of(found: Result<String, Refusal>) -> Self {
@@ -88,15 +97,23 @@ impl Checks {
         ]
     }
 
-    /// What does not hold; nothing if the rollback is verified.
+    /// What does not hold.
     fn failure(&self) -> Result<(), Refusal> {
         let failed = self.all().into_iter().filter(|(_, check)| check.outcome == Outcome::Failed);
         let failed: Vec<_> = failed.map(|(name, check)| format!("{name}: {}", check.message)).collect();
         if failed.is_empty() { Ok(()) } else { Err(Refusal::new(Reason::Drift, failed.join("; "))) }
     }
 
-    /// Makes the checks. `served` is what the candidate had served before the restoration, where the target counts that.
-    fn make(driver: &dyn Driver, pack: &RollbackPack, lease: &LeaseId, snapshot: &[u8], served: Option<u64>) -> Self {
+    /// Makes the checks, health aside. `served` is what the candidate had served before the restoration, where the target
+    /// counts that.
+    fn make(
+        driver: &dyn Driver,
+        pack: &RollbackPack,
+        lease: &LeaseId,
+        snapshot: &[u8],
+        served: Option<u64>,
+        health: Check,
+    ) -> Self {
         let seen = driver.observe();
         let observed = Check::of(seen.clone().and_then(|seen| {
             let (now, then) = (said(&seen), said(&pack.observed));
@@ -122,13 +139,7 @@ impl Checks {
         Self {
             observed,
             probes,
-            health: match &pack.baselines {
-                None => Check::not_configured("the pack has no baselines"),
-                Some(_) => Check {
-                    outcome: Outcome::NotEvaluated,
-                    message: "gates are not evaluated after a restoration yet".to_owned(),
-                },
-            },
+            health,
             candidate,
             configuration: Check::of(driver.verify(snapshot).map(|()| pack.digest.to_string())),
         }
@@ -144,17 +155,21 @@ fn said(seen: &super::decide::Observed) -> String {
 }
 
 impl Bench {
-    /// Weight to zero, then what was there before, then the checks.
+    /// Weight to zero, then what was there before, then the checks. `health` is the one that takes time: where there is
+    /// nothing to make it by the rollback is verified at once, else it is watched from here on.
     pub(super) fn restore(
         &mut self,
         applied: &mut Applied,
         desired: &Desired,
         pack: Result<RollbackPack, Refusal>,
+        health: Check,
     ) -> Result<(), Refusal> {
         let zero = Intent { lease: desired.lease.clone(), tier: None, weight_bp: 0, step: desired.step };
         // Whether it came about is seen below; without a pack it is all that can be done.
         let _ = self.shift(applied, &zero, true);
         applied.checks = None;
+        (applied.verdict, applied.evidence) = (None, None);
+        let is_watched = health.outcome == Outcome::Pending;
         let restored = pack.and_then(|pack| {
             applied.pack = Some(pack.digest);
             if pack.reversible == Reversible::No {
@@ -165,17 +180,55 @@ impl Bench {
             let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
             // What is there is looked at whether or not the driver says that it did it.
             let said = self.driver.restore(&snapshot);
-            let checks = Checks::make(&*self.driver, &pack, &desired.lease, &snapshot, served);
+            let mut checks = Checks::make(&*self.driver, &pack, &desired.lease, &snapshot, served, health);
+            let holds = checks.failure().and(said);
+            if is_watched && holds.is_err() {
+                checks.health = Check::failed("it was not watched, as the restoration failed");
+            }
+            applied.checks = Some(checks);
+            holds.map(|()| served)
+        });
+        if let (Ok(served), true) = (&restored, is_watched) {
+            applied.rollback = Rollback::Restored(Restored { since: self.reading.clone(), served: *served });
+            return Ok(());
+        }
+        self.conclude(applied, desired, restored.map(|_| ()))
+    }
+
+    /// What was restored has been watched: all checks once more, and what they come to.
+    pub(super) fn verify(
+        &mut self,
+        applied: &mut Applied,
+        desired: &Desired,
+        pack: Result<RollbackPack, Refusal>,
+        health: Check,
+    ) -> Result<(), Refusal> {
+        let served = if let Rollback::Restored(restored) = &applied.rollback { restored.served } else { None };
+        if let Some(checks) = &mut applied.checks {
+            checks.health = health.clone();
+        }
+        let held = pack.and_then(|pack| {
+            let snapshot = pack.restorable()?;
+            let checks = Checks::make(&*self.driver, &pack, &desired.lease, &snapshot, served, health);
             let holds = checks.failure();
             applied.checks = Some(checks);
-            holds.and(said)
+            holds
         });
-        let (rollback, event) = match &restored {
+        self.conclude(applied, desired, held)
+    }
+
+    fn conclude(
+        &mut self,
+        applied: &mut Applied,
+        desired: &Desired,
+        outcome: Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let (rollback, event) = match &outcome {
             Ok(()) => (Rollback::Verified, EventKind::RollbackVerified),
             Err(_) => (Rollback::Failed(desired.rollbacks), EventKind::RollbackFailed),
         };
         applied.rollback = rollback;
         self.happened(event, &desired.lease, desired.step, 0);
-        restored
+        outcome
     }
 }

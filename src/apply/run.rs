@@ -69,6 +69,11 @@ impl Report {
     pub fn rollback_failed(&self) -> bool {
         self.targets.values().any(|target| target.doing == Doing::RollbackFailed.word())
     }
+
+    /// Whether a rollback is neither verified nor failed yet.
+    pub fn is_rolling_back(&self) -> bool {
+        self.targets.values().any(|target| target.doing == Doing::RollingBack.word())
+    }
 }
 
 /// How long a push may take: as long as the hook at the other end.

@@ -165,6 +165,8 @@ pub(super) fn in_words(decision: &Decision) -> String {
         Act::Pack => "take a rollback pack, then shift".to_owned(),
         Act::Shift { weight_bp, .. } => format!("shift to {} %", f64::from(*weight_bp) / 100.0),
         Act::Restore => "restore what was there before".to_owned(),
+        Act::Verify => "check once more what was restored".to_owned(),
+        Act::GiveUp => "record the rollback as failed".to_owned(),
         Act::Expire => "roll back, because the lease expired".to_owned(),
         Act::Stop(kind) => format!("{} it", kind.action()),
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::model::{Reason, Refusal, TargetId};
 
 use super::{
+    aftermath::Aftermath,
     clock::Reading,
     decide::{Conditions, Desired, Pack},
     health::Health,
@@ -95,6 +96,7 @@ impl Tick {
             blockers: self.blockers.clone(),
             pack: Pack::Rehearsed,
             health: Health::UNWATCHED,
+            aftermath: Aftermath::UNKNOWN,
             unmeasured: None,
             left_halted: None,
         }

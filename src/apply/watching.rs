@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     Mode, files,
-    health::{Health, Look, look},
+    health::{Deadline, Health, Look, look},
 };
 
 /// All that a look at one target's metrics needs.
@@ -48,6 +48,14 @@ impl Watching {
         }
         Ok(look)
     }
+}
+
+/// All that a look at a version that was restored needs.
+pub(super) struct Aftercare {
+    /// The version, as if it were at a tier that began with its restoration.
+    pub(super) watching: Watching,
+    /// Whether it had to be known by now.
+    pub(super) deadline: Deadline,
 }
 
 /// A look at a target whose lease nothing was pinned for.

@@ -9,14 +9,16 @@ use crate::{
 };
 
 use super::{
+    aftermath::Aftermath,
     decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, decide},
     health::Look,
     office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
     records::{RecordedEvent, TargetHealth, TargetRecord},
+    restore::Check,
     run::{Mode, TargetReport},
     target::{self, Bench, Seen},
-    watching,
+    watching::{self, Aftercare},
 };
 
 /// Acts that one target may need in one tick: a pack or a stop of our own, then what follows from it.
@@ -34,6 +36,8 @@ pub(super) struct Job {
     decision: Decision,
     /// What metrics say.
     look: Look,
+    /// What they say of a version that was restored.
+    aftermath: Aftermath,
 }
 
 /// A forward move that was decided on. It is made once its intention has been published, and only then.
@@ -162,8 +166,8 @@ impl Job {
         let decision = target::held(Refusal::new(Reason::Internal, "nothing was decided"));
         let bench = Bench { target: target.clone(), driver, reading, events: Vec::new() };
         let office = Arc::clone(office);
-        let look = watching::nothing();
-        let mut job = Self { office, bench, applied, wanted, seen, packed: None, decision, look };
+        let (look, aftermath) = (watching::nothing(), Aftermath::UNKNOWN);
+        let mut job = Self { office, bench, applied, wanted, seen, packed: None, decision, look, aftermath };
         job.bench.look(&mut job.applied, &job.wanted, &job.seen, trusted);
         job.look_at_metrics()?;
         Ok(Some(job))
@@ -204,9 +208,10 @@ impl Job {
         // The pack is looked for only where something depends on it.
         let mut pack = Err(Refusal::new(Reason::NoPack, "no pack was looked for"));
         let mut decision = decided(&conditions);
-        if decision.act == Act::Restore || self.applied.is_exceeded_by(&self.wanted.lease, &decision.act) {
+        let undoes = matches!(decision.act, Act::Restore | Act::Verify | Act::GiveUp);
+        if undoes || self.applied.is_exceeded_by(&self.wanted.lease, &decision.act) {
             pack = self.pack();
-            if decision.act != Act::Restore {
+            if !undoes {
                 // A way back that cannot be gone now is no reason not to try it when it is needed.
                 pack = pack.and_then(|pack| pack.rehearse(&*self.bench.driver).map(|_| pack));
             }
@@ -254,15 +259,23 @@ impl Job {
                 self.applied.halted = Some(self.bench.reading.now);
                 self.write_down()?;
             }
-            Act::Restore => {
-                // A stop does not wait until the disk has room.
-                let written = self.write_down();
-                // A failure is recorded as such; why it failed is said as well.
-                if let Err(refusal) = self.bench.restore(&mut self.applied, &self.wanted, pack) {
+            Act::Restore => self.restore(pack)?,
+            Act::Verify => {
+                let mut health = Check::passed(self.aftermath.figures.clone());
+                self.keep_evidence(&mut health)?;
+                let verified = self.bench.verify(&mut self.applied, &self.wanted, pack, health);
+                if let Err(refusal) = verified {
                     self.inside()?.tick.remark(refusal);
                 }
-                self.seen = self.bench.driver.observe();
-                self.write_down().and(written)?;
+                self.write_down()?;
+            }
+            Act::GiveUp => {
+                let why = self.decision.reason.as_ref().map_or_else(String::new, |reason| reason.message.clone());
+                let mut health = Check::failed(why);
+                self.keep_evidence(&mut health)?;
+                // What the other checks say is recorded; that it failed is known already.
+                let _ = self.bench.verify(&mut self.applied, &self.wanted, pack, health);
+                self.write_down()?;
             }
             Act::Shift { tier, weight_bp, step } => {
                 let intent = Intent { lease: lease.clone(), tier, weight_bp, step };
@@ -275,6 +288,43 @@ impl Job {
             }
         }
         Ok(Next::Again)
+    }
+
+    /// Undoes; what can be known of that only in time is watched from then on.
+    fn restore(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<(), Refusal> {
+        // A stop does not wait until the disk has room.
+        let written = self.write_down();
+        let health = self.inside()?.health_of_restored(&self.wanted.lease);
+        // A failure is recorded as such; why it failed is said as well.
+        if let Err(refusal) = self.bench.restore(&mut self.applied, &self.wanted, pack, health) {
+            self.inside()?.tick.remark(refusal);
+        }
+        // That may have taken long, and nothing that was measured meanwhile counts.
+        let reading = self.inside()?.look_at_clocks_again();
+        self.bench.reading = reading;
+        self.applied.rollback.watch_anew(&self.bench.reading);
+        self.seen = self.bench.driver.observe();
+        self.write_down().and(written)?;
+        self.look_at_metrics()
+    }
+
+    /// Keeps what the check of what was restored rests on, and names it there.
+    fn keep_evidence(&mut self, health: &mut Check) -> Result<(), Refusal> {
+        self.applied.verdict = Some(self.aftermath.verdict());
+        if let Some(bytes) = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok()) {
+            let digest = self.exhibit(bytes)?;
+            health.message = format!("{}; evidence {digest}", health.message);
+        }
+        Ok(())
+    }
+
+    /// Puts evidence where the next record takes it along.
+    fn exhibit(&mut self, bytes: Vec<u8>) -> Result<Digest, Refusal> {
+        let digest = Digest::of(&bytes);
+        self.applied.evidence = Some(digest);
+        let path = Evidence::path(&self.wanted.lease, digest);
+        self.inside()?.tick.exhibits.push((path, bytes));
+        Ok(digest)
     }
 
     /// A forward move, which is made later.
@@ -349,12 +399,19 @@ impl Job {
         })
     }
 
-    /// Looks at the metrics of the tier that the target is at. What they say for the first time is an event.
+    /// Looks at the metrics of the tier that the target is at, or of what was restored there. What they say for the first time is an event.
     fn look_at_metrics(&mut self) -> Result<(), Refusal> {
         let inside = self.inside()?;
         let watching = inside.watching(&self.bench.target, &self.wanted, &self.applied);
+        let aftercare = inside.aftercare(&self.bench.target, &self.wanted, &self.applied);
         let (now, mode) = (inside.tick.reading.now, inside.tick.mode);
         drop(inside);
+        self.aftermath = Aftermath::UNKNOWN;
+        if let Some(Aftercare { watching, deadline }) = aftercare {
+            self.look = watching.look(&self.bench.target, now, mode)?;
+            self.aftermath = Aftermath::of(&self.look, deadline);
+            return Ok(());
+        }
         self.look = match watching {
             Some(watching) => watching.look(&self.bench.target, now, mode)?,
             None => watching::nothing(),
@@ -369,9 +426,7 @@ impl Job {
         };
         let Some(event) = event.filter(|_| self.applied.verdict != Some(verdict)) else { return Ok(()) };
         if let Ok(bytes) = evidence.bytes() {
-            let digest = Digest::of(&bytes);
-            self.applied.evidence = Some(digest);
-            self.inside()?.tick.exhibits.push((Evidence::path(&self.wanted.lease, digest), bytes));
+            self.exhibit(bytes)?;
         }
         self.applied.verdict = Some(verdict);
         let lease = self.wanted.lease.clone();
@@ -383,6 +438,7 @@ impl Job {
     fn conditions(&self, inside: &Office, wanted: &Desired, applied: &Applied) -> Conditions {
         Conditions {
             health: self.look.health.clone(),
+            aftermath: self.aftermath.clone(),
             unmeasured: inside.unmeasured(wanted),
             left_halted: Some(wanted)
                 .filter(|wanted| wanted.phase == Phase::Halted)

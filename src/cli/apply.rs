@@ -17,7 +17,8 @@ use crate::{
 ///
 /// Fetches the governed refs, verifies and folds them from the pinned root, obeys stops first, observes each target, and
 /// moves it by at most one tier, only if nothing speaks against it. What it intends, sees and did goes, signed, to
-/// refs/two-key/appliers/NAME. Without --watch it looks once. Holding is no failure: the reason is printed.
+/// refs/two-key/appliers/NAME. Without --watch it looks once. Holding is no failure: the reason is printed. A
+/// rollback that failed ends with 1, one that is still being watched with 3.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key apply --once --config /etc/two-key/applier.yaml\n  \
@@ -140,15 +141,18 @@ fn verdict(report: &Report) -> Result<(), Failure> {
     if report.rollback_failed() {
         let failed = report.targets.iter().find(|(_, seen)| seen.doing == "rollback-failed");
         let subject = failed.map_or_else(String::new, |(target, _)| target.to_string());
-        let message = "the rollback was carried out, and what is there is not what was there before";
-        let refusal = Refusal::new(Reason::Drift, message);
-        return Err(Failure::refused(subject, refusal.hint("mend the target by hand, or sign another rollback")));
+        let refusal = failed.and_then(|(_, seen)| seen.reason.clone()).unwrap_or_else(|| {
+            let message = "the rollback was carried out, and what is there is not what was there before";
+            Refusal::new(Reason::Drift, message).hint("mend the target by hand, or sign another rollback")
+        });
+        return Err(Failure::refused(subject, refusal));
     }
     // What it has said already; no network is a smaller matter than a branch that was rewound.
     let undecided = |refusal: &Refusal| matches!(refusal.reason, Reason::Internal | Reason::Stale | Reason::Shallow);
     match report.remarks.iter().find(|refusal| !undecided(refusal)) {
         Some(_) => Err(Failure::Said(1)),
-        None if report.remarks.is_empty() => Ok(()),
+        // A rollback whose outcome is not known yet is no success either.
+        None if report.remarks.is_empty() && !report.is_rolling_back() => Ok(()),
         None => Err(Failure::Said(3)),
     }
 }

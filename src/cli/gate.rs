@@ -323,17 +323,26 @@ fn other_terms(session: &Session, lease: &LeaseId, evidence: &Evidence) -> Vec<S
     if evidence.context.lease != *lease {
         differences.push(format!("the statement is about {lease}, the evidence about {}", evidence.context.lease));
     }
-    match state.lease(lease).and_then(|lease| lease.terms.as_ref()) {
-        Some(pinned) if *pinned != evidence.terms => {
+    let own = &evidence.context;
+    let restored = own.subject == gate::Subject::Stable;
+    let pinned = state.lease(lease).and_then(|lease| lease.terms.clone()).map(|mut pinned| {
+        // A version that was restored is held to the gates alone.
+        if restored {
+            pinned.thresholds.clear();
+        }
+        pinned
+    });
+    match pinned {
+        Some(pinned) if pinned != evidence.terms => {
             differences.push("it was judged by other gates or thresholds than those pinned for the lease".to_owned());
         }
         Some(_) => {}
         None => differences.push(format!("{lease} never started, so no gates are pinned for it")),
     }
-    let own = &evidence.context;
     let tiers = state.document(lease).map(|document| {
         let tier = document.tiers.iter().position(|tier| tier.weight == own.tier);
-        tier.and_then(|tier| TierContext::new(state.policy().get(), document, tier, own.started))
+        let context = tier.and_then(|tier| TierContext::new(state.policy().get(), document, tier, own.started));
+        if restored { context.map(TierContext::of_stable) } else { context }
     });
     // What was recorded before the first shift is the pack's; how much risk demands is the policy's of that time.
     let same = |theirs| TierContext { recorded: own.recorded.clone(), samples: own.samples, ..theirs } == *own;

@@ -12,7 +12,7 @@ use crate::{
         records::{self, TargetHealth},
         restore::{Check, Checks, Outcome},
     },
-    gate::Evidence,
+    gate::{Evidence, Subject},
     git::{Base, GitError, NOTES, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
@@ -227,6 +227,10 @@ impl Session {
                     continue;
                 }
                 let Ok(evidence) = Evidence::read(&objects.blob(blob)?, digest) else { continue };
+                // What was seen of a version that was restored says nothing of a tier.
+                if evidence.context.subject == Subject::Stable {
+                    continue;
+                }
                 let tiers = found.entry(evidence.context.lease.clone()).or_default();
                 let newest = tiers.get(&evidence.context.tier);
                 if newest.is_none_or(|(_, known)| known.judgement.at < evidence.judgement.at) {
@@ -323,7 +327,7 @@ fn check_views(checks: &Checks) -> Vec<CheckView> {
             Outcome::Passed => "passed".to_owned(),
             Outcome::Failed => "failed".to_owned(),
             Outcome::NotConfigured => "not-configured".to_owned(),
-            Outcome::NotEvaluated => "not-evaluated".to_owned(),
+            Outcome::Pending => "pending".to_owned(),
         },
         message: check.message.clone(),
     };

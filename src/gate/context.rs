@@ -34,9 +34,30 @@ pub struct TierContext {
     pub last: bool,
     /// What the declared risk multiplies minimum samples by; at least 1.
     pub samples: u32,
-    /// What the rollback pack recorded of the version before, by gate: compared with at the last tier only.
+    /// Which of the versions is measured.
+    #[serde(default, skip_serializing_if = "Subject::is_candidate")]
+    pub subject: Subject,
+    /// What the rollback pack recorded of the version before, by gate: compared with only where nothing else serves.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recorded: BTreeMap<GateId, Recorded>,
+}
+
+/// Which version is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// What rolls out.
+    #[default]
+    Candidate,
+    /// What ran before, as each gate's baseline is measured.
+    Stable,
+}
+
+impl Subject {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    fn is_candidate(&self) -> bool {
+        *self == Self::Candidate
+    }
 }
 
 /// What was measured of the version before, before the first shift.
@@ -74,8 +95,16 @@ impl TierContext {
             tiers: u32::try_from(lease.tiers.len()).unwrap_or(u32::MAX),
             last: lease.is_last_tier(tier),
             samples: rules::demanded_terms(policy, lease).samples.unwrap_or(1).max(1),
+            subject: Subject::Candidate,
             recorded: BTreeMap::new(),
         })
+    }
+
+    /// The same for the version that ran before, while it is the only one that serves: before the first shift, and after
+    /// a restoration. There is no bake to wait for; the window begins when it does.
+    #[must_use]
+    pub fn of_stable(self) -> Self {
+        Self { subject: Subject::Stable, last: true, bake: Span::seconds(0), recorded: BTreeMap::new(), ..self }
     }
 
     /// What `{{stable}}` becomes.

@@ -122,7 +122,7 @@ fn what(part: Part, query: &str) -> String {
 pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
     let (minimum, least) = minimum(bench);
     let mut reading = Reading { minimum: Some(minimum), ..Reading::default() };
-    let mut tier = Tier { bench, least, highest: [None, None], grew: None, looks: 0, looked_at: 0.0 };
+    let mut tier = Tier { bench, least, highest: [None, None], grew: None, looks: 0, looked_at: 0.0, blind: None };
     for slot in slots {
         let looks = tier.looks;
         let says = tier.slot(slot, &mut reading);
@@ -150,6 +150,8 @@ struct Tier<'a> {
     /// How often a recorded baseline has been looked at, and how many events the candidate had then.
     looks: i32,
     looked_at: f64,
+    /// Why the last such look could not have noticed harm, if it could not: until the next one nothing more is known.
+    blind: Option<String>,
 }
 
 impl Tier<'_> {
@@ -230,7 +232,7 @@ impl Tier<'_> {
             return self.weigh(candidate, baseline, alpha, reading);
         }
         let Some(Recorded::Counts { bad, total }) = self.bench.context.recorded.get(self.bench.id) else {
-            return Compared::Fine("; at the last tier there is nothing to compare with".to_owned());
+            return Compared::Fine("; there is nothing to compare with".to_owned());
         };
         // What does not grow with the candidate is no fair bet at any time. So it is looked at only when the candidate's
         // events have doubled, each time for half of the false alarms that are left.
@@ -238,9 +240,14 @@ impl Tier<'_> {
             self.looks += 1;
             self.looked_at = candidate.total;
             let alpha = alpha * 0.5_f64.powi(self.looks);
-            return self.weigh(candidate, Counts { bad: *bad, total: *total }, alpha, reading);
+            let compared = self.weigh(candidate, Counts { bad: *bad, total: *total }, alpha, reading);
+            self.blind = if let Compared::Few(why) = &compared { Some(why.clone()) } else { None };
+            return compared;
         }
-        Compared::Fine("; as the recorded baseline said".to_owned())
+        match &self.blind {
+            Some(why) => Compared::Few(why.clone()),
+            None => Compared::Fine("; as the recorded baseline said".to_owned()),
+        }
     }
 
     /// Weighs two counts.

@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 use super::{
-    context::TierContext,
+    context::{Subject, TierContext},
     measure::{Metric, Question, Shape},
     slot::{Slots, earlier},
     template::{Variables, render},
@@ -117,6 +117,8 @@ impl Plan<'_> {
     fn text(&self, side: Side, query: Query) -> Result<(&str, &str), String> {
         let own = &self.gate.candidate;
         let candidate = self.context.candidate.as_str();
+        // What ran before is measured as the gate measures it where it is compared with.
+        let side = if self.context.subject == Subject::Stable { Side::Baseline } else { side };
         let (text, version) = match (side, &self.gate.baseline) {
             (Side::Candidate, _) => (of(own, query), candidate),
             (Side::Baseline, None) => (of(own, query), self.context.stable()),

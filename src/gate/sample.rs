@@ -101,11 +101,7 @@ impl Tier<'_> {
             return Says::Few(format!("{} of {} observations; {figures}", candidate.summary.count, self.least));
         }
         let Some(baseline) = baseline else {
-            let alone = if self.bench.gate.compare.is_some() {
-                "; at the last tier there is nothing to compare with"
-            } else {
-                ""
-            };
+            let alone = if self.bench.gate.compare.is_some() { "; there is nothing to compare with" } else { "" };
             return Says::Fine(format!("{figures}{alone}"));
         };
         reading.baseline = Some(aggregate(baseline.summary));

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-use super::{Answer, Judgement, Measure, Metric, Question, TierContext, Value, Watch, judge};
+use super::{Answer, Judgement, Measure, Metric, Question, Subject, TierContext, Value, Watch, judge};
 
 /// So many seconds after the tier's start.
 pub(super) fn time(seconds: i64) -> Timestamp {
@@ -36,6 +36,7 @@ pub(super) fn context() -> TierContext {
         tiers: 3,
         last: false,
         samples: 1,
+        subject: Subject::Candidate,
         recorded: BTreeMap::new(),
     }
 }

@@ -159,7 +159,7 @@ pub struct HealthView {
 pub struct CheckView {
     /// `observed`, `probes`, `health`, `candidate` or `configuration`.
     pub check: String,
-    /// `passed`, `failed` or `not-configured`.
+    /// `passed`, `failed`, `pending` or `not-configured`.
     pub outcome: String,
     /// What was found.
     pub message: String,

@@ -5,9 +5,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::{
     exec, haproxy,
-    rig::FIRST,
+    rig::{FIRST, Rig},
     web::{Backend, until},
 };
 
@@ -95,4 +97,115 @@ fn what_cannot_be_undone_is_halted_only() {
     edge.rig.apply().exits(1).says("rollback-failed").says("halted only");
     assert_eq!(edge.weight(), 0);
     assert!(!edge.rig.path("weight.restored").exists());
+}
+
+const SOURCE: &str = "{file: weights.json}\nmetrics: {file: {path: metrics.json}}";
+
+/// A target at its first tier, with a gate that waits for so long, and all well in the hour before.
+fn gated(deadline: &str) -> Rig {
+    let rig = Rig::under(|policy| {
+        policy.replace("applier: edge1}", "applier: edge1, gates: [error-rate]}")
+            + "gates:\n  error-rate:\n    source: file\n    kind: count-ratio\n    \
+               candidate: {bad: 'bad {{candidate}}', total: 'total {{candidate}}'}\n    baseline: {version: stable}\n    \
+               compare: {test: e-value, alpha: 0.05}\n    settle: 0s\n    interval: 1s\n    \
+               min: {total: 100, slots: 1}\n    inconclusive-deadline: "
+            + deadline
+            + "\n"
+    });
+    rig.configure(SOURCE);
+    fs::write(rig.path("metrics.json"), "").unwrap();
+    counted(&rig, Timestamp::now() - SignedDuration::from_mins(10), 10, 5_000);
+    rig.start(FIRST);
+    rig.apply().exits(0);
+    rig.observed(500);
+    rig
+}
+
+/// Somebody counted what the old version answered.
+fn counted(rig: &Rig, at: Timestamp, bad: u32, total: u32) {
+    let line = |name: &str, value: u32| format!("{{\"at\": \"{at}\", \"name\": \"{name}\", \"value\": {value}}}\n");
+    let text = fs::read_to_string(rig.path("metrics.json")).unwrap();
+    let text = text + &line("bad stable", bad) + &line("total stable", total);
+    fs::write(rig.path("metrics.json"), text).unwrap();
+}
+
+/// Ticks until a rollback's outcome is known; the exit code.
+fn outcome(rig: &Rig) -> i32 {
+    let mut code = 3;
+    until("the rollback's outcome is known", || {
+        code = rig.apply().code;
+        code != 3
+    });
+    code
+}
+
+#[test]
+fn a_rollback_is_verified_only_when_what_was_restored_is_seen_to_be_as_healthy_as_before() {
+    let rig = gated("60s");
+    rig.turn("user1", "rollback", FIRST);
+    rig.apply().exits(3).says("rolling-back").says("no-data: restored, and its health is being watched");
+    let record = rig.record();
+    assert_eq!((&record["phase"], &record["observed_bp"]), (&"rolling-back".into(), &0.into()));
+    assert_eq!(record["checks"]["health"]["outcome"], "pending", "{record:#}");
+    for check in ["observed", "candidate", "configuration"] {
+        assert_eq!(record["checks"][check]["outcome"], "passed", "{record:#}");
+    }
+    rig.world.git(&["fetch", "--quiet", "../server.git", "+refs/two-key/*:refs/two-key/*"]);
+    rig.world.two_key(&["show", FIRST]).exits(0).says("0 %, rolling-back (by edge1");
+    let shown = rig.world.two_key(&["show", FIRST, "--format", "json"]).exits(0).json()["observed"].clone();
+    assert!(shown["message"].as_str().unwrap().contains("its health is being watched"), "{shown:#}");
+    assert!(!rig.events().iter().any(|event| event.starts_with("ROLLBACK_")));
+    // It serves again, and every tenth request fails: five hundred times what the pack recorded.
+    counted(&rig, Timestamp::now(), 50, 500);
+    assert_eq!(outcome(&rig), 1);
+    rig.apply().exits(1).says("rollback-failed").says("gate-failed");
+    assert_eq!(rig.record()["checks"]["health"]["outcome"], "failed");
+    assert_eq!(rig.events().iter().filter(|event| *event == "ROLLBACK_FAILED").count(), 1);
+    // Another attempt begins to watch anew: what was counted before it counts no more, neither good nor bad.
+    counted(&rig, Timestamp::now(), 0, 5_000);
+    rig.turn("user2", "rollback", FIRST);
+    rig.apply().exits(3).says("its health is being watched");
+    counted(&rig, Timestamp::now(), 1, 5_000);
+    assert_eq!(outcome(&rig), 0);
+    let record = rig.record();
+    assert_eq!((&record["phase"], &record["checks"]["health"]["outcome"]), (&"verified".into(), &"passed".into()));
+    let message = record["checks"]["health"]["message"].as_str().unwrap();
+    assert!(message.starts_with("error-rate PASS, 1 of 5000 (0.02 %) against 0.20 %; evidence sha256:"), "{message}");
+    assert_eq!(rig.events().last().unwrap(), "ROLLBACK_VERIFIED");
+    // What that rests on is beside the record.
+    let digest = message.rsplit(':').next().unwrap();
+    let evidence = format!("refs/two-key/appliers/edge1:evidence/{FIRST}/{digest}.json");
+    assert!(rig.in_all(&["--git-dir=server.git", "show", &evidence]).contains("\"subject\": \"stable\""));
+    rig.world.git(&["fetch", "--quiet", "../server.git", "+refs/two-key/*:refs/two-key/*"]);
+    rig.world.two_key(&["gate", "--evidence", "refs/two-key/appliers/edge1"]).exits(0).says("PASS");
+    rig.apply().exits(0).says("verified");
+}
+
+#[test]
+fn where_nobody_can_tell_whether_what_was_restored_is_healthy_the_rollback_failed() {
+    let rig = gated("2s");
+    rig.configure("{file: weights.json}");
+    rig.turn("user1", "rollback", FIRST);
+    rig.apply().exits(3).says("its health is being watched");
+    assert_eq!(outcome(&rig), 1);
+    rig.apply().exits(1).says("rollback-failed").says("no-data").says("no metrics source `file` is configured here");
+    let record = rig.record();
+    assert_eq!((&record["phase"], &record["reason"]), (&"rollback-failed".into(), &"no-data".into()), "{record:#}");
+    assert_eq!(rig.events().iter().filter(|event| *event == "ROLLBACK_FAILED").count(), 1);
+    assert!(!rig.events().contains(&"ROLLBACK_VERIFIED".to_owned()));
+}
+
+#[test]
+fn what_was_restored_and_does_not_stay_so_is_not_verified_however_healthy() {
+    let rig = gated("60s");
+    rig.turn("user1", "rollback", FIRST);
+    rig.apply().exits(3);
+    let moved = fs::read_to_string(rig.path("weights.json")).map(|text| text.replace('\n', "\n\n")).unwrap_or_default();
+    fs::write(rig.path("weights.json"), moved).unwrap();
+    counted(&rig, Timestamp::now(), 1, 5_000);
+    assert_eq!(outcome(&rig), 1);
+    let record = rig.record();
+    assert_eq!(record["checks"]["health"]["outcome"], "passed", "{record:#}");
+    assert_eq!(record["checks"]["configuration"]["outcome"], "failed", "{record:#}");
+    rig.apply().exits(1).says("rollback-failed").says("drift");
 }

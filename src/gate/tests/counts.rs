@@ -356,6 +356,37 @@ fn at_the_last_tier_there_is_nothing_to_compare_with_but_what_was_recorded() {
 }
 
 #[test]
+fn what_was_recorded_too_little_of_to_notice_harm_passes_nothing_in_any_slot() {
+    let verdict = |total: f64| {
+        let mut scene = Scene::new(&GATE.replace("    absolute: {max: 0.05}\n", ""));
+        scene.context.last = true;
+        scene.context.recorded.insert(id("error-rate"), crate::gate::Recorded::Counts { bad: 0.0, total });
+        slots(&mut scene, &[[0.0, 300.0, 0.0, 0.0]; 5]).verdict
+    };
+    assert_eq!(verdict(10.0), Verdict::Pending);
+    assert_eq!(verdict(6_000.0), Verdict::Pass);
+}
+
+#[test]
+fn what_ran_before_is_asked_for_as_each_gate_asks_for_its_baseline() {
+    let asked = |gate: &str, stable: Option<&str>| {
+        let mut scene = Scene::new(gate);
+        scene.context.stable = stable.map(str::to_owned);
+        scene.context = scene.context.of_stable();
+        scene.look(120);
+        scene.told.asked.into_inner().into_iter().map(|question| question.query).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(GATE, Some("v1")), ["bad v1", "total v1"]);
+    assert_eq!(asked(GATE, None), ["bad stable", "total stable"]);
+    let none = GATE.replace("    baseline: {version: stable}\n", "").replace("    compare", "    # compare");
+    assert_eq!(asked(&none, Some("v1")), ["bad v1", "total v1"]);
+    let other = GATE.replace("{version: stable}", "{version: blue}");
+    assert_eq!(asked(&other, Some("v1")), ["bad blue", "total blue"]);
+    let own = GATE.replace("{version: stable}", "{bad: errors old, total: all old}");
+    assert_eq!(asked(&own, Some("v1")), ["errors old", "all old"]);
+}
+
+#[test]
 fn a_watch_survives_being_written_down_and_read() {
     let mut scene = scene();
     slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]; 3]);

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use git_two_key::{
     model::{Digest, PrincipalId, PublicKey, Reason},
     signature::{
@@ -89,6 +90,16 @@ fn what_ssh_keygen_and_minisign_sign_opens_sealed_and_by_note() {
         let unlisted = open_note(&note, &user1(), &[]);
         assert!(unlisted[0].opened.is_ok(), "an SSH signature brings its key along");
         assert_eq!(unlisted[1].opened.as_ref().unwrap_err().reason, Reason::UnknownKey);
+
+        // A key id is no key: of two keys that bear the same one, the signer is found.
+        let mut twin = STANDARD.decode(mini_key.bare()).unwrap();
+        let point = world.key().blob();
+        twin[10..].copy_from_slice(&point[point.len() - 32..]);
+        let twin = PublicKey::from_bare_minisign(&STANDARD.encode(twin)).unwrap();
+        for candidates in [[twin.clone(), mini_key.clone()], [mini_key.clone(), twin.clone()]] {
+            let entries = open_note(&note, &user1(), &candidates);
+            assert_eq!(entries[1].opened.as_ref().map(Cosignature::key), Ok(&mini_key));
+        }
     }
 }
 

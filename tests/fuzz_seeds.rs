@@ -51,6 +51,7 @@ fn commits_and_tags() {
 fn signatures_and_notes() {
     near(&["tests/hostile/sshsig"], fuzz::sshsig);
     near(&["tests/hostile/minisign"], fuzz::minisign);
+    near(&["tests/hostile/attestation"], fuzz::attestation);
     near(&["tests/hostile/note"], fuzz::note);
     near(&["fuzz/seeds/statement"], fuzz::statement);
 }
@@ -125,11 +126,12 @@ impl Dice {
 #[test]
 fn further_away() {
     type Fuzzed<'a> = (&'a str, &'a [&'a str], fn(&[u8]));
-    let folders: [Fuzzed<'_>; 9] = [
+    let folders: [Fuzzed<'_>; 10] = [
         ("commit", &["tests/hostile/commit"], fuzz::commit),
         ("tag", &["tests/hostile/tag"], fuzz::tag),
         ("sshsig", &["tests/hostile/sshsig"], fuzz::sshsig),
         ("minisign", &["tests/hostile/minisign"], fuzz::minisign),
+        ("attestation", &["tests/hostile/attestation"], fuzz::attestation),
         ("note", &["tests/hostile/note"], fuzz::note),
         ("statement", &["fuzz/seeds/statement"], fuzz::statement),
         ("policy", &["tests/hostile/policy"], fuzz::policy),

@@ -7,8 +7,15 @@
 mod fold;
 
 use git_two_key::{
-    model::{PrincipalId, Statement, lease as leases, policy as policies},
-    signature::{ObjectFormat, Opened, links, minisign::Minisig, open_commit, open_note, parse_tag, sshsig::SshSig},
+    model::{PrincipalId, PublicKey, Statement, lease as leases, policy as policies},
+    signature::{
+        ObjectFormat, Opened,
+        attestation::{Attestation, Issuer, Root},
+        links,
+        minisign::Minisig,
+        open_commit, open_note, parse_tag,
+        sshsig::SshSig,
+    },
 };
 
 pub use fold::{fold, honest};
@@ -54,6 +61,16 @@ pub fn minisign(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for minisig in [Minisig::parse(&text), Minisig::from_base64(&text)].into_iter().flatten() {
         assert!(Minisig::from_base64(&minisig.base64()).is_ok_and(|again| again.base64() == minisig.base64()));
+    }
+}
+
+/// What ssh-keygen wrote of a new key, or an issuer's certificate.
+pub fn attestation(data: &[u8]) {
+    const KEY: &str = "sk-ssh-ed25519@openssh.com \
+        AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIOpKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIsAAAABHNzaDo=";
+    let _ = Root::from_pem(data);
+    if let (Ok(read), Ok(key)) = (Attestation::read(data), PublicKey::parse(KEY)) {
+        assert!(read.check(&key, b"a challenge that nobody was given", Issuer::Anybody).is_err());
     }
 }
 

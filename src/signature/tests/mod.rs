@@ -1,5 +1,7 @@
 //! Each refusal beside the honest twin that differs from it by one thing.
 
+mod attestations;
+mod authenticator;
 mod carriers;
 mod ecdsa;
 mod minisign;

@@ -27,6 +27,7 @@ use x509_cert::{
 use crate::model::{
     PublicKey, Reason, Refusal, Wrapping,
     key::{Point, ssh_string},
+    oid::hex_encode,
 };
 
 /// The longest attestation, certificate of an issuer or challenge that is read, in bytes.
@@ -281,14 +282,14 @@ impl fmt::Display for Attested {
             Form::Packed { verified, aaguid } => {
                 let who = if *verified { "a PIN, finger or face was checked" } else { "no PIN or finger was checked" };
                 writeln!(f, "  at enrolment: the authenticator was touched, and {who}")?;
-                writeln!(f, "  model (AAGUID): {}", hex(aaguid))?;
+                writeln!(f, "  model (AAGUID): {}", hex_encode(aaguid))?;
             }
             Form::U2f => {
                 writeln!(f, "  at enrolment: the authenticator was touched (U2F: no PIN or finger is ever checked)")?;
                 writeln!(f, "  model (AAGUID): not said")?;
             }
         }
-        writeln!(f, "  certificate: SHA-256 {}", hex(&self.certificate))?;
+        writeln!(f, "  certificate: SHA-256 {}", hex_encode(&self.certificate))?;
         match self.issuer {
             Known::Checked => writeln!(f, "  issuer: the certificate that you named, directly"),
             Known::Unchecked => writeln!(
@@ -360,10 +361,6 @@ fn byte_string(bytes: &[u8]) -> Result<&[u8], Refusal> {
     } else {
         Err(malformed("its authenticator data is shorter or longer than it says"))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn field(bytes: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {

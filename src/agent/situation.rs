@@ -92,7 +92,7 @@ pub(super) fn watched(entry: &LeaseState, tier: usize, seen: Option<&Observation
         && record.applied_step == step
         && record.observed_lease.as_ref() == Some(&entry.id);
     if in_place && record.phase == Doing::Ready {
-        let since = record.bake_started.map(|since| format!(" since {since}")).unwrap_or_default();
+        let since = record.bake_started.map(|since| format!(" since {since:.0}")).unwrap_or_default();
         return Watched::Baked(format!("{applier} has watched {} for the whole bake{since}", percent(wanted)));
     }
     Watched::NotYet(format!("{applier} sees {there}, {}{why}", record.phase.word()))

@@ -104,10 +104,10 @@ fn text(report: &Report) -> String {
 fn lease_text(lease: &LeaseReport) -> String {
     let made = lease.commit.map(|commit| format!(" ({})", commit.short())).unwrap_or_default();
     let mut lines = vec![format!("{}: {} on {}: {}{made}", lease.lease, lease.state, lease.target, lease.act.word())];
-    lines.push(format!("  rule:     {}", lease.because));
+    lines.push(format!("  rule:      {}", lease.because));
     let label = if lease.act == Act::Wait { "waits for" } else { "because" };
-    lines.extend(lease.reasons.iter().map(|reason| format!("  {:<10}{reason}", format!("{label}:"))));
-    lines.extend(lease.evidence.iter().map(|words| format!("  evidence: {words}")));
+    lines.extend(lease.reasons.iter().map(|reason| format!("  {:<11}{reason}", format!("{label}:"))));
+    lines.extend(lease.evidence.iter().map(|words| format!("  evidence:  {words}")));
     lines.join("\n")
 }
 

@@ -120,11 +120,14 @@ impl Stage {
 }
 
 const CHECKOUT: &str = "INT-2025-0042";
-const SEARCH: &str = "INT-2025-0043";
+const NEXT: &str = "INT-2025-0043";
 
 impl Stage {
     fn tell(&self) -> Result<(), Failure> {
         let root = self.found()?;
+        chapter(
+            "A lease: one change, one target, three tiers (no baking time, so that the demo is short). Two keys authorize it.",
+        );
         let lease = self.authorize(CHECKOUT, "Roll out checkout 1.9.0")?;
         self.first_tier()?;
         self.three_refusals(&lease)?;
@@ -152,7 +155,7 @@ impl Stage {
         )?;
         self.ok("person", "git remote add origin ../server.git && git push -q -u origin main")?;
         self.ok("person", "git config --add remote.origin.fetch 'refs/two-key/*:refs/two-key/*'")?;
-        self.ok("", "git clone -q server.git agent")?;
+        self.ok("", "git clone -q -c remote.origin.fetch='refs/two-key/*:refs/two-key/*' server.git agent")?;
         self.ok("agent", &format!("git config two-key.key ../keys/cp14 && git two-key trust {root}"))?;
         let config = format!(
             "name: edge1\nkey: keys/edge1\nrepository: applier\nroot: {root}\nremote: origin\ntargets:\n  checkout-prod: {{file: weights.json}}\n"
@@ -164,7 +167,6 @@ impl Stage {
 
     /// Proposes a lease and has both keys turned for it.
     fn authorize(&self, intent: &str, summary: &str) -> Result<String, Failure> {
-        chapter("A lease: one change, one target, three tiers (no baking time, so that the demo is short).");
         let printed = self.ok("person", &format!(
             "git two-key new --target checkout-prod --intent {intent} --summary '{summary}' --expires 1h \\\n    --artifact checkout=sha256:{} --tier 5:0s --tier 25:0s --tier 100:0s",
             "ab".repeat(32)
@@ -172,7 +174,6 @@ impl Stage {
         let lease =
             printed.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').find(|word| word.starts_with("LEASE-"));
         let lease = lease.ok_or_else(|| failed(&"`new` did not say the lease's id"))?.to_owned();
-        chapter("Two keys: the person's, then the agent's.");
         self.ok("person", &format!("git two-key sign {intent} --push"))?;
         self.ok("agent", &format!("git pull -q --ff-only && git two-key sign {intent} --push"))?;
         Ok(lease)
@@ -223,11 +224,12 @@ impl Stage {
 
     fn undo(&self) -> Result<(), Failure> {
         self.ok("person", "git pull -q --ff-only")?;
-        self.authorize(SEARCH, "Roll out checkout 1.9.1")?;
-        self.ok("agent", &format!("git two-key start {SEARCH} --push"))?;
+        chapter("The next version: proposed, authorized by both keys, begun at 5 %.");
+        self.authorize(NEXT, "Roll out checkout 1.9.1")?;
+        self.ok("agent", &format!("git two-key start {NEXT} --push"))?;
         self.apply()?;
         chapter("Errors double. One key suffices to stop: the person's, alone.");
-        self.ok("person", &format!("git two-key rollback {SEARCH} --reason 'errors doubled' --push"))?;
+        self.ok("person", &format!("git two-key rollback {NEXT} --reason 'errors doubled' --push"))?;
         self.apply()?;
         Ok(())
     }

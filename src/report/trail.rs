@@ -181,7 +181,7 @@ impl fmt::Display for Percent {
 pub fn entry_text(entry: &Entry) -> String {
     let when = entry.time.as_deref().unwrap_or("-");
     let commit: String = entry.commit.chars().take(12).collect();
-    let mut line = format!("{when} {:<7}  {commit}  {:<16}", entry.time_is, entry.event);
+    let mut line = format!("{when} {:<7}  {commit}  {:<17}", entry.time_is, entry.event);
     let mut word = |text: String| {
         line.push(' ');
         line.push_str(&text);

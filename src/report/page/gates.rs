@@ -24,6 +24,8 @@ pub(super) struct GateChart {
     pub(super) digest: String,
     /// Where judging again comes to another conclusion.
     pub(super) differences: Vec<String>,
+    /// Whether anything was measured beside the candidate.
+    pub(super) compared: bool,
     pub(super) svg: Option<String>,
 }
 
@@ -44,10 +46,11 @@ pub(super) fn charts(digest: Digest, evidence: &Evidence) -> Vec<GateChart> {
             gate: id.to_string(),
             verdict: report.verdict.word(),
             why: escaped(&report.why),
-            at: evidence.judgement.at.to_string(),
+            at: format!("{:.0}", evidence.judgement.at),
             limit: limit.map(|limit| format!("{}{}", number(limit), unit(gate))),
             digest: digest.to_string(),
             differences: differences.clone(),
+            compared: !side(Side::Baseline).is_empty(),
             svg: measurements(&side(Side::Candidate), &side(Side::Baseline), limit, &words),
         }
     };

@@ -1,7 +1,5 @@
 //! One lease: what it says, where it is, who turned which key for it, and what it awaits.
 
-use std::fmt::Write as _;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -15,8 +13,8 @@ use crate::{
 };
 
 use super::{
-    Beside, FindingView, RefusalView, findings, refusal,
-    words::{all_of, count, escaped, one_of, so_many, table, time},
+    Beside, FindingView, RefusalView, findings,
+    words::{all_of, escaped, one_of, so_many, time},
 };
 
 /// A key turned to authorize a lease.
@@ -502,129 +500,4 @@ fn could(ledger: &State, rule: &Rule, wanted: Role, so_far: &Awaited) -> Vec<Pri
         .filter(|(_, principal)| principal.keys.iter().any(|key| ledger.key_in_force(key.raw())))
         .map(|(id, _)| id.clone())
         .collect()
-}
-
-/// All about a lease, for people.
-pub fn lease_text(view: &LeaseView) -> String {
-    let mut lines = vec![view.lease.clone()];
-    let mut field = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            lines.push(format!("  {:<11}{}", format!("{name}:"), escaped(&value)));
-        }
-    };
-    field("summary", view.summary.clone());
-    field("intent", view.intent.clone());
-    field("actor", view.actor.clone());
-    field("target", view.target.clone());
-    field("change", view.change.as_ref().map(|[from, to]| format!("{from}..{to}")));
-    for artifact in &view.artifacts {
-        field("artifact", Some(artifact.clone()));
-    }
-    field("tiers", Some(view.tiers.join(", ")).filter(|tiers| !tiers.is_empty()));
-    let window = view.issued.as_ref().zip(view.expires.as_ref());
-    let expiry = view.on_expiry.as_deref().unwrap_or_default();
-    field("window", window.map(|(issued, expires)| format!("{issued} to {expires}, then {expiry}")));
-    field("risk", view.risk.map(|score| format!("{score} (declared)")));
-    for file in &view.files {
-        field("file", Some(file.clone()));
-    }
-    let pinned = if view.pinned { "pinned" } else { "not pinned: no key has been turned yet" };
-    field("digest", view.digest.as_ref().map(|digest| format!("{digest} ({pinned})")));
-    field("state", Some(state_text(view)));
-    field("desired", Some(format!("{} %", view.desired)));
-    field("observed", Some(observed_text(view.observed.as_ref())));
-    field("awaits", view.awaits.as_ref().map(|awaits| awaits.text.clone()));
-    field("superseded", view.superseded_by.as_ref().map(|by| format!("completed by the start of {by}")));
-    let mut text = lines.join("\n") + "\n";
-    text.push_str(&cosigners_text(view));
-    text.push_str(&transitions_text(view));
-    text.push_str(&pending_text(view));
-    text.push_str(&refusal::section(&view.refused));
-    text.push_str(&findings_text(view));
-    text
-}
-
-fn state_text(view: &LeaseView) -> String {
-    match view.tier {
-        Some(tier) => format!("{} at {tier} %, step {}", view.state, view.step),
-        None if view.step > 0 => format!("{}, step {}", view.state, view.step),
-        None => view.state.clone(),
-    }
-}
-
-fn observed_text(observed: Option<&ObservedView>) -> String {
-    let Some(observed) = observed else { return "nothing: no applier has recorded anything".to_owned() };
-    let weight = observed.weight.map_or("an unknown weight".to_owned(), |weight| format!("{weight} %"));
-    let doing = observed.doing.as_ref().map(|doing| format!(", {doing}")).unwrap_or_default();
-    let seen = observed.seen.as_ref().map(|seen| format!(", seen {seen}")).unwrap_or_default();
-    format!("{weight}{doing} (by {}{seen})", observed.applier)
-}
-
-fn cosigners_text(view: &LeaseView) -> String {
-    let heading = format!("\nCosigners {}/{}\n", view.cosigners_have, view.cosigners_needed);
-    let row = |cosigner: &Cosigner| {
-        let when = cosigner.timestamp.clone().unwrap_or_else(|| "-".to_owned());
-        let counts = if cosigner.counts { "counts" } else { "does not count" };
-        vec![format!("  {}", cosigner.id), cosigner.role.clone(), cosigner.key.clone(), when, counts.to_owned()]
-    };
-    if view.cosigners.is_empty() {
-        return heading + "  nobody yet\n";
-    }
-    heading
-        + &table(
-            &["  PRINCIPAL", "ROLE", "KEY", "CLAIMED TIME", "STANDING"],
-            &view.cosigners.iter().map(row).collect::<Vec<_>>(),
-        )
-}
-
-fn transitions_text(view: &LeaseView) -> String {
-    if view.transitions.is_empty() {
-        return String::new();
-    }
-    let mut text = String::from("\nTransitions\n");
-    for transition in &view.transitions {
-        let tier = transition.tier.map(|tier| format!(" {tier} %")).unwrap_or_default();
-        let tag = if transition.tagged { transition.tag.as_str() } else { "no tag" };
-        let commit: String = transition.commit.chars().take(12).collect();
-        let line =
-            format!("  {} {}{tier} → {}  {commit}  {tag}\n", transition.step, transition.action, transition.state);
-        text.push_str(&line);
-        text.push_str(&votes_text(&transition.votes));
-    }
-    text
-}
-
-fn votes_text(votes: &[VoteView]) -> String {
-    let line = |vote: &VoteView| {
-        let carrier = if vote.carrier == "commit" { "signed commit" } else { "detached signature" };
-        let when = vote.claimed.as_ref().map(|when| format!(", claims {when}")).unwrap_or_default();
-        let remark = vote.remark.as_ref().map(|remark| format!(": {}", escaped(remark))).unwrap_or_default();
-        format!("      {} {} {} by {carrier}{when}{remark}\n", vote.role, vote.principal, vote.key)
-    };
-    votes.iter().map(line).collect()
-}
-
-fn pending_text(view: &LeaseView) -> String {
-    if view.pending.is_empty() {
-        return String::new();
-    }
-    let mut text = String::from("\nPending\n");
-    for ballot in &view.pending {
-        let tier = ballot.tier.map(|tier| format!(" {tier} %")).unwrap_or_default();
-        let step = ballot.step.map(|step| format!(", as step {step}")).unwrap_or_default();
-        let _ = writeln!(text, "  {}{tier}{step}", ballot.action);
-        text.push_str(&votes_text(&ballot.votes));
-    }
-    text
-}
-
-fn findings_text(view: &LeaseView) -> String {
-    if view.findings.is_empty() {
-        return String::new();
-    }
-    let mut text = format!("\n{}\n", count(view.findings.len(), "finding"));
-    for finding in &view.findings {
-        let _ = writeln!(text, "  {}: {}: {}", finding.subject, finding.reason, escaped(&finding.message));
-    }
-    text
 }

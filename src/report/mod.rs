@@ -13,6 +13,7 @@ mod effects;
 mod finding;
 mod keys;
 mod lease;
+mod lease_text;
 mod list;
 mod live;
 mod page;
@@ -41,8 +42,9 @@ pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{KeyView, allowed_signers, keys, keys_text};
 pub use lease::{
     Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, TierView, TransitionView, VoteView,
-    awaits, lease_text, lease_view,
+    awaits, lease_view,
 };
+pub use lease_text::lease_text;
 pub use list::{LeaseSummary, ListView, PolicyView, list_text, list_view};
 pub use live::{awaits_key_of, list_short, live_lease, live_list};
 pub use page::{PageOf, page};

@@ -305,7 +305,7 @@ impl Office {
         let (terms, document) = (lease.terms.clone().filter(|terms| !terms.gates.is_empty())?, lease.lease()?);
         let started = Baseline::begins(self.tick.reading.now);
         let context = TierContext::new(state.policy().get(), document, 0, started)?;
-        Some(Baseline { terms, context, sources: self.sources.clone()? })
+        Some(Baseline { terms: *terms, context, sources: self.sources.clone()? })
     }
 
     /// What a lease's pack recorded of the version before, for the tier at which nothing else is left to compare with.
@@ -385,7 +385,7 @@ impl Office {
             Refusal::new(Reason::NoData, format!("target {target} is not seen at the weight of its tier"))
         });
         let (sources, folder) = (self.sources.clone(), self.desk.folder("watches"));
-        Some(Watching { terms: terms.clone(), context, sources, folder })
+        Some(Watching { terms: terms.as_ref().clone(), context, sources, folder })
     }
 
     /// How far the health of what is restored for a lease can be checked when it is restored.
@@ -414,7 +414,7 @@ impl Office {
         let sources = self.sources.clone().or_else(|| Sources::open(&sources::Config::default()).ok().map(Arc::new));
         let deadline = aftermath::deadline(&terms, &restored.since, &self.tick.reading);
         Some(Aftercare {
-            watching: Watching { terms, context, sources, folder: self.desk.folder("restored") },
+            watching: Watching { terms: *terms, context, sources, folder: self.desk.folder("restored") },
             deadline,
         })
     }

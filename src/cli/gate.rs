@@ -138,7 +138,8 @@ impl Subject {
             })?,
         };
         let pinned = state.and_then(|state| state.terms.clone());
-        let terms = pinned.unwrap_or_else(|| PinnedTerms::of(session.state.policy().get(), &lease.target));
+        let terms =
+            pinned.map_or_else(|| PinnedTerms::of(session.state.policy().get(), &lease.target), |pinned| *pinned);
         Ok(Self { terms, lease: id, tier, session })
     }
 
@@ -333,7 +334,7 @@ fn other_terms(session: &Session, lease: &LeaseId, evidence: &Evidence) -> Vec<S
         pinned
     });
     match pinned {
-        Some(pinned) if pinned != evidence.terms => {
+        Some(pinned) if *pinned != evidence.terms => {
             differences.push("it was judged by other gates or thresholds than those pinned for the lease".to_owned());
         }
         Some(_) => {}

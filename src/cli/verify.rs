@@ -52,7 +52,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             let session = Session::open_each(place, &Which::of(args.remote), |state, report| {
                 // A verdict says nothing of them, and there may be a million.
                 report.events.iter().filter_map(|event| event.lease.as_ref()).for_each(|lease| {
-                    state.forget_votes_of_ended(lease);
+                    state.forget_how_ended(lease);
                 });
                 looked.add(report);
             })?;

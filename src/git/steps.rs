@@ -5,7 +5,7 @@
 //! step brought in is what its predecessor could not reach, wherever reading began.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
@@ -102,7 +102,7 @@ impl Repository {
             Base::Root(_) if rootless => Before::Nothing,
             Base::Root(_) | Base::After { .. } => Before::Unknown,
         };
-        let walk = Walk { base, tip, before, seen: HashMap::new(), questions: 0, descendants: None };
+        let walk = Walk { base, tip, before, seen: BTreeMap::new(), questions: 0, descendants: None };
         Steps::of(Assembly { objects, ready, ahead, naming, previous, walk, files: Files::default() })
     }
 
@@ -356,8 +356,9 @@ struct Walk {
     base: Base,
     tip: Oid,
     before: Before,
-    /// What is known of commits' descent: of all that steps have had, and of what the base reaches as asked for.
-    seen: HashMap<Oid, Descent>,
+    /// What is known of commits' descent: of all that steps have had, and of what the base reaches as asked for. There may be
+    /// a million, and a tree takes half of what a table does.
+    seen: BTreeMap<Oid, Descent>,
     questions: usize,
     /// All that the base reaches and that descends from the root. Loaded after many questions.
     descendants: Option<HashSet<Oid>>,

@@ -24,12 +24,22 @@ const MAX_FILES: usize = 100;
 pub struct Dossier {
     /// The tree's files, by path.
     pub(in crate::ledger) files: Vec<(String, ProposalFile<Lease>)>,
-    /// Every id that a file was ever under: deleting the file does not outrun a stop.
-    pub(in crate::ledger) proposed: BTreeSet<LeaseId>,
+    /// Every id that a file was ever under, sorted: deleting the file does not outrun a stop.
+    pub(in crate::ledger) proposed: Vec<LeaseId>,
     /// The leases that some key was turned for or against; more than one only where ids differ by case.
     pub(in crate::ledger) leases: Vec<LeaseState>,
     /// The stops that have been folded already, by raw key and statement.
     pub(in crate::ledger) stops_seen: BTreeSet<(RawKey, Digest)>,
+}
+
+impl Dossier {
+    /// Takes note of an id that a file is under.
+    pub(in crate::ledger) fn was_proposed(&mut self, id: &LeaseId) {
+        if let Err(at) = self.proposed.binary_search(id) {
+            self.proposed.reserve_exact(1);
+            self.proposed.insert(at, id.clone());
+        }
+    }
 }
 
 /// The dossiers that a state holds, by case-folded lease id.
@@ -185,14 +195,20 @@ impl Dossiers {
                     *old = file;
                 }
             }
-            Err(at) => files.insert(at, (path.to_owned(), file)),
+            Err(at) => {
+                // Hardly ever are there two, and there may be a million leases.
+                files.reserve_exact(1);
+                files.insert(at, (path.to_owned(), file));
+            }
         }
     }
 
     pub(in crate::ledger) fn remove_file(&mut self, path: &str) {
         let shelf = shelf(path);
         if self.get(&shelf).is_some() {
-            self.entry(shelf).files.retain(|(other, _)| other != path);
+            let files = &mut self.entry(shelf).files;
+            files.retain(|(other, _)| other != path);
+            files.shrink_to_fit();
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    model::{Digest, LeaseId, Proposed, Reason, Refusal, lease, policy, policy::Policy},
+    model::{Digest, LeaseId, Proposed, RawKey, Reason, Refusal, lease, policy, policy::Policy},
     signature::Opened,
 };
 
@@ -111,7 +111,7 @@ impl Fold {
             self.state.dossiers.insert_file(path, ProposalFile { digest, proposer, content });
         }
         if let Some(id) = &id {
-            self.state.dossiers.entry(id.folded()).proposed.insert(id.clone());
+            self.state.dossiers.entry(id.folded()).was_proposed(id);
         }
         id
     }
@@ -207,17 +207,17 @@ impl State {
     /// Who brought these bytes now, and who brought them to where they stand already: a copy or another folder does not
     /// make a proposer out of somebody else.
     fn all_who_brought(&self, path: &str, digest: Option<Digest>, now: &Proposer) -> Proposer {
-        let Proposer::Known(now) = now else { return Proposer::Unknown };
-        let mut all = now.clone();
+        let Proposer::Known(brought) = now else { return Proposer::Unknown };
+        let mut all: BTreeSet<RawKey> = brought.iter().copied().collect();
         let id = lease::file_id(path);
         let files = id.iter().flat_map(|id| self.proposals(id));
         for (_, file) in files.filter(|(_, file)| digest.is_some() && file.digest == digest) {
             match &file.proposer {
-                Proposer::Known(keys) => all.extend(keys),
+                Proposer::Known(keys) => all.extend(keys.iter()),
                 Proposer::Unknown => return Proposer::Unknown,
             }
         }
-        Proposer::Known(all)
+        if all.len() == brought.len() { now.clone() } else { Proposer::Known(all.into_iter().collect()) }
     }
 
     /// Who can have brought a step's files: the signers of all its ordinary commits, by keys in force. In a merge
@@ -236,7 +236,7 @@ impl State {
                 _ => return Proposer::Unknown,
             }
         }
-        if keys.is_empty() { Proposer::Unknown } else { Proposer::Known(keys) }
+        if keys.is_empty() { Proposer::Unknown } else { Proposer::Known(keys.into_iter().collect()) }
     }
 
     /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.

@@ -1,7 +1,7 @@
 //! Forward votes: cosign, start, promote, resume, complete, thaw. Each is kept only if its step is next and its key
 //! is in force, counts under its rule, and takes effect when the rule is met.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use crate::model::{
     Action, Digest, Forward, ForwardKind, LeaseId, Proposed, Reason, Refusal, Statement, lease::Lease, policy::Role,
@@ -101,7 +101,7 @@ impl Fold {
         }
         let terms = PinnedTerms::of(self.state.policy.get(), &lease.target);
         if let Some(entry) = self.state.lease_mut(id) {
-            entry.terms = Some(terms);
+            entry.terms = Some(Box::new(terms));
         }
     }
 
@@ -109,7 +109,7 @@ impl Fold {
     pub(in crate::ledger) fn thaw(&mut self, step: u32, statement: &Statement, vote: &Vote) -> Result<(), Refusal> {
         self.state.thawable(step)?;
         let policy = self.state.policy.clone();
-        let nobody = Proposer::Known(BTreeSet::new());
+        let nobody = Proposer::Known(Arc::default());
         let demand = rules::thaw_demand(policy.get(), &nobody);
         rules::counts(&self.state, demand, vote)?;
         let mut votes = self.state.standing(self.state.thaw_votes.get(&statement.id()).map(|ballot| &ballot.votes));

@@ -171,7 +171,7 @@ fn separate(state: &State, proposer: &Proposer, principal: &PrincipalId) -> Resu
             .hint("propose again, under a new id, in a commit signed by a principal: git commit -S")
     };
     let Proposer::Known(keys) = proposer else { return Err(unknown()) };
-    for key in keys {
+    for key in keys.iter() {
         let (owner, _) = state.policy.get().owner(*key).ok_or_else(unknown)?;
         if owner == principal {
             return Err(Refusal::new(Reason::Proposer, format!("{principal} proposed this, and so does not count")));

@@ -81,8 +81,8 @@ pub struct Ballot {
 /// Who brought a file's bytes into the tree, as far as signatures tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Proposer {
-    /// Every commit that can have brought them is signed; these are the keys.
-    Known(BTreeSet<RawKey>),
+    /// Every commit that can have brought them is signed; these are the keys, sorted.
+    Known(Arc<[RawKey]>),
     /// A commit that can have brought them is not signed.
     Unknown,
 }
@@ -160,8 +160,10 @@ pub struct LeaseState {
     pub pending: BTreeMap<Digest, Ballot>,
     /// What happened, in order; the next step's number is one more than there are.
     pub transitions: Vec<Transition>,
+    /// How many transitions before those were forgotten.
+    pub(in crate::ledger) forgotten: u32,
     /// What is pinned of its target, from its start on.
-    pub terms: Option<PinnedTerms>,
+    pub terms: Option<Box<PinnedTerms>>,
     /// The lease whose start on the same target completed this one.
     pub superseded_by: Option<LeaseId>,
 }
@@ -169,7 +171,7 @@ pub struct LeaseState {
 impl LeaseState {
     /// The number of the step that comes next.
     pub fn next_step(&self) -> u32 {
-        u32::try_from(self.transitions.len()).unwrap_or(u32::MAX).saturating_add(1)
+        u32::try_from(self.transitions.len()).unwrap_or(u32::MAX).saturating_add(self.forgotten).saturating_add(1)
     }
 
     /// The lease.
@@ -302,6 +304,8 @@ impl State {
         let leases = &mut self.dossiers.entry(id.folded()).leases;
         let at = leases.iter().position(|lease| lease.id == *id).unwrap_or(leases.len());
         if at == leases.len() {
+            // Ids that differ only by case are rare, and there may be a million leases.
+            leases.reserve_exact(1);
             leases.push(LeaseState::untouched(id));
             self.open.insert(id.clone());
         }
@@ -356,17 +360,17 @@ impl State {
         self.dossiers.changed()
     }
 
-    /// Forgets who turned which key for a lease, if it has ended: nothing that can happen to it depends on that any more. For
-    /// whoever folds millions of steps for the verdict alone.
-    pub fn forget_votes_of_ended(&mut self, id: &LeaseId) {
+    /// Forgets who proposed a lease, who turned which key for it, and what it went through on what terms, if it has ended:
+    /// nothing that can happen to it depends on that any more. For whoever folds millions of steps for the verdict alone.
+    pub fn forget_how_ended(&mut self, id: &LeaseId) {
         if let Some(lease) = self.lease_mut(id)
             && lease.phase.ended()
         {
+            lease.forgotten = lease.next_step().saturating_sub(1);
+            lease.transitions = Vec::new();
             lease.cosigned = Votes::new();
-            for transition in &mut lease.transitions {
-                transition.votes = Vec::new();
-            }
-            lease.transitions.shrink_to_fit();
+            lease.proposer = Proposer::Unknown;
+            lease.terms = None;
         }
     }
 }

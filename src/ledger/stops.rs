@@ -90,7 +90,8 @@ impl Fold {
 impl State {
     /// Whether there is such a lease to stop, or ever was: who can delete a proposal cannot outrun a stop thereby.
     pub(in crate::ledger) fn stoppable(&self, id: &LeaseId) -> Result<(), Refusal> {
-        if self.lease(id).is_some() || self.dossiers.get(&id.folded()).is_some_and(|found| found.proposed.contains(id))
+        if self.lease(id).is_some()
+            || self.dossiers.get(&id.folded()).is_some_and(|found| found.proposed.binary_search(id).is_ok())
         {
             Ok(())
         } else {
@@ -166,6 +167,7 @@ impl LeaseState {
             cosigned: super::Votes::new(),
             pending: std::collections::BTreeMap::new(),
             transitions: Vec::new(),
+            forgotten: 0,
             terms: None,
             superseded_by: None,
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::oid::{hex_decode, hex_encode};
+use super::oid::{hex_array, hex_encode};
 
 /// The SHA-256 of some file's or statement's exact bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,8 +20,7 @@ impl Digest {
 
     /// Reads `sha256:` and 64 lower-case hexadecimal digits, and nothing else.
     pub fn parse(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix("sha256:")?;
-        Some(Self(hex_decode(hex)?.try_into().ok()?))
+        hex_array(text.strip_prefix("sha256:")?).map(Self)
     }
 }
 

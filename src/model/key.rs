@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_key_on_p256_reads_back_and_is_one_key_in_both_wrappings() {
-        let point = super::super::oid::hex_decode(G).unwrap();
+        let point = super::super::oid::hex_array::<65>(G).unwrap();
         let soft = p256(&point, NISTP256, P256, None).unwrap();
         let hard = p256(&point, NISTP256, SK_P256, Some("ssh:")).unwrap();
         assert_eq!((soft.ssh_type(), hard.ssh_type()), (Some(P256), Some(SK_P256)));
@@ -375,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_point_that_is_not_on_p256_or_is_spelled_otherwise_is_refused() {
-        let point = super::super::oid::hex_decode(G).unwrap();
+        let point = super::super::oid::hex_array::<65>(G).unwrap().to_vec();
         let altered = |change: &dyn Fn(&mut Vec<u8>)| {
             let mut point = point.clone();
             change(&mut point);

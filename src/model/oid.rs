@@ -17,7 +17,11 @@ pub enum Oid {
 impl Oid {
     /// Reads 40 or 64 lower-case hexadecimal digits, and nothing else.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::from_bytes(&hex_decode(text)?)
+        match text.len() {
+            40 => hex_array(text).map(Self::Sha1),
+            64 => hex_array(text).map(Self::Sha256),
+            _ => None,
+        }
     }
 
     /// An id from its 20 or 32 raw bytes.
@@ -87,18 +91,23 @@ pub(crate) fn hex_encode(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes that lower-case hexadecimal digits spell. Upper case is refused: one value, one spelling.
-pub(crate) fn hex_decode(text: &str) -> Option<Vec<u8>> {
-    fn nibble(digit: u8) -> Option<u8> {
-        match digit {
-            b'0'..=b'9' => Some(digit - b'0'),
-            b'a'..=b'f' => Some(digit - b'a' + 10),
-            _ => None,
-        }
+/// The number that a lower-case digit stands for. Upper case is refused: one value, one spelling.
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) {
+}
+
+/// The bytes that as many lower-case hexadecimal digits as they need spell.
+pub(crate) fn hex_array<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N {
         return None;
     }
-    digits.chunks_exact(2).map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?)).collect()
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(bytes)
 }

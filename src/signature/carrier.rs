@@ -3,6 +3,8 @@
 //! The run is the contiguous block of `Two-Key-` lines in the message's last paragraph: the statement's fields, then
 //! the remarks. Other people's trailers before or after it in that paragraph are none of our business.
 
+use memchr::memmem;
+
 use super::{
     BadVote, Carrier, Cosignature, ObjectFormat,
     commit::{RawCommit, parse_strict},
@@ -32,8 +34,10 @@ pub(super) fn has_statement_line(raw: &[u8]) -> bool {
     statement_lines(raw).next().is_some()
 }
 
-fn statement_lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
-    raw.split(|byte| matches!(byte, b'\n' | b'\r' | 0)).filter(|line| line.starts_with(STATEMENT))
+/// Where lines begin that begin as a statement does.
+fn statement_lines(raw: &[u8]) -> impl Iterator<Item = usize> {
+    let begins = |at: &usize| at.checked_sub(1).is_none_or(|before| matches!(raw.get(before), Some(b'\n' | b'\r' | 0)));
+    memmem::find_iter(raw, STATEMENT).filter(begins)
 }
 
 /// Opens a commit that has a statement line: the statement and its votes, or why the whole is not in the strict form.

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 use super::{ObjectFormat, Opened, carrier, sshsig, sshsig::SshSig};
 use crate::model::{Oid, RawKey, Reason, Refusal};
 
@@ -75,7 +77,8 @@ pub fn links(raw: &[u8]) -> Result<Links, Refusal> {
 
 /// Git reads upper-case digits too; a reader of history that refused them would stop where Git goes on.
 fn lenient_oid(digits: &[u8]) -> Option<Oid> {
-    Oid::parse(&std::str::from_utf8(digits).ok()?.to_ascii_lowercase())
+    let digits = std::str::from_utf8(digits).ok()?;
+    Oid::parse(digits).or_else(|| Oid::parse(&digits.to_ascii_lowercase()))
 }
 
 /// The number before the zone.
@@ -112,7 +115,7 @@ fn split(raw: &[u8]) -> Option<(Vec<Header<'_>>, &[u8])> {
     let mut at = 0;
     loop {
         let rest = raw.get(at..)?;
-        let length = rest.iter().position(|byte| *byte == b'\n')?;
+        let length = memchr(b'\n', rest)?;
         let line = rest.get(..length)?;
         let end = at + length + 1;
         if line.is_empty() {

@@ -17,12 +17,12 @@ use p256::ecdsa::signature::Verifier as _;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Presence,
+    Presence, ed25519,
     sshsig::{bad, malformed},
 };
 use crate::model::{
     PublicKey, Refusal, Wrapping,
-    key::{Point, ssh_string, verifying_key},
+    key::{Point, ssh_string},
 };
 
 /// The type of a signature that a browser had an authenticator make, with a key of type
@@ -91,9 +91,7 @@ impl Inner {
     pub(super) fn verify(&self, key: &PublicKey, message: &[u8]) -> Result<Presence, Refusal> {
         let (signed, presence) = self.around.signed(key, message)?;
         let holds = match (key.raw().point(), &self.made) {
-            (Point::Ed25519(point), Made::Ed25519(signature)) => {
-                verifying_key(point).is_some_and(|key| key.verify_strict(&signed, signature).is_ok())
-            }
+            (Point::Ed25519(point), Made::Ed25519(signature)) => ed25519::holds(point, &signed, signature),
             (Point::P256(point), Made::P256(signature)) => p256::ecdsa::VerifyingKey::from_sec1_bytes(point)
                 .is_ok_and(|key| key.verify(&signed, signature.as_ref()).is_ok()),
             _ => false,

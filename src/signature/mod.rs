@@ -11,6 +11,7 @@ pub mod carrier;
 pub mod commit;
 mod compose;
 mod detached;
+mod ed25519;
 mod inner;
 pub mod minisign;
 pub mod note;

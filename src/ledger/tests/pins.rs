@@ -25,7 +25,7 @@ fn disarmed() -> Rulebook {
 }
 
 fn terms<'a>(s: &'a Story, id: &'static str) -> Option<&'a PinnedTerms> {
-    s.state.lease(&lease(id).lease_id()).unwrap().terms.as_ref()
+    s.state.lease(&lease(id).lease_id()).unwrap().terms.as_deref()
 }
 
 fn expected(policy: &Policy) -> PinnedTerms {

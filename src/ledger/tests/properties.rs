@@ -135,7 +135,7 @@ proptest! {
             prop_assert!(report == expected.1);
             prop_assert!(stage.weights(&next) == stage.weights(&expected.0));
             slim = next;
-            stage.papers.iter().for_each(|paper| slim.forget_votes_of_ended(&paper.lease_id()));
+            stage.papers.iter().for_each(|paper| slim.forget_how_ended(&paper.lease_id()));
         }
     }
 

@@ -373,9 +373,27 @@ struct Head {
     level: Option<At<Whole>>,
 }
 
+/// A raw document, which says what format level it has.
+pub(in crate::model) trait Leveled: DeserializeOwned {
+    /// The level.
+    fn level(&self) -> Whole;
+}
+
 /// Reads strict YAML into a raw document of this program's format level.
-pub(in crate::model) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DocumentError> {
+pub(in crate::model) fn parse<T: Leveled>(bytes: &[u8]) -> Result<T, DocumentError> {
     let text = strict::text(bytes)?;
+    match from_yaml::<T>(text) {
+        Ok(document) if document.level().0 == u64::from(FORMAT_LEVEL) => Ok(document),
+        // A document of another level is told so, whatever else this program does not understand of it.
+        read => {
+            of_this_level(text)?;
+            read
+        }
+    }
+}
+
+/// Refuses a document of another format level.
+fn of_this_level(text: &str) -> Result<(), DocumentError> {
     let malformed =
         |place: Place, message: String| DocumentError::one(Reason::Malformed, place.line, place.column, message);
     match from_yaml::<Head>(text)?.level {
@@ -384,15 +402,14 @@ pub(in crate::model) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Do
                 "this file has format level {}, and this program reads level {FORMAT_LEVEL}; a newer program is needed",
                 level.value.0
             );
-            return Err(malformed(level.place, message));
+            Err(malformed(level.place, message))
         }
         Some(level) if level.value.0 != u64::from(FORMAT_LEVEL) => {
-            return Err(malformed(level.place, format!("there is no format level {}", level.value.0)));
+            Err(malformed(level.place, format!("there is no format level {}", level.value.0)))
         }
-        Some(_) => {}
-        None => return Err(malformed(Place { line: 1, column: 1 }, "`two-key: 1` is missing".to_owned())),
+        Some(_) => Ok(()),
+        None => Err(malformed(Place { line: 1, column: 1 }, "`two-key: 1` is missing".to_owned())),
     }
-    from_yaml(text)
 }
 
 /// The library's part, with all that it can expand or guess switched off. [`strict::text`] comes first; this is the

@@ -6,7 +6,7 @@ use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
 use super::KeyError;
-use crate::model::oid::{hex_decode, hex_encode};
+use crate::model::oid::{hex_array, hex_encode};
 
 /// Keys that are remembered, decoded.
 const MAX_TAKEN: usize = 256;
@@ -93,10 +93,9 @@ impl TryFrom<String> for RawKey {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let bytes = hex_decode(&text).unwrap_or_default();
-        let key = match bytes.len() {
-            32 => bytes.try_into().ok().map(Self::ed25519),
-            65 => bytes.try_into().ok().map(Self::p256),
+        let key = match text.len() {
+            64 => hex_array(&text).map(Self::ed25519),
+            130 => hex_array(&text).map(Self::p256),
             _ => None,
         };
         key.ok_or("a raw key is 64 or 130 hex digits")?.map_err(|error| error.to_string())

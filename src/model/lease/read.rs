@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{Artifact, Change, DeclaredRisk, Lease, OnExpiry, Scope, Tier};
 use crate::model::{
     Digest, IntentId, LeaseId, Oid, Proposed, RepositoryId, TargetId,
-    document::{At, DocumentError, Entries, Line, Moment, Problems, Span, Whole, Word, labels, parse},
+    document::{At, DocumentError, Entries, Leveled, Line, Moment, Problems, Span, Whole, Word, labels, parse},
 };
 
 /// The most tiers that a lease may have.
@@ -23,7 +23,7 @@ struct RawLease {
     /// The format level.
     #[serde(rename = "two-key")]
     #[schemars(extend("const" = 1))]
-    _level: Whole,
+    level: Whole,
     /// The id; the file's name is `<id>.yaml`.
     lease: Word<LeaseId>,
     /// The governance repository's id, as its policy says.
@@ -58,6 +58,12 @@ struct RawLease {
     risk: Option<RawRisk>,
     /// Free text for people.
     labels: Option<Entries<Line, String>>,
+}
+
+impl Leveled for RawLease {
+    fn level(&self) -> Whole {
+        self.level
+    }
 }
 
 /// A change in some source repository.
@@ -215,7 +221,7 @@ fn location(word: Word<Line>, problems: &mut Problems) -> Option<String> {
 }
 
 fn artifacts(raw: Vec<RawArtifact>, problems: &mut Problems) -> Vec<Artifact> {
-    let mut artifacts: Vec<Artifact> = Vec::new();
+    let mut artifacts: Vec<Artifact> = Vec::with_capacity(raw.len());
     for entry in raw {
         let place = entry.name.place;
         let (name, digest) = (problems.word(entry.name), problems.word(entry.digest));

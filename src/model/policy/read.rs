@@ -13,7 +13,9 @@ use super::{
 };
 use crate::model::{
     Digest, GateId, PrincipalId, Proposed, PublicKey, RawKey, Reason, RepositoryId, TargetId,
-    document::{At, DocumentError, Entries, Flag, Line, Nullable, Place, Problems, Span, Whole, Word, labels, parse},
+    document::{
+        At, DocumentError, Entries, Flag, Leveled, Line, Nullable, Place, Problems, Span, Whole, Word, labels, parse,
+    },
 };
 
 /// A policy as it is written: who may turn which key, and targets, gates, thresholds and risk bands.
@@ -24,7 +26,7 @@ struct RawPolicy {
     /// The format level.
     #[serde(rename = "two-key")]
     #[schemars(extend("const" = 1))]
-    _level: Whole,
+    level: Whole,
     /// The governance repository's random id, bound into every statement and lease.
     repository: Word<RepositoryId>,
     /// The version of the policy in force, plus one.
@@ -56,6 +58,12 @@ struct RawPolicy {
     risk: Option<RawRisk>,
     /// Free text for people.
     labels: Option<Entries<Line, String>>,
+}
+
+impl Leveled for RawPolicy {
+    fn level(&self) -> Whole {
+        self.level
+    }
 }
 
 /// A person, an automaton or a reconciler.

@@ -26,10 +26,10 @@ pub fn count(count: usize) -> f64 {
 pub struct Verified {
     pub signed: usize,
     pub leases: usize,
-    /// `verify --all`, without and with a commit-graph.
+    /// `verify --all`, with the commit-graph that `git gc` writes, and without one.
     pub ours: Duration,
     pub ours_cpu: Duration,
-    pub with_graph: Duration,
+    pub without_graph: Duration,
     pub memory: Option<u64>,
     /// One commit by `git verify-commit`, one process for all.
     pub git: Duration,
@@ -48,20 +48,20 @@ pub fn verify(folder: &Path, ground: &Ground, format: ObjectFormat, turns: usize
     let mut costs: [Vec<Duration>; 6] = Default::default();
     for _ in 0..turns {
         let _ = fs::remove_file(ground.server.join("objects/info/commit-graph"));
-        let ours = all();
+        let without_graph = all();
         let by_git = cost(git(&ground.server).args(["-c", &signers, "verify-commit"]).args(&some));
         let least = floor.measure(&ground.server);
         run::said(git(&ground.server).args(["commit-graph", "write", "--reachable"]));
-        let with_graph = all();
+        let ours = all();
         let Cost { wall, cpu } = by_git;
         let count = u32::try_from(some.len()).expect("a small sample");
-        let values = [ours.wall, ours.cpu, with_graph.wall, wall / count, cpu / count, least];
+        let values = [ours.wall, ours.cpu, without_graph.wall, wall / count, cpu / count, least];
         costs.iter_mut().zip(values).for_each(|(all, value)| all.push(value));
     }
     let memory = run::peak_memory(two_key(&ground.server).args(["verify", "--all"]));
-    let [ours, ours_cpu, with_graph, git, git_cpu, floor] = costs.map(median);
+    let [ours, ours_cpu, without_graph, git, git_cpu, floor] = costs.map(median);
     let (signed, leases) = (ground.signed, ground.leases);
-    Verified { signed, leases, ours, ours_cpu, with_graph, memory, git, git_cpu, floor }
+    Verified { signed, leases, ours, ours_cpu, without_graph, memory, git, git_cpu, floor }
 }
 
 fn allowed_signers(folder: &Path) -> PathBuf {

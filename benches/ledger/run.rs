@@ -79,13 +79,20 @@ fn children_cpu() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// The most memory that a command had resident, in MiB, as GNU time tells it.
-pub fn peak_memory(command: &Command) -> Option<u64> {
-    let mut timed = self::command("/usr/bin/time");
-    timed.args(["-f", "%M"]).arg(command.get_program()).args(command.get_args());
-    let output = timed.stdin(Stdio::null()).output().ok().filter(|output| output.status.success())?;
-    let kib: u64 = String::from_utf8_lossy(&output.stderr).lines().last()?.trim().parse().ok()?;
-    Some(kib / 1024)
+/// The most memory that a command itself had resident, in MiB: what Linux says of it while it runs. Its children are left
+/// out: `git cat-file` has the pack that it reads mapped, which is the kernel's cache and not its own.
+pub fn peak_memory(command: &mut Command) -> Option<u64> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = None;
+    while child.try_wait().ok()?.is_none() {
+        let said = fs::read_to_string(&status).unwrap_or_default();
+        let kib =
+            said.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        peak = kib.or(peak);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    peak.map(|kib| kib / 1024)
 }
 
 /// The middle of some durations.

@@ -3,9 +3,10 @@
 //! Kept in a folder that only the hook writes, tied to the root, the tip and this very build, and never read by
 //! `verify`. Anything off about it, and it is as if it were not there: that costs time, never safety.
 //!
-//! What is known of leases grows with history, and a push needs little of it. So it lies in a table from which single
-//! leases are read ([`super::table`]); what changed since that was written lies in a second, small one, which is written
-//! anew each time, and whose head is the rest of the state. When the small one has grown, both become a new large one.
+//! What is known of leases grows with history, and a push needs little of it. So it lies in tables from which single
+//! leases are read ([`super::table`]); what changed since those were written lies in one more, a small one, which is
+//! written anew each time, and whose head is the rest of the state. When that has grown it becomes a table like the others,
+//! together with those that are not much larger: so there are few tables, and hardly ever is a large one written.
 
 use std::{
     collections::BTreeMap,
@@ -28,8 +29,10 @@ const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("TWO_KEY_BUILD"
 /// The file with what is new, and how many leases it may have.
 const RECENT: &str = "checkpoint";
 const MAX_RECENT: usize = 512;
-/// What the names of files with all leases begin with.
-const ALL: &str = "leases-";
+/// A table is written together with the next older one unless that has so many times as many leases. So there are few.
+const GROWTH: u64 = 4;
+/// What the names of the other tables begin with.
+const OTHERS: &str = "leases-";
 
 /// The state but for its leases, and where those are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,8 +40,9 @@ struct Head {
     build: String,
     root: Oid,
     tip: Oid,
-    /// The file with the leases that the recent ones are not in.
-    leases: String,
+    /// The tables with the leases that are not in the recent one, newest first: what is in two of them counts as the newer
+    /// one has it.
+    leases: Vec<String>,
     state: State,
 }
 
@@ -47,7 +51,8 @@ struct Head {
 pub(super) struct Checkpoint {
     head: Head,
     recent: Table,
-    leases: Table,
+    /// As the head names them.
+    leases: Vec<Table>,
 }
 
 fn folder(repository: &Repository) -> PathBuf {
@@ -61,12 +66,16 @@ impl Checkpoint {
         let (recent, head) = Table::open(&folder.join(RECENT)).ok()?;
         let head: Head = serde_json::from_slice(&head).ok()?;
         let same = head.build == BUILD && head.root == root && head.tip == head.state.tip();
-        if !same || head.state.root() != root || !is_ours(&head.leases) {
+        if !same || head.state.root() != root || !head.leases.iter().all(|name| is_ours(name)) {
             return None;
         }
-        let (leases, name) = Table::open(&folder.join(&head.leases)).ok()?;
-        // Another table under its name would know nothing of what it should.
-        (name == head.leases.as_bytes()).then_some(Self { head, recent, leases })
+        let table = |name: &String| {
+            let (table, head) = Table::open(&folder.join(name)).ok()?;
+            // Another table under its name would know nothing of what it should.
+            (head == name.as_bytes()).then_some(table)
+        };
+        let leases = head.leases.iter().map(table).collect::<Option<_>>()?;
+        Some(Self { head, recent, leases })
     }
 
     /// The state, awaiting what is known of leases.
@@ -84,8 +93,10 @@ impl Checkpoint {
         let dossier = |bytes: Vec<u8>| Ok::<Dossier, io::Error>(serde_json::from_slice(&bytes)?);
         let mut found = BTreeMap::new();
         if missed.all {
-            let mut all = self.leases.all()?;
-            all.extend(self.recent.all()?);
+            let mut all = BTreeMap::new();
+            for table in self.leases.iter().rev().chain([&self.recent]) {
+                all.extend(table.all()?);
+            }
             for (id, bytes) in all {
                 found.insert(id, Some(dossier(bytes)?));
             }
@@ -94,10 +105,7 @@ impl Checkpoint {
             return Ok(());
         }
         for id in &missed.ids {
-            let bytes = match self.recent.get(id)? {
-                Some(bytes) => Some(bytes),
-                None => self.leases.get(id)?,
-            };
+            let bytes = first([&self.recent].into_iter().chain(&self.leases), id)?;
             found.insert(id.clone(), bytes.map(dossier).transpose()?);
         }
         state.supply(found);
@@ -128,18 +136,14 @@ fn write(
         None => BTreeMap::new(),
     };
     recent.extend(changed);
-    let leases = match before {
-        Some(before) if recent.len() <= MAX_RECENT => before.head.leases.clone(),
-        _ => {
-            let mut all = before.map_or_else(|| Ok(BTreeMap::new()), |before| before.leases.all())?;
-            all.extend(std::mem::take(&mut recent));
-            // Temporary files are made with mode 0600, and with names that nobody else has.
-            let file = tempfile::Builder::new().prefix(ALL).tempfile_in(folder)?;
-            let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Table::write(file.as_file(), name.as_bytes(), &all)?;
-            file.keep().map_err(|error| error.error)?;
-            name
-        }
+    let older = before.map_or(Older { names: &[], tables: &[] }, |before| Older {
+        names: &before.head.leases,
+        tables: &before.leases,
+    });
+    let leases = if before.is_none() || recent.len() > MAX_RECENT {
+        older.with(folder, std::mem::take(&mut recent))?
+    } else {
+        older.names.to_vec()
     };
     let (root, tip) = (state.root(), state.tip());
     let head = Head { build: BUILD.to_owned(), root, tip, leases, state: state.core() };
@@ -149,19 +153,92 @@ fn write(
     remove_others(folder, &head.leases)
 }
 
-/// Removes the large tables that nothing refers to any more. Who is about to read one does without.
-fn remove_others(folder: &Path, but: &str) -> io::Result<()> {
+/// The tables that there are, newest first.
+struct Older<'a> {
+    names: &'a [String],
+    tables: &'a [Table],
+}
+
+impl Older<'_> {
+    /// Writes a table of newer records and of all older tables that are not much larger, and names the tables that there are
+    /// now.
+    fn with(&self, folder: &Path, mut records: BTreeMap<String, Vec<u8>>) -> io::Result<Vec<String>> {
+        let mut taken = 0;
+        for table in self.tables {
+            if table.size() >= GROWTH * records.len() as u64 {
+                break;
+            }
+            let newer = std::mem::replace(&mut records, table.all()?);
+            records.extend(newer);
+            taken += 1;
+        }
+        let mut names = vec![write_table(folder, &records)?];
+        names.extend_from_slice(&self.names[taken..]);
+        Ok(names)
+    }
+}
+
+/// The record of a key in the first of some tables that has one.
+fn first<'a>(tables: impl IntoIterator<Item = &'a Table>, key: &str) -> io::Result<Option<Vec<u8>>> {
+    for table in tables {
+        if let Some(record) = table.get(key)? {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes a table and says under what name.
+fn write_table(folder: &Path, records: &BTreeMap<String, Vec<u8>>) -> io::Result<String> {
+    // Temporary files are made with mode 0600, and with names that nobody else has.
+    let file = tempfile::Builder::new().prefix(OTHERS).tempfile_in(folder)?;
+    let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Table::write(file.as_file(), name.as_bytes(), records)?;
+    file.keep().map_err(|error| error.error)?;
+    Ok(name)
+}
+
+/// Removes the tables that nothing refers to any more. Who is about to read one does without.
+fn remove_others(folder: &Path, but: &[String]) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if is_ours(&name) && name != but {
+        if is_ours(&name) && !but.contains(&name) {
             fs::remove_file(entry.path())?;
         }
     }
     Ok(())
 }
 
-/// Whether a name can be that of a table with all leases: never that of a file somewhere else.
+/// Whether a name can be that of a table: never that of a file somewhere else.
 fn is_ours(name: &str) -> bool {
-    name.strip_prefix(ALL).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    name.strip_prefix(OTHERS)
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_tables_the_newest_record_counts_and_there_are_never_many() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut names, mut expected) = (Vec::<String>::new(), BTreeMap::new());
+        for round in 0..60_u32 {
+            let key = |number: u32| format!("lease-{}", (round * 17 + number * 7) % 900);
+            let newer: BTreeMap<_, _> = (0..20).map(|number| (key(number), vec![round.to_le_bytes()[0]])).collect();
+            expected.extend(newer.clone());
+            let open = |name: &String| Table::open(&folder.path().join(name)).unwrap().0;
+            let tables: Vec<_> = names.iter().map(open).collect();
+            names = Older { names: &names, tables: &tables }.with(folder.path(), newer).unwrap();
+            remove_others(folder.path(), &names).unwrap();
+            let tables: Vec<_> = names.iter().map(open).collect();
+            assert!(names.len() <= 6 && fs::read_dir(folder.path()).unwrap().count() == names.len(), "{names:?}");
+            for number in 0..=900 {
+                let key = format!("lease-{number}");
+                assert_eq!(first(&tables, &key).unwrap().as_ref(), expected.get(&key), "round {round}, {key}");
+            }
+        }
+        assert!(names.len() > 1, "the large one was left alone");
+    }
 }

@@ -54,6 +54,11 @@ impl Table {
         Ok((Self { file, directory, buckets }, head))
     }
 
+    /// About how many records there are.
+    pub(super) fn size(&self) -> u64 {
+        self.buckets * PER_BUCKET as u64
+    }
+
     /// The record of a key.
     pub(super) fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
         let bucket = bucket_of(key, self.buckets);

@@ -11,9 +11,9 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::{Digest, LeaseId, RawKey, lease, lease::Lease};
+use crate::model::{LeaseId, lease, lease::Lease};
 
-use super::{Content, LeaseState, ProposalFile};
+use super::{Content, LeaseState, ProposalFile, state::Spent};
 
 /// Files that are kept under one lease id. Each is compared with the others when it comes, and folders that share folders
 /// spell out a hundred thousand of them in a few bytes.
@@ -28,8 +28,8 @@ pub struct Dossier {
     pub(in crate::ledger) proposed: Vec<LeaseId>,
     /// The leases that some key was turned for or against; more than one only where ids differ by case.
     pub(in crate::ledger) leases: Vec<LeaseState>,
-    /// The stops that have been folded already, by raw key and statement.
-    pub(in crate::ledger) stops_seen: BTreeSet<(RawKey, Digest)>,
+    /// The stops that have been folded already.
+    pub(in crate::ledger) stops_seen: BTreeSet<Spent>,
 }
 
 impl Dossier {

@@ -191,6 +191,16 @@ impl LeaseState {
     }
 }
 
+/// A stop that has been folded: a raw key and a statement stop once. One digest of both, as there may be a million.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(in crate::ledger) struct Spent(Digest);
+
+impl Spent {
+    pub(in crate::ledger) fn of(key: RawKey, statement: &Statement) -> Self {
+        Self(Digest::of(format!("{} {}", String::from(key), statement.id()).as_bytes()))
+    }
+}
+
 /// Everything that the ledger says at one first-parent commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -205,8 +215,8 @@ pub struct State {
     pub(in crate::ledger) freezes: u32,
     pub(in crate::ledger) frozen: Option<Oid>,
     pub(in crate::ledger) thaw_votes: BTreeMap<Digest, Ballot>,
-    /// The freezes that have been folded already, by raw key and statement.
-    pub(in crate::ledger) freezes_seen: BTreeSet<(RawKey, Digest)>,
+    /// The freezes that have been folded already.
+    pub(in crate::ledger) freezes_seen: BTreeSet<Spent>,
     /// What is known of each lease.
     pub(in crate::ledger) dossiers: Dossiers,
     /// The leases that have not ended. All that a change of keys can concern.
@@ -278,7 +288,7 @@ impl State {
 
     /// Whether this stop has been folded already: a raw key and a statement stop once.
     pub fn stop_seen(&self, key: RawKey, statement: &Statement) -> bool {
-        let spent = (key, statement.id());
+        let spent = Spent::of(key, statement);
         match statement.lease() {
             Some(lease) => self.dossiers.get(&lease.folded()).is_some_and(|found| found.stops_seen.contains(&spent)),
             None => self.freezes_seen.contains(&spent),

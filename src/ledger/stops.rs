@@ -4,7 +4,7 @@ use crate::model::{Action, LeaseId, PrincipalId, Reason, Refusal, Statement, Sto
 
 use super::{
     Content, EventKind, Fold, LeaseState, Phase, Proposer, State, StopEffect, Transition, Vote, files::unknown_lease,
-    stop_effect,
+    state::Spent, stop_effect,
 };
 
 impl Fold {
@@ -17,7 +17,7 @@ impl Fold {
         }
         let landing = self.state.stop_lands_on(&stop.lease, stop.kind)?;
         // Spent from here on, with or without effect: one without would otherwise wait to be replayed.
-        let spent = (vote.key.raw(), statement.id());
+        let spent = Spent::of(vote.key.raw(), statement);
         self.state.dossiers.entry(stop.lease.folded()).stops_seen.insert(spent);
         match landing {
             (_, StopEffect::Nothing) => {}
@@ -76,7 +76,7 @@ impl Fold {
         if vote.role == Role::Applier {
             return Err(Refusal::new(Reason::WrongRole, "an applier stops its own targets only, never all of them"));
         }
-        let again = !self.state.freezes_seen.insert((vote.key.raw(), statement.id()));
+        let again = !self.state.freezes_seen.insert(Spent::of(vote.key.raw(), statement));
         if !again && self.state.frozen.is_none() {
             self.state.freezes += 1;
             self.state.frozen = Some(self.report.commit);

@@ -15,6 +15,7 @@ mod floor;
 mod key;
 mod measure;
 mod pack;
+mod peer;
 mod plot;
 mod report;
 mod run;
@@ -78,7 +79,13 @@ const LARGE: usize = 200_000;
 /// Measures everything on ledgers of these sizes, the largest last, and writes the page.
 fn measure(sizes: &[usize], turns: Turns) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut report = Report { start: measure::start(21), ..Report::default() };
+    let peers = folder.path().join("peer");
+    fs::create_dir_all(&peers).expect("a folder");
+    let peer = peer::measure(&peers, &PUSHES, turns.verify);
+    if peer.is_none() {
+        eprintln!("sq-git or gpg is not here: left out");
+    }
+    let mut report = Report { start: measure::start(21), peer, ..Report::default() };
     for size in sizes {
         for (name, format) in [("SHA-1", ObjectFormat::Sha1), ("SHA-256", ObjectFormat::Sha256)] {
             if format == ObjectFormat::Sha256 && !(5_000..50_000).contains(size) {

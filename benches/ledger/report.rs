@@ -4,6 +4,7 @@ use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use super::{
     measure::{Pushed, Read, Verified, count as number},
+    peer::Peer,
     plot::{Series, plot},
     run,
 };
@@ -20,6 +21,7 @@ pub struct Report {
     pub pushed: Vec<(usize, Vec<Pushed>)>,
     pub read: Vec<Read>,
     pub start: [Duration; 2],
+    pub peer: Option<Peer>,
     /// Clients, and pushes a second.
     pub clients: Vec<(usize, f64)>,
 }
@@ -86,6 +88,9 @@ impl Report {
                 let _ = writeln!(text, "| {clients} | {rate:.1} |");
             }
         }
+        if let Some(peer) = &self.peer {
+            text += &beside(peer);
+        }
         text + "\n"
     }
 
@@ -135,6 +140,27 @@ impl Report {
         ));
         plots
     }
+}
+
+/// What sequoia-git costs beside us.
+fn beside(peer: &Peer) -> String {
+    let [theirs, ours] = [0, 1].map(|at| per(peer.costs[at], peer.signed[at]));
+    let mut text = format!(
+        "\n### Beside sequoia-git\n\n{}, a new process each time. Its history is of {} commits signed with OpenPGP (Ed25519), the \
+         ledger of as many commits, {} of them signed.\n\n| | a signed commit |\n|---|---:|\n| `sq-git log` | {} |\n| `verify --all` | {} |\n\n\
+         So `verify --all` is {:.1} times faster, the start of the program included.\n\n\
+         | commits pushed | `sq-git update-hook` adds to the push |\n|---:|---:|\n",
+        peer.version,
+        peer.signed[0],
+        peer.signed[1],
+        time(theirs),
+        time(ours),
+        theirs.as_secs_f64() / ours.as_secs_f64(),
+    );
+    for (commits, adds) in &peer.pushes {
+        let _ = writeln!(text, "| {commits} | {} |", time(*adds));
+    }
+    text
 }
 
 fn per(all: Duration, count: usize) -> Duration {

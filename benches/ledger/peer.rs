@@ -1,0 +1,127 @@
+//! sequoia-git, another program that says whether a history was authorized: measured on a history of its own kind, signed with
+//! `OpenPGP`. Needs `sq-git` (`cargo install sequoia-git`, or its path in `SQ_GIT`) and `gpg`; without them it is left out.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
+
+use git_two_key::signature::ObjectFormat;
+
+use super::{
+    corpus::Ground,
+    run::{self, cost, median, two_key},
+};
+
+/// Commits of the history that is verified.
+const COMMITS: usize = 10_000;
+
+/// What sequoia-git costs.
+pub struct Peer {
+    pub version: String,
+    /// Of its history, and of a ledger of as many commits.
+    pub signed: [usize; 2],
+    /// `sq-git log` of its history, and `verify --all` of the ledger.
+    pub costs: [Duration; 2],
+    /// Commits pushed, and what `sq-git update-hook` adds to a push over an empty hook.
+    pub pushes: Vec<(usize, Duration)>,
+}
+
+/// Measures it, if it is here.
+pub fn measure(folder: &Path, pushes: &[usize], turns: usize) -> Option<Peer> {
+    let program = std::env::var("SQ_GIT").unwrap_or_else(|_| "sq-git".to_owned());
+    let version = run::command(&program).arg("version").output().ok()?;
+    run::command("gpg").arg("--version").output().ok()?;
+    let version = [version.stdout, version.stderr].concat();
+    let version = String::from_utf8_lossy(&version).lines().next().unwrap_or_default().to_owned();
+    let history = History::make(folder, program);
+
+    let ledger = folder.join("ledger");
+    fs::create_dir_all(&ledger).expect("a folder");
+    let ground = Ground::make(&ledger, COMMITS, ObjectFormat::Sha1, &[]).expect("a ledger");
+    run::said(run::git(&ground.server).args(["commit-graph", "write", "--reachable"]));
+
+    let mut costs: [Vec<Duration>; 2] = Default::default();
+    for _ in 0..turns {
+        costs[0].push(cost(history.sq_git().args(["log", "--trust-root", &history.root])).wall);
+        costs[1].push(cost(two_key(&ground.server).args(["verify", "--all"])).wall);
+    }
+    let pushes = pushes.iter().map(|commits| (*commits, history.push(*commits, turns))).collect();
+    Some(Peer { version, signed: [COMMITS, ground.signed], costs: costs.map(median), pushes })
+}
+
+/// A repository with a policy for sequoia-git, signed commits, and a server to push them to.
+struct History<'a> {
+    folder: &'a Path,
+    program: String,
+    root: String,
+    /// Oldest first.
+    commits: Vec<String>,
+}
+
+impl<'a> History<'a> {
+    fn make(folder: &'a Path, program: String) -> Self {
+        let keys = folder.join("gnupg");
+        fs::create_dir_all(&keys).expect("a folder");
+        fs::set_permissions(&keys, fs::Permissions::from_mode(0o700)).expect("our own folder");
+        let mut history = Self { folder, program, root: String::new(), commits: Vec::new() };
+        let key = ["--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "A Person <a@example>", "ed25519"];
+        run::said(history.gpg().args(key).args(["sign", "never"]));
+        let exported = run::said(history.gpg().args(["--export", "--armor"])) + "\n";
+        fs::write(folder.join("certificate"), exported).expect("a file");
+        run::said(run::git(folder).args(["init", "-q", "-b", "main", "history"]));
+        let certificate = folder.join("certificate");
+        let authorize = ["policy", "authorize", "a", "--project-maintainer", "--cert-file"];
+        run::said(history.sq_git().args(authorize).arg(&certificate));
+        run::said(history.git().args(["add", "-A"]));
+        run::said(history.git().args(["commit", "-q", "-Sa@example", "-m", "A policy"]));
+        history.root = run::said(history.git().args(["rev-parse", "HEAD"]));
+        let mut parent = history.root.clone();
+        for number in 1..COMMITS {
+            let message = format!("Commit {number}");
+            let commit = ["commit-tree", "-Sa@example", "-p", &parent, "-m", &message, "HEAD^{tree}"];
+            parent = run::said(history.git().args(commit));
+            history.commits.push(parent.clone());
+        }
+        run::said(history.git().args(["update-ref", "refs/heads/main", &parent]));
+        run::said(run::git(folder).args(["clone", "-q", "--bare", "history", "server.git"]));
+        // gpg leaves it running.
+        run::said(history.with_keys(run::command("gpgconf")).args(["--kill", "gpg-agent"]));
+        history
+    }
+
+    /// What a hook adds to a push of so many commits.
+    fn push(&self, commits: usize, turns: usize) -> Duration {
+        let server = self.folder.join("server.git");
+        let before = &self.commits[self.commits.len() - 1 - commits];
+        let ours = format!("#!/bin/sh\nexec '{}' update-hook --trust-root={} \"$@\"\n", self.program, self.root);
+        let mut costs: [Vec<Duration>; 2] = Default::default();
+        for _ in 0..turns {
+            for (costs, script) in costs.iter_mut().zip(["#!/bin/sh\nexit 0\n", &ours]) {
+                let hook = server.join("hooks/update");
+                fs::write(&hook, script).expect("a hook");
+                fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("a hook");
+                run::said(run::git(&server).args(["update-ref", "refs/heads/main", before]));
+                costs.push(cost(self.git().args(["push", "-q"]).arg(&server).arg("main")).wall);
+            }
+        }
+        let [empty, hook] = costs.map(median);
+        hook.saturating_sub(empty)
+    }
+
+    fn with_keys(&self, mut command: Command) -> Command {
+        command.env("GNUPGHOME", self.folder.join("gnupg")).env("HOME", self.folder);
+        command
+    }
+
+    fn gpg(&self) -> Command {
+        self.with_keys(run::command("gpg"))
+    }
+
+    fn git(&self) -> Command {
+        self.with_keys(run::git(&self.folder.join("history")))
+    }
+
+    fn sq_git(&self) -> Command {
+        let mut command = self.with_keys(run::command(&self.program));
+        command.current_dir(self.folder.join("history"));
+        command
+    }
+}

@@ -270,6 +270,35 @@ fn a_live_view_of_the_remote_fetches_by_itself() {
     assert!(first_frame(&world, &["show", LEASE, "--watch", "--remote"], &[]).contains("halted, step 2"));
 }
 
+/// Whether a view that goes on has ended by itself, once what it had said first was read and its reader had left.
+fn ends_with_its_reader(world: &World, args: &[&str]) -> bool {
+    let mut command = world.command(world.repo(), env!("CARGO_BIN_EXE_git-two-key"));
+    let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(!line.is_empty());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let ended = loop {
+        match child.try_wait().unwrap() {
+            Some(ended) => break Some(ended),
+            None if Instant::now() > deadline => break None,
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    ended.is_some_and(|ended| ended.success())
+}
+
+#[test]
+fn a_view_that_nobody_reads_any_more_ends_although_nothing_new_is_drawn() {
+    let world = World::rolling();
+    assert!(ends_with_its_reader(&world, &["show", LEASE, "--watch"]));
+    assert!(ends_with_its_reader(&world, &["list", "--watch"]));
+    let page = world.path().join("page.html");
+    assert!(ends_with_its_reader(&world, &["report", "--refresh", "--output", page.to_str().unwrap()]));
+}
+
 #[test]
 fn a_prompt_gets_one_short_line_and_nothing_when_nothing_is_open() {
     let world = World::founded();

@@ -62,16 +62,16 @@ where
                 return Ok(());
             }
         }
-        std::thread::sleep(EVERY);
+        if is_gone(terminal::wait(EVERY)) {
+            return Ok(());
+        }
     }
 }
 
 /// Looks every second, whether refs moved or not, until nobody reads any more.
 pub fn steadily(mut look: impl FnMut() -> Result<String, Failure>) -> Result<(), Failure> {
     let mut screen = terminal::Screen::new();
-    while !is_gone(screen.show(&terminal::by_lines(&look()?))) {
-        std::thread::sleep(EVERY);
-    }
+    while !is_gone(screen.show(&terminal::by_lines(&look()?)).and_then(|()| terminal::wait(EVERY))) {}
     Ok(())
 }
 

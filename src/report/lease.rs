@@ -139,6 +139,14 @@ pub struct ObservedView {
     pub checks: Vec<CheckView>,
 }
 
+impl ObservedView {
+    /// Why it does no more, or what it waits for, in its applier's words.
+    pub(super) fn said(&self) -> Option<String> {
+        let words: Vec<_> = [&self.reason, &self.message].into_iter().flatten().map(String::as_str).collect();
+        Some(words.join(": ")).filter(|words| !words.is_empty())
+    }
+}
+
 /// What an applier concluded of the metrics of a tier.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HealthView {

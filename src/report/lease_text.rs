@@ -37,6 +37,7 @@ pub fn lease_text(view: &LeaseView) -> String {
     field("state", Some(state_text(view)));
     field("desired", Some(format!("{} %", view.desired)));
     field("observed", Some(observed_text(view.observed.as_ref())));
+    field("message", view.observed.as_ref().and_then(ObservedView::said));
     field("awaits", view.awaits.as_ref().map(|awaits| awaits.text.clone()));
     field("superseded", view.superseded_by.as_ref().map(|by| format!("completed by the start of {by}")));
     let mut text = lines.join("\n") + "\n";
@@ -131,4 +132,39 @@ fn findings_text(view: &LeaseView) -> String {
         let _ = writeln!(text, "  {}: {}: {}", finding.subject, finding.reason, escaped(&finding.message));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_applier_says_of_itself_stands_below_what_it_observed() {
+        let mut view = LeaseView {
+            lease: "LEASE-1".to_owned(),
+            state: "rolled-back".to_owned(),
+            step: 2,
+            observed: Some(ObservedView {
+                applier: "edge1".to_owned(),
+                weight: Some(0.0),
+                doing: Some("restoring".to_owned()),
+                seen: Some("2025-10-27T03:10:00Z".to_owned()),
+                reason: Some("no-data".to_owned()),
+                message: Some("restored, and its health is being watched\u{1b}[2J".to_owned()),
+                ..ObservedView::default()
+            }),
+            ..LeaseView::default()
+        };
+        let text = |said: &str| {
+            format!(
+                "LEASE-1\n  state:     rolled-back, step 2\n  desired:   0 %\n\
+                 \x20 observed:  0 %, restoring (by edge1, seen 2025-10-27T03:10:00Z)\n{said}\nCosigners 0/0\n  nobody yet\n"
+            )
+        };
+        let said = "  message:   no-data: restored, and its health is being watched\\u{1b}[2J\n";
+        assert_eq!(lease_text(&view), text(said));
+        let seen = view.observed.as_mut().unwrap();
+        (seen.reason, seen.message) = (None, None);
+        assert_eq!(lease_text(&view), text(""));
+    }
 }

@@ -33,7 +33,7 @@ pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Str
     let weight = seen.and_then(|seen| seen.weight);
     field("observed", Some(weight.map_or("   nothing yet".to_owned(), |w| format!("{w:>4} %  {}", style.bar(w)))));
     field("applier", seen.map(|seen| applier(seen, style)));
-    field("message", seen.and_then(message));
+    field("message", seen.and_then(ObservedView::said).as_deref().map(escaped));
     field("awaits", view.awaits.as_ref().map(|awaits| awaits.text.clone()));
     field("expires", view.expires.as_deref().map(|at| expiry(at, view, now)));
     if !view.findings.is_empty() {
@@ -62,11 +62,6 @@ fn applier(seen: &ObservedView, style: Style) -> String {
     };
     let when = seen.seen.as_ref().map(|seen| format!(", seen {seen}")).unwrap_or_default();
     format!("{} by {}{when}", style.paint(mark, doing), seen.applier)
-}
-
-fn message(seen: &ObservedView) -> Option<String> {
-    let words: Vec<_> = [&seen.reason, &seen.message].into_iter().flatten().map(|word| escaped(word)).collect();
-    Some(words.join(": ")).filter(|words| !words.is_empty())
 }
 
 fn expiry(at: &str, view: &LeaseView, now: Option<Timestamp>) -> String {

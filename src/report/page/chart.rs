@@ -82,9 +82,11 @@ impl Frame {
                 number(self.top * part)
             );
         }
-        let middle = self.from + (self.to - self.from) / 2;
-        let days = self.to.saturating_sub(self.from) > 86_400;
-        for (at, anchor) in [(self.from, "start"), (middle, "middle"), (self.to, "end")] {
+        let length = self.to.saturating_sub(self.from);
+        let days = length > 86_400;
+        // A second has no middle that a clock could show.
+        let middle = (length > 1).then_some((self.from.saturating_add(length / 2), "middle"));
+        for (at, anchor) in [(self.from, "start"), (self.to, "end")].into_iter().chain(middle) {
             let x = self.x(at);
             let _ = write!(
                 svg,
@@ -178,6 +180,20 @@ mod tests {
         let chart = measurements(&[Point { at: 0, value: 1.0 }], &[], Some(4.0), "").unwrap();
         assert!(chart.contains("<path class=limit d=\"M52 10.0H628\"/>"), "{chart}");
         assert!(chart.contains("cy=94.0"), "{chart}");
+    }
+
+    #[test]
+    fn times_stand_where_they_are_and_never_on_one_another() {
+        let times = |from, to| {
+            let chart = staircase(&[Point { at: from, value: 5.0 }], &[], Some(to), "").unwrap();
+            let times = chart.split("<text class=tick x=").filter(|text| text.contains(" y=140 "));
+            times.map(|text| text.split('<').next().unwrap().replace(" y=140 text-anchor=", " ")).collect::<Vec<_>>()
+        };
+        // One moment only, as of a gate that was asked once.
+        assert_eq!(times(35, 35), ["52.0 start>00:00:35", "628.0 end>00:00:36"]);
+        assert_eq!(times(35, 37), ["52.0 start>00:00:35", "628.0 end>00:00:37", "340.0 middle>00:00:36"]);
+        // The middle is not a whole second: it stands where that second is.
+        assert_eq!(times(0, 3), ["52.0 start>00:00:00", "628.0 end>00:00:03", "244.0 middle>00:00:01"]);
     }
 
     #[test]

@@ -72,11 +72,15 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
                 return driver.shift(&Setting { weight_bp, lease: lease.id, step: 1 }).map_err(undecided);
             }
             let kill = |to: &Setting, after: Duration| kill_ourselves(args, place, to, after);
-            (conformance::try_all(&Subject { driver: &*driver, lease: lease.id, kill: &kill }), target.to_string())
+            (try_all(&Subject { driver: &*driver, lease: lease.id, kill: &kill }), target.to_string())
         }
         _ => return Err(Failure::undecided(Reason::Internal, "neither a program nor a configuration was named")),
     };
     say(args.format, &name, &steps)
+}
+
+fn try_all(subject: &Subject<'_>) -> Vec<Step> {
+    terminal::patiently("trying the driver", || conformance::try_all(subject))
 }
 
 /// A program is killed by its own driver, at a deadline that comes too soon.
@@ -96,7 +100,7 @@ fn program_steps(program: &std::path::Path, args: &[String]) -> Result<Vec<Step>
         let _ = open().within(after.max(Duration::from_millis(1))).shift(to);
         Ok(())
     };
-    Ok(conformance::try_all(&Subject { driver: &driver, lease: lease.id.clone(), kill: &kill }))
+    Ok(try_all(&Subject { driver: &driver, lease: lease.id.clone(), kill: &kill }))
 }
 
 /// A lease for nobody but the kit.

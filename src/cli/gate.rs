@@ -95,7 +95,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
                     Ok(format!("{}{}", session.remarks_text(), gate::gate_text(&view)))
                 }),
                 None => {
-                    let (session, view) = look(args, place, lease, &sources)?;
+                    let (session, view) =
+                        terminal::patiently("asking the metrics' sources", || look(args, place, lease, &sources))?;
                     if args.format == Format::Text {
                         session.say_remarks();
                     }
@@ -225,10 +226,13 @@ fn replay(
         return Err(Failure::Usage(message));
     }
     let mut slots = Vec::new();
-    for at in times {
+    let mut progress = terminal::Progress::new("judged", "slots");
+    for (done, at) in times.iter().copied().enumerate() {
+        progress.at(done, times.len() - done);
         slots.push(ReplayedSlot::new(&gate::judge(&subject.terms, &context, &mut watch, at, sources)));
     }
     let end = GateView::new(&context, gate::judge(&subject.terms, &context, &mut watch, to, sources));
+    drop(progress);
     let view = ReplayView { end, slots };
     if args.format == Format::Text {
         subject.session.say_remarks();

@@ -86,7 +86,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             verified(which.format, &found);
         }
         What::Rehearse { config, .. } => {
-            let plan = rehearse(&place.folder.join(config), lease, &found.pack).map_err(refused)?;
+            let rehearsal = || rehearse(&place.folder.join(config), lease, &found.pack);
+            let plan = terminal::patiently("rehearsing the restoration", rehearsal).map_err(refused)?;
             rehearsed(which.format, &found, &plan);
         }
     }

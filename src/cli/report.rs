@@ -68,18 +68,21 @@ fn write(args: &Args, place: &Place, file: &Path) -> Result<(String, usize), Fai
         Root::Pinned(root) => Some(root),
         Root::Unpinned(_) => None,
     };
-    let page = report::page(&PageOf {
+    let beside = terminal::patiently("reading what appliers say", || session.beside_with_history())?;
+    let evidence = terminal::patiently("reading the evidence", || session.evidence())?;
+    let page = PageOf {
         state: &session.state,
         reports: &session.reports,
-        beside: &session.beside_with_history()?,
-        evidence: &session.evidence()?,
+        beside: &beside,
+        evidence: &evidence,
         pinned,
         branch: &session.branch,
         remarks: &session.remarks,
         made: turn::now(),
         refresh: args.refresh.then_some(RELOAD),
         only: only.as_ref(),
-    });
+    };
+    let page = terminal::patiently("drawing the page", || report::page(&page));
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("{} cannot be written: {error}", file.display());
         Failure::undecided(Reason::Internal, message)

@@ -234,7 +234,8 @@ fn calibrate(args: &Args, place: &Place, repository: &Path) -> Result<(), Failur
     };
     let over = session.as_ref().map(|session| risk::ended(&session.state)).unwrap_or_default();
     let changes: Vec<_> = over.iter().map(|(change, _)| (change.from, change.to)).collect();
-    let (history, known) = repository.outcomes(tip, &changes).map_err(elsewhere)?;
+    let outcomes = terminal::patiently("reading what became of changes", || repository.outcomes(tip, &changes));
+    let (history, known) = outcomes.map_err(elsewhere)?;
     let elsewhere = known.iter().filter(|change| change.is_none()).count();
     if elsewhere > 0 {
         remark = Some(format!("{elsewhere} leases that are over are of changes that are not in this repository"));
@@ -246,7 +247,7 @@ fn calibrate(args: &Args, place: &Place, repository: &Path) -> Result<(), Failur
     if let Some(remark) = remark {
         terminal::remark(&format!("note: {remark}"));
     }
-    let calibration = risk::calibrate(&labels).map_err(|refusal| {
+    let calibration = terminal::patiently("fitting the weights", || risk::calibrate(&labels)).map_err(|refusal| {
         if args.format == Print::Text {
             terminal::say(&risk::counts_text(&labels.counts));
         }
@@ -284,7 +285,8 @@ fn assess(
     let nothing = Oid::parse(from).is_some_and(|id| id.is_zero());
     let from = if nothing { None } else { Some(commit(&repository, from)?) };
     let to = commit(&repository, to)?;
-    Ok(risk::assess(&repository.facts(from, to, last).map_err(elsewhere)?, circumstances))
+    let facts = terminal::patiently("comparing with earlier changes", || repository.facts(from, to, last));
+    Ok(risk::assess(&facts.map_err(elsewhere)?, circumstances))
 }
 
 fn commit(repository: &Repository, revision: &str) -> Result<Oid, Failure> {

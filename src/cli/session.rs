@@ -471,11 +471,11 @@ fn fold(
     tip: Oid,
     mut each: impl FnMut(&mut State, StepReport),
 ) -> Result<State, Failure> {
+    let mut progress = terminal::Progress::new("verified", "steps");
     let mut steps = repo.steps(Base::Root(root), tip)?;
     let first = steps.next().transpose()?.ok_or(GitError::MissingObject(root))?;
     let (mut state, report) = ledger::begin(&first).map_err(|error| Failure::Undecided(error.refusal))?;
     each(&mut state, report);
-    let mut progress = terminal::Progress::new("verified", "steps");
     for done in 1.. {
         let Some(step) = steps.next().transpose()? else { break };
         let (next, report) = ledger::apply(state, &step);

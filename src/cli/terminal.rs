@@ -2,9 +2,11 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
 
 use crate::report::{Style, Terminal, escaped, json_escaped};
@@ -125,6 +127,15 @@ impl Screen {
     }
 }
 
+/// Waits for so long; an error as soon as nobody can read standard output any more.
+pub fn wait(long: Duration) -> io::Result<()> {
+    let out = io::stdout();
+    // No event is asked for: that the other end is gone is said all the same.
+    let mut watched = [PollFd::new(&out, PollFlags::empty())];
+    let long = long.try_into().ok();
+    if poll(&mut watched, long.as_ref())? == 0 { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+}
+
 /// Says on standard error how far something is that takes long, where a person sits there; clears that when it is done.
 #[derive(Debug)]
 pub struct Progress {
@@ -143,12 +154,10 @@ impl Progress {
 
     /// So much is done, and so much is left.
     pub fn at(&mut self, done: usize, left: usize) {
-        let Some(next) = self.next.filter(|_| done.is_multiple_of(64)) else { return };
+        let Some(next) = self.next else { return };
         let now = moment();
         if now >= next {
-            let mut err = io::stderr().lock();
-            let _ =
-                write!(err, "\r{} {done} of {} {}\u{1b}[K", self.what, done + left, self.of).and_then(|()| err.flush());
+            over(&format!("{} {done} of {} {}", self.what, done + left, self.of));
             self.next = Some(now + PROGRESS_EVERY);
             self.said = true;
         }
@@ -158,10 +167,40 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.said {
-            let mut err = io::stderr().lock();
-            let _ = write!(err, "\r\u{1b}[K").and_then(|()| err.flush());
+            over("");
         }
     }
+}
+
+/// Does something of which nobody knows how far it is, saying meanwhile for how long it has been at it: `rehearsing, 3 s`.
+pub fn patiently<T>(what: &str, act: impl FnOnce() -> T) -> T {
+    if !io::stderr().is_terminal() {
+        return act();
+    }
+    let began = moment();
+    let (done, waits) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut pause = PATIENCE;
+            // The other end goes when it is done, whatever came of it.
+            while waits.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
+                over(&format!("{what}, {} s", began.elapsed().as_secs()));
+                pause = PROGRESS_EVERY;
+            }
+            if pause != PATIENCE {
+                over("");
+            }
+        });
+        let outcome = act();
+        drop(done);
+        outcome
+    })
+}
+
+/// Writes over the line on standard error that says how far something is.
+fn over(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = write!(err, "\r{text}\u{1b}[K").and_then(|()| err.flush());
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long a person has waited is nobody's decision")]

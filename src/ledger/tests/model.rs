@@ -1,9 +1,10 @@
 //! The lifecycle once more, as the design tells it and as small as it gets: two leases (5, 25, 100) on one target,
-//! rules of one human and one agent. Written without a look at the fold, to hold the fold against.
+//! and policies that say whose keys there are and how many humans a rule wants beside one agent. Written without a
+//! look at the fold, to hold the fold against.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::StopKind;
+use crate::model::{Digest, StopKind};
 
 /// A key: whose it is, and which of theirs.
 pub(super) type Key = (&'static str, u8);
@@ -19,6 +20,25 @@ pub(super) enum Ask {
     Freeze(u8),
     Thaw(u32),
     Revoke(Key),
+    Policy(Digest),
+}
+
+/// What a policy says, as far as two leases on one target can tell.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Policy {
+    pub(super) keys: BTreeSet<Key>,
+    pub(super) humans_cosign: usize,
+    pub(super) humans_promote: usize,
+    pub(super) start_up_to: u8,
+    pub(super) delegable_up_to: u8,
+}
+
+/// A policy file: it follows the one that it names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PolicyFile {
+    pub(super) name: Digest,
+    pub(super) previous: Option<Digest>,
+    pub(super) says: Policy,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,8 +67,12 @@ pub(super) struct Lease {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct World {
-    pub(super) start_up_to: u8,
-    pub(super) agent_alone_up_to: u8,
+    pub(super) policy: PolicyFile,
+    /// The policy file in the tree.
+    pub(super) proposal: Option<PolicyFile>,
+    enacted: Option<PolicyFile>,
+    policy_votes: BTreeMap<Ask, BTreeSet<Key>>,
+    agent_alone_up_to: u8,
     pub(super) leases: [Lease; 2],
     newest: Option<usize>,
     pub(super) frozen: bool,
@@ -58,24 +82,64 @@ pub(super) struct World {
     spent: BTreeSet<(Key, Ask)>,
 }
 
+const HUMAN: &str = "user";
+const AGENT: &str = "cp";
+const APPLIER: &str = "edge";
+
+/// A principal's role. Who has none of these names is an agent where a policy lists them at all.
 fn role(key: Key) -> &'static str {
-    ["user", "cp", "edge"].into_iter().find(|prefix| key.0.starts_with(prefix)).unwrap_or("nobody")
+    [HUMAN, APPLIER].into_iter().find(|prefix| key.0.starts_with(prefix)).unwrap_or(AGENT)
 }
 
-fn two(keys: &BTreeSet<Key>) -> bool {
-    ["user", "cp"].iter().all(|wanted| keys.iter().any(|key| role(*key) == *wanted))
-}
-
-fn add(keys: &mut BTreeSet<Key>, key: Key) -> bool {
-    keys.iter().all(|(principal, _)| *principal != key.0) && keys.insert(key)
+/// How many principals of a role have a key among some.
+fn people(wanted: &str, keys: impl IntoIterator<Item = Key>) -> usize {
+    let people: BTreeSet<_> = keys.into_iter().filter(|key| role(*key) == wanted).map(|key| key.0).collect();
+    people.len()
 }
 
 impl World {
-    pub(super) fn new(start_up_to: u8, agent_alone_up_to: u8) -> Self {
+    pub(super) fn new(policy: PolicyFile, agent_alone_up_to: u8) -> Self {
         let fresh = Lease { at: Proposed, next: 1, signed: [].into(), votes: [].into(), replaced_by: None };
-        let leases = [fresh.clone(), fresh];
-        let (revoked, thaws, spent) = ([].into(), [].into(), [].into());
-        Self { start_up_to, agent_alone_up_to, leases, newest: None, frozen: false, freezes: 0, revoked, thaws, spent }
+        Self {
+            policy,
+            proposal: None,
+            enacted: None,
+            policy_votes: [].into(),
+            agent_alone_up_to,
+            leases: [fresh.clone(), fresh],
+            newest: None,
+            frozen: false,
+            freezes: 0,
+            revoked: [].into(),
+            thaws: [].into(),
+            spent: [].into(),
+        }
+    }
+
+    /// Whether a key is in force.
+    pub(super) fn counts(&self, key: Key) -> bool {
+        self.policy.says.keys.contains(&key) && !self.revoked.contains(&key)
+    }
+
+    /// How many humans and agents have voted with keys in force.
+    fn tally(&self, votes: &BTreeSet<Key>) -> (usize, usize) {
+        let counting = || votes.iter().copied().filter(|key| self.counts(*key));
+        (people(HUMAN, counting()), people(AGENT, counting()))
+    }
+
+    fn met(&self, votes: &BTreeSet<Key>, humans_needed: usize) -> bool {
+        let (humans, agents) = self.tally(votes);
+        humans >= humans_needed && agents >= 1
+    }
+
+    /// Votes with one more: a principal has one. The new one takes the place of those whose keys have left.
+    fn with(&self, votes: &BTreeSet<Key>, key: Key) -> BTreeSet<Key> {
+        let mut votes = votes.clone();
+        if !votes.iter().any(|old| old.0 == key.0 && self.counts(*old)) {
+            votes.retain(|old| self.counts(*old));
+            votes.insert(key);
+        }
+        votes
     }
 
     pub(super) fn weight(&self, lease: usize) -> u8 {
@@ -94,32 +158,59 @@ impl World {
             Ask::Freeze(_) => 3,
             Ask::Stop(_, StopKind::Pause, _) => 4,
             Ask::Revoke(_) => 5,
+            Ask::Policy(_) => 7,
             _ => 6,
         });
         for (key, ask) in votes {
-            if role(key) != "nobody" && !self.revoked.contains(&key) {
+            if self.counts(key) {
                 self.vote(key, ask);
             }
+        }
+        if let Some(policy) = self.enacted.take() {
+            self.policy = policy;
+            self.policy_votes.clear();
+            self.recount();
         }
     }
 
     fn vote(&mut self, key: Key, ask: Ask) {
-        let applier = role(key) == "edge";
+        let applier = role(key) == APPLIER;
         match ask {
             Ask::Stop(lease, kind, _) if !applier || key.0 == "edge1" => self.stop(lease, kind, (key, ask)),
             Ask::Freeze(_) if !applier && self.spent.insert((key, ask)) && !self.frozen => {
                 (self.frozen, self.freezes) = (true, self.freezes + 1);
                 self.thaws.clear();
             }
-            Ask::Revoke(whose) if whose == key || (role(key) == "user" && role(whose) != "user") => self.revoke(whose),
-            Ask::Cosign(lease) if !applier && matches!(self.leases[lease].at, Proposed | Authorized) => {
-                let lease = &mut self.leases[lease];
-                add(&mut lease.signed, key);
-                lease.at = if two(&lease.signed) { Authorized } else { Proposed };
+            Ask::Revoke(whose)
+                if whose == key
+                    || (role(key) == HUMAN && role(whose) != HUMAN && self.policy.says.keys.contains(&whose)) =>
+            {
+                self.revoked.insert(whose);
+                self.recount();
+            }
+            Ask::Cosign(lease)
+                if !applier && matches!(self.leases[lease].at, Proposed | Authorized) && self.delegation_stands() =>
+            {
+                let mut signed = self.with(&self.leases[lease].signed, key);
+                let met = self.met(&signed, self.policy.says.humans_cosign);
+                if met && self.leases[lease].at == Proposed {
+                    signed.retain(|key| self.counts(*key));
+                }
+                (self.leases[lease].at, self.leases[lease].signed) = (if met { Authorized } else { Proposed }, signed);
             }
             Ask::Thaw(number) if !applier && self.frozen && number == self.freezes => {
-                add(&mut self.thaws, key);
-                self.frozen = !two(&self.thaws);
+                self.thaws = self.with(&self.thaws, key);
+                self.frozen = !self.met(&self.thaws, self.policy.says.humans_promote);
+            }
+            Ask::Policy(name) if !applier => {
+                let proposed = self.proposal.clone().filter(|file| file.name == name && self.can_follow(file));
+                if let Some(proposed) = proposed {
+                    let votes = self.with(&self.policy_votes.get(&ask).cloned().unwrap_or_default(), key);
+                    if self.met(&votes, 1) || self.tally(&votes).0 >= 2 {
+                        self.enacted = Some(proposed);
+                    }
+                    self.policy_votes.insert(ask, votes);
+                }
             }
             Ask::Start(lease, step, _)
             | Ask::Promote(lease, step, _)
@@ -151,16 +242,24 @@ impl World {
         }
     }
 
-    fn revoke(&mut self, key: Key) {
-        self.revoked.insert(key);
-        self.thaws.remove(&key);
-        for lease in &mut self.leases {
-            for keys in lease.votes.values_mut() {
-                keys.remove(&key);
-            }
-            lease.signed.remove(&key);
-            if lease.at == Authorized && !two(&lease.signed) {
-                lease.at = Proposed;
+    /// Whether a policy names the one in force, and leaves enough keys to change it again.
+    pub(super) fn can_follow(&self, file: &PolicyFile) -> bool {
+        let left = || file.says.keys.iter().copied().filter(|key| !self.revoked.contains(key));
+        let (humans, agents) = (people(HUMAN, left()), people(AGENT, left()));
+        file.previous == Some(self.policy.name) && ((humans >= 1 && agents >= 1) || humans >= 2)
+    }
+
+    /// Whether the policy lets an agent go as far alone as the leases would.
+    fn delegation_stands(&self) -> bool {
+        self.agent_alone_up_to <= self.policy.says.delegable_up_to
+    }
+
+    /// An authorized lease whose votes do not suffice any more is proposed again.
+    fn recount(&mut self) {
+        for lease in [0, 1] {
+            let Lease { at, signed, .. } = &self.leases[lease];
+            if *at == Authorized && !self.met(signed, self.policy.says.humans_cosign) {
+                self.leases[lease].at = Proposed;
             }
         }
     }
@@ -170,21 +269,23 @@ impl World {
         let replaced = self.newest.filter(|other| self.leases[*other].at == Rolling(2));
         let busy = self.newest.is_some_and(|o| matches!(self.leases[o].at, Rolling(0 | 1) | Paused(_) | Halted));
         let after = match (ask, at) {
-            (Ask::Start(_, _, 5), Authorized) if !busy => Rolling(0),
+            (Ask::Start(_, _, 5), Authorized) if !busy && self.delegation_stands() => Rolling(0),
             (Ask::Promote(_, _, weight), Rolling(tier)) if TIERS.get(tier + 1) == Some(&weight) => Rolling(tier + 1),
             (Ask::Resume(..), Paused(tier)) => Rolling(tier),
             (Ask::Complete(..), Rolling(2)) => Completed,
             _ => return,
         };
-        let keys = self.leases[lease].votes.entry(ask).or_default();
-        add(keys, key);
+        let votes = self.with(&self.leases[lease].votes.get(&ask).cloned().unwrap_or_default(), key);
+        let alone_up_to = self.agent_alone_up_to.min(self.policy.says.delegable_up_to);
         let one_is_enough = match ask {
-            Ask::Start(_, _, weight) => weight <= self.start_up_to,
-            Ask::Promote(_, _, weight) => weight <= self.agent_alone_up_to && keys.iter().any(|key| role(*key) == "cp"),
+            Ask::Start(_, _, weight) => weight <= self.policy.says.start_up_to,
+            Ask::Promote(_, _, weight) => weight <= alone_up_to && self.tally(&votes).1 >= 1,
             Ask::Complete(..) => true,
             _ => false,
         };
-        if one_is_enough || two(keys) {
+        let met = one_is_enough || self.met(&votes, self.policy.says.humans_promote);
+        self.leases[lease].votes.insert(ask, votes);
+        if met {
             if let (Ask::Start(..), Some(other)) = (ask, replaced) {
                 self.take(other, Completed);
                 self.leases[other].replaced_by = Some(lease);

@@ -1,16 +1,17 @@
-//! Random and exhaustive sequences of votes: the fold against the model.
+//! Random and exhaustive sequences of votes, policies and stop refs: the fold against the model.
 
 use std::collections::HashSet;
 
 use proptest::prelude::*;
 
 use super::{
-    model::{Ask, At, Key, TIERS, World},
-    story::{Draft, Paper, Rulebook, Who, freeze, lease, revoke, rulebook, seed, ssh, thaw, who},
+    model::{Ask, At, Key, Policy, PolicyFile, TIERS, World},
+    story::{Draft, Paper, Rulebook, TARGETS, Who, freeze, lease, revoke, rulebook, seed, ssh, statement, thaw, who},
 };
 use crate::{
-    ledger::{Phase, State, Step, apply, begin},
-    model::{StopKind, Subject},
+    ledger::{Descent, Hypothesis, Phase, State, Step, apply, begin, hypothetical},
+    model::{Digest, PrincipalId, StopKind, Subject},
+    signature::Cosignature,
 };
 
 pub(super) const KEYS: [Key; 9] = [
@@ -46,11 +47,59 @@ impl Stage {
         }
     }
 
+    /// The first policy, in the model's words.
+    fn first(&self) -> Policy {
+        let names = ["user1", "user2", "user3", "cp14", "cp15", "cp20", "edge1", "edge2"];
+        Policy {
+            keys: names.into_iter().flat_map(|name| [(name, 0), (name, 1)]).collect(),
+            humans_cosign: 1,
+            humans_promote: 1,
+            start_up_to: self.start_up_to,
+            delegable_up_to: self.alone_up_to,
+        }
+    }
+
+    /// Policies that differ from the first in one thing.
+    fn variant(&self, pick: u8) -> Policy {
+        let mut policy = self.first();
+        match pick {
+            0 => policy.keys.retain(|key| key.0 != "cp15"),
+            1 => policy.keys.retain(|key| *key != ("user1", 0)),
+            2 => policy.keys.retain(|key| matches!(*key, ("user1" | "cp14" | "edge1" | "edge2", 0))),
+            3 => policy.keys.extend([("mallory", 0)]),
+            4 => policy.humans_cosign = 2,
+            5 => policy.humans_promote = 2,
+            6 => (policy.start_up_to, policy.delegable_up_to) = (99, 99),
+            7 => (policy.start_up_to, policy.delegable_up_to) = (0, 0),
+            _ => {}
+        }
+        policy
+    }
+
+    /// A policy as a file that follows another, with what the model is told of it.
+    fn write(says: Policy, before: &PolicyFile, version: u32) -> (Rulebook, PolicyFile) {
+        let mut book = rulebook();
+        book.principals.push(("mallory".to_owned(), "agent", vec![ssh(seed("mallory"))]));
+        for (name, _, keys) in &mut book.principals {
+            let listed = says.keys.iter().filter(|key| key.0 == name);
+            *keys = listed.map(|key| ssh(seed(key.0) + 100 * key.1)).collect();
+        }
+        book.principals.retain(|(_, _, keys)| !keys.is_empty());
+        let book = book.only(&format!(
+            "{TARGETS}start-up-to: {}\ndelegable-up-to: {}\nrules:\n  cosign: {{human: {}, agent: 1}}\n  promote: {{human: {}, agent: 1}}",
+            says.start_up_to, says.delegable_up_to, says.humans_cosign, says.humans_promote
+        ));
+        let book = Rulebook { version, previous: Some(before.name), ..book };
+        let file = PolicyFile { name: book.digest(), previous: book.previous, says };
+        (book, file)
+    }
+
     pub(super) fn begin(&self) -> (State, World) {
         let root = Draft::new(0).policy(&self.rules).lease(&self.papers[0]).lease(&self.papers[1]).finish(None);
         let (state, report) = begin(&root).unwrap();
         assert_eq!(report.findings, []);
-        (state, World::new(self.start_up_to, self.alone_up_to))
+        let policy = PolicyFile { name: self.rules.digest(), previous: None, says: self.first() };
+        (state, World::new(policy, self.alone_up_to))
     }
 
     pub(super) fn subject(&self, ask: Ask) -> Subject {
@@ -64,6 +113,7 @@ impl Stage {
             Ask::Freeze(nonce) => freeze(nonce),
             Ask::Thaw(number) => thaw(number),
             Ask::Revoke(key) => revoke(&ssh(seed(key.0) + 100 * key.1)),
+            Ask::Policy(digest) => Subject::Policy { digest },
         }
     }
 
@@ -103,7 +153,11 @@ impl Stage {
         }
         let fold = (state.frozen().is_some(), state.freezes(), state.revoked().len());
         let model = (world.frozen, world.freezes, world.revoked.len());
-        if fold == model { Ok(()) } else { Err(format!("freezes and revocations: fold {fold:?}, model {model:?}")) }
+        if fold != model {
+            return Err(format!("freezes and revocations: fold {fold:?}, model {model:?}"));
+        }
+        let (fold, model) = (state.policy().digest(), world.policy.name);
+        if fold == model { Ok(()) } else { Err(format!("policy: the fold says {fold}, the model {model}")) }
     }
 }
 
@@ -148,6 +202,11 @@ impl Aim {
         let ask = match action {
             // What is next, mostly.
             0 => match world.leases[lease].at {
+                _ if miss > 15
+                    && let Some(name) = followable(world) =>
+                {
+                    Ask::Policy(name)
+                }
                 _ if world.frozen && miss > 9 => Ask::Thaw(world.freezes),
                 At::Authorized => Ask::Start(lease, next, tier),
                 At::Rolling(2) if miss > 14 => Ask::Complete(lease, next),
@@ -168,6 +227,11 @@ impl Aim {
     }
 }
 
+/// The policy file in the tree, if it could be the next.
+fn followable(world: &World) -> Option<Digest> {
+    world.proposal.as_ref().filter(|file| world.can_follow(file)).map(|file| file.name)
+}
+
 /// Steps of one vote, and of several.
 pub(super) fn sequences() -> impl Strategy<Value = Vec<Vec<Aim>>> {
     let one = prop::collection::vec(aim(), 1..2);
@@ -179,21 +243,122 @@ pub(super) fn stages() -> impl Strategy<Value = (u8, u8)> {
     (prop::sample::select(vec![0, 4, 5, 99]), prop::sample::select(vec![0, 24, 25, 99]))
 }
 
+/// How a vote comes: in the push, in it but from a history of its own, or, for a stop, under a ref of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Push,
+    Foreign,
+    StopRef,
+}
+
+/// What one step brings: a policy file perhaps (a new one, or the oldest again), votes, and the stops under refs if
+/// somebody carries them over.
+#[derive(Debug, Clone)]
+struct Round {
+    file: Option<u8>,
+    aims: Vec<(Aim, Route)>,
+    carries: Carries,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carries {
+    Nothing,
+    TheStops,
+}
+
+/// The number of a policy file that was there before; smaller ones are [`Stage::variant`]s.
+const OLDEST: u8 = 9;
+
+fn rounds() -> impl Strategy<Value = Vec<Round>> {
+    let route = || prop_oneof![16 => Just(Route::Push), 1 => Just(Route::Foreign), 3 => Just(Route::StopRef)];
+    let one = prop::collection::vec((aim(), route()), 1..2);
+    let several = prop::collection::vec((aim(), route()), 2..5);
+    let aims = prop_oneof![3 => one, 1 => several];
+    let file = prop_oneof![4 => Just(None), 1 => (0..=OLDEST).prop_map(Some)];
+    let carries = prop_oneof![4 => Just(Carries::Nothing), 1 => Just(Carries::TheStops)];
+    let round = (file, aims, carries).prop_map(|(file, aims, carries)| Round { file, aims, carries });
+    prop::collection::vec(round, 1..60)
+}
+
+/// A run of both: what was filed, what lies under stop refs, and how far the two have come.
+struct Run {
+    stage: Stage,
+    state: State,
+    world: World,
+    filed: Vec<(Rulebook, PolicyFile)>,
+    stop_refs: Vec<(Key, Ask)>,
+    told: Vec<String>,
+}
+
+impl Run {
+    fn new(stage: Stage) -> Self {
+        let (state, world) = stage.begin();
+        Self { stage, state, world, filed: Vec::new(), stop_refs: Vec::new(), told: Vec::new() }
+    }
+
+    fn round(&mut self, number: u32, round: &Round) -> Result<(), String> {
+        let mut draft = Draft::new(number);
+        if let Some(pick) = round.file {
+            let version = self.state.policy().get().version + 1;
+            let (book, file) = match self.filed.first() {
+                Some(oldest) if pick == OLDEST => oldest.clone(),
+                _ => Stage::write(self.stage.variant(pick), &self.world.policy, version),
+            };
+            self.filed.push((book.clone(), file.clone()));
+            draft = draft.policy(&book);
+            self.world.proposal = Some(file);
+        }
+        let mut votes = Vec::new();
+        for (aim, route) in &round.aims {
+            let (key, ask) = aim.vote(&self.world);
+            let stop = matches!(ask, Ask::Stop(..) | Ask::Freeze(_));
+            match route {
+                Route::StopRef if stop => self.stop_refs.push((key, ask)),
+                Route::Foreign => {
+                    let statement = statement(self.stage.subject(ask));
+                    draft = draft.carrier(holder(key), statement, Descent::Foreign);
+                }
+                Route::Push | Route::StopRef => votes.push((key, ask)),
+            }
+        }
+        if round.carries == Carries::TheStops {
+            votes.extend(&self.stop_refs);
+        }
+        for (key, ask) in &votes {
+            draft = draft.vote(holder(*key), self.stage.subject(*ask));
+        }
+        self.told.push(format!("{:?} {votes:?} {:?}", round.file, self.stop_refs));
+        self.state = apply(self.state.clone(), &draft.finish(None)).0;
+        self.world.step(votes);
+        self.stage.agree(&self.state, &self.world)?;
+        self.look_ahead()
+    }
+
+    /// What an applier sees: the ledger and the stops that wait under refs.
+    fn look_ahead(&self) -> Result<(), String> {
+        let signed: Vec<_> = self.stop_refs.iter().map(|(key, ask)| self.signed(*key, *ask)).collect();
+        let (state, _) = hypothetical(&self.state, Hypothesis::Signed(&signed));
+        let mut world = self.world.clone();
+        world.step(self.stop_refs.clone());
+        self.stage.agree(&state, &world).map_err(|wrong| format!("with the stop refs: {wrong}"))
+    }
+
+    fn signed(&self, key: Key, ask: Ask) -> Cosignature {
+        let Who { claims, key, carrier, presence } = holder(key);
+        let claims = PrincipalId::parse(&claims).unwrap();
+        Cosignature::literal(key, statement(self.stage.subject(ask)), claims, carrier, presence)
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_fold_does_what_the_model_does((start, alone) in stages(), steps in sequences()) {
-        let stage = Stage::new(start, alone);
-        let (mut state, mut world) = stage.begin();
-        let mut told = Vec::new();
-        for (number, aims) in steps.iter().enumerate() {
-            let votes: Vec<_> = aims.iter().map(|aim| aim.vote(&world)).collect();
-            told.push(votes.clone());
-            let step = stage.step(u32::try_from(number).unwrap() + 1, &votes);
-            state = apply(state, &step).0;
-            world.step(votes);
-            prop_assert_eq!(stage.agree(&state, &world), Ok(()), "after {:?}", told);
+    fn the_fold_does_what_the_model_does((start, alone) in stages(), rounds in rounds()) {
+        let mut run = Run::new(Stage::new(start, alone));
+        for (number, round) in rounds.iter().enumerate() {
+            let done = run.round(u32::try_from(number).unwrap() + 1, round);
+            prop_assert_eq!(done, Ok(()), "after {:?}", run.told);
         }
     }
 }

@@ -95,8 +95,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
                     Ok(format!("{}{}", session.remarks_text(), gate::gate_text(&view)))
                 }),
                 None => {
-                    let (session, view) =
-                        terminal::patiently("asking the metrics' sources", || look(args, place, lease, &sources))?;
+                    let (session, view) = look(args, place, lease, &sources)?;
                     if args.format == Format::Text {
                         session.say_remarks();
                     }
@@ -186,7 +185,9 @@ fn look(args: &Args, place: &Place, handle: &str, sources: &Sources) -> Result<(
     let context = subject.context(started)?;
     let path = subject.session.repo.common_dir().join("two-key/gates").join(format!("{}.json", subject.lease));
     let mut watch = remembered(&path);
-    let judgement = gate::judge(&subject.terms, &context, &mut watch, now(), sources);
+    let judgement = terminal::patiently("asking the metrics' sources", || {
+        gate::judge(&subject.terms, &context, &mut watch, now(), sources)
+    });
     remember(&path, &watch)?;
     Ok((subject.session, GateView::new(&context, judgement)))
 }

@@ -113,7 +113,7 @@ fn show(format: Format, found: &Found) {
     };
     let mut lines = vec![
         format!(
-            "pack of {} on {}, taken {} by {} with {}",
+            "pack of {} on {}, taken {:.0} by {} with {}",
             pack.lease, pack.target, pack.taken_at, found.applier, pack.driver
         ),
         format!("  signed in    {}", found.commit),

@@ -146,7 +146,9 @@ impl Session {
                     short(&self.branch)
                 );
                 let refusal = Refusal::new(Reason::UnknownLease, message);
-                Err(Failure::refused(handle, refusal.hint("see which leases there are with: git two-key list")))
+                let hint = "see which there are with: git two-key list; a lease that is not among them, in a file that cannot \
+                            be read, with: git two-key check";
+                Err(Failure::refused(handle, refusal.hint(hint)))
             }
         }
     }

@@ -115,9 +115,11 @@ impl Screen {
         }
         let mut out = io::stdout().lock();
         if self.terminal {
-            // To the corner, each line cleared to its end, then what is below: nothing flickers.
+            // To the corner, each line cleared to its end, then what is below: nothing flickers. The last line is ended, so
+            // that progress, which is written over the line that it is on, has one of its own.
             let clear = if self.last.is_none() { "\u{1b}[2J" } else { "" };
-            write!(out, "{clear}\u{1b}[H{}\u{1b}[J", text.replace('\n', "\u{1b}[K\n"))?;
+            let lines = text.trim_end_matches('\n').replace('\n', "\u{1b}[K\n");
+            write!(out, "{clear}\u{1b}[H{lines}\u{1b}[K\n\u{1b}[J")?;
         } else {
             writeln!(out, "{text}")?;
         }

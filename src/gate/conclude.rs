@@ -175,10 +175,10 @@ pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> (
         decisive.insert(number);
         (Verdict::Fail, Some(Reason::GateFailed), format!("{} (slot {number})", says.words()), at)
     } else if let Some(until) = fresh_until.filter(|until| now > *until) {
-        let why = format!("the last look is too old: it could be relied on until {until}");
+        let why = format!("the last look is too old: it could be relied on until {until:.0}");
         (Verdict::Inconclusive, Some(Reason::Stale), why, open_since)
     } else if newest.is_none() {
-        let why = format!("the first look is due at {}", clockwork.at(1));
+        let why = format!("the first look is due at {:.0}", clockwork.at(1));
         (Verdict::Pending, Some(Reason::NoData), why, open_since)
     } else if verdict.0 == Verdict::Pass {
         (Verdict::Pass, None, verdict.1, passing_since.unwrap_or(open_since))

@@ -125,7 +125,7 @@ impl ReplayedSlot {
 /// A judgement as a table that is read in five seconds: the verdict first, then a line a gate, then a line a threshold.
 pub fn gate_text(view: &GateView) -> String {
     let mut out = format!(
-        "{}: {} at {} % since {}: {}\n",
+        "{}: {} at {} % since {:.0}: {}\n",
         view.target, view.lease, view.tier, view.started, view.judgement.verdict
     );
     if let Some(message) = &view.message {
@@ -156,7 +156,7 @@ pub fn replay_text(view: &ReplayView) -> String {
     for slot in &view.slots {
         let halts = if slot.threshold == ThresholdState::Halt { " HALT" } else { "" };
         let why = slot.message.as_deref().unwrap_or("every gate passes");
-        let _ = writeln!(out, "{} {:<12}{halts} {why}", slot.at, slot.verdict);
+        let _ = writeln!(out, "{:.0} {:<12}{halts} {why}", slot.at, slot.verdict);
     }
     out.push('\n');
     out + &gate_text(&view.end)
@@ -165,7 +165,7 @@ pub fn replay_text(view: &ReplayView) -> String {
 /// Evidence judged again, in words.
 pub fn evidence_text(view: &EvidenceView) -> String {
     let mut out = format!(
-        "evidence {} of commit {}: {} at {} % since {}\n",
+        "evidence {} of commit {}: {} at {} % since {:.0}\n",
         view.digest,
         view.commit.short(),
         view.lease,
@@ -187,7 +187,7 @@ pub fn evidence_text(view: &EvidenceView) -> String {
 fn gate_row(id: &GateId, report: &GateReport) -> [String; 4] {
     let slots = report.slots;
     let missed = if slots.missed > 0 { format!(", {} missed", slots.missed) } else { String::new() };
-    let deadline = report.deadline.map(|deadline| format!("; rolls back at {deadline}")).unwrap_or_default();
+    let deadline = report.deadline.map(|deadline| format!("; rolls back at {deadline:.0}")).unwrap_or_default();
     [
         id.to_string(),
         report.verdict.to_string(),

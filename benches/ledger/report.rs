@@ -65,6 +65,8 @@ impl Report {
                 it.memory.map_or_else(|| "-".to_owned(), |mib| format!("{mib} MiB")),
             );
         }
+        text += "\n![Time for verifying everything, by signed commits](images/verify.svg)\n\
+                 ![Memory while verifying everything, by signed commits](images/memory.svg)\n";
         text += "\n### Pushing, over a server with an empty hook\n\n| ledger | commits pushed | push with the empty hook | \
                  our hook adds | without its memory | a hook with `git verify-commit` adds |\n";
         let _ = writeln!(text, "|---{}|", "|---:".repeat(5));
@@ -75,6 +77,8 @@ impl Report {
                 let _ = writeln!(text, "| {ledger} | {} | {empty} | {ours} | {forgetful} | {shell} |", it.commits);
             }
         }
+        text += "\n![What a hook adds to a push, by commits pushed](images/push.svg)\n\
+                 ![What our hook adds to a push of one commit, by commits in the ledger](images/history.svg)\n";
         text += "\n### Reading\n\n| leases | `list` | `show` | `log` |\n|---:|---:|---:|---:|\n";
         for it in &self.read {
             let [list, show, log] = it.costs.map(time);

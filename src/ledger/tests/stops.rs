@@ -1,6 +1,6 @@
 //! Stops: every cell of the design's table, their order, and that nothing outruns or replays them.
 
-use super::story::{NONE, Paper, Story, enact, freeze, lease, revoke, rulebook, seed, sk, ssh, thaw, who};
+use super::story::{NONE, Paper, Story, enact, freeze, lease, revoke, rulebook, seed, sk, ssh, statement, thaw, who};
 use crate::{
     ledger::{EventKind, Phase},
     model::{
@@ -356,4 +356,14 @@ fn a_withdrawn_lease_stays_withdrawn() {
     s.refuses("user1", l.cosign(), "wrong-state").refuses("user1", l.start_as(2, 5), "wrong-state");
     s.does("cp14", l.stop(Rollback, 2));
     assert_eq!((s.phase("L1"), s.events()), (Phase::Withdrawn, vec![]));
+}
+
+#[test]
+fn a_freeze_is_seen_once_it_is_folded_and_not_before() {
+    let mut s = Story::new(&rulebook());
+    let seen = |s: &Story, who| s.state.stop_seen(ssh(seed(who)).raw(), &statement(freeze(1)));
+    assert!(!seen(&s, "user1"));
+    s.does("user1", freeze(1));
+    assert!(seen(&s, "user1"));
+    assert!(!seen(&s, "user2"), "another key's is another");
 }

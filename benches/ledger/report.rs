@@ -78,7 +78,8 @@ impl Report {
             }
         }
         text += "\n![What a hook adds to a push, by commits pushed](images/push.svg)\n\
-                 ![What our hook adds to a push of one commit, by commits in the ledger](images/history.svg)\n";
+                 ![What our hook adds to a push of one commit, by commits in the ledger](images/history.svg)\n\n\
+                 Where a push with the empty hook takes seconds, what a hook adds is the small difference of two large times, mostly noise.\n";
         text += "\n### Reading\n\n| leases | `list` | `show` | `log` |\n|---:|---:|---:|---:|\n";
         for it in &self.read {
             let [list, show, log] = it.costs.map(time);

@@ -127,6 +127,7 @@ fn every_verb_has_a_manual_page_and_help_finds_the_first() {
     }
     // `git two-key --help` asks man for the page of this name.
     assert!(fs::read_to_string(pages.join("git-two-key.1")).unwrap().starts_with(".ie"));
+    assert!(world.two_key(&["man"]).exits(0).out.contains(r"[\fB\-C\fR \fI<PATH>\fR] "));
     assert_eq!(world.two_key(&["man"]).exits(0).out, fs::read_to_string(pages.join("git-two-key.1")).unwrap());
 }
 

@@ -63,6 +63,8 @@ fn collect(command: &clap::Command, found: &mut Vec<(String, Vec<u8>)>) -> io::R
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let mut page = Vec::new();
     Man::new(command.clone()).title(name).manual("Two-key governance in Git").render(&mut page)?;
+    // What goes with an option that has no long name is left out of the synopsis.
+    let page = String::from_utf8_lossy(&page).replace(r"\fB\-C \fR", r"\fB\-C\fR \fI<PATH>\fR").into_bytes();
     found.push((format!("{name}.1"), page));
     command.get_subcommands().filter(|below| !below.is_hide_set()).try_for_each(|below| collect(below, found))
 }

@@ -68,7 +68,7 @@ fn write(args: &Args, place: &Place, file: &Path) -> Result<(String, usize), Fai
         Root::Pinned(root) => Some(root),
         Root::Unpinned(_) => None,
     };
-    let beside = terminal::patiently("reading what appliers say", || session.beside_with_history())?;
+    let beside = session.beside_with_history()?;
     let evidence = terminal::patiently("reading the evidence", || session.evidence())?;
     let page = PageOf {
         state: &session.state,

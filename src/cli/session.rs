@@ -206,7 +206,8 @@ impl Session {
                 weight_bp: event.weight_bp,
             })
         };
-        let happened = records::history(&self.repo, &self.state)?.into_iter().filter_map(named).collect();
+        let history = terminal::patiently("reading what appliers say", || records::history(&self.repo, &self.state))?;
+        let happened = history.into_iter().filter_map(named).collect();
         Ok(Beside { happened, ..self.beside()? })
     }
 

@@ -160,6 +160,11 @@ impl NginxDriver {
             return Err(refusal);
         }
         Self::run(&self.config.reload)?;
+        self.settles(wanted)
+    }
+
+    /// Waits until nothing answers any more but what has loaded a state.
+    fn settles(&self, wanted: &State) -> Result<(), Refusal> {
         let mut agreeing = 0;
         for _ in 0..LOOKS {
             agreeing = if self.loaded().as_ref() == Ok(wanted) { agreeing + 1 } else { 0 };
@@ -233,7 +238,8 @@ impl Driver for NginxDriver {
         let wanted = State { weight_bp: to.weight_bp, lease, step, candidate, ..now };
         let text = self.render(&wanted)?;
         if self.loaded().as_ref() == Ok(&wanted) && self.file().as_ref() == Ok(&text) {
-            return Ok(());
+            // Whoever had it loaded may have been killed before the old workers were gone.
+            return self.settles(&wanted);
         }
         self.load(&text, &wanted)
     }

@@ -1,9 +1,11 @@
 //! Which lease a handle means, and what a verb would sign.
 
-use super::story::{NONE, Story, bytes, enact, lease, nonce, rulebook};
+use std::collections::BTreeSet;
+
+use super::story::{NONE, Story, bytes, enact, lease, nonce, rulebook, seed, sk, ssh, statement};
 use crate::{
-    ledger::{Entry, Resolution, next_statement, resolve},
-    model::{Action, LeaseId, StopKind, Subject},
+    ledger::{Awaited, Entry, Hypothesis, Resolution, awaited, hypothetical, next_statement, outlook, resolve, rules},
+    model::{Action, LeaseId, PrincipalId, StopKind, Subject},
 };
 
 fn is(id: &str) -> Resolution {
@@ -97,4 +99,56 @@ fn a_verb_on_a_lease_says_what_it_would_sign_or_what_stands_against_it() {
     s.proposes(&m).does("user1", m.stop(StopKind::Withdraw, 1));
     assert_eq!(s.step(|draft| draft.file(&m.path(), Entry::Absent)), NONE);
     assert_eq!(asks(&s, Action::Cosign, Some("M1")), Err("wrong-state"));
+}
+
+fn named(names: &[&str]) -> BTreeSet<PrincipalId> {
+    names.iter().map(|name| PrincipalId::parse(name).unwrap()).collect()
+}
+
+#[test]
+fn a_lease_awaits_others_than_who_proposed_the_bytes_that_were_voted_on() {
+    let l = lease("L1");
+    let mut s = Story::new(&rulebook().with("rules: {cosign: {separate-proposer: true}}"));
+    assert_eq!(s.signed_step(Some(seed("user1")), |draft| draft.lease(&l)), NONE);
+    s.does("user2", l.cosign());
+    assert_eq!(s.step(|draft| draft.file(&l.path(), Entry::Absent)), ["lease-changed"]);
+    assert_eq!(s.signed_step(Some(seed("user2")), |draft| draft.lease(&l)), NONE, "brought back by who had signed it");
+    let still = Awaited {
+        action: Action::Cosign,
+        step: None,
+        tier: None,
+        has: named(&["user2"]),
+        humans: 0,
+        agents: 1,
+        any_one: false,
+    };
+    assert_eq!(awaited(&s.state, &l.lease_id()), Some(still));
+}
+
+#[test]
+fn what_a_tally_lacks_is_said_in_words() {
+    let said = |humans: &[&str], agents: &[&str], (humans_needed, agents_needed)| {
+        let (humans, agents) = (named(humans), named(agents));
+        outlook::lacking(&rules::Tally { humans, agents, humans_needed, agents_needed, satisfied: false })
+    };
+    assert_eq!(said(&[], &[], (1, 1)), "needs 1 human and 1 agent more; has nobody");
+    assert_eq!(said(&["user1"], &[], (1, 2)), "needs 2 agents more; has user1");
+    assert_eq!(said(&["user1"], &["cp14"], (3, 1)), "needs 2 humans more; has user1, cp14");
+    assert_eq!(said(&["user1"], &["cp14", "cp15"], (1, 1)), "has user1, cp14, cp15");
+    assert_eq!(said(&[], &[], (0, 0)), "has nobody");
+}
+
+#[test]
+fn a_preview_takes_it_that_a_security_key_will_be_touched_and_that_no_other_key_can_be() {
+    let l = lease("L1");
+    let (hard, soft) = (sk(seed("user1")), ssh(seed("user2")));
+    let rules = rulebook().with("rules: {cosign: {hardware: true}}").keys("user1", std::slice::from_ref(&hard));
+    let mut s = Story::new(&rules);
+    s.proposes(&l);
+    for (name, key, code) in [("user1", &hard, None), ("user2", &soft, Some("hardware-required"))] {
+        let (statement, claims) = (statement(l.cosign()), PrincipalId::parse(name).unwrap());
+        let vote = Hypothesis::IfSigned { statement: &statement, key, claims: &claims };
+        let (_, report) = hypothetical(&s.state, vote);
+        assert_eq!(report.findings.first().map(|finding| finding.refusal.reason.code()), code, "{name}");
+    }
 }

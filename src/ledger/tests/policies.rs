@@ -182,6 +182,18 @@ fn a_policy_that_nobody_could_ever_change_is_refused() {
 }
 
 #[test]
+fn agents_that_the_policy_rule_does_not_list_cannot_change_it() {
+    let listed = ["user2", "user3", "cp20"].into_iter().fold(rulebook(), Rulebook::without);
+    let listed = listed.keys("cp14", &[ssh(seed("cp14"))]).keys("cp15", &[ssh(seed("cp15"))]);
+    let listed = listed.with("rules: {policy: {agents: [cp14]}}").after(&rulebook());
+    for (lost, codes) in [("cp15", vec![]), ("cp14", vec!["policy-floor"])] {
+        let mut s = Story::new(&rulebook());
+        s.does("user1", revoke(&ssh(seed(lost))));
+        assert_eq!(s.step(|d| d.policy(&listed)), codes, "without {lost}");
+    }
+}
+
+#[test]
 fn hardware_that_nobody_has_strands() {
     let lines = "rules: {policy: {hardware: true}}";
     for (key, good) in [(ssh(1), false), (sk(1), true)] {

@@ -113,6 +113,8 @@ fn is_plain(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -128,6 +130,39 @@ mod tests {
         }
         assert_eq!(scalar("it's \"so\""), "'it''s \"so\"'");
         assert_eq!(scalar("two\nlines\\\""), "\"two\\nlines\\\\\\\"\"");
+    }
+
+    #[test]
+    fn what_is_short_or_cannot_be_parted_stands_on_one_line() {
+        let (fits, long, key) = ("x".repeat(85), "x".repeat(120), "k".repeat(120));
+        let entries = [
+            ("empty", json!({})),
+            ("map", json!({"a": 1})),
+            ("list", json!([1, 2])),
+            ("width", json!({"fits": [fits, "y"], "over": [format!("{fits}y"), "y"]})),
+            ("text", json!(long)),
+            (&*key, json!([])),
+            ("within", json!({&*key: {}})),
+        ];
+        let lines = [
+            "# first".to_owned(),
+            "empty: {}".to_owned(),
+            "map:".to_owned(),
+            "  a: 1".to_owned(),
+            "list: [1, 2]".to_owned(),
+            "width:".to_owned(),
+            format!("  fits: [{fits}, \"y\"]"),
+            "  over:".to_owned(),
+            format!("    - {fits}y"),
+            "    - \"y\"".to_owned(),
+            format!("text: {long}"),
+            format!("{key}: []"),
+            "within:".to_owned(),
+            format!("  {key}: {{}}"),
+        ];
+        let written = document("# first", &entries);
+        assert_eq!(written.lines().collect::<Vec<_>>(), lines);
+        assert_eq!(lines[6].len(), WIDTH);
     }
 
     proptest::proptest! {

@@ -236,9 +236,11 @@ mod tests {
             ("a: ~\n", "1:4", "null"),
             ("a:\n", "1:", "missing"),
             ("a: 0x10\n", "1:4", "number"),
+            ("a: 0o17\n", "1:4", "number"),
             ("a: 0b11\n", "1:4", "number"),
             ("a: 1_000\n", "1:4", "number"),
             ("a: +1\n", "1:4", "number"),
+            ("a: +.5\n", "1:4", "number"),
             ("a: 1:30\n", "1:4", "number"),
             ("a: .inf\n", "1:4", "finite"),
             ("a: b\n  c\n", "1:4", "lines"),
@@ -249,6 +251,19 @@ mod tests {
             let error = refused(yaml);
             assert!(error.starts_with(place) && error.contains(word), "{yaml:?}: {error}");
         }
+    }
+
+    #[test]
+    fn words_that_begin_as_numbers_do_pass() {
+        for word in ["0o", "0o17x", "0xy", "0b12", "+x", "+", "1_x", "12:x"] {
+            assert!(text(format!("a: {word}\n").as_bytes()).is_ok(), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_tab_is_called_one() {
+        assert!(refused("a:\t1\n").contains("(a tab; indent with spaces)"));
+        assert!(!refused("a: \u{200b}1\n").contains("tab"));
     }
 
     #[test]

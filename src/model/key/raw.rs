@@ -107,3 +107,25 @@ impl From<RawKey> for String {
         hex_encode(key.as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_keys_are_remembered_and_no_more() {
+        let take = |number: u16| {
+            let mut secret = [0; 32];
+            secret[..2].copy_from_slice(&number.to_be_bytes());
+            let point = ed25519_dalek::SigningKey::from_bytes(&secret).verifying_key().to_bytes();
+            assert!(RawKey::ed25519(point).is_ok());
+            TAKEN.with_borrow(HashMap::len)
+        };
+        TAKEN.take();
+        for number in 0..256 {
+            assert_eq!(take(number), usize::from(number) + 1);
+        }
+        assert_eq!(take(256), 1);
+        assert_eq!(take(256), 1, "the same again");
+    }
+}

@@ -297,3 +297,31 @@ fn risk(raw: RawRisk, problems: &mut Problems) -> Option<DeclaredRisk> {
     let factors = problems.words(raw.factors.unwrap_or_default()).into_iter().map(|Line(name)| name).collect();
     Some(DeclaredRisk { score: score?, model: model?.0, factors })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HONEST: &str = include_str!("../../../tests/hostile/lease/honest-twin.yaml");
+
+    #[test]
+    fn a_scope_names_what_stays_where_it_is() {
+        for (what, good, bad) in [
+            ("paths", vec!["src", "a/b..c", "...", "/etc/app"], vec!["..", "a/../b", "../a", "a/..", ""]),
+            ("commands", vec!["/usr/bin/make", "/a..b"], vec!["make", "./make", "/", "/usr/../make", "/..", ""]),
+            ("env", vec!["PATH", "_A1", "a", "_"], vec!["1A", "A-B", "A B", "A=B", "\u{c4}", ""]),
+        ] {
+            let scope = |entry: &str| read(format!("{HONEST}scope: {{{what}: [\"{entry}\"]}}\n").as_bytes());
+            for entry in good {
+                assert!(scope(entry).is_ok(), "{what}: {entry:?}: {:?}", scope(entry));
+            }
+            for entry in bad {
+                let refused = scope(entry).expect_err(entry).to_string();
+                assert!(
+                    refused.contains("scope") || refused.contains("variable") || entry.is_empty(),
+                    "{what}: {refused}"
+                );
+            }
+        }
+    }
+}

@@ -539,3 +539,47 @@ fn burn_windows(
     }
     raw.into_iter().map(|window| window.value).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    const HONEST: &str = include_str!("../../../tests/hostile/policy/honest-twin.yaml");
+
+    /// What is wrong with a gate, if anything is.
+    fn wrong(gate: &str) -> Option<String> {
+        let other = "{source: file, kind: count-ratio, compare: {test: e-value, alpha: 0.01}}";
+        assert!(HONEST.contains(other));
+        crate::model::policy::read(HONEST.replace(other, &format!("{{source: file, {gate}}}")).as_bytes())
+            .err()
+            .map(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_absolute_gate_has_one_side_or_both_in_order() {
+        for absolute in ["max: 1", "min: 1", "min: 1, max: 1", "min: 1, max: 2"] {
+            assert_eq!(wrong(&format!("kind: gauge, absolute: {{{absolute}}}")), None);
+        }
+        for absolute in ["", "min: 2, max: 1"] {
+            let wrong = wrong(&format!("kind: gauge, absolute: {{{absolute}}}")).expect(absolute);
+            assert!(wrong.contains("`absolute` has a `max`, a `min`, or both"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn queries_are_those_of_the_kind() {
+        let ask =
+            |kind: &str, queries: &str| wrong(&format!("kind: {kind}, absolute: {{max: 1}}, candidate: {queries}"));
+        for (kind, good, bad) in [
+            ("gauge", ["{value: a}", "{}"], ["{value: a, bad: b}", "{value: a, total: b}", "{bad: a, total: b}"]),
+            ("sample", ["{value: a}", "{}"], ["{bad: a}", "{total: a}", "{bad: a, total: b}"]),
+            ("count-ratio", ["{bad: a, total: b}", "{}"], ["{bad: a}", "{total: a}", "{value: a}"]),
+        ] {
+            for queries in good {
+                assert_eq!(ask(kind, queries), None, "{kind} {queries}");
+            }
+            for queries in bad {
+                let wrong = ask(kind, queries).expect(queries);
+                assert!(wrong.contains("queries of a gate of this kind are"), "{kind} {queries}: {wrong}");
+            }
+        }
+    }
+}

@@ -8,4 +8,5 @@ mod minisign;
 pub(super) mod nistp256;
 mod notes;
 mod ssh;
+mod tags;
 mod total;

@@ -108,6 +108,31 @@ fn a_server_without_the_root_takes_only_the_ledger_that_has_it() {
 }
 
 #[test]
+fn the_governed_branch_is_the_ref_of_exactly_that_name() {
+    // Where Git looks for a name that is not there.
+    let others = [
+        "refs/refs/heads/main",
+        "refs/tags/refs/heads/main",
+        "refs/heads/refs/heads/main",
+        "refs/remotes/refs/heads/main",
+        "refs/remotes/refs/heads/main/HEAD",
+    ];
+    for other in others {
+        let scene = Scene::rolling();
+        let tip = scene.server_ref(MAIN);
+        scene.on_server(&["update-ref", other, &tip]).exits(0);
+        scene.promote("user1");
+        // A pattern, as Git's push finds a single ref by names that are only like it, too.
+        let exactly = ["refs/heads/mai*:refs/heads/mai*"];
+        scene.push(&exactly).exits(0);
+        scene.on_server(&["update-ref", "-d", MAIN]).exits(0);
+        scene.push(&exactly).exits(0);
+        assert_eq!(scene.server_ref(other), tip);
+        assert_eq!(scene.server_ref(MAIN), scene.world.head(), "{other}");
+    }
+}
+
+#[test]
 fn symbolic_refs_are_judged_by_what_they_stand_for() {
     let scene = Scene::rolling();
     scene.on_server(&["symbolic-ref", "refs/heads/alias", MAIN]).exits(0);

@@ -226,19 +226,6 @@ impl Objects {
         self.contents.as_mut().map_or(Ok(()), |contents| contents.request(ids))
     }
 
-    /// Where a ref is, by its full name, as Git sees it now.
-    pub(super) fn tip(&mut self, name: &str) -> Result<Option<Oid>, GitError> {
-        if self.contents.is_none() {
-            self.contents = Some(Server::start(&self.repository, "--batch")?);
-        }
-        let Some(contents) = &mut self.contents else { return Ok(None) };
-        self.awaited += 1;
-        contents.ask(name)?;
-        let tip = contents.answers.named(name)?;
-        self.awaited -= 1;
-        Ok(tip)
-    }
-
     /// Reads commits, keeping Git busy while we read.
     pub fn commits(&mut self, ids: &[Oid]) -> Result<Vec<Vec<u8>>, GitError> {
         self.commits_as(ids, |_, raw| raw)
@@ -449,17 +436,6 @@ impl Answers {
             return Err(GitError::TooLarge { what, limit: format!("{limit} bytes") });
         }
         Ok(Unchecked { id, kind: header.kind, bytes: self.body(header.size)? })
-    }
-
-    /// Reads the answer to a name's request, and passes over the object's bytes.
-    fn named(&mut self, name: &str) -> Result<Option<Oid>, GitError> {
-        let line = self.line()?;
-        if line.trim_end().strip_suffix(" missing") == Some(name) {
-            return Ok(None);
-        }
-        let (id, header) = read_header(&line, None)?;
-        self.skip(header.size)?;
-        Ok(Some(id))
     }
 
     fn line(&mut self) -> Result<String, GitError> {

@@ -162,7 +162,8 @@ impl Repository {
         let told = moved.map(|moved| moved.old);
         let old = match (memory.side, told) {
             (Side::Client, Some(told)) => told,
-            _ => objects.tip(&branch).map_err(refused)?,
+            // By its exact name: objects are found by names that are only like it, too.
+            _ => self.resolve(&branch).map_err(refused)?,
         };
         let known = old.map(|old| self.known_at(memory, old, needed)).transpose()?;
         let before = known.clone().map(Arc::new);

@@ -405,10 +405,6 @@ impl Server {
         }
         self.requests.write_all(&lines).map_err(|_| self.answers.complaints.error())
     }
-
-    fn ask(&mut self, name: &str) -> Result<(), GitError> {
-        self.requests.write_all(format!("{name}\n").as_bytes()).map_err(|_| self.answers.complaints.error())
-    }
 }
 
 /// What a `git cat-file` answers until it is dropped.

@@ -171,6 +171,35 @@ fn trees_are_rewritten_without_touching_index_or_worktree() {
 }
 
 #[test]
+fn histories_that_crossed_merge_by_all_that_they_have_in_common() {
+    let (scratch, repository, root) = one("sha1");
+    let tree = |a: Option<&[u8]>, b: Option<&[u8]>| {
+        repository.with_files(Some(tree_of(&repository, root)), &[("leases/A.yaml", a), ("leases/B.yaml", b)]).unwrap()
+    };
+    let old: Option<&[u8]> = Some(b"a 1\n");
+    let (added, changed) = (tree(old, Some(b"b 1\n")), tree(Some(b"a 2\n"), None));
+    let both = tree(Some(b"a 2\n"), Some(b"b 1\n"));
+    let one = scratch.commit_tree(added, &[root], "one adds B");
+    let other = scratch.commit_tree(changed, &[root], "the other changes A");
+    let crossed = |tree, [first, second]: [Oid; 2]| scratch.commit_tree(tree, &[first, second], "merge");
+    let merged = |ours, theirs| repository.merge_trees(ours, theirs).unwrap().unwrap();
+    // Each has both, and takes back what the other brought: nothing is left of either.
+    let (ours, theirs) = (crossed(added, [one, other]), crossed(changed, [other, one]));
+    assert_eq!(merged(ours, theirs), tree_of(&repository, root));
+    assert_eq!(merged(theirs, ours), tree_of(&repository, root));
+    // Neither takes anything back.
+    let (ours, theirs) = (crossed(both, [one, other]), crossed(both, [other, one]));
+    assert_eq!(merged(ours, theirs), both);
+    // Votes only: what they have in common is all alike.
+    let alike = |tree, parent| scratch.commit_tree(tree, &[parent], "vote");
+    let (one, other) = (alike(both, ours), alike(both, theirs));
+    assert_eq!(merged(crossed(both, [one, other]), crossed(added, [other, one])), added);
+    // Nothing in common at all.
+    let stranger = scratch.commit_tree(both, &[], "another root");
+    assert!(repository.merge_trees(ours, stranger).is_err());
+}
+
+#[test]
 fn tags_are_annotated_and_named_for_their_ref() {
     for format in ["sha1", "sha256"] {
         let (_scratch, repository, root) = one(format);

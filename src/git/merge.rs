@@ -1,5 +1,7 @@
 //! Merging histories that grew side by side, without touching worktree or index.
 
+use std::collections::BTreeSet;
+
 use super::{GitError, NewCommit, Repository, SignWith};
 use crate::model::Oid;
 
@@ -12,14 +14,19 @@ impl Repository {
     /// The tree of a merge of two commits, or the paths at which they do not merge by themselves.
     pub fn merge_trees(&self, ours: Oid, theirs: Oid) -> Result<Result<Oid, Vec<String>>, GitError> {
         let (one, other) = (ours.to_string(), theirs.to_string());
-        let base = self.run(&["merge-base", &one, &other]).output()?;
-        if let Some(base) = Oid::parse(String::from_utf8_lossy(&base.stdout).trim_end()) {
+        // Histories that have nothing in common have none, and Git says so by failing.
+        let bases = self.run(&["merge-base", "--all", &one, &other]).output()?;
+        let mut objects = self.objects()?;
+        let mut trees = BTreeSet::new();
+        for base in String::from_utf8_lossy(&bases.stdout).lines().filter_map(Oid::parse) {
+            trees.insert(objects.links(base)?.tree);
+        }
+        // Histories that crossed have several bases. One alone would say nothing of what came by the others.
+        if let (Some(tree), 1) = (trees.first(), trees.len()) {
             // The usual cases, votes only or nothing new on one side, need no Git that can merge by itself (2.38).
-            let mut objects = self.objects()?;
-            let tree = objects.links(base)?.tree;
             let (our_tree, their_tree) = (objects.links(ours)?.tree, objects.links(theirs)?.tree);
-            if tree == their_tree || tree == our_tree {
-                return Ok(Ok(if tree == their_tree { our_tree } else { their_tree }));
+            if [our_tree, their_tree].contains(tree) {
+                return Ok(Ok(if *tree == their_tree { our_tree } else { their_tree }));
             }
         }
         let (ours, theirs) = (one, other);

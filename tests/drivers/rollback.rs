@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -64,7 +64,7 @@ fn with_entrance(cases: &str) -> (exec::Edge, Backend, Arc<Mutex<String>>) {
 
 #[test]
 fn a_driver_that_lies_in_everything_it_says_is_found_out_at_the_entrance() {
-    let (edge, _entrance, version) = with_entrance("");
+    let (edge, entrance, version) = with_entrance("");
     edge.start();
     edge.rig.apply().exits(0);
     *version.lock().unwrap() = "v2".to_owned();
@@ -73,12 +73,13 @@ fn a_driver_that_lies_in_everything_it_says_is_found_out_at_the_entrance() {
     edge.rig.apply().exits(1).says("rollback-failed");
     let checks = edge.rig.record()["checks"].clone();
     assert_eq!((&checks["observed"]["outcome"], &checks["probes"]["outcome"]), (&"passed".into(), &"failed".into()));
-    // Somebody reconciles it, and takes some time.
+    // Somebody reconciles it, once it has been looked at again.
     let text = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
     assert!(text.contains("count: 3, within: 3s"), "{text}");
     let told = Arc::clone(&version);
+    let (answered, before) = (Arc::clone(&entrance.answered), entrance.answered.load(Ordering::SeqCst));
     let later = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        until("the entrance is asked", || answered.load(Ordering::SeqCst) > before);
         *told.lock().unwrap() = "v1".to_owned();
     });
     edge.rig.turn("user1", "rollback", FIRST);

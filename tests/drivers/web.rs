@@ -7,7 +7,7 @@ use std::{
     process::Child,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -19,6 +19,8 @@ pub(crate) type Version = Arc<Mutex<String>>;
 /// A server that answers every request with its version.
 pub(crate) struct Backend {
     pub(crate) port: u16,
+    /// How many it has answered or broken off with.
+    pub(crate) answered: Arc<AtomicUsize>,
     end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,6 +44,8 @@ impl Backend {
         let port = listener.local_addr().unwrap().port();
         let end = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&end);
+        let answered = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&answered);
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if told.load(Ordering::SeqCst) {
@@ -50,9 +54,10 @@ impl Backend {
                 // A request that breaks off is the other side's affair.
                 let version = version.lock().unwrap().clone();
                 let _ = stream.map(|stream| answer(stream, &version));
+                count.fetch_add(1, Ordering::SeqCst);
             }
         });
-        Self { port, end, thread: Some(thread) }
+        Self { port, answered, end, thread: Some(thread) }
     }
 }
 

@@ -18,7 +18,7 @@ impl Fold {
         let (lease, proposer) = self.state.cosignable(id, digest)?;
         let demand = rules::cosign_demand(self.state.policy.get(), lease.get(), &proposer);
         rules::counts(&self.state, demand, vote)?;
-        let mut votes = self.state.standing(self.state.lease(id).map(|lease| &lease.cosigned));
+        let mut votes = self.state.lease(id).map(|lease| lease.cosigned.clone()).unwrap_or_default();
         let repeated = cast(&self.state, demand, &mut votes, vote);
         let satisfied = rules::tally(&self.state, demand, &votes).satisfied;
         let entry = self.state.entry(id);
@@ -100,8 +100,10 @@ impl Fold {
             }
         }
         let terms = PinnedTerms::of(self.state.policy.get(), &lease.target);
+        let authorized = self.state.authorizing(id);
         if let Some(entry) = self.state.lease_mut(id) {
             entry.terms = Some(Box::new(terms));
+            entry.cosigned = authorized;
         }
     }
 
@@ -112,7 +114,7 @@ impl Fold {
         let nobody = Proposer::Known(Arc::default());
         let demand = rules::thaw_demand(policy.get(), &nobody);
         rules::counts(&self.state, demand, vote)?;
-        let mut votes = self.state.standing(self.state.thaw_votes.get(&statement.id()).map(|ballot| &ballot.votes));
+        let mut votes = self.state.thaw_votes.get(&statement.id()).map(|b| b.votes.clone()).unwrap_or_default();
         let repeated = cast(&self.state, demand, &mut votes, vote);
         if rules::tally(&self.state, demand, &votes).satisfied {
             self.state.frozen = None;
@@ -234,6 +236,16 @@ impl State {
         }
     }
 
+    /// The votes that count towards a lease's authorization now. They are what it starts on, and what stays for the record.
+    pub fn authorizing(&self, id: &LeaseId) -> Votes {
+        let Some((entry, lease)) = self.lease(id).and_then(|entry| Some((entry, entry.lease()?))) else {
+            return Votes::new();
+        };
+        let demand = rules::cosign_demand(self.policy.get(), lease, &entry.proposer);
+        let counting = entry.cosigned.iter().filter(|(_, vote)| rules::counts(self, demand, vote).is_ok());
+        counting.map(|(key, vote)| (*key, vote.clone())).collect()
+    }
+
     /// Whether a thaw names the freeze in force.
     pub(in crate::ledger) fn thawable(&self, step: u32) -> Result<(), Refusal> {
         if step != self.freezes {
@@ -249,13 +261,7 @@ impl State {
 
     fn pending_votes(&self, id: &LeaseId, statement: &Statement) -> Votes {
         let ballot = self.lease(id).and_then(|lease| lease.pending.get(&statement.id()));
-        self.standing(ballot.map(|ballot| &ballot.votes))
-    }
-
-    /// The votes whose keys are still in force: the others must not stand in their principals' way.
-    fn standing(&self, votes: Option<&Votes>) -> Votes {
-        let votes = votes.into_iter().flatten();
-        votes.filter(|(key, _)| self.key_in_force(**key)).map(|(key, vote)| (*key, vote.clone())).collect()
+        ballot.map(|ballot| ballot.votes.clone()).unwrap_or_default()
     }
 }
 
@@ -279,8 +285,9 @@ pub(in crate::ledger) fn forward_demand<'a>(
     }
 }
 
-/// Adds a vote: one key, one vote; one principal, one vote. On refusal the votes are as they were. A vote that no
-/// longer counts (the rule has become stricter since) does not stand in its principal's way.
+/// Adds a vote: one key, one vote; one principal, one vote. On refusal the votes are as they were. A vote that does not
+/// count now (its key is not listed any more, the rule has become stricter) stands in nobody's way, and stays: it counts
+/// again when a policy lets it.
 pub(in crate::ledger) fn cast(
     state: &State,
     demand: Demand<'_>,
@@ -305,7 +312,6 @@ pub(in crate::ledger) fn cast(
         let message = format!("{} has voted for this with another key; one principal has one vote", vote.principal);
         return Err(Refusal::new(Reason::SamePrincipal, message).hint(format!("another {who} can turn a key")));
     }
-    votes.retain(|_, old| old.principal != vote.principal || counts_for(old).is_some());
     votes.insert(vote.key.raw(), vote.clone());
     Ok(())
 }

@@ -56,7 +56,8 @@ fn lease(before: &State, after: &State, id: &LeaseId, place: &str) -> Vec<String
     let phase = |entry: Option<&LeaseState>| entry.map_or(Phase::Proposed, |entry| entry.phase);
     match (phase(was), phase(is)) {
         (Phase::Proposed, Phase::Authorized) => {
-            let votes: Vec<_> = is.iter().flat_map(|is| is.cosigned.values()).collect();
+            let votes = after.authorizing(id);
+            let votes: Vec<_> = votes.values().collect();
             texts.push(format!("{id} may start on {place}: both keys are there ({})", who(&votes)));
         }
         (Phase::Authorized, Phase::Proposed) => {

@@ -132,11 +132,10 @@ impl World {
         humans >= humans_needed && agents >= 1
     }
 
-    /// Votes with one more: a principal has one. The new one takes the place of those whose keys have left.
+    /// Votes with one more: a principal has one. Those whose keys have left stay, and count when they are back.
     fn with(&self, votes: &BTreeSet<Key>, key: Key) -> BTreeSet<Key> {
         let mut votes = votes.clone();
         if !votes.iter().any(|old| old.0 == key.0 && self.counts(*old)) {
-            votes.retain(|old| self.counts(*old));
             votes.insert(key);
         }
         votes
@@ -191,11 +190,8 @@ impl World {
             Ask::Cosign(lease)
                 if !applier && matches!(self.leases[lease].at, Proposed | Authorized) && self.delegation_stands() =>
             {
-                let mut signed = self.with(&self.leases[lease].signed, key);
+                let signed = self.with(&self.leases[lease].signed, key);
                 let met = self.met(&signed, self.policy.says.humans_cosign);
-                if met && self.leases[lease].at == Proposed {
-                    signed.retain(|key| self.counts(*key));
-                }
                 (self.leases[lease].at, self.leases[lease].signed) = (if met { Authorized } else { Proposed }, signed);
             }
             Ask::Thaw(number) if !applier && self.frozen && number == self.freezes => {

@@ -326,6 +326,49 @@ fn a_key_that_moves_to_another_principal_is_still_one_vote() {
 }
 
 #[test]
+fn votes_of_a_key_that_is_not_listed_count_again_once_it_is() {
+    let (l, other) = (lease("L1"), lease("L2").on("db"));
+    let without = rulebook().without("cp15").after(&rulebook());
+    let back = rulebook().after(&without);
+    let mut s = Story::new(&rulebook());
+    s.rolls(&other).proposes(&l).does("cp15", l.cosign()).does("cp15", other.promote(2, 25));
+    s.does("user3", freeze(1)).does("cp15", thaw(1)).enacts(&without);
+    // While it is not listed nothing rests on it, whoever else votes.
+    s.does("user1", l.cosign()).does("user1", thaw(1)).refuses("user2", l.start(5), "not-authorized");
+    assert_eq!((s.phase("L1"), s.state.frozen().is_some()), (Phase::Proposed, true));
+    s.enacts(&back);
+    assert_eq!((s.phase("L1"), s.state.frozen().is_some()), (Phase::Proposed, true), "until a vote is folded");
+    s.does("user2", thaw(1)).does("user2", l.cosign()).does("user2", other.promote(2, 25));
+    assert_eq!((s.phase("L1"), s.state.frozen(), s.weight("L2")), (Phase::Authorized, None, 25));
+    assert_eq!(s.state.lease(&l.lease_id()).unwrap().cosigned.len(), 3);
+}
+
+#[test]
+fn votes_of_a_key_that_was_revoked_never_count_again() {
+    let l = lease("L1");
+    let without = rulebook().without("cp15").after(&rulebook());
+    let mut s = Story::new(&rulebook());
+    s.proposes(&l).does("cp15", l.cosign()).does("user1", revoke(&ssh(seed("cp15")))).enacts(&without);
+    s.does("user1", l.cosign()).enacts(&rulebook().after(&without)).does("user2", l.cosign());
+    assert_eq!(s.phase("L1"), Phase::Proposed);
+    s.refuses("cp15", l.cosign(), "revoked-key").does("cp14", l.cosign());
+    assert_eq!(s.phase("L1"), Phase::Authorized);
+}
+
+#[test]
+fn what_starts_keeps_the_votes_that_it_starts_on() {
+    let l = lease("L1");
+    let without = rulebook().without("cp15").after(&rulebook());
+    let mut s = Story::new(&rulebook());
+    s.proposes(&l).does("cp15", l.cosign()).does("user1", l.cosign()).enacts(&without).does("cp14", l.cosign());
+    assert_eq!((s.phase("L1"), s.state.lease(&l.lease_id()).unwrap().cosigned.len()), (Phase::Authorized, 3));
+    s.does("cp14", l.start(5)).enacts(&rulebook().after(&without));
+    let lease = s.state.lease(&l.lease_id()).unwrap();
+    let kept: Vec<_> = lease.cosigned.values().map(|vote| vote.principal.as_str()).collect();
+    assert!(kept.len() == 2 && !kept.contains(&"cp15"), "{kept:?}");
+}
+
+#[test]
 fn who_may_stop_follows_the_policy_in_force() {
     let l = lease("L1");
     let swapped = rulebook().only("targets: {web: {driver: file, applier: edge2}}").after(&rulebook());

@@ -71,6 +71,8 @@ impl Stage {
             5 => policy.humans_promote = 2,
             6 => (policy.start_up_to, policy.delegable_up_to) = (99, 99),
             7 => (policy.start_up_to, policy.delegable_up_to) = (0, 0),
+            8 => policy.keys.retain(|key| matches!(*key, ("user1" | "cp14", _) | ("edge1" | "edge2", 0))),
+            9 => policy.keys.retain(|key| matches!(*key, ("user1" | "user2" | "cp14" | "edge1" | "edge2", 0))),
             _ => {}
         }
         policy
@@ -165,6 +167,11 @@ pub(super) fn holder(key: Key) -> Who {
     who(key.0).key(ssh(seed(key.0) + 100 * key.1))
 }
 
+/// What an [`Aim`] may be at: whatever is next, the policy in the tree, a key.
+const NEXT: usize = 0;
+const REVOKE: usize = 11;
+const ENACT: usize = 12;
+
 /// A random vote, aimed at what is next with a few that miss.
 #[derive(Debug, Clone)]
 pub(super) struct Aim {
@@ -200,8 +207,7 @@ impl Aim {
             _ => 5,
         };
         let ask = match action {
-            // What is next, mostly.
-            0 => match world.leases[lease].at {
+            NEXT => match world.leases[lease].at {
                 _ if miss > 15
                     && let Some(name) = followable(world) =>
                 {
@@ -221,6 +227,7 @@ impl Aim {
             5..9 => Ask::Stop(lease, STOPS[action - 5], number),
             9 => Ask::Freeze(number),
             10 => Ask::Thaw(world.freezes - u32::from(miss == 0).min(world.freezes)),
+            ENACT => world.proposal.as_ref().map_or(Ask::Cosign(lease), |file| Ask::Policy(file.name)),
             _ => Ask::Revoke(KEYS[usize::try_from(miss).unwrap() % (KEYS.len() - 1)]),
         };
         (KEYS[key], ask)
@@ -267,7 +274,7 @@ enum Carries {
 }
 
 /// The number of a policy file that was there before; smaller ones are [`Stage::variant`]s.
-const OLDEST: u8 = 9;
+const OLDEST: u8 = 11;
 
 fn rounds() -> impl Strategy<Value = Vec<Round>> {
     let route = || prop_oneof![16 => Just(Route::Push), 1 => Just(Route::Foreign), 3 => Just(Route::StopRef)];
@@ -276,8 +283,40 @@ fn rounds() -> impl Strategy<Value = Vec<Round>> {
     let aims = prop_oneof![3 => one, 1 => several];
     let file = prop_oneof![4 => Just(None), 1 => (0..=OLDEST).prop_map(Some)];
     let carries = prop_oneof![4 => Just(Carries::Nothing), 1 => Just(Carries::TheStops)];
-    let round = (file, aims, carries).prop_map(|(file, aims, carries)| Round { file, aims, carries });
-    prop::collection::vec(round, 1..60)
+    let round = (file, aims, carries).prop_map(|(file, aims, carries)| vec![Round { file, aims, carries }]);
+    let rounds = prop_oneof![12 => round.boxed(), 1 => strands().boxed(), 1 => leaves_and_returns().boxed()];
+    prop::collection::vec(rounds, 1..60).prop_map(|rounds| rounds.concat())
+}
+
+/// A step that brings a file perhaps, and one vote of each of some keys.
+fn plain(file: Option<u8>, keys: &[usize], action: usize, lease: usize) -> Round {
+    // A key revokes itself; whatever else it signs hits.
+    let miss = |key| if action == REVOKE { u32::try_from(key).unwrap() } else { 9 };
+    let aim = |key| (Aim { key, lease, action, miss: miss(key), number: 1 }, Route::Push);
+    Round { file, aims: keys.iter().copied().map(aim).collect(), carries: Carries::Nothing }
+}
+
+/// Keys revoke themselves, and then a policy is wanted in which few others have a key.
+fn strands() -> impl Strategy<Value = Vec<Round>> {
+    let revoked = prop::sample::subsequence(vec![0, 2, 3, 4], 0..4);
+    (revoked, prop::sample::select(vec![2, 8, 9])).prop_map(|(revoked, file)| {
+        let voters = [1, 2, 5];
+        vec![plain(None, &revoked, REVOKE, 0), plain(Some(file), &[], NEXT, 0), plain(None, &voters, ENACT, 0)]
+    })
+}
+
+/// A key is turned, leaves the policy, others are turned meanwhile, and it is listed again.
+fn leaves_and_returns() -> impl Strategy<Value = Vec<Round>> {
+    let meanwhile = prop::sample::subsequence(vec![1, 2, 3, 4], 0..3);
+    // Who leaves by which policy; the tenth is the first one again.
+    let leaver = prop::sample::select(vec![(5, 0), (0, 1)]);
+    let last = prop::sample::select(vec![2, 4, 5]);
+    (leaver, meanwhile, last, 0..2_usize).prop_map(|((leaver, without), meanwhile, last, lease)| {
+        let next = |keys: &[usize]| plain(None, keys, NEXT, lease);
+        let policy = |file| [plain(Some(file), &[], NEXT, lease), plain(None, &[2, 1, 3, 4], ENACT, lease)];
+        let ([leaves, left], [returns, back]) = (policy(without), policy(10));
+        vec![next(&[leaver]), leaves, left, next(&meanwhile), returns, back, next(&[last])]
+    })
 }
 
 /// A run of both: what was filed, what lies under stop refs, and how far the two have come.

@@ -90,7 +90,19 @@ fn of_slot(
     if longest.total < least {
         return Says::Few(format!("{:.0} of {least} events", longest.total));
     }
+    if let Some(silent) = bench.gate.windows.iter().map(|window| window.short).find(|short| is_silent(over(*short))) {
+        return silence(silent);
+    }
     Says::Fine(format!("the budget burns at {fastest:.2} of what it bears; {:.0} events", longest.total))
+}
+
+/// Whether nothing at all came over a window. That is no sign of health, however it was counted.
+fn is_silent(counts: Option<Counts>) -> bool {
+    counts.is_none_or(|counts| counts.total <= 0.0)
+}
+
+fn silence(window: Span) -> Says {
+    Says::Unknown(format!("nothing was counted over the last {window}"), Cause::Silence)
 }
 
 /// How fast a budget burns, with at least so many events; none burn nothing.
@@ -104,9 +116,12 @@ pub(super) fn shortest(bench: &Bench<'_>, slot: &Slot) -> Result<f64, Says> {
     let (_, least) = minimum(bench);
     let measured = measured(bench, slot, least)?;
     let nothing = || Says::Unknown("the gate has no windows or no objective".to_owned(), Cause::Silence);
-    let ((_, longest), (_, counts)) = measured.first().zip(measured.last()).ok_or_else(nothing)?;
+    let ((_, longest), (window, counts)) = measured.first().zip(measured.last()).ok_or_else(nothing)?;
     if longest.total < least {
         return Err(Says::Few(format!("{:.0} of {least} events", longest.total)));
+    }
+    if is_silent(Some(*counts)) {
+        return Err(silence(*window));
     }
     Ok(rate(*counts, 0.0, bench.gate.objective.ok_or_else(nothing)?))
 }

@@ -54,11 +54,14 @@ fn silence_never_passes_and_too_few_pend() {
     let enough = (0.0, 100_000.0);
     assert_eq!(judged([enough; 4]).verdict, Verdict::Pass);
     assert_eq!(judged([enough, enough, enough, (0.0, 999.0)]).verdict, Verdict::Pending);
-    assert_eq!(
-        judged([(0.0, 0.0), enough, enough, enough]).verdict,
-        Verdict::Pass,
-        "nobody came, and that was counted"
-    );
+    assert_eq!(judged([(0.0, 1.0), enough, enough, enough]).verdict, Verdict::Pass);
+    let silent = judged([(0.0, 0.0), enough, enough, enough]);
+    assert_eq!(silent.verdict, Verdict::Inconclusive, "nobody came, however well that was counted");
+    let why = &silent.gates[&id("slo")].why;
+    assert!(why.contains("nothing was counted over the last 5m"), "{why}");
+    assert_eq!(judged([enough, (0.0, 0.0), enough, enough]).verdict, Verdict::Inconclusive, "the other short one");
+    let few = (0.0, 999.0);
+    assert_eq!(judged([(0.0, 0.0), few, few, few]).verdict, Verdict::Pending, "not yet");
     for seconds in [300, 1800, 3600, 21_600] {
         for (value, verdict) in
             [(Value::Nothing, Verdict::Inconclusive), (Value::Number(f64::NAN), Verdict::Inconclusive)]

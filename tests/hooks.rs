@@ -440,6 +440,33 @@ fn leases_that_a_push_is_about_are_remembered_one_by_one() {
 }
 
 #[test]
+fn what_is_found_broken_while_it_is_written_anew_is_forgotten() {
+    let scene = Scene::rolling();
+    let writes = || {
+        for number in 0..20 {
+            scene.world.commit_file("README", &format!("{number}\n"), "Write");
+        }
+        scene.push(&["main"]).exits(0);
+    };
+    let file = scene.server.join("two-key/checkpoint");
+    writes();
+    scene.promote("user1");
+    // What is remembered is of the tip before a push.
+    writes();
+    writes();
+    // Of the lease, which none of these pushes is about.
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    writes();
+    assert!(!file.exists());
+    writes();
+    assert_ne!(fs::read(&file).unwrap(), bytes);
+    scene.promote("cp14");
+    scene.push(&["main"]).exits(0);
+}
+
+#[test]
 fn a_push_of_more_than_is_held_is_judged_by_the_whole_ledger() {
     let scene = Scene::rolling();
     for number in 0..20 {

@@ -83,7 +83,7 @@ fn the_verdict_is_one_however_objects_and_refs_are_kept() {
         // Nothing that the hook or an applier remembers is read.
         let cached = beside("cached.git", &["--bare"]);
         fs::create_dir_all(cached.join("two-key")).unwrap();
-        fs::write(cached.join("two-key/checkpoint.json"), "{}").unwrap();
+        fs::write(cached.join("two-key/checkpoint"), "{}").unwrap();
         same("a checkpoint", &cached);
         // Loose again, every object.
         let loose = world.path().join("loose.git");

@@ -121,8 +121,14 @@ impl Checkpoint {
         }
         let changed = state.changed_dossiers().map(|(id, dossier)| Ok((id.to_owned(), serde_json::to_vec(dossier)?)));
         let changed = changed.collect::<io::Result<BTreeMap<_, _>>>().map_err(failed)?;
-        write(before, &folder, state, changed).map_err(failed)
+        write(before, &folder, state, changed).or_else(|error| forget(&folder, error)).map_err(failed)
     }
+}
+
+/// Forgets what turned out to be broken while it was read for being written anew: each push would fold on from it, longer
+/// every time. What cannot be written for another reason stays as good as it was.
+fn forget(folder: &Path, error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::InvalidData { fs::remove_file(folder.join(RECENT)) } else { Err(error) }
 }
 
 fn write(

@@ -16,6 +16,7 @@ use std::{
     path::Path,
 };
 
+use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 
 /// Records in a bucket, on average.
@@ -41,8 +42,7 @@ impl Table {
     pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<u8>)> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
-        // What others may write is nobody's memory.
-        if !metadata.is_file() || metadata.mode() & 0o022 != 0 {
+        if !metadata.is_file() || !only_mine(metadata.uid(), metadata.mode()) {
             return Err(broken());
         }
         let size = (SUM + 2 * PLACE) as u64;
@@ -127,6 +127,11 @@ impl Table {
     }
 }
 
+/// Whether nobody else may write a file. What others may write is nobody's memory.
+fn only_mine(owner: u32, mode: u32) -> bool {
+    owner == geteuid().as_raw() && mode & 0o022 == 0
+}
+
 /// Reads a part of a file and checks that it is that part.
 fn part(file: &File, number: u64, at: u64, length: u64) -> io::Result<Vec<u8>> {
     // A length that is nonsense must not make us ask for so much memory.
@@ -201,6 +206,16 @@ mod tests {
             for (key, record) in records() {
                 assert!(table.get(&key).map_or(true, |found| found == Some(record)), "byte {at}, {key}");
             }
+        }
+    }
+
+    #[test]
+    fn only_a_file_of_ones_own_that_others_cannot_write_is_trusted() {
+        let me = geteuid().as_raw();
+        for (owner, mode, trusted) in
+            [(me, 0o600, true), (me, 0o644, true), (me, 0o620, false), (me, 0o602, false), (me + 1, 0o600, false)]
+        {
+            assert_eq!(only_mine(owner, mode), trusted, "{owner} {mode:o}");
         }
     }
 

@@ -1,24 +1,24 @@
 //! Ed25519, strictly: `verify_strict` decides, and for keys that sign much there is a shorter way to its yes.
 //!
 //! The equation is the same (RFC 8032 section 5.1.7, without the cofactor): `R = [s]B - [k]A`. Usually `[k]A` is computed from
-//! the point alone. For a key that has been seen often a table of its multiples is kept, with which that takes a fraction
+//! the point alone. For a key that has been seen often its [`Multiples`] are kept, with which that takes a fraction
 //! of the time. The shortcut never says no: whatever it does not see to hold is asked of `verify_strict`.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{cell::RefCell, collections::HashMap, sync::LazyLock};
 
-use curve25519_dalek::{
-    EdwardsPoint, Scalar, constants::ED25519_BASEPOINT_TABLE, edwards::EdwardsBasepointTable,
-    traits::BasepointTable as _,
-};
+use curve25519_dalek::{EdwardsPoint, Scalar, constants::ED25519_BASEPOINT_POINT};
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha512};
 
+use super::multiples::Multiples;
 use crate::model::key::verifying_key;
 
 /// Signatures after which a key gets its table, which takes as long to make as some thirty are to verify.
-const OFTEN: u32 = 100;
-/// Keys that are counted in each thread. A table has 30 KiB.
-const MAX_COUNTED: usize = 64;
+const OFTEN: u32 = 60;
+/// Keys that are counted in each thread. A table has 640 KiB.
+const MAX_COUNTED: usize = 32;
+
+static BASE: LazyLock<Multiples> = LazyLock::new(|| Multiples::of(ED25519_BASEPOINT_POINT));
 
 thread_local! {
     static SEEN: RefCell<HashMap<[u8; 32], Seen>> = RefCell::default();
@@ -28,7 +28,7 @@ thread_local! {
 #[derive(Default)]
 struct Seen {
     times: u32,
-    minus_key: Option<Box<EdwardsBasepointTable>>,
+    minus_key: Option<Multiples>,
 }
 
 /// Whether the key of a point signed exactly these bytes.
@@ -51,25 +51,25 @@ impl Seen {
         }
         self.times += 1;
         if self.times >= OFTEN && !key.is_weak() {
-            self.minus_key = Some(Box::new(table(key)));
+            self.minus_key = Some(table(key));
         }
         false
     }
 }
 
 /// The multiples of a key's negative.
-fn table(key: &VerifyingKey) -> EdwardsBasepointTable {
-    EdwardsBasepointTable::create(&-key.to_edwards())
+fn table(key: &VerifyingKey) -> Multiples {
+    Multiples::of(-key.to_edwards())
 }
 
 /// What `verify_strict` looks at, given a key that is not weak: `s` is below the group's order, the commitment is not of
 /// small order, and it is, byte by byte, what the equation says. An encoding that a computed point has is canonical.
-fn holds_by(minus_key: &EdwardsBasepointTable, key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
+fn holds_by(minus_key: &Multiples, key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
     let Some(s) = Scalar::from_canonical_bytes(*signature.s_bytes()).into_option() else { return false };
     let hash =
         Sha512::new().chain_update(signature.r_bytes()).chain_update(key.as_bytes()).chain_update(message).finalize();
     let k = Scalar::from_bytes_mod_order_wide(&hash.into());
-    let commitment: EdwardsPoint = ED25519_BASEPOINT_TABLE.mul_base(&s) + minus_key.mul_base(&k);
+    let commitment: EdwardsPoint = BASE.terms(&s).iter().chain(&minus_key.terms(&k)).sum();
     !commitment.is_small_order() && commitment.compress().as_bytes() == signature.r_bytes()
 }
 
@@ -157,6 +157,55 @@ mod tests {
             assert_eq!(both(&weak, b"step 1", &made(zero, secret, nonce, &weak, b"step 1")), [false; 2]);
         }
         assert!(!holds(honest.as_bytes(), b"step 1", &Signature::from_bytes(&[0; 64])));
+    }
+
+    #[test]
+    fn whatever_spelling_a_commitment_has_it_is_judged_alike_for_every_key() {
+        // Points of small order, all that lies above the field's prime, and the first that lie above zero, with both signs.
+        let mut commitments: Vec<[u8; 32]> = EIGHT_TORSION.iter().map(|point| point.compress().to_bytes()).collect();
+        for sign in [0, 0x80] {
+            for low in 0..19 {
+                let (mut small, mut large) = ([0; 32], [0xff; 32]);
+                (small[0], small[31]) = (low, sign);
+                (large[0], large[31]) = (0xed + low, 0x7f | sign);
+                commitments.extend([small, large]);
+            }
+        }
+        let (secret, nonce) = (Scalar::from(77_u8), Scalar::from(5_u8));
+        commitments.push((ED25519_BASEPOINT_POINT * nonce).compress().to_bytes());
+        let mut good = 0;
+        for torsion in EIGHT_TORSION {
+            let key = (ED25519_BASEPOINT_POINT * secret + torsion).compress();
+            let key = VerifyingKey::from_bytes(key.as_bytes()).unwrap();
+            let table = table(&key);
+            for r in &commitments {
+                for (secret, nonce) in [(secret, nonce), (secret, Scalar::ZERO), (Scalar::ZERO, nonce)] {
+                    let signature = made(secret, nonce, *r, &key, b"step 1");
+                    let strict = key.verify_strict(b"step 1", &signature).is_ok();
+                    assert_eq!(holds_by(&table, &key, b"step 1", &signature), strict, "{r:?} {key:?}");
+                    good += u32::from(strict);
+                }
+            }
+        }
+        assert!(good > 0);
+    }
+
+    #[test]
+    fn more_keys_than_are_counted_are_never_taken_for_each_other() {
+        let signers: Vec<_> =
+            (0..=MAX_COUNTED).map(|number| SigningKey::from_bytes(&[u8::try_from(number).unwrap(); 32])).collect();
+        for round in 0..OFTEN + 3 {
+            // Near the end there is one more.
+            let these = &signers[..MAX_COUNTED + usize::from(round > OFTEN)];
+            let mut neighbour = these[0].verifying_key();
+            for signer in these.iter().rev() {
+                let (key, message) = (signer.verifying_key(), round.to_le_bytes());
+                let signature = signer.sign(&message);
+                assert!(holds(key.as_bytes(), &message, &signature));
+                assert!(!holds(neighbour.as_bytes(), &message, &signature));
+                neighbour = key;
+            }
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod detached;
 mod ed25519;
 mod inner;
 pub mod minisign;
+mod multiples;
 pub mod note;
 pub mod sshsig;
 pub mod tag;

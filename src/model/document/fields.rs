@@ -1,7 +1,7 @@
 //! What raw documents are made of: values that know their place, and words that keep why they are not valid, so that
 //! one reading reports every problem.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt, marker::PhantomData, ops::RangeInclusive};
+use std::{borrow::Cow, cmp::Ordering, collections::BTreeSet, fmt, marker::PhantomData, ops::RangeInclusive};
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -375,41 +375,40 @@ struct Head {
 
 /// A raw document, which says what format level it has.
 pub(in crate::model) trait Leveled: DeserializeOwned {
-    /// The level.
-    fn level(&self) -> Whole;
+    /// The level, and where it stands.
+    fn level(&self) -> &At<Whole>;
 }
 
 /// Reads strict YAML into a raw document of this program's format level.
 pub(in crate::model) fn parse<T: Leveled>(bytes: &[u8]) -> Result<T, DocumentError> {
     let text = strict::text(bytes)?;
     match from_yaml::<T>(text) {
-        Ok(document) if document.level().0 == u64::from(FORMAT_LEVEL) => Ok(document),
+        Ok(document) => of_this_level(document.level()).map(|()| document),
         // A document of another level is told so, whatever else this program does not understand of it.
-        read => {
-            of_this_level(text)?;
-            read
-        }
+        Err(error) => match from_yaml::<Head>(text)?.level {
+            Some(level) => of_this_level(&level).and(Err(error)),
+            None => Err(malformed(Place { line: 1, column: 1 }, "`two-key: 1` is missing".to_owned())),
+        },
     }
 }
 
 /// Refuses a document of another format level.
-fn of_this_level(text: &str) -> Result<(), DocumentError> {
-    let malformed =
-        |place: Place, message: String| DocumentError::one(Reason::Malformed, place.line, place.column, message);
-    match from_yaml::<Head>(text)?.level {
-        Some(level) if level.value.0 > u64::from(FORMAT_LEVEL) => {
+fn of_this_level(level: &At<Whole>) -> Result<(), DocumentError> {
+    let At { value: Whole(number), place } = *level;
+    match number.cmp(&u64::from(FORMAT_LEVEL)) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(malformed(place, format!("there is no format level {number}"))),
+        Ordering::Greater => {
             let message = format!(
-                "this file has format level {}, and this program reads level {FORMAT_LEVEL}; a newer program is needed",
-                level.value.0
+                "this file has format level {number}, and this program reads level {FORMAT_LEVEL}; a newer program is needed"
             );
-            Err(malformed(level.place, message))
+            Err(malformed(place, message))
         }
-        Some(level) if level.value.0 != u64::from(FORMAT_LEVEL) => {
-            Err(malformed(level.place, format!("there is no format level {}", level.value.0)))
-        }
-        Some(_) => Ok(()),
-        None => Err(malformed(Place { line: 1, column: 1 }, "`two-key: 1` is missing".to_owned())),
     }
+}
+
+fn malformed(place: Place, message: String) -> DocumentError {
+    DocumentError::one(Reason::Malformed, place.line, place.column, message)
 }
 
 /// The library's part, with all that it can expand or guess switched off. [`strict::text`] comes first; this is the

@@ -23,7 +23,7 @@ struct RawLease {
     /// The format level.
     #[serde(rename = "two-key")]
     #[schemars(extend("const" = 1))]
-    level: Whole,
+    level: At<Whole>,
     /// The id; the file's name is `<id>.yaml`.
     lease: Word<LeaseId>,
     /// The governance repository's id, as its policy says.
@@ -61,8 +61,8 @@ struct RawLease {
 }
 
 impl Leveled for RawLease {
-    fn level(&self) -> Whole {
-        self.level
+    fn level(&self) -> &At<Whole> {
+        &self.level
     }
 }
 

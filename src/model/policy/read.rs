@@ -26,7 +26,7 @@ struct RawPolicy {
     /// The format level.
     #[serde(rename = "two-key")]
     #[schemars(extend("const" = 1))]
-    level: Whole,
+    level: At<Whole>,
     /// The governance repository's random id, bound into every statement and lease.
     repository: Word<RepositoryId>,
     /// The version of the policy in force, plus one.
@@ -61,8 +61,8 @@ struct RawPolicy {
 }
 
 impl Leveled for RawPolicy {
-    fn level(&self) -> Whole {
-        self.level
+    fn level(&self) -> &At<Whole> {
+        &self.level
     }
 }
 

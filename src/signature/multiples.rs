@@ -1,0 +1,117 @@
+//! Multiples of a point that is multiplied often, so that each product is a few additions.
+//!
+//! The product's time depends on the scalar. That is for verifying, where all numbers are public; no secret may come here.
+
+use curve25519_dalek::{EdwardsPoint, Scalar, traits::Identity as _};
+
+/// Digits of a scalar, as many as it has bytes. It is below 2^253, so the last digit takes what the one before it carries.
+const DIGITS: usize = 32;
+/// Digits are from `1 - LARGEST` to `LARGEST`, since a point's negative costs nothing.
+const LARGEST: usize = 128;
+
+/// For each digit of a scalar the products of a point with all that the digit can stand for: 640 KiB.
+pub(super) struct Multiples(Vec<EdwardsPoint>);
+
+impl Multiples {
+    /// The multiples of a point.
+    pub(super) fn of(point: EdwardsPoint) -> Self {
+        let mut multiples = Vec::with_capacity(DIGITS * LARGEST);
+        let mut unit = point;
+        for _ in 0..DIGITS {
+            let mut multiple = unit;
+            for _ in 1..LARGEST {
+                multiples.push(multiple);
+                multiple += unit;
+            }
+            multiples.push(multiple);
+            unit = multiple + multiple;
+        }
+        Self(multiples)
+    }
+
+    /// Points whose sum is the product of the point with a scalar. They are gathered before they are added, because
+    /// looking up waits for memory, and for many places at once no longer than for one.
+    pub(super) fn terms(&self, scalar: &Scalar) -> [EdwardsPoint; DIGITS] {
+        let mut multiples = self.0.chunks_exact(LARGEST);
+        digits(scalar).map(|digit| {
+            let multiples = multiples.next().unwrap_or_default();
+            match usize::from(digit.unsigned_abs()).checked_sub(1).and_then(|at| multiples.get(at)) {
+                Some(multiple) if digit > 0 => *multiple,
+                Some(multiple) => -multiple,
+                None => EdwardsPoint::identity(),
+            }
+        })
+    }
+}
+
+/// A scalar's digits to the base 256, the lowest first.
+fn digits(scalar: &Scalar) -> [i16; DIGITS] {
+    let mut carry = 0;
+    scalar.to_bytes().map(|byte| {
+        let value = i16::from(byte) + carry;
+        carry = i16::from(value > 128);
+        value - 256 * carry
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The number that has these digits, the lowest first.
+    fn number(digits: &[i16]) -> Scalar {
+        digits.iter().rev().fold(Scalar::ZERO, |number, digit| {
+            let size = Scalar::from(digit.unsigned_abs());
+            number * Scalar::from(256_u16) + if *digit < 0 { -size } else { size }
+        })
+    }
+
+    /// Scalars at the ends: of their range, of a digit, of what carries through all digits.
+    fn extremes() -> Vec<Scalar> {
+        let mut extremes = vec![Scalar::ZERO, -Scalar::ONE];
+        for digit in [1, 127, 128, 129, 255] {
+            extremes.extend([number(&[digit]), number(&[digit; DIGITS - 1])]);
+        }
+        let powers = (0..253).scan(Scalar::ONE, |power, _| Some(std::mem::replace(power, *power + *power)));
+        extremes.extend(powers.flat_map(|power| [power, power - Scalar::ONE, -power]));
+        extremes
+    }
+
+    fn any_scalar() -> impl Strategy<Value = Scalar> {
+        let random = any::<[u8; 64]>().prop_map(|bytes| Scalar::from_bytes_mod_order_wide(&bytes));
+        prop_oneof![random, proptest::sample::select(extremes())]
+    }
+
+    fn product(multiples: &Multiples, scalar: &Scalar) -> EdwardsPoint {
+        multiples.terms(scalar).iter().sum()
+    }
+
+    #[test]
+    fn extreme_products_are_what_the_library_computes() {
+        let point = ED25519_BASEPOINT_POINT * Scalar::from(7_u8) + EIGHT_TORSION[1];
+        let multiples = Multiples::of(point);
+        for scalar in extremes() {
+            assert_eq!(product(&multiples, &scalar), point * scalar, "{scalar:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn digits_are_within_the_table_and_make_up_their_scalar(scalar in any_scalar()) {
+            let digits = digits(&scalar);
+            prop_assert!(digits.iter().all(|digit| (-127..=128).contains(digit)));
+            prop_assert_eq!(number(&digits), scalar);
+        }
+
+        #[test]
+        fn products_are_what_the_library_computes(of in any_scalar(), torsion in 0_usize..8, scalar in any_scalar()) {
+            let point = ED25519_BASEPOINT_POINT * of + EIGHT_TORSION[torsion];
+            prop_assert_eq!(product(&Multiples::of(point), &scalar), point * scalar);
+        }
+    }
+}

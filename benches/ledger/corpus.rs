@@ -448,6 +448,11 @@ pub struct Ground {
 }
 
 impl Ground {
+    /// Puts the server's branch back to where the ledger ends.
+    pub fn rewind(&self) {
+        run::said(run::git(&self.server).args(["update-ref", "refs/heads/main", &self.tip.to_string()]));
+    }
+
     /// Makes both below a folder.
     pub fn make(folder: &Path, commits: usize, format: ObjectFormat, pushes: &[usize]) -> io::Result<Self> {
         let [server, client] = ["server.git", "client.git"].map(|name| folder.join(name));

@@ -83,6 +83,9 @@ pub struct Pushed {
     pub ours: Duration,
     pub forgetful: Option<Duration>,
     pub shell: Duration,
+    /// What the two take over an empty one when they are run by themselves, the commits being there already.
+    pub ours_alone: Duration,
+    pub shell_alone: Duration,
 }
 
 /// A server's hook.
@@ -102,15 +105,20 @@ pub fn push(folder: &Path, ground: &Ground, turns: usize, forgetful: usize) -> V
     }
     let memory = ground.server.join("two-key");
     let each = |(commits, tip): &(usize, Oid)| {
-        let mut costs: [Vec<Duration>; 3] = Default::default();
-        for _ in 0..turns {
-            for (costs, hook) in costs.iter_mut().zip([Hook::Empty, Hook::Ours, Hook::Shell]) {
-                if hook != Hook::Shell || costs.is_empty() || *commits < 100 {
-                    costs.push(one(hook, *tip));
+        let in_turn = |turns, one: &dyn Fn(Hook) -> Duration| {
+            let mut costs: [Vec<Duration>; 3] = Default::default();
+            for _ in 0..turns {
+                for (costs, hook) in costs.iter_mut().zip([Hook::Empty, Hook::Ours, Hook::Shell]) {
+                    if hook != Hook::Shell || costs.is_empty() || *commits < 100 {
+                        costs.push(one(hook));
+                    }
                 }
             }
-        }
-        let [empty, ours, shell] = costs.map(median);
+            costs.map(median)
+        };
+        let [empty, ours, shell] = in_turn(turns, &|hook| one(hook, *tip));
+        // The last of these pushes brought the commits.
+        let [empty_alone, ours_alone, shell_alone] = in_turn(3 * turns, &|hook| hook_alone(folder, ground, hook, *tip));
         let kept = folder.join("kept");
         let forgotten = || {
             fs::rename(&memory, &kept).expect("the hook's memory");
@@ -128,34 +136,55 @@ pub fn push(folder: &Path, ground: &Ground, turns: usize, forgetful: usize) -> V
             ours: over(ours),
             forgetful: (forgetful > 0).then(|| over(median(without))),
             shell: over(shell),
+            ours_alone: ours_alone.saturating_sub(empty_alone),
+            shell_alone: shell_alone.saturating_sub(empty_alone),
         }
     };
     let measured = ground.pushes.iter().map(each).collect();
-    run::said(git(&ground.server).args(["update-ref", "refs/heads/main", &ground.tip.to_string()]));
+    ground.rewind();
     measured
 }
 
+impl Hook {
+    fn script(self, folder: &Path) -> String {
+        match self {
+            Self::Empty => "#!/bin/sh\nexit 0\n".to_owned(),
+            Self::Ours => format!("#!/bin/sh\nexec '{}' hook pre-receive\n", run::program()),
+            Self::Shell => format!(
+                "#!/bin/sh\nwhile read old new ref; do\n  git -c gpg.ssh.allowedSignersFile='{}' verify-commit \
+                 $(git rev-list --no-merges $old..$new) || exit 1\ndone\n",
+                allowed_signers(folder).display()
+            ),
+        }
+    }
+}
+
+/// Runs a hook as a push of commits would that the server has already.
+fn hook_alone(folder: &Path, ground: &Ground, hook: Hook, tip: Oid) -> Duration {
+    let (script, updates) = (folder.join("hook"), folder.join("updates"));
+    write_script(&script, &hook.script(folder));
+    fs::write(&updates, format!("{} {tip} refs/heads/main\n", ground.tip)).expect("a file");
+    ground.rewind();
+    let mut hook = run::command(&script);
+    hook.current_dir(&ground.server).env("GIT_DIR", ".").stdin(fs::File::open(&updates).expect("a file"));
+    cost(&mut hook).wall
+}
+
 fn push_once(folder: &Path, ground: &Ground, hook: Hook, tip: Oid) -> Duration {
-    let script = match hook {
-        Hook::Empty => "#!/bin/sh\nexit 0\n".to_owned(),
-        Hook::Ours => format!("#!/bin/sh\nexec '{}' hook pre-receive\n", run::program()),
-        Hook::Shell => format!(
-            "#!/bin/sh\nwhile read old new ref; do\n  git -c gpg.ssh.allowedSignersFile='{}' verify-commit \
-             $(git rev-list --no-merges $old..$new) || exit 1\ndone\n",
-            allowed_signers(folder).display()
-        ),
-    };
-    install(&ground.server, &script);
-    run::said(git(&ground.server).args(["update-ref", "refs/heads/main", &ground.tip.to_string()]));
+    install(&ground.server, &hook.script(folder));
+    ground.rewind();
     let (server, refspec) = (ground.server.to_string_lossy().into_owned(), format!("{tip}:refs/heads/main"));
     cost(git(&ground.client).args(["push", "-q", &server, &refspec])).wall
 }
 
 fn install(server: &Path, script: &str) {
-    let path = server.join("hooks/pre-receive");
     fs::create_dir_all(server.join("hooks")).expect("a folder");
-    fs::write(&path, script).expect("a hook");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a hook");
+    write_script(&server.join("hooks/pre-receive"), script);
+}
+
+fn write_script(path: &Path, script: &str) {
+    fs::write(path, script).expect("a script");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a script");
 }
 
 /// What reading costs.
@@ -190,7 +219,7 @@ pub fn start(turns: usize) -> [Duration; 2] {
 /// How many pushes a second one branch takes, from so many clients at once who each fetch, commit and push.
 pub fn clients(folder: &Path, ground: &Ground, clients: usize, seconds: u64) -> f64 {
     install(&ground.server, &format!("#!/bin/sh\nexec '{}' hook pre-receive\n", run::program()));
-    run::said(git(&ground.server).args(["update-ref", "refs/heads/main", &ground.tip.to_string()]));
+    ground.rewind();
     let (landed, start) = (AtomicUsize::new(0), Instant::now());
     let limit = Duration::from_secs(seconds);
     std::thread::scope(|scope| {

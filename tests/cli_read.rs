@@ -96,6 +96,30 @@ fn a_lease_verifies_only_once_both_keys_are_turned() {
 }
 
 #[test]
+fn a_lease_that_a_new_policy_would_authorize_verifies_once_a_vote_is_counted_by_it() {
+    let world = World::empty();
+    world.found(&world.policy().replace("cosign: {human: 1", "cosign: {human: 2"));
+    world.commit_file(&format!("leases/{LEASE}.yaml"), &lease(LEASE), "Propose a lease");
+    world.turn("user1", "cosign", LEASE);
+    world.turn("cp14", "cosign", LEASE);
+    world.two_key(&["verify", LEASE]).exits(1).says(": missing-role: cosign needs a human (user2)");
+    let digest = world.two_key(&["list", "--format", "json"]).exits(0).json()["policy"]["digest"].clone();
+    let next = format!("version: 2\nprevious: {}", digest.as_str().unwrap());
+    let next = world.policy().replace("version: 1\nprevious: null", &next);
+    world.commit_file(".two-key/policy.yaml", &next, "Ask for one human");
+    for name in ["user1", "cp14"] {
+        let message = world.two_key(&["statement", "--message", "--principal", name, "policy"]).exits(0).out;
+        world.carry(name, &message);
+    }
+    // As the ledger says, which would not let it start either.
+    world.two_key(&["list"]).exits(0).says("proposed");
+    world.two_key(&["statement", "start", LEASE]).exits(1).says("not-authorized");
+    world.two_key(&["verify", LEASE]).exits(1).says(": not-authorized: ");
+    world.turn("user1", "cosign", LEASE);
+    world.two_key(&["verify", LEASE]).exits(0).says("cosigners 2/2");
+}
+
+#[test]
 fn a_withdrawn_lease_does_not_verify() {
     let world = World::authorized();
     world.two_key(&["verify", LEASE]).exits(0);

@@ -411,16 +411,20 @@ fn a_vote_that_was_made_before_another_push_came_is_delivered_by_the_same_verb()
 
 #[test]
 fn a_verb_that_was_interrupted_before_its_push_signs_no_further_step() {
-    let world = World::rolling();
-    with_server(&world);
-    by(&world, "user1", &["promote", LEASE, "--push"]).exits(0);
-    by(&world, "cp14", &["promote", LEASE]).exits(0);
-    let made = world.head();
-    by(&world, "cp14", &["promote", LEASE, "--push"]).exits(0).says("nothing more is signed").says("pushed to origin");
-    assert_eq!((world.head(), server(&world, &["rev-parse", "main"])), (made.clone(), made));
-    assert!(server(&world, &["tag"]).contains("2-promote-25"));
-    // Asked once more, it is the next step that is meant.
-    by(&world, "cp14", &["promote", LEASE, "--push"]).exits(0).says("100 % awaits a human");
+    // Whoever comes last, whichever of their keys is the larger number.
+    for (first, last, next) in [("user1", "cp14", "a human"), ("cp14", "user1", "an agent")] {
+        let world = World::rolling();
+        with_server(&world);
+        by(&world, first, &["promote", LEASE, "--push"]).exits(0);
+        by(&world, last, &["promote", LEASE]).exits(0);
+        let made = world.head();
+        let again = by(&world, last, &["promote", LEASE, "--push"]).exits(0);
+        again.says("nothing more is signed").says("pushed to origin");
+        assert_eq!((world.head(), server(&world, &["rev-parse", "main"])), (made.clone(), made));
+        assert!(server(&world, &["tag"]).contains("2-promote-25"));
+        // Asked once more, it is the next step that is meant.
+        by(&world, last, &["promote", LEASE, "--push"]).exits(0).says(&format!("100 % awaits {next}"));
+    }
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn only_mine(owner: u32, mode: u32) -> bool {
 fn part(file: &File, number: u64, at: u64, length: u64) -> io::Result<Vec<u8>> {
     // A length that is nonsense must not make us ask for so much memory.
     let size = file.metadata()?.len();
-    if length > size || at > size || length < SUM as u64 {
+    if at.checked_add(length).is_none_or(|end| end > size) || length < SUM as u64 {
         return Err(broken());
     }
     let mut bytes = vec![0; usize::try_from(length).map_err(|_| broken())?];
@@ -206,6 +206,16 @@ mod tests {
             for (key, record) in records() {
                 assert!(table.get(&key).map_or(true, |found| found == Some(record)), "byte {at}, {key}");
             }
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_not_within_the_file_is_broken() {
+        let file = written(b"a head", &records());
+        let size = file.as_file().metadata().unwrap().len();
+        for (at, length) in [(size, 40), (size - 39, 40), (0, size + 1), (0, 31), (u64::MAX, 40), (1, u64::MAX)] {
+            let error = part(file.as_file(), 0, at, length).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{at} {length}");
         }
     }
 

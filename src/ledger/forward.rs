@@ -60,8 +60,8 @@ impl Fold {
             return Err(refusal);
         }
         if satisfied {
-            votes.retain(|_, vote| rules::counts(&self.state, demand, vote).is_ok());
-            self.moved(forward, lease.get(), votes, vote);
+            let counting = rules::counting(&self.state, demand, &votes);
+            self.moved(forward, lease.get(), counting, vote);
         } else if let Some(entry) = self.state.lease_mut(id) {
             entry.pending.insert(statement.id(), Ballot { statement: statement.clone(), votes });
         }
@@ -241,9 +241,7 @@ impl State {
         let Some((entry, lease)) = self.lease(id).and_then(|entry| Some((entry, entry.lease()?))) else {
             return Votes::new();
         };
-        let demand = rules::cosign_demand(self.policy.get(), lease, &entry.proposer);
-        let counting = entry.cosigned.iter().filter(|(_, vote)| rules::counts(self, demand, vote).is_ok());
-        counting.map(|(key, vote)| (*key, vote.clone())).collect()
+        rules::counting(self, rules::cosign_demand(self.policy.get(), lease, &entry.proposer), &entry.cosigned)
     }
 
     /// Whether a thaw names the freeze in force.

@@ -100,6 +100,15 @@ pub fn tally(state: &State, demand: Demand<'_>, votes: &Votes) -> Tally {
     Tally { humans, agents, humans_needed, agents_needed, satisfied }
 }
 
+/// The votes that count for a demand now, each as whose it counts: its key may have had another owner when it was turned.
+pub fn counting(state: &State, demand: Demand<'_>, votes: &Votes) -> Votes {
+    let counted = |(key, vote): (&RawKey, &Vote)| {
+        let (principal, role) = counts(state, demand, vote).ok()?;
+        Some((*key, Vote { principal, role, ..vote.clone() }))
+    };
+    votes.iter().filter_map(counted).collect()
+}
+
 /// Whether a vote counts for a demand now, and as whose.
 pub fn counts(state: &State, demand: Demand<'_>, vote: &Vote) -> Result<(PrincipalId, Role), Refusal> {
     let (principal, role) = owner(state, vote.key.raw())?;

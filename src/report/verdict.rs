@@ -148,8 +148,14 @@ fn authorized(state: &State, beside: &Beside, id: &LeaseId) -> Result<Result<(),
         return Ok(Err(Refusal::new(Reason::NotAuthorized, format!("lease {id} was withdrawn before it started"))));
     }
     let Some(tally) = cosign_tally(state, id) else { return Ok(Err(unusable(state, id))) };
-    if tally.satisfied {
+    if phase == Phase::Authorized && tally.satisfied {
         return Ok(Ok(()));
+    }
+    if tally.satisfied {
+        // A policy authorizes nothing by itself: the fold counts when it meets a vote.
+        let message = format!("lease {id} has its keys, but none was turned since the policy counts them");
+        let refusal = Refusal::new(Reason::NotAuthorized, message);
+        return Ok(Err(refusal.hint(format!("turn one of them once more: git two-key sign {id}"))));
     }
     let awaited = Awaited {
         action: Action::Cosign,

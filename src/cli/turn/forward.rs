@@ -17,7 +17,8 @@ use crate::{
     },
     git::{RefUpdate, mirrored},
     inbox::{self, Plan},
-    model::{Action, Fingerprint, LeaseId, Reason, Refusal, Statement, policy::Role},
+    ledger::Transition,
+    model::{Action, Fingerprint, LeaseId, PrincipalId, Reason, Refusal, Statement, policy::Role},
     report,
 };
 
@@ -201,14 +202,24 @@ fn is_interrupted(
 ) -> Result<bool, Failure> {
     let last = session.state.lease(lease).and_then(|lease| lease.transitions.last());
     let ours = last.is_some_and(|last| {
-        let by_us = last.votes.last().is_some_and(|vote| vote.principal == signer.principal);
-        last.action == action && last.commit == session.tip && by_us
+        last.action == action && last.commit == session.tip && is_by(session, lease, last, &signer.principal)
     });
     let theirs = session.repo.resolve(&mirrored(remote, &session.branch))?;
     match theirs.filter(|_| ours) {
         Some(theirs) => Ok(!session.repo.is_ancestor(session.tip, theirs)?),
         None => Ok(false),
     }
+}
+
+/// Whether a transition came in force by the vote of a principal. Its votes do not tell: they stand in the order of their
+/// keys, not in that in which they came.
+fn is_by(session: &Session, lease: &LeaseId, transition: &Transition, principal: &PrincipalId) -> bool {
+    let reports = session.reports.iter().filter(|report| report.commit == transition.commit);
+    reports.flat_map(|report| &report.events).any(|event| {
+        event.lease.as_ref() == Some(lease)
+            && event.step == Some(transition.step)
+            && event.principal.as_ref() == Some(principal)
+    })
 }
 
 /// A transition that is in force by this key's vote, but whose tag is missing, is tagged; else the refusal stands.
@@ -228,10 +239,7 @@ fn mend_tag(
         return Err(refused);
     };
     let name = tags::name(lease, last);
-    if flags.dry_run
-        || last.votes.last().is_none_or(|vote| vote.principal != signer.principal)
-        || session.repo.resolve(&name)?.is_some()
-    {
+    if flags.dry_run || !is_by(session, lease, last, &signer.principal) || session.repo.resolve(&name)?.is_some() {
         return Err(refused);
     }
     let updates = tags::updates(&session.repo, &session.state, last.commit, signer.principal.as_str(), |_| false)?;

@@ -1,11 +1,13 @@
 //! Policy changes and revocations.
 
+use std::collections::BTreeSet;
+
 use super::story::{
     NONE, Rulebook, Story, bytes, enact, freeze, lease, minisign, revoke, revoke_print, rulebook, seed, sk, ssh, thaw,
     who,
 };
 use crate::{
-    ledger::{Content, Entry, EventKind, Phase, begin, rules},
+    ledger::{Content, Entry, EventKind, Phase, Vote, begin, rules},
     model::{PrincipalId, StopKind},
 };
 
@@ -323,6 +325,23 @@ fn a_key_that_moves_to_another_principal_is_still_one_vote() {
     assert_eq!(s.phase("L1"), Phase::Proposed);
     s.does("user2", l.cosign());
     assert_eq!(s.phase("L1"), Phase::Authorized);
+}
+
+#[test]
+fn what_is_in_force_names_those_as_whom_its_votes_counted() {
+    let (l, other) = (lease("L1"), lease("L2").on("db"));
+    let moved = rulebook().keys("user2", &[ssh(2)]).keys("cp14", &[ssh(seed("cp14")), ssh(102)]).after(&rulebook());
+    let mut s = Story::new(&rulebook());
+    s.proposes(&l).rolls(&other);
+    s.does(who("user2").key(ssh(102)), l.cosign()).does(who("user2").key(ssh(102)), other.promote(2, 25));
+    s.enacts(&moved).does("user2", l.cosign()).does("user2", l.start(5)).does("user2", other.promote(2, 25));
+    let by = |votes: Vec<&Vote>| -> BTreeSet<String> {
+        votes.iter().map(|vote| format!("{} {}", vote.role.word(), vote.principal)).collect()
+    };
+    let both = BTreeSet::from(["agent cp14".to_owned(), "human user2".to_owned()]);
+    assert_eq!(by(s.state.lease(&l.lease_id()).unwrap().cosigned.values().collect()), both);
+    let promoted = s.state.lease(&other.lease_id()).unwrap().transitions.last().unwrap();
+    assert_eq!((promoted.tier, by(promoted.votes.iter().collect())), (Some(25), both));
 }
 
 #[test]

@@ -83,6 +83,11 @@ impl Checkpoint {
         self.head.state.clone().awaiting_dossiers()
     }
 
+    /// The governed branch.
+    pub(super) fn branch(&self) -> String {
+        self.head.state.policy().get().branch_ref()
+    }
+
     /// How many commits were folded.
     pub(super) fn length(&self) -> u64 {
         self.head.state.length()

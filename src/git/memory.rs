@@ -60,6 +60,11 @@ impl Memory {
         Self { root, side, checkpoint }
     }
 
+    /// The governed branch, if anything is remembered.
+    pub(super) fn branch(&self) -> Option<String> {
+        self.checkpoint.as_ref().map(Checkpoint::branch)
+    }
+
     /// The same root's ledger, as if nothing were remembered of it.
     pub(super) fn forgotten(&self) -> Self {
         Self { root: self.root, side: self.side, checkpoint: None }

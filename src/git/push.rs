@@ -91,8 +91,8 @@ impl Repository {
     ) -> Result<Push, Refusal> {
         let undecided = |error: GitError| error.refusal();
         self.whole().map_err(undecided)?;
-        let mut objects = self.objects().map_err(undecided)?;
-        let branch = self.governed_branch(&mut objects, root)?;
+        let memory = Memory::of(self, root, side);
+        let branch = self.governed_branch(&memory)?;
         let names = self.resolved(refs, &branch).map_err(undecided)?;
         if names.iter().all(|name| place(name, &branch) == Place::Other) {
             // None of it is our business, so nothing has to be folded.
@@ -112,8 +112,9 @@ impl Repository {
             Place::Tag { lease, .. } | Place::Stop { target: StopTarget::Lease(lease), .. } => Some(lease.folded()),
             _ => None,
         }));
-        let memory = Memory::of(self, root, side);
-        let ledger = self.ledger(&mut objects, branch, moved, &memory, &needed)?;
+        let ledger = self.ledger(branch, moved, &memory, &needed)?;
+        // Not before: one that waits would make the fold start another.
+        let mut objects = self.objects().map_err(undecided)?;
         let mut updates = Vec::with_capacity(refs.len());
         for (name, pushed) in names.into_iter().zip(refs) {
             let facts = match (place(&name, &ledger.branch), pushed.new) {
@@ -137,9 +138,14 @@ impl Repository {
         })
     }
 
-    /// The governed branch, which the root's policy names for good; what else it could be where the root is missing.
-    fn governed_branch(&self, objects: &mut Objects, root: Oid) -> Result<String, Refusal> {
-        match objects.links(root) {
+    /// The governed branch, which the root's policy names for good, and so every later one does; what else it could be where
+    /// the root is missing.
+    fn governed_branch(&self, memory: &Memory) -> Result<String, Refusal> {
+        if let Some(branch) = memory.branch() {
+            return Ok(branch);
+        }
+        let root = memory.root;
+        match self.objects().and_then(|mut objects| objects.links(root)) {
             Ok(_) => Ok(self.founded(root)?.policy().get().branch_ref()),
             Err(GitError::MissingObject(_)) => {
                 let named = self.config("two-key.branch").map_err(|error| error.refusal())?;
@@ -152,7 +158,6 @@ impl Repository {
     /// Folds the governed branch up to its old tip, then the push's own steps.
     fn ledger(
         &self,
-        objects: &mut Objects,
         branch: String,
         moved: Option<&PushedRef>,
         memory: &Memory,
@@ -180,7 +185,7 @@ impl Repository {
             // pretends that it was: its refs could still move.
             return Ok(unmoved(Facts::Branch(BranchFacts::Outrun)));
         }
-        match self.few_enough(objects, old.unwrap_or(root), new) {
+        match self.few_enough(old.unwrap_or(root), new) {
             Ok(()) => {}
             // A missing root is said to be missing below.
             Err(GitError::Program { .. } | GitError::MissingObject(_)) if old.is_none() => {}
@@ -231,8 +236,8 @@ impl Repository {
     }
 
     /// Whether a push's new history has no more commits than are ever judged.
-    fn few_enough(&self, objects: &mut Objects, old: Oid, new: Oid) -> Result<(), GitError> {
-        if objects.is_near(old, new)? {
+    fn few_enough(&self, old: Oid, new: Oid) -> Result<(), GitError> {
+        if self.objects()?.is_near(old, new)? {
             return Ok(());
         }
         self.commits_between(new, &[old]).map(drop)

@@ -1,8 +1,8 @@
 //! Commits of a first-parent chain, read and opened ahead of their turn.
 //!
 //! Verifying signatures takes longer than all the rest, so it is what all processors do: one thread reads, as many as
-//! there are processors open, and the chain's order is that of the queue in which the results are awaited. A few
-//! hundred commits are on their way at any time, however long the chain is.
+//! there are processors open, and the chain's order is that of the queue in which the results are awaited. Two
+//! thousand commits are on their way at any time, however long the chain is: with fewer, processors wait for each other.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +25,7 @@ use crate::{model::Oid, signature::ObjectFormat};
 /// Commits that are opened at a time by one thread.
 const CHUNK: usize = 64;
 /// Chunks on their way.
-const CHUNKS: usize = 12;
+const CHUNKS: usize = 32;
 /// Commits that are larger are opened as they come, and chunks end where they hold so many bytes.
 const MAX_HELD: usize = 1 << 20;
 

@@ -28,7 +28,7 @@ use crate::{
 /// Commits that are read back from the tip one by one before Git is asked to list them.
 pub(super) const NEAR: usize = 48;
 /// Steps made ahead of their turn, and how many bytes each may hold. None is made ahead of one that holds more.
-const STEPS_AHEAD: usize = 256;
+const STEPS_AHEAD: usize = 512;
 const MAX_AHEAD: usize = 128 << 10;
 /// From so many commits on, a step leaves out those ordinary commits that say no more than others before them did: whose
 /// signature, or nobody's. A merge may bring in a history of any length, and must not end the ledger.

@@ -29,8 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often nginx is asked whether it has loaded the file, and how long it is waited from one time to the next.
 const LOOKS: u32 = 100;
 const NAP: Duration = Duration::from_millis(50);
-/// Answers in a row that say so: one could come from a worker that is about to end.
-const AGREEING: u32 = 3;
+/// Answers in a row that say so. Old workers go on accepting for the 100 ms for which nginx's master sleeps once it has started
+/// new ones (`ngx_master_process_cycle`), and until they have been told to end; these answers take four times as long.
+const AGREEING: u32 = 10;
 /// The largest file that is read.
 const MAX_BYTES: usize = 64 * 1024;
 

@@ -472,6 +472,50 @@ fn a_long_history_is_read_in_order() {
     }
 }
 
+/// Files at several depths come, change, move and go, some of them too large and some no files, over more commits than are
+/// read ahead at once.
+#[test]
+fn files_of_many_commits_are_read_as_those_of_each_alone() {
+    let scratch = Scratch::new();
+    let mut stream = String::new();
+    let large = "x".repeat(70_000);
+    for number in 0..150_u32 {
+        writeln!(stream, "commit refs/heads/main\ncommitter A <a@example.com> 1761530400 +0000\ndata 1\nx").unwrap();
+        let deep = "d/".repeat(usize::try_from(number % 18).unwrap());
+        let mut put = |mode: &str, path: &str, text: &str| {
+            writeln!(stream, "M {mode} inline {path}\ndata {}\n{text}", text.len()).unwrap();
+        };
+        match number % 7 {
+            0 => put("100644", &format!("leases/{deep}L{number}.yaml"), &format!("lease {number}\n")),
+            1 => put("100644", &format!("leases/L{}.yaml", number % 5), &format!("lease {number}\n")),
+            2 => put("100644", "leases/large.yaml", &format!("{number}{large}")),
+            3 => put("120000", "leases/link.yaml", &number.to_string()),
+            4 => put("100644", ".two-key/policy.yaml", &format!("policy {number}\n")),
+            5 if number % 2 == 0 => writeln!(stream, "D leases/d").unwrap(),
+            5 => writeln!(stream, "D leases").unwrap(),
+            _ => put("100644", "README", &number.to_string()),
+        }
+    }
+    scratch.git_with(&["-c", "fastimport.unpackLimit=10000", "fast-import", "--quiet"], stream.as_bytes());
+    let chain: Vec<Oid> = (0..150).rev().map(|back| scratch.id(&format!("main~{back}"))).collect();
+    let root = chain[0];
+    let whole = from_root(&scratch, root, chain[149]);
+    let repository = scratch.repository();
+    let mut alone = from_root(&scratch, root, root);
+    for pair in chain.windows(2) {
+        alone.extend(steps(&repository, Base::After { tip: pair[0], root }, pair[1]).unwrap());
+    }
+    assert!(whole == alone);
+    assert!(whole.iter().filter(|step| !step.leases.is_empty()).count() > 80);
+    // What is asked for ahead of its turn and is not there is missed when its turn comes.
+    let tree = scratch.id("main~20^{tree}");
+    let hex = tree.to_string();
+    fs::remove_file(scratch.path().join(".git/objects").join(&hex[..2]).join(&hex[2..])).unwrap();
+    let mut broken = repository.steps(Base::Root(root), chain[149]).unwrap();
+    assert_eq!(broken.by_ref().take_while(Result::is_ok).count(), 129);
+    assert_eq!(steps(&repository, Base::Root(root), chain[149]), Err(GitError::MissingObject(tree)));
+}
+
 /// A commit-graph in which one commit has another first parent than it has.
 fn lie(honest: &[u8], child: Oid, parent: Oid) -> Vec<u8> {
     let chunk = |name: &[u8]| {

@@ -18,9 +18,12 @@ use std::{
 use super::{
     GitError, Repository,
     objects::{Listed, Unchecked},
-    steps::{OpenedCommit, opened},
+    steps::{OpenedCommit, linked, opened},
 };
-use crate::{model::Oid, signature::ObjectFormat};
+use crate::{
+    model::Oid,
+    signature::{Links, ObjectFormat, open_commits},
+};
 
 /// Commits that are opened at a time by one thread.
 const CHUNK: usize = 64;
@@ -78,6 +81,11 @@ impl Ahead {
     /// How many commits are left.
     pub(super) fn left(&self) -> usize {
         self.left
+    }
+
+    /// Those of the next commits that have been awaited already.
+    pub(super) fn at_hand(&self) -> impl Iterator<Item = &OpenedCommit> {
+        self.opened.iter().map_while(|commit| commit.as_ref().ok())
     }
 
     /// The next commit.
@@ -151,13 +159,39 @@ fn open_all(waiting: &Mutex<Receiver<Work>>, format: ObjectFormat) {
     loop {
         let Ok(work) = waiting.lock().map(|waiting| waiting.recv()) else { return };
         let Ok((chunk, done)) = work else { return };
-        let opened = chunk.into_iter().map(|held| match held {
-            Held::Raw(raw) => open(raw, format),
-            Held::Done(opened) => opened,
-        });
         // Nobody waits for it any more when the steps were dropped.
-        let _ = done.send(opened.collect());
+        let _ = done.send(open_chunk(chunk, format));
     }
+}
+
+/// Opens a chunk, whose signatures are checked together.
+fn open_chunk(chunk: Vec<Held>, format: ObjectFormat) -> Opening {
+    let mut raw = Vec::with_capacity(chunk.len());
+    let mut read = |held| match held {
+        Held::Raw(one) => {
+            let (id, bytes) = one.commit(format)?;
+            let links = linked(id, &bytes)?;
+            raw.push(bytes);
+            Ok(Half::Linked(id, links))
+        }
+        Held::Done(opened) => opened.map(Half::Opened),
+    };
+    let halves: Vec<Result<Half, GitError>> = chunk.into_iter().map(&mut read).collect();
+    let mut opened = open_commits(&raw, format).into_iter();
+    let mut whole = |half| match half {
+        Half::Linked(id, links) => {
+            let opened = opened.next().ok_or_else(|| fault("fewer commits were opened than read"))?;
+            Ok(OpenedCommit { id, links, opened })
+        }
+        Half::Opened(commit) => Ok(commit),
+    };
+    halves.into_iter().map(|half| half.and_then(&mut whole)).collect()
+}
+
+/// A commit of which it is known what it is linked to, if not more.
+enum Half {
+    Linked(Oid, Links),
+    Opened(OpenedCommit),
 }
 
 fn open(raw: Unchecked, format: ObjectFormat) -> Result<OpenedCommit, GitError> {

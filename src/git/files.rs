@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     GitError, Objects,
+    prepared::Prepared,
     tree::{Node, Tree},
 };
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// Folders below `leases/` that are looked into.
-const MAX_DEPTH: u8 = 16;
+pub(super) const MAX_DEPTH: u8 = 16;
 /// Names that one tree may have below `leases/`, of whatever they are. A tree with more is read as if `leases` were one
 /// file that is too large. Folders can be shared between folders, so a small push can spell out any number of paths.
 const MAX_ENTRIES: u32 = 100_000;
@@ -62,9 +63,17 @@ pub(super) struct Files {
     cached: usize,
     counts: HashMap<(Oid, u8), u32>,
     last: Option<(Oid, Places)>,
+    prepared: Prepared,
 }
 
 impl Files {
+    /// Reads what comparing each of these first-parent commits' trees with the next will ask for.
+    pub(super) fn prepare(&mut self, objects: &mut Objects, trees: &[Oid]) {
+        self.prepared = Prepared::default();
+        // Whatever could not be read now is asked for again by whoever needs it, who says what is wrong with it.
+        let _ = self.prepared.read(objects, &self.folders, trees);
+    }
+
     /// What differs between two first-parent commits' trees; `before` is none for the root.
     pub(super) fn changes(
         &mut self,
@@ -80,13 +89,14 @@ impl Files {
             None => NOTHING,
         };
         let new = self.places(objects, after)?;
-        let mut reader = FileReader { objects, read: HashMap::new(), left: MAX_STEP_BYTES };
-        let policy = if old.policy == new.policy { None } else { Some(reader.entry(new.policy)?) };
         let mut changed = Vec::new();
         if old.leases != new.leases {
-            self.leases(reader.objects, old.leases, new.leases, &mut changed)?;
+            self.leases(objects, old.leases, new.leases, &mut changed)?;
         }
         changed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let files = &mut self.prepared.files;
+        let mut reader = FileReader { objects, prepared: files, read: HashMap::new(), left: MAX_STEP_BYTES };
+        let policy = if old.policy == new.policy { None } else { Some(reader.entry(new.policy)?) };
         let read = |(path, changed)| {
             let entry = match changed {
                 Changed::Node(node) => reader.entry(node)?,
@@ -230,7 +240,10 @@ impl Files {
         if let Some(folder) = self.folders.get(&id) {
             return Ok(folder.clone());
         }
-        let folder = objects.tree(id)?.map(Arc::new);
+        let folder = match self.prepared.folders.remove(&id) {
+            Some(folder) => folder,
+            None => objects.tree(id)?.map(Arc::new),
+        };
         let entries = folder.as_ref().map_or(0, |folder| folder.len());
         if self.folders.len() >= MAX_CACHED || self.cached + entries > MAX_CACHED_ENTRIES {
             self.folders.clear();
@@ -244,7 +257,7 @@ impl Files {
 
 /// What a name below `leases/` is to the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Nothing,
     /// A place where a lease file is or should be.
     Lease(Node),
@@ -252,7 +265,8 @@ enum Place {
     Below(Oid),
 }
 
-fn place(name: &[u8], node: Node, depth: u8) -> Place {
+/// What a name in a folder at some depth, `leases` having depth 1, is to the ledger.
+pub(super) fn place(name: &[u8], node: Node, depth: u8) -> Place {
     match node {
         Node::Absent => Place::Nothing,
         Node::Folder(_) if name.ends_with(b".yaml") => Place::Lease(Node::Other),
@@ -274,6 +288,7 @@ fn spell(name: &[u8]) -> String {
 /// Reads the files of one step.
 struct FileReader<'a> {
     objects: &'a mut Objects,
+    prepared: &'a mut HashMap<Oid, Entry>,
     read: HashMap<Oid, Entry>,
     left: usize,
 }
@@ -291,7 +306,10 @@ impl FileReader<'_> {
         if self.left < MAX_FILE_BYTES {
             return Ok(Entry::TooLarge);
         }
-        let entry = self.objects.file(id)?;
+        let entry = match self.prepared.remove(&id) {
+            Some(entry) => entry,
+            None => self.objects.file(id)?,
+        };
         if let Entry::Regular(bytes) = &entry {
             self.left = self.left.saturating_sub(bytes.len());
         }

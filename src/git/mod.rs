@@ -24,6 +24,7 @@ mod memory;
 mod merge;
 mod notes;
 mod objects;
+mod prepared;
 mod push;
 mod pushed_notes;
 mod refs;

@@ -1,6 +1,7 @@
 //! The one reader of objects: a long-lived `git cat-file`, every answer hashed again.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, ChildStdout, Stdio},
@@ -26,6 +27,9 @@ use crate::{
 /// Requests that may be on their way at once. All of them fit into the smallest pipe that Linux makes (one page), so
 /// that writing never waits for Git, which may itself be waiting for us to read.
 const WINDOW: usize = 60;
+
+/// The largest file that is read before it is needed.
+const MAX_SMALL: u64 = 64 << 10;
 
 /// Readers that are kept when they have nothing to do.
 const MAX_IDLE: usize = 1;
@@ -235,15 +239,23 @@ impl Objects {
     pub fn commits_as<T>(&mut self, ids: &[Oid], mut keep: impl FnMut(Oid, Vec<u8>) -> T) -> Result<Vec<T>, GitError> {
         let mut commits = Vec::with_capacity(ids.len());
         for window in ids.chunks(WINDOW) {
-            self.request(window)?;
-            // All answers are taken even if one is bad, so that the next request gets its own answer.
-            let mut one = |id: Oid| Ok(keep(id, wanted(id, self.answer(id)?, Kind::Commit)?));
-            let answers: Vec<_> = window.iter().map(|id| one(*id)).collect();
-            for answer in answers {
+            let one = |id, object: Result<Object, GitError>| Ok(keep(id, wanted(id, object?, Kind::Commit)?));
+            for answer in self.window(window, one)? {
                 commits.push(answer?);
             }
         }
         Ok(commits)
+    }
+
+    /// Asks for at most [`WINDOW`] objects at once. All answers are taken even if one is bad, so that the next request gets
+    /// its own answer.
+    fn window<T>(
+        &mut self,
+        ids: &[Oid],
+        mut keep: impl FnMut(Oid, Result<Object, GitError>) -> T,
+    ) -> Result<Vec<T>, GitError> {
+        self.request(ids)?;
+        Ok(ids.iter().map(|id| keep(*id, self.answer(*id))).collect())
     }
 
     /// Reads a commit.
@@ -272,13 +284,28 @@ impl Objects {
     /// Reads a folder. None if the object is something else, is too large, or cannot be parsed: then it is no folder
     /// that anything could be in.
     pub(crate) fn tree(&mut self, id: Oid) -> Result<Option<Tree>, GitError> {
-        // Read, and so hashed, whatever it is: a store that holds something else under an id must end in no verdict. What is
-        // too large to be read is believed.
-        match self.read(id) {
-            Ok(Object { kind: Kind::Tree, bytes }) => Ok(Tree::parse(&bytes, self.repository.format())),
-            Ok(_) | Err(GitError::TooLarge { .. }) => Ok(None),
-            Err(error) => Err(error),
+        let object = self.read(id);
+        folder(object, self.repository.format())
+    }
+
+    /// Reads folders, until they have so many entries together.
+    pub(super) fn trees(&mut self, ids: &[Oid], most: usize) -> Result<HashMap<Oid, Option<Tree>>, GitError> {
+        let format = self.repository.format();
+        let (mut trees, mut left) = (HashMap::new(), most);
+        for window in ids.chunks(WINDOW) {
+            if left == 0 {
+                break;
+            }
+            let keep = |id, object| {
+                // Without room it is read for nothing; there is a window of these at most.
+                let tree = folder(object, format).ok().filter(|_| left > 0);
+                left = left.saturating_sub(tree.iter().flatten().map(Tree::len).sum());
+                (id, tree)
+            };
+            let read = self.window(window, keep)?;
+            trees.extend(read.into_iter().filter_map(|(id, tree)| Some((id, tree?))));
         }
+        Ok(trees)
     }
 
     /// Reads a lease or policy file, unless it is too large or no file.
@@ -292,6 +319,26 @@ impl Objects {
             return Ok(Entry::TooLarge);
         }
         Ok(Entry::Regular(Arc::from(self.blob(id)?)))
+    }
+
+    /// Reads those of some files that are small, until they have so many bytes together.
+    pub(super) fn small_files(&mut self, ids: &[Oid], most: usize) -> Result<HashMap<Oid, Entry>, GitError> {
+        let (mut files, mut left) = (HashMap::new(), most as u64);
+        for window in ids.chunks(WINDOW) {
+            let mut small = self.sizes(window)?;
+            small.retain(|(_, header)| {
+                let fits = header.kind == Kind::Blob && header.size <= left.min(MAX_SMALL);
+                left -= if fits { header.size } else { 0 };
+                fits
+            });
+            let ids: Vec<Oid> = small.into_iter().map(|(id, _)| id).collect();
+            let regular = |id, object: Result<Object, GitError>| {
+                let bytes = wanted(id, object.ok()?, Kind::Blob).ok()?;
+                Some((id, Entry::Regular(Arc::from(bytes))))
+            };
+            files.extend(self.window(&ids, regular)?.into_iter().flatten());
+        }
+        Ok(files)
     }
 
     /// The bytes of the regular file at a path of a commit's tree.
@@ -351,12 +398,24 @@ impl Objects {
     }
 
     fn size(&mut self, id: Oid) -> Result<Header, GitError> {
+        let sizes = self.asked_for_sizes(&[id])?;
+        sizes.answers.header(Some(id)).map(|(_, header)| header)
+    }
+
+    /// Asks what at most [`WINDOW`] objects are; of those that are not there nothing is said.
+    fn sizes(&mut self, ids: &[Oid]) -> Result<Vec<(Oid, Header)>, GitError> {
+        let sizes = self.asked_for_sizes(ids)?;
+        let answers = ids.iter().map(|id| sizes.answers.header(Some(*id)));
+        Ok(answers.filter_map(Result::ok).collect())
+    }
+
+    fn asked_for_sizes(&mut self, ids: &[Oid]) -> Result<&mut Server, GitError> {
         let sizes = match &mut self.sizes {
             Some(sizes) => sizes,
             none => none.insert(Server::start(&self.repository, "--batch-check")?),
         };
-        sizes.request(&[id])?;
-        sizes.answers.header(Some(id)).map(|(_, header)| header)
+        sizes.request(ids)?;
+        Ok(sizes)
     }
 
     /// Reads the answer to a request for an object.
@@ -371,6 +430,16 @@ impl Objects {
             _ => self.awaited = self.awaited.saturating_sub(1),
         }
         answer?.checked(self.repository.format())
+    }
+}
+
+/// A folder, unless it is something else. It has been read, and so hashed, whatever it is: a store that holds something
+/// else under an id must end in no verdict. What is too large to be read is believed.
+fn folder(object: Result<Object, GitError>, format: ObjectFormat) -> Result<Option<Tree>, GitError> {
+    match object {
+        Ok(Object { kind: Kind::Tree, bytes }) => Ok(Tree::parse(&bytes, format)),
+        Ok(_) | Err(GitError::TooLarge { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -103,7 +103,7 @@ impl Repository {
             Base::Root(_) | Base::After { .. } => Before::Unknown,
         };
         let walk = Walk { base, tip, before, seen: BTreeMap::new(), questions: 0, descendants: None };
-        Steps::of(Assembly { objects, ready, ahead, naming, previous, walk, files: Files::default() })
+        Steps::of(Assembly { objects, ready, ahead, naming, previous, walk, files: Files::default(), prepared: 0 })
     }
 
     /// The commits after a base up to a tip, of which there must be some.
@@ -177,8 +177,12 @@ impl Objects {
 
 /// Opens a commit's bytes.
 pub(super) fn opened(id: Oid, raw: &[u8], format: ObjectFormat) -> Result<OpenedCommit, GitError> {
-    let links = links(raw).map_err(|_| GitError::Corrupt(id))?;
-    Ok(OpenedCommit { id, links, opened: open_commit(raw, format) })
+    Ok(OpenedCommit { id, links: linked(id, raw)?, opened: open_commit(raw, format) })
+}
+
+/// What a commit's bytes link it to.
+pub(super) fn linked(id: Oid, raw: &[u8]) -> Result<Links, GitError> {
+    links(raw).map_err(|_| GitError::Corrupt(id))
 }
 
 /// The steps of a range, in order.
@@ -268,6 +272,8 @@ struct Assembly {
     previous: Option<(Oid, Oid)>,
     walk: Walk,
     files: Files,
+    /// Commits from here on whose files have been prepared.
+    prepared: usize,
 }
 
 impl Assembly {
@@ -325,12 +331,28 @@ impl Assembly {
         };
         self.walk.saw(id);
         let before = self.previous.map(|(_, tree)| tree);
+        self.prepare(before, commit.links.tree);
         let changes = self.files.changes(&mut self.objects, before, commit.links.tree)?;
         self.previous = Some((id, commit.links.tree));
         // A commit without a time claims none.
         let claimed_time = commit.links.committer_time.unwrap_or(0);
         commits.push(step_commit(commit, Descent::Descends));
         Ok(Some(Step { commit: id, claimed_time, commits, policy: changes.policy, leases: changes.leases }))
+    }
+}
+
+impl Assembly {
+    /// Reads what the trees of the commits at hand will be compared by, all at once. Few of them differ from their parents'.
+    fn prepare(&mut self, before: Option<Oid>, tree: Oid) {
+        if self.prepared > 0 {
+            self.prepared -= 1;
+            return;
+        }
+        let at_hand = self.ready.iter().chain(self.ahead.iter().flat_map(Ahead::at_hand));
+        let next: Vec<Oid> = at_hand.map(|commit| commit.links.tree).collect();
+        self.prepared = next.len();
+        let trees: Vec<Oid> = before.into_iter().chain([tree]).chain(next).collect();
+        self.files.prepare(&mut self.objects, &trees);
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     BadVote, Carrier, Cosignature, ObjectFormat,
     commit::{RawCommit, parse_strict},
     detached::open_detached,
+    inner::{Claim, Proof},
     sshsig,
     sshsig::SshSig,
     text::is_deceptive,
@@ -40,8 +41,16 @@ fn statement_lines(raw: &[u8]) -> impl Iterator<Item = usize> {
     memmem::find_iter(raw, STATEMENT).filter(begins)
 }
 
-/// Opens a commit that has a statement line: the statement and its votes, or why the whole is not in the strict form.
-pub(super) fn open(raw: &[u8], format: ObjectFormat) -> Result<(Statement, Votes), Refusal> {
+/// A carrier whose own signature nobody has checked. The sealed ones have been.
+pub(super) struct Unproven {
+    statement: Statement,
+    sealed: Votes,
+    own: Option<Own>,
+}
+
+/// Reads a commit that has a statement line, with what its own signature claims; or says why the whole is not in the strict
+/// form.
+pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<(Unproven, Option<Claim>), Refusal> {
     if raw.len() > MAX_CARRIER {
         return Err(Refusal::new(Reason::TooLarge, "a commit with a statement is larger than 256 KiB"));
     }
@@ -63,16 +72,25 @@ pub(super) fn open(raw: &[u8], format: ObjectFormat) -> Result<(Statement, Votes
     if commit.signature.is_none() && remarks.principal.is_some() {
         return Err(malformed("it names a `Two-Key-Principal` but is not signed"));
     }
-    let mut votes: Votes = remarks.sealed.iter().map(|line| line.open(&fields)).collect();
-    match &commit.signature {
-        Some(signature) => votes.push(own_vote(&commit, signature, &statement, remarks)),
-        None if votes.is_empty() => {
-            let refusal = Refusal::new(Reason::Unsigned, format!("nobody signed this {}", statement.action()));
-            votes.push(Err(BadVote { claims: None, action: statement.action(), refusal }));
+    let sealed = remarks.sealed.iter().map(|line| line.open(&fields)).collect();
+    let (own, claim) = commit.signature.as_ref().map(|signature| Own::read(&commit, signature, remarks)).unzip();
+    Ok((Unproven { statement, sealed, own }, claim.flatten()))
+}
+
+impl Unproven {
+    /// The statement and its votes, given what became of the claim.
+    pub(super) fn proven(self, verdict: Option<Result<Proof, Refusal>>) -> (Statement, Votes) {
+        let Self { statement, sealed: mut votes, own } = self;
+        match own {
+            Some(own) => votes.push(own.vote(&statement, verdict)),
+            None if votes.is_empty() => {
+                let refusal = Refusal::new(Reason::Unsigned, format!("nobody signed this {}", statement.action()));
+                votes.push(Err(BadVote { claims: None, action: statement.action(), refusal }));
+            }
+            None => {}
         }
-        None => {}
+        (statement, votes)
     }
-    Ok((statement, votes))
 }
 
 /// The run's lines. There is one run, and no line of ours beside it in its paragraph.
@@ -190,46 +208,64 @@ impl<'a> Sealed<'a> {
     }
 }
 
-/// The vote of the commit's own signature.
-fn own_vote(
-    commit: &RawCommit<'_>,
-    signature: &[u8],
-    statement: &Statement,
-    remarks: Remarks<'_>,
-) -> Result<Cosignature, BadVote> {
-    let claims = remarks.principal.clone();
-    let bad = |refusal| BadVote { claims, action: statement.action(), refusal };
-    let (ssh, presence) = match verify_own(signature, &commit.payload) {
-        Ok(verified) => verified,
-        Err(refusal) => return Err(bad(refusal)),
-    };
-    let Some(claims) = remarks.principal else {
-        let refusal = Refusal::new(Reason::WrongPrincipal, "a signed commit names its signer, and this one does not")
-            .hint("add the line `Two-Key-Principal: <your name in the policy>` after the statement and sign again");
-        return Err(bad(refusal));
-    };
-    Ok(Cosignature {
-        key: ssh.key().clone(),
-        statement: statement.clone(),
-        claims,
-        carrier: Carrier::Commit,
-        presence,
-        signature: ssh.base64(),
-        reason: remarks.reason,
-        evidence: remarks.evidence,
-        claimed_time: Some(commit.committer_time),
-    })
+/// The commit's own signature, as its claim is checked.
+struct Own {
+    /// The signature, or why it claims nothing.
+    ssh: Result<SshSig, Refusal>,
+    principal: Option<PrincipalId>,
+    reason: Option<String>,
+    evidence: Option<Digest>,
+    claimed_time: i64,
 }
 
-fn verify_own(signature: &[u8], payload: &[u8]) -> Result<(SshSig, super::Presence), Refusal> {
+impl Own {
+    fn read(commit: &RawCommit<'_>, signature: &[u8], remarks: Remarks<'_>) -> (Self, Option<Claim>) {
+        let (ssh, claim) = match read_own(signature, &commit.payload) {
+            Ok((ssh, claim)) => (Ok(ssh), Some(claim)),
+            Err(refusal) => (Err(refusal), None),
+        };
+        let Remarks { principal, reason, evidence, .. } = remarks;
+        (Self { ssh, principal, reason, evidence, claimed_time: commit.committer_time }, claim)
+    }
+
+    /// The vote.
+    fn vote(self, statement: &Statement, verdict: Option<Result<Proof, Refusal>>) -> Result<Cosignature, BadVote> {
+        let bad = |claims, refusal| BadVote { claims, action: statement.action(), refusal };
+        let unchecked = || Err(Refusal::new(Reason::BadSignature, "nobody checked the commit's signature"));
+        let (ssh, proof) = match self.ssh.and_then(|ssh| Ok((ssh, verdict.unwrap_or_else(unchecked)?))) {
+            Ok(proven) => proven,
+            Err(refusal) => return Err(bad(self.principal, refusal)),
+        };
+        let Some(claims) = self.principal else {
+            let refusal =
+                Refusal::new(Reason::WrongPrincipal, "a signed commit names its signer, and this one does not").hint(
+                    "add the line `Two-Key-Principal: <your name in the policy>` after the statement and sign again",
+                );
+            return Err(bad(None, refusal));
+        };
+        Ok(Cosignature {
+            key: ssh.key().clone(),
+            statement: statement.clone(),
+            claims,
+            carrier: Carrier::Commit,
+            presence: proof.presence(),
+            signature: ssh.base64(),
+            reason: self.reason,
+            evidence: self.evidence,
+            claimed_time: Some(self.claimed_time),
+        })
+    }
+}
+
+fn read_own(signature: &[u8], payload: &[u8]) -> Result<(SshSig, Claim), Refusal> {
     let armour = std::str::from_utf8(signature).ok().filter(|text| text.starts_with("-----BEGIN SSH SIGNATURE-----"));
     let Some(armour) = armour else {
         return Err(Refusal::new(Reason::BadSignature, "the commit's signature is not an SSH signature")
             .hint("sign with: git -c gpg.format=ssh -c user.signingkey=<public key file> …"));
     };
     let ssh = SshSig::from_armour(armour)?;
-    let presence = ssh.verify(sshsig::GIT, payload)?;
-    Ok((ssh, presence))
+    let claim = ssh.claim(sshsig::GIT, payload)?;
+    Ok((ssh, claim))
 }
 
 fn malformed(what: impl std::fmt::Display) -> Refusal {

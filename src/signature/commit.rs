@@ -8,7 +8,12 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::{ObjectFormat, Opened, carrier, sshsig, sshsig::SshSig};
+use super::{
+    ObjectFormat, Opened, carrier,
+    inner::{Claim, Proof, check_each},
+    sshsig,
+    sshsig::SshSig,
+};
 use crate::model::{Oid, RawKey, Reason, Refusal};
 
 /// The largest ordinary commit whose signature is looked at, in bytes.
@@ -49,13 +54,50 @@ pub struct RawCommit<'a> {
 /// Says what a commit is. Needs no policy, and never fails: whatever is not a carrier in the strict form is ordinary
 /// or malformed. That a carrier's tree is its parent's is for the caller to check, who has the parent.
 pub fn open_commit(raw: &[u8], format: ObjectFormat) -> Opened {
+    let nobody = Opened::Ordinary { signer: None };
+    open_commits(&[raw], format).pop().unwrap_or(nobody)
+}
+
+/// Says of each of some commits what it is, as [`open_commit`] does. Many at once cost less each.
+pub fn open_commits<T: AsRef<[u8]>>(raw: &[T], format: ObjectFormat) -> Vec<Opened> {
+    let read = raw.iter().map(|raw| read(raw.as_ref(), format)).collect();
+    check_each(read).into_iter().map(|(read, verdict)| read.opened(verdict)).collect()
+}
+
+/// A commit that has been read, and whose signature nobody has checked.
+enum Read {
+    Ordinary { signer: Option<RawKey> },
+    Malformed(Refusal),
+    Carrier(Box<carrier::Unproven>),
+}
+
+/// Reads a commit, with what its own signature claims.
+fn read(raw: &[u8], format: ObjectFormat) -> (Read, Option<Claim>) {
     if !carrier::has_statement_line(raw) {
         let signer = if raw.len() > MAX_SIGNED { None } else { signer(raw, format) };
-        return Opened::Ordinary { signer };
+        let (signer, claim) = signer.unzip();
+        return (Read::Ordinary { signer }, claim);
     }
-    match carrier::open(raw, format) {
-        Ok((statement, votes)) => Opened::Carrier { statement, votes },
-        Err(refusal) => Opened::Malformed(refusal),
+    match carrier::read(raw, format) {
+        Ok((carrier, claim)) => (Read::Carrier(Box::new(carrier)), claim),
+        Err(refusal) => (Read::Malformed(refusal), None),
+    }
+}
+
+impl Read {
+    /// What the commit is, given what became of its signature's claim.
+    fn opened(self, verdict: Option<Result<Proof, Refusal>>) -> Opened {
+        match self {
+            Self::Ordinary { signer } => {
+                let proven = verdict.is_some_and(|verdict| verdict.is_ok());
+                Opened::Ordinary { signer: signer.filter(|_| proven) }
+            }
+            Self::Malformed(refusal) => Opened::Malformed(refusal),
+            Self::Carrier(carrier) => {
+                let (statement, votes) = carrier.proven(verdict);
+                Opened::Carrier { statement, votes }
+            }
+        }
     }
 }
 
@@ -216,9 +258,9 @@ pub(super) fn person(line: &[u8]) -> Option<i64> {
     if number.contains(&b' ') { None } else { seconds(number) }
 }
 
-/// Whose Git signature an ordinary commit carries: one signature header, of this repository's name, SSH, and good
-/// over the rest. Whenever anything about the commit could be read in two ways the answer is nobody.
-fn signer(raw: &[u8], format: ObjectFormat) -> Option<RawKey> {
+/// Whose Git signature an ordinary commit carries, as that signature claims: one signature header, of this repository's
+/// name, SSH, over the rest. Whenever anything about the commit could be read in two ways the answer is nobody.
+fn signer(raw: &[u8], format: ObjectFormat) -> Option<(RawKey, Claim)> {
     if raw.contains(&0) {
         return None;
     }
@@ -232,8 +274,8 @@ fn signer(raw: &[u8], format: ObjectFormat) -> Option<RawKey> {
     }
     let armour = String::from_utf8(signature.unfolded()).ok()?;
     let ssh = SshSig::from_armour(&armour).ok()?;
-    ssh.verify(sshsig::GIT, &without(raw, &signature.span)).ok()?;
-    Some(ssh.key().raw())
+    let claim = ssh.claim(sshsig::GIT, &without(raw, &signature.span)).ok()?;
+    Some((ssh.key().raw(), claim))
 }
 
 impl ObjectFormat {

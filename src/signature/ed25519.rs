@@ -10,7 +10,7 @@ use curve25519_dalek::{EdwardsPoint, Scalar, constants::ED25519_BASEPOINT_POINT}
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha512};
 
-use super::multiples::Multiples;
+use super::multiples::{Multiples, Sum};
 use crate::model::key::verifying_key;
 
 /// Signatures after which a key gets its table, which takes as long to make as some thirty are to verify.
@@ -21,39 +21,79 @@ const MAX_COUNTED: usize = 32;
 static BASE: LazyLock<Multiples> = LazyLock::new(|| Multiples::of(ED25519_BASEPOINT_POINT));
 
 thread_local! {
-    static SEEN: RefCell<HashMap<[u8; 32], Seen>> = RefCell::default();
+    static SEEN: RefCell<Seen> = RefCell::default();
+}
+
+/// Bytes that a key is said to have signed.
+#[derive(Debug)]
+pub(super) struct Said {
+    /// The key's point.
+    pub(super) point: [u8; 32],
+    /// The bytes.
+    pub(super) message: Vec<u8>,
+    /// The signature.
+    pub(super) signature: Box<Signature>,
+}
+
+impl Said {
+    /// Whether the key signed exactly these bytes.
+    fn holds_strictly(&self) -> bool {
+        verifying_key(&self.point).is_some_and(|key| key.verify_strict(&self.message, &self.signature).is_ok())
+    }
+
+    /// The hash that the equation has as a scalar (RFC 8032 section 5.1.7).
+    fn hash(&self) -> Scalar {
+        let hash = Sha512::new()
+            .chain_update(self.signature.r_bytes())
+            .chain_update(self.point)
+            .chain_update(&self.message)
+            .finalize();
+        Scalar::from_bytes_mod_order_wide(&hash.into())
+    }
+}
+
+/// Of each signature, in order, whether it holds. Each is judged by itself: what is done for all of them at once is one
+/// inversion, with which the computed commitments get their encodings.
+pub(super) fn hold(all: &[&Said]) -> Vec<bool> {
+    let computed = SEEN.with_borrow_mut(|seen| all.iter().map(|said| seen.commitment(said)).collect::<Vec<_>>());
+    let points: Vec<EdwardsPoint> = computed.iter().flatten().copied().collect();
+    let mut encoded = EdwardsPoint::compress_batch_alloc(&points).into_iter();
+    let judge = |(said, computed): (&&Said, Option<EdwardsPoint>)| {
+        let encoded = computed.and_then(|_| encoded.next());
+        encoded.is_some_and(|encoded| encoded.as_bytes() == said.signature.r_bytes()) || said.holds_strictly()
+    };
+    all.iter().zip(computed).map(judge).collect()
+}
+
+/// The keys that have been asked for.
+#[derive(Default)]
+struct Seen {
+    keys: HashMap<[u8; 32], Asked>,
+    sum: Sum,
 }
 
 /// How often a key has been asked for, and from some number on its table.
 #[derive(Default)]
-struct Seen {
+struct Asked {
     times: u32,
     minus_key: Option<Multiples>,
 }
 
-/// Whether the key of a point signed exactly these bytes.
-pub(super) fn holds(point: &[u8; 32], message: &[u8], signature: &Signature) -> bool {
-    let Some(key) = verifying_key(point) else { return false };
-    let quickly = SEEN.with_borrow_mut(|seen| {
-        if seen.len() >= MAX_COUNTED && !seen.contains_key(point) {
-            seen.clear();
-        }
-        seen.entry(*point).or_default().holds(&key, message, signature)
-    });
-    quickly || key.verify_strict(message, signature).is_ok()
-}
-
 impl Seen {
-    /// Whether a signature is seen to hold.
-    fn holds(&mut self, key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
-        if let Some(table) = &self.minus_key {
-            return holds_by(table, key, message, signature);
+    /// The commitment that would make a signature hold, for keys that are asked for often.
+    fn commitment(&mut self, said: &Said) -> Option<EdwardsPoint> {
+        if self.keys.len() >= MAX_COUNTED && !self.keys.contains_key(&said.point) {
+            self.keys.clear();
         }
-        self.times += 1;
-        if self.times >= OFTEN && !key.is_weak() {
-            self.minus_key = Some(table(key));
+        let asked = self.keys.entry(said.point).or_default();
+        if let Some(minus_key) = &asked.minus_key {
+            return commitment(minus_key, said, &mut self.sum);
         }
-        false
+        asked.times += 1;
+        if asked.times >= OFTEN {
+            asked.minus_key = verifying_key(&said.point).filter(|key| !key.is_weak()).map(|key| table(&key));
+        }
+        None
     }
 }
 
@@ -62,15 +102,14 @@ fn table(key: &VerifyingKey) -> Multiples {
     Multiples::of(-key.to_edwards())
 }
 
-/// What `verify_strict` looks at, given a key that is not weak: `s` is below the group's order, the commitment is not of
-/// small order, and it is, byte by byte, what the equation says. An encoding that a computed point has is canonical.
-fn holds_by(minus_key: &Multiples, key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
-    let Some(s) = Scalar::from_canonical_bytes(*signature.s_bytes()).into_option() else { return false };
-    let hash =
-        Sha512::new().chain_update(signature.r_bytes()).chain_update(key.as_bytes()).chain_update(message).finalize();
-    let k = Scalar::from_bytes_mod_order_wide(&hash.into());
-    let commitment: EdwardsPoint = BASE.terms(&s).iter().chain(&minus_key.terms(&k)).sum();
-    !commitment.is_small_order() && commitment.compress().as_bytes() == signature.r_bytes()
+/// The commitment that the equation gives for a key that is not weak, by the multiples of its negative: none where `s` is
+/// not below the group's order or the commitment is of small order. A signature has to have it byte by byte, so all is
+/// looked at that `verify_strict` looks at. An encoding that a computed point has is canonical.
+fn commitment(minus_key: &Multiples, said: &Said, sum: &mut Sum) -> Option<EdwardsPoint> {
+    let s = Scalar::from_canonical_bytes(*said.signature.s_bytes()).into_option()?;
+    BASE.gather(&s, sum);
+    minus_key.gather(&said.hash(), sum);
+    Some(sum.take()).filter(|commitment| !commitment.is_small_order())
 }
 
 #[cfg(test)]
@@ -80,6 +119,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn said(key: &VerifyingKey, message: &[u8], signature: &Signature) -> Said {
+        Said { point: *key.as_bytes(), message: message.to_vec(), signature: Box::new(*signature) }
+    }
+
+    fn holds(key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
+        hold(&[&said(key, message, signature)]) == [true]
+    }
+
+    /// Whether a signature holds by a table.
+    fn holds_by(minus_key: &Multiples, key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
+        let computed = commitment(minus_key, &said(key, message, signature), &mut Sum::default());
+        computed.is_some_and(|computed| computed.compress().as_bytes() == signature.r_bytes())
+    }
 
     /// What both ways say of a signature, the short one first.
     fn both(key: &VerifyingKey, message: &[u8], signature: &Signature) -> [bool; 2] {
@@ -108,6 +161,27 @@ mod tests {
             let mut bytes = signature.to_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(both(&key, &message, &Signature::from_bytes(&bytes)), [false; 2]);
+        }
+
+        /// Some keys have tables, some get theirs on the way; what is altered and what is not come in any order.
+        #[test]
+        fn each_of_many_is_judged_as_it_is_alone(which in proptest::collection::vec((0_u8..4, 0_usize..4), 0..150)) {
+            let all = which.iter().map(|(seed, alteration)| {
+                let signer = SigningKey::from_bytes(&[*seed; 32]);
+                let message = [*seed; 40];
+                let mut signature = signer.sign(&message).to_bytes();
+                match alteration {
+                    1 => signature[0] ^= 1,
+                    2 => signature[33] ^= 1,
+                    3 => signature[63] |= 0x80,
+                    _ => {}
+                }
+                said(&signer.verifying_key(), &message, &Signature::from_bytes(&signature))
+            });
+            let all: Vec<Said> = all.collect();
+            let verdicts = hold(&all.iter().collect::<Vec<_>>());
+            prop_assert_eq!(&verdicts, &all.iter().map(Said::holds_strictly).collect::<Vec<_>>());
+            prop_assert_eq!(verdicts, which.iter().map(|(_, alteration)| *alteration == 0).collect::<Vec<_>>());
         }
 
         /// Of a key with a part of small order, and of commitments with one, both ways say the same, whatever they say.
@@ -156,7 +230,7 @@ mod tests {
             let nonce = (ED25519_BASEPOINT_POINT * secret).compress().to_bytes();
             assert_eq!(both(&weak, b"step 1", &made(zero, secret, nonce, &weak, b"step 1")), [false; 2]);
         }
-        assert!(!holds(honest.as_bytes(), b"step 1", &Signature::from_bytes(&[0; 64])));
+        assert!(!holds(&honest, b"step 1", &Signature::from_bytes(&[0; 64])));
     }
 
     #[test]
@@ -201,8 +275,8 @@ mod tests {
             for signer in these.iter().rev() {
                 let (key, message) = (signer.verifying_key(), round.to_le_bytes());
                 let signature = signer.sign(&message);
-                assert!(holds(key.as_bytes(), &message, &signature));
-                assert!(!holds(neighbour.as_bytes(), &message, &signature));
+                assert!(holds(&key, &message, &signature));
+                assert!(!holds(&neighbour, &message, &signature));
                 neighbour = key;
             }
         }
@@ -215,10 +289,11 @@ mod tests {
         for number in 0..3 * OFTEN {
             let message = number.to_le_bytes();
             let signature = signer.sign(&message);
-            assert!(holds(key.as_bytes(), &message, &signature), "{number}");
-            assert!(!holds(key.as_bytes(), b"something else", &signature), "{number}");
+            assert!(holds(&key, &message, &signature), "{number}");
+            assert!(!holds(&key, b"something else", &signature), "{number}");
         }
-        let has_table = SEEN.with_borrow(|seen| seen.get(key.as_bytes()).is_some_and(|seen| seen.minus_key.is_some()));
+        let has_table =
+            SEEN.with_borrow(|seen| seen.keys.get(key.as_bytes()).is_some_and(|asked| asked.minus_key.is_some()));
         assert!(has_table);
     }
 }

@@ -87,17 +87,74 @@ impl Inner {
         Ok(Self { made, around: Around::read(form, rest)? })
     }
 
-    /// Checks that the key signed these bytes.
-    pub(super) fn verify(&self, key: &PublicKey, message: &[u8]) -> Result<Presence, Refusal> {
+    /// What the signature says that the key signed.
+    pub(super) fn claim(&self, key: &PublicKey, message: &[u8]) -> Result<Claim, Refusal> {
         let (signed, presence) = self.around.signed(key, message)?;
-        let holds = match (key.raw().point(), &self.made) {
-            (Point::Ed25519(point), Made::Ed25519(signature)) => ed25519::holds(point, &signed, signature),
-            (Point::P256(point), Made::P256(signature)) => p256::ecdsa::VerifyingKey::from_sec1_bytes(point)
-                .is_ok_and(|key| key.verify(&signed, signature.as_ref()).is_ok()),
-            _ => false,
+        let what = match (key.raw().point(), &self.made) {
+            (Point::Ed25519(point), Made::Ed25519(signature)) => {
+                What::Ed25519(ed25519::Said { point: *point, message: signed, signature: signature.clone() })
+            }
+            (Point::P256(point), Made::P256(signature)) => {
+                What::P256 { point: *point, message: signed, signature: signature.clone() }
+            }
+            _ => return Err(no()),
         };
-        if holds { Ok(presence) } else { Err(bad("it does not verify over these bytes")) }
+        Ok(Claim { what, presence })
     }
+}
+
+/// What a signature says that a key signed. Nobody has checked it.
+#[derive(Debug)]
+pub(super) struct Claim {
+    what: What,
+    presence: Presence,
+}
+
+#[derive(Debug)]
+enum What {
+    Ed25519(ed25519::Said),
+    P256 { point: [u8; 65], message: Vec<u8>, signature: Box<p256::ecdsa::Signature> },
+}
+
+/// That a key signed what it was said to have signed. Only checking a [`Claim`] makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Proof(Presence);
+
+impl Proof {
+    /// What it proves about somebody being there.
+    pub(super) fn presence(self) -> Presence {
+        self.0
+    }
+}
+
+impl Claim {
+    /// Checks it.
+    pub(super) fn check(self) -> Result<Proof, Refusal> {
+        let verdict = check_each(vec![((), Some(self))]).pop();
+        verdict.and_then(|((), verdict)| verdict).unwrap_or_else(|| Err(no()))
+    }
+}
+
+/// Checks claims, each by itself, and gives each verdict to whom the claim came with. Many at once cost less each.
+pub(super) fn check_each<T>(all: Vec<(T, Option<Claim>)>) -> Vec<(T, Option<Result<Proof, Refusal>>)> {
+    let ed25519 = all.iter().filter_map(|(_, claim)| match &claim.as_ref()?.what {
+        What::Ed25519(said) => Some(said),
+        What::P256 { .. } => None,
+    });
+    let mut ed25519 = ed25519::hold(&ed25519.collect::<Vec<_>>()).into_iter();
+    let mut check = |Claim { what, presence }: Claim| {
+        let holds = match what {
+            What::Ed25519(_) => ed25519.next() == Some(true),
+            What::P256 { point, message, signature } => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point)
+                .is_ok_and(|key| key.verify(&message, signature.as_ref()).is_ok()),
+        };
+        if holds { Ok(Proof(presence)) } else { Err(no()) }
+    };
+    all.into_iter().map(|(whose, claim)| (whose, claim.map(&mut check))).collect()
+}
+
+fn no() -> Refusal {
+    bad("it does not verify over these bytes")
 }
 
 impl Around {

@@ -143,7 +143,7 @@ pub enum ObjectFormat {
     Sha256,
 }
 
-pub use commit::{Links, RawCommit, links, open_commit};
+pub use commit::{Links, RawCommit, links, open_commit, open_commits};
 pub use compose::statement_message;
 pub use detached::{detached_base64, open_detached};
 pub use note::{NoteEntry, open_note};

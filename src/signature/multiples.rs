@@ -29,18 +29,30 @@ impl Multiples {
         Self(multiples)
     }
 
-    /// Points whose sum is the product of the point with a scalar. They are gathered before they are added, because
-    /// looking up waits for memory, and for many places at once no longer than for one.
-    pub(super) fn terms(&self, scalar: &Scalar) -> [EdwardsPoint; DIGITS] {
-        let mut multiples = self.0.chunks_exact(LARGEST);
-        digits(scalar).map(|digit| {
-            let multiples = multiples.next().unwrap_or_default();
-            match usize::from(digit.unsigned_abs()).checked_sub(1).and_then(|at| multiples.get(at)) {
-                Some(multiple) if digit > 0 => *multiple,
-                Some(multiple) => -multiple,
-                None => EdwardsPoint::identity(),
-            }
-        })
+    /// Adds the product of the point with a scalar to a sum.
+    pub(super) fn gather(&self, scalar: &Scalar, sum: &mut Sum) {
+        for (digit, multiples) in digits(scalar).into_iter().zip(self.0.chunks_exact(LARGEST)) {
+            // No multiple stands for a digit of zero.
+            let multiple = usize::from(digit.unsigned_abs()).checked_sub(1).and_then(|at| multiples.get(at));
+            let terms = if digit > 0 { &mut sum.added } else { &mut sum.subtracted };
+            terms.extend(multiple);
+        }
+    }
+}
+
+/// A sum of multiples. They are gathered before they are added, because looking up waits for memory, and for many places
+/// at once no longer than for one.
+#[derive(Default)]
+pub(super) struct Sum {
+    added: Vec<EdwardsPoint>,
+    subtracted: Vec<EdwardsPoint>,
+}
+
+impl Sum {
+    /// The sum of all that has been gathered, which begins anew.
+    pub(super) fn take(&mut self) -> EdwardsPoint {
+        let sum = self.added.drain(..).fold(EdwardsPoint::identity(), |sum, term| sum + term);
+        self.subtracted.drain(..).fold(sum, |sum, term| sum - term)
     }
 }
 
@@ -86,7 +98,9 @@ mod tests {
     }
 
     fn product(multiples: &Multiples, scalar: &Scalar) -> EdwardsPoint {
-        multiples.terms(scalar).iter().sum()
+        let mut sum = Sum::default();
+        multiples.gather(scalar, &mut sum);
+        sum.take()
     }
 
     #[test]

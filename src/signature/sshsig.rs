@@ -12,7 +12,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::{Presence, inner::Inner};
+use super::{
+    Presence,
+    inner::{Claim, Inner, Proof},
+};
 use crate::model::{
     PublicKey, Reason, Refusal,
     key::{KeyError, put_ssh_string, ssh_string},
@@ -134,6 +137,11 @@ impl SshSig {
 
     /// Checks that the key signed exactly these bytes for exactly this namespace.
     pub fn verify(&self, namespace: &str, message: &[u8]) -> Result<Presence, Refusal> {
+        self.claim(namespace, message)?.check().map(Proof::presence)
+    }
+
+    /// What the signature says: that the key signed exactly these bytes for exactly this namespace.
+    pub(super) fn claim(&self, namespace: &str, message: &[u8]) -> Result<Claim, Refusal> {
         if self.namespace != namespace.as_bytes() {
             return Err(bad(format!("it was made for another purpose than `{namespace}`")));
         }
@@ -142,7 +150,7 @@ impl SshSig {
         put_ssh_string(&mut signed, b"");
         put_ssh_string(&mut signed, self.hash.name());
         put_ssh_string(&mut signed, &self.hash.digest(message));
-        self.inner.verify(&self.key, &signed)
+        self.inner.claim(&self.key, &signed)
     }
 }
 

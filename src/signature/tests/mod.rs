@@ -9,4 +9,5 @@ pub(super) mod nistp256;
 mod notes;
 mod ssh;
 mod tags;
+mod together;
 mod total;

@@ -2,12 +2,13 @@
 //!
 //! Eight targets each have one rollout after the other. Most go all the way in nine signed commits; some are sealed
 //! into their start, paused and resumed, rolled back, withdrawn, proposed through a merge, or get both keys of a step in
-//! a merge. Every so often the policy changes or the repository is frozen and thawed. Leases lie a hundred in a folder,
+//! a merge. Of every twenty leases one has a note: another human's cosignature in the inbox. Every so often the policy
+//! changes or the repository is frozen and thawed. Leases lie a hundred in a folder,
 //! and folders of leases that ended long ago are deleted, as people do. All of it follows from the commit's number, so
 //! that every run makes the same ids.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
@@ -91,6 +92,9 @@ pub struct Corpus {
     folders: VecDeque<(String, Vec<u8>, Oid)>,
     rollouts: Vec<Option<Rollout>>,
     freezes: u32,
+    /// Notes on leases' files so far, and the last commit that holds some.
+    notes: Vec<(Oid, Oid)>,
+    noted: Option<Oid>,
 }
 
 impl Corpus {
@@ -113,6 +117,8 @@ impl Corpus {
             folders: VecDeque::new(),
             rollouts: (0..TARGETS).map(|_| None).collect(),
             freezes: 0,
+            notes: Vec::new(),
+            noted: None,
         };
         corpus.next_policy()?;
         corpus.root = Some(corpus.commit(&[], None, "Found the ledger\n")?);
@@ -136,6 +142,7 @@ impl Corpus {
 
     /// Hands what was written over to a repository, and goes on in another pack.
     pub fn deliver(&mut self, repository: &Path, next: &Path) -> io::Result<()> {
+        let noted = self.commit_notes()?;
         let tagged: Vec<_> = std::mem::take(&mut self.tags);
         let mut refs: Vec<(String, Oid, Oid)> = Vec::new();
         for (name, commit) in tagged {
@@ -152,6 +159,10 @@ impl Corpus {
             let _ = writeln!(packed, "{tag} refs/tags/{name}\n^{commit}");
         }
         fs::write(repository.join("packed-refs"), packed)?;
+        if let Some(noted) = noted {
+            let name = format!("refs/notes/two-key/{}", self.keys.other.principal);
+            run::said(run::git(repository).args(["update-ref", &name, &noted.to_string()]));
+        }
         let tip = self.tip.expect("a founded ledger").to_string();
         run::said(run::git(repository).args(["update-ref", "refs/heads/main", &tip]));
         let root = self.root.expect("a founded ledger").to_string();
@@ -161,6 +172,40 @@ impl Corpus {
 
     fn write(&mut self, kind: Kind, bytes: &[u8]) -> io::Result<Oid> {
         self.pack.as_mut().expect("a corpus always has a pack").add(kind, bytes)
+    }
+
+    /// Notes another human's cosignature.
+    fn note(&mut self, about: Oid, subject: Subject) -> io::Result<()> {
+        let text = statement(subject).text();
+        let text = format!("{text}\n{}", self.keys.other.armour("two-key", text.as_bytes()));
+        let note = self.write(Kind::Blob, text.as_bytes())?;
+        self.notes.push((about, note));
+        Ok(())
+    }
+
+    /// Writes a commit with all notes, in folders by the first two digits of what they are about.
+    fn commit_notes(&mut self) -> io::Result<Option<Oid>> {
+        let mut folders: BTreeMap<String, BTreeMap<String, Oid>> = BTreeMap::new();
+        for (about, note) in &self.notes {
+            let digits = about.to_string();
+            let (folder, name) = digits.split_at(2);
+            folders.entry(folder.to_owned()).or_default().insert(name.to_owned(), *note);
+        }
+        if folders.is_empty() {
+            return Ok(None);
+        }
+        let mut root = Vec::new();
+        for (name, notes) in folders {
+            let folder: Vec<u8> = notes.iter().flat_map(|(name, note)| entry("100644", name, *note)).collect();
+            let folder = self.write(Kind::Tree, &folder)?;
+            root.extend(entry("40000", &name, folder));
+        }
+        let tree = self.write(Kind::Tree, &root)?;
+        let parent = self.noted.map(|parent| format!("parent {parent}\n")).unwrap_or_default();
+        let who = format!("A Person <a@example> {} +0000", EPOCH + PACE * self.commits);
+        let raw = format!("tree {tree}\n{parent}author {who}\ncommitter {who}\n\nNotes added by 'git notes append'\n");
+        self.noted = Some(self.write(Kind::Commit, raw.as_bytes())?);
+        Ok(self.noted)
     }
 
     /// Writes a commit and makes it the tip.
@@ -291,7 +336,12 @@ impl Corpus {
         }
         self.write_root()?;
         let id = LeaseId::parse(&name).expect("an id");
-        Ok(Rollout { id, digest: Digest::of(text.as_bytes()), kind: number % 20, at: 0, step: 1 })
+        let digest = Digest::of(text.as_bytes());
+        let kind = number % 20;
+        if kind == 19 {
+            self.note(blob, Subject::Cosign { lease: id.clone(), digest })?;
+        }
+        Ok(Rollout { id, digest, kind, at: 0, step: 1 })
     }
 
     /// The next thing that happens to a target's rollout.

@@ -42,16 +42,16 @@ impl Key {
         STANDARD.encode(blob)
     }
 
+    /// The armour around a signature.
+    pub fn armour(&self, namespace: &str, message: &[u8]) -> String {
+        let base64 = self.sign(namespace, message);
+        let lines: Vec<_> = base64.as_bytes().chunks(70).map(String::from_utf8_lossy).collect();
+        format!("-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n", lines.join("\n"))
+    }
+
     /// A signature header's value: the armour, with its lines continued.
     pub fn header(&self, payload: &[u8]) -> String {
-        let base64 = self.sign("git", payload);
-        let mut text = String::from("-----BEGIN SSH SIGNATURE-----\n");
-        for line in base64.as_bytes().chunks(70) {
-            text.push(' ');
-            text.extend(line.iter().map(|byte| char::from(*byte)));
-            text.push('\n');
-        }
-        text + " -----END SSH SIGNATURE-----\n"
+        self.armour("git", payload).trim_end().replace('\n', "\n ") + "\n"
     }
 
     /// The private key as OpenSSH writes it, without a passphrase.

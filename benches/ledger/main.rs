@@ -39,10 +39,15 @@ fn main() {
         ["--commits", sizes @ ..] if !sizes.is_empty() => {
             measure(&sizes.iter().map(|size| number(size)).collect::<Vec<_>>(), Turns::MANY);
         }
+        ["--verify", sizes @ ..] if !sizes.is_empty() => {
+            verify(&sizes.iter().map(|size| number(size)).collect::<Vec<_>>());
+        }
         ["--check"] => check(),
         ["corpus", folder, commits] => make(folder, commits, ObjectFormat::Sha1),
         ["corpus", folder, commits, "sha256"] => make(folder, commits, ObjectFormat::Sha256),
-        _ => panic!("usage: benches/run [--check | --once | --commits N… | corpus FOLDER COMMITS [sha256]]"),
+        _ => panic!(
+            "usage: benches/run [--check | --once | --commits N… | --verify N… | corpus FOLDER COMMITS [sha256]]"
+        ),
     }
 }
 
@@ -75,6 +80,18 @@ impl Turns {
 /// Of ledgers with more commits everything is measured once, and pushes not at all: half a million tags make each of them
 /// last many seconds, whatever the hook.
 const LARGE: usize = 200_000;
+
+/// Measures nothing but verifying, and writes no page.
+fn verify(sizes: &[usize]) {
+    let mut report = Report::default();
+    for size in sizes {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ground = Ground::make(folder.path(), *size, ObjectFormat::Sha1, &PUSHES).expect("a ledger");
+        let verified = measure::verify(folder.path(), &ground, ObjectFormat::Sha1, 5, 60);
+        report.verified.push((format!("SHA-1, {size}"), verified));
+    }
+    println!("{}", report.tables());
+}
 
 /// Measures everything on ledgers of these sizes, the largest last, and writes the page.
 fn measure(sizes: &[usize], turns: Turns) {

@@ -146,8 +146,18 @@ impl Program {
         words.join(" ")
     }
 
+    /// Starts a child of which nothing is asked but what it says.
+    pub(crate) fn started(mut self) -> Result<Started, GitError> {
+        let line = self.line();
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(Started { child: self.spawn_as(&line)?, line })
+    }
+
     /// Runs the child to its end, whatever that is.
     pub(crate) fn output(mut self) -> Result<Output, GitError> {
+        if self.input.is_none() && !self.interactive && self.limit.is_none() && self.most.is_none() {
+            return self.started()?.output();
+        }
         let line = self.line();
         let input = self.input.take();
         self.command.stdin(match (&input, self.interactive) {
@@ -261,6 +271,23 @@ impl Program {
                 GitError::io(format!("running `{line}`"), error)
             }
         })
+    }
+}
+
+/// A child that runs beside us.
+#[derive(Debug)]
+pub(crate) struct Started {
+    child: Child,
+    line: String,
+}
+
+impl Started {
+    /// What the child said, once it has ended.
+    pub(crate) fn output(self) -> Result<Output, GitError> {
+        let output = self.child.wait_with_output();
+        let output = output.map_err(|error| GitError::io(format!("reading from `{}`", self.line), error))?;
+        let stderr = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+        Ok(Output { status: output.status, stdout: output.stdout, stderr })
     }
 }
 

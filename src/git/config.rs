@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{GitError, Repository, SigningKey, repository::Settings};
+use super::{GitError, Repository, SigningKey, command::Output, repository::Settings};
 use crate::model::Oid;
 
 /// The configuration key of the pinned root.
@@ -11,6 +11,34 @@ pub const ROOT: &str = "two-key.root";
 pub const ROOT_VARIABLE: &str = "TWO_KEY_ROOT";
 /// The configuration key of the key to sign with.
 pub const KEY: &str = "two-key.key";
+
+/// Asks Git for all keys of ours.
+pub(super) const OWN_SETTINGS: [&str; 4] = ["config", "--null", "--get-regexp", r"^two-key\."];
+
+/// What Git says of all keys of ours.
+pub(super) fn settings(command: &str, output: Output) -> Result<Settings, GitError> {
+    let all = value(command, output)?.unwrap_or_default();
+    // Keys come folded, each with its value after a line feed; one without a value is set to nothing.
+    let entries = all.split('\0').filter(|entry| !entry.is_empty());
+    let pair = |entry: &str| {
+        let (key, value) = entry.split_once('\n').unwrap_or((entry, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    Ok(entries.map(pair).collect())
+}
+
+/// What `git config` says, if there is anything.
+fn value(command: &str, output: Output) -> Result<Option<String>, GitError> {
+    match output.status.code() {
+        Some(0) => {
+            let value = output.stdout.strip_suffix(b"\0").unwrap_or(&output.stdout).to_vec();
+            let wrong = |_| GitError::Answer { command: command.to_owned(), what: "not UTF-8".to_owned() };
+            String::from_utf8(value).map(Some).map_err(wrong)
+        }
+        Some(1) => Ok(None),
+        _ => Err(GitError::Program { command: command.to_owned(), stderr: output.stderr }),
+    }
+}
 
 impl Repository {
     /// The last value of a configuration key. Our own keys are asked for all at once.
@@ -31,14 +59,9 @@ impl Repository {
     }
 
     fn own_settings(&self) -> Result<Settings, GitError> {
-        let all = self.get_config(&["--null", "--get-regexp", r"^two-key\."])?.unwrap_or_default();
-        // Keys come folded, each with its value after a line feed; one without a value is set to nothing.
-        let entries = all.split('\0').filter(|entry| !entry.is_empty());
-        let pair = |entry: &str| {
-            let (key, value) = entry.split_once('\n').unwrap_or((entry, ""));
-            (key.to_owned(), value.to_owned())
-        };
-        Ok(entries.map(pair).collect())
+        let program = self.run(&OWN_SETTINGS);
+        let command = program.line();
+        settings(&command, program.output()?)
     }
 
     /// The last value of a configuration key that names a path, with `~` expanded.
@@ -49,16 +72,7 @@ impl Repository {
     fn get_config(&self, args: &[&str]) -> Result<Option<String>, GitError> {
         let program = self.run(&["config"]).args(args);
         let command = program.line();
-        let output = program.output()?;
-        match output.status.code() {
-            Some(0) => {
-                let value = output.stdout.strip_suffix(b"\0").unwrap_or(&output.stdout).to_vec();
-                let wrong = |_| GitError::Answer { command, what: "not UTF-8".to_owned() };
-                String::from_utf8(value).map(Some).map_err(wrong)
-            }
-            Some(1) => Ok(None),
-            _ => Err(GitError::Program { command, stderr: output.stderr }),
-        }
+        value(&command, program.output()?)
     }
 
     /// Sets a key of this repository's own configuration.

@@ -11,7 +11,8 @@ use std::{
 
 use super::{
     GitError,
-    command::{Program, path_from},
+    command::{Program, Started, path_from},
+    config::{OWN_SETTINGS, settings as settings_of},
     objects::Idle,
 };
 use crate::{model::Oid, signature::ObjectFormat};
@@ -29,7 +30,7 @@ pub struct Repository {
     patience: Option<Duration>,
     /// Readers that wait for their next use.
     idle: Idle,
-    /// Our own part of the configuration, once it has been asked for.
+    /// Our own part of the configuration, if it is known.
     settings: Arc<Mutex<Option<Settings>>>,
 }
 
@@ -49,7 +50,11 @@ impl Repository {
     }
 
     fn ask(path: &Path, inherit: bool) -> Result<Self, GitError> {
-        let ask = |questions: &[&str]| Program::git(inherit).arg("-C").arg(path).arg("rev-parse").args(questions);
+        let git = |args: &[&str]| Program::git(inherit).arg("-C").arg(path).args(args);
+        let ask = |questions: &[&str]| git(&["rev-parse"]).args(questions);
+        // Nearly everybody wants to know next what is configured, so Git is asked at the same time. If that fails, whoever
+        // wants to know asks again.
+        let settings = git(&OWN_SETTINGS).started();
         let not_here = |error| match error {
             GitError::Program { stderr, .. } => GitError::NotARepository { path: path.display().to_string(), stderr },
             other => other,
@@ -67,7 +72,9 @@ impl Repository {
             "--absolute-git-dir",
             "--git-common-dir",
         ];
-        let facts = ask(&questions).bytes().map_err(not_here)?;
+        let facts = ask(&questions).bytes().map_err(not_here);
+        let settings = settings.and_then(Started::output).and_then(|output| settings_of("git config", output));
+        let facts = facts?;
         let lines: Vec<&[u8]> = facts.strip_suffix(b"\n").unwrap_or(&facts).split(|byte| *byte == b'\n').collect();
         let line = |at: usize| lines.get(at).copied().unwrap_or_default();
         let format = match line(1) {
@@ -98,7 +105,7 @@ impl Repository {
             inherit,
             patience: None,
             idle: Idle::default(),
-            settings: Arc::default(),
+            settings: Arc::new(Mutex::new(settings.ok())),
         })
     }
 
@@ -110,7 +117,7 @@ impl Repository {
         self
     }
 
-    /// Our own part of the configuration, if it has been asked for.
+    /// Our own part of the configuration, if it is known.
     pub(super) fn settings(&self) -> &Mutex<Option<Settings>> {
         &self.settings
     }

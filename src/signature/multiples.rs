@@ -51,8 +51,11 @@ pub(super) struct Sum {
 impl Sum {
     /// The sum of all that has been gathered, which begins anew.
     pub(super) fn take(&mut self) -> EdwardsPoint {
-        let sum = self.added.drain(..).fold(EdwardsPoint::identity(), |sum, term| sum + term);
-        self.subtracted.drain(..).fold(sum, |sum, term| sum - term)
+        let sum = self.added.iter().fold(EdwardsPoint::identity(), |sum, term| sum + term);
+        let sum = self.subtracted.iter().fold(sum, |sum, term| sum - term);
+        self.added.clear();
+        self.subtracted.clear();
+        sum
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     inner::{Claim, Proof},
     sshsig,
     sshsig::SshSig,
-    text::is_deceptive,
+    text::is_deceiving,
 };
 use crate::model::{Action, Digest, Fields, PrincipalId, PublicKey, Reason, Refusal, Statement};
 
@@ -115,7 +115,7 @@ fn find_run(message: &[u8]) -> Result<Vec<&str>, Refusal> {
 
 fn run_line(line: &[u8]) -> Result<&str, Refusal> {
     let text = std::str::from_utf8(line).map_err(|_| malformed("a `Two-Key-` line is not UTF-8"))?;
-    if text.chars().any(is_deceptive) {
+    if is_deceiving(text) {
         return Err(malformed("a `Two-Key-` line has control or bidi characters"));
     }
     Ok(text)
@@ -164,7 +164,7 @@ fn once<T>(slot: &mut Option<T>, value: Option<T>, name: &str) -> Result<(), Ref
 
 /// Whether a text can be a `Two-Key-Reason`: one line of visible text, at most 1 KiB.
 pub(super) fn is_reason(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= MAX_REASON && !text.chars().any(is_deceptive)
+    !text.trim().is_empty() && text.len() <= MAX_REASON && !is_deceiving(text)
 }
 
 /// A `Two-Key-Cosignature` line's words.

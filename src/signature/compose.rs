@@ -2,7 +2,7 @@
 
 use super::{
     carrier::{MAX_SEALED, PREFIX, is_reason},
-    text::is_deceptive,
+    text::is_deceiving,
 };
 use crate::model::{Digest, PrincipalId, Reason, Refusal, Statement};
 
@@ -19,7 +19,7 @@ pub fn statement_message(
     sealed: &[String],
 ) -> Result<String, Refusal> {
     let refuse = |what: &str| Err(Refusal::new(Reason::Malformed, what));
-    if subject.trim().is_empty() || subject.starts_with(PREFIX) || subject.chars().any(is_deceptive) {
+    if subject.trim().is_empty() || subject.starts_with(PREFIX) || is_deceiving(subject) {
         return refuse("the subject of a statement's commit is one line of plain text, and not a `Two-Key-` line");
     }
     if reason.is_some_and(|reason| !is_reason(reason)) {
@@ -28,7 +28,7 @@ pub fn statement_message(
     if sealed.len() > MAX_SEALED {
         return refuse("one commit seals at most 64 signatures");
     }
-    if sealed.iter().any(|line| !line.starts_with("Two-Key-Cosignature: ") || line.chars().any(is_deceptive)) {
+    if sealed.iter().any(|line| !line.starts_with("Two-Key-Cosignature: ") || is_deceiving(line)) {
         return refuse("a sealed signature is one `Two-Key-Cosignature` line");
     }
     let remarks = [

@@ -24,7 +24,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, DocumentError> {
         let (line, column) = position(bytes, error.valid_up_to());
         DocumentError::one(Reason::Malformed, line, column, "the file is not UTF-8")
     })?;
-    if let Some((at, character)) = text.char_indices().find(|(_, c)| *c != '\n' && is_hidden(*c)) {
+    if let Some((at, character)) = first_hidden(text) {
         let (line, column) = position(bytes, at);
         return Err(DocumentError::one(Reason::Malformed, line, column, hidden(character)));
     }
@@ -42,6 +42,15 @@ pub(super) fn is_hidden(c: char) -> bool {
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
             | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The first hidden character that is no line feed, and the byte that it begins at.
+fn first_hidden(text: &str) -> Option<(usize, char)> {
+    // Nearly every text is of these only.
+    if text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
+        return None;
+    }
+    text.char_indices().find(|(_, c)| *c != '\n' && is_hidden(*c))
 }
 
 fn hidden(character: char) -> String {
@@ -134,7 +143,7 @@ impl Walk {
     }
 
     fn scalar(&mut self, value: &str, style: ScalarStyle, place: &Place) -> Result<(), Cow<'static, str>> {
-        if let Some(character) = value.chars().find(|c| *c != '\n' && is_hidden(*c)) {
+        if let Some((_, character)) = first_hidden(value) {
             return Err(hidden(character).into());
         }
         if style == ScalarStyle::Plain {
@@ -171,7 +180,11 @@ fn plain_node(anchor: usize, tag: Option<&Tag>) -> Result<(), Cow<'static, str>>
 
 /// Why different readers may take a plain scalar for different things, if they may.
 pub(super) fn ambiguous(value: &str) -> Option<&'static str> {
-    let lower = value.to_ascii_lowercase();
+    let lower = if value.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(value.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(value)
+    };
     let number = lower.trim_start_matches(['+', '-']);
     let digits = |text: &str, good: fn(u8) -> bool| !text.is_empty() && text.bytes().all(|b| good(b) || b == b'_');
     let based = number.strip_prefix("0x").is_some_and(|rest| digits(rest, |b| b.is_ascii_hexdigit()))
@@ -182,7 +195,7 @@ pub(super) fn ambiguous(value: &str) -> Option<&'static str> {
         && number.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'_' | b'.'));
     let signed = value.starts_with('+') && number.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     let sixty = number.contains(':') && number.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'));
-    match lower.as_str() {
+    match lower.as_ref() {
         "~" => Some("must be written `null`"),
         "yes" | "no" | "on" | "off" => Some("is true or false to some readers; quote it, or write `true` or `false`"),
         "true" | "false" | "null" if lower != value => Some("must be written in lower case"),

@@ -106,7 +106,7 @@ fn pre_receive() -> Result<(), Failure> {
     if refs.is_empty() {
         return Ok(());
     }
-    // What reads objects starts while Git is asked what is configured; who needs it first takes it.
+    // What reads objects starts while the rest is being looked up; who needs it first takes it.
     drop(repository.objects());
     let (outcome, pinned) = match root(&repository).and_then(|root| Ok((root, timeout(&repository)?))) {
         Ok((root, timeout)) => (decide(&repository, &refs, root, Side::Server, Some(timeout)), true),

@@ -3,12 +3,17 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
-    io::{Read, Seek, Write},
+    io::{self, Read, Seek, Write},
     os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc,
     time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::retry_on_intr,
 };
 
 use super::GitError;
@@ -283,11 +288,68 @@ pub(crate) struct Started {
 
 impl Started {
     /// What the child said, once it has ended.
-    pub(crate) fn output(self) -> Result<Output, GitError> {
-        let output = self.child.wait_with_output();
-        let output = output.map_err(|error| GitError::io(format!("reading from `{}`", self.line), error))?;
-        let stderr = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
-        Ok(Output { status: output.status, stdout: output.stdout, stderr })
+    pub(crate) fn output(mut self) -> Result<Output, GitError> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let read = match (self.child.stdout.take(), self.child.stderr.take()) {
+            (Some(out), Some(err)) => read_both(out, err, &mut stdout, &mut stderr),
+            _ => Ok(()),
+        };
+        // Whether it could be heard or not: with its pipes closed it ends, and then it is reaped.
+        let status = self.child.wait();
+        let failed = |error| GitError::io(format!("reading from `{}`", self.line), error);
+        let status = read.and(status).map_err(failed)?;
+        let stderr = String::from_utf8_lossy(&stderr).trim_end().to_owned();
+        Ok(Output { status, stdout, stderr })
+    }
+}
+
+/// Reads what a child says and what it complains of to their ends, each as it comes, so that a full pipe never holds up the
+/// other. A thread for each would take longer than many a child.
+fn read_both(mut out: ChildStdout, mut err: ChildStderr, said: &mut Vec<u8>, heard: &mut Vec<u8>) -> io::Result<()> {
+    let mut chunk = [0; 16 * 1024];
+    let (mut out_open, mut err_open) = (true, true);
+    while out_open && err_open {
+        let mut pipes = [PollFd::new(&out, PollFlags::IN), PollFd::new(&err, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut pipes, None))?;
+        let [out_ready, err_ready] = pipes.map(|pipe| !pipe.revents().is_empty());
+        if out_ready {
+            let length = retry(|| out.read(&mut chunk))?;
+            said.extend_from_slice(chunk.get(..length).unwrap_or_default());
+            out_open = length > 0;
+        }
+        if err_ready {
+            err_open = hear(&mut err, &mut chunk, heard)?;
+        }
+    }
+    if out_open {
+        out.read_to_end(said)?;
+    }
+    while err_open {
+        err_open = hear(&mut err, &mut chunk, heard)?;
+    }
+    Ok(())
+}
+
+/// Reads some of what a child complains of. False if that was all.
+fn hear(err: &mut ChildStderr, chunk: &mut [u8], heard: &mut Vec<u8>) -> io::Result<bool> {
+    let length = retry(|| err.read(chunk))?;
+    keep(heard, chunk.get(..length).unwrap_or_default());
+    Ok(length > 0)
+}
+
+fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Keeps what a child complains of, up to a limit.
+fn keep(heard: &mut Vec<u8>, bytes: &[u8]) {
+    if heard.len() < MAX_HEARD {
+        heard.extend_from_slice(bytes);
     }
 }
 
@@ -328,9 +390,7 @@ fn listen(from: Option<impl Read>, show: bool) -> Vec<u8> {
     let mut chunk = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut chunk) {
         let bytes = chunk.get(..length).unwrap_or_default();
-        if heard.len() < MAX_HEARD {
-            heard.extend_from_slice(bytes);
-        }
+        keep(&mut heard, bytes);
         if show {
             // If nobody can see it, there is nobody to tell.
             let _ = std::io::stderr().write_all(bytes);

@@ -117,7 +117,9 @@ impl GitError {
             }
             Self::RefChanged { .. } => (Reason::Stale, Some("fetch, then try again")),
             Self::MissingObject(_) | Self::Corrupt(_) => (Reason::Internal, Some("see what is wrong with: git fsck")),
-            Self::NotARepository { .. } => (Reason::Internal, Some("run it inside the governance repository")),
+            Self::NotARepository { .. } => {
+                (Reason::Internal, Some("run it inside a governance repository, or found one with: git two-key init"))
+            }
             Self::NoKey(_) => (Reason::Internal, Some("name one with --key FILE, or: git config user.signingkey FILE")),
             Self::BadRoot { .. } => (Reason::Unpinned, Some("pin it with: git two-key trust ROOT")),
             Self::NoProgram(_)

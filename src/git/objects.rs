@@ -27,6 +27,8 @@ use crate::{
 /// Requests that may be on their way at once. All of them fit into the smallest pipe that Linux makes (one page), so
 /// that writing never waits for Git, which may itself be waiting for us to read.
 const WINDOW: usize = 60;
+/// Folders that are asked for at once before it is known how long they are.
+const FIRST_WINDOW: usize = 8;
 
 /// The largest file that is read before it is needed.
 const MAX_SMALL: u64 = 64 << 10;
@@ -288,22 +290,26 @@ impl Objects {
         folder(object, self.repository.format())
     }
 
-    /// Reads folders, until they have so many entries together.
+    /// Reads folders, until one comes that has more entries than are left of so many.
     pub(super) fn trees(&mut self, ids: &[Oid], most: usize) -> Result<HashMap<Oid, Option<Tree>>, GitError> {
         let format = self.repository.format();
-        let (mut trees, mut left) = (HashMap::new(), most);
-        for window in ids.chunks(WINDOW) {
-            if left == 0 {
-                break;
-            }
+        let (mut trees, mut left, mut longest) = (HashMap::new(), most, most / FIRST_WINDOW);
+        let mut ids = ids;
+        while left > 0 && !ids.is_empty() {
+            // No more than there should be room for, by the longest one so far: what has no room is read in vain.
+            let count = (left / longest.max(1)).clamp(1, WINDOW.min(ids.len()));
+            let (window, rest) = ids.split_at(count);
+            ids = rest;
+            longest = longest.min(most / WINDOW);
             let keep = |id, object| {
-                // Without room it is read for nothing; there is a window of these at most.
-                let tree = folder(object, format).ok().filter(|_| left > 0);
-                left = left.saturating_sub(tree.iter().flatten().map(Tree::len).sum());
-                (id, tree)
+                let tree = folder(object, format).ok()?;
+                let length = tree.as_ref().map_or(0, Tree::len);
+                longest = longest.max(length);
+                let fits = left.checked_sub(length);
+                left = fits.unwrap_or(0);
+                fits.map(|_| (id, tree))
             };
-            let read = self.window(window, keep)?;
-            trees.extend(read.into_iter().filter_map(|(id, tree)| Some((id, tree?))));
+            trees.extend(self.window(window, keep)?.into_iter().flatten());
         }
         Ok(trees)
     }
@@ -405,8 +411,19 @@ impl Objects {
     /// Asks what at most [`WINDOW`] objects are; of those that are not there nothing is said.
     fn sizes(&mut self, ids: &[Oid]) -> Result<Vec<(Oid, Header)>, GitError> {
         let sizes = self.asked_for_sizes(ids)?;
-        let answers = ids.iter().map(|id| sizes.answers.header(Some(*id)));
-        Ok(answers.filter_map(Result::ok).collect())
+        let mut known = Vec::with_capacity(ids.len());
+        for id in ids {
+            match sizes.answers.header(Some(*id)) {
+                Ok(header) => known.push(header),
+                Err(GitError::MissingObject(_)) => {}
+                Err(error) => {
+                    // It fell silent, or says something else: another one has to be started.
+                    self.sizes = None;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(known)
     }
 
     fn asked_for_sizes(&mut self, ids: &[Oid]) -> Result<&mut Server, GitError> {

@@ -20,6 +20,8 @@ const MAX_ENTRIES: usize = 50_000;
 const MAX_BYTES: usize = 1 << 20;
 /// Pairs of folders that are compared on one level, and files that are asked for.
 const MAX_ASKED: usize = 4096;
+/// Entries that are compared. Folders can be shared between folders, so few bytes can spell out any number of them.
+const MAX_COMPARED: usize = 1_000_000;
 
 /// Folders that have been read and what they are.
 pub(super) type Folders = HashMap<Oid, Option<Arc<Tree>>>;
@@ -47,38 +49,21 @@ impl Prepared {
             Node::Folder(folder) => Some(folder),
             _ => None,
         };
-        let mut pairs: Vec<Pair> = roots.into_iter().map(|pair| pair.map(leases)).collect();
-        let mut files = Vec::new();
+        let mut next = Next::default();
+        next.pairs.extend(roots.into_iter().map(|pair| pair.map(leases)));
         for depth in 1..=MAX_DEPTH {
-            pairs.retain(|[old, new]| old != new);
-            pairs.truncate(MAX_ASKED);
+            let pairs = next.level();
             if pairs.is_empty() {
                 break;
             }
             self.read_folders(objects, known, &pairs)?;
-            pairs = pairs.iter().flat_map(|pair| self.compare(known, *pair, depth, &mut files)).collect();
-        }
-        files.truncate(MAX_ASKED);
-        self.files = objects.small_files(&files, MAX_BYTES)?;
-        Ok(())
-    }
-
-    /// The pairs of folders below a pair that differ; files of the newer one that the older one does not have are added to
-    /// the others.
-    fn compare(&self, known: &Folders, pair: Pair, depth: u8, files: &mut Vec<Oid>) -> Vec<Pair> {
-        let [old, new] = pair.map(|folder| self.at_hand(known, folder).unwrap_or_default());
-        let mut below = Vec::new();
-        for (name, old, new) in old.differences(&new) {
-            let places = [old, new].map(|node| place(name, node, depth));
-            if let [_, Place::Lease(Node::File(file))] = places {
-                files.push(file);
+            for pair in pairs {
+                let [old, new] = pair.map(|folder| self.at_hand(known, folder).unwrap_or_default());
+                next.compare(&old, &new, depth);
             }
-            below.push(places.map(|place| match place {
-                Place::Below(folder) => Some(folder),
-                Place::Nothing | Place::Lease(_) => None,
-            }));
         }
-        below
+        self.files = objects.small_files(&next.files, MAX_BYTES)?;
+        Ok(())
     }
 
     fn at_hand(&self, known: &Folders, folder: Option<Oid>) -> Option<Arc<Tree>> {
@@ -95,5 +80,99 @@ impl Prepared {
         let read = objects.trees(&wanted, MAX_ENTRIES.saturating_sub(had))?;
         self.folders.extend(read.into_iter().map(|(id, tree)| (id, tree.map(Arc::new))));
         Ok(())
+    }
+}
+
+/// What comparing one level of folders asks for next.
+#[derive(Default)]
+struct Next {
+    pairs: Vec<Pair>,
+    /// Pairs that have had their turn.
+    met: HashSet<Pair>,
+    /// Files that only the newer one of two folders has.
+    files: Vec<Oid>,
+    compared: usize,
+}
+
+impl Next {
+    /// The next level's pairs.
+    fn level(&mut self) -> Vec<Pair> {
+        let mut pairs = std::mem::take(&mut self.pairs);
+        pairs.retain(|pair| pair[0] != pair[1] && self.met.insert(*pair));
+        pairs
+    }
+
+    /// Compares two folders, unless too much has been compared already.
+    fn compare(&mut self, old: &Tree, new: &Tree, depth: u8) {
+        self.compared = self.compared.saturating_add(old.len() + new.len());
+        if self.compared > MAX_COMPARED {
+            return;
+        }
+        for (name, old, new) in old.differences(new) {
+            let places = [old, new].map(|node| place(name, node, depth));
+            if let [_, Place::Lease(Node::File(file))] = places
+                && self.files.len() < MAX_ASKED
+            {
+                self.files.push(file);
+            }
+            let below = places.map(|place| match place {
+                Place::Below(folder) => Some(folder),
+                Place::Nothing | Place::Lease(_) => None,
+            });
+            if below != [None, None] && self.pairs.len() < MAX_ASKED {
+                self.pairs.push(below);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::ObjectFormat;
+
+    fn tree(names: impl Iterator<Item = String>, mode: &str, id: u8) -> Tree {
+        let entry = |name: String| [format!("{mode} {name}\0").as_bytes(), &[id; 20]].concat();
+        Tree::parse(&names.flat_map(entry).collect::<Vec<u8>>(), ObjectFormat::Sha1).unwrap()
+    }
+
+    #[test]
+    fn folders_that_spell_out_without_end_are_not_followed() {
+        let nothing = Tree::default();
+        let folders = tree((0..10_000).map(|number| format!("f{number}")), "40000", 1);
+        let files = tree((0..10_000).map(|number| format!("{number}.yaml")), "100644", 2);
+        let mut next = Next::default();
+        next.compare(&nothing, &folders, 1);
+        assert_eq!((next.pairs.len(), next.files.len()), (MAX_ASKED, 0));
+        // All of them are one folder.
+        assert_eq!(next.level().len(), 1);
+        for _ in 0..MAX_COMPARED / files.len() {
+            next.compare(&nothing, &files, 2);
+            assert_eq!((next.pairs.len(), next.files.len()), (0, MAX_ASKED));
+        }
+        next.files.clear();
+        next.compare(&nothing, &files, 2);
+        assert_eq!(next.files.len(), 0, "so much has been compared");
+        // What has had its turn has none again.
+        next.pairs.push([None, Some(Oid::Sha1([1; 20]))]);
+        assert!(next.level().is_empty());
+    }
+
+    #[test]
+    fn only_what_is_new_is_asked_for() {
+        let one = |name: &str, mode, id| tree(std::iter::once(name.to_owned()), mode, id);
+        for (old, new, files, pairs) in [
+            (one("a.yaml", "100644", 1), one("a.yaml", "100644", 2), 1, 0),
+            (one("a.yaml", "100644", 1), one("a.yaml", "100644", 1), 0, 0),
+            (one("a.yaml", "100644", 1), Tree::default(), 0, 0),
+            (one("a", "100644", 1), one("a", "100644", 2), 0, 0),
+            (one("a", "40000", 1), one("a", "40000", 2), 0, 1),
+            (one("a", "40000", 1), Tree::default(), 0, 1),
+            (one("a.yaml", "120000", 1), one("a.yaml", "120000", 2), 0, 0),
+        ] {
+            let mut next = Next::default();
+            next.compare(&old, &new, 1);
+            assert_eq!((next.files.len(), next.pairs.len()), (files, pairs), "{old:?} {new:?}");
+        }
     }
 }

@@ -536,6 +536,38 @@ fn keys_come_and_go_by_policy_and_are_revoked_at_once() {
 }
 
 #[test]
+fn votes_of_a_key_that_is_not_listed_are_not_shown_until_it_is() {
+    let world = World::rolling();
+    by(&world, "cp14", &["freeze"]).exits(0);
+    let voters = |view: &serde_json::Value| -> Vec<String> {
+        let ballots = view.as_array().unwrap().iter().flat_map(|ballot| ballot["votes"].as_array().unwrap());
+        ballots.map(|vote| vote["principal"].as_str().unwrap().to_owned()).collect()
+    };
+    let shown = || {
+        let lease = world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json();
+        let list = world.two_key(&["list", "--format", "json"]).exits(0).json();
+        [voters(&lease["pending"]), voters(&list["thaw_votes"])]
+    };
+    let enacts = |change: &[&str]| {
+        world.two_key(change).exits(0);
+        by(&world, "user1", &["sign", "policy"]).exits(0);
+        by(&world, "cp14", &["sign", "policy"]).exits(0).says("is in force");
+    };
+    by(&world, "user2", &["thaw"]).exits(0);
+    assert_eq!(shown(), [vec![], vec!["user2".to_owned()]]);
+    enacts(&["key", "remove", "user2"]);
+    assert_eq!(shown(), [Vec::<String>::new(), vec![]]);
+    let key = world.public_key("user2");
+    enacts(&["key", "add", "user2", &key, "--role", "human"]);
+    assert_eq!(shown(), [vec![], vec!["user2".to_owned()]]);
+    by(&world, "cp14", &["thaw"]).exits(0).says("the freeze ends");
+    by(&world, "user2", &["promote", LEASE]).exits(0);
+    assert_eq!(shown(), [vec!["user2".to_owned()], vec![]]);
+    enacts(&["key", "remove", "user2"]);
+    assert_eq!(shown(), [Vec::<String>::new(), vec![]]);
+}
+
+#[test]
 fn a_freeze_takes_one_key_and_ends_by_two() {
     let world = World::rolling();
     by(&world, "cp14", &["freeze", "--reason", "incident"]).exits(0);

@@ -409,3 +409,30 @@ pub(crate) fn path_from(bytes: Vec<u8>) -> std::path::PathBuf {
     use std::os::unix::ffi::OsStringExt as _;
     OsString::from_vec(bytes).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(script: &str) -> Output {
+        Program::new("sh").args(["-c", script]).output().unwrap()
+    }
+
+    #[test]
+    fn a_child_is_heard_to_its_end_on_both_pipes_whichever_it_fills_first() {
+        let (much, more) = ("head -c 3000000 /dev/zero", "head -c 5000000 /dev/zero");
+        for script in [
+            format!("{much} >&2; {more}"),
+            format!("{more}; {much} >&2"),
+            format!("{much} >&2 & {more}; wait"),
+            format!("exec 2>&-; {more}"),
+        ] {
+            let output = output(&script);
+            assert_eq!((output.stdout.len(), output.status.code()), (5_000_000, Some(0)), "{script}");
+            assert!(output.stderr.len() < MAX_HEARD + 64 * 1024, "{script}");
+        }
+        let output = output("printf said; echo heard >&2; exec >&-; echo more >&2; exit 7");
+        assert_eq!(output.stdout, b"said");
+        assert_eq!((output.stderr.as_str(), output.status.code()), ("heard\nmore", Some(7)));
+    }
+}

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{self, Awaited, Ballot, LeaseState, Phase, State, StepReport, Transition, Vote, rules},
+    ledger::{
+        self, Awaited, Ballot, LeaseState, Phase, State, StepReport, Transition, Vote,
+        rules::{self, Demand},
+    },
     model::{
         Action, LeaseId, PrincipalId,
         lease::{Lease, OnExpiry, Tier},
@@ -273,7 +276,7 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
         cosigners_needed,
         awaits: awaits(state, beside, id),
         refused: beside.refused.get(id).cloned().unwrap_or_default(),
-        pending: entry.map(|entry| entry.pending.values().map(ballot_view).collect()).unwrap_or_default(),
+        pending: entry.map(|entry| ballot_views(state, entry.pending.values())).unwrap_or_default(),
         transitions: entry
             .map(|entry| entry.transitions.iter().map(|transition| transition_view(id, transition, beside)).collect())
             .unwrap_or_default(),
@@ -354,11 +357,16 @@ pub(super) fn vote_view(vote: &Vote) -> VoteView {
     }
 }
 
-pub(super) fn ballot_view(ballot: &Ballot) -> BallotView {
-    let fields = ballot.statement.fields();
-    let mut votes: Vec<_> = ballot.votes.values().map(vote_view).collect();
-    votes.sort_by(|one, other| one.principal.cmp(&other.principal));
-    BallotView { action: fields.action.word().to_owned(), step: fields.step, tier: fields.tier, votes }
+/// Votes whose keys the policy in force lists, as whose they are now. The others stay with their keys and may count again.
+pub(super) fn ballot_views<'a>(state: &State, ballots: impl Iterator<Item = &'a Ballot>) -> Vec<BallotView> {
+    let view = |ballot: &Ballot| {
+        let fields = ballot.statement.fields();
+        let counting = rules::counting(state, Demand::AnyOne, &ballot.votes);
+        let mut votes: Vec<_> = counting.values().map(vote_view).collect();
+        votes.sort_by(|one, other| one.principal.cmp(&other.principal));
+        BallotView { action: fields.action.word().to_owned(), step: fields.step, tier: fields.tier, votes }
+    };
+    ballots.map(view).filter(|ballot| !ballot.votes.is_empty()).collect()
 }
 
 fn transition_view(id: &LeaseId, transition: &Transition, beside: &Beside) -> TransitionView {

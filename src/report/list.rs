@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     Awaits, BallotView, Beside, RefusalView, awaits, findings,
-    lease::{ObservedView, ballot_view, cosigned, observed_view, tier_weight},
+    lease::{ObservedView, ballot_views, cosigned, observed_view, tier_weight},
     refusal,
     words::{count, table},
 };
@@ -124,8 +124,8 @@ pub fn list_view(
         tip: state.tip().to_string(),
         policy: PolicyView::of(state),
         frozen: state.frozen().map(|commit| commit.to_string()),
-        policy_votes: state.policy_votes().map(ballot_view).collect(),
-        thaw_votes: state.thaw_votes().map(ballot_view).collect(),
+        policy_votes: ballot_views(state, state.policy_votes()),
+        thaw_votes: ballot_views(state, state.thaw_votes()),
         leases: ids.iter().map(|id| summary(state, found.get(id).copied().unwrap_or(0), beside, id)).collect(),
         findings: findings(reports).count(),
         remarks: remarks.to_vec(),

@@ -30,9 +30,6 @@ const WINDOW: usize = 60;
 /// Folders that are asked for at once before it is known how long they are.
 const FIRST_WINDOW: usize = 8;
 
-/// The largest file that is read before it is needed.
-const MAX_SMALL: u64 = 64 << 10;
-
 /// Readers that are kept when they have nothing to do.
 const MAX_IDLE: usize = 1;
 
@@ -327,17 +324,17 @@ impl Objects {
         Ok(Entry::Regular(Arc::from(self.blob(id)?)))
     }
 
-    /// Reads those of some files that are small, until they have so many bytes together.
-    pub(super) fn small_files(&mut self, ids: &[Oid], most: usize) -> Result<HashMap<Oid, Entry>, GitError> {
+    /// Reads those of some files that [`Self::file`] would read, until they have so many bytes together.
+    pub(super) fn files(&mut self, ids: &[Oid], most: usize) -> Result<HashMap<Oid, Entry>, GitError> {
         let (mut files, mut left) = (HashMap::new(), most as u64);
         for window in ids.chunks(WINDOW) {
-            let mut small = self.sizes(window)?;
-            small.retain(|(_, header)| {
-                let fits = header.kind == Kind::Blob && header.size <= left.min(MAX_SMALL);
+            let mut fitting = self.sizes(window)?;
+            fitting.retain(|(_, header)| {
+                let fits = header.kind == Kind::Blob && header.size <= left.min(MAX_FILE_BYTES as u64);
                 left -= if fits { header.size } else { 0 };
                 fits
             });
-            let ids: Vec<Oid> = small.into_iter().map(|(id, _)| id).collect();
+            let ids: Vec<Oid> = fitting.into_iter().map(|(id, _)| id).collect();
             let regular = |id, object: Result<Object, GitError>| {
                 let bytes = wanted(id, object.ok()?, Kind::Blob).ok()?;
                 Some((id, Entry::Regular(Arc::from(bytes))))

@@ -62,7 +62,7 @@ impl Prepared {
                 next.compare(&old, &new, depth);
             }
         }
-        self.files = objects.small_files(&next.files, MAX_BYTES)?;
+        self.files = objects.files(&next.files, MAX_BYTES)?;
         Ok(())
     }
 

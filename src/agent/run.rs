@@ -268,10 +268,8 @@ impl Agent {
         if let Some(remote) = &self.source.remote {
             notes.extend(repository.notes_under(&mirrored(remote, NOTES)).map_err(refused)?);
         }
-        let texts: Vec<_> = notes
-            .iter()
-            .map(|note| NoteText { principal: &note.principal, annotated: note.annotated, text: &note.bytes })
-            .collect();
+        let texts: Vec<_> =
+            notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
         round.waiting = inbox::overlay(&texts, &self.source.state);
         round.observed = records::read(repository, &self.source.state).map_err(refused)?.found;
         Ok(())

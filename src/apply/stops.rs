@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ledger::{self, Hypothesis, LeaseState, Phase, State, StopEffect},
+    ledger::{self, LeaseState, Phase, State, StopEffect},
     model::{Oid, RawKey, Reason, Statement, Stop, StopKind, Subject},
     signature::{Cosignature, Opened},
 };
@@ -57,8 +57,7 @@ pub fn stops_in(state: &State, commit: Oid, opened: &Opened) -> Vec<SeenStop> {
 }
 
 fn is_heeded(state: &State, vote: &Cosignature) -> bool {
-    let (_, report) = ledger::hypothetical(state, Hypothesis::Signed(std::slice::from_ref(vote)));
-    report.findings.iter().all(|finding| finding.refusal.reason == Reason::UnknownLease)
+    ledger::forecast(state, vote).findings.iter().all(|finding| finding.refusal.reason == Reason::UnknownLease)
 }
 
 /// Where a lease is once the stops have taken effect that the ledger has not folded: the worst of what each does.

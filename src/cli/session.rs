@@ -17,7 +17,7 @@ use crate::{
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    report::{Beside, CheckView, Happened, HealthView, NoteVote, Observation, RefusalReason, RefusalView},
+    report::{Beside, CheckView, Happened, HealthView, Observation, RefusalReason, RefusalView},
 };
 
 /// The path that a root is found by where none is pinned.
@@ -162,12 +162,7 @@ impl Session {
     pub fn beside(&self) -> Result<Beside, Failure> {
         let tags = self.repo.refs(&["refs/tags/rollout"])?;
         let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
-        let waiting = self.inbox()?.votes.into_iter().map(|vote| NoteVote {
-            lease: vote.statement().lease().cloned(),
-            action: vote.statement().action(),
-            principal: vote.claims().clone(),
-        });
-        let (tags, notes) = (tags.collect(), waiting.collect());
+        let (tags, notes) = (tags.collect(), self.inbox()?.waiting());
         Ok(Beside { tags, notes, observed: self.observed()?, happened: Vec::new(), refused: self.refused()? })
     }
 
@@ -250,10 +245,8 @@ impl Session {
         for remote in self.repo.remotes()? {
             notes.extend(self.repo.notes_under(&mirrored(&remote, NOTES))?);
         }
-        let texts: Vec<_> = notes
-            .iter()
-            .map(|note| NoteText { principal: &note.principal, annotated: note.annotated, text: &note.bytes })
-            .collect();
+        let texts: Vec<_> =
+            notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
         Ok(inbox::overlay(&texts, &self.state))
     }
 

@@ -7,11 +7,11 @@
 
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    ledger::{Hypothesis, State, hypothetical},
-    model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, Statement, Subject},
+    ledger::{Hypothesis, State, forecast, hypothetical},
+    model::{Action, LeaseId, PrincipalId, Statement, Subject},
     signature::{Cosignature, open_note},
 };
 
@@ -22,34 +22,16 @@ pub use plan::{Plan, in_window};
 pub struct NoteText<'a> {
     /// Whose ref it is on.
     pub principal: &'a PrincipalId,
-    /// The object that it is about.
-    pub annotated: Oid,
     /// Its bytes.
     pub text: &'a [u8],
-}
-
-/// A note's entry that does not count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedEntry {
-    /// Whose ref it is on.
-    pub principal: PrincipalId,
-    /// The object that the note is about.
-    pub annotated: Oid,
-    /// The lease, where the entry could be read that far.
-    pub lease: Option<LeaseId>,
-    /// The action, where the entry could be read that far.
-    pub action: Option<Action>,
-    /// Why it does not count.
-    pub refusal: Refusal,
 }
 
 /// What waits in the notes, seen from one state of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overlay {
-    /// Votes that verify and would count: cosignatures first, then all others, each in the order of the notes.
+    /// Votes that verify and would count: cosignatures first, then all others, each in the order of the notes. Those that
+    /// the ledger holds already are left out, and so is all but the first of a principal's for the same.
     pub votes: Vec<Cosignature>,
-    /// Entries that do not count. Entries that the ledger holds already are left out.
-    pub refused: Vec<RefusedEntry>,
 }
 
 impl Overlay {
@@ -66,37 +48,29 @@ impl Overlay {
         })
     }
 
-    /// How many votes wait, by lease and action; without a lease for policies, thaws and revocations.
-    pub fn counts(&self) -> BTreeMap<(Option<LeaseId>, Action), usize> {
-        let mut counts = BTreeMap::new();
+    /// Whose votes wait, by lease and action.
+    pub fn waiting(&self) -> BTreeMap<(LeaseId, Action), Vec<PrincipalId>> {
+        let mut waiting: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for vote in &self.votes {
-            let statement = vote.statement();
-            *counts.entry((statement.lease().cloned(), statement.action())).or_default() += 1;
+            if let Some(lease) = vote.statement().lease() {
+                waiting.entry((lease.clone(), action(vote))).or_default().push(vote.claims().clone());
+            }
         }
-        counts
+        waiting
     }
 }
 
 /// Opens notes and says what of them would count if it were folded next.
 pub fn overlay(notes: &[NoteText<'_>], state: &State) -> Overlay {
-    let mut overlay = Overlay::default();
     let (cosigns, others): (Vec<_>, Vec<_>) =
-        opened(notes, state, &mut overlay.refused).into_iter().partition(|(_, vote)| action(vote) == Action::Cosign);
-    for (note, vote) in cosigns {
-        overlay.take(note, vote, state);
+        opened(notes, state).into_iter().partition(|vote| action(vote) == Action::Cosign);
+    let mut votes = that_count(cosigns, state);
+    if !others.is_empty() {
+        // What is voted on a lease that notes authorize is next once these are sealed.
+        let authorized = (!votes.is_empty()).then(|| hypothetical(state, Hypothesis::Signed(&votes)).0);
+        votes.extend(that_count(others, authorized.as_ref().unwrap_or(state)));
     }
-    if others.is_empty() {
-        return overlay;
-    }
-    // What is voted on a lease that notes authorize is next once these are sealed.
-    let authorized = match overlay.votes.as_slice() {
-        [] => None,
-        votes => Some(hypothetical(state, Hypothesis::Signed(votes)).0),
-    };
-    for (note, vote) in others {
-        overlay.take(note, vote, authorized.as_ref().unwrap_or(state));
-    }
-    overlay
+    Overlay { votes }
 }
 
 fn action(vote: &Cosignature) -> Action {
@@ -104,62 +78,24 @@ fn action(vote: &Cosignature) -> Action {
 }
 
 /// The entries that verify.
-fn opened<'a>(
-    notes: &[NoteText<'a>],
-    state: &State,
-    refused: &mut Vec<RefusedEntry>,
-) -> Vec<(NoteText<'a>, Cosignature)> {
-    let mut votes = Vec::new();
-    for note in notes {
-        let principals = &state.policy().get().principals;
+fn opened(notes: &[NoteText<'_>], state: &State) -> Vec<Cosignature> {
+    let principals = &state.policy().get().principals;
+    let opened = notes.iter().flat_map(|note| {
         let keys = principals.get(note.principal).map(|principal| principal.keys.as_slice()).unwrap_or_default();
-        for entry in open_note(note.text, note.principal, keys) {
-            match entry.opened {
-                Ok(vote) => votes.push((*note, vote)),
-                Err(refusal) => refused.push(RefusedEntry {
-                    principal: note.principal.clone(),
-                    annotated: note.annotated,
-                    lease: None,
-                    action: None,
-                    refusal,
-                }),
-            }
-        }
-    }
-    votes
+        open_note(note.text, note.principal, keys)
+    });
+    opened.filter_map(|entry| entry.opened.ok()).collect()
 }
 
-impl Overlay {
-    /// Takes a vote that would count, unless it is here already.
-    fn take(&mut self, note: NoteText<'_>, vote: Cosignature, state: &State) {
-        if is_in_ledger(state, &vote) {
-            return;
-        }
-        let refusal = match self.twin(&vote) {
-            // An entry that stands twice is one vote; saying so would be noise.
-            Some(twin) if twin.key() == vote.key() => return,
-            Some(_) => {
-                let message = format!("another key of {} votes for this already", vote.claims());
-                Some(Refusal::new(Reason::SamePrincipal, message))
-            }
-            None => would_not_count(state, &vote),
-        };
-        match refusal {
-            None => self.votes.push(vote),
-            Some(refusal) => self.refused.push(RefusedEntry {
-                principal: note.principal.clone(),
-                annotated: note.annotated,
-                lease: vote.statement().lease().cloned(),
-                action: Some(action(&vote)),
-                refusal,
-            }),
-        }
-    }
-
-    /// A vote of the same principal for the same statement.
-    fn twin(&self, vote: &Cosignature) -> Option<&Cosignature> {
-        self.votes.iter().find(|other| other.statement() == vote.statement() && other.claims() == vote.claims())
-    }
+/// Those of the votes that would count, one of a principal for the same statement.
+fn that_count(votes: Vec<Cosignature>, state: &State) -> Vec<Cosignature> {
+    let mut taken = BTreeSet::new();
+    let counts = |vote: &Cosignature| {
+        let ballot = (vote.statement().id(), vote.claims().clone());
+        let new = !taken.contains(&ballot) && !is_in_ledger(state, vote) && forecast(state, vote).findings.is_empty();
+        new && taken.insert(ballot)
+    };
+    votes.into_iter().filter(counts).collect()
 }
 
 /// Whether the ledger has counted this very vote: it was sealed, and the note has done its work.
@@ -175,9 +111,4 @@ fn is_in_ledger(state: &State, vote: &Cosignature) -> bool {
         }
         _ => false,
     }
-}
-
-fn would_not_count(state: &State, vote: &Cosignature) -> Option<Refusal> {
-    let (_, report) = hypothetical(state, Hypothesis::Signed(std::slice::from_ref(vote)));
-    report.findings.into_iter().next().map(|finding| finding.refusal)
 }

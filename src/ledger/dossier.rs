@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::{LeaseId, lease, lease::Lease};
+use crate::model::{LeaseId, TargetId, lease, lease::Lease};
 
 use super::{Content, LeaseState, ProposalFile, state::Spent};
 
@@ -145,14 +145,43 @@ impl Dossiers {
         self.held.values().map(AsRef::as_ref)
     }
 
-    pub(in crate::ledger) fn get(&self, id: &str) -> Option<&Dossier> {
+    fn find(&self, id: &str) -> Option<&Arc<Dossier>> {
         let found = self.held.get(id);
         if let (None, Some(part)) = (found, &self.part)
             && !part.absent.contains(id)
         {
             part.miss(id);
         }
-        found.map(AsRef::as_ref)
+        found
+    }
+
+    pub(in crate::ledger) fn get(&self, id: &str) -> Option<&Dossier> {
+        self.find(id).map(AsRef::as_ref)
+    }
+
+    /// A part that holds what there is under some ids, and knows that there is more.
+    pub(in crate::ledger) fn only(&self, ids: &BTreeSet<String>) -> Self {
+        let mut part = Part::default();
+        let mut held = BTreeMap::new();
+        for id in ids {
+            match self.find(id) {
+                Some(dossier) => drop(held.insert(id.clone(), Arc::clone(dossier))),
+                None => drop(part.absent.insert(id.clone())),
+            }
+        }
+        Self { held, part: Some(part) }
+    }
+
+    /// The targets that are named by what is held, whether there is more or not.
+    pub(in crate::ledger) fn targets_held(&self) -> impl Iterator<Item = &TargetId> {
+        self.held.values().flat_map(|dossier| {
+            let pinned = dossier.leases.iter().filter_map(LeaseState::lease);
+            let proposed = dossier.files.iter().filter_map(|(_, file)| match &file.content {
+                Content::Proposal(proposed) => Some(proposed.get()),
+                Content::Unusable { .. } => None,
+            });
+            pinned.chain(proposed).map(|lease| &lease.target)
+        })
     }
 
     /// The dossier of an id, made if there is none.

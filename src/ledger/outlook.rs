@@ -346,6 +346,25 @@ pub fn hypothetical(state: &State, votes: Hypothesis<'_>) -> (State, StepReport)
     (fold.state, fold.report)
 }
 
+/// What one vote would do if it were folded next: the report of [`hypothetical`], found out with the leases alone that the
+/// vote turns out to concern. Notes and stop refs are many, and a copy of everything for each would be their product.
+pub fn forecast(state: &State, vote: &Cosignature) -> StepReport {
+    let votes = Hypothesis::Signed(std::slice::from_ref(vote));
+    let concerns_all = || hypothetical(state, votes).1;
+    // Policies, revocations, freezes and thaws name no lease, and may concern each.
+    let Some(lease) = vote.statement().lease() else { return concerns_all() };
+    let mut ids = BTreeSet::from([lease.folded()]);
+    for rounds in 1.. {
+        let (after, report) = hypothetical(&state.about(&ids), votes);
+        match after.missed().map(|missed| missed.after(rounds)) {
+            None => return report,
+            Some(missed) if missed.all => break,
+            Some(missed) => ids.extend(missed.ids),
+        }
+    }
+    concerns_all()
+}
+
 /// Votes that are not in the ledger.
 #[derive(Debug, Clone, Copy)]
 pub enum Hypothesis<'a> {

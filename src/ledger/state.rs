@@ -350,6 +350,30 @@ impl State {
         self
     }
 
+    /// The same state as far as a vote on these leases is concerned, by their case-folded ids, and aware that it is no
+    /// more than that. It knows nothing of which other leases are open: a policy or a revocation is not for it.
+    pub(in crate::ledger) fn about(&self, ids: &BTreeSet<String>) -> Self {
+        let dossiers = self.dossiers.only(ids);
+        let newest = dossiers.targets_held().filter_map(|target| self.newest.get_key_value(target));
+        Self {
+            root: self.root,
+            tip: self.tip,
+            length: self.length,
+            policy: self.policy.clone(),
+            policy_since: self.policy_since,
+            policy_file: self.policy_file.clone(),
+            policy_votes: self.policy_votes.clone(),
+            revoked: self.revoked.clone(),
+            freezes: self.freezes,
+            frozen: self.frozen,
+            thaw_votes: self.thaw_votes.clone(),
+            freezes_seen: self.freezes_seen.clone(),
+            open: BTreeSet::new(),
+            newest: newest.map(|(target, id)| (target.clone(), id.clone())).collect(),
+            dossiers,
+        }
+    }
+
     /// Takes in what is known under some case-folded lease ids, or that nothing is.
     pub fn supply(&mut self, found: BTreeMap<String, Option<Dossier>>) {
         self.dossiers.supply(found);

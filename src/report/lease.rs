@@ -436,12 +436,10 @@ fn on_expiry(lease: &Lease) -> &'static str {
 /// What a lease awaits next.
 pub fn awaits(state: &State, beside: &Beside, id: &LeaseId) -> Option<Awaits> {
     let awaited = ledger::awaited(state, id)?;
-    let by_note = |vote: &&super::NoteVote| vote.lease.as_ref() == Some(id) && vote.action == awaited.action;
-    let by_note: Vec<_> = beside.notes.iter().filter(by_note).map(|vote| vote.principal.to_string()).collect();
+    let by_note: Vec<_> = beside.waiting(id, awaited.action).iter().map(ToString::to_string).collect();
     let mut text = format!("{} awaits {}", what_awaits(&awaited), whom(&awaited));
     if !by_note.is_empty() {
-        let names: Vec<_> = by_note.iter().map(String::as_str).collect();
-        text = format!("{text}; by note: {}", names.join(", "));
+        text = format!("{text}; by note: {}", by_note.join(", "));
     }
     Some(Awaits {
         action: awaited.action.word().to_owned(),

@@ -101,30 +101,26 @@ impl Observation {
     }
 }
 
-/// A vote that waits in a note to be sealed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NoteVote {
-    /// The lease; none for policies, thaws and revocations.
-    pub lease: Option<LeaseId>,
-    /// What for.
-    pub action: Action,
-    /// Whose.
-    pub principal: PrincipalId,
-}
-
 /// What is known beside the ledger.
 #[derive(Debug, Clone, Default)]
 pub struct Beside {
     /// What appliers attest, by lease.
     pub observed: BTreeMap<LeaseId, Observation>,
-    /// Votes that wait in notes and would count if they were folded next.
-    pub notes: Vec<NoteVote>,
+    /// Whose votes wait in notes and would count if they were folded next, by lease and action.
+    pub notes: BTreeMap<(LeaseId, Action), Vec<PrincipalId>>,
     /// The names of the rollout tags that exist, below `refs/tags/`.
     pub tags: BTreeSet<String>,
     /// What appliers say happened at their targets, oldest first.
     pub happened: Vec<Happened>,
     /// Why agents did not turn their keys, by lease.
     pub refused: BTreeMap<LeaseId, Vec<RefusalView>>,
+}
+
+impl Beside {
+    /// Whose votes wait in notes for an action on a lease.
+    pub fn waiting(&self, id: &LeaseId, action: Action) -> &[PrincipalId] {
+        self.notes.get(&(id.clone(), action)).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// Something that an applier says happened, in a commit that it signed.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     ledger::{Awaited, Content, Finding, Phase, State, StepReport},
-    model::{Action, LeaseId, Reason, Refusal},
+    model::{Action, LeaseId, PrincipalId, Reason, Refusal},
 };
 
 use super::{
@@ -167,8 +167,7 @@ fn authorized(state: &State, beside: &Beside, id: &LeaseId) -> Result<Result<(),
         any_one: false,
     };
     let reason = if awaited.has.is_empty() { Reason::NotAuthorized } else { Reason::MissingRole };
-    let waits = |vote: &&super::NoteVote| vote.lease.as_ref() == Some(id) && vote.action == Action::Cosign;
-    let waiting: Vec<_> = beside.notes.iter().filter(waits).map(|vote| vote.principal.as_str()).collect();
+    let waiting: Vec<_> = beside.waiting(id, Action::Cosign).iter().map(PrincipalId::as_str).collect();
     let lacks = lacks(state, &awaited);
     if waiting.is_empty() {
         let refusal = Refusal::new(reason, format!("cosign needs {lacks}"));

@@ -9,7 +9,7 @@ use super::{
     story::{Draft, Paper, Rulebook, TARGETS, Who, freeze, lease, revoke, rulebook, seed, ssh, statement, thaw, who},
 };
 use crate::{
-    ledger::{Descent, Hypothesis, Phase, State, Step, apply, begin, hypothetical},
+    ledger::{Descent, Hypothesis, Phase, State, Step, apply, begin, forecast, hypothetical},
     model::{Digest, PrincipalId, StopKind, Subject},
     signature::Cosignature,
 };
@@ -367,6 +367,14 @@ impl Run {
             draft = draft.vote(holder(*key), self.stage.subject(*ask));
         }
         self.told.push(format!("{:?} {votes:?} {:?}", round.file, self.stop_refs));
+        for (key, ask) in votes.iter().chain(&self.stop_refs) {
+            let vote = self.signed(*key, *ask);
+            let whole = hypothetical(&self.state, Hypothesis::Signed(std::slice::from_ref(&vote))).1;
+            let alone = forecast(&self.state, &vote);
+            if alone != whole {
+                return Err(format!("{vote:?}: {alone:?}, with everything at hand {whole:?}"));
+            }
+        }
         self.state = apply(self.state.clone(), &draft.finish(None)).0;
         self.world.step(votes);
         self.stage.agree(&self.state, &self.world)?;

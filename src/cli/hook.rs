@@ -40,6 +40,11 @@ pub struct Args {
     hook: Verb,
 }
 
+impl Args {
+    /// `git two-key hook pre-receive`.
+    pub(super) const PRE_RECEIVE: Self = Self { hook: Verb::PreReceive };
+}
+
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Install the server's hook in a repository, and pin its root there
@@ -101,8 +106,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 fn pre_receive() -> Result<(), Failure> {
-    let repository = Repository::discover().map_err(|error| Failure::Undecided(error.refusal()))?;
-    let refs = repository.pushed_refs(&input()?).map_err(|error| Failure::Undecided(error.refusal()))?;
+    let input = input()?;
+    let repository = Repository::receives(&input).map_err(|error| Failure::Undecided(error.refusal()))?;
+    let refs = repository.pushed_refs(&input).map_err(|error| Failure::Undecided(error.refusal()))?;
     if refs.is_empty() {
         return Ok(());
     }

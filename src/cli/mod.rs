@@ -79,6 +79,14 @@ pub struct CommandLine {
     verb: Verb,
 }
 
+impl CommandLine {
+    /// The one line that every push runs. To describe all verbs to the parser takes as long as to judge a commit.
+    fn known(args: &[OsString]) -> Option<Self> {
+        let words: Vec<&str> = args.iter().skip(1).map(|word| word.to_str()).collect::<Option<_>>()?;
+        (words == ["hook", "pre-receive"]).then_some(Self { folder: None, verb: Verb::Hook(hook::Args::PRE_RECEIVE) })
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     Init(init::Args),
@@ -158,7 +166,7 @@ pub struct Place {
 /// Runs the program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let line = match CommandLine::try_parse_from(&args) {
+    let line = match CommandLine::known(&args).map_or_else(|| CommandLine::try_parse_from(&args), Ok) {
         Ok(line) => line,
         Err(error) => {
             // Help and version come as errors too; clap knows where each is printed.
@@ -247,4 +255,22 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
 /// The whole command line, for man pages, completions and tests.
 pub fn command() -> clap::Command {
     <CommandLine as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_without_the_parser_is_what_it_says() {
+        let line = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        let hook = line(&["git-two-key", "hook", "pre-receive"]);
+        let known = CommandLine::known(&hook).map(|line| format!("{line:?}"));
+        assert_eq!(known, CommandLine::try_parse_from(&hook).map(|line| format!("{line:?}")).ok());
+        assert!(known.is_some());
+        for other in [&["git-two-key"][..], &["git-two-key", "hook"], &["git-two-key", "hook", "pre-receive", "--help"]]
+        {
+            assert!(CommandLine::known(&line(other)).is_none(), "{other:?}");
+        }
+    }
 }

@@ -54,6 +54,12 @@ struct Ledger {
 }
 
 impl Repository {
+    /// The repository that a push arrives in, by what Git tells `pre-receive`.
+    pub fn receives(input: &[u8]) -> Result<Self, GitError> {
+        let names = lines(input).filter_map(|line| line.rsplit(' ').next().map(str::to_owned));
+        Self::receiving(names.filter(|name| name.starts_with("refs/heads/")).collect())
+    }
+
     /// Reads what Git tells `pre-receive`: lines `<old> <new> <ref>`.
     pub fn pushed_refs(&self, input: &[u8]) -> Result<Vec<PushedRef>, GitError> {
         lines(input).map(|line| self.pushed_ref(&line, [2, 1, 0])).collect()
@@ -168,7 +174,7 @@ impl Repository {
         let old = match (memory.side, told) {
             (Side::Client, Some(told)) => told,
             // By its exact name: objects are found by names that are only like it, too.
-            _ => self.resolve(&branch).map_err(refused)?,
+            _ => self.resolve_early(&branch).map_err(refused)?,
         };
         let known = old.map(|old| self.known_at(memory, old, needed)).transpose()?;
         let before = known.clone().map(Arc::new);

@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use super::{GitError, Repository};
+use super::{
+    GitError, Repository,
+    command::{Program, Started},
+};
 use crate::model::Oid;
 
 /// One ref's move. All moves of a call happen, or none.
@@ -28,20 +31,43 @@ impl RefUpdate {
     }
 }
 
+/// Lists refs, each with its object's id first.
+pub(super) const FOR_EACH_REF: [&str; 3] = ["for-each-ref", "--format=%(objectname) %(refname)", "--"];
+/// Branches that are asked for before anybody knows whether that matters.
+const MAX_ASKED: usize = 8;
+
+/// Git, on its way to say where some branches are.
+#[derive(Debug)]
+pub(super) struct AskedBranches {
+    names: Vec<String>,
+    git: Started,
+}
+
+impl AskedBranches {
+    /// Asks, if there are a few. If that fails, whoever wants to know asks again.
+    pub(super) fn ask(for_each_ref: Program, names: Vec<String>) -> Option<Self> {
+        let few = (1..=MAX_ASKED).contains(&names.len());
+        few.then(|| for_each_ref.args(&names).started()).and_then(Result::ok).map(|git| Self { names, git })
+    }
+}
+
 impl Repository {
     /// The refs at or below some prefixes (`refs/notes/two-key`), sorted by name. Names that are not UTF-8 are not ours
     /// and are left out.
     pub fn refs(&self, prefixes: &[&str]) -> Result<Vec<(String, Oid)>, GitError> {
-        let program = self.run(&["for-each-ref", "--format=%(objectname) %(refname)", "--"]).args(prefixes);
+        let program = self.run(&FOR_EACH_REF).args(prefixes);
         let command = program.line();
-        let bytes = program.bytes()?;
+        self.listed_refs(&command, &program.bytes()?)
+    }
+
+    fn listed_refs(&self, command: &str, bytes: &[u8]) -> Result<Vec<(String, Oid)>, GitError> {
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines
             .filter_map(|line| std::str::from_utf8(line).ok())
             .map(|line| {
                 let (id, name) = line.split_once(' ').unwrap_or_default();
                 let id = Oid::parse(id).filter(|id| self.fits(*id));
-                let wrong = || GitError::Answer { command: command.clone(), what: line.to_owned() };
+                let wrong = || GitError::Answer { command: command.to_owned(), what: line.to_owned() };
                 id.map(|id| (name.to_owned(), id)).ok_or_else(wrong)
             })
             .collect()
@@ -50,6 +76,21 @@ impl Repository {
     /// Where a ref is, by its full name.
     pub fn resolve(&self, name: &str) -> Result<Option<Oid>, GitError> {
         Ok(self.refs(&[name])?.into_iter().find(|(other, _)| other == name).map(|(_, id)| id))
+    }
+
+    /// The same for a branch when a push arrives: where it was when that was asked for at the beginning, the first time.
+    /// Git itself holds the push to where the branch is in the end.
+    pub(super) fn resolve_early(&self, name: &str) -> Result<Option<Oid>, GitError> {
+        let asked = self.branches().lock().ok().and_then(|mut asked| asked.take());
+        let answer =
+            asked.filter(|asked| asked.names.iter().any(|other| other == name)).map(|asked| asked.git.output());
+        match answer {
+            Some(Ok(answer)) if answer.status.success() => {
+                let refs = self.listed_refs("git for-each-ref", &answer.stdout)?;
+                Ok(refs.into_iter().find(|(other, _)| other == name).map(|(_, id)| id))
+            }
+            _ => self.resolve(name),
+        }
     }
 
     /// The commit that a revision names, as people write it; none if there is no such commit or more than one.

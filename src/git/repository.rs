@@ -14,6 +14,7 @@ use super::{
     command::{Program, Started, path_from},
     config::{OWN_SETTINGS, settings as settings_of},
     objects::Idle,
+    refs::{AskedBranches, FOR_EACH_REF},
 };
 use crate::{model::Oid, signature::ObjectFormat};
 
@@ -32,6 +33,8 @@ pub struct Repository {
     idle: Idle,
     /// Our own part of the configuration, if it is known.
     settings: Arc<Mutex<Option<Settings>>>,
+    /// Where some branches are, if that was asked for and nobody took the answer yet.
+    branches: Arc<Mutex<Option<AskedBranches>>>,
 }
 
 /// Values by their keys, as Git folds those.
@@ -41,20 +44,26 @@ impl Repository {
     /// The repository of the current directory, or the one that Git's environment variables name, as in a hook.
     /// Quarantined objects are seen.
     pub fn discover() -> Result<Self, GitError> {
-        Self::ask(Path::new("."), true)
+        Self::ask(Path::new("."), true, Vec::new())
+    }
+
+    /// The same for judging a push of some branches: Git is asked at the same time where those are.
+    pub(super) fn receiving(branches: Vec<String>) -> Result<Self, GitError> {
+        Self::ask(Path::new("."), true, branches)
     }
 
     /// The repository at a path or above it, whatever the environment variables say.
     pub fn open(path: &Path) -> Result<Self, GitError> {
-        Self::ask(path, false)
+        Self::ask(path, false, Vec::new())
     }
 
-    fn ask(path: &Path, inherit: bool) -> Result<Self, GitError> {
+    fn ask(path: &Path, inherit: bool, branches: Vec<String>) -> Result<Self, GitError> {
         let git = |args: &[&str]| Program::git(inherit).arg("-C").arg(path).args(args);
         let ask = |questions: &[&str]| git(&["rev-parse"]).args(questions);
         // Nearly everybody wants to know next what is configured, so Git is asked at the same time. If that fails, whoever
         // wants to know asks again.
         let settings = git(&OWN_SETTINGS).started();
+        let branches = AskedBranches::ask(git(&FOR_EACH_REF), branches);
         let not_here = |error| match error {
             GitError::Program { stderr, .. } => GitError::NotARepository { path: path.display().to_string(), stderr },
             other => other,
@@ -106,6 +115,7 @@ impl Repository {
             patience: None,
             idle: Idle::default(),
             settings: Arc::new(Mutex::new(settings.ok())),
+            branches: Arc::new(Mutex::new(branches)),
         })
     }
 
@@ -120,6 +130,11 @@ impl Repository {
     /// Our own part of the configuration, if it is known.
     pub(super) fn settings(&self) -> &Mutex<Option<Settings>> {
         &self.settings
+    }
+
+    /// Where some branches are, if that was asked for and nobody took the answer yet.
+    pub(super) fn branches(&self) -> &Mutex<Option<AskedBranches>> {
+        &self.branches
     }
 
     /// Readers that wait for their next use.

@@ -4,7 +4,11 @@
 //! the point alone. For a key that has been seen often its [`Multiples`] are kept, with which that takes a fraction
 //! of the time. The shortcut never says no: whatever it does not see to hold is asked of `verify_strict`.
 
-use std::{cell::RefCell, collections::HashMap, sync::LazyLock};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex},
+};
 
 use curve25519_dalek::{EdwardsPoint, Scalar, constants::ED25519_BASEPOINT_POINT};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -13,12 +17,18 @@ use sha2::{Digest as _, Sha512};
 use super::multiples::{Multiples, Sum};
 use crate::model::key::verifying_key;
 
-/// Signatures after which a key gets its table, which takes as long to make as some thirty are to verify.
-const OFTEN: u32 = 60;
-/// Keys that are counted in each thread. A table has 640 KiB.
+/// Signatures that a thread sees of a key before it asks for its table, which takes as long to make as a hundred are to
+/// verify.
+const OFTEN: u32 = 120;
+/// Keys that are counted in each thread.
 const MAX_COUNTED: usize = 32;
+/// Keys that get a table, of 2 MiB.
+const MAX_TABLES: usize = 16;
 
 static BASE: LazyLock<Multiples> = LazyLock::new(|| Multiples::of(ED25519_BASEPOINT_POINT));
+
+/// The tables of keys' negatives, for all threads. One that is being made, or cannot be, is none.
+static TABLES: LazyLock<Mutex<HashMap<[u8; 32], Option<Arc<Multiples>>>>> = LazyLock::new(Mutex::default);
 
 thread_local! {
     static SEEN: RefCell<Seen> = RefCell::default();
@@ -76,7 +86,7 @@ struct Seen {
 #[derive(Default)]
 struct Asked {
     times: u32,
-    minus_key: Option<Multiples>,
+    minus_key: Option<Arc<Multiples>>,
 }
 
 impl Seen {
@@ -91,10 +101,27 @@ impl Seen {
         }
         asked.times += 1;
         if asked.times >= OFTEN {
-            asked.minus_key = verifying_key(&said.point).filter(|key| !key.is_weak()).map(|key| table(&key));
+            asked.minus_key = shared_table(&said.point);
         }
         None
     }
+}
+
+/// The table of a key, if it has one or can get one. Made by whoever asks first; meanwhile the others go without.
+fn shared_table(point: &[u8; 32]) -> Option<Arc<Multiples>> {
+    {
+        let mut tables = TABLES.lock().ok()?;
+        if let Some(made) = tables.get(point) {
+            return made.clone();
+        }
+        if tables.len() >= MAX_TABLES {
+            return None;
+        }
+        tables.insert(*point, None);
+    }
+    let made = verifying_key(point).filter(|key| !key.is_weak()).map(|key| Arc::new(table(&key)));
+    TABLES.lock().ok()?.insert(*point, made.clone());
+    made
 }
 
 /// The multiples of a key's negative.

@@ -4,12 +4,14 @@
 
 use curve25519_dalek::{EdwardsPoint, Scalar, traits::Identity as _};
 
-/// Digits of a scalar, as many as it has bytes. It is below 2^253, so the last digit takes what the one before it carries.
-const DIGITS: usize = 32;
+/// Bits of a digit. With one more a product is a ninth quicker, and its table twice as large.
+const WIDTH: usize = 10;
+/// Digits of a scalar, which is below 2^253: the last digit takes what the one before it carries.
+const DIGITS: usize = 256_usize.div_ceil(WIDTH);
 /// Digits are from `1 - LARGEST` to `LARGEST`, since a point's negative costs nothing.
-const LARGEST: usize = 128;
+const LARGEST: usize = 1 << (WIDTH - 1);
 
-/// For each digit of a scalar the products of a point with all that the digit can stand for: 640 KiB.
+/// For each digit of a scalar the products of a point with all that the digit can stand for: 2 MiB.
 pub(super) struct Multiples(Vec<EdwardsPoint>);
 
 impl Multiples {
@@ -59,13 +61,18 @@ impl Sum {
     }
 }
 
-/// A scalar's digits to the base 256, the lowest first.
+/// A scalar's digits, the lowest first.
 fn digits(scalar: &Scalar) -> [i16; DIGITS] {
+    const BASE: i16 = 1 << WIDTH;
+    let bytes = scalar.to_bytes();
+    let byte = |at: usize| u32::from(bytes.get(at).copied().unwrap_or_default());
     let mut carry = 0;
-    scalar.to_bytes().map(|byte| {
-        let value = i16::from(byte) + carry;
-        carry = i16::from(value > 128);
-        value - 256 * carry
+    std::array::from_fn(|digit| {
+        let bit = digit * WIDTH;
+        let window = (byte(bit / 8) | byte(bit / 8 + 1) << 8 | byte(bit / 8 + 2) << 16) >> (bit % 8);
+        let value = i16::try_from(window % (1 << WIDTH)).unwrap_or_default() + carry;
+        carry = i16::from(usize::from(value.unsigned_abs()) > LARGEST);
+        value - BASE * carry
     })
 }
 
@@ -80,14 +87,15 @@ mod tests {
     fn number(digits: &[i16]) -> Scalar {
         digits.iter().rev().fold(Scalar::ZERO, |number, digit| {
             let size = Scalar::from(digit.unsigned_abs());
-            number * Scalar::from(256_u16) + if *digit < 0 { -size } else { size }
+            number * Scalar::from(1_u16 << WIDTH) + if *digit < 0 { -size } else { size }
         })
     }
 
     /// Scalars at the ends: of their range, of a digit, of what carries through all digits.
     fn extremes() -> Vec<Scalar> {
         let mut extremes = vec![Scalar::ZERO, -Scalar::ONE];
-        for digit in [1, 127, 128, 129, 255] {
+        let half = i16::try_from(LARGEST).unwrap();
+        for digit in [1, half - 1, half, half + 1, 2 * half - 1] {
             extremes.extend([number(&[digit]), number(&[digit; DIGITS - 1])]);
         }
         let powers = (0..253).scan(Scalar::ONE, |power, _| Some(std::mem::replace(power, *power + *power)));
@@ -121,7 +129,8 @@ mod tests {
         #[test]
         fn digits_are_within_the_table_and_make_up_their_scalar(scalar in any_scalar()) {
             let digits = digits(&scalar);
-            prop_assert!(digits.iter().all(|digit| (-127..=128).contains(digit)));
+            let most = i16::try_from(LARGEST).unwrap();
+            prop_assert!(digits.iter().all(|digit| (1 - most..=most).contains(digit)));
             prop_assert_eq!(number(&digits), scalar);
         }
 

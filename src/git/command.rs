@@ -286,6 +286,14 @@ pub(crate) struct Started {
     line: String,
 }
 
+impl Drop for Started {
+    /// A child that nobody wants to hear any more is not left behind. One that has ended is left in peace.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Started {
     /// What the child said, once it has ended.
     pub(crate) fn output(mut self) -> Result<Output, GitError> {

@@ -60,6 +60,11 @@ impl Memory {
         Self { root, side, checkpoint }
     }
 
+    /// Whether anything is remembered.
+    pub(super) fn remembers(&self) -> bool {
+        self.checkpoint.is_some()
+    }
+
     /// The governed branch, if anything is remembered.
     pub(super) fn branch(&self) -> Option<String> {
         self.checkpoint.as_ref().map(Checkpoint::branch)
@@ -90,24 +95,32 @@ impl Repository {
 
     /// The state at a tip that has been accepted before.
     pub(super) fn known_at(&self, memory: &Memory, tip: Oid, needed: &Missed) -> Result<State, Refusal> {
-        // What does not lead to the tip, or cannot be read, is as good as nothing.
-        let remembered = memory.checkpoint.as_ref().and_then(|checkpoint| {
-            let mut state = checkpoint.state();
-            memory.supply(&mut state, needed).ok()?;
-            if state.tip() == tip {
-                return Some((state, checkpoint));
-            }
-            Some((self.fold_on(memory, &state, tip).ok()?.after, checkpoint))
-        });
-        let (state, length, from) = match remembered {
-            Some((state, from)) => (state, from.length(), Some(from)),
-            None => (self.fold_from_root(memory.root, tip, |_, _| ()).map_err(Stuck::refusal)?, 0, None),
-        };
+        if let Some(state) = self.remembered_at(memory, tip, needed) {
+            return Ok(state);
+        }
+        let state = self.fold_from_root(memory.root, tip, |_, _| ()).map_err(Stuck::refusal)?;
+        self.remember(memory, None, &state);
+        Ok(state)
+    }
+
+    /// The same by what is remembered. What does not lead to the tip, or cannot be read, is as good as nothing.
+    pub(super) fn remembered_at(&self, memory: &Memory, tip: Oid, needed: &Missed) -> Option<State> {
+        let checkpoint = memory.checkpoint.as_ref()?;
+        let mut state = checkpoint.state();
+        memory.supply(&mut state, needed).ok()?;
+        if state.tip() != tip {
+            state = self.fold_on(memory, &state, tip).ok()?.after;
+        }
+        self.remember(memory, Some(checkpoint), &state);
+        Some(state)
+    }
+
+    fn remember(&self, memory: &Memory, from: Option<&Checkpoint>, state: &State) {
+        let length = from.map_or(0, Checkpoint::length);
         if memory.side == Side::Server && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
             // It only saves time; a folder that cannot be written to costs some.
-            let _ = Checkpoint::save(from, self, &state);
+            let _ = Checkpoint::save(from, self, state);
         }
-        Ok(state)
     }
 
     /// Folds everything from the root to a tip, and hands each step over with what the fold said of it.

@@ -171,12 +171,7 @@ impl Repository {
     ) -> Result<Ledger, Refusal> {
         let (refused, root) = (|error: GitError| error.refusal(), memory.root);
         let told = moved.map(|moved| moved.old);
-        let old = match (memory.side, told) {
-            (Side::Client, Some(told)) => told,
-            // By its exact name: objects are found by names that are only like it, too.
-            _ => self.resolve_early(&branch).map_err(refused)?,
-        };
-        let known = old.map(|old| self.known_at(memory, old, needed)).transpose()?;
+        let (old, known) = self.known(&branch, moved, memory, needed)?;
         let before = known.clone().map(Arc::new);
         let unmoved = |facts| Ledger {
             branch: branch.clone(),
@@ -238,6 +233,31 @@ impl Repository {
             }
             Err(Stuck::Git(error @ GitError::TooLarge { .. })) => Ok(unmoved(Facts::TooLarge(error.to_string()))),
             Err(stuck) => Err(stuck.refusal()),
+        }
+    }
+
+    /// Where the branch is, and the ledger's state there.
+    fn known(
+        &self,
+        branch: &str,
+        moved: Option<&PushedRef>,
+        memory: &Memory,
+        needed: &Missed,
+    ) -> Result<(Option<Oid>, Option<State>), Refusal> {
+        let refused = |error: GitError| error.refusal();
+        let at = |old: Option<Oid>| Ok((old, old.map(|old| self.known_at(memory, old, needed)).transpose()?));
+        if let (Side::Client, Some(moved)) = (memory.side, moved) {
+            return at(moved.old);
+        }
+        // By its exact name: objects are found by names that are only like it, too.
+        let early = self.resolve_early(branch).map_err(refused)?;
+        if !memory.remembers() {
+            return at(early);
+        }
+        match early.and_then(|old| self.remembered_at(memory, old, needed)) {
+            Some(state) => Ok((early, Some(state))),
+            // Another push may have moved the branch since, and what is remembered with it.
+            None => at(self.resolve(branch).map_err(refused)?),
         }
     }
 

@@ -33,8 +33,9 @@ impl RefUpdate {
 
 /// Lists refs, each with its object's id first.
 pub(super) const FOR_EACH_REF: [&str; 3] = ["for-each-ref", "--format=%(objectname) %(refname)", "--"];
-/// Branches that are asked for before anybody knows whether that matters.
+/// Branches that are asked for before anybody knows whether that matters, and how long their names may be.
 const MAX_ASKED: usize = 8;
+const MAX_NAME: usize = 255;
 
 /// Git, on its way to say where some branches are.
 #[derive(Debug)]
@@ -44,9 +45,12 @@ pub(super) struct AskedBranches {
 }
 
 impl AskedBranches {
-    /// Asks, if there are a few. If that fails, whoever wants to know asks again.
+    /// Asks, if there are a few. If that fails, whoever wants to know asks again. Git has not looked at the names yet, and
+    /// would take what is no branch's name for a pattern.
     pub(super) fn ask(for_each_ref: Program, names: Vec<String>) -> Option<Self> {
-        let few = (1..=MAX_ASKED).contains(&names.len());
+        let plain =
+            |name: &String| name.len() <= MAX_NAME && !name.ends_with('/') && !name.contains(['*', '?', '[', '\\']);
+        let few = (1..=MAX_ASKED).contains(&names.len()) && names.iter().all(plain);
         few.then(|| for_each_ref.args(&names).started()).and_then(Result::ok).map(|git| Self { names, git })
     }
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ledger::{Hypothesis, State, forecast, hypothetical},
-    model::{Action, LeaseId, PrincipalId, Statement, Subject},
+    model::{Action, LeaseId, PrincipalId, Statement},
     signature::{Cosignature, open_note},
 };
 
@@ -92,23 +92,7 @@ fn that_count(votes: Vec<Cosignature>, state: &State) -> Vec<Cosignature> {
     let mut taken = BTreeSet::new();
     let counts = |vote: &Cosignature| {
         let ballot = (vote.statement().id(), vote.claims().clone());
-        let new = !taken.contains(&ballot) && !is_in_ledger(state, vote) && forecast(state, vote).findings.is_empty();
-        new && taken.insert(ballot)
+        !taken.contains(&ballot) && forecast(state, vote).findings.is_empty() && taken.insert(ballot)
     };
     votes.into_iter().filter(counts).collect()
-}
-
-/// Whether the ledger has counted this very vote: it was sealed, and the note has done its work.
-fn is_in_ledger(state: &State, vote: &Cosignature) -> bool {
-    let key = vote.key().raw();
-    let Some(lease) = vote.statement().lease().and_then(|id| state.lease(id)) else { return false };
-    match &vote.statement().subject {
-        Subject::Cosign { .. } => lease.cosigned.contains_key(&key),
-        Subject::Forward(forward) => {
-            let taken = lease.transitions.iter().any(|taken| taken.step == forward.step);
-            let pending = lease.pending.get(&vote.statement().id());
-            taken || pending.is_some_and(|ballot| ballot.votes.contains_key(&key))
-        }
-        _ => false,
-    }
 }

@@ -333,6 +333,10 @@ pub(in crate::ledger) fn lacking(tally: &Tally) -> String {
 
 /// What votes would do if they were folded next: the report, and the state that nobody may take for the ledger's.
 pub fn hypothetical(state: &State, votes: Hypothesis<'_>) -> (State, StepReport) {
+    folded(state.clone(), votes)
+}
+
+fn folded(state: State, votes: Hypothesis<'_>) -> (State, StepReport) {
     let commit = state.tip();
     let turns = match votes {
         Hypothesis::Signed(cosignatures) => {
@@ -340,7 +344,7 @@ pub fn hypothetical(state: &State, votes: Hypothesis<'_>) -> (State, StepReport)
         }
         Hypothesis::IfSigned { statement, key, claims } => vec![if_signed(statement, key, claims, commit)],
     };
-    let mut fold = Fold::new(state.clone(), commit, 0);
+    let mut fold = Fold::new(state, commit, 0);
     fold.votes(turns);
     fold.enact_policy();
     (fold.state, fold.report)
@@ -350,19 +354,16 @@ pub fn hypothetical(state: &State, votes: Hypothesis<'_>) -> (State, StepReport)
 /// vote turns out to concern. Notes and stop refs are many, and a copy of everything for each would be their product.
 pub fn forecast(state: &State, vote: &Cosignature) -> StepReport {
     let votes = Hypothesis::Signed(std::slice::from_ref(vote));
-    let concerns_all = || hypothetical(state, votes).1;
-    // Policies, revocations, freezes and thaws name no lease, and may concern each.
-    let Some(lease) = vote.statement().lease() else { return concerns_all() };
-    let mut ids = BTreeSet::from([lease.folded()]);
+    let mut ids: BTreeSet<String> = vote.statement().lease().map(LeaseId::folded).into_iter().collect();
     for rounds in 1.. {
-        let (after, report) = hypothetical(&state.about(&ids), votes);
+        let (after, report) = folded(state.about(&ids), votes);
         match after.missed().map(|missed| missed.after(rounds)) {
             None => return report,
             Some(missed) if missed.all => break,
             Some(missed) => ids.extend(missed.ids),
         }
     }
-    concerns_all()
+    hypothetical(state, votes).1
 }
 
 /// Votes that are not in the ledger.

@@ -350,8 +350,8 @@ impl State {
         self
     }
 
-    /// The same state as far as a vote on these leases is concerned, by their case-folded ids, and aware that it is no
-    /// more than that. It knows nothing of which other leases are open: a policy or a revocation is not for it.
+    /// The same state as far as some leases are concerned, by their case-folded ids, and aware that it is no more than that.
+    /// What a policy or a revocation alters in leases is not seen in it, as it does not know which are open.
     pub(in crate::ledger) fn about(&self, ids: &BTreeSet<String>) -> Self {
         let dossiers = self.dossiers.only(ids);
         let newest = dossiers.targets_held().filter_map(|target| self.newest.get_key_value(target));

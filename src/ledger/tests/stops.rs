@@ -265,6 +265,18 @@ fn a_stop_goes_through_a_chain_of_superseded_leases() {
 }
 
 #[test]
+fn however_long_the_chain_is() {
+    let chain = ["L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "L11"].map(lease);
+    let (last, before) = chain.split_last().unwrap();
+    let mut s = told();
+    for lease in before {
+        s.rolls_out(lease);
+    }
+    s.rolls(last).does("cp14", chain[0].stop(Halt, 1));
+    assert_eq!((s.phase("L1"), s.phase("L10"), s.phase("L11")), (Phase::Completed, Phase::Completed, Phase::Halted));
+}
+
+#[test]
 fn an_older_lease_that_was_completed_by_hand_is_not_brought_back() {
     let (one, two) = (lease("L1"), lease("L2"));
     let mut s = told();

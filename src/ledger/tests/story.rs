@@ -1,14 +1,17 @@
 //! Stories: policies, leases and votes written down in a line each, folded step by step.
 //!
-//! A [`Story`] checks at every step what must hold at every step: the state reads back from JSON as it was, and a
-//! vote that is refused alters nothing.
+//! A [`Story`] checks at every step what must hold at every step: the state reads back from JSON as it was, a vote that is
+//! refused alters nothing, and what a vote will do can be said beforehand with few leases at hand.
 
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 
 use crate::{
-    ledger::{Descent, Entry, Event, EventKind, Phase, State, Step, StepCommit, StepReport, apply, begin},
+    ledger::{
+        Descent, Entry, Event, EventKind, Hypothesis, Phase, State, Step, StepCommit, StepReport, apply, begin,
+        forecast, hypothetical,
+    },
     model::{
         Digest, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, RepositoryId,
         Statement, Stop, StopKind, Subject, TargetId, key::put_ssh_string,
@@ -369,11 +372,24 @@ impl Story {
     pub(super) fn signed_step(&mut self, signer: Option<u8>, write: impl FnOnce(Draft) -> Draft) -> Vec<&'static str> {
         self.number += 1;
         let step = write(Draft::new(self.number)).finish(signer);
+        self.foresees(&step);
         let (state, report) = apply(self.state.clone(), &step);
         let json = serde_json::to_string(&state).unwrap();
         assert!(serde_json::from_str::<State>(&json).unwrap() == state, "the state reads back: {json}");
         (self.state, self.last) = (state, report);
         self.codes()
+    }
+
+    /// What the leases alone that a vote concerns say of it is what everything says of it.
+    fn foresees(&self, step: &Step) {
+        let votes = step.commits.iter().flat_map(|commit| match &commit.opened {
+            Opened::Carrier { votes, .. } => votes.as_slice(),
+            Opened::Ordinary { .. } | Opened::Malformed(_) => &[],
+        });
+        for vote in votes.flatten() {
+            let whole = hypothetical(&self.state, Hypothesis::Signed(std::slice::from_ref(vote))).1;
+            assert_eq!(forecast(&self.state, vote), whole, "{vote:?}");
+        }
     }
 
     /// One vote in a step of its own.

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use granit_parser::{Event, Parser, ScalarStyle, Span as Place, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span as Place, Tag};
 
 use super::{DocumentError, Problem};
 use crate::model::{MAX_FILE_BYTES, Reason};
@@ -87,7 +87,10 @@ struct Walk {
 
 impl Walk {
     fn run(mut self, text: &str) -> Result<(), Problem> {
-        for event in Parser::new_from_str(text) {
+        // Comments are no events, whether somebody else has the library built with them or not.
+        let mut options = Options::default();
+        options.set_emit_comments(false);
+        for event in Parser::new_from_str_with_options(text, options) {
             let (event, place) = event.map_err(|error| {
                 let mark = error.marker();
                 problem_at(mark.line(), mark.col(), format!("not YAML: {}", error.info()))
@@ -226,6 +229,16 @@ mod tests {
         let good = "# a comment\na: 1\nb: [x, 'yes', \"é\"]\nc: {d: null, e: \"a\\nb\"}\nf: 0b1e5f\ng: sha256:00\nh: |\n  two\n  lines\n";
         assert_eq!(text(good.as_bytes()).unwrap(), good);
         assert!(text(b"---\na: 1\n").is_ok());
+    }
+
+    #[test]
+    fn comments_may_be_long() {
+        let comments = "  # one more\n".repeat(200);
+        for good in
+            [format!("a:\n{comments}  - 1\n"), format!("a:\n{comments}  b: 1\n"), format!("a: [\n{comments}  1]\n")]
+        {
+            assert_eq!(text(good.as_bytes()).unwrap(), good);
+        }
     }
 
     #[test]

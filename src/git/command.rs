@@ -427,6 +427,15 @@ mod tests {
     }
 
     #[test]
+    fn a_child_that_nobody_hears_is_ended_and_reaped() {
+        let started = Program::new("sh").args(["-c", "exec sleep 600"]).started().unwrap();
+        let child = format!("/proc/{}", started.child.id());
+        assert!(std::path::Path::new(&child).exists());
+        drop(started);
+        assert!(!std::path::Path::new(&child).exists());
+    }
+
+    #[test]
     fn a_child_is_heard_to_its_end_on_both_pipes_whichever_it_fills_first() {
         let (much, more) = ("head -c 3000000 /dev/zero", "head -c 5000000 /dev/zero");
         for script in [

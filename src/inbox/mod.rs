@@ -2,8 +2,8 @@
 //!
 //! [`overlay`] says which votes in notes verify and would count if they were folded next. What it gives is shown ("by
 //! note") and sealed, and is never a [`State`]: a note puts nothing in force, so deleting or hiding one costs a vote
-//! that has to be turned again, and adding one gains nothing that its key does not give. Pure. Called by cli and by
-//! admission; calls [`crate::ledger`] and [`crate::signature`].
+//! that has to be turned again, and adding one gains nothing that its key does not give. Pure. Called by agent and
+//! cli; calls [`crate::ledger`] and [`crate::signature`].
 
 mod plan;
 

@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic,
     path::Path,
+    thread,
 };
 
 use super::{Failure, Place, terminal};
@@ -108,10 +110,17 @@ impl Session {
             ));
         }
         let tip = tip(&repo, &branch, which)?;
-        if *which == Which::Local {
-            remarks.extend(upstream_ahead(&repo, &branch, tip)?);
-        }
-        let state = fold(&repo, root.commit(), tip, each).map_err(|failure| off_chain(failure, &branch))?;
+        // Git is asked about the upstream while the ledger is read.
+        let (ahead, state) = thread::scope(|scope| {
+            let ahead = scope.spawn(|| match which {
+                Which::Local => upstream_ahead(&repo, &branch, tip),
+                Which::Remote | Which::At(_) => Ok(None),
+            });
+            let state = fold(&repo, root.commit(), tip, each);
+            (ahead.join().unwrap_or_else(|panic| panic::resume_unwind(panic)), state)
+        });
+        let state = state.map_err(|failure| off_chain(failure, &branch))?;
+        remarks.extend(ahead?);
         Ok(Self { repo, root, branch, tip, state, reports: Vec::new(), remarks })
     }
 

@@ -30,7 +30,7 @@ const CHUNK: usize = 64;
 /// Chunks on their way.
 const CHUNKS: usize = 32;
 /// Commits that are larger are opened as they come, and chunks end where they hold so many bytes.
-const MAX_HELD: usize = 1 << 20;
+pub(super) const MAX_HELD: usize = 1 << 20;
 
 /// By what the chain's ids are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

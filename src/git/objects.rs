@@ -30,7 +30,7 @@ const WINDOW: usize = 60;
 /// Folders that are asked for at once before it is known how long they are.
 const FIRST_WINDOW: usize = 8;
 
-/// Readers that are kept when they have nothing to do.
+/// Readers of each mode that are kept when they have nothing to do.
 const MAX_IDLE: usize = 1;
 
 /// The largest commit that is held. Git holds commits in memory too; what is larger no forge takes.
@@ -139,20 +139,40 @@ struct Header {
     size: u64,
 }
 
+/// What a reader is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Objects.
+    Contents,
+    /// What objects are and how large.
+    Sizes,
+}
+
+impl Mode {
+    const fn option(self) -> &'static str {
+        match self {
+            Self::Contents => "--batch",
+            Self::Sizes => "--batch-check",
+        }
+    }
+}
+
 /// Readers that have nothing to do, for the next who needs one: each is a process.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Idle(Arc<Mutex<Vec<Server>>>);
+pub(super) struct Idle(Arc<Mutex<Vec<(Mode, Server)>>>);
 
 impl Idle {
-    fn take(&self) -> Option<Server> {
-        self.0.lock().ok()?.pop()
+    fn take(&self, mode: Mode) -> Option<Server> {
+        let mut idle = self.0.lock().ok()?;
+        let at = idle.iter().position(|(other, _)| *other == mode)?;
+        Some(idle.swap_remove(at).1)
     }
 
-    fn keep(&self, server: Server) {
+    fn keep(&self, mode: Mode, server: Server) {
         if let Ok(mut idle) = self.0.lock()
-            && idle.len() < MAX_IDLE
+            && idle.iter().filter(|(other, _)| *other == mode).count() < MAX_IDLE
         {
-            idle.push(server);
+            idle.push((mode, server));
         }
     }
 }
@@ -171,11 +191,12 @@ pub struct Objects {
 impl Repository {
     /// A reader of this repository's objects.
     pub fn objects(&self) -> Result<Objects, GitError> {
-        let contents = match self.idle().take() {
-            Some(server) => server,
-            None => Server::start(self, "--batch")?,
-        };
+        let contents = self.reader(Mode::Contents)?;
         Ok(Objects { repository: self.clone(), contents: Some(contents), awaited: 0, sizes: None })
+    }
+
+    fn reader(&self, mode: Mode) -> Result<Server, GitError> {
+        self.idle().take(mode).map_or_else(|| Server::start(self, mode), Ok)
     }
 
     /// A reader of the objects that a file lists, one id a line, from where the file stands.
@@ -202,9 +223,13 @@ impl Listed {
 
 impl Drop for Objects {
     fn drop(&mut self) {
+        let idle = self.repository.idle();
         // A reader whose answers are out of step is nobody's next reader.
         if let Some(server) = self.contents.take().filter(|_| self.awaited == 0) {
-            self.repository.idle().keep(server);
+            idle.keep(Mode::Contents, server);
+        }
+        if let Some(server) = self.sizes.take() {
+            idle.keep(Mode::Sizes, server);
         }
     }
 }
@@ -223,7 +248,7 @@ impl Objects {
 
     fn request(&mut self, ids: &[Oid]) -> Result<(), GitError> {
         if self.contents.is_none() {
-            self.contents = Some(Server::start(&self.repository, "--batch")?);
+            self.contents = Some(self.repository.reader(Mode::Contents)?);
         }
         self.awaited += ids.len();
         self.contents.as_mut().map_or(Ok(()), |contents| contents.request(ids))
@@ -401,35 +426,28 @@ impl Objects {
     }
 
     fn size(&mut self, id: Oid) -> Result<Header, GitError> {
-        let sizes = self.asked_for_sizes(&[id])?;
-        sizes.answers.header(Some(id)).map(|(_, header)| header)
+        let known = self.sizes(&[id])?;
+        known.into_iter().next().map(|(_, header)| header).ok_or(GitError::MissingObject(id))
     }
 
     /// Asks what at most [`WINDOW`] objects are; of those that are not there nothing is said.
     fn sizes(&mut self, ids: &[Oid]) -> Result<Vec<(Oid, Header)>, GitError> {
-        let sizes = self.asked_for_sizes(ids)?;
+        // Whoever falls silent or says something else is not asked again: it is dropped, and another one started.
+        let mut sizes = match self.sizes.take() {
+            Some(sizes) => sizes,
+            None => self.repository.reader(Mode::Sizes)?,
+        };
+        sizes.request(ids)?;
         let mut known = Vec::with_capacity(ids.len());
         for id in ids {
             match sizes.answers.header(Some(*id)) {
                 Ok(header) => known.push(header),
                 Err(GitError::MissingObject(_)) => {}
-                Err(error) => {
-                    // It fell silent, or says something else: another one has to be started.
-                    self.sizes = None;
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
+        self.sizes = Some(sizes);
         Ok(known)
-    }
-
-    fn asked_for_sizes(&mut self, ids: &[Oid]) -> Result<&mut Server, GitError> {
-        let sizes = match &mut self.sizes {
-            Some(sizes) => sizes,
-            none => none.insert(Server::start(&self.repository, "--batch-check")?),
-        };
-        sizes.request(ids)?;
-        Ok(sizes)
     }
 
     /// Reads the answer to a request for an object.
@@ -474,8 +492,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(repository: &Repository, mode: &str) -> Result<Self, GitError> {
-        let mut answers = Answers::of(repository.run(&["cat-file", mode]), Stdio::piped())?;
+    fn start(repository: &Repository, mode: Mode) -> Result<Self, GitError> {
+        let mut answers = Answers::of(repository.run(&["cat-file", mode.option()]), Stdio::piped())?;
         let requests = answers.child.stdin.take().ok_or_else(no_pipes)?;
         Ok(Self { requests, answers })
     }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     GitError, Objects, Repository,
-    ahead::{Ahead, Naming},
+    ahead::{Ahead, MAX_HELD, Naming},
     files::Files,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     signature::{
         ObjectFormat, Opened,
         commit::{Links, links},
-        open_commit,
+        open_commit, open_commits,
     },
 };
 
@@ -136,17 +136,21 @@ impl Objects {
 
     /// Goes from a tip by first parents back to a base, if that is near; the commits after the base, oldest first.
     fn back_to(&mut self, base: Oid, tip: Oid) -> Result<Option<VecDeque<OpenedCommit>>, GitError> {
-        let (mut near, mut next) = (VecDeque::new(), tip);
+        let (mut near, mut raw, mut held, mut next) = (Vec::new(), Vec::new(), 0, tip);
         while next != base {
-            if near.len() == NEAR {
-                return Ok(None);
-            }
-            let commit = self.open_raw(next)?;
-            let Some(parent) = commit.links.parents.first() else { return Ok(None) };
-            next = *parent;
-            near.push_front(commit);
+            let bytes = self.commit(next)?;
+            let links = linked(next, &bytes)?;
+            held += bytes.len();
+            let parent = links.parents.first().copied();
+            let Some(parent) = parent.filter(|_| near.len() < NEAR && held <= MAX_HELD) else { return Ok(None) };
+            near.push((next, links));
+            raw.push(bytes);
+            next = parent;
         }
-        Ok(Some(near))
+        // Only now: where the base is far, all of them are read anew.
+        let opened = open_commits(&raw, self.repository().format());
+        let near = near.into_iter().zip(opened).map(|((id, links), opened)| OpenedCommit { id, links, opened });
+        Ok(Some(near.rev().collect()))
     }
 
     /// A carrier must have its parent's tree, or it would carry more than its statement.

@@ -6,7 +6,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, LazyLock, Mutex},
 };
 
@@ -17,24 +17,20 @@ use sha2::{Digest as _, Sha512};
 use super::multiples::{Multiples, Sum};
 use crate::model::key::verifying_key;
 
-/// Signatures that a thread sees of a key before it asks for its table, which takes as long to make as a hundred are to
-/// verify.
-const OFTEN: u32 = 120;
-/// Keys that are counted in each thread.
+/// Signatures that are seen of a key before its table is made, which takes as long as a hundred of them.
+const OFTEN: u32 = 64;
+/// Keys that are counted at a time.
 const MAX_COUNTED: usize = 32;
 /// Keys that get a table, of 2 MiB.
 const MAX_TABLES: usize = 16;
 
 static BASE: LazyLock<Multiples> = LazyLock::new(|| Multiples::of(ED25519_BASEPOINT_POINT));
 
-/// The tables of keys' negatives, for all threads, by the keys' points.
-static TABLES: LazyLock<Mutex<HashMap<[u8; 32], Table>>> = LazyLock::new(Mutex::default);
-
-/// A table, if there is one: not while it is being made, and never of a weak key.
-type Table = Option<Arc<Multiples>>;
+/// What all threads know of keys.
+static KEYS: LazyLock<Mutex<Keys>> = LazyLock::new(Mutex::default);
 
 thread_local! {
-    static SEEN: RefCell<Seen> = RefCell::default();
+    static AT_HAND: RefCell<AtHand> = RefCell::default();
 }
 
 /// Bytes that a key is said to have signed.
@@ -68,7 +64,7 @@ impl Said {
 /// Of each signature, in order, whether it holds. Each is judged by itself: what is done for all of them at once is one
 /// inversion, with which the computed commitments get their encodings.
 pub(super) fn hold(all: &[&Said]) -> Vec<bool> {
-    let computed = SEEN.with_borrow_mut(|seen| all.iter().map(|said| seen.commitment(said)).collect::<Vec<_>>());
+    let computed = AT_HAND.with_borrow_mut(|own| all.iter().map(|said| own.commitment(said)).collect::<Vec<_>>());
     let points: Vec<EdwardsPoint> = computed.iter().flatten().copied().collect();
     let mut encoded = EdwardsPoint::compress_batch_alloc(&points).into_iter();
     let judge = |(said, computed): (&&Said, Option<EdwardsPoint>)| {
@@ -78,53 +74,75 @@ pub(super) fn hold(all: &[&Said]) -> Vec<bool> {
     all.iter().zip(computed).map(judge).collect()
 }
 
-/// The keys that have been asked for.
+/// Keys by their points, and what is known of them.
 #[derive(Default)]
-struct Seen {
-    keys: HashMap<[u8; 32], Asked>,
+struct Keys {
+    /// How often those that have no table were asked for.
+    times: HashMap<[u8; 32], u32>,
+    /// Tables of keys' negatives: none while one is being made, and never one of a weak key.
+    tables: HashMap<[u8; 32], Option<Arc<Multiples>>>,
+}
+
+impl Keys {
+    /// A key's table, or whether to make one, which is then for the asker to do. Meanwhile the others go without.
+    fn ask(&mut self, point: &[u8; 32]) -> Asked {
+        if let Some(made) = self.tables.get(point) {
+            return made.clone().map_or(Asked::Without, Asked::Table);
+        }
+        if self.tables.len() >= MAX_TABLES {
+            return Asked::Without;
+        }
+        if self.times.len() >= MAX_COUNTED && !self.times.contains_key(point) {
+            self.times.clear();
+        }
+        let times = self.times.entry(*point).or_default();
+        *times += 1;
+        if *times < OFTEN {
+            return Asked::Without;
+        }
+        self.times.remove(point);
+        self.tables.insert(*point, None);
+        Asked::Make
+    }
+}
+
+/// What is said to whoever asks for a key's table.
+enum Asked {
+    Table(Arc<Multiples>),
+    Make,
+    Without,
+}
+
+/// The table of a key, if it has one or gets one now.
+fn table_of(point: &[u8; 32]) -> Option<Arc<Multiples>> {
+    let asked = KEYS.lock().ok()?.ask(point);
+    match asked {
+        Asked::Table(table) => Some(table),
+        Asked::Without => None,
+        Asked::Make => {
+            let made = verifying_key(point).filter(|key| !key.is_weak()).map(|key| Arc::new(table(&key)));
+            KEYS.lock().ok()?.tables.insert(*point, made.clone());
+            made
+        }
+    }
+}
+
+/// What a thread has at hand: the tables that it has used, and room for a sum.
+#[derive(Default)]
+struct AtHand {
+    tables: HashMap<[u8; 32], Arc<Multiples>>,
     sum: Sum,
 }
 
-/// How often a key has been asked for, and from some number on its table.
-#[derive(Default)]
-struct Asked {
-    times: u32,
-    minus_key: Table,
-}
-
-impl Seen {
+impl AtHand {
     /// The commitment that would make a signature hold, for keys that are asked for often.
     fn commitment(&mut self, said: &Said) -> Option<EdwardsPoint> {
-        if self.keys.len() >= MAX_COUNTED && !self.keys.contains_key(&said.point) {
-            self.keys.clear();
-        }
-        let asked = self.keys.entry(said.point).or_default();
-        if let Some(minus_key) = &asked.minus_key {
-            return commitment(minus_key, said, &mut self.sum);
-        }
-        asked.times = asked.times.saturating_add(1);
-        if asked.times >= OFTEN {
-            asked.minus_key = shared_table(&said.point);
-        }
-        None
+        let minus_key = match self.tables.entry(said.point) {
+            Entry::Occupied(at_hand) => at_hand.into_mut(),
+            Entry::Vacant(missing) => missing.insert(table_of(&said.point)?),
+        };
+        commitment(minus_key, said, &mut self.sum)
     }
-}
-
-/// The table of a key, if it has one or can get one. Made by whoever asks first; meanwhile the others go without.
-fn shared_table(point: &[u8; 32]) -> Table {
-    {
-        let mut tables = TABLES.lock().ok()?;
-        if let Some(made) = tables.get(point) {
-            return made.clone();
-        }
-        if tables.len() >= MAX_TABLES {
-            return None;
-        }
-        tables.insert(*point, None);
-    }
-    let made = verifying_key(point).filter(|key| !key.is_weak()).map(|key| Arc::new(table(&key)));
-    TABLES.lock().ok()?.insert(*point, made.clone());
-    made
 }
 
 /// The multiples of a key's negative.
@@ -299,7 +317,7 @@ mod tests {
     fn keys_that_sign_often_and_more_of_them_than_are_counted_are_judged_as_before() {
         one_key_signs_often();
         more_keys_than_are_counted_are_never_taken_for_each_other();
-        assert_eq!(TABLES.lock().unwrap().len(), MAX_TABLES);
+        assert_eq!(KEYS.lock().unwrap().tables.len(), MAX_TABLES);
     }
 
     fn more_keys_than_are_counted_are_never_taken_for_each_other() {
@@ -328,8 +346,6 @@ mod tests {
             assert!(holds(&key, &message, &signature), "{number}");
             assert!(!holds(&key, b"something else", &signature), "{number}");
         }
-        let has_table =
-            SEEN.with_borrow(|seen| seen.keys.get(key.as_bytes()).is_some_and(|asked| asked.minus_key.is_some()));
-        assert!(has_table);
+        assert!(AT_HAND.with_borrow(|own| own.tables.contains_key(key.as_bytes())));
     }
 }

@@ -123,7 +123,7 @@ fn measure(sizes: &[usize], turns: Turns) {
             if format == ObjectFormat::Sha1 {
                 report.read.push(measure::read(&ground, turns.read));
             }
-            if sizes.iter().filter(|size| **size <= LARGE).max() == Some(size) {
+            if format == ObjectFormat::Sha1 && sizes.iter().filter(|size| **size <= LARGE).max() == Some(size) {
                 for clients in [1, 4, 8] {
                     report.clients.push((clients, measure::clients(&folder, &ground, clients, turns.clients)));
                 }

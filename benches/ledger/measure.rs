@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
@@ -58,7 +59,7 @@ pub fn verify(folder: &Path, ground: &Ground, format: ObjectFormat, turns: usize
         let values = [ours.wall, ours.cpu, without_graph.wall, wall / count, cpu / count, least];
         costs.iter_mut().zip(values).for_each(|(all, value)| all.push(value));
     }
-    let memory = run::peak_memory(two_key(&ground.server).args(["verify", "--all"]));
+    let memory = run::peak_memory(two_key(&ground.server).args(["verify", "--all"]).stdin(Stdio::null()));
     let [ours, ours_cpu, without_graph, git, git_cpu, floor] = costs.map(median);
     let (signed, leases) = (ground.signed, ground.leases);
     Verified { signed, leases, ours, ours_cpu, without_graph, memory, git, git_cpu, floor }
@@ -86,6 +87,8 @@ pub struct Pushed {
     /// What the two take over an empty one when they are run by themselves, the commits being there already.
     pub ours_alone: Duration,
     pub shell_alone: Duration,
+    /// What our hook has resident at most, in MiB.
+    pub memory: Option<u64>,
 }
 
 /// A server's hook.
@@ -138,6 +141,7 @@ pub fn push(folder: &Path, ground: &Ground, turns: usize, forgetful: usize) -> V
             shell: over(shell),
             ours_alone: ours_alone.saturating_sub(empty_alone),
             shell_alone: shell_alone.saturating_sub(empty_alone),
+            memory: run::peak_memory(&mut alone(folder, ground, Hook::Ours, *tip)),
         }
     };
     let measured = ground.pushes.iter().map(each).collect();
@@ -159,15 +163,20 @@ impl Hook {
     }
 }
 
-/// Runs a hook as a push of commits would that the server has already.
+/// What it takes to run a hook as a push of commits would that the server has already.
 fn hook_alone(folder: &Path, ground: &Ground, hook: Hook, tip: Oid) -> Duration {
+    cost(&mut alone(folder, ground, hook, tip)).wall
+}
+
+/// A hook, as Git starts it.
+fn alone(folder: &Path, ground: &Ground, hook: Hook, tip: Oid) -> Command {
     let (script, updates) = (folder.join("hook"), folder.join("updates"));
     write_script(&script, &hook.script(folder));
     fs::write(&updates, format!("{} {tip} refs/heads/main\n", ground.tip)).expect("a file");
     ground.rewind();
     let mut hook = run::command(&script);
     hook.current_dir(&ground.server).env("GIT_DIR", ".").stdin(fs::File::open(&updates).expect("a file"));
-    cost(&mut hook).wall
+    hook
 }
 
 fn push_once(folder: &Path, ground: &Ground, hook: Hook, tip: Oid) -> Duration {
@@ -192,6 +201,8 @@ pub struct Read {
     pub leases: usize,
     /// `list`, `show` and `log`.
     pub costs: [Duration; 3],
+    /// What each has resident at most, in MiB.
+    pub memory: [Option<u64>; 3],
 }
 
 /// Measures what reading verbs cost.
@@ -203,7 +214,8 @@ pub fn read(ground: &Ground, turns: usize) -> Read {
             costs.push(cost(two_key(&ground.server).args(verb)).wall);
         }
     }
-    Read { leases: ground.leases, costs: costs.map(median) }
+    let memory = verbs.map(|verb| run::peak_memory(two_key(&ground.server).args(verb).stdin(Stdio::null())));
+    Read { leases: ground.leases, costs: costs.map(median), memory }
 }
 
 /// What it costs to start our program, and Git.

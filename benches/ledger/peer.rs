@@ -10,18 +10,20 @@ use super::{
     run::{self, cost, median, two_key},
 };
 
-/// Commits of the history that is verified.
+/// Commits of the history that is verified, at its end and on the way there.
 const COMMITS: usize = 10_000;
+const ON_THE_WAY: usize = 1_000;
 
 /// What sequoia-git costs.
 pub struct Peer {
     pub version: String,
-    /// Of its history, and of a ledger of as many commits.
-    pub signed: [usize; 2],
-    /// `sq-git log` of its history, and `verify --all` of the ledger.
-    pub costs: [Duration; 2],
-    /// Commits pushed, and what `sq-git update-hook` adds to a push over an empty hook.
-    pub pushes: Vec<(usize, Duration)>,
+    /// `sq-git log` of so many commits, without its cache and again with it.
+    pub logs: Vec<(usize, [Duration; 2])>,
+    /// Signed commits of a ledger as long as its history, and `verify --all` of that.
+    pub ours: (usize, Duration),
+    /// Commits pushed, and what `sq-git update-hook` adds to a push over an empty hook: without its cache, and with all in it that
+    /// the server had before.
+    pub pushes: Vec<(usize, [Duration; 2])>,
 }
 
 /// Measures it, if it is here.
@@ -38,13 +40,18 @@ pub fn measure(folder: &Path, pushes: &[usize], turns: usize) -> Option<Peer> {
     let ground = Ground::make(&ledger, COMMITS, ObjectFormat::Sha1, &[]).expect("a ledger");
     run::said(run::git(&ground.server).args(["commit-graph", "write", "--reachable"]));
 
-    let mut costs: [Vec<Duration>; 2] = Default::default();
+    let (mut logs, mut ours): ([[Vec<Duration>; 2]; 2], Vec<Duration>) = Default::default();
     for _ in 0..turns {
-        costs[0].push(cost(history.sq_git().args(["log", "--trust-root", &history.root])).wall);
-        costs[1].push(cost(two_key(&ground.server).args(["verify", "--all"])).wall);
+        for (costs, commits) in logs.iter_mut().zip([ON_THE_WAY, COMMITS]) {
+            let tip = history.commit(commits);
+            costs[0].push(history.without_cache(|| history.log(tip)));
+            costs[1].push(history.with_cache_of(tip, || history.log(tip)));
+        }
+        ours.push(cost(two_key(&ground.server).args(["verify", "--all"])).wall);
     }
+    let logs = [ON_THE_WAY, COMMITS].into_iter().zip(logs.map(|costs| costs.map(median))).collect();
     let pushes = pushes.iter().map(|commits| (*commits, history.push(*commits, turns))).collect();
-    Some(Peer { version, signed: [COMMITS, ground.signed], costs: costs.map(median), pushes })
+    Some(Peer { version, logs, ours: (ground.signed, median(ours)), pushes })
 }
 
 /// A repository with a policy for sequoia-git, signed commits, and a server to push them to.
@@ -87,23 +94,53 @@ impl<'a> History<'a> {
         history
     }
 
+    /// The tip of the first so many commits, the root among them.
+    fn commit(&self, number: usize) -> &str {
+        self.commits.get(number - 2).expect("a commit of the history")
+    }
+
+    /// What verifying up to a commit takes.
+    fn log(&self, tip: &str) -> Duration {
+        cost(self.sq_git().args(["log", "--trust-root", &self.root, tip])).wall
+    }
+
+    /// Does something without a cache. sequoia-git keeps none where there is no folder for it.
+    fn without_cache<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _ = fs::remove_dir_all(self.folder.join(".cache"));
+        act()
+    }
+
+    /// Does something with all in the cache up to a commit.
+    fn with_cache_of<T>(&self, tip: &str, act: impl FnOnce() -> T) -> T {
+        let cache = self.folder.join(".cache");
+        let _ = fs::remove_dir_all(&cache);
+        fs::create_dir_all(&cache).expect("a folder");
+        self.log(tip);
+        assert!(cache.join("sq-git.verification.cache").exists(), "sq-git keeps a cache");
+        act()
+    }
+
     /// What a hook adds to a push of so many commits.
-    fn push(&self, commits: usize, turns: usize) -> Duration {
-        let server = self.folder.join("server.git");
-        let before = &self.commits[self.commits.len() - 1 - commits];
+    fn push(&self, commits: usize, turns: usize) -> [Duration; 2] {
+        let before = self.commit(COMMITS - commits);
         let ours = format!("#!/bin/sh\nexec '{}' update-hook --trust-root={} \"$@\"\n", self.program, self.root);
-        let mut costs: [Vec<Duration>; 2] = Default::default();
+        let mut costs: [Vec<Duration>; 3] = Default::default();
         for _ in 0..turns {
-            for (costs, script) in costs.iter_mut().zip(["#!/bin/sh\nexit 0\n", &ours]) {
-                let hook = server.join("hooks/update");
-                fs::write(&hook, script).expect("a hook");
-                fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("a hook");
-                run::said(run::git(&server).args(["update-ref", "refs/heads/main", before]));
-                costs.push(cost(self.git().args(["push", "-q"]).arg(&server).arg("main")).wall);
-            }
+            costs[0].push(self.push_once(before, "#!/bin/sh\nexit 0\n"));
+            costs[1].push(self.without_cache(|| self.push_once(before, &ours)));
+            costs[2].push(self.with_cache_of(before, || self.push_once(before, &ours)));
         }
-        let [empty, hook] = costs.map(median);
-        hook.saturating_sub(empty)
+        let [empty, cold, warm] = costs.map(median);
+        [cold, warm].map(|hook| hook.saturating_sub(empty))
+    }
+
+    fn push_once(&self, before: &str, script: &str) -> Duration {
+        let server = self.folder.join("server.git");
+        let hook = server.join("hooks/update");
+        fs::write(&hook, script).expect("a hook");
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("a hook");
+        run::said(run::git(&server).args(["update-ref", "refs/heads/main", before]));
+        cost(self.git().args(["push", "-q"]).arg(&server).arg("main")).wall
     }
 
     fn with_keys(&self, mut command: Command) -> Command {

@@ -62,15 +62,15 @@ impl Report {
                 time(it.floor),
                 it.ours.as_secs_f64() / it.floor.as_secs_f64(),
                 time(it.without_graph),
-                it.memory.map_or_else(|| "-".to_owned(), |mib| format!("{mib} MiB")),
+                mib(it.memory),
             );
         }
         text += "\n![Time for verifying everything, by signed commits](images/verify.svg)\n\
                  ![Memory while verifying everything, by signed commits](images/memory.svg)\n";
         text += "\n### Pushing, over a server with an empty hook\n\n| ledger | commits pushed | push with the empty hook | \
                  our hook adds | without its memory | a hook with `git verify-commit` adds | our hook alone, over an empty \
-                 one | the other alone |\n";
-        let _ = writeln!(text, "|---{}|", "|---:".repeat(7));
+                 one | the other alone | our hook has resident |\n";
+        let _ = writeln!(text, "|---{}|", "|---:".repeat(8));
         for (ledger, rows) in &self.pushed {
             for it in rows {
                 let forgetful = it.forgetful.map_or_else(|| "-".to_owned(), time);
@@ -78,20 +78,25 @@ impl Report {
                     [it.empty, it.ours, it.shell, it.ours_alone, it.shell_alone].map(time);
                 let _ = writeln!(
                     text,
-                    "| {ledger} | {} | {empty} | {ours} | {forgetful} | {shell} | {ours_alone} | {shell_alone} |",
-                    it.commits
+                    "| {ledger} | {} | {empty} | {ours} | {forgetful} | {shell} | {ours_alone} | {shell_alone} | {} |",
+                    it.commits,
+                    mib(it.memory),
                 );
             }
         }
         text += "\n![What a hook takes over an empty one, by commits pushed](images/push.svg)\n\
-                 ![What our hook takes over an empty one for one commit, by commits in the ledger](images/history.svg)\n\n\
+                 ![What our hook takes over an empty one for one commit, by commits in the ledger](images/history.svg)\n\
+                 ![What our hook has resident, by commits pushed](images/push-memory.svg)\n\n\
                  Where a push with the empty hook takes seconds, what a hook adds is the small difference of two large times, \
                  mostly noise; the plots are of the hooks alone.\n";
-        text += "\n### Reading\n\n| leases | `list` | `show` | `log` |\n|---:|---:|---:|---:|\n";
+        text +=
+            "\n### Reading\n\n| leases | `list` | `show` | `log` | each has resident |\n|---:|---:|---:|---:|---|\n";
         for it in &self.read {
-            let [list, show, log] = it.costs.map(time);
-            let _ = writeln!(text, "| {} | {list} | {show} | {log} |", it.leases);
+            let ([list, show, log], memory) = (it.costs.map(time), it.memory.map(mib).join(", "));
+            let _ = writeln!(text, "| {} | {list} | {show} | {log} | {memory} |", it.leases);
         }
+        text += "\n![Time for reading, by leases](images/read.svg)\n\
+                 ![Memory while reading, by leases](images/read-memory.svg)\n";
         let [ours, git] = self.start.map(time);
         let _ = writeln!(text, "\n`git-two-key --version` takes {ours}, `git --version` {git}.");
         if !self.clients.is_empty() {
@@ -107,72 +112,120 @@ impl Report {
     }
 
     fn plots(&self) -> Vec<(&'static str, String)> {
+        let mut plots = self.plots_of_verifying();
+        plots.extend(self.plots_of_pushing());
+        plots.extend(self.plots_of_reading());
+        plots
+    }
+
+    fn plots_of_verifying(&self) -> Vec<(&'static str, String)> {
+        let sha1 = || self.verified.iter().filter(|(name, _)| !name.contains("256"));
         let series = |name, of: &dyn Fn(&Verified) -> f64| Series {
             name,
-            points: self
-                .verified
-                .iter()
-                .filter(|(name, _)| !name.contains("256"))
-                .map(|(_, it)| (number(it.signed), of(it)))
-                .collect(),
+            points: sha1().map(|(_, it)| (number(it.signed), of(it))).collect(),
         };
-        let verify = [
+        let mut verify = vec![
             series("git verify-commit", &|it| it.git.as_secs_f64() * number(it.signed)),
             series("verify --all", &|it| it.ours.as_secs_f64()),
             series("floor", &|it| it.floor.as_secs_f64()),
         ];
-        let memory =
-            [series("verify --all", &|it| it.memory.map_or(0.0, |mib| number(usize::try_from(mib).unwrap_or(0))))];
-        let mut plots = vec![
+        if let Some(peer) = &self.peer {
+            for (at, name) in ["sq-git log", "sq-git log, again"].into_iter().enumerate() {
+                let points = peer.logs.iter().map(|(commits, costs)| (number(*commits), costs[at].as_secs_f64()));
+                verify.push(Series { name, points: points.collect() });
+            }
+        }
+        let memory = [series("verify --all", &|it| held(it.memory))];
+        vec![
             ("verify.svg", plot("Verifying everything", "signed commits", "seconds", &verify)),
             ("memory.svg", plot("Memory while verifying everything", "signed commits", "MiB", &memory)),
-        ];
+        ]
+    }
+
+    fn plots_of_pushing(&self) -> Vec<(&'static str, String)> {
+        let mut plots = Vec::new();
+        let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
         if let Some((_, rows)) = self.pushed.last() {
             let line = |name, of: &dyn Fn(&Pushed) -> f64| Series {
                 name,
                 points: rows.iter().map(|row| (number(row.commits), of(row))).collect(),
             };
-            let pushes = [
-                line("git verify-commit", &|it| it.shell_alone.as_secs_f64() * 1e3),
-                line("our hook", &|it| it.ours_alone.as_secs_f64() * 1e3),
-            ];
+            let mut pushes =
+                vec![line("git verify-commit", &|it| ms(it.shell_alone)), line("our hook", &|it| ms(it.ours_alone))];
+            if let Some(peer) = &self.peer {
+                for (at, name) in ["sq-git, no cache", "sq-git, its cache"].into_iter().enumerate() {
+                    let points = peer.pushes.iter().map(|(commits, costs)| (number(*commits), ms(costs[at])));
+                    pushes.push(Series { name, points: points.collect() });
+                }
+            }
+            let memory = [line("our hook", &|it| held(it.memory))];
             plots.push(("push.svg", plot("A hook, over an empty one", "commits pushed", "milliseconds", &pushes)));
+            plots.push(("push-memory.svg", plot("Memory of our hook", "commits pushed", "MiB", &memory)));
         }
-        let growth = [Series {
-            name: "our hook",
-            points: self
-                .pushed
-                .iter()
-                .filter_map(|(ledger, rows)| Some((number(*ledger), rows.first()?.ours_alone.as_secs_f64() * 1e3)))
-                .collect(),
-        }];
+        let first = |(ledger, rows): &(usize, Vec<Pushed>)| Some((number(*ledger), ms(rows.first()?.ours_alone)));
+        let growth = [Series { name: "our hook", points: self.pushed.iter().filter_map(first).collect() }];
         plots.push((
             "history.svg",
             plot("The hook for one commit, by history", "commits in the ledger", "milliseconds", &growth),
         ));
         plots
     }
+
+    fn plots_of_reading(&self) -> Vec<(&'static str, String)> {
+        let lines = |of: &dyn Fn(&Read, usize) -> f64| {
+            let verbs = ["list", "show", "log"].into_iter().enumerate();
+            verbs
+                .map(|(at, name)| Series {
+                    name,
+                    points: self.read.iter().map(|it| (number(it.leases), of(it, at))).collect(),
+                })
+                .collect::<Vec<_>>()
+        };
+        vec![
+            ("read.svg", plot("Reading", "leases", "seconds", &lines(&|it, at| it.costs[at].as_secs_f64()))),
+            ("read-memory.svg", plot("Memory while reading", "leases", "MiB", &lines(&|it, at| held(it.memory[at])))),
+        ]
+    }
 }
 
 /// What sequoia-git costs beside us.
 fn beside(peer: &Peer) -> String {
-    let [theirs, ours] = [0, 1].map(|at| per(peer.costs[at], peer.signed[at]));
+    let (signed, ours) = peer.ours;
+    let ours = per(ours, signed);
     let mut text = format!(
-        "\n### Beside sequoia-git\n\n{}, a new process each time. Its history is of {} commits signed with OpenPGP (Ed25519), the \
-         ledger of as many commits, {} of them signed.\n\n| | a signed commit |\n|---|---:|\n| `sq-git log` | {} |\n| `verify --all` | {} |\n\n\
-         So `verify --all` is {:.1} times faster, the start of the program included.\n\n\
-         | commits pushed | `sq-git update-hook` adds to the push |\n|---:|---:|\n",
+        "\n### Beside sequoia-git\n\n{}, a new process each time. Its history is of commits signed with OpenPGP (Ed25519), our ledger \
+         of as many commits as the longest of them, {signed} of them signed. *Again*: with its cache of what it has verified before; \
+         `verify` has none, so it takes as long each time.\n\n| | commits | a signed commit | again |\n|---|---:|---:|---:|\n",
         peer.version,
-        peer.signed[0],
-        peer.signed[1],
-        time(theirs),
-        time(ours),
-        theirs.as_secs_f64() / ours.as_secs_f64(),
     );
+    for (commits, costs) in &peer.logs {
+        let [cold, warm] = costs.map(|all| time(per(all, *commits)));
+        let _ = writeln!(text, "| `sq-git log` | {commits} | {cold} | {warm} |");
+    }
+    if let Some((commits, costs)) = peer.logs.last() {
+        let [cold, warm] = costs.map(|all| per(all, *commits).as_secs_f64() / ours.as_secs_f64());
+        let each = time(ours);
+        let _ = writeln!(
+            text,
+            "| `verify --all` | {commits} | {each} | {each} |\n\nSo `verify --all` is {cold:.1} times faster, and {warm:.1} times faster than sq-git with its cache, \
+             the start of each program included."
+        );
+    }
+    text += "\n| commits pushed | `sq-git update-hook` adds to the push | with its cache |\n|---:|---:|---:|\n";
     for (commits, adds) in &peer.pushes {
-        let _ = writeln!(text, "| {commits} | {} |", time(*adds));
+        let [cold, warm] = adds.map(time);
+        let _ = writeln!(text, "| {commits} | {cold} | {warm} |");
     }
     text
+}
+
+fn mib(memory: Option<u64>) -> String {
+    memory.map_or_else(|| "-".to_owned(), |mib| format!("{mib} MiB"))
+}
+
+/// Memory for a plot; none is left out of it.
+fn held(memory: Option<u64>) -> f64 {
+    memory.and_then(|mib| u32::try_from(mib).ok()).map_or(0.0, f64::from)
 }
 
 fn per(all: Duration, count: usize) -> Duration {

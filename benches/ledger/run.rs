@@ -82,7 +82,7 @@ fn children_cpu() -> Duration {
 /// The most memory that a command itself had resident, in MiB: what Linux says of it while it runs. Its children are left
 /// out: `git cat-file` has the pack that it reads mapped, which is the kernel's cache and not its own.
 pub fn peak_memory(command: &mut Command) -> Option<u64> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
     let status = format!("/proc/{}/status", child.id());
     let mut peak = None;
     while child.try_wait().ok()?.is_none() {
@@ -90,7 +90,7 @@ pub fn peak_memory(command: &mut Command) -> Option<u64> {
         let kib =
             said.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         peak = kib.or(peak);
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(1));
     }
     peak.map(|kib| kib / 1024)
 }

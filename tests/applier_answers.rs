@@ -5,9 +5,13 @@
 
 mod kit;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use kit::{Ran, stage::Stage};
+use kit::{LEASE, Ran, World, stage::Stage};
 use serde_json::Value;
 
 /// A stage at 5 %, with both keys turned for 25 %.
@@ -17,6 +21,52 @@ fn promoted() -> Stage {
     stage.weighs(500);
     stage.promote();
     stage
+}
+
+/// A stage at 5 % with a limit on its errors, and an applier that finds those in a file.
+fn limited() -> Stage {
+    let world = World::empty();
+    let gated = "applier: edge1, gates: [error-rate]}";
+    let policy = world.policy().replace("applier: edge1}", gated)
+        + "gates:\n  error-rate:\n    source: file\n    kind: count-ratio\n    \
+           candidate: {bad: 'bad {{candidate}}', total: 'total {{candidate}}'}\n    settle: 0s\n    interval: 1s\n    \
+           min: {total: 100, slots: 1}\n    absolute: {max: 0.05}\n    inconclusive-deadline: 30m\n\
+           thresholds:\n  error-rate: {warn: '> 1', halt: '> 2'}\n";
+    world.found(&policy);
+    let stage = Stage::with(world, "15m");
+    let configuration = fs::read_to_string(stage.path("applier.yaml")).unwrap();
+    fs::write(stage.path("applier.yaml"), configuration + "metrics: {file: {path: metrics.json}}\n").unwrap();
+    serve(&stage, 0);
+    stage.apply().exits(0);
+    stage.weighs(500);
+    stage
+}
+
+/// Of 400 requests a second, from a moment ago until a minute from now, so many are bad.
+fn serve(stage: &Stage, bad: u32) {
+    let (mut lines, now) = (String::new(), jiff::Timestamp::now());
+    for second in -5..60 {
+        let at = now + jiff::SignedDuration::from_secs(second);
+        for (what, value) in [("bad", bad), ("total", 400)] {
+            let name = format!("{what} sha256:{}", "11".repeat(32));
+            let line = serde_json::json!({"at": at.to_string(), "name": name, "value": value});
+            lines.push_str(&(line.to_string() + "\n"));
+        }
+    }
+    fs::write(stage.path("metrics.json"), lines).unwrap();
+}
+
+/// The weight once the applier has looked at some more moments, while the remote cannot be reached.
+fn weight_after_a_while(stage: &Stage, until: impl Fn(u64) -> bool) -> u64 {
+    let limit = Instant::now() + Duration::from_secs(20);
+    loop {
+        stage.apply().exits(3).says("the remote cannot be reached");
+        let weight = stage.weights()["weight_bp"].as_u64().unwrap();
+        if until(weight) || Instant::now() > limit {
+            return weight;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// Edits what the applier remembers.
@@ -105,6 +155,27 @@ fn without_its_remote_for_longer_than_max_staleness_it_is_stale_and_comes_back_w
     fs::rename(stage.path("gone.git"), stage.path("server.git")).unwrap();
     stage.apply().exits(0);
     stage.weighs(2500);
+}
+
+#[test]
+fn without_its_remote_a_crossed_limit_halts_and_is_reported_when_the_remote_is_back() {
+    let stage = limited();
+    fs::rename(stage.path("server.git"), stage.path("gone.git")).unwrap();
+    let began = Instant::now();
+    assert_eq!(weight_after_a_while(&stage, |_| began.elapsed() > Duration::from_secs(3)), 500, "nothing is wrong");
+    serve(&stage, 12);
+    assert_eq!(weight_after_a_while(&stage, |weight| weight == 0), 0);
+    // What halted it is over, and nobody has said that it may go on.
+    serve(&stage, 0);
+    stage.apply().exits(3);
+    stage.weighs(0);
+    fs::rename(stage.path("gone.git"), stage.path("server.git")).unwrap();
+    stage.apply().exits(0);
+    stage.weighs(0);
+    stage.world.git(&["pull", "--quiet", "--ff-only", "../server.git", "main"]);
+    let shown = stage.world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json();
+    assert_eq!(shown["state"], "halted");
+    assert_eq!(shown["transitions"][1]["votes"][0]["principal"], "edge1");
 }
 
 #[test]

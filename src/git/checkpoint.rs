@@ -158,7 +158,7 @@ fn write(
     };
     let (root, tip) = (state.root(), state.tip());
     let head = Head { build: BUILD.to_owned(), root, tip, leases, state: state.core() };
-    let file = tempfile::NamedTempFile::new_in(folder)?;
+    let file = new_file(folder)?;
     Table::write(file.as_file(), &serde_json::to_vec(&head)?, &recent)?;
     fs::rename(file.into_temp_path(), folder.join(RECENT))?;
     remove_others(folder, &head.leases)
@@ -201,12 +201,17 @@ fn first<'a>(tables: impl IntoIterator<Item = &'a Table>, key: &str) -> io::Resu
 
 /// Writes a table and says under what name.
 fn write_table(folder: &Path, records: &BTreeMap<String, Vec<u8>>) -> io::Result<String> {
-    // Temporary files are made with mode 0600, and with names that nobody else has.
-    let file = tempfile::Builder::new().prefix(OTHERS).tempfile_in(folder)?;
+    let file = new_file(folder)?;
     let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     Table::write(file.as_file(), name.as_bytes(), records)?;
     file.keep().map_err(|error| error.error)?;
     Ok(name)
+}
+
+/// A file that is a table's unless it gets another name: what a hook that was killed left behind is removed as such. Temporary files
+/// are made with mode 0600, and with names that nobody else has.
+fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(OTHERS).tempfile_in(folder)
 }
 
 /// Removes the tables that nothing refers to any more. Who is about to read one does without.
@@ -241,6 +246,8 @@ mod tests {
             expected.extend(newer.clone());
             let open = |name: &String| Table::open(&folder.path().join(name)).unwrap().0;
             let tables: Vec<_> = names.iter().map(open).collect();
+            // What a hook that was killed left behind.
+            new_file(folder.path()).unwrap().keep().unwrap();
             names = Older { names: &names, tables: &tables }.with(folder.path(), newer).unwrap();
             remove_others(folder.path(), &names).unwrap();
             let tables: Vec<_> = names.iter().map(open).collect();

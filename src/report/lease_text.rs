@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    CheckView,
     lease::{Cosigner, LeaseView, ObservedView, VoteView},
     refusal,
     words::{count, escaped, table},
@@ -43,6 +44,7 @@ pub fn lease_text(view: &LeaseView) -> String {
     let mut text = lines.join("\n") + "\n";
     text.push_str(&cosigners_text(view));
     text.push_str(&transitions_text(view));
+    text.push_str(&checks_text(view.observed.as_ref()));
     text.push_str(&pending_text(view));
     text.push_str(&refusal::section(&view.refused));
     text.push_str(&findings_text(view));
@@ -97,6 +99,17 @@ fn transitions_text(view: &LeaseView) -> String {
         text.push_str(&votes_text(&transition.votes));
     }
     text
+}
+
+/// How the checks of the last rollback came out.
+fn checks_text(observed: Option<&ObservedView>) -> String {
+    let row = |check: &CheckView| vec![format!("  {}", check.check), check.outcome.clone(), escaped(&check.message)];
+    let rows: Vec<_> = observed.iter().flat_map(|seen| &seen.checks).map(row).collect();
+    if rows.is_empty() {
+        String::new()
+    } else {
+        format!("\nRollback\n{}", table(&["  CHECK", "OUTCOME", "SAW"], &rows))
+    }
 }
 
 fn votes_text(votes: &[VoteView]) -> String {
@@ -166,5 +179,20 @@ mod tests {
         let seen = view.observed.as_mut().unwrap();
         (seen.reason, seen.message) = (None, None);
         assert_eq!(lease_text(&view), text(""));
+    }
+
+    #[test]
+    fn a_rollback_is_told_with_its_checks() {
+        let check = |check: &str, outcome: &str, message: &str| CheckView {
+            check: check.to_owned(),
+            outcome: outcome.to_owned(),
+            message: message.to_owned(),
+        };
+        let checks = vec![check("observed", "passed", "0 %"), check("probes", "not-configured", "none\u{1b}[2J")];
+        let seen = ObservedView { applier: "edge1".to_owned(), checks, ..ObservedView::default() };
+        let view = LeaseView { lease: "LEASE-1".to_owned(), observed: Some(seen), ..LeaseView::default() };
+        let text = lease_text(&view);
+        let end = "\nRollback\n  CHECK     OUTCOME         SAW\n  observed  passed          0 %\n  probes    not-configured  none\\u{1b}[2J\n";
+        assert!(text.ends_with(end), "{text}");
     }
 }

@@ -110,15 +110,11 @@ impl Session {
             ));
         }
         let tip = tip(&repo, &branch, which)?;
-        // Git is asked about the upstream while the ledger is read.
-        let (ahead, state) = thread::scope(|scope| {
-            let ahead = scope.spawn(|| match which {
-                Which::Local => upstream_ahead(&repo, &branch, tip),
-                Which::Remote | Which::At(_) => Ok(None),
-            });
-            let state = fold(&repo, root.commit(), tip, each);
-            (ahead.join().unwrap_or_else(|panic| panic::resume_unwind(panic)), state)
-        });
+        let (state, ahead) = match which {
+            // Git is asked while the ledger is read.
+            Which::Local => beside(|| fold(&repo, root.commit(), tip, each), || upstream_ahead(&repo, &branch, tip)),
+            Which::Remote | Which::At(_) => (fold(&repo, root.commit(), tip, each), Ok(None)),
+        };
         let state = state.map_err(|failure| off_chain(failure, &branch))?;
         remarks.extend(ahead?);
         Ok(Self { repo, root, branch, tip, state, reports: Vec::new(), remarks })
@@ -467,6 +463,17 @@ fn upstream_ahead(repo: &Repository, branch: &str, tip: Oid) -> Result<Option<St
 pub(super) fn commit(repo: &Repository, revision: &str) -> Result<Oid, Failure> {
     repo.revision(revision)?
         .ok_or_else(|| Failure::undecided(Reason::Internal, format!("`{revision}` names no commit here")))
+}
+
+/// Does some work, and something else at the same time; after it where no thread can be started.
+fn beside<A, B: Send>(work: impl FnOnce() -> A, other: impl Fn() -> B + Sync) -> (A, B) {
+    thread::scope(|scope| {
+        let begun = thread::Builder::new().spawn_scoped(scope, &other);
+        let done = work();
+        let other =
+            begun.map_or_else(|_| other(), |begun| begun.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));
+        (done, other)
+    })
 }
 
 /// Folds the chain from a root to a tip.

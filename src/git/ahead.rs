@@ -17,7 +17,8 @@ use std::{
 
 use super::{
     GitError, Repository,
-    objects::{Listed, Unchecked},
+    object::Unchecked,
+    objects::Listed,
     steps::{OpenedCommit, linked, opened},
 };
 use crate::{

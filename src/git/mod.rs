@@ -10,6 +10,7 @@
 
 mod ahead;
 mod carry;
+mod cat_file;
 mod changes;
 mod checkpoint;
 mod command;
@@ -23,6 +24,7 @@ mod hooks;
 mod memory;
 mod merge;
 mod notes;
+mod object;
 mod objects;
 mod prepared;
 mod push;
@@ -43,7 +45,8 @@ pub use error::GitError;
 pub use exec::Exec;
 pub use hooks::Hook;
 pub use notes::{NOTES, Note};
-pub use objects::{Kind, Object, Objects};
+pub use object::{Kind, Object};
+pub use objects::Objects;
 pub use push::{PushedRef, Side};
 pub use refs::RefUpdate;
 pub use remote::{MIRROR, PushOptions, PushOutcome, mirrored};

@@ -1,18 +1,11 @@
 //! The one reader of objects: a long-lived `git cat-file`, every answer hashed again.
 
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::{BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdin, ChildStdout, Stdio},
-    sync::{Arc, Mutex},
-};
-
-use sha2::{Digest as _, Sha256};
+use std::{collections::HashMap, fs::File, sync::Arc};
 
 use super::{
     GitError, Repository,
-    command::{Complaints, Program},
+    cat_file::{Answers, Header, Mode, Server},
+    object::{Kind, Object, Unchecked, wanted},
     tree::{Node, Tree},
 };
 use crate::{
@@ -29,153 +22,6 @@ use crate::{
 const WINDOW: usize = 60;
 /// Folders that are asked for at once before it is known how long they are.
 const FIRST_WINDOW: usize = 8;
-
-/// Readers of each mode that are kept when they have nothing to do.
-const MAX_IDLE: usize = 1;
-
-/// The largest commit that is held. Git holds commits in memory too; what is larger no forge takes.
-const MAX_COMMIT: u64 = 256 << 20;
-/// The largest tag that is read.
-const MAX_TAG: u64 = 1 << 20;
-/// The largest tree that is read.
-const MAX_TREE: u64 = 64 << 20;
-/// The largest other file that is read, such as a note or an applier's record.
-const MAX_BLOB: u64 = 16 << 20;
-
-/// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A commit.
-    Commit,
-    /// A folder.
-    Tree,
-    /// A file's bytes.
-    Blob,
-    /// An annotated tag.
-    Tag,
-}
-
-impl Kind {
-    /// Git's word for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Commit => "commit",
-            Self::Tree => "tree",
-            Self::Blob => "blob",
-            Self::Tag => "tag",
-        }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        [Self::Commit, Self::Tree, Self::Blob, Self::Tag].into_iter().find(|kind| kind.name() == name)
-    }
-
-    const fn limit(self) -> u64 {
-        match self {
-            Self::Commit => MAX_COMMIT,
-            Self::Tree => MAX_TREE,
-            Self::Blob => MAX_BLOB,
-            Self::Tag => MAX_TAG,
-        }
-    }
-}
-
-/// An object whose bytes have its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
-    /// What it is.
-    pub kind: Kind,
-    /// Its bytes, without Git's own header.
-    pub bytes: Vec<u8>,
-}
-
-/// An object as Git gave it: nobody has hashed it yet.
-#[derive(Debug)]
-pub(super) struct Unchecked {
-    id: Oid,
-    kind: Kind,
-    bytes: Vec<u8>,
-}
-
-impl Unchecked {
-    /// How many bytes it has.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Hashes it. For SHA-1 the hash detects collisions, and is none that it detects.
-    fn checked(self, format: ObjectFormat) -> Result<Object, GitError> {
-        let Self { id, kind, bytes } = self;
-        let is_its_own = match format {
-            ObjectFormat::Sha1 => {
-                let kind = match kind {
-                    Kind::Commit => git2::ObjectType::Commit,
-                    Kind::Tree => git2::ObjectType::Tree,
-                    Kind::Blob => git2::ObjectType::Blob,
-                    Kind::Tag => git2::ObjectType::Tag,
-                };
-                git2::Oid::hash_object_ext(kind, &bytes, git2::ObjectFormat::Sha1)
-                    .is_ok_and(|hash| hash.as_bytes() == id.as_bytes())
-            }
-            ObjectFormat::Sha256 => {
-                let head = format!("{} {}\0", kind.name(), bytes.len());
-                let hash = Sha256::new_with_prefix(head).chain_update(&bytes).finalize();
-                hash.as_slice() == id.as_bytes()
-            }
-        };
-        if is_its_own { Ok(Object { kind, bytes }) } else { Err(GitError::Corrupt(id)) }
-    }
-
-    /// The id and the bytes of what must be a commit.
-    pub(super) fn commit(self, format: ObjectFormat) -> Result<(Oid, Vec<u8>), GitError> {
-        let id = self.id;
-        Ok((id, wanted(id, self.checked(format)?, Kind::Commit)?))
-    }
-}
-
-/// A header line of an answer.
-struct Header {
-    kind: Kind,
-    size: u64,
-}
-
-/// What a reader is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// Objects.
-    Contents,
-    /// What objects are and how large.
-    Sizes,
-}
-
-impl Mode {
-    const fn option(self) -> &'static str {
-        match self {
-            Self::Contents => "--batch",
-            Self::Sizes => "--batch-check",
-        }
-    }
-}
-
-/// Readers that have nothing to do, for the next who needs one: each is a process.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Idle(Arc<Mutex<Vec<(Mode, Server)>>>);
-
-impl Idle {
-    fn take(&self, mode: Mode) -> Option<Server> {
-        let mut idle = self.0.lock().ok()?;
-        let at = idle.iter().position(|(other, _)| *other == mode)?;
-        Some(idle.swap_remove(at).1)
-    }
-
-    fn keep(&self, mode: Mode, server: Server) {
-        if let Ok(mut idle) = self.0.lock()
-            && idle.iter().filter(|(other, _)| *other == mode).count() < MAX_IDLE
-        {
-            idle.push((mode, server));
-        }
-    }
-}
 
 /// Reads objects. Each reader has its own child process, which goes on to the next reader.
 #[derive(Debug)]
@@ -226,10 +72,10 @@ impl Drop for Objects {
         let idle = self.repository.idle();
         // A reader whose answers are out of step is nobody's next reader.
         if let Some(server) = self.contents.take().filter(|_| self.awaited == 0) {
-            idle.keep(Mode::Contents, server);
+            idle.keep(server);
         }
         if let Some(server) = self.sizes.take() {
-            idle.keep(Mode::Sizes, server);
+            idle.keep(server);
         }
     }
 }
@@ -251,7 +97,12 @@ impl Objects {
             self.contents = Some(self.repository.reader(Mode::Contents)?);
         }
         self.awaited += ids.len();
-        self.contents.as_mut().map_or(Ok(()), |contents| contents.request(ids))
+        let asked = self.contents.as_mut().map_or(Ok(()), |contents| contents.request(ids));
+        if asked.is_err() {
+            // It has ended: another one has to be started.
+            (self.contents, self.awaited) = (None, 0);
+        }
+        asked
     }
 
     /// Reads commits, keeping Git busy while we read.
@@ -440,7 +291,7 @@ impl Objects {
         sizes.request(ids)?;
         let mut known = Vec::with_capacity(ids.len());
         for id in ids {
-            match sizes.answers.header(Some(*id)) {
+            match sizes.answers().header(Some(*id)) {
                 Ok(header) => known.push(header),
                 Err(GitError::MissingObject(_)) => {}
                 Err(error) => return Err(error),
@@ -453,7 +304,7 @@ impl Objects {
     /// Reads the answer to a request for an object.
     fn answer(&mut self, id: Oid) -> Result<Object, GitError> {
         let Some(contents) = &mut self.contents else { return Err(GitError::MissingObject(id)) };
-        let answer = contents.answers.object(Some(id));
+        let answer = contents.answers().object(Some(id));
         match answer {
             // It fell silent, or says something else: another one has to be started.
             Err(GitError::Program { .. } | GitError::Answer { .. } | GitError::Io { .. }) => {
@@ -473,122 +324,4 @@ fn folder(object: Result<Object, GitError>, format: ObjectFormat) -> Result<Opti
         Ok(_) | Err(GitError::TooLarge { .. }) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// The bytes of an object that must be of a kind.
-fn wanted(id: Oid, object: Object, kind: Kind) -> Result<Vec<u8>, GitError> {
-    if object.kind == kind {
-        Ok(object.bytes)
-    } else {
-        Err(GitError::WrongKind { id, wanted: kind.name(), found: object.kind.name() })
-    }
-}
-
-/// A `git cat-file` that is asked.
-#[derive(Debug)]
-struct Server {
-    requests: ChildStdin,
-    answers: Answers,
-}
-
-impl Server {
-    fn start(repository: &Repository, mode: Mode) -> Result<Self, GitError> {
-        let mut answers = Answers::of(repository.run(&["cat-file", mode.option()]), Stdio::piped())?;
-        let requests = answers.child.stdin.take().ok_or_else(no_pipes)?;
-        Ok(Self { requests, answers })
-    }
-
-    fn request(&mut self, ids: &[Oid]) -> Result<(), GitError> {
-        let mut lines = Vec::with_capacity(ids.len() * 65);
-        for id in ids {
-            lines.extend_from_slice(id.to_string().as_bytes());
-            lines.push(b'\n');
-        }
-        self.requests.write_all(&lines).map_err(|_| self.answers.complaints.error())
-    }
-}
-
-/// What a `git cat-file` answers until it is dropped.
-#[derive(Debug)]
-struct Answers {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    complaints: Complaints,
-}
-
-impl Answers {
-    fn of(program: Program, requests: impl Into<Stdio>) -> Result<Self, GitError> {
-        let (mut child, complaints) = program.server(requests)?;
-        let stdout = child.stdout.take().ok_or_else(no_pipes)?;
-        Ok(Self { child, stdout: BufReader::with_capacity(64 * 1024, stdout), complaints })
-    }
-
-    /// Reads an object: the one that was asked for, or the next of a list.
-    fn object(&mut self, wanted: Option<Oid>) -> Result<Unchecked, GitError> {
-        let (id, header) = self.header(wanted)?;
-        let limit = header.kind.limit();
-        if header.size > limit {
-            self.skip(header.size)?;
-            let what = format!("{} {id} of {} bytes", header.kind.name(), header.size);
-            return Err(GitError::TooLarge { what, limit: format!("{limit} bytes") });
-        }
-        Ok(Unchecked { id, kind: header.kind, bytes: self.body(header.size)? })
-    }
-
-    fn line(&mut self) -> Result<String, GitError> {
-        let mut line = String::new();
-        match (&mut self.stdout).take(1024).read_line(&mut line) {
-            Ok(1..) => Ok(line),
-            Ok(0) | Err(_) => Err(self.complaints.error()),
-        }
-    }
-
-    fn header(&mut self, wanted: Option<Oid>) -> Result<(Oid, Header), GitError> {
-        read_header(&self.line()?, wanted)
-    }
-
-    /// Reads an object's bytes and the line feed after them.
-    fn body(&mut self, size: u64) -> Result<Vec<u8>, GitError> {
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-        let read = (&mut self.stdout).take(size + 1).read_to_end(&mut bytes);
-        if read.is_ok() && bytes.len() as u64 == size + 1 && bytes.pop() == Some(b'\n') {
-            Ok(bytes)
-        } else {
-            Err(self.complaints.error())
-        }
-    }
-
-    fn skip(&mut self, size: u64) -> Result<(), GitError> {
-        match std::io::copy(&mut (&mut self.stdout).take(size + 1), &mut std::io::sink()) {
-            Ok(skipped) if skipped == size + 1 => Ok(()),
-            _ => Err(self.complaints.error()),
-        }
-    }
-}
-
-impl Drop for Answers {
-    fn drop(&mut self) {
-        // It may have ended already; either way it is reaped.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads `<id> <kind> <size>`.
-fn read_header(line: &str, wanted: Option<Oid>) -> Result<(Oid, Header), GitError> {
-    let mut words = line.split_ascii_whitespace();
-    let id = words.next().and_then(Oid::parse).filter(|id| wanted.is_none_or(|wanted| wanted == *id));
-    let kind = words.next().unwrap_or_default();
-    if let (Some(id), "missing") = (id, kind) {
-        return Err(GitError::MissingObject(id));
-    }
-    let size = words.next().and_then(|size| size.parse().ok());
-    match (id, Kind::parse(kind), size) {
-        (Some(id), Some(kind), Some(size)) => Ok((id, Header { kind, size })),
-        _ => Err(GitError::Answer { command: "git cat-file".to_owned(), what: line.trim_end().to_owned() }),
-    }
-}
-
-fn no_pipes() -> GitError {
-    GitError::Answer { command: "git cat-file".to_owned(), what: "no pipes".to_owned() }
 }

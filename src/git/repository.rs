@@ -11,9 +11,9 @@ use std::{
 
 use super::{
     GitError,
+    cat_file::Idle,
     command::{Program, Started, path_from},
     config::{OWN_SETTINGS, settings as settings_of},
-    objects::Idle,
     refs::{AskedBranches, FOR_EACH_REF},
 };
 use crate::{model::Oid, signature::ObjectFormat};

@@ -138,11 +138,13 @@ impl Objects {
     fn back_to(&mut self, base: Oid, tip: Oid) -> Result<Option<VecDeque<OpenedCommit>>, GitError> {
         let (mut near, mut raw, mut held, mut next) = (Vec::new(), Vec::new(), 0, tip);
         while next != base {
+            if near.len() == NEAR || held > MAX_HELD {
+                return Ok(None);
+            }
             let bytes = self.commit(next)?;
             let links = linked(next, &bytes)?;
             held += bytes.len();
-            let parent = links.parents.first().copied();
-            let Some(parent) = parent.filter(|_| near.len() < NEAR && held <= MAX_HELD) else { return Ok(None) };
+            let Some(parent) = links.parents.first().copied() else { return Ok(None) };
             near.push((next, links));
             raw.push(bytes);
             next = parent;
@@ -536,7 +538,57 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::*;
-    use crate::ledger::Entry;
+    use crate::{git::command::Program, ledger::Entry};
+
+    /// A repository without anything in it, and without anybody's configuration.
+    fn empty() -> (tempfile::TempDir, Repository) {
+        let folder = tempfile::tempdir().unwrap();
+        let init = Program::git(false).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+        init.args(["init", "--quiet", "--bare", "--object-format=sha1"]).arg(folder.path()).bytes().unwrap();
+        let repository = Repository::open(folder.path()).unwrap();
+        (folder, repository)
+    }
+
+    /// Writes commits with messages of so many bytes, each the next one's parent.
+    fn chain(repository: &Repository, messages: &[usize]) -> Vec<Oid> {
+        let mut chain: Vec<Oid> = Vec::new();
+        for (number, bytes) in messages.iter().enumerate() {
+            let parent = chain.last().map(|parent| format!("parent {parent}\n")).unwrap_or_default();
+            let who = format!("A Person <a@example> {} +0000", 1_761_530_400 + number);
+            let raw = format!(
+                "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n{parent}author {who}\ncommitter {who}\n\n{}",
+                "x".repeat(*bytes)
+            );
+            let program = repository.run(&["hash-object", "-t", "commit", "-w", "--stdin"]).input(raw);
+            chain.push(Oid::parse(&program.text().unwrap()).unwrap());
+        }
+        chain
+    }
+
+    #[test]
+    fn what_is_near_is_few_commits_and_few_bytes() {
+        let (small, large) = (10, MAX_HELD);
+        let (_folder, repository) = empty();
+        let mut objects = repository.objects().unwrap();
+        for (messages, near) in [
+            (vec![small; NEAR + 1], true),
+            (vec![small; NEAR + 2], false),
+            // What was read to reach the base is there anyway.
+            (vec![small, large, small], true),
+            (vec![small, small, large], false),
+            (vec![small, small, MAX_HELD / 2, MAX_HELD / 3], true),
+        ] {
+            let chain = chain(&repository, &messages);
+            let (root, tip) = (chain[0], chain[chain.len() - 1]);
+            let found = objects.back_to(root, tip).unwrap();
+            assert_eq!(found.is_some(), near, "{messages:?}");
+            let after: Vec<Oid> = found.into_iter().flatten().map(|commit| commit.id).collect();
+            assert!(after.is_empty() || after == chain[1..], "{messages:?}");
+            let steps: Vec<Oid> =
+                repository.steps(Base::Root(root), tip).unwrap().map(|step| step.unwrap().commit).collect();
+            assert_eq!(steps, chain, "{messages:?}");
+        }
+    }
 
     /// A step with a policy of so many bytes.
     fn step(bytes: usize) -> Step {

@@ -312,6 +312,39 @@ mod tests {
         assert!(good > 0);
     }
 
+    #[test]
+    fn a_key_that_is_asked_for_often_gets_one_table_and_few_keys_are_counted_at_a_time() {
+        let key = |number: usize| [u8::try_from(number).unwrap(); 32];
+        let makes = |keys: &mut Keys, number| matches!(keys.ask(&key(number)), Asked::Make);
+        let mut keys = Keys::default();
+        for number in 0..MAX_COUNTED {
+            assert!(!makes(&mut keys, number));
+        }
+        assert_eq!(keys.times.len(), MAX_COUNTED);
+        // One of those that are counted forgets nobody; one more forgets all.
+        assert!(!makes(&mut keys, 0));
+        assert_eq!(keys.times.len(), MAX_COUNTED);
+        assert!(!makes(&mut keys, MAX_COUNTED));
+        assert_eq!(keys.times, HashMap::from([(key(MAX_COUNTED), 1)]));
+        for number in 0..=MAX_TABLES {
+            let asked = (1..=2 * OFTEN).filter(|_| makes(&mut keys, number)).count();
+            assert_eq!(asked, usize::from(number < MAX_TABLES), "key {number}");
+            assert!(!keys.times.contains_key(&key(number)), "key {number}");
+        }
+        // While its table is made a key goes without.
+        assert!(matches!(keys.ask(&key(0)), Asked::Without));
+        let made = Arc::new(Multiples::of(ED25519_BASEPOINT_POINT));
+        keys.tables.insert(key(0), Some(made));
+        assert!(matches!(keys.ask(&key(0)), Asked::Table(_)));
+    }
+
+    #[test]
+    fn a_table_is_made_at_the_last_of_so_many_questions() {
+        let mut keys = Keys::default();
+        let asked: Vec<bool> = (0..OFTEN).map(|_| matches!(keys.ask(&[1; 32]), Asked::Make)).collect();
+        assert_eq!(asked.iter().position(|make| *make), asked.len().checked_sub(1));
+    }
+
     /// In one test, because keys that come later get no tables.
     #[test]
     fn keys_that_sign_often_and_more_of_them_than_are_counted_are_judged_as_before() {

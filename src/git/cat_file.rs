@@ -198,13 +198,11 @@ fn no_pipes() -> GitError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::git::testing::empty;
 
     #[test]
     fn a_reader_goes_on_to_the_next_who_wants_its_mode_unless_it_has_ended_or_served_long() {
-        let folder = tempfile::tempdir().unwrap();
-        let init = Program::git(false).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        init.args(["init", "--quiet", "--bare"]).arg(folder.path()).bytes().unwrap();
-        let repository = Repository::open(folder.path()).unwrap();
+        let (_folder, repository) = empty();
         let idle = Idle::default();
         let new = || Server::start(&repository, Mode::Sizes).unwrap();
         idle.keep(new());

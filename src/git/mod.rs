@@ -35,6 +35,8 @@ mod repository;
 mod sign;
 mod steps;
 mod table;
+#[cfg(test)]
+mod testing;
 mod tree;
 mod version;
 mod worktree;

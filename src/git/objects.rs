@@ -325,3 +325,24 @@ fn folder(object: Result<Object, GitError>, format: ObjectFormat) -> Result<Opti
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::{chain, empty};
+
+    #[test]
+    fn a_reader_that_still_owes_an_answer_is_nobodys_next_reader() {
+        let (_folder, repository) = empty();
+        let id = chain(&repository, &[200])[0];
+        for owes in [false, true] {
+            let mut objects = repository.objects().unwrap();
+            objects.request(&[id]).unwrap();
+            if !owes {
+                objects.answer(id).unwrap();
+            }
+            drop(objects);
+            assert_eq!(repository.idle().take(Mode::Contents).is_none(), owes);
+        }
+    }
+}

@@ -538,55 +538,33 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::*;
-    use crate::{git::command::Program, ledger::Entry};
-
-    /// A repository without anything in it, and without anybody's configuration.
-    fn empty() -> (tempfile::TempDir, Repository) {
-        let folder = tempfile::tempdir().unwrap();
-        let init = Program::git(false).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        init.args(["init", "--quiet", "--bare", "--object-format=sha1"]).arg(folder.path()).bytes().unwrap();
-        let repository = Repository::open(folder.path()).unwrap();
-        (folder, repository)
-    }
-
-    /// Writes commits with messages of so many bytes, each the next one's parent.
-    fn chain(repository: &Repository, messages: &[usize]) -> Vec<Oid> {
-        let mut chain: Vec<Oid> = Vec::new();
-        for (number, bytes) in messages.iter().enumerate() {
-            let parent = chain.last().map(|parent| format!("parent {parent}\n")).unwrap_or_default();
-            let who = format!("A Person <a@example> {} +0000", 1_761_530_400 + number);
-            let raw = format!(
-                "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n{parent}author {who}\ncommitter {who}\n\n{}",
-                "x".repeat(*bytes)
-            );
-            let program = repository.run(&["hash-object", "-t", "commit", "-w", "--stdin"]).input(raw);
-            chain.push(Oid::parse(&program.text().unwrap()).unwrap());
-        }
-        chain
-    }
+    use crate::{
+        git::testing::{chain, empty},
+        ledger::Entry,
+    };
 
     #[test]
     fn what_is_near_is_few_commits_and_few_bytes() {
-        let (small, large) = (10, MAX_HELD);
+        let small = 200;
         let (_folder, repository) = empty();
         let mut objects = repository.objects().unwrap();
-        for (messages, near) in [
+        for (sizes, near) in [
             (vec![small; NEAR + 1], true),
             (vec![small; NEAR + 2], false),
             // What was read to reach the base is there anyway.
-            (vec![small, large, small], true),
-            (vec![small, small, large], false),
-            (vec![small, small, MAX_HELD / 2, MAX_HELD / 3], true),
+            (vec![small, MAX_HELD + 1, small], true),
+            (vec![small, small, MAX_HELD], true),
+            (vec![small, small, MAX_HELD + 1], false),
         ] {
-            let chain = chain(&repository, &messages);
+            let chain = chain(&repository, &sizes);
             let (root, tip) = (chain[0], chain[chain.len() - 1]);
             let found = objects.back_to(root, tip).unwrap();
-            assert_eq!(found.is_some(), near, "{messages:?}");
+            assert_eq!(found.is_some(), near, "{sizes:?}");
             let after: Vec<Oid> = found.into_iter().flatten().map(|commit| commit.id).collect();
-            assert!(after.is_empty() || after == chain[1..], "{messages:?}");
-            let steps: Vec<Oid> =
-                repository.steps(Base::Root(root), tip).unwrap().map(|step| step.unwrap().commit).collect();
-            assert_eq!(steps, chain, "{messages:?}");
+            assert!(after.is_empty() || after == chain[1..], "{sizes:?}");
+            let steps = repository.steps(Base::Root(root), tip).unwrap();
+            let steps: Vec<Oid> = steps.map(|step| step.unwrap().commit).collect();
+            assert_eq!(steps, chain, "{sizes:?}");
         }
     }
 

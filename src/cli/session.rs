@@ -93,7 +93,11 @@ impl Session {
     /// Reads and folds the governed branch.
     pub fn open(place: &Place, which: &Which) -> Result<Self, Failure> {
         let mut reports = Vec::new();
-        let session = Self::open_each(place, which, |_, report| reports.push(report))?;
+        let session = Self::open_each(place, which, |_, mut report| {
+            // There may be a million, and most have one event where there is room for four.
+            report.events.shrink_to_fit();
+            reports.push(report);
+        })?;
         Ok(Self { reports, ..session })
     }
 

@@ -100,7 +100,7 @@ impl Report {
         let [ours, git] = self.start.map(time);
         let _ = writeln!(text, "\n`git-two-key --version` takes {ours}, `git --version` {git}.");
         if !self.clients.is_empty() {
-            text += "\n### Pushes to one branch\n\n| clients at once | pushes landed a second |\n|---:|---:|\n";
+            text += "\n### Pushes to one branch\n\nOf the largest ledger that is pushed to above.\n\n| clients at once | pushes landed a second |\n|---:|---:|\n";
             for (clients, rate) in &self.clients {
                 let _ = writeln!(text, "| {clients} | {rate:.1} |");
             }

@@ -84,6 +84,13 @@ impl Server {
         matches!(self.answers.child.try_wait(), Ok(None))
     }
 
+    /// Kills it, as somebody else may.
+    #[cfg(test)]
+    pub(super) fn kill(&mut self) {
+        self.answers.child.kill().unwrap();
+        self.answers.child.wait().unwrap();
+    }
+
     /// Asks for objects, whose answers must all be taken.
     pub(super) fn request(&mut self, ids: &[Oid]) -> Result<(), GitError> {
         let mut lines = Vec::with_capacity(ids.len() * 65);
@@ -219,8 +226,7 @@ mod tests {
         assert!(idle.take(Mode::Sizes).is_some() && idle.take(Mode::Sizes).is_none());
 
         let mut ended = new();
-        ended.answers.child.kill().unwrap();
-        ended.answers.child.wait().unwrap();
+        ended.kill();
         idle.keep(ended);
         assert!(idle.take(Mode::Sizes).is_none());
 

@@ -10,9 +10,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File, TryLockError},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -33,6 +33,8 @@ const MAX_RECENT: usize = 512;
 const GROWTH: u64 = 4;
 /// What the names of the other tables begin with.
 const OTHERS: &str = "leases-";
+/// The file that is locked by whoever writes.
+const LOCK: &str = "lock";
 
 /// The state but for its leases, and where those are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,10 +126,18 @@ impl Checkpoint {
         if !folder.is_dir() {
             DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
         }
+        let Some(_alone) = alone(&folder).map_err(failed)? else { return Ok(()) };
         let changed = state.changed_dossiers().map(|(id, dossier)| Ok((id.to_owned(), serde_json::to_vec(dossier)?)));
         let changed = changed.collect::<io::Result<BTreeMap<_, _>>>().map_err(failed)?;
         write(before, &folder, state, changed).or_else(|error| forget(&folder, error)).map_err(failed)
     }
+}
+
+/// Whoever writes is alone, or would remove what another is about to refer to: the lock, until it is dropped, unless somebody else
+/// has it, whose memory is as good. Where files cannot be locked it is done without.
+fn alone(folder: &Path) -> io::Result<Option<File>> {
+    let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(folder.join(LOCK))?;
+    Ok(if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) { None } else { Some(lock) })
 }
 
 /// Forgets what turned out to be broken while it was read for being written anew: each push would fold on from it, longer
@@ -235,6 +245,15 @@ fn is_ours(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_writes_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = alone(folder.path()).unwrap();
+        assert!(first.is_some() && alone(folder.path()).unwrap().is_none());
+        drop(first);
+        assert!(alone(folder.path()).unwrap().is_some());
+    }
 
     #[test]
     fn of_many_tables_the_newest_record_counts_and_there_are_never_many() {

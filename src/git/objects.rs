@@ -332,6 +332,20 @@ mod tests {
     use crate::git::testing::{chain, empty};
 
     #[test]
+    fn one_that_was_killed_fails_once_and_another_takes_its_place() {
+        let (_folder, repository) = empty();
+        let id = chain(&repository, &[200])[0];
+        let mut objects = repository.objects().unwrap();
+        assert_eq!(objects.kind(id), Ok(Kind::Commit));
+        objects.contents.as_mut().unwrap().kill();
+        objects.sizes.as_mut().unwrap().kill();
+        assert!(matches!(objects.read(id), Err(GitError::Program { .. })));
+        assert!(matches!(objects.kind(id), Err(GitError::Program { .. })));
+        assert_eq!(objects.read(id).unwrap().bytes.len(), 200);
+        assert_eq!(objects.kind(id), Ok(Kind::Commit));
+    }
+
+    #[test]
     fn a_reader_that_still_owes_an_answer_is_nobodys_next_reader() {
         let (_folder, repository) = empty();
         let id = chain(&repository, &[200])[0];

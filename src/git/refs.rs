@@ -84,7 +84,7 @@ impl Repository {
 
     /// The same for a branch when a push arrives: where it was when that was asked for at the beginning, the first time.
     /// Git itself holds the branch to where it is in the end; a tag that comes with a push that was outrun meanwhile stays, as
-    /// it always could, and nothing depends on it.
+    /// it always could: no verdict depends on it, but the true tag of that name is refused until somebody deletes it.
     pub(super) fn resolve_early(&self, name: &str) -> Result<Option<Oid>, GitError> {
         let asked = self.branches().lock().ok().and_then(|mut asked| asked.take());
         let answer =

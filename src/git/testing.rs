@@ -3,11 +3,11 @@
 use super::{Repository, command::Program};
 use crate::model::Oid;
 
-/// A repository without anything in it, and without anybody's configuration.
+/// A repository without anything in it.
 pub(super) fn empty() -> (tempfile::TempDir, Repository) {
     let folder = tempfile::tempdir().unwrap();
     let init = Program::git(false).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-    init.args(["init", "--quiet", "--bare", "--object-format=sha1"]).arg(folder.path()).bytes().unwrap();
+    init.args(["init", "--quiet", "--object-format=sha1"]).arg(folder.path()).bytes().unwrap();
     let repository = Repository::open(folder.path()).unwrap();
     (folder, repository)
 }

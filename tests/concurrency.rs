@@ -280,3 +280,32 @@ fn a_hook_that_is_killed_at_any_point_leaves_the_repository_as_it_was() {
     scene.on_server(&["fsck", "--strict"]).exits(0);
     assert!(files(&scene.server).iter().all(|file| !file.to_string_lossy().contains("tmp_objdir")));
 }
+
+#[test]
+fn while_one_hook_writes_what_it_remembers_another_judges_and_writes_nothing() {
+    let scene = Scene::rolling();
+    let writes = || {
+        for number in 0..20 {
+            scene.world.commit_file("README", &format!("{number}\n"), "Write");
+        }
+        scene.push(&["main"]).exits(0);
+    };
+    let memory = scene.server.join("two-key");
+    // What is remembered is of the tip before a push.
+    writes();
+    writes();
+    let before = fs::read(memory.join("checkpoint")).unwrap();
+    let kept = files(&memory);
+    let other = fs::File::options().write(true).open(memory.join("lock")).unwrap();
+    other.lock().unwrap();
+    writes();
+    scene.promote("user1");
+    scene.push(&["main"]).exits(0);
+    scene.turn("cp14", &kit::scene::forward("promote", Some(3), Some(100)));
+    scene.refuses(&["main"], MAIN, "stale-step");
+    assert_eq!((fs::read(memory.join("checkpoint")).unwrap(), files(&memory)), (before.clone(), kept));
+    drop(other);
+    scene.world.git(&["reset", "--quiet", "--hard", "HEAD^"]);
+    writes();
+    assert_ne!(fs::read(memory.join("checkpoint")).unwrap(), before);
+}

@@ -518,3 +518,33 @@ fn off_chain(failure: Failure, branch: &str) -> Failure {
 pub(super) fn short(branch: &str) -> &str {
     branch.strip_prefix("refs/heads/").unwrap_or(branch)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Mutex, mpsc},
+        time::Duration,
+    };
+
+    use super::beside;
+
+    #[test]
+    fn two_things_are_done_at_the_same_time() {
+        let ((here, there), (to_here, to_there)) = {
+            let (to_here, here) = mpsc::channel();
+            let (to_there, there) = mpsc::channel();
+            ((here, Mutex::new(there)), (to_here, to_there))
+        };
+        let patience = Duration::from_secs(60);
+        // Each waits for the other to have begun.
+        let work = || {
+            to_there.send("work").unwrap();
+            here.recv_timeout(patience)
+        };
+        let other = || {
+            to_here.send("other").unwrap();
+            there.lock().unwrap().recv_timeout(patience)
+        };
+        assert_eq!(beside(work, other), (Ok("other"), Ok("work")));
+    }
+}

@@ -17,7 +17,8 @@ use sha2::{Digest as _, Sha512};
 use super::multiples::{Multiples, Sum};
 use crate::model::key::verifying_key;
 
-/// Signatures that are seen of a key before its table is made, which takes as long as a hundred of them.
+/// Signatures that are seen of a key before its table is made. That takes about as long as verifying a hundred: whoever signs no
+/// more than this has cost nothing, and of whoever signs more most sign many more.
 const OFTEN: u32 = 64;
 /// Keys that are counted at a time.
 const MAX_COUNTED: usize = 32;

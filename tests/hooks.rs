@@ -241,13 +241,17 @@ fn on_doubt_stops_alone_are_admitted_and_nothing_else_is() {
 }
 
 #[test]
-fn what_comes_with_a_stop_never_refuses_it() {
+fn findings_never_refuse_a_push_in_which_a_stop_takes_effect() {
     let scene = Scene::rolling();
     scene.turn("cp14", &forward("promote", Some(7), Some(25)));
     let halt = scene.halt("cp14", "main", 1);
     scene.world.git(&["update-ref", MAIN, &halt]);
-    let squatter = scene.tag("2-promote-25", "main");
-    scene.push(&["main", &squatter]).exits(0).says("stale-step").says("tag-mismatch");
+    let lie = scene.tag("2-promote-25", "main");
+    scene
+        .refuses(&["main", &lie], &format!("refs/tags/{lie}"), "tag-mismatch")
+        .says("has no effect")
+        .says("stale-step");
+    scene.push(&["main"]).exits(0).says("has no effect").says("stale-step");
     assert_eq!(scene.server_ref(MAIN), halt);
 }
 
@@ -622,7 +626,8 @@ fn the_loser_of_a_race_changes_nothing() {
 fn the_clients_hook_says_beforehand_what_the_server_would_refuse() {
     let scene = Scene::rolling();
     scene.on_server(&["config", "core.hooksPath", "/nowhere"]).exits(0);
-    scene.world.two_key(&["hook", "install", "--client"]).exits(0).says("pre-push");
+    scene.world.two_key(&["hook", "install"]).exits(0).says("pre-push").never_says("pre-receive");
+    scene.world.two_key(&["hook", "install", "--wake", "wake"]).exits(2).says("bare repository");
     let tip = scene.world.head();
     scene.promote("stranger");
     scene.refuses(&["main"], MAIN, "unknown-key");
@@ -645,6 +650,7 @@ fn installing_never_overwrites_another_hook() {
     fs::write(&hook, other).unwrap();
     scene.world.two_key(&["hook", "install", path]).exits(1).says("another hook");
     assert_eq!(fs::read_to_string(&hook).unwrap(), other);
+    fs::remove_file(&hook).unwrap();
     let another = "0".repeat(39) + "1";
     scene.world.two_key(&["hook", "install", path, "--root", &another]).exits(1).says("another root");
     let fresh = scene.world.path().join("fresh.git");

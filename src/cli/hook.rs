@@ -51,7 +51,7 @@ impl Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Install the server's hooks in a repository, and pin its root there
+    /// Install hooks: a bare repository's judge what is pushed to it, a clone's look at pushes before they leave
     Install(Install),
     /// Judge a push on the server; Git runs this
     PreReceive,
@@ -68,11 +68,8 @@ struct Install {
     /// The root to pin there
     #[arg(long, value_name = "ROOT")]
     root: Option<String>,
-    /// Install the client's hook (pre-push) instead
-    #[arg(long)]
-    client: bool,
-    /// Install the hook that wakes an applier after a push, too: FILE is the applier's `wake`
-    #[arg(long, value_name = "FILE", conflicts_with = "client")]
+    /// Install the hook that wakes an applier after a push, too, in a bare repository: FILE is the applier's `wake`
+    #[arg(long, value_name = "FILE")]
     wake: Option<PathBuf>,
 }
 
@@ -117,7 +114,11 @@ fn pre_receive() -> Result<(), Failure> {
     let repository = Repository::receives(&input).map_err(|error| Failure::Undecided(error.refusal()))?;
     let refs = repository.pushed_refs(&input).map_err(|error| Failure::Undecided(error.refusal()))?;
     if refs.is_empty() {
-        return Ok(());
+        // Git runs the hook for some ref. Whoever calls it from another hook has read what Git said, and not passed it on.
+        let refusal =
+            Refusal::new(Reason::Internal, "nothing was said on standard input, where Git says what is pushed")
+                .hint("call the hook with the standard input that Git gave");
+        return Err(Failure::Undecided(refusal));
     }
     // What reads objects starts while the rest is being looked up; who needs it first takes it.
     drop(repository.objects());
@@ -354,7 +355,13 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     let path = args.path.as_ref().map_or_else(|| place.folder.clone(), |path| place.folder.join(path));
     let repository = Repository::open(&path).map_err(|error| Failure::Undecided(error.refusal()))?;
     let undecided = |error: crate::git::GitError| Failure::Undecided(error.refusal());
-    let hooks: &[Hook] = if args.client { &[Hook::PrePush] } else { &[Hook::ReferenceTransaction, Hook::PreReceive] };
+    let (side, hooks): (_, &[Hook]) = match repository.worktree() {
+        Some(_) => (Side::Client, &[Hook::PrePush]),
+        None => (Side::Server, &[Hook::ReferenceTransaction, Hook::PreReceive]),
+    };
+    if args.wake.is_some() && side == Side::Client {
+        return Err(Failure::Usage("--wake is for the bare repository that is pushed to".to_owned()));
+    }
     let refused = |hook: Hook| move |refusal| Failure::refused(hook.name(), refusal);
     // All of them or none, and before anything is set.
     for hook in hooks {
@@ -362,7 +369,7 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     }
     let pinned = repository.config("two-key.root").map_err(undecided)?;
     match (&args.root, pinned) {
-        (None, None) if args.client => {}
+        (None, None) if side == Side::Client => {}
         (None, None) => {
             let message = "no root is pinned there, and the hook refuses every push without one";
             let refusal = Refusal::new(Reason::Unpinned, message).hint("name it: git two-key hook install --root ROOT");
@@ -383,7 +390,7 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     }
     let program = env::current_exe()
         .map_err(|error| Failure::undecided(Reason::Internal, format!("where this program is: {error}")))?;
-    if !args.client {
+    if side == Side::Server {
         for name in SERVER_SETTINGS {
             repository.set_config(name, "true").map_err(undecided)?;
         }

@@ -24,8 +24,8 @@ const FORMATS: [ObjectFormat; 2] = [ObjectFormat::Sha1, ObjectFormat::Sha256];
 
 /// A raw commit.
 pub fn commit(data: &[u8]) {
-    let _ = links(data);
     for format in FORMATS {
+        let _ = links(data, format);
         if let Opened::Carrier { statement: stated, votes } = open_commit(data, format) {
             assert!(!votes.is_empty(), "a carrier has votes");
             statement(stated.text().as_bytes());

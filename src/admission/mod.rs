@@ -118,8 +118,8 @@ pub enum Facts {
     Stop(Option<Opened>),
     /// It is an applier's record.
     Applier(ApplierFacts),
-    /// It brings more than is ever read.
-    TooLarge(String),
+    /// It cannot be judged by itself: it is malformed, or brings more than is ever read.
+    Unfit(Refusal),
 }
 
 /// How the governed branch moves.
@@ -230,14 +230,14 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
             found.push(Refusal::new(Reason::Ambiguous, message).hint("push it by one name").into());
         }
         stopped |= judge_ref(push, update, now, &mut found);
-        // An applier whose ref somebody else wrote to can never again write there itself.
+        // An applier whose ref somebody else wrote to can never again write there itself; and what was not judged never moves.
         let is_record = matches!(place(&update.name, &push.branch), Place::Applier(_));
-        let named =
-            |Problem { refusal, finding }| (is_record, RefusedRef { name: update.name.clone(), refusal, finding });
+        let never = is_record || matches!(update.facts, Facts::Unfit(_));
+        let named = |Problem { refusal, finding }| (never, RefusedRef { name: update.name.clone(), refusal, finding });
         problems.extend(found.into_iter().map(named));
     }
-    for (is_record, problem) in problems {
-        if stopped && !is_record && waivable(problem.refusal.reason) {
+    for (never, problem) in problems {
+        if stopped && !never && waivable(problem.refusal.reason) {
             verdict.waived.push(problem);
         } else {
             verdict.refused.push(problem);
@@ -262,8 +262,8 @@ fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Pr
         found.push(Refusal::new(Reason::RefDeleted, message).hint("leave it out of the push").into());
         return false;
     }
-    if let Facts::TooLarge(what) = &update.facts {
-        found.push(Refusal::new(Reason::TooLarge, what.clone()).hint("push it in parts").into());
+    if let Facts::Unfit(refusal) = &update.facts {
+        found.push(refusal.clone().into());
         return false;
     }
     match (&place, &update.facts) {

@@ -127,7 +127,7 @@ fn stands(state: &State, refusal: &AgentRefusal) -> bool {
 
 /// Whether a commit is signed by a key of an agent that is in force.
 fn is_by(objects: &mut Objects, state: &State, agent: &PrincipalId, commit: Oid) -> Result<bool, GitError> {
-    let opened = objects.open_one(commit)?.opened;
+    let opened = objects.open_one(commit)?;
     let owner = signer_of(&opened).map(|key| rules::owner(state, key));
     Ok(matches!(owner, Some(Ok((owner, Role::Agent))) if owner == *agent))
 }

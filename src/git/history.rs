@@ -22,7 +22,10 @@ impl Repository {
 
     /// A tip's first-parent chain, oldest first.
     pub fn first_parents(&self, tip: Oid) -> Result<Vec<Oid>, GitError> {
-        self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string()])
+        match self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string()]) {
+            Err(GitError::Program { .. }) => Ok(self.chain_back(tip, None)?.into_iter().rev().collect()),
+            ids => ids,
+        }
     }
 
     /// The message of the newest commit behind a tip that has a line.
@@ -55,9 +58,6 @@ impl Repository {
 
     /// How many commits one commit has that another has not.
     pub fn ahead(&self, tip: Oid, of: Oid) -> Result<u64, GitError> {
-        let program = self.run(&["rev-list", "--count", &tip.to_string(), &format!("^{of}")]);
-        let command = program.line();
-        let text = program.text()?;
-        text.trim().parse().map_err(|_| GitError::Answer { command, what: text })
+        Ok(self.reached(tip, &[of], None)?.len() as u64)
     }
 }

@@ -29,6 +29,7 @@ mod objects;
 mod prepared;
 mod push;
 mod pushed_notes;
+mod reach;
 mod refs;
 mod remote;
 mod repository;

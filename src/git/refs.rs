@@ -193,27 +193,6 @@ impl Repository {
         Ok(targets)
     }
 
-    /// Whether a commit is another one or an ancestor of it.
-    pub fn is_ancestor(&self, ancestor: Oid, descendant: Oid) -> Result<bool, GitError> {
-        self.run(&["merge-base", "--is-ancestor", &ancestor.to_string(), &descendant.to_string()]).says_yes()
-    }
-
-    /// The commits that are reachable from some objects and not from others. What is missing here is passed over.
-    pub fn reachable(&self, from: &[Oid], not: &[Oid]) -> Result<Vec<Oid>, GitError> {
-        if from.is_empty() {
-            return Ok(Vec::new());
-        }
-        let wanted = from.iter().map(|id| format!("{id}\n"));
-        let input: String = wanted.chain(not.iter().map(|id| format!("^{id}\n"))).collect();
-        let program = self.run(&["rev-list", "--ignore-missing", "--stdin"]).input(input);
-        let command = program.line();
-        let text = program.text()?;
-        let id = |line: &str| Oid::parse(line).filter(|id| self.fits(*id));
-        let wrong =
-            |line: &str| GitError::Answer { command: command.clone(), what: format!("`{line}` is no object id") };
-        text.lines().map(|line| id(line).ok_or_else(|| wrong(line))).collect()
-    }
-
     /// Moves refs, all or none, each only from where it was expected to be.
     pub fn update_refs(&self, updates: &[RefUpdate], reason: &str) -> Result<(), GitError> {
         let mut input = Vec::new();

@@ -215,12 +215,16 @@ impl Repository {
 
     /// Reads the ids that a subcommand prints, one a line.
     pub(crate) fn ids(&self, args: &[&str]) -> Result<Vec<Oid>, GitError> {
-        Ok(self.ids_with_parents(args)?.into_iter().flatten().collect())
+        self.ids_of(self.run(args))
     }
 
-    /// Reads the ids that a subcommand prints, one or more a line.
-    pub(crate) fn ids_with_parents(&self, args: &[&str]) -> Result<Vec<Vec<Oid>>, GitError> {
-        let program = self.run(args);
+    /// Reads the ids that Git prints, one a line.
+    pub(super) fn ids_of(&self, program: Program) -> Result<Vec<Oid>, GitError> {
+        Ok(self.ids_with_parents(program)?.into_iter().flatten().collect())
+    }
+
+    /// Reads the ids that Git prints, one or more a line.
+    pub(super) fn ids_with_parents(&self, program: Program) -> Result<Vec<Vec<Oid>>, GitError> {
         let command = program.line();
         let text = program.text()?;
         let id = |word: &str| Oid::parse(word).filter(|id| self.fits(*id));

@@ -13,6 +13,7 @@ mod compose;
 mod detached;
 mod ed25519;
 mod inner;
+mod large;
 pub mod minisign;
 mod multiples;
 pub mod note;
@@ -146,5 +147,6 @@ pub enum ObjectFormat {
 pub use commit::{Links, RawCommit, links, open_commit, open_commits};
 pub use compose::statement_message;
 pub use detached::{detached_base64, open_detached};
+pub use large::{CommitBytes, Large, LargeReader, MAX_HELD};
 pub use note::{NoteEntry, open_note};
 pub use tag::{RawTag, parse_tag};

@@ -103,7 +103,7 @@ impl AgentRefusal {
 pub fn read(repository: &Repository, state: &State, tip: Oid) -> Result<Vec<AgentRefusal>, GitError> {
     let mut objects = repository.objects()?;
     let mut standing = Vec::new();
-    for (path, blob) in repository.files_below(tip, FOLDER)? {
+    for (path, blob) in objects.files_below(tip, FOLDER)? {
         // Unsigned words of strangers: they are read as far as they are well formed, and believed if they verify.
         let Ok(bytes) = objects.blob(blob) else { continue };
         let Some(refusal) = AgentRefusal::parse(&bytes, &path).filter(|refusal| stands(state, refusal)) else {

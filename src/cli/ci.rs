@@ -139,9 +139,7 @@ struct Judged {
 fn judged(args: &Args, place: &Place) -> Result<Judged, Failure> {
     let repo = place.repository()?;
     let root = hook::root(&repo).map_err(Failure::Undecided)?;
-    if repo.is_shallow() {
-        return Err(Failure::Undecided(shallow()));
-    }
+    repo.whole().map_err(|error| Failure::Undecided(if repo.is_shallow() { shallow() } else { error.refusal() }))?;
     let branch = session::pinned_branch(&repo, root)?;
     let (base, head) = (session::commit(&repo, &args.base)?, session::commit(&repo, &args.head)?);
     let (method, new) = match args.method {

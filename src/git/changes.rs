@@ -38,9 +38,7 @@ impl Repository {
     /// The facts of a change, and of as much history before it as a score needs that is compared with so many changes.
     /// `from` is none where nothing ran.
     pub fn facts(&self, from: Option<Oid>, to: Oid, last: usize) -> Result<Facts, GitError> {
-        if self.is_shallow() {
-            return Err(GitError::Shallow);
-        }
+        self.whole()?;
         let mut objects = self.objects()?;
         let history = match from {
             Some(from) => self.history(&mut objects, from, last.saturating_add(HISTORY), last)?,
@@ -55,9 +53,7 @@ impl Repository {
         tip: Oid,
         changes: &[(Oid, Oid)],
     ) -> Result<(Vec<CommitFacts>, Vec<Option<ChangeFacts>>), GitError> {
-        if self.is_shallow() {
-            return Err(GitError::Shallow);
-        }
+        self.whole()?;
         let mut objects = self.objects()?;
         let history = self.history(&mut objects, tip, LABELLED + HISTORY, LABELLED)?;
         let mut known = Vec::with_capacity(changes.len());

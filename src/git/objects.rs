@@ -17,6 +17,8 @@ use crate::{
 /// Requests that may be on their way at once. All of them fit into the smallest pipe that Linux makes (one page), so
 /// that writing never waits for Git, which may itself be waiting for us to read.
 const WINDOW: usize = 60;
+/// Names below one folder that are looked at.
+const MAX_NAMES: usize = 100_000;
 /// Folders that are asked for at once before it is known how long they are.
 const FIRST_WINDOW: usize = 8;
 
@@ -177,6 +179,14 @@ impl Objects {
         self.read(id)?.wanted(id, Kind::Blob)
     }
 
+    /// The same, but none if it is too large to be held, or no file.
+    pub fn blob_if_held(&mut self, id: Oid) -> Result<Option<Vec<u8>>, GitError> {
+        match self.blob(id) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => error.verdict().map(|_| None),
+        }
+    }
+
     /// Reads a folder. None if the object is something else, is too large, or cannot be parsed: then it is no folder
     /// that anything could be in.
     pub(crate) fn tree(&mut self, id: Oid) -> Result<Option<Tree>, GitError> {
@@ -268,6 +278,32 @@ impl Objects {
         Ok(files.collect())
     }
 
+    /// The regular files in a folder of a commit's tree and below it, by path: so many as anybody has.
+    pub fn files_below(&mut self, commit: Oid, path: &str) -> Result<Vec<(String, Oid)>, GitError> {
+        let (mut files, mut looked_at) = (Vec::new(), 0);
+        let mut folders = match self.node_at(commit, path)? {
+            Node::Folder(folder) => vec![(path.to_owned(), folder)],
+            _ => Vec::new(),
+        };
+        while let Some((path, folder)) = folders.pop() {
+            let Some(tree) = self.tree(folder)? else { continue };
+            for (name, node) in tree.iter() {
+                looked_at += 1;
+                if looked_at > MAX_NAMES {
+                    break;
+                }
+                let Ok(name) = std::str::from_utf8(name) else { continue };
+                match node {
+                    Node::File(id) => files.push((format!("{path}/{name}"), id)),
+                    Node::Folder(folder) => folders.push((format!("{path}/{name}"), folder)),
+                    Node::Other | Node::Absent => {}
+                }
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
+    }
+
     fn node_at(&mut self, commit: Oid, path: &str) -> Result<Node, GitError> {
         let mut node = Node::Folder(self.links(commit)?.tree);
         for name in path.split('/').filter(|name| !name.is_empty()) {
@@ -280,6 +316,15 @@ impl Objects {
     /// Asks what an object is, without reading it.
     pub fn kind(&mut self, id: Oid) -> Result<Kind, GitError> {
         Ok(self.size(id)?.kind)
+    }
+
+    /// Whether an object is here, and a commit.
+    pub(super) fn is_commit(&mut self, id: Oid) -> Result<bool, GitError> {
+        match self.kind(id) {
+            Ok(kind) => Ok(kind == Kind::Commit),
+            Err(GitError::MissingObject(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether an object is a file of at most some bytes.

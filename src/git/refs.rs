@@ -103,7 +103,14 @@ impl Repository {
         let commit = format!("{revision}^{{commit}}");
         let output = self.run(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
-        Ok(Oid::parse(text.trim_end()).filter(|id| output.status.success() && self.fits(*id)))
+        if output.status.success() {
+            return Ok(Oid::parse(text.trim_end()).filter(|id| self.fits(*id)));
+        }
+        // One that Git cannot parse is a commit all the same. Whoever reads it finds what is wrong with it.
+        match Oid::parse(revision).filter(|id| self.fits(*id)) {
+            Some(id) => Ok(self.objects()?.is_commit(id)?.then_some(id)),
+            None => Ok(None),
+        }
     }
 
     /// The symbolic refs in some folders of refs (`refs/two-key`), those to what does not exist among them, which Git

@@ -181,7 +181,10 @@ impl Repository {
         if self.shallow {
             return Err(GitError::Shallow);
         }
-        // Git marks the packs of partial clones so.
+        if self.is_promised()? {
+            return Err(GitError::Partial);
+        }
+        // Git marks the packs of partial clones so, whatever was configured since.
         let packs = self.common_dir.join("objects/pack");
         let entries = match fs::read_dir(&packs) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -46,7 +46,9 @@ pub enum Presence {
     None,
     /// An `sk-` signature without the user-presence flag.
     NotShown,
-    /// An `sk-` signature with the user-presence flag.
+    /// An `sk-` signature with the user-presence flag, which says that the secret may be copied, or was.
+    Copied,
+    /// An `sk-` signature with the user-presence flag, by a secret that stays in its authenticator.
     Touched,
 }
 

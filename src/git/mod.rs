@@ -56,5 +56,6 @@ pub use remote::{MIRROR, PushOptions, PushOutcome, mirrored};
 pub use repository::Repository;
 pub use sign::{NAMESPACE, SigningKey};
 pub use steps::{Base, OpenedCommit, Steps};
+pub use tree::{Node, Tree};
 pub use version::{OLDEST, version};
 pub use write::{NewCommit, SignWith, Who};

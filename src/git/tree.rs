@@ -8,7 +8,7 @@ use crate::{model::Oid, signature::ObjectFormat};
 
 /// What a tree's entry points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Node {
+pub enum Node {
     /// There is no entry.
     Absent,
     /// A regular file, executable or not.
@@ -21,7 +21,7 @@ pub(crate) enum Node {
 
 /// One folder: its entries, sorted by name.
 #[derive(Debug, Default)]
-pub(crate) struct Tree {
+pub struct Tree {
     names: Vec<u8>,
     /// Where in `names` each name begins and ends, with what it points at.
     entries: Vec<(usize, usize, Node)>,
@@ -31,7 +31,7 @@ impl Tree {
     /// Parses `<octal mode> <name>\0<id>`, repeated, as Git does. None if the bytes are anything else, or something that
     /// Git's own readers find one thing or another in, by how they look: in another order than Git's, or with a name that is
     /// a path.
-    pub(crate) fn parse(bytes: &[u8], format: ObjectFormat) -> Option<Self> {
+    pub fn parse(bytes: &[u8], format: ObjectFormat) -> Option<Self> {
         let id_length = format.hex_digits() / 2;
         let mut entries: Vec<(usize, usize, Node)> = Vec::new();
         let mut at = 0;
@@ -73,23 +73,28 @@ impl Tree {
     }
 
     /// The entry of a name.
-    pub(crate) fn get(&self, name: &[u8]) -> Node {
+    pub fn get(&self, name: &[u8]) -> Node {
         let found = self.entries.binary_search_by(|entry| self.name(entry).cmp(name));
         found.ok().and_then(|at| self.entries.get(at)).map_or(Node::Absent, |(_, _, node)| *node)
     }
 
     /// How many entries there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// All entries, by name.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Node)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Node)> {
         self.entries.iter().map(|entry| (self.name(entry), entry.2))
     }
 
     /// The names whose entries differ between two folders, sorted, with both.
-    pub(crate) fn differences<'a>(&'a self, other: &'a Self) -> Vec<(&'a [u8], Node, Node)> {
+    pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<(&'a [u8], Node, Node)> {
         let mut differences = Vec::new();
         let (mut ours, mut theirs) = (self.iter().peekable(), other.iter().peekable());
         loop {

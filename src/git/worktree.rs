@@ -34,6 +34,20 @@ impl Repository {
         Ok(())
     }
 
+    /// The symbolic link on the way to a file within the worktree, or in its place, if there is one: where that leads, whoever
+    /// wrote the repository's files chose. Files outside of the worktree are their namer's own business.
+    pub fn link_on_the_way(&self, file: &Path) -> Option<PathBuf> {
+        let mut at = self.worktree()?.to_owned();
+        let rest = file.strip_prefix(&at).ok()?;
+        for part in rest.components() {
+            at.push(part);
+            if at.is_symlink() {
+                return Some(at);
+            }
+        }
+        None
+    }
+
     /// The worktree in which a branch is checked out.
     fn worktree_of(&self, name: &str) -> Result<Option<PathBuf>, GitError> {
         let mut path = self.run(&["for-each-ref", "--format=%(refname) %(worktreepath)", "--", name]).bytes()?;
@@ -81,7 +95,7 @@ impl Repository {
             let input = [head.as_bytes(), &change.path, b"\0"].concat();
             self.run(&["update-index", "--add", "--replace", "-z", "--index-info"]).input(input).bytes()?;
         }
-        if staged != change.old || in_folder != change.old {
+        if staged != change.old || in_folder != change.old || self.link_on_the_way(&self.top().join(&path)).is_some() {
             // Already as it should be, or edited: then Git shows it as changed, which it is.
             return Ok(());
         }

@@ -12,7 +12,7 @@ use super::{
     thresholds::{self, RawThreshold},
 };
 use crate::model::{
-    Digest, GateId, PrincipalId, Proposed, PublicKey, RawKey, Reason, RepositoryId, TargetId,
+    Digest, GateId, PrincipalId, Proposed, PublicKey, Reason, RepositoryId, TargetId,
     document::{
         At, DocumentError, Entries, Flag, Leveled, Line, Nullable, Place, Problems, Span, Whole, Word, labels, parse,
     },

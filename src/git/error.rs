@@ -20,7 +20,7 @@ pub enum GitError {
     #[error("object {0} is corrupt: its bytes have another id")]
     Corrupt(Oid),
     /// An object that Git cannot parse either: it links to nothing.
-    #[error("object {id}: {why}")]
+    #[error("{why} ({id})")]
     Malformed {
         /// The object.
         id: Oid,

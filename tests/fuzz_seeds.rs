@@ -46,9 +46,10 @@ fn near(folders: &[&str], run: fn(&[u8])) {
 }
 
 #[test]
-fn commits_and_tags() {
+fn commits_trees_and_tags() {
     near(&["tests/hostile/commit"], fuzz::commit);
     near(&["tests/hostile/tag"], fuzz::tag);
+    near(&["fuzz/seeds/tree"], fuzz::tree);
 }
 
 #[test]
@@ -88,9 +89,10 @@ fn histories() {
 #[test]
 fn further_away() {
     type Fuzzed<'a> = (&'a str, &'a [&'a str], fn(&[u8]));
-    let folders: [Fuzzed<'_>; 10] = [
+    let folders: [Fuzzed<'_>; 11] = [
         ("commit", &["tests/hostile/commit"], fuzz::commit),
         ("tag", &["tests/hostile/tag"], fuzz::tag),
+        ("tree", &["fuzz/seeds/tree"], fuzz::tree),
         ("sshsig", &["tests/hostile/sshsig"], fuzz::sshsig),
         ("minisign", &["tests/hostile/minisign"], fuzz::minisign),
         ("attestation", &["tests/hostile/attestation"], fuzz::attestation),

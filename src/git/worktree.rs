@@ -1,6 +1,6 @@
 //! Moving a branch that is checked out, when the move changes files.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{
     GitError, RefUpdate, Repository,
@@ -37,10 +37,17 @@ impl Repository {
     /// The symbolic link on the way to a file within the worktree, or in its place, if there is one: where that leads, whoever
     /// wrote the repository's files chose. Files outside of the worktree are their namer's own business.
     pub fn link_on_the_way(&self, file: &Path) -> Option<PathBuf> {
-        let mut at = self.worktree()?.to_owned();
-        let rest = file.strip_prefix(&at).ok()?;
-        for part in rest.components() {
-            at.push(part);
+        let top = self.worktree()?;
+        let mut at = top.to_owned();
+        for part in file.strip_prefix(top).ok()?.components() {
+            match part {
+                // What it goes back over is no link.
+                Component::ParentDir => drop(at.pop()),
+                part => at.push(part),
+            }
+            if !at.starts_with(top) {
+                return None;
+            }
             if at.is_symlink() {
                 return Some(at);
             }

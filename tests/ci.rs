@@ -48,6 +48,24 @@ fn a_pull_request_says_what_merging_it_would_put_in_force() {
 }
 
 #[test]
+fn documents_are_not_written_where_a_link_in_the_worktree_leads() {
+    let scene = Scene::rolling();
+    let base = scene.world.head();
+    scene.promote("user1");
+    let outside = scene.world.path().join("outside");
+    for (form, file) in [("sarif", "two-key.sarif"), ("gitlab", "gl-code-quality-report.json")] {
+        let place = scene.world.repo().join(file);
+        std::os::unix::fs::symlink(&outside, &place).unwrap();
+        let ci = || ci(&scene.world, &base, &["--annotate", form]);
+        ci().exits(1).says("malformed: ").says("symbolic link");
+        assert!(!outside.exists(), "{form}");
+        fs::remove_file(&place).unwrap();
+        ci().exits(0);
+        assert!(place.is_file(), "{form}");
+    }
+}
+
+#[test]
 fn the_whole_life_of_a_lease_is_told_in_words() {
     let world = World::founded();
     let said = |base: &str| {

@@ -4,7 +4,11 @@
 
 mod kit;
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use kit::{LEASE, Ran, World, lease};
 
@@ -613,6 +617,37 @@ fn new_checks_what_it_writes() {
     let written = fs::read_to_string(world.repo().join("leases/LEASE-2.yaml")).unwrap();
     assert!(written.contains("git.example") && written.contains(&"2".repeat(40)), "{written}");
     new(&["--target", "nowhere"]).exits(2);
+}
+
+#[test]
+fn nothing_is_written_where_a_link_in_the_worktree_leads() {
+    let world = World::founded();
+    let outside = world.path().join("outside");
+    let link = |name: &str, to: &Path| std::os::unix::fs::symlink(to, world.repo().join(name)).unwrap();
+    let artifact = format!("shop=sha256:{}", "0".repeat(64));
+    let new = || {
+        world.two_key(&["new", "--target", "checkout-prod", "--artifact", &artifact, "--id", "LEASE-1", "--no-commit"])
+    };
+    let report = |file: &str| world.two_key(&["report", "--output", file]);
+    fs::create_dir(&outside).unwrap();
+    link("leases", &outside);
+    link("pages", &outside);
+    link("page.html", &outside.join("page.html"));
+    link("dangling", &outside.join("nothing"));
+    new().exits(1).says("malformed: ").says("symbolic link");
+    for file in ["pages/page.html", "page.html", "dangling"] {
+        report(file).exits(1).says("malformed: ").says("symbolic link");
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    // Outside of the worktree links are their owner's own business; and a folder that is one is written to.
+    std::os::unix::fs::symlink(&outside, world.path().join("mine")).unwrap();
+    report("../mine/page.html").exits(0);
+    assert!(outside.join("page.html").is_file());
+    fs::remove_file(world.repo().join("leases")).unwrap();
+    new().exits(0);
+    fs::create_dir(world.repo().join("reports")).unwrap();
+    report("reports/page.html").exits(0);
+    assert!(world.repo().join("reports/page.html").is_file());
 }
 
 #[test]

@@ -11,8 +11,12 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
+
+use dice::Dice;
 
 /// Gives a function every file of some folders, and what is near them.
 fn near(folders: &[&str], run: fn(&[u8])) {
@@ -42,9 +46,10 @@ fn near(folders: &[&str], run: fn(&[u8])) {
 }
 
 #[test]
-fn commits_and_tags() {
+fn commits_trees_and_tags() {
     near(&["tests/hostile/commit"], fuzz::commit);
     near(&["tests/hostile/tag"], fuzz::tag);
+    near(&["fuzz/seeds/tree"], fuzz::tree);
 }
 
 #[test]
@@ -79,56 +84,15 @@ fn histories() {
     near(&["fuzz/seeds/fold"], fuzz::fold);
 }
 
-/// A random number generator that is good enough to wander with (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % below.max(1)
-    }
-
-    /// One to four alterations: bits, bytes, pieces left out, doubled, or taken from another seed.
-    fn alter(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
-        let mut bytes = seeds[self.next(seeds.len())].clone();
-        for _ in 0..=self.next(4) {
-            let at = self.next(bytes.len() + 1);
-            let end = (at + self.next(40)).min(bytes.len());
-            match self.next(6) {
-                0 if at < bytes.len() => bytes[at] ^= 1 << self.next(8),
-                1 if at < bytes.len() => bytes[at] = [0, 0xff, b'\n', b' ', b'-', 0x7f, 0x80, b'9'][self.next(8)],
-                2 => drop(bytes.drain(at..end)),
-                3 => {
-                    let piece = bytes[at..end].to_vec();
-                    let to = self.next(bytes.len() + 1);
-                    drop(bytes.splice(to..to, piece));
-                }
-                4 => {
-                    let other = &seeds[self.next(seeds.len())];
-                    let from = self.next(other.len() + 1);
-                    let piece = other[from..(from + self.next(200)).min(other.len())].to_vec();
-                    drop(bytes.splice(at..end, piece));
-                }
-                _ => {
-                    let byte = u8::try_from(self.next(256)).unwrap();
-                    bytes.insert(at, byte);
-                }
-            }
-        }
-        bytes
-    }
-}
-
 /// What lies further from the seeds. `FUZZ_SECONDS=60` wanders for so long with each function, from another beginning
 /// each time; without it a few steps are taken, the same ones always. A corpus that a fuzzer left is taken along.
 #[test]
 fn further_away() {
     type Fuzzed<'a> = (&'a str, &'a [&'a str], fn(&[u8]));
-    let folders: [Fuzzed<'_>; 10] = [
+    let folders: [Fuzzed<'_>; 11] = [
         ("commit", &["tests/hostile/commit"], fuzz::commit),
         ("tag", &["tests/hostile/tag"], fuzz::tag),
+        ("tree", &["fuzz/seeds/tree"], fuzz::tree),
         ("sshsig", &["tests/hostile/sshsig"], fuzz::sshsig),
         ("minisign", &["tests/hostile/minisign"], fuzz::minisign),
         ("attestation", &["tests/hostile/attestation"], fuzz::attestation),

@@ -90,7 +90,7 @@ fn inner_identity() {
     let tree = objects.links(parent).unwrap().tree;
     let commit = NewCommit { tree, parents: &[parent], message: "x\n", sign: SignWith::Nobody, who: "user1" };
     let id = repository.commit_tree(&commit).unwrap();
-    let raw = String::from_utf8(objects.commit(id).unwrap()).unwrap();
+    let raw = String::from_utf8(objects.commit(id).unwrap().front().to_vec()).unwrap();
     let line = |name: &str| raw.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
     assert_eq!(line("author "), line("committer "));
     assert!(line("author ").starts_with(&std::env::var("EXPECTED").unwrap()), "{raw}");
@@ -182,7 +182,7 @@ fn inner_agent() {
         let sign = SignWith::Key(key);
         let commit = NewCommit { tree, parents: &[parent], message: "x\n", sign, who: "user1" };
         let id = repository.commit_tree(&commit).unwrap();
-        let opened = repository.objects().unwrap().open_one(id).unwrap().opened;
+        let opened = repository.objects().unwrap().open_one(id).unwrap();
         let signer = Some(key.public_key().unwrap().raw());
         assert_eq!(opened, git_two_key::signature::Opened::Ordinary { signer }, "{key}");
     }

@@ -58,9 +58,10 @@ fn a_signed_carrier_reads_back_as_one_vote() {
         repository.set_config("user.signingkey", file.to_str().unwrap()).unwrap();
         let by_default = carrier(&repository, root, tree, SignWith::GitDefault).unwrap();
         for id in [by_key, by_default] {
-            let opened = repository.objects().unwrap().open_one(id).unwrap();
-            assert_eq!(opened.links.parents, [root]);
-            let Opened::Carrier { statement, votes } = opened.opened else { panic!("{:?}", opened.opened) };
+            let mut objects = repository.objects().unwrap();
+            assert_eq!(objects.links(id).unwrap().parents, [root]);
+            let opened = objects.open_one(id).unwrap();
+            let Opened::Carrier { statement, votes } = opened else { panic!("{opened:?}") };
             assert_eq!(statement, halt());
             let [Ok(vote)] = votes.as_slice() else { panic!("{votes:?}") };
             assert_eq!(vote.key(), &key.public_key().unwrap());
@@ -74,7 +75,7 @@ fn a_carrier_that_changes_files_is_malformed() {
     let key = SigningKey::parse(scratch.ssh_key("key").to_str().unwrap()).unwrap();
     let tree = repository.with_files(Some(tree_of(&repository, root)), &[("leases/A.yaml", Some(b"a 2\n"))]).unwrap();
     let id = carrier(&repository, root, tree, SignWith::Key(&key)).unwrap();
-    let Opened::Malformed(refusal) = repository.objects().unwrap().open_one(id).unwrap().opened else { panic!() };
+    let Opened::Malformed(refusal) = repository.objects().unwrap().open_one(id).unwrap() else { panic!() };
     assert_eq!(refusal.reason, Reason::Malformed);
     assert!(refusal.message.contains("changes files"), "{refusal}");
 }

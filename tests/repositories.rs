@@ -152,6 +152,26 @@ fn a_partial_or_shallow_clone_is_refused_with_the_reason_and_a_whole_one_is_not(
         let program = env!("CARGO_BIN_EXE_git-two-key");
         world.run(&folder, program, &["hook", "pre-receive"], line.as_bytes()).exits(3).says("shallow: ");
     }
+    // One that has no promised pack, whose remote has promised all the same.
+    let folder = clone("promised", &[]);
+    for (name, value, partial) in [
+        ("remote.origin.promisor", "true", true),
+        ("remote.origin.promisor", "false", false),
+        ("remote.origin.partialclonefilter", "blob:none", true),
+        ("extensions.partialClone", "origin", true),
+    ] {
+        world.run(&folder, "git", &["config", name, value], b"").exits(0);
+        for verb in [&["verify", "--all"][..], &["list"], &["log"], &["ci", "--base", &root, "--head", "HEAD"]] {
+            let ran = world.two_key_in(&folder, verb);
+            assert_eq!(
+                ran.code == 3 && ran.err.contains("partial clone"),
+                partial,
+                "{name} {value}: {verb:?} {}",
+                ran.err
+            );
+        }
+        world.run(&folder, "git", &["config", "--unset", name], b"").exits(0);
+    }
     // A stop is never held up.
     let key = world.key_file("user1").to_str().unwrap().to_owned();
     let folder = world.path().join("blobless");

@@ -7,9 +7,10 @@
 mod fold;
 
 use git_two_key::{
-    model::{PrincipalId, PublicKey, Statement, lease as leases, policy as policies},
+    git::{Node, Tree},
+    model::{Oid, PrincipalId, PublicKey, Statement, lease as leases, policy as policies},
     signature::{
-        ObjectFormat, Opened,
+        CommitBytes, LargeReader, Links, ObjectFormat, Opened,
         attestation::{Attestation, Issuer, Root},
         links,
         minisign::Minisig,
@@ -22,10 +23,31 @@ pub use fold::{fold, honest};
 
 const FORMATS: [ObjectFormat; 2] = [ObjectFormat::Sha1, ObjectFormat::Sha256];
 
-/// A raw commit.
+/// libgit2's view of an object, in a repository that is in memory only.
+fn in_libgit2(kind: git2::ObjectType, data: &[u8]) -> Option<(git2::Repository, git2::Oid)> {
+    let odb = git2::Odb::new().ok()?;
+    odb.add_new_mempack_backend(1).ok()?;
+    let repository = git2::Repository::from_odb(odb).ok()?;
+    let id = repository.odb().ok()?.write(kind, data).ok()?;
+    Some((repository, id))
+}
+
+/// A raw commit. What libgit2 reads of it too, it reads as we do.
 pub fn commit(data: &[u8]) {
-    let _ = links(data);
+    if let (Ok(ours), Some((theirs, id))) =
+        (links(data, ObjectFormat::Sha1), in_libgit2(git2::ObjectType::Commit, data))
+        && let Ok(commit) = theirs.find_commit(id)
+    {
+        assert_eq!(ours.tree.to_string(), commit.tree_id().to_string());
+        let parents: Vec<_> = commit.parent_ids().map(|id| id.to_string()).collect();
+        assert_eq!(ours.parents.iter().map(ToString::to_string).collect::<Vec<_>>(), parents);
+    }
     for format in FORMATS {
+        // Read whole or piece by piece it is the same.
+        let mut pieces = LargeReader::default();
+        data.chunks(7).for_each(|piece| pieces.read(piece));
+        let pieces = CommitBytes::Large(pieces.end()).links(format).map(distinct);
+        assert_eq!(pieces, links(data, format).map(distinct));
         if let Opened::Carrier { statement: stated, votes } = open_commit(data, format) {
             assert!(!votes.is_empty(), "a carrier has votes");
             statement(stated.text().as_bytes());
@@ -37,8 +59,44 @@ pub fn commit(data: &[u8]) {
     }
 }
 
-/// A raw tag.
+/// With each parent once.
+fn distinct(mut links: Links) -> Links {
+    let mut seen = std::collections::BTreeSet::new();
+    links.parents.retain(|parent| seen.insert(*parent));
+    links
+}
+
+/// A raw tree. What libgit2 reads of it too, it reads as we do.
+pub fn tree(data: &[u8]) {
+    let _ = Tree::parse(data, ObjectFormat::Sha256);
+    if let (Some(ours), Some((theirs, id))) =
+        (Tree::parse(data, ObjectFormat::Sha1), in_libgit2(git2::ObjectType::Tree, data))
+        && let Ok(tree) = theirs.find_tree(id)
+    {
+        let mut names: Vec<_> = tree.iter().map(|entry| entry.name_bytes().to_vec()).collect();
+        names.sort_unstable();
+        let mut distinct = names.clone();
+        distinct.dedup();
+        assert_eq!(ours.iter().map(|(name, _)| name.to_vec()).collect::<Vec<_>>(), distinct);
+        for entry in &tree {
+            let twice = names.iter().filter(|name| **name == entry.name_bytes()).count() > 1;
+            let id = Oid::from_bytes(entry.id().as_bytes());
+            match (ours.get(entry.name_bytes()), entry.filemode_raw() & 0o170_000) {
+                (Node::File(ours), 0o100_000) | (Node::Folder(ours), 0o040_000) => assert!(!twice && Some(ours) == id),
+                (node, mode) => assert!(node == Node::Other && (twice || ![0o100_000, 0o040_000].contains(&mode))),
+            }
+        }
+    }
+}
+
+/// A raw tag. What we take, libgit2 takes too.
 pub fn tag(data: &[u8]) {
+    if let (Ok(ours), Some((theirs, id))) =
+        (parse_tag(data, ObjectFormat::Sha1), in_libgit2(git2::ObjectType::Tag, data))
+    {
+        let tag = theirs.find_tag(id).ok().map(|tag| (tag.name_bytes().to_vec(), tag.target_id().to_string()));
+        assert_eq!(tag, Some((ours.name.into_bytes(), ours.object.to_string())));
+    }
     for format in FORMATS {
         if let Ok(tag) = parse_tag(data, format) {
             assert!(!tag.name.is_empty() && !tag.name.contains('\n'));

@@ -136,8 +136,8 @@ pub enum Facts {
     Stop(Option<Opened>),
     /// It is an applier's record.
     Applier(ApplierFacts),
-    /// It brings more than is ever read.
-    TooLarge(String),
+    /// It cannot be judged by itself: it is malformed, or brings more than is ever read.
+    Unfit(Refusal),
 }
 
 /// How the governed branch moves.
@@ -300,8 +300,8 @@ fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Pr
         found.push(Refusal::new(Reason::Stale, message).hint("fetch, then build on what is there").into());
         return None;
     }
-    if let Facts::TooLarge(what) = &update.facts {
-        found.push(Refusal::new(Reason::TooLarge, what.clone()).hint("push it in parts").into());
+    if let Facts::Unfit(refusal) = &update.facts {
+        found.push(refusal.clone().into());
         return None;
     }
     match (&place, &update.facts) {

@@ -103,7 +103,7 @@ impl AgentRefusal {
 pub fn read(repository: &Repository, state: &State, tip: Oid) -> Result<Vec<AgentRefusal>, GitError> {
     let mut objects = repository.objects()?;
     let mut standing = Vec::new();
-    for (path, blob) in repository.files_below(tip, FOLDER)? {
+    for (path, blob) in objects.files_below(tip, FOLDER)? {
         // Unsigned words of strangers: they are read as far as they are well formed, and believed if they verify.
         let Ok(bytes) = objects.blob(blob) else { continue };
         let Some(refusal) = AgentRefusal::parse(&bytes, &path).filter(|refusal| stands(state, refusal)) else {
@@ -127,7 +127,7 @@ fn stands(state: &State, refusal: &AgentRefusal) -> bool {
 
 /// Whether a commit is signed by a key of an agent that is in force.
 fn is_by(objects: &mut Objects, state: &State, agent: &PrincipalId, commit: Oid) -> Result<bool, GitError> {
-    let opened = objects.open_one(commit)?.opened;
+    let opened = objects.open_one(commit)?;
     let owner = signer_of(&opened).map(|key| rules::owner(state, key));
     Ok(matches!(owner, Some(Ok((owner, Role::Agent))) if owner == *agent))
 }

@@ -210,7 +210,7 @@ pub(super) fn first_signed(
     let mut objects = repository.objects().map_err(refused)?;
     for commit in repository.changes_of(tip, &path).map_err(refused)? {
         let opened = objects.open_one(commit).map_err(refused)?;
-        let signer = signer_of(&opened.opened).map(|key| rules::owner(state, key));
+        let signer = signer_of(&opened).map(|key| rules::owner(state, key));
         if let Some(Ok((owner, Role::Applier))) = signer
             && owner == *applier
             && let Some(bytes) = objects.file_at(commit, &path).map_err(refused)?

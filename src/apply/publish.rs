@@ -106,7 +106,7 @@ impl Writer {
     /// Checks that a tip bears our signature before its packs are relied on.
     fn signed_by_us(&self, source: &Source, tip: Oid) -> Result<(), Refusal> {
         let commit = source.repository.objects().and_then(|mut objects| objects.open_one(tip));
-        let signer = signer_of(&commit.map_err(|error| error.refusal())?.opened);
+        let signer = signer_of(&commit.map_err(|error| error.refusal())?);
         match signer.map(|key| rules::owner(&source.state, key)) {
             Some(Ok((owner, _))) if owner == self.name => Ok(()),
             _ => {

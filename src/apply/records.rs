@@ -292,7 +292,7 @@ fn signed_record(
     tip: Oid,
 ) -> Result<(Record, RawKey), String> {
     let commit = objects.open_one(tip).map_err(|error| error.to_string())?;
-    let Opened::Ordinary { signer: Some(signer) } = commit.opened else {
+    let Opened::Ordinary { signer: Some(signer) } = commit else {
         return Err(format!("its commit {} has no signature that verifies", tip.short()));
     };
     match rules::owner(state, signer) {

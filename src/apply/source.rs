@@ -266,7 +266,7 @@ impl Source {
         let mut objects = self.repository.objects()?;
         for id in commits {
             match objects.open_one(*id) {
-                Ok(commit) => remember(known, stops_in(&self.state, *id, &commit.opened)),
+                Ok(commit) => remember(known, stops_in(&self.state, *id, &commit)),
                 Err(error) => missed.push(format!("commit {} was not searched for stops: {error}", id.short())),
             }
         }

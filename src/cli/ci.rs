@@ -1,13 +1,17 @@
 //! `ci`: a pull request judged as the hook would judge the push that merging it is.
 
-use std::{env, fs, io::Write as _, path::PathBuf};
+use std::{
+    env, fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
     hook::{self, Outcome},
-    session, terminal,
+    output, session, terminal,
 };
 use crate::{
     git::{PushedRef, Repository, Side},
@@ -118,10 +122,10 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         return Err(Failure::Usage("--annotations goes with --annotate gitlab or sarif".to_owned()));
     }
     match judged(args, place) {
-        Ok(judged) => said(args, annotate, &judged),
+        Ok(judged) => said(args, annotate, place, &judged),
         Err(failure) => {
             if let Failure::Undecided(refusal) | Failure::Stale(refusal) = &failure {
-                show(args, annotate, &[report::undecided_remark(refusal)])?;
+                show(args, annotate, place, &[report::undecided_remark(refusal)])?;
             }
             Err(failure)
         }
@@ -139,9 +143,7 @@ struct Judged {
 fn judged(args: &Args, place: &Place) -> Result<Judged, Failure> {
     let repo = place.repository()?;
     let root = hook::root(&repo).map_err(Failure::Undecided)?;
-    if repo.is_shallow() {
-        return Err(Failure::Undecided(shallow()));
-    }
+    repo.whole().map_err(|error| Failure::Undecided(if repo.is_shallow() { shallow() } else { error.refusal() }))?;
     let branch = session::pinned_branch(&repo, root)?;
     let (base, head) = (session::commit(&repo, &args.base)?, session::commit(&repo, &args.head)?);
     let (method, new) = match args.method {
@@ -172,16 +174,16 @@ fn merged(repo: &Repository, base: Oid, head: Oid) -> Result<Oid, Failure> {
 }
 
 /// Says the verdict in every form that is asked for.
-fn said(args: &Args, annotate: Annotate, judged: &Judged) -> Result<(), Failure> {
+fn said(args: &Args, annotate: Annotate, place: &Place, judged: &Judged) -> Result<(), Failure> {
     let hook::Judged { push, verdict } = &*judged.outcome;
     let pull = PullRequest { base: judged.base, head: judged.head, method: judged.method, push, verdict };
     let view = report::pull_view(&pull);
-    show(args, annotate, &report::pull_remarks(&view))?;
+    show(args, annotate, place, &report::pull_remarks(&view))?;
     let summary = report::pull_markdown(&view);
     let elsewhere = match (&args.summary, variable("GITHUB_STEP_SUMMARY")) {
-        (Some(file), _) => Some(write(file, &summary, fs::OpenOptions::new().create(true).write(true).truncate(true))?),
+        (Some(file), _) => Some(write(place, file, &summary)?),
         // The step's other commands write there too.
-        (None, Some(file)) => Some(write(&file.into(), &summary, fs::OpenOptions::new().create(true).append(true))?),
+        (None, Some(file)) => Some(append(&file.into(), &summary)?),
         (None, None) => None,
     };
     match (args.format, elsewhere) {
@@ -203,13 +205,13 @@ fn said(args: &Args, annotate: Annotate, judged: &Judged) -> Result<(), Failure>
 }
 
 /// Shows remarks beside the change.
-fn show(args: &Args, annotate: Annotate, remarks: &[Remark]) -> Result<(), Failure> {
+fn show(args: &Args, annotate: Annotate, place: &Place, remarks: &[Remark]) -> Result<(), Failure> {
     let Some((form, document)) = annotate.form() else { return Ok(()) };
     let text = report::annotations(form, remarks);
     match (document, args.format) {
         (Some(file), _) => {
             let file = args.annotations.clone().unwrap_or_else(|| PathBuf::from(file));
-            write(&file, &text, fs::OpenOptions::new().create(true).write(true).truncate(true))
+            write(place, &file, &text)
         }
         (None, Format::Text) => {
             terminal::say(&text);
@@ -220,7 +222,20 @@ fn show(args: &Args, annotate: Annotate, remarks: &[Remark]) -> Result<(), Failu
     }
 }
 
-fn write(file: &PathBuf, text: &str, how: &fs::OpenOptions) -> Result<(), Failure> {
-    let written = how.open(file).and_then(|mut open| open.write_all(text.as_bytes()));
-    written.map_err(|error| Failure::undecided(Reason::Internal, format!("writing {}: {error}", file.display())))
+/// Writes a file anew, as the pipeline named it.
+fn write(place: &Place, file: &Path, text: &str) -> Result<(), Failure> {
+    let here = Path::new(".");
+    // Where there is no repository, nobody's files are in the way.
+    let path = place.repository().map_or_else(|_| Ok(file.to_owned()), |repo| output::within(&repo, here, file))?;
+    fs::write(path, text).map_err(|error| cannot_write(file, &error))
+}
+
+/// Writes at the end of a file that the runner made.
+fn append(file: &PathBuf, text: &str) -> Result<(), Failure> {
+    let opened = fs::OpenOptions::new().create(true).append(true).open(file);
+    opened.and_then(|mut open| open.write_all(text.as_bytes())).map_err(|error| cannot_write(file, &error))
+}
+
+fn cannot_write(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::undecided(Reason::Internal, format!("writing {}: {error}", file.display()))
 }

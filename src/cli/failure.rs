@@ -104,6 +104,11 @@ impl Failure {
 
 impl From<GitError> for Failure {
     fn from(error: GitError) -> Self {
-        Self::Undecided(error.refusal())
+        let what = match &error {
+            GitError::Malformed { id, .. } | GitError::WrongKind { id, .. } => id.short(),
+            GitError::TooLarge { what, .. } => what.clone(),
+            _ => String::new(),
+        };
+        error.verdict().map_or_else(|error| Self::Undecided(error.refusal()), |refusal| Self::refused(what, refusal))
     }
 }

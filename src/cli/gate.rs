@@ -292,7 +292,7 @@ fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<
 /// The lease and the evidence that a signed commit is about: a statement's, or an applier's.
 fn named(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<(LeaseId, Digest), Failure> {
     let refused = |reason, message: String| Failure::refused(commit.short(), Refusal::new(reason, message));
-    let mut named = match session.repo.objects()?.open_one(commit)?.opened {
+    let mut named = match session.repo.objects()?.open_one(commit)? {
         Opened::Carrier { statement, votes } => {
             let digests = votes.iter().filter_map(|vote| vote.as_ref().ok()).filter_map(Cosignature::evidence);
             digests.filter_map(|digest| Some((statement.lease()?.clone(), digest))).collect::<Vec<_>>()

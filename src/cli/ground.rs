@@ -46,12 +46,13 @@ impl Ground {
     pub fn lease(&self, handle: &str) -> Result<LeaseId, Failure> {
         let mut objects = self.repo.objects()?;
         let mut newest: BTreeMap<_, LeaseId> = BTreeMap::new();
-        for (path, blob) in self.repo.files_below(self.tip, "leases")? {
+        for (path, blob) in objects.files_below(self.tip, "leases")? {
             let Some(id) = lease::file_id(&path) else { continue };
             if id.as_str() == handle {
                 return Ok(id);
             }
-            let Ok(found) = lease::read(&objects.blob(blob)?) else { continue };
+            let Some(bytes) = objects.blob_if_held(blob)? else { continue };
+            let Ok(found) = lease::read(&bytes) else { continue };
             let found = found.get();
             if found.target.as_str() == handle || found.intent.as_ref().is_some_and(|intent| intent.as_str() == handle)
             {

@@ -27,6 +27,7 @@ mod log;
 mod man;
 mod new;
 mod notify;
+mod output;
 mod pack;
 mod pause;
 mod promote;

@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, Write as _},
+    path::Path,
 };
 
 use clap::Args as ClapArgs;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Failure, Place,
+    Failure, Place, output,
     session::{Session, Which},
     terminal::{interactive, remark, say},
     turn::{self, Proposal, To},
@@ -166,7 +167,7 @@ fn write_file(session: &Session, path: &str, text: &str) -> Result<(), Failure> 
     let Some(top) = session.repo.worktree() else {
         return Err(Failure::Usage("--no-commit writes into a worktree, and this repository has none".to_owned()));
     };
-    let file = top.join(path);
+    let file = output::within(&session.repo, top, Path::new(path))?;
     let failed = |error: std::io::Error| Failure::undecided(Reason::Internal, format!("writing {path}: {error}"));
     std::fs::create_dir_all(file.parent().unwrap_or(top)).map_err(failed)?;
     let mut created = std::fs::File::create_new(&file).map_err(failed)?;

@@ -8,7 +8,7 @@ use std::{
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place,
+    Failure, Place, output,
     session::{Root, Session, Which},
     terminal, turn, watch,
 };
@@ -48,7 +48,7 @@ pub struct Args {
 
 /// Writes the page.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let file = place.folder.join(&args.output);
+    let file = output::within(&place.repository()?, &place.folder, &args.output)?;
     if args.refresh {
         return watch::run(place, watch::Source::of(args.remote), || {
             let (said, _) = write(args, place, &file)?;

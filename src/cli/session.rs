@@ -227,13 +227,14 @@ impl Session {
         let mut found: BTreeMap<LeaseId, BTreeMap<u8, (Digest, Evidence)>> = BTreeMap::new();
         let appliers = records::attested_tips(&self.repo, &self.state)?;
         for (tip, all) in std::iter::once((self.tip, false)).chain(appliers.into_iter().map(|tip| (tip, true))) {
-            for (path, blob) in self.repo.files_below(tip, "evidence")? {
+            for (path, blob) in objects.files_below(tip, "evidence")? {
                 let digest = path.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
                 let Some(digest) = digest.and_then(|hex| Digest::parse(&format!("sha256:{hex}"))) else { continue };
                 if !all && !named.contains(&digest) {
                     continue;
                 }
-                let Ok(evidence) = Evidence::read(&objects.blob(blob)?, digest) else { continue };
+                let Some(bytes) = objects.blob_if_held(blob)? else { continue };
+                let Ok(evidence) = Evidence::read(&bytes, digest) else { continue };
                 // What was seen of a version that was restored says nothing of a tier.
                 if evidence.context.subject == Subject::Stable {
                     continue;
@@ -341,12 +342,12 @@ fn check_views(checks: &Checks) -> Vec<CheckView> {
 
 /// Finds the root and the branch.
 fn begin(repo: &Repository) -> Result<(Root, String), Failure> {
+    repo.whole()?;
     if let Some(root) = repo.pinned_root()? {
         return Ok((Root::Pinned(root), pinned_branch(repo, root)?));
     }
     let branch = unpinned_branch(repo)?;
     let Some(tip) = repo.resolve(&branch)? else { return Err(no_ledger(&branch)) };
-    repo.whole()?;
     let root = repo.first_to_change(tip, POLICY_PATH)?.ok_or_else(|| no_ledger(&branch))?;
     Ok((Root::Unpinned(root), branch))
 }
@@ -452,7 +453,7 @@ pub(super) fn watched(repo: &Repository) -> Result<(String, String), Failure> {
 /// Says how far the upstream is ahead, if it is.
 fn upstream_ahead(repo: &Repository, branch: &str, tip: Oid) -> Result<Option<String>, Failure> {
     let Some((name, remote)) = upstream(repo, branch)? else { return Ok(None) };
-    if remote == tip || repo.is_shallow() {
+    if remote == tip {
         return Ok(None);
     }
     let name = name.strip_prefix("refs/remotes/").unwrap_or(&name).to_owned();

@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io::{Seek as _, SeekFrom},
+    io::{Seek as _, SeekFrom, Write as _},
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -18,20 +18,18 @@ use std::{
 use super::{
     GitError, Repository,
     object::Unchecked,
-    objects::Listed,
-    steps::{OpenedCommit, linked, opened},
+    objects::{Listed, linked},
+    steps::OpenedCommit,
 };
 use crate::{
     model::Oid,
-    signature::{Links, ObjectFormat, open_commits},
+    signature::{Links, MAX_HELD, ObjectFormat, open_commits},
 };
 
-/// Commits that are opened at a time by one thread.
+/// Commits that are opened at a time by one thread: so many, or as many as there are in [`MAX_HELD`] bytes.
 const CHUNK: usize = 64;
 /// Chunks on their way.
 const CHUNKS: usize = 32;
-/// Commits that are larger are opened as they come, and chunks end where they hold so many bytes.
-pub(super) const MAX_HELD: usize = 1 << 20;
 
 /// By what the chain's ids are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +43,8 @@ pub(super) enum Naming {
 
 type Opening = Vec<Result<OpenedCommit, GitError>>;
 
-/// A commit on its way.
-enum Held {
-    Raw(Unchecked),
-    Done(Result<OpenedCommit, GitError>),
-}
-
 /// A chunk with the place that its result is awaited at.
-type Work = (Vec<Held>, SyncSender<Opening>);
+type Work = (Vec<Result<Unchecked, GitError>>, SyncSender<Opening>);
 
 /// The commits after a base up to a tip, oldest first.
 #[derive(Debug)]
@@ -75,7 +67,7 @@ impl Ahead {
             let waiting = Arc::clone(&waiting);
             spawn("open", move || open_all(&waiting, format))?;
         }
-        spawn("read", move || read_all(listed, format, &work, &ordered))?;
+        spawn("read", move || read_all(listed, &work, &ordered))?;
         Ok(Self { chunks, opened: VecDeque::new(), left: count })
     }
 
@@ -115,7 +107,18 @@ impl Repository {
             Naming::Objects => self.git(),
         };
         let range = [tip.to_string(), format!("^{base}")];
-        program.args(["rev-list", "--first-parent", "--reverse"]).args(range).into_file(&file)?;
+        match program.args(["rev-list", "--first-parent", "--reverse"]).args(range).into_file(&file) {
+            // Where Git cannot read on, we read ourselves: either we can, or we say what is wrong with which commit.
+            Err(GitError::Program { .. }) if naming == Naming::Objects => {
+                let chain = self.chain_back(tip, Some(base))?;
+                let lines = chain.iter().rev().map(|id| format!("{id}\n")).collect::<Vec<_>>().concat();
+                file.set_len(0)
+                    .and_then(|()| file.rewind())
+                    .and_then(|()| file.write_all(lines.as_bytes()))
+                    .map_err(failed)?;
+            }
+            listed => listed?,
+        }
         let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
         file.rewind().map_err(failed)?;
         // An id's digits and a line feed.
@@ -125,25 +128,16 @@ impl Repository {
 }
 
 /// Reads the list to its end, or until nobody wants it any more.
-fn read_all(
-    mut listed: Listed,
-    format: ObjectFormat,
-    work: &SyncSender<Work>,
-    ordered: &SyncSender<Receiver<Opening>>,
-) {
+fn read_all(mut listed: Listed, work: &SyncSender<Work>, ordered: &SyncSender<Receiver<Opening>>) {
     let mut ended = false;
     while !ended {
         let (mut chunk, mut held) = (Vec::with_capacity(CHUNK), 0);
         while chunk.len() < CHUNK && held < MAX_HELD && !ended {
             match listed.next() {
-                Some(Ok(raw)) if raw.len() > MAX_HELD => chunk.push(Held::Done(open(raw, format))),
-                Some(Ok(raw)) => {
-                    held += raw.len();
-                    chunk.push(Held::Raw(raw));
-                }
-                Some(Err(error)) => {
-                    chunk.push(Held::Done(Err(error)));
-                    ended = true;
+                Some(raw) => {
+                    held += raw.as_ref().map_or(0, Unchecked::len);
+                    ended = raw.is_err();
+                    chunk.push(raw);
                 }
                 None => ended = true,
             }
@@ -166,38 +160,21 @@ fn open_all(waiting: &Mutex<Receiver<Work>>, format: ObjectFormat) {
 }
 
 /// Opens a chunk, whose signatures are checked together.
-fn open_chunk(chunk: Vec<Held>, format: ObjectFormat) -> Opening {
-    let mut raw = Vec::with_capacity(chunk.len());
-    let mut read = |held| match held {
-        Held::Raw(one) => {
-            let (id, bytes) = one.commit(format)?;
-            let links = linked(id, &bytes)?;
-            raw.push(bytes);
-            Ok(Half::Linked(id, links))
-        }
-        Held::Done(opened) => opened.map(Half::Opened),
+fn open_chunk(chunk: Vec<Result<Unchecked, GitError>>, format: ObjectFormat) -> Opening {
+    let mut commits = Vec::with_capacity(chunk.len());
+    let mut read = |raw: Result<Unchecked, GitError>| -> Result<(Oid, Links), GitError> {
+        let (id, commit) = raw?.commit(format)?;
+        let links = linked(id, &commit, format)?;
+        commits.push(commit);
+        Ok((id, links))
     };
-    let halves: Vec<Result<Half, GitError>> = chunk.into_iter().map(&mut read).collect();
-    let mut opened = open_commits(&raw, format).into_iter();
-    let mut whole = |half| match half {
-        Half::Linked(id, links) => {
-            let opened = opened.next().ok_or_else(|| fault("fewer commits were opened than read"))?;
-            Ok(OpenedCommit { id, links, opened })
-        }
-        Half::Opened(commit) => Ok(commit),
+    let read: Vec<_> = chunk.into_iter().map(&mut read).collect();
+    let mut opened = open_commits(&commits, format).into_iter();
+    let mut whole = |(id, links)| {
+        let opened = opened.next().ok_or_else(|| fault("fewer commits were opened than read"))?;
+        Ok(OpenedCommit { id, links, opened })
     };
-    halves.into_iter().map(|half| half.and_then(&mut whole)).collect()
-}
-
-/// A commit of which it is known what it is linked to, if not more.
-enum Half {
-    Linked(Oid, Links),
-    Opened(OpenedCommit),
-}
-
-fn open(raw: Unchecked, format: ObjectFormat) -> Result<OpenedCommit, GitError> {
-    let (id, bytes) = raw.commit(format)?;
-    opened(id, &bytes, format)
+    read.into_iter().map(|read| read.and_then(&mut whole)).collect()
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), GitError> {

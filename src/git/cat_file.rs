@@ -9,7 +9,7 @@ use std::{
 use super::{
     GitError, Repository,
     command::{Complaints, Program},
-    object::{Kind, Unchecked},
+    object::{Kind, Passing, Unchecked},
 };
 use crate::model::Oid;
 
@@ -125,14 +125,12 @@ impl Answers {
 
     /// Reads an object: the one that was asked for, or the next of a list.
     pub(super) fn object(&mut self, wanted: Option<Oid>) -> Result<Unchecked, GitError> {
-        let (id, header) = self.header(wanted)?;
-        let limit = header.kind.limit();
-        if header.size > limit {
-            self.skip(header.size)?;
-            let what = format!("{} {id} of {} bytes", header.kind.name(), header.size);
-            return Err(GitError::TooLarge { what, limit: format!("{limit} bytes") });
+        let (id, Header { kind, size }) = self.header(wanted)?;
+        if size > kind.limit() {
+            self.pass(Passing::new(id, kind, size), size)
+        } else {
+            Ok(Unchecked::whole(id, kind, self.body(size)?))
         }
-        Ok(Unchecked { id, kind: header.kind, bytes: self.body(header.size)? })
     }
 
     fn line(&mut self) -> Result<String, GitError> {
@@ -159,11 +157,19 @@ impl Answers {
         }
     }
 
-    fn skip(&mut self, size: u64) -> Result<(), GitError> {
-        match std::io::copy(&mut (&mut self.stdout).take(size + 1), &mut std::io::sink()) {
-            Ok(skipped) if skipped == size + 1 => Ok(()),
-            _ => Err(self.complaints.error()),
+    /// Reads an object that is too large to be held, and the line feed after it.
+    fn pass(&mut self, mut passing: Passing, mut left: u64) -> Result<Unchecked, GitError> {
+        while left > 0 {
+            let bytes = match self.stdout.fill_buf() {
+                Ok([]) | Err(_) => return Err(self.complaints.error()),
+                Ok(bytes) => bytes,
+            };
+            let length = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            passing.read(bytes.get(..length).unwrap_or_default());
+            self.stdout.consume(length);
+            left -= length as u64;
         }
+        self.body(0).map(|_| passing.end())
     }
 }
 

@@ -7,11 +7,11 @@
 
 use std::ops::Range;
 
-use super::{GitError, Objects, Repository, command::Program};
+use super::{GitError, Objects, Repository, command::Program, objects::linked};
 use crate::{
     model::Oid,
     risk::{Author, ChangeFacts, CommitFacts, Facts, FileChange, FileKind, HISTORY, LABELLED, Lines, MessageFacts},
-    signature::{ObjectFormat, commit::links},
+    signature::{CommitBytes, ObjectFormat},
 };
 
 /// Commits of one change that are read for what they say.
@@ -38,9 +38,7 @@ impl Repository {
     /// The facts of a change, and of as much history before it as a score needs that is compared with so many changes.
     /// `from` is none where nothing ran.
     pub fn facts(&self, from: Option<Oid>, to: Oid, last: usize) -> Result<Facts, GitError> {
-        if self.is_shallow() {
-            return Err(GitError::Shallow);
-        }
+        self.whole()?;
         let mut objects = self.objects()?;
         let history = match from {
             Some(from) => self.history(&mut objects, from, last.saturating_add(HISTORY), last)?,
@@ -55,9 +53,7 @@ impl Repository {
         tip: Oid,
         changes: &[(Oid, Oid)],
     ) -> Result<(Vec<CommitFacts>, Vec<Option<ChangeFacts>>), GitError> {
-        if self.is_shallow() {
-            return Err(GitError::Shallow);
-        }
+        self.whole()?;
         let mut objects = self.objects()?;
         let history = self.history(&mut objects, tip, LABELLED + HISTORY, LABELLED)?;
         let mut known = Vec::with_capacity(changes.len());
@@ -85,15 +81,16 @@ impl Repository {
         for (ids, count) in near.chunks(CHUNK).map(|ids| (ids, true)).chain(far.chunks(CHUNK).map(|ids| (ids, false))) {
             let words = objects.commits(ids)?;
             let files = self.compare_each(ids, count)?;
-            for ((id, raw), files) in ids.iter().zip(words).zip(files) {
-                history.push(CommitFacts { id: *id, time: claimed_time(*id, &raw)?, by: author(&raw), files });
+            for ((id, commit), files) in ids.iter().zip(words).zip(files) {
+                let (time, by) = (claimed_time(*id, &commit, self.format())?, author(commit.front()));
+                history.push(CommitFacts { id: *id, time, by, files });
             }
         }
         Ok(history)
     }
 
     fn change(&self, objects: &mut Objects, from: Option<Oid>, to: Oid) -> Result<ChangeFacts, GitError> {
-        let raw = objects.commit(to)?;
+        let commit = objects.commit(to)?;
         let (most, upto) = (format!("--max-count={}", MAX_COMMITS + 1), to.to_string());
         let not = from.map(|from| format!("^{from}"));
         let mut args = vec!["rev-list", "--no-merges", &most, &upto];
@@ -102,7 +99,7 @@ impl Repository {
         let mut ids = self.ids(&args)?;
         let more_commits = ids.len() > MAX_COMMITS;
         ids.truncate(MAX_COMMITS);
-        let commits = objects.commits(&ids)?.iter().map(|raw| author(raw)).collect();
+        let commits = objects.commits(&ids)?.iter().map(|commit| author(commit.front())).collect();
         let deltas = self.compare(from, to)?;
         let (mut lines_before, mut uncounted) = (0, 0);
         for delta in &deltas {
@@ -112,7 +109,7 @@ impl Repository {
             }
         }
         let files = deltas.into_iter().map(|delta| delta.file).collect();
-        let time = claimed_time(to, &raw)?;
+        let time = claimed_time(to, &commit, self.format())?;
         Ok(ChangeFacts { from, to, time, commits, more_commits, files, lines_before, uncounted })
     }
 
@@ -261,8 +258,8 @@ fn lines_in(bytes: &[u8]) -> u64 {
 }
 
 /// The committer's claim. A commit without one counts as made in 1970.
-fn claimed_time(id: Oid, raw: &[u8]) -> Result<i64, GitError> {
-    Ok(links(raw).map_err(|_| GitError::Corrupt(id))?.committer_time.unwrap_or_default())
+fn claimed_time(id: Oid, commit: &CommitBytes, format: ObjectFormat) -> Result<i64, GitError> {
+    Ok(i64::try_from(linked(id, commit, format)?.committer_time).unwrap_or(i64::MAX))
 }
 
 /// Who made a commit, by address, and what its message says.

@@ -12,10 +12,15 @@ pub const ROOT_VARIABLE: &str = "TWO_KEY_ROOT";
 /// The configuration key of the key to sign with.
 pub const KEY: &str = "two-key.key";
 
-/// Asks Git for all keys of ours.
-pub(super) const OWN_SETTINGS: [&str; 4] = ["config", "--null", "--get-regexp", r"^two-key\."];
+/// Asks Git for all keys of ours, and for those by which a clone is a partial one.
+pub(super) const OWN_SETTINGS: [&str; 4] = [
+    "config",
+    "--null",
+    "--get-regexp",
+    r"^(two-key\..*|extensions\.partialclone|remote\..*\.(promisor|partialclonefilter))$",
+];
 
-/// What Git says of all keys of ours.
+/// What Git says of those keys.
 pub(super) fn settings(command: &str, output: Output) -> Result<Settings, GitError> {
     let all = value(command, output)?.unwrap_or_default();
     // Keys come folded, each with its value after a line feed; one without a value is set to nothing.
@@ -46,16 +51,28 @@ impl Repository {
         if !name.starts_with("two-key.") {
             return self.get_config(&["--null", "--get", name]);
         }
-        let known = self.settings().lock().ok().and_then(|settings| settings.clone());
-        let settings = match known {
-            Some(settings) => settings,
-            None => self.own_settings()?,
+        self.among_settings(|settings| settings.get(&name.to_ascii_lowercase()).cloned())
+    }
+
+    /// Whether some remote has promised to have what is not here: then Git asks it for that as it reads.
+    pub(super) fn is_promised(&self) -> Result<bool, GitError> {
+        let promises = |(key, value): (&String, &String)| match key.rsplit('.').next() {
+            Some("promisor") => !["false", "no", "off", "0"].contains(&value.to_ascii_lowercase().as_str()),
+            Some("partialclone" | "partialclonefilter") => !key.starts_with("two-key."),
+            _ => false,
         };
-        let value = settings.get(&name.to_ascii_lowercase()).cloned();
+        self.among_settings(|settings| settings.iter().any(promises))
+    }
+
+    /// Looks something up among our own settings, which are asked for once.
+    fn among_settings<T>(&self, look: impl FnOnce(&Settings) -> T) -> Result<T, GitError> {
+        let known = self.settings().lock().ok().and_then(|settings| settings.clone());
+        let settings = known.map_or_else(|| self.own_settings(), Ok)?;
+        let found = look(&settings);
         if let Ok(mut known) = self.settings().lock() {
             *known = Some(settings);
         }
-        Ok(value)
+        Ok(found)
     }
 
     fn own_settings(&self) -> Result<Settings, GitError> {

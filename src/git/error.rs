@@ -19,6 +19,14 @@ pub enum GitError {
     /// An object's bytes do not have its id.
     #[error("object {0} is corrupt: its bytes have another id")]
     Corrupt(Oid),
+    /// An object that Git cannot parse either: it links to nothing.
+    #[error("{why} ({id})")]
+    Malformed {
+        /// The object.
+        id: Oid,
+        /// What is wrong with it.
+        why: String,
+    },
     /// An object of another kind than its place calls for.
     #[error("object {id} is a {found}, not a {wanted}")]
     WrongKind {
@@ -106,12 +114,22 @@ impl GitError {
         Self::Io { doing: doing.into(), error: error.to_string() }
     }
 
+    /// The refusal of what was read, where it says what an object is rather than that it could not be read: whoever reads it
+    /// finds the same, so something is decided.
+    pub(crate) fn verdict(self) -> Result<Refusal, Self> {
+        match self {
+            Self::Malformed { .. } | Self::WrongKind { .. } | Self::TooLarge { .. } => Ok(self.refusal()),
+            other => Err(other),
+        }
+    }
+
     /// The reason code, the sentence and the hint for people.
     pub fn refusal(&self) -> Refusal {
         let (reason, hint) = match self {
             Self::Shallow => (Reason::Shallow, Some("fetch the rest with: git fetch --unshallow")),
             Self::Partial => (Reason::Shallow, Some("clone it whole, without --filter")),
-            Self::TooLarge { .. } => (Reason::TooLarge, None),
+            Self::TooLarge { .. } => (Reason::TooLarge, Some("make it smaller, or push it in parts")),
+            Self::Malformed { .. } | Self::WrongKind { .. } => (Reason::Malformed, None),
             Self::NotOnChain { .. } => {
                 (Reason::Foxtrot, Some("merge the other way round: the old tip must be the merge's first parent"))
             }
@@ -122,11 +140,9 @@ impl GitError {
             }
             Self::NoKey(_) => (Reason::Internal, Some("name one with --key FILE, or: git config user.signingkey FILE")),
             Self::BadRoot { .. } => (Reason::Unpinned, Some("pin it with: git two-key trust ROOT")),
-            Self::NoProgram(_)
-            | Self::WrongKind { .. }
-            | Self::Program { .. }
-            | Self::Answer { .. }
-            | Self::Io { .. } => (Reason::Internal, None),
+            Self::NoProgram(_) | Self::Program { .. } | Self::Answer { .. } | Self::Io { .. } => {
+                (Reason::Internal, None)
+            }
         };
         let refusal = Refusal::new(reason, self.to_string());
         match hint {

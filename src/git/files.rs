@@ -144,6 +144,7 @@ impl Files {
         Ok(match place {
             Node::Absent => Leases::Absent,
             Node::File(_) | Node::Other => Leases::NotAFolder,
+            Node::Folder(folder) if self.folder(objects, folder)?.is_none() => Leases::NotAFolder,
             Node::Folder(folder) if self.count(objects, folder, 1)? > MAX_ENTRIES => Leases::TooMany,
             Node::Folder(folder) => Leases::Folder(folder),
         })

@@ -11,18 +11,38 @@ impl Repository {
 
     /// The commits on a tip's first-parent chain that changed a path, oldest first.
     pub fn changes_of(&self, tip: Oid, path: &str) -> Result<Vec<Oid>, GitError> {
-        self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string(), "--", path])
+        match self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string(), "--", path]) {
+            // It ends at a folder that it cannot parse, wherever that is.
+            Err(GitError::Program { .. }) => {
+                let (mut objects, mut changes, mut before) = (self.objects()?, Vec::new(), None);
+                for id in self.chain_back(tip, None)?.into_iter().rev() {
+                    let file = objects.file_id_at(id, path)?;
+                    if file != before {
+                        changes.push(id);
+                    }
+                    before = file;
+                }
+                Ok(changes)
+            }
+            ids => ids,
+        }
     }
 
-    /// The newest commit that a tip has and that changed a path: where what is there now was brought in.
+    /// The newest commit that a tip has and that changed a path: where what is there now was brought in. None where Git
+    /// cannot say, because there is something on the way that it cannot parse.
     pub fn last_to_change(&self, tip: Oid, path: &str) -> Result<Option<Oid>, GitError> {
-        let ids = self.ids(&["rev-list", "--max-count=1", &tip.to_string(), "--", path])?;
-        Ok(ids.first().copied())
+        match self.ids(&["rev-list", "--max-count=1", &tip.to_string(), "--", path]) {
+            Err(GitError::Program { .. }) => Ok(None),
+            ids => Ok(ids?.first().copied()),
+        }
     }
 
     /// A tip's first-parent chain, oldest first.
     pub fn first_parents(&self, tip: Oid) -> Result<Vec<Oid>, GitError> {
-        self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string()])
+        match self.ids(&["rev-list", "--first-parent", "--reverse", &tip.to_string()]) {
+            Err(GitError::Program { .. }) => Ok(self.chain_back(tip, None)?.into_iter().rev().collect()),
+            ids => ids,
+        }
     }
 
     /// The message of the newest commit behind a tip that has a line.
@@ -39,25 +59,8 @@ impl Repository {
         Ok(Some(self.run(&args).text()?).filter(|message| !message.is_empty()))
     }
 
-    /// The regular files in a folder of a commit's tree and below it, by path.
-    pub fn files_below(&self, commit: Oid, folder: &str) -> Result<Vec<(String, Oid)>, GitError> {
-        let tree = commit.to_string();
-        let bytes = self.run(&["ls-tree", "-r", "-z", "--full-tree", &tree, "--", folder]).bytes()?;
-        let entry = |line: &[u8]| {
-            let (head, path) = std::str::from_utf8(line).ok()?.split_once('\t')?;
-            let mut words = head.split(' ');
-            let regular = words.next()?.starts_with("100");
-            let id = Oid::parse(words.nth(1)?)?;
-            regular.then(|| (path.to_owned(), id))
-        };
-        Ok(bytes.split(|byte| *byte == 0).filter_map(entry).collect())
-    }
-
     /// How many commits one commit has that another has not.
     pub fn ahead(&self, tip: Oid, of: Oid) -> Result<u64, GitError> {
-        let program = self.run(&["rev-list", "--count", &tip.to_string(), &format!("^{of}")]);
-        let command = program.line();
-        let text = program.text()?;
-        text.trim().parse().map_err(|_| GitError::Answer { command, what: text })
+        Ok(self.reached(tip, &[of], None)?.len() as u64)
     }
 }

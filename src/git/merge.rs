@@ -8,7 +8,7 @@ use crate::model::Oid;
 impl Repository {
     /// The commits that a tip has and a base has not, oldest first.
     pub fn commits_since(&self, base: Oid, tip: Oid) -> Result<Vec<Oid>, GitError> {
-        self.ids(&["rev-list", "--reverse", "--topo-order", &tip.to_string(), &format!("^{base}")])
+        Ok(self.reached(tip, &[base], None)?.into_iter().rev().collect())
     }
 
     /// The tree of a merge of two commits, or the paths at which they do not merge by themselves.

@@ -1,6 +1,6 @@
 //! The inbox: notes under `refs/notes/two-key/`, one ref a principal.
 
-use super::{GitError, Kind, Objects, Repository, tree::Node};
+use super::{GitError, Objects, Repository, tree::Node};
 use crate::{
     model::{Oid, PrincipalId},
     signature::note::MAX_NOTE,
@@ -38,9 +38,7 @@ impl Repository {
         let mut objects = self.objects()?;
         for (name, tip) in refs {
             let principal = name.strip_prefix(prefix).and_then(PrincipalId::parse);
-            if let Some(principal) = principal
-                && objects.kind(tip)? == Kind::Commit
-            {
+            if let Some(principal) = principal {
                 notes.extend(objects.notes_of(&principal, tip)?);
             }
         }
@@ -57,11 +55,14 @@ impl Repository {
 }
 
 impl Objects {
-    /// The notes of one notes commit. The note's path is the annotated id, cut into folders of two digits. What is too
-    /// large, or more than anybody writes, is left out: nobody's note may stand in the way of the others.
+    /// The notes of one notes commit. The note's path is the annotated id, cut into folders of two digits. What is no commit
+    /// or no note, too large, or more than anybody writes, is left out: nobody's note may stand in the way of the others.
     pub fn notes_of(&mut self, principal: &PrincipalId, tip: Oid) -> Result<Vec<Note>, GitError> {
         let mut found = Vec::new();
-        let mut folders = vec![(String::new(), self.links(tip)?.tree)];
+        let mut folders = match self.links(tip) {
+            Ok(links) => vec![(String::new(), links.tree)],
+            Err(error) => return error.verdict().map(|_| Vec::new()),
+        };
         let mut looked_at = 0;
         while let Some((prefix, folder)) = folders.pop() {
             let Some(tree) = self.tree(folder)? else { continue };

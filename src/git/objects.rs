@@ -5,21 +5,20 @@ use std::{collections::HashMap, fs::File, sync::Arc};
 use super::{
     GitError, Repository,
     cat_file::{Answers, Header, Mode, Server},
-    object::{Kind, Object, Unchecked, wanted},
+    object::{Bytes, Kind, Object, Unchecked},
     tree::{Node, Tree},
 };
 use crate::{
     ledger::Entry,
     model::{MAX_FILE_BYTES, Oid},
-    signature::{
-        ObjectFormat,
-        commit::{Links, links},
-    },
+    signature::{CommitBytes, Links, ObjectFormat, parse_tag},
 };
 
 /// Requests that may be on their way at once. All of them fit into the smallest pipe that Linux makes (one page), so
 /// that writing never waits for Git, which may itself be waiting for us to read.
 const WINDOW: usize = 60;
+/// Names below one folder that are looked at.
+const MAX_NAMES: usize = 100_000;
 /// Folders that are asked for at once before it is known how long they are.
 const FIRST_WINDOW: usize = 8;
 
@@ -106,15 +105,19 @@ impl Objects {
     }
 
     /// Reads commits, keeping Git busy while we read.
-    pub fn commits(&mut self, ids: &[Oid]) -> Result<Vec<Vec<u8>>, GitError> {
+    pub fn commits(&mut self, ids: &[Oid]) -> Result<Vec<CommitBytes>, GitError> {
         self.commits_as(ids, |_, raw| raw)
     }
 
     /// Reads commits, keeping of each only what is needed as it comes: some are large.
-    pub fn commits_as<T>(&mut self, ids: &[Oid], mut keep: impl FnMut(Oid, Vec<u8>) -> T) -> Result<Vec<T>, GitError> {
+    pub fn commits_as<T>(
+        &mut self,
+        ids: &[Oid],
+        mut keep: impl FnMut(Oid, CommitBytes) -> T,
+    ) -> Result<Vec<T>, GitError> {
         let mut commits = Vec::with_capacity(ids.len());
         for window in ids.chunks(WINDOW) {
-            let one = |id, object: Result<Object, GitError>| Ok(keep(id, wanted(id, object?, Kind::Commit)?));
+            let one = |id, object: Result<Object, GitError>| Ok(keep(id, object?.commit(id)?));
             for answer in self.window(window, one)? {
                 commits.push(answer?);
             }
@@ -134,26 +137,54 @@ impl Objects {
     }
 
     /// Reads a commit.
-    pub fn commit(&mut self, id: Oid) -> Result<Vec<u8>, GitError> {
-        let object = self.read(id)?;
-        wanted(id, object, Kind::Commit)
+    pub fn commit(&mut self, id: Oid) -> Result<CommitBytes, GitError> {
+        self.read(id)?.commit(id)
     }
 
     /// Reads a commit's links.
     pub fn links(&mut self, id: Oid) -> Result<Links, GitError> {
-        links(&self.commit(id)?).map_err(|_| GitError::Corrupt(id))
+        linked(id, &self.commit(id)?, self.repository.format())
+    }
+
+    /// Reads the links of each of some commits.
+    pub(super) fn links_each(&mut self, ids: &[Oid]) -> Result<Vec<Result<Links, GitError>>, GitError> {
+        let format = self.repository.format();
+        let one = |id, object: Result<Object, GitError>| linked(id, &object?.commit(id)?, format);
+        let mut links = Vec::with_capacity(ids.len());
+        for window in ids.chunks(WINDOW) {
+            links.extend(self.window(window, one)?);
+        }
+        Ok(links)
     }
 
     /// Reads an annotated tag.
     pub fn tag(&mut self, id: Oid) -> Result<Vec<u8>, GitError> {
-        let object = self.read(id)?;
-        wanted(id, object, Kind::Tag)
+        self.read(id)?.wanted(id, Kind::Tag)
+    }
+
+    /// The same objects, with what tags are on in place of the tags.
+    pub(super) fn peeled(&mut self, ids: &[Oid]) -> Result<Vec<Oid>, GitError> {
+        let format = self.repository.format();
+        let mut peel = |id: &Oid| match self.tag(*id) {
+            Ok(tag) => Ok(parse_tag(&tag, format).ok().map(|tag| tag.object)),
+            Err(GitError::WrongKind { .. }) => Ok(Some(*id)),
+            Err(GitError::MissingObject(_)) => Ok(None),
+            Err(error) => error.verdict().map(|_| None),
+        };
+        ids.iter().filter_map(|id| peel(id).transpose()).collect()
     }
 
     /// Reads a file's bytes, however it came by its id.
     pub fn blob(&mut self, id: Oid) -> Result<Vec<u8>, GitError> {
-        let object = self.read(id)?;
-        wanted(id, object, Kind::Blob)
+        self.read(id)?.wanted(id, Kind::Blob)
+    }
+
+    /// The same, but none if it is too large to be held, or no file.
+    pub fn blob_if_held(&mut self, id: Oid) -> Result<Option<Vec<u8>>, GitError> {
+        match self.blob(id) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => error.verdict().map(|_| None),
+        }
     }
 
     /// Reads a folder. None if the object is something else, is too large, or cannot be parsed: then it is no folder
@@ -191,7 +222,7 @@ impl Objects {
     pub fn file(&mut self, id: Oid) -> Result<Entry, GitError> {
         let header = self.size(id)?;
         if header.kind != Kind::Blob {
-            self.confirm(id, &header)?;
+            self.confirm(id)?;
             return Ok(Entry::NotAFile);
         }
         if header.size > MAX_FILE_BYTES as u64 {
@@ -212,7 +243,7 @@ impl Objects {
             });
             let ids: Vec<Oid> = fitting.into_iter().map(|(id, _)| id).collect();
             let regular = |id, object: Result<Object, GitError>| {
-                let bytes = wanted(id, object.ok()?, Kind::Blob).ok()?;
+                let bytes = object.ok()?.wanted(id, Kind::Blob).ok()?;
                 Some((id, Entry::Regular(Arc::from(bytes))))
             };
             files.extend(self.window(&ids, regular)?.into_iter().flatten());
@@ -247,6 +278,32 @@ impl Objects {
         Ok(files.collect())
     }
 
+    /// The regular files in a folder of a commit's tree and below it, by path: so many as anybody has.
+    pub fn files_below(&mut self, commit: Oid, path: &str) -> Result<Vec<(String, Oid)>, GitError> {
+        let (mut files, mut looked_at) = (Vec::new(), 0);
+        let mut folders = match self.node_at(commit, path)? {
+            Node::Folder(folder) => vec![(path.to_owned(), folder)],
+            _ => Vec::new(),
+        };
+        while let Some((path, folder)) = folders.pop() {
+            let Some(tree) = self.tree(folder)? else { continue };
+            for (name, node) in tree.iter() {
+                looked_at += 1;
+                if looked_at > MAX_NAMES {
+                    break;
+                }
+                let Ok(name) = std::str::from_utf8(name) else { continue };
+                match node {
+                    Node::File(id) => files.push((format!("{path}/{name}"), id)),
+                    Node::Folder(folder) => folders.push((format!("{path}/{name}"), folder)),
+                    Node::Other | Node::Absent => {}
+                }
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
+    }
+
     fn node_at(&mut self, commit: Oid, path: &str) -> Result<Node, GitError> {
         let mut node = Node::Folder(self.links(commit)?.tree);
         for name in path.split('/').filter(|name| !name.is_empty()) {
@@ -261,6 +318,15 @@ impl Objects {
         Ok(self.size(id)?.kind)
     }
 
+    /// Whether an object is here, and a commit.
+    pub(super) fn is_commit(&mut self, id: Oid) -> Result<bool, GitError> {
+        match self.kind(id) {
+            Ok(kind) => Ok(kind == Kind::Commit),
+            Err(GitError::MissingObject(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether an object is a file of at most some bytes.
     pub(crate) fn is_file_up_to(&mut self, id: Oid, limit: usize) -> Result<bool, GitError> {
         let header = self.size(id)?;
@@ -268,12 +334,9 @@ impl Objects {
     }
 
     /// Makes sure that an object is of the kind that it is said to be, which only its bytes prove: a store that holds
-    /// something else under its id must end in no verdict, not in a wrong one. What is too large to be read is believed.
-    fn confirm(&mut self, id: Oid, header: &Header) -> Result<(), GitError> {
-        if header.size <= header.kind.limit() {
-            self.read(id)?;
-        }
-        Ok(())
+    /// something else under its id must end in no verdict, not in a wrong one.
+    fn confirm(&mut self, id: Oid) -> Result<(), GitError> {
+        self.read(id).map(drop)
     }
 
     fn size(&mut self, id: Oid) -> Result<Header, GitError> {
@@ -317,19 +380,26 @@ impl Objects {
 }
 
 /// A folder, unless it is something else. It has been read, and so hashed, whatever it is: a store that holds something
-/// else under an id must end in no verdict. What is too large to be read is believed.
+/// else under an id must end in no verdict.
 fn folder(object: Result<Object, GitError>, format: ObjectFormat) -> Result<Option<Tree>, GitError> {
-    match object {
-        Ok(Object { kind: Kind::Tree, bytes }) => Ok(Tree::parse(&bytes, format)),
-        Ok(_) | Err(GitError::TooLarge { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(match object? {
+        Object { kind: Kind::Tree, bytes: Bytes::Whole(bytes) } => Tree::parse(&bytes, format),
+        _ => None,
+    })
+}
+
+/// What a commit's bytes link it to.
+pub(super) fn linked(id: Oid, commit: &CommitBytes, format: ObjectFormat) -> Result<Links, GitError> {
+    commit.links(format).map_err(|refusal| GitError::Malformed { id, why: refusal.message })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git::testing::{chain, empty};
+    use crate::{
+        git::testing::{chain, empty, empty_as},
+        signature::Opened,
+    };
 
     #[test]
     fn one_that_was_killed_fails_once_and_another_takes_its_place() {
@@ -341,8 +411,40 @@ mod tests {
         objects.sizes.as_mut().unwrap().kill();
         assert!(matches!(objects.read(id), Err(GitError::Program { .. })));
         assert!(matches!(objects.kind(id), Err(GitError::Program { .. })));
-        assert_eq!(objects.read(id).unwrap().bytes.len(), 200);
+        assert!(objects.read(id).is_ok());
         assert_eq!(objects.kind(id), Ok(Kind::Commit));
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_held_is_hashed_and_read_all_the_same() {
+        for format in ["sha1", "sha256"] {
+            let (folder, repository) = empty_as(format);
+            let write = |kind: &str, bytes: Vec<u8>| {
+                let program = repository.run(&["hash-object", "-t", kind, "-w", "--stdin"]).input(bytes);
+                Oid::parse(&program.text().unwrap()).unwrap()
+            };
+            let tree = write("tree", Vec::new());
+            let who = "A <a@example> 12 +0000";
+            let head = format!("tree {tree}\nauthor {who}\ncommitter {who}\n\n");
+            let parent = write("commit", head.clone().into_bytes());
+            let large = head.replacen('\n', &format!("\nparent {parent}\n"), 1) + &"x".repeat(3 << 20);
+            let [commit, file] = [write("commit", large.into_bytes()), write("blob", vec![b'x'; (16 << 20) + 1])];
+            let mut objects = repository.objects().unwrap();
+            let links = objects.links(commit).unwrap();
+            assert_eq!((links.parents, links.tree, links.committer_time), (vec![parent], tree, 12));
+            assert_eq!(objects.open_one(commit), Ok(Opened::Ordinary { signer: None }));
+            assert!(matches!(objects.blob(file), Err(GitError::TooLarge { .. })));
+            assert!(matches!(objects.commit(file), Err(GitError::WrongKind { .. })));
+            // Another one's bytes in its place.
+            let path = |id: Oid| {
+                let name = id.to_string();
+                folder.path().join(".git/objects").join(&name[..2]).join(&name[2..])
+            };
+            let other = write("commit", (head + &"y".repeat(3 << 20)).into_bytes());
+            std::fs::remove_file(path(commit)).unwrap();
+            std::fs::copy(path(other), path(commit)).unwrap();
+            assert_eq!(repository.objects().unwrap().read(commit), Err(GitError::Corrupt(commit)));
+        }
     }
 
     #[test]

@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn folders_that_spell_out_without_end_are_not_followed() {
         let nothing = Tree::default();
-        let folders = tree((0..10_000).map(|number| format!("f{number}")), "40000", 1);
-        let files = tree((0..10_000).map(|number| format!("{number}.yaml")), "100644", 2);
+        let folders = tree((0..10_000).map(|number| format!("f{number:04}")), "40000", 1);
+        let files = tree((0..10_000).map(|number| format!("{number:04}.yaml")), "100644", 2);
         let mut next = Next::default();
         next.compare(&nothing, &folders, 1);
         assert_eq!((next.pairs.len(), next.files.len()), (MAX_ASKED, 0));

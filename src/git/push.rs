@@ -19,7 +19,7 @@ use crate::{
     },
     ledger::{Missed, State, Step},
     model::{Oid, Refusal},
-    signature::{open_commit, parse_tag},
+    signature::{open_commits, parse_tag},
 };
 
 /// Commits that are opened at a time.
@@ -136,8 +136,8 @@ impl Repository {
                 (Place::Branch, Some(_)) if moved == Some(pushed) => ledger.facts.clone(),
                 (_, Some(_)) if standing == Standing::Outrun => Facts::Nothing,
                 (place, Some(new)) => match self.facts_of(&mut objects, place, pushed.old, new, &ledger) {
-                    Err(error @ GitError::TooLarge { .. }) => Facts::TooLarge(error.to_string()),
-                    other => other.map_err(undecided)?,
+                    Err(error) => Facts::Unfit(error.verdict().map_err(undecided)?),
+                    Ok(facts) => facts,
                 },
                 (_, None) => Facts::Nothing,
             };
@@ -225,8 +225,7 @@ impl Repository {
             Ok(()) => {}
             // A missing root is said to be missing below.
             Err(GitError::Program { .. } | GitError::MissingObject(_)) if old.is_none() => {}
-            Err(error @ GitError::TooLarge { .. }) => return Ok(unmoved(Facts::TooLarge(error.to_string()))),
-            Err(error) => return Err(error.refusal()),
+            Err(error) => return Ok(unmoved(Facts::Unfit(error.verdict().map_err(refused)?))),
         }
         let folded = match &known {
             None => {
@@ -267,7 +266,7 @@ impl Repository {
             Err(Stuck::Git(GitError::MissingObject(id))) if id == root && old.is_none() => {
                 Ok(unmoved(Facts::Branch(BranchFacts::NotDescended)))
             }
-            Err(Stuck::Git(error @ GitError::TooLarge { .. })) => Ok(unmoved(Facts::TooLarge(error.to_string()))),
+            Err(Stuck::Git(error)) => Ok(unmoved(Facts::Unfit(error.verdict().map_err(refused)?))),
             Err(stuck) => Err(stuck.refusal()),
         }
     }
@@ -322,7 +321,7 @@ impl Repository {
                 after: self.tag_facts(objects, new)?,
             },
             Place::Stop { .. } => Facts::Stop(match objects.kind(new)? {
-                Kind::Commit => Some(objects.open_one(new)?.opened),
+                Kind::Commit => Some(objects.open_one(new)?),
                 _ => None,
             }),
             Place::Notes(_) => Facts::Notes(notes_facts(objects, old, new)?),
@@ -355,8 +354,9 @@ impl Repository {
         let ids = self.commits_between(new, &known)?;
         let mut commits = Vec::with_capacity(ids.len());
         for ids in ids.chunks(CHUNK) {
-            let signer = |id, raw: Vec<u8>| (id, signer_of(&open_commit(&raw, self.format())));
-            commits.extend(objects.commits_as(ids, signer)?);
+            let raw = objects.commits(ids)?;
+            let opened = open_commits(&raw, self.format());
+            commits.extend(ids.iter().copied().zip(opened.iter().map(signer_of)));
         }
         Ok(ApplierFacts { fast_forward: true, commits })
     }
@@ -368,11 +368,7 @@ impl Repository {
 
     /// The commits that a tip has and others do not; too large if there are more than are ever judged.
     fn commits_between(&self, tip: Oid, without: &[Oid]) -> Result<Vec<Oid>, GitError> {
-        let limit = format!("--max-count={}", MAX_COMMITS + 1);
-        let mut args = vec!["rev-list".to_owned(), limit, tip.to_string()];
-        args.extend(without.iter().map(|id| format!("^{id}")));
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let ids = self.ids(&args)?;
+        let ids = self.reached(tip, without, Some(MAX_COMMITS + 1))?;
         if ids.len() > MAX_COMMITS {
             let what = format!("the new history of {tip}");
             return Err(GitError::TooLarge { what, limit: format!("{MAX_COMMITS} commits") });

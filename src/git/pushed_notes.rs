@@ -30,7 +30,11 @@ pub(super) fn notes_facts(objects: &mut Objects, old: Option<Oid>, new: Oid) -> 
     if !objects.repository().continues(old, new)? {
         return Ok(NotesFacts::default());
     }
-    let before = old.map(|old| objects.links(old)).transpose()?.map(|links| links.tree);
+    // What was there before could be anything: it came by another way.
+    let before = old.and_then(|old| {
+        objects.links(old).map_or_else(|error| error.verdict().err().map(Err), |links| Some(Ok(links.tree)))
+    });
+    let before = before.transpose()?;
     let after = objects.links(new)?.tree;
     let mut walk = Walk { folders: vec![(String::new(), before, Some(after))], ..Walk::default() };
     while let Some((prefix, before, after)) = walk.folders.pop() {

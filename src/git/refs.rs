@@ -121,7 +121,14 @@ impl Repository {
         let commit = format!("{revision}^{{commit}}");
         let output = self.run(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
-        Ok(Oid::parse(text.trim_end()).filter(|id| output.status.success() && self.fits(*id)))
+        if output.status.success() {
+            return Ok(Oid::parse(text.trim_end()).filter(|id| self.fits(*id)));
+        }
+        // One that Git cannot parse is a commit all the same. Whoever reads it finds what is wrong with it.
+        match Oid::parse(revision).filter(|id| self.fits(*id)) {
+            Some(id) => Ok(self.objects()?.is_commit(id)?.then_some(id)),
+            None => Ok(None),
+        }
     }
 
     /// The symbolic refs in some folders of refs (`refs/two-key`), those to what does not exist among them, which Git
@@ -223,27 +230,6 @@ impl Repository {
         symbolic.extend(names.filter(|name| is_symbolic(&self.common_dir().join(name))).map(str::to_owned));
         symbolic.into_iter().try_for_each(ask)?;
         Ok(targets)
-    }
-
-    /// Whether a commit is another one or an ancestor of it.
-    pub fn is_ancestor(&self, ancestor: Oid, descendant: Oid) -> Result<bool, GitError> {
-        self.run(&["merge-base", "--is-ancestor", &ancestor.to_string(), &descendant.to_string()]).says_yes()
-    }
-
-    /// The commits that are reachable from some objects and not from others. What is missing here is passed over.
-    pub fn reachable(&self, from: &[Oid], not: &[Oid]) -> Result<Vec<Oid>, GitError> {
-        if from.is_empty() {
-            return Ok(Vec::new());
-        }
-        let wanted = from.iter().map(|id| format!("{id}\n"));
-        let input: String = wanted.chain(not.iter().map(|id| format!("^{id}\n"))).collect();
-        let program = self.run(&["rev-list", "--ignore-missing", "--stdin"]).input(input);
-        let command = program.line();
-        let text = program.text()?;
-        let id = |line: &str| Oid::parse(line).filter(|id| self.fits(*id));
-        let wrong =
-            |line: &str| GitError::Answer { command: command.clone(), what: format!("`{line}` is no object id") };
-        text.lines().map(|line| id(line).ok_or_else(|| wrong(line))).collect()
     }
 
     /// Moves refs, all or none, each only from where it was expected to be.

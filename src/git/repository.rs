@@ -181,7 +181,10 @@ impl Repository {
         if self.shallow {
             return Err(GitError::Shallow);
         }
-        // Git marks the packs of partial clones so.
+        if self.is_promised()? {
+            return Err(GitError::Partial);
+        }
+        // Git marks the packs of partial clones so, whatever was configured since.
         let packs = self.common_dir.join("objects/pack");
         let entries = match fs::read_dir(&packs) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -215,12 +218,16 @@ impl Repository {
 
     /// Reads the ids that a subcommand prints, one a line.
     pub(crate) fn ids(&self, args: &[&str]) -> Result<Vec<Oid>, GitError> {
-        Ok(self.ids_with_parents(args)?.into_iter().flatten().collect())
+        self.ids_of(self.run(args))
     }
 
-    /// Reads the ids that a subcommand prints, one or more a line.
-    pub(crate) fn ids_with_parents(&self, args: &[&str]) -> Result<Vec<Vec<Oid>>, GitError> {
-        let program = self.run(args);
+    /// Reads the ids that Git prints, one a line.
+    pub(super) fn ids_of(&self, program: Program) -> Result<Vec<Oid>, GitError> {
+        Ok(self.ids_with_parents(program)?.into_iter().flatten().collect())
+    }
+
+    /// Reads the ids that Git prints, one or more a line.
+    pub(super) fn ids_with_parents(&self, program: Program) -> Result<Vec<Vec<Oid>>, GitError> {
         let command = program.line();
         let text = program.text()?;
         let id = |word: &str| Oid::parse(word).filter(|id| self.fits(*id));

@@ -12,17 +12,15 @@ use std::{
 
 use super::{
     GitError, Objects, Repository,
-    ahead::{Ahead, MAX_HELD, Naming},
+    ahead::{Ahead, Naming},
     files::Files,
+    objects::linked,
+    reach::{Gaps, Graph},
 };
 use crate::{
     ledger::{Descent, Step, StepCommit},
     model::{Oid, Reason, Refusal},
-    signature::{
-        ObjectFormat, Opened,
-        commit::{Links, links},
-        open_commit, open_commits,
-    },
+    signature::{Links, MAX_HELD, Opened, open_commits},
 };
 
 /// Commits that are read back from the tip one by one before Git is asked to list them.
@@ -122,16 +120,22 @@ impl Repository {
 }
 
 impl Objects {
-    /// Reads one commit by its id and opens it, as for the refs under `refs/two-key/stops/`.
-    pub fn open_one(&mut self, id: Oid) -> Result<OpenedCommit, GitError> {
-        let commit = self.open_raw(id)?;
-        self.with_parents_tree(commit, None)
+    /// Reads one commit by its id and opens it, as for the refs under `refs/two-key/stops/`. What is no commit that can be
+    /// read is malformed.
+    pub fn open_one(&mut self, id: Oid) -> Result<Opened, GitError> {
+        match self.open_raw(id) {
+            Ok(commit) => Ok(self.with_parents_tree(commit, None)?.opened),
+            Err(error) => error.verdict().map(Opened::Malformed),
+        }
     }
 
     /// Reads one commit and opens it, without a look at its parents.
     fn open_raw(&mut self, id: Oid) -> Result<OpenedCommit, GitError> {
-        let raw = self.commit(id)?;
-        opened(id, &raw, self.repository().format())
+        let (commit, format) = ([self.commit(id)?], self.repository().format());
+        let [raw] = &commit;
+        let links = linked(id, raw, format)?;
+        let opened = open_commits(&commit, format).pop().unwrap_or(Opened::Ordinary { signer: None });
+        Ok(OpenedCommit { id, links, opened })
     }
 
     /// Goes from a tip by first parents back to a base, if that is near; the commits after the base, oldest first.
@@ -141,12 +145,12 @@ impl Objects {
             if near.len() == NEAR || held > MAX_HELD {
                 return Ok(None);
             }
-            let bytes = self.commit(next)?;
-            let links = linked(next, &bytes)?;
-            held += bytes.len();
+            let commit = self.commit(next)?;
+            let links = linked(next, &commit, self.repository().format())?;
+            held += commit.front().len();
             let Some(parent) = links.parents.first().copied() else { return Ok(None) };
             near.push((next, links));
-            raw.push(bytes);
+            raw.push(commit);
             next = parent;
         }
         // Only now: where the base is far, all of them are read anew.
@@ -166,7 +170,10 @@ impl Objects {
         }
         let parents_tree = match (commit.links.parents.first(), known) {
             (Some(parent), Some((known, tree))) if *parent == known => Some(tree),
-            (Some(parent), _) => Some(self.links(*parent)?.tree),
+            (Some(parent), _) => match self.links(*parent) {
+                Ok(links) => Some(links.tree),
+                Err(error) => error.verdict().map(|_| None)?,
+            },
             (None, _) => None,
         };
         if parents_tree != Some(commit.links.tree) {
@@ -179,16 +186,6 @@ impl Objects {
         }
         Ok(commit)
     }
-}
-
-/// Opens a commit's bytes.
-pub(super) fn opened(id: Oid, raw: &[u8], format: ObjectFormat) -> Result<OpenedCommit, GitError> {
-    Ok(OpenedCommit { id, links: linked(id, raw)?, opened: open_commit(raw, format) })
-}
-
-/// What a commit's bytes link it to.
-pub(super) fn linked(id: Oid, raw: &[u8]) -> Result<Links, GitError> {
-    links(raw).map_err(|_| GitError::Corrupt(id))
 }
 
 /// The steps of a range, in order.
@@ -340,8 +337,7 @@ impl Assembly {
         self.prepare(before, commit.links.tree);
         let changes = self.files.changes(&mut self.objects, before, commit.links.tree)?;
         self.previous = Some((id, commit.links.tree));
-        // A commit without a time claims none.
-        let claimed_time = commit.links.committer_time.unwrap_or(0);
+        let claimed_time = i64::try_from(commit.links.committer_time).unwrap_or(i64::MAX);
         commits.push(step_commit(commit, Descent::Descends));
         Ok(Some(Step { commit: id, claimed_time, commits, policy: changes.policy, leases: changes.leases }))
     }
@@ -425,15 +421,15 @@ impl Walk {
         let Some(others) = merge.links.parents.get(1..).filter(|others| !others.is_empty()) else {
             return Ok(commits);
         };
-        self.load_unseen(objects.repository())?;
+        self.load_unseen(objects)?;
         let mut ordinary = HashSet::new();
         for parent in others {
             let mut stack = Vec::new();
-            self.enter(objects, *parent, &mut stack)?;
+            commits.extend(self.enter(objects, *parent, &mut stack)?);
             while let Some(open) = stack.last_mut() {
                 if let Some(parent) = open.commit.links.parents.get(open.next).copied() {
                     open.next += 1;
-                    self.enter(objects, parent, &mut stack)?;
+                    commits.extend(self.enter(objects, parent, &mut stack)?);
                 } else if let Some(Open { commit, .. }) = stack.pop() {
                     let descent = self.descent(objects.repository(), &commit.links.parents)?;
                     self.seen.insert(commit.id, descent);
@@ -451,18 +447,29 @@ impl Walk {
         Ok(commits)
     }
 
-    /// Goes down into a commit, unless it has been seen.
-    fn enter(&mut self, objects: &mut Objects, id: Oid, stack: &mut Vec<Open>) -> Result<(), GitError> {
+    /// Goes down into a commit, unless it has been seen. One that cannot be read brings in itself, as malformed, and nothing
+    /// else: it has no parents.
+    fn enter(&mut self, objects: &mut Objects, id: Oid, stack: &mut Vec<Open>) -> Result<Option<StepCommit>, GitError> {
         let new = match &mut self.before {
             // One that is being walked is not met again: history has no circles.
             Before::Nothing => !self.seen.contains_key(&id),
             Before::Unknown => false,
             Before::Unseen(unseen) => unseen.remove(&id),
         };
-        if new {
-            stack.push(Open { commit: objects.open_raw(id)?, next: 0 });
+        if !new {
+            return Ok(None);
         }
-        Ok(())
+        match objects.open_raw(id) {
+            Ok(commit) => {
+                stack.push(Open { commit, next: 0 });
+                Ok(None)
+            }
+            Err(error) => {
+                let (descent, opened) = (Descent::Foreign, Opened::Malformed(error.verdict()?));
+                self.seen.insert(id, descent);
+                Ok(Some(StepCommit { id, descent, parents: 0, opened }))
+            }
+        }
     }
 
     /// Loads what the tip reaches and the base does not.
@@ -470,13 +477,21 @@ impl Walk {
     /// `rev-list` trusts dates to know when it has excluded enough, so in history with dates out of order it may list
     /// commits that the base reaches, and with each all of its listed ancestors. So the listed commits without a listed
     /// parent are asked about; if one is wrong, everything that the base reaches is listed and taken out.
-    fn load_unseen(&mut self, repository: &Repository) -> Result<(), GitError> {
+    fn load_unseen(&mut self, objects: &mut Objects) -> Result<(), GitError> {
         if !matches!(self.before, Before::Unknown) {
             return Ok(());
         }
-        let base = self.base.commit();
-        let listed =
-            repository.ids_with_parents(&["rev-list", "--parents", &self.tip.to_string(), &format!("^{base}")])?;
+        let (base, repository) = (self.base.commit(), objects.repository().clone());
+        let program = repository.run(&["rev-list", "--parents", &self.tip.to_string(), &format!("^{base}")]);
+        let listed = match repository.ids_with_parents(program) {
+            Err(GitError::Program { .. }) => {
+                let graph = Graph::read(objects, &[self.tip, base], Gaps::Fail)?;
+                let unseen = graph.between(&[self.tip], &[base]).into_iter();
+                self.before = Before::Unseen(unseen.filter(|id| !self.seen.contains_key(id)).collect());
+                return Ok(());
+            }
+            listed => listed?,
+        };
         let mut unseen: HashSet<Oid> = listed.iter().filter_map(|line| line.first().copied()).collect();
         let first = |line: &&Vec<Oid>| {
             let mut parents = line.iter().skip(1);
@@ -489,7 +504,7 @@ impl Walk {
             wrong = wrong || repository.is_ancestor(first, base)?;
         }
         if wrong {
-            for reached in repository.ids(&["rev-list", &base.to_string()])? {
+            for reached in repository.reached(base, &[], None)? {
                 unseen.remove(&reached);
             }
         }
@@ -519,12 +534,18 @@ impl Walk {
             (Base::Root(_), _) => false,
             (Base::After { .. }, Some(descendants)) => descendants.contains(&id),
             (Base::After { tip, .. }, None) if self.questions >= MAX_QUESTIONS => {
-                let ids = repository.ids(&["rev-list", "--ancestry-path", &tip.to_string(), &format!("^{root}")])?;
-                self.descendants.insert(ids.into_iter().collect()).contains(&id)
+                let ids = repository.ids(&["rev-list", "--ancestry-path", &tip.to_string(), &format!("^{root}")]);
+                let descendants = match ids {
+                    Err(GitError::Program { .. }) => {
+                        Graph::read(&mut repository.objects()?, &[tip], Gaps::Fail)?.descendants(root)
+                    }
+                    ids => ids?.into_iter().collect(),
+                };
+                self.descendants.insert(descendants).contains(&id)
             }
             (Base::After { .. }, None) => {
                 self.questions += 1;
-                repository.run(&["merge-base", "--is-ancestor", &root.to_string(), &id.to_string()]).says_yes()?
+                repository.is_ancestor(root, id)?
             }
         };
         let descent = if descends { Descent::Descends } else { Descent::Foreign };
@@ -552,9 +573,11 @@ mod tests {
             (vec![small; NEAR + 1], true),
             (vec![small; NEAR + 2], false),
             // What was read to reach the base is there anyway.
-            (vec![small, MAX_HELD + 1, small], true),
+            (vec![small, MAX_HELD, MAX_HELD], true),
             (vec![small, small, MAX_HELD], true),
-            (vec![small, small, MAX_HELD + 1], false),
+            (vec![small, small, MAX_HELD, MAX_HELD], false),
+            // Of one that is too large to be held there is little.
+            (vec![small, small, MAX_HELD + 1, MAX_HELD + 1], true),
         ] {
             let chain = chain(&repository, &sizes);
             let (root, tip) = (chain[0], chain[chain.len() - 1]);

@@ -5,9 +5,14 @@ use crate::model::Oid;
 
 /// A repository without anything in it.
 pub(super) fn empty() -> (tempfile::TempDir, Repository) {
+    empty_as("sha1")
+}
+
+/// The same with objects of some format.
+pub(super) fn empty_as(format: &str) -> (tempfile::TempDir, Repository) {
     let folder = tempfile::tempdir().unwrap();
     let init = Program::git(false).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-    init.args(["init", "--quiet", "--object-format=sha1"]).arg(folder.path()).bytes().unwrap();
+    init.args(["init", "--quiet", "--object-format", format]).arg(folder.path()).bytes().unwrap();
     let repository = Repository::open(folder.path()).unwrap();
     (folder, repository)
 }

@@ -2,11 +2,13 @@
 
 use std::cmp::Ordering;
 
+use memchr::memchr;
+
 use crate::{model::Oid, signature::ObjectFormat};
 
 /// What a tree's entry points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Node {
+pub enum Node {
     /// There is no entry.
     Absent,
     /// A regular file, executable or not.
@@ -19,33 +21,37 @@ pub(crate) enum Node {
 
 /// One folder: its entries, sorted by name.
 #[derive(Debug, Default)]
-pub(crate) struct Tree {
+pub struct Tree {
     names: Vec<u8>,
     /// Where in `names` each name begins and ends, with what it points at.
     entries: Vec<(usize, usize, Node)>,
 }
 
 impl Tree {
-    /// Parses `<octal mode> <name>\0<id>`, repeated. None if the bytes are anything else.
-    pub(crate) fn parse(bytes: &[u8], format: ObjectFormat) -> Option<Self> {
-        let id_length = match format {
-            ObjectFormat::Sha1 => 20,
-            ObjectFormat::Sha256 => 32,
-        };
-        let mut entries = Vec::new();
+    /// Parses `<octal mode> <name>\0<id>`, repeated, as Git does. None if the bytes are anything else, or something that
+    /// Git's own readers find one thing or another in, by how they look: in another order than Git's, or with a name that is
+    /// a path.
+    pub fn parse(bytes: &[u8], format: ObjectFormat) -> Option<Self> {
+        let id_length = format.hex_digits() / 2;
+        let mut entries: Vec<(usize, usize, Node)> = Vec::new();
         let mut at = 0;
         while at < bytes.len() {
             let rest = bytes.get(at..)?;
-            let end = rest.iter().position(|byte| *byte == 0)?;
-            let head = rest.get(..end)?;
-            let space = head.iter().position(|byte| *byte == b' ')?;
+            let space = memchr(b' ', rest)?;
+            let mode = mode(rest.get(..space)?)?;
+            let end = space + 1 + memchr(0, rest.get(space + 1..)?)?;
+            let name = rest.get(space + 1..end).filter(|name| !name.is_empty() && !name.contains(&b'/'))?;
             let id = Oid::from_bytes(rest.get(end + 1..)?.get(..id_length)?)?;
-            let mode = u32::from_str_radix(std::str::from_utf8(head.get(..space)?).ok()?, 8).ok()?;
             let node = match mode & 0o170_000 {
                 0o100_000 => Node::File(id),
                 0o040_000 => Node::Folder(id),
                 _ => Node::Other,
             };
+            if let Some((from, to, before)) = entries.last()
+                && sorted_as(bytes.get(*from..*to)?, *before).gt(sorted_as(name, node))
+            {
+                return None;
+            }
             entries.push((at + space + 1, at + end, node));
             at += end + 1 + id_length;
         }
@@ -67,23 +73,28 @@ impl Tree {
     }
 
     /// The entry of a name.
-    pub(crate) fn get(&self, name: &[u8]) -> Node {
+    pub fn get(&self, name: &[u8]) -> Node {
         let found = self.entries.binary_search_by(|entry| self.name(entry).cmp(name));
         found.ok().and_then(|at| self.entries.get(at)).map_or(Node::Absent, |(_, _, node)| *node)
     }
 
     /// How many entries there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// All entries, by name.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Node)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Node)> {
         self.entries.iter().map(|entry| (self.name(entry), entry.2))
     }
 
     /// The names whose entries differ between two folders, sorted, with both.
-    pub(crate) fn differences<'a>(&'a self, other: &'a Self) -> Vec<(&'a [u8], Node, Node)> {
+    pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<(&'a [u8], Node, Node)> {
         let mut differences = Vec::new();
         let (mut ours, mut theirs) = (self.iter().peekable(), other.iter().peekable());
         loop {
@@ -103,6 +114,18 @@ impl Tree {
             }
         }
     }
+}
+
+/// Octal digits, of which only the last sixteen bits count: Git keeps no more.
+fn mode(digits: &[u8]) -> Option<u16> {
+    let digit = |mode: u16, digit: &u8| matches!(digit, b'0'..=b'7').then(|| mode << 3 | u16::from(digit - b'0'));
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, digit) }
+}
+
+/// What an entry's place among the others goes by: a folder's name as if it ended in a slash.
+fn sorted_as(name: &[u8], node: Node) -> impl Iterator<Item = u8> {
+    let slash = matches!(node, Node::Folder(_)).then_some(b'/');
+    name.iter().copied().chain(slash)
 }
 
 #[cfg(test)]
@@ -145,6 +168,35 @@ mod tests {
         let (absent, expected) = (Node::Absent, [(&b"a"[..], folder, file(2)), (b"c", file(3), Node::Absent)]);
         assert_eq!(old.differences(&new), [&expected[..], &[(b"d", absent, file(4))]].concat());
         assert_eq!(old.differences(&old), []);
+    }
+
+    #[test]
+    fn modes_are_read_as_git_reads_them() {
+        let read = |mode: &str| Tree::parse(&entry(mode, "a", 1), ObjectFormat::Sha1).map(|tree| tree.get(b"a"));
+        let id = Oid::Sha1([1; 20]);
+        for mode in ["100664", "0100644", "100000", "1100644", "7777777100644"] {
+            assert_eq!(read(mode), Some(Node::File(id)), "{mode}");
+        }
+        for mode in ["040000", "40755", "1040000"] {
+            assert_eq!(read(mode), Some(Node::Folder(id)), "{mode}");
+        }
+        for mode in ["0", "1", "20000", "60000", "120000", "160000", "1000000"] {
+            assert_eq!(read(mode), Some(Node::Other), "{mode}");
+        }
+        for mode in ["", "+100644", "-1", "100648", "0x1", "1 100644"] {
+            assert_eq!(read(mode).is_some(), mode == "1 100644", "{mode}");
+        }
+    }
+
+    #[test]
+    fn a_tree_that_can_be_read_in_two_ways_is_none() {
+        let parse = |entries: [Vec<u8>; 2]| Tree::parse(&entries.concat(), ObjectFormat::Sha1).is_some();
+        let (file, folder) = (|name| entry("100644", name, 1), |name| entry("40000", name, 1));
+        assert!(parse([file("a"), file("b")]) && !parse([file("b"), file("a")]));
+        assert!(parse([file("a.b"), folder("a")]) && !parse([folder("a"), file("a.b")]));
+        assert!(parse([file("a"), file("a.b")]) && !parse([file("a.b"), file("a")]));
+        assert!(parse([file("a"), folder("a")]) && !parse([folder("a"), file("a")]));
+        assert!(!parse([file("a/b"), file("c")]) && !parse([file(""), file("c")]));
     }
 
     #[test]

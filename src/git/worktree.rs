@@ -1,6 +1,6 @@
 //! Moving a branch that is checked out, when the move changes files.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{
     GitError, RefUpdate, Repository,
@@ -32,6 +32,27 @@ impl Repository {
             worktree.bring_up(&change)?;
         }
         Ok(())
+    }
+
+    /// The symbolic link on the way to a file within the worktree, or in its place, if there is one: where that leads, whoever
+    /// wrote the repository's files chose. Files outside of the worktree are their namer's own business.
+    pub fn link_on_the_way(&self, file: &Path) -> Option<PathBuf> {
+        let top = self.worktree()?;
+        let mut at = top.to_owned();
+        for part in file.strip_prefix(top).ok()?.components() {
+            match part {
+                // What it goes back over is no link.
+                Component::ParentDir => drop(at.pop()),
+                part => at.push(part),
+            }
+            if !at.starts_with(top) {
+                return None;
+            }
+            if at.is_symlink() {
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// The worktree in which a branch is checked out.
@@ -81,7 +102,7 @@ impl Repository {
             let input = [head.as_bytes(), &change.path, b"\0"].concat();
             self.run(&["update-index", "--add", "--replace", "-z", "--index-info"]).input(input).bytes()?;
         }
-        if staged != change.old || in_folder != change.old {
+        if staged != change.old || in_folder != change.old || self.link_on_the_way(&self.top().join(&path)).is_some() {
             // Already as it should be, or edited: then Git shows it as changed, which it is.
             return Ok(());
         }

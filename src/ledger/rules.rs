@@ -151,7 +151,10 @@ fn rule_counts(
         ));
     }
     if role == Role::Human && rule.hardware == Hardware::Required && !shows_hardware(state, vote) {
-        let message = format!("the rule counts {principal} only by an enrolled sk- key that was touched");
+        let copied = if vote.presence == Presence::Copied { ", and this one says that it may be copied" } else { "" };
+        let message = format!(
+            "the rule counts {principal} only by an enrolled sk- key that was touched and stays in its authenticator{copied}"
+        );
         return Err(Refusal::new(Reason::HardwareRequired, message)
             .hint("sign with the security key: git two-key sign … --key ~/.ssh/id_ed25519_sk"));
     }
@@ -167,7 +170,8 @@ fn rule_counts(
     Ok(())
 }
 
-/// Whether a signature came from a key that the policy lists as a hardware key, with the user-presence flag.
+/// Whether a signature came from a key that the policy lists as a hardware key, with the user-presence flag and without those of
+/// a secret that may be copied.
 fn shows_hardware(state: &State, vote: &Vote) -> bool {
     let enrolled = state.policy.get().keys().any(|(_, _, key)| *key == vote.key);
     enrolled && matches!(vote.key.wrapping(), Wrapping::SkSsh { .. }) && vote.presence == Presence::Touched

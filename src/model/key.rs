@@ -38,7 +38,7 @@ pub enum KeyError {
     #[error("not a public key: {0}")]
     Encoding(&'static str),
     /// The bytes are not a point that signatures can be trusted under.
-    #[error("the key is not a usable point (not on its curve, of small order, or non-canonical)")]
+    #[error("the key is not a usable point (not on its curve, with a part of small order, or non-canonical)")]
     Weak,
 }
 
@@ -334,6 +334,13 @@ mod tests {
         identity[0] = 1;
         assert_eq!(RawKey::ed25519(identity), Err(KeyError::Weak));
         assert_eq!(RawKey::ed25519([0; 32]), Err(KeyError::Weak));
+        // A good key, and the same with a point of order 8 added: one secret signs for both.
+        let good = ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key();
+        assert!(RawKey::ed25519(good.to_bytes()).is_ok());
+        for torsion in &curve25519_dalek::constants::EIGHT_TORSION[1..] {
+            let sum = (good.to_edwards() + torsion).compress().to_bytes();
+            assert_eq!(RawKey::ed25519(sum), Err(KeyError::Weak));
+        }
         let mut beyond = [0xff; 32];
         beyond[31] = 0x7f;
         for low in 0xed..=0xff {

@@ -113,12 +113,16 @@ fn command(remark: &Remark) -> String {
         Level::Notice => "notice",
     };
     let file = remark.path.as_ref().map(|path| format!("file={},line=1,", property(path))).unwrap_or_default();
-    let text: Vec<_> = remark.text.split('\n').map(escaped).collect();
-    format!("::{word} {file}title={}::{}", property(&format!("two-key: {}", remark.title)), data(&text.join("\n")))
+    format!("::{word} {file}title={}::{}", property(&format!("two-key: {}", remark.title)), data(&text(remark)))
 }
 
-fn path(remark: &Remark) -> &str {
-    remark.path.as_deref().unwrap_or(ANYWHERE)
+/// What is to be said, line by line, with strangers' control and bidirectional characters spelled out.
+fn text(remark: &Remark) -> String {
+    remark.text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
+}
+
+fn path(remark: &Remark) -> String {
+    escaped(remark.path.as_deref().unwrap_or(ANYWHERE))
 }
 
 /// What a remark is recognized by from run to run.
@@ -132,7 +136,7 @@ fn fingerprint(remark: &Remark) -> String {
 
 fn quality(remark: &Remark) -> Value {
     json!({
-        "description": remark.text,
+        "description": text(remark),
         "check_name": format!("two-key/{}", remark.title),
         "fingerprint": fingerprint(remark),
         "severity": if remark.level == Level::Error { "blocker" } else { "minor" },
@@ -153,9 +157,9 @@ fn sarif(remarks: &[Remark]) -> Value {
         json!({
             "ruleId": remark.title,
             "level": if remark.level == Level::Error { "error" } else { "warning" },
-            "message": {"text": remark.text},
+            "message": {"text": text(remark)},
             "locations": [{
-                "physicalLocation": {"artifactLocation": {"uri": uri(path(remark))}, "region": {"startLine": 1}}
+                "physicalLocation": {"artifactLocation": {"uri": uri(remark.path.as_deref().unwrap_or(ANYWHERE))}, "region": {"startLine": 1}}
             }],
             "partialFingerprints": {"twoKey/v1": fingerprint(remark)},
         })
@@ -221,6 +225,27 @@ mod tests {
         let place = &results[0]["locations"][0]["physicalLocation"];
         assert_eq!(place["artifactLocation"]["uri"], "leases/%C3%A4%20b.yaml");
         assert_eq!(sarif["runs"][0]["tool"]["driver"]["rules"][0]["id"], "malformed");
+    }
+
+    #[test]
+    fn documents_carry_nothing_that_turns_text_around_or_moves_a_cursor() {
+        let hazards = "a\u{1b}[2J\u{9b}2J\u{85}\u{202e}\u{2066}\u{61c}\u{feff}\u{2028}b";
+        for form in [Form::CodeQuality, Form::Sarif, Form::Workflow] {
+            let told = [remark(&format!("{hazards}\nhint: {hazards}"), Some(hazards)), remark("a", None)];
+            let document = annotations(form, &told);
+            let clean =
+                |text: &str| text.chars().all(|c| c == '\n' || !(c.is_control() || escaped(&c.to_string()).len() > 4));
+            assert!(clean(&document), "{document}");
+            if let Ok(value) = serde_json::from_str::<Value>(&document) {
+                // Nor once it has been read.
+                let mut open = vec![&value];
+                while let Some(value) = open.pop() {
+                    assert!(value.as_str().is_none_or(clean), "{value}");
+                    open.extend(value.as_array().into_iter().flatten());
+                    open.extend(value.as_object().into_iter().flatten().map(|(_, value)| value));
+                }
+            }
+        }
     }
 
     #[test]

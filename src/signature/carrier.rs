@@ -19,7 +19,7 @@ use crate::model::{Action, Digest, Fields, PrincipalId, PublicKey, Reason, Refus
 /// What every line of ours begins with.
 pub(super) const PREFIX: &str = "Two-Key-";
 /// The line that makes a commit more than ordinary.
-const STATEMENT: &[u8] = b"Two-Key-Statement:";
+pub(super) const STATEMENT: &[u8] = b"Two-Key-Statement:";
 /// The largest commit that is read as a carrier, in bytes.
 pub const MAX_CARRIER: usize = 256 * 1024;
 /// The most sealed signatures that one commit may hold.
@@ -37,8 +37,18 @@ pub(super) fn has_statement_line(raw: &[u8]) -> bool {
 
 /// Where lines begin that begin as a statement does.
 fn statement_lines(raw: &[u8]) -> impl Iterator<Item = usize> {
-    let begins = |at: &usize| at.checked_sub(1).is_none_or(|before| matches!(raw.get(before), Some(b'\n' | b'\r' | 0)));
+    let begins = |at: &usize| at.checked_sub(1).is_none_or(|before| raw.get(before).copied().is_some_and(ends_line));
     memmem::find_iter(raw, STATEMENT).filter(begins)
+}
+
+/// Whether somebody could take what follows a byte for a new line.
+pub(super) fn ends_line(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r' | 0)
+}
+
+/// Says that a commit with a statement is larger than any may be.
+pub(super) fn too_large() -> Refusal {
+    Refusal::new(Reason::TooLarge, "a commit with a statement is larger than 256 KiB")
 }
 
 /// A carrier whose own signature nobody has checked. The sealed ones have been.
@@ -52,7 +62,7 @@ pub(super) struct Unproven {
 /// form.
 pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<(Unproven, Option<Claim>), Refusal> {
     if raw.len() > MAX_CARRIER {
-        return Err(Refusal::new(Reason::TooLarge, "a commit with a statement is larger than 256 KiB"));
+        return Err(too_large());
     }
     let commit = parse_strict(raw, format)?;
     if commit.parents.len() != 1 {

@@ -6,18 +6,15 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::{
-    ObjectFormat, Opened, carrier,
+    CommitBytes, MAX_HELD, ObjectFormat, Opened, carrier,
     inner::{Claim, Proof, check_each},
     sshsig,
     sshsig::SshSig,
 };
 use crate::model::{Oid, RawKey, Reason, Refusal};
-
-/// The largest ordinary commit whose signature is looked at, in bytes.
-const MAX_SIGNED: usize = 1 << 20;
 
 /// What is needed to walk history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +23,8 @@ pub struct Links {
     pub tree: Oid,
     /// Its parents, in header order.
     pub parents: Vec<Oid>,
-    /// The committer line's seconds since 1970; `None` if there is no such number.
-    pub committer_time: Option<i64>,
+    /// The committer line's seconds since 1970; 0 if there is no such number, as for Git.
+    pub committer_time: u64,
 }
 
 /// A commit in the strict form.
@@ -55,17 +52,23 @@ pub struct RawCommit<'a> {
 /// or malformed. That a carrier's tree is its parent's is for the caller to check, who has the parent.
 pub fn open_commit(raw: &[u8], format: ObjectFormat) -> Opened {
     let nobody = Opened::Ordinary { signer: None };
-    open_commits(&[raw], format).pop().unwrap_or(nobody)
+    let opened = check_each(vec![read(raw, format)]).pop();
+    opened.map_or(nobody, |(read, verdict)| read.opened(verdict))
 }
 
 /// Says of each of some commits what it is, as [`open_commit`] does. Many at once cost less each.
-pub fn open_commits<T: AsRef<[u8]>>(raw: &[T], format: ObjectFormat) -> Vec<Opened> {
-    let read = raw.iter().map(|raw| read(raw.as_ref(), format)).collect();
+pub fn open_commits(commits: &[CommitBytes], format: ObjectFormat) -> Vec<Opened> {
+    let read = commits.iter().map(|commit| match commit {
+        CommitBytes::Whole(raw) => read(raw, format),
+        CommitBytes::Large(large) => (Read::Large(large.opened()), None),
+    });
+    let read = read.collect();
     check_each(read).into_iter().map(|(read, verdict)| read.opened(verdict)).collect()
 }
 
 /// A commit that has been read, and whose signature nobody has checked.
 enum Read {
+    Large(Opened),
     Ordinary { signer: Option<RawKey> },
     Malformed(Refusal),
     Carrier(Box<carrier::Unproven>),
@@ -74,7 +77,7 @@ enum Read {
 /// Reads a commit, with what its own signature claims.
 fn read(raw: &[u8], format: ObjectFormat) -> (Read, Option<Claim>) {
     if !carrier::has_statement_line(raw) {
-        let signer = if raw.len() > MAX_SIGNED { None } else { signer(raw, format) };
+        let signer = if raw.len() > MAX_HELD { None } else { signer(raw, format) };
         let (signer, claim) = signer.unzip();
         return (Read::Ordinary { signer }, claim);
     }
@@ -88,6 +91,7 @@ impl Read {
     /// What the commit is, given what became of its signature's claim.
     fn opened(self, verdict: Option<Result<Proof, Refusal>>) -> Opened {
         match self {
+            Self::Large(opened) => opened,
             Self::Ordinary { signer } => {
                 let proven = verdict.is_some_and(|verdict| verdict.is_ok());
                 Opened::Ordinary { signer: signer.filter(|_| proven) }
@@ -101,26 +105,60 @@ impl Read {
     }
 }
 
-/// Reads tree, parents and committer time of any commit that Git itself can walk over, strict form or not.
-pub fn links(raw: &[u8]) -> Result<Links, Refusal> {
-    let mut lines = raw.split(|byte| *byte == b'\n').peekable();
-    let id = |line: &[u8], word: &str| lenient_oid(line.strip_prefix(word.as_bytes())?);
-    let tree = lines.next().and_then(|line| id(line, "tree ")).ok_or_else(|| malformed("it begins with no tree"))?;
+/// Reads what Git reads to walk history, exactly as it does: the tree's line, the parents' lines directly after it, and the
+/// time of a committer's line that comes directly after an author's. Git cannot parse what is refused here.
+pub fn links(raw: &[u8], format: ObjectFormat) -> Result<Links, Refusal> {
+    let digits = format.hex_digits();
+    let (tree, mut rest) =
+        pointer(raw, b"tree ", digits).ok_or_else(|| malformed("it does not begin with a tree's line"))?;
     let mut parents = Vec::new();
-    while let Some(line) = lines.next_if(|line| line.starts_with(b"parent ")) {
-        parents.push(id(line, "parent ").ok_or_else(|| malformed("a parent line has no object id"))?);
+    // What is too short for a parent's line is no line of ours, whatever it begins with.
+    while rest.len() > PARENT.len() + digits && rest.starts_with(PARENT) {
+        let (parent, after) =
+            pointer(rest, PARENT, digits).ok_or_else(|| malformed("a parent's line has no object id"))?;
+        // For Git an object is one thing or the other.
+        if parent == tree {
+            return Err(malformed("its tree is one of its parents"));
+        }
+        parents.push(parent);
+        rest = after;
     }
-    let committer_time = lines
-        .take_while(|line| !line.is_empty())
-        .find_map(|line| line.strip_prefix(b"committer "))
-        .and_then(|line| seconds(line.rsplit(|byte| *byte == b'>').next()?.strip_prefix(b" ")?));
-    Ok(Links { tree, parents, committer_time })
+    Ok(Links { tree, parents, committer_time: committer_time(rest).unwrap_or(0) })
 }
 
-/// Git reads upper-case digits too; a reader of history that refused them would stop where Git goes on.
-fn lenient_oid(digits: &[u8]) -> Option<Oid> {
-    let digits = std::str::from_utf8(digits).ok()?;
-    Oid::parse(digits).or_else(|| Oid::parse(&digits.to_ascii_lowercase()))
+/// What a parent's line begins with.
+pub(super) const PARENT: &[u8] = b"parent ";
+
+/// Reads a line `<word><object id>`, and gives what follows it, of which there must be something. Upper-case digits are
+/// digits too.
+fn pointer<'a>(raw: &'a [u8], word: &[u8], digits: usize) -> Option<(Oid, &'a [u8])> {
+    let (id, rest) = raw.strip_prefix(word)?.split_at_checked(digits)?;
+    let rest = rest.strip_prefix(b"\n").filter(|rest| !rest.is_empty())?;
+    let id = std::str::from_utf8(id).ok()?;
+    Some((Oid::parse(id).or_else(|| Oid::parse(&id.to_ascii_lowercase()))?, rest))
+}
+
+/// The committer's time, given what follows the parents.
+fn committer_time(rest: &[u8]) -> Option<u64> {
+    let rest = rest.get(memchr(b'\n', rest.strip_prefix(b"author")?)? + b"author".len() + 1..)?;
+    let line = rest.get(..memchr(b'\n', rest)?)?.strip_prefix(b"committer")?;
+    let when = line.get(memrchr(b'>', line)? + 1..)?;
+    // What C takes for white space depends on who is asked; these are what Git passes over.
+    let number = when.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r'))?;
+    when.get(number..).map(timestamp)
+}
+
+/// A number as C reads it into 64 bits: as far as it goes, the largest where it goes too far, a negative one from above.
+fn timestamp(text: &[u8]) -> u64 {
+    let (negative, digits) = text.strip_prefix(b"-").map_or((false, text), |digits| (true, digits));
+    let mut number: u64 = 0;
+    for digit in digits.iter().take_while(|digit| digit.is_ascii_digit()) {
+        match number.checked_mul(10).and_then(|number| number.checked_add(u64::from(digit - b'0'))) {
+            Some(next) => number = next,
+            None => return u64::MAX,
+        }
+    }
+    if negative { number.wrapping_neg() } else { number }
 }
 
 /// The number before the zone.
@@ -284,6 +322,14 @@ impl ObjectFormat {
         match self {
             Self::Sha1 => "gpgsig",
             Self::Sha256 => "gpgsig-sha256",
+        }
+    }
+
+    /// How many digits an object id has.
+    pub const fn hex_digits(self) -> usize {
+        match self {
+            Self::Sha1 => 40,
+            Self::Sha256 => 64,
         }
     }
 

@@ -13,6 +13,7 @@ mod compose;
 mod detached;
 mod ed25519;
 mod inner;
+mod large;
 pub mod minisign;
 mod multiples;
 pub mod note;
@@ -45,7 +46,9 @@ pub enum Presence {
     None,
     /// An `sk-` signature without the user-presence flag.
     NotShown,
-    /// An `sk-` signature with the user-presence flag.
+    /// An `sk-` signature with the user-presence flag, which says that the secret may be copied, or was.
+    Copied,
+    /// An `sk-` signature with the user-presence flag, by a secret that stays in its authenticator.
     Touched,
 }
 
@@ -146,5 +149,6 @@ pub enum ObjectFormat {
 pub use commit::{Links, RawCommit, links, open_commit, open_commits};
 pub use compose::statement_message;
 pub use detached::{detached_base64, open_detached};
+pub use large::{CommitBytes, Large, LargeReader, MAX_HELD};
 pub use note::{NoteEntry, open_note};
 pub use tag::{RawTag, parse_tag};

@@ -1,8 +1,9 @@
 //! One secret in two wrappings
 //!
-//! A key is its raw public key, whatever it is wrapped in.
+//! A key is its raw public key, whatever it is wrapped in; a point is of the large prime order, and stands once whatever its sign.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use curve25519_dalek::constants::EIGHT_TORSION;
 use ed25519_dalek::SigningKey;
 use sha2::{Digest as _, Sha256};
 
@@ -38,6 +39,36 @@ fn for_a_human_and_an_agent() {
     let policy = next(&scene.world.policy(), 2);
     let twice = policy.replace(&scene.world.public_key("cp18"), &line("user1"));
     assert_ne!(twice, policy);
+    scene.never_counts("same-key", |scene| scene.enact(&twice), |scene| scene.enact(&policy));
+}
+
+/// The same policy with another point in place of an agent's.
+fn with_point(scene: &Scene, point: [u8; 32]) -> String {
+    let policy = next(&scene.world.policy(), 2);
+    let line = format!("ssh-ed25519 {}", STANDARD.encode(strings(&[b"ssh-ed25519", &point])));
+    let twice = policy.replace(&scene.world.public_key("cp18"), &line);
+    assert_ne!(twice, policy);
+    twice
+}
+
+/// For an agent the point of a human's key with a point of small order added: the same secret signs for both.
+#[test]
+fn with_a_part_of_small_order() {
+    let scene = Scene::new();
+    let policy = next(&scene.world.policy(), 2);
+    let sum = hardware("user1").secret.verifying_key().to_edwards() + EIGHT_TORSION[1];
+    let twice = with_point(&scene, sum.compress().to_bytes());
+    scene.never_counts("malformed", |scene| scene.enact(&twice), |scene| scene.enact(&policy));
+}
+
+/// For an agent the negative of a human's point.
+#[test]
+fn with_the_other_sign() {
+    let scene = Scene::new();
+    let policy = next(&scene.world.policy(), 2);
+    let mut point = hardware("user1").secret.verifying_key().to_bytes();
+    point[31] ^= 0x80;
+    let twice = with_point(&scene, point);
     scene.never_counts("same-key", |scene| scene.enact(&twice), |scene| scene.enact(&policy));
 }
 

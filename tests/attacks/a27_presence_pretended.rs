@@ -1,7 +1,7 @@
 //! Presence pretended
 //!
 //! Where a rule asks for hardware, a human counts only by a signature of an authenticator's key that the policy lists, with
-//! the flag that says that somebody was there.
+//! the flag that says that somebody was there, and without those of a secret that may be copied.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -73,6 +73,19 @@ fn a_token_that_knows_its_owner_but_was_not_touched() {
 fn a_phone_that_nobody_touched() {
     let untouched = by_phone(Form::Browser(Browser { flags: 0, ..PHONE }));
     scene().never_counts("hardware-required", untouched, by_phone(TOUCHED));
+}
+
+/// A token that says that its secret may be copied to other devices, though it was touched.
+#[test]
+fn a_token_that_may_be_copied() {
+    scene().never_counts("hardware-required", by_token(0x09), by_token(0x05));
+}
+
+/// A phone that says that its secret is on other devices too, though it was touched.
+#[test]
+fn a_phone_that_is_copied() {
+    let copied = by_phone(Form::Browser(Browser { flags: PHONE.flags | 0x18, ..PHONE }));
+    scene().never_counts("hardware-required", copied, by_phone(TOUCHED));
 }
 
 /// A software key of the same human.

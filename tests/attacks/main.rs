@@ -45,3 +45,4 @@ mod a24_links_for_files;
 mod a25_stops_in_company;
 mod a26_its_own_halt;
 mod a27_presence_pretended;
+mod a28_objects_that_git_cannot_read;

@@ -387,7 +387,7 @@ fn one_ref_by_two_names_is_refused() {
 #[test]
 fn what_was_not_read_is_not_admitted() {
     Story::rolling().with(BRANCH, Some(oid(4)), Some(oid(5)), Facts::Nothing).refused(&[Reason::Internal]);
-    let huge = Facts::TooLarge("more than 100000 commits".to_owned());
+    let huge = Facts::Unfit(Refusal::new(Reason::TooLarge, "more than 100000 commits"));
     Story::rolling().with(BRANCH, Some(oid(4)), Some(oid(5)), huge).refused(&[Reason::TooLarge]);
 }
 

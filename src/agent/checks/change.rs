@@ -34,10 +34,9 @@ impl ChangeClone {
             Refusal::new(Reason::NoData, message).hint("name one in the agent's configuration, under changes")
         })?;
         let repository = Repository::open(path).map_err(|error| error.refusal())?;
-        if repository.is_shallow() {
-            let message = format!("the clone {} is shallow: the history is not all there", path.display());
-            return Err(Refusal::new(Reason::Shallow, message));
-        }
+        repository
+            .whole()
+            .map_err(|error| Refusal::new(error.refusal().reason, format!("{}: {error}", path.display())))?;
         Ok(Self { path: path.clone(), repository, governance: governance.clone() })
     }
 }

@@ -32,7 +32,7 @@ pub fn carry_over(session: &mut Session) -> Result<(), Failure> {
 /// The verified stops of a commit, and its subject.
 fn opened(session: &Session, stop: Oid) -> Option<(Vec<Cosignature>, String)> {
     // Whatever cannot be read is no stop; the ledger goes on without it.
-    let opened = session.repo.objects().ok()?.open_one(stop).ok()?.opened;
+    let opened = session.repo.objects().ok()?.open_one(stop).ok()?;
     let Opened::Carrier { statement, votes } = opened else { return None };
     let stops = votes.into_iter().flatten().filter(|vote| vote.statement().action().stops());
     Some((stops.collect(), report::subject_line(&statement)))

@@ -40,7 +40,8 @@ pub enum Point {
 }
 
 impl RawKey {
-    /// Takes 32 bytes that are the canonical encoding of an Ed25519 point not of small order.
+    /// Takes 32 bytes that are the canonical encoding of an Ed25519 point of the large prime order. To any such point seven
+    /// others can be added that are of small order, and one secret signs under each of the sums.
     pub fn ed25519(bytes: [u8; 32]) -> Result<Self, KeyError> {
         if TAKEN.with_borrow(|taken| taken.contains_key(&bytes)) {
             return Ok(Self(Point::Ed25519(bytes)));
@@ -48,7 +49,7 @@ impl RawKey {
         // y >= 2^255 - 19 is a second spelling of a smaller y.
         let overflow = bytes[31] & 0x7f == 0x7f && bytes[1..31].iter().all(|b| *b == 0xff) && bytes[0] >= 0xed;
         let point = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::Weak)?;
-        if overflow || point.is_weak() {
+        if overflow || point.is_weak() || !point.to_edwards().is_torsion_free() {
             return Err(KeyError::Weak);
         }
         TAKEN.with_borrow_mut(|taken| {
@@ -72,6 +73,20 @@ impl RawKey {
     /// The point.
     pub fn point(&self) -> &Point {
         &self.0
+    }
+
+    /// The part of the encoding that a point has in common with its negative, for which the same secret signs.
+    pub fn up_to_sign(&self) -> Vec<u8> {
+        match &self.0 {
+            Point::Ed25519(bytes) => {
+                let mut bytes = bytes.to_vec();
+                if let Some(last) = bytes.last_mut() {
+                    *last &= 0x7f;
+                }
+                bytes
+            }
+            Point::P256(bytes) => bytes.get(1..33).unwrap_or_default().to_vec(),
+        }
     }
 
     /// The point's encoding, which is also how SSH writes it.

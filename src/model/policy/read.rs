@@ -12,7 +12,7 @@ use super::{
     thresholds::{self, RawThreshold},
 };
 use crate::model::{
-    Digest, GateId, PrincipalId, Proposed, PublicKey, RawKey, Reason, RepositoryId, TargetId,
+    Digest, GateId, PrincipalId, Proposed, PublicKey, Reason, RepositoryId, TargetId,
     document::{
         At, DocumentError, Entries, Flag, Leveled, Line, Nullable, Place, Problems, Span, Whole, Word, labels, parse,
     },
@@ -274,7 +274,7 @@ fn branch_name(word: Word<Line>, problems: &mut Problems) -> Option<String> {
 }
 
 fn principals(raw: Entries<PrincipalId, RawPrincipal>, problems: &mut Problems) -> BTreeMap<PrincipalId, Principal> {
-    let mut owners: BTreeMap<RawKey, PrincipalId> = BTreeMap::new();
+    let mut owners: BTreeMap<Vec<u8>, PrincipalId> = BTreeMap::new();
     let mut fingerprints = BTreeSet::new();
     let mut principals = BTreeMap::new();
     for (place, name, entry) in problems.unique(raw, PrincipalId::folded) {
@@ -285,8 +285,9 @@ fn principals(raw: Entries<PrincipalId, RawPrincipal>, problems: &mut Problems) 
         for word in entry.keys {
             let key_place = word.place;
             let Some(key) = problems.word(word) else { continue };
-            if let Some(owner) = owners.insert(key.raw(), name.clone()) {
-                let message = format!("this key is already {owner}'s; whatever its wrapping, a key stands once");
+            if let Some(owner) = owners.insert(key.raw().up_to_sign(), name.clone()) {
+                let message =
+                    format!("this key is already {owner}'s; whatever its wrapping or sign, a key stands once");
                 problems.add(Reason::SameKey, key_place, message);
             } else if !fingerprints.insert(key.fingerprint()) {
                 // Whoever makes a minisign key chooses its id, and revocations name keys by it.

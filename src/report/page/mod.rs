@@ -16,7 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, findings, keys, lease_view, list_view,
-    trail, words::time,
+    trail,
+    words::{escaped, time},
 };
 use crate::{
     gate::Evidence,
@@ -159,7 +160,8 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
         findings: found.into_iter().take(FINDINGS).collect(),
         view: &view,
     };
-    page.render()
+    // Strangers' words are no markup there; nor do they turn around what a reader sees.
+    Ok(page.render()?.split('\n').map(escaped).collect::<Vec<_>>().join("\n"))
 }
 
 fn ended(lease: &LeaseSummary) -> bool {

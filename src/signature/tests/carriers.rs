@@ -298,23 +298,53 @@ fn an_ordinary_commit_that_reads_in_two_ways_has_no_signer() {
 
 #[test]
 fn history_reads_through_commits_that_are_no_carriers() {
-    let read = |raw: &str| links(raw.as_bytes());
-    let (tree, parent) = ("a1".repeat(20), "b2".repeat(20));
-    let head = format!("tree {tree}\nparent {parent}\nparent {tree}\n");
-    let full = read(&format!("{head}author x\ncommitter A <a> 12 +0000\nencoding x\nHG:extra\n\ncommitter <> 99 +0\n"))
-        .unwrap();
-    assert_eq!((full.parents.len(), full.committer_time), (2, Some(12)));
-    let odd = read(&format!("{head}committer > <a> > 99999999999999999999 +0\n")).unwrap();
-    assert_eq!((odd.parents.len(), odd.committer_time), (2, None));
-    assert_eq!(
-        read(&format!("{}\n", head.to_ascii_uppercase().replace("TREE", "tree").replace("PARENT", "parent")))
-            .unwrap()
-            .tree
-            .to_string(),
-        tree
-    );
-    for bad in ["", "tree\n", "parent x\n", &format!("tree {tree}x\n"), &format!("tree {tree}\nparent {parent}x\n")] {
-        assert_eq!(read(bad).unwrap_err().reason, Reason::Malformed, "{bad}");
+    let read = |raw: &str| links(raw.as_bytes(), ObjectFormat::Sha1);
+    let (tree, parent, other) = ("a1".repeat(20), "b2".repeat(20), "c3".repeat(20));
+    let head = format!("tree {tree}\nparent {parent}\nparent {other}\n");
+    let time = |lines: &str| {
+        let links = read(&format!("{head}{lines}")).unwrap();
+        assert_eq!(links.parents.len(), 2, "{lines}");
+        links.committer_time
+    };
+    // As `git rev-list --timestamp` says them.
+    for (lines, seconds) in [
+        ("author x\ncommitter A <a> 12 +0000\nencoding x\nHG:extra\n\ncommitter <> 99 +0\n", 12),
+        ("author\ncommitter > <a> > \t12x", 0),
+        ("author\ncommitter > <a> > \t12x\n", 12),
+        ("author \ncommitters>12\n", 12),
+        ("author > 9 \n\ncommitter > 12\n", 0),
+        ("encoding x\nauthor x\ncommitter > 12\n", 0),
+        ("author x\ncommitter > 18446744073709551615 +0\n", u64::MAX),
+        ("author x\ncommitter > 99999999999999999999 +0\n", u64::MAX),
+        ("author x\ncommitter > -2 +0\n", u64::MAX - 1),
+        ("author x\ncommitter > +2 +0\n", 0),
+        ("author x\ncommitter > \x0c2 +0\n", 0),
+        ("author x\ncommitter 12 +0\n", 0),
+        ("author x\ncommitter >\n", 0),
+        ("\n", 0),
+    ] {
+        assert_eq!(time(lines), seconds, "{lines:?}");
+    }
+    let upper = head.to_ascii_uppercase().replace("TREE", "tree").replace("PARENT", "parent");
+    assert_eq!(read(&format!("{upper}\n")).unwrap(), read(&format!("{head}\n")).unwrap());
+    // A line without its line feed that ends the commit is no parent's.
+    assert_eq!(read(&format!("tree {tree}\nparent {parent}")).unwrap().parents, []);
+    assert_eq!(read(&format!("tree {tree}\nparent {parent}\n\n")).unwrap().parents.len(), 1);
+    assert_eq!(read(&format!("tree {tree}\n\nparent {parent}\n\n")).unwrap().parents, []);
+    for bad in [
+        String::new(),
+        "tree\n".to_owned(),
+        "parent x\n".to_owned(),
+        format!("tree {tree}\n"),
+        format!("tree {tree}x\n"),
+        format!("Tree {tree}\n\n"),
+        format!("tree {}\n\n", "a1".repeat(32)),
+        format!("tree {tree}\nparent {parent}\n"),
+        format!("tree {tree}\nparent {parent}x\n\n"),
+        format!("tree {tree}\nparent {}\n\n", "a1".repeat(32)),
+        format!("tree {tree}\nparent {tree}\n\n"),
+    ] {
+        assert_eq!(read(&bad).unwrap_err().reason, Reason::Malformed, "{bad}");
     }
 }
 

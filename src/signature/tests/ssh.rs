@@ -26,7 +26,12 @@ fn presence_is_what_the_flags_say_and_flags_are_signed() {
         (4, Presence::NotShown),
         (5, Presence::Touched),
         (0xfe, Presence::NotShown),
-        (0xff, Presence::Touched),
+        (0x09, Presence::Copied),
+        (0x11, Presence::Copied),
+        (0x1d, Presence::Copied),
+        (0x18, Presence::NotShown),
+        (0xe7, Presence::Touched),
+        (0xff, Presence::Copied),
     ] {
         let blob = Key::hardware(1, flags).blob("two-key", MESSAGE);
         assert_eq!(verify(&blob), Ok(presence), "{flags:x}");

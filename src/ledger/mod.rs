@@ -45,7 +45,7 @@ pub use outlook::{
     Awaited, Hypothesis, Resolution, awaited, forecast, hypothetical, next_statement, resolve, stop_target,
 };
 pub use state::{Ballot, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, State, Vote, Votes};
-pub use step::{Descent, Entry, Step, StepCommit};
+pub use step::{Descent, Entry, File, Step, StepCommit};
 
 /// Why a root cannot found a ledger. Nothing can be decided then (exit code 3).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,6 @@
 //! A [`Story`] checks at every step what must hold at every step: the state reads back from JSON as it was, a vote that is
 //! refused alters nothing, and what a vote will do can be said beforehand with few leases at hand.
 
-use std::sync::Arc;
-
 use ed25519_dalek::SigningKey;
 
 use crate::{
@@ -338,7 +336,7 @@ impl Draft {
 }
 
 pub(super) fn bytes(text: &str) -> Entry {
-    Entry::Regular(Arc::from(text.as_bytes()))
+    Entry::Regular(text.as_bytes().into())
 }
 
 fn oid(number: u32, within: u8) -> Oid {

@@ -1,7 +1,7 @@
 //! Stop refs: created once, named for their commit, and nothing but stops.
 
 use crate::{
-    ledger::{Hypothesis, State, hypothetical},
+    ledger::{State, stops_something},
     model::{Oid, Reason, Refusal, Statement, Subject},
     signature::{Cosignature, Opened},
 };
@@ -43,12 +43,11 @@ pub(super) fn judge(
     let mut refused = None;
     for cosignature in &cosignatures {
         for state in &states {
-            let (_, report) = hypothetical(state, Hypothesis::Signed(std::slice::from_ref(cosignature)));
-            match report.findings.first() {
-                None => return Ok(report.stopped_something()),
+            match stops_something(state, cosignature) {
+                Ok(effect) => return Ok(effect),
                 // A stop is never refused for being early: it waits there for a lease that this ledger has not seen.
-                Some(finding) if finding.refusal.reason == Reason::UnknownLease => return Ok(false),
-                Some(finding) => refused = refused.or_else(|| Some(finding.refusal.clone())),
+                Err(refusal) if refusal.reason == Reason::UnknownLease => return Ok(false),
+                Err(refusal) => refused = refused.or(Some(refusal)),
             }
         }
     }

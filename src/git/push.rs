@@ -4,7 +4,10 @@
 //! that came by a scratch branch first is judged when the governed branch takes it up. Symbolic refs are judged by
 //! what they stand for, in both directions.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     GitError, Kind, Objects, Repository,
@@ -13,8 +16,8 @@ use super::{
 };
 use crate::{
     admission::{
-        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, Place, Push, RefUpdate,
-        StopTarget, TagFacts, place, signer_of,
+        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, NotesFacts, Place, Push,
+        RefUpdate, StopTarget, TagFacts, place, signer_of,
     },
     ledger::{Missed, State, Step},
     model::{Oid, Refusal},
@@ -51,6 +54,8 @@ struct Ledger {
     after: Option<Arc<State>>,
     steps: Vec<NewStep>,
     facts: Facts,
+    /// What the push brings too much of.
+    excess: Option<String>,
 }
 
 impl Repository {
@@ -118,18 +123,28 @@ impl Repository {
             Place::Tag { lease, .. } | Place::Stop { target: StopTarget::Lease(lease), .. } => Some(lease.folded()),
             _ => None,
         }));
-        let ledger = self.ledger(branch, moved, &memory, &needed)?;
+        let governed: Vec<&PushedRef> = names
+            .iter()
+            .zip(refs)
+            .filter(|(name, _)| place(name, &branch) != Place::Other)
+            .map(|(_, pushed)| pushed)
+            .collect();
+        let ledger = self.ledger(branch, moved, &governed, &memory, &needed)?;
         // Not before: one that waits would make the fold start another.
         let mut objects = self.objects().map_err(undecided)?;
         let mut updates = Vec::with_capacity(refs.len());
+        let mut left = MAX_COMMITS;
         for (name, pushed) in names.into_iter().zip(refs) {
-            let facts = match (place(&name, &ledger.branch), pushed.new) {
-                (Place::Branch, Some(_)) if moved == Some(pushed) => ledger.facts.clone(),
-                (place, Some(new)) => match self.facts_of(&mut objects, &place, pushed.old, new, &ledger) {
-                    Err(error @ GitError::TooLarge { .. }) => Facts::TooLarge(error.to_string()),
-                    other => other.map_err(undecided)?,
-                },
-                (_, None) => Facts::Nothing,
+            let facts = match (place(&name, &ledger.branch), pushed.new, &ledger.excess) {
+                (_, None, _) | (Place::Other, ..) => Facts::Nothing,
+                (_, Some(_), Some(excess)) => Facts::TooLarge(excess.clone()),
+                (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone(),
+                (place, Some(new), None) => {
+                    match self.facts_of(&mut objects, &place, pushed.old, new, &ledger, &mut left) {
+                        Err(error @ GitError::TooLarge { .. }) => Facts::TooLarge(error.to_string()),
+                        other => other.map_err(undecided)?,
+                    }
+                }
             };
             updates.push(RefUpdate { name, old: pushed.old, new: pushed.new, facts });
         }
@@ -166,6 +181,7 @@ impl Repository {
         &self,
         branch: String,
         moved: Option<&PushedRef>,
+        governed: &[&PushedRef],
         memory: &Memory,
         needed: &Missed,
     ) -> Result<Ledger, Refusal> {
@@ -173,12 +189,18 @@ impl Repository {
         let told = moved.map(|moved| moved.old);
         let (old, known) = self.known(&branch, moved, memory, needed)?;
         let before = known.clone().map(Arc::new);
+        let excess = match self.few_enough(governed, old.unwrap_or(root)) {
+            Ok(()) => None,
+            Err(error @ GitError::TooLarge { .. }) => Some(error.to_string()),
+            Err(error) => return Err(error.refusal()),
+        };
         let unmoved = |facts| Ledger {
             branch: branch.clone(),
             before: before.clone(),
             after: before.clone(),
             steps: Vec::new(),
             facts,
+            excess: excess.clone(),
         };
         let Some(new) = moved.and_then(|moved| moved.new) else { return Ok(unmoved(Facts::Nothing)) };
         if told != Some(old) {
@@ -186,12 +208,8 @@ impl Repository {
             // pretends that it was: its refs could still move.
             return Ok(unmoved(Facts::Branch(BranchFacts::Outrun)));
         }
-        match self.few_enough(old.unwrap_or(root), new) {
-            Ok(()) => {}
-            // A missing root is said to be missing below.
-            Err(GitError::Program { .. } | GitError::MissingObject(_)) if old.is_none() => {}
-            Err(error @ GitError::TooLarge { .. }) => return Ok(unmoved(Facts::TooLarge(error.to_string()))),
-            Err(error) => return Err(error.refusal()),
+        if excess.is_some() {
+            return Ok(unmoved(Facts::Nothing));
         }
         let folded = match &known {
             None => {
@@ -219,6 +237,7 @@ impl Repository {
                 after: Some(Arc::new(after)),
                 steps,
                 facts: Facts::Branch(BranchFacts::Continues),
+                excess: None,
             }),
             Err(Stuck::Git(GitError::NotOnChain { .. })) => {
                 let facts = match old {
@@ -261,12 +280,27 @@ impl Repository {
         }
     }
 
-    /// Whether a push's new history has no more commits than are ever judged.
-    fn few_enough(&self, old: Oid, new: Oid) -> Result<(), GitError> {
-        if self.objects()?.is_near(old, new)? {
+    /// Whether all that a push brings to governed refs has no more new commits than are ever judged, whichever of them
+    /// brings it; too large otherwise. What the branch has is not new.
+    fn few_enough(&self, governed: &[&PushedRef], branch: Oid) -> Result<(), GitError> {
+        let mut objects = self.objects()?;
+        let mut known: HashSet<Oid> = governed.iter().filter_map(|pushed| pushed.old).chain([branch]).collect();
+        let bases: Vec<Oid> = known.iter().copied().collect();
+        let mut far = Vec::new();
+        for new in governed.iter().filter_map(|pushed| pushed.new) {
+            if !objects.is_near(&mut known, new)? {
+                far.push(new);
+            }
+        }
+        if far.is_empty() {
             return Ok(());
         }
-        self.commits_between(new, &[old]).map(drop)
+        let limit = format!("--max-count={}", MAX_COMMITS + 1);
+        let listed = self.reachable_up_to(&[&limit], &far, &bases)?;
+        if listed.len() > MAX_COMMITS {
+            return Err(too_many_commits("the new history of the push"));
+        }
+        Ok(())
     }
 
     /// What is to be known of a ref that is not the governed branch.
@@ -277,7 +311,10 @@ impl Repository {
         old: Option<Oid>,
         new: Oid,
         ledger: &Ledger,
+        left: &mut usize,
     ) -> Result<Facts, GitError> {
+        let principals = ledger.after.as_ref().map(|state| &state.policy().get().principals);
+        let is_known = |name| principals.is_none_or(|principals| principals.contains_key(name));
         Ok(match place {
             Place::Branch | Place::Foreign | Place::Other => Facts::Nothing,
             Place::Tag { .. } => Facts::Tag(match objects.kind(new)? {
@@ -288,8 +325,15 @@ impl Repository {
                 Kind::Commit => Some(objects.open_one(new)?.opened),
                 _ => None,
             }),
+            // Whoever the policy does not name is refused for that.
+            Place::Notes(name) if !is_known(name) => {
+                Facts::Notes(NotesFacts { fast_forward: true, ..NotesFacts::default() })
+            }
+            Place::Applier(name) if !is_known(name) => {
+                Facts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() })
+            }
             Place::Notes(_) => Facts::Notes(notes_facts(objects, old, new)?),
-            Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger)?),
+            Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger, left)?),
         })
     }
 
@@ -299,6 +343,7 @@ impl Repository {
         old: Option<Oid>,
         new: Oid,
         ledger: &Ledger,
+        left: &mut usize,
     ) -> Result<ApplierFacts, GitError> {
         if objects.kind(new)? != Kind::Commit {
             return Ok(ApplierFacts { fast_forward: old.is_none(), commits: vec![(new, None)] });
@@ -308,7 +353,10 @@ impl Repository {
         }
         // What the ledger has is judged there.
         let known: Vec<Oid> = old.into_iter().chain(ledger.before.as_ref().map(|state| state.tip())).collect();
-        let ids = self.commits_between(new, &known)?;
+        // Of all refs together: the same commits are judged for each.
+        let limit = format!("--max-count={}", *left + 1);
+        let ids = self.reachable_up_to(&[&limit], &[new], &known)?;
+        *left = left.checked_sub(ids.len()).ok_or_else(|| too_many_commits("the new history of appliers' refs"))?;
         let mut commits = Vec::with_capacity(ids.len());
         for ids in ids.chunks(CHUNK) {
             let signer = |id, raw: Vec<u8>| (id, signer_of(&open_commit(&raw, self.format())));
@@ -320,20 +368,6 @@ impl Repository {
     /// Whether a ref moves forward.
     pub(super) fn continues(&self, old: Option<Oid>, new: Oid) -> Result<bool, GitError> {
         old.map_or(Ok(true), |old| self.is_ancestor(old, new))
-    }
-
-    /// The commits that a tip has and others do not; too large if there are more than are ever judged.
-    fn commits_between(&self, tip: Oid, without: &[Oid]) -> Result<Vec<Oid>, GitError> {
-        let limit = format!("--max-count={}", MAX_COMMITS + 1);
-        let mut args = vec!["rev-list".to_owned(), limit, tip.to_string()];
-        args.extend(without.iter().map(|id| format!("^{id}")));
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let ids = self.ids(&args)?;
-        if ids.len() > MAX_COMMITS {
-            let what = format!("the new history of {tip}");
-            return Err(GitError::TooLarge { what, limit: format!("{MAX_COMMITS} commits") });
-        }
-        Ok(ids)
     }
 
     /// By which name each ref is judged. A symbolic ref is judged as its target; and a ref that some governed name
@@ -356,6 +390,10 @@ impl Repository {
         };
         Ok(refs.iter().map(judged).collect())
     }
+}
+
+fn too_many_commits(what: &str) -> GitError {
+    GitError::TooLarge { what: what.to_owned(), limit: format!("{MAX_COMMITS} commits") }
 }
 
 /// The lines of what Git said. Names that are not UTF-8 are none of ours, whatever they are shown as.

@@ -200,12 +200,14 @@ impl Repository {
 
     /// The commits that are reachable from some objects and not from others. What is missing here is passed over.
     pub fn reachable(&self, from: &[Oid], not: &[Oid]) -> Result<Vec<Oid>, GitError> {
-        if from.is_empty() {
-            return Ok(Vec::new());
-        }
+        if from.is_empty() { Ok(Vec::new()) } else { self.reachable_up_to(&[], from, not) }
+    }
+
+    /// The same of some objects at least, with a limit on how many there are as `rev-list` takes it.
+    pub(super) fn reachable_up_to(&self, limit: &[&str], from: &[Oid], not: &[Oid]) -> Result<Vec<Oid>, GitError> {
         let wanted = from.iter().map(|id| format!("{id}\n"));
         let input: String = wanted.chain(not.iter().map(|id| format!("^{id}\n"))).collect();
-        let program = self.run(&["rev-list", "--ignore-missing", "--stdin"]).input(input);
+        let program = self.run(&["rev-list", "--ignore-missing", "--stdin"]).args(limit).input(input);
         let command = program.line();
         let text = program.text()?;
         let id = |line: &str| Oid::parse(line).filter(|id| self.fits(*id));

@@ -8,10 +8,10 @@ use ed25519_dalek::SigningKey;
 use crate::{
     ledger::{
         Descent, Entry, Event, EventKind, Hypothesis, Phase, State, Step, StepCommit, StepReport, apply, begin,
-        forecast, hypothetical,
+        forecast, hypothetical, stops_something,
     },
     model::{
-        Digest, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, RepositoryId,
+        Digest, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Refusal, RepositoryId,
         Statement, Stop, StopKind, Subject, TargetId, key::put_ssh_string,
     },
     signature::{Carrier, Cosignature, Opened, Presence},
@@ -387,6 +387,9 @@ impl Story {
         for vote in votes.flatten() {
             let whole = hypothetical(&self.state, Hypothesis::Signed(std::slice::from_ref(vote))).1;
             assert_eq!(forecast(&self.state, vote), whole, "{vote:?}");
+            if vote.statement().action().stops() {
+                assert_eq!(stops_something(&self.state, vote), said(&whole), "{vote:?}");
+            }
         }
     }
 
@@ -478,5 +481,13 @@ impl Story {
 
     pub(super) fn newest_on(&self, target: &str) -> Option<&str> {
         self.state.newest_on(&TargetId::parse(target).unwrap()).map(|lease| lease.id.as_str())
+    }
+}
+
+/// Whether the report of one stop says that it stopped something, or why it did not count.
+pub(super) fn said(report: &StepReport) -> Result<bool, Refusal> {
+    match report.findings.first() {
+        Some(finding) => Err(finding.refusal.clone()),
+        None => Ok(report.stopped_something()),
     }
 }

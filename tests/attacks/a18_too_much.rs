@@ -1,6 +1,7 @@
 //! Pushes made to be too much
 //!
-//! Work is bounded before it is begun, and what is within bounds finishes.
+//! Work is bounded before it is begun, and what is within bounds finishes. What a push brings is counted together, whichever
+//! ref brings it.
 
 use std::fmt::Write as _;
 

@@ -277,7 +277,12 @@ fn notes_are_appended_and_read_whoever_annotates_however_many() {
         String::from("commit refs/notes/two-key/cp20\ncommitter A <a@example.com> 1761530400 +0000\ndata 1\nx\n");
     for id in &many {
         let (folder, file) = (&id.to_string()[..2], &id.to_string()[2..]);
-        writeln!(stream, "M 100644 inline {folder}/{file}\ndata 2\nn\n").unwrap();
+        writeln!(stream, "M 100644 inline {folder}/{file}\ndata 41\n{id}\n").unwrap();
+    }
+    // Copies of one note on other objects are that note.
+    for copy in 10..99 {
+        let (folder, file) = (copy, &many[0].to_string()[2..]);
+        writeln!(stream, "M 100644 inline {folder}/{file}\ndata 41\n{}\n", many[0]).unwrap();
     }
     scratch.git_with(&["fast-import", "--quiet"], stream.as_bytes());
     let cp20 = PrincipalId::parse("cp20").unwrap();

@@ -1,6 +1,6 @@
 //! Arbitrary histories: bytes become files, and votes that are really signed.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -165,7 +165,7 @@ impl History {
     fn propose(&mut self, variant: u8) {
         let text = policy_text(self.policy.0 + 1, Some(self.policy.1), variant);
         self.in_tree = (self.policy.0 + 1, Digest::of(text.as_bytes()));
-        self.step.policy = Some(Entry::Regular(Arc::from(text.into_bytes())));
+        self.step.policy = Some(Entry::Regular(text.into_bytes().into()));
     }
 
     fn file(&mut self, path: String, entry: Entry) {
@@ -216,9 +216,9 @@ pub fn fold(data: &[u8]) {
     let text = policy_text(1, None, 0);
     let first = (1, Digest::of(text.as_bytes()));
     let mut history = History { policy: first, in_tree: first, files: [0; 2], step: History::fresh(0), number: 0 };
-    history.step.policy = Some(Entry::Regular(Arc::from(text.into_bytes())));
+    history.step.policy = Some(Entry::Regular(text.into_bytes().into()));
     for lease in [0, 1] {
-        history.file(format!("leases/L{lease}.yaml"), Entry::Regular(Arc::from(lease_text(lease, 0).into_bytes())));
+        history.file(format!("leases/L{lease}.yaml"), Entry::Regular(lease_text(lease, 0).into_bytes().into()));
     }
     let root = history.end();
     let Ok((mut state, _)) = begin(&root) else { unreachable!("the root is fixed") };
@@ -233,20 +233,20 @@ pub fn fold(data: &[u8]) {
                 let which = usize::from(a % 2);
                 history.files[which] = *b;
                 let text = lease_text(*a, *b);
-                history.file(format!("leases/L{which}.yaml"), Entry::Regular(Arc::from(text.into_bytes())));
+                history.file(format!("leases/L{which}.yaml"), Entry::Regular(text.into_bytes().into()));
             }
             9 => {
                 let bytes = rest.get(..usize::from(*c)).unwrap_or(rest);
                 rest = &rest[bytes.len()..];
                 let path = ["leases/L0.yaml", "leases/L2.yaml", "leases/x/L1.yaml", "leases/l0.yaml"];
-                let entry = [Entry::Absent, Entry::NotAFile, Entry::TooLarge, Entry::Regular(Arc::from(bytes))];
+                let entry = [Entry::Absent, Entry::NotAFile, Entry::TooLarge, Entry::Regular(bytes.into())];
                 history.file(path[usize::from(a % 4)].to_owned(), entry[usize::from(b % 4)].clone());
             }
             10 => history.propose(*a),
             11 => {
                 let bytes = rest.get(..usize::from(*c)).unwrap_or(rest);
                 rest = &rest[bytes.len()..];
-                history.step.policy = Some(Entry::Regular(Arc::from(bytes)));
+                history.step.policy = Some(Entry::Regular(bytes.into()));
             }
             _ => {
                 let step = history.end();

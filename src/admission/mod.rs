@@ -50,7 +50,7 @@ pub use window::fresh_votes;
 /// whether somebody is sure, nothing else.
 pub const FORCE_REVOKE: &str = "two-key.force-revoke";
 
-/// New commits that a push may bring to one governed ref.
+/// New commits that a push may bring, counted together whichever governed refs bring them.
 pub const MAX_COMMITS: usize = 100_000;
 
 /// What a push proposes, and what was found out about it.

@@ -2,8 +2,8 @@
 
 use crate::{
     ledger::{State, rules},
-    model::{PrincipalId, PublicKey, Reason, Refusal},
-    signature::{NoteEntry, open_note},
+    model::{PrincipalId, Reason, Refusal},
+    signature::{Inbox, NoteEntry},
 };
 
 use super::{NoteChange, NotesFacts, Problem, Push, ledger_after};
@@ -29,14 +29,20 @@ pub(super) fn judge(push: &Push, principal: &PrincipalId, facts: &NotesFacts, fo
             Refusal::new(Reason::Malformed, message).hint("write notes with git two-key sign, or git notes").into(),
         );
     }
+    let mut inbox = Inbox::new(principal, &known.keys);
     for change in &facts.changes {
-        if let Err(refusal) = judge_note(state, principal, &known.keys, change) {
+        if let Err(refusal) = judge_note(state, principal, &mut inbox, change) {
             found.push(refusal.into());
         }
     }
 }
 
-fn judge_note(state: &State, principal: &PrincipalId, keys: &[PublicKey], change: &NoteChange) -> Result<(), Refusal> {
+fn judge_note(
+    state: &State,
+    principal: &PrincipalId,
+    inbox: &mut Inbox<'_>,
+    change: &NoteChange,
+) -> Result<(), Refusal> {
     let on = change.object.short();
     let altered = |what: &str| {
         Refusal::new(Reason::RefRewound, format!("the note on {on} {what}; notes are only added"))
@@ -48,7 +54,7 @@ fn judge_note(state: &State, principal: &PrincipalId, keys: &[PublicKey], change
     if !before.is_empty() && !added.is_empty() && !added.starts_with(b"\n") {
         return Err(altered("changes"));
     }
-    for entry in open_note(added, principal, keys) {
+    for entry in inbox.open(added) {
         judge_entry(state, principal, &entry)
             .map_err(|refusal| Refusal { message: format!("the note on {on}: {}", refusal.message), ..refusal })?;
     }

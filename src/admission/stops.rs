@@ -1,7 +1,7 @@
 //! Stop refs: created once, named for their commit, and nothing but stops.
 
 use crate::{
-    ledger::{Hypothesis, State, hypothetical},
+    ledger::{State, stops_something},
     model::{Oid, Reason, Refusal, Statement, Subject},
     signature::{Cosignature, Opened},
 };
@@ -59,15 +59,11 @@ pub(super) fn judge(
     let mut refused = None;
     for cosignature in &cosignatures {
         for state in &states {
-            let (_, report) = hypothetical(state, Hypothesis::Signed(std::slice::from_ref(cosignature)));
-            match report.findings.first() {
-                None => {
-                    let stop = || StopRef { target: target.clone(), commit: *id };
-                    return Ok(report.stopped_something().then(stop));
-                }
+            match stops_something(state, cosignature) {
+                Ok(effect) => return Ok(effect.then(|| StopRef { target: target.clone(), commit: *id })),
                 // A stop is never refused for being early: it waits there for a lease that this ledger has not seen.
-                Some(finding) if finding.refusal.reason == Reason::UnknownLease => return Ok(None),
-                Some(finding) => refused = refused.or_else(|| Some(finding.refusal.clone())),
+                Err(refusal) if refusal.reason == Reason::UnknownLease => return Ok(None),
+                Err(refusal) => refused = refused.or(Some(refusal)),
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     admission::{Place, signer_of},
     gate::Evidence,
     git::{GitError, NewCommit, PushOptions, RefUpdate, SignWith, SigningKey},
-    ledger::{self, LeaseState, Transition, rules},
+    ledger::{self, LeaseState, StopEffect, Transition, rules},
     model::{Digest, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, Stop, StopKind, Subject},
     signature::statement_message,
 };
@@ -17,6 +17,10 @@ use super::{
     source::Source,
     stops::SeenStop,
 };
+
+/// Stops that are carried over to the branch at a time; the others wait for the next look. All of them are in force here
+/// as soon as they are seen.
+const MAX_CARRIED: usize = 64;
 
 /// Who writes.
 #[derive(Debug)]
@@ -249,12 +253,17 @@ impl Writer {
         let repository = &source.repository;
         let old = source.state.tip();
         let mut tip = old;
-        for stop in stops.iter().filter(|stop| under_refs.contains(&stop.commit)) {
-            let lands = |stop: &Stop| ledger::stop_target(&source.state, stop.kind, &stop.lease).is_ok();
-            let counts = source.state.key_in_force(stop.key)
-                && stop.stop().is_none_or(lands)
-                && repository.is_ancestor(source.root, stop.commit).map_err(refused)?;
-            if counts {
+        let lands = |stop: &SeenStop| match stop.stop() {
+            Some(stop) => ledger::stop_target(&source.state, stop.kind, &stop.lease).map(|(_, effect)| effect).ok(),
+            None => Some(StopEffect::Nothing),
+        };
+        let counts = |stop: &&SeenStop| under_refs.contains(&stop.commit) && source.state.key_in_force(stop.key);
+        let mut waiting: Vec<_> =
+            stops.iter().filter(counts).filter_map(|stop| lands(stop).map(|effect| (stop, effect))).collect();
+        // Those that take effect first.
+        waiting.sort_by_key(|(stop, effect)| *effect == StopEffect::Nothing && !stop.is_freeze());
+        for (stop, _) in waiting.into_iter().take(MAX_CARRIED) {
+            if repository.is_ancestor(source.root, stop.commit).map_err(refused)? {
                 let tree = repository.objects().and_then(|mut objects| objects.links(tip)).map_err(refused)?.tree;
                 let message = format!("Carry over a stop: {}\n", title(&stop.statement));
                 let parents = [tip, stop.commit];

@@ -2,7 +2,7 @@
 //! never trusted.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap, HashSet},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::Duration,
 };
@@ -11,13 +11,14 @@ use crate::{
     admission::{Place, place},
     git::{Base, GitError, RefUpdate, Repository, mirrored},
     ledger::{self, State},
-    model::{Oid, PrincipalId, Reason, Refusal},
+    model::{Digest, Oid, PrincipalId, RawKey, Reason, Refusal},
+    signature::Cosignature,
 };
 
 use super::{
     Mode,
     known::{Known, Listing, fetch},
-    stops::{SeenStop, stops_in},
+    stops::{SeenStop, stops_in, stops_of},
 };
 
 /// How long a fetch is waited for. It goes on behind the back of those who do not wait any more.
@@ -42,6 +43,8 @@ pub(crate) struct Source {
     /// Refs and tip as of the last search that found everything it looked for.
     searched: Option<(u64, Oid)>,
     tags_searched: BTreeSet<Oid>,
+    /// The stops that the commits behind stop refs carry. They are heeded or not by the state, but opened once.
+    opened: HashMap<Oid, Vec<Cosignature>>,
 }
 
 impl Source {
@@ -68,6 +71,7 @@ impl Source {
             fetching: None,
             searched: None,
             tags_searched: BTreeSet::new(),
+            opened: HashMap::new(),
         })
     }
 
@@ -258,18 +262,29 @@ impl Source {
     }
 
     /// Remembers the stops in some commits; says which could not be read.
-    fn look_for_stops(&self, commits: &[Oid], known: &mut Vec<SeenStop>) -> Result<Vec<String>, GitError> {
+    fn look_for_stops(&mut self, commits: &[Oid], known: &mut Vec<SeenStop>) -> Result<Vec<String>, GitError> {
         let mut missed = Vec::new();
         if commits.is_empty() {
             return Ok(missed);
         }
         let mut objects = self.repository.objects()?;
+        let mut opened = HashMap::with_capacity(commits.len());
+        let mut there: HashSet<(RawKey, Digest)> = known.iter().map(|stop| (stop.key, stop.statement.id())).collect();
         for id in commits {
-            match objects.open_one(*id) {
-                Ok(commit) => remember(known, stops_in(&self.state, *id, &commit)),
+            let stops = match self.opened.remove(id) {
+                Some(stops) => Ok(stops),
+                None => objects.open_one(*id).map(|commit| stops_of(commit)),
+            };
+            match stops {
+                Ok(stops) => {
+                    let found = stops_in(&self.state, *id, &stops);
+                    known.extend(found.into_iter().filter(|stop| there.insert((stop.key, stop.statement.id()))));
+                    opened.insert(*id, stops);
+                }
                 Err(error) => missed.push(format!("commit {} was not searched for stops: {error}", id.short())),
             }
         }
+        self.opened = opened;
         Ok(missed)
     }
 }
@@ -277,12 +292,4 @@ impl Source {
 /// What keeps the last accepted tip.
 pub(crate) fn accepted_ref(name: &PrincipalId) -> String {
     format!("refs/two-key-state/{name}/accepted")
-}
-
-fn remember(known: &mut Vec<SeenStop>, found: Vec<SeenStop>) {
-    for stop in found {
-        if !known.iter().any(|other| other.key == stop.key && other.statement == stop.statement) {
-            known.push(stop);
-        }
-    }
 }

@@ -1,10 +1,12 @@
 //! Stops that were seen anywhere: in force once seen, remembered until the ledger has folded them. Pure.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::{self, LeaseState, Phase, State, StopEffect},
-    model::{Oid, RawKey, Reason, Statement, Stop, StopKind, Subject},
+    model::{LeaseId, Oid, RawKey, Reason, Statement, Stop, StopKind, Subject},
     signature::{Cosignature, Opened},
 };
 
@@ -42,12 +44,16 @@ impl SeenStop {
     }
 }
 
-/// The stops that a commit carries and that the ledger would heed, by the last verified policy. A stop of a lease that
-/// the ledger has not heard of yet is among them: nothing may outrun it.
-pub fn stops_in(state: &State, commit: Oid, opened: &Opened) -> Vec<SeenStop> {
+/// The verified stops that a commit carries.
+pub fn stops_of(opened: Opened) -> Vec<Cosignature> {
     let Opened::Carrier { votes, .. } = opened else { return Vec::new() };
-    let stops = votes.iter().flatten().filter(|vote| vote.statement().action().stops());
-    let heeded = stops.filter(|vote| is_heeded(state, vote)).map(|vote| SeenStop {
+    votes.into_iter().flatten().filter(|vote| vote.statement().action().stops()).collect()
+}
+
+/// Those of the stops that a commit carries that the ledger would heed and has not folded, by the last verified policy. A
+/// stop of a lease that the ledger has not heard of yet is among them: nothing may outrun it.
+pub fn stops_in(state: &State, commit: Oid, stops: &[Cosignature]) -> Vec<SeenStop> {
+    let heeded = stops.iter().filter(|vote| is_heeded(state, vote)).map(|vote| SeenStop {
         key: vote.key().raw(),
         statement: vote.statement().clone(),
         commit,
@@ -57,30 +63,42 @@ pub fn stops_in(state: &State, commit: Oid, opened: &Opened) -> Vec<SeenStop> {
 }
 
 fn is_heeded(state: &State, vote: &Cosignature) -> bool {
-    ledger::forecast(state, vote).findings.iter().all(|finding| finding.refusal.reason == Reason::UnknownLease)
+    ledger::stops_something(state, vote).err().is_none_or(|refusal| refusal.reason == Reason::UnknownLease)
 }
 
 /// Where a lease is once the stops have taken effect that the ledger has not folded: the worst of what each does.
 pub fn phase_with(state: &State, lease: &LeaseState, stops: &[SeenStop]) -> Phase {
-    let effects = unfolded(state, stops).filter_map(|stop| match ledger::stop_target(state, stop.kind, &stop.lease) {
-        Ok((id, StopEffect::Goes(phase, _))) if id == lease.id => Some(phase),
-        _ => None,
-    });
-    effects.fold(lease.phase, |worst, phase| if severity(phase) > severity(worst) { phase } else { worst })
+    landing_on(state, lease, stops).fold(lease.phase, |worst, (stop, phase)| {
+        if severity(phase) > severity(worst) && !stop.is_folded(state) { phase } else { worst }
+    })
 }
 
 /// How many rollbacks of a lease have been signed: those in the ledger, and those that it has not folded.
 pub fn rollbacks_with(state: &State, lease: &LeaseState, stops: &[SeenStop]) -> u32 {
     let folded = lease.transitions.iter().filter(|transition| transition.phase == Phase::RolledBack).count();
-    let waiting = unfolded(state, stops).filter(|stop| {
-        matches!(stop.kind, StopKind::Rollback | StopKind::Withdraw)
-            && matches!(ledger::stop_target(state, stop.kind, &stop.lease), Ok((id, StopEffect::Goes(..))) if id == lease.id)
-    });
+    let rolls_back =
+        |stop: &SeenStop| stop.stop().is_some_and(|stop| matches!(stop.kind, StopKind::Rollback | StopKind::Withdraw));
+    let waiting = landing_on(state, lease, stops).filter(|(stop, _)| rolls_back(stop) && !stop.is_folded(state));
     u32::try_from(folded.saturating_add(waiting.count())).unwrap_or(u32::MAX)
 }
 
-fn unfolded<'a>(state: &'a State, stops: &'a [SeenStop]) -> impl Iterator<Item = &'a Stop> {
-    stops.iter().filter(|stop| !stop.is_folded(state)).filter_map(SeenStop::stop)
+/// The stops that take effect on a lease, and where each brings it. Where a stop lands is found out once for all that name
+/// the same lease: there may be very many.
+fn landing_on<'a>(
+    state: &'a State,
+    lease: &'a LeaseState,
+    stops: &'a [SeenStop],
+) -> impl Iterator<Item = (&'a SeenStop, Phase)> {
+    let mut known: HashMap<(&LeaseId, StopKind), Option<Phase>> = HashMap::new();
+    stops.iter().filter_map(move |seen| {
+        let Stop { lease: named, kind, .. } = seen.stop()?;
+        let lands = || match ledger::stop_target(state, *kind, named) {
+            Ok((id, StopEffect::Goes(phase, _))) if id == lease.id => Some(phase),
+            _ => None,
+        };
+        let phase = *known.entry((named, *kind)).or_insert_with(lands);
+        phase.map(|phase| (seen, phase))
+    })
 }
 
 fn severity(phase: Phase) -> u8 {

@@ -1,6 +1,12 @@
 //! Which policy and lease entries differ between two trees. Equal trees are never read.
+//!
+//! A commit that takes up trees from before again is a few bytes for whoever sends it. So what was found out about trees,
+//! about pairs of folders and about files is kept and not found out again, as far as there is room.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     GitError, Objects,
@@ -22,6 +28,14 @@ const MAX_STEP_BYTES: usize = 256 << 20;
 /// Folders kept at hand, and how many entries they may have together: one folder can have a million.
 const MAX_CACHED: usize = 1024;
 const MAX_CACHED_ENTRIES: usize = 400_000;
+/// Trees whose places are kept, and pairs of folders whose differences are, with how many these may be together.
+const MAX_PLACES: usize = 16_384;
+const MAX_PAIRS: usize = 4096;
+const MAX_DIFFERENCES: usize = 200_000;
+/// Bytes of files that are kept with what they say. Reading what a file says takes longer than all else about it.
+const MAX_KEPT: usize = 32 << 20;
+/// Files of up to so many bytes are kept from the second time on that they are met: there may be a million that never are.
+const SMALL: usize = 4096;
 
 /// The two places of a tree that are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,16 +76,23 @@ pub(super) struct Files {
     /// How many entries the folders at hand have.
     cached: usize,
     counts: HashMap<(Oid, u8), u32>,
-    last: Option<(Oid, Places)>,
+    places: HashMap<Oid, Places>,
+    pairs: HashMap<[Oid; 2], Arc<Differences>>,
+    /// How many differences these are.
+    differences: usize,
+    at_hand: FilesAtHand,
     prepared: Prepared,
 }
+
+/// The names whose entries differ between two folders, sorted, with both.
+type Differences = Vec<(Box<[u8]>, Node, Node)>;
 
 impl Files {
     /// Reads what comparing each of these first-parent commits' trees with the next will ask for.
     pub(super) fn prepare(&mut self, objects: &mut Objects, trees: &[Oid]) {
         self.prepared = Prepared::default();
         // Whatever could not be read now is asked for again by whoever needs it, who says what is wrong with it.
-        let _ = self.prepared.read(objects, &self.folders, trees);
+        let _ = self.prepared.read(objects, &self.folders, &self.at_hand.kept, trees);
     }
 
     /// What differs between two first-parent commits' trees; `before` is none for the root.
@@ -94,8 +115,13 @@ impl Files {
             self.leases(objects, old.leases, new.leases, &mut changed)?;
         }
         changed.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let files = &mut self.prepared.files;
-        let mut reader = FileReader { objects, prepared: files, read: HashMap::new(), left: MAX_STEP_BYTES };
+        let mut reader = FileReader {
+            objects,
+            prepared: &mut self.prepared.files,
+            at_hand: &mut self.at_hand,
+            read: HashMap::new(),
+            left: MAX_STEP_BYTES,
+        };
         let policy = if old.policy == new.policy { None } else { Some(reader.entry(new.policy)?) };
         let read = |(path, changed)| {
             let entry = match changed {
@@ -110,10 +136,8 @@ impl Files {
 
     /// Looks up the two places of a tree.
     fn places(&mut self, objects: &mut Objects, tree: Oid) -> Result<Places, GitError> {
-        if let Some((last, places)) = self.last
-            && last == tree
-        {
-            return Ok(places);
+        if let Some(places) = self.places.get(&tree) {
+            return Ok(*places);
         }
         let places = match self.folder(objects, tree)? {
             None => Places { policy: Node::Other, leases: Leases::NotAFolder },
@@ -122,7 +146,10 @@ impl Files {
                 leases: self.leases_place(objects, root.get(b"leases"))?,
             },
         };
-        self.last = Some((tree, places));
+        if self.places.len() >= MAX_PLACES {
+            self.places.clear();
+        }
+        self.places.insert(tree, places);
         Ok(places)
     }
 
@@ -208,13 +235,8 @@ impl Files {
         if old == new {
             return Ok(());
         }
-        let mut read = |folder: Option<Oid>| match folder {
-            Some(folder) => self.folder(objects, folder),
-            None => Ok(None),
-        };
-        let [old, new] = [read(old)?.unwrap_or_default(), read(new)?.unwrap_or_default()];
-        for (name, old, new) in old.differences(&new) {
-            let [before, after] = [old, new].map(|node| place(name, node, depth));
+        for (name, old, new) in self.differences(objects, old, new)?.iter() {
+            let [before, after] = [*old, *new].map(|node| place(name, node, depth));
             if before == after {
                 continue;
             }
@@ -234,6 +256,35 @@ impl Files {
             }
         }
         Ok(())
+    }
+
+    /// What differs between two folders.
+    fn differences(
+        &mut self,
+        objects: &mut Objects,
+        old: Option<Oid>,
+        new: Option<Oid>,
+    ) -> Result<Arc<Differences>, GitError> {
+        let pair = if let (Some(old), Some(new)) = (old, new) { Some([old, new]) } else { None };
+        if let Some(known) = pair.and_then(|pair| self.pairs.get(&pair)) {
+            return Ok(Arc::clone(known));
+        }
+        let mut read = |folder: Option<Oid>| match folder {
+            Some(folder) => self.folder(objects, folder),
+            None => Ok(None),
+        };
+        let [old, new] = [read(old)?.unwrap_or_default(), read(new)?.unwrap_or_default()];
+        let differences = old.differences(&new).into_iter().map(|(name, old, new)| (name.into(), old, new));
+        let differences: Arc<Differences> = Arc::new(differences.collect());
+        if let Some(pair) = pair {
+            if self.pairs.len() >= MAX_PAIRS || self.differences + differences.len() > MAX_DIFFERENCES {
+                self.pairs.clear();
+                self.differences = 0;
+            }
+            self.differences += differences.len();
+            self.pairs.insert(pair, Arc::clone(&differences));
+        }
+        Ok(differences)
     }
 
     /// Reads a folder, or finds it at hand.
@@ -286,10 +337,38 @@ fn spell(name: &[u8]) -> String {
     }
 }
 
+/// Files that have been read, as far as they are kept.
+#[derive(Debug, Default)]
+struct FilesAtHand {
+    kept: HashMap<Oid, Entry>,
+    /// How many bytes they have.
+    bytes: usize,
+    /// The beginnings of the ids of small files that have been met.
+    met: HashSet<u64>,
+}
+
+impl FilesAtHand {
+    /// Takes note of a file that has been read, and keeps it if it has to be.
+    fn keep(&mut self, id: Oid, entry: &Entry) {
+        let Entry::Regular(file) = entry else { return };
+        let beginning = id.as_bytes().iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte));
+        if file.len() <= SMALL && self.met.insert(beginning) {
+            return;
+        }
+        if self.bytes + file.len() > MAX_KEPT {
+            self.kept.clear();
+            self.bytes = 0;
+        }
+        self.bytes += file.len();
+        self.kept.insert(id, entry.clone());
+    }
+}
+
 /// Reads the files of one step.
 struct FileReader<'a> {
     objects: &'a mut Objects,
     prepared: &'a mut HashMap<Oid, Entry>,
+    at_hand: &'a mut FilesAtHand,
     read: HashMap<Oid, Entry>,
     left: usize,
 }
@@ -307,14 +386,80 @@ impl FileReader<'_> {
         if self.left < MAX_FILE_BYTES {
             return Ok(Entry::TooLarge);
         }
-        let entry = match self.prepared.remove(&id) {
-            Some(entry) => entry,
-            None => self.objects.file(id)?,
+        let entry = match (self.at_hand.kept.get(&id), self.prepared.remove(&id)) {
+            (Some(entry), _) => entry.clone(),
+            (None, prepared) => {
+                let entry = prepared.map_or_else(|| self.objects.file(id), Ok)?;
+                self.at_hand.keep(id, &entry);
+                entry
+            }
         };
         if let Entry::Regular(bytes) = &entry {
             self.left = self.left.saturating_sub(bytes.len());
         }
         self.read.insert(id, entry.clone());
         Ok(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::empty;
+
+    #[test]
+    fn trees_that_take_turns_are_read_no_more_once_they_are_known() {
+        let (folder, repository) = empty();
+        let large = |letter: u8| vec![letter; SMALL + 1];
+        let tree = |policy: &[u8], one: &[u8], other: &[u8]| {
+            let files = [
+                (".two-key/policy.yaml", Some(policy)),
+                ("leases/1.yaml", Some(one)),
+                ("leases/2/2.yaml", Some(other)),
+            ];
+            repository.with_files(None, &files).unwrap()
+        };
+        let trees = [tree(b"policy 1", &large(b'a'), b"one"), tree(b"policy 2", &large(b'b'), b"other")];
+        let mut objects = repository.objects().unwrap();
+        let mut files = Files::default();
+        let mut turn = |at: usize| {
+            let [before, after] = [trees[at % 2], trees[(at + 1) % 2]];
+            files.prepare(&mut objects, &[before, after]);
+            files.changes(&mut objects, Some(before), after).unwrap()
+        };
+        let known = [turn(0), turn(1)];
+        // Small files are kept from the second time on.
+        assert_eq!([turn(2), turn(3)], known);
+        std::fs::rename(folder.path().join(".git/objects"), folder.path().join("elsewhere")).unwrap();
+        std::fs::create_dir(folder.path().join(".git/objects")).unwrap();
+        let place = |changes: &Changes| match &changes.leases[0].1 {
+            Entry::Regular(file) => file.as_ptr(),
+            entry => panic!("{entry:?}"),
+        };
+        for at in 4..100 {
+            let changes = turn(at);
+            assert_eq!(changes, known[at % 2]);
+            assert_eq!(changes.leases.len(), 2);
+            // The large one has been read once.
+            assert_eq!(place(&changes), place(&known[at % 2]));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_has_a_limit() {
+        let id = |number: usize| Oid::from_bytes(&[&number.to_be_bytes()[..], &[0; 12]].concat()).unwrap();
+        let mut at_hand = FilesAtHand::default();
+        let largest = Entry::Regular(vec![0; MAX_FILE_BYTES].into());
+        for number in 0..MAX_KEPT / MAX_FILE_BYTES {
+            at_hand.keep(id(number), &largest);
+        }
+        assert_eq!((at_hand.kept.len(), at_hand.bytes), (MAX_KEPT / MAX_FILE_BYTES, MAX_KEPT));
+        at_hand.keep(id(MAX_KEPT), &largest);
+        assert_eq!((at_hand.kept.len(), at_hand.bytes), (1, MAX_FILE_BYTES));
+        let small = Entry::Regular(vec![0; SMALL].into());
+        at_hand.keep(id(1), &small);
+        assert_eq!(at_hand.kept.len(), 1);
+        at_hand.keep(id(1), &small);
+        assert_eq!(at_hand.kept.len(), 2);
     }
 }

@@ -3,11 +3,14 @@
 //! A remembered state holds what is known of leases only where it was asked for. Whoever misses something gets it and
 //! does the work again, so that what comes out is what the whole state would have given.
 
-use super::{Base, GitError, Objects, Repository, Side, checkpoint::Checkpoint};
+use std::collections::HashSet;
+
+use super::{Base, GitError, Kind, Objects, Repository, Side, checkpoint::Checkpoint};
 use crate::{
     admission::NewStep,
     ledger::{self, Missed, State, Step, StepReport},
     model::{Oid, Reason, Refusal},
+    signature::parse_tag,
 };
 
 /// Steps that are folded again rather than remembered.
@@ -186,13 +189,24 @@ fn begin(step: &Step) -> Result<(State, StepReport), Refusal> {
 }
 
 impl Objects {
-    /// Whether a base is near a tip on a first-parent chain without merges.
-    pub(super) fn is_near(&mut self, base: Oid, tip: Oid) -> Result<bool, GitError> {
-        let mut next = tip;
+    /// Whether a tip, or the commit that a tag is on, is near a known commit, by commits with one parent each, which are known
+    /// from then on.
+    pub(super) fn is_near(&mut self, known: &mut HashSet<Oid>, tip: Oid) -> Result<bool, GitError> {
+        let mut next = match self.kind(tip)? {
+            Kind::Tag => match parse_tag(&self.tag(tip)?, self.repository().format()) {
+                Ok(tag) => tag.object,
+                Err(_) => return Ok(false),
+            },
+            Kind::Commit => tip,
+            Kind::Tree | Kind::Blob => return Ok(true),
+        };
+        let mut passed = Vec::new();
         for _ in 0..super::steps::NEAR {
-            if next == base {
+            if known.contains(&next) {
+                known.extend(passed);
                 return Ok(true);
             }
+            passed.push(next);
             match self.links(next)?.parents.as_slice() {
                 [parent] => next = *parent,
                 _ => return Ok(false),

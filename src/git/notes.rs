@@ -1,6 +1,14 @@
 //! The inbox: notes under `refs/notes/two-key/`, one ref a principal.
 
-use super::{GitError, Objects, Repository, tree::Node};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    GitError, Objects, Repository,
+    tree::{Node, Tree},
+};
 use crate::{
     model::{Oid, PrincipalId},
     signature::note::MAX_NOTE,
@@ -55,22 +63,26 @@ impl Repository {
 }
 
 impl Objects {
-    /// The notes of one notes commit. The note's path is the annotated id, cut into folders of two digits. What is no commit
-    /// or no note, too large, or more than anybody writes, is left out: nobody's note may stand in the way of the others.
+    /// The notes of one notes commit. The note's path is the annotated id, cut into folders of two digits. What is no
+    /// commit or no note, too large, or more than anybody writes, is left out: nobody's note may stand in the way of the others.
+    /// So is a copy of a note on another object: it says nothing new.
     pub fn notes_of(&mut self, principal: &PrincipalId, tip: Oid) -> Result<Vec<Note>, GitError> {
         let mut found = Vec::new();
         let mut folders = match self.links(tip) {
             Ok(links) => vec![(String::new(), links.tree)],
             Err(error) => return error.verdict().map(|_| Vec::new()),
         };
+        // A folder can stand in many others.
+        let mut trees: HashMap<Oid, Arc<Tree>> = HashMap::new();
         let mut looked_at = 0;
         while let Some((prefix, folder)) = folders.pop() {
-            let Some(tree) = self.tree(folder)? else { continue };
-            for (name, node) in tree.iter() {
+            let tree = match trees.get(&folder) {
+                Some(tree) => Arc::clone(tree),
+                None => Arc::new(self.tree(folder)?.unwrap_or_default()),
+            };
+            trees.insert(folder, Arc::clone(&tree));
+            for (name, node) in tree.iter().take(MAX_NOTES - looked_at) {
                 looked_at += 1;
-                if looked_at > MAX_NOTES {
-                    break;
-                }
                 let Ok(name) = std::str::from_utf8(name) else { continue };
                 let path = format!("{prefix}{name}");
                 match node {
@@ -81,9 +93,9 @@ impl Objects {
             }
         }
         found.sort_unstable();
-        let mut notes = Vec::with_capacity(found.len());
+        let (mut notes, mut met) = (Vec::new(), HashSet::new());
         for (annotated, note) in found {
-            if self.is_file_up_to(note, MAX_NOTE)? {
+            if met.insert(note) && self.is_file_up_to(note, MAX_NOTE)? {
                 notes.push(Note { principal: principal.clone(), annotated, bytes: self.blob(note)? });
             }
         }

@@ -1,6 +1,6 @@
 //! The one reader of objects: a long-lived `git cat-file`, every answer hashed again.
 
-use std::{collections::HashMap, fs::File, sync::Arc};
+use std::{collections::HashMap, fs::File};
 
 use super::{
     GitError, Repository,
@@ -228,7 +228,7 @@ impl Objects {
         if header.size > MAX_FILE_BYTES as u64 {
             return Ok(Entry::TooLarge);
         }
-        Ok(Entry::Regular(Arc::from(self.blob(id)?)))
+        Ok(Entry::Regular(self.blob(id)?.into()))
     }
 
     /// Reads those of some files that [`Self::file`] would read, until they have so many bytes together.
@@ -244,7 +244,7 @@ impl Objects {
             let ids: Vec<Oid> = fitting.into_iter().map(|(id, _)| id).collect();
             let regular = |id, object: Result<Object, GitError>| {
                 let bytes = object.ok()?.wanted(id, Kind::Blob).ok()?;
-                Some((id, Entry::Regular(Arc::from(bytes))))
+                Some((id, Entry::Regular(bytes.into())))
             };
             files.extend(self.window(&ids, regular)?.into_iter().flatten());
         }

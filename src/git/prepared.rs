@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// Pairs of folders that are compared on one level, and files that are asked for.
 const MAX_ASKED: usize = 4096;
 /// Entries that are compared. Folders can be shared between folders, so few bytes can spell out any number of them.
-const MAX_COMPARED: usize = 1_000_000;
+const MAX_COMPARED: usize = 200_000;
 
 /// Folders that have been read and what they are.
 pub(super) type Folders = HashMap<Oid, Option<Arc<Tree>>>;
@@ -37,13 +37,21 @@ pub(super) struct Prepared {
 type Pair = [Option<Oid>; 2];
 
 impl Prepared {
-    /// Reads what comparing each of these trees with the next will ask for, but for `known` folders, and up to a limit.
-    pub(super) fn read(&mut self, objects: &mut Objects, known: &Folders, trees: &[Oid]) -> Result<(), GitError> {
+    /// Reads what comparing each of these trees with the next will ask for, but for known folders and files, and up to a
+    /// limit.
+    pub(super) fn read(
+        &mut self,
+        objects: &mut Objects,
+        known: &Folders,
+        known_files: &HashMap<Oid, Entry>,
+        trees: &[Oid],
+    ) -> Result<(), GitError> {
         let roots = trees.windows(2).filter_map(|trees| match trees {
             [old, new] if old != new => Some([Some(*old), Some(*new)]),
             _ => None,
         });
-        let roots: Vec<Pair> = roots.collect();
+        let mut met = HashSet::new();
+        let roots: Vec<Pair> = roots.filter(|pair| met.insert(*pair)).collect();
         self.read_folders(objects, known, &roots)?;
         let leases = |root: Option<Oid>| match self.at_hand(known, root)?.get(b"leases") {
             Node::Folder(folder) => Some(folder),
@@ -62,6 +70,8 @@ impl Prepared {
                 next.compare(&old, &new, depth);
             }
         }
+        let mut met = HashSet::new();
+        next.files.retain(|file| !known_files.contains_key(file) && met.insert(*file));
         self.files = objects.files(&next.files, MAX_BYTES)?;
         Ok(())
     }

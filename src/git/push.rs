@@ -4,7 +4,10 @@
 //! that came by a scratch branch first is judged when the governed branch takes it up. Symbolic refs are judged by
 //! what they stand for, in both directions.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     GitError, Kind, Objects, Repository,
@@ -14,8 +17,8 @@ use super::{
 };
 use crate::{
     admission::{
-        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, Place, Push, RefUpdate,
-        Standing, StopTarget, TagFacts, place, signer_of,
+        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, NotesFacts, Place, Push,
+        RefUpdate, Standing, StopTarget, TagFacts, place, signer_of,
     },
     ledger::{Missed, State, Step},
     model::{Oid, Refusal},
@@ -53,6 +56,8 @@ struct Ledger {
     steps: Vec<NewStep>,
     standing: Standing,
     facts: Facts,
+    /// What the push brings too much of.
+    excess: Option<Refusal>,
 }
 
 impl Repository {
@@ -121,25 +126,35 @@ impl Repository {
             _ => None,
         }));
         let early = self.early_refs().map_err(undecided)?;
-        let ledger = self.ledger(branch, moved, &memory, &needed, &early)?;
-        let here = self.whereabouts(&names, &ledger.branch, side, &early).map_err(undecided)?;
+        let here = self.whereabouts(&names, &branch, side, &early).map_err(undecided)?;
+        let governed: Vec<&PushedRef> = names
+            .iter()
+            .zip(refs)
+            .filter(|(name, _)| place(name, &branch) != Place::Other)
+            .map(|(_, pushed)| pushed)
+            .collect();
+        let ledger = self.ledger(branch, moved, &governed, &memory, &needed, &early)?;
         // Not before: one that waits would make the fold start another.
         let mut objects = self.objects().map_err(undecided)?;
         let mut updates = Vec::with_capacity(refs.len());
+        let mut left = MAX_COMMITS;
         for (name, pushed) in names.into_iter().zip(refs) {
             let place = place(&name, &ledger.branch);
             let standing = match &place {
                 Place::Branch if moved == Some(pushed) => ledger.standing,
                 _ => here.get(&name).map_or(Standing::AsTold, |here| standing(*here, pushed.old)),
             };
-            let facts = match (&place, pushed.new) {
-                (Place::Branch, Some(_)) if moved == Some(pushed) => ledger.facts.clone(),
-                (_, Some(_)) if standing == Standing::Outrun => Facts::Nothing,
-                (place, Some(new)) => match self.facts_of(&mut objects, place, pushed.old, new, &ledger) {
-                    Err(error) => Facts::Unfit(error.verdict().map_err(undecided)?),
-                    Ok(facts) => facts,
-                },
-                (_, None) => Facts::Nothing,
+            let facts = match (&place, pushed.new, &ledger.excess) {
+                (_, None, _) | (Place::Other, ..) => Facts::Nothing,
+                (_, Some(_), Some(excess)) => Facts::Unfit(excess.clone()),
+                (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone(),
+                (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing,
+                (place, Some(new), None) => {
+                    match self.facts_of(&mut objects, place, pushed.old, new, &ledger, &mut left) {
+                        Err(error) => Facts::Unfit(error.verdict().map_err(undecided)?),
+                        Ok(facts) => facts,
+                    }
+                }
             };
             updates.push(RefUpdate { name, old: pushed.old, new: pushed.new, standing, facts });
         }
@@ -202,6 +217,7 @@ impl Repository {
         &self,
         branch: String,
         moved: Option<&PushedRef>,
+        governed: &[&PushedRef],
         memory: &Memory,
         needed: &Missed,
         early: &EarlyRefs,
@@ -210,6 +226,10 @@ impl Repository {
         let (old, known) = self.known(&branch, moved, memory, needed, early)?;
         let standing = moved.map_or(Standing::AsTold, |moved| standing(old, moved.old));
         let before = known.clone().map(Arc::new);
+        let excess = match self.few_enough(governed, old.unwrap_or(root)) {
+            Ok(()) => None,
+            Err(error) => Some(error.verdict().map_err(refused)?),
+        };
         let unmoved = |facts| Ledger {
             branch: branch.clone(),
             before: before.clone(),
@@ -217,16 +237,11 @@ impl Repository {
             steps: Vec::new(),
             standing,
             facts,
+            excess: excess.clone(),
         };
         // What else an outrun push brings is judged by the ledger as it is, not as the push pretends that it was.
-        let new = moved.and_then(|moved| moved.new).filter(|_| standing == Standing::AsTold);
+        let new = moved.and_then(|moved| moved.new).filter(|_| standing == Standing::AsTold && excess.is_none());
         let Some(new) = new else { return Ok(unmoved(Facts::Nothing)) };
-        match self.few_enough(old.unwrap_or(root), new) {
-            Ok(()) => {}
-            // A missing root is said to be missing below.
-            Err(GitError::Program { .. } | GitError::MissingObject(_)) if old.is_none() => {}
-            Err(error) => return Ok(unmoved(Facts::Unfit(error.verdict().map_err(refused)?))),
-        }
         let folded = match &known {
             None => {
                 let mut steps = Vec::new();
@@ -254,6 +269,7 @@ impl Repository {
                 steps,
                 standing,
                 facts: Facts::Branch(BranchFacts::Continues),
+                excess: None,
             }),
             Err(Stuck::Git(GitError::NotOnChain { .. })) => {
                 let facts = match old {
@@ -297,12 +313,28 @@ impl Repository {
         }
     }
 
-    /// Whether a push's new history has no more commits than are ever judged.
-    fn few_enough(&self, old: Oid, new: Oid) -> Result<(), GitError> {
-        if self.objects()?.is_near(old, new)? {
+    /// Whether all that a push brings to governed refs has no more new commits than are ever judged, whichever of them
+    /// brings it; too large otherwise. What the branch has is not new.
+    fn few_enough(&self, governed: &[&PushedRef], branch: Oid) -> Result<(), GitError> {
+        let mut objects = self.objects()?;
+        let mut known: HashSet<Oid> = governed.iter().filter_map(|pushed| pushed.old).chain([branch]).collect();
+        let bases: Vec<Oid> = known.iter().copied().collect();
+        let mut far = Vec::new();
+        for new in governed.iter().filter_map(|pushed| pushed.new) {
+            let near = objects.is_near(&mut known, new);
+            // What cannot be parsed is said to be so by whoever judges it.
+            if !near.or_else(|error| error.verdict().map(|_| false))? {
+                far.push(new);
+            }
+        }
+        if far.is_empty() {
             return Ok(());
         }
-        self.commits_between(new, &[old]).map(drop)
+        let listed = self.reachable_up_to(Some(MAX_COMMITS + 1), &far, &bases)?;
+        if listed.len() > MAX_COMMITS {
+            return Err(too_many_commits("the new history of the push"));
+        }
+        Ok(())
     }
 
     /// What is to be known of a ref that is not the governed branch.
@@ -313,7 +345,10 @@ impl Repository {
         old: Option<Oid>,
         new: Oid,
         ledger: &Ledger,
+        left: &mut usize,
     ) -> Result<Facts, GitError> {
+        let principals = ledger.after.as_ref().map(|state| &state.policy().get().principals);
+        let is_known = |name| principals.is_none_or(|principals| principals.contains_key(name));
         Ok(match place {
             Place::Branch | Place::Foreign | Place::Other => Facts::Nothing,
             Place::Tag { .. } => Facts::Tag {
@@ -324,8 +359,15 @@ impl Repository {
                 Kind::Commit => Some(objects.open_one(new)?),
                 _ => None,
             }),
+            // Whoever the policy does not name is refused for that.
+            Place::Notes(name) if !is_known(name) => {
+                Facts::Notes(NotesFacts { fast_forward: true, ..NotesFacts::default() })
+            }
+            Place::Applier(name) if !is_known(name) => {
+                Facts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() })
+            }
             Place::Notes(_) => Facts::Notes(notes_facts(objects, old, new)?),
-            Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger)?),
+            Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger, left)?),
         })
     }
 
@@ -342,6 +384,7 @@ impl Repository {
         old: Option<Oid>,
         new: Oid,
         ledger: &Ledger,
+        left: &mut usize,
     ) -> Result<ApplierFacts, GitError> {
         if objects.kind(new)? != Kind::Commit {
             return Ok(ApplierFacts { fast_forward: old.is_none(), commits: vec![(new, None)] });
@@ -351,7 +394,9 @@ impl Repository {
         }
         // What the ledger has is judged there.
         let known: Vec<Oid> = old.into_iter().chain(ledger.before.as_ref().map(|state| state.tip())).collect();
-        let ids = self.commits_between(new, &known)?;
+        // Of all refs together: the same commits are judged for each.
+        let ids = self.reachable_up_to(Some(*left + 1), &[new], &known)?;
+        *left = left.checked_sub(ids.len()).ok_or_else(|| too_many_commits("the new history of appliers' refs"))?;
         let mut commits = Vec::with_capacity(ids.len());
         for ids in ids.chunks(CHUNK) {
             let raw = objects.commits(ids)?;
@@ -364,16 +409,6 @@ impl Repository {
     /// Whether a ref moves forward.
     pub(super) fn continues(&self, old: Option<Oid>, new: Oid) -> Result<bool, GitError> {
         old.map_or(Ok(true), |old| self.is_ancestor(old, new))
-    }
-
-    /// The commits that a tip has and others do not; too large if there are more than are ever judged.
-    fn commits_between(&self, tip: Oid, without: &[Oid]) -> Result<Vec<Oid>, GitError> {
-        let ids = self.reached(tip, without, Some(MAX_COMMITS + 1))?;
-        if ids.len() > MAX_COMMITS {
-            let what = format!("the new history of {tip}");
-            return Err(GitError::TooLarge { what, limit: format!("{MAX_COMMITS} commits") });
-        }
-        Ok(ids)
     }
 
     /// By which name each ref is judged. A symbolic ref is judged as its target; and a ref that some governed name
@@ -400,6 +435,10 @@ impl Repository {
 
 fn standing(here: Option<Oid>, told: Option<Oid>) -> Standing {
     if here == told { Standing::AsTold } else { Standing::Outrun }
+}
+
+fn too_many_commits(what: &str) -> GitError {
+    GitError::TooLarge { what: what.to_owned(), limit: format!("{MAX_COMMITS} commits") }
 }
 
 /// The lines of what Git said. Names that are not UTF-8 are none of ours, whatever they are shown as.

@@ -1,6 +1,6 @@
 //! What a push changes on a notes ref. Folders are compared, and equal ones never read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     GitError, Kind, Objects,
@@ -52,6 +52,9 @@ pub(super) fn notes_facts(objects: &mut Objects, old: Option<Oid>, new: Oid) -> 
 struct Walk {
     /// Folders that differ: where, before, after.
     folders: Vec<(String, Option<Oid>, Option<Oid>)>,
+    /// What has been read: a folder can stand in many others, and a note on many objects.
+    trees: HashMap<Oid, Option<Arc<Tree>>>,
+    blobs: HashMap<Oid, Vec<u8>>,
     changes: HashMap<Oid, NoteChange>,
     strays: Vec<String>,
     entries: usize,
@@ -69,25 +72,38 @@ impl Walk {
     ) -> Result<(), GitError> {
         self.read += 1;
         self.limit(self.read > MAX_FOLDERS, format!("{MAX_FOLDERS} folders"))?;
-        let mut read = |id: Option<Oid>| id.map_or(Ok(Some(Tree::default())), |id| objects.tree(id));
-        let old = read(before)?.unwrap_or_default();
-        let Some(new) = read(after)? else {
+        let old = self.tree(objects, before)?.unwrap_or_default();
+        let Some(new) = self.tree(objects, after)? else {
             self.stray(prefix.to_owned());
             return Ok(());
         };
-        let mut names: BTreeMap<&[u8], (Node, Node)> =
-            old.iter().map(|(name, node)| (name, (node, Node::Absent))).collect();
-        for (name, node) in new.iter() {
-            names.entry(name).or_insert((Node::Absent, Node::Absent)).1 = node;
-        }
-        self.entries += names.len();
+        self.entries += old.len() + new.len();
         self.limit(self.entries > MAX_ENTRIES, format!("{MAX_ENTRIES} entries"))?;
-        for (name, (old, new)) in names {
-            if old != new {
-                self.differs(objects, prefix, name, old, new)?;
-            }
+        for (name, old, new) in old.differences(&new) {
+            self.differs(objects, prefix, name, old, new)?;
         }
         Ok(())
+    }
+
+    /// A folder, none where there is something else, and an empty one where there is nothing.
+    fn tree(&mut self, objects: &mut Objects, id: Option<Oid>) -> Result<Option<Arc<Tree>>, GitError> {
+        let Some(id) = id else { return Ok(Some(Arc::default())) };
+        if let Some(tree) = self.trees.get(&id) {
+            return Ok(tree.clone());
+        }
+        let tree = objects.tree(id)?.map(Arc::new);
+        self.trees.insert(id, tree.clone());
+        Ok(tree)
+    }
+
+    /// A note's bytes.
+    fn blob(&mut self, objects: &mut Objects, id: Oid) -> Result<Vec<u8>, GitError> {
+        if let Some(bytes) = self.blobs.get(&id) {
+            return Ok(bytes.clone());
+        }
+        let bytes = objects.blob(id)?;
+        self.blobs.insert(id, bytes.clone());
+        Ok(bytes)
     }
 
     fn differs(
@@ -126,8 +142,8 @@ impl Walk {
 
     /// Takes up a note that differs. One that moved between folders comes twice: once as it was, once as it is.
     fn note(&mut self, objects: &mut Objects, object: Oid, old: Option<Oid>, new: Option<Oid>) -> Result<(), GitError> {
-        let old = old.map(|id| objects.blob(id)).transpose()?;
-        let new = new.map(|id| objects.blob(id)).transpose()?;
+        let old = old.map(|id| self.blob(objects, id)).transpose()?;
+        let new = new.map(|id| self.blob(objects, id)).transpose()?;
         self.bytes += [&old, &new].into_iter().flatten().map(Vec::len).sum::<usize>();
         let change = self.changes.entry(object).or_insert(NoteChange { object, before: None, after: None });
         let twice = change.after.is_some() && new.is_some();

@@ -113,18 +113,24 @@ impl Repository {
 
     /// The commits that are reachable from some objects and not from others. What is missing here is passed over.
     pub fn reachable(&self, from: &[Oid], not: &[Oid]) -> Result<Vec<Oid>, GitError> {
+        self.reachable_up_to(None, from, not)
+    }
+
+    /// The same, no more than so many.
+    pub(super) fn reachable_up_to(&self, most: Option<usize>, from: &[Oid], not: &[Oid]) -> Result<Vec<Oid>, GitError> {
         if from.is_empty() {
             return Ok(Vec::new());
         }
+        let most_of = most.map(|most| format!("--max-count={most}"));
         let wanted = from.iter().map(|id| format!("{id}\n"));
         let input: String = wanted.chain(not.iter().map(|id| format!("^{id}\n"))).collect();
-        let program = self.run(&["rev-list", "--ignore-missing", "--stdin"]).input(input);
+        let program = self.run(&["rev-list", "--ignore-missing", "--stdin"]).args(most_of).input(input);
         match self.ids_of(program) {
             Err(GitError::Program { .. }) => {
                 let mut objects = self.objects()?;
                 let from = objects.peeled(from)?;
                 let graph = Graph::read(&mut objects, &[&from, not].concat(), Gaps::Skip)?;
-                Ok(graph.between(&from, not).into_iter().rev().collect())
+                Ok(graph.between(&from, not).into_iter().rev().take(most.unwrap_or(usize::MAX)).collect())
             }
             ids => ids,
         }

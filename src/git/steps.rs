@@ -556,7 +556,7 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
     use super::*;
     use crate::{
@@ -593,7 +593,7 @@ mod tests {
 
     /// A step with a policy of so many bytes.
     fn step(bytes: usize) -> Step {
-        let policy = Some(Entry::Regular(Arc::from(vec![0; bytes])));
+        let policy = Some(Entry::Regular(vec![0; bytes].into()));
         Step { commit: Oid::Sha1([1; 20]), claimed_time: 0, commits: Vec::new(), policy, leases: Vec::new() }
     }
 

@@ -7,12 +7,12 @@
 
 mod plan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::{
     ledger::{Hypothesis, State, forecast, hypothetical},
     model::{Action, LeaseId, PrincipalId, Statement},
-    signature::{Cosignature, open_note},
+    signature::{Cosignature, Inbox},
 };
 
 pub use plan::{Plan, in_window};
@@ -77,14 +77,21 @@ fn action(vote: &Cosignature) -> Action {
     vote.statement().action()
 }
 
-/// The entries that verify.
+/// The entries that verify. What is there more than once, as a note or as an entry of several, is verified once, and what
+/// is on the ref of nobody whom the policy in force names is not verified at all: it could not count.
 fn opened(notes: &[NoteText<'_>], state: &State) -> Vec<Cosignature> {
     let principals = &state.policy().get().principals;
-    let opened = notes.iter().flat_map(|note| {
-        let keys = principals.get(note.principal).map(|principal| principal.keys.as_slice()).unwrap_or_default();
-        open_note(note.text, note.principal, keys)
-    });
-    opened.filter_map(|entry| entry.opened.ok()).collect()
+    let (mut inboxes, mut met) = (BTreeMap::new(), HashSet::new());
+    let mut votes = Vec::new();
+    for NoteText { principal, text } in notes {
+        if let Some(known) = principals.get(principal)
+            && met.insert((principal, text))
+        {
+            let inbox = inboxes.entry(principal).or_insert_with(|| Inbox::new(principal, &known.keys));
+            votes.extend(inbox.open(text).into_iter().filter_map(|entry| entry.opened.ok()));
+        }
+    }
+    votes
 }
 
 /// Those of the votes that would count, one of a principal for the same statement.

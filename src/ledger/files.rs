@@ -1,12 +1,9 @@
 //! The tree's files: proposals, and what makes one unusable.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    model::{Digest, LeaseId, Proposed, RawKey, Reason, Refusal, lease, policy, policy::Policy},
+    model::{Digest, LeaseId, Proposed, RawKey, Reason, Refusal, lease, policy::Policy},
     signature::Opened,
 };
 
@@ -24,7 +21,7 @@ const POLICY_PATH: &str = ".two-key/policy.yaml";
 /// The policy in the root's tree.
 pub(in crate::ledger) fn root_policy(step: &Step) -> Result<Arc<Proposed<Policy>>, Refusal> {
     let proposed = match &step.policy {
-        Some(Entry::Regular(bytes)) => policy::read(bytes)?,
+        Some(Entry::Regular(file)) => file.policy()?,
         Some(Entry::TooLarge) => return Err(too_large(POLICY_PATH)),
         Some(Entry::NotAFile) => return Err(not_a_file(POLICY_PATH)),
         Some(Entry::Absent) | None => {
@@ -35,7 +32,7 @@ pub(in crate::ledger) fn root_policy(step: &Step) -> Result<Arc<Proposed<Policy>
     if !rules::can_change_policy(proposed.get(), |_| false) {
         return Err(Refusal::new(Reason::PolicyFloor, "nobody could ever change this policy"));
     }
-    Ok(Arc::new(proposed))
+    Ok(proposed)
 }
 
 impl Fold {
@@ -79,7 +76,7 @@ impl Fold {
                 self.find_file(POLICY_PATH, None, Refusal::new(Reason::Malformed, message));
                 return;
             }
-            Entry::Regular(bytes) => (Some(Digest::of(bytes)), policy::read(bytes).map_err(Refusal::from)),
+            Entry::Regular(file) => (Some(file.digest()), file.policy()),
             Entry::TooLarge => (None, Err(too_large(POLICY_PATH))),
             Entry::NotAFile => (None, Err(not_a_file(POLICY_PATH))),
         };
@@ -88,7 +85,7 @@ impl Fold {
             if proposed.digest() != in_force {
                 self.check_policy(&proposed)?;
             }
-            Ok(Arc::new(proposed))
+            Ok(proposed)
         });
         let content = self.content(POLICY_PATH, None, usable);
         self.state.policy_file = Some(ProposalFile { digest, proposer: proposer.clone(), content });
@@ -176,20 +173,11 @@ impl Fold {
 }
 
 impl State {
-    /// Reads a step's lease files: none where there is no longer one. Files that share their bytes are read once.
+    /// What a step's lease files say: nothing where there is no longer one.
     fn lease_files<'a>(&self, step: &'a Step, proposer: &Proposer) -> Vec<(&'a str, Option<(Read, Proposer)>)> {
-        let mut known: HashMap<*const u8, Read> = HashMap::new();
-        let mut read = |path: &str, entry: &Entry| match entry {
+        let read = |path: &str, entry: &Entry| match entry {
             Entry::Absent => None,
-            Entry::Regular(bytes) => Some(
-                known
-                    .entry(bytes.as_ptr())
-                    .or_insert_with(|| {
-                        let proposed = lease::read(bytes).map(Arc::new).map_err(Refusal::from);
-                        (Some(Digest::of(bytes)), proposed)
-                    })
-                    .clone(),
-            ),
+            Entry::Regular(file) => Some((Some(file.digest()), file.lease())),
             Entry::TooLarge => Some((None, Err(too_large(path)))),
             Entry::NotAFile => Some((None, Err(not_a_file(path)))),
         };

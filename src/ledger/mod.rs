@@ -43,9 +43,10 @@ pub use event::{Event, EventKind, Finding, StepReport};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
     Awaited, Hypothesis, Resolution, awaited, forecast, hypothetical, next_statement, resolve, stop_target,
+    stops_something,
 };
 pub use state::{Ballot, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, State, Vote, Votes};
-pub use step::{Descent, Entry, Step, StepCommit};
+pub use step::{Descent, Entry, File, Step, StepCommit};
 
 /// Why a root cannot found a ledger. Nothing can be decided then (exit code 3).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -200,13 +201,7 @@ impl Fold {
     }
 
     fn vote(&mut self, turn: &Turn) -> Result<(), Refusal> {
-        let repository = &self.state.policy.get().repository;
-        if turn.statement.repository != *repository {
-            let message =
-                format!("the statement is for repository {}, this is {repository}", turn.statement.repository);
-            return Err(Refusal::new(Reason::WrongRepository, message));
-        }
-        let vote = &self.owned(turn)?;
+        let vote = &self.state.owned(turn)?;
         match &turn.statement.subject {
             Subject::Stop(stop) => self.stop(stop, &turn.statement, vote),
             Subject::Freeze { .. } => self.freeze(&turn.statement, vote),
@@ -216,18 +211,6 @@ impl Fold {
             Subject::Thaw { step } => self.thaw(*step, &turn.statement, vote),
             Subject::Policy { digest } => self.policy_vote(*digest, &turn.statement, vote),
         }
-    }
-
-    /// Finds whose key it is: in force now, and of the principal that the carrier names.
-    fn owned(&self, turn: &Turn) -> Result<Vote, Refusal> {
-        let UnownedVote { key, claims, carrier, presence, signature, commit, claimed_time, reason, evidence } =
-            turn.vote.clone();
-        let (principal, role) = rules::owner(&self.state, key.raw())?;
-        if principal != claims {
-            let message = format!("the key {} is {principal}'s, the carrier says {claims}", key.fingerprint());
-            return Err(Refusal::new(Reason::WrongPrincipal, message));
-        }
-        Ok(Vote { key, principal, role, carrier, presence, signature, commit, claimed_time, reason, evidence })
     }
 
     /// Records that something took effect.
@@ -281,5 +264,26 @@ impl Fold {
             claims: Some(turn.vote.claims.clone()),
             refusal,
         });
+    }
+}
+
+impl State {
+    /// Finds whose key it is: in force now, and of the principal that the carrier names, for a statement made for this
+    /// repository.
+    fn owned(&self, turn: &Turn) -> Result<Vote, Refusal> {
+        let repository = &self.policy.get().repository;
+        if turn.statement.repository != *repository {
+            let message =
+                format!("the statement is for repository {}, this is {repository}", turn.statement.repository);
+            return Err(Refusal::new(Reason::WrongRepository, message));
+        }
+        let UnownedVote { key, claims, carrier, presence, signature, commit, claimed_time, reason, evidence } =
+            turn.vote.clone();
+        let (principal, role) = rules::owner(self, key.raw())?;
+        if principal != claims {
+            let message = format!("the key {} is {principal}'s, the carrier says {claims}", key.fingerprint());
+            return Err(Refusal::new(Reason::WrongPrincipal, message));
+        }
+        Ok(Vote { key, principal, role, carrier, presence, signature, commit, claimed_time, reason, evidence })
     }
 }

@@ -366,6 +366,25 @@ pub fn forecast(state: &State, vote: &Cosignature) -> StepReport {
     hypothetical(state, votes).1
 }
 
+/// Whether a stop or freeze would stop something if it were folded next, or why it would not count: what
+/// [`hypothetical`] gives, without a copy of all that its lease went through, as there may be very many stops of one lease.
+/// No other vote stops anything.
+pub fn stops_something(state: &State, vote: &Cosignature) -> Result<bool, Refusal> {
+    let turn = Turn::of(vote, state.tip(), 0);
+    let vote = state.owned(&turn)?;
+    match &turn.statement.subject {
+        Subject::Stop(stop) => {
+            let landing = state.stop_counts(stop, &turn.statement, &vote)?;
+            Ok(matches!(landing, Some((_, StopEffect::Goes(..)))))
+        }
+        Subject::Freeze { .. } => {
+            State::may_freeze(&vote)?;
+            Ok(state.frozen.is_none() && !state.stop_seen(vote.key.raw(), &turn.statement))
+        }
+        _ => Ok(false),
+    }
+}
+
 /// Votes that are not in the ledger.
 #[derive(Debug, Clone, Copy)]
 pub enum Hypothesis<'a> {

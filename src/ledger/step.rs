@@ -1,9 +1,16 @@
 //! What the fold eats: one first-parent commit of the governed branch with everything that it brought in.
 
-use std::sync::Arc;
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
-    model::Oid,
+    model::{
+        Digest, Oid, Proposed, Refusal,
+        lease::{self, Lease},
+        policy::{self, Policy},
+    },
     signature::{BadVote, Cosignature, Opened},
 };
 
@@ -76,9 +83,61 @@ pub enum Entry {
     /// Nothing.
     Absent,
     /// A regular file with these bytes.
-    Regular(Arc<[u8]>),
+    Regular(File),
     /// A regular file that is too large to be read.
     TooLarge,
     /// A gitlink, a symbolic link, or a folder where a file should be. Never opened.
     NotAFile,
 }
+
+/// A file's bytes, and what they say. However many steps and paths share it, it is read for that once.
+#[derive(Debug, Clone)]
+pub struct File(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    bytes: Box<[u8]>,
+    digest: OnceLock<Digest>,
+    lease: OnceLock<Result<Arc<Proposed<Lease>>, Refusal>>,
+    policy: OnceLock<Result<Arc<Proposed<Policy>>, Refusal>>,
+}
+
+impl File {
+    /// The SHA-256 of its bytes.
+    pub fn digest(&self) -> Digest {
+        *self.0.digest.get_or_init(|| Digest::of(&self.0.bytes))
+    }
+
+    /// The lease that it proposes, or why it proposes none.
+    pub(in crate::ledger) fn lease(&self) -> Result<Arc<Proposed<Lease>>, Refusal> {
+        self.0.lease.get_or_init(|| lease::read(self).map(Arc::new).map_err(Refusal::from)).clone()
+    }
+
+    /// The policy that it proposes, or why it proposes none.
+    pub(in crate::ledger) fn policy(&self) -> Result<Arc<Proposed<Policy>>, Refusal> {
+        self.0.policy.get_or_init(|| policy::read(self).map(Arc::new).map_err(Refusal::from)).clone()
+    }
+}
+
+impl<T: Into<Box<[u8]>>> From<T> for File {
+    fn from(bytes: T) -> Self {
+        let (digest, lease, policy) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Shared { bytes: bytes.into(), digest, lease, policy }))
+    }
+}
+
+impl Deref for File {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl PartialEq for File {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || **self == **other
+    }
+}
+
+impl Eq for File {}

@@ -10,12 +10,7 @@ use super::{
 impl Fold {
     /// Folds a stop of a lease.
     pub(in crate::ledger) fn stop(&mut self, stop: &Stop, statement: &Statement, vote: &Vote) -> Result<(), Refusal> {
-        self.state.stoppable(&stop.lease)?;
-        self.state.may_stop(&stop.lease, &vote.principal, vote.role)?;
-        if self.state.stop_seen(vote.key.raw(), statement) {
-            return Ok(());
-        }
-        let landing = self.state.stop_lands_on(&stop.lease, stop.kind)?;
+        let Some(landing) = self.state.stop_counts(stop, statement, vote)? else { return Ok(()) };
         // Spent from here on, with or without effect: one without would otherwise wait to be replayed.
         let spent = Spent::of(vote.key.raw(), statement);
         self.state.dossiers.entry(stop.lease.folded()).stops_seen.insert(spent);
@@ -73,9 +68,7 @@ impl Fold {
 
     /// Folds a freeze.
     pub(in crate::ledger) fn freeze(&mut self, statement: &Statement, vote: &Vote) -> Result<(), Refusal> {
-        if vote.role == Role::Applier {
-            return Err(Refusal::new(Reason::WrongRole, "an applier stops its own targets only, never all of them"));
-        }
+        State::may_freeze(vote)?;
         let again = !self.state.freezes_seen.insert(Spent::of(vote.key.raw(), statement));
         if !again && self.state.frozen.is_none() {
             self.state.freezes += 1;
@@ -88,6 +81,29 @@ impl Fold {
 }
 
 impl State {
+    /// Which lease a stop acts on, and how; nothing if it has been folded already.
+    pub(in crate::ledger) fn stop_counts(
+        &self,
+        stop: &Stop,
+        statement: &Statement,
+        vote: &Vote,
+    ) -> Result<Option<(LeaseId, StopEffect)>, Refusal> {
+        self.stoppable(&stop.lease)?;
+        self.may_stop(&stop.lease, &vote.principal, vote.role)?;
+        if self.stop_seen(vote.key.raw(), statement) {
+            return Ok(None);
+        }
+        self.stop_lands_on(&stop.lease, stop.kind).map(Some)
+    }
+
+    /// Whether somebody may freeze.
+    pub(in crate::ledger) fn may_freeze(vote: &Vote) -> Result<(), Refusal> {
+        if vote.role == Role::Applier {
+            return Err(Refusal::new(Reason::WrongRole, "an applier stops its own targets only, never all of them"));
+        }
+        Ok(())
+    }
+
     /// Whether there is such a lease to stop, or ever was: who can delete a proposal cannot outrun a stop thereby.
     pub(in crate::ledger) fn stoppable(&self, id: &LeaseId) -> Result<(), Refusal> {
         if self.lease(id).is_some()

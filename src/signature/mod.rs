@@ -150,5 +150,5 @@ pub use commit::{Links, RawCommit, links, open_commit, open_commits};
 pub use compose::statement_message;
 pub use detached::{detached_base64, open_detached};
 pub use large::{CommitBytes, Large, LargeReader, MAX_HELD};
-pub use note::{NoteEntry, open_note};
+pub use note::{Inbox, NoteEntry, open_note};
 pub use tag::{RawTag, parse_tag};

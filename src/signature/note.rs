@@ -4,8 +4,10 @@
 //! at its `Two-Key-Statement:` line and goes to the next. Within an entry, empty lines are allowed only between the
 //! statement and its signature, and at the end.
 
-use super::{Cosignature, carrier::PREFIX, detached, detached_base64, minisign::Minisig, sshsig::SshSig};
-use crate::model::{PrincipalId, PublicKey, Reason, Refusal, Statement};
+use std::collections::HashSet;
+
+use super::{Cosignature, carrier::PREFIX, detached, minisign::Minisig, sshsig::SshSig};
+use crate::model::{Digest, PrincipalId, PublicKey, Reason, Refusal, Statement};
 
 /// The largest note that is read, in bytes.
 pub const MAX_NOTE: usize = 1024 * 1024;
@@ -22,20 +24,83 @@ pub struct NoteEntry {
 /// Opens a note, entry by entry. `claims` is the principal whose notes ref it is on; `candidates` are the keys among
 /// which a minisign signature's key id is looked up (an SSH signature brings its key along).
 pub fn open_note(note: &[u8], claims: &PrincipalId, candidates: &[PublicKey]) -> Vec<NoteEntry> {
-    let whole = |refusal| vec![NoteEntry { text: String::from_utf8_lossy(note).into_owned(), opened: Err(refusal) }];
-    if note.len() > MAX_NOTE {
-        return vec![NoteEntry {
-            text: String::new(),
-            opened: Err(Refusal::new(Reason::TooLarge, "the note is larger than 1 MiB")),
-        }];
+    Inbox::new(claims, candidates).open(note)
+}
+
+/// A principal's notes while they are opened: an entry that comes again, in whichever note, is not verified again.
+#[derive(Debug)]
+pub struct Inbox<'a> {
+    claims: &'a PrincipalId,
+    candidates: &'a [PublicKey],
+    /// The digests of the entries that have been opened.
+    met: HashSet<Digest>,
+}
+
+impl<'a> Inbox<'a> {
+    /// The notes on a principal's ref, with the candidates as [`open_note`] takes them.
+    pub fn new(claims: &'a PrincipalId, candidates: &'a [PublicKey]) -> Self {
+        Self { claims, candidates, met: HashSet::new() }
     }
-    let Ok(text) = std::str::from_utf8(note) else {
-        return whole(malformed("it is not UTF-8"));
-    };
-    entries(text)
-        .into_iter()
-        .map(|text| NoteEntry { text: text.to_owned(), opened: open_entry(text, claims, candidates) })
-        .collect()
+
+    /// Opens those entries of a note that no note before it had.
+    pub fn open(&mut self, note: &[u8]) -> Vec<NoteEntry> {
+        let whole =
+            |refusal| vec![NoteEntry { text: String::from_utf8_lossy(note).into_owned(), opened: Err(refusal) }];
+        if note.len() > MAX_NOTE {
+            return vec![NoteEntry {
+                text: String::new(),
+                opened: Err(Refusal::new(Reason::TooLarge, "the note is larger than 1 MiB")),
+            }];
+        }
+        let Ok(text) = std::str::from_utf8(note) else {
+            return whole(malformed("it is not UTF-8"));
+        };
+        let open = |text: &str| self.entry(text).map(|opened| NoteEntry { text: text.to_owned(), opened });
+        entries(text).into_iter().filter_map(open).collect()
+    }
+
+    /// Opens an entry, unless it says what another one said, however it is written.
+    fn entry(&mut self, text: &str) -> Option<Result<Cosignature, Refusal>> {
+        let read = match read_entry(text) {
+            Ok(read) => read,
+            Err(refusal) => return self.met.insert(Digest::of(text.as_bytes())).then_some(Err(refusal)),
+        };
+        let (statement, file) = &read;
+        let what = format!("{} {}", statement.id(), file.base64());
+        self.met.insert(Digest::of(what.as_bytes())).then(|| self.verified(&read))
+    }
+
+    fn verified(&self, (statement, file): &(Statement, File)) -> Result<Cosignature, Refusal> {
+        let (claims, candidates) = (self.claims, self.candidates);
+        let key = match file {
+            File::Minisign(minisig) => {
+                let message = statement.text();
+                let named: Vec<&PublicKey> = candidates.iter().filter(|key| minisig.names(key)).collect();
+                let signer = named.iter().find(|key| minisig.verify(key, message.as_bytes()).is_ok());
+                signer.or(named.first()).copied().cloned().ok_or_else(|| {
+                    let message = format!("the minisign signature's key id is none of {claims}'s keys");
+                    Refusal::new(Reason::UnknownKey, message)
+                })?
+            }
+            File::Ssh(ssh) => ssh.key().clone(),
+        };
+        detached::open_detached(statement, claims.clone(), &key, &file.base64()).map_err(|bad| bad.refusal)
+    }
+}
+
+/// A signature as a program wrote it.
+enum File {
+    Ssh(SshSig),
+    Minisign(Minisig),
+}
+
+impl File {
+    fn base64(&self) -> String {
+        match self {
+            Self::Ssh(ssh) => ssh.base64(),
+            Self::Minisign(minisig) => minisig.base64(),
+        }
+    }
 }
 
 /// Cuts a note where statements begin. What stands before the first is an entry too: one that does not open.
@@ -53,23 +118,17 @@ fn entries(text: &str) -> Vec<&str> {
     slices.map(|entry| entry.trim_matches('\n')).filter(|entry| !entry.is_empty()).collect()
 }
 
-fn open_entry(text: &str, claims: &PrincipalId, candidates: &[PublicKey]) -> Result<Cosignature, Refusal> {
+fn read_entry(text: &str) -> Result<(Statement, File), Refusal> {
     let end = text.split_inclusive('\n').take_while(|line| line.starts_with(PREFIX)).map(str::len).sum();
     let (statement, signature) = text.split_at_checked(end).ok_or_else(|| malformed("it has no statement"))?;
     let statement = Statement::parse(statement).map_err(malformed)?;
     let signature = signature.trim_start_matches('\n');
-    let key = if signature.starts_with("untrusted comment:") {
-        let minisig = Minisig::parse(signature)?;
-        let message = statement.text();
-        let named: Vec<&PublicKey> = candidates.iter().filter(|key| minisig.names(key)).collect();
-        let signer = named.iter().find(|key| minisig.verify(key, message.as_bytes()).is_ok());
-        signer.or(named.first()).copied().cloned().ok_or_else(|| {
-            Refusal::new(Reason::UnknownKey, format!("the minisign signature's key id is none of {claims}'s keys"))
-        })?
+    let file = if signature.starts_with("untrusted comment:") {
+        File::Minisign(Minisig::parse(signature)?)
     } else {
-        SshSig::from_armour(signature)?.key().clone()
+        File::Ssh(SshSig::from_armour(signature)?)
     };
-    detached::open_detached(&statement, claims.clone(), &key, &detached_base64(signature)?).map_err(|bad| bad.refusal)
+    Ok((statement, file))
 }
 
 fn malformed(what: impl std::fmt::Display) -> Refusal {

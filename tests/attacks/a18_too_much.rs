@@ -1,6 +1,7 @@
 //! Pushes made to be too much
 //!
-//! Work is bounded before it is begun, and what is within bounds finishes.
+//! Work is bounded before it is begun, and what is within bounds finishes. What a push brings is counted together, whichever
+//! ref brings it.
 
 use std::fmt::Write as _;
 
@@ -54,4 +55,32 @@ fn a_large_statement() {
     let large = text.replacen("Turn a key\n", &format!("Turn a key\n\n{}\n", "x".repeat(300 << 10)), 1);
     let attack = |scene: &Scene| drop(scene.world.carry("cp14", &large));
     scene.never_counts("too-large", attack, |scene| drop(scene.promote("cp14")));
+}
+
+/// A long history behind each of two stop refs: what a push brings is counted together, whichever ref brings it.
+#[test]
+fn long_histories_behind_stops() {
+    let scene = Scene::rolling();
+    let tip = scene.world.head();
+    let stop_behind = |name: &str, commits: usize| {
+        let history = history(name, &tip, commits);
+        scene.world.run(scene.world.repo(), "git", &["fast-import", "--quiet"], &history).exits(0);
+        let halt = scene.halt("user1", name, 1);
+        format!("{halt}:refs/two-key/stops/{LEASE}/{halt}")
+    };
+    let (one, other) = (stop_behind("one", 50_001), stop_behind("other", 50_000));
+    let named = other.split_once(':').unwrap().1;
+    scene.refuses(&[&one, &other], named, "too-large");
+    scene.admits(&[&other]);
+}
+
+/// A branch of so many commits without a change, as `git fast-import` reads it.
+fn history(name: &str, from: &str, commits: usize) -> Vec<u8> {
+    let mut stream = String::new();
+    for number in 0..commits {
+        let from = if number == 0 { format!("from {from}\n") } else { String::new() };
+        let (who, words) = ("committer A <a@example.com> 1761530400 +0000", format!("{name} {number}"));
+        writeln!(stream, "commit refs/heads/{name}\n{who}\ndata {}\n{words}\n{from}", words.len()).unwrap();
+    }
+    stream.into_bytes()
 }

@@ -1,7 +1,5 @@
 //! A small world for the judge: keys from names, literal steps, real detached signatures.
 
-use std::sync::Arc;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha512};
@@ -145,8 +143,8 @@ impl Story {
     /// The root, the lease's proposal.
     pub(super) fn proposed() -> Self {
         let mut root = step(1, None);
-        root.policy = Some(Entry::Regular(Arc::from(policy().as_bytes())));
-        root.leases = vec![("leases/L-1.yaml".to_owned(), Entry::Regular(Arc::from(lease().as_bytes())))];
+        root.policy = Some(Entry::Regular(policy().as_bytes().into()));
+        root.leases = vec![("leases/L-1.yaml".to_owned(), Entry::Regular(lease().as_bytes().into()))];
         let (state, report) = ledger::begin(&root).unwrap();
         assert_eq!(report.findings, []);
         let push = Push {

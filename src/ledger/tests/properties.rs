@@ -1,6 +1,6 @@
 //! What holds whatever comes: no panic, no memory of how the fold was cut, no rise by too few keys.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
@@ -265,7 +265,7 @@ proptest! {
             2 => Entry::TooLarge,
             3 => bytes(&stage.rules.yaml()),
             4 => bytes(&stage.papers[0].yaml()),
-            _ => Entry::Regular(Arc::from(junk)),
+            _ => Entry::Regular(junk.into()),
         };
         let descent = if foreign { Descent::Foreign } else { Descent::Descends };
         let draft = Draft::new(7777)

@@ -6,10 +6,12 @@ use proptest::prelude::*;
 
 use super::{
     model::{Ask, At, Key, Policy, PolicyFile, TIERS, World},
-    story::{Draft, Paper, Rulebook, TARGETS, Who, freeze, lease, revoke, rulebook, seed, ssh, statement, thaw, who},
+    story::{
+        Draft, Paper, Rulebook, TARGETS, Who, freeze, lease, revoke, rulebook, said, seed, ssh, statement, thaw, who,
+    },
 };
 use crate::{
-    ledger::{Descent, Hypothesis, Phase, State, Step, apply, begin, forecast, hypothetical},
+    ledger::{Descent, Hypothesis, Phase, State, Step, apply, begin, forecast, hypothetical, stops_something},
     model::{Digest, PrincipalId, StopKind, Subject},
     signature::Cosignature,
 };
@@ -373,6 +375,9 @@ impl Run {
             let alone = forecast(&self.state, &vote);
             if alone != whole {
                 return Err(format!("{vote:?}: {alone:?}, with everything at hand {whole:?}"));
+            }
+            if vote.statement().action().stops() && stops_something(&self.state, &vote) != said(&whole) {
+                return Err(format!("{vote:?}: {:?}, folded {whole:?}", stops_something(&self.state, &vote)));
             }
         }
         self.state = apply(self.state.clone(), &draft.finish(None)).0;

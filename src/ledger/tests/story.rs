@@ -3,17 +3,15 @@
 //! A [`Story`] checks at every step what must hold at every step: the state reads back from JSON as it was, a vote that is
 //! refused alters nothing, and what a vote will do can be said beforehand with few leases at hand.
 
-use std::sync::Arc;
-
 use ed25519_dalek::SigningKey;
 
 use crate::{
     ledger::{
         Descent, Entry, Event, EventKind, Hypothesis, Phase, State, Step, StepCommit, StepReport, apply, begin,
-        forecast, hypothetical,
+        forecast, hypothetical, stops_something,
     },
     model::{
-        Digest, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, RepositoryId,
+        Digest, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Refusal, RepositoryId,
         Statement, Stop, StopKind, Subject, TargetId, key::put_ssh_string,
     },
     signature::{Carrier, Cosignature, Opened, Presence},
@@ -338,7 +336,7 @@ impl Draft {
 }
 
 pub(super) fn bytes(text: &str) -> Entry {
-    Entry::Regular(Arc::from(text.as_bytes()))
+    Entry::Regular(text.as_bytes().into())
 }
 
 fn oid(number: u32, within: u8) -> Oid {
@@ -389,6 +387,9 @@ impl Story {
         for vote in votes.flatten() {
             let whole = hypothetical(&self.state, Hypothesis::Signed(std::slice::from_ref(vote))).1;
             assert_eq!(forecast(&self.state, vote), whole, "{vote:?}");
+            if vote.statement().action().stops() {
+                assert_eq!(stops_something(&self.state, vote), said(&whole), "{vote:?}");
+            }
         }
     }
 
@@ -480,5 +481,13 @@ impl Story {
 
     pub(super) fn newest_on(&self, target: &str) -> Option<&str> {
         self.state.newest_on(&TargetId::parse(target).unwrap()).map(|lease| lease.id.as_str())
+    }
+}
+
+/// Whether the report of one stop says that it stopped something, or why it did not count.
+pub(super) fn said(report: &StepReport) -> Result<bool, Refusal> {
+    match report.findings.first() {
+        Some(finding) => Err(finding.refusal.clone()),
+        None => Ok(report.stopped_something()),
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     model::Reason,
     signature::{
-        open_note,
+        Inbox, open_note,
         testing::{Key, armour, principal, statement},
     },
 };
@@ -48,11 +48,16 @@ fn entries_open_one_by_one_and_a_bad_one_spoils_no_other() {
 }
 
 #[test]
-fn the_same_entry_twice_is_seen_to_be_the_same() {
-    let a = entry(&Key::ssh(1), "cosign");
-    let entries = open_note(format!("{a}\n\n{a}").as_bytes(), &principal("user1"), &[]);
-    assert_eq!(entries.len(), 2);
-    assert_eq!(entries[0], entries[1]);
+fn the_same_entry_twice_is_opened_once_however_it_is_written() {
+    let (a, b) = (entry(&Key::ssh(1), "cosign"), entry(&Key::ssh(1), "start"));
+    let apart = a.replace("-----BEGIN", "\n-----BEGIN");
+    assert_eq!(reasons(&format!("{a}\n\n{a}{apart}{b}hello\n{a}{b}hello\n")).len(), 2);
+    let user1 = principal("user1");
+    let mut inbox = Inbox::new(&user1, &[]);
+    assert_eq!(inbox.open(a.as_bytes()).len(), 1);
+    assert_eq!(inbox.open(format!("{apart}{b}").as_bytes()).len(), 1);
+    // What another one's ref holds is somebody else's.
+    assert_eq!(Inbox::new(&principal("user2"), &[]).open(a.as_bytes()).len(), 1);
 }
 
 #[test]

@@ -225,6 +225,12 @@ impl Repository {
         self.transaction(input, reason, updates.iter().map(|update| update.name.as_str()))
     }
 
+    /// Sets refs of a mirror, all or none, wherever they are now.
+    pub(super) fn set_refs(&self, refs: &[(String, Oid)], reason: &str) -> Result<(), GitError> {
+        let input: String = refs.iter().map(|(name, id)| format!("update {name}\0{id}\0\0")).collect();
+        self.transaction(input.into_bytes(), reason, refs.iter().map(|(name, _)| name.as_str()))
+    }
+
     /// Deletes a ref that is where it was expected to be. Governed refs are never deleted; this is for our own.
     pub fn delete_ref(&self, name: &str, old: Oid) -> Result<(), GitError> {
         self.transaction(format!("delete {name}\0{old}\0").into_bytes(), "two-key", std::iter::once(name))

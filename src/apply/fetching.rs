@@ -11,17 +11,20 @@ use std::{
 
 use crate::git::{GitError, Mirrored, Missed, Repository, Wanted};
 
-/// How long a look is waited for. It goes on behind the back of those who do not wait any more.
-const WAIT: Duration = Duration::from_secs(10);
+/// How long what may take.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// A look is waited for. It goes on behind the back of those who do not wait any more.
+    wait: Duration,
+    /// One of its questions to the remote.
+    quick: Duration,
+    /// A ref that did not come so quickly, by itself; and its rest if it took all that time. After an outage there may be much
+    /// to fetch.
+    slow: Duration,
+}
 
-/// How long one of its questions to the remote may take.
-const QUICK: Duration = Duration::from_secs(30);
-
-/// How long a ref may take that did not come so quickly. After an outage there may be much to fetch.
-const SLOW: Duration = Duration::from_secs(10 * 60);
-
-/// How long a ref that took all that time is left alone.
-const REST: Duration = SLOW;
+const LIMITS: Limits =
+    Limits { wait: Duration::from_secs(10), quick: Duration::from_secs(10), slow: Duration::from_secs(10 * 60) };
 
 /// Refs that did not come quickly, each with since when it rests.
 type Late = BTreeMap<Wanted, Option<Instant>>;
@@ -31,6 +34,7 @@ type Late = BTreeMap<Wanted, Option<Instant>>;
 pub(super) struct Fetching {
     remote: String,
     branch: String,
+    limits: Limits,
     /// A look that has not ended yet.
     look: Option<Receiver<Result<(), GitError>>>,
     came: (Sender<Mirrored>, Receiver<Mirrored>),
@@ -41,7 +45,7 @@ pub(super) struct Fetching {
 
 impl Fetching {
     pub(super) fn new(remote: String, branch: String) -> Self {
-        Self { remote, branch, look: None, came: channel(), late: Arc::default(), turn: Arc::default() }
+        Self { remote, branch, limits: LIMITS, look: None, came: channel(), late: Arc::default(), turn: Arc::default() }
     }
 
     /// Whether the remote has been asked and has not answered.
@@ -58,14 +62,14 @@ impl Fetching {
         came: impl FnMut(Mirrored),
     ) -> Result<(), GitError> {
         let look = self.look.take().unwrap_or_else(|| self.ask(repository.clone(), Arc::clone(kept)));
-        let outcome = look.recv_timeout(WAIT);
+        let outcome = look.recv_timeout(self.limits.wait);
         self.came.1.try_iter().for_each(came);
         let failed = |stderr| Err(GitError::Program { command: "git fetch".to_owned(), stderr });
         match outcome {
             Ok(outcome) => outcome,
             Err(RecvTimeoutError::Timeout) => {
                 self.look = Some(look);
-                failed(format!("it has not answered for {} s, and is being waited for", WAIT.as_secs()))
+                failed(format!("it has not answered for {} s, and is being waited for", self.limits.wait.as_secs()))
             }
             Err(RecvTimeoutError::Disconnected) => failed("it was given up".to_owned()),
         }
@@ -74,6 +78,7 @@ impl Fetching {
     fn ask(&self, repository: Repository, kept: Arc<Mirrored>) -> Receiver<Result<(), GitError>> {
         let (say, answer) = channel();
         let (remote, branch, came) = (self.remote.clone(), self.branch.clone(), self.came.0.clone());
+        let Limits { quick, slow, .. } = self.limits;
         let (late, turn) = (Arc::clone(&self.late), Arc::clone(&self.turn));
         std::thread::spawn(move || {
             let bring = |patience, wanted: &[Wanted]| {
@@ -81,10 +86,10 @@ impl Fetching {
                 let mut hand_over = |refs| drop(came.send(refs));
                 repository.clone().with_patience(patience).bring(&remote, wanted, &mut hand_over)
             };
-            let quick = repository.clone().with_patience(QUICK);
-            let outcome = quick.wanted(&remote, &branch, &kept).and_then(|(wanted, lost)| {
+            let hasty = repository.clone().with_patience(quick);
+            let outcome = hasty.wanted(&remote, &branch, &kept).and_then(|(wanted, lost)| {
                 let (waiting, wanted) = apart(&late, wanted);
-                let missed = bring(QUICK, &wanted);
+                let missed = bring(quick, &wanted);
                 let needed = missed.iter().find(|missed| missed.wanted.is_needed()).map(|missed| missed.error.clone());
                 let waiting = waiting.iter().find(|waiting| waiting.is_needed()).map(still_awaited);
                 postpone(&late, missed);
@@ -93,12 +98,9 @@ impl Fetching {
             let _ = say.send(outcome);
             // What is late is fetched one by one, by one thread, while others look.
             let Ok(_turn) = turn.try_lock() else { return };
-            while let Some(next) = next(&late) {
-                let begun = Instant::now();
-                let missed = bring(SLOW, std::slice::from_ref(&next));
-                // What fails at once may be tried at every look.
-                let took_long = !missed.is_empty() && begun.elapsed() > QUICK;
-                settle(&late, next, took_long.then(Instant::now));
+            while let Some(next) = next(&late, slow) {
+                let missed = bring(slow, std::slice::from_ref(&next));
+                settle(&late, next, missed.iter().any(took_long).then(now));
             }
         });
         answer
@@ -112,11 +114,15 @@ fn apart(late: &Mutex<Late>, wanted: Vec<Wanted>) -> (Vec<Wanted>, Vec<Wanted>) 
     wanted.into_iter().partition(|wanted| late.contains_key(wanted))
 }
 
-/// Leaves what did not come quickly to be fetched by itself.
+/// Leaves what took too long to be fetched by itself. What failed at once may be tried at every look.
 fn postpone(late: &Mutex<Late>, missed: Vec<Missed>) {
     if let Ok(mut late) = late.lock() {
-        late.extend(missed.into_iter().map(|missed| (missed.wanted, None)));
+        late.extend(missed.into_iter().filter(took_long).map(|missed| (missed.wanted, None)));
     }
+}
+
+fn took_long(missed: &Missed) -> bool {
+    matches!(missed.error, GitError::TimedOut { .. })
 }
 
 /// Lets a ref that was fetched by itself rest from some time on, or be like any other again.
@@ -129,73 +135,147 @@ fn settle(late: &Mutex<Late>, wanted: Wanted, rests: Option<Instant>) {
 }
 
 /// What is to be fetched next of what is late.
-fn next(late: &Mutex<Late>) -> Option<Wanted> {
+fn next(late: &Mutex<Late>, rest: Duration) -> Option<Wanted> {
     let late = late.lock().ok()?;
-    let due = late.iter().find(|(_, at)| at.is_none_or(|at| at.elapsed() > REST));
+    let due = late.iter().find(|(_, at)| at.is_none_or(|at| at.elapsed() > rest));
     due.map(|(wanted, _)| wanted.clone())
 }
 
+#[allow(clippy::disallowed_methods, reason = "how long a ref rests decides nothing about a target")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn still_awaited(wanted: &Wanted) -> GitError {
-    let stderr = format!("{} at {} did not come quickly, and is being fetched by itself", wanted.name, wanted.id.short());
+    let stderr =
+        format!("{} at {} did not come quickly, and is being fetched by itself", wanted.name, wanted.id.short());
     GitError::Program { command: "git fetch".to_owned(), stderr }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
     use super::*;
-    use crate::{git::mirrored, model::Oid, signature::ObjectFormat};
+    use crate::{
+        git::{NewCommit, RefUpdate, SignWith, mirrored},
+        model::Oid,
+        signature::ObjectFormat,
+    };
 
     const BRANCH: &str = "refs/heads/main";
 
-    /// A repository with a remote that has a branch and two stop refs, and a `git upload-pack` for it that can be made to hang.
+    /// A repository, and a remote that holds back whatever a large commit is part of.
     struct Scene {
         folder: tempfile::TempDir,
         repository: Repository,
-        stops: [Oid; 2],
+        remote: Repository,
+        fetching: Fetching,
+        kept: Arc<Mirrored>,
     }
 
     impl Scene {
-        fn new() -> Self {
+        fn new(large: &[&str]) -> (Self, Vec<Oid>) {
             let folder = tempfile::tempdir().unwrap();
-            let init = |name: &str| {
-                Repository::init(&folder.path().join(name), true, ObjectFormat::Sha1, "main").unwrap()
-            };
+            let init =
+                |name: &str| Repository::init(&folder.path().join(name), true, ObjectFormat::Sha1, "main").unwrap();
             let (remote, repository) = (init("remote"), init("here"));
-            let stops = ["one", "two"].map(|word| commit(&remote, word));
-            let refs = [(BRANCH.to_owned(), stops[0]), (name(stops[0]), stops[0]), (name(stops[1]), stops[1])];
-            for (name, id) in refs {
-                remote.update_refs(&[crate::git::RefUpdate::create(name, id)], "there").unwrap();
-            }
-            let url = remote.git_dir().display().to_string();
-            repository.set_config("remote.origin.url", &url).unwrap();
-            Self { folder, repository, stops }
-        }
-
-        /// Lets what the remote sends wait for a file, if it is asked for some commit.
-        fn holds(&self, id: Oid, until: &std::path::Path) {
-            let program = self.folder.path().join("upload-pack");
-            let asked = self.folder.path().join("asked");
-            let text = format!(
-                "#!/bin/sh\ntee {asked}.$$ | {{ git upload-pack \"$@\"; }} & pid=$!\nwait $pid\n\
-                 # {id} {until}\n",
-                asked = asked.display(),
-                until = until.display()
+            repository.set_config("remote.origin.url", remote.git_dir().to_str().unwrap()).unwrap();
+            let mut fetching = Fetching::new("origin".to_owned(), BRANCH.to_owned());
+            fetching.limits =
+                Limits { wait: Duration::from_secs(30), quick: Duration::from_secs(2), slow: Duration::from_secs(60) };
+            let scene = Self { folder, repository, remote, fetching, kept: Arc::default() };
+            let large: Vec<Oid> = large.iter().map(|message| scene.commit(message)).collect();
+            let ids: Vec<_> = large.iter().map(|id| format!("*{id}*")).collect();
+            let hook = scene.program(
+                "hook",
+                &format!(
+                    "asked=$(cat)\ncase \"$asked\" in {}) until [ -e '{}' ]; do sleep 0.05; done;; esac\n\
+                     printf '%s\\n' \"$asked\" | \"$@\"",
+                    ids.join("|"),
+                    scene.gate().display()
+                ),
             );
-            fs::write(&program, text).unwrap();
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-            self.repository.set_config("remote.origin.uploadpack", program.to_str().unwrap()).unwrap();
+            let pack = format!("exec git -c uploadpack.packObjectsHook='{}' upload-pack \"$@\"", hook.display());
+            let pack = scene.program("upload-pack", &pack);
+            scene.repository.set_config("remote.origin.uploadpack", pack.to_str().unwrap()).unwrap();
+            (scene, large)
+        }
+
+        /// The file for which the remote waits.
+        fn gate(&self) -> PathBuf {
+            self.folder.path().join("gate")
+        }
+
+        fn program(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.folder.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        }
+
+        fn commit(&self, message: &str) -> Oid {
+            let tree = self.remote.with_files(None, &[("file", Some(message.as_bytes()))]).unwrap();
+            let (sign, who) = (SignWith::Nobody, "somebody");
+            self.remote.commit_tree(&NewCommit { tree, parents: &[], message, sign, who }).unwrap()
+        }
+
+        fn put(&self, name: &str, id: Oid) {
+            self.remote.update_refs(&[RefUpdate::create(name, id)], "there").unwrap();
+        }
+
+        fn look(&mut self) -> Result<(), GitError> {
+            let kept = Arc::clone(&self.kept);
+            self.fetching.look(&self.repository, &kept, |came| Arc::make_mut(&mut self.kept).extend(came))
+        }
+
+        fn has(&self, name: &str) -> bool {
+            self.kept.contains_key(&mirrored("origin", name))
         }
     }
 
-    fn name(stop: Oid) -> String {
-        format!("refs/two-key/stops/A/{stop}")
+    fn stop(id: Oid) -> String {
+        format!("refs/two-key/stops/A/{id}")
     }
 
-    fn commit(repository: &Repository, message: &str) -> Oid {
-        let tree = repository.tree_with(None, &[]).unwrap();
-        let sign = crate::git::SignWith::Nobody;
-        repository.commit_tree(&crate::git::NewCommit { tree, parents: &[], message, sign, who: "test" }).unwrap()
+    #[test]
+    fn a_stop_that_takes_long_holds_up_no_other_and_comes_in_the_end() {
+        let (mut scene, large) = Scene::new(&["large", "larger"]);
+        let [first, second, third] = ["first", "second", "third"].map(|message| scene.commit(message));
+        scene.put(BRANCH, first);
+        scene.look().unwrap();
+        assert!(scene.has(BRANCH));
+        for id in &large {
+            scene.put(&stop(*id), *id);
+        }
+        scene.put(&stop(second), second);
+        let error = scene.look().unwrap_err();
+        assert!(scene.has(&stop(second)) && !scene.has(&stop(large[0])), "{error}");
+        // Those that look after that are not held up, and told that something is not here.
+        scene.put(&stop(third), third);
+        let begun = now();
+        let error = scene.look().unwrap_err().to_string();
+        assert!(error.contains("is being fetched by itself"), "{error}");
+        assert!(scene.has(&stop(third)) && begun.elapsed() < Duration::from_secs(30));
+        fs::write(scene.gate(), "").unwrap();
+        let patience = now();
+        while scene.look().is_err() {
+            assert!(patience.elapsed() < Duration::from_secs(120), "{:?}", scene.kept);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(large.iter().all(|id| scene.has(&stop(*id))));
+    }
+
+    #[test]
+    fn what_is_no_stop_and_takes_long_is_not_waited_for() {
+        let (mut scene, large) = Scene::new(&["large"]);
+        let first = scene.commit("first");
+        scene.put(BRANCH, first);
+        scene.put("refs/notes/two-key/user1", large[0]);
+        // The branch comes, and nothing forward has to wait.
+        scene.look().unwrap();
+        assert!(scene.has(BRANCH) && !scene.has("refs/notes/two-key/user1"));
+        scene.look().unwrap();
+        fs::write(scene.gate(), "").unwrap();
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    fmt::Write as _,
 };
 
 use super::{GitError, Repository};
@@ -25,6 +25,11 @@ pub(super) const NO_BACKGROUND: [&str; 4] = ["-c", "gc.autoDetach=false", "-c", 
 /// away.
 const UNJUDGED: [&str; 6] =
     ["-c", "fetch.fsckObjects=false", "-c", "transfer.fsckObjects=false", "-c", "fetch.writeCommitGraph=false"];
+
+/// So many fetches may fail, or a few that take too long, before what is left is given up with them: a remote that is not there
+/// any more is not asked for each of a thousand refs.
+const MAX_FAILED: usize = 400;
+const TIMED_OUT: usize = 32;
 
 /// Refs by their names in the mirror.
 pub type Mirrored = BTreeMap<String, Oid>;
@@ -132,15 +137,13 @@ impl Repository {
         Ok((wanted, lost))
     }
 
-    /// Fetches some of a remote's refs into its mirror. What came is handed over as it comes; what did not is returned. With
-    /// a limit to how long the remote may take, all of it takes no longer than twice that.
+    /// Fetches some of a remote's refs into its mirror. What came is handed over as it comes; what did not is returned.
     pub fn bring(&self, remote: &str, wanted: &[Wanted], came: &mut dyn FnMut(Mirrored)) -> Vec<Missed> {
         let stops = wanted.iter().take_while(|wanted| wanted.rank == Rank::Stop).count();
         let (stops, others) = wanted.split_at(stops);
-        let until = self.patience().map(|patience| Instant::now() + 2 * patience);
         let mut missed = Vec::new();
         for group in [stops, others] {
-            self.bring_apart(remote, group, until, came, &mut missed);
+            self.bring_apart(remote, group, &mut 0, came, &mut missed);
         }
         missed
     }
@@ -150,38 +153,38 @@ impl Repository {
         &self,
         remote: &str,
         wanted: &[Wanted],
-        until: Option<Instant>,
+        failed: &mut usize,
         came: &mut dyn FnMut(Mirrored),
         missed: &mut Vec<Missed>,
     ) {
         let Some(first) = wanted.first() else { return };
-        if until.is_some_and(|until| Instant::now() > until) {
-            let error = |wanted: &Wanted| GitError::Program {
-                command: format!("git fetch {remote}"),
-                stderr: format!("there was no time left for {}", wanted.name),
-            };
-            missed.extend(wanted.iter().map(|wanted| Missed { wanted: wanted.clone(), error: error(wanted) }));
-            return;
-        }
-        match self.fetch_objects(remote, wanted) {
+        let error = match self.fetch_objects(remote, wanted) {
             Ok(()) => {
                 missed.extend(self.write_down(remote, wanted));
                 came(wanted.iter().map(|wanted| (mirrored(remote, &wanted.name), wanted.id)).collect());
+                return;
             }
-            Err(error) if wanted.len() == 1 => missed.push(Missed { wanted: first.clone(), error }),
-            Err(_) => {
-                let at = if first.rank == Rank::Branch { 1 } else { wanted.len() / 2 };
-                let (one, other) = wanted.split_at(at);
-                self.bring_apart(remote, one, until, came, missed);
-                self.bring_apart(remote, other, until, came, missed);
-            }
+            Err(error) => error,
+        };
+        *failed += if matches!(error, GitError::TimedOut { .. }) { TIMED_OUT } else { 1 };
+        if wanted.len() == 1 || *failed > MAX_FAILED {
+            let one = |wanted: &Wanted| Missed { wanted: wanted.clone(), error: error.clone() };
+            missed.extend(wanted.iter().map(one));
+            return;
         }
+        let at = if first.rank == Rank::Branch { 1 } else { wanted.len() / 2 };
+        let (one, other) = wanted.split_at(at);
+        self.bring_apart(remote, one, failed, came, missed);
+        self.bring_apart(remote, other, failed, came, missed);
     }
 
     /// Fetches objects by their ids, with all that they need, into no ref.
     fn fetch_objects(&self, remote: &str, wanted: &[Wanted]) -> Result<(), GitError> {
         let ids: BTreeSet<Oid> = wanted.iter().map(|wanted| wanted.id).collect();
-        let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        let input = ids.iter().fold(String::new(), |mut input, id| {
+            let _ = writeln!(input, "{id}");
+            input
+        });
         let options = ["--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules"];
         // An empty refmap keeps the configured refspecs out.
         let program = self.git().args(NO_BACKGROUND).args(UNJUDGED).arg("fetch").args(options);

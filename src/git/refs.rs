@@ -227,8 +227,11 @@ impl Repository {
 
     /// Sets refs of a mirror, all or none, wherever they are now.
     pub(super) fn set_refs(&self, refs: &[(String, Oid)], reason: &str) -> Result<(), GitError> {
-        let input: String = refs.iter().map(|(name, id)| format!("update {name}\0{id}\0\0")).collect();
-        self.transaction(input.into_bytes(), reason, refs.iter().map(|(name, _)| name.as_str()))
+        let mut input = Vec::new();
+        for (name, id) in refs {
+            input.extend_from_slice(format!("update {name}\0{id}\0\0").as_bytes());
+        }
+        self.transaction(input, reason, refs.iter().map(|(name, _)| name.as_str()))
     }
 
     /// Deletes a ref that is where it was expected to be. Governed refs are never deleted; this is for our own.

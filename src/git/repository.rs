@@ -127,11 +127,6 @@ impl Repository {
         self
     }
 
-    /// How long a remote may take.
-    pub(super) fn patience(&self) -> Option<Duration> {
-        self.patience
-    }
-
     /// Our own part of the configuration, if it is known.
     pub(super) fn settings(&self) -> &Mutex<Option<Settings>> {
         &self.settings

@@ -250,7 +250,7 @@ impl Writer {
         let old = source.state.tip();
         let mut tip = old;
         for stop in stops.iter().filter(|stop| under_refs.contains(&stop.commit)) {
-            let lands = |stop: &Stop| ledger::stop_target(&source.state, stop.kind, &stop.lease).is_ok();
+            let lands = |stop: &Stop| ledger::stop_targets(&source.state, stop.kind, &stop.lease).is_ok();
             let counts = source.state.key_in_force(stop.key)
                 && stop.stop().is_none_or(lands)
                 && repository.is_ancestor(source.root, stop.commit).map_err(refused)?;

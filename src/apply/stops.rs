@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::{self, LeaseState, Phase, State, StopEffect},
-    model::{Oid, RawKey, Reason, Statement, Stop, StopKind, Subject},
+    model::{Oid, RawKey, Reason, Statement, Stop, Subject},
     signature::{Cosignature, Opened},
 };
 
@@ -62,21 +62,28 @@ fn is_heeded(state: &State, vote: &Cosignature) -> bool {
 
 /// Where a lease is once the stops have taken effect that the ledger has not folded: the worst of what each does.
 pub fn phase_with(state: &State, lease: &LeaseState, stops: &[SeenStop]) -> Phase {
-    let effects = unfolded(state, stops).filter_map(|stop| match ledger::stop_target(state, stop.kind, &stop.lease) {
-        Ok((id, StopEffect::Goes(phase, _))) if id == lease.id => Some(phase),
-        _ => None,
-    });
-    effects.fold(lease.phase, |worst, phase| if severity(phase) > severity(worst) { phase } else { worst })
+    let worse = |worst, phase| if severity(phase) > severity(worst) { phase } else { worst };
+    effects_on(state, lease, stops).fold(lease.phase, worse)
 }
 
 /// How many rollbacks of a lease have been signed: those in the ledger, and those that it has not folded.
 pub fn rollbacks_with(state: &State, lease: &LeaseState, stops: &[SeenStop]) -> u32 {
     let folded = lease.transitions.iter().filter(|transition| transition.phase == Phase::RolledBack).count();
-    let waiting = unfolded(state, stops).filter(|stop| {
-        matches!(stop.kind, StopKind::Rollback | StopKind::Withdraw)
-            && matches!(ledger::stop_target(state, stop.kind, &stop.lease), Ok((id, StopEffect::Goes(..))) if id == lease.id)
-    });
+    let waiting = effects_on(state, lease, stops).filter(|phase| *phase == Phase::RolledBack);
     u32::try_from(folded.saturating_add(waiting.count())).unwrap_or(u32::MAX)
+}
+
+/// What each stop that the ledger has not folded does to a lease.
+fn effects_on<'a>(
+    state: &'a State,
+    lease: &'a LeaseState,
+    stops: &'a [SeenStop],
+) -> impl Iterator<Item = Phase> + use<'a> {
+    let landings = unfolded(state, stops).filter_map(|stop| ledger::stop_targets(state, stop.kind, &stop.lease).ok());
+    landings.flatten().filter_map(|(id, effect)| match effect {
+        StopEffect::Goes(phase, _) if id == lease.id => Some(phase),
+        _ => None,
+    })
 }
 
 fn unfolded<'a>(state: &'a State, stops: &'a [SeenStop]) -> impl Iterator<Item = &'a Stop> {

@@ -40,7 +40,7 @@ use crate::{
 };
 
 pub use appliers::signer_of;
-pub use place::{GOVERNED, Place, StopTarget, place};
+pub use place::{ASIDE, GOVERNED, Place, StopTarget, place, stop_names};
 pub use stops::only_stop_refs;
 pub use window::fresh_votes;
 

@@ -16,7 +16,7 @@ pub enum Place {
     },
     /// `refs/notes/two-key/<principal>`.
     Notes(PrincipalId),
-    /// `refs/two-key/stops/<LEASE>/<commit id>`.
+    /// `refs/two-key/stops/<LEASE>/<commit id>`, or aside.
     Stop {
         /// What is stopped.
         target: StopTarget,
@@ -38,6 +38,18 @@ pub enum StopTarget {
     Lease(LeaseId),
     /// Everything: a freeze, under `_all`.
     All,
+    /// What its commit says: the stop of a lease, or a freeze.
+    Unnamed,
+}
+
+/// Where stops go besides, each under its commit's id right after this: names that nobody can block beforehand, as there are
+/// branches and tags anyway.
+pub const ASIDE: [&str; 2] = ["refs/heads/two-key-stop-", "refs/tags/two-key-stop-"];
+
+/// The names under which a stop may be beside the governed branch, in the order in which they are tried.
+pub fn stop_names(lease: Option<&LeaseId>, stop: Oid) -> Vec<String> {
+    let own = format!("refs/two-key/stops/{}/{stop}", lease.map_or("_all", LeaseId::as_str));
+    std::iter::once(own).chain(ASIDE.map(|start| format!("{start}{stop}"))).collect()
 }
 
 /// The name spaces in which only our own refs may be.
@@ -47,6 +59,10 @@ pub const GOVERNED: [&str; 4] = ["refs/two-key", "refs/notes/two-key", "refs/tag
 pub fn place(name: &str, branch: &str) -> Place {
     if name == branch {
         return Place::Branch;
+    }
+    if let Some(id) = ASIDE.iter().find_map(|start| name.strip_prefix(start)) {
+        let stop = Oid::parse(id).map(|id| Place::Stop { target: StopTarget::Unnamed, id });
+        return stop.unwrap_or(Place::Foreign);
     }
     if !in_governed_space(name) {
         return Place::Other;
@@ -92,6 +108,13 @@ mod tests {
         assert_eq!(place(BRANCH, BRANCH), Place::Branch);
         assert_eq!(place(&format!("refs/two-key/stops/L-1/{id}"), BRANCH), stop(StopTarget::Lease(lease.clone())));
         assert_eq!(place(&format!("refs/two-key/stops/_all/{id}"), BRANCH), stop(StopTarget::All));
+        for name in [format!("refs/heads/two-key-stop-{id}"), format!("refs/tags/two-key-stop-{id}")] {
+            assert_eq!(place(&name, BRANCH), stop(StopTarget::Unnamed), "{name}");
+        }
+        for target in [None, Some(&lease)] {
+            let names = stop_names(target, Oid::parse(&id).unwrap());
+            assert!(names.iter().all(|name| matches!(place(name, BRANCH), Place::Stop { .. })), "{names:?}");
+        }
         let tag = Place::Tag { lease, suffix: "2-promote-25".to_owned() };
         assert_eq!(place("refs/tags/rollout/L-1/2-promote-25", BRANCH), tag);
         assert_eq!(place("refs/notes/two-key/u", BRANCH), Place::Notes(PrincipalId::parse("u").unwrap()));
@@ -115,6 +138,8 @@ mod tests {
             "refs/tags/rollout/L/1-start-5/x",
             "refs/replace/1111111111111111111111111111111111111111",
             "refs/Two-Key/appliers/e",
+            "refs/heads/two-key-stop-L-1",
+            "refs/tags/two-key-stop-1111111111111111111111111111111111111111/more",
         ] {
             assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
         }

@@ -77,7 +77,8 @@ fn stops_of(target: &StopTarget, opened: Option<&Opened>) -> Result<Vec<Cosignat
 fn stops(target: &StopTarget, statement: &Statement) -> bool {
     match (target, &statement.subject) {
         (StopTarget::Lease(lease), Subject::Stop(stop)) => stop.lease == *lease,
-        (StopTarget::All, Subject::Freeze { .. }) => true,
+        (StopTarget::All, Subject::Freeze { .. })
+        | (StopTarget::Unnamed, Subject::Stop(_) | Subject::Freeze { .. }) => true,
         _ => false,
     }
 }
@@ -86,10 +87,12 @@ fn no_stop(target: &StopTarget) -> Refusal {
     let what = match target {
         StopTarget::Lease(lease) => format!("a stop of lease {lease}"),
         StopTarget::All => "a freeze".to_owned(),
+        StopTarget::Unnamed => "a stop".to_owned(),
     };
     let verb = match target {
         StopTarget::Lease(lease) => format!("git two-key halt {lease}"),
         StopTarget::All => "git two-key freeze".to_owned(),
+        StopTarget::Unnamed => "git two-key halt LEASE".to_owned(),
     };
     Refusal::new(Reason::Malformed, format!("its commit is not {what}")).hint(format!("make one with: {verb}"))
 }

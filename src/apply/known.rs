@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    admission::ASIDE,
     git::{GitError, Mirrored, RefUpdate, Repository, mirrored},
     model::{Oid, PrincipalId},
 };
@@ -36,6 +37,7 @@ impl Known {
         name: &PrincipalId,
     ) -> Result<Self, GitError> {
         let mut prefixes: Vec<String> = SPACES.map(str::to_owned).into();
+        prefixes.extend(ASIDE.map(|start| format!("{start}*")));
         prefixes.extend([branch.to_owned(), accepted_ref(name)]);
         let theirs = remote.map(|remote| repository.mirror(remote, branch)).transpose()?.unwrap_or_default();
         let (branch, remote) = (branch.to_owned(), remote.map(str::to_owned));

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    admission::{Place, signer_of},
+    admission::{ASIDE, Place, signer_of},
     gate::Evidence,
     git::{GitError, NewCommit, PushOptions, RefUpdate, SignWith, SigningKey},
     ledger::{self, LeaseState, Transition, rules},
@@ -315,11 +315,21 @@ pub(crate) fn keep_stop(source: &mut Source, stop: &SeenStop) -> Result<(), Refu
     source.update(&[update], "stop").map_err(|error| error.refusal())
 }
 
-/// Pushes the stop refs that are here and not there.
+/// Pushes the stop refs that are here and not there, each under the first name that the remote takes.
 pub(crate) fn push_stops(source: &Source) -> Result<(), Refusal> {
-    let ours = source.ours_below("refs/two-key/stops/").into_iter();
-    let missing = ours.filter(|(name, _)| source.at(&source.known_as(name)).is_none());
-    push_all(source, &missing.map(|(name, id)| format!("{id}:{name}")).collect::<Vec<_>>())
+    let mut refused = Ok(());
+    for (name, id) in source.ours_below("refs/two-key/stops/") {
+        let aside = ASIDE.map(|start| format!("{start}{id}"));
+        let is_there = |name: &String| source.at(&source.known_as(name)).is_some();
+        if source.remote.is_none() || is_there(&name) || aside.iter().any(is_there) {
+            continue;
+        }
+        let push = |name: &String| push_all(source, &[format!("{id}:{name}")]);
+        let own = push(&name);
+        let landed = own.is_ok() || aside.iter().any(|name| push(name).is_ok());
+        refused = refused.and(if landed { Ok(()) } else { own });
+    }
+    refused
 }
 
 /// Puts tags where everybody finds them.

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use super::{Failure, Place, terminal};
+use super::{Failure, Place, terminal, turn::stops};
 use crate::{
     agent::refusal,
     apply::{
@@ -121,6 +121,14 @@ impl Session {
         };
         let state = state.map_err(|failure| off_chain(failure, &branch))?;
         remarks.extend(ahead?);
+        let undelivered = stops::undelivered(&repo, &branch)?;
+        remarks.extend(undelivered.iter().map(|stop| {
+            format!(
+                "undelivered: {}\nhint: any verb with --push delivers it, or: {}",
+                stop.warning(),
+                stop.command("REMOTE")
+            )
+        }));
         Ok(Self { repo, root, branch, tip, state, reports: Vec::new(), remarks })
     }
 

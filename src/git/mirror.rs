@@ -11,7 +11,7 @@ use std::{
 
 use super::{GitError, Repository};
 use crate::{
-    admission::{Place, place},
+    admission::{ASIDE, Place, place},
     model::{Digest, Oid, PrincipalId},
 };
 
@@ -81,7 +81,8 @@ fn folder(remote: &str) -> String {
 /// Where a remote's ref is kept here after a fetch.
 pub fn mirrored(remote: &str, name: &str) -> String {
     let folder = folder(remote);
-    match (name.strip_prefix("refs/heads/"), name.strip_prefix("refs/")) {
+    let branch = name.strip_prefix("refs/heads/").filter(|_| !ASIDE.iter().any(|start| name.starts_with(start)));
+    match (branch, name.strip_prefix("refs/")) {
         (Some(branch), _) => format!("refs/remotes/{folder}/{branch}"),
         (None, rest) => format!("{MIRROR}{folder}/{}", rest.unwrap_or(name)),
     }
@@ -115,7 +116,9 @@ impl Repository {
         branch: &str,
         kept: &Mirrored,
     ) -> Result<(Vec<Wanted>, Option<GitError>), GitError> {
-        let patterns = [branch, "refs/two-key/*", "refs/notes/two-key/*", "refs/tags/rollout/*"];
+        let aside = ASIDE.map(|start| format!("{start}*"));
+        let [heads, tags] = &aside;
+        let patterns = [branch, "refs/two-key/*", heads, tags, "refs/notes/two-key/*", "refs/tags/rollout/*"];
         let there = self.ls_remote(remote, &patterns)?;
         let lost = (!there.iter().any(|(name, _)| name == branch)).then(|| GitError::Program {
             command: format!("git ls-remote {remote}"),
@@ -232,6 +235,7 @@ mod tests {
     fn a_remotes_refs_are_kept_apart_from_ours() {
         assert_eq!(mirrored("origin", "refs/heads/main"), "refs/remotes/origin/main");
         assert_eq!(mirrored("origin", "refs/two-key/stops/A/b"), "refs/two-key-remote/origin/two-key/stops/A/b");
+        assert_eq!(mirrored("origin", "refs/heads/two-key-stop-b"), "refs/two-key-remote/origin/heads/two-key-stop-b");
         assert_eq!(mirrored("origin", "refs/notes/two-key/*"), "refs/two-key-remote/origin/notes/two-key/*");
         let url = mirrored("https://git.example/x.git", "refs/two-key/x");
         assert!(url.starts_with(MIRROR) && !url.contains(".git") && url.ends_with("/two-key/x"), "{url}");

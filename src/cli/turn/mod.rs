@@ -9,7 +9,7 @@ mod note;
 mod propose;
 mod push;
 mod stop;
-mod stops;
+pub mod stops;
 mod tags;
 
 use jiff::Timestamp;

@@ -543,6 +543,32 @@ fn a_stop_that_is_not_delivered_outlives_what_fetches_and_goes_with_the_next_pus
 }
 
 #[test]
+fn what_a_pull_made_of_a_vote_is_mended_by_one_command() {
+    for rebase in ["true", "false"] {
+        let world = World::rolling();
+        let clone = with_server(&world);
+        by(&world, "user1", &["promote", LEASE]).exits(0);
+        let vote = world.head();
+        world.run(&clone, "git", &["commit", "--quiet", "--allow-empty", "-m", "Somebody else"], b"").exits(0);
+        world.run(&clone, "git", &["push", "--quiet", "origin", "HEAD:main"], b"").exits(0);
+        let mode = format!("pull.rebase={rebase}");
+        world.git(&["-c", &mode, "pull", "-q", "--no-edit", "origin", "main"]);
+        assert_ne!(world.head(), vote);
+        world.two_key(&["sync"]).exits(0).says("with 1 vote that was signed here").says("pushed to origin");
+        assert_eq!(server(&world, &["rev-parse", "main^2"]), vote);
+        assert_eq!(server(&world, &["rev-parse", "main"]), world.head());
+        world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
+        there(&world, &clone, "cp14", &["promote", LEASE, "--push"]).exits(0);
+        world.two_key(&["sync"]).exits(0);
+        assert_eq!(world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json()["desired"], 25);
+        assert_eq!(world.git(&["for-each-ref", "refs/two-key-local"]), "");
+        // Work of one's own is not left behind.
+        world.commit_file("README", "mine\n", "Mine");
+        world.two_key(&["sync"]).exits(1).says("stale").says("would be left behind");
+    }
+}
+
+#[test]
 fn what_was_pushed_by_hand_is_delivered() {
     let world = World::rolling();
     with_server(&world);

@@ -1,6 +1,6 @@
 //! Pushing, and carrying over what was signed when another push came first, so that nobody signs twice.
 
-use super::{fold, fold_on, stops, tags};
+use super::{fold, fold_on, outbox, stops, tags};
 use crate::{
     cli::{
         Failure,
@@ -88,6 +88,7 @@ impl Push<'_> {
             let outcome = self.push()?;
             if outcome.is_accepted() {
                 say(&format!("pushed to {}", self.remote));
+                outbox::votes(&self.session.repo, self.session.tip)?;
                 return stops::deliver(&self.session.repo, self.remote, &self.session.branch);
             }
             let branch = self.session.branch_name().to_owned();

@@ -520,7 +520,11 @@ fn a_stop_that_is_not_delivered_outlives_what_fetches_and_goes_with_the_next_pus
     let halt = world.head();
     let says = "no remote is known to have it";
     let readers: [&[&str]; 5] = [&["list"], &["show", LEASE], &["log"], &["verify", "--all"], &["list", "--remote"]];
-    let shown = || readers.iter().for_each(|reader| drop(world.two_key(reader).says(says)));
+    let shown = || {
+        for reader in readers {
+            world.two_key(reader).says(says);
+        }
+    };
     shown();
     world.two_key(&["doctor"]).exits(1).says("stops: ").says("git push REMOTE");
     // Whatever fetches, also as people were told to once, and whatever becomes of the branch.
@@ -538,7 +542,9 @@ fn a_stop_that_is_not_delivered_outlives_what_fetches_and_goes_with_the_next_pus
     let new = ["new", "--target", "checkout-prod", "--summary", "Next", "--artifact", &artifact, "--push"];
     by(&world, "user2", &new).exits(0).says("delivered a stop that was signed here before");
     assert_eq!(server(&world, &["rev-parse", &format!("refs/two-key/stops/{LEASE}/{halt}")]), halt);
-    readers.iter().for_each(|reader| drop(world.two_key(reader).never_says(says)));
+    for reader in readers {
+        world.two_key(reader).never_says(says);
+    }
     assert_eq!(world.git(&["for-each-ref", "refs/two-key-local"]), "");
 }
 

@@ -123,7 +123,7 @@ pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<(), Fail
                 remark(&format!("delivered a stop that was signed here before: {what}, as {name}"));
             }
             Err(refused) => {
-                remark(&format!("warning: {remote} does not take {what}, which was signed here: {}", refused.why))
+                remark(&format!("warning: {remote} does not take {what}, which was signed here: {}", refused.why));
             }
         }
     }

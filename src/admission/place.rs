@@ -60,9 +60,9 @@ pub fn place(name: &str, branch: &str) -> Place {
     if name == branch {
         return Place::Branch;
     }
-    if let Some(id) = ASIDE.iter().find_map(|start| name.strip_prefix(start)) {
-        let stop = Oid::parse(id).map(|id| Place::Stop { target: StopTarget::Unnamed, id });
-        return stop.unwrap_or(Place::Foreign);
+    if let Some(start) = ASIDE.iter().find(|start| begins(name, start)) {
+        let stop = name.strip_prefix(start).and_then(Oid::parse);
+        return stop.map_or(Place::Foreign, |id| Place::Stop { target: StopTarget::Unnamed, id });
     }
     if !in_governed_space(name) {
         return Place::Other;
@@ -88,10 +88,12 @@ fn stop(target: &str, id: &str) -> Option<Place> {
 /// Whether a name lies in a governed name space, or is the name of one. Case is folded: on some file systems names
 /// that differ in case alone are one ref.
 fn in_governed_space(name: &str) -> bool {
-    GOVERNED.iter().any(|space| {
-        name.get(..space.len()).is_some_and(|start| start.eq_ignore_ascii_case(space))
-            && matches!(name.as_bytes().get(space.len()), None | Some(b'/'))
-    })
+    GOVERNED.iter().any(|space| begins(name, space) && matches!(name.as_bytes().get(space.len()), None | Some(b'/')))
+}
+
+/// Whether a name begins so, in whatever case.
+fn begins(name: &str, start: &str) -> bool {
+    name.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start))
 }
 
 #[cfg(test)]
@@ -139,6 +141,7 @@ mod tests {
             "refs/replace/1111111111111111111111111111111111111111",
             "refs/Two-Key/appliers/e",
             "refs/heads/two-key-stop-L-1",
+            "refs/heads/Two-Key-Stop-1111111111111111111111111111111111111111",
             "refs/tags/two-key-stop-1111111111111111111111111111111111111111/more",
         ] {
             assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");

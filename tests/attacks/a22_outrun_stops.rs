@@ -1,7 +1,7 @@
 //! Stops outrun or replayed
 //!
 //! A stop binds to a lease and nothing else, is folded first in its step, has a ref of its own, and takes effect
-//! once.
+//! once. What started on its lease and has not completed it takes along.
 
 use crate::{
     applier::{quickly, stop_it},
@@ -26,6 +26,19 @@ fn the_branch_is_busy() {
     let scene = Scene::rolling();
     let halt = scene.halt("cp18", "main~2", 1);
     scene.admits(&[&format!("{halt}:refs/two-key/stops/{LEASE}/{halt}")]);
+}
+
+/// Its own ref's name is blocked: it lands as a branch of its own, where nothing else does.
+#[test]
+fn the_name_is_blocked() {
+    let scene = Scene::rolling();
+    let halt = scene.halt("cp18", "main~2", 1);
+    let aside = |commit: &str| format!("refs/heads/two-key-stop-{commit}");
+    let tip = scene.world.head();
+    scene.refuses(&[&format!("{tip}:{}", aside(&tip))], &aside(&tip), "malformed");
+    scene.refuses(&[&format!("{halt}:{}", aside(&tip))], &aside(&tip), "malformed");
+    scene.admits(&[&format!("{halt}:{}", aside(&halt))]);
+    scene.refuses(&[&format!(":{}", aside(&halt))], &aside(&halt), "ref-deleted");
 }
 
 /// The same pause again, in another commit, after both keys had resumed: no second effect.

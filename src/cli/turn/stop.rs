@@ -230,7 +230,7 @@ impl Site {
     fn push(&mut self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
         let why = match self.push_to_main(remote, made)? {
             Ok(()) => {
-                made.stop.is_delivered(&self.repo)?;
+                made.stop.is_delivered(&self.repo);
                 say(&format!("pushed to {remote}"));
                 self.push_tags(remote, made)?;
                 return deliver(&self.repo, remote, &self.branch);
@@ -241,7 +241,7 @@ impl Site {
             .stop
             .push(&self.repo, remote)
             .map_err(|refused| refused.verdict.unwrap_or_else(|| undelivered(remote, &made.stop, &refused.why)))?;
-        made.stop.is_delivered(&self.repo)?;
+        made.stop.is_delivered(&self.repo);
         say(&format!("pushed to {remote} as {name}"));
         remark(&format!(
             "{} would not have it ({why}); it is in force for appliers that read it there, and any forward verb, agent or \

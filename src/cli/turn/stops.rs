@@ -50,9 +50,9 @@ impl Signed {
         repo.update_refs(&[RefUpdate::create(self.name(), self.commit)], "two-key: stop")
     }
 
-    /// Takes it out again, because a remote has it.
-    pub fn is_delivered(&self, repo: &Repository) -> Result<(), GitError> {
-        repo.delete_ref(&self.name(), self.commit)
+    /// Takes it out again, because a remote has it. Where it cannot be taken out, it is not taken for undelivered either.
+    pub fn is_delivered(&self, repo: &Repository) {
+        let _ = repo.delete_ref(&self.name(), self.commit);
     }
 
     /// Pushes it under the first name that a remote takes, and says which that was; else why it took none.
@@ -82,10 +82,15 @@ pub struct Undelivered {
     pub verdict: Option<Failure>,
 }
 
+/// All stops in the outbox.
+fn signed(repo: &Repository) -> Result<Vec<Signed>, GitError> {
+    let outbox = repo.refs(&[OUTBOX.trim_end_matches('/')])?;
+    Ok(outbox.into_iter().filter_map(|(name, id)| Signed::of(&name, id)).collect())
+}
+
 /// The stops that were signed here and that no remote is known to have.
 pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
-    let outbox = repo.refs(&[OUTBOX.trim_end_matches('/')])?;
-    let mut signed: Vec<_> = outbox.into_iter().filter_map(|(name, id)| Signed::of(&name, id)).collect();
+    let mut signed = signed(repo)?;
     if signed.is_empty() {
         return Ok(signed);
     }
@@ -115,11 +120,13 @@ fn mirrored_stop(name: &str, branch: &str) -> Option<Oid> {
 
 /// Delivers what was signed here before, to a remote that was reached. What it does not take stays, and that is said.
 pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<(), Failure> {
-    for stop in undelivered(repo, branch)? {
+    let undelivered = undelivered(repo, branch)?;
+    signed(repo)?.iter().filter(|stop| !undelivered.contains(stop)).for_each(|stop| stop.is_delivered(repo));
+    for stop in undelivered {
         let what = described(&stop);
         match stop.push(repo, remote) {
             Ok(name) => {
-                stop.is_delivered(repo)?;
+                stop.is_delivered(repo);
                 remark(&format!("delivered a stop that was signed here before: {what}, as {name}"));
             }
             Err(refused) => {

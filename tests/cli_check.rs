@@ -167,14 +167,22 @@ fn each_thing_that_is_wrong_comes_with_what_mends_it() {
     fs::rename(world.repo().join("kept"), world.repo().join(".git/hooks/pre-push")).unwrap();
     world.two_key(&["doctor"]).exits(0);
     world.git(&["remote", "add", "origin", "/nowhere"]);
-    let notes = "refs/notes/two-key/*:refs/notes/two-key/*";
-    let ours = "refs/two-key/*:refs/two-key/*";
+    let notes = "+refs/notes/two-key/*:refs/two-key-remote/origin/notes/two-key/*";
+    let ours = "+refs/two-key/*:refs/two-key-remote/origin/two-key/*";
     world.git(&["config", "--add", "remote.origin.fetch", ours]);
     complains("notes", &format!("git config --add remote.origin.fetch '{notes}'"));
     world.git(&["config", "--replace-all", "remote.origin.fetch", notes]);
     complains("observed", &format!("git config --add remote.origin.fetch '{ours}'"));
     world.git(&["config", "--add", "remote.origin.fetch", ours]);
     world.two_key(&["doctor"]).exits(0);
+    // What was told people once: the remote's refs onto their own.
+    for old in ["refs/notes/two-key/*:refs/notes/two-key/*", "+refs/two-key/*:refs/two-key/*"] {
+        world.git(&["config", "--add", "remote.origin.fetch", old]);
+        let mend = "git config --unset-all remote.origin.fetch ':refs/(two-key|notes)/'";
+        complains("mirror", mend);
+        world.run(world.repo(), "sh", &["-c", mend], b"").exits(0);
+        world.two_key(&["doctor"]).exits(0);
+    }
     world.commit_file("leases/bad.yaml", "nonsense\n", "Propose nonsense");
     complains("findings", "git two-key verify --all");
 }
@@ -203,8 +211,13 @@ fn a_foxtrot_is_healed_by_the_merge_that_is_printed() {
     let bare = world.path().join("bare.git");
     world.git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
     world.git(&["remote", "add", "origin", bare.to_str().unwrap()]);
-    world.git(&["config", "--add", "remote.origin.fetch", "refs/notes/two-key/*:refs/notes/two-key/*"]);
-    world.git(&["config", "--add", "remote.origin.fetch", "refs/two-key/*:refs/two-key/*"]);
+    world.git(&[
+        "config",
+        "--add",
+        "remote.origin.fetch",
+        "+refs/notes/two-key/*:refs/two-key-remote/origin/notes/two-key/*",
+    ]);
+    world.git(&["config", "--add", "remote.origin.fetch", "+refs/two-key/*:refs/two-key-remote/origin/two-key/*"]);
     world.git(&["push", "--quiet", "--no-verify", "origin", &format!("{foxtrot}:main")]);
     world.git(&["fetch", "--quiet"]);
     let ran = world.two_key(&["doctor"]).exits(1).says("upstream: foxtrot: ");

@@ -514,6 +514,99 @@ fn offline_what_was_made_stays() {
 }
 
 #[test]
+fn a_stop_that_is_not_delivered_outlives_what_fetches_and_goes_with_the_next_push() {
+    let world = World::rolling();
+    with_server(&world);
+    let (server_path, gone) = (world.path().join("server.git"), world.path().join("gone.git"));
+    fs::rename(&server_path, &gone).unwrap();
+    by(&world, "user1", &["halt", LEASE, "--push", "--reason", "errors"]).exits(3).says("signed and kept here");
+    fs::rename(&gone, &server_path).unwrap();
+    let halt = world.head();
+    let says = "no remote is known to have it";
+    let readers: [&[&str]; 5] = [&["list"], &["show", LEASE], &["log"], &["verify", "--all"], &["list", "--remote"]];
+    let shown = || {
+        for reader in readers {
+            world.two_key(reader).says(says);
+        }
+    };
+    shown();
+    world.two_key(&["doctor"]).exits(1).says("stops: ").says("git push REMOTE");
+    // Whatever fetches, also as people were told to once, and whatever becomes of the branch.
+    world.git(&["config", "fetch.prune", "true"]);
+    for old in ["refs/two-key/*:refs/two-key/*", "refs/notes/two-key/*:refs/notes/two-key/*"] {
+        world.git(&["config", "--add", "remote.origin.fetch", old]);
+    }
+    for args in
+        [&["fetch", "-q", "--prune"][..], &["remote", "update", "--prune"], &["reset", "-q", "--hard", "origin/main"]]
+    {
+        world.git(args);
+    }
+    shown();
+    let artifact = format!("checkout=sha256:{}", "2".repeat(64));
+    let new = ["new", "--target", "checkout-prod", "--summary", "Next", "--artifact", &artifact, "--push"];
+    by(&world, "user2", &new).exits(0).says("delivered a stop that was signed here before");
+    assert_eq!(server(&world, &["rev-parse", &format!("refs/two-key/stops/{LEASE}/{halt}")]), halt);
+    for reader in readers {
+        world.two_key(reader).never_says(says);
+    }
+    assert_eq!(world.git(&["for-each-ref", "refs/two-key-local"]), "");
+}
+
+#[test]
+fn what_a_pull_made_of_a_vote_is_mended_by_one_command() {
+    for rebase in ["true", "false"] {
+        let world = World::rolling();
+        let clone = with_server(&world);
+        by(&world, "user1", &["promote", LEASE]).exits(0);
+        let vote = world.head();
+        world.run(&clone, "git", &["commit", "--quiet", "--allow-empty", "-m", "Somebody else"], b"").exits(0);
+        world.run(&clone, "git", &["push", "--quiet", "origin", "HEAD:main"], b"").exits(0);
+        let mode = format!("pull.rebase={rebase}");
+        world.git(&["-c", &mode, "pull", "-q", "--no-edit", "origin", "main"]);
+        assert_ne!(world.head(), vote);
+        world.two_key(&["sync"]).exits(0).says("with 1 vote that was signed here").says("pushed to origin");
+        assert_eq!(server(&world, &["rev-parse", "main^2"]), vote);
+        assert_eq!(server(&world, &["rev-parse", "main"]), world.head());
+        world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
+        there(&world, &clone, "cp14", &["promote", LEASE, "--push"]).exits(0);
+        world.two_key(&["sync"]).exits(0);
+        assert_eq!(world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json()["desired"], 25);
+        assert_eq!(world.git(&["for-each-ref", "refs/two-key-local"]), "");
+        // Work of one's own is not left behind.
+        world.commit_file("README", "mine\n", "Mine");
+        world.two_key(&["sync"]).exits(1).says("stale").says("would be left behind");
+    }
+}
+
+#[test]
+fn what_was_pushed_by_hand_is_delivered() {
+    let world = World::rolling();
+    with_server(&world);
+    by(&world, "user1", &["halt", LEASE]).exits(0);
+    world.two_key(&["list"]).says("no remote is known to have it");
+    world.git(&["push", "-q", "origin", "main"]);
+    world.two_key(&["list"]).never_says("no remote is known to have it");
+}
+
+#[test]
+fn a_stop_whose_name_is_blocked_lands_under_another() {
+    for blocked in ["refs/two-key/stops", &format!("refs/two-key/stops/{LEASE}")] {
+        let world = World::rolling();
+        let clone = with_server(&world);
+        server(&world, &["update-ref", blocked, "main"]);
+        let hook = world.path().join("server.git/hooks/update");
+        fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        fs::write(&hook, "#!/bin/sh\ncase $1 in refs/heads/main) echo protected >&2; exit 1;; esac\n").unwrap();
+        fs::set_permissions(&hook, <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755)).unwrap();
+        by(&world, "user1", &["halt", LEASE, "--push"]).exits(0).says("as refs/heads/two-key-stop-");
+        fs::remove_file(&hook).unwrap();
+        // Whoever has fetched carries it over.
+        world.run(&clone, "git", &["fetch", "--quiet"], b"").exits(0);
+        there(&world, &clone, "cp14", &["promote", LEASE]).exits(1).says("carried over a stop").says("wrong-state");
+    }
+}
+
+#[test]
 fn keys_come_and_go_by_policy_and_are_revoked_at_once() {
     let world = World::authorized();
     let new = world.public_key("cp20");
@@ -781,7 +874,7 @@ fn a_stop_is_kept_even_where_the_branch_cannot_be_moved() {
     // Another writer holds the branch's lock, as a crashed one would.
     let lock = world.repo().join(".git/refs/heads/main.lock");
     fs::write(&lock, "").unwrap();
-    by(&world, "user1", &["halt", LEASE]).exits(0).says("the stop is kept at refs/two-key/stops/");
+    by(&world, "user1", &["halt", LEASE]).exits(0).says("the stop is kept at refs/two-key-local/stops/");
     refused(&world, "user1", &["promote", LEASE], 3, "stale");
     fs::remove_file(&lock).unwrap();
     by(&world, "user1", &["promote", LEASE]).exits(1).says("carried over a stop").says("wrong-state");

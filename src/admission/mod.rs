@@ -36,13 +36,13 @@ use jiff::Timestamp;
 
 use crate::{
     ledger::{Finding, Missed, State, Step, StepReport},
-    model::{Oid, RawKey, Reason, Refusal, Statement},
+    model::{LeaseId, Oid, RawKey, Reason, Refusal, Statement},
     signature::{Carrier, Opened, RawTag},
 };
 
 pub use appliers::signer_of;
 pub use moves::{Admitted, Destination, Move, judge_move};
-pub use place::{GOVERNED, Place, StopTarget, place};
+pub use place::{ASIDE, GOVERNED, Place, StopTarget, place, stop_names};
 pub use stops::only_stop_refs;
 pub use window::fresh_votes;
 
@@ -231,8 +231,8 @@ pub struct Verdict {
 /// A stop as a ref of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopRef {
-    /// What it stops.
-    pub target: StopTarget,
+    /// The lease that it stops; none for a freeze.
+    pub lease: Option<LeaseId>,
     /// The commit that carries it.
     pub commit: Oid,
 }
@@ -240,11 +240,8 @@ pub struct StopRef {
 impl fmt::Display for StopRef {
     /// The refspec that pushes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let target = match &self.target {
-            StopTarget::Lease(lease) => lease.as_str(),
-            StopTarget::All => "_all",
-        };
-        write!(f, "{0}:refs/two-key/stops/{target}/{0}", self.commit)
+        let names = stop_names(self.lease.as_ref(), self.commit);
+        write!(f, "{}:{}", self.commit, names.first().map_or("", String::as_str))
     }
 }
 

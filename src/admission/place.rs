@@ -16,7 +16,7 @@ pub enum Place {
     },
     /// `refs/notes/two-key/<principal>`.
     Notes(PrincipalId),
-    /// `refs/two-key/stops/<LEASE>/<commit id>`.
+    /// `refs/two-key/stops/<LEASE>/<commit id>`, or aside.
     Stop {
         /// What is stopped.
         target: StopTarget,
@@ -38,6 +38,18 @@ pub enum StopTarget {
     Lease(LeaseId),
     /// Everything: a freeze, under `_all`.
     All,
+    /// What its commit says: the stop of a lease, or a freeze.
+    Unnamed,
+}
+
+/// Where stops go besides, each under its commit's id right after this: names that nobody can block beforehand, as there are
+/// branches and tags anyway.
+pub const ASIDE: [&str; 2] = ["refs/heads/two-key-stop-", "refs/tags/two-key-stop-"];
+
+/// The names under which a stop may be beside the governed branch, in the order in which they are tried.
+pub fn stop_names(lease: Option<&LeaseId>, stop: Oid) -> Vec<String> {
+    let own = format!("refs/two-key/stops/{}/{stop}", lease.map_or("_all", LeaseId::as_str));
+    std::iter::once(own).chain(ASIDE.map(|start| format!("{start}{stop}"))).collect()
 }
 
 /// The name spaces in which only our own refs may be.
@@ -51,6 +63,10 @@ pub fn place(name: &str, branch: &str) -> Place {
     let folded = folded(name);
     if folded == self::folded(branch) {
         return Place::Foreign;
+    }
+    if let Some(start) = ASIDE.iter().find(|start| folded.starts_with(**start)) {
+        let stop = name.strip_prefix(start).and_then(Oid::parse);
+        return stop.map_or(Place::Foreign, |id| Place::Stop { target: StopTarget::Unnamed, id });
     }
     if !in_governed_space(&folded) {
         return Place::Other;
@@ -114,6 +130,13 @@ mod tests {
         assert_eq!(place(BRANCH, BRANCH), Place::Branch);
         assert_eq!(place(&format!("refs/two-key/stops/L-1/{id}"), BRANCH), stop(StopTarget::Lease(lease.clone())));
         assert_eq!(place(&format!("refs/two-key/stops/_all/{id}"), BRANCH), stop(StopTarget::All));
+        for name in [format!("refs/heads/two-key-stop-{id}"), format!("refs/tags/two-key-stop-{id}")] {
+            assert_eq!(place(&name, BRANCH), stop(StopTarget::Unnamed), "{name}");
+        }
+        for target in [None, Some(&lease)] {
+            let names = stop_names(target, Oid::parse(&id).unwrap());
+            assert!(names.iter().all(|name| matches!(place(name, BRANCH), Place::Stop { .. })), "{names:?}");
+        }
         let tag = Place::Tag { lease, suffix: "2-promote-25".to_owned() };
         assert_eq!(place("refs/tags/rollout/L-1/2-promote-25", BRANCH), tag);
         assert_eq!(place("refs/notes/two-key/u", BRANCH), Place::Notes(PrincipalId::parse("u").unwrap()));
@@ -140,6 +163,9 @@ mod tests {
             "refs/two-\u{212a}ey/appliers/e",
             "refs/tag\u{17f}/rollout/L/1-start-5",
             "refs/no\u{200c}tes/two-key/u",
+            "refs/heads/two-key-stop-L-1",
+            "refs/heads/Two-Key-Stop-1111111111111111111111111111111111111111",
+            "refs/tags/two-key-stop-1111111111111111111111111111111111111111/more",
         ] {
             assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
         }

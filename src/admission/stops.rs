@@ -6,22 +6,23 @@ use crate::{
     signature::{Cosignature, Opened},
 };
 
-use super::{FreshVote, NewStep, Place, Push, RefUpdate, StopRef, StopTarget, ledger_after, place};
+use super::{NewStep, Place, Push, RefUpdate, StopRef, StopTarget, ledger_after, place};
 
 /// The stops in a step in which one takes effect.
 pub(super) fn in_step(step: &NewStep) -> Vec<StopRef> {
     if !step.report.stopped_something() {
         return Vec::new();
     }
-    let stop = |vote: &FreshVote| {
-        let target = match &vote.statement.subject {
-            Subject::Stop(stop) => StopTarget::Lease(stop.lease.clone()),
-            Subject::Freeze { .. } => StopTarget::All,
-            _ => return None,
-        };
-        Some(StopRef { target, commit: vote.carrier })
-    };
-    step.votes.iter().filter_map(stop).collect()
+    step.votes.iter().filter_map(|vote| stop_ref(&vote.statement, vote.carrier)).collect()
+}
+
+/// The ref of its own that a statement's commit could have, if it is a stop.
+fn stop_ref(statement: &Statement, commit: Oid) -> Option<StopRef> {
+    match &statement.subject {
+        Subject::Stop(stop) => Some(StopRef { lease: Some(stop.lease.clone()), commit }),
+        Subject::Freeze { .. } => Some(StopRef { lease: None, commit }),
+        _ => None,
+    }
 }
 
 /// Whether a push does nothing but create stop refs under their commits' names. Such a push is admitted on doubt:
@@ -60,7 +61,7 @@ pub(super) fn judge(
     for cosignature in &cosignatures {
         for state in &states {
             match stops_something(state, cosignature) {
-                Ok(effect) => return Ok(effect.then(|| StopRef { target: target.clone(), commit: *id })),
+                Ok(effect) => return Ok(stop_ref(cosignature.statement(), *id).filter(|_| effect)),
                 // A stop is never refused for being early: it waits there for a lease that this ledger has not seen.
                 Err(refusal) if refusal.reason == Reason::UnknownLease => return Ok(None),
                 Err(refusal) => refused = refused.or(Some(refusal)),
@@ -92,7 +93,8 @@ fn stops_of(target: &StopTarget, opened: Option<&Opened>) -> Result<Vec<Cosignat
 fn stops(target: &StopTarget, statement: &Statement) -> bool {
     match (target, &statement.subject) {
         (StopTarget::Lease(lease), Subject::Stop(stop)) => stop.lease == *lease,
-        (StopTarget::All, Subject::Freeze { .. }) => true,
+        (StopTarget::All, Subject::Freeze { .. })
+        | (StopTarget::Unnamed, Subject::Stop(_) | Subject::Freeze { .. }) => true,
         _ => false,
     }
 }
@@ -101,10 +103,12 @@ fn no_stop(target: &StopTarget) -> Refusal {
     let what = match target {
         StopTarget::Lease(lease) => format!("a stop of lease {lease}"),
         StopTarget::All => "a freeze".to_owned(),
+        StopTarget::Unnamed => "a stop".to_owned(),
     };
     let verb = match target {
         StopTarget::Lease(lease) => format!("git two-key halt {lease}"),
         StopTarget::All => "git two-key freeze".to_owned(),
+        StopTarget::Unnamed => "git two-key halt LEASE".to_owned(),
     };
     Refusal::new(Reason::Malformed, format!("its commit is not {what}")).hint(format!("make one with: {verb}"))
 }

@@ -50,6 +50,8 @@ pub struct Desired {
     pub on_expiry: OnExpiry,
     /// How many rollbacks of it have been signed.
     pub rollbacks: u32,
+    /// The newer lease of the target that is undone first, if it is stopped although it is not the newest.
+    pub undone: Option<LeaseId>,
 }
 
 /// What a driver saw.
@@ -289,7 +291,7 @@ fn undo(
     touched: bool,
 ) -> Decision {
     if !touched {
-        return Decision::new(Act::Keep, Doing::Holding);
+        return out_of_reach(desired, applied);
     }
     let ours = applied.lease.as_ref() == Some(&desired.lease);
     let rollback = if ours { &applied.rollback } else { &Rollback::None };
@@ -305,6 +307,17 @@ fn undo(
             Decision { drifted: true, ..Decision::new(Act::Restore, Doing::RollingBack) }
         }
     }
+}
+
+/// A stop of a lease that is not there: nothing is to be done, unless undoing a newer one should have brought it back.
+fn out_of_reach(desired: &Desired, applied: &Applied) -> Decision {
+    let decision = Decision::new(Act::Keep, Doing::Holding);
+    let (Some(newer), Rollback::Failed(_)) = (&desired.undone, &applied.rollback) else { return decision };
+    let id = &desired.lease;
+    let message = format!("lease {newer} was rolled back, and that failed, so lease {id} cannot be stopped here");
+    let reason = Refusal::new(Reason::Drift, message)
+        .hint("mend the target by hand, or have another attempt made with: git two-key rollback");
+    Decision { reason: Some(reason), doing: Doing::RollbackFailed, ..decision }
 }
 
 /// What was there before is there again. Verified only if it is seen to be healthy, and only while it is seen at all.
@@ -365,7 +378,10 @@ fn halt(
         let decision = Decision::new(Act::Stop(StopKind::Rollback), Doing::RollingBack);
         return Decision { reason: Some(reason.clone()), ..decision };
     }
-    if !touched || at_zero {
+    if !touched {
+        return out_of_reach(desired, applied);
+    }
+    if at_zero {
         return Decision::new(Act::Keep, Doing::Holding);
     }
     let drifted = ours && applied.weight_bp == 0 && observed.is_some();

@@ -33,6 +33,7 @@ fn desired(phase: Phase) -> Desired {
         expires: at(HOUR),
         on_expiry: OnExpiry::Rollback,
         rollbacks: 0,
+        undone: None,
     }
 }
 

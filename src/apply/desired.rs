@@ -21,6 +21,11 @@ pub fn desired(state: &State, target: &TargetId, applied: &Applied, stops: &[See
     if let Some(earlier) = watched.filter(|id| **id != newest.id).and_then(|id| state.lease(id)) {
         return of(state, earlier, Phase::RolledBack, rollbacks_with(state, earlier, stops), stops);
     }
+    let at = undone_to(state, newest, applied, stops);
+    if at.id != newest.id {
+        let wanted = of(state, at, phase_with(state, at, stops), rollbacks_with(state, at, stops), stops)?;
+        return Some(Desired { undone: Some(newest.id.clone()), ..wanted });
+    }
     let phase = phase_with(state, newest, stops);
     let earlier = applied.lease.as_ref().filter(|id| **id != newest.id).and_then(|id| state.lease(id));
     if let Some(earlier) = earlier.filter(|earlier| is_unfinished(earlier, applied)) {
@@ -33,6 +38,30 @@ pub fn desired(state: &State, target: &TargetId, applied: &Applied, stops: &[See
         return of(state, earlier, phase, rollbacks_with(state, newest, stops), stops);
     }
     of(state, newest, phase, rollbacks_with(state, newest, stops), stops)
+}
+
+/// How far a target is to be undone now, of a lease and those that it falls back to and that are stopped as well: each is
+/// undone before the one that it falls back to, and what was never shifted here need not be.
+fn undone_to<'a>(state: &'a State, newest: &'a LeaseState, applied: &Applied, stops: &[SeenStop]) -> &'a LeaseState {
+    let phase = |lease: &LeaseState| phase_with(state, lease, stops);
+    let below = |lease: &&'a LeaseState| {
+        let before = state.lease(lease.falls_back_to.as_ref()?)?;
+        (phase(lease) == Phase::RolledBack && phase(before) != Phase::Completed).then_some(before)
+    };
+    let stopped = || std::iter::successors(Some(newest), below);
+    let begun = applied.intent.as_ref().map(|intent| &intent.lease);
+    let here = |lease: &&LeaseState| begun == Some(&lease.id) || applied.lease.as_ref() == Some(&lease.id);
+    let Some(here) = stopped().find(here) else {
+        // Nothing of the newest one was ever shifted here.
+        return stopped().nth(1).unwrap_or(newest);
+    };
+    let undone = begun.is_none()
+        && match &applied.rollback {
+            Rollback::None => false,
+            Rollback::Restored(_) | Rollback::Verified => true,
+            Rollback::Failed(signed) => rollbacks_with(state, here, stops) <= *signed,
+        };
+    if undone { below(&here).unwrap_or(here) } else { here }
 }
 
 /// Whether a lease that another one superseded was shifted here, and neither to its last tier nor back.
@@ -61,5 +90,6 @@ fn of(state: &State, lease: &LeaseState, phase: Phase, rollbacks: u32, stops: &[
         expires: document.expires,
         on_expiry: document.on_expiry,
         rollbacks,
+        undone: None,
     })
 }

@@ -563,7 +563,7 @@ impl Office {
             for lease in leases.remove(target).unwrap_or_default() {
                 let up_to = if lease.id == wanted.lease {
                     target::applied_step(&wanted, applied)
-                } else if newest.as_ref() == Some(&lease.id) {
+                } else if newest.as_ref() == Some(&lease.id) && wanted.undone != newest {
                     0
                 } else {
                     u32::MAX

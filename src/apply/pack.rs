@@ -194,7 +194,7 @@ pub fn find(repository: &Repository, state: &State, lease: &Lease) -> Result<Fou
         }
     }
     Err(none(&lease.id, &format!("applier {applier} has signed none that is known here"))
-        .hint("fetch the appliers' refs: git fetch origin '+refs/two-key/*:refs/two-key/*'"))
+        .hint("fetch the appliers' refs: git fetch origin '+refs/two-key/*:refs/two-key-remote/origin/two-key/*'"))
 }
 
 /// The first file of a lease's pack behind a tip that an applier itself signed, and the commit that brought it in.

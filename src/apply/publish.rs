@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    admission::{Place, signer_of},
+    admission::{ASIDE, Place, signer_of},
     gate::Evidence,
     git::{GitError, NewCommit, PushOptions, RefUpdate, SignWith, SigningKey},
     ledger::{self, LeaseState, StopEffect, Transition, rules},
@@ -254,14 +254,15 @@ impl Writer {
         let old = source.state.tip();
         let mut tip = old;
         let lands = |stop: &SeenStop| match stop.stop() {
-            Some(stop) => ledger::stop_target(&source.state, stop.kind, &stop.lease).map(|(_, effect)| effect).ok(),
-            None => Some(StopEffect::Nothing),
+            Some(stop) => ledger::stop_targets(&source.state, stop.kind, &stop.lease).ok(),
+            None => Some(Vec::new()),
         };
         let counts = |stop: &&SeenStop| under_refs.contains(&stop.commit) && source.state.key_in_force(stop.key);
         let mut waiting: Vec<_> =
-            stops.iter().filter(counts).filter_map(|stop| lands(stop).map(|effect| (stop, effect))).collect();
+            stops.iter().filter(counts).filter_map(|stop| lands(stop).map(|landings| (stop, landings))).collect();
         // Those that take effect first.
-        waiting.sort_by_key(|(stop, effect)| *effect == StopEffect::Nothing && !stop.is_freeze());
+        let goes = |(_, effect): &(LeaseId, StopEffect)| *effect != StopEffect::Nothing;
+        waiting.sort_by_key(|(stop, landings)| !stop.is_freeze() && !landings.iter().any(goes));
         for (stop, _) in waiting.into_iter().take(MAX_CARRIED) {
             if repository.is_ancestor(source.root, stop.commit).map_err(refused)? {
                 let tree = repository.objects().and_then(|mut objects| objects.links(tip)).map_err(refused)?.tree;
@@ -324,11 +325,21 @@ pub(crate) fn keep_stop(source: &mut Source, stop: &SeenStop) -> Result<(), Refu
     source.update(&[update], "stop").map_err(|error| error.refusal())
 }
 
-/// Pushes the stop refs that are here and not there.
+/// Pushes the stop refs that are here and not there, each under the first name that the remote takes.
 pub(crate) fn push_stops(source: &Source) -> Result<(), Refusal> {
-    let ours = source.ours_below("refs/two-key/stops/").into_iter();
-    let missing = ours.filter(|(name, _)| source.at(&source.known_as(name)).is_none());
-    push_all(source, &missing.map(|(name, id)| format!("{id}:{name}")).collect::<Vec<_>>())
+    let mut refused = Ok(());
+    for (name, id) in source.ours_below("refs/two-key/stops/") {
+        let aside = ASIDE.map(|start| format!("{start}{id}"));
+        let is_there = |name: &String| source.at(&source.known_as(name)).is_some();
+        if source.remote.is_none() || is_there(&name) || aside.iter().any(is_there) {
+            continue;
+        }
+        let push = |name: &String| push_all(source, &[format!("{id}:{name}")]);
+        let own = push(&name);
+        let landed = own.is_ok() || aside.iter().any(|name| push(name).is_ok());
+        refused = refused.and(if landed { Ok(()) } else { own });
+    }
+    refused
 }
 
 /// Puts tags where everybody finds them.

@@ -76,9 +76,8 @@ pub fn phase_with(state: &State, lease: &LeaseState, stops: &[SeenStop]) -> Phas
 /// How many rollbacks of a lease have been signed: those in the ledger, and those that it has not folded.
 pub fn rollbacks_with(state: &State, lease: &LeaseState, stops: &[SeenStop]) -> u32 {
     let folded = lease.transitions.iter().filter(|transition| transition.phase == Phase::RolledBack).count();
-    let rolls_back =
-        |stop: &SeenStop| stop.stop().is_some_and(|stop| matches!(stop.kind, StopKind::Rollback | StopKind::Withdraw));
-    let waiting = landing_on(state, lease, stops).filter(|(stop, _)| rolls_back(stop) && !stop.is_folded(state));
+    let waiting =
+        landing_on(state, lease, stops).filter(|(stop, phase)| *phase == Phase::RolledBack && !stop.is_folded(state));
     u32::try_from(folded.saturating_add(waiting.count())).unwrap_or(u32::MAX)
 }
 
@@ -92,9 +91,12 @@ fn landing_on<'a>(
     let mut known: HashMap<(&LeaseId, StopKind), Option<Phase>> = HashMap::new();
     stops.iter().filter_map(move |seen| {
         let Stop { lease: named, kind, .. } = seen.stop()?;
-        let lands = || match ledger::stop_target(state, *kind, named) {
-            Ok((id, StopEffect::Goes(phase, _))) if id == lease.id => Some(phase),
-            _ => None,
+        let lands = || {
+            let landings = ledger::stop_targets(state, *kind, named).ok()?;
+            landings.into_iter().find_map(|(id, effect)| match effect {
+                StopEffect::Goes(phase, _) if id == lease.id => Some(phase),
+                _ => None,
+            })
         };
         let phase = *known.entry((named, *kind)).or_insert_with(lands);
         phase.map(|phase| (seen, phase))

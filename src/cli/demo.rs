@@ -154,8 +154,11 @@ impl Stage {
             &format!("git init -q --bare -b main server.git && git -C server.git two-key hook install --root {root}"),
         )?;
         self.ok("person", "git remote add origin ../server.git && git push -q -u origin main")?;
-        self.ok("person", "git config --add remote.origin.fetch 'refs/two-key/*:refs/two-key/*'")?;
-        self.ok("", "git clone -q -c remote.origin.fetch='refs/two-key/*:refs/two-key/*' server.git agent")?;
+        self.ok(
+            "person",
+            "git config --add remote.origin.fetch '+refs/two-key/*:refs/two-key-remote/origin/two-key/*'",
+        )?;
+        self.ok("", "git clone -q -c remote.origin.fetch='+refs/two-key/*:refs/two-key-remote/origin/two-key/*' server.git agent")?;
         self.ok("agent", &format!("git config two-key.key ../keys/cp14 && git two-key trust {root}"))?;
         let config = format!(
             "name: edge1\nkey: keys/edge1\nrepository: applier\nroot: {root}\nremote: origin\ntargets:\n  checkout-prod: {{file: weights.json}}\n"
@@ -243,7 +246,9 @@ impl Stage {
         self.ok("", "git clone -q server.git auditor")?;
         self.ok(
             "auditor",
-            &format!("git fetch -q origin '+refs/two-key/*:refs/two-key/*' && git two-key trust {root}"),
+            &format!(
+                "git fetch -q origin '+refs/two-key/*:refs/two-key-remote/origin/two-key/*' && git two-key trust {root}"
+            ),
         )?;
         self.ok("auditor", "git two-key verify --all")?;
         self.ok("auditor", "git two-key log")?;

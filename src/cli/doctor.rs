@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     apply::records,
-    git::{self, Base, GitError, Hook, Repository},
+    git::{self, Base, GitError, Hook, Repository, mirrored},
     ledger,
     model::Oid,
     report,
@@ -251,17 +251,29 @@ fn signing(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
 
 fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
     for remote in session.repo.remotes()? {
-        let refspecs = session.repo.config_all(&format!("remote.{remote}.fetch"))?;
-        if !refspecs.iter().any(|refspec| refspec.contains("refs/notes/two-key") || refspec.contains(":refs/notes/")) {
-            let message = format!("`git fetch {remote}` does not fetch the inbox: votes by note are not seen");
-            let refspec = "refs/notes/two-key/*:refs/notes/two-key/*";
-            chart.note("notes", message, format!("git config --add remote.{remote}.fetch '{refspec}'"));
+        let key = format!("remote.{remote}.fetch");
+        let refspecs = session.repo.config_all(&key)?;
+        let onto_ours = |refspec: &String| refspec.contains(":refs/two-key/") || refspec.contains(":refs/notes/");
+        if refspecs.iter().any(onto_ours) {
+            let message = format!(
+                "`git fetch {remote}` writes over stops and votes that were signed here, and prunes them with fetch.prune"
+            );
+            chart.note("mirror", message, format!("git config --unset-all {key} ':refs/(two-key|notes)/'"));
         }
-        if !refspecs.iter().any(|refspec| refspec.contains(":refs/two-key/")) {
-            let message = format!("`git fetch {remote}` does not fetch stops and what appliers saw");
-            let refspec = "refs/two-key/*:refs/two-key/*";
-            chart.note("observed", message, format!("git config --add remote.{remote}.fetch '{refspec}'"));
+        let wanted = [
+            ("notes", "refs/notes/two-key/*", "the inbox: votes by note are not seen"),
+            ("observed", "refs/two-key/*", "stops and what appliers saw"),
+        ];
+        for (check, theirs, what) in wanted {
+            let kept = mirrored(&remote, theirs);
+            if !refspecs.iter().any(|refspec| refspec.ends_with(&format!("{theirs}:{kept}"))) {
+                let message = format!("`git fetch {remote}` does not fetch {what}");
+                chart.note(check, message, format!("git config --add {key} '+{theirs}:{kept}'"));
+            }
         }
+    }
+    for stop in turn::stops::undelivered(&session.repo, &session.branch)? {
+        chart.note("stops", stop.warning(), format!("{}; or any verb with --push", stop.command("REMOTE")));
     }
     Ok(())
 }

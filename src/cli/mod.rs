@@ -40,6 +40,7 @@ mod show;
 mod sign;
 mod start;
 mod statement;
+mod sync;
 mod terminal;
 mod thaw;
 mod trust;
@@ -97,6 +98,7 @@ impl CommandLine {
 enum Verb {
     Init(init::Args),
     Trust(trust::Args),
+    Sync(sync::Args),
     New(Box<new::Args>),
     #[command(visible_alias = "sign-lease")]
     Sign(sign::Args),
@@ -219,6 +221,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
     match &line.verb {
         Verb::Init(args) => init::run(args, &place),
         Verb::Trust(args) => trust::run(args, &place),
+        Verb::Sync(args) => sync::run(args, &place),
         Verb::New(args) => new::run(args, &place),
         Verb::Sign(args) => sign::run(args, &place),
         Verb::Start(args) => start::run(args, &place),

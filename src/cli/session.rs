@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use super::{Failure, Place, terminal};
+use super::{Failure, Place, terminal, turn::stops};
 use crate::{
     agent::refusal,
     apply::{
@@ -116,8 +116,12 @@ impl Session {
         let tip = tip(&repo, &branch, which)?;
         let (state, ahead) = match which {
             // Git is asked while the ledger is read.
-            Which::Local => beside(|| fold(&repo, root.commit(), tip, each), || upstream_ahead(&repo, &branch, tip)),
-            Which::Remote | Which::At(_) => (fold(&repo, root.commit(), tip, each), Ok(None)),
+            Which::Local => {
+                beside(|| fold(&repo, root.commit(), tip, each), || known_elsewhere(&repo, &branch, Some(tip)))
+            }
+            Which::Remote | Which::At(_) => {
+                beside(|| fold(&repo, root.commit(), tip, each), || known_elsewhere(&repo, &branch, None))
+            }
         };
         let state = state.map_err(|failure| off_chain(failure, &branch))?;
         remarks.extend(ahead?);
@@ -448,6 +452,22 @@ pub(super) fn watched(repo: &Repository) -> Result<(String, String), Failure> {
         }
     };
     Ok((branch, remote))
+}
+
+/// Says how far the upstream is ahead of a tip, and which stops no remote is known to have.
+fn known_elsewhere(repo: &Repository, branch: &str, tip: Option<Oid>) -> Result<Vec<String>, Failure> {
+    let mut remarks: Vec<_> = match tip {
+        Some(tip) => upstream_ahead(repo, branch, tip)?.into_iter().collect(),
+        None => Vec::new(),
+    };
+    remarks.extend(stops::undelivered(repo, branch)?.iter().map(|stop| {
+        format!(
+            "undelivered: {}\nhint: any verb with --push delivers it, or: {}",
+            stop.warning(),
+            stop.command("REMOTE")
+        )
+    }));
+    Ok(remarks)
 }
 
 /// Says how far the upstream is ahead, if it is.

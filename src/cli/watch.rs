@@ -87,7 +87,11 @@ fn due(fetched: Option<Instant>) -> bool {
 /// Fetches what is governed. A remote that cannot be reached is said, and looked at again later.
 fn fetch(repo: &Repository) -> Result<(), Failure> {
     let (branch, remote) = session::watched(repo)?;
-    if let Err(error) = repo.fetch(&remote, &branch) {
+    let fetched = repo.fetch(&remote, &branch);
+    if fetched.is_ok() {
+        turn::stops::deliver(repo, &remote, &format!("refs/heads/{branch}"))?;
+    }
+    if let Err(error) = fetched {
         let refusal = error.refusal();
         terminal::remark(&format!("two-key: {remote} could not be fetched: {refusal}"));
     }

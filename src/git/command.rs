@@ -198,8 +198,7 @@ impl Program {
         let status = status.map_err(|error| GitError::io(format!("waiting for `{line}`"), error))?;
         let stdout = stdout.map_err(|error| GitError::io(format!("reading from `{line}`"), error))?;
         if let (true, Some(limit)) = (killed, limit) {
-            let stderr = format!("it took longer than {} s", limit.as_secs_f64());
-            return Err(GitError::Program { command: line, stderr });
+            return Err(GitError::TimedOut { command: line, limit });
         }
         if let Some(most) = most.filter(|most| stdout.len() > *most) {
             let stderr = format!("it said more than {most} bytes");

@@ -75,6 +75,14 @@ pub enum GitError {
         /// What it said.
         stderr: String,
     },
+    /// A program that was ended because it took too long.
+    #[error("`{command}` failed: it took longer than {} s", limit.as_secs_f64())]
+    TimedOut {
+        /// The program and its arguments.
+        command: String,
+        /// How long it might take.
+        limit: std::time::Duration,
+    },
     /// A program that answered in a form that it should not have.
     #[error("`{command}` gave an answer that makes no sense: {what}")]
     Answer {
@@ -140,9 +148,11 @@ impl GitError {
             }
             Self::NoKey(_) => (Reason::Internal, Some("name one with --key FILE, or: git config user.signingkey FILE")),
             Self::BadRoot { .. } => (Reason::Unpinned, Some("pin it with: git two-key trust ROOT")),
-            Self::NoProgram(_) | Self::Program { .. } | Self::Answer { .. } | Self::Io { .. } => {
-                (Reason::Internal, None)
-            }
+            Self::NoProgram(_)
+            | Self::Program { .. }
+            | Self::TimedOut { .. }
+            | Self::Answer { .. }
+            | Self::Io { .. } => (Reason::Internal, None),
         };
         let refusal = Refusal::new(reason, self.to_string());
         match hint {

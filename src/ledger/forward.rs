@@ -88,6 +88,7 @@ impl Fold {
 
     /// Takes a target over for a lease, and pins what no later policy may change.
     fn start(&mut self, id: &LeaseId, lease: &Lease) {
+        let falls_back_to = self.state.stands_on(&lease.target).map(|before| before.id.clone());
         if let Some(before) = self.state.newest.insert(lease.target.clone(), id.clone())
             && let Some(old) = self.state.lease(&before)
             && matches!(old.phase, Phase::Rolling { .. })
@@ -104,6 +105,7 @@ impl Fold {
         if let Some(entry) = self.state.lease_mut(id) {
             entry.terms = Some(Box::new(terms));
             entry.cosigned = authorized;
+            entry.falls_back_to = falls_back_to;
         }
     }
 
@@ -221,7 +223,7 @@ impl State {
             let message = format!("lease {id} starts at {first} %, not at {tier} %");
             return Err(Refusal::new(Reason::TierSkipped, message));
         }
-        match self.newest_on(&lease.target) {
+        match self.stands_on(&lease.target) {
             Some(other) if other.phase.occupies() && !completes_by_the_next_start(other) => {
                 let message = format!(
                     "target {} is occupied by lease {}, which is {}",

@@ -42,7 +42,7 @@ pub use dossier::{Dossier, Missed};
 pub use event::{Event, EventKind, Finding, StepReport};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
-    Awaited, Hypothesis, Resolution, awaited, forecast, hypothetical, next_statement, resolve, stop_target,
+    Awaited, Hypothesis, Resolution, awaited, forecast, hypothetical, next_statement, resolve, stop_targets,
     stops_something,
 };
 pub use state::{Ballot, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, State, Vote, Votes};

@@ -91,8 +91,12 @@ fn on_target(state: &State, ids: &BTreeSet<LeaseId>, target: &str, action: Optio
     // What runs there is halted and rolled back, not what somebody proposes to run there next.
     let undone = matches!(action, Some(Action::Halt | Action::Rollback));
     let stands = |phase: Phase| phase.occupies() || (undone && phase == Phase::Completed);
-    let occupant = state.started_targets().find(|(id, lease)| id.as_str() == target && stands(lease.phase));
-    if let (true, Some((_, lease))) = (moves, occupant) {
+    let here = TargetId::parse(target);
+    let newest = here.as_ref().and_then(|here| state.newest_on(here)).filter(|lease| stands(lease.phase));
+    // Where that one was undone, what the target fell back to can be halted; undone it is by its own name only.
+    let below = here.as_ref().and_then(|here| state.stands_on(here));
+    let below = below.filter(|lease| lease.phase.occupies() || (action == Some(Action::Halt) && stands(lease.phase)));
+    if let (true, Some(lease)) = (moves, newest.or(below)) {
         return Resolution::Lease(lease.id.clone());
     }
     let here: Vec<_> =
@@ -254,12 +258,12 @@ fn forward_subject(state: &State, action: Action, id: &LeaseId) -> Result<Subjec
 }
 
 fn stop_subject(state: &State, kind: StopKind, lease: LeaseId, nonce: &Nonce) -> Result<Subject, Refusal> {
-    stop_target(state, kind, &lease)?;
+    stop_targets(state, kind, &lease)?;
     Ok(Subject::Stop(Stop { lease, kind, nonce: nonce.clone() }))
 }
 
-/// Which lease a stop would land on, and what it would do there.
-pub fn stop_target(state: &State, kind: StopKind, lease: &LeaseId) -> Result<(LeaseId, StopEffect), Refusal> {
+/// Which leases a stop would act on, in this order, and what it would do to each.
+pub fn stop_targets(state: &State, kind: StopKind, lease: &LeaseId) -> Result<Vec<(LeaseId, StopEffect)>, Refusal> {
     state.stoppable(lease)?;
     state.stop_lands_on(lease, kind)
 }
@@ -374,8 +378,8 @@ pub fn stops_something(state: &State, vote: &Cosignature) -> Result<bool, Refusa
     let vote = state.owned(&turn)?;
     match &turn.statement.subject {
         Subject::Stop(stop) => {
-            let landing = state.stop_counts(stop, &turn.statement, &vote)?;
-            Ok(matches!(landing, Some((_, StopEffect::Goes(..)))))
+            let landings = state.stop_counts(stop, &turn.statement, &vote)?;
+            Ok(landings.into_iter().flatten().any(|(_, effect)| effect != StopEffect::Nothing))
         }
         Subject::Freeze { .. } => {
             State::may_freeze(&vote)?;

@@ -166,6 +166,8 @@ pub struct LeaseState {
     pub terms: Option<Box<PinnedTerms>>,
     /// The lease whose start on the same target completed this one.
     pub superseded_by: Option<LeaseId>,
+    /// What its target was at when it started: the lease to which it falls back.
+    pub falls_back_to: Option<LeaseId>,
 }
 
 impl LeaseState {

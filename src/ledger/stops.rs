@@ -10,13 +10,14 @@ use super::{
 impl Fold {
     /// Folds a stop of a lease.
     pub(in crate::ledger) fn stop(&mut self, stop: &Stop, statement: &Statement, vote: &Vote) -> Result<(), Refusal> {
-        let Some(landing) = self.state.stop_counts(stop, statement, vote)? else { return Ok(()) };
+        let Some(landings) = self.state.stop_counts(stop, statement, vote)? else { return Ok(()) };
         // Spent from here on, with or without effect: one without would otherwise wait to be replayed.
         let spent = Spent::of(vote.key.raw(), statement);
         self.state.dossiers.entry(stop.lease.folded()).stops_seen.insert(spent);
-        match landing {
-            (_, StopEffect::Nothing) => {}
-            (lease, StopEffect::Goes(phase, action)) => self.stopped(&lease, phase, action, vote),
+        for (lease, effect) in landings {
+            if let StopEffect::Goes(phase, action) = effect {
+                self.stopped(&lease, phase, action, vote);
+            }
         }
         Ok(())
     }
@@ -81,13 +82,13 @@ impl Fold {
 }
 
 impl State {
-    /// Which lease a stop acts on, and how; nothing if it has been folded already.
+    /// Which leases a stop acts on, and how; nothing if it has been folded already.
     pub(in crate::ledger) fn stop_counts(
         &self,
         stop: &Stop,
         statement: &Statement,
         vote: &Vote,
-    ) -> Result<Option<(LeaseId, StopEffect)>, Refusal> {
+    ) -> Result<Option<Vec<(LeaseId, StopEffect)>>, Refusal> {
         self.stoppable(&stop.lease)?;
         self.may_stop(&stop.lease, &vote.principal, vote.role)?;
         if self.stop_seen(vote.key.raw(), statement) {
@@ -143,23 +144,44 @@ impl State {
         self.proposals(id).filter_map(|(_, file)| target(&file.content)).collect()
     }
 
-    /// Which lease a stop acts on, and how. A lease that was completed because a newer one started on its target
-    /// hands its stops on to that one; any other older lease's stop touches nothing.
+    /// Which leases a stop acts on, in this order, and how.
+    ///
+    /// Until the newest lease of a target has completed, the one that the target falls back to can be stopped as if the
+    /// newer had not begun: that one is undone first. A pause holds what moves, which is the newest. After that, a lease that
+    /// was completed because a newer one started hands its stops on to that one; any other older lease's stop touches
+    /// nothing.
     pub(in crate::ledger) fn stop_lands_on(
         &self,
         id: &LeaseId,
         kind: StopKind,
-    ) -> Result<(LeaseId, StopEffect), Refusal> {
+    ) -> Result<Vec<(LeaseId, StopEffect)>, Refusal> {
+        let newest_where = |lease: &LeaseState| {
+            let own = lease.lease().filter(|_| lease.phase.started());
+            own.and_then(|own| self.newest_on(&own.target))
+        };
+        if let Some(lease) = self.lease(id)
+            && let Some(newest) = newest_where(lease)
+            && let Some(newer) = self.newer_than(newest, id)
+        {
+            if kind == StopKind::Pause {
+                return Ok(vec![(newest.id.clone(), stop_effect(newest.phase, kind))]);
+            }
+            let undone = StopEffect::Goes(Phase::RolledBack, Action::Rollback);
+            let newer = newer.into_iter().filter(|newer| newer.phase != Phase::RolledBack);
+            let mut landings: Vec<_> = newer.map(|newer| (newer.id.clone(), undone)).collect();
+            landings.push((id.clone(), stop_effect(lease.phase, kind)));
+            return Ok(landings);
+        }
         let mut id = id;
         // Each hop goes to a lease that started later, so there are at most as many as there are leases.
         while let Some(next) = self.lease(id).and_then(|lease| lease.superseded_by.as_ref()) {
             id = next;
         }
         let Some(lease) = self.lease(id) else {
-            return Ok((id.clone(), stop_effect(Phase::Proposed, kind)));
+            return Ok(vec![(id.clone(), stop_effect(Phase::Proposed, kind))]);
         };
         let effect = stop_effect(lease.phase, kind);
-        let newest = lease.lease().is_some_and(|own| self.newest.get(&own.target) == Some(id));
+        let newest = newest_where(lease).is_some_and(|newest| newest.id == *id);
         if effect != StopEffect::Nothing && lease.phase.started() && !newest {
             let message = format!(
                 "lease {id} is {} and no longer the newest of its target; undoing it would bring an older version back",
@@ -168,7 +190,33 @@ impl State {
             return Err(Refusal::new(Reason::WrongState, message)
                 .hint("stop the newest lease of the target, or roll forward with a new lease"));
         }
-        Ok((id.clone(), effect))
+        Ok(vec![(id.clone(), effect)])
+    }
+
+    /// The leases of a target, from its newest on, that are newer than one that it falls back to; none if it does not: if
+    /// one of them has completed, or if there are none.
+    fn newer_than<'a>(&'a self, newest: &'a LeaseState, id: &LeaseId) -> Option<Vec<&'a LeaseState>> {
+        let mut newer = Vec::new();
+        let mut at = Some(newest);
+        while let Some(lease) = at.filter(|lease| lease.phase != Phase::Completed && lease.id != *id) {
+            newer.push(lease);
+            at = self.before(lease);
+        }
+        at.filter(|lease| lease.id == *id && !newer.is_empty()).map(|_| newer)
+    }
+
+    /// What a lease's target falls back to when the lease is undone.
+    fn before(&self, lease: &LeaseState) -> Option<&LeaseState> {
+        self.lease(lease.falls_back_to.as_ref()?)
+    }
+
+    /// The lease that a target is at: the newest that was not undone; if all were, none.
+    pub fn stands_on(&self, target: &TargetId) -> Option<&LeaseState> {
+        let mut at = self.newest_on(target);
+        while let Some(lease) = at.filter(|lease| lease.phase == Phase::RolledBack) {
+            at = self.before(lease);
+        }
+        at
     }
 }
 
@@ -186,6 +234,7 @@ impl LeaseState {
             forgotten: 0,
             terms: None,
             superseded_by: None,
+            falls_back_to: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Bringing an old version back
 //!
-//! A stop of a lease that is not the newest of its target is refused; packs come from the target's own applier, the
-//! first counts.
+//! Once a newer lease has completed on its target, a stop of an older one is refused; packs come from the target's own
+//! applier, the first counts.
 
 use crate::{
     applier::{quickly, stop_it},

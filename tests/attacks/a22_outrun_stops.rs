@@ -1,9 +1,12 @@
 //! Stops outrun or replayed
 //!
 //! A stop binds to a lease and nothing else, is folded first in its step, has a ref of its own, and takes effect
-//! once.
+//! once. What started on its lease and has not completed it takes along.
 
-use crate::dsl::*;
+use crate::{
+    applier::{quickly, stop_it},
+    dsl::*,
+};
 
 /// A promotion lands first: the halt made before it takes effect all the same.
 #[test]
@@ -25,6 +28,19 @@ fn the_branch_is_busy() {
     scene.admits(&[&format!("{halt}:refs/two-key/stops/{LEASE}/{halt}")]);
 }
 
+/// Its own ref's name is blocked: it lands as a branch of its own, where nothing else does.
+#[test]
+fn the_name_is_blocked() {
+    let scene = Scene::rolling();
+    let halt = scene.halt("cp18", "main~2", 1);
+    let aside = |commit: &str| format!("refs/heads/two-key-stop-{commit}");
+    let tip = scene.world.head();
+    scene.refuses(&[&format!("{tip}:{}", aside(&tip))], &aside(&tip), "malformed");
+    scene.refuses(&[&format!("{halt}:{}", aside(&tip))], &aside(&tip), "malformed");
+    scene.admits(&[&format!("{halt}:{}", aside(&halt))]);
+    scene.refuses(&[&format!(":{}", aside(&halt))], &aside(&halt), "ref-deleted");
+}
+
 /// The same pause again, in another commit, after both keys had resumed: no second effect.
 #[test]
 fn replayed() {
@@ -43,4 +59,79 @@ fn replayed() {
     scene.turn("cp18", &stop("pause", 2));
     scene.admits(&["main"]);
     assert_eq!(scene.shown(LEASE)["state"], "paused");
+}
+
+/// A lease at 100 %, an applier that saw it there, and the next lease on its target, which may start.
+fn before_the_next_lease() -> Scene {
+    let scene = Scene::applied();
+    scene.to_25();
+    scene.apply().exits(0);
+    for name in ["user1", "cp14"] {
+        scene.turn(name, &quickly("promote", 3, 100));
+        scene.turn(name, &about(LEASE, "cosign", 0, 0));
+    }
+    scene.admits(&["main"]);
+    scene.apply().exits(0);
+    scene.weighs(10_000);
+    scene
+}
+
+/// The next lease starts first, whether an applier has seen that or not: the halt takes it along.
+#[test]
+fn the_next_lease_starts_first() {
+    for seen in [false, true] {
+        let scene = before_the_next_lease();
+        let halt = scene.aside("cp18", "main", &stop_it("halt", 1));
+        scene.turn("cp14", &about(LEASE, "start", 1, 5));
+        scene.admits(&["main"]);
+        if seen {
+            scene.apply().exits(0);
+            scene.weighs(500);
+        }
+        scene.merge(&halt);
+        scene.admits(&["main"]);
+        assert_eq!(
+            (&scene.shown(OTHER)["state"], &scene.shown(LEASE)["state"]),
+            (&"halted".into(), &"rolled-back".into())
+        );
+        // What the newer one moved is undone, then the older one is stopped.
+        scene.apply().exits(0);
+        scene.apply().exits(0);
+        scene.weighs(0);
+        scene.apply().exits(0);
+        scene.weighs(0);
+    }
+}
+
+/// The same as a stop ref, which main does not have yet.
+#[test]
+fn the_next_lease_starts_first_and_the_branch_is_busy() {
+    let scene = before_the_next_lease();
+    let halt = scene.aside("cp18", "main", &stop_it("halt", 1));
+    scene.turn("cp14", &about(LEASE, "start", 1, 5));
+    scene.admits(&["main"]);
+    scene.apply().exits(0);
+    scene.admits(&[&format!("{halt}:refs/two-key/stops/{OTHER}/{halt}")]);
+    scene.apply().exits(0);
+    scene.apply().exits(0);
+    scene.weighs(0);
+}
+
+/// What cannot be undone is not got past in silence.
+#[test]
+fn the_next_lease_cannot_be_undone() {
+    let scene = before_the_next_lease();
+    scene.turn("cp14", &about(LEASE, "start", 1, 5));
+    scene.admits(&["main"]);
+    scene.apply().exits(0);
+    let name = "refs/two-key/appliers/edge1";
+    scene.on_server(&["update-ref", "-d", name]).exits(0);
+    for name in [name, "refs/two-key-remote/origin/two-key/appliers/edge1"] {
+        scene.world.run(&scene.clone_path(), "git", &["update-ref", "-d", name], b"").exits(0);
+    }
+    scene.turn("cp18", &stop_it("halt", 1));
+    scene.admits(&["main"]);
+    scene.apply().exits(1).says("rollback-failed");
+    scene.apply().exits(1).says("rollback-failed");
+    scene.weighs(0);
 }

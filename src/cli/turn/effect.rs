@@ -40,10 +40,20 @@ fn moved(before: &State, after: &State, id: &LeaseId) -> String {
 }
 
 fn stopped(before: &State, after: &State, stop: &Stop) -> String {
-    let landing = ledger::stop_target(before, stop.kind, &stop.lease);
-    let id = landing.map_or_else(|_| stop.lease.clone(), |(id, _)| id);
-    let ((from, phase), (to, next)) = (place(before, &id), place(after, &id));
-    let handed = if id == stop.lease { String::new() } else { format!(" ({} ended when it started)", stop.lease) };
+    let landings = ledger::stop_targets(before, stop.kind, &stop.lease);
+    let landings =
+        landings.map_or_else(|_| vec![stop.lease.clone()], |all| all.into_iter().map(|(id, _)| id).collect());
+    let lines: Vec<_> = landings.iter().map(|id| stopped_one(before, after, stop, id, &landings)).collect();
+    lines.join("\n")
+}
+
+fn stopped_one(before: &State, after: &State, stop: &Stop, id: &LeaseId, all: &[LeaseId]) -> String {
+    let ((from, phase), (to, next)) = (place(before, id), place(after, id));
+    let handed = match all {
+        _ if *id == stop.lease => String::new(),
+        [_] => format!(" ({} ended when it started)", stop.lease),
+        _ => format!(" (it started on {}, and goes first)", stop.lease),
+    };
     let again = phase == next && !(stop.kind == StopKind::Rollback && next == "rolled-back");
     if again {
         format!("{id}{handed}: {phase} already, at {to} %; this {} changes nothing", stop.kind.action())

@@ -5,7 +5,7 @@
 //! nothing has happened or everything has.
 
 use super::{
-    Flags, Signer, carrier, effect, fold_on, note, now,
+    Flags, Signer, carrier, effect, fold_on, note, now, outbox,
     push::{Moves, Push},
     stops, tags,
 };
@@ -132,6 +132,7 @@ fn make(
     let made: Vec<_> = tags.iter().map(|tag| tag.name.clone()).collect();
     let mut updates = vec![RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: commit }];
     updates.extend(tags);
+    outbox::keep(&session.repo, commit)?;
     session.repo.update_refs(&updates, &format!("two-key: {subject}"))?;
     session.move_to(commit, state, reports);
     say(&format!("{}: {subject} ({})", signer.principal, commit.short()));

@@ -6,10 +6,11 @@ mod flags;
 mod forward;
 pub mod keys;
 mod note;
+pub mod outbox;
 mod propose;
 mod push;
 mod stop;
-mod stops;
+pub mod stops;
 mod tags;
 
 use jiff::Timestamp;
@@ -63,6 +64,13 @@ pub fn fold_on(repo: &Repository, root: Oid, state: State, tip: Oid) -> Result<(
         reports.push(report);
     }
     Ok((state, reports))
+}
+
+/// Pushes a session's tip, which is the local branch's, with what it puts in force.
+pub fn publish(session: &mut Session, remote: &str) -> Result<(), Failure> {
+    let (about, ours) = (session.branch_name().to_owned(), session.tip);
+    let (options, moves) = (Vec::new(), push::Moves::ByMerge);
+    push::Push { session, remote, about: &about, who: "two-key", options, ours, moves }.run()
 }
 
 impl Session {

@@ -1,6 +1,6 @@
 //! Notes: votes that wait to be sealed.
 
-use super::{Flags, Signer, carrier};
+use super::{Flags, Signer, carrier, stops};
 use crate::{
     cli::{
         Failure,
@@ -59,7 +59,7 @@ pub fn leave(
     match outcome.rejected.first() {
         None => {
             say(&format!("pushed to {remote}"));
-            Ok(())
+            stops::deliver(&session.repo, &remote, &session.branch)
         }
         Some((_, why)) => Err(super::push::verdict(&outcome).unwrap_or_else(|| later(why.clone()))),
     }

@@ -1,6 +1,6 @@
 //! Pushing, and carrying over what was signed when another push came first, so that nobody signs twice.
 
-use super::{fold, fold_on, tags};
+use super::{fold, fold_on, outbox, stops, tags};
 use crate::{
     cli::{
         Failure,
@@ -88,7 +88,8 @@ impl Push<'_> {
             let outcome = self.push()?;
             if outcome.is_accepted() {
                 say(&format!("pushed to {}", self.remote));
-                return Ok(());
+                outbox::votes(&self.session.repo, self.session.tip)?;
+                return stops::deliver(&self.session.repo, self.remote, &self.session.branch);
             }
             let branch = self.session.branch_name().to_owned();
             self.session.repo.fetch(self.remote, &branch).map_err(|error| self.later(&error.to_string()))?;

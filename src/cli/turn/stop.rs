@@ -5,8 +5,8 @@
 
 use super::{
     Flags, Signer, carrier, effect, fold, fold_on,
-    push::{TRIES, merge, verdict, words_of},
-    stops::STOPS,
+    push::{TRIES, merge, words_of},
+    stops::{Signed, deliver},
     tags,
 };
 use crate::{
@@ -60,10 +60,11 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
         Failure::Refused { refusal, .. } => refused(refusal),
         other => other,
     })?;
-    let beside = format!("{STOPS}{}/{commit}", lease.as_ref().map_or("_all", LeaseId::as_str));
-    let on_branch = site.keep(commit, &beside)?;
+    let stop = Signed { lease: lease.clone(), commit };
+    stop.keep(&site.repo)?;
+    let on_branch = site.keep(&stop);
     say(&format!("{}: {} ({})", signer.principal, report::subject_line(&statement), commit.short()));
-    let made = Made { commit, beside, on_branch, about: &about, who: signer.principal.as_str() };
+    let made = Made { stop, on_branch, about: &about, who: signer.principal.as_str() };
     if let Some(remote) = destination {
         return site.push(&remote, &made);
     }
@@ -76,9 +77,7 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
 
 /// A stop that is signed.
 struct Made<'a> {
-    commit: Oid,
-    /// The ref below `refs/two-key/stops/` that is its place if main will not have it.
-    beside: String,
+    stop: Signed,
     /// Whether the local branch is at it.
     on_branch: bool,
     about: &'a str,
@@ -183,19 +182,17 @@ impl Site {
         Ok(())
     }
 
-    /// Moves the local branch to the stop if that loses nothing; else gives the stop a ref of its own, so that it is never
-    /// without one.
-    fn keep(&mut self, commit: Oid, beside: &str) -> Result<bool, Failure> {
+    /// Moves the local branch to the stop if that loses nothing. Whether or not, it lies in the outbox.
+    fn keep(&mut self, stop: &Signed) -> bool {
         let continues = self.local == self.base || self.repo.is_ancestor(self.local, self.base).unwrap_or(false);
-        let why = match continues.then(|| self.move_branch(commit)) {
-            Some(Ok(())) => return Ok(true),
+        let why = match continues.then(|| self.move_branch(stop.commit)) {
+            Some(Ok(())) => return true,
             Some(Err(GitError::RefChanged { .. })) => "moved while this was signed".to_owned(),
             Some(Err(error)) => format!("could not be moved ({error})"),
             None => "has commits of its own".to_owned(),
         };
-        self.repo.update_refs(&[RefUpdate::create(beside, commit)], "two-key: stop")?;
-        remark(&format!("warning: the local {} {why}; the stop is kept at {beside}", self.branch_name()));
-        Ok(false)
+        remark(&format!("warning: the local {} {why}; the stop is kept at {}", self.branch_name(), stop.name()));
+        false
     }
 
     fn move_branch(&mut self, to: Oid) -> Result<(), GitError> {
@@ -220,7 +217,7 @@ impl Site {
 
     fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
         let remote = flags.remote(&self.repo, &self.branch)?;
-        let beside = format!("git push {remote} {}:{}", made.commit, made.beside);
+        let beside = made.stop.command(&remote);
         Ok(if made.on_branch {
             let branch = self.branch_name();
             format!("\nPush it with:\n  git push {remote} {branch}\nor, if {branch} will not have it:\n  {beside}")
@@ -233,31 +230,30 @@ impl Site {
     fn push(&mut self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
         let why = match self.push_to_main(remote, made)? {
             Ok(()) => {
+                made.stop.is_delivered(&self.repo);
                 say(&format!("pushed to {remote}"));
-                return self.push_tags(remote, made);
+                self.push_tags(remote, made)?;
+                return deliver(&self.repo, remote, &self.branch);
             }
             Err(why) => why,
         };
-        let refspec = format!("{}:{}", made.commit, made.beside);
-        let beside = self.repo.push(remote, std::slice::from_ref(&refspec), &PushOptions::default());
-        match beside {
-            Ok(outcome) if outcome.is_accepted() => {
-                say(&format!("pushed to {remote} as {}", made.beside));
-                remark(&format!(
-                    "{} would not have it ({why}); it is in force for appliers that read it there, and any \
-                                 forward verb, agent or applier carries it over",
-                    self.branch_name()
-                ));
-                Ok(())
-            }
-            Ok(outcome) => Err(verdict(&outcome).unwrap_or_else(|| undelivered(remote, &refspec, &words_of(&outcome)))),
-            Err(error) => Err(undelivered(remote, &refspec, &error.to_string())),
-        }
+        let name = made
+            .stop
+            .push(&self.repo, remote)
+            .map_err(|refused| refused.verdict.unwrap_or_else(|| undelivered(remote, &made.stop, &refused.why)))?;
+        made.stop.is_delivered(&self.repo);
+        say(&format!("pushed to {remote} as {name}"));
+        remark(&format!(
+            "{} would not have it ({why}); it is in force for appliers that read it there, and any forward verb, agent or \
+             applier carries it over",
+            self.branch_name()
+        ));
+        deliver(&self.repo, remote, &self.branch)
     }
 
     /// The inner result: why main would not have it.
     fn push_to_main(&mut self, remote: &str, made: &Made<'_>) -> Result<Result<(), String>, Failure> {
-        let (mut tip, mut whole) = (made.commit, true);
+        let (mut tip, mut whole) = (made.stop.commit, true);
         for _ in 0..TRIES {
             let refspec = format!("{tip}:{}", self.branch);
             let outcome = match self.repo.push(remote, &[refspec], &PushOptions::default()) {
@@ -265,7 +261,7 @@ impl Site {
                 Err(error) => return Ok(Err(error.to_string())),
             };
             if outcome.is_accepted() {
-                if made.on_branch && whole && tip != made.commit {
+                if made.on_branch && whole && tip != made.stop.commit {
                     self.adopt(tip)?;
                 }
                 return Ok(Ok(()));
@@ -285,16 +281,16 @@ impl Site {
     /// Brings the stop onto the remote's new tip, and whether all that was proposed here came with it: where that
     /// conflicts, the stop goes alone.
     fn carry_over(&mut self, theirs: Oid, made: &Made<'_>) -> Result<(Oid, bool), Failure> {
-        let (tree, whole) = match self.repo.merge_trees(theirs, made.commit) {
+        let (tree, whole) = match self.repo.merge_trees(theirs, made.stop.commit) {
             Ok(Ok(tree)) => (tree, true),
             _ => (self.repo.objects()?.links(theirs)?.tree, false),
         };
-        let merged = merge(&self.repo, theirs, made.commit, tree, made.about)?;
+        let merged = merge(&self.repo, theirs, made.stop.commit, tree, made.about)?;
         if let Known::Ledger(session) = &mut self.known {
             let root = session.root.commit();
             let state: State = fold(&session.repo, root, theirs)?;
             let (state, reports) = fold_on(&session.repo, root, state, merged)?;
-            refuse_findings(&reports, made.commit)?;
+            refuse_findings(&reports, made.stop.commit)?;
             session.move_to(merged, state, reports);
         }
         Ok((merged, whole))
@@ -333,8 +329,8 @@ fn refuse_findings(reports: &[ledger::StepReport], commit: Oid) -> Result<(), Fa
     }
 }
 
-fn undelivered(remote: &str, refspec: &str, why: &str) -> Failure {
+fn undelivered(remote: &str, stop: &Signed, why: &str) -> Failure {
     let message = format!("the stop is signed and kept here, but {remote} does not have it: {why}");
-    let refusal = Refusal::new(Reason::Internal, message);
-    Failure::Undecided(refusal.hint(format!("push it as soon as you can: git push {remote} {refspec}")))
+    let hint = format!("push it as soon as you can, as the next verb with --push does: {}", stop.command(remote));
+    Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
 }

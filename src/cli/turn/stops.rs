@@ -1,26 +1,181 @@
-//! Stops that could not wait for main: carried over to it before anything goes forward.
+//! Stops on their way: carried over to main before anything goes forward, and kept here until a remote has them.
+//!
+//! A signed stop lies in the outbox, under names that no remote has refs below: whatever is fetched, pruned or reset here, it
+//! stays until a remote is known to have it, and whoever reaches one next delivers it.
 
-use super::{fold_on, push::merge, tags};
+use super::{
+    fold_on,
+    push::{merge, verdict, words_of},
+    tags,
+};
 use crate::{
+    admission::{ASIDE, Place, place, stop_names},
     cli::{Failure, session::Session, terminal::remark},
-    git::{MIRROR, RefUpdate},
+    git::{GitError, MIRROR, PushOptions, RefUpdate, Repository},
     ledger::{self, Hypothesis},
-    model::Oid,
+    model::{LeaseId, Oid},
     report,
     signature::{Cosignature, Opened},
 };
 
 /// Where stops wait that main would not have.
-pub const STOPS: &str = "refs/two-key/stops/";
+const STOPS: &str = "refs/two-key/stops";
+/// Where stops lie that were signed here.
+const OUTBOX: &str = "refs/two-key-local/stops/";
+
+/// A stop that was signed here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// What it stops; none for a freeze.
+    pub lease: Option<LeaseId>,
+    /// Its commit.
+    pub commit: Oid,
+}
+
+impl Signed {
+    /// Its name in the outbox.
+    pub fn name(&self) -> String {
+        format!("{OUTBOX}{}/{}", self.lease.as_ref().map_or("_all", LeaseId::as_str), self.commit)
+    }
+
+    /// The stop that an outbox name is of.
+    fn of(name: &str, commit: Oid) -> Option<Self> {
+        let (lease, _) = name.strip_prefix(OUTBOX)?.split_once('/')?;
+        let lease = if lease == "_all" { None } else { Some(LeaseId::parse(lease)?) };
+        Some(Self { lease, commit })
+    }
+
+    /// Puts it into the outbox.
+    pub fn keep(&self, repo: &Repository) -> Result<(), GitError> {
+        repo.update_refs(&[RefUpdate::create(self.name(), self.commit)], "two-key: stop")
+    }
+
+    /// Takes it out again, because a remote has it. Where it cannot be taken out, it is not taken for undelivered either.
+    pub fn is_delivered(&self, repo: &Repository) {
+        let _ = repo.delete_ref(&self.name(), self.commit);
+    }
+
+    /// Pushes it under the first name that a remote takes, and says which that was; else why it took none.
+    pub fn push(&self, repo: &Repository, remote: &str) -> Result<String, Undelivered> {
+        let mut refused = Undelivered { why: String::new(), verdict: None };
+        for name in stop_names(self.lease.as_ref(), self.commit) {
+            let pushed = repo.push(remote, &[format!("{}:{name}", self.commit)], &PushOptions::default());
+            refused = match pushed {
+                Ok(outcome) if outcome.is_accepted() => return Ok(name),
+                Ok(outcome) => Undelivered { why: words_of(&outcome), verdict: verdict(&outcome) },
+                Err(error) => return Err(Undelivered { why: error.to_string(), verdict: None }),
+            };
+            // What its hook refuses it refuses under any name.
+            if refused.verdict.is_some() {
+                break;
+            }
+        }
+        Err(refused)
+    }
+}
+
+/// Why a remote did not take a stop.
+pub struct Undelivered {
+    /// In its own words.
+    pub why: String,
+    /// Its hook's verdict, if it gave one.
+    pub verdict: Option<Failure>,
+}
+
+/// All stops in the outbox.
+fn signed(repo: &Repository) -> Result<Vec<Signed>, GitError> {
+    let outbox = repo.refs(&[OUTBOX.trim_end_matches('/')])?;
+    Ok(outbox.into_iter().filter_map(|(name, id)| Signed::of(&name, id)).collect())
+}
+
+/// The stops that were signed here and that no remote is known to have.
+pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
+    let mut signed = signed(repo)?;
+    if signed.is_empty() {
+        return Ok(signed);
+    }
+    let short = crate::cli::session::short(branch);
+    let mut tips = Vec::new();
+    for (name, id) in repo.refs(&["refs/remotes", MIRROR.trim_end_matches('/')])? {
+        let stop = mirrored_stop(&name, branch);
+        signed.retain(|signed| stop != Some(signed.commit));
+        if name.strip_prefix("refs/remotes/").and_then(|name| name.split_once('/')).is_some_and(|(_, it)| it == short) {
+            tips.push(id);
+        }
+    }
+    // A shallow clone may not know.
+    signed.retain(|stop| !tips.iter().any(|tip| repo.is_ancestor(stop.commit, *tip).unwrap_or(false)));
+    Ok(signed)
+}
+
+/// The stop that the name of what was fetched from a remote names.
+fn mirrored_stop(name: &str, branch: &str) -> Option<Oid> {
+    let (_, own) = name.strip_prefix(MIRROR).or_else(|| name.strip_prefix("refs/remotes/"))?.split_once('/')?;
+    let start = if name.starts_with(MIRROR) { "refs/" } else { "refs/heads/" };
+    match place(&format!("{start}{own}"), branch) {
+        Place::Stop { id, .. } => Some(id),
+        _ => None,
+    }
+}
+
+/// Delivers what was signed here before, to a remote that was reached. What it does not take stays, and that is said.
+pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<(), Failure> {
+    let undelivered = undelivered(repo, branch)?;
+    signed(repo)?.iter().filter(|stop| !undelivered.contains(stop)).for_each(|stop| stop.is_delivered(repo));
+    for stop in undelivered {
+        let what = described(&stop);
+        match stop.push(repo, remote) {
+            Ok(name) => {
+                stop.is_delivered(repo);
+                remark(&format!("delivered a stop that was signed here before: {what}, as {name}"));
+            }
+            Err(refused) => {
+                remark(&format!("warning: {remote} does not take {what}, which was signed here: {}", refused.why));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A stop in words.
+fn described(stop: &Signed) -> String {
+    let about = stop.lease.as_ref().map_or_else(|| "a freeze".to_owned(), |lease| format!("a stop of {lease}"));
+    format!("{about} ({})", stop.commit.short())
+}
+
+impl Signed {
+    /// What to know of one that no remote is known to have.
+    pub fn warning(&self) -> String {
+        format!("{} was signed here, and no remote is known to have it", described(self))
+    }
+
+    /// What pushes it, where it belongs if main will not have it.
+    pub fn command(&self, remote: &str) -> String {
+        let names = stop_names(self.lease.as_ref(), self.commit);
+        format!("git push {remote} {}:{}", self.commit, names.first().map(String::as_str).unwrap_or_default())
+    }
+}
 
 /// Carries over every stop, local or fetched, that would have an effect: each by an unsigned merge on the local branch.
 pub fn carry_over(session: &mut Session) -> Result<(), Failure> {
-    let refs = session.repo.refs(&[STOPS.trim_end_matches('/'), MIRROR.trim_end_matches('/')])?;
-    let mut waiting: Vec<Oid> = refs
-        .into_iter()
-        .filter(|(name, _)| name.contains("/two-key/stops/") || name.starts_with(STOPS))
-        .map(|(_, id)| id)
-        .collect();
+    let aside = ASIDE.map(|start| format!("{start}*"));
+    let [heads, tags] = &aside;
+    let prefixes = [
+        STOPS,
+        heads,
+        tags,
+        OUTBOX.trim_end_matches('/'),
+        MIRROR.trim_end_matches('/'),
+        "refs/remotes/*/two-key-stop-*",
+    ];
+    let is_stop = |name: &str, branch: &str| {
+        name.starts_with(OUTBOX)
+            || matches!(place(name, branch), Place::Stop { .. })
+            || mirrored_stop(name, branch).is_some()
+    };
+    let refs = session.repo.refs(&prefixes)?;
+    let mut waiting: Vec<Oid> =
+        refs.into_iter().filter(|(name, _)| is_stop(name, &session.branch)).map(|(_, id)| id).collect();
     waiting.sort_unstable();
     waiting.dedup();
     for stop in waiting {

@@ -63,6 +63,8 @@ pub(super) struct Lease {
     signed: BTreeSet<Key>,
     votes: BTreeMap<Ask, BTreeSet<Key>>,
     replaced_by: Option<usize>,
+    /// What was completed on the target when it started.
+    before: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +101,8 @@ fn people(wanted: &str, keys: impl IntoIterator<Item = Key>) -> usize {
 
 impl World {
     pub(super) fn new(policy: PolicyFile, agent_alone_up_to: u8) -> Self {
-        let fresh = Lease { at: Proposed, next: 1, signed: [].into(), votes: [].into(), replaced_by: None };
+        let fresh =
+            Lease { at: Proposed, next: 1, signed: [].into(), votes: [].into(), replaced_by: None, before: None };
         Self {
             policy,
             proposal: None,
@@ -221,6 +224,23 @@ impl World {
     }
 
     fn stop(&mut self, mut lease: usize, kind: StopKind, vote: (Key, Ask)) {
+        // What is completed is not out of reach before the next one is: that one goes first, and a pause is of that one.
+        let next = self.newest.filter(|next| self.leases[*next].before == Some(lease));
+        if let Some(next) = next.filter(|next| self.leases[*next].at != Completed) {
+            let (at, newer) = (self.leases[lease].at, self.leases[next].at);
+            let after = match (kind, at, newer) {
+                (StopKind::Pause, _, Rolling(tier)) => vec![(next, Paused(tier))],
+                (StopKind::Pause, ..) | (StopKind::Halt, Halted | RolledBack, _) => vec![],
+                (StopKind::Halt, ..) => vec![(next, RolledBack), (lease, Halted)],
+                _ => vec![(next, RolledBack), (lease, RolledBack)],
+            };
+            if self.spent.insert(vote) {
+                for (lease, after) in after.into_iter().filter(|(it, _)| *it != next || newer != RolledBack) {
+                    self.take(lease, after);
+                }
+            }
+            return;
+        }
         while let Some(newer) = self.leases[lease].replaced_by {
             lease = newer;
         }
@@ -287,6 +307,7 @@ impl World {
                 self.leases[other].replaced_by = Some(lease);
             }
             if matches!(ask, Ask::Start(..)) {
+                self.leases[lease].before = self.newest.filter(|other| self.leases[*other].at == Completed);
                 self.newest = Some(lease);
             }
             self.take(lease, after);

@@ -417,7 +417,17 @@ proptest! {
 
 /// Every sequence of votes up to a length, state by state: sequences that lead to the same state go on alike.
 fn every_sequence(stage: &Stage, keys: &[Key], length: usize) -> usize {
-    let mut level = vec![stage.begin()];
+    every_sequence_from(stage, stage.begin(), alphabet, keys, length)
+}
+
+fn every_sequence_from(
+    stage: &Stage,
+    begin: (State, World),
+    alphabet: impl Fn(&World) -> Vec<Ask>,
+    keys: &[Key],
+    length: usize,
+) -> usize {
+    let mut level = vec![begin];
     let mut seen = HashSet::new();
     for _ in 0..length {
         let mut after = Vec::new();
@@ -482,4 +492,34 @@ fn every_short_sequence_of_one_principal_leaves_the_weight_at_nothing() {
         }
         every_sequence(&stage, &keys, 4);
     }
+}
+
+/// What can happen to two leases on one target, of which the second may start.
+fn alphabet_of_two(world: &World) -> Vec<Ask> {
+    let stops = |lease| [StopKind::Pause, StopKind::Halt, StopKind::Rollback].map(|kind| Ask::Stop(lease, kind, 1));
+    let [first, next] = [0, 1].map(|lease| world.leases[lease].next);
+    let tier = if let At::Rolling(at) = world.leases[1].at { TIERS[(at + 1).min(2)] } else { 5 };
+    let forward =
+        [Ask::Complete(0, first), Ask::Start(1, next, 5), Ask::Promote(1, next, tier), Ask::Complete(1, next)];
+    [&forward[..], &stops(0), &stops(1)].concat()
+}
+
+#[test]
+fn every_short_sequence_over_two_leases_does_what_the_model_does() {
+    let stage = Stage::new(10, 99);
+    let (mut state, mut world) = stage.begin();
+    let both = |ask| [(("user1", 0), ask), (("cp14", 0), ask)];
+    let full = [Ask::Cosign(0), Ask::Cosign(1), Ask::Start(0, 1, 5), Ask::Promote(0, 2, 25), Ask::Promote(0, 3, 100)];
+    for ask in full {
+        for vote in both(ask) {
+            state = apply(state, &stage.step(1, &[vote])).0;
+            world.step(vec![vote]);
+        }
+    }
+    stage.agree(&state, &world).unwrap();
+    assert_eq!(stage.weights(&state), [100, 0]);
+    state.length = 0;
+    let keys = [("user1", 0), ("cp14", 0)];
+    let states = every_sequence_from(&stage, (state, world), alphabet_of_two, &keys, 4);
+    assert!(states > 200, "{states}");
 }

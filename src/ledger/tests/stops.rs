@@ -239,21 +239,116 @@ fn halt_freeze_and_pause_keep_their_order() {
     assert_eq!(s.events(), [EventKind::Halted, EventKind::Frozen], "nothing is left to pause");
 }
 
+/// What happened to two leases of a target, of which the second started on the first.
+fn both(s: &Story) -> (Phase, Phase) {
+    (s.phase("L1"), s.phase("L2"))
+}
+
 #[test]
-fn a_stop_of_a_superseded_lease_acts_on_the_newest() {
-    for (stop, after) in [
-        (Pause, Phase::Paused { tier: 0 }),
-        (Halt, Phase::Halted),
-        (Rollback, Phase::RolledBack),
-        (Withdraw, Phase::RolledBack),
-    ] {
-        let (one, two) = (lease("L1"), lease("L2"));
+fn a_stop_of_what_a_target_falls_back_to_takes_the_newer_lease_with_it() {
+    let (one, two) = (lease("L1"), lease("L2"));
+    let ended = |tell: &dyn Fn(&mut Story)| {
         let mut s = told();
-        s.rolls_out(&one).rolls(&two);
+        tell(s.rolls_out(&one));
+        s.rolls(&two);
         assert_eq!((s.phase("L1"), s.newest_on("web")), (Phase::Completed, Some("L2")));
-        s.does("edge1", one.stop(stop, 1));
-        assert_eq!((s.phase("L1"), s.phase("L2")), (Phase::Completed, after), "{stop:?}");
+        s
+    };
+    // Completed by hand or by the newer one's start; that one rolling, paused, halted.
+    let by_hand = ended(&|s| {
+        s.does("cp14", one.complete(4));
+    });
+    let by_start = ended(&|_| ());
+    for begun in [by_hand, by_start] {
+        for before in [None, Some(Pause), Some(Halt)] {
+            for (stop, after, event) in [
+                (Halt, Phase::Halted, EventKind::Halted),
+                (Rollback, Phase::RolledBack, EventKind::RolledBack),
+                (Withdraw, Phase::RolledBack, EventKind::RolledBack),
+            ] {
+                let mut s = begun.clone();
+                if let Some(before) = before {
+                    s.does("cp14", two.stop(before, 5));
+                }
+                let at = both(&s);
+                for by in ["user1", "cp15", "edge1"] {
+                    let mut s = s.clone();
+                    s.does(by, one.stop(stop, 1));
+                    assert_eq!((both(&s), s.weight("L1")), ((after, Phase::RolledBack), 0), "{at:?} {stop:?}");
+                    assert_eq!(s.events(), [EventKind::RolledBack, event], "the newer one first");
+                    s.does(by, one.stop(stop, 1));
+                    assert_eq!(s.events(), [], "and once");
+                }
+            }
+        }
     }
+}
+
+#[test]
+fn a_pause_of_what_a_target_falls_back_to_holds_what_moves() {
+    let (one, two) = (lease("L1"), lease("L2"));
+    let mut s = told();
+    s.rolls_out(&one).rolls(&two).does("edge1", one.stop(Pause, 1));
+    assert_eq!(both(&s), (Phase::Completed, Phase::Paused { tier: 0 }));
+    s.does("edge1", one.stop(Pause, 2)).does("user1", two.stop(Rollback, 1)).does("edge1", one.stop(Pause, 3));
+    assert_eq!((both(&s), s.events()), ((Phase::Completed, Phase::RolledBack), vec![]));
+}
+
+#[test]
+fn once_the_newer_lease_has_completed_the_older_is_history() {
+    let (one, two) = (lease("L1"), lease("L2"));
+    let mut s = told();
+    s.rolls_out(&one).does("cp14", one.complete(4)).rolls_out(&two);
+    let mut before = s.clone();
+    before.does("user1", one.stop(Rollback, 1));
+    assert_eq!(both(&before), (Phase::RolledBack, Phase::RolledBack), "at its last tier it has not completed");
+    s.does("cp14", two.complete(4)).refuses("user1", one.stop(Rollback, 1), "wrong-state");
+    s.refuses("user1", one.stop(Halt, 1), "wrong-state");
+    assert_eq!(both(&s), (Phase::Completed, Phase::Completed));
+    // One that the newer one's start completed hands its stops on.
+    let mut s = told();
+    s.rolls_out(&one).rolls_out(&two).does("cp14", two.complete(4)).does("user1", one.stop(Halt, 1));
+    assert_eq!(both(&s), (Phase::Completed, Phase::Halted));
+    // In one step a stop comes first, so that a completion beside it comes too late.
+    let mut s = told();
+    s.rolls_out(&one).rolls_out(&two);
+    assert_eq!(s.step(|d| d.vote("cp14", two.complete(4)).vote("user1", one.stop(Halt, 1))), ["stale-step"]);
+    assert_eq!(both(&s), (Phase::Halted, Phase::RolledBack));
+}
+
+#[test]
+fn a_target_is_stopped_step_by_step_as_far_as_it_falls_back() {
+    let (one, two, three) = (lease("L1"), lease("L2"), lease("L3"));
+    let mut s = told();
+    s.rolls_out(&one).rolls_out(&two).rolls(&three);
+    let mut at_once = s.clone();
+    // What the newest falls back to is stopped by its own name; what that one replaced is history, until it is undone.
+    at_once.does("user1", one.stop(Halt, 1));
+    assert_eq!((both(&at_once), at_once.phase("L3")), ((Phase::Completed, Phase::Completed), Phase::Halted));
+    s.does("user1", two.stop(Rollback, 1));
+    assert_eq!((both(&s), s.phase("L3")), ((Phase::Completed, Phase::RolledBack), Phase::RolledBack));
+    s.does("user1", one.stop(Halt, 1));
+    assert_eq!((both(&s), s.events()), ((Phase::Halted, Phase::RolledBack), vec![EventKind::Halted]));
+}
+
+#[test]
+fn a_halted_lease_keeps_its_target_whatever_was_undone_above_it() {
+    let (one, two, three) = (lease("L1"), lease("L2"), lease("L3"));
+    let mut s = told();
+    s.rolls_out(&one).rolls(&two).does("user1", one.stop(Halt, 1)).authorizes(&three);
+    s.refuses("user1", three.start(5), "target-busy").does("user1", one.stop(Rollback, 2));
+    s.does("user1", three.start(5));
+    assert_eq!((both(&s), s.phase("L3")), ((Phase::RolledBack, Phase::RolledBack), Phase::Rolling { tier: 0 }));
+    s.refuses("user1", one.stop(Rollback, 3), "wrong-state");
+}
+
+#[test]
+fn a_lease_that_started_over_one_that_was_undone_falls_back_to_what_was_there() {
+    let (one, two, three) = (lease("L1"), lease("L2"), lease("L3"));
+    let mut s = told();
+    s.rolls_out(&one).rolls(&two).does("user1", two.stop(Rollback, 1)).rolls(&three);
+    s.does("user1", one.stop(Halt, 1));
+    assert_eq!((both(&s), s.phase("L3")), ((Phase::Halted, Phase::RolledBack), Phase::RolledBack));
 }
 
 #[test]
@@ -274,23 +369,6 @@ fn however_long_the_chain_is() {
     }
     s.rolls(last).does("cp14", chain[0].stop(Halt, 1));
     assert_eq!((s.phase("L1"), s.phase("L10"), s.phase("L11")), (Phase::Completed, Phase::Completed, Phase::Halted));
-}
-
-#[test]
-fn an_older_lease_that_was_completed_by_hand_is_not_brought_back() {
-    let (one, two) = (lease("L1"), lease("L2"));
-    let mut s = told();
-    s.rolls_out(&one).does("cp14", one.complete(4));
-    let mut alone = s.clone();
-    s.rolls(&two).refuses("user1", one.stop(Rollback, 1), "wrong-state").refuses(
-        "user1",
-        one.stop(Halt, 1),
-        "wrong-state",
-    );
-    assert_eq!((s.phase("L1"), s.phase("L2")), (Phase::Completed, Phase::Rolling { tier: 0 }));
-    s.does("user1", one.stop(Pause, 1));
-    alone.does("user1", one.stop(Rollback, 1));
-    assert_eq!(alone.phase("L1"), Phase::RolledBack, "the newest one is undone");
 }
 
 #[test]

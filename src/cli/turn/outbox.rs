@@ -1,0 +1,73 @@
+//! The outbox of votes: what was signed here on the branch, as it was signed, until a remote has it. Whatever rewrites or
+//! merges the branch, `sync` finds it here.
+
+use super::{fold_on, push::merge, tags};
+use crate::{
+    cli::{Failure, session::Session},
+    git::{GitError, RefUpdate, Repository, mirrored},
+    model::{Oid, Refusal},
+};
+
+/// Where votes lie that were signed here.
+const OUTBOX: &str = "refs/two-key-local/votes/";
+
+/// Puts a vote into the outbox.
+pub fn keep(repo: &Repository, vote: Oid) -> Result<(), GitError> {
+    repo.update_refs(&[RefUpdate::create(format!("{OUTBOX}{vote}"), vote)], "two-key: vote")
+}
+
+/// The votes that a remote's tip does not have, those that rest on others after them. What it has is taken out here.
+pub fn votes(repo: &Repository, theirs: Oid) -> Result<Vec<Oid>, GitError> {
+    let mut waiting: Vec<Oid> = Vec::new();
+    for (name, vote) in repo.refs(&[OUTBOX.trim_end_matches('/')])? {
+        if repo.is_ancestor(vote, theirs)? {
+            repo.delete_ref(&name, vote)?;
+            continue;
+        }
+        let mut at = waiting.len();
+        for (place, other) in waiting.iter().enumerate().rev() {
+            if repo.is_ancestor(vote, *other)? {
+                at = place;
+            }
+        }
+        waiting.insert(at, vote);
+    }
+    Ok(waiting)
+}
+
+/// Builds a vote onto the session's tip, if it counts there; else says why it does not.
+pub fn build_on(session: &mut Session, vote: Oid) -> Result<Result<(), Refusal>, Failure> {
+    let repo = &session.repo;
+    if repo.is_ancestor(vote, session.tip)? {
+        return Ok(Ok(()));
+    }
+    // Where files conflict the vote goes alone.
+    let tree = match repo.merge_trees(session.tip, vote)? {
+        Ok(tree) => tree,
+        Err(_) => repo.objects()?.links(session.tip)?.tree,
+    };
+    let merged = merge(repo, session.tip, vote, tree, "what was signed here")?;
+    let (state, reports) = fold_on(repo, session.root.commit(), session.state.clone(), merged)?;
+    if let Some(finding) = reports.iter().flat_map(|report| &report.findings).next() {
+        return Ok(Err(finding.refusal.clone()));
+    }
+    session.move_to(merged, state, reports);
+    Ok(Ok(()))
+}
+
+/// Moves the local branch to the session's tip, and makes the tags of what is in force since a remote's.
+pub fn adopt(session: &Session, local: Option<Oid>, remote: &str, theirs: Oid) -> Result<(), Failure> {
+    let repo = &session.repo;
+    if local != Some(session.tip) {
+        let update = RefUpdate { name: session.branch.clone(), old: local, new: session.tip };
+        repo.advance_with_worktree(&update, "two-key: sync")?;
+    }
+    let unpublished = |name: &str| repo.resolve(&mirrored(remote, name)).is_ok_and(|there| there.is_none());
+    for commit in repo.commits_since(theirs, session.tip)? {
+        let updates = tags::updates(repo, &session.state, commit, "two-key", unpublished)?;
+        if !updates.is_empty() {
+            repo.update_refs(&updates, "two-key: sync")?;
+        }
+    }
+    Ok(())
+}

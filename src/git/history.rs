@@ -45,6 +45,13 @@ impl Repository {
         }
     }
 
+    /// Whether a commit is on a tip's first-parent chain.
+    pub fn is_on_chain(&self, base: Oid, tip: Oid) -> Result<bool, GitError> {
+        let args = ["rev-list", "--first-parent", "--parents", &tip.to_string(), &format!("^{base}")];
+        let chain = self.ids_with_parents(&args)?;
+        Ok(tip == base || chain.last().and_then(|oldest| oldest.get(1)) == Some(&base))
+    }
+
     /// The message of the newest commit behind a tip that has a line.
     pub fn last_message_with(&self, tip: Oid, line: &str) -> Result<Option<String>, GitError> {
         let escaped = line.chars().fold(String::new(), |mut escaped, character| {

@@ -82,19 +82,29 @@ pub enum Moves {
 }
 
 impl Push<'_> {
-    /// Pushes, carrying over as often as the remote moves.
+    /// Pushes, carrying over as often as the remote moves. Whatever becomes of that, a remote that answers gets the stops that
+    /// were signed here.
     pub fn run(mut self) -> Result<(), Failure> {
+        let outcome = self.push_on();
+        if matches!(outcome, Ok(()) | Err(Failure::Refused { .. })) {
+            stops::deliver(&self.session.repo, self.remote, &self.session.branch)?;
+        }
+        outcome
+    }
+
+    fn push_on(&mut self) -> Result<(), Failure> {
         for _ in 0..TRIES {
             let outcome = self.push()?;
             if outcome.is_accepted() {
                 say(&format!("pushed to {}", self.remote));
                 outbox::votes(&self.session.repo, self.session.tip)?;
-                return stops::deliver(&self.session.repo, self.remote, &self.session.branch);
+                return Ok(());
             }
             let branch = self.session.branch_name().to_owned();
             self.session.repo.fetch(self.remote, &branch).map_err(|error| self.later(&error.to_string()))?;
             match self.theirs()? {
-                Some(theirs) if !self.session.repo.is_ancestor(theirs, self.session.tip)? => self.carry_over(theirs)?,
+                // It may be behind the tip and beside its chain: a stop that was carried over may rest on it.
+                Some(theirs) if !self.session.repo.is_on_chain(theirs, self.session.tip)? => self.carry_over(theirs)?,
                 _ => return Err(verdict(&outcome).unwrap_or_else(|| self.later(&words_of(&outcome)))),
             }
         }

@@ -20,6 +20,8 @@ use crate::{
 /// Requests that may be on their way at once. All of them fit into the smallest pipe that Linux makes (one page), so
 /// that writing never waits for Git, which may itself be waiting for us to read.
 const WINDOW: usize = 60;
+/// Commits of more bytes are large.
+const LARGE: usize = 16 << 10;
 /// Folders that are asked for at once before it is known how long they are.
 const FIRST_WINDOW: usize = 8;
 
@@ -32,13 +34,21 @@ pub struct Objects {
     awaited: usize,
     /// Sizes are asked for separately, before a file of unknown size is read. Started when first needed.
     sizes: Option<Server>,
+    /// The trees of large commits that have been asked for.
+    trees: HashMap<Oid, Oid>,
 }
 
 impl Repository {
     /// A reader of this repository's objects.
     pub fn objects(&self) -> Result<Objects, GitError> {
         let contents = self.reader(Mode::Contents)?;
-        Ok(Objects { repository: self.clone(), contents: Some(contents), awaited: 0, sizes: None })
+        Ok(Objects {
+            repository: self.clone(),
+            contents: Some(contents),
+            awaited: 0,
+            sizes: None,
+            trees: HashMap::new(),
+        })
     }
 
     fn reader(&self, mode: Mode) -> Result<Server, GitError> {
@@ -142,6 +152,19 @@ impl Objects {
     /// Reads a commit's links.
     pub fn links(&mut self, id: Oid) -> Result<Links, GitError> {
         links(&self.commit(id)?).map_err(|_| GitError::Corrupt(id))
+    }
+
+    /// A commit's tree. A large commit is read for that once: it can be the parent of very many.
+    pub(super) fn tree_of(&mut self, id: Oid) -> Result<Oid, GitError> {
+        if let Some(tree) = self.trees.get(&id) {
+            return Ok(*tree);
+        }
+        let raw = self.commit(id)?;
+        let tree = links(&raw).map_err(|_| GitError::Corrupt(id))?.tree;
+        if raw.len() > LARGE {
+            self.trees.insert(id, tree);
+        }
+        Ok(tree)
     }
 
     /// Reads an annotated tag.
@@ -358,5 +381,18 @@ mod tests {
             drop(objects);
             assert_eq!(repository.idle().take(Mode::Contents).is_none(), owes);
         }
+    }
+
+    #[test]
+    fn the_tree_of_a_large_commit_is_asked_for_once() {
+        let (folder, repository) = empty();
+        let [small, large] = chain(&repository, &[200, LARGE + 1])[..] else { panic!("two commits") };
+        let mut objects = repository.objects().unwrap();
+        let tree = objects.tree_of(large).unwrap();
+        assert_eq!(objects.tree_of(small), Ok(tree));
+        std::fs::rename(folder.path().join(".git/objects"), folder.path().join("elsewhere")).unwrap();
+        std::fs::create_dir(folder.path().join(".git/objects")).unwrap();
+        assert_eq!(objects.tree_of(large), Ok(tree));
+        assert!(objects.tree_of(small).is_err());
     }
 }

@@ -166,7 +166,7 @@ impl Objects {
         }
         let parents_tree = match (commit.links.parents.first(), known) {
             (Some(parent), Some((known, tree))) if *parent == known => Some(tree),
-            (Some(parent), _) => Some(self.links(*parent)?.tree),
+            (Some(parent), _) => Some(self.tree_of(*parent)?),
             (None, _) => None,
         };
         if parents_tree != Some(commit.links.tree) {

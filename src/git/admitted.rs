@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{GitError, Objects, PushedRef, Repository, Side, memory::Memory, push::lines, shared};
+use super::{GitError, PushedRef, Repository, Side, memory::Memory, push::lines, shared};
 use crate::{
     admission::{Admitted, Destination, Move, Place, Push, place},
     model::{Digest, Oid, Refusal},
@@ -99,7 +99,7 @@ impl Repository {
                     if tip.is_none() {
                         tip = self.resolve(&branch).map_err(undecided)?;
                     }
-                    let held = tip.map_or(Ok(false), |tip| self.objects()?.has_on_its_chain(ledger, tip));
+                    let held = tip.map_or(Ok(false), |tip| self.is_on_chain(ledger, tip));
                     if held.map_err(undecided)? { Admitted::Yes } else { Admitted::WithoutItsLedger }
                 }
                 Some(_) => Admitted::Yes,
@@ -199,21 +199,6 @@ fn remove_old(folder: &Path, now: SystemTime) {
         if entry.metadata().and_then(|file| file.modified()).is_ok_and(old) {
             let _ = fs::remove_file(entry.path());
         }
-    }
-}
-
-impl Objects {
-    /// Whether a commit is on a tip's first-parent chain, not far from it.
-    fn has_on_its_chain(&mut self, commit: Oid, tip: Oid) -> Result<bool, GitError> {
-        let mut next = Some(tip);
-        for _ in 0..super::steps::NEAR {
-            match next {
-                Some(id) if id == commit => return Ok(true),
-                Some(id) => next = self.links(id)?.parents.first().copied(),
-                None => return Ok(false),
-            }
-        }
-        Ok(false)
     }
 }
 

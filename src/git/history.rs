@@ -48,8 +48,13 @@ impl Repository {
     /// Whether a commit is on a tip's first-parent chain.
     pub fn is_on_chain(&self, base: Oid, tip: Oid) -> Result<bool, GitError> {
         let args = ["rev-list", "--first-parent", "--parents", &tip.to_string(), &format!("^{base}")];
-        let chain = self.ids_with_parents(&args)?;
-        Ok(tip == base || chain.last().and_then(|oldest| oldest.get(1)) == Some(&base))
+        match self.ids_with_parents(self.run(&args)) {
+            Err(GitError::Program { .. }) => match self.chain_back(tip, Some(base)) {
+                Err(GitError::NotOnChain { .. }) => Ok(false),
+                chain => chain.map(|_| true),
+            },
+            chain => Ok(tip == base || chain?.last().and_then(|oldest| oldest.get(1)) == Some(&base)),
+        }
     }
 
     /// The message of the newest commit behind a tip that has a line.

@@ -19,6 +19,8 @@ use crate::{
 const WINDOW: usize = 60;
 /// Names below one folder that are looked at.
 const MAX_NAMES: usize = 100_000;
+/// Commits of more bytes are read once for their trees.
+const LARGE: usize = 16 << 10;
 /// Folders that are asked for at once before it is known how long they are.
 const FIRST_WINDOW: usize = 8;
 
@@ -31,13 +33,21 @@ pub struct Objects {
     awaited: usize,
     /// Sizes are asked for separately, before a file of unknown size is read. Started when first needed.
     sizes: Option<Server>,
+    /// The trees of large commits that have been asked for.
+    trees: HashMap<Oid, Oid>,
 }
 
 impl Repository {
     /// A reader of this repository's objects.
     pub fn objects(&self) -> Result<Objects, GitError> {
         let contents = self.reader(Mode::Contents)?;
-        Ok(Objects { repository: self.clone(), contents: Some(contents), awaited: 0, sizes: None })
+        Ok(Objects {
+            repository: self.clone(),
+            contents: Some(contents),
+            awaited: 0,
+            sizes: None,
+            trees: HashMap::new(),
+        })
     }
 
     fn reader(&self, mode: Mode) -> Result<Server, GitError> {
@@ -155,6 +165,19 @@ impl Objects {
             links.extend(self.window(window, one)?);
         }
         Ok(links)
+    }
+
+    /// A commit's tree. A large commit is read for that once: it can be the parent of very many.
+    pub(super) fn tree_of(&mut self, id: Oid) -> Result<Oid, GitError> {
+        if let Some(tree) = self.trees.get(&id) {
+            return Ok(*tree);
+        }
+        let raw = self.commit(id)?;
+        let tree = linked(id, &raw, self.repository().format())?.tree;
+        if !matches!(&raw, CommitBytes::Whole(bytes) if bytes.len() <= LARGE) {
+            self.trees.insert(id, tree);
+        }
+        Ok(tree)
     }
 
     /// Reads an annotated tag.
@@ -460,5 +483,18 @@ mod tests {
             drop(objects);
             assert_eq!(repository.idle().take(Mode::Contents).is_none(), owes);
         }
+    }
+
+    #[test]
+    fn the_tree_of_a_large_commit_is_asked_for_once() {
+        let (folder, repository) = empty();
+        let [small, large] = chain(&repository, &[200, LARGE + 1])[..] else { panic!("two commits") };
+        let mut objects = repository.objects().unwrap();
+        let tree = objects.tree_of(large).unwrap();
+        assert_eq!(objects.tree_of(small), Ok(tree));
+        std::fs::rename(folder.path().join(".git/objects"), folder.path().join("elsewhere")).unwrap();
+        std::fs::create_dir(folder.path().join(".git/objects")).unwrap();
+        assert_eq!(objects.tree_of(large), Ok(tree));
+        assert!(objects.tree_of(small).is_err());
     }
 }

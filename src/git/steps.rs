@@ -170,8 +170,8 @@ impl Objects {
         }
         let parents_tree = match (commit.links.parents.first(), known) {
             (Some(parent), Some((known, tree))) if *parent == known => Some(tree),
-            (Some(parent), _) => match self.links(*parent) {
-                Ok(links) => Some(links.tree),
+            (Some(parent), _) => match self.tree_of(*parent) {
+                Ok(tree) => Some(tree),
                 Err(error) => error.verdict().map(|_| None)?,
             },
             (None, _) => None,

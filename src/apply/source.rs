@@ -256,7 +256,7 @@ impl Source {
         for id in commits {
             let stops = match self.opened.remove(id) {
                 Some(stops) => Ok(stops),
-                None => objects.open_one(*id).map(|commit| stops_of(commit)),
+                None => objects.open_one(*id).map(stops_of),
             };
             match stops {
                 Ok(stops) => {

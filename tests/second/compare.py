@@ -2,7 +2,7 @@
 """Compares what git-two-key says of a clone with what this reader says.
 
     python3 tests/second/compare.py [--program PATH] CLONE ROOT
-    python3 tests/second/compare.py [--program PATH] --batch     for each line "CLONE<tab>ROOT", a line of JSON
+    python3 tests/second/compare.py [--program PATH] --below FOLDER     every repository there that pins a root
 
 Prints the disagreements, as JSON. Exit code 0: none; 1: some.
 """
@@ -73,18 +73,34 @@ def differences(program, clone, root):
     return found
 
 
+def pinned(folder):
+    """The repositories below a folder that pin a root, with it; of several that stand at one commit, one."""
+    found, seen = [], set()
+    for path, names, files in os.walk(folder):
+        bare = "HEAD" in files and "objects" in names and "refs" in names
+        if not bare and ".git" not in names + files:
+            continue
+        if bare or ".git" in files:
+            names.clear()
+        git = lambda *args: subprocess.run(["git", "-C", path, *args], capture_output=True, text=True).stdout.strip()
+        root = git("config", "--local", "two-key.root")
+        state = (root, git("rev-parse", "--verify", "--quiet", "refs/heads/main"), git("rev-parse", "--is-shallow-repository"))
+        if root and state not in seen:
+            seen.add(state)
+            found.append((path, root))
+        names[:] = [name for name in names if name != ".git"]
+    return found
+
+
 def main():
     args, program = sys.argv[1:], "git-two-key"
     if args[:1] == ["--program"]:
         program, args = args[1], args[2:]
-    if args == ["--batch"]:
-        for line in sys.stdin:
-            print(json.dumps(differences(program, *line.rstrip("\n").split("\t"))), flush=True)
-        return 0
     if len(args) != 2:
         print(__doc__, file=sys.stderr)
         return 2
-    found = differences(program, *args)
+    clones = pinned(args[1]) if args[0] == "--below" else [args]
+    found = [[clone, *one] for clone, root in clones for one in differences(program, clone, root)]
     print(json.dumps(found, indent=1))
     return 1 if found else 0
 

@@ -32,6 +32,10 @@ class Record:
         """The bytes that were signed; before that, what the first of its files proposes, if it is a lease at all."""
         return self.pinned or next((one for _, one in sorted(self.files.items()) if isinstance(one, Lease)), None)
 
+    def known(self):
+        """Whether there is anything of it: a file, signed bytes, or a stop that took effect."""
+        return bool(self.files) or self.pinned is not None or self.step > 0
+
     def weight(self):
         if self.state in ("rolling", "paused", "completed"):
             return self.lease().tiers[self.tier]
@@ -53,8 +57,7 @@ class Ledger:
         self.policy_ballots, self.thaw_ballots, self.proposed_policy = {}, {}, None
         self.findings, self.events, self.documents = [], [], {}
         self.steps, self.descends = 0, {}
-        self.seen, self.tree, self.paths, self.folded = set(), None, {}, {}
-        self.origins = {}
+        self.seen, self.tree, self.paths, self.origins = set(), None, {}, {}
 
     # -- a step
 
@@ -121,8 +124,10 @@ class Ledger:
         except Bad as bad:
             self.find(self.now, bad.reason, bad.why, path="leases")
             found = {}
+        standing = {}
         for record in self.leases.values():
-            record.files = {}
+            standing |= record.files
+            record.files = {path: one for path, one in record.files.items() if self.paths[path] == found.get(path)}
         touched = {self.paths[path][0]: path for path in self.paths if self.paths[path] != found.get(path)}
         for path, (name, oid) in sorted(found.items()):
             new = self.paths.get(path) != (name, oid)
@@ -130,15 +135,11 @@ class Ledger:
                 if new:
                     self.find(self.now, "malformed", "a file that no id names", path=path)
                 continue
-            one = self.document(oid, name)
-            if name not in self.leases:
-                if name.lower() in self.folded:
-                    one = twin(self.folded[name.lower()], one)
-                self.folded.setdefault(name.lower(), name)
-                self.leases[name] = Record(name)
-            elif self.folded[name.lower()] != name:
-                one = twin(self.folded[name.lower()], one)
-            self.leases[name].files[path] = one
+            one = self.document(oid, name) if new else standing[path]
+            other = next((other for other in self.leases.values() if other.id.lower() == name.lower() and other.id != name and other.known()), None)
+            if new and other is not None:
+                one = twin(other.id, one)
+            self.leases.setdefault(name, Record(name)).files[path] = one
             if new:
                 self.origins[path] = self.origin
             if new:
@@ -314,7 +315,7 @@ class Ledger:
             "proposed": ("withdrawn",), "rolling": ("paused", "halted", "rolled-back"), "paused": ("halted", "rolled-back"),
             "halted": ("rolled-back",), "completed": ("halted", "rolled-back"), "rolled-back": ("rolled-back",), "withdrawn": (),
         }[lease.state]
-        if after not in effect:
+        if after not in effect or (vote.signature.point, vote.statement.text) in self.used:
             return
         if lease.state != "proposed" and lease is not self.targets[lease.lease().target][-1]:
             raise Bad("wrong-state", "it would bring an older version back")
@@ -382,7 +383,7 @@ class Ledger:
     def forward(self, vote):
         statement, action = vote.statement, vote.statement.action
         record = self.leases.get(statement.lease)
-        if record is None:
+        if record is None or not record.known():
             raise Bad("unknown-lease", "no such lease")
         lease = self.meant(record, statement.digest)
         if action == "cosign":

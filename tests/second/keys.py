@@ -267,7 +267,7 @@ def minisign_parts(text):
     if not lines[2].startswith(b"trusted comment: "):
         raise Bad("malformed", "no trusted comment")
     for comment in (lines[0], lines[2]):
-        plain(comment)
+        plain(comment.replace(b"\t", b" "))
     signature, whole = unbase64(lines[1]), unbase64(lines[3])
     if len(signature) != 74 or signature[:2] != b"ED" or len(whole) != 64:
         raise Bad("malformed", "no prehashed signature")

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Makes a random governance repository: honest moves, odd ones and hostile ones, by keys of every type.
 
-    python3 tests/second/random_ledger.py SEED FOLDER     prints the root
+    python3 tests/second/random_ledger.py SEED FOLDER                      prints the root
+    python3 tests/second/random_ledger.py --compare PROGRAM FIRST COUNT    makes so many, from a first seed on, and
+                                                                           prints where the two readers disagree
 
 What is likely to count next is looked up in the reader's own fold, so that rollouts get somewhere; one move in three is
 bent afterwards.
@@ -13,6 +15,7 @@ import random
 import struct
 import subprocess
 import sys
+import tempfile
 import zlib
 
 from cryptography.hazmat.primitives import hashes
@@ -20,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 import carriers
+import compare
 from fold import Ledger
 from keys import EC, ED, L25519, ORDER256, SK_EC, SK_ED, WEBAUTHN
 from objects import Repository
@@ -408,7 +412,24 @@ def carriers_digest(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def compared(program, first, count):
+    """Makes ledgers and compares them; how many disagreed."""
+    disagreed, events, findings = 0, 0, 0
+    for seed in range(first, first + count):
+        with tempfile.TemporaryDirectory(prefix="two-key-random") as folder:
+            maker = Maker(seed, folder + "/repository.git")
+            root = maker.make(maker.rng.choice([20, 40, 80]))
+            events, findings = events + len(maker.ledger.events), findings + len(maker.ledger.findings)
+            for what, ours, other in compare.differences(program, maker.folder, root):
+                disagreed += 1
+                print(f"seed {seed}: {what}: the program says {ours}, the reader {other}")
+    print(f"{count} ledgers, {events} events, {findings} findings, {disagreed} disagreements")
+    return disagreed
+
+
 def main():
+    if len(sys.argv) == 5 and sys.argv[1] == "--compare":
+        return 1 if compared(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])) else 0
     if len(sys.argv) != 3:
         print(__doc__, file=sys.stderr)
         return 2

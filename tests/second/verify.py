@@ -24,7 +24,7 @@ def lease(ledger, record):
     tier = found.tiers[record.tier] if record.state in ("rolling", "paused") else None
     return {"lease": record.id, "state": state, "step": record.step, "tier": tier, "desired": record.weight(),
             "target": found.target if found else None, "digest": found.digest if found else None,
-            "known": bool(record.files) or record.pinned is not None or record.step > 0,
+            "known": record.known(),
             "pinned": record.pinned is not None, "cosigners": [voter(vote) for vote in record.cosigns],
             "pending": [{"statement": text, "votes": [voter(vote) for vote in votes]}
                         for text, votes in sorted(record.ballots.items())]}

@@ -252,7 +252,7 @@ class Ledger:
                 raise Bad("missing-role", "a signature of a commit, where a deliberate one is asked for")
         elif rule.agents is not None and name not in rule.agents:
             raise Bad("wrong-role", f"the rule does not name {name}")
-        if rule.separate:
+        if rule.separate and origin is not None:
             proposers = [self.ruling.owners.get(point) for point in origin or [None]]
             if None in proposers or name in proposers:
                 raise Bad("proposer", "nobody knows who proposed, or the proposer does not count")

@@ -157,7 +157,9 @@ fn a_stop_is_remembered_when_its_ref_vanishes() {
 fn a_rewound_branch_keeps_the_weight_and_still_brings_stops() {
     let stage = Stage::rolling("0s");
     // Nobody rewinds a server that has the hook.
-    fs::remove_file(stage.path("server.git/hooks/pre-receive")).unwrap();
+    for hook in ["pre-receive", "reference-transaction"] {
+        fs::remove_file(stage.path("server.git/hooks").join(hook)).unwrap();
+    }
     stage.promote();
     stage.apply().exits(0);
     let root = stage.world.git(&["config", "two-key.root"]);

@@ -607,7 +607,12 @@ fn the_loser_of_a_race_changes_nothing() {
     judge(&format!("{zero} {late} {MAIN}\n")).exits(1).says("refs/heads/main: stale: ");
     // Its other refs are judged by the ledger as it is, not as the late push believes.
     judge(&format!("{tip} {late} {MAIN}\n{zero} {object} refs/tags/{tag}\n")).exits(1).says("missing-role: ");
-    judge(&format!("{tip} {late} {MAIN}\n{zero} {halt} {stop}\n")).exits(0);
+    // A stop beside it changes nothing, and goes in alone.
+    judge(&format!("{tip} {late} {MAIN}\n{zero} {halt} {stop}\n"))
+        .exits(1)
+        .says("stale: ")
+        .says(&format!("{halt}:{stop}"));
+    judge(&format!("{zero} {halt} {stop}\n")).exits(0);
     scene.push(&["main"]).exits(1);
     assert_eq!(scene.server_ref(MAIN), winner);
     scene.refuses(&["+main"], MAIN, "ref-rewound");

@@ -22,11 +22,6 @@ pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut
             return found
                 .push(Refusal::new(Reason::RefRewound, message).hint("fetch, then build on the branch's tip").into());
         }
-        BranchFacts::Outrun => {
-            let message = "another push came first";
-            return found
-                .push(Refusal::new(Reason::Stale, message).hint("fetch, then build on the branch's tip").into());
-        }
         BranchFacts::NotDescended => {
             let message = format!("the root {} is not on its first-parent chain", push.root);
             let hint = "push the branch that git two-key init made, or pin its root here";

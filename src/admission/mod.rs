@@ -8,18 +8,19 @@
 //! 4. tags say what is in force ([`tags`]), notes and applier refs only grow by what their owner signed ([`notes`],
 //!    [`appliers`]), stop refs are stops ([`stops`]).
 //!
-//! **What else a push brings in never refuses one in which a stop takes effect.** If a new step stops something, or a
-//! stop ref would, everything that merely does not count is waived: findings, the clock, tags that say something
-//! else, bad notes. It stays where it is and has no effect, as on a forge without hooks. What would take something
-//! *away* is not waived, because the stop counts only as long as the ledger that holds it: a governed ref rewound or
-//! deleted, a foxtrot, a foreign ref, a tag re-pointed to what is not in force, an applier's ref taken over by somebody
-//! else, so that it could never record again. (A stop that comes with such a thing can be pushed alone, or as a stop ref.)
+//! **What the fold finds never refuses a push in which a stop takes effect.** If a new step stops something, or a stop
+//! ref would, its findings are waived: they have no effect by themselves, wherever they stand. Everything else is judged
+//! as without the stop, because it would stay where it came to: a vote past its window counts once it is on the branch, a
+//! lying tag or a broken inbox keeps the true one out. The stop can go in alone, and a refusal says how.
+//!
+//! Between that verdict and the move nothing is locked; [`judge_move`] closes the gap when Git moves the refs.
 //!
 //! Findings of steps older than the push never matter. Called by [`crate::git`] and the command line; calls the
 //! ledger and below.
 
 mod appliers;
 mod branch;
+mod moves;
 mod notes;
 mod place;
 mod stops;
@@ -29,7 +30,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use jiff::Timestamp;
 
@@ -40,6 +41,7 @@ use crate::{
 };
 
 pub use appliers::signer_of;
+pub use moves::{Admitted, Destination, Move, judge_move};
 pub use place::{GOVERNED, Place, StopTarget, place};
 pub use stops::only_stop_refs;
 pub use window::fresh_votes;
@@ -99,8 +101,19 @@ pub struct RefUpdate {
     pub old: Option<Oid>,
     /// Where it shall be; none if it is deleted.
     pub new: Option<Oid>,
+    /// Whether it is where the push says that it is.
+    pub standing: Standing,
     /// What was found out about it.
     pub facts: Facts,
+}
+
+/// Where a ref of a push is, beside where the push says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// There, as far as is known.
+    AsTold,
+    /// Elsewhere: another push came first. What it brings was judged for nothing.
+    Outrun,
 }
 
 /// What was found out about a ref of a push.
@@ -110,8 +123,13 @@ pub enum Facts {
     Nothing,
     /// It is the governed branch.
     Branch(BranchFacts),
-    /// It is a rollout tag.
-    Tag(TagFacts),
+    /// It is a rollout tag: what it was, if it was there, and what it shall be.
+    Tag {
+        /// What stands there now.
+        before: Option<TagFacts>,
+        /// What comes.
+        after: TagFacts,
+    },
     /// It is somebody's notes.
     Notes(NotesFacts),
     /// It is a stop: what its commit is, or none if it is no commit.
@@ -133,8 +151,6 @@ pub enum BranchFacts {
     Rewound,
     /// The branch is created without the root on its first-parent chain.
     NotDescended,
-    /// The branch is not where the push says that it is: another push came first. Git will not move it.
-    Outrun,
 }
 
 /// What a pushed tag is.
@@ -206,8 +222,30 @@ impl From<Refusal> for Problem {
 pub struct Verdict {
     /// What refuses it, in the order of the refs.
     pub refused: Vec<RefusedRef>,
-    /// What would have refused it, had it not brought a stop.
+    /// What the fold found, and would have refused it, had it not brought a stop.
     pub waived: Vec<RefusedRef>,
+    /// The stops in it that take effect, as refs that can be pushed alone.
+    pub stops: Vec<StopRef>,
+}
+
+/// A stop as a ref of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopRef {
+    /// What it stops.
+    pub target: StopTarget,
+    /// The commit that carries it.
+    pub commit: Oid,
+}
+
+impl fmt::Display for StopRef {
+    /// The refspec that pushes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = match &self.target {
+            StopTarget::Lease(lease) => lease.as_str(),
+            StopTarget::All => "_all",
+        };
+        write!(f, "{0}:refs/two-key/stops/{target}/{0}", self.commit)
+    }
 }
 
 impl Verdict {
@@ -221,6 +259,7 @@ impl Verdict {
 pub fn judge(push: &Push, now: Timestamp) -> Verdict {
     let mut verdict = Verdict::default();
     let mut names = BTreeSet::new();
+    verdict.stops.extend(push.steps.iter().flat_map(stops::in_step));
     let mut stopped = push.steps.iter().any(|step| step.report.stopped_something());
     let mut problems = Vec::new();
     for update in &push.updates {
@@ -229,47 +268,46 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
             let message = "the push moves it twice, perhaps by way of a symbolic ref";
             found.push(Refusal::new(Reason::Ambiguous, message).hint("push it by one name").into());
         }
-        stopped |= judge_ref(push, update, now, &mut found);
-        // An applier whose ref somebody else wrote to can never again write there itself.
-        let is_record = matches!(place(&update.name, &push.branch), Place::Applier(_));
-        let named =
-            |Problem { refusal, finding }| (is_record, RefusedRef { name: update.name.clone(), refusal, finding });
+        let stop = judge_ref(push, update, now, &mut found);
+        stopped |= stop.is_some();
+        verdict.stops.extend(stop);
+        let named = |Problem { refusal, finding }| RefusedRef { name: update.name.clone(), refusal, finding };
         problems.extend(found.into_iter().map(named));
     }
-    for (is_record, problem) in problems {
-        if stopped && !is_record && waivable(problem.refusal.reason) {
-            verdict.waived.push(problem);
-        } else {
-            verdict.refused.push(problem);
-        }
-    }
+    let waived = |problem: &RefusedRef| stopped && problem.finding.is_some();
+    (verdict.waived, verdict.refused) = problems.into_iter().partition(waived);
     verdict
 }
 
-/// Judges one ref. True if it is a stop ref that stops something.
-fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Problem>) -> bool {
+/// Judges one ref. If it is a stop ref that stops something, that stop.
+fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Problem>) -> Option<StopRef> {
     let place = place(&update.name, &push.branch);
     if place == Place::Other {
-        return false;
+        return None;
     }
     if place == Place::Foreign {
-        let message = "there is no such ref in a governed name space";
+        let message = "a ref of this name could be taken for a governed one, and is none";
         found.push(Refusal::new(Reason::ForeignRef, message).hint("push it under another name").into());
-        return false;
+        return None;
     }
     if update.new.is_none() {
         let message = "governed refs are never deleted";
         found.push(Refusal::new(Reason::RefDeleted, message).hint("leave it out of the push").into());
-        return false;
+        return None;
+    }
+    if update.standing == Standing::Outrun {
+        let message = "another push came first";
+        found.push(Refusal::new(Reason::Stale, message).hint("fetch, then build on what is there").into());
+        return None;
     }
     if let Facts::TooLarge(what) = &update.facts {
         found.push(Refusal::new(Reason::TooLarge, what.clone()).hint("push it in parts").into());
-        return false;
+        return None;
     }
     match (&place, &update.facts) {
         (Place::Branch, Facts::Branch(facts)) => branch::judge(push, *facts, now, found),
-        (Place::Tag { lease, suffix }, Facts::Tag(facts)) => {
-            found.extend(tags::judge(push, update, lease, suffix, facts).map(Problem::from));
+        (Place::Tag { lease, suffix }, Facts::Tag { before, after }) => {
+            found.extend(tags::judge(push, lease, suffix, before.as_ref(), after).map(Problem::from));
         }
         (Place::Notes(principal), Facts::Notes(facts)) => notes::judge(push, principal, facts, found),
         (Place::Applier(name), Facts::Applier(facts)) => {
@@ -280,20 +318,13 @@ fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Pr
                 Ok(effect) => effect,
                 Err(refusal) => {
                     found.push(refusal.into());
-                    false
+                    None
                 }
             };
         }
         _ => found.push(Refusal::new(Reason::Internal, "what it brings was not read").into()),
     }
-    false
-}
-
-/// Whether a stop's push is admitted in spite of this: it takes nothing away. (History without the root brings no
-/// stop that counts, so it needs no mention.)
-fn waivable(reason: Reason) -> bool {
-    use Reason::{Ambiguous, ForeignRef, Foxtrot, Internal, RefDeleted, RefRewound, TagMoved, TooLarge};
-    !matches!(reason, Ambiguous | ForeignRef | Foxtrot | Internal | RefDeleted | RefRewound | TagMoved | TooLarge)
+    None
 }
 
 /// The ledger that everything but the branch itself is judged by.

@@ -43,12 +43,16 @@ pub enum StopTarget {
 /// The name spaces in which only our own refs may be.
 pub const GOVERNED: [&str; 4] = ["refs/two-key", "refs/notes/two-key", "refs/tags/rollout", "refs/replace"];
 
-/// Says what a full ref name stands for.
+/// Says what a full ref name stands for. A name that some file system takes for a governed one is foreign.
 pub fn place(name: &str, branch: &str) -> Place {
     if name == branch {
         return Place::Branch;
     }
-    if !in_governed_space(name) {
+    let folded = folded(name);
+    if folded == self::folded(branch) {
+        return Place::Foreign;
+    }
+    if !in_governed_space(&folded) {
         return Place::Other;
     }
     let components: Vec<&str> = name.split('/').collect();
@@ -69,13 +73,31 @@ fn stop(target: &str, id: &str) -> Option<Place> {
     Some(Place::Stop { target, id: Oid::parse(id)? })
 }
 
-/// Whether a name lies in a governed name space, or is the name of one. Case is folded: on some file systems names
-/// that differ in case alone are one ref.
-fn in_governed_space(name: &str) -> bool {
-    GOVERNED.iter().any(|space| {
-        name.get(..space.len()).is_some_and(|start| start.eq_ignore_ascii_case(space))
-            && matches!(name.as_bytes().get(space.len()), None | Some(b'/'))
-    })
+/// Whether a folded name lies in a governed name space, or is the name of one.
+fn in_governed_space(folded: &str) -> bool {
+    let below = |space: &str| folded.strip_prefix(space).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    GOVERNED.iter().any(|space| below(space))
+}
+
+/// A name as the file systems see it that take most names for one: without regard to case, and without the characters that
+/// such a comparison leaves out. Refs are files on many servers, so what is equal here may be one ref there, whatever
+/// the server's configuration says. Governed names are ASCII, and nothing but a case mapping (of the Kelvin sign or the
+/// long s, say) makes ASCII letters of others: no further normalization is needed.
+fn folded(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    let seen = name.chars().filter(|char| !is_ignorable(*char));
+    seen.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
+/// Unicode's `Default_Ignorable_Code_Point`, which ext4 and HFS+ leave out (HFS+ some of them).
+fn is_ignorable(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -115,8 +137,30 @@ mod tests {
             "refs/tags/rollout/L/1-start-5/x",
             "refs/replace/1111111111111111111111111111111111111111",
             "refs/Two-Key/appliers/e",
+            "refs/two-\u{212a}ey/appliers/e",
+            "refs/tag\u{17f}/rollout/L/1-start-5",
+            "refs/no\u{200c}tes/two-key/u",
         ] {
             assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_file_system_takes_for_the_branch_is_foreign() {
+        for name in [
+            "refs/heads/MAIN",
+            "refs/heads/Main",
+            "refs/Heads/main",
+            "refs/heads/ma\u{200d}in",
+            "refs/heads/main\u{feff}",
+            "refs/head\u{17f}/main",
+        ] {
+            assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
+        }
+        assert_eq!(place("refs/heads/WOR\u{212a}", "refs/heads/work"), Place::Foreign);
+        assert_eq!(place("refs/heads/o\u{fb03}ce", "refs/heads/office"), Place::Foreign);
+        for name in ["refs/heads/MAIN-2", "refs/heads/main\u{e4}", "refs/heads/maın2", "refs/heads/m\u{430}in"] {
+            assert_eq!(place(name, BRANCH), Place::Other, "{name}");
         }
     }
 

@@ -6,7 +6,23 @@ use crate::{
     signature::{Cosignature, Opened},
 };
 
-use super::{Place, Push, RefUpdate, StopTarget, ledger_after, place};
+use super::{FreshVote, NewStep, Place, Push, RefUpdate, StopRef, StopTarget, ledger_after, place};
+
+/// The stops in a step in which one takes effect.
+pub(super) fn in_step(step: &NewStep) -> Vec<StopRef> {
+    if !step.report.stopped_something() {
+        return Vec::new();
+    }
+    let stop = |vote: &FreshVote| {
+        let target = match &vote.statement.subject {
+            Subject::Stop(stop) => StopTarget::Lease(stop.lease.clone()),
+            Subject::Freeze { .. } => StopTarget::All,
+            _ => return None,
+        };
+        Some(StopRef { target, commit: vote.carrier })
+    };
+    step.votes.iter().filter_map(stop).collect()
+}
 
 /// Whether a push does nothing but create stop refs under their commits' names. Such a push is admitted on doubt:
 /// readers verify a stop before they heed it, and a stop that was refused by mistake does more harm than junk.
@@ -20,14 +36,14 @@ pub fn only_stop_refs<'a>(updates: impl IntoIterator<Item = (&'a str, Option<Oid
     any && all
 }
 
-/// Judges one stop ref. True if it would stop something.
+/// Judges one stop ref. If it would stop something, that stop.
 pub(super) fn judge(
     push: &Push,
     update: &RefUpdate,
     target: &StopTarget,
     id: &Oid,
     opened: Option<&Opened>,
-) -> Result<bool, Refusal> {
+) -> Result<Option<StopRef>, Refusal> {
     if update.old.is_some() {
         let message = "a stop ref is created once and never moves";
         return Err(Refusal::new(Reason::RefRewound, message).hint("push another stop under its own commit's id"));
@@ -45,9 +61,12 @@ pub(super) fn judge(
         for state in &states {
             let (_, report) = hypothetical(state, Hypothesis::Signed(std::slice::from_ref(cosignature)));
             match report.findings.first() {
-                None => return Ok(report.stopped_something()),
+                None => {
+                    let stop = || StopRef { target: target.clone(), commit: *id };
+                    return Ok(report.stopped_something().then(stop));
+                }
                 // A stop is never refused for being early: it waits there for a lease that this ledger has not seen.
-                Some(finding) if finding.refusal.reason == Reason::UnknownLease => return Ok(false),
+                Some(finding) if finding.refusal.reason == Reason::UnknownLease => return Ok(None),
                 Some(finding) => refused = refused.or_else(|| Some(finding.refusal.clone())),
             }
         }

@@ -7,29 +7,25 @@ use crate::{
     model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, Subject, policy::Role},
 };
 
-use super::{Push, RefUpdate, TagFacts, ledger_after};
+use super::{Push, TagFacts, ledger_after};
 
 pub(super) fn judge(
     push: &Push,
-    update: &RefUpdate,
     lease: &LeaseId,
     suffix: &str,
-    facts: &TagFacts,
+    before: Option<&TagFacts>,
+    after: &TagFacts,
 ) -> Option<Refusal> {
-    let truth = truthful(push, lease, suffix, facts);
-    match (update.old, truth) {
-        // Over a squatter, a stop's own tag may come.
-        (Some(_), Ok(())) if stops_in(push) => None,
-        (Some(_), _) => {
+    let truth = truthful(push, lease, suffix, after);
+    match before {
+        None => truth.err(),
+        // Over a tag that lies, the true one may come.
+        Some(before) if truth.is_ok() && truthful(push, lease, suffix, before).is_err() => None,
+        Some(_) => {
             let message = "the tag exists, and tags in force never move";
             Some(Refusal::new(Reason::TagMoved, message).hint("leave it out of the push"))
         }
-        (None, truth) => truth.err(),
     }
-}
-
-fn stops_in(push: &Push) -> bool {
-    push.steps.iter().any(|step| step.report.stopped_something())
 }
 
 /// Whether a tag says what is in force.

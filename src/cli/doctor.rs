@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     Failure, Format, Place,
+    hook::SERVER_SETTINGS,
     session::{Root, Session, Which, short, upstream},
     terminal, turn,
 };
@@ -266,13 +267,25 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
 }
 
 fn hooks(chart: &mut Chart, repo: &Repository) -> Result<(), Failure> {
-    let (hook, why) = match repo.worktree() {
-        Some(_) => (Hook::PrePush, "pushes are not looked at before they leave"),
-        None => (Hook::PreReceive, "pushes are not looked at before they are taken"),
+    let wanted: &[(Hook, &str)] = match repo.worktree() {
+        Some(_) => &[(Hook::PrePush, "pushes are not looked at before they leave")],
+        None => &[
+            (Hook::PreReceive, "pushes are not looked at before they are taken"),
+            (Hook::ReferenceTransaction, "refs may move otherwise than a push was judged"),
+        ],
     };
-    if !installed(&repo.hook_path(hook)?) {
-        let name = hook.name();
-        chart.note("hook", format!("the {name} hook is not installed: {why}"), "git two-key hook install");
+    for (hook, why) in wanted {
+        if !installed(&repo.hook_path(*hook)?) {
+            let name = hook.name();
+            chart.note("hook", format!("the {name} hook is not installed: {why}"), "git two-key hook install");
+        }
+    }
+    if repo.worktree().is_none() {
+        for name in SERVER_SETTINGS {
+            if repo.config(name)?.as_deref() != Some("true") {
+                chart.note("settings", format!("{name} is not true"), format!("git config {name} true"));
+            }
+        }
     }
     Ok(())
 }

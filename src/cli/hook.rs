@@ -11,14 +11,14 @@ use std::{
     path::{Path, PathBuf},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use jiff::Timestamp;
 
 use super::{Failure, Place, terminal};
 use crate::{
-    admission::{Push, RefusedRef, Verdict, judge, only_stop_refs},
+    admission::{Push, RefusedRef, Verdict, judge, judge_move, only_stop_refs},
     git::{Hook, PushedRef, Repository, Side},
     ledger::Missed,
     model::{Oid, Reason, Refusal},
@@ -28,6 +28,8 @@ use crate::{
 const TIMEOUT: &str = "two-key.hookTimeout";
 /// Those seconds, unless configured.
 const DEFAULT_TIMEOUT: u64 = 60;
+/// What a server has to be told: to take push options, and to look at the form of what is pushed before the hook does.
+pub(super) const SERVER_SETTINGS: [&str; 2] = ["receive.advertisePushOptions", "receive.fsckObjects"];
 /// Refusals that are said one by one.
 const MAX_SAID: usize = 100;
 /// The most that Git may tell a hook.
@@ -43,14 +45,18 @@ pub struct Args {
 impl Args {
     /// `git two-key hook pre-receive`.
     pub(super) const PRE_RECEIVE: Self = Self { hook: Verb::PreReceive };
+    /// `git two-key hook reference-transaction`.
+    pub(super) const REFERENCE_TRANSACTION: Self = Self { hook: Verb::ReferenceTransaction };
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Install the server's hook in a repository, and pin its root there
+    /// Install the server's hooks in a repository, and pin its root there
     Install(Install),
     /// Judge a push on the server; Git runs this
     PreReceive,
+    /// Let refs move on the server only as a push was judged; Git runs this
+    ReferenceTransaction,
     /// Say before a push what the server would refuse; Git runs this
     PrePush(PrePush),
 }
@@ -101,6 +107,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match &args.hook {
         Verb::Install(install) => self::install(install, place),
         Verb::PreReceive => pre_receive(),
+        Verb::ReferenceTransaction => reference_transaction(),
         Verb::PrePush(_) => pre_push(),
     }
 }
@@ -114,12 +121,20 @@ fn pre_receive() -> Result<(), Failure> {
     }
     // What reads objects starts while the rest is being looked up; who needs it first takes it.
     drop(repository.objects());
-    let (outcome, pinned) = match root(&repository).and_then(|root| Ok((root, timeout(&repository)?))) {
+    no_namespace()?;
+    let ready = configured_root(&repository).and_then(|root| Ok((root, timeout(&repository)?)));
+    let (outcome, pinned) = match ready {
         Ok((root, timeout)) => (decide(&repository, &refs, root, Side::Server, Some(timeout)), true),
         Err(refusal) => (Outcome::Undecided(refusal), false),
     };
     match outcome {
-        Outcome::Judged(judged) => say(&judged.verdict),
+        Outcome::Judged(judged) => {
+            let said = say(&judged.verdict);
+            if judged.verdict.admits() {
+                admit(&repository, &judged.push, &refs)?;
+            }
+            said
+        }
         Outcome::Undecided(refusal) if pinned && stops_alone(&refs) => {
             let refusal = Refusal { message: printable(&refusal.message), ..refusal };
             terminal::remark(&format!("two-key: could not judge these stops, so they are admitted: {refusal}"));
@@ -132,6 +147,39 @@ fn pre_receive() -> Result<(), Failure> {
             Err(Failure::Said(3))
         }
     }
+}
+
+/// Remembers what was admitted until Git moves the refs.
+fn admit(repository: &Repository, push: &Push, refs: &[PushedRef]) -> Result<(), Failure> {
+    // Stop refs under their commits' names need no verdict to be moved, so a full disk does not hold them up.
+    let kept = repository.admit(push, refs, moment());
+    match kept {
+        Err(error) if !stops_alone(refs) => {
+            let hint = "the account that the hook runs as has to be able to write there";
+            Err(Failure::Undecided(error.refusal().hint(hint)))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the hook's clock, for files of its own")]
+fn moment() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Lets Git move refs, whose locks it holds, if they may move.
+fn reference_transaction() -> Result<(), Failure> {
+    let input = input()?;
+    let undecided = |refusal: Refusal| Failure::Undecided(refusal);
+    let repository = Repository::discover().map_err(|error| undecided(error.refusal()))?;
+    let (moves, branch) = repository.moves(&input, moment()).map_err(undecided)?;
+    let mut verdict = Verdict::default();
+    for movement in moves {
+        if let Err(refusal) = judge_move(&movement, &branch) {
+            verdict.refused.push(RefusedRef { name: movement.name, refusal, finding: None });
+        }
+    }
+    say(&verdict)
 }
 
 fn pre_push() -> Result<(), Failure> {
@@ -203,10 +251,28 @@ pub(super) fn decide(
 
 /// The pinned root, without which nothing is judged.
 pub(super) fn root(repository: &Repository) -> Result<Oid, Refusal> {
-    let pinned = repository.pinned_root().map_err(|error| error.refusal())?;
-    pinned.ok_or_else(|| {
-        Refusal::new(Reason::Unpinned, "no root is pinned here, so nothing can be verified")
-            .hint("pin it with: git two-key trust ROOT, or git config two-key.root ROOT")
+    repository.pinned_root().map_err(|error| error.refusal())?.ok_or_else(unpinned)
+}
+
+/// The same by the configuration alone.
+fn configured_root(repository: &Repository) -> Result<Oid, Refusal> {
+    repository.configured_root().map_err(|error| error.refusal())?.ok_or_else(unpinned)
+}
+
+fn unpinned() -> Refusal {
+    Refusal::new(Reason::Unpinned, "no root is pinned here, so nothing can be verified")
+        .hint("pin it with: git two-key trust ROOT, or git config two-key.root ROOT")
+}
+
+/// In a Git namespace names are not those of the repository's refs, so what is pushed there cannot be judged.
+fn no_namespace() -> Result<(), Failure> {
+    #[allow(clippy::disallowed_methods, reason = "Git tells hooks the namespace by the environment")]
+    let namespace = env::var_os("GIT_NAMESPACE").filter(|namespace| !namespace.is_empty());
+    namespace.map_or(Ok(()), |namespace| {
+        let message = format!("the push is to the Git namespace {}, which no ledger has", namespace.to_string_lossy());
+        let refusal =
+            Refusal::new(Reason::ForeignRef, message).hint("push to the repository itself, without GIT_NAMESPACE");
+        Err(Failure::refused("GIT_NAMESPACE", refusal))
     })
 }
 
@@ -258,7 +324,13 @@ pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
     if let Some(more) = verdict.refused.len().checked_sub(MAX_SAID).filter(|more| *more > 0) {
         terminal::remark(&format!("two-key: and {more} refusals more"));
     }
-    if verdict.admits() { Ok(()) } else { Err(Failure::Said(1)) }
+    if verdict.admits() {
+        return Ok(());
+    }
+    for stop in verdict.stops.iter().take(MAX_SAID) {
+        terminal::remark(&format!("hint: the stop in it can go in alone: git push … {stop}"));
+    }
+    Err(Failure::Said(1))
 }
 
 fn say_refused(refused: &RefusedRef) {
@@ -282,6 +354,12 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     let path = args.path.as_ref().map_or_else(|| place.folder.clone(), |path| place.folder.join(path));
     let repository = Repository::open(&path).map_err(|error| Failure::Undecided(error.refusal()))?;
     let undecided = |error: crate::git::GitError| Failure::Undecided(error.refusal());
+    let hooks: &[Hook] = if args.client { &[Hook::PrePush] } else { &[Hook::ReferenceTransaction, Hook::PreReceive] };
+    let refused = |hook: Hook| move |refusal| Failure::refused(hook.name(), refusal);
+    // All of them or none, and before anything is set.
+    for hook in hooks {
+        repository.free_for_hook(*hook).map_err(refused(*hook))?;
+    }
     let pinned = repository.config("two-key.root").map_err(undecided)?;
     match (&args.root, pinned) {
         (None, None) if args.client => {}
@@ -305,13 +383,15 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     }
     let program = env::current_exe()
         .map_err(|error| Failure::undecided(Reason::Internal, format!("where this program is: {error}")))?;
-    let hook = if args.client { Hook::PrePush } else { Hook::PreReceive };
-    let installed =
-        repository.install_hook(hook, &program).map_err(|refusal| Failure::refused(hook.name(), refusal))?;
     if !args.client {
-        repository.set_config("receive.advertisePushOptions", "true").map_err(undecided)?;
+        for name in SERVER_SETTINGS {
+            repository.set_config(name, "true").map_err(undecided)?;
+        }
     }
-    terminal::say(&format!("installed {}", installed.display()));
+    for hook in hooks {
+        let installed = repository.install_hook(*hook, &program).map_err(refused(*hook))?;
+        terminal::say(&format!("installed {}", installed.display()));
+    }
     match &args.wake {
         Some(file) => wake(&repository, &place.folder.join(file)),
         None => Ok(()),

@@ -80,10 +80,15 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// The one line that every push runs. To describe all verbs to the parser takes as long as to judge a commit.
+    /// The lines that every push runs. To describe all verbs to the parser takes as long as to judge a commit.
     fn known(args: &[OsString]) -> Option<Self> {
         let words: Vec<&str> = args.iter().skip(1).map(|word| word.to_str()).collect::<Option<_>>()?;
-        (words == ["hook", "pre-receive"]).then_some(Self { folder: None, verb: Verb::Hook(hook::Args::PRE_RECEIVE) })
+        let hook = match words.as_slice() {
+            ["hook", "pre-receive"] => hook::Args::PRE_RECEIVE,
+            ["hook", "reference-transaction"] => hook::Args::REFERENCE_TRANSACTION,
+            _ => return None,
+        };
+        Some(Self { folder: None, verb: Verb::Hook(hook) })
     }
 }
 
@@ -264,10 +269,12 @@ mod tests {
     #[test]
     fn what_is_known_without_the_parser_is_what_it_says() {
         let line = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-        let hook = line(&["git-two-key", "hook", "pre-receive"]);
-        let known = CommandLine::known(&hook).map(|line| format!("{line:?}"));
-        assert_eq!(known, CommandLine::try_parse_from(&hook).map(|line| format!("{line:?}")).ok());
-        assert!(known.is_some());
+        for hook in ["pre-receive", "reference-transaction"] {
+            let hook = line(&["git-two-key", "hook", hook]);
+            let known = CommandLine::known(&hook).map(|line| format!("{line:?}"));
+            assert_eq!(known, CommandLine::try_parse_from(&hook).map(|line| format!("{line:?}")).ok());
+            assert!(known.is_some());
+        }
         for other in [&["git-two-key"][..], &["git-two-key", "hook"], &["git-two-key", "hook", "pre-receive", "--help"]]
         {
             assert!(CommandLine::known(&line(other)).is_none(), "{other:?}");

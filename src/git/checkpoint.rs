@@ -10,15 +10,19 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, File, Permissions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{GitError, Repository, table::Table};
+use super::{
+    GitError, Repository,
+    shared::{self, Access},
+    table::Table,
+};
 use crate::{
     ledger::{Dossier, Missed, State},
     model::Oid,
@@ -123,9 +127,7 @@ impl Checkpoint {
     pub(super) fn save(before: Option<&Self>, repository: &Repository, state: &State) -> Result<(), GitError> {
         let failed = |error| GitError::io("remembering the ledger's state", error);
         let folder = folder(repository);
-        if !folder.is_dir() {
-            DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
-        }
+        shared::create(repository, &folder).map_err(failed)?;
         let Some(_alone) = alone(&folder).map_err(failed)? else { return Ok(()) };
         let changed = state.changed_dossiers().map(|(id, dossier)| Ok((id.to_owned(), serde_json::to_vec(dossier)?)));
         let changed = changed.collect::<io::Result<BTreeMap<_, _>>>().map_err(failed)?;
@@ -136,7 +138,9 @@ impl Checkpoint {
 /// Whoever writes is alone, or would remove what another is about to refer to: the lock, until it is dropped, unless somebody else
 /// has it, whose memory is as good. Where files cannot be locked it is done without.
 fn alone(folder: &Path) -> io::Result<Option<File>> {
-    let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(folder.join(LOCK))?;
+    let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
+    // Only who made it may set this, and has.
+    let _ = lock.set_permissions(Permissions::from_mode(Access::to(folder)?.bits()));
     Ok(if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) { None } else { Some(lock) })
 }
 
@@ -218,10 +222,9 @@ fn write_table(folder: &Path, records: &BTreeMap<String, Vec<u8>>) -> io::Result
     Ok(name)
 }
 
-/// A file that is a table's unless it gets another name: what a hook that was killed left behind is removed as such. Temporary files
-/// are made with mode 0600, and with names that nobody else has.
+/// A file that is a table's unless it gets another name: what a hook that was killed left behind is removed as such.
 fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix(OTHERS).tempfile_in(folder)
+    Access::to(folder)?.file(folder, OTHERS)
 }
 
 /// Removes the tables that nothing refers to any more. Who is about to read one does without.

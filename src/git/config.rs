@@ -88,17 +88,19 @@ impl Repository {
     pub fn pinned_root(&self) -> Result<Option<Oid>, GitError> {
         #[allow(clippy::disallowed_methods, reason = "the one place where this variable is read")]
         let variable = std::env::var_os(ROOT_VARIABLE).filter(|value| !value.is_empty());
-        let (from, value) = match variable {
-            Some(value) => (ROOT_VARIABLE, value.to_string_lossy().into_owned()),
-            None => match self.config(ROOT)? {
-                Some(value) => (ROOT, value),
-                None => return Ok(None),
-            },
-        };
-        match Oid::parse(&value).filter(|id| self.fits(*id)) {
-            Some(root) => Ok(Some(root)),
-            None => Err(GitError::BadRoot { from, value }),
+        match variable {
+            Some(value) => self.root_of(ROOT_VARIABLE, value.to_string_lossy().into_owned()).map(Some),
+            None => self.configured_root(),
         }
+    }
+
+    /// The root that the configuration pins. A server's hook goes by this alone: the environment may be the pusher's.
+    pub fn configured_root(&self) -> Result<Option<Oid>, GitError> {
+        self.config(ROOT)?.map(|value| self.root_of(ROOT, value)).transpose()
+    }
+
+    fn root_of(&self, from: &'static str, value: String) -> Result<Oid, GitError> {
+        Oid::parse(&value).filter(|id| self.fits(*id)).ok_or(GitError::BadRoot { from, value })
     }
 
     /// The key to sign with unless another is named: `two-key.key`, else `user.signingkey`.

@@ -18,6 +18,8 @@ const MARK: &str = "# two-key-hook:";
 pub enum Hook {
     /// The server's.
     PreReceive,
+    /// The server's that holds Git to what was judged.
+    ReferenceTransaction,
     /// The client's.
     PrePush,
     /// The server's that wakes appliers.
@@ -29,6 +31,7 @@ impl Hook {
     pub const fn name(self) -> &'static str {
         match self {
             Self::PreReceive => "pre-receive",
+            Self::ReferenceTransaction => "reference-transaction",
             Self::PrePush => "pre-push",
             Self::PostReceive => "post-receive",
         }
@@ -37,6 +40,7 @@ impl Hook {
     const fn template(self) -> &'static str {
         match self {
             Self::PreReceive => include_str!("../../hooks/pre-receive"),
+            Self::ReferenceTransaction => include_str!("../../hooks/reference-transaction"),
             Self::PrePush => include_str!("../../hooks/pre-push"),
             Self::PostReceive => include_str!("../../hooks/post-receive"),
         }
@@ -70,19 +74,41 @@ impl Repository {
         Ok(if delegated { many.join("two-key") } else { path })
     }
 
-    /// Installs a hook that runs a program; another's hook is never overwritten. Where it was installed.
-    pub fn install_hook(&self, hook: Hook, program: &Path) -> Result<PathBuf, Refusal> {
+    /// Whether a hook of ours may be installed: into this repository's own folder, over no other's hook.
+    pub fn free_for_hook(&self, hook: Hook) -> Result<(), Refusal> {
+        let folder = self.hooks_folder().map_err(|error| error.refusal())?;
+        // It may not be there yet, and be a link: then what it leads to counts.
+        let real = folder.ancestors().find_map(|above| above.canonicalize().ok()).unwrap_or_default();
+        let own = [Some(self.common_dir()), self.worktree()].into_iter().flatten();
+        if !own.filter_map(|own| own.canonicalize().ok()).any(|own| real.starts_with(own)) {
+            let message = format!(
+                "Git takes this repository's hooks from {}, where other repositories may take theirs from too",
+                folder.display()
+            );
+            return Err(Refusal::new(Reason::Ambiguous, message).hint(format!(
+                "give it hooks of its own, with `git config core.hooksPath {}`, and call there whatever hooks it had",
+                self.common_dir().join("hooks").display()
+            )));
+        }
         let path = self.hook_path(hook).map_err(|error| error.refusal())?;
-        let failed = |error| GitError::io(format!("writing {}", path.display()), error).refusal();
         match fs::read(&path) {
             Ok(found) if !String::from_utf8_lossy(&found).contains(MARK) => {
                 let message = format!("another hook is there already: {}", path.display());
-                return Err(Refusal::new(Reason::Busy, message)
-                    .hint(format!("call `git two-key hook {}` from it, with the same standard input", hook.name())));
+                Err(Refusal::new(Reason::Busy, message)
+                    .hint(format!("call `git two-key hook {}` from it, with the same standard input", hook.name())))
             }
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(GitError::io(format!("reading {}", path.display()), error).refusal())
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Installs a hook that runs a program, in a repository that is free for it. Where it was installed.
+    pub fn install_hook(&self, hook: Hook, program: &Path) -> Result<PathBuf, Refusal> {
+        self.free_for_hook(hook)?;
+        let path = self.hook_path(hook).map_err(|error| error.refusal())?;
+        let failed = |error| GitError::io(format!("writing {}", path.display()), error).refusal();
         let folder = path.parent().unwrap_or(&path);
         fs::create_dir_all(folder).map_err(failed)?;
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;

@@ -8,6 +8,7 @@
 //! [`Repository::steps`] turns the first-parent history of the governed branch into [`crate::ledger::Step`]s. Nothing
 //! here knows a rule. Called by apply and cli; calls [`crate::signature`] to open what it read.
 
+mod admitted;
 mod ahead;
 mod carry;
 mod cat_file;
@@ -32,6 +33,7 @@ mod pushed_notes;
 mod refs;
 mod remote;
 mod repository;
+mod shared;
 mod sign;
 mod steps;
 mod table;

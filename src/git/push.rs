@@ -10,11 +10,12 @@ use super::{
     GitError, Kind, Objects, Repository,
     memory::{Folded, Memory, Stuck},
     pushed_notes::notes_facts,
+    refs::{EarlyRefs, NAMES},
 };
 use crate::{
     admission::{
         ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, Place, Push, RefUpdate,
-        StopTarget, TagFacts, place, signer_of,
+        Standing, StopTarget, TagFacts, place, signer_of,
     },
     ledger::{Missed, State, Step},
     model::{Oid, Refusal},
@@ -50,14 +51,14 @@ struct Ledger {
     before: Option<Arc<State>>,
     after: Option<Arc<State>>,
     steps: Vec<NewStep>,
+    standing: Standing,
     facts: Facts,
 }
 
 impl Repository {
     /// The repository that a push arrives in, by what Git tells `pre-receive`.
     pub fn receives(input: &[u8]) -> Result<Self, GitError> {
-        let names = lines(input).filter_map(|line| line.rsplit(' ').next().map(str::to_owned));
-        Self::receiving(names.filter(|name| name.starts_with("refs/heads/")).collect())
+        Self::receiving(lines(input).filter_map(|line| line.rsplit(' ').next().map(str::to_owned)).collect())
     }
 
     /// Reads what Git tells `pre-receive`: lines `<old> <new> <ref>`.
@@ -106,6 +107,7 @@ impl Repository {
                 name,
                 old: pushed.old,
                 new: pushed.new,
+                standing: Standing::AsTold,
                 facts: Facts::Nothing,
             };
             let updates = names.into_iter().zip(refs).map(update).collect();
@@ -118,20 +120,28 @@ impl Repository {
             Place::Tag { lease, .. } | Place::Stop { target: StopTarget::Lease(lease), .. } => Some(lease.folded()),
             _ => None,
         }));
-        let ledger = self.ledger(branch, moved, &memory, &needed)?;
+        let early = self.early_refs().map_err(undecided)?;
+        let ledger = self.ledger(branch, moved, &memory, &needed, &early)?;
+        let here = self.whereabouts(&names, &ledger.branch, side, &early).map_err(undecided)?;
         // Not before: one that waits would make the fold start another.
         let mut objects = self.objects().map_err(undecided)?;
         let mut updates = Vec::with_capacity(refs.len());
         for (name, pushed) in names.into_iter().zip(refs) {
-            let facts = match (place(&name, &ledger.branch), pushed.new) {
+            let place = place(&name, &ledger.branch);
+            let standing = match &place {
+                Place::Branch if moved == Some(pushed) => ledger.standing,
+                _ => here.get(&name).map_or(Standing::AsTold, |here| standing(*here, pushed.old)),
+            };
+            let facts = match (&place, pushed.new) {
                 (Place::Branch, Some(_)) if moved == Some(pushed) => ledger.facts.clone(),
-                (place, Some(new)) => match self.facts_of(&mut objects, &place, pushed.old, new, &ledger) {
+                (_, Some(_)) if standing == Standing::Outrun => Facts::Nothing,
+                (place, Some(new)) => match self.facts_of(&mut objects, place, pushed.old, new, &ledger) {
                     Err(error @ GitError::TooLarge { .. }) => Facts::TooLarge(error.to_string()),
                     other => other.map_err(undecided)?,
                 },
                 (_, None) => Facts::Nothing,
             };
-            updates.push(RefUpdate { name, old: pushed.old, new: pushed.new, facts });
+            updates.push(RefUpdate { name, old: pushed.old, new: pushed.new, standing, facts });
         }
         Ok(Push {
             branch: ledger.branch,
@@ -144,21 +154,47 @@ impl Repository {
         })
     }
 
+    /// Where those refs of a push are that can be outrun, apart from the branch. On the client's side nobody knows.
+    fn whereabouts(
+        &self,
+        names: &[String],
+        branch: &str,
+        side: Side,
+        early: &EarlyRefs,
+    ) -> Result<HashMap<String, Option<Oid>>, GitError> {
+        let governed = |name: &&String| !matches!(place(name, branch), Place::Branch | Place::Foreign | Place::Other);
+        let governed: Vec<&str> = match side {
+            Side::Server => names.iter().filter(governed).map(String::as_str).collect(),
+            Side::Client => Vec::new(),
+        };
+        let (known, asked): (Vec<&str>, Vec<&str>) = governed.into_iter().partition(|name| early.knows(name));
+        let mut here: HashMap<String, Option<Oid>> =
+            known.into_iter().map(|name| (name.to_owned(), early.at(name))).collect();
+        for names in asked.chunks(NAMES) {
+            let there: HashMap<String, Oid> = self.refs(names)?.into_iter().collect();
+            here.extend(names.iter().map(|name| ((*name).to_owned(), there.get(*name).copied())));
+        }
+        Ok(here)
+    }
+
     /// The governed branch, which the root's policy names for good, and so every later one does; what else it could be where
     /// the root is missing.
-    fn governed_branch(&self, memory: &Memory) -> Result<String, Refusal> {
+    pub(super) fn governed_branch(&self, memory: &Memory) -> Result<String, Refusal> {
         if let Some(branch) = memory.branch() {
             return Ok(branch);
         }
         let root = memory.root;
         match self.objects().and_then(|mut objects| objects.links(root)) {
             Ok(_) => Ok(self.founded(root)?.policy().get().branch_ref()),
-            Err(GitError::MissingObject(_)) => {
-                let named = self.config("two-key.branch").map_err(|error| error.refusal())?;
-                Ok(format!("refs/heads/{}", named.as_deref().unwrap_or("main")))
-            }
+            Err(GitError::MissingObject(_)) => self.branch_without_root().map_err(|error| error.refusal()),
             Err(error) => Err(error.refusal()),
         }
+    }
+
+    /// What the governed branch is taken for where no root says it.
+    pub(super) fn branch_without_root(&self) -> Result<String, GitError> {
+        let named = self.config("two-key.branch")?;
+        Ok(format!("refs/heads/{}", named.as_deref().unwrap_or("main")))
     }
 
     /// Folds the governed branch up to its old tip, then the push's own steps.
@@ -168,24 +204,23 @@ impl Repository {
         moved: Option<&PushedRef>,
         memory: &Memory,
         needed: &Missed,
+        early: &EarlyRefs,
     ) -> Result<Ledger, Refusal> {
         let (refused, root) = (|error: GitError| error.refusal(), memory.root);
-        let told = moved.map(|moved| moved.old);
-        let (old, known) = self.known(&branch, moved, memory, needed)?;
+        let (old, known) = self.known(&branch, moved, memory, needed, early)?;
+        let standing = moved.map_or(Standing::AsTold, |moved| standing(old, moved.old));
         let before = known.clone().map(Arc::new);
         let unmoved = |facts| Ledger {
             branch: branch.clone(),
             before: before.clone(),
             after: before.clone(),
             steps: Vec::new(),
+            standing,
             facts,
         };
-        let Some(new) = moved.and_then(|moved| moved.new) else { return Ok(unmoved(Facts::Nothing)) };
-        if told != Some(old) {
-            // Git will not move the branch. What else the push brings is judged by the ledger as it is, not as the push
-            // pretends that it was: its refs could still move.
-            return Ok(unmoved(Facts::Branch(BranchFacts::Outrun)));
-        }
+        // What else an outrun push brings is judged by the ledger as it is, not as the push pretends that it was.
+        let new = moved.and_then(|moved| moved.new).filter(|_| standing == Standing::AsTold);
+        let Some(new) = new else { return Ok(unmoved(Facts::Nothing)) };
         match self.few_enough(old.unwrap_or(root), new) {
             Ok(()) => {}
             // A missing root is said to be missing below.
@@ -218,6 +253,7 @@ impl Repository {
                 before: before.map(Arc::new),
                 after: Some(Arc::new(after)),
                 steps,
+                standing,
                 facts: Facts::Branch(BranchFacts::Continues),
             }),
             Err(Stuck::Git(GitError::NotOnChain { .. })) => {
@@ -243,6 +279,7 @@ impl Repository {
         moved: Option<&PushedRef>,
         memory: &Memory,
         needed: &Missed,
+        early: &EarlyRefs,
     ) -> Result<(Option<Oid>, Option<State>), Refusal> {
         let refused = |error: GitError| error.refusal();
         let at = |old: Option<Oid>| Ok((old, old.map(|old| self.known_at(memory, old, needed)).transpose()?));
@@ -250,7 +287,7 @@ impl Repository {
             return at(moved.old);
         }
         // By its exact name: objects are found by names that are only like it, too.
-        let early = self.resolve_early(branch).map_err(refused)?;
+        let early = if early.knows(branch) { Ok(early.at(branch)) } else { self.resolve(branch) }.map_err(refused)?;
         if !memory.remembers() {
             return at(early);
         }
@@ -280,16 +317,23 @@ impl Repository {
     ) -> Result<Facts, GitError> {
         Ok(match place {
             Place::Branch | Place::Foreign | Place::Other => Facts::Nothing,
-            Place::Tag { .. } => Facts::Tag(match objects.kind(new)? {
-                Kind::Tag => TagFacts::Annotated(parse_tag(&objects.tag(new)?, self.format())),
-                _ => TagFacts::Lightweight,
-            }),
+            Place::Tag { .. } => Facts::Tag {
+                before: old.map(|old| self.tag_facts(objects, old)).transpose()?,
+                after: self.tag_facts(objects, new)?,
+            },
             Place::Stop { .. } => Facts::Stop(match objects.kind(new)? {
                 Kind::Commit => Some(objects.open_one(new)?.opened),
                 _ => None,
             }),
             Place::Notes(_) => Facts::Notes(notes_facts(objects, old, new)?),
             Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger)?),
+        })
+    }
+
+    fn tag_facts(&self, objects: &mut Objects, id: Oid) -> Result<TagFacts, GitError> {
+        Ok(match objects.kind(id)? {
+            Kind::Tag => TagFacts::Annotated(parse_tag(&objects.tag(id)?, self.format())),
+            _ => TagFacts::Lightweight,
         })
     }
 
@@ -358,8 +402,12 @@ impl Repository {
     }
 }
 
+fn standing(here: Option<Oid>, told: Option<Oid>) -> Standing {
+    if here == told { Standing::AsTold } else { Standing::Outrun }
+}
+
 /// The lines of what Git said. Names that are not UTF-8 are none of ours, whatever they are shown as.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
+pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| String::from_utf8_lossy(line).into_owned())
 }

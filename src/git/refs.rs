@@ -33,20 +33,41 @@ impl RefUpdate {
 
 /// Lists refs, each with its object's id first.
 pub(super) const FOR_EACH_REF: [&str; 3] = ["for-each-ref", "--format=%(objectname) %(refname)", "--"];
-/// Branches that are asked for before anybody knows whether that matters, and how long their names may be.
+/// Refs that are asked for before anybody knows whether that matters, and how long their names may be.
 const MAX_ASKED: usize = 8;
 const MAX_NAME: usize = 255;
+/// Names that are asked for at a time.
+pub(super) const NAMES: usize = 500;
 
-/// Git, on its way to say where some branches are.
+/// Git, on its way to say where some refs are.
 #[derive(Debug)]
-pub(super) struct AskedBranches {
+pub(super) struct AskedRefs {
     names: Vec<String>,
     git: Started,
 }
 
-impl AskedBranches {
+/// Where some refs were when a push arrived.
+#[derive(Debug, Default)]
+pub(super) struct EarlyRefs {
+    names: Vec<String>,
+    there: HashMap<String, Oid>,
+}
+
+impl EarlyRefs {
+    /// Whether it was asked where a ref is.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.names.iter().any(|other| other == name)
+    }
+
+    /// Where a ref was, if that was asked.
+    pub(super) fn at(&self, name: &str) -> Option<Oid> {
+        self.there.get(name).copied()
+    }
+}
+
+impl AskedRefs {
     /// Asks, if there are a few. If that fails, whoever wants to know asks again. Git has not looked at the names yet, and
-    /// would take what is no branch's name for a pattern.
+    /// would take what is no ref's name for a pattern.
     pub(super) fn ask(for_each_ref: Program, names: Vec<String>) -> Option<Self> {
         let plain =
             |name: &String| name.len() <= MAX_NAME && !name.ends_with('/') && !name.contains(['*', '?', '[', '\\']);
@@ -82,19 +103,16 @@ impl Repository {
         Ok(self.refs(&[name])?.into_iter().find(|(other, _)| other == name).map(|(_, id)| id))
     }
 
-    /// The same for a branch when a push arrives: where it was when that was asked for at the beginning, the first time.
-    /// Git itself holds the branch to where it is in the end; a tag that comes with a push that was outrun meanwhile stays, as
-    /// it always could: no verdict depends on it, but the true tag of that name is refused until somebody deletes it.
-    pub(super) fn resolve_early(&self, name: &str) -> Result<Option<Oid>, GitError> {
-        let asked = self.branches().lock().ok().and_then(|mut asked| asked.take());
-        let answer =
-            asked.filter(|asked| asked.names.iter().any(|other| other == name)).map(|asked| asked.git.output());
-        match answer {
-            Some(Ok(answer)) if answer.status.success() => {
-                let refs = self.listed_refs("git for-each-ref", &answer.stdout)?;
-                Ok(refs.into_iter().find(|(other, _)| other == name).map(|(_, id)| id))
+    /// Where refs of a push were when that was asked for at its arrival, the first time that somebody wants to know.
+    pub(super) fn early_refs(&self) -> Result<EarlyRefs, GitError> {
+        let asked = self.asked_refs().lock().ok().and_then(|mut asked| asked.take());
+        let Some(AskedRefs { names, git }) = asked else { return Ok(EarlyRefs::default()) };
+        match git.output() {
+            Ok(answer) if answer.status.success() => {
+                let there = self.listed_refs("git for-each-ref", &answer.stdout)?.into_iter().collect();
+                Ok(EarlyRefs { names, there })
             }
-            _ => self.resolve(name),
+            _ => Ok(EarlyRefs::default()),
         }
     }
 
@@ -146,6 +164,20 @@ impl Repository {
         Ok(output.stderr.lines().filter_map(|line| line.strip_prefix(SAYS)).map(str::to_owned).collect())
     }
 
+    /// What the governed branch stands for, if it is a symbolic ref.
+    pub(super) fn branch_stands_for(&self, branch: &str) -> Result<Option<String>, GitError> {
+        if !self.has_reftable() && !is_symbolic(&self.common_dir().join(branch)) {
+            return Ok(None);
+        }
+        let output = self.run(&["symbolic-ref", "--quiet", branch]).output()?;
+        let target = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        Ok(Some(target).filter(|_| output.status.success()))
+    }
+
+    fn has_reftable(&self) -> bool {
+        self.common_dir().join("reftable").is_dir()
+    }
+
     /// The full name of the branch that is checked out here.
     pub fn head(&self) -> Result<Option<String>, GitError> {
         let output = self.run(&["symbolic-ref", "--quiet", "HEAD"]).output()?;
@@ -174,7 +206,7 @@ impl Repository {
             }
             Ok(())
         };
-        if self.common_dir().join("reftable").is_dir() {
+        if self.has_reftable() {
             // A symbolic ref to what does not exist yet is not listed.
             self.dangling(names.map(str::to_owned))?.into_iter().try_for_each(&mut ask)?;
             let bytes = self.run(&["for-each-ref", "--format=%(refname) %(symref)"]).bytes()?;
@@ -266,7 +298,7 @@ mod tests {
     fn a_few_plain_names_are_asked_for_early_and_no_patterns() {
         let asks = |names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
-            AskedBranches::ask(Program::new("true"), names).is_some()
+            AskedRefs::ask(Program::new("true"), names).is_some()
         };
         assert!(asks(&["refs/heads/main"]));
         assert!(asks(&["refs/heads/main"; MAX_ASKED]));

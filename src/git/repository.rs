@@ -14,7 +14,7 @@ use super::{
     cat_file::Idle,
     command::{Program, Started, path_from},
     config::{OWN_SETTINGS, settings as settings_of},
-    refs::{AskedBranches, FOR_EACH_REF},
+    refs::{AskedRefs, FOR_EACH_REF},
 };
 use crate::{model::Oid, signature::ObjectFormat};
 
@@ -33,8 +33,8 @@ pub struct Repository {
     idle: Idle,
     /// Our own part of the configuration, if it is known.
     settings: Arc<Mutex<Option<Settings>>>,
-    /// Where some branches are, if that was asked for and nobody took the answer yet.
-    branches: Arc<Mutex<Option<AskedBranches>>>,
+    /// Where some refs are, if that was asked for and nobody took the answer yet.
+    asked_refs: Arc<Mutex<Option<AskedRefs>>>,
 }
 
 /// Values by their keys, as Git folds those.
@@ -47,9 +47,9 @@ impl Repository {
         Self::ask(Path::new("."), true, Vec::new())
     }
 
-    /// The same for judging a push of some branches: Git is asked at the same time where those are.
-    pub(super) fn receiving(branches: Vec<String>) -> Result<Self, GitError> {
-        Self::ask(Path::new("."), true, branches)
+    /// The same for judging a push of some refs: Git is asked at the same time where those are.
+    pub(super) fn receiving(refs: Vec<String>) -> Result<Self, GitError> {
+        Self::ask(Path::new("."), true, refs)
     }
 
     /// The repository at a path or above it, whatever the environment variables say.
@@ -57,13 +57,13 @@ impl Repository {
         Self::ask(path, false, Vec::new())
     }
 
-    fn ask(path: &Path, inherit: bool, branches: Vec<String>) -> Result<Self, GitError> {
+    fn ask(path: &Path, inherit: bool, refs: Vec<String>) -> Result<Self, GitError> {
         let git = |args: &[&str]| Program::git(inherit).arg("-C").arg(path).args(args);
         let ask = |questions: &[&str]| git(&["rev-parse"]).args(questions);
         // Nearly everybody wants to know next what is configured, so Git is asked at the same time. If that fails, whoever
         // wants to know asks again.
         let settings = git(&OWN_SETTINGS).started();
-        let branches = AskedBranches::ask(git(&FOR_EACH_REF), branches);
+        let asked_refs = AskedRefs::ask(git(&FOR_EACH_REF), refs);
         let not_here = |error| match error {
             GitError::Program { stderr, .. } => GitError::NotARepository { path: path.display().to_string(), stderr },
             other => other,
@@ -115,7 +115,7 @@ impl Repository {
             patience: None,
             idle: Idle::default(),
             settings: Arc::new(Mutex::new(settings.ok())),
-            branches: Arc::new(Mutex::new(branches)),
+            asked_refs: Arc::new(Mutex::new(asked_refs)),
         })
     }
 
@@ -132,9 +132,9 @@ impl Repository {
         &self.settings
     }
 
-    /// Where some branches are, if that was asked for and nobody took the answer yet.
-    pub(super) fn branches(&self) -> &Mutex<Option<AskedBranches>> {
-        &self.branches
+    /// Where some refs are, if that was asked for and nobody took the answer yet.
+    pub(super) fn asked_refs(&self) -> &Mutex<Option<AskedRefs>> {
+        &self.asked_refs
     }
 
     /// Readers that wait for their next use.

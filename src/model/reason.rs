@@ -105,6 +105,8 @@ reasons! {
     NotYetValid = "not-yet-valid",
     /// A commit dated ahead of the server's clock.
     FutureDated = "future-dated",
+    /// A governed ref that would move otherwise than an admitted push asked for.
+    Unjudged = "unjudged",
     /// A repository that lacks part of its history.
     Shallow = "shallow",
     // Applier

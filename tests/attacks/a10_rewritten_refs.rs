@@ -1,6 +1,6 @@
 //! Governed refs rewound, deleted or made again
 //!
-//! Governed refs only grow: no rewind, no deletion, no tag moved.
+//! Governed refs only grow: no rewind, no deletion, no true tag moved, under any name that could be theirs.
 
 use crate::dsl::*;
 
@@ -80,4 +80,14 @@ fn an_appliers_record() {
     scene.refuses(&[&format!("+{one}:{name}")], name, "ref-rewound");
     scene.refuses(&[&format!(":{name}")], name, "ref-deleted");
     scene.admits(&[&format!("{}:{name}", record(&two))]);
+}
+
+/// The branch in another case, or with characters that some file systems leave out: on those it is the branch.
+#[test]
+fn the_branch_by_another_spelling() {
+    let scene = Scene::rolling();
+    for name in ["refs/heads/MAIN", "refs/heads/Main", "refs/Heads/main", "refs/heads/ma\u{200d}in"] {
+        scene.refuses(&[&format!("main~1:{name}")], name, "foreign-ref");
+    }
+    scene.admits(&["main~1:refs/heads/MAIN-2"]);
 }

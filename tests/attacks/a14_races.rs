@@ -1,6 +1,7 @@
 //! Two pushes that race
 //!
-//! Git's own compare-and-swap decides who is first; what the loser signed is void or is carried over by a merge.
+//! Git's own compare-and-swap decides who is first, and the hook holds it to what was judged; what the loser signed is void or
+//! is carried over by a merge.
 
 use crate::dsl::*;
 

@@ -56,7 +56,9 @@ fn no_answer() {
 fn a_server_whose_hook_was_taken_away() {
     let scene = Scene::applied();
     let tip = scene.world.head();
-    std::fs::remove_file(scene.server.join("hooks/pre-receive")).unwrap();
+    for hook in ["pre-receive", "reference-transaction"] {
+        std::fs::remove_file(scene.server.join("hooks").join(hook)).unwrap();
+    }
     scene.turn("user1", &crate::applier::quickly("promote", 2, 25));
     scene.turn("stranger", &crate::applier::quickly("promote", 2, 25));
     scene.admits(&["main"]);

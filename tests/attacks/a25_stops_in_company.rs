@@ -1,39 +1,105 @@
 //! A stop pushed together with what would be refused
 //!
-//! Beside a stop that takes effect, what merely does not count is waived; what would take something away is not.
+//! Beside a stop that takes effect only what the fold finds is waived, since it has no effect by itself. Everything else is
+//! judged as without the stop, which can go in alone.
 
 use crate::dsl::*;
 
-/// With a stale vote, a tier skipped and a squatted tag: the stop takes effect, the rest does not.
+/// With a stale vote, a finding: the stop takes effect, the vote does not.
 #[test]
-fn with_a_stale_vote_and_a_squatted_tag() {
+fn with_a_stale_vote() {
     let scene = Scene::rolling();
     let tip = scene.world.head();
     let stale = |scene: &Scene| drop(scene.turn("cp14", &about(LEASE, "promote", 7, 25)));
     stale(&scene);
-    let squatter = scene.tag("2-promote-25", "main");
-    scene.refuses(&["main", &squatter], MAIN, "stale-step").says("tag-mismatch");
+    scene.refuses(&["main"], MAIN, "stale-step");
     scene.back_to(&tip);
     stale(&scene);
     scene.turn("cp18", &stop("halt", 1));
-    scene.tag("2-promote-25", "main");
-    scene.admits(&["main", &squatter]);
+    scene.admits(&["main"]);
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }
 
-/// Over a tag that somebody squatted: the halt's own tag comes to where it belongs.
+/// With a tag that lies: it would keep the true one out. The refusal says how the stop goes in alone.
+#[test]
+fn with_a_tag_that_lies() {
+    let scene = Scene::rolling();
+    let halt = scene.turn("cp18", &stop("halt", 1));
+    let lie = scene.tag("2-promote-25", "main");
+    let alone = format!("{halt}:refs/two-key/stops/{LEASE}/{halt}");
+    scene.refuses(&["main", &lie], &format!("refs/tags/{lie}"), "tag-mismatch").says(&format!("git push … {alone}"));
+    scene.admits(&[&alone]);
+    scene.admits(&["main"]);
+    assert_eq!(scene.shown(LEASE)["state"], "halted");
+}
+
+/// With votes for a lease that has expired: on the branch they would count.
+#[test]
+fn with_votes_that_come_too_late() {
+    let scene = Scene::rolling();
+    let late = lease(OTHER)
+        .replace("expires: 2035-10-28", "expires: 2025-10-27")
+        .replace("02:19:13Z\ntiers", "03:19:13Z\ntiers");
+    scene.propose(&late, OTHER);
+    scene.admits(&["main"]);
+    let vote = || {
+        let fields = format!("Two-Key-Action: cosign\nTwo-Key-Lease: {OTHER}\nTwo-Key-Digest: {}\n", digest_of(&late));
+        scene.turn("user1", &fields);
+    };
+    let tip = scene.world.head();
+    vote();
+    scene.refuses(&["main"], MAIN, "expired");
+    scene.turn("cp18", &stop("halt", 1));
+    scene.refuses(&["main"], MAIN, "expired");
+    scene.back_to(&tip);
+    scene.turn("cp18", &stop("halt", 1));
+    scene.admits(&["main"]);
+}
+
+/// With a blob as somebody's notes: that person's honest notes could never come.
+#[test]
+fn with_a_blob_as_notes() {
+    let scene = Scene::rolling();
+    let name = "refs/notes/two-key/user1";
+    let blob = scene.world.git(&["rev-parse", "main:.two-key/policy.yaml"]);
+    let halt = scene.halt("cp18", "main", 1);
+    let alone = format!("{halt}:refs/two-key/stops/{LEASE}/{halt}");
+    scene.refuses(&[&format!("{blob}:{name}"), &alone], name, "malformed");
+    scene.admits(&[&alone]);
+    assert_eq!(scene.shown(LEASE)["state"], "rolling", "it waits under its own ref");
+}
+
+/// With a stop ref that is there already, by its own name: it stops nothing more, so it waives nothing.
+#[test]
+fn with_a_stop_that_is_there_already() {
+    let scene = Scene::rolling();
+    let halt = scene.halt("cp18", "main", 1);
+    let name = format!("refs/two-key/stops/{LEASE}/{halt}");
+    scene.admits(&[&format!("{halt}:{name}")]);
+    let tip = scene.world.head();
+    let stale = scene.turn("cp14", &about(LEASE, "promote", 7, 25));
+    let moves = [(tip.as_str(), stale.as_str(), MAIN), ("", &halt, &name)];
+    let said = scene.receives(&moves);
+    assert!(said.contains("stale-step: ") && said.contains(&format!("{name}: stale: ")), "{said}");
+    assert_eq!(scene.server_ref(MAIN), tip);
+}
+
+/// The halt's own tag is squatted: the true tag comes over the lie, with the halt or after it, and nothing else does.
 #[test]
 fn its_own_tag_is_squatted() {
     let scene = Scene::rolling();
     let name = format!("refs/tags/rollout/{LEASE}/2-halt");
     let tip = scene.world.head();
     scene.on_server(&["update-ref", &name, &tip]).exits(0);
-    let lie = scene.tag("2-halt", "main");
-    scene.refuses(&[&format!("+{lie}:{name}")], &name, "tag-moved");
+    let tag = scene.tag("2-halt", "main");
+    scene.refuses(&[&format!("+{tag}:{name}")], &name, "tag-moved");
     scene.turn("cp18", &stop("halt", 1));
     scene.tag("2-halt", "main");
-    scene.admits(&["main", &format!("+{lie}:{name}")]);
+    scene.admits(&["main", &format!("+{tag}:{name}")]);
     assert_eq!(scene.server_ref(&format!("{name}^{{commit}}")), scene.world.head());
+    scene.tag("2-halt", "main");
+    scene.world.git(&["tag", "--force", "--annotate", "--message", "Another", &tag, "main"]);
+    scene.refuses(&[&format!("+{tag}:{name}")], &name, "tag-moved");
 }
 
 /// What takes something away is refused even beside a stop, which then comes alone.

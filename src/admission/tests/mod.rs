@@ -30,7 +30,7 @@ fn the_branch_only_grows_on_its_first_parent_chain() {
     story().moves(BranchFacts::Foxtrot).refused(&[Reason::Foxtrot]);
     story().moves(BranchFacts::Rewound).refused(&[Reason::RefRewound]);
     story().moves(BranchFacts::NotDescended).refused(&[Reason::NotDescended]);
-    story().moves(BranchFacts::Outrun).refused(&[Reason::Stale]);
+    story().moves(BranchFacts::Continues).outrun().refused(&[Reason::Stale]);
     let old = Some(story().tip());
     story().with(BRANCH, old, None, Facts::Nothing).refused(&[Reason::RefDeleted]);
 }
@@ -86,33 +86,61 @@ fn stops_know_no_clock() {
     for kind in [StopKind::Pause, StopKind::Halt, StopKind::Rollback, StopKind::Withdraw] {
         for time in ["2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z"] {
             let verdict = Story::rolling().brings_dated("cp14", &stop(kind, 1), ahead).judged_at(time);
-            assert_eq!(verdict, Verdict::default());
+            assert_eq!((verdict.refused, verdict.waived), (Vec::new(), Vec::new()));
         }
     }
     assert!(Story::rolling().brings_dated("cp14", &freeze(), ahead).judged_at("2020-01-01T00:00:00Z").admits());
 }
 
 #[test]
-fn what_comes_with_a_stop_never_refuses_it() {
-    let story = Story::rolling().brings("user1", &start()).brings("cp14", &stop(StopKind::Halt, 1));
-    let verdict = story.clone().tags("2-promote-25", oid(4)).admitted();
+fn findings_never_refuse_a_push_in_which_a_stop_takes_effect() {
+    let verdict = Story::rolling().brings("user1", &start()).brings("cp14", &stop(StopKind::Halt, 1)).admitted();
     let waived: Vec<_> = verdict.waived.iter().map(|waived| waived.refusal.reason).collect();
-    assert_eq!(waived, [Reason::StaleStep, Reason::TagMismatch]);
+    assert_eq!(waived, [Reason::StaleStep]);
     // A stop that stops nothing any more waives nothing.
     let again = Story::rolling().past("cp14", &stop(StopKind::Halt, 1));
     again.brings("user1", &start()).brings("cp14", &stop(StopKind::Halt, 2)).refused(&[Reason::StaleStep]);
 }
 
 #[test]
-fn a_stop_does_not_excuse_what_takes_something_away() {
-    let story = Story::rolling().brings("cp14", &stop(StopKind::Halt, 1));
+fn a_stop_makes_nothing_else_admissible() {
+    let halt = || stop(StopKind::Halt, 1);
+    let story = Story::rolling().brings("cp14", &halt());
+    story.clone().admitted();
+    story.clone().tags("2-promote-25", oid(4)).refused(&[Reason::TagMismatch]);
+    story.clone().notes("user1", None, Some("hello\n")).refused(&[Reason::Malformed]);
+    story.clone().notes("user1", None, Some(&entry("user1", &cosign()))).admitted();
+    // Past its window a vote is as late beside a stop as without one; the stop alone knows no window.
+    let late = |story: &Story| {
+        let verdict = story.judged_at("2026-01-01T00:00:00Z");
+        verdict.refused.iter().map(|refused| refused.refusal.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(late(&Story::rolling().brings("user1", &promote()).brings("cp14", &halt())), [Reason::Expired]);
+    assert_eq!(late(&story), []);
+    let stranding = Story::rolling().past("user1", &revoke("cp18")).brings("user1", &revoke("cp14"));
+    stranding.clone().refused(&[Reason::PolicyFloor]);
+    stranding.brings("user1", &halt()).refused(&[Reason::PolicyFloor]);
     let deleted = story.clone().with("refs/notes/two-key/user1", Some(oid(9)), None, Facts::Nothing);
     deleted.refused(&[Reason::RefDeleted]);
     story.clone().with("refs/replace/x", None, Some(oid(9)), Facts::Nothing).refused(&[Reason::ForeignRef]);
     story.clone().records("edge1", &[None]).refused(&[Reason::Unsigned]);
     story.clone().records("edge1", &[Some("cp14")]).refused(&[Reason::WrongPrincipal]);
     story.clone().records("edge1", &[Some("edge1")]).admitted();
+    story.clone().moves(BranchFacts::Continues).outrun().refused(&[Reason::Stale]);
     story.moves(BranchFacts::Rewound).refused(&[Reason::RefRewound]);
+}
+
+#[test]
+fn a_verdict_says_how_the_stop_goes_in_alone() {
+    let refspecs = |verdict: Verdict| verdict.stops.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let halt = stop(StopKind::Halt, 1);
+    let story = Story::rolling().brings("cp14", &halt);
+    let tip = story.tip();
+    let alone = [format!("{tip}:refs/two-key/stops/L-1/{tip}")];
+    assert_eq!(refspecs(story.tags("2-promote-25", oid(4)).refused(&[Reason::TagMismatch])), alone);
+    let alone = [format!("{0}:refs/two-key/stops/_all/{0}", oid(150))];
+    assert_eq!(refspecs(Story::rolling().stops("_all", carrier("cp14", &freeze())).admitted()), alone);
+    assert_eq!(refspecs(Story::rolling().past("cp14", &halt).stops("L-1", carrier("cp14", &halt)).admitted()), [""; 0]);
 }
 
 #[test]
@@ -125,9 +153,10 @@ fn a_stop_ref_that_stops_something_waives_too_and_a_replayed_one_does_not() {
 }
 
 #[test]
-fn a_lost_race_does_not_refuse_a_stop_ref() {
-    let story = Story::rolling().moves(BranchFacts::Outrun);
-    story.stops("L-1", carrier("cp14", &stop(StopKind::Halt, 1))).admitted();
+fn a_stop_ref_that_is_there_already_stops_nothing() {
+    let story = Story::rolling().brings("user1", &start()).stops("L-1", carrier("cp14", &stop(StopKind::Halt, 1)));
+    story.admitted();
+    story.outrun().refused(&[Reason::StaleStep, Reason::Stale]);
 }
 
 #[test]
@@ -140,14 +169,14 @@ fn tags_say_what_is_in_force_where_it_came_in_force() {
     story.clone().tags("2-promote-25", started).refused(&[Reason::TagMismatch]);
     story.clone().tags("anything", started).refused(&[Reason::TagMismatch]);
     let unknown = RawTag { object: started, name: "rollout/L-2/1-start-5".to_owned() };
-    let facts = Facts::Tag(TagFacts::Annotated(Ok(unknown)));
+    let facts = tag_facts(None, TagFacts::Annotated(Ok(unknown)));
     story.with("refs/tags/rollout/L-2/1-start-5", None, Some(oid(9)), facts).refused(&[Reason::TagMismatch]);
 }
 
 #[test]
 fn tags_are_annotated_and_named_as_their_ref() {
     let name = "refs/tags/rollout/L-1/1-start-5";
-    let with = |facts| Story::rolling().with(name, None, Some(oid(9)), Facts::Tag(facts));
+    let with = |facts| Story::rolling().with(name, None, Some(oid(9)), tag_facts(None, facts));
     with(TagFacts::Lightweight).refused(&[Reason::TagMismatch]);
     let nested = Refusal::new(Reason::Malformed, "it is not on a commit");
     with(TagFacts::Annotated(Err(nested))).refused(&[Reason::TagMismatch]);
@@ -162,22 +191,26 @@ fn tags_are_annotated_and_named_as_their_ref() {
 fn tags_never_move_and_are_never_deleted() {
     let story = Story::rolling();
     let tag = RawTag { object: story.tip(), name: "rollout/L-1/1-start-5".to_owned() };
-    let facts = Facts::Tag(TagFacts::Annotated(Ok(tag)));
+    let facts = TagFacts::Annotated(Ok(tag));
+    let facts = tag_facts(Some(facts.clone()), facts);
     let name = "refs/tags/rollout/L-1/1-start-5";
     story.clone().with(name, Some(oid(8)), Some(oid(9)), facts).refused(&[Reason::TagMoved]);
     story.with(name, Some(oid(8)), None, Facts::Nothing).refused(&[Reason::RefDeleted]);
 }
 
 #[test]
-fn a_stops_own_tag_may_replace_a_squatter_and_nothing_else_may() {
+fn the_true_tag_may_come_over_a_lie_and_nothing_else_may() {
     let story = Story::rolling().brings("cp14", &stop(StopKind::Halt, 1));
     let name = "refs/tags/rollout/L-1/2-halt";
-    let over = |object| {
-        let tag = RawTag { object, name: "rollout/L-1/2-halt".to_owned() };
-        story.clone().with(name, Some(oid(8)), Some(oid(9)), Facts::Tag(TagFacts::Annotated(Ok(tag))))
-    };
-    over(story.tip()).admitted();
-    over(oid(2)).refused(&[Reason::TagMoved]);
+    let on = |object| TagFacts::Annotated(Ok(RawTag { object, name: "rollout/L-1/2-halt".to_owned() }));
+    let over =
+        |before, object| story.clone().with(name, Some(oid(8)), Some(oid(9)), tag_facts(Some(before), on(object)));
+    let tip = story.tip();
+    over(on(oid(2)), tip).admitted();
+    over(TagFacts::Lightweight, tip).admitted();
+    over(on(tip), tip).refused(&[Reason::TagMoved]);
+    over(on(oid(2)), oid(3)).refused(&[Reason::TagMoved]);
+    over(on(tip), oid(2)).refused(&[Reason::TagMoved]);
 }
 
 #[test]

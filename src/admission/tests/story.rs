@@ -217,7 +217,7 @@ impl Story {
 
     /// The push moves a ref.
     pub(super) fn with(mut self, name: &str, old: Option<Oid>, new: Option<Oid>, facts: Facts) -> Self {
-        self.push.updates.push(RefUpdate { name: name.to_owned(), old, new, facts });
+        self.push.updates.push(RefUpdate { name: name.to_owned(), old, new, standing: Standing::AsTold, facts });
         self
     }
 
@@ -225,7 +225,13 @@ impl Story {
     pub(super) fn tags(self, suffix: &str, on: Oid) -> Self {
         let tag = RawTag { object: on, name: format!("rollout/L-1/{suffix}") };
         let name = format!("refs/tags/rollout/L-1/{suffix}");
-        self.with(&name, None, Some(oid(200)), Facts::Tag(TagFacts::Annotated(Ok(tag))))
+        self.with(&name, None, Some(oid(200)), tag_facts(None, TagFacts::Annotated(Ok(tag))))
+    }
+
+    /// Another push came first for the last ref of this one.
+    pub(super) fn outrun(mut self) -> Self {
+        self.push.updates.last_mut().unwrap().standing = Standing::Outrun;
+        self
     }
 
     /// The push creates a stop ref.
@@ -272,6 +278,10 @@ impl Story {
     pub(super) fn admitted(&self) -> Verdict {
         self.refused(&[])
     }
+}
+
+pub(super) fn tag_facts(before: Option<TagFacts>, after: TagFacts) -> Facts {
+    Facts::Tag { before, after }
 }
 
 pub(super) fn step(number: u8, opened: Option<Opened>) -> Step {

@@ -21,6 +21,7 @@ import zlib
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import carriers
 import compare
@@ -47,7 +48,7 @@ class Signer:
             self.point = b"\4" + numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
         else:
             self.secret = ed25519.Ed25519PrivateKey.from_private_bytes(secret)
-            self.point = self.secret.public_key().public_bytes_raw()
+            self.point = self.secret.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.host = b"ssh:" if kind == SK_ED else b"keys.example"
         self.id = hashlib.sha256(self.point).digest()[:8]
         self.blob = {ED: lambda: strings(ED.encode(), self.point), SK_ED: lambda: strings(SK_ED.encode(), self.point, self.host),

@@ -15,7 +15,6 @@ fn runs(mode: &str) {
     let output = Command::new("python3").arg(script).args(args).env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
-    println!("{said}");
 }
 
 #[test]

@@ -68,6 +68,8 @@ class Neighbourhood(Maker):
         if self.hooked:
             self.run(self.program, "hook", "install", self.server, "--root", self.root, ok=True)
         self.run("git", "config", "two-key.root", self.root, cwd=self.server, ok=True)
+        if not self.hooked:  # as forges do: else a ref below refs/replace/ makes Git itself take main for something else
+            self.run("git", "config", "core.useReplaceRefs", "false", cwd=self.server, ok=True)
         self.push([f"{self.root}:refs/heads/main"], must=True)
         self.held = self.root  # the tip that honest people accepted last
         self.store = Repository(self.folder)

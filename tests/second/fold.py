@@ -427,6 +427,8 @@ class Ledger:
 
     def loose(self, lease):
         """Raises Bad where a lease is looser than its risk allows, or declares none where it must."""
+        if lease.alone > self.ruling.delegable:
+            raise Bad("policy-floor", "it lets an agent promote alone where the policy does not")
         model = self.ruling.risk.get("model")
         if model and (lease.risk is None or lease.risk["model"] != model):
             raise Bad("risk", "it declares no risk by the policy's model")
@@ -439,8 +441,6 @@ class Ledger:
     def cosign(self, vote, record, lease):
         if record.state != "proposed":
             raise Bad("wrong-state", f"it is {record.state}")
-        if lease.alone > self.ruling.delegable:
-            raise Bad("policy-floor", "it lets an agent promote alone where the policy does not")
         self.loose(lease)
         origin = record.origin if record.pinned else next(self.origins[path] for path, one in sorted(record.files.items()) if one is lease)
         self.fit(vote, self.ruling.rules["cosign"], origin)

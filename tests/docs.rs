@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that runs what people type")]
 
+#[path = "kit/second.rs"]
+mod second;
+
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 /// A document's text.
@@ -54,16 +57,23 @@ fn run_script(document: &str, script: &str) -> String {
     symlink(env!("CARGO_BIN_EXE_git-two-key"), bin.join("git-two-key")).unwrap();
     fs::write(home.join(".gitconfig"), "[user]\n\tname = User One\n\temail = user1@example.invalid\n").unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let output = Command::new("bash")
-        .args(["-c", &format!("set -eux\n{script}")])
-        .current_dir(&work)
-        .env_clear()
-        .envs([("PATH", path), ("HOME", home.display().to_string()), ("GIT_CONFIG_NOSYSTEM", "1".to_owned())])
-        .envs([("LC_ALL", "C.UTF-8"), ("GIT_TERMINAL_PROMPT", "0")])
-        .output()
-        .unwrap();
+    let command = |program: &str| {
+        let mut command = Command::new(program);
+        command
+            .current_dir(&work)
+            .env_clear()
+            .envs([
+                ("PATH", path.clone()),
+                ("HOME", home.display().to_string()),
+                ("GIT_CONFIG_NOSYSTEM", "1".to_owned()),
+            ])
+            .envs([("LC_ALL", "C.UTF-8"), ("GIT_TERMINAL_PROMPT", "0")]);
+        command
+    };
+    let output = command("bash").args(["-c", &format!("set -eux\n{script}")]).output().unwrap();
     let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{document} ended with {}:\n{said}", output.status);
+    second::agrees_below(&work, command("python3"));
     said
 }
 

@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 pub mod scene;
+pub mod second;
 pub mod stage;
 
 use std::{
@@ -278,6 +279,12 @@ impl World {
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Asserts that the second reader says of every repository here what the program says.
+    #[track_caller]
+    pub fn agrees_with_second(&self) {
+        second::agrees_below(self.path(), self.command(self.path(), "python3"));
     }
 
     /// A command with this world's environment and nothing else; each one sees the clock a minute later.

@@ -1,0 +1,174 @@
+"""Objects: reads a clone's commits, trees and blobs by plain Git, and hashes each one again.
+
+`git cat-file --batch` hands over bytes; nothing else that Git says is believed but where refs stand.
+"""
+import hashlib
+import os
+import re
+import subprocess
+
+
+class Undecided(Exception):
+    """Bytes are missing or are not what their name says: no verdict at all."""
+
+
+class Bad(Exception):
+    """Bytes that Git has and that cannot be read as what they should be."""
+
+    def __init__(self, reason, why):
+        super().__init__(why)
+        self.reason, self.why, self.digest = reason, why, None
+
+
+class Commit:
+    """A commit as Git reads it: its tree and parents from the first lines, whatever follows."""
+
+    def __init__(self, oid, raw, width):
+        self.oid, self.raw = oid, raw
+        entry = re.compile(rb"([0-9a-f]{%d})\n" % width)
+        if not raw.startswith(b"tree "):
+            raise Undecided(f"commit {oid} does not begin with a tree")
+        at = 5
+        found = entry.match(raw, at)
+        if not found:
+            raise Undecided(f"commit {oid} has no readable tree")
+        self.tree, at = found.group(1).decode(), found.end()
+        self.parents = []
+        while raw.startswith(b"parent ", at):
+            found = entry.match(raw, at + 7)
+            if not found:
+                break
+            self.parents.append(found.group(1).decode())
+            at = found.end()
+
+
+class Repository:
+    """One clone. Replacements, grafts and lazy fetching are switched off."""
+
+    def __init__(self, path):
+        self.path = path
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        self.env |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1", "GIT_CONFIG_NOSYSTEM": "1",
+                     "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_GRAFT_FILE": os.devnull, "LC_ALL": "C"}
+        config = self.env
+        config["GIT_CONFIG_COUNT"] = "1"
+        config["GIT_CONFIG_KEY_0"], config["GIT_CONFIG_VALUE_0"] = "safe.directory", "*"
+        self.format = self.git("rev-parse", "--show-object-format").strip()
+        if self.format not in ("sha1", "sha256"):
+            raise Undecided(f"object format {self.format}")
+        self.width = 40 if self.format == "sha1" else 64
+        if self.git("rev-parse", "--is-shallow-repository").strip() != "false":
+            raise Undecided("the clone is shallow")
+        self.batch = subprocess.Popen(["git", "-C", path, "cat-file", "--batch"], env=self.env,
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.commits, self.trees, self.blobs = {}, {}, {}
+
+    def close(self):
+        self.batch.stdin.close()
+        self.batch.stdout.close()
+        self.batch.wait()
+
+    def git(self, *args):
+        """Runs Git; Undecided where it fails."""
+        ran = subprocess.run(["git", "-C", self.path, *args], env=self.env, capture_output=True)
+        if ran.returncode != 0:
+            raise Undecided(f"git {' '.join(args)}: {ran.stderr.decode(errors='replace').strip()}")
+        return ran.stdout.decode(errors="surrogateescape")
+
+    def ref(self, name):
+        """The commit that a ref stands at, or None."""
+        ran = subprocess.run(["git", "-C", self.path, "rev-parse", "--verify", "--quiet", name + "^{commit}"],
+                             env=self.env, capture_output=True)
+        return ran.stdout.decode().strip() or None
+
+    def refs(self, prefix):
+        """The refs below a prefix: name to object id."""
+        lines = self.git("for-each-ref", "--format=%(objectname) %(refname)", prefix).splitlines()
+        return {line.split(" ", 1)[1]: line.split(" ", 1)[0] for line in lines}
+
+    def object(self, oid):
+        """The kind and bytes of an object, hashed again."""
+        self.batch.stdin.write(oid.encode() + b"\n")
+        self.batch.stdin.flush()
+        words = self.batch.stdout.readline().decode().split()
+        if len(words) != 3:
+            raise Undecided(f"object {oid} cannot be read: {' '.join(words)}")
+        kind, size = words[1], int(words[2])
+        data = self.batch.stdout.read(size)
+        self.batch.stdout.read(1)
+        name = hashlib.new(self.format, f"{kind} {size}\0".encode() + data).hexdigest()
+        if len(data) != size or name != oid:
+            raise Undecided(f"object {oid} has other bytes than its name says")
+        return kind, data
+
+    def commit(self, oid):
+        if oid not in self.commits:
+            kind, data = self.object(oid)
+            if kind != "commit":
+                raise Undecided(f"{oid} is a {kind}, not a commit")
+            self.commits[oid] = Commit(oid, data, self.width)
+        return self.commits[oid]
+
+    def tree(self, oid):
+        """A tree's entries: name (bytes) to (mode, id)."""
+        if oid not in self.trees:
+            kind, data = self.object(oid)
+            if kind != "tree":
+                raise Bad("malformed", f"{oid} is a {kind}, not a tree")
+            entries, at, raw = {}, 0, self.width // 2
+            while at < len(data):
+                space, nul = data.find(b" ", at), data.find(b"\0", at)
+                mode, name, end = data[at:space], data[space + 1:nul], nul + 1 + raw
+                if space < 0 or nul < space or end > len(data) or not re.fullmatch(rb"[0-7]{1,7}", mode) or not name:
+                    raise Bad("malformed", f"tree {oid} cannot be read")
+                if name in entries:
+                    raise Bad("malformed", f"tree {oid} has one name twice")
+                entries[name] = (int(mode, 8), data[nul + 1:end].hex())
+                at = end
+            self.trees[oid] = entries
+        return self.trees[oid]
+
+    def blob(self, oid, limit):
+        """A file's bytes, or Bad if it is no file or larger than a limit."""
+        if oid not in self.blobs:
+            kind, data = self.object(oid)
+            if kind != "blob":
+                raise Bad("malformed", f"{oid} is a {kind}, not a file")
+            self.blobs[oid] = data
+        if len(self.blobs[oid]) > limit:
+            raise Bad("too-large", f"{len(self.blobs[oid])} bytes")
+        return self.blobs[oid]
+
+
+def first_parents(repository, root, tip):
+    """The governed branch from root to tip, each commit the first parent of the next."""
+    chain, oid = [], tip
+    while True:
+        chain.append(oid)
+        if oid == root:
+            return chain[::-1]
+        parents = repository.commit(oid).parents
+        if not parents:
+            raise Undecided(f"{tip} does not come from the root by first parents")
+        oid = parents[0]
+
+
+def brought_in(repository, tip, seen):
+    """The commits that a first-parent commit brings in: parents before children, parents in the order of their
+    lines, each once, itself last. `seen` holds what was there before and grows."""
+    order, stack = [], [(tip, None)]
+    while stack:
+        oid, rest = stack.pop()
+        if rest is None:
+            if oid in seen:
+                continue
+            seen.add(oid)
+            rest = iter(repository.commit(oid).parents)
+        for parent in rest:
+            if parent not in seen:
+                stack.append((oid, rest))
+                stack.append((parent, None))
+                break
+        else:
+            order.append(oid)
+    return order

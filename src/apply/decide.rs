@@ -21,7 +21,7 @@ use super::{
     aftermath::Aftermath,
     clock::{Bake, Reading},
     health::{Deadline, Gates, Health},
-    restore::{Checks, Outcome},
+    restore::{Checks, Holds, Outcome},
 };
 
 /// How far clocks may differ.
@@ -217,6 +217,8 @@ pub enum Doing {
     RollingBack,
     /// What is there is what was there before.
     Verified,
+    /// What was there before is ordered again; whether traffic followed nobody here sees.
+    Restored,
     /// It is not.
     RollbackFailed,
 }
@@ -231,6 +233,7 @@ impl Doing {
             Self::Holding => "holding",
             Self::RollingBack => "rolling-back",
             Self::Verified => "verified",
+            Self::Restored => "restored",
             Self::RollbackFailed => "rollback-failed",
         }
     }
@@ -295,7 +298,7 @@ fn undo(
     let rollback = if ours { &applied.rollback } else { &Rollback::None };
     let is_back = observed.is_some_and(|seen| seen.lease.as_ref() == Some(&desired.lease) && seen.weight_bp > 0);
     match rollback {
-        Rollback::Verified if !is_back => Decision::new(Act::Keep, Doing::Verified),
+        Rollback::Verified if !is_back => Decision::new(Act::Keep, rolled_back(applied)),
         Rollback::Restored(_) if !is_back => restored(desired, observed, conditions),
         Rollback::Failed(signed) if desired.rollbacks <= *signed => {
             Decision { reason: Some(why_failed(desired, applied)), ..Decision::new(Act::Keep, Doing::RollbackFailed) }
@@ -304,6 +307,14 @@ fn undo(
         Rollback::Verified | Rollback::Restored(_) => {
             Decision { drifted: true, ..Decision::new(Act::Restore, Doing::RollingBack) }
         }
+    }
+}
+
+/// What a rollback is called that none of its checks speaks against.
+fn rolled_back(applied: &Applied) -> Doing {
+    match applied.checks.as_ref().map(Checks::holds) {
+        Some(Holds::Unseen) => Doing::Restored,
+        Some(Holds::Seen) | None => Doing::Verified,
     }
 }
 

@@ -109,6 +109,9 @@ impl RollbackPack {
         for tier in &occasion.lease.tiers {
             driver.reaches(basis_points(tier.weight))?;
         }
+        if let Some(fault) = driver.survey()?.faults.into_iter().next() {
+            return Err(fault);
+        }
         let snapshot = driver.snapshot().map_err(|refusal| no_pack(&refusal))?;
         let probed = |probe: &Probe| probe.ask().map(|served| Probed { probe: probe.clone(), served });
         Ok(Self {

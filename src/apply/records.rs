@@ -240,8 +240,8 @@ pub fn unrestorable(
     let told = history(repository, state)?;
     let outcome = |happened: &&Happened| {
         let event = &happened.event;
-        let ends =
-            [EventKind::RollbackVerified, EventKind::RollbackFailed].iter().any(|kind| kind.name() == event.event);
+        let ends = [EventKind::RollbackVerified, EventKind::RollbackRestored, EventKind::RollbackFailed];
+        let ends = ends.iter().any(|kind| kind.name() == event.event);
         ends && event.target == *target && event.at <= until
     };
     let last = told.iter().filter(outcome).max_by_key(|happened| happened.event.at);

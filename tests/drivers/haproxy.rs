@@ -60,6 +60,18 @@ impl Edge {
         edge
     }
 
+    /// The file follows the pools: the candidate serves everything after a restart, and the other pool nothing.
+    pub(crate) fn swap_in_file(&mut self) {
+        let text = fs::read_to_string(self.rig.path("haproxy.cfg")).unwrap();
+        let line = |line: &str| match line.trim_start().split(' ').nth(1) {
+            Some(name) if name.starts_with("old") => line.replace("weight 1", "weight 0"),
+            Some(name) if name.starts_with("new") => line.replace("weight 0", "weight 1"),
+            _ => line.to_owned(),
+        };
+        fs::write(self.rig.path("haproxy.cfg"), text.lines().map(line).collect::<Vec<_>>().join("\n") + "\n").unwrap();
+        self.reload();
+    }
+
     /// A new `haproxy` takes the place of the old one, which ends when its last connection does.
     fn reload(&mut self) {
         let old = self.daemon.0.id().to_string();
@@ -102,7 +114,7 @@ fn launch(rig: &Rig, more: &[&str]) -> Daemon {
 
 #[test]
 fn two_leases_in_a_row_from_first_shift_to_verified_rollback_while_requests_flow_and_none_fails() {
-    let edge = Edge::new();
+    let mut edge = Edge::new();
     let flow = Flow::through(edge.port);
     edge.rig.start(FIRST);
     edge.rig.apply().exits(0);
@@ -116,6 +128,7 @@ fn two_leases_in_a_row_from_first_shift_to_verified_rollback_while_requests_flow
     // The pool that serves nothing now is the next lease's candidate: here, of the old version.
     edge.rig.turn("cp14", "complete", FIRST);
     edge.rig.apply().exits(0);
+    edge.swap_in_file();
     edge.rig.start(NEXT);
     edge.rig.apply().exits(0);
     edge.rig.observed(500);

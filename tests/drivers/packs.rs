@@ -16,7 +16,7 @@ fn fetch(edge: &Edge) {
 
 #[test]
 fn a_pack_says_all_that_was_there_and_is_shown_verified_and_rehearsed() {
-    let edge = Edge::new();
+    let mut edge = Edge::new();
     edge.rig.start(FIRST);
     let world = &edge.rig.world;
     world.two_key(&["pack", "verify", FIRST]).exits(1).says("no-pack");
@@ -38,6 +38,7 @@ fn a_pack_says_all_that_was_there_and_is_shown_verified_and_rehearsed() {
     edge.rig.apply().exits(0);
     edge.rig.apply().exits(0);
     edge.rig.turn("cp14", "complete", FIRST);
+    edge.swap_in_file();
     edge.rig.start(NEXT);
     edge.rig.apply().exits(0);
     let next = edge.rig.pack(NEXT);

@@ -69,6 +69,33 @@ pub enum Reversible {
     No,
 }
 
+/// What a look at a target's set-up finds, beside its weights.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Survey {
+    /// Why no lease may begin here as things are: what would be unsafe, or could not be exact. Each says what to write.
+    pub faults: Vec<Refusal>,
+    /// What is safe, and worth knowing.
+    pub remarks: Vec<String>,
+}
+
+/// What a driver's look is a look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// What moves requests: its weights are those of the traffic.
+    Traffic,
+    /// What somebody else is to bring about. Only probes at the entrance tell whether that is so.
+    Intent,
+}
+
+/// What a candidate has served, where the target counts that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Served {
+    /// Requests or connections so far.
+    pub sessions: u64,
+    /// Those that have not ended.
+    pub open: u64,
+}
+
 /// Moves one target, and says what is there.
 pub trait Driver: Send {
     /// Its name and version, as packs hold it.
@@ -79,13 +106,24 @@ pub trait Driver: Send {
         Ok(Reversible::Yes)
     }
 
+    /// What its look is a look at.
+    fn sight(&self) -> Sight {
+        Sight::Traffic
+    }
+
+    /// Looks at how the target is set up. Asked before a lease begins, by `check`, and for doctors.
+    fn survey(&self) -> Result<Survey, Refusal> {
+        Ok(Survey::default())
+    }
+
     /// Whether the target can be brought to a weight exactly. Refused are weights that it cannot reach.
     fn reaches(&self, weight_bp: u32) -> Result<(), Refusal>;
 
     /// What is there now. An error is *unknown*, never zero.
     fn observe(&self) -> Result<Observed, Refusal>;
 
-    /// Moves the target.
+    /// Moves the target. To zero it needs to know who the candidate is, and nothing else: whatever else is broken is said
+    /// once the weight is away.
     fn shift(&self, to: &Setting) -> Result<(), Refusal>;
 
     /// What is there now. Taking it changes nothing that is served.
@@ -97,12 +135,19 @@ pub trait Driver: Send {
     /// Restores what was there.
     fn restore(&self, snapshot: &[u8]) -> Result<(), Refusal>;
 
-    /// Checks that what is there is what was there, byte for byte.
+    /// Checks that what is there is what was there: weights, roles and bytes, as far as they say who serves. `drift` is what
+    /// differs, `no-data` that nobody knows.
     fn verify(&self, snapshot: &[u8]) -> Result<(), Refusal>;
 
-    /// How many requests or connections the candidate has served so far, where the target counts them. `snapshot` is what
-    /// was there before the lease, and says which one the candidate is.
-    fn served_by_candidate(&self, snapshot: &[u8]) -> Result<Option<u64>, Refusal> {
+    /// What else is no longer as it was, and makes no difference to who serves: a line each.
+    fn changes(&self, snapshot: &[u8]) -> Result<Vec<String>, Refusal> {
+        let _ = snapshot;
+        Ok(Vec::new())
+    }
+
+    /// What the candidate has served so far, where the target counts that. `snapshot` is what was there before the lease,
+    /// and says which one the candidate is.
+    fn served_by_candidate(&self, snapshot: &[u8]) -> Result<Option<Served>, Refusal> {
         let _ = snapshot;
         Ok(None)
     }

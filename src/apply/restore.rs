@@ -107,6 +107,19 @@ impl Checks {
         if failed.is_empty() { Ok(()) } else { Err(Refusal::new(Reason::Drift, failed.join("; "))) }
     }
 
+    /// Makes the checks, health aside. `served` is what the candidate had served when the restoration was done, where the
+    /// target counts that.
+    fn make(
+        driver: &dyn Driver,
+        pack: &RollbackPack,
+        desired: &Desired,
+        snapshot: &[u8],
+        served: Option<u64>,
+        health: Check,
+    ) -> Self {
+        Ground { driver, pack, desired, snapshot }.make(served, health)
+    }
+
     /// What the rollback came to, where none of the checks failed.
     pub(super) fn holds(&self) -> Holds {
         match self.candidate.outcome {
@@ -134,8 +147,6 @@ struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// Makes the checks, health aside. `served` is what the candidate had served when the restoration was done, where the
-    /// target counts that.
     fn make(&self, served: Option<u64>, health: Check) -> Checks {
         let seen = self.driver.observe();
         let observed = Check::of(seen.clone().and_then(|seen| {
@@ -193,12 +204,12 @@ impl Ground<'_> {
         let began = clock::read_clocks();
         loop {
             let served = self.driver.served_by_candidate(self.snapshot)?.unwrap_or_default();
-            if served.sessions > before {
-                let message = format!("it served {} more since the restoration", served.sessions - before);
+            if served > before {
+                let message = format!("it served {} more since the restoration", served - before);
                 return Err(Refusal::new(Reason::Drift, message));
             }
             if clock::read_clocks().proven_ms_since(&began) >= COUNTED_MS {
-                return match served.open {
+                return match self.driver.open_with_candidate(self.snapshot)? {
                     0 => Ok(format!(
                         "it has no weight, and has served nothing since the restoration, {COUNTED_MS} ms ago or more"
                     )),
@@ -260,9 +271,8 @@ impl Bench {
             let snapshot = pack.restorable()?;
             // What is there is looked at whether or not the driver says that it did it.
             let said = self.driver.restore(&snapshot);
-            let served = self.driver.served_by_candidate(&snapshot).ok().flatten().map(|served| served.sessions);
-            let ground = Ground { driver: &*self.driver, pack: &pack, desired, snapshot: &snapshot };
-            let mut checks = ground.make(served, health);
+            let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
+            let mut checks = Checks::make(&*self.driver, &pack, desired, &snapshot, served, health);
             let holds = checks.failure().and(said);
             if is_watched && holds.is_err() {
                 checks.health = Check::failed("it was not watched, as the restoration failed");
@@ -291,8 +301,7 @@ impl Bench {
         }
         let held = pack.and_then(|pack| {
             let snapshot = pack.restorable()?;
-            let ground = Ground { driver: &*self.driver, pack: &pack, desired, snapshot: &snapshot };
-            let checks = ground.make(served, health);
+            let checks = Checks::make(&*self.driver, &pack, desired, &snapshot, served, health);
             let holds = checks.failure();
             applied.checks = Some(checks);
             holds

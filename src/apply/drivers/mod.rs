@@ -87,15 +87,6 @@ pub enum Sight {
     Intent,
 }
 
-/// What a candidate has served, where the target counts that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Served {
-    /// Requests or connections so far.
-    pub sessions: u64,
-    /// Those that have not ended.
-    pub open: u64,
-}
-
 /// Moves one target, and says what is there.
 pub trait Driver: Send {
     /// Its name and version, as packs hold it.
@@ -145,11 +136,17 @@ pub trait Driver: Send {
         Ok(Vec::new())
     }
 
-    /// What the candidate has served so far, where the target counts that. `snapshot` is what was there before the lease,
-    /// and says which one the candidate is.
-    fn served_by_candidate(&self, snapshot: &[u8]) -> Result<Option<Served>, Refusal> {
+    /// How many requests or connections the candidate has served so far, where the target counts them. `snapshot` is what
+    /// was there before the lease, and says which one the candidate is.
+    fn served_by_candidate(&self, snapshot: &[u8]) -> Result<Option<u64>, Refusal> {
         let _ = snapshot;
         Ok(None)
+    }
+
+    /// How many requests or connections are open with the candidate, as far as the target counts them.
+    fn open_with_candidate(&self, snapshot: &[u8]) -> Result<u64, Refusal> {
+        let _ = snapshot;
+        Ok(0)
     }
 }
 

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Context, Driver, Served, Setting, Snapshot, Survey,
+    Context, Driver, Setting, Snapshot, Survey,
     kept::Kept,
     roles::{Pool, Roles, Shares, candidate_of},
 };
@@ -241,6 +241,12 @@ impl HaproxyDriver {
         candidate_of(lease, before.roles.as_ref(), shares).ok()
     }
 
+    /// A sum over the lease's candidate; none where what was there before does not say who that is.
+    fn sum_of_candidate(&self, snapshot: &[u8], of: impl Fn(&Server) -> u64) -> Result<Option<u64>, Refusal> {
+        let Some(candidate) = self.candidate_then(&self.parse(snapshot)?) else { return Ok(None) };
+        Ok(Some(self.servers(&self.view()?, candidate).map(of).sum()))
+    }
+
     /// The weights that bring back what was there, of the servers that are there now. One that was not there before gets
     /// the weight that its pool had: what it has in the file, or none.
     fn weights_then(&self, view: &View, before: &Before) -> Vec<(String, u32)> {
@@ -417,13 +423,11 @@ impl Driver for HaproxyDriver {
         Ok(gone.chain(new.map(|name| format!("backend {backend} has a server {name} that was not there"))).collect())
     }
 
-    fn served_by_candidate(&self, snapshot: &[u8]) -> Result<Option<Served>, Refusal> {
-        let Some(candidate) = self.candidate_then(&self.parse(snapshot)?) else { return Ok(None) };
-        let view = self.view()?;
-        let served = self.servers(&view, candidate).fold(Served::default(), |sum, server| Served {
-            sessions: sum.sessions + server.sessions,
-            open: sum.open + server.open,
-        });
-        Ok(Some(served))
+    fn served_by_candidate(&self, snapshot: &[u8]) -> Result<Option<u64>, Refusal> {
+        self.sum_of_candidate(snapshot, |server| server.sessions)
+    }
+
+    fn open_with_candidate(&self, snapshot: &[u8]) -> Result<u64, Refusal> {
+        Ok(self.sum_of_candidate(snapshot, |server| server.open)?.unwrap_or(0))
     }
 }

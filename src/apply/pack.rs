@@ -279,7 +279,13 @@ mod tests {
     fn where_the_entrance_does_not_answer_there_is_no_pack() {
         let folder = tempfile::tempdir().unwrap();
         let driver = FileDriver::new(occasion().target, folder.path().join("w.json"));
-        let probe = Probe { url: "http://127.0.0.1:1/".to_owned(), header: None, count: 1, within: Span::seconds(0) };
+        let probe = Probe {
+            url: "http://127.0.0.1:1/".to_owned(),
+            header: None,
+            ca_file: None,
+            count: 1,
+            within: Span::seconds(0),
+        };
         let refused = RollbackPack::take(&driver, &Occasion { probe: Some(probe), ..occasion() }).unwrap_err();
         assert_eq!(refused.reason, Reason::NoPack);
         assert!(RollbackPack::take(&driver, &occasion()).is_ok());

@@ -13,7 +13,7 @@ use crate::{
     gate::{ThresholdState, Verdict},
     git::{GitError, MIRROR, Objects, Repository},
     ledger::{EventKind, State, rules},
-    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, TargetId, policy::Role},
+    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, Refusal, TargetId, policy::Role},
     signature::Opened,
 };
 
@@ -73,12 +73,31 @@ pub struct TargetRecord {
     pub message: Option<String>,
     /// What it is about to do.
     pub intent: Option<Intent>,
+    /// What a restart of what moves requests would bring instead of what is there, if anything: the next lease does not begin
+    /// while that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contradiction: Option<Contradiction>,
     /// How the checks of the last rollback came out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checks: Option<Checks>,
     /// What metrics say of the tier that the target is at; none where nothing was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<TargetHealth>,
+}
+
+/// What a restart would bring instead of what is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contradiction {
+    /// What it would bring.
+    pub message: String,
+    /// What to write where.
+    pub mend: String,
+}
+
+impl From<&Refusal> for Contradiction {
+    fn from(refusal: &Refusal) -> Self {
+        Self { message: refusal.message.clone(), mend: refusal.hint.clone().unwrap_or_default() }
+    }
 }
 
 /// What an applier measured of a tier.

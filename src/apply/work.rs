@@ -459,10 +459,13 @@ impl Job {
 
     /// Hands over what was found and done.
     fn end(mut self) -> Result<Outcome, Refusal> {
+        // Looked at last: nothing of what there was to do waits for it.
+        let contradiction = self.bench.driver.contradiction().ok().flatten();
         let office = Arc::clone(&self.office);
         let mut inside = enter(&office)?;
         self.note(&mut inside);
         let report = TargetReport::of(&self.wanted, &self.seen, &self.decision, inside.tick.mode);
-        Ok(Outcome::Done(Box::new((report, self.record(&inside)))))
+        let record = TargetRecord { contradiction: contradiction.as_ref().map(Into::into), ..self.record(&inside) };
+        Ok(Outcome::Done(Box::new((TargetReport { contradiction, ..report }, record))))
     }
 }

@@ -107,6 +107,12 @@ pub trait Driver: Send {
         Ok(Survey::default())
     }
 
+    /// What contradicts what is there now: a restart of what moves requests would bring something else. The next lease does
+    /// not begin while it stands.
+    fn contradiction(&self) -> Result<Option<Refusal>, Refusal> {
+        Ok(None)
+    }
+
     /// Whether the target can be brought to a weight exactly. Refused are weights that it cannot reach.
     fn reaches(&self, weight_bp: u32) -> Result<(), Refusal>;
 

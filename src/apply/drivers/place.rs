@@ -92,7 +92,7 @@ impl Place {
             // Programs are absolute, and a deploy repository is an address.
             section @ (Section::Exec(_) | Section::Git(_)) => section,
         };
-        Self { section, ..self }
+        Self { section, probe: self.probe.map(|probe| probe.below(folder)) }
     }
 
     /// Whether a weight can be reached, as far as the configuration alone tells. What is really there, only the driver

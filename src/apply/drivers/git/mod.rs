@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Context, Driver, Setting, Sight, Snapshot, Survey,
-    kept::Kept,
-    roles::{Pool, Roles, Shares, candidate_of},
+    roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 use crate::{
     apply::decide::Observed,
@@ -123,9 +122,7 @@ pub struct GitDriver {
     /// What the lease names, by change and by artifacts.
     versions: Vec<String>,
     /// What the last commit here says of who plays which part, where its message is gone.
-    kept: Kept<Roles>,
-    /// What the lease's pack says was there before, where that does not say for whom the weights were set.
-    before: Option<(LeaseId, Before)>,
+    roles: Remembered,
 }
 
 /// What is at the remote's tip.
@@ -157,13 +154,10 @@ impl There {
 
 /// What two weights give to each backend.
 fn shares((stable, candidate): (u32, u32)) -> Result<Shares, Refusal> {
-    let whole = u64::from(stable) + u64::from(candidate);
-    let of = |part: u32| (u64::from(part) * 10_000).div_ceil(whole.max(1));
-    let share = |part| u32::try_from(of(part)).unwrap_or(10_000);
-    if whole > 0 {
-        return Ok(Shares { stable_bp: share(stable), candidate_bp: share(candidate) });
+    if stable == 0 && candidate == 0 {
+        return Err(Refusal::new(Reason::NoData, "both weights are zero in the deploy repository"));
     }
-    Err(Refusal::new(Reason::NoData, "both weights are zero in the deploy repository"))
+    Ok(Shares::of_sums(u64::from(stable), u64::from(candidate)))
 }
 
 impl GitDriver {
@@ -174,14 +168,8 @@ impl GitDriver {
             change.chain(lease.artifacts.iter().map(|artifact| artifact.digest.to_string())).collect()
         });
         let clone = context.folder.join(format!("{target}.git"));
-        let kept = Kept::<Roles>::new(&context.folder, target.as_str());
-        let known = kept.read().ok().flatten();
-        let lost = |id: &LeaseId| known.as_ref().is_none_or(|roles| roles.lease != *id);
-        let before = context
-            .lease
-            .filter(|lease| lost(&lease.id))
-            .and_then(|lease| Some((lease.id.clone(), serde_json::from_slice(&(context.before)()?).ok()?)));
-        Self { target: target.clone(), config, clone, versions: versions.unwrap_or_default(), kept, before }
+        let roles = Remembered::of(target, context);
+        Self { target: target.clone(), config, clone, versions: versions.unwrap_or_default(), roles }
     }
 
     /// Fetches, and reads what is at the tip.
@@ -221,21 +209,20 @@ impl GitDriver {
 
     /// Who plays which part where no commit says so any more.
     fn roles_without_history(&self, there: &There) -> Option<Roles> {
-        let known = self.kept.read().ok().flatten();
+        let known = self.roles.read().ok().flatten();
         known.or_else(|| {
-            let (lease, _) = self.before.as_ref()?;
-            let candidate = self.packed_candidate(lease)?;
+            let (lease, candidate) = self.packed()?;
             // Where it serves nothing there is nothing to lose: the roles were taken back, or never given.
             let serves = there.shares().ok()?.of(candidate) > 0;
             serves.then(|| Roles { lease: lease.clone(), candidate })
         })
     }
 
-    /// A lease's candidate as its pack knows it.
-    fn packed_candidate(&self, lease: &LeaseId) -> Option<Pool> {
-        let (_, before) = self.before.as_ref().filter(|(id, _)| id == lease)?;
-        let weights = self.config.weights(&before.file).ok()?;
-        candidate_of(lease, before.roles.as_ref(), shares(weights).ok()?).ok()
+    /// The candidate of a lease that is not written down, as its pack knows it.
+    fn packed(&self) -> Option<(&LeaseId, Pool)> {
+        let (lease, bytes) = self.roles.packed()?;
+        let (before, weights) = self.parse(bytes).ok()?;
+        Some((lease, candidate_of(lease, before.roles.as_ref(), shares(weights).ok()?).ok()?))
     }
 
     fn unknown(&self, why: &dyn std::fmt::Display) -> Refusal {
@@ -260,14 +247,14 @@ impl GitDriver {
         if self.config.stable.is_none() {
             return Ok(Pool::Candidate);
         }
-        if let Some(roles) =
-            there.roles.iter().chain(&self.kept.read().ok().flatten()).find(|roles| roles.lease == *lease)
-        {
+        let kept = self.roles.read().ok().flatten();
+        if let Some(roles) = there.roles.iter().chain(&kept).find(|roles| roles.lease == *lease) {
             return Ok(roles.candidate);
         }
         // Where both are zero nobody serves, and a stop still finds its pool.
         let shares = there.shares().unwrap_or(Shares { stable_bp: 10_000, candidate_bp: 0 });
-        self.packed_candidate(lease).map_or_else(|| candidate_of(lease, None, shares), Ok)
+        let packed = self.packed().filter(|(id, _)| *id == lease);
+        packed.map_or_else(|| candidate_of(lease, None, shares), |(_, candidate)| Ok(candidate))
     }
 
     fn line(name: &str, value: &dyn std::fmt::Display) -> String {
@@ -329,7 +316,7 @@ impl GitDriver {
             let there = self.there()?;
             let Change { stable, candidate, roles } = change(&there)?;
             // What cannot be written down keeps no weight where it is: the commit says the same.
-            let _ = self.kept.write(roles.as_ref());
+            let _ = self.roles.write(roles.as_ref());
             let text = self.config.patch(&there.text, (stable, candidate)).map_err(|why| self.unknown(&why))?;
             if text == there.text && roles == there.roles {
                 return Ok(());

@@ -19,8 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Context, Driver, Setting, Snapshot, Survey,
-    kept::Kept,
-    roles::{Pool, Roles, Shares, candidate_of},
+    roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 use crate::{
     apply::{decide::Observed, files},
@@ -42,11 +41,9 @@ const WHOLE_BP: u32 = 10_000;
 pub struct HaproxyDriver {
     config: Config,
     socket: Socket,
-    roles: Kept<Roles>,
+    roles: Remembered,
     /// The lease that it is opened for.
     lease: Option<LeaseId>,
-    /// What the lease's pack says was there before, where the roles do not say for whom the weights were set.
-    before: Option<(LeaseId, Before)>,
 }
 
 /// What a snapshot's bytes say.
@@ -57,24 +54,19 @@ struct Before {
     backend: String,
     weights: BTreeMap<String, u32>,
     roles: Option<Roles>,
+    /// The pool of each server at that time; a pack without them is of the servers that are configured now.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pools: BTreeMap<String, Pool>,
 }
 
 impl HaproxyDriver {
     /// A driver for a target's backend.
     pub fn open(target: &TargetId, config: Config, context: &Context<'_>) -> Self {
-        let roles = Kept::<Roles>::new(&context.folder, target.as_str());
-        let known = roles.read().ok().flatten();
-        let lost = |id: &LeaseId| known.as_ref().is_none_or(|roles| roles.lease != *id);
-        let before = context.lease.filter(|lease| lost(&lease.id)).and_then(|lease| {
-            let kept = serde_json::from_slice(&(context.before)()?).ok()?;
-            Some((lease.id.clone(), kept))
-        });
         Self {
             socket: Socket::new(config.socket.clone()),
             lease: context.lease.map(|lease| lease.id.clone()),
             config,
-            roles,
-            before,
+            roles: Remembered::of(target, context),
         }
     }
 
@@ -103,30 +95,45 @@ impl HaproxyDriver {
     fn shares_by_weight(&self, weights: &BTreeMap<String, u32>) -> Shares {
         let weight = |name: &String| u64::from(weights.get(name).copied().unwrap_or(0));
         let sum = |pool| self.config.pool(pool).iter().map(weight).sum::<u64>();
-        let (stable, candidate) = (sum(Pool::Stable), sum(Pool::Candidate));
-        let share = |of, other| split::share(other, of).unwrap_or(0);
-        Shares { stable_bp: share(stable, candidate), candidate_bp: share(candidate, stable) }
+        Shares::of_sums(sum(Pool::Stable), sum(Pool::Candidate))
+    }
+
+    /// What each pool served before, by the servers that it had then.
+    fn shares_then(&self, before: &Before) -> Shares {
+        if before.pools.is_empty() {
+            return self.shares_by_weight(&before.weights);
+        }
+        let of = |pool| before.pools.iter().filter(move |(_, of)| **of == pool).map(|(name, _)| name);
+        let sum = |pool| of(pool).filter_map(|name| before.weights.get(name)).map(|weight| u64::from(*weight)).sum();
+        Shares::of_sums(sum(Pool::Stable), sum(Pool::Candidate))
     }
 
     /// Who plays which part: as it is written down; else, where that was lost, as the lease's pack says.
     fn roles(&self, shares: Shares) -> Result<Option<Roles>, Refusal> {
         let known = self.roles.read();
-        let Some((lease, kept)) = self.before.as_ref().filter(|_| !matches!(known, Ok(Some(_)))) else { return known };
-        let candidate = candidate_of(lease, kept.roles.as_ref(), self.shares_by_weight(&kept.weights))?;
+        let Some((lease, candidate)) = self.packed().filter(|_| !matches!(known, Ok(Some(_)))) else { return known };
         // Where it serves nothing there is nothing to lose: the roles were taken back, or never given.
         Ok((shares.of(candidate) > 0).then(|| Roles { lease: lease.clone(), candidate }))
     }
 
-    /// The pool that is a lease's candidate; where what is there does not say so, as the lease's pack does.
+    /// The candidate of a lease that is not written down, as its pack knows it.
+    fn packed(&self) -> Option<(&LeaseId, Pool)> {
+        let (lease, bytes) = self.roles.packed()?;
+        let before = self.parse(bytes).ok()?;
+        let shares = self.shares_then(&before);
+        Some((lease, candidate_of(lease, before.roles.as_ref(), shares).ok()?))
+    }
+
+    /// The pool that is a lease's candidate: as it is written down, else as its pack knows it, else the one that serves
+    /// nothing.
     fn candidate(&self, lease: &LeaseId, view: &View) -> Result<Pool, Refusal> {
+        if let Some(roles) = self.roles.read().ok().flatten().filter(|roles| roles.lease == *lease) {
+            return Ok(roles.candidate);
+        }
         // A backend of which nothing is up still has its weights.
         let shares = self.shares(view).unwrap_or_else(|_| self.shares_by_weight(&weights(view)));
-        let told = self.roles(shares).and_then(|known| match known.filter(|roles| roles.lease == *lease) {
-            Some(roles) => Ok(roles.candidate),
-            None => candidate_of(lease, None, shares),
-        });
-        let Some((_, kept)) = self.before.as_ref().filter(|(id, _)| id == lease) else { return told };
-        candidate_of(lease, kept.roles.as_ref(), self.shares_by_weight(&kept.weights)).or(told)
+        let packed = self.packed().filter(|(id, _)| *id == lease);
+        packed.map_or_else(|| candidate_of(lease, None, shares), |(_, candidate)| Ok(candidate))
     }
 
     /// The weights that make a share: of the servers that are up, if those can make it.
@@ -236,7 +243,7 @@ impl HaproxyDriver {
 
     /// The lease's candidate, by what was there before it.
     fn candidate_then(&self, before: &Before) -> Option<Pool> {
-        let shares = self.shares_by_weight(&before.weights);
+        let shares = self.shares_then(before);
         let lease = self.lease.as_ref()?;
         candidate_of(lease, before.roles.as_ref(), shares).ok()
     }
@@ -250,7 +257,7 @@ impl HaproxyDriver {
     /// The weights that bring back what was there, of the servers that are there now. One that was not there before gets
     /// the weight that its pool had: what it has in the file, or none.
     fn weights_then(&self, view: &View, before: &Before) -> Vec<(String, u32)> {
-        let shares = self.shares_by_weight(&before.weights);
+        let shares = self.shares_then(before);
         let of = |pool: Pool| {
             self.servers(view, pool).map(move |server| {
                 let new = if shares.of(pool) > 0 { server.configured.max(1) } else { 0 };
@@ -292,6 +299,10 @@ impl Driver for HaproxyDriver {
 
     fn survey(&self) -> Result<Survey, Refusal> {
         self.set_up(&self.view()?)
+    }
+
+    fn contradiction(&self) -> Result<Option<Refusal>, Refusal> {
+        Ok(self.restart(&self.view()?, self.written().as_ref().ok()))
     }
 
     fn reaches(&self, weight_bp: u32) -> Result<(), Refusal> {
@@ -358,7 +369,10 @@ impl Driver for HaproxyDriver {
                 format!("both pools of backend {} serve, and nothing says for which lease", self.config.backend);
             return Err(Refusal::new(Reason::Drift, message).hint("give one of them no weight by hand"));
         }
-        let kept = Before { version: 1, backend: self.config.backend.clone(), weights: weights(&view), roles };
+        let named = |pool: Pool| self.config.pool(pool).iter().map(move |name| (name.clone(), pool));
+        let pools = named(Pool::Stable).chain(named(Pool::Candidate)).collect();
+        let backend = self.config.backend.clone();
+        let kept = Before { version: 1, backend, weights: weights(&view), roles, pools };
         let bytes = serde_json::to_vec(&kept).map_err(|error| bad(&error))?;
         Ok(Snapshot { bytes, backends: kept.weights, commit: None })
     }
@@ -389,7 +403,7 @@ impl Driver for HaproxyDriver {
         let candidate = self.candidate_then(&kept).or(known).unwrap_or(Pool::Candidate);
         let set = self.set(&view, candidate, &self.weights_then(&view, &kept));
         let written = self.roles.write(kept.roles.as_ref());
-        let idle = self.shares_by_weight(&kept.weights).idle();
+        let idle = self.shares_then(&kept).idle();
         let ended = idle.map_or(Ok(()), |pool| self.end_sessions(pool));
         set.and(written).and(ended)
     }
@@ -399,7 +413,7 @@ impl Driver for HaproxyDriver {
         let view = self.view()?;
         let (wanted, now) = (self.weights_then(&view, &then), weights(&view));
         let weight = wanted.iter().find(|(name, weight)| now.get(name) != Some(weight));
-        let idle = self.shares_by_weight(&then.weights).idle();
+        let idle = self.shares_then(&then).idle();
         let what = if let Some((name, weight)) = weight {
             format!("server {name}, then {weight}")
         } else if self.roles.read()? != then.roles {

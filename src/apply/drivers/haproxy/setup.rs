@@ -36,7 +36,7 @@ impl HaproxyDriver {
             )
         }));
         survey.faults.extend(self.unloaded(written.as_ref().ok()));
-        survey.faults.extend(self.restart(view, written.as_ref().ok())?);
+        survey.faults.extend(self.restart(view, written.as_ref().ok()));
         Ok(survey)
     }
 
@@ -50,7 +50,7 @@ impl HaproxyDriver {
     }
 
     /// What the configuration files say of the backend.
-    fn written(&self) -> Result<Written, String> {
+    pub(super) fn written(&self) -> Result<Written, String> {
         let paths = self.paths()?;
         let text = config::text(&paths)?;
         Written::read(&text, &self.config.backend)
@@ -107,7 +107,8 @@ impl HaproxyDriver {
     /// Why the file with the servers' state is written for nobody.
     fn unloaded(&self, written: Option<&Written>) -> Option<Refusal> {
         let (path, written) = (self.config.server_state.as_ref()?, written?);
-        if written.state.as_ref() == Some(path) {
+        let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        if written.state.as_ref().is_some_and(|loaded| whole(loaded) == whole(path)) {
             return None;
         }
         let message = format!("HAProxy does not load {} for backend {}", path.display(), self.config.backend);
@@ -119,15 +120,15 @@ impl HaproxyDriver {
     }
 
     /// Why a restart would give people the next candidate: its pool has weight in the file.
-    fn restart(&self, view: &View, written: Option<&Written>) -> Result<Option<Refusal>, Refusal> {
+    pub(super) fn restart(&self, view: &View, written: Option<&Written>) -> Option<Refusal> {
         let known = self.roles.read().ok().flatten();
         // By weights: who is down now may be up after a restart.
         let now = self.shares_by_weight(&weights(view));
-        let Some(next) = now.idle().or_else(|| known.map(|roles| roles.candidate)) else { return Ok(None) };
+        let next = now.idle().or_else(|| known.map(|roles| roles.candidate))?;
         let then = self.after_restart(view, written);
         let shares = self.shares_by_weight(&then);
         if shares.of(next) == 0 && shares.of(next.other()) == WHOLE_BP {
-            return Ok(None);
+            return None;
         }
         let lines = [(next.other(), 1), (next, 0)].into_iter().flat_map(|(pool, least)| {
             self.servers(view, pool).map(move |server| {
@@ -145,9 +146,9 @@ impl HaproxyDriver {
         let files = self.paths().unwrap_or_default();
         let files: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
         let file = if files.is_empty() { "HAProxy's file".to_owned() } else { files.join(", ") };
-        Ok(Some(Refusal::new(Reason::Drift, message).hint(format!(
+        Some(Refusal::new(Reason::Drift, message).hint(format!(
             "write that into {file}, and reload; or let HAProxy load its state: haproxy: {{server-state: FILE}}"
-        ))))
+        )))
     }
 
     /// The weights that servers have after a restart: of the file with their state where it is loaded, and else of the

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    gate::{ThresholdState, Verdict},
+    gate::{Pools, ThresholdState, Verdict},
     git::{GitError, MIRROR, Objects, Repository},
     ledger::{EventKind, State, rules},
     model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, Refusal, TargetId, policy::Role},
@@ -73,6 +73,9 @@ pub struct TargetRecord {
     pub message: Option<String>,
     /// What it is about to do.
     pub intent: Option<Intent>,
+    /// Who serves which version, as the target's driver names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Pools>,
     /// What a restart of what moves requests would bring instead of what is there, if anything: the next lease does not begin
     /// while that stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]

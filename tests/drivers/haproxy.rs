@@ -34,6 +34,8 @@ pub(crate) struct Odds<'a> {
     pub(crate) candidate: &'a str,
     /// What the applier's configuration has beside the usual.
     pub(crate) config: &'a str,
+    /// Gates of the policy, which the target then has.
+    pub(crate) gates: &'a str,
 }
 
 impl Edge {
@@ -46,7 +48,13 @@ impl Edge {
     }
 
     pub(crate) fn odd(algorithm: &str, stable: usize, odds: &Odds<'_>) -> Self {
-        let rig = Rig::new("haproxy");
+        let rig = Rig::under(|policy| {
+            let policy = policy.replace("driver: file", "driver: haproxy");
+            match odds.gates {
+                "" => policy,
+                gates => policy.replace("applier: edge1}", "applier: edge1, gates: [error-rate]}") + gates,
+            }
+        });
         let port = free_port();
         let stable: Vec<_> = (0..stable).map(|_| Backend::new("v1")).collect();
         let candidate = vec![Backend::new("v2")];

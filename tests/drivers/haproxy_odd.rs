@@ -30,6 +30,7 @@ const COOKIES: Odds<'_> = Odds {
     stable: "cookie a",
     candidate: "cookie b",
     config: "",
+    gates: "",
 };
 
 /// Twelve people whom a cookie keeps with the candidate.
@@ -292,4 +293,37 @@ fn a_connection_that_stays_open_with_the_candidate_is_broken_off_by_a_rollback()
         let _ = TcpStream::connect(("127.0.0.1", port));
     }
     thread.join().unwrap();
+}
+
+#[test]
+fn a_gate_asks_by_pool_and_by_what_the_lease_says() {
+    let gates = "gates:\n  error-rate:\n    source: file\n    kind: count-ratio\n    candidate: {bad: 'bad {{candidate-pool}} {{label.team}}', \
+                 total: 'total {{candidate-pool}} {{artifact.checkout}}'}\n    baseline: {version: stable}\n    \
+                 compare: {test: e-value, alpha: 0.05}\n    settle: 0s\n    interval: 1s\n    min: {total: 100, slots: 1}\n";
+    for bad in [150, 0] {
+        let edge = Edge::odd("roundrobin", 1, &Odds { gates, ..Odds::default() });
+        let text = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
+        fs::write(edge.rig.path("applier.yaml"), text + "metrics: {file: {path: metrics.json}}\n").unwrap();
+        fs::write(edge.rig.path("metrics.json"), "").unwrap();
+        edge.rig.start_with(FIRST, |text| text + "labels: {team: shop}\n");
+        edge.rig.apply().exits(0);
+        assert_eq!(edge.weights(), [19, 1]);
+        let artifact = format!("sha256:{}", "11".repeat(32));
+        let now = jiff::Timestamp::now();
+        let line =
+            |name: &str, value: u32| format!("{{\"at\": \"{now}\", \"name\": \"{name}\", \"value\": {value}}}\n");
+        let lines = [
+            line("bad new0 shop", bad),
+            line(&format!("total new0 {artifact}"), 300),
+            line("bad old0 shop", 1),
+            line(&format!("total old0 {artifact}"), 5_000),
+        ];
+        fs::write(edge.rig.path("metrics.json"), lines.concat()).unwrap();
+        let wanted = if bad > 0 { "GATE_FAILED" } else { "GATE_PASSED" };
+        until(wanted, || {
+            edge.rig.apply();
+            edge.rig.events().contains(&wanted.to_owned())
+        });
+        assert_eq!(edge.rig.record()["pools"], serde_json::json!({"candidate": "new0", "stable": "old0"}));
+    }
 }

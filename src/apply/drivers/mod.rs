@@ -26,6 +26,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Pools;
 use crate::model::{LeaseId, Reason, Refusal, TargetId, lease::Lease, policy};
 
 use super::decide::Observed;
@@ -105,6 +106,11 @@ pub trait Driver: Send {
     /// Looks at how the target is set up. Asked before a lease begins, by `check`, and for doctors.
     fn survey(&self) -> Result<Survey, Refusal> {
         Ok(Survey::default())
+    }
+
+    /// Who serves which version, as metrics name them; none where the target has no pools, or nobody knows which is whose.
+    fn pools(&self) -> Option<Pools> {
+        None
     }
 
     /// What contradicts what is there now: a restart of what moves requests would bring something else. The next lease does

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     apply::decide::Observed,
+    gate::Pools,
     git::{NewCommit, PushOptions, Repository, SignWith, mirrored},
     model::{LeaseId, Oid, Reason, Refusal, TargetId},
 };
@@ -123,6 +124,8 @@ pub struct GitDriver {
     versions: Vec<String>,
     /// What the last commit here says of who plays which part, where its message is gone.
     roles: Remembered,
+    /// The lease that it is opened for.
+    lease: Option<LeaseId>,
 }
 
 /// What is at the remote's tip.
@@ -169,7 +172,14 @@ impl GitDriver {
         });
         let clone = context.folder.join(format!("{target}.git"));
         let roles = Remembered::of(target, context);
-        Self { target: target.clone(), config, clone, versions: versions.unwrap_or_default(), roles }
+        Self {
+            target: target.clone(),
+            config,
+            clone,
+            versions: versions.unwrap_or_default(),
+            roles,
+            lease: context.lease.map(|lease| lease.id.clone()),
+        }
     }
 
     /// Fetches, and reads what is at the tip.
@@ -375,6 +385,19 @@ impl Driver for GitDriver {
 
     fn sight(&self) -> Sight {
         Sight::Intent
+    }
+
+    fn pools(&self) -> Option<Pools> {
+        let stable = self.config.stable.as_ref()?;
+        let lease = self.lease.as_ref()?;
+        let known = self.roles.read().ok().flatten().filter(|roles| roles.lease == *lease).map(|roles| roles.candidate);
+        let packed = || self.packed().filter(|(id, _)| *id == lease).map(|(_, candidate)| candidate);
+        let candidate = known.or_else(packed).or_else(|| self.pool(lease, &self.there().ok()?).ok())?;
+        let name = |pool: Pool| {
+            let path = if pool == Pool::Candidate { &self.config.candidate } else { stable };
+            path.named().unwrap_or_else(|| path.to_string())
+        };
+        Some(Pools { candidate: name(candidate), stable: name(candidate.other()) })
     }
 
     fn survey(&self) -> Result<Survey, Refusal> {

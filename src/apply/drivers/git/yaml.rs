@@ -33,6 +33,16 @@ impl fmt::Display for YamlPath {
     }
 }
 
+impl YamlPath {
+    /// The name by which the last `[name=…]` in it picks one of a list.
+    pub(super) fn named(&self) -> Option<String> {
+        self.steps.iter().rev().find_map(|step| match step {
+            Step::Where(key, value) if key == "name" => Some(value.clone()),
+            _ => None,
+        })
+    }
+}
+
 impl TryFrom<String> for YamlPath {
     type Error = String;
 

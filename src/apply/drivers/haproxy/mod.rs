@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     apply::{decide::Observed, files},
+    gate::Pools,
     model::{LeaseId, Reason, Refusal, TargetId},
 };
 
@@ -299,6 +300,14 @@ impl Driver for HaproxyDriver {
 
     fn survey(&self) -> Result<Survey, Refusal> {
         self.set_up(&self.view()?)
+    }
+
+    fn pools(&self) -> Option<Pools> {
+        let lease = self.lease.as_ref()?;
+        let candidate = self.candidate(lease, &self.view().ok()?).ok()?;
+        // Names are letters, digits and `_.:-`: of these only the dot means something else.
+        let names = |pool| self.config.pool(pool).join("|").replace('.', "\\.");
+        Some(Pools { candidate: names(candidate), stable: names(candidate.other()) })
     }
 
     fn contradiction(&self) -> Result<Option<Refusal>, Refusal> {

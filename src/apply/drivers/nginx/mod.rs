@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     apply::{decide::Observed, files},
+    gate::Pools,
     model::{LeaseId, Reason, Refusal, TargetId},
 };
 
@@ -100,6 +101,8 @@ pub struct NginxDriver {
     config: Config,
     /// Who plays which part, where neither nginx nor the file says so.
     roles: Remembered,
+    /// The lease that it is opened for.
+    lease: Option<LeaseId>,
 }
 
 /// What a snapshot's bytes say.
@@ -114,7 +117,8 @@ struct Before {
 impl NginxDriver {
     /// A driver for a target's split.
     pub fn open(target: &TargetId, config: Config, context: &Context<'_>) -> Self {
-        Self { target: target.clone(), config, roles: Remembered::of(target, context) }
+        let lease = context.lease.map(|lease| lease.id.clone());
+        Self { target: target.clone(), config, roles: Remembered::of(target, context), lease }
     }
 
     /// What the running nginx has loaded.
@@ -275,6 +279,12 @@ impl Driver for NginxDriver {
         let state = self.loaded()?;
         let lease = state.lease.clone().filter(|_| self.is_whole(&state));
         Ok(Observed { weight_bp: state.weight_bp, lease })
+    }
+
+    fn pools(&self) -> Option<Pools> {
+        let candidate = self.candidate(self.lease.as_ref()?, &self.loaded().ok()?).ok()?;
+        let name = |pool| self.config.upstream(pool).to_owned();
+        Some(Pools { candidate: name(candidate), stable: name(candidate.other()) })
     }
 
     fn survey(&self) -> Result<Survey, Refusal> {

@@ -197,10 +197,10 @@ impl Node {
                     Self::Map(_) => key == "affinity",
                     Self::List(_) | Self::Other => false,
                 };
-                let word = |word: &&str| {
-                    key == *word || key.rsplit('/').next().is_some_and(|last| last != key && last.contains(*word))
+                let word = |word: &str| {
+                    key == word || key.rsplit('/').next().is_some_and(|last| last != key && last.contains(word))
                 };
-                if !is_off && PERSISTENT.iter().any(|one| word(&one)) {
+                if !is_off && PERSISTENT.iter().any(|one| word(one)) {
                     return Some(key.clone());
                 }
                 node.persistent_key()

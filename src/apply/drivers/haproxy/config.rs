@@ -131,9 +131,10 @@ pub(super) fn of_process(number: u32) -> Result<Vec<PathBuf>, String> {
     let named = words.iter().zip(words.iter().skip(1)).filter(|(option, _)| *option == "-f");
     let folder = std::fs::read_link(process.join("cwd")).unwrap_or_default();
     let paths: Vec<_> = named.map(|(_, path)| folder.join(path.as_ref())).collect();
-    match is_haproxy && !paths.is_empty() {
-        true => Ok(paths),
-        false => Err(format!("process {number} does not say which files it was started with")),
+    if is_haproxy && !paths.is_empty() {
+        Ok(paths)
+    } else {
+        Err(format!("process {number} does not say which files it was started with"))
     }
 }
 

@@ -299,7 +299,7 @@ impl Driver for HaproxyDriver {
     }
 
     fn survey(&self) -> Result<Survey, Refusal> {
-        self.set_up(&self.view()?)
+        Ok(self.set_up(&self.view()?))
     }
 
     fn pools(&self) -> Option<Pools> {

@@ -16,7 +16,7 @@ use crate::{
 
 impl HaproxyDriver {
     /// What there is to say before a lease begins.
-    pub(super) fn set_up(&self, view: &View) -> Result<Survey, Refusal> {
+    pub(super) fn set_up(&self, view: &View) -> Survey {
         let mut survey = Survey::default();
         let written = self.written();
         survey.faults.extend(self.strangers(view).err());
@@ -37,7 +37,7 @@ impl HaproxyDriver {
         }));
         survey.faults.extend(self.unloaded(written.as_ref().ok()));
         survey.faults.extend(self.restart(view, written.as_ref().ok()));
-        Ok(survey)
+        survey
     }
 
     fn named<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Server> {

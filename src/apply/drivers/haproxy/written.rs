@@ -69,7 +69,7 @@ impl Written {
         let fits = |section: &&Section<'_>| {
             section.head.first() == Some(&"defaults") && from.is_none_or(|name| section.head.get(1) == Some(name))
         };
-        let defaults = sections.iter().take(place).filter(fits).next_back();
+        let defaults = sections.iter().take(place).rfind(fits);
         let global = sections.iter().filter(|section| section.head.first() == Some(&"global"));
         let mut written = Self::default();
         let mut state = State::default();
@@ -96,10 +96,10 @@ impl Written {
                         self.server(&format!("{prefix}{number}"), usual, options);
                     }
                 }
-                ["cookie", ..]
-                | ["stick", "on" | "match" | "store-request" | "store-response", ..]
-                | ["use-server" | "appsession", ..]
-                | ["persist", ..] => self.persistence = Some(line.join(" ")),
+                ["cookie" | "use-server" | "appsession" | "persist", ..]
+                | ["stick", "on" | "match" | "store-request" | "store-response", ..] => {
+                    self.persistence = Some(line.join(" "));
+                }
                 ["option", "persist"] | ["force-persist", ..] => self.forced = Some(line.join(" ")),
                 ["no", "option", "persist"] => self.forced = None,
                 _ => {}

@@ -74,7 +74,6 @@ fn directives(text: &str) -> Vec<Directive> {
         match (character, quote) {
             ('\\', _) => word.extend(characters.next()),
             (one, Some(open)) if one == open => quote = None,
-            (one, Some(_)) => word.push(one),
             ('"' | '\'', None) if word.is_empty() => quote = Some(character),
             ('#', None) if word.is_empty() => drop(characters.by_ref().find(|one| *one == '\n')),
             ('{', None) if word.ends_with('$') => word.push('{'),
@@ -89,7 +88,7 @@ fn directives(text: &str) -> Vec<Directive> {
                 }
             }
             (space, None) if space.is_whitespace() => end_word(&mut word, &mut words),
-            (one, None) => word.push(one),
+            (one, _) => word.push(one),
         }
     }
     found

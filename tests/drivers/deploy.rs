@@ -220,7 +220,7 @@ fn a_restored_file_that_a_revert_changes_is_seen_to_be_another_one() {
     driver.restore(&before).unwrap();
     driver.verify(&before).unwrap();
     // What makes no difference to who serves is told, and is no drift.
-    assert_eq!(driver.changes(&before).unwrap(), [String::new(); 0]);
+    assert!(driver.changes(&before).unwrap().is_empty());
     edge.pull();
     edge.commit(edge.file, &ROUTE.replace("# both", "# both, and no third"));
     driver.verify(&before).unwrap();

@@ -126,16 +126,13 @@ fn backups_and_servers_that_start_slowly_are_refused_by_check_and_before_the_fir
         edge.rig.start(FIRST);
         let check = edge.rig.world.two_key(&["check", "--config", "../applier.yaml"]);
         let ran = edge.rig.apply().exits(0);
-        match word {
-            Some(word) => {
-                check.exits(1).says("malformed").says(word);
-                ran.says("malformed").says(word);
-                assert_eq!(edge.weights(), [1, 0], "{word}");
-            }
-            None => {
-                check.exits(0);
-                assert_eq!(edge.weights(), [19, 1]);
-            }
+        if let Some(word) = word {
+            check.exits(1).says("malformed").says(word);
+            ran.says("malformed").says(word);
+            assert_eq!(edge.weights(), [1, 0], "{word}");
+        } else {
+            check.exits(0);
+            assert_eq!(edge.weights(), [19, 1]);
         }
     }
 }

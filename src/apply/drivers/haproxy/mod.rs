@@ -336,11 +336,14 @@ impl Driver for HaproxyDriver {
         let shares = self.shares(&view);
         // Where nobody serves, the candidate does not either.
         let known = self.roles(shares.clone().unwrap_or(Shares { stable_bp: 0, candidate_bp: 0 }))?;
-        let Some(roles) = known else { return Ok(Observed { weight_bp: shares?.candidate_bp, lease: None }) };
-        let weightless = self.servers(&view, roles.candidate).all(|server| server.weight == 0);
+        let is_weightless = |pool| self.servers(&view, pool).all(|server| server.weight == 0);
+        let Some(roles) = known else {
+            let weight_bp = if is_weightless(Pool::Candidate) { 0 } else { shares?.candidate_bp };
+            return Ok(Observed { weight_bp, lease: None });
+        };
         let weight_bp = match shares {
             // Less is never claimed than is served.
-            _ if weightless => u32::from(self.is_reached_without_weight(&view, roles.candidate)),
+            _ if is_weightless(roles.candidate) => u32::from(self.is_reached_without_weight(&view, roles.candidate)),
             shares => shares?.of(roles.candidate),
         };
         Ok(Observed { weight_bp, lease: Some(roles.lease) })

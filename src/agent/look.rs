@@ -127,6 +127,9 @@ impl Agent {
         let started = situation::started(entry, tier, seen).ok_or_else(|| situation::not_there(seen));
         let context = started.and_then(|started| {
             let context = TierContext::new(state.policy().get(), lease, tier, started);
+            // Who serves which version, its applier says.
+            let pools = seen.and_then(|seen| seen.record.pools.clone());
+            let context = context.map(|context| context.with_pools(pools));
             context.ok_or_else(|| Refusal::new(Reason::Internal, "the lease has no such tier"))
         });
         let watch = self.notebook.watches.entry(id.clone()).or_default();

@@ -44,6 +44,7 @@ fn passes(terms: &PinnedTerms, recorded: Option<Recorded>) -> Look {
         last: true,
         samples: 1,
         subject: Subject::Stable,
+        names: crate::gate::Names::default(),
         recorded: recorded.into_iter().map(|recorded| (GateId::parse("g").unwrap(), recorded)).collect(),
     };
     let judgement = crate::gate::Judgement {

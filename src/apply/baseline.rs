@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    gate::{Recorded, TierContext, Watch, judge, sources::Sources},
+    gate::{Pools, Recorded, TierContext, Watch, judge, sources::Sources},
     ledger::PinnedTerms,
     model::GateId,
 };
@@ -41,6 +41,11 @@ impl Baseline {
     /// Where the window begins that ends now.
     pub(super) fn begins(now: Timestamp) -> Timestamp {
         now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN)
+    }
+
+    /// The same where it is known who serves which version.
+    pub(super) fn with_pools(self, pools: Option<Pools>) -> Self {
+        Self { context: self.context.with_pools(pools), ..self }
     }
 
     /// Asks each gate for the version before, alone, as it asks for what it compares with. Nothing if none knows of any event.

@@ -21,7 +21,7 @@ use super::{
     aftermath::Aftermath,
     clock::{Bake, Reading},
     health::{Deadline, Gates, Health},
-    restore::{Checks, Outcome},
+    restore::{Checks, Holds, Outcome},
 };
 
 /// How far clocks may differ.
@@ -219,6 +219,8 @@ pub enum Doing {
     RollingBack,
     /// What is there is what was there before.
     Verified,
+    /// What was there before is ordered again; whether traffic followed nobody here sees.
+    Restored,
     /// It is not.
     RollbackFailed,
 }
@@ -233,6 +235,7 @@ impl Doing {
             Self::Holding => "holding",
             Self::RollingBack => "rolling-back",
             Self::Verified => "verified",
+            Self::Restored => "restored",
             Self::RollbackFailed => "rollback-failed",
         }
     }
@@ -297,7 +300,7 @@ fn undo(
     let rollback = if ours { &applied.rollback } else { &Rollback::None };
     let is_back = observed.is_some_and(|seen| seen.lease.as_ref() == Some(&desired.lease) && seen.weight_bp > 0);
     match rollback {
-        Rollback::Verified if !is_back => Decision::new(Act::Keep, Doing::Verified),
+        Rollback::Verified if !is_back => Decision::new(Act::Keep, rolled_back(applied)),
         Rollback::Restored(_) if !is_back => restored(desired, observed, conditions),
         Rollback::Failed(signed) if desired.rollbacks <= *signed => {
             Decision { reason: Some(why_failed(desired, applied)), ..Decision::new(Act::Keep, Doing::RollbackFailed) }
@@ -318,6 +321,14 @@ fn out_of_reach(desired: &Desired, applied: &Applied) -> Decision {
     let reason = Refusal::new(Reason::Drift, message)
         .hint("mend the target by hand, or have another attempt made with: git two-key rollback");
     Decision { reason: Some(reason), doing: Doing::RollbackFailed, ..decision }
+}
+
+/// What a rollback is called that none of its checks speaks against.
+fn rolled_back(applied: &Applied) -> Doing {
+    match applied.checks.as_ref().map(Checks::holds) {
+        Some(Holds::Unseen) => Doing::Restored,
+        Some(Holds::Seen) | None => Doing::Verified,
+    }
 }
 
 /// What was there before is there again. Verified only if it is seen to be healthy, and only while it is seen at all.

@@ -109,6 +109,9 @@ impl RollbackPack {
         for tier in &occasion.lease.tiers {
             driver.reaches(basis_points(tier.weight))?;
         }
+        if let Some(fault) = driver.survey()?.faults.into_iter().next() {
+            return Err(fault);
+        }
         let snapshot = driver.snapshot().map_err(|refusal| no_pack(&refusal))?;
         let probed = |probe: &Probe| probe.ask().map(|served| Probed { probe: probe.clone(), served });
         Ok(Self {
@@ -276,7 +279,13 @@ mod tests {
     fn where_the_entrance_does_not_answer_there_is_no_pack() {
         let folder = tempfile::tempdir().unwrap();
         let driver = FileDriver::new(occasion().target, folder.path().join("w.json"));
-        let probe = Probe { url: "http://127.0.0.1:1/".to_owned(), header: None, count: 1, within: Span::seconds(0) };
+        let probe = Probe {
+            url: "http://127.0.0.1:1/".to_owned(),
+            header: None,
+            ca_file: None,
+            count: 1,
+            within: Span::seconds(0),
+        };
         let refused = RollbackPack::take(&driver, &Occasion { probe: Some(probe), ..occasion() }).unwrap_err();
         assert_eq!(refused.reason, Reason::NoPack);
         assert!(RollbackPack::take(&driver, &occasion()).is_ok());

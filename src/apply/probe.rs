@@ -1,6 +1,9 @@
 //! Probes: which version is served, asked as everybody asks, at the target's real entrance.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +22,9 @@ pub struct Probe {
     /// The header that names the version; without one the body does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
+    /// The certificates that vouch for an https address, in PEM; by default those that are well known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
     /// How many times it is asked, each on a connection of its own.
     #[serde(default = "twenty")]
     pub count: u32,
@@ -56,8 +62,17 @@ impl Probe {
             _ if !self.url.starts_with("http://") && !self.url.starts_with("https://") => {
                 Err(format!("probe: `{}` is no http:// or https:// address", self.url))
             }
+            _ if self.ca_file.is_some() && !self.url.starts_with("https://") => {
+                Err("probe: `ca-file` is for https addresses".to_owned())
+            }
             _ => Ok(()),
         }
+    }
+
+    /// The same with its paths relative to a folder.
+    #[must_use]
+    pub(super) fn below(self, folder: &Path) -> Self {
+        Self { ca_file: self.ca_file.map(|path| folder.join(path)), ..self }
     }
 
     /// Asks, and gives the one version that every answer named. Two versions, or an answer that fails, are an error.
@@ -98,7 +113,7 @@ impl Probe {
 
     fn once(&self) -> Result<String, Refusal> {
         let unknown = |why: String| Refusal::new(Reason::NoData, why);
-        let answer = http::get(&self.url).map_err(unknown)?;
+        let answer = http::get(&self.url, self.ca_file.as_deref()).map_err(unknown)?;
         let version = match &self.header {
             Some(name) => answer.header(name).ok_or_else(|| unknown(format!("{}: no header {name}", self.url)))?,
             None => answer.body.trim(),

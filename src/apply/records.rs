@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    gate::{ThresholdState, Verdict},
+    gate::{Pools, ThresholdState, Verdict},
     git::{GitError, MIRROR, Objects, Repository},
     ledger::{EventKind, State, rules},
-    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, TargetId, policy::Role},
+    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, Refusal, TargetId, policy::Role},
     signature::Opened,
 };
 
@@ -73,12 +73,34 @@ pub struct TargetRecord {
     pub message: Option<String>,
     /// What it is about to do.
     pub intent: Option<Intent>,
+    /// Who serves which version, as the target's driver names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Pools>,
+    /// What a restart of what moves requests would bring instead of what is there, if anything: the next lease does not begin
+    /// while that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contradiction: Option<Contradiction>,
     /// How the checks of the last rollback came out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checks: Option<Checks>,
     /// What metrics say of the tier that the target is at; none where nothing was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<TargetHealth>,
+}
+
+/// What a restart would bring instead of what is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contradiction {
+    /// What it would bring.
+    pub message: String,
+    /// What to write where.
+    pub mend: String,
+}
+
+impl From<&Refusal> for Contradiction {
+    fn from(refusal: &Refusal) -> Self {
+        Self { message: refusal.message.clone(), mend: refusal.hint.clone().unwrap_or_default() }
+    }
 }
 
 /// What an applier measured of a tier.
@@ -240,8 +262,8 @@ pub fn unrestorable(
     let told = history(repository, state)?;
     let outcome = |happened: &&Happened| {
         let event = &happened.event;
-        let ends =
-            [EventKind::RollbackVerified, EventKind::RollbackFailed].iter().any(|kind| kind.name() == event.event);
+        let ends = [EventKind::RollbackVerified, EventKind::RollbackRestored, EventKind::RollbackFailed];
+        let ends = ends.iter().any(|kind| kind.name() == event.event);
         ends && event.target == *target && event.at <= until
     };
     let last = told.iter().filter(outcome).max_by_key(|happened| happened.event.at);

@@ -1,16 +1,19 @@
 //! Undoing: weight to zero, what was there before, and the five checks that it is there. All of them hold, or the rollback
 //! failed; nothing is tried a second time by itself.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::EventKind,
-    model::{LeaseId, Reason, Refusal},
+    model::{Reason, Refusal},
 };
 
 use super::{
+    clock,
     decide::{Applied, Desired, Intent, Restored, Rollback},
-    drivers::{Driver, Reversible},
+    drivers::{Driver, Reversible, Sight},
     pack::RollbackPack,
     target::Bench,
 };
@@ -49,7 +52,7 @@ pub enum Outcome {
     Passed,
     /// It does not, or that is unknown.
     Failed,
-    /// There is nothing to check it by: no probes were configured, or the lease has no gates.
+    /// There is nothing to check it by: no probes were configured, the lease has no gates, or nobody sees the traffic.
     NotConfigured,
     /// It is being made.
     #[serde(alias = "not-evaluated")]
@@ -104,46 +107,135 @@ impl Checks {
         if failed.is_empty() { Ok(()) } else { Err(Refusal::new(Reason::Drift, failed.join("; "))) }
     }
 
-    /// Makes the checks, health aside. `served` is what the candidate had served before the restoration, where the target
-    /// counts that.
+    /// Makes the checks, health aside. `served` is what the candidate had served when the restoration was done, where the
+    /// target counts that.
     fn make(
         driver: &dyn Driver,
         pack: &RollbackPack,
-        lease: &LeaseId,
+        desired: &Desired,
         snapshot: &[u8],
         served: Option<u64>,
         health: Check,
     ) -> Self {
-        let seen = driver.observe();
+        Ground { driver, pack, desired, snapshot }.make(served, health)
+    }
+
+    /// What the rollback came to, where none of the checks failed.
+    pub(super) fn holds(&self) -> Holds {
+        match self.candidate.outcome {
+            Outcome::NotConfigured => Holds::Unseen,
+            Outcome::Passed | Outcome::Failed | Outcome::Pending => Holds::Seen,
+        }
+    }
+}
+
+/// What it means that no check of a rollback failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Traffic was seen to be back.
+    Seen,
+    /// What was there before is ordered again; nobody here sees whether traffic followed.
+    Unseen,
+}
+
+/// What checks are made by.
+struct Ground<'a> {
+    driver: &'a dyn Driver,
+    pack: &'a RollbackPack,
+    desired: &'a Desired,
+    snapshot: &'a [u8],
+}
+
+impl Ground<'_> {
+    fn make(&self, served: Option<u64>, health: Check) -> Checks {
+        let seen = self.driver.observe();
         let observed = Check::of(seen.clone().and_then(|seen| {
-            let (now, then) = (said(&seen), said(&pack.observed));
-            if seen == pack.observed {
+            let (now, then) = (said(&seen), said(&self.pack.observed));
+            if seen == self.pack.observed {
                 Ok(now)
             } else {
                 Err(Refusal::new(Reason::Drift, format!("{now}, then {then}")))
             }
         }));
-        let probes = match &pack.probes {
-            None => Check::not_configured("the pack has none"),
-            Some(probed) => Check::of(probed.probe.expect(&probed.served)),
-        };
-        let candidate = match (seen, served.zip(driver.served_by_candidate(snapshot).ok().flatten())) {
-            (Ok(seen), _) if seen.lease.as_ref() == Some(lease) && seen.weight_bp > 0 => Check::failed(said(&seen)),
-            (Err(refusal), _) => Check::failed(refusal.message),
-            (Ok(_), Some((before, after))) if after > before => {
-                Check::failed(format!("it served {} more since the restoration", after - before))
+        let probes = self.probes();
+        let candidate = match seen {
+            Ok(seen) if seen.lease.as_ref() == Some(&self.desired.lease) && seen.weight_bp > 0 => {
+                Check::failed(said(&seen))
             }
-            (Ok(_), Some(_)) => Check::passed("it has no weight, and has served nothing since the restoration"),
-            (Ok(_), None) => Check::passed("it has no weight"),
+            Err(refusal) => Check::failed(refusal.message),
+            Ok(_) => self.candidate(served, &probes),
         };
-        Self {
-            observed,
-            probes,
-            health,
-            candidate,
-            configuration: Check::of(driver.verify(snapshot).map(|()| pack.digest.to_string())),
+        let configuration = Check::of(self.driver.verify(self.snapshot).map(|()| {
+            let changes = self.driver.changes(self.snapshot).unwrap_or_default();
+            [vec![self.pack.digest.to_string()], changes].concat().join("; ")
+        }));
+        Checks { observed, probes, health, candidate, configuration }
+    }
+
+    /// Asks at the entrance. Where the driver does not see traffic, often enough to meet the candidate if its first tier were
+    /// still there.
+    fn probes(&self) -> Check {
+        let Some(probed) = &self.pack.probes else { return Check::not_configured("the pack has none") };
+        let mut probe = probed.probe.clone();
+        if self.driver.sight() == Sight::Intent {
+            let least = self.desired.tiers.first().map_or(1, |tier| tier.weight);
+            probe.count = probe.count.max(enough_to_meet(least));
+        }
+        Check::of(probe.expect(&probed.served))
+    }
+
+    /// A candidate without weight: whether it serves nothing.
+    fn candidate(&self, served: Option<u64>, probes: &Check) -> Check {
+        let no_weight = "it has no weight";
+        match (served, self.driver.sight(), probes.outcome) {
+            (Some(before), ..) => Check::of(self.serves_nothing(before)),
+            (None, Sight::Traffic, _) => Check::passed(no_weight),
+            (None, Sight::Intent, Outcome::Passed) => {
+                Check::passed(format!("{no_weight}, and no probe was served it: {}", probes.message))
+            }
+            (None, Sight::Intent, _) => Check::not_configured(format!(
+                "{no_weight} where this driver orders it, and nobody here sees whether traffic followed: configure a probe"
+            )),
         }
     }
+
+    /// Counts for a while what the candidate is sent.
+    fn serves_nothing(&self, before: u64) -> Result<String, Refusal> {
+        let began = clock::read_clocks();
+        loop {
+            let served = self.driver.served_by_candidate(self.snapshot)?.unwrap_or_default();
+            if served > before {
+                let message = format!("it served {} more since the restoration", served - before);
+                return Err(Refusal::new(Reason::Drift, message));
+            }
+            if clock::read_clocks().proven_ms_since(&began) >= COUNTED_MS {
+                return match self.driver.open_with_candidate(self.snapshot)? {
+                    0 => Ok(format!(
+                        "it has no weight, and has served nothing since the restoration, {COUNTED_MS} ms ago or more"
+                    )),
+                    open => Err(Refusal::new(Reason::Drift, format!("{open} connections to it are still open"))),
+                };
+            }
+            std::thread::sleep(NAP);
+        }
+    }
+}
+
+/// For how long it is counted what a candidate serves after a restoration, and how often it is looked.
+const COUNTED_MS: u64 = 2_000;
+const NAP: Duration = Duration::from_millis(100);
+
+/// How many probes meet a version that has a weight in percent, but one time in a thousand.
+fn enough_to_meet(percent: u8) -> u32 {
+    let missed = 1.0 - f64::from(percent.clamp(1, 99)) / 100.0;
+    // Between 2 and 688: a sum of ones is exact, and no float has to be cast.
+    let mut left = 1.0;
+    (0_u32..1_000)
+        .find(|_| {
+            left *= missed;
+            left <= 0.001
+        })
+        .map_or(1_000, |before| before + 1)
 }
 
 fn said(seen: &super::decide::Observed) -> String {
@@ -177,10 +269,10 @@ impl Bench {
                 return Err(Refusal::new(Reason::NoPack, message).hint("undo by hand what cannot be restored"));
             }
             let snapshot = pack.restorable()?;
-            let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
             // What is there is looked at whether or not the driver says that it did it.
             let said = self.driver.restore(&snapshot);
-            let mut checks = Checks::make(&*self.driver, &pack, &desired.lease, &snapshot, served, health);
+            let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
+            let mut checks = Checks::make(&*self.driver, &pack, desired, &snapshot, served, health);
             let holds = checks.failure().and(said);
             if is_watched && holds.is_err() {
                 checks.health = Check::failed("it was not watched, as the restoration failed");
@@ -209,7 +301,7 @@ impl Bench {
         }
         let held = pack.and_then(|pack| {
             let snapshot = pack.restorable()?;
-            let checks = Checks::make(&*self.driver, &pack, &desired.lease, &snapshot, served, health);
+            let checks = Checks::make(&*self.driver, &pack, desired, &snapshot, served, health);
             let holds = checks.failure();
             applied.checks = Some(checks);
             holds
@@ -224,6 +316,9 @@ impl Bench {
         outcome: Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let (rollback, event) = match &outcome {
+            Ok(()) if applied.checks.as_ref().is_some_and(|checks| checks.holds() == Holds::Unseen) => {
+                (Rollback::Verified, EventKind::RollbackRestored)
+            }
             Ok(()) => (Rollback::Verified, EventKind::RollbackVerified),
             Err(_) => (Rollback::Failed(desired.rollbacks), EventKind::RollbackFailed),
         };

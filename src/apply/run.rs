@@ -62,6 +62,9 @@ pub struct TargetReport {
     pub doing: String,
     /// Why no more.
     pub reason: Option<Refusal>,
+    /// What a restart of what moves requests would bring instead of what is there, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contradiction: Option<Refusal>,
 }
 
 impl Report {
@@ -260,6 +263,7 @@ impl TargetReport {
             observed_lease: None,
             doing: Doing::Holding.word().to_owned(),
             reason: None,
+            contradiction: None,
         }
     }
 
@@ -280,6 +284,7 @@ impl TargetReport {
             observed_lease: seen.as_ref().ok().and_then(|seen| seen.lease.clone()),
             doing,
             reason: target::reason(decision, seen),
+            contradiction: None,
         }
     }
 }

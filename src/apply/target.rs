@@ -153,6 +153,8 @@ pub(super) fn record(
         reason: reason.map(|refusal| refusal.reason.code().to_owned()),
         message: reason.map(|refusal| refusal.message.clone()),
         intent: applied.intent.clone(),
+        pools: None,
+        contradiction: None,
         checks: applied.checks.clone().filter(|_| ours),
         health: None,
     }

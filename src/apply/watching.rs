@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 
 use crate::{
-    gate::{Measure, TierContext, Watch, sources::Sources},
+    gate::{Measure, Pools, TierContext, Watch, sources::Sources},
     ledger::PinnedTerms,
     model::{Reason, Refusal, TargetId},
 };
@@ -30,6 +30,11 @@ pub(super) struct Watching {
 }
 
 impl Watching {
+    /// The same where it is known who serves which version.
+    pub(super) fn with_pools(self, pools: Option<Pools>) -> Self {
+        Self { context: self.context.map(|context| context.with_pools(pools)), ..self }
+    }
+
     /// Looks, and remembers what was measured.
     pub(super) fn look(self, target: &TargetId, now: Timestamp, mode: Mode) -> Result<Look, Refusal> {
         let file = self.folder.join(format!("{target}.json"));

@@ -243,7 +243,8 @@ impl Job {
                     Refusal::new(Reason::Internal, format!("the ledger has no document of lease {lease}"))
                 })?;
                 let baseline = self.inside()?.baseline(&lease);
-                let baselines = baseline.and_then(|baseline| baseline.measure(occasion.now));
+                let pools = self.bench.driver.pools();
+                let baselines = baseline.and_then(|baseline| baseline.with_pools(pools).measure(occasion.now));
                 let pack = RollbackPack::take(&*self.bench.driver, &Occasion { baselines, ..occasion })?;
                 let event = self.bench.event(EventKind::Packed, &lease, step, pack.observed.weight_bp);
                 self.packed = Some((pack.bytes()?, event));
@@ -407,13 +408,16 @@ impl Job {
         let (now, mode) = (inside.tick.reading.now, inside.tick.mode);
         drop(inside);
         self.aftermath = Aftermath::UNKNOWN;
+        // Only what is measured has to know who serves it.
+        let pools = || self.bench.driver.pools();
         if let Some(Aftercare { watching, deadline }) = aftercare {
+            let watching = watching.with_pools(pools());
             self.look = watching.look(&self.bench.target, now, mode)?;
             self.aftermath = Aftermath::of(&self.look, deadline);
             return Ok(());
         }
         self.look = match watching {
-            Some(watching) => watching.look(&self.bench.target, now, mode)?,
+            Some(watching) => watching.with_pools(pools()).look(&self.bench.target, now, mode)?,
             None => watching::nothing(),
         };
         let Some(evidence) = &self.look.evidence else { return Ok(()) };
@@ -459,10 +463,15 @@ impl Job {
 
     /// Hands over what was found and done.
     fn end(mut self) -> Result<Outcome, Refusal> {
+        // Looked at last: nothing of what there was to do waits for it.
+        let contradiction = self.bench.driver.contradiction().ok().flatten();
+        let pools = self.bench.driver.pools();
         let office = Arc::clone(&self.office);
         let mut inside = enter(&office)?;
         self.note(&mut inside);
         let report = TargetReport::of(&self.wanted, &self.seen, &self.decision, inside.tick.mode);
-        Ok(Outcome::Done(Box::new((report, self.record(&inside)))))
+        let contradicts = contradiction.as_ref().map(Into::into);
+        let record = TargetRecord { contradiction: contradicts, pools, ..self.record(&inside) };
+        Ok(Outcome::Done(Box::new((TargetReport { contradiction, ..report }, record))))
     }
 }

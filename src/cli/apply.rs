@@ -122,8 +122,12 @@ fn text(report: &Report) -> String {
             }
             None => format!("{target}: nothing to do"),
         };
-        match &seen.reason {
+        let line = match &seen.reason {
             Some(reason) => format!("{line} ({reason})"),
+            None => line,
+        };
+        match &seen.contradiction {
+            Some(contradiction) => format!("{line}\n{target}: {}", contradiction.message),
             None => line,
         }
     };

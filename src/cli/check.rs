@@ -179,8 +179,13 @@ fn check_reach(lease: &Lease, config: &Config, advice: &mut Advice) {
         advice.errors.push(refusal);
         return;
     }
-    let asked = opening::driver(config, &lease.target, Some(lease), None)
-        .and_then(|driver| weights().try_for_each(|weight| driver.reaches(weight)));
+    let asked = opening::driver(config, &lease.target, Some(lease), None).and_then(|driver| {
+        let survey = driver.survey()?;
+        let remark = |remark| format!("target {}: {remark}", lease.target);
+        advice.warnings.extend(survey.remarks.into_iter().map(remark));
+        advice.errors.extend(survey.faults.into_iter().filter(|fault| fault.reason != Reason::NoData));
+        weights().try_for_each(|weight| driver.reaches(weight))
+    });
     match asked {
         Ok(()) => {}
         Err(refusal) if refusal.reason == Reason::Malformed => advice.errors.push(refusal),

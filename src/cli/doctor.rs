@@ -191,6 +191,12 @@ fn appliers(chart: &mut Chart, session: &Session, now: i64) -> Result<(), Failur
     for note in observations.notes {
         chart.note("applier", note, "have it removed from the remote, or its key put into the policy");
     }
+    for found in &observations.found {
+        if let Some(contradiction) = &found.record.contradiction {
+            let message = format!("target {}, as {} saw it: {}", found.target, found.applier, contradiction.message);
+            chart.note("restart", message, &contradiction.mend);
+        }
+    }
     for (target, lease) in session.state.started_targets() {
         let applier = session.state.policy().get().targets.get(target).and_then(|known| known.applier.as_ref());
         let (Some(applier), Some(last)) = (applier, lease.transitions.last()) else { continue };

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     apply::records,
     gate::{
-        self, Evidence, EvidenceView, GateView, MAX_EVIDENCE_BYTES, ReplayView, ReplayedSlot, TierContext, Verdict,
-        Watch,
+        self, Evidence, EvidenceView, GateView, MAX_EVIDENCE_BYTES, Names, ReplayView, ReplayedSlot, TierContext,
+        Verdict, Watch,
         sources::{Config, Sources},
     },
     ledger::{LeaseState, Phase, PinnedTerms},
@@ -351,7 +351,12 @@ fn other_terms(session: &Session, lease: &LeaseId, evidence: &Evidence) -> Vec<S
         if restored { context.map(TierContext::of_stable) } else { context }
     });
     // What was recorded before the first shift is the pack's; how much risk demands is the policy's of that time.
-    let same = |theirs| TierContext { recorded: own.recorded.clone(), samples: own.samples, ..theirs } == *own;
+    // Who serves what, its applier says; evidence that names neither labels nor artifacts asked for none.
+    let same = |theirs: TierContext| {
+        let names = Names { pools: own.names.pools.clone(), ..theirs.names.clone() };
+        let names = if own.names == Names::default() { Names::default() } else { names };
+        TierContext { recorded: own.recorded.clone(), samples: own.samples, names, ..theirs } == *own
+    };
     match tiers.flatten().map(same) {
         Some(true) => {}
         Some(false) => differences.push("its target, versions or tier are not the lease's".to_owned()),

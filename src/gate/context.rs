@@ -37,9 +37,48 @@ pub struct TierContext {
     /// Which of the versions is measured.
     #[serde(default, skip_serializing_if = "Subject::is_candidate")]
     pub subject: Subject,
+    /// What else queries may name.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub names: Names,
     /// What the rollback pack recorded of the version before, by gate: compared with only where nothing else serves.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recorded: BTreeMap<GateId, Recorded>,
+}
+
+/// What else queries may name: what `{{candidate-pool}}`, `{{label.NAME}}` and the like become.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Names {
+    /// The pools of the target, as its driver names them; none where it has none, or nobody here knows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Pools>,
+    /// The lease's labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The digests of the lease's artifacts, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub artifacts: BTreeMap<String, String>,
+}
+
+impl Names {
+    fn of(lease: &Lease) -> Self {
+        let artifacts = lease.artifacts.iter().map(|artifact| (artifact.name.clone(), artifact.digest.to_string()));
+        Self { pools: None, labels: lease.labels.clone(), artifacts: artifacts.collect() }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Who serves which version at a target: the name of an upstream or backend, or servers' names as a regular expression.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pools {
+    /// The candidate's.
+    pub candidate: String,
+    /// The one that served before.
+    pub stable: String,
 }
 
 /// Which version is measured.
@@ -96,6 +135,7 @@ impl TierContext {
             last: lease.is_last_tier(tier),
             samples: rules::demanded_terms(policy, lease).samples.unwrap_or(1).max(1),
             subject: Subject::Candidate,
+            names: Names::of(lease),
             recorded: BTreeMap::new(),
         })
     }
@@ -105,6 +145,12 @@ impl TierContext {
     #[must_use]
     pub fn of_stable(self) -> Self {
         Self { subject: Subject::Stable, last: true, bake: Span::seconds(0), recorded: BTreeMap::new(), ..self }
+    }
+
+    /// The same where it is known who serves which version.
+    #[must_use]
+    pub fn with_pools(self, pools: Option<Pools>) -> Self {
+        Self { names: Names { pools, ..self.names }, ..self }
     }
 
     /// What `{{stable}}` becomes.

@@ -40,7 +40,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Recorded, Subject, TierContext};
+pub use context::{Names, Pools, Recorded, Subject, TierContext};
 pub use evidence::{Evidence, MAX_EVIDENCE_BYTES, Reevaluation};
 pub use judge::{judge, slot_times};
 pub use measure::{Answer, Measure, Metric, Question, Shape, Value};

@@ -61,7 +61,7 @@ pub(super) fn plan(gate: &Gate, context: &TierContext, at: Timestamp) -> Vec<Pla
 /// The question of a slot of a threshold that no gate measures.
 pub(super) fn plan_metric(metric: &Metric, context: &TierContext, at: Timestamp) -> Planned {
     let from = earlier(at, thresholds::METRIC_INTERVAL).max(thresholds::clockwork(context).ground);
-    let variables = Variables { context, candidate: &context.candidate, from, at };
+    let variables = Variables { context, candidate: &context.candidate, pool: context.subject, from, at };
     let question = render(&metric.query, metric.source, &variables).map(|query| Question {
         source: metric.source,
         query,
@@ -105,27 +105,27 @@ impl Plan<'_> {
 
     fn one(&self, side: Side, query: Query, shape: Shape) -> Planned {
         let part = Part { side, query, window: self.window };
-        let question = self.text(side, query).and_then(|(text, candidate)| {
-            let variables = Variables { context: self.context, candidate, from: self.from, at: self.at };
+        let question = self.text(side, query).and_then(|(text, candidate, pool)| {
+            let variables = Variables { context: self.context, candidate, pool, from: self.from, at: self.at };
             let query = render(text, self.gate.source, &variables)?;
             Ok(Question { source: self.gate.source, query, shape, from: self.from, at: self.at })
         });
         Planned { part, from: self.from, question }
     }
 
-    /// A side's query, and what `{{candidate}}` becomes in it.
-    fn text(&self, side: Side, query: Query) -> Result<(&str, &str), String> {
+    /// A side's query, and what `{{candidate}}` and `{{candidate-pool}}` become in it.
+    fn text(&self, side: Side, query: Query) -> Result<(&str, &str, Subject), String> {
         let own = &self.gate.candidate;
         let candidate = self.context.candidate.as_str();
         // What ran before is measured as the gate measures it where it is compared with.
         let side = if self.context.subject == Subject::Stable { Side::Baseline } else { side };
-        let (text, version) = match (side, &self.gate.baseline) {
-            (Side::Candidate, _) => (of(own, query), candidate),
-            (Side::Baseline, None) => (of(own, query), self.context.stable()),
+        let (text, version, pool) = match (side, &self.gate.baseline) {
+            (Side::Candidate, _) => (of(own, query), candidate, Subject::Candidate),
+            (Side::Baseline, None) => (of(own, query), self.context.stable(), Subject::Stable),
             (Side::Baseline, Some(baseline)) => match &baseline.version {
                 // The word stands for the version that the lease names.
-                Some(version) if version == "stable" => (of(own, query), self.context.stable()),
-                Some(version) => (of(own, query), version.as_str()),
+                Some(version) if version == "stable" => (of(own, query), self.context.stable(), Subject::Stable),
+                Some(version) => (of(own, query), version.as_str(), Subject::Stable),
                 None => (
                     match query {
                         Query::Bad => baseline.bad.as_deref(),
@@ -133,10 +133,11 @@ impl Plan<'_> {
                         Query::Value => baseline.value.as_deref(),
                     },
                     candidate,
+                    Subject::Candidate,
                 ),
             },
         };
-        text.map(|text| (text, version)).ok_or_else(|| "the gate has no query for it".to_owned())
+        text.map(|text| (text, version, pool)).ok_or_else(|| "the gate has no query for it".to_owned())
     }
 }
 

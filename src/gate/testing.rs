@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-use super::{Answer, Judgement, Measure, Metric, Question, Subject, TierContext, Value, Watch, judge};
+use super::{Answer, Judgement, Measure, Metric, Names, Question, Subject, TierContext, Value, Watch, judge};
 
 /// So many seconds after the tier's start.
 pub(super) fn time(seconds: i64) -> Timestamp {
@@ -37,6 +37,7 @@ pub(super) fn context() -> TierContext {
         last: false,
         samples: 1,
         subject: Subject::Candidate,
+        names: Names::default(),
         recorded: BTreeMap::new(),
     }
 }

@@ -53,13 +53,15 @@ pub enum EventKind {
     Expired,
     /// A rollback was carried out and checked.
     RollbackVerified,
+    /// A rollback was carried out where nobody sees the traffic, and everything that can be checked is as it was before.
+    RollbackRestored,
     /// A rollback was carried out and is not what was there before.
     RollbackFailed,
 }
 
 impl EventKind {
     /// All of them, in the order in which a lease meets them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Cosigned,
         Self::Verified2Key,
         Self::Started,
@@ -82,6 +84,7 @@ impl EventKind {
         Self::Drifted,
         Self::Expired,
         Self::RollbackVerified,
+        Self::RollbackRestored,
         Self::RollbackFailed,
     ];
 
@@ -110,6 +113,7 @@ impl EventKind {
             Self::Drifted => "DRIFTED",
             Self::Expired => "EXPIRED",
             Self::RollbackVerified => "ROLLBACK_VERIFIED",
+            Self::RollbackRestored => "ROLLBACK_RESTORED",
             Self::RollbackFailed => "ROLLBACK_FAILED",
         }
     }

@@ -57,7 +57,7 @@ fn applier(seen: &ObservedView, style: Style) -> String {
     let mark = match doing {
         "verified" | "ready" => Mark::Good,
         "rollback-failed" => Mark::Bad,
-        "holding" => Mark::Held,
+        "holding" | "restored" => Mark::Held,
         _ => Mark::Moving,
     };
     let when = seen.seen.as_ref().map(|seen| format!(", seen {seen}")).unwrap_or_default();

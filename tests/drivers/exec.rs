@@ -131,3 +131,38 @@ fn a_program_that_ends_badly_or_says_nonsense_or_too_much_or_nothing_in_time_has
     edge.rig.apply().exits(0);
     assert_eq!(edge.weight(), 500);
 }
+
+#[test]
+fn a_program_that_was_moved_still_takes_the_weight_away_and_goes_no_further() {
+    let edge = Edge::new("");
+    edge.start();
+    edge.rig.apply().exits(0);
+    let moved = edge.rig.path("moved");
+    fs::rename(&edge.program, &moved).unwrap();
+    let text = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
+    let text = text.replace(&edge.program.display().to_string(), &moved.display().to_string());
+    fs::write(edge.rig.path("applier.yaml"), text).unwrap();
+    edge.rig.promote(FIRST);
+    edge.rig.apply().says("holding (no-pack");
+    assert_eq!(edge.weight(), 500);
+    edge.rig.turn("cp18", "halt", FIRST);
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weight(), 0);
+    edge.rig.observed(0);
+}
+
+#[test]
+fn what_cannot_be_written_down_keeps_no_weight_from_being_taken_away() {
+    let edge = Edge::new("");
+    edge.start();
+    edge.rig.apply().exits(0);
+    let shown = edge.rig.kept().join("targets/checkout-prod.json");
+    fs::remove_file(&shown).unwrap();
+    fs::create_dir_all(shown.join("in the way")).unwrap();
+    edge.rig.promote(FIRST);
+    edge.rig.apply();
+    assert_eq!(edge.weight(), 500, "nothing goes forward that cannot be written down");
+    edge.rig.turn("cp18", "halt", FIRST);
+    edge.rig.apply();
+    assert_eq!(edge.weight(), 0);
+}

@@ -21,43 +21,107 @@ pub(crate) struct Edge {
     candidate: Vec<Backend>,
 }
 
+/// What is unusual about a backend.
+#[derive(Default)]
+pub(crate) struct Odds<'a> {
+    /// Lines under `global`.
+    pub(crate) global: &'a str,
+    /// Lines of the backend, before its servers.
+    pub(crate) lines: &'a str,
+    /// Words on the line of each stable server.
+    pub(crate) stable: &'a str,
+    /// Words on the line of the candidate's server.
+    pub(crate) candidate: &'a str,
+    /// What the applier's configuration has beside the usual.
+    pub(crate) config: &'a str,
+    /// Gates of the policy, which the target then has.
+    pub(crate) gates: &'a str,
+}
+
 impl Edge {
     pub(crate) fn new() -> Self {
         Self::balancing("roundrobin", 1)
     }
 
     fn balancing(algorithm: &str, stable: usize) -> Self {
-        let rig = Rig::new("haproxy");
+        Self::odd(algorithm, stable, &Odds::default())
+    }
+
+    pub(crate) fn odd(algorithm: &str, stable: usize, odds: &Odds<'_>) -> Self {
+        let rig = Rig::under(|policy| {
+            let policy = policy.replace("driver: file", "driver: haproxy");
+            match odds.gates {
+                "" => policy,
+                gates => policy.replace("applier: edge1}", "applier: edge1, gates: [error-rate]}") + gates,
+            }
+        });
         let port = free_port();
         let stable: Vec<_> = (0..stable).map(|_| Backend::new("v1")).collect();
         let candidate = vec![Backend::new("v2")];
-        let named = |of: &[Backend], name: &str, weight: u8| {
+        let named = |of: &[Backend], name: &str, weight: u8, words: &str| {
             let line = |(number, one): (usize, &Backend)| {
                 format!(
-                    "  server {name}{number} 127.0.0.1:{} weight {weight} check inter 50ms fall 1 rise 1\n",
+                    "  server {name}{number} 127.0.0.1:{} weight {weight} check inter 50ms fall 1 rise 1 {words}\n",
                     one.port
                 )
             };
             of.iter().enumerate().map(line).collect::<String>()
         };
         let text = format!(
-            "global\n  stats socket {} mode 600 level admin\ndefaults\n  mode http\n  timeout connect 2s\n  \
+            "global\n  stats socket {} mode 600 level admin\n{}defaults\n  mode http\n  timeout connect 2s\n  \
              timeout client 5s\n  timeout server 5s\n  retries 3\n  option redispatch\nfrontend shop\n  bind 127.0.0.1:{port}\n  \
-             default_backend shop\nbackend shop\n  balance {algorithm}\n{}{}",
+             default_backend shop\nbackend shop\n  balance {algorithm}\n{}{}{}",
             rig.path("haproxy.sock").display(),
-            named(&stable, "old", 1),
-            named(&candidate, "new", 0),
+            odds.global.replace("HERE", &rig.world.path().display().to_string()),
+            odds.lines,
+            named(&stable, "old", 1, odds.stable),
+            named(&candidate, "new", 0, odds.candidate),
         );
         fs::write(rig.path("haproxy.cfg"), text).unwrap();
         let servers = (0..stable.len()).map(|number| format!("old{number}")).collect::<Vec<_>>().join(", ");
         rig.configure(&format!(
-            "{{haproxy: {{socket: haproxy.sock, backend: shop, stable: [{servers}], candidate: [new0]}}, \
-             probe: {{url: \"http://127.0.0.1:{port}/\", count: 10}}}}"
+            "{{haproxy: {{socket: haproxy.sock, backend: shop, stable: [{servers}], candidate: [new0]{}}}, \
+             probe: {{url: \"http://127.0.0.1:{port}/\", count: 10}}}}",
+            odds.config
         ));
         let daemon = launch(&rig, &[]);
         let edge = Self { daemon, rig, port, stable, candidate };
         until("haproxy answers", || edge.try_ask("show info").is_some());
         edge
+    }
+
+    /// The file follows the pools: the candidate serves everything after a restart, and the other pool nothing.
+    pub(crate) fn swap_in_file(&mut self) {
+        let text = fs::read_to_string(self.rig.path("haproxy.cfg")).unwrap();
+        let line = |line: &str| match line.trim_start().split(' ').nth(1) {
+            Some(name) if name.starts_with("old") => line.replace("weight 1", "weight 0"),
+            Some(name) if name.starts_with("new") => line.replace("weight 0", "weight 1"),
+            _ => line.to_owned(),
+        };
+        fs::write(self.rig.path("haproxy.cfg"), text.lines().map(line).collect::<Vec<_>>().join("\n") + "\n").unwrap();
+        self.reload();
+    }
+
+    /// All of `haproxy` ends, and another one begins.
+    pub(crate) fn restart(&mut self) {
+        let _ = self.daemon.0.kill();
+        let _ = self.daemon.0.wait();
+        self.daemon = launch(&self.rig, &[]);
+        until("the new haproxy answers", || self.try_ask("show info").is_some());
+    }
+
+    /// What a server is: the columns of its row.
+    pub(crate) fn row(&self, server: &str) -> Vec<String> {
+        let said = self.ask("show servers state shop");
+        let row = said.lines().find(|line| line.split(' ').nth(3) == Some(server)).unwrap_or_default();
+        row.split(' ').map(str::to_owned).collect()
+    }
+
+    /// Another file, and a reload.
+    pub(crate) fn rewrite(&mut self, edit: impl FnOnce(String) -> String) {
+        let path = self.rig.path("haproxy.cfg");
+        fs::write(&path, edit(fs::read_to_string(&path).unwrap())).unwrap();
+        self.reload();
     }
 
     /// A new `haproxy` takes the place of the old one, which ends when its last connection does.
@@ -102,7 +166,7 @@ fn launch(rig: &Rig, more: &[&str]) -> Daemon {
 
 #[test]
 fn two_leases_in_a_row_from_first_shift_to_verified_rollback_while_requests_flow_and_none_fails() {
-    let edge = Edge::new();
+    let mut edge = Edge::new();
     let flow = Flow::through(edge.port);
     edge.rig.start(FIRST);
     edge.rig.apply().exits(0);
@@ -116,6 +180,7 @@ fn two_leases_in_a_row_from_first_shift_to_verified_rollback_while_requests_flow
     // The pool that serves nothing now is the next lease's candidate: here, of the old version.
     edge.rig.turn("cp14", "complete", FIRST);
     edge.rig.apply().exits(0);
+    edge.swap_in_file();
     edge.rig.start(NEXT);
     edge.rig.apply().exits(0);
     edge.rig.observed(500);

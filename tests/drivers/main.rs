@@ -11,6 +11,7 @@ mod deploy;
 mod documents;
 mod exec;
 mod haproxy;
+mod haproxy_odd;
 mod nginx;
 mod packs;
 mod rig;

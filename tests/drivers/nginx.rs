@@ -149,3 +149,65 @@ fn an_nginx_that_does_not_say_what_it_has_loaded_is_unknown() {
     edge.rig.apply().exits(0).says("no-data").says("does not tell");
     assert_eq!(edge.split(), FIRST_FILE);
 }
+
+#[test]
+fn a_stop_leaves_its_file_in_place_where_a_configuration_of_somebody_else_keeps_nginx_from_loading_it() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    let text = fs::read_to_string(edge.rig.path("nginx.conf")).unwrap();
+    fs::write(edge.rig.path("nginx.conf"), format!("{text}\nnonsense;\n")).unwrap();
+    edge.rig.turn("cp18", "halt", FIRST);
+    edge.rig.apply().says("says 0 %, and nginx cannot load it").says("nonsense");
+    assert!(edge.split().contains("{\n    * blue;\n}"), "{}", edge.split());
+    // Whoever mends it and reloads takes the weight away, whether or not the applier looks.
+    fs::write(edge.rig.path("nginx.conf"), text).unwrap();
+    let config = edge.rig.path("nginx.conf").display().to_string();
+    Command::new(program()).args(["-c", &config, "-s", "reload"]).status().unwrap();
+    until("nginx has loaded it", || edge.state().is_some_and(|state| state.contains("\"weight_bp\":0")));
+    edge.rig.apply().exits(0);
+    edge.rig.observed(0);
+    assert_eq!(count(edge.port, 100).get("v2"), None);
+}
+
+#[test]
+fn a_file_that_does_not_say_for_which_lease_it_is_keeps_no_weight_from_being_taken_away() {
+    for is_written_down in [true, false] {
+        let edge = Edge::new();
+        edge.rig.start(FIRST);
+        edge.rig.apply().exits(0);
+        let by_hand = FIRST_FILE
+            .replace("    * blue;", "    50% green;\n    * blue;")
+            .replace("\"weight_bp\":0", "\"weight_bp\":5000");
+        fs::write(edge.rig.path("split.conf"), by_hand).unwrap();
+        let config = edge.rig.path("nginx.conf").display().to_string();
+        Command::new(program()).args(["-c", &config, "-s", "reload"]).status().unwrap();
+        until("nginx has loaded it", || edge.state().is_some_and(|state| state.contains("\"weight_bp\":5000")));
+        if !is_written_down {
+            fs::remove_file(edge.rig.kept().join("targets/checkout-prod.json")).unwrap();
+        }
+        edge.rig.turn("cp18", "halt", FIRST);
+        edge.rig.apply().exits(0);
+        edge.rig.observed(0);
+        assert_eq!(count(edge.port, 100).get("v2"), None);
+    }
+}
+
+#[test]
+fn a_server_in_both_upstreams_is_refused_and_one_that_keeps_people_within_its_own_is_told() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    let text = fs::read_to_string(edge.rig.path("nginx.conf")).unwrap();
+    let green = text.lines().find(|line| line.contains("upstream green")).unwrap();
+    let address = green.split("server ").nth(1).unwrap().split(';').next().unwrap();
+    let both = text.replace("upstream blue {", &format!("upstream blue {{ server {address} backup;"));
+    fs::write(edge.rig.path("nginx.conf"), both).unwrap();
+    let check = || edge.rig.world.two_key(&["check", "--config", "../applier.yaml"]);
+    check().exits(1).says("malformed").says("is in both upstreams");
+    edge.rig.apply().exits(0).says("malformed").says("is in both upstreams");
+    assert_eq!(edge.split(), FIRST_FILE);
+    fs::write(edge.rig.path("nginx.conf"), text.replace("upstream green {", "upstream green { ip_hash;")).unwrap();
+    check().exits(0).says("upstream green keeps people on a server (`ip_hash`)");
+    edge.rig.apply().exits(0);
+    edge.rig.observed(500);
+}

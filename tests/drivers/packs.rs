@@ -1,12 +1,17 @@
 //! Packs: what is in them, which one counts, and that nothing is shifted without one.
 
-use std::fs;
+use std::{
+    fs,
+    net::TcpStream,
+    process::{Command, Stdio},
+};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     haproxy::Edge,
     rig::{FIRST, NEXT, Rig},
+    web::{Backend, Daemon, free_port, until},
 };
 
 /// People see the appliers' refs.
@@ -16,7 +21,7 @@ fn fetch(edge: &Edge) {
 
 #[test]
 fn a_pack_says_all_that_was_there_and_is_shown_verified_and_rehearsed() {
-    let edge = Edge::new();
+    let mut edge = Edge::new();
     edge.rig.start(FIRST);
     let world = &edge.rig.world;
     world.two_key(&["pack", "verify", FIRST]).exits(1).says("no-pack");
@@ -38,6 +43,7 @@ fn a_pack_says_all_that_was_there_and_is_shown_verified_and_rehearsed() {
     edge.rig.apply().exits(0);
     edge.rig.apply().exits(0);
     edge.rig.turn("cp14", "complete", FIRST);
+    edge.swap_in_file();
     edge.rig.start(NEXT);
     edge.rig.apply().exits(0);
     let next = edge.rig.pack(NEXT);
@@ -115,4 +121,62 @@ fn a_pack_holds_what_gates_counted_of_the_version_before() {
     silent.start(FIRST);
     silent.apply().exits(0);
     assert_eq!(silent.pack(FIRST)["baselines"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_probe_takes_the_certificates_that_vouch_for_a_private_entrance() {
+    let rig = Rig::new("file");
+    let (key, certificate) = (rig.path("entrance.key"), rig.path("entrance.pem"));
+    let (key, certificate) = (key.to_str().unwrap(), certificate.to_str().unwrap());
+    let args = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "3650",
+        "-subj",
+        "/CN=entrance",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+    ];
+    rig.world.run(rig.world.path(), "openssl", &args, b"").exits(0);
+    let both = fs::read_to_string(key).unwrap() + &fs::read_to_string(certificate).unwrap();
+    fs::write(rig.path("both.pem"), both).unwrap();
+    let (port, version) = (free_port(), Backend::new("v1"));
+    let text = format!(
+        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  timeout server 5s\nfrontend shop\n  \
+         bind 127.0.0.1:{port} ssl crt {}\n  default_backend shop\nbackend shop\n  server a 127.0.0.1:{}\n",
+        rig.path("both.pem").display(),
+        version.port
+    );
+    fs::write(rig.path("haproxy.cfg"), text).unwrap();
+    let mut command = Command::new("haproxy");
+    command.arg("-db").arg("-f").arg(rig.path("haproxy.cfg")).stdout(Stdio::null()).stderr(Stdio::null());
+    let _daemon = Daemon(command.spawn().unwrap());
+    until("the entrance listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let probe = |url: &str, more: &str| {
+        rig.configure(&format!("{{file: weights.json, probe: {{url: \"{url}\", count: 3{more}}}}}"));
+    };
+    let url = format!("https://127.0.0.1:{port}/");
+    rig.start(FIRST);
+    probe(&url, "");
+    rig.apply().exits(0).says("no-pack").says("certificate");
+    probe(&url, ", ca-file: nowhere.pem");
+    rig.apply().exits(0).says("no-pack").says("nowhere.pem");
+    probe("http://127.0.0.1/", ", ca-file: entrance.pem");
+    rig.apply().exits(3).says("`ca-file` is for https addresses");
+    probe(&url, ", ca-file: entrance.pem");
+    rig.apply().exits(0);
+    rig.observed(500);
+    assert_eq!(rig.pack(FIRST)["probes"]["served"], "v1");
 }

@@ -93,18 +93,23 @@ pub(crate) fn free_port() -> u16 {
 
 /// One request on a connection of its own: the body of a good answer.
 pub(crate) fn get(port: u16, path: &str, client: &str) -> Option<String> {
+    get_with(port, path, &format!("X-Client: {client}")).map(|(_, body)| body)
+}
+
+/// One request with a header: the head and the body of a good answer.
+pub(crate) fn get_with(port: u16, path: &str, header: &str) -> Option<(String, String)> {
     let ask = || {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: shop\r\nX-Client: {client}\r\n\r\n").as_bytes())?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: shop\r\n{header}\r\n\r\n").as_bytes())?;
         let mut said = String::new();
         stream.read_to_string(&mut said)?;
         Ok::<_, std::io::Error>(said)
     };
     let said = ask().ok()?;
     let (head, body) = said.split_once("\r\n\r\n")?;
-    head.split(' ').nth(1).filter(|status| *status == "200").map(|_| body.to_owned())
+    head.split(' ').nth(1).filter(|status| *status == "200").map(|_| (head.to_owned(), body.to_owned()))
 }
 
 /// Sends requests, each by another client, and counts who answered; what failed counts as nobody.

@@ -1,6 +1,10 @@
 //! Questions by HTTP, each on a connection of its own: a kept one could lead to what is no longer there.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
+
+use ureq::tls::{RootCerts, TlsConfig};
+
+use crate::gate::sources::certificates;
 
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,9 +26,18 @@ impl Answer {
     }
 }
 
-/// Asks. Everything but a good answer of some size is an error, in words.
-pub(in crate::apply) fn get(url: &str) -> Result<Answer, String> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None).max_redirects(0);
+/// Asks. Everything but a good answer of some size is an error, in words. `vouchers` is a file of certificates that vouch for an
+/// https address; by default those do that are well known.
+pub(in crate::apply) fn get(url: &str, vouchers: Option<&Path>) -> Result<Answer, String> {
+    let roots = match vouchers {
+        Some(path) => certificates(path).map_err(|why| format!("{}: {why}", path.display()))?,
+        None => RootCerts::WebPki,
+    };
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .proxy(None)
+        .max_redirects(0)
+        .tls_config(TlsConfig::builder().root_certs(roots).build());
     let agent: ureq::Agent = config.build().into();
     let asked = agent.get(url).header("Connection", "close").call();
     let mut response = asked.map_err(|error| format!("{url}: {error}"))?;

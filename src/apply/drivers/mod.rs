@@ -26,6 +26,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Pools;
 use crate::model::{LeaseId, Reason, Refusal, TargetId, lease::Lease, policy};
 
 use super::decide::Observed;
@@ -69,6 +70,24 @@ pub enum Reversible {
     No,
 }
 
+/// What a look at a target's set-up finds, beside its weights.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Survey {
+    /// Why no lease may begin here as things are: what would be unsafe, or could not be exact. Each says what to write.
+    pub faults: Vec<Refusal>,
+    /// What is safe, and worth knowing.
+    pub remarks: Vec<String>,
+}
+
+/// What a driver's look is a look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// What moves requests: its weights are those of the traffic.
+    Traffic,
+    /// What somebody else is to bring about. Only probes at the entrance tell whether that is so.
+    Intent,
+}
+
 /// Moves one target, and says what is there.
 pub trait Driver: Send {
     /// Its name and version, as packs hold it.
@@ -79,13 +98,35 @@ pub trait Driver: Send {
         Ok(Reversible::Yes)
     }
 
+    /// What its look is a look at.
+    fn sight(&self) -> Sight {
+        Sight::Traffic
+    }
+
+    /// Looks at how the target is set up. Asked before a lease begins, by `check`, and for doctors.
+    fn survey(&self) -> Result<Survey, Refusal> {
+        Ok(Survey::default())
+    }
+
+    /// Who serves which version, as metrics name them; none where the target has no pools, or nobody knows which is whose.
+    fn pools(&self) -> Option<Pools> {
+        None
+    }
+
+    /// What contradicts what is there now: a restart of what moves requests would bring something else. The next lease does
+    /// not begin while it stands.
+    fn contradiction(&self) -> Result<Option<Refusal>, Refusal> {
+        Ok(None)
+    }
+
     /// Whether the target can be brought to a weight exactly. Refused are weights that it cannot reach.
     fn reaches(&self, weight_bp: u32) -> Result<(), Refusal>;
 
     /// What is there now. An error is *unknown*, never zero.
     fn observe(&self) -> Result<Observed, Refusal>;
 
-    /// Moves the target.
+    /// Moves the target. To zero it needs to know who the candidate is, and nothing else: whatever else is broken is said
+    /// once the weight is away.
     fn shift(&self, to: &Setting) -> Result<(), Refusal>;
 
     /// What is there now. Taking it changes nothing that is served.
@@ -97,14 +138,27 @@ pub trait Driver: Send {
     /// Restores what was there.
     fn restore(&self, snapshot: &[u8]) -> Result<(), Refusal>;
 
-    /// Checks that what is there is what was there, byte for byte.
+    /// Checks that what is there is what was there: weights, roles and bytes, as far as they say who serves. `drift` is what
+    /// differs, `no-data` that nobody knows.
     fn verify(&self, snapshot: &[u8]) -> Result<(), Refusal>;
+
+    /// What else is no longer as it was, and makes no difference to who serves: a line each.
+    fn changes(&self, snapshot: &[u8]) -> Result<Vec<String>, Refusal> {
+        let _ = snapshot;
+        Ok(Vec::new())
+    }
 
     /// How many requests or connections the candidate has served so far, where the target counts them. `snapshot` is what
     /// was there before the lease, and says which one the candidate is.
     fn served_by_candidate(&self, snapshot: &[u8]) -> Result<Option<u64>, Refusal> {
         let _ = snapshot;
         Ok(None)
+    }
+
+    /// How many requests or connections are open with the candidate, as far as the target counts them.
+    fn open_with_candidate(&self, snapshot: &[u8]) -> Result<u64, Refusal> {
+        let _ = snapshot;
+        Ok(0)
     }
 }
 

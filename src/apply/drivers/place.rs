@@ -87,14 +87,12 @@ impl Place {
     pub fn below(self, folder: &Path) -> Self {
         let section = match self.section {
             Section::File(path) => Section::File(folder.join(path)),
-            Section::Haproxy(config) => {
-                Section::Haproxy(haproxy::Config { socket: folder.join(&config.socket), ..config })
-            }
+            Section::Haproxy(config) => Section::Haproxy(config.below(folder)),
             Section::Nginx(config) => Section::Nginx(nginx::Config { include: folder.join(&config.include), ..config }),
             // Programs are absolute, and a deploy repository is an address.
             section @ (Section::Exec(_) | Section::Git(_)) => section,
         };
-        Self { section, ..self }
+        Self { section, probe: self.probe.map(|probe| probe.below(folder)) }
     }
 
     /// Whether a weight can be reached, as far as the configuration alone tells. What is really there, only the driver

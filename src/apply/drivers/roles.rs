@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{LeaseId, Reason, Refusal};
+use super::{Context, kept::Kept};
+use crate::model::{LeaseId, Reason, Refusal, TargetId};
 
 /// One of a target's two pools, by its name in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,14 @@ impl Shares {
         }
     }
 
+    /// What pools serve by the sums of their weights; nothing where nobody has any.
+    pub(super) fn of_sums(stable: u64, candidate: u64) -> Self {
+        let whole = stable.saturating_add(candidate);
+        let share = |part: u64| part.saturating_mul(10_000).div_ceil(whole.max(1));
+        let share = |part: u64| u32::try_from(share(part)).unwrap_or(10_000);
+        Self { stable_bp: share(stable), candidate_bp: share(candidate) }
+    }
+
     /// The pool that serves nothing, if one does.
     pub(super) const fn idle(self) -> Option<Pool> {
         match (self.stable_bp, self.candidate_bp) {
@@ -68,6 +77,40 @@ pub(super) fn candidate_of(lease: &LeaseId, known: Option<&Roles>, shares: Share
     match known.filter(|roles| roles.lease == *lease) {
         Some(roles) => Ok(roles.candidate),
         None => shares.idle().ok_or_else(|| mixed(lease, shares)),
+    }
+}
+
+/// What is known of who plays which part beside what the target says: a small file beside the journal, and what was there
+/// before the lease, as its pack has it, where that file does not name the lease.
+pub(super) struct Remembered {
+    kept: Kept<Roles>,
+    packed: Option<(LeaseId, Vec<u8>)>,
+}
+
+impl Remembered {
+    /// What is remembered of a target for the lease of a context.
+    pub(super) fn of(target: &TargetId, context: &Context<'_>) -> Self {
+        let kept = Kept::<Roles>::new(&context.folder, target.as_str());
+        let known = kept.read().ok().flatten();
+        let lost = |id: &LeaseId| known.as_ref().is_none_or(|roles| roles.lease != *id);
+        let lease = context.lease.map(|lease| &lease.id).filter(|id| lost(id));
+        let packed = lease.and_then(|id| Some((id.clone(), (context.before)()?)));
+        Self { kept, packed }
+    }
+
+    /// What is written down; none if nothing is.
+    pub(super) fn read(&self) -> Result<Option<Roles>, Refusal> {
+        self.kept.read()
+    }
+
+    /// Writes down who plays which part, or that nobody does.
+    pub(super) fn write(&self, roles: Option<&Roles>) -> Result<(), Refusal> {
+        self.kept.write(roles)
+    }
+
+    /// The lease whose pack had to be asked, and the snapshot in it.
+    pub(super) fn packed(&self) -> Option<(&LeaseId, &[u8])> {
+        self.packed.as_ref().map(|(lease, bytes)| (lease, bytes.as_slice()))
     }
 }
 

@@ -123,6 +123,10 @@ impl Metrics {
             let labels = [("target", target.as_str()), ("doing", seen.doing.as_str()), ("reason", reason)];
             page.line("two_key_doing", &labels, 1);
         }
+        page.head("two_key_contradiction", "gauge", "A restart of what moves requests would bring another weight.");
+        for target in self.targets.iter().filter(|(_, seen)| seen.contradiction.is_some()).map(|(target, _)| target) {
+            page.line("two_key_contradiction", &[("target", target.as_str())], 1);
+        }
     }
 }
 
@@ -162,6 +166,7 @@ mod tests {
             observed_lease: observed_bp.and_then(|_| LeaseId::parse("L-1")),
             doing: "holding".to_owned(),
             reason: Some(Refusal::new(Reason::NoData, "no data")),
+            contradiction: Some(Refusal::new(Reason::Drift, "a restart would bring another weight")),
         };
         let targets = BTreeMap::from([(TargetId::parse("shop").unwrap(), target)]);
         Report { ledger: Oid::Sha1([1; 20]), targets, remarks: vec![Refusal::new(Reason::Stale, "gone")] }
@@ -181,6 +186,7 @@ mod tests {
             "two_key_desired_weight{target=\"shop\",lease=\"L-1\"} 0.25",
             "two_key_observed_weight{target=\"shop\",lease=\"L-1\"} 0.05",
             "two_key_doing{target=\"shop\",doing=\"holding\",reason=\"no-data\"} 1",
+            "two_key_contradiction{target=\"shop\"} 1",
             "two_key_fetch_age_seconds 100",
             "two_key_tick_seconds_total 0.25",
             "two_key_events_total{event=\"APPLIED\"} 2",

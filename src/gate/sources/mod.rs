@@ -11,6 +11,8 @@ use crate::model::{GateId, Reason, Refusal, document::Span, policy::Source};
 
 use super::measure::{Answer, Measure, Metric, Question, Value};
 
+pub(crate) use prometheus::certificates;
+
 pub use config::{Config, ExecConfig, FileConfig, PrometheusConfig};
 
 /// How long a source may take where the configuration does not say.

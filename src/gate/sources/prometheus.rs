@@ -101,7 +101,8 @@ fn is_loopback(url: &str) -> bool {
     host.is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"))
 }
 
-fn certificates(path: &Path) -> Result<RootCerts, String> {
+/// The certificates in a file that vouch for others.
+pub(crate) fn certificates(path: &Path) -> Result<RootCerts, String> {
     let text = read(path)?;
     let mut certificates = Vec::new();
     for item in parse_pem(text.as_bytes()) {

@@ -8,7 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
 use crate::model::document::{At, Place, Problems, Span, Whole, Word};
 
 /// The variables that queries may name, as in `{{candidate}}`. Any other is an error.
-pub const QUERY_VARIABLES: [&str; 6] = ["candidate", "stable", "window", "target", "lease", "tier"];
+pub const QUERY_VARIABLES: [&str; 8] =
+    ["candidate", "stable", "window", "target", "lease", "tier", "candidate-pool", "stable-pool"];
+/// How variables begin that are of the lease: a label's value, and an artifact's digest, each by its name.
+pub const LEASE_VARIABLES: [&str; 2] = ["label.", "artifact."];
 
 /// A finite number. Two are equal when they are the same number.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -465,7 +468,7 @@ fn queries(queries: &Queries, kind: Kind, place: Place, problems: &mut Problems)
             problems.malformed(place, "a query is empty");
         }
         if let Err(name) = variables(query) {
-            let known = QUERY_VARIABLES.join(", ");
+            let known = QUERY_VARIABLES.join(", ") + ", label.NAME, artifact.NAME";
             problems.malformed(place, format!("a query names the unknown variable `{name}`; there are: {known}"));
         }
     }
@@ -475,7 +478,8 @@ fn queries(queries: &Queries, kind: Kind, place: Place, problems: &mut Problems)
 fn variables(query: &str) -> Result<(), String> {
     for part in query.split("{{").skip(1) {
         let name = part.split_once("}}").map_or(part, |(name, _)| name).trim();
-        if !QUERY_VARIABLES.contains(&name) {
+        let of_lease = LEASE_VARIABLES.iter().any(|family| name.len() > family.len() && name.starts_with(family));
+        if !QUERY_VARIABLES.contains(&name) && !of_lease {
             return Err(name.chars().take(40).collect());
         }
     }

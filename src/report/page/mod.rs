@@ -197,7 +197,8 @@ fn section(of: &PageOf<'_>, id: &LeaseId) -> Result<String, askama::Error> {
     let until = open.then(|| of.made.as_second());
     let chart = staircase(&desired, &seen, until, &format!("Weights: {}", steps.join("; ")));
     let evidence = of.evidence.get(id).map(Vec::as_slice).unwrap_or_default();
-    let ends = |entry: &&Entry| matches!(entry.event.as_str(), "ROLLBACK_VERIFIED" | "ROLLBACK_FAILED");
+    let ends =
+        |entry: &&Entry| matches!(entry.event.as_str(), "ROLLBACK_VERIFIED" | "ROLLBACK_RESTORED" | "ROLLBACK_FAILED");
     let section = Section {
         mark: mark(&view.state),
         staircase: chart,

@@ -2,7 +2,8 @@
 //! badly, answers nonsense or too much, or takes too long has told nothing.
 //!
 //! It is run only if the lease's scope names it, by its absolute path, in a cleared environment that has nothing but the
-//! variables that the scope names.
+//! variables that the scope names. A lease that was moved here already is looked at and taken to zero by whatever program is
+//! configured now: that somebody moved the program keeps no weight where it is.
 
 mod protocol;
 
@@ -72,10 +73,20 @@ pub struct ExecDriver {
     config: Config,
     timeout: Duration,
     allowed: Result<(), Refusal>,
+    past: Past,
     scope: Scope,
     /// The lease that it is opened for, with its version.
     lease: Option<Shown>,
     shown: Kept<Shown>,
+}
+
+/// What the target has to do with the lease so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past {
+    /// The lease was moved here, or was about to be: there is a pack.
+    Moved,
+    /// Nobody knows of anything.
+    Untouched,
 }
 
 /// Which lease a version belongs to.
@@ -110,14 +121,25 @@ impl ExecDriver {
     pub fn open(target: &TargetId, config: Config, context: &Context<'_>) -> Self {
         let lease =
             context.lease.and_then(|lease| Some(Shown { lease: lease.id.clone(), version: version_of(lease)? }));
+        let shown = Kept::<Shown>::new(&context.folder, target.as_str());
+        let allowed = context.lease.map_or(Ok(()), |lease| config.allowed_by(lease));
+        let is_shown = || {
+            shown
+                .read()
+                .ok()
+                .flatten()
+                .is_some_and(|shown| Some(shown.lease) == context.lease.map(|lease| lease.id.clone()))
+        };
+        let moved = allowed.is_err() && (is_shown() || (context.before)().is_some());
         Self {
             target: target.clone(),
             timeout: Duration::from_secs(config.timeout.as_secs()),
-            allowed: context.lease.map_or(Ok(()), |lease| config.allowed_by(lease)),
+            allowed,
+            past: if moved { Past::Moved } else { Past::Untouched },
             scope: context.lease.map(|lease| lease.scope.clone()).unwrap_or_default(),
             config,
             lease,
-            shown: Kept::new(&context.folder, target.as_str()),
+            shown,
         }
     }
 
@@ -129,7 +151,7 @@ impl ExecDriver {
     }
 
     fn call(&self, verb: Verb, op: &str, desired: Option<Weighed>, more: More) -> Result<Answer, Refusal> {
-        self.allowed.clone()?;
+        self.may(verb, desired.as_ref())?;
         let limit = SignedDuration::try_from(self.timeout).unwrap_or(SignedDuration::MAX);
         let deadline = clock::read_clocks().now.saturating_add(limit).unwrap_or(jiff::Timestamp::MAX);
         let lease = self.lease.as_ref().map(|shown| &shown.lease);
@@ -148,6 +170,16 @@ impl ExecDriver {
         input.push(b'\n');
         let said = child::run(self.command(), input, self.timeout).map_err(|why| self.unknown(verb, &why))?;
         Answer::parse(&said).map_err(|why| self.unknown(verb, &why))
+    }
+
+    /// Whether the program may be run for that: as the lease allows, and to stop what was moved already.
+    fn may(&self, verb: Verb, desired: Option<&Weighed>) -> Result<(), Refusal> {
+        let is_zero = desired.is_some_and(|desired| desired.weight_bp == 0);
+        match (self.past, verb) {
+            (Past::Moved, Verb::Observe) => Ok(()),
+            (Past::Moved, Verb::Apply) if is_zero => Ok(()),
+            _ => self.allowed.clone(),
+        }
     }
 
     #[allow(clippy::disallowed_methods, reason = "this driver runs a program, with variables that the lease names")]
@@ -188,7 +220,11 @@ impl ExecDriver {
 
     /// Whose version was seen.
     fn lease_of(&self, seen: &Weighed) -> Result<Option<LeaseId>, Refusal> {
-        let shown = self.shown.read()?;
+        let shown = match (self.shown.read(), &seen.version) {
+            // A version that is known needs nothing that is written down.
+            (Err(_), Some(version)) if self.lease.as_ref().is_some_and(|own| own.version == *version) => None,
+            (shown, _) => shown?,
+        };
         let known = [self.lease.as_ref(), shown.as_ref()];
         Ok(match &seen.version {
             Some(version) => {
@@ -262,8 +298,13 @@ impl Driver for ExecDriver {
 
     fn shift(&self, to: &Setting) -> Result<(), Refusal> {
         let shown = self.lease.as_ref().filter(|shown| shown.lease == to.lease);
-        if let Some(shown) = shown {
-            self.shown.write(Some(shown))?;
+        let written = match shown {
+            Some(shown) if self.shown.read().ok().flatten().as_ref() != Some(shown) => self.shown.write(Some(shown)),
+            _ => Ok(()),
+        };
+        // What cannot be written down keeps no weight where it is.
+        if to.weight_bp > 0 {
+            written.clone()?;
         }
         let version = shown.map(|shown| shown.version.clone());
         let desired = Weighed { weight_bp: to.weight_bp, version, generation: None };
@@ -273,7 +314,7 @@ impl Driver for ExecDriver {
         let answer = self.call(Verb::Apply, &op, Some(desired), more)?;
         match answer.status {
             // Whether it came about is for the next look to say.
-            Status::Ok | Status::InProgress | Status::Retry => Ok(()),
+            Status::Ok | Status::InProgress | Status::Retry => written,
             Status::Failed | Status::Unsupported => {
                 Err(Refusal::new(Reason::Internal, self.says(Verb::Apply, &answer.said())))
             }

@@ -2,7 +2,8 @@
 //! numbers change; comments, order and every other byte stay.
 //!
 //! What is observed is the file at the remote's tip, freshly fetched. For which lease it was set, and which backend is
-//! its candidate, the last commit for the target says in its message.
+//! its candidate, the last commit for the target says in its message; where history was rewritten, a small file beside the
+//! journal, or the lease's pack.
 
 mod yaml;
 
@@ -11,11 +12,12 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Context, Driver, Setting, Snapshot,
-    roles::{Pool, Roles, Shares, candidate_of},
+    Context, Driver, Setting, Sight, Snapshot, Survey,
+    roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 use crate::{
     apply::decide::Observed,
+    gate::Pools,
     git::{NewCommit, PushOptions, Repository, SignWith, mirrored},
     model::{LeaseId, Oid, Reason, Refusal, TargetId},
 };
@@ -24,6 +26,8 @@ use yaml::YamlPath;
 
 /// How long the deploy repository may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The largest manifest that is looked through.
+const MAX_MANIFEST: usize = 1024 * 1024;
 /// How often a push is tried again that another one was quicker than.
 const ATTEMPTS: u32 = 4;
 
@@ -118,6 +122,10 @@ pub struct GitDriver {
     clone: PathBuf,
     /// What the lease names, by change and by artifacts.
     versions: Vec<String>,
+    /// What the last commit here says of who plays which part, where its message is gone.
+    roles: Remembered,
+    /// The lease that it is opened for.
+    lease: Option<LeaseId>,
 }
 
 /// What is at the remote's tip.
@@ -143,15 +151,16 @@ struct Before {
 
 impl There {
     fn shares(&self) -> Result<Shares, Refusal> {
-        let (stable, candidate) = self.weights;
-        let whole = u64::from(stable) + u64::from(candidate);
-        let of = |part: u32| (u64::from(part) * 10_000).div_ceil(whole.max(1));
-        let share = |part| u32::try_from(of(part)).unwrap_or(10_000);
-        if whole > 0 {
-            return Ok(Shares { stable_bp: share(stable), candidate_bp: share(candidate) });
-        }
-        Err(Refusal::new(Reason::NoData, "both weights are zero in the deploy repository"))
+        shares(self.weights)
     }
+}
+
+/// What two weights give to each backend.
+fn shares((stable, candidate): (u32, u32)) -> Result<Shares, Refusal> {
+    if stable == 0 && candidate == 0 {
+        return Err(Refusal::new(Reason::NoData, "both weights are zero in the deploy repository"));
+    }
+    Ok(Shares::of_sums(u64::from(stable), u64::from(candidate)))
 }
 
 impl GitDriver {
@@ -162,7 +171,15 @@ impl GitDriver {
             change.chain(lease.artifacts.iter().map(|artifact| artifact.digest.to_string())).collect()
         });
         let clone = context.folder.join(format!("{target}.git"));
-        Self { target: target.clone(), config, clone, versions: versions.unwrap_or_default() }
+        let roles = Remembered::of(target, context);
+        Self {
+            target: target.clone(),
+            config,
+            clone,
+            versions: versions.unwrap_or_default(),
+            roles,
+            lease: context.lease.map(|lease| lease.id.clone()),
+        }
     }
 
     /// Fetches, and reads what is at the tip.
@@ -195,8 +212,27 @@ impl GitDriver {
         let text = String::from_utf8(bytes).map_err(|_| self.unknown(&"the file is not UTF-8"))?;
         let weights = self.config.weights(&text).map_err(|why| self.unknown(&why))?;
         let said = repository.last_message_with(tip, &Self::line("Target", &self.target)).map_err(refused)?;
-        let roles = said.as_deref().and_then(Self::roles);
-        Ok(There { repository, tip, text, weights, roles })
+        let there = There { repository, tip, text, weights, roles: said.as_deref().and_then(Self::roles) };
+        let roles = if said.is_some() { there.roles.clone() } else { self.roles_without_history(&there) };
+        Ok(There { roles, ..there })
+    }
+
+    /// Who plays which part where no commit says so any more.
+    fn roles_without_history(&self, there: &There) -> Option<Roles> {
+        let known = self.roles.read().ok().flatten();
+        known.or_else(|| {
+            let (lease, candidate) = self.packed()?;
+            // Where it serves nothing there is nothing to lose: the roles were taken back, or never given.
+            let serves = there.shares().ok()?.of(candidate) > 0;
+            serves.then(|| Roles { lease: lease.clone(), candidate })
+        })
+    }
+
+    /// The candidate of a lease that is not written down, as its pack knows it.
+    fn packed(&self) -> Option<(&LeaseId, Pool)> {
+        let (lease, bytes) = self.roles.packed()?;
+        let (before, weights) = self.parse(bytes).ok()?;
+        Some((lease, candidate_of(lease, before.roles.as_ref(), shares(weights).ok()?).ok()?))
     }
 
     fn unknown(&self, why: &dyn std::fmt::Display) -> Refusal {
@@ -221,9 +257,14 @@ impl GitDriver {
         if self.config.stable.is_none() {
             return Ok(Pool::Candidate);
         }
+        let kept = self.roles.read().ok().flatten();
+        if let Some(roles) = there.roles.iter().chain(&kept).find(|roles| roles.lease == *lease) {
+            return Ok(roles.candidate);
+        }
         // Where both are zero nobody serves, and a stop still finds its pool.
         let shares = there.shares().unwrap_or(Shares { stable_bp: 10_000, candidate_bp: 0 });
-        candidate_of(lease, there.roles.as_ref(), shares)
+        let packed = self.packed().filter(|(id, _)| *id == lease);
+        packed.map_or_else(|| candidate_of(lease, None, shares), |(_, candidate)| Ok(candidate))
     }
 
     fn line(name: &str, value: &dyn std::fmt::Display) -> String {
@@ -257,12 +298,35 @@ impl GitDriver {
         lines.join("\n") + "\n"
     }
 
+    /// Where the weights are.
+    fn paths(&self) -> impl Iterator<Item = &YamlPath> {
+        self.config.stable.iter().chain([&self.config.candidate])
+    }
+
+    /// The YAML files of the folder in which the weights are, as far as they can be read.
+    fn manifests(&self, there: &There) -> Result<Vec<(String, String)>, Refusal> {
+        let unknown = |error: crate::git::GitError| self.unknown(&error);
+        let folder = self.config.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut objects = there.repository.objects().map_err(unknown)?;
+        let mut manifests = Vec::new();
+        let is_yaml = |name: &String| [".yaml", ".yml"].iter().any(|end| name.ends_with(end));
+        for (name, id) in objects.files_in(there.tip, folder).map_err(unknown)? {
+            let is_read = is_yaml(&name) && objects.is_file_up_to(id, MAX_MANIFEST).map_err(unknown)?;
+            if is_read && let Ok(text) = String::from_utf8(objects.blob(id).map_err(unknown)?) {
+                manifests.push((name, text));
+            }
+        }
+        Ok(manifests)
+    }
+
     /// Commits and pushes other weights, unless they are there already; once more where somebody else was quicker.
     fn push(&self, subject: &str, change: impl Fn(&There) -> Result<Change, Refusal>) -> Result<(), Refusal> {
         let mut why = String::new();
         for _ in 0..ATTEMPTS {
             let there = self.there()?;
             let Change { stable, candidate, roles } = change(&there)?;
+            // What cannot be written down keeps no weight where it is: the commit says the same.
+            let _ = self.roles.write(roles.as_ref());
             let text = self.config.patch(&there.text, (stable, candidate)).map_err(|why| self.unknown(&why))?;
             if text == there.text && roles == there.roles {
                 return Ok(());
@@ -319,21 +383,55 @@ impl Driver for GitDriver {
         "git/1"
     }
 
+    fn sight(&self) -> Sight {
+        Sight::Intent
+    }
+
+    fn pools(&self) -> Option<Pools> {
+        let stable = self.config.stable.as_ref()?;
+        let lease = self.lease.as_ref()?;
+        let known = self.roles.read().ok().flatten().filter(|roles| roles.lease == *lease).map(|roles| roles.candidate);
+        let packed = || self.packed().filter(|(id, _)| *id == lease).map(|(_, candidate)| candidate);
+        let candidate = known.or_else(packed).or_else(|| self.pool(lease, &self.there().ok()?).ok())?;
+        let name = |pool: Pool| {
+            let path = if pool == Pool::Candidate { &self.config.candidate } else { stable };
+            path.named().unwrap_or_else(|| path.to_string())
+        };
+        Some(Pools { candidate: name(candidate), stable: name(candidate.other()) })
+    }
+
+    fn survey(&self) -> Result<Survey, Refusal> {
+        let there = self.there()?;
+        let mut survey = Survey::default();
+        for (name, text) in self.manifests(&there)? {
+            let Some(key) = yaml::persistence(&text) else { continue };
+            let message = format!(
+                "{name} has `{key}`: people stay with the backend that they had, whatever the weights are, so that no stop moves them"
+            );
+            let hint = format!("take `{key}` out of {name}");
+            survey.faults.push(Refusal::new(Reason::Malformed, message).hint(hint));
+        }
+        Ok(survey)
+    }
+
     fn reaches(&self, weight_bp: u32) -> Result<(), Refusal> {
         self.config.reaches(weight_bp)
     }
 
     fn observe(&self) -> Result<Observed, Refusal> {
         let there = self.there()?;
-        let shares = there.shares()?;
+        let shares = there.shares();
         Ok(match there.roles.clone() {
             Some(roles) => {
+                let (stable, candidate) = there.weights;
+                let own = if roles.candidate == Pool::Candidate { candidate } else { stable };
+                // Without weight it serves nothing, even where nobody else does.
+                let weight_bp = if own == 0 { 0 } else { shares?.of(roles.candidate) };
                 // Another version than the lease's has not been given any weight by it.
-                let weight_bp = shares.of(roles.candidate);
                 let ours = weight_bp == 0 || self.names_the_version(&there).is_ok();
                 Observed { weight_bp, lease: Some(roles.lease).filter(|_| ours) }
             }
-            None => Observed { weight_bp: shares.candidate_bp, lease: None },
+            None => Observed { weight_bp: shares?.candidate_bp, lease: None },
         })
     }
 
@@ -384,15 +482,34 @@ impl Driver for GitDriver {
     }
 
     fn verify(&self, snapshot: &[u8]) -> Result<(), Refusal> {
-        let (before, _) = self.parse(snapshot)?;
+        let (before, weights) = self.parse(snapshot)?;
         let there = self.there()?;
-        if there.text == before.file && there.roles == before.roles {
+        let what = if there.weights != weights {
+            let ((stable, candidate), (then_stable, then_candidate)) = (there.weights, weights);
+            format!("weights {stable} and {candidate}, then {then_stable} and {then_candidate}")
+        } else if there.roles != before.roles {
+            "another lease is said to be there".to_owned()
+        } else if !self.paths().all(|path| yaml::is_same_around(&there.text, &before.file, path)) {
+            "what stands beside the weights".to_owned()
+        } else {
             return Ok(());
-        }
-        let message =
-            format!("{} is not what it was at commit {} before the lease", self.config.path, before.commit.short());
+        };
+        let then = before.commit.short();
+        let message = format!("{} is not what it was at commit {then} before the lease: {what}", self.config.path);
         let hint = format!("see what else changed: git diff {} {} -- {}", before.commit, there.tip, self.config.path);
         Err(Refusal::new(Reason::Drift, message).hint(hint))
+    }
+
+    fn changes(&self, snapshot: &[u8]) -> Result<Vec<String>, Refusal> {
+        let (before, weights) = self.parse(snapshot)?;
+        let there = self.there()?;
+        let (stable, candidate) = weights;
+        let same = self.config.patch(&there.text, (stable, candidate)).is_ok_and(|text| text == before.file);
+        let change = || {
+            let then = before.commit.short();
+            format!("what else {} says is no longer what it was at commit {then}", self.config.path)
+        };
+        Ok(if same { Vec::new() } else { vec![change()] })
     }
 }
 

@@ -33,6 +33,16 @@ impl fmt::Display for YamlPath {
     }
 }
 
+impl YamlPath {
+    /// The name by which the last `[name=…]` in it picks one of a list.
+    pub(super) fn named(&self) -> Option<String> {
+        self.steps.iter().rev().find_map(|step| match step {
+            Step::Where(key, value) if key == "name" => Some(value.clone()),
+            _ => None,
+        })
+    }
+}
+
 impl TryFrom<String> for YamlPath {
     type Error = String;
 
@@ -64,6 +74,7 @@ impl TryFrom<String> for YamlPath {
 }
 
 /// A node, as far as paths care.
+#[derive(Clone)]
 enum Node {
     Scalar(String, Range<usize>),
     List(Vec<Node>),
@@ -130,6 +141,72 @@ pub(super) fn patch(text: &str, numbers: &[(&YamlPath, u32)]) -> Result<String, 
     match numbers.iter().find(|(path, number)| self::number(&patched, path).as_ref() != Ok(number)) {
         None => Ok(patched),
         Some((path, _)) => Err(format!("what is at {path} cannot be replaced where it stands")),
+    }
+}
+
+/// Whether what stands around a value is the same in two files, comments and places aside: what the weight is a weight of, and
+/// what else shares with it.
+pub(super) fn is_same_around(text: &str, other: &str, path: &YamlPath) -> bool {
+    let around = |text: &str| {
+        let documents = parse(text).ok()?;
+        let steps = path.steps.len().saturating_sub(2);
+        let mut found: Vec<Node> = documents;
+        for step in path.steps.iter().take(steps) {
+            found = found.iter().flat_map(|node| follow(node, step)).cloned().collect();
+        }
+        Some(found.iter().map(Node::plain).collect::<Vec<_>>())
+    };
+    around(text).is_some_and(|found| Some(found) == around(other))
+}
+
+/// Words by which manifests keep people with the backend that they had.
+const PERSISTENT: [&str; 6] =
+    ["sessionPersistence", "sticky", "consistentHash", "sessionAffinity", "stickiness", "affinity"];
+
+/// The key by which a manifest keeps people with a backend, if one does: of Gateway API, Traefik, Istio, Kubernetes, and of
+/// the annotations of controllers. A file that is not YAML has none.
+pub(super) fn persistence(text: &str) -> Option<String> {
+    parse(text).ok()?.iter().find_map(Node::persistent_key)
+}
+
+impl Node {
+    /// What it says, without where.
+    fn plain(&self) -> String {
+        match self {
+            Self::Scalar(value, _) => format!("{value:?}"),
+            Self::List(items) => format!("[{}]", items.iter().map(Self::plain).collect::<Vec<_>>().join(",")),
+            Self::Map(entries) => {
+                let mut entries: Vec<_> =
+                    entries.iter().map(|(key, node)| format!("{key:?}:{}", node.plain())).collect();
+                entries.sort();
+                format!("{{{}}}", entries.join(","))
+            }
+            Self::Other => "*".to_owned(),
+        }
+    }
+
+    fn persistent_key(&self) -> Option<String> {
+        match self {
+            Self::List(items) => items.iter().find_map(Self::persistent_key),
+            Self::Map(entries) => entries.iter().find_map(|(key, node)| {
+                let is_off = match node {
+                    Self::Scalar(value, _) => {
+                        ["", "~", "null", "false", "none"].contains(&value.to_lowercase().as_str())
+                    }
+                    // Where pods are put is said by the same word.
+                    Self::Map(_) => key == "affinity",
+                    Self::List(_) | Self::Other => false,
+                };
+                let word = |word: &str| {
+                    key == word || key.rsplit('/').next().is_some_and(|last| last != key && last.contains(word))
+                };
+                if !is_off && PERSISTENT.iter().any(|one| word(one)) {
+                    return Some(key.clone());
+                }
+                node.persistent_key()
+            }),
+            Self::Scalar(..) | Self::Other => None,
+        }
     }
 }
 
@@ -223,6 +300,45 @@ mod tests {
         assert_eq!(number(both, &path("[d=one].b")), Ok(1));
         for wrong in ["", ".", "a..b", "a[", "a[x]", "a[=x]", "[1"] {
             assert!(YamlPath::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_stands_around_a_weight_is_compared_and_comments_are_not() {
+        let weight = path("[kind=HTTPRoute].spec.rules[0].backendRefs[name=shop-b].weight");
+        assert!(is_same_around(ROUTE, &ROUTE.replace("# both", "# all of them"), &weight));
+        assert!(is_same_around(ROUTE, &ROUTE.replace("kind: Service", "kind: Secret"), &weight));
+        assert!(!is_same_around(ROUTE, &ROUTE.replace("port: 80\n", "port: 81\n"), &weight));
+        assert!(!is_same_around(ROUTE, "kind: HTTPRoute\n", &weight));
+        assert!(!is_same_around("a: [", "a: [", &weight), "what cannot be read is not the same");
+    }
+
+    #[test]
+    fn what_keeps_people_with_a_backend_is_found_wherever_it_stands() {
+        for (text, key) in [
+            ("spec: {rules: [{sessionPersistence: {sessionName: s}}]}\n", "sessionPersistence"),
+            ("a: 1\n---\nspec: {weighted: {sticky: {cookie: {}}}}\n", "sticky"),
+            ("spec: {sessionAffinity: ClientIP}\n", "sessionAffinity"),
+            (
+                "metadata: {annotations: {nginx.ingress.kubernetes.io/affinity: cookie}}\n",
+                "nginx.ingress.kubernetes.io/affinity",
+            ),
+            (
+                "m: {traefik.ingress.kubernetes.io/service.sticky.cookie: \"true\"}\n",
+                "traefik.ingress.kubernetes.io/service.sticky.cookie",
+            ),
+        ] {
+            assert_eq!(persistence(text).as_deref(), Some(key), "{text}");
+        }
+        for none in [
+            ROUTE,
+            "spec: {sessionAffinity: None}\n",
+            "spec: {affinity: {podAntiAffinity: {}}}\n",
+            "sticky: false\n",
+            "text: sessionPersistence\n",
+            "a: [",
+        ] {
+            assert_eq!(persistence(none), None, "{none}");
         }
     }
 

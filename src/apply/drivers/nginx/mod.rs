@@ -3,6 +3,7 @@
 //!
 //! Old workers go on with the connections that they have until those end. The hash is sticky by the key that is chosen.
 
+mod dump;
 mod render;
 
 use std::{
@@ -14,12 +15,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Context, Driver, Setting, Snapshot, child, http,
-    roles::{Pool, Roles, Shares, candidate_of},
+    Context, Driver, Setting, Snapshot, Survey, child, http,
+    roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 use crate::{
     apply::{decide::Observed, files},
-    model::{Reason, Refusal, TargetId},
+    gate::Pools,
+    model::{LeaseId, Reason, Refusal, TargetId},
 };
 
 use render::State;
@@ -72,6 +74,9 @@ impl Config {
         if self.stable == self.candidate {
             return Err("nginx: stable and candidate are two upstreams".to_owned());
         }
+        if !self.key.contains('$') {
+            return Err("nginx: the key has no variable, so that everybody would get the same answer; write: key: \"$remote_addr$http_user_agent\"".to_owned());
+        }
         if self.key.chars().any(|character| character.is_control() || "\"'\\;{}".contains(character)) {
             return Err("nginx: the key holds text and variables, without quotes, braces, semicolons".to_owned());
         }
@@ -94,6 +99,10 @@ impl Config {
 pub struct NginxDriver {
     target: TargetId,
     config: Config,
+    /// Who plays which part, where neither nginx nor the file says so.
+    roles: Remembered,
+    /// The lease that it is opened for.
+    lease: Option<LeaseId>,
 }
 
 /// What a snapshot's bytes say.
@@ -107,13 +116,14 @@ struct Before {
 
 impl NginxDriver {
     /// A driver for a target's split.
-    pub fn open(target: &TargetId, config: Config, _: &Context<'_>) -> Self {
-        Self { target: target.clone(), config }
+    pub fn open(target: &TargetId, config: Config, context: &Context<'_>) -> Self {
+        let lease = context.lease.map(|lease| lease.id.clone());
+        Self { target: target.clone(), config, roles: Remembered::of(target, context), lease }
     }
 
     /// What the running nginx has loaded.
     fn loaded(&self) -> Result<State, Refusal> {
-        let answer = http::get(&self.config.status).map_err(|why| self.unknown(&why))?;
+        let answer = http::get(&self.config.status, None).map_err(|why| self.unknown(&why))?;
         State::parse(answer.body.trim(), &self.target).map_err(|why| self.unknown(&why))
     }
 
@@ -150,11 +160,17 @@ impl NginxDriver {
         }
     }
 
-    /// Puts a file in place and has it loaded. What nginx would not take is taken back.
+    /// Puts a file in place and has it loaded. What nginx would not take is taken back, but for weight zero: whatever keeps
+    /// nginx from loading anything now, the next time that it does it takes the weight away.
     fn load(&self, text: &str, wanted: &State) -> Result<(), Refusal> {
         let before = std::fs::read(&self.config.include).ok();
         files::replace(&self.config.include, text.as_bytes())?;
         if let Err(refusal) = Self::run(&self.config.test) {
+            if wanted.weight_bp == 0 {
+                let path = self.config.include.display();
+                let message = format!("{path} says 0 %, and nginx cannot load it: {}", refusal.message);
+                return Err(Refusal::new(refusal.reason, message).hint("mend nginx's configuration; it is tried again"));
+            }
             if let Some(before) = before {
                 files::replace(&self.config.include, &before)?;
             }
@@ -178,13 +194,51 @@ impl NginxDriver {
         Err(Refusal::new(Reason::Drift, message).hint("look into nginx's error log"))
     }
 
-    #[allow(clippy::disallowed_methods, reason = "nginx tests and loads its configuration by programs of its own")]
+    /// The lease's candidate: as nginx or the file say, as it is written down, as the lease's pack knows it, else the one that
+    /// serves nothing.
+    fn candidate(&self, lease: &LeaseId, now: &State) -> Result<Pool, Refusal> {
+        let told = now.lease.clone().map(|lease| Roles { lease, candidate: now.candidate });
+        let kept = self.roles.read().ok().flatten();
+        if let Some(roles) = told.iter().chain(&kept).find(|roles| roles.lease == *lease) {
+            return Ok(roles.candidate);
+        }
+        match self.packed() {
+            Some(before) => {
+                let told = before.lease.clone().map(|lease| Roles { lease, candidate: before.candidate });
+                candidate_of(lease, told.as_ref(), shares(&before))
+            }
+            None => candidate_of(lease, None, shares(now)),
+        }
+    }
+
+    /// What the lease's pack says was there before, where it had to be asked.
+    fn packed(&self) -> Option<State> {
+        let (_, bytes) = self.roles.packed()?;
+        self.parse(bytes).ok().map(|(_, state)| state)
+    }
+
+    /// The whole configuration, as the test's program prints it.
+    fn dump(&self) -> Result<String, String> {
+        let is_test = |word: &String| word == "-t";
+        if !self.config.test.iter().any(is_test) {
+            return Err(format!("`{}` has no -t", self.config.test.join(" ")));
+        }
+        let line: Vec<_> =
+            self.config.test.iter().map(|word| if is_test(word) { "-T".to_owned() } else { word.clone() }).collect();
+        let said = Self::said(&line).map_err(|refusal| refusal.message)?;
+        String::from_utf8(said).map_err(|_| "it is not UTF-8".to_owned())
+    }
+
     fn run(line: &[String]) -> Result<(), Refusal> {
-        let Some((program, args)) = line.split_first() else { return Ok(()) };
+        Self::said(line).map(drop)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "nginx tests and loads its configuration by programs of its own")]
+    fn said(line: &[String]) -> Result<Vec<u8>, Refusal> {
+        let Some((program, args)) = line.split_first() else { return Ok(Vec::new()) };
         let mut command = Command::new(program);
         command.args(args).env_clear().current_dir("/");
         child::run(command, Vec::new(), PATIENCE)
-            .map(drop)
             .map_err(|why| Refusal::new(Reason::Internal, format!("`{}`: {why}", line.join(" "))))
     }
 
@@ -227,17 +281,36 @@ impl Driver for NginxDriver {
         Ok(Observed { weight_bp: state.weight_bp, lease })
     }
 
+    fn pools(&self) -> Option<Pools> {
+        let candidate = self.candidate(self.lease.as_ref()?, &self.loaded().ok()?).ok()?;
+        let name = |pool| self.config.upstream(pool).to_owned();
+        Some(Pools { candidate: name(candidate), stable: name(candidate.other()) })
+    }
+
+    fn survey(&self) -> Result<Survey, Refusal> {
+        Ok(match self.dump() {
+            Ok(text) => dump::survey(&text, &self.config.stable, &self.config.candidate),
+            Err(why) => {
+                Survey { faults: Vec::new(), remarks: vec![format!("nginx's configuration was not read: {why}")] }
+            }
+        })
+    }
+
     fn shift(&self, to: &Setting) -> Result<(), Refusal> {
         // An nginx that is down is told what to begin with.
         let now = match self.loaded() {
             Ok(state) => state,
-            Err(refusal) => self.file().and_then(|text| render::read(&text, &self.target).map_err(|_| refusal))?,
+            Err(refusal) => self
+                .file()
+                .and_then(|text| render::read(&text, &self.target).map_err(|_| refusal.clone()))
+                .or_else(|_| self.packed().ok_or(refusal))?,
         };
-        let known = now.lease.clone().map(|lease| Roles { lease, candidate: now.candidate });
-        let candidate = candidate_of(&to.lease, known.as_ref(), shares(&now))?;
+        let candidate = self.candidate(&to.lease, &now)?;
         let (lease, step) = (Some(to.lease.clone()), Some(to.step));
         let wanted = State { weight_bp: to.weight_bp, lease, step, candidate, ..now };
         let text = self.render(&wanted)?;
+        // What cannot be written down keeps no weight where it is: the file says the same.
+        let _ = self.roles.write(wanted.lease.clone().map(|lease| Roles { lease, candidate }).as_ref());
         if self.loaded().as_ref() == Ok(&wanted) && self.file().as_ref() == Ok(&text) {
             // Whoever had it loaded may have been killed before the old workers were gone.
             return self.settles(&wanted);
@@ -304,6 +377,7 @@ mod tests {
             serde_json::from_value::<Config>(text).unwrap().check()
         };
         assert!(check(&|config| config["key"] = "x\" $y; }".into()).is_err());
+        assert!(check(&|config| config["key"] = "shop".into()).unwrap_err().contains("no variable"));
         assert!(check(&|config| config["stable"] = "blue;".into()).is_err());
         assert!(check(&|config| config["candidate"] = "blue".into()).is_err());
         assert!(check(&|config| config["reload"] = serde_json::json!(["nginx"])).is_err());

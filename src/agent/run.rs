@@ -68,6 +68,9 @@ pub struct LeaseReport {
     pub commit: Option<Oid>,
 }
 
+/// How long a push may take: nothing is stopped meanwhile.
+const PUSH_LIMIT: Duration = Duration::from_secs(20);
+
 /// An agent at its desk.
 pub struct Agent {
     pub(super) config: Config,
@@ -114,7 +117,7 @@ impl Agent {
             Some(path) => Repository::open(path),
             None => Repository::discover(),
         };
-        let repository = repository.map_err(refused)?;
+        let repository = repository.map_err(refused)?.with_patience(PUSH_LIMIT);
         let root = match config.root {
             Some(root) => Some(root),
             None => repository.pinned_root().map_err(refused)?,

@@ -17,7 +17,6 @@ mod command;
 pub mod config;
 mod create;
 mod error;
-mod exec;
 mod files;
 mod history;
 mod hooks;
@@ -44,7 +43,6 @@ mod write;
 
 pub use carry::{CarryError, NewCarrier, Signer};
 pub use error::GitError;
-pub use exec::Exec;
 pub use hooks::Hook;
 pub use notes::{NOTES, Note};
 pub use object::{Kind, Object};

@@ -14,12 +14,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Context, Driver, Setting, Snapshot, child, http,
+    Context, Driver, MAX_ANSWER, Setting, Snapshot, http,
     roles::{Pool, Roles, Shares, candidate_of},
 };
 use crate::{
     apply::{decide::Observed, files},
     model::{Reason, Refusal, TargetId},
+    process,
 };
 
 use render::State;
@@ -183,7 +184,7 @@ impl NginxDriver {
         let Some((program, args)) = line.split_first() else { return Ok(()) };
         let mut command = Command::new(program);
         command.args(args).env_clear().current_dir("/");
-        child::run(command, Vec::new(), PATIENCE)
+        process::answer(command, Vec::new(), PATIENCE, MAX_ANSWER)
             .map(drop)
             .map_err(|why| Refusal::new(Reason::Internal, format!("`{}`: {why}", line.join(" "))))
     }

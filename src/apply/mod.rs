@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`decide`] | pure: one decision for one target. The rules are there |
+//! | [`applied`] | pure: what was applied to a target |
 //! | [`desired`], [`stops`] | pure: what the ledger wants, with every stop that was seen anywhere |
 //! | [`drivers`] | how traffic is moved; only observing proves anything |
 //! | [`pack`], [`probe`] | what was there before, and what the entrance served |
@@ -11,7 +12,7 @@
 //! | [`aftermath`] | pure: whether what was restored is healthy |
 //! | [`conformance`] | what every driver must do, tried on one |
 //! | [`health`] | pure: what metrics say of a tier, as far as moves go; shared with agents |
-//! | [`clock`], [`journal`] | what is remembered from tick to tick, and how time counts |
+//! | [`clock`], [`clocks`], [`journal`] | what is remembered from tick to tick, and how time counts |
 //! | `source`, `publish` | what comes from the repository, and what goes there |
 //! | `office` | what all targets share, one at a time |
 //! | `work`, `target` | one target's work |
@@ -23,8 +24,10 @@
 //! calls [`crate::git`], [`crate::ledger`] and below.
 
 pub mod aftermath;
+pub mod applied;
 pub mod baseline;
 pub mod clock;
+pub mod clocks;
 pub mod config;
 pub mod conformance;
 mod crew;

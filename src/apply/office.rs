@@ -19,7 +19,7 @@ use crate::{
 use super::{
     aftermath,
     baseline::Baseline,
-    clock::{Bake, Reading},
+    clock::{Bake, Reading, Trust},
     config::Config,
     decide::{Applied, Conditions, Desired, Rollback},
     desired::desired,
@@ -147,18 +147,31 @@ impl Office {
     }
 
     fn look_at_clocks(&mut self, mode: Mode) {
-        let reading = (self.clock)();
-        let jumped = self.journal.clock.as_ref().is_some_and(|last| reading.jumped_since(last));
-        self.journal.clock = Some(reading.clone());
-        if jumped {
+        let (reading, trust) = self.read_clocks();
+        if trust == Trust::Doubted {
             for applied in self.journal.targets.values_mut() {
                 applied.bake = Bake::default();
                 applied.rollback.watch_anew(&reading);
             }
-        } else {
-            self.journal.latest = self.journal.latest.max(Some(reading.now));
         }
-        self.tick = Tick::new(reading, mode, !jumped);
+        self.tick = Tick::new(reading, mode, trust == Trust::Believed);
+    }
+
+    fn read_clocks(&mut self) -> (Reading, Trust) {
+        let (reading, trust) = (self.clock)().believed_after(self.journal.clock.as_ref());
+        if trust == Trust::Believed {
+            self.journal.clock = Some(reading.clone());
+        }
+        (reading, trust)
+    }
+
+    /// Remembers that a lease was seen to expire, by a clock that is believed.
+    pub(super) fn note_expiry(&mut self, wanted: &Desired) {
+        let ended = |id: &LeaseId| self.source.state.lease(id).is_some_and(|lease| lease.phase.ended());
+        self.journal.expired.retain(|id| !ended(id));
+        if self.tick.trusted && self.tick.reading.now >= wanted.expires && !ended(&wanted.lease) {
+            self.journal.expired.insert(wanted.lease.clone());
+        }
     }
 
     /// Brings everything up to date that comes from the repository.
@@ -259,7 +272,7 @@ impl Office {
     pub(super) fn conditions(&self, target: &TargetId, wanted: &Desired) -> Conditions {
         let mut conditions = self.tick.conditions();
         conditions.blockers.extend(self.mine(target).err());
-        conditions.blockers.extend(self.tick.outlived(wanted, self.journal.latest));
+        conditions.blockers.extend(self.tick.outlived(wanted, &self.journal.expired));
         conditions
     }
 
@@ -367,7 +380,13 @@ impl Office {
     }
 
     /// What a look at a target's metrics needs; none where nothing was pinned for its lease, or it is not there.
-    pub(super) fn watching(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Watching> {
+    pub(super) fn watching(
+        &self,
+        target: &TargetId,
+        wanted: &Desired,
+        applied: &Applied,
+        since: Option<Timestamp>,
+    ) -> Option<Watching> {
         let state = &self.source.state;
         let lease = state.lease(&wanted.lease)?;
         let (terms, document) = (lease.terms.as_ref()?, lease.lease()?);
@@ -379,7 +398,6 @@ impl Office {
         if ended {
             return None;
         }
-        let since = applied.bake.since.as_ref().map(|since| since.now);
         let context = since.and_then(|since| TierContext::new(state.policy().get(), document, tier, since));
         let context = context.map(|context| self.recorded(target, context)).ok_or_else(|| {
             Refusal::new(Reason::NoData, format!("target {target} is not seen at the weight of its tier"))
@@ -421,8 +439,8 @@ impl Office {
 
     /// Looks at the clocks: what was restored is watched from now on.
     pub(super) fn look_at_clocks_again(&mut self) -> Reading {
-        let reading = (self.clock)();
-        self.tick.look_again(reading.clone());
+        let (reading, trust) = self.read_clocks();
+        self.tick.look_again((reading.clone(), trust));
         reading
     }
 
@@ -445,7 +463,7 @@ impl Office {
     pub(super) fn watched(&self) -> BTreeSet<TargetId> {
         let targets = self.journal.targets.iter().filter(|(target, applied)| {
             let wanted = self.desired(target, applied);
-            wanted.is_some_and(|wanted| self.watching(target, &wanted, applied).is_some())
+            wanted.is_some_and(|wanted| self.watching(target, &wanted, applied, applied.reached).is_some())
         });
         targets.map(|(target, _)| target.clone()).collect()
     }
@@ -492,20 +510,10 @@ impl Office {
             let since = saved.clock.as_ref().map(|clock| self.tick.reading.at_most_ms_since(clock));
             since.is_none_or(|since| since > JOURNAL_AGE_MS)
         };
-        let quiet = self.saved.as_ref().is_some_and(|saved| {
-            self.journal.says_the_same_as(saved) && !old(saved) && !self.has_seen_an_expiry_since(saved)
-        });
+        let quiet = self.saved.as_ref().is_some_and(|saved| self.journal.says_the_same_as(saved) && !old(saved));
         if !quiet && let Err(refusal) = self.write_down() {
             self.tick.remark(refusal);
         }
-    }
-
-    /// Whether a lease's window has closed since a journal was written: no clock that is set back opens it again.
-    fn has_seen_an_expiry_since(&self, saved: &Journal) -> bool {
-        let leases = self.tick.records.values().filter_map(|record| self.source.state.lease(&record.lease)?.lease());
-        let closed = |at: Option<Timestamp>, expires: Timestamp| at.is_some_and(|at| at >= expires);
-        let mut expiries = leases.map(|lease| lease.expires);
-        expiries.any(|expires| closed(self.journal.latest, expires) && !closed(saved.latest, expires))
     }
 
     /// Publishes what is new. Where nothing is, nothing has to be looked at.

@@ -65,6 +65,13 @@ pub struct TargetReport {
 }
 
 impl Report {
+    /// A target at which a stop could not be carried out, and why.
+    pub fn unstopped(&self) -> Option<(&TargetId, Refusal)> {
+        let (target, seen) = self.targets.iter().find(|(_, target)| target.doing == Doing::StopFailed.word())?;
+        let why = || Refusal::new(Reason::Drift, "the stop could not be carried out");
+        Some((target, seen.reason.clone().unwrap_or_else(why)))
+    }
+
     /// Whether a rollback failed, which nobody should overlook.
     pub fn rollback_failed(&self) -> bool {
         self.targets.values().any(|target| target.doing == Doing::RollbackFailed.word())

@@ -1,15 +1,13 @@
 //! What holds for all targets of one tick.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
-use crate::model::{Reason, Refusal, TargetId};
+use crate::model::{LeaseId, Reason, Refusal, TargetId};
 
 use super::{
     aftermath::Aftermath,
-    clock::Reading,
-    decide::{Conditions, Desired, Pack},
+    clock::{Reading, Trust},
+    decide::{Conditions, Desired, Pack, Standing},
     health::Health,
     publish::Files,
     records::TargetRecord,
@@ -84,8 +82,8 @@ impl Tick {
     }
 
     /// Looks at the clocks once more: a push and a fetch may have taken minutes.
-    pub(super) fn look_again(&mut self, reading: Reading) {
-        self.trusted &= !reading.jumped_since(&self.reading);
+    pub(super) fn look_again(&mut self, (reading, trusted): (Reading, Trust)) {
+        self.trusted &= trusted == Trust::Believed;
         self.reading = reading;
     }
 
@@ -95,6 +93,7 @@ impl Tick {
             now: self.trusted.then_some(self.reading.now),
             blockers: self.blockers.clone(),
             pack: Pack::Rehearsed,
+            standing: Standing::Unknown,
             health: Health::UNWATCHED,
             aftermath: Aftermath::UNKNOWN,
             unmeasured: None,
@@ -102,16 +101,19 @@ impl Tick {
         }
     }
 
-    /// A lease whose window had closed once does not open again because somebody sets the clock back.
-    pub(super) fn outlived(&self, wanted: &Desired, latest: Option<Timestamp>) -> Option<Refusal> {
-        let latest = latest.filter(|latest| *latest >= wanted.expires && self.reading.now < wanted.expires)?;
-        let message = format!("the clock here went back: at {latest} lease {} had expired already", wanted.lease);
-        Some(Refusal::new(Reason::Clock, message).hint("set the clock right, and issue a new lease: git two-key new"))
+    /// A lease whose window was seen to be closed does not open again because somebody sets the clock back.
+    pub(super) fn outlived(&self, wanted: &Desired, expired: &BTreeSet<LeaseId>) -> Option<Refusal> {
+        (expired.contains(&wanted.lease) && self.reading.now < wanted.expires).then(|| {
+            let message = format!("the clock here went back: lease {} has been seen to expire", wanted.lease);
+            Refusal::new(Reason::Clock, message).hint("set the clock right, and issue a new lease: git two-key new")
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::apply::clock::Monotonic;
 
@@ -129,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn time_that_passes_within_a_tick_counts_and_a_jump_within_it_holds() {
+    fn time_that_passes_within_a_tick_counts_and_a_clock_that_is_doubted_within_it_holds() {
         let mut tick = Tick::new(reading(1_000, 0), Mode::Act, true);
-        tick.look_again(reading(1_100, 100_000));
+        tick.look_again((reading(1_100, 100_000), Trust::Believed));
         assert_eq!(tick.conditions().now, Some(Timestamp::from_second(1_100).unwrap()));
-        tick.look_again(reading(9_000, 200_000));
+        tick.look_again((reading(1_200, 200_000), Trust::Doubted));
         assert_eq!(tick.conditions().now, None);
-        tick.look_again(reading(9_001, 201_000));
+        tick.look_again((reading(1_201, 201_000), Trust::Believed));
         assert_eq!(tick.conditions().now, None, "it stays untrusted until the next tick");
     }
 }

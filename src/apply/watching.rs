@@ -30,6 +30,11 @@ pub(super) struct Watching {
 }
 
 impl Watching {
+    /// The same, kept apart: of what has been so since the target was last found elsewhere.
+    pub(super) fn since_it_was_elsewhere(self) -> Self {
+        Self { folder: self.folder.join("settled"), ..self }
+    }
+
     /// Looks, and remembers what was measured.
     pub(super) fn look(self, target: &TargetId, now: Timestamp, mode: Mode) -> Result<Look, Refusal> {
         let file = self.folder.join(format!("{target}.json"));

@@ -10,8 +10,8 @@ use crate::{
 
 use super::{
     aftermath::Aftermath,
-    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, decide},
-    health::Look,
+    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, Rollback, decide},
+    health::{Look, combined},
     office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
     records::{RecordedEvent, TargetHealth, TargetRecord},
@@ -197,16 +197,23 @@ impl Job {
 
     /// One decision, and its act.
     fn step(&mut self) -> Result<Next, Refusal> {
-        let inside = self.inside()?;
+        let mut inside = self.inside()?;
         let Some(wanted) = inside.desired(&self.bench.target, &self.applied) else { return Ok(Next::Done) };
+        inside.note_expiry(&wanted);
         let mode = inside.tick.mode;
         let mut conditions = self.conditions(&inside, &wanted, &self.applied);
         drop(inside);
         self.wanted = wanted;
-        let decided =
-            |conditions: &Conditions| decide(&self.wanted, self.seen.as_ref().ok(), &self.applied, conditions);
         // The pack is looked for only where something depends on it.
         let mut pack = Err(Refusal::new(Reason::NoPack, "no pack was looked for"));
+        if self.is_restored() {
+            pack = self.pack();
+            if let Ok(pack) = &pack {
+                conditions.standing = target::standing(&*self.bench.driver, &self.seen, pack);
+            }
+        }
+        let decided =
+            |conditions: &Conditions| decide(&self.wanted, self.seen.as_ref().ok(), &self.applied, conditions);
         let mut decision = decided(&conditions);
         let undoes = matches!(decision.act, Act::Restore | Act::Verify | Act::GiveUp);
         if undoes || self.applied.is_exceeded_by(&self.wanted.lease, &decision.act) {
@@ -221,10 +228,17 @@ impl Job {
             }
         }
         self.decision = decision;
-        if mode == Mode::DryRun || self.decision.act == Act::Keep {
+        if mode == Mode::DryRun {
             return Ok(Next::Done);
         }
         self.act(pack)
+    }
+
+    /// Whether what was there before the lease was restored, and has to stay.
+    fn is_restored(&self) -> bool {
+        self.wanted.phase == Phase::RolledBack
+            && self.applied.lease.as_ref() == Some(&self.wanted.lease)
+            && matches!(self.applied.rollback, Rollback::Verified | Rollback::Restored(_))
     }
 
     /// Makes the act that was decided on.
@@ -235,7 +249,13 @@ impl Job {
             self.bench.happened(EventKind::Drifted, &lease, step, weight_bp);
         }
         match self.decision.act.clone() {
-            Act::Keep => return Ok(Next::Done),
+            Act::Keep => {
+                if self.decision.drifted {
+                    // Told once, and kept until a key is turned.
+                    self.applied.lowered = Some(step);
+                }
+                return Ok(Next::Done);
+            }
             Act::Pack => {
                 let last = self.seen.as_ref().ok().and_then(|seen| seen.lease.as_ref());
                 let occasion = self.inside()?.occasion(&self.bench.target, &lease, last);
@@ -260,6 +280,11 @@ impl Job {
                 self.write_down()?;
             }
             Act::Restore => self.restore(pack)?,
+            Act::Verify if matches!(self.applied.rollback, Rollback::Attempted { .. }) => {
+                let health = self.inside()?.health_of_restored(&lease);
+                let checked = self.bench.verify(&mut self.applied, &self.wanted, pack, health);
+                self.is_restored_from_now_on(checked)?;
+            }
             Act::Verify => {
                 let mut health = Check::passed(self.aftermath.figures.clone());
                 self.keep_evidence(&mut health)?;
@@ -295,8 +320,14 @@ impl Job {
         // A stop does not wait until the disk has room.
         let written = self.write_down();
         let health = self.inside()?.health_of_restored(&self.wanted.lease);
+        let restored = self.bench.restore(&mut self.applied, &self.wanted, pack, health);
+        self.is_restored_from_now_on(restored).and(written)
+    }
+
+    /// What was restored is watched from now on.
+    fn is_restored_from_now_on(&mut self, outcome: Result<(), Refusal>) -> Result<(), Refusal> {
         // A failure is recorded as such; why it failed is said as well.
-        if let Err(refusal) = self.bench.restore(&mut self.applied, &self.wanted, pack, health) {
+        if let Err(refusal) = outcome {
             self.inside()?.tick.remark(refusal);
         }
         // That may have taken long, and nothing that was measured meanwhile counts.
@@ -304,7 +335,7 @@ impl Job {
         self.bench.reading = reading;
         self.applied.rollback.watch_anew(&self.bench.reading);
         self.seen = self.bench.driver.observe();
-        self.write_down().and(written)?;
+        self.write_down()?;
         self.look_at_metrics()
     }
 
@@ -402,7 +433,9 @@ impl Job {
     /// Looks at the metrics of the tier that the target is at, or of what was restored there. What they say for the first time is an event.
     fn look_at_metrics(&mut self) -> Result<(), Refusal> {
         let inside = self.inside()?;
-        let watching = inside.watching(&self.bench.target, &self.wanted, &self.applied);
+        let (reached, settled) = (self.applied.reached, self.applied.bake.since.as_ref().map(|since| since.now));
+        let watching = |since| inside.watching(&self.bench.target, &self.wanted, &self.applied, since);
+        let watching = (watching(reached), (settled != reached).then(|| watching(settled)).flatten());
         let aftercare = inside.aftercare(&self.bench.target, &self.wanted, &self.applied);
         let (now, mode) = (inside.tick.reading.now, inside.tick.mode);
         drop(inside);
@@ -413,8 +446,12 @@ impl Job {
             return Ok(());
         }
         self.look = match watching {
-            Some(watching) => watching.look(&self.bench.target, now, mode)?,
-            None => watching::nothing(),
+            (Some(harm), Some(settled)) => combined(
+                harm.look(&self.bench.target, now, mode)?,
+                settled.since_it_was_elsewhere().look(&self.bench.target, now, mode)?,
+            ),
+            (Some(watching), None) => watching.look(&self.bench.target, now, mode)?,
+            (None, _) => watching::nothing(),
         };
         let Some(evidence) = &self.look.evidence else { return Ok(()) };
         let verdict = evidence.judgement.verdict;
@@ -459,6 +496,11 @@ impl Job {
 
     /// Hands over what was found and done.
     fn end(mut self) -> Result<Outcome, Refusal> {
+        let stopped = matches!(self.wanted.phase, Phase::Halted | Phase::RolledBack);
+        if stopped && self.applied.unstopped.is_some() {
+            let reason = self.decision.reason.take().unwrap_or_else(|| target::not_stopped(&self.wanted.lease));
+            self.decision = Decision { doing: Doing::StopFailed, ..target::held(reason) };
+        }
         let office = Arc::clone(&self.office);
         let mut inside = enter(&office)?;
         self.note(&mut inside);

@@ -55,11 +55,13 @@ pub enum EventKind {
     RollbackVerified,
     /// A rollback was carried out and is not what was there before.
     RollbackFailed,
+    /// A stop could not be carried out: the candidate may have weight that nobody wants it to have.
+    StopFailed,
 }
 
 impl EventKind {
     /// All of them, in the order in which a lease meets them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Cosigned,
         Self::Verified2Key,
         Self::Started,
@@ -83,6 +85,7 @@ impl EventKind {
         Self::Expired,
         Self::RollbackVerified,
         Self::RollbackFailed,
+        Self::StopFailed,
     ];
 
     /// The name in the audit trail.
@@ -111,6 +114,7 @@ impl EventKind {
             Self::Expired => "EXPIRED",
             Self::RollbackVerified => "ROLLBACK_VERIFIED",
             Self::RollbackFailed => "ROLLBACK_FAILED",
+            Self::StopFailed => "STOP_FAILED",
         }
     }
 }

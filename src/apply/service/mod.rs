@@ -105,6 +105,7 @@ impl Service {
 /// How it goes, in a line.
 fn status(outcome: &Result<Report, Refusal>) -> String {
     match outcome {
+        Ok(report) if report.unstopped().is_some() => "a stop could not be carried out".to_owned(),
         Ok(report) if report.rollback_failed() => "a rollback failed".to_owned(),
         Ok(report) => {
             let held = report.targets.values().filter(|target| target.reason.is_some()).count();

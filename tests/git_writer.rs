@@ -5,7 +5,7 @@
 #[path = "support/scratch.rs"]
 mod scratch;
 
-use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use git_two_key::{
     git::{GitError, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
@@ -343,6 +343,7 @@ fn exactly_the_governed_refs_are_fetched_and_nothing_local_moves() {
     let (scratch, repository, root) = one("sha1");
     let remote = remote(&scratch);
     let tip = scratch.graph("tip", &[root]);
+    let stop = format!("refs/two-key/stops/A/{tip}");
     let names = [
         "refs/heads/main",
         "refs/heads/other",
@@ -350,13 +351,13 @@ fn exactly_the_governed_refs_are_fetched_and_nothing_local_moves() {
         "refs/tags/v1",
         "refs/notes/two-key/user1",
         "refs/notes/commits",
-        "refs/two-key/stops/A/x",
+        &stop,
         "refs/two-key/appliers/edge1",
     ];
     let refspecs: Vec<String> = names.iter().map(|name| format!("{tip}:{name}")).collect();
     assert!(repository.push("origin", &refspecs, &PushOptions::default()).unwrap().is_accepted());
     // Nothing of ours may be overwritten by what the remote has under the same name.
-    repository.update_refs(&[RefUpdate::create("refs/two-key/stops/A/x", root)], "ours").unwrap();
+    repository.update_refs(&[RefUpdate::create(&stop, root)], "ours").unwrap();
     let ours = |repository: &Repository| {
         let refs = repository.refs(&["refs"]).unwrap();
         let kept = |name: &str| name.starts_with("refs/remotes/") || name.starts_with("refs/two-key-remote/");
@@ -383,11 +384,126 @@ fn exactly_the_governed_refs_are_fetched_and_nothing_local_moves() {
     let listed = repository.ls_remote("origin", &["refs/two-key/*", "refs/heads/main"]).unwrap();
     let mut seen: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
     seen.sort_unstable();
-    assert_eq!(seen, ["refs/heads/main", "refs/two-key/appliers/edge1", "refs/two-key/stops/A/x"]);
+    assert_eq!(seen, ["refs/heads/main", "refs/two-key/appliers/edge1", &stop]);
     assert_eq!(repository.remotes().unwrap(), ["origin"]);
     let clone = Repository::clone_bare(remote.git_dir().to_str().unwrap(), &scratch.beside("clone.git")).unwrap();
     assert_eq!(clone.resolve("refs/heads/main").unwrap(), Some(root));
     assert_eq!(clone.resolve("refs/tags/v1").unwrap(), None);
+}
+
+/// The refs of the mirror of `origin`, sorted.
+fn kept(repository: &Repository) -> Vec<String> {
+    let kept = repository.mirror("origin", "refs/heads/main").unwrap();
+    let mut names: Vec<_> = kept.into_keys().map(|name| name.replace("refs/two-key-remote/origin", "refs")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn nothing_that_a_remote_has_hides_a_stop() {
+    let (scratch, repository, root) = one("sha1");
+    let remote = remote(&scratch);
+    let push = |refspecs: &[String]| {
+        assert!(repository.push("origin", refspecs, &PushOptions::default()).unwrap().is_accepted(), "{refspecs:?}");
+    };
+    let named = |commit: Oid| format!("refs/two-key/stops/A/{commit}");
+    let stop = |name: &str| {
+        let commit = scratch.graph(name, &[root]);
+        push(&[format!("{commit}:{}", named(commit))]);
+        named(commit)
+    };
+    push(&["main".to_owned()]);
+    let folder = scratch.beside("reader");
+    scratch.git(&["clone", "-q", remote.git_dir().to_str().unwrap(), folder.to_str().unwrap()]);
+    let reader = Repository::open(&folder).unwrap();
+    let main = "refs/remotes/origin/main";
+    let mut expected = vec![main.to_owned(), stop("first")];
+    reader.fetch("origin", "main").unwrap();
+    assert_eq!(kept(&reader), expected);
+
+    // A name of nobody's, then one below it; a mirror of old that holds what is now in the way of a stop.
+    push(&[format!("{root}:refs/two-key/x"), format!("{root}:refs/two-key/stops/B")]);
+    reader.fetch("origin", "main").unwrap();
+    push(&[":refs/two-key/x".to_owned(), ":refs/two-key/stops/B".to_owned()]);
+    let beside = format!("refs/two-key/stops/B/{root}");
+    push(&[format!("{root}:refs/two-key/x/y"), format!("{root}:{beside}")]);
+    let old = RefUpdate::create("refs/two-key-remote/origin/two-key/stops/B", root);
+    reader.update_refs(&[old], "as it was once").unwrap();
+    expected.extend([stop("second"), beside]);
+    reader.fetch("origin", "main").unwrap();
+    expected.sort();
+    assert_eq!(kept(&reader), expected);
+
+    // What Git's own check would not have: the one beside it comes all the same, and so does this.
+    let raw = format!("tree {}\nparent {root}\nauthor a <a> 0 +0000\n\n", scratch.id("HEAD^{tree}"));
+    let odd = scratch.git_with(&["hash-object", "-t", "commit", "--literally", "-w", "--stdin"], raw.as_bytes());
+    let odd = Oid::parse(odd.trim()).unwrap();
+    for key in ["fetch.fsckObjects", "transfer.fsckObjects"] {
+        reader.set_config(key, "true").unwrap();
+    }
+    push(&[format!("{odd}:{}", named(odd))]);
+    expected.extend([named(odd), stop("third")]);
+    reader.fetch("origin", "main").unwrap();
+    expected.sort();
+    assert_eq!(kept(&reader), expected);
+
+    // What the remote has lost a part of is an error, and all others come; so does this once the remote has that part again.
+    scratch.write("part", "lost");
+    let lost = scratch.commit("lost");
+    push(&[format!("{lost}:{}", named(lost))]);
+    let part = scratch.id("HEAD:part").to_string();
+    let path = remote.git_dir().join(format!("objects/{}/{}", &part[..2], &part[2..]));
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let next = scratch.graph("next", &[root]);
+    expected.push(stop("fourth"));
+    push(&[format!("{next}:refs/heads/main"), format!("{next}:refs/notes/two-key/user1")]);
+    assert!(matches!(reader.fetch("origin", "main"), Err(GitError::Program { .. })));
+    expected.push("refs/notes/two-key/user1".to_owned());
+    expected.sort();
+    assert_eq!(kept(&reader), expected);
+    assert_eq!(reader.resolve(main).unwrap(), Some(next));
+    fs::write(&path, bytes).unwrap();
+    reader.fetch("origin", "main").unwrap();
+    expected.push(named(lost));
+    expected.sort();
+    assert_eq!(kept(&reader), expected);
+
+    // Without its branch there is nothing to follow, and a stop comes all the same.
+    expected.push(stop("fifth"));
+    remote.delete_ref("refs/heads/main", next).unwrap();
+    let Err(GitError::Program { stderr, .. }) = reader.fetch("origin", "main") else { panic!() };
+    assert_eq!(stderr, "couldn't find remote ref refs/heads/main");
+    expected.sort();
+    assert_eq!(kept(&reader), expected);
+}
+
+#[test]
+fn a_lock_that_was_left_behind_hides_no_stop_but_its_own() {
+    let (scratch, repository, root) = one("sha1");
+    let _remote = remote(&scratch);
+    let commits = ["first", "second"].map(|name| scratch.graph(name, &[root]));
+    let names = commits.map(|commit| format!("refs/two-key/stops/A/{commit}"));
+    let refspecs: Vec<String> = names.iter().zip(commits).map(|(name, commit)| format!("{commit}:{name}")).collect();
+    let main = "main".to_owned();
+    assert!(
+        repository.push("origin", &[&refspecs[..], &[main]].concat(), &PushOptions::default()).unwrap().is_accepted()
+    );
+    let lock = repository.git_dir().join(format!("{}.lock", mirrored("origin", &names[0])));
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    fs::write(&lock, "").unwrap();
+    // Who holds refs in memory has both.
+    let wanted = repository.wanted("origin", "refs/heads/main", &BTreeMap::new()).unwrap().0;
+    let mut came = BTreeMap::new();
+    let missed = repository.bring("origin", &wanted, &mut |refs| came.extend(refs));
+    assert_eq!(missed.iter().map(|missed| &missed.wanted.name).collect::<Vec<_>>(), [&names[0]]);
+    assert!(missed[0].error.to_string().contains(".lock"), "{}", missed[0].error);
+    assert_eq!(came.len(), 3);
+    assert_eq!(kept(&repository), ["refs/remotes/origin/main", &names[1]]);
+    assert!(repository.fetch("origin", "main").is_err());
+    fs::remove_file(lock).unwrap();
+    repository.fetch("origin", "main").unwrap();
+    assert_eq!(kept(&repository).len(), 3);
 }
 
 #[test]
@@ -413,8 +529,8 @@ fn a_remote_that_does_not_answer_is_given_up() {
     repository.set_config("remote.slow.url", "ssh://git.example/x.git").unwrap();
     repository.set_config("core.sshCommand", program.to_str().unwrap()).unwrap();
     let hasty = repository.with_patience(std::time::Duration::from_millis(300));
-    let Err(GitError::Program { stderr, .. }) = hasty.fetch("slow", "main") else { panic!() };
-    assert_eq!(stderr, "it took longer than 0.3 s");
+    let Err(error @ GitError::TimedOut { .. }) = hasty.fetch("slow", "main") else { panic!() };
+    assert!(error.to_string().ends_with("failed: it took longer than 0.3 s"), "{error}");
     let remote = remote(&scratch);
     scratch.git(&["push", "-q", "origin", "main"]);
     let patient = hasty.with_patience(std::time::Duration::from_secs(600));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    git::{GitError, RefUpdate, Repository, mirrored},
+    git::{GitError, Mirrored, RefUpdate, Repository, mirrored},
     model::{Oid, PrincipalId},
 };
 
@@ -24,7 +24,7 @@ pub(super) struct Known {
     prefixes: Vec<String>,
     ours: Listing,
     /// What is kept here of the remote, by the names that it has here.
-    theirs: Arc<Listing>,
+    theirs: Arc<Mirrored>,
     edition: u64,
 }
 
@@ -37,7 +37,7 @@ impl Known {
     ) -> Result<Self, GitError> {
         let mut prefixes: Vec<String> = SPACES.map(str::to_owned).into();
         prefixes.extend([branch.to_owned(), accepted_ref(name)]);
-        let theirs = remote.map(|remote| kept_of(repository, remote, branch)).transpose()?.unwrap_or_default();
+        let theirs = remote.map(|remote| repository.mirror(remote, branch)).transpose()?.unwrap_or_default();
         let (branch, remote) = (branch.to_owned(), remote.map(str::to_owned));
         let mut known = Self { branch, remote, prefixes, ours: Listing::new(), theirs: Arc::new(theirs), edition: 0 };
         known.list_ours(repository)?;
@@ -61,14 +61,14 @@ impl Known {
     }
 
     /// What is kept of the remote.
-    pub(super) fn theirs(&self) -> Arc<Listing> {
+    pub(super) fn theirs(&self) -> Arc<Mirrored> {
         Arc::clone(&self.theirs)
     }
 
-    /// What is kept of the remote has changed.
-    pub(super) fn fetched(&mut self, theirs: Listing) {
-        if theirs != *self.theirs {
-            self.theirs = Arc::new(theirs);
+    /// More of the remote's refs are here.
+    pub(super) fn fetched(&mut self, came: Mirrored) {
+        if !came.is_empty() {
+            Arc::make_mut(&mut self.theirs).extend(came);
             self.edition += 1;
         }
     }
@@ -100,30 +100,6 @@ impl Known {
         let ours = self.ours.iter().map(|(name, id)| (name.clone(), *id));
         ours.chain(self.theirs.iter().map(move |(name, id)| (own(name), *id)))
     }
-}
-
-/// Fetches the governed refs, if the remote says that any is elsewhere than it was: then what is kept of it afterwards.
-pub(super) fn fetch(
-    repository: &Repository,
-    remote: &str,
-    branch: &str,
-    before: &Listing,
-) -> Result<Option<Listing>, GitError> {
-    let patterns = SPACES.map(|space| format!("{space}/*"));
-    let wanted: Vec<&str> = patterns.iter().map(String::as_str).chain([branch]).collect();
-    let there = repository.ls_remote(remote, &wanted)?;
-    // Without the branch it is for the fetch to say so.
-    let complete = there.iter().any(|(name, _)| name == branch);
-    if complete && there.iter().all(|(name, id)| before.get(&mirrored(remote, name)) == Some(id)) {
-        return Ok(None);
-    }
-    repository.fetch(remote, branch.trim_start_matches("refs/heads/"))?;
-    kept_of(repository, remote, branch).map(Some)
-}
-
-fn kept_of(repository: &Repository, remote: &str, branch: &str) -> Result<Listing, GitError> {
-    let spaces = SPACES.iter().map(|space| mirrored(remote, space));
-    list(repository, &spaces.chain([mirrored(remote, branch)]).collect::<Vec<_>>())
 }
 
 fn list(repository: &Repository, prefixes: &[String]) -> Result<Listing, GitError> {

@@ -34,6 +34,7 @@ mod crew;
 pub mod decide;
 pub mod desired;
 pub mod drivers;
+mod fetching;
 mod files;
 pub mod health;
 pub mod journal;

@@ -1,11 +1,7 @@
 //! Where an applier's knowledge comes from: the governed refs, fetched, verified and folded here. Hooks and tags are
 //! never trusted.
 
-use std::{
-    collections::BTreeSet,
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
-    time::Duration,
-};
+use std::collections::BTreeSet;
 
 use crate::{
     admission::{Place, place},
@@ -16,15 +12,10 @@ use crate::{
 
 use super::{
     Mode,
-    known::{Known, Listing, fetch},
+    fetching::Fetching,
+    known::Known,
     stops::{SeenStop, stops_in},
 };
-
-/// How long a fetch is waited for. It goes on behind the back of those who do not wait any more.
-const FETCH_WAIT: Duration = Duration::from_secs(10);
-
-/// How long it may take. After an outage there may be much to fetch.
-const FETCH_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// A repository, perhaps with a remote that has the say.
 #[derive(Debug)]
@@ -37,8 +28,7 @@ pub(crate) struct Source {
     /// The ledger as far as it was accepted.
     pub(crate) state: State,
     refs: Known,
-    /// A fetch that has not come back yet.
-    fetching: Option<Receiver<Result<Option<Listing>, GitError>>>,
+    fetching: Option<Fetching>,
     /// Refs and tip as of the last search that found everything it looked for.
     searched: Option<(u64, Oid)>,
     tags_searched: BTreeSet<Oid>,
@@ -58,6 +48,7 @@ impl Source {
         let (state, _) = ledger::begin(&step).map_err(|error| Refusal::new(error.refusal.reason, error.to_string()))?;
         let branch = state.policy().get().branch_ref();
         let refs = Known::new(&repository, remote.as_deref(), &branch, name).map_err(|error| error.refusal())?;
+        let fetching = remote.clone().map(|remote| Fetching::new(remote, branch.clone()));
         Ok(Self {
             repository,
             remote,
@@ -65,7 +56,7 @@ impl Source {
             branch,
             state,
             refs,
-            fetching: None,
+            fetching,
             searched: None,
             tags_searched: BTreeSet::new(),
         })
@@ -98,46 +89,17 @@ impl Source {
         self.refs.ours_below(prefix)
     }
 
-    /// Fetches exactly the governed refs, if the remote says that any is elsewhere than it was. A remote that does not
-    /// answer is not waited for: it is an error, and asked no more before it has answered.
+    /// Fetches exactly the governed refs, as far as the remote has them elsewhere than they were. An error if the branch or a
+    /// stop is not known now; whatever else came is known then all the same.
     pub(crate) fn fetch(&mut self) -> Result<(), GitError> {
-        let Some(remote) = self.remote.clone() else { return Ok(()) };
-        let answer = match self.fetching.take() {
-            Some(answer) => answer,
-            None => self.ask(remote),
-        };
-        match answer.recv_timeout(FETCH_WAIT) {
-            Ok(outcome) => {
-                if let Some(listing) = outcome? {
-                    self.refs.fetched(listing);
-                }
-                Ok(())
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                self.fetching = Some(answer);
-                let stderr = format!("it has not answered for {} s, and is being waited for", FETCH_WAIT.as_secs());
-                Err(GitError::Program { command: "git fetch".to_owned(), stderr })
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(GitError::Program { command: "git fetch".to_owned(), stderr: "it was given up".to_owned() })
-            }
-        }
+        let Some(fetching) = &mut self.fetching else { return Ok(()) };
+        let kept = self.refs.theirs();
+        fetching.look(&self.repository, &kept, |came| self.refs.fetched(came))
     }
 
     /// Whether the remote has been asked and has not answered.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.fetching.is_some()
-    }
-
-    fn ask(&self, remote: String) -> Receiver<Result<Option<Listing>, GitError>> {
-        let (say, answer) = channel();
-        let repository = self.repository.clone().with_patience(FETCH_LIMIT);
-        let (branch, refs) = (self.branch.clone(), self.refs.theirs());
-        std::thread::spawn(move || {
-            // Nobody waits for it any more only where the program ends.
-            let _ = say.send(fetch(&repository, &remote, &branch, &refs));
-        });
-        answer
+        self.fetching.as_ref().is_some_and(Fetching::is_waiting)
     }
 
     /// The name under which a governed ref's last known place is found here.
@@ -242,19 +204,40 @@ impl Source {
         let tips: Vec<Oid> = tips.into_iter().collect();
         let accepted = self.state.tip();
         let stops: Vec<Oid> = stops.into_iter().collect();
-        let mut behind = self.repository.reachable(&stops, &[accepted])?;
+        let mut failed = None;
+        let mut behind = self.behind(&stops, &[accepted], &mut failed);
         if tips != *searched || !fresh.is_empty() {
             let not: Vec<Oid> = searched.iter().copied().chain([accepted]).collect();
-            behind.extend(self.repository.reachable(&[&tips[..], &fresh[..]].concat(), &not)?);
+            behind.extend(self.behind(&[&tips[..], &fresh[..]].concat(), &not, &mut failed));
         }
         let missed = self.look_for_stops(&behind, known)?;
-        *searched = tips;
         known.retain(|stop| !stop.is_folded(&self.state));
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        *searched = tips;
         self.tags_searched = tags;
         // What could not be looked at is looked at again.
         self.searched = missed.is_empty().then_some(here);
         remarks.extend(missed);
         Ok(())
+    }
+
+    /// The commits behind some tips and not behind others. A tip that Git stumbles over hides none of the others.
+    fn behind(&self, tips: &[Oid], not: &[Oid], failed: &mut Option<GitError>) -> Vec<Oid> {
+        match self.repository.reachable(tips, not) {
+            Ok(commits) => commits,
+            Err(error) if tips.len() < 2 => {
+                failed.get_or_insert(error);
+                Vec::new()
+            }
+            Err(_) => {
+                let (one, other) = tips.split_at(tips.len() / 2);
+                let mut commits = self.behind(one, not, failed);
+                commits.extend(self.behind(other, not, failed));
+                commits
+            }
+        }
     }
 
     /// Remembers the stops in some commits; says which could not be read.

@@ -222,6 +222,7 @@ fn failed(line: String, failure: Failure) -> GitError {
     match failure {
         Failure::NotFound => GitError::NoProgram(line.split(' ').next().unwrap_or_default().to_owned()),
         Failure::Io(error) => GitError::io(format!("running `{line}`"), error),
+        Failure::TooLong(limit) => GitError::TimedOut { command: line, limit },
         other => GitError::Program { command: line, stderr: other.to_string() },
     }
 }

@@ -67,6 +67,14 @@ pub enum GitError {
         /// What it said.
         stderr: String,
     },
+    /// A program that was ended because it took too long.
+    #[error("`{command}` failed: it took longer than {} s", limit.as_secs_f64())]
+    TimedOut {
+        /// The program and its arguments.
+        command: String,
+        /// How long it might take.
+        limit: std::time::Duration,
+    },
     /// A program that answered in a form that it should not have.
     #[error("`{command}` gave an answer that makes no sense: {what}")]
     Answer {
@@ -125,6 +133,7 @@ impl GitError {
             Self::NoProgram(_)
             | Self::WrongKind { .. }
             | Self::Program { .. }
+            | Self::TimedOut { .. }
             | Self::Answer { .. }
             | Self::Io { .. } => (Reason::Internal, None),
         };

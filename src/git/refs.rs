@@ -225,6 +225,15 @@ impl Repository {
         self.transaction(input, reason, updates.iter().map(|update| update.name.as_str()))
     }
 
+    /// Sets refs of a mirror, all or none, wherever they are now.
+    pub(super) fn set_refs(&self, refs: &[(String, Oid)], reason: &str) -> Result<(), GitError> {
+        let mut input = Vec::new();
+        for (name, id) in refs {
+            input.extend_from_slice(format!("update {name}\0{id}\0\0").as_bytes());
+        }
+        self.transaction(input, reason, refs.iter().map(|(name, _)| name.as_str()))
+    }
+
     /// Deletes a ref that is where it was expected to be. Governed refs are never deleted; this is for our own.
     pub fn delete_ref(&self, name: &str, old: Oid) -> Result<(), GitError> {
         self.transaction(format!("delete {name}\0{old}\0").into_bytes(), "two-key", std::iter::once(name))

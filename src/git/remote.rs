@@ -1,13 +1,7 @@
-//! Remotes: exactly the governed refs are fetched, into names where they overwrite nothing of ours.
+//! Remotes: what they have, and pushing to them.
 
-use super::{GitError, Repository};
-use crate::model::{Digest, Oid, PrincipalId};
-
-/// Where a remote's governed refs are kept, apart from its branches, which go to `refs/remotes/`.
-pub const MIRROR: &str = "refs/two-key-remote/";
-
-/// A child of ours must not leave a background process behind.
-const NO_BACKGROUND: [&str; 4] = ["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false"];
+use super::{GitError, Repository, mirror::NO_BACKGROUND};
+use crate::model::Oid;
 
 /// How to push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,37 +32,7 @@ impl PushOutcome {
     }
 }
 
-/// The name under which a remote's refs are kept: its own, if that is one, else a digest of its address.
-fn place(remote: &str) -> String {
-    // Ids and components of ref names have one shape.
-    if let Some(name) = PrincipalId::parse(remote) {
-        return name.as_str().to_owned();
-    }
-    let digest = Digest::of(remote.as_bytes()).to_string();
-    digest.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
-}
-
-/// Where a remote's ref is kept here after a fetch.
-pub fn mirrored(remote: &str, name: &str) -> String {
-    let place = place(remote);
-    match (name.strip_prefix("refs/heads/"), name.strip_prefix("refs/")) {
-        (Some(branch), _) => format!("refs/remotes/{place}/{branch}"),
-        (None, rest) => format!("{MIRROR}{place}/{}", rest.unwrap_or(name)),
-    }
-}
-
 impl Repository {
-    /// Fetches exactly the governed refs. What is kept here of a remote follows it, rewinds and all: whether it may
-    /// is for the reader to say. Refs that are gone from the remote stay.
-    pub fn fetch(&self, remote: &str, branch: &str) -> Result<(), GitError> {
-        let names = [&format!("refs/heads/{branch}"), "refs/tags/rollout/*", "refs/notes/two-key/*", "refs/two-key/*"];
-        let refspecs = names.map(|name| format!("+{name}:{}", mirrored(remote, name)));
-        let options = ["--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules"];
-        // An empty refmap keeps the configured refspecs out.
-        let program = self.git().args(NO_BACKGROUND).arg("fetch").args(options).args(["--refmap=", "--", remote]);
-        self.limited(program.args(refspecs)).bytes().map(drop)
-    }
-
     /// The refs that a remote has under some patterns (`refs/two-key/*`), as it says itself.
     pub fn ls_remote(&self, remote: &str, patterns: &[&str]) -> Result<Vec<(String, Oid)>, GitError> {
         let program = self.run(&["ls-remote", "--quiet", "--refs", "--", remote]).args(patterns);
@@ -131,20 +95,5 @@ impl Repository {
         } else {
             Err(GitError::Program { command, stderr: output.stderr })
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_remotes_refs_are_kept_apart_from_ours() {
-        assert_eq!(mirrored("origin", "refs/heads/main"), "refs/remotes/origin/main");
-        assert_eq!(mirrored("origin", "refs/two-key/stops/A/b"), "refs/two-key-remote/origin/two-key/stops/A/b");
-        assert_eq!(mirrored("origin", "refs/notes/two-key/*"), "refs/two-key-remote/origin/notes/two-key/*");
-        let url = mirrored("https://git.example/x.git", "refs/two-key/x");
-        assert!(url.starts_with(MIRROR) && !url.contains(".git") && url.ends_with("/two-key/x"), "{url}");
-        assert_ne!(url, mirrored("https://git.example/y.git", "refs/two-key/x"));
     }
 }

@@ -1,0 +1,240 @@
+//! The mirror: what is kept here of a remote's governed refs, under names where it overwrites nothing of ours.
+//!
+//! The remote says which refs it has, their objects are fetched by id, and the mirror's refs are written here. So no name
+//! that somebody made there keeps another ref from arriving. Stops come first, in a fetch of their own; what cannot be
+//! fetched together is fetched apart.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use super::{GitError, Repository};
+use crate::{
+    admission::{Place, place},
+    model::{Digest, Oid, PrincipalId},
+};
+
+/// Where a remote's governed refs are kept, apart from its branches, which go to `refs/remotes/`.
+pub const MIRROR: &str = "refs/two-key-remote/";
+
+/// A child of ours must not leave a background process behind.
+pub(super) const NO_BACKGROUND: [&str; 4] = ["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false"];
+
+/// What is fetched is hashed and judged here: neither Git's opinion of it nor a lock of what Git writes beside it may keep it
+/// away.
+const UNJUDGED: [&str; 6] =
+    ["-c", "fetch.fsckObjects=false", "-c", "transfer.fsckObjects=false", "-c", "fetch.writeCommitGraph=false"];
+
+/// So many fetches may fail, or a few that take too long, before what is left is given up with them: a remote that is not there
+/// any more is not asked for each of a thousand refs.
+const MAX_FAILED: usize = 400;
+const TIMED_OUT: usize = 32;
+
+/// Refs by their names in the mirror.
+pub type Mirrored = BTreeMap<String, Oid>;
+
+/// A governed ref that a remote has and that is not in the mirror. In the order in which they are fetched.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    rank: Rank,
+    /// Its full name at the remote.
+    pub name: String,
+    /// Where it is.
+    pub id: Oid,
+}
+
+/// What goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Stop,
+    Branch,
+    Other,
+}
+
+impl Wanted {
+    /// Whether nothing may go forward without it.
+    pub fn is_needed(&self) -> bool {
+        self.rank != Rank::Other
+    }
+}
+
+/// A ref that could not be fetched, or not be written down, and why.
+#[derive(Debug)]
+pub struct Missed {
+    /// The ref.
+    pub wanted: Wanted,
+    /// Why.
+    pub error: GitError,
+}
+
+/// The name under which a remote's refs are kept: its own, if that is one, else a digest of its address.
+fn folder(remote: &str) -> String {
+    // Ids and components of ref names have one shape.
+    if let Some(name) = PrincipalId::parse(remote) {
+        return name.as_str().to_owned();
+    }
+    let digest = Digest::of(remote.as_bytes()).to_string();
+    digest.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
+}
+
+/// Where a remote's ref is kept here after a fetch.
+pub fn mirrored(remote: &str, name: &str) -> String {
+    let folder = folder(remote);
+    match (name.strip_prefix("refs/heads/"), name.strip_prefix("refs/")) {
+        (Some(branch), _) => format!("refs/remotes/{folder}/{branch}"),
+        (None, rest) => format!("{MIRROR}{folder}/{}", rest.unwrap_or(name)),
+    }
+}
+
+impl Repository {
+    /// Fetches exactly the governed refs. What is kept here of a remote follows it, rewinds and all: whether it may is for
+    /// the reader to say. Refs that are gone from the remote stay. An error if the branch or a stop did not come; whatever
+    /// else came is here then all the same.
+    pub fn fetch(&self, remote: &str, branch: &str) -> Result<(), GitError> {
+        let branch = format!("refs/heads/{branch}");
+        let wanted = self.wanted(remote, &branch, &self.mirror(remote, &branch)?);
+        let (wanted, lost) = wanted.map(|(wanted, lost)| (wanted, lost.map_or(Ok(()), Err)))?;
+        let missed = self.bring(remote, &wanted, &mut |_| ());
+        missed.into_iter().find(|missed| missed.wanted.is_needed()).map_or(Ok(()), |missed| Err(missed.error))?;
+        lost
+    }
+
+    /// What is kept here of a remote.
+    pub fn mirror(&self, remote: &str, branch: &str) -> Result<Mirrored, GitError> {
+        let everything = mirrored(remote, "refs/");
+        let prefixes = [everything.trim_end_matches('/'), &mirrored(remote, branch)];
+        Ok(self.refs(&prefixes)?.into_iter().collect())
+    }
+
+    /// The governed refs of a remote that are not in its mirror, in the order in which they are to be fetched; and, if it
+    /// has no such branch, the error that says so.
+    pub fn wanted(
+        &self,
+        remote: &str,
+        branch: &str,
+        kept: &Mirrored,
+    ) -> Result<(Vec<Wanted>, Option<GitError>), GitError> {
+        let patterns = [branch, "refs/two-key/*", "refs/notes/two-key/*", "refs/tags/rollout/*"];
+        let there = self.ls_remote(remote, &patterns)?;
+        let lost = (!there.iter().any(|(name, _)| name == branch)).then(|| GitError::Program {
+            command: format!("git ls-remote {remote}"),
+            stderr: format!("couldn't find remote ref {branch}"),
+        });
+        let wanted = there.into_iter().filter(|(name, id)| kept.get(&mirrored(remote, name)) != Some(id));
+        let ranked = |(name, id): (String, Oid)| {
+            let rank = match place(&name, branch) {
+                Place::Stop { .. } => Rank::Stop,
+                Place::Branch => Rank::Branch,
+                Place::Tag { .. } | Place::Notes(_) | Place::Applier(_) => Rank::Other,
+                // Names that nobody reads, some of which would be in the way of others.
+                Place::Foreign | Place::Other => return None,
+            };
+            Some(Wanted { rank, name, id })
+        };
+        let mut wanted: Vec<Wanted> = wanted.filter_map(ranked).collect();
+        wanted.sort_unstable();
+        Ok((wanted, lost))
+    }
+
+    /// Fetches some of a remote's refs into its mirror. What came is handed over as it comes; what did not is returned.
+    pub fn bring(&self, remote: &str, wanted: &[Wanted], came: &mut dyn FnMut(Mirrored)) -> Vec<Missed> {
+        let stops = wanted.iter().take_while(|wanted| wanted.rank == Rank::Stop).count();
+        let (stops, others) = wanted.split_at(stops);
+        let mut missed = Vec::new();
+        for group in [stops, others] {
+            self.bring_apart(remote, group, &mut 0, came, &mut missed);
+        }
+        missed
+    }
+
+    /// Fetches a group; where that fails, its parts, so that none hides another.
+    fn bring_apart(
+        &self,
+        remote: &str,
+        wanted: &[Wanted],
+        failed: &mut usize,
+        came: &mut dyn FnMut(Mirrored),
+        missed: &mut Vec<Missed>,
+    ) {
+        let Some(first) = wanted.first() else { return };
+        let error = match self.fetch_objects(remote, wanted) {
+            Ok(()) => {
+                missed.extend(self.write_down(remote, wanted));
+                came(wanted.iter().map(|wanted| (mirrored(remote, &wanted.name), wanted.id)).collect());
+                return;
+            }
+            Err(error) => error,
+        };
+        *failed += if matches!(error, GitError::TimedOut { .. }) { TIMED_OUT } else { 1 };
+        if wanted.len() == 1 || *failed > MAX_FAILED {
+            let one = |wanted: &Wanted| Missed { wanted: wanted.clone(), error: error.clone() };
+            missed.extend(wanted.iter().map(one));
+            return;
+        }
+        let at = if first.rank == Rank::Branch { 1 } else { wanted.len() / 2 };
+        let (one, other) = wanted.split_at(at);
+        self.bring_apart(remote, one, failed, came, missed);
+        self.bring_apart(remote, other, failed, came, missed);
+    }
+
+    /// Fetches objects by their ids, with all that they need, into no ref.
+    fn fetch_objects(&self, remote: &str, wanted: &[Wanted]) -> Result<(), GitError> {
+        let ids: BTreeSet<Oid> = wanted.iter().map(|wanted| wanted.id).collect();
+        let input = ids.iter().fold(String::new(), |mut input, id| {
+            let _ = writeln!(input, "{id}");
+            input
+        });
+        let options = ["--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules"];
+        // An empty refmap keeps the configured refspecs out.
+        let program = self.git().args(NO_BACKGROUND).args(UNJUDGED).arg("fetch").args(options);
+        let program = program.args(["--stdin", "--refmap=", "--", remote]).input(input);
+        self.limited(program).bytes().map(drop)
+    }
+
+    /// Writes the mirror's refs. They have names of few shapes, none of which is in another's way; but a process that was
+    /// killed may have left a lock behind, and a mirror of old may hold names that are in the way.
+    fn write_down(&self, remote: &str, wanted: &[Wanted]) -> Vec<Missed> {
+        let write = |wanted: &[Wanted]| {
+            let refs: Vec<_> = wanted.iter().map(|wanted| (mirrored(remote, &wanted.name), wanted.id)).collect();
+            self.set_refs(&refs, "two-key: fetch")
+        };
+        if write(wanted).is_ok() {
+            return Vec::new();
+        }
+        self.clear_mirror(remote);
+        let missed = |wanted: &Wanted| {
+            let error = write(std::slice::from_ref(wanted)).err()?;
+            Some(Missed { wanted: wanted.clone(), error })
+        };
+        wanted.iter().filter_map(missed).collect()
+    }
+
+    /// Deletes what nobody reads from a mirror.
+    fn clear_mirror(&self, remote: &str) {
+        let kept = mirrored(remote, "refs/");
+        let refs = self.refs(&[kept.trim_end_matches('/')]).unwrap_or_default();
+        for (name, id) in refs {
+            let own = name.strip_prefix(&kept).map(|rest| place(&format!("refs/{rest}"), ""));
+            if matches!(own, Some(Place::Foreign | Place::Other)) {
+                // What cannot be deleted says so when something is to be written in its place.
+                let _ = self.delete_ref(&name, id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remotes_refs_are_kept_apart_from_ours() {
+        assert_eq!(mirrored("origin", "refs/heads/main"), "refs/remotes/origin/main");
+        assert_eq!(mirrored("origin", "refs/two-key/stops/A/b"), "refs/two-key-remote/origin/two-key/stops/A/b");
+        assert_eq!(mirrored("origin", "refs/notes/two-key/*"), "refs/two-key-remote/origin/notes/two-key/*");
+        let url = mirrored("https://git.example/x.git", "refs/two-key/x");
+        assert!(url.starts_with(MIRROR) && !url.contains(".git") && url.ends_with("/two-key/x"), "{url}");
+        assert_ne!(url, mirrored("https://git.example/y.git", "refs/two-key/x"));
+    }
+}

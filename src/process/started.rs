@@ -93,7 +93,7 @@ fn is_dead_orphan(process: Pid) -> bool {
     let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
     let mut words = rest.split(' ');
     let dead = words.next() == Some("Z");
-    let mut number = || words.next().and_then(|word| word.parse::<i32>().ok()).and_then(Pid::from_raw);
+    let mut number = || words.next().and_then(|word| word.parse::<u32>().ok()).and_then(pid);
     let (parent, group, session) = (number(), number(), number());
     let elsewhere = session != getsid(None).ok() || (group != Some(process) && group != Some(getpgrp()));
     dead && parent == Some(getpid()) && elsewhere

@@ -302,7 +302,7 @@ impl Agent {
         if round.mode == Mode::DryRun {
             return;
         }
-        if let Err(refusal) = act::deliver(&mut self.source, &self.writer, &self.notebook.stops) {
+        if let Err(refusal) = act::deliver(&mut self.source, &mut self.writer, &self.notebook.stops) {
             round.remark(refusal);
         }
     }

@@ -13,10 +13,11 @@
 //! | [`conformance`] | what every driver must do, tried on one |
 //! | [`health`] | pure: what metrics say of a tier, as far as moves go; shared with agents |
 //! | [`clock`], [`clocks`], [`journal`] | what is remembered from tick to tick, and how time counts |
-//! | `source`, `publish` | what comes from the repository, and what goes there |
+//! | `source`, `publish`, `publishing` | what comes from the repository, and what goes there |
 //! | `office` | what all targets share, one at a time |
 //! | `work`, `target` | one target's work |
-//! | [`Applier`] | one tick of all that |
+//! | `worker_pool` | targets and metrics side by side, none waited for |
+//! | [`Applier`] | the coordinator: what is set to work when, and what comes of it |
 //! | [`service`] | tick after tick, until told to end |
 //! | [`records`] | what appliers attest, and how others read it |
 //!
@@ -30,7 +31,7 @@ pub mod clock;
 pub mod clocks;
 pub mod config;
 pub mod conformance;
-mod crew;
+mod coordinator;
 pub mod decide;
 pub mod desired;
 pub mod drivers;
@@ -44,6 +45,7 @@ pub mod opening;
 pub mod pack;
 pub mod probe;
 pub(crate) mod publish;
+mod publishing;
 pub mod records;
 pub mod restore;
 mod run;
@@ -54,7 +56,9 @@ mod target;
 mod tick;
 mod watching;
 mod work;
+mod worker_pool;
 
 pub use config::Config;
+pub use coordinator::Applier;
 pub use office::Clock;
-pub use run::{Applier, Mode, Report, TargetReport};
+pub use run::{Mode, Report, TargetReport};

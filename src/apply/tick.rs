@@ -1,4 +1,4 @@
-//! What holds for all targets of one tick.
+//! What holds for all targets of one tick, which lasts from one look at the remote to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,18 +8,12 @@ use super::{
     aftermath::Aftermath,
     clock::{Reading, Trust},
     decide::{Conditions, Desired, Pack, Standing},
+    fetching::Remote,
     health::Health,
     publish::Files,
     records::TargetRecord,
     run::Mode,
 };
-
-/// Whether the remote has been asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Remote {
-    Unasked,
-    Asked,
-}
 
 /// What holds for all targets of a tick.
 pub(super) struct Tick {
@@ -32,9 +26,7 @@ pub(super) struct Tick {
     /// Whether the branch continues what was accepted.
     pub(super) continues: bool,
     /// Whether the remote was asked in this tick: before that nobody knows yet what speaks against a forward move.
-    remote: Remote,
-    /// Whether more came to be known after the targets had been looked after.
-    pub(super) overtaken: bool,
+    pub(super) remote: Remote,
     pub(super) remarks: Vec<Refusal>,
     pub(super) records: BTreeMap<TargetId, TargetRecord>,
     /// Evidence that goes into our ref with the next record.
@@ -49,8 +41,7 @@ impl Tick {
             blockers: Vec::new(),
             trusted,
             continues: false,
-            remote: Remote::Unasked,
-            overtaken: false,
+            remote: Remote::Asked,
             remarks: Vec::new(),
             records: BTreeMap::new(),
             exhibits: Files::new(),
@@ -59,7 +50,9 @@ impl Tick {
 
     /// Nothing goes forward in this tick any more, and it is said why.
     pub(super) fn block(&mut self, refusal: Refusal) {
-        self.blockers.push(refusal.clone());
+        if !self.blockers.contains(&refusal) {
+            self.blockers.push(refusal.clone());
+        }
         self.remark(refusal);
     }
 
@@ -70,15 +63,20 @@ impl Tick {
         }
     }
 
-    /// The remote was asked: what speaks against every forward move is known.
-    pub(super) fn is_asked(&mut self) {
+    /// The remote has answered, or not in time: what speaks against every forward move is known.
+    pub(super) fn is_answered(&mut self) {
+        self.remote = Remote::Answered;
+    }
+
+    /// The remote is asked once more: until it has answered nothing goes forward.
+    pub(super) fn asks_again(&mut self) {
         self.remote = Remote::Asked;
     }
 
     /// Whether a forward move that was decided on may be made now. One that a slow target held up until a later tick
     /// waits until that tick knows what speaks against it.
     pub(super) fn lets_move(&self) -> bool {
-        self.remote == Remote::Asked
+        self.remote == Remote::Answered
     }
 
     /// Looks at the clocks once more: a push and a fetch may have taken minutes.
@@ -126,7 +124,7 @@ mod tests {
     fn nothing_moves_forward_in_a_tick_that_has_not_asked_the_remote() {
         let mut tick = Tick::new(reading(1_000, 0), Mode::Act, true);
         assert!(tick.conditions().blockers.is_empty() && !tick.lets_move());
-        tick.is_asked();
+        tick.is_answered();
         assert!(tick.lets_move());
     }
 

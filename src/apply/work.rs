@@ -11,7 +11,7 @@ use crate::{
 use super::{
     aftermath::Aftermath,
     decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, Rollback, decide},
-    health::{Look, combined},
+    health::Look,
     office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
     records::{RecordedEvent, TargetHealth, TargetRecord},
@@ -74,24 +74,15 @@ pub(super) fn look_after(office: &Arc<Mutex<Office>>, target: &TargetId) -> Resu
     }
 }
 
-/// Looks at one target's metrics, and at the target only if they stop it.
-pub(super) fn stop_if_ill(office: &Arc<Mutex<Office>>, target: &TargetId) -> Result<Outcome, Refusal> {
-    match Job::begin(office, target)? {
-        Some(job) if job.look.health.stop().is_some() => job.go_on(),
-        _ => Ok(Outcome::Idle),
-    }
-}
-
 /// Says what is about to be done, before any of it is: all of it in one record. `busy`, or whatever else came to be known
-/// since, if nothing of it may be done.
-pub(super) fn intend(office: &Mutex<Office>, forwards: &mut [Forward]) -> Result<(), Refusal> {
-    let mut inside = enter(office)?;
+/// since, if nothing of it may be done. It is pushed from then on.
+pub(super) fn intend(inside: &mut Office, forwards: &mut [Forward]) -> Result<(), Refusal> {
     let mut intended = Intended::default();
     for forward in forwards.iter_mut() {
         let Forward { job, intent, .. } = forward;
         job.applied.intent = Some(intent.clone());
-        job.note(&mut inside);
-        let record = job.record(&inside);
+        job.note(inside);
+        let record = job.record(inside);
         inside.tick.records.insert(job.bench.target.clone(), record);
         intended.names.push(format!("{} for {}", job.bench.target, intent.lease));
         if let Some((pack, event)) = job.packed.take() {
@@ -99,11 +90,7 @@ pub(super) fn intend(office: &Mutex<Office>, forwards: &mut [Forward]) -> Result
             intended.events.push(event);
         }
     }
-    let outcome = inside.intend(&intended);
-    for forward in forwards {
-        forward.job.bench.reading = inside.tick.reading.clone();
-    }
-    outcome
+    inside.intend(&intended)
 }
 
 impl Forward {
@@ -120,10 +107,12 @@ impl Forward {
     /// Makes the move, if it may be made, and if what is known and seen now still leads to it.
     pub(super) fn make(self, may: Result<(), Refusal>) -> Result<Outcome, Refusal> {
         let Self { mut job, intent, pack, from } = self;
+        let reading = job.inside()?.tick.reading.clone();
+        job.bench.reading = reading;
         let unsettled = Applied { intent: None, ..job.applied.clone() };
         let still = may.and_then(|()| {
             job.seen = job.bench.driver.observe();
-            job.look_at_metrics()?;
+            job.take_measured()?;
             // Before the first shift the ledger says nothing about what is there, and the pack is of what was.
             Ok(job.seen.as_ref() == Ok(&from) && job.is_still_decided(&unsettled)?)
         });
@@ -169,7 +158,7 @@ impl Job {
         let (look, aftermath) = (watching::nothing(), Aftermath::UNKNOWN);
         let mut job = Self { office, bench, applied, wanted, seen, packed: None, decision, look, aftermath };
         job.bench.look(&mut job.applied, &job.wanted, &job.seen, trusted);
-        job.look_at_metrics()?;
+        job.take_measured()?;
         Ok(Some(job))
     }
 
@@ -336,7 +325,7 @@ impl Job {
         self.applied.rollback.watch_anew(&self.bench.reading);
         self.seen = self.bench.driver.observe();
         self.write_down()?;
-        self.look_at_metrics()
+        self.take_measured()
     }
 
     /// Keeps what the check of what was restored rests on, and names it there.
@@ -430,29 +419,19 @@ impl Job {
         })
     }
 
-    /// Looks at the metrics of the tier that the target is at, or of what was restored there. What they say for the first time is an event.
-    fn look_at_metrics(&mut self) -> Result<(), Refusal> {
+    /// Takes what was measured of the tier that the target is at, or of what was restored there. What that says for the first time is an event.
+    fn take_measured(&mut self) -> Result<(), Refusal> {
         let inside = self.inside()?;
-        let (reached, settled) = (self.applied.reached, self.applied.bake.since.as_ref().map(|since| since.now));
-        let watching = |since| inside.watching(&self.bench.target, &self.wanted, &self.applied, since);
-        let watching = (watching(reached), (settled != reached).then(|| watching(settled)).flatten());
+        let metering = inside.metering(&self.bench.target, &self.wanted, &self.applied);
+        let look = metering.map(|metering| metering.known_by(inside.last_measured(&self.bench.target)));
         let aftercare = inside.aftercare(&self.bench.target, &self.wanted, &self.applied);
-        let (now, mode) = (inside.tick.reading.now, inside.tick.mode);
         drop(inside);
+        self.look = look.unwrap_or_else(watching::nothing);
         self.aftermath = Aftermath::UNKNOWN;
-        if let Some(Aftercare { watching, deadline }) = aftercare {
-            self.look = watching.look(&self.bench.target, now, mode)?;
+        if let Some(Aftercare { deadline, .. }) = aftercare {
             self.aftermath = Aftermath::of(&self.look, deadline);
             return Ok(());
         }
-        self.look = match watching {
-            (Some(harm), Some(settled)) => combined(
-                harm.look(&self.bench.target, now, mode)?,
-                settled.since_it_was_elsewhere().look(&self.bench.target, now, mode)?,
-            ),
-            (Some(watching), None) => watching.look(&self.bench.target, now, mode)?,
-            (None, _) => watching::nothing(),
-        };
         let Some(evidence) = &self.look.evidence else { return Ok(()) };
         let verdict = evidence.judgement.verdict;
         let event = match verdict {

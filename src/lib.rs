@@ -13,12 +13,13 @@
 //! | [`admission`] | a push or pull request → verdict | ledger and below |
 //! | [`report`] | state, events and findings → text and JSON | risk, ledger and below |
 //! | [`risk`] | a change and its history → a score, term by term, and factors | ledger, model |
-//! | [`git`] | the only place that runs Git or knows libgit2 | admission, risk, ledger and below |
-//! | [`apply`] | reconciles targets with the ledger | git, gate, ledger and below |
+//! | [`process`] | runs programs: for a limited time, with everything that they start | nothing |
+//! | [`git`] | the only place that runs Git or knows libgit2 | process, admission, risk, ledger and below |
+//! | [`apply`] | reconciles targets with the ledger | process, git, gate, ledger and below |
 //! | [`agent`] | turns an agent's key: checks, signs or refuses, promotes, halts | apply, report, git, gate, ledger and below |
 //! | [`cli`] | arguments in, calls, words out | all |
 //!
-//! Everything above [`git`] in this table, but for [`gate::sources`], is pure: no I/O, no clock, no environment. Three
+//! Everything above [`process`] in this table, but for [`gate::sources`], is pure: no I/O, no clock, no environment. Three
 //! ideas carry the design: files propose and keys decide; the first-parent history of the governed branch is the
 //! ledger, and desired state is a pure fold over it; two keys to go forward, one key to stop.
 
@@ -31,6 +32,7 @@ pub mod git;
 pub mod inbox;
 pub mod ledger;
 pub mod model;
+pub mod process;
 pub mod report;
 pub mod risk;
 pub mod signature;

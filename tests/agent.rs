@@ -492,3 +492,32 @@ fn a_crossed_limit_is_halted_at_once_even_while_the_repository_cannot_be_reached
     assert_eq!(evidence.reevaluate().differences, Vec::<String>::new());
     stage.world.two_key(&["verify", "--all"]).exits(0);
 }
+
+#[test]
+fn the_deadline_of_a_check_needs_no_program_and_spares_nothing_that_the_check_started() {
+    let stage = Stage::new();
+    let late = |name: &str| stage.path(name).display().to_string();
+    let script = format!(
+        "(setsid sh -c 'echo $$ > {}; sleep 600' &)\ntrap '' TERM HUP INT\nsleep 5\ntouch {}",
+        late("daemon"),
+        late("late")
+    );
+    let program = stage.program("slow", &script);
+    stage.configure(&format!("checks:\n  slow: {{program: {}, deadline: 1s}}\n", program.display()));
+    // A container may have no more than this; `kill` is not among it.
+    let folder = stage.path("few");
+    fs::create_dir(&folder).unwrap();
+    let all = std::env::var("PATH").unwrap();
+    for name in ["git", "ssh-keygen", "sh"] {
+        let found = std::env::split_paths(&all).map(|folder| folder.join(name)).find(|path| path.exists()).unwrap();
+        std::os::unix::fs::symlink(found, folder.join(name)).unwrap();
+    }
+    let few = folder.to_str().unwrap();
+    let args = ["agent", "--config", "agent.yaml"];
+    let env = [("PATH", few), ("GIT_EXEC_PATH", &*stage.in_all(&["--exec-path"]))];
+    let ran = stage.world.run_with(stage.world.path(), env!("CARGO_BIN_EXE_git-two-key"), &args, b"", &env);
+    ran.says("slow").says("it took longer than 1 s");
+    assert!(!stage.path("late").exists(), "it went on to its end");
+    let daemon = fs::read_to_string(stage.path("daemon")).unwrap();
+    assert!(!PathBuf::from("/proc").join(daemon.trim()).exists(), "what it started lives on");
+}

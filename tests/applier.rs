@@ -219,6 +219,90 @@ fn what_nobody_decided_is_put_back_and_recorded_as_drift() {
 }
 
 #[test]
+fn what_somebody_took_off_by_hand_stays_off_until_a_key_is_turned_and_is_told_once() {
+    let stage = Stage::rolling("15m");
+    stage.apply().exits(0);
+    let set = |basis_points: u32| {
+        let mut weights = stage.weights();
+        weights["weight_bp"] = basis_points.into();
+        fs::write(stage.path("weights.json"), serde_json::to_vec(&weights).unwrap()).unwrap();
+    };
+    set(0);
+    for _ in 0..3 {
+        stage.apply().exits(0).says("holding (drift: ");
+        stage.weighs(0);
+    }
+    let drifted = || stage.events().iter().filter(|event| *event == "DRIFTED").count();
+    assert_eq!(drifted(), 1);
+    stage.turn("user2", "pause");
+    stage.apply().exits(0);
+    stage.weighs(0);
+    for name in ["user1", "cp14"] {
+        stage.turn(name, "resume");
+    }
+    stage.apply().exits(0);
+    stage.weighs(500);
+    // The other way nobody is asked.
+    set(600);
+    stage.apply().exits(0);
+    stage.weighs(500);
+    assert_eq!(drifted(), 2);
+}
+
+#[test]
+fn what_came_back_after_a_verified_rollback_is_put_back_as_long_as_the_lease_is_the_newest() {
+    let stage = Stage::rolling("0s");
+    let before = "{\"version\": 1, \"target\": \"checkout-prod\", \"weight_bp\": 10000, \"lease\": \"LEASE-0\", \"step\": 9, \"generation\": 77}";
+    fs::write(stage.path("weights.json"), before).unwrap();
+    stage.apply().exits(0);
+    stage.turn("user1", "rollback");
+    stage.apply().exits(0).says("verified");
+    let events = || stage.events().iter().filter(|event| *event == "DRIFTED").count();
+    for other in [
+        // Other roles, another weight, the candidate itself, other bytes that say the same.
+        before.replace("LEASE-0", "LEASE-7"),
+        before.replace("10000", "9000"),
+        before.replace("LEASE-0", LEASE),
+        before.replace("\"generation\": 77", "\"generation\": 78"),
+    ] {
+        let drifts = events();
+        fs::write(stage.path("weights.json"), &other).unwrap();
+        stage.apply().exits(0).says("verified");
+        assert_eq!(fs::read_to_string(stage.path("weights.json")).unwrap(), before, "{other}");
+        assert_eq!(events(), drifts + 1, "{other}");
+    }
+    // The honest twin: nothing came back, nothing is told.
+    let drifts = events();
+    stage.apply().exits(0).says("verified");
+    assert_eq!(events(), drifts);
+}
+
+#[test]
+fn weight_zero_is_tried_until_it_is_seen_and_what_could_not_be_stopped_is_told_once() {
+    for action in ["halt", "rollback"] {
+        let stage = Stage::rolling("0s");
+        stage.apply().exits(0);
+        stage.turn("user1", action);
+        // Nobody can see the target, nor move it.
+        let weights = fs::read(stage.path("weights.json")).unwrap();
+        fs::remove_file(stage.path("weights.json")).unwrap();
+        fs::create_dir(stage.path("weights.json")).unwrap();
+        for _ in 0..3 {
+            stage.apply().exits(5).says("stop-failed").says("NOT STOPPED checkout-prod");
+        }
+        let count = |name: &str| stage.events().iter().filter(|event| *event == name).count();
+        assert_eq!((count("STOP_FAILED"), count("DRIFTED"), count("ROLLBACK_FAILED")), (1, 0, 0), "{action}");
+        fs::remove_dir(stage.path("weights.json")).unwrap();
+        fs::write(stage.path("weights.json"), weights).unwrap();
+        stage.apply().exits(0);
+        stage.weighs(0);
+        let verified = usize::from(action == "rollback");
+        assert_eq!((count("STOP_FAILED"), count("DRIFTED"), count("ROLLBACK_VERIFIED")), (1, 0, verified), "{action}");
+        assert_eq!(stage.events().iter().rev().take(2).filter(|event| *event == "APPLIED").count(), 1);
+    }
+}
+
+#[test]
 fn a_second_applier_with_its_name_is_busy_and_moves_nothing() {
     let stage = Stage::rolling("0s");
     stage.apply().exits(0);
@@ -403,18 +487,18 @@ fn an_expired_lease_does_not_come_back_with_a_clock_that_was_set_back() {
     let stage = Stage::rolling("0s");
     stage.apply().exits(0);
     stage.promote();
-    let set = |latest: &str| {
+    let seen_to_expire = |leases: &[&str]| {
         let mut journal: Value = serde_json::from_slice(&fs::read(stage.journal_path()).unwrap()).unwrap();
-        journal["latest"] = latest.into();
+        journal["expired"] = leases.into();
         fs::write(stage.journal_path(), serde_json::to_vec(&journal).unwrap()).unwrap();
     };
-    set("2036-01-01T00:00:00Z");
+    seen_to_expire(&[LEASE]);
     for _ in 0..3 {
         stage.apply().exits(0).says("clock");
         stage.weighs(500);
     }
-    // A clock that went back within the lease's window is none of its business.
-    set("2035-01-01T00:00:00Z");
+    // What was seen of another lease is none of its business.
+    seen_to_expire(&["LEASE-0"]);
     stage.apply().exits(0);
     stage.weighs(2500);
 }

@@ -120,7 +120,7 @@ fn apply_reading_only(stage: &Stage) -> Ran {
 }
 
 #[test]
-fn a_clock_that_jumped_either_way_starts_time_anew_and_one_that_did_not_goes_on() {
+fn a_clock_that_disagrees_is_not_believed_however_long_it_stays_until_somebody_says_so() {
     for (seconds, moves) in [(-3600, false), (3600, false), (1, true)] {
         let stage = promoted();
         remember(&stage, |journal| shift_time(&mut journal["clock"]["now"], -seconds));
@@ -130,8 +130,17 @@ fn a_clock_that_jumped_either_way_starts_time_anew_and_one_that_did_not_goes_on(
             stage.weighs(2500);
         } else {
             ran.says("(clock: ");
+            for _ in 0..3 {
+                stage.apply().exits(0).says("(clock: ");
+            }
             stage.weighs(500);
-            // From then on it is a clock like any other.
+            // Stops ask no clock.
+            let doctor = |more: &[&str]| {
+                let args = [&["doctor"], more].concat();
+                stage.world.two_key_in(&stage.path("applier"), &args)
+            };
+            doctor(&[]).exits(1).says("applier edge1").says("git two-key doctor --believe-clock");
+            doctor(&["--believe-clock"]).never_says("--believe-clock");
             stage.apply().exits(0);
             stage.weighs(2500);
         }

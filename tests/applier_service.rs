@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
         mpsc::channel,
     },
     time::{Duration, Instant},
@@ -271,4 +271,72 @@ fn an_applier_that_can_only_fail_from_now_on_ends_and_is_not_taken_for_alive() {
     std::thread::spawn(move || tell.send(Service::default().run(&mut applier, &mut |_| {})));
     let ended = told.recv_timeout(Duration::from_secs(60)).expect("it goes on");
     assert!(ended.unwrap_err().message.contains("must be started anew"));
+}
+
+/// A Prometheus that knows no series, until it takes questions and never answers.
+fn mute(silent: &'static AtomicBool, asked: &'static AtomicU32) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let body = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if silent.load(Ordering::Relaxed) {
+                asked.fetch_add(1, Ordering::Relaxed);
+                kept.push(stream);
+                continue;
+            }
+            let _ = stream.read(&mut [0; 8192]);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    address
+}
+
+#[test]
+fn a_persons_stop_waits_for_no_metric_no_push_and_no_reader() {
+    static SILENT: AtomicBool = AtomicBool::new(false);
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let world = World::empty();
+    let policy = world.policy().replace("applier: edge1}", "applier: edge1, gates: [errors]}")
+        + "gates:\n  errors:\n    source: prometheus\n    kind: count-ratio\n    candidate: {bad: 'e', total: 'r'}\n    \
+           settle: 1s\n    interval: 1s\n    min: {total: 20, slots: 1}\n    absolute: {max: 0.05}\n    \
+           inconclusive-deadline: 1h\n";
+    world.found(&policy);
+    let stage = Stage::with(world, "1h");
+    let (prometheus, readers) = (mute(&SILENT, &ASKED), free_address());
+    configure(
+        &stage,
+        &format!(
+            "interval: 1s\nmetrics-listen: {readers}\nmetrics: {{prometheus: {{url: \"http://{prometheus}\", timeout: 10m}}}}\n"
+        ),
+    );
+    // Pushes of the applier hang while this file is there; people's do not.
+    let hang = stage.path("hang");
+    let script = format!(
+        "#!/bin/sh\nwhile read old new ref; do case $ref in refs/two-key/*)\n  while [ -e {} ]; do /bin/sleep 0.1; done;; esac; done\n",
+        hang.display()
+    );
+    let hook = stage.path("server.git/hooks/pre-receive");
+    fs::write(&hook, script).unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let child = Running(watch(&stage, &[]).spawn().unwrap());
+    until("the first tier", || weight(&stage) == Some(500));
+    SILENT.store(true, Ordering::Relaxed);
+    until("a question that is not answered", || ASKED.load(Ordering::Relaxed) > 0);
+    fs::write(&hang, "").unwrap();
+    let slow: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(readers).unwrap()).collect();
+    stage.turn("user2", "halt");
+    until("the halt", || weight(&stage) == Some(0));
+    // What comes of that is told all the same, once it can be.
+    assert!(get(readers, "/metrics").is_some_and(|page| page.contains("two_key_ticks_total")));
+    drop(slow);
+    fs::remove_file(&hang).unwrap();
+    until("the record", || stage.record()["targets"]["checkout-prod"]["observed_bp"] == 0);
+    drop(child);
 }

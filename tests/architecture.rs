@@ -17,17 +17,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("admission", &["inbox", "ledger", "signature", "model"]),
     ("report", &["gate", "risk", "admission", "inbox", "ledger", "signature", "model"]),
     ("risk", &["ledger", "model"]),
-    ("git", &["risk", "admission", "inbox", "ledger", "signature", "model"]),
-    ("apply", &["git", "gate", "risk", "admission", "inbox", "ledger", "signature", "model"]),
-    ("agent", &["apply", "git", "gate", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
+    ("process", &[]),
+    ("git", &["process", "risk", "admission", "inbox", "ledger", "signature", "model"]),
+    ("apply", &["process", "git", "gate", "risk", "admission", "inbox", "ledger", "signature", "model"]),
+    (
+        "agent",
+        &["apply", "process", "git", "gate", "risk", "report", "admission", "inbox", "ledger", "signature", "model"],
+    ),
     ("cli", &["agent", "apply", "git", "gate", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
 ];
 
 /// Rooms without I/O, clock, environment or processes.
 const PURE: &[&str] = &["model", "signature", "ledger", "gate", "inbox", "admission", "report", "risk"];
 
-/// The one folder of a pure room that is not: where its measurements come from. It runs programs as Git's room does.
-const RIM: (&str, &[&str]) = ("gate/sources", &["git", "ledger", "model"]);
+/// The one folder of a pure room that is not: where its measurements come from. It runs programs.
+const RIM: (&str, &[&str]) = ("gate/sources", &["process", "ledger", "model"]);
 
 /// What a pure room never names.
 const IMPURE: &[&str] = &[

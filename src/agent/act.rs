@@ -6,7 +6,7 @@
 
 use crate::{
     apply::{
-        publish::{OwnStop, Writer, keep_stop, push_stops},
+        publish::{OwnStop, Push, Writer, keep_stop, stops_pushes},
         source::Source,
         stops::SeenStop,
     },
@@ -104,12 +104,20 @@ pub(super) fn stop(
 }
 
 /// Puts our stops where everybody finds them, and every stop that waits onto the branch.
-pub(super) fn deliver(source: &mut Source, writer: &Writer, stops: &[SeenStop]) -> Result<(), Refusal> {
+pub(super) fn deliver(source: &mut Source, writer: &mut Writer, stops: &[SeenStop]) -> Result<(), Refusal> {
     for stop in stops.iter().filter(|stop| stop.key == writer.public.raw()) {
         keep_stop(source, stop)?;
     }
-    push_stops(source)?;
-    writer.carry_over(source, stops)
+    let push = |writer: &mut Writer, source: &Source, push: Option<Push>| -> Result<(), Refusal> {
+        let (Some(push), Some(remote)) = (push, &source.remote) else { return Ok(()) };
+        let outcome = push.make(&source.repository, remote);
+        writer.pushed(&push, outcome).map(drop)
+    };
+    for stop in stops_pushes(source) {
+        push(writer, source, Some(stop))?;
+    }
+    let carried = writer.carry_over(source, stops)?;
+    push(writer, source, carried)
 }
 
 /// The commit that brings an exhibit, on the accepted tip; that tip where there is none to bring.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     apply::{
         Mode,
-        health::{Health, Look, left_halted, look},
+        health::{Health, Look, combined, left_halted, look},
         publish::in_one_line,
     },
     gate::{Measure, TierContext},
@@ -124,17 +124,25 @@ impl Agent {
         let (Some(entry), Some(tier)) = (entry, phase.tier()) else { return (Health::UNWATCHED, None) };
         let (Some(terms), Some(lease)) = (&entry.terms, entry.lease()) else { return (Health::UNWATCHED, None) };
         let seen = situation::observed(&round.observed, &lease.target);
-        let started = situation::started(entry, tier, seen).ok_or_else(|| situation::not_there(seen));
-        let context = started.and_then(|started| {
-            let context = TierContext::new(state.policy().get(), lease, tier, started);
+        let started = situation::started(entry, tier, seen);
+        let reached = situation::reached(entry, tier, seen).or(started);
+        let context = |since: Option<Timestamp>| {
+            let since = since.ok_or_else(|| situation::not_there(seen))?;
             // Who serves which version, its applier says.
             let pools = seen.and_then(|seen| seen.record.pools.clone());
+            let context = TierContext::new(state.policy().get(), lease, tier, since);
             let context = context.map(|context| context.with_pools(pools));
             context.ok_or_else(|| Refusal::new(Reason::Internal, "the lease has no such tier"))
-        });
-        let watch = self.notebook.watches.entry(id.clone()).or_default();
+        };
         let measure = self.measure.as_ref().map(|sources| sources as &dyn Measure);
-        let Look { health, evidence } = look(terms, context, measure, watch, round.now);
+        let watch = self.notebook.watches.entry(id.clone()).or_default();
+        let harm = look(terms, context(reached), measure, watch, round.now);
+        let Look { health, evidence } = if started == reached {
+            harm
+        } else {
+            let watch = self.notebook.settled.entry(id.clone()).or_default();
+            combined(harm, look(terms, context(started), measure, watch, round.now))
+        };
         let bytes = evidence.and_then(|evidence| evidence.bytes().ok());
         (health, bytes.map(|bytes| Exhibit { lease: id.clone(), bytes }))
     }

@@ -33,6 +33,9 @@ pub(super) struct Notebook {
     pub(super) searched: Vec<Oid>,
     /// What was measured of the tiers that are watched, by lease.
     pub(super) watches: BTreeMap<LeaseId, Watch>,
+    /// The same since the target was last found elsewhere.
+    #[serde(default)]
+    pub(super) settled: BTreeMap<LeaseId, Watch>,
 }
 
 impl Notebook {
@@ -47,6 +50,7 @@ impl Notebook {
             stops: Vec::new(),
             searched: Vec::new(),
             watches: BTreeMap::new(),
+            settled: BTreeMap::new(),
         }
     }
 }

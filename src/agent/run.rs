@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     apply::{
         Clock, Mode,
-        clock::Reading,
+        clock::{self, Reading, Trust},
         journal::Desk,
         publish::Writer,
         records::{self, Observation},
@@ -68,6 +68,9 @@ pub struct LeaseReport {
     pub commit: Option<Oid>,
 }
 
+/// How long a push may take: nothing is stopped meanwhile.
+const PUSH_LIMIT: Duration = Duration::from_secs(20);
+
 /// An agent at its desk.
 pub struct Agent {
     pub(super) config: Config,
@@ -114,7 +117,7 @@ impl Agent {
             Some(path) => Repository::open(path),
             None => Repository::discover(),
         };
-        let repository = repository.map_err(refused)?;
+        let repository = repository.map_err(refused)?.with_patience(PUSH_LIMIT);
         let root = match config.root {
             Some(root) => Some(root),
             None => repository.pinned_root().map_err(refused)?,
@@ -179,6 +182,7 @@ impl Agent {
         }
         let running = self.running();
         self.notebook.watches.retain(|lease, _| running.contains(lease));
+        self.notebook.settled.retain(|lease, _| running.contains(lease));
         if mode == Mode::Act {
             self.desk.write(&self.notebook)?;
         }
@@ -202,7 +206,7 @@ impl Agent {
 
     /// Looks at the clocks.
     fn begin(&mut self, mode: Mode) -> Round {
-        let reading = (self.clock)();
+        let (reading, trust) = (self.clock)().believed_after(self.notebook.clock.as_ref());
         let mut round = Round {
             mode,
             now: reading.now,
@@ -211,16 +215,17 @@ impl Agent {
             waiting: Overlay::default(),
             observed: Vec::new(),
         };
-        if self.notebook.clock.as_ref().is_some_and(|last| reading.jumped_since(last)) {
-            round.block(Refusal::new(Reason::Clock, "the clock here jumped; nothing goes forward in this tick"));
+        if trust == Trust::Doubted {
+            round.block(clock::doubted());
+        } else {
+            self.notebook.clock = Some(reading);
         }
-        self.notebook.clock = Some(reading);
         round
     }
 
     /// Brings everything up to date that comes from the repository. What cannot be known blocks forward steps only.
     pub(super) fn refresh(&mut self, round: &mut Round) -> Result<(), Refusal> {
-        let reading = (self.clock)();
+        let (reading, _) = (self.clock)().believed_after(self.notebook.clock.as_ref());
         match self.source.fetch() {
             Ok(()) => self.notebook.fetched = Some(reading.clone()),
             Err(error) => {
@@ -297,7 +302,7 @@ impl Agent {
         if round.mode == Mode::DryRun {
             return;
         }
-        if let Err(refusal) = act::deliver(&mut self.source, &self.writer, &self.notebook.stops) {
+        if let Err(refusal) = act::deliver(&mut self.source, &mut self.writer, &self.notebook.stops) {
             round.remark(refusal);
         }
     }

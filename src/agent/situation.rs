@@ -72,6 +72,15 @@ pub(super) fn started(entry: &LeaseState, tier: usize, seen: Option<&Observation
     record.bake_started.filter(|_| there)
 }
 
+/// When the target was first seen at that tier, whatever was seen since; none where its applier does not say.
+pub(super) fn reached(entry: &LeaseState, tier: usize, seen: Option<&Observation>) -> Option<Timestamp> {
+    let record = &seen?.record;
+    // The number of the transition that went to the tier, and not its weight: the target may be elsewhere now.
+    let steps = entry.transitions.iter().filter(|one| one.tier.is_some() && one.phase == Phase::Rolling { tier });
+    let step = steps.map(|one| one.step).next()?;
+    record.reached.filter(|_| record.lease == entry.id && record.applied_step >= step)
+}
+
 /// What the applier attests of the step that a lease is at.
 pub(super) fn watched(entry: &LeaseState, tier: usize, seen: Option<&Observation>) -> Watched {
     let Some(Observation { applier, record, .. }) = seen else {

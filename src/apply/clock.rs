@@ -2,10 +2,10 @@
 
 use std::{sync::OnceLock, time::Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::document::Span;
+use crate::model::{Reason, Refusal, document::Span};
 
 /// How far the wall clock may run from the monotonic one between two readings.
 const TOLERANCE_MS: u64 = 5 * 60 * 1000;
@@ -18,6 +18,15 @@ pub struct Reading {
     pub now: Timestamp,
     /// Which run of the machine the monotonic clock belongs to, and its milliseconds.
     pub monotonic: Option<Monotonic>,
+}
+
+/// Whether a wall clock is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// It agrees with the monotonic one.
+    Believed,
+    /// It does not: nothing goes forward by it.
+    Doubted,
 }
 
 /// A monotonic clock's reading.
@@ -62,9 +71,31 @@ impl Reading {
         }
     }
 
+    /// What may be believed of this reading after the last one that was: a wall clock that disagrees with the monotonic one
+    /// since then is not believed however long it stays, and the time is counted on from then.
+    pub fn believed_after(self, good: Option<&Self>) -> (Self, Trust) {
+        let Some(good) = good.filter(|good| self.jumped_since(good)) else { return (self, Trust::Believed) };
+        let same =
+            self.monotonic.as_ref().zip(good.monotonic.as_ref()).is_some_and(|(here, there)| here.boot == there.boot);
+        let passed = match &self.monotonic {
+            Some(here) if !same => here.ms,
+            _ => self.proven_ms_since(good),
+        };
+        let passed = SignedDuration::from_millis(i64::try_from(passed).unwrap_or(i64::MAX));
+        let now = good.now.checked_add(passed).unwrap_or(Timestamp::MAX);
+        (Self { now, ..self }, Trust::Doubted)
+    }
+
     fn wall_ms_since(&self, earlier: &Self) -> u64 {
         u64::try_from(self.now.as_millisecond().saturating_sub(earlier.now.as_millisecond())).unwrap_or(0)
     }
+}
+
+/// Why nothing goes forward by a clock that is doubted.
+pub fn doubted() -> Refusal {
+    let message = "the clock here disagrees with the time that has passed since it was last right";
+    Refusal::new(Reason::Clock, message)
+        .hint("set the clock right; if it is, have it believed: git two-key doctor --believe-clock")
 }
 
 /// How long a weight has been watched: time is credited from look to look, only while the target was found in place.
@@ -174,6 +205,26 @@ mod tests {
         assert!(!reading(1_009_000_000, "b", 5_000).jumped_since(&before));
         assert!(reading(999_000_000, "b", 5_000).jumped_since(&before));
         assert_eq!(reading(999_000_000, "b", 5_000).at_most_ms_since(&before), u64::MAX);
+    }
+
+    #[test]
+    fn a_clock_that_disagrees_is_not_believed_however_long_it_stays_and_time_is_counted_on() {
+        let good = reading(1_000_000_000, "a", 1_000_000);
+        for ms in [60_000, 86_400_000] {
+            let ahead = reading(317_000_000_000 + i64::try_from(ms).unwrap(), "a", 1_000_000 + ms);
+            let (told, trust) = ahead.believed_after(Some(&good));
+            assert_eq!(
+                (told, trust),
+                (reading(1_000_000_000 + i64::try_from(ms).unwrap(), "a", 1_000_000 + ms), Trust::Doubted)
+            );
+        }
+        let right = reading(1_000_060_000, "a", 1_060_000);
+        assert_eq!(right.clone().believed_after(Some(&good)), (right.clone(), Trust::Believed));
+        assert_eq!(right.clone().believed_after(None), (right, Trust::Believed));
+        // After a reboot only a clock that went back is known to be wrong; at least its uptime has passed.
+        let (told, trust) = reading(5_000, "b", 9_000).believed_after(Some(&good));
+        assert_eq!((told.now, trust), (Timestamp::from_millisecond(1_000_009_000).unwrap(), Trust::Doubted));
+        assert_eq!(reading(9_000_000_000, "b", 9_000).believed_after(Some(&good)).1, Trust::Believed);
     }
 
     #[test]

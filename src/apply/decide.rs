@@ -12,14 +12,15 @@ use crate::{
     gate::Verdict,
     ledger::Phase,
     model::{
-        Digest, LeaseId, Reason, Refusal, StopKind,
+        LeaseId, Reason, Refusal, StopKind,
         lease::{OnExpiry, Tier},
     },
 };
 
+pub use super::applied::{Applied, Intent, Restored, Rollback};
 use super::{
     aftermath::Aftermath,
-    clock::{Bake, Reading},
+    clock::doubted,
     health::{Deadline, Gates, Health},
     restore::{Checks, Holds, Outcome},
 };
@@ -64,88 +65,6 @@ pub struct Observed {
     pub lease: Option<LeaseId>,
 }
 
-/// What this applier did last to a target.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Applied {
-    /// For which lease.
-    pub lease: Option<LeaseId>,
-    /// To which of its tiers; none at weight zero.
-    pub tier: Option<usize>,
-    /// The weight in basis points: the ceiling for everything that is no forward move.
-    pub weight_bp: u32,
-    /// The transition that it carried out.
-    pub step: u32,
-    /// How long that weight has been watched.
-    pub bake: Bake,
-    /// The rollback pack that was taken before the first shift.
-    pub pack: Option<Digest>,
-    /// What became of the lease's rollback.
-    pub rollback: Rollback,
-    /// How the checks of the last rollback came out.
-    #[serde(default)]
-    pub checks: Option<Checks>,
-    /// What was about to be done when this was written.
-    pub intent: Option<Intent>,
-    /// What the gates of that tier said last, once they passed or failed.
-    #[serde(default)]
-    pub verdict: Option<Verdict>,
-    /// The digest of the evidence for that.
-    #[serde(default)]
-    pub evidence: Option<Digest>,
-    /// When this applier halted the lease by itself.
-    #[serde(default)]
-    pub halted: Option<Timestamp>,
-}
-
-/// A shift that was about to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Intent {
-    /// For which lease.
-    pub lease: LeaseId,
-    /// To which of its tiers; none for zero.
-    pub tier: Option<usize>,
-    /// To which weight, in basis points.
-    pub weight_bp: u32,
-    /// For which transition.
-    pub step: u32,
-}
-
-/// What became of a lease's rollback.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rollback {
-    /// It was not tried.
-    #[default]
-    None,
-    /// What was there before is there again; whether it is as healthy is not known yet.
-    Restored(Restored),
-    /// What is there is what was there before.
-    Verified,
-    /// It is not; the number of rollbacks that had been signed by then.
-    Failed(u32),
-}
-
-/// A restoration whose other checks hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Restored {
-    /// When it was done: nothing that was measured before counts.
-    pub since: Reading,
-    /// What the candidate had served by then, where the target counts that.
-    pub served: Option<u64>,
-}
-
-impl Rollback {
-    /// Begins to watch anew, as after a jump of the clock: what was measured is of times that nobody knows.
-    pub fn watch_anew(&mut self, reading: &Reading) {
-        if let Self::Restored(restored) = self {
-            restored.since = reading.clone();
-        }
-    }
-}
-
 /// What else a decision needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conditions {
@@ -156,6 +75,8 @@ pub struct Conditions {
     pub blockers: Vec<Refusal>,
     /// Whether the lease's pack is there and was rehearsed.
     pub pack: Pack,
+    /// Whether a restored target is what the pack says.
+    pub standing: Standing,
     /// What metrics say of the tier that the target is at.
     pub health: Health,
     /// What they say of a version that was restored.
@@ -173,6 +94,17 @@ pub enum Pack {
     Missing,
     /// There is one, and restoring it was tried dry.
     Rehearsed,
+}
+
+/// What is seen of a restored target, compared with the pack: roles and bytes included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody could tell, or nothing was restored.
+    Unknown,
+    /// It is what was there before.
+    AsPacked,
+    /// It is not, and how.
+    Differs(Refusal),
 }
 
 /// What is to be done. At most one act a decision; the next decision observes anew.
@@ -223,6 +155,8 @@ pub enum Doing {
     Restored,
     /// It is not.
     RollbackFailed,
+    /// A stop could not be carried out: the candidate may have weight that nobody wants it to have.
+    StopFailed,
 }
 
 impl Doing {
@@ -237,6 +171,7 @@ impl Doing {
             Self::Verified => "verified",
             Self::Restored => "restored",
             Self::RollbackFailed => "rollback-failed",
+            Self::StopFailed => "stop-failed",
         }
     }
 }
@@ -299,15 +234,32 @@ fn undo(
     let ours = applied.lease.as_ref() == Some(&desired.lease);
     let rollback = if ours { &applied.rollback } else { &Rollback::None };
     let is_back = observed.is_some_and(|seen| seen.lease.as_ref() == Some(&desired.lease) && seen.weight_bp > 0);
+    let differs = if let Standing::Differs(how) = &conditions.standing { Some(how) } else { None };
     match rollback {
-        Rollback::Verified if !is_back => Decision::new(Act::Keep, rolled_back(applied)),
-        Rollback::Restored(_) if !is_back => restored(desired, observed, conditions),
+        // Only the restoration has one attempt. Weight zero is tried until it is seen.
         Rollback::Failed(signed) if desired.rollbacks <= *signed => {
-            Decision { reason: Some(why_failed(desired, applied)), ..Decision::new(Act::Keep, Doing::RollbackFailed) }
+            let zero = Act::Shift { tier: None, weight_bp: 0, step: desired.step };
+            let act = if is_back || observed.is_none() { zero } else { Act::Keep };
+            Decision { reason: Some(why_failed(desired, applied)), ..Decision::new(act, Doing::RollbackFailed) }
         }
         Rollback::None | Rollback::Failed(_) => Decision::new(Act::Restore, Doing::RollingBack),
-        Rollback::Verified | Rollback::Restored(_) => {
-            Decision { drifted: true, ..Decision::new(Act::Restore, Doing::RollingBack) }
+        Rollback::Attempted { .. } if observed.is_some() => Decision::new(Act::Verify, Doing::RollingBack),
+        Rollback::Attempted { .. } => {
+            let message = format!("lease {} was rolled back, and the target cannot be seen yet", desired.lease);
+            let reason = Some(Refusal::new(Reason::NoData, message));
+            Decision { reason, ..Decision::new(Act::Keep, Doing::RollingBack) }
+        }
+        Rollback::Verified | Rollback::Restored(_) if is_back || differs.is_some() => {
+            // What was restored is not there any more: it is restored again.
+            let decision = Decision::new(Act::Restore, Doing::RollingBack);
+            Decision { drifted: true, reason: differs.cloned(), ..decision }
+        }
+        Rollback::Restored(_) => restored(desired, observed, conditions),
+        Rollback::Verified if observed.is_some() => Decision::new(Act::Keep, rolled_back(applied)),
+        Rollback::Verified => {
+            let message =
+                format!("lease {} was rolled back and verified, and the target cannot be seen now", desired.lease);
+            Decision::hold(Refusal::new(Reason::NoData, message))
         }
     }
 }
@@ -343,7 +295,7 @@ fn restored(desired: &Desired, observed: Option<&Observed>, conditions: &Conditi
         }
         Gates::Pass if observed.is_some() && conditions.now.is_some() => return rolling(Act::Verify, None),
         Gates::Pass if observed.is_none() => "the target cannot be observed",
-        Gates::Pass => "the clock here jumped, so time starts anew",
+        Gates::Pass => "the clock here is doubted",
         Gates::Open(_, words) => words,
         Gates::None => "nothing has been measured yet",
     };
@@ -395,7 +347,8 @@ fn halt(
     if at_zero {
         return Decision::new(Act::Keep, Doing::Holding);
     }
-    let drifted = ours && applied.weight_bp == 0 && observed.is_some();
+    // What could not be stopped yet has not drifted.
+    let drifted = ours && applied.weight_bp == 0 && observed.is_some() && applied.unstopped.is_none();
     let act = Act::Shift { tier: None, weight_bp: 0, step: desired.step };
     Decision { drifted, ..Decision::new(act, Doing::Shifting) }
 }
@@ -423,6 +376,18 @@ fn go_on(
         return Decision::hold(Refusal::new(Reason::NoData, message));
     };
     let in_place = seen.weight_bp == weight_bp && seen.lease.as_ref() == Some(&desired.lease);
+    if ours && !in_place && is_below(seen, desired, weight_bp) {
+        let turned = applied.lowered.is_some_and(|step| desired.step > step);
+        let reason = match (turned, against(desired, conditions)) {
+            (true, None) => None,
+            (true, reason) => reason,
+            (false, _) => Some(lowered(desired, seen, weight_bp)),
+        };
+        if let Some(reason) = reason {
+            return Decision { drifted: applied.lowered.is_none(), ..Decision::hold(reason) };
+        }
+        return Decision::new(Act::Shift { tier: at, weight_bp, step: applied.step }, Doing::Shifting);
+    }
     if ours && !in_place {
         let act = Act::Shift { tier: at, weight_bp, step: applied.step };
         return Decision { drifted: true, ..Decision::new(act, Doing::Shifting) };
@@ -443,6 +408,28 @@ fn go_on(
         return Decision::hold(reason);
     }
     forward(desired, next, ours, seen, conditions)
+}
+
+/// Whether the lease's candidate has less weight than was given to it: somebody took traffic off.
+fn is_below(seen: &Observed, desired: &Desired, weight_bp: u32) -> bool {
+    match &seen.lease {
+        // All that there is belongs to the lease before.
+        Some(lease) if *lease != desired.lease => seen.weight_bp == 10_000,
+        _ => seen.weight_bp < weight_bp,
+    }
+}
+
+fn lowered(desired: &Desired, seen: &Observed, weight_bp: u32) -> Refusal {
+    let percent = |basis_points: u32| f64::from(basis_points) / 100.0;
+    let seen = if seen.lease.as_ref() == Some(&desired.lease) { percent(seen.weight_bp) } else { 0.0 };
+    let message = format!(
+        "lease {} was at {} % and is at {seen} %: somebody took traffic off",
+        desired.lease,
+        percent(weight_bp)
+    );
+    Refusal::new(Reason::Drift, message).hint(
+        "to give it back: git two-key pause, then git two-key resume; to take it off for good: git two-key rollback",
+    )
 }
 
 /// At the tier that the ledger wants. What was ready once is so no longer when its gates do not pass any more.
@@ -496,7 +483,7 @@ fn against(desired: &Desired, conditions: &Conditions) -> Option<Refusal> {
         return Some(blocker.clone());
     }
     let Some(now) = conditions.now else {
-        return Some(Refusal::new(Reason::Clock, "the clock here jumped, so time starts anew"));
+        return Some(doubted());
     };
     if now >= desired.expires {
         let message = format!("lease {id} expired at {}", desired.expires);
@@ -525,70 +512,6 @@ fn forward(desired: &Desired, next: usize, ours: bool, seen: &Observed, conditio
         Pack::Missing => {
             let message = format!("there is no pack to undo lease {} with, and it was shifted already", desired.lease);
             Decision::hold(Refusal::new(Reason::NoPack, message).hint("halt it, or roll it back by hand"))
-        }
-    }
-}
-
-impl Applied {
-    /// Whether an act leads above the weight that was applied last: the forward moves, and nothing else.
-    pub fn is_exceeded_by(&self, lease: &LeaseId, act: &Act) -> bool {
-        let ceiling = if self.lease.as_ref() == Some(lease) { self.weight_bp } else { 0 };
-        matches!(act, Act::Shift { weight_bp, .. } if *weight_bp > ceiling)
-    }
-
-    /// Whether nothing but looks at what is there lies between an earlier state and this one.
-    pub fn differs_by_looks_only(&self, earlier: &Self) -> bool {
-        let looked = Bake { since: self.bake.since.clone(), ..earlier.bake.clone() };
-        let goes_on = self.bake.credited_ms >= earlier.bake.credited_ms;
-        goes_on && *earlier == Self { bake: looked, ..self.clone() }
-    }
-
-    /// Takes what was observed for what was done, where a process ended between the act and its being written down.
-    /// True if it was done.
-    pub fn settle(&mut self, observed: Option<&Observed>) -> bool {
-        let (Some(intent), Some(seen)) = (self.intent.clone(), observed) else { return false };
-        self.intent = None;
-        let done = seen.lease.as_ref() == Some(&intent.lease) && seen.weight_bp == intent.weight_bp;
-        if done {
-            self.arrive(&intent);
-        }
-        done
-    }
-
-    /// Writes down that a shift was made and observed.
-    pub fn arrive(&mut self, intent: &Intent) {
-        let same = self.lease.as_ref() == Some(&intent.lease);
-        let stays = same && self.tier == intent.tier && self.weight_bp == intent.weight_bp;
-        if !same {
-            self.rollback = Rollback::None;
-            (self.pack, self.checks, self.halted) = (None, None, None);
-        }
-        if !stays {
-            self.bake = Bake::default();
-            (self.verdict, self.evidence) = (None, None);
-        }
-        self.lease = Some(intent.lease.clone());
-        self.tier = intent.tier;
-        self.weight_bp = intent.weight_bp;
-        self.step = intent.step;
-        self.intent = None;
-    }
-
-    /// Takes over a target for which nothing was written down here, as after the loss of a machine: the weight counts as
-    /// applied if it is one of the lease's tiers that the ledger has reached, else as zero.
-    pub fn adopt(&mut self, desired: &Desired, observed: Option<&Observed>) {
-        let Some(seen) = observed.filter(|seen| seen.lease.as_ref() == Some(&desired.lease)) else { return };
-        if self.lease.as_ref() == Some(&desired.lease) || self.intent.is_some() {
-            return;
-        }
-        // Tiers strictly increase: no two have one weight.
-        let mut reached = desired.tiers.iter().zip(&desired.tier_steps).enumerate();
-        let here = reached.find(|(_, (tier, _))| basis_points(tier.weight) == seen.weight_bp);
-        *self = Self { lease: Some(desired.lease.clone()), ..Self::default() };
-        if let Some((tier, (_, step))) = here {
-            self.tier = Some(tier);
-            self.weight_bp = seen.weight_bp;
-            self.step = *step;
         }
     }
 }

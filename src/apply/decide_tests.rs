@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::apply::clock::{Bake, Reading};
 use crate::{
     apply::{
         health::{Deadline, Gates, Limits},
@@ -61,6 +62,7 @@ fn good() -> Conditions {
         now: Some(at(10)),
         blockers: Vec::new(),
         pack: Pack::Rehearsed,
+        standing: Standing::Unknown,
         health: Health::UNWATCHED,
         aftermath: Aftermath::UNKNOWN,
         unmeasured: None,
@@ -214,6 +216,13 @@ fn a_failed_rollback_is_tried_again_only_when_another_is_signed() {
     let once = Desired { rollbacks: 1, ..desired(Phase::RolledBack) };
     let decision = decide(&once, Some(&seen(0, "L-1")), &was, &good());
     assert_eq!((decision.act, decision.doing), (Act::Keep, Doing::RollbackFailed));
+    // Weight zero has as many attempts as it takes, also where nobody can see it.
+    let zero = Act::Shift { tier: None, weight_bp: 0, step: 3 };
+    for there in [Some(&seen(500, "L-1")), None] {
+        let decision = decide(&once, there, &was, &good());
+        assert_eq!((decision.act, decision.doing), (zero.clone(), Doing::RollbackFailed));
+    }
+    assert_eq!(decide(&once, Some(&seen(10_000, "L-0")), &was, &good()).act, Act::Keep, "it is elsewhere");
     let again = Desired { rollbacks: 2, ..once };
     assert_eq!(decide(&again, Some(&seen(0, "L-1")), &was, &good()).act, Act::Restore);
 }
@@ -225,6 +234,45 @@ fn a_verified_rollback_is_kept_unless_the_candidate_comes_back() {
     assert_eq!(decide(&wanted, Some(&stable()), &was, &good()).doing, Doing::Verified);
     let back = decide(&wanted, Some(&seen(500, "L-1")), &was, &good());
     assert_eq!((back.act, back.drifted), (Act::Restore, true));
+    // What cannot be seen is not called verified.
+    let unseen = decide(&wanted, None, &was, &good());
+    assert_eq!((unseen.act, unseen.doing, unseen.reason.unwrap().reason), (Act::Keep, Doing::Holding, Reason::NoData));
+}
+
+#[test]
+fn what_was_restored_is_restored_again_when_it_is_not_what_the_pack_says() {
+    let wanted = Desired { rollbacks: 1, ..desired(Phase::RolledBack) };
+    let verified = Applied { rollback: Rollback::Verified, ..applied(0, 0, 0) };
+    let differs = Conditions { standing: Standing::Differs(Refusal::new(Reason::Drift, "w")), ..good() };
+    let as_packed = Conditions { standing: Standing::AsPacked, ..good() };
+    for was in [verified, restored()] {
+        let decision = decide(&wanted, Some(&stable()), &was, &differs);
+        assert_eq!((decision.act, decision.drifted), (Act::Restore, true));
+        assert_eq!(decision.reason.unwrap().reason, Reason::Drift);
+        assert_eq!(decide(&wanted, Some(&stable()), &was, &as_packed).act, Act::Keep);
+    }
+    // A failed restoration was the one attempt.
+    let failed = Applied { rollback: Rollback::Failed(1), ..applied(0, 0, 0) };
+    assert_eq!(decide(&wanted, Some(&stable()), &failed, &differs).act, Act::Keep);
+}
+
+#[test]
+fn a_restoration_that_nobody_could_see_is_looked_at_again_and_not_tried_again() {
+    let wanted = Desired { rollbacks: 1, ..desired(Phase::RolledBack) };
+    let was = Applied { rollback: Rollback::Attempted { served: None }, ..applied(0, 0, 0) };
+    let unseen = decide(&wanted, None, &was, &good());
+    assert_eq!((unseen.act, unseen.doing), (Act::Keep, Doing::RollingBack));
+    assert_eq!(decide(&wanted, Some(&stable()), &was, &good()).act, Act::Verify);
+}
+
+#[test]
+fn a_stop_that_could_not_be_carried_out_is_tried_again_and_is_no_drift() {
+    let halted = desired(Phase::Halted);
+    let was = |unstopped| Applied { tier: None, unstopped, ..applied(0, 0, 0) };
+    let there = seen(500, "L-1");
+    let again = decide(&halted, Some(&there), &was(Some(at(3))), &good());
+    assert_eq!((again.act, again.drifted), (Act::Shift { tier: None, weight_bp: 0, step: 3 }, false));
+    assert!(decide(&halted, Some(&there), &was(None), &good()).drifted, "it had been stopped");
 }
 
 fn restored() -> Applied {
@@ -316,10 +364,30 @@ fn a_restoration_is_remembered_and_watched_anew_after_a_jump_of_the_clock() {
 
 #[test]
 fn drift_is_put_back_to_what_was_applied_even_when_nothing_may_go_forward() {
-    for there in [seen(10_000, "L-1"), seen(0, "L-1"), seen(500, "L-0"), stable()] {
+    for there in [seen(10_000, "L-1"), seen(501, "L-1"), seen(500, "L-0"), seen(9_000, "L-0")] {
         let decision = decide(&desired(ROLLING), Some(&there), &applied(0, 500, 0), &blocked(Reason::Stale));
         assert_eq!(decision.act, Act::Shift { tier: Some(0), weight_bp: 500, step: 1 });
         assert!(decision.drifted);
+    }
+}
+
+#[test]
+fn what_somebody_took_off_stays_off_until_a_key_is_turned() {
+    let put_back = Act::Shift { tier: Some(0), weight_bp: 500, step: 1 };
+    for there in [seen(0, "L-1"), seen(499, "L-1"), stable(), seen(10_000, "L-0")] {
+        let mut was = applied(0, 500, 60_000);
+        let found = decide(&desired(ROLLING), Some(&there), &was, &good());
+        assert_eq!((found.act, found.doing, found.drifted), (Act::Keep, Doing::Holding, true));
+        assert_eq!(found.reason.unwrap().reason, Reason::Drift);
+        was.lowered = Some(3);
+        let kept = decide(&desired(ROLLING), Some(&there), &was, &good());
+        assert_eq!((kept.act, kept.drifted), (Act::Keep, false), "it is told once");
+        // A key was turned since: neither while it is paused, nor where something speaks against it.
+        let turned = |phase| Desired { step: 4, ..desired(phase) };
+        assert_eq!(decide(&turned(ROLLING), Some(&there), &was, &good()).act, put_back);
+        assert_eq!(decide(&turned(ROLLING), Some(&there), &was, &blocked(Reason::Stale)).act, Act::Keep);
+        assert_eq!(decide(&turned(Phase::Paused { tier: 1 }), Some(&there), &was, &good()).act, Act::Keep);
+        assert_eq!(decide(&desired(Phase::Halted), Some(&there), &was, &good()).doing, Doing::Shifting);
     }
 }
 
@@ -413,6 +481,7 @@ fn any_applied() -> impl Strategy<Value = Applied> {
     let rollback = prop_oneof![
         Just(Rollback::None),
         Just(restored().rollback),
+        Just(Rollback::Attempted { served: None }),
         Just(Rollback::Verified),
         (0u32..3).prop_map(Rollback::Failed)
     ];
@@ -464,6 +533,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
             now,
             blockers,
             pack,
+            standing: Standing::Unknown,
             health: health(gates, limits),
             aftermath,
             unmeasured,
@@ -521,7 +591,7 @@ proptest! {
             if !matches!(was.rollback, Rollback::Restored(_)) {
                 prop_assert_eq!(&decision, &decide(&wanted, there.as_ref(), &was, &clear));
             }
-            if decision.act == Act::Verify {
+            if decision.act == Act::Verify && !matches!(was.rollback, Rollback::Attempted { .. }) {
                 prop_assert_eq!(&conditions.aftermath.gates, &Gates::Pass);
                 prop_assert!(there.is_some() && conditions.now.is_some());
             }
@@ -548,7 +618,8 @@ fn a_journal_that_claims_more_than_the_ledger_ordered_never_leads_there() {
     }
     // The honest twin: what was ordered and applied is what a drift is brought back to.
     let ordered = desired(Phase::Rolling { tier: 2 });
-    let act = decide(&ordered, Some(&at_five), &applied(2, 10_000, 0), &good()).act;
+    let lowered = Applied { lowered: Some(2), ..applied(2, 10_000, 0) };
+    let act = decide(&ordered, Some(&at_five), &lowered, &good()).act;
     assert_eq!(act, Act::Shift { tier: Some(2), weight_bp: 10_000, step: 1 });
 }
 

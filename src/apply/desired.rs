@@ -57,7 +57,7 @@ fn undone_to<'a>(state: &'a State, newest: &'a LeaseState, applied: &Applied, st
     };
     let undone = begun.is_none()
         && match &applied.rollback {
-            Rollback::None => false,
+            Rollback::None | Rollback::Attempted { .. } => false,
             Rollback::Restored(_) | Rollback::Verified => true,
             Rollback::Failed(signed) => rollbacks_with(state, here, stops) <= *signed,
         };

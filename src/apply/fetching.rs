@@ -26,6 +26,15 @@ struct Limits {
 const LIMITS: Limits =
     Limits { wait: Duration::from_secs(10), quick: Duration::from_secs(10), slow: Duration::from_secs(10 * 60) };
 
+/// Whether a look at the remote has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remote {
+    /// It has been asked, and has not answered yet.
+    Asked,
+    /// It has answered.
+    Answered,
+}
+
 /// Refs that did not come quickly, each with since when it rests.
 type Late = BTreeMap<Wanted, Option<Instant>>;
 
@@ -36,7 +45,7 @@ pub(super) struct Fetching {
     branch: String,
     limits: Limits,
     /// A look that has not ended yet.
-    look: Option<Receiver<Result<(), GitError>>>,
+    look: Option<(Receiver<Result<(), GitError>>, Instant)>,
     came: (Sender<Mirrored>, Receiver<Mirrored>),
     late: Arc<Mutex<Late>>,
     /// Held by who fetches what is late.
@@ -53,22 +62,28 @@ impl Fetching {
         self.look.is_some()
     }
 
-    /// Looks at the remote, and hands over what came since, whether that is all or not. A remote that does not answer is not
-    /// waited for: it is an error, and asked no more before it has answered. So is a stop, or the branch, that did not come.
+    /// Looks at the remote, waits for a while, and hands over what came since, whether that is all or not. A remote that does
+    /// not answer within the limit is an error, and asked no more before it has answered. So is a stop, or the branch, that
+    /// did not come.
     pub(super) fn look(
         &mut self,
         repository: &Repository,
         kept: &Arc<Mirrored>,
+        wait: Option<Duration>,
         came: impl FnMut(Mirrored),
-    ) -> Result<(), GitError> {
-        let look = self.look.take().unwrap_or_else(|| self.ask(repository.clone(), Arc::clone(kept)));
-        let outcome = look.recv_timeout(self.limits.wait);
+    ) -> Result<Remote, GitError> {
+        let asked = self.look.take();
+        let (look, since) = asked.unwrap_or_else(|| (self.ask(repository.clone(), Arc::clone(kept)), now()));
+        let outcome = look.recv_timeout(wait.unwrap_or(self.limits.wait));
         self.came.1.try_iter().for_each(came);
         let failed = |stderr| Err(GitError::Program { command: "git fetch".to_owned(), stderr });
         match outcome {
-            Ok(outcome) => outcome,
+            Ok(outcome) => outcome.map(|()| Remote::Answered),
             Err(RecvTimeoutError::Timeout) => {
-                self.look = Some(look);
+                self.look = Some((look, since));
+                if wait.is_some() && since.elapsed() < self.limits.wait {
+                    return Ok(Remote::Asked);
+                }
                 failed(format!("it has not answered for {} s, and is being waited for", self.limits.wait.as_secs()))
             }
             Err(RecvTimeoutError::Disconnected) => failed("it was given up".to_owned()),
@@ -226,7 +241,8 @@ mod tests {
 
         fn look(&mut self) -> Result<(), GitError> {
             let kept = Arc::clone(&self.kept);
-            self.fetching.look(&self.repository, &kept, |came| Arc::make_mut(&mut self.kept).extend(came))
+            let came = |came| Arc::make_mut(&mut self.kept).extend(came);
+            self.fetching.look(&self.repository, &kept, None, came).map(drop)
         }
 
         fn has(&self, name: &str) -> bool {

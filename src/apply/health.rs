@@ -164,6 +164,17 @@ pub fn look(
     Look { health, evidence: Some(Evidence::new(terms.clone(), context, watch.clone(), judgement)) }
 }
 
+/// Two looks at one tier: of `harm`, which runs from the first shift to it whatever was observed since, and of what was
+/// `settled` since the target was last found elsewhere. Harm, deadlines and limits are the first one's; only what lets a
+/// lease go on starts over.
+pub fn combined(harm: Look, settled: Look) -> Look {
+    if harm.health.stop().is_some() {
+        return harm;
+    }
+    let health = Health { limits: harm.health.limits, ..settled.health };
+    Look { health, evidence: settled.evidence.or(harm.evidence) }
+}
+
 /// Why a lease with these gates and limits could not be watched here once it runs; none if it could, or has no gates.
 pub fn unmeasurable<'a>(
     gates: impl Iterator<Item = (&'a GateId, &'a Gate)>,
@@ -289,6 +300,25 @@ mod tests {
             let health = health(gates, limits);
             assert_eq!(health.against().map(|refusal| refusal.reason), reason, "{health:?}");
         }
+    }
+
+    #[test]
+    fn harm_is_not_hidden_by_what_starts_over_and_going_on_is() {
+        let words = || "w".to_owned();
+        let look = |gates, limits| Look { health: health(gates, limits), evidence: None };
+        let anew = || look(Gates::Open(Deadline::Ahead, words()), Limits::NoData(words()));
+        for (harm, stop) in [
+            (look(Gates::Fail(Deadline::Ahead, words()), Limits::Fine), Some(StopKind::Halt)),
+            (look(Gates::Open(Deadline::Passed, words()), Limits::Fine), Some(StopKind::Rollback)),
+            (look(Gates::Pass, Limits::Crossed(words())), Some(StopKind::Halt)),
+            (look(Gates::Pass, Limits::Fine), None),
+        ] {
+            let health = combined(harm, anew()).health;
+            assert_eq!(kind(&health), stop);
+            assert!(health.against().is_some(), "it has not passed since");
+        }
+        let well = || look(Gates::Pass, Limits::Fine);
+        assert_eq!(combined(well(), well()).health.against(), None);
     }
 
     #[test]

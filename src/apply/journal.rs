@@ -2,22 +2,21 @@
 //! each act. Killed at any instruction, the next run reads it, observes, and converges.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, TryLockError},
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::model::{Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role};
+use crate::model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role};
 
 use super::{clock::Reading, decide::Applied, files, records::RecordedEvent, stops::SeenStop};
 
-/// What is remembered.
+/// What is remembered. What other versions of the program wrote beside it is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct Journal {
     /// The form of the file.
     pub version: u32,
@@ -27,11 +26,11 @@ pub struct Journal {
     pub accepted: Option<Oid>,
     /// When the remote was last fetched.
     pub fetched: Option<Reading>,
-    /// The last look at the clocks.
+    /// The last look at the clocks that was believed.
     pub clock: Option<Reading>,
-    /// The latest time that was ever told here by a clock that had not just jumped.
+    /// Leases that were seen to expire, as long as they have not ended: no clock that is set back opens one again.
     #[serde(default)]
-    pub latest: Option<Timestamp>,
+    pub expired: BTreeSet<LeaseId>,
     /// Stops that the ledger has not folded yet.
     pub stops: Vec<SeenStop>,
     /// Tips below which every commit has been searched for stops.
@@ -52,7 +51,7 @@ impl Journal {
             accepted: None,
             fetched: None,
             clock: None,
-            latest: None,
+            expired: BTreeSet::new(),
             stops: Vec::new(),
             searched: Vec::new(),
             targets: BTreeMap::new(),
@@ -71,6 +70,7 @@ impl Journal {
             && self.stops == earlier.stops
             && self.searched == earlier.searched
             && self.events == earlier.events
+            && self.expired == earlier.expired
             && self.targets.len() == earlier.targets.len()
             && self.targets.iter().all(same)
     }
@@ -117,6 +117,12 @@ impl Desk {
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
+    }
+
+    /// What is written down by whoever works below a Git directory, without taking the folder.
+    pub fn peek(git_dir: &Path, role: Role, name: &PrincipalId) -> Option<serde_json::Value> {
+        let bytes = std::fs::read(Self::folder_of(git_dir, role, name).join("journal.json")).ok()?;
+        serde_json::from_slice(&bytes).ok()
     }
 
     /// Whether what happens can be written down at all.

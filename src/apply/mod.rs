@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`decide`] | pure: one decision for one target. The rules are there |
+//! | [`applied`] | pure: what was applied to a target |
 //! | [`desired`], [`stops`] | pure: what the ledger wants, with every stop that was seen anywhere |
 //! | [`drivers`] | how traffic is moved; only observing proves anything |
 //! | [`pack`], [`probe`] | what was there before, and what the entrance served |
@@ -11,11 +12,12 @@
 //! | [`aftermath`] | pure: whether what was restored is healthy |
 //! | [`conformance`] | what every driver must do, tried on one |
 //! | [`health`] | pure: what metrics say of a tier, as far as moves go; shared with agents |
-//! | [`clock`], [`journal`] | what is remembered from tick to tick, and how time counts |
-//! | `source`, `publish` | what comes from the repository, and what goes there |
+//! | [`clock`], [`clocks`], [`journal`] | what is remembered from tick to tick, and how time counts |
+//! | `source`, `publish`, `publishing` | what comes from the repository, and what goes there |
 //! | `office` | what all targets share, one at a time |
 //! | `work`, `target` | one target's work |
-//! | [`Applier`] | one tick of all that |
+//! | `worker_pool` | targets and metrics side by side, none waited for |
+//! | [`Applier`] | the coordinator: what is set to work when, and what comes of it |
 //! | [`service`] | tick after tick, until told to end |
 //! | [`records`] | what appliers attest, and how others read it |
 //!
@@ -23,11 +25,13 @@
 //! calls [`crate::git`], [`crate::ledger`] and below.
 
 pub mod aftermath;
+pub mod applied;
 pub mod baseline;
 pub mod clock;
+pub mod clocks;
 pub mod config;
 pub mod conformance;
-mod crew;
+mod coordinator;
 pub mod decide;
 pub mod desired;
 pub mod drivers;
@@ -41,6 +45,7 @@ pub mod opening;
 pub mod pack;
 pub mod probe;
 pub(crate) mod publish;
+mod publishing;
 pub mod records;
 pub mod restore;
 mod run;
@@ -51,7 +56,9 @@ mod target;
 mod tick;
 mod watching;
 mod work;
+mod worker_pool;
 
 pub use config::Config;
+pub use coordinator::Applier;
 pub use office::Clock;
-pub use run::{Applier, Mode, Report, TargetReport};
+pub use run::{Mode, Report, TargetReport};

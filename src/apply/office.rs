@@ -1,7 +1,8 @@
 //! What all targets of an applier share: what it knows, what it remembers, and what it writes. One at a time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
+    mem::take,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -19,27 +20,25 @@ use crate::{
 use super::{
     aftermath,
     baseline::Baseline,
-    clock::{Bake, Reading},
+    clock::{Bake, Reading, Trust},
     config::Config,
     decide::{Applied, Conditions, Desired, Rollback},
     desired::desired,
     drivers,
+    fetching::Remote,
     health::{left_halted, resolve_by, unmeasurable},
     journal::{Desk, Journal},
     pack::{Occasion, RollbackPack, first_signed},
-    publish::{Files, OwnStop, Writer, in_one_line, keep_stop, push_stops, put_tags},
-    records::{Record, RecordedEvent, TargetRecord, timeless},
+    publish::{Files, OwnStop, Pushing, Writer, in_one_line, keep_stop},
+    records::{RecordedEvent, TargetRecord},
     restore::Check,
     run::{Mode, TargetReport},
     service::Vitals,
     source::Source,
     target,
     tick::Tick,
-    watching::{Aftercare, Watching},
+    watching::{Aftercare, Measured, Metering, Of, Watching},
 };
-
-/// How old the journal may grow where nothing but time passes.
-const JOURNAL_AGE_MS: u64 = 30_000;
 
 /// How the clocks are read.
 pub type Clock = dyn Fn() -> Reading + Send;
@@ -48,7 +47,7 @@ pub type Clock = dyn Fn() -> Reading + Send;
 pub(super) struct Office {
     pub(super) config: Config,
     clock: Box<Clock>,
-    desk: Desk,
+    pub(super) desk: Desk,
     pub(super) journal: Journal,
     pub(super) source: Source,
     pub(super) writer: Writer,
@@ -56,12 +55,19 @@ pub(super) struct Office {
     /// Where measurements come from.
     sources: Option<Arc<Sources>>,
     /// The journal as it was last written down.
-    saved: Option<Journal>,
-    /// What everything was published of: refs, tip, what was seen.
-    published: Option<(u64, Oid, BTreeMap<TargetId, TargetRecord>)>,
+    pub(super) saved: Option<Journal>,
+    /// What everything was published of.
+    pub(super) published: Option<Edition>,
+    /// Pushes that are being made, and of what.
+    pub(super) pushing: Option<(Pushing, Option<Edition>)>,
+    /// What was measured last, by target.
+    measured: BTreeMap<TargetId, Measured>,
     /// How often what happened, in this process.
-    counted: BTreeMap<String, u64>,
+    pub(super) counted: BTreeMap<String, u64>,
 }
+
+/// What there is to be published: refs, tip, what was seen.
+pub(super) type Edition = (u64, Oid, BTreeMap<TargetId, TargetRecord>);
 
 /// What is about to be done to some targets.
 #[derive(Debug, Default)]
@@ -102,6 +108,8 @@ impl Office {
             sources,
             saved: None,
             published: None,
+            pushing: None,
+            measured: BTreeMap::new(),
             counted: BTreeMap::new(),
         }
     }
@@ -125,16 +133,39 @@ impl Office {
         Ok(())
     }
 
-    /// Asks the remote. What cannot be known blocks forward moves, and nothing else.
-    pub(super) fn ask(&mut self) {
-        self.refresh();
+    /// Asks the remote, or takes what it has answered; never waits. What cannot be known blocks forward moves, and nothing
+    /// else.
+    pub(super) fn ask(&mut self) -> Remote {
+        let before = self.source.edition();
+        match self.source.poll() {
+            Ok(Remote::Asked) => {
+                // A stop that came counts, whatever is still to come.
+                if self.source.edition() != before {
+                    self.follow();
+                }
+                return Remote::Asked;
+            }
+            Ok(Remote::Answered) => self.journal.fetched = Some(self.tick.reading.clone()),
+            Err(error) => {
+                let refusal = error.refusal();
+                let message = format!("the remote cannot be reached: {}", refusal.message);
+                self.tick.block(Refusal { message, ..refusal });
+            }
+        }
+        self.follow();
         let limit = self.config.max_staleness.as_secs().saturating_mul(1000);
         let age = self.journal.fetched.as_ref().map(|last| self.tick.reading.at_most_ms_since(last));
         if age.is_none_or(|age| age > limit) {
             let message = format!("the remote has not been reached for {}", self.config.max_staleness);
             self.tick.blockers.insert(0, Refusal::new(Reason::Stale, message));
         }
-        self.tick.is_asked();
+        self.tick.is_answered();
+        Remote::Answered
+    }
+
+    /// What is known of what the ledger wants: a number that changes whenever that does.
+    pub(super) fn knowledge(&self) -> (Oid, usize) {
+        (self.source.state.tip(), self.journal.stops.len())
     }
 
     /// A process that ended after it had recorded what happened, and before it could write that down, is not to record it
@@ -147,30 +178,36 @@ impl Office {
     }
 
     fn look_at_clocks(&mut self, mode: Mode) {
-        let reading = (self.clock)();
-        let jumped = self.journal.clock.as_ref().is_some_and(|last| reading.jumped_since(last));
-        self.journal.clock = Some(reading.clone());
-        if jumped {
+        let (reading, trust) = self.read_clocks();
+        if trust == Trust::Doubted {
             for applied in self.journal.targets.values_mut() {
                 applied.bake = Bake::default();
                 applied.rollback.watch_anew(&reading);
             }
-        } else {
-            self.journal.latest = self.journal.latest.max(Some(reading.now));
         }
-        self.tick = Tick::new(reading, mode, !jumped);
+        let (records, exhibits) = (take(&mut self.tick.records), take(&mut self.tick.exhibits));
+        self.tick = Tick { records, exhibits, ..Tick::new(reading, mode, trust == Trust::Believed) };
+    }
+
+    fn read_clocks(&mut self) -> (Reading, Trust) {
+        let (reading, trust) = (self.clock)().believed_after(self.journal.clock.as_ref());
+        if trust == Trust::Believed {
+            self.journal.clock = Some(reading.clone());
+        }
+        (reading, trust)
+    }
+
+    /// Remembers that a lease was seen to expire, by a clock that is believed.
+    pub(super) fn note_expiry(&mut self, wanted: &Desired) {
+        let ended = |id: &LeaseId| self.source.state.lease(id).is_some_and(|lease| lease.phase.ended());
+        self.journal.expired.retain(|id| !ended(id));
+        if self.tick.trusted && self.tick.reading.now >= wanted.expires && !ended(&wanted.lease) {
+            self.journal.expired.insert(wanted.lease.clone());
+        }
     }
 
     /// Brings everything up to date that comes from the repository.
-    fn refresh(&mut self) {
-        match self.source.fetch() {
-            Ok(()) => self.journal.fetched = Some(self.tick.reading.clone()),
-            Err(error) => {
-                let refusal = error.refusal();
-                let message = format!("the remote cannot be reached: {}", refusal.message);
-                self.tick.block(Refusal { message, ..refusal });
-            }
-        }
+    fn follow(&mut self) {
         match self.source.accept(&self.config.name, self.tick.mode) {
             Ok(tip) => {
                 self.journal.accepted = Some(tip);
@@ -210,7 +247,7 @@ impl Office {
     }
 
     /// Whether a target is this applier's, by the policy in force.
-    fn mine(&self, target: &TargetId) -> Result<(), Refusal> {
+    pub(super) fn mine(&self, target: &TargetId) -> Result<(), Refusal> {
         let known = self.source.state.policy().get().targets.get(target);
         if known.and_then(|known| known.applier.as_ref()) == Some(&self.config.name) {
             return Ok(());
@@ -259,7 +296,7 @@ impl Office {
     pub(super) fn conditions(&self, target: &TargetId, wanted: &Desired) -> Conditions {
         let mut conditions = self.tick.conditions();
         conditions.blockers.extend(self.mine(target).err());
-        conditions.blockers.extend(self.tick.outlived(wanted, self.journal.latest));
+        conditions.blockers.extend(self.tick.outlived(wanted, &self.journal.expired));
         conditions
     }
 
@@ -347,7 +384,7 @@ impl Office {
         Ok(())
     }
 
-    /// Says what is about to be done, where a second applier with our name would see it, and looks once more.
+    /// Says what is about to be done, where a second applier with our name will see it once it is pushed.
     pub(super) fn intend(&mut self, intended: &Intended) -> Result<(), Refusal> {
         self.write_down()?;
         let summary = format!("about to shift {}", intended.names.join(", "));
@@ -358,16 +395,55 @@ impl Office {
         for event in &intended.events {
             *self.counted.entry(event.event.clone()).or_default() += 1;
         }
-        self.writer.push_record(&self.source)?;
-        let (before, known) = (self.tick.blockers.len(), (self.source.state.tip(), self.journal.stops.len()));
-        self.refresh();
-        self.tick.overtaken = known != (self.source.state.tip(), self.journal.stops.len());
-        self.look_at_clocks_again();
-        self.tick.blockers.get(before).map_or(Ok(()), |blocker| Err(blocker.clone()))
+        let push = self.writer.record_push(&self.source)?;
+        self.pushing = Pushing::begin(&self.source, push.into_iter().collect()).map(|pushing| (pushing, None));
+        Ok(())
+    }
+
+    /// What is to be measured of a target now; none where there is nothing to measure.
+    pub(super) fn metering(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Metering> {
+        if let Some(Aftercare { watching, .. }) = self.aftercare(target, wanted, applied) {
+            let Rollback::Restored(restored) = &applied.rollback else { return None };
+            let of = Of::Restored { lease: wanted.lease.clone(), since: restored.since.now };
+            return Some(Metering { of, harm: watching, settled: None });
+        }
+        let (reached, settled) = (applied.reached, applied.bake.since.as_ref().map(|since| since.now));
+        let harm = self.watching(target, wanted, applied, reached)?;
+        let of = Of::Tier { lease: wanted.lease.clone(), reached, settled };
+        let settled = (settled != reached).then(|| self.watching(target, wanted, applied, settled)).flatten();
+        Some(Metering { of, harm, settled })
+    }
+
+    /// What is to be measured, by target.
+    pub(super) fn meterings(&self) -> Vec<(TargetId, Metering)> {
+        let of = |(target, applied): (&TargetId, &Applied)| {
+            let wanted = self.desired(target, applied)?;
+            let pools = self.tick.records.get(target).and_then(|record| record.pools.clone());
+            Some((target.clone(), self.metering(target, &wanted, applied)?.with_pools(pools)))
+        };
+        self.journal.targets.iter().filter_map(of).collect()
+    }
+
+    /// Takes what was measured of a target. Whether that stops it.
+    pub(super) fn measured(&mut self, target: TargetId, measured: Measured) -> bool {
+        let stops = measured.stops();
+        self.measured.insert(target, measured);
+        stops
+    }
+
+    /// What was measured of a target last.
+    pub(super) fn last_measured(&self, target: &TargetId) -> Option<&Measured> {
+        self.measured.get(target)
     }
 
     /// What a look at a target's metrics needs; none where nothing was pinned for its lease, or it is not there.
-    pub(super) fn watching(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Watching> {
+    pub(super) fn watching(
+        &self,
+        target: &TargetId,
+        wanted: &Desired,
+        applied: &Applied,
+        since: Option<Timestamp>,
+    ) -> Option<Watching> {
         let state = &self.source.state;
         let lease = state.lease(&wanted.lease)?;
         let (terms, document) = (lease.terms.as_ref()?, lease.lease()?);
@@ -379,7 +455,6 @@ impl Office {
         if ended {
             return None;
         }
-        let since = applied.bake.since.as_ref().map(|since| since.now);
         let context = since.and_then(|since| TierContext::new(state.policy().get(), document, tier, since));
         let context = context.map(|context| self.recorded(target, context)).ok_or_else(|| {
             Refusal::new(Reason::NoData, format!("target {target} is not seen at the weight of its tier"))
@@ -421,8 +496,8 @@ impl Office {
 
     /// Looks at the clocks: what was restored is watched from now on.
     pub(super) fn look_at_clocks_again(&mut self) -> Reading {
-        let reading = (self.clock)();
-        self.tick.look_again(reading.clone());
+        let (reading, trust) = self.read_clocks();
+        self.tick.look_again((reading.clone(), trust));
         reading
     }
 
@@ -439,15 +514,6 @@ impl Office {
         let now = self.tick.reading.now;
         let own = || resolve_by(lease, applied.halted?, &self.config.name, now);
         left_halted(lease, now).or_else(own)
-    }
-
-    /// The targets whose metrics have to be looked at before anything else.
-    pub(super) fn watched(&self) -> BTreeSet<TargetId> {
-        let targets = self.journal.targets.iter().filter(|(target, applied)| {
-            let wanted = self.desired(target, applied);
-            wanted.is_some_and(|wanted| self.watching(target, &wanted, applied).is_some())
-        });
-        targets.map(|(target, _)| target.clone()).collect()
     }
 
     /// Signs a stop of our own, with the evidence for it. It binds from the moment at which it is written down.
@@ -479,119 +545,4 @@ impl Office {
         let why = format!("the lease's window closed at {}", wanted.expires);
         self.stop(&wanted.lease, StopKind::Rollback, &why, None)
     }
-
-    /// Ends a tick: writes and pushes the record, stops, the tags. Whatever fails is reported, and tried again at the
-    /// next tick.
-    pub(super) fn close(&mut self) {
-        if self.tick.mode == Mode::DryRun {
-            return;
-        }
-        self.publish();
-        // What has been in the journal for long is in it again before it is needed: when the clock has to be compared.
-        let old = |saved: &Journal| {
-            let since = saved.clock.as_ref().map(|clock| self.tick.reading.at_most_ms_since(clock));
-            since.is_none_or(|since| since > JOURNAL_AGE_MS)
-        };
-        let quiet = self.saved.as_ref().is_some_and(|saved| {
-            self.journal.says_the_same_as(saved) && !old(saved) && !self.has_seen_an_expiry_since(saved)
-        });
-        if !quiet && let Err(refusal) = self.write_down() {
-            self.tick.remark(refusal);
-        }
-    }
-
-    /// Whether a lease's window has closed since a journal was written: no clock that is set back opens it again.
-    fn has_seen_an_expiry_since(&self, saved: &Journal) -> bool {
-        let leases = self.tick.records.values().filter_map(|record| self.source.state.lease(&record.lease)?.lease());
-        let closed = |at: Option<Timestamp>, expires: Timestamp| at.is_some_and(|at| at >= expires);
-        let mut expiries = leases.map(|lease| lease.expires);
-        expiries.any(|expires| closed(self.journal.latest, expires) && !closed(saved.latest, expires))
-    }
-
-    /// Publishes what is new. Where nothing is, nothing has to be looked at.
-    fn publish(&mut self) {
-        // A push would wait where the fetch has been waiting.
-        if self.source.is_waiting() {
-            return;
-        }
-        let here = (self.source.edition(), self.source.state.tip(), timeless(&self.tick.records));
-        if self.journal.events.is_empty() && self.published.as_ref() == Some(&here) {
-            return;
-        }
-        let outcomes = [self.publish_record(), self.publish_stops(), self.publish_tags()];
-        let refusals: Vec<Refusal> = outcomes.into_iter().filter_map(Result::err).collect();
-        self.published = refusals.is_empty().then_some(here);
-        for refusal in refusals {
-            self.tick.remark(refusal);
-        }
-    }
-
-    fn publish_record(&mut self) -> Result<(), Refusal> {
-        let record = self.record();
-        let last = self.writer.last_record(&self.source)?;
-        let news = last.is_none_or(|last| !record.says_the_same_as(last)) && !record.targets.is_empty();
-        if news || !record.events.is_empty() {
-            let summary = summary(&record);
-            self.writer.write(&mut self.source, &record, &self.tick.exhibits, &summary)?;
-            self.tick.exhibits.clear();
-            self.journal.events.clear();
-        }
-        self.writer.push_record(&self.source)
-    }
-
-    fn publish_stops(&mut self) -> Result<(), Refusal> {
-        for stop in self.journal.stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
-            keep_stop(&mut self.source, stop)?;
-        }
-        push_stops(&self.source)?;
-        // A branch that was rewound is for people to heal.
-        if self.tick.continues { self.writer.carry_over(&mut self.source, &self.journal.stops) } else { Ok(()) }
-    }
-
-    fn publish_tags(&mut self) -> Result<(), Refusal> {
-        let mut leases: BTreeMap<&TargetId, Vec<&LeaseState>> = BTreeMap::new();
-        for lease in self.source.state.leases() {
-            if let Some(document) = lease.lease() {
-                leases.entry(&document.target).or_default().push(lease);
-            }
-        }
-        let mut done = Vec::new();
-        for (target, applied) in &self.journal.targets {
-            let wanted = self.desired(target, applied);
-            let Some(wanted) = wanted.filter(|_| self.mine(target).is_ok()) else { continue };
-            let newest = self.source.state.newest_on(target).map(|lease| lease.id.clone());
-            for lease in leases.remove(target).unwrap_or_default() {
-                let up_to = if lease.id == wanted.lease {
-                    target::applied_step(&wanted, applied)
-                } else if newest.as_ref() == Some(&lease.id) && wanted.undone != newest {
-                    0
-                } else {
-                    u32::MAX
-                };
-                done.extend(lease.transitions.iter().filter(|one| one.step <= up_to).map(|one| (lease, one)));
-            }
-        }
-        let tags = self.writer.missing_tags(&self.source, &done)?;
-        put_tags(&mut self.source, &tags)
-    }
-
-    fn record(&self) -> Record {
-        Record {
-            version: 1,
-            applier: self.config.name.clone(),
-            ledger: self.source.state.tip(),
-            seen_at: self.tick.reading.now,
-            targets: self.tick.records.clone(),
-            events: self.journal.events.clone(),
-        }
-    }
-}
-
-/// A record in one line.
-fn summary(record: &Record) -> String {
-    let line = |(target, record): (&TargetId, &TargetRecord)| {
-        let percent = record.observed_bp.map_or("?".to_owned(), |bp| (f64::from(bp) / 100.0).to_string());
-        format!("{target}: {} at {percent} %, {}", record.lease, record.phase.word())
-    };
-    record.targets.iter().map(line).collect::<Vec<_>>().join("; ")
 }

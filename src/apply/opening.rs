@@ -2,13 +2,14 @@
 
 use crate::{
     git::Repository,
-    model::{Reason, Refusal, TargetId, lease::Lease, policy::Role},
+    model::{LeaseId, Reason, Refusal, TargetId, lease::Lease, policy::Role},
 };
 
 use super::{
     config::Config,
     drivers::{self, Context, Driver},
     journal::Desk,
+    source::Source,
 };
 
 /// A target's driver as its applier opens it. `before` is the snapshot in the lease's pack.
@@ -22,12 +23,39 @@ pub fn driver(
         let known = config.targets.keys().map(TargetId::as_str).collect::<Vec<_>>().join(", ");
         Refusal::new(Reason::Internal, format!("the configuration has no target {target}; it has: {known}"))
     })?;
+    let repository = repository(config)?;
+    let folder = Desk::folder_of(repository.common_dir(), Role::Applier, &config.name).join("targets");
+    let before = || before.map(<[u8]>::to_vec);
+    drivers::open(place.kind(), target, Some(place), &Context { folder, lease, before: &before })
+}
+
+/// Takes an applier's folder, so that nobody else moves its targets meanwhile, and says which lease a target has: the one
+/// that was applied there, else the one that started there last. `busy` if the applier is at work.
+pub fn take(config: &Config, target: &TargetId) -> Result<(Desk, Option<LeaseId>), Refusal> {
+    let repository = repository(config)?;
+    let desk = Desk::open(repository.common_dir(), Role::Applier, &config.name)?;
+    let journal = desk.load()?;
+    let applied = journal.and_then(|journal| journal.targets.get(target)?.lease.clone());
+    let lease = match applied {
+        Some(lease) => Some(lease),
+        None => started(repository, config, target)?,
+    };
+    Ok((desk, lease))
+}
+
+/// The lease that started last on a target, as the clone knows the ledger.
+fn started(repository: Repository, config: &Config, target: &TargetId) -> Result<Option<LeaseId>, Refusal> {
+    let pinned = || repository.pinned_root().map_err(|error| error.refusal());
+    let Some(root) = config.root.map_or_else(pinned, |root| Ok(Some(root)))? else { return Ok(None) };
+    let mut source = Source::open(repository, config.remote.clone(), root, &config.name)?;
+    source.catch_up(source.at(&source.known_as(&source.branch)))?;
+    Ok(source.state.newest_on(target).map(|lease| lease.id.clone()))
+}
+
+fn repository(config: &Config) -> Result<Repository, Refusal> {
     let repository = match &config.repository {
         Some(path) => Repository::open(path),
         None => Repository::discover(),
     };
-    let repository = repository.map_err(|error| error.refusal())?;
-    let folder = Desk::folder_of(repository.common_dir(), Role::Applier, &config.name).join("targets");
-    let before = || before.map(<[u8]>::to_vec);
-    drivers::open(place.kind(), target, Some(place), &Context { folder, lease, before: &before })
+    repository.map_err(|error| error.refusal())
 }

@@ -1,12 +1,15 @@
 //! What an applier writes into the repository: its own signed ref, its stops, the merges that carry stops over, and the
 //! tags of what it applied.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::mpsc::{Receiver, TryRecvError, channel},
+};
 
 use crate::{
     admission::{ASIDE, Place, signer_of},
     gate::Evidence,
-    git::{GitError, NewCommit, PushOptions, RefUpdate, SignWith, SigningKey},
+    git::{GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
     ledger::{self, LeaseState, StopEffect, Transition, rules},
     model::{Digest, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, Stop, StopKind, Subject},
     signature::statement_message,
@@ -121,7 +124,7 @@ impl Writer {
         }
     }
 
-    fn busy(&self) -> Refusal {
+    pub(super) fn busy(&self) -> Refusal {
         let message = format!("{} was written by another applier with the name {}", self.own_ref(), self.name);
         Refusal::new(Reason::Busy, message).hint("stop the other one, or give each applier a name of its own")
     }
@@ -177,24 +180,37 @@ impl Writer {
         Ok(new)
     }
 
-    /// Pushes our ref, which must still be where we saw it. `busy` if it is not.
-    pub(crate) fn push_record(&mut self, source: &Source) -> Result<(), Refusal> {
-        let Some(remote) = &source.remote else { return Ok(()) };
+    /// The push of our ref, which must still be where we saw it. `busy` if it is not.
+    pub(crate) fn record_push(&self, source: &Source) -> Result<Option<Push>, Refusal> {
+        if source.remote.is_none() {
+            return Ok(None);
+        }
         if !self.continues {
             return Err(self.busy());
         }
-        let Some(tip) = self.tip(source).filter(|tip| self.remote_tip != Some(*tip)) else { return Ok(()) };
+        let Some(tip) = self.tip(source).filter(|tip| self.remote_tip != Some(*tip)) else { return Ok(None) };
         let name = self.own_ref();
         let options = PushOptions { expected: vec![(name.clone(), self.remote_tip)], ..PushOptions::default() };
-        let outcome = source.repository.push(remote, &[format!("{tip}:{name}")], &options);
+        Ok(Some(Push { what: Pushed::Record(tip), refspecs: vec![format!("{tip}:{name}")], or: Vec::new(), options }))
+    }
+
+    /// What became of a push.
+    pub(crate) fn pushed(&mut self, push: &Push, outcome: Result<PushOutcome, GitError>) -> Result<Taken, Refusal> {
         let outcome = outcome.map_err(|error| error.refusal())?;
-        match outcome.rejected.first() {
-            None => {
+        let elsewhere =
+            |why: &str| ["stale info", "fetch first", "cannot lock ref"].iter().any(|one| why.contains(one));
+        match (outcome.rejected.first(), push.what) {
+            (None, Pushed::Record(tip)) => {
                 self.remote_tip = Some(tip);
-                Ok(())
+                Ok(Taken::AsPushed)
             }
-            Some((_, why)) if why.contains("stale info") || why.contains("fetch first") => Err(self.busy()),
-            Some((_, why)) => Err(rejected(&name, why, &outcome.remote)),
+            (None, Pushed::Rest) => Ok(Taken::AsPushed),
+            (Some((_, why)), Pushed::Record(_))
+                if elsewhere(why) || outcome.remote.iter().any(|said| elsewhere(said)) =>
+            {
+                Ok(Taken::Elsewhere)
+            }
+            (Some((name, why)), _) => Err(rejected(name, why, &outcome.remote)),
         }
     }
 
@@ -239,10 +255,11 @@ impl Writer {
         Ok(SeenStop { key: self.public.raw(), statement, commit, reason: Some(stop.reason.to_owned()) })
     }
 
-    /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree.
-    pub(crate) fn carry_over(&self, source: &mut Source, stops: &[SeenStop]) -> Result<(), Refusal> {
+    /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree. What is
+    /// to be pushed for that.
+    pub(crate) fn carry_over(&self, source: &mut Source, stops: &[SeenStop]) -> Result<Option<Push>, Refusal> {
         if stops.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let refused = |error: GitError| error.refusal();
         let under_refs: BTreeSet<Oid> = source
@@ -274,13 +291,13 @@ impl Writer {
             }
         }
         if tip == old {
-            return Ok(());
+            return Ok(None);
         }
         if source.remote.is_some() {
-            return push_all(source, &[format!("{tip}:{}", source.branch)]);
+            return Ok(Push::of(source, vec![format!("{tip}:{}", source.branch)]));
         }
         let update = RefUpdate { name: source.branch.clone(), old: Some(old), new: tip };
-        source.update(&[update], "two-key: carry over a stop").map_err(refused)
+        source.update(&[update], "two-key: carry over a stop").map_err(refused).map(|()| None)
     }
 
     /// Makes the tags that are missing of transitions that were applied.
@@ -325,29 +342,26 @@ pub(crate) fn keep_stop(source: &mut Source, stop: &SeenStop) -> Result<(), Refu
     source.update(&[update], "stop").map_err(|error| error.refusal())
 }
 
-/// Pushes the stop refs that are here and not there, each under the first name that the remote takes.
-pub(crate) fn push_stops(source: &Source) -> Result<(), Refusal> {
-    let mut refused = Ok(());
+/// The pushes of the stop refs that are here and not there, each under the first name that the remote takes.
+pub(crate) fn stops_pushes(source: &Source) -> Vec<Push> {
+    let mut pushes = Vec::new();
     for (name, id) in source.ours_below("refs/two-key/stops/") {
         let aside = ASIDE.map(|start| format!("{start}{id}"));
         let is_there = |name: &String| source.at(&source.known_as(name)).is_some();
-        if source.remote.is_none() || is_there(&name) || aside.iter().any(is_there) {
-            continue;
+        if !is_there(&name) && !aside.iter().any(is_there) {
+            let push = Push::of(source, vec![format!("{id}:{name}")]);
+            pushes.extend(push.map(|push| Push { or: aside.map(|name| format!("{id}:{name}")).into(), ..push }));
         }
-        let push = |name: &String| push_all(source, &[format!("{id}:{name}")]);
-        let own = push(&name);
-        let landed = own.is_ok() || aside.iter().any(|name| push(name).is_ok());
-        refused = refused.and(if landed { Ok(()) } else { own });
     }
-    refused
+    pushes
 }
 
-/// Puts tags where everybody finds them.
-pub(crate) fn put_tags(source: &mut Source, tags: &[RefUpdate]) -> Result<(), Refusal> {
+/// Puts tags where everybody finds them. What is to be pushed for that.
+pub(crate) fn put_tags(source: &mut Source, tags: &[RefUpdate]) -> Result<Option<Push>, Refusal> {
     if source.remote.is_none() && !tags.is_empty() {
-        return source.update(tags, "applied").map_err(|error| error.refusal());
+        return source.update(tags, "applied").map_err(|error| error.refusal()).map(|()| None);
     }
-    push_all(source, &tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect::<Vec<_>>())
+    Ok(Push::of(source, tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect()))
 }
 
 fn title(statement: &Statement) -> String {
@@ -357,14 +371,81 @@ fn title(statement: &Statement) -> String {
     }
 }
 
-/// Pushes refspecs that nothing else depends on.
-fn push_all(source: &Source, refspecs: &[String]) -> Result<(), Refusal> {
-    let Some(remote) = source.remote.as_ref().filter(|_| !refspecs.is_empty()) else { return Ok(()) };
-    let outcome = source.repository.push(remote, refspecs, &PushOptions::default());
-    let outcome = outcome.map_err(|error| error.refusal())?;
-    match outcome.rejected.first() {
-        None => Ok(()),
-        Some((name, why)) => Err(rejected(name, why, &outcome.remote)),
+/// Whether the remote has what was pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It has.
+    AsPushed,
+    /// Our ref is elsewhere there than was known: a push of a process that was killed came through, or somebody has our name.
+    /// Which of both, the next look says.
+    Elsewhere,
+}
+
+/// What is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// Our ref, with its tip.
+    Record(Oid),
+    /// Something that nothing else depends on.
+    Rest,
+}
+
+/// Something that is to be pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Push {
+    what: Pushed,
+    refspecs: Vec<String>,
+    /// What is pushed instead where the remote does not take that, one after the other.
+    or: Vec<String>,
+    options: PushOptions,
+}
+
+impl Push {
+    /// The push of some refs that nothing else depends on; none where there are none, or no remote.
+    fn of(source: &Source, refspecs: Vec<String>) -> Option<Self> {
+        let there = source.remote.is_some() && !refspecs.is_empty();
+        there.then(|| Self { what: Pushed::Rest, refspecs, or: Vec::new(), options: PushOptions::default() })
+    }
+
+    /// Makes it, and waits for it.
+    pub(crate) fn make(&self, repository: &Repository, remote: &str) -> Result<PushOutcome, GitError> {
+        let own = repository.push(remote, &self.refspecs, &self.options);
+        if own.as_ref().is_ok_and(PushOutcome::is_accepted) {
+            return own;
+        }
+        let another = |refspec: &String| repository.push(remote, std::slice::from_ref(refspec), &self.options).ok();
+        self.or.iter().filter_map(another).find(PushOutcome::is_accepted).map_or(own, Ok)
+    }
+}
+
+/// Pushes that are being made, one after the other.
+#[derive(Debug)]
+pub(super) struct Pushing(Receiver<Vec<(Push, Result<PushOutcome, GitError>)>>);
+
+impl Pushing {
+    /// Begins to push; nothing where there is nothing, or no remote.
+    pub(super) fn begin(source: &Source, pushes: Vec<Push>) -> Option<Self> {
+        let remote = source.remote.clone().filter(|_| !pushes.is_empty())?;
+        let (say, heard) = channel();
+        let repository = source.repository.clone();
+        std::thread::spawn(move || {
+            let make = |push: Push| {
+                let outcome = push.make(&repository, &remote);
+                (push, outcome)
+            };
+            // Nobody listens any more only where the program ends.
+            let _ = say.send(pushes.into_iter().map(make).collect());
+        });
+        Some(Self(heard))
+    }
+
+    /// What became of all of them, once that is known.
+    pub(super) fn ended(&self) -> Option<Vec<(Push, Result<PushOutcome, GitError>)>> {
+        match self.0.try_recv() {
+            Ok(outcomes) => Some(outcomes),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Vec::new()),
+        }
     }
 }
 

@@ -63,6 +63,9 @@ pub struct TargetRecord {
     pub phase: Doing,
     /// When watching the present weight began.
     pub bake_started: Option<Timestamp>,
+    /// When the present weight was first seen, whatever was seen since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Timestamp>,
     /// When it last looked.
     pub seen_at: Timestamp,
     /// The digest of the rollback pack.

@@ -1,5 +1,6 @@
 //! Undoing: weight to zero, what was there before, and the five checks that it is there. All of them hold, or the rollback
-//! failed; nothing is tried a second time by itself.
+//! failed. The restoration is tried once for each rollback that is signed, and again where what was verified is not there any
+//! more; weight zero is tried until it is seen.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::{
     decide::{Applied, Desired, Intent, Restored, Rollback},
     drivers::{Driver, Reversible, Sight},
     pack::RollbackPack,
-    target::Bench,
+    target::{Bench, said},
 };
 
 /// The five checks of a rollback.
@@ -238,17 +239,11 @@ fn enough_to_meet(percent: u8) -> u32 {
         .map_or(1_000, |before| before + 1)
 }
 
-fn said(seen: &super::decide::Observed) -> String {
-    let percent = f64::from(seen.weight_bp) / 100.0;
-    match &seen.lease {
-        Some(lease) => format!("{percent} % of {lease}"),
-        None => format!("{percent} % of no lease"),
-    }
-}
-
 impl Bench {
     /// Weight to zero, then what was there before, then the checks. `health` is the one that takes time: where there is
     /// nothing to make it by the rollback is verified at once, else it is watched from here on.
+    ///
+    /// Unknown is not failed: while the target cannot be seen nothing is restored, and weight zero is tried again.
     pub(super) fn restore(
         &mut self,
         applied: &mut Applied,
@@ -256,38 +251,38 @@ impl Bench {
         pack: Result<RollbackPack, Refusal>,
         health: Check,
     ) -> Result<(), Refusal> {
-        let zero = Intent { lease: desired.lease.clone(), tier: None, weight_bp: 0, step: desired.step };
-        // Whether it came about is seen below; without a pack it is all that can be done.
-        let _ = self.shift(applied, &zero, true);
+        let was_restored = matches!(applied.rollback, Rollback::Verified | Rollback::Restored(_));
+        let is_ours = self.driver.observe().map(|seen| seen.lease.as_ref() == Some(&desired.lease));
+        // Where it was restored once, only the pack knows who is who.
+        if !was_restored || is_ours != Ok(false) {
+            let zero = Intent { lease: desired.lease.clone(), tier: None, weight_bp: 0, step: desired.step };
+            // Whether it came about is seen; without a pack it is all that can be done.
+            let _ = self.shift(applied, &zero, true);
+        }
+        self.driver.observe()?;
         applied.checks = None;
         (applied.verdict, applied.evidence) = (None, None);
-        let is_watched = health.outcome == Outcome::Pending;
-        let restored = pack.and_then(|pack| {
+        let restorable = pack.and_then(|pack| {
             applied.pack = Some(pack.digest);
             if pack.reversible == Reversible::No {
                 let message = format!("the pack of lease {} says reversible: no, so it is halted only", desired.lease);
                 return Err(Refusal::new(Reason::NoPack, message).hint("undo by hand what cannot be restored"));
             }
             let snapshot = pack.restorable()?;
-            // What is there is looked at whether or not the driver says that it did it.
-            let said = self.driver.restore(&snapshot);
-            let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
-            let mut checks = Checks::make(&*self.driver, &pack, desired, &snapshot, served, health);
-            let holds = checks.failure().and(said);
-            if is_watched && holds.is_err() {
-                checks.health = Check::failed("it was not watched, as the restoration failed");
-            }
-            applied.checks = Some(checks);
-            holds.map(|()| served)
+            Ok((pack, snapshot))
         });
-        if let (Ok(served), true) = (&restored, is_watched) {
-            applied.rollback = Rollback::Restored(Restored { since: self.reading.clone(), served: *served });
-            return Ok(());
-        }
-        self.conclude(applied, desired, restored.map(|_| ()))
+        let (pack, snapshot) = match restorable {
+            Ok(restorable) => restorable,
+            Err(refusal) => return self.without_pack(applied, desired, refusal),
+        };
+        let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
+        // What is there is looked at whether or not the driver says that it did it.
+        let said = self.driver.restore(&snapshot);
+        applied.rollback = Rollback::Attempted { served };
+        self.check(applied, desired, (&pack, &snapshot), health, said)
     }
 
-    /// What was restored has been watched: all checks once more, and what they come to.
+    /// What was restored has been watched, or is seen for the first time: all checks, and what they come to.
     pub(super) fn verify(
         &mut self,
         applied: &mut Applied,
@@ -295,18 +290,49 @@ impl Bench {
         pack: Result<RollbackPack, Refusal>,
         health: Check,
     ) -> Result<(), Refusal> {
-        let served = if let Rollback::Restored(restored) = &applied.rollback { restored.served } else { None };
         if let Some(checks) = &mut applied.checks {
             checks.health = health.clone();
         }
-        let held = pack.and_then(|pack| {
-            let snapshot = pack.restorable()?;
-            let checks = Checks::make(&*self.driver, &pack, desired, &snapshot, served, health);
-            let holds = checks.failure();
-            applied.checks = Some(checks);
-            holds
-        });
-        self.conclude(applied, desired, held)
+        match pack.and_then(|pack| Ok((pack.restorable()?, pack))) {
+            Ok((snapshot, pack)) => self.check(applied, desired, (&pack, &snapshot), health, Ok(())),
+            Err(refusal) => self.without_pack(applied, desired, refusal),
+        }
+    }
+
+    /// Makes the checks. While the target cannot be seen nothing is concluded: it is looked at again.
+    fn check(
+        &mut self,
+        applied: &mut Applied,
+        desired: &Desired,
+        (pack, snapshot): (&RollbackPack, &[u8]),
+        health: Check,
+        said: Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        if health.outcome != Outcome::Failed {
+            self.driver.observe()?;
+        }
+        let served = match &applied.rollback {
+            Rollback::Restored(restored) => restored.served,
+            Rollback::Attempted { served } => *served,
+            _ => None,
+        };
+        let is_watched = health.outcome == Outcome::Pending;
+        let mut checks = Checks::make(&*self.driver, pack, desired, snapshot, served, health);
+        let holds = checks.failure().and(said);
+        if is_watched && holds.is_err() {
+            checks.health = Check::failed("it was not watched, as the restoration failed");
+        }
+        applied.checks = Some(checks);
+        if is_watched && holds.is_ok() {
+            applied.rollback = Rollback::Restored(Restored { since: self.reading.clone(), served });
+            return Ok(());
+        }
+        self.conclude(applied, desired, holds)
+    }
+
+    /// There is no way back, or it cannot be read now.
+    fn without_pack(&mut self, applied: &mut Applied, desired: &Desired, why: Refusal) -> Result<(), Refusal> {
+        if why.reason == Reason::NoPack { self.conclude(applied, desired, Err(why)) } else { Err(why) }
     }
 
     fn conclude(

@@ -1,7 +1,10 @@
 //! Where an applier's knowledge comes from: the governed refs, fetched, verified and folded here. Hooks and tags are
 //! never trusted.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use crate::{
     admission::{Place, place},
@@ -13,7 +16,7 @@ use crate::{
 
 use super::{
     Mode,
-    fetching::Fetching,
+    fetching::{Fetching, Remote},
     known::Known,
     stops::{SeenStop, stops_in, stops_of},
 };
@@ -93,12 +96,21 @@ impl Source {
         self.refs.ours_below(prefix)
     }
 
-    /// Fetches exactly the governed refs, as far as the remote has them elsewhere than they were. An error if the branch or a
-    /// stop is not known now; whatever else came is known then all the same.
+    /// Fetches exactly the governed refs, as far as the remote has them elsewhere than they were, and waits for that. An error
+    /// if the branch or a stop is not known now; whatever else came is known then all the same.
     pub(crate) fn fetch(&mut self) -> Result<(), GitError> {
-        let Some(fetching) = &mut self.fetching else { return Ok(()) };
+        self.look(None).map(drop)
+    }
+
+    /// The same without waiting: asks, or takes what has come since it asked.
+    pub(crate) fn poll(&mut self) -> Result<Remote, GitError> {
+        self.look(Some(Duration::ZERO))
+    }
+
+    fn look(&mut self, wait: Option<Duration>) -> Result<Remote, GitError> {
+        let Some(fetching) = &mut self.fetching else { return Ok(Remote::Answered) };
         let kept = self.refs.theirs();
-        fetching.look(&self.repository, &kept, |came| self.refs.fetched(came))
+        fetching.look(&self.repository, &kept, wait, |came| self.refs.fetched(came))
     }
 
     /// Whether the remote has been asked and has not answered.

@@ -9,8 +9,9 @@ use crate::{
 
 use super::{
     clock::{Bake, Reading},
-    decide::{Act, Applied, Decision, Desired, Doing, Intent, Observed, Rollback},
+    decide::{Act, Applied, Decision, Desired, Doing, Intent, Observed, Rollback, Standing},
     drivers::{Driver, Setting},
+    pack::RollbackPack,
     records::{RecordedEvent, TargetRecord},
 };
 
@@ -35,10 +36,25 @@ impl Bench {
         }
         applied.adopt(desired, observed);
         let in_place = observed.is_some_and(|seen| seen.lease == applied.lease && seen.weight_bp == applied.weight_bp);
+        if in_place {
+            self.is_there(applied);
+        }
         if in_place && trusted {
             applied.bake.look(&self.reading);
         } else {
             applied.bake = Bake::default();
+        }
+    }
+
+    /// The target is seen at the weight that was applied.
+    fn is_there(&mut self, applied: &mut Applied) {
+        applied.reached.get_or_insert(self.reading.now);
+        applied.lowered = None;
+        if applied.weight_bp == 0
+            && applied.unstopped.take().is_some()
+            && let Some(lease) = applied.lease.clone()
+        {
+            self.happened(EventKind::Applied, &lease, applied.step, 0);
         }
     }
 
@@ -56,8 +72,14 @@ impl Bench {
             applied.arrive(intent);
         }
         if there {
+            applied.unstopped = None;
+            self.is_there(applied);
             applied.bake.look(&self.reading);
             self.happened(EventKind::Applied, &intent.lease, intent.step, intent.weight_bp);
+        } else if stop && intent.weight_bp == 0 && applied.unstopped.is_none() {
+            applied.unstopped = Some(self.reading.now);
+            let weight_bp = seen.as_ref().map_or(0, |seen| seen.weight_bp);
+            self.happened(EventKind::StopFailed, &intent.lease, intent.step, weight_bp);
         }
         moved?;
         let seen = seen?;
@@ -148,6 +170,7 @@ pub(super) fn record(
         applied_step: applied_step(desired, applied),
         phase: decision.doing,
         bake_started: applied.bake.since.as_ref().filter(|_| ours).map(|reading| reading.now),
+        reached: applied.reached.filter(|_| ours),
         seen_at: now,
         pack: applied.pack.filter(|_| ours),
         reason: reason.map(|refusal| refusal.reason.code().to_owned()),
@@ -172,6 +195,35 @@ pub(super) fn in_words(decision: &Decision) -> String {
         Act::Expire => "roll back, because the lease expired".to_owned(),
         Act::Stop(kind) => format!("{} it", kind.action()),
     }
+}
+
+/// Whether what is seen of a restored target is what the pack says, roles and bytes included.
+pub(super) fn standing(driver: &dyn Driver, seen: &Seen, pack: &RollbackPack) -> Standing {
+    let (Ok(seen), Ok(snapshot)) = (seen, pack.restorable()) else { return Standing::Unknown };
+    if *seen != pack.observed {
+        let message = format!("{} is there, and {} was restored", said(seen), said(&pack.observed));
+        return Standing::Differs(Refusal::new(Reason::Drift, message));
+    }
+    match driver.verify(&snapshot) {
+        Ok(()) => Standing::AsPacked,
+        Err(refusal) if refusal.reason == Reason::Drift => Standing::Differs(refusal),
+        Err(_) => Standing::Unknown,
+    }
+}
+
+/// What was seen, for people.
+pub(super) fn said(seen: &Observed) -> String {
+    let percent = f64::from(seen.weight_bp) / 100.0;
+    match &seen.lease {
+        Some(lease) => format!("{percent} % of {lease}"),
+        None => format!("{percent} % of no lease"),
+    }
+}
+
+/// Why a stop is not carried out, where nothing else says so.
+pub(super) fn not_stopped(lease: &LeaseId) -> Refusal {
+    Refusal::new(Reason::Drift, format!("lease {lease} is to have no weight, and it is not seen that it has none"))
+        .hint("take it off by hand; it is tried again at each look")
 }
 
 /// Holds instead of acting.

@@ -1,27 +1,19 @@
-//! What holds for all targets of one tick.
+//! What holds for all targets of one tick, which lasts from one look at the remote to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
-use crate::model::{Reason, Refusal, TargetId};
+use crate::model::{LeaseId, Reason, Refusal, TargetId};
 
 use super::{
     aftermath::Aftermath,
-    clock::Reading,
-    decide::{Conditions, Desired, Pack},
+    clock::{Reading, Trust},
+    decide::{Conditions, Desired, Pack, Standing},
+    fetching::Remote,
     health::Health,
     publish::Files,
     records::TargetRecord,
     run::Mode,
 };
-
-/// Whether the remote has been asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Remote {
-    Unasked,
-    Asked,
-}
 
 /// What holds for all targets of a tick.
 pub(super) struct Tick {
@@ -34,9 +26,7 @@ pub(super) struct Tick {
     /// Whether the branch continues what was accepted.
     pub(super) continues: bool,
     /// Whether the remote was asked in this tick: before that nobody knows yet what speaks against a forward move.
-    remote: Remote,
-    /// Whether more came to be known after the targets had been looked after.
-    pub(super) overtaken: bool,
+    pub(super) remote: Remote,
     pub(super) remarks: Vec<Refusal>,
     pub(super) records: BTreeMap<TargetId, TargetRecord>,
     /// Evidence that goes into our ref with the next record.
@@ -51,8 +41,7 @@ impl Tick {
             blockers: Vec::new(),
             trusted,
             continues: false,
-            remote: Remote::Unasked,
-            overtaken: false,
+            remote: Remote::Asked,
             remarks: Vec::new(),
             records: BTreeMap::new(),
             exhibits: Files::new(),
@@ -61,7 +50,9 @@ impl Tick {
 
     /// Nothing goes forward in this tick any more, and it is said why.
     pub(super) fn block(&mut self, refusal: Refusal) {
-        self.blockers.push(refusal.clone());
+        if !self.blockers.contains(&refusal) {
+            self.blockers.push(refusal.clone());
+        }
         self.remark(refusal);
     }
 
@@ -72,20 +63,25 @@ impl Tick {
         }
     }
 
-    /// The remote was asked: what speaks against every forward move is known.
-    pub(super) fn is_asked(&mut self) {
+    /// The remote has answered, or not in time: what speaks against every forward move is known.
+    pub(super) fn is_answered(&mut self) {
+        self.remote = Remote::Answered;
+    }
+
+    /// The remote is asked once more: until it has answered nothing goes forward.
+    pub(super) fn asks_again(&mut self) {
         self.remote = Remote::Asked;
     }
 
     /// Whether a forward move that was decided on may be made now. One that a slow target held up until a later tick
     /// waits until that tick knows what speaks against it.
     pub(super) fn lets_move(&self) -> bool {
-        self.remote == Remote::Asked
+        self.remote == Remote::Answered
     }
 
     /// Looks at the clocks once more: a push and a fetch may have taken minutes.
-    pub(super) fn look_again(&mut self, reading: Reading) {
-        self.trusted &= !reading.jumped_since(&self.reading);
+    pub(super) fn look_again(&mut self, (reading, trusted): (Reading, Trust)) {
+        self.trusted &= trusted == Trust::Believed;
         self.reading = reading;
     }
 
@@ -95,6 +91,7 @@ impl Tick {
             now: self.trusted.then_some(self.reading.now),
             blockers: self.blockers.clone(),
             pack: Pack::Rehearsed,
+            standing: Standing::Unknown,
             health: Health::UNWATCHED,
             aftermath: Aftermath::UNKNOWN,
             unmeasured: None,
@@ -102,16 +99,19 @@ impl Tick {
         }
     }
 
-    /// A lease whose window had closed once does not open again because somebody sets the clock back.
-    pub(super) fn outlived(&self, wanted: &Desired, latest: Option<Timestamp>) -> Option<Refusal> {
-        let latest = latest.filter(|latest| *latest >= wanted.expires && self.reading.now < wanted.expires)?;
-        let message = format!("the clock here went back: at {latest} lease {} had expired already", wanted.lease);
-        Some(Refusal::new(Reason::Clock, message).hint("set the clock right, and issue a new lease: git two-key new"))
+    /// A lease whose window was seen to be closed does not open again because somebody sets the clock back.
+    pub(super) fn outlived(&self, wanted: &Desired, expired: &BTreeSet<LeaseId>) -> Option<Refusal> {
+        (expired.contains(&wanted.lease) && self.reading.now < wanted.expires).then(|| {
+            let message = format!("the clock here went back: lease {} has been seen to expire", wanted.lease);
+            Refusal::new(Reason::Clock, message).hint("set the clock right, and issue a new lease: git two-key new")
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::apply::clock::Monotonic;
 
@@ -124,18 +124,18 @@ mod tests {
     fn nothing_moves_forward_in_a_tick_that_has_not_asked_the_remote() {
         let mut tick = Tick::new(reading(1_000, 0), Mode::Act, true);
         assert!(tick.conditions().blockers.is_empty() && !tick.lets_move());
-        tick.is_asked();
+        tick.is_answered();
         assert!(tick.lets_move());
     }
 
     #[test]
-    fn time_that_passes_within_a_tick_counts_and_a_jump_within_it_holds() {
+    fn time_that_passes_within_a_tick_counts_and_a_clock_that_is_doubted_within_it_holds() {
         let mut tick = Tick::new(reading(1_000, 0), Mode::Act, true);
-        tick.look_again(reading(1_100, 100_000));
+        tick.look_again((reading(1_100, 100_000), Trust::Believed));
         assert_eq!(tick.conditions().now, Some(Timestamp::from_second(1_100).unwrap()));
-        tick.look_again(reading(9_000, 200_000));
+        tick.look_again((reading(1_200, 200_000), Trust::Doubted));
         assert_eq!(tick.conditions().now, None);
-        tick.look_again(reading(9_001, 201_000));
+        tick.look_again((reading(1_201, 201_000), Trust::Believed));
         assert_eq!(tick.conditions().now, None, "it stays untrusted until the next tick");
     }
 }

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use crate::{
     gate::{Measure, Pools, TierContext, Watch, sources::Sources},
     ledger::PinnedTerms,
-    model::{Reason, Refusal, TargetId},
+    model::{LeaseId, Reason, Refusal, TargetId},
 };
 
 use super::{
     Mode, files,
-    health::{Deadline, Health, Look, look},
+    health::{Deadline, Health, Look, combined, look},
 };
 
 /// All that a look at one target's metrics needs.
@@ -35,6 +35,11 @@ impl Watching {
         Self { context: self.context.map(|context| context.with_pools(pools)), ..self }
     }
 
+    /// The same, kept apart: of what has been so since the target was last found elsewhere.
+    pub(super) fn since_it_was_elsewhere(self) -> Self {
+        Self { folder: self.folder.join("settled"), ..self }
+    }
+
     /// Looks, and remembers what was measured.
     pub(super) fn look(self, target: &TargetId, now: Timestamp, mode: Mode) -> Result<Look, Refusal> {
         let file = self.folder.join(format!("{target}.json"));
@@ -52,6 +57,74 @@ impl Watching {
             let _ = files::replace(&file, &bytes);
         }
         Ok(look)
+    }
+}
+
+/// Of what something was measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Of {
+    /// A tier, since it was reached, and since it was last found elsewhere.
+    Tier { lease: LeaseId, reached: Option<Timestamp>, settled: Option<Timestamp> },
+    /// What was restored.
+    Restored { lease: LeaseId, since: Timestamp },
+}
+
+/// What is to be measured of a target.
+pub(super) struct Metering {
+    pub(super) of: Of,
+    /// From the first shift to the tier on, or from the restoration.
+    pub(super) harm: Watching,
+    /// Since the target was last found elsewhere, if it was.
+    pub(super) settled: Option<Watching>,
+}
+
+/// What was measured of a target.
+pub(super) struct Measured {
+    of: Of,
+    look: Look,
+}
+
+impl Metering {
+    /// The same where it is known who serves which version.
+    pub(super) fn with_pools(self, pools: Option<Pools>) -> Self {
+        let (harm, settled) = (self.harm.with_pools(pools.clone()), self.settled);
+        Self { harm, settled: settled.map(|settled| settled.with_pools(pools)), ..self }
+    }
+
+    /// Asks. That may take as long as the sources do.
+    pub(super) fn measure(self, target: &TargetId, now: Timestamp, mode: Mode) -> Result<Measured, Refusal> {
+        let harm = self.harm.look(target, now, mode)?;
+        let look = match self.settled {
+            Some(settled) => combined(harm, settled.since_it_was_elsewhere().look(target, now, mode)?),
+            None => harm,
+        };
+        Ok(Measured { of: self.of, look })
+    }
+
+    /// What is known of that by what was measured last. What was measured of the same tier before it was found elsewhere
+    /// stops it all the same; else nothing is known yet.
+    pub(super) fn known_by(&self, last: Option<&Measured>) -> Look {
+        let of_this_tier = |last: &&Measured| match (&last.of, &self.of) {
+            (Of::Tier { lease, reached, .. }, Of::Tier { lease: here, reached: now, .. }) => {
+                lease == here && reached == now && last.stops()
+            }
+            _ => false,
+        };
+        match last {
+            Some(last) if last.of == self.of => last.look.clone(),
+            Some(last) if of_this_tier(&last) => last.look.clone(),
+            _ => {
+                let why = self.harm.context.as_ref().err().map_or("nothing has been measured yet", |why| &why.message);
+                Look { health: Health::open(&self.harm.terms, why), evidence: None }
+            }
+        }
+    }
+}
+
+impl Measured {
+    /// Whether it stops the target.
+    pub(super) fn stops(&self) -> bool {
+        matches!(self.of, Of::Tier { .. }) && self.look.health.stop().is_some()
     }
 }
 

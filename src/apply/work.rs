@@ -10,7 +10,7 @@ use crate::{
 
 use super::{
     aftermath::Aftermath,
-    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, decide},
+    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, Rollback, decide},
     health::Look,
     office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
@@ -74,24 +74,15 @@ pub(super) fn look_after(office: &Arc<Mutex<Office>>, target: &TargetId) -> Resu
     }
 }
 
-/// Looks at one target's metrics, and at the target only if they stop it.
-pub(super) fn stop_if_ill(office: &Arc<Mutex<Office>>, target: &TargetId) -> Result<Outcome, Refusal> {
-    match Job::begin(office, target)? {
-        Some(job) if job.look.health.stop().is_some() => job.go_on(),
-        _ => Ok(Outcome::Idle),
-    }
-}
-
 /// Says what is about to be done, before any of it is: all of it in one record. `busy`, or whatever else came to be known
-/// since, if nothing of it may be done.
-pub(super) fn intend(office: &Mutex<Office>, forwards: &mut [Forward]) -> Result<(), Refusal> {
-    let mut inside = enter(office)?;
+/// since, if nothing of it may be done. It is pushed from then on.
+pub(super) fn intend(inside: &mut Office, forwards: &mut [Forward]) -> Result<(), Refusal> {
     let mut intended = Intended::default();
     for forward in forwards.iter_mut() {
         let Forward { job, intent, .. } = forward;
         job.applied.intent = Some(intent.clone());
-        job.note(&mut inside);
-        let record = job.record(&inside);
+        job.note(inside);
+        let record = job.record(inside);
         inside.tick.records.insert(job.bench.target.clone(), record);
         intended.names.push(format!("{} for {}", job.bench.target, intent.lease));
         if let Some((pack, event)) = job.packed.take() {
@@ -99,11 +90,7 @@ pub(super) fn intend(office: &Mutex<Office>, forwards: &mut [Forward]) -> Result
             intended.events.push(event);
         }
     }
-    let outcome = inside.intend(&intended);
-    for forward in forwards {
-        forward.job.bench.reading = inside.tick.reading.clone();
-    }
-    outcome
+    inside.intend(&intended)
 }
 
 impl Forward {
@@ -120,10 +107,12 @@ impl Forward {
     /// Makes the move, if it may be made, and if what is known and seen now still leads to it.
     pub(super) fn make(self, may: Result<(), Refusal>) -> Result<Outcome, Refusal> {
         let Self { mut job, intent, pack, from } = self;
+        let reading = job.inside()?.tick.reading.clone();
+        job.bench.reading = reading;
         let unsettled = Applied { intent: None, ..job.applied.clone() };
         let still = may.and_then(|()| {
             job.seen = job.bench.driver.observe();
-            job.look_at_metrics()?;
+            job.take_measured()?;
             // Before the first shift the ledger says nothing about what is there, and the pack is of what was.
             Ok(job.seen.as_ref() == Ok(&from) && job.is_still_decided(&unsettled)?)
         });
@@ -169,7 +158,7 @@ impl Job {
         let (look, aftermath) = (watching::nothing(), Aftermath::UNKNOWN);
         let mut job = Self { office, bench, applied, wanted, seen, packed: None, decision, look, aftermath };
         job.bench.look(&mut job.applied, &job.wanted, &job.seen, trusted);
-        job.look_at_metrics()?;
+        job.take_measured()?;
         Ok(Some(job))
     }
 
@@ -197,16 +186,23 @@ impl Job {
 
     /// One decision, and its act.
     fn step(&mut self) -> Result<Next, Refusal> {
-        let inside = self.inside()?;
+        let mut inside = self.inside()?;
         let Some(wanted) = inside.desired(&self.bench.target, &self.applied) else { return Ok(Next::Done) };
+        inside.note_expiry(&wanted);
         let mode = inside.tick.mode;
         let mut conditions = self.conditions(&inside, &wanted, &self.applied);
         drop(inside);
         self.wanted = wanted;
-        let decided =
-            |conditions: &Conditions| decide(&self.wanted, self.seen.as_ref().ok(), &self.applied, conditions);
         // The pack is looked for only where something depends on it.
         let mut pack = Err(Refusal::new(Reason::NoPack, "no pack was looked for"));
+        if self.is_restored() {
+            pack = self.pack();
+            if let Ok(pack) = &pack {
+                conditions.standing = target::standing(&*self.bench.driver, &self.seen, pack);
+            }
+        }
+        let decided =
+            |conditions: &Conditions| decide(&self.wanted, self.seen.as_ref().ok(), &self.applied, conditions);
         let mut decision = decided(&conditions);
         let undoes = matches!(decision.act, Act::Restore | Act::Verify | Act::GiveUp);
         if undoes || self.applied.is_exceeded_by(&self.wanted.lease, &decision.act) {
@@ -221,10 +217,17 @@ impl Job {
             }
         }
         self.decision = decision;
-        if mode == Mode::DryRun || self.decision.act == Act::Keep {
+        if mode == Mode::DryRun {
             return Ok(Next::Done);
         }
         self.act(pack)
+    }
+
+    /// Whether what was there before the lease was restored, and has to stay.
+    fn is_restored(&self) -> bool {
+        self.wanted.phase == Phase::RolledBack
+            && self.applied.lease.as_ref() == Some(&self.wanted.lease)
+            && matches!(self.applied.rollback, Rollback::Verified | Rollback::Restored(_))
     }
 
     /// Makes the act that was decided on.
@@ -235,7 +238,13 @@ impl Job {
             self.bench.happened(EventKind::Drifted, &lease, step, weight_bp);
         }
         match self.decision.act.clone() {
-            Act::Keep => return Ok(Next::Done),
+            Act::Keep => {
+                if self.decision.drifted {
+                    // Told once, and kept until a key is turned.
+                    self.applied.lowered = Some(step);
+                }
+                return Ok(Next::Done);
+            }
             Act::Pack => {
                 let last = self.seen.as_ref().ok().and_then(|seen| seen.lease.as_ref());
                 let occasion = self.inside()?.occasion(&self.bench.target, &lease, last);
@@ -261,6 +270,11 @@ impl Job {
                 self.write_down()?;
             }
             Act::Restore => self.restore(pack)?,
+            Act::Verify if matches!(self.applied.rollback, Rollback::Attempted { .. }) => {
+                let health = self.inside()?.health_of_restored(&lease);
+                let checked = self.bench.verify(&mut self.applied, &self.wanted, pack, health);
+                self.is_restored_from_now_on(checked)?;
+            }
             Act::Verify => {
                 let mut health = Check::passed(self.aftermath.figures.clone());
                 self.keep_evidence(&mut health)?;
@@ -296,8 +310,14 @@ impl Job {
         // A stop does not wait until the disk has room.
         let written = self.write_down();
         let health = self.inside()?.health_of_restored(&self.wanted.lease);
+        let restored = self.bench.restore(&mut self.applied, &self.wanted, pack, health);
+        self.is_restored_from_now_on(restored).and(written)
+    }
+
+    /// What was restored is watched from now on.
+    fn is_restored_from_now_on(&mut self, outcome: Result<(), Refusal>) -> Result<(), Refusal> {
         // A failure is recorded as such; why it failed is said as well.
-        if let Err(refusal) = self.bench.restore(&mut self.applied, &self.wanted, pack, health) {
+        if let Err(refusal) = outcome {
             self.inside()?.tick.remark(refusal);
         }
         // That may have taken long, and nothing that was measured meanwhile counts.
@@ -305,8 +325,8 @@ impl Job {
         self.bench.reading = reading;
         self.applied.rollback.watch_anew(&self.bench.reading);
         self.seen = self.bench.driver.observe();
-        self.write_down().and(written)?;
-        self.look_at_metrics()
+        self.write_down()?;
+        self.take_measured()
     }
 
     /// Keeps what the check of what was restored rests on, and names it there.
@@ -400,26 +420,19 @@ impl Job {
         })
     }
 
-    /// Looks at the metrics of the tier that the target is at, or of what was restored there. What they say for the first time is an event.
-    fn look_at_metrics(&mut self) -> Result<(), Refusal> {
+    /// Takes what was measured of the tier that the target is at, or of what was restored there. What that says for the first time is an event.
+    fn take_measured(&mut self) -> Result<(), Refusal> {
         let inside = self.inside()?;
-        let watching = inside.watching(&self.bench.target, &self.wanted, &self.applied);
+        let metering = inside.metering(&self.bench.target, &self.wanted, &self.applied);
+        let look = metering.map(|metering| metering.known_by(inside.last_measured(&self.bench.target)));
         let aftercare = inside.aftercare(&self.bench.target, &self.wanted, &self.applied);
-        let (now, mode) = (inside.tick.reading.now, inside.tick.mode);
         drop(inside);
+        self.look = look.unwrap_or_else(watching::nothing);
         self.aftermath = Aftermath::UNKNOWN;
-        // Only what is measured has to know who serves it.
-        let pools = || self.bench.driver.pools();
-        if let Some(Aftercare { watching, deadline }) = aftercare {
-            let watching = watching.with_pools(pools());
-            self.look = watching.look(&self.bench.target, now, mode)?;
+        if let Some(Aftercare { deadline, .. }) = aftercare {
             self.aftermath = Aftermath::of(&self.look, deadline);
             return Ok(());
         }
-        self.look = match watching {
-            Some(watching) => watching.with_pools(pools()).look(&self.bench.target, now, mode)?,
-            None => watching::nothing(),
-        };
         let Some(evidence) = &self.look.evidence else { return Ok(()) };
         let verdict = evidence.judgement.verdict;
         let event = match verdict {
@@ -466,6 +479,11 @@ impl Job {
         // Looked at last: nothing of what there was to do waits for it.
         let contradiction = self.bench.driver.contradiction().ok().flatten();
         let pools = self.bench.driver.pools();
+        let stopped = matches!(self.wanted.phase, Phase::Halted | Phase::RolledBack);
+        if stopped && self.applied.unstopped.is_some() {
+            let reason = self.decision.reason.take().unwrap_or_else(|| target::not_stopped(&self.wanted.lease));
+            self.decision = Decision { doing: Doing::StopFailed, ..target::held(reason) };
+        }
         let office = Arc::clone(&self.office);
         let mut inside = enter(&office)?;
         self.note(&mut inside);

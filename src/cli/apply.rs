@@ -18,7 +18,7 @@ use crate::{
 /// Fetches the governed refs, verifies and folds them from the pinned root, obeys stops first, observes each target, and
 /// moves it by at most one tier, only if nothing speaks against it. What it intends, sees and did goes, signed, to
 /// refs/two-key/appliers/NAME. Without --watch it looks once. Holding is no failure: the reason is printed. A
-/// rollback that failed ends with 1, one that is still being watched with 3.
+/// rollback that failed ends with 1, one that is still being watched with 3, a stop that could not be carried out with 5.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key apply --once --config /etc/two-key/applier.yaml\n  \
@@ -142,6 +142,9 @@ fn remark(refusal: &Refusal) {
 
 /// A rollback that failed must not look like success, nor must a remote that could not be reached.
 fn verdict(report: &Report) -> Result<(), Failure> {
+    if let Some((target, refusal)) = report.unstopped() {
+        return Err(Failure::Unstopped { subject: target.to_string(), refusal });
+    }
     if report.rollback_failed() {
         let failed = report.targets.iter().find(|(_, seen)| seen.doing == "rollback-failed");
         let subject = failed.map_or_else(String::new, |(target, _)| target.to_string());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Format;
 use crate::{
-    apply::{Report, TargetReport},
+    apply::{Report, TargetReport, decide::Doing},
     model::{Refusal, TargetId},
 };
 
@@ -57,8 +57,8 @@ fn line(target: &TargetId, seen: &TargetReport) {
         None => tracing::info!(name, lease, desired_bp, observed_bp, doing, "target {doing}"),
         Some(refusal) => {
             let reason = refusal.reason.code();
-            // Nobody may overlook this one.
-            if doing == "rollback-failed" {
+            // Nobody may overlook these.
+            if [Doing::RollbackFailed.word(), Doing::StopFailed.word()].contains(&doing) {
                 tracing::error!(name, lease, desired_bp, observed_bp, doing, reason, "{}", refusal.message);
             } else {
                 tracing::warn!(name, lease, desired_bp, observed_bp, doing, reason, "{}", refusal.message);

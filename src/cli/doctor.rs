@@ -12,7 +12,7 @@ use super::{
     terminal, turn,
 };
 use crate::{
-    apply::records,
+    apply::{clocks, records},
     git::{self, Base, GitError, Hook, Repository, mirrored},
     ledger,
     model::Oid,
@@ -27,11 +27,14 @@ const APPLIER_TOLERANCE: i64 = 15 * 60;
 /// Say what is wrong with this set-up, and the command that mends it
 ///
 /// Looks at the installed Git, the pinned root, the ledger, the clock, the appliers, the hooks, the signing key and the remote. Each thing that is
-/// wrong comes with the command that mends it. Nothing is changed.
+/// wrong comes with the command that mends it. Nothing is changed, but for what --believe-clock says.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  git two-key doctor\n  git two-key doctor --format json\n\n\
     Exit codes: 0 nothing is wrong; 1 something is.")]
 pub struct Args {
+    /// Have the appliers and agents of this clone believe the clock as it is now; end them first
+    #[arg(long)]
+    believe_clock: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -63,6 +66,20 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let mut chart = Chart::default();
     git_version(&mut chart)?;
     let repo = place.repository()?;
+    if args.believe_clock {
+        clocks::believe(repo.common_dir()).map_err(|refusal| Failure::refused("the clock", refusal))?;
+    }
+    for doubted in clocks::doubted(repo.common_dir()) {
+        let message = format!(
+            "{} {} doubts the clock here: it is {}, and should be {}",
+            doubted.role.word(),
+            doubted.name,
+            doubted.told.0,
+            doubted.told.1
+        );
+        let mend = "set the clock right: timedatectl set-ntp true; if it is, end the process, and: git two-key doctor --believe-clock";
+        chart.note("clock", message, mend);
+    }
     match Session::open(place, &Which::Local) {
         Ok(session) => {
             ledger_checks(&mut chart, &session)?;

@@ -17,6 +17,7 @@ use crate::{
         Config,
         conformance::{self, Step, Subject},
         drivers::{Context, Driver, ExecConfig, ExecDriver, Setting},
+        journal::Desk,
         opening,
     },
     model::{LeaseId, Reason, Refusal, TargetId, document::Span, lease},
@@ -31,7 +32,8 @@ const PATIENCE: Span = Span::seconds(30);
 ///
 /// Runs the conformance kit: observe, snapshot, garbage, apply, double apply, drift, being killed in the middle, lies about
 /// success, slowness, restore. It MOVES WEIGHTS: to 5 %, 25 % and 0 %, and puts back what was there. Try it where nobody is
-/// served. PROGRAM speaks two-key.driver/1; with --config a target's driver is tried as its applier opens it.
+/// served. PROGRAM speaks two-key.driver/1; with --config a target's driver is tried as its applier opens it, while the applier is
+/// kept out; where the target has a lease it asks first.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key driver-test /usr/local/lib/two-key/shift --arg staging\n  \
@@ -50,6 +52,9 @@ pub struct Args {
     /// The target in it
     #[arg(long, value_parser = |text: &str| TargetId::parse(text).ok_or("no name of a target"))]
     target: Option<TargetId>,
+    /// Do not ask where the target has a lease
+    #[arg(long, requires = "config")]
+    yes: bool,
     /// Only shift, to so many basis points: what is killed in the middle
     #[arg(long, hide = true, requires = "config")]
     shift: Option<u32>,
@@ -71,12 +76,31 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             if let Some(weight_bp) = args.shift {
                 return driver.shift(&Setting { weight_bp, lease: lease.id, step: 1 }).map_err(undecided);
             }
+            let _taken = take(&config, target, args)?;
             let kill = |to: &Setting, after: Duration| kill_ourselves(args, place, to, after);
             (try_all(&Subject { driver: &*driver, lease: lease.id, kill: &kill }), target.to_string())
         }
         _ => return Err(Failure::undecided(Reason::Internal, "neither a program nor a configuration was named")),
     };
     say(args.format, &name, &steps)
+}
+
+/// Keeps the applier out for as long as what is returned lives, and asks where the target has a lease.
+fn take(config: &Config, target: &TargetId, args: &Args) -> Result<Desk, Failure> {
+    let refused = |refusal: Refusal| Failure::refused(target.to_string(), refusal);
+    let (desk, lease) = opening::take(config, target).map_err(refused)?;
+    let Some(lease) = lease.filter(|_| !args.yes) else { return Ok(desk) };
+    let message =
+        format!("target {target} has lease {lease}: trying its driver moves the weights of who is served there");
+    let agrees = terminal::interactive() && {
+        terminal::remark(&format!("{message}\nGo on? Type the target's name:"));
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).is_ok() && line.trim() == target.as_str()
+    };
+    if agrees {
+        return Ok(desk);
+    }
+    Err(refused(Refusal::new(Reason::WrongState, message).hint("if nobody is served there, say so with: --yes")))
 }
 
 fn try_all(subject: &Subject<'_>) -> Vec<Step> {

@@ -10,7 +10,8 @@ use crate::{
     report::escaped,
 };
 
-/// Why a verb did not succeed. Exit codes: 1 refused, 2 wrong usage, 3 could not be decided, 4 stale.
+/// Why a verb did not succeed. Exit codes: 1 refused, 2 wrong usage, 3 could not be decided, 4 stale, 5 not
+/// stopped.
 #[derive(Debug)]
 pub enum Failure {
     /// What was asked for does not hold or is not allowed (exit code 1).
@@ -26,6 +27,13 @@ pub enum Failure {
     Undecided(Refusal),
     /// Knowledge is too old to act on (exit code 4).
     Stale(Refusal),
+    /// A stop could not be carried out: somebody may be served what nobody wants to be (exit code 5).
+    Unstopped {
+        /// The target.
+        subject: String,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The verb has said already what is wrong.
     Said(u8),
 }
@@ -48,6 +56,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Undecided(_) => 3,
             Self::Stale(_) => 4,
+            Self::Unstopped { .. } => 5,
             Self::Said(code) => *code,
         }
     }
@@ -74,6 +83,9 @@ impl Failure {
             }
             Self::Undecided(refusal) => Some(with_hint(format!("two-key: undecided: {refusal}"), &refusal.hint)),
             Self::Stale(refusal) => Some(with_hint(format!("two-key: stale: {refusal}"), &refusal.hint)),
+            Self::Unstopped { subject, refusal } => {
+                Some(with_hint(format!("two-key: NOT STOPPED {subject}: {refusal}"), &refusal.hint))
+            }
             Self::Said(_) => None,
         }
     }
@@ -91,7 +103,9 @@ impl Failure {
             hint: Option<&'a str>,
         }
         let (subject, refusal) = match self {
-            Self::Refused { subject, refusal } => (Some(subject.as_str()), refusal),
+            Self::Refused { subject, refusal } | Self::Unstopped { subject, refusal } => {
+                (Some(subject.as_str()), refusal)
+            }
             Self::Undecided(refusal) | Self::Stale(refusal) => (None, refusal),
             Self::Usage(_) | Self::Said(_) => return None,
         };

@@ -18,7 +18,6 @@ mod command;
 pub mod config;
 mod create;
 mod error;
-mod exec;
 mod files;
 mod history;
 mod hooks;
@@ -48,7 +47,6 @@ mod write;
 
 pub use carry::{CarryError, NewCarrier, Signer};
 pub use error::GitError;
-pub use exec::Exec;
 pub use hooks::Hook;
 pub use mirror::{MIRROR, Mirrored, Missed, Wanted, mirrored};
 pub use notes::{NOTES, Note};

@@ -57,11 +57,13 @@ pub enum EventKind {
     RollbackRestored,
     /// A rollback was carried out and is not what was there before.
     RollbackFailed,
+    /// A stop could not be carried out: the candidate may have weight that nobody wants it to have.
+    StopFailed,
 }
 
 impl EventKind {
     /// All of them, in the order in which a lease meets them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Cosigned,
         Self::Verified2Key,
         Self::Started,
@@ -86,6 +88,7 @@ impl EventKind {
         Self::RollbackVerified,
         Self::RollbackRestored,
         Self::RollbackFailed,
+        Self::StopFailed,
     ];
 
     /// The name in the audit trail.
@@ -115,6 +118,7 @@ impl EventKind {
             Self::RollbackVerified => "ROLLBACK_VERIFIED",
             Self::RollbackRestored => "ROLLBACK_RESTORED",
             Self::RollbackFailed => "ROLLBACK_FAILED",
+            Self::StopFailed => "STOP_FAILED",
         }
     }
 }

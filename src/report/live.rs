@@ -56,7 +56,7 @@ fn applier(seen: &ObservedView, style: Style) -> String {
     let doing = seen.doing.as_deref().unwrap_or("seen");
     let mark = match doing {
         "verified" | "ready" => Mark::Good,
-        "rollback-failed" => Mark::Bad,
+        "rollback-failed" | "stop-failed" => Mark::Bad,
         "holding" | "restored" => Mark::Held,
         _ => Mark::Moving,
     };
@@ -102,7 +102,7 @@ fn length(seconds: i64) -> String {
 /// How a state looks, with what the applier has to say about it.
 fn mark_of(state: &str, seen: Option<&ObservedView>) -> Mark {
     match (state, seen.and_then(|seen| seen.doing.as_deref())) {
-        (_, Some("rollback-failed")) | ("rolled-back", _) => Mark::Bad,
+        (_, Some("rollback-failed" | "stop-failed")) | ("rolled-back", _) => Mark::Bad,
         (_, Some("holding")) | ("paused" | "halted", _) => Mark::Held,
         ("rolling", _) => Mark::Moving,
         ("completed" | "authorized", _) => Mark::Good,

@@ -65,7 +65,8 @@ pub struct Observation {
     pub applier: PrincipalId,
     /// The weight that it saw, in basis points.
     pub weight: Option<u32>,
-    /// What it was doing: `shifting`, `baking`, `ready`, `holding`, `rolling-back`, `verified`, `restored`, `rollback-failed`.
+    /// What it was doing: `shifting`, `baking`, `ready`, `holding`, `rolling-back`, `verified`, `restored`, `rollback-failed`,
+    /// `stop-failed`.
     pub doing: Option<String>,
     /// The step that it has applied.
     pub step: Option<u32>,

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     deploy, exec, haproxy,
-    kit::{Ran, World},
+    kit::{LEASE, Ran, World},
     nginx,
     rig::Rig,
 };
@@ -25,6 +25,29 @@ fn file_passes() {
     let rig = Rig::new("file");
     rig.configure("{file: weights.json}");
     on_target(&rig).exits(0).says("passes");
+}
+
+#[test]
+fn a_target_that_has_a_lease_is_not_tried_unasked_nor_while_its_applier_is_at_work() {
+    let rig = Rig::new("file");
+    rig.configure("{file: weights.json}");
+    rig.start(LEASE);
+    rig.apply().exits(0);
+    let before = fs::read(rig.path("weights.json")).unwrap();
+    let held = fs::File::open(rig.path("applier/.git/two-key/applier/edge1/lock")).unwrap();
+    held.lock().unwrap();
+    let args = ["driver-test", "--config", "applier.yaml", "--target", "checkout-prod", "--yes"];
+    rig.world.two_key_in(rig.world.path(), &args).exits(1).says("busy");
+    drop(held);
+    on_target(&rig).exits(1).says(&format!("has lease {LEASE}")).says("--yes");
+    assert_eq!(fs::read(rig.path("weights.json")).unwrap(), before, "nothing was moved");
+    rig.world.two_key_in(rig.world.path(), &args).exits(0).says("passes");
+    // One that has only started has it as well, for an applier that has not moved it yet.
+    let rig = Rig::new("file");
+    rig.configure("{file: weights.json}");
+    rig.start(LEASE);
+    rig.in_all(&["-C", "applier", "fetch", "--quiet"]);
+    on_target(&rig).exits(1).says(&format!("has lease {LEASE}"));
 }
 
 #[test]

@@ -197,20 +197,27 @@ fn two_leases_in_a_row_from_first_shift_to_verified_rollback_while_requests_flow
 }
 
 #[test]
-fn weights_that_a_reload_loses_and_weights_that_a_hand_sets_are_put_back_and_recorded_as_drift() {
+fn weights_that_a_hand_raises_are_put_back_and_those_that_a_reload_loses_stay_lost_until_a_key_is_turned() {
     let mut edge = Edge::new();
     edge.rig.start(FIRST);
     edge.rig.apply().exits(0);
     assert_eq!(edge.weights(), [19, 1]);
     let flow = Flow::through(edge.port);
-    edge.reload();
-    assert_eq!(edge.weights(), [1, 0]);
-    edge.rig.apply().exits(0);
-    assert_eq!(edge.weights(), [19, 1]);
     edge.ask("set weight shop/new0 100");
     edge.rig.apply().exits(0);
     assert_eq!(edge.weights(), [19, 1]);
-    assert_eq!(edge.rig.events(), ["PACKED", "APPLIED", "DRIFTED", "APPLIED", "DRIFTED", "APPLIED"]);
+    edge.reload();
+    assert_eq!(edge.weights(), [1, 0]);
+    for _ in 0..2 {
+        edge.rig.apply().exits(0).says("holding (drift: ");
+        assert_eq!(edge.weights(), [1, 0]);
+    }
+    assert_eq!(edge.rig.events(), ["PACKED", "APPLIED", "DRIFTED", "APPLIED", "DRIFTED"]);
+    for (name, action) in [("user2", "pause"), ("user1", "resume"), ("cp14", "resume")] {
+        edge.rig.turn(name, action, FIRST);
+    }
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weights(), [19, 1]);
     assert_eq!(flow.ends().get("nobody"), None);
 }
 

@@ -197,16 +197,21 @@ fn where_nobody_can_tell_whether_what_was_restored_is_healthy_the_rollback_faile
 }
 
 #[test]
-fn what_was_restored_and_does_not_stay_so_is_not_verified_however_healthy() {
+fn what_was_restored_and_does_not_stay_so_is_put_back_before_it_is_verified_however_healthy() {
     let rig = gated("60s");
     rig.turn("user1", "rollback", FIRST);
     rig.apply().exits(3);
     let moved = fs::read_to_string(rig.path("weights.json")).map(|text| text.replace('\n', "\n\n")).unwrap_or_default();
     fs::write(rig.path("weights.json"), moved).unwrap();
     counted(&rig, Timestamp::now(), 1, 5_000);
-    assert_eq!(outcome(&rig), 1);
+    // What was counted until then is of something else: the window begins anew.
+    rig.apply().exits(3).says("rolling-back").says("its health is being watched");
+    assert!(!rig.path("weights.json").exists(), "there was none before");
+    assert_eq!(rig.events().last().unwrap(), "DRIFTED");
+    counted(&rig, Timestamp::now(), 1, 5_000);
+    assert_eq!(outcome(&rig), 0);
     let record = rig.record();
     assert_eq!(record["checks"]["health"]["outcome"], "passed", "{record:#}");
-    assert_eq!(record["checks"]["configuration"]["outcome"], "failed", "{record:#}");
-    rig.apply().exits(1).says("rollback-failed").says("drift");
+    assert_eq!(record["checks"]["configuration"]["outcome"], "passed", "{record:#}");
+    assert_eq!(rig.events().last().unwrap(), "ROLLBACK_VERIFIED");
 }

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     agent::config::ExecCheck,
-    git::{Exec, GitError},
     model::{
         Digest, Reason, Refusal,
         lease::{Change, Lease},
     },
+    process::Exec,
 };
 
 use super::{ChangeClone, CheckResult, CheckVerdict};
@@ -116,14 +116,11 @@ fn ask(
         program: &check.program,
         args: &check.args,
         env: &variables(check, &request),
-        input: &input,
+        input,
         limit: Duration::from_secs(check.deadline.as_secs()),
         most: MAX_ANSWER,
     };
-    let output = exec.run().map_err(|error| match error {
-        GitError::Program { command, stderr } => format!("{command}: {stderr}"),
-        other => other.to_string(),
-    })?;
+    let output = exec.run().map_err(|why| format!("{}: {why}", check.program.display()))?;
     let answer: Answer =
         serde_json::from_slice(&output).map_err(|error| format!("its answer is none that is understood: {error}"))?;
     if answer.protocol == PROTOCOL { Ok(answer) } else { Err(format!("it answers by protocol {}", answer.protocol)) }

@@ -11,7 +11,6 @@
 //! Each is configured by its own section of [`Place`] and is otherwise like the others: [`Driver`] is all that the
 //! applier knows.
 
-mod child;
 mod exec;
 mod file;
 mod git;
@@ -37,6 +36,9 @@ pub use git::{Config as GitConfig, GitDriver};
 pub use haproxy::{Config as HaproxyConfig, HaproxyDriver};
 pub use nginx::{Config as NginxConfig, NginxDriver};
 pub use place::{Place, Section};
+
+/// The longest answer of a program that is read.
+const MAX_ANSWER: usize = 1024 * 1024;
 
 /// What a driver is asked to set. Idempotent: setting what is set already changes nothing that anybody could notice.
 #[derive(Debug, Clone, PartialEq, Eq)]

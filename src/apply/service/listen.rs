@@ -1,10 +1,10 @@
-//! A page for Prometheus, on loopback. One reader at a time, and none for long.
+//! A page for Prometheus, on loopback. A few readers at a time, and none for long.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::metrics::Metrics;
@@ -12,6 +12,8 @@ use crate::model::{Reason, Refusal};
 
 /// How long a reader may take to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How many are answered at a time. Whoever comes while there are as many is told nothing.
+const READERS: usize = 16;
 /// The longest request that is listened to, in bytes.
 const MAX_REQUEST: u64 = 8 * 1024;
 
@@ -24,9 +26,18 @@ pub fn serve(address: SocketAddr, metrics: Arc<Mutex<Metrics>>) -> Result<Socket
     let listener = TcpListener::bind(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     let serving = std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+        let readers = Arc::new(());
         for stream in listener.incoming().flatten() {
-            // Whoever hangs up is told nothing.
-            let _ = answer(&stream, &metrics);
+            let (reader, metrics) = (Arc::clone(&readers), Arc::clone(&metrics));
+            if Arc::strong_count(&reader) > READERS + 1 {
+                continue;
+            }
+            // One thread each: whoever is slow keeps nobody waiting. Without a thread nobody is told anything.
+            let _ = std::thread::Builder::new().name("reader".to_owned()).spawn(move || {
+                // Whoever hangs up is told nothing.
+                let _ = answer(&stream, &metrics);
+                drop(reader);
+            });
         }
     });
     serving.map(|_| bound).map_err(failed)
@@ -51,11 +62,22 @@ fn answer(stream: &TcpStream, metrics: &Mutex<Metrics>) -> std::io::Result<()> {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     let length = body.len();
     let mut stream = stream;
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-    )?;
-    stream.write_all(body.as_bytes())
+    let until = now() + PATIENCE;
+    let page = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    let mut rest = page.as_bytes();
+    // In time as a whole, and not only each piece of it.
+    while !rest.is_empty() && now() < until {
+        let length = stream.write(rest)?;
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+#[allow(clippy::disallowed_methods, reason = "how long a reader may take decides nothing about a target")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 #[cfg(test)]
@@ -68,6 +90,20 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    #[test]
+    fn a_reader_that_never_asks_keeps_no_other_waiting() {
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        let address = serve(here, Arc::new(Mutex::new(Metrics::default()))).unwrap();
+        let slow: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+        // Answered before any of those has been given up.
+        assert!(ask(address, "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 OK\r\n"));
+        for mut stream in &slow {
+            stream.set_nonblocking(true).unwrap();
+            let mut byte = [0];
+            assert_eq!(stream.read(&mut byte).unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "it is waited for");
+        }
     }
 
     #[test]

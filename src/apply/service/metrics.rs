@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    apply::{Report, TargetReport},
+    apply::{Report, TargetReport, decide::Doing},
     model::{Refusal, TargetId},
 };
 
@@ -117,6 +117,11 @@ impl Metrics {
                 page.line("two_key_observed_weight", &labels, ratio(observed));
             }
         }
+        page.head("two_key_stop_failed", "gauge", "1 where a stop could not be carried out yet.");
+        for (target, seen) in &self.targets {
+            let failed = u8::from(seen.doing == Doing::StopFailed.word());
+            page.line("two_key_stop_failed", &[("target", target.as_str())], failed);
+        }
         page.head("two_key_doing", "gauge", "What the applier is doing, and why no more.");
         for (target, seen) in &self.targets {
             let reason = seen.reason.as_ref().map_or("", |refusal| refusal.reason.code());
@@ -187,6 +192,7 @@ mod tests {
             "two_key_observed_weight{target=\"shop\",lease=\"L-1\"} 0.05",
             "two_key_doing{target=\"shop\",doing=\"holding\",reason=\"no-data\"} 1",
             "two_key_contradiction{target=\"shop\"} 1",
+            "two_key_stop_failed{target=\"shop\"} 0",
             "two_key_fetch_age_seconds 100",
             "two_key_tick_seconds_total 0.25",
             "two_key_events_total{event=\"APPLIED\"} 2",

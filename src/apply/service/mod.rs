@@ -19,11 +19,11 @@ pub use listen::serve;
 pub use metrics::{Metrics, Vitals};
 pub use notify::Notify;
 
-use super::{Applier, Report};
+use super::{Applier, Mode, Report, coordinator::GLANCE};
 use crate::model::Refusal;
 
 /// How long a signal or a wake may go unnoticed.
-const NAP: Duration = Duration::from_millis(200);
+const NAP: Duration = Duration::from_millis(50);
 /// How often the service manager is told that we are alive, where nothing else happens.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -45,7 +45,7 @@ impl Service {
     /// Ticks until told to end. What each tick came to goes to `said`. An applier that can only fail from now on ends as
     /// well, with an error: whoever watches over it starts it anew, and until then nobody takes it for alive.
     pub fn run(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) -> Result<(), Refusal> {
-        let ended = self.tick_on(applier, said);
+        let ended = self.tick_on(applier, said).and_then(|()| applier.end());
         if let Some(manager) = &self.manager {
             manager.stopping();
         }
@@ -57,10 +57,10 @@ impl Service {
             manager.ready();
         }
         while !self.ends() {
-            // What wakes it from here on is seen after this tick.
+            // What wakes it from here on begins the next tick.
             let hint = self.hint();
             let began = now();
-            let outcome = applier.tick_as_service();
+            let outcome = self.one(applier, hint);
             let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
             metrics.take(&outcome, applier.vitals(), began.elapsed());
             drop(metrics);
@@ -69,11 +69,22 @@ impl Service {
                 manager.alive(&status(&outcome));
             }
             said(outcome);
-            if !applier.was_overtaken() {
-                self.rest(applier.interval(), hint);
-            }
+            self.rest(applier, began + applier.interval(), hint);
         }
         Ok(())
+    }
+
+    /// One tick: until there is nothing more to do, or the next one is due.
+    fn one(&self, applier: &mut Applier, hint: Option<SystemTime>) -> Result<Report, Refusal> {
+        applier.begin(Mode::Act)?;
+        let until = now() + applier.interval();
+        applier.step()?;
+        while !applier.is_done() && now() < until && !self.ends() && self.hint() == hint {
+            thread::sleep(GLANCE);
+            applier.step()?;
+        }
+        applier.close()?;
+        applier.report()
     }
 
     fn ends(&self) -> bool {
@@ -84,14 +95,16 @@ impl Service {
         std::fs::metadata(self.wake.as_ref()?).and_then(|file| file.modified()).ok()
     }
 
-    /// Waits for the next tick, or for something that comes before.
-    fn rest(&self, interval: Duration, hint: Option<SystemTime>) {
-        let (until, mut beat) = (now() + interval, now() + HEARTBEAT);
-        while !self.ends() && now() < until {
-            thread::sleep(NAP.min(until.saturating_duration_since(now())));
-            if self.hint() != hint {
+    /// Waits for the next tick, or for something that comes before. What is still under way is taken up meanwhile.
+    fn rest(&self, applier: &mut Applier, until: Instant, hint: Option<SystemTime>) {
+        let mut beat = now() + HEARTBEAT;
+        while !self.ends() && now() < until && self.hint() == hint {
+            // A step that fails is said by the next tick.
+            if applier.is_busy() && applier.step().is_err() {
                 return;
             }
+            let nap = if applier.is_busy() { GLANCE } else { NAP };
+            thread::sleep(nap.min(until.saturating_duration_since(now())));
             if now() >= beat {
                 beat = now() + HEARTBEAT;
                 if let Some(manager) = &self.manager {
@@ -105,6 +118,7 @@ impl Service {
 /// How it goes, in a line.
 fn status(outcome: &Result<Report, Refusal>) -> String {
     match outcome {
+        Ok(report) if report.unstopped().is_some() => "a stop could not be carried out".to_owned(),
         Ok(report) if report.rollback_failed() => "a rollback failed".to_owned(),
         Ok(report) => {
             let held = report.targets.values().filter(|target| target.reason.is_some()).count();

@@ -10,8 +10,8 @@ use crate::{
         answers,
         measure::{Answer, Question, Shape, Value},
     },
-    git,
     model::{Reason, Refusal},
+    process,
 };
 
 use super::{ExecConfig, TIMEOUT};
@@ -64,11 +64,11 @@ impl Exec {
         let request = Request { protocol: PROTOCOL, query, shape: *shape, from: *from, at: *at, deadline };
         let mut input = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
         input.push(b'\n');
-        let program = git::Exec {
+        let program = process::Exec {
             program: &self.config.program,
             args: &self.config.args,
             env: &self.config.env,
-            input: &input,
+            input,
             limit: self.timeout,
             most: MAX_BYTES,
         };

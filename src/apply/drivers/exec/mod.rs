@@ -17,7 +17,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Driver, Reversible, Setting, Snapshot, child, kept::Kept};
+use super::{Context, Driver, MAX_ANSWER, Reversible, Setting, Snapshot, kept::Kept};
 use crate::{
     apply::{clock, decide::Observed},
     model::{
@@ -25,6 +25,7 @@ use crate::{
         document::Span,
         lease::{Lease, Scope},
     },
+    process,
 };
 
 use protocol::{Answer, PROTOCOL, Request, Status, Verb, Weighed};
@@ -168,7 +169,8 @@ impl ExecDriver {
         };
         let mut input = serde_json::to_vec(&request).map_err(|error| self.unknown(verb, &error))?;
         input.push(b'\n');
-        let said = child::run(self.command(), input, self.timeout).map_err(|why| self.unknown(verb, &why))?;
+        let said =
+            process::answer(self.command(), input, self.timeout, MAX_ANSWER).map_err(|why| self.unknown(verb, &why))?;
         Answer::parse(&said).map_err(|why| self.unknown(verb, &why))
     }
 

@@ -15,13 +15,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Context, Driver, Setting, Snapshot, Survey, child, http,
+    Context, Driver, MAX_ANSWER, Setting, Snapshot, Survey, http,
     roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 use crate::{
     apply::{decide::Observed, files},
     gate::Pools,
     model::{LeaseId, Reason, Refusal, TargetId},
+    process,
 };
 
 use render::State;
@@ -238,7 +239,7 @@ impl NginxDriver {
         let Some((program, args)) = line.split_first() else { return Ok(Vec::new()) };
         let mut command = Command::new(program);
         command.args(args).env_clear().current_dir("/");
-        child::run(command, Vec::new(), PATIENCE)
+        process::answer(command, Vec::new(), PATIENCE, MAX_ANSWER)
             .map_err(|why| Refusal::new(Reason::Internal, format!("`{}`: {why}", line.join(" "))))
     }
 

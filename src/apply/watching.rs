@@ -101,6 +101,11 @@ impl Metering {
         Ok(Measured { of: self.of, look })
     }
 
+    /// Whether it is that which was measured last.
+    pub(super) fn was_measured(&self, last: Option<&Measured>) -> bool {
+        last.is_some_and(|last| last.of == self.of)
+    }
+
     /// What is known of that by what was measured last. What was measured of the same tier before it was found elsewhere
     /// stops it all the same; else nothing is known yet.
     pub(super) fn known_by(&self, last: Option<&Measured>) -> Look {

@@ -11,7 +11,7 @@ use crate::{
 use super::{
     aftermath::Aftermath,
     decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, Rollback, decide},
-    health::Look,
+    health::{Deadline, Look},
     office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
     records::{RecordedEvent, TargetHealth, TargetRecord},
@@ -424,12 +424,16 @@ impl Job {
     fn take_measured(&mut self) -> Result<(), Refusal> {
         let inside = self.inside()?;
         let metering = inside.metering(&self.bench.target, &self.wanted, &self.applied);
-        let look = metering.map(|metering| metering.known_by(inside.last_measured(&self.bench.target)));
+        let last = inside.last_measured(&self.bench.target);
+        let is_measured = metering.as_ref().is_some_and(|metering| metering.was_measured(last));
+        let look = metering.map(|metering| metering.known_by(last));
         let aftercare = inside.aftercare(&self.bench.target, &self.wanted, &self.applied);
         drop(inside);
         self.look = look.unwrap_or_else(watching::nothing);
         self.aftermath = Aftermath::UNKNOWN;
         if let Some(Aftercare { deadline, .. }) = aftercare {
+            // What is being measured is waited for: each question has a deadline of its own.
+            let deadline = if is_measured { deadline } else { Deadline::Ahead };
             self.aftermath = Aftermath::of(&self.look, deadline);
             return Ok(());
         }

@@ -235,7 +235,7 @@ fn a_lease_s_false_alarms_and_the_smallest_harm_that_it_can_show_are_told() {
     let world = gated(RATIO);
     let check = |more: &[&str]| world.two_key(&[&["check", &lease_file()], more].concat()).exits(0);
     check(&[])
-        .says("note: a healthy lease is stopped by a test with a chance of at most 1 % (false-alarms), shared among 1 comparisons and 1 limits at 3 tiers")
+        .says("note: a healthy lease is stopped by a test with a chance of at most 1 % (false-alarms), shared among 1 comparison and 1 tested limit at 3 tiers")
         .says("note: gate error-rate at 5 % shows in nine of ten tiers (where 0.5 % are bad anyway): ")
         .says("at 100 requests a second")
         .never_says("at 100 %");
@@ -249,7 +249,7 @@ fn a_lease_s_false_alarms_and_the_smallest_harm_that_it_can_show_are_told() {
     stricter
         .two_key(&["check", &lease_file()])
         .exits(0)
-        .says("at most 0.1 % (false-alarms), shared among 1 comparisons and 0 limits at 3 tiers; 1 more are points");
+        .says("at most 0.1 % (false-alarms), shared among 1 comparison and 0 tested limits at 3 tiers; no such rate holds for 1 point");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::model::{
 
 use super::{
     conclude::{Bench, Cause, Figures, Reading, Says},
-    context::Recorded,
+    context::{Recorded, Subject},
     counts::{Counted, ROUNDING, aggregate, counted, part, what},
     question::compares,
     report::{Aggregate, Comparison},
@@ -226,7 +226,12 @@ impl<'a> Comparing<'a> {
         let alpha = self.bench.budget.comparison(self.bench.gate).unwrap_or(0.0);
         let alpha = libm::ldexp(alpha, -self.looks);
         let weighed = Weighed::new(&self.blocks.candidate, Baseline::Recorded(baseline), self.harm());
-        let shows = if weighed.shows_harm(alpha) { Shows::Harm } else { Shows::Nothing };
+        let shows_harm = match self.bench.context.subject {
+            Subject::Candidate => weighed.shows_harm(alpha),
+            // What was restored and is not seen to be well has failed anyway: one bad moment is waited for by nobody.
+            Subject::Stable => weighed.whole.ln_e >= -libm::log(alpha),
+        };
+        let shows = if shows_harm { Shows::Harm } else { Shows::Nothing };
         self.sighted = false;
         let says = self.weigh(&weighed, counts, shows, alpha, figures);
         self.looked = (figures.baseline, figures.comparison);

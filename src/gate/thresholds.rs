@@ -236,7 +236,7 @@ impl Test<'_> {
                     let few =
                         (recent.total < least).then(|| format!("{} of {minimum} events", words::count(recent.total)));
                     let value = 100.0 * recent.bad / recent.total.max(least).max(1.0);
-                    self.shown_of(&grown).and_then(|shown| Known { value, few, shown }.number())
+                    self.shown_of(&grown, value).and_then(|shown| Known { value, few, shown }.number())
                 }
                 Counted::TotalOnly(total) => {
                     let total = words::count(total);
@@ -249,8 +249,13 @@ impl Test<'_> {
         looks
     }
 
-    fn shown_of(&self, grown: &[Counts]) -> Result<Option<Shown>, Says> {
-        let share = self.halt.map_or(0.0, |halt| halt.value.get() / 100.0);
+    fn shown_of(&self, grown: &[Counts], value: f64) -> Result<Option<Shown>, Says> {
+        let Some(halt) = self.halt else { return Ok(None) };
+        // What was not even measured beyond the limit is not weighed.
+        if !halt.crossed(value) {
+            return Ok(Some(Shown::NotCrossed));
+        }
+        let share = halt.value.get() / 100.0;
         self.shown(share, |halt, share| {
             if halt.side == Above {
                 return ln_e_since_any(grown, share);

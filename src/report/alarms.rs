@@ -61,13 +61,20 @@ fn bound(budget: &Budget, tiers: &str) -> String {
     let Budget { rate, comparisons, limits, points, .. } = *budget;
     let points = match points {
         0 => String::new(),
-        many => format!("; {many} more are points, which no rate of false alarms holds for"),
+        points => format!("; no such rate holds for {}", many(points, "point")),
     };
     format!(
-        "a healthy lease is stopped by a test with a chance of at most {} % (false-alarms), shared among {comparisons} \
-         comparisons and {limits} limits at {tiers}{points}",
-        rate * 100.0
+        "a healthy lease is stopped by a test with a chance of at most {} % (false-alarms), shared among {} and {} at \
+         {tiers}{points}",
+        rate * 100.0,
+        many(comparisons, "comparison"),
+        many(limits, "tested limit"),
     )
+}
+
+/// `1 comparison`, `2 comparisons`.
+fn many(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// `2.3 times the errors at 100 requests a second`.

@@ -42,8 +42,8 @@ impl Counts {
     /// What came since an earlier count of the same; a count that fell a little, as extrapolated ones do, added nothing.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
-        let total = (self.total - before.total).max(0.0);
-        Self { bad: (self.bad - before.bad).max(0.0).min(total), total }
+        // A bad one may be counted later than the event itself, so that there are more of them than events.
+        Self { bad: (self.bad - before.bad).max(0.0), total: (self.total - before.total).max(0.0) }
     }
 
     /// The sum.
@@ -224,7 +224,11 @@ pub fn ln_e_since_any(slots: &[Counts], limit: f64) -> f64 {
         }
         #[allow(clippy::cast_precision_loss, reason = "there are a few thousand slots at most")]
         let k = number as f64;
-        let evidence = ln_e(since.bad, since.total - since.bad, limit) - libm::log(k * (k + 1.0));
+        // What is not above the limit is no evidence.
+        if since.share() <= limit {
+            continue;
+        }
+        let evidence = ln_e(since.bad, (since.total - since.bad).max(0.0), limit) - libm::log(k * (k + 1.0));
         if evidence.is_nan() {
             return f64::NAN;
         }

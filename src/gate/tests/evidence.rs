@@ -9,7 +9,7 @@ use crate::{
         judge,
         testing::{Scene, id, time},
     },
-    model::{Digest, GateId, Reason, Refusal, document::Span, policy::Source},
+    model::{Digest, GateId, Reason, Refusal, policy::Source},
 };
 
 const TERMS: &str = "gates:\n  depth:\n    source: exec\n    kind: gauge\n    candidate: {value: 'depth {{candidate}}'}\n    \
@@ -25,10 +25,6 @@ impl Measure for Program {
 
     fn has(&self, _: Source) -> Result<(), Refusal> {
         Ok(())
-    }
-
-    fn lag(&self, _: Source) -> Span {
-        Span::default()
     }
 
     fn metric(&self, name: &GateId) -> Option<Metric> {

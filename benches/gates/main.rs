@@ -211,7 +211,9 @@ fn limits(runs: u32) {
         ),
     ] {
         let mut table = format!("| tiers stopped: {name} |");
-        rates.iter().for_each(|rate| _ = write!(table, " {} % |", rate * 100.0));
+        for rate in rates {
+            let _ = write!(table, " {} % |", rate * 100.0);
+        }
         table.push_str("\n|---|---|---|---|---|---|\n");
         for (requests, slots) in [(30.0, 14), (300.0, 14), (300.0, 60)] {
             for (rule, sections) in [("point", &point), ("test", &test)] {

@@ -230,3 +230,46 @@ fn a_foxtrot_is_healed_by_the_merge_that_is_printed() {
     let chain = world.git(&["rev-list", "--first-parent", "main"]);
     assert!(chain.contains(&tip) && chain.contains(&root) && !chain.contains(&side));
 }
+
+/// A policy whose usual target has these gates.
+fn gated(sections: &str) -> World {
+    let world = World::empty();
+    let policy = world.policy().replace("applier: edge1}", "applier: edge1, gates: [error-rate]}") + sections;
+    world.found(&policy);
+    write(&world, &lease_file(), &lease(LEASE));
+    world
+}
+
+const RATIO: &str = "gates:\n  error-rate:\n    source: file\n    kind: count-ratio\n    candidate: {bad: b, total: t}\n    \
+    compare: {test: e-value, max-ratio: 1.5}\n    absolute: {max: 0.05}\n";
+
+#[test]
+fn a_lease_s_false_alarms_and_the_smallest_harm_that_it_can_show_are_told() {
+    let world = gated(RATIO);
+    let check = |more: &[&str]| world.two_key(&[&["check", &lease_file()], more].concat()).exits(0);
+    check(&[])
+        .says("note: a healthy lease is stopped by a test with a chance of at most 1 % (false-alarms), shared among 1 comparison and 1 tested limit at 3 tiers")
+        .says("note: gate error-rate at 5 % shows in nine of ten tiers (where 0.5 % are bad anyway): ")
+        .says("at 100 requests a second")
+        .never_says("at 100 %");
+    check(&["--traffic", "40", "--bad", "2"])
+        .says("(where 2 % are bad anyway): ")
+        .says("times as many at 40 requests a second")
+        .never_says("at 100 requests a second");
+    check(&["--traffic", "0.001"]).says("nothing at 0.001 requests a second");
+    world.two_key(&["check", "--traffic", "-1"]).exits(2);
+    let stricter = gated(&format!("false-alarms: 0.001\n{}", RATIO.replace("max: 0.05", "max: 0.05, rule: point")));
+    stricter
+        .two_key(&["check", &lease_file()])
+        .exits(0)
+        .says("at most 0.1 % (false-alarms), shared among 1 comparison and 0 tested limits at 3 tiers; no such rate holds for 1 point");
+}
+
+#[test]
+fn a_sample_gate_that_only_compares_is_warned_of() {
+    let sample = "gates:\n  error-rate: {source: file, kind: sample, candidate: {value: v}, compare: {test: mann-whitney, min-a12: 0.6}}\n";
+    let check = |sections: &str| gated(sections).two_key(&["check", ".two-key/policy.yaml"]).exits(0);
+    check(sample)
+        .says("warning: gate error-rate only compares samples: one in six requests may hang forever and it passes");
+    check(&sample.replace("0.6}}", "0.6}, absolute: {max: 2}}")).never_says("only compares");
+}

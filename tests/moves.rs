@@ -182,6 +182,7 @@ fn symbolic_refs_move_as_what_they_stand_for() {
 }
 
 /// How many races there are: a few, unless somebody wants more.
+#[allow(clippy::disallowed_methods, reason = "a test's own size")]
 fn races() -> usize {
     std::env::var("TWO_KEY_RACES").ok().and_then(|count| count.parse().ok()).unwrap_or(24)
 }

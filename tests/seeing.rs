@@ -458,7 +458,12 @@ fn evidence(world: &World, depth: f64) -> gate::Evidence {
     let gates = "gates:\n  depth: {source: exec, kind: gauge, candidate: {value: depth}, settle: 0s, interval: 1m, \
                  min: {slots: 2}, absolute: {max: 10}}\n";
     let policy = policy::read((world.policy() + gates).as_bytes()).unwrap();
-    let terms = PinnedTerms { driver: None, gates: policy.get().gates.clone(), thresholds: BTreeMap::new() };
+    let terms = PinnedTerms {
+        driver: None,
+        gates: policy.get().gates.clone(),
+        thresholds: BTreeMap::new(),
+        false_alarms: policy.get().false_alarms,
+    };
     let time = |seconds| Timestamp::from_second(i64::try_from(EPOCH).unwrap() + seconds).unwrap();
     let context = gate::TierContext {
         subject: gate::Subject::Candidate,

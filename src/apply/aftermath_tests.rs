@@ -18,7 +18,12 @@ fn terms(gate: &str) -> PinnedTerms {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxYf809HjbbpxPuutP7dvEs86BruAUGM0lMHbigRrv/",
     );
     let policy = policy::read(policy.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{policy}"));
-    PinnedTerms { driver: None, gates: policy.get().gates.clone(), thresholds: BTreeMap::new() }
+    PinnedTerms {
+        driver: None,
+        gates: policy.get().gates.clone(),
+        thresholds: BTreeMap::new(),
+        false_alarms: policy.get().false_alarms,
+    }
 }
 
 fn ratio(limits: &str) -> PinnedTerms {

@@ -235,6 +235,9 @@ fn measured_short(what: &Aggregate) -> Option<String> {
 
 /// A figure that a person reads: three digits that say something.
 fn round(number: f64) -> String {
+    if number.abs() >= 1e15 {
+        return format!("{number:.2e}");
+    }
     let digits = if number.abs() >= 100.0 || number.fract() == 0.0 { 0 } else { 2 };
     format!("{number:.digits$}")
 }

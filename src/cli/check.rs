@@ -23,7 +23,7 @@ use crate::{
         lease::{self, Lease},
         policy::{self, Policy},
     },
-    report::{self, Advice, escaped},
+    report::{self, Advice, Expected, escaped, lease_alarms},
 };
 
 /// Check lease and policy files
@@ -31,7 +31,8 @@ use crate::{
 /// Reads the files as strictly as the ledger does and says what is wrong at which line and column. In a governance
 /// repository it also holds them to the policy in force: leases to its risk bands and targets, a policy to being the next
 /// version of the one in force. Without FILE it checks every lease and the policy of the worktree. What is only unwise is
-/// a warning.
+/// a warning. It also tells with which chance a healthy lease is stopped by its own gates, and the smallest harm that they can
+/// show.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key check\n  \
@@ -44,9 +45,20 @@ pub struct Args {
     /// An applier's configuration: leases are then held to the weights that its targets can reach
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Requests a second, of both versions together: what harm a lease's comparisons can show is told for it
+    #[arg(long, value_name = "PER-SECOND", value_parser = positive)]
+    traffic: Option<f64>,
+    /// How many percent of the requests are bad anyway (by default 0.5)
+    #[arg(long, value_name = "PERCENT", value_parser = positive)]
+    bad: Option<f64>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is a number".to_owned())?;
+    if number.is_finite() && number > 0.0 { Ok(number) } else { Err("it is above 0".to_owned()) }
 }
 
 /// What there is to say about one file.
@@ -58,6 +70,7 @@ struct Checked {
     reason: Option<Reason>,
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    notes: Vec<String>,
     #[serde(skip)]
     hint: Option<String>,
 }
@@ -89,7 +102,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         .iter()
         .map(|file| {
             let name = file.strip_prefix(&top).unwrap_or(file);
-            check(&place.folder.join(file), &name.to_string_lossy(), state, config.as_ref())
+            let expected = Expected { per_second: args.traffic, bad: args.bad };
+            check(&place.folder.join(file), &name.to_string_lossy(), state, config.as_ref(), expected)
         })
         .collect::<Result<Vec<_>, _>>()?;
     say(args.format, &checked)
@@ -123,7 +137,13 @@ fn leases_below(folder: &Path, depth: u8, files: &mut Vec<PathBuf>) -> io::Resul
     Ok(())
 }
 
-fn check(file: &Path, name: &str, state: Option<&State>, config: Option<&Config>) -> Result<Checked, Failure> {
+fn check(
+    file: &Path,
+    name: &str,
+    state: Option<&State>,
+    config: Option<&Config>,
+    expected: Expected,
+) -> Result<Checked, Failure> {
     let unreadable = |error| Failure::undecided(Reason::Internal, format!("reading {}: {error}", file.display()));
     let kind = fs::symlink_metadata(file).map_err(unreadable)?;
     if !kind.is_file() {
@@ -135,7 +155,7 @@ fn check(file: &Path, name: &str, state: Option<&State>, config: Option<&Config>
     fs::File::open(file).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     let says_principals = bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"principals:"));
     let is_policy = name.ends_with("policy.yaml") || says_principals;
-    Ok(if is_policy { check_policy(&bytes, name, state) } else { check_lease(&bytes, name, state, config) })
+    Ok(if is_policy { check_policy(&bytes, name, state) } else { check_lease(&bytes, name, state, config, expected) })
 }
 
 fn check_policy(bytes: &[u8], name: &str, state: Option<&State>) -> Checked {
@@ -145,7 +165,13 @@ fn check_policy(bytes: &[u8], name: &str, state: Option<&State>) -> Checked {
     }
 }
 
-fn check_lease(bytes: &[u8], name: &str, state: Option<&State>, config: Option<&Config>) -> Checked {
+fn check_lease(
+    bytes: &[u8],
+    name: &str,
+    state: Option<&State>,
+    config: Option<&Config>,
+    expected: Expected,
+) -> Checked {
     let proposed = match lease::read(bytes) {
         Ok(proposed) => proposed,
         Err(error) => return Checked::malformed(name, "lease", error),
@@ -158,6 +184,7 @@ fn check_lease(bytes: &[u8], name: &str, state: Option<&State>, config: Option<&
     }
     let policy: Option<&Policy> = state.map(|state| state.policy().get());
     let mut advice = policy.map(|policy| report::lease_advice(policy, state, &proposed)).unwrap_or_default();
+    advice.notes.extend(policy.into_iter().flat_map(|policy| lease_alarms(policy, proposed.get(), expected)));
     if let Some(config) = config {
         check_reach(proposed.get(), config, &mut advice);
     }
@@ -205,17 +232,27 @@ impl Checked {
             reason: advice.errors.first().map(|refusal| refusal.reason),
             problems: advice.errors.iter().map(problem).collect(),
             warnings: advice.warnings,
+            notes: advice.notes,
             hint: advice.errors.into_iter().find_map(|refusal| refusal.hint),
         }
     }
 
     fn refused(path: &str, kind: &'static str, refusal: &Refusal) -> Self {
-        Self::advised(path, kind, Advice { errors: vec![refusal.clone()], warnings: Vec::new() })
+        Self::advised(path, kind, Advice { errors: vec![refusal.clone()], ..Advice::default() })
     }
 
     fn malformed(path: &str, kind: &'static str, error: DocumentError) -> Self {
         let (reason, problems) = (Some(error.reason), error.problems);
-        Self { path: path.to_owned(), kind, ok: false, reason, problems, warnings: Vec::new(), hint: None }
+        Self {
+            path: path.to_owned(),
+            kind,
+            ok: false,
+            reason,
+            problems,
+            warnings: Vec::new(),
+            notes: Vec::new(),
+            hint: None,
+        }
     }
 
     /// The refusal of the whole file.
@@ -233,7 +270,9 @@ impl Checked {
             if problem.line == 0 { format!("{path}: {problem}") } else { format!("{path}:{problem}") }
         };
         let problems = self.problems.iter().map(place);
-        problems.chain(self.warnings.iter().map(|warning| format!("{path}: warning: {warning}"))).collect()
+        let warnings = self.warnings.iter().map(|warning| format!("{path}: warning: {warning}"));
+        let notes = self.notes.iter().map(|note| format!("{path}: note: {note}"));
+        problems.chain(warnings).chain(notes).collect()
     }
 }
 

@@ -89,7 +89,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             let config = Config::load(&place.folder.join(config)).map_err(Failure::Undecided)?;
             let sources = Sources::open(&config).map_err(Failure::Undecided)?;
             match args.replay {
-                Some(time) => replay(args, place, lease, &sources, time),
+                Some(time) => replay(args, place, lease, &sources.settled(), time),
                 None if args.watch => watch::steadily(|| {
                     let (session, view) = look(args, place, lease, &sources)?;
                     Ok(format!("{}{}", session.remarks_text(), gate::gate_text(&view)))
@@ -272,7 +272,11 @@ fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<
     if bytes.len() > MAX_EVIDENCE_BYTES {
         return Err(refused(Refusal::new(Reason::TooLarge, format!("{path} has {} bytes", bytes.len()))));
     }
-    let evidence = Evidence::read(&bytes, digest).map_err(refused)?;
+    let evidence = Evidence::read(&bytes, digest).map_err(|refusal| match refusal.reason {
+        // What is of another form is not false.
+        Reason::NoData => Failure::Undecided(refusal),
+        _ => refused(refusal),
+    })?;
     let again = evidence.reevaluate();
     let mut differences = again.differences;
     differences.extend(other_terms(session, &lease, &evidence));

@@ -17,7 +17,7 @@ use crate::{
         PrincipalId, Reason, Refusal, RepositoryId, TargetId, lease,
         policy::{
             self, Deliberate, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules, SeparateProposer,
-            Target,
+            Target, USUAL_FALSE_ALARMS,
         },
     },
     report,
@@ -197,6 +197,7 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         start_up_to: 10,
         delegable_up_to: 0,
         targets: args.target.iter().map(|text| target(text)).collect::<Result<_, _>>()?,
+        false_alarms: USUAL_FALSE_ALARMS,
         gates: BTreeMap::new(),
         thresholds: BTreeMap::new(),
         risk: RiskPolicy::default(),

@@ -5,10 +5,7 @@ use serde::Deserialize;
 
 use crate::model::policy::Source;
 
-use super::measure::{Answer, Question, Shape, Value};
-
-/// The most observations of one side that are taken; more are no better and cost more.
-pub(super) const MAX_OBSERVATIONS: usize = 20_000;
+use super::measure::{Answer, Observations, Question, Shape, Value};
 
 /// What a source's words, as they were recorded, mean as an answer to a question.
 pub(super) fn meaning(question: &Question, raw: &str) -> Value {
@@ -189,11 +186,9 @@ fn number(value: f64) -> Value {
 fn observations(values: Vec<f64>) -> Value {
     if values.is_empty() {
         Value::Nothing
-    } else if values.len() > MAX_OBSERVATIONS {
-        Value::Invalid(format!("{} observations, where at most {MAX_OBSERVATIONS} are taken", values.len()))
     } else if values.iter().any(|value| !value.is_finite()) {
         Value::Invalid("an observation is no finite number".to_owned())
     } else {
-        Value::Observations(values)
+        Value::Observations(Observations::new(values))
     }
 }

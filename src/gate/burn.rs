@@ -3,12 +3,16 @@
 use crate::model::{document::Span, policy::Decimal};
 
 use super::{
-    conclude::{Bench, Cause, Reading, Says},
-    counts::{Counted, Counts, broken, counted, minimum},
+    conclude::{Bench, Cause, Figures, Read, Reading, Says},
+    counts::{Counted, aggregate, counted, minimum},
+    limits::{Limits, State},
     question::windows,
-    report::Aggregate,
-    stats::{Summary, burn},
+    stats::{
+        Summary, burn,
+        counts::{Counts, ln_e},
+    },
     watch::{Part, Query, Side, Slot},
+    words,
 };
 
 /// How far two sums of the same may be apart, relative to them.
@@ -18,15 +22,19 @@ const ROUNDING: f64 = 1e-9;
 pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
     let (minimum, least) = minimum(bench);
     let mut reading = Reading { minimum: Some(minimum), ..Reading::default() };
-    let mut rates = Vec::new();
-    for slot in slots {
+    let mut tier = Tier { bench, least, limits: Limits::new(bench), rates: Vec::new() };
+    for (index, slot) in slots.iter().enumerate() {
+        let mut figures = Figures::default();
         let says = match measured(bench, slot, least) {
-            Ok(measured) => of_slot(bench, &measured, least, &mut reading.candidate, &mut rates),
+            Ok(measured) => tier.slot(slot, &measured, &mut figures),
             Err(says) => says,
         };
-        reading.says.push((slot.number, slot.at, says));
+        if index + 1 == slots.len() || matches!(says, Says::Harm(_)) {
+            figures.candidate.summary = Summary::of(&tier.rates);
+        }
+        let figures = Some(figures).filter(|figures| *figures != Figures::default());
+        reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
     }
-    reading.candidate.summary = Summary::of(&rates);
     reading
 }
 
@@ -46,7 +54,8 @@ fn measured(bench: &Bench<'_>, slot: &Slot, least: f64) -> Result<Vec<(Span, Cou
             }
             Counted::TotalOnly(total) => {
                 return Err(Says::Partial(format!(
-                    "{total:.0} of {least} events, and nothing counts the bad ones yet"
+                    "{} of {least} events, and nothing counts the bad ones yet",
+                    words::count(total)
                 )));
             }
             Counted::Unknown(why, cause) => return Err(Says::Unknown(why, cause)),
@@ -55,45 +64,73 @@ fn measured(bench: &Bench<'_>, slot: &Slot, least: f64) -> Result<Vec<(Span, Cou
     Ok(measured)
 }
 
-fn of_slot(
-    bench: &Bench<'_>,
-    measured: &[(Span, Counts)],
+/// One tier, slot by slot.
+struct Tier<'a> {
+    bench: &'a Bench<'a>,
     least: f64,
-    candidate: &mut Aggregate,
-    rates: &mut Vec<f64>,
-) -> Says {
-    let (Some((_, longest)), Some(objective)) = (measured.first().copied(), bench.gate.objective) else {
-        return Says::Unknown("the gate has no windows or no objective".to_owned(), Cause::Silence);
-    };
-    *candidate = Aggregate { bad: Some(longest.bad), total: Some(longest.total), summary: None };
-    if let Some(why) = bench.gate.absolute.and_then(|limits| broken(limits, longest, least)) {
-        return Says::Harm(why);
-    }
-    let over = |window: Span| measured.iter().find(|(own, _)| *own == window).map(|(_, counts)| *counts);
-    let mut fastest = 0.0_f64;
-    for window in &bench.gate.windows {
-        let (Some(short), Some(long)) = (over(window.short), over(window.long)) else { continue };
-        // Below the minimum a long window burns at least as fast as if all events up to it were good.
-        let (short, long) = (rate(short, 0.0, objective), rate(long, least, objective));
-        let factor = window.factor.get();
-        // A rate on the limit is good, whatever rounding makes of it.
-        let limit = factor * (1.0 + ROUNDING);
-        if short > limit && long > limit {
-            return Says::Harm(format!(
-                "the budget burns {short:.1} times too fast over {} and {long:.1} over {}; the limit is {factor}",
-                window.short, window.long
-            ));
+    limits: Limits,
+    /// The fastest that each slot's budget burned.
+    rates: Vec<f64>,
+}
+
+impl Tier<'_> {
+    fn slot(&mut self, slot: &Slot, measured: &[(Span, Counts)], figures: &mut Figures) -> Says {
+        let gate = self.bench.gate;
+        let (Some((_, longest)), Some(objective)) = (measured.first().copied(), gate.objective) else {
+            return Says::Unknown("the gate has no windows or no objective".to_owned(), Cause::Silence);
+        };
+        figures.candidate = aggregate(longest);
+        let limit = self.limits.hold(longest, self.least);
+        if let State::Broken(why) = limit {
+            return Says::Harm(why);
         }
-        fastest = fastest.max(short.min(long));
+        let needed = -libm::log(self.bench.budget.limit());
+        let over = |window: Span| measured.iter().find(|(own, _)| *own == window).map(|(_, counts)| *counts);
+        let burns = |counts: Counts, window: Span| rate(counts, objective) * covered(self.bench, slot, window);
+        let mut fastest = 0.0_f64;
+        for window in &gate.windows {
+            let (Some(short), Some(long)) = (over(window.short), over(window.long)) else { continue };
+            // That the budget is overspent is to be beyond chance: of few events one is soon too many.
+            let evidence = ln_e(long.bad, long.total - long.bad, 1.0 - objective.get() / 100.0);
+            let (short, long) = (burns(short, window.short), burns(long, window.long));
+            if evidence.is_nan() || short.is_nan() || long.is_nan() {
+                return Says::no_number();
+            }
+            let factor = window.factor.get();
+            // A rate on the limit is good, whatever rounding makes of it.
+            let limit = factor * (1.0 + ROUNDING);
+            if short > limit && long > limit && evidence >= needed {
+                return Says::Harm(format!(
+                    "the budget burns {short:.1} times too fast over {} and {long:.1} over {}; the limit is {factor}",
+                    window.short, window.long
+                ));
+            }
+            fastest = fastest.max(short.min(long));
+        }
+        self.rates.push(fastest);
+        if longest.total < self.least {
+            return Says::Few(format!("{} of {} events", words::count(longest.total), self.least));
+        }
+        if let State::Beyond(why) = limit {
+            return Says::Few(why);
+        }
+        if limit == State::NoNumber {
+            return Says::no_number();
+        }
+        if let Some(silent) = gate.windows.iter().map(|window| window.short).find(|short| is_silent(over(*short))) {
+            return silence(silent);
+        }
+        Says::Fine(format!("the budget burns at {fastest:.2} of what it bears; {} events", words::count(longest.total)))
     }
-    rates.push(fastest);
-    if longest.total < least {
-        return Says::Few(format!("{:.0} of {least} events", longest.total));
-    }
-    if let Some(silent) = bench.gate.windows.iter().map(|window| window.short).find(|short| is_silent(over(*short))) {
-        return silence(silent);
-    }
-    Says::Fine(format!("the budget burns at {fastest:.2} of what it bears; {:.0} events", longest.total))
+}
+
+/// Which part of a window the tier has lasted for. What went before was not the candidate's doing: a window bears as much as it
+/// would if all of that had been good.
+fn covered(bench: &Bench<'_>, slot: &Slot, window: Span) -> f64 {
+    let lasted = slot.at.as_second().saturating_sub(bench.clockwork().ground.as_second()).max(0);
+    #[allow(clippy::cast_precision_loss, reason = "seconds of any tier are exact")]
+    let (lasted, window) = (lasted as f64, window.as_secs().max(1) as f64);
+    (lasted / window).min(1.0)
 }
 
 /// Whether nothing at all came over a window. That is no sign of health, however it was counted.
@@ -105,23 +142,23 @@ fn silence(window: Span) -> Says {
     Says::Unknown(format!("nothing was counted over the last {window}"), Cause::Silence)
 }
 
-/// How fast a budget burns, with at least so many events; none burn nothing.
-pub(super) fn rate(counts: Counts, least: f64, objective: Decimal) -> f64 {
-    let total = counts.total.max(least);
-    if total > 0.0 { burn::rate(counts.bad, total, objective.get()) } else { 0.0 }
+/// How fast a budget burns; none burn nothing.
+fn rate(counts: Counts, objective: Decimal) -> f64 {
+    if counts.total > 0.0 { burn::rate(counts.bad, counts.total, objective.get()) } else { 0.0 }
 }
 
-/// How fast the budget burned over the shortest window of a slot.
-pub(super) fn shortest(bench: &Bench<'_>, slot: &Slot) -> Result<f64, Says> {
+/// What the shortest window of a slot counted, and how fast the budget burned over it.
+pub(super) fn shortest(bench: &Bench<'_>, slot: &Slot) -> Result<(Counts, f64), Says> {
     let (_, least) = minimum(bench);
     let measured = measured(bench, slot, least)?;
     let nothing = || Says::Unknown("the gate has no windows or no objective".to_owned(), Cause::Silence);
     let ((_, longest), (window, counts)) = measured.first().zip(measured.last()).ok_or_else(nothing)?;
     if longest.total < least {
-        return Err(Says::Few(format!("{:.0} of {least} events", longest.total)));
+        return Err(Says::Few(format!("{} of {least} events", words::count(longest.total))));
     }
     if is_silent(Some(*counts)) {
         return Err(silence(*window));
     }
-    Ok(rate(*counts, 0.0, bench.gate.objective.ok_or_else(nothing)?))
+    let rate = rate(*counts, bench.gate.objective.ok_or_else(nothing)?);
+    Ok((*counts, rate * covered(bench, slot, *window)))
 }

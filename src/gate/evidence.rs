@@ -12,6 +12,8 @@ use super::{
     answers::meaning,
     conclude::{Bench, conclude},
     context::TierContext,
+    difference::difference,
+    judge::kept,
     question::{Planned, plan, plan_metric},
     report::{Judgement, Verdict},
     slot::Slots,
@@ -19,8 +21,11 @@ use super::{
     watch::{Slot, Watch},
 };
 
-/// The form of the document.
-const VERSION: u32 = 1;
+/// The form of the document, and the methods by which it is judged: whatever changes what is concluded from the same answers
+/// is another one.
+const VERSION: u32 = 2;
+/// How long a document may be and still be written for people to read.
+const READABLE_BYTES: usize = 1024 * 1024;
 /// The largest document that is read.
 pub const MAX_EVIDENCE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -28,7 +33,7 @@ pub const MAX_EVIDENCE_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
-    /// The form of the document: 1.
+    /// The form of the document: 2.
     version: u32,
     /// What was judged.
     pub context: TierContext,
@@ -38,6 +43,12 @@ pub struct Evidence {
     pub watch: Watch,
     /// What was concluded.
     pub judgement: Judgement,
+}
+
+/// What is read of a document before it is known to be of a form that is.
+#[derive(Deserialize)]
+struct Form {
+    version: u32,
 }
 
 /// Evidence judged again.
@@ -50,16 +61,35 @@ pub struct Reevaluation {
 }
 
 impl Evidence {
-    /// Puts together what a judgement rests on.
-    pub fn new(terms: PinnedTerms, context: TierContext, watch: Watch, judgement: Judgement) -> Self {
+    /// Puts together what a judgement rests on. Observations that decided nothing are in it in short.
+    pub fn new(terms: PinnedTerms, context: TierContext, mut watch: Watch, judgement: Judgement) -> Self {
+        for (id, seen) in &mut watch.gates {
+            if let Some(gate) = terms.gates.get(id) {
+                let keep = kept(&Bench::new(id, gate, &terms, &context), &terms, seen, judgement.at);
+                seen.thin_long(&keep);
+            }
+        }
         Self { version: VERSION, context, terms, watch, judgement }
     }
 
-    /// The document's bytes. The digest of exactly these is what gets signed.
+    /// The document's bytes. The digest of exactly these is what gets signed. Never more than are read again: what only
+    /// explains is left out of a document that would be too long, and one that still is, is refused.
     pub fn bytes(&self) -> Result<Vec<u8>, Refusal> {
-        let mut bytes = serde_json::to_vec_pretty(self)
-            .map_err(|error| Refusal::new(Reason::Internal, format!("the evidence cannot be written: {error}")))?;
+        let failed = |error| Refusal::new(Reason::Internal, format!("the evidence cannot be written: {error}"));
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(failed)?;
+        if bytes.len() > READABLE_BYTES {
+            bytes = serde_json::to_vec(self).map_err(failed)?;
+        }
+        if bytes.len() >= MAX_EVIDENCE_BYTES {
+            let mut bare = self.clone();
+            bare.watch.bare();
+            bytes = serde_json::to_vec(&bare).map_err(failed)?;
+        }
         bytes.push(b'\n');
+        if bytes.len() > MAX_EVIDENCE_BYTES {
+            let message = format!("the evidence would have {} bytes, and {MAX_EVIDENCE_BYTES} are read", bytes.len());
+            return Err(Refusal::new(Reason::TooLarge, message));
+        }
         Ok(bytes)
     }
 
@@ -69,7 +99,7 @@ impl Evidence {
         format!("evidence/{lease}/{}.json", digest.strip_prefix("sha256:").unwrap_or(&digest))
     }
 
-    /// Reads a document whose digest is known.
+    /// Reads a document whose digest is known. One of another form is not false, only unknown: reason `no-data`.
     pub fn read(bytes: &[u8], digest: Digest) -> Result<Self, Refusal> {
         let malformed = |why: String| Refusal::new(Reason::Malformed, format!("the evidence {digest}: {why}"));
         if bytes.len() > MAX_EVIDENCE_BYTES {
@@ -79,8 +109,15 @@ impl Evidence {
             let message = format!("the evidence is {}, not {digest} as it was signed", Digest::of(bytes));
             return Err(Refusal::new(Reason::DigestMismatch, message));
         }
-        let evidence: Self = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
-        if evidence.version == VERSION { Ok(evidence) } else { Err(malformed(format!("form {}", evidence.version))) }
+        let Form { version } = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        if version != VERSION {
+            let message = format!(
+                "this version cannot judge it again: the evidence is of form {version}, and form {VERSION} is known here"
+            );
+            let hint = "judge it with the version of git-two-key that wrote it";
+            return Err(Refusal::new(Reason::NoData, message).hint(hint));
+        }
+        serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))
     }
 
     /// Judges again from what was recorded: the queries that the gates ask, the words that were answered, and all that
@@ -162,15 +199,16 @@ fn compare(recorded: &Judgement, now: &Judgement, differences: &mut Vec<String>)
                 differences
                     .push(format!("gate {id}: the verdict was {} and is {}: {}", was.verdict, is.verdict, is.why));
             }
-            (Some(was), Some(is)) if was != is => {
-                differences.push(format!("gate {id}: the figures differ: {}", is.why));
+            (Some(was), Some(is)) => {
+                differences.extend(difference(was, is).map(|what| format!("gate {id}: the figures differ: {what}")));
             }
-            (Some(_), Some(_)) => {}
             _ => differences.push(format!("gate {id}: it is in one of the two judgements only")),
         }
     }
-    if recorded.threshold != now.threshold || recorded.thresholds != now.thresholds {
-        let (was, is) = (recorded.threshold.word(), now.threshold.word());
-        differences.push(format!("the thresholds were {was} and are {is}, or their figures differ"));
+    let (was, is) = (recorded.threshold.word(), now.threshold.word());
+    if was != is {
+        differences.push(format!("the thresholds were {was} and are {is}"));
+    } else if let Some(what) = difference(&recorded.thresholds, &now.thresholds) {
+        differences.push(format!("the thresholds' figures differ: {what}"));
     }
 }

@@ -1,30 +1,40 @@
 //! Gauges: one value at a time, within absolute limits.
 
-use crate::model::policy::Absolute;
-
 use super::{
-    conclude::{Bench, Cause, Reading, Says},
+    conclude::{Bench, Cause, Figures, Read, Reading, Says},
+    limits::{Limits, State},
     measure::Value,
+    report::Aggregate,
     stats::Summary,
     watch::{Part, Query, Side, Slot},
+    words,
 };
 
 /// Reads the slots of a gauge.
 pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
     let mut reading = Reading::default();
+    let mut limits = Limits::new(bench);
     let mut values = Vec::new();
-    for slot in slots {
+    let mut broken = false;
+    for (index, slot) in slots.iter().enumerate() {
         let says = match value(slot) {
             Ok(value) => {
                 values.push(value);
-                let broken = bench.gate.absolute.and_then(|limits| broken(limits, value, "the value"));
-                broken.map_or_else(|| Says::Fine(format!("the value is {value}")), Says::Harm)
+                match limits.hold_value(value) {
+                    State::Broken(why) => Says::Harm(why),
+                    State::Beyond(why) => Says::Few(why),
+                    State::Kept => Says::Fine(format!("the value is {}", words::number(value))),
+                    State::NoNumber => Says::no_number(),
+                }
             }
             Err(says) => says,
         };
-        reading.says.push((slot.number, slot.at, says));
+        // Summed up where that is shown: at the newest slot, and at the first that failed.
+        let shown = index + 1 == slots.len() || matches!(says, Says::Harm(_)) && !std::mem::replace(&mut broken, true);
+        let candidate = Aggregate { summary: Summary::of(&values).filter(|_| shown), ..Aggregate::default() };
+        let figures = shown.then(|| Figures { candidate, ..Figures::default() });
+        reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
     }
-    reading.candidate.summary = Summary::of(&values);
     reading
 }
 
@@ -39,15 +49,6 @@ pub(super) fn value(slot: &Slot) -> Result<f64, Says> {
         Some(Value::Observations(_) | Value::Summarized(_)) => Err(silent("observations where one value was expected")),
         None => Err(silent("it was not asked for")),
     }
-}
-
-/// How a value is beyond its limits.
-pub(super) fn broken(limits: Absolute, value: f64, what: &str) -> Option<String> {
-    if let Some(max) = limits.max.filter(|max| value > max.get()) {
-        return Some(format!("{what} {value} is above the limit of {max}"));
-    }
-    let min = limits.min.filter(|min| value < min.get())?;
-    Some(format!("{what} {value} is below the limit of {min}"))
 }
 
 fn silent(why: &str) -> Says {

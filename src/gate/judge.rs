@@ -15,9 +15,9 @@ use super::{
     measure::{Answer, Measure, Metric, Value},
     question::{Planned, plan, plan_metric},
     report::Judgement,
-    slot::Slots,
+    slot::{Slots, earlier},
     thresholds,
-    watch::{Answered, Slot, Watch},
+    watch::{Answered, Keep, Seen, Slot, Watch},
 };
 
 /// The most slots of one gate whose times are listed.
@@ -74,9 +74,9 @@ fn look_at_gate(
 ) {
     let bench = Bench::new(id, gate, terms, context);
     let seen = watch.gates.entry(id.clone()).or_default();
-    let Some((number, at)) = bench.clockwork().newest(now).filter(|(number, _)| *number > seen.newest()) else {
-        return;
-    };
+    seen.lag = measure.lag(gate.source);
+    let due = bench.clockwork().newest(earlier(now, seen.lag));
+    let Some((number, at)) = due.filter(|(number, _)| *number > seen.newest()) else { return };
     let mut answers: Vec<Answered> = Vec::new();
     for planned in plan(gate, context, at) {
         // What could not be asked once is not waited for again in the same slot.
@@ -85,9 +85,8 @@ fn look_at_gate(
         let again = failed.map(|failed| Answered { part, query: None, from, raw: None, value: failed.value.clone() });
         answers.push(again.unwrap_or_else(|| ask(planned, measure)));
     }
-    let (_, mut decisive) = conclude_gate(&bench, seen, at);
-    decisive.extend(thresholds::halting(id, terms, context, seen));
-    seen.push(Slot { number, at, answers }, &decisive);
+    let keep = kept(&bench, terms, seen, at);
+    seen.push(Slot { number, at, answers, found: None, halted: None }, &keep);
 }
 
 fn look_at_metric(
@@ -101,11 +100,20 @@ fn look_at_metric(
 ) {
     let seen = watch.thresholds.entry(name.clone()).or_default();
     let clockwork = thresholds::clockwork(context);
-    let Some((number, at)) = clockwork.newest(now).filter(|(number, _)| *number > seen.newest()) else { return };
+    seen.lag = measure.lag(metric.source);
+    let due = clockwork.newest(earlier(now, seen.lag));
+    let Some((number, at)) = due.filter(|(number, _)| *number > seen.newest()) else { return };
     let answers = vec![ask(plan_metric(metric, context, at), measure)];
     seen.metric = Some(metric.clone());
-    let decisive = thresholds::halting(name, terms, context, seen).into_iter().collect();
-    seen.push(Slot { number, at, answers }, &decisive);
+    let (halting, row) = thresholds::halting(name, terms, context, seen);
+    let keep = Keep { halting, row, ..Keep::default() };
+    seen.push(Slot { number, at, answers, found: None, halted: None }, &keep);
+}
+
+/// What is to be kept of a gate's slots as of a time: what its verdict and its threshold rest on.
+pub(super) fn kept(bench: &Bench<'_>, terms: &PinnedTerms, seen: &Seen, at: Timestamp) -> Keep {
+    let (halting, row) = thresholds::halting(bench.id, terms, bench.context, seen);
+    Keep { halting, row, ..conclude_gate(bench, seen, at).keep }
 }
 
 fn ask(planned: Planned, measure: &dyn Measure) -> Answered {
@@ -123,7 +131,7 @@ fn ask(planned: Planned, measure: &dyn Measure) -> Answered {
 fn sound(value: Value) -> Value {
     match value {
         Value::Number(number) if !number.is_finite() => Value::Invalid(format!("the value is {number}")),
-        Value::Observations(numbers) if numbers.iter().any(|number| !number.is_finite()) => {
+        Value::Observations(observations) if observations.values().iter().any(|number| !number.is_finite()) => {
             Value::Invalid("an observation is no finite number".to_owned())
         }
         other => other,

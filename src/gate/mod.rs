@@ -16,14 +16,19 @@
 //! cli; calls [`crate::ledger`], for what is pinned of a target and what risk demands, and [`crate::model`].
 
 mod answers;
+mod budget;
 mod burn;
+mod comparison;
 mod conclude;
 mod context;
 mod counts;
+mod difference;
 mod evidence;
 mod gauge;
 mod judge;
+mod limits;
 mod measure;
+mod power;
 mod question;
 mod report;
 mod sample;
@@ -34,16 +39,19 @@ mod template;
 mod thresholds;
 mod view;
 mod watch;
+mod words;
 
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use budget::Budget;
 pub use context::{Names, Pools, Recorded, Subject, TierContext};
 pub use evidence::{Evidence, MAX_EVIDENCE_BYTES, Reevaluation};
 pub use judge::{judge, slot_times};
-pub use measure::{Answer, Measure, Metric, Question, Shape, Value};
+pub use measure::{Answer, MAX_OBSERVATIONS, Measure, Metric, Observations, Question, Shape, Value};
+pub use power::{Traffic, smallest_harm};
 pub use report::{Aggregate, Comparison, GateReport, Judgement, Slots, ThresholdReport, ThresholdState, Verdict};
 pub use view::{
     EvidenceView, GateView, ReplayView, ReplayedSlot, evidence_text, gate_text, judgement_text, replay_text,

@@ -106,6 +106,9 @@ pub struct GateReport {
     /// Since when: for FAIL the slot that showed it; for an open verdict, when it began to be open.
     #[schemars(with = "String")]
     pub since: Timestamp,
+    /// The slot that decided a FAIL; the figures are as of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<u64>,
     /// When an open or failed verdict has stood for too long, and the rollout is rolled back. PASS has none.
     #[schemars(with = "Option<String>")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,12 +169,18 @@ pub struct Aggregate {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "test", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Comparison {
-    /// Of counts, valid at any time.
+    /// Of counts: at any time, and once when the tier has baked.
     EValue {
-        /// The evidence for harm; 1 says nothing.
+        /// The evidence for harm, valid at any time; 1 says nothing. At most 1e299.
         e_value: f64,
-        /// What shows harm.
+        /// The same without the candidate's worst slot.
+        without_worst: f64,
+        /// What shows harm at any time.
         needed: f64,
+        /// The chance of as much harm by accident, for the one look.
+        p: f64,
+        /// What both counts were divided by: how many times more than chance they vary from slot to slot.
+        dispersion: f64,
         /// The candidate's rate over the baseline's; none where the baseline has no bad event.
         ratio: Option<f64>,
     },

@@ -1,21 +1,22 @@
 //! Sample gates: single observations, such as latencies. Compared with the baseline's once, when the tier has baked;
 //! their percentiles are held to absolute limits in every slot.
 
-use crate::model::policy::{Absolute, Decimal, Worse};
+use crate::model::policy::{Decimal, LimitRule, Worse};
 
 use super::{
-    conclude::{Bench, Cause, Reading, Says},
+    conclude::{Bench, Cause, Figures, Read, Reading, Says},
     context::Recorded,
-    gauge,
-    measure::Value,
+    limits::{Limits, Percentiles, State},
+    measure::{Observations, Value},
     question::compares,
     report::{Aggregate, Comparison},
-    slot::later,
     stats::{
         Summary,
-        ranks::{mann_whitney, shift, smallest_p},
+        counts::Counts,
+        ranks::{effective, mann_whitney_in_order, shift, smallest_p},
     },
     watch::{Part, Query, Side, Slot},
+    words,
 };
 
 /// How many observations on each side a PASS needs where the policy does not say.
@@ -32,19 +33,34 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot], forgotten: u64) -> Reading
     let least = bench.raised(bench.gate.min.n.unwrap_or(MIN_OBSERVATIONS));
     let mut reading = Reading { minimum: Some(least), ..Reading::default() };
     if baseline_of(bench) != Versus::Nothing {
-        reading.not_before = Some(bench.clockwork().ground.max(later(bench.context.started, bench.context.bake)));
+        reading.not_before = Some(bench.clockwork().ground.max(bench.baked()));
     }
-    let mut tier = Tier { bench, least, measured: forgotten, looked: None };
+    let limits = Limits::new(bench);
+    let mut tier = Tier { bench, least, limits, measured: forgotten, looked: None, comparison: None, row: Vec::new() };
     for slot in slots {
-        let says = tier.slot(slot, &mut reading);
-        reading.says.push((slot.number, slot.at, says));
+        let mut figures = Figures::default();
+        let says = tier.slot(slot, &mut figures, &mut reading);
+        let figures = Some(figures).filter(|figures| *figures != Figures::default());
+        reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
     }
+    reading.decisive.extend(tier.row);
     reading
 }
 
-/// A slot's observations of the candidate in short.
-pub(super) fn summary(slot: &Slot) -> Result<Summary, Says> {
-    observed(slot, Side::Candidate).map(|observed| observed.summary)
+/// What a slot observed of the candidate: in short, and how many observations are beyond a value, if they were kept.
+pub(super) fn beyond(slot: &Slot, is_beyond: impl Fn(f64) -> bool) -> Result<(Summary, Option<Counts>), Says> {
+    let observed = observed(slot, Side::Candidate)?;
+    Ok((observed.summary, observed.whole.map(|whole| many(whole, is_beyond))))
+}
+
+/// How many observations are beyond something, as if they were independent: those that resemble the ones before them count for
+/// fewer.
+fn many(observations: &[f64], is_beyond: impl Fn(f64) -> bool) -> Counts {
+    let share = effective(observations);
+    #[allow(clippy::cast_precision_loss, reason = "there are 20,000 at most")]
+    let count = |number: usize| number as f64 * share;
+    let bad = observations.iter().filter(|value| is_beyond(**value)).count();
+    Counts { bad: count(bad), total: count(observations.len()) }
 }
 
 #[derive(PartialEq)]
@@ -66,19 +82,35 @@ fn baseline_of<'a>(bench: &Bench<'a>) -> Versus<'a> {
 struct Tier<'a> {
     bench: &'a Bench<'a>,
     least: u64,
+    limits: Limits,
     /// Slots with data so far.
     measured: u64,
-    /// What the one look said.
+    /// What the one look said, and showed.
     looked: Option<Says>,
+    comparison: Option<Comparison>,
+    /// The slots in which a limit was broken that takes more of them in a row.
+    row: Vec<u64>,
 }
 
 impl Tier<'_> {
-    fn slot(&mut self, slot: &Slot, reading: &mut Reading) -> Says {
+    fn slot(&mut self, slot: &Slot, figures: &mut Figures, reading: &mut Reading) -> Says {
         let candidate = match observed(slot, Side::Candidate) {
             Ok(observed) => observed,
             Err(says) => return says,
         };
-        reading.candidate = aggregate(candidate.summary);
+        figures.candidate = aggregate(&candidate);
+        figures.comparison = self.comparison;
+        // A limit that is broken is broken whatever is known of the baseline.
+        let limit = self.hold(&candidate);
+        if self.limits.is_in_a_row() {
+            self.row.push(slot.number);
+        } else {
+            self.row.clear();
+        }
+        if let State::Broken(why) = limit {
+            self.measured += 1;
+            return Says::Harm(why);
+        }
         let baseline = match baseline_of(self.bench) {
             Versus::Nothing => None,
             Versus::Beside => match observed(slot, Side::Baseline) {
@@ -86,60 +118,79 @@ impl Tier<'_> {
                 Err(says) => return says,
             },
             Versus::Recorded(recorded) => {
-                Summary::of(recorded).map(|summary| Observed { summary, whole: Some(recorded) })
+                let observed = |summary| Observed { summary, whole: Some(recorded) };
+                Summary::of(recorded).map(observed)
             }
         };
         self.measured += 1;
+        figures.baseline = baseline.as_ref().map(aggregate);
         let enough = |summary: &Summary| u64::from(summary.count) >= self.least;
-        let figures = in_words(&candidate.summary);
-        if enough(&candidate.summary)
-            && let Some(why) = self.bench.gate.absolute.and_then(|limits| broken(limits, &candidate.summary))
-        {
-            return Says::Harm(why);
+        let words = in_words(&candidate);
+        if limit == State::NoNumber {
+            return Says::no_number();
         }
         if !enough(&candidate.summary) {
-            return Says::Few(format!("{} of {} observations; {figures}", candidate.summary.count, self.least));
+            return Says::Few(format!("{} of {} observations; {words}", candidate.summary.count, self.least));
         }
-        let Some(baseline) = baseline else {
-            let alone = if self.bench.gate.compare.is_some() { "; there is nothing to compare with" } else { "" };
-            return Says::Fine(format!("{figures}{alone}"));
+        if let Some(baseline) = baseline.as_ref().filter(|baseline| !enough(&baseline.summary)) {
+            return Says::Few(format!("baseline: {} of {} observations; {words}", baseline.summary.count, self.least));
+        }
+        let says = match (baseline, &self.looked) {
+            (None, _) => {
+                let alone = if self.bench.gate.compare.is_some() { "; there is nothing to compare with" } else { "" };
+                Says::Fine(format!("{words}{alone}"))
+            }
+            (Some(_), Some(looked)) => looked.clone(),
+            (Some(baseline), None) => self.look(slot, &candidate, &baseline, reading),
         };
-        reading.baseline = Some(aggregate(baseline.summary));
-        if !enough(&baseline.summary) {
-            return Says::Few(format!(
-                "baseline: {} of {} observations; {figures}",
-                baseline.summary.count, self.least
-            ));
+        figures.comparison = self.comparison;
+        match (says, limit) {
+            (Says::Fine(_), State::Beyond(why)) => Says::Few(why),
+            (says, _) => says,
         }
-        if let Some(looked) = &self.looked {
-            return looked.clone();
+    }
+
+    /// Holds the candidate's observations to the absolute limits. A point needs the minimum of them.
+    fn hold(&mut self, candidate: &Observed<'_>) -> State {
+        let Some(absolute) = self.bench.gate.absolute else { return State::Kept };
+        if absolute.rule == Some(LimitRule::Point) && u64::from(candidate.summary.count) < self.least {
+            return State::Kept;
         }
-        self.look(slot, &candidate, &baseline, reading)
+        let above = |max: Decimal| candidate.whole.map(|whole| many(whole, |value| value > max.get()));
+        let below = |min: Decimal| candidate.whole.map(|whole| many(whole, |value| value < min.get()));
+        self.limits.hold_percentiles(Percentiles {
+            p5: candidate.summary.p5,
+            p95: candidate.summary.p95,
+            above: absolute.max.and_then(above),
+            below: absolute.min.and_then(below),
+        })
     }
 
     /// The one look, once the tier has baked.
     fn look(&mut self, slot: &Slot, candidate: &Observed<'_>, baseline: &Observed<'_>, reading: &mut Reading) -> Says {
-        let figures = in_words(&candidate.summary);
-        let due = later(self.bench.context.started, self.bench.context.bake);
+        let words = in_words(candidate);
+        let due = self.bench.baked();
         if slot.at < due || self.measured < self.bench.slots_needed() {
             let when = if slot.at < due { format!("at {due}") } else { "when there are enough slots".to_owned() };
-            return Says::Few(format!("compared once, {when}; {figures}"));
+            return Says::Few(format!("compared once, {when}; {words}"));
         }
-        let (Some(ours), Some(theirs), Some(alpha)) = (candidate.whole, baseline.whole, self.bench.alpha()) else {
-            return Says::Unknown("the observations were not kept".to_owned(), Cause::Silence);
-        };
+        let Some(alpha) = self.bench.budget.comparison(self.bench.gate) else { return Says::Fine(words) };
+        let too_few = || Says::Few(format!("too few observations to notice harm; {words}"));
+        // Only what was looked at is kept whole, so this slot was not: it had too few.
+        let (Some(ours), Some(theirs)) = (candidate.whole, baseline.whole) else { return too_few() };
         if smallest_p(ours.len(), theirs.len()) > alpha {
-            return Says::Few(format!("too few observations to notice harm; {figures}"));
+            return too_few();
         }
-        let Some(compared) = mann_whitney(ours, theirs) else {
-            return Says::Unknown("there is nothing to compare".to_owned(), Cause::Silence);
-        };
+        let Some(compared) = mann_whitney_in_order(ours, theirs) else { return too_few() };
         let (p, effect) = match self.bench.gate.worse {
             Worse::Higher => (compared.p_greater, compared.a12),
             Worse::Lower => (compared.p_less, 1.0 - compared.a12),
         };
+        if p.is_nan() || effect.is_nan() {
+            return Says::no_number();
+        }
         reading.decisive.insert(slot.number);
-        reading.comparison = Some(Comparison::MannWhitney {
+        self.comparison = Some(Comparison::MannWhitney {
             u: compared.u,
             p,
             needed: alpha,
@@ -149,8 +200,9 @@ impl Tier<'_> {
         });
         let floor = self.bench.gate.compare.and_then(|compare| compare.min_a12).map_or(0.5, Decimal::get);
         let words = format!(
-            "{figures} against {} of the baseline (p {p:.2e} of {alpha:.2e}, A12 {:.2})",
-            number(baseline.summary.p50),
+            "{words} against {} of the baseline{} (p {p:.2e} of {alpha:.2e}, A12 {:.2})",
+            words::number(baseline.summary.p50),
+            sampled(baseline),
             compared.a12
         );
         let says = if p <= alpha && effect >= floor { Says::Harm(words) } else { Says::Fine(words) };
@@ -163,9 +215,9 @@ fn observed(slot: &Slot, side: Side) -> Result<Observed<'_>, Says> {
     let name = if side == Side::Candidate { "candidate" } else { "baseline" };
     let silent = |why: &str| Says::Unknown(format!("{name}: {why}"), Cause::Silence);
     match slot.value(Part { side, query: Query::Value, window: None }) {
-        Some(Value::Observations(numbers)) if numbers.iter().all(|number| number.is_finite()) => {
-            let summary = Summary::of(numbers).ok_or_else(|| silent("no observations"))?;
-            Ok(Observed { summary, whole: Some(numbers) })
+        Some(Value::Observations(observations)) if is_finite(observations) => {
+            let summary = observations.summary().ok_or_else(|| silent("no observations"))?;
+            Ok(Observed { summary, whole: Some(observations.values()) })
         }
         Some(Value::Observations(_)) => Err(silent("an observation is no number")),
         Some(Value::Summarized(summary)) => Ok(Observed { summary: *summary, whole: None }),
@@ -177,32 +229,21 @@ fn observed(slot: &Slot, side: Side) -> Result<Observed<'_>, Says> {
     }
 }
 
-/// How a sample is beyond its limits: 95 % of the observations are within each.
-fn broken(limits: Absolute, summary: &Summary) -> Option<String> {
-    let above = Absolute { min: None, ..limits };
-    let below = Absolute { max: None, ..limits };
-    gauge::broken(above, summary.p95, "the 95th percentile")
-        .or_else(|| gauge::broken(below, summary.p5, "the 5th percentile"))
+fn is_finite(observations: &Observations) -> bool {
+    observations.values().iter().all(|number| number.is_finite())
 }
 
-fn aggregate(summary: Summary) -> Aggregate {
-    Aggregate { summary: Some(summary), ..Aggregate::default() }
+fn aggregate(observed: &Observed<'_>) -> Aggregate {
+    Aggregate { summary: Some(observed.summary), ..Aggregate::default() }
 }
 
-fn in_words(summary: &Summary) -> String {
-    format!("median {}, p95 {}", number(summary.p50), number(summary.p95))
+fn in_words(observed: &Observed<'_>) -> String {
+    let Summary { p50, p95, .. } = observed.summary;
+    format!("median {}, p95 {}{}", words::number(p50), words::number(p95), sampled(observed))
 }
 
-/// A number with four significant digits or so.
-pub(super) fn number(value: f64) -> String {
-    let text = if value == 0.0 || (0.001..1e6).contains(&value.abs()) {
-        format!("{value:.4}")
-    } else {
-        format!("{value:.3e}")
-    };
-    if text.contains('.') && !text.contains('e') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
+/// Of how many observations these are a sample.
+fn sampled(observed: &Observed<'_>) -> String {
+    let Summary { count, sampled_of, .. } = observed.summary;
+    sampled_of.map(|of| format!(", by a sample of {count} of {of}")).unwrap_or_default()
 }

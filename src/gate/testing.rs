@@ -16,7 +16,9 @@ use crate::{
     },
 };
 
-use super::{Answer, Judgement, Measure, Metric, Names, Question, Subject, TierContext, Value, Watch, judge};
+use super::{
+    Answer, Judgement, Measure, Metric, Names, Observations, Question, Subject, TierContext, Value, Watch, judge,
+};
 
 /// So many seconds after the tier's start.
 pub(super) fn time(seconds: i64) -> Timestamp {
@@ -51,7 +53,17 @@ pub(super) fn terms(sections: &str) -> PinnedTerms {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxYf809HjbbpxPuutP7dvEs86BruAUGM0lMHbigRrv/",
     );
     let policy = policy::read(policy.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{policy}"));
-    PinnedTerms { driver: None, gates: policy.get().gates.clone(), thresholds: policy.get().thresholds.clone() }
+    PinnedTerms {
+        driver: None,
+        gates: policy.get().gates.clone(),
+        thresholds: policy.get().thresholds.clone(),
+        false_alarms: policy.get().false_alarms,
+    }
+}
+
+/// Observations, as a source gives them.
+pub(super) fn observed(values: Vec<f64>) -> Value {
+    Value::Observations(Observations::new(values))
 }
 
 pub(super) fn id(name: &str) -> GateId {
@@ -65,6 +77,7 @@ pub(super) struct Told {
     pub(super) asked: RefCell<Vec<Question>>,
     pub(super) metrics: BTreeMap<GateId, Metric>,
     pub(super) missing: BTreeSet<&'static str>,
+    pub(super) lag: Span,
 }
 
 impl Told {
@@ -86,6 +99,10 @@ impl Measure for Told {
     fn has(&self, source: Source) -> Result<(), Refusal> {
         let missing = source == Source::Exec && self.missing.contains("exec");
         if missing { Err(Refusal::new(Reason::NoData, "exec")) } else { Ok(()) }
+    }
+
+    fn lag(&self, _: Source) -> Span {
+        self.lag
     }
 
     fn metric(&self, name: &GateId) -> Option<Metric> {

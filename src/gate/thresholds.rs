@@ -1,6 +1,8 @@
 //! Thresholds: strict limits beyond which a rollout is warned about or halted. What was not measured never halts, and is
 //! never healthy.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -8,7 +10,7 @@ use crate::{
     model::{
         GateId,
         document::Span,
-        policy::{Kind, Limit, Side::Above, Threshold},
+        policy::{Kind, Limit, LimitRule, Side::Above, Threshold},
     },
 };
 
@@ -16,12 +18,14 @@ use super::{
     burn,
     conclude::{Bench, Says},
     context::TierContext,
-    counts::{self, Counted, Counts, counted},
+    counts::{self, Counted, counted},
     gauge,
     report::{ThresholdReport, ThresholdState},
     sample,
     slot::{Slots, later},
+    stats::counts::{Counts, ln_e, ln_e_since_any},
     watch::{Seen, Side, Slot, Watch},
+    words,
 };
 
 /// How often a threshold that no gate measures is looked at.
@@ -46,14 +50,12 @@ pub(super) fn report(
     let nothing = Seen::default();
     let gate = terms.gates.get(name);
     let seen = if gate.is_some() { watch.gates.get(name) } else { watch.thresholds.get(name) };
-    let looks = looks(name, terms, context, seen.unwrap_or(&nothing));
-    let Threshold { warn, halt } = *threshold;
+    let looks = looks(name, threshold, terms, context, seen.unwrap_or(&nothing));
+    let Threshold { warn, halt, .. } = *threshold;
     let base = |state, why, value, at| ThresholdReport { state, why, value, at, warn, halt };
-    if let (Some(Look { at, known: Ok(known), .. }), Some(halt)) =
-        (looks.iter().find(|look| look.halts(threshold)), halt)
-    {
-        let why = format!("{} is {halt}", sample::number(known.value));
-        return base(ThresholdState::Halt, why, Some(known.value), Some(*at));
+    if let (Some((look, value)), Some(halt)) = (crossed(&looks, threshold).0, halt) {
+        let why = format!("{} is {halt} (slot {})", words::number(value), look.number);
+        return base(ThresholdState::Halt, why, Some(value), Some(look.at));
     }
     let Some(Look { at, known, .. }) = looks.last() else {
         return base(ThresholdState::NoData, "not measured yet".to_owned(), None, None);
@@ -61,23 +63,57 @@ pub(super) fn report(
     if now > later(*at, gate.map_or(METRIC_TTL, |gate| gate.evidence_ttl)) {
         return base(ThresholdState::NoData, format!("the last look, at {at}, is too old"), None, Some(*at));
     }
-    match known {
-        Err(says) => base(ThresholdState::NoData, says.words().to_owned(), None, Some(*at)),
-        Ok(known) => match (&known.few, warn.filter(|warn| known.beyond(*warn))) {
-            (_, Some(warn)) => {
-                let why = format!("{} is {warn}", sample::number(known.value));
-                base(ThresholdState::Warn, why, Some(known.value), Some(*at))
-            }
-            (Some(few), None) => base(ThresholdState::NoData, few.clone(), None, Some(*at)),
-            (None, None) => base(ThresholdState::Fine, "within its limits".to_owned(), Some(known.value), Some(*at)),
-        },
+    let known = match known {
+        Err(says) => return base(ThresholdState::NoData, says.words().to_owned(), None, Some(*at)),
+        Ok(known) => known,
+    };
+    let value = || Some(known.value);
+    let is = |limit: Limit| format!("{} is {limit}", words::number(known.value));
+    let (warned, beyond) = (warn.filter(|warn| known.beyond(*warn)), halt.filter(|halt| known.beyond(*halt)));
+    match (&known.few, warned, beyond) {
+        // Beyond what halts, and not halted: nobody knows yet, and that is not healthy.
+        (_, _, Some(halt)) => {
+            base(ThresholdState::NoData, format!("{}, which may be chance", is(halt)), value(), Some(*at))
+        }
+        (_, Some(warn), None) => base(ThresholdState::Warn, is(warn), value(), Some(*at)),
+        (Some(few), None, None) => base(ThresholdState::NoData, few.clone(), None, Some(*at)),
+        (None, None, None) => base(ThresholdState::Fine, "within its limits".to_owned(), value(), Some(*at)),
     }
 }
 
-/// The first slot that halts, if one does.
-pub(super) fn halting(name: &GateId, terms: &PinnedTerms, context: &TierContext, seen: &Seen) -> Option<u64> {
-    let threshold = terms.thresholds.get(name)?;
-    looks(name, terms, context, seen).iter().find(|look| look.halts(threshold)).map(|look| look.number)
+/// The first slot that halts, and with what value, if one does; and those that go on crossing the limit, if that is not enough
+/// yet.
+pub(super) fn halting(
+    name: &GateId,
+    terms: &PinnedTerms,
+    context: &TierContext,
+    seen: &Seen,
+) -> (Option<(u64, f64)>, BTreeSet<u64>) {
+    let Some(threshold) = terms.thresholds.get(name) else { return (None, BTreeSet::new()) };
+    let looks = looks(name, threshold, terms, context, seen);
+    let (crossed, row) = crossed(&looks, threshold);
+    (crossed.map(|(look, value)| (look.number, value)), row)
+}
+
+/// The first look with which `halt` was crossed in as many slots in a row as it takes; and the row so far.
+fn crossed<'a>(looks: &'a [Look], threshold: &Threshold) -> (Option<(&'a Look, f64)>, BTreeSet<u64>) {
+    let mut row = BTreeSet::new();
+    for look in looks {
+        if let Some(value) = look.halted {
+            return (Some((look, value)), row);
+        }
+        // A slot without data neither counts nor interrupts.
+        let (Ok(known), Some(halt)) = (&look.known, threshold.halt) else { continue };
+        if !known.crosses(halt) {
+            row.clear();
+            continue;
+        }
+        row.insert(look.number);
+        if u32::try_from(row.len()).is_ok_and(|length| length >= threshold.slots.unwrap_or(1)) {
+            return (Some((look, known.value)), row);
+        }
+    }
+    (None, row)
 }
 
 /// One look at a metric.
@@ -85,20 +121,35 @@ struct Look {
     number: u64,
     at: Timestamp,
     known: Result<Known, Says>,
+    /// The value with which it was found to halt, where that cannot be derived any more.
+    halted: Option<f64>,
 }
 
 impl Look {
-    fn halts(&self, threshold: &Threshold) -> bool {
-        self.known.as_ref().is_ok_and(|known| threshold.halt.is_some_and(|halt| known.beyond(halt)))
+    fn new(slot: &Slot, known: Result<Known, Says>) -> Self {
+        Self { number: slot.number, at: slot.at, known, halted: slot.halted }
     }
 }
 
-fn looks(name: &GateId, terms: &PinnedTerms, context: &TierContext, seen: &Seen) -> Vec<Look> {
+fn looks(name: &GateId, threshold: &Threshold, terms: &PinnedTerms, context: &TierContext, seen: &Seen) -> Vec<Look> {
     let Some(gate) = terms.gates.get(name) else {
-        let of = |slot: &Slot| Look { number: slot.number, at: slot.at, known: gauge::value(slot).map(Known::exact) };
-        return seen.slots.iter().map(of).collect();
+        return seen.slots.iter().map(|slot| Look::new(slot, gauge::value(slot).map(Known::exact))).collect();
     };
-    by_gate(&Bench::new(name, gate, terms, context), &seen.slots)
+    let bench = Bench::new(name, gate, terms, context);
+    let test = Test {
+        bench: &bench,
+        halt: threshold.halt.filter(|_| threshold.rule.unwrap_or(LimitRule::usual(gate.kind)) == LimitRule::Test),
+        needed: -libm::log(bench.budget.limit()),
+    };
+    if gate.kind == Kind::CountRatio {
+        return test.percentages(&seen.slots);
+    }
+    let of = |slot: &Slot| match gate.kind {
+        Kind::Sample => test.percentile(slot),
+        Kind::BurnRate => test.burn(slot),
+        Kind::Gauge | Kind::CountRatio => gauge::value(slot).map(Known::exact),
+    };
+    seen.slots.iter().map(|slot| Look::new(slot, of(slot).and_then(Known::number))).collect()
 }
 
 /// A measured value.
@@ -107,56 +158,134 @@ struct Known {
     value: f64,
     /// Why the value may only be taken for a lower bound.
     few: Option<String>,
+    /// Whether it is shown that `halt` is crossed; none where a value beyond it shows that.
+    shown: Option<Shown>,
+}
+
+/// What a test of a limit shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Crossed,
+    NotCrossed,
 }
 
 impl Known {
     fn exact(value: f64) -> Self {
-        Self { value, few: None }
+        Self { value, few: None, shown: None }
+    }
+
+    /// What is no number is not known.
+    fn number(self) -> Result<Self, Says> {
+        if self.value.is_finite() { Ok(self) } else { Err(Says::no_number()) }
     }
 
     /// Whether the value, or all that it may still become, is beyond a limit.
     fn beyond(&self, limit: Limit) -> bool {
         (self.few.is_none() || limit.side == Above) && limit.crossed(self.value)
     }
-}
 
-/// What a gate of the same name measured: for count-ratio the percentage of bad events, of late; for a sample the 95th
-/// percentile; for a gauge its value; for a burn rate how fast the budget burns over the shortest window.
-fn by_gate(bench: &Bench<'_>, slots: &[Slot]) -> Vec<Look> {
-    if bench.gate.kind == Kind::CountRatio {
-        return percentages(bench, slots);
+    /// Whether a limit that halts is crossed.
+    fn crosses(&self, halt: Limit) -> bool {
+        match self.shown {
+            Some(shown) => shown == Shown::Crossed,
+            None => self.beyond(halt),
+        }
     }
-    let of = |slot: &Slot| match bench.gate.kind {
-        Kind::Sample => sample::summary(slot).map(|summary| summary.p95),
-        Kind::BurnRate => burn::shortest(bench, slot),
-        Kind::Gauge | Kind::CountRatio => gauge::value(slot),
-    };
-    let look = |slot: &Slot| Look { number: slot.number, at: slot.at, known: of(slot).map(Known::exact) };
-    slots.iter().map(look).collect()
 }
 
-/// The percentage of bad events over the newest slots that have the minimum of events together: a long quiet tier must
-/// not water down what is wrong now.
-fn percentages(bench: &Bench<'_>, slots: &[Slot]) -> Vec<Look> {
-    let (minimum, least) = counts::minimum(bench);
-    let mut known: Vec<Counts> = Vec::new();
-    let mut looks = Vec::new();
-    for slot in slots {
-        let known_now = match counted(slot, counts::part(Side::Candidate), least) {
-            Counted::Known(now) => {
-                known.push(now);
-                let recent = recent(&known, now, least);
-                let few = (recent.total < least).then(|| format!("{:.0} of {minimum} events", recent.total));
-                Ok(Known { value: 100.0 * recent.bad / recent.total.max(least).max(1.0), few })
+/// How a threshold is tested that a gate of its name measures: for count-ratio the percentage of bad events, of late; for a
+/// sample the 95th percentile; for a burn rate how fast the budget burns over the shortest window.
+struct Test<'a> {
+    bench: &'a Bench<'a>,
+    /// The limit that is tested; none where a value beyond it is enough.
+    halt: Option<Limit>,
+    /// The natural logarithm of the evidence that it takes.
+    needed: f64,
+}
+
+impl Test<'_> {
+    /// What evidence shows that a share is beyond a limit, or that the rest is.
+    fn shown(&self, share: f64, evidence: impl Fn(Limit, f64) -> f64) -> Result<Option<Shown>, Says> {
+        let Some(halt) = self.halt else { return Ok(None) };
+        if share <= 0.0 || share >= 1.0 {
+            // A share is never beyond all or nothing.
+            return Ok((share >= 1.0).then_some(Shown::NotCrossed));
+        }
+        let ln_e = evidence(halt, share);
+        if ln_e.is_nan() {
+            return Err(Says::no_number());
+        }
+        Ok(Some(if ln_e >= self.needed { Shown::Crossed } else { Shown::NotCrossed }))
+    }
+
+    /// The percentage of bad events over the newest slots that have the minimum of events together: a long quiet tier must
+    /// not water down what is wrong now.
+    fn percentages(&self, slots: &[Slot]) -> Vec<Look> {
+        let (minimum, least) = counts::minimum(self.bench);
+        let mut known: Vec<Counts> = Vec::new();
+        let mut grown: Vec<Counts> = Vec::new();
+        let mut looks = Vec::new();
+        for slot in slots {
+            let known_now = match counted(slot, counts::part(Side::Candidate), least) {
+                Counted::Known(now) => {
+                    let before = known.last().copied().unwrap_or_default();
+                    // A count that fell is of another counter.
+                    grown.push(if now.total + 1.0 < before.total { now } else { now.since(before) });
+                    known.push(now);
+                    let recent = recent(&known, now, least);
+                    let few =
+                        (recent.total < least).then(|| format!("{} of {minimum} events", words::count(recent.total)));
+                    let value = 100.0 * recent.bad / recent.total.max(least).max(1.0);
+                    self.shown_of(&grown, value).and_then(|shown| Known { value, few, shown }.number())
+                }
+                Counted::TotalOnly(total) => {
+                    let total = words::count(total);
+                    Err(Says::Few(format!("{total} of {minimum} events, none known to be bad")))
+                }
+                Counted::Unknown(why, cause) => Err(Says::Unknown(why, cause)),
+            };
+            looks.push(Look::new(slot, known_now));
+        }
+        looks
+    }
+
+    fn shown_of(&self, grown: &[Counts], value: f64) -> Result<Option<Shown>, Says> {
+        let Some(halt) = self.halt else { return Ok(None) };
+        // What was not even measured beyond the limit is not weighed.
+        if !halt.crossed(value) {
+            return Ok(Some(Shown::NotCrossed));
+        }
+        let share = halt.value.get() / 100.0;
+        self.shown(share, |halt, share| {
+            if halt.side == Above {
+                return ln_e_since_any(grown, share);
             }
-            Counted::TotalOnly(total) => {
-                Err(Says::Few(format!("{total:.0} of {minimum} events, none known to be bad")))
-            }
-            Counted::Unknown(why, cause) => Err(Says::Unknown(why, cause)),
+            let good = |counts: &Counts| Counts { bad: counts.total - counts.bad, ..*counts };
+            ln_e_since_any(&grown.iter().map(good).collect::<Vec<_>>(), 1.0 - share)
+        })
+    }
+
+    fn percentile(&self, slot: &Slot) -> Result<Known, Says> {
+        let is_beyond = |value: f64| self.halt.is_some_and(|halt| halt.crossed(value));
+        let (summary, beyond) = sample::beyond(slot, is_beyond)?;
+        let limit = if self.halt.is_none_or(|halt| halt.side == Above) { 0.05 } else { 0.95 };
+        let ln_e = |_, limit: f64| {
+            // Of a slot of which only figures were kept, nothing was shown when it was the newest.
+            beyond.map_or(f64::NEG_INFINITY, |many| ln_e(many.bad, many.total - many.bad, limit))
         };
-        looks.push(Look { number: slot.number, at: slot.at, known: known_now });
+        Ok(Known { value: summary.p95, few: None, shown: self.shown(limit, ln_e)? })
     }
-    looks
+
+    fn burn(&self, slot: &Slot) -> Result<Known, Says> {
+        let (counts, rate) = burn::shortest(self.bench, slot)?;
+        let budget = self.bench.gate.objective.map_or(1.0, |objective| 1.0 - objective.get() / 100.0);
+        let share = self.halt.map_or(0.0, |halt| halt.value.get() * budget);
+        let shown = self.shown(share, |_, share| ln_e(counts.bad, counts.total - counts.bad, share))?;
+        // What the whole window bears is what counts: a rate that only the tier's first minutes show crosses nothing.
+        let shown =
+            shown.map(|shown| if self.halt.is_some_and(|halt| halt.crossed(rate)) { shown } else { Shown::NotCrossed });
+        Ok(Known { value: rate, few: None, shown })
+    }
 }
 
 /// What was counted since the latest earlier slot that leaves enough; else in the whole tier.

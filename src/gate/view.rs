@@ -199,7 +199,7 @@ fn gate_row(id: &GateId, report: &GateReport) -> [String; 4] {
 fn threshold_row(id: &GateId, report: &ThresholdReport) -> [String; 4] {
     let limits = [("warn", report.warn), ("halt", report.halt)];
     let limits: Vec<_> = limits.iter().filter_map(|(word, limit)| Some(format!("{word} {}", (*limit)?))).collect();
-    let value = report.value.map_or_else(|| "-".to_owned(), super::sample::number);
+    let value = report.value.map_or_else(|| "-".to_owned(), super::words::number);
     let why = match report.state {
         ThresholdState::NoData => format!(" ({})", report.why),
         _ => String::new(),

@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::model::{GateId, LeaseId, document::Span};
 
 use super::{
+    conclude::Says,
     context::TierContext,
     measure::{Metric, Value},
-    stats::Summary,
 };
 
 /// The most slots that are kept of one metric. What decided is kept before what did not.
 pub(super) const MAX_SLOTS: usize = 1500;
+/// The longest words of a source that are kept, in bytes.
+const MAX_RAW: usize = 16 * 1024;
 
 /// The slots of one tier seen so far. A watch of another tier, or of another beginning of it, is begun anew.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -46,9 +48,45 @@ pub(super) struct Seen {
     /// How a threshold that no gate measures is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) metric: Option<Metric>,
-    /// How many slots with data were too many to keep.
+    /// How many slots were too many to keep.
     #[serde(default)]
-    pub(super) forgotten: u64,
+    pub(super) forgotten: Forgotten,
+    /// How long after a slot's time its source is asked.
+    #[serde(default)]
+    pub(super) lag: Span,
+}
+
+/// Slots that were too many to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Forgotten {
+    /// With data.
+    pub(super) measured: u64,
+    /// Without.
+    pub(super) without_data: u64,
+}
+
+/// What is to be kept of the slots so far.
+#[derive(Debug, Default)]
+pub(super) struct Keep {
+    /// Those that decided something, and what they said: whole.
+    pub(super) decisive: BTreeMap<u64, Says>,
+    /// Those that matter for others: in short.
+    pub(super) marks: BTreeSet<u64>,
+    /// Those without data.
+    pub(super) silent: BTreeSet<u64>,
+    /// The one in which a threshold was crossed, and the value that crossed it: whole.
+    pub(super) halting: Option<(u64, f64)>,
+    /// Those in which a threshold was crossed that takes more of them in a row: whole.
+    pub(super) row: BTreeSet<u64>,
+}
+
+impl Keep {
+    /// Whether a slot is kept whole.
+    fn whole(&self, number: u64) -> bool {
+        let row = self.row.contains(&number);
+        row || self.decisive.contains_key(&number) || self.halting.is_some_and(|(halting, _)| halting == number)
+    }
 }
 
 /// One moment at which the metrics were looked at. A moment that nobody looked at is missing from the list.
@@ -61,6 +99,12 @@ pub struct Slot {
     pub at: Timestamp,
     /// What was asked and answered.
     pub answers: Vec<Answered>,
+    /// What it said, once slots that it rested on were forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) found: Option<Says>,
+    /// The value with which it crossed a threshold that halts, once slots that this rested on were forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) halted: Option<f64>,
 }
 
 /// One question and its answer.
@@ -137,9 +181,29 @@ impl Watch {
         Some(format!("{} at {} % since {}", other.lease, other.tier, other.started))
     }
 
+    /// Lets go of all queries and words.
+    pub(super) fn bare(&mut self) {
+        let all = self.gates.values_mut().chain(self.thresholds.values_mut());
+        for answered in all.flat_map(|seen| &mut seen.slots).flat_map(|slot| &mut slot.answers) {
+            (answered.query, answered.raw) = (None, None);
+        }
+    }
+
     /// The slots of a gate, oldest first.
     pub fn slots(&self, gate: &GateId) -> &[Slot] {
         self.gates.get(gate).map_or(&[], |seen| &seen.slots)
+    }
+}
+
+impl Answered {
+    /// Lets go of what only explains.
+    fn thin(&mut self) {
+        (self.query, self.raw) = (None, None);
+        if let Value::Observations(observations) = &self.value
+            && let Some(summary) = observations.summary()
+        {
+            self.value = Value::Summarized(summary);
+        }
     }
 }
 
@@ -151,14 +215,13 @@ impl Slot {
 
     /// Lets go of what only explains.
     fn thin(&mut self) {
+        self.answers.iter_mut().for_each(Answered::thin);
+    }
+
+    /// Lets go of words that are too long to be kept: what they mean is.
+    fn shorten(&mut self) {
         for answered in &mut self.answers {
-            answered.query = None;
-            answered.raw = None;
-            if let Value::Observations(observations) = &answered.value
-                && let Some(summary) = Summary::of(observations)
-            {
-                answered.value = Value::Summarized(summary);
-            }
+            answered.raw = answered.raw.take().filter(|raw| raw.len() <= MAX_RAW);
         }
     }
 }
@@ -169,17 +232,46 @@ impl Seen {
         self.slots.last().map_or(0, |slot| slot.number)
     }
 
-    /// Adds a slot. Of the earlier ones, those that decided something are kept whole, the rest in short.
-    pub(super) fn push(&mut self, slot: Slot, decisive: &BTreeSet<u64>) {
-        for earlier in self.slots.iter_mut().filter(|earlier| !decisive.contains(&earlier.number)) {
-            earlier.thin();
-        }
+    /// Adds a slot. Of the earlier ones, those that decided something are kept whole, the rest in short; where there are too
+    /// many, those go first on which nothing rests.
+    pub(super) fn push(&mut self, mut slot: Slot, keep: &Keep) {
+        self.thin(keep);
+        slot.shorten();
         self.slots.push(slot);
-        if self.slots.len() > MAX_SLOTS
-            && let Some(oldest) = self.slots.iter().position(|slot| !decisive.contains(&slot.number))
-        {
-            self.slots.remove(oldest);
-            self.forgotten += 1;
+        if self.slots.len() <= MAX_SLOTS {
+            return;
+        }
+        let free = |slot: &Slot| !keep.whole(slot.number);
+        let unmarked = |slot: &Slot| free(slot) && !keep.marks.contains(&slot.number);
+        let oldest = self.slots.iter().position(unmarked).or_else(|| self.slots.iter().position(free));
+        let Some(oldest) = oldest else { return };
+        // What was decided stays decided, although it cannot be derived from all that it rested on any more.
+        for slot in &mut self.slots {
+            if slot.found.is_none() {
+                slot.found = keep.decisive.get(&slot.number).cloned();
+            }
+            slot.halted =
+                slot.halted.or(keep.halting.filter(|(number, _)| *number == slot.number).map(|(_, value)| value));
+        }
+        let gone = self.slots.remove(oldest);
+        if keep.silent.contains(&gone.number) {
+            self.forgotten.without_data += 1;
+        } else {
+            self.forgotten.measured += 1;
+        }
+    }
+
+    /// Lets go of all that only explains what decided nothing.
+    fn thin(&mut self, keep: &Keep) {
+        for slot in self.slots.iter_mut().filter(|slot| !keep.whole(slot.number)) {
+            slot.thin();
+        }
+    }
+
+    /// The same of observations whose words were too long to be kept.
+    pub(super) fn thin_long(&mut self, keep: &Keep) {
+        for slot in self.slots.iter_mut().filter(|slot| !keep.whole(slot.number)) {
+            slot.answers.iter_mut().filter(|answered| answered.raw.is_none()).for_each(Answered::thin);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     model::{
         Digest, GateId, LeaseId, Oid, PrincipalId, Proposed, PublicKey, RawKey, Refusal, Statement, TargetId,
         lease::Lease,
-        policy::{Driver, Gate, Policy, Role, Threshold},
+        policy::{Decimal, Driver, Gate, Policy, Role, Threshold},
     },
     signature::{Carrier, Presence},
 };
@@ -127,6 +127,8 @@ pub struct PinnedTerms {
     pub gates: BTreeMap<GateId, Gate>,
     /// The auto-halt limits.
     pub thresholds: BTreeMap<GateId, Threshold>,
+    /// The chance that a healthy lease is stopped by a test: shared among all gates, limits and tiers.
+    pub false_alarms: Decimal,
 }
 
 impl PinnedTerms {
@@ -139,6 +141,7 @@ impl PinnedTerms {
             driver: known.map(|known| known.driver),
             gates: gates.iter().filter_map(gate).collect(),
             thresholds: policy.thresholds.clone(),
+            false_alarms: policy.false_alarms,
         }
     }
 }

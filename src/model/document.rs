@@ -75,7 +75,7 @@ impl From<DocumentError> for Refusal {
 }
 
 /// A length of time in whole seconds, written `90s`, `15m`, `6h` or `30d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Span(u64);
 

@@ -5,10 +5,12 @@ use crate::{
     model::{
         Proposed, Reason, Refusal,
         lease::Lease,
-        policy::{Policy, Role},
+        policy::{Gate, Kind, Policy, Role},
     },
     risk::Sensitive,
 };
+
+use super::alarms::policy_alarms;
 
 /// What there is to say about a proposal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Advice {
     pub errors: Vec<Refusal>,
     /// What somebody may regret.
     pub warnings: Vec<String>,
+    /// What is good to know.
+    pub notes: Vec<String>,
 }
 
 /// Looks at a lease as the policy will.
@@ -74,7 +78,15 @@ pub fn policy_advice(state: Option<&State>, proposed: &Proposed<Policy>) -> Advi
             advice.warnings.push(format!("target {id} has no gates: nothing but time is watched"));
         }
     }
+    let only_compares = |gate: &Gate| gate.kind == Kind::Sample && gate.compare.is_some() && gate.absolute.is_none();
+    for (id, _) in policy.gates.iter().filter(|(_, gate)| only_compares(gate)) {
+        advice.warnings.push(format!(
+            "gate {id} only compares samples: one in six requests may hang forever and it passes; give it an `absolute` limit, or \
+             count slow requests with a count-ratio gate"
+        ));
+    }
     advice.warnings.extend(thin(policy));
+    advice.notes.extend(policy_alarms(policy));
     advice
 }
 

@@ -32,6 +32,7 @@ pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
     }
     targets(now, next, &mut lines);
     for (name, differs) in [
+        ("false-alarms", now.false_alarms != next.false_alarms),
         ("gates", now.gates != next.gates),
         ("thresholds", now.thresholds != next.thresholds),
         ("risk", now.risk != next.risk),

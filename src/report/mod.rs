@@ -6,6 +6,7 @@
 //! mixed with what is in force. Called by cli; calls [`crate::ledger`] and below.
 
 mod advice;
+mod alarms;
 mod annotate;
 mod attestation;
 mod difference;
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub use advice::{Advice, lease_advice, policy_advice, thin};
+pub use alarms::{Expected, lease_alarms};
 pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_remark};
 pub use attestation::attestation;
 pub use difference::policy_difference;

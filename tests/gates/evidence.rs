@@ -121,3 +121,28 @@ fn evidence_that_is_not_what_was_signed_or_not_there_is_refused() {
     world.git(&["config", "--unset", "two-key.root"]);
     world.two_key(&["gate", "--evidence", &commit]).exits(3).says("unpinned");
 }
+
+#[test]
+fn evidence_of_another_machine_or_release_is_not_called_false() {
+    let (world, evidence) = collected(&[[12, 150, 25, 2850]; 4]);
+    let honest: serde_json::Value = serde_json::from_slice(&evidence.bytes().unwrap()).unwrap();
+    let changed = |path: &str, value: serde_json::Value| {
+        let mut changed = honest.clone();
+        *changed.pointer_mut(path).unwrap_or_else(|| panic!("{path} in {honest:#}")) = value;
+        let bytes = serde_json::to_vec(&changed).unwrap();
+        let commit = signed(&world, &bytes, Digest::of(&bytes));
+        world.two_key(&["gate", "--evidence", &commit])
+    };
+    let e = "/judgement/gates/error-rate/comparison/e_value";
+    let was = honest.pointer(e).unwrap().as_f64().unwrap();
+    // Another mathematical library rounds elsewhere; another release has other words.
+    changed(e, (was * (1.0 + 1e-12)).into()).exits(0).says("holds: FAIL");
+    changed("/judgement/gates/error-rate/why", "said otherwise".into()).exits(0).says("holds: FAIL");
+    // What is counted is exact, and a figure is a figure.
+    changed(e, (was * (1.0 + 1e-6)).into()).exits(1).says("comparison.e_value was ");
+    changed("/judgement/gates/error-rate/candidate/bad", 24.000_000_1.into()).exits(1).says("candidate.bad was ");
+    changed("/judgement/gates/error-rate/slots/measured", 2.into()).exits(1).says("slots.measured was 2 and is 3");
+    // What this version does not know it does not judge.
+    let unknown = changed("/version", 3.into()).exits(3);
+    unknown.says("this version cannot judge it again").says("judge it with the version of git-two-key that wrote it");
+}

@@ -62,12 +62,12 @@ fn silence_is_undecided_and_so_is_a_metrics_file_that_is_not_there() {
 fn a_threshold_halts_whatever_the_gates_say() {
     // The absolute limit is 5 %, the threshold halts above 10 %: within one minute, after a good hour.
     let mut minutes = vec![[0, 3000, 25, 57_000]; 10];
-    minutes.push([40, 320, 25, 2850]);
+    minutes.push([80, 320, 25, 2850]);
     let world = world(&minutes);
     let ran = replay(&world, 12, &["--format", "json"]).exits(1);
     let json = ran.json();
     assert_eq!((json["judgement"]["threshold"].as_str(), json["reason"].as_str()), (Some("halt"), Some("gate-failed")));
-    replay(&world, 12, &[]).exits(1).says(" HALT ").says("threshold error-rate: 12.5 is > 10");
+    replay(&world, 12, &[]).exits(1).says(" HALT ").says("threshold error-rate: 25 is > 10 (slot 11)");
 }
 
 #[test]

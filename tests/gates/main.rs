@@ -13,3 +13,4 @@ mod file;
 mod power;
 mod prometheus;
 mod scene;
+mod verdicts;

@@ -38,6 +38,9 @@ pub struct PrometheusConfig {
     pub token_file: Option<PathBuf>,
     /// How long an answer may take; by default 10 s.
     pub timeout: Option<Span>,
+    /// How long after a moment the server knows of it; by default 5 s. A scrape is written down when it ends, as of when it
+    /// began.
+    pub lag: Option<Span>,
 }
 
 /// A file of JSON lines: `{"at": "2025-10-27T02:21:00Z", "name": "errors v2", "value": 3}`.
@@ -46,6 +49,8 @@ pub struct PrometheusConfig {
 pub struct FileConfig {
     /// Where it is.
     pub path: PathBuf,
+    /// How long after a moment its line is in the file; by default 1 s.
+    pub lag: Option<Span>,
 }
 
 /// A program that answers questions, version `two-key.metrics/1`.
@@ -62,6 +67,8 @@ pub struct ExecConfig {
     pub env: BTreeMap<String, String>,
     /// How long an answer may take; by default 10 s. Then it and all that it started is killed.
     pub timeout: Option<Span>,
+    /// How long after a moment the program knows of it; by default 1 s.
+    pub lag: Option<Span>,
 }
 
 impl Config {

@@ -17,6 +17,10 @@ pub use config::{Config, ExecConfig, FileConfig, PrometheusConfig};
 
 /// How long a source may take where the configuration does not say.
 const TIMEOUT: Span = Span::seconds(10);
+/// How long after a moment a Prometheus server knows of it where the configuration does not say: a scrape takes some seconds.
+const PROMETHEUS_LAG: Span = Span::seconds(5);
+/// The same of other sources.
+const LAG: Span = Span::seconds(1);
 
 /// The sources that a configuration names.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub struct Sources {
     file: Option<file::File>,
     exec: Option<exec::Exec>,
     thresholds: BTreeMap<GateId, Metric>,
+    lags: BTreeMap<Source, Span>,
 }
 
 impl Sources {
@@ -35,7 +40,22 @@ impl Sources {
             file: config.file.clone().map(file::File::new),
             exec: config.exec.clone().map(exec::Exec::open).transpose()?,
             thresholds: config.thresholds.clone(),
+            lags: [
+                (Source::Prometheus, config.prometheus.as_ref().map(|own| own.lag.unwrap_or(PROMETHEUS_LAG))),
+                (Source::File, config.file.as_ref().map(|own| own.lag.unwrap_or(LAG))),
+                (Source::Exec, config.exec.as_ref().map(|own| own.lag.unwrap_or(LAG))),
+            ]
+            .into_iter()
+            .filter_map(|(source, lag)| Some((source, lag?)))
+            .collect(),
         })
+    }
+
+    /// The same for a time that is long past: all that there will be is there.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        self.lags.clear();
+        self
     }
 }
 
@@ -56,6 +76,10 @@ impl Measure for Sources {
             Source::Exec => self.exec.is_some(),
         };
         if there { Ok(()) } else { Err(unconfigured(source)) }
+    }
+
+    fn lag(&self, source: Source) -> Span {
+        self.lags.get(&source).copied().unwrap_or_default()
     }
 
     fn metric(&self, name: &GateId) -> Option<Metric> {

@@ -2,7 +2,8 @@
 //! to the last digit given.
 
 use super::{
-    Summary, burn, counts,
+    Summary, burn,
+    counts::{self, Baseline, Counts, Harm, Weighed},
     ranks::{self, MannWhitney, Method},
 };
 
@@ -114,43 +115,98 @@ fn the_smallest_p_is_one_order_of_all() {
 }
 
 #[test]
-fn e_values_on_both_sides() {
-    let e = |s1, s0, rho| counts::ln_e_two_sided(s1, s0, rho).exp();
-    near(e(10.0, 0.0, 0.5), 93.0909, 4);
-    near(e(3.0, 0.0, 0.05), 2000.0, 6);
-    near(e(5.0, 5.0, 0.5), 0.3694, 4);
-    near(e(4.0, 6.0, 0.05), 94.2250, 4);
-    near(e(0.0, 0.0, 0.3), 1.0, 12);
-}
-
-#[test]
-fn e_values_of_harm_only() {
-    let e = |s1, s0, rho| counts::ln_e_more(s1, s0, rho).exp();
-    near(e(10.0, 0.0, 0.5), 186.0909, 4);
-    near(e(4.0, 6.0, 0.05), 99.1732, 4);
-    near(e(0.0, 50.0, 0.05), 0.0196, 4);
-    near(e(0.0, 0.0, 0.3), 1.0, 12);
-    // Nothing of it overflows.
-    assert!(counts::ln_e_more(1e6, 10.0, 0.01).is_finite());
-    assert!(counts::ln_e_more(0.0, 1e6, 0.5) < -1e5);
+fn e_values_are_those_of_an_independent_implementation_and_near_the_mixture_in_closed_form() {
+    // NumPy, of the same forty ratios; SciPy, (betaln, betainc) of all between the smallest and the largest.
+    for ((more, fewer, rho), bets, closed) in [
+        ((10.0, 0.0, 0.5), 281.326_019_286, 279.010_808_240),
+        ((3.0, 0.0, 0.05), 381.102_503_387, 366.938_943_212),
+        ((5.0, 5.0, 0.5), 0.203_761_879_7, 0.196_609_783_1),
+        ((4.0, 6.0, 0.05), 120.642_774_556_8, 122.419_469_441),
+        ((0.0, 50.0, 0.05), 0.057_245_041_41, 0.050_599_028_0),
+        ((20.0, 80.0, 0.05), 224_254.045_361_5, 230_004.001_813_8),
+        ((84.0, 399.0, 0.05), 1.645_003_409_33e20, 1.687_182_983_93e20),
+    ] {
+        let ours = counts::ln_e(more, fewer, rho);
+        near(ours, f64::ln(bets), 9);
+        near(ours, f64::ln(closed), 0);
+        assert!((ours - f64::ln(closed)).abs() < 0.13, "{more} {fewer}");
+    }
+    near(counts::ln_e(0.0, 0.0, 0.3), 0.0, 12);
+    // Nothing of it overflows, and what cannot be told apart is no number.
+    assert!(counts::ln_e(1e6, 10.0, 0.01).is_finite() && counts::ln_e(0.0, 1e6, 0.5) < -1e4);
+    assert!(counts::ln_e(5e10, 95e10, 0.05) < 0.0 && counts::ln_e(f64::INFINITY, 1.0, 0.5).is_nan());
 }
 
 #[test]
 fn e_values_have_expectation_one_where_both_are_alike() {
     // At any fixed number of events: the sum over all splits of probability times E.
     for (events, rho) in [(10_u32, 0.05_f64), (40, 0.25), (25, 0.5)] {
-        let mut expected = [0.0, 0.0];
-        for s1 in 0..=events {
-            let (a, b) = (f64::from(s1), f64::from(events - s1));
-            let ln_p = statrs::function::factorial::ln_binomial(events.into(), s1.into())
+        let mut expected = 0.0;
+        for more in 0..=events {
+            let (a, b) = (f64::from(more), f64::from(events - more));
+            let ln_p = statrs::function::factorial::ln_binomial(events.into(), more.into())
                 + a * rho.ln()
                 + b * (1.0 - rho).ln();
-            expected[0] += (ln_p + counts::ln_e_two_sided(a, b, rho)).exp();
-            expected[1] += (ln_p + counts::ln_e_more(a, b, rho)).exp();
+            expected += (ln_p + counts::ln_e(a, b, rho)).exp();
         }
-        near(expected[0], 1.0, 9);
-        near(expected[1], 1.0, 9);
+        near(expected, 1.0, 9);
     }
+}
+
+#[test]
+fn tails_are_those_of_the_signed_root_of_the_likelihood_ratio() {
+    // scipy.stats.norm.sf(sqrt(2 n KL)).
+    for ((more, fewer, rho), p) in [
+        ((10.0, 0.0, 0.5), 9.831_882_780e-5),
+        ((4.0, 6.0, 0.05), 4.267_455_523_8e-4),
+        ((84.0, 399.0, 0.1), 3.556_384_514e-7),
+        ((42.0, 399.0, 0.05), 4.857_142_940_8e-5),
+        ((30.0, 399.0, 0.05), 0.036_617_059_53),
+    ] {
+        assert!((counts::tail(more, fewer, rho) / p - 1.0).abs() < 1e-8, "{more} {fewer} {rho}");
+    }
+    assert_eq!((counts::tail(1.0, 99.0, 0.05), counts::tail(0.0, 0.0, 0.5)), (1.0, 1.0));
+    assert!(counts::tail(f64::INFINITY, 1.0, 0.5).is_nan());
+}
+
+#[test]
+fn dispersion_is_chi_squared_over_its_degrees_of_freedom() {
+    // scipy.stats.chi2_contingency(…, correction=False) / 3.
+    let slots = [(3.0, 300.0), (5.0, 310.0), (1.0, 290.0), (9.0, 305.0)].map(|(bad, total)| Counts { bad, total });
+    near(counts::dispersion(&slots), 2.509_692_614_115, 9);
+    near(counts::dispersion(&slots[..1]), 1.0, 9);
+    near(counts::dispersion(&[Counts { bad: 2.0, total: 300.0 }; 5]), 1.0, 9);
+}
+
+#[test]
+fn a_comparison_takes_the_weaker_of_all_slots_and_all_but_the_worst() {
+    let alike = [Counts { bad: 20.0, total: 2000.0 }; 4];
+    let mut ours = [Counts { bad: 1.0, total: 100.0 }; 4];
+    ours[2].bad = 40.0;
+    let weighed = Weighed::new(&ours, Baseline::Beside(&alike), Harm::More);
+    assert!(weighed.whole.ln_e > 0.0 && weighed.dispersion > 20.0, "{weighed:?}");
+    // Without the third slot the two are alike.
+    assert!(weighed.without_worst.ln_e < 0.1 && !weighed.shows_harm(0.5), "{weighed:?}");
+    let all = Weighed::new(&[Counts { bad: 40.0, total: 100.0 }; 4], Baseline::Beside(&alike), Harm::More);
+    assert!(all.shows_harm(1e-9) && all.shows_harm_once(1e-9), "{all:?}");
+    // Where less is harm, the other way round.
+    let fewer = Weighed::new(&[Counts { bad: 40.0, total: 100.0 }; 4], Baseline::Beside(&alike), Harm::Fewer);
+    assert!(fewer.whole.ln_e < 0.0 && fewer.whole.p >= 1.0, "{fewer:?}");
+}
+
+#[test]
+fn observations_that_resemble_the_ones_before_count_for_fewer() {
+    // NumPy: ranks, their lag-1 autocorrelation, corrected for its bias; SciPy's U with a deviation that is larger by that.
+    let a = [1.0, 2.0, 3.0, 5.0, 4.0, 6.0, 8.0, 7.0, 9.0, 10.0, 12.0, 11.0];
+    let b = [0.5, 3.5, 1.5, 2.5, 6.5, 4.5, 5.5, 7.5, 9.5, 8.5];
+    near(ranks::effective(&a), 0.005_025_125_628, 12);
+    near(ranks::effective(&b), 0.080_550_098_232, 12);
+    let compared = ranks::mann_whitney_in_order(&a, &b).unwrap();
+    near(compared.u, 75.0, 9);
+    near(compared.p_greater, 0.462_954_450_536, 9);
+    // Such as do not, count in full.
+    near(ranks::effective(&[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]), 1.0, 12);
+    near(ranks::effective(&[2.0; 9]), 1.0, 12);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::iter::successors;
 
-use statrs::function::erf::erfc;
+use libm::erfc;
 
 /// Up to this size on each side, untied samples get an exact p-value.
 const EXACT_UP_TO: usize = 20;
@@ -37,15 +37,64 @@ pub enum Method {
     NormalWithoutContinuity,
 }
 
-/// Compares two samples of finite numbers; none if one of them is empty. Small untied samples get exact p-values.
+/// Compares two samples of finite numbers that are independent; none if one of them is empty. Small untied samples get exact
+/// p-values.
 pub fn mann_whitney(first: &[f64], second: &[f64]) -> Option<MannWhitney> {
     let small = first.len() <= EXACT_UP_TO && second.len() <= EXACT_UP_TO;
     let method = if small && ranked(first, second).ties == 0.0 { Method::Exact } else { Method::Normal };
     compare(first, second, method)
 }
 
-/// The same by a method of one's own choice; exact p-values of tied samples are wrong.
+/// The same of samples in the order in which they were observed: those that resemble the ones before them count for fewer, see
+/// [`effective`].
+pub fn mann_whitney_in_order(first: &[f64], second: &[f64]) -> Option<MannWhitney> {
+    let share = 2.0 / (1.0 / effective(first) + 1.0 / effective(second));
+    if share < 1.0 { tails(first, second, Method::Normal, share) } else { mann_whitney(first, second) }
+}
+
+/// Which part of a sample's observations counts, as if they were independent: `(1 - r) / (1 + r)` for the correlation `r` of
+/// each one's rank with the next one's, corrected for its bias in small samples; at most 1.
+pub fn effective(sample: &[f64]) -> f64 {
+    let n = size(sample);
+    let ranks = ranks(sample);
+    let mean = f64::midpoint(n, 1.0);
+    let all: f64 = ranks.iter().map(|rank| (rank - mean) * (rank - mean)).sum();
+    if n < 3.0 || all <= 0.0 {
+        return 1.0;
+    }
+    let next: f64 = ranks.windows(2).map(|pair| pair.iter().map(|rank| rank - mean).product::<f64>()).sum();
+    let raw = next / all;
+    let r = (raw + (1.0 + 4.0 * raw) / n).clamp(0.0, 0.99);
+    (1.0 - r) / (1.0 + r)
+}
+
+/// Each number's rank in its sample, from 1; ties share theirs.
+fn ranks(sample: &[f64]) -> Vec<f64> {
+    let mut order: Vec<(usize, f64)> = sample.iter().copied().enumerate().collect();
+    order.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let mut ranks = vec![0.0; sample.len()];
+    let mut before = 0.0;
+    #[allow(clippy::float_cmp, reason = "ties are equal numbers, to the bit")]
+    for group in order.chunk_by(|a, b| a.1 == b.1) {
+        #[allow(clippy::cast_precision_loss)]
+        let length = group.len() as f64;
+        for (index, _) in group {
+            if let Some(rank) = ranks.get_mut(*index) {
+                *rank = before + f64::midpoint(length, 1.0);
+            }
+        }
+        before += length;
+    }
+    ranks
+}
+
+/// The same of independent observations, by a method of one's own choice; exact p-values of tied samples are wrong.
 pub fn compare(first: &[f64], second: &[f64], method: Method) -> Option<MannWhitney> {
+    tails(first, second, method, 1.0)
+}
+
+/// The same where only a share of the observations counts.
+fn tails(first: &[f64], second: &[f64], method: Method, share: f64) -> Option<MannWhitney> {
     if first.is_empty() || second.is_empty() {
         return None;
     }
@@ -54,8 +103,8 @@ pub fn compare(first: &[f64], second: &[f64], method: Method) -> Option<MannWhit
     let u = sum - n * (n + 1.0) / 2.0;
     let (p_less, p_greater) = match method {
         Method::Exact => exact_tails(first.len(), second.len(), u),
-        Method::Normal => normal_tails(n, m, u, ties, 0.5),
-        Method::NormalWithoutContinuity => normal_tails(n, m, u, ties, 0.0),
+        Method::Normal => normal_tails(n, m, u, ties, share, 0.5),
+        Method::NormalWithoutContinuity => normal_tails(n, m, u, ties, share, 0.0),
     };
     let p_two_sided = (2.0 * p_less.min(p_greater)).min(1.0);
     Some(MannWhitney { u, p_greater, p_less, p_two_sided, a12: u / (n * m) })
@@ -68,14 +117,19 @@ pub fn shift(first: &[f64], second: &[f64]) -> Option<f64> {
     let mut differences: Vec<f64> = first.iter().flat_map(|a| second.iter().map(move |b| a - b)).collect();
     differences.sort_by(f64::total_cmp);
     let (low, high) = (differences.get((pairs - 1) / 2)?, differences.get(pairs / 2)?);
-    Some(f64::midpoint(*low, *high))
+    Some(f64::midpoint(*low, *high)).filter(|shift| shift.is_finite())
 }
 
 /// The smallest one-sided p-value that samples of these sizes could ever give: one order of all.
 pub fn smallest_p(n: usize, m: usize) -> f64 {
-    let larger = u64::try_from(n.max(m)).unwrap_or(u64::MAX);
-    let smaller = u64::try_from(n.min(m)).unwrap_or(u64::MAX);
-    (-statrs::function::factorial::ln_binomial(larger.saturating_add(smaller), smaller)).exp()
+    // From the smaller binomial coefficients up, so that nothing overflows before it is small beyond use.
+    let (larger, smaller) = (n.max(m), n.min(m));
+    (1..=smaller).map(|k| ratio(k, larger + k)).product()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "samples are far below the largest whole number that is exact")]
+fn ratio(a: usize, b: usize) -> f64 {
+    a as f64 / b as f64
 }
 
 /// A sample's size. Samples are far below the largest whole number that is exact.
@@ -137,11 +191,11 @@ fn orders(n: usize, m: usize) -> Vec<f64> {
     orders
 }
 
-/// The chances of at most and of at least `u`, by the normal distribution.
-fn normal_tails(n: f64, m: f64, u: f64, ties: f64, continuity: f64) -> (f64, f64) {
+/// The chances of at most and of at least `u`, by the normal distribution, where a share of the observations counts.
+fn normal_tails(n: f64, m: f64, u: f64, ties: f64, share: f64, continuity: f64) -> (f64, f64) {
     let all = n + m;
     let mean = n * m / 2.0;
-    let deviation = (n * m / 12.0 * (all + 1.0 - ties / (all * (all - 1.0)))).sqrt();
+    let deviation = (n * m / 12.0 * (all + 1.0 - ties / (all * (all - 1.0))) / share).sqrt();
     if deviation.is_nan() || deviation <= 0.0 {
         // All numbers are equal: nothing speaks for a difference.
         return (1.0, 1.0);

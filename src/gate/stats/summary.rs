@@ -23,6 +23,9 @@ pub struct Summary {
     pub p99: f64,
     /// The largest.
     pub max: f64,
+    /// Of how many these are a sample; none if they are all that there were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled_of: Option<u64>,
 }
 
 impl Summary {
@@ -35,7 +38,7 @@ impl Summary {
         // Divided before they are added: a sum of large ones must not overflow.
         let mean = sorted.iter().map(|number| number / f64::from(count)).sum::<f64>().clamp(min, max);
         let at = |percent| percentile(&sorted, percent);
-        Some(Self { count, mean, min, p5: at(5), p50: at(50), p95: at(95), p99: at(99), max })
+        Some(Self { count, mean, min, p5: at(5), p50: at(50), p95: at(95), p99: at(99), max, sampled_of: None })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::{
     gate::{
-        Question, Shape, Value,
-        answers::{MAX_OBSERVATIONS, lines, program, prometheus, seconds},
-        testing::time,
+        MAX_OBSERVATIONS, Observations, Question, Shape, Value,
+        answers::{lines, program, prometheus, seconds},
+        testing::{observed, time},
     },
     model::policy::Source,
 };
@@ -31,7 +31,7 @@ fn a_metrics_file_gives_what_is_of_the_name_and_in_the_window() {
     let of = |shape| lines(&question(Source::File, shape), &text);
     assert_eq!(of(Shape::Count).value, Value::Number(9.0));
     assert_eq!(of(Shape::Number).value, Value::Number(3.0), "the latest, wherever it stands");
-    assert_eq!(of(Shape::Observations).value, Value::Observations(vec![2.0, 3.0, 4.0]));
+    assert_eq!(of(Shape::Observations).value, observed(vec![2.0, 3.0, 4.0]));
     // What was recorded of it means the same again.
     for shape in [Shape::Count, Shape::Number, Shape::Observations] {
         let answer = of(shape);
@@ -97,7 +97,7 @@ fn prometheus_gives_observations_as_a_range_of_one_series() {
     let (edge, later) = (seconds(time(0)), seconds(time(5)));
     // What happened at the window's very beginning belongs to what was before.
     let values = format!("[{edge},\"9\"],[{later},\"1\"],[{later},\"2.5\"]");
-    assert_eq!(of(&range(&[&values])), Value::Observations(vec![1.0, 2.5]));
+    assert_eq!(of(&range(&[&values])), observed(vec![1.0, 2.5]));
     assert_eq!(of(&range(&[])), Value::Nothing);
     for invalid in [range(&[&values, &values]), range(&[&format!("[{later},\"NaN\"]")]), vector(&["1"])] {
         assert!(matches!(of(&invalid), Value::Invalid(_)), "{invalid}");
@@ -109,7 +109,7 @@ fn prometheus_gives_observations_as_a_range_of_one_series() {
 fn programs_answer_in_one_of_five_ways() {
     let of = |shape, text: &str| program(&question(Source::Exec, shape), text);
     assert_eq!(of(Shape::Count, "{\"value\": 3}\n"), Value::Number(3.0));
-    assert_eq!(of(Shape::Observations, "{\"values\": [1, 2]}"), Value::Observations(vec![1.0, 2.0]));
+    assert_eq!(of(Shape::Observations, "{\"values\": [1, 2]}"), observed(vec![1.0, 2.0]));
     assert_eq!(of(Shape::Observations, "{\"values\": []}"), Value::Nothing);
     assert_eq!(of(Shape::Count, "{\"nothing\": true}"), Value::Nothing);
     assert_eq!(of(Shape::Count, "{\"invalid\": \"two\"}"), Value::Invalid("two".to_owned()));
@@ -131,9 +131,30 @@ fn programs_answer_in_one_of_five_ways() {
 }
 
 #[test]
-fn there_may_be_too_many_observations() {
+fn of_too_many_observations_a_sample_is_taken() {
     let list = |count: usize| format!("{{\"values\": [{}]}}", vec!["1"; count].join(","));
     let of = |count| program(&question(Source::Exec, Shape::Observations), &list(count));
-    assert!(matches!(of(MAX_OBSERVATIONS), Value::Observations(_)));
-    assert!(matches!(of(MAX_OBSERVATIONS + 1), Value::Invalid(_)));
+    let sampled = |count| match of(count) {
+        Value::Observations(observations) => (observations.values().len(), observations.summary().unwrap().sampled_of),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(sampled(MAX_OBSERVATIONS), (MAX_OBSERVATIONS, None));
+    assert_eq!(sampled(MAX_OBSERVATIONS + 1), (MAX_OBSERVATIONS, Some(20_001)));
+    assert_eq!(sampled(3 * MAX_OBSERVATIONS), (MAX_OBSERVATIONS, Some(60_000)));
+}
+
+#[test]
+fn a_sample_depends_on_nothing_but_the_number_of_observations_and_keeps_their_order() {
+    let all: Vec<f64> = (0..50_000).map(f64::from).collect();
+    let sample = Observations::new(all.clone());
+    assert_eq!(sample, Observations::new(all));
+    assert!(sample.values().windows(2).all(|pair| pair[0] < pair[1]));
+    // One of each two and a half, from the beginning to the end.
+    assert!(sample.values()[0] < 3.0 && *sample.values().last().unwrap() >= 49_997.0);
+    let mean = sample.values().iter().sum::<f64>() / 20_000.0;
+    assert!((mean - 25_000.0).abs() < 1.0, "{mean}");
+    // Every second one would be one sort of two that alternate.
+    let alternating = Observations::new((0..40_000).map(|k| f64::from(k % 2)).collect());
+    let mean = alternating.values().iter().sum::<f64>() / 20_000.0;
+    assert!((mean - 0.5).abs() < 0.02, "{mean}");
 }

@@ -89,11 +89,20 @@ fn silence_never_passes_and_too_few_pend() {
 }
 
 #[test]
-fn a_disaster_shows_before_there_is_enough() {
-    let mut scene = Scene::new(GATE);
-    scene.told.number("bad 60s", 20.0);
-    scene.told.number("total 60s", 40.0);
-    // 20 of at least 1000 are 2 %: 20 times the budget, whatever comes.
-    let judged = scene.look(120);
-    assert_eq!(judged.verdict, Verdict::Fail, "{}", judged.gates[&id("slo")].why);
+fn a_disaster_shows_before_there_is_enough_and_a_window_bears_what_the_whole_of_it_does() {
+    let first = |bad: f64, seconds: i64| {
+        let mut scene = Scene::new(GATE);
+        for query in ["60s", "300s", "600s"] {
+            scene.told.number(&format!("bad {query}"), bad);
+            scene.told.number(&format!("total {query}"), 40.0);
+        }
+        scene.look(60 + seconds).verdict
+    };
+    // All of a minute is bad: 1000 times the budget, and 16.7 times what an hour bears.
+    assert_eq!(first(40.0, 60), Verdict::Fail);
+    // Half of it, and most of the hour is still to come.
+    assert_eq!(first(20.0, 60), Verdict::Pending);
+    assert_eq!(first(20.0, 600), Verdict::Fail, "half of ten minutes is 83 times what an hour bears");
+    // One of forty burns 25 times too fast, and four times what an hour bears.
+    assert_eq!(first(1.0, 600), Verdict::Pending);
 }

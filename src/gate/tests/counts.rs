@@ -3,7 +3,7 @@
 use crate::{
     gate::{
         Comparison, ThresholdState, Value, Verdict,
-        testing::{Scene, id, time},
+        testing::{Scene, id, observed, time},
     },
     model::Reason,
 };
@@ -64,12 +64,15 @@ fn only_the_newest_slot_is_asked_for_and_missed_ones_are_no_data() {
 fn harm_is_shown_before_there_is_enough_to_pass() {
     let mut scene = scene();
     tell(&scene, [10.0, 100.0, 9.0, 1900.0]);
-    let judged = scene.look(120);
+    assert_eq!(scene.look(120).verdict, Verdict::Pending, "one slot may be one bad minute");
+    tell(&scene, [20.0, 200.0, 18.0, 3800.0]);
+    let judged = scene.look(180);
     let report = &judged.gates[&id("error-rate")];
     assert_eq!((judged.verdict, report.reason), (Verdict::Fail, Some(Reason::GateFailed)), "{}", report.why);
-    let Some(Comparison::EValue { e_value, needed, ratio }) = report.comparison else { panic!("{report:?}") };
-    // One gate that compares, three tiers: alpha 0.01 / 3.
-    assert!((needed - 300.0).abs() < 1e-6 && e_value > needed, "{e_value}");
+    assert_eq!((report.decided, report.since), (Some(2), time(180)));
+    let Some(Comparison::EValue { e_value, needed, ratio, .. }) = report.comparison else { panic!("{report:?}") };
+    // One gate that compares and one limit, three tiers: a tenth of nine tenths of 0.01 / 3 at any time.
+    assert!((needed - 3000.0 / 0.9).abs() < 1e-6 && e_value > needed, "{e_value} {needed}");
     assert!((ratio.unwrap() - 21.1).abs() < 0.1);
     assert_eq!(judged.objection().unwrap().reason, Reason::GateFailed);
 }
@@ -113,6 +116,11 @@ fn a_candidate_that_stopped_serving_does_not_go_on_passing_by_what_it_served_bef
     assert_eq!(scene.look(60 + 15 * 60).verdict, Verdict::Pass);
 }
 
+/// Counts that grow by so much a slot.
+fn growing(row: [f64; 4], slots: u32) -> Vec<[f64; 4]> {
+    (1..=slots).map(|slot| row.map(|count| count * f64::from(slot))).collect()
+}
+
 /// One slot after another, a minute each, with these answers; the last judgement.
 fn slots(scene: &mut Scene, rows: &[[f64; 4]]) -> crate::gate::Judgement {
     let mut judged = None;
@@ -126,11 +134,14 @@ fn slots(scene: &mut Scene, rows: &[[f64; 4]]) -> crate::gate::Judgement {
 #[test]
 fn a_failure_stands_for_the_rest_of_the_tier() {
     let mut scene = scene();
-    slots(&mut scene, &[[10.0, 100.0, 9.0, 1900.0], [10.0, 5000.0, 900.0, 95000.0]]);
-    let judged = scene.look(240);
+    slots(&mut scene, &[[10.0, 100.0, 9.0, 1900.0], [20.0, 200.0, 18.0, 3800.0], [20.0, 5000.0, 900.0, 95000.0]]);
+    let judged = scene.look(300);
     let report = &judged.gates[&id("error-rate")];
-    assert_eq!((judged.verdict, report.since), (Verdict::Fail, time(120)), "{}", report.why);
-    assert_eq!(report.deadline, Some(time(120 + 1800)));
+    assert_eq!((judged.verdict, report.since), (Verdict::Fail, time(180)), "{}", report.why);
+    assert_eq!(report.deadline, Some(time(180 + 1800)));
+    // The figures are those that showed it.
+    assert_eq!((report.decided, report.candidate.total), (Some(2), Some(200.0)));
+    assert_eq!(report.slots.measured, 4);
     // Another beginning of the tier is another tier.
     scene.context.started = time(1000);
     assert_eq!(scene.look(1001).verdict, Verdict::Pending);
@@ -139,7 +150,7 @@ fn a_failure_stands_for_the_rest_of_the_tier() {
 #[test]
 fn a_ratio_that_is_put_up_with_is_no_harm_however_sure() {
     // 1.4 times, beyond all doubt.
-    let row = [[1400.0, 100_000.0, 10_000.0, 1_000_000.0]; 3];
+    let row = growing([1400.0, 100_000.0, 10_000.0, 1_000_000.0], 3);
     let mut scene = scene();
     assert_eq!(slots(&mut scene, &row).verdict, Verdict::Pass);
     let mut strict = Scene::new(&GATE.replace(", max-ratio: 1.5", ""));
@@ -154,9 +165,9 @@ fn where_less_is_worse_a_loss_is_harm_and_a_gain_is_none() {
         .replace("kind: count-ratio\n", "kind: count-ratio\n    worse: lower\n")
         .replace("    absolute: {max: 0.05}\n", "");
     let mut scene = Scene::new(&gate);
-    assert_eq!(slots(&mut scene, &[[1200.0, 2000.0, 15_000.0, 38_000.0]; 3]).verdict, Verdict::Pass);
+    assert_eq!(slots(&mut scene, &growing([1200.0, 2000.0, 15_000.0, 38_000.0], 3)).verdict, Verdict::Pass);
     let mut scene = Scene::new(&gate);
-    assert_eq!(slots(&mut scene, &[[400.0, 2000.0, 15_000.0, 38_000.0]; 3]).verdict, Verdict::Fail);
+    assert_eq!(slots(&mut scene, &growing([400.0, 2000.0, 15_000.0, 38_000.0], 3)).verdict, Verdict::Fail);
 }
 
 #[test]
@@ -166,12 +177,15 @@ fn the_rate_of_false_alarms_is_shared_among_gates_and_tiers() {
     scene.context.tiers = 4;
     let judged = slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]]);
     let Some(Comparison::EValue { needed, .. }) = judged.gates[&id("other")].comparison else { panic!() };
-    assert!((needed - 100.0 * 2.0 * 4.0).abs() < 1e-6, "{needed}");
+    // Nine tenths are for the two comparisons at four tiers, and a tenth of each share is for looking at any time.
+    assert!((needed - 1000.0 / 0.9 * 2.0 * 4.0).abs() < 1e-6, "{needed}");
 }
 
 #[test]
-fn an_absolute_limit_holds_from_the_minimum_on_or_as_soon_as_nothing_can_mend_it() {
-    let gate = GATE.replace("    compare: {test: e-value, alpha: 0.01, max-ratio: 1.5}\n", "");
+fn a_limit_that_is_a_point_holds_from_the_minimum_on_or_as_soon_as_nothing_can_mend_it() {
+    let gate = GATE
+        .replace("    compare: {test: e-value, alpha: 0.01, max-ratio: 1.5}\n", "")
+        .replace("{max: 0.05}", "{max: 0.05, rule: point}");
     let verdict = |bad, total| {
         let mut scene = Scene::new(&gate);
         slots(&mut scene, &[[bad, total, 0.0, 0.0]; 3]).verdict
@@ -182,7 +196,7 @@ fn an_absolute_limit_holds_from_the_minimum_on_or_as_soon_as_nothing_can_mend_it
     assert_eq!(verdict(15.0, 20.0), Verdict::Pending, "fifteen may still be five percent of the minimum");
     assert_eq!(verdict(16.0, 20.0), Verdict::Fail, "sixteen can be no more");
     let floor = |bad, total| {
-        let gate = gate.replace("absolute: {max: 0.05}", "absolute: {min: 0.2}");
+        let gate = gate.replace("{max: 0.05, rule: point}", "{min: 0.2, rule: point}");
         slots(&mut Scene::new(&gate), &[[bad, total, 0.0, 0.0]; 3]).verdict
     };
     assert_eq!(floor(60.0, 300.0), Verdict::Pass);
@@ -221,7 +235,7 @@ fn only_a_missing_bad_beside_a_total_that_is_enough_counts_as_zero() {
     };
     for query in ["bad v2", "bad v1"] {
         assert_eq!(with(query, Value::Nothing).verdict, Verdict::Pass, "{query}");
-        for other in [Value::Invalid("2 series".to_owned()), Value::Number(f64::NAN), Value::Observations(vec![1.0])] {
+        for other in [Value::Invalid("2 series".to_owned()), Value::Number(f64::NAN), observed(vec![1.0])] {
             assert_eq!(with(query, other.clone()).verdict, Verdict::Inconclusive, "{query} {other:?}");
         }
     }
@@ -282,7 +296,9 @@ fn a_pass_grows_old_and_a_later_failure_takes_it_back() {
     let judged = scene.look(3660 + 601);
     assert_eq!((judged.verdict, judged.objection().unwrap().reason), (Verdict::Inconclusive, Reason::Stale));
     tell(&scene, [60.0, 700.0, 120.0, 12_000.0]);
-    assert_eq!(scene.look(7260).verdict, Verdict::Fail);
+    assert_eq!(scene.look(7260).verdict, Verdict::Pending, "above its limit, and that may be one bad hour");
+    tell(&scene, [120.0, 1100.0, 180.0, 18_000.0]);
+    assert_eq!(scene.look(10_860).verdict, Verdict::Fail);
 }
 
 #[test]
@@ -341,18 +357,16 @@ fn at_the_last_tier_there_is_nothing_to_compare_with_but_what_was_recorded() {
     let judged = last(None, &[[40.0, 1000.0, 0.0, 0.0]; 3]);
     assert_eq!((judged.verdict, judged.gates[&id("error-rate")].comparison), (Verdict::Pass, None));
     assert!(judged.gates[&id("error-rate")].why.contains("nothing to compare with"));
-    assert_eq!(last(None, &[[60.0, 1000.0, 0.0, 0.0]; 3]).verdict, Verdict::Fail, "an absolute limit holds everywhere");
-    assert_eq!(
-        last(Some([100.0, 10_000.0]), &[[40.0, 1000.0, 0.0, 0.0]; 3]).verdict,
-        Verdict::Fail,
-        "four times as many"
-    );
-    assert_eq!(last(Some([100.0, 10_000.0]), &[[12.0, 1000.0, 0.0, 0.0]; 3]).verdict, Verdict::Pass);
+    let above = last(None, &[[120.0, 1000.0, 0.0, 0.0]; 3]).verdict;
+    assert_eq!(above, Verdict::Fail, "an absolute limit holds everywhere");
+    let recorded = |bad| last(Some([100.0, 10_000.0]), &growing([bad, 1000.0, 0.0, 0.0], 3)).verdict;
+    assert_eq!(recorded(40.0), Verdict::Fail, "four times as many");
+    assert_eq!(recorded(12.0), Verdict::Pass);
     // It is looked at when the events have doubled, each time for half of the false alarms that are left.
     let judged =
         last(Some([100.0, 10_000.0]), &[[3.0, 300.0, 0.0, 0.0], [5.0, 599.0, 0.0, 0.0], [6.0, 600.0, 0.0, 0.0]]);
     let Some(Comparison::EValue { needed, .. }) = judged.gates[&id("error-rate")].comparison else { panic!() };
-    assert!((needed - 300.0 * 4.0).abs() < 1e-6, "{needed}");
+    assert!((needed - 300.0 / 0.9 * 4.0).abs() < 1e-6, "{needed}");
 }
 
 #[test]
@@ -399,13 +413,21 @@ fn a_watch_survives_being_written_down_and_read() {
 #[test]
 fn of_very_many_slots_what_decided_is_kept() {
     let mut seen = crate::gate::watch::Seen::default();
-    let decisive = [1, 3].into();
-    let slot = |number| crate::gate::Slot { number, at: time(0), answers: Vec::new() };
+    let says = || crate::gate::conclude::Says::Harm("it is bad".to_owned());
+    let keep = crate::gate::watch::Keep {
+        decisive: [(1, says())].into(),
+        marks: [3].into(),
+        silent: [2].into(),
+        ..Default::default()
+    };
+    let slot = |number| crate::gate::Slot { number, at: time(0), answers: Vec::new(), found: None, halted: None };
     let most = u64::try_from(crate::gate::watch::MAX_SLOTS).unwrap();
     for number in 1..=most + 2 {
-        seen.push(slot(number), &decisive);
+        seen.push(slot(number), &keep);
     }
-    assert_eq!((seen.slots.len(), seen.forgotten, seen.newest()), (crate::gate::watch::MAX_SLOTS, 2, most + 2));
+    assert_eq!((seen.slots.len(), seen.newest()), (crate::gate::watch::MAX_SLOTS, most + 2));
+    assert_eq!((seen.forgotten.measured, seen.forgotten.without_data), (1, 1), "silence is not forgotten as data");
+    assert_eq!(seen.slots[0].found, Some(says()), "what was decided stays decided");
     let oldest: Vec<_> = seen.slots.iter().take(3).map(|slot| slot.number).collect();
     assert_eq!(oldest, [1, 3, 5]);
 }
@@ -416,10 +438,10 @@ fn a_slot_that_decided_is_kept_whole_and_the_others_in_short() {
     slots(
         &mut scene,
         &[
-            [1.0, 100.0, 9.0, 1900.0],
-            [10.0, 200.0, 9.0, 1900.0],
-            [10.0, 300.0, 9.0, 1900.0],
-            [10.0, 400.0, 9.0, 1900.0],
+            [10.0, 100.0, 9.0, 1900.0],
+            [20.0, 200.0, 18.0, 3800.0],
+            [20.0, 300.0, 27.0, 5700.0],
+            [20.0, 400.0, 36.0, 7600.0],
         ],
     );
     let kept = scene.watch.slots(&id("error-rate")).iter().map(|slot| slot.answers[0].query.is_some());
@@ -432,4 +454,111 @@ fn a_tier_without_gates_never_passes() {
     let judged = scene.look(5000);
     assert_eq!(judged.verdict, Verdict::Inconclusive);
     assert_eq!(judged.objection().unwrap().reason, Reason::NoData);
+}
+
+#[test]
+fn an_absolute_limit_is_broken_when_it_is_beyond_chance_that_the_rate_is_above_it() {
+    let gate = GATE.replace("    compare: {test: e-value, alpha: 0.01, max-ratio: 1.5}\n", "");
+    let verdict = |bad, total| slots(&mut Scene::new(&gate), &growing([bad, total, 0.0, 0.0], 3)).verdict;
+    assert_eq!(verdict(15.0, 300.0), Verdict::Pass, "5 % is on the limit");
+    assert_eq!(verdict(16.0, 300.0), Verdict::Pending, "above it, which may be chance: neither broken nor healthy");
+    assert_eq!(verdict(30.0, 300.0), Verdict::Fail, "twice the limit");
+    assert_eq!(verdict(20.0, 20.0), Verdict::Fail, "however few, if it is beyond chance");
+    let none = |bad| slots(&mut Scene::new(&gate.replace("0.05", "0")), &growing([bad, 300.0, 0.0, 0.0], 3)).verdict;
+    assert_eq!((none(0.0), none(1.0)), (Verdict::Pass, Verdict::Fail), "of a limit of nothing the first is too many");
+}
+
+#[test]
+fn a_comparison_is_looked_at_once_more_when_the_tier_has_baked_and_nothing_passes_without_that() {
+    // Twice the errors: too little for a test that may be looked at in every slot. The bake has 14.
+    let baked = |bad: f64| {
+        let mut scene = scene();
+        let before = slots(&mut scene, &growing([bad, 300.0, 28.5, 5700.0], 13)).verdict;
+        tell(&scene, [bad * 14.0, 4200.0, 399.0, 79_800.0]);
+        let judged = scene.look(900);
+        (before, judged.verdict, judged.gates[&id("error-rate")].decided)
+    };
+    assert_eq!(baked(2.0), (Verdict::Pass, Verdict::Pass, None));
+    assert_eq!(baked(3.0), (Verdict::Pass, Verdict::Fail, Some(14)));
+    // A source that knows of a slot a little later: until then the tier that has baked is not passed.
+    let mut scene = scene();
+    scene.told.lag = crate::model::document::Span::seconds(15);
+    for (number, row) in (1..).zip(growing([2.0, 300.0, 28.5, 5700.0], 14)) {
+        tell(&scene, row);
+        let (early, late) = (scene.look(60 + number * 60), scene.look(75 + number * 60));
+        let why = &early.gates[&id("error-rate")].why;
+        assert_eq!(late.gates[&id("error-rate")].slots.missed, 0, "what is not due yet is not missed");
+        match number {
+            14 => assert_eq!((early.verdict, late.verdict), (Verdict::Pending, Verdict::Pass), "{why}"),
+            4.. => assert_eq!((early.verdict, late.verdict), (Verdict::Pass, Verdict::Pass), "{why}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn one_bad_minute_is_no_bad_version() {
+    // 3 bad of 300 against 0 of 5,700 in the first slot, then nothing but health.
+    let mut rows = growing([0.0, 300.0, 0.0, 5700.0], 14);
+    for row in &mut rows {
+        row[0] += 3.0;
+    }
+    let mut scene = scene();
+    assert_eq!(slots(&mut scene, &rows).verdict, Verdict::Pass);
+    // While there is nothing beside it, that is no health either.
+    let mut disaster = Scene::new(&GATE.replace("slots: 3", "slots: 1").replace("    absolute: {max: 0.05}\n", ""));
+    let judged = slots(&mut disaster, &[[200.0, 400.0, 38.0, 7600.0]]);
+    assert_eq!(judged.verdict, Verdict::Pending, "{}", judged.gates[&id("error-rate")].why);
+    // The same three times is one.
+    let thrice = growing([3.0, 300.0, 0.0, 5700.0], 3);
+    assert_eq!(slots(&mut self::scene(), &thrice).verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_source_that_lost_what_it_had_counted_is_no_version_that_stopped_serving() {
+    let mut scene = scene();
+    slots(&mut scene, &growing([3.0, 300.0, 57.0, 5700.0], 10));
+    // Half of the history is lost; what is served from then on is counted.
+    let mut verdicts = Vec::new();
+    for slot in 11..=40 {
+        let k = f64::from(slot - 5);
+        tell(&scene, [3.0 * k, 300.0 * k, 57.0 * k, 5700.0 * k]);
+        verdicts.push(scene.look(60 + i64::from(slot) * 60).verdict);
+    }
+    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Pass), "{verdicts:?}");
+    // Nearly all of it: that slot says nothing, and the ones after it what they count.
+    for slot in 41..=45 {
+        let k = f64::from(slot - 40);
+        tell(&scene, [3.0 * k, 300.0 * k, 57.0 * k, 5700.0 * k]);
+        verdicts.push(scene.look(60 + i64::from(slot) * 60).verdict);
+    }
+    assert_eq!(verdicts[30..], [Verdict::Inconclusive, Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::Pass]);
+    // Two replicas of which one knows half: neither is taken for silence.
+    for slot in 46..=70 {
+        let k = f64::from(if slot % 2 == 0 { slot - 40 } else { (slot - 40) / 2 });
+        tell(&scene, [3.0 * k, 300.0 * k, 57.0 * k, 5700.0 * k]);
+        verdicts.push(scene.look(60 + i64::from(slot) * 60).verdict);
+    }
+    assert!(verdicts[35..].iter().all(|verdict| *verdict == Verdict::Pass), "{verdicts:?}");
+}
+
+#[test]
+fn counts_too_large_to_be_told_apart_are_inconclusive_even_where_no_data_fails() {
+    for counts in [[1e300, 1e308, 1e300, 1e308], [1e308, 1.5e308, 1e308, 1.5e308]] {
+        let mut scene = Scene::new(&format!("{GATE}    no-data: fail\n").replace("    absolute: {max: 0.05}\n", ""));
+        let judged = slots(&mut scene, &[counts; 3]);
+        assert_eq!(judged.verdict, Verdict::Inconclusive, "{:?}", judged.gates[&id("error-rate")]);
+    }
+}
+
+#[test]
+fn evidence_is_a_number_for_any_counts_that_there_are() {
+    for bad in [1e7, 1e8, 2e8, 9e8, 1e12] {
+        let mut scene = scene();
+        let judged = slots(&mut scene, &growing([bad * 0.05, bad * 5.0, bad * 0.95, bad * 95.0], 3));
+        let report = &judged.gates[&id("error-rate")];
+        let Some(Comparison::EValue { e_value, p, .. }) = report.comparison else { panic!("{report:?}") };
+        assert!((0.0..1.0).contains(&e_value) && p > 0.1, "{bad}: {e_value} {p}");
+        assert_eq!(judged.verdict, Verdict::Pass, "{}", report.why);
+    }
 }

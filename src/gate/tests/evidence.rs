@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::{
     gate::{
-        Answer, Evidence, Measure, Metric, Question, Value, Verdict,
+        Answer, Evidence, MAX_EVIDENCE_BYTES, Measure, Metric, Question, Value, Verdict,
         answers::meaning,
         judge,
         testing::{Scene, id, time},
@@ -66,8 +66,10 @@ fn other_bytes_than_those_that_were_signed_are_refused() {
     other.push(b'\n');
     assert_eq!(Evidence::read(&other, digest).unwrap_err().reason, Reason::DigestMismatch);
     assert_eq!(Evidence::read(b"{}", Digest::of(b"{}")).unwrap_err().reason, Reason::Malformed);
-    let newer = String::from_utf8(bytes).unwrap().replacen("\"version\": 1", "\"version\": 2", 1);
-    assert_eq!(Evidence::read(newer.as_bytes(), Digest::of(newer.as_bytes())).unwrap_err().reason, Reason::Malformed);
+    let newer = String::from_utf8(bytes).unwrap().replacen("\"version\": 2", "\"version\": 3", 1);
+    let unknown = Evidence::read(newer.as_bytes(), Digest::of(newer.as_bytes())).unwrap_err();
+    assert_eq!(unknown.reason, Reason::NoData, "what is of another form is not false");
+    assert!(unknown.message.starts_with("this version cannot judge it again"), "{unknown}");
 }
 
 #[test]
@@ -80,7 +82,7 @@ fn whatever_was_changed_is_seen() {
         let bytes = serde_json::to_vec(&changed).unwrap();
         Evidence::read(&bytes, Digest::of(&bytes)).unwrap().reevaluate().differences
     };
-    assert_eq!(changed("/version", 1.into()), Vec::<String>::new(), "nothing is changed");
+    assert_eq!(changed("/version", 2.into()), Vec::<String>::new(), "nothing is changed");
     for (path, value) in [
         ("/judgement/verdict", "PASS".into()),
         ("/judgement/gates/depth/verdict", "PASS".into()),
@@ -116,4 +118,46 @@ fn a_gate_s_figures_can_be_read_from_the_evidence() {
     let evidence = evidence("{\"value\": 3}");
     assert_eq!(evidence.watch.slots(&id("depth"))[1].answers[0].value, Value::Number(3.0));
     assert_eq!(evidence.watch.slots(&id("depth"))[1].answers[0].query.as_deref(), Some("depth v2"));
+}
+
+#[test]
+fn other_words_and_what_rounding_makes_of_a_figure_are_no_differences() {
+    let evidence = evidence("{\"value\": 30}");
+    let honest: Json = serde_json::from_slice(&evidence.bytes().unwrap()).unwrap();
+    let changed = |path: &str, value: Json| {
+        let mut changed = honest.clone();
+        *changed.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = value;
+        let bytes = serde_json::to_vec(&changed).unwrap();
+        Evidence::read(&bytes, Digest::of(&bytes)).unwrap().reevaluate().differences
+    };
+    assert_eq!(changed("/judgement/gates/depth/why", "as another version says it".into()), Vec::<String>::new());
+    assert_eq!(changed("/judgement/thresholds/depth/why", "otherwise".into()), Vec::<String>::new());
+    let max = "/judgement/gates/depth/candidate/summary/max";
+    assert_eq!(changed(max, (30.0 * (1.0 + 5e-10)).into()), Vec::<String>::new());
+    let far = changed(max, (30.0 * (1.0 + 5e-9)).into());
+    assert!(far[0].starts_with("gate depth: the figures differ: candidate.summary.max was "), "{far:?}");
+    let slots = changed("/judgement/gates/depth/slots/measured", 3.into());
+    assert_eq!(slots, ["gate depth: the figures differ: slots.measured was 3 and is 2"]);
+}
+
+const SAMPLES: &str = "gates:\n  latency: &g\n    source: exec\n    kind: sample\n    candidate: {value: 'l {{candidate}}'}\n    \
+    settle: 0s\n    interval: 1m\n    min: {n: 50, slots: 1}\n    compare: {test: mann-whitney, min-a12: 0.6}\n    absolute: {max: 9}\n";
+
+#[test]
+fn evidence_that_is_written_is_never_too_long_to_be_read() {
+    let other = |name: &str| SAMPLES.replace("gates:\n", "").replace("latency: &g", name);
+    let mut scene = Scene::new(&format!("{}{}{}", SAMPLES.replace(" &g", ""), other("queue:"), other("disk:")));
+    let values: Vec<f64> = (0..60_000).map(|k| 1.0 + (f64::from(k) * 0.618_033_988_7).fract()).collect();
+    for version in ["l v2", "l v1"] {
+        scene.told.tell(version, crate::gate::testing::observed(values.clone()));
+    }
+    for look in 13..=17 {
+        let judged = scene.look(60 * look);
+        let evidence = Evidence::new(scene.terms.clone(), scene.context.clone(), scene.watch.clone(), judged.clone());
+        let bytes = evidence.bytes().unwrap();
+        assert!(bytes.len() < MAX_EVIDENCE_BYTES / 2, "{} bytes", bytes.len());
+        let again = Evidence::read(&bytes, Digest::of(&bytes)).unwrap().reevaluate();
+        assert_eq!((again.differences, again.judgement), (Vec::new(), judged), "{look}");
+    }
+    assert_eq!(scene.look(60 * 17).verdict, Verdict::Pass);
 }

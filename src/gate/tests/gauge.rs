@@ -2,7 +2,7 @@
 
 use crate::gate::{
     Value, Verdict,
-    testing::{Scene, id, time},
+    testing::{Scene, id, observed, time},
 };
 
 const GATE: &str = "gates:\n  depth:\n    source: file\n    kind: gauge\n    candidate: {value: 'depth {{candidate}}'}\n    \
@@ -56,9 +56,7 @@ fn risk_raises_the_slots_of_a_gauge_since_they_are_its_samples() {
 
 #[test]
 fn silence_and_lists_are_no_value() {
-    for value in
-        [Value::Nothing, Value::Observations(vec![1.0]), Value::Invalid("x".to_owned()), Value::Number(f64::NAN)]
-    {
+    for value in [Value::Nothing, observed(vec![1.0]), Value::Invalid("x".to_owned()), Value::Number(f64::NAN)] {
         let mut scene = Scene::new(GATE);
         scene.told.number("depth v2", 1.0);
         scene.look(60);

@@ -3,7 +3,7 @@
 use crate::{
     gate::{
         Metric, ThresholdState, Value, Verdict,
-        testing::{Scene, id},
+        testing::{Scene, id, observed},
     },
     model::{Reason, policy::Source},
 };
@@ -61,7 +61,7 @@ fn what_is_not_measured_neither_halts_nor_is_healthy() {
         Value::Number(f64::INFINITY),
         Value::Invalid("2 series".to_owned()),
         Value::Failed("down".to_owned()),
-        Value::Observations(vec![500.0]),
+        observed(vec![500.0]),
     ] {
         let mut scene = scene();
         scene.look(30);
@@ -102,7 +102,7 @@ const GATED: &str = "gates:\n  error-rate:\n    source: file\n    kind: count-ra
 #[test]
 fn a_gate_of_the_same_name_measures_it_in_percent_of_late() {
     let look = |rows: &[(f64, f64)]| {
-        let mut scene = Scene::new(GATED);
+        let mut scene = Scene::new(&GATED.replace("'> 2'}", "'> 2', rule: point}"));
         let mut judged = None;
         for (number, (bad, total)) in (1..).zip(rows) {
             scene.told.number("bad", *bad);
@@ -135,4 +135,41 @@ fn a_threshold_that_is_not_measured_blocks_a_passing_tier() {
     scene.told.metrics.insert(id("memory"), Metric { source: Source::Prometheus, query: "memory".to_owned() });
     scene.told.number("memory", 95.0);
     assert_eq!(scene.look(120).objection(), None);
+}
+
+/// The state slot by slot of a tier with these counts a slot.
+fn states(sections: &str, rows: &[(f64, f64)]) -> Vec<ThresholdState> {
+    let mut scene = Scene::new(sections);
+    let (mut bad, mut total) = (0.0, 0.0);
+    let mut look = |(number, row): (i64, &(f64, f64))| {
+        (bad, total) = (bad + row.0, total + row.1);
+        scene.told.number("bad", bad);
+        scene.told.number("total", total);
+        scene.look(number * 60).threshold
+    };
+    (1..).zip(rows).map(&mut look).collect()
+}
+
+#[test]
+fn what_is_counted_halts_when_it_is_beyond_chance_that_the_rate_is_above_the_limit() {
+    // 3 of 100 may well be 2 %: not halted, and not healthy either.
+    assert_eq!(states(GATED, &[(3.0, 100.0)]), [ThresholdState::NoData]);
+    assert_eq!(states(GATED, &[(20.0, 100.0)]), [ThresholdState::Halt]);
+    assert_eq!(states(GATED, &[(1.9, 100.0); 9])[8], ThresholdState::Warn, "1.9 % is below 2");
+    let twice = states(GATED, &[(12.0, 300.0); 6]);
+    assert_eq!(twice.iter().position(|state| *state == ThresholdState::Halt), Some(3), "{twice:?}");
+    // What goes wrong late is seen although it went well for long.
+    let late: Vec<_> = [(0.0, 300.0); 20].into_iter().chain([(45.0, 300.0); 2]).collect();
+    assert_eq!(states(GATED, &late)[19..], [ThresholdState::Fine, ThresholdState::Halt, ThresholdState::Halt]);
+}
+
+#[test]
+fn a_limit_may_ask_for_several_slots_in_a_row() {
+    let gated = GATED.replace("'> 2'}", "'> 2', rule: point, slots: 3}");
+    let state = |rows: &[(f64, f64)]| *states(&gated, rows).last().unwrap();
+    let (bad, good) = ((3.0, 100.0), (0.0, 100.0));
+    assert_eq!(state(&[bad, bad]), ThresholdState::NoData);
+    assert_eq!(state(&[bad, bad, bad]), ThresholdState::Halt);
+    assert_eq!(state(&[bad, bad, good, bad, bad]), ThresholdState::NoData);
+    assert_eq!(state(&[bad, bad, good, bad, bad, bad, good]), ThresholdState::Halt, "and it stands");
 }

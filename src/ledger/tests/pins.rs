@@ -5,7 +5,7 @@ use crate::{
     ledger::PinnedTerms,
     model::{
         GateId,
-        policy::{Driver, Policy},
+        policy::{Driver, Policy, USUAL_FALSE_ALARMS},
     },
 };
 
@@ -34,6 +34,7 @@ fn expected(policy: &Policy) -> PinnedTerms {
         driver: Some(Driver::Haproxy),
         gates: [(slo.clone(), policy.gates[&slo].clone())].into(),
         thresholds: policy.thresholds.clone(),
+        false_alarms: USUAL_FALSE_ALARMS,
     }
 }
 
@@ -58,7 +59,12 @@ fn a_start_pins_what_is_in_force_then_and_not_at_the_cosignature() {
     let l = lease("L1");
     let mut s = Story::new(&armed());
     s.authorizes(&l).enacts(&disarmed()).does("cp14", l.start(5));
-    let bare = PinnedTerms { driver: Some(Driver::File), gates: [].into(), thresholds: [].into() };
+    let bare = PinnedTerms {
+        driver: Some(Driver::File),
+        gates: [].into(),
+        thresholds: [].into(),
+        false_alarms: USUAL_FALSE_ALARMS,
+    };
     assert_eq!(terms(&s, "L1"), Some(&bare));
 }
 
@@ -67,5 +73,8 @@ fn a_target_that_the_policy_does_not_know_has_no_driver() {
     let l = lease("L1").on("elsewhere");
     let mut s = Story::new(&rulebook());
     s.rolls(&l);
-    assert_eq!(terms(&s, "L1"), Some(&PinnedTerms { driver: None, gates: [].into(), thresholds: [].into() }));
+    assert_eq!(
+        terms(&s, "L1"),
+        Some(&PinnedTerms { driver: None, gates: [].into(), thresholds: [].into(), false_alarms: USUAL_FALSE_ALARMS })
+    );
 }

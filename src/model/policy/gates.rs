@@ -98,6 +98,9 @@ impl JsonSchema for Decimal {
     }
 }
 
+/// The chance that a healthy lease is stopped by a test where the policy does not say.
+pub const USUAL_FALSE_ALARMS: Decimal = Decimal(0.01);
+
 /// A health condition over metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -142,7 +145,7 @@ pub struct Gate {
 }
 
 /// Where measurements come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// A Prometheus server.
@@ -271,8 +274,9 @@ impl Minimum {
 pub struct Compare {
     /// The test.
     pub test: Test,
-    /// The rate of false alarms that is put up with, above 0 and below 1.
-    pub alpha: Decimal,
+    /// The most of the policy's `false-alarms` that this comparison may take over a whole lease, above 0 and below 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<Decimal>,
     /// The ratio of the two rates that is put up with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ratio: Option<Decimal>,
@@ -301,6 +305,30 @@ pub struct Absolute {
     /// The smallest good value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Decimal>,
+    /// What breaks a limit; by default `test`, for a gauge `point`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<LimitRule>,
+    /// In how many measured slots in a row it has to be broken; by default 1.
+    #[schemars(range(min = 1))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+}
+
+/// What breaks a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitRule {
+    /// Evidence that the rate is beyond the limit, and not only what was measured: for what is counted.
+    Test,
+    /// A measured value beyond the limit.
+    Point,
+}
+
+impl LimitRule {
+    /// The rule for a kind of gate where the policy does not say.
+    pub fn usual(kind: Kind) -> Self {
+        if kind == Kind::Gauge { Self::Point } else { Self::Test }
+    }
 }
 
 /// A pair of windows, both of which must burn faster than the factor: `[5m, 1h, 14.4]`.
@@ -405,7 +433,13 @@ pub(super) fn gate(raw: RawGate, place: Place, problems: &mut Problems) -> Optio
         comparison(compare, kind, problems);
     }
     if let Some(absolute) = &raw.absolute {
-        let Absolute { max, min } = absolute.value;
+        let Absolute { max, min, rule, slots } = absolute.value;
+        if rule == Some(LimitRule::Test) && kind == Kind::Gauge {
+            problems.malformed(absolute.place, "a gauge's single values are no rate to test: its `rule` is `point`");
+        }
+        if slots == Some(0) {
+            problems.malformed(absolute.place, "a limit is broken in at least one slot");
+        }
         if max.is_none() && min.is_none() || matches!((min, max), (Some(min), Some(max)) if min > max) {
             problems.malformed(absolute.place, "`absolute` has a `max`, a `min`, or both with `min` not above `max`");
         }
@@ -493,7 +527,7 @@ fn comparison(compare: &At<Compare>, kind: Kind, problems: &mut Problems) {
         (Kind::CountRatio, Test::EValue) | (Kind::Sample, Test::MannWhitney) => {}
         _ => wrong("`e-value` is for count-ratio, `mann-whitney` for sample; other kinds compare nothing"),
     }
-    if alpha.get() <= 0.0 || alpha.get() >= 1.0 {
+    if alpha.is_some_and(|alpha| alpha.get() <= 0.0 || alpha.get() >= 1.0) {
         wrong("`alpha` is above 0 and below 1");
     }
     if max_ratio.is_some_and(|ratio| ratio.get() < 1.0) {

@@ -43,6 +43,8 @@ pub struct Policy {
     pub delegable_up_to: u8,
     /// What can be rolled out to.
     pub targets: BTreeMap<TargetId, Target>,
+    /// The chance that a healthy lease is stopped by a test, above 0 and below 1: shared among all gates, limits and tiers.
+    pub false_alarms: Decimal,
     /// Health conditions.
     pub gates: BTreeMap<GateId, Gate>,
     /// Auto-halt limits, by metric.

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Band, Deliberate, Driver, Gate, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules, SeparateProposer,
-    Target, Terms, Threshold,
+    Band, Decimal, Deliberate, Driver, Gate, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
+    SeparateProposer, Target, Terms, Threshold,
     gates::{self, RawGate},
     thresholds::{self, RawThreshold},
 };
@@ -50,6 +50,8 @@ struct RawPolicy {
     delegable_up_to: Option<At<Whole>>,
     /// What can be rolled out to.
     targets: Option<Entries<TargetId, RawTarget>>,
+    /// The chance that a healthy lease is stopped by a test, shared among all gates, limits and tiers; by default 0.01.
+    false_alarms: Option<At<Decimal>>,
     /// Health conditions that a target's tiers must pass.
     gates: Option<Entries<GateId, RawGate>>,
     /// Auto-halt limits, by metric.
@@ -212,6 +214,12 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
     let rules = rules(raw.rules, principals_at, &principals, problems);
     let start_up_to = percent("`start-up-to`", raw.start_up_to, 10, problems);
     let delegable_up_to = percent("`delegable-up-to`", raw.delegable_up_to, 0, problems);
+    let false_alarms = raw.false_alarms.map_or(gates::USUAL_FALSE_ALARMS, |rate| {
+        if rate.value.get() <= 0.0 || rate.value.get() >= 1.0 {
+            problems.malformed(rate.place, "`false-alarms` is above 0 and below 1");
+        }
+        rate.value
+    });
     let gates: BTreeMap<GateId, Gate> = problems
         .unique(raw.gates.unwrap_or_default(), GateId::folded)
         .into_iter()
@@ -235,6 +243,7 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
         start_up_to: start_up_to?,
         delegable_up_to: delegable_up_to?,
         targets,
+        false_alarms,
         gates,
         thresholds,
         risk,

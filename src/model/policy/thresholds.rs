@@ -5,8 +5,8 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::Decimal;
-use crate::model::document::{Place, Problems, Word};
+use super::{Decimal, LimitRule};
+use crate::model::document::{At, Place, Problems, Whole, Word};
 
 /// Auto-halt limits of one metric; at least one of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,12 @@ pub struct Threshold {
     /// Beyond this the rollout is halted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halt: Option<Limit>,
+    /// What crosses `halt`; by default `test` where a gate counts what is measured, else `point`. `warn` is always a point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<LimitRule>,
+    /// In how many measured slots in a row `halt` has to be crossed; by default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
 }
 
 /// A strict inequality: `> 2` or `< -5`.
@@ -104,6 +110,11 @@ pub(super) struct RawThreshold {
     warn: Option<Word<Limit>>,
     /// Beyond this the rollout is halted.
     halt: Option<Word<Limit>>,
+    /// What crosses `halt`; by default `test` where a gate counts what is measured, else `point`.
+    rule: Option<LimitRule>,
+    /// In how many measured slots in a row `halt` has to be crossed; by default 1.
+    #[schemars(range(min = 1))]
+    slots: Option<At<Whole>>,
 }
 
 /// A raw threshold's valid form.
@@ -119,5 +130,6 @@ pub(super) fn threshold(raw: RawThreshold, place: Place, problems: &mut Problems
             problems.malformed(place, "`warn` and `halt` look the same way, and `halt` is not reached before `warn`");
         }
     }
-    Some(Threshold { warn, halt })
+    let slots = raw.slots.and_then(|slots| problems.within("`slots`", &slots, 1..=u64::from(u32::MAX)));
+    Some(Threshold { warn, halt, rule: raw.rule, slots })
 }

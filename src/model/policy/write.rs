@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Deliberate, Hardware, Policy, Principal, RiskPolicy, Rule, SeparateProposer, Target, Terms};
+use super::{
+    Deliberate, Hardware, Policy, Principal, RiskPolicy, Rule, SeparateProposer, Target, Terms, USUAL_FALSE_ALARMS,
+};
 use crate::model::{FORMAT_LEVEL, document::emit};
 
 /// Names the schema for editors; seen from `.two-key/policy.yaml`.
@@ -24,12 +26,14 @@ pub fn write(policy: &Policy) -> String {
     let targets: Map<_, _> = policy.targets.iter().map(|(id, target)| (id.to_string(), self::target(target))).collect();
     let optional = [
         ("targets", Value::Object(targets)),
+        ("false-alarms", json!(Some(policy.false_alarms).filter(|rate| *rate != USUAL_FALSE_ALARMS))),
         ("gates", json!(policy.gates)),
         ("thresholds", json!(policy.thresholds)),
         ("risk", risk(&policy.risk)),
         ("labels", json!(policy.labels)),
     ];
-    entries.extend(optional.into_iter().filter(|(_, value)| value.as_object().is_some_and(|map| !map.is_empty())));
+    let says = |value: &Value| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty());
+    entries.extend(optional.into_iter().filter(|(_, value)| says(value)));
     emit::document(FIRST_LINE, &entries)
 }
 

@@ -76,7 +76,7 @@ fn point(slot: &Slot, side: Side) -> Option<Point> {
         },
         _ => match answer(Query::Value)? {
             Value::Number(value) => *value,
-            Value::Observations(values) => crate::gate::stats::Summary::of(values)?.p50,
+            Value::Observations(values) => values.summary()?.p50,
             Value::Summarized(summary) => summary.p50,
             _ => return None,
         },

@@ -1,0 +1,331 @@
+//! Comparisons of a candidate's bad events with its baseline's, slot by slot of a tier.
+
+use jiff::Timestamp;
+
+use crate::model::{
+    document::Span,
+    policy::{Decimal, Source, Worse},
+};
+
+use super::{
+    conclude::{Bench, Cause, Figures, Reading, Says},
+    context::{Recorded, Subject},
+    counts::{Counted, ROUNDING, aggregate, counted, part, what},
+    question::compares,
+    report::{Aggregate, Comparison},
+    stats::counts::{Baseline, Counts, Harm, WITHOUT_WORST, Weighed},
+    watch::{Side, Slot},
+    words,
+};
+
+/// Prometheus extrapolates what it counts to the edges of a window, so that a count may fall a little as its window
+/// grows; less than this of what was counted before is no such fall.
+const EXTRAPOLATED: f64 = 1.0 / 3.0;
+/// The natural logarithm of the largest e-value that is written down.
+const MOST_LN: f64 = 690.0;
+
+/// What each block of a tier counted, of both sides. A block is as long as a slot, or a minute where slots are shorter: what
+/// is left out as the worst has to be long enough for a bad moment.
+#[derive(Debug, Default)]
+struct Blocks {
+    /// The block that the newest slot is in, by its number.
+    current: Option<i64>,
+    /// The counts at the end of the block before.
+    before: [Counts; 2],
+    /// The counts of the slot before, and its number.
+    last: [Counts; 2],
+    last_slot: Option<u64>,
+    candidate: Vec<Counts>,
+    baseline: Vec<Counts>,
+}
+
+/// The longest time that slots are taken together for.
+const BLOCK: Span = Span::seconds(60);
+
+impl Blocks {
+    /// Adds a slot's counts. A total that fell is of another counter: what it counts now is one block, whenever that was.
+    /// Returns the slot that ended the block before, if one did.
+    fn add(&mut self, number: u64, block: i64, now: [Counts; 2]) -> Option<u64> {
+        if now.iter().zip(&self.last).any(|(now, last)| now.total + 1.0 < last.total) {
+            *self = Self::default();
+        }
+        let mut ended = None;
+        if self.current != Some(block) {
+            self.current = Some(block);
+            self.before = self.last;
+            ended = self.last_slot;
+            self.candidate.push(Counts::default());
+            self.baseline.push(Counts::default());
+        }
+        let ([candidate, baseline], [candidate_before, baseline_before]) = (now, self.before);
+        if let (Some(ours), Some(theirs)) = (self.candidate.last_mut(), self.baseline.last_mut()) {
+            (*ours, *theirs) = (candidate.since(candidate_before), baseline.since(baseline_before));
+        }
+        (self.last, self.last_slot) = (now, Some(number));
+        ended
+    }
+}
+
+/// The one look at a comparison when the tier has baked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Once {
+    /// There is none: nothing that grows beside the candidate is compared with.
+    Never,
+    /// Due in the first slot from this time on that has enough.
+    Due(Timestamp),
+    /// Made.
+    Made,
+}
+
+/// A tier's comparison, slot by slot.
+pub(super) struct Comparing<'a> {
+    bench: &'a Bench<'a>,
+    least: f64,
+    /// Whether this is the slot of which all figures are wanted.
+    pub(super) newest: bool,
+    /// The counts of the slot before, the candidate's and the baseline's.
+    before: [Option<Counts>; 2],
+    blocks: Blocks,
+    once: Once,
+    /// Whether the comparison could have noticed the worst already.
+    sighted: bool,
+    /// How often a recorded baseline has been looked at, and how many events the candidate had then.
+    looks: i32,
+    looked_at: f64,
+    /// What the last such look showed, and why it could not have noticed harm, if it could not.
+    looked: (Option<Aggregate>, Option<Comparison>),
+    blind: Option<String>,
+}
+
+impl<'a> Comparing<'a> {
+    pub(super) fn new(bench: &'a Bench<'a>, least: f64) -> Self {
+        let clockwork = bench.clockwork();
+        // The last slot of the bake, so that what is to be known when it ends is known then.
+        let due = clockwork.newest(bench.baked()).map_or(clockwork.at(1), |(_, at)| at);
+        Self {
+            bench,
+            least,
+            newest: false,
+            before: [None, None],
+            blocks: Blocks::default(),
+            once: if compares(bench.gate, bench.context) { Once::Due(due) } else { Once::Never },
+            sighted: false,
+            looks: 0,
+            looked_at: 0.0,
+            looked: (None, None),
+            blind: None,
+        }
+    }
+
+    /// Whether the one look when the tier has baked is still to be made.
+    pub(super) fn awaits(&self) -> bool {
+        matches!(self.once, Once::Due(_))
+    }
+
+    /// Counts of a tier only grow: one that fell was begun anew somewhere, and what it counted before is lost. That slot says
+    /// nothing; from the next one on, what is counted is counted from there.
+    fn growing(&mut self, counted: Counted, side: Side) -> Counted {
+        let Counted::Known(now) = counted else { return counted };
+        let index = usize::from(side == Side::Baseline);
+        let before = self.before.get_mut(index).and_then(|before| before.replace(now));
+        let kept = if self.bench.gate.source == Source::Prometheus { EXTRAPOLATED } else { 1.0 };
+        let fell = |now: f64, before: f64| now < before * kept - ROUNDING && before - now >= 1.0;
+        if let Some(before) = before
+            && (fell(now.total, before.total) || (kept >= 1.0 && fell(now.bad, before.bad)))
+        {
+            let (now, before) = (words::counts(now), words::counts(before));
+            let why = format!("counter reset: {now} after {before} in the same tier");
+            return Counted::Unknown(format!("{}: {why}", what(part(side), "counts")), Cause::Silence);
+        }
+        counted
+    }
+
+    /// What a slot counted of both sides; of the baseline only where it runs beside.
+    pub(super) fn counts(&mut self, slot: &Slot) -> (Counted, Option<Counted>) {
+        let candidate = self.growing(counted(slot, part(Side::Candidate), self.least), Side::Candidate);
+        let beside = compares(self.bench.gate, self.bench.context);
+        let baseline = beside.then(|| counted(slot, part(Side::Baseline), self.least));
+        (candidate, baseline.map(|counted| self.growing(counted, Side::Baseline)))
+    }
+
+    /// What a slot's comparison says, in words that go on from the candidate's counts.
+    pub(super) fn slot(
+        &mut self,
+        slot: &Slot,
+        (candidate, baseline): (Counts, Option<Counted>),
+        figures: &mut Figures,
+        reading: &mut Reading,
+    ) -> Says {
+        if self.bench.gate.compare.is_none() {
+            return Says::Fine(String::new());
+        }
+        if let Some(baseline) = baseline {
+            let baseline = match baseline {
+                Counted::Known(counts) => counts,
+                Counted::TotalOnly(total) => {
+                    let total = words::count(total);
+                    let why = format!("baseline: {total} of {} events, and nothing counts the bad ones", self.least);
+                    return Says::Few(why);
+                }
+                Counted::Unknown(why, cause) => return Says::Unknown(why, cause),
+            };
+            reading.marks.extend(self.blocks.add(slot.number, self.block(slot), [candidate, baseline]));
+            return self.beside(slot, [candidate, baseline], figures, reading);
+        }
+        let Some(Recorded::Counts { bad, total }) = self.bench.context.recorded.get(self.bench.id) else {
+            return Says::Fine("; there is nothing to compare with".to_owned());
+        };
+        reading.marks.extend(self.blocks.add(slot.number, self.block(slot), [candidate, Counts::default()]));
+        let says = self.recorded(slot, [candidate, Counts { bad: *bad, total: *total }], figures, reading);
+        (figures.baseline, figures.comparison) = self.looked;
+        says
+    }
+
+    /// The block that a slot is in.
+    fn block(&self, slot: &Slot) -> i64 {
+        let Bench { gate, context, .. } = self.bench;
+        let length = gate.interval.max(BLOCK.min(context.bake)).as_secs().max(1);
+        let passed = slot.at.as_second().saturating_sub(self.bench.clockwork().ground.as_second());
+        passed.saturating_sub(1) / i64::try_from(length).unwrap_or(i64::MAX)
+    }
+
+    /// Compares with what runs beside: at any time, and once when the tier has baked.
+    fn beside(&mut self, slot: &Slot, counts: [Counts; 2], figures: &mut Figures, reading: &mut Reading) -> Says {
+        let (gate, budget) = (self.bench.gate, self.bench.budget);
+        let (Some(any_time), Some(once)) = (budget.any_time(gate), budget.once(gate)) else {
+            return Says::Fine(String::new());
+        };
+        let due = matches!(self.once, Once::Due(at) if slot.at >= at) && counts[0].total >= self.least;
+        if due {
+            self.once = Once::Made;
+            reading.decisive.insert(slot.number);
+        }
+        // What cannot be harm is weighed for its figures only.
+        if !due && !self.newest && self.sighted && !self.is_much(counts) {
+            return Says::Fine(String::new());
+        }
+        let weighed = Weighed::new(&self.blocks.candidate, Baseline::Beside(&self.blocks.baseline), self.harm());
+        let shows_harm = weighed.shows_harm(any_time) || due && weighed.shows_harm_once(once);
+        let says = if shows_harm { Shows::Harm } else { Shows::Nothing };
+        self.weigh(&weighed, counts, says, any_time, figures)
+    }
+
+    /// Compares with what was recorded. That does not grow with the candidate, and is no fair bet at any time. So it is looked
+    /// at only when the candidate's events have doubled, each time for half of the false alarms that are left.
+    fn recorded(&mut self, slot: &Slot, counts: [Counts; 2], figures: &mut Figures, reading: &mut Reading) -> Says {
+        let [candidate, baseline] = counts;
+        if candidate.total < self.least || candidate.total < 2.0 * self.looked_at {
+            return match &self.blind {
+                Some(why) => Says::Few(why.clone()),
+                None => Says::Fine("; as the recorded baseline said".to_owned()),
+            };
+        }
+        self.looks += 1;
+        self.looked_at = candidate.total;
+        reading.decisive.insert(slot.number);
+        let alpha = self.bench.budget.comparison(self.bench.gate).unwrap_or(0.0);
+        let alpha = libm::ldexp(alpha, -self.looks);
+        let weighed = Weighed::new(&self.blocks.candidate, Baseline::Recorded(baseline), self.harm());
+        let shows_harm = match self.bench.context.subject {
+            Subject::Candidate => weighed.shows_harm(alpha),
+            // What was restored and is not seen to be well has failed anyway: one bad moment is waited for by nobody.
+            Subject::Stable => weighed.whole.ln_e >= -libm::log(alpha),
+        };
+        let shows = if shows_harm { Shows::Harm } else { Shows::Nothing };
+        self.sighted = false;
+        let says = self.weigh(&weighed, counts, shows, alpha, figures);
+        self.looked = (figures.baseline, figures.comparison);
+        self.blind = if let Says::Few(why) = &says { Some(why.clone()) } else { None };
+        says
+    }
+
+    /// What a comparison says.
+    fn weigh(
+        &mut self,
+        weighed: &Weighed,
+        counts: [Counts; 2],
+        shows: Shows,
+        alpha: f64,
+        figures: &mut Figures,
+    ) -> Says {
+        let [candidate, baseline] = counts;
+        figures.baseline = Some(aggregate(baseline));
+        if candidate.total <= 0.0 || baseline.total <= 0.0 {
+            return Says::Few("there is nothing to compare yet".to_owned());
+        }
+        if !weighed.whole.is_known() || !weighed.without_worst.is_known() || weighed.dispersion.is_nan() {
+            return Says::no_number();
+        }
+        let needed = -libm::log(alpha);
+        let exp = |ln: f64| libm::exp(ln.min(MOST_LN));
+        let ratio = (baseline.bad > 0.0).then(|| candidate.share() / baseline.share());
+        figures.comparison = Some(Comparison::EValue {
+            e_value: exp(weighed.whole.ln_e),
+            without_worst: exp(weighed.without_worst.ln_e),
+            needed: exp(needed),
+            p: weighed.whole.p,
+            dispersion: weighed.dispersion,
+            ratio: ratio.filter(|ratio| ratio.is_finite()),
+        });
+        let against = format!(
+            " against {} of the baseline (E {} of {}, p {})",
+            words::percent(baseline.share()),
+            words::evidence(weighed.whole.ln_e),
+            words::evidence(needed),
+            words::number(weighed.whole.p)
+        );
+        if shows == Shows::Harm && self.is_much(counts) {
+            return Says::Harm(against);
+        }
+        // A comparison that would not notice the worst is none.
+        self.sighted = self.sighted || self.would_notice(counts, needed);
+        if !self.sighted {
+            return Says::Few(format!("too few to notice harm{against}"));
+        }
+        // Neither is one that rests on a single slot, whatever that says.
+        let alone = weighed.whole.ln_e >= needed && self.is_much(counts);
+        if alone && !self.would_notice(weighed.rest, WITHOUT_WORST * needed) {
+            return Says::Few(format!("harm in one slot, and too few in others to tell{against}"));
+        }
+        Says::Fine(against)
+    }
+
+    /// Whether so many events are enough for the worst to be noticed.
+    fn would_notice(&self, counts: [Counts; 2], needed: f64) -> bool {
+        let [candidate, baseline] = counts;
+        let worst = Counts { bad: self.alarming(counts), ..candidate };
+        Weighed::new(&[worst], Baseline::Recorded(baseline), self.harm()).whole.ln_e >= needed
+    }
+
+    fn harm(&self) -> Harm {
+        match self.bench.gate.worse {
+            Worse::Higher => Harm::More,
+            Worse::Lower => Harm::Fewer,
+        }
+    }
+
+    /// Whether the ratio of the two rates, as it was measured, is beyond what is put up with.
+    fn is_much(&self, [candidate, baseline]: [Counts; 2]) -> bool {
+        let limit = self.bench.gate.compare.and_then(|compare| compare.max_ratio).map_or(1.0, Decimal::get);
+        match self.bench.gate.worse {
+            Worse::Higher => candidate.share() > limit * baseline.share(),
+            Worse::Lower => candidate.share() * limit < baseline.share(),
+        }
+    }
+
+    /// How many bad events a comparison must be able to notice: one in ten, or three times the baseline's rate; where
+    /// less is worse, none at all.
+    fn alarming(&self, [candidate, baseline]: [Counts; 2]) -> f64 {
+        match self.bench.gate.worse {
+            Worse::Higher => candidate.total * (3.0 * baseline.share()).clamp(0.1, 1.0),
+            Worse::Lower => 0.0,
+        }
+    }
+}
+
+/// What evidence shows, whatever the ratio of the two rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    Nothing,
+    Harm,
+}

@@ -155,13 +155,10 @@ impl Applied {
         self.intent = None;
     }
 
-    /// Takes over a target for which nothing was written down here, as after the loss of a machine: the weight counts as
-    /// applied if it is one of the lease's tiers that the ledger has reached, else as zero.
+    /// Takes over a target that is seen where nothing was written down here, as after the loss of a machine: the weight counts
+    /// as applied if it is one of the lease's tiers that the ledger has reached, else as zero.
     pub fn adopt(&mut self, desired: &Desired, observed: Option<&Observed>) {
         let Some(seen) = observed.filter(|seen| seen.lease.as_ref() == Some(&desired.lease)) else { return };
-        if self.lease.as_ref() == Some(&desired.lease) || self.intent.is_some() {
-            return;
-        }
         // Tiers strictly increase: no two have one weight.
         let mut reached = desired.tiers.iter().zip(&desired.tier_steps).enumerate();
         let here = reached.find(|(_, (tier, _))| basis_points(tier.weight) == seen.weight_bp);

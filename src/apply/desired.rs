@@ -6,19 +6,18 @@ use crate::{
 };
 
 use super::{
-    decide::{Applied, Desired, Rollback},
+    decide::{Applied, Desired, Observed, Rollback},
     stops::{SeenStop, phase_with, rollbacks_with},
 };
 
 /// What is wanted of a target; nothing if no lease ever started there.
 ///
-/// That is the lease that started there last. But where this applier has not yet brought the one before it to its last
-/// tier (the ledger was quicker), that one comes first, and a stop of the newer one is a stop of what is running.
+/// That is the lease that started there last. But what is there of an earlier one that was rolled back is undone first, whatever
+/// became of the newer one. And where this applier has not yet brought the one before it to its last tier (the ledger was
+/// quicker), that one comes first, and a stop of the newer one is a stop of what is running.
 pub fn desired(state: &State, target: &TargetId, applied: &Applied, stops: &[SeenStop]) -> Option<Desired> {
     let newest = state.newest_on(target)?;
-    // What was restored is watched to the end; it ends by itself, at the latest with the deadline of its gates.
-    let watched = applied.lease.as_ref().filter(|_| matches!(applied.rollback, Rollback::Restored(_)));
-    if let Some(earlier) = watched.filter(|id| **id != newest.id).and_then(|id| state.lease(id)) {
+    if let Some(earlier) = left_over(state, newest, applied, stops) {
         return of(state, earlier, Phase::RolledBack, rollbacks_with(state, earlier, stops), stops);
     }
     let at = undone_to(state, newest, applied, stops);
@@ -38,6 +37,53 @@ pub fn desired(state: &State, target: &TargetId, applied: &Applied, stops: &[See
         return of(state, earlier, phase, rollbacks_with(state, newest, stops), stops);
     }
     of(state, newest, phase, rollbacks_with(state, newest, stops), stops)
+}
+
+/// What the ledger says of the lease that is seen at a target, if that is what counts as applied there from now on: it is
+/// what is wanted, nothing was ever written down here, or it was rolled back and has weight again.
+pub fn found(
+    state: &State,
+    target: &TargetId,
+    applied: &Applied,
+    observed: Option<&Observed>,
+    stops: &[SeenStop],
+) -> Option<Desired> {
+    let seen = observed?;
+    let lease =
+        state.lease(seen.lease.as_ref()?).filter(|lease| lease.lease().is_some_and(|it| it.target == *target))?;
+    let found = of(state, lease, phase_with(state, lease, stops), rollbacks_with(state, lease, stops), stops)?;
+    let is_wanted = desired(state, target, applied, stops).is_some_and(|wanted| wanted.lease == lease.id);
+    let is_undone = matches!(applied.rollback, Rollback::Restored(_) | Rollback::Verified);
+    let failed = matches!(applied.rollback, Rollback::Failed(_));
+    let ours = applied.lease.as_ref() == Some(&lease.id);
+    let is_back = found.phase == Phase::RolledBack && seen.weight_bp > 0 && (is_undone || (failed && !ours));
+    let counts = if is_wanted { !ours } else { applied.lease.is_none() || is_back };
+    (counts && applied.intent.is_none()).then_some(found)
+}
+
+/// What is there of a lease that is not the newest, was rolled back, and has not been undone here.
+fn left_over<'a>(
+    state: &'a State,
+    newest: &LeaseState,
+    applied: &Applied,
+    stops: &[SeenStop],
+) -> Option<&'a LeaseState> {
+    let begun = applied.intent.as_ref().map(|intent| &intent.lease);
+    let here = state.lease(begun.or(applied.lease.as_ref())?).filter(|here| here.id != newest.id)?;
+    let rolled_back = || phase_with(state, here, stops) == Phase::RolledBack;
+    let is_open = match &applied.rollback {
+        _ if begun.is_some() => rolled_back(),
+        Rollback::None => rolled_back(),
+        // It is watched to the end, at the latest until the deadline of its gates.
+        Rollback::Attempted { .. } | Rollback::Restored(_) => true,
+        Rollback::Verified => false,
+        // Only a newer lease that goes forward makes good for it.
+        Rollback::Failed(signed) => {
+            let newer = matches!(phase_with(state, newest, stops), Phase::Halted | Phase::RolledBack);
+            rolled_back() && (newer || rollbacks_with(state, here, stops) > *signed)
+        }
+    };
+    is_open.then_some(here)
 }
 
 /// How far a target is to be undone now, of a lease and those that it falls back to and that are stopped as well: each is

@@ -22,8 +22,8 @@ use super::{
     baseline::Baseline,
     clock::{Bake, Reading, Trust},
     config::Config,
-    decide::{Applied, Conditions, Desired, Rollback},
-    desired::desired,
+    decide::{Applied, Conditions, Desired, Observed, Rollback},
+    desired::{desired, found},
     drivers,
     fetching::Remote,
     health::{left_halted, resolve_by, unmeasurable},
@@ -290,6 +290,11 @@ impl Office {
     /// What is wanted of a target to which this was applied.
     pub(super) fn desired(&self, target: &TargetId, applied: &Applied) -> Option<Desired> {
         desired(&self.source.state, target, applied, &self.journal.stops)
+    }
+
+    /// What the ledger says of what is seen at a target, where that counts as applied there.
+    pub(super) fn found(&self, target: &TargetId, applied: &Applied, seen: Option<&Observed>) -> Option<Desired> {
+        found(&self.source.state, target, applied, seen, &self.journal.stops)
     }
 
     /// What holds for one target: what holds for all, and what else speaks against moving it forward.

@@ -24,9 +24,15 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// Looks at the target, and brings what was written down in line with what was seen. Time counts as watched only
-    /// while the target is in place.
-    pub(super) fn look(&mut self, applied: &mut Applied, desired: &Desired, seen: &Seen, trusted: bool) {
+    /// Looks at the target, and brings what was written down in line with what was seen; `found` is what the ledger says of
+    /// that, where it counts as applied. Time counts as watched only while the target is in place.
+    pub(super) fn look(
+        &mut self,
+        applied: &mut Applied,
+        found: impl FnOnce(&Applied) -> Option<Desired>,
+        seen: &Seen,
+        trusted: bool,
+    ) {
         let observed = seen.as_ref().ok();
         let was = applied.intent.clone();
         if applied.settle(observed)
@@ -34,7 +40,9 @@ impl Bench {
         {
             self.happened(EventKind::Applied, &was.lease, was.step, was.weight_bp);
         }
-        applied.adopt(desired, observed);
+        if let Some(found) = found(applied) {
+            applied.adopt(&found, observed);
+        }
         let in_place = observed.is_some_and(|seen| seen.lease == applied.lease && seen.weight_bp == applied.weight_bp);
         if in_place {
             self.is_there(applied);

@@ -149,17 +149,38 @@ impl Job {
         let driver = inside.driver(target, &wanted)?;
         drop(inside);
         let seen = driver.observe();
-        let inside = enter(office)?;
-        let (reading, trusted) = (inside.tick.reading.clone(), inside.tick.trusted);
-        drop(inside);
+        let (reading, trusted) = {
+            let inside = enter(office)?;
+            (inside.tick.reading.clone(), inside.tick.trusted)
+        };
         let decision = target::held(Refusal::new(Reason::Internal, "nothing was decided"));
         let bench = Bench { target: target.clone(), driver, reading, events: Vec::new() };
         let office = Arc::clone(office);
         let (look, aftermath) = (watching::nothing(), Aftermath::UNKNOWN);
         let mut job = Self { office, bench, applied, wanted, seen, packed: None, decision, look, aftermath };
-        job.bench.look(&mut job.applied, &job.wanted, &job.seen, trusted);
+        let inside = enter(&job.office)?;
+        let found = |applied: &Applied| inside.found(target, applied, job.seen.as_ref().ok());
+        job.bench.look(&mut job.applied, found, &job.seen, trusted);
+        drop(inside);
+        job.turn()?;
         job.take_measured()?;
         Ok(Some(job))
+    }
+
+    /// Turns to what is wanted now; false if nothing is any more. What is there of another lease is moved by the driver that was
+    /// pinned for that one.
+    fn turn(&mut self) -> Result<bool, Refusal> {
+        let inside = self.inside()?;
+        let Some(wanted) = inside.desired(&self.bench.target, &self.applied) else { return Ok(false) };
+        let another = wanted.lease != self.wanted.lease;
+        let driver = another.then(|| inside.driver(&self.bench.target, &wanted)).transpose()?;
+        drop(inside);
+        self.wanted = wanted;
+        if let Some(driver) = driver {
+            self.bench.driver = driver;
+            self.take_measured()?;
+        }
+        Ok(true)
     }
 
     fn inside(&self) -> Result<MutexGuard<'_, Office>, Refusal> {
@@ -186,13 +207,14 @@ impl Job {
 
     /// One decision, and its act.
     fn step(&mut self) -> Result<Next, Refusal> {
+        if !self.turn()? {
+            return Ok(Next::Done);
+        }
         let mut inside = self.inside()?;
-        let Some(wanted) = inside.desired(&self.bench.target, &self.applied) else { return Ok(Next::Done) };
-        inside.note_expiry(&wanted);
+        inside.note_expiry(&self.wanted);
         let mode = inside.tick.mode;
-        let mut conditions = self.conditions(&inside, &wanted, &self.applied);
+        let mut conditions = self.conditions(&inside, &self.wanted, &self.applied);
         drop(inside);
-        self.wanted = wanted;
         // The pack is looked for only where something depends on it.
         let mut pack = Err(Refusal::new(Reason::NoPack, "no pack was looked for"));
         if self.is_restored() {

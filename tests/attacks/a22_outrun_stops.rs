@@ -3,6 +3,10 @@
 //! A stop binds to a lease and nothing else, is folded first in its step, has a ref of its own, and takes effect
 //! once. What started on its lease and has not completed it takes along.
 
+use std::fs;
+
+use serde_json::Value;
+
 use crate::{
     applier::{quickly, stop_it},
     dsl::*,
@@ -134,4 +138,89 @@ fn the_next_lease_cannot_be_undone() {
     scene.apply().exits(1).says("rollback-failed");
     scene.apply().exits(1).says("rollback-failed");
     scene.weighs(0);
+}
+
+/// Between two looks of an applier that moved `OTHER` to 5 % people do this to it, and then this to the next lease.
+fn between_two_looks(first: &[&str], next: &[&str]) -> Scene {
+    let scene = Scene::applied();
+    for name in ["user1", "cp14"] {
+        scene.turn(name, &about(LEASE, "cosign", 0, 0));
+    }
+    for action in first {
+        scene.turn("user2", &stop_it(action, 1));
+    }
+    for action in next {
+        let fields = if *action == "start" { about(LEASE, "start", 1, 5) } else { stop(action, 2) };
+        scene.turn("cp14", &fields);
+    }
+    scene.admits(&["main"]);
+    scene
+}
+
+/// What the target is at, and whose lease that is.
+fn at(scene: &Scene) -> (Value, Value) {
+    let text = fs::read(scene.world.path().join("weights.json")).unwrap();
+    let weights: Value = serde_json::from_slice(&text).unwrap();
+    (weights["weight_bp"].clone(), weights["lease"].clone())
+}
+
+/// The next lease starts and is stopped before an applier has seen that the one before it was rolled back: what is there
+/// of that one goes first all the same. Of a next lease that nobody stopped the first tier comes after that, and a lease
+/// that nobody stopped keeps what it has.
+#[test]
+fn the_next_lease_starts_and_is_stopped_before_anybody_looks() {
+    let nobody = (Value::from(0), Value::Null);
+    for (first, next) in [
+        (&["rollback"][..], &["start", "halt"][..]),
+        (&["halt", "rollback"], &["start", "rollback"]),
+        (&["rollback"], &["start", "pause"]),
+        (&["rollback"], &[]),
+    ] {
+        let scene = between_two_looks(first, next);
+        scene.apply();
+        assert_eq!(at(&scene), nobody, "{first:?} {next:?}");
+        scene.apply();
+        assert_eq!(at(&scene), nobody, "{first:?} {next:?}");
+    }
+    let goes_on = between_two_looks(&["rollback"], &["start"]);
+    goes_on.apply().exits(0);
+    goes_on.apply().exits(0);
+    assert_eq!(at(&goes_on), (500.into(), LEASE.into()));
+    // What that one is undone to is what was there before both.
+    goes_on.turn("user2", &stop("rollback", 3));
+    goes_on.admits(&["main"]);
+    goes_on.apply().exits(0).says("verified");
+    assert_eq!(at(&goes_on), nobody);
+    let untouched = between_two_looks(&[], &[]);
+    untouched.apply().exits(0);
+    assert_eq!(at(&untouched), (500.into(), OTHER.into()));
+}
+
+/// The same where the applier's machine was lost meanwhile: what it sees there counts.
+#[test]
+fn the_next_lease_starts_and_is_stopped_while_the_journal_is_lost() {
+    for (next, left) in [(&["start", "halt"][..], (0.into(), Value::Null)), (&[], (500.into(), OTHER.into()))] {
+        let first: &[&str] = if next.is_empty() { &[] } else { &["rollback"] };
+        let scene = between_two_looks(first, next);
+        fs::remove_dir_all(scene.clone_path()).unwrap();
+        let (server, clone) = (scene.server.to_str().unwrap(), scene.clone_path());
+        scene.world.git(&["clone", "--quiet", server, clone.to_str().unwrap()]);
+        scene.apply().exits(0);
+        assert_eq!(at(&scene), left);
+    }
+}
+
+/// An undoing that failed is not forgotten because the next lease starts and is stopped.
+#[test]
+fn the_next_lease_starts_and_is_stopped_after_what_cannot_be_undone() {
+    let scene = between_two_looks(&["rollback"], &["start", "halt"]);
+    let name = "refs/two-key/appliers/edge1";
+    scene.on_server(&["update-ref", "-d", name]).exits(0);
+    for name in [name, "refs/two-key-remote/origin/two-key/appliers/edge1"] {
+        scene.world.run(&scene.clone_path(), "git", &["update-ref", "-d", name], b"").exits(0);
+    }
+    for _ in 0..2 {
+        scene.apply().exits(1).says("rollback-failed");
+        scene.weighs(0);
+    }
 }

@@ -27,6 +27,7 @@ class Record:
         self.pinned, self.cosigns, self.ballots = None, [], {}
         self.state, self.step, self.tier = "proposed", 0, -1
         self.superseded, self.origin, self.verified = None, None, False
+        self.before = None  # what its target was at when it started
 
     def lease(self):
         """The bytes that were signed; before that, what the first of its files proposes, if it is a lease at all."""
@@ -306,7 +307,11 @@ class Ledger:
         target = lease.lease().target if lease.lease() else None
         if vote.role == "applier" and (target is None or (self.ruling.targets.get(target) or {}).get("applier") != vote.principal):
             raise Bad("wrong-role", "an applier stops its own targets only")
-        while lease.state == "completed" and lease.superseded is not None:
+        newest = self.newest(target)
+        newer = self.newer(newest, lease)
+        if newer and action == "pause":
+            lease, newer = newest, []  # what moves is the newest
+        while not newer and lease.state == "completed" and lease.superseded is not None:
             lease = lease.superseded
         after = {"pause": "paused", "halt": "halted"}.get(action, "rolled-back")
         if lease.state in ("proposed", "withdrawn"):
@@ -317,11 +322,36 @@ class Ledger:
         }[lease.state]
         if after not in effect or (vote.signature.point, vote.statement.text) in self.used:
             return
-        if lease.state != "proposed" and lease is not self.targets[lease.lease().target][-1]:
+        if lease.state != "proposed" and lease is not newest and not newer:
             raise Bad("wrong-state", "it would bring an older version back")
         if self.once(vote):
-            lease.state, lease.step, lease.ballots = after, lease.step + 1, {}
-            self.event({"paused": "PAUSED", "halted": "HALTED", "rolled-back": "ROLLED_BACK", "withdrawn": "WITHDRAWN"}[after], lease, [vote])
+            for one in newer:
+                if one.state != "rolled-back":
+                    self.stopped(one, "rolled-back", vote)
+            self.stopped(lease, after, vote)
+
+    def stopped(self, lease, after, vote):
+        lease.state, lease.step, lease.ballots = after, lease.step + 1, {}
+        self.event({"paused": "PAUSED", "halted": "HALTED", "rolled-back": "ROLLED_BACK", "withdrawn": "WITHDRAWN"}[after], lease, [vote])
+
+    def newest(self, target):
+        """The lease that started last on a target."""
+        return (self.targets.get(target) or [None])[-1]
+
+    def newer(self, newest, lease):
+        """The leases that are newer than one that its target falls back to, newest first; none if it does not fall back to it."""
+        found = []
+        while newest is not None and newest is not lease and newest.state != "completed":
+            found.append(newest)
+            newest = newest.before
+        return found if newest is lease else []
+
+    def standing(self, target):
+        """What a target is at: the newest lease that was not undone, on the way back from its newest."""
+        at = self.newest(target)
+        while at is not None and at.state == "rolled-back":
+            at = at.before
+        return at
 
     def freeze(self, vote):
         if vote.role == "applier":
@@ -478,18 +508,19 @@ class Ledger:
         self.loose(lease)
         if vote.statement.tier != lease.tiers[0]:
             raise Bad("tier-skipped", "not its first tier")
-        line = self.targets.setdefault(lease.target, [])
-        last = line[-1] if line else None
+        last = self.newest(lease.target)
         ends = last is not None and last.state == "rolling" and last.tier == len(last.lease().tiers) - 1
-        if last is not None and last.state in ("rolling", "paused", "halted") and not ends:
-            raise Bad("target-busy", f"{last.id} occupies the target")
+        stands = self.standing(lease.target)
+        if stands is not None and stands.state in ("rolling", "paused", "halted") and not ends:
+            raise Bad("target-busy", f"{stands.id} occupies the target")
         self.thawed()
         ballot = self.decided(vote, record, self.ruling.rules["promote"], lease.tiers[0] <= self.ruling.start_up_to)
         if ballot:
+            record.before = stands
             if ends:
                 self.taken(last, "completed", last.tier, "COMPLETED", ballot)
                 last.superseded = record
-            line.append(record)
+            self.targets.setdefault(lease.target, []).append(record)
             self.taken(record, "rolling", 0, "STARTED", ballot)
 
     def vote_promote(self, vote, record):

@@ -19,6 +19,7 @@ from objects import Bad
 ED, SK_ED = "ssh-ed25519", "sk-ssh-ed25519@openssh.com"
 EC, SK_EC = "ecdsa-sha2-nistp256", "sk-ecdsa-sha2-nistp256@openssh.com"
 WEBAUTHN = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com"
+COPIED = 0x08 | 0x10  # an authenticator's flags: its key may be copied to other devices, or was
 P25519 = 2**255 - 19
 L25519 = 2**252 + 27742317777372353535851937790883648493
 D25519 = -121665 * pow(121666, -1, P25519) % P25519
@@ -26,11 +27,13 @@ ORDER256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 class Key:
-    """One listed key: its point is what counts, its wrapping says how it signs."""
+    """One listed key: its point is what counts, whichever sign it has; its wrapping says how it signs."""
 
-    def __init__(self, wrapping, point, application=None, key_id=None, blob=None):
-        self.wrapping, self.point, self.application, self.key_id = wrapping, point, application, key_id
+    def __init__(self, wrapping, public, application=None, key_id=None, blob=None):
+        self.wrapping, self.public, self.application, self.key_id = wrapping, public, application, key_id
         self.blob = blob
+        curve, data = public
+        self.point = (curve, data[1:33] if curve == "p256" else data[:31] + bytes([data[31] & 0x7F]))
         self.hardware = wrapping in (SK_ED, SK_EC)
         if wrapping == "minisign":
             self.fingerprint = "minisign:" + key_id[::-1].hex().upper()
@@ -128,16 +131,16 @@ def ssh_key(blob):
     wire = Wire(blob)
     wrapping = wire.string().decode("latin-1")
     if wrapping in (ED, SK_ED):
-        point = ed25519_point(wire.string())
+        public = ed25519_point(wire.string())
     elif wrapping in (EC, SK_EC):
         if wire.string() != b"nistp256":
             raise Bad("malformed", "another curve")
-        point = p256_point(wire.string())
+        public = p256_point(wire.string())
     else:
         raise Bad("malformed", f"key type {wrapping}")
     application = wire.string() if wrapping in (SK_ED, SK_EC) else None
     wire.end()
-    return Key(wrapping, point, application, blob=blob)
+    return Key(wrapping, public, application, blob=blob)
 
 
 def listed_key(text):
@@ -159,21 +162,22 @@ def listed_key(text):
 # ---- Signatures
 
 class Signature:
-    """A signature that verified: by which point, and whether an authenticator's flags say that somebody was there."""
+    """A signature that verified: by which point, and whether an authenticator's flags say that somebody was there, with
+    a key that is nowhere else."""
 
     def __init__(self, key, present):
         self.point, self.present, self.fingerprint = key.point, present, key.fingerprint
         self.key = key
 
 
-def check_ed25519(point, signature, message):
+def check_ed25519(public, signature, message):
     if len(signature) != 64:
         raise Bad("malformed", "an Ed25519 signature has 64 bytes")
     try:
         commitment = edwards(signature[:32])
         if times(8, commitment) == (0, 1):
             raise Bad("bad-signature", "a commitment of small order")
-        ed25519.Ed25519PublicKey.from_public_bytes(point[1]).verify(signature, message)
+        ed25519.Ed25519PublicKey.from_public_bytes(public[1]).verify(signature, message)
     except InvalidSignature:
         raise Bad("bad-signature", "it does not verify") from None
     except Bad as bad:
@@ -191,13 +195,13 @@ def scalar(wire):
     return number
 
 
-def check_p256(point, encoded, message):
+def check_p256(public, encoded, message):
     wire = Wire(encoded)
     r, s = scalar(wire), scalar(wire)
     wire.end()
     try:
-        public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point[1])
-        public.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public[1])
+        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         raise Bad("bad-signature", "it does not verify") from None
 
@@ -242,9 +246,9 @@ def sshsig(blob, namespace, message):
         if kind == WEBAUTHN:
             what, extensions = client_data(inner, flags, signed)
         signed = hashlib.sha256(key.application).digest() + bytes([flags]) + counter + extensions + what
-        present = bool(flags & 1)
+        present = flags & 1 == 1 and flags & COPIED == 0
     inner.end()
-    (check_ed25519 if key.point[0] == "ed25519" else check_p256)(key.point, encoded, signed)
+    (check_ed25519 if key.public[0] == "ed25519" else check_p256)(key.public, encoded, signed)
     return Signature(key, present)
 
 
@@ -300,6 +304,6 @@ def minisign(text, key, message):
     key_id, signature, comment, whole = minisign_parts(text)
     if key_id != key.key_id:
         raise Bad("bad-signature", "made by another key")
-    check_ed25519(key.point, signature, hashlib.blake2b(message).digest())
-    check_ed25519(key.point, whole, signature + comment)
+    check_ed25519(key.public, signature, hashlib.blake2b(message).digest())
+    check_ed25519(key.public, whole, signature + comment)
     return Signature(key, False)

@@ -178,7 +178,6 @@ class Neighbourhood(Maker):
             if newest.tier + 1 < len(TIERS):
                 return self.both(parent, "promote", newest, Tier=str(TIERS[newest.tier + 1]))
             return self.vote(parent, "user1", "complete", newest)
-        self.applied()  # people start the next lease once the applier has seen how the one before ended
         self.count += 1
         name = f"H{self.count}"
         text = (f"two-key: 1\nlease: {name}\nrepository: {REPOSITORY}\nartifacts: [{{name: a, digest: \"sha256:{'1' * 64}\"}}]\ntarget: shop\n"

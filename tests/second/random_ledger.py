@@ -288,7 +288,7 @@ class Maker:
         if self.rng.random() < 0.85:
             listed = self.ledger.policy.listed
             name = self.rng.choice([one for one in listed if one != "edge1" or self.rng.random() < 0.2])
-            keys = [key for key in self.keys.get(name, []) if key.point in {k.point[1] for k in listed[name]}]
+            keys = [key for key in self.keys.get(name, []) if key.point in {k.public[1] for k in listed[name]}]
             if keys:
                 return self.rng.choice(keys)
         return self.rng.choice(self.keys[name])

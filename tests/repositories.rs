@@ -319,7 +319,11 @@ fn an_atomic_push_and_one_that_is_not_are_refused_whole() {
         let args = [atomic, &["main", deletion.as_str(), "main:refs/heads/topic"]].concat();
         scene.refuses(&args, &name, "ref-deleted");
     }
-    // A tag of what did not happen is not: it is waived.
-    scene.push(&["--atomic", "main", &tag]).exits(0).says("has no effect, beside a stop");
+    // So does a tag of what did not happen.
+    for atomic in [&["--atomic"][..], &[]] {
+        let args = [atomic, &["main", tag.as_str()]].concat();
+        scene.refuses(&args, &format!("refs/tags/{tag}"), "tag-mismatch");
+    }
+    scene.push(&["--atomic", "main"]).exits(0);
     assert_eq!(scene.server_ref(MAIN), scene.world.head());
 }

@@ -262,6 +262,8 @@ class Policy:
             check_gate(gate)
         for one in (found.get("thresholds") or {}).values():
             check_threshold(one)
+        if found.get("false-alarms") is not None and not 0 < found["false-alarms"] < 1:
+            strict.bad("false-alarms lies between 0 and 1")
         self.floors()
 
     def floors(self):
@@ -300,7 +302,8 @@ def branch(name):
         strict.bad(f"`{name}` is no branch")
 
 
-VARIABLES = {"candidate", "stable", "window", "target", "lease", "tier", "at"}
+VARIABLES = re.compile(
+    r"candidate|stable|window|target|lease|tier|at|candidate-pool|stable-pool|(label|artifact)\.[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def check_gate(gate):
@@ -313,16 +316,18 @@ def check_gate(gate):
         if asked not in ([set(), {"bad", "total"}] if ratio else [set(), {"value"}]):
             strict.bad("queries of another kind of gate")
         for name in asked:
-            if any(found not in VARIABLES for found in re.findall(r"\{\{(.*?)\}\}", queries[name])):
+            if any(not VARIABLES.fullmatch(found) for found in re.findall(r"\{\{(.*?)\}\}", queries[name])):
                 strict.bad("a query with a variable that is unknown")
     compare, absolute = gate.get("compare"), gate.get("absolute")
     if compare:
         if {"count-ratio": "e-value", "sample": "mann-whitney"}.get(kind) != compare["test"]:
             strict.bad("a test of another kind of gate")
-        if not 0 < compare["alpha"] < 1:
+        if compare.get("alpha") is not None and not 0 < compare["alpha"] < 1:
             strict.bad("alpha lies between 0 and 1")
     if absolute and None not in (absolute.get("max"), absolute.get("min")) and absolute["min"] > absolute["max"]:
         strict.bad("limits the wrong way round")
+    if absolute and kind == "gauge" and absolute.get("rule") == "test":
+        strict.bad("a gauge's single values are no rate to test")
     if kind == "burn-rate":
         if gate.get("objective") is None or not 0 < gate["objective"] < 100:
             strict.bad("no objective")

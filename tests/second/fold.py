@@ -75,6 +75,8 @@ class Ledger:
         for one in order:
             self.descends[one.oid] = any(self.descends.get(parent) for parent in one.parents)
             try:
+                if one.bad:
+                    raise one.bad
                 opened[one.oid] = open_commit(self.repository, one)
             except Bad as bad:
                 opened[one.oid] = bad

@@ -21,25 +21,36 @@ class Bad(Exception):
 
 
 class Commit:
-    """A commit as Git reads it: its tree and parents from the first lines, whatever follows."""
+    """A commit as Git reads it: its tree and parents from the first lines, whatever follows. One that Git cannot read has no
+    parents and no tree; `bad` says why."""
 
-    def __init__(self, oid, raw, width):
-        self.oid, self.raw = oid, raw
-        entry = re.compile(rb"([0-9a-f]{%d})\n" % width)
-        if not raw.startswith(b"tree "):
-            raise Undecided(f"commit {oid} does not begin with a tree")
-        at = 5
-        found = entry.match(raw, at)
+    def __init__(self, oid, kind, raw, width):
+        self.oid, self.raw, self.tree, self.parents, self.bad = oid, raw, None, [], None
+        try:
+            if kind != "commit":
+                raise Bad("malformed", f"{oid} is a {kind}, not a commit")
+            self.tree, self.parents = links(raw, width)
+        except Bad as bad:
+            self.bad = bad
+
+
+def links(raw, width):
+    """The tree and the parents of a commit."""
+    entry = re.compile(rb"([0-9a-fA-F]{%d})\n." % width, re.DOTALL)
+    found = entry.match(raw, 5) if raw.startswith(b"tree ") else None
+    if not found:
+        raise Bad("malformed", "it begins with no tree that something follows")
+    tree, at, parents = found.group(1).decode().lower(), found.end() - 1, []
+    # A last line that nothing follows is no parent.
+    while raw.startswith(b"parent ", at) and len(raw) - at > 7 + width:
+        found = entry.match(raw, at + 7)
         if not found:
-            raise Undecided(f"commit {oid} has no readable tree")
-        self.tree, at = found.group(1).decode(), found.end()
-        self.parents = []
-        while raw.startswith(b"parent ", at):
-            found = entry.match(raw, at + 7)
-            if not found:
-                break
-            self.parents.append(found.group(1).decode())
-            at = found.end()
+            raise Bad("malformed", "a parent is no object's name")
+        parents.append(found.group(1).decode().lower())
+        at = found.end() - 1
+    if tree in parents:
+        raise Bad("malformed", "its tree is its parent")
+    return tree, parents
 
 
 class Repository:
@@ -104,9 +115,7 @@ class Repository:
     def commit(self, oid):
         if oid not in self.commits:
             kind, data = self.object(oid)
-            if kind != "commit":
-                raise Undecided(f"{oid} is a {kind}, not a commit")
-            self.commits[oid] = Commit(oid, data, self.width)
+            self.commits[oid] = Commit(oid, kind, data, self.width)
         return self.commits[oid]
 
     def tree(self, oid):
@@ -115,15 +124,19 @@ class Repository:
             kind, data = self.object(oid)
             if kind != "tree":
                 raise Bad("malformed", f"{oid} is a {kind}, not a tree")
-            entries, at, raw = {}, 0, self.width // 2
+            entries, at, raw, before = {}, 0, self.width // 2, b""
             while at < len(data):
                 space, nul = data.find(b" ", at), data.find(b"\0", at)
                 mode, name, end = data[at:space], data[space + 1:nul], nul + 1 + raw
-                if space < 0 or nul < space or end > len(data) or not re.fullmatch(rb"[0-7]{1,7}", mode) or not name:
+                if space < 0 or nul < space or end > len(data) or not re.fullmatch(rb"[0-7]+", mode) or not name or b"/" in name:
                     raise Bad("malformed", f"tree {oid} cannot be read")
-                if name in entries:
-                    raise Bad("malformed", f"tree {oid} has one name twice")
-                entries[name] = (int(mode, 8), data[nul + 1:end].hex())
+                number = int(mode, 8) & 0xFFFF
+                order = name + b"/" if number & 0o170000 == 0o040000 else name
+                if order < before:
+                    raise Bad("malformed", f"tree {oid} is out of order")
+                # A name that is there twice is never opened.
+                entries[name] = (0 if name in entries else number, data[nul + 1:end].hex())
+                before = order
                 at = end
             self.trees[oid] = entries
         return self.trees[oid]
@@ -148,6 +161,8 @@ def first_parents(repository, root, tip):
         if oid == root:
             return chain[::-1]
         parents = repository.commit(oid).parents
+        if repository.commit(oid).bad:
+            raise Undecided(f"commit {oid}: {repository.commit(oid).bad}")
         if not parents:
             raise Undecided(f"{tip} does not come from the root by first parents")
         oid = parents[0]

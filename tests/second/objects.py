@@ -21,25 +21,25 @@ class Bad(Exception):
 
 
 class Commit:
-    """A commit as Git reads it: its tree and parents from the first lines, whatever follows."""
+    """A commit as Git reads it: its tree and parents from the first lines, whatever follows. One that is malformed, or is
+    another object, has no parents, and `bad` says why."""
 
-    def __init__(self, oid, raw, width):
-        self.oid, self.raw = oid, raw
-        entry = re.compile(rb"([0-9a-f]{%d})\n" % width)
-        if not raw.startswith(b"tree "):
-            raise Undecided(f"commit {oid} does not begin with a tree")
-        at = 5
-        found = entry.match(raw, at)
-        if not found:
-            raise Undecided(f"commit {oid} has no readable tree")
-        self.tree, at = found.group(1).decode(), found.end()
-        self.parents = []
-        while raw.startswith(b"parent ", at):
-            found = entry.match(raw, at + 7)
-            if not found:
-                break
-            self.parents.append(found.group(1).decode())
+    def __init__(self, oid, kind, raw, width):
+        self.oid, self.raw, self.tree, self.parents, self.bad = oid, raw, None, [], None
+        line = lambda word, at: re.compile(rb"%s ([0-9a-fA-F]{%d})\n" % (word, width)).match(raw, at)
+        found = line(b"tree", 0)
+        if kind != "commit" or not found or found.end() == len(raw):
+            self.bad = Bad("malformed", f"{oid} is a {kind} that does not begin with a tree")
+            return
+        tree, parents, at = found.group(1).decode().lower(), [], found.end()
+        while len(raw) - at > len("parent ") + width and raw.startswith(b"parent ", at):
+            found = line(b"parent", at)
+            if not found or found.end() == len(raw) or found.group(1).decode().lower() == tree:
+                self.bad = Bad("malformed", f"commit {oid} has a parent that cannot be read")
+                return
+            parents.append(found.group(1).decode().lower())
             at = found.end()
+        self.tree, self.parents = tree, parents
 
 
 class Repository:
@@ -104,9 +104,7 @@ class Repository:
     def commit(self, oid):
         if oid not in self.commits:
             kind, data = self.object(oid)
-            if kind != "commit":
-                raise Undecided(f"{oid} is a {kind}, not a commit")
-            self.commits[oid] = Commit(oid, data, self.width)
+            self.commits[oid] = Commit(oid, kind, data, self.width)
         return self.commits[oid]
 
     def tree(self, oid):

@@ -42,9 +42,10 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         let already = repo.config_all(&key)?;
         let missing =
             refspecs(&remote).into_iter().filter(|(refspec, _)| !already.iter().any(|one| one.ends_with(refspec)));
-        let lines: String = missing.map(|(refspec, _)| format!("\n  git config --add {key} '+{refspec}'")).collect();
+        let lines: Vec<_> = missing.map(|(refspec, _)| format!("  git config --add {key} '+{refspec}'")).collect();
         if !lines.is_empty() {
-            say(&format!("\nTo have `git fetch {remote}` bring votes by note, stops and what appliers saw:{lines}"));
+            let lines = lines.join("\n");
+            say(&format!("\nTo have `git fetch {remote}` bring votes by note, stops and what appliers saw:\n{lines}"));
         }
     }
     Ok(())

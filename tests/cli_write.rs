@@ -165,6 +165,19 @@ fn trust_wants_the_whole_id_of_a_commit_that_can_found_a_ledger() {
     world.two_key(&["trust", &root]).exits(0).says("user1").says("edge1").says("Pinned here");
     assert_eq!(world.git(&["config", "two-key.root"]), root);
     assert_ne!(other, root);
+    // What a remote has besides branches is mirrored apart from what was signed here; `doctor` asks for the same.
+    world.git(&["remote", "add", "origin", "../server.git"]);
+    for kind in ["notes/two-key", "two-key"] {
+        let refspec = format!("+refs/{kind}/*:refs/two-key-remote/origin/{kind}/*");
+        let command = format!("git config --add remote.origin.fetch '{refspec}'");
+        for verb in [&["trust", &root][..], &["doctor"]] {
+            world.two_key(verb).says(&command);
+        }
+        world.git(&["config", "--add", "remote.origin.fetch", &refspec]);
+        for verb in [&["trust", &root][..], &["doctor"]] {
+            world.two_key(verb).never_says(&command);
+        }
+    }
 }
 
 #[test]

@@ -199,7 +199,8 @@ impl Applier {
         let todo: Vec<_> = self.targets.iter().filter(|target| !decided(target)).cloned().collect();
         self.tick.todo.extend(todo);
         let reading = office.tick.reading.now;
-        for (target, metering) in office.meterings() {
+        let meterings = office.meterings();
+        for (target, metering) in meterings {
             if !self.meters.has(&target) {
                 let measured = target.clone();
                 self.meters.begin(target, Box::new(move || metering.measure(&measured, reading, mode)));

@@ -420,10 +420,14 @@ impl Office {
     }
 
     /// What is to be measured, by target.
-    pub(super) fn meterings(&self) -> Vec<(TargetId, Metering)> {
+    pub(super) fn meterings(&mut self) -> Vec<(TargetId, Metering)> {
+        // Who serves which version is as the target was last seen, by this process or one before it.
+        let last = self.writer.last_record(&self.source).ok().flatten();
+        let recorded = last.map(|record| record.targets.clone()).unwrap_or_default();
         let of = |(target, applied): (&TargetId, &Applied)| {
             let wanted = self.desired(target, applied)?;
-            let pools = self.tick.records.get(target).and_then(|record| record.pools.clone());
+            let seen = self.tick.records.get(target).or_else(|| recorded.get(target));
+            let pools = seen.and_then(|record| record.pools.clone());
             Some((target.clone(), self.metering(target, &wanted, applied)?.with_pools(pools)))
         };
         self.journal.targets.iter().filter_map(of).collect()

@@ -107,6 +107,8 @@ impl Writer {
         if ours == theirs || source.repository.is_ancestor(theirs, ours).map_err(refused)? {
             return Ok(());
         }
+        // What we never signed is nobody's with our name.
+        self.signed_by_us(source, theirs)?;
         Err(self.busy())
     }
 
@@ -117,8 +119,7 @@ impl Writer {
         match signer.map(|key| rules::owner(&source.state, key)) {
             Some(Ok((owner, _))) if owner == self.name => Ok(()),
             _ => {
-                let message =
-                    format!("{} is on commit {}, which {} did not sign", self.own_ref(), tip.short(), self.name);
+                let message = format!("{} is on {}, which {} did not sign", self.own_ref(), tip.short(), self.name);
                 Err(Refusal::new(Reason::WrongPrincipal, message).hint("have it removed from the remote"))
             }
         }

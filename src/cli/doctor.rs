@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     apply::{clocks, records},
-    git::{self, Base, GitError, Hook, Repository, mirrored},
+    git::{self, Base, GitError, Hook, Repository, refspecs},
     ledger,
     model::Oid,
     report,
@@ -275,23 +275,18 @@ fn signing(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
 fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
     for remote in session.repo.remotes()? {
         let key = format!("remote.{remote}.fetch");
-        let refspecs = session.repo.config_all(&key)?;
+        let already = session.repo.config_all(&key)?;
         let onto_ours = |refspec: &String| refspec.contains(":refs/two-key/") || refspec.contains(":refs/notes/");
-        if refspecs.iter().any(onto_ours) {
+        if already.iter().any(onto_ours) {
             let message = format!(
                 "`git fetch {remote}` writes over stops and votes that were signed here, and prunes them with fetch.prune"
             );
             chart.note("mirror", message, format!("git config --unset-all {key} ':refs/(two-key|notes)/'"));
         }
-        let wanted = [
-            ("notes", "refs/notes/two-key/*", "the inbox: votes by note are not seen"),
-            ("observed", "refs/two-key/*", "stops and what appliers saw"),
-        ];
-        for (check, theirs, what) in wanted {
-            let kept = mirrored(&remote, theirs);
-            if !refspecs.iter().any(|refspec| refspec.ends_with(&format!("{theirs}:{kept}"))) {
+        for (check, (refspec, what)) in ["notes", "observed"].into_iter().zip(refspecs(&remote)) {
+            if !already.iter().any(|one| one.ends_with(&refspec)) {
                 let message = format!("`git fetch {remote}` does not fetch {what}");
-                chart.note(check, message, format!("git config --add {key} '+{theirs}:{kept}'"));
+                chart.note(check, message, format!("git config --add {key} '+{refspec}'"));
             }
         }
     }

@@ -3,7 +3,11 @@
 use clap::Args as ClapArgs;
 
 use super::{Failure, Place, terminal::say, turn};
-use crate::{git::config, model::Oid, report};
+use crate::{
+    git::{config, refspecs},
+    model::Oid,
+    report,
+};
 
 /// Pin the root of the ledger here
 ///
@@ -32,6 +36,17 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match before {
         Some(before) => say(&format!("\nPinned here, in place of {before}.")),
         None => say("\nPinned here."),
+    }
+    for remote in repo.remotes()? {
+        let key = format!("remote.{remote}.fetch");
+        let already = repo.config_all(&key)?;
+        let missing =
+            refspecs(&remote).into_iter().filter(|(refspec, _)| !already.iter().any(|one| one.ends_with(refspec)));
+        let lines: Vec<_> = missing.map(|(refspec, _)| format!("  git config --add {key} '+{refspec}'")).collect();
+        if !lines.is_empty() {
+            let lines = lines.join("\n");
+            say(&format!("\nTo have `git fetch {remote}` bring votes by note, stops and what appliers saw:\n{lines}"));
+        }
     }
     Ok(())
 }

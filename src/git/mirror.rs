@@ -78,6 +78,15 @@ fn folder(remote: &str) -> String {
     digest.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
 }
 
+/// What `git fetch` has to be told besides a remote's branches, and what that brings: nothing of it writes over refs of ours.
+pub fn refspecs(remote: &str) -> [(String, &'static str); 2] {
+    let refspec = |theirs: &str| format!("{theirs}:{}", mirrored(remote, theirs));
+    [
+        (refspec("refs/notes/two-key/*"), "the inbox: votes by note are not seen"),
+        (refspec("refs/two-key/*"), "stops and what appliers saw"),
+    ]
+}
+
 /// Where a remote's ref is kept here after a fetch.
 pub fn mirrored(remote: &str, name: &str) -> String {
     let folder = folder(remote);

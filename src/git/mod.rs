@@ -48,7 +48,7 @@ mod write;
 pub use carry::{CarryError, NewCarrier, Signer};
 pub use error::GitError;
 pub use hooks::Hook;
-pub use mirror::{MIRROR, Mirrored, Missed, Wanted, mirrored};
+pub use mirror::{MIRROR, Mirrored, Missed, Wanted, mirrored, refspecs};
 pub use notes::{NOTES, Note};
 pub use object::{Kind, Object};
 pub use objects::Objects;

@@ -2,7 +2,9 @@
 //!
 //! What does not count is a finding with a reason: it alters nothing and taints nothing later.
 
-use crate::dsl::*;
+use std::fs;
+
+use crate::{applier::stop_it, dsl::*};
 
 /// Two people's signed commits squashed into one.
 #[test]
@@ -106,4 +108,28 @@ fn a_target_that_is_occupied() {
         scene.turn("user1", &stop("rollback", 1));
         start(scene);
     });
+}
+
+/// A tag, a file or a folder where an applier's ref should be: the applier says whose fault that is, and stops all the same.
+#[test]
+fn an_appliers_ref_that_is_no_commit() {
+    let scene = Scene::applied();
+    let name = "refs/two-key/appliers/edge1";
+    let good = scene.on_server(&["rev-parse", name]).exits(0).out;
+    let main = scene.on_server(&["rev-parse", "main"]).exits(0).out;
+    let tag = format!("object {}\ntype commit\ntag x\ntagger x <x@x> 0 +0000\n\nx\n", main.trim());
+    fs::write(scene.server.join("junk"), tag).unwrap();
+    let tag = scene.on_server(&["hash-object", "-w", "-t", "tag", "junk"]).exits(0).out;
+    let blob = scene.on_server(&["rev-parse", "main:.two-key/policy.yaml"]).exits(0).out;
+    let tree = scene.on_server(&["rev-parse", "main^{tree}"]).exits(0).out;
+    for junk in [tag, blob, tree] {
+        scene.on_server(&["update-ref", name, junk.trim()]).exits(0);
+        scene.apply().exits(1).says("wrong-principal");
+    }
+    scene.turn("user2", &stop_it("halt", 1));
+    scene.admits(&["main"]);
+    scene.apply().exits(1).says("wrong-principal");
+    scene.weighs(0);
+    scene.on_server(&["update-ref", name, good.trim()]).exits(0);
+    scene.apply().exits(0);
 }

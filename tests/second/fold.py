@@ -5,7 +5,7 @@ Whose key it is and what a rule asks for is the policy's that was in force when 
 """
 from carriers import STOPS, open_commit, signer
 from documents import LIMIT, Lease, Policy, digest, is_id, seconds
-from objects import Bad, brought_in, first_parents
+from objects import Bad, Undecided, brought_in, first_parents
 
 DEPTH, NAMES = 16, 100_000
 ENDED = ("completed", "rolled-back", "withdrawn")
@@ -48,6 +48,8 @@ class Ledger:
 
     def __init__(self, repository, root):
         self.repository, self.root = repository, root
+        if repository.commit(root).bad:
+            raise Undecided(f"the root cannot be read: {repository.commit(root).bad.why}")
         self.policy_blob = policy_blob(repository, repository.commit(root).tree)
         self.policy = Policy(read(repository, self.policy_blob))
         if self.policy.version != 1:
@@ -75,9 +77,7 @@ class Ledger:
         for one in order:
             self.descends[one.oid] = any(self.descends.get(parent) for parent in one.parents)
             try:
-                if one.bad:
-                    raise one.bad
-                opened[one.oid] = open_commit(self.repository, one)
+                opened[one.oid] = one.bad or open_commit(self.repository, one)
             except Bad as bad:
                 opened[one.oid] = bad
             if opened[one.oid] is None:

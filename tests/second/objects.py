@@ -21,36 +21,25 @@ class Bad(Exception):
 
 
 class Commit:
-    """A commit as Git reads it: its tree and parents from the first lines, whatever follows. One that Git cannot read has no
-    parents and no tree; `bad` says why."""
+    """A commit as Git reads it: its tree and parents from the first lines, whatever follows. One that is malformed, or is
+    another object, has no parents, and `bad` says why."""
 
     def __init__(self, oid, kind, raw, width):
         self.oid, self.raw, self.tree, self.parents, self.bad = oid, raw, None, [], None
-        try:
-            if kind != "commit":
-                raise Bad("malformed", f"{oid} is a {kind}, not a commit")
-            self.tree, self.parents = links(raw, width)
-        except Bad as bad:
-            self.bad = bad
-
-
-def links(raw, width):
-    """The tree and the parents of a commit."""
-    entry = re.compile(rb"([0-9a-fA-F]{%d})\n." % width, re.DOTALL)
-    found = entry.match(raw, 5) if raw.startswith(b"tree ") else None
-    if not found:
-        raise Bad("malformed", "it begins with no tree that something follows")
-    tree, at, parents = found.group(1).decode().lower(), found.end() - 1, []
-    # A last line that nothing follows is no parent.
-    while raw.startswith(b"parent ", at) and len(raw) - at > 7 + width:
-        found = entry.match(raw, at + 7)
-        if not found:
-            raise Bad("malformed", "a parent is no object's name")
-        parents.append(found.group(1).decode().lower())
-        at = found.end() - 1
-    if tree in parents:
-        raise Bad("malformed", "its tree is its parent")
-    return tree, parents
+        line = lambda word, at: re.compile(rb"%s ([0-9a-fA-F]{%d})\n" % (word, width)).match(raw, at)
+        found = line(b"tree", 0)
+        if kind != "commit" or not found or found.end() == len(raw):
+            self.bad = Bad("malformed", f"{oid} is a {kind} that does not begin with a tree")
+            return
+        tree, parents, at = found.group(1).decode().lower(), [], found.end()
+        while len(raw) - at > len("parent ") + width and raw.startswith(b"parent ", at):
+            found = line(b"parent", at)
+            if not found or found.end() == len(raw) or found.group(1).decode().lower() == tree:
+                self.bad = Bad("malformed", f"commit {oid} has a parent that cannot be read")
+                return
+            parents.append(found.group(1).decode().lower())
+            at = found.end()
+        self.tree, self.parents = tree, parents
 
 
 class Repository:
@@ -161,8 +150,6 @@ def first_parents(repository, root, tip):
         if oid == root:
             return chain[::-1]
         parents = repository.commit(oid).parents
-        if repository.commit(oid).bad:
-            raise Undecided(f"commit {oid}: {repository.commit(oid).bad}")
         if not parents:
             raise Undecided(f"{tip} does not come from the root by first parents")
         oid = parents[0]

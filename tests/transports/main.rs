@@ -158,6 +158,13 @@ fn where_a_forge_delegates_hooks_ours_goes_beside_the_others() {
     world.two_key_in(&scene.server, &["doctor"]).never_says("the pre-receive hook is not installed");
     fs::remove_file(hooks.join("pre-receive.d/two-key")).unwrap();
     world.two_key_in(&scene.server, &["doctor"]).exits(1).says("the pre-receive hook is not installed");
+    // Without a verdict nothing governed moves.
+    let tip = scene.server_ref(MAIN);
+    scene.turn("cp18", &stop("pause", 3));
+    assert_ne!(scene.push(&["main"]).says("unjudged: ").code, 0);
+    assert_eq!(scene.server_ref(MAIN), tip);
+    world.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    world.two_key(&["hook", "install", path]).exits(0);
     // A halt is no less one for coming by another way.
     scene.turn("cp18", &stop("halt", 2));
     scene.push(&["main"]).exits(0);

@@ -22,6 +22,7 @@ use crate::{
     git::{Hook, PushedRef, Repository, Side},
     ledger::Missed,
     model::{Oid, Reason, Refusal},
+    report::escaped,
 };
 
 /// The configuration key of the seconds after which a push is refused undecided.
@@ -137,7 +138,7 @@ fn pre_receive() -> Result<(), Failure> {
             said
         }
         Outcome::Undecided(refusal) if pinned && stops_alone(&refs) => {
-            let refusal = Refusal { message: printable(&refusal.message), ..refusal };
+            let refusal = Refusal { message: escaped(&refusal.message), ..refusal };
             terminal::remark(&format!("two-key: could not judge these stops, so they are admitted: {refusal}"));
             Ok(())
         }
@@ -185,7 +186,7 @@ fn reference_transaction() -> Result<(), Failure> {
 
 fn pre_push() -> Result<(), Failure> {
     let left_to_the_server = |refusal: Refusal| {
-        let refusal = Refusal { message: printable(&refusal.message), ..refusal };
+        let refusal = Refusal { message: escaped(&refusal.message), ..refusal };
         terminal::remark(&format!("two-key: not judged here, the server decides: {refusal}"));
         Ok(())
     };
@@ -315,8 +316,8 @@ fn push_options() -> Vec<String> {
 pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
     for waived in verdict.waived.iter().take(MAX_SAID) {
         let RefusedRef { name, refusal, .. } = waived;
-        let message = printable(&refusal.message);
-        let name = printable(name);
+        let message = escaped(&refusal.message);
+        let name = escaped(name);
         terminal::remark(&format!("two-key: has no effect, beside a stop {name}: {}: {message}", refusal.reason));
     }
     for refused in verdict.refused.iter().take(MAX_SAID) {
@@ -336,19 +337,9 @@ pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
 
 fn say_refused(refused: &RefusedRef) {
     let RefusedRef { name, refusal, .. } = refused;
-    let refusal = Refusal { message: printable(&refusal.message), ..refusal.clone() };
-    let failure = Failure::refused(printable(name), refusal);
+    let refusal = Refusal { message: escaped(&refusal.message), ..refusal.clone() };
+    let failure = Failure::refused(escaped(name), refusal);
     terminal::remark(&failure.lines("hook").unwrap_or_default());
-}
-
-/// One line, without anything that a terminal would obey: the text may come from what was pushed.
-fn printable(text: &str) -> String {
-    let harmless = |char: char| match char {
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        char if char.is_control() => '\u{fffd}',
-        char => char,
-    };
-    text.chars().map(harmless).collect()
 }
 
 fn install(args: &Install, place: &Place) -> Result<(), Failure> {

@@ -53,7 +53,7 @@ impl Program {
     }
 
     /// Git, such that nothing stored beside the objects changes what they say: no replacements, no grafts, no
-    /// commit-graph; and such that reading takes no locks.
+    /// commit-graph; and such that reading takes no locks and fetches nothing that a partial clone lacks.
     pub(crate) fn git(inherit: bool) -> Self {
         let mut program = Self::new("git");
         if !inherit {
@@ -64,6 +64,7 @@ impl Program {
         program
             .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_GRAFT_FILE", "/dev/null")
+            .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_LITERAL_PATHSPECS", "1")
             .env("GIT_PAGER", "cat")

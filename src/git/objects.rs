@@ -420,9 +420,30 @@ pub(super) fn linked(id: Oid, commit: &CommitBytes, format: ObjectFormat) -> Res
 mod tests {
     use super::*;
     use crate::{
-        git::testing::{chain, empty, empty_as},
+        git::{
+            command::Program,
+            testing::{chain, empty, empty_as},
+        },
         signature::Opened,
     };
+
+    #[test]
+    fn what_a_partial_clone_lacks_is_not_fetched() {
+        let (folder, repository) = empty();
+        let blob = repository.run(&["hash-object", "-w", "--stdin"]).input("file").text().unwrap();
+        let id = Oid::parse(&blob).unwrap();
+        let lacking = tempfile::tempdir().unwrap();
+        let (path, url) = (lacking.path().join("clone"), format!("file://{}", folder.path().display()));
+        repository.run(&["config", "uploadpack.allowAnySHA1InWant", "true"]).bytes().unwrap();
+        repository.run(&["config", "uploadpack.allowFilter", "true"]).bytes().unwrap();
+        Program::git(false).args(["clone", "--quiet", "--filter=blob:none", &url]).arg(&path).bytes().unwrap();
+        let clone = Repository::open(&path).unwrap();
+        assert!(clone.objects().unwrap().read(id).is_err());
+        // It could have been: without that variable, Git fetches it.
+        let fetching = clone.run(&["cat-file", "-p", &blob]).env("GIT_NO_LAZY_FETCH", "0");
+        assert_eq!(fetching.text().unwrap(), "file");
+        assert!(clone.objects().unwrap().read(id).is_ok());
+    }
 
     #[test]
     fn one_that_was_killed_fails_once_and_another_takes_its_place() {

@@ -14,6 +14,7 @@ pub mod oid;
 pub mod policy;
 pub mod reason;
 pub mod statement;
+pub mod text;
 
 pub use action::Action;
 pub use digest::Digest;

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
+use crate::model::text::is_deceptive;
+
 /// A text from the repository, made safe to print: control and bidirectional characters are spelled out, so that
 /// nobody's words move the cursor, end a line or change the order in which a reader sees things.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_hazard(c) {
+        if is_deceptive(c) {
             let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
         } else {
             safe.push(c);
@@ -23,18 +25,13 @@ pub fn json_escaped(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
         // Outside strings there are no such characters but the line feeds between values; each is below U+10000.
-        if is_hazard(c) && c != '\n' {
+        if is_deceptive(c) && c != '\n' {
             let _ = write!(safe, "\\u{:04x}", u32::from(c));
         } else {
             safe.push(c);
         }
     }
     safe
-}
-
-fn is_hazard(c: char) -> bool {
-    let bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || bidi || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 /// Seconds since 1970 in RFC 3339, UTC.

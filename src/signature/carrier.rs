@@ -12,9 +12,8 @@ use super::{
     inner::{Claim, Proof},
     sshsig,
     sshsig::SshSig,
-    text::is_deceiving,
 };
-use crate::model::{Action, Digest, Fields, PrincipalId, PublicKey, Reason, Refusal, Statement};
+use crate::model::{Action, Digest, Fields, PrincipalId, PublicKey, Reason, Refusal, Statement, text::is_deceiving};
 
 /// What every line of ours begins with.
 pub(super) const PREFIX: &str = "Two-Key-";

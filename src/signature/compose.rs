@@ -1,10 +1,7 @@
 //! Messages of carrier commits, as [`super::open_commit`] reads them back.
 
-use super::{
-    carrier::{MAX_SEALED, PREFIX, is_reason},
-    text::is_deceiving,
-};
-use crate::model::{Digest, PrincipalId, Reason, Refusal, Statement};
+use super::carrier::{MAX_SEALED, PREFIX, is_reason};
+use crate::model::{Digest, PrincipalId, Reason, Refusal, Statement, text::is_deceiving};
 
 /// Composes the message of a carrier commit: subject, empty line, statement, remarks, sealed lines.
 ///

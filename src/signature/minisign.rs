@@ -10,7 +10,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use minisign_verify::Signature;
 
-use super::text::is_deceptive;
+use crate::model::text::is_deceptive;
 use crate::model::{PublicKey, RawKey, Reason, Refusal, Wrapping};
 
 /// The longest signature file that is read, in bytes.

@@ -19,7 +19,6 @@ mod multiples;
 pub mod note;
 pub mod sshsig;
 pub mod tag;
-mod text;
 
 #[cfg(test)]
 mod literal;

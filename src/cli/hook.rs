@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use super::{Failure, Place, terminal};
 use crate::{
     admission::{Push, RefusedRef, Verdict, judge, judge_move, only_stop_refs},
-    git::{Hook, PushedRef, Repository, Side},
+    git::{Hook, PushedRef, Repository, Side, plainly_admitted},
     ledger::Missed,
     model::{Oid, Reason, Refusal},
     report::escaped,
@@ -172,6 +172,11 @@ fn moment() -> SystemTime {
 /// Lets Git move refs, whose locks it holds, if they may move.
 fn reference_transaction() -> Result<(), Failure> {
     let input = input()?;
+    #[allow(clippy::disallowed_methods, reason = "Git tells hooks by the environment where the repository is")]
+    let git_dir = env::var_os("GIT_DIR").filter(|_| env::var_os("GIT_COMMON_DIR").is_none());
+    if git_dir.is_some_and(|git_dir| plainly_admitted(Path::new(&git_dir), &input, moment())) {
+        return Ok(());
+    }
     let undecided = |refusal: Refusal| Failure::Undecided(refusal);
     let repository = Repository::discover().map_err(|error| undecided(error.refusal()))?;
     let (moves, branch) = repository.moves(&input, moment()).map_err(undecided)?;

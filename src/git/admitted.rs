@@ -37,8 +37,57 @@ struct Told {
     to: Destination,
 }
 
-fn folder(repository: &Repository) -> PathBuf {
-    repository.common_dir().join("two-key/admitted")
+fn folder(common_dir: &Path) -> PathBuf {
+    common_dir.join("two-key/admitted")
+}
+
+impl Record {
+    /// The record of a move, if it was admitted a short time ago.
+    fn read(folder: &Path, name: &str, from: Option<Oid>, to: Destination, now: SystemTime) -> Option<Self> {
+        let to = match to {
+            Destination::Object(id) => Some(id),
+            Destination::Nothing => None,
+            Destination::AnotherRef => return None,
+        };
+        let path = folder.join(file_name(name, from, to));
+        let written = fs::metadata(&path).and_then(|file| file.modified()).ok()?;
+        let text = fs::read_to_string(&path).ok().filter(|_| is_young(written, now))?;
+        let (branch, ledger) = text.split_once('\n')?;
+        let ledger = if ledger.is_empty() { None } else { Some(Oid::parse(ledger)?) };
+        Some(Self { branch: branch.to_owned(), ledger })
+    }
+}
+
+/// Reads lines `<old> <new> <ref>`. A value may be `ref:<name>`.
+fn told_moves(input: &[u8]) -> Result<Vec<Told>, GitError> {
+    let line = |line: String| {
+        let wrong = || GitError::Answer { command: "git".to_owned(), what: format!("`{line}` is no move of a ref") };
+        let words: Vec<&str> = line.splitn(3, ' ').collect();
+        let [old, new, name] = words.as_slice() else { return Err(wrong()) };
+        let from = if old.starts_with("ref:") { None } else { Some(Oid::parse(old).ok_or_else(wrong)?) };
+        let to = match Oid::parse(new) {
+            Some(id) if id.is_zero() => Destination::Nothing,
+            Some(id) => Destination::Object(id),
+            None if new.starts_with("ref:") => Destination::AnotherRef,
+            None => return Err(wrong()),
+        };
+        Ok(Told { name: (*name).to_owned(), from: from.filter(|id| !id.is_zero()), to })
+    };
+    lines(input).map(line).collect()
+}
+
+/// Whether all moves that Git is about to make in a repository are plainly what a push was admitted with, so that nothing else
+/// has to be asked: of the branch, from where Git says that it is, and of what is none of our business. A push of many refs
+/// asks for each of them.
+pub fn plainly_admitted(git_dir: &Path, input: &[u8], now: SystemTime) -> bool {
+    // A worktree's own folder names the one that all share.
+    let shared = fs::read_to_string(git_dir.join("commondir")).map(|shared| git_dir.join(shared.trim_end()));
+    let folder = folder(&shared.unwrap_or_else(|_| git_dir.to_owned()));
+    let plain = |Told { name, from, to }: &Told| {
+        let place = Record::read(&folder, name, *from, *to, now).map(|record| place(name, &record.branch));
+        matches!((place, from), (Some(Place::Branch), Some(_)) | (Some(Place::Other), _))
+    };
+    told_moves(input).is_ok_and(|told| told.iter().all(plain))
 }
 
 /// Under which name a move is kept.
@@ -51,7 +100,7 @@ fn file_name(name: &str, from: Option<Oid>, to: Option<Oid>) -> String {
 impl Repository {
     /// Remembers the moves of an admitted push, whose refs were pushed by these names, until Git makes them.
     pub fn admit(&self, push: &Push, pushed: &[PushedRef], now: SystemTime) -> Result<(), GitError> {
-        let folder = folder(self);
+        let folder = folder(self.common_dir());
         let failed = |error| GitError::io(format!("writing to {}", folder.display()), error);
         shared::create(self, &folder).map_err(failed)?;
         let access = shared::Access::to(&folder).map_err(failed)?;
@@ -76,7 +125,7 @@ impl Repository {
     /// `prepared` state; and the governed branch.
     pub fn moves(&self, input: &[u8], now: SystemTime) -> Result<(Vec<Move>, String), Refusal> {
         let undecided = |error: GitError| error.refusal();
-        let told = self.told_moves(input).map_err(undecided)?;
+        let told = told_moves(input).map_err(undecided)?;
         let branch = match told.iter().find_map(|told| self.admitted(&told.name, told.from, told.to, now)) {
             Some(record) => record.branch,
             None => self.pinned_branch()?,
@@ -110,39 +159,9 @@ impl Repository {
         Ok((moves, branch))
     }
 
-    /// Reads lines `<old> <new> <ref>`. A value may be `ref:<name>`.
-    fn told_moves(&self, input: &[u8]) -> Result<Vec<Told>, GitError> {
-        let line = |line: String| {
-            let wrong =
-                || GitError::Answer { command: "git".to_owned(), what: format!("`{line}` is no move of a ref") };
-            let words: Vec<&str> = line.splitn(3, ' ').collect();
-            let [old, new, name] = words.as_slice() else { return Err(wrong()) };
-            let id = |word: &str| Oid::parse(word).filter(|id| self.fits(*id));
-            let from = if old.starts_with("ref:") { None } else { Some(id(old).ok_or_else(wrong)?) };
-            let to = match id(new) {
-                Some(id) if id.is_zero() => Destination::Nothing,
-                Some(id) => Destination::Object(id),
-                None if new.starts_with("ref:") => Destination::AnotherRef,
-                None => return Err(wrong()),
-            };
-            Ok(Told { name: (*name).to_owned(), from: from.filter(|id| !id.is_zero()), to })
-        };
-        lines(input).map(line).collect()
-    }
-
     /// The record of a move, if it was admitted a short time ago.
     fn admitted(&self, name: &str, from: Option<Oid>, to: Destination, now: SystemTime) -> Option<Record> {
-        let to = match to {
-            Destination::Object(id) => Some(id),
-            Destination::Nothing => None,
-            Destination::AnotherRef => return None,
-        };
-        let path = folder(self).join(file_name(name, from, to));
-        let written = fs::metadata(&path).and_then(|file| file.modified()).ok()?;
-        let text = fs::read_to_string(&path).ok().filter(|_| is_young(written, now))?;
-        let (branch, ledger) = text.split_once('\n')?;
-        let ledger = if ledger.is_empty() { None } else { Some(Oid::parse(ledger)?) };
-        Some(Record { branch: branch.to_owned(), ledger })
+        Record::read(&folder(self.common_dir()), name, from, to, now)
     }
 
     /// The governed branch, by the root that is pinned.

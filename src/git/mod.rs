@@ -45,6 +45,7 @@ mod version;
 mod worktree;
 mod write;
 
+pub use admitted::plainly_admitted;
 pub use carry::{CarryError, NewCarrier, Signer};
 pub use error::GitError;
 pub use hooks::Hook;

@@ -275,9 +275,10 @@ impl Bench {
             Ok(restorable) => restorable,
             Err(refusal) => return self.without_pack(applied, desired, refusal),
         };
-        let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
         // What is there is looked at whether or not the driver says that it did it.
         let said = self.driver.restore(&snapshot);
+        // Counted from here on: until now requests may have come to the candidate.
+        let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
         applied.rollback = Rollback::Attempted { served };
         self.check(applied, desired, (&pack, &snapshot), health, said)
     }

@@ -433,13 +433,19 @@ mod tests {
         let blob = repository.run(&["hash-object", "-w", "--stdin"]).input("file").text().unwrap();
         let id = Oid::parse(&blob).unwrap();
         let lacking = tempfile::tempdir().unwrap();
-        let (path, url) = (lacking.path().join("clone"), format!("file://{}", folder.path().display()));
+        let url = format!("file://{}", folder.path().display());
         repository.run(&["config", "uploadpack.allowAnySHA1InWant", "true"]).bytes().unwrap();
         repository.run(&["config", "uploadpack.allowFilter", "true"]).bytes().unwrap();
-        Program::git(false).args(["clone", "--quiet", "--filter=blob:none", &url]).arg(&path).bytes().unwrap();
-        let clone = Repository::open(&path).unwrap();
-        // Git before 2.44 does not know the variable. There only the look at the configuration keeps such a clone from being read.
-        let known = crate::git::version().unwrap() >= (2, 44);
+        let partial = |name: &str| {
+            let path = lacking.path().join(name);
+            Program::git(false).args(["clone", "--quiet", "--filter=blob:none", &url]).arg(&path).bytes().unwrap();
+            Repository::open(&path).unwrap()
+        };
+        // Older versions of Git do not know the variable. There only the look at the configuration keeps such a clone from being
+        // read.
+        let asked = partial("asked").run(&["cat-file", "-p", &blob]).env("GIT_NO_LAZY_FETCH", "1").output().unwrap();
+        let known = !asked.status.success();
+        let clone = partial("read");
         assert_eq!(clone.objects().unwrap().read(id).is_err(), known);
         // It could have been: without that variable, Git fetches it.
         let fetching = clone.run(&["cat-file", "-p", &blob]).env("GIT_NO_LAZY_FETCH", "0");

@@ -306,7 +306,7 @@ fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Pr
         (Place::Tag { lease, suffix }, Facts::Tag { before, after }) => {
             found.extend(tags::judge(push, lease, suffix, before.as_ref(), after).map(Problem::from));
         }
-        (Place::Notes(principal), Facts::Notes(facts)) => notes::judge(push, principal, facts, found),
+        (Place::Notes(principal), Facts::Notes(facts)) => notes::judge(push, update, principal, facts, found),
         (Place::Applier(name), Facts::Applier(facts)) => {
             found.extend(appliers::judge(push, name, facts).map(Problem::from));
         }

@@ -6,9 +6,15 @@ use crate::{
     signature::{Inbox, NoteEntry},
 };
 
-use super::{NoteChange, NotesFacts, Problem, Push, ledger_after};
+use super::{NoteChange, NotesFacts, Problem, Push, RefUpdate, ledger_after};
 
-pub(super) fn judge(push: &Push, principal: &PrincipalId, facts: &NotesFacts, found: &mut Vec<Problem>) {
+pub(super) fn judge(
+    push: &Push,
+    update: &RefUpdate,
+    principal: &PrincipalId,
+    facts: &NotesFacts,
+    found: &mut Vec<Problem>,
+) {
     if !facts.fast_forward {
         let message = "its old tip is not in the new history; notes are only added";
         return found
@@ -30,6 +36,11 @@ pub(super) fn judge(push: &Push, principal: &PrincipalId, facts: &NotesFacts, fo
         );
     }
     let mut inbox = Inbox::new(principal, &known.keys);
+    if update.old.is_none() && facts.changes.is_empty() && facts.strays.is_empty() {
+        // Who has notes in a clone could not push them any more.
+        let message = format!("it holds no vote of {principal}");
+        found.push(Refusal::new(Reason::Unsigned, message).hint("leave it out of the push").into());
+    }
     for change in &facts.changes {
         if let Err(refusal) = judge_note(state, principal, &mut inbox, change) {
             found.push(refusal.into());

@@ -205,7 +205,7 @@ mod tests {
             let hook = scene.program(
                 "hook",
                 &format!(
-                    "asked=$(cat)\ncase \"$asked\" in {}) until [ -e '{}' ]; do sleep 0.05; done;; esac\n\
+                    "asked=$(cat)\ncase \"$asked\" in {}) until [ -e '{}' ] || [ ! -e \"$0\" ]; do sleep 0.05; done;; esac\n\
                      printf '%s\\n' \"$asked\" | \"$@\"",
                     ids.join("|"),
                     scene.gate().display()

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     admission::{ASIDE, Place, signer_of},
     gate::Evidence,
-    git::{GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
+    git::{Base, GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
     ledger::{self, LeaseState, StopEffect, Transition, rules},
     model::{Digest, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, Stop, StopKind, Subject},
     signature::statement_message,
@@ -281,14 +281,20 @@ impl Writer {
         // Those that take effect first.
         let goes = |(_, effect): &(LeaseId, StopEffect)| *effect != StopEffect::Nothing;
         waiting.sort_by_key(|(stop, landings)| !stop.is_freeze() && !landings.iter().any(goes));
-        for (stop, _) in waiting.into_iter().take(MAX_CARRIED) {
+        for (stop, landings) in waiting.into_iter().take(MAX_CARRIED) {
             if repository.is_ancestor(source.root, stop.commit).map_err(refused)? {
                 let tree = repository.objects().and_then(|mut objects| objects.links(tip)).map_err(refused)?.tree;
                 let message = format!("Carry over a stop: {}\n", title(&stop.statement));
                 let parents = [tip, stop.commit];
                 let (sign, who) = (SignWith::Nobody, self.name.as_str());
                 let merge = NewCommit { tree, parents: &parents, message: &message, sign, who };
-                tip = repository.commit_tree(&merge).map_err(refused)?;
+                let carried = repository.commit_tree(&merge).map_err(refused)?;
+                // Only beside a stop that takes effect does a hook waive what else a stop's history brings. One without effect
+                // whose history has findings stays where it is.
+                let effective = stop.is_freeze() || landings.iter().any(goes);
+                if effective || !finds_something(source, carried).map_err(refused)? {
+                    tip = carried;
+                }
             }
         }
         if tip == old {
@@ -417,6 +423,17 @@ impl Push {
         let another = |refspec: &String| repository.push(remote, std::slice::from_ref(refspec), &self.options).ok();
         self.or.iter().filter_map(another).find(PushOutcome::is_accepted).map_or(own, Ok)
     }
+}
+
+/// Whether the last step up to a tip, which continues the ledger, has a finding.
+fn finds_something(source: &Source, tip: Oid) -> Result<bool, GitError> {
+    let base = Base::After { tip: source.state.tip(), root: source.root };
+    let (mut state, mut found) = (source.state.clone(), false);
+    for step in source.repository.steps(base, tip)? {
+        let (next, report) = ledger::apply(state, &step?);
+        (state, found) = (next, !report.findings.is_empty());
+    }
+    Ok(found)
 }
 
 /// Pushes that are being made, one after the other.

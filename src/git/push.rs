@@ -395,7 +395,11 @@ impl Repository {
         // What the ledger has is judged there.
         let known: Vec<Oid> = old.into_iter().chain(ledger.before.as_ref().map(|state| state.tip())).collect();
         // Of all refs together: the same commits are judged for each.
-        let ids = self.reachable_up_to(Some(*left + 1), &[new], &known)?;
+        let mut ids = self.reachable_up_to(Some(*left + 1), &[new], &known)?;
+        // Its tip is judged wherever it came from: what the ledger has is no applier's record for that.
+        if old != Some(new) && !ids.contains(&new) {
+            ids.push(new);
+        }
         *left = left.checked_sub(ids.len()).ok_or_else(|| too_many_commits("the new history of appliers' refs"))?;
         let mut commits = Vec::with_capacity(ids.len());
         for ids in ids.chunks(CHUNK) {

@@ -43,6 +43,10 @@ fn a_tag() {
 fn notes() {
     let scene = two_leases();
     let blob = |id: &str| scene.world.git(&["rev-parse", &format!("main:leases/{id}.yaml")]);
+    // Nothing in somebody's name: who has votes in a clone could never push them.
+    let nothing = scene.world.run(scene.world.repo(), "git", &["mktree"], b"").exits(0).out;
+    let nothing = scene.world.git(&["commit-tree", "-m", "Notes", nothing.trim()]);
+    scene.refuses(&[&format!("{nothing}:refs/notes/two-key/user1")], "refs/notes/two-key/user1", "unsigned");
     let notes = scene.note("user1", &blob(LEASE), &scene.entry("user1", &about(LEASE, "cosign", 0, 0)));
     scene.note("user1", &blob(OTHER), &scene.entry("user1", &about(OTHER, "cosign", 0, 0)));
     scene.admits(&[&notes]);
@@ -74,6 +78,9 @@ fn an_appliers_record() {
     let scene = Scene::rolling();
     let name = "refs/two-key/appliers/edge1";
     let record = |parent: &str| scene.world.sign_commit("edge1", parent, "Observe\n");
+    // What the ledger has is no record of the applier's: on it the applier could never write.
+    scene.refuses(&[&format!("main:{name}")], name, "wrong-principal");
+    scene.refuses(&[&format!("{}:{name}", scene.root)], name, "unsigned");
     let one = record("main");
     let two = record(&one);
     scene.admits(&[&format!("{two}:{name}")]);

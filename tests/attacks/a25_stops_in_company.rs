@@ -113,3 +113,25 @@ fn with_a_deletion() {
     scene.refuses(&["main", &format!(":{name}")], &name, "ref-deleted");
     scene.admits(&["main"]);
 }
+
+/// A stop without effect on top of a step that the hook refuses, as a stop ref: the applier leaves it there and goes on, and
+/// carries over one whose history is clean.
+#[test]
+fn without_effect_on_top_of_a_refused_step() {
+    let scene = Scene::applied();
+    scene.turn("cp14", &stop("pause", 1));
+    scene.admits(&["main"]);
+    scene.apply().exits(0);
+    let tip = scene.server_ref(MAIN);
+    scene.turn("cp18", &crate::applier::quickly("start", 1, 5));
+    scene.refuses(&["main"], MAIN, "stale-step");
+    let pause = scene.turn("cp18", &stop("pause", 2));
+    scene.admits(&[&format!("{pause}:refs/two-key/stops/{LEASE}/{pause}")]);
+    scene.apply().exits(0);
+    assert_eq!(scene.server_ref(MAIN), tip);
+    scene.back_to(&tip);
+    let clean = scene.turn("cp18", &stop("pause", 3));
+    scene.admits(&[&format!("{clean}:refs/two-key/stops/{LEASE}/{clean}")]);
+    scene.apply().exits(0);
+    assert_ne!(scene.server_ref(MAIN), tip);
+}

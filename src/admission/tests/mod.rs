@@ -331,6 +331,9 @@ fn notes_refs_hold_notes_and_move_forward() {
     let with = |facts| Story::proposed().with(name, Some(oid(8)), Some(oid(9)), Facts::Notes(facts));
     let facts = NotesFacts { fast_forward: true, ..NotesFacts::default() };
     with(facts.clone()).admitted();
+    // The first notes hold a vote.
+    let first = Story::proposed().with(name, None, Some(oid(9)), Facts::Notes(facts.clone()));
+    first.refused(&[Reason::Unsigned]);
     with(NotesFacts { strays: vec!["readme".to_owned()], ..facts.clone() }).refused(&[Reason::Malformed]);
     with(NotesFacts { fast_forward: false, ..facts }).refused(&[Reason::RefRewound]);
 }

@@ -1,5 +1,7 @@
 //! Ref names: which are governed, and what each stands for.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+
 use crate::model::{LeaseId, Oid, PrincipalId};
 
 /// What a ref name stands for.
@@ -95,16 +97,18 @@ fn in_governed_space(folded: &str) -> bool {
     GOVERNED.iter().any(|space| below(space))
 }
 
-/// A name as the file systems see it that take most names for one: without regard to case, and without the characters that
-/// such a comparison leaves out. Refs are files on many servers, so what is equal here may be one ref there, whatever
-/// the server's configuration says. Governed names are ASCII, and nothing but a case mapping (of the Kelvin sign or the
-/// long s, say) makes ASCII letters of others: no further normalization is needed.
+/// A name as the file systems see it that take most names for one: normalized, also by compatibility (as ZFS can be told to),
+/// without regard to case, and without the characters that such a comparison leaves out. Refs are files on many servers, so
+/// what is equal here may be one ref there, whatever the server's configuration says.
 fn folded(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
     }
+    let normal = ComposingNormalizerBorrowed::new_nfkc();
+    let name = normal.normalize(name);
     let seen = name.chars().filter(|char| !is_ignorable(*char));
-    seen.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+    let folded: String = seen.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    normal.normalize(&folded).into_owned()
 }
 
 /// Unicode's `Default_Ignorable_Code_Point`, which ext4 and HFS+ leave out (HFS+ some of them).
@@ -163,6 +167,7 @@ mod tests {
             "refs/two-\u{212a}ey/appliers/e",
             "refs/tag\u{17f}/rollout/L/1-start-5",
             "refs/no\u{200c}tes/two-key/u",
+            "refs/two\u{fe63}key/appliers/e",
             "refs/heads/two-key-stop-L-1",
             "refs/heads/Two-Key-Stop-1111111111111111111111111111111111111111",
             "refs/tags/two-key-stop-1111111111111111111111111111111111111111/more",
@@ -180,6 +185,9 @@ mod tests {
             "refs/heads/ma\u{200d}in",
             "refs/heads/main\u{feff}",
             "refs/head\u{17f}/main",
+            "refs/heads/\u{ff4d}ain",
+            "refs/heads/ma\u{2071}n",
+            "refs/\u{210e}eads/main",
         ] {
             assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
         }

@@ -175,8 +175,13 @@ fn symbolic_refs_move_as_what_they_stand_for() {
     let tip = scene.world.head();
     scene.on_server(&["update-ref", "refs/heads/trunk", &tip]).exits(0);
     scene.on_server(&["symbolic-ref", MAIN, "refs/heads/trunk"]).exits(0);
+    // Founded by a push to what main stands for, a moment ago: that move is no way back.
+    let founded = scene.world.head();
+    scene.on_server(&["update-ref", "-d", "refs/heads/trunk"]).exits(0);
+    scene.push(&["main:refs/heads/trunk"]).exits(0);
     scene.promote("cp14");
     scene.push(&["main:refs/heads/trunk"]).exits(0);
+    assert_ne!(on_server(&["update-ref", "refs/heads/trunk", &founded]).says("unjudged: ").code, 0);
     assert_ne!(on_server(&["update-ref", "refs/heads/trunk", &tip]).says("unjudged: ").code, 0);
     assert_eq!(scene.server_ref(MAIN), scene.world.head());
 }

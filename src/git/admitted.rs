@@ -82,12 +82,24 @@ fn told_moves(input: &[u8]) -> Result<Vec<Told>, GitError> {
 pub fn plainly_admitted(git_dir: &Path, input: &[u8], now: SystemTime) -> bool {
     // A worktree's own folder names the one that all share.
     let shared = fs::read_to_string(git_dir.join("commondir")).map(|shared| git_dir.join(shared.trim_end()));
-    let folder = folder(&shared.unwrap_or_else(|_| git_dir.to_owned()));
+    let common_dir = shared.unwrap_or_else(|_| git_dir.to_owned());
+    let folder = folder(&common_dir);
     let plain = |Told { name, from, to }: &Told| {
-        let place = Record::read(&folder, name, *from, *to, now).map(|record| place(name, &record.branch));
-        matches!((place, from), (Some(Place::Branch), Some(_)) | (Some(Place::Other), _))
+        let Some(record) = Record::read(&folder, name, *from, *to, now) else { return false };
+        match place(name, &record.branch) {
+            // Where Git says no old value it may be anywhere, and the branch may stand for it.
+            Place::Other => from.is_some() || is_plain_file(&common_dir, &record.branch),
+            Place::Branch => from.is_some(),
+            _ => false,
+        }
     };
     told_moves(input).is_ok_and(|told| told.iter().all(plain))
+}
+
+/// Whether the branch is a file of its own, and stands for no other ref.
+fn is_plain_file(common_dir: &Path, branch: &str) -> bool {
+    let file = common_dir.join(branch);
+    file.is_file() && !super::refs::is_symbolic(&file)
 }
 
 /// Under which name a move is kept.
@@ -131,7 +143,7 @@ impl Repository {
             None => self.pinned_branch()?,
         };
         let stands_for = self.branch_stands_for(&branch).map_err(undecided)?;
-        let here = self.where_they_are(&told, &branch).map_err(undecided)?;
+        let here = self.where_they_are(&told, &branch, stands_for.as_deref()).map_err(undecided)?;
         let mut tip = told.iter().find(|told| told.name == branch).and_then(|told| told.to.object());
         let mut moves = Vec::with_capacity(told.len());
         for Told { name, from, to } in told {
@@ -172,9 +184,15 @@ impl Repository {
         }
     }
 
-    /// Where those governed refs are of which Git did not say it.
-    fn where_they_are(&self, told: &[Told], branch: &str) -> Result<HashMap<String, Oid>, GitError> {
-        let unsaid = told.iter().filter(|told| told.from.is_none() && place(&told.name, branch) != Place::Other);
+    /// Where those governed refs are of which Git did not say it, and what the branch stands for.
+    fn where_they_are(
+        &self,
+        told: &[Told],
+        branch: &str,
+        stands_for: Option<&str>,
+    ) -> Result<HashMap<String, Oid>, GitError> {
+        let governed = |name: &str| place(name, branch) != Place::Other || Some(name) == stands_for;
+        let unsaid = told.iter().filter(|told| told.from.is_none() && governed(&told.name));
         let names: Vec<&str> = unsaid.map(|told| told.name.as_str()).collect();
         let mut here = HashMap::new();
         for names in names.chunks(super::refs::NAMES) {

@@ -276,7 +276,7 @@ impl Repository {
 }
 
 /// Whether a file may be a symbolic ref: one that says so, or a symbolic link.
-fn is_symbolic(path: &Path) -> bool {
+pub(super) fn is_symbolic(path: &Path) -> bool {
     let Ok(metadata) = path.symlink_metadata() else { return false };
     let mut start = [0; 4];
     // What cannot be read is for Git to say.

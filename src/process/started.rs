@@ -14,8 +14,7 @@ use std::{
 };
 
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, getpgrp, getpid, getsid, kill_process, kill_process_group, set_child_subreaper,
-    waitid,
+    Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, kill_process_group, set_child_subreaper, waitid,
 };
 
 /// The variable that carries the mark.
@@ -80,23 +79,45 @@ pub(super) fn reap() {
     if !matches!(waitid(WaitId::All, glance), Ok(Some(_))) {
         return;
     }
-    for orphan in processes().filter(|process| is_dead_orphan(*process)) {
+    let us = getpid();
+    let Some(ours) = Place::of(us) else { return };
+    let orphans = processes().filter(|id| Place::of(*id).is_some_and(|its| its.is_dead_orphan(*id, us, &ours)));
+    for orphan in orphans {
         let _ = waitid(WaitId::Pid(orphan), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
     }
 }
 
-/// Whether a process has ended and came to us because its parent had: our own children are in our session, and each is in
-/// our group or leads its own.
-fn is_dead_orphan(process: Pid) -> bool {
-    let Ok(stat) = fs::read_to_string(proc(process).join("stat")) else { return false };
-    // After the program's name, which may hold anything: state, parent, group, session.
-    let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
-    let mut words = rest.split(' ');
-    let dead = words.next() == Some("Z");
-    let mut number = || words.next().and_then(|word| word.parse::<u32>().ok()).and_then(pid);
-    let (parent, group, session) = (number(), number(), number());
-    let elsewhere = session != getsid(None).ok() || (group != Some(process) && group != Some(getpgrp()));
-    dead && parent == Some(getpid()) && elsewhere
+/// A process's place among processes. A group or session whose leader is outside the container is 0.
+struct Place {
+    ended: bool,
+    parent: i32,
+    group: i32,
+    session: i32,
+}
+
+impl Place {
+    /// Reads a process's `stat` file (`proc_pid_stat(5)`).
+    fn read(stat: &str) -> Option<Self> {
+        // After the program's name, which may hold anything: state, parent, group, session.
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let mut words = rest.split(' ');
+        let ended = words.next()? == "Z";
+        let mut number = || words.next()?.parse().ok();
+        Some(Self { ended, parent: number()?, group: number()?, session: number()? })
+    }
+
+    /// The place of a process that is there.
+    fn of(process: Pid) -> Option<Self> {
+        Self::read(&fs::read_to_string(proc(process).join("stat")).ok()?)
+    }
+
+    /// Whether this process, whose number is `id`, came to `us` because its parent had ended, and has ended itself: our own
+    /// children are in our session, and each is in our group or leads its own.
+    fn is_dead_orphan(&self, id: Pid, us: Pid, ours: &Self) -> bool {
+        let (id, us) = (id.as_raw_nonzero().get(), us.as_raw_nonzero().get());
+        let elsewhere = self.session != ours.session || (self.group != id && self.group != ours.group);
+        self.ended && self.parent == us && elsewhere
+    }
 }
 
 /// All processes that can be seen.
@@ -111,4 +132,33 @@ fn pid(id: u32) -> Option<Pid> {
 
 fn proc(process: Pid) -> std::path::PathBuf {
     Path::new("/proc").join(process.as_raw_nonzero().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process whose name holds what might end it, as the system writes it.
+    fn place(state: &str, group: i32, session: i32) -> Place {
+        Place::read(&format!("7 (a) S 1 (b) {state} 5 {group} {session} 0 -1 4194560 96 0")).unwrap()
+    }
+
+    fn is_orphan(process: &Place, ours: &Place) -> bool {
+        process.is_dead_orphan(pid(7).unwrap(), pid(5).unwrap(), ours)
+    }
+
+    #[test]
+    fn what_left_our_session_or_its_group_is_an_orphan_and_our_own_children_are_not() {
+        // Zero is what a container shows of a session, or of a group too, that was made outside it.
+        for ours in [place("R", 5, 4), place("R", 5, 0), place("R", 0, 0)] {
+            let (group, session) = (ours.group, ours.session);
+            assert!(!is_orphan(&place("Z", group, session), &ours), "a child in our group");
+            assert!(!is_orphan(&place("Z", 7, session), &ours), "a child that leads its group");
+            assert!(is_orphan(&place("Z", 6, session), &ours), "a child of a group that a child led");
+            assert!(is_orphan(&place("Z", 7, 7), &ours), "a process with a session of its own");
+            assert!(!is_orphan(&place("S", 7, 7), &ours), "one that has not ended");
+        }
+        assert!(Place::read("7 (a) Z 5").is_none());
+        assert!(Place::read("").is_none());
+    }
 }

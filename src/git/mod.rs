@@ -10,6 +10,7 @@
 
 mod admitted;
 mod ahead;
+mod cache;
 mod carry;
 mod cat_file;
 mod changes;

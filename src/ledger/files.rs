@@ -3,14 +3,18 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    model::{Digest, LeaseId, Proposed, RawKey, Reason, Refusal, lease, policy::Policy},
+    model::{
+        Digest, LeaseId, MAX_STEP_BYTES, MAX_STEP_NAMES, Proposed, RawKey, Reason, Refusal, lease, policy::Policy,
+    },
     signature::Opened,
 };
 
-use super::{Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, rules};
+use super::{
+    Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, dossier::FilePath, rules,
+};
 
 /// Findings about files that one step can have; one more says how many more there were.
-const MAX_FILE_FINDINGS: usize = 100;
+const MAX_FILE_FINDINGS: usize = 10;
 
 /// A lease file's digest, if it was read, and what it says.
 type Read = (Option<Digest>, Result<Arc<Proposed<lease::Lease>>, Refusal>);
@@ -23,7 +27,7 @@ pub(in crate::ledger) fn root_policy(step: &Step) -> Result<Arc<Proposed<Policy>
     let proposed = match &step.policy {
         Some(Entry::Regular(file)) => file.policy()?,
         Some(Entry::TooLarge) => return Err(too_large(POLICY_PATH)),
-        Some(Entry::NotAFile) => return Err(not_a_file(POLICY_PATH)),
+        Some(Entry::NotAFile | Entry::TooDeep | Entry::TooMuch) => return Err(not_a_file(POLICY_PATH)),
         Some(Entry::Absent) | None => {
             let message = format!("there is no {POLICY_PATH} in its tree");
             return Err(Refusal::new(Reason::Malformed, message).hint("make one with: git two-key init"));
@@ -45,9 +49,12 @@ impl Fold {
         if let Some(entry) = &step.policy {
             self.policy_entry(entry, &proposer);
         }
+        if let [(path, Entry::TooMuch)] = step.leases.as_slice() {
+            return self.find_file(path, None, too_much());
+        }
         let mut touched = BTreeSet::new();
-        for (path, file) in self.state.lease_files(step, &proposer) {
-            if let Some(id) = self.lease_entry(path, file) {
+        for (at, file) in self.state.lease_files(step, &proposer) {
+            if let Some(id) = self.lease_entry(at, file) {
                 touched.insert(id);
             }
         }
@@ -78,7 +85,7 @@ impl Fold {
             }
             Entry::Regular(file) => (Some(file.digest()), file.policy()),
             Entry::TooLarge => (None, Err(too_large(POLICY_PATH))),
-            Entry::NotAFile => (None, Err(not_a_file(POLICY_PATH))),
+            Entry::NotAFile | Entry::TooDeep | Entry::TooMuch => (None, Err(not_a_file(POLICY_PATH))),
         };
         let usable = read.and_then(|proposed| {
             // The policy in force itself may always stand in the tree.
@@ -92,25 +99,24 @@ impl Fold {
     }
 
     /// Takes over one lease file's change and says which lease it is about.
-    fn lease_entry(&mut self, path: &str, file: Option<(Read, Proposer)>) -> Option<LeaseId> {
-        let id = lease::file_id(path);
+    fn lease_entry(&mut self, at: FilePath<'_>, file: Option<(Read, Proposer)>) -> Option<LeaseId> {
         let Some(((digest, read), proposer)) = file else {
-            self.state.dossiers.remove_file(path);
-            return id;
+            self.state.dossiers.remove_file(&at);
+            return at.id;
         };
-        let taken = self.state.dossiers.takes_file(path);
+        let taken = self.state.dossiers.takes_file(&at);
         let usable = read.and_then(|proposed| {
-            self.check_lease_file(id.as_ref(), proposed.get())?;
+            self.check_lease_file(at.id.as_ref(), proposed.get())?;
             if taken { Ok(proposed) } else { Err(too_many(&proposed.get().id)) }
         });
-        let content = self.content(path, id.as_ref(), usable);
+        let content = self.content(at.path, at.id.as_ref(), usable);
         if taken {
-            self.state.dossiers.insert_file(path, ProposalFile { digest, proposer, content });
+            self.state.dossiers.insert_file(&at, ProposalFile { digest, proposer, content });
         }
-        if let Some(id) = &id {
-            self.state.dossiers.entry(id.folded()).was_proposed(id);
+        if let Some(id) = &at.id {
+            self.state.dossiers.entry(&id.folded()).was_proposed(id);
         }
-        id
+        at.id
     }
 
     fn check_lease_file(&self, id: Option<&LeaseId>, lease: &lease::Lease) -> Result<(), Refusal> {
@@ -174,31 +180,31 @@ impl Fold {
 
 impl State {
     /// What a step's lease files say: nothing where there is no longer one.
-    fn lease_files<'a>(&self, step: &'a Step, proposer: &Proposer) -> Vec<(&'a str, Option<(Read, Proposer)>)> {
+    fn lease_files<'a>(&self, step: &'a Step, proposer: &Proposer) -> Vec<(FilePath<'a>, Option<(Read, Proposer)>)> {
         let read = |path: &str, entry: &Entry| match entry {
-            Entry::Absent => None,
+            Entry::Absent | Entry::TooMuch => None,
             Entry::Regular(file) => Some((Some(file.digest()), file.lease())),
             Entry::TooLarge => Some((None, Err(too_large(path)))),
             Entry::NotAFile => Some((None, Err(not_a_file(path)))),
+            Entry::TooDeep => Some((None, Err(too_deep(path)))),
         };
         let file = |(path, entry): &'a (String, Entry)| {
-            let read = read(path, entry);
+            let (at, read) = (FilePath::of(path), read(path, entry));
             let file = read.map(|read| {
-                let proposer = self.all_who_brought(path, read.0, proposer);
+                let proposer = self.all_who_brought(&at, read.0, proposer);
                 (read, proposer)
             });
-            (path.as_str(), file)
+            (at, file)
         };
         step.leases.iter().map(file).collect()
     }
 
     /// Who brought these bytes now, and who brought them to where they stand already: a copy or another folder does not
     /// make a proposer out of somebody else.
-    fn all_who_brought(&self, path: &str, digest: Option<Digest>, now: &Proposer) -> Proposer {
+    fn all_who_brought(&self, at: &FilePath<'_>, digest: Option<Digest>, now: &Proposer) -> Proposer {
         let Proposer::Known(brought) = now else { return Proposer::Unknown };
         let mut all: BTreeSet<RawKey> = brought.iter().copied().collect();
-        let id = lease::file_id(path);
-        let files = id.iter().flat_map(|id| self.proposals(id));
+        let files = at.id.iter().flat_map(|id| self.proposals(id));
         for (_, file) in files.filter(|(_, file)| digest.is_some() && file.digest == digest) {
             match &file.proposer {
                 Proposer::Known(keys) => all.extend(keys.iter()),
@@ -299,6 +305,21 @@ fn too_many(id: &LeaseId) -> Refusal {
         .hint("delete all but one of them")
 }
 
+fn too_deep(path: &str) -> Refusal {
+    Refusal::new(Reason::TooLarge, format!("{path} lies too deep: folders below leases/ are looked into 16 deep"))
+}
+
+/// For a step that changes more lease files than one may.
+fn too_much() -> Refusal {
+    let message = format!(
+        "the step changes more than {MAX_STEP_NAMES} names or brings more than {MAX_STEP_BYTES} bytes of files below \
+         leases/, so it changes none of them"
+    );
+    Refusal::new(Reason::TooLarge, message)
+        .hint("take the change back, and bring it in several commits of the branch itself")
+}
+
 fn not_a_file(path: &str) -> Refusal {
-    Refusal::new(Reason::Malformed, format!("{path} is not a regular file, and is not opened"))
+    let message = format!("{path} is neither a regular file nor a folder that can be read, and is not opened");
+    Refusal::new(Reason::Malformed, message)
 }

@@ -5,7 +5,14 @@
 #[path = "support/scratch.rs"]
 mod scratch;
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fmt::Write as _,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+    path::Path,
+};
 
 use git_two_key::{
     git::{GitError, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
@@ -425,6 +432,15 @@ fn nothing_that_a_remote_has_hides_a_stop() {
     let main = "refs/remotes/origin/main";
     let mut expected = vec![main.to_owned(), stop("first")];
     reader.fetch("origin", "main").unwrap();
+    assert_eq!(kept(&reader), expected);
+
+    // A name that is not UTF-8 and that Git lists with those below `refs/two-key`.
+    let odd = remote.git_dir().join("refs/heads/x/refs/two-key");
+    fs::create_dir_all(&odd).unwrap();
+    fs::write(odd.join(OsStr::from_bytes(b"\xff")), root.to_string()).unwrap();
+    expected.push(stop("beside a name that is not UTF-8"));
+    reader.fetch("origin", "main").unwrap();
+    expected.sort();
     assert_eq!(kept(&reader), expected);
 
     // A name of nobody's, then one below it; a mirror of old that holds what is now in the way of a stop.

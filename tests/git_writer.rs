@@ -15,7 +15,7 @@ use std::{
 };
 
 use git_two_key::{
-    git::{GitError, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
+    git::{GitError, NOTES, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
     model::{Nonce, Oid, PrincipalId, PublicKey, Reason, RepositoryId, Statement, Stop, StopKind, Subject},
     signature::{ObjectFormat, Opened, parse_tag, statement_message},
 };
@@ -68,9 +68,8 @@ fn a_signed_carrier_reads_back_as_one_vote() {
             let mut objects = repository.objects().unwrap();
             assert_eq!(objects.links(id).unwrap().parents, [root]);
             let opened = objects.open_one(id).unwrap();
-            let Opened::Carrier { statement, votes } = opened else { panic!("{opened:?}") };
+            let Opened::Carrier { statement, own: Some(Ok(vote)), .. } = opened else { panic!("{opened:?}") };
             assert_eq!(statement, halt());
-            let [Ok(vote)] = votes.as_slice() else { panic!("{votes:?}") };
             assert_eq!(vote.key(), &key.public_key().unwrap());
         }
     }
@@ -293,7 +292,7 @@ fn notes_are_appended_and_read_whoever_annotates_however_many() {
     }
     scratch.git_with(&["fast-import", "--quiet"], stream.as_bytes());
     let cp20 = PrincipalId::parse("cp20").unwrap();
-    let notes = repository.notes().unwrap();
+    let notes = repository.notes(NOTES, |_| true).unwrap();
     let of = |who: &PrincipalId| notes.iter().filter(|note| note.principal == *who).count();
     assert_eq!((of(&user1()), of(&cp14), of(&cp20)), (1, 1, 300));
     let note = notes.iter().find(|note| note.principal == user1()).unwrap();
@@ -566,6 +565,6 @@ fn a_note_that_is_too_large_is_left_out_and_the_others_are_read() {
     let (blob, other) = (scratch.id("HEAD:leases/A.yaml"), scratch.id("HEAD:README"));
     repository.append_note(&user1(), blob, &"x".repeat((1 << 20) + 1)).unwrap();
     repository.append_note(&user1(), other, "small\n").unwrap();
-    let notes = repository.notes().unwrap();
+    let notes = repository.notes(NOTES, |_| true).unwrap();
     assert_eq!(notes.iter().map(|note| note.annotated).collect::<Vec<_>>(), [other]);
 }

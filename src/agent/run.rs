@@ -269,9 +269,10 @@ impl Agent {
     fn know(&self, round: &mut Round) -> Result<(), Refusal> {
         let refused = |error: GitError| error.refusal();
         let repository = &self.source.repository;
-        let mut notes = repository.notes().map_err(refused)?;
+        let is_known = |name: &PrincipalId| self.source.state.policy().get().principals.contains_key(name);
+        let mut notes = repository.notes(NOTES, is_known).map_err(refused)?;
         if let Some(remote) = &self.source.remote {
-            notes.extend(repository.notes_under(&mirrored(remote, NOTES)).map_err(refused)?);
+            notes.extend(repository.notes(&mirrored(remote, NOTES), is_known).map_err(refused)?);
         }
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();

@@ -255,9 +255,10 @@ impl Session {
 
     /// What waits in notes, in ours and in those that were fetched from remotes.
     pub fn inbox(&self) -> Result<Overlay, Failure> {
-        let mut notes = self.repo.notes()?;
+        let is_known = |name: &PrincipalId| self.state.policy().get().principals.contains_key(name);
+        let mut notes = self.repo.notes(NOTES, is_known)?;
         for remote in self.repo.remotes()? {
-            notes.extend(self.repo.notes_under(&mirrored(&remote, NOTES))?);
+            notes.extend(self.repo.notes(&mirrored(&remote, NOTES), is_known)?);
         }
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();

@@ -1,14 +1,8 @@
 //! The inbox: notes under `refs/notes/two-key/`, one ref a principal.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::HashSet;
 
-use super::{
-    GitError, Objects, Repository,
-    tree::{Node, Tree},
-};
+use super::{GitError, Objects, Repository, tree::Node};
 use crate::{
     model::{Oid, PrincipalId},
     signature::note::MAX_NOTE,
@@ -16,8 +10,8 @@ use crate::{
 
 /// Where notes live.
 pub const NOTES: &str = "refs/notes/two-key/";
-/// Entries of one notes tree that are looked at.
-const MAX_NOTES: usize = 100_000;
+/// How many digits an object id has at most.
+const MAX_DIGITS: usize = 64;
 
 /// One note.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +25,9 @@ pub struct Note {
 }
 
 impl Repository {
-    /// All notes of principals. What is on a ref that is no principal's, or is no note, is left out.
-    pub fn notes(&self) -> Result<Vec<Note>, GitError> {
-        self.notes_under(NOTES)
-    }
-
-    /// All notes on refs under a prefix, such as where a remote's notes are kept.
-    pub fn notes_under(&self, prefix: &str) -> Result<Vec<Note>, GitError> {
+    /// All notes on the refs of known principals under a prefix: [`NOTES`], or where a remote's are kept. What is no note is
+    /// left out.
+    pub fn notes(&self, prefix: &str, is_known: impl Fn(&PrincipalId) -> bool) -> Result<Vec<Note>, GitError> {
         let refs = self.refs(&[prefix.trim_end_matches('/')])?;
         let mut notes = Vec::new();
         if refs.is_empty() {
@@ -45,7 +35,7 @@ impl Repository {
         }
         let mut objects = self.objects()?;
         for (name, tip) in refs {
-            let principal = name.strip_prefix(prefix).and_then(PrincipalId::parse);
+            let principal = name.strip_prefix(prefix).and_then(PrincipalId::parse).filter(&is_known);
             if let Some(principal) = principal {
                 notes.extend(objects.notes_of(&principal, tip)?);
             }
@@ -64,7 +54,7 @@ impl Repository {
 
 impl Objects {
     /// The notes of one notes commit. The note's path is the annotated id, cut into folders of two digits. What is no
-    /// commit or no note, too large, or more than anybody writes, is left out: nobody's note may stand in the way of the others.
+    /// commit or no note, or too large, is left out: nobody's note may stand in the way of the others.
     /// So is a copy of a note on another object: it says nothing new.
     pub fn notes_of(&mut self, principal: &PrincipalId, tip: Oid) -> Result<Vec<Note>, GitError> {
         let mut found = Vec::new();
@@ -72,21 +62,18 @@ impl Objects {
             Ok(links) => vec![(String::new(), links.tree)],
             Err(error) => return error.verdict().map(|_| Vec::new()),
         };
-        // A folder can stand in many others.
-        let mut trees: HashMap<Oid, Arc<Tree>> = HashMap::new();
-        let mut looked_at = 0;
+        // A folder that stands in many others, as deep, holds the same notes there.
+        let mut met = HashSet::new();
         while let Some((prefix, folder)) = folders.pop() {
-            let tree = match trees.get(&folder) {
-                Some(tree) => Arc::clone(tree),
-                None => Arc::new(self.tree(folder)?.unwrap_or_default()),
-            };
-            trees.insert(folder, Arc::clone(&tree));
-            for (name, node) in tree.iter().take(MAX_NOTES - looked_at) {
-                looked_at += 1;
-                let Ok(name) = std::str::from_utf8(name) else { continue };
+            if !met.insert((prefix.len(), folder)) {
+                continue;
+            }
+            for (name, node) in self.tree(folder)?.unwrap_or_default().iter() {
+                let digits = name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+                let Some(name) = std::str::from_utf8(name).ok().filter(|_| digits) else { continue };
                 let path = format!("{prefix}{name}");
                 match node {
-                    Node::Folder(folder) if name.len() == 2 && path.len() < 64 => folders.push((path, folder)),
+                    Node::Folder(folder) if name.len() == 2 && path.len() < MAX_DIGITS => folders.push((path, folder)),
                     Node::File(note) => found.extend(Oid::parse(&path).map(|annotated| (annotated, note))),
                     Node::Folder(_) | Node::Other | Node::Absent => {}
                 }

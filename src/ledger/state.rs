@@ -276,9 +276,14 @@ impl State {
         &self.revoked
     }
 
+    /// Whether a key is out of force for ever: revoked, it or its negative, for which the same secret signs.
+    pub fn is_revoked(&self, key: RawKey) -> bool {
+        self.revoked.keys().any(|revoked| revoked.is_up_to_sign(&key))
+    }
+
     /// Whether a key is in force now: listed by the policy in force, and never revoked.
     pub fn key_in_force(&self, key: RawKey) -> bool {
-        !self.revoked.contains_key(&key) && self.policy.get().owner(key).is_some()
+        !self.is_revoked(key) && self.policy.get().owner(key).is_some()
     }
 
     /// The commit of the freeze in force, if there is one.

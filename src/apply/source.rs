@@ -36,8 +36,9 @@ pub(crate) struct Source {
     /// Refs and tip as of the last search that found everything it looked for.
     searched: Option<(u64, Oid)>,
     tags_searched: BTreeSet<Oid>,
-    /// The stops that the commits behind stop refs carry. They are heeded or not by the state, but opened once.
-    opened: HashMap<Oid, Vec<Cosignature>>,
+    /// The stops that the commits behind stop refs carry. They are heeded or not by the state, but opened once under a policy,
+    /// which the commit names that put it in force.
+    opened: (Oid, HashMap<Oid, Vec<Cosignature>>),
 }
 
 impl Source {
@@ -65,7 +66,7 @@ impl Source {
             fetching,
             searched: None,
             tags_searched: BTreeSet::new(),
-            opened: HashMap::new(),
+            opened: (root, HashMap::new()),
         })
     }
 
@@ -264,11 +265,16 @@ impl Source {
         }
         let mut objects = self.repository.objects()?;
         let mut opened = HashMap::with_capacity(commits.len());
+        let policy = self.state.policy_since();
+        let (under, before) = &mut self.opened;
+        if *under != policy {
+            before.clear();
+        }
         let mut there: HashSet<(RawKey, Digest)> = known.iter().map(|stop| (stop.key, stop.statement.id())).collect();
         for id in commits {
-            let stops = match self.opened.remove(id) {
+            let stops = match before.remove(id) {
                 Some(stops) => Ok(stops),
-                None => objects.open_one(*id).map(stops_of),
+                None => objects.open_one(*id).map(|opened| stops_of(&self.state, &opened)),
             };
             match stops {
                 Ok(stops) => {
@@ -279,7 +285,7 @@ impl Source {
                 Err(error) => missed.push(format!("commit {} was not searched for stops: {error}", id.short())),
             }
         }
-        self.opened = opened;
+        self.opened = (policy, opened);
         Ok(missed)
     }
 }

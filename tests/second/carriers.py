@@ -3,7 +3,7 @@ signatures were verified over exactly the statement's bytes. Nothing here knows 
 """
 import re
 
-from keys import armoured, listed_key, minisign, sshsig, unbase64
+from keys import armoured, listed_key, minisign, ssh_key, sshsig, unbase64
 from objects import Bad
 
 LIMIT, SEALED_LIMIT = 256 * 1024, 64
@@ -73,6 +73,9 @@ def open_commit(repository, commit):
         raise Bad("malformed", "a principal, and no signature")
     if signature is None and not sealed:
         raise Bad("unsigned", "nobody signed it")
+    whose = [named for named in (names(line, statement) for line in sealed) if named is not None]
+    if len(set(whose)) < len(whose):
+        raise Bad("malformed", "two sealed signatures of one key for one action")
     opened = Opened(statement.action, statement.lease)
     for line in sealed:
         try:
@@ -193,6 +196,18 @@ def run(message):
     if not re.fullmatch(FORMS["Digest"], remarks.get("Evidence", "sha256:" + "0" * 64)):
         raise Bad("malformed", "no digest")
     return Statement(action, fields), remarks, sealed
+
+
+def names(line, statement):
+    """The action and the key that a sealed signature names; None if it names none."""
+    words = line.split(" ")
+    if len(words) != 5 or words[1] not in FIELDS or any(name not in statement.fields for name in FIELDS[words[1]]):
+        return None
+    try:
+        key = listed_key("minisign " + words[3]) if words[2] == "minisign" else ssh_key(unbase64(words[3]))
+    except Bad:
+        return None
+    return words[1], key.public
 
 
 def unseal(line, statement, carrier):

@@ -188,9 +188,9 @@ pub fn carry_over(session: &mut Session) -> Result<(), Failure> {
 fn opened(session: &Session, stop: Oid) -> Option<(Vec<Cosignature>, String)> {
     // Whatever cannot be read is no stop; the ledger goes on without it.
     let opened = session.repo.objects().ok()?.open_one(stop).ok()?;
-    let Opened::Carrier { statement, votes } = opened else { return None };
-    let stops = votes.into_iter().flatten().filter(|vote| vote.statement().action().stops());
-    Some((stops.collect(), report::subject_line(&statement)))
+    let Opened::Carrier { statement, .. } = &opened else { return None };
+    let votes = session.state.votes(&opened).into_iter().flatten();
+    Some((votes.filter(|vote| vote.statement().action().stops()).collect(), report::subject_line(statement)))
 }
 
 fn carry(session: &mut Session, stop: Oid) -> Result<(), Failure> {

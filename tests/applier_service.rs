@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use git_two_key::apply::{Applier, Config, Mode, clock::read_clocks, service::Service};
+use git_two_key::reconciler::{Applier, Config, Mode, clock::read_clocks, service::Service};
 use kit::{World, stage::Stage};
 use serde_json::Value;
 

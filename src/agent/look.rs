@@ -4,15 +4,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    apply::{
-        Mode,
-        health::{Health, Look, combined, left_halted, look},
-        publish::in_one_line,
-    },
     gate::{Measure, TierContext},
     inbox::Plan,
     ledger::Phase,
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, StopKind},
+    reconciler::{
+        Mode,
+        health::{Health, Look, combined, left_halted, look},
+        publish::in_one_line,
+    },
 };
 
 use super::{

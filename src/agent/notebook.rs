@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    apply::{clock::Reading, stops::SeenStop},
     gate::Watch,
     model::{LeaseId, Oid},
+    reconciler::{clock::Reading, stops::SeenStop},
 };
 
 /// What is remembered.

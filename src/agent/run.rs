@@ -9,7 +9,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    apply::{
+    gate::sources::Sources,
+    git::{GitError, NOTES, Repository, Signer, SigningKey, mirrored},
+    inbox::{self, NoteText, Overlay},
+    ledger::{Phase, rules},
+    model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role},
+    reconciler::{
         Clock, Mode,
         clock::{self, Reading, Trust},
         journal::Desk,
@@ -18,11 +23,6 @@ use crate::{
         source::Source,
         stops::SeenStop,
     },
-    gate::sources::Sources,
-    git::{GitError, NOTES, Repository, Signer, SigningKey, mirrored},
-    inbox::{self, NoteText, Overlay},
-    ledger::{Phase, rules},
-    model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role},
 };
 
 use super::{

@@ -3,16 +3,16 @@
 use jiff::Timestamp;
 
 use crate::{
-    apply::{
+    gate::Measure,
+    inbox::{self, Overlay, Plan},
+    ledger::{self, LeaseState, Phase, State},
+    model::{LeaseId, PrincipalId, PublicKey, Reason, Refusal, TargetId, lease::Lease},
+    reconciler::{
         decide::{Doing, basis_points},
         health::unmeasurable,
         records::Observation,
         stops::{SeenStop, phase_with},
     },
-    gate::Measure,
-    inbox::{self, Overlay, Plan},
-    ledger::{self, LeaseState, Phase, State},
-    model::{LeaseId, PrincipalId, PublicKey, Reason, Refusal, TargetId, lease::Lease},
 };
 
 use super::decide::{Turn, Watched};

@@ -10,8 +10,8 @@ use clap::Args as ClapArgs;
 use super::{Failure, Format, Place, terminal};
 use crate::{
     agent::{Agent, Config, LeaseReport, Report, decide::Act},
-    apply::{Mode, clock},
     model::{Reason, Refusal},
+    reconciler::{Mode, clock},
 };
 
 /// Turn an agent's key where its checks and the metrics say so, and stop what is not well

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Format;
 use crate::{
-    apply::{Report, TargetReport, decide::Doing},
     model::{Refusal, TargetId},
+    reconciler::{Report, TargetReport, decide::Doing},
 };
 
 /// A log, which says what is new and nothing twice.

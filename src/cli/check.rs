@@ -15,7 +15,6 @@ use super::{
     terminal,
 };
 use crate::{
-    apply::{Config, decide::basis_points, opening},
     ledger::State,
     model::{
         MAX_FILE_BYTES, Reason, Refusal,
@@ -23,6 +22,7 @@ use crate::{
         lease::{self, Lease},
         policy::{self, Policy},
     },
+    reconciler::{Config, decide::basis_points, opening},
     report::{self, Advice, Expected, escaped, lease_alarms},
 };
 

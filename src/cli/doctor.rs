@@ -12,10 +12,10 @@ use super::{
     terminal, turn,
 };
 use crate::{
-    apply::{clocks, records},
     git::{self, Base, GitError, Hook, Repository, refspecs},
     ledger,
     model::Oid,
+    reconciler::{clocks, records},
     report,
 };
 

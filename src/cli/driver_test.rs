@@ -13,14 +13,14 @@ use serde_json::json;
 
 use super::{Failure, Format, Place, terminal};
 use crate::{
-    apply::{
+    model::{LeaseId, Reason, Refusal, TargetId, document::Span, lease},
+    reconciler::{
         Config,
         conformance::{self, Step, Subject},
         drivers::{Context, Driver, ExecConfig, ExecDriver, Setting},
         journal::Desk,
         opening,
     },
-    model::{LeaseId, Reason, Refusal, TargetId, document::Span, lease},
 };
 
 /// For whom a driver is tried: no lease has this id.

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{Failure, session::Session, turn};
 use crate::{
-    apply::records::{self, TargetRecord},
     model::{LeaseId, Statement, lease::DeclaredRisk},
+    reconciler::records::{self, TargetRecord},
     report,
 };
 

@@ -14,7 +14,6 @@ use super::{
     terminal, watch,
 };
 use crate::{
-    apply::records,
     gate::{
         self, Evidence, EvidenceView, GateView, MAX_EVIDENCE_BYTES, Names, ReplayView, ReplayedSlot, TierContext,
         Verdict, Watch,
@@ -22,6 +21,7 @@ use crate::{
     },
     ledger::{LeaseState, Phase, PinnedTerms},
     model::{Digest, LeaseId, Oid, Reason, Refusal},
+    reconciler::records,
     signature::{Cosignature, Opened},
 };
 

@@ -10,9 +10,9 @@ use super::{
     terminal,
 };
 use crate::{
-    apply::records,
     git::{GitError, Repository},
     model::{Oid, Reason, Refusal, TargetId, lease::Lease},
+    reconciler::records,
     risk::{self, Assessment, AuthorRole, Circumstances, EndedLease, LAST, MODEL, Sensitive, TargetPast},
 };
 

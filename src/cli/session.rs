@@ -10,15 +10,15 @@ use std::{
 use super::{Failure, Place, terminal, turn::stops};
 use crate::{
     agent::refusal,
-    apply::{
-        records::{self, TargetHealth},
-        restore::{Check, Checks, Outcome},
-    },
     gate::{Evidence, Subject},
     git::{Base, GitError, NOTES, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
+    reconciler::{
+        records::{self, TargetHealth},
+        restore::{Check, Checks, Outcome},
+    },
     report::{Beside, CheckView, Happened, HealthView, Observation, RefusalReason, RefusalView},
 };
 

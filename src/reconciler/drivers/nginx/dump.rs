@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    apply::drivers::Survey,
     model::{Reason, Refusal},
+    reconciler::drivers::Survey,
 };
 
 /// Words by which an upstream keeps people on one of its servers.

@@ -16,10 +16,10 @@ use super::{
     roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 use crate::{
-    apply::decide::Observed,
     gate::Pools,
     git::{NewCommit, PushOptions, Repository, SignWith, mirrored},
     model::{LeaseId, Oid, Reason, Refusal, TargetId},
+    reconciler::decide::Observed,
 };
 
 use yaml::YamlPath;

@@ -7,12 +7,12 @@ use std::{cell::Cell, time::Duration};
 use serde::Serialize;
 
 use crate::{
-    apply::{
+    model::{LeaseId, Refusal},
+    reconciler::{
         clock,
         decide::Observed,
         drivers::{Driver, Setting},
     },
-    model::{LeaseId, Refusal},
 };
 
 /// What a target is moved to, in turn.

@@ -19,10 +19,10 @@ use super::{
     roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 use crate::{
-    apply::{decide::Observed, files},
     gate::Pools,
     model::{LeaseId, Reason, Refusal, TargetId},
     process,
+    reconciler::{decide::Observed, files},
 };
 
 use render::State;

@@ -22,9 +22,9 @@ use super::{
     roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 use crate::{
-    apply::{decide::Observed, files},
     gate::Pools,
     model::{LeaseId, Reason, Refusal, TargetId},
+    reconciler::{decide::Observed, files},
 };
 
 use socket::{Order, Socket};

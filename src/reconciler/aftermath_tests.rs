@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::{
-    apply::health::Health,
     gate::{Evidence, Recorded, Subject, TierContext, Watch},
     model::{GateId, LeaseId, TargetId, document::Span, policy},
+    reconciler::health::Health,
 };
 
 /// One gate, as a policy writes it.

@@ -113,7 +113,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::apply::clock::Monotonic;
+    use crate::reconciler::clock::Monotonic;
 
     fn reading(second: i64, ms: u64) -> Reading {
         let monotonic = Some(Monotonic { boot: "a".to_owned(), ms });

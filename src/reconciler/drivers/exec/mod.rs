@@ -19,13 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Driver, MAX_ANSWER, Reversible, Setting, Snapshot, kept::Kept};
 use crate::{
-    apply::{clock, decide::Observed},
     model::{
         LeaseId, Reason, Refusal, TargetId,
         document::Span,
         lease::{Lease, Scope},
     },
     process,
+    reconciler::{clock, decide::Observed},
 };
 
 use protocol::{Answer, PROTOCOL, Request, Status, Verb, Weighed};

@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use super::split;
 use crate::{
-    apply::drivers::roles::Pool,
     model::{Reason, Refusal},
+    reconciler::drivers::roles::Pool,
 };
 
 /// The longest configuration that is read.

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    apply::{Report, TargetReport, decide::Doing},
     model::{Refusal, TargetId},
+    reconciler::{Report, TargetReport, decide::Doing},
 };
 
 /// What is counted from the start of the process on, and what the last tick found.

@@ -242,8 +242,8 @@ fn bad(error: &dyn std::fmt::Display) -> Refusal {
 mod tests {
     use super::*;
     use crate::{
-        apply::drivers::FileDriver,
         model::{self, document::Span},
+        reconciler::drivers::FileDriver,
     };
 
     fn occasion() -> Occasion {

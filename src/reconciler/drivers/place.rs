@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::{exec, git, haproxy, nginx};
 use crate::{
-    apply::probe::Probe,
     model::{Refusal, policy},
+    reconciler::probe::Probe,
 };
 
 /// Where a target is, and how it is moved.

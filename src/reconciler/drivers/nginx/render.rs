@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Config;
 use crate::{
-    apply::drivers::roles::Pool,
     model::{LeaseId, TargetId},
+    reconciler::drivers::roles::Pool,
 };
 
 /// What the file says, and what nginx itself tells who asks it.

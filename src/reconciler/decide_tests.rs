@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::apply::clock::{Bake, Reading};
+use crate::reconciler::clock::{Bake, Reading};
 use crate::{
-    apply::{
+    model::document::Span,
+    reconciler::{
         health::{Deadline, Gates, Limits},
         restore::Check,
     },
-    model::document::Span,
 };
 
 const HOUR: i64 = 3_600;

@@ -10,8 +10,8 @@ use super::{
     written::Written,
 };
 use crate::{
-    apply::drivers::{Survey, roles::Pool},
     model::{Reason, Refusal},
+    reconciler::drivers::{Survey, roles::Pool},
 };
 
 impl HaproxyDriver {

@@ -96,7 +96,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::drivers::Section;
+    use crate::reconciler::drivers::Section;
 
     const TEMPLATE: &str = include_str!("../../templates/applier.yaml");
 

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Driver, Setting, Snapshot};
 use crate::{
-    apply::{decide::Observed, files},
     model::{LeaseId, Reason, Refusal, TargetId},
+    reconciler::{decide::Observed, files},
 };
 
 /// The largest file that is read.

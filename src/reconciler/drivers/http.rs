@@ -13,22 +13,22 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 /// A good answer.
 #[derive(Debug)]
-pub(in crate::apply) struct Answer {
+pub(in crate::reconciler) struct Answer {
     headers: ureq::http::HeaderMap,
     /// The body, as text.
-    pub(in crate::apply) body: String,
+    pub(in crate::reconciler) body: String,
 }
 
 impl Answer {
     /// A header's value, if it is text.
-    pub(in crate::apply) fn header(&self, name: &str) -> Option<&str> {
+    pub(in crate::reconciler) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
 /// Asks. Everything but a good answer of some size is an error, in words. `vouchers` is a file of certificates that vouch for an
 /// https address; by default those do that are well known.
-pub(in crate::apply) fn get(url: &str, vouchers: Option<&Path>) -> Result<Answer, String> {
+pub(in crate::reconciler) fn get(url: &str, vouchers: Option<&Path>) -> Result<Answer, String> {
     let roots = match vouchers {
         Some(path) => certificates(path).map_err(|why| format!("{}: {why}", path.display()))?,
         None => RootCerts::WebPki,

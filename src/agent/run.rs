@@ -18,9 +18,9 @@ use crate::{
         Clock, Mode,
         clock::{self, Reading, Trust},
         journal::Desk,
+        mirror::Mirror,
         publish::Writer,
         records::{self, Observation},
-        source::Source,
         stops::SeenStop,
     },
 };
@@ -77,7 +77,7 @@ pub struct Agent {
     clock: Box<Clock>,
     desk: Desk,
     pub(super) notebook: Notebook,
-    pub(super) source: Source,
+    pub(super) mirror: Mirror,
     pub(super) signer: Signer,
     pub(super) writer: Writer,
     pub(super) measure: Option<Sources>,
@@ -139,12 +139,12 @@ impl Agent {
                 format!("what is written down here belongs to root {}, the pinned one is {root}", notebook.root);
             return Err(Refusal::new(Reason::Unpinned, message).hint("move it away to begin anew"));
         }
-        let source = Source::open(repository, config.remote.clone(), root, &config.name)?;
+        let mirror = Mirror::open(repository, config.remote.clone(), root, &config.name)?;
         let principal = config.name.clone();
         let writer = Writer::new(principal.clone(), key.clone(), public.clone());
         let signer = Signer { key, public, principal, role: Role::Agent };
         let measure = config.metrics.as_ref().map(Sources::open).transpose()?;
-        Ok(Self { config, clock, desk, notebook, source, signer, writer, measure })
+        Ok(Self { config, clock, desk, notebook, mirror, signer, writer, measure })
     }
 
     /// How long to wait from one look to the next.
@@ -156,10 +156,10 @@ impl Agent {
     pub fn tick(&mut self, mode: Mode) -> Result<Report, Refusal> {
         let accepted = match self.notebook.accepted {
             Some(accepted) => Some(accepted),
-            None => self.source.kept_of_this_root(&self.config.name)?,
+            None => self.mirror.kept_of_this_root(&self.config.name)?,
         };
-        self.source.list().map_err(|error| error.refusal())?;
-        self.source.catch_up(accepted)?;
+        self.mirror.list().map_err(|error| error.refusal())?;
+        self.mirror.catch_up(accepted)?;
         let mut round = self.begin(mode);
         self.know(&mut round)?;
         // Stops come before the remote is asked: it may take long, or not answer.
@@ -186,7 +186,7 @@ impl Agent {
         if mode == Mode::Act {
             self.desk.write(&self.notebook)?;
         }
-        Ok(Report { agent: self.config.name.clone(), ledger: self.source.state.tip(), leases, remarks: round.remarks })
+        Ok(Report { agent: self.config.name.clone(), ledger: self.mirror.state.tip(), leases, remarks: round.remarks })
     }
 
     /// Ticks until told to end. Each report goes to `said`.
@@ -226,7 +226,7 @@ impl Agent {
     /// Brings everything up to date that comes from the repository. What cannot be known blocks forward steps only.
     pub(super) fn refresh(&mut self, round: &mut Round) -> Result<(), Refusal> {
         let (reading, _) = (self.clock)().believed_after(self.notebook.clock.as_ref());
-        match self.source.fetch() {
+        match self.mirror.fetch() {
             Ok(()) => self.notebook.fetched = Some(reading.clone()),
             Err(error) => {
                 let refusal = error.refusal();
@@ -236,20 +236,20 @@ impl Agent {
         }
         round.now = reading.now;
         self.is_fresh(&reading, round);
-        match self.source.accept(&self.config.name, round.mode) {
+        match self.mirror.accept(&self.config.name, round.mode) {
             Ok(tip) => self.notebook.accepted = Some(tip),
             Err(refusal) => round.block(refusal),
         }
         let mut missed = Vec::new();
         let Notebook { stops, searched, .. } = &mut self.notebook;
-        if let Err(error) = self.source.search(stops, searched, &mut missed) {
+        if let Err(error) = self.mirror.search(stops, searched, &mut missed) {
             let message = format!("stops could not be searched for: {error}");
             round.block(Refusal { message, ..error.refusal() });
         }
         for what in missed {
             round.remark(Refusal::new(Reason::Internal, what));
         }
-        let frozen = self.notebook.stops.iter().any(|stop| stop.is_freeze() && !stop.is_folded(&self.source.state));
+        let frozen = self.notebook.stops.iter().any(|stop| stop.is_freeze() && !stop.is_folded(&self.mirror.state));
         if frozen {
             round.block(Refusal::new(Reason::Frozen, "a freeze was seen that the branch does not have yet"));
         }
@@ -268,22 +268,22 @@ impl Agent {
     /// Reads what waits in notes and what appliers attest.
     fn know(&self, round: &mut Round) -> Result<(), Refusal> {
         let refused = |error: GitError| error.refusal();
-        let repository = &self.source.repository;
+        let repository = &self.mirror.repository;
         let mut notes = repository.notes().map_err(refused)?;
-        if let Some(remote) = &self.source.remote {
+        if let Some(remote) = &self.mirror.remote {
             notes.extend(repository.notes_under(&mirrored(remote, NOTES)).map_err(refused)?);
         }
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
-        round.waiting = inbox::overlay(&texts, &self.source.state);
-        round.observed = records::read(repository, &self.source.state).map_err(refused)?.found;
+        round.waiting = inbox::overlay(&texts, &self.mirror.state);
+        round.observed = records::read(repository, &self.mirror.state).map_err(refused)?.found;
         Ok(())
     }
 
     /// Whether the key that is configured here is this agent's, by the policy in force: an agent's key acts in no other
     /// role, and no other key acts as an agent's.
     fn own_key(&self) -> Result<(), Refusal> {
-        let (owner, role) = rules::owner(&self.source.state, self.signer.public.raw())?;
+        let (owner, role) = rules::owner(&self.mirror.state, self.signer.public.raw())?;
         let hint = "see whose keys there are: git two-key key list";
         if role != Role::Agent {
             let message =
@@ -302,7 +302,7 @@ impl Agent {
         if round.mode == Mode::DryRun {
             return;
         }
-        if let Err(refusal) = act::deliver(&mut self.source, &mut self.writer, &self.notebook.stops) {
+        if let Err(refusal) = act::deliver(&mut self.mirror, &mut self.writer, &self.notebook.stops) {
             round.remark(refusal);
         }
     }
@@ -319,13 +319,13 @@ impl Agent {
     /// The leases that have weight, or could have.
     fn running(&self) -> Vec<LeaseId> {
         let runs = |phase: Phase| matches!(phase, Phase::Rolling { .. } | Phase::Paused { .. } | Phase::Halted);
-        let running = self.source.state.leases().filter(|lease| runs(lease.phase)).map(|lease| lease.id.clone());
+        let running = self.mirror.state.leases().filter(|lease| runs(lease.phase)).map(|lease| lease.id.clone());
         running.filter(|id| self.looks_after(id)).collect()
     }
 
     /// The leases that have not ended, those that run first.
     fn leases(&self) -> Vec<LeaseId> {
-        let state = &self.source.state;
+        let state = &self.mirror.state;
         let running = self.running();
         let open = |id: &LeaseId| state.lease(id).is_none_or(|lease| !lease.phase.ended());
         let others: Vec<_> = state
@@ -337,7 +337,7 @@ impl Agent {
     }
 
     fn looks_after(&self, id: &LeaseId) -> bool {
-        let target = self.source.state.document(id).map(|lease| &lease.target);
+        let target = self.mirror.state.document(id).map(|lease| &lease.target);
         target.is_some_and(|target| self.config.targets.as_ref().is_none_or(|targets| targets.contains(target)))
     }
 
@@ -350,7 +350,7 @@ impl Agent {
     ) -> Option<LeaseReport> {
         Some(LeaseReport {
             lease: id.clone(),
-            target: self.source.state.document(id)?.target.clone(),
+            target: self.mirror.state.document(id)?.target.clone(),
             state: phase.word().to_owned(),
             act: decision.act,
             rule: decision.rule,

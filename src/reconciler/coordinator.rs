@@ -22,10 +22,10 @@ use super::{
     config::Config,
     fetching::Remote,
     journal::{Desk, Journal},
+    mirror::Mirror,
     office::{Clock, Office, enter},
     publish::{Taken, Writer},
-    service::Vitals,
-    source::Source,
+    service::Counters,
     watching::Measured,
     work::{self, Forward, Outcome},
     worker_pool::{WorkerPool, now},
@@ -114,12 +114,12 @@ impl Applier {
             let message = format!("the journal here belongs to root {}, the pinned one is {root}", journal.root);
             return Err(Refusal::new(Reason::Unpinned, message).hint("move the journal away to begin anew"));
         }
-        let source = Source::open(repository, config.remote.clone(), root, &config.name)?;
+        let mirror = Mirror::open(repository, config.remote.clone(), root, &config.name)?;
         let writer = Writer::new(config.name.clone(), key, public);
         let interval = Duration::from_secs(config.interval.as_secs());
         let targets = config.targets.keys().cloned().collect();
         let sources = config.metrics.as_ref().map(Sources::open).transpose()?;
-        let office = Office::new(config, clock, desk, journal, source, writer, sources);
+        let office = Office::new(config, clock, desk, journal, mirror, writer, sources);
         let tick = Ticking {
             mode: Mode::DryRun,
             todo: BTreeSet::new(),
@@ -192,7 +192,7 @@ impl Applier {
         let mut office = enter(&self.office)?;
         office.begin(mode)?;
         self.tick.mode = mode;
-        self.tick.answers = 1 + u8::from(office.source.is_waiting());
+        self.tick.answers = 1 + u8::from(office.mirror.is_waiting());
         self.tick.tries = 0;
         // What was decided on is decided on again before it is made.
         let decided = |target: &&TargetId| self.tick.forwards.iter().any(|forward| forward.target() == *target);
@@ -280,7 +280,7 @@ impl Applier {
 
     fn ask_once_more(&mut self, office: &mut Office) {
         office.tick.asks_again();
-        self.tick.answers = 1 + u8::from(office.source.is_waiting());
+        self.tick.answers = 1 + u8::from(office.mirror.is_waiting());
     }
 
     /// Takes what the remote has answered. What that changes has every target looked at again.
@@ -404,7 +404,7 @@ impl Applier {
         let put_off = self.tick.intended.iter().flat_map(|intended| &intended.forwards).chain(&self.tick.forwards);
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
         let targets = self.said.clone().into_iter().chain(put_off).collect();
-        Ok(Report { ledger: office.source.state.tip(), targets, remarks: office.tick.remarks.clone() })
+        Ok(Report { ledger: office.mirror.state.tip(), targets, remarks: office.tick.remarks.clone() })
     }
 
     /// Whether something is under way that says when it is done.
@@ -421,8 +421,8 @@ impl Applier {
     }
 
     /// How it goes, beside what the last tick's report says.
-    pub(super) fn vitals(&self) -> Option<Vitals> {
-        enter(&self.office).ok().map(|office| office.vitals())
+    pub(super) fn counters(&self) -> Option<Counters> {
+        enter(&self.office).ok().map(|office| office.counters())
     }
 
     /// Whether it can go on. Where somebody panicked while nobody else could come in, every tick from now on fails.

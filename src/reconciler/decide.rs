@@ -19,10 +19,10 @@ use crate::{
 
 pub use super::applied::{Applied, Intent, Restored, Rollback};
 use super::{
-    aftermath::Aftermath,
     clock::doubted,
     health::{Deadline, Gates, Health},
     restore::{Checks, Holds, Outcome},
+    rollback_health::RollbackHealth,
 };
 
 /// How far clocks may differ.
@@ -80,7 +80,7 @@ pub struct Conditions {
     /// What metrics say of the tier that the target is at.
     pub health: Health,
     /// What they say of a version that was restored.
-    pub aftermath: Aftermath,
+    pub rollback_health: RollbackHealth,
     /// Why a tier of the lease could not be measured here, if it could not.
     pub unmeasured: Option<Refusal>,
     /// Why a halt that no person made has been left for too long, if it has.
@@ -285,7 +285,7 @@ fn rolled_back(applied: &Applied) -> Doing {
 
 /// What was there before is there again. Verified only if it is seen to be healthy, and only while it is seen at all.
 fn restored(desired: &Desired, observed: Option<&Observed>, conditions: &Conditions) -> Decision {
-    let Aftermath { gates, deadline, .. } = &conditions.aftermath;
+    let RollbackHealth { gates, deadline, .. } = &conditions.rollback_health;
     let rolling = |act, reason: Option<Refusal>| Decision { reason, ..Decision::new(act, Doing::RollingBack) };
     let id = &desired.lease;
     let open = match gates {

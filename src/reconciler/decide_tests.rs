@@ -64,7 +64,7 @@ fn good() -> Conditions {
         pack: Pack::Rehearsed,
         standing: Standing::Unknown,
         health: Health::UNWATCHED,
-        aftermath: Aftermath::UNKNOWN,
+        rollback_health: RollbackHealth::UNKNOWN,
         unmeasured: None,
         left_halted: None,
     }
@@ -281,8 +281,8 @@ fn restored() -> Applied {
     Applied { rollback, tier: None, ..applied(0, 0, 0) }
 }
 
-fn aftermath(gates: Gates, deadline: Deadline) -> Conditions {
-    Conditions { aftermath: Aftermath { gates, deadline, figures: String::new() }, ..good() }
+fn rollback_health(gates: Gates, deadline: Deadline) -> Conditions {
+    Conditions { rollback_health: RollbackHealth { gates, deadline, figures: String::new() }, ..good() }
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn what_was_restored_is_verified_only_when_its_gates_pass_and_failed_when_they_f
         (decision.act, decision.reason.map(|refusal| refusal.reason))
     };
     let there = stable();
-    let with = |gates, deadline| of(Some(&there), &aftermath(gates, deadline));
+    let with = |gates, deadline| of(Some(&there), &rollback_health(gates, deadline));
     let (ahead, passed) = (Deadline::Ahead, Deadline::Passed);
     let (wait, give_up) = ((Act::Keep, Some(Reason::NoData)), (Act::GiveUp, Some(Reason::NoData)));
     assert_eq!(with(Gates::Pass, ahead), (Act::Verify, None));
@@ -307,9 +307,9 @@ fn what_was_restored_is_verified_only_when_its_gates_pass_and_failed_when_they_f
     assert_eq!(with(Gates::None, passed), give_up);
     assert_eq!(with(Gates::Fail(ahead, words()), ahead), (Act::GiveUp, Some(Reason::GateFailed)));
     // What cannot be seen, or when, is not verified.
-    assert_eq!(of(None, &aftermath(Gates::Pass, ahead)), wait);
-    assert_eq!(of(None, &aftermath(Gates::Pass, passed)), give_up);
-    let clockless = Conditions { now: None, ..aftermath(Gates::Pass, ahead) };
+    assert_eq!(of(None, &rollback_health(Gates::Pass, ahead)), wait);
+    assert_eq!(of(None, &rollback_health(Gates::Pass, passed)), give_up);
+    let clockless = Conditions { now: None, ..rollback_health(Gates::Pass, ahead) };
     assert_eq!(of(Some(&there), &clockless), wait);
 }
 
@@ -322,7 +322,8 @@ fn the_health_of_a_candidate_verifies_no_rollback() {
 #[test]
 fn a_candidate_that_comes_back_while_health_is_watched_is_restored_over_again() {
     let wanted = Desired { rollbacks: 1, ..desired(Phase::RolledBack) };
-    let of = |there: &Observed| decide(&wanted, Some(there), &restored(), &aftermath(Gates::Pass, Deadline::Ahead));
+    let of =
+        |there: &Observed| decide(&wanted, Some(there), &restored(), &rollback_health(Gates::Pass, Deadline::Ahead));
     let back = of(&seen(500, "L-1"));
     assert_eq!((back.act, back.drifted), (Act::Restore, true));
     assert_eq!(of(&seen(0, "L-1")).act, Act::Verify);
@@ -526,16 +527,19 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
         Just(Limits::Crossed(words())),
     ];
     let doubt = || prop_oneof![Just(None), Just(Some(Refusal::new(Reason::NoData, "test")))];
-    let aftermath =
-        (gates.clone(), deadline()).prop_map(|(gates, deadline)| Aftermath { gates, deadline, figures: String::new() });
-    (now, blockers, pack, gates, limits, aftermath, doubt(), doubt()).prop_map(
-        |(now, blockers, pack, gates, limits, aftermath, unmeasured, left_halted)| Conditions {
+    let rollback_health = (gates.clone(), deadline()).prop_map(|(gates, deadline)| RollbackHealth {
+        gates,
+        deadline,
+        figures: String::new(),
+    });
+    (now, blockers, pack, gates, limits, rollback_health, doubt(), doubt()).prop_map(
+        |(now, blockers, pack, gates, limits, rollback_health, unmeasured, left_halted)| Conditions {
             now,
             blockers,
             pack,
             standing: Standing::Unknown,
             health: health(gates, limits),
-            aftermath,
+            rollback_health,
             unmeasured,
             left_halted,
         },
@@ -592,7 +596,7 @@ proptest! {
                 prop_assert_eq!(&decision, &decide(&wanted, there.as_ref(), &was, &clear));
             }
             if decision.act == Act::Verify && !matches!(was.rollback, Rollback::Attempted { .. }) {
-                prop_assert_eq!(&conditions.aftermath.gates, &Gates::Pass);
+                prop_assert_eq!(&conditions.rollback_health.gates, &Gates::Pass);
                 prop_assert!(there.is_some() && conditions.now.is_some());
             }
             prop_assert!(!was.is_exceeded_by(&wanted.lease, &decision.act));

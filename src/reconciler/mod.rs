@@ -9,11 +9,11 @@
 //! | [`pack`], [`probe`] | what was there before, and what the entrance served |
 //! | [`baseline`] | what gates measure of the version before |
 //! | [`restore`] | undoing, and the five checks of it |
-//! | [`aftermath`] | pure: whether what was restored is healthy |
+//! | [`rollback_health`] | pure: whether what was restored is healthy |
 //! | [`conformance`] | what every driver must do, tried on one |
 //! | [`health`] | pure: what metrics say of a tier, as far as moves go; shared with agents |
 //! | [`clock`], [`clocks`], [`journal`] | what is remembered from tick to tick, and how time counts |
-//! | `source`, `publish`, `publishing` | what comes from the repository, and what goes there |
+//! | `mirror`, `publish`, `publishing` | what comes from the repository, and what goes there |
 //! | `office` | what all targets share, one at a time |
 //! | `work`, `target` | one target's work |
 //! | `worker_pool` | targets and metrics side by side, none waited for |
@@ -24,7 +24,6 @@
 //! It never trusts the hook: every tick it fetches, verifies from the pinned root and folds by itself. Called by cli;
 //! calls [`crate::git`], [`crate::ledger`] and below.
 
-pub mod aftermath;
 pub mod applied;
 pub mod baseline;
 pub mod clock;
@@ -39,7 +38,7 @@ mod fetching;
 mod files;
 pub mod health;
 pub mod journal;
-mod known;
+pub(crate) mod mirror;
 mod office;
 pub mod opening;
 pub mod pack;
@@ -47,10 +46,11 @@ pub mod probe;
 pub(crate) mod publish;
 mod publishing;
 pub mod records;
+mod ref_cache;
 pub mod restore;
+pub mod rollback_health;
 mod run;
 pub mod service;
-pub(crate) mod source;
 pub mod stops;
 mod target;
 mod tick;

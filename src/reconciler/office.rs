@@ -18,7 +18,6 @@ use crate::{
 };
 
 use super::{
-    aftermath,
     baseline::Baseline,
     clock::{Bake, Reading, Trust},
     config::Config,
@@ -28,13 +27,14 @@ use super::{
     fetching::Remote,
     health::{left_halted, resolve_by, unmeasurable},
     journal::{Desk, Journal},
+    mirror::Mirror,
     pack::{Occasion, RollbackPack, first_signed},
     publish::{Files, OwnStop, Pushing, Writer, in_one_line, keep_stop},
     records::{RecordedEvent, TargetRecord},
     restore::Check,
+    rollback_health,
     run::{Mode, TargetReport},
-    service::Vitals,
-    source::Source,
+    service::Counters,
     target,
     tick::Tick,
     watching::{Aftercare, Measured, Metering, Of, Watching},
@@ -49,7 +49,7 @@ pub(super) struct Office {
     clock: Box<Clock>,
     pub(super) desk: Desk,
     pub(super) journal: Journal,
-    pub(super) source: Source,
+    pub(super) mirror: Mirror,
     pub(super) writer: Writer,
     pub(super) tick: Tick,
     /// Where measurements come from.
@@ -91,7 +91,7 @@ impl Office {
         clock: Box<Clock>,
         desk: Desk,
         journal: Journal,
-        source: Source,
+        mirror: Mirror,
         writer: Writer,
         sources: Option<Sources>,
     ) -> Self {
@@ -102,7 +102,7 @@ impl Office {
             clock,
             desk,
             journal,
-            source,
+            mirror,
             writer,
             tick,
             sources,
@@ -116,15 +116,15 @@ impl Office {
 
     /// Begins a tick with what is known already.
     pub(super) fn begin(&mut self, mode: Mode) -> Result<(), Refusal> {
-        if let Err(error) = self.source.list() {
+        if let Err(error) = self.mirror.list() {
             return Err(error.refusal());
         }
         // Where the journal was lost, the ref that keeps the last accepted tip still says which one it was.
         let accepted = match self.journal.accepted {
             Some(accepted) => Some(accepted),
-            None => self.source.kept_of_this_root(&self.config.name)?,
+            None => self.mirror.kept_of_this_root(&self.config.name)?,
         };
-        self.source.catch_up(accepted)?;
+        self.mirror.catch_up(accepted)?;
         self.look_at_clocks(mode);
         self.forget_recorded()?;
         if let Err(refusal) = self.desk.can_be_written() {
@@ -136,11 +136,11 @@ impl Office {
     /// Asks the remote, or takes what it has answered; never waits. What cannot be known blocks forward moves, and nothing
     /// else.
     pub(super) fn ask(&mut self) -> Remote {
-        let before = self.source.edition();
-        match self.source.poll() {
+        let before = self.mirror.edition();
+        match self.mirror.poll() {
             Ok(Remote::Asked) => {
                 // A stop that came counts, whatever is still to come.
-                if self.source.edition() != before {
+                if self.mirror.edition() != before {
                     self.follow();
                 }
                 return Remote::Asked;
@@ -165,13 +165,13 @@ impl Office {
 
     /// What is known of what the ledger wants: a number that changes whenever that does.
     pub(super) fn knowledge(&self) -> (Oid, usize) {
-        (self.source.state.tip(), self.journal.stops.len())
+        (self.mirror.state.tip(), self.journal.stops.len())
     }
 
     /// A process that ended after it had recorded what happened, and before it could write that down, is not to record it
     /// again.
     fn forget_recorded(&mut self) -> Result<(), Refusal> {
-        if let Some(last) = self.writer.last_record(&self.source)? {
+        if let Some(last) = self.writer.last_record(&self.mirror)? {
             self.journal.events.retain(|event| !last.events.contains(event));
         }
         Ok(())
@@ -199,7 +199,7 @@ impl Office {
 
     /// Remembers that a lease was seen to expire, by a clock that is believed.
     pub(super) fn note_expiry(&mut self, wanted: &Desired) {
-        let ended = |id: &LeaseId| self.source.state.lease(id).is_some_and(|lease| lease.phase.ended());
+        let ended = |id: &LeaseId| self.mirror.state.lease(id).is_some_and(|lease| lease.phase.ended());
         self.journal.expired.retain(|id| !ended(id));
         if self.tick.trusted && self.tick.reading.now >= wanted.expires && !ended(&wanted.lease) {
             self.journal.expired.insert(wanted.lease.clone());
@@ -208,7 +208,7 @@ impl Office {
 
     /// Brings everything up to date that comes from the repository.
     fn follow(&mut self) {
-        match self.source.accept(&self.config.name, self.tick.mode) {
+        match self.mirror.accept(&self.config.name, self.tick.mode) {
             Ok(tip) => {
                 self.journal.accepted = Some(tip);
                 self.tick.continues = true;
@@ -219,7 +219,7 @@ impl Office {
             }
         }
         let mut notes = Vec::new();
-        if let Err(error) = self.source.search(&mut self.journal.stops, &mut self.journal.searched, &mut notes) {
+        if let Err(error) = self.mirror.search(&mut self.journal.stops, &mut self.journal.searched, &mut notes) {
             let message = format!("stops could not be searched for: {error}");
             self.tick.block(Refusal { message, ..error.refusal() });
         }
@@ -228,7 +228,7 @@ impl Office {
             self.tick.block(refusal);
         }
         if self.tick.mode == Mode::Act
-            && let Err(refusal) = self.writer.reconcile(&mut self.source)
+            && let Err(refusal) = self.writer.reconcile(&mut self.mirror)
         {
             self.tick.block(refusal);
         }
@@ -236,7 +236,7 @@ impl Office {
 
     /// Whether the key that is configured here is this applier's, by the policy in force.
     fn own_key(&self) -> Result<(), Refusal> {
-        match rules::owner(&self.source.state, self.writer.public.raw())? {
+        match rules::owner(&self.mirror.state, self.writer.public.raw())? {
             (owner, Role::Applier) if owner == self.config.name => Ok(()),
             (owner, _) => {
                 let message = format!("the configured key is {owner}'s, not applier {}'s", self.config.name);
@@ -248,7 +248,7 @@ impl Office {
 
     /// Whether a target is this applier's, by the policy in force.
     pub(super) fn mine(&self, target: &TargetId) -> Result<(), Refusal> {
-        let known = self.source.state.policy().get().targets.get(target);
+        let known = self.mirror.state.policy().get().targets.get(target);
         if known.and_then(|known| known.applier.as_ref()) == Some(&self.config.name) {
             return Ok(());
         }
@@ -259,7 +259,7 @@ impl Office {
 
     /// Whether a target that this applier moved is nobody's by the policy in force: then nobody else would stop it.
     fn is_orphaned(&self, target: &TargetId) -> bool {
-        let known = self.source.state.policy().get().targets.get(target);
+        let known = self.mirror.state.policy().get().targets.get(target);
         known.is_none_or(|known| known.applier.is_none()) && self.journal.targets.contains_key(target)
     }
 
@@ -289,12 +289,12 @@ impl Office {
 
     /// What is wanted of a target to which this was applied.
     pub(super) fn desired(&self, target: &TargetId, applied: &Applied) -> Option<Desired> {
-        desired(&self.source.state, target, applied, &self.journal.stops)
+        desired(&self.mirror.state, target, applied, &self.journal.stops)
     }
 
     /// What the ledger says of what is seen at a target, where that counts as applied there.
     pub(super) fn found(&self, target: &TargetId, applied: &Applied, seen: Option<&Observed>) -> Option<Desired> {
-        found(&self.source.state, target, applied, seen, &self.journal.stops)
+        found(&self.mirror.state, target, applied, seen, &self.journal.stops)
     }
 
     /// What holds for one target: what holds for all, and what else speaks against moving it forward.
@@ -307,29 +307,29 @@ impl Office {
 
     /// The driver that was pinned when the lease started.
     pub(super) fn driver(&self, target: &TargetId, wanted: &Desired) -> Result<Box<dyn drivers::Driver>, Refusal> {
-        let pinned = self.source.state.lease(&wanted.lease).and_then(|lease| lease.terms.as_ref());
-        let in_force = || self.source.state.policy().get().targets.get(target).map(|known| known.driver);
+        let pinned = self.mirror.state.lease(&wanted.lease).and_then(|lease| lease.terms.as_ref());
+        let in_force = || self.mirror.state.policy().get().targets.get(target).map(|known| known.driver);
         let kind = pinned.and_then(|terms| terms.driver).or_else(in_force);
         let kind = kind.ok_or_else(|| Refusal::new(Reason::Internal, format!("target {target} has no driver")))?;
         let before = || {
             let bytes = self.kept_pack(&wanted.lease).ok()??;
             RollbackPack::parse(&bytes, target, &wanted.lease).and_then(|pack| pack.restorable()).ok()
         };
-        let lease = self.source.state.lease(&wanted.lease).and_then(LeaseState::lease);
+        let lease = self.mirror.state.lease(&wanted.lease).and_then(LeaseState::lease);
         let context = drivers::Context { folder: self.desk.folder("targets"), lease, before: &before };
         drivers::open(kind, target, self.config.targets.get(target), &context)
     }
 
     /// The lease's pack as our ref has it.
     pub(super) fn kept_pack(&self, lease: &LeaseId) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(tip) = self.writer.tip(&self.source) else { return Ok(None) };
-        let found = first_signed(&self.source.repository, &self.source.state, &self.config.name, tip, lease)?;
+        let Some(tip) = self.writer.tip(&self.mirror) else { return Ok(None) };
+        let found = first_signed(&self.mirror.repository, &self.mirror.state, &self.config.name, tip, lease)?;
         Ok(found.map(|(bytes, _)| bytes))
     }
 
     /// For what a pack of a target is taken.
     pub(super) fn occasion(&self, target: &TargetId, lease: &LeaseId, seen: Option<&LeaseId>) -> Option<Occasion> {
-        let document = |id: &LeaseId| self.source.state.lease(id).and_then(LeaseState::lease).cloned();
+        let document = |id: &LeaseId| self.mirror.state.lease(id).and_then(LeaseState::lease).cloned();
         Some(Occasion {
             target: target.clone(),
             lease: document(lease)?,
@@ -342,7 +342,7 @@ impl Office {
 
     /// What measuring the version before a lease needs; none where nothing is pinned or configured to measure it by.
     pub(super) fn baseline(&self, lease: &LeaseId) -> Option<Baseline> {
-        let state = &self.source.state;
+        let state = &self.mirror.state;
         let lease = state.lease(lease)?;
         let (terms, document) = (lease.terms.clone().filter(|terms| !terms.gates.is_empty())?, lease.lease()?);
         let started = Baseline::begins(self.tick.reading.now);
@@ -377,9 +377,9 @@ impl Office {
     }
 
     /// How it goes.
-    pub(super) fn vitals(&self) -> Vitals {
+    pub(super) fn counters(&self) -> Counters {
         let fetched = self.journal.fetched.as_ref().map(|reading| reading.now);
-        Vitals { now: self.tick.reading.now, fetched, events: self.counted.clone() }
+        Counters { now: self.tick.reading.now, fetched, events: self.counted.clone() }
     }
 
     /// Writes the journal down, whatever it says.
@@ -395,13 +395,13 @@ impl Office {
         let summary = format!("about to shift {}", intended.names.join(", "));
         let mut record = self.record();
         record.events.extend(intended.events.iter().cloned());
-        self.writer.write(&mut self.source, &record, &intended.files, &summary)?;
+        self.writer.write(&mut self.mirror, &record, &intended.files, &summary)?;
         self.journal.events.clear();
         for event in &intended.events {
             *self.counted.entry(event.event.clone()).or_default() += 1;
         }
-        let push = self.writer.record_push(&self.source)?;
-        self.pushing = Pushing::begin(&self.source, push.into_iter().collect()).map(|pushing| (pushing, None));
+        let push = self.writer.record_push(&self.mirror)?;
+        self.pushing = Pushing::begin(&self.mirror, push.into_iter().collect()).map(|pushing| (pushing, None));
         Ok(())
     }
 
@@ -422,7 +422,7 @@ impl Office {
     /// What is to be measured, by target.
     pub(super) fn meterings(&mut self) -> Vec<(TargetId, Metering)> {
         // Who serves which version is as the target was last seen, by this process or one before it.
-        let last = self.writer.last_record(&self.source).ok().flatten();
+        let last = self.writer.last_record(&self.mirror).ok().flatten();
         let recorded = last.map(|record| record.targets.clone()).unwrap_or_default();
         let of = |(target, applied): (&TargetId, &Applied)| {
             let wanted = self.desired(target, applied)?;
@@ -453,7 +453,7 @@ impl Office {
         applied: &Applied,
         since: Option<Timestamp>,
     ) -> Option<Watching> {
-        let state = &self.source.state;
+        let state = &self.mirror.state;
         let lease = state.lease(&wanted.lease)?;
         let (terms, document) = (lease.terms.as_ref()?, lease.lease()?);
         let nothing = terms.gates.is_empty() && (terms.thresholds.is_empty() || self.sources.is_none());
@@ -474,7 +474,7 @@ impl Office {
 
     /// How far the health of what is restored for a lease can be checked when it is restored.
     pub(super) fn health_of_restored(&self, lease: &LeaseId) -> Check {
-        let terms = self.source.state.lease(lease).and_then(|lease| lease.terms.as_ref());
+        let terms = self.mirror.state.lease(lease).and_then(|lease| lease.terms.as_ref());
         match terms.map_or(0, |terms| terms.gates.len()) {
             0 => Check::not_configured("no gates are pinned for the lease"),
             _ => Check::pending("it is being watched"),
@@ -486,7 +486,7 @@ impl Office {
     pub(super) fn aftercare(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Aftercare> {
         let ours = wanted.phase == Phase::RolledBack && applied.lease.as_ref() == Some(&wanted.lease);
         let Rollback::Restored(restored) = &applied.rollback else { return None };
-        let state = &self.source.state;
+        let state = &self.mirror.state;
         let lease = state.lease(&wanted.lease).filter(|_| ours)?;
         let (mut terms, document) = (lease.terms.clone()?, lease.lease()?);
         terms.thresholds.clear();
@@ -496,7 +496,7 @@ impl Office {
         });
         // What is not configured answers to nothing, until the deadline.
         let sources = self.sources.clone().or_else(|| Sources::open(&sources::Config::default()).ok().map(Arc::new));
-        let deadline = aftermath::deadline(&terms, &restored.since, &self.tick.reading);
+        let deadline = rollback_health::deadline(&terms, &restored.since, &self.tick.reading);
         Some(Aftercare {
             watching: Watching { terms: *terms, context, sources, folder: self.desk.folder("restored") },
             deadline,
@@ -512,14 +512,14 @@ impl Office {
 
     /// Why a lease could not be watched here.
     pub(super) fn unmeasured(&self, wanted: &Desired) -> Option<Refusal> {
-        let terms = self.source.state.lease(&wanted.lease)?.terms.as_ref()?;
+        let terms = self.mirror.state.lease(&wanted.lease)?.terms.as_ref()?;
         let measure = self.sources.as_deref().map(|sources| sources as &dyn Measure);
         unmeasurable(terms.gates.iter(), terms.thresholds.keys(), measure)
     }
 
     /// Why a halt that no person made has been left for too long: as the ledger says, or as we know of our own.
     pub(super) fn left_halted(&self, wanted: &Desired, applied: &Applied) -> Option<Refusal> {
-        let lease = self.source.state.lease(&wanted.lease)?;
+        let lease = self.mirror.state.lease(&wanted.lease)?;
         let now = self.tick.reading.now;
         let own = || resolve_by(lease, applied.halted?, &self.config.name, now);
         left_halted(lease, now).or_else(own)
@@ -535,14 +535,14 @@ impl Office {
     ) -> Result<(), Refusal> {
         let reason = in_one_line(why);
         // A stop is signed even where the evidence cannot be kept.
-        let tip = self.source.state.tip();
-        let exhibit = evidence.and_then(|bytes| Some((self.writer.exhibit(&self.source, lease, bytes).ok()?, bytes)));
+        let tip = self.mirror.state.tip();
+        let exhibit = evidence.and_then(|bytes| Some((self.writer.exhibit(&self.mirror, lease, bytes).ok()?, bytes)));
         let (parent, evidence) = exhibit.map_or((tip, None), |(commit, bytes)| (commit, Some(Digest::of(bytes))));
         let stop = OwnStop { lease, kind, reason: &reason, evidence, parent };
-        let stop = self.writer.sign_stop(&self.source, &stop)?;
+        let stop = self.writer.sign_stop(&self.mirror, &stop)?;
         self.journal.stops.push(stop.clone());
         self.write_down()?;
-        if let Err(refusal) = keep_stop(&mut self.source, &stop) {
+        if let Err(refusal) = keep_stop(&mut self.mirror, &stop) {
             self.tick.remarks.push(refusal);
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::{
     config::Config,
     drivers::{self, Context, Driver},
     journal::Desk,
-    source::Source,
+    mirror::Mirror,
 };
 
 /// A target's driver as its applier opens it. `before` is the snapshot in the lease's pack.
@@ -47,9 +47,9 @@ pub fn take(config: &Config, target: &TargetId) -> Result<(Desk, Option<LeaseId>
 fn started(repository: Repository, config: &Config, target: &TargetId) -> Result<Option<LeaseId>, Refusal> {
     let pinned = || repository.pinned_root().map_err(|error| error.refusal());
     let Some(root) = config.root.map_or_else(pinned, |root| Ok(Some(root)))? else { return Ok(None) };
-    let mut source = Source::open(repository, config.remote.clone(), root, &config.name)?;
-    source.catch_up(source.at(&source.known_as(&source.branch)))?;
-    Ok(source.state.newest_on(target).map(|lease| lease.id.clone()))
+    let mut mirror = Mirror::open(repository, config.remote.clone(), root, &config.name)?;
+    mirror.catch_up(mirror.at(&mirror.known_as(&mirror.branch)))?;
+    Ok(mirror.state.newest_on(target).map(|lease| lease.id.clone()))
 }
 
 fn repository(config: &Config) -> Result<Repository, Refusal> {

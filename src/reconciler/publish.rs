@@ -16,8 +16,8 @@ use crate::{
 };
 
 use super::{
+    mirror::Mirror,
     records::{APPLIERS, RECORD, Record},
-    source::Source,
     stops::SeenStop,
 };
 
@@ -79,44 +79,44 @@ impl Writer {
     }
 
     /// Our ref's tip here.
-    pub(super) fn tip(&self, source: &Source) -> Option<Oid> {
-        source.at(&self.own_ref())
+    pub(super) fn tip(&self, mirror: &Mirror) -> Option<Oid> {
+        mirror.at(&self.own_ref())
     }
 
     /// Compares our ref with the remote's, and takes the remote's over where there is none here yet. `busy` if the
     /// remote's is not a part of ours: then another applier has our name.
-    pub(crate) fn reconcile(&mut self, source: &mut Source) -> Result<(), Refusal> {
+    pub(crate) fn reconcile(&mut self, mirror: &mut Mirror) -> Result<(), Refusal> {
         self.continues = false;
-        if source.remote.is_some() {
-            self.remote_tip = source.at(&source.known_as(&self.own_ref()));
+        if mirror.remote.is_some() {
+            self.remote_tip = mirror.at(&mirror.known_as(&self.own_ref()));
             if let Some(theirs) = self.remote_tip {
-                self.takes_in(source, theirs)?;
+                self.takes_in(mirror, theirs)?;
             }
         }
         self.continues = true;
         Ok(())
     }
 
-    fn takes_in(&self, source: &mut Source, theirs: Oid) -> Result<(), Refusal> {
+    fn takes_in(&self, mirror: &mut Mirror, theirs: Oid) -> Result<(), Refusal> {
         let refused = |error: GitError| error.refusal();
-        let Some(ours) = self.tip(source) else {
-            self.signed_by_us(source, theirs)?;
+        let Some(ours) = self.tip(mirror) else {
+            self.signed_by_us(mirror, theirs)?;
             let update = RefUpdate::create(self.own_ref(), theirs);
-            return source.update(&[update], "taken over").map_err(refused);
+            return mirror.update(&[update], "taken over").map_err(refused);
         };
-        if ours == theirs || source.repository.is_ancestor(theirs, ours).map_err(refused)? {
+        if ours == theirs || mirror.repository.is_ancestor(theirs, ours).map_err(refused)? {
             return Ok(());
         }
         // What we never signed is nobody's with our name.
-        self.signed_by_us(source, theirs)?;
+        self.signed_by_us(mirror, theirs)?;
         Err(self.busy())
     }
 
     /// Checks that a tip bears our signature before its packs are relied on.
-    fn signed_by_us(&self, source: &Source, tip: Oid) -> Result<(), Refusal> {
-        let commit = source.repository.objects().and_then(|mut objects| objects.open_one(tip));
+    fn signed_by_us(&self, mirror: &Mirror, tip: Oid) -> Result<(), Refusal> {
+        let commit = mirror.repository.objects().and_then(|mut objects| objects.open_one(tip));
         let signer = signer_of(&commit.map_err(|error| error.refusal())?);
-        match signer.map(|key| rules::owner(&source.state, key)) {
+        match signer.map(|key| rules::owner(&mirror.state, key)) {
             Some(Ok((owner, _))) if owner == self.name => Ok(()),
             _ => {
                 let message = format!("{} is on {}, which {} did not sign", self.own_ref(), tip.short(), self.name);
@@ -131,17 +131,17 @@ impl Writer {
     }
 
     /// A file in our ref's tree.
-    pub(crate) fn file(&self, source: &Source, path: &str) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(tip) = self.tip(source) else { return Ok(None) };
-        let read = source.repository.objects().and_then(|mut objects| objects.file_at(tip, path));
+    pub(crate) fn file(&self, mirror: &Mirror, path: &str) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(tip) = self.tip(mirror) else { return Ok(None) };
+        let read = mirror.repository.objects().and_then(|mut objects| objects.file_at(tip, path));
         read.map_err(|error| error.refusal())
     }
 
     /// The last record that we wrote.
-    pub(crate) fn last_record(&mut self, source: &Source) -> Result<Option<&Record>, Refusal> {
-        let Some(tip) = self.tip(source) else { return Ok(None) };
+    pub(crate) fn last_record(&mut self, mirror: &Mirror) -> Result<Option<&Record>, Refusal> {
+        let Some(tip) = self.tip(mirror) else { return Ok(None) };
         if self.last.as_ref().is_none_or(|(commit, _)| *commit != tip) {
-            self.last = Some((tip, self.file(source, RECORD)?.and_then(|bytes| Record::parse(&bytes))));
+            self.last = Some((tip, self.file(mirror, RECORD)?.and_then(|bytes| Record::parse(&bytes))));
         }
         Ok(self.last.as_ref().and_then(|(_, record)| record.as_ref()))
     }
@@ -149,7 +149,7 @@ impl Writer {
     /// Adds a signed commit with a record to our ref here.
     pub(crate) fn write(
         &mut self,
-        source: &mut Source,
+        mirror: &mut Mirror,
         record: &Record,
         files: &Files,
         summary: &str,
@@ -157,14 +157,14 @@ impl Writer {
         let mut bytes = serde_json::to_vec_pretty(record)
             .map_err(|error| Refusal::new(Reason::Internal, format!("the record cannot be written: {error}")))?;
         bytes.push(b'\n');
-        let commit = self.commit(source, &bytes, files, summary).map_err(|error| error.refusal())?;
+        let commit = self.commit(mirror, &bytes, files, summary).map_err(|error| error.refusal())?;
         self.last = Some((commit, Some(record.clone())));
         Ok(())
     }
 
-    fn commit(&self, source: &mut Source, record: &[u8], files: &Files, summary: &str) -> Result<Oid, GitError> {
-        let repository = &source.repository;
-        let old = self.tip(source);
+    fn commit(&self, mirror: &mut Mirror, record: &[u8], files: &Files, summary: &str) -> Result<Oid, GitError> {
+        let repository = &mirror.repository;
+        let old = self.tip(mirror);
         let tree = match old {
             Some(old) => Some(repository.objects()?.links(old)?.tree),
             None => None,
@@ -177,19 +177,19 @@ impl Writer {
         let sign = SignWith::Key(&self.key);
         let commit = NewCommit { tree, parents: &parents, message: &message, sign, who: self.name.as_str() };
         let new = repository.commit_tree(&commit)?;
-        source.update(&[RefUpdate { name: self.own_ref(), old, new }], "record")?;
+        mirror.update(&[RefUpdate { name: self.own_ref(), old, new }], "record")?;
         Ok(new)
     }
 
     /// The push of our ref, which must still be where we saw it. `busy` if it is not.
-    pub(crate) fn record_push(&self, source: &Source) -> Result<Option<Push>, Refusal> {
-        if source.remote.is_none() {
+    pub(crate) fn record_push(&self, mirror: &Mirror) -> Result<Option<Push>, Refusal> {
+        if mirror.remote.is_none() {
             return Ok(None);
         }
         if !self.continues {
             return Err(self.busy());
         }
-        let Some(tip) = self.tip(source).filter(|tip| self.remote_tip != Some(*tip)) else { return Ok(None) };
+        let Some(tip) = self.tip(mirror).filter(|tip| self.remote_tip != Some(*tip)) else { return Ok(None) };
         let name = self.own_ref();
         let options = PushOptions { expected: vec![(name.clone(), self.remote_tip)], ..PushOptions::default() };
         Ok(Some(Push { what: Pushed::Record(tip), refspecs: vec![format!("{tip}:{name}")], or: Vec::new(), options }))
@@ -216,41 +216,41 @@ impl Writer {
     }
 
     /// Makes the ordinary commit that brings evidence, on the accepted tip. Its digest is signed in what names it.
-    pub(crate) fn exhibit(&self, source: &Source, lease: &LeaseId, bytes: &[u8]) -> Result<Oid, GitError> {
+    pub(crate) fn exhibit(&self, mirror: &Mirror, lease: &LeaseId, bytes: &[u8]) -> Result<Oid, GitError> {
         let path = Evidence::path(lease, Digest::of(bytes));
         let message = format!("Evidence on {lease}\n");
-        self.with_file(source, (&path, bytes), &message, SignWith::Nobody)
+        self.with_file(mirror, (&path, bytes), &message, SignWith::Nobody)
     }
 
     /// Makes an ordinary commit on the accepted tip that adds or replaces one file.
     pub(crate) fn with_file(
         &self,
-        source: &Source,
+        mirror: &Mirror,
         (path, bytes): (&str, &[u8]),
         message: &str,
         sign: SignWith<'_>,
     ) -> Result<Oid, GitError> {
-        let tip = source.state.tip();
-        let tree = source.repository.objects()?.links(tip)?.tree;
-        let tree = source.repository.with_files(Some(tree), &[(path, Some(bytes))])?;
+        let tip = mirror.state.tip();
+        let tree = mirror.repository.objects()?.links(tip)?.tree;
+        let tree = mirror.repository.with_files(Some(tree), &[(path, Some(bytes))])?;
         let who = self.name.as_str();
-        source.repository.commit_tree(&NewCommit { tree, parents: &[tip], message, sign, who })
+        mirror.repository.commit_tree(&NewCommit { tree, parents: &[tip], message, sign, who })
     }
 
     /// Signs a stop of our own. No ref is made yet.
-    pub(crate) fn sign_stop(&self, source: &Source, stop: &OwnStop<'_>) -> Result<SeenStop, Refusal> {
+    pub(crate) fn sign_stop(&self, mirror: &Mirror, stop: &OwnStop<'_>) -> Result<SeenStop, Refusal> {
         let nonce = Nonce::from_bytes(rand::random());
-        let repository = source.state.policy().get().repository.clone();
+        let repository = mirror.state.policy().get().repository.clone();
         let subject = Subject::Stop(Stop { lease: stop.lease.clone(), kind: stop.kind, nonce });
         let statement = Statement { repository, subject };
         let subject = format!("{}: {}", statement.action(), stop.lease);
         let (principal, reason) = (Some(&self.name), Some(stop.reason));
         let message = statement_message(&statement, &subject, principal, reason, stop.evidence, &[])?;
         let make = || {
-            let tree = source.repository.objects()?.links(stop.parent)?.tree;
+            let tree = mirror.repository.objects()?.links(stop.parent)?.tree;
             let (sign, who) = (SignWith::Key(&self.key), self.name.as_str());
             let parents = [stop.parent];
-            source.repository.commit_tree(&NewCommit { tree, parents: &parents, message: &message, sign, who })
+            mirror.repository.commit_tree(&NewCommit { tree, parents: &parents, message: &message, sign, who })
         };
         let commit = make().map_err(|error| error.refusal())?;
         Ok(SeenStop { key: self.public.raw(), statement, commit, reason: Some(stop.reason.to_owned()) })
@@ -258,31 +258,31 @@ impl Writer {
 
     /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree. What is
     /// to be pushed for that.
-    pub(crate) fn carry_over(&self, source: &mut Source, stops: &[SeenStop]) -> Result<Option<Push>, Refusal> {
+    pub(crate) fn carry_over(&self, mirror: &mut Mirror, stops: &[SeenStop]) -> Result<Option<Push>, Refusal> {
         if stops.is_empty() {
             return Ok(None);
         }
         let refused = |error: GitError| error.refusal();
-        let under_refs: BTreeSet<Oid> = source
+        let under_refs: BTreeSet<Oid> = mirror
             .governed()
             .into_iter()
             .filter_map(|(place, id)| matches!(place, Place::Stop { id: named, .. } if named == id).then_some(id))
             .collect();
-        let repository = &source.repository;
-        let old = source.state.tip();
+        let repository = &mirror.repository;
+        let old = mirror.state.tip();
         let mut tip = old;
         let lands = |stop: &SeenStop| match stop.stop() {
-            Some(stop) => ledger::stop_targets(&source.state, stop.kind, &stop.lease).ok(),
+            Some(stop) => ledger::stop_targets(&mirror.state, stop.kind, &stop.lease).ok(),
             None => Some(Vec::new()),
         };
-        let counts = |stop: &&SeenStop| under_refs.contains(&stop.commit) && source.state.key_in_force(stop.key);
+        let counts = |stop: &&SeenStop| under_refs.contains(&stop.commit) && mirror.state.key_in_force(stop.key);
         let mut waiting: Vec<_> =
             stops.iter().filter(counts).filter_map(|stop| lands(stop).map(|landings| (stop, landings))).collect();
         // Those that take effect first.
         let goes = |(_, effect): &(LeaseId, StopEffect)| *effect != StopEffect::Nothing;
         waiting.sort_by_key(|(stop, landings)| !stop.is_freeze() && !landings.iter().any(goes));
         for (stop, landings) in waiting.into_iter().take(MAX_CARRIED) {
-            if repository.is_ancestor(source.root, stop.commit).map_err(refused)? {
+            if repository.is_ancestor(mirror.root, stop.commit).map_err(refused)? {
                 let tree = repository.objects().and_then(|mut objects| objects.links(tip)).map_err(refused)?.tree;
                 let message = format!("Carry over a stop: {}\n", title(&stop.statement));
                 let parents = [tip, stop.commit];
@@ -292,7 +292,7 @@ impl Writer {
                 // Only beside a stop that takes effect does a hook waive what else a stop's history brings. One without effect
                 // whose history has findings stays where it is.
                 let effective = stop.is_freeze() || landings.iter().any(goes);
-                if effective || !finds_something(source, carried).map_err(refused)? {
+                if effective || !finds_something(mirror, carried).map_err(refused)? {
                     tip = carried;
                 }
             }
@@ -300,22 +300,22 @@ impl Writer {
         if tip == old {
             return Ok(None);
         }
-        if source.remote.is_some() {
-            return Ok(Push::of(source, vec![format!("{tip}:{}", source.branch)]));
+        if mirror.remote.is_some() {
+            return Ok(Push::of(mirror, vec![format!("{tip}:{}", mirror.branch)]));
         }
-        let update = RefUpdate { name: source.branch.clone(), old: Some(old), new: tip };
-        source.update(&[update], "two-key: carry over a stop").map_err(refused).map(|()| None)
+        let update = RefUpdate { name: mirror.branch.clone(), old: Some(old), new: tip };
+        mirror.update(&[update], "two-key: carry over a stop").map_err(refused).map(|()| None)
     }
 
     /// Makes the tags that are missing of transitions that were applied.
     pub(crate) fn missing_tags(
         &self,
-        source: &Source,
+        mirror: &Mirror,
         applied: &[(&LeaseState, &Transition)],
     ) -> Result<Vec<RefUpdate>, Refusal> {
         let refused = |error: GitError| error.refusal();
         let mut there = BTreeSet::new();
-        for (place, _) in source.governed() {
+        for (place, _) in mirror.governed() {
             if let Place::Tag { lease, suffix } = place {
                 there.insert((lease, suffix));
             }
@@ -331,7 +331,7 @@ impl Writer {
                 Some(tier) => format!("{}: {} to {tier} %", lease.id, transition.action),
                 None => format!("{}: {}", lease.id, transition.action),
             };
-            let tag = source.repository.tag_object(&name, transition.commit, &message, self.name.as_str());
+            let tag = mirror.repository.tag_object(&name, transition.commit, &message, self.name.as_str());
             updates.push(RefUpdate::create(format!("refs/tags/{name}"), tag.map_err(refused)?));
         }
         Ok(updates)
@@ -339,24 +339,24 @@ impl Writer {
 }
 
 /// Makes the ref of a stop of ours.
-pub(crate) fn keep_stop(source: &mut Source, stop: &SeenStop) -> Result<(), Refusal> {
+pub(crate) fn keep_stop(mirror: &mut Mirror, stop: &SeenStop) -> Result<(), Refusal> {
     let Some(own) = stop.stop() else { return Ok(()) };
     let name = format!("refs/two-key/stops/{}/{}", own.lease, stop.commit);
-    if source.at(&name).is_some() {
+    if mirror.at(&name).is_some() {
         return Ok(());
     }
     let update = RefUpdate::create(name, stop.commit);
-    source.update(&[update], "stop").map_err(|error| error.refusal())
+    mirror.update(&[update], "stop").map_err(|error| error.refusal())
 }
 
 /// The pushes of the stop refs that are here and not there, each under the first name that the remote takes.
-pub(crate) fn stops_pushes(source: &Source) -> Vec<Push> {
+pub(crate) fn stops_pushes(mirror: &Mirror) -> Vec<Push> {
     let mut pushes = Vec::new();
-    for (name, id) in source.ours_below("refs/two-key/stops/") {
+    for (name, id) in mirror.ours_below("refs/two-key/stops/") {
         let aside = ASIDE.map(|start| format!("{start}{id}"));
-        let is_there = |name: &String| source.at(&source.known_as(name)).is_some();
+        let is_there = |name: &String| mirror.at(&mirror.known_as(name)).is_some();
         if !is_there(&name) && !aside.iter().any(is_there) {
-            let push = Push::of(source, vec![format!("{id}:{name}")]);
+            let push = Push::of(mirror, vec![format!("{id}:{name}")]);
             pushes.extend(push.map(|push| Push { or: aside.map(|name| format!("{id}:{name}")).into(), ..push }));
         }
     }
@@ -364,11 +364,11 @@ pub(crate) fn stops_pushes(source: &Source) -> Vec<Push> {
 }
 
 /// Puts tags where everybody finds them. What is to be pushed for that.
-pub(crate) fn put_tags(source: &mut Source, tags: &[RefUpdate]) -> Result<Option<Push>, Refusal> {
-    if source.remote.is_none() && !tags.is_empty() {
-        return source.update(tags, "applied").map_err(|error| error.refusal()).map(|()| None);
+pub(crate) fn put_tags(mirror: &mut Mirror, tags: &[RefUpdate]) -> Result<Option<Push>, Refusal> {
+    if mirror.remote.is_none() && !tags.is_empty() {
+        return mirror.update(tags, "applied").map_err(|error| error.refusal()).map(|()| None);
     }
-    Ok(Push::of(source, tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect()))
+    Ok(Push::of(mirror, tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect()))
 }
 
 fn title(statement: &Statement) -> String {
@@ -409,8 +409,8 @@ pub(crate) struct Push {
 
 impl Push {
     /// The push of some refs that nothing else depends on; none where there are none, or no remote.
-    fn of(source: &Source, refspecs: Vec<String>) -> Option<Self> {
-        let there = source.remote.is_some() && !refspecs.is_empty();
+    fn of(mirror: &Mirror, refspecs: Vec<String>) -> Option<Self> {
+        let there = mirror.remote.is_some() && !refspecs.is_empty();
         there.then(|| Self { what: Pushed::Rest, refspecs, or: Vec::new(), options: PushOptions::default() })
     }
 
@@ -426,10 +426,10 @@ impl Push {
 }
 
 /// Whether the last step up to a tip, which continues the ledger, has a finding.
-fn finds_something(source: &Source, tip: Oid) -> Result<bool, GitError> {
-    let base = Base::After { tip: source.state.tip(), root: source.root };
-    let (mut state, mut found) = (source.state.clone(), false);
-    for step in source.repository.steps(base, tip)? {
+fn finds_something(mirror: &Mirror, tip: Oid) -> Result<bool, GitError> {
+    let base = Base::After { tip: mirror.state.tip(), root: mirror.root };
+    let (mut state, mut found) = (mirror.state.clone(), false);
+    for step in mirror.repository.steps(base, tip)? {
         let (next, report) = ledger::apply(state, &step?);
         (state, found) = (next, !report.findings.is_empty());
     }
@@ -442,10 +442,10 @@ pub(super) struct Pushing(Receiver<Vec<(Push, Result<PushOutcome, GitError>)>>);
 
 impl Pushing {
     /// Begins to push; nothing where there is nothing, or no remote.
-    pub(super) fn begin(source: &Source, pushes: Vec<Push>) -> Option<Self> {
-        let remote = source.remote.clone().filter(|_| !pushes.is_empty())?;
+    pub(super) fn begin(mirror: &Mirror, pushes: Vec<Push>) -> Option<Self> {
+        let remote = mirror.remote.clone().filter(|_| !pushes.is_empty())?;
         let (say, heard) = channel();
-        let repository = source.repository.clone();
+        let repository = mirror.repository.clone();
         std::thread::spawn(move || {
             let make = |push: Push| {
                 let outcome = push.make(&repository, &remote);

@@ -64,7 +64,7 @@ impl Office {
         }
         // The last thing: whoever is killed now has written down all that is on its way.
         let Some((pushes, edition)) = pushes else { return };
-        match Pushing::begin(&self.source, pushes) {
+        match Pushing::begin(&self.mirror, pushes) {
             Some(pushing) => self.pushing = Some((pushing, edition)),
             None => self.published = edition,
         }
@@ -75,7 +75,7 @@ impl Office {
         if self.is_pushing() {
             return None;
         }
-        let here = (self.source.edition(), self.source.state.tip(), timeless(&self.tick.records));
+        let here = (self.mirror.edition(), self.mirror.state.tip(), timeless(&self.tick.records));
         if self.journal.events.is_empty() && self.published.as_ref() == Some(&here) {
             return None;
         }
@@ -94,32 +94,32 @@ impl Office {
 
     fn publish_record(&mut self) -> Result<Vec<Push>, Refusal> {
         let record = self.record();
-        let last = self.writer.last_record(&self.source)?;
+        let last = self.writer.last_record(&self.mirror)?;
         let news = last.is_none_or(|last| !record.says_the_same_as(last)) && !record.targets.is_empty();
         if news || !record.events.is_empty() {
             let summary = summary(&record);
-            self.writer.write(&mut self.source, &record, &self.tick.exhibits, &summary)?;
+            self.writer.write(&mut self.mirror, &record, &self.tick.exhibits, &summary)?;
             self.tick.exhibits.clear();
             self.journal.events.clear();
         }
-        Ok(self.writer.record_push(&self.source)?.into_iter().collect())
+        Ok(self.writer.record_push(&self.mirror)?.into_iter().collect())
     }
 
     fn publish_stops(&mut self) -> Result<Vec<Push>, Refusal> {
         for stop in self.journal.stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
-            keep_stop(&mut self.source, stop)?;
+            keep_stop(&mut self.mirror, stop)?;
         }
-        let mut pushes = stops_pushes(&self.source);
+        let mut pushes = stops_pushes(&self.mirror);
         // A branch that was rewound is for people to heal.
         if self.tick.continues {
-            pushes.extend(self.writer.carry_over(&mut self.source, &self.journal.stops)?);
+            pushes.extend(self.writer.carry_over(&mut self.mirror, &self.journal.stops)?);
         }
         Ok(pushes)
     }
 
     fn publish_tags(&mut self) -> Result<Vec<Push>, Refusal> {
         let mut leases: BTreeMap<&TargetId, Vec<&LeaseState>> = BTreeMap::new();
-        for lease in self.source.state.leases() {
+        for lease in self.mirror.state.leases() {
             if let Some(document) = lease.lease() {
                 leases.entry(&document.target).or_default().push(lease);
             }
@@ -128,7 +128,7 @@ impl Office {
         for (target, applied) in &self.journal.targets {
             let wanted = self.desired(target, applied);
             let Some(wanted) = wanted.filter(|_| self.mine(target).is_ok()) else { continue };
-            let newest = self.source.state.newest_on(target).map(|lease| lease.id.clone());
+            let newest = self.mirror.state.newest_on(target).map(|lease| lease.id.clone());
             for lease in leases.remove(target).unwrap_or_default() {
                 let up_to = if lease.id == wanted.lease {
                     target::applied_step(&wanted, applied)
@@ -140,15 +140,15 @@ impl Office {
                 done.extend(lease.transitions.iter().filter(|one| one.step <= up_to).map(|one| (lease, one)));
             }
         }
-        let tags = self.writer.missing_tags(&self.source, &done)?;
-        Ok(put_tags(&mut self.source, &tags)?.into_iter().collect())
+        let tags = self.writer.missing_tags(&self.mirror, &done)?;
+        Ok(put_tags(&mut self.mirror, &tags)?.into_iter().collect())
     }
 
     pub(super) fn record(&self) -> Record {
         Record {
             version: 1,
             applier: self.config.name.clone(),
-            ledger: self.source.state.tip(),
+            ledger: self.mirror.state.tip(),
             seen_at: self.tick.reading.now,
             targets: self.tick.records.clone(),
             events: self.journal.events.clone(),

@@ -16,7 +16,7 @@ use super::{
     decide::{Applied, Desired, Intent, Restored, Rollback},
     drivers::{Driver, Reversible, Sight},
     pack::RollbackPack,
-    target::{Bench, said},
+    target::{TargetRun, said},
 };
 
 /// The five checks of a rollback.
@@ -239,7 +239,7 @@ fn enough_to_meet(percent: u8) -> u32 {
         .map_or(1_000, |before| before + 1)
 }
 
-impl Bench {
+impl TargetRun {
     /// Weight to zero, then what was there before, then the checks. `health` is the one that takes time: where there is
     /// nothing to make it by the rollback is verified at once, else it is watched from here on.
     ///

@@ -16,14 +16,14 @@ use super::{
 };
 
 /// What is known of one target in this tick.
-pub(super) struct Bench {
+pub(super) struct TargetRun {
     pub(super) target: TargetId,
     pub(super) driver: Box<dyn Driver>,
     pub(super) reading: Reading,
     pub(super) events: Vec<RecordedEvent>,
 }
 
-impl Bench {
+impl TargetRun {
     /// Looks at the target, and brings what was written down in line with what was seen; `found` is what the ledger says of
     /// that, where it counts as applied. Time counts as watched only while the target is in place.
     pub(super) fn look(

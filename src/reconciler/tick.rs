@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{LeaseId, Reason, Refusal, TargetId};
 
 use super::{
-    aftermath::Aftermath,
     clock::{Reading, Trust},
     decide::{Conditions, Desired, Pack, Standing},
     fetching::Remote,
     health::Health,
     publish::Files,
     records::TargetRecord,
+    rollback_health::RollbackHealth,
     run::Mode,
 };
 
@@ -93,7 +93,7 @@ impl Tick {
             pack: Pack::Rehearsed,
             standing: Standing::Unknown,
             health: Health::UNWATCHED,
-            aftermath: Aftermath::UNKNOWN,
+            rollback_health: RollbackHealth::UNKNOWN,
             unmeasured: None,
             left_halted: None,
         }

@@ -9,15 +9,15 @@ use crate::{
 };
 
 use super::{
-    aftermath::Aftermath,
     decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, Rollback, decide},
     health::{Deadline, Look},
     office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
     records::{RecordedEvent, TargetHealth, TargetRecord},
     restore::Check,
+    rollback_health::RollbackHealth,
     run::{Mode, TargetReport},
-    target::{self, Bench, Seen},
+    target::{self, Seen, TargetRun},
     watching::{self, Aftercare},
 };
 
@@ -27,7 +27,7 @@ const MAX_ACTS: usize = 4;
 /// One target's work in a tick. The office is entered for what all share; never while the target is being talked to.
 pub(super) struct Job {
     office: Arc<Mutex<Office>>,
-    bench: Bench,
+    run: TargetRun,
     applied: Applied,
     wanted: Desired,
     seen: Seen,
@@ -37,7 +37,7 @@ pub(super) struct Job {
     /// What metrics say.
     look: Look,
     /// What they say of a version that was restored.
-    aftermath: Aftermath,
+    rollback_health: RollbackHealth,
 }
 
 /// A forward move that was decided on. It is made once its intention has been published, and only then.
@@ -83,8 +83,8 @@ pub(super) fn intend(inside: &mut Office, forwards: &mut [Forward]) -> Result<()
         job.applied.intent = Some(intent.clone());
         job.note(inside);
         let record = job.record(inside);
-        inside.tick.records.insert(job.bench.target.clone(), record);
-        intended.names.push(format!("{} for {}", job.bench.target, intent.lease));
+        inside.tick.records.insert(job.run.target.clone(), record);
+        intended.names.push(format!("{} for {}", job.run.target, intent.lease));
         if let Some((pack, event)) = job.packed.take() {
             intended.files.push((RollbackPack::path(&intent.lease), pack));
             intended.events.push(event);
@@ -96,7 +96,7 @@ pub(super) fn intend(inside: &mut Office, forwards: &mut [Forward]) -> Result<()
 impl Forward {
     /// The target.
     pub(super) fn target(&self) -> &TargetId {
-        &self.job.bench.target
+        &self.job.run.target
     }
 
     /// What is said of it if it is not made in this tick any more.
@@ -108,10 +108,10 @@ impl Forward {
     pub(super) fn make(self, may: Result<(), Refusal>) -> Result<Outcome, Refusal> {
         let Self { mut job, intent, pack, from } = self;
         let reading = job.inside()?.tick.reading.clone();
-        job.bench.reading = reading;
+        job.run.reading = reading;
         let unsettled = Applied { intent: None, ..job.applied.clone() };
         let still = may.and_then(|()| {
-            job.seen = job.bench.driver.observe();
+            job.seen = job.run.driver.observe();
             job.take_measured()?;
             // Before the first shift the ledger says nothing about what is there, and the pack is of what was.
             Ok(job.seen.as_ref() == Ok(&from) && job.is_still_decided(&unsettled)?)
@@ -154,13 +154,13 @@ impl Job {
             (inside.tick.reading.clone(), inside.tick.trusted)
         };
         let decision = target::held(Refusal::new(Reason::Internal, "nothing was decided"));
-        let bench = Bench { target: target.clone(), driver, reading, events: Vec::new() };
+        let run = TargetRun { target: target.clone(), driver, reading, events: Vec::new() };
         let office = Arc::clone(office);
-        let (look, aftermath) = (watching::nothing(), Aftermath::UNKNOWN);
-        let mut job = Self { office, bench, applied, wanted, seen, packed: None, decision, look, aftermath };
+        let (look, rollback_health) = (watching::nothing(), RollbackHealth::UNKNOWN);
+        let mut job = Self { office, run, applied, wanted, seen, packed: None, decision, look, rollback_health };
         let inside = enter(&job.office)?;
         let found = |applied: &Applied| inside.found(target, applied, job.seen.as_ref().ok());
-        job.bench.look(&mut job.applied, found, &job.seen, trusted);
+        job.run.look(&mut job.applied, found, &job.seen, trusted);
         drop(inside);
         job.turn()?;
         job.take_measured()?;
@@ -171,13 +171,13 @@ impl Job {
     /// pinned for that one.
     fn turn(&mut self) -> Result<bool, Refusal> {
         let inside = self.inside()?;
-        let Some(wanted) = inside.desired(&self.bench.target, &self.applied) else { return Ok(false) };
+        let Some(wanted) = inside.desired(&self.run.target, &self.applied) else { return Ok(false) };
         let another = wanted.lease != self.wanted.lease;
-        let driver = another.then(|| inside.driver(&self.bench.target, &wanted)).transpose()?;
+        let driver = another.then(|| inside.driver(&self.run.target, &wanted)).transpose()?;
         drop(inside);
         self.wanted = wanted;
         if let Some(driver) = driver {
-            self.bench.driver = driver;
+            self.run.driver = driver;
             self.take_measured()?;
         }
         Ok(true)
@@ -220,7 +220,7 @@ impl Job {
         if self.is_restored() {
             pack = self.pack();
             if let Ok(pack) = &pack {
-                conditions.standing = target::standing(&*self.bench.driver, &self.seen, pack);
+                conditions.standing = target::standing(&*self.run.driver, &self.seen, pack);
             }
         }
         let decided =
@@ -231,7 +231,7 @@ impl Job {
             pack = self.pack();
             if !undoes {
                 // A way back that cannot be gone now is no reason not to try it when it is needed.
-                pack = pack.and_then(|pack| pack.rehearse(&*self.bench.driver).map(|_| pack));
+                pack = pack.and_then(|pack| pack.rehearse(&*self.run.driver).map(|_| pack));
             }
             if pack.is_err() {
                 conditions.pack = Pack::Missing;
@@ -257,7 +257,7 @@ impl Job {
         let (lease, step) = (self.wanted.lease.clone(), self.wanted.step);
         if self.decision.drifted {
             let weight_bp = self.seen.as_ref().map_or(0, |seen| seen.weight_bp);
-            self.bench.happened(EventKind::Drifted, &lease, step, weight_bp);
+            self.run.happened(EventKind::Drifted, &lease, step, weight_bp);
         }
         match self.decision.act.clone() {
             Act::Keep => {
@@ -269,38 +269,38 @@ impl Job {
             }
             Act::Pack => {
                 let last = self.seen.as_ref().ok().and_then(|seen| seen.lease.as_ref());
-                let occasion = self.inside()?.occasion(&self.bench.target, &lease, last);
+                let occasion = self.inside()?.occasion(&self.run.target, &lease, last);
                 let occasion = occasion.ok_or_else(|| {
                     Refusal::new(Reason::Internal, format!("the ledger has no document of lease {lease}"))
                 })?;
                 let baseline = self.inside()?.baseline(&lease);
-                let pools = self.bench.driver.pools();
+                let pools = self.run.driver.pools();
                 let baselines = baseline.and_then(|baseline| baseline.with_pools(pools).measure(occasion.now));
-                let pack = RollbackPack::take(&*self.bench.driver, &Occasion { baselines, ..occasion })?;
-                let event = self.bench.event(EventKind::Packed, &lease, step, pack.observed.weight_bp);
+                let pack = RollbackPack::take(&*self.run.driver, &Occasion { baselines, ..occasion })?;
+                let event = self.run.event(EventKind::Packed, &lease, step, pack.observed.weight_bp);
                 self.packed = Some((pack.bytes()?, event));
             }
             Act::Expire => {
-                let event = self.bench.event(EventKind::Expired, &lease, step, self.applied.weight_bp);
+                let event = self.run.event(EventKind::Expired, &lease, step, self.applied.weight_bp);
                 self.inside()?.expire(&self.wanted, event)?;
             }
             Act::Stop(kind) => {
                 let why = self.decision.reason.as_ref().map_or_else(String::new, |reason| reason.message.clone());
                 let evidence = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok());
                 self.inside()?.stop(&lease, kind, &why, evidence.as_deref())?;
-                self.applied.halted = Some(self.bench.reading.now);
+                self.applied.halted = Some(self.run.reading.now);
                 self.write_down()?;
             }
             Act::Restore => self.restore(pack)?,
             Act::Verify if matches!(self.applied.rollback, Rollback::Attempted { .. }) => {
                 let health = self.inside()?.health_of_restored(&lease);
-                let checked = self.bench.verify(&mut self.applied, &self.wanted, pack, health);
+                let checked = self.run.verify(&mut self.applied, &self.wanted, pack, health);
                 self.is_restored_from_now_on(checked)?;
             }
             Act::Verify => {
-                let mut health = Check::passed(self.aftermath.figures.clone());
+                let mut health = Check::passed(self.rollback_health.figures.clone());
                 self.keep_evidence(&mut health)?;
-                let verified = self.bench.verify(&mut self.applied, &self.wanted, pack, health);
+                let verified = self.run.verify(&mut self.applied, &self.wanted, pack, health);
                 if let Err(refusal) = verified {
                     self.inside()?.tick.remark(refusal);
                 }
@@ -311,7 +311,7 @@ impl Job {
                 let mut health = Check::failed(why);
                 self.keep_evidence(&mut health)?;
                 // What the other checks say is recorded; that it failed is known already.
-                let _ = self.bench.verify(&mut self.applied, &self.wanted, pack, health);
+                let _ = self.run.verify(&mut self.applied, &self.wanted, pack, health);
                 self.write_down()?;
             }
             Act::Shift { tier, weight_bp, step } => {
@@ -332,7 +332,7 @@ impl Job {
         // A stop does not wait until the disk has room.
         let written = self.write_down();
         let health = self.inside()?.health_of_restored(&self.wanted.lease);
-        let restored = self.bench.restore(&mut self.applied, &self.wanted, pack, health);
+        let restored = self.run.restore(&mut self.applied, &self.wanted, pack, health);
         self.is_restored_from_now_on(restored).and(written)
     }
 
@@ -344,16 +344,16 @@ impl Job {
         }
         // That may have taken long, and nothing that was measured meanwhile counts.
         let reading = self.inside()?.look_at_clocks_again();
-        self.bench.reading = reading;
-        self.applied.rollback.watch_anew(&self.bench.reading);
-        self.seen = self.bench.driver.observe();
+        self.run.reading = reading;
+        self.applied.rollback.watch_anew(&self.run.reading);
+        self.seen = self.run.driver.observe();
         self.write_down()?;
         self.take_measured()
     }
 
     /// Keeps what the check of what was restored rests on, and names it there.
     fn keep_evidence(&mut self, health: &mut Check) -> Result<(), Refusal> {
-        self.applied.verdict = Some(self.aftermath.verdict());
+        self.applied.verdict = Some(self.rollback_health.verdict());
         if let Some(bytes) = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok()) {
             let digest = self.exhibit(bytes)?;
             health.message = format!("{}; evidence {digest}", health.message);
@@ -387,7 +387,7 @@ impl Job {
         if !inside.tick.lets_move() {
             return Ok(false);
         }
-        let again = inside.desired(&self.bench.target, applied);
+        let again = inside.desired(&self.run.target, applied);
         Ok(again.is_some_and(|again| {
             let conditions = self.conditions(&inside, &again, applied);
             decide(&again, self.seen.as_ref().ok(), applied, &conditions).act == self.decision.act
@@ -396,8 +396,8 @@ impl Job {
 
     /// Moves the target, looks, and writes down what was found.
     fn shift(&mut self, intent: &Intent, stop: bool) -> Result<(), Refusal> {
-        let moved = self.bench.shift(&mut self.applied, intent, stop);
-        self.seen = self.bench.driver.observe();
+        let moved = self.run.shift(&mut self.applied, intent, stop);
+        self.seen = self.run.driver.observe();
         self.write_down()?;
         moved
     }
@@ -410,12 +410,12 @@ impl Job {
             None => self.inside()?.kept_pack(lease)?,
         };
         let bytes = bytes.ok_or_else(|| Refusal::new(Reason::NoPack, format!("lease {lease} has no rollback pack")))?;
-        RollbackPack::parse(&bytes, &self.bench.target, lease)
+        RollbackPack::parse(&bytes, &self.run.target, lease)
     }
 
     /// Notes what was applied and what happened; both or neither are written down.
     fn note(&mut self, inside: &mut Office) {
-        inside.note(&self.bench.target, &self.applied, &mut self.bench.events);
+        inside.note(&self.run.target, &self.applied, &mut self.run.events);
     }
 
     fn write_down(&mut self) -> Result<(), Refusal> {
@@ -445,18 +445,18 @@ impl Job {
     /// Takes what was measured of the tier that the target is at, or of what was restored there. What that says for the first time is an event.
     fn take_measured(&mut self) -> Result<(), Refusal> {
         let inside = self.inside()?;
-        let metering = inside.metering(&self.bench.target, &self.wanted, &self.applied);
-        let last = inside.last_measured(&self.bench.target);
+        let metering = inside.metering(&self.run.target, &self.wanted, &self.applied);
+        let last = inside.last_measured(&self.run.target);
         let is_measured = metering.as_ref().is_some_and(|metering| metering.was_measured(last));
         let look = metering.map(|metering| metering.known_by(last));
-        let aftercare = inside.aftercare(&self.bench.target, &self.wanted, &self.applied);
+        let aftercare = inside.aftercare(&self.run.target, &self.wanted, &self.applied);
         drop(inside);
         self.look = look.unwrap_or_else(watching::nothing);
-        self.aftermath = Aftermath::UNKNOWN;
+        self.rollback_health = RollbackHealth::UNKNOWN;
         if let Some(Aftercare { deadline, .. }) = aftercare {
             // What is being measured is waited for: each question has a deadline of its own.
             let deadline = if is_measured { deadline } else { Deadline::Ahead };
-            self.aftermath = Aftermath::of(&self.look, deadline);
+            self.rollback_health = RollbackHealth::of(&self.look, deadline);
             return Ok(());
         }
         let Some(evidence) = &self.look.evidence else { return Ok(()) };
@@ -473,7 +473,7 @@ impl Job {
         }
         self.applied.verdict = Some(verdict);
         let lease = self.wanted.lease.clone();
-        self.bench.happened(event, &lease, self.applied.step, self.applied.weight_bp);
+        self.run.happened(event, &lease, self.applied.step, self.applied.weight_bp);
         Ok(())
     }
 
@@ -481,12 +481,12 @@ impl Job {
     fn conditions(&self, inside: &Office, wanted: &Desired, applied: &Applied) -> Conditions {
         Conditions {
             health: self.look.health.clone(),
-            aftermath: self.aftermath.clone(),
+            rollback_health: self.rollback_health.clone(),
             unmeasured: inside.unmeasured(wanted),
             left_halted: Some(wanted)
                 .filter(|wanted| wanted.phase == Phase::Halted)
                 .and_then(|wanted| inside.left_halted(wanted, applied)),
-            ..inside.conditions(&self.bench.target, wanted)
+            ..inside.conditions(&self.run.target, wanted)
         }
     }
 
@@ -503,8 +503,8 @@ impl Job {
     /// Hands over what was found and done.
     fn end(mut self) -> Result<Outcome, Refusal> {
         // Looked at last: nothing of what there was to do waits for it.
-        let contradiction = self.bench.driver.contradiction().ok().flatten();
-        let pools = self.bench.driver.pools();
+        let contradiction = self.run.driver.contradiction().ok().flatten();
+        let pools = self.run.driver.pools();
         let stopped = matches!(self.wanted.phase, Phase::Halted | Phase::RolledBack);
         if stopped && self.applied.unstopped.is_some() {
             let reason = self.decision.reason.take().unwrap_or_else(|| target::not_stopped(&self.wanted.lease));

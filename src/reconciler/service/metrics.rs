@@ -24,7 +24,7 @@ pub struct Metrics {
 
 /// What a tick says beside its report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Vitals {
+pub struct Counters {
     /// When it was.
     pub now: Timestamp,
     /// When the remote was last fetched.
@@ -35,13 +35,13 @@ pub struct Vitals {
 
 impl Metrics {
     /// Takes in what a tick came to, and how long it took.
-    pub fn take(&mut self, outcome: &Result<Report, Refusal>, vitals: Option<Vitals>, took: Duration) {
+    pub fn take(&mut self, outcome: &Result<Report, Refusal>, counters: Option<Counters>, took: Duration) {
         self.ticks += 1;
         self.spent += took;
-        if let Some(vitals) = vitals {
-            self.last_tick = Some(vitals.now);
-            self.fetched = vitals.fetched;
-            self.events = vitals.events;
+        if let Some(counters) = counters {
+            self.last_tick = Some(counters.now);
+            self.fetched = counters.fetched;
+            self.events = counters.events;
         }
         match outcome {
             Ok(report) => {
@@ -177,15 +177,15 @@ mod tests {
         Report { ledger: Oid::Sha1([1; 20]), targets, remarks: vec![Refusal::new(Reason::Stale, "gone")] }
     }
 
-    fn vitals() -> Vitals {
+    fn counters() -> Counters {
         let at = |second| Timestamp::from_second(second).unwrap();
-        Vitals { now: at(1_100), fetched: Some(at(1_000)), events: BTreeMap::from([("APPLIED".to_owned(), 2)]) }
+        Counters { now: at(1_100), fetched: Some(at(1_000)), events: BTreeMap::from([("APPLIED".to_owned(), 2)]) }
     }
 
     #[test]
     fn weights_are_told_apart_and_an_unknown_one_is_not_told_at_all() {
         let mut metrics = Metrics::default();
-        metrics.take(&Ok(report(Some(500))), Some(vitals()), Duration::from_millis(250));
+        metrics.take(&Ok(report(Some(500))), Some(counters()), Duration::from_millis(250));
         let text = metrics.text();
         for line in [
             "two_key_desired_weight{target=\"shop\",lease=\"L-1\"} 0.25",
@@ -201,7 +201,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
         }
-        metrics.take(&Ok(report(None)), Some(vitals()), Duration::ZERO);
+        metrics.take(&Ok(report(None)), Some(counters()), Duration::ZERO);
         assert!(!metrics.text().contains("two_key_observed_weight{"));
         assert!(metrics.text().contains("two_key_refusals_total{reason=\"stale\"} 2"));
     }
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_tick_that_failed_keeps_what_was_found_before_and_counts() {
         let mut metrics = Metrics::default();
-        metrics.take(&Ok(report(Some(500))), Some(vitals()), Duration::ZERO);
+        metrics.take(&Ok(report(Some(500))), Some(counters()), Duration::ZERO);
         metrics.take(&Err(Refusal::new(Reason::Internal, "no")), None, Duration::ZERO);
         let text = metrics.text();
         assert!(text.contains("two_key_ticks_total 2\n") && text.contains("two_key_ticks_failed_total 1\n"));

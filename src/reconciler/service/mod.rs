@@ -16,7 +16,7 @@ use std::{
 };
 
 pub use listen::serve;
-pub use metrics::{Metrics, Vitals};
+pub use metrics::{Counters, Metrics};
 pub use notify::Notify;
 
 use super::{Applier, Mode, Report, coordinator::GLANCE};
@@ -62,7 +62,7 @@ impl Service {
             let began = now();
             let outcome = self.one(applier, hint);
             let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-            metrics.take(&outcome, applier.vitals(), began.elapsed());
+            metrics.take(&outcome, applier.counters(), began.elapsed());
             drop(metrics);
             applier.is_sound()?;
             if let Some(manager) = &self.manager {

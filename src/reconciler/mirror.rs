@@ -1,5 +1,4 @@
-//! Where an applier's knowledge comes from: the governed refs, fetched, verified and folded here. Hooks and tags are
-//! never trusted.
+//! The mirror: what is known here of the governed refs, fetched, verified and folded. Hooks and tags are never trusted.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -17,13 +16,13 @@ use crate::{
 use super::{
     Mode,
     fetching::{Fetching, Remote},
-    known::Known,
+    ref_cache::RefCache,
     stops::{SeenStop, stops_in, stops_of},
 };
 
 /// A repository, perhaps with a remote that has the say.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct Mirror {
     pub(crate) repository: Repository,
     pub(crate) remote: Option<String>,
     pub(crate) root: Oid,
@@ -31,7 +30,7 @@ pub(crate) struct Source {
     pub(crate) branch: String,
     /// The ledger as far as it was accepted.
     pub(crate) state: State,
-    refs: Known,
+    refs: RefCache,
     fetching: Option<Fetching>,
     /// Refs and tip as of the last search that found everything it looked for.
     searched: Option<(u64, Oid)>,
@@ -40,7 +39,7 @@ pub(crate) struct Source {
     opened: HashMap<Oid, Vec<Cosignature>>,
 }
 
-impl Source {
+impl Mirror {
     /// Founds the ledger on the root.
     pub(crate) fn open(
         repository: Repository,
@@ -53,7 +52,7 @@ impl Source {
         let step = step.ok_or_else(|| Refusal::new(Reason::Internal, format!("the root {root} has no step")))?;
         let (state, _) = ledger::begin(&step).map_err(|error| Refusal::new(error.refusal.reason, error.to_string()))?;
         let branch = state.policy().get().branch_ref();
-        let refs = Known::new(&repository, remote.as_deref(), &branch, name).map_err(|error| error.refusal())?;
+        let refs = RefCache::new(&repository, remote.as_deref(), &branch, name).map_err(|error| error.refusal())?;
         let fetching = remote.clone().map(|remote| Fetching::new(remote, branch.clone()));
         Ok(Self {
             repository,

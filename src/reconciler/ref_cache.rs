@@ -8,7 +8,7 @@ use crate::{
     model::{Oid, PrincipalId},
 };
 
-use super::source::accepted_ref;
+use super::mirror::accepted_ref;
 
 /// Where governed refs are, apart from the branch.
 const SPACES: [&str; 3] = ["refs/two-key", "refs/notes/two-key", "refs/tags/rollout"];
@@ -18,7 +18,7 @@ pub(super) type Listing = BTreeMap<String, Oid>;
 
 /// The refs that are known here.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct RefCache {
     branch: String,
     remote: Option<String>,
     /// What we have, and what belongs to this applier alone.
@@ -29,7 +29,7 @@ pub(super) struct Known {
     edition: u64,
 }
 
-impl Known {
+impl RefCache {
     pub(super) fn new(
         repository: &Repository,
         remote: Option<&str>,

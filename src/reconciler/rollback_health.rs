@@ -16,7 +16,7 @@ use super::{
 
 /// What is known of the health of what was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aftermath {
+pub struct RollbackHealth {
     /// What the gates say of it; none while nobody has looked.
     pub gates: Gates,
     /// Whether all of them had to have passed by now.
@@ -25,7 +25,7 @@ pub struct Aftermath {
     pub figures: String,
 }
 
-impl Aftermath {
+impl RollbackHealth {
     /// Nobody has looked.
     pub const UNKNOWN: Self = Self { gates: Gates::None, deadline: Deadline::Ahead, figures: String::new() };
 
@@ -73,5 +73,5 @@ pub fn deadline(terms: &PinnedTerms, restored: &Reading, now: &Reading) -> Deadl
 }
 
 #[cfg(test)]
-#[path = "aftermath_tests.rs"]
+#[path = "rollback_health_tests.rs"]
 mod tests;

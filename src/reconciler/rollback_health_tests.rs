@@ -67,7 +67,7 @@ fn passes(terms: &PinnedTerms, recorded: Option<Recorded>) -> Look {
 fn a_gate_that_only_compares_says_nothing_where_nothing_was_recorded() {
     let gates = |limits: &str, recorded: Option<Recorded>| {
         let terms = ratio(limits);
-        Aftermath::of(&passes(&terms, recorded), Deadline::Ahead).gates
+        RollbackHealth::of(&passes(&terms, recorded), Deadline::Ahead).gates
     };
     let counts = || Some(Recorded::Counts { bad: 1.0, total: 1_000.0 });
     let open =

@@ -19,12 +19,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("risk", &["ledger", "model"]),
     ("process", &[]),
     ("git", &["process", "risk", "admission", "inbox", "ledger", "signature", "model"]),
-    ("reconciler", &["process", "git", "gate", "risk", "admission", "inbox", "ledger", "signature", "model"]),
+    ("follower", &["git", "gate", "admission", "ledger", "signature", "model"]),
+    ("reconciler", &["follower", "process", "git", "gate", "admission", "ledger", "signature", "model"]),
+    ("agent", &["follower", "process", "git", "gate", "risk", "report", "inbox", "ledger", "signature", "model"]),
     (
-        "agent",
+        "cli",
         &[
+            "agent",
             "reconciler",
-            "process",
+            "follower",
             "git",
             "gate",
             "risk",
@@ -35,10 +38,6 @@ const ROOMS: &[(&str, &[&str])] = &[
             "signature",
             "model",
         ],
-    ),
-    (
-        "cli",
-        &["agent", "reconciler", "git", "gate", "risk", "report", "admission", "inbox", "ledger", "signature", "model"],
     ),
 ];
 

@@ -5,15 +5,15 @@
 //! over: the agent looks again, and decides anew on what the ledger says then.
 
 use crate::{
+    follower::{
+        mirror::Mirror,
+        stops::SeenStop,
+        writer::{OwnStop, Push, Writer, keep_stop, stops_pushes},
+    },
     git::{Base, GitError, NewCarrier, PushOptions, RefUpdate, SignWith, Signer},
     inbox::Plan,
     ledger::{self, State, StepReport},
     model::{Digest, LeaseId, Oid, Reason, Refusal, StopKind},
-    reconciler::{
-        mirror::Mirror,
-        publish::{OwnStop, Push, Writer, keep_stop, stops_pushes},
-        stops::SeenStop,
-    },
     report,
 };
 

@@ -10,9 +10,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
+    gate::health::Health,
     ledger::Phase,
     model::{Action, LeaseId, Reason, Refusal, StopKind},
-    reconciler::health::Health,
 };
 
 use super::{

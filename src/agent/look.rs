@@ -4,15 +4,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    gate::{Measure, TierContext},
+    follower::{Mode, writer::in_one_line},
+    gate::{
+        Measure, TierContext,
+        health::{Health, Look, combined, left_halted, look},
+    },
     inbox::Plan,
     ledger::Phase,
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, StopKind},
-    reconciler::{
-        Mode,
-        health::{Health, Look, combined, left_halted, look},
-        publish::in_one_line,
-    },
 };
 
 use super::{
@@ -84,7 +83,7 @@ impl Agent {
 
     /// Gathers what a decision rests on.
     fn gather(&mut self, id: &LeaseId, round: &Round) -> Gathered {
-        let phase = situation::phase(&self.mirror.state, id, &self.notebook.stops);
+        let phase = situation::phase(&self.mirror.state, id, &self.remembered.follower.stops);
         let (health, exhibit) = self.health(id, phase, round);
         let state = &self.mirror.state;
         let who = (&self.signer.public, &self.signer.principal);
@@ -135,12 +134,12 @@ impl Agent {
             context.ok_or_else(|| Refusal::new(Reason::Internal, "the lease has no such tier"))
         };
         let measure = self.measure.as_ref().map(|sources| sources as &dyn Measure);
-        let watch = self.notebook.watches.entry(id.clone()).or_default();
+        let watch = self.remembered.watches.entry(id.clone()).or_default();
         let harm = look(terms, context(reached), measure, watch, round.now);
         let Look { health, evidence } = if started == reached {
             harm
         } else {
-            let watch = self.notebook.settled.entry(id.clone()).or_default();
+            let watch = self.remembered.settled.entry(id.clone()).or_default();
             combined(harm, look(terms, context(started), measure, watch, round.now))
         };
         let bytes = evidence.and_then(|evidence| evidence.bytes().ok());

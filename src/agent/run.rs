@@ -9,27 +9,28 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    follower::{
+        Mode,
+        clock::{self, Clock, Reading, Trust},
+        mirror::Mirror,
+        records::{self, Observation},
+        state::{self, FollowerState},
+        state_folder::StateFolder,
+        stops::SeenStop,
+        writer::Writer,
+    },
     gate::sources::Sources,
     git::{GitError, NOTES, Repository, Signer, SigningKey, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{Phase, rules},
     model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role},
-    reconciler::{
-        Clock, Mode,
-        clock::{self, Reading, Trust},
-        journal::Desk,
-        mirror::Mirror,
-        publish::Writer,
-        records::{self, Observation},
-        stops::SeenStop,
-    },
 };
 
 use super::{
     act,
     config::Config,
     decide::{Act, Decision, Rule},
-    notebook::Notebook,
+    state::AgentState,
 };
 
 /// What a tick saw and did.
@@ -71,12 +72,12 @@ pub struct LeaseReport {
 /// How long a push may take: nothing is stopped meanwhile.
 const PUSH_LIMIT: Duration = Duration::from_secs(20);
 
-/// An agent at its desk.
+/// An agent.
 pub struct Agent {
     pub(super) config: Config,
     clock: Box<Clock>,
-    desk: Desk,
-    pub(super) notebook: Notebook,
+    folder: StateFolder,
+    pub(super) remembered: AgentState,
     pub(super) mirror: Mirror,
     pub(super) signer: Signer,
     pub(super) writer: Writer,
@@ -132,19 +133,14 @@ impl Agent {
             return Err(Refusal::new(Reason::Unsigned, message).hint("make an SSH key: ssh-keygen -t ed25519"));
         }
         let public = key.public_key().map_err(refused)?;
-        let desk = Desk::open(repository.common_dir(), Role::Agent, &config.name)?;
-        let notebook = desk.read()?.unwrap_or_else(|| Notebook::new(root));
-        if notebook.version != 1 || notebook.root != root {
-            let message =
-                format!("what is written down here belongs to root {}, the pinned one is {root}", notebook.root);
-            return Err(Refusal::new(Reason::Unpinned, message).hint("move it away to begin anew"));
-        }
+        let folder = StateFolder::open(repository.common_dir(), Role::Agent, &config.name)?;
+        let remembered = state::load(&folder, AgentState::new(root))?;
         let mirror = Mirror::open(repository, config.remote.clone(), root, &config.name)?;
         let principal = config.name.clone();
         let writer = Writer::new(principal.clone(), key.clone(), public.clone());
         let signer = Signer { key, public, principal, role: Role::Agent };
         let measure = config.metrics.as_ref().map(Sources::open).transpose()?;
-        Ok(Self { config, clock, desk, notebook, mirror, signer, writer, measure })
+        Ok(Self { config, clock, folder, remembered, mirror, signer, writer, measure })
     }
 
     /// How long to wait from one look to the next.
@@ -154,7 +150,7 @@ impl Agent {
 
     /// One tick.
     pub fn tick(&mut self, mode: Mode) -> Result<Report, Refusal> {
-        let accepted = match self.notebook.accepted {
+        let accepted = match self.remembered.follower.accepted {
             Some(accepted) => Some(accepted),
             None => self.mirror.kept_of_this_root(&self.config.name)?,
         };
@@ -181,10 +177,10 @@ impl Agent {
             leases.extend(self.look_after(&id, &mut round)?);
         }
         let running = self.running();
-        self.notebook.watches.retain(|lease, _| running.contains(lease));
-        self.notebook.settled.retain(|lease, _| running.contains(lease));
+        self.remembered.watches.retain(|lease, _| running.contains(lease));
+        self.remembered.settled.retain(|lease, _| running.contains(lease));
         if mode == Mode::Act {
-            self.desk.write(&self.notebook)?;
+            self.folder.write(&self.remembered)?;
         }
         Ok(Report { agent: self.config.name.clone(), ledger: self.mirror.state.tip(), leases, remarks: round.remarks })
     }
@@ -206,7 +202,7 @@ impl Agent {
 
     /// Looks at the clocks.
     fn begin(&mut self, mode: Mode) -> Round {
-        let (reading, trust) = (self.clock)().believed_after(self.notebook.clock.as_ref());
+        let (reading, trust) = (self.clock)().believed_after(self.remembered.follower.clock.as_ref());
         let mut round = Round {
             mode,
             now: reading.now,
@@ -218,16 +214,16 @@ impl Agent {
         if trust == Trust::Doubted {
             round.block(clock::doubted());
         } else {
-            self.notebook.clock = Some(reading);
+            self.remembered.follower.clock = Some(reading);
         }
         round
     }
 
     /// Brings everything up to date that comes from the repository. What cannot be known blocks forward steps only.
     pub(super) fn refresh(&mut self, round: &mut Round) -> Result<(), Refusal> {
-        let (reading, _) = (self.clock)().believed_after(self.notebook.clock.as_ref());
+        let (reading, _) = (self.clock)().believed_after(self.remembered.follower.clock.as_ref());
         match self.mirror.fetch() {
-            Ok(()) => self.notebook.fetched = Some(reading.clone()),
+            Ok(()) => self.remembered.follower.fetched = Some(reading.clone()),
             Err(error) => {
                 let refusal = error.refusal();
                 let message = format!("the remote cannot be reached: {}", refusal.message);
@@ -237,11 +233,11 @@ impl Agent {
         round.now = reading.now;
         self.is_fresh(&reading, round);
         match self.mirror.accept(&self.config.name, round.mode) {
-            Ok(tip) => self.notebook.accepted = Some(tip),
+            Ok(tip) => self.remembered.follower.accepted = Some(tip),
             Err(refusal) => round.block(refusal),
         }
         let mut missed = Vec::new();
-        let Notebook { stops, searched, .. } = &mut self.notebook;
+        let FollowerState { stops, searched, .. } = &mut self.remembered.follower;
         if let Err(error) = self.mirror.search(stops, searched, &mut missed) {
             let message = format!("stops could not be searched for: {error}");
             round.block(Refusal { message, ..error.refusal() });
@@ -249,7 +245,8 @@ impl Agent {
         for what in missed {
             round.remark(Refusal::new(Reason::Internal, what));
         }
-        let frozen = self.notebook.stops.iter().any(|stop| stop.is_freeze() && !stop.is_folded(&self.mirror.state));
+        let frozen =
+            self.remembered.follower.stops.iter().any(|stop| stop.is_freeze() && !stop.is_folded(&self.mirror.state));
         if frozen {
             round.block(Refusal::new(Reason::Frozen, "a freeze was seen that the branch does not have yet"));
         }
@@ -258,7 +255,7 @@ impl Agent {
 
     fn is_fresh(&self, reading: &Reading, round: &mut Round) {
         let limit = self.config.max_staleness.as_secs().saturating_mul(1000);
-        let age = self.notebook.fetched.as_ref().map(|last| reading.at_most_ms_since(last));
+        let age = self.remembered.follower.fetched.as_ref().map(|last| reading.at_most_ms_since(last));
         if age.is_none_or(|age| age > limit) {
             let message = format!("the remote has not been reached for {}", self.config.max_staleness);
             round.block(Refusal::new(Reason::Stale, message));
@@ -302,16 +299,16 @@ impl Agent {
         if round.mode == Mode::DryRun {
             return;
         }
-        if let Err(refusal) = act::deliver(&mut self.mirror, &mut self.writer, &self.notebook.stops) {
+        if let Err(refusal) = act::deliver(&mut self.mirror, &mut self.writer, &self.remembered.follower.stops) {
             round.remark(refusal);
         }
     }
 
     /// Writes down a stop of our own: from then on it binds us, and is pushed when it can be.
     pub(super) fn bind(&mut self, stop: SeenStop, round: &mut Round) -> Result<(), Refusal> {
-        self.notebook.stops.push(stop);
+        self.remembered.follower.stops.push(stop);
         // A stop does not wait until the disk has room.
-        let written = self.desk.write(&self.notebook);
+        let written = self.folder.write(&self.remembered);
         self.deliver(round);
         written
     }

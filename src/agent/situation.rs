@@ -3,16 +3,14 @@
 use jiff::Timestamp;
 
 use crate::{
-    gate::Measure,
+    follower::{
+        records::{Doing, Observation, basis_points},
+        stops::{SeenStop, phase_with},
+    },
+    gate::{Measure, health::unmeasurable},
     inbox::{self, Overlay, Plan},
     ledger::{self, LeaseState, Phase, State},
     model::{LeaseId, PrincipalId, PublicKey, Reason, Refusal, TargetId, lease::Lease},
-    reconciler::{
-        decide::{Doing, basis_points},
-        health::unmeasurable,
-        records::Observation,
-        stops::{SeenStop, phase_with},
-    },
 };
 
 use super::decide::{Turn, Watched};

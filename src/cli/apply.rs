@@ -4,14 +4,16 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args as ClapArgs;
 
-use super::{Failure, Format, Place, apply_log::Log, terminal};
 use crate::{
+    follower::{Mode, clock},
     model::{Reason, Refusal},
     reconciler::{
-        Applier, Config, Mode, Report, clock,
+        Applier, Config, Report,
         service::{Notify, Service, serve},
     },
 };
+
+use super::{Failure, Format, Place, apply_log::Log, terminal};
 
 /// Bring targets to where the ledger wants them, and record what was seen
 ///

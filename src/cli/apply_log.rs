@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::Format;
 use crate::{
+    follower::records::Doing,
     model::{Refusal, TargetId},
-    reconciler::{Report, TargetReport, decide::Doing},
+    reconciler::{Report, TargetReport},
 };
+
+use super::Format;
 
 /// A log, which says what is new and nothing twice.
 pub(super) struct Log {

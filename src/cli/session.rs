@@ -7,20 +7,21 @@ use std::{
     thread,
 };
 
-use super::{Failure, Place, terminal, turn::stops};
 use crate::{
     agent::refusal,
+    follower::{
+        checks::{Check, Checks, Outcome},
+        records::{self, TargetHealth},
+    },
     gate::{Evidence, Subject},
     git::{Base, GitError, NOTES, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    reconciler::{
-        records::{self, TargetHealth},
-        restore::{Check, Checks, Outcome},
-    },
     report::{Beside, CheckView, Happened, HealthView, Observation, RefusalReason, RefusalView},
 };
+
+use super::{Failure, Place, terminal, turn::stops};
 
 /// The path that a root is found by where none is pinned.
 pub(super) const POLICY_PATH: &str = ".two-key/policy.yaml";

@@ -4,15 +4,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    follower::{
+        checks::Checks,
+        clock::{Bake, Reading},
+        records::{Intent, basis_points},
+    },
     gate::Verdict,
     model::{Digest, LeaseId},
 };
 
-use super::{
-    clock::{Bake, Reading},
-    decide::{Act, Desired, Observed, basis_points},
-    restore::Checks,
-};
+use super::decide::{Act, Desired, Observed};
 
 /// What this applier did last to a target.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -55,20 +56,6 @@ pub struct Applied {
     /// Since when a stop could not be carried out.
     #[serde(default)]
     pub unstopped: Option<Timestamp>,
-}
-
-/// A shift that was about to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Intent {
-    /// For which lease.
-    pub lease: LeaseId,
-    /// To which of its tiers; none for zero.
-    pub tier: Option<usize>,
-    /// To which weight, in basis points.
-    pub weight_bp: u32,
-    /// For which transition.
-    pub step: u32,
 }
 
 /// What became of a lease's rollback.

@@ -7,12 +7,13 @@ use std::{cell::Cell, time::Duration};
 use serde::Serialize;
 
 use crate::{
+    follower::clock,
     model::{LeaseId, Refusal},
-    reconciler::{
-        clock,
-        decide::Observed,
-        drivers::{Driver, Setting},
-    },
+};
+
+use super::{
+    decide::Observed,
+    drivers::{Driver, Setting},
 };
 
 /// What a target is moved to, in turn.
@@ -234,7 +235,7 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::{apply::drivers::Snapshot, model::Reason};
+    use crate::{model::Reason, reconciler::drivers::Snapshot};
 
     /// How a driver goes wrong.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]

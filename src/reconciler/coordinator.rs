@@ -12,20 +12,26 @@ use std::{
 };
 
 use crate::{
+    follower::{
+        Mode,
+        clock::Clock,
+        fetching::Remote,
+        mirror::Mirror,
+        state,
+        state_folder::StateFolder,
+        writer::{Taken, Writer},
+    },
     gate::sources::Sources,
     git::{Repository, SigningKey},
     model::{Reason, Refusal, TargetId, policy::Role},
 };
 
 use super::{
-    Mode, Report, TargetReport,
+    Report, TargetReport,
     config::Config,
-    fetching::Remote,
-    journal::{Desk, Journal},
-    mirror::Mirror,
-    office::{Clock, Office, enter},
-    publish::{Taken, Writer},
+    office::{Office, enter},
     service::Counters,
+    state::ApplierState,
     watching::Measured,
     work::{self, Forward, Outcome},
     worker_pool::{WorkerPool, now},
@@ -108,18 +114,14 @@ impl Applier {
         })?;
         let key = SigningKey::file(config.key.clone()).map_err(refused)?;
         let public = key.public_key().map_err(refused)?;
-        let desk = Desk::open(repository.common_dir(), Role::Applier, &config.name)?;
-        let journal = desk.load()?.unwrap_or_else(|| Journal::new(root));
-        if journal.root != root {
-            let message = format!("the journal here belongs to root {}, the pinned one is {root}", journal.root);
-            return Err(Refusal::new(Reason::Unpinned, message).hint("move the journal away to begin anew"));
-        }
+        let folder = StateFolder::open(repository.common_dir(), Role::Applier, &config.name)?;
+        let remembered = state::load(&folder, ApplierState::new(root))?;
         let mirror = Mirror::open(repository, config.remote.clone(), root, &config.name)?;
         let writer = Writer::new(config.name.clone(), key, public);
         let interval = Duration::from_secs(config.interval.as_secs());
         let targets = config.targets.keys().cloned().collect();
         let sources = config.metrics.as_ref().map(Sources::open).transpose()?;
-        let office = Office::new(config, clock, desk, journal, mirror, writer, sources);
+        let office = Office::new(config, clock, folder, remembered, mirror, writer, sources);
         let tick = Ticking {
             mode: Mode::DryRun,
             todo: BTreeSet::new(),

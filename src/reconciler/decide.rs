@@ -9,7 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    gate::Verdict,
+    follower::{
+        checks::{Checks, Outcome},
+        clock::doubted,
+        records::{Doing, basis_points},
+    },
+    gate::{
+        Verdict,
+        health::{Deadline, Gates, Health},
+    },
     ledger::Phase,
     model::{
         LeaseId, Reason, Refusal, StopKind,
@@ -17,13 +25,9 @@ use crate::{
     },
 };
 
-pub use super::applied::{Applied, Intent, Restored, Rollback};
-use super::{
-    clock::doubted,
-    health::{Deadline, Gates, Health},
-    restore::{Checks, Holds, Outcome},
-    rollback_health::RollbackHealth,
-};
+use super::{restore::Holds, rollback_health::RollbackHealth};
+
+pub use super::applied::{Applied, Restored, Rollback};
 
 /// How far clocks may differ.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -135,47 +139,6 @@ pub enum Act {
     Stop(StopKind),
 }
 
-/// What an applier is doing with a target, as its records say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Doing {
-    /// Moving the target.
-    Shifting,
-    /// Watching a tier.
-    Baking,
-    /// The tier has been watched long enough.
-    Ready,
-    /// Keeping the weight for a reason.
-    Holding,
-    /// Undoing.
-    RollingBack,
-    /// What is there is what was there before.
-    Verified,
-    /// What was there before is ordered again; whether traffic followed nobody here sees.
-    Restored,
-    /// It is not.
-    RollbackFailed,
-    /// A stop could not be carried out: the candidate may have weight that nobody wants it to have.
-    StopFailed,
-}
-
-impl Doing {
-    /// The word in records.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Shifting => "shifting",
-            Self::Baking => "baking",
-            Self::Ready => "ready",
-            Self::Holding => "holding",
-            Self::RollingBack => "rolling-back",
-            Self::Verified => "verified",
-            Self::Restored => "restored",
-            Self::RollbackFailed => "rollback-failed",
-            Self::StopFailed => "stop-failed",
-        }
-    }
-}
-
 /// An act, with what to say about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -197,11 +160,6 @@ impl Decision {
     fn hold(reason: Refusal) -> Self {
         Self { act: Act::Keep, doing: Doing::Holding, reason: Some(reason), drifted: false }
     }
-}
-
-/// A tier's weight in basis points.
-pub fn basis_points(percent: u8) -> u32 {
-    u32::from(percent) * 100
 }
 
 /// Decides. `observed` is none where the target cannot be observed.

@@ -1,13 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::reconciler::clock::{Bake, Reading};
 use crate::{
-    model::document::Span,
-    reconciler::{
-        health::{Deadline, Gates, Limits},
-        restore::Check,
+    follower::{
+        checks::Check,
+        clock::{Bake, Reading},
+        records::Intent,
     },
+    gate::health::{Deadline, Gates, Limits},
+    model::document::Span,
 };
 
 const HOUR: i64 = 3_600;

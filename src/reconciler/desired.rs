@@ -1,14 +1,12 @@
 //! What the ledger wants of a target, with every stop that was seen. Pure.
 
 use crate::{
+    follower::stops::{SeenStop, phase_with, rollbacks_with},
     ledger::{LeaseState, Phase, State},
     model::TargetId,
 };
 
-use super::{
-    decide::{Applied, Desired, Observed, Rollback},
-    stops::{SeenStop, phase_with, rollbacks_with},
-};
+use super::decide::{Applied, Desired, Observed, Rollback};
 
 /// What is wanted of a target; nothing if no lease ever started there.
 ///

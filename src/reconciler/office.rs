@@ -9,8 +9,19 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
+    follower::{
+        Mode,
+        checks::Check,
+        clock::{Bake, Clock, Reading, Trust},
+        fetching::Remote,
+        mirror::Mirror,
+        records::{RecordedEvent, TargetRecord},
+        state_folder::StateFolder,
+        writer::{Files, OwnStop, Pushing, Writer, in_one_line, keep_stop},
+    },
     gate::{
         Measure, TierContext,
+        health::{left_halted, resolve_by, unmeasurable},
         sources::{self, Sources},
     },
     ledger::{LeaseState, Phase, rules},
@@ -19,43 +30,33 @@ use crate::{
 
 use super::{
     baseline::Baseline,
-    clock::{Bake, Reading, Trust},
     config::Config,
     decide::{Applied, Conditions, Desired, Observed, Rollback},
     desired::{desired, found},
     drivers,
-    fetching::Remote,
-    health::{left_halted, resolve_by, unmeasurable},
-    journal::{Desk, Journal},
-    mirror::Mirror,
     pack::{Occasion, RollbackPack, first_signed},
-    publish::{Files, OwnStop, Pushing, Writer, in_one_line, keep_stop},
-    records::{RecordedEvent, TargetRecord},
-    restore::Check,
     rollback_health,
-    run::{Mode, TargetReport},
+    run::TargetReport,
     service::Counters,
+    state::ApplierState,
     target,
     tick::Tick,
     watching::{Aftercare, Measured, Metering, Of, Watching},
 };
 
-/// How the clocks are read.
-pub type Clock = dyn Fn() -> Reading + Send;
-
 /// An applier's office.
 pub(super) struct Office {
     pub(super) config: Config,
     clock: Box<Clock>,
-    pub(super) desk: Desk,
-    pub(super) journal: Journal,
+    pub(super) folder: StateFolder,
+    pub(super) remembered: ApplierState,
     pub(super) mirror: Mirror,
     pub(super) writer: Writer,
     pub(super) tick: Tick,
     /// Where measurements come from.
     sources: Option<Arc<Sources>>,
     /// The journal as it was last written down.
-    pub(super) saved: Option<Journal>,
+    pub(super) saved: Option<ApplierState>,
     /// What everything was published of.
     pub(super) published: Option<Edition>,
     /// Pushes that are being made, and of what.
@@ -89,8 +90,8 @@ impl Office {
     pub(super) fn new(
         config: Config,
         clock: Box<Clock>,
-        desk: Desk,
-        journal: Journal,
+        folder: StateFolder,
+        remembered: ApplierState,
         mirror: Mirror,
         writer: Writer,
         sources: Option<Sources>,
@@ -100,8 +101,8 @@ impl Office {
         Self {
             config,
             clock,
-            desk,
-            journal,
+            folder,
+            remembered,
             mirror,
             writer,
             tick,
@@ -120,14 +121,14 @@ impl Office {
             return Err(error.refusal());
         }
         // Where the journal was lost, the ref that keeps the last accepted tip still says which one it was.
-        let accepted = match self.journal.accepted {
+        let accepted = match self.remembered.follower.accepted {
             Some(accepted) => Some(accepted),
             None => self.mirror.kept_of_this_root(&self.config.name)?,
         };
         self.mirror.catch_up(accepted)?;
         self.look_at_clocks(mode);
         self.forget_recorded()?;
-        if let Err(refusal) = self.desk.can_be_written() {
+        if let Err(refusal) = self.folder.can_be_written() {
             self.tick.block(refusal);
         }
         Ok(())
@@ -145,7 +146,7 @@ impl Office {
                 }
                 return Remote::Asked;
             }
-            Ok(Remote::Answered) => self.journal.fetched = Some(self.tick.reading.clone()),
+            Ok(Remote::Answered) => self.remembered.follower.fetched = Some(self.tick.reading.clone()),
             Err(error) => {
                 let refusal = error.refusal();
                 let message = format!("the remote cannot be reached: {}", refusal.message);
@@ -154,7 +155,7 @@ impl Office {
         }
         self.follow();
         let limit = self.config.max_staleness.as_secs().saturating_mul(1000);
-        let age = self.journal.fetched.as_ref().map(|last| self.tick.reading.at_most_ms_since(last));
+        let age = self.remembered.follower.fetched.as_ref().map(|last| self.tick.reading.at_most_ms_since(last));
         if age.is_none_or(|age| age > limit) {
             let message = format!("the remote has not been reached for {}", self.config.max_staleness);
             self.tick.blockers.insert(0, Refusal::new(Reason::Stale, message));
@@ -165,14 +166,14 @@ impl Office {
 
     /// What is known of what the ledger wants: a number that changes whenever that does.
     pub(super) fn knowledge(&self) -> (Oid, usize) {
-        (self.mirror.state.tip(), self.journal.stops.len())
+        (self.mirror.state.tip(), self.remembered.follower.stops.len())
     }
 
     /// A process that ended after it had recorded what happened, and before it could write that down, is not to record it
     /// again.
     fn forget_recorded(&mut self) -> Result<(), Refusal> {
         if let Some(last) = self.writer.last_record(&self.mirror)? {
-            self.journal.events.retain(|event| !last.events.contains(event));
+            self.remembered.events.retain(|event| !last.events.contains(event));
         }
         Ok(())
     }
@@ -180,7 +181,7 @@ impl Office {
     fn look_at_clocks(&mut self, mode: Mode) {
         let (reading, trust) = self.read_clocks();
         if trust == Trust::Doubted {
-            for applied in self.journal.targets.values_mut() {
+            for applied in self.remembered.targets.values_mut() {
                 applied.bake = Bake::default();
                 applied.rollback.watch_anew(&reading);
             }
@@ -190,9 +191,9 @@ impl Office {
     }
 
     fn read_clocks(&mut self) -> (Reading, Trust) {
-        let (reading, trust) = (self.clock)().believed_after(self.journal.clock.as_ref());
+        let (reading, trust) = (self.clock)().believed_after(self.remembered.follower.clock.as_ref());
         if trust == Trust::Believed {
-            self.journal.clock = Some(reading.clone());
+            self.remembered.follower.clock = Some(reading.clone());
         }
         (reading, trust)
     }
@@ -200,9 +201,9 @@ impl Office {
     /// Remembers that a lease was seen to expire, by a clock that is believed.
     pub(super) fn note_expiry(&mut self, wanted: &Desired) {
         let ended = |id: &LeaseId| self.mirror.state.lease(id).is_some_and(|lease| lease.phase.ended());
-        self.journal.expired.retain(|id| !ended(id));
+        self.remembered.expired.retain(|id| !ended(id));
         if self.tick.trusted && self.tick.reading.now >= wanted.expires && !ended(&wanted.lease) {
-            self.journal.expired.insert(wanted.lease.clone());
+            self.remembered.expired.insert(wanted.lease.clone());
         }
     }
 
@@ -210,7 +211,7 @@ impl Office {
     fn follow(&mut self) {
         match self.mirror.accept(&self.config.name, self.tick.mode) {
             Ok(tip) => {
-                self.journal.accepted = Some(tip);
+                self.remembered.follower.accepted = Some(tip);
                 self.tick.continues = true;
             }
             Err(refusal) => {
@@ -219,7 +220,9 @@ impl Office {
             }
         }
         let mut notes = Vec::new();
-        if let Err(error) = self.mirror.search(&mut self.journal.stops, &mut self.journal.searched, &mut notes) {
+        if let Err(error) =
+            self.mirror.search(&mut self.remembered.follower.stops, &mut self.remembered.follower.searched, &mut notes)
+        {
             let message = format!("stops could not be searched for: {error}");
             self.tick.block(Refusal { message, ..error.refusal() });
         }
@@ -260,7 +263,7 @@ impl Office {
     /// Whether a target that this applier moved is nobody's by the policy in force: then nobody else would stop it.
     fn is_orphaned(&self, target: &TargetId) -> bool {
         let known = self.mirror.state.policy().get().targets.get(target);
-        known.is_none_or(|known| known.applier.is_none()) && self.journal.targets.contains_key(target)
+        known.is_none_or(|known| known.applier.is_none()) && self.remembered.targets.contains_key(target)
     }
 
     /// Whether a target is to be looked after here: it is this applier's, or nobody's any more.
@@ -270,7 +273,7 @@ impl Office {
 
     /// Whether a target is to be stopped: then it comes before others.
     pub(super) fn is_stopped(&self, target: &TargetId) -> bool {
-        let applied = self.journal.targets.get(target).cloned().unwrap_or_default();
+        let applied = self.remembered.targets.get(target).cloned().unwrap_or_default();
         let wanted = self.desired(target, &applied);
         wanted.is_some_and(|wanted| matches!(wanted.phase, Phase::Halted | Phase::RolledBack))
     }
@@ -279,7 +282,7 @@ impl Office {
     pub(super) fn left_behind(&mut self, target: &TargetId) -> TargetReport {
         let message = format!("target {target} has not answered yet, and is not waited for");
         let refusal = Refusal::new(Reason::NoData, message);
-        let applied = self.journal.targets.get(target).cloned().unwrap_or_default();
+        let applied = self.remembered.targets.get(target).cloned().unwrap_or_default();
         let Some(wanted) = self.desired(target, &applied) else { return TargetReport::held(refusal) };
         let (seen, decision) = (Err(refusal.clone()), target::held(refusal));
         let record = target::record(&wanted, &seen, &applied, &decision, self.tick.reading.now);
@@ -289,19 +292,19 @@ impl Office {
 
     /// What is wanted of a target to which this was applied.
     pub(super) fn desired(&self, target: &TargetId, applied: &Applied) -> Option<Desired> {
-        desired(&self.mirror.state, target, applied, &self.journal.stops)
+        desired(&self.mirror.state, target, applied, &self.remembered.follower.stops)
     }
 
     /// What the ledger says of what is seen at a target, where that counts as applied there.
     pub(super) fn found(&self, target: &TargetId, applied: &Applied, seen: Option<&Observed>) -> Option<Desired> {
-        found(&self.mirror.state, target, applied, seen, &self.journal.stops)
+        found(&self.mirror.state, target, applied, seen, &self.remembered.follower.stops)
     }
 
     /// What holds for one target: what holds for all, and what else speaks against moving it forward.
     pub(super) fn conditions(&self, target: &TargetId, wanted: &Desired) -> Conditions {
         let mut conditions = self.tick.conditions();
         conditions.blockers.extend(self.mine(target).err());
-        conditions.blockers.extend(self.tick.outlived(wanted, &self.journal.expired));
+        conditions.blockers.extend(self.tick.outlived(wanted, &self.remembered.expired));
         conditions
     }
 
@@ -316,7 +319,7 @@ impl Office {
             RollbackPack::parse(&bytes, target, &wanted.lease).and_then(|pack| pack.restorable()).ok()
         };
         let lease = self.mirror.state.lease(&wanted.lease).and_then(LeaseState::lease);
-        let context = drivers::Context { folder: self.desk.folder("targets"), lease, before: &before };
+        let context = drivers::Context { folder: self.folder.beside("targets"), lease, before: &before };
         drivers::open(kind, target, self.config.targets.get(target), &context)
     }
 
@@ -365,7 +368,7 @@ impl Office {
 
     /// Takes note of what was applied to a target, or is about to be, and of what happened there.
     pub(super) fn note(&mut self, target: &TargetId, applied: &Applied, events: &mut Vec<RecordedEvent>) {
-        self.journal.targets.insert(target.clone(), applied.clone());
+        self.remembered.targets.insert(target.clone(), applied.clone());
         for event in events.drain(..) {
             self.happened(event);
         }
@@ -373,19 +376,19 @@ impl Office {
 
     fn happened(&mut self, event: RecordedEvent) {
         *self.counted.entry(event.event.clone()).or_default() += 1;
-        self.journal.events.push(event);
+        self.remembered.events.push(event);
     }
 
     /// How it goes.
     pub(super) fn counters(&self) -> Counters {
-        let fetched = self.journal.fetched.as_ref().map(|reading| reading.now);
+        let fetched = self.remembered.follower.fetched.as_ref().map(|reading| reading.now);
         Counters { now: self.tick.reading.now, fetched, events: self.counted.clone() }
     }
 
     /// Writes the journal down, whatever it says.
     pub(super) fn write_down(&mut self) -> Result<(), Refusal> {
-        self.desk.save(&self.journal)?;
-        self.saved = Some(self.journal.clone());
+        self.folder.write(&self.remembered)?;
+        self.saved = Some(self.remembered.clone());
         Ok(())
     }
 
@@ -396,7 +399,7 @@ impl Office {
         let mut record = self.record();
         record.events.extend(intended.events.iter().cloned());
         self.writer.write(&mut self.mirror, &record, &intended.files, &summary)?;
-        self.journal.events.clear();
+        self.remembered.events.clear();
         for event in &intended.events {
             *self.counted.entry(event.event.clone()).or_default() += 1;
         }
@@ -430,7 +433,7 @@ impl Office {
             let pools = seen.and_then(|record| record.pools.clone());
             Some((target.clone(), self.metering(target, &wanted, applied)?.with_pools(pools)))
         };
-        self.journal.targets.iter().filter_map(of).collect()
+        self.remembered.targets.iter().filter_map(of).collect()
     }
 
     /// Takes what was measured of a target. Whether that stops it.
@@ -468,7 +471,7 @@ impl Office {
         let context = context.map(|context| self.recorded(target, context)).ok_or_else(|| {
             Refusal::new(Reason::NoData, format!("target {target} is not seen at the weight of its tier"))
         });
-        let (sources, folder) = (self.sources.clone(), self.desk.folder("watches"));
+        let (sources, folder) = (self.sources.clone(), self.folder.beside("watches"));
         Some(Watching { terms: terms.as_ref().clone(), context, sources, folder })
     }
 
@@ -498,7 +501,7 @@ impl Office {
         let sources = self.sources.clone().or_else(|| Sources::open(&sources::Config::default()).ok().map(Arc::new));
         let deadline = rollback_health::deadline(&terms, &restored.since, &self.tick.reading);
         Some(Aftercare {
-            watching: Watching { terms: *terms, context, sources, folder: self.desk.folder("restored") },
+            watching: Watching { terms: *terms, context, sources, folder: self.folder.beside("restored") },
             deadline,
         })
     }
@@ -540,7 +543,7 @@ impl Office {
         let (parent, evidence) = exhibit.map_or((tip, None), |(commit, bytes)| (commit, Some(Digest::of(bytes))));
         let stop = OwnStop { lease, kind, reason: &reason, evidence, parent };
         let stop = self.writer.sign_stop(&self.mirror, &stop)?;
-        self.journal.stops.push(stop.clone());
+        self.remembered.follower.stops.push(stop.clone());
         self.write_down()?;
         if let Err(refusal) = keep_stop(&mut self.mirror, &stop) {
             self.tick.remarks.push(refusal);

@@ -1,6 +1,7 @@
 //! Drivers opened outside a tick: to look, to rehearse, to try.
 
 use crate::{
+    follower::{mirror::Mirror, state_folder::StateFolder},
     git::Repository,
     model::{LeaseId, Reason, Refusal, TargetId, lease::Lease, policy::Role},
 };
@@ -8,8 +9,7 @@ use crate::{
 use super::{
     config::Config,
     drivers::{self, Context, Driver},
-    journal::Desk,
-    mirror::Mirror,
+    state::ApplierState,
 };
 
 /// A target's driver as its applier opens it. `before` is the snapshot in the lease's pack.
@@ -24,23 +24,23 @@ pub fn driver(
         Refusal::new(Reason::Internal, format!("the configuration has no target {target}; it has: {known}"))
     })?;
     let repository = repository(config)?;
-    let folder = Desk::folder_of(repository.common_dir(), Role::Applier, &config.name).join("targets");
+    let folder = StateFolder::folder_of(repository.common_dir(), Role::Applier, &config.name).join("targets");
     let before = || before.map(<[u8]>::to_vec);
     drivers::open(place.kind(), target, Some(place), &Context { folder, lease, before: &before })
 }
 
 /// Takes an applier's folder, so that nobody else moves its targets meanwhile, and says which lease a target has: the one
 /// that was applied there, else the one that started there last. `busy` if the applier is at work.
-pub fn take(config: &Config, target: &TargetId) -> Result<(Desk, Option<LeaseId>), Refusal> {
+pub fn take(config: &Config, target: &TargetId) -> Result<(StateFolder, Option<LeaseId>), Refusal> {
     let repository = repository(config)?;
-    let desk = Desk::open(repository.common_dir(), Role::Applier, &config.name)?;
-    let journal = desk.load()?;
-    let applied = journal.and_then(|journal| journal.targets.get(target)?.lease.clone());
+    let taken = StateFolder::open(repository.common_dir(), Role::Applier, &config.name)?;
+    let remembered: Option<ApplierState> = taken.read()?;
+    let applied = remembered.and_then(|remembered| remembered.targets.get(target)?.lease.clone());
     let lease = match applied {
         Some(lease) => Some(lease),
         None => started(repository, config, target)?,
     };
-    Ok((desk, lease))
+    Ok((taken, lease))
 }
 
 /// The lease that started last on a target, as the clone knows the ledger.

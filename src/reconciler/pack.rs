@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     admission::signer_of,
+    follower::records::{applier_of, basis_points},
     git::{GitError, MIRROR, Repository},
     ledger::{State, rules},
     model::{Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, lease::Lease, policy::Role},
@@ -18,10 +19,9 @@ use crate::{
 
 use super::{
     baseline::Baselines,
-    decide::{Observed, basis_points},
+    decide::Observed,
     drivers::{Driver, Reversible},
     probe::{Probe, Probed},
-    records::applier_of,
 };
 
 /// What was there before.

@@ -7,8 +7,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{clock, drivers::http};
-use crate::model::{Reason, Refusal, document::Span};
+use crate::{
+    follower::clock,
+    model::{Reason, Refusal, document::Span},
+};
+
+use super::drivers::http;
 
 /// The longest name of a version that is kept.
 const MAX_VERSION: usize = 256;

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    follower::{
+        Mode,
+        records::{Record, TargetRecord, timeless},
+        writer::{Push, Pushing, Taken, keep_stop, put_tags, stops_pushes},
+    },
     ledger::LeaseState,
     model::{Refusal, TargetId},
 };
 
 use super::{
-    Mode,
-    journal::Journal,
     office::{Edition, Office},
-    publish::{Push, Pushing, Taken, keep_stop, put_tags, stops_pushes},
-    records::{Record, TargetRecord, timeless},
+    state::ApplierState,
     target,
 };
 
@@ -54,11 +56,11 @@ impl Office {
         }
         let pushes = self.publish();
         // What has been in the journal for long is in it again before it is needed: when the clock has to be compared.
-        let old = |saved: &Journal| {
-            let since = saved.clock.as_ref().map(|clock| self.tick.reading.at_most_ms_since(clock));
+        let old = |saved: &ApplierState| {
+            let since = saved.follower.clock.as_ref().map(|clock| self.tick.reading.at_most_ms_since(clock));
             since.is_none_or(|since| since > JOURNAL_AGE_MS)
         };
-        let quiet = self.saved.as_ref().is_some_and(|saved| self.journal.says_the_same_as(saved) && !old(saved));
+        let quiet = self.saved.as_ref().is_some_and(|saved| self.remembered.says_the_same_as(saved) && !old(saved));
         if !quiet && let Err(refusal) = self.write_down() {
             self.tick.remark(refusal);
         }
@@ -76,7 +78,7 @@ impl Office {
             return None;
         }
         let here = (self.mirror.edition(), self.mirror.state.tip(), timeless(&self.tick.records));
-        if self.journal.events.is_empty() && self.published.as_ref() == Some(&here) {
+        if self.remembered.events.is_empty() && self.published.as_ref() == Some(&here) {
             return None;
         }
         let (mut pushes, mut failed) = (Vec::new(), false);
@@ -100,19 +102,19 @@ impl Office {
             let summary = summary(&record);
             self.writer.write(&mut self.mirror, &record, &self.tick.exhibits, &summary)?;
             self.tick.exhibits.clear();
-            self.journal.events.clear();
+            self.remembered.events.clear();
         }
         Ok(self.writer.record_push(&self.mirror)?.into_iter().collect())
     }
 
     fn publish_stops(&mut self) -> Result<Vec<Push>, Refusal> {
-        for stop in self.journal.stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
+        for stop in self.remembered.follower.stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
             keep_stop(&mut self.mirror, stop)?;
         }
         let mut pushes = stops_pushes(&self.mirror);
         // A branch that was rewound is for people to heal.
         if self.tick.continues {
-            pushes.extend(self.writer.carry_over(&mut self.mirror, &self.journal.stops)?);
+            pushes.extend(self.writer.carry_over(&mut self.mirror, &self.remembered.follower.stops)?);
         }
         Ok(pushes)
     }
@@ -125,7 +127,7 @@ impl Office {
             }
         }
         let mut done = Vec::new();
-        for (target, applied) in &self.journal.targets {
+        for (target, applied) in &self.remembered.targets {
             let wanted = self.desired(target, applied);
             let Some(wanted) = wanted.filter(|_| self.mine(target).is_ok()) else { continue };
             let newest = self.mirror.state.newest_on(target).map(|lease| lease.id.clone());
@@ -151,7 +153,7 @@ impl Office {
             ledger: self.mirror.state.tip(),
             seen_at: self.tick.reading.now,
             targets: self.tick.records.clone(),
-            events: self.journal.events.clone(),
+            events: self.remembered.events.clone(),
         }
     }
 }

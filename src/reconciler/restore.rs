@@ -4,103 +4,24 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
+    follower::{
+        checks::{Check, Checks, Outcome},
+        clock,
+        records::Intent,
+    },
     ledger::EventKind,
     model::{Reason, Refusal},
 };
 
 use super::{
-    clock,
-    decide::{Applied, Desired, Intent, Restored, Rollback},
+    decide::{Applied, Desired, Restored, Rollback},
     drivers::{Driver, Reversible, Sight},
     pack::RollbackPack,
     target::{TargetRun, said},
 };
 
-/// The five checks of a rollback.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Checks {
-    /// What is observed is what the pack says was observed.
-    pub observed: Check,
-    /// Every probe at the real entrance is served the old version.
-    pub probes: Check,
-    /// The old version is as healthy as the pack says that it was, over a fresh window with enough samples.
-    pub health: Check,
-    /// The candidate serves nothing.
-    pub candidate: Check,
-    /// The target's configuration is what it was, byte for byte.
-    pub configuration: Check,
-}
-
-/// How one check came out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Check {
-    /// Whether it holds.
-    pub outcome: Outcome,
-    /// What was found.
-    pub message: String,
-}
-
-/// Whether a check holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// It does.
-    Passed,
-    /// It does not, or that is unknown.
-    Failed,
-    /// There is nothing to check it by: no probes were configured, the lease has no gates, or nobody sees the traffic.
-    NotConfigured,
-    /// It is being made.
-    #[serde(alias = "not-evaluated")]
-    Pending,
-}
-
-impl Check {
-    /// It holds.
-    pub(super) fn passed(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Passed, message: message.into() }
-    }
-
-    /// It does not hold.
-    pub(super) fn failed(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Failed, message: message.into() }
-    }
-
-    /// There is nothing to check it by.
-    pub(super) fn not_configured(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::NotConfigured, message: message.into() }
-    }
-
-    /// It is being made.
-    pub(super) fn pending(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Pending, message: message.into() }
-    }
-
-    fn of(found: Result<String, Refusal>) -> Self {
-        match found {
-            Ok(message) => Self::passed(message),
-            Err(refusal) => Self::failed(refusal.message),
-        }
-    }
-}
-
 impl Checks {
-    /// Each with its name.
-    pub fn all(&self) -> [(&'static str, &Check); 5] {
-        [
-            ("observed", &self.observed),
-            ("probes", &self.probes),
-            ("health", &self.health),
-            ("candidate", &self.candidate),
-            ("configuration", &self.configuration),
-        ]
-    }
-
     /// What does not hold.
     fn failure(&self) -> Result<(), Refusal> {
         let failed = self.all().into_iter().filter(|(_, check)| check.outcome == Outcome::Failed);

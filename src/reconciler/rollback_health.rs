@@ -4,14 +4,13 @@
 //! has not been shown by the deadline of the gates has failed.
 
 use crate::{
-    gate::{Recorded, Verdict},
+    follower::clock::Reading,
+    gate::{
+        Recorded, Verdict,
+        health::{Deadline, Gates, Look},
+    },
     ledger::PinnedTerms,
     model::policy::{Gate, Kind},
-};
-
-use super::{
-    clock::Reading,
-    health::{Deadline, Gates, Look},
 };
 
 /// What is known of the health of what was restored.

@@ -4,9 +4,8 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::{
-    gate::{Evidence, Recorded, Subject, TierContext, Watch},
+    gate::{Evidence, Recorded, Subject, TierContext, Watch, health::Health},
     model::{GateId, LeaseId, TargetId, document::Span, policy},
-    reconciler::health::Health,
 };
 
 /// One gate, as a policy writes it.

@@ -4,21 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::model::{LeaseId, Oid, Reason, Refusal, TargetId};
-
-use super::{
-    decide::{Decision, Desired, Doing},
-    target::{self, Seen},
+use crate::{
+    follower::{Mode, records::Doing},
+    model::{LeaseId, Oid, Reason, Refusal, TargetId},
 };
 
-/// Whether anything is changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Targets, journal and refs are.
-    Act,
-    /// Nothing is but what a fetch brings.
-    DryRun,
-}
+use super::{
+    decide::{Decision, Desired},
+    target::{self, Seen},
+};
 
 /// What a tick saw and did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

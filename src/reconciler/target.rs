@@ -3,16 +3,18 @@
 use jiff::Timestamp;
 
 use crate::{
+    follower::{
+        clock::{Bake, Reading},
+        records::{Doing, Intent, RecordedEvent, TargetRecord, basis_points},
+    },
     ledger::{EventKind, Phase},
     model::{LeaseId, Reason, Refusal, TargetId},
 };
 
 use super::{
-    clock::{Bake, Reading},
-    decide::{Act, Applied, Decision, Desired, Doing, Intent, Observed, Rollback, Standing},
+    decide::{Act, Applied, Decision, Desired, Observed, Rollback, Standing},
     drivers::{Driver, Setting},
     pack::RollbackPack,
-    records::{RecordedEvent, TargetRecord},
 };
 
 /// What is known of one target in this tick.
@@ -144,7 +146,7 @@ pub(super) fn desired_bp(desired: &Desired) -> u32 {
         Phase::Completed => desired.tiers.last(),
         _ => None,
     };
-    tier.map_or(0, |tier| super::decide::basis_points(tier.weight))
+    tier.map_or(0, |tier| basis_points(tier.weight))
 }
 
 /// Why no more is done: where a target cannot be observed, why not.

@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{LeaseId, Reason, Refusal, TargetId};
+use crate::{
+    follower::{
+        Mode,
+        clock::{Reading, Trust},
+        fetching::Remote,
+        records::TargetRecord,
+        writer::Files,
+    },
+    gate::health::Health,
+    model::{LeaseId, Reason, Refusal, TargetId},
+};
 
 use super::{
-    clock::{Reading, Trust},
     decide::{Conditions, Desired, Pack, Standing},
-    fetching::Remote,
-    health::Health,
-    publish::Files,
-    records::TargetRecord,
     rollback_health::RollbackHealth,
-    run::Mode,
 };
 
 /// What holds for all targets of a tick.
@@ -113,7 +117,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::reconciler::clock::Monotonic;
+    use crate::follower::clock::Monotonic;
 
     fn reading(second: i64, ms: u64) -> Reading {
         let monotonic = Some(Monotonic { boot: "a".to_owned(), ms });

@@ -7,14 +7,14 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 
 use crate::{
-    gate::{Measure, Pools, TierContext, Watch, sources::Sources},
+    follower::{Mode, files},
+    gate::{
+        Measure, Pools, TierContext, Watch,
+        health::{Deadline, Health, Look, combined, look},
+        sources::Sources,
+    },
     ledger::PinnedTerms,
     model::{LeaseId, Reason, Refusal, TargetId},
-};
-
-use super::{
-    Mode, files,
-    health::{Deadline, Health, Look, combined, look},
 };
 
 /// All that a look at one target's metrics needs.

@@ -3,20 +3,25 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::{
-    gate::{Evidence, Verdict},
+    follower::{
+        Mode,
+        checks::Check,
+        records::{Doing, Intent, RecordedEvent, TargetHealth, TargetRecord},
+    },
+    gate::{
+        Evidence, Verdict,
+        health::{Deadline, Look},
+    },
     ledger::{EventKind, Phase},
     model::{Digest, Reason, Refusal, TargetId},
 };
 
 use super::{
-    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, Rollback, decide},
-    health::{Deadline, Look},
+    decide::{Act, Applied, Conditions, Decision, Desired, Observed, Pack, Rollback, decide},
     office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
-    records::{RecordedEvent, TargetHealth, TargetRecord},
-    restore::Check,
     rollback_health::RollbackHealth,
-    run::{Mode, TargetReport},
+    run::TargetReport,
     target::{self, Seen, TargetRun},
     watching::{self, Aftercare},
 };
@@ -144,7 +149,7 @@ impl Job {
     fn begin(office: &Arc<Mutex<Office>>, target: &TargetId) -> Result<Option<Self>, Refusal> {
         let inside = enter(office)?;
         inside.looks_after(target)?;
-        let applied = inside.journal.targets.get(target).cloned().unwrap_or_default();
+        let applied = inside.remembered.targets.get(target).cloned().unwrap_or_default();
         let Some(wanted) = inside.desired(target, &applied) else { return Ok(None) };
         let driver = inside.driver(target, &wanted)?;
         drop(inside);

@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 
 use crate::{
+    follower::records,
     git::{GitError, Repository},
     ledger::State,
     model::{
         Oid, Reason, Refusal,
         lease::{Change, Lease},
     },
-    reconciler::records,
     risk,
 };
 

@@ -14,11 +14,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Driver, Setting, Snapshot};
 use crate::{
+    follower::files,
     model::{LeaseId, Reason, Refusal, TargetId},
-    reconciler::{decide::Observed, files},
+    reconciler::decide::Observed,
 };
+
+use super::{Driver, Setting, Snapshot};
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 64 * 1024;

@@ -9,8 +9,8 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    follower::files,
     model::{Reason, Refusal},
-    reconciler::files,
 };
 
 /// The file.

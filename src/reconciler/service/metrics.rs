@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
+    follower::records::Doing,
     model::{Refusal, TargetId},
-    reconciler::{Report, TargetReport, decide::Doing},
+    reconciler::{Report, TargetReport},
 };
 
 /// What is counted from the start of the process on, and what the last tick found.

@@ -19,8 +19,9 @@ pub use listen::serve;
 pub use metrics::{Counters, Metrics};
 pub use notify::Notify;
 
-use super::{Applier, Mode, Report, coordinator::GLANCE};
-use crate::model::Refusal;
+use crate::{follower::Mode, model::Refusal};
+
+use super::{Applier, Report, coordinator::GLANCE};
 
 /// How long a signal or a wake may go unnoticed.
 const NAP: Duration = Duration::from_millis(50);

@@ -17,16 +17,18 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Driver, MAX_ANSWER, Reversible, Setting, Snapshot, kept::Kept};
 use crate::{
+    follower::clock,
     model::{
         LeaseId, Reason, Refusal, TargetId,
         document::Span,
         lease::{Lease, Scope},
     },
     process,
-    reconciler::{clock, decide::Observed},
+    reconciler::decide::Observed,
 };
+
+use super::{Context, Driver, MAX_ANSWER, Reversible, Setting, Snapshot, kept::Kept};
 
 use protocol::{Answer, PROTOCOL, Request, Status, Verb, Weighed};
 

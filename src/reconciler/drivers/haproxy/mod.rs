@@ -17,14 +17,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    follower::files,
+    gate::Pools,
+    model::{LeaseId, Reason, Refusal, TargetId},
+    reconciler::decide::Observed,
+};
+
 use super::{
     Context, Driver, Setting, Snapshot, Survey,
     roles::{Pool, Remembered, Roles, Shares, candidate_of},
-};
-use crate::{
-    gate::Pools,
-    model::{LeaseId, Reason, Refusal, TargetId},
-    reconciler::{decide::Observed, files},
 };
 
 use socket::{Order, Socket};

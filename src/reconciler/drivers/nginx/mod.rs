@@ -14,15 +14,17 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Context, Driver, MAX_ANSWER, Setting, Snapshot, Survey, http,
-    roles::{Pool, Remembered, Roles, Shares, candidate_of},
-};
 use crate::{
+    follower::files,
     gate::Pools,
     model::{LeaseId, Reason, Refusal, TargetId},
     process,
-    reconciler::{decide::Observed, files},
+    reconciler::decide::Observed,
+};
+
+use super::{
+    Context, Driver, MAX_ANSWER, Setting, Snapshot, Survey, http,
+    roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 
 use render::State;

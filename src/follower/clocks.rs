@@ -9,7 +9,7 @@ use crate::model::{PrincipalId, Reason, Refusal, policy::Role};
 
 use super::{
     clock::{Reading, Trust, read_clocks},
-    journal::Desk,
+    state_folder::StateFolder,
 };
 
 /// Somebody who doubts the clock.
@@ -27,7 +27,7 @@ pub struct Doubted {
 pub fn doubted(git_dir: &Path) -> Vec<Doubted> {
     let now = read_clocks();
     let doubts = |(role, name): (Role, PrincipalId)| {
-        let journal = Desk::peek(git_dir, role, &name)?;
+        let journal = StateFolder::peek(git_dir, role, &name)?;
         let good: Reading = serde_json::from_value(journal.get("clock")?.clone()).ok()?;
         let (counted, trust) = now.clone().believed_after(Some(&good));
         (trust == Trust::Doubted).then_some(Doubted { role, name, told: (now.now, counted.now) })
@@ -40,11 +40,11 @@ pub fn believe(git_dir: &Path) -> Result<(), Refusal> {
     let now = serde_json::to_value(read_clocks())
         .map_err(|error| Refusal::new(Reason::Internal, format!("the clock cannot be written down: {error}")))?;
     for (role, name) in everybody(git_dir) {
-        let desk = Desk::open(git_dir, role, &name)?;
-        let Some(mut journal) = desk.read::<Value>()? else { continue };
+        let folder = StateFolder::open(git_dir, role, &name)?;
+        let Some(mut journal) = folder.read::<Value>()? else { continue };
         if let Some(clock) = journal.get_mut("clock").filter(|clock| !clock.is_null()) {
             *clock = now.clone();
-            desk.write(&journal)?;
+            folder.write(&journal)?;
         }
     }
     Ok(())

@@ -4,13 +4,14 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    gate::{Aggregate, Evidence, Judgement, Measure, ThresholdState, TierContext, Verdict, Watch, judge},
     ledger::{LeaseState, Phase, PinnedTerms},
     model::{
         GateId, PrincipalId, Reason, Refusal, StopKind,
         policy::{Gate, Role},
     },
 };
+
+use super::{Aggregate, Evidence, Judgement, Measure, ThresholdState, TierContext, Verdict, Watch, judge};
 
 /// Where a tier's gates stand in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

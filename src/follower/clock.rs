@@ -10,6 +10,9 @@ use crate::model::{Reason, Refusal, document::Span};
 /// How far the wall clock may run from the monotonic one between two readings.
 const TOLERANCE_MS: u64 = 5 * 60 * 1000;
 
+/// How the clocks are read.
+pub type Clock = dyn Fn() -> Reading + Send;
+
 /// One look at the clocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

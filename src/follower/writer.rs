@@ -79,7 +79,7 @@ impl Writer {
     }
 
     /// Our ref's tip here.
-    pub(super) fn tip(&self, mirror: &Mirror) -> Option<Oid> {
+    pub(crate) fn tip(&self, mirror: &Mirror) -> Option<Oid> {
         mirror.at(&self.own_ref())
     }
 
@@ -125,7 +125,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn busy(&self) -> Refusal {
+    pub(crate) fn busy(&self) -> Refusal {
         let message = format!("{} was written by another applier with the name {}", self.own_ref(), self.name);
         Refusal::new(Reason::Busy, message).hint("stop the other one, or give each applier a name of its own")
     }
@@ -438,11 +438,11 @@ fn finds_something(mirror: &Mirror, tip: Oid) -> Result<bool, GitError> {
 
 /// Pushes that are being made, one after the other.
 #[derive(Debug)]
-pub(super) struct Pushing(Receiver<Vec<(Push, Result<PushOutcome, GitError>)>>);
+pub(crate) struct Pushing(Receiver<Vec<(Push, Result<PushOutcome, GitError>)>>);
 
 impl Pushing {
     /// Begins to push; nothing where there is nothing, or no remote.
-    pub(super) fn begin(mirror: &Mirror, pushes: Vec<Push>) -> Option<Self> {
+    pub(crate) fn begin(mirror: &Mirror, pushes: Vec<Push>) -> Option<Self> {
         let remote = mirror.remote.clone().filter(|_| !pushes.is_empty())?;
         let (say, heard) = channel();
         let repository = mirror.repository.clone();
@@ -458,7 +458,7 @@ impl Pushing {
     }
 
     /// What became of all of them, once that is known.
-    pub(super) fn ended(&self) -> Option<Vec<(Push, Result<PushOutcome, GitError>)>> {
+    pub(crate) fn ended(&self) -> Option<Vec<(Push, Result<PushOutcome, GitError>)>> {
         match self.0.try_recv() {
             Ok(outcomes) => Some(outcomes),
             Err(TryRecvError::Empty) => None,

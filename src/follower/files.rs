@@ -5,7 +5,7 @@ use std::{fs::File, io::Write, path::Path};
 use crate::model::{Reason, Refusal};
 
 /// Replaces a file: writes another one beside it, flushes it, renames it over the old one, flushes the folder.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     let failed = |error: std::io::Error| cannot_write(path, &error);
     let folder = folder_of(path);
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
@@ -17,7 +17,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Tries whether a file could be replaced, and leaves everything as it is.
-pub(super) fn probe(path: &Path) -> Result<(), Refusal> {
+pub(crate) fn probe(path: &Path) -> Result<(), Refusal> {
     tempfile::NamedTempFile::new_in(folder_of(path)).map(drop).map_err(|error| cannot_write(path, &error))
 }
 

@@ -17,10 +17,7 @@ use crate::{
     signature::Opened,
 };
 
-use super::{
-    decide::{Doing, Intent},
-    restore::Checks,
-};
+use super::checks::Checks;
 
 /// Where applier refs are.
 pub const APPLIERS: &str = "refs/two-key/appliers/";
@@ -91,6 +88,61 @@ pub struct TargetRecord {
     pub health: Option<TargetHealth>,
 }
 
+/// What an applier is doing with a target, as its records say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doing {
+    /// Moving the target.
+    Shifting,
+    /// Watching a tier.
+    Baking,
+    /// The tier has been watched long enough.
+    Ready,
+    /// Keeping the weight for a reason.
+    Holding,
+    /// Undoing.
+    RollingBack,
+    /// What is there is what was there before.
+    Verified,
+    /// What was there before is ordered again; whether traffic followed nobody here sees.
+    Restored,
+    /// It is not.
+    RollbackFailed,
+    /// A stop could not be carried out: the candidate may have weight that nobody wants it to have.
+    StopFailed,
+}
+
+impl Doing {
+    /// The word in records.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Shifting => "shifting",
+            Self::Baking => "baking",
+            Self::Ready => "ready",
+            Self::Holding => "holding",
+            Self::RollingBack => "rolling-back",
+            Self::Verified => "verified",
+            Self::Restored => "restored",
+            Self::RollbackFailed => "rollback-failed",
+            Self::StopFailed => "stop-failed",
+        }
+    }
+}
+
+/// A shift that was about to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Intent {
+    /// For which lease.
+    pub lease: LeaseId,
+    /// To which of its tiers; none for zero.
+    pub tier: Option<usize>,
+    /// To which weight, in basis points.
+    pub weight_bp: u32,
+    /// For which transition.
+    pub step: u32,
+}
+
 /// What a restart would bring instead of what is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contradiction {
@@ -148,8 +200,13 @@ impl Record {
     }
 }
 
+/// A tier's weight in basis points.
+pub fn basis_points(percent: u8) -> u32 {
+    u32::from(percent) * 100
+}
+
 /// What is said about targets, the times of looking aside.
-pub(super) fn timeless(targets: &BTreeMap<TargetId, TargetRecord>) -> BTreeMap<TargetId, TargetRecord> {
+pub(crate) fn timeless(targets: &BTreeMap<TargetId, TargetRecord>) -> BTreeMap<TargetId, TargetRecord> {
     let mut targets = targets.clone();
     for target in targets.values_mut() {
         target.seen_at = Timestamp::UNIX_EPOCH;
@@ -209,7 +266,7 @@ pub fn read(repository: &Repository, state: &State) -> Result<Observations, GitE
 }
 
 /// The applier that a ref, ours or a remote's, is for.
-pub(super) fn applier_of(name: &str) -> Option<PrincipalId> {
+pub(crate) fn applier_of(name: &str) -> Option<PrincipalId> {
     let own = name.strip_prefix(APPLIERS);
     let theirs = || {
         let (_, rest) = name.strip_prefix(MIRROR)?.split_once('/')?;

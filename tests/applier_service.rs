@@ -20,7 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use git_two_key::apply::{Applier, Config, Mode, clock::read_clocks, service::Service};
+use git_two_key::{
+    follower::{Mode, clock::read_clocks},
+    reconciler::{Applier, Config, service::Service},
+};
 use kit::{World, stage::Stage};
 use serde_json::Value;
 

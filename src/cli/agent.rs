@@ -7,12 +7,13 @@ use std::{
 
 use clap::Args as ClapArgs;
 
-use super::{Failure, Format, Place, terminal};
 use crate::{
     agent::{Agent, Config, LeaseReport, Report, decide::Act},
-    apply::{Mode, clock},
+    follower::{Mode, clock},
     model::{Reason, Refusal},
 };
+
+use super::{Failure, Format, Place, terminal};
 
 /// Turn an agent's key where its checks and the metrics say so, and stop what is not well
 ///

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::Format;
 use crate::{
-    apply::{Report, TargetReport, decide::Doing},
+    follower::records::Doing,
     model::{Refusal, TargetId},
+    reconciler::{Report, TargetReport},
 };
+
+use super::Format;
 
 /// A log, which says what is new and nothing twice.
 pub(super) struct Log {

@@ -5,18 +5,19 @@ use std::{fs, path::Path};
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
+use crate::{
+    follower::{clocks, records},
+    git::{self, Base, GitError, Hook, Repository, refspecs},
+    ledger,
+    model::Oid,
+    report,
+};
+
 use super::{
     Failure, Format, Place,
     hook::SERVER_SETTINGS,
     session::{Root, Session, Which, short, upstream},
     terminal, turn,
-};
-use crate::{
-    apply::{clocks, records},
-    git::{self, Base, GitError, Hook, Repository, refspecs},
-    ledger,
-    model::Oid,
-    report,
 };
 
 /// How far a clock may be behind the newest commit: as far as hooks let commits be dated ahead. Seconds.

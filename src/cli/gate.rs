@@ -8,13 +8,8 @@ use std::{
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
 
-use super::{
-    Failure, Format, Place,
-    session::{Session, Which},
-    terminal, watch,
-};
 use crate::{
-    apply::records,
+    follower::records,
     gate::{
         self, Evidence, EvidenceView, GateView, MAX_EVIDENCE_BYTES, Names, ReplayView, ReplayedSlot, TierContext,
         Verdict, Watch,
@@ -23,6 +18,12 @@ use crate::{
     ledger::{LeaseState, Phase, PinnedTerms},
     model::{Digest, LeaseId, Oid, Reason, Refusal},
     signature::{Cosignature, Opened},
+};
+
+use super::{
+    Failure, Format, Place,
+    session::{Session, Which},
+    terminal, watch,
 };
 
 /// The most slots that a replay goes through.

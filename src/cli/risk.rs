@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
+use crate::{
+    follower::records,
+    git::{GitError, Repository},
+    model::{Oid, Reason, Refusal, TargetId, lease::Lease},
+    risk::{self, Assessment, AuthorRole, Circumstances, EndedLease, LAST, MODEL, Sensitive, TargetPast},
+};
+
 use super::{
     Failure, Format, Place,
     session::{Session, Which},
     terminal,
-};
-use crate::{
-    apply::records,
-    git::{GitError, Repository},
-    model::{Oid, Reason, Refusal, TargetId, lease::Lease},
-    risk::{self, Assessment, AuthorRole, Circumstances, EndedLease, LAST, MODEL, Sensitive, TargetPast},
 };
 
 /// Say how risky a change is, term by term

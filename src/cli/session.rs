@@ -7,12 +7,11 @@ use std::{
     thread,
 };
 
-use super::{Failure, Place, terminal, turn::stops};
 use crate::{
     agent::refusal,
-    apply::{
+    follower::{
+        checks::{Check, Checks, Outcome},
         records::{self, TargetHealth},
-        restore::{Check, Checks, Outcome},
     },
     gate::{Evidence, Subject},
     git::{Base, GitError, NOTES, Repository, mirrored},
@@ -21,6 +20,8 @@ use crate::{
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
     report::{Beside, CheckView, Happened, HealthView, Observation, RefusalReason, RefusalView},
 };
+
+use super::{Failure, Place, terminal, turn::stops};
 
 /// The path that a root is found by where none is pinned.
 pub(super) const POLICY_PATH: &str = ".two-key/policy.yaml";

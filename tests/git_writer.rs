@@ -262,14 +262,22 @@ fn a_branch_that_is_checked_out_advances_with_its_files_and_keeps_edits() {
     assert_eq!(scratch.git(&["status", "--porcelain"]), " M README\n");
 }
 
+/// Appends an entry to somebody's note.
+fn append(repository: &Repository, who: &PrincipalId, on: Oid, entry: &str) {
+    let name = format!("refs/notes/two-key/{who}");
+    let old = repository.resolve(&name).unwrap();
+    let new = repository.with_notes(who, old.as_slice(), &[(on, entry)]).unwrap();
+    repository.update_refs(&[RefUpdate { name, old, new }], "note").unwrap();
+}
+
 #[test]
 fn notes_are_appended_and_read_whoever_annotates_however_many() {
     let (scratch, repository, _) = one("sha1");
     let blob = scratch.id("HEAD:leases/A.yaml");
-    repository.append_note(&user1(), blob, "one\n").unwrap();
-    repository.append_note(&user1(), blob, "two\n").unwrap();
+    append(&repository, &user1(), blob, "one\n");
+    append(&repository, &user1(), blob, "two\n");
     let cp14 = PrincipalId::parse("cp14").unwrap();
-    repository.append_note(&cp14, blob, "three\n").unwrap();
+    append(&repository, &cp14, blob, "three\n");
     // Other people's refs, and so many notes that Git cuts their names into folders.
     scratch.git(&["update-ref", "refs/notes/two-key/user1x/deep", "HEAD"]);
     let many: Vec<Oid> = (0..300).map(|n| repository.write_blob(format!("{n}").as_bytes()).unwrap()).collect();
@@ -548,8 +556,8 @@ fn a_remote_that_does_not_answer_is_given_up() {
 fn a_note_that_is_too_large_is_left_out_and_the_others_are_read() {
     let (scratch, repository, _) = one("sha1");
     let (blob, other) = (scratch.id("HEAD:leases/A.yaml"), scratch.id("HEAD:README"));
-    repository.append_note(&user1(), blob, &"x".repeat((1 << 20) + 1)).unwrap();
-    repository.append_note(&user1(), other, "small\n").unwrap();
+    append(&repository, &user1(), blob, &"x".repeat((1 << 20) + 1));
+    append(&repository, &user1(), other, "small\n");
     let notes = repository.notes().unwrap();
     assert_eq!(notes.iter().map(|note| note.annotated).collect::<Vec<_>>(), [other]);
 }

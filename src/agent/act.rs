@@ -6,7 +6,7 @@
 
 use crate::{
     apply::{
-        publish::{OwnStop, Push, Writer, keep_stop, stops_pushes},
+        publish::{OwnStop, Writer, beside, keep_stop, stops_pushes},
         source::Source,
         stops::SeenStop,
     },
@@ -103,21 +103,28 @@ pub(super) fn stop(
     writer.sign_stop(source, &OwnStop { lease, kind, reason, evidence, parent })
 }
 
-/// Puts our stops where everybody finds them, and every stop that waits onto the branch.
-pub(super) fn deliver(source: &mut Source, writer: &mut Writer, stops: &[SeenStop]) -> Result<(), Refusal> {
+/// Puts our stops where everybody finds them, and every stop that waits onto the branch. What could not be done keeps nothing
+/// else from being done; and, if the branch cannot have them, why.
+pub(super) fn deliver(source: &mut Source, writer: &mut Writer, stops: &[SeenStop]) -> (Vec<Refusal>, Option<Refusal>) {
+    let mut failed = Vec::new();
     for stop in stops.iter().filter(|stop| stop.key == writer.public.raw()) {
-        keep_stop(source, stop)?;
+        failed.extend(keep_stop(source, stop).err());
     }
-    let push = |writer: &mut Writer, source: &Source, push: Option<Push>| -> Result<(), Refusal> {
-        let (Some(push), Some(remote)) = (push, &source.remote) else { return Ok(()) };
+    let mut pushes = stops_pushes(source);
+    match writer.carry_over(source, stops) {
+        Ok(carried) => pushes.extend(carried),
+        Err(refusal) => failed.push(refusal),
+    }
+    let mut not_on_branch = None;
+    for push in pushes {
+        let Some(remote) = &source.remote else { break };
         let outcome = push.make(&source.repository, remote);
-        writer.pushed(&push, outcome).map(drop)
-    };
-    for stop in stops_pushes(source) {
-        push(writer, source, Some(stop))?;
+        match beside(source, &push, &outcome) {
+            Some(why) => not_on_branch = Some(why),
+            None => failed.extend(writer.pushed(&push, outcome).err()),
+        }
     }
-    let carried = writer.carry_over(source, stops)?;
-    push(writer, source, carried)
+    (failed, not_on_branch)
 }
 
 /// The commit that brings an exhibit, on the accepted tip; that tip where there is none to bring.

@@ -30,6 +30,7 @@ use super::{
     journal::{Desk, Journal},
     pack::{Occasion, RollbackPack, first_signed},
     publish::{Files, OwnStop, Pushing, Writer, in_one_line, keep_stop},
+    publishing::Beside,
     records::{RecordedEvent, TargetRecord},
     restore::Check,
     run::{Mode, TargetReport},
@@ -60,6 +61,8 @@ pub(super) struct Office {
     pub(super) published: Option<Edition>,
     /// Pushes that are being made, and of what.
     pub(super) pushing: Option<(Pushing, Option<Edition>)>,
+    /// Stops that the branch cannot have now.
+    pub(super) beside: Option<Beside>,
     /// What was measured last, by target.
     measured: BTreeMap<TargetId, Measured>,
     /// How often what happened, in this process.
@@ -109,6 +112,7 @@ impl Office {
             saved: None,
             published: None,
             pushing: None,
+            beside: None,
             measured: BTreeMap::new(),
             counted: BTreeMap::new(),
         }

@@ -37,7 +37,7 @@ impl Log {
                     }
                 }
                 self.targets = report.targets;
-                report.remarks
+                report.remarks.into_iter().chain(report.beside).collect()
             }
             Err(refusal) => vec![refusal],
         };

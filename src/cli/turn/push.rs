@@ -174,9 +174,9 @@ impl Push<'_> {
 
     /// The remote's files and those that were proposed here.
     fn tree(&self, theirs: Oid) -> Result<Oid, Failure> {
-        self.session.repo.merge_trees(theirs, self.ours)?.map_err(|paths| {
-            let message = format!("{} and the local branch both changed {}", self.remote, paths.join(", "));
-            let refusal = Refusal::new(Reason::Stale, message);
+        self.session.repo.merge_trees(theirs, self.ours)?.map_err(|conflict| {
+            let message = format!("{} and the local branch do not merge by themselves: {conflict}", self.remote);
+            let refusal = Refusal::new(conflict.reason(), message);
             Failure::refused(self.about, refusal.hint("merge by hand, with the remote's tip as first parent"))
         })
     }

@@ -23,7 +23,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Checks {
-    /// What is observed is what the pack says was observed.
+    /// What is observed is what the pack says was observed, and that is of the lease that the ledger falls back to.
     pub observed: Check,
     /// Every probe at the real entrance is served the old version.
     pub probes: Check,
@@ -152,10 +152,22 @@ impl Ground<'_> {
         let seen = self.driver.observe();
         let observed = Check::of(seen.clone().and_then(|seen| {
             let (now, then) = (said(&seen), said(&self.pack.observed));
-            if seen == self.pack.observed {
-                Ok(now)
-            } else {
-                Err(Refusal::new(Reason::Drift, format!("{now}, then {then}")))
+            if seen != self.pack.observed {
+                return Err(Refusal::new(Reason::Drift, format!("{now}, then {then}")));
+            }
+            // An applier that came later, or whose state was lost, can go back to what it found, and no further.
+            match self
+                .desired
+                .falls_back_to
+                .as_ref()
+                .filter(|before| self.pack.observed.lease.as_ref() != Some(*before))
+            {
+                Some(before) => {
+                    let message =
+                        format!("{now}, and the target falls back to lease {before}, which was not there then");
+                    Err(Refusal::new(Reason::Drift, message))
+                }
+                None => Ok(now),
             }
         }));
         let probes = self.probes();

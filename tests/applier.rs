@@ -429,6 +429,42 @@ fn the_next_lease_begins_where_the_last_one_ended_and_a_rollback_brings_that_bac
 }
 
 #[test]
+fn a_rollback_to_where_this_applier_never_was_is_no_success() {
+    // Came after that lease had started, or lost all that it had.
+    for lost in [false, true] {
+        let stage = Stage::rolling("0s");
+        stage.promote();
+        stage.promote();
+        if lost {
+            for _ in 0..3 {
+                stage.apply().exits(0);
+            }
+            stage.weighs(10_000);
+            fs::remove_file(stage.path("weights.json")).unwrap();
+            fs::remove_file(stage.journal_path()).unwrap();
+            stage.forget_packs();
+        }
+        let next = "LEASE-20251027-031913";
+        let text = kit::lease(next).replace("15m", "0s").replace("INT-2025-0042", "INT-2025-0043");
+        stage.world.commit_file(&format!("leases/{next}.yaml"), &text, "Propose the next");
+        for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("cp14", "start")] {
+            stage.world.turn(name, action, next);
+        }
+        stage.push();
+        stage.apply().exits(0);
+        assert_eq!((&stage.weights()["lease"], &stage.weights()["weight_bp"]), (&next.into(), &500.into()));
+        stage.world.turn("user2", "rollback", next);
+        stage.push();
+        stage.apply().exits(1).says("rollback-failed").says(&format!("falls back to lease {LEASE}"));
+        stage.weighs(0);
+        stage.apply().exits(1);
+        let events = stage.events();
+        let count = |event: &str| events.iter().filter(|other| *other == event).count();
+        assert_eq!((count("ROLLBACK_FAILED"), count("ROLLBACK_VERIFIED")), (1, 0));
+    }
+}
+
+#[test]
 fn without_a_remote_it_works_in_the_repository_alone() {
     let stage = Stage::rolling("0s");
     let config = fs::read_to_string(stage.path("applier.yaml")).unwrap();

@@ -15,7 +15,7 @@ use std::{
 };
 
 use git_two_key::{
-    git::{GitError, NOTES, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
+    git::{Conflict, GitError, NOTES, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
     model::{Nonce, Oid, PrincipalId, PublicKey, Reason, RepositoryId, Statement, Stop, StopKind, Subject},
     signature::{ObjectFormat, Opened, parse_tag, statement_message},
 };
@@ -203,7 +203,56 @@ fn histories_that_crossed_merge_by_all_that_they_have_in_common() {
     assert_eq!(merged(crossed(both, [one, other]), crossed(added, [other, one])), added);
     // Nothing in common at all.
     let stranger = scratch.commit_tree(both, &[], "another root");
-    assert!(repository.merge_trees(ours, stranger).is_err());
+    assert_eq!(repository.merge_trees(ours, stranger).unwrap().unwrap_err(), Conflict::Strangers);
+}
+
+/// What Git cannot read stands in the way of no merge but its own, and is never taken for something that is missing.
+#[test]
+fn histories_with_malformed_commits_and_folders_merge_or_say_why_not() {
+    let (scratch, repository, root) = one("sha1");
+    let tree = |path: &str, text: &[u8]| {
+        repository.with_files(Some(tree_of(&repository, root)), &[(path, Some(text))]).unwrap()
+    };
+    let raw = |kind: &str, bytes: &[u8]| {
+        let id = scratch.git_with(&["hash-object", "-t", kind, "-w", "--literally", "--stdin"], bytes);
+        Oid::parse(id.trim()).unwrap()
+    };
+    let old = tree_of(&repository, root);
+    let bad = raw("commit", format!("tree {old}\nparent {root}0\n").as_bytes());
+    let commit = |tree, parents: &[Oid]| scratch.commit_tree(tree, parents, "merge");
+    let merged = |ours, theirs| repository.merge_trees(ours, theirs).unwrap();
+    let (mine, yours) = (tree("leases/M.yaml", b"mine\n"), tree("leases/Y.yaml", b"yours\n"));
+    // In one history, in both, as what both have beside the root.
+    for [ours, theirs] in [[&[root, bad][..], &[root]], [&[root], &[root, bad]], [&[root, bad], &[root, bad]]] {
+        // Votes only; files on both sides; the same file on both.
+        assert_eq!(merged(commit(mine, ours), commit(old, theirs)), Ok(mine));
+        let both = merged(commit(mine, ours), commit(yours, theirs)).unwrap();
+        assert_eq!(scratch.git(&["diff", "--name-only", &mine.to_string(), &both.to_string()]), "leases/Y.yaml\n");
+        let other = tree("leases/M.yaml", b"yours\n");
+        let conflict = merged(commit(mine, ours), commit(other, theirs)).unwrap_err();
+        assert_eq!(conflict, Conflict::Paths(vec!["leases/M.yaml".to_owned()]));
+    }
+    // One of the two, or all that they have in common.
+    assert_eq!(merged(commit(mine, &[root]), bad), Err(Conflict::Unreadable(bad)));
+    assert_eq!(merged(bad, commit(mine, &[root])), Err(Conflict::Unreadable(bad)));
+    assert_eq!(merged(commit(mine, &[bad]), commit(yours, &[bad])), Err(Conflict::Unreadable(bad)));
+    // A folder that both changed, and that is none.
+    let folder = raw("tree", b"100644 a");
+    let hostile = raw("tree", &[b"40000 leases\0", oid_bytes(folder).as_slice()].concat());
+    let conflict = merged(commit(mine, &[root]), commit(hostile, &[root])).unwrap_err();
+    assert_eq!((&conflict, conflict.reason()), (&Conflict::Unreadable(folder), Reason::Malformed));
+    // What is missing is another matter.
+    let gone = Oid::parse(&"12".repeat(20)).unwrap();
+    let lost = raw(
+        "commit",
+        format!("tree {old}\nparent {gone}\nauthor A <a> 1 +0000\ncommitter A <a> 1 +0000\n\n").as_bytes(),
+    );
+    assert_eq!(repository.merge_trees(commit(mine, &[root]), lost), Err(GitError::MissingObject(gone)));
+}
+
+fn oid_bytes(id: Oid) -> Vec<u8> {
+    let hex = id.to_string();
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 #[test]
@@ -268,14 +317,22 @@ fn a_branch_that_is_checked_out_advances_with_its_files_and_keeps_edits() {
     assert_eq!(scratch.git(&["status", "--porcelain"]), " M README\n");
 }
 
+/// Appends an entry to somebody's note.
+fn append(repository: &Repository, who: &PrincipalId, on: Oid, entry: &str) {
+    let name = format!("refs/notes/two-key/{who}");
+    let old = repository.resolve(&name).unwrap();
+    let new = repository.with_notes(who, old.as_slice(), &[(on, entry)]).unwrap();
+    repository.update_refs(&[RefUpdate { name, old, new }], "note").unwrap();
+}
+
 #[test]
 fn notes_are_appended_and_read_whoever_annotates_however_many() {
     let (scratch, repository, _) = one("sha1");
     let blob = scratch.id("HEAD:leases/A.yaml");
-    repository.append_note(&user1(), blob, "one\n").unwrap();
-    repository.append_note(&user1(), blob, "two\n").unwrap();
+    append(&repository, &user1(), blob, "one\n");
+    append(&repository, &user1(), blob, "two\n");
     let cp14 = PrincipalId::parse("cp14").unwrap();
-    repository.append_note(&cp14, blob, "three\n").unwrap();
+    append(&repository, &cp14, blob, "three\n");
     // Other people's refs, and so many notes that Git cuts their names into folders.
     scratch.git(&["update-ref", "refs/notes/two-key/user1x/deep", "HEAD"]);
     let many: Vec<Oid> = (0..300).map(|n| repository.write_blob(format!("{n}").as_bytes()).unwrap()).collect();
@@ -563,8 +620,8 @@ fn a_remote_that_does_not_answer_is_given_up() {
 fn a_note_that_is_too_large_is_left_out_and_the_others_are_read() {
     let (scratch, repository, _) = one("sha1");
     let (blob, other) = (scratch.id("HEAD:leases/A.yaml"), scratch.id("HEAD:README"));
-    repository.append_note(&user1(), blob, &"x".repeat((1 << 20) + 1)).unwrap();
-    repository.append_note(&user1(), other, "small\n").unwrap();
+    append(&repository, &user1(), blob, &"x".repeat((1 << 20) + 1));
+    append(&repository, &user1(), other, "small\n");
     let notes = repository.notes(NOTES, |_| true).unwrap();
     assert_eq!(notes.iter().map(|note| note.annotated).collect::<Vec<_>>(), [other]);
 }

@@ -44,6 +44,10 @@ pub struct Report {
     pub leases: Vec<LeaseReport>,
     /// What went wrong beside that. Tried again at the next tick.
     pub remarks: Vec<Refusal>,
+    /// Why the branch does not have stops that are obeyed all the same: the remote has them under names of their own, and
+    /// does not take them there. Tried again at the next tick; nothing waits for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Refusal>,
 }
 
 /// What a tick decided about one lease.
@@ -91,6 +95,8 @@ pub(super) struct Round {
     /// What speaks against every forward step.
     pub(super) blockers: Vec<Refusal>,
     pub(super) remarks: Vec<Refusal>,
+    /// Why the branch does not have stops that are obeyed.
+    pub(super) beside: Option<Refusal>,
     /// Votes that wait in notes.
     pub(super) waiting: Overlay,
     /// What appliers attest.
@@ -182,7 +188,13 @@ impl Agent {
         if mode == Mode::Act {
             self.folder.write(&self.remembered)?;
         }
-        Ok(Report { agent: self.config.name.clone(), ledger: self.mirror.state.tip(), leases, remarks: round.remarks })
+        Ok(Report {
+            agent: self.config.name.clone(),
+            ledger: self.mirror.state.tip(),
+            leases,
+            remarks: round.remarks,
+            beside: round.beside,
+        })
     }
 
     /// Ticks until told to end. Each report goes to `said`.
@@ -208,6 +220,7 @@ impl Agent {
             now: reading.now,
             blockers: Vec::new(),
             remarks: Vec::new(),
+            beside: None,
             waiting: Overlay::default(),
             observed: Vec::new(),
         };
@@ -300,9 +313,11 @@ impl Agent {
         if round.mode == Mode::DryRun {
             return;
         }
-        if let Err(refusal) = act::deliver(&mut self.mirror, &mut self.writer, &self.remembered.follower.stops) {
+        let (failed, beside) = act::deliver(&mut self.mirror, &mut self.writer, &self.remembered.follower.stops);
+        for refusal in failed {
             round.remark(refusal);
         }
+        round.beside = beside;
     }
 
     /// Writes down a stop of our own: from then on it binds us, and is pushed when it can be.

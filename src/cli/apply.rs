@@ -103,7 +103,7 @@ fn say(format: Format, report: &Report) {
         Format::Json => terminal::say_value(report),
         Format::Text => terminal::say(&text(report)),
     }
-    for refusal in &report.remarks {
+    for refusal in report.remarks.iter().chain(&report.beside) {
         remark(refusal);
     }
 }

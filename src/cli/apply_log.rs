@@ -39,7 +39,7 @@ impl Log {
                     }
                 }
                 self.targets = report.targets;
-                report.remarks
+                report.remarks.into_iter().chain(report.beside).collect()
             }
             Err(refusal) => vec![refusal],
         };

@@ -291,6 +291,14 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
             }
         }
     }
+    if !session.repo.remotes()?.is_empty() {
+        for vote in session.undelivered_notes()? {
+            let what = report::subject_line(vote.statement());
+            let message =
+                format!("a vote by note of {} was left here, and no remote is known to have it: {what}", vote.claims());
+            chart.note("votes", message, "git two-key sync");
+        }
+    }
     for stop in turn::stops::undelivered(&session.repo, &session.branch)? {
         chart.note("stops", stop.warning(), format!("{}; or any verb with --push", stop.command("REMOTE")));
     }

@@ -406,7 +406,8 @@ impl Applier {
         let put_off = self.tick.intended.iter().flat_map(|intended| &intended.forwards).chain(&self.tick.forwards);
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
         let targets = self.said.clone().into_iter().chain(put_off).collect();
-        Ok(Report { ledger: office.mirror.state.tip(), targets, remarks: office.tick.remarks.clone() })
+        let beside = office.beside.as_ref().map(|beside| beside.why.clone());
+        Ok(Report { ledger: office.mirror.state.tip(), targets, remarks: office.tick.remarks.clone(), beside })
     }
 
     /// Whether something is under way that says when it is done.

@@ -55,6 +55,8 @@ pub struct Desired {
     pub on_expiry: OnExpiry,
     /// How many rollbacks of it have been signed.
     pub rollbacks: u32,
+    /// The lease that the target was at in full when this one started, and is to be at again once this one is undone.
+    pub falls_back_to: Option<LeaseId>,
     /// The newer lease of the target that is undone first, if it is stopped although it is not the newest.
     pub undone: Option<LeaseId>,
 }

@@ -35,6 +35,7 @@ fn desired(phase: Phase) -> Desired {
         expires: at(HOUR),
         on_expiry: OnExpiry::Rollback,
         rollbacks: 0,
+        falls_back_to: None,
         undone: None,
     }
 }

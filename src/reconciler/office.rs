@@ -35,6 +35,7 @@ use super::{
     desired::{desired, found},
     drivers,
     pack::{Occasion, RollbackPack, first_signed},
+    publishing::Beside,
     rollback_health,
     run::TargetReport,
     service::Counters,
@@ -61,6 +62,8 @@ pub(super) struct Office {
     pub(super) published: Option<Edition>,
     /// Pushes that are being made, and of what.
     pub(super) pushing: Option<(Pushing, Option<Edition>)>,
+    /// Stops that the branch cannot have now.
+    pub(super) beside: Option<Beside>,
     /// What was measured last, by target.
     measured: BTreeMap<TargetId, Measured>,
     /// How often what happened, in this process.
@@ -110,6 +113,7 @@ impl Office {
             saved: None,
             published: None,
             pushing: None,
+            beside: None,
             measured: BTreeMap::new(),
             counted: BTreeMap::new(),
         }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use crate::{
     follower::{
         Mode,
+        clock::Reading,
         records::{Record, TargetRecord, timeless},
-        writer::{Push, Pushing, Taken, keep_stop, put_tags, stops_pushes},
+        writer::{Push, Pushing, Taken, beside, keep_stop, put_tags, stops_pushes},
     },
     ledger::LeaseState,
-    model::{Refusal, TargetId},
+    model::{Oid, Refusal, TargetId},
 };
 
 use super::{
@@ -20,6 +21,19 @@ use super::{
 
 /// How old the journal may grow where nothing but time passes.
 const JOURNAL_AGE_MS: u64 = 30_000;
+
+/// How long stops that the remote does not take onto the branch rest there before that is tried again, where nothing is new.
+const REST_MS: u64 = 10 * 60 * 1000;
+
+/// Stops that are obeyed here and that the branch does not have, because the remote does not take them there: where it is moved
+/// by pull requests alone. Everybody finds them under names of their own.
+pub(super) struct Beside {
+    /// Why, for people.
+    pub(super) why: Refusal,
+    /// What was known when that was tried, and when.
+    knowledge: (Oid, usize),
+    since: Reading,
+}
 
 impl Office {
     /// Whether something is being pushed.
@@ -33,6 +47,11 @@ impl Office {
         let edition = self.pushing.take().and_then(|(_, edition)| edition);
         let (mut taken, mut failed) = (Taken::AsPushed, None);
         for (push, outcome) in outcomes {
+            if let Some(why) = beside(&self.mirror, &push, &outcome) {
+                let (knowledge, since) = (self.knowledge(), self.tick.reading.clone());
+                self.beside = Some(Beside { why, knowledge, since });
+                continue;
+            }
             match self.writer.pushed(&push, outcome) {
                 Ok(Taken::AsPushed) => {}
                 Ok(Taken::Elsewhere) => taken = Taken::Elsewhere,
@@ -46,6 +65,13 @@ impl Office {
             self.published = edition.filter(|_| failed.is_none() && taken == Taken::AsPushed);
         }
         Some(failed.map_or(Ok(taken), Err))
+    }
+
+    /// Whether it is to be tried again to carry stops over, or for the first time.
+    fn carries_over(&self) -> bool {
+        self.beside.as_ref().is_none_or(|beside| {
+            beside.knowledge != self.knowledge() || self.tick.reading.at_most_ms_since(&beside.since) > REST_MS
+        })
     }
 
     /// Ends a tick: writes and pushes the record, stops, the tags. Whatever fails is reported, and tried again at the
@@ -78,7 +104,8 @@ impl Office {
             return None;
         }
         let here = (self.mirror.edition(), self.mirror.state.tip(), timeless(&self.tick.records));
-        if self.remembered.events.is_empty() && self.published.as_ref() == Some(&here) {
+        let rests = self.beside.is_none() || !self.carries_over();
+        if self.remembered.events.is_empty() && self.published.as_ref() == Some(&here) && rests {
             return None;
         }
         let (mut pushes, mut failed) = (Vec::new(), false);
@@ -113,8 +140,11 @@ impl Office {
         }
         let mut pushes = stops_pushes(&self.mirror);
         // A branch that was rewound is for people to heal.
-        if self.tick.continues {
-            pushes.extend(self.writer.carry_over(&mut self.mirror, &self.remembered.follower.stops)?);
+        if self.tick.continues && self.carries_over() {
+            match self.writer.carry_over(&mut self.mirror, &self.remembered.follower.stops)? {
+                Some(push) => pushes.push(push),
+                None => self.beside = None,
+            }
         }
         Ok(pushes)
     }

@@ -73,10 +73,22 @@ impl Ground<'_> {
         let seen = self.driver.observe();
         let observed = Check::of(seen.clone().and_then(|seen| {
             let (now, then) = (said(&seen), said(&self.pack.observed));
-            if seen == self.pack.observed {
-                Ok(now)
-            } else {
-                Err(Refusal::new(Reason::Drift, format!("{now}, then {then}")))
+            if seen != self.pack.observed {
+                return Err(Refusal::new(Reason::Drift, format!("{now}, then {then}")));
+            }
+            // An applier that came later, or whose state was lost, can go back to what it found, and no further.
+            match self
+                .desired
+                .falls_back_to
+                .as_ref()
+                .filter(|before| self.pack.observed.lease.as_ref() != Some(*before))
+            {
+                Some(before) => {
+                    let message =
+                        format!("{now}, and the target falls back to lease {before}, which was not there then");
+                    Err(Refusal::new(Reason::Drift, message))
+                }
+                None => Ok(now),
             }
         }));
         let probes = self.probes();

@@ -23,6 +23,10 @@ pub struct Report {
     pub targets: BTreeMap<TargetId, TargetReport>,
     /// What went wrong beside that. Tried again at the next tick.
     pub remarks: Vec<Refusal>,
+    /// Why the branch does not have stops that are obeyed all the same: the remote has them under names of their own, and
+    /// does not take them there. Tried again at times; nothing waits for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Refusal>,
 }
 
 /// What a tick saw and did at one target.

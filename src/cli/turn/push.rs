@@ -42,6 +42,15 @@ pub fn words_of(outcome: &PushOutcome) -> String {
     rejected.chain(outcome.remote.iter().cloned()).collect::<Vec<_>>().join("; ")
 }
 
+/// What to know of stops that a remote has under names of their own, and its branch not.
+pub fn not_on_main(why: &str, branch: &str, refspec: &str) -> String {
+    format!(
+        "{branch} does not have it ({why}). Appliers that fetch from there obey it all the same; {branch} has it once somebody \
+         who may push there does so with a forward verb, or merges it\nhint: where {branch} takes only pull requests, offer it \
+         as one, to be merged with a merge commit: git push {refspec}"
+    )
+}
+
 /// An unsigned merge that brings a history into another: first parent and the ledger's next step is `theirs`.
 pub fn merge(repo: &Repository, theirs: Oid, ours: Oid, tree: Oid, subject: &str) -> Result<Oid, Failure> {
     let commit = NewCommit {
@@ -82,13 +91,11 @@ pub enum Moves {
 }
 
 impl Push<'_> {
-    /// Pushes, carrying over as often as the remote moves. Whatever becomes of that, a remote that answers gets the stops that
-    /// were signed here.
+    /// Pushes, carrying over as often as the remote moves. Whatever becomes of that, the remote gets the stops that were
+    /// signed here.
     pub fn run(mut self) -> Result<(), Failure> {
         let outcome = self.push_on();
-        if matches!(outcome, Ok(()) | Err(Failure::Refused { .. })) {
-            stops::deliver(&self.session.repo, self.remote, &self.session.branch)?;
-        }
+        stops::deliver(&self.session.repo, self.remote, &self.session.branch)?;
         outcome
     }
 
@@ -134,9 +141,10 @@ impl Push<'_> {
         let (branch, remote) = (self.session.branch_name(), self.remote);
         let message = format!("this is made and on the local {branch}, but {remote} does not have it: {why}");
         let refusal = Refusal::new(Reason::Internal, message);
-        Failure::Undecided(
-            refusal.hint(format!("push it later with: git push --atomic {remote} {branch} 'refs/tags/rollout/*'")),
-        )
+        Failure::Undecided(refusal.hint(format!(
+            "push it later with: git push --atomic {remote} {branch} 'refs/tags/rollout/*'; where {branch} takes only pull \
+             requests, offer it as one, to be merged with a merge commit: git push {remote} {branch}:refs/heads/NAME"
+        )))
     }
 
     /// Brings what was made here onto the remote's tip. Votes that do not count there are refused, and stay here.
@@ -166,9 +174,9 @@ impl Push<'_> {
 
     /// The remote's files and those that were proposed here.
     fn tree(&self, theirs: Oid) -> Result<Oid, Failure> {
-        self.session.repo.merge_trees(theirs, self.ours)?.map_err(|paths| {
-            let message = format!("{} and the local branch both changed {}", self.remote, paths.join(", "));
-            let refusal = Refusal::new(Reason::Stale, message);
+        self.session.repo.merge_trees(theirs, self.ours)?.map_err(|conflict| {
+            let message = format!("{} and the local branch do not merge by themselves: {conflict}", self.remote);
+            let refusal = Refusal::new(conflict.reason(), message);
             Failure::refused(self.about, refusal.hint("merge by hand, with the remote's tip as first parent"))
         })
     }

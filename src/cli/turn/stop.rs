@@ -5,7 +5,7 @@
 
 use super::{
     Flags, Signer, carrier, effect, fold, fold_on,
-    push::{TRIES, merge, words_of},
+    push::{TRIES, merge, not_on_main, words_of},
     stops::{Signed, deliver},
     tags,
 };
@@ -237,17 +237,10 @@ impl Site {
             }
             Err(why) => why,
         };
-        let name = made
-            .stop
-            .push(&self.repo, remote)
-            .map_err(|refused| refused.verdict.unwrap_or_else(|| undelivered(remote, &made.stop, &refused.why)))?;
+        let name = made.stop.push(&self.repo, remote).map_err(|undelivered| undelivered.failure(remote, &made.stop))?;
         made.stop.is_delivered(&self.repo);
         say(&format!("pushed to {remote} as {name}"));
-        remark(&format!(
-            "{} would not have it ({why}); it is in force for appliers that read it there, and any forward verb, agent or \
-             applier carries it over",
-            self.branch_name()
-        ));
+        remark(&not_on_main(&why, self.branch_name(), &format!("{remote} {}:refs/heads/NAME", made.stop.commit)));
         deliver(&self.repo, remote, &self.branch)
     }
 
@@ -327,10 +320,4 @@ fn refuse_findings(reports: &[ledger::StepReport], commit: Oid) -> Result<(), Fa
         Some(finding) => Err(Failure::refused("stop", finding.refusal.clone())),
         None => Ok(()),
     }
-}
-
-fn undelivered(remote: &str, stop: &Signed, why: &str) -> Failure {
-    let message = format!("the stop is signed and kept here, but {remote} does not have it: {why}");
-    let hint = format!("push it as soon as you can, as the next verb with --push does: {}", stop.command(remote));
-    Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
 }

@@ -19,6 +19,8 @@ pub struct Metrics {
     last_tick: Option<Timestamp>,
     fetched: Option<Timestamp>,
     targets: BTreeMap<TargetId, TargetReport>,
+    /// Whether the branch lacks stops that are obeyed.
+    beside: bool,
     refusals: BTreeMap<&'static str, u64>,
     events: BTreeMap<String, u64>,
 }
@@ -47,6 +49,7 @@ impl Metrics {
         match outcome {
             Ok(report) => {
                 self.targets.clone_from(&report.targets);
+                self.beside = report.beside.is_some();
                 let reasons = report.targets.values().filter_map(|target| target.reason.as_ref());
                 for refusal in report.remarks.iter().chain(reasons) {
                     self.refuse(refusal);
@@ -76,6 +79,8 @@ impl Metrics {
         page.line("two_key_tick_seconds_total", &[], self.spent.as_secs_f64());
         self.times(&mut page);
         self.weights(&mut page);
+        page.head("two_key_stops_beside_branch", "gauge", "1 where the branch cannot have stops that are obeyed.");
+        page.line("two_key_stops_beside_branch", &[], u8::from(self.beside));
         page.head("two_key_refusals_total", "counter", "Reasons for doing no more, each time that one was found.");
         for (reason, count) in &self.refusals {
             page.line("two_key_refusals_total", &[("reason", reason)], count);
@@ -175,7 +180,7 @@ mod tests {
             contradiction: Some(Refusal::new(Reason::Drift, "a restart would bring another weight")),
         };
         let targets = BTreeMap::from([(TargetId::parse("shop").unwrap(), target)]);
-        Report { ledger: Oid::Sha1([1; 20]), targets, remarks: vec![Refusal::new(Reason::Stale, "gone")] }
+        Report { ledger: Oid::Sha1([1; 20]), targets, remarks: vec![Refusal::new(Reason::Stale, "gone")], beside: None }
     }
 
     fn counters() -> Counters {

@@ -137,5 +137,6 @@ fn of(state: &State, lease: &LeaseState, phase: Phase, rollbacks: u32, stops: &[
         on_expiry: document.on_expiry,
         rollbacks,
         undone: None,
+        drift_below: lease.terms.as_ref().map(|terms| terms.drift_below).unwrap_or_default(),
     })
 }

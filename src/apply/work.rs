@@ -10,7 +10,7 @@ use crate::{
 
 use super::{
     aftermath::Aftermath,
-    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, Rollback, decide},
+    decide::{Act, Applied, Conditions, Decision, Desired, Doing, Intent, Observed, Pack, Rollback, decide, is_below},
     health::{Deadline, Look},
     office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
@@ -252,6 +252,11 @@ impl Job {
             && matches!(self.applied.rollback, Rollback::Verified | Rollback::Restored(_))
     }
 
+    /// Whether the candidate is seen with less weight than was applied last.
+    fn is_lowered(&self) -> bool {
+        self.seen.as_ref().is_ok_and(|seen| is_below(seen, &self.wanted, self.applied.weight_bp))
+    }
+
     /// Makes the act that was decided on.
     fn act(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<Next, Refusal> {
         let (lease, step) = (self.wanted.lease.clone(), self.wanted.step);
@@ -292,10 +297,16 @@ impl Job {
                 self.write_down()?;
             }
             Act::Restore => self.restore(pack)?,
-            Act::Verify if matches!(self.applied.rollback, Rollback::Attempted { .. }) => {
+            Act::Verify
+                if matches!(self.applied.rollback, Rollback::Attempted { .. })
+                    || self.applied.is_followed_by_some_only() =>
+            {
                 let health = self.inside()?.health_of_restored(&lease);
                 let checked = self.bench.verify(&mut self.applied, &self.wanted, pack, health);
                 self.is_restored_from_now_on(checked)?;
+                if self.applied.is_followed_by_some_only() {
+                    return Ok(Next::Done);
+                }
             }
             Act::Verify => {
                 let mut health = Check::passed(self.aftermath.figures.clone());
@@ -318,6 +329,10 @@ impl Job {
                 let intent = Intent { lease: lease.clone(), tier, weight_bp, step };
                 if self.applied.is_exceeded_by(&lease, &self.decision.act) {
                     return self.forward(intent, &pack?);
+                }
+                if self.decision.drifted && tier.is_some() && self.is_lowered() {
+                    // Told once, however often it takes to bring it back.
+                    self.applied.lowered = Some(self.wanted.step);
                 }
                 self.applied.intent = Some(intent.clone());
                 let written = self.write_down();

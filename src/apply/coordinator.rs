@@ -19,6 +19,7 @@ use crate::{
 
 use super::{
     Mode, Report, TargetReport,
+    clock::doubted,
     config::Config,
     fetching::Remote,
     journal::{Desk, Journal},
@@ -400,11 +401,13 @@ impl Applier {
 
     /// What the tick saw and did so far.
     pub(super) fn report(&self) -> Result<Report, Refusal> {
-        let office = enter(&self.office)?;
+        let mut office = enter(&self.office)?;
         let put_off = self.tick.intended.iter().flat_map(|intended| &intended.forwards).chain(&self.tick.forwards);
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
         let targets = self.said.clone().into_iter().chain(put_off).collect();
-        Ok(Report { ledger: office.source.state.tip(), targets, remarks: office.tick.remarks.clone() })
+        let (ledger, remarks) = (office.source.state.tip(), office.tick.remarks.clone());
+        let clock = (!office.tick.trusted).then(doubted);
+        Ok(Report { ledger, targets, remarks, clock, events: office.untold() })
     }
 
     /// Whether something is under way that says when it is done.

@@ -8,6 +8,7 @@ use crate::model::{LeaseId, Oid, Reason, Refusal, TargetId};
 
 use super::{
     decide::{Decision, Desired, Doing},
+    records::RecordedEvent,
     target::{self, Seen},
 };
 
@@ -29,6 +30,12 @@ pub struct Report {
     pub targets: BTreeMap<TargetId, TargetReport>,
     /// What went wrong beside that. Tried again at the next tick.
     pub remarks: Vec<Refusal>,
+    /// Why the clock here is not believed, if it is not: bakes begin anew, and nothing goes forward.
+    #[serde(skip)]
+    pub clock: Option<Refusal>,
+    /// What happened since the last report, oldest first. Records hold it as well.
+    #[serde(skip)]
+    pub events: Vec<RecordedEvent>,
 }
 
 /// What a tick saw and did at one target.
@@ -46,6 +53,9 @@ pub struct TargetReport {
     pub doing: String,
     /// Why no more.
     pub reason: Option<Refusal>,
+    /// Who stopped it, and why, in the signers' words; none where it is not halted or rolled back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// What a restart of what moves requests would bring instead of what is there, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contradiction: Option<Refusal>,
@@ -80,6 +90,7 @@ impl TargetReport {
             observed_lease: None,
             doing: Doing::Holding.word().to_owned(),
             reason: None,
+            stopped: None,
             contradiction: None,
         }
     }
@@ -101,6 +112,7 @@ impl TargetReport {
             observed_lease: seen.as_ref().ok().and_then(|seen| seen.lease.clone()),
             doing,
             reason: target::reason(decision, seen),
+            stopped: None,
             contradiction: None,
         }
     }

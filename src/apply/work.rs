@@ -531,6 +531,7 @@ impl Job {
         let report = TargetReport::of(&self.wanted, &self.seen, &self.decision, inside.tick.mode);
         let contradicts = contradiction.as_ref().map(Into::into);
         let record = TargetRecord { contradiction: contradicts, pools, ..self.record(&inside) };
-        Ok(Outcome::Done(Box::new((TargetReport { contradiction, ..report }, record))))
+        let report = TargetReport { contradiction, stopped: inside.stopped(&self.wanted), ..report };
+        Ok(Outcome::Done(Box::new((report, record))))
     }
 }

@@ -174,7 +174,13 @@ mod tests {
             contradiction: Some(Refusal::new(Reason::Drift, "a restart would bring another weight")),
         };
         let targets = BTreeMap::from([(TargetId::parse("shop").unwrap(), target)]);
-        Report { ledger: Oid::Sha1([1; 20]), targets, remarks: vec![Refusal::new(Reason::Stale, "gone")] }
+        Report {
+            ledger: Oid::Sha1([1; 20]),
+            targets,
+            remarks: vec![Refusal::new(Reason::Stale, "gone")],
+            clock: None,
+            events: Vec::new(),
+        }
     }
 
     fn vitals() -> Vitals {

@@ -288,7 +288,7 @@ impl Office {
         let (seen, decision) = (Err(refusal.clone()), target::held(refusal));
         let record = target::record(&wanted, &seen, &applied, &decision, self.tick.reading.now);
         self.tick.records.insert(target.clone(), record);
-        TargetReport::of(&wanted, &seen, &decision, self.tick.mode)
+        TargetReport { stopped: self.stopped(&wanted), ..TargetReport::of(&wanted, &seen, &decision, self.tick.mode) }
     }
 
     /// What is wanted of a target to which this was applied.

@@ -250,6 +250,44 @@ fn what_somebody_took_off_by_hand_stays_off_until_a_key_is_turned_and_is_told_on
 }
 
 #[test]
+fn where_the_policy_has_it_restored_what_somebody_took_off_comes_back_by_itself_but_in_a_pause_and_after_a_stop() {
+    let world = World::empty();
+    world.found(&world.policy().replace("applier: edge1}", "applier: edge1, drift-below: restored}"));
+    let stage = Stage::with(world, "15m");
+    stage.promote();
+    stage.apply().exits(0);
+    stage.weighs(500);
+    let set = |basis_points: u32| {
+        let mut weights = stage.weights();
+        weights["weight_bp"] = basis_points.into();
+        fs::write(stage.path("weights.json"), serde_json::to_vec(&weights).unwrap()).unwrap();
+    };
+    let drifted = || stage.events().iter().filter(|event| *event == "DRIFTED").count();
+    set(100);
+    stage.apply().exits(0).never_says("drift");
+    // To what was applied, and not to what the ledger has in force by now.
+    stage.weighs(500);
+    assert_eq!(drifted(), 1);
+    stage.turn("user2", "pause");
+    set(0);
+    for _ in 0..2 {
+        stage.apply().exits(0).says("is paused");
+        stage.weighs(0);
+    }
+    assert_eq!(drifted(), 2, "told once");
+    for name in ["user1", "cp14"] {
+        stage.turn(name, "resume");
+    }
+    stage.apply().exits(0);
+    stage.weighs(500);
+    stage.turn("cp18", "halt");
+    for _ in 0..2 {
+        stage.apply().exits(0);
+        stage.weighs(0);
+    }
+}
+
+#[test]
 fn what_came_back_after_a_verified_rollback_is_put_back_as_long_as_the_lease_is_the_newest() {
     let stage = Stage::rolling("0s");
     let before = "{\"version\": 1, \"target\": \"checkout-prod\", \"weight_bp\": 10000, \"lease\": \"LEASE-0\", \"step\": 9, \"generation\": 77}";

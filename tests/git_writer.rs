@@ -10,8 +10,10 @@ use std::{
     ffi::OsStr,
     fmt::Write as _,
     fs,
+    net::TcpListener,
     os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
     path::Path,
+    time::Duration,
 };
 
 use git_two_key::{
@@ -20,6 +22,9 @@ use git_two_key::{
     signature::{ObjectFormat, Opened, parse_tag, statement_message},
 };
 use scratch::Scratch;
+
+/// Longer than anything here takes.
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn halt() -> Statement {
     let repository = RepositoryId::parse(&"6f".repeat(16)).unwrap();
@@ -455,9 +460,26 @@ fn exactly_the_governed_refs_are_fetched_and_nothing_local_moves() {
     seen.sort_unstable();
     assert_eq!(seen, ["refs/heads/main", "refs/two-key/appliers/edge1", &stop]);
     assert_eq!(repository.remotes().unwrap(), ["origin"]);
-    let clone = Repository::clone_bare(remote.git_dir().to_str().unwrap(), &scratch.beside("clone.git")).unwrap();
+    let clone =
+        Repository::clone_bare(remote.git_dir().to_str().unwrap(), &scratch.beside("clone.git"), MINUTE).unwrap();
     assert_eq!(clone.resolve("refs/heads/main").unwrap(), Some(root));
     assert_eq!(clone.resolve("refs/tags/v1").unwrap(), None);
+}
+
+#[test]
+fn a_first_clone_from_a_server_that_says_nothing_is_given_up_and_what_it_left_hinders_no_later_one() {
+    let (scratch, repository, root) = one("sha1");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("git://{}/deploy.git", silent.local_addr().unwrap());
+    let path = scratch.beside("late.git");
+    let outcome = Repository::clone_bare(&url, &path, Duration::from_millis(500));
+    assert!(matches!(outcome, Err(GitError::TimedOut { .. })), "{outcome:?}");
+    let honest = repository.git_dir().to_str().unwrap().to_owned();
+    let again = path.join("HEAD").exists();
+    let clone = if again { Repository::open(&path) } else { Repository::clone_bare(&honest, &path, MINUTE) };
+    let clone = clone.unwrap();
+    clone.fetch(&honest, "main").unwrap();
+    assert_eq!(clone.resolve(&mirrored(&honest, "refs/heads/main")).unwrap(), Some(root));
 }
 
 /// The refs of the mirror of `origin`, sorted.

@@ -62,6 +62,11 @@ impl Fetching {
         self.look.is_some()
     }
 
+    /// Whether it has not for longer than it is waited for.
+    pub(super) fn is_late(&self) -> bool {
+        self.look.as_ref().is_some_and(|(_, since)| since.elapsed() >= self.limits.wait)
+    }
+
     /// Looks at the remote, waits for a while, and hands over what came since, whether that is all or not. A remote that does
     /// not answer within the limit is an error, and asked no more before it has answered. So is a stop, or the branch, that
     /// did not come.

@@ -118,6 +118,11 @@ impl Mirror {
         self.fetching.as_ref().is_some_and(Fetching::is_waiting)
     }
 
+    /// Whether it has not for longer than it is waited for: whatever is pushed to it would only hang as well.
+    pub(crate) fn is_late(&self) -> bool {
+        self.fetching.as_ref().is_some_and(Fetching::is_late)
+    }
+
     /// The name under which a governed ref's last known place is found here.
     pub(crate) fn known_as(&self, name: &str) -> String {
         self.remote.as_ref().map_or_else(|| name.to_owned(), |remote| mirrored(remote, name))

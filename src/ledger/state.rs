@@ -11,7 +11,7 @@ use crate::{
     model::{
         Digest, GateId, LeaseId, Oid, PrincipalId, Proposed, PublicKey, RawKey, Refusal, Statement, TargetId,
         lease::Lease,
-        policy::{Decimal, Driver, Gate, Policy, Role, Threshold},
+        policy::{Decimal, DriftBelow, Driver, Gate, Policy, Role, Threshold},
     },
     signature::{Carrier, Presence},
 };
@@ -129,6 +129,8 @@ pub struct PinnedTerms {
     pub thresholds: BTreeMap<GateId, Threshold>,
     /// The chance that a healthy lease is stopped by a test: shared among all gates, limits and tiers.
     pub false_alarms: Decimal,
+    /// What becomes of traffic that somebody took off the candidate.
+    pub drift_below: DriftBelow,
 }
 
 impl PinnedTerms {
@@ -142,6 +144,7 @@ impl PinnedTerms {
             gates: gates.iter().filter_map(gate).collect(),
             thresholds: policy.thresholds.clone(),
             false_alarms: policy.false_alarms,
+            drift_below: known.map(|known| known.drift_below).unwrap_or_default(),
         }
     }
 }

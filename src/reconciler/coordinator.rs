@@ -14,7 +14,7 @@ use std::{
 use crate::{
     follower::{
         Mode,
-        clock::Clock,
+        clock::{Clock, doubted},
         fetching::Remote,
         mirror::Mirror,
         state,
@@ -402,12 +402,14 @@ impl Applier {
 
     /// What the tick saw and did so far.
     pub(super) fn report(&self) -> Result<Report, Refusal> {
-        let office = enter(&self.office)?;
+        let mut office = enter(&self.office)?;
         let put_off = self.tick.intended.iter().flat_map(|intended| &intended.forwards).chain(&self.tick.forwards);
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
         let targets = self.said.clone().into_iter().chain(put_off).collect();
+        let (ledger, remarks) = (office.mirror.state.tip(), office.tick.remarks.clone());
         let beside = office.beside.as_ref().map(|beside| beside.why.clone());
-        Ok(Report { ledger: office.mirror.state.tip(), targets, remarks: office.tick.remarks.clone(), beside })
+        let clock = (!office.tick.trusted).then(doubted);
+        Ok(Report { ledger, targets, remarks, beside, clock, events: office.untold() })
     }
 
     /// Whether something is under way that says when it is done.

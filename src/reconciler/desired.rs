@@ -138,5 +138,6 @@ fn of(state: &State, lease: &LeaseState, phase: Phase, rollbacks: u32, stops: &[
         rollbacks,
         falls_back_to: before.map(|before| before.id.clone()),
         undone: None,
+        drift_below: lease.terms.as_ref().map(|terms| terms.drift_below).unwrap_or_default(),
     })
 }

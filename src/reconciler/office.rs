@@ -17,6 +17,7 @@ use crate::{
         mirror::Mirror,
         records::{RecordedEvent, TargetRecord},
         state_folder::StateFolder,
+        stops::SeenStop,
         writer::{Files, OwnStop, Pushing, Writer, in_one_line, keep_stop},
     },
     gate::{
@@ -67,7 +68,9 @@ pub(super) struct Office {
     /// What was measured last, by target.
     measured: BTreeMap<TargetId, Measured>,
     /// How often what happened, in this process.
-    pub(super) counted: BTreeMap<String, u64>,
+    counted: BTreeMap<String, u64>,
+    /// What happened since the last report.
+    untold: Vec<RecordedEvent>,
 }
 
 /// What there is to be published: refs, tip, what was seen.
@@ -116,6 +119,7 @@ impl Office {
             beside: None,
             measured: BTreeMap::new(),
             counted: BTreeMap::new(),
+            untold: Vec::new(),
         }
     }
 
@@ -291,7 +295,7 @@ impl Office {
         let (seen, decision) = (Err(refusal.clone()), target::held(refusal));
         let record = target::record(&wanted, &seen, &applied, &decision, self.tick.reading.now);
         self.tick.records.insert(target.clone(), record);
-        TargetReport::of(&wanted, &seen, &decision, self.tick.mode)
+        TargetReport { stopped: self.stopped(&wanted), ..TargetReport::of(&wanted, &seen, &decision, self.tick.mode) }
     }
 
     /// What is wanted of a target to which this was applied.
@@ -379,8 +383,39 @@ impl Office {
     }
 
     fn happened(&mut self, event: RecordedEvent) {
+        self.remembered.events.push(event.clone());
+        self.count(event);
+    }
+
+    fn count(&mut self, event: RecordedEvent) {
         *self.counted.entry(event.event.clone()).or_default() += 1;
-        self.remembered.events.push(event);
+        self.untold.push(event);
+    }
+
+    /// What happened since this was asked last.
+    pub(super) fn untold(&mut self) -> Vec<RecordedEvent> {
+        take(&mut self.untold)
+    }
+
+    /// Who stopped a lease, and why, as the ledger says, or a stop that it has not folded.
+    pub(super) fn stopped(&self, wanted: &Desired) -> Option<String> {
+        if !matches!(wanted.phase, Phase::Halted | Phase::RolledBack) {
+            return None;
+        }
+        let state = &self.mirror.state;
+        let said = |who: &str, reason: Option<&str>| match reason {
+            Some(reason) => format!("by {who}: {reason}"),
+            None => format!("by {who}"),
+        };
+        let last = state.lease(&wanted.lease).and_then(|lease| lease.transitions.last());
+        if let Some(last) = last.filter(|last| last.phase == wanted.phase) {
+            let votes = last.votes.iter().map(|vote| said(vote.principal.as_str(), vote.reason.as_deref()));
+            return Some(votes.collect::<Vec<_>>().join(", ")).filter(|said| !said.is_empty());
+        }
+        let names = |stop: &&SeenStop| stop.stop().is_some_and(|stop| stop.lease == wanted.lease);
+        let seen = self.remembered.follower.stops.iter().rev().find(names)?;
+        let (who, _) = rules::owner(state, seen.key).ok()?;
+        Some(said(who.as_str(), seen.reason.as_deref()))
     }
 
     /// How it goes.
@@ -405,7 +440,7 @@ impl Office {
         self.writer.write(&mut self.mirror, &record, &intended.files, &summary)?;
         self.remembered.events.clear();
         for event in &intended.events {
-            *self.counted.entry(event.event.clone()).or_default() += 1;
+            self.count(event.clone());
         }
         let push = self.writer.record_push(&self.mirror)?;
         self.pushing = Pushing::begin(&self.mirror, push.into_iter().collect()).map(|pushing| (pushing, None));

@@ -75,7 +75,7 @@ impl Office {
     }
 
     /// Ends a tick: writes and pushes the record, stops, the tags. Whatever fails is reported, and tried again at the
-    /// next tick.
+    /// next tick; and so is what would go to a remote that does not answer.
     pub(super) fn close(&mut self) {
         if self.tick.mode == Mode::DryRun {
             return;
@@ -92,6 +92,9 @@ impl Office {
         }
         // The last thing: whoever is killed now has written down all that is on its way.
         let Some((pushes, edition)) = pushes else { return };
+        if self.mirror.is_late() {
+            return;
+        }
         match Pushing::begin(&self.mirror, pushes) {
             Some(pushing) => self.pushing = Some((pushing, edition)),
             None => self.published = edition,

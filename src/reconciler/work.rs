@@ -17,7 +17,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Act, Applied, Conditions, Decision, Desired, Observed, Pack, Rollback, decide},
+    decide::{Act, Applied, Conditions, Decision, Desired, Observed, Pack, Rollback, decide, is_below},
     office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
     rollback_health::RollbackHealth,
@@ -257,6 +257,11 @@ impl Job {
             && matches!(self.applied.rollback, Rollback::Verified | Rollback::Restored(_))
     }
 
+    /// Whether the candidate is seen with less weight than was applied last.
+    fn is_lowered(&self) -> bool {
+        self.seen.as_ref().is_ok_and(|seen| is_below(seen, &self.wanted, self.applied.weight_bp))
+    }
+
     /// Makes the act that was decided on.
     fn act(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<Next, Refusal> {
         let (lease, step) = (self.wanted.lease.clone(), self.wanted.step);
@@ -297,10 +302,16 @@ impl Job {
                 self.write_down()?;
             }
             Act::Restore => self.restore(pack)?,
-            Act::Verify if matches!(self.applied.rollback, Rollback::Attempted { .. }) => {
+            Act::Verify
+                if matches!(self.applied.rollback, Rollback::Attempted { .. })
+                    || self.applied.is_followed_by_some_only() =>
+            {
                 let health = self.inside()?.health_of_restored(&lease);
                 let checked = self.run.verify(&mut self.applied, &self.wanted, pack, health);
                 self.is_restored_from_now_on(checked)?;
+                if self.applied.is_followed_by_some_only() {
+                    return Ok(Next::Done);
+                }
             }
             Act::Verify => {
                 let mut health = Check::passed(self.rollback_health.figures.clone());
@@ -323,6 +334,10 @@ impl Job {
                 let intent = Intent { lease: lease.clone(), tier, weight_bp, step };
                 if self.applied.is_exceeded_by(&lease, &self.decision.act) {
                     return self.forward(intent, &pack?);
+                }
+                if self.decision.drifted && tier.is_some() && self.is_lowered() {
+                    // Told once, however often it takes to bring it back.
+                    self.applied.lowered = Some(self.wanted.step);
                 }
                 self.applied.intent = Some(intent.clone());
                 let written = self.write_down();
@@ -521,6 +536,7 @@ impl Job {
         let report = TargetReport::of(&self.wanted, &self.seen, &self.decision, inside.tick.mode);
         let contradicts = contradiction.as_ref().map(Into::into);
         let record = TargetRecord { contradiction: contradicts, pools, ..self.record(&inside) };
-        Ok(Outcome::Done(Box::new((TargetReport { contradiction, ..report }, record))))
+        let report = TargetReport { contradiction, stopped: inside.stopped(&self.wanted), ..report };
+        Ok(Outcome::Done(Box::new((report, record))))
     }
 }

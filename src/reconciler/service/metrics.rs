@@ -177,10 +177,18 @@ mod tests {
             observed_lease: observed_bp.and_then(|_| LeaseId::parse("L-1")),
             doing: "holding".to_owned(),
             reason: Some(Refusal::new(Reason::NoData, "no data")),
+            stopped: None,
             contradiction: Some(Refusal::new(Reason::Drift, "a restart would bring another weight")),
         };
         let targets = BTreeMap::from([(TargetId::parse("shop").unwrap(), target)]);
-        Report { ledger: Oid::Sha1([1; 20]), targets, remarks: vec![Refusal::new(Reason::Stale, "gone")], beside: None }
+        Report {
+            ledger: Oid::Sha1([1; 20]),
+            targets,
+            remarks: vec![Refusal::new(Reason::Stale, "gone")],
+            beside: None,
+            clock: None,
+            events: Vec::new(),
+        }
     }
 
     fn counters() -> Counters {

@@ -135,7 +135,7 @@ impl Forge {
 
     /// People's repository, with what the forge has fetched.
     fn server_clone(&self) -> PathBuf {
-        self.world.git(&["fetch", "--quiet", "origin"]);
+        self.world.git(&["fetch", "--quiet", "--no-tags", "origin"]);
         self.world.repo().to_owned()
     }
 
@@ -264,6 +264,36 @@ fn a_lying_tag_moves_nothing() {
     forge.both_promote();
     forge.push(&["main"]).exits(0);
     forge.applies(2500);
+}
+
+/// A promotion by the verbs, the second one with somebody's ref on the forge by then, which is fetched or not: both votes get
+/// there all the same.
+fn promotes_beside(squatted: &str, args: &[&str], says: &str) {
+    let forge = Forge::with(Rules::Open);
+    let verb = |name: &str| {
+        let key = forge.world.key_file(name);
+        forge.world.two_key(&["promote", LEASE, "--push", "--key", key.to_str().unwrap()])
+    };
+    verb("user1").exits(0);
+    forge.push(&[&format!("main~1:{squatted}")]).exits(0);
+    forge.world.git(&[&["fetch", "--quiet", "origin"], args].concat());
+    verb("cp14").exits(0).says(says).says("pushed to origin");
+    assert_eq!(forge.listed(LEASE), json!(["rolling", 25, 0]));
+    forge.verifies().exits(0).says("everything counts");
+    forge.looks(2500);
+    let tags = ["for-each-ref", "--format=%(objecttype)", &format!("refs/tags/rollout/{LEASE}/2-promote-25")];
+    let is_tagged = forge.world.run(&forge.server, "git", &tags, b"").exits(0).out == "tag\n";
+    assert_eq!(is_tagged, squatted == "refs/tags/x");
+}
+
+#[test]
+fn a_ref_in_the_way_of_a_tag_holds_no_vote_up() {
+    let tag = format!("refs/tags/rollout/{LEASE}/2-promote-25");
+    promotes_beside(&format!("{tag}/x"), &["--no-tags"], "the tag was not taken");
+    promotes_beside(&format!("{tag}/x"), &["--tags"], "warning: the tag cannot be made here");
+    promotes_beside(&tag, &["--no-tags"], "the tag was not taken");
+    // Beside any other ref the tag comes with the votes.
+    promotes_beside("refs/tags/x", &["--tags"], "tagged rollout/");
 }
 
 #[test]

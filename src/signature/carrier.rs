@@ -165,7 +165,7 @@ fn read_run<'a>(run: &[&'a str]) -> Result<(Fields, Remarks<'a>), Refusal> {
             "Reason" => once(&mut remarks.reason, Some(value.to_owned()).filter(|v| is_reason(v)), name)?,
             "Evidence" => once(&mut remarks.evidence, Digest::parse(value), name)?,
             "Cosignature" if remarks.sealed.len() == MAX_SEALED => {
-                return Err(malformed("it holds more than 64 sealed signatures"));
+                return Err(Refusal::new(Reason::TooLarge, "it holds more than 64 sealed signatures"));
             }
             "Cosignature" => remarks.sealed.push(SealedLine::parse(value)?),
             _ => return Err(malformed(format!("`Two-Key-{name}` is no remark, or stands after one"))),

@@ -3,10 +3,10 @@ signatures were verified over exactly the statement's bytes. Nothing here knows 
 """
 import re
 
-from keys import armoured, listed_key, minisign, ssh_key, sshsig, unbase64
+from keys import armoured, deceives, listed_key, minisign, ssh_key, sshsig, unbase64
 from objects import Bad
 
-LIMIT, SEALED_LIMIT = 256 * 1024, 64
+LIMIT, SEALED_LIMIT, REASON_LIMIT = 256 * 1024, 64, 1024
 PREFIX = "Two-Key-"
 FIELDS = {
     "cosign": ("Lease", "Digest"),
@@ -22,6 +22,7 @@ FORMS = {
     "Step": r"[1-9][0-9]{0,9}", "Tier": r"[1-9][0-9]?|100", "Nonce": r"[0-9a-f]{32}",
     "Key": r"SHA256:[A-Za-z0-9+/]{43}|minisign:[0-9A-F]{16}",
 }
+SPEAKS = re.compile(rb"(?:^|[\n\r\0])Two-Key-Statement:")
 PERSON = re.compile(rb"[^<>\n\0]* <[^<>\n\0]*> [0-9]+ [-+][0-9]{4}")
 
 
@@ -56,7 +57,7 @@ class Opened:
 
 def speaks(message):
     """Whether a message says that it carries a statement, whoever splits it into lines, and however."""
-    return re.search(rb"(^|[\n\r\0])Two-Key-Statement:", message) is not None
+    return SPEAKS.search(message) is not None
 
 
 def open_commit(repository, commit):
@@ -139,14 +140,10 @@ def headers(repository, commit, head, message):
 
 
 def text(message):
-    """A message's text: UTF-8, without NUL and carriage returns."""
-    try:
-        found = message.decode("utf-8")
-    except UnicodeDecodeError:
-        raise Bad("malformed", "not UTF-8") from None
-    if "\0" in found or "\r" in found:
-        raise Bad("malformed", "a NUL or a carriage return")
-    return found
+    """A message's text, without NUL; what is not UTF-8 stays as it is."""
+    if b"\0" in message or len(SPEAKS.findall(message)) != 1:
+        raise Bad("malformed", "a NUL, or two statements")
+    return message.decode("utf-8", "surrogateescape")
 
 
 def speaks_line(line):
@@ -160,8 +157,12 @@ def run(message):
     ours = [at for at, line in enumerate(lines) if at >= begin and line.startswith(PREFIX)]
     if not ours or ours != list(range(ours[0], ours[-1] + 1)) or sum(map(speaks_line, lines)) != 1:
         raise Bad("malformed", "the fields are not one run in the last paragraph")
-    found = []
+    found, after = [], lines[ours[-1] + 1:ours[-1] + 2]
+    if after and after[0].startswith((" ", "\t")):
+        raise Bad("malformed", "the last field is continued")
     for line in lines[ours[0]:ours[-1] + 1]:
+        if deceives(line) or re.search("[\udc80-\udcff]", line):
+            raise Bad("malformed", "not UTF-8, or a control or bidirectional character")
         name, colon, value = line[len(PREFIX):].partition(": ")
         if not colon or not value:
             raise Bad("malformed", f"the line `{line[:60]}`")
@@ -193,6 +194,8 @@ def run(message):
         raise Bad("too-large", f"{len(sealed)} sealed signatures")
     if not re.fullmatch(FORMS["Lease"], remarks.get("Principal", "x")):
         raise Bad("malformed", "no principal")
+    if not remarks.get("Reason", "x").strip() or len(remarks.get("Reason", "").encode()) > REASON_LIMIT:
+        raise Bad("malformed", "no reason")
     if not re.fullmatch(FORMS["Digest"], remarks.get("Evidence", "sha256:" + "0" * 64)):
         raise Bad("malformed", "no digest")
     return Statement(action, fields), remarks, sealed

@@ -63,7 +63,7 @@ pub fn merge(repo: &Repository, theirs: Oid, ours: Oid, tree: Oid, subject: &str
     Ok(repo.commit_tree(&commit)?)
 }
 
-/// A push of the governed branch and of its tags, all or nothing.
+/// A push of the governed branch and of its tags, all or nothing; of the branch alone where somebody's ref keeps a tag out.
 pub struct Push<'a> {
     /// The ledger with what was made.
     pub session: &'a mut Session,
@@ -101,7 +101,7 @@ impl Push<'_> {
 
     fn push_on(&mut self) -> Result<(), Failure> {
         for _ in 0..TRIES {
-            let outcome = self.push()?;
+            let outcome = self.push_with(&self.tags()?)?;
             if outcome.is_accepted() {
                 say(&format!("pushed to {}", self.remote));
                 outbox::votes(&self.session.repo, self.session.tip)?;
@@ -112,26 +112,48 @@ impl Push<'_> {
             match self.theirs()? {
                 // It may be behind the tip and beside its chain: a stop that was carried over may rest on it.
                 Some(theirs) if !self.session.repo.is_on_chain(theirs, self.session.tip)? => self.carry_over(theirs)?,
-                _ => return Err(verdict(&outcome).unwrap_or_else(|| self.later(&words_of(&outcome)))),
+                _ => return self.push_without_tags(&outcome),
             }
         }
         Err(self.later(&format!("it moved on {TRIES} times while this was pushed")))
+    }
+
+    /// Pushes the branch, and its tags after it: no ref of somebody's that stands in the way of a label holds a vote up.
+    fn push_without_tags(&self, refused: &PushOutcome) -> Result<(), Failure> {
+        let tags = self.tags()?;
+        let refusal = verdict(refused).unwrap_or_else(|| self.later(&words_of(refused)));
+        if tags.is_empty() || matches!(refusal, Failure::Refused { .. }) || !self.push_with(&[])?.is_accepted() {
+            return Err(refusal);
+        }
+        say(&format!("pushed to {}", self.remote));
+        tags::follow(&self.session.repo, self.remote, &tags);
+        outbox::votes(&self.session.repo, self.session.tip)?;
+        Ok(())
     }
 
     fn theirs(&self) -> Result<Option<Oid>, Failure> {
         Ok(self.session.repo.resolve(&mirrored(self.remote, &self.session.branch))?)
     }
 
-    fn push(&self) -> Result<PushOutcome, Failure> {
+    /// The tags of what the remote does not have yet.
+    fn tags(&self) -> Result<Vec<String>, Failure> {
         let session = &*self.session;
-        let mut refspecs = vec![format!("{}:{}", session.tip, session.branch)];
+        let mut tags = Vec::new();
         let new: Option<Vec<_>> =
             self.theirs()?.map(|theirs| session.repo.commits_since(theirs, session.tip)).transpose()?;
         for (name, _) in tags::names_at(&session.state, |at| new.as_ref().is_none_or(|new| new.contains(&at))) {
             if session.repo.resolve(&name)?.is_some() {
-                refspecs.push(format!("{name}:{name}"));
+                tags.push(name);
             }
         }
+        Ok(tags)
+    }
+
+    /// Pushes the branch with tags, all or nothing.
+    fn push_with(&self, tags: &[String]) -> Result<PushOutcome, Failure> {
+        let session = &*self.session;
+        let mut refspecs = vec![format!("{}:{}", session.tip, session.branch)];
+        refspecs.extend(tags.iter().map(|name| format!("{name}:{name}")));
         let options = PushOptions { atomic: true, options: self.options.clone(), ..PushOptions::default() };
         session.repo.push(self.remote, &refspecs, &options).map_err(|error| self.later(&error.to_string()))
     }
@@ -199,7 +221,7 @@ impl Push<'_> {
         let updates = tags::updates(&session.repo, &state, merged, self.who, |name| old.iter().any(|old| old == name))?;
         let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
         session.repo.advance_with_worktree(&update, "two-key: carry over")?;
-        session.repo.update_refs(&updates, "two-key: carry over")?;
+        tags::put(&session.repo, &updates, "two-key: carry over");
         session.move_to(merged, state, reports);
         Ok(())
     }

@@ -211,8 +211,7 @@ impl Site {
     fn tag(&self, commit: Oid, who: &str) -> Result<Vec<String>, Failure> {
         let Known::Ledger(session) = &self.known else { return Ok(Vec::new()) };
         let updates = tags::updates(&self.repo, &session.state, commit, who, |_| false)?;
-        self.repo.update_refs(&updates, "two-key: stop")?;
-        Ok(updates.into_iter().map(|update| update.name).collect())
+        Ok(tags::put(&self.repo, &updates, "two-key: stop"))
     }
 
     fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
@@ -300,16 +299,7 @@ impl Site {
     /// The tag follows by itself: whatever becomes of it, the stop is in force.
     fn push_tags(&self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
         let Known::Ledger(session) = &self.known else { return Ok(()) };
-        let tags = self.tag(session.tip, made.who)?;
-        if tags.is_empty() {
-            return Ok(());
-        }
-        let refspecs: Vec<_> = tags.iter().map(|name| format!("{name}:{name}")).collect();
-        match self.repo.push(remote, &refspecs, &PushOptions::default()) {
-            Ok(outcome) if outcome.is_accepted() => {}
-            Ok(outcome) => remark(&format!("the tag was not taken ({}); the applier makes one", words_of(&outcome))),
-            Err(error) => remark(&format!("the tag could not be pushed ({error}); the applier makes one")),
-        }
+        tags::follow(&self.repo, remote, &self.tag(session.tip, made.who)?);
         Ok(())
     }
 }

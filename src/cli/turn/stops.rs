@@ -226,9 +226,10 @@ fn carry(session: &mut Session, stop: Oid) -> Result<(), Failure> {
     if !reports.iter().any(ledger::StepReport::stopped_something) {
         return Ok(());
     }
-    let mut updates = vec![RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged }];
-    updates.extend(tags::updates(&session.repo, &state, merged, "two-key", |_| false)?);
-    session.repo.update_refs(&updates, "two-key: carry over a stop")?;
+    let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
+    session.repo.update_refs(&[update], "two-key: carry over a stop")?;
+    let tags = tags::updates(&session.repo, &state, merged, "two-key", |_| false)?;
+    tags::put(&session.repo, &tags, "two-key: carry over a stop");
     session.move_to(merged, state, reports);
     remark(&format!(
         "carried over a stop that waited beside {}: {subject} ({})",

@@ -33,7 +33,7 @@ impl Office {
         let edition = self.pushing.take().and_then(|(_, edition)| edition);
         let (mut taken, mut failed) = (Taken::AsPushed, None);
         for (push, outcome) in outcomes {
-            match self.writer.pushed(&push, outcome) {
+            match self.follower.writer.pushed(&push, outcome) {
                 Ok(Taken::AsPushed) => {}
                 Ok(Taken::Elsewhere) => taken = Taken::Elsewhere,
                 Err(refusal) => {
@@ -66,7 +66,7 @@ impl Office {
         }
         // The last thing: whoever is killed now has written down all that is on its way.
         let Some((pushes, edition)) = pushes else { return };
-        match Pushing::begin(&self.mirror, pushes) {
+        match Pushing::begin(&self.follower.mirror, pushes) {
             Some(pushing) => self.pushing = Some((pushing, edition)),
             None => self.published = edition,
         }
@@ -77,7 +77,7 @@ impl Office {
         if self.is_pushing() {
             return None;
         }
-        let here = (self.mirror.edition(), self.mirror.state.tip(), timeless(&self.tick.records));
+        let here = (self.follower.mirror.edition(), self.follower.mirror.state.tip(), timeless(&self.tick.records));
         if self.remembered.events.is_empty() && self.published.as_ref() == Some(&here) {
             return None;
         }
@@ -96,32 +96,33 @@ impl Office {
 
     fn publish_record(&mut self) -> Result<Vec<Push>, Refusal> {
         let record = self.record();
-        let last = self.writer.last_record(&self.mirror)?;
+        let last = self.follower.writer.last_record(&self.follower.mirror)?;
         let news = last.is_none_or(|last| !record.says_the_same_as(last)) && !record.targets.is_empty();
         if news || !record.events.is_empty() {
             let summary = summary(&record);
-            self.writer.write(&mut self.mirror, &record, &self.tick.exhibits, &summary)?;
+            self.follower.writer.write(&mut self.follower.mirror, &record, &self.tick.exhibits, &summary)?;
             self.tick.exhibits.clear();
             self.remembered.events.clear();
         }
-        Ok(self.writer.record_push(&self.mirror)?.into_iter().collect())
+        Ok(self.follower.writer.record_push(&self.follower.mirror)?.into_iter().collect())
     }
 
     fn publish_stops(&mut self) -> Result<Vec<Push>, Refusal> {
-        for stop in self.remembered.follower.stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
-            keep_stop(&mut self.mirror, stop)?;
+        self.sign_stops()?;
+        for stop in self.remembered.follower.stops.iter().filter(|stop| stop.key == self.follower.writer.public.raw()) {
+            keep_stop(&mut self.follower.mirror, stop)?;
         }
-        let mut pushes = stops_pushes(&self.mirror);
+        let mut pushes = stops_pushes(&self.follower.mirror);
         // A branch that was rewound is for people to heal.
         if self.tick.continues {
-            pushes.extend(self.writer.carry_over(&mut self.mirror, &self.remembered.follower.stops)?);
+            pushes.extend(self.follower.writer.carry_over(&mut self.follower.mirror, &self.remembered.follower.stops)?);
         }
         Ok(pushes)
     }
 
     fn publish_tags(&mut self) -> Result<Vec<Push>, Refusal> {
         let mut leases: BTreeMap<&TargetId, Vec<&LeaseState>> = BTreeMap::new();
-        for lease in self.mirror.state.leases() {
+        for lease in self.follower.mirror.state.leases() {
             if let Some(document) = lease.lease() {
                 leases.entry(&document.target).or_default().push(lease);
             }
@@ -130,7 +131,7 @@ impl Office {
         for (target, applied) in &self.remembered.targets {
             let wanted = self.desired(target, applied);
             let Some(wanted) = wanted.filter(|_| self.mine(target).is_ok()) else { continue };
-            let newest = self.mirror.state.newest_on(target).map(|lease| lease.id.clone());
+            let newest = self.follower.mirror.state.newest_on(target).map(|lease| lease.id.clone());
             for lease in leases.remove(target).unwrap_or_default() {
                 let up_to = if lease.id == wanted.lease {
                     target::applied_step(&wanted, applied)
@@ -142,15 +143,15 @@ impl Office {
                 done.extend(lease.transitions.iter().filter(|one| one.step <= up_to).map(|one| (lease, one)));
             }
         }
-        let tags = self.writer.missing_tags(&self.mirror, &done)?;
-        Ok(put_tags(&mut self.mirror, &tags)?.into_iter().collect())
+        let tags = self.follower.writer.missing_tags(&self.follower.mirror, &done)?;
+        Ok(put_tags(&mut self.follower.mirror, &tags)?.into_iter().collect())
     }
 
     pub(super) fn record(&self) -> Record {
         Record {
             version: 1,
             applier: self.config.name.clone(),
-            ledger: self.mirror.state.tip(),
+            ledger: self.follower.mirror.state.tip(),
             seen_at: self.tick.reading.now,
             targets: self.tick.records.clone(),
             events: self.remembered.events.clone(),

@@ -9,7 +9,7 @@ use std::{
     fmt::Write as _,
 };
 
-use super::{GitError, Repository};
+use super::{GitError, Repository, command::Program};
 use crate::{
     admission::{ASIDE, Place, place},
     model::{Digest, Oid, PrincipalId},
@@ -107,7 +107,7 @@ impl Repository {
         let (wanted, lost) = wanted.map(|(wanted, lost)| (wanted, lost.map_or(Ok(()), Err)))?;
         let missed = self.bring(remote, &wanted, &mut |_| ());
         missed.into_iter().find(|missed| missed.wanted.is_needed()).map_or(Ok(()), |missed| Err(missed.error))?;
-        lost
+        self.unwritten().or(lost.err()).map_or(Ok(()), Err)
     }
 
     /// Fetches one governed ref, and says where the remote has it now.
@@ -145,7 +145,9 @@ impl Repository {
             command: format!("git ls-remote {remote}"),
             stderr: format!("couldn't find remote ref {branch}"),
         });
-        let wanted = there.into_iter().filter(|(name, id)| kept.get(&mirrored(remote, name)) != Some(id));
+        // What is only kept aside is fetched again, until the clone takes it.
+        let is_here = |name: &str, id: &Oid| kept.get(name) == Some(id) && !self.aside().has(name);
+        let wanted = there.into_iter().filter(|(name, id)| !is_here(&mirrored(remote, name), id));
         let ranked = |(name, id): (String, Oid)| {
             let rank = match place(&name, branch) {
                 Place::Stop { .. } => Rank::Stop,
@@ -182,15 +184,20 @@ impl Repository {
         missed: &mut Vec<Missed>,
     ) {
         let Some(first) = wanted.first() else { return };
-        let error = match self.fetch_objects(remote, wanted) {
-            Ok(()) => {
-                missed.extend(self.write_down(remote, wanted));
-                came(wanted.iter().map(|wanted| (mirrored(remote, &wanted.name), wanted.id)).collect());
-                return;
-            }
-            Err(error) => error,
+        let refs = || -> Mirrored { wanted.iter().map(|one| (mirrored(remote, &one.name), one.id)).collect() };
+        let Err(error) = self.limited(self.fetch_objects(remote, wanted)).bytes() else {
+            missed.extend(self.write_down(remote, wanted));
+            self.is_in_the_clone(refs().keys().map(String::as_str));
+            came(refs());
+            return;
         };
-        *failed += if matches!(error, GitError::TimedOut { .. }) { TIMED_OUT } else { 1 };
+        // A clone that cannot be written keeps nothing away. Whether that was it shows.
+        let took_long = matches!(error, GitError::TimedOut { .. });
+        if !took_long && self.fetch_aside(refs(), &error, || self.fetch_objects(remote, wanted)) {
+            came(refs());
+            return;
+        }
+        *failed += if took_long { TIMED_OUT } else { 1 };
         if wanted.len() == 1 || *failed > MAX_FAILED {
             let one = |wanted: &Wanted| Missed { wanted: wanted.clone(), error: error.clone() };
             missed.extend(wanted.iter().map(one));
@@ -202,8 +209,8 @@ impl Repository {
         self.bring_apart(remote, other, failed, came, missed);
     }
 
-    /// Fetches objects by their ids, with all that they need, into no ref.
-    fn fetch_objects(&self, remote: &str, wanted: &[Wanted]) -> Result<(), GitError> {
+    /// What fetches objects by their ids, with all that they need, into no ref. What is kept aside does not count as here.
+    fn fetch_objects(&self, remote: &str, wanted: &[Wanted]) -> Program {
         let ids: BTreeSet<Oid> = wanted.iter().map(|wanted| wanted.id).collect();
         let input = ids.iter().fold(String::new(), |mut input, id| {
             let _ = writeln!(input, "{id}");
@@ -211,9 +218,8 @@ impl Repository {
         });
         let options = ["--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules"];
         // An empty refmap keeps the configured refspecs out.
-        let program = self.git().args(NO_BACKGROUND).args(UNJUDGED).arg("fetch").args(options);
-        let program = program.args(["--stdin", "--refmap=", "--", remote]).input(input);
-        self.limited(program).bytes().map(drop)
+        let program = self.git_alone().args(NO_BACKGROUND).args(UNJUDGED).arg("fetch").args(options);
+        program.args(["--stdin", "--refmap=", "--", remote]).input(input)
     }
 
     /// Writes the mirror's refs. They have names of few shapes, none of which is in another's way; but a process that was

@@ -10,6 +10,7 @@
 
 mod admitted;
 mod ahead;
+mod aside;
 mod carry;
 mod cat_file;
 mod changes;

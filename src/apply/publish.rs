@@ -358,7 +358,11 @@ pub(crate) fn stops_pushes(source: &Source) -> Vec<Push> {
         let is_there = |name: &String| source.at(&source.known_as(name)).is_some();
         if !is_there(&name) && !aside.iter().any(is_there) {
             let push = Push::of(source, vec![format!("{id}:{name}")]);
-            pushes.extend(push.map(|push| Push { or: aside.map(|name| format!("{id}:{name}")).into(), ..push }));
+            pushes.extend(push.map(|push| Push {
+                or: aside.map(|name| format!("{id}:{name}")).into(),
+                options: PushOptions::of_a_stop(),
+                ..push
+            }));
         }
     }
     pushes

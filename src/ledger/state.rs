@@ -96,19 +96,16 @@ impl Brought {
     /// Takes note of those who brought some bytes now.
     pub(in crate::ledger) fn note(&mut self, digest: Digest, now: &Proposer) {
         let Proposer::Known(now) = now else { return };
-        match self.0.iter_mut().find(|(other, _)| *other == digest) {
-            Some((_, known)) => {
-                let all: BTreeSet<RawKey> = known.iter().chain(now.iter()).copied().collect();
-                if all.len() > known.len() {
-                    *known = all.into_iter().collect();
-                }
+        if let Some((_, known)) = self.0.iter_mut().find(|(other, _)| *other == digest) {
+            let all: BTreeSet<RawKey> = known.iter().chain(now.iter()).copied().collect();
+            if all.len() > known.len() {
+                *known = all.into_iter().collect();
             }
-            None => {
-                // Hardly ever are there two, and there may be a million leases.
-                self.0.reserve_exact(1);
-                self.0.push((digest, Arc::clone(now)));
-            }
+            return;
         }
+        // Hardly ever are there two, and there may be a million leases.
+        self.0.reserve_exact(1);
+        self.0.push((digest, Arc::clone(now)));
     }
 
     /// Who brought some bytes.

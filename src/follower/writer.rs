@@ -359,7 +359,11 @@ pub(crate) fn stops_pushes(mirror: &Mirror) -> Vec<Push> {
         let is_there = |name: &String| mirror.at(&mirror.known_as(name)).is_some();
         if !is_there(&name) && !aside.iter().any(is_there) {
             let push = Push::of(mirror, vec![format!("{id}:{name}")]);
-            pushes.extend(push.map(|push| Push { or: aside.map(|name| format!("{id}:{name}")).into(), ..push }));
+            pushes.extend(push.map(|push| Push {
+                or: aside.map(|name| format!("{id}:{name}")).into(),
+                options: PushOptions::of_a_stop(),
+                ..push
+            }));
         }
     }
     pushes

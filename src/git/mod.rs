@@ -57,7 +57,7 @@ pub use object::{Kind, Object};
 pub use objects::Objects;
 pub use push::{PushedRef, Side};
 pub use refs::RefUpdate;
-pub use remote::{PushOptions, PushOutcome};
+pub use remote::{PrePush, PushOptions, PushOutcome};
 pub use repository::Repository;
 pub use sign::{NAMESPACE, SigningKey};
 pub use steps::{Base, OpenedCommit, Steps};

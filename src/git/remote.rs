@@ -3,6 +3,16 @@
 use super::{GitError, Repository, mirror::NO_BACKGROUND};
 use crate::model::Oid;
 
+/// Whether the `pre-push` hook of this clone has a say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PrePush {
+    /// It has.
+    #[default]
+    Asked,
+    /// It has not: a stop waits for nobody's tests.
+    PassedOver,
+}
+
 /// How to push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PushOptions {
@@ -12,6 +22,15 @@ pub struct PushOptions {
     pub expected: Vec<(String, Option<Oid>)>,
     /// Push options, which the remote's hook reads.
     pub options: Vec<String>,
+    /// Whether the hook here is asked.
+    pub pre_push: PrePush,
+}
+
+impl PushOptions {
+    /// For stops.
+    pub fn of_a_stop() -> Self {
+        Self { pre_push: PrePush::PassedOver, ..Self::default() }
+    }
 }
 
 /// What became of a push.
@@ -60,8 +79,15 @@ impl Repository {
 
     /// Pushes refspecs. A refusal is an outcome; only a push that did not get to an answer is an error.
     pub fn push(&self, remote: &str, refspecs: &[String], options: &PushOptions) -> Result<PushOutcome, GitError> {
-        let mut program = self.git().args(NO_BACKGROUND).args(["push", "--porcelain", "--no-follow-tags"]);
-        program = program.arg("--recurse-submodules=no");
+        let mut program = self.git().args(NO_BACKGROUND);
+        // What `git clone --mirror` sets takes no refspecs, and would delete there what is not here.
+        if !remote.contains(['/', ':', '=']) {
+            program = program.arg("-c").arg(format!("remote.{remote}.mirror=false"));
+        }
+        program = program.args(["push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no"]);
+        if options.pre_push == PrePush::PassedOver {
+            program = program.arg("--no-verify");
+        }
         if options.atomic {
             program = program.arg("--atomic");
         }

@@ -281,7 +281,7 @@ mod tests {
         let mut gone = file("tests/a.rs");
         gone.kind = FileKind::Deleted;
         let found = of_paths(&[file("src/a.rs"), gone], &Sensitive::new(&[]).unwrap());
-        assert_eq!(found.iter().map(|found| found.name).collect::<Vec<_>>(), [Factor::NoTests]);
+        assert_eq!(found.iter().map(|found| found.name).collect::<Vec<_>>(), [Factor::NoTests, Factor::DeletedFiles]);
     }
 
     #[test]

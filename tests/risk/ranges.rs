@@ -39,7 +39,7 @@ fn a_range_is_compared_with_ranges_of_as_many_commits() {
     // A stretch of thirty is as large as the one before it, and one of ten is the largest of eight: all are alike.
     assert_eq!(score("main~30", "main"), [100, 2]);
     assert_eq!(score("main~10", "main"), [100, 8]);
-    // Three commits of which one is large are larger than most three; thirty with it are much as thirty.
+    // Three commits of which one is large are larger than any three before.
     let mut stream = String::from("reset refs/heads/main\nfrom refs/heads/main^0\n\n");
     import(&mut stream, 91, "Much", "src/f1", 40);
     imported(&world, &stream);

@@ -741,7 +741,12 @@ fn nothing_is_written_where_a_link_in_the_worktree_leads() {
     link("page.html", &outside.join("page.html"));
     link("dangling", &outside.join("nothing"));
     new().exits(1).says("malformed: ").says("symbolic link");
-    for file in ["pages/page.html", "page.html", "dangling"] {
+    // A way around it that leads back in is a way in.
+    std::os::unix::fs::symlink(world.path(), world.path().join("around")).unwrap();
+    let repo = world.repo().file_name().unwrap().to_str().unwrap();
+    let around = format!("{}/around/{repo}/pages/page.html", world.path().display());
+    let back = format!("../{repo}/page.html");
+    for file in ["pages/page.html", "page.html", "dangling", &around, &back, "/proc/self/cwd/page.html"] {
         report(file).exits(1).says("malformed: ").says("symbolic link");
     }
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);

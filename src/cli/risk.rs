@@ -1,19 +1,20 @@
-//! `risk`: how risky a change is, term by term.
+//! `risk`: how large a change is beside earlier ones, and what there is about it.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
+use crate::{
+    follower::records,
+    git::{GitError, Repository},
+    model::{Oid, Reason, Refusal, TargetId, lease::Lease},
+    risk::{self, Assessment, Circumstances, MODEL, RANGES, Sensitive, TargetPast},
+};
+
 use super::{
     Failure, Format, Place,
     session::{Session, Which},
     terminal,
-};
-use crate::{
-    apply::records,
-    git::{GitError, Repository},
-    model::{Oid, Reason, Refusal, TargetId, lease::Lease},
-    risk::{self, Assessment, Circumstances, MODEL, RANGES, Sensitive, TargetPast},
 };
 
 /// Say how large a change is beside earlier ones, and what there is about it

@@ -110,6 +110,18 @@ impl Repository {
         lost
     }
 
+    /// Fetches one governed ref, and says where the remote has it now.
+    pub fn fetch_ref(&self, remote: &str, name: &str) -> Result<Option<Oid>, GitError> {
+        let Some((name, id)) = self.ls_remote(remote, &[name])?.pop() else { return Ok(None) };
+        let missed = self.bring(remote, &[Wanted { rank: Rank::Other, name, id }], &mut |_| ());
+        missed.into_iter().next().map_or(Ok(Some(id)), |missed| Err(missed.error))
+    }
+
+    /// Notes down that a remote has taken a ref.
+    pub fn took(&self, remote: &str, name: &str, id: Oid) -> Result<(), GitError> {
+        self.set_refs(&[(mirrored(remote, name), id)], "two-key: push")
+    }
+
     /// What is kept here of a remote.
     pub fn mirror(&self, remote: &str, branch: &str) -> Result<Mirrored, GitError> {
         let everything = mirrored(remote, "refs/");

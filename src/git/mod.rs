@@ -49,6 +49,7 @@ pub use admitted::plainly_admitted;
 pub use carry::{CarryError, NewCarrier, Signer};
 pub use error::GitError;
 pub use hooks::Hook;
+pub use merge::Conflict;
 pub use mirror::{MIRROR, Mirrored, Missed, Wanted, mirrored, refspecs};
 pub use notes::{NOTES, Note};
 pub use object::{Kind, Object};

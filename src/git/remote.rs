@@ -33,11 +33,12 @@ impl PushOutcome {
 }
 
 impl Repository {
-    /// The refs that a remote has under some patterns (`refs/two-key/*`), as it says itself.
+    /// The refs that a remote has under some patterns (`refs/two-key/*`), as it says itself. Names that are not UTF-8 are not
+    /// ours and are left out.
     pub fn ls_remote(&self, remote: &str, patterns: &[&str]) -> Result<Vec<(String, Oid)>, GitError> {
         let program = self.run(&["ls-remote", "--quiet", "--refs", "--", remote]).args(patterns);
-        let text = self.limited(program).text()?;
-        let refs = text.lines().filter_map(|line| {
+        let lines = self.limited(program).lines()?;
+        let refs = lines.iter().filter_map(|line| {
             let (id, name) = line.split_once('\t')?;
             Some((name.to_owned(), Oid::parse(id).filter(|id| self.fits(*id))?))
         });
@@ -54,7 +55,7 @@ impl Repository {
 
     /// The names of the configured remotes.
     pub fn remotes(&self) -> Result<Vec<String>, GitError> {
-        Ok(self.run(&["remote"]).text()?.lines().map(str::to_owned).collect())
+        self.run(&["remote"]).lines()
     }
 
     /// Pushes refspecs. A refusal is an outcome; only a push that did not get to an answer is an error.

@@ -104,7 +104,7 @@ impl State {
             let message = format!("the governed branch is {}; a policy cannot move it", now.branch);
             return Err(Refusal::new(Reason::PolicyFloor, message).hint("found a new repository to change the branch"));
         }
-        if !rules::can_change_policy(next, |key| self.revoked.contains_key(&key)) {
+        if !rules::can_change_policy(next, |key| self.is_revoked(key)) {
             let message = "under this policy nobody could ever change it again: too few keys that are not revoked";
             return Err(Refusal::new(Reason::PolicyFloor, message));
         }
@@ -141,7 +141,7 @@ impl State {
     pub(in crate::ledger) fn revocable(&self, key: &Fingerprint) -> Result<(RawKey, Role), Refusal> {
         let listed = self.policy.get().keys().find(|(_, _, listed)| listed.fingerprint() == *key);
         match listed {
-            Some((_, _, listed)) if self.revoked.contains_key(&listed.raw()) => {
+            Some((_, _, listed)) if self.is_revoked(listed.raw()) => {
                 Err(Refusal::new(Reason::AlreadyVoted, format!("{key} has been revoked already")))
             }
             Some((_, principal, listed)) => Ok((listed.raw(), principal.role)),
@@ -152,7 +152,7 @@ impl State {
 
     /// Whether revoking a key would leave nobody able to change the policy.
     pub fn revocation_strands(&self, key: RawKey) -> bool {
-        !rules::can_change_policy(self.policy.get(), |raw| raw == key || self.revoked.contains_key(&raw))
+        !rules::can_change_policy(self.policy.get(), |raw| raw == key || self.is_revoked(raw))
     }
 
     fn drop_votes_of(&mut self, key: RawKey) {

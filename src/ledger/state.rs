@@ -11,7 +11,7 @@ use crate::{
     model::{
         Digest, GateId, LeaseId, Oid, PrincipalId, Proposed, PublicKey, RawKey, Refusal, Statement, TargetId,
         lease::Lease,
-        policy::{Decimal, Driver, Gate, Policy, Role, Threshold},
+        policy::{Decimal, DriftBelow, Driver, Gate, Policy, Role, Threshold},
     },
     signature::{Carrier, Presence},
 };
@@ -129,6 +129,8 @@ pub struct PinnedTerms {
     pub thresholds: BTreeMap<GateId, Threshold>,
     /// The chance that a healthy lease is stopped by a test: shared among all gates, limits and tiers.
     pub false_alarms: Decimal,
+    /// What becomes of traffic that somebody took off the candidate.
+    pub drift_below: DriftBelow,
 }
 
 impl PinnedTerms {
@@ -142,6 +144,7 @@ impl PinnedTerms {
             gates: gates.iter().filter_map(gate).collect(),
             thresholds: policy.thresholds.clone(),
             false_alarms: policy.false_alarms,
+            drift_below: known.map(|known| known.drift_below).unwrap_or_default(),
         }
     }
 }
@@ -276,9 +279,14 @@ impl State {
         &self.revoked
     }
 
+    /// Whether a key is out of force for ever: revoked, it or its negative, for which the same secret signs.
+    pub fn is_revoked(&self, key: RawKey) -> bool {
+        self.revoked.keys().any(|revoked| revoked.is_up_to_sign(&key))
+    }
+
     /// Whether a key is in force now: listed by the policy in force, and never revoked.
     pub fn key_in_force(&self, key: RawKey) -> bool {
-        !self.revoked.contains_key(&key) && self.policy.get().owner(key).is_some()
+        !self.is_revoked(key) && self.policy.get().owner(key).is_some()
     }
 
     /// The commit of the freeze in force, if there is one.

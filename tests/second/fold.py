@@ -7,7 +7,7 @@ from carriers import STOPS, open_commit, signer
 from documents import LIMIT, Lease, Policy, digest, is_id, seconds
 from objects import Bad, Undecided, brought_in, first_parents
 
-DEPTH, NAMES = 16, 100_000
+DEPTH, NAMES, FILES, FILE_FINDINGS = 16, 100_000, 100, 100
 ENDED = ("completed", "rolled-back", "withdrawn")
 
 
@@ -138,11 +138,17 @@ class Ledger:
                 if new:
                     self.find(self.now, "malformed", "a file that no id names", path=path)
                 continue
+            if not new and path not in standing:
+                continue  # one of too many
             one = self.document(oid, name) if new else standing[path]
             other = next((other for other in self.leases.values() if other.id.lower() == name.lower() and other.id != name and other.known()), None)
-            if new and other is not None:
+            if new and other is not None and isinstance(one, Lease):
                 one = twin(other.id, one)
-            self.leases.setdefault(name, Record(name)).files[path] = one
+            files = self.leases.setdefault(name, Record(name)).files
+            if new and sum(len(other.files) for other in self.leases.values() if other.id.lower() == name.lower()) >= FILES:
+                one = one if isinstance(one, Bad) else Bad("too-large", "more files of a lease than are read")
+            else:
+                files[path] = one
             if new:
                 self.origins[path] = self.origin
             if new:
@@ -153,6 +159,10 @@ class Ledger:
             if name is not None and self.leases[name].pinned:
                 self.kept(self.leases[name], path)
         self.paths = found
+        here = [found for found in self.findings if found.step == self.now]
+        if len(here) > FILE_FINDINGS + 1:
+            del self.findings[FILE_FINDINGS - len(here):]
+            self.find(self.now, "malformed", f"{len(here) - FILE_FINDINGS} more", path="leases")
 
     def kept(self, record, path):
         """Says so if a lease's files are no longer the bytes that were signed, or are gone before it has ended."""
@@ -590,6 +600,13 @@ def read(repository, oid):
     return repository.blob(oid, LIMIT)
 
 
+def is_utf8(name):
+    try:
+        return bool(name.decode())
+    except UnicodeDecodeError:
+        return False
+
+
 def walk(repository, tree, found):
     """The lease files of a tree: path to (id, blob); None for what is no file."""
     folder = entry(repository, tree, b"leases")
@@ -600,17 +617,15 @@ def walk(repository, tree, found):
     stack, count = [("leases", folder[1], 1)], 0
     while stack:
         path, oid, depth = stack.pop()
-        if depth > DEPTH:
-            raise Bad("too-large", "too many folders deep")
         for raw, (mode, child) in repository.tree(oid).items():
             count += 1
             if count > NAMES:
                 raise Bad("too-large", "too many names below leases/")
-            name = raw.decode("utf-8", "replace")
-            if mode & 0o170000 == 0o040000:
-                stack.append((f"{path}/{name}", child, depth + 1))
-            elif name.endswith(".yaml"):
+            name = raw.decode("utf-8", "surrogateescape")
+            if name.endswith(".yaml"):
                 found[f"{path}/{name}"] = (name[:-5] if is_id(name[:-5]) else None, child if regular(mode) else None)
+            elif mode & 0o170000 == 0o040000 and depth < DEPTH and is_utf8(raw):
+                stack.append((f"{path}/{name}", child, depth + 1))
 
 
 def fold(repository, root, tip=None):

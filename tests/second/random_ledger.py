@@ -139,7 +139,7 @@ class Maker:
             else:
                 found.append((name, b"40000", self.tree(inside)))
         found.sort(key=lambda one: one[0] + ("/" if one[1] == b"40000" else ""))
-        return self.put("tree", b"".join(mode + b" " + name.encode() + b"\0" + bytes.fromhex(oid) for name, mode, oid in found))
+        return self.put("tree", b"".join(mode + b" " + name.encode("utf-8", "surrogateescape") + b"\0" + bytes.fromhex(oid) for name, mode, oid in found))
 
     def person(self):
         self.time += 60

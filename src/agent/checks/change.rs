@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    apply::records,
+    follower::records,
     git::{GitError, Repository},
     ledger::State,
     model::{

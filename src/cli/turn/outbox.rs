@@ -64,10 +64,7 @@ pub fn adopt(session: &Session, local: Option<Oid>, remote: &str, theirs: Oid) -
     }
     let unpublished = |name: &str| repo.resolve(&mirrored(remote, name)).is_ok_and(|there| there.is_none());
     for commit in repo.commits_since(theirs, session.tip)? {
-        let updates = tags::updates(repo, &session.state, commit, "two-key", unpublished)?;
-        if !updates.is_empty() {
-            repo.update_refs(&updates, "two-key: sync")?;
-        }
+        tags::put(repo, &tags::updates(repo, &session.state, commit, "two-key", unpublished)?, "two-key: sync");
     }
     Ok(())
 }

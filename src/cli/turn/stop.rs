@@ -5,7 +5,7 @@
 
 use super::{
     Flags, Signer, carrier, effect, fold, fold_on,
-    push::{TRIES, merge, words_of},
+    push::{TRIES, merge, not_on_main, words_of},
     stops::{Signed, deliver},
     tags,
 };
@@ -211,8 +211,7 @@ impl Site {
     fn tag(&self, commit: Oid, who: &str) -> Result<Vec<String>, Failure> {
         let Known::Ledger(session) = &self.known else { return Ok(Vec::new()) };
         let updates = tags::updates(&self.repo, &session.state, commit, who, |_| false)?;
-        self.repo.update_refs(&updates, "two-key: stop")?;
-        Ok(updates.into_iter().map(|update| update.name).collect())
+        Ok(tags::put(&self.repo, &updates, "two-key: stop"))
     }
 
     fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
@@ -237,17 +236,10 @@ impl Site {
             }
             Err(why) => why,
         };
-        let name = made
-            .stop
-            .push(&self.repo, remote)
-            .map_err(|refused| refused.verdict.unwrap_or_else(|| undelivered(remote, &made.stop, &refused.why)))?;
+        let name = made.stop.push(&self.repo, remote).map_err(|undelivered| undelivered.failure(remote, &made.stop))?;
         made.stop.is_delivered(&self.repo);
         say(&format!("pushed to {remote} as {name}"));
-        remark(&format!(
-            "{} would not have it ({why}); it is in force for appliers that read it there, and any forward verb, agent or \
-             applier carries it over",
-            self.branch_name()
-        ));
+        remark(&not_on_main(&why, self.branch_name(), &format!("{remote} {}:refs/heads/NAME", made.stop.commit)));
         deliver(&self.repo, remote, &self.branch)
     }
 
@@ -307,16 +299,7 @@ impl Site {
     /// The tag follows by itself: whatever becomes of it, the stop is in force.
     fn push_tags(&self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
         let Known::Ledger(session) = &self.known else { return Ok(()) };
-        let tags = self.tag(session.tip, made.who)?;
-        if tags.is_empty() {
-            return Ok(());
-        }
-        let refspecs: Vec<_> = tags.iter().map(|name| format!("{name}:{name}")).collect();
-        match self.repo.push(remote, &refspecs, &PushOptions::default()) {
-            Ok(outcome) if outcome.is_accepted() => {}
-            Ok(outcome) => remark(&format!("the tag was not taken ({}); the applier makes one", words_of(&outcome))),
-            Err(error) => remark(&format!("the tag could not be pushed ({error}); the applier makes one")),
-        }
+        tags::follow(&self.repo, remote, &self.tag(session.tip, made.who)?);
         Ok(())
     }
 }
@@ -327,10 +310,4 @@ fn refuse_findings(reports: &[ledger::StepReport], commit: Oid) -> Result<(), Fa
         Some(finding) => Err(Failure::refused("stop", finding.refusal.clone())),
         None => Ok(()),
     }
-}
-
-fn undelivered(remote: &str, stop: &Signed, why: &str) -> Failure {
-    let message = format!("the stop is signed and kept here, but {remote} does not have it: {why}");
-    let hint = format!("push it as soon as you can, as the next verb with --push does: {}", stop.command(remote));
-    Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
 }

@@ -15,8 +15,9 @@
 //! | [`risk`] | a change and its history → a score, term by term, and factors | ledger, model |
 //! | [`process`] | runs programs: for a limited time, with everything that they start | nothing |
 //! | [`git`] | the only place that runs Git or knows libgit2 | process, admission, risk, ledger and below |
-//! | [`apply`] | reconciles targets with the ledger | process, git, gate, ledger and below |
-//! | [`agent`] | turns an agent's key: checks, signs or refuses, promotes, halts | apply, report, git, gate, ledger and below |
+//! | [`follower`] | follows a repository: mirror, stops, state folder, clocks, records, signing and pushing | git, gate, ledger and below |
+//! | [`reconciler`] | brings targets to where the ledger wants them | follower, process, git, gate, ledger and below |
+//! | [`agent`] | turns an agent's key: checks, signs or refuses, promotes, halts | follower, report, git, gate, ledger and below |
 //! | [`cli`] | arguments in, calls, words out | all |
 //!
 //! Everything above [`process`] in this table, but for [`gate::sources`], is pure: no I/O, no clock, no environment. Three
@@ -25,14 +26,15 @@
 
 pub mod admission;
 pub mod agent;
-pub mod apply;
 pub mod cli;
+pub mod follower;
 pub mod gate;
 pub mod git;
 pub mod inbox;
 pub mod ledger;
 pub mod model;
 pub mod process;
+pub mod reconciler;
 pub mod report;
 pub mod risk;
 pub mod signature;

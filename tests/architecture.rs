@@ -19,12 +19,26 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("risk", &["ledger", "model"]),
     ("process", &[]),
     ("git", &["process", "risk", "admission", "inbox", "ledger", "signature", "model"]),
-    ("apply", &["process", "git", "gate", "risk", "admission", "inbox", "ledger", "signature", "model"]),
+    ("follower", &["git", "gate", "admission", "ledger", "signature", "model"]),
+    ("reconciler", &["follower", "process", "git", "gate", "admission", "ledger", "signature", "model"]),
+    ("agent", &["follower", "process", "git", "gate", "risk", "report", "inbox", "ledger", "signature", "model"]),
     (
-        "agent",
-        &["apply", "process", "git", "gate", "risk", "report", "admission", "inbox", "ledger", "signature", "model"],
+        "cli",
+        &[
+            "agent",
+            "reconciler",
+            "follower",
+            "git",
+            "gate",
+            "risk",
+            "report",
+            "admission",
+            "inbox",
+            "ledger",
+            "signature",
+            "model",
+        ],
     ),
-    ("cli", &["agent", "apply", "git", "gate", "risk", "report", "admission", "inbox", "ledger", "signature", "model"]),
 ];
 
 /// Rooms without I/O, clock, environment or processes.

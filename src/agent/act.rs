@@ -5,10 +5,11 @@
 //! over: the agent looks again, and decides anew on what the ledger says then.
 
 use crate::{
-    apply::{
-        publish::{OwnStop, Push, Writer, keep_stop, stops_pushes},
-        source::Source,
+    follower::{
+        follow::Follower,
+        mirror::Mirror,
         stops::SeenStop,
+        writer::{Writer, beside, keep_stop, stops_pushes},
     },
     git::{Base, GitError, NewCarrier, PushOptions, RefUpdate, SignWith, Signer},
     inbox::Plan,
@@ -43,13 +44,13 @@ pub(super) enum Outcome {
 
 /// Turns our key as planned, with the evidence for it.
 pub(super) fn turn(
-    source: &mut Source,
+    mirror: &mut Mirror,
     (signer, writer): (&Signer, &Writer),
     plan: &Plan,
     reason: Option<&str>,
     exhibit: Option<&Exhibit>,
 ) -> Result<Outcome, Refusal> {
-    let parent = exhibited(source, writer, exhibit)?;
+    let parent = exhibited(mirror, writer, exhibit)?;
     let subject = report::subject_line(&plan.statement);
     let turn = NewCarrier {
         parent,
@@ -59,20 +60,20 @@ pub(super) fn turn(
         evidence: exhibit.map(Exhibit::digest),
         sealed: &plan.sealed,
     };
-    let commit = source.repository.carry(signer, &turn).map_err(crate::git::CarryError::refusal)?;
-    let (state, reports) = folded(source, commit).map_err(|error| error.refusal())?;
+    let commit = mirror.repository.carry(signer, &turn).map_err(crate::git::CarryError::refusal)?;
+    let (state, reports) = folded(mirror, commit).map_err(|error| error.refusal())?;
     plan.came_about(&reports, &state)?;
-    let tags = tags(source, &state, commit, signer).map_err(|error| error.refusal())?;
-    publish(source, commit, tags, &subject)
+    let tags = tags(mirror, &state, commit, signer).map_err(|error| error.refusal())?;
+    publish(mirror, commit, tags, &subject)
 }
 
 /// Records why our key is not turned.
-pub(super) fn refuse(source: &mut Source, writer: &Writer, refusal: &AgentRefusal) -> Result<Outcome, Refusal> {
+pub(super) fn refuse(mirror: &mut Mirror, writer: &Writer, refusal: &AgentRefusal) -> Result<Outcome, Refusal> {
     let refused = |error: GitError| error.refusal();
     let path = AgentRefusal::path(&refusal.lease, &refusal.agent);
     let message = format!("Refuse {}: {}\n", refusal.lease, reasons(refusal));
-    let commit = writer.with_file(source, (&path, &refusal.bytes()), &message, SignWith::Key(&writer.key));
-    publish(source, commit.map_err(refused)?, Vec::new(), "refuse a lease")
+    let commit = writer.with_file(mirror, (&path, &refusal.bytes()), &message, SignWith::Key(&writer.key));
+    publish(mirror, commit.map_err(refused)?, Vec::new(), "refuse a lease")
 }
 
 fn reasons(refusal: &AgentRefusal) -> String {
@@ -81,57 +82,61 @@ fn reasons(refusal: &AgentRefusal) -> String {
 }
 
 /// The refusal of ours that is at the tip, if there is one.
-pub(super) fn standing(source: &Source, lease: &LeaseId, signer: &Signer) -> Result<Option<AgentRefusal>, Refusal> {
+pub(super) fn standing(mirror: &Mirror, lease: &LeaseId, signer: &Signer) -> Result<Option<AgentRefusal>, Refusal> {
     let path = AgentRefusal::path(lease, &signer.principal);
-    let read = source.repository.objects().and_then(|mut objects| objects.file_at(source.state.tip(), &path));
+    let read = mirror.repository.objects().and_then(|mut objects| objects.file_at(mirror.state.tip(), &path));
     Ok(read.map_err(|error| error.refusal())?.and_then(|bytes| AgentRefusal::parse(&bytes, &path)))
 }
 
 /// Signs a stop of our own on the accepted tip, with the evidence for it. No ref is made yet.
 pub(super) fn stop(
-    source: &Source,
-    writer: &Writer,
+    Follower { mirror, writer, .. }: &Follower,
     lease: &LeaseId,
     (kind, reason): (StopKind, &str),
     exhibit: Option<&Exhibit>,
-) -> Result<SeenStop, Refusal> {
-    // A stop is signed even where the evidence cannot be kept.
-    let (parent, evidence) = match exhibited(source, writer, exhibit) {
-        Ok(parent) => (parent, exhibit.map(Exhibit::digest)),
-        Err(_) => (source.state.tip(), None),
-    };
-    writer.sign_stop(source, &OwnStop { lease, kind, reason, evidence, parent })
+) -> Result<(SeenStop, Oid), Refusal> {
+    let stop = writer.own_stop(&mirror.state, lease, kind, reason);
+    let commit = writer.sign_stop(mirror, &stop, exhibit.map(|exhibit| exhibit.bytes.as_slice()))?;
+    Ok((SeenStop { commit: Some(commit), ..stop }, commit))
 }
 
-/// Puts our stops where everybody finds them, and every stop that waits onto the branch.
-pub(super) fn deliver(source: &mut Source, writer: &mut Writer, stops: &[SeenStop]) -> Result<(), Refusal> {
+/// Puts our stops where everybody finds them, and every stop that waits onto the branch. What could not be done keeps nothing
+/// else from being done; and, if the branch cannot have them, why.
+pub(super) fn deliver(follower: &mut Follower, stops: &[SeenStop]) -> (Vec<Refusal>, Option<Refusal>) {
+    let Follower { mirror, writer, .. } = follower;
+    let mut failed = Vec::new();
     for stop in stops.iter().filter(|stop| stop.key == writer.public.raw()) {
-        keep_stop(source, stop)?;
+        failed.extend(keep_stop(mirror, stop).err());
     }
-    let push = |writer: &mut Writer, source: &Source, push: Option<Push>| -> Result<(), Refusal> {
-        let (Some(push), Some(remote)) = (push, &source.remote) else { return Ok(()) };
-        let outcome = push.make(&source.repository, remote);
-        writer.pushed(&push, outcome).map(drop)
-    };
-    for stop in stops_pushes(source) {
-        push(writer, source, Some(stop))?;
+    let mut pushes = stops_pushes(mirror);
+    match writer.carry_over(mirror, stops) {
+        Ok(carried) => pushes.extend(carried),
+        Err(refusal) => failed.push(refusal),
     }
-    let carried = writer.carry_over(source, stops)?;
-    push(writer, source, carried)
+    let mut not_on_branch = None;
+    for push in pushes {
+        let Some(remote) = &mirror.remote else { break };
+        let outcome = push.make(&mirror.repository, remote);
+        match beside(mirror, &push, &outcome) {
+            Some(why) => not_on_branch = Some(why),
+            None => failed.extend(writer.pushed(&push, outcome).err()),
+        }
+    }
+    (failed, not_on_branch)
 }
 
 /// The commit that brings an exhibit, on the accepted tip; that tip where there is none to bring.
-fn exhibited(source: &Source, writer: &Writer, exhibit: Option<&Exhibit>) -> Result<Oid, Refusal> {
-    let Some(Exhibit { lease, bytes }) = exhibit else { return Ok(source.state.tip()) };
-    writer.exhibit(source, lease, bytes).map_err(|error| error.refusal())
+fn exhibited(mirror: &Mirror, writer: &Writer, exhibit: Option<&Exhibit>) -> Result<Oid, Refusal> {
+    let Some(Exhibit { lease, bytes }) = exhibit else { return Ok(mirror.state.tip()) };
+    writer.exhibit(mirror, lease, bytes).map_err(|error| error.refusal())
 }
 
 /// Folds on to a commit that is not accepted yet.
-fn folded(source: &Source, commit: Oid) -> Result<(State, Vec<StepReport>), GitError> {
-    let base = Base::After { tip: source.state.tip(), root: source.root };
-    let mut state = source.state.clone();
+fn folded(mirror: &Mirror, commit: Oid) -> Result<(State, Vec<StepReport>), GitError> {
+    let base = Base::After { tip: mirror.state.tip(), root: mirror.root };
+    let mut state = mirror.state.clone();
     let mut reports = Vec::new();
-    for step in source.repository.steps(base, commit)? {
+    for step in mirror.repository.steps(base, commit)? {
         let (next, report) = ledger::apply(state, &step?);
         state = next;
         reports.push(report);
@@ -140,12 +145,12 @@ fn folded(source: &Source, commit: Oid) -> Result<(State, Vec<StepReport>), GitE
 }
 
 /// The tags of what a commit put in force.
-fn tags(source: &Source, state: &State, commit: Oid, signer: &Signer) -> Result<Vec<RefUpdate>, GitError> {
+fn tags(mirror: &Mirror, state: &State, commit: Oid, signer: &Signer) -> Result<Vec<RefUpdate>, GitError> {
     let mut tags = Vec::new();
     for lease in state.leases() {
         for transition in lease.transitions.iter().filter(|transition| transition.commit == commit) {
             let short = format!("rollout/{}/{}", lease.id, transition.tag_suffix());
-            let tag = source.repository.tag_object(&short, commit, &short, signer.principal.as_str())?;
+            let tag = mirror.repository.tag_object(&short, commit, &short, signer.principal.as_str())?;
             tags.push(RefUpdate::create(format!("refs/tags/{short}"), tag));
         }
     }
@@ -153,32 +158,32 @@ fn tags(source: &Source, state: &State, commit: Oid, signer: &Signer) -> Result<
 }
 
 /// Puts a commit on the governed branch, with its tags, all or nothing.
-fn publish(source: &mut Source, commit: Oid, tags: Vec<RefUpdate>, what: &str) -> Result<Outcome, Refusal> {
+fn publish(mirror: &mut Mirror, commit: Oid, tags: Vec<RefUpdate>, what: &str) -> Result<Outcome, Refusal> {
     let refused = |error: GitError| error.refusal();
-    let old = source.state.tip();
-    let Some(remote) = source.remote.clone() else {
-        let mut updates = vec![RefUpdate { name: source.branch.clone(), old: Some(old), new: commit }];
+    let old = mirror.state.tip();
+    let Some(remote) = mirror.remote.clone() else {
+        let mut updates = vec![RefUpdate { name: mirror.branch.clone(), old: Some(old), new: commit }];
         updates.extend(tags);
-        return match source.update(&updates, &format!("two-key: {what}")) {
+        return match mirror.update(&updates, &format!("two-key: {what}")) {
             Ok(()) => Ok(Outcome::Done(commit)),
             Err(GitError::RefChanged { .. }) => Ok(Outcome::Outrun),
             Err(error) => Err(refused(error)),
         };
     };
-    let mut refspecs = vec![format!("{commit}:{}", source.branch)];
+    let mut refspecs = vec![format!("{commit}:{}", mirror.branch)];
     refspecs.extend(tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)));
     let options = PushOptions {
         atomic: true,
         // What was decided rests on this tip and no other.
-        expected: vec![(source.branch.clone(), Some(old))],
+        expected: vec![(mirror.branch.clone(), Some(old))],
         ..PushOptions::default()
     };
-    let outcome = source.repository.push(&remote, &refspecs, &options).map_err(refused)?;
+    let outcome = mirror.repository.push(&remote, &refspecs, &options).map_err(refused)?;
     if outcome.is_accepted() {
         return Ok(Outcome::Done(commit));
     }
-    source.fetch().map_err(refused)?;
-    if source.at(&source.known_as(&source.branch)) != Some(old) {
+    mirror.fetch().map_err(refused)?;
+    if mirror.at(&mirror.known_as(&mirror.branch)) != Some(old) {
         return Ok(Outcome::Outrun);
     }
     let words: Vec<_> = outcome.rejected.iter().map(|(name, why)| format!("{name}: {why}")).collect();

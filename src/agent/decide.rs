@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    apply::health::Health,
+    gate::health::Health,
     ledger::Phase,
     model::{Action, LeaseId, Reason, Refusal, StopKind},
 };

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     agent::checks::{CheckResult, CheckVerdict},
-    apply::health::{Deadline, Gates, Limits},
+    gate::health::{Deadline, Gates, Limits},
 };
 
 const FIRST: Conduct = Conduct { promote: Promote::First, start: Start::WhenAuthorized };

@@ -4,12 +4,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    apply::{
-        Mode,
+    follower::{Mode, writer::in_one_line},
+    gate::{
+        Measure, TierContext,
         health::{Health, Look, combined, left_halted, look},
-        publish::in_one_line,
     },
-    gate::{Measure, TierContext},
     inbox::Plan,
     ledger::Phase,
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, StopKind},
@@ -84,9 +83,9 @@ impl Agent {
 
     /// Gathers what a decision rests on.
     fn gather(&mut self, id: &LeaseId, round: &Round) -> Gathered {
-        let phase = situation::phase(&self.source.state, id, &self.notebook.stops);
+        let phase = situation::phase(&self.follower.mirror.state, id, &self.remembered.follower.stops);
         let (health, exhibit) = self.health(id, phase, round);
-        let state = &self.source.state;
+        let state = &self.follower.mirror.state;
         let who = (&self.signer.public, &self.signer.principal);
         let next = situation::next(state, &round.waiting, id, who, round.now);
         let entry = state.lease(id);
@@ -99,7 +98,7 @@ impl Agent {
         let asked = matches!(next.turn, Turn::Open { action: Action::Cosign, .. });
         let quiet = round.blockers.is_empty() && next.window.is_none() && phase == Phase::Proposed;
         let checks = if asked && quiet { self.checks(id) } else { Vec::new() };
-        let state = &self.source.state;
+        let state = &self.follower.mirror.state;
         let measure = self.measure.as_ref().map(|sources| sources as &dyn Measure);
         let unmeasured = state.document(id).and_then(|lease| situation::unmeasured(state, lease, measure));
         let situation = Situation {
@@ -119,7 +118,7 @@ impl Agent {
 
     /// What metrics say of the tier that a lease is at, and the evidence for it.
     fn health(&mut self, id: &LeaseId, phase: Phase, round: &Round) -> (Health, Option<Exhibit>) {
-        let state = &self.source.state;
+        let state = &self.follower.mirror.state;
         let entry = state.lease(id);
         let (Some(entry), Some(tier)) = (entry, phase.tier()) else { return (Health::UNWATCHED, None) };
         let (Some(terms), Some(lease)) = (&entry.terms, entry.lease()) else { return (Health::UNWATCHED, None) };
@@ -135,12 +134,12 @@ impl Agent {
             context.ok_or_else(|| Refusal::new(Reason::Internal, "the lease has no such tier"))
         };
         let measure = self.measure.as_ref().map(|sources| sources as &dyn Measure);
-        let watch = self.notebook.watches.entry(id.clone()).or_default();
+        let watch = self.remembered.watches.entry(id.clone()).or_default();
         let harm = look(terms, context(reached), measure, watch, round.now);
         let Look { health, evidence } = if started == reached {
             harm
         } else {
-            let watch = self.notebook.settled.entry(id.clone()).or_default();
+            let watch = self.remembered.settled.entry(id.clone()).or_default();
             combined(harm, look(terms, context(started), measure, watch, round.now))
         };
         let bytes = evidence.and_then(|evidence| evidence.bytes().ok());
@@ -149,11 +148,11 @@ impl Agent {
 
     /// Runs every check of a lease that awaits our key.
     fn checks(&self, id: &LeaseId) -> Vec<CheckResult> {
-        let state = &self.source.state;
+        let state = &self.follower.mirror.state;
         let Some(proposed) = checks::proposed(state, id) else { return Vec::new() };
         let lease = proposed.get();
         let clone = lease.change.as_ref().map(|change| {
-            ChangeClone::open(self.config.changes.get(&change.repository), change, &self.source.repository)
+            ChangeClone::open(self.config.changes.get(&change.repository), change, &self.follower.mirror.repository)
         });
         let mut results = vec![
             checks::policy(state, proposed),
@@ -194,8 +193,8 @@ impl Agent {
                     _ => gathered.exhibit.clone(),
                 };
                 let reason = in_one_line(&decision.evidence.join("; "));
-                let who = (&self.signer, &self.writer);
-                act::turn(&mut self.source, who, plan, Some(&reason), exhibit.as_ref()).map(Some)
+                let who = (&self.signer, &self.follower.writer);
+                act::turn(&mut self.follower.mirror, who, plan, Some(&reason), exhibit.as_ref()).map(Some)
             }
         }
     }
@@ -211,27 +210,26 @@ impl Agent {
         let why = decision.reasons.first().map_or(decision.rule.text(), |refusal| refusal.message.as_str());
         let why = in_one_line(why);
         let exhibit = gathered.exhibit.as_ref();
-        let stop = act::stop(&self.source, &self.writer, id, (kind, &why), exhibit)?;
-        let commit = stop.commit;
+        let (stop, commit) = act::stop(&self.follower, id, (kind, &why), exhibit)?;
         self.bind(stop, round)?;
         Ok(Some(Outcome::Done(commit)))
     }
 
     /// Records a refusal, unless the same one is there already.
     fn refuse(&mut self, id: &LeaseId, checks: &[CheckResult], now: Timestamp) -> Result<Option<Outcome>, Refusal> {
-        let state = &self.source.state;
+        let state = &self.follower.mirror.state;
         let Some(proposed) = checks::proposed(state, id) else { return Ok(None) };
         let who = self.signer.principal.clone();
         let refusal = AgentRefusal::new(state, id.clone(), proposed.digest(), who, now, checks);
-        let standing = act::standing(&self.source, id, &self.signer)?;
+        let standing = act::standing(&self.follower.mirror, id, &self.signer)?;
         if standing.is_some_and(|standing| standing.says_the_same_as(&refusal)) {
             return Ok(None);
         }
-        act::refuse(&mut self.source, &self.writer, &refusal).map(Some)
+        act::refuse(&mut self.follower.mirror, &self.follower.writer, &refusal).map(Some)
     }
 
     fn checks_exhibit(&self, id: &LeaseId, checks: &[CheckResult], at: Timestamp) -> Option<Exhibit> {
-        let digest = checks::proposed(&self.source.state, id)?.digest();
+        let digest = checks::proposed(&self.follower.mirror.state, id)?.digest();
         let document = ChecksDocument { version: 1, lease: id, digest, agent: &self.signer.principal, at, checks };
         let mut bytes = serde_json::to_vec_pretty(&document).ok()?;
         bytes.push(b'\n');

@@ -11,7 +11,7 @@
 //!
 //! It is a program that one can read and trust: it fetches, verifies from the pinned root and folds by itself, as the
 //! applier does; each decision names its rule and what it rests on; what it signs names the evidence by its digest. It
-//! moves no traffic. Called by cli; calls [`crate::apply`] (how a repository is followed, and what appliers attest) and
+//! moves no traffic. Called by cli; calls [`crate::follower`] (how a repository is followed, and what appliers attest) and
 //! below.
 
 mod act;
@@ -19,10 +19,10 @@ pub mod checks;
 pub mod config;
 pub mod decide;
 mod look;
-mod notebook;
 pub mod refusal;
 mod run;
 mod situation;
+mod state;
 
 pub use config::Config;
 pub use run::{Agent, LeaseReport, Report};

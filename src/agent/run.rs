@@ -9,19 +9,18 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    apply::{
-        Clock, Mode,
-        clock::{self, Reading, Trust},
-        journal::Desk,
-        publish::Writer,
+    follower::{
+        Mode,
+        clock::{self, Clock, Trust},
+        follow::{Followed, Follower, Place},
         records::{self, Observation},
-        source::Source,
         stops::SeenStop,
+        writer::Writer,
     },
     gate::sources::Sources,
-    git::{GitError, NOTES, Repository, Signer, SigningKey, mirrored},
+    git::{GitError, NOTES, Signer, SigningKey, mirrored},
     inbox::{self, NoteText, Overlay},
-    ledger::{Phase, rules},
+    ledger::Phase,
     model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role},
 };
 
@@ -29,7 +28,7 @@ use super::{
     act,
     config::Config,
     decide::{Act, Decision, Rule},
-    notebook::Notebook,
+    state::AgentState,
 };
 
 /// What a tick saw and did.
@@ -43,6 +42,10 @@ pub struct Report {
     pub leases: Vec<LeaseReport>,
     /// What went wrong beside that. Tried again at the next tick.
     pub remarks: Vec<Refusal>,
+    /// Why the branch does not have stops that are obeyed all the same: the remote has them under names of their own, and
+    /// does not take them there. Tried again at the next tick; nothing waits for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Refusal>,
 }
 
 /// What a tick decided about one lease.
@@ -71,15 +74,12 @@ pub struct LeaseReport {
 /// How long a push may take: nothing is stopped meanwhile.
 const PUSH_LIMIT: Duration = Duration::from_secs(20);
 
-/// An agent at its desk.
+/// An agent.
 pub struct Agent {
     pub(super) config: Config,
-    clock: Box<Clock>,
-    desk: Desk,
-    pub(super) notebook: Notebook,
-    pub(super) source: Source,
+    pub(super) remembered: AgentState,
+    pub(super) follower: Follower,
     pub(super) signer: Signer,
-    pub(super) writer: Writer,
     pub(super) measure: Option<Sources>,
 }
 
@@ -90,6 +90,8 @@ pub(super) struct Round {
     /// What speaks against every forward step.
     pub(super) blockers: Vec<Refusal>,
     pub(super) remarks: Vec<Refusal>,
+    /// Why the branch does not have stops that are obeyed.
+    pub(super) beside: Option<Refusal>,
     /// Votes that wait in notes.
     pub(super) waiting: Overlay,
     /// What appliers attest.
@@ -112,39 +114,25 @@ impl Round {
 impl Agent {
     /// Takes its place: the repository, the pinned root, the key, the lock. `unpinned` without a root.
     pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
-        let refused = |error: GitError| error.refusal();
-        let repository = match &config.repository {
-            Some(path) => Repository::open(path),
-            None => Repository::discover(),
-        };
-        let repository = repository.map_err(refused)?.with_patience(PUSH_LIMIT);
-        let root = match config.root {
-            Some(root) => Some(root),
-            None => repository.pinned_root().map_err(refused)?,
-        };
-        let root = root.ok_or_else(|| {
-            Refusal::new(Reason::Unpinned, "an agent turns no key without a pinned root")
-                .hint("pin it with: git two-key trust ROOT, or root: ROOT in the agent's configuration")
-        })?;
-        let key = SigningKey::file(config.key.clone()).map_err(refused)?;
-        if matches!(key, SigningKey::Minisign(_)) {
+        if SigningKey::file(config.key.clone()).is_ok_and(|key| matches!(key, SigningKey::Minisign(_))) {
             let message = "a minisign key cannot sign commits, and what an agent gives as evidence is signed with them";
             return Err(Refusal::new(Reason::Unsigned, message).hint("make an SSH key: ssh-keygen -t ed25519"));
         }
-        let public = key.public_key().map_err(refused)?;
-        let desk = Desk::open(repository.common_dir(), Role::Agent, &config.name)?;
-        let notebook = desk.read()?.unwrap_or_else(|| Notebook::new(root));
-        if notebook.version != 1 || notebook.root != root {
-            let message =
-                format!("what is written down here belongs to root {}, the pinned one is {root}", notebook.root);
-            return Err(Refusal::new(Reason::Unpinned, message).hint("move it away to begin anew"));
-        }
-        let source = Source::open(repository, config.remote.clone(), root, &config.name)?;
-        let principal = config.name.clone();
-        let writer = Writer::new(principal.clone(), key.clone(), public.clone());
-        let signer = Signer { key, public, principal, role: Role::Agent };
+        let place = Place {
+            role: Role::Agent,
+            name: config.name.clone(),
+            key: config.key.clone(),
+            repository: config.repository.clone(),
+            remote: config.remote.clone(),
+            root: config.root,
+            push_limit: PUSH_LIMIT,
+        };
+        let (follower, remembered) = Follower::open(place, clock, AgentState::new)?;
+        let Writer { name, key, public, .. } = &follower.writer;
+        let (principal, role) = (name.clone(), Role::Agent);
+        let signer = Signer { key: key.clone(), public: public.clone(), principal, role };
         let measure = config.metrics.as_ref().map(Sources::open).transpose()?;
-        Ok(Self { config, clock, desk, notebook, source, signer, writer, measure })
+        Ok(Self { config, remembered, follower, signer, measure })
     }
 
     /// How long to wait from one look to the next.
@@ -154,17 +142,12 @@ impl Agent {
 
     /// One tick.
     pub fn tick(&mut self, mode: Mode) -> Result<Report, Refusal> {
-        let accepted = match self.notebook.accepted {
-            Some(accepted) => Some(accepted),
-            None => self.source.kept_of_this_root(&self.config.name)?,
-        };
-        self.source.list().map_err(|error| error.refusal())?;
-        self.source.catch_up(accepted)?;
+        self.follower.begin(&self.remembered.follower)?;
         let mut round = self.begin(mode);
         self.know(&mut round)?;
         // Stops come before the remote is asked: it may take long, or not answer.
         let mut leases = Vec::new();
-        if self.own_key().is_ok() {
+        if self.follower.own_key().is_ok() {
             for id in self.running() {
                 // One that cannot be stopped keeps no other one from being stopped.
                 match self.stop_if_needed(&id, &mut round) {
@@ -174,19 +157,25 @@ impl Agent {
             }
         }
         self.refresh(&mut round)?;
-        self.own_key()?;
+        self.follower.own_key()?;
         self.deliver(&mut round);
         let stopped: Vec<_> = leases.iter().map(|report| report.lease.clone()).collect();
         for id in self.leases().into_iter().filter(|id| !stopped.contains(id)) {
             leases.extend(self.look_after(&id, &mut round)?);
         }
         let running = self.running();
-        self.notebook.watches.retain(|lease, _| running.contains(lease));
-        self.notebook.settled.retain(|lease, _| running.contains(lease));
+        self.remembered.watches.retain(|lease, _| running.contains(lease));
+        self.remembered.settled.retain(|lease, _| running.contains(lease));
         if mode == Mode::Act {
-            self.desk.write(&self.notebook)?;
+            self.follower.folder.write(&self.remembered)?;
         }
-        Ok(Report { agent: self.config.name.clone(), ledger: self.source.state.tip(), leases, remarks: round.remarks })
+        Ok(Report {
+            agent: self.config.name.clone(),
+            ledger: self.follower.mirror.state.tip(),
+            leases,
+            remarks: round.remarks,
+            beside: round.beside,
+        })
     }
 
     /// Ticks until told to end. Each report goes to `said`.
@@ -206,94 +195,66 @@ impl Agent {
 
     /// Looks at the clocks.
     fn begin(&mut self, mode: Mode) -> Round {
-        let (reading, trust) = (self.clock)().believed_after(self.notebook.clock.as_ref());
+        let (reading, trust) = self.follower.read_clocks(&mut self.remembered.follower);
         let mut round = Round {
             mode,
             now: reading.now,
             blockers: Vec::new(),
             remarks: Vec::new(),
+            beside: None,
             waiting: Overlay::default(),
             observed: Vec::new(),
         };
         if trust == Trust::Doubted {
             round.block(clock::doubted());
-        } else {
-            self.notebook.clock = Some(reading);
         }
         round
     }
 
     /// Brings everything up to date that comes from the repository. What cannot be known blocks forward steps only.
     pub(super) fn refresh(&mut self, round: &mut Round) -> Result<(), Refusal> {
-        let (reading, _) = (self.clock)().believed_after(self.notebook.clock.as_ref());
-        match self.source.fetch() {
-            Ok(()) => self.notebook.fetched = Some(reading.clone()),
-            Err(error) => {
-                let refusal = error.refusal();
-                let message = format!("the remote cannot be reached: {}", refusal.message);
-                round.block(Refusal { message, ..refusal });
-            }
+        let remembered = &mut self.remembered.follower;
+        let (reading, _) = self.follower.read_clocks(remembered);
+        match self.follower.mirror.fetch() {
+            Ok(()) => remembered.fetched = Some(reading.clone()),
+            Err(error) => round.block(Follower::not_reached(&error)),
         }
         round.now = reading.now;
-        self.is_fresh(&reading, round);
-        match self.source.accept(&self.config.name, round.mode) {
-            Ok(tip) => self.notebook.accepted = Some(tip),
-            Err(refusal) => round.block(refusal),
+        if let Some(refusal) = Follower::stale(remembered, &reading, self.config.max_staleness) {
+            round.block(refusal);
         }
-        let mut missed = Vec::new();
-        let Notebook { stops, searched, .. } = &mut self.notebook;
-        if let Err(error) = self.source.search(stops, searched, &mut missed) {
-            let message = format!("stops could not be searched for: {error}");
-            round.block(Refusal { message, ..error.refusal() });
+        let Followed { blockers, remarks, .. } = self.follower.follow(remembered, round.mode);
+        for refusal in blockers {
+            round.block(refusal);
         }
-        for what in missed {
-            round.remark(Refusal::new(Reason::Internal, what));
+        for refusal in remarks {
+            round.remark(refusal);
         }
-        let frozen = self.notebook.stops.iter().any(|stop| stop.is_freeze() && !stop.is_folded(&self.source.state));
+        let frozen = self
+            .remembered
+            .follower
+            .stops
+            .iter()
+            .any(|stop| stop.is_freeze() && !stop.is_folded(&self.follower.mirror.state));
         if frozen {
             round.block(Refusal::new(Reason::Frozen, "a freeze was seen that the branch does not have yet"));
         }
         self.know(round)
     }
 
-    fn is_fresh(&self, reading: &Reading, round: &mut Round) {
-        let limit = self.config.max_staleness.as_secs().saturating_mul(1000);
-        let age = self.notebook.fetched.as_ref().map(|last| reading.at_most_ms_since(last));
-        if age.is_none_or(|age| age > limit) {
-            let message = format!("the remote has not been reached for {}", self.config.max_staleness);
-            round.block(Refusal::new(Reason::Stale, message));
-        }
-    }
-
     /// Reads what waits in notes and what appliers attest.
     fn know(&self, round: &mut Round) -> Result<(), Refusal> {
         let refused = |error: GitError| error.refusal();
-        let repository = &self.source.repository;
-        let mut notes = repository.notes().map_err(refused)?;
-        if let Some(remote) = &self.source.remote {
-            notes.extend(repository.notes_under(&mirrored(remote, NOTES)).map_err(refused)?);
+        let repository = &self.follower.mirror.repository;
+        let is_known = |name: &PrincipalId| self.follower.mirror.state.policy().get().principals.contains_key(name);
+        let mut notes = repository.notes(NOTES, is_known).map_err(refused)?;
+        if let Some(remote) = &self.follower.mirror.remote {
+            notes.extend(repository.notes(&mirrored(remote, NOTES), is_known).map_err(refused)?);
         }
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
-        round.waiting = inbox::overlay(&texts, &self.source.state);
-        round.observed = records::read(repository, &self.source.state).map_err(refused)?.found;
-        Ok(())
-    }
-
-    /// Whether the key that is configured here is this agent's, by the policy in force: an agent's key acts in no other
-    /// role, and no other key acts as an agent's.
-    fn own_key(&self) -> Result<(), Refusal> {
-        let (owner, role) = rules::owner(&self.source.state, self.signer.public.raw())?;
-        let hint = "see whose keys there are: git two-key key list";
-        if role != Role::Agent {
-            let message =
-                format!("the configured key is {owner}'s, a {} key: it never acts as an agent's", role.word());
-            return Err(Refusal::new(Reason::WrongRole, message).hint(hint));
-        }
-        if owner != self.config.name {
-            let message = format!("the configured key is {owner}'s, not agent {}'s", self.config.name);
-            return Err(Refusal::new(Reason::WrongPrincipal, message).hint(hint));
-        }
+        round.waiting = inbox::overlay(&texts, &self.follower.mirror.state);
+        round.observed = records::read(repository, &self.follower.mirror.state).map_err(refused)?.found;
         Ok(())
     }
 
@@ -302,16 +263,18 @@ impl Agent {
         if round.mode == Mode::DryRun {
             return;
         }
-        if let Err(refusal) = act::deliver(&mut self.source, &mut self.writer, &self.notebook.stops) {
+        let (failed, beside) = act::deliver(&mut self.follower, &self.remembered.follower.stops);
+        for refusal in failed {
             round.remark(refusal);
         }
+        round.beside = beside;
     }
 
     /// Writes down a stop of our own: from then on it binds us, and is pushed when it can be.
     pub(super) fn bind(&mut self, stop: SeenStop, round: &mut Round) -> Result<(), Refusal> {
-        self.notebook.stops.push(stop);
+        self.remembered.follower.stops.push(stop);
         // A stop does not wait until the disk has room.
-        let written = self.desk.write(&self.notebook);
+        let written = self.follower.folder.write(&self.remembered);
         self.deliver(round);
         written
     }
@@ -319,13 +282,14 @@ impl Agent {
     /// The leases that have weight, or could have.
     fn running(&self) -> Vec<LeaseId> {
         let runs = |phase: Phase| matches!(phase, Phase::Rolling { .. } | Phase::Paused { .. } | Phase::Halted);
-        let running = self.source.state.leases().filter(|lease| runs(lease.phase)).map(|lease| lease.id.clone());
+        let running =
+            self.follower.mirror.state.leases().filter(|lease| runs(lease.phase)).map(|lease| lease.id.clone());
         running.filter(|id| self.looks_after(id)).collect()
     }
 
     /// The leases that have not ended, those that run first.
     fn leases(&self) -> Vec<LeaseId> {
-        let state = &self.source.state;
+        let state = &self.follower.mirror.state;
         let running = self.running();
         let open = |id: &LeaseId| state.lease(id).is_none_or(|lease| !lease.phase.ended());
         let others: Vec<_> = state
@@ -337,7 +301,7 @@ impl Agent {
     }
 
     fn looks_after(&self, id: &LeaseId) -> bool {
-        let target = self.source.state.document(id).map(|lease| &lease.target);
+        let target = self.follower.mirror.state.document(id).map(|lease| &lease.target);
         target.is_some_and(|target| self.config.targets.as_ref().is_none_or(|targets| targets.contains(target)))
     }
 
@@ -350,7 +314,7 @@ impl Agent {
     ) -> Option<LeaseReport> {
         Some(LeaseReport {
             lease: id.clone(),
-            target: self.source.state.document(id)?.target.clone(),
+            target: self.follower.mirror.state.document(id)?.target.clone(),
             state: phase.word().to_owned(),
             act: decision.act,
             rule: decision.rule,

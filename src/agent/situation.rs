@@ -3,13 +3,11 @@
 use jiff::Timestamp;
 
 use crate::{
-    apply::{
-        decide::{Doing, basis_points},
-        health::unmeasurable,
-        records::Observation,
+    follower::{
+        records::{Doing, Observation, basis_points},
         stops::{SeenStop, phase_with},
     },
-    gate::Measure,
+    gate::{Measure, health::unmeasurable},
     inbox::{self, Overlay, Plan},
     ledger::{self, LeaseState, Phase, State},
     model::{LeaseId, PrincipalId, PublicKey, Reason, Refusal, TargetId, lease::Lease},

@@ -7,12 +7,13 @@ use std::{
 
 use clap::Args as ClapArgs;
 
-use super::{Failure, Format, Place, terminal};
 use crate::{
     agent::{Agent, Config, LeaseReport, Report, decide::Act},
-    apply::{Mode, clock},
+    follower::{Mode, clock},
     model::{Reason, Refusal},
 };
+
+use super::{Failure, Format, Place, terminal};
 
 /// Turn an agent's key where its checks and the metrics say so, and stop what is not well
 ///
@@ -90,7 +91,7 @@ fn say(format: Format, report: &Report) {
         Format::Json => terminal::say_value(report),
         Format::Text => terminal::say(&text(report)),
     }
-    report.remarks.iter().for_each(remark);
+    report.remarks.iter().chain(&report.beside).for_each(remark);
 }
 
 /// A paragraph a lease: what was decided, by which rule, on what.

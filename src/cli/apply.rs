@@ -4,14 +4,16 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args as ClapArgs;
 
-use super::{Failure, Format, Place, apply_log::Log, terminal};
 use crate::{
-    apply::{
-        Applier, Config, Mode, Report, clock,
+    follower::{Mode, clock},
+    model::{Reason, Refusal},
+    reconciler::{
+        Applier, Config, Report,
         service::{Notify, Service, serve},
     },
-    model::{Reason, Refusal},
 };
+
+use super::{Failure, Format, Place, apply_log::Log, terminal};
 
 /// Bring targets to where the ledger wants them, and record what was seen
 ///
@@ -101,7 +103,7 @@ fn say(format: Format, report: &Report) {
         Format::Json => terminal::say_value(report),
         Format::Text => terminal::say(&text(report)),
     }
-    for refusal in &report.remarks {
+    for refusal in report.remarks.iter().chain(&report.beside) {
         remark(refusal);
     }
 }
@@ -109,7 +111,7 @@ fn say(format: Format, report: &Report) {
 /// A line a target.
 fn text(report: &Report) -> String {
     let percent = |basis_points: u32| f64::from(basis_points) / 100.0;
-    let line = |(target, seen): (&crate::model::TargetId, &crate::apply::TargetReport)| {
+    let line = |(target, seen): (&crate::model::TargetId, &crate::reconciler::TargetReport)| {
         let observed = seen.observed_bp.map_or("unknown".to_owned(), |weight| format!("{} %", percent(weight)));
         // After a rollback it is an older lease's weight that is there.
         let observed = match seen.observed_lease.as_ref().filter(|lease| seen.lease.as_ref() != Some(*lease)) {

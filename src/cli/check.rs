@@ -9,13 +9,8 @@ use std::{
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::{
-    Failure, Format, Place,
-    session::{Session, Which},
-    terminal,
-};
 use crate::{
-    apply::{Config, decide::basis_points, opening},
+    follower::records::basis_points,
     ledger::State,
     model::{
         MAX_FILE_BYTES, Reason, Refusal,
@@ -23,7 +18,14 @@ use crate::{
         lease::{self, Lease},
         policy::{self, Policy},
     },
+    reconciler::{Config, opening},
     report::{self, Advice, Expected, escaped, lease_alarms},
+};
+
+use super::{
+    Failure, Format, Place,
+    session::{Session, Which},
+    terminal,
 };
 
 /// Check lease and policy files

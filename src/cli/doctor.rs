@@ -5,18 +5,19 @@ use std::{fs, path::Path};
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
+use crate::{
+    follower::{clocks, records},
+    git::{self, Base, GitError, Hook, Repository, refspecs},
+    ledger,
+    model::Oid,
+    report,
+};
+
 use super::{
     Failure, Format, Place,
     hook::SERVER_SETTINGS,
     session::{Root, Session, Which, short, upstream},
     terminal, turn,
-};
-use crate::{
-    apply::{clocks, records},
-    git::{self, Base, GitError, Hook, Repository, refspecs},
-    ledger,
-    model::Oid,
-    report,
 };
 
 /// How far a clock may be behind the newest commit: as far as hooks let commits be dated ahead. Seconds.
@@ -288,6 +289,19 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
                 let message = format!("`git fetch {remote}` does not fetch {what}");
                 chart.note(check, message, format!("git config --add {key} '+{refspec}'"));
             }
+        }
+    }
+    for remote in session.repo.mirrors_onto_local()? {
+        let message = format!("`git fetch {remote}` prunes what was signed here and no remote has yet");
+        let [name, value] = Repository::off_local(&remote);
+        chart.note("mirror", message, format!("git config --add {name} '{value}'"));
+    }
+    if !session.repo.remotes()?.is_empty() {
+        for vote in session.undelivered_notes()? {
+            let what = report::subject_line(vote.statement());
+            let message =
+                format!("a vote by note of {} was left here, and no remote is known to have it: {what}", vote.claims());
+            chart.note("votes", message, "git two-key sync");
         }
     }
     for stop in turn::stops::undelivered(&session.repo, &session.branch)? {

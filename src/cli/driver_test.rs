@@ -11,17 +11,18 @@ use std::{
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Failure, Format, Place, terminal};
 use crate::{
-    apply::{
+    follower::state_folder::StateFolder,
+    model::{LeaseId, Reason, Refusal, TargetId, document::Span, lease},
+    reconciler::{
         Config,
         conformance::{self, Step, Subject},
         drivers::{Context, Driver, ExecConfig, ExecDriver, Setting},
-        journal::Desk,
         opening,
     },
-    model::{LeaseId, Reason, Refusal, TargetId, document::Span, lease},
 };
+
+use super::{Failure, Format, Place, terminal};
 
 /// For whom a driver is tried: no lease has this id.
 const LEASE: &str = "LEASE-driver-test";
@@ -86,10 +87,10 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 /// Keeps the applier out for as long as what is returned lives, and asks where the target has a lease.
-fn take(config: &Config, target: &TargetId, args: &Args) -> Result<Desk, Failure> {
+fn take(config: &Config, target: &TargetId, args: &Args) -> Result<StateFolder, Failure> {
     let refused = |refusal: Refusal| Failure::refused(target.to_string(), refusal);
-    let (desk, lease) = opening::take(config, target).map_err(refused)?;
-    let Some(lease) = lease.filter(|_| !args.yes) else { return Ok(desk) };
+    let (folder, lease) = opening::take(config, target).map_err(refused)?;
+    let Some(lease) = lease.filter(|_| !args.yes) else { return Ok(folder) };
     let message =
         format!("target {target} has lease {lease}: trying its driver moves the weights of who is served there");
     let agrees = terminal::interactive() && {
@@ -98,7 +99,7 @@ fn take(config: &Config, target: &TargetId, args: &Args) -> Result<Desk, Failure
         std::io::stdin().read_line(&mut line).is_ok() && line.trim() == target.as_str()
     };
     if agrees {
-        return Ok(desk);
+        return Ok(folder);
     }
     Err(refused(Refusal::new(Reason::WrongState, message).hint("if nobody is served there, say so with: --yes")))
 }

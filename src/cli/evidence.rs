@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::{Failure, session::Session, turn};
 use crate::{
-    apply::records::{self, TargetRecord},
+    follower::records::{self, TargetRecord},
     model::{LeaseId, Statement, lease::DeclaredRisk},
     report,
 };
+
+use super::{Failure, session::Session, turn};
 
 /// The evidence for a lease's next step, ended by an empty line: what its applier sees and measured, its risk, what
 /// agents have said.

@@ -8,13 +8,8 @@ use std::{
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
 
-use super::{
-    Failure, Format, Place,
-    session::{Session, Which},
-    terminal, watch,
-};
 use crate::{
-    apply::records,
+    follower::records,
     gate::{
         self, Evidence, EvidenceView, GateView, MAX_EVIDENCE_BYTES, Names, ReplayView, ReplayedSlot, TierContext,
         Verdict, Watch,
@@ -23,6 +18,12 @@ use crate::{
     ledger::{LeaseState, Phase, PinnedTerms},
     model::{Digest, LeaseId, Oid, Reason, Refusal},
     signature::{Cosignature, Opened},
+};
+
+use super::{
+    Failure, Format, Place,
+    session::{Session, Which},
+    terminal, watch,
 };
 
 /// The most slots that a replay goes through.
@@ -297,8 +298,9 @@ fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<
 fn named(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<(LeaseId, Digest), Failure> {
     let refused = |reason, message: String| Failure::refused(commit.short(), Refusal::new(reason, message));
     let mut named = match session.repo.objects()?.open_one(commit)? {
-        Opened::Carrier { statement, votes } => {
-            let digests = votes.iter().filter_map(|vote| vote.as_ref().ok()).filter_map(Cosignature::evidence);
+        // Only a commit's own signature covers a digest of evidence.
+        Opened::Carrier { statement, own, .. } => {
+            let digests = own.iter().flatten().filter_map(Cosignature::evidence);
             digests.filter_map(|digest| Some((statement.lease()?.clone(), digest))).collect::<Vec<_>>()
         }
         Opened::Ordinary { .. } => {

@@ -11,12 +11,12 @@ use super::{
     terminal,
 };
 use crate::{
-    apply::{
+    ledger::LeaseState,
+    model::{Reason, Refusal, lease::Lease},
+    reconciler::{
         Config, opening,
         pack::{Found, RollbackPack, find},
     },
-    ledger::LeaseState,
-    model::{Reason, Refusal, lease::Lease},
 };
 
 /// Show, verify or rehearse a lease's rollback pack
@@ -108,8 +108,8 @@ fn show(format: Format, found: &Found) {
     let percent = f64::from(pack.observed.weight_bp) / 100.0;
     let lease = pack.observed.lease.as_ref().map_or_else(|| "no lease".to_owned(), ToString::to_string);
     let reversible = match pack.reversible {
-        crate::apply::drivers::Reversible::Yes => "yes",
-        crate::apply::drivers::Reversible::No => "no: it can be halted, and nothing restored",
+        crate::reconciler::drivers::Reversible::Yes => "yes",
+        crate::reconciler::drivers::Reversible::No => "no: it can be halted, and nothing restored",
     };
     let mut lines = vec![
         format!(

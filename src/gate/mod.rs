@@ -25,6 +25,7 @@ mod counts;
 mod difference;
 mod evidence;
 mod gauge;
+pub mod health;
 mod judge;
 mod limits;
 mod measure;

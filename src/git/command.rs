@@ -163,6 +163,14 @@ impl Program {
         Ok(text)
     }
 
+    /// Runs the child, which must succeed; the lines of its standard output that are UTF-8. For lists of names that anybody
+    /// may have made: one of them must not hide the others.
+    pub(crate) fn lines(self) -> Result<Vec<String>, GitError> {
+        let bytes = self.bytes()?;
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        Ok(lines.filter_map(|line| String::from_utf8(line.to_vec()).ok()).collect())
+    }
+
     /// Runs the child; whether it said yes (status 0) or no (1). Anything else is an error.
     pub(crate) fn says_yes(self) -> Result<bool, GitError> {
         let line = self.line();
@@ -185,7 +193,7 @@ impl Program {
     /// which never fills up as a pipe that nobody reads would.
     pub(crate) fn server(mut self, requests: impl Into<Stdio>) -> Result<(Child, Complaints), GitError> {
         let line = self.line();
-        let file = tempfile::tempfile().map_err(|error| GitError::io("making a temporary file", error))?;
+        let file = super::aside::scratch_file().map_err(|error| GitError::io("making a temporary file", error))?;
         let theirs = file.try_clone().map_err(|error| GitError::io("sharing a temporary file", error))?;
         self.command.stdin(requests).stdout(Stdio::piped()).stderr(theirs);
         let child = self.spawn_as(&line)?;

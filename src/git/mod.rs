@@ -10,6 +10,7 @@
 
 mod admitted;
 mod ahead;
+mod aside;
 mod cache;
 mod carry;
 mod cat_file;
@@ -50,13 +51,14 @@ pub use admitted::plainly_admitted;
 pub use carry::{CarryError, NewCarrier, Signer};
 pub use error::GitError;
 pub use hooks::Hook;
+pub use merge::Conflict;
 pub use mirror::{MIRROR, Mirrored, Missed, Wanted, mirrored, refspecs};
 pub use notes::{NOTES, Note};
 pub use object::{Kind, Object};
 pub use objects::Objects;
 pub use push::{PushedRef, Side};
 pub use refs::RefUpdate;
-pub use remote::{PushOptions, PushOutcome};
+pub use remote::{PrePush, PushOptions, PushOutcome};
 pub use repository::Repository;
 pub use sign::{NAMESPACE, SigningKey};
 pub use steps::{Base, OpenedCommit, Steps};

@@ -3,14 +3,14 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use git_two_key::{
-    apply::{
-        Config,
-        drivers::{self, Context, Setting},
-    },
     model::{
         Reason, TargetId,
         lease::{self, Lease},
         policy,
+    },
+    reconciler::{
+        Config,
+        drivers::{self, Context, Setting},
     },
 };
 

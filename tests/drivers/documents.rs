@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use git_two_key::apply::Config;
+use git_two_key::reconciler::Config;
 use serde_json::Value;
 
 use crate::{

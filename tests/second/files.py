@@ -54,6 +54,18 @@ def leases_of(repository, tree):
     return child
 
 
+def is_utf8(name):
+    try:
+        return bool(name.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def spell(name):
+    """A name as text; bytes that are not UTF-8 are spelled out."""
+    return name.decode() if is_utf8(name) else repr(name)[2:-1]
+
+
 def place(name, found, depth):
     """What a name is in a folder so many deep: a file's id, a Bad, None for nothing to look at; and a folder to look into."""
     kind, child = found
@@ -61,9 +73,7 @@ def place(name, found, depth):
         return (child if kind == "file" else kind and Bad("malformed", "not a file")), None
     if kind != "folder":
         return None, None
-    try:
-        name.decode()
-    except UnicodeDecodeError:
+    if not is_utf8(name):
         return Bad("malformed", "a folder that no path can name"), None
     return (None, child) if depth < DEPTH else (Bad("too-large", "too many folders deep"), None)
 
@@ -89,14 +99,15 @@ def changes(repository, before, after):
             names -= 1
             if names < 0:
                 raise Bad("too-large", "the step changes too many names below leases/")
-            below = f"{path}/{name.decode('utf-8', 'backslashreplace')}"
+            below = f"{path}/{spell(name)}"
             (old_file, old_folder), (file, folder) = place(name, was, depth), place(name, now, depth)
             compare(below, old_folder, folder, depth + 1)
             if old_file != file and not (isinstance(file, Bad) and isinstance(old_file, Bad)):
                 word = name.removesuffix(b".yaml").decode("utf-8", "replace")
                 clean = name.endswith(b".yaml") and is_id(word) and not {".", ".."} & set(path.split("/"))
                 if not clean and file is not None and not isinstance(file, Bad):
-                    weigh(file)
+                    if is_utf8(name):
+                        weigh(file)
                     file = Bad("malformed", "a file that no id names")
                 found[below] = word if clean else None, file
 

@@ -8,7 +8,7 @@ from documents import LIMIT, Lease, Policy, digest, seconds
 from files import changes, policy_blob, read
 from objects import Bad, Undecided, brought_in, first_parents
 
-FINDINGS = 10  # about files, that one step has at most; one more says how many more there were
+FILES, FINDINGS = 100, 10  # of a lease, and about files of a step; one more finding says how many more there were
 ENDED = ("completed", "rolled-back", "withdrawn")
 
 
@@ -28,6 +28,7 @@ class Record:
         self.pinned, self.cosigns, self.ballots = None, [], {}
         self.state, self.step, self.tier = "proposed", 0, -1
         self.superseded, self.origin, self.verified = None, None, False
+        self.brought = {}  # digest to the keys that brought these bytes
         self.before = None  # what its target was at when it started
 
     def lease(self):
@@ -37,6 +38,10 @@ class Record:
     def known(self):
         """Whether there is anything of it: a file, signed bytes, or a stop that took effect."""
         return bool(self.files) or self.pinned is not None or self.step > 0
+
+    def is_lease(self):
+        """The same, but a file that is no lease does not count."""
+        return self.lease() is not None or self.step > 0
 
     def weight(self):
         if self.state in ("rolling", "paused", "completed"):
@@ -61,7 +66,8 @@ class Ledger:
         self.policy_ballots, self.thaw_ballots, self.proposed_policy = {}, {}, None
         self.findings, self.events, self.documents = [], [], {}
         self.steps, self.descends = 0, {}
-        self.seen, self.tree, self.origins = set(), None, {}
+        self.seen, self.tree = set(), None
+        self.policies_brought = {}
 
     # -- a step
 
@@ -71,10 +77,10 @@ class Ledger:
         order = [self.repository.commit(one) for one in brought_in(self.repository, oid, self.seen)]
         if oid == self.root:
             self.descends = {one.oid: one.oid == oid for one in order}
-            self.origin = [signer(self.repository, order[-1])]
+            self.origin = self.known([signer(self.repository, order[-1])])
             self.files(order[-1].tree)
             return
-        votes, self.origin, opened = [], [], {}
+        votes, signers, opened = [], [], {}
         for one in order:
             self.descends[one.oid] = any(self.descends.get(parent) for parent in one.parents)
             try:
@@ -82,7 +88,10 @@ class Ledger:
             except Bad as bad:
                 opened[one.oid] = bad
             if opened[one.oid] is None:
-                self.origin.append(signer(self.repository, one))
+                signers.append(signer(self.repository, one) if self.descends[one.oid] else None)
+            elif isinstance(opened[one.oid], Bad):
+                signers.append(None)
+        self.origin = self.known(signers)
         self.files(order[-1].tree)
         for one, found in opened.items():
             if isinstance(found, Bad):
@@ -105,6 +114,7 @@ class Ledger:
                 self.find(vote.carrier, bad.reason, bad.why, vote.statement.lease, vote.statement.action)
         if self.next is not None:
             self.policy, self.policy_since, self.policy_ballots = self.next, self.now, {}
+            self.policies_brought = {}
             self.policy_blob = self.proposed_policy
 
     def find(self, carrier, reason, why, lease=None, action=None, path=None):
@@ -116,6 +126,11 @@ class Ledger:
                             "by": sorted({vote.principal for vote in votes})})
 
     # -- files
+
+    def known(self, signers):
+        """The keys that brought a step's files, if each of its commits was signed by one that is in force; else nobody."""
+        counts = all(point in self.policy.owners and point not in self.revoked for point in signers)
+        return set(signers) if counts else set()
 
     def files(self, tree):
         if tree == self.tree:
@@ -138,13 +153,18 @@ class Ledger:
                 self.find(self.now, found.reason, found.why, path=path)
                 continue
             one = self.document(found, name)
-            other = next((other for other in self.leases.values() if other.id.lower() == name.lower() and other.id != name and other.known()), None)
-            if other is not None:
+            other = next((other for other in self.leases.values() if other.id.lower() == name.lower() and other.id != name and other.is_lease()), None)
+            if other is not None and isinstance(one, Lease):
                 one = twin(other.id, one)
-            self.leases.setdefault(name, Record(name)).files[path] = one
-            self.origins[path] = self.origin
+            files = self.leases.setdefault(name, Record(name)).files
+            if path not in files and sum(len(other.files) for other in self.leases.values() if other.id.lower() == name.lower()) >= FILES:
+                one = one if isinstance(one, Bad) else Bad("too-large", "more files of a lease than are read")
+            else:
+                files[path] = one
             if isinstance(one, Bad):
                 self.find(self.now, one.reason, one.why, name, path=path)
+            else:
+                self.leases[name].brought.setdefault(one.digest, set()).update(self.origin)
         for name, path in touched.items():
             if name in self.leases and self.leases[name].pinned:
                 self.kept(self.leases[name], path)
@@ -167,8 +187,6 @@ class Ledger:
         except Bad as bad:
             oid = bad
         before, self.proposed_policy = self.proposed_policy, oid
-        if oid != before:
-            self.policy_origin = self.origin
         if oid is None and before is not None:
             self.find(self.now, "malformed", "the policy's file is gone", path=".two-key/policy.yaml")
         elif isinstance(oid, Bad):
@@ -176,7 +194,8 @@ class Ledger:
                 self.find(self.now, oid.reason, oid.why, path=".two-key/policy.yaml")
         elif oid != before and oid is not None and oid != self.policy_blob:
             try:
-                self.follows(read(self.repository, oid))
+                proposed = self.follows(read(self.repository, oid))
+                self.policies_brought.setdefault(proposed.digest, set()).update(self.origin)
             except Bad as bad:
                 self.find(self.now, bad.reason, bad.why, path=".two-key/policy.yaml")
 
@@ -386,11 +405,12 @@ class Ledger:
             raise Bad("digest-mismatch", "another policy is proposed")
         proposed = self.follows(data)
         rule = self.ruling.rules["policy"]
-        self.fit(vote, rule, self.policy_origin)
+        origin = self.policies_brought.get(proposed.digest, set())
+        self.fit(vote, rule, origin)
         ballot = self.policy_ballots.setdefault(vote.statement.text, [])
         self.cast(ballot, vote)
-        humans = self.counted(ballot, rule, self.policy_origin)[0]
-        if self.tally(ballot, rule, 0, self.policy_origin) or len(humans) >= max(2, rule.human):
+        humans = self.counted(ballot, rule, origin)[0]
+        if self.tally(ballot, rule, 0, origin) or len(humans) >= max(2, rule.human):
             if self.next is None:
                 self.event("POLICY_CHANGED", None, ballot)
             self.next = proposed
@@ -473,7 +493,7 @@ class Ledger:
         if record.state != "proposed":
             raise Bad("wrong-state", f"it is {record.state}")
         self.loose(lease)
-        origin = record.origin if record.pinned else next(self.origins[path] for path, one in sorted(record.files.items()) if one is lease)
+        origin = record.origin if record.pinned else set(record.brought.get(lease.digest, ()))
         self.fit(vote, self.ruling.rules["cosign"], origin)
         record.verified = record.verified and self.authorized(record)
         self.cast(record.cosigns, vote)

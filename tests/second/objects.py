@@ -145,6 +145,8 @@ class Repository:
 def first_parents(repository, root, tip):
     """The governed branch from root to tip, each commit the first parent of the next."""
     chain, oid = [], tip
+    if tip is None:
+        raise Undecided("there is no such branch here")
     while True:
         chain.append(oid)
         if oid == root:

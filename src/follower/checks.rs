@@ -1,0 +1,88 @@
+//! The checks of a rollback, as records tell them. What they are made by is the reconciler's to know.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Refusal;
+
+/// The five checks of a rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Checks {
+    /// What is observed is what the pack says was observed, and that is of the lease that the ledger falls back to.
+    pub observed: Check,
+    /// Every probe at the real entrance is served the old version.
+    pub probes: Check,
+    /// The old version is as healthy as the pack says that it was, over a fresh window with enough samples.
+    pub health: Check,
+    /// The candidate serves nothing.
+    pub candidate: Check,
+    /// The target's configuration is what it was, byte for byte.
+    pub configuration: Check,
+}
+
+/// How one check came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Check {
+    /// Whether it holds.
+    pub outcome: Outcome,
+    /// What was found.
+    pub message: String,
+}
+
+/// Whether a check holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It does.
+    Passed,
+    /// It does not, or that is unknown.
+    Failed,
+    /// There is nothing to check it by: no probes were configured, the lease has no gates, or nobody sees the traffic.
+    NotConfigured,
+    /// It is being made.
+    #[serde(alias = "not-evaluated")]
+    Pending,
+}
+
+impl Check {
+    /// It holds.
+    pub(crate) fn passed(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Passed, message: message.into() }
+    }
+
+    /// It does not hold.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failed, message: message.into() }
+    }
+
+    /// There is nothing to check it by.
+    pub(crate) fn not_configured(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::NotConfigured, message: message.into() }
+    }
+
+    /// It is being made.
+    pub(crate) fn pending(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Pending, message: message.into() }
+    }
+
+    pub(crate) fn of(found: Result<String, Refusal>) -> Self {
+        match found {
+            Ok(message) => Self::passed(message),
+            Err(refusal) => Self::failed(refusal.message),
+        }
+    }
+}
+
+impl Checks {
+    /// Each with its name.
+    pub fn all(&self) -> [(&'static str, &Check); 5] {
+        [
+            ("observed", &self.observed),
+            ("probes", &self.probes),
+            ("health", &self.health),
+            ("candidate", &self.candidate),
+            ("configuration", &self.configuration),
+        ]
+    }
+}

@@ -1,0 +1,302 @@
+//! Fetching, beside the loop: neither a remote that does not answer nor one ref that takes long holds anything else up.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::git::{GitError, Mirrored, Missed, Repository, Wanted};
+
+/// How long what may take.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// A look is waited for. It goes on behind the back of those who do not wait any more.
+    wait: Duration,
+    /// One of its questions to the remote.
+    quick: Duration,
+    /// A ref that did not come so quickly, by itself; and its rest if it took all that time. After an outage there may be much
+    /// to fetch.
+    slow: Duration,
+}
+
+const LIMITS: Limits =
+    Limits { wait: Duration::from_secs(10), quick: Duration::from_secs(10), slow: Duration::from_secs(10 * 60) };
+
+/// Whether a look at the remote has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remote {
+    /// It has been asked, and has not answered yet.
+    Asked,
+    /// It has answered.
+    Answered,
+}
+
+/// Refs that did not come quickly, each with since when it rests.
+type Late = BTreeMap<Wanted, Option<Instant>>;
+
+/// A remote's governed refs, fetched look by look.
+#[derive(Debug)]
+pub(super) struct Fetching {
+    remote: String,
+    branch: String,
+    limits: Limits,
+    /// A look that has not ended yet.
+    look: Option<(Receiver<Result<(), GitError>>, Instant)>,
+    came: (Sender<Mirrored>, Receiver<Mirrored>),
+    late: Arc<Mutex<Late>>,
+    /// Held by who fetches what is late.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Fetching {
+    pub(super) fn new(remote: String, branch: String) -> Self {
+        Self { remote, branch, limits: LIMITS, look: None, came: channel(), late: Arc::default(), turn: Arc::default() }
+    }
+
+    /// Whether the remote has been asked and has not answered.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.look.is_some()
+    }
+
+    /// Whether it has not for longer than it is waited for.
+    pub(super) fn is_late(&self) -> bool {
+        self.look.as_ref().is_some_and(|(_, since)| since.elapsed() >= self.limits.wait)
+    }
+
+    /// Looks at the remote, waits for a while, and hands over what came since, whether that is all or not. A remote that does
+    /// not answer within the limit is an error, and asked no more before it has answered. So is a stop, or the branch, that
+    /// did not come.
+    pub(super) fn look(
+        &mut self,
+        repository: &Repository,
+        kept: &Arc<Mirrored>,
+        wait: Option<Duration>,
+        came: impl FnMut(Mirrored),
+    ) -> Result<Remote, GitError> {
+        let asked = self.look.take();
+        let (look, since) = asked.unwrap_or_else(|| (self.ask(repository.clone(), Arc::clone(kept)), now()));
+        let outcome = look.recv_timeout(wait.unwrap_or(self.limits.wait));
+        self.came.1.try_iter().for_each(came);
+        let failed = |stderr| Err(GitError::Program { command: "git fetch".to_owned(), stderr });
+        match outcome {
+            Ok(outcome) => outcome.map(|()| Remote::Answered),
+            Err(RecvTimeoutError::Timeout) => {
+                self.look = Some((look, since));
+                if wait.is_some() && since.elapsed() < self.limits.wait {
+                    return Ok(Remote::Asked);
+                }
+                failed(format!("it has not answered for {} s, and is being waited for", self.limits.wait.as_secs()))
+            }
+            Err(RecvTimeoutError::Disconnected) => failed("it was given up".to_owned()),
+        }
+    }
+
+    fn ask(&self, repository: Repository, kept: Arc<Mirrored>) -> Receiver<Result<(), GitError>> {
+        let (say, answer) = channel();
+        let (remote, branch, came) = (self.remote.clone(), self.branch.clone(), self.came.0.clone());
+        let Limits { quick, slow, .. } = self.limits;
+        let (late, turn) = (Arc::clone(&self.late), Arc::clone(&self.turn));
+        std::thread::spawn(move || {
+            let bring = |patience, wanted: &[Wanted]| {
+                // Nobody takes it any more only where the program ends.
+                let mut hand_over = |refs| drop(came.send(refs));
+                repository.clone().with_patience(patience).bring(&remote, wanted, &mut hand_over)
+            };
+            let hasty = repository.clone().with_patience(quick);
+            let outcome = hasty.wanted(&remote, &branch, &kept).and_then(|(wanted, lost)| {
+                let (waiting, wanted) = apart(&late, wanted);
+                let missed = bring(quick, &wanted);
+                let needed = missed.iter().find(|missed| missed.wanted.is_needed()).map(|missed| missed.error.clone());
+                let waiting = waiting.iter().find(|waiting| waiting.is_needed()).map(still_awaited);
+                postpone(&late, missed);
+                needed.or(waiting).or(lost).or(repository.unwritten()).map_or(Ok(()), Err)
+            });
+            let _ = say.send(outcome);
+            // What is late is fetched one by one, by one thread, while others look.
+            let Ok(_turn) = turn.try_lock() else { return };
+            while let Some(next) = next(&late, slow) {
+                let missed = bring(slow, std::slice::from_ref(&next));
+                settle(&late, next, missed.iter().any(took_long).then(now));
+            }
+        });
+        answer
+    }
+}
+
+/// Tells what is late from what is to be fetched now, and forgets what is not wanted any more.
+fn apart(late: &Mutex<Late>, wanted: Vec<Wanted>) -> (Vec<Wanted>, Vec<Wanted>) {
+    let Ok(mut late) = late.lock() else { return (Vec::new(), wanted) };
+    late.retain(|late, _| wanted.binary_search(late).is_ok());
+    wanted.into_iter().partition(|wanted| late.contains_key(wanted))
+}
+
+/// Leaves what took too long to be fetched by itself. What failed at once may be tried at every look.
+fn postpone(late: &Mutex<Late>, missed: Vec<Missed>) {
+    if let Ok(mut late) = late.lock() {
+        late.extend(missed.into_iter().filter(took_long).map(|missed| (missed.wanted, None)));
+    }
+}
+
+fn took_long(missed: &Missed) -> bool {
+    matches!(missed.error, GitError::TimedOut { .. })
+}
+
+/// Lets a ref that was fetched by itself rest from some time on, or be like any other again.
+fn settle(late: &Mutex<Late>, wanted: Wanted, rests: Option<Instant>) {
+    let Ok(mut late) = late.lock() else { return };
+    match rests {
+        Some(at) => late.insert(wanted, Some(at)),
+        None => late.remove(&wanted),
+    };
+}
+
+/// What is to be fetched next of what is late.
+fn next(late: &Mutex<Late>, rest: Duration) -> Option<Wanted> {
+    let late = late.lock().ok()?;
+    let due = late.iter().find(|(_, at)| at.is_none_or(|at| at.elapsed() > rest));
+    due.map(|(wanted, _)| wanted.clone())
+}
+
+#[allow(clippy::disallowed_methods, reason = "how long a ref rests decides nothing about a target")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn still_awaited(wanted: &Wanted) -> GitError {
+    let stderr =
+        format!("{} at {} did not come quickly, and is being fetched by itself", wanted.name, wanted.id.short());
+    GitError::Program { command: "git fetch".to_owned(), stderr }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+    use super::*;
+    use crate::{
+        git::{NewCommit, RefUpdate, SignWith, mirrored},
+        model::Oid,
+        signature::ObjectFormat,
+    };
+
+    const BRANCH: &str = "refs/heads/main";
+
+    /// A repository, and a remote that holds back whatever a large commit is part of.
+    struct Scene {
+        folder: tempfile::TempDir,
+        repository: Repository,
+        remote: Repository,
+        fetching: Fetching,
+        kept: Arc<Mirrored>,
+    }
+
+    impl Scene {
+        fn new(large: &[&str]) -> (Self, Vec<Oid>) {
+            let folder = tempfile::tempdir().unwrap();
+            let init =
+                |name: &str| Repository::init(&folder.path().join(name), true, ObjectFormat::Sha1, "main").unwrap();
+            let (remote, repository) = (init("remote"), init("here"));
+            repository.set_config("remote.origin.url", remote.git_dir().to_str().unwrap()).unwrap();
+            let mut fetching = Fetching::new("origin".to_owned(), BRANCH.to_owned());
+            fetching.limits =
+                Limits { wait: Duration::from_secs(30), quick: Duration::from_secs(2), slow: Duration::from_secs(60) };
+            let scene = Self { folder, repository, remote, fetching, kept: Arc::default() };
+            let large: Vec<Oid> = large.iter().map(|message| scene.commit(message)).collect();
+            let ids: Vec<_> = large.iter().map(|id| format!("*{id}*")).collect();
+            let hook = scene.program(
+                "hook",
+                &format!(
+                    "asked=$(cat)\ncase \"$asked\" in {}) until [ -e '{}' ] || [ ! -e \"$0\" ]; do sleep 0.05; done;; esac\n\
+                     printf '%s\\n' \"$asked\" | \"$@\"",
+                    ids.join("|"),
+                    scene.gate().display()
+                ),
+            );
+            let pack = format!("exec git -c uploadpack.packObjectsHook='{}' upload-pack \"$@\"", hook.display());
+            let pack = scene.program("upload-pack", &pack);
+            scene.repository.set_config("remote.origin.uploadpack", pack.to_str().unwrap()).unwrap();
+            (scene, large)
+        }
+
+        /// The file for which the remote waits.
+        fn gate(&self) -> PathBuf {
+            self.folder.path().join("gate")
+        }
+
+        fn program(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.folder.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        }
+
+        fn commit(&self, message: &str) -> Oid {
+            let tree = self.remote.with_files(None, &[("file", Some(message.as_bytes()))]).unwrap();
+            let (sign, who) = (SignWith::Nobody, "somebody");
+            self.remote.commit_tree(&NewCommit { tree, parents: &[], message, sign, who }).unwrap()
+        }
+
+        fn put(&self, name: &str, id: Oid) {
+            self.remote.update_refs(&[RefUpdate::create(name, id)], "there").unwrap();
+        }
+
+        fn look(&mut self) -> Result<(), GitError> {
+            let kept = Arc::clone(&self.kept);
+            let came = |came| Arc::make_mut(&mut self.kept).extend(came);
+            self.fetching.look(&self.repository, &kept, None, came).map(drop)
+        }
+
+        fn has(&self, name: &str) -> bool {
+            self.kept.contains_key(&mirrored("origin", name))
+        }
+    }
+
+    fn stop(id: Oid) -> String {
+        format!("refs/two-key/stops/A/{id}")
+    }
+
+    #[test]
+    fn a_stop_that_takes_long_holds_up_no_other_and_comes_in_the_end() {
+        let (mut scene, large) = Scene::new(&["large", "larger"]);
+        let [first, second, third] = ["first", "second", "third"].map(|message| scene.commit(message));
+        scene.put(BRANCH, first);
+        scene.look().unwrap();
+        assert!(scene.has(BRANCH));
+        for id in &large {
+            scene.put(&stop(*id), *id);
+        }
+        scene.put(&stop(second), second);
+        let error = scene.look().unwrap_err();
+        assert!(scene.has(&stop(second)) && !scene.has(&stop(large[0])), "{error}");
+        // Those that look after that are not held up, and told that something is not here.
+        scene.put(&stop(third), third);
+        let begun = now();
+        let error = scene.look().unwrap_err().to_string();
+        assert!(error.contains("is being fetched by itself"), "{error}");
+        assert!(scene.has(&stop(third)) && begun.elapsed() < Duration::from_secs(30));
+        fs::write(scene.gate(), "").unwrap();
+        let patience = now();
+        while scene.look().is_err() {
+            assert!(patience.elapsed() < Duration::from_secs(120), "{:?}", scene.kept);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(large.iter().all(|id| scene.has(&stop(*id))));
+    }
+
+    #[test]
+    fn what_is_no_stop_and_takes_long_is_not_waited_for() {
+        let (mut scene, large) = Scene::new(&["large"]);
+        let first = scene.commit("first");
+        scene.put(BRANCH, first);
+        scene.put("refs/notes/two-key/user1", large[0]);
+        // The branch comes, and nothing forward has to wait.
+        scene.look().unwrap();
+        assert!(scene.has(BRANCH) && !scene.has("refs/notes/two-key/user1"));
+        scene.look().unwrap();
+        fs::write(scene.gate(), "").unwrap();
+    }
+}

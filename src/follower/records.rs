@@ -1,0 +1,405 @@
+//! What appliers attest: a JSON record in each signed commit of `refs/two-key/appliers/<name>`.
+//!
+//! [`read`] is the reading side, which `list` and `show` use: of each applier ref it takes the tip, if the key that
+//! signed it belongs to that applier and is in force. What it says is *observed*; nothing here is ever taken for what
+//! the ledger wants.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    gate::{Pools, ThresholdState, Verdict},
+    git::{GitError, MIRROR, Objects, Repository},
+    ledger::{EventKind, State, rules},
+    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, Refusal, TargetId, policy::Role},
+    signature::Opened,
+};
+
+use super::checks::Checks;
+
+/// Where applier refs are.
+pub const APPLIERS: &str = "refs/two-key/appliers/";
+/// The record's path in its commit's tree.
+pub const RECORD: &str = "record.json";
+
+/// What an applier saw and did, as of one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The form of the record.
+    pub version: u32,
+    /// The applier.
+    pub applier: PrincipalId,
+    /// The ledger's tip that it went by.
+    pub ledger: Oid,
+    /// When it wrote this.
+    pub seen_at: Timestamp,
+    /// What it saw, by target.
+    pub targets: BTreeMap<TargetId, TargetRecord>,
+    /// What happened since the record before.
+    pub events: Vec<RecordedEvent>,
+}
+
+/// What an applier saw and did about one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetRecord {
+    /// The lease that it moves the target for.
+    pub lease: LeaseId,
+    /// The number of that lease's last transition in the ledger.
+    pub step: u32,
+    /// The weight that the ledger wants, in basis points.
+    pub desired_bp: u32,
+    /// The weight that was observed; null where it could not be.
+    pub observed_bp: Option<u32>,
+    /// The lease that the observed weight belongs to.
+    pub observed_lease: Option<LeaseId>,
+    /// The last transition that was carried out.
+    pub applied_step: u32,
+    /// What it is doing.
+    pub phase: Doing,
+    /// When watching the present weight began.
+    pub bake_started: Option<Timestamp>,
+    /// When the present weight was first seen, whatever was seen since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Timestamp>,
+    /// When it last looked.
+    pub seen_at: Timestamp,
+    /// The digest of the rollback pack.
+    pub pack: Option<Digest>,
+    /// The reason code for doing no more.
+    pub reason: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
+    /// What it is about to do.
+    pub intent: Option<Intent>,
+    /// Who serves which version, as the target's driver names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Pools>,
+    /// What a restart of what moves requests would bring instead of what is there, if anything: the next lease does not begin
+    /// while that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contradiction: Option<Contradiction>,
+    /// How the checks of the last rollback came out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Checks>,
+    /// What metrics say of the tier that the target is at; none where nothing was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<TargetHealth>,
+}
+
+/// What an applier is doing with a target, as its records say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doing {
+    /// Moving the target.
+    Shifting,
+    /// Watching a tier.
+    Baking,
+    /// The tier has been watched long enough.
+    Ready,
+    /// Keeping the weight for a reason.
+    Holding,
+    /// Undoing.
+    RollingBack,
+    /// What is there is what was there before.
+    Verified,
+    /// What was there before is ordered again; whether traffic followed nobody here sees.
+    Restored,
+    /// It is not.
+    RollbackFailed,
+    /// A stop could not be carried out: the candidate may have weight that nobody wants it to have.
+    StopFailed,
+}
+
+impl Doing {
+    /// The word in records.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Shifting => "shifting",
+            Self::Baking => "baking",
+            Self::Ready => "ready",
+            Self::Holding => "holding",
+            Self::RollingBack => "rolling-back",
+            Self::Verified => "verified",
+            Self::Restored => "restored",
+            Self::RollbackFailed => "rollback-failed",
+            Self::StopFailed => "stop-failed",
+        }
+    }
+}
+
+/// A shift that was about to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Intent {
+    /// For which lease.
+    pub lease: LeaseId,
+    /// To which of its tiers; none for zero.
+    pub tier: Option<usize>,
+    /// To which weight, in basis points.
+    pub weight_bp: u32,
+    /// For which transition.
+    pub step: u32,
+}
+
+/// What a restart would bring instead of what is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contradiction {
+    /// What it would bring.
+    pub message: String,
+    /// What to write where.
+    pub mend: String,
+}
+
+impl From<&Refusal> for Contradiction {
+    fn from(refusal: &Refusal) -> Self {
+        Self { message: refusal.message.clone(), mend: refusal.hint.clone().unwrap_or_default() }
+    }
+}
+
+/// What an applier measured of a tier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetHealth {
+    /// The verdict of the tier's gates together; none where there are none.
+    pub verdict: Option<Verdict>,
+    /// Where the limits stand together.
+    pub limits: ThresholdState,
+    /// What was measured, a line each, for people.
+    pub figures: Vec<String>,
+    /// The digest of the evidence for the last PASS or FAIL, which is in the tree of this record.
+    pub evidence: Option<Digest>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedEvent {
+    /// Its name in the audit trail.
+    pub event: String,
+    /// Where.
+    pub target: TargetId,
+    /// For which lease.
+    pub lease: LeaseId,
+    /// For which transition.
+    pub step: u32,
+    /// The weight in basis points.
+    pub weight_bp: u32,
+    /// When it was seen.
+    pub at: Timestamp,
+}
+
+impl Record {
+    /// Reads a record.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Self>(bytes).ok().filter(|record| record.version == 1)
+    }
+
+    /// Whether another record says nothing new: the times of looking aside.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.applier == other.applier && timeless(&self.targets) == timeless(&other.targets)
+    }
+}
+
+/// A tier's weight in basis points.
+pub fn basis_points(percent: u8) -> u32 {
+    u32::from(percent) * 100
+}
+
+/// What is said about targets, the times of looking aside.
+pub(crate) fn timeless(targets: &BTreeMap<TargetId, TargetRecord>) -> BTreeMap<TargetId, TargetRecord> {
+    let mut targets = targets.clone();
+    for target in targets.values_mut() {
+        target.seen_at = Timestamp::UNIX_EPOCH;
+        // Figures change at every look; that is no news until something follows from them.
+        if let Some(health) = &mut target.health {
+            health.figures.clear();
+        }
+    }
+    targets
+}
+
+/// What one applier attests about one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The applier.
+    pub applier: PrincipalId,
+    /// The target.
+    pub target: TargetId,
+    /// What it says.
+    pub record: TargetRecord,
+}
+
+/// The observed plane.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observations {
+    /// What appliers attest, at most one for a target.
+    pub found: Vec<Observation>,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
+}
+
+/// Reads what appliers attest: their own refs, and those kept of remotes.
+pub fn read(repository: &Repository, state: &State) -> Result<Observations, GitError> {
+    let mut objects = repository.objects()?;
+    let mut observations = Observations::default();
+    let mut newest: BTreeMap<TargetId, Observation> = BTreeMap::new();
+    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
+        let Some(applier) = applier_of(&name) else { continue };
+        match attested(&mut objects, state, &applier, tip) {
+            Ok(record) => {
+                for (target, record) in record.targets {
+                    let own = state.policy().get().targets.get(&target).and_then(|known| known.applier.as_ref());
+                    if own != Some(&applier) {
+                        continue;
+                    }
+                    let later = newest.get(&target).is_none_or(|known| known.record.seen_at < record.seen_at);
+                    if later {
+                        newest.insert(target.clone(), Observation { applier: applier.clone(), target, record });
+                    }
+                }
+            }
+            Err(why) => observations.notes.push(format!("{name} is left out: {why}")),
+        }
+    }
+    observations.found = newest.into_values().collect();
+    Ok(observations)
+}
+
+/// The applier that a ref, ours or a remote's, is for.
+pub(crate) fn applier_of(name: &str) -> Option<PrincipalId> {
+    let own = name.strip_prefix(APPLIERS);
+    let theirs = || {
+        let (_, rest) = name.strip_prefix(MIRROR)?.split_once('/')?;
+        rest.strip_prefix("two-key/appliers/")
+    };
+    PrincipalId::parse(own.or_else(theirs)?)
+}
+
+/// Something that an applier says happened, in a commit that its own key signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// The applier.
+    pub applier: PrincipalId,
+    /// The key that signed.
+    pub key: RawKey,
+    /// The commit.
+    pub commit: Oid,
+    /// The ledger's tip that the applier went by.
+    pub ledger: Oid,
+    /// What happened.
+    pub event: RecordedEvent,
+}
+
+/// Everything that appliers say happened, oldest first for each applier. Commits that do not verify are left out.
+pub fn history(repository: &Repository, state: &State) -> Result<Vec<Happened>, GitError> {
+    let mut objects = repository.objects()?;
+    let mut told = BTreeSet::new();
+    let mut happened = Vec::new();
+    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
+        let Some(applier) = applier_of(&name) else { continue };
+        for commit in repository.first_parents(tip)? {
+            if !told.insert(commit) {
+                continue;
+            }
+            if let Ok((record, key)) = signed_record(&mut objects, state, &applier, commit) {
+                let ledger = record.ledger;
+                let of = |event| Happened { applier: applier.clone(), key, commit, ledger, event };
+                happened.extend(record.events.into_iter().map(of));
+            }
+        }
+    }
+    Ok(happened)
+}
+
+/// Why a target's applier, when it last had to before some time, could not restore what was there or had nothing to
+/// restore.
+pub fn unrestorable(
+    repository: &Repository,
+    state: &State,
+    target: &TargetId,
+    until: Timestamp,
+) -> Result<Option<String>, GitError> {
+    let told = history(repository, state)?;
+    let outcome = |happened: &&Happened| {
+        let event = &happened.event;
+        let ends = [EventKind::RollbackVerified, EventKind::RollbackRestored, EventKind::RollbackFailed];
+        let ends = ends.iter().any(|kind| kind.name() == event.event);
+        ends && event.target == *target && event.at <= until
+    };
+    let last = told.iter().filter(outcome).max_by_key(|happened| happened.event.at);
+    if let Some(failed) = last.filter(|last| last.event.event == EventKind::RollbackFailed.name()) {
+        return Ok(Some(format!("{} says that the rollback of {} failed", failed.applier, failed.event.lease)));
+    }
+    let without = |found: &&Observation| {
+        let record = &found.record;
+        found.target == *target && record.seen_at <= until && record.reason.as_deref() == Some(Reason::NoPack.code())
+    };
+    let observations = read(repository, state)?;
+    let without = observations.found.iter().find(without);
+    Ok(without.map(|found| format!("{} has no rollback pack for {}", found.applier, found.record.lease)))
+}
+
+/// The tips of applier refs, ours and remotes', that their own appliers signed.
+pub fn attested_tips(repository: &Repository, state: &State) -> Result<Vec<Oid>, GitError> {
+    let mut objects = repository.objects()?;
+    let mut tips = Vec::new();
+    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
+        if let Some(applier) = applier_of(&name)
+            && attested(&mut objects, state, &applier, tip).is_ok()
+        {
+            tips.push(tip);
+        }
+    }
+    Ok(tips)
+}
+
+/// The record in any commit, if the applier that it names signed that; else why it is nobody's word.
+pub fn at(repository: &Repository, state: &State, commit: Oid) -> Result<Record, String> {
+    let mut objects = repository.objects().map_err(|error| error.to_string())?;
+    let bytes = objects.file_at(commit, RECORD).map_err(|error| error.to_string())?;
+    let record = bytes.and_then(|bytes| Record::parse(&bytes)).ok_or_else(|| format!("it has no {RECORD}"))?;
+    attested(&mut objects, state, &record.applier, commit)
+}
+
+/// The record at a tip that the applier itself signed.
+fn attested(objects: &mut Objects, state: &State, applier: &PrincipalId, tip: Oid) -> Result<Record, String> {
+    signed_record(objects, state, applier, tip).map(|(record, _)| record)
+}
+
+/// The record in a commit that the applier itself signed, and the key that did.
+fn signed_record(
+    objects: &mut Objects,
+    state: &State,
+    applier: &PrincipalId,
+    tip: Oid,
+) -> Result<(Record, RawKey), String> {
+    let commit = objects.open_one(tip).map_err(|error| error.to_string())?;
+    let Opened::Ordinary { signer: Some(signer) } = commit else {
+        return Err(format!("its commit {} has no signature that verifies", tip.short()));
+    };
+    match rules::owner(state, signer) {
+        Ok((owner, Role::Applier)) if owner == *applier => {}
+        Ok((owner, _)) => return Err(format!("its commit {} is signed by {owner}", tip.short())),
+        Err(refusal) => return Err(refusal.to_string()),
+    }
+    let bytes = objects.file_at(tip, RECORD).map_err(|error| error.to_string())?.unwrap_or_default();
+    let record = Record::parse(&bytes).filter(|record| record.applier == *applier);
+    let record = record.ok_or_else(|| format!("its {RECORD} is none of {applier}'s that this version can read"))?;
+    Ok((record, signer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn applier_refs_are_known_by_their_names_here_and_of_remotes() {
+        let edge = PrincipalId::parse("edge1");
+        assert_eq!(applier_of("refs/two-key/appliers/edge1"), edge);
+        assert_eq!(applier_of("refs/two-key-remote/origin/two-key/appliers/edge1"), edge);
+        for other in ["refs/two-key/stops/a", "refs/two-key/appliers/a/b", "refs/two-key-remote/origin/two-key/stops/a"]
+        {
+            assert_eq!(applier_of(other), None, "{other}");
+        }
+    }
+}

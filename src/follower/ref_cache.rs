@@ -1,0 +1,110 @@
+//! The refs that are known here, ours and a remote's, kept in memory from look to look: what did not move costs nothing.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    admission::ASIDE,
+    git::{GitError, Mirrored, RefUpdate, Repository, mirrored},
+    model::{Oid, PrincipalId},
+};
+
+use super::mirror::accepted_ref;
+
+/// Where governed refs are, apart from the branch.
+const SPACES: [&str; 3] = ["refs/two-key", "refs/notes/two-key", "refs/tags/rollout"];
+
+/// Refs by their full names.
+pub(super) type Listing = BTreeMap<String, Oid>;
+
+/// The refs that are known here.
+#[derive(Debug)]
+pub(super) struct RefCache {
+    branch: String,
+    remote: Option<String>,
+    /// What we have, and what belongs to this applier alone.
+    prefixes: Vec<String>,
+    ours: Listing,
+    /// What is kept here of the remote, by the names that it has here.
+    theirs: Arc<Mirrored>,
+    edition: u64,
+}
+
+impl RefCache {
+    pub(super) fn new(
+        repository: &Repository,
+        remote: Option<&str>,
+        branch: &str,
+        name: &PrincipalId,
+    ) -> Result<Self, GitError> {
+        let mut prefixes: Vec<String> = SPACES.map(str::to_owned).into();
+        prefixes.extend(ASIDE.map(|start| format!("{start}*")));
+        prefixes.extend([branch.to_owned(), accepted_ref(name)]);
+        let theirs = remote.map(|remote| repository.mirror(remote, branch)).transpose()?.unwrap_or_default();
+        let (branch, remote) = (branch.to_owned(), remote.map(str::to_owned));
+        let mut known = Self { branch, remote, prefixes, ours: Listing::new(), theirs: Arc::new(theirs), edition: 0 };
+        known.list_ours(repository)?;
+        Ok(known)
+    }
+
+    /// Looks where our own refs are.
+    pub(super) fn list_ours(&mut self, repository: &Repository) -> Result<(), GitError> {
+        let ours = list(repository, &self.prefixes)?;
+        if ours != self.ours {
+            self.ours = ours;
+            self.edition += 1;
+        }
+        Ok(())
+    }
+
+    /// Refs of ours were moved by us.
+    pub(super) fn moved(&mut self, updates: &[RefUpdate]) {
+        self.ours.extend(updates.iter().map(|update| (update.name.clone(), update.new)));
+        self.edition += 1;
+    }
+
+    /// What is kept of the remote.
+    pub(super) fn theirs(&self) -> Arc<Mirrored> {
+        Arc::clone(&self.theirs)
+    }
+
+    /// More of the remote's refs are here.
+    pub(super) fn fetched(&mut self, came: Mirrored) {
+        if !came.is_empty() {
+            Arc::make_mut(&mut self.theirs).extend(came);
+            self.edition += 1;
+        }
+    }
+
+    /// A number that changes whenever a ref does.
+    pub(super) fn edition(&self) -> u64 {
+        self.edition
+    }
+
+    /// Where a ref is, by its full name here.
+    pub(super) fn at(&self, name: &str) -> Option<Oid> {
+        self.ours.get(name).or_else(|| self.theirs.get(name)).copied()
+    }
+
+    /// Our refs below a prefix.
+    pub(super) fn ours_below(&self, prefix: &str) -> Vec<(String, Oid)> {
+        let from = self.ours.range(prefix.to_owned()..);
+        from.take_while(|(name, _)| name.starts_with(prefix)).map(|(name, id)| (name.clone(), *id)).collect()
+    }
+
+    /// All of them, by the names that they have where they come from.
+    pub(super) fn governed(&self) -> impl Iterator<Item = (String, Oid)> {
+        let kept = self.remote.as_ref().map(|remote| (mirrored(remote, "refs/"), mirrored(remote, &self.branch)));
+        let own = move |name: &str| match &kept {
+            Some((_, branch)) if name == branch => self.branch.clone(),
+            Some((kept, _)) => name.strip_prefix(kept).map_or_else(|| name.to_owned(), |rest| format!("refs/{rest}")),
+            None => name.to_owned(),
+        };
+        let ours = self.ours.iter().map(|(name, id)| (name.clone(), *id));
+        ours.chain(self.theirs.iter().map(move |(name, id)| (own(name), *id)))
+    }
+}
+
+fn list(repository: &Repository, prefixes: &[String]) -> Result<Listing, GitError> {
+    let prefixes: Vec<&str> = prefixes.iter().map(String::as_str).collect();
+    Ok(repository.refs(&prefixes)?.into_iter().collect())
+}

@@ -1,0 +1,141 @@
+//! An applier's configuration file.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::drivers::Place;
+use crate::{
+    gate::sources,
+    model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
+};
+
+/// Where an applier works, and as whom. Paths are absolute, or relative to where the program runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Its name in the policy.
+    pub name: PrincipalId,
+    /// The key that it signs with: a file.
+    pub key: PathBuf,
+    /// Its clone of the governance repository; none for the one where the program runs.
+    pub repository: Option<PathBuf>,
+    /// The remote that it fetches from and pushes to; none to work in the repository alone.
+    pub remote: Option<String>,
+    /// The root; none for the one that is pinned in the clone.
+    pub root: Option<Oid>,
+    /// How old knowledge may be for a forward move.
+    pub max_staleness: Span,
+    /// How long to wait from one look to the next.
+    pub interval: Span,
+    /// Where Prometheus finds numbers, on loopback only; none for nowhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// A file whose change says that there may be something to look at.
+    pub wake: Option<PathBuf>,
+    /// Its targets, and how each is driven.
+    pub targets: BTreeMap<TargetId, Place>,
+    /// Where measurements come from; none where nothing is measured here.
+    pub metrics: Option<sources::Config>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawConfig {
+    name: PrincipalId,
+    key: PathBuf,
+    repository: Option<PathBuf>,
+    remote: Option<String>,
+    root: Option<Oid>,
+    max_staleness: Option<Span>,
+    interval: Option<Span>,
+    metrics_listen: Option<SocketAddr>,
+    wake: Option<PathBuf>,
+    targets: BTreeMap<TargetId, Place>,
+    metrics: Option<sources::Config>,
+}
+
+impl Config {
+    /// Reads a configuration. Paths in it are relative to `folder`.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, Refusal> {
+        let raw: RawConfig = serde_yaml::from_str(text)
+            .map_err(|error| Refusal::new(Reason::Malformed, format!("the applier's configuration: {error}")))?;
+        if raw.interval.is_some_and(|interval| interval.as_secs() == 0) {
+            return Err(Refusal::new(Reason::Malformed, "the applier's configuration: interval is at least 1s"));
+        }
+        if raw.metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
+            let message = "the applier's configuration: metrics-listen is an address of this machine alone";
+            return Err(Refusal::new(Reason::Malformed, message).hint("for example: metrics-listen: 127.0.0.1:9469"));
+        }
+        Ok(Self {
+            name: raw.name,
+            key: folder.join(raw.key),
+            repository: raw.repository.map(|path| folder.join(path)),
+            remote: raw.remote,
+            root: raw.root,
+            max_staleness: raw.max_staleness.unwrap_or(Span::seconds(15 * 60)),
+            interval: raw.interval.unwrap_or(Span::seconds(10)),
+            metrics_listen: raw.metrics_listen,
+            wake: raw.wake.map(|path| folder.join(path)),
+            targets: raw.targets.into_iter().map(|(target, place)| (target, place.below(folder))).collect(),
+            metrics: raw.metrics.map(|metrics| metrics.within(folder)),
+        })
+    }
+
+    /// Reads a configuration file.
+    pub fn load(path: &Path) -> Result<Self, Refusal> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Refusal::new(Reason::Internal, format!("{}: {error}", path.display())))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconciler::drivers::Section;
+
+    const TEMPLATE: &str = include_str!("../../templates/applier.yaml");
+
+    #[test]
+    fn paths_are_relative_to_the_file_and_what_is_left_out_has_its_default() {
+        let config = Config::parse("name: e\nkey: k\ntargets: {shop: {file: w.json}}\n", Path::new("/etc/x")).unwrap();
+        assert_eq!(config.key, Path::new("/etc/x/k"));
+        assert_eq!(config.targets[&TargetId::parse("shop").unwrap()].section, Section::File("/etc/x/w.json".into()));
+        assert_eq!((config.max_staleness.as_secs(), config.interval.as_secs()), (900, 10));
+        assert_eq!((config.remote, config.root), (None, None));
+        let absolute = Config::parse("name: e\nkey: /k\ntargets: {}\n", Path::new("/etc/x")).unwrap();
+        assert_eq!(absolute.key, Path::new("/k"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for wrong in [
+            "",
+            "name: e\nkey: k\n",
+            "name: e\nkey: k\ntargets: {}\ncolour: red\n",
+            "name: e\nname: f\nkey: k\ntargets: {}\n",
+            "name: e\nkey: k\ntargets: {shop: {file: w, shell: x}}\n",
+            "name: e\nkey: k\ntargets: {shop: {}}\n",
+            "name: e\nkey: k\ntargets: {shop: {file: w, haproxy: {socket: s, backend: b, stable: [a], candidate: [b]}}}\n",
+            "name: e\nkey: k\ntargets: {shop: {haproxy: {socket: s, backend: b, stable: [a], candidate: [a]}}}\n",
+            "name: e\nkey: k\ntargets: {}\ninterval: 0s\n",
+            "name: e\nkey: k\ntargets: {}\nmax-staleness: soon\n",
+            "name: e\nkey: k\ntargets: {}\nmetrics-listen: 0.0.0.0:9469\n",
+            "name: e\nkey: k\ntargets: {}\nmetrics-listen: 192.0.2.1:9469\n",
+            "name: e\nkey: k\ntargets: {}\nmetrics-listen: localhost\n",
+            "name: e/f\nkey: k\ntargets: {}\n",
+        ] {
+            assert_eq!(Config::parse(wrong, Path::new("")).unwrap_err().reason, Reason::Malformed, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_template_is_a_configuration() {
+        let config = Config::parse(TEMPLATE, Path::new("")).unwrap();
+        assert_eq!(config.targets.len(), 1);
+    }
+}

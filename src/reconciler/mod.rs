@@ -1,0 +1,50 @@
+//! The reconciler: brings targets to where the ledger wants them, and records what it saw. Its process is an applier.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`decide`] | pure: one decision for one target. The rules are there, also when to restore |
+//! | [`applied`] | pure: what was applied to a target |
+//! | [`desired`] | pure: what the ledger wants, with every stop that was seen anywhere |
+//! | [`drivers`] | how traffic is moved; only observing proves anything |
+//! | [`pack`], [`probe`] | what was there before, and what the entrance served |
+//! | [`baseline`] | what gates measure of the version before |
+//! | [`restore`] | undoing, and the five checks of it |
+//! | [`rollback_health`] | pure: whether what was restored is healthy |
+//! | [`conformance`] | what every driver must do, tried on one |
+//! | [`state`] | plain data: what an applier remembers |
+//! | `publishing` | what a tick ends with: record, stops and tags |
+//! | `office` | what all targets share, one at a time |
+//! | `work`, `target` | one target's work |
+//! | `worker_pool` | targets and metrics side by side, none waited for |
+//! | [`Applier`] | the coordinator: what is set to work when, and what comes of it |
+//! | [`service`] | tick after tick, until told to end |
+//!
+//! Called by cli; calls [`crate::follower`], [`crate::git`], [`crate::ledger`] and below.
+
+pub mod applied;
+pub mod baseline;
+pub mod config;
+pub mod conformance;
+mod coordinator;
+pub mod decide;
+pub mod desired;
+pub mod drivers;
+mod office;
+pub mod opening;
+pub mod pack;
+pub mod probe;
+mod publishing;
+pub mod restore;
+pub mod rollback_health;
+mod run;
+pub mod service;
+pub mod state;
+mod target;
+mod tick;
+mod watching;
+mod work;
+mod worker_pool;
+
+pub use config::Config;
+pub use coordinator::Applier;
+pub use run::{Report, TargetReport};

@@ -1,0 +1,135 @@
+//! An applier as a service: it ticks until it is told to end, comes at once when it is woken, and tells the service
+//! manager and Prometheus how it goes.
+
+mod listen;
+mod metrics;
+mod notify;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+pub use listen::serve;
+pub use metrics::{Counters, Metrics};
+pub use notify::Notify;
+
+use crate::{follower::Mode, model::Refusal};
+
+use super::{Applier, Report, coordinator::GLANCE};
+
+/// How long a signal or a wake may go unnoticed.
+const NAP: Duration = Duration::from_millis(50);
+/// How often the service manager is told that we are alive, where nothing else happens.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Who is around a service.
+#[derive(Debug, Default)]
+pub struct Service {
+    /// Set when it is to end.
+    pub end: Arc<AtomicBool>,
+    /// A file whose change says that there may be something to look at. A hint, and nothing else: what it says is not
+    /// read, and without it the applier looks as often as it would anyway.
+    pub wake: Option<PathBuf>,
+    /// The service manager, if there is one.
+    pub manager: Option<Notify>,
+    /// What Prometheus is told.
+    pub metrics: Arc<Mutex<Metrics>>,
+}
+
+impl Service {
+    /// Ticks until told to end. What each tick came to goes to `said`. An applier that can only fail from now on ends as
+    /// well, with an error: whoever watches over it starts it anew, and until then nobody takes it for alive.
+    pub fn run(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) -> Result<(), Refusal> {
+        let ended = self.tick_on(applier, said).and_then(|()| applier.end());
+        if let Some(manager) = &self.manager {
+            manager.stopping();
+        }
+        ended
+    }
+
+    fn tick_on(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) -> Result<(), Refusal> {
+        if let Some(manager) = &self.manager {
+            manager.ready();
+        }
+        while !self.ends() {
+            // What wakes it from here on begins the next tick.
+            let hint = self.hint();
+            let began = now();
+            let outcome = self.one(applier, hint);
+            let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+            metrics.take(&outcome, applier.counters(), began.elapsed());
+            drop(metrics);
+            applier.is_sound()?;
+            if let Some(manager) = &self.manager {
+                manager.alive(&status(&outcome));
+            }
+            said(outcome);
+            self.rest(applier, began + applier.interval(), hint);
+        }
+        Ok(())
+    }
+
+    /// One tick: until there is nothing more to do, or the next one is due.
+    fn one(&self, applier: &mut Applier, hint: Option<SystemTime>) -> Result<Report, Refusal> {
+        applier.begin(Mode::Act)?;
+        let until = now() + applier.interval();
+        applier.step()?;
+        while !applier.is_done() && now() < until && !self.ends() && self.hint() == hint {
+            thread::sleep(GLANCE);
+            applier.step()?;
+        }
+        applier.close()?;
+        applier.report()
+    }
+
+    fn ends(&self) -> bool {
+        self.end.load(Ordering::Relaxed)
+    }
+
+    fn hint(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.wake.as_ref()?).and_then(|file| file.modified()).ok()
+    }
+
+    /// Waits for the next tick, or for something that comes before. What is still under way is taken up meanwhile.
+    fn rest(&self, applier: &mut Applier, until: Instant, hint: Option<SystemTime>) {
+        let mut beat = now() + HEARTBEAT;
+        while !self.ends() && now() < until && self.hint() == hint {
+            // A step that fails is said by the next tick.
+            if applier.is_busy() && applier.step().is_err() {
+                return;
+            }
+            let nap = if applier.is_busy() { GLANCE } else { NAP };
+            thread::sleep(nap.min(until.saturating_duration_since(now())));
+            if now() >= beat {
+                beat = now() + HEARTBEAT;
+                if let Some(manager) = &self.manager {
+                    manager.beat();
+                }
+            }
+        }
+    }
+}
+
+/// How it goes, in a line.
+fn status(outcome: &Result<Report, Refusal>) -> String {
+    match outcome {
+        Ok(report) if report.unstopped().is_some() => "a stop could not be carried out".to_owned(),
+        Ok(report) if report.rollback_failed() => "a rollback failed".to_owned(),
+        Ok(report) => {
+            let held = report.targets.values().filter(|target| target.reason.is_some()).count();
+            format!("{} targets, {held} held; ledger at {}", report.targets.len(), report.ledger.short())
+        }
+        Err(refusal) => refusal.to_string(),
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "how long it rests decides nothing about a target")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -11,7 +11,8 @@
 //! **What the fold finds never refuses a push in which a stop takes effect.** If a new step stops something, or a stop
 //! ref would, its findings are waived: they have no effect by themselves, wherever they stand. Everything else is judged
 //! as without the stop, because it would stay where it came to: a vote past its window counts once it is on the branch, a
-//! lying tag or a broken inbox keeps the true one out. The stop can go in alone, and a refusal says how.
+//! lying tag or a broken inbox keeps the true one out, and more names than are looked at hide later files. The stop can go in
+//! alone, and a refusal says how.
 //!
 //! Between that verdict and the move nothing is locked; [`judge_move`] closes the gap when Git moves the refs.
 //!
@@ -271,7 +272,8 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
         let named = |Problem { refusal, finding }| RefusedRef { name: update.name.clone(), refusal, finding };
         problems.extend(found.into_iter().map(named));
     }
-    let waived = |problem: &RefusedRef| stopped && problem.finding.is_some();
+    let passes = |finding: &Finding| !finding.hides_files();
+    let waived = |problem: &RefusedRef| stopped && problem.finding.as_ref().is_some_and(passes);
     (verdict.waived, verdict.refused) = problems.into_iter().partition(waived);
     verdict
 }

@@ -3,6 +3,10 @@
 use super::{GitError, Repository, mirror::NO_BACKGROUND};
 use crate::model::Oid;
 
+/// A push is what its refspecs and options say, whatever somebody's own settings add: options of theirs, which not every
+/// server takes, and colours in the server's words.
+const AS_ASKED: [&str; 4] = ["-c", "push.pushOption=", "-c", "color.remote=false"];
+
 /// How to push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PushOptions {
@@ -60,8 +64,12 @@ impl Repository {
 
     /// Pushes refspecs. A refusal is an outcome; only a push that did not get to an answer is an error.
     pub fn push(&self, remote: &str, refspecs: &[String], options: &PushOptions) -> Result<PushOutcome, GitError> {
-        let mut program = self.git().args(NO_BACKGROUND).args(["push", "--porcelain", "--no-follow-tags"]);
-        program = program.arg("--recurse-submodules=no");
+        let mut program = self.git().args(NO_BACKGROUND).args(AS_ASKED);
+        // A path or an address has no such settings.
+        if !remote.starts_with('/') && !remote.contains([':', '=']) {
+            program = program.arg("-c").arg(format!("remote.{remote}.mirror=false"));
+        }
+        program = program.args(["push", "--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no"]);
         if options.atomic {
             program = program.arg("--atomic");
         }

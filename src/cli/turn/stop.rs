@@ -229,7 +229,7 @@ impl Site {
     fn push(&mut self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
         let why = match self.push_to_main(remote, made)? {
             Ok(()) => {
-                made.stop.is_delivered(&self.repo);
+                made.stop.is_folded(&self.repo);
                 say(&format!("pushed to {remote}"));
                 self.push_tags(remote, made)?;
                 return deliver(&self.repo, remote, &self.branch);
@@ -237,7 +237,6 @@ impl Site {
             Err(why) => why,
         };
         let name = made.stop.push(&self.repo, remote).map_err(|undelivered| undelivered.failure(remote, &made.stop))?;
-        made.stop.is_delivered(&self.repo);
         say(&format!("pushed to {remote} as {name}"));
         remark(&not_on_main(&why, self.branch_name(), &format!("{remote} {}:refs/heads/NAME", made.stop.commit)));
         deliver(&self.repo, remote, &self.branch)

@@ -4,7 +4,7 @@
 //! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
 
 use super::{
-    Flags, Signer, carrier, effect, fold, fold_on,
+    Flags, Signer, advance, carrier, effect, fold, fold_on,
     push::{TRIES, merge, not_on_main, words_of},
     stops::{Signed, deliver},
     tags,
@@ -201,7 +201,7 @@ impl Site {
         if self.local == self.base {
             self.repo.update_refs(&[update], "two-key: stop")?;
         } else {
-            self.repo.advance_with_worktree(&update, "two-key: stop")?;
+            advance(&self.repo, &update, "two-key: stop")?;
         }
         (self.local, self.base) = (to, to);
         Ok(())
@@ -290,7 +290,7 @@ impl Site {
     /// Moves the local branch from the stop to the merge that carried it over.
     fn adopt(&mut self, tip: Oid) -> Result<(), Failure> {
         let update = RefUpdate { name: self.branch.clone(), old: Some(self.local), new: tip };
-        self.repo.advance_with_worktree(&update, "two-key: carry over")?;
+        advance(&self.repo, &update, "two-key: carry over")?;
         (self.local, self.base) = (tip, tip);
         Ok(())
     }

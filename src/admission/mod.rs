@@ -37,11 +37,11 @@ use jiff::Timestamp;
 
 use crate::{
     ledger::{Finding, Missed, State, Step, StepReport},
-    model::{LeaseId, Oid, RawKey, Reason, Refusal, Statement},
+    model::{LeaseId, Oid, RawKey, Reason, Refusal, RepositoryId, Statement},
     signature::{Opened, RawTag},
 };
 
-pub use appliers::signer_of;
+pub use appliers::{RECORD, repository_of, signer_of};
 pub use moves::{Admitted, Destination, Move, judge_move};
 pub use place::{ASIDE, GOVERNED, Place, StopTarget, place, stop_names};
 pub use stops::{admitted_on_doubt, only_stop_refs};
@@ -190,8 +190,19 @@ pub struct NoteChange {
 pub struct ApplierFacts {
     /// Whether the old tip is an ancestor of the new one.
     pub fast_forward: bool,
-    /// Its new commits, each with the key whose signature on it verifies.
-    pub commits: Vec<(Oid, Option<RawKey>)>,
+    /// Its new commits.
+    pub commits: Vec<RecordFacts>,
+}
+
+/// What a new commit of an applier's ref is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordFacts {
+    /// The commit.
+    pub commit: Oid,
+    /// The key whose signature on it verifies.
+    pub signer: Option<RawKey>,
+    /// The repository that its record is of; none where it has no record, or where nobody known signed it.
+    pub repository: Option<RepositoryId>,
 }
 
 /// What is refused.

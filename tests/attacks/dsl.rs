@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 pub use crate::kit::{
-    LEASE, Ran, World, lease,
+    LEASE, REPOSITORY, Ran, World, lease, record_of,
     scene::{MAIN, Scene, digest_of, message, statement, stop},
 };
 

@@ -81,27 +81,24 @@ pub(super) fn report(
     }
 }
 
-/// The first slot that halts, and with what value, if one does; and those that go on crossing the limit, if that is not enough
+/// The first slot that halts, if one does; and those that go on crossing the limit, if that is not enough
 /// yet.
 pub(super) fn halting(
     name: &GateId,
     terms: &PinnedTerms,
     context: &TierContext,
     seen: &Seen,
-) -> (Option<(u64, f64)>, BTreeSet<u64>) {
+) -> (Option<u64>, BTreeSet<u64>) {
     let Some(threshold) = terms.thresholds.get(name) else { return (None, BTreeSet::new()) };
     let looks = looks(name, threshold, terms, context, seen);
     let (crossed, row) = crossed(&looks, threshold);
-    (crossed.map(|(look, value)| (look.number, value)), row)
+    (crossed.map(|(look, _)| look.number), row)
 }
 
 /// The first look with which `halt` was crossed in as many slots in a row as it takes; and the row so far.
 fn crossed<'a>(looks: &'a [Look], threshold: &Threshold) -> (Option<(&'a Look, f64)>, BTreeSet<u64>) {
     let mut row = BTreeSet::new();
     for look in looks {
-        if let Some(value) = look.halted {
-            return (Some((look, value)), row);
-        }
         // A slot without data neither counts nor interrupts.
         let (Ok(known), Some(halt)) = (&look.known, threshold.halt) else { continue };
         if !known.crosses(halt) {
@@ -121,13 +118,11 @@ struct Look {
     number: u64,
     at: Timestamp,
     known: Result<Known, Says>,
-    /// The value with which it was found to halt, where that cannot be derived any more.
-    halted: Option<f64>,
 }
 
 impl Look {
     fn new(slot: &Slot, known: Result<Known, Says>) -> Self {
-        Self { number: slot.number, at: slot.at, known, halted: slot.halted }
+        Self { number: slot.number, at: slot.at, known }
     }
 }
 

@@ -3,7 +3,6 @@
 use super::{GitError, Repository, mirror::NO_BACKGROUND};
 use crate::model::Oid;
 
-<<<<<<< HEAD
 /// Whether the `pre-push` hook of this clone has a say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PrePush {
@@ -13,11 +12,10 @@ pub enum PrePush {
     /// It has not: a stop waits for nobody's tests.
     PassedOver,
 }
-=======
+
 /// A push is what its refspecs and options say, whatever somebody's own settings add: options of theirs, which not every
 /// server takes, and colours in the server's words.
 const AS_ASKED: [&str; 4] = ["-c", "push.pushOption=", "-c", "color.remote=false"];
->>>>>>> doorfix
 
 /// How to push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,24 +83,16 @@ impl Repository {
 
     /// Pushes refspecs. A refusal is an outcome; only a push that did not get to an answer is an error.
     pub fn push(&self, remote: &str, refspecs: &[String], options: &PushOptions) -> Result<PushOutcome, GitError> {
-<<<<<<< HEAD
-        let mut program = self.git().args(NO_BACKGROUND);
-        // What `git clone --mirror` sets takes no refspecs, and would delete there what is not here.
-        if !remote.contains(['/', ':', '=']) {
-            program = program.arg("-c").arg(format!("remote.{remote}.mirror=false"));
-        }
-        program = program.args(["push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no"]);
-        if options.pre_push == PrePush::PassedOver {
-            program = program.arg("--no-verify");
-        }
-=======
         let mut program = self.git().args(NO_BACKGROUND).args(AS_ASKED);
-        // A path or an address has no such settings.
+        // What `git clone --mirror` sets takes no refspecs, and would delete there what is not here. A path or an address has no
+        // such settings.
         if !remote.starts_with('/') && !remote.contains([':', '=']) {
             program = program.arg("-c").arg(format!("remote.{remote}.mirror=false"));
         }
         program = program.args(["push", "--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no"]);
->>>>>>> doorfix
+        if options.pre_push == PrePush::PassedOver {
+            program = program.arg("--no-verify");
+        }
         if options.atomic {
             program = program.arg("--atomic");
         }

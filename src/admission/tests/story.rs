@@ -253,8 +253,7 @@ impl Story {
 
     /// The push moves an applier's ref by commits of these signers.
     pub(super) fn records(self, applier: &str, signers: &[Option<&str>]) -> Self {
-        let record = |name: &Option<&str>| (*name, Some(REPOSITORY));
-        self.records_of(applier, &signers.iter().map(record).collect::<Vec<_>>())
+        self.records_of(applier, &signers.iter().map(|name| (*name, Some(REPOSITORY))).collect::<Vec<_>>())
     }
 
     /// The push moves an applier's ref by commits of these signers, whose records are of these repositories.

@@ -244,6 +244,12 @@ impl Scene {
         assert_eq!(self.in_force(&forge), after, "it is not the same without the attack");
     }
 
+    /// Main as it is lands on the forge, and the forge's applier looks at it.
+    pub fn is_followed(&self) {
+        self.land(&self.forge());
+        self.applied_there();
+    }
+
     /// What an applier of the forge wants and sees after a look, a value a target; its exit code is 0.
     fn applied_there(&self) -> Vec<Value> {
         let path = |name: &str| self.world.path().join(name);

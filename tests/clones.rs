@@ -5,7 +5,10 @@
 
 mod kit;
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use kit::{Ran, World, lease};
 
@@ -146,7 +149,7 @@ fn main_itself(scene: &Scene) {
 /// A tree that Git does not check out, with notes that nobody reads where the votes were.
 fn a_hostile_tree(scene: &Scene) {
     let blob = scene.made(&["hash-object", "-w", "--stdin"], b"\xff\xfe\n");
-    let large = scene.made(&["hash-object", "-w", "--stdin"], &[b'x'; (1 << 20) + 1]);
+    let large = scene.made(&["hash-object", "-w", "--stdin"], &vec![b'x'; (1 << 20) + 1]);
     let git = scene.made(&["mktree"], format!("100644 blob {blob}\tconfig\n").as_bytes());
     let lines = ["L-0", "L-1"].map(|id| format!("100644 blob {blob}\t{}\n", scene.file(id))).concat();
     let tree = format!(
@@ -159,16 +162,13 @@ fn a_hostile_tree(scene: &Scene) {
 /// Notes that nobody reads where the votes were, or are to be.
 fn unreadable_notes(scene: &Scene) {
     let blob = scene.made(&["hash-object", "-w", "--stdin"], b"\xff\xfe\n");
-    let large = scene.made(&["hash-object", "-w", "--stdin"], &[b'x'; (1 << 20) - 1]);
+    let large = scene.made(&["hash-object", "-w", "--stdin"], &vec![b'x'; (1 << 20) - 1]);
     let files: Vec<_> = ["L-0", "L-1", "L-2", "L-3", "L-4"].map(|id| scene.file(id)).into();
-    let lines: String = files
-        .iter()
-        .enumerate()
-        .map(|(at, file)| {
-            let id = if at % 2 == 0 { &blob } else { &large };
-            format!("100644 blob {id}\t{file}\n")
-        })
-        .collect();
+    let line = |(at, file): (usize, &String)| {
+        let id = if at % 2 == 0 { &blob } else { &large };
+        format!("100644 blob {id}\t{file}\n")
+    };
+    let lines = files.iter().enumerate().map(line).collect::<Vec<_>>().concat();
     scene.there(&["update-ref", NOTES, &scene.committed(&lines)]);
 }
 
@@ -198,5 +198,97 @@ fn votes_by_note_get_to_a_forge_whatever_stands_there() {
 fn sync_brings_votes_by_note_too() {
     for server in [Server::Hooked, Server::Forge] {
         whatever_stands_there(server, &[copied, gone], sign_and_sync);
+    }
+}
+
+/// A clone of the server that is made in some way, pinned.
+fn cloned(scene: &Scene, name: &str, how: &[&str]) -> PathBuf {
+    let path = scene.world.path().join(name);
+    let args = [&["clone", "--quiet"], how, &[scene.server.to_str().unwrap(), path.to_str().unwrap()]].concat();
+    scene.world.git(&args);
+    let root = scene.world.git(&["config", "two-key.root"]);
+    scene.world.run(&path, "git", &["config", "two-key.root", &root], b"").exits(0);
+    path
+}
+
+/// A stop of a lease by user1, in some clone.
+fn halts(scene: &Scene, clone: &Path, id: &str) -> Ran {
+    let key = scene.world.key_file("user1");
+    scene.world.two_key_in(clone, &["halt", id, "--push", "--key", key.to_str().unwrap()])
+}
+
+/// Whether the server has a stop of a lease, on main or under a name of its own.
+fn has_stop(scene: &Scene, id: &str) -> bool {
+    let log = scene.there(&["log", "--all", "--format=%B"]);
+    log.contains(&format!("Two-Key-Action: halt\nTwo-Key-Lease: {id}\n"))
+}
+
+#[test]
+fn a_stop_comes_from_every_clone_whatever_keeps_it() {
+    let scene = Scene::with(Server::Hooked, &["L-0", "L-1", "L-2"]);
+    let git = |clone: &Path, args: &[&str]| scene.world.run(clone, "git", args, b"").exits(0);
+    let away = |clone: &Path| drop(git(clone, &["config", "remote.origin.url", "/nowhere"]));
+    let back = |clone: &Path| drop(git(clone, &["config", "remote.origin.url", scene.server.to_str().unwrap()]));
+    // One that was made for another branch has no main.
+    scene.there(&["branch", "topic", "main"]);
+    let topic = cloned(&scene, "topic", &["--branch=topic"]);
+    halts(&scene, &topic, "L-0").exits(0).says("the local main is not here").says("pushed to origin");
+    assert!(has_stop(&scene, "L-0"));
+    // A hook of the clone's own, which runs somebody's tests; it still has a say in everything else.
+    let hook = topic.join(".git/hooks/pre-push");
+    fs::write(&hook, "#!/bin/sh\necho tests failed >&2\nexit 1\n").unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    halts(&scene, &topic, "L-1").exits(0);
+    assert!(has_stop(&scene, "L-1"));
+    scene.world.run(&topic, "git", &["push", "origin", "HEAD:refs/heads/other"], b"").exits(1).says("tests failed");
+    // A mirror: its remote takes no refspecs, and its fetches map everything onto what is here.
+    let mirror = cloned(&scene, "mirror", &["--mirror"]);
+    away(&mirror);
+    halts(&scene, &mirror, "L-2").exits(3).says("signed and kept here");
+    back(&mirror);
+    for args in [
+        &["remote", "update", "--prune"][..],
+        &["fetch", "--quiet", "--prune", "--prune-tags"],
+        &["gc", "--quiet", "--prune=now"],
+    ] {
+        git(&mirror, args);
+    }
+    assert!(!has_stop(&scene, "L-2"));
+    scene.world.two_key_in(&mirror, &["sync"]).exits(0).says("delivered a stop that was signed here before");
+    assert!(has_stop(&scene, "L-2"));
+    // Without what keeps fetches off, doctor asks for it.
+    git(&mirror, &["config", "--unset-all", "remote.origin.fetch", "^\\^"]);
+    scene
+        .world
+        .two_key_in(&mirror, &["doctor"])
+        .exits(1)
+        .says("mirror: `git fetch origin` prunes what was signed here");
+    git(&mirror, &["config", "--add", "remote.origin.fetch", "^refs/two-key-local/*"]);
+    scene.world.two_key_in(&mirror, &["doctor"]).never_says("mirror: ");
+}
+
+#[test]
+fn what_tidies_a_clone_up_takes_no_stop_and_no_vote_away() {
+    for format in ["files", "reftable"] {
+        let scene = Scene::with(Server::Forge, &["L-0", "L-1"]);
+        let clone = cloned(&scene, "clone", &[&format!("--ref-format={format}")]);
+        let git = |args: &[&str]| drop(scene.world.run(&clone, "git", args, b"").exits(0));
+        let key = scene.world.key_file("cp14");
+        scene.world.two_key_in(&clone, &["sign", "L-0", "--key", key.to_str().unwrap()]).exits(0);
+        git(&["config", "remote.origin.url", "/nowhere"]);
+        // Signed in a worktree of its own.
+        git(&["worktree", "add", "--quiet", "../tree", "--detach"]);
+        halts(&scene, &scene.world.path().join("tree"), "L-1").exits(3);
+        git(&["config", "remote.origin.url", scene.server.to_str().unwrap()]);
+        git(&["worktree", "remove", "--force", "../tree"]);
+        git(&["reset", "--quiet", "--hard", "origin/main"]);
+        git(&["fetch", "--quiet", "--prune", "--prune-tags"]);
+        git(&["remote", "prune", "origin"]);
+        git(&["pack-refs", "--all", "--prune"]);
+        git(&["reflog", "expire", "--expire=now", "--all"]);
+        git(&["gc", "--quiet", "--prune=now"]);
+        scene.world.two_key_in(&clone, &["sync"]).exits(0).says("with 1 vote that was signed here");
+        assert!(has_stop(&scene, "L-1"), "{format}");
+        assert!(scene.there(&["log", "main", "--format=%B"]).contains("Two-Key-Action: cosign"), "{format}");
     }
 }

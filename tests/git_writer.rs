@@ -73,7 +73,8 @@ fn a_signed_carrier_reads_back_as_one_vote() {
             let mut objects = repository.objects().unwrap();
             assert_eq!(objects.links(id).unwrap().parents, [root]);
             let opened = objects.open_one(id).unwrap();
-            let Opened::Carrier { statement, own: Some(Ok(vote)), .. } = opened else { panic!("{opened:?}") };
+            let Opened::Carrier { statement, own: Some(own), .. } = opened else { panic!("{opened:?}") };
+            let vote = own.unwrap();
             assert_eq!(statement, halt());
             assert_eq!(vote.key(), &key.public_key().unwrap());
         }

@@ -27,7 +27,7 @@ pub fn repository_of(record: &[u8]) -> Option<RepositoryId> {
 pub fn signer_of(opened: &Opened) -> Option<RawKey> {
     match opened {
         Opened::Ordinary { signer } => *signer,
-        Opened::Carrier { own, .. } => own.as_ref()?.as_ref().ok().map(|vote| vote.key().raw()),
+        Opened::Carrier { own, .. } => own.as_deref()?.as_ref().ok().map(|vote| vote.key().raw()),
         Opened::Malformed(_) => None,
     }
 }

@@ -6,9 +6,10 @@
 
 use crate::{
     follower::{
+        follow::Follower,
         mirror::Mirror,
         stops::SeenStop,
-        writer::{OwnStop, Writer, beside, keep_stop, stops_pushes},
+        writer::{Writer, beside, keep_stop, stops_pushes},
     },
     git::{Base, GitError, NewCarrier, PushOptions, RefUpdate, SignWith, Signer},
     inbox::Plan,
@@ -89,23 +90,20 @@ pub(super) fn standing(mirror: &Mirror, lease: &LeaseId, signer: &Signer) -> Res
 
 /// Signs a stop of our own on the accepted tip, with the evidence for it. No ref is made yet.
 pub(super) fn stop(
-    mirror: &Mirror,
-    writer: &Writer,
+    Follower { mirror, writer, .. }: &Follower,
     lease: &LeaseId,
     (kind, reason): (StopKind, &str),
     exhibit: Option<&Exhibit>,
-) -> Result<SeenStop, Refusal> {
-    // A stop is signed even where the evidence cannot be kept.
-    let (parent, evidence) = match exhibited(mirror, writer, exhibit) {
-        Ok(parent) => (parent, exhibit.map(Exhibit::digest)),
-        Err(_) => (mirror.state.tip(), None),
-    };
-    writer.sign_stop(mirror, &OwnStop { lease, kind, reason, evidence, parent })
+) -> Result<(SeenStop, Oid), Refusal> {
+    let stop = writer.own_stop(&mirror.state, lease, kind, reason);
+    let commit = writer.sign_stop(mirror, &stop, exhibit.map(|exhibit| exhibit.bytes.as_slice()))?;
+    Ok((SeenStop { commit: Some(commit), ..stop }, commit))
 }
 
 /// Puts our stops where everybody finds them, and every stop that waits onto the branch. What could not be done keeps nothing
 /// else from being done; and, if the branch cannot have them, why.
-pub(super) fn deliver(mirror: &mut Mirror, writer: &mut Writer, stops: &[SeenStop]) -> (Vec<Refusal>, Option<Refusal>) {
+pub(super) fn deliver(follower: &mut Follower, stops: &[SeenStop]) -> (Vec<Refusal>, Option<Refusal>) {
+    let Follower { mirror, writer, .. } = follower;
     let mut failed = Vec::new();
     for stop in stops.iter().filter(|stop| stop.key == writer.public.raw()) {
         failed.extend(keep_stop(mirror, stop).err());

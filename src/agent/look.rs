@@ -83,9 +83,9 @@ impl Agent {
 
     /// Gathers what a decision rests on.
     fn gather(&mut self, id: &LeaseId, round: &Round) -> Gathered {
-        let phase = situation::phase(&self.mirror.state, id, &self.remembered.follower.stops);
+        let phase = situation::phase(&self.follower.mirror.state, id, &self.remembered.follower.stops);
         let (health, exhibit) = self.health(id, phase, round);
-        let state = &self.mirror.state;
+        let state = &self.follower.mirror.state;
         let who = (&self.signer.public, &self.signer.principal);
         let next = situation::next(state, &round.waiting, id, who, round.now);
         let entry = state.lease(id);
@@ -98,7 +98,7 @@ impl Agent {
         let asked = matches!(next.turn, Turn::Open { action: Action::Cosign, .. });
         let quiet = round.blockers.is_empty() && next.window.is_none() && phase == Phase::Proposed;
         let checks = if asked && quiet { self.checks(id) } else { Vec::new() };
-        let state = &self.mirror.state;
+        let state = &self.follower.mirror.state;
         let measure = self.measure.as_ref().map(|sources| sources as &dyn Measure);
         let unmeasured = state.document(id).and_then(|lease| situation::unmeasured(state, lease, measure));
         let situation = Situation {
@@ -118,7 +118,7 @@ impl Agent {
 
     /// What metrics say of the tier that a lease is at, and the evidence for it.
     fn health(&mut self, id: &LeaseId, phase: Phase, round: &Round) -> (Health, Option<Exhibit>) {
-        let state = &self.mirror.state;
+        let state = &self.follower.mirror.state;
         let entry = state.lease(id);
         let (Some(entry), Some(tier)) = (entry, phase.tier()) else { return (Health::UNWATCHED, None) };
         let (Some(terms), Some(lease)) = (&entry.terms, entry.lease()) else { return (Health::UNWATCHED, None) };
@@ -148,11 +148,11 @@ impl Agent {
 
     /// Runs every check of a lease that awaits our key.
     fn checks(&self, id: &LeaseId) -> Vec<CheckResult> {
-        let state = &self.mirror.state;
+        let state = &self.follower.mirror.state;
         let Some(proposed) = checks::proposed(state, id) else { return Vec::new() };
         let lease = proposed.get();
         let clone = lease.change.as_ref().map(|change| {
-            ChangeClone::open(self.config.changes.get(&change.repository), change, &self.mirror.repository)
+            ChangeClone::open(self.config.changes.get(&change.repository), change, &self.follower.mirror.repository)
         });
         let mut results = vec![
             checks::policy(state, proposed),
@@ -193,8 +193,8 @@ impl Agent {
                     _ => gathered.exhibit.clone(),
                 };
                 let reason = in_one_line(&decision.evidence.join("; "));
-                let who = (&self.signer, &self.writer);
-                act::turn(&mut self.mirror, who, plan, Some(&reason), exhibit.as_ref()).map(Some)
+                let who = (&self.signer, &self.follower.writer);
+                act::turn(&mut self.follower.mirror, who, plan, Some(&reason), exhibit.as_ref()).map(Some)
             }
         }
     }
@@ -210,27 +210,26 @@ impl Agent {
         let why = decision.reasons.first().map_or(decision.rule.text(), |refusal| refusal.message.as_str());
         let why = in_one_line(why);
         let exhibit = gathered.exhibit.as_ref();
-        let stop = act::stop(&self.mirror, &self.writer, id, (kind, &why), exhibit)?;
-        let commit = stop.commit;
+        let (stop, commit) = act::stop(&self.follower, id, (kind, &why), exhibit)?;
         self.bind(stop, round)?;
         Ok(Some(Outcome::Done(commit)))
     }
 
     /// Records a refusal, unless the same one is there already.
     fn refuse(&mut self, id: &LeaseId, checks: &[CheckResult], now: Timestamp) -> Result<Option<Outcome>, Refusal> {
-        let state = &self.mirror.state;
+        let state = &self.follower.mirror.state;
         let Some(proposed) = checks::proposed(state, id) else { return Ok(None) };
         let who = self.signer.principal.clone();
         let refusal = AgentRefusal::new(state, id.clone(), proposed.digest(), who, now, checks);
-        let standing = act::standing(&self.mirror, id, &self.signer)?;
+        let standing = act::standing(&self.follower.mirror, id, &self.signer)?;
         if standing.is_some_and(|standing| standing.says_the_same_as(&refusal)) {
             return Ok(None);
         }
-        act::refuse(&mut self.mirror, &self.writer, &refusal).map(Some)
+        act::refuse(&mut self.follower.mirror, &self.follower.writer, &refusal).map(Some)
     }
 
     fn checks_exhibit(&self, id: &LeaseId, checks: &[CheckResult], at: Timestamp) -> Option<Exhibit> {
-        let digest = checks::proposed(&self.mirror.state, id)?.digest();
+        let digest = checks::proposed(&self.follower.mirror.state, id)?.digest();
         let document = ChecksDocument { version: 1, lease: id, digest, agent: &self.signer.principal, at, checks };
         let mut bytes = serde_json::to_vec_pretty(&document).ok()?;
         bytes.push(b'\n');

@@ -11,18 +11,16 @@ use serde::Serialize;
 use crate::{
     follower::{
         Mode,
-        clock::{self, Clock, Reading, Trust},
-        mirror::Mirror,
+        clock::{self, Clock, Trust},
+        follow::{Followed, Follower, Place},
         records::{self, Observation},
-        state::{self, FollowerState},
-        state_folder::StateFolder,
         stops::SeenStop,
         writer::Writer,
     },
     gate::sources::Sources,
-    git::{GitError, NOTES, Repository, Signer, SigningKey, mirrored},
+    git::{GitError, NOTES, Signer, SigningKey, mirrored},
     inbox::{self, NoteText, Overlay},
-    ledger::{Phase, rules},
+    ledger::Phase,
     model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role},
 };
 
@@ -79,12 +77,9 @@ const PUSH_LIMIT: Duration = Duration::from_secs(20);
 /// An agent.
 pub struct Agent {
     pub(super) config: Config,
-    clock: Box<Clock>,
-    folder: StateFolder,
     pub(super) remembered: AgentState,
-    pub(super) mirror: Mirror,
+    pub(super) follower: Follower,
     pub(super) signer: Signer,
-    pub(super) writer: Writer,
     pub(super) measure: Option<Sources>,
 }
 
@@ -119,34 +114,25 @@ impl Round {
 impl Agent {
     /// Takes its place: the repository, the pinned root, the key, the lock. `unpinned` without a root.
     pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
-        let refused = |error: GitError| error.refusal();
-        let repository = match &config.repository {
-            Some(path) => Repository::open(path),
-            None => Repository::discover(),
-        };
-        let repository = repository.map_err(refused)?.with_patience(PUSH_LIMIT);
-        let root = match config.root {
-            Some(root) => Some(root),
-            None => repository.pinned_root().map_err(refused)?,
-        };
-        let root = root.ok_or_else(|| {
-            Refusal::new(Reason::Unpinned, "an agent turns no key without a pinned root")
-                .hint("pin it with: git two-key trust ROOT, or root: ROOT in the agent's configuration")
-        })?;
-        let key = SigningKey::file(config.key.clone()).map_err(refused)?;
-        if matches!(key, SigningKey::Minisign(_)) {
+        if SigningKey::file(config.key.clone()).is_ok_and(|key| matches!(key, SigningKey::Minisign(_))) {
             let message = "a minisign key cannot sign commits, and what an agent gives as evidence is signed with them";
             return Err(Refusal::new(Reason::Unsigned, message).hint("make an SSH key: ssh-keygen -t ed25519"));
         }
-        let public = key.public_key().map_err(refused)?;
-        let folder = StateFolder::open(repository.common_dir(), Role::Agent, &config.name)?;
-        let remembered = state::load(&folder, AgentState::new(root))?;
-        let mirror = Mirror::open(repository, config.remote.clone(), root, &config.name)?;
-        let principal = config.name.clone();
-        let writer = Writer::new(principal.clone(), key.clone(), public.clone());
-        let signer = Signer { key, public, principal, role: Role::Agent };
+        let place = Place {
+            role: Role::Agent,
+            name: config.name.clone(),
+            key: config.key.clone(),
+            repository: config.repository.clone(),
+            remote: config.remote.clone(),
+            root: config.root,
+            push_limit: PUSH_LIMIT,
+        };
+        let (follower, remembered) = Follower::open(place, clock, AgentState::new)?;
+        let Writer { name, key, public, .. } = &follower.writer;
+        let (principal, role) = (name.clone(), Role::Agent);
+        let signer = Signer { key: key.clone(), public: public.clone(), principal, role };
         let measure = config.metrics.as_ref().map(Sources::open).transpose()?;
-        Ok(Self { config, clock, folder, remembered, mirror, signer, writer, measure })
+        Ok(Self { config, remembered, follower, signer, measure })
     }
 
     /// How long to wait from one look to the next.
@@ -156,17 +142,12 @@ impl Agent {
 
     /// One tick.
     pub fn tick(&mut self, mode: Mode) -> Result<Report, Refusal> {
-        let accepted = match self.remembered.follower.accepted {
-            Some(accepted) => Some(accepted),
-            None => self.mirror.kept_of_this_root(&self.config.name)?,
-        };
-        self.mirror.list().map_err(|error| error.refusal())?;
-        self.mirror.catch_up(accepted)?;
+        self.follower.begin(&self.remembered.follower)?;
         let mut round = self.begin(mode);
         self.know(&mut round)?;
         // Stops come before the remote is asked: it may take long, or not answer.
         let mut leases = Vec::new();
-        if self.own_key().is_ok() {
+        if self.follower.own_key().is_ok() {
             for id in self.running() {
                 // One that cannot be stopped keeps no other one from being stopped.
                 match self.stop_if_needed(&id, &mut round) {
@@ -176,7 +157,7 @@ impl Agent {
             }
         }
         self.refresh(&mut round)?;
-        self.own_key()?;
+        self.follower.own_key()?;
         self.deliver(&mut round);
         let stopped: Vec<_> = leases.iter().map(|report| report.lease.clone()).collect();
         for id in self.leases().into_iter().filter(|id| !stopped.contains(id)) {
@@ -186,11 +167,11 @@ impl Agent {
         self.remembered.watches.retain(|lease, _| running.contains(lease));
         self.remembered.settled.retain(|lease, _| running.contains(lease));
         if mode == Mode::Act {
-            self.folder.write(&self.remembered)?;
+            self.follower.folder.write(&self.remembered)?;
         }
         Ok(Report {
             agent: self.config.name.clone(),
-            ledger: self.mirror.state.tip(),
+            ledger: self.follower.mirror.state.tip(),
             leases,
             remarks: round.remarks,
             beside: round.beside,
@@ -214,7 +195,7 @@ impl Agent {
 
     /// Looks at the clocks.
     fn begin(&mut self, mode: Mode) -> Round {
-        let (reading, trust) = (self.clock)().believed_after(self.remembered.follower.clock.as_ref());
+        let (reading, trust) = self.follower.read_clocks(&mut self.remembered.follower);
         let mut round = Round {
             mode,
             now: reading.now,
@@ -226,85 +207,54 @@ impl Agent {
         };
         if trust == Trust::Doubted {
             round.block(clock::doubted());
-        } else {
-            self.remembered.follower.clock = Some(reading);
         }
         round
     }
 
     /// Brings everything up to date that comes from the repository. What cannot be known blocks forward steps only.
     pub(super) fn refresh(&mut self, round: &mut Round) -> Result<(), Refusal> {
-        let (reading, _) = (self.clock)().believed_after(self.remembered.follower.clock.as_ref());
-        match self.mirror.fetch() {
-            Ok(()) => self.remembered.follower.fetched = Some(reading.clone()),
-            Err(error) => {
-                let refusal = error.refusal();
-                let message = format!("the remote cannot be reached: {}", refusal.message);
-                round.block(Refusal { message, ..refusal });
-            }
+        let remembered = &mut self.remembered.follower;
+        let (reading, _) = self.follower.read_clocks(remembered);
+        match self.follower.mirror.fetch() {
+            Ok(()) => remembered.fetched = Some(reading.clone()),
+            Err(error) => round.block(Follower::not_reached(&error)),
         }
         round.now = reading.now;
-        self.is_fresh(&reading, round);
-        match self.mirror.accept(&self.config.name, round.mode) {
-            Ok(tip) => self.remembered.follower.accepted = Some(tip),
-            Err(refusal) => round.block(refusal),
+        if let Some(refusal) = Follower::stale(remembered, &reading, self.config.max_staleness) {
+            round.block(refusal);
         }
-        let mut missed = Vec::new();
-        let FollowerState { stops, searched, .. } = &mut self.remembered.follower;
-        if let Err(error) = self.mirror.search(stops, searched, &mut missed) {
-            let message = format!("stops could not be searched for: {error}");
-            round.block(Refusal { message, ..error.refusal() });
+        let Followed { blockers, remarks, .. } = self.follower.follow(remembered, round.mode);
+        for refusal in blockers {
+            round.block(refusal);
         }
-        for what in missed {
-            round.remark(Refusal::new(Reason::Internal, what));
+        for refusal in remarks {
+            round.remark(refusal);
         }
-        let frozen =
-            self.remembered.follower.stops.iter().any(|stop| stop.is_freeze() && !stop.is_folded(&self.mirror.state));
+        let frozen = self
+            .remembered
+            .follower
+            .stops
+            .iter()
+            .any(|stop| stop.is_freeze() && !stop.is_folded(&self.follower.mirror.state));
         if frozen {
             round.block(Refusal::new(Reason::Frozen, "a freeze was seen that the branch does not have yet"));
         }
         self.know(round)
     }
 
-    fn is_fresh(&self, reading: &Reading, round: &mut Round) {
-        let limit = self.config.max_staleness.as_secs().saturating_mul(1000);
-        let age = self.remembered.follower.fetched.as_ref().map(|last| reading.at_most_ms_since(last));
-        if age.is_none_or(|age| age > limit) {
-            let message = format!("the remote has not been reached for {}", self.config.max_staleness);
-            round.block(Refusal::new(Reason::Stale, message));
-        }
-    }
-
     /// Reads what waits in notes and what appliers attest.
     fn know(&self, round: &mut Round) -> Result<(), Refusal> {
         let refused = |error: GitError| error.refusal();
-        let repository = &self.mirror.repository;
-        let is_known = |name: &PrincipalId| self.mirror.state.policy().get().principals.contains_key(name);
+        let repository = &self.follower.mirror.repository;
+        let is_known = |name: &PrincipalId| self.follower.mirror.state.policy().get().principals.contains_key(name);
         let mut notes = repository.notes(NOTES, is_known).map_err(refused)?;
-        if let Some(remote) = &self.mirror.remote {
+        if let Some(remote) = &self.follower.mirror.remote {
             notes.extend(repository.notes(&mirrored(remote, NOTES), is_known).map_err(refused)?);
         }
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
-        round.waiting = inbox::overlay(&texts, &self.mirror.state);
-        round.observed = records::read(repository, &self.mirror.state).map_err(refused)?.found;
-        Ok(())
-    }
-
-    /// Whether the key that is configured here is this agent's, by the policy in force: an agent's key acts in no other
-    /// role, and no other key acts as an agent's.
-    fn own_key(&self) -> Result<(), Refusal> {
-        let (owner, role) = rules::owner(&self.mirror.state, self.signer.public.raw())?;
-        let hint = "see whose keys there are: git two-key key list";
-        if role != Role::Agent {
-            let message =
-                format!("the configured key is {owner}'s, a {} key: it never acts as an agent's", role.word());
-            return Err(Refusal::new(Reason::WrongRole, message).hint(hint));
-        }
-        if owner != self.config.name {
-            let message = format!("the configured key is {owner}'s, not agent {}'s", self.config.name);
-            return Err(Refusal::new(Reason::WrongPrincipal, message).hint(hint));
-        }
+        round.waiting = inbox::overlay(&texts, &self.follower.mirror.state);
+        round.observed = records::read(repository, &self.follower.mirror.state).map_err(refused)?.found;
         Ok(())
     }
 
@@ -313,7 +263,7 @@ impl Agent {
         if round.mode == Mode::DryRun {
             return;
         }
-        let (failed, beside) = act::deliver(&mut self.mirror, &mut self.writer, &self.remembered.follower.stops);
+        let (failed, beside) = act::deliver(&mut self.follower, &self.remembered.follower.stops);
         for refusal in failed {
             round.remark(refusal);
         }
@@ -324,7 +274,7 @@ impl Agent {
     pub(super) fn bind(&mut self, stop: SeenStop, round: &mut Round) -> Result<(), Refusal> {
         self.remembered.follower.stops.push(stop);
         // A stop does not wait until the disk has room.
-        let written = self.folder.write(&self.remembered);
+        let written = self.follower.folder.write(&self.remembered);
         self.deliver(round);
         written
     }
@@ -332,13 +282,14 @@ impl Agent {
     /// The leases that have weight, or could have.
     fn running(&self) -> Vec<LeaseId> {
         let runs = |phase: Phase| matches!(phase, Phase::Rolling { .. } | Phase::Paused { .. } | Phase::Halted);
-        let running = self.mirror.state.leases().filter(|lease| runs(lease.phase)).map(|lease| lease.id.clone());
+        let running =
+            self.follower.mirror.state.leases().filter(|lease| runs(lease.phase)).map(|lease| lease.id.clone());
         running.filter(|id| self.looks_after(id)).collect()
     }
 
     /// The leases that have not ended, those that run first.
     fn leases(&self) -> Vec<LeaseId> {
-        let state = &self.mirror.state;
+        let state = &self.follower.mirror.state;
         let running = self.running();
         let open = |id: &LeaseId| state.lease(id).is_none_or(|lease| !lease.phase.ended());
         let others: Vec<_> = state
@@ -350,7 +301,7 @@ impl Agent {
     }
 
     fn looks_after(&self, id: &LeaseId) -> bool {
-        let target = self.mirror.state.document(id).map(|lease| &lease.target);
+        let target = self.follower.mirror.state.document(id).map(|lease| &lease.target);
         target.is_some_and(|target| self.config.targets.as_ref().is_none_or(|targets| targets.contains(target)))
     }
 
@@ -363,7 +314,7 @@ impl Agent {
     ) -> Option<LeaseReport> {
         Some(LeaseReport {
             lease: id.clone(),
-            target: self.mirror.state.document(id)?.target.clone(),
+            target: self.follower.mirror.state.document(id)?.target.clone(),
             state: phase.word().to_owned(),
             act: decision.act,
             rule: decision.rule,

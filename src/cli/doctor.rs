@@ -291,6 +291,11 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
             }
         }
     }
+    for remote in session.repo.mirrors_onto_local()? {
+        let message = format!("`git fetch {remote}` prunes what was signed here and no remote has yet");
+        let [name, value] = Repository::off_local(&remote);
+        chart.note("mirror", message, format!("git config --add {name} '{value}'"));
+    }
     if !session.repo.remotes()?.is_empty() {
         for vote in session.undelivered_notes()? {
             let what = report::subject_line(vote.statement());

@@ -157,7 +157,12 @@ fn admit(repository: &Repository, push: &Push, refs: &[PushedRef]) -> Result<(),
     let kept = repository.admit(push, refs, moment());
     match kept {
         Err(error) if !stops_alone(refs) => {
-            let hint = "the account that the hook runs as has to be able to write there";
+            // What is kept there makes pushes quicker, and lets those through that are on their way.
+            let hint = format!(
+                "on the server, see that the account which the hook runs as can write there; where something else is in the \
+                 way, remove all of it, which costs time and never safety: rm -rf '{}'",
+                repository.common_dir().join("two-key").display()
+            );
             Err(Failure::Undecided(error.refusal().hint(hint)))
         }
         _ => Ok(()),

@@ -11,7 +11,7 @@ use crate::model::{Reason, Refusal, document::Span};
 const TOLERANCE_MS: u64 = 5 * 60 * 1000;
 
 /// How the clocks are read.
-pub type Clock = dyn Fn() -> Reading + Send;
+pub type Clock = dyn Fn() -> Reading + Send + Sync;
 
 /// One look at the clocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

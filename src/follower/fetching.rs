@@ -113,7 +113,7 @@ impl Fetching {
                 let needed = missed.iter().find(|missed| missed.wanted.is_needed()).map(|missed| missed.error.clone());
                 let waiting = waiting.iter().find(|waiting| waiting.is_needed()).map(still_awaited);
                 postpone(&late, missed);
-                needed.or(waiting).or(lost).map_or(Ok(()), Err)
+                needed.or(waiting).or(lost).or(repository.unwritten()).map_or(Ok(()), Err)
             });
             let _ = say.send(outcome);
             // What is late is fetched one by one, by one thread, while others look.

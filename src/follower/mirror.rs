@@ -84,8 +84,17 @@ impl Mirror {
         self.refs.edition()
     }
 
+    /// Why nothing may be written down that rests on what is known here: it is not in the clone, and would not be there for
+    /// the next process.
+    pub(crate) fn unwritten(&self) -> Option<GitError> {
+        self.repository.unwritten()
+    }
+
     /// Moves refs of ours.
     pub(crate) fn update(&mut self, updates: &[RefUpdate], reason: &str) -> Result<(), GitError> {
+        if let Some(error) = self.unwritten() {
+            return Err(error);
+        }
         self.repository.update_refs(updates, reason)?;
         self.refs.moved(updates);
         Ok(())
@@ -131,7 +140,10 @@ impl Mirror {
     /// Catches up with what was accepted before. What was accepted and is gone cannot be decided about.
     pub(crate) fn catch_up(&mut self, accepted: Option<Oid>) -> Result<(), Refusal> {
         match accepted {
-            Some(accepted) if accepted != self.state.tip() => self.fold(accepted).map_err(|error| error.refusal()),
+            // Whatever this process has accepted since continues that.
+            Some(accepted) if self.state.tip() == self.root && accepted != self.root => {
+                self.fold(accepted).map_err(|error| error.refusal())
+            }
             _ => Ok(()),
         }
     }
@@ -147,7 +159,7 @@ impl Mirror {
         }
         // Kept from being collected, in case the branch is rewound.
         let old = self.kept(name);
-        if old != Some(tip) && mode == Mode::Act {
+        if old != Some(tip) && mode == Mode::Act && self.unwritten().is_none() {
             let update = RefUpdate { name: accepted_ref(name), old, new: tip };
             self.update(&[update], "accepted").map_err(|error| error.refusal())?;
         }

@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | `follow` | the follower itself: looks, and says what speaks against going forward |
 //! | `mirror` | the governed refs and the ledger, as far as they were fetched, verified and accepted |
 //! | `fetching` | the remote is asked beside the loop, stops first |
 //! | `ref_cache` | where refs are, kept in memory from look to look |
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod clocks;
 pub(crate) mod fetching;
 pub(crate) mod files;
+pub(crate) mod follow;
 pub(crate) mod mirror;
 pub mod records;
 mod ref_cache;

@@ -10,7 +10,7 @@ use crate::{
     signature::{Cosignature, Opened},
 };
 
-/// A verified stop or freeze, by a key that was in force when it was first seen here.
+/// A verified stop or freeze, by a key that was in force when it was first seen here; or one of our own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SeenStop {
@@ -18,8 +18,8 @@ pub struct SeenStop {
     pub key: RawKey,
     /// What it signed.
     pub statement: Statement,
-    /// The commit that carries it.
-    pub commit: Oid,
+    /// The commit that carries it; none for one of our own that could not be signed yet.
+    pub commit: Option<Oid>,
     /// Why, in the signer's words.
     pub reason: Option<String>,
 }
@@ -56,7 +56,7 @@ pub fn stops_in(state: &State, commit: Oid, stops: &[Cosignature]) -> Vec<SeenSt
     let heeded = stops.iter().filter(|vote| is_heeded(state, vote)).map(|vote| SeenStop {
         key: vote.key().raw(),
         statement: vote.statement().clone(),
-        commit,
+        commit: Some(commit),
         reason: vote.reason().map(str::to_owned),
     });
     heeded.filter(|stop| !stop.is_folded(state)).collect()

@@ -10,7 +10,7 @@ use crate::{
     admission::{ASIDE, Place, RECORD, repository_of, signer_of},
     gate::Evidence,
     git::{Base, GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
-    ledger::{self, LeaseState, StopEffect, Transition, rules},
+    ledger::{self, LeaseState, State, StopEffect, Transition, rules},
     model::{Digest, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, Stop, StopKind, Subject},
     signature::statement_message,
 };
@@ -50,21 +50,6 @@ pub(crate) fn in_one_line(words: &str) -> String {
     let words: String = words.chars().map(|letter| if plain(letter) { letter } else { ' ' }).take(MOST).collect();
     let words = words.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
     if words.is_empty() { "no reason was given".to_owned() } else { words }
-}
-
-/// A stop about to be signed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct OwnStop<'a> {
-    /// What is stopped.
-    pub(crate) lease: &'a LeaseId,
-    /// How.
-    pub(crate) kind: StopKind,
-    /// Why.
-    pub(crate) reason: &'a str,
-    /// The digest of what that rests on.
-    pub(crate) evidence: Option<Digest>,
-    /// The commit that it continues.
-    pub(crate) parent: Oid,
 }
 
 impl Writer {
@@ -244,23 +229,35 @@ impl Writer {
         mirror.repository.commit_tree(&NewCommit { tree, parents: &[tip], message, sign, who })
     }
 
-    /// Signs a stop of our own. No ref is made yet.
-    pub(crate) fn sign_stop(&self, mirror: &Mirror, stop: &OwnStop<'_>) -> Result<SeenStop, Refusal> {
+    /// A stop of our own, which binds us from now on, signed or not.
+    pub(crate) fn own_stop(&self, state: &State, lease: &LeaseId, kind: StopKind, reason: &str) -> SeenStop {
         let nonce = Nonce::from_bytes(rand::random());
-        let repository = mirror.state.policy().get().repository.clone();
-        let subject = Subject::Stop(Stop { lease: stop.lease.clone(), kind: stop.kind, nonce });
-        let statement = Statement { repository, subject };
-        let subject = format!("{}: {}", statement.action(), stop.lease);
-        let (principal, reason) = (Some(&self.name), Some(stop.reason));
-        let message = statement_message(&statement, &subject, principal, reason, stop.evidence, &[])?;
+        let repository = state.policy().get().repository.clone();
+        let statement = Statement { repository, subject: Subject::Stop(Stop { lease: lease.clone(), kind, nonce }) };
+        SeenStop { key: self.public.raw(), statement, commit: None, reason: Some(reason.to_owned()) }
+    }
+
+    /// Signs a stop of our own on the accepted tip, with the evidence for it. No ref is made yet.
+    pub(crate) fn sign_stop(&self, mirror: &Mirror, stop: &SeenStop, evidence: Option<&[u8]>) -> Result<Oid, Refusal> {
+        if let Some(error) = mirror.unwritten() {
+            return Err(error.refusal());
+        }
+        // A stop is signed even where the evidence cannot be kept.
+        let tip = mirror.state.tip();
+        let lease = stop.stop().map(|stop| &stop.lease);
+        let exhibit =
+            lease.zip(evidence).and_then(|(lease, bytes)| Some((self.exhibit(mirror, lease, bytes).ok()?, bytes)));
+        let (parent, evidence) = exhibit.map_or((tip, None), |(commit, bytes)| (commit, Some(Digest::of(bytes))));
+        let subject = title(&stop.statement, ": ");
+        let (principal, reason) = (Some(&self.name), stop.reason.as_deref());
+        let message = statement_message(&stop.statement, &subject, principal, reason, evidence, &[])?;
         let make = || {
-            let tree = mirror.repository.objects()?.links(stop.parent)?.tree;
+            let tree = mirror.repository.objects()?.links(parent)?.tree;
             let (sign, who) = (SignWith::Key(&self.key), self.name.as_str());
-            let parents = [stop.parent];
+            let parents = [parent];
             mirror.repository.commit_tree(&NewCommit { tree, parents: &parents, message: &message, sign, who })
         };
-        let commit = make().map_err(|error| error.refusal())?;
-        Ok(SeenStop { key: self.public.raw(), statement, commit, reason: Some(stop.reason.to_owned()) })
+        make().map_err(|error| error.refusal())
     }
 
     /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree. What is
@@ -282,17 +279,21 @@ impl Writer {
             Some(stop) => ledger::stop_targets(&mirror.state, stop.kind, &stop.lease).ok(),
             None => Some(Vec::new()),
         };
-        let counts = |stop: &&SeenStop| under_refs.contains(&stop.commit) && mirror.state.key_in_force(stop.key);
-        let mut waiting: Vec<_> =
-            stops.iter().filter(counts).filter_map(|stop| lands(stop).map(|landings| (stop, landings))).collect();
+        let counts =
+            |(stop, carrier): &(&SeenStop, Oid)| under_refs.contains(carrier) && mirror.state.key_in_force(stop.key);
+        let signed = stops.iter().filter_map(|stop| Some((stop, stop.commit?)));
+        let mut waiting: Vec<_> = signed
+            .filter(counts)
+            .filter_map(|(stop, carrier)| lands(stop).map(|landings| (stop, carrier, landings)))
+            .collect();
         // Those that take effect first.
         let goes = |(_, effect): &(LeaseId, StopEffect)| *effect != StopEffect::Nothing;
-        waiting.sort_by_key(|(stop, landings)| !stop.is_freeze() && !landings.iter().any(goes));
-        for (stop, landings) in waiting.into_iter().take(MAX_CARRIED) {
-            if repository.is_ancestor(mirror.root, stop.commit).map_err(refused)? {
+        waiting.sort_by_key(|(stop, _, landings)| !stop.is_freeze() && !landings.iter().any(goes));
+        for (stop, carrier, landings) in waiting.into_iter().take(MAX_CARRIED) {
+            if repository.is_ancestor(mirror.root, carrier).map_err(refused)? {
                 let tree = repository.objects().and_then(|mut objects| objects.links(tip)).map_err(refused)?.tree;
-                let message = format!("Carry over a stop: {}\n", title(&stop.statement));
-                let parents = [tip, stop.commit];
+                let message = format!("Carry over a stop: {}\n", title(&stop.statement, " of "));
+                let parents = [tip, carrier];
                 let (sign, who) = (SignWith::Nobody, self.name.as_str());
                 let merge = NewCommit { tree, parents: &parents, message: &message, sign, who };
                 let carried = repository.commit_tree(&merge).map_err(refused)?;
@@ -348,12 +349,12 @@ impl Writer {
 
 /// Makes the ref of a stop of ours.
 pub(crate) fn keep_stop(mirror: &mut Mirror, stop: &SeenStop) -> Result<(), Refusal> {
-    let Some(own) = stop.stop() else { return Ok(()) };
-    let name = format!("refs/two-key/stops/{}/{}", own.lease, stop.commit);
+    let (Some(own), Some(commit)) = (stop.stop(), stop.commit) else { return Ok(()) };
+    let name = format!("refs/two-key/stops/{}/{commit}", own.lease);
     if mirror.at(&name).is_some() {
         return Ok(());
     }
-    let update = RefUpdate::create(name, stop.commit);
+    let update = RefUpdate::create(name, commit);
     mirror.update(&[update], "stop").map_err(|error| error.refusal())
 }
 
@@ -365,7 +366,11 @@ pub(crate) fn stops_pushes(mirror: &Mirror) -> Vec<Push> {
         let is_there = |name: &String| mirror.at(&mirror.known_as(name)).is_some();
         if !is_there(&name) && !aside.iter().any(is_there) {
             let push = Push::of(mirror, vec![format!("{id}:{name}")]);
-            pushes.extend(push.map(|push| Push { or: aside.map(|name| format!("{id}:{name}")).into(), ..push }));
+            pushes.extend(push.map(|push| Push {
+                or: aside.map(|name| format!("{id}:{name}")).into(),
+                options: PushOptions::of_a_stop(),
+                ..push
+            }));
         }
     }
     pushes
@@ -393,9 +398,9 @@ pub(crate) fn beside(mirror: &Mirror, push: &Push, outcome: &Result<PushOutcome,
     Some(Refusal::new(refusal.reason, message).hint(hint))
 }
 
-fn title(statement: &Statement) -> String {
+fn title(statement: &Statement, of: &str) -> String {
     match statement.lease() {
-        Some(lease) => format!("{} of {lease}", statement.action()),
+        Some(lease) => format!("{}{of}{lease}", statement.action()),
         None => statement.action().to_string(),
     }
 }

@@ -38,26 +38,46 @@ impl Mode {
 
 /// Readers that have nothing to do, for the next who needs one: each is a process.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Idle(Arc<Mutex<Vec<Server>>>);
+pub(super) struct Idle(Arc<Mutex<Pool>>);
+
+#[derive(Debug, Default)]
+struct Pool {
+    servers: Vec<Server>,
+    /// How often what there is to be read was somewhere else from then on.
+    edition: u32,
+}
 
 impl Idle {
     /// One that still runs, if there is one.
     pub(super) fn take(&self, mode: Mode) -> Option<Server> {
-        let mut idle = self.0.lock().ok()?;
-        let at = idle.iter().position(|server| server.mode == mode)?;
-        let mut server = idle.swap_remove(at);
+        let servers = &mut self.0.lock().ok()?.servers;
+        let at = servers.iter().position(|server| server.mode == mode)?;
+        let mut server = servers.swap_remove(at);
         server.runs().then_some(server)
     }
 
     /// Keeps one that has answered all that it was asked, unless there are enough or it has served long.
     pub(super) fn keep(&self, mut server: Server) {
         server.uses += 1;
-        if let Ok(mut idle) = self.0.lock()
+        if let Ok(mut pool) = self.0.lock()
             && server.uses < MAX_USES
-            && idle.iter().filter(|other| other.mode == server.mode).count() < MAX_IDLE
+            && server.edition == pool.edition
+            && pool.servers.iter().filter(|other| other.mode == server.mode).count() < MAX_IDLE
         {
-            idle.push(server);
+            pool.servers.push(server);
         }
+    }
+
+    /// Objects are somewhere else from now on: no reader that runs already is anybody's next one.
+    pub(super) fn renew(&self) {
+        if let Ok(mut pool) = self.0.lock() {
+            pool.edition += 1;
+            pool.servers.clear();
+        }
+    }
+
+    fn edition(&self) -> u32 {
+        self.0.lock().map_or(0, |pool| pool.edition)
     }
 }
 
@@ -65,6 +85,8 @@ impl Idle {
 #[derive(Debug)]
 pub(super) struct Server {
     mode: Mode,
+    /// What it knows of where objects are.
+    edition: u32,
     /// Who has been done with it.
     uses: u32,
     requests: ChildStdin,
@@ -74,9 +96,10 @@ pub(super) struct Server {
 impl Server {
     /// Starts one.
     pub(super) fn start(repository: &Repository, mode: Mode) -> Result<Self, GitError> {
+        let edition = repository.idle().edition();
         let mut answers = Answers::of(repository.run(&["cat-file", mode.option()]), Stdio::piped())?;
         let requests = answers.child.stdin.take().ok_or_else(no_pipes)?;
-        Ok(Self { mode, uses: 0, requests, answers })
+        Ok(Self { mode, edition, uses: 0, requests, answers })
     }
 
     /// Whether it has not ended: a process that stays can be killed by somebody else.

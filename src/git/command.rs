@@ -193,7 +193,7 @@ impl Program {
     /// which never fills up as a pipe that nobody reads would.
     pub(crate) fn server(mut self, requests: impl Into<Stdio>) -> Result<(Child, Complaints), GitError> {
         let line = self.line();
-        let file = tempfile::tempfile().map_err(|error| GitError::io("making a temporary file", error))?;
+        let file = super::aside::scratch_file().map_err(|error| GitError::io("making a temporary file", error))?;
         let theirs = file.try_clone().map_err(|error| GitError::io("sharing a temporary file", error))?;
         self.command.stdin(requests).stdout(Stdio::piped()).stderr(theirs);
         let child = self.spawn_as(&line)?;

@@ -105,6 +105,16 @@ pub enum GitError {
     /// No key to sign with.
     #[error("no key to sign with: {0}")]
     NoKey(String),
+    /// A clone that does not take what was fetched.
+    #[error("what was fetched cannot be written into {folder}, and is in {aside} for now: {why}")]
+    Unwritten {
+        /// The clone.
+        folder: String,
+        /// Where it is meanwhile.
+        aside: String,
+        /// What went wrong.
+        why: String,
+    },
     /// An error of the operating system.
     #[error("{doing}: {error}")]
     Io {
@@ -148,6 +158,9 @@ impl GitError {
             }
             Self::NoKey(_) => (Reason::Internal, Some("name one with --key FILE, or: git config user.signingkey FILE")),
             Self::BadRoot { .. } => (Reason::Unpinned, Some("pin it with: git two-key trust ROOT")),
+            Self::Unwritten { .. } => {
+                (Reason::Internal, Some("make room there, or let it be written: nothing goes forward before"))
+            }
             Self::NoProgram(_)
             | Self::Program { .. }
             | Self::TimedOut { .. }

@@ -9,7 +9,7 @@ use std::{
     fmt::Write as _,
 };
 
-use super::{GitError, Repository};
+use super::{GitError, Repository, command::Program};
 use crate::{
     admission::{ASIDE, Place, place},
     model::{Digest, Oid, PrincipalId},
@@ -30,6 +30,11 @@ const UNJUDGED: [&str; 6] =
 /// any more is not asked for each of a thousand refs.
 const MAX_FAILED: usize = 400;
 const TIMED_OUT: usize = 32;
+
+/// What is signed here lies below this until a remote has it.
+const LOCAL: &str = "refs/two-key-local/";
+/// What keeps a fetch off that, whatever else it maps.
+const NOT_LOCAL: &str = "^refs/two-key-local/*";
 
 /// Refs by their names in the mirror.
 pub type Mirrored = BTreeMap<String, Oid>;
@@ -107,7 +112,7 @@ impl Repository {
         let (wanted, lost) = wanted.map(|(wanted, lost)| (wanted, lost.map_or(Ok(()), Err)))?;
         let missed = self.bring(remote, &wanted, &mut |_| ());
         missed.into_iter().find(|missed| missed.wanted.is_needed()).map_or(Ok(()), |missed| Err(missed.error))?;
-        lost
+        self.unwritten().or(lost.err()).map_or(Ok(()), Err)
     }
 
     /// Fetches one governed ref, and says where the remote has it now.
@@ -120,6 +125,37 @@ impl Repository {
     /// Notes down that a remote has taken a ref.
     pub fn took(&self, remote: &str, name: &str, id: Oid) -> Result<(), GitError> {
         self.set_refs(&[(mirrored(remote, name), id)], "two-key: push")
+    }
+
+    /// The remotes whose fetches would prune and overwrite what was signed here and no remote has: those of a clone that mirrors
+    /// all refs (`git clone --mirror`).
+    pub fn mirrors_onto_local(&self) -> Result<Vec<String>, GitError> {
+        let mut found = Vec::new();
+        for remote in self.remotes()? {
+            let refspecs = self.config_all(&format!("remote.{remote}.fetch"))?;
+            let covers = |refspec: &String| {
+                let to = refspec.split_once(':').and_then(|(_, to)| to.split_once('*'));
+                to.is_some_and(|(start, _)| LOCAL.starts_with(start) || start.starts_with(LOCAL))
+            };
+            if refspecs.iter().any(covers) && !refspecs.iter().any(|refspec| refspec == NOT_LOCAL) {
+                found.push(remote);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What keeps a remote's fetches off what was signed here.
+    pub fn off_local(remote: &str) -> [String; 2] {
+        [format!("remote.{remote}.fetch"), NOT_LOCAL.to_owned()]
+    }
+
+    /// Keeps all fetches off what was signed here.
+    pub fn keep_fetches_off_local(&self) -> Result<(), GitError> {
+        for remote in self.mirrors_onto_local()? {
+            let [name, value] = Self::off_local(&remote);
+            self.run(&["config", "--local", "--add", &name, &value]).bytes()?;
+        }
+        Ok(())
     }
 
     /// What is kept here of a remote.
@@ -145,7 +181,9 @@ impl Repository {
             command: format!("git ls-remote {remote}"),
             stderr: format!("couldn't find remote ref {branch}"),
         });
-        let wanted = there.into_iter().filter(|(name, id)| kept.get(&mirrored(remote, name)) != Some(id));
+        // What is only kept aside is fetched again, until the clone takes it.
+        let is_here = |name: &str, id: &Oid| kept.get(name) == Some(id) && !self.aside().has(name);
+        let wanted = there.into_iter().filter(|(name, id)| !is_here(&mirrored(remote, name), id));
         let ranked = |(name, id): (String, Oid)| {
             let rank = match place(&name, branch) {
                 Place::Stop { .. } => Rank::Stop,
@@ -182,15 +220,20 @@ impl Repository {
         missed: &mut Vec<Missed>,
     ) {
         let Some(first) = wanted.first() else { return };
-        let error = match self.fetch_objects(remote, wanted) {
-            Ok(()) => {
-                missed.extend(self.write_down(remote, wanted));
-                came(wanted.iter().map(|wanted| (mirrored(remote, &wanted.name), wanted.id)).collect());
-                return;
-            }
-            Err(error) => error,
+        let refs = || -> Mirrored { wanted.iter().map(|one| (mirrored(remote, &one.name), one.id)).collect() };
+        let Err(error) = self.limited(self.fetch_objects(remote, wanted)).bytes() else {
+            missed.extend(self.write_down(remote, wanted));
+            self.is_in_the_clone(refs().keys().map(String::as_str));
+            came(refs());
+            return;
         };
-        *failed += if matches!(error, GitError::TimedOut { .. }) { TIMED_OUT } else { 1 };
+        // A clone that cannot be written keeps nothing away. Whether that was it shows.
+        let took_long = matches!(error, GitError::TimedOut { .. });
+        if !took_long && self.fetch_aside(refs(), &error, || self.fetch_objects(remote, wanted)) {
+            came(refs());
+            return;
+        }
+        *failed += if took_long { TIMED_OUT } else { 1 };
         if wanted.len() == 1 || *failed > MAX_FAILED {
             let one = |wanted: &Wanted| Missed { wanted: wanted.clone(), error: error.clone() };
             missed.extend(wanted.iter().map(one));
@@ -202,8 +245,8 @@ impl Repository {
         self.bring_apart(remote, other, failed, came, missed);
     }
 
-    /// Fetches objects by their ids, with all that they need, into no ref.
-    fn fetch_objects(&self, remote: &str, wanted: &[Wanted]) -> Result<(), GitError> {
+    /// What fetches objects by their ids, with all that they need, into no ref. What is kept aside does not count as here.
+    fn fetch_objects(&self, remote: &str, wanted: &[Wanted]) -> Program {
         let ids: BTreeSet<Oid> = wanted.iter().map(|wanted| wanted.id).collect();
         let input = ids.iter().fold(String::new(), |mut input, id| {
             let _ = writeln!(input, "{id}");
@@ -211,9 +254,8 @@ impl Repository {
         });
         let options = ["--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules"];
         // An empty refmap keeps the configured refspecs out.
-        let program = self.git().args(NO_BACKGROUND).args(UNJUDGED).arg("fetch").args(options);
-        let program = program.args(["--stdin", "--refmap=", "--", remote]).input(input);
-        self.limited(program).bytes().map(drop)
+        let program = self.git_alone().args(NO_BACKGROUND).args(UNJUDGED).arg("fetch").args(options);
+        program.args(["--stdin", "--refmap=", "--", remote]).input(input)
     }
 
     /// Writes the mirror's refs. They have names of few shapes, none of which is in another's way; but a process that was

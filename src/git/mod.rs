@@ -10,6 +10,7 @@
 
 mod admitted;
 mod ahead;
+mod aside;
 mod carry;
 mod cat_file;
 mod changes;
@@ -56,7 +57,7 @@ pub use object::{Kind, Object};
 pub use objects::Objects;
 pub use push::{PushedRef, Side};
 pub use refs::RefUpdate;
-pub use remote::{PushOptions, PushOutcome};
+pub use remote::{PrePush, PushOptions, PushOutcome};
 pub use repository::Repository;
 pub use sign::{NAMESPACE, SigningKey};
 pub use steps::{Base, OpenedCommit, Steps};

@@ -7,6 +7,16 @@ use crate::model::Oid;
 /// server takes, and colours in the server's words.
 const AS_ASKED: [&str; 4] = ["-c", "push.pushOption=", "-c", "color.remote=false"];
 
+/// Whether the `pre-push` hook of this clone has a say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PrePush {
+    /// It has.
+    #[default]
+    Asked,
+    /// It has not: a stop waits for nobody's tests.
+    PassedOver,
+}
+
 /// How to push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PushOptions {
@@ -16,6 +26,15 @@ pub struct PushOptions {
     pub expected: Vec<(String, Option<Oid>)>,
     /// Push options, which the remote's hook reads.
     pub options: Vec<String>,
+    /// Whether the hook here is asked.
+    pub pre_push: PrePush,
+}
+
+impl PushOptions {
+    /// For stops.
+    pub fn of_a_stop() -> Self {
+        Self { pre_push: PrePush::PassedOver, ..Self::default() }
+    }
 }
 
 /// What became of a push.
@@ -65,11 +84,15 @@ impl Repository {
     /// Pushes refspecs. A refusal is an outcome; only a push that did not get to an answer is an error.
     pub fn push(&self, remote: &str, refspecs: &[String], options: &PushOptions) -> Result<PushOutcome, GitError> {
         let mut program = self.git().args(NO_BACKGROUND).args(AS_ASKED);
-        // A path or an address has no such settings.
+        // What `git clone --mirror` sets takes no refspecs, and would delete there what is not here. A path or an address has
+        // no such settings.
         if !remote.starts_with('/') && !remote.contains([':', '=']) {
             program = program.arg("-c").arg(format!("remote.{remote}.mirror=false"));
         }
         program = program.args(["push", "--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no"]);
+        if options.pre_push == PrePush::PassedOver {
+            program = program.arg("--no-verify");
+        }
         if options.atomic {
             program = program.arg("--atomic");
         }

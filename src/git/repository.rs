@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     GitError,
+    aside::Aside,
     cat_file::Idle,
     command::{Program, Started, path_from},
     config::{OWN_SETTINGS, settings as settings_of},
@@ -31,6 +32,8 @@ pub struct Repository {
     patience: Option<Duration>,
     /// Readers that wait for their next use.
     idle: Idle,
+    /// What was fetched and is not in it.
+    aside: Aside,
     /// Our own part of the configuration, if it is known.
     settings: Arc<Mutex<Option<Settings>>>,
     /// Where some refs are, if that was asked for and nobody took the answer yet.
@@ -114,6 +117,7 @@ impl Repository {
             inherit,
             patience: None,
             idle: Idle::default(),
+            aside: Aside::default(),
             settings: Arc::new(Mutex::new(settings.ok())),
             asked_refs: Arc::new(Mutex::new(asked_refs)),
         })
@@ -140,6 +144,11 @@ impl Repository {
     /// Readers that wait for their next use.
     pub(super) fn idle(&self) -> &Idle {
         &self.idle
+    }
+
+    /// What was fetched and is not in it.
+    pub(super) fn aside(&self) -> &Aside {
+        &self.aside
     }
 
     /// Limits a program that talks to a remote.
@@ -204,6 +213,11 @@ impl Repository {
 
     /// Git, in this repository.
     pub(crate) fn git(&self) -> Program {
+        self.aside.seen_by(self.git_alone())
+    }
+
+    /// The same with nothing but what is in the repository itself.
+    pub(super) fn git_alone(&self) -> Program {
         let git = Program::git(self.inherit).env("GIT_DIR", &self.git_dir);
         match &self.worktree {
             Some(worktree) => git.env("GIT_WORK_TREE", worktree).arg("-C").arg(worktree),

@@ -45,7 +45,9 @@ pub use outlook::{
     Awaited, Hypothesis, Resolution, awaited, forecast, hypothetical, next_statement, resolve, stop_targets,
     stops_something,
 };
-pub use state::{Ballot, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, State, Vote, Votes};
+pub use state::{
+    Ballot, Brought, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, State, Vote, Votes,
+};
 pub use step::{Descent, Entry, File, Step, StepCommit};
 
 /// Why a root cannot found a ledger. Nothing can be decided then (exit code 3).
@@ -69,6 +71,7 @@ pub fn begin(step: &Step) -> Result<(State, StepReport), RootError> {
         policy: InForce::new(policy),
         policy_since: step.commit,
         policy_file: None,
+        policies_brought: Brought::default(),
         policy_votes: BTreeMap::new(),
         revoked: BTreeMap::new(),
         freezes: 0,

@@ -7,7 +7,9 @@ use crate::model::{
     policy::{Policy, Role},
 };
 
-use super::{Ballot, Content, EventKind, Fold, InForce, Phase, ProposalFile, State, Vote, forward::cast, rules};
+use super::{
+    Ballot, Brought, Content, EventKind, Fold, InForce, Phase, ProposalFile, State, Vote, forward::cast, rules,
+};
 
 impl Fold {
     /// Whether a proposed policy could ever follow the one in force.
@@ -46,6 +48,7 @@ impl Fold {
         self.state.policy = InForce::new(policy);
         self.state.policy_since = self.report.commit;
         self.state.policy_votes.clear();
+        self.state.policies_brought = Brought::default();
         self.state.recount_authorizations();
     }
 
@@ -120,11 +123,11 @@ impl State {
             return Err(Refusal::new(Reason::PolicyVersion, "that policy is in force already"));
         }
         match &self.policy_file {
-            Some(ProposalFile { digest: Some(found), proposer, content }) if *found == digest => match content {
+            Some(ProposalFile { digest: Some(found), content }) if *found == digest => match content {
                 Content::Proposal(proposed) => {
                     // Checked anew: the policy in force may have changed since the file came.
                     self.can_follow(proposed)?;
-                    Ok((proposed.clone(), proposer.clone()))
+                    Ok((proposed.clone(), self.policy_proposer(digest)))
                 }
                 Content::Unusable { code, message } => {
                     Err(Refusal::new(Reason::from_code(code).unwrap_or(Reason::Malformed), message.clone()))

@@ -16,14 +16,11 @@ use crate::{
         Mode,
         clock::{Clock, doubted},
         fetching::Remote,
-        mirror::Mirror,
-        state,
-        state_folder::StateFolder,
-        writer::{Taken, Writer},
+        follow::{Follower, Place},
+        writer::Taken,
     },
     gate::sources::Sources,
-    git::{Repository, SigningKey},
-    model::{Reason, Refusal, TargetId, policy::Role},
+    model::{Refusal, TargetId, policy::Role},
 };
 
 use super::{
@@ -59,7 +56,7 @@ pub struct Applier {
     interval: Duration,
     targets: Vec<TargetId>,
     workers: WorkerPool<Done>,
-    meters: WorkerPool<Result<Measured, Refusal>>,
+    meters: WorkerPool<Measured>,
     tick: Ticking,
     /// What was said of each target last.
     said: BTreeMap<TargetId, TargetReport>,
@@ -98,30 +95,20 @@ enum Stage {
 impl Applier {
     /// Takes its place: the repository, the pinned root, the key, the lock. `unpinned` without a root.
     pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
-        let refused = |error: crate::git::GitError| error.refusal();
-        let repository = match &config.repository {
-            Some(path) => Repository::open(path),
-            None => Repository::discover(),
+        let place = Place {
+            role: Role::Applier,
+            name: config.name.clone(),
+            key: config.key.clone(),
+            repository: config.repository.clone(),
+            remote: config.remote.clone(),
+            root: config.root,
+            push_limit: PUSH_LIMIT,
         };
-        let repository = repository.map_err(refused)?.with_patience(PUSH_LIMIT);
-        let root = match config.root {
-            Some(root) => Some(root),
-            None => repository.pinned_root().map_err(refused)?,
-        };
-        let root = root.ok_or_else(|| {
-            Refusal::new(Reason::Unpinned, "an applier moves nothing without a pinned root")
-                .hint("pin it with: git two-key trust ROOT, or root: ROOT in the applier's configuration")
-        })?;
-        let key = SigningKey::file(config.key.clone()).map_err(refused)?;
-        let public = key.public_key().map_err(refused)?;
-        let folder = StateFolder::open(repository.common_dir(), Role::Applier, &config.name)?;
-        let remembered = state::load(&folder, ApplierState::new(root))?;
-        let mirror = Mirror::open(repository, config.remote.clone(), root, &config.name)?;
-        let writer = Writer::new(config.name.clone(), key, public);
+        let (follower, remembered) = Follower::open(place, clock, ApplierState::new)?;
         let interval = Duration::from_secs(config.interval.as_secs());
         let targets = config.targets.keys().cloned().collect();
         let sources = config.metrics.as_ref().map(Sources::open).transpose()?;
-        let office = Office::new(config, clock, folder, remembered, mirror, writer, sources);
+        let office = Office::new(config, follower, remembered, sources);
         let tick = Ticking {
             mode: Mode::DryRun,
             todo: BTreeSet::new(),
@@ -194,7 +181,7 @@ impl Applier {
         let mut office = enter(&self.office)?;
         office.begin(mode)?;
         self.tick.mode = mode;
-        self.tick.answers = 1 + u8::from(office.mirror.is_waiting());
+        self.tick.answers = 1 + u8::from(office.follower.mirror.is_waiting());
         self.tick.tries = 0;
         // What was decided on is decided on again before it is made.
         let decided = |target: &&TargetId| self.tick.forwards.iter().any(|forward| forward.target() == *target);
@@ -249,7 +236,7 @@ impl Applier {
             self.said.insert(target, report);
         }
         for (target, outcome) in self.meters.ended() {
-            match outcome.flatten() {
+            match outcome {
                 Ok(measured) => drop(office.measured(target.clone(), measured)),
                 Err(refusal) => office.tick.remark(refusal),
             }
@@ -275,14 +262,14 @@ impl Applier {
                 self.tick.todo.extend(intended.forwards.iter().map(|forward| forward.target().clone()));
                 self.ask_once_more(office);
             }
-            Ok(Taken::Elsewhere) => self.make(intended.forwards, &Err(office.writer.busy())),
+            Ok(Taken::Elsewhere) => self.make(intended.forwards, &Err(office.follower.writer.busy())),
             Err(refusal) => self.make(intended.forwards, &Err(refusal)),
         }
     }
 
     fn ask_once_more(&mut self, office: &mut Office) {
         office.tick.asks_again();
-        self.tick.answers = 1 + u8::from(office.mirror.is_waiting());
+        self.tick.answers = 1 + u8::from(office.follower.mirror.is_waiting());
     }
 
     /// Takes what the remote has answered. What that changes has every target looked at again.
@@ -406,7 +393,7 @@ impl Applier {
         let put_off = self.tick.intended.iter().flat_map(|intended| &intended.forwards).chain(&self.tick.forwards);
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
         let targets = self.said.clone().into_iter().chain(put_off).collect();
-        let (ledger, remarks) = (office.mirror.state.tip(), office.tick.remarks.clone());
+        let (ledger, remarks) = (office.follower.mirror.state.tip(), office.tick.remarks.clone());
         let beside = office.beside.as_ref().map(|beside| beside.why.clone());
         let clock = (!office.tick.trusted).then(doubted);
         Ok(Report { ledger, targets, remarks, beside, clock, events: office.untold() })

@@ -12,13 +12,12 @@ use crate::{
     follower::{
         Mode,
         checks::Check,
-        clock::{Bake, Clock, Reading, Trust},
+        clock::{Bake, Reading, Trust},
         fetching::Remote,
-        mirror::Mirror,
+        follow::{Followed, Follower},
         records::{RecordedEvent, TargetRecord},
-        state_folder::StateFolder,
         stops::SeenStop,
-        writer::{Files, OwnStop, Pushing, Writer, in_one_line, keep_stop},
+        writer::{Files, Pushing, in_one_line},
     },
     gate::{
         Measure, TierContext,
@@ -26,7 +25,7 @@ use crate::{
         sources::{self, Sources},
     },
     ledger::{LeaseState, Phase, rules},
-    model::{Digest, LeaseId, Oid, Reason, Refusal, StopKind, TargetId, policy::Role},
+    model::{Digest, LeaseId, Oid, Reason, Refusal, StopKind, TargetId},
 };
 
 use super::{
@@ -49,11 +48,8 @@ use super::{
 /// An applier's office.
 pub(super) struct Office {
     pub(super) config: Config,
-    clock: Box<Clock>,
-    pub(super) folder: StateFolder,
+    pub(super) follower: Follower,
     pub(super) remembered: ApplierState,
-    pub(super) mirror: Mirror,
-    pub(super) writer: Writer,
     pub(super) tick: Tick,
     /// Where measurements come from.
     sources: Option<Arc<Sources>>,
@@ -67,6 +63,8 @@ pub(super) struct Office {
     pub(super) beside: Option<Beside>,
     /// What was measured last, by target.
     measured: BTreeMap<TargetId, Measured>,
+    /// The evidence for stops of our own that are not signed yet, by statement.
+    evidence: BTreeMap<Digest, Vec<u8>>,
     /// How often what happened, in this process.
     counted: BTreeMap<String, u64>,
     /// What happened since the last report.
@@ -93,24 +91,13 @@ pub(super) fn enter(office: &Mutex<Office>) -> Result<MutexGuard<'_, Office>, Re
 }
 
 impl Office {
-    pub(super) fn new(
-        config: Config,
-        clock: Box<Clock>,
-        folder: StateFolder,
-        remembered: ApplierState,
-        mirror: Mirror,
-        writer: Writer,
-        sources: Option<Sources>,
-    ) -> Self {
-        let tick = Tick::new(clock(), Mode::DryRun, false);
+    pub(super) fn new(config: Config, follower: Follower, remembered: ApplierState, sources: Option<Sources>) -> Self {
+        let tick = Tick::new((follower.clock())(), Mode::DryRun, false);
         let sources = sources.map(Arc::new);
         Self {
             config,
-            clock,
-            folder,
+            follower,
             remembered,
-            mirror,
-            writer,
             tick,
             sources,
             saved: None,
@@ -118,6 +105,7 @@ impl Office {
             pushing: None,
             beside: None,
             measured: BTreeMap::new(),
+            evidence: BTreeMap::new(),
             counted: BTreeMap::new(),
             untold: Vec::new(),
         }
@@ -125,18 +113,10 @@ impl Office {
 
     /// Begins a tick with what is known already.
     pub(super) fn begin(&mut self, mode: Mode) -> Result<(), Refusal> {
-        if let Err(error) = self.mirror.list() {
-            return Err(error.refusal());
-        }
-        // Where the journal was lost, the ref that keeps the last accepted tip still says which one it was.
-        let accepted = match self.remembered.follower.accepted {
-            Some(accepted) => Some(accepted),
-            None => self.mirror.kept_of_this_root(&self.config.name)?,
-        };
-        self.mirror.catch_up(accepted)?;
+        self.follower.begin(&self.remembered.follower)?;
         self.look_at_clocks(mode);
         self.forget_recorded()?;
-        if let Err(refusal) = self.folder.can_be_written() {
+        if let Err(refusal) = self.follower.folder.can_be_written() {
             self.tick.block(refusal);
         }
         Ok(())
@@ -145,28 +125,22 @@ impl Office {
     /// Asks the remote, or takes what it has answered; never waits. What cannot be known blocks forward moves, and nothing
     /// else.
     pub(super) fn ask(&mut self) -> Remote {
-        let before = self.mirror.edition();
-        match self.mirror.poll() {
+        let before = self.follower.mirror.edition();
+        match self.follower.mirror.poll() {
             Ok(Remote::Asked) => {
                 // A stop that came counts, whatever is still to come.
-                if self.mirror.edition() != before {
+                if self.follower.mirror.edition() != before {
                     self.follow();
                 }
                 return Remote::Asked;
             }
             Ok(Remote::Answered) => self.remembered.follower.fetched = Some(self.tick.reading.clone()),
-            Err(error) => {
-                let refusal = error.refusal();
-                let message = format!("the remote cannot be reached: {}", refusal.message);
-                self.tick.block(Refusal { message, ..refusal });
-            }
+            Err(error) => self.tick.block(Follower::not_reached(&error)),
         }
         self.follow();
-        let limit = self.config.max_staleness.as_secs().saturating_mul(1000);
-        let age = self.remembered.follower.fetched.as_ref().map(|last| self.tick.reading.at_most_ms_since(last));
-        if age.is_none_or(|age| age > limit) {
-            let message = format!("the remote has not been reached for {}", self.config.max_staleness);
-            self.tick.blockers.insert(0, Refusal::new(Reason::Stale, message));
+        let stale = Follower::stale(&self.remembered.follower, &self.tick.reading, self.config.max_staleness);
+        if let Some(refusal) = stale {
+            self.tick.blockers.insert(0, refusal);
         }
         self.tick.is_answered();
         Remote::Answered
@@ -174,13 +148,13 @@ impl Office {
 
     /// What is known of what the ledger wants: a number that changes whenever that does.
     pub(super) fn knowledge(&self) -> (Oid, usize) {
-        (self.mirror.state.tip(), self.remembered.follower.stops.len())
+        (self.follower.mirror.state.tip(), self.remembered.follower.stops.len())
     }
 
     /// A process that ended after it had recorded what happened, and before it could write that down, is not to record it
     /// again.
     fn forget_recorded(&mut self) -> Result<(), Refusal> {
-        if let Some(last) = self.writer.last_record(&self.mirror)? {
+        if let Some(last) = self.follower.writer.last_record(&self.follower.mirror)? {
             self.remembered.events.retain(|event| !last.events.contains(event));
         }
         Ok(())
@@ -199,16 +173,12 @@ impl Office {
     }
 
     fn read_clocks(&mut self) -> (Reading, Trust) {
-        let (reading, trust) = (self.clock)().believed_after(self.remembered.follower.clock.as_ref());
-        if trust == Trust::Believed {
-            self.remembered.follower.clock = Some(reading.clone());
-        }
-        (reading, trust)
+        self.follower.read_clocks(&mut self.remembered.follower)
     }
 
     /// Remembers that a lease was seen to expire, by a clock that is believed.
     pub(super) fn note_expiry(&mut self, wanted: &Desired) {
-        let ended = |id: &LeaseId| self.mirror.state.lease(id).is_some_and(|lease| lease.phase.ended());
+        let ended = |id: &LeaseId| self.follower.mirror.state.lease(id).is_some_and(|lease| lease.phase.ended());
         self.remembered.expired.retain(|id| !ended(id));
         if self.tick.trusted && self.tick.reading.now >= wanted.expires && !ended(&wanted.lease) {
             self.remembered.expired.insert(wanted.lease.clone());
@@ -217,49 +187,26 @@ impl Office {
 
     /// Brings everything up to date that comes from the repository.
     fn follow(&mut self) {
-        match self.mirror.accept(&self.config.name, self.tick.mode) {
-            Ok(tip) => {
-                self.remembered.follower.accepted = Some(tip);
-                self.tick.continues = true;
-            }
-            Err(refusal) => {
-                self.tick.continues = false;
-                self.tick.block(refusal);
-            }
+        let Followed { blockers, remarks, continues } =
+            self.follower.follow(&mut self.remembered.follower, self.tick.mode);
+        self.tick.continues = continues;
+        for refusal in blockers {
+            self.tick.block(refusal);
         }
-        let mut notes = Vec::new();
-        if let Err(error) =
-            self.mirror.search(&mut self.remembered.follower.stops, &mut self.remembered.follower.searched, &mut notes)
-        {
-            let message = format!("stops could not be searched for: {error}");
-            self.tick.block(Refusal { message, ..error.refusal() });
-        }
-        self.tick.remarks.extend(notes.into_iter().map(|note| Refusal::new(Reason::Internal, note)));
-        if let Err(refusal) = self.own_key() {
+        self.tick.remarks.extend(remarks);
+        if let Err(refusal) = self.follower.own_key() {
             self.tick.block(refusal);
         }
         if self.tick.mode == Mode::Act
-            && let Err(refusal) = self.writer.reconcile(&mut self.mirror)
+            && let Err(refusal) = self.follower.take_in_own_ref()
         {
             self.tick.block(refusal);
-        }
-    }
-
-    /// Whether the key that is configured here is this applier's, by the policy in force.
-    fn own_key(&self) -> Result<(), Refusal> {
-        match rules::owner(&self.mirror.state, self.writer.public.raw())? {
-            (owner, Role::Applier) if owner == self.config.name => Ok(()),
-            (owner, _) => {
-                let message = format!("the configured key is {owner}'s, not applier {}'s", self.config.name);
-                Err(Refusal::new(Reason::WrongPrincipal, message)
-                    .hint("see whose keys there are: git two-key key list"))
-            }
         }
     }
 
     /// Whether a target is this applier's, by the policy in force.
     pub(super) fn mine(&self, target: &TargetId) -> Result<(), Refusal> {
-        let known = self.mirror.state.policy().get().targets.get(target);
+        let known = self.follower.mirror.state.policy().get().targets.get(target);
         if known.and_then(|known| known.applier.as_ref()) == Some(&self.config.name) {
             return Ok(());
         }
@@ -270,7 +217,7 @@ impl Office {
 
     /// Whether a target that this applier moved is nobody's by the policy in force: then nobody else would stop it.
     fn is_orphaned(&self, target: &TargetId) -> bool {
-        let known = self.mirror.state.policy().get().targets.get(target);
+        let known = self.follower.mirror.state.policy().get().targets.get(target);
         known.is_none_or(|known| known.applier.is_none()) && self.remembered.targets.contains_key(target)
     }
 
@@ -300,12 +247,12 @@ impl Office {
 
     /// What is wanted of a target to which this was applied.
     pub(super) fn desired(&self, target: &TargetId, applied: &Applied) -> Option<Desired> {
-        desired(&self.mirror.state, target, applied, &self.remembered.follower.stops)
+        desired(&self.follower.mirror.state, target, applied, &self.remembered.follower.stops)
     }
 
     /// What the ledger says of what is seen at a target, where that counts as applied there.
     pub(super) fn found(&self, target: &TargetId, applied: &Applied, seen: Option<&Observed>) -> Option<Desired> {
-        found(&self.mirror.state, target, applied, seen, &self.remembered.follower.stops)
+        found(&self.follower.mirror.state, target, applied, seen, &self.remembered.follower.stops)
     }
 
     /// What holds for one target: what holds for all, and what else speaks against moving it forward.
@@ -318,29 +265,30 @@ impl Office {
 
     /// The driver that was pinned when the lease started.
     pub(super) fn driver(&self, target: &TargetId, wanted: &Desired) -> Result<Box<dyn drivers::Driver>, Refusal> {
-        let pinned = self.mirror.state.lease(&wanted.lease).and_then(|lease| lease.terms.as_ref());
-        let in_force = || self.mirror.state.policy().get().targets.get(target).map(|known| known.driver);
+        let pinned = self.follower.mirror.state.lease(&wanted.lease).and_then(|lease| lease.terms.as_ref());
+        let in_force = || self.follower.mirror.state.policy().get().targets.get(target).map(|known| known.driver);
         let kind = pinned.and_then(|terms| terms.driver).or_else(in_force);
         let kind = kind.ok_or_else(|| Refusal::new(Reason::Internal, format!("target {target} has no driver")))?;
         let before = || {
             let bytes = self.kept_pack(&wanted.lease).ok()??;
             RollbackPack::parse(&bytes, target, &wanted.lease).and_then(|pack| pack.restorable()).ok()
         };
-        let lease = self.mirror.state.lease(&wanted.lease).and_then(LeaseState::lease);
-        let context = drivers::Context { folder: self.folder.beside("targets"), lease, before: &before };
+        let lease = self.follower.mirror.state.lease(&wanted.lease).and_then(LeaseState::lease);
+        let context = drivers::Context { folder: self.follower.folder.beside("targets"), lease, before: &before };
         drivers::open(kind, target, self.config.targets.get(target), &context)
     }
 
     /// The lease's pack as our ref has it.
     pub(super) fn kept_pack(&self, lease: &LeaseId) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(tip) = self.writer.tip(&self.mirror) else { return Ok(None) };
-        let found = first_signed(&self.mirror.repository, &self.mirror.state, &self.config.name, tip, lease)?;
+        let Some(tip) = self.follower.writer.tip(&self.follower.mirror) else { return Ok(None) };
+        let found =
+            first_signed(&self.follower.mirror.repository, &self.follower.mirror.state, &self.config.name, tip, lease)?;
         Ok(found.map(|(bytes, _)| bytes))
     }
 
     /// For what a pack of a target is taken.
     pub(super) fn occasion(&self, target: &TargetId, lease: &LeaseId, seen: Option<&LeaseId>) -> Option<Occasion> {
-        let document = |id: &LeaseId| self.mirror.state.lease(id).and_then(LeaseState::lease).cloned();
+        let document = |id: &LeaseId| self.follower.mirror.state.lease(id).and_then(LeaseState::lease).cloned();
         Some(Occasion {
             target: target.clone(),
             lease: document(lease)?,
@@ -353,7 +301,7 @@ impl Office {
 
     /// What measuring the version before a lease needs; none where nothing is pinned or configured to measure it by.
     pub(super) fn baseline(&self, lease: &LeaseId) -> Option<Baseline> {
-        let state = &self.mirror.state;
+        let state = &self.follower.mirror.state;
         let lease = state.lease(lease)?;
         let (terms, document) = (lease.terms.clone().filter(|terms| !terms.gates.is_empty())?, lease.lease()?);
         let started = Baseline::begins(self.tick.reading.now);
@@ -402,7 +350,7 @@ impl Office {
         if !matches!(wanted.phase, Phase::Halted | Phase::RolledBack) {
             return None;
         }
-        let state = &self.mirror.state;
+        let state = &self.follower.mirror.state;
         let said = |who: &str, reason: Option<&str>| match reason {
             Some(reason) => format!("by {who}: {reason}"),
             None => format!("by {who}"),
@@ -426,7 +374,7 @@ impl Office {
 
     /// Writes the journal down, whatever it says.
     pub(super) fn write_down(&mut self) -> Result<(), Refusal> {
-        self.folder.write(&self.remembered)?;
+        self.follower.folder.write(&self.remembered)?;
         self.saved = Some(self.remembered.clone());
         Ok(())
     }
@@ -437,13 +385,13 @@ impl Office {
         let summary = format!("about to shift {}", intended.names.join(", "));
         let mut record = self.record();
         record.events.extend(intended.events.iter().cloned());
-        self.writer.write(&mut self.mirror, &record, &intended.files, &summary)?;
+        self.follower.writer.write(&mut self.follower.mirror, &record, &intended.files, &summary)?;
         self.remembered.events.clear();
         for event in &intended.events {
             self.count(event.clone());
         }
-        let push = self.writer.record_push(&self.mirror)?;
-        self.pushing = Pushing::begin(&self.mirror, push.into_iter().collect()).map(|pushing| (pushing, None));
+        let push = self.follower.writer.record_push(&self.follower.mirror)?;
+        self.pushing = Pushing::begin(&self.follower.mirror, push.into_iter().collect()).map(|pushing| (pushing, None));
         Ok(())
     }
 
@@ -464,7 +412,7 @@ impl Office {
     /// What is to be measured, by target.
     pub(super) fn meterings(&mut self) -> Vec<(TargetId, Metering)> {
         // Who serves which version is as the target was last seen, by this process or one before it.
-        let last = self.writer.last_record(&self.mirror).ok().flatten();
+        let last = self.follower.writer.last_record(&self.follower.mirror).ok().flatten();
         let recorded = last.map(|record| record.targets.clone()).unwrap_or_default();
         let of = |(target, applied): (&TargetId, &Applied)| {
             let wanted = self.desired(target, applied)?;
@@ -495,7 +443,7 @@ impl Office {
         applied: &Applied,
         since: Option<Timestamp>,
     ) -> Option<Watching> {
-        let state = &self.mirror.state;
+        let state = &self.follower.mirror.state;
         let lease = state.lease(&wanted.lease)?;
         let (terms, document) = (lease.terms.as_ref()?, lease.lease()?);
         let nothing = terms.gates.is_empty() && (terms.thresholds.is_empty() || self.sources.is_none());
@@ -510,13 +458,13 @@ impl Office {
         let context = context.map(|context| self.recorded(target, context)).ok_or_else(|| {
             Refusal::new(Reason::NoData, format!("target {target} is not seen at the weight of its tier"))
         });
-        let (sources, folder) = (self.sources.clone(), self.folder.beside("watches"));
+        let (sources, folder) = (self.sources.clone(), self.follower.folder.beside("watches"));
         Some(Watching { terms: terms.as_ref().clone(), context, sources, folder })
     }
 
     /// How far the health of what is restored for a lease can be checked when it is restored.
     pub(super) fn health_of_restored(&self, lease: &LeaseId) -> Check {
-        let terms = self.mirror.state.lease(lease).and_then(|lease| lease.terms.as_ref());
+        let terms = self.follower.mirror.state.lease(lease).and_then(|lease| lease.terms.as_ref());
         match terms.map_or(0, |terms| terms.gates.len()) {
             0 => Check::not_configured("no gates are pinned for the lease"),
             _ => Check::pending("it is being watched"),
@@ -528,7 +476,7 @@ impl Office {
     pub(super) fn aftercare(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Aftercare> {
         let ours = wanted.phase == Phase::RolledBack && applied.lease.as_ref() == Some(&wanted.lease);
         let Rollback::Restored(restored) = &applied.rollback else { return None };
-        let state = &self.mirror.state;
+        let state = &self.follower.mirror.state;
         let lease = state.lease(&wanted.lease).filter(|_| ours)?;
         let (mut terms, document) = (lease.terms.clone()?, lease.lease()?);
         terms.thresholds.clear();
@@ -540,7 +488,7 @@ impl Office {
         let sources = self.sources.clone().or_else(|| Sources::open(&sources::Config::default()).ok().map(Arc::new));
         let deadline = rollback_health::deadline(&terms, &restored.since, &self.tick.reading);
         Some(Aftercare {
-            watching: Watching { terms: *terms, context, sources, folder: self.folder.beside("restored") },
+            watching: Watching { terms: *terms, context, sources, folder: self.follower.folder.beside("restored") },
             deadline,
         })
     }
@@ -554,46 +502,44 @@ impl Office {
 
     /// Why a lease could not be watched here.
     pub(super) fn unmeasured(&self, wanted: &Desired) -> Option<Refusal> {
-        let terms = self.mirror.state.lease(&wanted.lease)?.terms.as_ref()?;
+        let terms = self.follower.mirror.state.lease(&wanted.lease)?.terms.as_ref()?;
         let measure = self.sources.as_deref().map(|sources| sources as &dyn Measure);
         unmeasurable(terms.gates.iter(), terms.thresholds.keys(), measure)
     }
 
     /// Why a halt that no person made has been left for too long: as the ledger says, or as we know of our own.
     pub(super) fn left_halted(&self, wanted: &Desired, applied: &Applied) -> Option<Refusal> {
-        let lease = self.mirror.state.lease(&wanted.lease)?;
+        let lease = self.follower.mirror.state.lease(&wanted.lease)?;
         let now = self.tick.reading.now;
         let own = || resolve_by(lease, applied.halted?, &self.config.name, now);
         left_halted(lease, now).or_else(own)
     }
 
-    /// Signs a stop of our own, with the evidence for it. It binds from the moment at which it is written down.
-    pub(super) fn stop(
-        &mut self,
-        lease: &LeaseId,
-        kind: StopKind,
-        why: &str,
-        evidence: Option<&[u8]>,
-    ) -> Result<(), Refusal> {
-        let reason = in_one_line(why);
-        // A stop is signed even where the evidence cannot be kept.
-        let tip = self.mirror.state.tip();
-        let exhibit = evidence.and_then(|bytes| Some((self.writer.exhibit(&self.mirror, lease, bytes).ok()?, bytes)));
-        let (parent, evidence) = exhibit.map_or((tip, None), |(commit, bytes)| (commit, Some(Digest::of(bytes))));
-        let stop = OwnStop { lease, kind, reason: &reason, evidence, parent };
-        let stop = self.writer.sign_stop(&self.mirror, &stop)?;
-        self.remembered.follower.stops.push(stop.clone());
-        self.write_down()?;
-        if let Err(refusal) = keep_stop(&mut self.mirror, &stop) {
-            self.tick.remarks.push(refusal);
+    /// Makes a stop of our own, with the evidence for it. It binds from now on; it is signed and written down once what it
+    /// stops has been stopped.
+    pub(super) fn stop(&mut self, lease: &LeaseId, kind: StopKind, why: &str, evidence: Option<Vec<u8>>) {
+        let stop = self.follower.writer.own_stop(&self.follower.mirror.state, lease, kind, &in_one_line(why));
+        if let Some(evidence) = evidence {
+            self.evidence.insert(stop.statement.id(), evidence);
+        }
+        self.remembered.follower.stops.push(stop);
+    }
+
+    /// Signs the stops of our own that are not signed yet.
+    pub(super) fn sign_stops(&mut self) -> Result<(), Refusal> {
+        for stop in self.remembered.follower.stops.iter_mut().filter(|stop| stop.commit.is_none()) {
+            let id = stop.statement.id();
+            let evidence = self.evidence.get(&id).map(Vec::as_slice);
+            stop.commit = Some(self.follower.writer.sign_stop(&self.follower.mirror, stop, evidence)?);
+            self.evidence.remove(&id);
         }
         Ok(())
     }
 
-    /// Signs a rollback of our own. It binds from the moment at which it is written down.
-    pub(super) fn expire(&mut self, wanted: &Desired, expired: RecordedEvent) -> Result<(), Refusal> {
+    /// Makes a rollback of our own, because the lease's window closed.
+    pub(super) fn expire(&mut self, wanted: &Desired, expired: RecordedEvent) {
         self.happened(expired);
         let why = format!("the lease's window closed at {}", wanted.expires);
-        self.stop(&wanted.lease, StopKind::Rollback, &why, None)
+        self.stop(&wanted.lease, StopKind::Rollback, &why, None);
     }
 }

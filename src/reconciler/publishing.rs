@@ -47,12 +47,12 @@ impl Office {
         let edition = self.pushing.take().and_then(|(_, edition)| edition);
         let (mut taken, mut failed) = (Taken::AsPushed, None);
         for (push, outcome) in outcomes {
-            if let Some(why) = beside(&self.mirror, &push, &outcome) {
+            if let Some(why) = beside(&self.follower.mirror, &push, &outcome) {
                 let (knowledge, since) = (self.knowledge(), self.tick.reading.clone());
                 self.beside = Some(Beside { why, knowledge, since });
                 continue;
             }
-            match self.writer.pushed(&push, outcome) {
+            match self.follower.writer.pushed(&push, outcome) {
                 Ok(Taken::AsPushed) => {}
                 Ok(Taken::Elsewhere) => taken = Taken::Elsewhere,
                 Err(refusal) => {
@@ -92,10 +92,10 @@ impl Office {
         }
         // The last thing: whoever is killed now has written down all that is on its way.
         let Some((pushes, edition)) = pushes else { return };
-        if self.mirror.is_late() {
+        if self.follower.mirror.is_late() {
             return;
         }
-        match Pushing::begin(&self.mirror, pushes) {
+        match Pushing::begin(&self.follower.mirror, pushes) {
             Some(pushing) => self.pushing = Some((pushing, edition)),
             None => self.published = edition,
         }
@@ -106,7 +106,7 @@ impl Office {
         if self.is_pushing() {
             return None;
         }
-        let here = (self.mirror.edition(), self.mirror.state.tip(), timeless(&self.tick.records));
+        let here = (self.follower.mirror.edition(), self.follower.mirror.state.tip(), timeless(&self.tick.records));
         let rests = self.beside.is_none() || !self.carries_over();
         if self.remembered.events.is_empty() && self.published.as_ref() == Some(&here) && rests {
             return None;
@@ -126,25 +126,26 @@ impl Office {
 
     fn publish_record(&mut self) -> Result<Vec<Push>, Refusal> {
         let record = self.record();
-        let last = self.writer.last_record(&self.mirror)?;
+        let last = self.follower.writer.last_record(&self.follower.mirror)?;
         let news = last.is_none_or(|last| !record.says_the_same_as(last)) && !record.targets.is_empty();
         if news || !record.events.is_empty() {
             let summary = summary(&record);
-            self.writer.write(&mut self.mirror, &record, &self.tick.exhibits, &summary)?;
+            self.follower.writer.write(&mut self.follower.mirror, &record, &self.tick.exhibits, &summary)?;
             self.tick.exhibits.clear();
             self.remembered.events.clear();
         }
-        Ok(self.writer.record_push(&self.mirror)?.into_iter().collect())
+        Ok(self.follower.writer.record_push(&self.follower.mirror)?.into_iter().collect())
     }
 
     fn publish_stops(&mut self) -> Result<Vec<Push>, Refusal> {
-        for stop in self.remembered.follower.stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
-            keep_stop(&mut self.mirror, stop)?;
+        self.sign_stops()?;
+        for stop in self.remembered.follower.stops.iter().filter(|stop| stop.key == self.follower.writer.public.raw()) {
+            keep_stop(&mut self.follower.mirror, stop)?;
         }
-        let mut pushes = stops_pushes(&self.mirror);
+        let mut pushes = stops_pushes(&self.follower.mirror);
         // A branch that was rewound is for people to heal.
         if self.tick.continues && self.carries_over() {
-            match self.writer.carry_over(&mut self.mirror, &self.remembered.follower.stops)? {
+            match self.follower.writer.carry_over(&mut self.follower.mirror, &self.remembered.follower.stops)? {
                 Some(push) => pushes.push(push),
                 None => self.beside = None,
             }
@@ -154,7 +155,7 @@ impl Office {
 
     fn publish_tags(&mut self) -> Result<Vec<Push>, Refusal> {
         let mut leases: BTreeMap<&TargetId, Vec<&LeaseState>> = BTreeMap::new();
-        for lease in self.mirror.state.leases() {
+        for lease in self.follower.mirror.state.leases() {
             if let Some(document) = lease.lease() {
                 leases.entry(&document.target).or_default().push(lease);
             }
@@ -163,7 +164,7 @@ impl Office {
         for (target, applied) in &self.remembered.targets {
             let wanted = self.desired(target, applied);
             let Some(wanted) = wanted.filter(|_| self.mine(target).is_ok()) else { continue };
-            let newest = self.mirror.state.newest_on(target).map(|lease| lease.id.clone());
+            let newest = self.follower.mirror.state.newest_on(target).map(|lease| lease.id.clone());
             for lease in leases.remove(target).unwrap_or_default() {
                 let up_to = if lease.id == wanted.lease {
                     target::applied_step(&wanted, applied)
@@ -175,16 +176,16 @@ impl Office {
                 done.extend(lease.transitions.iter().filter(|one| one.step <= up_to).map(|one| (lease, one)));
             }
         }
-        let tags = self.writer.missing_tags(&self.mirror, &done)?;
-        Ok(put_tags(&mut self.mirror, &tags)?.into_iter().collect())
+        let tags = self.follower.writer.missing_tags(&self.follower.mirror, &done)?;
+        Ok(put_tags(&mut self.follower.mirror, &tags)?.into_iter().collect())
     }
 
     pub(super) fn record(&self) -> Record {
         Record {
             version: 1,
-            repository: self.mirror.state.policy().get().repository.clone(),
+            repository: self.follower.mirror.state.policy().get().repository.clone(),
             applier: self.config.name.clone(),
-            ledger: self.mirror.state.tip(),
+            ledger: self.follower.mirror.state.tip(),
             seen_at: self.tick.reading.now,
             targets: self.tick.records.clone(),
             events: self.remembered.events.clone(),

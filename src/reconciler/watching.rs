@@ -14,7 +14,7 @@ use crate::{
         sources::Sources,
     },
     ledger::PinnedTerms,
-    model::{LeaseId, Reason, Refusal, TargetId},
+    model::{LeaseId, Refusal, TargetId},
 };
 
 /// All that a look at one target's metrics needs.
@@ -41,7 +41,7 @@ impl Watching {
     }
 
     /// Looks, and remembers what was measured.
-    pub(super) fn look(self, target: &TargetId, now: Timestamp, mode: Mode) -> Result<Look, Refusal> {
+    pub(super) fn look(self, target: &TargetId, now: Timestamp, mode: Mode) -> Look {
         let file = self.folder.join(format!("{target}.json"));
         let before: Watch =
             std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
@@ -49,14 +49,11 @@ impl Watching {
         let measure = self.sources.as_deref().map(|sources| sources as &dyn Measure);
         let look = look(&self.terms, self.context, measure, &mut watch, now);
         if watch != before && mode == Mode::Act {
-            let failed =
-                |error: &dyn std::fmt::Display| Refusal::new(Reason::Internal, format!("{}: {error}", file.display()));
-            std::fs::create_dir_all(&self.folder).map_err(|error| failed(&error))?;
-            let bytes = serde_json::to_vec(&watch).map_err(|error| failed(&error))?;
-            // Without room on the disk the look is judged all the same; the next one knows less.
-            let _ = files::replace(&file, &bytes);
+            // Without room on the disk the look is judged all the same; the next process knows less.
+            let bytes = serde_json::to_vec(&watch).unwrap_or_default();
+            let _ = std::fs::create_dir_all(&self.folder).map(|()| files::replace(&file, &bytes));
         }
-        Ok(look)
+        look
     }
 }
 
@@ -92,13 +89,13 @@ impl Metering {
     }
 
     /// Asks. That may take as long as the sources do.
-    pub(super) fn measure(self, target: &TargetId, now: Timestamp, mode: Mode) -> Result<Measured, Refusal> {
-        let harm = self.harm.look(target, now, mode)?;
+    pub(super) fn measure(self, target: &TargetId, now: Timestamp, mode: Mode) -> Measured {
+        let harm = self.harm.look(target, now, mode);
         let look = match self.settled {
-            Some(settled) => combined(harm, settled.since_it_was_elsewhere().look(target, now, mode)?),
+            Some(settled) => combined(harm, settled.since_it_was_elsewhere().look(target, now, mode)),
             None => harm,
         };
-        Ok(Measured { of: self.of, look })
+        Measured { of: self.of, look }
     }
 
     /// Whether it is that which was measured last.

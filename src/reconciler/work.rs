@@ -292,14 +292,13 @@ impl Job {
             }
             Act::Expire => {
                 let event = self.run.event(EventKind::Expired, &lease, step, self.applied.weight_bp);
-                self.inside()?.expire(&self.wanted, event)?;
+                self.inside()?.expire(&self.wanted, event);
             }
             Act::Stop(kind) => {
                 let why = self.decision.reason.as_ref().map_or_else(String::new, |reason| reason.message.clone());
                 let evidence = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok());
-                self.inside()?.stop(&lease, kind, &why, evidence.as_deref())?;
+                self.inside()?.stop(&lease, kind, &why, evidence);
                 self.applied.halted = Some(self.run.reading.now);
-                self.write_down()?;
             }
             Act::Restore => self.restore(pack)?,
             Act::Verify
@@ -339,9 +338,7 @@ impl Job {
                     // Told once, however often it takes to bring it back.
                     self.applied.lowered = Some(self.wanted.step);
                 }
-                self.applied.intent = Some(intent.clone());
-                let written = self.write_down();
-                self.shift(&intent, true).and(written)?;
+                self.shift(&intent, true)?;
             }
         }
         Ok(Next::Again)
@@ -349,11 +346,9 @@ impl Job {
 
     /// Undoes; what can be known of that only in time is watched from then on.
     fn restore(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<(), Refusal> {
-        // A stop does not wait until the disk has room.
-        let written = self.write_down();
         let health = self.inside()?.health_of_restored(&self.wanted.lease);
         let restored = self.run.restore(&mut self.applied, &self.wanted, pack, health);
-        self.is_restored_from_now_on(restored).and(written)
+        self.is_restored_from_now_on(restored)
     }
 
     /// What was restored is watched from now on.
@@ -367,7 +362,7 @@ impl Job {
         self.run.reading = reading;
         self.applied.rollback.watch_anew(&self.run.reading);
         self.seen = self.run.driver.observe();
-        self.write_down()?;
+        self.write_down_later()?;
         self.take_measured()
     }
 
@@ -418,7 +413,7 @@ impl Job {
     fn shift(&mut self, intent: &Intent, stop: bool) -> Result<(), Refusal> {
         let moved = self.run.shift(&mut self.applied, intent, stop);
         self.seen = self.run.driver.observe();
-        self.write_down()?;
+        self.write_down_later()?;
         moved
     }
 
@@ -443,6 +438,14 @@ impl Job {
         let mut inside = enter(&office)?;
         self.note(&mut inside);
         inside.write_down()
+    }
+
+    /// The same after what cannot wait for it: if it cannot be written down now, it is said, and tried again.
+    fn write_down_later(&mut self) -> Result<(), Refusal> {
+        if let Err(refusal) = self.write_down() {
+            self.inside()?.tick.remark(refusal);
+        }
+        Ok(())
     }
 
     fn record(&self, inside: &Office) -> TargetRecord {

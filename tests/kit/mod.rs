@@ -317,7 +317,8 @@ impl World {
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC")
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            // A file of its own: Git replaces what it writes, and root may replace even a device.
+            .env("GIT_CONFIG_GLOBAL", self.path().join("home/.gitconfig"))
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_AUTHOR_NAME", "A Name")
             .env("GIT_AUTHOR_EMAIL", "name@example.org")

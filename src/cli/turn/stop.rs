@@ -13,7 +13,7 @@ use crate::{
     cli::{
         Failure, Place,
         ground::Ground,
-        session::{Session, Which},
+        session::{Session, Which, unverified_tip},
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
@@ -112,7 +112,7 @@ impl Site {
 
     /// The site at a tip, or at the local branch's.
     fn at(place: &Place, tip: Option<Oid>) -> Result<Self, Failure> {
-        let which = tip.map_or(Which::Local, |tip| Which::At(tip.to_string()));
+        let which = tip.map_or_else(|| here(place), |tip| Ok(Which::At(tip.to_string())))?;
         let refusal = match Session::open(place, &which) {
             Ok(session) => {
                 let local = session.repo.resolve(&session.branch)?.unwrap_or(session.tip);
@@ -187,6 +187,9 @@ impl Site {
         let continues = self.local == self.base || self.repo.is_ancestor(self.local, self.base).unwrap_or(false);
         let why = match continues.then(|| self.move_branch(stop.commit)) {
             Some(Ok(())) => return true,
+            Some(Err(GitError::RefChanged { .. })) if self.repo.resolve(&self.branch).is_ok_and(|at| at.is_none()) => {
+                "is not here".to_owned()
+            }
             Some(Err(GitError::RefChanged { .. })) => "moved while this was signed".to_owned(),
             Some(Err(error)) => format!("could not be moved ({error})"),
             None => "has commits of its own".to_owned(),
@@ -247,7 +250,7 @@ impl Site {
         let (mut tip, mut whole) = (made.stop.commit, true);
         for _ in 0..TRIES {
             let refspec = format!("{tip}:{}", self.branch);
-            let outcome = match self.repo.push(remote, &[refspec], &PushOptions::default()) {
+            let outcome = match self.repo.push(remote, &[refspec], &PushOptions::of_a_stop()) {
                 Ok(outcome) => outcome,
                 Err(error) => return Ok(Err(error.to_string())),
             };
@@ -301,6 +304,13 @@ impl Site {
         tags::follow(&self.repo, remote, &self.tag(session.tip, made.who)?);
         Ok(())
     }
+}
+
+/// The local branch; where there is none, what was fetched of it: a clone may have been made for another branch.
+fn here(place: &Place) -> Result<Which, Failure> {
+    let repo = place.repository()?;
+    let is_there = |which: &Which| unverified_tip(&repo, which).is_ok();
+    Ok(if !is_there(&Which::Local) && is_there(&Which::Remote) { Which::Remote } else { Which::Local })
 }
 
 /// What else a step brings in never holds a stop up.

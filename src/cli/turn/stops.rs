@@ -51,7 +51,10 @@ impl Signed {
 
     /// Puts it into the outbox.
     pub fn keep(&self, repo: &Repository) -> Result<(), GitError> {
-        repo.update_refs(&[RefUpdate::create(self.name(), self.commit)], "two-key: stop")
+        repo.update_refs(&[RefUpdate::create(self.name(), self.commit)], "two-key: stop")?;
+        // Where that cannot be written, `doctor` says so.
+        let _ = repo.keep_fetches_off_local();
+        Ok(())
     }
 
     /// Takes it out again, because a remote's branch has it. Where it cannot be taken out, it is not taken for undelivered
@@ -64,7 +67,7 @@ impl Signed {
     pub fn push(&self, repo: &Repository, remote: &str) -> Result<String, Undelivered> {
         let mut refused = String::new();
         for name in stop_names(self.lease.as_ref(), self.commit) {
-            let pushed = repo.push(remote, &[format!("{}:{name}", self.commit)], &PushOptions::default());
+            let pushed = repo.push(remote, &[format!("{}:{name}", self.commit)], &PushOptions::of_a_stop());
             let outcome = pushed.map_err(|error| Undelivered::Unreached(error.to_string()))?;
             if outcome.is_accepted() {
                 // Where that cannot be written down, the next fetch does it.

@@ -110,7 +110,7 @@ impl RawKey {
     pub fn is_up_to_sign(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Point::Ed25519(one), Point::Ed25519(other)) => {
-                one[..31] == other[..31] && (one[31] ^ other[31]) & 0x7f == 0
+                one[..31] == other[..31] && one[31] | 0x80 == other[31] | 0x80
             }
             (Point::P256(one), Point::P256(other)) => one[1..33] == other[1..33],
             (Point::Ed25519(_), Point::P256(_)) | (Point::P256(_), Point::Ed25519(_)) => false,

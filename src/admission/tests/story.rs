@@ -253,8 +253,8 @@ impl Story {
 
     /// The push moves an applier's ref by commits of these signers.
     pub(super) fn records(self, applier: &str, signers: &[Option<&str>]) -> Self {
-        let record = |name: &Option<&str>| (*name, Some(REPOSITORY));
-        self.records_of(applier, &signers.iter().map(record).collect::<Vec<_>>())
+        let records: Vec<_> = signers.iter().map(|name| (*name, Some(REPOSITORY))).collect();
+        self.records_of(applier, &records)
     }
 
     /// The push moves an applier's ref by commits of these signers, whose records are of these repositories.

@@ -71,7 +71,9 @@ fn a_restoration_is_not_over_before_all_of_the_traffic_has_followed() {
     };
     let waits = |act| (act, Doing::RollingBack, Some(Reason::NoData));
     // Whatever is known of its health: it is looked at again, for as long as it takes.
-    for conditions in [good(), rollback_health(Gates::Pass, Deadline::Ahead), rollback_health(Gates::None, Deadline::Passed)] {
+    for conditions in
+        [good(), rollback_health(Gates::Pass, Deadline::Ahead), rollback_health(Gates::None, Deadline::Passed)]
+    {
         assert_eq!(decided(&some, Some(&stable()), &conditions), waits(Act::Verify));
         assert_eq!(decided(&some, None, &conditions), waits(Act::Keep));
     }

@@ -158,7 +158,11 @@ fn what_was_decided_is_derived_again_however_many_slots_came_later() {
     assert_eq!((depth.verdict, depth.decided, depth.slots.measured), (Verdict::Fail, Some(40), 1662));
     assert_eq!(judged.threshold, crate::gate::ThresholdState::Halt);
     let slots = scene.watch.slots(&id("depth"));
-    assert_eq!((slots.len(), slots[0].number, slots[1].number, slots[2].number), (1500, 39, 40, 203), "what it rests on is kept");
+    assert_eq!(
+        (slots.len(), slots[0].number, slots[1].number, slots[2].number),
+        (1500, 39, 40, 203),
+        "what it rests on is kept"
+    );
     let evidence = Evidence::new(scene.terms, scene.context, scene.watch, judged);
     assert_eq!(evidence.reevaluate().differences, Vec::<String>::new());
 }

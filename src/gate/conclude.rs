@@ -212,7 +212,14 @@ pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> C
         let why = format!("{} (slot {})", slot.says.words(), slot.number);
         (Verdict::Fail, Some(Reason::GateFailed), why, slot.at)
     } else if let Some(until) = fresh_until.filter(|until| now > *until) {
-        let why = format!("the last look is too old: it could be relied on until {until:.0}");
+        let why = if seen.lag >= bench.gate.evidence_ttl {
+            let (lag, ttl) = (seen.lag, bench.gate.evidence_ttl);
+            format!(
+                "a look is made {lag} after its time (`lag` of the source) and may be relied on for {ttl} (`evidence-ttl`): lower the one, or raise the other"
+            )
+        } else {
+            format!("the last look is too old: it could be relied on until {until:.0}")
+        };
         (Verdict::Inconclusive, Some(Reason::Stale), why, open_since)
     } else if newest.is_none() {
         let why = format!("the first look is due at {:.0}", later(clockwork.at(1), seen.lag));

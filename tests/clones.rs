@@ -149,7 +149,7 @@ fn main_itself(scene: &Scene) {
 /// A tree that Git does not check out, with notes that nobody reads where the votes were.
 fn a_hostile_tree(scene: &Scene) {
     let blob = scene.made(&["hash-object", "-w", "--stdin"], b"\xff\xfe\n");
-    let large = scene.made(&["hash-object", "-w", "--stdin"], &[b'x'; (1 << 20) + 1]);
+    let large = scene.made(&["hash-object", "-w", "--stdin"], &vec![b'x'; (1 << 20) + 1]);
     let git = scene.made(&["mktree"], format!("100644 blob {blob}\tconfig\n").as_bytes());
     let lines = ["L-0", "L-1"].map(|id| format!("100644 blob {blob}\t{}\n", scene.file(id))).concat();
     let tree = format!(
@@ -162,16 +162,13 @@ fn a_hostile_tree(scene: &Scene) {
 /// Notes that nobody reads where the votes were, or are to be.
 fn unreadable_notes(scene: &Scene) {
     let blob = scene.made(&["hash-object", "-w", "--stdin"], b"\xff\xfe\n");
-    let large = scene.made(&["hash-object", "-w", "--stdin"], &[b'x'; (1 << 20) - 1]);
+    let large = scene.made(&["hash-object", "-w", "--stdin"], &vec![b'x'; (1 << 20) - 1]);
     let files: Vec<_> = ["L-0", "L-1", "L-2", "L-3", "L-4"].map(|id| scene.file(id)).into();
-    let lines: String = files
-        .iter()
-        .enumerate()
-        .map(|(at, file)| {
-            let id = if at % 2 == 0 { &blob } else { &large };
-            format!("100644 blob {id}\t{file}\n")
-        })
-        .collect();
+    let line = |(at, file): (usize, &String)| {
+        let id = if at % 2 == 0 { &blob } else { &large };
+        format!("100644 blob {id}\t{file}\n")
+    };
+    let lines = files.iter().enumerate().map(line).collect::<Vec<_>>().concat();
     scene.there(&["update-ref", NOTES, &scene.committed(&lines)]);
 }
 

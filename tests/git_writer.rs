@@ -73,7 +73,8 @@ fn a_signed_carrier_reads_back_as_one_vote() {
             let mut objects = repository.objects().unwrap();
             assert_eq!(objects.links(id).unwrap().parents, [root]);
             let opened = objects.open_one(id).unwrap();
-            let Opened::Carrier { statement, own: Some(Ok(vote)), .. } = opened else { panic!("{opened:?}") };
+            let Opened::Carrier { statement, own: Some(own), .. } = opened else { panic!("{opened:?}") };
+            let vote = own.unwrap();
             assert_eq!(statement, halt());
             assert_eq!(vote.key(), &key.public_key().unwrap());
         }
@@ -320,6 +321,31 @@ fn a_branch_that_is_checked_out_advances_with_its_files_and_keeps_edits() {
     scratch.write("leases/C.yaml", "c\n");
     advance(second, &[("leases/C.yaml", Some(b"c\n"))]);
     assert_eq!(scratch.git(&["status", "--porcelain"]), " M README\n");
+}
+
+#[test]
+fn what_git_writes_into_no_worktree_is_left_out_and_the_rest_is_brought_up() {
+    for (mode, name) in [("100644", ".git"), ("40000", ".."), ("40000", "."), ("120000", ".gitmodules")] {
+        let (scratch, repository, root) = one("sha1");
+        let blob = repository.write_blob(b"x\n").unwrap();
+        let with = |entries: &[(&str, &str, Oid)]| {
+            let entry =
+                |(mode, name, id): &(&str, &str, Oid)| [format!("{mode} {name}\0").as_bytes(), id.as_bytes()].concat();
+            let tree: Vec<u8> = entries.iter().flat_map(entry).collect();
+            let made = scratch.git_with(&["hash-object", "-t", "tree", "-w", "--stdin", "--literally"], &tree);
+            Oid::parse(made.trim()).unwrap()
+        };
+        let id = if mode == "40000" { with(&[("100644", "evil", blob)]) } else { blob };
+        let tree = with(&[(mode, name, id), ("100644", "zz-honest", blob)]);
+        let commit = NewCommit { tree, parents: &[root], message: "odd\n", sign: SignWith::Nobody, who: "user1" };
+        let new = repository.commit_tree(&commit).unwrap();
+        let update = RefUpdate { name: "refs/heads/main".to_owned(), old: Some(root), new };
+        let left_out = repository.advance_with_worktree(&update, "odd").unwrap();
+        assert_eq!(left_out.iter().filter(|one| one.path.starts_with(name)).count(), 1, "{name}: {left_out:?}");
+        assert_eq!(left_out.len(), 1, "{name}: {left_out:?}");
+        assert_eq!(fs::read_to_string(scratch.path().join("zz-honest")).unwrap(), "x\n", "{name}");
+        assert!(!scratch.path().join("leases/A.yaml").exists(), "{name}");
+    }
 }
 
 /// Appends an entry to somebody's note.

@@ -66,7 +66,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         return watch(args, &mut applier, &service);
     }
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Act };
-    let report = applier.tick(mode).map_err(failure)?;
+    let report = applier.ticks(mode).map_err(failure)?;
     say(args.format, &report);
     verdict(&report)
 }

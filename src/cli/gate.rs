@@ -300,7 +300,7 @@ fn named(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<(Lea
     let mut named = match session.repo.objects()?.open_one(commit)? {
         // Only a commit's own signature covers a digest of evidence.
         Opened::Carrier { statement, own, .. } => {
-            let digests = own.iter().flatten().filter_map(Cosignature::evidence);
+            let digests = own.as_deref().into_iter().flatten().filter_map(Cosignature::evidence);
             digests.filter_map(|digest| Some((statement.lease()?.clone(), digest))).collect::<Vec<_>>()
         }
         Opened::Ordinary { .. } => {

@@ -132,6 +132,11 @@ impl Mirror {
         self.fetching.as_ref().is_some_and(Fetching::is_late)
     }
 
+    /// Whether something is being fetched that takes long.
+    pub(crate) fn is_fetching(&self) -> bool {
+        self.fetching.as_ref().is_some_and(Fetching::is_fetching)
+    }
+
     /// The name under which a governed ref's last known place is found here.
     pub(crate) fn known_as(&self, name: &str) -> String {
         self.remote.as_ref().map_or_else(|| name.to_owned(), |remote| mirrored(remote, name))

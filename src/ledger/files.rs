@@ -8,7 +8,8 @@ use crate::{
 };
 
 use super::{
-    Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, dossier::FilePath, rules,
+    Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, dossier::FilePath,
+    event::LEASES, rules,
 };
 
 /// Findings about files that one step can have; one more says how many more there were.
@@ -68,7 +69,7 @@ impl Fold {
         if more > 1 {
             self.report.findings.truncate(MAX_FILE_FINDINGS);
             let message = format!("{more} more findings are about files of this step");
-            self.find_file("leases", None, Refusal::new(Reason::Malformed, message));
+            self.find_file(LEASES, None, Refusal::new(Reason::Malformed, message));
         }
     }
 

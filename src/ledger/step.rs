@@ -39,7 +39,7 @@ impl Step {
             size_of::<StepCommit>()
                 + match &commit.opened {
                     Opened::Carrier { sealed, own: vote, .. } => {
-                        sealed.iter().map(Sealed::weight).sum::<usize>() + vote.as_ref().map_or(0, own)
+                        sealed.iter().map(Sealed::weight).sum::<usize>() + vote.as_deref().map_or(0, own)
                     }
                     Opened::Ordinary { .. } | Opened::Malformed(_) => 0,
                 }

@@ -38,6 +38,10 @@ use super::{
 const PUSH_LIMIT: Duration = Duration::from_secs(60);
 /// How long a single tick waits for what does not come back.
 const TICK_LIMIT: Duration = Duration::from_secs(120);
+/// How long ticks follow one another where something is being fetched that takes long.
+const SLOW_LIMIT: Duration = Duration::from_secs(120);
+/// How long they rest in between.
+const SLOW_GLANCE: Duration = Duration::from_millis(200);
 /// How long one forward move waits for others, so that they share a record and a push.
 const GATHERING: Duration = Duration::from_millis(250);
 /// How long a service that ends waits for what it is pushing.
@@ -127,6 +131,19 @@ impl Applier {
             tick,
             said: BTreeMap::new(),
         })
+    }
+
+    /// One tick, and others as long as something is being fetched that takes long, for a limited time: the next process would
+    /// begin to fetch it anew, and never have it.
+    pub fn ticks(&mut self, mode: Mode) -> Result<Report, Refusal> {
+        let until = now() + SLOW_LIMIT;
+        loop {
+            let report = self.tick(mode)?;
+            if !enter(&self.office)?.follower.mirror.is_fetching() || now() > until {
+                return Ok(report);
+            }
+            std::thread::sleep(SLOW_GLANCE);
+        }
     }
 
     /// One tick, from its beginning to its end.

@@ -109,7 +109,7 @@ impl Unproven {
             }
             None => None,
         };
-        Opened::Carrier { statement, sealed, own }
+        Opened::Carrier { statement, sealed, own: own.map(Box::new) }
     }
 }
 

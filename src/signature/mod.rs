@@ -122,7 +122,7 @@ pub enum Opened {
         /// The sealed signatures, which cost anybody nothing to write: nobody has checked them.
         sealed: Vec<Sealed>,
         /// The commit's own signature: verified, or refused with its reason.
-        own: Option<Result<Cosignature, BadVote>>,
+        own: Option<Box<Result<Cosignature, BadVote>>>,
     },
 }
 
@@ -132,13 +132,13 @@ impl Opened {
     pub fn votes(&self, standing: impl Fn(RawKey) -> Result<(), Refusal>) -> Vec<Result<Cosignature, BadVote>> {
         let Self::Carrier { sealed, own, .. } = self else { return Vec::new() };
         let sealed = sealed.iter().map(|sealed| sealed.vote(&standing));
-        sealed.chain(own.clone()).collect()
+        sealed.chain(own.as_deref().cloned()).collect()
     }
 
     /// The votes of a carrier that have been checked and verified: the commit's own, and those sealed ones that somebody took.
     pub fn verified(&self) -> impl Iterator<Item = &Cosignature> {
         let (sealed, own) = match self {
-            Self::Carrier { sealed, own, .. } => (sealed.as_slice(), own.as_ref()),
+            Self::Carrier { sealed, own, .. } => (sealed.as_slice(), own.as_deref()),
             Self::Ordinary { .. } | Self::Malformed(_) => (&[][..], None),
         };
         let sealed = sealed.iter().filter_map(Sealed::checked);

@@ -27,7 +27,7 @@ class Record:
         self.id, self.files = name, {}  # path to what stands there: a Lease, or the Bad that it is
         self.pinned, self.cosigns, self.ballots = None, [], {}
         self.state, self.step, self.tier = "proposed", 0, -1
-        self.superseded, self.origin, self.verified = None, None, False
+        self.superseded, self.origin, self.verified, self.counted = None, None, False, False
         self.brought = {}  # digest to the keys that brought these bytes
         self.before = None  # what its target was at when it started
 
@@ -302,12 +302,13 @@ class Ledger:
         return len(humans) >= rule.human + more_humans and len(agents) >= rule.agent
 
     def cast(self, ballot, vote):
-        """Puts a vote into a ballot, once a principal."""
+        """Puts a vote into a ballot, once a principal; what to raise if it is there already and does not complete its rule."""
         for other in ballot:
             if other.principal == vote.principal and self.valid(other):
                 same = other.signature.point == vote.signature.point
-                raise Bad("already-voted" if same else "same-principal", f"{vote.principal} has voted")
+                return Bad("already-voted" if same else "same-principal", f"{vote.principal} has voted")
         ballot.append(vote)
+        return None
 
     # -- stops
 
@@ -408,7 +409,9 @@ class Ledger:
         origin = self.policies_brought.get(proposed.digest, set())
         self.fit(vote, rule, origin)
         ballot = self.policy_ballots.setdefault(vote.statement.text, [])
-        self.cast(ballot, vote)
+        again = self.cast(ballot, vote)
+        if again:
+            raise again
         humans = self.counted(ballot, rule, origin)[0]
         if self.tally(ballot, rule, 0, origin) or len(humans) >= max(2, rule.human):
             if self.next is None:
@@ -424,7 +427,9 @@ class Ledger:
         rule = self.ruling.rules["promote"]
         self.fit(vote, rule)
         ballot = self.thaw_ballots.setdefault(vote.statement.text, [])
-        self.cast(ballot, vote)
+        again = self.cast(ballot, vote)
+        if again and not self.tally(ballot, rule):
+            raise again
         if self.tally(ballot, rule):
             self.frozen, self.thaw_ballots = None, {}
             self.event("THAWED", None, ballot)
@@ -496,16 +501,21 @@ class Ledger:
         origin = record.origin if record.pinned else set(record.brought.get(lease.digest, ()))
         self.fit(vote, self.ruling.rules["cosign"], origin)
         record.verified = record.verified and self.authorized(record)
-        self.cast(record.cosigns, vote)
+        again = self.cast(record.cosigns, vote)
+        meets = self.tally(record.cosigns, self.ruling.rules["cosign"], self.further(lease), origin)
+        if again and (record.verified or not meets):
+            raise again
         record.pinned, record.origin = lease, origin
-        self.event("COSIGNED", record, [vote])
-        if not record.verified and self.authorized(record):
-            record.verified = True
+        if not again:
+            self.event("COSIGNED", record, [vote])
+        if not record.verified and meets:
+            record.verified = record.counted = True
             self.event("VERIFIED_2KEY", record, record.cosigns)
 
     def authorized(self, record):
-        """Whether the votes for a lease meet the rule as it is now, with the keys that are listed now."""
-        return record.pinned is not None and self.tally(record.cosigns, self.ruling.rules["cosign"], self.further(record.pinned), record.origin)
+        """Whether the votes for a lease met the rule when one was counted, and meet it as it is now, with the keys that are
+        listed now."""
+        return record.counted and self.tally(record.cosigns, self.ruling.rules["cosign"], self.further(record.pinned), record.origin)
 
     def decided(self, vote, record, rule, alone):
         """Puts a vote into its ballot and says whether that suffices."""
@@ -515,8 +525,11 @@ class Ledger:
         elif vote.role == "applier":
             raise Bad("wrong-role", "an applier turns no key forward")
         ballot = record.ballots.setdefault(vote.statement.text, [])
-        self.cast(ballot, vote)
-        return ballot if alone or self.tally(ballot, rule, self.further(lease), record.origin) else None
+        again = self.cast(ballot, vote)
+        done = alone or self.tally(ballot, rule, self.further(lease), record.origin)
+        if again and not done:
+            raise again
+        return ballot if done else None
 
     def taken(self, record, state, tier, name, ballot):
         record.state, record.tier, record.step, record.ballots = state, tier, record.step + 1, {}

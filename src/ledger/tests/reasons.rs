@@ -364,7 +364,7 @@ fn findings_of_signatures_that_do_not_verify_are_passed_on() {
     let opened = reasons.map(|reason| Opened::Carrier {
         statement: statement(l.cosign()),
         sealed: Vec::new(),
-        own: Some(Err(bad(reason))),
+        own: Some(Box::new(Err(bad(reason)))),
     });
     let bring = |draft| opened.into_iter().fold(draft, |draft: Draft, opened| draft.commit(opened, Descent::Descends));
     assert_eq!(s.step(bring), ["unsigned", "bad-signature", "malformed"]);

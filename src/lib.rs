@@ -24,17 +24,14 @@
 //! ideas carry the design: files propose and keys decide; the first-parent history of the governed branch is the
 //! ledger, and desired state is a pure fold over it; two keys to go forward, one key to stop.
 
-pub mod admission;
 pub mod agent;
 pub mod cli;
 pub mod follower;
 pub mod gate;
 pub mod git;
-pub mod inbox;
-pub mod ledger;
-pub mod model;
 pub mod process;
 pub mod reconciler;
 pub mod report;
 pub mod risk;
-pub mod signature;
+
+pub use two_key_core::{admission, inbox, ledger, model, signature};

@@ -6,6 +6,7 @@
 
 use crate::model::{Action, Digest, PrincipalId, PublicKey, RawKey, Refusal, Statement};
 
+#[cfg(feature = "attestation")]
 pub mod attestation;
 pub mod carrier;
 pub mod commit;

@@ -16,8 +16,11 @@ mod ed25519;
 mod inner;
 mod large;
 pub mod minisign;
+#[cfg(feature = "multiples")]
 mod multiples;
 pub mod note;
+#[cfg(feature = "multiples")]
+mod shortcut;
 pub mod sshsig;
 pub mod tag;
 

@@ -27,11 +27,11 @@
 pub mod agent;
 pub mod cli;
 pub mod follower;
-pub mod gate;
 pub mod git;
 pub mod process;
 pub mod reconciler;
 pub mod report;
 pub mod risk;
+pub mod sources;
 
-pub use two_key_core::{admission, inbox, ledger, model, signature};
+pub use two_key_core::{admission, gate, inbox, ledger, model, signature};

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    gate::sources,
+    sources,
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
 };
 

@@ -17,7 +17,7 @@ use crate::{
         stops::SeenStop,
         writer::Writer,
     },
-    gate::sources::Sources,
+    sources::Sources,
     git::{GitError, NOTES, Signer, SigningKey, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::Phase,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::drivers::Place;
 use crate::{
-    gate::sources,
+    sources,
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
 };
 

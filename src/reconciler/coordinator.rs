@@ -19,7 +19,7 @@ use crate::{
         follow::{Follower, Place},
         writer::Taken,
     },
-    gate::sources::Sources,
+    sources::Sources,
     model::{Refusal, TargetId, policy::Role},
 };
 

@@ -34,7 +34,6 @@ mod question;
 mod report;
 mod sample;
 mod slot;
-pub mod sources;
 pub mod stats;
 mod template;
 mod thresholds;

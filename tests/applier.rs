@@ -250,6 +250,44 @@ fn what_somebody_took_off_by_hand_stays_off_until_a_key_is_turned_and_is_told_on
 }
 
 #[test]
+fn where_the_policy_has_it_restored_what_somebody_took_off_comes_back_by_itself_but_in_a_pause_and_after_a_stop() {
+    let world = World::empty();
+    world.found(&world.policy().replace("applier: edge1}", "applier: edge1, drift-below: restored}"));
+    let stage = Stage::with(world, "15m");
+    stage.promote();
+    stage.apply().exits(0);
+    stage.weighs(500);
+    let set = |basis_points: u32| {
+        let mut weights = stage.weights();
+        weights["weight_bp"] = basis_points.into();
+        fs::write(stage.path("weights.json"), serde_json::to_vec(&weights).unwrap()).unwrap();
+    };
+    let drifted = || stage.events().iter().filter(|event| *event == "DRIFTED").count();
+    set(100);
+    stage.apply().exits(0).never_says("drift");
+    // To what was applied, and not to what the ledger has in force by now.
+    stage.weighs(500);
+    assert_eq!(drifted(), 1);
+    stage.turn("user2", "pause");
+    set(0);
+    for _ in 0..2 {
+        stage.apply().exits(0).says("is paused");
+        stage.weighs(0);
+    }
+    assert_eq!(drifted(), 2, "told once");
+    for name in ["user1", "cp14"] {
+        stage.turn(name, "resume");
+    }
+    stage.apply().exits(0);
+    stage.weighs(500);
+    stage.turn("cp18", "halt");
+    for _ in 0..2 {
+        stage.apply().exits(0);
+        stage.weighs(0);
+    }
+}
+
+#[test]
 fn what_came_back_after_a_verified_rollback_is_put_back_as_long_as_the_lease_is_the_newest() {
     let stage = Stage::rolling("0s");
     let before = "{\"version\": 1, \"target\": \"checkout-prod\", \"weight_bp\": 10000, \"lease\": \"LEASE-0\", \"step\": 9, \"generation\": 77}";
@@ -426,6 +464,42 @@ fn the_next_lease_begins_where_the_last_one_ended_and_a_rollback_brings_that_bac
     stage.push();
     stage.apply().exits(0).says("verified");
     assert_eq!(fs::read(stage.path("weights.json")).unwrap(), before);
+}
+
+#[test]
+fn a_rollback_to_where_this_applier_never_was_is_no_success() {
+    // Came after that lease had started, or lost all that it had.
+    for lost in [false, true] {
+        let stage = Stage::rolling("0s");
+        stage.promote();
+        stage.promote();
+        if lost {
+            for _ in 0..3 {
+                stage.apply().exits(0);
+            }
+            stage.weighs(10_000);
+            fs::remove_file(stage.path("weights.json")).unwrap();
+            fs::remove_file(stage.journal_path()).unwrap();
+            stage.forget_packs();
+        }
+        let next = "LEASE-20251027-031913";
+        let text = kit::lease(next).replace("15m", "0s").replace("INT-2025-0042", "INT-2025-0043");
+        stage.world.commit_file(&format!("leases/{next}.yaml"), &text, "Propose the next");
+        for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("cp14", "start")] {
+            stage.world.turn(name, action, next);
+        }
+        stage.push();
+        stage.apply().exits(0);
+        assert_eq!((&stage.weights()["lease"], &stage.weights()["weight_bp"]), (&next.into(), &500.into()));
+        stage.world.turn("user2", "rollback", next);
+        stage.push();
+        stage.apply().exits(1).says("rollback-failed").says(&format!("falls back to lease {LEASE}"));
+        stage.weighs(0);
+        stage.apply().exits(1);
+        let events = stage.events();
+        let count = |event: &str| events.iter().filter(|other| *other == event).count();
+        assert_eq!((count("ROLLBACK_FAILED"), count("ROLLBACK_VERIFIED")), (1, 0));
+    }
 }
 
 #[test]

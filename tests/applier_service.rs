@@ -108,7 +108,7 @@ fn the_service_manager_hears_that_it_is_ready_alive_and_about_to_end_and_the_log
     child.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert_eq!(child.0.wait().unwrap().code(), Some(0), "{log}");
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let moved = lines.iter().find(|line| line["name"] == "checkout-prod").unwrap();
+    let moved = lines.iter().find(|line| line["doing"] == "baking").unwrap();
     assert_eq!(
         (&moved["level"], &moved["observed_bp"], &moved["doing"]),
         (&"INFO".into(), &500.into(), &"baking".into())
@@ -214,6 +214,9 @@ fn the_text_log_says_a_thing_once() {
     let mut child = Running(watch(&stage, &["--log", "text"]).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.next().unwrap().contains("the applier begins"));
+    for event in ["PACKED at 0 %", "APPLIED at 5 %"] {
+        assert!(lines.next().unwrap().contains(event), "{event}");
+    }
     let baking = lines.next().unwrap();
     assert!(baking.contains("INFO") && baking.contains("doing=\"baking\""), "{baking}");
     stage.turn("cp14", "pause");
@@ -222,6 +225,70 @@ fn the_text_log_says_a_thing_once() {
     terminate(&child.0);
     let rest: Vec<String> = lines.collect();
     assert!(rest.len() == 1 && rest[0].contains("as it was told to"), "{rest:?}");
+}
+
+/// The next line of a log that is as it should be.
+#[track_caller]
+fn next_line(lines: &mut dyn Iterator<Item = String>, level: &str, is: impl Fn(&Value) -> bool) -> Value {
+    let mut passed = Vec::new();
+    for line in lines.take(200) {
+        let value: Value = serde_json::from_str(&line).unwrap();
+        if value["level"] == level && is(&value) {
+            return value;
+        }
+        passed.push(line);
+    }
+    panic!("the log ends before that: {}", passed.join("\n"));
+}
+
+#[test]
+fn the_log_says_what_halted_and_why_what_drifted_and_what_recovered_at_levels_that_fit() {
+    let stage = Stage::unhooked("1h");
+    configure(&stage, "interval: 1s\n");
+    let mut child = Running(watch(&stage, &["--log", "json"]).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    next_line(&mut lines, "INFO", |line| line["event"] == "APPLIED" && line["weight_bp"] == 500);
+    next_line(&mut lines, "INFO", |line| line["doing"] == "baking");
+    // Put back at once, so that nothing is different afterwards.
+    let mut weights = stage.weights();
+    weights["weight_bp"] = 9_000.into();
+    fs::write(stage.path("weights.json"), serde_json::to_vec(&weights).unwrap()).unwrap();
+    let drifted = next_line(&mut lines, "WARN", |line| line["event"] == "DRIFTED");
+    assert_eq!((&drifted["name"], &drifted["weight_bp"]), (&"checkout-prod".into(), &9_000.into()));
+    fs::rename(stage.path("server.git"), stage.path("gone.git")).unwrap();
+    next_line(&mut lines, "WARN", |line| line["message"].as_str().unwrap().starts_with("the remote cannot be reached"));
+    fs::rename(stage.path("gone.git"), stage.path("server.git")).unwrap();
+    next_line(&mut lines, "INFO", |line| line["message"].as_str().unwrap().starts_with("not so any more: the remote"));
+    // A halt that cannot be carried out, and then is.
+    let weights = fs::read(stage.path("weights.json")).unwrap();
+    fs::remove_file(stage.path("weights.json")).unwrap();
+    fs::create_dir(stage.path("weights.json")).unwrap();
+    let key = stage.world.key_file("user2").display().to_string();
+    stage.world.two_key(&["halt", kit::LEASE, "--reason", "too many errors", "--key", &key]).exits(0);
+    stage.push();
+    next_line(&mut lines, "ERROR", |line| line["event"] == "STOP_FAILED");
+    let failed = next_line(&mut lines, "ERROR", |line| line["doing"] == "stop-failed");
+    assert_eq!(failed["stopped"], "by user2: too many errors", "{failed:#}");
+    fs::remove_dir(stage.path("weights.json")).unwrap();
+    fs::write(stage.path("weights.json"), weights).unwrap();
+    next_line(&mut lines, "INFO", |line| line["event"] == "APPLIED" && line["weight_bp"] == 0);
+    let held = next_line(&mut lines, "INFO", |line| line["doing"] == "holding" && line["observed_bp"] == 0);
+    assert!(held["recovered"].is_string(), "{held:#}");
+    terminate(&child.0);
+    next_line(&mut lines, "INFO", |line| line["message"] == "the applier ends, as it was told to");
+    // A clock that is not believed.
+    let mut journal: Value = serde_json::from_slice(&fs::read(stage.journal_path()).unwrap()).unwrap();
+    let at: jiff::Timestamp = journal["clock"]["now"].as_str().unwrap().parse().unwrap();
+    journal["clock"]["now"] = (at - jiff::SignedDuration::from_hours(1)).to_string().into();
+    fs::write(stage.journal_path(), serde_json::to_vec(&journal).unwrap()).unwrap();
+    let mut child = Running(watch(&stage, &["--log", "json"]).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // Who begins anew is told who stopped it, and that the clock here is not believed.
+    let is_told = |line: &Value| line["message"].as_str().unwrap().ends_with("stopped by user2: too many errors");
+    next_line(&mut lines, "WARN", is_told);
+    next_line(&mut lines, "WARN", |line| line["reason"] == "clock");
+    terminate(&child.0);
+    drop(child);
 }
 
 #[test]

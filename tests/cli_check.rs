@@ -98,8 +98,11 @@ fn what_could_never_work_is_said_before_anybody_signs() {
     let next = world.policy().replace("version: 1\nprevious: null", &format!("version: 2\nprevious: {digest}"));
     write(&world, ".two-key/policy.yaml", &format!("{next}risk: {{sensitive: [\"auth/[\"]}}\n"));
     world.two_key(&["check"]).exits(1).says("malformed: ").says("auth/[");
-    write(&world, ".two-key/policy.yaml", &format!("{next}risk: {{sensitive: [\"auth/*\"]}}\n"));
-    world.two_key(&["check"]).exits(0);
+    write(&world, ".two-key/policy.yaml", &format!("{next}risk: {{sensitive: [\"auth/*\"], model: two-key-2}}\n"));
+    world.two_key(&["check"]).exits(0).never_says("this program computes");
+    write(&world, ".two-key/policy.yaml", &format!("{next}risk: {{sensitive: [\"auth/*\"], model: two-key-1}}\n"));
+    world.two_key(&["check"]).exits(0).says("of model two-key-1; this program computes two-key-2");
+    write(&world, ".two-key/policy.yaml", &next);
     write(&world, &lease_file(), &format!("{}agent-alone-up-to: 25\n", lease(LEASE)));
     world.two_key(&["check"]).exits(1).says("policy-floor: agent-alone-up-to is 25 %");
     write(&world, &lease_file(), &format!("{}agent-alone-up-to: 0\n", lease(LEASE)));

@@ -741,7 +741,12 @@ fn nothing_is_written_where_a_link_in_the_worktree_leads() {
     link("page.html", &outside.join("page.html"));
     link("dangling", &outside.join("nothing"));
     new().exits(1).says("malformed: ").says("symbolic link");
-    for file in ["pages/page.html", "page.html", "dangling"] {
+    // A way around it that leads back in is a way in.
+    std::os::unix::fs::symlink(world.path(), world.path().join("around")).unwrap();
+    let repo = world.repo().file_name().unwrap().to_str().unwrap();
+    let around = format!("{}/around/{repo}/pages/page.html", world.path().display());
+    let back = format!("../{repo}/page.html");
+    for file in ["pages/page.html", "page.html", "dangling", &around, &back, "/proc/self/cwd/page.html"] {
         report(file).exits(1).says("malformed: ").says("symbolic link");
     }
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
@@ -840,6 +845,36 @@ fn a_strict_policy_counts_the_signed_proposal_of_somebody_else() {
     refused(&world, "cp18", &["sign", LEASE], 1, "proposer");
     by(&world, "user1", &["sign", LEASE]).exits(0);
     by(&world, "cp14", &["sign", LEASE]).exits(0).says("authorized");
+}
+
+/// On a forge anybody can commit files: that hides nobody's proposal, and makes nobody a proposer.
+#[test]
+fn copies_of_a_signed_proposal_keep_nobody_from_signing_it() {
+    let world = World::empty();
+    world.found(&world.policy().replace("agents: [cp14, cp18]}", "separate-proposer: true, deliberate: true}"));
+    let artifact = format!("c=sha256:{}", "ab".repeat(32));
+    by(&world, "cp18", &["new", "--target", "checkout-prod", "--artifact", &artifact, "--id", LEASE]).exits(0);
+    let path = world.git(&["ls-tree", "-r", "--name-only", "main", "leases/"]);
+    let text = fs::read_to_string(world.repo().join(&path)).unwrap();
+    world.commit_file(&format!("leases/0/{LEASE}.yaml"), &text, "A copy");
+    world.git(&["rm", "--quiet", &path]);
+    world.git(&["commit", "--quiet", "--message", "It is gone"]);
+    world.commit_file(&path, &text, "It is back");
+    // Somebody's signed work, merged by nobody with a key, together with one more copy.
+    let base = world.head();
+    world.git(&["checkout", "--quiet", "-b", "topic"]);
+    let key = format!("user.signingKey={}", world.key_file("user1").display());
+    world.git(&["-c", "gpg.format=ssh", "-c", &key, "commit", "--quiet", "--allow-empty", "-S", "-m", "Work"]);
+    world.git(&["checkout", "--quiet", "main"]);
+    world.git(&["merge", "--quiet", "--no-ff", "--no-commit", "topic"]);
+    world.commit_file(&format!("leases/1/{LEASE}.yaml"), &text, "A merge");
+    assert_eq!(world.git(&["rev-parse", "main^1"]), base);
+    refused(&world, "cp18", &["sign", LEASE], 1, "proposer");
+    by(&world, "user1", &["sign", LEASE]).exits(0);
+    by(&world, "cp14", &["sign", LEASE]).exits(0).says("authorized");
+    // The honest refusal beside it: of a lease that nobody signed nobody knows who proposed it.
+    world.commit_file("leases/L-2.yaml", &lease("L-2"), "Propose another");
+    refused(&world, "user1", &["sign", "L-2"], 1, "proposer");
 }
 
 #[test]

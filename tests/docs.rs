@@ -1,6 +1,6 @@
 //! Documents run: every `sh` block of a tutorial, in order, in one shell, in an empty folder, with this very program.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that runs what people type")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test that runs what people type")]
 
 #[path = "kit/second.rs"]
 mod second;
@@ -156,6 +156,27 @@ fn the_book_has_every_page_and_no_link_leads_nowhere() {
             let path = link.split('#').next().unwrap();
             let here = path.is_empty() || path.contains("://") || docs.join(path).exists();
             assert!(here, "docs/{name}: {link} leads nowhere");
+        }
+    }
+}
+
+/// What the table of broken things promises is tried: each row names tests, and each of those is there.
+#[test]
+fn each_row_of_what_stops_still_do_names_a_test_that_there_is() {
+    let page = text("docs/operations.md");
+    let (_, table) = page.split_once("| what is so | forward | stops | says | shown by |\n").unwrap();
+    let rows: Vec<_> = table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 25, "{} rows", rows.len());
+    for row in rows {
+        let shown_by = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap();
+        let names: Vec<_> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test is named: {row}");
+        for name in names {
+            let (file, test) = name.split_once("::").unwrap_or_else(|| panic!("`{name}` names no file: {row}"));
+            let files = [format!("tests/{file}.rs"), format!("tests/drivers/{file}.rs")];
+            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let path = files.iter().find(|file| root.join(file).exists()).unwrap_or_else(|| panic!("no file: {name}"));
+            assert!(text(path).contains(&format!("#[test]\nfn {test}() {{")), "{path} has no test {test}");
         }
     }
 }

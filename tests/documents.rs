@@ -272,7 +272,7 @@ prop_compose! {
     fn policies()(
         version in 1u32..,
         branch in "[a-z]{1,8}(/[a-z0-9]{1,8})?",
-        flags: [bool; 6],
+        flags: [bool; 7],
         numbers in (0u8..100, 0u8..100, 1u8..200),
         limit in (-1e6f64..1e6, 1e-9f64..1e9),
         terms in proptest::option::of((1u8..100, 1u32..1000, 0u8..=16, 0u64..90_000)),
@@ -288,6 +288,7 @@ prop_compose! {
         if flags[2] { policy.rules.cosign.separate_proposer = policy::SeparateProposer::Required; }
         if flags[3] { policy.targets.clear(); policy.gates.clear(); }
         if flags[4] { policy.thresholds.clear(); }
+        if flags[6] { for target in policy.targets.values_mut() { target.drift_below = policy::DriftBelow::Restored; } }
         for gate in policy.gates.values_mut() {
             if let Some(absolute) = &mut gate.absolute { absolute.max = policy::Decimal::new(limit.0); }
             for window in &mut gate.windows { window.factor = policy::Decimal::new(limit.1).unwrap(); }

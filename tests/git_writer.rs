@@ -5,14 +5,26 @@
 #[path = "support/scratch.rs"]
 mod scratch;
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fmt::Write as _,
+    fs,
+    net::TcpListener,
+    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+    path::Path,
+    time::Duration,
+};
 
 use git_two_key::{
-    git::{GitError, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
+    git::{Conflict, GitError, NOTES, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
     model::{Nonce, Oid, PrincipalId, PublicKey, Reason, RepositoryId, Statement, Stop, StopKind, Subject},
     signature::{ObjectFormat, Opened, parse_tag, statement_message},
 };
 use scratch::Scratch;
+
+/// Longer than anything here takes.
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn halt() -> Statement {
     let repository = RepositoryId::parse(&"6f".repeat(16)).unwrap();
@@ -61,9 +73,9 @@ fn a_signed_carrier_reads_back_as_one_vote() {
             let mut objects = repository.objects().unwrap();
             assert_eq!(objects.links(id).unwrap().parents, [root]);
             let opened = objects.open_one(id).unwrap();
-            let Opened::Carrier { statement, votes } = opened else { panic!("{opened:?}") };
+            let Opened::Carrier { statement, own: Some(own), .. } = opened else { panic!("{opened:?}") };
+            let vote = own.unwrap();
             assert_eq!(statement, halt());
-            let [Ok(vote)] = votes.as_slice() else { panic!("{votes:?}") };
             assert_eq!(vote.key(), &key.public_key().unwrap());
         }
     }
@@ -197,7 +209,56 @@ fn histories_that_crossed_merge_by_all_that_they_have_in_common() {
     assert_eq!(merged(crossed(both, [one, other]), crossed(added, [other, one])), added);
     // Nothing in common at all.
     let stranger = scratch.commit_tree(both, &[], "another root");
-    assert!(repository.merge_trees(ours, stranger).is_err());
+    assert_eq!(repository.merge_trees(ours, stranger).unwrap().unwrap_err(), Conflict::Strangers);
+}
+
+/// What Git cannot read stands in the way of no merge but its own, and is never taken for something that is missing.
+#[test]
+fn histories_with_malformed_commits_and_folders_merge_or_say_why_not() {
+    let (scratch, repository, root) = one("sha1");
+    let tree = |path: &str, text: &[u8]| {
+        repository.with_files(Some(tree_of(&repository, root)), &[(path, Some(text))]).unwrap()
+    };
+    let raw = |kind: &str, bytes: &[u8]| {
+        let id = scratch.git_with(&["hash-object", "-t", kind, "-w", "--literally", "--stdin"], bytes);
+        Oid::parse(id.trim()).unwrap()
+    };
+    let old = tree_of(&repository, root);
+    let bad = raw("commit", format!("tree {old}\nparent {root}0\n").as_bytes());
+    let commit = |tree, parents: &[Oid]| scratch.commit_tree(tree, parents, "merge");
+    let merged = |ours, theirs| repository.merge_trees(ours, theirs).unwrap();
+    let (mine, yours) = (tree("leases/M.yaml", b"mine\n"), tree("leases/Y.yaml", b"yours\n"));
+    // In one history, in both, as what both have beside the root.
+    for [ours, theirs] in [[&[root, bad][..], &[root]], [&[root], &[root, bad]], [&[root, bad], &[root, bad]]] {
+        // Votes only; files on both sides; the same file on both.
+        assert_eq!(merged(commit(mine, ours), commit(old, theirs)), Ok(mine));
+        let both = merged(commit(mine, ours), commit(yours, theirs)).unwrap();
+        assert_eq!(scratch.git(&["diff", "--name-only", &mine.to_string(), &both.to_string()]), "leases/Y.yaml\n");
+        let other = tree("leases/M.yaml", b"yours\n");
+        let conflict = merged(commit(mine, ours), commit(other, theirs)).unwrap_err();
+        assert_eq!(conflict, Conflict::Paths(vec!["leases/M.yaml".to_owned()]));
+    }
+    // One of the two, or all that they have in common.
+    assert_eq!(merged(commit(mine, &[root]), bad), Err(Conflict::Unreadable(bad)));
+    assert_eq!(merged(bad, commit(mine, &[root])), Err(Conflict::Unreadable(bad)));
+    assert_eq!(merged(commit(mine, &[bad]), commit(yours, &[bad])), Err(Conflict::Unreadable(bad)));
+    // A folder that both changed, and that is none.
+    let folder = raw("tree", b"100644 a");
+    let hostile = raw("tree", &[b"40000 leases\0", oid_bytes(folder).as_slice()].concat());
+    let conflict = merged(commit(mine, &[root]), commit(hostile, &[root])).unwrap_err();
+    assert_eq!((&conflict, conflict.reason()), (&Conflict::Unreadable(folder), Reason::Malformed));
+    // What is missing is another matter.
+    let gone = Oid::parse(&"12".repeat(20)).unwrap();
+    let lost = raw(
+        "commit",
+        format!("tree {old}\nparent {gone}\nauthor A <a> 1 +0000\ncommitter A <a> 1 +0000\n\n").as_bytes(),
+    );
+    assert_eq!(repository.merge_trees(commit(mine, &[root]), lost), Err(GitError::MissingObject(gone)));
+}
+
+fn oid_bytes(id: Oid) -> Vec<u8> {
+    let hex = id.to_string();
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 #[test]
@@ -262,14 +323,22 @@ fn a_branch_that_is_checked_out_advances_with_its_files_and_keeps_edits() {
     assert_eq!(scratch.git(&["status", "--porcelain"]), " M README\n");
 }
 
+/// Appends an entry to somebody's note.
+fn append(repository: &Repository, who: &PrincipalId, on: Oid, entry: &str) {
+    let name = format!("refs/notes/two-key/{who}");
+    let old = repository.resolve(&name).unwrap();
+    let new = repository.with_notes(who, old.as_slice(), &[(on, entry)]).unwrap();
+    repository.update_refs(&[RefUpdate { name, old, new }], "note").unwrap();
+}
+
 #[test]
 fn notes_are_appended_and_read_whoever_annotates_however_many() {
     let (scratch, repository, _) = one("sha1");
     let blob = scratch.id("HEAD:leases/A.yaml");
-    repository.append_note(&user1(), blob, "one\n").unwrap();
-    repository.append_note(&user1(), blob, "two\n").unwrap();
+    append(&repository, &user1(), blob, "one\n");
+    append(&repository, &user1(), blob, "two\n");
     let cp14 = PrincipalId::parse("cp14").unwrap();
-    repository.append_note(&cp14, blob, "three\n").unwrap();
+    append(&repository, &cp14, blob, "three\n");
     // Other people's refs, and so many notes that Git cuts their names into folders.
     scratch.git(&["update-ref", "refs/notes/two-key/user1x/deep", "HEAD"]);
     let many: Vec<Oid> = (0..300).map(|n| repository.write_blob(format!("{n}").as_bytes()).unwrap()).collect();
@@ -286,7 +355,7 @@ fn notes_are_appended_and_read_whoever_annotates_however_many() {
     }
     scratch.git_with(&["fast-import", "--quiet"], stream.as_bytes());
     let cp20 = PrincipalId::parse("cp20").unwrap();
-    let notes = repository.notes().unwrap();
+    let notes = repository.notes(NOTES, |_| true).unwrap();
     let of = |who: &PrincipalId| notes.iter().filter(|note| note.principal == *who).count();
     assert_eq!((of(&user1()), of(&cp14), of(&cp20)), (1, 1, 300));
     let note = notes.iter().find(|note| note.principal == user1()).unwrap();
@@ -392,9 +461,26 @@ fn exactly_the_governed_refs_are_fetched_and_nothing_local_moves() {
     seen.sort_unstable();
     assert_eq!(seen, ["refs/heads/main", "refs/two-key/appliers/edge1", &stop]);
     assert_eq!(repository.remotes().unwrap(), ["origin"]);
-    let clone = Repository::clone_bare(remote.git_dir().to_str().unwrap(), &scratch.beside("clone.git")).unwrap();
+    let clone =
+        Repository::clone_bare(remote.git_dir().to_str().unwrap(), &scratch.beside("clone.git"), MINUTE).unwrap();
     assert_eq!(clone.resolve("refs/heads/main").unwrap(), Some(root));
     assert_eq!(clone.resolve("refs/tags/v1").unwrap(), None);
+}
+
+#[test]
+fn a_first_clone_from_a_server_that_says_nothing_is_given_up_and_what_it_left_hinders_no_later_one() {
+    let (scratch, repository, root) = one("sha1");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("git://{}/deploy.git", silent.local_addr().unwrap());
+    let path = scratch.beside("late.git");
+    let outcome = Repository::clone_bare(&url, &path, Duration::from_millis(500));
+    assert!(matches!(outcome, Err(GitError::TimedOut { .. })), "{outcome:?}");
+    let honest = repository.git_dir().to_str().unwrap().to_owned();
+    let again = path.join("HEAD").exists();
+    let clone = if again { Repository::open(&path) } else { Repository::clone_bare(&honest, &path, MINUTE) };
+    let clone = clone.unwrap();
+    clone.fetch(&honest, "main").unwrap();
+    assert_eq!(clone.resolve(&mirrored(&honest, "refs/heads/main")).unwrap(), Some(root));
 }
 
 /// The refs of the mirror of `origin`, sorted.
@@ -425,6 +511,15 @@ fn nothing_that_a_remote_has_hides_a_stop() {
     let main = "refs/remotes/origin/main";
     let mut expected = vec![main.to_owned(), stop("first")];
     reader.fetch("origin", "main").unwrap();
+    assert_eq!(kept(&reader), expected);
+
+    // A name that is not UTF-8 and that Git lists with those below `refs/two-key`.
+    let odd = remote.git_dir().join("refs/heads/x/refs/two-key");
+    fs::create_dir_all(&odd).unwrap();
+    fs::write(odd.join(OsStr::from_bytes(b"\xff")), root.to_string()).unwrap();
+    expected.push(stop("beside a name that is not UTF-8"));
+    reader.fetch("origin", "main").unwrap();
+    expected.sort();
     assert_eq!(kept(&reader), expected);
 
     // A name of nobody's, then one below it; a mirror of old that holds what is now in the way of a stop.
@@ -548,8 +643,8 @@ fn a_remote_that_does_not_answer_is_given_up() {
 fn a_note_that_is_too_large_is_left_out_and_the_others_are_read() {
     let (scratch, repository, _) = one("sha1");
     let (blob, other) = (scratch.id("HEAD:leases/A.yaml"), scratch.id("HEAD:README"));
-    repository.append_note(&user1(), blob, &"x".repeat((1 << 20) + 1)).unwrap();
-    repository.append_note(&user1(), other, "small\n").unwrap();
-    let notes = repository.notes().unwrap();
+    append(&repository, &user1(), blob, &"x".repeat((1 << 20) + 1));
+    append(&repository, &user1(), other, "small\n");
+    let notes = repository.notes(NOTES, |_| true).unwrap();
     assert_eq!(notes.iter().map(|note| note.annotated).collect::<Vec<_>>(), [other]);
 }

@@ -14,7 +14,7 @@ use std::{
 
 use kit::{
     LEASE, World,
-    scene::{MAIN, Scene},
+    scene::{MAIN, Scene, digest_of, message, stop},
 };
 
 fn write_hook(path: &Path, script: &str) {
@@ -348,6 +348,40 @@ fn hooks_are_installed_for_one_repository_alone() {
     std::os::unix::fs::symlink(&account, server.join("hooks")).unwrap();
     let program = env!("CARGO_BIN_EXE_git-two-key");
     world.run(&server, program, &["hook", "install", "--root", &root], b"").exits(1).says("ambiguous: ");
+}
+
+/// Something else where the hook keeps what it admitted: it says what to do, lets stops in meanwhile, and goes on once that is done.
+#[test]
+fn what_is_in_the_hooks_way_is_named_with_what_removes_it() {
+    let scene = Scene::rolling();
+    let kept = scene.server.join("two-key");
+    let old = scene.server_ref(MAIN);
+    let new = scene.promote("user1");
+    let record = digest_of(&format!("{old} {new} {MAIN}")).replace("sha256:", "");
+    let file = |path: &Path| fs::write(path, "in the way").unwrap();
+    let folder = |path: &Path| fs::create_dir(path).unwrap();
+    for (nonce, (within, make)) in
+        [("", &file as &dyn Fn(&Path)), ("admitted", &file), (&format!("admitted/{record}"), &folder)]
+            .iter()
+            .enumerate()
+    {
+        fs::remove_dir_all(&kept).unwrap();
+        let path = if within.is_empty() { kept.clone() } else { kept.join(within) };
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        make(&path);
+        let ran = scene.push(&["main"]).exits(1).says("undecided: internal: writing to ");
+        let hint = "rm -rf '";
+        let command = ran.err.split(hint).nth(1).unwrap().split('\'').next().unwrap().to_owned();
+        assert_eq!(scene.server_ref(MAIN), old);
+        let halt =
+            scene.world.sign_commit("user2", &old, &message("user2", &stop("pause", u8::try_from(nonce).unwrap())));
+        scene.push(&[&format!("{halt}:refs/two-key/stops/{LEASE}/{halt}")]).exits(0);
+        assert_eq!(Path::new(&command).file_name(), kept.file_name());
+        scene.world.run(&scene.server, "rm", &["-rf", &command], b"").exits(0);
+        fs::create_dir_all(&kept).unwrap();
+    }
+    scene.push(&["main"]).exits(0);
+    assert_eq!(scene.server_ref(MAIN), new);
 }
 
 #[test]

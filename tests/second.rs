@@ -1,5 +1,5 @@
 //! The second reader (`tests/second/`, in Python) against the program, where no other test brings the two together:
-//! on random ledgers, and on the hostile files. On attacks and tutorials it runs at the end of each.
+//! on random ledgers, and on the hostile files. Every other test's world (`tests/kit`) and the tutorials end with it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test that runs programs")]
 
@@ -21,6 +21,12 @@ fn both_readers_say_the_same_of_random_ledgers() {
     let (first, count) =
         if count.is_empty() { ("0".to_owned(), "10") } else { (std::process::id().to_string(), &*count) };
     finds_nothing("random_ledger.py", &["--compare", program, &first, count]);
+}
+
+/// Sizes at their limits and beyond, odd lines, odd names.
+#[test]
+fn both_readers_say_the_same_at_the_edges() {
+    finds_nothing("edges.py", &["--compare", env!("CARGO_BIN_EXE_git-two-key")]);
 }
 
 #[test]

@@ -463,6 +463,7 @@ fn evidence(world: &World, depth: f64) -> gate::Evidence {
         gates: policy.get().gates.clone(),
         thresholds: BTreeMap::new(),
         false_alarms: policy.get().false_alarms,
+        drift_below: policy::DriftBelow::default(),
     };
     let time = |seconds| Timestamp::from_second(i64::try_from(EPOCH).unwrap() + seconds).unwrap();
     let context = gate::TierContext {

@@ -56,6 +56,7 @@ pub(crate) fn terms(sections: &str) -> PinnedTerms {
         gates: policy.gates.clone(),
         thresholds: policy.thresholds.clone(),
         false_alarms: policy.false_alarms,
+        drift_below: policy::DriftBelow::default(),
     }
 }
 

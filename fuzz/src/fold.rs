@@ -150,7 +150,7 @@ impl History {
         let Some(subject) = self.subject(subject) else { return };
         let statement = Statement { repository, subject };
         if let Some(vote) = sign(usize::from(who) % NAMES.len(), &statement) {
-            self.commit(Opened::Carrier { statement, votes: vec![Ok(vote)] }, descent);
+            self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Box::new(Ok(vote))) }, descent);
         }
     }
 
@@ -188,8 +188,7 @@ impl History {
 fn roles(step: &Step, state: &State) -> [bool; 2] {
     let mut roles = [false; 2];
     for commit in &step.commits {
-        let Opened::Carrier { votes, .. } = &commit.opened else { continue };
-        for vote in votes.iter().flatten() {
+        for vote in commit.opened.verified() {
             match state.policy().get().owner(vote.key().raw()) {
                 Some((_, principal)) if principal.role == Role::Human => roles[0] = true,
                 Some((_, principal)) if principal.role == Role::Agent => roles[1] = true,

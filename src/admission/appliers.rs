@@ -6,13 +6,13 @@ use crate::{
     signature::Opened,
 };
 
-use super::{ApplierFacts, Push, ledger_after, own_signature};
+use super::{ApplierFacts, Push, ledger_after};
 
 /// The raw key whose Git signature over a commit verifies, whatever the commit is.
 pub fn signer_of(opened: &Opened) -> Option<RawKey> {
     match opened {
         Opened::Ordinary { signer } => *signer,
-        Opened::Carrier { votes, .. } => own_signature(votes),
+        Opened::Carrier { own, .. } => own.as_deref()?.as_ref().ok().map(|vote| vote.key().raw()),
         Opened::Malformed(_) => None,
     }
 }

@@ -37,13 +37,13 @@ use jiff::Timestamp;
 use crate::{
     ledger::{Finding, Missed, State, Step, StepReport},
     model::{LeaseId, Oid, RawKey, Reason, Refusal, Statement},
-    signature::{Carrier, Opened, RawTag},
+    signature::{Opened, RawTag},
 };
 
 pub use appliers::signer_of;
 pub use moves::{Admitted, Destination, Move, judge_move};
 pub use place::{ASIDE, GOVERNED, Place, StopTarget, place, stop_names};
-pub use stops::only_stop_refs;
+pub use stops::{admitted_on_doubt, only_stop_refs};
 pub use window::fresh_votes;
 
 /// The push option that lets a revocation leave the policy unchangeable. Not authenticated, and need not be: it asks
@@ -332,12 +332,6 @@ fn ledger_after(push: &Push) -> Result<&State, Refusal> {
     })
 }
 
-/// The raw key behind a commit's own signature among a carrier's votes.
-fn own_signature(votes: &[Result<crate::signature::Cosignature, crate::signature::BadVote>]) -> Option<RawKey> {
-    let own = votes.iter().filter_map(|vote| vote.as_ref().ok()).find(|vote| vote.carrier() == Carrier::Commit);
-    own.map(|vote| vote.key().raw())
-}
-
 impl Push {
     /// What the ledger of the push was asked for and does not hold. If there is any such thing, a verdict on it is void.
     pub fn missed(&self) -> Option<Missed> {
@@ -347,7 +341,7 @@ impl Push {
 
 /// What the judge wants to know of a new step.
 impl NewStep {
-    /// From the step as read, and what the fold said of it.
+    /// From a step that has been folded, and what the fold said of it.
     pub fn new(step: &Step, report: StepReport) -> Self {
         Self { report, votes: fresh_votes(step) }
     }

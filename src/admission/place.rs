@@ -101,6 +101,12 @@ fn in_governed_space(folded: &str) -> bool {
 /// without regard to case, and without the characters that such a comparison leaves out. Refs are files on many servers, so
 /// what is equal here may be one ref there, whatever the server's configuration says.
 fn folded(name: &str) -> String {
+    let components = without_case(name);
+    // FAT leaves out dots at a name's end.
+    components.split('/').map(|name| name.trim_end_matches('.')).collect::<Vec<_>>().join("/")
+}
+
+fn without_case(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
     }
@@ -168,6 +174,9 @@ mod tests {
             "refs/tag\u{17f}/rollout/L/1-start-5",
             "refs/no\u{200c}tes/two-key/u",
             "refs/two\u{fe63}key/appliers/e",
+            "refs/two-key./stops/L-1/x",
+            "refs/tags../rollout./L/1-start-5",
+            "refs/notes\u{ff0e}/two-key/u",
             "refs/heads/two-key-stop-L-1",
             "refs/heads/Two-Key-Stop-1111111111111111111111111111111111111111",
             "refs/tags/two-key-stop-1111111111111111111111111111111111111111/more",
@@ -180,6 +189,7 @@ mod tests {
     fn what_a_file_system_takes_for_the_branch_is_foreign() {
         for name in [
             "refs/heads/MAIN",
+            "refs/heads./main",
             "refs/heads/Main",
             "refs/Heads/main",
             "refs/heads/ma\u{200d}in",
@@ -193,7 +203,13 @@ mod tests {
         }
         assert_eq!(place("refs/heads/WOR\u{212a}", "refs/heads/work"), Place::Foreign);
         assert_eq!(place("refs/heads/o\u{fb03}ce", "refs/heads/office"), Place::Foreign);
-        for name in ["refs/heads/MAIN-2", "refs/heads/main\u{e4}", "refs/heads/maın2", "refs/heads/m\u{430}in"] {
+        for name in [
+            "refs/heads/MAIN-2",
+            "refs/heads/.main",
+            "refs/heads/main\u{e4}",
+            "refs/heads/maın2",
+            "refs/heads/m\u{430}in",
+        ] {
             assert_eq!(place(name, BRANCH), Place::Other, "{name}");
         }
     }

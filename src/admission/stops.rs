@@ -25,8 +25,16 @@ fn stop_ref(statement: &Statement, commit: Oid) -> Option<StopRef> {
     }
 }
 
-/// Whether a push does nothing but create stop refs under their commits' names. Such a push is admitted on doubt:
-/// readers verify a stop before they heed it, and a stop that was refused by mistake does more harm than junk.
+/// The most stop refs that are admitted unjudged: who stops something brings a few, and each is a reader's work for ever.
+const MAX_UNJUDGED: usize = 16;
+
+/// Whether a push is admitted on doubt: one that does nothing but create a few stop refs under their commits' names. Readers
+/// verify a stop before they heed it, and a stop that was refused by mistake does more harm than junk.
+pub fn admitted_on_doubt<'a>(updates: impl ExactSizeIterator<Item = (&'a str, Option<Oid>, Option<Oid>)>) -> bool {
+    updates.len() <= MAX_UNJUDGED && only_stop_refs(updates)
+}
+
+/// Whether a push does nothing but create stop refs under their commits' names.
 pub fn only_stop_refs<'a>(updates: impl IntoIterator<Item = (&'a str, Option<Oid>, Option<Oid>)>) -> bool {
     let mut any = false;
     let mut all = true;
@@ -53,10 +61,10 @@ pub(super) fn judge(
         let message = format!("its name says commit {}, it is on another", id.short());
         return Err(Refusal::new(Reason::Malformed, message).hint("name it for its commit"));
     }
-    let cosignatures = stops_of(target, opened)?;
     let after = ledger_after(push)?;
     // A key that this very push revokes still stops: stops come first.
     let states: Vec<&State> = [Some(after), push.before.as_ref()].into_iter().flatten().collect();
+    let cosignatures = stops_of(target, opened, &states)?;
     let mut refused = None;
     for cosignature in &cosignatures {
         for state in &states {
@@ -72,20 +80,21 @@ pub(super) fn judge(
 }
 
 /// The verified stops of the target in a commit; at least one.
-fn stops_of(target: &StopTarget, opened: Option<&Opened>) -> Result<Vec<Cosignature>, Refusal> {
-    let (statement, votes) = match opened {
-        Some(Opened::Carrier { statement, votes }) => (statement, votes),
+fn stops_of(target: &StopTarget, opened: Option<&Opened>, states: &[&State]) -> Result<Vec<Cosignature>, Refusal> {
+    let (statement, opened) = match opened {
+        Some(carrier @ Opened::Carrier { statement, .. }) => (statement, carrier),
         Some(Opened::Malformed(refusal)) => return Err(refusal.clone()),
         Some(Opened::Ordinary { .. }) | None => return Err(no_stop(target)),
     };
     if !stops(target, statement) {
         return Err(no_stop(target));
     }
-    let good = votes.iter().flatten().filter(|vote| stops(target, vote.statement()));
-    let good: Vec<Cosignature> = good.cloned().collect();
+    let votes = states.iter().flat_map(|state| state.votes(opened));
+    let (good, bad): (Vec<_>, Vec<_>) = votes.partition(Result::is_ok);
+    let good: Vec<_> = good.into_iter().flatten().filter(|vote| stops(target, vote.statement())).collect();
     if good.is_empty() {
-        let bad = votes.iter().find_map(|vote| vote.as_ref().err());
-        return Err(bad.map_or_else(|| no_stop(target), |bad| bad.refusal.clone()));
+        let bad = bad.into_iter().find_map(Result::err);
+        return Err(bad.map_or_else(|| no_stop(target), |bad| bad.refusal));
     }
     Ok(good)
 }

@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     ledger::{Descent, State, Step},
     model::{Action, Reason, Refusal},
-    signature::Opened,
 };
 
 use super::FreshVote;
@@ -13,12 +12,15 @@ use super::FreshVote;
 /// How far clocks may differ.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The verified votes in a step. A sealed signature says nothing about time: it is dated by the step that brings it.
+/// The verified votes in a step that has been folded. A sealed signature says nothing about time: it is dated by the step that
+/// brings it.
 pub fn fresh_votes(step: &Step) -> Vec<FreshVote> {
     let mut fresh = Vec::new();
     for commit in &step.commits {
-        let (Opened::Carrier { votes, .. }, Descent::Descends) = (&commit.opened, commit.descent) else { continue };
-        for vote in votes.iter().flatten() {
+        if commit.descent == Descent::Foreign {
+            continue;
+        }
+        for vote in commit.opened.verified() {
             fresh.push(FreshVote {
                 carrier: commit.id,
                 dated: vote.claimed_time().unwrap_or(step.claimed_time),

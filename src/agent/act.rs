@@ -9,7 +9,7 @@ use crate::{
         follow::Follower,
         mirror::Mirror,
         stops::SeenStop,
-        writer::{Push, Writer, keep_stop, stops_pushes},
+        writer::{Writer, beside, keep_stop, stops_pushes},
     },
     git::{Base, GitError, NewCarrier, PushOptions, RefUpdate, SignWith, Signer},
     inbox::Plan,
@@ -100,22 +100,29 @@ pub(super) fn stop(
     Ok((SeenStop { commit: Some(commit), ..stop }, commit))
 }
 
-/// Puts our stops where everybody finds them, and every stop that waits onto the branch.
-pub(super) fn deliver(follower: &mut Follower, stops: &[SeenStop]) -> Result<(), Refusal> {
+/// Puts our stops where everybody finds them, and every stop that waits onto the branch. What could not be done keeps nothing
+/// else from being done; and, if the branch cannot have them, why.
+pub(super) fn deliver(follower: &mut Follower, stops: &[SeenStop]) -> (Vec<Refusal>, Option<Refusal>) {
     let Follower { mirror, writer, .. } = follower;
+    let mut failed = Vec::new();
     for stop in stops.iter().filter(|stop| stop.key == writer.public.raw()) {
-        keep_stop(mirror, stop)?;
+        failed.extend(keep_stop(mirror, stop).err());
     }
-    let push = |writer: &mut Writer, mirror: &Mirror, push: Option<Push>| -> Result<(), Refusal> {
-        let (Some(push), Some(remote)) = (push, &mirror.remote) else { return Ok(()) };
+    let mut pushes = stops_pushes(mirror);
+    match writer.carry_over(mirror, stops) {
+        Ok(carried) => pushes.extend(carried),
+        Err(refusal) => failed.push(refusal),
+    }
+    let mut not_on_branch = None;
+    for push in pushes {
+        let Some(remote) = &mirror.remote else { break };
         let outcome = push.make(&mirror.repository, remote);
-        writer.pushed(&push, outcome).map(drop)
-    };
-    for stop in stops_pushes(mirror) {
-        push(writer, mirror, Some(stop))?;
+        match beside(mirror, &push, &outcome) {
+            Some(why) => not_on_branch = Some(why),
+            None => failed.extend(writer.pushed(&push, outcome).err()),
+        }
     }
-    let carried = writer.carry_over(mirror, stops)?;
-    push(writer, mirror, carried)
+    (failed, not_on_branch)
 }
 
 /// The commit that brings an exhibit, on the accepted tip; that tip where there is none to bring.

@@ -42,6 +42,10 @@ pub struct Report {
     pub leases: Vec<LeaseReport>,
     /// What went wrong beside that. Tried again at the next tick.
     pub remarks: Vec<Refusal>,
+    /// Why the branch does not have stops that are obeyed all the same: the remote has them under names of their own, and
+    /// does not take them there. Tried again at the next tick; nothing waits for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Refusal>,
 }
 
 /// What a tick decided about one lease.
@@ -86,6 +90,8 @@ pub(super) struct Round {
     /// What speaks against every forward step.
     pub(super) blockers: Vec<Refusal>,
     pub(super) remarks: Vec<Refusal>,
+    /// Why the branch does not have stops that are obeyed.
+    pub(super) beside: Option<Refusal>,
     /// Votes that wait in notes.
     pub(super) waiting: Overlay,
     /// What appliers attest.
@@ -168,6 +174,7 @@ impl Agent {
             ledger: self.follower.mirror.state.tip(),
             leases,
             remarks: round.remarks,
+            beside: round.beside,
         })
     }
 
@@ -194,6 +201,7 @@ impl Agent {
             now: reading.now,
             blockers: Vec::new(),
             remarks: Vec::new(),
+            beside: None,
             waiting: Overlay::default(),
             observed: Vec::new(),
         };
@@ -238,9 +246,10 @@ impl Agent {
     fn know(&self, round: &mut Round) -> Result<(), Refusal> {
         let refused = |error: GitError| error.refusal();
         let repository = &self.follower.mirror.repository;
-        let mut notes = repository.notes().map_err(refused)?;
+        let is_known = |name: &PrincipalId| self.follower.mirror.state.policy().get().principals.contains_key(name);
+        let mut notes = repository.notes(NOTES, is_known).map_err(refused)?;
         if let Some(remote) = &self.follower.mirror.remote {
-            notes.extend(repository.notes_under(&mirrored(remote, NOTES)).map_err(refused)?);
+            notes.extend(repository.notes(&mirrored(remote, NOTES), is_known).map_err(refused)?);
         }
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
@@ -254,9 +263,11 @@ impl Agent {
         if round.mode == Mode::DryRun {
             return;
         }
-        if let Err(refusal) = act::deliver(&mut self.follower, &self.remembered.follower.stops) {
+        let (failed, beside) = act::deliver(&mut self.follower, &self.remembered.follower.stops);
+        for refusal in failed {
             round.remark(refusal);
         }
+        round.beside = beside;
     }
 
     /// Writes down a stop of our own: from then on it binds us, and is pushed when it can be.

@@ -91,7 +91,7 @@ fn say(format: Format, report: &Report) {
         Format::Json => terminal::say_value(report),
         Format::Text => terminal::say(&text(report)),
     }
-    report.remarks.iter().for_each(remark);
+    report.remarks.iter().chain(&report.beside).for_each(remark);
 }
 
 /// A paragraph a lease: what was decided, by which rule, on what.

@@ -66,7 +66,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         return watch(args, &mut applier, &service);
     }
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Act };
-    let report = applier.tick(mode).map_err(failure)?;
+    let report = applier.ticks(mode).map_err(failure)?;
     say(args.format, &report);
     verdict(&report)
 }
@@ -103,7 +103,7 @@ fn say(format: Format, report: &Report) {
         Format::Json => terminal::say_value(report),
         Format::Text => terminal::say(&text(report)),
     }
-    for refusal in &report.remarks {
+    for refusal in report.remarks.iter().chain(&report.beside) {
         remark(refusal);
     }
 }

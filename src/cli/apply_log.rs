@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    follower::records::Doing,
+    follower::records::{Doing, RecordedEvent},
+    ledger::EventKind,
     model::{Refusal, TargetId},
     reconciler::{Report, TargetReport},
 };
@@ -33,13 +34,15 @@ impl Log {
     pub(super) fn take(&mut self, outcome: Result<Report, Refusal>) {
         let refusals = match outcome {
             Ok(report) => {
+                report.events.iter().for_each(happened);
                 for (target, seen) in &report.targets {
-                    if self.targets.get(target) != Some(seen) {
-                        line(target, seen);
+                    let before = self.targets.get(target);
+                    if before != Some(seen) {
+                        line(target, seen, before);
                     }
                 }
                 self.targets = report.targets;
-                report.remarks
+                report.remarks.into_iter().chain(report.clock).chain(report.beside).collect()
             }
             Err(refusal) => vec![refusal],
         };
@@ -47,23 +50,46 @@ impl Log {
             let hint = refusal.hint.as_deref().unwrap_or_default();
             tracing::warn!(reason = refusal.reason.code(), hint, "{}", refusal.message);
         }
+        for refusal in self.refusals.iter().filter(|refusal| !refusals.contains(refusal)) {
+            tracing::info!(recovered = refusal.reason.code(), "not so any more: {}", refusal.message);
+        }
         self.refusals = refusals;
     }
 }
 
-fn line(target: &TargetId, seen: &TargetReport) {
+/// What happened at a target, also where it looks as it did before.
+fn happened(one: &RecordedEvent) {
+    let (name, lease, event) = (one.target.as_str(), one.lease.as_str(), one.event.as_str());
+    let (step, weight_bp) = (one.step, one.weight_bp);
+    let percent = f64::from(weight_bp) / 100.0;
+    let is = |kinds: &[EventKind]| kinds.iter().any(|kind| kind.name() == event);
+    if is(&[EventKind::StopFailed, EventKind::RollbackFailed]) {
+        tracing::error!(name, lease, step, weight_bp, event, "{name}: {event} at {percent} %");
+    } else if is(&[EventKind::Drifted, EventKind::Expired, EventKind::GateFailed]) {
+        tracing::warn!(name, lease, step, weight_bp, event, "{name}: {event} at {percent} %");
+    } else {
+        tracing::info!(name, lease, step, weight_bp, event, "{name}: {event} at {percent} %");
+    }
+}
+
+/// How a target is now, and what it was held for before where it is not any more.
+fn line(target: &TargetId, seen: &TargetReport, before: Option<&TargetReport>) {
     let lease = seen.lease.as_ref().map_or("", |lease| lease.as_str());
     let (name, desired_bp, observed_bp) = (target.as_str(), seen.desired_bp, seen.observed_bp);
-    let doing = seen.doing.as_str();
-    match &seen.reason {
-        None => tracing::info!(name, lease, desired_bp, observed_bp, doing, "target {doing}"),
-        Some(refusal) => {
+    let (doing, stopped) = (seen.doing.as_str(), seen.stopped.as_deref());
+    let recovered = before.and_then(|before| before.reason.as_ref()).map(|refusal| refusal.reason.code());
+    match (&seen.reason, stopped) {
+        (None, Some(why)) if before.and_then(|before| before.stopped.as_deref()) != stopped => {
+            tracing::warn!(name, lease, desired_bp, observed_bp, doing, recovered, "target {doing}, stopped {why}");
+        }
+        (None, _) => tracing::info!(name, lease, desired_bp, observed_bp, doing, recovered, "target {doing}"),
+        (Some(refusal), _) => {
             let reason = refusal.reason.code();
             // Nobody may overlook these.
             if [Doing::RollbackFailed.word(), Doing::StopFailed.word()].contains(&doing) {
-                tracing::error!(name, lease, desired_bp, observed_bp, doing, reason, "{}", refusal.message);
+                tracing::error!(name, lease, desired_bp, observed_bp, doing, reason, stopped, "{}", refusal.message);
             } else {
-                tracing::warn!(name, lease, desired_bp, observed_bp, doing, reason, "{}", refusal.message);
+                tracing::warn!(name, lease, desired_bp, observed_bp, doing, reason, stopped, "{}", refusal.message);
             }
         }
     }

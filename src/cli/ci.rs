@@ -14,7 +14,7 @@ use super::{
     output, session, terminal,
 };
 use crate::{
-    git::{PushedRef, Repository, Side},
+    git::{Conflict, PushedRef, Repository, Side},
     model::{Oid, Reason, Refusal},
     report::{self, Form, Method, PullRequest, Remark},
 };
@@ -166,10 +166,15 @@ fn shallow() -> Refusal {
 
 /// The merge commit that a forge's button would make.
 fn merged(repo: &Repository, base: Oid, head: Oid) -> Result<Oid, Failure> {
-    repo.merge_commit(base, head, "Merge a pull request")?.map_err(|paths| {
-        let message = format!("it does not merge by itself: both sides changed {}", paths.join(", "));
-        let refusal = Refusal::new(Reason::Stale, message);
-        Failure::Stale(refusal.hint("merge the branch into it, its own tip as first parent; then ask again"))
+    repo.merge_commit(base, head, "Merge a pull request")?.map_err(|conflict| {
+        let message = format!("it does not merge by itself: {conflict}");
+        let refusal = Refusal::new(conflict.reason(), message);
+        match conflict {
+            Conflict::Unreadable(id) => Failure::refused(id.short(), refusal),
+            Conflict::Paths(_) | Conflict::Strangers => {
+                Failure::Stale(refusal.hint("merge the branch into it, its own tip as first parent; then ask again"))
+            }
+        }
     })
 }
 

@@ -291,6 +291,19 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
             }
         }
     }
+    for remote in session.repo.mirrors_onto_local()? {
+        let message = format!("`git fetch {remote}` prunes what was signed here and no remote has yet");
+        let [name, value] = Repository::off_local(&remote);
+        chart.note("mirror", message, format!("git config --add {name} '{value}'"));
+    }
+    if !session.repo.remotes()?.is_empty() {
+        for vote in session.undelivered_notes()? {
+            let what = report::subject_line(vote.statement());
+            let message =
+                format!("a vote by note of {} was left here, and no remote is known to have it: {what}", vote.claims());
+            chart.note("votes", message, "git two-key sync");
+        }
+    }
     for stop in turn::stops::undelivered(&session.repo, &session.branch)? {
         chart.note("stops", stop.warning(), format!("{}; or any verb with --push", stop.command("REMOTE")));
     }

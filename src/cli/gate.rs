@@ -298,8 +298,9 @@ fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<
 fn named(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<(LeaseId, Digest), Failure> {
     let refused = |reason, message: String| Failure::refused(commit.short(), Refusal::new(reason, message));
     let mut named = match session.repo.objects()?.open_one(commit)? {
-        Opened::Carrier { statement, votes } => {
-            let digests = votes.iter().filter_map(|vote| vote.as_ref().ok()).filter_map(Cosignature::evidence);
+        // Only a commit's own signature covers a digest of evidence.
+        Opened::Carrier { statement, own, .. } => {
+            let digests = own.as_deref().into_iter().flatten().filter_map(Cosignature::evidence);
             digests.filter_map(|digest| Some((statement.lease()?.clone(), digest))).collect::<Vec<_>>()
         }
         Opened::Ordinary { .. } => {

@@ -1,7 +1,7 @@
 //! `git two-key hook`: what servers and clients run around a push.
 //!
 //! Fail-closed: a panic, a timeout or an unreadable object refuses the push (exit code 3). The one exception is a push
-//! of nothing but stop refs, which is admitted on doubt. The client's hook only warns early: what it cannot decide it
+//! of nothing but a few stop refs, which is admitted on doubt. The client's hook only warns early: what it cannot decide it
 //! leaves to the server.
 
 use std::{
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use super::{Failure, Place, terminal};
 use crate::{
-    admission::{Push, RefusedRef, Verdict, judge, judge_move, only_stop_refs},
+    admission::{Push, RefusedRef, Verdict, admitted_on_doubt, judge, judge_move, only_stop_refs},
     git::{Hook, PushedRef, Repository, Side, plainly_admitted},
     ledger::Missed,
     model::{Oid, Reason, Refusal},
@@ -137,7 +137,7 @@ fn pre_receive() -> Result<(), Failure> {
             }
             said
         }
-        Outcome::Undecided(refusal) if pinned && stops_alone(&refs) => {
+        Outcome::Undecided(refusal) if pinned && admitted_on_doubt(moves(&refs)) => {
             let refusal = Refusal { message: escaped(&refusal.message), ..refusal };
             terminal::remark(&format!("two-key: could not judge these stops, so they are admitted: {refusal}"));
             Ok(())
@@ -157,7 +157,12 @@ fn admit(repository: &Repository, push: &Push, refs: &[PushedRef]) -> Result<(),
     let kept = repository.admit(push, refs, moment());
     match kept {
         Err(error) if !stops_alone(refs) => {
-            let hint = "the account that the hook runs as has to be able to write there";
+            // What is kept there makes pushes quicker, and lets those through that are on their way.
+            let hint = format!(
+                "on the server, see that the account which the hook runs as can write there; where something else is in the \
+                 way, remove all of it, which costs time and never safety: rm -rf '{}'",
+                repository.common_dir().join("two-key").display()
+            );
             Err(Failure::Undecided(error.refusal().hint(hint)))
         }
         _ => Ok(()),
@@ -294,7 +299,12 @@ fn timeout(repository: &Repository) -> Result<Duration, Refusal> {
 }
 
 fn stops_alone(refs: &[PushedRef]) -> bool {
-    only_stop_refs(refs.iter().map(|pushed| (pushed.name.as_str(), pushed.old, pushed.new)))
+    only_stop_refs(moves(refs))
+}
+
+/// Each ref with where it is and where it is to be.
+fn moves(refs: &[PushedRef]) -> impl ExactSizeIterator<Item = (&str, Option<Oid>, Option<Oid>)> {
+    refs.iter().map(|pushed| (pushed.name.as_str(), pushed.old, pushed.new))
 }
 
 fn input() -> Result<Vec<u8>, Failure> {

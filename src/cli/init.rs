@@ -16,8 +16,8 @@ use crate::{
     model::{
         PrincipalId, Reason, Refusal, RepositoryId, TargetId, lease,
         policy::{
-            self, Deliberate, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules, SeparateProposer,
-            Target, USUAL_FALSE_ALARMS,
+            self, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
+            SeparateProposer, Target, USUAL_FALSE_ALARMS,
         },
     },
     report,
@@ -231,7 +231,7 @@ fn target(text: &str) -> Result<(TargetId, Target), Failure> {
         Some(name) => Some(PrincipalId::parse(name).ok_or_else(|| wrong(format!("`{name}` is no applier's name")))?),
         None => None,
     };
-    Ok((id, Target { driver, applier, gates: Vec::new() }))
+    Ok((id, Target { driver, applier, gates: Vec::new(), drift_below: DriftBelow::default() }))
 }
 
 /// Says what is thin about it.

@@ -1,4 +1,4 @@
-//! `risk`: how risky a change is, term by term.
+//! `risk`: how large a change is beside earlier ones, and what there is about it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::{
     follower::records,
     git::{GitError, Repository},
     model::{Oid, Reason, Refusal, TargetId, lease::Lease},
-    risk::{self, Assessment, AuthorRole, Circumstances, EndedLease, LAST, MODEL, Sensitive, TargetPast},
+    risk::{self, Assessment, Circumstances, MODEL, RANGES, Sensitive, TargetPast},
 };
 
 use super::{
@@ -17,12 +17,12 @@ use super::{
     terminal,
 };
 
-/// Say how risky a change is, term by term
+/// Say how large a change is beside earlier ones, and what there is about it
 ///
-/// The score is a percentile: at which place, from 0 to 100, the change stands among the last 1000 changes of its own
-/// repository. Each term of it is shown with what it adds against the median change. Beside it, never blended into it,
-/// stand factors: sensitive paths, lockfiles, migrations, no tests touched, reverts and rollbacks in 90 days, another start than what
-/// runs. It is no probability.
+/// The score is a percentile, 0 to 100: of the change's size and spread (lines times files) among the last 200 ranges of as many
+/// commits of its own repository. It describes and forecasts nothing. Beside it, never blended into it, stand factors: reverts and
+/// rollbacks in 90 days, sensitive paths, lockfiles, migrations, deleted, renamed and binary files, no tests touched, another start
+/// than what runs.
 ///
 /// With LEASE it assesses the lease's change under the policy in force, and says whether the lease declares it and what
 /// the policy demands. Without, it assesses any change of any repository.
@@ -31,13 +31,12 @@ use super::{
     git two-key risk checkout-prod --repository ../checkout\n  \
     git two-key risk LEASE-20251027-021913 --check --repository ../checkout\n  \
     git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --format yaml-block\n  \
-    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --target checkout-prod\n  \
-    git two-key risk --repository ../checkout --calibrate\n\n\
+    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --target checkout-prod\n\n\
     Exit codes: 0 it was computed (--check: the declaration holds); 1 the declared score is too low or a factor is \
     missing; 3 it could not be computed.")]
 pub struct Args {
     /// The lease: its id, its intent or its target
-    #[arg(required_unless_present_any = ["from", "calibrate"], conflicts_with_all = ["from", "to"])]
+    #[arg(required_unless_present = "from", conflicts_with_all = ["from", "to"])]
     lease: Option<String>,
     /// The change's repository: a clone of it with its whole history; with LEASE, by default where the lease says, if
     /// that is a path
@@ -53,46 +52,21 @@ pub struct Args {
     /// and for what runs there
     #[arg(long, requires = "from")]
     target: Option<String>,
-    /// Compare with so many changes instead of the 1000 that the model's name pins
+    /// Compare with so many ranges instead of the 200 that the model's name pins
     #[arg(long, value_name = "N", requires = "from", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     last: Option<u32>,
-    /// Who made the change; an agent's experience is left out. A lease's actor is looked up in the policy
-    #[arg(long, value_enum, requires = "from")]
-    author_role: Option<Role>,
     /// A path pattern that is sensitive, as under the policy's `risk.sensitive`; may be given several times
     #[arg(long, value_name = "PATTERN", requires = "from")]
     sensitive: Vec<String>,
     /// Refuse unless the lease declares at least what is computed
     #[arg(long, conflicts_with = "from")]
     check: bool,
-    /// Fit the weights to what was reverted in the repository, and rolled back by the ledger here, and say how well that
-    /// ranks; changes no score. Refuses where there are too few labels
-    #[arg(long, requires = "repository", conflicts_with_all = ["lease", "from", "to", "check"])]
-    calibrate: bool,
     /// Read the upstream's fetched tip instead of the local branch
     #[arg(long, conflicts_with = "from")]
     remote: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Print,
-}
-
-/// Who made a change.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Role {
-    /// A person.
-    Human,
-    /// An automaton.
-    Agent,
-}
-
-impl From<Role> for AuthorRole {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Human => Self::Human,
-            Role::Agent => Self::Agent,
-        }
-    }
 }
 
 /// How an assessment is printed.
@@ -117,7 +91,6 @@ impl Args {
 /// Assesses.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match (&args.lease, &args.repository, &args.from, &args.to) {
-        (None, Some(repository), None, _) if args.calibrate => calibrate(args, place, repository),
         (Some(lease), ..) => of_lease(args, place, lease),
         (None, Some(repository), Some(from), Some(to)) => of_change(args, place, repository, (from, to)),
         _ => Err(Failure::Usage("name a lease, or a change with --repository, --from and --to".to_owned())),
@@ -125,9 +98,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 fn of_change(args: &Args, place: &Place, repository: &Path, (from, to): (&str, &str)) -> Result<(), Failure> {
-    let last = args.last.and_then(|last| usize::try_from(last).ok()).unwrap_or(LAST);
-    if args.format == Print::YamlBlock && last != LAST {
-        let message = format!("a lease declares a score of model {}, which compares with {LAST} changes", MODEL.name);
+    let last = args.last.and_then(|last| usize::try_from(last).ok()).unwrap_or(RANGES);
+    if args.format == Print::YamlBlock && last != RANGES {
+        let message = format!("a lease declares a score of model {MODEL}, which compares with {RANGES} ranges");
         return Err(Failure::Usage(message));
     }
     let session = args.target.as_ref().map(|_| Session::open(place, &Which::of(args.remote))).transpose()?;
@@ -137,7 +110,6 @@ fn of_change(args: &Args, place: &Place, repository: &Path, (from, to): (&str, &
     Sensitive::new(&args.sensitive).map_err(|refusal| Failure::Usage(refusal.message))?;
     let patterns = [patterns, args.sensitive.clone()].concat();
     let circumstances = Circumstances {
-        author: args.author_role.map(AuthorRole::from).unwrap_or_default(),
         sensitive: Sensitive::new(&patterns).map_err(Failure::Undecided)?,
         target: match (&session, &args.target) {
             (Some(session), Some(target)) => Some(target_past(session, target)?),
@@ -195,7 +167,7 @@ fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
     };
     let repository = repository_of(args, place, &change.repository)?;
     let ids = (change.from.to_string(), change.to.to_string());
-    let assessment = assess(&repository, (&ids.0, &ids.1), LAST, &circumstances)?;
+    let assessment = assess(&repository, (&ids.0, &ids.1), RANGES, &circumstances)?;
     say(args, &session, lease, assessment)
 }
 
@@ -218,47 +190,6 @@ fn say(args: &Args, session: &Session, lease: &Lease, assessment: Assessment) ->
         }
         _ => Ok(()),
     }
-}
-
-/// Fits the weights to the past.
-fn calibrate(args: &Args, place: &Place, repository: &Path) -> Result<(), Failure> {
-    if args.format == Print::YamlBlock {
-        return Err(Failure::Usage("a calibration is nothing to paste into a lease".to_owned()));
-    }
-    let repository = Repository::open(&place.folder.join(repository)).map_err(elsewhere)?;
-    let tip = commit(&repository, "HEAD")?;
-    let (session, mut remark) = match Session::open(place, &Which::of(args.remote)) {
-        Ok(session) => (Some(session), None),
-        Err(failure) => {
-            (None, failure.lines("risk").map(|lines| format!("no ledger was asked for rollbacks: {lines}")))
-        }
-    };
-    let over = session.as_ref().map(|session| risk::ended(&session.state)).unwrap_or_default();
-    let changes: Vec<_> = over.iter().map(|(change, _)| (change.from, change.to)).collect();
-    let outcomes = terminal::patiently("reading what became of changes", || repository.outcomes(tip, &changes));
-    let (history, known) = outcomes.map_err(elsewhere)?;
-    let elsewhere = known.iter().filter(|change| change.is_none()).count();
-    if elsewhere > 0 {
-        remark = Some(format!("{elsewhere} leases that are over are of changes that are not in this repository"));
-    }
-    let known = known.into_iter().zip(over);
-    let ended: Vec<_> =
-        known.filter_map(|(change, (_, rolled_back))| Some(EndedLease { change: change?, rolled_back })).collect();
-    let labels = risk::label(&history, &ended);
-    if let Some(remark) = remark {
-        terminal::remark(&format!("note: {remark}"));
-    }
-    let calibration = terminal::patiently("fitting the weights", || risk::calibrate(&labels)).map_err(|refusal| {
-        if args.format == Print::Text {
-            terminal::say(&risk::counts_text(&labels.counts));
-        }
-        Failure::Undecided(refusal)
-    })?;
-    match args.format {
-        Print::Json => terminal::say_value(&calibration),
-        Print::Text | Print::YamlBlock => terminal::say(&risk::calibration_text(&calibration)),
-    }
-    Ok(())
 }
 
 /// Where the lease's change is.
@@ -286,7 +217,9 @@ fn assess(
     let nothing = Oid::parse(from).is_some_and(|id| id.is_zero());
     let from = if nothing { None } else { Some(commit(&repository, from)?) };
     let to = commit(&repository, to)?;
-    let facts = terminal::patiently("comparing with earlier changes", || repository.facts(from, to, last));
+    let facts = terminal::patiently("comparing with earlier changes", || {
+        repository.facts(from, to, last, circumstances.seen())
+    });
     Ok(risk::assess(&facts.map_err(elsewhere)?, circumstances))
 }
 
@@ -305,6 +238,16 @@ fn elsewhere(error: GitError) -> Failure {
         GitError::Shallow => {
             "the change's repository is shallow: the history that the change is compared with is not all there"
                 .clone_into(&mut refusal.message);
+        }
+        GitError::Partial => {
+            "the change's repository is a partial clone: files whose lines are counted may not be there"
+                .clone_into(&mut refusal.message);
+        }
+        GitError::MissingObject(id) => {
+            refusal.message =
+                format!("the change's repository lacks {id}, which is needed to compare with earlier changes");
+            refusal.hint =
+                Some("fetch it there, or name a clone that has everything with --repository PATH".to_owned());
         }
         GitError::NotARepository { .. } => {
             refusal.hint = Some("name a clone of the change's repository with --repository PATH".to_owned());

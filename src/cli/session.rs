@@ -14,11 +14,12 @@ use crate::{
         records::{self, TargetHealth},
     },
     gate::{Evidence, Subject},
-    git::{Base, GitError, NOTES, Repository, mirrored},
+    git::{Base, GitError, NOTES, Note, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
     report::{Beside, CheckView, Happened, HealthView, Observation, RefusalReason, RefusalView},
+    signature::Cosignature,
 };
 
 use super::{Failure, Place, terminal, turn::stops};
@@ -256,13 +257,40 @@ impl Session {
 
     /// What waits in notes, in ours and in those that were fetched from remotes.
     pub fn inbox(&self) -> Result<Overlay, Failure> {
-        let mut notes = self.repo.notes()?;
-        for remote in self.repo.remotes()? {
-            notes.extend(self.repo.notes_under(&mirrored(&remote, NOTES))?);
+        let mut notes = self.notes_under(NOTES)?;
+        notes.extend(self.fetched_notes()?);
+        Ok(self.overlay(&notes))
+    }
+
+    /// What waits in notes here and in none that was fetched from a remote.
+    pub fn undelivered_notes(&self) -> Result<Vec<Cosignature>, Failure> {
+        let ours = self.notes_under(NOTES)?;
+        if ours.is_empty() {
+            return Ok(Vec::new());
         }
+        let (ours, theirs) = (self.overlay(&ours), self.overlay(&self.fetched_notes()?));
+        let is_there =
+            |vote: &Cosignature| theirs.votes_for(vote.statement()).any(|other| other.claims() == vote.claims());
+        Ok(ours.votes.into_iter().filter(|vote| !is_there(vote)).collect())
+    }
+
+    /// The notes of the policy's people.
+    fn notes_under(&self, prefix: &str) -> Result<Vec<Note>, Failure> {
+        Ok(self.repo.notes(prefix, |name| self.state.policy().get().principals.contains_key(name))?)
+    }
+
+    fn fetched_notes(&self) -> Result<Vec<Note>, Failure> {
+        let mut notes = Vec::new();
+        for remote in self.repo.remotes()? {
+            notes.extend(self.notes_under(&mirrored(&remote, NOTES))?);
+        }
+        Ok(notes)
+    }
+
+    fn overlay(&self, notes: &[Note]) -> Overlay {
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
-        Ok(inbox::overlay(&texts, &self.state))
+        inbox::overlay(&texts, &self.state)
     }
 
     /// What appliers attest of each lease. A target on which another lease is seen has none of this one's weight.

@@ -34,6 +34,9 @@ pub fn run(_: &Args, place: &Place) -> Result<(), Failure> {
         .ok_or_else(|| Failure::undecided(Reason::RefDeleted, format!("{remote} has no {name} to build on")))?;
     let mut session = Session::open(place, &Which::At(theirs.to_string()))?;
     session.must_be_pinned("so whose votes count is not known")?;
+    // Whatever becomes of the rest.
+    turn::stops::deliver(&repo, &remote, &branch)?;
+    turn::note::deliver_all(&session, &remote)?;
     let waiting = outbox::votes(&repo, theirs)?;
     for vote in &waiting {
         if let Err(refusal) = outbox::build_on(&mut session, *vote)? {
@@ -45,11 +48,21 @@ pub fn run(_: &Args, place: &Place) -> Result<(), Failure> {
         keeps_everything(&session, local)?;
     }
     outbox::adopt(&session, local, &remote, theirs)?;
+    turn::stops::carry_over(&mut session)?;
     say(&format!("{} is at {}'s tip{}", short(&branch), remote, with(waiting.len())));
     if session.tip == theirs {
-        return turn::stops::deliver(&repo, &remote, &branch);
+        return Ok(());
     }
-    turn::publish(&mut session, &remote)
+    match turn::publish(&mut session, &remote) {
+        // The remote has the stops already.
+        Err(Failure::Undecided(refusal)) if waiting.is_empty() => {
+            let hint = refusal.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            let message = "only stops are missing there, which appliers find under names of their own and obey";
+            remark(&format!("warning: {}; {message}{hint}", refusal.message));
+            Ok(())
+        }
+        outcome => outcome,
+    }
 }
 
 fn with(votes: usize) -> String {

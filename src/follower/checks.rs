@@ -8,7 +8,7 @@ use crate::model::Refusal;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Checks {
-    /// What is observed is what the pack says was observed.
+    /// What is observed is what the pack says was observed, and that is of the lease that the ledger falls back to.
     pub observed: Check,
     /// Every probe at the real entrance is served the old version.
     pub probes: Check,

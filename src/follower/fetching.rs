@@ -62,6 +62,16 @@ impl Fetching {
         self.look.is_some()
     }
 
+    /// Whether it has not for longer than it is waited for.
+    pub(super) fn is_late(&self) -> bool {
+        self.look.as_ref().is_some_and(|(_, since)| since.elapsed() >= self.limits.wait)
+    }
+
+    /// Whether something is being fetched: by a look, or by itself because it takes long.
+    pub(super) fn is_fetching(&self) -> bool {
+        self.is_waiting() || next(&self.late, self.limits.slow).is_some()
+    }
+
     /// Looks at the remote, waits for a while, and hands over what came since, whether that is all or not. A remote that does
     /// not answer within the limit is an error, and asked no more before it has answered. So is a stop, or the branch, that
     /// did not come.
@@ -265,8 +275,10 @@ mod tests {
             scene.put(&stop(*id), *id);
         }
         scene.put(&stop(second), second);
+        assert!(!scene.fetching.is_fetching());
         let error = scene.look().unwrap_err();
         assert!(scene.has(&stop(second)) && !scene.has(&stop(large[0])), "{error}");
+        assert!(scene.fetching.is_fetching());
         // Those that look after that are not held up, and told that something is not here.
         scene.put(&stop(third), third);
         let begun = now();
@@ -280,6 +292,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(50));
         }
         assert!(large.iter().all(|id| scene.has(&stop(*id))));
+        assert!(!scene.fetching.is_fetching());
     }
 
     #[test]

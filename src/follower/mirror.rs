@@ -36,8 +36,9 @@ pub(crate) struct Mirror {
     /// Refs and tip as of the last search that found everything it looked for.
     searched: Option<(u64, Oid)>,
     tags_searched: BTreeSet<Oid>,
-    /// The stops that the commits behind stop refs carry. They are heeded or not by the state, but opened once.
-    opened: HashMap<Oid, Vec<Cosignature>>,
+    /// The stops that the commits behind stop refs carry. They are heeded or not by the state, but opened once under a policy,
+    /// which the commit names that put it in force.
+    opened: (Oid, HashMap<Oid, Vec<Cosignature>>),
 }
 
 impl Mirror {
@@ -65,7 +66,7 @@ impl Mirror {
             fetching,
             searched: None,
             tags_searched: BTreeSet::new(),
-            opened: HashMap::new(),
+            opened: (root, HashMap::new()),
         })
     }
 
@@ -125,6 +126,16 @@ impl Mirror {
     /// Whether the remote has been asked and has not answered.
     pub(crate) fn is_waiting(&self) -> bool {
         self.fetching.as_ref().is_some_and(Fetching::is_waiting)
+    }
+
+    /// Whether it has not for longer than it is waited for: whatever is pushed to it would only hang as well.
+    pub(crate) fn is_late(&self) -> bool {
+        self.fetching.as_ref().is_some_and(Fetching::is_late)
+    }
+
+    /// Whether something is being fetched that takes long.
+    pub(crate) fn is_fetching(&self) -> bool {
+        self.fetching.as_ref().is_some_and(Fetching::is_fetching)
     }
 
     /// The name under which a governed ref's last known place is found here.
@@ -276,11 +287,16 @@ impl Mirror {
         }
         let mut objects = self.repository.objects()?;
         let mut opened = HashMap::with_capacity(commits.len());
+        let policy = self.state.policy_since();
+        let (under, before) = &mut self.opened;
+        if *under != policy {
+            before.clear();
+        }
         let mut there: HashSet<(RawKey, Digest)> = known.iter().map(|stop| (stop.key, stop.statement.id())).collect();
         for id in commits {
-            let stops = match self.opened.remove(id) {
+            let stops = match before.remove(id) {
                 Some(stops) => Ok(stops),
-                None => objects.open_one(*id).map(stops_of),
+                None => objects.open_one(*id).map(|opened| stops_of(&self.state, &opened)),
             };
             match stops {
                 Ok(stops) => {
@@ -291,7 +307,7 @@ impl Mirror {
                 Err(error) => missed.push(format!("commit {} was not searched for stops: {error}", id.short())),
             }
         }
-        self.opened = opened;
+        self.opened = (policy, opened);
         Ok(missed)
     }
 }

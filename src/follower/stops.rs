@@ -62,10 +62,10 @@ pub(crate) fn in_one_line(words: &str) -> String {
     if words.is_empty() { "no reason was given".to_owned() } else { words }
 }
 
-/// The verified stops that a commit carries.
-pub fn stops_of(opened: Opened) -> Vec<Cosignature> {
-    let Opened::Carrier { votes, .. } = opened else { return Vec::new() };
-    votes.into_iter().flatten().filter(|vote| vote.statement().action().stops()).collect()
+/// The verified stops that a commit carries, of keys in force.
+pub fn stops_of(state: &State, opened: &Opened) -> Vec<Cosignature> {
+    let votes = state.votes(opened).into_iter().flatten();
+    votes.filter(|vote| vote.statement().action().stops()).collect()
 }
 
 /// Those of the stops that a commit carries that the ledger would heed and has not folded, by the last verified policy. A

@@ -180,7 +180,7 @@ impl Writer {
                 self.remote_tip = Some(tip);
                 Ok(Taken::AsPushed)
             }
-            (None, Pushed::Rest) => Ok(Taken::AsPushed),
+            (None, Pushed::CarriedOver | Pushed::Rest) => Ok(Taken::AsPushed),
             (Some((_, why)), Pushed::Record(_))
                 if elsewhere(why) || outcome.remote.iter().any(|said| elsewhere(said)) =>
             {
@@ -284,7 +284,8 @@ impl Writer {
             return Ok(None);
         }
         if mirror.remote.is_some() {
-            return Ok(Push::of(mirror, vec![format!("{tip}:{}", mirror.branch)]));
+            let push = Push::of(mirror, vec![format!("{tip}:{}", mirror.branch)]);
+            return Ok(push.map(|push| Push { what: Pushed::CarriedOver, ..push }));
         }
         let update = RefUpdate { name: mirror.branch.clone(), old: Some(old), new: tip };
         mirror.update(&[update], "two-key: carry over a stop").map_err(refused).map(|()| None)
@@ -340,7 +341,11 @@ pub(crate) fn stops_pushes(mirror: &Mirror) -> Vec<Push> {
         let is_there = |name: &String| mirror.at(&mirror.known_as(name)).is_some();
         if !is_there(&name) && !aside.iter().any(is_there) {
             let push = Push::of(mirror, vec![format!("{id}:{name}")]);
-            pushes.extend(push.map(|push| Push { or: aside.map(|name| format!("{id}:{name}")).into(), ..push }));
+            pushes.extend(push.map(|push| Push {
+                or: aside.map(|name| format!("{id}:{name}")).into(),
+                options: PushOptions::of_a_stop(),
+                ..push
+            }));
         }
     }
     pushes
@@ -352,6 +357,20 @@ pub(crate) fn put_tags(mirror: &mut Mirror, tags: &[RefUpdate]) -> Result<Option
         return mirror.update(tags, "applied").map_err(|error| error.refusal()).map(|()| None);
     }
     Ok(Push::of(mirror, tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect()))
+}
+
+/// Why the branch does not have stops that are obeyed, where a remote answered so to a push that carries them over.
+pub(crate) fn beside(mirror: &Mirror, push: &Push, outcome: &Result<PushOutcome, GitError>) -> Option<Refusal> {
+    let outcome = outcome.as_ref().ok().filter(|_| push.what == Pushed::CarriedOver)?;
+    let (name, why) = outcome.rejected.first()?;
+    let refusal = rejected(name, why, &outcome.remote);
+    let branch = mirror.branch.strip_prefix("refs/heads/").unwrap_or(&mirror.branch);
+    let message = format!("{branch} does not have every stop that is obeyed here: {}", refusal.message);
+    let hint = format!(
+        "where {branch} takes only pull requests, offer the stop's commit as one, to be merged with a merge commit; until then \
+         it is in force under its own name"
+    );
+    Some(Refusal::new(refusal.reason, message).hint(hint))
 }
 
 fn title(statement: &Statement, of: &str) -> String {
@@ -376,6 +395,8 @@ pub(crate) enum Taken {
 pub(crate) enum Pushed {
     /// Our ref, with its tip.
     Record(Oid),
+    /// The governed branch, with stops that are in force already.
+    CarriedOver,
     /// Something that nothing else depends on.
     Rest,
 }

@@ -58,6 +58,7 @@ pub(super) fn terms(sections: &str) -> PinnedTerms {
         gates: policy.get().gates.clone(),
         thresholds: policy.get().thresholds.clone(),
         false_alarms: policy.get().false_alarms,
+        drift_below: policy::DriftBelow::default(),
     }
 }
 

@@ -163,6 +163,14 @@ impl Program {
         Ok(text)
     }
 
+    /// Runs the child, which must succeed; the lines of its standard output that are UTF-8. For lists of names that anybody
+    /// may have made: one of them must not hide the others.
+    pub(crate) fn lines(self) -> Result<Vec<String>, GitError> {
+        let bytes = self.bytes()?;
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        Ok(lines.filter_map(|line| String::from_utf8(line.to_vec()).ok()).collect())
+    }
+
     /// Runs the child; whether it said yes (status 0) or no (1). Anything else is an error.
     pub(crate) fn says_yes(self) -> Result<bool, GitError> {
         let line = self.line();

@@ -1,6 +1,6 @@
 //! New repositories.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use super::{GitError, Repository, command::Program};
 use crate::signature::ObjectFormat;
@@ -21,10 +21,11 @@ impl Repository {
         Self::open(path)
     }
 
-    /// Clones a repository, bare and without its tags: what is governed is fetched by [`Self::fetch`].
-    pub fn clone_bare(url: &str, path: &Path) -> Result<Self, GitError> {
+    /// Clones a repository, bare and without its tags: what is governed is fetched by [`Self::fetch`]. A remote
+    /// that says nothing is given up at the limit.
+    pub fn clone_bare(url: &str, path: &Path, limit: Duration) -> Result<Self, GitError> {
         let program = Program::git(false).args(["clone", "--quiet", "--bare", "--no-tags", "--", url]).arg(path);
-        program.bytes()?;
+        program.within(limit).bytes()?;
         Self::open(path)
     }
 }

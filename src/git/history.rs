@@ -68,7 +68,8 @@ impl Repository {
         });
         let grep = format!("--grep=^{escaped}$");
         let args = ["log", "-1", "--basic-regexp", "--no-show-signature", "--format=%B", &grep, &tip.to_string()];
-        Ok(Some(self.run(&args).text()?).filter(|message| !message.is_empty()))
+        let message = String::from_utf8_lossy(&self.run(&args).bytes()?).trim_end().to_owned();
+        Ok(Some(message).filter(|message| !message.is_empty()))
     }
 
     /// How many commits one commit has that another has not.

@@ -31,6 +31,11 @@ const UNJUDGED: [&str; 6] =
 const MAX_FAILED: usize = 400;
 const TIMED_OUT: usize = 32;
 
+/// What is signed here lies below this until a remote has it.
+const LOCAL: &str = "refs/two-key-local/";
+/// What keeps a fetch off that, whatever else it maps.
+const NOT_LOCAL: &str = "^refs/two-key-local/*";
+
 /// Refs by their names in the mirror.
 pub type Mirrored = BTreeMap<String, Oid>;
 
@@ -108,6 +113,49 @@ impl Repository {
         let missed = self.bring(remote, &wanted, &mut |_| ());
         missed.into_iter().find(|missed| missed.wanted.is_needed()).map_or(Ok(()), |missed| Err(missed.error))?;
         self.unwritten().or(lost.err()).map_or(Ok(()), Err)
+    }
+
+    /// Fetches one governed ref, and says where the remote has it now.
+    pub fn fetch_ref(&self, remote: &str, name: &str) -> Result<Option<Oid>, GitError> {
+        let Some((name, id)) = self.ls_remote(remote, &[name])?.pop() else { return Ok(None) };
+        let missed = self.bring(remote, &[Wanted { rank: Rank::Other, name, id }], &mut |_| ());
+        missed.into_iter().next().map_or(Ok(Some(id)), |missed| Err(missed.error))
+    }
+
+    /// Notes down that a remote has taken a ref.
+    pub fn took(&self, remote: &str, name: &str, id: Oid) -> Result<(), GitError> {
+        self.set_refs(&[(mirrored(remote, name), id)], "two-key: push")
+    }
+
+    /// The remotes whose fetches would prune and overwrite what was signed here and no remote has: those of a clone that mirrors
+    /// all refs (`git clone --mirror`).
+    pub fn mirrors_onto_local(&self) -> Result<Vec<String>, GitError> {
+        let mut found = Vec::new();
+        for remote in self.remotes()? {
+            let refspecs = self.config_all(&format!("remote.{remote}.fetch"))?;
+            let covers = |refspec: &String| {
+                let to = refspec.split_once(':').and_then(|(_, to)| to.split_once('*'));
+                to.is_some_and(|(start, _)| LOCAL.starts_with(start) || start.starts_with(LOCAL))
+            };
+            if refspecs.iter().any(covers) && !refspecs.iter().any(|refspec| refspec == NOT_LOCAL) {
+                found.push(remote);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What keeps a remote's fetches off what was signed here.
+    pub fn off_local(remote: &str) -> [String; 2] {
+        [format!("remote.{remote}.fetch"), NOT_LOCAL.to_owned()]
+    }
+
+    /// Keeps all fetches off what was signed here.
+    pub fn keep_fetches_off_local(&self) -> Result<(), GitError> {
+        for remote in self.mirrors_onto_local()? {
+            let [name, value] = Self::off_local(&remote);
+            self.run(&["config", "--local", "--add", &name, &value]).bytes()?;
+        }
+        Ok(())
     }
 
     /// What is kept here of a remote.

@@ -1,14 +1,8 @@
 //! The inbox: notes under `refs/notes/two-key/`, one ref a principal.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{
-    GitError, Objects, Repository,
-    tree::{Node, Tree},
-};
+use super::{GitError, NewCommit, Objects, Repository, SignWith, tree::Node};
 use crate::{
     model::{Oid, PrincipalId},
     signature::note::MAX_NOTE,
@@ -16,8 +10,9 @@ use crate::{
 
 /// Where notes live.
 pub const NOTES: &str = "refs/notes/two-key/";
-/// Entries of one notes tree that are looked at.
-const MAX_NOTES: usize = 100_000;
+
+/// The longest path of a folder of notes, in a repository of SHA-256: one digit pair of the id is left.
+const MAX_PATH: usize = 3 * 31;
 
 /// One note.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,14 +25,18 @@ pub struct Note {
     pub bytes: Vec<u8>,
 }
 
-impl Repository {
-    /// All notes of principals. What is on a ref that is no principal's, or is no note, is left out.
-    pub fn notes(&self) -> Result<Vec<Note>, GitError> {
-        self.notes_under(NOTES)
-    }
+/// A note where it stands in a notes tree.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct NoteFile {
+    annotated: Oid,
+    note: Oid,
+    path: String,
+}
 
-    /// All notes on refs under a prefix, such as where a remote's notes are kept.
-    pub fn notes_under(&self, prefix: &str) -> Result<Vec<Note>, GitError> {
+impl Repository {
+    /// All notes on the refs of known principals under a prefix: [`NOTES`], or where a remote's are kept. What is no note is
+    /// left out.
+    pub fn notes(&self, prefix: &str, is_known: impl Fn(&PrincipalId) -> bool) -> Result<Vec<Note>, GitError> {
         let refs = self.refs(&[prefix.trim_end_matches('/')])?;
         let mut notes = Vec::new();
         if refs.is_empty() {
@@ -45,7 +44,7 @@ impl Repository {
         }
         let mut objects = self.objects()?;
         for (name, tip) in refs {
-            let principal = name.strip_prefix(prefix).and_then(PrincipalId::parse);
+            let principal = name.strip_prefix(prefix).and_then(PrincipalId::parse).filter(&is_known);
             if let Some(principal) = principal {
                 notes.extend(objects.notes_of(&principal, tip)?);
             }
@@ -53,52 +52,109 @@ impl Repository {
         Ok(notes)
     }
 
-    /// Appends to a principal's note on an object.
-    pub fn append_note(&self, principal: &PrincipalId, annotated: Oid, text: &str) -> Result<(), GitError> {
-        let who = self.who(principal.as_str())?;
-        let name = format!("{NOTES}{principal}");
-        let program = who.author_and_committer(self.run(&["notes", "--ref", &name, "append", "-F", "-"]));
-        program.arg(annotated.to_string()).input(text).bytes().map(drop)
+    /// Makes a notes commit that holds what some others hold, and further entries, each with the object that it is about. It
+    /// continues all of them; what stands in the first's tree stays, as far as Git can take it over. No ref is moved.
+    pub fn with_notes(&self, principal: &PrincipalId, onto: &[Oid], entries: &[(Oid, &str)]) -> Result<Oid, GitError> {
+        let mut objects = self.objects()?;
+        let (mut there, mut paths) = (BTreeMap::new(), HashMap::new());
+        for file in onto.first().map(|tip| objects.note_files(*tip)).transpose()?.unwrap_or_default() {
+            if let Some(bytes) = objects.note(file.note)? {
+                there.insert(file.annotated, bytes);
+            }
+            paths.insert(file.annotated, file.path);
+        }
+        let mut changed: BTreeMap<Oid, Vec<u8>> = BTreeMap::new();
+        for (annotated, entry) in entries {
+            let note = changed.remove(annotated).or_else(|| there.get(annotated).cloned()).unwrap_or_default();
+            changed.insert(*annotated, appended(&note, entry));
+        }
+        let tree = onto.first().map(|tip| objects.links(*tip)).transpose()?.map(|links| links.tree);
+        let path = |annotated: &Oid| paths.get(annotated).cloned().unwrap_or_else(|| annotated.to_string());
+        let tree = match self.tree_of_notes(tree, changed.iter().map(|(id, note)| (path(id), note))) {
+            // Git takes no tree up with names that it would not check out. Then its notes are all that is kept of it.
+            Err(GitError::Program { .. }) if tree.is_some() => {
+                there.extend(changed);
+                self.tree_of_notes(None, there.iter().map(|(id, note)| (id.to_string(), note)))?
+            }
+            tree => tree?,
+        };
+        let message = format!("Notes of {principal}\n");
+        let (sign, who) = (SignWith::Nobody, principal.as_str());
+        self.commit_tree(&NewCommit { tree, parents: onto, message: &message, sign, who })
+    }
+
+    fn tree_of_notes<'a>(
+        &self,
+        tree: Option<Oid>,
+        notes: impl Iterator<Item = (String, &'a Vec<u8>)>,
+    ) -> Result<Oid, GitError> {
+        let notes: Vec<_> = notes.collect();
+        let files: Vec<_> = notes.iter().map(|(path, note)| (path.as_str(), Some(note.as_slice()))).collect();
+        self.with_files(tree, &files)
     }
 }
 
 impl Objects {
-    /// The notes of one notes commit. The note's path is the annotated id, cut into folders of two digits. What is no
-    /// commit or no note, too large, or more than anybody writes, is left out: nobody's note may stand in the way of the others.
-    /// So is a copy of a note on another object: it says nothing new.
+    /// The notes of one notes commit. What is no commit or no note, or too large, is left out: nobody's note may stand in the
+    /// way of the others. So is a copy of a note on another object: it says nothing new.
     pub fn notes_of(&mut self, principal: &PrincipalId, tip: Oid) -> Result<Vec<Note>, GitError> {
+        let mut found = self.note_files(tip)?;
+        found.sort_unstable();
+        let (mut notes, mut met) = (Vec::new(), HashSet::new());
+        for NoteFile { annotated, note, .. } in found {
+            if met.insert(note)
+                && let Some(bytes) = self.note(note)?
+            {
+                notes.push(Note { principal: principal.clone(), annotated, bytes });
+            }
+        }
+        Ok(notes)
+    }
+
+    /// A note's bytes, if it is one that anybody reads.
+    fn note(&mut self, id: Oid) -> Result<Option<Vec<u8>>, GitError> {
+        if self.is_file_up_to(id, MAX_NOTE)? { self.blob(id).map(Some) } else { Ok(None) }
+    }
+
+    /// Where the notes of a notes commit are. A note's path is the annotated id, cut into folders of two digits.
+    fn note_files(&mut self, tip: Oid) -> Result<Vec<NoteFile>, GitError> {
         let mut found = Vec::new();
         let mut folders = match self.links(tip) {
             Ok(links) => vec![(String::new(), links.tree)],
             Err(error) => return error.verdict().map(|_| Vec::new()),
         };
-        // A folder can stand in many others.
-        let mut trees: HashMap<Oid, Arc<Tree>> = HashMap::new();
-        let mut looked_at = 0;
+        // A folder that stands in many others, as deep, holds the same notes there.
+        let mut met = HashSet::new();
         while let Some((prefix, folder)) = folders.pop() {
-            let tree = match trees.get(&folder) {
-                Some(tree) => Arc::clone(tree),
-                None => Arc::new(self.tree(folder)?.unwrap_or_default()),
-            };
-            trees.insert(folder, Arc::clone(&tree));
-            for (name, node) in tree.iter().take(MAX_NOTES - looked_at) {
-                looked_at += 1;
-                let Ok(name) = std::str::from_utf8(name) else { continue };
+            if !met.insert((prefix.len(), folder)) {
+                continue;
+            }
+            for (name, node) in self.tree(folder)?.unwrap_or_default().iter() {
+                let digits = name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+                let Some(name) = std::str::from_utf8(name).ok().filter(|_| digits) else { continue };
                 let path = format!("{prefix}{name}");
                 match node {
-                    Node::Folder(folder) if name.len() == 2 && path.len() < 64 => folders.push((path, folder)),
-                    Node::File(note) => found.extend(Oid::parse(&path).map(|annotated| (annotated, note))),
+                    Node::Folder(folder) if name.len() == 2 && path.len() < MAX_PATH => {
+                        folders.push((path + "/", folder));
+                    }
+                    Node::File(note) => {
+                        let annotated = Oid::parse(&path.replace('/', ""));
+                        found.extend(annotated.map(|annotated| NoteFile { annotated, note, path }));
+                    }
                     Node::Folder(_) | Node::Other | Node::Absent => {}
                 }
             }
         }
-        found.sort_unstable();
-        let (mut notes, mut met) = (Vec::new(), HashSet::new());
-        for (annotated, note) in found {
-            if met.insert(note) && self.is_file_up_to(note, MAX_NOTE)? {
-                notes.push(Note { principal: principal.clone(), annotated, bytes: self.blob(note)? });
-            }
-        }
-        Ok(notes)
+        Ok(found)
     }
+}
+
+/// A note's bytes with an entry more. What nobody reads any more, or would not read then, gives way.
+fn appended(note: &[u8], entry: &str) -> Vec<u8> {
+    let entry = format!("{}\n", entry.trim_matches('\n'));
+    let before = note.trim_ascii_end();
+    if before.is_empty() || std::str::from_utf8(before).is_err() || before.len() + 2 + entry.len() > MAX_NOTE {
+        return entry.into_bytes();
+    }
+    [before, b"\n\n", entry.as_bytes()].concat()
 }

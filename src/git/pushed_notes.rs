@@ -27,14 +27,14 @@ pub(super) fn notes_facts(objects: &mut Objects, old: Option<Oid>, new: Oid) -> 
         let strays = vec!["its tip is no commit".to_owned()];
         return Ok(NotesFacts { fast_forward: old.is_none(), strays, changes: Vec::new() });
     }
-    if !objects.repository().continues(old, new)? {
-        return Ok(NotesFacts::default());
-    }
-    // What was there before could be anything: it came by another way.
+    // What was there before could be anything: it came by another way. What is no commit holds no notes, and gives way.
     let before = old.and_then(|old| {
         objects.links(old).map_or_else(|error| error.verdict().err().map(Err), |links| Some(Ok(links.tree)))
     });
     let before = before.transpose()?;
+    if before.is_some() && !objects.repository().continues(old, new)? {
+        return Ok(NotesFacts::default());
+    }
     let after = objects.links(new)?.tree;
     let mut walk = Walk { folders: vec![(String::new(), before, Some(after))], ..Walk::default() };
     while let Some((prefix, before, after)) = walk.folders.pop() {

@@ -15,14 +15,19 @@ pub(super) enum Gaps {
     Skip,
 }
 
-/// The commits that some commits reach, each with its parents.
+/// The commits that some commits reach.
 #[derive(Debug, Default)]
-pub(super) struct Graph(HashMap<Oid, Vec<Oid>>);
+pub(super) struct Graph {
+    /// Each with its parents.
+    parents: HashMap<Oid, Vec<Oid>>,
+    /// One that is malformed, if any is.
+    malformed: Option<Oid>,
+}
 
 impl Graph {
     /// Reads all that some commits reach.
     pub(super) fn read(objects: &mut Objects, from: &[Oid], gaps: Gaps) -> Result<Self, GitError> {
-        let mut graph = HashMap::new();
+        let (mut graph, mut malformed) = (HashMap::new(), None);
         let mut next = from.to_vec();
         while !next.is_empty() {
             next.sort_unstable();
@@ -34,19 +39,28 @@ impl Graph {
                 let parents = match links {
                     Ok(links) => links.parents,
                     Err(GitError::MissingObject(_)) if gaps == Gaps::Skip => continue,
-                    Err(error) => error.verdict().map(|_| Vec::new())?,
+                    Err(error) => {
+                        error.verdict()?;
+                        malformed = malformed.or(Some(id));
+                        Vec::new()
+                    }
                 };
                 after.extend(&parents);
                 graph.insert(id, parents);
             }
             next = after;
         }
-        Ok(Self(graph))
+        Ok(Self { parents: graph, malformed })
+    }
+
+    /// A commit among them that is malformed.
+    pub(super) fn malformed(&self) -> Option<Oid> {
+        self.malformed
     }
 
     /// Whether a commit is among them.
     pub(super) fn contains(&self, id: Oid) -> bool {
-        self.0.contains_key(&id)
+        self.parents.contains_key(&id)
     }
 
     /// What some of them reach, parents before children.
@@ -56,7 +70,7 @@ impl Graph {
         while let Some((id, done)) = open.pop() {
             if done {
                 order.push(id);
-            } else if let Some(parents) = self.0.get(&id)
+            } else if let Some(parents) = self.parents.get(&id)
                 && seen.insert(id)
             {
                 open.push((id, true));
@@ -75,9 +89,9 @@ impl Graph {
     /// Those of them that descend from one, and itself.
     pub(super) fn descendants(&self, of: Oid) -> HashSet<Oid> {
         let mut descendants = HashSet::from([of]);
-        let all: Vec<Oid> = self.0.keys().copied().collect();
+        let all: Vec<Oid> = self.parents.keys().copied().collect();
         for id in self.reached(&all) {
-            if self.0.get(&id).is_some_and(|parents| parents.iter().any(|parent| descendants.contains(parent))) {
+            if self.parents.get(&id).is_some_and(|parents| parents.iter().any(|parent| descendants.contains(parent))) {
                 descendants.insert(id);
             }
         }

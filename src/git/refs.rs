@@ -194,8 +194,8 @@ impl Repository {
 
     /// The full name of the remote-tracking ref that is a ref's upstream.
     pub fn upstream(&self, name: &str) -> Result<Option<String>, GitError> {
-        let text = self.run(&["for-each-ref", "--format=%(refname) %(upstream)", "--", name]).text()?;
-        let upstream = text.lines().filter_map(|line| line.split_once(' ')).find(|(other, _)| *other == name);
+        let lines = self.run(&["for-each-ref", "--format=%(refname) %(upstream)", "--", name]).lines()?;
+        let upstream = lines.iter().filter_map(|line| line.split_once(' ')).find(|(other, _)| *other == name);
         Ok(upstream.map(|(_, upstream)| upstream.to_owned()).filter(|upstream| !upstream.is_empty()))
     }
 
@@ -216,8 +216,7 @@ impl Repository {
         if self.has_reftable() {
             // A symbolic ref to what does not exist yet is not listed.
             self.dangling(names.map(str::to_owned))?.into_iter().try_for_each(&mut ask)?;
-            let bytes = self.run(&["for-each-ref", "--format=%(refname) %(symref)"]).bytes()?;
-            for line in bytes.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
+            for line in self.run(&["for-each-ref", "--format=%(refname) %(symref)"]).lines()? {
                 if let Some((name, target)) = line.split_once(' ').filter(|(_, target)| !target.is_empty()) {
                     targets.insert(name.to_owned(), target.to_owned());
                 }

@@ -3,6 +3,16 @@
 use super::{GitError, Repository, mirror::NO_BACKGROUND};
 use crate::model::Oid;
 
+/// Whether the `pre-push` hook of this clone has a say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PrePush {
+    /// It has.
+    #[default]
+    Asked,
+    /// It has not: a stop waits for nobody's tests.
+    PassedOver,
+}
+
 /// How to push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PushOptions {
@@ -12,6 +22,15 @@ pub struct PushOptions {
     pub expected: Vec<(String, Option<Oid>)>,
     /// Push options, which the remote's hook reads.
     pub options: Vec<String>,
+    /// Whether the hook here is asked.
+    pub pre_push: PrePush,
+}
+
+impl PushOptions {
+    /// For stops.
+    pub fn of_a_stop() -> Self {
+        Self { pre_push: PrePush::PassedOver, ..Self::default() }
+    }
 }
 
 /// What became of a push.
@@ -33,11 +52,12 @@ impl PushOutcome {
 }
 
 impl Repository {
-    /// The refs that a remote has under some patterns (`refs/two-key/*`), as it says itself.
+    /// The refs that a remote has under some patterns (`refs/two-key/*`), as it says itself. Names that are not UTF-8 are not
+    /// ours and are left out.
     pub fn ls_remote(&self, remote: &str, patterns: &[&str]) -> Result<Vec<(String, Oid)>, GitError> {
         let program = self.run(&["ls-remote", "--quiet", "--refs", "--", remote]).args(patterns);
-        let text = self.limited(program).text()?;
-        let refs = text.lines().filter_map(|line| {
+        let lines = self.limited(program).lines()?;
+        let refs = lines.iter().filter_map(|line| {
             let (id, name) = line.split_once('\t')?;
             Some((name.to_owned(), Oid::parse(id).filter(|id| self.fits(*id))?))
         });
@@ -54,13 +74,20 @@ impl Repository {
 
     /// The names of the configured remotes.
     pub fn remotes(&self) -> Result<Vec<String>, GitError> {
-        Ok(self.run(&["remote"]).text()?.lines().map(str::to_owned).collect())
+        self.run(&["remote"]).lines()
     }
 
     /// Pushes refspecs. A refusal is an outcome; only a push that did not get to an answer is an error.
     pub fn push(&self, remote: &str, refspecs: &[String], options: &PushOptions) -> Result<PushOutcome, GitError> {
-        let mut program = self.git().args(NO_BACKGROUND).args(["push", "--porcelain", "--no-follow-tags"]);
-        program = program.arg("--recurse-submodules=no");
+        let mut program = self.git().args(NO_BACKGROUND);
+        // What `git clone --mirror` sets takes no refspecs, and would delete there what is not here.
+        if !remote.contains(['/', ':', '=']) {
+            program = program.arg("-c").arg(format!("remote.{remote}.mirror=false"));
+        }
+        program = program.args(["push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no"]);
+        if options.pre_push == PrePush::PassedOver {
+            program = program.arg("--no-verify");
+        }
         if options.atomic {
             program = program.arg("--atomic");
         }

@@ -34,22 +34,22 @@ impl Repository {
         Ok(())
     }
 
-    /// The symbolic link on the way to a file within the worktree, or in its place, if there is one: where that leads, whoever
-    /// wrote the repository's files chose. Files outside of the worktree are their namer's own business.
+    /// The symbolic link within the worktree that is on the way to a file, or in its place, if there is one: where that leads,
+    /// whoever wrote the repository's files chose. Links elsewhere are their namer's own business, and followed.
     pub fn link_on_the_way(&self, file: &Path) -> Option<PathBuf> {
-        let top = self.worktree()?;
-        let mut at = top.to_owned();
-        for part in file.strip_prefix(top).ok()?.components() {
+        let top = self.worktree()?.canonicalize().ok()?;
+        let mut at = PathBuf::new();
+        for part in file.components() {
             match part {
-                // What it goes back over is no link.
                 Component::ParentDir => drop(at.pop()),
+                Component::CurDir => {}
                 part => at.push(part),
             }
-            if !at.starts_with(top) {
-                return None;
-            }
             if at.is_symlink() {
-                return Some(at);
+                if at.parent().is_some_and(|folder| folder.starts_with(&top)) {
+                    return Some(at);
+                }
+                at = at.canonicalize().ok()?;
             }
         }
         None

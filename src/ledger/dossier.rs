@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{LeaseId, TargetId, lease, lease::Lease};
 
-use super::{Content, LeaseState, ProposalFile, state::Spent};
+use super::{Brought, Content, LeaseState, ProposalFile, state::Spent};
 
 /// Files that are kept under one lease id. Each is compared with the others when it comes, and folders that share folders
 /// spell out a hundred thousand of them in a few bytes.
@@ -24,6 +24,8 @@ const MAX_FILES: usize = 100;
 pub struct Dossier {
     /// The tree's files, by path.
     pub(in crate::ledger) files: Vec<(String, ProposalFile<Lease>)>,
+    /// Who brought bytes of a lease that no vote has pinned yet.
+    pub(in crate::ledger) brought: Brought,
     /// Every id that a file was ever under, sorted: deleting the file does not outrun a stop.
     pub(in crate::ledger) proposed: Vec<LeaseId>,
     /// The leases that some key was turned for or against; more than one only where ids differ by case.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    model::{Digest, LeaseId, Proposed, RawKey, Reason, Refusal, lease, policy::Policy},
+    model::{Digest, LeaseId, Proposed, Reason, Refusal, lease, policy::Policy},
     signature::Opened,
 };
 
@@ -46,8 +46,8 @@ impl Fold {
             self.policy_entry(entry, &proposer);
         }
         let mut touched = BTreeSet::new();
-        for (path, file) in self.state.lease_files(step, &proposer) {
-            if let Some(id) = self.lease_entry(path, file) {
+        for (path, file) in lease_files(step) {
+            if let Some(id) = self.lease_entry(path, file, &proposer) {
                 touched.insert(id);
             }
         }
@@ -87,14 +87,17 @@ impl Fold {
             }
             Ok(proposed)
         });
+        if let Ok(proposed) = &usable {
+            self.state.policies_brought.note(proposed.digest(), proposer);
+        }
         let content = self.content(POLICY_PATH, None, usable);
-        self.state.policy_file = Some(ProposalFile { digest, proposer: proposer.clone(), content });
+        self.state.policy_file = Some(ProposalFile { digest, content });
     }
 
     /// Takes over one lease file's change and says which lease it is about.
-    fn lease_entry(&mut self, path: &str, file: Option<(Read, Proposer)>) -> Option<LeaseId> {
+    fn lease_entry(&mut self, path: &str, file: Option<Read>, proposer: &Proposer) -> Option<LeaseId> {
         let id = lease::file_id(path);
-        let Some(((digest, read), proposer)) = file else {
+        let Some((digest, read)) = file else {
             self.state.dossiers.remove_file(path);
             return id;
         };
@@ -103,9 +106,14 @@ impl Fold {
             self.check_lease_file(id.as_ref(), proposed.get())?;
             if taken { Ok(proposed) } else { Err(too_many(&proposed.get().id)) }
         });
+        if let (Ok(proposed), Some(id)) = (&usable, &id)
+            && self.state.lease(id).is_none_or(|lease| lease.pinned.is_none())
+        {
+            self.state.dossiers.entry(id.folded()).brought.note(proposed.digest(), proposer);
+        }
         let content = self.content(path, id.as_ref(), usable);
         if taken {
-            self.state.dossiers.insert_file(path, ProposalFile { digest, proposer, content });
+            self.state.dossiers.insert_file(path, ProposalFile { digest, content });
         }
         if let Some(id) = &id {
             self.state.dossiers.entry(id.folded()).was_proposed(id);
@@ -172,42 +180,18 @@ impl Fold {
     }
 }
 
+/// What a step's lease files say: nothing where there is no longer one.
+fn lease_files(step: &Step) -> impl Iterator<Item = (&str, Option<Read>)> {
+    let read = |path: &str, entry: &Entry| match entry {
+        Entry::Absent => None,
+        Entry::Regular(file) => Some((Some(file.digest()), file.lease())),
+        Entry::TooLarge => Some((None, Err(too_large(path)))),
+        Entry::NotAFile => Some((None, Err(not_a_file(path)))),
+    };
+    step.leases.iter().map(move |(path, entry)| (path.as_str(), read(path, entry)))
+}
+
 impl State {
-    /// What a step's lease files say: nothing where there is no longer one.
-    fn lease_files<'a>(&self, step: &'a Step, proposer: &Proposer) -> Vec<(&'a str, Option<(Read, Proposer)>)> {
-        let read = |path: &str, entry: &Entry| match entry {
-            Entry::Absent => None,
-            Entry::Regular(file) => Some((Some(file.digest()), file.lease())),
-            Entry::TooLarge => Some((None, Err(too_large(path)))),
-            Entry::NotAFile => Some((None, Err(not_a_file(path)))),
-        };
-        let file = |(path, entry): &'a (String, Entry)| {
-            let read = read(path, entry);
-            let file = read.map(|read| {
-                let proposer = self.all_who_brought(path, read.0, proposer);
-                (read, proposer)
-            });
-            (path.as_str(), file)
-        };
-        step.leases.iter().map(file).collect()
-    }
-
-    /// Who brought these bytes now, and who brought them to where they stand already: a copy or another folder does not
-    /// make a proposer out of somebody else.
-    fn all_who_brought(&self, path: &str, digest: Option<Digest>, now: &Proposer) -> Proposer {
-        let Proposer::Known(brought) = now else { return Proposer::Unknown };
-        let mut all: BTreeSet<RawKey> = brought.iter().copied().collect();
-        let id = lease::file_id(path);
-        let files = id.iter().flat_map(|id| self.proposals(id));
-        for (_, file) in files.filter(|(_, file)| digest.is_some() && file.digest == digest) {
-            match &file.proposer {
-                Proposer::Known(keys) => all.extend(keys.iter()),
-                Proposer::Unknown => return Proposer::Unknown,
-            }
-        }
-        if all.len() == brought.len() { now.clone() } else { Proposer::Known(all.into_iter().collect()) }
-    }
-
     /// Who can have brought a step's files: the signers of all its ordinary commits, by keys in force. In a merge
     /// every one of them can, so every one must be signed, the merge itself included.
     fn proposer(&self, step: &Step) -> Proposer {
@@ -263,7 +247,7 @@ impl State {
             known = true;
             if file.digest == Some(digest) {
                 return match &file.content {
-                    Content::Proposal(proposed) => Ok((proposed.clone(), file.proposer.clone())),
+                    Content::Proposal(proposed) => Ok((proposed.clone(), self.lease_proposer(id, digest))),
                     Content::Unusable { code, message } => {
                         let reason = Reason::from_code(code).unwrap_or(Reason::Malformed);
                         Err(Refusal::new(reason, format!("{path}: {message}")))

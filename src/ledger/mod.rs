@@ -14,7 +14,7 @@
 //! 5. the policy that these votes put in force counts from the next step on.
 //!
 //! Called by everything that needs an answer; there is no second verification. Calls [`crate::signature`] (types
-//! only: signatures have been verified before a step is made) and [`crate::model`].
+//! only: a commit's own signature has been verified before its step is made, a sealed one is when its key is in force) and [`crate::model`].
 
 mod dossier;
 mod event;
@@ -45,7 +45,9 @@ pub use outlook::{
     Awaited, Hypothesis, Resolution, awaited, forecast, hypothetical, next_statement, resolve, stop_targets,
     stops_something,
 };
-pub use state::{Ballot, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, State, Vote, Votes};
+pub use state::{
+    Ballot, Brought, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, State, Vote, Votes,
+};
 pub use step::{Descent, Entry, File, Step, StepCommit};
 
 /// Why a root cannot found a ledger. Nothing can be decided then (exit code 3).
@@ -69,6 +71,7 @@ pub fn begin(step: &Step) -> Result<(State, StepReport), RootError> {
         policy: InForce::new(policy),
         policy_since: step.commit,
         policy_file: None,
+        policies_brought: Brought::default(),
         policy_votes: BTreeMap::new(),
         revoked: BTreeMap::new(),
         freezes: 0,
@@ -176,11 +179,11 @@ impl Fold {
                     let message = "the commit does not descend from the root, so it carries no votes";
                     self.find(commit.id, Some(statement), Refusal::new(Reason::NotDescended, message));
                 }
-                Opened::Carrier { statement, votes } => {
-                    for vote in votes {
+                Opened::Carrier { statement, .. } => {
+                    for vote in self.state.votes(&commit.opened) {
                         match vote {
-                            Ok(cosignature) => turns.push(Turn::of(cosignature, commit.id, step.claimed_time)),
-                            Err(bad) => self.find_bad(commit.id, statement, bad),
+                            Ok(cosignature) => turns.push(Turn::of(&cosignature, commit.id, step.claimed_time)),
+                            Err(bad) => self.find_bad(commit.id, statement, &bad),
                         }
                     }
                 }
@@ -268,6 +271,11 @@ impl Fold {
 }
 
 impl State {
+    /// The votes of a carrier. Sealed signatures are checked of keys in force alone, so that nobody without one makes work.
+    pub fn votes(&self, opened: &Opened) -> Vec<Result<Cosignature, BadVote>> {
+        opened.votes(|key| rules::owner(self, key).map(drop))
+    }
+
     /// Finds whose key it is: in force now, and of the principal that the carrier names, for a statement made for this
     /// repository.
     fn owned(&self, turn: &Turn) -> Result<Vote, Refusal> {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    Content, Fold, LeaseState, Phase, ProposalFile, State, StepReport, StopEffect, Turn, UnownedVote,
+    Content, Fold, LeaseState, Phase, ProposalFile, Proposer, State, StepReport, StopEffect, Turn, UnownedVote,
     files::unknown_lease,
     forward::forward_demand,
     rules::{self, Tally},
@@ -149,6 +149,14 @@ impl State {
         lease_of(self, id)
     }
 
+    /// Who brought a lease's document.
+    pub fn document_proposer(&self, id: &LeaseId) -> Proposer {
+        let pinned = self.lease(id).and_then(|lease| lease.pinned.as_ref()).map(|pinned| pinned.digest());
+        let usable = |file: &ProposalFile<_>| matches!(file.content, Content::Proposal(_)).then_some(file.digest)?;
+        let digest = pinned.or_else(|| self.proposals(id).find_map(|(_, file)| usable(file)));
+        digest.map_or(Proposer::Unknown, |digest| self.lease_proposer(id, digest))
+    }
+
     /// Every lease of the ledger and of the tree, by id.
     pub fn known_leases(&self) -> BTreeSet<LeaseId> {
         known_leases(self)
@@ -275,11 +283,8 @@ pub fn awaited(state: &State, id: &LeaseId) -> Option<Awaited> {
     let lease = state.document(id)?;
     let policy = state.policy().get();
     if entry.phase == Phase::Proposed {
-        let proposer = match state.proposals(id).next() {
-            Some((_, file)) if entry.pinned.is_none() => &file.proposer,
-            _ => &entry.proposer,
-        };
-        let tally = rules::tally(state, rules::cosign_demand(policy, lease, proposer), &entry.cosigned);
+        let proposer = state.document_proposer(id);
+        let tally = rules::tally(state, rules::cosign_demand(policy, lease, &proposer), &entry.cosigned);
         return Some(open(Action::Cosign, None, None, tally));
     }
     let kind = match entry.phase {

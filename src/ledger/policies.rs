@@ -7,7 +7,9 @@ use crate::model::{
     policy::{Policy, Role},
 };
 
-use super::{Ballot, Content, EventKind, Fold, InForce, Phase, ProposalFile, State, Vote, forward::cast, rules};
+use super::{
+    Ballot, Brought, Content, EventKind, Fold, InForce, Phase, ProposalFile, State, Vote, forward::cast, rules,
+};
 
 impl Fold {
     /// Whether a proposed policy could ever follow the one in force.
@@ -46,6 +48,7 @@ impl Fold {
         self.state.policy = InForce::new(policy);
         self.state.policy_since = self.report.commit;
         self.state.policy_votes.clear();
+        self.state.policies_brought = Brought::default();
         self.state.recount_authorizations();
     }
 
@@ -104,7 +107,7 @@ impl State {
             let message = format!("the governed branch is {}; a policy cannot move it", now.branch);
             return Err(Refusal::new(Reason::PolicyFloor, message).hint("found a new repository to change the branch"));
         }
-        if !rules::can_change_policy(next, |key| self.revoked.contains_key(&key)) {
+        if !rules::can_change_policy(next, |key| self.is_revoked(key)) {
             let message = "under this policy nobody could ever change it again: too few keys that are not revoked";
             return Err(Refusal::new(Reason::PolicyFloor, message));
         }
@@ -120,11 +123,11 @@ impl State {
             return Err(Refusal::new(Reason::PolicyVersion, "that policy is in force already"));
         }
         match &self.policy_file {
-            Some(ProposalFile { digest: Some(found), proposer, content }) if *found == digest => match content {
+            Some(ProposalFile { digest: Some(found), content }) if *found == digest => match content {
                 Content::Proposal(proposed) => {
                     // Checked anew: the policy in force may have changed since the file came.
                     self.can_follow(proposed)?;
-                    Ok((proposed.clone(), proposer.clone()))
+                    Ok((proposed.clone(), self.policy_proposer(digest)))
                 }
                 Content::Unusable { code, message } => {
                     Err(Refusal::new(Reason::from_code(code).unwrap_or(Reason::Malformed), message.clone()))
@@ -141,7 +144,7 @@ impl State {
     pub(in crate::ledger) fn revocable(&self, key: &Fingerprint) -> Result<(RawKey, Role), Refusal> {
         let listed = self.policy.get().keys().find(|(_, _, listed)| listed.fingerprint() == *key);
         match listed {
-            Some((_, _, listed)) if self.revoked.contains_key(&listed.raw()) => {
+            Some((_, _, listed)) if self.is_revoked(listed.raw()) => {
                 Err(Refusal::new(Reason::AlreadyVoted, format!("{key} has been revoked already")))
             }
             Some((_, principal, listed)) => Ok((listed.raw(), principal.role)),
@@ -152,7 +155,7 @@ impl State {
 
     /// Whether revoking a key would leave nobody able to change the policy.
     pub fn revocation_strands(&self, key: RawKey) -> bool {
-        !rules::can_change_policy(self.policy.get(), |raw| raw == key || self.revoked.contains_key(&raw))
+        !rules::can_change_policy(self.policy.get(), |raw| raw == key || self.is_revoked(raw))
     }
 
     fn drop_votes_of(&mut self, key: RawKey) {

@@ -124,7 +124,7 @@ pub fn counts(state: &State, demand: Demand<'_>, vote: &Vote) -> Result<(Princip
 
 /// The principal of a key in force.
 pub fn owner(state: &State, key: RawKey) -> Result<(PrincipalId, Role), Refusal> {
-    if state.revoked.contains_key(&key) {
+    if state.is_revoked(key) {
         return Err(Refusal::new(Reason::RevokedKey, "the key has been revoked; that is permanent")
             .hint("turn another key of yours, or have a policy change enrol a new one: git two-key key add"));
     }

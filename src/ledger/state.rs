@@ -11,7 +11,7 @@ use crate::{
     model::{
         Digest, GateId, LeaseId, Oid, PrincipalId, Proposed, PublicKey, RawKey, Refusal, Statement, TargetId,
         lease::Lease,
-        policy::{Decimal, Driver, Gate, Policy, Role, Threshold},
+        policy::{Decimal, DriftBelow, Driver, Gate, Policy, Role, Threshold},
     },
     signature::{Carrier, Presence},
 };
@@ -81,10 +81,38 @@ pub struct Ballot {
 /// Who brought a file's bytes into the tree, as far as signatures tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Proposer {
-    /// Every commit that can have brought them is signed; these are the keys, sorted.
+    /// The keys that signed every commit of a step that brought them; sorted, of all such steps.
     Known(Arc<[RawKey]>),
-    /// A commit that can have brought them is not signed.
+    /// They came in no such step.
     Unknown,
+}
+
+/// Who brought which bytes, by their digests. Steps with a commit that nobody's key signed make nobody a proposer, and take
+/// nobody away: without a key nobody can have anybody left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Brought(Vec<(Digest, Arc<[RawKey]>)>);
+
+impl Brought {
+    /// Takes note of those who brought some bytes now.
+    pub(in crate::ledger) fn note(&mut self, digest: Digest, now: &Proposer) {
+        let Proposer::Known(now) = now else { return };
+        if let Some((_, known)) = self.0.iter_mut().find(|(other, _)| *other == digest) {
+            let all: BTreeSet<RawKey> = known.iter().chain(now.iter()).copied().collect();
+            if all.len() > known.len() {
+                *known = all.into_iter().collect();
+            }
+            return;
+        }
+        // Hardly ever are there two, and there may be a million leases.
+        self.0.reserve_exact(1);
+        self.0.push((digest, Arc::clone(now)));
+    }
+
+    /// Who brought some bytes.
+    pub(in crate::ledger) fn of(&self, digest: Digest) -> Proposer {
+        let known = self.0.iter().find(|(other, _)| *other == digest);
+        known.map_or(Proposer::Unknown, |(_, keys)| Proposer::Known(Arc::clone(keys)))
+    }
 }
 
 /// What is known of one file in the tree.
@@ -92,8 +120,6 @@ pub enum Proposer {
 pub struct ProposalFile<T> {
     /// The SHA-256 of its bytes, where they were read.
     pub digest: Option<Digest>,
-    /// Who brought it.
-    pub proposer: Proposer,
     /// What it says.
     pub content: Content<T>,
 }
@@ -129,6 +155,8 @@ pub struct PinnedTerms {
     pub thresholds: BTreeMap<GateId, Threshold>,
     /// The chance that a healthy lease is stopped by a test: shared among all gates, limits and tiers.
     pub false_alarms: Decimal,
+    /// What becomes of traffic that somebody took off the candidate.
+    pub drift_below: DriftBelow,
 }
 
 impl PinnedTerms {
@@ -142,6 +170,7 @@ impl PinnedTerms {
             gates: gates.iter().filter_map(gate).collect(),
             thresholds: policy.thresholds.clone(),
             false_alarms: policy.false_alarms,
+            drift_below: known.map(|known| known.drift_below).unwrap_or_default(),
         }
     }
 }
@@ -215,6 +244,8 @@ pub struct State {
     pub(in crate::ledger) policy: InForce<Policy>,
     pub(in crate::ledger) policy_since: Oid,
     pub(in crate::ledger) policy_file: Option<ProposalFile<Policy>>,
+    /// Who brought policies that could follow the one in force.
+    pub(in crate::ledger) policies_brought: Brought,
     pub(in crate::ledger) policy_votes: BTreeMap<Digest, Ballot>,
     pub(in crate::ledger) revoked: BTreeMap<RawKey, Oid>,
     pub(in crate::ledger) freezes: u32,
@@ -256,6 +287,19 @@ impl State {
         self.policy_since
     }
 
+    /// Who brought the bytes of a policy that could follow the one in force.
+    pub fn policy_proposer(&self, digest: Digest) -> Proposer {
+        self.policies_brought.of(digest)
+    }
+
+    /// Who brought the bytes of a lease; of one that a vote has pinned, as the first vote found it.
+    pub fn lease_proposer(&self, id: &LeaseId, digest: Digest) -> Proposer {
+        match self.lease(id) {
+            Some(lease) if lease.pinned.is_some() => lease.proposer.clone(),
+            _ => self.dossiers.get(&id.folded()).map_or(Proposer::Unknown, |dossier| dossier.brought.of(digest)),
+        }
+    }
+
     /// The policy file in the tree, whether in force or only proposed.
     pub fn policy_file(&self) -> Option<&ProposalFile<Policy>> {
         self.policy_file.as_ref()
@@ -276,9 +320,14 @@ impl State {
         &self.revoked
     }
 
+    /// Whether a key is out of force for ever: revoked, it or its negative, for which the same secret signs.
+    pub fn is_revoked(&self, key: RawKey) -> bool {
+        self.revoked.keys().any(|revoked| revoked.is_up_to_sign(&key))
+    }
+
     /// Whether a key is in force now: listed by the policy in force, and never revoked.
     pub fn key_in_force(&self, key: RawKey) -> bool {
-        !self.revoked.contains_key(&key) && self.policy.get().owner(key).is_some()
+        !self.is_revoked(key) && self.policy.get().owner(key).is_some()
     }
 
     /// The commit of the freeze in force, if there is one.
@@ -367,6 +416,7 @@ impl State {
             policy: self.policy.clone(),
             policy_since: self.policy_since,
             policy_file: self.policy_file.clone(),
+            policies_brought: self.policies_brought.clone(),
             policy_votes: self.policy_votes.clone(),
             revoked: self.revoked.clone(),
             freezes: self.freezes,

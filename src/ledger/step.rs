@@ -11,7 +11,7 @@ use crate::{
         lease::{self, Lease},
         policy::{self, Policy},
     },
-    signature::{BadVote, Cosignature, Opened},
+    signature::{BadVote, Cosignature, Opened, Sealed},
 };
 
 /// One first-parent commit, opened.
@@ -37,13 +37,13 @@ impl Step {
             Entry::Regular(bytes) => bytes.len(),
             Entry::Absent | Entry::TooLarge | Entry::NotAFile => 0,
         };
-        let signature = |vote: &Result<Cosignature, BadVote>| {
-            size_of::<Cosignature>() + vote.as_ref().map_or(0, |vote| vote.signature().len())
-        };
+        let own = |vote: &Result<Cosignature, BadVote>| vote.as_ref().map_or(0, |vote| vote.signature().len());
         let commit = |commit: &StepCommit| {
             size_of::<StepCommit>()
                 + match &commit.opened {
-                    Opened::Carrier { votes, .. } => votes.iter().map(signature).sum(),
+                    Opened::Carrier { sealed, own: vote, .. } => {
+                        sealed.iter().map(Sealed::weight).sum::<usize>() + vote.as_deref().map_or(0, own)
+                    }
                     Opened::Ordinary { .. } | Opened::Malformed(_) => 0,
                 }
         };

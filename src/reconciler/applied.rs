@@ -13,7 +13,10 @@ use crate::{
     model::{Digest, LeaseId},
 };
 
-use super::decide::{Act, Desired, Observed};
+use super::{
+    decide::{Act, Desired, Observed},
+    restore::Holds,
+};
 
 /// What this applier did last to a target.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -102,6 +105,12 @@ impl Applied {
     pub fn is_exceeded_by(&self, lease: &LeaseId, act: &Act) -> bool {
         let ceiling = if self.lease.as_ref() == Some(lease) { self.weight_bp } else { 0 };
         matches!(act, Act::Shift { weight_bp, .. } if *weight_bp > ceiling)
+    }
+
+    /// Whether what was restored is ordered, and not all of the traffic has followed.
+    pub(super) fn is_followed_by_some_only(&self) -> bool {
+        let not_yet = self.checks.as_ref().is_some_and(|checks| checks.holds() == Holds::NotYet);
+        matches!(self.rollback, Rollback::Restored(_)) && not_yet
     }
 
     /// Whether nothing but looks at what is there lies between an earlier state and this one.

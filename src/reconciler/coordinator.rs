@@ -15,10 +15,10 @@ use std::{
 use crate::{
     follower::{
         Mode,
-        clock::Clock,
+        clock::{Clock, doubted},
         fetching::Remote,
         follow::{Follower, Place},
-        records::TargetRecord,
+        records::{RecordedEvent, TargetRecord},
         writer::Taken,
     },
     gate::sources::Sources,
@@ -41,6 +41,10 @@ use super::{
 const PUSH_LIMIT: Duration = Duration::from_secs(60);
 /// How long a single tick waits for what does not come back.
 const TICK_LIMIT: Duration = Duration::from_secs(120);
+/// How long ticks follow one another where something is being fetched that takes long.
+const SLOW_LIMIT: Duration = Duration::from_secs(120);
+/// How long they rest in between.
+const SLOW_GLANCE: Duration = Duration::from_millis(200);
 /// How long one forward move waits for others, so that they share a record and a push.
 const GATHERING: Duration = Duration::from_millis(250);
 /// How long a service that ends waits for what it is pushing.
@@ -70,7 +74,9 @@ pub struct Applier {
     pub(super) records: BTreeMap<TargetId, TargetRecord>,
     pub(super) publishing: Publishing,
     /// How often what happened, in this process.
-    pub(super) counted: BTreeMap<String, u64>,
+    counted: BTreeMap<String, u64>,
+    /// What happened since the last report.
+    untold: Vec<RecordedEvent>,
     /// What was measured last, by target.
     measured: BTreeMap<TargetId, Arc<Measured>>,
     interval: Duration,
@@ -139,6 +145,7 @@ impl Applier {
             records: BTreeMap::new(),
             publishing: Publishing::default(),
             counted: BTreeMap::new(),
+            untold: Vec::new(),
             measured: BTreeMap::new(),
             interval,
             workers: WorkerPool::new(interval),
@@ -146,6 +153,19 @@ impl Applier {
             agenda: Agenda::default(),
             said: BTreeMap::new(),
         })
+    }
+
+    /// One tick, and others as long as something is being fetched that takes long, for a limited time: the next process would
+    /// begin to fetch it anew, and never have it.
+    pub fn ticks(&mut self, mode: Mode) -> Result<Report, Refusal> {
+        let until = now() + SLOW_LIMIT;
+        loop {
+            let report = self.tick(mode)?;
+            if !self.follower.mirror.is_fetching() || now() > until {
+                return Ok(report);
+            }
+            std::thread::sleep(SLOW_GLANCE);
+        }
     }
 
     /// One tick, from its beginning to its end.
@@ -265,8 +285,8 @@ impl Applier {
         self.said.insert(target.clone(), report);
         self.remembered.targets.insert(target.clone(), applied);
         for event in events {
-            *self.counted.entry(event.event.clone()).or_default() += 1;
-            self.remembered.events.push(event);
+            self.remembered.events.push(event.clone());
+            self.count(event);
         }
         self.publishing.exhibits.extend(exhibits);
         for refusal in remarks {
@@ -276,6 +296,12 @@ impl Applier {
             self.publishing.evidence.extend(evidence.map(|bytes| (stop.statement.id(), bytes)));
             self.remembered.follower.stops.push(stop);
         }
+    }
+
+    /// Counts what happened, and has the next report tell it.
+    pub(super) fn count(&mut self, event: RecordedEvent) {
+        *self.counted.entry(event.event.clone()).or_default() += 1;
+        self.untold.push(event);
     }
 
     /// An intention that was pushed is looked at once more; one that was not comes to nothing.
@@ -441,12 +467,18 @@ impl Applier {
     }
 
     /// What the tick saw and did so far.
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&mut self) -> Report {
         let put_off =
             self.agenda.announced.iter().flat_map(|announced| &announced.forwards).chain(&self.agenda.forwards);
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
-        let targets = self.said.clone().into_iter().chain(put_off).collect();
-        Report { ledger: self.follower.mirror.state.tip(), targets, remarks: self.remarks.clone() }
+        Report {
+            ledger: self.follower.mirror.state.tip(),
+            targets: self.said.clone().into_iter().chain(put_off).collect(),
+            remarks: self.remarks.clone(),
+            beside: self.publishing.beside.as_ref().map(|beside| beside.why.clone()),
+            clock: (!self.tick.trusted).then(doubted),
+            events: std::mem::take(&mut self.untold),
+        }
     }
 
     /// Whether something is under way that says when it is done.

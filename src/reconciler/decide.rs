@@ -22,6 +22,7 @@ use crate::{
     model::{
         LeaseId, Reason, Refusal, StopKind,
         lease::{OnExpiry, Tier},
+        policy::DriftBelow,
     },
 };
 
@@ -55,8 +56,12 @@ pub struct Desired {
     pub on_expiry: OnExpiry,
     /// How many rollbacks of it have been signed.
     pub rollbacks: u32,
+    /// The lease that the target was at in full when this one started, and is to be at again once this one is undone.
+    pub falls_back_to: Option<LeaseId>,
     /// The newer lease of the target that is undone first, if it is stopped although it is not the newest.
     pub undone: Option<LeaseId>,
+    /// What becomes of traffic that somebody took off the candidate, as pinned when the lease started.
+    pub drift_below: DriftBelow,
 }
 
 /// What a driver saw.
@@ -212,6 +217,10 @@ fn undo(
             let decision = Decision::new(Act::Restore, Doing::RollingBack);
             Decision { drifted: true, reason: differs.cloned(), ..decision }
         }
+        Rollback::Restored(_) if applied.is_followed_by_some_only() => {
+            let act = if observed.is_some() { Act::Verify } else { Act::Keep };
+            Decision { reason: not_followed(desired, applied), ..Decision::new(act, Doing::RollingBack) }
+        }
         Rollback::Restored(_) => restored(desired, observed, conditions),
         Rollback::Verified if observed.is_some() => Decision::new(Act::Keep, rolled_back(applied)),
         Rollback::Verified => {
@@ -237,8 +246,16 @@ fn out_of_reach(desired: &Desired, applied: &Applied) -> Decision {
 fn rolled_back(applied: &Applied) -> Doing {
     match applied.checks.as_ref().map(Checks::holds) {
         Some(Holds::Unseen) => Doing::Restored,
+        Some(Holds::NotYet) => Doing::RollingBack,
         Some(Holds::Seen) | None => Doing::Verified,
     }
+}
+
+/// Why a restoration is not over although the target was seen: requests still come to the candidate.
+fn not_followed(desired: &Desired, applied: &Applied) -> Option<Refusal> {
+    let checks = applied.checks.as_ref()?;
+    let message = format!("lease {} was rolled back: {}", desired.lease, checks.candidate.message);
+    Some(Refusal::new(Reason::NoData, message))
 }
 
 /// What was there before is there again. Verified only if it is seen to be healthy, and only while it is seen at all.
@@ -336,15 +353,16 @@ fn go_on(
     let in_place = seen.weight_bp == weight_bp && seen.lease.as_ref() == Some(&desired.lease);
     if ours && !in_place && is_below(seen, desired, weight_bp) {
         let turned = applied.lowered.is_some_and(|step| desired.step > step);
-        let reason = match (turned, against(desired, conditions)) {
-            (true, None) => None,
-            (true, reason) => reason,
-            (false, _) => Some(lowered(desired, seen, weight_bp)),
+        let reason = match desired.drift_below {
+            DriftBelow::Kept if !turned => Some(lowered(desired, seen, weight_bp)),
+            DriftBelow::Kept | DriftBelow::Restored => against(desired, conditions),
         };
-        if let Some(reason) = reason {
-            return Decision { drifted: applied.lowered.is_none(), ..Decision::hold(reason) };
-        }
-        return Decision::new(Act::Shift { tier: at, weight_bp, step: applied.step }, Doing::Shifting);
+        let decision = match reason {
+            Some(reason) => Decision::hold(reason),
+            None => Decision::new(Act::Shift { tier: at, weight_bp, step: applied.step }, Doing::Shifting),
+        };
+        // Told once, however often it is tried.
+        return Decision { drifted: applied.lowered.is_none(), ..decision };
     }
     if ours && !in_place {
         let act = Act::Shift { tier: at, weight_bp, step: applied.step };
@@ -369,7 +387,7 @@ fn go_on(
 }
 
 /// Whether the lease's candidate has less weight than was given to it: somebody took traffic off.
-fn is_below(seen: &Observed, desired: &Desired, weight_bp: u32) -> bool {
+pub(super) fn is_below(seen: &Observed, desired: &Desired, weight_bp: u32) -> bool {
     match &seen.lease {
         // All that there is belongs to the lease before.
         Some(lease) if *lease != desired.lease => seen.weight_bp == 10_000,

@@ -35,7 +35,9 @@ fn desired(phase: Phase) -> Desired {
         expires: at(HOUR),
         on_expiry: OnExpiry::Rollback,
         rollbacks: 0,
+        falls_back_to: None,
         undone: None,
+        drift_below: DriftBelow::Kept,
     }
 }
 
@@ -365,35 +367,6 @@ fn a_restoration_is_remembered_and_watched_anew_after_a_jump_of_the_clock() {
 }
 
 #[test]
-fn drift_is_put_back_to_what_was_applied_even_when_nothing_may_go_forward() {
-    for there in [seen(10_000, "L-1"), seen(501, "L-1"), seen(500, "L-0"), seen(9_000, "L-0")] {
-        let decision = decide(&desired(ROLLING), Some(&there), &applied(0, 500, 0), &blocked(Reason::Stale));
-        assert_eq!(decision.act, Act::Shift { tier: Some(0), weight_bp: 500, step: 1 });
-        assert!(decision.drifted);
-    }
-}
-
-#[test]
-fn what_somebody_took_off_stays_off_until_a_key_is_turned() {
-    let put_back = Act::Shift { tier: Some(0), weight_bp: 500, step: 1 };
-    for there in [seen(0, "L-1"), seen(499, "L-1"), stable(), seen(10_000, "L-0")] {
-        let mut was = applied(0, 500, 60_000);
-        let found = decide(&desired(ROLLING), Some(&there), &was, &good());
-        assert_eq!((found.act, found.doing, found.drifted), (Act::Keep, Doing::Holding, true));
-        assert_eq!(found.reason.unwrap().reason, Reason::Drift);
-        was.lowered = Some(3);
-        let kept = decide(&desired(ROLLING), Some(&there), &was, &good());
-        assert_eq!((kept.act, kept.drifted), (Act::Keep, false), "it is told once");
-        // A key was turned since: neither while it is paused, nor where something speaks against it.
-        let turned = |phase| Desired { step: 4, ..desired(phase) };
-        assert_eq!(decide(&turned(ROLLING), Some(&there), &was, &good()).act, put_back);
-        assert_eq!(decide(&turned(ROLLING), Some(&there), &was, &blocked(Reason::Stale)).act, Act::Keep);
-        assert_eq!(decide(&turned(Phase::Paused { tier: 1 }), Some(&there), &was, &good()).act, Act::Keep);
-        assert_eq!(decide(&desired(Phase::Halted), Some(&there), &was, &good()).doing, Doing::Shifting);
-    }
-}
-
-#[test]
 fn expiry_rolls_back_or_holds_as_the_lease_says_and_a_watched_last_tier_holds() {
     let late = Conditions { now: Some(at(HOUR)), ..good() };
     let wanted = desired(ROLLING);
@@ -468,8 +441,9 @@ fn any_weight() -> impl Strategy<Value = u32> {
 
 fn any_desired() -> impl Strategy<Value = Desired> {
     let steps = prop_oneof![Just(vec![]), Just(vec![1]), Just(vec![1, 2]), Just(vec![1, 2, 3])];
-    (any_phase(), steps, any::<bool>(), any::<bool>(), 0u32..3).prop_map(
-        |(phase, tier_steps, frozen, hold, rollbacks)| Desired {
+    (any_phase(), steps, any::<bool>(), any::<bool>(), 0u32..3, any::<bool>()).prop_map(
+        |(phase, tier_steps, frozen, hold, rollbacks, restores)| Desired {
+            drift_below: if restores { DriftBelow::Restored } else { DriftBelow::Kept },
             tier_steps,
             frozen,
             rollbacks,
@@ -638,3 +612,6 @@ fn a_first_shift_that_nobody_saw_since_is_stopped_too() {
     assert_eq!(act(Phase::Halted, &Applied::default()), Act::Keep);
     assert_eq!(act(Phase::RolledBack, &Applied::default()), Act::Keep);
 }
+
+#[path = "decide_drift_tests.rs"]
+mod drift;

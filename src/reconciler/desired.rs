@@ -122,6 +122,8 @@ fn of(state: &State, lease: &LeaseState, phase: Phase, rollbacks: u32, stops: &[
         let to = lease.transitions.iter().filter(move |one| one.tier.is_some() && one.phase == Phase::Rolling { tier });
         to.map(|one| one.step).next()
     };
+    let before = lease.falls_back_to.as_ref().and_then(|id| state.lease(id));
+    let before = before.filter(|before| phase_with(state, before, stops) == Phase::Completed);
     let frozen = state.frozen().is_some() || stops.iter().any(|stop| stop.is_freeze() && !stop.is_folded(state));
     Some(Desired {
         lease: lease.id.clone(),
@@ -134,6 +136,8 @@ fn of(state: &State, lease: &LeaseState, phase: Phase, rollbacks: u32, stops: &[
         expires: document.expires,
         on_expiry: document.on_expiry,
         rollbacks,
+        falls_back_to: before.map(|before| before.id.clone()),
         undone: None,
+        drift_below: lease.terms.as_ref().map(|terms| terms.drift_below).unwrap_or_default(),
     })
 }

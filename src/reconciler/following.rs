@@ -174,11 +174,12 @@ impl Applier {
         let message = format!("target {target} has not answered yet, and is not waited for");
         let refusal = Refusal::new(Reason::NoData, message);
         let applied = self.applied_to(target);
-        let Some(wanted) = self.view().desired(target, &applied) else { return TargetReport::held(refusal) };
+        let view = self.view();
+        let Some(wanted) = view.desired(target, &applied) else { return TargetReport::held(refusal) };
         let (seen, decision) = (Err(refusal.clone()), target::held(refusal));
         let record = target::record(&wanted, &seen, &applied, &decision, self.tick.reading.now);
         self.records.insert(target.clone(), record);
-        TargetReport::of(&wanted, &seen, &decision, self.tick.mode)
+        TargetReport { stopped: view.stopped(&wanted), ..TargetReport::of(&wanted, &seen, &decision, self.tick.mode) }
     }
 
     /// What is to be measured, by target.

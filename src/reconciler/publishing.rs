@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::{
     follower::{
         Mode,
+        clock::Reading,
         records::{Record, RecordedEvent, TargetRecord, timeless},
-        writer::{Files, Push, Pushing, Taken, keep_stop, put_tags, stops_pushes},
+        writer::{Files, Push, Pushing, Taken, beside, keep_stop, put_tags, stops_pushes},
     },
     ledger::LeaseState,
     model::{Digest, Oid, Refusal, TargetId},
@@ -16,6 +17,9 @@ use super::{Applier, state::ApplierState, target};
 
 /// How old the journal may grow where nothing but time passes.
 const JOURNAL_AGE_MS: u64 = 30_000;
+
+/// How long stops that the remote does not take onto the branch rest there before that is tried again, where nothing is new.
+const REST_MS: u64 = 10 * 60 * 1000;
 
 /// What there is to be published: refs, tip, what was seen.
 type Edition = (u64, Oid, BTreeMap<TargetId, TargetRecord>);
@@ -29,6 +33,8 @@ pub(super) struct Publishing {
     published: Option<Edition>,
     /// Pushes that are being made, and of what.
     pushing: Option<(Pushing, Option<Edition>)>,
+    /// Stops that the branch cannot have now.
+    pub(super) beside: Option<Beside>,
     /// Evidence that goes into our ref with the next record.
     pub(super) exhibits: Files,
     /// The evidence for stops of our own that are not signed yet, by statement.
@@ -48,6 +54,16 @@ pub(super) struct Intended {
     pub(super) events: Vec<RecordedEvent>,
 }
 
+/// Stops that are obeyed here and that the branch does not have, because the remote does not take them there: where it is moved
+/// by pull requests alone. Everybody finds them under names of their own.
+pub(super) struct Beside {
+    /// Why, for people.
+    pub(super) why: Refusal,
+    /// What was known when that was tried, and when.
+    knowledge: (Oid, usize),
+    since: Reading,
+}
+
 impl Applier {
     /// Whether something is being pushed.
     pub(super) fn is_pushing(&self) -> bool {
@@ -60,6 +76,11 @@ impl Applier {
         let edition = self.publishing.pushing.take().and_then(|(_, edition)| edition);
         let (mut taken, mut failed) = (Taken::AsPushed, None);
         for (push, outcome) in outcomes {
+            if let Some(why) = beside(&self.follower.mirror, &push, &outcome) {
+                let (knowledge, since) = (self.knowledge(), self.tick.reading.clone());
+                self.publishing.beside = Some(Beside { why, knowledge, since });
+                continue;
+            }
             match self.follower.writer.pushed(&push, outcome) {
                 Ok(Taken::AsPushed) => {}
                 Ok(Taken::Elsewhere) => taken = Taken::Elsewhere,
@@ -75,8 +96,15 @@ impl Applier {
         Some(failed.map_or(Ok(taken), Err))
     }
 
+    /// Whether it is to be tried again to carry stops over, or for the first time.
+    fn carries_over(&self) -> bool {
+        self.publishing.beside.as_ref().is_none_or(|beside| {
+            beside.knowledge != self.knowledge() || self.tick.reading.at_most_ms_since(&beside.since) > REST_MS
+        })
+    }
+
     /// Ends a tick: writes and pushes the record, stops, the tags. Whatever fails is reported, and tried again at the
-    /// next tick.
+    /// next tick; and so is what would go to a remote that does not answer.
     pub(super) fn close(&mut self) {
         self.leave_behind();
         if self.tick.mode == Mode::DryRun {
@@ -100,6 +128,9 @@ impl Applier {
         }
         // The last thing: whoever is killed now has written down all that is on its way.
         let Some((pushes, edition)) = pushes else { return };
+        if self.follower.mirror.is_late() {
+            return;
+        }
         match Pushing::begin(&self.follower.mirror, pushes) {
             Some(pushing) => self.publishing.pushing = Some((pushing, edition)),
             None => self.publishing.published = edition,
@@ -112,7 +143,8 @@ impl Applier {
             return None;
         }
         let here = (self.follower.mirror.edition(), self.follower.mirror.state.tip(), timeless(&self.records));
-        if self.remembered.events.is_empty() && self.publishing.published.as_ref() == Some(&here) {
+        let rests = self.publishing.beside.is_none() || !self.carries_over();
+        if self.remembered.events.is_empty() && self.publishing.published.as_ref() == Some(&here) && rests {
             return None;
         }
         let (mut pushes, mut failed) = (Vec::new(), false);
@@ -153,7 +185,7 @@ impl Applier {
         self.follower.writer.write(&mut self.follower.mirror, &record, &intended.files, &summary)?;
         self.remembered.events.clear();
         for event in &intended.events {
-            *self.counted.entry(event.event.clone()).or_default() += 1;
+            self.count(event.clone());
         }
         let push = self.follower.writer.record_push(&self.follower.mirror)?;
         let pushing = Pushing::begin(&self.follower.mirror, push.into_iter().collect());
@@ -192,8 +224,11 @@ impl Applier {
         }
         let mut pushes = stops_pushes(&self.follower.mirror);
         // A branch that was rewound is for people to heal.
-        if self.continues {
-            pushes.extend(self.follower.writer.carry_over(&mut self.follower.mirror, &self.remembered.follower.stops)?);
+        if self.continues && self.carries_over() {
+            match self.follower.writer.carry_over(&mut self.follower.mirror, &self.remembered.follower.stops)? {
+                Some(push) => pushes.push(push),
+                None => self.publishing.beside = None,
+            }
         }
         Ok(pushes)
     }

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     decide::{Applied, Desired, Restored, Rollback},
-    drivers::{Driver, Reversible, Sight},
+    drivers::{Driver, Lingering, Reversible, Sight},
     pack::RollbackPack,
     target::{TargetRun, said},
 };
@@ -46,7 +46,8 @@ impl Checks {
     pub(super) fn holds(&self) -> Holds {
         match self.candidate.outcome {
             Outcome::NotConfigured => Holds::Unseen,
-            Outcome::Passed | Outcome::Failed | Outcome::Pending => Holds::Seen,
+            Outcome::Pending => Holds::NotYet,
+            Outcome::Passed | Outcome::Failed => Holds::Seen,
         }
     }
 }
@@ -58,6 +59,8 @@ pub(super) enum Holds {
     Seen,
     /// What was there before is ordered again; nobody here sees whether traffic followed.
     Unseen,
+    /// What was there before is ordered again, and traffic has not followed wholly.
+    NotYet,
 }
 
 /// What checks are made by.
@@ -73,10 +76,22 @@ impl Ground<'_> {
         let seen = self.driver.observe();
         let observed = Check::of(seen.clone().and_then(|seen| {
             let (now, then) = (said(&seen), said(&self.pack.observed));
-            if seen == self.pack.observed {
-                Ok(now)
-            } else {
-                Err(Refusal::new(Reason::Drift, format!("{now}, then {then}")))
+            if seen != self.pack.observed {
+                return Err(Refusal::new(Reason::Drift, format!("{now}, then {then}")));
+            }
+            // An applier that came later, or whose state was lost, can go back to what it found, and no further.
+            match self
+                .desired
+                .falls_back_to
+                .as_ref()
+                .filter(|before| self.pack.observed.lease.as_ref() != Some(*before))
+            {
+                Some(before) => {
+                    let message =
+                        format!("{now}, and the target falls back to lease {before}, which was not there then");
+                    Err(Refusal::new(Reason::Drift, message))
+                }
+                None => Ok(now),
             }
         }));
         let probes = self.probes();
@@ -111,7 +126,12 @@ impl Ground<'_> {
         let no_weight = "it has no weight";
         match (served, self.driver.sight(), probes.outcome) {
             (Some(before), ..) => Check::of(self.serves_nothing(before)),
-            (None, Sight::Traffic, _) => Check::passed(no_weight),
+            (None, Sight::Traffic, _) => match self.driver.lingering(self.snapshot) {
+                Ok(Lingering::Nobody) => Check::passed(no_weight),
+                Ok(Lingering::Somebody(who)) => Check::pending(format!("{no_weight}, and {who}")),
+                Ok(Lingering::Unknown(why)) => Check::not_configured(format!("{no_weight}, and {why}")),
+                Err(refusal) => Check::failed(refusal.message),
+            },
             (None, Sight::Intent, Outcome::Passed) => {
                 Check::passed(format!("{no_weight}, and no probe was served it: {}", probes.message))
             }
@@ -244,8 +264,9 @@ impl TargetRun {
         if is_watched && holds.is_err() {
             checks.health = Check::failed("it was not watched, as the restoration failed");
         }
+        let not_yet = holds.is_ok() && checks.holds() == Holds::NotYet;
         applied.checks = Some(checks);
-        if is_watched && holds.is_ok() {
+        if not_yet || (is_watched && holds.is_ok()) {
             applied.rollback = Rollback::Restored(Restored { since: self.reading.clone(), served });
             return Ok(());
         }

@@ -22,6 +22,7 @@ fn terms(gate: &str) -> PinnedTerms {
         gates: policy.get().gates.clone(),
         thresholds: BTreeMap::new(),
         false_alarms: policy.get().false_alarms,
+        drift_below: policy::DriftBelow::default(),
     }
 }
 

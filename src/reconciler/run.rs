@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    follower::{Mode, records::Doing},
+    follower::{
+        Mode,
+        records::{Doing, RecordedEvent},
+    },
     model::{LeaseId, Oid, Reason, Refusal, TargetId},
 };
 
@@ -23,6 +26,16 @@ pub struct Report {
     pub targets: BTreeMap<TargetId, TargetReport>,
     /// What went wrong beside that. Tried again at the next tick.
     pub remarks: Vec<Refusal>,
+    /// Why the branch does not have stops that are obeyed all the same: the remote has them under names of their own, and
+    /// does not take them there. Tried again at times; nothing waits for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Refusal>,
+    /// Why the clock here is not believed, if it is not: bakes begin anew, and nothing goes forward.
+    #[serde(skip)]
+    pub clock: Option<Refusal>,
+    /// What happened since the last report, oldest first. Records hold it as well.
+    #[serde(skip)]
+    pub events: Vec<RecordedEvent>,
 }
 
 /// What a tick saw and did at one target.
@@ -40,6 +53,9 @@ pub struct TargetReport {
     pub doing: String,
     /// Why no more.
     pub reason: Option<Refusal>,
+    /// Who stopped it, and why, in the signers' words; none where it is not halted or rolled back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// What a restart of what moves requests would bring instead of what is there, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contradiction: Option<Refusal>,
@@ -74,6 +90,7 @@ impl TargetReport {
             observed_lease: None,
             doing: Doing::Holding.word().to_owned(),
             reason: None,
+            stopped: None,
             contradiction: None,
         }
     }
@@ -95,6 +112,7 @@ impl TargetReport {
             observed_lease: seen.as_ref().ok().and_then(|seen| seen.lease.clone()),
             doing,
             reason: target::reason(decision, seen),
+            stopped: None,
             contradiction: None,
         }
     }

@@ -16,7 +16,7 @@ use crate::{
         sources::{self, Sources},
     },
     git::Repository,
-    ledger::{LeaseState, Phase, State},
+    ledger::{LeaseState, Phase, State, rules},
     model::{LeaseId, Oid, RawKey, Reason, Refusal, StopKind, TargetId},
 };
 
@@ -236,6 +236,26 @@ impl View {
     pub(super) fn is_stopped(&self, target: &TargetId, applied: &Applied) -> bool {
         let wanted = self.desired(target, applied);
         wanted.is_some_and(|wanted| matches!(wanted.phase, Phase::Halted | Phase::RolledBack))
+    }
+
+    /// Who stopped a lease, and why, as the ledger says, or a stop that it has not folded.
+    pub(super) fn stopped(&self, wanted: &Desired) -> Option<String> {
+        if !matches!(wanted.phase, Phase::Halted | Phase::RolledBack) {
+            return None;
+        }
+        let said = |who: &str, reason: Option<&str>| match reason {
+            Some(reason) => format!("by {who}: {reason}"),
+            None => format!("by {who}"),
+        };
+        let last = self.ledger.lease(&wanted.lease).and_then(|lease| lease.transitions.last());
+        if let Some(last) = last.filter(|last| last.phase == wanted.phase) {
+            let votes = last.votes.iter().map(|vote| said(vote.principal.as_str(), vote.reason.as_deref()));
+            return Some(votes.collect::<Vec<_>>().join(", ")).filter(|said| !said.is_empty());
+        }
+        let names = |stop: &&SeenStop| stop.stop().is_some_and(|stop| stop.lease == wanted.lease);
+        let seen = self.stops.iter().rev().find(names)?;
+        let (who, _) = rules::owner(&self.ledger, seen.key).ok()?;
+        Some(said(who.as_str(), seen.reason.as_deref()))
     }
 
     /// A stop of our own. It binds from now on, signed or not.

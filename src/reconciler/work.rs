@@ -20,7 +20,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Act, Applied, Conditions, Decision, Desired, Observed, Pack, Rollback, decide},
+    decide::{Act, Applied, Conditions, Decision, Desired, Observed, Pack, Rollback, decide, is_below},
     pack::{Occasion, RollbackPack},
     publishing::Intended,
     rollback_health::RollbackHealth,
@@ -292,6 +292,11 @@ impl Job {
             && matches!(self.applied.rollback, Rollback::Verified | Rollback::Restored(_))
     }
 
+    /// Whether the candidate is seen with less weight than was applied last.
+    fn is_lowered(&self) -> bool {
+        self.seen.as_ref().is_ok_and(|seen| is_below(seen, &self.wanted, self.applied.weight_bp))
+    }
+
     /// Makes the act that was decided on.
     fn act(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<Next, Refusal> {
         let (lease, step) = (self.wanted.lease.clone(), self.wanted.step);
@@ -333,10 +338,16 @@ impl Job {
                 self.applied.halted = Some(self.run.reading.now);
             }
             Act::Restore => self.restore(pack),
-            Act::Verify if matches!(self.applied.rollback, Rollback::Attempted { .. }) => {
+            Act::Verify
+                if matches!(self.applied.rollback, Rollback::Attempted { .. })
+                    || self.applied.is_followed_by_some_only() =>
+            {
                 let health = self.view.health_of_restored(&lease);
                 let checked = self.run.verify(&mut self.applied, &self.wanted, pack, health);
                 self.is_restored_from_now_on(checked);
+                if self.applied.is_followed_by_some_only() {
+                    return Ok(Next::Done);
+                }
             }
             Act::Verify => {
                 let mut health = Check::passed(self.rollback_health.figures.clone());
@@ -355,6 +366,10 @@ impl Job {
                 let intent = Intent { lease: lease.clone(), tier, weight_bp, step };
                 if self.applied.is_exceeded_by(&lease, &self.decision.act) {
                     return self.forward(intent, &pack?);
+                }
+                if self.decision.drifted && tier.is_some() && self.is_lowered() {
+                    // Told once, however often it takes to bring it back.
+                    self.applied.lowered = Some(self.wanted.step);
                 }
                 self.shift(&intent, true)?;
             }
@@ -527,7 +542,8 @@ impl Job {
         let report = TargetReport::of(&self.wanted, &self.seen, &self.decision, self.view.tick.mode);
         let contradicts = contradiction.as_ref().map(Into::into);
         let record = TargetRecord { contradiction: contradicts, pools, ..self.record() };
-        Outcome::Done(Box::new(self.hand_over(record, TargetReport { contradiction, ..report })))
+        let report = TargetReport { contradiction, stopped: self.view.stopped(&self.wanted), ..report };
+        Outcome::Done(Box::new(self.hand_over(record, report)))
     }
 
     fn hand_over(&mut self, record: TargetRecord, report: TargetReport) -> Findings {

@@ -7,7 +7,7 @@ use crate::{
         lease::Lease,
         policy::{Gate, Kind, Policy, Role},
     },
-    risk::Sensitive,
+    risk::{MODEL, Sensitive},
 };
 
 use super::alarms::policy_alarms;
@@ -70,6 +70,11 @@ pub fn policy_advice(state: Option<&State>, proposed: &Proposed<Policy>) -> Advi
         advice.errors.extend(state.can_follow(proposed).err());
     }
     advice.errors.extend(Sensitive::new(&policy.risk.sensitive).err());
+    if let Some(model) = policy.risk.model.as_ref().filter(|model| model.as_str() != MODEL) {
+        advice
+            .warnings
+            .push(format!("the policy asks for risk scores of model {model}; this program computes {MODEL}"));
+    }
     for (id, target) in &policy.targets {
         if target.applier.is_none() {
             advice.warnings.push(format!("target {id} has no applier: nobody will move traffic"));

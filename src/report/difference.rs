@@ -110,6 +110,10 @@ fn targets(now: &Policy, next: &Policy, lines: &mut Vec<String>) {
                 if old.gates != new.gates {
                     parts.push("other gates".to_owned());
                 }
+                if old.drift_below != new.drift_below {
+                    let (old, new) = (old.drift_below.word(), new.drift_below.word());
+                    parts.push(format!("drift below {old} → {new}"));
+                }
                 format!("target {name}: {}", parts.join(", "))
             }
             _ => continue,

@@ -315,14 +315,11 @@ pub(super) fn cosigned(state: &State, id: &LeaseId) -> (usize, usize) {
 /// The count towards the lease's authorization under the policy now in force.
 pub(super) fn cosign_tally(state: &State, id: &LeaseId) -> Option<rules::Tally> {
     let lease = state.document(id)?;
-    let nobody = ledger::Proposer::Unknown;
-    let in_tree = state.proposals(id).next().map(|(_, file)| &file.proposer);
     let entry = state.lease(id);
-    let pinned = entry.filter(|entry| entry.pinned.is_some()).map(|entry| &entry.proposer);
-    let proposer = pinned.or(in_tree).unwrap_or(&nobody);
+    let proposer = state.document_proposer(id);
     let none = ledger::Votes::new();
     let votes = entry.map_or(&none, |entry| &entry.cosigned);
-    Some(rules::tally(state, rules::cosign_demand(state.policy().get(), lease, proposer), votes))
+    Some(rules::tally(state, rules::cosign_demand(state.policy().get(), lease, &proposer), votes))
 }
 
 fn cosigners(state: &State, entry: &LeaseState) -> Vec<Cosigner> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     admission::{Push, RefusedRef, Verdict},
-    ledger::State,
+    ledger::{Proposer, State},
     model::{LeaseId, Oid, Subject, policy::SeparateProposer},
 };
 
@@ -198,8 +198,7 @@ fn hidden_proposer(push: &Push, after: &State) -> Option<String> {
     let separate =
         [&rules.cosign, &rules.promote].iter().any(|rule| rule.separate_proposer == SeparateProposer::Required);
     let known = |id: &LeaseId| push.before.as_ref().is_some_and(|before| before.proposals(id).next().is_some());
-    let hidden =
-        |id: &LeaseId| after.proposals(id).any(|(_, file)| matches!(file.proposer, crate::ledger::Proposer::Unknown));
+    let hidden = |id: &LeaseId| after.document(id).is_some() && after.document_proposer(id) == Proposer::Unknown;
     let new: Vec<_> = after.known_leases().into_iter().filter(|id| separate && !known(id) && hidden(id)).collect();
     let names: Vec<_> = new.iter().map(LeaseId::as_str).collect();
     (!names.is_empty()).then(|| {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Entry, KeyView, LeaseVerdict, LeaseView, LedgerVerdict, ListView, PullView};
 use crate::gate::{EvidenceView, GateView, ReplayView};
-use crate::risk::{Assessment, Calibration, LeaseAssessment};
+use crate::risk::{Assessment, LeaseAssessment};
 
 /// What each reading verb prints with `--format json`, by verb.
 #[derive(Serialize, JsonSchema)]
@@ -28,8 +28,6 @@ struct Output {
     risk: Assessment,
     /// `risk LEASE`.
     risk_lease: LeaseAssessment,
-    /// `risk --calibrate`.
-    risk_calibrate: Calibration,
     /// `ci`.
     ci: PullView,
     /// `gate LEASE`.

@@ -1,6 +1,6 @@
 //! From facts to an assessment: the score, the terms that make it, and the factors beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,30 +10,26 @@ use crate::model::{LeaseId, Oid, lease::DeclaredRisk, policy::Terms};
 use super::{
     factors::{self, DAYS, Factor, Found, Sensitive},
     facts::{Facts, FileChange, FileKind},
-    features::{Feature, Features, HISTORY, Past},
-    score::{Logit, MODEL, median, percentile},
+    features::{Feature, Features, count, size},
+    score::{MODEL, Size, median, percentile},
 };
-
-/// Who made the change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthorRole {
-    /// A person.
-    #[default]
-    Human,
-    /// An automaton. How much one account has committed before says nothing about what it will do next.
-    Agent,
-}
 
 /// What else is known, from a policy and a ledger.
 #[derive(Debug, Clone)]
 pub struct Circumstances {
-    /// Who made the change.
-    pub author: AuthorRole,
     /// The policy's sensitive paths.
     pub sensitive: Sensitive,
     /// What the ledger knows of the target; none if no ledger was asked.
     pub target: Option<TargetPast>,
+}
+
+impl Circumstances {
+    /// When the change is looked at, in seconds since 1970, where that is known otherwise than by what its commit claims.
+    ///
+    /// A lease's time is signed and was checked by the hook.
+    pub fn seen(&self) -> Option<i64> {
+        self.target.as_ref().map(|target| target.issued)
+    }
 }
 
 /// What a ledger knows of a target.
@@ -52,18 +48,16 @@ pub struct TargetPast {
 /// A change, assessed.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Assessment {
-    /// The percentile among the last changes of its repository, 0 to 100.
+    /// The percentage of earlier ranges of as many commits, this change included, that are no larger: 0 to 100.
     pub score: u8,
     /// The model's name.
     pub model: &'static str,
     /// What was assessed.
     pub change: ChangeView,
-    /// With how many changes it was compared.
+    /// With how many earlier ranges it was compared.
     pub compared_with: usize,
-    /// How many changes before it were looked at.
+    /// How many commits before it were walked for them, merges included.
     pub history: usize,
-    /// Who made it.
-    pub author: AuthorRole,
     /// What makes the score, the greatest part first.
     pub terms: Vec<TermView>,
     /// Every feature that was measured.
@@ -105,7 +99,7 @@ pub struct ChangeView {
     /// What will run.
     #[schemars(with = "String")]
     pub to: Oid,
-    /// Commits between, without merges.
+    /// Commits between, without merges: as many as each range that it is compared with brings.
     pub commits: usize,
     /// Files that differ.
     pub files: usize,
@@ -120,12 +114,12 @@ pub struct TermView {
     pub meaning: &'static str,
     /// Its value.
     pub value: f64,
-    /// The median of the changes that it is compared with.
+    /// The median of the ranges that it is compared with.
     pub median: f64,
     /// Its percentile among those.
     pub percentile: u8,
-    /// What it adds to the logit, beyond what the median adds.
-    pub contribution: f64,
+    /// By how much it multiplies the size, beyond what the median does: (1 + value) ÷ (1 + median).
+    pub times: f64,
 }
 
 impl Assessment {
@@ -139,77 +133,46 @@ impl Assessment {
 /// Assesses a change.
 pub fn assess(facts: &Facts, circumstances: &Circumstances) -> Assessment {
     let change = &facts.change;
-    let (past, population) = replay(facts, circumstances.author);
-    let mut features = past.next(&change.files, &change.commits, change.time);
-    features.insert(Feature::Lt, super::features::whole(change.lines_before));
-    leave_out(&mut features, circumstances.author);
-    let logits: Vec<Logit> = population.iter().map(|features| MODEL.logit(features)).collect();
+    let sizes: Vec<Size> = facts.earlier.iter().map(|files| Size::of(files)).collect();
+    let earlier: Vec<Features> = facts.earlier.iter().map(|files| size(files)).collect();
+    let mut features = size(&change.files);
+    let fixes = change.messages.iter().filter(|message| message.fix).count();
+    features.insert(Feature::Fix, count(fixes) / count(change.messages.len().max(1)));
     Assessment {
-        score: percentile(&logits, &MODEL.logit(&features)),
-        model: MODEL.name,
-        change: ChangeView {
-            from: change.from,
-            to: change.to,
-            commits: change.commits.len(),
-            files: change.files.len(),
-        },
-        compared_with: population.len(),
-        history: facts.history.len().min(HISTORY),
-        author: circumstances.author,
-        terms: terms(&features, &population),
+        score: percentile(&sizes, &Size::of(&change.files)),
+        model: MODEL,
+        change: ChangeView { from: change.from, to: change.to, commits: change.commits, files: change.files.len() },
+        compared_with: earlier.len(),
+        history: facts.walked,
+        terms: terms(&features, &earlier),
         features: features.iter().map(|(feature, value)| (feature.name(), *value)).collect(),
-        factors: factors(facts, &past, circumstances),
+        factors: factors(facts, circumstances),
         demands: None,
-        remarks: remarks(facts, population.len(), circumstances),
+        remarks: remarks(facts, circumstances),
     }
 }
 
-/// Goes through the history from the oldest change on; the features of the newest ones, newest last.
-pub(in crate::risk) fn replay(facts: &Facts, author: AuthorRole) -> (Past, Vec<Features>) {
-    let mut past = Past::default();
-    let mut population = Vec::new();
-    let older = facts.history.len().saturating_sub(facts.counted);
-    for (place, commit) in facts.history.iter().rev().enumerate() {
-        if place >= older {
-            let mut features = past.of(commit);
-            leave_out(&mut features, author);
-            population.push(features);
-        }
-        past.push(commit);
-    }
-    (past, population)
-}
-
-fn leave_out(features: &mut Features, author: AuthorRole) {
-    features.retain(|feature, _| author == AuthorRole::Human || !feature.is_experience());
-}
-
-fn terms(features: &Features, population: &[Features]) -> Vec<TermView> {
-    let view = |term: &super::Term| {
-        let value = *features.get(&term.feature)?;
-        let others: Vec<f64> = population.iter().filter_map(|other| other.get(&term.feature).copied()).collect();
+fn terms(features: &Features, earlier: &[Features]) -> Vec<TermView> {
+    let view = |feature: Feature| {
+        let value = *features.get(&feature)?;
+        let others: Vec<f64> = earlier.iter().filter_map(|other| other.get(&feature).copied()).collect();
         let percentile = percentile(&others, &value);
         let median = median(others).unwrap_or_default();
-        Some(TermView {
-            feature: term.feature.name(),
-            meaning: term.feature.meaning(),
-            value,
-            median,
-            percentile,
-            contribution: term.adds(value) - term.adds(median),
-        })
+        let times = (1.0 + value) / (1.0 + median);
+        Some(TermView { feature: feature.name(), meaning: feature.meaning(), value, median, percentile, times })
     };
-    let mut terms: Vec<_> = MODEL.terms.iter().filter_map(view).collect();
-    terms.sort_by(|one, other| other.contribution.abs().total_cmp(&one.contribution.abs()));
+    let mut terms: Vec<_> = [Feature::Lines, Feature::Nf].into_iter().filter_map(view).collect();
+    terms.sort_by(|one, other| other.times.total_cmp(&one.times));
     terms
 }
 
-fn factors(facts: &Facts, past: &Past, circumstances: &Circumstances) -> Vec<Found> {
+fn factors(facts: &Facts, circumstances: &Circumstances) -> Vec<Found> {
     let mut found = factors::of_paths(&facts.change.files, &circumstances.sensitive);
     let target = circumstances.target.as_ref();
-    // A lease's time is signed and was checked by the hook; a commit's is what its committer claims.
-    let seen = target.map_or(facts.change.time, |target| target.issued);
-    let reverts = past.reverts(&facts.change.files, seen.saturating_sub(DAYS * 86_400));
+    let paths: BTreeSet<&str> = facts.change.files.iter().flat_map(FileChange::paths).collect();
+    let touches =
+        |revert: &&Vec<FileChange>| revert.iter().flat_map(FileChange::paths).any(|path| paths.contains(path));
+    let reverts = facts.reverts.iter().filter(touches).count();
     if reverts > 0 {
         let why = format!("{reverts} in the {DAYS} days before touched one of these files");
         found.push(Found { name: Factor::Reverts, why });
@@ -230,7 +193,7 @@ fn factors(facts: &Facts, past: &Past, circumstances: &Circumstances) -> Vec<Fou
     found
 }
 
-fn remarks(facts: &Facts, compared: usize, circumstances: &Circumstances) -> Vec<String> {
+fn remarks(facts: &Facts, circumstances: &Circumstances) -> Vec<String> {
     let change = &facts.change;
     let mut remarks = Vec::new();
     let mut paths = |what: &str, paths: Vec<&str>| {
@@ -242,27 +205,16 @@ fn remarks(facts: &Facts, compared: usize, circumstances: &Circumstances) -> Vec
         change.files.iter().filter(|file| test(file)).map(|file| file.path.as_str()).collect()
     };
     let submodule = |file: &FileChange| file.kind == FileKind::Submodule;
-    paths(
-        "binary, so counted as files and not in lines",
-        of(&|file: &FileChange| file.lines.is_none() && !submodule(file)),
-    );
     paths("submodules, of which only the moved pointer is seen", of(&submodule));
     paths("made by programs, by their names, and counted all the same", factors::generated(&change.files));
-    let renamed = change.files.iter().filter(|file| file.renamed_from.is_some()).count();
-    if renamed > 0 {
-        remarks.push(format!("{renamed} renamed: each counts as one file with the history of its old name"));
-    }
     if change.files.is_empty() {
         remarks.push("the change is empty: both sides have the same files".to_owned());
     }
-    if change.more_commits {
-        let read = change.commits.len();
-        remarks.push(format!("there are more commits than the {read} that were read for FIX and for experience"));
-    }
+    let compared = facts.earlier.len();
     if compared == 0 {
-        remarks.push("there is nothing before the change to compare it with, so it is at the top".to_owned());
-    } else if compared < 100 {
-        remarks.push(format!("a percentile among {compared} changes is coarse"));
+        remarks.push("there is nothing as long before the change to compare it with, so it is at the top".to_owned());
+    } else if compared < 20 {
+        remarks.push(format!("a percentile among {compared} ranges is coarse"));
     }
     if circumstances.target.is_none() {
         remarks.push("no ledger was asked about earlier rollbacks and about what runs".to_owned());

@@ -25,6 +25,12 @@ pub enum Factor {
     Migration,
     /// Code is touched, and no test.
     NoTests,
+    /// A file is gone.
+    DeletedFiles,
+    /// A file has another path.
+    RenamedFiles,
+    /// A file is touched that has no lines: nobody reads what changed in it.
+    BinaryFiles,
     /// A touched file was part of a revert in the last 90 days.
     #[serde(rename = "reverts-90d")]
     Reverts,
@@ -38,11 +44,14 @@ pub enum Factor {
 
 impl Factor {
     /// Every factor.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::SensitivePath,
         Self::Lockfile,
         Self::Migration,
         Self::NoTests,
+        Self::DeletedFiles,
+        Self::RenamedFiles,
+        Self::BinaryFiles,
         Self::Reverts,
         Self::EarlierRollbacks,
         Self::OtherStart,
@@ -56,6 +65,9 @@ impl Factor {
             Self::Lockfile => "lockfile",
             Self::Migration => "migration",
             Self::NoTests => "no-tests",
+            Self::DeletedFiles => "deleted-files",
+            Self::RenamedFiles => "renamed-files",
+            Self::BinaryFiles => "binary-files",
             Self::Reverts => "reverts-90d",
             Self::EarlierRollbacks => "earlier-rollbacks",
             Self::OtherStart => "other-start",
@@ -98,7 +110,7 @@ impl Sensitive {
     }
 
     fn touches(&self, file: &FileChange) -> bool {
-        self.0.is_match(&file.path) || file.renamed_from.as_ref().is_some_and(|old| self.0.is_match(old))
+        file.paths().any(|path| self.0.is_match(path))
     }
 }
 
@@ -121,6 +133,9 @@ pub(in crate::risk) fn of_paths(files: &[FileChange], sensitive: &Sensitive) -> 
     if !tested {
         look(Factor::NoTests, matching(&code));
     }
+    look(Factor::DeletedFiles, matching(&|file| file.kind == FileKind::Deleted));
+    look(Factor::RenamedFiles, matching(&|file| file.renamed_from.is_some()));
+    look(Factor::BinaryFiles, matching(&|file| file.lines.is_none() && file.kind != FileKind::Submodule));
     found
 }
 
@@ -236,9 +251,10 @@ fn has_extension(name: &str, extensions: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::risk::Lines;
 
     fn file(path: &str) -> FileChange {
-        FileChange { path: path.to_owned(), renamed_from: None, kind: FileKind::Changed, lines: None }
+        FileChange { path: path.to_owned(), renamed_from: None, kind: FileKind::Changed, lines: Some(Lines::default()) }
     }
 
     fn names(paths: &[&str], patterns: &[&str]) -> Vec<&'static str> {
@@ -265,7 +281,22 @@ mod tests {
         let mut gone = file("tests/a.rs");
         gone.kind = FileKind::Deleted;
         let found = of_paths(&[file("src/a.rs"), gone], &Sensitive::new(&[]).unwrap());
-        assert_eq!(found.iter().map(|found| found.name).collect::<Vec<_>>(), [Factor::NoTests]);
+        assert_eq!(found.iter().map(|found| found.name).collect::<Vec<_>>(), [Factor::NoTests, Factor::DeletedFiles]);
+    }
+
+    #[test]
+    fn what_has_no_lines_to_be_counted_has_a_factor() {
+        let found = |change: &dyn Fn(&mut FileChange)| {
+            let mut file = file("docs/a");
+            change(&mut file);
+            let found = of_paths(&[file], &Sensitive::new(&[]).unwrap());
+            found.iter().map(|found| found.name).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&|_| ()), []);
+        assert_eq!(found(&|file| file.kind = FileKind::Deleted), [Factor::DeletedFiles]);
+        assert_eq!(found(&|file| file.renamed_from = Some("docs/b".to_owned())), [Factor::RenamedFiles]);
+        assert_eq!(found(&|file| file.lines = None), [Factor::BinaryFiles]);
+        assert_eq!(found(&|file| (file.lines, file.kind) = (None, FileKind::Submodule)), []);
     }
 
     #[test]

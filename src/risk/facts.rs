@@ -1,59 +1,32 @@
-//! What a change and the history before it are, as somebody has read them from a repository.
+//! Facts: what a change and the history before it are, as somebody has read them from a repository.
 
 use crate::model::Oid;
 
-/// A change with the history before it: all that a score is computed from.
+/// A change with what it is compared with: all that an assessment is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// The change.
     pub change: ChangeFacts,
-    /// The changes before it, newest first, at most as many as were asked for. Merges are left out: what they brought
-    /// in stands here by itself.
-    pub history: Vec<CommitFacts>,
-    /// Of how many of them, from the newest on, the lines were counted: those that a score is compared with.
-    pub counted: usize,
+    /// What each earlier [range](super::ranges()) changed, newest first.
+    pub earlier: Vec<Vec<FileChange>>,
+    /// How many commits before the change were walked, merges included.
+    pub walked: usize,
+    /// What each revert changed that was committed in the [`DAYS`](super::DAYS) before the change was looked at.
+    pub reverts: Vec<Vec<FileChange>>,
 }
 
-/// The change that is to be scored, from one tree to another, however many commits lie between.
+/// The change that is assessed, from one tree to another, however many commits lie between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeFacts {
     /// The commit that ran before; none if nothing did.
     pub from: Option<Oid>,
     /// The commit that will run.
     pub to: Oid,
-    /// When `to` was committed, as it claims, in seconds since 1970.
-    pub time: i64,
-    /// The commits that are reachable from `to` and not from `from`, without merges.
-    pub commits: Vec<Author>,
-    /// Whether there are more commits than were read.
-    pub more_commits: bool,
+    /// The commits that one of them has behind it and the other has not, without merges; the greater number of the two ways.
+    pub commits: usize,
+    /// What the messages say of the commits that `to` has behind it and `from` has not.
+    pub messages: Vec<MessageFacts>,
     /// What differs between the two trees.
-    pub files: Vec<FileChange>,
-    /// The lines that the touched files had before, where they are text.
-    pub lines_before: u64,
-    /// Touched files whose lines before are not known: binary, a submodule, or too large to be read.
-    pub uncounted: usize,
-}
-
-/// Who made a commit, and what its message says about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Author {
-    /// The author's address, in lower case.
-    pub author: String,
-    /// What the message says.
-    pub message: MessageFacts,
-}
-
-/// One change of the history: a commit that is no merge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitFacts {
-    /// Its id.
-    pub id: Oid,
-    /// Who made it, and what its message says.
-    pub by: Author,
-    /// When it was committed, as it claims, in seconds since 1970.
-    pub time: i64,
-    /// What it changed.
     pub files: Vec<FileChange>,
 }
 
@@ -68,6 +41,13 @@ pub struct FileChange {
     pub kind: FileKind,
     /// The lines added and deleted; none for binary files, and where nobody counted.
     pub lines: Option<Lines>,
+}
+
+impl FileChange {
+    /// The path that it has, and the one that it had.
+    pub(in crate::risk) fn paths(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.path.as_str()).chain(self.renamed_from.as_deref())
+    }
 }
 
 /// What a touched path holds.
@@ -93,14 +73,12 @@ pub struct Lines {
 }
 
 /// What a commit message says.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MessageFacts {
     /// Whether it calls the change a repair.
     pub fix: bool,
     /// Whether it calls the change a revert.
     pub revert: bool,
-    /// The commit that it says it reverts, as it is written there.
-    pub reverts: Option<String>,
 }
 
 /// Whole words that call a change a repair.
@@ -112,14 +90,12 @@ impl MessageFacts {
     pub fn read(message: &str) -> Self {
         let words = message.split(|c: char| !c.is_alphanumeric());
         let fix = words.map(str::to_lowercase).any(|word| FIX_WORDS.contains(&word.as_str()));
-        let reverts = message.split("This reverts commit ").nth(1).map(|rest| {
-            let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
-            digits.to_ascii_lowercase()
-        });
-        let reverts = reverts.filter(|digits| digits.len() >= 7);
+        let named = message.split("This reverts commit ").skip(1);
+        let digits = |rest: &str| rest.chars().take_while(char::is_ascii_hexdigit).count();
         let subject = message.trim_start().lines().next().unwrap_or_default();
-        let revert = reverts.is_some() || subject.starts_with("Revert \"") || subject.starts_with("revert:");
-        Self { fix, revert, reverts }
+        let said = subject.starts_with("Revert \"") || subject.starts_with("revert:");
+        let revert = said || named.map(digits).any(|digits| digits >= 7);
+        Self { fix, revert }
     }
 }
 
@@ -138,13 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn a_revert_names_its_commit() {
-        let id = "0e8411ccb23096acd7e14328c585b246240979bb";
-        let revert = MessageFacts::read(&format!("Revert \"x\"\n\nThis reverts commit {id}.\n"));
-        assert_eq!((revert.revert, revert.reverts.as_deref()), (true, Some(id)));
-        let unnamed = MessageFacts::read("Revert \"x\"\n\nIt was wrong.");
-        assert_eq!((unnamed.revert, unnamed.reverts), (true, None));
-        let talk = MessageFacts::read("Say when to revert\n\nThis reverts commit order.");
-        assert_eq!((talk.revert, talk.reverts), (false, None));
+    fn a_revert_says_so_or_names_a_commit() {
+        let revert = |message: &str| MessageFacts::read(message).revert;
+        assert!(revert("Undo x\n\nThis reverts commit 0e8411ccb23096acd7e14328c585b246240979bb.\n"));
+        assert!(revert("Revert \"x\"\n\nIt was wrong."));
+        assert!(revert("revert: x"));
+        assert!(!revert("Say when to revert\n\nThis reverts commit order."));
+        assert!(!revert("Reverted polarity"));
     }
 }

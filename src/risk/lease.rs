@@ -8,12 +8,12 @@ use crate::{
     ledger::{LeaseState, Phase, State, rules},
     model::{
         Action, LeaseId, Reason, Refusal, TargetId,
-        lease::{Change, DeclaredRisk, Lease},
-        policy::{Policy, Role},
+        lease::{DeclaredRisk, Lease},
+        policy::Policy,
     },
 };
 
-use super::{Assessment, AuthorRole, Circumstances, DAYS, Factor, MODEL, Sensitive, TargetPast};
+use super::{Assessment, Circumstances, DAYS, Factor, MODEL, Sensitive, TargetPast};
 
 /// A lease's change, assessed.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -55,13 +55,9 @@ impl From<&DeclaredRisk> for DeclaredView {
 /// What the ledger knows of a change that a lease brings to a target.
 pub fn circumstances(state: &State, lease: &Lease) -> Result<Circumstances, Refusal> {
     let policy = state.policy().get();
-    let author = lease.actor.as_ref().and_then(|actor| {
-        let (_, principal) = policy.principals.iter().find(|(id, _)| id.as_str() == actor)?;
-        (principal.role == Role::Agent).then_some(AuthorRole::Agent)
-    });
     let target = Some(target_past(state, &lease.target, lease.issued, Some(&lease.id)));
     let sensitive = Sensitive::new(&policy.risk.sensitive)?;
-    Ok(Circumstances { author: author.unwrap_or_default(), sensitive, target })
+    Ok(Circumstances { sensitive, target })
 }
 
 /// What a target's leases that were issued until some time tell: which of the last ninety days' were rolled back, and
@@ -87,23 +83,12 @@ pub fn target_past(state: &State, target: &TargetId, until: Timestamp, except: O
     }
 }
 
-/// The changes of the leases that are over, and whether each was rolled back: the outcomes that the ledger tells.
-pub fn ended(state: &State) -> Vec<(&Change, bool)> {
-    let outcome = |phase| match phase {
-        Phase::RolledBack => Some(true),
-        Phase::Completed => Some(false),
-        _ => None,
-    };
-    let over = state.leases().filter_map(|entry| Some((entry.lease()?.change.as_ref()?, outcome(entry.phase)?)));
-    over.collect()
-}
-
 /// Whether this program can compute what the lease declares.
 pub fn computable(lease: &Lease) -> Result<(), Refusal> {
     match &lease.risk {
-        Some(risk) if risk.model != MODEL.name => {
+        Some(risk) if risk.model != MODEL => {
             let message =
-                format!("the lease declares a score of model {}, this program computes {}", risk.model, MODEL.name);
+                format!("the lease declares a score of model {}, this program computes {}", risk.model, MODEL);
             Err(Refusal::new(Reason::Risk, message).hint("compute it with the program that gave the score"))
         }
         _ => Ok(()),

@@ -3,17 +3,24 @@
 //! The run is the contiguous block of `Two-Key-` lines in the message's last paragraph: the statement's fields, then
 //! the remarks. Other people's trailers before or after it in that paragraph are none of our business.
 
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+};
+
 use memchr::memmem;
 
 use super::{
-    BadVote, Carrier, Cosignature, ObjectFormat,
+    BadVote, Carrier, Cosignature, ObjectFormat, Opened,
     commit::{RawCommit, parse_strict},
     detached::open_detached,
     inner::{Claim, Proof},
     sshsig,
     sshsig::SshSig,
 };
-use crate::model::{Action, Digest, Fields, PrincipalId, PublicKey, Reason, Refusal, Statement, text::is_deceiving};
+use crate::model::{
+    Action, Digest, Fields, PrincipalId, PublicKey, RawKey, Reason, Refusal, Statement, text::is_deceiving,
+};
 
 /// What every line of ours begins with.
 pub(super) const PREFIX: &str = "Two-Key-";
@@ -26,7 +33,7 @@ pub const MAX_SEALED: usize = 64;
 /// The longest `Two-Key-Reason`, in bytes.
 pub const MAX_REASON: usize = 1024;
 
-type Votes = Vec<Result<Cosignature, BadVote>>;
+type Checked = Result<Cosignature, BadVote>;
 
 /// Whether any line begins as a statement does, wherever it is and however lines end: there must be no reader who
 /// sees a statement where we see none.
@@ -50,10 +57,10 @@ pub(super) fn too_large() -> Refusal {
     Refusal::new(Reason::TooLarge, "a commit with a statement is larger than 256 KiB")
 }
 
-/// A carrier whose own signature nobody has checked. The sealed ones have been.
+/// A carrier whose own signature nobody has checked.
 pub(super) struct Unproven {
     statement: Statement,
-    sealed: Votes,
+    sealed: Vec<Sealed>,
     own: Option<Own>,
 }
 
@@ -81,24 +88,28 @@ pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<(Unproven, Option
     if commit.signature.is_none() && remarks.principal.is_some() {
         return Err(malformed("it names a `Two-Key-Principal` but is not signed"));
     }
-    let sealed = remarks.sealed.iter().map(|line| line.open(&fields)).collect();
+    let sealed: Vec<Sealed> = remarks.sealed.iter().map(|line| line.read(&fields)).collect();
+    let keys: HashSet<_> = sealed.iter().filter_map(Sealed::says).collect();
+    if keys.len() < sealed.iter().filter_map(Sealed::says).count() {
+        return Err(malformed("it holds two sealed signatures of one key for one action"));
+    }
     let (own, claim) = commit.signature.as_ref().map(|signature| Own::read(&commit, signature, remarks)).unzip();
     Ok((Unproven { statement, sealed, own }, claim.flatten()))
 }
 
 impl Unproven {
-    /// The statement and its votes, given what became of the claim.
-    pub(super) fn proven(self, verdict: Option<Result<Proof, Refusal>>) -> (Statement, Votes) {
-        let Self { statement, sealed: mut votes, own } = self;
-        match own {
-            Some(own) => votes.push(own.vote(&statement, verdict)),
-            None if votes.is_empty() => {
+    /// What the commit is, given what became of the claim.
+    pub(super) fn proven(self, verdict: Option<Result<Proof, Refusal>>) -> Opened {
+        let Self { statement, sealed, own } = self;
+        let own = match own {
+            Some(own) => Some(own.vote(&statement, verdict)),
+            None if sealed.is_empty() => {
                 let refusal = Refusal::new(Reason::Unsigned, format!("nobody signed this {}", statement.action()));
-                votes.push(Err(BadVote { claims: None, action: statement.action(), refusal }));
+                Some(Err(BadVote { claims: None, action: statement.action(), refusal }))
             }
-            None => {}
-        }
-        (statement, votes)
+            None => None,
+        };
+        Opened::Carrier { statement, sealed, own: own.map(Box::new) }
     }
 }
 
@@ -136,7 +147,7 @@ struct Remarks<'a> {
     principal: Option<PrincipalId>,
     reason: Option<String>,
     evidence: Option<Digest>,
-    sealed: Vec<Sealed<'a>>,
+    sealed: Vec<SealedLine<'a>>,
 }
 
 fn read_run<'a>(run: &[&'a str]) -> Result<(Fields, Remarks<'a>), Refusal> {
@@ -154,9 +165,9 @@ fn read_run<'a>(run: &[&'a str]) -> Result<(Fields, Remarks<'a>), Refusal> {
             "Reason" => once(&mut remarks.reason, Some(value.to_owned()).filter(|v| is_reason(v)), name)?,
             "Evidence" => once(&mut remarks.evidence, Digest::parse(value), name)?,
             "Cosignature" if remarks.sealed.len() == MAX_SEALED => {
-                return Err(malformed("it holds more than 64 sealed signatures"));
+                return Err(Refusal::new(Reason::TooLarge, "it holds more than 64 sealed signatures"));
             }
-            "Cosignature" => remarks.sealed.push(Sealed::parse(value)?),
+            "Cosignature" => remarks.sealed.push(SealedLine::parse(value)?),
             _ => return Err(malformed(format!("`Two-Key-{name}` is no remark, or stands after one"))),
         }
     }
@@ -177,7 +188,7 @@ pub(super) fn is_reason(text: &str) -> bool {
 }
 
 /// A `Two-Key-Cosignature` line's words.
-struct Sealed<'a> {
+struct SealedLine<'a> {
     principal: PrincipalId,
     action: Action,
     minisign: bool,
@@ -185,7 +196,7 @@ struct Sealed<'a> {
     signature: &'a str,
 }
 
-impl<'a> Sealed<'a> {
+impl<'a> SealedLine<'a> {
     fn parse(value: &'a str) -> Result<Self, Refusal> {
         let words: Vec<&str> = value.split(' ').collect();
         let [principal, action, kind, key, signature] = words[..] else {
@@ -206,16 +217,71 @@ impl<'a> Sealed<'a> {
         }
     }
 
-    /// Verifies the line over the statement that the commit's fields give for the line's own action.
-    fn open(&self, fields: &Fields) -> Result<Cosignature, BadVote> {
+    /// Reads the line as a signature over the statement that the commit's fields give for the line's own action.
+    fn read(&self, fields: &Fields) -> Sealed {
         let bad = |refusal| BadVote { claims: Some(self.principal.clone()), action: self.action, refusal };
-        let statement = fields.statement_for(self.action).map_err(|error| bad(malformed(error)))?;
+        let statement = fields.statement_for(self.action).map_err(|error| bad(malformed(error)));
         let key =
             if self.minisign { PublicKey::from_bare_minisign(self.key) } else { PublicKey::from_bare_ssh(self.key) };
-        let key = key.map_err(|error| bad(malformed(error)))?;
-        open_detached(&statement, self.principal.clone(), &key, self.signature)
+        let key = key.map_err(|error| bad(malformed(error)));
+        let read = statement.and_then(|statement| {
+            let signature = self.signature.to_owned();
+            Ok(Unchecked { statement, claims: self.principal.clone(), key: key?, signature })
+        });
+        Sealed { read, checked: Arc::default() }
     }
 }
+
+/// A sealed signature, which is checked when somebody takes it whose policy lists its key, and once.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    read: Result<Unchecked, BadVote>,
+    checked: Arc<OnceLock<Checked>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Unchecked {
+    statement: Statement,
+    claims: PrincipalId,
+    key: PublicKey,
+    signature: String,
+}
+
+impl Sealed {
+    /// Whose signature it claims to be, and for what.
+    fn says(&self) -> Option<(RawKey, Action)> {
+        let read = self.read.as_ref().ok()?;
+        Some((read.key.raw(), read.statement.action()))
+    }
+
+    /// The vote, unless its key could not count.
+    pub(super) fn vote(&self, standing: impl Fn(RawKey) -> Result<(), Refusal>) -> Checked {
+        let Unchecked { statement, claims, key, signature } = self.read.as_ref().map_err(BadVote::clone)?;
+        standing(key.raw()).map_err(|refusal| {
+            let (claims, action) = (Some(claims.clone()), statement.action());
+            BadVote { claims, action, refusal }
+        })?;
+        self.checked.get_or_init(|| open_detached(statement, claims.clone(), key, signature)).clone()
+    }
+
+    /// What became of it, if somebody has taken it.
+    pub(super) fn checked(&self) -> Option<&Checked> {
+        self.checked.get()
+    }
+
+    /// How many bytes of memory it takes up, about.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.read.as_ref().map_or(0, |read| size_of::<Unchecked>() + 2 * read.signature.len())
+    }
+}
+
+impl PartialEq for Sealed {
+    fn eq(&self, other: &Self) -> bool {
+        self.read == other.read
+    }
+}
+
+impl Eq for Sealed {}
 
 /// The commit's own signature, as its claim is checked.
 struct Own {
@@ -238,7 +304,7 @@ impl Own {
     }
 
     /// The vote.
-    fn vote(self, statement: &Statement, verdict: Option<Result<Proof, Refusal>>) -> Result<Cosignature, BadVote> {
+    fn vote(self, statement: &Statement, verdict: Option<Result<Proof, Refusal>>) -> Checked {
         let bad = |claims, refusal| BadVote { claims, action: statement.action(), refusal };
         let unchecked = || Err(Refusal::new(Reason::BadSignature, "nobody checked the commit's signature"));
         let (ssh, proof) = match self.ssh.and_then(|ssh| Ok((ssh, verdict.unwrap_or_else(unchecked)?))) {

@@ -97,10 +97,7 @@ impl Read {
                 Opened::Ordinary { signer: signer.filter(|_| proven) }
             }
             Self::Malformed(refusal) => Opened::Malformed(refusal),
-            Self::Carrier(carrier) => {
-                let (statement, votes) = carrier.proven(verdict);
-                Opened::Carrier { statement, votes }
-            }
+            Self::Carrier(carrier) => carrier.proven(verdict),
         }
     }
 }

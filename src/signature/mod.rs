@@ -114,14 +114,36 @@ pub enum Opened {
     },
     /// A statement line, in any form but the strict one.
     Malformed(Refusal),
-    /// A statement in the strict form. In order: sealed lines, then the commit's own signature. Nothing else is in
-    /// the list, and the list is never empty.
+    /// A statement in the strict form. In order: sealed lines, then the commit's own signature; there is one or the
+    /// other.
     Carrier {
         /// What the commit's own fields state.
         statement: Statement,
-        /// Each signature: verified, or refused with its reason.
-        votes: Vec<Result<Cosignature, BadVote>>,
+        /// The sealed signatures, which cost anybody nothing to write: nobody has checked them.
+        sealed: Vec<Sealed>,
+        /// The commit's own signature: verified, or refused with its reason.
+        own: Option<Box<Result<Cosignature, BadVote>>>,
     },
+}
+
+impl Opened {
+    /// The votes of a carrier, in order. Of a sealed signature `standing` says why its key could not count, if it could not:
+    /// then the signature is not checked.
+    pub fn votes(&self, standing: impl Fn(RawKey) -> Result<(), Refusal>) -> Vec<Result<Cosignature, BadVote>> {
+        let Self::Carrier { sealed, own, .. } = self else { return Vec::new() };
+        let sealed = sealed.iter().map(|sealed| sealed.vote(&standing));
+        sealed.chain(own.as_deref().cloned()).collect()
+    }
+
+    /// The votes of a carrier that have been checked and verified: the commit's own, and those sealed ones that somebody took.
+    pub fn verified(&self) -> impl Iterator<Item = &Cosignature> {
+        let (sealed, own) = match self {
+            Self::Carrier { sealed, own, .. } => (sealed.as_slice(), own.as_deref()),
+            Self::Ordinary { .. } | Self::Malformed(_) => (&[][..], None),
+        };
+        let sealed = sealed.iter().filter_map(Sealed::checked);
+        sealed.chain(own).filter_map(|vote| vote.as_ref().ok())
+    }
 }
 
 /// A signature in a well-formed carrier that does not verify.
@@ -145,6 +167,7 @@ pub enum ObjectFormat {
     Sha256,
 }
 
+pub use carrier::Sealed;
 pub use commit::{Links, RawCommit, links, open_commit, open_commits};
 pub use compose::statement_message;
 pub use detached::{detached_base64, open_detached};

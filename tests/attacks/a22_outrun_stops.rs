@@ -3,7 +3,7 @@
 //! A stop binds to a lease and nothing else, is folded first in its step, has a ref of its own, and takes effect
 //! once. What started on its lease and has not completed it takes along.
 
-use std::fs;
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 
 use serde_json::Value;
 
@@ -43,6 +43,23 @@ fn the_name_is_blocked() {
     scene.refuses(&[&format!("{halt}:{}", aside(&tip))], &aside(&tip), "malformed");
     scene.admits(&[&format!("{halt}:{}", aside(&halt))]);
     scene.refuses(&[&format!(":{}", aside(&halt))], &aside(&halt), "ref-deleted");
+}
+
+/// A branch has a name that is no text, and that Git lists with the stops: the applier obeys the halt all the same.
+#[test]
+fn a_name_that_is_no_text_lies_beside_it() {
+    let scene = Scene::applied();
+    let odd = [b"refs/heads/x/refs/two-key/stops/".as_slice(), OTHER.as_bytes(), b"/\xff"].concat();
+    let main = scene.on_server(&["rev-parse", "main"]).exits(0).out;
+    let path = scene.server.join(OsStr::from_bytes(&odd));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, main).unwrap();
+    scene.apply().exits(0);
+    scene.weighs(500);
+    let halt = scene.aside("cp18", "main", &stop_it("halt", 1));
+    scene.admits(&[&format!("{halt}:refs/two-key/stops/{OTHER}/{halt}")]);
+    scene.apply().exits(0);
+    scene.weighs(0);
 }
 
 /// The same pause again, in another commit, after both keys had resumed: no second effect.

@@ -68,15 +68,6 @@ fn reasons(found: &Value) -> Vec<String> {
     found.as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap().to_owned()).collect()
 }
 
-/// At the end of each attack the second reader says of people's repository, the server and the forge what the program says.
-impl Drop for Scene {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.world.agrees_with_second();
-        }
-    }
-}
-
 /// The attackers' verbs.
 impl Scene {
     /// Commits a lease's file.

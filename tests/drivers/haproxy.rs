@@ -14,7 +14,7 @@ use crate::{
 
 /// A rig with a `haproxy` before some stable servers and one candidate.
 pub(crate) struct Edge {
-    daemon: Daemon,
+    pub(crate) daemon: Daemon,
     pub(crate) rig: Rig,
     pub(crate) port: u16,
     pub(crate) stable: Vec<Backend>,

@@ -5,6 +5,12 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    process::Command,
+};
+
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
 };
 
 use crate::{
@@ -290,6 +296,36 @@ fn a_connection_that_stays_open_with_the_candidate_is_broken_off_by_a_rollback()
         let _ = TcpStream::connect(("127.0.0.1", port));
     }
     thread.join().unwrap();
+}
+
+#[test]
+fn a_haproxy_that_is_stopped_and_whose_backlog_is_full_holds_no_tick_up_for_ever() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    edge.rig.turn("cp18", "halt", FIRST);
+    let signal = |name: &str| {
+        let id = edge.daemon.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    };
+    signal("STOP");
+    let stat = format!("/proc/{}/stat", edge.daemon.0.id());
+    until("haproxy is stopped", || fs::read_to_string(&stat).unwrap().rsplit(')').next().unwrap().starts_with(" T"));
+    let address = SocketAddrUnix::new(edge.rig.path("haproxy.sock")).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).unwrap();
+        match connect(&socket, &address) {
+            Ok(()) => waiting.push(socket),
+            Err(error) => break assert_eq!(error, Errno::AGAIN),
+        }
+    }
+    assert!(!waiting.is_empty());
+    edge.rig.apply().exits(5).says("stop-failed").says("it takes no connections");
+    drop(waiting);
+    signal("CONT");
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weights(), [1, 0]);
 }
 
 #[test]

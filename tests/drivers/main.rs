@@ -6,10 +6,12 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod broken;
 mod conformance;
 mod deploy;
 mod documents;
 mod exec;
+mod hanging;
 mod haproxy;
 mod haproxy_odd;
 mod nginx;

@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -79,10 +81,30 @@ impl Edge {
     }
 }
 
+/// A connection on which nothing is asked yet; an old worker that has it goes on with it.
+struct Held(TcpStream);
+
+impl Held {
+    /// Connected, and sure to have been taken by a worker: half of a request has been sent.
+    fn to(port: u16) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nX-Client: hol").unwrap();
+        Self(stream)
+    }
+
+    /// Ends the request: who answers it.
+    fn ask(mut self) -> Option<String> {
+        self.0.write_all(b"der\r\nHost: shop\r\nConnection: close\r\n\r\n").ok()?;
+        let mut said = String::new();
+        self.0.read_to_string(&mut said).ok()?;
+        said.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+    }
+}
+
 impl Drop for Edge {
     fn drop(&mut self) {
         // The master takes its workers along when it is asked to end, not when it is killed.
-        let _ = fs::read_to_string(self.rig.path("nginx.pid")).map(|pid| Command::new("kill").arg(pid.trim()).status());
+        let _ = Command::new("kill").arg(self.daemon.0.id().to_string()).status();
         let _ = self.daemon.0.wait();
     }
 }
@@ -210,4 +232,64 @@ fn a_server_in_both_upstreams_is_refused_and_one_that_keeps_people_within_its_ow
     check().exits(0).says("upstream green keeps people on a server (`ip_hash`)");
     edge.rig.apply().exits(0);
     edge.rig.observed(500);
+}
+
+#[test]
+fn a_rollback_is_verified_only_when_the_old_workers_that_know_the_candidate_are_gone() {
+    let edge = Edge::new();
+    // This one is held by a worker that knows no candidate, and hinders nothing.
+    let before = Held::to(edge.port);
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0);
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0);
+    let held = Held::to(edge.port);
+    edge.rig.turn("user1", "rollback", FIRST);
+    for _ in 0..2 {
+        edge.rig.apply().exits(3).says("rolling-back").says("1 old worker goes on with connections from before");
+        edge.rig.observed(0);
+        assert_eq!(edge.rig.record()["checks"]["candidate"]["outcome"], "pending");
+    }
+    // So it is: who held a connection is still served what was rolled back.
+    assert_eq!(held.ask().as_deref(), Some("v2"));
+    edge.rig.apply().exits(0).says("verified");
+    assert_eq!(edge.rig.record()["checks"]["candidate"]["outcome"], "passed");
+    assert_eq!(before.ask().as_deref(), Some("v1"));
+    let told = |name: &str| edge.rig.events().iter().filter(|event| *event == name).count();
+    assert_eq!((told("ROLLBACK_VERIFIED"), told("ROLLBACK_RESTORED"), told("DRIFTED")), (1, 0, 0));
+}
+
+#[test]
+fn old_workers_that_nginx_gives_up_in_time_keep_no_rollback_open() {
+    for (bound, code, word) in [("worker_shutdown_timeout 1s;\n", 0, "verified"), ("", 3, "rolling-back")] {
+        let edge = Edge::new();
+        let path = edge.rig.path("nginx.conf");
+        fs::write(&path, bound.to_owned() + &fs::read_to_string(&path).unwrap()).unwrap();
+        // The bound counts for workers that begin with it, as those do that know the candidate.
+        edge.rig.start(FIRST);
+        edge.rig.apply().exits(0);
+        let _held = TcpStream::connect(("127.0.0.1", edge.port)).unwrap();
+        edge.rig.turn("user1", "rollback", FIRST);
+        edge.rig.apply().exits(code).says(word);
+    }
+}
+
+#[test]
+fn where_nobody_sees_old_workers_a_rollback_is_restored_and_not_verified() {
+    let edge = Edge::new();
+    // No program prints the configuration, so that nobody knows whose workers these are.
+    let config = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
+    let (head, rest) = config.split_once("test: [").unwrap();
+    let (_, tail) = rest.split_once(']').unwrap();
+    fs::write(edge.rig.path("applier.yaml"), format!("{head}test: [/bin/true]{tail}")).unwrap();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    edge.rig.turn("user1", "rollback", FIRST);
+    edge.rig.apply().exits(0).says("restored");
+    let check = edge.rig.record()["checks"]["candidate"].clone();
+    assert_eq!(check["outcome"], "not-configured", "{check:#}");
+    assert!(check["message"].as_str().unwrap().contains("cannot be seen here: `/bin/true` has no -t"), "{check:#}");
+    assert_eq!(edge.rig.events().last().unwrap(), "ROLLBACK_RESTORED");
 }

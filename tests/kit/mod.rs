@@ -281,12 +281,6 @@ impl World {
         }
     }
 
-    /// Asserts that the second reader says of every repository here what the program says.
-    #[track_caller]
-    pub fn agrees_with_second(&self) {
-        second::agrees_below(self.path(), self.command(self.path(), "python3"));
-    }
-
     /// A command with this world's environment and nothing else; each one sees the clock a minute later.
     pub fn command(&self, folder: &Path, program: &str) -> Command {
         let now = self.clock.get();
@@ -314,6 +308,16 @@ impl World {
             .env("GIT_AUTHOR_DATE", &date)
             .env("GIT_COMMITTER_DATE", &date);
         command
+    }
+}
+
+/// At the end of each test the second reader says of all repositories that have its ledger (people's, servers, forges, clones)
+/// what the program says.
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            second::agrees_below(self.path(), self.command(self.path(), "python3"));
+        }
     }
 }
 

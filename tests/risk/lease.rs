@@ -14,11 +14,11 @@ struct Two {
 }
 
 /// What the policy says of risk in most tests.
-const RISK: &str = "risk:\n  model: two-key-1\n  sensitive: [\"lib/**\"]\n  bands:\n    - {from: 50, bake: 30m, \
-                    first-tier: 1, samples: 2}\n    - {from: 51, bake: 2h}\n  factors:\n    sensitive-path: {humans: 1}\n";
+const RISK: &str = "risk:\n  model: two-key-2\n  sensitive: [\"lib/**\"]\n  bands:\n    - {from: 80, bake: 30m, \
+                    first-tier: 1, samples: 2}\n    - {from: 81, bake: 2h}\n  factors:\n    sensitive-path: {humans: 1}\n";
 
 impl Two {
-    /// Both, with the change of 50 of 100 that is computed by hand.
+    /// Both, with the change of 80 of 100 that is computed by hand.
     fn new() -> Self {
         let (governance, app) = (World::empty(), World::empty());
         governance.found(&(governance.policy() + RISK));
@@ -41,13 +41,13 @@ impl Two {
 #[test]
 fn a_declaration_that_says_what_is_computed_holds() {
     let two = Two::new();
-    two.propose(LEASE, "risk: {score: 50, model: two-key-1, factors: [no-tests, sensitive-path]}\n");
-    two.risk(&["--check"]).exits(0).says("risk 50 of 100").says("factors: [no-tests, sensitive-path]}: holds");
+    two.propose(LEASE, "risk: {score: 80, model: two-key-2, factors: [no-tests, sensitive-path]}\n");
+    two.risk(&["--check"]).exits(0).says("risk 80 of 100").says("factors: [no-tests, sensitive-path]}: holds");
     let json = two.risk(&["--check", "--format", "json"]).exits(0).json();
     fits_the_schema(&json, "risk-lease");
     assert_eq!(
         (json["score"].as_u64(), json["reason"].as_str(), json["lease"].as_str()),
-        (Some(50), None, Some(LEASE))
+        (Some(80), None, Some(LEASE))
     );
 }
 
@@ -55,26 +55,26 @@ fn a_declaration_that_says_what_is_computed_holds() {
 fn declaring_more_is_anybodys_right() {
     let two = Two::new();
     let factors = "[no-tests, sensitive-path, gut-feeling]";
-    two.propose(LEASE, &format!("risk: {{score: 99, model: two-key-1, factors: {factors}}}\n"));
+    two.propose(LEASE, &format!("risk: {{score: 99, model: two-key-2, factors: {factors}}}\n"));
     two.risk(&["--check"]).exits(0).says("holds");
 }
 
 #[test]
 fn a_score_that_is_too_low_is_refused() {
     let two = Two::new();
-    two.propose(LEASE, "risk: {score: 49, model: two-key-1, factors: [no-tests, sensitive-path]}\n");
-    let line = format!("two-key: refused {LEASE}: risk: the lease declares a score of 49, it is 50");
-    two.risk(&["--check"]).exits(1).says(&line).says("score: 50, model: two-key-1");
+    two.propose(LEASE, "risk: {score: 79, model: two-key-2, factors: [no-tests, sensitive-path]}\n");
+    let line = format!("two-key: refused {LEASE}: risk: the lease declares a score of 79, it is 80");
+    two.risk(&["--check"]).exits(1).says(&line).says("score: 80, model: two-key-2");
     let json = two.risk(&["--check", "--format", "json"]).exits(1).json();
     assert_eq!(json["reason"].as_str(), Some("risk"));
     // Looking is not checking.
-    two.risk(&[]).exits(0).says("does not hold: the lease declares a score of 49, it is 50");
+    two.risk(&[]).exits(0).says("does not hold: the lease declares a score of 79, it is 80");
 }
 
 #[test]
 fn a_factor_that_is_missing_is_refused() {
     let two = Two::new();
-    two.propose(LEASE, "risk: {score: 50, model: two-key-1, factors: [no-tests]}\n");
+    two.propose(LEASE, "risk: {score: 80, model: two-key-2, factors: [no-tests]}\n");
     two.risk(&["--check"]).exits(1).says(": risk: the lease does not declare what its change has: sensitive-path");
 }
 
@@ -82,7 +82,7 @@ fn a_factor_that_is_missing_is_refused() {
 fn a_lease_that_declares_nothing_is_refused() {
     let two = Two::new();
     two.propose(LEASE, "");
-    two.risk(&["--check"]).exits(1).says(": risk: the lease declares no risk; the score is 50");
+    two.risk(&["--check"]).exits(1).says(": risk: the lease declares no risk; the score is 80");
     two.risk(&[]).exits(0).says("declared: nothing: does not hold");
 }
 
@@ -96,7 +96,7 @@ fn another_models_score_cannot_be_decided() {
 #[test]
 fn without_a_pinned_root_nothing_is_checked() {
     let two = Two::new();
-    two.propose(LEASE, "risk: {score: 50, model: two-key-1, factors: [no-tests, sensitive-path]}\n");
+    two.propose(LEASE, "risk: {score: 80, model: two-key-2, factors: [no-tests, sensitive-path]}\n");
     two.governance.git(&["config", "--unset", "two-key.root"]);
     two.risk(&["--check"]).exits(3).says("undecided: unpinned:");
     two.risk(&[]).exits(0).says("unpinned: no root is pinned").says("holds");
@@ -106,7 +106,7 @@ fn without_a_pinned_root_nothing_is_checked() {
 fn what_the_policy_demands_is_said() {
     let two = Two::new();
     two.propose(LEASE, "");
-    // 50 reaches the first band and not the second; the factor asks for one more human.
+    // 80 reaches the first band and not the second; the factor asks for one more human.
     let demands = "the policy demands of this risk: every tier bakes at least 30m, a first tier of at most 1 %, 2 times \
                    the gates' minimum samples, 1 more of the humans";
     two.risk(&[]).exits(0).says(demands).says("too loose for it: the declared risk demands a bake of 30m");
@@ -122,20 +122,6 @@ fn the_pasted_line_makes_the_check_hold() {
 }
 
 #[test]
-fn an_agents_experience_is_left_out_of_its_lease() {
-    let two = Two::new();
-    let propose = |actor: &str| {
-        let change = format!("{{repository: {}, from: {}, to: {}}}", two.app.repo().display(), two.from, two.to);
-        let lease = kit::lease(LEASE).replace("cp20", actor) + &format!("change: {change}\n");
-        two.governance.commit_file(&format!("leases/{LEASE}.yaml"), &lease, "Propose");
-    };
-    propose("cp14");
-    two.risk(&[]).exits(0).says("left out, since the author is an agent");
-    propose("user1");
-    two.risk(&[]).exits(0).says("SEXP=1");
-}
-
-#[test]
 fn rollbacks_of_the_target_count_for_ninety_days() {
     let two = Two::new();
     let world = &two.governance;
@@ -143,7 +129,7 @@ fn rollbacks_of_the_target_count_for_ninety_days() {
         let change = format!("{{repository: {}, from: {}, to: {}}}", two.app.repo().display(), two.from, two.to);
         let terms = kit::lease(id).replace("15m", "30m").replace("weight: 5,", "weight: 1,");
         let terms = terms.replace("2025-10-27T02:19:13Z", issued).replace("checkout-prod", target);
-        let risk = "risk: {score: 50, model: two-key-1, factors: [no-tests]}";
+        let risk = "risk: {score: 80, model: two-key-2, factors: [no-tests]}";
         world.commit_file(&format!("leases/{id}.yaml"), &format!("{terms}change: {change}\n{risk}\n"), "Propose");
     };
     propose("LEASE-20251001-000000", "2025-10-01T00:00:00Z", "checkout-prod");
@@ -178,11 +164,11 @@ fn the_change_is_found_where_the_lease_says_or_where_one_is_told() {
     let path = two.app.repo().to_str().unwrap().to_owned();
     write("https://git.example/shop/checkout.git");
     two.risk(&[]).exits(2).says("--repository PATH");
-    two.risk(&["--repository", &path]).exits(0).says("risk 50");
+    two.risk(&["--repository", &path]).exits(0).says("risk 80");
     write("git.example:shop/checkout.git");
     two.risk(&[]).exits(2).says("--repository PATH");
     write(&format!("file://{path}"));
-    two.risk(&[]).exits(0).says("risk 50");
+    two.risk(&[]).exits(0).says("risk 80");
     write("/nowhere/at all");
     two.risk(&[]).exits(3).says("is not a Git repository");
 }
@@ -192,10 +178,10 @@ fn an_unknown_commit_or_lease_has_its_exit_code() {
     let mut two = Two::new();
     two.governance.two_key(&["risk", "LEASE-20250101-000000", "--check"]).exits(1).says(": unknown-lease:");
     two.to = "1".repeat(40);
-    two.propose(LEASE, "risk: {score: 100, model: two-key-1}\n");
+    two.propose(LEASE, "risk: {score: 100, model: two-key-2}\n");
     two.risk(&["--check"]).exits(3).says("names no commit in the change's repository");
     two.to = "1".repeat(64);
-    two.propose(LEASE, "risk: {score: 100, model: two-key-1}\n");
+    two.propose(LEASE, "risk: {score: 100, model: two-key-2}\n");
     two.risk(&["--check"]).exits(3).says("names no commit in the change's repository");
 }
 
@@ -214,10 +200,8 @@ fn arguments_that_do_not_go_together_are_wrong_usage() {
     let path = two.app.repo().to_str().unwrap();
     let args = ["risk", "--repository", path, "--from", &two.from, "--to", &two.to, "--check"];
     two.governance.two_key(&args).exits(2);
-    two.risk(&["--author-role", "agent"]).exits(2);
     two.risk(&["--sensitive", "*.rs"]).exits(2);
     two.risk(&["--last", "10"]).exits(2);
-    two.risk(&["--calibrate", "--repository", path]).exits(2);
 }
 
 #[test]
@@ -227,7 +211,7 @@ fn recomputing_later_gives_the_same() {
     commit(&two.app, "bob", 9, "fix: more", &[("src/a.rs", Some("x\n"))]);
     let path = two.app.path().join("clone");
     two.app.git(&["clone", "--quiet", "--bare", ".", path.to_str().unwrap()]);
-    two.propose(LEASE, "risk: {score: 50, model: two-key-1, factors: [no-tests, sensitive-path]}\n");
+    two.propose(LEASE, "risk: {score: 80, model: two-key-2, factors: [no-tests, sensitive-path]}\n");
     let later = two.risk(&["--check", "--repository", path.to_str().unwrap(), "--format", "json"]).exits(0).json();
     assert_eq!((&later["terms"], &later["features"]), (&before["terms"], &before["features"]));
 }
@@ -251,7 +235,7 @@ fn a_pattern_of_the_policy_that_is_none_cannot_be_decided() {
     governance.found(&(governance.policy() + &RISK.replace("lib/**", "lib/[")));
     let (from, to) = change(&app);
     let two = Two { governance, app, from, to };
-    two.propose(LEASE, "risk: {score: 100, model: two-key-1, factors: [no-tests]}\n");
+    two.propose(LEASE, "risk: {score: 100, model: two-key-2, factors: [no-tests]}\n");
     two.risk(&["--check"]).exits(3).says("undecided: malformed: `lib/[` under `risk.sensitive`");
 }
 
@@ -262,7 +246,7 @@ fn a_change_that_does_not_start_from_what_runs_says_so() {
     let propose = |id: &str, issued: &str, from: &str, to: &str| {
         let change = format!("{{repository: {}, from: {from}, to: {to}}}", two.app.repo().display());
         let terms = kit::lease(id).replace("15m", "2h").replace("weight: 5,", "weight: 1,");
-        let risk = "risk: {score: 100, model: two-key-1, factors: [no-tests]}";
+        let risk = "risk: {score: 100, model: two-key-2, factors: [no-tests]}";
         let lease = format!("{}change: {change}\n{risk}\n", terms.replace("2025-10-27T02:19:13Z", issued));
         world.commit_file(&format!("leases/{id}.yaml"), &lease, "Propose");
     };
@@ -299,7 +283,7 @@ fn a_commits_claimed_time_does_not_hide_a_revert() {
     two.from = commit(&two.app, "ann", 4, "Revert \"Fix b\"", &[("src/b.rs", Some("b\n"))]);
     two.to = commit(&two.app, "bob", 400, "Again", &[("src/b.rs", Some("bb\n"))]);
     // The lease is issued on day 0, whatever the change claims.
-    two.propose(LEASE, "risk: {score: 100, model: two-key-1, factors: [no-tests]}\n");
+    two.propose(LEASE, "risk: {score: 100, model: two-key-2, factors: [no-tests]}\n");
     two.risk(&["--check"]).exits(1).says("does not declare what its change has: reverts-90d");
     assert_eq!(factors(&assessed(&two.app, &two.from, &two.to)), ["no-tests"]);
 }

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::float_cmp, clippy::panic)]
 
-mod calibrate;
 mod features;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod lease;
+mod ranges;
 
 use std::fs;
 

@@ -3,10 +3,10 @@ signatures were verified over exactly the statement's bytes. Nothing here knows 
 """
 import re
 
-from keys import armoured, listed_key, minisign, sshsig, unbase64
+from keys import armoured, deceives, listed_key, minisign, ssh_key, sshsig, unbase64
 from objects import Bad
 
-LIMIT, SEALED_LIMIT = 256 * 1024, 64
+LIMIT, SEALED_LIMIT, REASON_LIMIT = 256 * 1024, 64, 1024
 PREFIX = "Two-Key-"
 FIELDS = {
     "cosign": ("Lease", "Digest"),
@@ -22,6 +22,7 @@ FORMS = {
     "Step": r"[1-9][0-9]{0,9}", "Tier": r"[1-9][0-9]?|100", "Nonce": r"[0-9a-f]{32}",
     "Key": r"SHA256:[A-Za-z0-9+/]{43}|minisign:[0-9A-F]{16}",
 }
+SPEAKS = re.compile(rb"(?:^|[\n\r\0])Two-Key-Statement:")
 PERSON = re.compile(rb"[^<>\n\0]* <[^<>\n\0]*> [0-9]+ [-+][0-9]{4}")
 
 
@@ -56,7 +57,7 @@ class Opened:
 
 def speaks(message):
     """Whether a message says that it carries a statement, whoever splits it into lines, and however."""
-    return re.search(rb"(^|[\n\r\0])Two-Key-Statement:", message) is not None
+    return SPEAKS.search(message) is not None
 
 
 def open_commit(repository, commit):
@@ -73,6 +74,9 @@ def open_commit(repository, commit):
         raise Bad("malformed", "a principal, and no signature")
     if signature is None and not sealed:
         raise Bad("unsigned", "nobody signed it")
+    whose = [named for named in (names(line, statement) for line in sealed) if named is not None]
+    if len(set(whose)) < len(whose):
+        raise Bad("malformed", "two sealed signatures of one key for one action")
     opened = Opened(statement.action, statement.lease)
     for line in sealed:
         try:
@@ -136,14 +140,10 @@ def headers(repository, commit, head, message):
 
 
 def text(message):
-    """A message's text: UTF-8, without NUL and carriage returns."""
-    try:
-        found = message.decode("utf-8")
-    except UnicodeDecodeError:
-        raise Bad("malformed", "not UTF-8") from None
-    if "\0" in found or "\r" in found:
-        raise Bad("malformed", "a NUL or a carriage return")
-    return found
+    """A message's text, without NUL; what is not UTF-8 stays as it is."""
+    if b"\0" in message or len(SPEAKS.findall(message)) != 1:
+        raise Bad("malformed", "a NUL, or two statements")
+    return message.decode("utf-8", "surrogateescape")
 
 
 def speaks_line(line):
@@ -157,8 +157,12 @@ def run(message):
     ours = [at for at, line in enumerate(lines) if at >= begin and line.startswith(PREFIX)]
     if not ours or ours != list(range(ours[0], ours[-1] + 1)) or sum(map(speaks_line, lines)) != 1:
         raise Bad("malformed", "the fields are not one run in the last paragraph")
-    found = []
+    found, after = [], lines[ours[-1] + 1:ours[-1] + 2]
+    if after and after[0].startswith((" ", "\t")):
+        raise Bad("malformed", "the last field is continued")
     for line in lines[ours[0]:ours[-1] + 1]:
+        if deceives(line) or re.search("[\udc80-\udcff]", line):
+            raise Bad("malformed", "not UTF-8, or a control or bidirectional character")
         name, colon, value = line[len(PREFIX):].partition(": ")
         if not colon or not value:
             raise Bad("malformed", f"the line `{line[:60]}`")
@@ -190,9 +194,23 @@ def run(message):
         raise Bad("too-large", f"{len(sealed)} sealed signatures")
     if not re.fullmatch(FORMS["Lease"], remarks.get("Principal", "x")):
         raise Bad("malformed", "no principal")
+    if not remarks.get("Reason", "x").strip() or len(remarks.get("Reason", "").encode()) > REASON_LIMIT:
+        raise Bad("malformed", "no reason")
     if not re.fullmatch(FORMS["Digest"], remarks.get("Evidence", "sha256:" + "0" * 64)):
         raise Bad("malformed", "no digest")
     return Statement(action, fields), remarks, sealed
+
+
+def names(line, statement):
+    """The action and the key that a sealed signature names; None if it names none."""
+    words = line.split(" ")
+    if len(words) != 5 or words[1] not in FIELDS or any(name not in statement.fields for name in FIELDS[words[1]]):
+        return None
+    try:
+        key = listed_key("minisign " + words[3]) if words[2] == "minisign" else ssh_key(unbase64(words[3]))
+    except Bad:
+        return None
+    return words[1], key.public
 
 
 def unseal(line, statement, carrier):

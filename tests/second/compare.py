@@ -2,7 +2,7 @@
 """Compares what git-two-key says of a clone with what this reader says.
 
     python3 tests/second/compare.py [--program PATH] CLONE ROOT
-    python3 tests/second/compare.py [--program PATH] --below FOLDER     every repository there that pins a root
+    python3 tests/second/compare.py [--program PATH] --below FOLDER     every repository there that has the ledger of a root which one of them pins
 
 Prints the disagreements, as JSON. Exit code 0: none; 1: some.
 """
@@ -74,22 +74,32 @@ def differences(program, clone, root):
 
 
 def pinned(folder):
-    """The repositories below a folder that pin a root, with it; of several that stand at one commit, one."""
-    found, seen = [], set()
+    """The repositories below a folder that have the ledger of a root which one of them pins, with it; of several that
+    stand at one commit, one."""
+    places, roots = [], []
     for path, names, files in os.walk(folder):
         bare = "HEAD" in files and "objects" in names and "refs" in names
         if not bare and ".git" not in names + files:
             continue
         if bare or ".git" in files:
             names.clear()
-        git = lambda *args: subprocess.run(["git", "-C", path, *args], capture_output=True, text=True).stdout.strip()
-        root = git("config", "--local", "two-key.root")
-        state = (root, git("rev-parse", "--verify", "--quiet", "refs/heads/main"), git("rev-parse", "--is-shallow-repository"))
-        if root and state not in seen:
-            seen.add(state)
-            found.append((path, root))
+        own = git(path, "config", "--local", "two-key.root")
+        at = git(path, "rev-parse", "--verify", "--quiet", "HEAD"), git(path, "rev-parse", "--verify", "--quiet", "refs/heads/main")
+        places.append((path, own, (*at, git(path, "rev-parse", "--is-shallow-repository"))))
+        roots += [own] if own and own not in roots else []
         names[:] = [name for name in names if name != ".git"]
+    found, seen = [], set()
+    for path, own, at in places:
+        for root in [own] if own else [root for root in roots if any(at[:2]) and git(path, "cat-file", "-t", root) == "commit"]:
+            if (root, at) not in seen:
+                seen.add((root, at))
+                found.append((path, root))
     return found
+
+
+def git(path, *args):
+    """What Git says there, without its line feed; nothing where it fails."""
+    return subprocess.run(["git", "-C", path, *args], capture_output=True, text=True).stdout.strip()
 
 
 def main():

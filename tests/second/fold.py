@@ -7,7 +7,7 @@ from carriers import STOPS, open_commit, signer
 from documents import LIMIT, Lease, Policy, digest, is_id, seconds
 from objects import Bad, Undecided, brought_in, first_parents
 
-DEPTH, NAMES = 16, 100_000
+DEPTH, NAMES, FILES, FILE_FINDINGS = 16, 100_000, 100, 100
 ENDED = ("completed", "rolled-back", "withdrawn")
 
 
@@ -26,7 +26,8 @@ class Record:
         self.id, self.files = name, {}  # path to what stands there: a Lease, or the Bad that it is
         self.pinned, self.cosigns, self.ballots = None, [], {}
         self.state, self.step, self.tier = "proposed", 0, -1
-        self.superseded, self.origin, self.verified = None, None, False
+        self.superseded, self.origin, self.verified, self.counted = None, None, False, False
+        self.brought = {}  # digest to the keys that brought these bytes
         self.before = None  # what its target was at when it started
 
     def lease(self):
@@ -60,7 +61,8 @@ class Ledger:
         self.policy_ballots, self.thaw_ballots, self.proposed_policy = {}, {}, None
         self.findings, self.events, self.documents = [], [], {}
         self.steps, self.descends = 0, {}
-        self.seen, self.tree, self.paths, self.origins = set(), None, {}, {}
+        self.seen, self.tree, self.paths = set(), None, {}
+        self.policies_brought = {}
 
     # -- a step
 
@@ -70,10 +72,10 @@ class Ledger:
         order = [self.repository.commit(one) for one in brought_in(self.repository, oid, self.seen)]
         if oid == self.root:
             self.descends = {one.oid: one.oid == oid for one in order}
-            self.origin = [signer(self.repository, order[-1])]
+            self.origin = self.known([signer(self.repository, order[-1])])
             self.files(order[-1].tree)
             return
-        votes, self.origin, opened = [], [], {}
+        votes, signers, opened = [], [], {}
         for one in order:
             self.descends[one.oid] = any(self.descends.get(parent) for parent in one.parents)
             try:
@@ -81,7 +83,10 @@ class Ledger:
             except Bad as bad:
                 opened[one.oid] = bad
             if opened[one.oid] is None:
-                self.origin.append(signer(self.repository, one))
+                signers.append(signer(self.repository, one) if self.descends[one.oid] else None)
+            elif isinstance(opened[one.oid], Bad):
+                signers.append(None)
+        self.origin = self.known(signers)
         self.files(order[-1].tree)
         for one, found in opened.items():
             if isinstance(found, Bad):
@@ -104,6 +109,7 @@ class Ledger:
                 self.find(vote.carrier, bad.reason, bad.why, vote.statement.lease, vote.statement.action)
         if self.next is not None:
             self.policy, self.policy_since, self.policy_ballots = self.next, self.now, {}
+            self.policies_brought = {}
             self.policy_blob = self.proposed_policy
 
     def find(self, carrier, reason, why, lease=None, action=None, path=None):
@@ -115,6 +121,11 @@ class Ledger:
                             "by": sorted({vote.principal for vote in votes})})
 
     # -- files
+
+    def known(self, signers):
+        """The keys that brought a step's files, if each of its commits was signed by one that is in force; else nobody."""
+        counts = all(point in self.policy.owners and point not in self.revoked for point in signers)
+        return set(signers) if counts else set()
 
     def files(self, tree):
         if tree == self.tree:
@@ -138,21 +149,31 @@ class Ledger:
                 if new:
                     self.find(self.now, "malformed", "a file that no id names", path=path)
                 continue
+            if not new and path not in standing:
+                continue  # one of too many
             one = self.document(oid, name) if new else standing[path]
             other = next((other for other in self.leases.values() if other.id.lower() == name.lower() and other.id != name and other.known()), None)
-            if new and other is not None:
+            if new and other is not None and isinstance(one, Lease):
                 one = twin(other.id, one)
-            self.leases.setdefault(name, Record(name)).files[path] = one
-            if new:
-                self.origins[path] = self.origin
+            files = self.leases.setdefault(name, Record(name)).files
+            if new and sum(len(other.files) for other in self.leases.values() if other.id.lower() == name.lower()) >= FILES:
+                one = one if isinstance(one, Bad) else Bad("too-large", "more files of a lease than are read")
+            else:
+                files[path] = one
             if new:
                 touched[name] = path
                 if isinstance(one, Bad):
                     self.find(self.now, one.reason, one.why, name, path=path)
+                else:
+                    self.leases[name].brought.setdefault(one.digest, set()).update(self.origin)
         for name, path in touched.items():
             if name is not None and self.leases[name].pinned:
                 self.kept(self.leases[name], path)
         self.paths = found
+        here = [found for found in self.findings if found.step == self.now]
+        if len(here) > FILE_FINDINGS + 1:
+            del self.findings[FILE_FINDINGS - len(here):]
+            self.find(self.now, "malformed", f"{len(here) - FILE_FINDINGS} more", path="leases")
 
     def kept(self, record, path):
         """Says so if a lease's files are no longer the bytes that were signed, or are gone before it has ended."""
@@ -168,8 +189,6 @@ class Ledger:
         except Bad as bad:
             oid = bad
         before, self.proposed_policy = self.proposed_policy, oid
-        if oid != before:
-            self.policy_origin = self.origin
         if oid is None and before is not None:
             self.find(self.now, "malformed", "the policy's file is gone", path=".two-key/policy.yaml")
         elif isinstance(oid, Bad):
@@ -177,7 +196,8 @@ class Ledger:
                 self.find(self.now, oid.reason, oid.why, path=".two-key/policy.yaml")
         elif oid != before and oid is not None and oid != self.policy_blob:
             try:
-                self.follows(read(self.repository, oid))
+                proposed = self.follows(read(self.repository, oid))
+                self.policies_brought.setdefault(proposed.digest, set()).update(self.origin)
             except Bad as bad:
                 self.find(self.now, bad.reason, bad.why, path=".two-key/policy.yaml")
 
@@ -284,12 +304,13 @@ class Ledger:
         return len(humans) >= rule.human + more_humans and len(agents) >= rule.agent
 
     def cast(self, ballot, vote):
-        """Puts a vote into a ballot, once a principal."""
+        """Puts a vote into a ballot, once a principal; what to raise if it is there already and does not complete its rule."""
         for other in ballot:
             if other.principal == vote.principal and self.valid(other):
                 same = other.signature.point == vote.signature.point
-                raise Bad("already-voted" if same else "same-principal", f"{vote.principal} has voted")
+                return Bad("already-voted" if same else "same-principal", f"{vote.principal} has voted")
         ballot.append(vote)
+        return None
 
     # -- stops
 
@@ -387,11 +408,14 @@ class Ledger:
             raise Bad("digest-mismatch", "another policy is proposed")
         proposed = self.follows(data)
         rule = self.ruling.rules["policy"]
-        self.fit(vote, rule, self.policy_origin)
+        origin = self.policies_brought.get(proposed.digest, set())
+        self.fit(vote, rule, origin)
         ballot = self.policy_ballots.setdefault(vote.statement.text, [])
-        self.cast(ballot, vote)
-        humans = self.counted(ballot, rule, self.policy_origin)[0]
-        if self.tally(ballot, rule, 0, self.policy_origin) or len(humans) >= max(2, rule.human):
+        again = self.cast(ballot, vote)
+        if again:
+            raise again
+        humans = self.counted(ballot, rule, origin)[0]
+        if self.tally(ballot, rule, 0, origin) or len(humans) >= max(2, rule.human):
             if self.next is None:
                 self.event("POLICY_CHANGED", None, ballot)
             self.next = proposed
@@ -405,7 +429,9 @@ class Ledger:
         rule = self.ruling.rules["promote"]
         self.fit(vote, rule)
         ballot = self.thaw_ballots.setdefault(vote.statement.text, [])
-        self.cast(ballot, vote)
+        again = self.cast(ballot, vote)
+        if again and not self.tally(ballot, rule):
+            raise again
         if self.tally(ballot, rule):
             self.frozen, self.thaw_ballots = None, {}
             self.event("THAWED", None, ballot)
@@ -474,19 +500,24 @@ class Ledger:
         if record.state != "proposed":
             raise Bad("wrong-state", f"it is {record.state}")
         self.loose(lease)
-        origin = record.origin if record.pinned else next(self.origins[path] for path, one in sorted(record.files.items()) if one is lease)
+        origin = record.origin if record.pinned else set(record.brought.get(lease.digest, ()))
         self.fit(vote, self.ruling.rules["cosign"], origin)
         record.verified = record.verified and self.authorized(record)
-        self.cast(record.cosigns, vote)
+        again = self.cast(record.cosigns, vote)
+        meets = self.tally(record.cosigns, self.ruling.rules["cosign"], self.further(lease), origin)
+        if again and (record.verified or not meets):
+            raise again
         record.pinned, record.origin = lease, origin
-        self.event("COSIGNED", record, [vote])
-        if not record.verified and self.authorized(record):
-            record.verified = True
+        if not again:
+            self.event("COSIGNED", record, [vote])
+        if not record.verified and meets:
+            record.verified = record.counted = True
             self.event("VERIFIED_2KEY", record, record.cosigns)
 
     def authorized(self, record):
-        """Whether the votes for a lease meet the rule as it is now, with the keys that are listed now."""
-        return record.pinned is not None and self.tally(record.cosigns, self.ruling.rules["cosign"], self.further(record.pinned), record.origin)
+        """Whether the votes for a lease met the rule when one was counted, and meet it as it is now, with the keys that are
+        listed now."""
+        return record.counted and self.tally(record.cosigns, self.ruling.rules["cosign"], self.further(record.pinned), record.origin)
 
     def decided(self, vote, record, rule, alone):
         """Puts a vote into its ballot and says whether that suffices."""
@@ -496,8 +527,11 @@ class Ledger:
         elif vote.role == "applier":
             raise Bad("wrong-role", "an applier turns no key forward")
         ballot = record.ballots.setdefault(vote.statement.text, [])
-        self.cast(ballot, vote)
-        return ballot if alone or self.tally(ballot, rule, self.further(lease), record.origin) else None
+        again = self.cast(ballot, vote)
+        done = alone or self.tally(ballot, rule, self.further(lease), record.origin)
+        if again and not done:
+            raise again
+        return ballot if done else None
 
     def taken(self, record, state, tier, name, ballot):
         record.state, record.tier, record.step, record.ballots = state, tier, record.step + 1, {}
@@ -590,6 +624,13 @@ def read(repository, oid):
     return repository.blob(oid, LIMIT)
 
 
+def is_utf8(name):
+    try:
+        return bool(name.decode())
+    except UnicodeDecodeError:
+        return False
+
+
 def walk(repository, tree, found):
     """The lease files of a tree: path to (id, blob); None for what is no file."""
     folder = entry(repository, tree, b"leases")
@@ -600,17 +641,15 @@ def walk(repository, tree, found):
     stack, count = [("leases", folder[1], 1)], 0
     while stack:
         path, oid, depth = stack.pop()
-        if depth > DEPTH:
-            raise Bad("too-large", "too many folders deep")
         for raw, (mode, child) in repository.tree(oid).items():
             count += 1
             if count > NAMES:
                 raise Bad("too-large", "too many names below leases/")
-            name = raw.decode("utf-8", "replace")
-            if mode & 0o170000 == 0o040000:
-                stack.append((f"{path}/{name}", child, depth + 1))
-            elif name.endswith(".yaml"):
+            name = raw.decode("utf-8", "surrogateescape")
+            if name.endswith(".yaml"):
                 found[f"{path}/{name}"] = (name[:-5] if is_id(name[:-5]) else None, child if regular(mode) else None)
+            elif mode & 0o170000 == 0o040000 and depth < DEPTH and is_utf8(raw):
+                stack.append((f"{path}/{name}", child, depth + 1))
 
 
 def fold(repository, root, tip=None):

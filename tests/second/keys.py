@@ -252,41 +252,44 @@ def sshsig(blob, namespace, message):
     return Signature(key, present)
 
 
-ARMOUR = re.compile(rb"-----BEGIN SSH SIGNATURE-----\n((?:[A-Za-z0-9+/=]+\n)+)-----END SSH SIGNATURE-----\n?")
+SSHSIG_LIMIT, MINISIGN_LIMIT = 16 * 1024, 4 * 1024
+ARMOUR = re.compile(rb"-----BEGIN SSH SIGNATURE-----\n((?:[A-Za-z0-9+/=]{1,76}\n)+)-----END SSH SIGNATURE-----\n?")
 
 
 def armoured(text, namespace, message):
     """The same in ssh-keygen's armour."""
     found = ARMOUR.fullmatch(text)
-    if not found:
+    if not found or len(text) > SSHSIG_LIMIT:
         raise Bad("malformed", "no SSH signature in its armour")
     return sshsig(unbase64(found.group(1).replace(b"\n", b"")), namespace, message)
 
 
 def minisign_parts(text):
     """A minisign file's parts: key id, signature, trusted comment, global signature."""
-    lines = text.split(b"\n")
-    if len(lines) != 5 or lines[4] or not lines[0].startswith(b"untrusted comment: "):
+    lines = text.removesuffix(b"\n").split(b"\n")
+    if len(text) > MINISIGN_LIMIT or not is_text(text) or len(lines) != 4 or not lines[0].startswith(b"untrusted comment: "):
         raise Bad("malformed", "no minisign file")
     if not lines[2].startswith(b"trusted comment: "):
         raise Bad("malformed", "no trusted comment")
     for comment in (lines[0], lines[2]):
-        plain(comment.replace(b"\t", b" "))
+        if deceives(comment.decode("utf-8").replace("\t", " ")):
+            raise Bad("malformed", "a control or bidirectional character")
     signature, whole = unbase64(lines[1]), unbase64(lines[3])
     if len(signature) != 74 or signature[:2] != b"ED" or len(whole) != 64:
         raise Bad("malformed", "no prehashed signature")
     return signature[2:10], signature[10:], lines[2][len(b"trusted comment: "):], whole
 
 
-def plain(data):
-    """Text without control or bidirectional characters."""
+def is_text(data):
     try:
-        text = data.decode()
+        return data.decode() is not None
     except UnicodeDecodeError:
-        raise Bad("malformed", "not UTF-8") from None
-    if any(hidden(c) for c in text):
-        raise Bad("malformed", "a control or bidirectional character")
-    return text
+        return False
+
+
+def deceives(text):
+    """Whether a text has controls, or characters that steer how others are shown, beside which it may be odd."""
+    return re.search("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]", text) is not None
 
 
 HIDDEN = ((0, 31), (127, 159), (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),

@@ -59,6 +59,8 @@ class Repository:
         self.width = 40 if self.format == "sha1" else 64
         if self.git("rev-parse", "--is-shallow-repository").strip() != "false":
             raise Undecided("the clone is shallow")
+        if self.configured("^(remote\\..*\\.promisor|extensions\\.partialclone)$"):
+            raise Undecided("the clone is partial")
         self.batch = subprocess.Popen(["git", "-C", path, "cat-file", "--batch"], env=self.env,
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.commits, self.trees, self.blobs = {}, {}, {}
@@ -74,6 +76,11 @@ class Repository:
         if ran.returncode != 0:
             raise Undecided(f"git {' '.join(args)}: {ran.stderr.decode(errors='replace').strip()}")
         return ran.stdout.decode(errors="surrogateescape")
+
+    def configured(self, names):
+        """Whether the clone's configuration has one of some names."""
+        ran = subprocess.run(["git", "-C", self.path, "config", "--get-regexp", names], env=self.env, capture_output=True)
+        return ran.returncode == 0
 
     def ref(self, name):
         """The commit that a ref stands at, or None."""
@@ -145,6 +152,8 @@ class Repository:
 def first_parents(repository, root, tip):
     """The governed branch from root to tip, each commit the first parent of the next."""
     chain, oid = [], tip
+    if tip is None:
+        raise Undecided("there is no such branch here")
     while True:
         chain.append(oid)
         if oid == root:

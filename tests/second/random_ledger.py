@@ -139,7 +139,7 @@ class Maker:
             else:
                 found.append((name, b"40000", self.tree(inside)))
         found.sort(key=lambda one: one[0] + ("/" if one[1] == b"40000" else ""))
-        return self.put("tree", b"".join(mode + b" " + name.encode() + b"\0" + bytes.fromhex(oid) for name, mode, oid in found))
+        return self.put("tree", b"".join(mode + b" " + name.encode("utf-8", "surrogateescape") + b"\0" + bytes.fromhex(oid) for name, mode, oid in found))
 
     def person(self):
         self.time += 60
@@ -196,7 +196,7 @@ class Maker:
         if rng.random() < 0.8:
             text += "  mail: {driver: file}\n"
         if rng.random() < 0.2 and base is not None:
-            text += "risk:\n  model: two-key-1\n  bands: [{from: 50, first-tier: 5, humans: 1}, {from: 80, bake: 30m}]\n  factors: {migration: {humans: 1}}\n"
+            text += "risk:\n  model: two-key-2\n  bands: [{from: 50, first-tier: 5, humans: 1}, {from: 80, bake: 30m}]\n  factors: {migration: {humans: 1}}\n"
         return text.encode()
 
     def lease(self, name):
@@ -211,7 +211,7 @@ class Maker:
         if rng.random() < 0.5:
             text += f"actor: {rng.choice(['user1', 'cp14', 'user2', 'nobody'])}\n"
         if rng.random() < 0.4:
-            text += f"risk: {{score: {rng.choice([10, 60, 90])}, model: {rng.choice(['two-key-1', 'two-key-1', 'other'])}, factors: [{rng.choice(['migration', 'lockfile'])}]}}\n"
+            text += f"risk: {{score: {rng.choice([10, 60, 90])}, model: {rng.choice(['two-key-2', 'two-key-2', 'other'])}, factors: [{rng.choice(['migration', 'lockfile'])}]}}\n"
         if rng.random() < 0.04:
             text += rng.choice(["summary: ~\n", "surprise: 1\n", "labels: {a: &x b}\n", "summary: [\n"])
         return text.encode()

@@ -301,7 +301,8 @@ fn open(folder_name: &str, bytes: &[u8]) -> Result<(), Reason> {
             Minisig::parse(&text).and_then(|minisig| minisig.verify(&key.unwrap(), MESSAGE)).err()
         }
         "commit" => match open_commit(bytes, ObjectFormat::Sha1) {
-            Opened::Carrier { votes, .. } => {
+            carrier @ Opened::Carrier { .. } => {
+                let votes = carrier.votes(|_| Ok(()));
                 assert_eq!(votes.len(), 1);
                 votes.into_iter().find_map(Result::err).map(|bad| bad.refusal)
             }

@@ -50,7 +50,7 @@ fn what_ssh_keygen_signs_on_p256_opens_in_commits_and_detached() {
         }
         let message = statement_message(&statement("promote"), "go", Some(&user1()), None, None, &[]).unwrap();
         match open_commit(&world.signed(&message), world.format) {
-            Opened::Carrier { votes, .. } => assert_eq!(votes[0].as_ref().unwrap().key(), &world.key()),
+            Opened::Carrier { own: Some(own), .. } => assert_eq!(own.unwrap().key(), &world.key()),
             other => panic!("{other:?}"),
         }
         let ordinary = world.signed("a lease\n");

@@ -280,14 +280,16 @@ fn an_unsigned_stop_is_refused_for_that() {
     let halt = stop(StopKind::Halt, 1);
     let refusal = Refusal::new(Reason::Unsigned, "nobody signed it");
     let bad = crate::signature::BadVote { claims: None, action: halt.action(), refusal };
-    let opened = Opened::Carrier { statement: halt, votes: vec![Err(bad)] };
+    let opened = Opened::Carrier { statement: halt, sealed: Vec::new(), own: Some(Box::new(Err(bad))) };
     Story::rolling().stops("L-1", opened).refused(&[Reason::Unsigned]);
 }
 
 #[test]
-fn only_a_push_of_nothing_but_stop_refs_is_admitted_on_doubt() {
+fn only_a_push_of_nothing_but_a_few_stop_refs_is_admitted_on_doubt() {
     let name = format!("refs/two-key/stops/L-1/{}", oid(150));
     let stop = (name.as_str(), None, Some(oid(150)));
+    assert!(admitted_on_doubt([stop; 16].into_iter()));
+    assert!(!admitted_on_doubt([stop; 17].into_iter()));
     assert!(only_stop_refs([stop]));
     assert!(!only_stop_refs([]));
     assert!(!only_stop_refs([stop, (BRANCH, Some(oid(1)), Some(oid(2)))]));

@@ -71,7 +71,11 @@ pub(super) fn signed(name: &str, statement: &Statement) -> Cosignature {
 }
 
 pub(super) fn carrier(name: &str, statement: &Statement) -> Opened {
-    Opened::Carrier { statement: statement.clone(), votes: vec![Ok(signed(name, statement))] }
+    Opened::Carrier {
+        statement: statement.clone(),
+        sealed: Vec::new(),
+        own: Some(Box::new(Ok(signed(name, statement)))),
+    }
 }
 
 pub(super) fn policy() -> String {

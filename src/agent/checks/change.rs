@@ -130,6 +130,6 @@ fn computed(state: &State, lease: &Lease, change: &Change, clone: &ChangeClone) 
         past.unrestorable = records::unrestorable(governance, state, &lease.target, lease.issued).map_err(refused)?;
     }
     let from = Some(change.from).filter(|id| !id.is_zero());
-    let facts = clone.repository.facts(from, change.to, risk::LAST).map_err(refused)?;
+    let facts = clone.repository.facts(from, change.to, risk::RANGES, circumstances.seen()).map_err(refused)?;
     Ok(risk::assess(&facts, &circumstances))
 }

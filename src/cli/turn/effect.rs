@@ -66,10 +66,11 @@ fn policy(before: &State, after: &State, statement: &Statement) -> String {
     if after.policy().digest() != before.policy().digest() {
         return format!("policy version {} is in force from the next commit on", after.policy().get().version);
     }
-    let proposer = before.policy_file().map(|file| &file.proposer);
+    let digest = before.policy_file().and_then(|file| file.digest);
+    let proposer = digest.map(|digest| before.policy_proposer(digest));
     let ballot = after.policy_votes().find(|ballot| ballot.statement == *statement);
     let (Some(proposer), Some(ballot)) = (proposer, ballot) else { return "the policy awaits more keys".to_owned() };
-    let tally = rules::tally(after, rules::policy_demand(before.policy().get(), proposer), &ballot.votes);
+    let tally = rules::tally(after, rules::policy_demand(before.policy().get(), &proposer), &ballot.votes);
     let has: Vec<_> = tally.humans.iter().chain(&tally.agents).map(crate::model::PrincipalId::as_str).collect();
     let lacks = |needed: usize, has: usize, what: &str| {
         let more = needed.saturating_sub(has);

@@ -129,11 +129,11 @@ fn make(
     let who = signer.principal.as_str();
     let subject = report::subject_line(&plan.statement);
     let tags = tags::updates(&session.repo, &state, commit, who, |_| false)?;
-    let made: Vec<_> = tags.iter().map(|tag| tag.name.clone()).collect();
-    let mut updates = vec![RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: commit }];
-    updates.extend(tags);
+    let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: commit };
     outbox::keep(&session.repo, commit)?;
-    session.repo.update_refs(&updates, &format!("two-key: {subject}"))?;
+    let reason = format!("two-key: {subject}");
+    session.repo.update_refs(&[update], &reason)?;
+    let made = tags::put(&session.repo, &tags, &reason);
     session.move_to(commit, state, reports);
     say(&format!("{}: {subject} ({})", signer.principal, commit.short()));
     for name in &made {

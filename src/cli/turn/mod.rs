@@ -5,7 +5,7 @@ pub mod effect;
 mod flags;
 mod forward;
 pub mod keys;
-mod note;
+pub mod note;
 pub mod outbox;
 mod propose;
 mod push;

@@ -1,16 +1,22 @@
 //! Notes: votes that wait to be sealed.
 
-use super::{Flags, Signer, carrier, stops};
+use super::{
+    Flags, Signer, carrier,
+    push::{TRIES, verdict, words_of},
+    stops,
+};
 use crate::{
     cli::{
         Failure,
         session::{POLICY_PATH, Session},
-        terminal::say,
+        terminal::{remark, say},
     },
-    git::{PushOptions, RefUpdate, Repository, mirrored},
+    git::{NOTES, PushOptions, RefUpdate, Repository, mirrored},
     inbox::Overlay,
-    model::{Oid, Reason, Refusal, Statement, Subject},
+    ledger::rules,
+    model::{Oid, PrincipalId, Reason, Refusal, Statement, Subject},
     report,
+    signature::{Cosignature, Inbox},
 };
 
 /// Leaves a vote in a note on the file that it is about.
@@ -22,61 +28,161 @@ pub fn leave(
     flags: &Flags,
     destination: Option<&str>,
 ) -> Result<(), Failure> {
-    let refused = |reason, message: String| Failure::refused(signer.principal.as_str(), Refusal::new(reason, message));
+    let (repo, principal) = (&session.repo, &signer.principal);
+    let refused = |reason, message: String| Failure::refused(principal.as_str(), Refusal::new(reason, message));
     if flags.reason.is_some() {
         return Err(Failure::Usage("a note holds a statement and its signature; --reason needs --as commit".into()));
     }
-    if waiting.votes_for(statement).any(|vote| *vote.claims() == signer.principal) {
-        let message = format!("a note of {} holds a vote for this already", signer.principal);
+    if waiting.votes_for(statement).any(|vote| vote.claims() == principal) {
+        let message = format!("a note of {principal} holds a vote for this already");
+        if let Some(remote) = destination
+            && deliver(session, remote, principal)? == Delivery::Made
+        {
+            remark(&format!("{message}; what was signed here before is pushed"));
+            return stops::deliver(repo, remote, &session.branch);
+        }
         return Err(refused(Reason::AlreadyVoted, message));
     }
     let annotated = annotated(session, statement)?.ok_or_else(|| {
         let message = "the file that it is about is no longer in the tree, so there is nothing to write a note on";
         refused(Reason::DigestMismatch, message.to_owned())
     })?;
-    let name = format!("{}{}", crate::git::NOTES, signer.principal);
+    let name = own_ref(principal);
     let remote = match destination {
         Some(remote) => remote.to_owned(),
-        None => flags.remote(&session.repo, &session.branch)?,
+        None => flags.remote(repo, &session.branch)?,
     };
-    if destination.is_some() {
-        catch_up(&session.repo, &remote, session.branch_name(), &name)?;
-    }
     let (file, _) = carrier::detached(signer, statement)?;
-    session.repo.append_note(&signer.principal, annotated, &format!("{statement}{file}"))?;
-    say(&format!("{}: {}, by note; the next transition seals it", signer.principal, report::subject_line(statement)));
+    let old = repo.resolve(&name)?;
+    let onto: Vec<Oid> = readable(repo, old)?.into_iter().collect();
+    let new = repo.with_notes(principal, &onto, &[(annotated, &format!("{statement}{file}"))])?;
+    repo.update_refs(&[RefUpdate { name: name.clone(), old, new }], "two-key: note")?;
+    say(&format!("{principal}: {}, by note; the next transition seals it", report::subject_line(statement)));
     if destination.is_none() {
         say(&format!("\nPush it with:\n  git push {remote} {name}"));
         return Ok(());
     }
+    deliver(session, &remote, principal)?;
+    stops::deliver(repo, &remote, &session.branch)
+}
+
+/// Whether a remote got anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    /// It got notes that it did not have.
+    Made,
+    /// It has everything.
+    Needless,
+}
+
+/// Delivers the notes of every principal that were left here, to a remote that was reached. What it does not take stays, and
+/// that is said.
+pub fn deliver_all(session: &Session, remote: &str) -> Result<(), Failure> {
+    for principal in session.state.policy().get().principals.keys() {
+        if session.repo.resolve(&own_ref(principal))?.is_none() {
+            continue;
+        }
+        match deliver(session, remote, principal) {
+            Ok(_) => {}
+            Err(Failure::Refused { refusal, .. } | Failure::Undecided(refusal)) => {
+                remark(&format!("warning: {remote} does not take the notes of {principal}: {refusal}"));
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(())
+}
+
+/// Brings what a principal's notes here hold more than a remote's onto the remote's, whatever those are: nothing that somebody
+/// made there keeps a vote from getting there.
+fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<Delivery, Failure> {
+    let (repo, name) = (&session.repo, own_ref(principal));
     let later = |what: String| {
-        let message = format!("the note is written, but {remote} does not have it: {what}");
-        let hint = format!("push it later with: git push {remote} {name}");
+        let message = format!("the notes of {principal} are kept here, but {remote} does not have all of them: {what}");
+        let hint = "push them later with: git two-key sync";
         Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
     };
-    let pushed = session.repo.push(&remote, &[format!("{name}:{name}")], &PushOptions::default());
-    let outcome = pushed.map_err(|error| later(error.to_string()))?;
-    match outcome.rejected.first() {
-        None => {
-            say(&format!("pushed to {remote}"));
-            stops::deliver(&session.repo, &remote, &session.branch)
+    let here = repo.resolve(&name)?;
+    // What was seen there once is not there for ever.
+    let Some(ours) = here.map_or_else(|| repo.resolve(&mirrored(remote, &name)), |here| Ok(Some(here)))? else {
+        return Ok(Delivery::Needless);
+    };
+    let mut why = String::new();
+    for _ in 0..TRIES {
+        let there = repo.fetch_ref(remote, &name).map_err(|error| later(error.to_string()))?;
+        let theirs = readable(repo, there)?;
+        let missing = missing(session, principal, theirs, ours)?;
+        if missing.is_empty() {
+            return Ok(Delivery::Needless);
         }
-        Some((_, why)) => Err(super::push::verdict(&outcome).unwrap_or_else(|| later(why.clone()))),
+        let tip = match theirs {
+            Some(theirs) if !repo.is_ancestor(theirs, ours)? => {
+                let entries: Vec<_> = missing.iter().map(|(on, entry)| (*on, entry.as_str())).collect();
+                repo.with_notes(principal, &[theirs, ours], &entries)?
+            }
+            _ => ours,
+        };
+        // What is no commit holds no votes, and gives way.
+        let expected = if theirs == there { Vec::new() } else { vec![(name.clone(), there)] };
+        let options = PushOptions { expected, ..PushOptions::default() };
+        let pushed = repo.push(remote, &[format!("{tip}:{name}")], &options);
+        let outcome = pushed.map_err(|error| later(error.to_string()))?;
+        if outcome.is_accepted() {
+            if tip != ours {
+                repo.update_refs(&[RefUpdate { name: name.clone(), old: here, new: tip }], "two-key: note")?;
+                remark(&format!("{remote} had other notes of {principal}; what was missing there was added to them"));
+            }
+            // Where that cannot be written down, the next fetch does it.
+            let _ = repo.took(remote, &name, tip);
+            say(&format!("pushed to {remote}"));
+            return Ok(Delivery::Made);
+        }
+        if let Some(verdict) = verdict(&outcome) {
+            return Err(verdict);
+        }
+        why = words_of(&outcome);
+    }
+    Err(later(why))
+}
+
+fn own_ref(principal: &PrincipalId) -> String {
+    format!("{NOTES}{principal}")
+}
+
+/// Where a notes ref is, if that is a commit: what it holds is looked at elsewhere.
+fn readable(repo: &Repository, tip: Option<Oid>) -> Result<Option<Oid>, Failure> {
+    let Some(tip) = tip else { return Ok(None) };
+    match repo.objects()?.links(tip) {
+        Ok(_) => Ok(Some(tip)),
+        Err(error) => Ok(error.verdict().map(|_| None)?),
     }
 }
 
-/// Takes over what the remote's notes of the same principal have more.
-fn catch_up(repo: &Repository, remote: &str, branch: &str, name: &str) -> Result<(), Failure> {
-    repo.fetch(remote, branch)?;
-    let (ours, theirs) = (repo.resolve(name)?, repo.resolve(&mirrored(remote, name))?);
-    let Some(theirs) = theirs.filter(|theirs| Some(*theirs) != ours) else { return Ok(()) };
-    if let Some(ours) = ours
-        && !repo.is_ancestor(ours, theirs)?
-    {
-        return Ok(());
+/// The votes of a principal's that one notes commit holds and another does not, with what they are about.
+fn missing(
+    session: &Session,
+    principal: &PrincipalId,
+    theirs: Option<Oid>,
+    ours: Oid,
+) -> Result<Vec<(Oid, String)>, Failure> {
+    let policy = session.state.policy().get();
+    let Some(known) = policy.principals.get(principal) else { return Ok(Vec::new()) };
+    // What a server's hook would refuse would keep the others away.
+    let counts = |vote: &Cosignature| {
+        let owner = rules::owner(&session.state, vote.key().raw());
+        owner.is_ok_and(|(owner, _)| owner == *principal) && vote.statement().repository == policy.repository
+    };
+    let mut inbox = Inbox::new(principal, &known.keys);
+    let mut objects = session.repo.objects()?;
+    for note in theirs.map(|tip| objects.notes_of(principal, tip)).transpose()?.unwrap_or_default() {
+        inbox.open(&note.bytes);
     }
-    let update = RefUpdate { name: name.to_owned(), old: ours, new: theirs };
-    Ok(repo.update_refs(&[update], "two-key: notes of the remote")?)
+    let mut missing = Vec::new();
+    for note in objects.notes_of(principal, ours)? {
+        let votes = inbox.open(&note.bytes).into_iter().filter(|entry| entry.opened.as_ref().is_ok_and(counts));
+        missing.extend(votes.map(|entry| (note.annotated, entry.text)));
+    }
+    Ok(missing)
 }
 
 /// The object that a note on a statement is written on.

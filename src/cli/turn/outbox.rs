@@ -13,7 +13,10 @@ const OUTBOX: &str = "refs/two-key-local/votes/";
 
 /// Puts a vote into the outbox.
 pub fn keep(repo: &Repository, vote: Oid) -> Result<(), GitError> {
-    repo.update_refs(&[RefUpdate::create(format!("{OUTBOX}{vote}"), vote)], "two-key: vote")
+    repo.update_refs(&[RefUpdate::create(format!("{OUTBOX}{vote}"), vote)], "two-key: vote")?;
+    // Where that cannot be written, `doctor` says so.
+    let _ = repo.keep_fetches_off_local();
+    Ok(())
 }
 
 /// The votes that a remote's tip does not have, those that rest on others after them. What it has is taken out here.
@@ -64,10 +67,7 @@ pub fn adopt(session: &Session, local: Option<Oid>, remote: &str, theirs: Oid) -
     }
     let unpublished = |name: &str| repo.resolve(&mirrored(remote, name)).is_ok_and(|there| there.is_none());
     for commit in repo.commits_since(theirs, session.tip)? {
-        let updates = tags::updates(repo, &session.state, commit, "two-key", unpublished)?;
-        if !updates.is_empty() {
-            repo.update_refs(&updates, "two-key: sync")?;
-        }
+        tags::put(repo, &tags::updates(repo, &session.state, commit, "two-key", unpublished)?, "two-key: sync");
     }
     Ok(())
 }

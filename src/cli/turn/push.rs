@@ -42,6 +42,15 @@ pub fn words_of(outcome: &PushOutcome) -> String {
     rejected.chain(outcome.remote.iter().cloned()).collect::<Vec<_>>().join("; ")
 }
 
+/// What to know of stops that a remote has under names of their own, and its branch not.
+pub fn not_on_main(why: &str, branch: &str, refspec: &str) -> String {
+    format!(
+        "{branch} does not have it ({why}). Appliers that fetch from there obey it all the same; {branch} has it once somebody \
+         who may push there does so with a forward verb, or merges it\nhint: where {branch} takes only pull requests, offer it \
+         as one, to be merged with a merge commit: git push {refspec}"
+    )
+}
+
 /// An unsigned merge that brings a history into another: first parent and the ledger's next step is `theirs`.
 pub fn merge(repo: &Repository, theirs: Oid, ours: Oid, tree: Oid, subject: &str) -> Result<Oid, Failure> {
     let commit = NewCommit {
@@ -54,7 +63,7 @@ pub fn merge(repo: &Repository, theirs: Oid, ours: Oid, tree: Oid, subject: &str
     Ok(repo.commit_tree(&commit)?)
 }
 
-/// A push of the governed branch and of its tags, all or nothing.
+/// A push of the governed branch and of its tags, all or nothing; of the branch alone where somebody's ref keeps a tag out.
 pub struct Push<'a> {
     /// The ledger with what was made.
     pub session: &'a mut Session,
@@ -82,19 +91,17 @@ pub enum Moves {
 }
 
 impl Push<'_> {
-    /// Pushes, carrying over as often as the remote moves. Whatever becomes of that, a remote that answers gets the stops that
-    /// were signed here.
+    /// Pushes, carrying over as often as the remote moves. Whatever becomes of that, the remote gets the stops that were
+    /// signed here.
     pub fn run(mut self) -> Result<(), Failure> {
         let outcome = self.push_on();
-        if matches!(outcome, Ok(()) | Err(Failure::Refused { .. })) {
-            stops::deliver(&self.session.repo, self.remote, &self.session.branch)?;
-        }
+        stops::deliver(&self.session.repo, self.remote, &self.session.branch)?;
         outcome
     }
 
     fn push_on(&mut self) -> Result<(), Failure> {
         for _ in 0..TRIES {
-            let outcome = self.push()?;
+            let outcome = self.push_with(&self.tags()?)?;
             if outcome.is_accepted() {
                 say(&format!("pushed to {}", self.remote));
                 outbox::votes(&self.session.repo, self.session.tip)?;
@@ -105,26 +112,48 @@ impl Push<'_> {
             match self.theirs()? {
                 // It may be behind the tip and beside its chain: a stop that was carried over may rest on it.
                 Some(theirs) if !self.session.repo.is_on_chain(theirs, self.session.tip)? => self.carry_over(theirs)?,
-                _ => return Err(verdict(&outcome).unwrap_or_else(|| self.later(&words_of(&outcome)))),
+                _ => return self.push_without_tags(&outcome),
             }
         }
         Err(self.later(&format!("it moved on {TRIES} times while this was pushed")))
+    }
+
+    /// Pushes the branch, and its tags after it: no ref of somebody's that stands in the way of a label holds a vote up.
+    fn push_without_tags(&self, refused: &PushOutcome) -> Result<(), Failure> {
+        let tags = self.tags()?;
+        let refusal = verdict(refused).unwrap_or_else(|| self.later(&words_of(refused)));
+        if tags.is_empty() || matches!(refusal, Failure::Refused { .. }) || !self.push_with(&[])?.is_accepted() {
+            return Err(refusal);
+        }
+        say(&format!("pushed to {}", self.remote));
+        tags::follow(&self.session.repo, self.remote, &tags);
+        outbox::votes(&self.session.repo, self.session.tip)?;
+        Ok(())
     }
 
     fn theirs(&self) -> Result<Option<Oid>, Failure> {
         Ok(self.session.repo.resolve(&mirrored(self.remote, &self.session.branch))?)
     }
 
-    fn push(&self) -> Result<PushOutcome, Failure> {
+    /// The tags of what the remote does not have yet.
+    fn tags(&self) -> Result<Vec<String>, Failure> {
         let session = &*self.session;
-        let mut refspecs = vec![format!("{}:{}", session.tip, session.branch)];
+        let mut tags = Vec::new();
         let new: Option<Vec<_>> =
             self.theirs()?.map(|theirs| session.repo.commits_since(theirs, session.tip)).transpose()?;
         for (name, _) in tags::names_at(&session.state, |at| new.as_ref().is_none_or(|new| new.contains(&at))) {
             if session.repo.resolve(&name)?.is_some() {
-                refspecs.push(format!("{name}:{name}"));
+                tags.push(name);
             }
         }
+        Ok(tags)
+    }
+
+    /// Pushes the branch with tags, all or nothing.
+    fn push_with(&self, tags: &[String]) -> Result<PushOutcome, Failure> {
+        let session = &*self.session;
+        let mut refspecs = vec![format!("{}:{}", session.tip, session.branch)];
+        refspecs.extend(tags.iter().map(|name| format!("{name}:{name}")));
         let options = PushOptions { atomic: true, options: self.options.clone(), ..PushOptions::default() };
         session.repo.push(self.remote, &refspecs, &options).map_err(|error| self.later(&error.to_string()))
     }
@@ -134,9 +163,10 @@ impl Push<'_> {
         let (branch, remote) = (self.session.branch_name(), self.remote);
         let message = format!("this is made and on the local {branch}, but {remote} does not have it: {why}");
         let refusal = Refusal::new(Reason::Internal, message);
-        Failure::Undecided(
-            refusal.hint(format!("push it later with: git push --atomic {remote} {branch} 'refs/tags/rollout/*'")),
-        )
+        Failure::Undecided(refusal.hint(format!(
+            "push it later with: git push --atomic {remote} {branch} 'refs/tags/rollout/*'; where {branch} takes only pull \
+             requests, offer it as one, to be merged with a merge commit: git push {remote} {branch}:refs/heads/NAME"
+        )))
     }
 
     /// Brings what was made here onto the remote's tip. Votes that do not count there are refused, and stay here.
@@ -166,9 +196,9 @@ impl Push<'_> {
 
     /// The remote's files and those that were proposed here.
     fn tree(&self, theirs: Oid) -> Result<Oid, Failure> {
-        self.session.repo.merge_trees(theirs, self.ours)?.map_err(|paths| {
-            let message = format!("{} and the local branch both changed {}", self.remote, paths.join(", "));
-            let refusal = Refusal::new(Reason::Stale, message);
+        self.session.repo.merge_trees(theirs, self.ours)?.map_err(|conflict| {
+            let message = format!("{} and the local branch do not merge by themselves: {conflict}", self.remote);
+            let refusal = Refusal::new(conflict.reason(), message);
             Failure::refused(self.about, refusal.hint("merge by hand, with the remote's tip as first parent"))
         })
     }
@@ -191,7 +221,7 @@ impl Push<'_> {
         let updates = tags::updates(&session.repo, &state, merged, self.who, |name| old.iter().any(|old| old == name))?;
         let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
         session.repo.advance_with_worktree(&update, "two-key: carry over")?;
-        session.repo.update_refs(&updates, "two-key: carry over")?;
+        tags::put(&session.repo, &updates, "two-key: carry over");
         session.move_to(merged, state, reports);
         Ok(())
     }

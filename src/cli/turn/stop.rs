@@ -5,7 +5,7 @@
 
 use super::{
     Flags, Signer, carrier, effect, fold, fold_on,
-    push::{TRIES, merge, words_of},
+    push::{TRIES, merge, not_on_main, words_of},
     stops::{Signed, deliver},
     tags,
 };
@@ -13,7 +13,7 @@ use crate::{
     cli::{
         Failure, Place,
         ground::Ground,
-        session::{Session, Which},
+        session::{Session, Which, unverified_tip},
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
@@ -112,7 +112,7 @@ impl Site {
 
     /// The site at a tip, or at the local branch's.
     fn at(place: &Place, tip: Option<Oid>) -> Result<Self, Failure> {
-        let which = tip.map_or(Which::Local, |tip| Which::At(tip.to_string()));
+        let which = tip.map_or_else(|| here(place), |tip| Ok(Which::At(tip.to_string())))?;
         let refusal = match Session::open(place, &which) {
             Ok(session) => {
                 let local = session.repo.resolve(&session.branch)?.unwrap_or(session.tip);
@@ -187,6 +187,9 @@ impl Site {
         let continues = self.local == self.base || self.repo.is_ancestor(self.local, self.base).unwrap_or(false);
         let why = match continues.then(|| self.move_branch(stop.commit)) {
             Some(Ok(())) => return true,
+            Some(Err(GitError::RefChanged { .. })) if self.repo.resolve(&self.branch).is_ok_and(|at| at.is_none()) => {
+                "is not here".to_owned()
+            }
             Some(Err(GitError::RefChanged { .. })) => "moved while this was signed".to_owned(),
             Some(Err(error)) => format!("could not be moved ({error})"),
             None => "has commits of its own".to_owned(),
@@ -211,8 +214,7 @@ impl Site {
     fn tag(&self, commit: Oid, who: &str) -> Result<Vec<String>, Failure> {
         let Known::Ledger(session) = &self.known else { return Ok(Vec::new()) };
         let updates = tags::updates(&self.repo, &session.state, commit, who, |_| false)?;
-        self.repo.update_refs(&updates, "two-key: stop")?;
-        Ok(updates.into_iter().map(|update| update.name).collect())
+        Ok(tags::put(&self.repo, &updates, "two-key: stop"))
     }
 
     fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
@@ -237,17 +239,10 @@ impl Site {
             }
             Err(why) => why,
         };
-        let name = made
-            .stop
-            .push(&self.repo, remote)
-            .map_err(|refused| refused.verdict.unwrap_or_else(|| undelivered(remote, &made.stop, &refused.why)))?;
+        let name = made.stop.push(&self.repo, remote).map_err(|undelivered| undelivered.failure(remote, &made.stop))?;
         made.stop.is_delivered(&self.repo);
         say(&format!("pushed to {remote} as {name}"));
-        remark(&format!(
-            "{} would not have it ({why}); it is in force for appliers that read it there, and any forward verb, agent or \
-             applier carries it over",
-            self.branch_name()
-        ));
+        remark(&not_on_main(&why, self.branch_name(), &format!("{remote} {}:refs/heads/NAME", made.stop.commit)));
         deliver(&self.repo, remote, &self.branch)
     }
 
@@ -256,7 +251,7 @@ impl Site {
         let (mut tip, mut whole) = (made.stop.commit, true);
         for _ in 0..TRIES {
             let refspec = format!("{tip}:{}", self.branch);
-            let outcome = match self.repo.push(remote, &[refspec], &PushOptions::default()) {
+            let outcome = match self.repo.push(remote, &[refspec], &PushOptions::of_a_stop()) {
                 Ok(outcome) => outcome,
                 Err(error) => return Ok(Err(error.to_string())),
             };
@@ -307,18 +302,16 @@ impl Site {
     /// The tag follows by itself: whatever becomes of it, the stop is in force.
     fn push_tags(&self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
         let Known::Ledger(session) = &self.known else { return Ok(()) };
-        let tags = self.tag(session.tip, made.who)?;
-        if tags.is_empty() {
-            return Ok(());
-        }
-        let refspecs: Vec<_> = tags.iter().map(|name| format!("{name}:{name}")).collect();
-        match self.repo.push(remote, &refspecs, &PushOptions::default()) {
-            Ok(outcome) if outcome.is_accepted() => {}
-            Ok(outcome) => remark(&format!("the tag was not taken ({}); the applier makes one", words_of(&outcome))),
-            Err(error) => remark(&format!("the tag could not be pushed ({error}); the applier makes one")),
-        }
+        tags::follow(&self.repo, remote, &self.tag(session.tip, made.who)?);
         Ok(())
     }
+}
+
+/// The local branch; where there is none, what was fetched of it: a clone may have been made for another branch.
+fn here(place: &Place) -> Result<Which, Failure> {
+    let repo = place.repository()?;
+    let is_there = |which: &Which| unverified_tip(&repo, which).is_ok();
+    Ok(if !is_there(&Which::Local) && is_there(&Which::Remote) { Which::Remote } else { Which::Local })
 }
 
 /// What else a step brings in never holds a stop up.
@@ -327,10 +320,4 @@ fn refuse_findings(reports: &[ledger::StepReport], commit: Oid) -> Result<(), Fa
         Some(finding) => Err(Failure::refused("stop", finding.refusal.clone())),
         None => Ok(()),
     }
-}
-
-fn undelivered(remote: &str, stop: &Signed, why: &str) -> Failure {
-    let message = format!("the stop is signed and kept here, but {remote} does not have it: {why}");
-    let hint = format!("push it as soon as you can, as the next verb with --push does: {}", stop.command(remote));
-    Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
 }

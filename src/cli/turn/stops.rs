@@ -13,7 +13,7 @@ use crate::{
     cli::{Failure, session::Session, terminal::remark},
     git::{GitError, MIRROR, PushOptions, RefUpdate, Repository},
     ledger::{self, Hypothesis},
-    model::{LeaseId, Oid},
+    model::{LeaseId, Oid, Reason, Refusal},
     report,
     signature::{Cosignature, Opened},
 };
@@ -47,7 +47,10 @@ impl Signed {
 
     /// Puts it into the outbox.
     pub fn keep(&self, repo: &Repository) -> Result<(), GitError> {
-        repo.update_refs(&[RefUpdate::create(self.name(), self.commit)], "two-key: stop")
+        repo.update_refs(&[RefUpdate::create(self.name(), self.commit)], "two-key: stop")?;
+        // Where that cannot be written, `doctor` says so.
+        let _ = repo.keep_fetches_off_local();
+        Ok(())
     }
 
     /// Takes it out again, because a remote has it. Where it cannot be taken out, it is not taken for undelivered either.
@@ -57,29 +60,46 @@ impl Signed {
 
     /// Pushes it under the first name that a remote takes, and says which that was; else why it took none.
     pub fn push(&self, repo: &Repository, remote: &str) -> Result<String, Undelivered> {
-        let mut refused = Undelivered { why: String::new(), verdict: None };
+        let mut refused = String::new();
         for name in stop_names(self.lease.as_ref(), self.commit) {
-            let pushed = repo.push(remote, &[format!("{}:{name}", self.commit)], &PushOptions::default());
-            refused = match pushed {
-                Ok(outcome) if outcome.is_accepted() => return Ok(name),
-                Ok(outcome) => Undelivered { why: words_of(&outcome), verdict: verdict(&outcome) },
-                Err(error) => return Err(Undelivered { why: error.to_string(), verdict: None }),
-            };
+            let pushed = repo.push(remote, &[format!("{}:{name}", self.commit)], &PushOptions::of_a_stop());
+            let outcome = pushed.map_err(|error| Undelivered::Unreached(error.to_string()))?;
+            if outcome.is_accepted() {
+                // Where that cannot be written down, the next fetch does it.
+                let _ = repo.took(remote, &name, self.commit);
+                return Ok(name);
+            }
+            refused = words_of(&outcome);
             // What its hook refuses it refuses under any name.
-            if refused.verdict.is_some() {
-                break;
+            if let Some(verdict) = verdict(&outcome) {
+                return Err(Undelivered::Judged(verdict, refused));
             }
         }
-        Err(refused)
+        Err(Undelivered::Refused(refused))
     }
 }
 
-/// Why a remote did not take a stop.
-pub struct Undelivered {
-    /// In its own words.
-    pub why: String,
-    /// Its hook's verdict, if it gave one.
-    pub verdict: Option<Failure>,
+/// Why a remote does not have a stop, in its own words.
+pub enum Undelivered {
+    /// It took it under no name.
+    Refused(String),
+    /// Its hook gave this verdict.
+    Judged(Failure, String),
+    /// It gave no answer.
+    Unreached(String),
+}
+
+impl Undelivered {
+    /// As a verb says it.
+    pub fn failure(self, remote: &str, stop: &Signed) -> Failure {
+        let why = match self {
+            Self::Judged(verdict, _) => return verdict,
+            Self::Refused(why) | Self::Unreached(why) => why,
+        };
+        let message = format!("the stop is signed and kept here, but {remote} does not have it: {why}");
+        let hint = format!("push it as soon as you can, as the next verb with --push does: {}", stop.command(remote));
+        Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+    }
 }
 
 /// All stops in the outbox.
@@ -129,8 +149,12 @@ pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<(), Fail
                 stop.is_delivered(repo);
                 remark(&format!("delivered a stop that was signed here before: {what}, as {name}"));
             }
-            Err(refused) => {
-                remark(&format!("warning: {remote} does not take {what}, which was signed here: {}", refused.why));
+            Err(Undelivered::Refused(why) | Undelivered::Judged(_, why)) => {
+                remark(&format!("warning: {remote} does not take {what}, which was signed here: {why}"));
+            }
+            Err(Undelivered::Unreached(why)) => {
+                remark(&format!("warning: {remote} does not have {what}, which was signed here: {why}"));
+                break;
             }
         }
     }
@@ -188,9 +212,9 @@ pub fn carry_over(session: &mut Session) -> Result<(), Failure> {
 fn opened(session: &Session, stop: Oid) -> Option<(Vec<Cosignature>, String)> {
     // Whatever cannot be read is no stop; the ledger goes on without it.
     let opened = session.repo.objects().ok()?.open_one(stop).ok()?;
-    let Opened::Carrier { statement, votes } = opened else { return None };
-    let stops = votes.into_iter().flatten().filter(|vote| vote.statement().action().stops());
-    Some((stops.collect(), report::subject_line(&statement)))
+    let Opened::Carrier { statement, .. } = &opened else { return None };
+    let votes = session.state.votes(&opened).into_iter().flatten();
+    Some((votes.filter(|vote| vote.statement().action().stops()).collect(), report::subject_line(statement)))
 }
 
 fn carry(session: &mut Session, stop: Oid) -> Result<(), Failure> {
@@ -205,9 +229,10 @@ fn carry(session: &mut Session, stop: Oid) -> Result<(), Failure> {
     if !reports.iter().any(ledger::StepReport::stopped_something) {
         return Ok(());
     }
-    let mut updates = vec![RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged }];
-    updates.extend(tags::updates(&session.repo, &state, merged, "two-key", |_| false)?);
-    session.repo.update_refs(&updates, "two-key: carry over a stop")?;
+    let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
+    session.repo.update_refs(&[update], "two-key: carry over a stop")?;
+    let tags = tags::updates(&session.repo, &state, merged, "two-key", |_| false)?;
+    tags::put(&session.repo, &tags, "two-key: carry over a stop");
     session.move_to(merged, state, reports);
     remark(&format!(
         "carried over a stop that waited beside {}: {subject} ({})",

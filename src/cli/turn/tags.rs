@@ -1,8 +1,9 @@
 //! Tags: each transition in force has one, on the commit that put it in force.
 
+use super::push::words_of;
 use crate::{
     cli::{Failure, terminal::remark},
-    git::{Objects, RefUpdate, Repository},
+    git::{Objects, PushOptions, RefUpdate, Repository},
     ledger::{State, Transition},
     model::{LeaseId, Oid},
     signature::parse_tag,
@@ -57,4 +58,29 @@ pub fn updates(
         updates.push(RefUpdate { name, old, new });
     }
     Ok(updates)
+}
+
+/// Makes tags; the names of those that are there. A tag is a label: where somebody's ref stands in its way, what is in force goes
+/// on without it.
+pub fn put(repo: &Repository, tags: &[RefUpdate], reason: &str) -> Vec<String> {
+    if !tags.is_empty()
+        && let Err(error) = repo.update_refs(tags, reason)
+    {
+        remark(&format!("warning: the tag cannot be made here ({error})"));
+        return Vec::new();
+    }
+    tags.iter().map(|tag| tag.name.clone()).collect()
+}
+
+/// Pushes tags of what a remote has in force. Whatever becomes of that, it is in force.
+pub fn follow(repo: &Repository, remote: &str, names: &[String]) {
+    if names.is_empty() {
+        return;
+    }
+    let refspecs: Vec<_> = names.iter().map(|name| format!("{name}:{name}")).collect();
+    match repo.push(remote, &refspecs, &PushOptions::default()) {
+        Ok(outcome) if outcome.is_accepted() => {}
+        Ok(outcome) => remark(&format!("the tag was not taken ({}); the applier makes one", words_of(&outcome))),
+        Err(error) => remark(&format!("the tag could not be pushed ({error}); the applier makes one")),
+    }
 }

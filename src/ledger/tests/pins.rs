@@ -5,13 +5,13 @@ use crate::{
     ledger::PinnedTerms,
     model::{
         GateId,
-        policy::{Driver, Policy, USUAL_FALSE_ALARMS},
+        policy::{DriftBelow, Driver, Policy, USUAL_FALSE_ALARMS},
     },
 };
 
 fn armed() -> Rulebook {
     rulebook().only(
-        "targets: {web: {driver: haproxy, applier: edge1, gates: [slo]}}
+        "targets: {web: {driver: haproxy, applier: edge1, gates: [slo], drift-below: restored}}
 gates:
   slo: {source: prometheus, kind: burn-rate, objective: 99.9, windows: [[5m, 1h, 14.4]], candidate: {bad: b, total: t}}
   idle: {source: prometheus, kind: burn-rate, objective: 99, windows: [[5m, 1h, 14.4]], candidate: {bad: b, total: t}}
@@ -35,6 +35,7 @@ fn expected(policy: &Policy) -> PinnedTerms {
         gates: [(slo.clone(), policy.gates[&slo].clone())].into(),
         thresholds: policy.thresholds.clone(),
         false_alarms: USUAL_FALSE_ALARMS,
+        drift_below: DriftBelow::Restored,
     }
 }
 
@@ -64,6 +65,7 @@ fn a_start_pins_what_is_in_force_then_and_not_at_the_cosignature() {
         gates: [].into(),
         thresholds: [].into(),
         false_alarms: USUAL_FALSE_ALARMS,
+        drift_below: DriftBelow::Kept,
     };
     assert_eq!(terms(&s, "L1"), Some(&bare));
 }
@@ -73,8 +75,12 @@ fn a_target_that_the_policy_does_not_know_has_no_driver() {
     let l = lease("L1").on("elsewhere");
     let mut s = Story::new(&rulebook());
     s.rolls(&l);
-    assert_eq!(
-        terms(&s, "L1"),
-        Some(&PinnedTerms { driver: None, gates: [].into(), thresholds: [].into(), false_alarms: USUAL_FALSE_ALARMS })
-    );
+    let nothing = PinnedTerms {
+        driver: None,
+        gates: [].into(),
+        thresholds: [].into(),
+        false_alarms: USUAL_FALSE_ALARMS,
+        drift_below: DriftBelow::Kept,
+    };
+    assert_eq!(terms(&s, "L1"), Some(&nothing));
 }

@@ -1,7 +1,7 @@
 //! Every reason code of a vote, got exactly, each beside the honest twin that differs in one thing.
 
 use super::story::{
-    NONE, Story, enact, freeze, lease, minisign, revoke, rulebook, seed, sk, ssh, statement, thaw, who,
+    Draft, NONE, Story, enact, freeze, lease, minisign, negative, revoke, rulebook, seed, sk, ssh, statement, thaw, who,
 };
 use crate::{
     ledger::{Descent, EventKind, Phase},
@@ -193,6 +193,8 @@ fn revoked_key() {
     s.proposes(&l).does("user2", revoke(&ssh(seed("cp14"))));
     s.refuses("cp14", l.cosign(), "revoked-key");
     s.refuses(who("cp14").key(minisign(seed("cp14"))), l.cosign(), "revoked-key");
+    s.refuses(who("cp14").key(negative(seed("cp14"))), l.cosign(), "revoked-key");
+    s.refuses(who("cp14").key(negative(seed("cp15"))), l.cosign(), "unknown-key");
     s.refuses("cp14", l.stop(StopKind::Halt, 1), "revoked-key");
     s.refuses("cp14", revoke(&ssh(seed("cp14"))), "revoked-key");
     s.does(who("cp14").key(ssh(seed("cp14") + 100)), l.cosign()).does("user1", l.cosign());
@@ -358,9 +360,14 @@ fn findings_of_signatures_that_do_not_verify_are_passed_on() {
         action: crate::model::Action::Cosign,
         refusal: Refusal::new(reason, "…"),
     };
-    let votes = [Reason::Unsigned, Reason::BadSignature, Reason::Malformed].map(|reason| Err(bad(reason)));
-    let opened = Opened::Carrier { statement: statement(l.cosign()), votes: votes.to_vec() };
-    assert_eq!(s.step(|d| d.commit(opened, Descent::Descends)), ["unsigned", "bad-signature", "malformed"]);
+    let reasons = [Reason::Unsigned, Reason::BadSignature, Reason::Malformed];
+    let opened = reasons.map(|reason| Opened::Carrier {
+        statement: statement(l.cosign()),
+        sealed: Vec::new(),
+        own: Some(Box::new(Err(bad(reason)))),
+    });
+    let bring = |draft| opened.into_iter().fold(draft, |draft: Draft, opened| draft.commit(opened, Descent::Descends));
+    assert_eq!(s.step(bring), ["unsigned", "bad-signature", "malformed"]);
     let malformed = Opened::Malformed(Refusal::new(Reason::Malformed, "…"));
     assert_eq!(s.step(|d| d.commit(malformed, Descent::Descends).vote("user1", l.cosign())), ["malformed"]);
     assert_eq!(s.events(), [EventKind::Cosigned], "what came beside it counts");

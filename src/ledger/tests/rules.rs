@@ -1,10 +1,11 @@
 //! Who may do what: too few never suffice, whatever they try; enough always do.
 
 use super::story::{
-    Paper, Rulebook, Story, Who, enact, freeze, lease, minisign, revoke, rulebook, seed, sk, sk_for, ssh, thaw, who,
+    Paper, Rulebook, Story, Who, bytes, enact, freeze, lease, minisign, revoke, rulebook, seed, sk, sk_for, ssh, thaw,
+    who,
 };
 use crate::{
-    ledger::{Descent, EventKind, Phase},
+    ledger::{Descent, Entry, EventKind, Phase},
     model::{Reason, Refusal, StopKind, Subject},
     signature::Opened,
 };
@@ -262,6 +263,79 @@ fn nobody_counts_where_the_proposer_is_unknown() {
         s.does("user2", l.cosign()).does("cp14", l.cosign());
         assert_eq!(s.phase("L1"), Phase::Authorized);
     }
+}
+
+/// Without a key nobody hides who proposed, and has nobody left out as a proposer.
+#[test]
+fn what_comes_unsigned_takes_no_proposer_away_and_makes_nobody_one() {
+    let (l, other, rules) = (lease("L1"), lease("L1").with("summary: other"), rulebook().with(SEPARATE));
+    let (first, there) = ("leases/0/L1.yaml", || bytes(&l.yaml()));
+    let signed = |s: &mut Story| {
+        assert_eq!(s.signed_step(Some(seed("user1")), |d| d.lease(&l)), super::story::NONE);
+    };
+    let copied = |s: &mut Story| drop(s.step(|d| d.file(first, there())));
+    let steps: [&dyn Fn(&mut Story); 7] = [
+        &|s| {
+            signed(s);
+            copied(s);
+        },
+        // Before the proposal, which then comes to another place.
+        &|s| {
+            copied(s);
+            signed(s);
+        },
+        &|s| {
+            signed(s);
+            s.step(|d| d.file(&l.path(), Entry::Absent));
+            s.step(|d| d.lease(&l));
+        },
+        &|s| {
+            signed(s);
+            s.step(|d| d.lease(&other));
+            s.step(|d| d.lease(&l));
+        },
+        // A merge of somebody's signed work that nobody signed, or that only a stranger did.
+        &|s| {
+            signed(s);
+            s.step(|d| d.ordinary(Some(seed("cp14"))).file(first, there()));
+        },
+        &|s| {
+            signed(s);
+            s.signed_step(Some(66), |d| d.ordinary(Some(seed("user2"))).file(first, there()));
+        },
+        &|s| {
+            signed(s);
+            s.signed_step(Some(seed("user1")), |d| {
+                d.ordinary(Some(66)).ordinary(Some(seed("user2"))).file(first, there())
+            });
+        },
+    ];
+    for (at, step) in steps.iter().enumerate() {
+        let mut s = Story::new(&rules);
+        step(&mut s);
+        s.refuses("user1", l.cosign(), "proposer").does("user2", l.cosign()).does("cp14", l.cosign());
+        assert_eq!(s.phase("L1"), Phase::Authorized, "{at}");
+    }
+    // What a key signs does make its owner a proposer, until a vote has pinned who that was.
+    let mut s = Story::new(&rules);
+    signed(&mut s);
+    s.signed_step(Some(seed("user2")), |d| d.file(first, there()));
+    s.refuses("user2", l.cosign(), "proposer").does("user3", l.cosign());
+    s.signed_step(Some(seed("cp14")), |d| d.file("leases/1/L1.yaml", there()));
+    s.does("cp14", l.cosign());
+}
+
+#[test]
+fn a_policy_that_is_taken_away_and_brought_back_keeps_its_proposer() {
+    let rules = rulebook().with(SEPARATE);
+    let next = rules.clone().after(&rules);
+    let mut s = Story::new(&rules);
+    s.signed_step(Some(seed("user1")), |d| d.policy(&next));
+    s.does("user2", enact(&next));
+    s.step(|d| d.policy(&rules));
+    s.step(|d| d.policy(&next));
+    s.refuses("user1", enact(&next), "proposer").does("user3", enact(&next));
+    assert_eq!(s.state.policy().digest(), next.digest());
 }
 
 #[test]

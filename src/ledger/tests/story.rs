@@ -37,10 +37,24 @@ pub(super) fn sk_for(seed: u8, application: &str) -> PublicKey {
 fn wrapped(kind: &str, seed: u8, application: Option<&str>) -> PublicKey {
     let mut blob = Vec::new();
     put_ssh_string(&mut blob, kind.as_bytes());
-    put_ssh_string(&mut blob, SigningKey::from_bytes(&[seed; 32]).verifying_key().as_bytes());
+    put_ssh_string(&mut blob, &point(seed));
     if let Some(application) = application {
         put_ssh_string(&mut blob, application.as_bytes());
     }
+    PublicKey::from_ssh_blob(&blob).unwrap()
+}
+
+fn point(seed: u8) -> [u8; 32] {
+    SigningKey::from_bytes(&[seed; 32]).verifying_key().to_bytes()
+}
+
+/// The negative of [`ssh`]'s point, for which the same secret signs.
+pub(super) fn negative(seed: u8) -> PublicKey {
+    let mut point = point(seed);
+    point[31] ^= 0x80;
+    let mut blob = Vec::new();
+    put_ssh_string(&mut blob, b"ssh-ed25519");
+    put_ssh_string(&mut blob, &point);
     PublicKey::from_ssh_blob(&blob).unwrap()
 }
 
@@ -48,7 +62,7 @@ fn wrapped(kind: &str, seed: u8, application: Option<&str>) -> PublicKey {
 pub(super) fn minisign(seed: u8) -> PublicKey {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let mut bytes = b"Ed\x01\x02\x03\x04\x05\x06\x07\x08".to_vec();
-    bytes.extend_from_slice(SigningKey::from_bytes(&[seed; 32]).verifying_key().as_bytes());
+    bytes.extend_from_slice(&point(seed));
     PublicKey::from_bare_minisign(&STANDARD.encode(bytes)).unwrap()
 }
 
@@ -308,7 +322,7 @@ impl Draft {
         let who = who.into();
         let claims = PrincipalId::parse(&who.claims).unwrap();
         let vote = Cosignature::literal(who.key, statement.clone(), claims, who.carrier, who.presence);
-        self.commit(Opened::Carrier { statement, votes: vec![Ok(vote)] }, descent)
+        self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Box::new(Ok(vote))) }, descent)
     }
     pub(super) fn commit(mut self, opened: Opened, descent: Descent) -> Self {
         let number = u8::try_from(self.0.commits.len() + 1).unwrap();
@@ -380,11 +394,7 @@ impl Story {
 
     /// What the leases alone that a vote concerns say of it is what everything says of it.
     fn foresees(&self, step: &Step) {
-        let votes = step.commits.iter().flat_map(|commit| match &commit.opened {
-            Opened::Carrier { votes, .. } => votes.as_slice(),
-            Opened::Ordinary { .. } | Opened::Malformed(_) => &[],
-        });
-        for vote in votes.flatten() {
+        for vote in step.commits.iter().flat_map(|commit| commit.opened.verified()) {
             let whole = hypothetical(&self.state, Hypothesis::Signed(std::slice::from_ref(vote))).1;
             assert_eq!(forecast(&self.state, vote), whole, "{vote:?}");
             if vote.statement().action().stops() {

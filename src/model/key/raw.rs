@@ -89,6 +89,17 @@ impl RawKey {
         }
     }
 
+    /// Whether a point is this one or its negative.
+    pub fn is_up_to_sign(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Point::Ed25519(one), Point::Ed25519(other)) => {
+                one[..31] == other[..31] && one[31] | 0x80 == other[31] | 0x80
+            }
+            (Point::P256(one), Point::P256(other)) => one[1..33] == other[1..33],
+            (Point::Ed25519(_), Point::P256(_)) | (Point::P256(_), Point::Ed25519(_)) => false,
+        }
+    }
+
     /// The point's encoding, which is also how SSH writes it.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {

@@ -152,6 +152,29 @@ pub struct Target {
     pub applier: Option<PrincipalId>,
     /// The gates that each tier must pass.
     pub gates: Vec<GateId>,
+    /// What becomes of traffic that somebody took off the candidate.
+    pub drift_below: DriftBelow,
+}
+
+/// What an applier does with a candidate that is seen below what was applied last. Weight above it is always put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DriftBelow {
+    /// It stays there until a key is turned: somebody took traffic off, and knows why.
+    #[default]
+    Kept,
+    /// It is brought back to what was applied last, where nothing speaks against a forward move: nobody takes traffic off by hand.
+    Restored,
+}
+
+impl DriftBelow {
+    /// The word in policies.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Restored => "restored",
+        }
+    }
 }
 
 /// How traffic is moved.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Band, Decimal, Deliberate, Driver, Gate, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
+    Band, Decimal, Deliberate, DriftBelow, Driver, Gate, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
     SeparateProposer, Target, Terms, Threshold,
     gates::{self, RawGate},
     thresholds::{self, RawThreshold},
@@ -119,7 +119,7 @@ struct RawRule {
 
 /// Something that can be rolled out to.
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "Target")]
 struct RawTarget {
     /// How traffic is moved.
@@ -128,6 +128,8 @@ struct RawTarget {
     applier: Option<Word<PrincipalId>>,
     /// The gates that each tier must pass.
     gates: Option<Vec<Word<GateId>>>,
+    /// What becomes of traffic that somebody took off the candidate; by default it is kept off until a key is turned.
+    drift_below: Option<DriftBelow>,
 }
 
 /// What declared risk demands. Only ever tightens.
@@ -429,7 +431,8 @@ fn targets(
             }
             named.push(gate);
         }
-        targets.insert(name, Target { driver: entry.driver, applier, gates: named });
+        let drift_below = entry.drift_below.unwrap_or_default();
+        targets.insert(name, Target { driver: entry.driver, applier, gates: named, drift_below });
     }
     targets
 }

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Deliberate, Hardware, Policy, Principal, RiskPolicy, Rule, SeparateProposer, Target, Terms, USUAL_FALSE_ALARMS,
+    Deliberate, DriftBelow, Hardware, Policy, Principal, RiskPolicy, Rule, SeparateProposer, Target, Terms,
+    USUAL_FALSE_ALARMS,
 };
 use crate::model::{FORMAT_LEVEL, document::emit};
 
@@ -77,6 +78,9 @@ fn target(target: &Target) -> Value {
     }
     if !target.gates.is_empty() {
         map.insert("gates".to_owned(), json!(target.gates));
+    }
+    if target.drift_below != DriftBelow::default() {
+        map.insert("drift-below".to_owned(), json!(target.drift_below));
     }
     Value::Object(map)
 }

@@ -90,6 +90,17 @@ pub enum Sight {
     Intent,
 }
 
+/// Who may still send requests to a candidate that was given no weight any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lingering {
+    /// Nobody.
+    Nobody,
+    /// Somebody who had connections before, in words.
+    Somebody(String),
+    /// Nobody here can see that, and why.
+    Unknown(String),
+}
+
 /// Moves one target, and says what is there.
 pub trait Driver: Send {
     /// Its name and version, as packs hold it.
@@ -161,6 +172,12 @@ pub trait Driver: Send {
     fn open_with_candidate(&self, snapshot: &[u8]) -> Result<u64, Refusal> {
         let _ = snapshot;
         Ok(0)
+    }
+
+    /// Who may still send requests to the candidate by weights that are not there any more. It may look for two seconds.
+    fn lingering(&self, snapshot: &[u8]) -> Result<Lingering, Refusal> {
+        let _ = snapshot;
+        Ok(Lingering::Nobody)
     }
 }
 

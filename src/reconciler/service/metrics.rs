@@ -19,6 +19,8 @@ pub struct Metrics {
     last_tick: Option<Timestamp>,
     fetched: Option<Timestamp>,
     targets: BTreeMap<TargetId, TargetReport>,
+    /// Whether the branch lacks stops that are obeyed.
+    beside: bool,
     refusals: BTreeMap<&'static str, u64>,
     events: BTreeMap<String, u64>,
     unwritten: bool,
@@ -49,6 +51,7 @@ impl Metrics {
         match outcome {
             Ok(report) => {
                 self.targets.clone_from(&report.targets);
+                self.beside = report.beside.is_some();
                 let reasons = report.targets.values().filter_map(|target| target.reason.as_ref());
                 for refusal in report.remarks.iter().chain(reasons) {
                     self.refuse(refusal);
@@ -80,6 +83,8 @@ impl Metrics {
         page.line("two_key_unwritten", &[], u8::from(self.unwritten));
         self.times(&mut page);
         self.weights(&mut page);
+        page.head("two_key_stops_beside_branch", "gauge", "1 where the branch cannot have stops that are obeyed.");
+        page.line("two_key_stops_beside_branch", &[], u8::from(self.beside));
         page.head("two_key_refusals_total", "counter", "Reasons for doing no more, each time that one was found.");
         for (reason, count) in &self.refusals {
             page.line("two_key_refusals_total", &[("reason", reason)], count);
@@ -176,10 +181,18 @@ mod tests {
             observed_lease: observed_bp.and_then(|_| LeaseId::parse("L-1")),
             doing: "holding".to_owned(),
             reason: Some(Refusal::new(Reason::NoData, "no data")),
+            stopped: None,
             contradiction: Some(Refusal::new(Reason::Drift, "a restart would bring another weight")),
         };
         let targets = BTreeMap::from([(TargetId::parse("shop").unwrap(), target)]);
-        Report { ledger: Oid::Sha1([1; 20]), targets, remarks: vec![Refusal::new(Reason::Stale, "gone")] }
+        Report {
+            ledger: Oid::Sha1([1; 20]),
+            targets,
+            remarks: vec![Refusal::new(Reason::Stale, "gone")],
+            beside: None,
+            clock: None,
+            events: Vec::new(),
+        }
     }
 
     fn counters() -> Counters {

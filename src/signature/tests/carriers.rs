@@ -1,7 +1,7 @@
 //! Commits that carry votes.
 
 use crate::{
-    model::{Digest, Reason, Statement},
+    model::{Digest, Reason, Refusal, Statement},
     signature::{
         Carrier, Cosignature, ObjectFormat, Opened, Presence, links, open_commit, statement_message,
         testing::{Key, WHO, armour, commit, principal, statement, with_header},
@@ -18,7 +18,8 @@ fn open(raw: &[u8]) -> Opened {
 /// What each vote comes to, or why the commit as a whole is no carrier.
 fn votes(raw: &[u8]) -> Result<Vec<Result<Cosignature, Reason>>, Reason> {
     match open(raw) {
-        Opened::Carrier { votes, .. } => {
+        carrier @ Opened::Carrier { .. } => {
+            let votes = carrier.votes(|_| Ok(()));
             Ok(votes.into_iter().map(|vote| vote.map_err(|bad| bad.refusal.reason)).collect())
         }
         Opened::Malformed(refusal) => Err(refusal.reason),
@@ -96,7 +97,6 @@ fn a_run_that_is_not_exactly_one_statement_is_malformed() {
         ("sealed line of another kind", format!("{}Two-Key-Cosignature: user1 start pgp A A\n", run())),
         ("sealed line of no action", format!("{}Two-Key-Cosignature: user1 begin ssh A A\n", run())),
         ("escape in a sealed line", format!("{}Two-Key-Cosignature: user1 start ssh A\u{1b} A\n", run())),
-        ("65 sealed lines", format!("{}{}", run(), "Two-Key-Cosignature: user1 start ssh A A\n".repeat(65))),
     ];
     assert!(vote(&run()).is_ok());
     for (what, message) in cases {
@@ -105,6 +105,9 @@ fn a_run_that_is_not_exactly_one_statement_is_malformed() {
     let just = format!("{}Two-Key-Reason: {}\n", run(), "a".repeat(1024));
     assert!(vote(&just).is_ok());
     assert_eq!(votes(&signed(&format!("{}\n\n{}", "x".repeat(256 * 1024), run()))), Err(Reason::TooLarge));
+    let sealed = |count| format!("{}{}", run(), "Two-Key-Cosignature: user1 start ssh A A\n".repeat(count));
+    assert_eq!(vote(&sealed(65)), Err(Reason::TooLarge));
+    assert_eq!(votes(&signed(&sealed(64))).map(|votes| votes.len()), Ok(65));
 }
 
 #[test]
@@ -237,14 +240,49 @@ fn a_sealed_line_cannot_be_lifted_or_relabelled() {
         ("no minisign key", honest.replace(" ssh ", " minisign "), Reason::Malformed),
         ("broken base64", honest.replace("U1NIU0lH", "U1NIU0l="), Reason::Malformed),
     ];
+    let neighbour = Key::ssh(3).seal("user3", &statement("cosign", LEASE));
     for (what, line, reason) in cases {
         assert_ne!(line, honest, "{what}");
         assert_eq!(sealed(&line), [Err(reason)], "{what}");
-        assert_eq!(sealed(&format!("{line}\n{honest}")), [Err(reason), Ok(())], "{what}: its neighbour still counts");
+        assert_eq!(
+            sealed(&format!("{line}\n{neighbour}")),
+            [Err(reason), Ok(())],
+            "{what}: its neighbour still counts"
+        );
     }
     let git_namespace = key.base64("git", statement("cosign", LEASE).text().as_bytes());
     let line = format!("Two-Key-Cosignature: user1 cosign ssh {} {git_namespace}", key.public.bare());
     assert_eq!(sealed(&line), [Err(Reason::BadSignature)], "a Git signature is not a deliberate one");
+}
+
+#[test]
+fn a_key_has_one_sealed_line_for_one_action() {
+    let cosign = statement("cosign", LEASE);
+    let sealed = |lines: [String; 2]| votes(&commit(&format!("{}{}\n{}\n", start().text(), lines[0], lines[1])));
+    let one = Key::ssh(1).seal("user1", &cosign);
+    let both = sealed([one.clone(), Key::ssh(1).seal("user1", &start())]).unwrap();
+    assert!(both.iter().all(Result::is_ok) && both.len() == 2, "one for each action");
+    assert_eq!(sealed([one.clone(), one.clone()]), Err(Reason::Malformed));
+    assert_eq!(
+        sealed([one.clone(), Key::hardware(1, 1).seal("user2", &cosign)]),
+        Err(Reason::Malformed),
+        "wrapped again"
+    );
+    assert_eq!(sealed([one, Key::hardware(2, 1).seal("user2", &cosign)]).unwrap().len(), 2);
+}
+
+#[test]
+fn a_sealed_signature_is_checked_only_of_a_key_that_could_count() {
+    let cosign = statement("cosign", LEASE);
+    let lines = [Key::ssh(1).seal("user1", &cosign), Key::ssh(2).seal("user2", &cosign)].join("\n");
+    let opened = open(&commit(&format!("{}{lines}\n", start().text())));
+    assert_eq!(opened.verified().count(), 0, "nobody has taken any");
+    let stranger = Refusal::new(Reason::UnknownKey, "a stranger");
+    let one = Key::ssh(1).public.raw();
+    let votes = opened.votes(|key| if key == one { Ok(()) } else { Err(stranger.clone()) });
+    assert_eq!(votes[0].as_ref().map(Cosignature::claims), Ok(&principal("user1")));
+    assert_eq!(votes[1].as_ref().map_err(|bad| bad.refusal.reason), Err(Reason::UnknownKey));
+    assert_eq!(opened.verified().map(Cosignature::claims).collect::<Vec<_>>(), [&principal("user1")]);
 }
 
 #[test]
@@ -260,7 +298,7 @@ fn statements_in_sha256_repositories_take_their_own_header() {
     let (tree, parent) = ("1".repeat(64), "2".repeat(64));
     let unsigned = format!("tree {tree}\nparent {parent}\nauthor {WHO}\ncommitter {WHO}\n\n{}", run());
     let good = Key::ssh(1).sign_commit(unsigned.as_bytes(), ObjectFormat::Sha256);
-    assert!(matches!(open_commit(&good, ObjectFormat::Sha256), Opened::Carrier { votes, .. } if votes[0].is_ok()));
+    assert!(matches!(open_commit(&good, ObjectFormat::Sha256), Opened::Carrier { own: Some(own), .. } if own.is_ok()));
     assert!(matches!(open_commit(&good, ObjectFormat::Sha1), Opened::Malformed(_)));
     let other = Key::ssh(1).sign_commit(unsigned.as_bytes(), ObjectFormat::Sha1);
     assert!(matches!(open_commit(&other, ObjectFormat::Sha256), Opened::Malformed(_)));

@@ -192,7 +192,7 @@ impl GitDriver {
         let repository = if self.clone.join("HEAD").exists() {
             Repository::open(&self.clone)
         } else {
-            Repository::clone_bare(url, &self.clone)
+            Repository::clone_bare(url, &self.clone, PATIENCE)
         };
         let repository = repository.map_err(refused)?.with_patience(PATIENCE);
         match repository.fetch(url, &self.config.branch) {

@@ -7,11 +7,19 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
+};
+
 use super::view::{View, cells};
 use crate::model::{Reason, Refusal};
 
 /// How long the socket may take to read or write.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is tried to connect to a socket that takes nobody now, and how long it is waited in between.
+const TRIES: u32 = 20;
+const NAP: Duration = Duration::from_millis(50);
 /// The longest answer that is read.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -92,9 +100,29 @@ impl Socket {
         }
     }
 
+    /// Connects. A process that is stopped takes nobody, and once its backlog is full a connection is waited for without an end
+    /// by whoever waits for it.
+    fn connect(&self) -> std::io::Result<UnixStream> {
+        let address = SocketAddrUnix::new(&self.path)?;
+        for _ in 0..TRIES {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            match connect(&socket, &address) {
+                Ok(()) => {
+                    let stream = UnixStream::from(socket);
+                    stream.set_nonblocking(false)?;
+                    return Ok(stream);
+                }
+                Err(Errno::AGAIN) => std::thread::sleep(NAP),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "it takes no connections"))
+    }
+
     fn ask(&self, command: &str) -> Result<String, Refusal> {
         let ask = || {
-            let mut stream = UnixStream::connect(&self.path)?;
+            let mut stream = self.connect()?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             stream.write_all(format!("{command}\n").as_bytes())?;
@@ -102,7 +130,12 @@ impl Socket {
             stream.take(MAX_BYTES).read_to_string(&mut said)?;
             Ok::<_, std::io::Error>(said)
         };
-        ask().map_err(|error| self.unknown(&error))
+        ask().map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => {
+                self.unknown(&format!("it has not answered for {} s", PATIENCE.as_secs()))
+            }
+            _ => self.unknown(&error),
+        })
     }
 
     fn unknown(&self, error: &dyn std::fmt::Display) -> Refusal {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::workers;
 use crate::{
     model::{Reason, Refusal},
     reconciler::drivers::Survey,
@@ -14,6 +15,13 @@ const PERSISTENT: [&str; 4] = ["sticky", "ip_hash", "hash", "sticky_cookie_inser
 /// What there is to say of two upstreams before a lease begins.
 pub(super) fn survey(text: &str, stable: &str, candidate: &str) -> Survey {
     let mut survey = Survey::default();
+    if workers::shutdown_timeout(text).is_none() {
+        survey.remarks.push(
+            "nothing bounds how long old workers go on with connections that they have, and so send requests to the candidate after \
+             a stop: write in nginx.conf, outside of http: worker_shutdown_timeout 10s;"
+                .to_owned(),
+        );
+    }
     let lines = directives(text);
     let servers = |name: &str| {
         let inside = lines.iter().filter(|line| line.block == ["upstream", name]);
@@ -55,13 +63,13 @@ pub(super) fn survey(text: &str, stable: &str, candidate: &str) -> Survey {
 }
 
 /// A directive, and the block in which it stands.
-struct Directive {
-    block: Vec<String>,
-    words: Vec<String>,
+pub(super) struct Directive {
+    pub(super) block: Vec<String>,
+    pub(super) words: Vec<String>,
 }
 
 /// The simple directives of a configuration, with the innermost block around each.
-fn directives(text: &str) -> Vec<Directive> {
+pub(super) fn directives(text: &str) -> Vec<Directive> {
     let (mut blocks, mut words, mut word, mut quote) = (Vec::<Vec<String>>::new(), Vec::new(), String::new(), None);
     let mut found = Vec::new();
     let mut characters = text.chars();
@@ -98,7 +106,7 @@ fn directives(text: &str) -> Vec<Directive> {
 mod tests {
     use super::*;
 
-    const WHOLE: &str = "# configuration file /etc/nginx/nginx.conf:\nhttp {\n  log_format x \"{ a; b }\"; # ; {\n  upstream blue { server 10.0.0.1:80; server 10.0.0.2:80 backup; }\n  \
+    const WHOLE: &str = "# configuration file /etc/nginx/nginx.conf:\nworker_shutdown_timeout 10s;\nhttp {\n  log_format x \"{ a; b }\"; # ; {\n  upstream blue { server 10.0.0.1:80; server 10.0.0.2:80 backup; }\n  \
                          upstream green {\n    ip_hash;\n    server 10.0.0.3:80 max_fails=0;\n  }\n  server { location / { proxy_pass http://$two_key_shop; } }\n}\n";
 
     fn of(text: &str) -> Survey {
@@ -124,5 +132,11 @@ mod tests {
         assert!(remarks.iter().any(|remark| remark.contains("beside the split")), "{remarks:?}");
         let other = of(&WHOLE.replace("ip_hash", "least_conn").replace("http://$two_key_shop", "http://greenhouse"));
         assert_eq!(other, Survey::default());
+    }
+
+    #[test]
+    fn old_workers_that_nothing_ends_are_told() {
+        let remarks = of(&WHOLE.replace("worker_shutdown_timeout", "worker_rlimit_nofile")).remarks;
+        assert!(remarks.iter().any(|remark| remark.contains("write in nginx.conf")), "{remarks:?}");
     }
 }

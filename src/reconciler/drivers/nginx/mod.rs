@@ -5,8 +5,10 @@
 
 mod dump;
 mod render;
+mod workers;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -23,11 +25,12 @@ use crate::{
 };
 
 use super::{
-    Context, Driver, MAX_ANSWER, Setting, Snapshot, Survey, http,
+    Context, Driver, Lingering, MAX_ANSWER, Setting, Snapshot, Survey, http,
     roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 
 use render::State;
+use workers::Workers;
 
 /// How long the test or the reload may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,6 +40,8 @@ const NAP: Duration = Duration::from_millis(50);
 /// Answers in a row that say so. Old workers go on accepting for the 100 ms for which nginx's master sleeps once it has started
 /// new ones (`ngx_master_process_cycle`), and until they have been told to end; these answers take four times as long.
 const AGREEING: u32 = 10;
+/// How often it is looked whether old workers are gone, before it is said that they are not.
+const GRACE: u32 = 40;
 /// The largest file that is read.
 const MAX_BYTES: usize = 64 * 1024;
 
@@ -115,6 +120,9 @@ struct Before {
     version: u32,
     include: PathBuf,
     file: String,
+    /// The workers that there were: what they send on, they send by that file.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    workers: BTreeSet<String>,
 }
 
 impl NginxDriver {
@@ -232,6 +240,10 @@ impl NginxDriver {
         String::from_utf8(said).map_err(|_| "it is not UTF-8".to_owned())
     }
 
+    fn workers(&self) -> Result<Workers, String> {
+        Workers::look(&workers::pid_file(&self.dump()?)?)
+    }
+
     fn run(line: &[String]) -> Result<(), Refusal> {
         Self::said(line).map(drop)
     }
@@ -327,7 +339,8 @@ impl Driver for NginxDriver {
             let message = format!("{} is not what nginx has loaded", self.config.include.display());
             return Err(Refusal::new(Reason::Drift, message).hint("reload nginx, or put the file back"));
         }
-        let before = Before { version: 1, include: self.config.include.clone(), file: self.file()? };
+        let workers = self.workers().map(|workers| workers.all).unwrap_or_default();
+        let before = Before { version: 1, include: self.config.include.clone(), file: self.file()?, workers };
         let bytes = serde_json::to_vec(&before).map_err(|error| bad(&error))?;
         let shares = shares(&state);
         let backends =
@@ -361,6 +374,30 @@ impl Driver for NginxDriver {
             return Ok(());
         }
         Err(Refusal::new(Reason::Drift, format!("{path} is what it was before the lease, and nginx has not loaded it")))
+    }
+
+    fn lingering(&self, snapshot: &[u8]) -> Result<Lingering, Refusal> {
+        let (before, _) = self.parse(snapshot)?;
+        let pid_file = match self.dump().and_then(|text| workers::pid_file(&text)) {
+            Ok(path) => path,
+            Err(why) => return Ok(Lingering::Unknown(format!("nginx's old workers cannot be seen here: {why}"))),
+        };
+        let mut left = 0;
+        for _ in 0..GRACE {
+            match Workers::look(&pid_file) {
+                Ok(workers) => left = workers.old.difference(&before.workers).count(),
+                Err(why) => return Ok(Lingering::Unknown(format!("nginx's old workers cannot be seen here: {why}"))),
+            }
+            if left == 0 {
+                return Ok(Lingering::Nobody);
+            }
+            std::thread::sleep(NAP);
+        }
+        let workers = if left == 1 { "1 old worker goes" } else { &format!("{left} old workers go") };
+        Ok(Lingering::Somebody(format!(
+            "{workers} on with connections from before, whose requests may be sent to the candidate until they end; \
+             worker_shutdown_timeout in nginx.conf bounds that"
+        )))
     }
 }
 

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Ledgers at the edges of what formats.md says: sizes at and beyond their limits, odd lines, odd names. Both readers must say
+the same of each.
+
+    python3 tests/second/edges.py --compare PROGRAM     prints where the two disagree
+"""
+import base64
+import subprocess
+import sys
+import tempfile
+
+import carriers
+import compare
+from fold import Ledger
+from objects import Repository
+from random_ledger import REPOSITORY, Maker, Signer
+
+
+class Edges(Maker):
+    """A ledger to which each edge adds what it is about."""
+
+    def __init__(self, folder):
+        super().__init__(0, folder)
+        self.keys["cp18"] = [Signer("cp18", "minisign")]
+        self.count = 0
+
+    def found(self):
+        self.files[".two-key/policy.yaml"] = self.policy()
+        root = self.commit(self.tree(self.files), [], b"Found\n")
+        self.ledger = Ledger(Repository(self.folder), root)
+        self.advance(root)
+        return root
+
+    def lease(self, name, extra=""):
+        return (f"two-key: 1\nlease: {name}\nrepository: {REPOSITORY}\nartifacts: [{{name: a, digest: \"sha256:{'1' * 64}\"}}]\ntarget: shop\n"
+                f"issued: 2025-10-27T02:19:13Z\nexpires: 2035-10-28T02:19:13Z\n{extra}").encode()
+
+    def next_lease(self):
+        self.count += 1
+        return f"E{self.count}"
+
+    def propose(self, name, path=None, data=None):
+        self.files[path or f"leases/{name}.yaml"] = data or self.lease(name)
+        self.ordinary()
+
+    def cosigned(self, bend):
+        """A cosignature of a new lease, whose message is bent."""
+        name = self.next_lease()
+        self.propose(name)
+        message = bend(f"Turn a key\n\n{self.statement(name)}Two-Key-Principal: user1\n")
+        self.advance(self.commit(self.trees[self.tip], [self.tip], message.encode("utf-8", "surrogateescape"), self.keys["user1"][0]))
+
+    def sized(self, size):
+        """One whose commit has exactly so many bytes."""
+        self.cosigned(lambda message: message)
+        fixed = len(self.ledger.repository.commit(self.tip).raw)
+        self.cosigned(lambda message: "x" * (size - fixed) + message)
+        assert len(self.ledger.repository.commit(self.tip).raw) == size
+
+    def armour(self, width):
+        """One whose signature stands on lines of another width."""
+        self.cosigned(lambda message: message)
+        raw = self.ledger.repository.commit(self.tip).raw
+        begin, end = raw.index(b"SIGNATURE-----\n ") + 16, raw.index(b"\n -----END")
+        text = raw[begin:end].replace(b"\n ", b"")
+        lines = b"\n ".join(text[at:at + width] for at in range(0, len(text), width))
+        self.count += 1
+        parent = self.ledger.repository.commit(self.tip).parents[0]
+        oid = self.put("commit", raw[:begin] + lines + raw[end:])
+        self.trees[oid] = self.trees[parent]
+        self.advance(self.commit(self.trees[oid], [self.tip, oid], b"Merge\n"))
+
+    def many(self, name, count):
+        """So many files of one lease, in a step."""
+        self.files |= {f"leases/{at:03}/{name}.yaml": self.lease(name) for at in range(count)}
+        self.ordinary()
+
+    def broken(self, count):
+        """So many files that are no leases, in a step."""
+        first = self.count = self.count + 1
+        self.files |= {f"leases/{count}/B{first}x{at}.yaml": b"no lease" for at in range(count)}
+        self.ordinary()
+
+    def run(self, *args):
+        return subprocess.run(["git", "-C", self.folder, *args], check=True, env=self.env, capture_output=True, text=True).stdout
+
+    def statement(self, name):
+        digest = self.ledger.leases[name].lease().digest
+        return carriers.Statement("cosign", {"Repository": REPOSITORY, "Lease": name, "Digest": digest}).text
+
+    def sealed(self, make, times=1):
+        """Sealed signatures of a new lease by cp18's minisign key, in a commit that nobody signed."""
+        name = self.next_lease()
+        self.propose(name)
+        text = self.statement(name)
+        words = self.keys["cp18"][0].sealed(text.encode(), self.rng).split(" ")
+        words[-1] = base64.b64encode(make(base64.b64decode(words[-1]))).decode()
+        line = f"Two-Key-Cosignature: cp18 cosign {' '.join(words)}\n"
+        self.advance(self.commit(self.trees[self.tip], [self.tip], f"Seal\n\n{text}{line * times}".encode()))
+
+
+def add(line):
+    return lambda message: message + line
+
+
+CASES = {
+    "a reason of 1024 bytes": lambda e: e.cosigned(add(f"Two-Key-Reason: {'x' * 1024}\n")),
+    "a reason of 1025 bytes": lambda e: e.cosigned(add(f"Two-Key-Reason: {'x' * 1025}\n")),
+    "a reason of 1024 bytes in 512 letters": lambda e: e.cosigned(add(f"Two-Key-Reason: {'ä' * 512}\n")),
+    "a reason of blanks": lambda e: e.cosigned(add("Two-Key-Reason:    \n")),
+    "a reason of odd blanks": lambda e: e.cosigned(add("Two-Key-Reason: \u3000\n")),
+    "a line that is continued": lambda e: e.cosigned(add(" more\n")),
+    "a line that is continued by a tab": lambda e: e.cosigned(add("\tmore\n")),
+    "a line after it": lambda e: e.cosigned(add("more\n")),
+    "an empty line with a blank": lambda e: e.cosigned(add(" \n")),
+    "empty lines after it": lambda e: e.cosigned(add("\n\n\n")),
+    "no line feed at its end": lambda e: e.cosigned(lambda m: m[:-1]),
+    "a first paragraph of blanks": lambda e: e.cosigned(lambda m: m.replace("Turn a key", " ")),
+    "a byte that is no text in the subject": lambda e: e.cosigned(lambda m: m.replace("Turn", "T\udcf6rn")),
+    "a byte that is no text in the reason": lambda e: e.cosigned(add("Two-Key-Reason: T\udcf6rn\n")),
+    "a byte that is no text after the fields": lambda e: e.cosigned(add("T\udcf6rn\n")),
+    "a carriage return in the subject": lambda e: e.cosigned(lambda m: m.replace("Turn", "Tu\rrn")),
+    "a carriage return after the fields": lambda e: e.cosigned(add("more\r\n")),
+    "a statement after a carriage return": lambda e: e.cosigned(lambda m: m.replace("Turn", "Tu\rTwo-Key-Statement: 1")),
+    "a NUL in the subject": lambda e: e.cosigned(lambda m: m.replace("Turn", "Tu\0rn")),
+    "a minisign comment that is no text": lambda e: e.sealed(lambda data: data.replace(b"comment: x", b"comment: \xf6")),
+    "a minisign comment with what is invisible": lambda e: e.sealed(lambda data: data.replace(b"comment: x", "comment: \u200bx".encode())),
+    "a minisign comment with what steers": lambda e: e.sealed(lambda data: data.replace(b"comment: x", "comment: \u202ex".encode())),
+    "64 sealed signatures": lambda e: e.sealed(lambda data: data, 64),
+    "65 sealed signatures": lambda e: e.sealed(lambda data: data, 65),
+    "a minisign file": lambda e: e.sealed(lambda data: data),
+    "a minisign file without its last line feed": lambda e: e.sealed(lambda data: data[:-1]),
+    "a minisign file with one more line feed": lambda e: e.sealed(lambda data: data + b"\n"),
+    "a minisign file with carriage returns": lambda e: e.sealed(lambda data: data.replace(b"\n", b"\r\n")),
+    "a minisign file of 4 KiB": lambda e: e.sealed(lambda data: data.replace(b"comment: x", b"comment: " + b"x" * (4096 - len(data) + 1))),
+    "a minisign file of 4 KiB and a byte": lambda e: e.sealed(lambda data: data.replace(b"comment: x", b"comment: " + b"x" * (4096 - len(data) + 2))),
+    "a minisign comment with a tab": lambda e: e.sealed(lambda data: data.replace(b"comment: x", b"comment: x\ty")),
+    "an empty minisign comment": lambda e: e.sealed(lambda data: data.replace(b"comment: x", b"comment: ")),
+    "a folder named as a lease's file": lambda e: e.propose(None, "leases/F1.yaml/x", b"x"),
+    "a lease in a folder named as a lease's file": lambda e: e.propose(None, "leases/F2.yaml/F3.yaml", e.lease("F3")),
+    "a lease in the 15th folder": lambda e: e.propose(None, "leases/" + "d/" * 14 + "D15.yaml", e.lease("D15")),
+    "a lease in the 16th folder": lambda e: e.propose(None, "leases/" + "d/" * 15 + "D16.yaml", e.lease("D16")),
+    "a lease in the 17th folder": lambda e: e.propose(None, "leases/" + "d/" * 16 + "D17.yaml", e.lease("D17")),
+    "a folder named as a lease's file in the 16th": lambda e: e.propose(None, "leases/" + "d/" * 15 + "D18.yaml/x", b"x"),
+    "a folder whose name is not UTF-8": lambda e: e.propose(None, "leases/\udcff/U1.yaml", e.lease("U1")),
+    "a file whose name is not UTF-8": lambda e: e.propose(None, "leases/\udcff.yaml", e.lease("U2")),
+    "a lease whose id differs by case": lambda e: (e.propose("Case"), e.propose("cASE")),
+    "one of another repository whose id does": lambda e: (e.propose("Kase"), e.propose("kASE", data=e.lease("kASE").replace(REPOSITORY.encode(), b"0" * 32))),
+    "a broken one whose id does": lambda e: (e.propose("Mase"), e.propose("mASE", data=b"no lease")),
+    "a lease in an upper-case folder": lambda e: e.propose(None, "leases/A.YAML", e.lease("A")),
+    "100 files of one lease": lambda e: e.many("M100", 100),
+    "101 files of one lease": lambda e: e.many("M101", 101),
+    "100 findings in a step": lambda e: e.broken(100),
+    "101 findings in a step": lambda e: e.broken(101),
+    "102 findings in a step": lambda e: e.broken(102),
+    "20 tiers": lambda e: e.propose("T20", data=e.lease("T20", tiers(20))),
+    "21 tiers": lambda e: e.propose("T21", data=e.lease("T21", tiers(21))),
+    "an escaped U+FFFE": lambda e: e.propose("X1", data=e.lease("X1", 'summary: "a\\uFFFEb"\n')),
+    "an escaped U+FFFD": lambda e: e.propose("X2", data=e.lease("X2", 'summary: "a\\uFFFDb"\n')),
+    "the last moment": lambda e: e.propose("Y1", data=e.lease("Y1").replace(b"2035-10-28T02:19:13Z", b"9999-12-30T22:00:00Z")),
+    "one moment more": lambda e: e.propose("Y2", data=e.lease("Y2").replace(b"2035-10-28T02:19:13Z", b"9999-12-30T22:00:01Z")),
+    "a file of 64 KiB": lambda e: e.propose("Z1", data=pad(e.lease("Z1"), 65536)),
+    "a file of 64 KiB and a byte": lambda e: e.propose("Z2", data=pad(e.lease("Z2"), 65537)),
+    "armour on longer lines": lambda e: e.armour(76),
+    "armour on lines that are too long": lambda e: e.armour(77),
+    "armour on lines of one letter": lambda e: e.armour(1),
+    "a statement's commit of 256 KiB": lambda e: e.sized(256 * 1024),
+    "a statement's commit of 256 KiB and a byte": lambda e: e.sized(256 * 1024 + 1),
+} | {f"U+{char:04X} in a {place}": (lambda e, char=char, place=place: e.cosigned(add(f"Two-Key-Reason: a{chr(char)}b\n") if place == "reason" else lambda m: m.replace("Turn", f"Tu{chr(char)}rn")))
+     for char in (0x07, 0x09, 0x7F, 0x85, 0xAD, 0x61C, 0x200B, 0x200E, 0x2028, 0x202E, 0x2066, 0x206A, 0xFEFF, 0xFFFE, 0xE0001) for place in ("reason", "subject")}
+
+
+def tiers(count):
+    return f"tiers: [{', '.join('{weight: %d, bake: 1m}' % (at + 1 if at + 1 < count else 100) for at in range(count))}]\n"
+
+
+def pad(data, size):
+    return data + b"#" + b"x" * (size - len(data) - 2) + b"\n"
+
+
+def main():
+    if len(sys.argv) != 3 or sys.argv[1] != "--compare":
+        print(__doc__, file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="two-key-edges") as folder:
+        edges = Edges(folder + "/repository.git")
+        root, made = edges.found(), {}
+        for name, case in CASES.items():
+            before = edges.tip
+            case(edges)
+            made |= {name: (before, edges.tip)}
+        edges.ledger.repository.close()
+        edges.run("update-ref", "refs/heads/main", edges.tip)
+        found = compare.differences(sys.argv[2], edges.folder, root)
+        for what, ours, other in found:
+            print(f"{what}:\n  the program: {ours}\n  the reader: {other}")
+        steps = edges.run("rev-list", "--first-parent", "--reverse", edges.tip).split()
+        for name, (before, after) in made.items():
+            if any(oid in str(found) for oid in steps[steps.index(before) + 1:steps.index(after) + 1]):
+                print("  it is about", name)
+    print(f"{len(CASES)} edges, {len(found)} disagreements")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

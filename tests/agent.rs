@@ -180,7 +180,7 @@ impl Stage {
             "pack": null, "reason": null, "message": null, "intent": null,
         });
         let record = json!({
-            "version": 1, "applier": "edge1", "ledger": self.main(), "seen_at": now.to_string(),
+            "version": 1, "repository": kit::REPOSITORY, "applier": "edge1", "ledger": self.main(), "seen_at": now.to_string(),
             "targets": {"checkout-prod": target}, "events": [],
         });
         let server = self.path("server.git");

@@ -52,6 +52,26 @@ fn list_tells_the_desired_weight_from_the_observed_one_and_believes_no_other_key
     let forged = stage.world.sign_commit("user2", tree, "checkout-prod: all is well");
     stage.world.git(&["update-ref", tree, &forged]);
     assert_eq!(lease()["observed"], Value::Null);
+    // What the same key attested in another repository.
+    let record = stage.in_all(&["--git-dir=server.git", "show", "refs/two-key/appliers/edge1:record.json"]);
+    let attest = |record: &str| {
+        let commit = stage.world.sign_record("edge1", "main", record);
+        stage.world.git(&["update-ref", tree, &commit]);
+    };
+    attest(&record.replace(kit::REPOSITORY, &"0".repeat(32)));
+    assert_eq!(lease()["observed"], Value::Null);
+    attest(&record);
+    assert_eq!(lease()["observed"]["weight"], 5.0);
+    // Refs of nobody are no reader's work, and one line. What an applier tells is told whoever has a ref there, too.
+    let told = || stage.world.two_key(&["log"]).exits(0).out.matches("APPLIED").count();
+    let applied = told();
+    assert_ne!(applied, 0);
+    for name in ["aaa", "nobody1", "nobody2"] {
+        stage.world.git(&["update-ref", &format!("refs/two-key/appliers/{name}"), tree]);
+    }
+    let doctor = stage.world.two_key(&["doctor"]).exits(1).says("and 2 more like it");
+    assert_eq!(doctor.out.matches("left out").count(), 1);
+    assert_eq!(told(), applied);
 }
 
 #[test]

@@ -562,7 +562,37 @@ fn a_stop_that_is_not_delivered_outlives_what_fetches_and_goes_with_the_next_pus
     for reader in readers {
         world.two_key(reader).never_says(says);
     }
-    assert_eq!(world.git(&["for-each-ref", "refs/two-key-local"]), "");
+    // Under a name of its own anybody may delete it where there is no hook: it stays here until main has it.
+    let own = format!("refs/two-key/stops/{LEASE}/{halt}");
+    server(&world, &["-c", "core.hooksPath=/dev/null", "update-ref", "-d", &own]);
+    world.two_key(&["sync"]).says("delivered a stop that was signed here before");
+    assert_eq!(server(&world, &["rev-parse", &own]), halt);
+    world.two_key(&["sync"]).never_says("delivered a stop");
+    world.git(&["merge", "-q", "--no-edit", &halt]);
+    world.git(&["push", "-q", "origin", "main"]);
+    world.two_key(&["sync"]).never_says("delivered a stop");
+    assert_eq!(world.git(&["for-each-ref", "refs/two-key-local/stops"]), "");
+}
+
+#[test]
+fn somebodys_own_settings_keep_no_push_from_arriving() {
+    for (name, value) in [
+        ("push.gpgSign", "true"),
+        ("push.pushOption", "x"),
+        ("remote.origin.mirror", "true"),
+        ("push.followTags", "true"),
+    ] {
+        let world = World::rolling();
+        with_server(&world);
+        world.git(&["config", name, value]);
+        let refs = server(&world, &["for-each-ref", "--format=%(refname)"]);
+        by(&world, "user1", &["halt", LEASE, "--push"]).exits(0).says("pushed to origin");
+        assert_eq!(server(&world, &["log", "-1", "--format=%s", "main"]), format!("Halt {LEASE}"), "{name}");
+        // Nothing else went, and nothing is gone.
+        let tag = format!("refs/tags/rollout/{LEASE}/2-halt");
+        let now = server(&world, &["for-each-ref", "--format=%(refname)"]);
+        assert_eq!(now.lines().filter(|name| *name != tag).collect::<Vec<_>>().join("\n"), refs.trim_end(), "{name}");
+    }
 }
 
 #[test]

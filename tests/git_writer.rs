@@ -323,6 +323,31 @@ fn a_branch_that_is_checked_out_advances_with_its_files_and_keeps_edits() {
     assert_eq!(scratch.git(&["status", "--porcelain"]), " M README\n");
 }
 
+#[test]
+fn what_git_writes_into_no_worktree_is_left_out_and_the_rest_is_brought_up() {
+    for (mode, name) in [("100644", ".git"), ("40000", ".."), ("40000", "."), ("120000", ".gitmodules")] {
+        let (scratch, repository, root) = one("sha1");
+        let blob = repository.write_blob(b"x\n").unwrap();
+        let with = |entries: &[(&str, &str, Oid)]| {
+            let entry =
+                |(mode, name, id): &(&str, &str, Oid)| [format!("{mode} {name}\0").as_bytes(), id.as_bytes()].concat();
+            let tree: Vec<u8> = entries.iter().flat_map(entry).collect();
+            let made = scratch.git_with(&["hash-object", "-t", "tree", "-w", "--stdin", "--literally"], &tree);
+            Oid::parse(made.trim()).unwrap()
+        };
+        let id = if mode == "40000" { with(&[("100644", "evil", blob)]) } else { blob };
+        let tree = with(&[(mode, name, id), ("100644", "zz-honest", blob)]);
+        let commit = NewCommit { tree, parents: &[root], message: "odd\n", sign: SignWith::Nobody, who: "user1" };
+        let new = repository.commit_tree(&commit).unwrap();
+        let update = RefUpdate { name: "refs/heads/main".to_owned(), old: Some(root), new };
+        let left_out = repository.advance_with_worktree(&update, "odd").unwrap();
+        assert_eq!(left_out.iter().filter(|one| one.path.starts_with(name)).count(), 1, "{name}: {left_out:?}");
+        assert_eq!(left_out.len(), 1, "{name}: {left_out:?}");
+        assert_eq!(fs::read_to_string(scratch.path().join("zz-honest")).unwrap(), "x\n", "{name}");
+        assert!(!scratch.path().join("leases/A.yaml").exists(), "{name}");
+    }
+}
+
 /// Appends an entry to somebody's note.
 fn append(repository: &Repository, who: &PrincipalId, on: Oid, entry: &str) {
     let name = format!("refs/notes/two-key/{who}");

@@ -9,7 +9,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use sha2::{Digest as _, Sha256};
 
 use kit::{
-    LEASE, lease,
+    LEASE, REPOSITORY, lease, record_of,
     scene::{MAIN, Scene, digest_of, forward, statement, stop},
 };
 
@@ -313,7 +313,7 @@ fn notes_grow_by_what_verifies_for_their_principal() {
 fn an_appliers_ref_takes_its_own_commits_only() {
     let scene = Scene::rolling();
     let name = "refs/two-key/appliers/edge1";
-    let record = |signer: &str, parent: &str| scene.world.sign_commit(signer, parent, "Observe\n");
+    let record = |signer: &str, parent: &str| scene.world.sign_record(signer, parent, &record_of(REPOSITORY));
     let root = scene.world.git(&["commit-tree", "-m", "Unsigned", "main^{tree}"]);
     scene.refuses(&[&format!("{root}:{name}")], name, "unsigned");
     let one = record("edge1", "main");
@@ -322,8 +322,7 @@ fn an_appliers_ref_takes_its_own_commits_only() {
     scene.refuses(&[&format!("{forged}:{name}")], name, "wrong-principal");
     let two = record("edge1", &one);
     scene.push(&[&format!("{two}:{name}")]).exits(0);
-    let other = record("edge1", "main");
-    let other = scene.world.sign_commit("edge1", &other, "Observe otherwise\n");
+    let other = record("edge1", &record("edge1", "main~1"));
     scene.refuses(&[&format!("+{other}:{name}")], name, "ref-rewound");
 }
 

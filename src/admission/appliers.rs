@@ -1,12 +1,27 @@
 //! Applier refs: what an applier intends, observed and did, every commit signed by a key of that applier.
 
+use serde::Deserialize;
+
 use crate::{
     ledger::rules,
-    model::{PrincipalId, RawKey, Reason, Refusal, policy::Role},
+    model::{PrincipalId, RawKey, Reason, Refusal, RepositoryId, policy::Role},
     signature::Opened,
 };
 
-use super::{ApplierFacts, Push, ledger_after};
+use super::{ApplierFacts, Push, RecordFacts, ledger_after};
+
+/// The path of an applier's record in its commit's tree.
+pub const RECORD: &str = "record.json";
+
+/// The repository that a record says it is of.
+pub fn repository_of(record: &[u8]) -> Option<RepositoryId> {
+    /// What every record has.
+    #[derive(Deserialize)]
+    struct Head {
+        repository: RepositoryId,
+    }
+    serde_json::from_slice::<Head>(record).ok().map(|head| head.repository)
+}
 
 /// The raw key whose Git signature over a commit verifies, whatever the commit is.
 pub fn signer_of(opened: &Opened) -> Option<RawKey> {
@@ -32,7 +47,8 @@ fn refusal(push: &Push, name: &PrincipalId, facts: &ApplierFacts) -> Result<(), 
         let message = format!("the policy in force has no applier {name}");
         return Err(Refusal::new(Reason::ForeignRef, message).hint("see who there is: git two-key key list"));
     }
-    for (commit, signer) in &facts.commits {
+    let own = &state.policy().get().repository;
+    for RecordFacts { commit, signer, repository } in &facts.commits {
         let commit = commit.short();
         let Some(signer) = signer else {
             let message = format!("commit {commit} has no signature that verifies");
@@ -44,6 +60,15 @@ fn refusal(push: &Push, name: &PrincipalId, facts: &ApplierFacts) -> Result<(), 
             let message = format!("commit {commit} is signed by {owner}; only {name} writes here");
             return Err(Refusal::new(Reason::WrongPrincipal, message));
         }
+        // One key may serve several repositories.
+        let message = match repository {
+            Some(repository) if repository == own => continue,
+            Some(repository) => format!("the record in commit {commit} is of repository {repository}, this is {own}"),
+            None => format!("commit {commit} has no {RECORD} that says which repository it is of"),
+        };
+        return Err(
+            Refusal::new(Reason::WrongRepository, message).hint(format!("only {name} writes here, of this one"))
+        );
     }
     Ok(())
 }

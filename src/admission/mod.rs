@@ -11,7 +11,8 @@
 //! **What the fold finds never refuses a push in which a stop takes effect.** If a new step stops something, or a stop
 //! ref would, its findings are waived: they have no effect by themselves, wherever they stand. Everything else is judged
 //! as without the stop, because it would stay where it came to: a vote past its window counts once it is on the branch, a
-//! lying tag or a broken inbox keeps the true one out. The stop can go in alone, and a refusal says how.
+//! lying tag or a broken inbox keeps the true one out, and more names than are looked at hide later files. The stop can go in
+//! alone, and a refusal says how.
 //!
 //! Between that verdict and the move nothing is locked; [`judge_move`] closes the gap when Git moves the refs.
 //!
@@ -36,11 +37,11 @@ use jiff::Timestamp;
 
 use crate::{
     ledger::{Finding, Missed, State, Step, StepReport},
-    model::{LeaseId, Oid, RawKey, Reason, Refusal, Statement},
+    model::{LeaseId, Oid, RawKey, Reason, Refusal, RepositoryId, Statement},
     signature::{Opened, RawTag},
 };
 
-pub use appliers::signer_of;
+pub use appliers::{RECORD, repository_of, signer_of};
 pub use moves::{Admitted, Destination, Move, judge_move};
 pub use place::{ASIDE, GOVERNED, Place, StopTarget, place, stop_names};
 pub use stops::{admitted_on_doubt, only_stop_refs};
@@ -189,8 +190,19 @@ pub struct NoteChange {
 pub struct ApplierFacts {
     /// Whether the old tip is an ancestor of the new one.
     pub fast_forward: bool,
-    /// Its new commits, each with the key whose signature on it verifies.
-    pub commits: Vec<(Oid, Option<RawKey>)>,
+    /// Its new commits.
+    pub commits: Vec<RecordFacts>,
+}
+
+/// What a new commit of an applier's ref is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordFacts {
+    /// The commit.
+    pub commit: Oid,
+    /// The key whose signature on it verifies.
+    pub signer: Option<RawKey>,
+    /// The repository that its record is of; none where it has no record, or where nobody known signed it.
+    pub repository: Option<RepositoryId>,
 }
 
 /// What is refused.
@@ -271,7 +283,8 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
         let named = |Problem { refusal, finding }| RefusedRef { name: update.name.clone(), refusal, finding };
         problems.extend(found.into_iter().map(named));
     }
-    let waived = |problem: &RefusedRef| stopped && problem.finding.is_some();
+    let passes = |finding: &Finding| !finding.hides_files();
+    let waived = |problem: &RefusedRef| stopped && problem.finding.as_ref().is_some_and(passes);
     (verdict.waived, verdict.refused) = problems.into_iter().partition(waived);
     verdict
 }

@@ -159,7 +159,7 @@ fn found(repo: &Repository, policy: &Policy, text: &str) -> Result<crate::model:
     let root =
         repo.commit_tree(&NewCommit { tree, parents: tip.as_slice(), message: &message, sign: SignWith::Nobody, who })?;
     turn::begin(repo, root)?;
-    repo.advance_with_worktree(&RefUpdate { name: branch, old: tip, new: root }, "two-key: init")?;
+    turn::advance(repo, &RefUpdate { name: branch, old: tip, new: root }, "two-key: init")?;
     repo.set_config(crate::git::config::ROOT, &root.to_string())?;
     Ok(root)
 }

@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    admission::RECORD,
     gate::{Pools, ThresholdState, Verdict},
     git::{GitError, MIRROR, Objects, Repository},
     ledger::{EventKind, State, rules},
-    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, Refusal, TargetId, policy::Role},
+    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, Refusal, RepositoryId, TargetId, policy::Role},
     signature::Opened,
 };
 
@@ -21,14 +22,14 @@ use super::checks::Checks;
 
 /// Where applier refs are.
 pub const APPLIERS: &str = "refs/two-key/appliers/";
-/// The record's path in its commit's tree.
-pub const RECORD: &str = "record.json";
 
 /// What an applier saw and did, as of one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The form of the record.
     pub version: u32,
+    /// The repository that it is of: one key may serve several.
+    pub repository: RepositoryId,
     /// The applier.
     pub applier: PrincipalId,
     /// The ledger's tip that it went by.
@@ -243,8 +244,8 @@ pub fn read(repository: &Repository, state: &State) -> Result<Observations, GitE
     let mut objects = repository.objects()?;
     let mut observations = Observations::default();
     let mut newest: BTreeMap<TargetId, Observation> = BTreeMap::new();
-    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
-        let Some(applier) = applier_of(&name) else { continue };
+    let refs = ApplierRefs::of(repository, state)?;
+    for (name, applier, tip) in refs.known {
         match attested(&mut objects, state, &applier, tip) {
             Ok(record) => {
                 for (target, record) in record.targets {
@@ -261,8 +262,37 @@ pub fn read(repository: &Repository, state: &State) -> Result<Observations, GitE
             Err(why) => observations.notes.push(format!("{name} is left out: {why}")),
         }
     }
+    if let Some((name, more)) = refs.nobodys {
+        let more = if more == 0 { String::new() } else { format!(", and {more} more like it") };
+        observations.notes.push(format!("{name} is left out: the policy in force has no such applier{more}"));
+    }
     observations.found = newest.into_values().collect();
     Ok(observations)
+}
+
+/// The refs that appliers could have written, ours and those kept of remotes.
+struct ApplierRefs {
+    /// Those of appliers in the policy: their names, whose they are, and their tips.
+    known: Vec<(String, PrincipalId, Oid)>,
+    /// One that is of none, and how many more there are. Anybody can make these where nobody refuses it.
+    nobodys: Option<(String, usize)>,
+}
+
+impl ApplierRefs {
+    fn of(repository: &Repository, state: &State) -> Result<Self, GitError> {
+        let principals = &state.policy().get().principals;
+        let is_known = |name: &PrincipalId| principals.get(name).is_some_and(|known| known.role == Role::Applier);
+        let mut refs = Self { known: Vec::new(), nobodys: None };
+        for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
+            match (applier_of(&name), &mut refs.nobodys) {
+                (None, _) => {}
+                (Some(applier), _) if is_known(&applier) => refs.known.push((name, applier, tip)),
+                (Some(_), Some((_, more))) => *more += 1,
+                (Some(_), none) => *none = Some((name, 0)),
+            }
+        }
+        Ok(refs)
+    }
 }
 
 /// The applier that a ref, ours or a remote's, is for.
@@ -295,10 +325,13 @@ pub fn history(repository: &Repository, state: &State) -> Result<Vec<Happened>, 
     let mut objects = repository.objects()?;
     let mut told = BTreeSet::new();
     let mut happened = Vec::new();
-    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
-        let Some(applier) = applier_of(&name) else { continue };
+    for (_, applier, tip) in ApplierRefs::of(repository, state)?.known {
+        if told.contains(&(applier.clone(), tip)) {
+            continue;
+        }
         for commit in repository.first_parents(tip)? {
-            if !told.insert(commit) {
+            // For each applier: at another's ref it says nothing.
+            if !told.insert((applier.clone(), commit)) {
                 continue;
             }
             if let Ok((record, key)) = signed_record(&mut objects, state, &applier, commit) {
@@ -343,10 +376,8 @@ pub fn unrestorable(
 pub fn attested_tips(repository: &Repository, state: &State) -> Result<Vec<Oid>, GitError> {
     let mut objects = repository.objects()?;
     let mut tips = Vec::new();
-    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
-        if let Some(applier) = applier_of(&name)
-            && attested(&mut objects, state, &applier, tip).is_ok()
-        {
+    for (_, applier, tip) in ApplierRefs::of(repository, state)?.known {
+        if attested(&mut objects, state, &applier, tip).is_ok() {
             tips.push(tip);
         }
     }
@@ -385,6 +416,9 @@ fn signed_record(
     let bytes = objects.file_at(tip, RECORD).map_err(|error| error.to_string())?.unwrap_or_default();
     let record = Record::parse(&bytes).filter(|record| record.applier == *applier);
     let record = record.ok_or_else(|| format!("its {RECORD} is none of {applier}'s that this version can read"))?;
+    if record.repository != state.policy().get().repository {
+        return Err(format!("its {RECORD} is of repository {}", record.repository));
+    }
     Ok((record, signer))
 }
 

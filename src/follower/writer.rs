@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    admission::{ASIDE, Place, signer_of},
+    admission::{ASIDE, Place, RECORD, repository_of, signer_of},
     gate::Evidence,
     git::{Base, GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
     ledger::{self, LeaseState, StopEffect, Transition, rules},
@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     mirror::Mirror,
-    records::{APPLIERS, RECORD, Record},
+    records::{APPLIERS, Record},
     stops::SeenStop,
 };
 
@@ -87,17 +87,24 @@ impl Writer {
         Err(self.busy())
     }
 
-    /// Checks that a tip bears our signature before its packs are relied on.
+    /// Checks that a tip bears our signature, and a record of this repository, before its packs are relied on.
     fn signed_by_us(&self, mirror: &Mirror, tip: Oid) -> Result<(), Refusal> {
         let commit = mirror.repository.objects().and_then(|mut objects| objects.open_one(tip));
         let signer = signer_of(&commit.map_err(|error| error.refusal())?);
         match signer.map(|key| rules::owner(&mirror.state, key)) {
-            Some(Ok((owner, _))) if owner == self.name => Ok(()),
+            Some(Ok((owner, _))) if owner == self.name => {}
             _ => {
                 let message = format!("{} is on {}, which {} did not sign", self.own_ref(), tip.short(), self.name);
-                Err(Refusal::new(Reason::WrongPrincipal, message).hint("have it removed from the remote"))
+                return Err(Refusal::new(Reason::WrongPrincipal, message).hint("have it removed from the remote"));
             }
         }
+        let record = mirror.repository.objects().and_then(|mut objects| objects.file_at(tip, RECORD));
+        let repository = record.map_err(|error| error.refusal())?.and_then(|bytes| repository_of(&bytes));
+        if repository.as_ref() == Some(&mirror.state.policy().get().repository) {
+            return Ok(());
+        }
+        let message = format!("{} is on {}, which is no record of this repository", self.own_ref(), tip.short());
+        Err(Refusal::new(Reason::WrongRepository, message).hint("have it removed from the remote"))
     }
 
     pub(crate) fn busy(&self) -> Refusal {

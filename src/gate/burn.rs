@@ -4,7 +4,7 @@ use crate::model::{document::Span, policy::Decimal};
 
 use super::{
     conclude::{Bench, Cause, Figures, Read, Reading, Says},
-    counts::{Counted, aggregate, counted, minimum},
+    counts::{Counted, aggregate, counted, is_none_good, minimum, uncounted},
     limits::{Limits, State},
     question::windows,
     stats::{
@@ -22,13 +22,11 @@ const ROUNDING: f64 = 1e-9;
 pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
     let (minimum, least) = minimum(bench);
     let mut reading = Reading { minimum: Some(minimum), ..Reading::default() };
-    let mut tier = Tier { bench, least, limits: Limits::new(bench), rates: Vec::new() };
+    let mut tier = Tier { bench, least, limits: Limits::new(bench), rates: Vec::new(), counted: false };
     for (index, slot) in slots.iter().enumerate() {
         let mut figures = Figures::default();
-        let says = match measured(bench, slot, least) {
-            Ok(measured) => tier.slot(slot, &measured, &mut figures),
-            Err(says) => says,
-        };
+        let (measured, unknown) = measured(bench, slot, least, tier.counted);
+        let says = tier.slot(slot, &measured, unknown, &mut figures);
         if index + 1 == slots.len() || matches!(says, Says::Harm(_)) {
             figures.candidate.summary = Summary::of(&tier.rates);
         }
@@ -38,30 +36,34 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
     reading
 }
 
-/// The counts over each window. What is bad over the longest one may be missing only where its total is enough; a shorter
-/// window is part of it.
-fn measured(bench: &Bench<'_>, slot: &Slot, least: f64) -> Result<Vec<(Span, Counts)>, Says> {
+/// The counts over each window, the longest first, and why no more of them are known, if they are not. What is bad over the
+/// longest one may be missing only where its total is enough and it was not `counted` before; a shorter window is part of it.
+fn measured(bench: &Bench<'_>, slot: &Slot, least: f64, counted_before: bool) -> (Vec<(Span, Counts)>, Option<Says>) {
     let mut measured = Vec::new();
     let mut least = least;
     for window in windows(bench.gate).into_iter().rev() {
         let part = Part { side: Side::Candidate, query: Query::Total, window: Some(window) };
-        match counted(slot, part, least) {
-            Counted::Known(counts) => {
-                if counts.total >= least {
-                    least = 0.0;
-                }
-                measured.push((window, counts));
+        let counts = match counted(slot, part, least) {
+            Counted::Known(counts) => counts,
+            Counted::NoneBad(_) if !is_none_good(bench.gate) => return (measured, Some(uncounted(part).says())),
+            // Counts of the whole tier are not taken back: what was counted, and is not there, is lost.
+            Counted::NoneBad(_) if counted_before && measured.is_empty() && covered(bench, slot, window) < 1.0 => {
+                return (measured, Some(uncounted(part).says()));
             }
+            Counted::NoneBad(total) => Counts { bad: 0.0, total },
             Counted::TotalOnly(total) => {
-                return Err(Says::Partial(format!(
-                    "{} of {least} events, and nothing counts the bad ones yet",
-                    words::count(total)
-                )));
+                let total = words::count(total);
+                let why = format!("{total} of {least} events, and nothing counts the bad ones yet");
+                return (measured, Some(Says::Partial(why)));
             }
-            Counted::Unknown(why, cause) => return Err(Says::Unknown(why, cause)),
+            unknown @ Counted::Unknown(..) => return (measured, Some(unknown.says())),
+        };
+        if counts.total >= least {
+            least = 0.0;
         }
+        measured.push((window, counts));
     }
-    Ok(measured)
+    (measured, None)
 }
 
 /// One tier, slot by slot.
@@ -71,14 +73,19 @@ struct Tier<'a> {
     limits: Limits,
     /// The fastest that each slot's budget burned.
     rates: Vec<f64>,
+    /// Whether anything counted bad events over the longest window yet.
+    counted: bool,
 }
 
 impl Tier<'_> {
-    fn slot(&mut self, slot: &Slot, measured: &[(Span, Counts)], figures: &mut Figures) -> Says {
+    /// What a slot says. A limit that is broken, or a budget that burns, is so whatever is unknown of other windows.
+    fn slot(&mut self, slot: &Slot, measured: &[(Span, Counts)], unknown: Option<Says>, figures: &mut Figures) -> Says {
         let gate = self.bench.gate;
         let (Some((_, longest)), Some(objective)) = (measured.first().copied(), gate.objective) else {
-            return Says::Unknown("the gate has no windows or no objective".to_owned(), Cause::Silence);
+            let nothing = || Says::Unknown("the gate has no windows or no objective".to_owned(), Cause::Silence);
+            return unknown.unwrap_or_else(nothing);
         };
+        self.counted |= longest.bad > 0.0;
         figures.candidate = aggregate(longest);
         let limit = self.limits.hold(longest, self.least);
         if let State::Broken(why) = limit {
@@ -106,6 +113,9 @@ impl Tier<'_> {
                 ));
             }
             fastest = fastest.max(short.min(long));
+        }
+        if let Some(says) = unknown {
+            return says;
         }
         self.rates.push(fastest);
         if longest.total < self.least {
@@ -150,7 +160,10 @@ fn rate(counts: Counts, objective: Decimal) -> f64 {
 /// What the shortest window of a slot counted, and how fast the budget burned over it.
 pub(super) fn shortest(bench: &Bench<'_>, slot: &Slot) -> Result<(Counts, f64), Says> {
     let (_, least) = minimum(bench);
-    let measured = measured(bench, slot, least)?;
+    let (measured, unknown) = measured(bench, slot, least, false);
+    if let Some(says) = unknown {
+        return Err(says);
+    }
     let nothing = || Says::Unknown("the gate has no windows or no objective".to_owned(), Cause::Silence);
     let ((_, longest), (window, counts)) = measured.first().zip(measured.last()).ok_or_else(nothing)?;
     if longest.total < least {

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 
 use crate::model::{
     document::Span,
-    policy::{Decimal, Source, Worse},
+    policy::{Decimal, Gate, Worse},
 };
 
 use super::{
     conclude::{Bench, Cause, Figures, Reading, Says},
     context::{Recorded, Subject},
-    counts::{Counted, ROUNDING, aggregate, counted, part, what},
+    counts::{Counted, Level, aggregate, counted, fell, is_none_good, part, uncounted, what},
     question::compares,
     report::{Aggregate, Comparison},
     stats::counts::{Baseline, Counts, Harm, WITHOUT_WORST, Weighed},
@@ -18,9 +18,12 @@ use super::{
     words,
 };
 
-/// Prometheus extrapolates what it counts to the edges of a window, so that a count may fall a little as its window
-/// grows; less than this of what was counted before is no such fall.
-const EXTRAPOLATED: f64 = 1.0 / 3.0;
+/// How many of the newest blocks are looked at by themselves.
+const RECENT: usize = 3;
+/// From so many events on that were to be expected of a baseline, that none came is no chance.
+const EXPECTED: f64 = 20.0;
+/// The part of what was to be expected of a baseline below which it stands still.
+const STANDSTILL: f64 = 0.05;
 /// The natural logarithm of the largest e-value that is written down.
 const MOST_LN: f64 = 690.0;
 
@@ -30,8 +33,8 @@ const MOST_LN: f64 = 690.0;
 struct Blocks {
     /// The block that the newest slot is in, by its number.
     current: Option<i64>,
-    /// The counts at the end of the block before.
-    before: [Counts; 2],
+    /// The highest that the counts of each side were.
+    levels: [Level; 2],
     /// The counts of the slot before, and its number.
     last: [Counts; 2],
     last_slot: Option<u64>,
@@ -43,23 +46,23 @@ struct Blocks {
 const BLOCK: Span = Span::seconds(60);
 
 impl Blocks {
-    /// Adds a slot's counts. A total that fell is of another counter: what it counts now is one block, whenever that was.
+    /// Adds a slot's counts. Those that fell are of another counter: what it counts now is one block, whenever that was.
     /// Returns the slot that ended the block before, if one did.
-    fn add(&mut self, number: u64, block: i64, now: [Counts; 2]) -> Option<u64> {
-        if now.iter().zip(&self.last).any(|(now, last)| now.total + 1.0 < last.total) {
+    fn add(&mut self, gate: &Gate, number: u64, block: i64, now: [Counts; 2]) -> Option<u64> {
+        if now.iter().zip(&self.last).any(|(now, last)| fell(gate, *now, *last)) {
             *self = Self::default();
         }
         let mut ended = None;
         if self.current != Some(block) {
             self.current = Some(block);
-            self.before = self.last;
             ended = self.last_slot;
             self.candidate.push(Counts::default());
             self.baseline.push(Counts::default());
         }
-        let ([candidate, baseline], [candidate_before, baseline_before]) = (now, self.before);
+        let ([candidate, baseline], [our_level, their_level]) = (now, &mut self.levels);
         if let (Some(ours), Some(theirs)) = (self.candidate.last_mut(), self.baseline.last_mut()) {
-            (*ours, *theirs) = (candidate.since(candidate_before), baseline.since(baseline_before));
+            *ours = Counts::sum([*ours, our_level.rise(candidate)]);
+            *theirs = Counts::sum([*theirs, their_level.rise(baseline)]);
         }
         (self.last, self.last_slot) = (now, Some(number));
         ended
@@ -85,6 +88,10 @@ pub(super) struct Comparing<'a> {
     pub(super) newest: bool,
     /// The counts of the slot before, the candidate's and the baseline's.
     before: [Option<Counts>; 2],
+    /// Whether anything ever counted the bad events of each.
+    ever: [bool; 2],
+    /// The counts of both when the baseline was last seen to grow, and when that was.
+    beside: Option<([Counts; 2], Timestamp)>,
     blocks: Blocks,
     once: Once,
     /// Whether the comparison could have noticed the worst already.
@@ -107,6 +114,8 @@ impl<'a> Comparing<'a> {
             least,
             newest: false,
             before: [None, None],
+            ever: [false; 2],
+            beside: None,
             blocks: Blocks::default(),
             once: if compares(bench.gate, bench.context) { Once::Due(due) } else { Once::Never },
             sighted: false,
@@ -125,19 +134,28 @@ impl<'a> Comparing<'a> {
     /// Counts of a tier only grow: one that fell was begun anew somewhere, and what it counted before is lost. That slot says
     /// nothing; from the next one on, what is counted is counted from there.
     fn growing(&mut self, counted: Counted, side: Side) -> Counted {
-        let Counted::Known(now) = counted else { return counted };
         let index = usize::from(side == Side::Baseline);
+        let ever = self.ever.get(index).copied().unwrap_or_default();
+        let now = match counted {
+            Counted::Known(now) => now,
+            // Counts of a tier are not taken back: what was counted, and is not there, is lost.
+            Counted::NoneBad(_) if ever || !is_none_good(self.bench.gate) => return uncounted(part(side)),
+            Counted::NoneBad(total) => Counts { bad: 0.0, total },
+            Counted::TotalOnly(_) | Counted::Unknown(..) => return counted,
+        };
+        if let Some(ever) = self.ever.get_mut(index) {
+            *ever |= matches!(counted, Counted::Known(_));
+        }
         let before = self.before.get_mut(index).and_then(|before| before.replace(now));
-        let kept = if self.bench.gate.source == Source::Prometheus { EXTRAPOLATED } else { 1.0 };
-        let fell = |now: f64, before: f64| now < before * kept - ROUNDING && before - now >= 1.0;
         if let Some(before) = before
-            && (fell(now.total, before.total) || (kept >= 1.0 && fell(now.bad, before.bad)))
+            && fell(self.bench.gate, now, before)
         {
             let (now, before) = (words::counts(now), words::counts(before));
             let why = format!("counter reset: {now} after {before} in the same tier");
             return Counted::Unknown(format!("{}: {why}", what(part(side), "counts")), Cause::Silence);
         }
-        counted
+        // That nothing counts the candidate's bad ones yet means that there are none; of the baseline's it may not make harm.
+        if side == Side::Candidate { Counted::Known(now) } else { counted }
     }
 
     /// What a slot counted of both sides; of the baseline only where it runs beside.
@@ -160,8 +178,10 @@ impl<'a> Comparing<'a> {
             return Says::Fine(String::new());
         }
         if let Some(baseline) = baseline {
+            let is_counted = !matches!(baseline, Counted::NoneBad(_));
             let baseline = match baseline {
                 Counted::Known(counts) => counts,
+                Counted::NoneBad(total) => Counts { bad: 0.0, total },
                 Counted::TotalOnly(total) => {
                     let total = words::count(total);
                     let why = format!("baseline: {total} of {} events, and nothing counts the bad ones", self.least);
@@ -169,16 +189,47 @@ impl<'a> Comparing<'a> {
                 }
                 Counted::Unknown(why, cause) => return Says::Unknown(why, cause),
             };
-            reading.marks.extend(self.blocks.add(slot.number, self.block(slot), [candidate, baseline]));
-            return self.beside(slot, [candidate, baseline], figures, reading);
+            if let Some(since) = self.stands_still(slot, [candidate, baseline]) {
+                return Says::Few(format!(
+                    "nothing was counted of the baseline since {since}, while the candidate served"
+                ));
+            }
+            let block = self.block(slot);
+            reading.marks.extend(self.blocks.add(self.bench.gate, slot.number, block, [candidate, baseline]));
+            return match self.beside(slot, [candidate, baseline], figures, reading) {
+                // That nothing counts the baseline's bad events is no harm of the candidate's.
+                Says::Harm(_) if !is_counted => uncounted(part(Side::Baseline)).says(),
+                says => says,
+            };
         }
         let Some(Recorded::Counts { bad, total }) = self.bench.context.recorded.get(self.bench.id) else {
             return Says::Fine("; there is nothing to compare with".to_owned());
         };
-        reading.marks.extend(self.blocks.add(slot.number, self.block(slot), [candidate, Counts::default()]));
+        let block = self.block(slot);
+        reading.marks.extend(self.blocks.add(self.bench.gate, slot.number, block, [candidate, Counts::default()]));
         let says = self.recorded(slot, [candidate, Counts { bad: *bad, total: *total }], figures, reading);
         (figures.baseline, figures.comparison) = self.looked;
         says
+    }
+
+    /// Since when the baseline stands still while the candidate serves, by what its share was to bring: then its exporter is gone
+    /// and not its traffic, and there is nothing beside the candidate to compare with.
+    fn stands_still(&mut self, slot: &Slot, now: [Counts; 2]) -> Option<Timestamp> {
+        let [candidate, baseline] = now;
+        let Some(([ours, theirs], at)) = self.beside.filter(|([ours, theirs], _)| {
+            ours.total > 0.0
+                && ours.total <= candidate.total
+                && theirs.total <= baseline.total + theirs.total * STANDSTILL
+        }) else {
+            self.beside = Some((now, slot.at));
+            return None;
+        };
+        let expected = (candidate.total - ours.total) * theirs.total / ours.total;
+        if baseline.total - theirs.total >= (expected * STANDSTILL).max(1.0) {
+            self.beside = Some((now, slot.at));
+            return None;
+        }
+        (expected >= EXPECTED).then_some(at)
     }
 
     /// The block that a slot is in.
@@ -287,7 +338,20 @@ impl<'a> Comparing<'a> {
         if alone && !self.would_notice(weighed.rest, WITHOUT_WORST * needed) {
             return Says::Few(format!("harm in one slot, and too few in others to tell{against}"));
         }
+        // What varies because it has just gone wrong is not made well by how much it varies.
+        let looks = 2..=RECENT.min(self.blocks.baseline.len());
+        if looks.into_iter().any(|length| self.goes_wrong(length, alpha)) {
+            return Says::Few(format!("harm in the newest slots, which may be chance{against}"));
+        }
         Says::Fine(against)
+    }
+
+    /// Whether the newest blocks show harm by themselves, were they independent, and each but one of them.
+    fn goes_wrong(&self, length: usize, alpha: f64) -> bool {
+        let newest = |blocks: &[Counts]| blocks.iter().rev().take(length).copied().collect::<Vec<_>>();
+        let (ours, theirs) = (newest(&self.blocks.candidate), newest(&self.blocks.baseline));
+        self.is_much([Counts::sum(ours.clone()), Counts::sum(theirs.clone())])
+            && Weighed::of_independent(&ours, Baseline::Beside(&theirs), self.harm()).shows_harm(alpha)
     }
 
     /// Whether so many events are enough for the worst to be noticed.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::PinnedTerms,
@@ -65,8 +64,7 @@ impl<'a> Bench<'a> {
 }
 
 /// What one slot says by itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Says {
     /// Measured, enough of it, and nothing is wrong.
     Fine(String),
@@ -90,8 +88,7 @@ impl Says {
 }
 
 /// Why something was not measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The source knew nothing, or said what may not be relied on.
     Silence,
@@ -215,7 +212,14 @@ pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> C
         let why = format!("{} (slot {})", slot.says.words(), slot.number);
         (Verdict::Fail, Some(Reason::GateFailed), why, slot.at)
     } else if let Some(until) = fresh_until.filter(|until| now > *until) {
-        let why = format!("the last look is too old: it could be relied on until {until:.0}");
+        let why = if seen.lag >= bench.gate.evidence_ttl {
+            let (lag, ttl) = (seen.lag, bench.gate.evidence_ttl);
+            format!(
+                "a look is made {lag} after its time (`lag` of the source) and may be relied on for {ttl} (`evidence-ttl`): lower the one, or raise the other"
+            )
+        } else {
+            format!("the last look is too old: it could be relied on until {until:.0}")
+        };
         (Verdict::Inconclusive, Some(Reason::Stale), why, open_since)
     } else if newest.is_none() {
         let why = format!("the first look is due at {:.0}", later(clockwork.at(1), seen.lag));
@@ -235,7 +239,7 @@ pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> C
     let mut marks = std::mem::take(&mut reading.marks);
     marks.extend(last_pass.map(|slot| slot.number));
     let decides = |slot: &&Read| reading.decisive.contains(&slot.number) || decided == Some(slot.number);
-    let decisive = reading.slots.iter().filter(decides).map(|slot| (slot.number, slot.says.clone())).collect();
+    let decisive = reading.slots.iter().filter(decides).map(|slot| slot.number).collect();
     let report = GateReport {
         kind: bench.gate.kind,
         source: bench.gate.source,
@@ -265,20 +269,14 @@ fn fails(bench: &Bench<'_>, says: &Says) -> bool {
     }
 }
 
-/// All slots. What one was found to say before others were forgotten, it says for good.
+/// All slots.
 fn read(bench: &Bench<'_>, seen: &Seen) -> Reading {
-    let mut reading = match bench.gate.kind {
+    match bench.gate.kind {
         Kind::CountRatio => counts::read(bench, &seen.slots),
         Kind::Sample => sample::read(bench, &seen.slots, seen.forgotten.measured),
         Kind::Gauge => gauge::read(bench, &seen.slots),
         Kind::BurnRate => burn::read(bench, &seen.slots),
-    };
-    for (read, slot) in reading.slots.iter_mut().zip(&seen.slots) {
-        if let Some(found) = &slot.found {
-            read.says = found.clone();
-        }
     }
-    reading
 }
 
 /// The verdict as of one slot.

@@ -2,7 +2,11 @@
 //!
 //! Each slot asks for the counts of the whole tier so far, so that a slot at which nobody looked loses no error.
 
-use crate::model::policy::Gate;
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use crate::model::policy::{Gate, Kind, Source, Worse};
 
 use super::{
     comparison::Comparing,
@@ -28,10 +32,24 @@ pub(super) const ROUNDING: f64 = 1e-9;
 pub(super) enum Counted {
     /// Both are known.
     Known(Counts),
+    /// The total is there and enough, and nothing counts the bad: none, as far as anybody knows.
+    NoneBad(f64),
     /// The total is there and below its minimum, and nothing counts the bad.
     TotalOnly(f64),
     /// Nothing may be concluded.
     Unknown(String, Cause),
+}
+
+impl Counted {
+    /// What is said where nothing may be concluded.
+    pub(super) fn says(self) -> Says {
+        match self {
+            Self::Unknown(why, cause) => Says::Unknown(why, cause),
+            Self::Known(_) | Self::NoneBad(_) | Self::TotalOnly(_) => {
+                Says::Unknown("nothing counts the bad ones".to_owned(), Cause::Silence)
+            }
+        }
+    }
 }
 
 /// How many events a PASS needs, as a number to compare counts with. By default as many as, without a single bad one,
@@ -50,7 +68,18 @@ pub(super) fn minimum(bench: &Bench<'_>) -> (u64, f64) {
     (minimum, minimum as f64)
 }
 
-/// What a slot's answers say of one side. Only a missing `bad`, with the total there and at its minimum, counts as zero.
+/// Whether bad events that nothing ever counted are none. Where fewer are worse, that would make harm of silence, or health.
+pub(super) fn is_none_good(gate: &Gate) -> bool {
+    gate.worse == Worse::Higher && gate.absolute.is_none_or(|absolute| absolute.min.is_none())
+}
+
+/// What is said of bad events that nothing counts, where that is not none.
+pub(super) fn uncounted(part: Part) -> Counted {
+    let why = format!("{}: no data, which is not the same as none", what(part, "bad"));
+    Counted::Unknown(why, Cause::Silence)
+}
+
+/// What a slot's answers say of one side.
 pub(super) fn counted(slot: &Slot, part: Part, minimum: f64) -> Counted {
     let total = match number(slot, Part { query: Query::Total, ..part }) {
         Number::Known(total) => total,
@@ -63,7 +92,7 @@ pub(super) fn counted(slot: &Slot, part: Part, minimum: f64) -> Counted {
             Counted::Unknown(format!("{}: {why}", what(part, "counts")), Cause::Silence)
         }
         Number::Known(bad) => Counted::Known(Counts { bad, total }),
-        Number::Missing if total >= minimum => Counted::Known(Counts { bad: 0.0, total }),
+        Number::Missing if total >= minimum => Counted::NoneBad(total),
         Number::Missing => Counted::TotalOnly(total),
         Number::Unknown(why, cause) => Counted::Unknown(format!("{}: {why}", what(part, "bad")), cause),
     }
@@ -101,8 +130,13 @@ pub(super) fn what(part: Part, query: &str) -> String {
 pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
     let (minimum, least) = minimum(bench);
     let mut reading = Reading { minimum: Some(minimum), ..Reading::default() };
-    let mut tier =
-        Tier { bench, least, limits: Limits::new(bench), comparing: Comparing::new(bench, least), grew: None };
+    let mut tier = Tier {
+        bench,
+        least,
+        limits: Limits::new(bench),
+        comparing: Comparing::new(bench, least),
+        served: Served::default(),
+    };
     for (index, slot) in slots.iter().enumerate() {
         // Of the newest slot all figures are wanted.
         tier.comparing.newest = index + 1 == slots.len();
@@ -111,7 +145,7 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
         let figures = Some(figures).filter(|figures| *figures != Figures::default());
         reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
     }
-    reading.marks.extend(tier.grew.map(|grew| grew.slot));
+    reading.marks.extend(tier.served.mark());
     reading.awaited = tier.comparing.awaits().then(|| bench.baked());
     reading
 }
@@ -121,12 +155,102 @@ pub(super) fn part(side: Side) -> Part {
     Part { side, query: Query::Total, window: None }
 }
 
-/// When the candidate's events last became more.
+/// How many slots a total has to stay below what was counted before, until what it counts is what there is.
+const SETTLED: usize = 3;
+
+/// The highest that each count of a tier was. Of two replicas one may know less, and Prometheus extrapolates: what fell for a slot or
+/// two is not begun anew, and what rises to where it was is nothing new.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Level {
+    highest: Counts,
+    /// The totals of the newest slots.
+    recent: VecDeque<f64>,
+}
+
+impl Level {
+    /// Takes a slot's counts; returns what is new of them.
+    pub(super) fn rise(&mut self, now: Counts) -> Counts {
+        let settled = self.recent.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if self.recent.len() == SETTLED && settled < self.highest.total {
+            self.highest.total = settled;
+            self.highest.bad = self.highest.bad.min(now.bad);
+        }
+        self.recent.push_back(now.total);
+        if self.recent.len() > SETTLED {
+            self.recent.pop_front();
+        }
+        if now.total < self.highest.total {
+            return Counts::default();
+        }
+        let new = now.since(self.highest);
+        self.highest = Counts { bad: self.highest.bad.max(now.bad), total: now.total };
+        new
+    }
+}
+
+/// Prometheus extrapolates what it counts to the edges of a window, so that a count may fall a little as its window
+/// grows; less than this of what was counted before is no such fall.
+const EXTRAPOLATED: f64 = 1.0 / 3.0;
+
+/// Whether counts of a tier, which only grow, were begun anew.
+pub(super) fn fell(gate: &Gate, now: Counts, before: Counts) -> bool {
+    let kept = if gate.source == Source::Prometheus { EXTRAPOLATED } else { 1.0 };
+    let fell = |now: f64, before: f64| now < before * kept - ROUNDING && before - now >= 1.0;
+    fell(now.total, before.total) || (kept >= 1.0 && fell(now.bad, before.bad))
+}
+
+/// When events were last seen to come.
 #[derive(Debug, Clone, Copy)]
-struct Grew {
+struct Last {
     slot: u64,
-    at: jiff::Timestamp,
+    at: Timestamp,
     total: f64,
+}
+
+/// Whether somebody still serves, by a total that is asked for in each slot.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    last: Option<Last>,
+    recent: VecDeque<f64>,
+}
+
+impl Served {
+    /// Takes a slot's total. What is asked of Prometheus moves by what half a slot brings although nothing comes, by
+    /// extrapolation; that is no sign of life. Neither is that it fell, or is again what it was before it fell.
+    pub(super) fn see(&mut self, bench: &Bench<'_>, slot: &Slot, total: f64) {
+        let settled = self.recent.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if let Some(last) = self.last.as_mut().filter(|last| self.recent.len() == SETTLED && settled < last.total) {
+            last.total = settled;
+        }
+        let extrapolated = bench.gate.source == Source::Prometheus && bench.gate.kind == Kind::CountRatio;
+        let drift = if extrapolated {
+            let lasted = slot.at.as_second().saturating_sub(bench.clockwork().ground.as_second()).max(1);
+            #[allow(clippy::cast_precision_loss, reason = "seconds of any tier are exact")]
+            let part = bench.gate.interval.as_secs() as f64 / 2.0 / lasted as f64;
+            total * part.min(1.0)
+        } else {
+            0.0
+        };
+        if self.last.is_none_or(|last| total - last.total >= drift.max(1.0)) {
+            self.last = Some(Last { slot: slot.number, at: slot.at, total });
+        }
+        self.recent.push_back(total);
+        if self.recent.len() > SETTLED {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Since when nothing new came, if that is longer than a look may be relied on. What stopped serving goes on to look as well as
+    /// it did when it last served. At the last tier there is nobody else who would serve, and nowhere to go from there.
+    pub(super) fn silent_since(&self, bench: &Bench<'_>, slot: &Slot) -> Option<Timestamp> {
+        let last = self.last.filter(|last| last.total > 0.0 && !bench.context.last)?;
+        (slot.at > later(last.at, bench.gate.evidence_ttl)).then_some(last.at)
+    }
+
+    /// The slot with which something last came.
+    pub(super) fn mark(&self) -> Option<u64> {
+        self.last.map(|last| last.slot)
+    }
 }
 
 /// One tier, slot by slot.
@@ -135,7 +259,7 @@ struct Tier<'a> {
     least: f64,
     limits: Limits,
     comparing: Comparing<'a>,
-    grew: Option<Grew>,
+    served: Served,
 }
 
 impl Tier<'_> {
@@ -148,10 +272,10 @@ impl Tier<'_> {
                 let total = words::count(total);
                 return Says::Partial(format!("{total} of {} events, and nothing counts the bad ones yet", self.least));
             }
-            Counted::Unknown(why, cause) => return Says::Unknown(why, cause),
+            unknown @ (Counted::NoneBad(_) | Counted::Unknown(..)) => return unknown.says(),
         };
         figures.candidate = aggregate(candidate);
-        self.serves(slot, candidate);
+        self.served.see(self.bench, slot, candidate.total);
         let limit = self.limits.hold(candidate, self.least);
         if let State::Broken(why) = limit {
             return Says::Harm(why);
@@ -167,27 +291,11 @@ impl Tier<'_> {
             }
             (_, State::Beyond(why)) => Says::Few(why),
             (Says::Few(why) | Says::Partial(why), _) => few(&why),
-            (Says::Fine(_), _) if self.stands_still(slot, candidate) => {
-                let since = self.grew.map(|grew| format!(" since {}", grew.at)).unwrap_or_default();
-                Says::Few(format!("no event was counted{since}; {}", words::counts(candidate)))
-            }
-            (Says::Fine(why), _) => Says::Fine(format!("{}{why}", words::counts(candidate))),
+            (Says::Fine(why), _) => match self.served.silent_since(self.bench, slot) {
+                Some(since) => Says::Few(format!("no event was counted since {since}; {}", words::counts(candidate))),
+                None => Says::Fine(format!("{}{why}", words::counts(candidate))),
+            },
         }
-    }
-
-    /// Remembers when the candidate was last seen to serve. A source that lost what it had counted says nothing of that.
-    fn serves(&mut self, slot: &Slot, candidate: Counts) {
-        let (number, at, total) = (slot.number, slot.at, candidate.total);
-        if self.grew.is_none_or(|grew| (total - grew.total).abs() >= 1.0) {
-            self.grew = Some(Grew { slot: number, at, total });
-        }
-    }
-
-    /// Whether nothing new was counted for as long as a look may be relied on. What stopped serving goes on to look as well
-    /// as it did when it last served. At the last tier there is nobody else who would serve, and nowhere to go from there.
-    fn stands_still(&self, slot: &Slot, candidate: Counts) -> bool {
-        let until = self.grew.map(|grew| later(grew.at, self.bench.gate.evidence_ttl));
-        candidate.total > 0.0 && !self.bench.context.last && until.is_some_and(|until| slot.at > until)
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 
 /// The form of the document, and the methods by which it is judged: whatever changes what is concluded from the same answers
 /// is another one.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// How long a document may be and still be written for people to read.
 const READABLE_BYTES: usize = 1024 * 1024;
 /// The largest document that is read.
@@ -33,7 +33,7 @@ pub const MAX_EVIDENCE_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
-    /// The form of the document: 2.
+    /// The form of the document: 3.
     version: u32,
     /// What was judged.
     pub context: TierContext,
@@ -129,7 +129,15 @@ impl Evidence {
             let plan = |at| plan(gate, &self.context, at);
             self.check("gate", id, self.watch.slots(id), bench.clockwork(), &plan, &mut differences);
         }
+        for (id, seen) in &self.watch.gates {
+            differences.extend(seen.forgot_wrongly().map(|why| format!("gate {id}: {why}")));
+        }
         for (id, seen) in &self.watch.thresholds {
+            differences.extend(seen.forgot_wrongly().map(|why| format!("threshold {id}: {why}")));
+            // What was never looked at was not measured in any way.
+            if seen.slots.is_empty() {
+                continue;
+            }
             let Some(metric) = &seen.metric else {
                 differences.push(format!("threshold {id}: nobody knows how it was measured"));
                 continue;

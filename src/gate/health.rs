@@ -190,6 +190,13 @@ pub fn unmeasurable<'a>(
     if let Some(refusal) = gates.iter().find_map(|(_, gate)| measure.has(gate.source).err()) {
         return Some(refusal);
     }
+    let late = |(_, gate): &&(&GateId, &Gate)| measure.lag(gate.source) >= gate.evidence_ttl;
+    if let Some((id, gate)) = gates.iter().find(late) {
+        let (lag, ttl, word) = (measure.lag(gate.source), gate.evidence_ttl, gate.source.word());
+        let message = format!("gate {id} is asked {lag} late, and its evidence may be relied on for {ttl}");
+        let hint = format!("lower `lag` under metrics: {word} here, or raise the gate's `evidence-ttl` in the policy");
+        return Some(Refusal::new(Reason::NoData, message).hint(hint));
+    }
     let measured = |name: &GateId| gates.iter().any(|(id, _)| *id == name) || measure.metric(name).is_some();
     limits.find(|name| !measured(name)).map(|name| {
         let message = format!("limit {name} is measured by no gate, and no query for it is configured here");

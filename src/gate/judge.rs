@@ -86,7 +86,7 @@ fn look_at_gate(
         answers.push(again.unwrap_or_else(|| ask(planned, measure)));
     }
     let keep = kept(&bench, terms, seen, at);
-    seen.push(Slot { number, at, answers, found: None, halted: None }, &keep);
+    seen.push(Slot { number, at, answers }, &keep);
 }
 
 fn look_at_metric(
@@ -107,7 +107,7 @@ fn look_at_metric(
     seen.metric = Some(metric.clone());
     let (halting, row) = thresholds::halting(name, terms, context, seen);
     let keep = Keep { halting, row, ..Keep::default() };
-    seen.push(Slot { number, at, answers, found: None, halted: None }, &keep);
+    seen.push(Slot { number, at, answers }, &keep);
 }
 
 /// What is to be kept of a gate's slots as of a time: what its verdict and its threshold rest on.

@@ -6,6 +6,7 @@ use crate::model::policy::{Decimal, LimitRule, Worse};
 use super::{
     conclude::{Bench, Cause, Figures, Read, Reading, Says},
     context::Recorded,
+    counts::Served,
     limits::{Limits, Percentiles, State},
     measure::{Observations, Value},
     question::compares,
@@ -36,13 +37,23 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot], forgotten: u64) -> Reading
         reading.not_before = Some(bench.clockwork().ground.max(bench.baked()));
     }
     let limits = Limits::new(bench);
-    let mut tier = Tier { bench, least, limits, measured: forgotten, looked: None, comparison: None, row: Vec::new() };
+    let mut tier = Tier {
+        bench,
+        least,
+        limits,
+        measured: forgotten,
+        looked: None,
+        comparison: None,
+        row: Vec::new(),
+        served: Served::default(),
+    };
     for slot in slots {
         let mut figures = Figures::default();
         let says = tier.slot(slot, &mut figures, &mut reading);
         let figures = Some(figures).filter(|figures| *figures != Figures::default());
         reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
     }
+    reading.marks.extend(tier.served.mark());
     reading.decisive.extend(tier.row);
     reading
 }
@@ -90,6 +101,7 @@ struct Tier<'a> {
     comparison: Option<Comparison>,
     /// The slots in which a limit was broken that takes more of them in a row.
     row: Vec<u64>,
+    served: Served,
 }
 
 impl Tier<'_> {
@@ -98,6 +110,7 @@ impl Tier<'_> {
             Ok(observed) => observed,
             Err(says) => return says,
         };
+        self.served.see(self.bench, slot, count(made(&candidate.summary)));
         figures.candidate = aggregate(&candidate);
         figures.comparison = self.comparison;
         // A limit that is broken is broken whatever is known of the baseline.
@@ -124,16 +137,16 @@ impl Tier<'_> {
         };
         self.measured += 1;
         figures.baseline = baseline.as_ref().map(aggregate);
-        let enough = |summary: &Summary| u64::from(summary.count) >= self.least;
+        let enough = |summary: &Summary| made(summary) >= self.least;
         let words = in_words(&candidate);
         if limit == State::NoNumber {
             return Says::no_number();
         }
         if !enough(&candidate.summary) {
-            return Says::Few(format!("{} of {} observations; {words}", candidate.summary.count, self.least));
+            return Says::Few(format!("{} of {} observations; {words}", made(&candidate.summary), self.least));
         }
         if let Some(baseline) = baseline.as_ref().filter(|baseline| !enough(&baseline.summary)) {
-            return Says::Few(format!("baseline: {} of {} observations; {words}", baseline.summary.count, self.least));
+            return Says::Few(format!("baseline: {} of {} observations; {words}", made(&baseline.summary), self.least));
         }
         let says = match (baseline, &self.looked) {
             (None, _) => {
@@ -144,16 +157,17 @@ impl Tier<'_> {
             (Some(baseline), None) => self.look(slot, &candidate, &baseline, reading),
         };
         figures.comparison = self.comparison;
-        match (says, limit) {
-            (Says::Fine(_), State::Beyond(why)) => Says::Few(why),
-            (says, _) => says,
+        match (says, limit, self.served.silent_since(self.bench, slot)) {
+            (Says::Fine(_), State::Beyond(why), _) => Says::Few(why),
+            (Says::Fine(words), _, Some(since)) => Says::Few(format!("nothing was observed since {since}; {words}")),
+            (says, ..) => says,
         }
     }
 
     /// Holds the candidate's observations to the absolute limits. A point needs the minimum of them.
     fn hold(&mut self, candidate: &Observed<'_>) -> State {
         let Some(absolute) = self.bench.gate.absolute else { return State::Kept };
-        if absolute.rule == Some(LimitRule::Point) && u64::from(candidate.summary.count) < self.least {
+        if absolute.rule == Some(LimitRule::Point) && made(&candidate.summary) < self.least {
             return State::Kept;
         }
         let above = |max: Decimal| candidate.whole.map(|whole| many(whole, |value| value > max.get()));
@@ -227,6 +241,16 @@ fn observed(slot: &Slot, side: Side) -> Result<Observed<'_>, Says> {
         Some(Value::Failed(why)) => Err(Says::Unknown(format!("{name}: {why}"), Cause::Provider)),
         None => Err(silent("it was not asked for")),
     }
+}
+
+/// How many observations there were, of which those that are known may be a sample.
+fn made(summary: &Summary) -> u64 {
+    summary.sampled_of.unwrap_or(u64::from(summary.count))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "as many as there are bytes of an answer, at most")]
+fn count(number: u64) -> f64 {
+    number as f64
 }
 
 fn is_finite(observations: &Observations) -> bool {

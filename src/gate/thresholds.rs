@@ -18,7 +18,7 @@ use super::{
     burn,
     conclude::{Bench, Says},
     context::TierContext,
-    counts::{self, Counted, counted},
+    counts::{self, Counted, Level, counted, fell, uncounted},
     gauge,
     report::{ThresholdReport, ThresholdState},
     sample,
@@ -81,27 +81,24 @@ pub(super) fn report(
     }
 }
 
-/// The first slot that halts, and with what value, if one does; and those that go on crossing the limit, if that is not enough
+/// The first slot that halts, if one does; and those that go on crossing the limit, if that is not enough
 /// yet.
 pub(super) fn halting(
     name: &GateId,
     terms: &PinnedTerms,
     context: &TierContext,
     seen: &Seen,
-) -> (Option<(u64, f64)>, BTreeSet<u64>) {
+) -> (Option<u64>, BTreeSet<u64>) {
     let Some(threshold) = terms.thresholds.get(name) else { return (None, BTreeSet::new()) };
     let looks = looks(name, threshold, terms, context, seen);
     let (crossed, row) = crossed(&looks, threshold);
-    (crossed.map(|(look, value)| (look.number, value)), row)
+    (crossed.map(|(look, _)| look.number), row)
 }
 
 /// The first look with which `halt` was crossed in as many slots in a row as it takes; and the row so far.
 fn crossed<'a>(looks: &'a [Look], threshold: &Threshold) -> (Option<(&'a Look, f64)>, BTreeSet<u64>) {
     let mut row = BTreeSet::new();
     for look in looks {
-        if let Some(value) = look.halted {
-            return (Some((look, value)), row);
-        }
         // A slot without data neither counts nor interrupts.
         let (Ok(known), Some(halt)) = (&look.known, threshold.halt) else { continue };
         if !known.crosses(halt) {
@@ -121,13 +118,11 @@ struct Look {
     number: u64,
     at: Timestamp,
     known: Result<Known, Says>,
-    /// The value with which it was found to halt, where that cannot be derived any more.
-    halted: Option<f64>,
 }
 
 impl Look {
     fn new(slot: &Slot, known: Result<Known, Says>) -> Self {
-        Self { number: slot.number, at: slot.at, known, halted: slot.halted }
+        Self { number: slot.number, at: slot.at, known }
     }
 }
 
@@ -224,13 +219,23 @@ impl Test<'_> {
         let (minimum, least) = counts::minimum(self.bench);
         let mut known: Vec<Counts> = Vec::new();
         let mut grown: Vec<Counts> = Vec::new();
+        let (mut level, mut ever) = (Level::default(), false);
         let mut looks = Vec::new();
         for slot in slots {
-            let known_now = match counted(slot, counts::part(Side::Candidate), least) {
+            let counted = match counted(slot, counts::part(Side::Candidate), least) {
+                Counted::NoneBad(total) if !ever && self.is_none_good() => Counted::Known(Counts { bad: 0.0, total }),
+                other => {
+                    ever |= matches!(other, Counted::Known(_));
+                    other
+                }
+            };
+            let known_now = match counted {
                 Counted::Known(now) => {
-                    let before = known.last().copied().unwrap_or_default();
                     // A count that fell is of another counter.
-                    grown.push(if now.total + 1.0 < before.total { now } else { now.since(before) });
+                    if known.last().is_some_and(|before| fell(self.bench.gate, now, *before)) {
+                        level = Level::default();
+                    }
+                    grown.push(level.rise(now));
                     known.push(now);
                     let recent = recent(&known, now, least);
                     let few =
@@ -242,11 +247,17 @@ impl Test<'_> {
                     let total = words::count(total);
                     Err(Says::Few(format!("{total} of {minimum} events, none known to be bad")))
                 }
+                Counted::NoneBad(_) => Err(uncounted(counts::part(Side::Candidate)).says()),
                 Counted::Unknown(why, cause) => Err(Says::Unknown(why, cause)),
             };
             looks.push(Look::new(slot, known_now));
         }
         looks
+    }
+
+    /// Whether bad events that nothing ever counted are none: not where that would cross a limit.
+    fn is_none_good(&self) -> bool {
+        counts::is_none_good(self.bench.gate) && self.halt.is_none_or(|halt| halt.side == Above)
     }
 
     fn shown_of(&self, grown: &[Counts], value: f64) -> Result<Option<Shown>, Says> {

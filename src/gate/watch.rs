@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::model::{GateId, LeaseId, document::Span};
 
 use super::{
-    conclude::Says,
     context::TierContext,
     measure::{Metric, Value},
 };
 
-/// The most slots that are kept of one metric. What decided is kept before what did not.
+/// The most slots that are kept of one metric, unless what was decided rests on more.
 pub(super) const MAX_SLOTS: usize = 1500;
+/// How many slots are kept beside those that what was decided rests on, however many these are.
+const FREE_SLOTS: usize = 100;
 /// The longest words of a source that are kept, in bytes.
 const MAX_RAW: usize = 16 * 1024;
 
@@ -69,14 +70,15 @@ pub(super) struct Forgotten {
 /// What is to be kept of the slots so far.
 #[derive(Debug, Default)]
 pub(super) struct Keep {
-    /// Those that decided something, and what they said: whole.
-    pub(super) decisive: BTreeMap<u64, Says>,
+    /// Those that decided something: whole. No slot up to the last of them is let go of, so that what was decided is derived
+    /// from the same slots for good, and nobody has to be believed what it was.
+    pub(super) decisive: BTreeSet<u64>,
     /// Those that matter for others: in short.
     pub(super) marks: BTreeSet<u64>,
     /// Those without data.
     pub(super) silent: BTreeSet<u64>,
-    /// The one in which a threshold was crossed, and the value that crossed it: whole.
-    pub(super) halting: Option<(u64, f64)>,
+    /// The one in which a threshold was crossed: whole, and what it rests on, as of what decided.
+    pub(super) halting: Option<u64>,
     /// Those in which a threshold was crossed that takes more of them in a row: whole.
     pub(super) row: BTreeSet<u64>,
 }
@@ -85,7 +87,12 @@ impl Keep {
     /// Whether a slot is kept whole.
     fn whole(&self, number: u64) -> bool {
         let row = self.row.contains(&number);
-        row || self.decisive.contains_key(&number) || self.halting.is_some_and(|(halting, _)| halting == number)
+        row || self.decisive.contains(&number) || self.halting == Some(number)
+    }
+
+    /// The last slot that something was decided in; 0 before.
+    fn decided(&self) -> u64 {
+        self.decisive.last().copied().max(self.halting).unwrap_or(0)
     }
 }
 
@@ -99,12 +106,6 @@ pub struct Slot {
     pub at: Timestamp,
     /// What was asked and answered.
     pub answers: Vec<Answered>,
-    /// What it said, once slots that it rested on were forgotten.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) found: Option<Says>,
-    /// The value with which it crossed a threshold that halts, once slots that this rested on were forgotten.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) halted: Option<f64>,
 }
 
 /// One question and its answer.
@@ -233,32 +234,42 @@ impl Seen {
     }
 
     /// Adds a slot. Of the earlier ones, those that decided something are kept whole, the rest in short; where there are too
-    /// many, those go first on which nothing rests.
+    /// many, those go first on which nothing rests. What was decided rests on all slots before.
     pub(super) fn push(&mut self, mut slot: Slot, keep: &Keep) {
         self.thin(keep);
         slot.shorten();
         self.slots.push(slot);
-        if self.slots.len() <= MAX_SLOTS {
+        let decided = keep.decided();
+        let bound = self.slots.partition_point(|slot| slot.number <= decided);
+        if self.slots.len() <= MAX_SLOTS.max(bound + FREE_SLOTS) {
             return;
         }
-        let free = |slot: &Slot| !keep.whole(slot.number);
+        let free = |slot: &Slot| slot.number > decided && !keep.whole(slot.number);
         let unmarked = |slot: &Slot| free(slot) && !keep.marks.contains(&slot.number);
         let oldest = self.slots.iter().position(unmarked).or_else(|| self.slots.iter().position(free));
         let Some(oldest) = oldest else { return };
-        // What was decided stays decided, although it cannot be derived from all that it rested on any more.
-        for slot in &mut self.slots {
-            if slot.found.is_none() {
-                slot.found = keep.decisive.get(&slot.number).cloned();
-            }
-            slot.halted =
-                slot.halted.or(keep.halting.filter(|(number, _)| *number == slot.number).map(|(_, value)| value));
-        }
         let gone = self.slots.remove(oldest);
         if keep.silent.contains(&gone.number) {
             self.forgotten.without_data += 1;
         } else {
             self.forgotten.measured += 1;
         }
+    }
+
+    /// What cannot be of how many slots it says it let go of, if anything.
+    pub(super) fn forgot_wrongly(&self) -> Option<String> {
+        let Forgotten { measured, without_data } = self.forgotten;
+        let gone = measured.saturating_add(without_data);
+        if gone == 0 {
+            return None;
+        }
+        if self.slots.len() < MAX_SLOTS {
+            return Some(format!("{gone} slots were let go of, although there were not too many"));
+        }
+        let kept = u64::try_from(self.slots.len()).unwrap_or(u64::MAX);
+        let newest = self.newest();
+        (gone.saturating_add(kept) > newest)
+            .then(|| format!("{gone} slots were let go of and {kept} kept, and the newest is number {newest}"))
     }
 
     /// Lets go of all that only explains what decided nothing.

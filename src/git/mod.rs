@@ -63,4 +63,5 @@ pub use sign::{NAMESPACE, SigningKey};
 pub use steps::{Base, OpenedCommit, Steps};
 pub use tree::{Node, Tree};
 pub use version::{OLDEST, version};
+pub use worktree::LeftOut;
 pub use write::{NewCommit, SignWith, Who};

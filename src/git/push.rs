@@ -18,10 +18,10 @@ use super::{
 use crate::{
     admission::{
         ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, NotesFacts, Place, Push,
-        RefUpdate, Standing, StopTarget, TagFacts, place, signer_of,
+        RECORD, RecordFacts, RefUpdate, Standing, StopTarget, TagFacts, place, repository_of, signer_of,
     },
     ledger::{Missed, State, Step},
-    model::{Oid, Refusal},
+    model::{Oid, RawKey, Refusal},
     signature::{open_commits, parse_tag},
 };
 
@@ -387,7 +387,10 @@ impl Repository {
         left: &mut usize,
     ) -> Result<ApplierFacts, GitError> {
         if objects.kind(new)? != Kind::Commit {
-            return Ok(ApplierFacts { fast_forward: old.is_none(), commits: vec![(new, None)] });
+            return Ok(ApplierFacts {
+                fast_forward: old.is_none(),
+                commits: vec![RecordFacts { commit: new, signer: None, repository: None }],
+            });
         }
         if !self.continues(old, new)? {
             return Ok(ApplierFacts::default());
@@ -401,11 +404,22 @@ impl Repository {
             ids.push(new);
         }
         *left = left.checked_sub(ids.len()).ok_or_else(|| too_many_commits("the new history of appliers' refs"))?;
+        let policy = ledger.after.as_ref().map(|state| state.policy().get());
+        let is_listed = |key: RawKey| policy.is_some_and(|policy| policy.owner(key).is_some());
         let mut commits = Vec::with_capacity(ids.len());
         for ids in ids.chunks(CHUNK) {
             let raw = objects.commits(ids)?;
             let opened = open_commits(&raw, self.format());
-            commits.extend(ids.iter().copied().zip(opened.iter().map(signer_of)));
+            for (commit, opened) in ids.iter().copied().zip(&opened) {
+                let signer = signer_of(opened);
+                // Nobody else can have the same records read over and over.
+                let repository = if signer.is_some_and(is_listed) {
+                    objects.file_at(commit, RECORD)?.and_then(|bytes| repository_of(&bytes))
+                } else {
+                    None
+                };
+                commits.push(RecordFacts { commit, signer, repository });
+            }
         }
         Ok(ApplierFacts { fast_forward: true, commits })
     }

@@ -13,6 +13,10 @@ pub enum PrePush {
     PassedOver,
 }
 
+/// A push is what its refspecs and options say, whatever somebody's own settings add: options of theirs, which not every
+/// server takes, and colours in the server's words.
+const AS_ASKED: [&str; 4] = ["-c", "push.pushOption=", "-c", "color.remote=false"];
+
 /// How to push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PushOptions {
@@ -79,12 +83,13 @@ impl Repository {
 
     /// Pushes refspecs. A refusal is an outcome; only a push that did not get to an answer is an error.
     pub fn push(&self, remote: &str, refspecs: &[String], options: &PushOptions) -> Result<PushOutcome, GitError> {
-        let mut program = self.git().args(NO_BACKGROUND);
-        // What `git clone --mirror` sets takes no refspecs, and would delete there what is not here.
-        if !remote.contains(['/', ':', '=']) {
+        let mut program = self.git().args(NO_BACKGROUND).args(AS_ASKED);
+        // What `git clone --mirror` sets takes no refspecs, and would delete there what is not here. A path or an address has no
+        // such settings.
+        if !remote.starts_with('/') && !remote.contains([':', '=']) {
             program = program.arg("-c").arg(format!("remote.{remote}.mirror=false"));
         }
-        program = program.args(["push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no"]);
+        program = program.args(["push", "--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no"]);
         if options.pre_push == PrePush::PassedOver {
             program = program.arg("--no-verify");
         }

@@ -16,22 +16,34 @@ struct Change {
     new_mode: String,
 }
 
+/// A path that a worktree was not brought up to date with.
+#[derive(Debug)]
+pub struct LeftOut {
+    /// Where.
+    pub path: String,
+    /// Why.
+    pub error: GitError,
+}
+
 impl Repository {
     /// Moves or makes a branch, and where it is checked out brings the paths that changed up to date: in the index, and in the
     /// worktree unless the file there was edited. Statement commits change no file and need no more than
-    /// [`Self::update_refs`].
-    pub fn advance_with_worktree(&self, update: &RefUpdate, reason: &str) -> Result<(), GitError> {
+    /// [`Self::update_refs`]. Returned are the paths that could not be brought up to date, as those that Git writes into no
+    /// worktree (`.git`, `..`), and why: the branch has moved, so they do not keep the others from it.
+    pub fn advance_with_worktree(&self, update: &RefUpdate, reason: &str) -> Result<Vec<LeftOut>, GitError> {
         self.update_refs(std::slice::from_ref(update), reason)?;
-        let Some(worktree) = self.worktree_of(&update.name)? else { return Ok(()) };
+        let Some(worktree) = self.worktree_of(&update.name)? else { return Ok(Vec::new()) };
         let worktree = Self::open(&worktree)?;
         if worktree.worktree().is_none() {
             // Git gives a bare repository's own folder for the branch that its HEAD names.
-            return Ok(());
+            return Ok(Vec::new());
         }
-        for change in self.changes(update.old, update.new)? {
-            worktree.bring_up(&change)?;
-        }
-        Ok(())
+        let changes = self.changes(update.old, update.new)?;
+        let left_out = |change: &Change| {
+            let error = worktree.bring_up(change).err()?;
+            Some(LeftOut { path: String::from_utf8_lossy(&change.path).into_owned(), error })
+        };
+        Ok(changes.iter().filter_map(left_out).collect())
     }
 
     /// The symbolic link within the worktree that is on the way to a file, or in its place, if there is one: where that leads,

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::model::{Action, Digest, Fingerprint, LeaseId, Oid, PrincipalId, Refusal};
+use crate::model::{Action, Digest, Fingerprint, LeaseId, Oid, PrincipalId, Reason, Refusal};
+
+/// The path of a finding about all lease files together.
+pub(in crate::ledger) const LEASES: &str = "leases";
 
 /// The names of the audit trail's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -168,6 +171,13 @@ pub struct Finding {
     /// Why it does not count.
     #[serde(flatten)]
     pub refusal: Refusal,
+}
+
+impl Finding {
+    /// Whether what it found keeps later files from being looked at: that is more than to have no effect.
+    pub fn hides_files(&self) -> bool {
+        self.refusal.reason == Reason::TooLarge && self.path.as_deref() == Some(LEASES)
+    }
 }
 
 /// What one step did.

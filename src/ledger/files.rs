@@ -7,7 +7,9 @@ use crate::{
     signature::Opened,
 };
 
-use super::{Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, rules};
+use super::{
+    Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, event::LEASES, rules,
+};
 
 /// Findings about files that one step can have; one more says how many more there were.
 const MAX_FILE_FINDINGS: usize = 100;
@@ -63,7 +65,7 @@ impl Fold {
         if more > 1 {
             self.report.findings.truncate(MAX_FILE_FINDINGS);
             let message = format!("{more} more findings are about files of this step");
-            self.find_file("leases", None, Refusal::new(Reason::Malformed, message));
+            self.find_file(LEASES, None, Refusal::new(Reason::Malformed, message));
         }
     }
 

@@ -264,6 +264,7 @@ impl Applier {
     pub(super) fn record(&self) -> Record {
         Record {
             version: 1,
+            repository: self.follower.mirror.state.policy().get().repository.clone(),
             applier: self.config.name.clone(),
             ledger: self.follower.mirror.state.tip(),
             seen_at: self.tick.reading.now,

@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn documents_carry_nothing_that_turns_text_around_or_moves_a_cursor() {
-        let hazards = "a\u{1b}[2J\u{9b}2J\u{85}\u{202e}\u{2066}\u{61c}\u{feff}\u{2028}b";
+        let hazards = "a\u{1b}[2J\u{9b}2J\u{85}\u{202e}\u{2066}\u{61c}\u{feff}\u{2028}\u{200b}\u{e0041}b";
         for form in [Form::CodeQuality, Form::Sarif, Form::Workflow] {
             let told = [remark(&format!("{hazards}\nhint: {hazards}"), Some(hazards)), remark("a", None)];
             let document = annotations(form, &told);

@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use crate::model::text::is_deceptive;
+use crate::model::text::is_hidden;
 
-/// A text from the repository, made safe to print: control and bidirectional characters are spelled out, so that
-/// nobody's words move the cursor, end a line or change the order in which a reader sees things.
+/// A text from the repository, made safe to print: control, bidirectional and invisible characters are spelled out, so
+/// that nobody's words move the cursor, end a line, change the order in which a reader sees things, or look like others.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_deceptive(c) {
+        if is_hidden(c) {
             let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
         } else {
             safe.push(c);
@@ -24,9 +24,11 @@ pub fn escaped(text: &str) -> String {
 pub fn json_escaped(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
-        // Outside strings there are no such characters but the line feeds between values; each is below U+10000.
-        if is_deceptive(c) && c != '\n' {
-            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+        // Outside strings there are no such characters but the line feeds between values.
+        if is_hidden(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
         } else {
             safe.push(c);
         }
@@ -98,12 +100,13 @@ mod tests {
     #[test]
     fn what_moves_cursors_or_turns_text_around_is_spelled_out() {
         assert_eq!(escaped("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\u{a}c\\u{202e}d");
+        assert_eq!(escaped("L1\u{200b}\u{ad}\u{3164}\u{e0041}"), "L1\\u{200b}\\u{ad}\\u{3164}\\u{e0041}");
         assert_eq!(escaped("Größe 5 %"), "Größe 5 %");
     }
 
     #[test]
     fn json_still_means_the_same_when_it_is_safe() {
-        let value = serde_json::json!({"a": "\u{1b}\u{202e}\u{9b}\u{7f}\n"});
+        let value = serde_json::json!({"a": "\u{1b}\u{202e}\u{9b}\u{7f}\u{200b}\u{e0041}\n"});
         let safe = json_escaped(&serde_json::to_string_pretty(&value).unwrap());
         assert!(safe.bytes().all(|byte| byte == b'\n' || (b' '..0x7f).contains(&byte)), "{safe}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);

@@ -18,7 +18,9 @@ fn a_sealed_line_doubled() {
     let tip = scene.world.head();
     scene.unsigned(&fields, &line.repeat(2));
     let tag = scene.tag("2-promote-25", "main");
-    scene.refuses(&["main", &tag], &format!("refs/tags/{tag}"), "missing-role").says("already-voted");
+    scene
+        .refuses(&["main", &tag], &format!("refs/tags/{tag}"), "missing-role")
+        .says("two sealed signatures of one key");
     scene.back_to(&tip);
     let other = scene.sealed("cp14", "promote", &fields);
     scene.unsigned(&fields, &format!("{line}{other}"));

@@ -77,7 +77,7 @@ fn a_stop() {
 fn an_appliers_record() {
     let scene = Scene::rolling();
     let name = "refs/two-key/appliers/edge1";
-    let record = |parent: &str| scene.world.sign_commit("edge1", parent, "Observe\n");
+    let record = |parent: &str| scene.world.sign_record("edge1", parent, &record_of(REPOSITORY));
     // What the ledger has is no record of the applier's: on it the applier could never write.
     scene.refuses(&[&format!("main:{name}")], name, "wrong-principal");
     scene.refuses(&[&format!("{}:{name}", scene.root)], name, "unsigned");
@@ -89,12 +89,26 @@ fn an_appliers_record() {
     scene.admits(&[&format!("{}:{name}", record(&two))]);
 }
 
+/// What an applier attested in another repository, in which it has the same key; or signed otherwise.
+#[test]
+fn an_appliers_record_of_another_repository() {
+    let scene = Scene::rolling();
+    let name = "refs/two-key/appliers/edge1";
+    let other = scene.world.sign_record("edge1", "main", &record_of(&"0".repeat(32)));
+    scene.refuses(&[&format!("{other}:{name}")], name, "wrong-repository");
+    let none = scene.world.sign_commit("edge1", "main", "Observe\n");
+    scene.refuses(&[&format!("{none}:{name}")], name, "wrong-repository");
+    scene.admits(&[&format!("{}:{name}", scene.world.sign_record("edge1", "main", &record_of(REPOSITORY)))]);
+}
+
 /// The branch in another case, or with characters that some file systems leave out: on those it is the branch.
 #[test]
 fn the_branch_by_another_spelling() {
     let scene = Scene::rolling();
-    for name in ["refs/heads/MAIN", "refs/heads/Main", "refs/Heads/main", "refs/heads/ma\u{200d}in"] {
+    for name in ["refs/heads/MAIN", "refs/heads/Main", "refs/Heads/main"] {
         scene.refuses(&[&format!("main~1:{name}")], name, "foreign-ref");
     }
+    // What cannot be seen is spelled out.
+    scene.refuses(&["main~1:refs/heads/ma\u{200d}in"], r"refs/heads/ma\u{200d}in", "foreign-ref");
     scene.admits(&["main~1:refs/heads/MAIN-2"]);
 }

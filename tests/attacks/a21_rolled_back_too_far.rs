@@ -24,6 +24,7 @@ fn an_older_lease() {
             scene.turn("cp14", &about(id, "promote", step, tier));
         }
         scene.turn("user1", &about(id, "complete", 4, 0));
+        scene.is_followed();
     }
     scene.admits(&["main"]);
     let older = |scene: &Scene| drop(scene.turn("cp14", &stop("rollback", 1)));

@@ -33,6 +33,32 @@ fn with_a_tag_that_lies() {
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }
 
+/// With more names below `leases/` than are looked at: from then on no proposal would be seen.
+#[test]
+fn with_too_many_names() {
+    let scene = Scene::rolling();
+    let tip = scene.world.head();
+    scene.turn("cp18", &stop("halt", 1));
+    let halted = scene.world.head();
+    let make = |lines: String| {
+        scene.world.run(scene.world.repo(), "git", &["mktree"], lines.as_bytes()).exits(0).out.trim().to_owned()
+    };
+    let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+    let policy = scene.world.git(&["rev-parse", "main:.two-key"]);
+    let leaf = make((0..1000).fold(String::new(), |lines, at| lines + &format!("100644 blob {blob}\t{at:03}.txt\n")));
+    let merge = |folders: usize| {
+        let junk =
+            make((0..folders).fold(String::new(), |lines, at| lines + &format!("040000 tree {leaf}\t{at:03}\n")));
+        let leases = make(format!("100644 blob {blob}\t{LEASE}.yaml\n040000 tree {junk}\tjunk\n"));
+        let tree = make(format!("040000 tree {policy}\t.two-key\n040000 tree {leases}\tleases\n"));
+        scene.world.git(&["commit-tree", "-p", &tip, "-p", &halted, "-m", "Merge", &tree])
+    };
+    scene.refuses(&[&format!("{}:main", merge(110))], MAIN, "too-large");
+    scene.admits(&[&format!("{}:main", merge(2))]);
+    scene.world.git(&["reset", "--quiet", "--hard", &scene.server_ref(MAIN)]);
+    assert_eq!(scene.shown(LEASE)["state"], "halted");
+}
+
 /// With votes for a lease that has expired: on the branch they would count.
 #[test]
 fn with_votes_that_come_too_late() {

@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 pub use crate::kit::{
-    LEASE, Ran, World, lease,
+    LEASE, REPOSITORY, Ran, World, lease, record_of,
     scene::{MAIN, Scene, digest_of, message, statement, stop},
 };
 
@@ -242,6 +242,12 @@ impl Scene {
         self.admits_main();
         self.land(&forge);
         assert_eq!(self.in_force(&forge), after, "it is not the same without the attack");
+    }
+
+    /// Main as it is lands on the forge, and the forge's applier looks at it.
+    pub fn is_followed(&self) {
+        self.land(&self.forge());
+        self.applied_there();
     }
 
     /// What an applier of the forge wants and sees after a look, a value a target; its exit code is 0.

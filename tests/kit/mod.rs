@@ -80,6 +80,11 @@ pub struct World {
     clock: Cell<u64>,
 }
 
+/// The beginning of an applier's record, which says nothing but whose it is.
+pub fn record_of(repository: &str) -> String {
+    format!("{{\"repository\":\"{repository}\"}}\n")
+}
+
 impl World {
     /// A world with an empty repository, on branch `main`.
     pub fn empty() -> Self {
@@ -223,9 +228,23 @@ impl World {
     /// Makes a signed commit on a parent with that parent's tree; moves nothing.
     #[track_caller]
     pub fn sign_commit(&self, name: &str, parent: &str, message: &str) -> String {
+        self.sign_tree(name, parent, &format!("{parent}^{{tree}}"), message)
+    }
+
+    /// Makes an applier's signed commit on a parent, with a record; moves nothing.
+    #[track_caller]
+    pub fn sign_record(&self, name: &str, parent: &str, record: &str) -> String {
+        let git = |args: &[&str], input: String| {
+            self.run(&self.repo, "git", args, input.as_bytes()).exits(0).out.trim_end().to_owned()
+        };
+        let blob = git(&["hash-object", "-w", "--stdin"], record.to_owned());
+        let tree = git(&["mktree"], format!("100644 blob {blob}\trecord.json\n"));
+        self.sign_tree(name, parent, &tree, "Observe\n")
+    }
+
+    fn sign_tree(&self, name: &str, parent: &str, tree: &str, message: &str) -> String {
         let key = format!("user.signingKey={}", self.key_file(name).display());
-        let tree = format!("{parent}^{{tree}}");
-        let args = ["-c", "gpg.format=ssh", "-c", &key, "commit-tree", "-S", "-p", parent, "-F", "-", &tree];
+        let args = ["-c", "gpg.format=ssh", "-c", &key, "commit-tree", "-S", "-p", parent, "-F", "-", tree];
         self.run(&self.repo, "git", &args, message.as_bytes()).exits(0).out.trim_end().to_owned()
     }
 

@@ -351,6 +351,12 @@ fn an_appliers_ref_grows_by_its_own_commits() {
     story.clone().records("edge2", &[Some("edge1")]).refused(&[Reason::ForeignRef]);
     let revoked = story.clone().past("user1", &revoke("edge1"));
     revoked.records("edge1", &[Some("edge1")]).refused(&[Reason::RevokedKey]);
+    // One key may serve several repositories; each has its own records.
+    let other = "0".repeat(32);
+    let of = |repository| story.clone().records_of("edge1", &[(Some("edge1"), repository)]);
+    of(Some(REPOSITORY)).admitted();
+    of(Some(&other)).refused(&[Reason::WrongRepository]);
+    of(None).refused(&[Reason::WrongRepository]);
     let facts = ApplierFacts::default();
     let name = "refs/two-key/appliers/edge1";
     story.with(name, Some(oid(8)), Some(oid(9)), Facts::Applier(facts)).refused(&[Reason::RefRewound]);

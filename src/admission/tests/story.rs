@@ -253,8 +253,17 @@ impl Story {
 
     /// The push moves an applier's ref by commits of these signers.
     pub(super) fn records(self, applier: &str, signers: &[Option<&str>]) -> Self {
-        let signer = |name: Option<&str>| (oid(130), name.map(|name| public(name).raw()));
-        let facts = ApplierFacts { fast_forward: true, commits: signers.iter().copied().map(signer).collect() };
+        self.records_of(applier, &signers.iter().map(|name| (*name, Some(REPOSITORY))).collect::<Vec<_>>())
+    }
+
+    /// The push moves an applier's ref by commits of these signers, whose records are of these repositories.
+    pub(super) fn records_of(self, applier: &str, records: &[(Option<&str>, Option<&str>)]) -> Self {
+        let record = |(signer, repository): &(Option<&str>, Option<&str>)| RecordFacts {
+            commit: oid(130),
+            signer: signer.map(|name| public(name).raw()),
+            repository: repository.and_then(RepositoryId::parse),
+        };
+        let facts = ApplierFacts { fast_forward: true, commits: records.iter().map(record).collect() };
         let name = format!("refs/two-key/appliers/{applier}");
         self.with(&name, Some(oid(129)), Some(oid(130)), Facts::Applier(facts))
     }

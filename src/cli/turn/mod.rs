@@ -15,11 +15,12 @@ mod tags;
 
 use jiff::Timestamp;
 
-use super::{Failure, session::Session};
+use super::{Failure, session::Session, terminal::remark};
 use crate::{
-    git::{Base, GitError, Repository},
+    git::{Base, GitError, LeftOut, RefUpdate, Repository},
     ledger::{self, State, StepReport},
     model::{Oid, Reason, Refusal},
+    report,
 };
 
 pub use crate::git::Signer;
@@ -64,6 +65,18 @@ pub fn fold_on(repo: &Repository, root: Oid, state: State, tip: Oid) -> Result<(
         reports.push(report);
     }
     Ok((state, reports))
+}
+
+/// Moves a branch, and the worktree in which it is checked out; what that cannot be brought up to date with is named.
+pub fn advance(repo: &Repository, update: &RefUpdate, reason: &str) -> Result<(), GitError> {
+    for LeftOut { path, error } in repo.advance_with_worktree(update, reason)? {
+        remark(&format!(
+            "warning: {} is left out of the worktree: {}",
+            report::escaped(&path),
+            error.refusal().message
+        ));
+    }
+    Ok(())
 }
 
 /// Pushes a session's tip, which is the local branch's, with what it puts in force.

@@ -1,7 +1,7 @@
 //! The outbox of votes: what was signed here on the branch, as it was signed, until a remote has it. Whatever rewrites or
 //! merges the branch, `sync` finds it here.
 
-use super::{fold_on, push::merge, tags};
+use super::{advance, fold_on, push::merge, tags};
 use crate::{
     cli::{Failure, session::Session},
     git::{GitError, RefUpdate, Repository, mirrored},
@@ -63,7 +63,7 @@ pub fn adopt(session: &Session, local: Option<Oid>, remote: &str, theirs: Oid) -
     let repo = &session.repo;
     if local != Some(session.tip) {
         let update = RefUpdate { name: session.branch.clone(), old: local, new: session.tip };
-        repo.advance_with_worktree(&update, "two-key: sync")?;
+        advance(repo, &update, "two-key: sync")?;
     }
     let unpublished = |name: &str| repo.resolve(&mirrored(remote, name)).is_ok_and(|there| there.is_none());
     for commit in repo.commits_since(theirs, session.tip)? {

@@ -3,7 +3,7 @@
 
 use super::{
     super::{Failure, Place, session::Session},
-    fold_on,
+    advance, fold_on,
     keys::signing_key,
     push::{Moves, Push},
 };
@@ -54,7 +54,7 @@ impl Proposal<'_> {
     pub fn advance(&self, session: &Session, from: Oid) -> Result<(), Failure> {
         let update = RefUpdate { name: session.branch.clone(), old: Some(from), new: session.tip };
         let reason = format!("two-key: {}", self.message.lines().next().unwrap_or_default());
-        Ok(session.repo.advance_with_worktree(&update, &reason)?)
+        Ok(advance(&session.repo, &update, &reason)?)
     }
 
     /// Pushes the proposal, if that was asked for.

@@ -1,6 +1,6 @@
 //! Pushing, and carrying over what was signed when another push came first, so that nobody signs twice.
 
-use super::{fold, fold_on, outbox, stops, tags};
+use super::{advance, fold, fold_on, outbox, stops, tags};
 use crate::{
     cli::{
         Failure,
@@ -220,7 +220,7 @@ impl Push<'_> {
         let old: Vec<_> = tags::names_at(&session.state, |_| true).into_iter().map(|(name, _)| name).collect();
         let updates = tags::updates(&session.repo, &state, merged, self.who, |name| old.iter().any(|old| old == name))?;
         let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
-        session.repo.advance_with_worktree(&update, "two-key: carry over")?;
+        advance(&session.repo, &update, "two-key: carry over")?;
         tags::put(&session.repo, &updates, "two-key: carry over");
         session.move_to(merged, state, reports);
         Ok(())

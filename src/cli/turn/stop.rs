@@ -4,7 +4,7 @@
 //! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
 
 use super::{
-    Flags, Signer, carrier, effect, fold, fold_on,
+    Flags, Signer, advance, carrier, effect, fold, fold_on,
     push::{TRIES, merge, not_on_main, words_of},
     stops::{Signed, deliver},
     tags,
@@ -204,7 +204,7 @@ impl Site {
         if self.local == self.base {
             self.repo.update_refs(&[update], "two-key: stop")?;
         } else {
-            self.repo.advance_with_worktree(&update, "two-key: stop")?;
+            advance(&self.repo, &update, "two-key: stop")?;
         }
         (self.local, self.base) = (to, to);
         Ok(())
@@ -232,7 +232,7 @@ impl Site {
     fn push(&mut self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
         let why = match self.push_to_main(remote, made)? {
             Ok(()) => {
-                made.stop.is_delivered(&self.repo);
+                made.stop.is_folded(&self.repo);
                 say(&format!("pushed to {remote}"));
                 self.push_tags(remote, made)?;
                 return deliver(&self.repo, remote, &self.branch);
@@ -240,7 +240,6 @@ impl Site {
             Err(why) => why,
         };
         let name = made.stop.push(&self.repo, remote).map_err(|undelivered| undelivered.failure(remote, &made.stop))?;
-        made.stop.is_delivered(&self.repo);
         say(&format!("pushed to {remote} as {name}"));
         remark(&not_on_main(&why, self.branch_name(), &format!("{remote} {}:refs/heads/NAME", made.stop.commit)));
         deliver(&self.repo, remote, &self.branch)
@@ -294,7 +293,7 @@ impl Site {
     /// Moves the local branch from the stop to the merge that carried it over.
     fn adopt(&mut self, tip: Oid) -> Result<(), Failure> {
         let update = RefUpdate { name: self.branch.clone(), old: Some(self.local), new: tip };
-        self.repo.advance_with_worktree(&update, "two-key: carry over")?;
+        advance(&self.repo, &update, "two-key: carry over")?;
         (self.local, self.base) = (tip, tip);
         Ok(())
     }

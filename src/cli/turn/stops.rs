@@ -1,7 +1,11 @@
-//! Stops on their way: carried over to main before anything goes forward, and kept here until a remote has them.
+//! Stops on their way: carried over to main before anything goes forward, and kept here until a remote's branch has
+//! them.
 //!
 //! A signed stop lies in the outbox, under names that no remote has refs below: whatever is fetched, pruned or reset here, it
-//! stays until a remote is known to have it, and whoever reaches one next delivers it.
+//! stays until a remote's branch has it. A ref of its own can be deleted where nobody refuses that, so whoever reaches a remote
+//! next that has neither delivers it again.
+
+use std::collections::BTreeSet;
 
 use super::{
     fold_on,
@@ -53,8 +57,9 @@ impl Signed {
         Ok(())
     }
 
-    /// Takes it out again, because a remote has it. Where it cannot be taken out, it is not taken for undelivered either.
-    pub fn is_delivered(&self, repo: &Repository) {
+    /// Takes it out again, because a remote's branch has it. Where it cannot be taken out, it is not taken for undelivered
+    /// either.
+    pub fn is_folded(&self, repo: &Repository) {
         let _ = repo.delete_ref(&self.name(), self.commit);
     }
 
@@ -110,22 +115,42 @@ fn signed(repo: &Repository) -> Result<Vec<Signed>, GitError> {
 
 /// The stops that were signed here and that no remote is known to have.
 pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
+    let mut waiting = waiting(repo, branch)?;
+    if !waiting.is_empty() {
+        for (name, _) in repo.refs(&["refs/remotes", MIRROR.trim_end_matches('/')])? {
+            let stop = mirrored_stop(&name, branch);
+            waiting.retain(|signed| stop != Some(signed.commit));
+        }
+    }
+    Ok(waiting)
+}
+
+/// The stops that were signed here and that no remote's branch has.
+fn waiting(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
     let mut signed = signed(repo)?;
     if signed.is_empty() {
         return Ok(signed);
     }
     let short = crate::cli::session::short(branch);
-    let mut tips = Vec::new();
-    for (name, id) in repo.refs(&["refs/remotes", MIRROR.trim_end_matches('/')])? {
-        let stop = mirrored_stop(&name, branch);
-        signed.retain(|signed| stop != Some(signed.commit));
-        if name.strip_prefix("refs/remotes/").and_then(|name| name.split_once('/')).is_some_and(|(_, it)| it == short) {
-            tips.push(id);
-        }
-    }
+    let is_branch = |name: &str| {
+        name.strip_prefix("refs/remotes/").and_then(|name| name.split_once('/')).is_some_and(|(_, it)| it == short)
+    };
+    let tips: Vec<Oid> =
+        repo.refs(&["refs/remotes"])?.into_iter().filter(|(name, _)| is_branch(name)).map(|(_, id)| id).collect();
     // A shallow clone may not know.
     signed.retain(|stop| !tips.iter().any(|tip| repo.is_ancestor(stop.commit, *tip).unwrap_or(false)));
     Ok(signed)
+}
+
+/// The stops that a remote has under names of their own, as it says itself.
+fn stops_at(repo: &Repository, remote: &str, branch: &str) -> Result<BTreeSet<Oid>, GitError> {
+    let [heads, tags] = ASIDE.map(|start| format!("{start}*"));
+    let there = repo.ls_remote(remote, &[&format!("{STOPS}/*"), &heads, &tags])?;
+    Ok(there
+        .into_iter()
+        .filter(|(name, id)| matches!(place(name, branch), Place::Stop { id: named, .. } if named == *id))
+        .map(|(_, id)| id)
+        .collect())
 }
 
 /// The stop that the name of what was fetched from a remote names.
@@ -140,13 +165,22 @@ fn mirrored_stop(name: &str, branch: &str) -> Option<Oid> {
 
 /// Delivers what was signed here before, to a remote that was reached. What it does not take stays, and that is said.
 pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<(), Failure> {
-    let undelivered = undelivered(repo, branch)?;
-    signed(repo)?.iter().filter(|stop| !undelivered.contains(stop)).for_each(|stop| stop.is_delivered(repo));
-    for stop in undelivered {
+    let waiting = waiting(repo, branch)?;
+    signed(repo)?.iter().filter(|stop| !waiting.contains(stop)).for_each(|stop| stop.is_folded(repo));
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let there = match stops_at(repo, remote, branch) {
+        Ok(there) => there,
+        Err(error) => {
+            remark(&format!("warning: {remote} does not say which stops it has: {error}"));
+            return Ok(());
+        }
+    };
+    for stop in waiting.into_iter().filter(|stop| !there.contains(&stop.commit)) {
         let what = described(&stop);
         match stop.push(repo, remote) {
             Ok(name) => {
-                stop.is_delivered(repo);
                 remark(&format!("delivered a stop that was signed here before: {what}, as {name}"));
             }
             Err(Undelivered::Refused(why) | Undelivered::Judged(_, why)) => {

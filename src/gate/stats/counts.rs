@@ -143,7 +143,11 @@ impl Strength {
         if candidate.total <= 0.0 || baseline.total <= 0.0 {
             return Self::NONE;
         }
-        let rho = candidate.total / (candidate.total + baseline.total);
+        let all = candidate.total + baseline.total;
+        if !is_told_apart(all) {
+            return Self { ln_e: f64::NAN, p: f64::NAN };
+        }
+        let rho = candidate.total / all;
         let (ours, theirs) = (candidate.bad / dispersion, baseline.bad / dispersion);
         let (more, fewer, rho) = match harm {
             Harm::More => (ours, theirs, rho),
@@ -174,6 +178,16 @@ pub struct Weighed {
 impl Weighed {
     /// Compares.
     pub fn new(candidate: &[Counts], baseline: Baseline<'_>, harm: Harm) -> Self {
+        let theirs_varies = if let Baseline::Beside(slots) = baseline { dispersion(slots) } else { 1.0 };
+        Self::divided(candidate, baseline, harm, dispersion(candidate).max(theirs_varies))
+    }
+
+    /// Compares as if bad events were independent.
+    pub fn of_independent(candidate: &[Counts], baseline: Baseline<'_>, harm: Harm) -> Self {
+        Self::divided(candidate, baseline, harm, 1.0)
+    }
+
+    fn divided(candidate: &[Counts], baseline: Baseline<'_>, harm: Harm, dispersion: f64) -> Self {
         let sum = |without: Option<usize>| {
             let kept = |slots: &[Counts]| {
                 Counts::sum(slots.iter().enumerate().filter(|(k, _)| Some(*k) != without).map(|(_, slot)| *slot))
@@ -184,8 +198,6 @@ impl Weighed {
             };
             (kept(candidate), theirs)
         };
-        let theirs_varies = if let Baseline::Beside(slots) = baseline { dispersion(slots) } else { 1.0 };
-        let dispersion = dispersion(candidate).max(theirs_varies);
         let (ours, theirs) = sum(None);
         let strength = |(ours, theirs)| Strength::of(ours, theirs, dispersion, harm);
         let excess = |slot: &Counts| {

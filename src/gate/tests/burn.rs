@@ -106,3 +106,17 @@ fn a_disaster_shows_before_there_is_enough_and_a_window_bears_what_the_whole_of_
     // One of forty burns 25 times too fast, and four times what an hour bears.
     assert_eq!(first(1.0, 600), Verdict::Pending);
 }
+
+#[test]
+fn a_limit_over_the_longest_window_is_held_whatever_is_unknown_of_a_shorter_one() {
+    let gate = GATE
+        .replace("objective: 99.9", "objective: 99.9\n    absolute: {max: 0.05}")
+        .replace("[[5m, 1h, 14.4], [30m, 6h, 6]]", "[[5m, 1h, 500]]");
+    let verdict = |bad: f64| {
+        let mut scene = Scene::new(&gate);
+        scene.told.number("bad 3600s", bad);
+        scene.told.number("total 3600s", 10_000.0);
+        scene.look(60 + 3600).verdict
+    };
+    assert_eq!((verdict(6000.0), verdict(100.0)), (Verdict::Fail, Verdict::Inconclusive));
+}

@@ -233,8 +233,22 @@ fn only_a_missing_bad_beside_a_total_that_is_enough_counts_as_zero() {
         scene.told.tell(query, value);
         scene.look(300)
     };
+    let never = |query: &str, worse: &str| {
+        let mut scene = Scene::new(&GATE.replace("    settle", &format!("    worse: {worse}\n    settle")));
+        for slot in 1..=4 {
+            let k = f64::from(slot);
+            tell(&scene, [1.0, 300.0 * k, 19.0 * k, 5700.0 * k]);
+            scene.told.tell(query, Value::Nothing);
+            scene.look(60 + i64::from(slot) * 60);
+        }
+        scene.look(300).verdict
+    };
+    assert_eq!(never("bad v2", "higher"), Verdict::Pass, "nobody ever counted a bad one");
+    // What nothing counted of the baseline makes no harm of the candidate's, and where fewer are worse none is no count.
+    assert_eq!(never("bad v1", "higher"), Verdict::Pass, "one is no harm even against none");
+    assert_eq!((never("bad v2", "lower"), never("bad v1", "lower")), (Verdict::Inconclusive, Verdict::Inconclusive));
     for query in ["bad v2", "bad v1"] {
-        assert_eq!(with(query, Value::Nothing).verdict, Verdict::Pass, "{query}");
+        assert_eq!(with(query, Value::Nothing).verdict, Verdict::Inconclusive, "{query} was there before");
         for other in [Value::Invalid("2 series".to_owned()), Value::Number(f64::NAN), observed(vec![1.0])] {
             assert_eq!(with(query, other.clone()).verdict, Verdict::Inconclusive, "{query} {other:?}");
         }
@@ -413,21 +427,15 @@ fn a_watch_survives_being_written_down_and_read() {
 #[test]
 fn of_very_many_slots_what_decided_is_kept() {
     let mut seen = crate::gate::watch::Seen::default();
-    let says = || crate::gate::conclude::Says::Harm("it is bad".to_owned());
-    let keep = crate::gate::watch::Keep {
-        decisive: [(1, says())].into(),
-        marks: [3].into(),
-        silent: [2].into(),
-        ..Default::default()
-    };
-    let slot = |number| crate::gate::Slot { number, at: time(0), answers: Vec::new(), found: None, halted: None };
+    let keep =
+        crate::gate::watch::Keep { decisive: [1].into(), marks: [3].into(), silent: [2].into(), ..Default::default() };
+    let slot = |number| crate::gate::Slot { number, at: time(0), answers: Vec::new() };
     let most = u64::try_from(crate::gate::watch::MAX_SLOTS).unwrap();
     for number in 1..=most + 2 {
         seen.push(slot(number), &keep);
     }
     assert_eq!((seen.slots.len(), seen.newest()), (crate::gate::watch::MAX_SLOTS, most + 2));
     assert_eq!((seen.forgotten.measured, seen.forgotten.without_data), (1, 1), "silence is not forgotten as data");
-    assert_eq!(seen.slots[0].found, Some(says()), "what was decided stays decided");
     let oldest: Vec<_> = seen.slots.iter().take(3).map(|slot| slot.number).collect();
     assert_eq!(oldest, [1, 3, 5]);
 }
@@ -544,7 +552,7 @@ fn a_source_that_lost_what_it_had_counted_is_no_version_that_stopped_serving() {
 
 #[test]
 fn counts_too_large_to_be_told_apart_are_inconclusive_even_where_no_data_fails() {
-    for counts in [[1e300, 1e308, 1e300, 1e308], [1e308, 1.5e308, 1e308, 1.5e308]] {
+    for counts in [[4.0, 1e308, 2.0, 1e308], [1e300, 1e308, 1e300, 1e308], [1e308, 1.5e308, 1e308, 1.5e308]] {
         let mut scene = Scene::new(&format!("{GATE}    no-data: fail\n").replace("    absolute: {max: 0.05}\n", ""));
         let judged = slots(&mut scene, &[counts; 3]);
         assert_eq!(judged.verdict, Verdict::Inconclusive, "{:?}", judged.gates[&id("error-rate")]);
@@ -553,7 +561,7 @@ fn counts_too_large_to_be_told_apart_are_inconclusive_even_where_no_data_fails()
 
 #[test]
 fn evidence_is_a_number_for_any_counts_that_there_are() {
-    for bad in [1e7, 1e8, 2e8, 9e8, 1e12] {
+    for bad in [1e7, 1e8, 2e8, 9e8, 1e11] {
         let mut scene = scene();
         let judged = slots(&mut scene, &growing([bad * 0.05, bad * 5.0, bad * 0.95, bad * 95.0], 3));
         let report = &judged.gates[&id("error-rate")];
@@ -561,4 +569,89 @@ fn evidence_is_a_number_for_any_counts_that_there_are() {
         assert!((0.0..1.0).contains(&e_value) && p > 0.1, "{bad}: {e_value} {p}");
         assert_eq!(judged.verdict, Verdict::Pass, "{}", report.why);
     }
+}
+
+#[test]
+fn a_baseline_that_nothing_counts_the_bad_ones_of_makes_no_harm() {
+    let verdict = |counted: bool| {
+        let mut scene = Scene::new(&GATE.replace("    absolute: {max: 0.05}\n", ""));
+        for slot in 1..=10 {
+            let k = f64::from(slot);
+            tell(&scene, [6.0 * k, 300.0 * k, 0.0, 5700.0 * k]);
+            if !counted {
+                scene.told.tell("bad v1", Value::Nothing);
+            }
+            scene.look(60 + i64::from(slot) * 60);
+        }
+        scene.look(660).verdict
+    };
+    assert_eq!((verdict(true), verdict(false)), (Verdict::Fail, Verdict::Inconclusive));
+}
+
+#[test]
+fn a_baseline_that_stands_still_is_nothing_to_compare_with() {
+    // From slot 8 on both fail; of the stable version's nothing is counted since slot 5.
+    let verdict = |silent: bool| {
+        let rows: Vec<_> = (1..=12)
+            .map(|slot| {
+                let (k, late) = (f64::from(slot), f64::from((slot - 7).max(0)));
+                let known = if silent { k.min(5.0) } else { k };
+                let incident = if silent { 0.0 } else { late };
+                [2.0 * k + 22.0 * late, 300.0 * k, 29.0 * known + 418.0 * incident, 5700.0 * known]
+            })
+            .collect();
+        let gate = GATE.replace("    absolute: {max: 0.05}\n", "");
+        slots(&mut Scene::new(&gate), &rows).gates[&id("error-rate")].clone()
+    };
+    let silent = verdict(true);
+    assert_eq!(silent.verdict, Verdict::Pending);
+    assert!(silent.why.contains("nothing was counted of the baseline since"), "{}", silent.why);
+    assert_eq!(verdict(false).verdict, Verdict::Pass, "both alike");
+}
+
+#[test]
+fn extrapolation_is_no_sign_of_life() {
+    // 180,000 events, and from slot 5 on a count that only moves by what extrapolation makes of it.
+    let verdict = |rate: f64| {
+        let rows: Vec<_> = (1..=20)
+            .map(|slot| {
+                let k = f64::from(slot);
+                let drift = if slot % 2 == 0 { 900.0 } else { -900.0 } / k;
+                [0.0, 36_000.0 * k.min(5.0) + rate * (k - 5.0).max(0.0) + drift, 0.0, 600_000.0 * k]
+            })
+            .collect();
+        slots(&mut scene(), &rows).verdict
+    };
+    assert_eq!((verdict(0.0), verdict(9000.0)), (Verdict::Pending, Verdict::Pass));
+}
+
+#[test]
+fn what_has_just_gone_wrong_is_not_made_well_by_how_much_it_varies() {
+    let verdict = |bad_minutes: i32| {
+        let rows: Vec<_> = (1..=14)
+            .map(|slot| {
+                let (k, late) = (f64::from(slot), f64::from((slot - 14 + bad_minutes).max(0)));
+                [2.0 * k + 90.0 * late, 300.0 * k, 29.0 * k, 5700.0 * k]
+            })
+            .collect();
+        let gate = GATE.replace("    absolute: {max: 0.05}\n", "");
+        slots(&mut Scene::new(&gate), &rows).verdict
+    };
+    assert_eq!((verdict(0), verdict(1)), (Verdict::Pass, Verdict::Pass), "one bad minute is no bad version");
+    assert_ne!(verdict(2), Verdict::Pass);
+}
+
+#[test]
+fn of_two_replicas_one_that_knows_less_hides_no_harm() {
+    let verdict = |pair: bool, times: f64| {
+        let rows: Vec<_> = (1..=14)
+            .map(|slot| {
+                let k = f64::from(if pair && slot % 2 == 0 { slot - 2 } else { slot });
+                [1.5 * times * k, 300.0 * k, 28.5 * k, 5700.0 * k]
+            })
+            .collect();
+        slots(&mut scene(), &rows).verdict
+    };
+    assert_eq!((verdict(false, 3.0), verdict(true, 3.0)), (Verdict::Fail, Verdict::Fail));
+    assert_ne!(verdict(true, 1.0), Verdict::Fail);
 }

@@ -66,7 +66,7 @@ fn other_bytes_than_those_that_were_signed_are_refused() {
     other.push(b'\n');
     assert_eq!(Evidence::read(&other, digest).unwrap_err().reason, Reason::DigestMismatch);
     assert_eq!(Evidence::read(b"{}", Digest::of(b"{}")).unwrap_err().reason, Reason::Malformed);
-    let newer = String::from_utf8(bytes).unwrap().replacen("\"version\": 2", "\"version\": 3", 1);
+    let newer = String::from_utf8(bytes).unwrap().replacen("\"version\": 3", "\"version\": 4", 1);
     let unknown = Evidence::read(newer.as_bytes(), Digest::of(newer.as_bytes())).unwrap_err();
     assert_eq!(unknown.reason, Reason::NoData, "what is of another form is not false");
     assert!(unknown.message.starts_with("this version cannot judge it again"), "{unknown}");
@@ -82,7 +82,7 @@ fn whatever_was_changed_is_seen() {
         let bytes = serde_json::to_vec(&changed).unwrap();
         Evidence::read(&bytes, Digest::of(&bytes)).unwrap().reevaluate().differences
     };
-    assert_eq!(changed("/version", 2.into()), Vec::<String>::new(), "nothing is changed");
+    assert_eq!(changed("/version", 3.into()), Vec::<String>::new(), "nothing is changed");
     for (path, value) in [
         ("/judgement/verdict", "PASS".into()),
         ("/judgement/gates/depth/verdict", "PASS".into()),
@@ -108,9 +108,63 @@ fn whatever_was_changed_is_seen() {
         ("/watch/thresholds/memory/slots/1/answers/0/raw", "{\"value\": 3}".into()),
         ("/watch/thresholds/memory/slots/1/answers/0/value/number", 99.0.into()),
         ("/watch/thresholds/memory/slots/1/number", 9.into()),
+        ("/watch/thresholds/memory/forgotten/measured", 1.into()),
+        ("/watch/gates/depth/forgotten/measured", 1.into()),
+        ("/watch/gates/depth/forgotten/without_data", 1.into()),
     ] {
         assert!(!changed(path, value).is_empty(), "{path}");
     }
+}
+
+#[test]
+fn what_a_slot_says_is_derived_and_never_read() {
+    let evidence = evidence("{\"value\": 30}");
+    let mut said: Json = serde_json::from_slice(&evidence.bytes().unwrap()).unwrap();
+    let slot = said.pointer_mut("/watch/gates/depth/slots/1").unwrap().as_object_mut().unwrap();
+    slot.insert("found".to_owned(), serde_json::json!({"fine": "well"}));
+    let bytes = serde_json::to_vec(&said).unwrap();
+    assert_eq!(Evidence::read(&bytes, Digest::of(&bytes)).unwrap_err().reason, Reason::Malformed);
+}
+
+#[test]
+fn a_threshold_that_was_not_looked_at_yet_is_no_difference() {
+    let terms = TERMS.replace("interval: 1m", "interval: 5s");
+    let mut scene = Scene::new(&terms);
+    let judged = judge(&scene.terms, &scene.context, &mut scene.watch, time(5), &Program("{\"value\": 30}"));
+    assert_eq!(judged.verdict, Verdict::Fail);
+    let evidence = Evidence::new(scene.terms, scene.context, scene.watch, judged);
+    assert_eq!(evidence.watch.slots(&id("depth")).len(), 1);
+    assert_eq!(evidence.reevaluate().differences, Vec::<String>::new(), "memory is due after half a minute");
+}
+
+#[test]
+fn what_was_decided_is_derived_again_however_many_slots_came_later() {
+    let mut scene = Scene::new(&TERMS.replace("interval: 1m", "interval: 1s"));
+    let look = |scene: &mut Scene, second: i64, said| {
+        judge(&scene.terms, &scene.context, &mut scene.watch, time(second), &Program(said))
+    };
+    look(&mut scene, 39, "{\"value\": 1}");
+    look(&mut scene, 40, "{\"value\": 30}");
+    let keep = crate::gate::watch::Keep { decisive: [40].into(), halting: Some(40), ..Default::default() };
+    let seen = scene.watch.gates.get_mut(&id("depth")).unwrap();
+    for number in 41..=1699 {
+        let mut slot = seen.slots[0].clone();
+        (slot.number, slot.at) = (u64::try_from(number).unwrap(), time(number));
+        slot.answers[0].from = time(number - 1);
+        seen.push(slot, &keep);
+    }
+    let judged = look(&mut scene, 1700, "{\"value\": 1}");
+    let depth = &judged.gates[&id("depth")];
+    assert_eq!((depth.verdict, depth.decided, depth.slots.measured), (Verdict::Fail, Some(40), 1662));
+    assert_eq!(judged.threshold, crate::gate::ThresholdState::Halt);
+    let slots = scene.watch.slots(&id("depth"));
+    assert_eq!(
+        (slots.len(), slots[0].number, slots[1].number, slots[2].number),
+        (1500, 39, 40, 203),
+        "what it rests on is kept"
+    );
+    let evidence = Evidence::new(scene.terms, scene.context, scene.watch, judged);
+    assert_eq!(evidence.reevaluate().differences, Vec::<String>::new());
 }
 
 #[test]

@@ -129,8 +129,8 @@ fn at_the_last_tier_it_is_compared_with_what_was_recorded_if_anything() {
 #[test]
 fn observations_are_kept_of_the_slots_that_decide_only() {
     let mut scene = Scene::new(GATE);
-    tell(&scene, around(1.0, 40), around(1.0, 80));
-    for slot in 1..=16 {
+    for (slot, made) in (1..=16).zip(40..) {
+        tell(&scene, around(1.0, made), around(1.0, 2 * made));
         scene.look(60 + slot * 60);
     }
     let whole: Vec<u64> = scene
@@ -142,4 +142,31 @@ fn observations_are_kept_of_the_slots_that_decide_only() {
         .collect();
     assert_eq!(whole, [14, 16], "the one look, and the newest");
     assert_eq!(scene.look(1025).verdict, Verdict::Pass);
+}
+
+#[test]
+fn what_is_observed_no_more_does_not_go_on_passing() {
+    let verdict = |grows: bool| {
+        let mut scene = Scene::new(GATE);
+        let mut judged = None;
+        for slot in 1..=30_u32 {
+            let made = if grows || slot < 16 { 40 + slot } else { 56 };
+            tell(&scene, around(1.0, made), around(1.0, 2 * made));
+            judged = Some(scene.look(60 + i64::from(slot) * 60));
+        }
+        let judged = judged.unwrap();
+        (judged.verdict, judged.gates[&id("latency")].why.contains("nothing was observed since"))
+    };
+    assert_eq!((verdict(true), verdict(false)), ((Verdict::Pass, false), (Verdict::Pending, true)));
+}
+
+#[test]
+fn a_minimum_is_held_against_what_was_observed_and_not_against_its_sample() {
+    let gate = "gates:\n  latency: {source: file, kind: sample, candidate: {value: 'l'}, min: {n: 25000, slots: 1}, absolute: {max: 9}}\n";
+    let verdict = |made: u32| {
+        let mut scene = Scene::new(gate);
+        scene.told.tell("l", observed(around(1.0, made)));
+        scene.look(120).verdict
+    };
+    assert_eq!((verdict(24_999), verdict(25_000)), (Verdict::Pending, Verdict::Pass));
 }

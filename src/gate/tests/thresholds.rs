@@ -173,3 +173,12 @@ fn a_limit_may_ask_for_several_slots_in_a_row() {
     assert_eq!(state(&[bad, bad, good, bad, bad]), ThresholdState::NoData);
     assert_eq!(state(&[bad, bad, good, bad, bad, bad, good]), ThresholdState::Halt, "and it stands");
 }
+
+#[test]
+fn a_count_of_prometheus_that_falls_by_a_few_is_not_counted_again() {
+    let gated = GATED.replace("source: file", "source: prometheus");
+    // 29 of 1,000 may be 2 %; then nothing comes, and extrapolation takes two off with each slot.
+    let rows: Vec<_> = [(29.0, 1000.0)].into_iter().chain([(0.0, -2.0); 12]).collect();
+    let states = states(&gated, &rows);
+    assert!(states.iter().all(|state| *state == ThresholdState::NoData), "{states:?}");
+}

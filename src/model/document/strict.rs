@@ -9,7 +9,7 @@ use std::{borrow::Cow, collections::HashSet};
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span as Place, Tag};
 
 use super::{DocumentError, Problem};
-use crate::model::{MAX_FILE_BYTES, Reason};
+use crate::model::{MAX_FILE_BYTES, Reason, text::is_hidden};
 
 /// How deep mappings and lists may nest.
 const MAX_DEPTH: usize = 16;
@@ -32,17 +32,6 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, DocumentError> {
         .run(text)
         .map_err(|problem| DocumentError { reason: Reason::Malformed, problems: vec![problem] })?;
     Ok(text)
-}
-
-/// Whether a character is invisible, or changes how others are shown: controls, bidi marks, zero-width characters,
-/// variation selectors, tags.
-pub(super) fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
-            | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The first hidden character that is no line feed, and the byte that it begins at.

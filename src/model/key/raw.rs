@@ -1,6 +1,6 @@
 //! What a key is: a point on one of two curves.
 
-use std::{cell::RefCell, collections::HashMap, fmt};
+use std::{cell::RefCell, collections::HashMap, fmt, thread::LocalKey};
 
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,49 @@ use crate::model::oid::{hex_array, hex_encode};
 
 /// Keys that are remembered, decoded.
 const MAX_TAKEN: usize = 256;
+/// Points of which it is remembered whether they are of the large prime order: policies may list hundreds, each of them again.
+const MAX_CHECKED: usize = 16_384;
 
 thread_local! {
     /// Ed25519 keys that were taken before: a few keys sign everything, and decoding one costs a good part of verifying
     /// a signature.
     static TAKEN: RefCell<HashMap<[u8; 32], VerifyingKey>> = RefCell::default();
+    /// Whether points that were looked at before are keys. To find that out takes as long as to verify a signature.
+    static CHECKED: RefCell<HashMap<[u8; 32], bool>> = RefCell::default();
+}
+
+/// Whether 32 bytes are the canonical encoding of a point of the large prime order.
+fn is_key(bytes: &[u8; 32]) -> bool {
+    if let Some(known) = CHECKED.with_borrow(|checked| checked.get(bytes).copied()) {
+        return known;
+    }
+    // y >= 2^255 - 19 is a second spelling of a smaller y.
+    let overflow = bytes[31] & 0x7f == 0x7f && bytes[1..31].iter().all(|b| *b == 0xff) && bytes[0] >= 0xed;
+    let sound = |point: &VerifyingKey| !point.is_weak() && point.to_edwards().is_torsion_free();
+    let is_key = !overflow && VerifyingKey::from_bytes(bytes).is_ok_and(|point| sound(&point));
+    remember(&CHECKED, MAX_CHECKED, *bytes, is_key);
+    is_key
+}
+
+/// Keeps something about some bytes, as far as there is room.
+fn remember<T>(memory: &'static LocalKey<RefCell<HashMap<[u8; 32], T>>>, most: usize, bytes: [u8; 32], what: T) {
+    memory.with_borrow_mut(|memory| {
+        if memory.len() >= most {
+            memory.clear();
+        }
+        memory.insert(bytes, what);
+    });
 }
 
 /// The Ed25519 key of a point, to verify under.
 pub(crate) fn verifying_key(point: &[u8; 32]) -> Option<VerifyingKey> {
     let taken = TAKEN.with_borrow(|taken| taken.get(point).copied());
-    taken.or_else(|| VerifyingKey::from_bytes(point).ok())
+    if taken.is_some() {
+        return taken;
+    }
+    let key = VerifyingKey::from_bytes(point).ok()?;
+    remember(&TAKEN, MAX_TAKEN, *point, key);
+    Some(key)
 }
 
 /// A public key's point: what a key is, whatever its wrapping.
@@ -43,22 +75,7 @@ impl RawKey {
     /// Takes 32 bytes that are the canonical encoding of an Ed25519 point of the large prime order. To any such point seven
     /// others can be added that are of small order, and one secret signs under each of the sums.
     pub fn ed25519(bytes: [u8; 32]) -> Result<Self, KeyError> {
-        if TAKEN.with_borrow(|taken| taken.contains_key(&bytes)) {
-            return Ok(Self(Point::Ed25519(bytes)));
-        }
-        // y >= 2^255 - 19 is a second spelling of a smaller y.
-        let overflow = bytes[31] & 0x7f == 0x7f && bytes[1..31].iter().all(|b| *b == 0xff) && bytes[0] >= 0xed;
-        let point = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::Weak)?;
-        if overflow || point.is_weak() || !point.to_edwards().is_torsion_free() {
-            return Err(KeyError::Weak);
-        }
-        TAKEN.with_borrow_mut(|taken| {
-            if taken.len() >= MAX_TAKEN {
-                taken.clear();
-            }
-            taken.insert(bytes, point);
-        });
-        Ok(Self(Point::Ed25519(bytes)))
+        if is_key(&bytes) { Ok(Self(Point::Ed25519(bytes))) } else { Err(KeyError::Weak) }
     }
 
     /// Takes 65 bytes that are the uncompressed form of a P-256 point.
@@ -138,13 +155,17 @@ impl From<RawKey> for String {
 mod tests {
     use super::*;
 
+    /// A key of a secret that is a number.
+    fn key(number: u16) -> [u8; 32] {
+        let mut secret = [0; 32];
+        secret[..2].copy_from_slice(&number.to_be_bytes());
+        ed25519_dalek::SigningKey::from_bytes(&secret).verifying_key().to_bytes()
+    }
+
     #[test]
     fn so_many_keys_are_remembered_and_no_more() {
         let take = |number: u16| {
-            let mut secret = [0; 32];
-            secret[..2].copy_from_slice(&number.to_be_bytes());
-            let point = ed25519_dalek::SigningKey::from_bytes(&secret).verifying_key().to_bytes();
-            assert!(RawKey::ed25519(point).is_ok());
+            assert!(verifying_key(&key(number)).is_some());
             TAKEN.with_borrow(HashMap::len)
         };
         TAKEN.take();
@@ -153,5 +174,21 @@ mod tests {
         }
         assert_eq!(take(256), 1);
         assert_eq!(take(256), 1, "the same again");
+    }
+
+    #[test]
+    fn what_a_point_was_found_to_be_it_is_the_next_time() {
+        CHECKED.take();
+        let (good, weak) = (key(1), [0; 32]);
+        for _ in 0..2 {
+            assert!(RawKey::ed25519(good).is_ok());
+            assert!(RawKey::ed25519(weak).is_err());
+            assert_eq!(CHECKED.with_borrow(Clone::clone), HashMap::from([(good, true), (weak, false)]));
+        }
+        (0..600).for_each(|number| assert!(RawKey::ed25519(key(number)).is_ok()));
+        assert!(
+            CHECKED.with_borrow(|checked| (0..600).all(|number| checked.contains_key(&key(number)))),
+            "a policy's keys"
+        );
     }
 }

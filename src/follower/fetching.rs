@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     time::{Duration, Instant},
@@ -50,11 +51,22 @@ pub(super) struct Fetching {
     late: Arc<Mutex<Late>>,
     /// Held by who fetches what is late.
     turn: Arc<Mutex<()>>,
+    /// Whether a look has been told what there is, and fetches it.
+    fetches: Arc<AtomicBool>,
 }
 
 impl Fetching {
     pub(super) fn new(remote: String, branch: String) -> Self {
-        Self { remote, branch, limits: LIMITS, look: None, came: channel(), late: Arc::default(), turn: Arc::default() }
+        Self {
+            remote,
+            branch,
+            limits: LIMITS,
+            look: None,
+            came: channel(),
+            late: Arc::default(),
+            turn: Arc::default(),
+            fetches: Arc::default(),
+        }
     }
 
     /// Whether the remote has been asked and has not answered.
@@ -67,9 +79,10 @@ impl Fetching {
         self.look.as_ref().is_some_and(|(_, since)| since.elapsed() >= self.limits.wait)
     }
 
-    /// Whether something is being fetched: by a look, or by itself because it takes long.
+    /// Whether something is being fetched: by a look, or by itself because it takes long. A remote that has not said what
+    /// there is gives nothing to fetch.
     pub(super) fn is_fetching(&self) -> bool {
-        self.is_waiting() || next(&self.late, self.limits.slow).is_some()
+        self.fetches.load(Ordering::SeqCst) || next(&self.late, self.limits.slow).is_some()
     }
 
     /// Looks at the remote, waits for a while, and hands over what came since, whether that is all or not. A remote that does
@@ -104,7 +117,7 @@ impl Fetching {
         let (say, answer) = channel();
         let (remote, branch, came) = (self.remote.clone(), self.branch.clone(), self.came.0.clone());
         let Limits { quick, slow, .. } = self.limits;
-        let (late, turn) = (Arc::clone(&self.late), Arc::clone(&self.turn));
+        let (late, turn, fetches) = (Arc::clone(&self.late), Arc::clone(&self.turn), Arc::clone(&self.fetches));
         std::thread::spawn(move || {
             let bring = |patience, wanted: &[Wanted]| {
                 // Nobody takes it any more only where the program ends.
@@ -114,10 +127,12 @@ impl Fetching {
             let hasty = repository.clone().with_patience(quick);
             let outcome = hasty.wanted(&remote, &branch, &kept).and_then(|(wanted, lost)| {
                 let (waiting, wanted) = apart(&late, wanted);
+                fetches.store(true, Ordering::SeqCst);
                 let missed = bring(quick, &wanted);
                 let needed = missed.iter().find(|missed| missed.wanted.is_needed()).map(|missed| missed.error.clone());
                 let waiting = waiting.iter().find(|waiting| waiting.is_needed()).map(still_awaited);
                 postpone(&late, missed);
+                fetches.store(false, Ordering::SeqCst);
                 needed.or(waiting).or(lost).or(repository.unwritten()).map_or(Ok(()), Err)
             });
             let _ = say.send(outcome);
@@ -293,6 +308,24 @@ mod tests {
         }
         assert!(large.iter().all(|id| scene.has(&stop(*id))));
         assert!(!scene.fetching.is_fetching());
+    }
+
+    #[test]
+    fn a_remote_that_does_not_say_what_there_is_gives_nothing_to_fetch() {
+        let (mut scene, _) = Scene::new(&[]);
+        let first = scene.commit("first");
+        scene.put(BRANCH, first);
+        let mute =
+            format!("until [ -e '{}' ]; do sleep 0.05; done\nexec git upload-pack \"$@\"", scene.gate().display());
+        let mute = scene.program("mute", &mute);
+        scene.repository.set_config("remote.origin.uploadpack", mute.to_str().unwrap()).unwrap();
+        scene.fetching.limits.wait = Duration::from_millis(500);
+        scene.look().unwrap_err();
+        assert!(scene.fetching.is_waiting() && !scene.fetching.is_fetching());
+        fs::write(scene.gate(), "").unwrap();
+        scene.fetching.limits.wait = Duration::from_secs(30);
+        scene.look().unwrap();
+        assert!(scene.has(BRANCH) && !scene.fetching.is_fetching());
     }
 
     #[test]

@@ -13,8 +13,9 @@
 //! 4. all other votes in their order ([`forward`]), counted by [`rules`], *the one place that says who may*;
 //! 5. the policy that these votes put in force counts from the next step on.
 //!
-//! Called by everything that needs an answer; there is no second verification. Calls [`crate::signature`] (types
-//! only: a commit's own signature has been verified before its step is made, a sealed one is when its key is in force) and [`crate::model`].
+//! Called by everything that needs an answer; there is no second verification. Calls [`crate::signature`] (a commit's own
+//! signature has been verified before its step is made; a sealed one is verified when its key is in force) and
+//! [`crate::model`].
 
 mod dossier;
 mod event;

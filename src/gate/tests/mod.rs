@@ -3,6 +3,7 @@
 mod answers;
 mod burn;
 mod counts;
+mod counts_lost;
 mod evidence;
 mod gauge;
 mod sample;

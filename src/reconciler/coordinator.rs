@@ -21,8 +21,8 @@ use crate::{
         records::{RecordedEvent, TargetRecord},
         writer::Taken,
     },
-    sources::Sources,
     model::{Refusal, TargetId, policy::Role},
+    sources::Sources,
 };
 
 use super::{

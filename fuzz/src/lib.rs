@@ -6,8 +6,8 @@
 
 mod fold;
 
-use git_two_key::{
-    git::{Node, Tree},
+use git_two_key::git::{Node, Tree};
+use two_key_core::{
     model::{Oid, PrincipalId, PublicKey, Statement, lease as leases, policy as policies},
     signature::{
         CommitBytes, LargeReader, Links, ObjectFormat, Opened,

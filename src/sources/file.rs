@@ -2,10 +2,7 @@
 
 use std::{fs, io::Read as _};
 
-use crate::gate::{
-    answers,
-    measure::{Answer, Question, Value},
-};
+use crate::gate::{Answer, Question, Value, answers};
 
 use super::FileConfig;
 

@@ -15,7 +15,7 @@
 //! Everything here is pure but [`sources`], which reads files, runs programs and asks Prometheus. Called by apply and
 //! cli; calls [`crate::ledger`], for what is pinned of a target and what risk demands, and [`crate::model`].
 
-mod answers;
+pub mod answers;
 mod budget;
 mod burn;
 mod comparison;
@@ -34,7 +34,6 @@ mod question;
 mod report;
 mod sample;
 mod slot;
-pub mod sources;
 pub mod stats;
 mod template;
 mod thresholds;

@@ -580,7 +580,7 @@ fn burn_windows(
 
 #[cfg(test)]
 mod tests {
-    const HONEST: &str = include_str!("../../../tests/hostile/policy/honest-twin.yaml");
+    const HONEST: &str = include_str!("../../../../../tests/hostile/policy/honest-twin.yaml");
 
     /// What is wrong with a gate, if anything is.
     fn wrong(gate: &str) -> Option<String> {

@@ -8,7 +8,7 @@ use crate::model::policy::Source;
 use super::measure::{Answer, Observations, Question, Shape, Value};
 
 /// What a source's words, as they were recorded, mean as an answer to a question.
-pub(super) fn meaning(question: &Question, raw: &str) -> Value {
+pub fn meaning(question: &Question, raw: &str) -> Value {
     match question.source {
         Source::File => lines(question, raw).value,
         Source::Prometheus => prometheus(question, raw),
@@ -31,7 +31,7 @@ struct Line<'a> {
 
 /// Reads a metrics file: the lines whose name is the query, within the window. Counts are added up, of single values the
 /// last one stands. A last line without a line feed is still being written.
-pub(super) fn lines(question: &Question, text: &str) -> Answer {
+pub fn lines(question: &Question, text: &str) -> Answer {
     let mut values = Vec::new();
     let mut raw = String::new();
     let mut newest: Option<(Timestamp, f64)> = None;
@@ -70,7 +70,7 @@ pub(super) fn lines(question: &Question, text: &str) -> Answer {
 
 /// Reads what Prometheus answers to an instant query: a scalar, a vector of one series, or, for observations, a range of
 /// one series. A warning makes an answer invalid: it says that part of it is missing.
-pub(super) fn prometheus(question: &Question, body: &str) -> Value {
+pub fn prometheus(question: &Question, body: &str) -> Value {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Body {
@@ -137,7 +137,7 @@ pub(super) fn prometheus(question: &Question, body: &str) -> Value {
 
 /// A time in seconds since 1970, to the millisecond.
 #[allow(clippy::cast_precision_loss, reason = "milliseconds of any year that comes are exact")]
-pub(super) fn seconds(time: Timestamp) -> f64 {
+pub fn seconds(time: Timestamp) -> f64 {
     time.as_millisecond() as f64 / 1000.0
 }
 
@@ -147,7 +147,7 @@ fn sample(text: &str) -> Result<f64, Value> {
 
 /// Reads a program's answer, version `two-key.metrics/1`: `{"value": 0.5}`, `{"values": [1.0, 2.0]}`, `{"nothing": true}`,
 /// `{"invalid": "why"}` or `{"failed": "why"}`.
-pub(super) fn program(question: &Question, text: &str) -> Value {
+pub fn program(question: &Question, text: &str) -> Value {
     #[derive(Deserialize)]
     #[serde(rename_all = "lowercase")]
     enum Said {

@@ -6,6 +6,7 @@
 
 use crate::model::{Action, Digest, PrincipalId, PublicKey, RawKey, Refusal, Statement};
 
+#[cfg(feature = "attestation")]
 pub mod attestation;
 pub mod carrier;
 pub mod commit;
@@ -15,8 +16,11 @@ mod ed25519;
 mod inner;
 mod large;
 pub mod minisign;
+#[cfg(feature = "multiples")]
 mod multiples;
 pub mod note;
+#[cfg(feature = "multiples")]
+mod shortcut;
 pub mod sshsig;
 pub mod tag;
 

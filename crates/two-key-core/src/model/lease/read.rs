@@ -304,7 +304,7 @@ fn risk(raw: RawRisk, problems: &mut Problems) -> Option<DeclaredRisk> {
 mod tests {
     use super::*;
 
-    const HONEST: &str = include_str!("../../../tests/hostile/lease/honest-twin.yaml");
+    const HONEST: &str = include_str!("../../../../../tests/hostile/lease/honest-twin.yaml");
 
     #[test]
     fn a_scope_names_what_stays_where_it_is() {

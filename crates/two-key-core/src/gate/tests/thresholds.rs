@@ -39,7 +39,7 @@ fn limits_are_strict_on_both_sides() {
 
 #[test]
 fn the_template_s_limits_are_the_usual_ones() {
-    let template = crate::model::policy::read(include_bytes!("../../../templates/policy.yaml")).unwrap();
+    let template = crate::model::policy::read(include_bytes!("../../../../../templates/policy.yaml")).unwrap();
     let limits: Vec<_> = template
         .get()
         .thresholds

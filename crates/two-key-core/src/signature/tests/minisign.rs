@@ -5,9 +5,9 @@ use crate::{
     signature::minisign::Minisig,
 };
 
-const HONEST: &str = include_str!("../../../tests/hostile/minisign/honest.minisig");
-const SMALL_ORDER: &str = include_str!("../../../tests/hostile/minisign/small-order-commitment.minisig");
-const KEY: &str = include_str!("../../../tests/hostile/minisign/key.pub");
+const HONEST: &str = include_str!("../../../../../tests/hostile/minisign/honest.minisig");
+const SMALL_ORDER: &str = include_str!("../../../../../tests/hostile/minisign/small-order-commitment.minisig");
+const KEY: &str = include_str!("../../../../../tests/hostile/minisign/key.pub");
 const MESSAGE: &[u8] = b"message\n";
 
 fn key() -> PublicKey {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{GateId, Reason, Refusal, document::Span, policy::Source};
 
-use super::measure::{Answer, Measure, Metric, Question, Value};
+use crate::gate::{Answer, Measure, Metric, Question, Value};
 
 pub(crate) use prometheus::certificates;
 

@@ -1,6 +1,8 @@
 //! Each refusal beside the honest twin that differs from it by one thing.
 
+#[cfg(feature = "attestation")]
 mod attestations;
+#[cfg(feature = "attestation")]
 mod authenticator;
 mod carriers;
 mod ecdsa;

@@ -1,4 +1,4 @@
-//! Ed25519, strictly: `verify_strict` decides, and for keys that sign much there is a shorter way to its yes.
+//! A shortcut to the yes of `verify_strict`, for keys that sign much.
 //!
 //! The equation is the same (RFC 8032 section 5.1.7, without the cofactor): `R = [s]B - [k]A`. Usually `[k]A` is computed from
 //! the point alone. For a key that has been seen often its [`Multiples`] are kept, with which that takes a fraction
@@ -11,10 +11,13 @@ use std::{
 };
 
 use curve25519_dalek::{EdwardsPoint, Scalar, constants::ED25519_BASEPOINT_POINT};
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha512};
 
-use super::multiples::{Multiples, Sum};
+use super::{
+    ed25519::Said,
+    multiples::{Multiples, Sum},
+};
 use crate::model::key::verifying_key;
 
 /// Signatures that are seen of a key before its table is made. That takes about as long as verifying a hundred: whoever signs no
@@ -34,34 +37,6 @@ thread_local! {
     static AT_HAND: RefCell<AtHand> = RefCell::default();
 }
 
-/// Bytes that a key is said to have signed.
-#[derive(Debug)]
-pub(super) struct Said {
-    /// The key's point.
-    pub(super) point: [u8; 32],
-    /// The bytes.
-    pub(super) message: Vec<u8>,
-    /// The signature.
-    pub(super) signature: Box<Signature>,
-}
-
-impl Said {
-    /// Whether the key signed exactly these bytes.
-    fn holds_strictly(&self) -> bool {
-        verifying_key(&self.point).is_some_and(|key| key.verify_strict(&self.message, &self.signature).is_ok())
-    }
-
-    /// The hash that the equation has as a scalar (RFC 8032 section 5.1.7).
-    fn hash(&self) -> Scalar {
-        let hash = Sha512::new()
-            .chain_update(self.signature.r_bytes())
-            .chain_update(self.point)
-            .chain_update(&self.message)
-            .finalize();
-        Scalar::from_bytes_mod_order_wide(&hash.into())
-    }
-}
-
 /// Of each signature, in order, whether it holds. Each is judged by itself: what is done for all of them at once is one
 /// inversion, with which the computed commitments get their encodings.
 pub(super) fn hold(all: &[&Said]) -> Vec<bool> {
@@ -73,6 +48,18 @@ pub(super) fn hold(all: &[&Said]) -> Vec<bool> {
         encoded.is_some_and(|encoded| encoded.as_bytes() == said.signature.r_bytes()) || said.holds_strictly()
     };
     all.iter().zip(computed).map(judge).collect()
+}
+
+impl Said {
+    /// The hash that the equation has as a scalar (RFC 8032 section 5.1.7).
+    fn hash(&self) -> Scalar {
+        let hash = Sha512::new()
+            .chain_update(self.signature.r_bytes())
+            .chain_update(self.point)
+            .chain_update(&self.message)
+            .finalize();
+        Scalar::from_bytes_mod_order_wide(&hash.into())
+    }
 }
 
 /// Keys by their points, and what is known of them.
@@ -164,7 +151,7 @@ fn commitment(minus_key: &Multiples, said: &Said, sum: &mut Sum) -> Option<Edwar
 #[cfg(test)]
 mod tests {
     use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
-    use ed25519_dalek::{Signer as _, SigningKey};
+    use ed25519_dalek::{Signature, Signer as _, SigningKey};
     use proptest::prelude::*;
 
     use super::*;

@@ -6,10 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    gate::{
-        answers,
-        measure::{Answer, Question, Shape, Value},
-    },
+    gate::{Answer, Question, Shape, Value, answers},
     model::{Reason, Refusal},
     process,
 };

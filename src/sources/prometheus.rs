@@ -9,10 +9,7 @@ use ureq::{
 };
 
 use crate::{
-    gate::{
-        answers,
-        measure::{Answer, Question, Value},
-    },
+    gate::{Answer, Question, Value, answers},
     model::{Reason, Refusal},
 };
 

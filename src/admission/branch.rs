@@ -9,6 +9,9 @@ use crate::{
 
 use super::{BranchFacts, FORCE_REVOKE, Problem, Push, window};
 
+/// Findings that a verdict lists one by one.
+pub(super) const MAX_FINDINGS: usize = 1000;
+
 pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut Vec<Problem>) {
     match facts {
         BranchFacts::Continues => {}
@@ -28,9 +31,11 @@ pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut
             return found.push(Refusal::new(Reason::NotDescended, message).hint(hint).into());
         }
     }
-    for step in &push.steps {
-        found.extend(step.report.findings.iter().map(in_words));
-    }
+    let findings = || push.steps.iter().flat_map(|step| &step.report.findings);
+    // Those that a stop does not waive come first, so that no list is too long for them.
+    let hiding = findings().filter(|finding| finding.hides_files());
+    let others = findings().filter(|finding| !finding.hides_files());
+    found.extend(hiding.chain(others).take(MAX_FINDINGS).map(in_words));
     if let Some(state) = &push.after {
         let votes = push.steps.iter().flat_map(|step| &step.votes);
         found.extend(votes.flat_map(|vote| window::judge(vote, state, now)).map(Problem::from));

@@ -236,6 +236,10 @@ pub struct Verdict {
     pub refused: Vec<RefusedRef>,
     /// What the fold found, and would have refused it, had it not brought a stop.
     pub waived: Vec<RefusedRef>,
+    /// Findings beyond the first thousand, which refuse it as well.
+    pub more_refused: usize,
+    /// The same where it brings a stop.
+    pub more_waived: usize,
     /// The stops in it that take effect, as refs that can be pushed alone.
     pub stops: Vec<StopRef>,
 }
@@ -283,6 +287,10 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
         let named = |Problem { refusal, finding }| RefusedRef { name: update.name.clone(), refusal, finding };
         problems.extend(found.into_iter().map(named));
     }
+    let listed = problems.iter().filter(|problem| problem.finding.is_some()).count();
+    let findings: usize = push.steps.iter().map(|step| step.report.findings.len()).sum();
+    let more = if listed < branch::MAX_FINDINGS { 0 } else { findings.saturating_sub(listed) };
+    *(if stopped { &mut verdict.more_waived } else { &mut verdict.more_refused }) = more;
     let passes = |finding: &Finding| !finding.hides_files();
     let waived = |problem: &RefusedRef| stopped && problem.finding.as_ref().is_some_and(passes);
     (verdict.waived, verdict.refused) = problems.into_iter().partition(waived);

@@ -91,9 +91,28 @@ impl Part {
     }
 }
 
-/// Under which id a file is kept.
-fn shelf(path: &str) -> String {
-    lease::file_id(path).map(|id| id.folded()).unwrap_or_default()
+/// A file's path, and what it says of the file: found out once for each change.
+#[derive(Debug, Clone)]
+pub(in crate::ledger) struct FilePath<'a> {
+    pub(in crate::ledger) path: &'a str,
+    /// The lease that it names, if it does.
+    pub(in crate::ledger) id: Option<LeaseId>,
+    /// Under which id it is kept.
+    shelf: String,
+}
+
+impl<'a> FilePath<'a> {
+    pub(in crate::ledger) fn of(path: &'a str) -> Self {
+        let id = lease::file_id(path);
+        let shelf = id.as_ref().map(LeaseId::folded).unwrap_or_default();
+        Self { path, id, shelf }
+    }
+}
+
+/// Whether a file that is kept under a lease's id, without regard to case, is under exactly that.
+fn is_of(path: &str, id: &LeaseId) -> bool {
+    let name = path.rsplit('/').next().and_then(|name| name.strip_suffix(".yaml"));
+    name == Some(id.as_str())
 }
 
 impl Dossiers {
@@ -187,14 +206,14 @@ impl Dossiers {
     }
 
     /// The dossier of an id, made if there is none.
-    pub(in crate::ledger) fn entry(&mut self, id: String) -> &mut Dossier {
+    pub(in crate::ledger) fn entry(&mut self, id: &str) -> &mut Dossier {
         if let Some(part) = &mut self.part {
-            if !self.held.contains_key(&id) && !part.absent.contains(&id) {
-                part.miss(&id);
+            if !self.held.contains_key(id) && !part.absent.contains(id) {
+                part.miss(id);
             }
-            part.changed.insert(id.clone());
+            part.changed.insert(id.to_owned());
         }
-        Arc::make_mut(self.held.entry(id).or_default())
+        Arc::make_mut(self.held.entry(id.to_owned()).or_default())
     }
 
     /// The leases that some key was turned for or against.
@@ -208,18 +227,19 @@ impl Dossiers {
 
     pub(in crate::ledger) fn lease_mut(&mut self, id: &LeaseId) -> Option<&mut LeaseState> {
         self.lease(id)?;
-        self.entry(id.folded()).leases.iter_mut().find(|lease| lease.id == *id)
+        self.entry(&id.folded()).leases.iter_mut().find(|lease| lease.id == *id)
     }
 
     /// Whether a file can be kept: it is already, or there are not too many under its id.
-    pub(in crate::ledger) fn takes_file(&self, path: &str) -> bool {
-        let is_there = |files: &[(String, _)]| files.binary_search_by(|(other, _)| other.as_str().cmp(path)).is_ok();
-        let files = self.get(&shelf(path)).map(|dossier| dossier.files.as_slice()).unwrap_or_default();
-        files.len() < MAX_FILES || is_there(files)
+    pub(in crate::ledger) fn takes_file(&self, file: &FilePath<'_>) -> bool {
+        let files = self.get(&file.shelf).map(|dossier| dossier.files.as_slice()).unwrap_or_default();
+        files.len() < MAX_FILES || files.binary_search_by(|(other, _)| other.as_str().cmp(file.path)).is_ok()
     }
 
-    pub(in crate::ledger) fn insert_file(&mut self, path: &str, file: ProposalFile<Lease>) {
-        let files = &mut self.entry(shelf(path)).files;
+    /// Keeps a file.
+    pub(in crate::ledger) fn insert_file(&mut self, at: &FilePath<'_>, file: ProposalFile<Lease>) {
+        let path = at.path;
+        let files = &mut self.entry(&at.shelf).files;
         match files.binary_search_by(|(other, _)| other.as_str().cmp(path)) {
             Ok(at) => {
                 if let Some((_, old)) = files.get_mut(at) {
@@ -234,11 +254,10 @@ impl Dossiers {
         }
     }
 
-    pub(in crate::ledger) fn remove_file(&mut self, path: &str) {
-        let shelf = shelf(path);
-        if self.get(&shelf).is_some() {
-            let files = &mut self.entry(shelf).files;
-            files.retain(|(other, _)| other != path);
+    pub(in crate::ledger) fn remove_file(&mut self, at: &FilePath<'_>) {
+        if self.get(&at.shelf).is_some() {
+            let files = &mut self.entry(&at.shelf).files;
+            files.retain(|(other, _)| other != at.path);
             files.shrink_to_fit();
         }
     }
@@ -254,10 +273,7 @@ impl Dossiers {
         id: &LeaseId,
     ) -> impl Iterator<Item = (&'a str, &'a ProposalFile<Lease>)> {
         let files = self.get(&id.folded()).map(|dossier| dossier.files.as_slice()).unwrap_or_default();
-        files
-            .iter()
-            .filter(move |(path, _)| lease::file_id(path).as_ref() == Some(id))
-            .map(|(path, file)| (path.as_str(), file))
+        files.iter().filter(move |(path, _)| is_of(path, id)).map(|(path, file)| (path.as_str(), file))
     }
 
     /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.

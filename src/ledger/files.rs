@@ -3,16 +3,17 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    model::{Digest, LeaseId, Proposed, Reason, Refusal, lease, policy::Policy},
+    model::{Digest, LeaseId, MAX_STEP_BYTES, MAX_STEP_NAMES, Proposed, Reason, Refusal, lease, policy::Policy},
     signature::Opened,
 };
 
 use super::{
-    Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, event::LEASES, rules,
+    Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, dossier::FilePath,
+    event::LEASES, rules,
 };
 
 /// Findings about files that one step can have; one more says how many more there were.
-const MAX_FILE_FINDINGS: usize = 100;
+const MAX_FILE_FINDINGS: usize = 10;
 
 /// A lease file's digest, if it was read, and what it says.
 type Read = (Option<Digest>, Result<Arc<Proposed<lease::Lease>>, Refusal>);
@@ -25,7 +26,7 @@ pub(in crate::ledger) fn root_policy(step: &Step) -> Result<Arc<Proposed<Policy>
     let proposed = match &step.policy {
         Some(Entry::Regular(file)) => file.policy()?,
         Some(Entry::TooLarge) => return Err(too_large(POLICY_PATH)),
-        Some(Entry::NotAFile) => return Err(not_a_file(POLICY_PATH)),
+        Some(Entry::NotAFile | Entry::TooDeep | Entry::TooMuch) => return Err(not_a_file(POLICY_PATH)),
         Some(Entry::Absent) | None => {
             let message = format!("there is no {POLICY_PATH} in its tree");
             return Err(Refusal::new(Reason::Malformed, message).hint("make one with: git two-key init"));
@@ -47,9 +48,12 @@ impl Fold {
         if let Some(entry) = &step.policy {
             self.policy_entry(entry, &proposer);
         }
+        if let [(path, Entry::TooMuch)] = step.leases.as_slice() {
+            return self.find_file(path, None, too_much());
+        }
         let mut touched = BTreeSet::new();
-        for (path, file) in lease_files(step) {
-            if let Some(id) = self.lease_entry(path, file, &proposer) {
+        for (at, file) in lease_files(step) {
+            if let Some(id) = self.lease_entry(at, file, &proposer) {
                 touched.insert(id);
             }
         }
@@ -80,7 +84,7 @@ impl Fold {
             }
             Entry::Regular(file) => (Some(file.digest()), file.policy()),
             Entry::TooLarge => (None, Err(too_large(POLICY_PATH))),
-            Entry::NotAFile => (None, Err(not_a_file(POLICY_PATH))),
+            Entry::NotAFile | Entry::TooDeep | Entry::TooMuch => (None, Err(not_a_file(POLICY_PATH))),
         };
         let usable = read.and_then(|proposed| {
             // The policy in force itself may always stand in the tree.
@@ -97,30 +101,29 @@ impl Fold {
     }
 
     /// Takes over one lease file's change and says which lease it is about.
-    fn lease_entry(&mut self, path: &str, file: Option<Read>, proposer: &Proposer) -> Option<LeaseId> {
-        let id = lease::file_id(path);
+    fn lease_entry(&mut self, at: FilePath<'_>, file: Option<Read>, proposer: &Proposer) -> Option<LeaseId> {
         let Some((digest, read)) = file else {
-            self.state.dossiers.remove_file(path);
-            return id;
+            self.state.dossiers.remove_file(&at);
+            return at.id;
         };
-        let taken = self.state.dossiers.takes_file(path);
+        let taken = self.state.dossiers.takes_file(&at);
         let usable = read.and_then(|proposed| {
-            self.check_lease_file(id.as_ref(), proposed.get())?;
+            self.check_lease_file(at.id.as_ref(), proposed.get())?;
             if taken { Ok(proposed) } else { Err(too_many(&proposed.get().id)) }
         });
-        if let (Ok(proposed), Some(id)) = (&usable, &id)
+        if let (Ok(proposed), Some(id)) = (&usable, &at.id)
             && self.state.lease(id).is_none_or(|lease| lease.pinned.is_none())
         {
-            self.state.dossiers.entry(id.folded()).brought.note(proposed.digest(), proposer);
+            self.state.dossiers.entry(&id.folded()).brought.note(proposed.digest(), proposer);
         }
-        let content = self.content(path, id.as_ref(), usable);
+        let content = self.content(at.path, at.id.as_ref(), usable);
         if taken {
-            self.state.dossiers.insert_file(path, ProposalFile { digest, content });
+            self.state.dossiers.insert_file(&at, ProposalFile { digest, content });
         }
-        if let Some(id) = &id {
-            self.state.dossiers.entry(id.folded()).was_proposed(id);
+        if let Some(id) = &at.id {
+            self.state.dossiers.entry(&id.folded()).was_proposed(id);
         }
-        id
+        at.id
     }
 
     fn check_lease_file(&self, id: Option<&LeaseId>, lease: &lease::Lease) -> Result<(), Refusal> {
@@ -183,14 +186,15 @@ impl Fold {
 }
 
 /// What a step's lease files say: nothing where there is no longer one.
-fn lease_files(step: &Step) -> impl Iterator<Item = (&str, Option<Read>)> {
+fn lease_files(step: &Step) -> impl Iterator<Item = (FilePath<'_>, Option<Read>)> {
     let read = |path: &str, entry: &Entry| match entry {
-        Entry::Absent => None,
+        Entry::Absent | Entry::TooMuch => None,
         Entry::Regular(file) => Some((Some(file.digest()), file.lease())),
         Entry::TooLarge => Some((None, Err(too_large(path)))),
         Entry::NotAFile => Some((None, Err(not_a_file(path)))),
+        Entry::TooDeep => Some((None, Err(too_deep(path)))),
     };
-    step.leases.iter().map(move |(path, entry)| (path.as_str(), read(path, entry)))
+    step.leases.iter().map(move |(path, entry)| (FilePath::of(path), read(path, entry)))
 }
 
 impl State {
@@ -285,6 +289,21 @@ fn too_many(id: &LeaseId) -> Refusal {
         .hint("delete all but one of them")
 }
 
+fn too_deep(path: &str) -> Refusal {
+    Refusal::new(Reason::TooLarge, format!("{path} lies too deep: folders below leases/ are looked into 16 deep"))
+}
+
+/// For a step that changes more lease files than one may.
+fn too_much() -> Refusal {
+    let message = format!(
+        "the step changes more than {MAX_STEP_NAMES} names or brings more than {MAX_STEP_BYTES} bytes of files below \
+         leases/, so it changes none of them"
+    );
+    Refusal::new(Reason::TooLarge, message)
+        .hint("take the change back, and bring it in several commits of the branch itself")
+}
+
 fn not_a_file(path: &str) -> Refusal {
-    Refusal::new(Reason::Malformed, format!("{path} is not a regular file, and is not opened"))
+    let message = format!("{path} is neither a regular file nor a folder that can be read, and is not opened");
+    Refusal::new(Reason::Malformed, message)
 }

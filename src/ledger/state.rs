@@ -365,7 +365,7 @@ impl State {
 
     /// The lease's state, made if nothing has happened to it yet.
     pub(in crate::ledger) fn entry(&mut self, id: &LeaseId) -> &mut LeaseState {
-        let leases = &mut self.dossiers.entry(id.folded()).leases;
+        let leases = &mut self.dossiers.entry(&id.folded()).leases;
         let at = leases.iter().position(|lease| lease.id == *id).unwrap_or(leases.len());
         if at == leases.len() {
             // Ids that differ only by case are rare, and there may be a million leases.

@@ -33,10 +33,7 @@ pub struct Step {
 impl Step {
     /// About how many bytes of memory it takes up. Files that share their bytes are counted each by itself.
     pub fn weight(&self) -> usize {
-        let file = |entry: &Entry| match entry {
-            Entry::Regular(bytes) => bytes.len(),
-            Entry::Absent | Entry::TooLarge | Entry::NotAFile => 0,
-        };
+        let file = |entry: &Entry| if let Entry::Regular(bytes) = entry { bytes.len() } else { 0 };
         let own = |vote: &Result<Cosignature, BadVote>| vote.as_ref().map_or(0, |vote| vote.signature().len());
         let commit = |commit: &StepCommit| {
             size_of::<StepCommit>()
@@ -86,8 +83,12 @@ pub enum Entry {
     Regular(File),
     /// A regular file that is too large to be read.
     TooLarge,
-    /// A gitlink, a symbolic link, or a folder where a file should be. Never opened.
+    /// A gitlink, a symbolic link, a folder where a file should be, or one that cannot be read. Never opened.
     NotAFile,
+    /// A folder that lies too deep below `leases/` to be looked into.
+    TooDeep,
+    /// More below it changed in one step than a step may change. Nothing of that is taken up.
+    TooMuch,
 }
 
 /// A file's bytes, and what they say. However many steps and paths share it, it is read for that once.

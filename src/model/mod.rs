@@ -32,6 +32,13 @@ pub const FORMAT_LEVEL: u32 = 1;
 /// The largest lease or policy file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 * 1024;
 
+/// Names below `leases/` that one step may change, those of folders with all that comes or goes with them. A step that
+/// changes more changes none: a commit that takes up old trees is a few bytes, and must not cost a reader much more.
+pub const MAX_STEP_NAMES: usize = 256;
+
+/// Bytes of the lease files that one step may bring, together. A step that brings more brings none.
+pub const MAX_STEP_BYTES: usize = 256 * 1024;
+
 /// A document that is well formed, and no more than a proposal: nobody's key is known to stand behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposed<T> {

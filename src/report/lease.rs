@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     Beside, FindingView, RefusalView, findings,
-    words::{all_of, escaped, one_of, so_many, time},
+    words::{all_of, escaped, listed, one_of, so_many, time},
 };
 
 /// A key turned to authorize a lease.
@@ -250,8 +250,10 @@ pub struct LeaseView {
     pub tier_details: Vec<TierView>,
     /// The declared risk score.
     pub risk: Option<u8>,
-    /// What did not count.
+    /// What did not count: the first thousand.
     pub findings: Vec<FindingView>,
+    /// How many more did not.
+    pub more_findings: usize,
 }
 
 /// All about a lease that the ledger or the tree knows.
@@ -263,6 +265,7 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
     let (cosigners_have, cosigners_needed) = cosigned(state, id);
     let files: Vec<_> = state.proposals(id).collect();
     let pinned = entry.and_then(|entry| entry.pinned.as_ref()).map(|pinned| pinned.digest());
+    let (found, more_findings) = listed(findings(reports).filter(|finding| finding.lease.as_ref() == Some(id)));
     LeaseView {
         lease: id.to_string(),
         state: phase.word().to_owned(),
@@ -296,7 +299,8 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
         tiers: document.map(tiers).unwrap_or_default(),
         tier_details: document.map(|lease| tier_details(lease, entry)).unwrap_or_default(),
         risk: document.and_then(|lease| lease.risk.as_ref()).map(|risk| risk.score),
-        findings: findings(reports).filter(|f| f.lease.as_ref() == Some(id)).map(FindingView::of).collect(),
+        findings: found.into_iter().map(FindingView::of).collect(),
+        more_findings,
     }
 }
 

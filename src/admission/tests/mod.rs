@@ -24,6 +24,24 @@ fn what_the_fold_finds_refuses_the_push_and_what_it_found_before_does_not() {
 }
 
 #[test]
+fn of_very_many_findings_the_first_are_listed_and_all_are_counted() {
+    let most = branch::MAX_FINDINGS;
+    for (findings, more) in [(most, 0), (most + 7, 7)] {
+        let many = |mut story: Story| {
+            let found = &mut story.push.steps[0].report.findings;
+            *found = vec![found[0].clone(); findings];
+            story.judged_at(NOON)
+        };
+        let refused = many(Story::rolling().brings("user1", &start()));
+        assert_eq!((refused.refused.len(), refused.more_refused, refused.more_waived), (most, more, 0));
+        assert!(!refused.admits());
+        let waived = many(Story::rolling().brings("user1", &start()).brings("user1", &stop(StopKind::Halt, 1)));
+        assert_eq!((waived.waived.len(), waived.more_refused, waived.more_waived), (most, 0, more));
+        assert!(waived.admits());
+    }
+}
+
+#[test]
 fn the_branch_only_grows_on_its_first_parent_chain() {
     let story = || Story::rolling();
     story().moves(BranchFacts::Continues).admitted();

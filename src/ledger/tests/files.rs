@@ -56,6 +56,7 @@ fn any_folder_below_leases_will_do() {
     let l = lease("L1");
     let mut s = told();
     assert_eq!(s.step(|d| d.file("leases/2025-10/L1.yaml", bytes(&l.yaml()))), NONE);
+    assert_eq!(s.step(|d| d.file("leases/deep", Entry::TooDeep)), ["too-large"], "and none that lies too deep");
     s.does("user1", l.cosign());
 }
 

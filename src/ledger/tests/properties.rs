@@ -252,7 +252,7 @@ proptest! {
     fn folding_never_panics(
         junk in prop::collection::vec(any::<u8>(), 0..200),
         path in "(leases/)?[a-zA-Z0-9./_-]{0,20}(\\.yaml)?",
-        pick in 0..6_usize,
+        pick in 0..8_usize,
         foreign in any::<bool>(),
         (start, alone) in stages(),
         steps in sequences(),
@@ -265,6 +265,8 @@ proptest! {
             2 => Entry::TooLarge,
             3 => bytes(&stage.rules.yaml()),
             4 => bytes(&stage.papers[0].yaml()),
+            5 => Entry::TooDeep,
+            6 => Entry::TooMuch,
             _ => Entry::Regular(junk.into()),
         };
         let descent = if foreign { Descent::Foreign } else { Descent::Descends };

@@ -325,6 +325,21 @@ fn what_comes_unsigned_takes_no_proposer_away_and_makes_nobody_one() {
     s.does("cp14", l.cosign());
 }
 
+/// Such a step changes no file, so what its signer may have brought in it is brought by whoever brings it again.
+#[test]
+fn a_step_that_changes_too_much_leaves_files_and_proposers_as_they_were() {
+    let (l, m) = (lease("L1"), lease("L2"));
+    let mut s = Story::new(&rulebook().with(SEPARATE));
+    s.signed_step(Some(seed("user1")), |d| d.lease(&l));
+    let too_much = |d: super::story::Draft| d.file("leases", Entry::TooMuch);
+    assert_eq!(s.signed_step(Some(seed("user2")), too_much), ["too-large"]);
+    s.refuses("user1", l.cosign(), "proposer").does("user2", l.cosign()).does("cp14", l.cosign());
+    assert_eq!(s.phase("L1"), Phase::Authorized);
+    s.refuses("user1", m.cosign(), "unknown-lease");
+    assert_eq!(s.signed_step(Some(seed("user1")), |d| d.lease(&m)), super::story::NONE);
+    s.refuses("user1", m.cosign(), "proposer").does("user2", m.cosign());
+}
+
 #[test]
 fn a_policy_that_is_taken_away_and_brought_back_keeps_its_proposer() {
     let rules = rulebook().with(SEPARATE);

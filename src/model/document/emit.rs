@@ -169,7 +169,7 @@ mod tests {
         #[test]
         fn every_text_reads_back(text in "[ -~\néü]{0,40}") {
             let yaml = document("# test", &[("key", Value::String(text.clone())), ("flow", serde_json::json!([[text]]))]);
-            strict::text(yaml.as_bytes()).unwrap();
+            strict::text(yaml.as_bytes(), 1000).unwrap();
             let back: std::collections::BTreeMap<String, Value> = serde_yaml::from_str(&yaml).unwrap();
             proptest::prop_assert_eq!(&back["key"], &Value::String(text.clone()));
             proptest::prop_assert_eq!(&back["flow"][0][0], &Value::String(text));

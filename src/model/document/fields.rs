@@ -375,13 +375,16 @@ struct Head {
 
 /// A raw document, which says what format level it has.
 pub(in crate::model) trait Leveled: DeserializeOwned {
+    /// How many values it may have: keys, texts, lists and mappings.
+    const MAX_VALUES: usize;
+
     /// The level, and where it stands.
     fn level(&self) -> &At<Whole>;
 }
 
 /// Reads strict YAML into a raw document of this program's format level.
 pub(in crate::model) fn parse<T: Leveled>(bytes: &[u8]) -> Result<T, DocumentError> {
-    let text = strict::text(bytes)?;
+    let text = strict::text(bytes, T::MAX_VALUES)?;
     match from_yaml::<T>(text) {
         Ok(document) => of_this_level(document.level()).map(|()| document),
         // A document of another level is told so, whatever else this program does not understand of it.
@@ -421,7 +424,7 @@ fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
             max_merge_keys: 0,
             max_documents: 1,
             max_depth: 16,
-            max_nodes: 20_000,
+            max_nodes: 40_000,
         },
         duplicate_keys: serde_yaml::DuplicateKeyPolicy::Error,
         merge_keys: serde_yaml::options::MergeKeyPolicy::Error,

@@ -14,8 +14,9 @@ use crate::model::{MAX_FILE_BYTES, Reason, text::is_hidden};
 /// How deep mappings and lists may nest.
 const MAX_DEPTH: usize = 16;
 
-/// Refuses bytes that are not strict YAML, and gives their text.
-pub(super) fn text(bytes: &[u8]) -> Result<&str, DocumentError> {
+/// Refuses bytes that are not strict YAML of at most so many values, and gives their text. What a value costs to read is far
+/// more than its bytes do.
+pub(super) fn text(bytes: &[u8], most_values: usize) -> Result<&str, DocumentError> {
     if bytes.len() > MAX_FILE_BYTES {
         let message = format!("the file has {} bytes; at most {MAX_FILE_BYTES} are read", bytes.len());
         return Err(DocumentError::one(Reason::TooLarge, 0, 0, message));
@@ -28,9 +29,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, DocumentError> {
         let (line, column) = position(bytes, at);
         return Err(DocumentError::one(Reason::Malformed, line, column, hidden(character)));
     }
-    Walk::default()
-        .run(text)
-        .map_err(|problem| DocumentError { reason: Reason::Malformed, problems: vec![problem] })?;
+    Walk::default().run(text, most_values)?;
     Ok(text)
 }
 
@@ -68,6 +67,11 @@ enum Open {
     Mapping(HashSet<String>, bool),
 }
 
+/// Whether an event begins a key, a text, a list or a mapping.
+fn is_value(event: &Event<'_>) -> bool {
+    matches!(event, Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..))
+}
+
 /// One pass over the parser's events.
 #[derive(Default)]
 struct Walk {
@@ -76,16 +80,24 @@ struct Walk {
 }
 
 impl Walk {
-    fn run(mut self, text: &str) -> Result<(), Problem> {
+    fn run(mut self, text: &str, most_values: usize) -> Result<(), DocumentError> {
+        let malformed = |problem| DocumentError { reason: Reason::Malformed, problems: vec![problem] };
+        let mut values = 0;
         // Comments are no events, whether somebody else has the library built with them or not.
         let mut options = Options::default();
         options.set_emit_comments(false);
         for event in Parser::new_from_str_with_options(text, options) {
             let (event, place) = event.map_err(|error| {
                 let mark = error.marker();
-                problem_at(mark.line(), mark.col(), format!("not YAML: {}", error.info()))
+                malformed(problem_at(mark.line(), mark.col(), format!("not YAML: {}", error.info())))
             })?;
-            self.event(&event, &place).map_err(|message| problem_at(place.start.line(), place.start.col(), message))?;
+            let at = |message: Cow<'static, str>| problem_at(place.start.line(), place.start.col(), message);
+            values += usize::from(is_value(&event));
+            if values > most_values {
+                let problem = at(format!("more than {most_values} values, keys and lists among them").into());
+                return Err(DocumentError { reason: Reason::TooLarge, problems: vec![problem] });
+            }
+            self.event(&event, &place).map_err(|message| malformed(at(message)))?;
         }
         Ok(())
     }
@@ -210,6 +222,10 @@ fn problem_at(line: usize, column: usize, message: impl Into<String>) -> Problem
 mod tests {
     use super::*;
 
+    fn text(bytes: &[u8]) -> Result<&str, DocumentError> {
+        super::text(bytes, 1000)
+    }
+
     fn refused(yaml: &str) -> String {
         text(yaml.as_bytes()).expect_err(yaml).to_string()
     }
@@ -300,6 +316,10 @@ mod tests {
     fn size_depth_and_encoding_have_limits() {
         let largest = format!("a: 1 #{}", "x".repeat(MAX_FILE_BYTES - 6));
         assert!(text(largest.as_bytes()).is_ok());
+        // The mapping, its key, the list and what is in it.
+        let many = |texts: usize| format!("a: [{}]\n", vec!["1"; texts].join(", "));
+        assert!(text(many(997).as_bytes()).is_ok());
+        assert_eq!(text(many(998).as_bytes()).unwrap_err().reason, Reason::TooLarge);
         assert_eq!(text(format!("{largest}x").as_bytes()).unwrap_err().reason, Reason::TooLarge);
         let nested = |depth: usize| format!("{}{}\n", "[".repeat(depth), "]".repeat(depth));
         assert!(text(nested(MAX_DEPTH).as_bytes()).is_ok());

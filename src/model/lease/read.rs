@@ -61,6 +61,8 @@ struct RawLease {
 }
 
 impl Leveled for RawLease {
+    const MAX_VALUES: usize = 1000;
+
     fn level(&self) -> &At<Whole> {
         &self.level
     }

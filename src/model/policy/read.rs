@@ -63,6 +63,9 @@ struct RawPolicy {
 }
 
 impl Leveled for RawPolicy {
+    /// Room for a thousand targets.
+    const MAX_VALUES: usize = 20_000;
+
     fn level(&self) -> &At<Whole> {
         &self.level
     }

@@ -258,7 +258,7 @@ impl Applier {
             }
         }
         let tags = self.follower.writer.missing_tags(&self.follower.mirror, &done)?;
-        Ok(put_tags(&mut self.follower.mirror, &tags)?.into_iter().collect())
+        Ok(put_tags(&mut self.follower.mirror, &tags).into_iter().collect())
     }
 
     pub(super) fn record(&self) -> Record {

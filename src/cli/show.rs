@@ -7,20 +7,20 @@ use super::{
     session::{Session, Which},
     terminal, watch,
 };
-use crate::report::{self, LeaseView};
+use crate::report::{self, ShowView};
 
 /// Show all about one lease
 ///
 /// Prints the lease's document, its state, who authorized it with which key, every transition in force with its commit
-/// and tag, votes that wait for others, what it awaits, what appliers observed, and the findings that are about it. Times
-/// in commits are what signers claim.
+/// and tag, votes that wait for others, what it awaits, what appliers observed, the findings that are about it, and what else is
+/// open on its target. Of a target it is the lease that runs there, or ran there last. Times in commits are what signers claim.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key show LEASE-20251027-021913\n  \
     git two-key show checkout-prod --watch --remote\n  \
     git two-key show checkout-prod --format json | jq .cosigners")]
 pub struct Args {
-    /// The lease: its id, its intent or its target
+    /// The lease, by its id or its intent; or a target: what runs there
     lease: String,
     /// Read the upstream's fetched tip instead of the local branch; with --watch, fetch it at each look
     #[arg(long)]
@@ -40,7 +40,10 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         return watch::run(place, watch::Source::of(args.remote), || {
             let (session, view) = view(args, place)?;
             let remarks = session.remarks_text();
-            Ok(move |now| format!("{remarks}{}", report::live_lease(&view, now, style)))
+            Ok(move |now| {
+                let lease = report::live_lease(&view.lease, now, style);
+                format!("{remarks}{lease}{}", report::live_others(&view.others, now, style))
+            })
         });
     }
     let (session, view) = view(args, place)?;
@@ -48,15 +51,15 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         Format::Json => terminal::say_value(&view),
         Format::Text => {
             session.say_remarks();
-            terminal::say(&report::lease_text(&view));
+            terminal::say(&(report::lease_text(&view.lease) + &report::others_text(&view.others)));
         }
     }
     Ok(())
 }
 
-fn view(args: &Args, place: &Place) -> Result<(Session, LeaseView), Failure> {
+fn view(args: &Args, place: &Place) -> Result<(Session, ShowView), Failure> {
     let session = Session::open(place, &Which::of(args.remote))?;
-    let id = session.lease(&args.lease, None)?;
-    let view = report::lease_view(&session.state, &session.reports, &session.beside()?, &id);
+    let id = session.subject(&args.lease)?.lease;
+    let view = report::show_view(&session.state, &session.reports, &session.beside()?, &id);
     Ok((session, view))
 }

@@ -12,7 +12,8 @@ use crate::{
 
 use super::{
     Awaits, BallotView, Beside, RefusalView, awaits, findings,
-    lease::{ObservedView, ballot_views, cosigned, observed_view, tier_weight},
+    lease::{ObservedView, ballot_views, cosigned, is_expired, observed_view, tier_weight},
+    lease_text::awaits_text,
     refusal,
     words::{count, table},
 };
@@ -46,6 +47,8 @@ pub struct LeaseSummary {
     pub observed: Option<ObservedView>,
     /// What it awaits.
     pub awaits: Option<Awaits>,
+    /// Whether its window has closed, by the clock here.
+    pub expired: bool,
     /// Why agents did not turn their keys for it.
     pub refused: Vec<RefusalView>,
     /// How many findings are about it.
@@ -132,7 +135,7 @@ pub fn list_view(
     }
 }
 
-fn summary(state: &State, findings: usize, beside: &Beside, id: &LeaseId) -> LeaseSummary {
+pub(super) fn summary(state: &State, findings: usize, beside: &Beside, id: &LeaseId) -> LeaseSummary {
     let document = state.document(id);
     let entry = state.lease(id);
     let phase = entry.map_or(Phase::Proposed, |entry| entry.phase);
@@ -151,6 +154,7 @@ fn summary(state: &State, findings: usize, beside: &Beside, id: &LeaseId) -> Lea
         desired: entry.map_or(0, LeaseState::weight),
         observed: beside.observed.get(id).map(observed_view),
         awaits: awaits(state, beside, id),
+        expired: is_expired(state, beside, id),
         refused: beside.refused.get(id).cloned().unwrap_or_default(),
         findings,
     }
@@ -162,8 +166,7 @@ pub fn list_text(view: &ListView) -> String {
     if view.leases.is_empty() {
         text.push_str("no leases yet; write one with: git two-key new\n");
     } else {
-        let heading = ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "AWAITS"];
-        text.push_str(&table(&heading, &view.leases.iter().map(row).collect::<Vec<_>>()));
+        text.push_str(&leases_table(&view.leases));
     }
     if let Some(commit) = &view.frozen {
         let votes = names(&view.thaw_votes);
@@ -181,6 +184,12 @@ pub fn list_text(view: &ListView) -> String {
     text
 }
 
+/// A line a lease.
+pub(super) fn leases_table(leases: &[LeaseSummary]) -> String {
+    let heading = ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "AWAITS"];
+    table(&heading, &leases.iter().map(row).collect::<Vec<_>>())
+}
+
 fn row(lease: &LeaseSummary) -> Vec<String> {
     let dash = || "-".to_owned();
     let observed = lease.observed.as_ref();
@@ -194,7 +203,8 @@ fn row(lease: &LeaseSummary) -> Vec<String> {
         format!("{}/{}", lease.cosigners_have, lease.cosigners_needed),
         format!("{} %", lease.desired),
         weight + &doing,
-        lease.awaits.as_ref().map_or_else(dash, |awaits| awaits.text.clone()) + &refusal::short(&lease.refused),
+        awaits_text(lease.awaits.as_ref(), lease.expired, &lease.state).unwrap_or_else(dash)
+            + &refusal::short(&lease.refused),
     ]
 }
 

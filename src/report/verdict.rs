@@ -8,12 +8,7 @@ use crate::{
     model::{Action, LeaseId, PrincipalId, Reason, Refusal},
 };
 
-use super::{
-    Beside, FindingView, LeaseView, PolicyView, finding_line,
-    lease::{cosign_tally, lacks},
-    lease_view,
-    words::count,
-};
+use super::{Beside, FindingView, LeaseView, PolicyView, finding_line, lease::lacks, lease_view, words::count};
 
 /// What the verifier says of the whole ledger, or of a range of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -147,7 +142,7 @@ fn authorized(state: &State, beside: &Beside, id: &LeaseId) -> Result<Result<(),
     if phase == Phase::Withdrawn {
         return Ok(Err(Refusal::new(Reason::NotAuthorized, format!("lease {id} was withdrawn before it started"))));
     }
-    let Some(tally) = cosign_tally(state, id) else { return Ok(Err(unusable(state, id))) };
+    let Some(tally) = state.authorization(id) else { return Ok(Err(unusable(state, id))) };
     if phase == Phase::Authorized && tally.satisfied {
         return Ok(Ok(()));
     }

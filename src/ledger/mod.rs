@@ -46,6 +46,7 @@ pub use outlook::{
     AtTarget, Awaited, Hypothesis, Resolution, at_target, awaited, forecast, hypothetical, looked_at, next_statement,
     resolve, stop_targets, stops_something,
 };
+pub use policies::awaited_policy;
 pub use state::{
     Ballot, Brought, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, Quorum, State, Vote, Votes,
 };

@@ -38,6 +38,22 @@ pub struct Awaited {
     pub any_one: bool,
 }
 
+impl Awaited {
+    /// What is still awaited of a count.
+    pub(in crate::ledger) fn of(action: Action, step: Option<u32>, tier: Option<u8>, tally: Tally) -> Self {
+        let any_one = tally.humans_needed + tally.agents_needed == 0;
+        Self {
+            action,
+            step,
+            tier,
+            humans: tally.humans_needed.saturating_sub(tally.humans.len()),
+            agents: tally.agents_needed.saturating_sub(tally.agents.len()),
+            has: tally.humans.into_iter().chain(tally.agents).collect(),
+            any_one,
+        }
+    }
+}
+
 /// What a handle (lease id, intent id or target) stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolution {
@@ -318,7 +334,7 @@ pub fn awaited(state: &State, id: &LeaseId) -> Option<Awaited> {
     if entry.phase == Phase::Proposed {
         let proposer = state.document_proposer(id);
         let tally = rules::tally(state, rules::cosign_demand(policy, lease, &proposer), &entry.cosigned);
-        return Some(open(Action::Cosign, None, None, tally));
+        return Some(Awaited::of(Action::Cosign, None, None, tally));
     }
     let kind = match entry.phase {
         Phase::Halted => {
@@ -351,20 +367,7 @@ pub fn awaited(state: &State, id: &LeaseId) -> Option<Awaited> {
     let statement = Statement { repository: policy.repository.clone(), subject };
     let votes = entry.pending.get(&statement.id()).map(|ballot| ballot.votes.clone()).unwrap_or_default();
     let tally = rules::tally(state, forward_demand(policy, lease, &entry.proposer, kind), &votes);
-    Some(open(kind.action(), Some(step), tier, tally))
-}
-
-fn open(action: Action, step: Option<u32>, tier: Option<u8>, tally: Tally) -> Awaited {
-    let any_one = tally.humans_needed + tally.agents_needed == 0;
-    Awaited {
-        action,
-        step,
-        tier,
-        humans: tally.humans_needed.saturating_sub(tally.humans.len()),
-        agents: tally.agents_needed.saturating_sub(tally.agents.len()),
-        has: tally.humans.into_iter().chain(tally.agents).collect(),
-        any_one,
-    }
+    Some(Awaited::of(kind.action(), Some(step), tier, tally))
 }
 
 /// What a tally lacks, in words.

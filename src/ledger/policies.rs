@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Digest, Fingerprint, PrincipalId, Proposed, RawKey, Reason, Refusal, Statement,
+    Action, Digest, Fingerprint, PrincipalId, Proposed, RawKey, Reason, Refusal, Statement,
     policy::{Policy, Role},
 };
 
 use super::{
-    Ballot, Brought, By, Change, Content, EventKind, Fold, InForce, Phase, ProposalFile, State, Vote, forward::cast,
-    rules,
+    Awaited, Ballot, Brought, By, Change, Content, EventKind, Fold, InForce, Phase, ProposalFile, State, Vote, Votes,
+    forward::cast, rules,
 };
 
 impl Fold {
@@ -77,6 +77,18 @@ impl Fold {
         event.change = Some(Box::new(Change::Revoked { key: key.clone(), principal, role }));
         Ok(())
     }
+}
+
+/// What the policy that is proposed in the tree awaits; nothing if there is none that could follow the one in force. Beside what
+/// the rule asks for, humans alone suffice if there are enough.
+pub fn awaited_policy(state: &State) -> Option<Awaited> {
+    let digest = state.policy_file()?.digest?;
+    let (_, proposer) = state.policy_named(digest).ok()?;
+    let demand = rules::policy_demand(state.policy().get(), &proposer);
+    let ballot = state.policy_votes().find(|ballot| ballot.statement.fields().digest == Some(digest));
+    let none = Votes::new();
+    let tally = rules::tally(state, demand, ballot.map_or(&none, |ballot| &ballot.votes));
+    Some(Awaited::of(Action::Policy, None, None, tally))
 }
 
 impl State {

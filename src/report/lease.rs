@@ -483,12 +483,21 @@ pub fn awaits(state: &State, beside: &Beside, id: &LeaseId) -> Option<Awaits> {
     if awaited.action.needs_window() && is_expired(state, beside, id) {
         return None;
     }
-    let by_note: Vec<_> = beside.waiting(id, awaited.action).iter().map(ToString::to_string).collect();
-    let mut text = format!("{} awaits {}", what_awaits(&awaited), whom(&awaited));
+    Some(awaits_of(state, &awaited, beside.waiting(id, awaited.action)))
+}
+
+/// What is awaited, with whose votes wait in notes.
+pub(super) fn awaits_of(state: &State, awaited: &Awaited, by_note: &[PrincipalId]) -> Awaits {
+    let by_note: Vec<_> = by_note.iter().map(ToString::to_string).collect();
+    let mut text = format!("{} awaits {}", what_awaits(awaited), whom(awaited));
+    if awaited.action == Action::Policy {
+        let enough = state.policy().get().rules.policy.human.max(2);
+        text = format!("{text} (or {enough} humans in all)");
+    }
     if !by_note.is_empty() {
         text = format!("{text}; by note: {}", by_note.join(", "));
     }
-    Some(Awaits {
+    Awaits {
         action: awaited.action.word().to_owned(),
         step: awaited.step,
         tier: awaited.tier,
@@ -497,22 +506,28 @@ pub fn awaits(state: &State, beside: &Beside, id: &LeaseId) -> Option<Awaits> {
         any_one: awaited.any_one,
         has: awaited.has.iter().map(ToString::to_string).collect(),
         by_note,
-        who: who(state, &awaited),
+        who: who(state, awaited),
         text,
-    })
+    }
 }
 
 /// Whose keys could be turned now for what is awaited.
 fn who(state: &State, awaited: &Awaited) -> Vec<String> {
     let policy = state.policy().get();
-    let rule = if awaited.action == Action::Cosign { &policy.rules.cosign } else { &policy.rules.promote };
+    let rule = match awaited.action {
+        Action::Cosign => &policy.rules.cosign,
+        Action::Policy => &policy.rules.policy,
+        _ => &policy.rules.promote,
+    };
     // A stop asks for no rule.
     let rule = if awaited.action.stops() { &Rule { agents: None, ..rule.clone() } } else { rule };
-    let role = |wanted, still: usize| {
-        let still = still > 0 || awaited.any_one;
+    let role = |wanted, still: bool| {
+        let still = still || awaited.any_one;
         if still { could(state, rule, wanted, awaited) } else { Vec::new() }
     };
-    let who = [role(Role::Human, awaited.humans), role(Role::Agent, awaited.agents)].concat();
+    // Humans alone suffice for a policy.
+    let humans = awaited.humans > 0 || awaited.action == Action::Policy;
+    let who = [role(Role::Human, humans), role(Role::Agent, awaited.agents > 0)].concat();
     who.iter().map(ToString::to_string).collect()
 }
 

@@ -8,9 +8,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use jiff::Timestamp;
 
 use super::{
-    HealthView, LeaseSummary, LeaseView, ListView, ObservedView, VoteView,
+    Awaits, HealthView, LeaseSummary, LeaseView, ListView, ObservedView, VoteView,
     lease::TierView,
     lease_text::{awaits_text, has_ended},
+    list::policy_line,
     style::{Mark, Place, Style},
     words::{count, escaped},
 };
@@ -293,6 +294,9 @@ pub fn live_list(view: &ListView, now: Option<Timestamp>, style: Style) -> Strin
         let frozen = style.paint(Mark::Held, "frozen: nothing goes forward until git two-key thaw");
         let _ = writeln!(text, "{} {frozen}", style.mark(Mark::Held));
     }
+    if let Some(proposed) = &view.policy_proposed {
+        let _ = writeln!(text, "{} {}", style.mark(Mark::Waiting), policy_line(proposed));
+    }
     let branches: Vec<_> = by_target
         .iter()
         .map(|(target, leases)| {
@@ -359,16 +363,19 @@ pub fn list_short(view: &ListView, me: Option<&str>) -> String {
     if view.frozen.is_some() {
         words.push("frozen".to_owned());
     }
-    let mine = me.map_or(0, |me| view.leases.iter().filter(|lease| awaits_key_of(lease, me)).count());
+    words.extend(view.policy_proposed.as_ref().map(|_| "1 policy proposed".to_owned()));
+    let policies = view.policy_proposed.iter().filter_map(|proposed| proposed.awaits.as_ref());
+    let awaits = view.leases.iter().filter_map(|lease| lease.awaits.as_ref()).chain(policies);
+    let mine = me.map_or(0, |me| awaits.filter(|awaits| awaits_key_of(awaits, me)).count());
     if mine > 0 {
         words.push(format!("{mine} for you"));
     }
     words.join(", ")
 }
 
-/// Whether a lease awaits a key that this principal could turn.
-pub fn awaits_key_of(lease: &LeaseSummary, principal: &str) -> bool {
-    lease.awaits.as_ref().is_some_and(|awaits| awaits.who.iter().any(|who| who == principal))
+/// Whether what is awaited is a key that this principal could turn.
+pub fn awaits_key_of(awaits: &Awaits, principal: &str) -> bool {
+    awaits.who.iter().any(|who| who == principal)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
-use super::{Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PullView, ShowView};
+use super::{Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView, ShowView};
 use crate::gate::{EvidenceView, GateView, ReplayView};
 use crate::risk::{Assessment, LeaseAssessment};
 
@@ -16,6 +16,8 @@ struct Output {
     list: ListView,
     /// `show LEASE`.
     show: ShowView,
+    /// `show policy`.
+    show_policy: PolicyShow,
     /// One line of `log`.
     log: Entry,
     /// `verify --all` and `verify --range`.

@@ -172,6 +172,19 @@ fn unreadable_notes(scene: &Scene) {
     scene.there(&["update-ref", NOTES, &scene.committed(&lines)]);
 }
 
+/// In the clone itself, notes that no server takes.
+fn what_no_server_takes(scene: &Scene) {
+    let (file, repo) = (scene.file("L-0"), scene.world.repo());
+    let blob: Vec<u8> =
+        (0..file.len()).step_by(2).map(|at| u8::from_str_radix(&file[at..at + 2], 16).unwrap()).collect();
+    let tree = [b"40000 no-tree\0".as_slice(), &blob].concat();
+    let args = ["hash-object", "-t", "tree", "-w", "--literally", "--stdin"];
+    let tree = scene.world.run(repo, "git", &args, &tree).exits(0).out;
+    let commit = scene.world.git(&["commit-tree", "-m", "Somebody's", tree.trim()]);
+    scene.world.git(&["update-ref", NOTES, &commit]);
+    scene.world.run(repo, "git", &["push", "--quiet", "origin", &format!("{NOTES}:refs/heads/x")], b"").exits(1);
+}
+
 fn sign_and_push(scene: &Scene, id: &str) {
     scene.by("cp14", &["sign", id, "--as", "note", "--push"]).exits(0).says("pushed to origin");
 }
@@ -185,12 +198,13 @@ fn sign_and_sync(scene: &Scene, id: &str) {
 
 #[test]
 fn votes_by_note_get_to_a_server_with_hooks_whatever_stands_there() {
-    whatever_stands_there(Server::Hooked, &[copied, empty, gone, a_blob, a_tag], sign_and_push);
+    whatever_stands_there(Server::Hooked, &[copied, empty, gone, a_blob, a_tag, what_no_server_takes], sign_and_push);
 }
 
 #[test]
 fn votes_by_note_get_to_a_forge_whatever_stands_there() {
-    let stands: [fn(&Scene); 8] = [copied, empty, gone, a_blob, a_tree, main_itself, a_hostile_tree, unreadable_notes];
+    let stands: [fn(&Scene); 9] =
+        [copied, empty, gone, a_blob, a_tree, main_itself, a_hostile_tree, unreadable_notes, what_no_server_takes];
     whatever_stands_there(Server::Forge, &stands, sign_and_push);
 }
 

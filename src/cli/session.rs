@@ -375,13 +375,15 @@ fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
 
 /// The governed branch and its tip where nothing can be verified.
 pub(super) fn unverified_tip(repo: &Repository, which: &Which) -> Result<(String, Oid), Failure> {
-    let pinned = repo.pinned_root().ok().flatten().and_then(|root| pinned_branch(repo, root).ok());
-    let branch = match pinned {
-        Some(branch) => branch,
-        None => unpinned_branch(repo)?,
-    };
+    let branch = unverified_branch(repo)?;
     let tip = tip(repo, &branch, which)?;
     Ok((branch, tip))
+}
+
+/// The governed branch where nothing can be verified.
+pub(super) fn unverified_branch(repo: &Repository) -> Result<String, Failure> {
+    let pinned = repo.pinned_root().ok().flatten().and_then(|root| pinned_branch(repo, root).ok());
+    pinned.map_or_else(|| unpinned_branch(repo), Ok)
 }
 
 fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {

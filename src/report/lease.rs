@@ -20,7 +20,7 @@ use super::{
     Beside, FindingView, RefusalView, findings,
     keys::Standing,
     list::{LeaseSummary, summary},
-    words::{all_of, escaped, one_of, so_many, time},
+    words::{all_of, escaped, listed, one_of, so_many, time},
 };
 
 /// A key turned to authorize a lease.
@@ -269,8 +269,10 @@ pub struct LeaseView {
     pub tier_details: Vec<TierView>,
     /// The declared risk score.
     pub risk: Option<u8>,
-    /// What did not count.
+    /// What did not count: the first thousand.
     pub findings: Vec<FindingView>,
+    /// How many more did not.
+    pub more_findings: usize,
 }
 
 /// What `show` says: a lease, and what else is open on its target.
@@ -306,6 +308,7 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
     let (cosigners_have, cosigners_needed) = cosigned(state, id);
     let files: Vec<_> = state.proposals(id).collect();
     let pinned = entry.and_then(|entry| entry.pinned.as_ref()).map(|pinned| pinned.digest());
+    let (found, more_findings) = listed(findings(reports).filter(|finding| finding.lease.as_ref() == Some(id)));
     LeaseView {
         lease: id.to_string(),
         state: phase.word().to_owned(),
@@ -340,7 +343,8 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
         tiers: document.map(tiers).unwrap_or_default(),
         tier_details: document.map(|lease| tier_details(lease, entry)).unwrap_or_default(),
         risk: document.and_then(|lease| lease.risk.as_ref()).map(|risk| risk.score),
-        findings: findings(reports).filter(|f| f.lease.as_ref() == Some(id)).map(FindingView::of).collect(),
+        findings: found.into_iter().map(FindingView::of).collect(),
+        more_findings,
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     Awaits, CheckView, LeaseSummary,
     lease::{Cosigner, LeaseView, ObservedView, VoteView},
     list, refusal,
-    words::{count, escaped, table},
+    words::{and_more, count, escaped, table},
 };
 
 /// What else is open on a lease's target, for people; empty if nothing is.
@@ -161,9 +161,12 @@ fn findings_text(view: &LeaseView) -> String {
     if view.findings.is_empty() {
         return String::new();
     }
-    let mut text = format!("\n{}\n", count(view.findings.len(), "finding"));
+    let mut text = format!("\n{}\n", count(view.findings.len() + view.more_findings, "finding"));
     for finding in &view.findings {
         let _ = writeln!(text, "  {}: {}: {}", finding.subject, finding.reason, escaped(&finding.message));
+    }
+    if let Some(more) = and_more(view.more_findings, "finding") {
+        let _ = writeln!(text, "  {more}");
     }
     text
 }

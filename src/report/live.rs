@@ -39,7 +39,8 @@ pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Str
     field("awaits", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
     field("expires", view.expires.as_deref().map(|at| expiry(at, view, now)));
     if !view.findings.is_empty() {
-        let findings = format!("{}; see git two-key verify --all", count(view.findings.len(), "finding"));
+        let findings =
+            format!("{}; see git two-key verify --all", count(view.findings.len() + view.more_findings, "finding"));
         field("refused", Some(style.paint(Mark::Bad, &findings)));
     }
     tree(&mut text, &branches(view, now, style), style);

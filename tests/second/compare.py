@@ -40,6 +40,7 @@ def ours(program, clone, root):
         "events": Counter((e["event"], e["commit"], e["lease"], e["step"], tuple(sorted({v["principal"] for v in e["votes"]})))
                           for e in lines if e["event"] in FOLDED),
         "findings": Counter((f["commit"], f["carrier"], f["reason"]) for f in verdict["findings"]),
+        "more": verdict["more_findings"],
     }
 
 
@@ -67,6 +68,12 @@ def differences(program, clone, root):
     for name in sorted(one["leases"].keys() | other["leases"].keys()):
         if one["leases"].get(name) != other["leases"].get(name):
             found.append([f"lease {name}", one["leases"].get(name), other["leases"].get(name)])
+    # The program lists the first thousand, and says how many more there are.
+    if one["more"]:
+        counts = [sum(one["findings"].values()) + one["more"], sum(other["findings"].values())]
+        if counts[0] != counts[1]:
+            found.append(["number of findings", *counts])
+        one["findings"] = other["findings"]
     for name in ("events", "findings"):
         more, fewer = one[name] - other[name], other[name] - one[name]
         if more or fewer:

@@ -167,8 +167,7 @@ class Neighbourhood(People):
         newest = self.standing()
         if newest is None or newest.state not in ("rolling", "paused"):
             return
-        # On a forge junk may have taken the policy off main's tip, which is all that a shallow clone has.
-        how = self.rng.choice(["by hand", "as a ref", "by the tool", "from a shallow clone" if self.hooked else "by the tool"])
+        how = self.rng.choice(["by hand", "as a ref", "by the tool", "from a shallow clone"])
         if how == "by hand":
             self.honest(lambda parent: self.stop(parent, "halt", newest) if newest.state in ("rolling", "paused") else None, f"a halt of {newest.id}")
         elif how == "as a ref":

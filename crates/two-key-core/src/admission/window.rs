@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     ledger::{Descent, State, Step},
-    model::{Action, Reason, Refusal},
+    model::{Reason, Refusal},
 };
 
 use super::FreshVote;
@@ -35,7 +35,7 @@ pub fn fresh_votes(step: &Step) -> Vec<FreshVote> {
 pub(super) fn judge(vote: &FreshVote, state: &State, now: Timestamp) -> Vec<Refusal> {
     let mut found = Vec::new();
     let action = vote.statement.action();
-    if !matches!(action, Action::Cosign | Action::Start | Action::Promote | Action::Resume) {
+    if !action.needs_window() {
         return found;
     }
     let carrier = vote.carrier.short();

@@ -57,7 +57,7 @@ impl Plan {
         let others: Vec<_> = others.filter(|vote| vote.claims() != principal).cloned().collect();
         for vote in others {
             let (state, report) = ledger::hypothetical(&self.before, Hypothesis::Signed(std::slice::from_ref(&vote)));
-            let complete = self.statement.action() != Action::Cosign && !report.events.is_empty();
+            let complete = self.statement.action() != Action::Cosign && report.took_effect();
             if report.findings.is_empty() && !complete {
                 self.before = state;
                 self.sealed.push(vote);
@@ -85,7 +85,7 @@ impl Plan {
 
 /// Refuses what the server's clock would refuse, by the local one: a turn for a lease whose window is not open.
 pub fn in_window(state: &State, action: Action, lease: Option<&LeaseId>, now: Timestamp) -> Result<(), Refusal> {
-    if !matches!(action, Action::Cosign | Action::Start | Action::Promote | Action::Resume) {
+    if !action.needs_window() {
         return Ok(());
     }
     let Some(lease) = lease.and_then(|id| state.document(id)) else { return Ok(()) };

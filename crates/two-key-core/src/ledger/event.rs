@@ -1,8 +1,18 @@
 //! What the fold reports: events (what took effect) and findings (what did not count, and why).
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use crate::model::{Action, Digest, Fingerprint, LeaseId, Oid, PrincipalId, Reason, Refusal};
+use crate::{
+    model::{
+        Action, Digest, Fingerprint, LeaseId, Oid, PrincipalId, Proposed, Reason, Refusal,
+        policy::{Policy, Role},
+    },
+    signature::Carrier,
+};
+
+use super::state::{InForce, Vote};
 
 /// The path of a finding about all lease files together.
 pub(in crate::ledger) const LEASES: &str = "leases";
@@ -11,8 +21,10 @@ pub(in crate::ledger) const LEASES: &str = "leases";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EventKind {
-    /// A key was turned for a lease.
+    /// A key was turned to authorize a lease.
     Cosigned,
+    /// A key was turned for a step, a policy or the end of a freeze, and waits for others.
+    Voted,
     /// A lease has the keys that its rule asks for.
     #[serde(rename = "VERIFIED_2KEY")]
     Verified2Key,
@@ -66,8 +78,9 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them, in the order in which a lease meets them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Cosigned,
+        Self::Voted,
         Self::Verified2Key,
         Self::Started,
         Self::Paused,
@@ -98,6 +111,7 @@ impl EventKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cosigned => "COSIGNED",
+            Self::Voted => "VOTED",
             Self::Verified2Key => "VERIFIED_2KEY",
             Self::Started => "STARTED",
             Self::Paused => "PAUSED",
@@ -133,24 +147,85 @@ pub struct Event {
     pub event: EventKind,
     /// The first-parent commit that put it in force.
     pub commit: Oid,
-    /// The commit whose signature did it, where one did.
-    pub carrier: Option<Oid>,
+    /// What a vote that waits for others is for.
+    pub action: Option<Action>,
     /// The lease.
     pub lease: Option<LeaseId>,
-    /// The step number that the transition took.
+    /// The step number that the transition took, or that a vote is for.
     pub step: Option<u32>,
-    /// The tier that it went to, in percent.
+    /// The tier that it went to, or that a vote is for, in percent.
     pub tier: Option<u8>,
+    /// Every vote that it rests on, by principal; none for what another event implies.
+    pub votes: Vec<EventVote>,
+    /// The vote that put it in force: the commit that carried it, and whose it is.
+    pub last: Option<(Oid, PrincipalId)>,
+    /// What it changes beside leases.
+    pub change: Option<Box<Change>>,
+}
+
+impl Event {
+    /// The vote that put it in force.
+    pub fn last_vote(&self) -> Option<&EventVote> {
+        let (_, principal) = self.last.as_ref()?;
+        self.votes.iter().find(|vote| vote.principal == *principal)
+    }
+}
+
+/// A vote as an event tells of it: a [`Vote`] without its signature, which is in the commit that carried it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventVote {
     /// Whose key it was.
-    pub principal: Option<PrincipalId>,
+    pub principal: PrincipalId,
+    /// That principal's role.
+    pub role: Role,
     /// Which key.
-    pub key: Option<Fingerprint>,
+    pub key: Fingerprint,
+    /// How the signature came.
+    pub carrier: Carrier,
+    /// The commit that carried it.
+    pub carried_by: Oid,
     /// When the signer says that it was, in seconds since 1970.
     pub claimed_time: Option<i64>,
     /// Why, in the signer's words.
     pub reason: Option<String>,
     /// The digest of the evidence that the signer names.
     pub evidence: Option<Digest>,
+}
+
+impl From<&Vote> for EventVote {
+    fn from(vote: &Vote) -> Self {
+        Self {
+            principal: vote.principal.clone(),
+            role: vote.role,
+            key: vote.key.fingerprint(),
+            carrier: vote.carrier,
+            carried_by: vote.commit,
+            claimed_time: vote.claimed_time,
+            reason: vote.reason.clone(),
+            evidence: vote.evidence,
+        }
+    }
+}
+
+/// What an event changes, or a vote would change, beside leases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Change {
+    /// Another policy is in force from the next step on.
+    Policy {
+        /// The one in force until then.
+        from: InForce<Policy>,
+        /// The one that follows it.
+        to: Arc<Proposed<Policy>>,
+    },
+    /// A key is out of force for ever.
+    Revoked {
+        /// The key.
+        key: Fingerprint,
+        /// Whose it is.
+        principal: PrincipalId,
+        /// That principal's role.
+        role: Role,
+    },
 }
 
 /// Something that did not count. It altered nothing and taints nothing later.
@@ -194,6 +269,11 @@ pub struct StepReport {
 }
 
 impl StepReport {
+    /// Whether something came in force, and not only votes that wait for others.
+    pub fn took_effect(&self) -> bool {
+        self.events.iter().any(|event| event.event != EventKind::Voted)
+    }
+
     /// Whether a stop took effect in this step.
     pub fn stopped_something(&self) -> bool {
         use EventKind::{Frozen, Halted, Paused, RolledBack, Withdrawn};

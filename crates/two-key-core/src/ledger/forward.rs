@@ -8,8 +8,9 @@ use crate::model::{
 };
 
 use super::{
-    Ballot, EventKind, Fold, LeaseState, Phase, PinnedTerms, Proposer, State, Vote, Votes,
-    rules::{self, Demand},
+    Ballot, By, EventKind, Fold, LeaseState, Phase, PinnedTerms, Proposer, State, Vote, Votes,
+    rules::{self, Demand, Tally},
+    state::Quorum,
 };
 
 impl Fold {
@@ -33,10 +34,11 @@ impl Fold {
             entry.phase = Phase::Authorized;
         }
         if repeated.is_ok() {
-            self.event(EventKind::Cosigned, Some(id), Some(vote));
+            self.event(EventKind::Cosigned, Some(id), By::One(vote));
         }
         if newly {
-            self.event(EventKind::Verified2Key, Some(id), None);
+            let votes = &self.state.authorizing(id);
+            self.event(EventKind::Verified2Key, Some(id), By::All { votes, last: vote });
         }
         Ok(())
     }
@@ -64,6 +66,7 @@ impl Fold {
             self.moved(forward, lease.get(), counting, vote);
         } else if let Some(entry) = self.state.lease_mut(id) {
             entry.pending.insert(statement.id(), Ballot { statement: statement.clone(), votes });
+            self.voted(statement, vote, None);
         }
         Ok(())
     }
@@ -81,8 +84,8 @@ impl Fold {
             ForwardKind::Resume => (Phase::Rolling { tier: at }, None, EventKind::Resumed),
             ForwardKind::Complete => (Phase::Completed, None, EventKind::Completed),
         };
+        self.event(event, Some(id), By::All { votes: &votes, last });
         self.transition(id, forward.kind.action(), tier, phase, votes.into_values().collect());
-        self.event(event, Some(id), Some(last));
         self.number_last_event(id);
     }
 
@@ -94,18 +97,27 @@ impl Fold {
             && matches!(old.phase, Phase::Rolling { .. })
         {
             self.transition(&before, Action::Complete, None, Phase::Completed, Vec::new());
-            self.event(EventKind::Completed, Some(&before), None);
+            self.event(EventKind::Completed, Some(&before), By::Nobody);
             self.number_last_event(&before);
             if let Some(old) = self.state.lease_mut(&before) {
                 old.superseded_by = Some(id.clone());
             }
         }
         let terms = PinnedTerms::of(self.state.policy.get(), &lease.target);
-        let authorized = self.state.authorizing(id);
+        self.close_count(id);
         if let Some(entry) = self.state.lease_mut(id) {
             entry.terms = Some(Box::new(terms));
-            entry.cosigned = authorized;
             entry.falls_back_to = falls_back_to;
+        }
+    }
+
+    /// Closes the count of the votes that authorize a lease: from now on it stays as it is, whatever becomes of keys and rules.
+    pub(in crate::ledger) fn close_count(&mut self, id: &LeaseId) {
+        let Some(tally) = self.state.authorization(id) else { return };
+        let authorizing = self.state.authorizing(id);
+        if let Some(entry) = self.state.lease_mut(id) {
+            entry.cosigned = authorizing;
+            entry.quorum = Some(Quorum { humans: tally.humans_needed, agents: tally.agents_needed });
         }
     }
 
@@ -119,13 +131,15 @@ impl Fold {
         let mut votes = self.state.thaw_votes.get(&statement.id()).map(|b| b.votes.clone()).unwrap_or_default();
         let repeated = cast(&self.state, demand, &mut votes, vote);
         if rules::tally(&self.state, demand, &votes).satisfied {
+            let votes = &rules::counting(&self.state, demand, &votes);
             self.state.frozen = None;
             self.state.thaw_votes.clear();
-            self.event(EventKind::Thawed, None, Some(vote));
+            self.event(EventKind::Thawed, None, By::All { votes, last: vote });
             return Ok(());
         }
         repeated?;
         self.state.thaw_votes.insert(statement.id(), Ballot { statement: statement.clone(), votes });
+        self.voted(statement, vote, None);
         Ok(())
     }
 }
@@ -238,11 +252,28 @@ impl State {
         }
     }
 
-    /// The votes that count towards a lease's authorization now. They are what it starts on, and what stays for the record.
+    /// How many keys count towards a lease's authorization, and how many its rule asks for: under the policy in force until it
+    /// starts or is withdrawn, from then on as they were counted then. None where no file says what it is.
+    pub fn authorization(&self, id: &LeaseId) -> Option<Tally> {
+        let lease = self.document(id)?;
+        let none = Votes::new();
+        let entry = self.lease(id);
+        let votes = entry.map_or(&none, |entry| &entry.cosigned);
+        if let Some(quorum) = entry.and_then(|entry| entry.quorum) {
+            return Some(rules::closed_tally(quorum, votes));
+        }
+        let proposer = self.document_proposer(id);
+        Some(rules::tally(self, rules::cosign_demand(self.policy.get(), lease, &proposer), votes))
+    }
+
+    /// The votes that count towards a lease's authorization, in the same way.
     pub fn authorizing(&self, id: &LeaseId) -> Votes {
         let Some((entry, lease)) = self.lease(id).and_then(|entry| Some((entry, entry.lease()?))) else {
             return Votes::new();
         };
+        if entry.quorum.is_some() {
+            return entry.cosigned.clone();
+        }
         rules::counting(self, rules::cosign_demand(self.policy.get(), lease, &entry.proposer), &entry.cosigned)
     }
 

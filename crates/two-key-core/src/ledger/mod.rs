@@ -40,14 +40,15 @@ use crate::{
 };
 
 pub use dossier::{Dossier, Missed};
-pub use event::{Event, EventKind, Finding, StepReport};
+pub use event::{Change, Event, EventKind, EventVote, Finding, StepReport};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
-    Awaited, Hypothesis, Resolution, awaited, forecast, hypothetical, next_statement, resolve, stop_targets,
-    stops_something,
+    AtTarget, Awaited, Hypothesis, Resolution, at_target, awaited, forecast, hypothetical, looked_at, next_statement,
+    resolve, stop_targets, stops_something,
 };
+pub use policies::awaited_policy;
 pub use state::{
-    Ballot, Brought, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, State, Vote, Votes,
+    Ballot, Brought, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, Quorum, State, Vote, Votes,
 };
 pub use step::{Descent, Entry, File, Step, StepCommit};
 
@@ -155,6 +156,22 @@ impl Turn {
     }
 }
 
+/// The votes that an event rests on.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::ledger) enum By<'a> {
+    /// None: another event implies it.
+    Nobody,
+    /// One.
+    One(&'a Vote),
+    /// Several, all of which count.
+    All {
+        /// Every one.
+        votes: &'a Votes,
+        /// The one that completed them.
+        last: &'a Vote,
+    },
+}
+
 /// One step being folded.
 pub(in crate::ledger) struct Fold {
     pub(in crate::ledger) state: State,
@@ -217,21 +234,38 @@ impl Fold {
         }
     }
 
-    /// Records that something took effect.
-    pub(in crate::ledger) fn event(&mut self, event: EventKind, lease: Option<&LeaseId>, by: Option<&Vote>) {
+    /// Records that something took effect by the votes that count for it, the last of which put it in force.
+    pub(in crate::ledger) fn event(&mut self, event: EventKind, lease: Option<&LeaseId>, by: By<'_>) -> &mut Event {
+        let (votes, last) = match by {
+            By::Nobody => (Vec::new(), None),
+            By::One(vote) => (vec![EventVote::from(vote)], Some(vote)),
+            By::All { votes, last } => (votes.values().map(EventVote::from).collect(), Some(last)),
+        };
+        let mut votes = votes;
+        votes.sort_by(|one, other| one.principal.cmp(&other.principal));
         self.report.events.push(Event {
             event,
             commit: self.report.commit,
-            carrier: by.map(|vote| vote.commit),
+            action: None,
             lease: lease.cloned(),
             step: None,
             tier: None,
-            principal: by.map(|vote| vote.principal.clone()),
-            key: by.map(|vote| vote.key.fingerprint()),
-            claimed_time: by.and_then(|vote| vote.claimed_time),
-            reason: by.and_then(|vote| vote.reason.clone()),
-            evidence: by.and_then(|vote| vote.evidence),
+            votes,
+            last: last.map(|vote| (vote.commit, vote.principal.clone())),
+            change: None,
         });
+        let at = self.report.events.len() - 1;
+        &mut self.report.events[at]
+    }
+
+    /// Records a vote that counts and waits for others.
+    pub(in crate::ledger) fn voted(&mut self, statement: &Statement, vote: &Vote, change: Option<Change>) {
+        let fields = statement.fields();
+        let event = self.event(EventKind::Voted, statement.lease(), By::One(vote));
+        event.action = Some(fields.action);
+        event.step = fields.step.filter(|_| event.lease.is_some());
+        event.tier = fields.tier;
+        event.change = change.map(Box::new);
     }
 
     fn find(&mut self, carrier: Oid, statement: Option<&Statement>, refusal: Refusal) {

@@ -38,6 +38,22 @@ pub struct Awaited {
     pub any_one: bool,
 }
 
+impl Awaited {
+    /// What is still awaited of a count.
+    pub(in crate::ledger) fn of(action: Action, step: Option<u32>, tier: Option<u8>, tally: Tally) -> Self {
+        let any_one = tally.humans_needed + tally.agents_needed == 0;
+        Self {
+            action,
+            step,
+            tier,
+            humans: tally.humans_needed.saturating_sub(tally.humans.len()),
+            agents: tally.agents_needed.saturating_sub(tally.agents.len()),
+            has: tally.humans.into_iter().chain(tally.agents).collect(),
+            any_one,
+        }
+    }
+}
+
 /// What a handle (lease id, intent id or target) stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolution {
@@ -47,6 +63,39 @@ pub enum Resolution {
     Ambiguous(Vec<LeaseId>),
     /// None.
     Unknown,
+}
+
+/// What a target has: what runs there, and what may run there next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtTarget {
+    /// The target.
+    pub target: TargetId,
+    /// What occupies it, what it is at or what was undone there last: the lease that started last.
+    pub newest: Option<LeaseId>,
+    /// The other leases that have not ended, oldest first.
+    pub open: Vec<LeaseId>,
+    /// Every lease that names it.
+    pub all: BTreeSet<LeaseId>,
+}
+
+/// What there is of a target.
+pub fn at_target(state: &State, target: &TargetId) -> AtTarget {
+    let names = |id: &&LeaseId| lease_of(state, id).is_some_and(|lease| lease.target == *target);
+    let all: BTreeSet<_> = known_leases(state).iter().filter(names).cloned().collect();
+    let newest = state.newest_on(target).map(|lease| lease.id.clone());
+    let is_open = |id: &&LeaseId| newest.as_ref() != Some(*id) && !state.lease(id).is_some_and(|one| one.phase.ended());
+    let mut open: Vec<_> = all.iter().filter(is_open).cloned().collect();
+    open.sort_by_key(|id| lease_of(state, id).map(|lease| lease.issued));
+    AtTarget { target: target.clone(), newest, open, all }
+}
+
+/// What a handle means to somebody who only looks: a target that has leases as a whole; else a lease.
+pub fn looked_at(state: &State, handle: &str) -> Result<AtTarget, Resolution> {
+    let target = TargetId::parse(handle).filter(|_| is_target(state, handle));
+    let at = target.map(|target| at_target(state, &target)).filter(|at| !at.all.is_empty());
+    let elsewhere =
+        |at: &AtTarget| LeaseId::parse(handle).is_some_and(|id| state.lease(&id).is_some() && !at.all.contains(&id));
+    at.filter(|at| !elsewhere(at)).ok_or_else(|| resolve(state, handle, None))
 }
 
 /// Finds the lease that a handle means: of a target the lease there that the action is possible for (for stops and moves
@@ -276,7 +325,7 @@ pub fn stop_targets(state: &State, kind: StopKind, lease: &LeaseId) -> Result<Ve
     state.stop_lands_on(lease, kind)
 }
 
-/// What a lease awaits next, or nothing if it has ended or only a stop could change it.
+/// What a lease awaits next, or nothing if it has ended. A halted one can only be undone, by any one key.
 pub fn awaited(state: &State, id: &LeaseId) -> Option<Awaited> {
     let fresh = LeaseState::untouched(id);
     let entry = state.lease(id).unwrap_or(&fresh);
@@ -285,9 +334,21 @@ pub fn awaited(state: &State, id: &LeaseId) -> Option<Awaited> {
     if entry.phase == Phase::Proposed {
         let proposer = state.document_proposer(id);
         let tally = rules::tally(state, rules::cosign_demand(policy, lease, &proposer), &entry.cosigned);
-        return Some(open(Action::Cosign, None, None, tally));
+        return Some(Awaited::of(Action::Cosign, None, None, tally));
     }
     let kind = match entry.phase {
+        Phase::Halted => {
+            let (action, step) = (Action::Rollback, Some(entry.next_step()));
+            return Some(Awaited {
+                action,
+                step,
+                tier: None,
+                has: BTreeSet::new(),
+                humans: 0,
+                agents: 0,
+                any_one: true,
+            });
+        }
         Phase::Authorized => ForwardKind::Start { tier: lease.tiers.first()?.weight },
         Phase::Rolling { tier } => match lease.tier_after(tier) {
             Some(next) => ForwardKind::Promote { tier: next.weight },
@@ -306,20 +367,7 @@ pub fn awaited(state: &State, id: &LeaseId) -> Option<Awaited> {
     let statement = Statement { repository: policy.repository.clone(), subject };
     let votes = entry.pending.get(&statement.id()).map(|ballot| ballot.votes.clone()).unwrap_or_default();
     let tally = rules::tally(state, forward_demand(policy, lease, &entry.proposer, kind), &votes);
-    Some(open(kind.action(), Some(step), tier, tally))
-}
-
-fn open(action: Action, step: Option<u32>, tier: Option<u8>, tally: Tally) -> Awaited {
-    let any_one = tally.humans_needed + tally.agents_needed == 0;
-    Awaited {
-        action,
-        step,
-        tier,
-        humans: tally.humans_needed.saturating_sub(tally.humans.len()),
-        agents: tally.agents_needed.saturating_sub(tally.agents.len()),
-        has: tally.humans.into_iter().chain(tally.agents).collect(),
-        any_one,
-    }
+    Some(Awaited::of(kind.action(), Some(step), tier, tally))
 }
 
 /// What a tally lacks, in words.

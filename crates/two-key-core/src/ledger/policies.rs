@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Digest, Fingerprint, Proposed, RawKey, Reason, Refusal, Statement,
+    Action, Digest, Fingerprint, PrincipalId, Proposed, RawKey, Reason, Refusal, Statement,
     policy::{Policy, Role},
 };
 
 use super::{
-    Ballot, Brought, Content, EventKind, Fold, InForce, Phase, ProposalFile, State, Vote, forward::cast, rules,
+    Awaited, Ballot, Brought, By, Change, Content, EventKind, Fold, InForce, Phase, ProposalFile, State, Vote, Votes,
+    forward::cast, rules,
 };
 
 impl Fold {
@@ -32,13 +33,16 @@ impl Fold {
         let repeated = cast(&self.state, demand, &mut votes, vote);
         if rules::tally(&self.state, demand, &votes).satisfied {
             if self.enacted.is_none() {
-                self.event(EventKind::PolicyChanged, None, Some(vote));
+                let votes = &rules::counting(&self.state, demand, &votes);
+                let event = self.event(EventKind::PolicyChanged, None, By::All { votes, last: vote });
+                event.change = Some(Box::new(Change::Policy { from: policy, to: Arc::clone(&proposed) }));
             }
             self.enacted = Some(proposed);
             return Ok(());
         }
         repeated?;
         self.state.policy_votes.insert(statement.id(), Ballot { statement: statement.clone(), votes });
+        self.voted(statement, vote, Some(Change::Policy { from: policy, to: proposed }));
         Ok(())
     }
 
@@ -56,7 +60,7 @@ impl Fold {
     pub(in crate::ledger) fn revoke(&mut self, key: &Fingerprint, vote: &Vote) -> Result<(), Refusal> {
         // A key that names itself is meant, whatever the wrapping that the policy lists it in.
         let named = if *key == vote.key.fingerprint() { None } else { Some(self.state.revocable(key)?) };
-        let (raw, role) = named.unwrap_or((vote.key.raw(), vote.role));
+        let (raw, principal, role) = named.unwrap_or_else(|| (vote.key.raw(), vote.principal.clone(), vote.role));
         let allowed = raw == vote.key.raw() || (vote.role == Role::Human && role != Role::Human);
         if !allowed {
             let message = format!(
@@ -69,15 +73,22 @@ impl Fold {
         self.state.revoked.insert(raw, self.report.commit);
         self.state.drop_votes_of(raw);
         self.state.recount_authorizations();
-        self.event(EventKind::KeyRevoked, None, Some(vote));
-        if let Some(event) = self.report.events.last_mut() {
-            event.reason = Some(match &event.reason {
-                Some(reason) => format!("{key}: {reason}"),
-                None => key.to_string(),
-            });
-        }
+        let event = self.event(EventKind::KeyRevoked, None, By::One(vote));
+        event.change = Some(Box::new(Change::Revoked { key: key.clone(), principal, role }));
         Ok(())
     }
+}
+
+/// What the policy that is proposed in the tree awaits; nothing if there is none that could follow the one in force. Beside what
+/// the rule asks for, humans alone suffice if there are enough.
+pub fn awaited_policy(state: &State) -> Option<Awaited> {
+    let digest = state.policy_file()?.digest?;
+    let (_, proposer) = state.policy_named(digest).ok()?;
+    let demand = rules::policy_demand(state.policy().get(), &proposer);
+    let ballot = state.policy_votes().find(|ballot| ballot.statement.fields().digest == Some(digest));
+    let none = Votes::new();
+    let tally = rules::tally(state, demand, ballot.map_or(&none, |ballot| &ballot.votes));
+    Some(Awaited::of(Action::Policy, None, None, tally))
 }
 
 impl State {
@@ -140,14 +151,14 @@ impl State {
         }
     }
 
-    /// The raw key that a fingerprint names, and its owner's role.
-    pub(in crate::ledger) fn revocable(&self, key: &Fingerprint) -> Result<(RawKey, Role), Refusal> {
+    /// The raw key that a fingerprint names, its owner, and the owner's role.
+    pub(in crate::ledger) fn revocable(&self, key: &Fingerprint) -> Result<(RawKey, PrincipalId, Role), Refusal> {
         let listed = self.policy.get().keys().find(|(_, _, listed)| listed.fingerprint() == *key);
         match listed {
             Some((_, _, listed)) if self.is_revoked(listed.raw()) => {
                 Err(Refusal::new(Reason::AlreadyVoted, format!("{key} has been revoked already")))
             }
-            Some((_, principal, listed)) => Ok((listed.raw(), principal.role)),
+            Some((id, principal, listed)) => Ok((listed.raw(), id.clone(), principal.role)),
             None => Err(Refusal::new(Reason::UnknownKey, format!("the policy in force does not list a key {key}"))
                 .hint("see which keys it lists with: git two-key key list")),
         }

@@ -24,7 +24,7 @@ use crate::{
     signature::{Carrier, Presence},
 };
 
-use super::state::{Proposer, State, Vote, Votes};
+use super::state::{Proposer, Quorum, State, Vote, Votes};
 
 /// What a transition asks of the keys.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +98,14 @@ pub fn tally(state: &State, demand: Demand<'_>, votes: &Votes) -> Tally {
         }
     };
     Tally { humans, agents, humans_needed, agents_needed, satisfied }
+}
+
+/// The count of votes as it was closed, which nothing alters any more.
+pub(in crate::ledger) fn closed_tally(quorum: Quorum, votes: &Votes) -> Tally {
+    let of = |role| votes.values().filter(|vote| vote.role == role).map(|vote| vote.principal.clone()).collect();
+    let (humans, agents): (BTreeSet<_>, BTreeSet<_>) = (of(Role::Human), of(Role::Agent));
+    let satisfied = humans.len() >= quorum.humans && agents.len() >= quorum.agents;
+    Tally { humans, agents, humans_needed: quorum.humans, agents_needed: quorum.agents, satisfied }
 }
 
 /// The votes that count for a demand now, each as whose it counts: its key may have had another owner when it was turned.

@@ -175,6 +175,15 @@ impl PinnedTerms {
     }
 }
 
+/// How many principals a rule asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quorum {
+    /// Humans.
+    pub humans: usize,
+    /// Agents.
+    pub agents: usize,
+}
+
 /// A lease that some key has been turned for (or against).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseState {
@@ -188,6 +197,8 @@ pub struct LeaseState {
     pub phase: Phase,
     /// The votes that authorize it.
     pub cosigned: Votes,
+    /// What its rule asked for when it started or was withdrawn: the votes are as they were counted then. None before that.
+    pub quorum: Option<Quorum>,
     /// Votes for its next step, by statement.
     pub pending: BTreeMap<Digest, Ballot>,
     /// What happened, in order; the next step's number is one more than there are.
@@ -458,6 +469,7 @@ impl State {
             lease.forgotten = lease.next_step().saturating_sub(1);
             lease.transitions = Vec::new();
             lease.cosigned = Votes::new();
+            lease.quorum = None;
             lease.proposer = Proposer::Unknown;
             lease.terms = None;
         }

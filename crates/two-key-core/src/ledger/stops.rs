@@ -3,8 +3,8 @@
 use crate::model::{Action, LeaseId, PrincipalId, Reason, Refusal, Statement, Stop, StopKind, TargetId, policy::Role};
 
 use super::{
-    Content, EventKind, Fold, LeaseState, Phase, Proposer, State, StopEffect, Transition, Vote, files::unknown_lease,
-    state::Spent, stop_effect,
+    By, Content, EventKind, Fold, LeaseState, Phase, Proposer, State, StopEffect, Transition, Vote,
+    files::unknown_lease, state::Spent, stop_effect,
 };
 
 impl Fold {
@@ -30,8 +30,11 @@ impl Fold {
             _ => EventKind::RolledBack,
         };
         self.state.entry(id);
+        if action == Action::Withdraw {
+            self.close_count(id);
+        }
         self.transition(id, action, None, phase, vec![vote.clone()]);
-        self.event(event, Some(id), Some(vote));
+        self.event(event, Some(id), By::One(vote));
         self.number_last_event(id);
     }
 
@@ -75,7 +78,7 @@ impl Fold {
             self.state.freezes += 1;
             self.state.frozen = Some(self.report.commit);
             self.state.thaw_votes.clear();
-            self.event(EventKind::Frozen, None, Some(vote));
+            self.event(EventKind::Frozen, None, By::One(vote));
         }
         Ok(())
     }
@@ -229,6 +232,7 @@ impl LeaseState {
             proposer: Proposer::Unknown,
             phase: Phase::Proposed,
             cosigned: super::Votes::new(),
+            quorum: None,
             pending: std::collections::BTreeMap::new(),
             transitions: Vec::new(),
             forgotten: 0,

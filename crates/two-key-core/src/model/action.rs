@@ -78,6 +78,11 @@ impl Action {
         Self::ALL.into_iter().find(|action| action.word() == word)
     }
 
+    /// Whether it comes too late once a lease's window has closed.
+    pub const fn needs_window(self) -> bool {
+        matches!(self, Self::Cosign | Self::Start | Self::Promote | Self::Resume)
+    }
+
     /// Whether one key suffices because the action only ever stops something.
     pub const fn stops(self) -> bool {
         matches!(self, Self::Pause | Self::Halt | Self::Rollback | Self::Withdraw | Self::Freeze)

@@ -51,7 +51,7 @@ impl Ledger {
 
     fn fold(&mut self, step: &Step) {
         let (state, report) = apply(self.state.clone(), step);
-        (self.state, self.effect) = (state, !report.events.is_empty());
+        (self.state, self.effect) = (state, report.took_effect());
         self.carriers.extend(step.commits.iter().filter(|c| matches!(c.opened, Opened::Carrier { .. })).cloned());
     }
 

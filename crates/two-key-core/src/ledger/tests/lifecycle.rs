@@ -40,15 +40,20 @@ fn events_name_step_tier_key_and_carrier() {
     let l = lease("L1");
     let mut s = Story::new(&rulebook());
     s.rolls(&l).does("user1", l.promote(2, 25));
-    assert_eq!(s.last.events, []);
+    let names = |event: &Event| event.votes.iter().map(|vote| vote.principal.to_string()).collect::<Vec<_>>();
+    let [voted] = &s.last.events[..] else { panic!("one event") };
+    assert_eq!((voted.event, voted.action), (EventKind::Voted, Some(Action::Promote)));
+    assert_eq!((voted.step, voted.tier, names(voted)), (Some(2), Some(25), vec!["user1".to_owned()]));
+    assert!(!s.last.took_effect(), "a vote that waits for others puts nothing in force");
     s.does("cp14", l.promote(2, 25));
-    let [Event { event, commit, carrier, lease, step, tier, principal, .. }] = &s.last.events[..] else {
-        panic!("one event")
-    };
+    let [promoted] = &s.last.events[..] else { panic!("one event") };
+    let Event { event, commit, lease, step, tier, last, .. } = promoted;
     assert_eq!((*event, *step, *tier), (EventKind::CanaryPromoted, Some(2), Some(25)));
-    assert_eq!((lease.as_ref().unwrap().as_str(), principal.as_ref().unwrap().as_str()), ("L1", "cp14"));
+    assert_eq!(names(promoted), ["cp14", "user1"]);
+    let (carrier, principal) = last.as_ref().unwrap();
+    assert_eq!((lease.as_ref().unwrap().as_str(), principal.as_str()), ("L1", "cp14"));
     assert_eq!(*commit, s.state.tip());
-    assert_ne!(carrier.unwrap(), *commit);
+    assert_ne!(carrier, commit);
     assert_eq!(s.state.lease(&l.lease_id()).unwrap().transitions[1].commit, s.state.tip());
 }
 

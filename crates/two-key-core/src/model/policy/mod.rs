@@ -19,7 +19,7 @@ pub use amend::{Amendment, amend};
 pub use gates::*;
 pub use read::{read, schema};
 pub use thresholds::{Limit, Side, Threshold};
-pub use write::write;
+pub use write::{values, write};
 
 /// A valid policy. Valid means well formed and not below the floors; whether it is in force is the ledger's to say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

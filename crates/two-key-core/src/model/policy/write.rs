@@ -24,9 +24,8 @@ pub fn write(policy: &Policy) -> String {
         ("start-up-to", json!(policy.start_up_to)),
         ("delegable-up-to", json!(policy.delegable_up_to)),
     ];
-    let targets: Map<_, _> = policy.targets.iter().map(|(id, target)| (id.to_string(), self::target(target))).collect();
     let optional = [
-        ("targets", Value::Object(targets)),
+        ("targets", targets(policy)),
         ("false-alarms", json!(Some(policy.false_alarms).filter(|rate| *rate != USUAL_FALSE_ALARMS))),
         ("gates", json!(policy.gates)),
         ("thresholds", json!(policy.thresholds)),
@@ -36,6 +35,26 @@ pub fn write(policy: &Policy) -> String {
     let says = |value: &Value| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty());
     entries.extend(optional.into_iter().filter(|(_, value)| says(value)));
     emit::document(FIRST_LINE, &entries)
+}
+
+/// Everything that a policy says, in the words of the file: section, then name, then what is said of it.
+pub fn values(policy: &Policy) -> Value {
+    json!({
+        "rules": rules(policy),
+        "start-up-to": policy.start_up_to,
+        "delegable-up-to": policy.delegable_up_to,
+        "false-alarms": policy.false_alarms,
+        "principals": principals(policy),
+        "targets": targets(policy),
+        "gates": policy.gates,
+        "thresholds": policy.thresholds,
+        "risk": risk(&policy.risk),
+        "labels": policy.labels,
+    })
+}
+
+fn targets(policy: &Policy) -> Value {
+    Value::Object(policy.targets.iter().map(|(id, target)| (id.to_string(), self::target(target))).collect())
 }
 
 /// The `principals:` block alone.

@@ -13,7 +13,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{LeaseId, TargetId, lease, lease::Lease};
 
-use super::{Brought, Content, LeaseState, ProposalFile, state::Spent};
+use super::{
+    lease_state::LeaseState,
+    proposal::{Brought, Content, ProposalFile},
+    vote::Spent,
+};
 
 /// Files that are kept under one lease id. Each is compared with the others when it comes, and folders that share folders
 /// spell out a hundred thousand of them in a few bytes.

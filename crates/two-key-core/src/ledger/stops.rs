@@ -4,7 +4,7 @@ use crate::model::{Action, LeaseId, PrincipalId, Reason, Refusal, Statement, Sto
 
 use super::{
     By, Content, EventKind, Fold, LeaseState, Phase, Proposer, State, StopEffect, Transition, Vote,
-    files::unknown_lease, state::Spent, stop_effect,
+    files::unknown_lease, stop_effect, vote::Spent,
 };
 
 impl Fold {

@@ -17,10 +17,10 @@
 //! signature has been verified before its step is made; a sealed one is verified when its key is in force) and
 //! [`crate::model`].
 
-mod dossier;
 mod event;
 mod files;
 mod forward;
+mod index;
 mod lease_state;
 mod lifecycle;
 mod outlook;
@@ -42,8 +42,8 @@ use crate::{
     signature::{BadVote, Cosignature, Opened},
 };
 
-pub use dossier::{Dossier, Missed};
 pub use event::{Change, Event, EventKind, EventVote, Finding, StepReport};
+pub use index::{LeaseEntry, Missed};
 pub use lease_state::{LeaseState, PinnedTerms, Quorum};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
@@ -84,7 +84,7 @@ pub fn begin(step: &Step) -> Result<(State, StepReport), RootError> {
         frozen: None,
         thaw_votes: BTreeMap::new(),
         freezes_seen: BTreeSet::new(),
-        dossiers: dossier::Dossiers::default(),
+        index: index::LeaseIndex::default(),
         open: BTreeSet::new(),
         newest: BTreeMap::new(),
     };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Digest, LeaseId, Oid, RawKey, Statement, TargetId, lease::Lease, policy::Policy};
 
 use super::{
-    dossier::{Dossier, Dossiers, Missed},
+    index::{LeaseEntry, LeaseIndex, Missed},
     lease_state::LeaseState,
     proposal::{Brought, InForce, ProposalFile, Proposer},
     vote::{Ballot, Spent, Votes},
@@ -32,7 +32,7 @@ pub struct State {
     /// The freezes that have been folded already.
     pub(in crate::ledger) freezes_seen: BTreeSet<Spent>,
     /// What is known of each lease.
-    pub(in crate::ledger) dossiers: Dossiers,
+    pub(in crate::ledger) index: LeaseIndex,
     /// The leases that have not ended. All that a change of keys can concern.
     pub(in crate::ledger) open: BTreeSet<LeaseId>,
     /// The lease that started last on each target.
@@ -74,7 +74,7 @@ impl State {
     pub fn lease_proposer(&self, id: &LeaseId, digest: Digest) -> Proposer {
         match self.lease(id) {
             Some(lease) if lease.pinned.is_some() => lease.proposer.clone(),
-            _ => self.dossiers.get(&id.folded()).map_or(Proposer::Unknown, |dossier| dossier.brought.of(digest)),
+            _ => self.index.get(&id.folded()).map_or(Proposer::Unknown, |entry| entry.brought.of(digest)),
         }
     }
 
@@ -122,28 +122,28 @@ impl State {
     pub fn stop_seen(&self, key: RawKey, statement: &Statement) -> bool {
         let spent = Spent::of(key, statement);
         match statement.lease() {
-            Some(lease) => self.dossiers.get(&lease.folded()).is_some_and(|found| found.stops_seen.contains(&spent)),
+            Some(lease) => self.index.get(&lease.folded()).is_some_and(|found| found.stops_seen.contains(&spent)),
             None => self.freezes_seen.contains(&spent),
         }
     }
 
     /// The leases that some key has been turned for or against.
     pub fn leases(&self) -> impl Iterator<Item = &LeaseState> {
-        self.dossiers.leases()
+        self.index.leases()
     }
 
     /// One of those.
     pub fn lease(&self, id: &LeaseId) -> Option<&LeaseState> {
-        self.dossiers.lease(id)
+        self.index.lease(id)
     }
 
     pub(in crate::ledger) fn lease_mut(&mut self, id: &LeaseId) -> Option<&mut LeaseState> {
-        self.dossiers.lease_mut(id)
+        self.index.lease_mut(id)
     }
 
     /// The lease's state, made if nothing has happened to it yet.
     pub(in crate::ledger) fn entry(&mut self, id: &LeaseId) -> &mut LeaseState {
-        let leases = &mut self.dossiers.entry(&id.folded()).leases;
+        let leases = &mut self.index.entry(&id.folded()).leases;
         let at = leases.iter().position(|lease| lease.id == *id).unwrap_or(leases.len());
         if at == leases.len() {
             // Ids that differ only by case are rare, and there may be a million leases.
@@ -156,7 +156,7 @@ impl State {
 
     /// The lease files in the tree, by path.
     pub fn files(&self) -> impl Iterator<Item = (&str, &ProposalFile<Lease>)> {
-        self.dossiers.files()
+        self.index.files()
     }
 
     /// The lease that started last on a target.
@@ -172,21 +172,21 @@ impl State {
     /// The same without what is known of leases, which grows with history: to be kept apart from it.
     #[must_use]
     pub fn core(&self) -> Self {
-        Self { dossiers: Dossiers::default(), ..self.clone() }
+        Self { index: LeaseIndex::default(), ..self.clone() }
     }
 
     /// The same state, holding nothing of what is known of leases and aware of that.
     #[must_use]
-    pub fn awaiting_dossiers(mut self) -> Self {
-        self.dossiers = Dossiers::part();
+    pub fn awaiting_entries(mut self) -> Self {
+        self.index = LeaseIndex::part();
         self
     }
 
     /// The same state as far as some leases are concerned, by their case-folded ids, and aware that it is no more than that.
     /// What a policy or a revocation alters in leases is not seen in it, as it does not know which are open.
     pub(in crate::ledger) fn about(&self, ids: &BTreeSet<String>) -> Self {
-        let dossiers = self.dossiers.only(ids);
-        let newest = dossiers.targets_held().filter_map(|target| self.newest.get_key_value(target));
+        let index = self.index.only(ids);
+        let newest = index.targets_held().filter_map(|target| self.newest.get_key_value(target));
         Self {
             root: self.root,
             tip: self.tip,
@@ -203,28 +203,28 @@ impl State {
             freezes_seen: self.freezes_seen.clone(),
             open: BTreeSet::new(),
             newest: newest.map(|(target, id)| (target.clone(), id.clone())).collect(),
-            dossiers,
+            index,
         }
     }
 
     /// Takes in what is known under some case-folded lease ids, or that nothing is.
-    pub fn supply(&mut self, found: BTreeMap<String, Option<Dossier>>) {
-        self.dossiers.supply(found);
+    pub fn supply(&mut self, found: BTreeMap<String, Option<LeaseEntry>>) {
+        self.index.supply(found);
     }
 
     /// Says that everything has been supplied.
     pub fn all_supplied(&mut self) {
-        self.dossiers.complete();
+        self.index.complete();
     }
 
     /// What was looked for and not held. If there is any such thing, then whatever came of this state is void.
     pub fn missed(&self) -> Option<Missed> {
-        self.dossiers.missed()
+        self.index.missed()
     }
 
     /// What is known of leases and may differ from what was supplied, by case-folded id.
-    pub fn changed_dossiers(&self) -> impl Iterator<Item = (&str, &Dossier)> {
-        self.dossiers.changed()
+    pub fn changed_entries(&self) -> impl Iterator<Item = (&str, &LeaseEntry)> {
+        self.index.changed()
     }
 
     /// Forgets who proposed a lease, who turned which key for it, and what it went through on what terms, if it has ended:

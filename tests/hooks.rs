@@ -191,6 +191,13 @@ fn foreign_refs_stay_out_and_other_refs_are_nobodys_business() {
     scene.refuses(&[&format!("main~1:{replaced}")], &replaced, "foreign-ref");
     scene.push(&["main:refs/heads/topic", "main:refs/notes/commits", "main:refs/tags/v1"]).exits(0);
     scene.push(&["+main~1:refs/heads/topic", ":refs/tags/v1"]).exits(0);
+    // A clone that mirrors all refs would take these for its own.
+    for name in ["refs/two-key-state/edge1/accepted", "refs/two-key-local/votes/x", "refs/Two-Key-Remote/origin/x"] {
+        scene.refuses(&[&format!("main~1:{name}")], name, "foreign-ref");
+        scene.on_server(&["update-ref", name, "main"]).exits(0);
+        scene.push(&[&format!(":{name}")]).exits(0);
+    }
+    scene.push(&["main:refs/two-key-mine/x"]).exits(0);
 }
 
 #[test]

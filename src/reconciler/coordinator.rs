@@ -21,8 +21,8 @@ use crate::{
         records::{RecordedEvent, TargetRecord},
         writer::Taken,
     },
-    gate::sources::Sources,
     model::{Refusal, TargetId, policy::Role},
+    sources::Sources,
 };
 
 use super::{

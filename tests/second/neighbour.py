@@ -144,7 +144,7 @@ class Neighbourhood(People):
 
     def tags_are_true(self):
         """Each rollout tag is annotated and stands on the commit that put its transition in force."""
-        made = {(one["lease"], str(one["step"])): one["commit"] for one in self.ledger.events if one["event"] not in ("COSIGNED", "VERIFIED_2KEY")}
+        made = {(one["lease"], str(one["step"])): one["commit"] for one in self.ledger.events if one["event"] not in ("COSIGNED", "VOTED", "VERIFIED_2KEY")}
         for name in self.there("refs/tags/rollout"):
             lease, step = name.split("/")[3], name.split("/")[4].split("-")[0]
             kind = self.run("git", "cat-file", "-t", name, cwd=self.server).stdout.decode().strip()

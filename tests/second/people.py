@@ -215,7 +215,7 @@ class People(Intruders):
         """It is in the ledger, and where it took effect the server has its tag."""
         if self.state() == state:
             raise Wrong(f"{name}'s {verb} of {lease} got through and counts for nothing: {self.found_since('')}")
-        made = [one for one in self.ledger.events if one["lease"] == lease and one["step"] and one["event"] not in ("COSIGNED", "VERIFIED_2KEY")]
+        made = [one for one in self.ledger.events if one["lease"] == lease and one["step"] and one["event"] not in ("COSIGNED", "VOTED", "VERIFIED_2KEY")]
         if self.hooked and verb in ("start", "promote", "resume", "complete") and made and name in made[-1]["by"]:
             if not self.there(f"refs/tags/rollout/{lease}/{made[-1]['step']}-*"):
                 raise Wrong(f"{name}'s {verb} of {lease} took effect and has no tag: {made[-1]}")

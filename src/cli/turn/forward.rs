@@ -219,7 +219,7 @@ fn is_by(session: &Session, lease: &LeaseId, transition: &Transition, principal:
     reports.flat_map(|report| &report.events).any(|event| {
         event.lease.as_ref() == Some(lease)
             && event.step == Some(transition.step)
-            && event.principal.as_ref() == Some(principal)
+            && event.last.as_ref().is_some_and(|(_, last)| last == principal)
     })
 }
 

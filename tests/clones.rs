@@ -308,6 +308,20 @@ fn what_tidies_a_clone_up_takes_no_stop_and_no_vote_away() {
 }
 
 #[test]
+fn a_stop_comes_from_a_clone_that_left_files_and_folders_out() {
+    let scene = Scene::with(Server::Hooked, &["L-0", "L-1", "L-2"]);
+    scene.there(&["config", "uploadpack.allowFilter", "true"]);
+    let hows: [&[&str]; 3] = [&["--bare", "--filter=blob:none"], &["--filter=tree:0"], &["--bare", "--filter=tree:0"]];
+    for (at, how) in hows.iter().enumerate() {
+        let id = format!("L-{at}");
+        let clone = cloned(&scene, &id, &[&["--no-local"], *how].concat());
+        halts(&scene, &clone, &id).exits(0).says("pushed to origin as refs/two-key/stops/");
+        assert!(has_stop(&scene, &id), "{how:?}");
+    }
+    scene.world.two_key_in(&scene.server, &["verify", "--all"]).exits(0).says("everything counts");
+}
+
+#[test]
 fn a_stop_goes_where_a_server_shows_it() {
     let scene = Scene::with(Server::Hooked, &["L-0", "L-1"]);
     let clone = cloned(&scene, "clone", &[]);

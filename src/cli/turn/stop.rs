@@ -13,7 +13,7 @@ use crate::{
     cli::{
         Failure, Place,
         ground::Ground,
-        session::{Session, Which, unverified_branch, unverified_tip},
+        session::{POLICY_PATH, Session, Which, unverified_branch, unverified_tip},
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
@@ -103,11 +103,13 @@ impl Site {
     /// can be folded, whatever somebody put on the other.
     fn find(place: &Place, flags: &Flags) -> Result<(Self, Option<String>), Failure> {
         let repo = place.repository()?;
-        let branch = unverified_branch(&repo)?;
+        let mut branch = unverified_branch(&repo);
         let destination = flags.destination(&repo, &branch)?;
         let remote = flags.remote(&repo, &branch)?;
         if destination.is_some() {
-            let root = repo.pinned_root()?.map_or(Ok(()), |root| repo.fetch_commit(&remote, root));
+            let root = repo.pinned_root()?.map_or(Ok(()), |root| repo.fetch_file(&remote, root, POLICY_PATH));
+            // The root's policy names it.
+            branch = unverified_branch(&repo);
             if let Err(error) = root.and(repo.fetch(&remote, crate::cli::session::short(&branch))) {
                 remark(&format!("warning: {remote} could not be asked ({error}); the stop is built on what is here"));
             }

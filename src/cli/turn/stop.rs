@@ -241,7 +241,13 @@ impl Site {
         say(&format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short()));
         let made = Made { stop, on_branch, about: about.about, who: signer.principal.as_str() };
         if let Some(remote) = destination {
-            return self.push(remote, &made);
+            let pushed = self.push(remote, &made);
+            // Of several words one is wrong, and what was signed by that is nothing to deliver.
+            let guessed = matches!(&self.known, Known::Files(files, _) if files.words.len() > 1);
+            if guessed && matches!(pushed, Err(Failure::Refused { .. })) {
+                made.stop.take_out(&self.repo);
+            }
+            return pushed;
         }
         if on_branch {
             self.tag(commit, made.who)?;
@@ -315,7 +321,7 @@ impl Site {
                 if let Some(Ok(name)) = first {
                     say(&format!("pushed to {remote} as {name}"));
                 } else {
-                    made.stop.is_folded(&self.repo);
+                    made.stop.take_out(&self.repo);
                 }
                 say(&format!("pushed to {remote}"));
                 self.push_tags(remote, made)?;

@@ -35,7 +35,7 @@ pub fn run(_: &Args, place: &Place) -> Result<(), Failure> {
     let mut session = Session::open(place, &Which::At(theirs.to_string()))?;
     session.must_be_pinned("so whose votes count is not known")?;
     // Whatever becomes of the rest.
-    turn::stops::deliver(&repo, &remote, &branch)?;
+    let undelivered = turn::stops::deliver(&repo, &remote, &branch)?;
     turn::note::deliver_all(&session, &remote)?;
     let waiting = outbox::votes(&repo, theirs)?;
     for vote in &waiting {
@@ -55,7 +55,7 @@ pub fn run(_: &Args, place: &Place) -> Result<(), Failure> {
     }
     match turn::publish(&mut session, &remote) {
         // The remote has the stops already.
-        Err(Failure::Undecided(refusal)) if waiting.is_empty() => {
+        Err(Failure::Undecided(refusal)) if waiting.is_empty() && undelivered.is_empty() => {
             let hint = refusal.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
             let message = "only stops are missing there, which appliers find under names of their own and obey";
             remark(&format!("warning: {}; {message}{hint}", refusal.message));

@@ -39,7 +39,7 @@ pub fn leave(
             && deliver(session, remote, principal)? == Delivery::Made
         {
             remark(&format!("{message}; what was signed here before is pushed"));
-            return stops::deliver(repo, remote, &session.branch);
+            return stops::deliver(repo, remote, &session.branch).map(drop);
         }
         return Err(refused(Reason::AlreadyVoted, message));
     }
@@ -62,7 +62,7 @@ pub fn leave(
         return Ok(());
     }
     deliver(session, &remote, principal)?;
-    stops::deliver(repo, &remote, &session.branch)
+    stops::deliver(repo, &remote, &session.branch).map(drop)
 }
 
 /// Whether a remote got anything.

@@ -317,7 +317,7 @@ impl Site {
                 }
                 say(&format!("pushed to {remote}"));
                 self.push_tags(remote, made)?;
-                return deliver(&self.repo, remote, &self.branch);
+                return deliver(&self.repo, remote, &self.branch).map(drop);
             }
             Err(Failure::Undecided(refusal)) => refusal.message,
             Err(failure) => return Err(failure),
@@ -326,7 +326,7 @@ impl Site {
         let name = name.map_err(|undelivered| undelivered.failure(remote, &made.stop))?;
         say(&format!("pushed to {remote} as {name}"));
         remark(&not_on_main(&why, self.branch_name(), &format!("{remote} {}:refs/heads/NAME", made.stop.commit)));
-        deliver(&self.repo, remote, &self.branch)
+        deliver(&self.repo, remote, &self.branch).map(drop)
     }
 
     /// Undecided if main would not have it, for that says nothing against the stop.

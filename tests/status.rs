@@ -181,6 +181,55 @@ fn status(world: &World) -> Value {
     view["targets"][0].clone()
 }
 
+/// The page of a world.
+fn page(world: &World) -> String {
+    let file = world.path().join("page.html");
+    world.two_key(&["report", "--output", file.to_str().unwrap()]);
+    fs::read_to_string(file).unwrap()
+}
+
+/// What stands on the page between two of its headings.
+fn part<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+    page.split(&format!("id=\"{from}\">")).nth(1).unwrap().split(&format!("id=\"{to}\">")).next().unwrap()
+}
+
+#[test]
+fn the_page_leads_with_targets_and_has_what_is_about_no_lease() {
+    let world = World::rolling();
+    let sign = |name: &str, args: &[&str]| {
+        let message = world.two_key(&[&["statement", "--message", "--principal", name], args].concat()).exits(0).out;
+        world.carry(name, &message)
+    };
+    sign("cp18", &["freeze"]);
+    sign("user1", &["thaw"]);
+    sign("cp14", &["thaw"]);
+    sign("user1", &["revoke", "--key", &world.fingerprint("cp18")]);
+    world.commit_file(".two-key/policy.yaml", &after(&world.policy(), &gated(&world, "0.05")), "Add a gate");
+    signs_policy(&world, "user1");
+    let page = page(&world);
+    assert!(page.find("id=\"targets\"").unwrap() < page.find("id=\"leases\"").unwrap());
+    let targets = part(&page, "targets", "leases");
+    for told in ["checkout-prod", LEASE, "nothing that edge1 recorded is here", "25 % awaits a human and an agent"] {
+        assert!(targets.contains(told), "{told}: {targets}");
+    }
+    let general = part(&page, "general", "keys");
+    for told in [
+        "FROZEN",
+        "THAWED",
+        "cp14 (agent), user1 (human)",
+        "KEY_REVOKED",
+        "cp18 (agent)",
+        "VOTED",
+        "gate errors comes:",
+    ] {
+        assert!(general.contains(told), "{told}: {general}");
+    }
+    assert!(!general.contains(LEASE) && page.contains("policy 2 is proposed"));
+    // Each key has the time that its signer claims, and whole ids are there for who asks.
+    assert!(page.contains("<th scope=\"col\">Claimed time"));
+    assert!(page.contains(&format!("title=\"{}\"", world.head())));
+}
+
 /// Takes over what appliers recorded on the server.
 fn fetches_records(stage: &Stage) {
     stage.world.git(&["fetch", "--quiet", "../server.git", "+refs/two-key/*:refs/two-key/*"]);

@@ -24,6 +24,9 @@ use super::{
     words::{escaped, time},
 };
 
+/// Leases beside the one that runs at a target that are said; more are counted.
+pub(super) const OTHERS: usize = 5;
+
 /// What is so now, target by target.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StatusView {
@@ -283,10 +286,12 @@ fn words(target: &TargetStatus, now: Timestamp, style: Style) -> Vec<String> {
         words.push(format!("{} {}{since}", lease.lease, lease.state));
         words.extend(awaited(lease));
     }
-    words.extend(target.others.iter().map(|other| {
+    words.extend(target.others.iter().take(OTHERS).map(|other| {
         let awaited = awaited(other).map(|words| format!(", {words}")).unwrap_or_default();
         format!("also {} {}{awaited}", other.lease, other.state)
     }));
+    let more = target.others.len().saturating_sub(OTHERS);
+    words.extend((more > 0).then(|| format!("and {more} more")));
     words
 }
 
@@ -316,7 +321,7 @@ fn served_words(target: &TargetStatus, style: Style) -> String {
 }
 
 /// What a lease waits for, and who can do it.
-fn awaited(lease: &LeaseSummary) -> Option<String> {
+pub(super) fn awaited(lease: &LeaseSummary) -> Option<String> {
     let text = awaits_text(lease.awaits.as_ref(), lease.expired, &lease.state)?;
     let who = lease.awaits.as_ref().map(|awaits| awaits.who.join(", ")).filter(|who| !who.is_empty());
     Some(who.map_or_else(|| text.clone(), |who| format!("{text} ({who})")))

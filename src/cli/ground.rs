@@ -35,7 +35,7 @@ impl Ground {
         let none = || {
             let message =
                 format!("{} has no policy that can be read, so what could be stopped is not known", short(&branch));
-            Failure::undecided(Reason::Internal, message)
+            Failure::undecided(Reason::NoLedger, message)
         };
         let bytes = repo.objects()?.file_at(tip, super::session::POLICY_PATH)?.ok_or_else(none)?;
         let policy = policy::read(&bytes).map_err(|_| none())?.get().clone();

@@ -4,6 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
+    fresh::Source,
     session::{Session, Which},
     terminal, watch,
 };
@@ -17,14 +18,13 @@ use crate::report::{self, LeaseView};
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key show LEASE-20251027-021913\n  \
-    git two-key show checkout-prod --watch --remote\n  \
+    git two-key show checkout-prod --watch\n  \
     git two-key show checkout-prod --format json | jq .cosigners")]
 pub struct Args {
     /// The lease: its id, its intent or its target
     lease: String,
-    /// Read the upstream's fetched tip instead of the local branch; with --watch, fetch it at each look
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: Source,
     /// Keep looking: a live tree, drawn again whenever something has changed
     #[arg(long, conflicts_with = "format")]
     watch: bool,
@@ -37,13 +37,13 @@ pub struct Args {
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.watch {
         let style = terminal::style();
-        return watch::run(place, watch::Source::of(args.remote), || {
-            let (session, view) = view(args, place)?;
+        return watch::run(place, &args.source, || {
+            let (session, view) = view(args, place, &args.source.tip())?;
             let remarks = session.remarks_text();
             Ok(move |now| format!("{remarks}{}", report::live_lease(&view, now, style)))
         });
     }
-    let (session, view) = view(args, place)?;
+    let (session, view) = view(args, place, &args.source.which(place)?)?;
     match args.format {
         Format::Json => terminal::say_value(&view),
         Format::Text => {
@@ -54,8 +54,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-fn view(args: &Args, place: &Place) -> Result<(Session, LeaseView), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
+fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, LeaseView), Failure> {
+    let session = Session::open(place, which)?;
     let id = session.lease(&args.lease, None)?;
     let view = report::lease_view(&session.state, &session.reports, &session.beside()?, &id);
     Ok((session, view))

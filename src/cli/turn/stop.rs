@@ -4,14 +4,14 @@
 //! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
 
 use super::{
-    Flags, Signer, advance, carrier, effect, fold, fold_on,
+    Delivery, Flags, Signer, advance, carrier, effect, fold, fold_on,
     push::{TRIES, merge, not_on_main, words_of},
     stops::{Signed, deliver},
     tags,
 };
 use crate::{
     cli::{
-        Failure, Place,
+        Failure, Place, fresh,
         ground::Ground,
         session::{Session, Which, unverified_tip},
         terminal::{remark, say},
@@ -40,18 +40,27 @@ struct Site {
     /// What the stop is built on.
     base: Oid,
     known: Known,
+    /// Why the remote could not be asked.
+    missed: Option<GitError>,
+    /// What is said once the stop is made.
+    remarks: Vec<String>,
 }
 
 /// Stops a lease, or with no lease the whole repository.
 pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) -> Result<(), Failure> {
-    let (mut site, destination) = Site::find(place, flags)?;
+    let (mut site, delivery) = Site::find(place, flags)?;
     let lease = handle.map(|handle| site.lease(handle, action)).transpose()?;
     let about = lease.as_ref().map_or_else(|| action.to_string(), ToString::to_string);
     let refused = |refusal| Failure::refused(about.as_str(), refusal);
+    if let Some(lease) = lease.as_ref().filter(|_| action == Action::Pause) {
+        site.can_hold(lease).map_err(refused)?;
+    }
     let statement = site.statement(action, lease.as_ref()).map_err(refused)?;
     let signer = site.signer(place, flags)?;
-    say(&site.effect(&statement, &signer).map_err(refused)?);
+    let effect = site.effect(&statement, &signer).map_err(refused)?;
     if flags.dry_run {
+        site.say_remarks();
+        say(&effect);
         say(&format!("\n{} would sign:\n\n{statement}", signer.principal));
         return Ok(());
     }
@@ -63,16 +72,21 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
     let stop = Signed { lease: lease.clone(), commit };
     stop.keep(&site.repo)?;
     let on_branch = site.keep(&stop);
-    say(&format!("{}: {} ({})", signer.principal, report::subject_line(&statement), commit.short()));
-    let made = Made { stop, on_branch, about: &about, who: signer.principal.as_str() };
-    if let Some(remote) = destination {
-        return site.push(&remote, &made);
+    let signed = format!("{effect}\n{}: {} ({})", signer.principal, report::subject_line(&statement), commit.short());
+    let made = Made { stop, on_branch, about: &about, who: signer.principal.as_str(), signed: &signed };
+    match &delivery {
+        Delivery::To(remote) => site.push(remote, &made),
+        Delivery::Kept(_) | Delivery::Nowhere => {
+            delivery.first_line().iter().for_each(|line| say(line));
+            site.say_remarks();
+            say(&signed);
+            if on_branch {
+                site.tag(commit, made.who)?;
+            }
+            say(&site.push_line(flags, &made)?);
+            Ok(())
+        }
     }
-    if on_branch {
-        site.tag(commit, made.who)?;
-    }
-    say(&site.push_line(flags, &made)?);
-    Ok(())
 }
 
 /// A stop that is signed.
@@ -82,32 +96,35 @@ struct Made<'a> {
     on_branch: bool,
     about: &'a str,
     who: &'a str,
+    /// What it does, and that it is signed, in words.
+    signed: &'a str,
 }
 
 impl Site {
-    /// Finds what to build on: with `--push` the remote's tip as it is now, else the newest of what is here.
-    fn find(place: &Place, flags: &Flags) -> Result<(Self, Option<String>), Failure> {
+    /// Finds what to build on: the remote's tip as it is now, else the newest of what is here.
+    fn find(place: &Place, flags: &Flags) -> Result<(Self, Delivery), Failure> {
+        let repo = place.repository()?;
+        let missed = if flags.to.is_offline() { None } else { fresh::fetched(&repo, flags.to.named())?.err() };
         let mut site = Self::at(place, None)?;
-        let destination = flags.destination(&site.repo, &site.branch)?;
-        let remote = flags.remote(&site.repo, &site.branch)?;
-        if destination.is_some()
-            && let Err(error) = site.repo.fetch(&remote, site.branch_name())
-        {
-            remark(&format!("warning: {remote} could not be asked ({error}); the stop is built on what is here"));
-        }
+        let destination = flags.delivery(&site.repo, &site.branch)?;
+        let remote = flags.to.remote(&site.repo, &site.branch)?;
         let theirs = site.repo.resolve(&mirrored(&remote, &site.branch))?;
         if let Some(theirs) = theirs.filter(|theirs| *theirs != site.local) {
             // A shallow clone may not know.
             let behind = site.repo.is_ancestor(site.local, theirs).unwrap_or(false);
             let diverged = !behind && !site.repo.is_ancestor(theirs, site.local).unwrap_or(false);
-            if behind || (diverged && destination.is_some()) {
+            if behind || (diverged && destination.remote().is_some()) {
                 site = Self::at(place, Some(theirs))?;
             }
         }
-        if let Known::Ledger(session) = &site.known {
-            session.remarks.iter().for_each(|line| remark(line));
+        if let Some(error) = &missed {
+            let age = fresh::age(&site.repo, flags.to.named())?;
+            site.remarks.push(format!("warning: {error}; {age}"));
         }
-        Ok((site, destination))
+        if let Known::Ledger(session) = &site.known {
+            site.remarks.extend(session.remarks.iter().cloned());
+        }
+        Ok((Self { missed, ..site }, destination))
     }
 
     /// The site at a tip, or at the local branch's.
@@ -117,18 +134,24 @@ impl Site {
             Ok(session) => {
                 let local = session.repo.resolve(&session.branch)?.unwrap_or(session.tip);
                 let (repo, branch, base) = (session.repo.clone(), session.branch.clone(), session.tip);
-                return Ok(Self { repo, branch, local, base, known: Known::Ledger(Box::new(session)) });
+                let known = Known::Ledger(Box::new(session));
+                return Ok(Self { repo, branch, local, base, known, missed: None, remarks: Vec::new() });
             }
             Err(Failure::Undecided(refusal)) => refusal,
             Err(other) => return Err(other),
         };
         let files = Ground::open(place, &which)?;
-        remark(&format!(
-            "warning: the ledger cannot be verified here ({refusal}); the stop is made by what the files say"
-        ));
+        let warning =
+            format!("warning: the ledger cannot be verified here ({refusal}); the stop is made by what the files say");
         let (repo, branch, base) = (files.repo.clone(), files.branch.clone(), files.tip);
         let local = repo.resolve(&branch)?.unwrap_or(base);
-        Ok(Self { repo, branch, local, base, known: Known::Files(Box::new(files)) })
+        let known = Known::Files(Box::new(files));
+        Ok(Self { repo, branch, local, base, known, missed: None, remarks: vec![warning] })
+    }
+
+    /// Prints what should be known besides, once.
+    fn say_remarks(&mut self) {
+        self.remarks.drain(..).for_each(|line| remark(&line));
     }
 
     fn branch_name(&self) -> &str {
@@ -150,6 +173,19 @@ impl Site {
                 .statement(action, lease.cloned(), nonce)
                 .ok_or_else(|| Refusal::new(Reason::Internal, format!("{action} is no stop"))),
         }
+    }
+
+    /// Refuses to pause what has not started, because that would end it. Where the remote may know more, nothing is refused.
+    fn can_hold(&self, lease: &LeaseId) -> Result<(), Refusal> {
+        let Known::Ledger(session) = &self.known else { return Ok(()) };
+        let started = session.state.lease(lease).is_some_and(|entry| entry.phase.started() || entry.phase.ended());
+        if started || self.missed.is_some() {
+            return Ok(());
+        }
+        let message =
+            format!("{lease} has not started, so there is no weight to hold: a pause would withdraw it for good");
+        let hint = format!("leave it unstarted, or end it with: git two-key withdraw {lease}");
+        Err(Refusal::new(Reason::WrongState, message).hint(hint))
     }
 
     fn signer(&self, place: &Place, flags: &Flags) -> Result<Signer, Failure> {
@@ -194,7 +230,8 @@ impl Site {
             Some(Err(error)) => format!("could not be moved ({error})"),
             None => "has commits of its own".to_owned(),
         };
-        remark(&format!("warning: the local {} {why}; the stop is kept at {}", self.branch_name(), stop.name()));
+        let warning = format!("warning: the local {} {why}; the stop is kept at {}", self.branch_name(), stop.name());
+        self.remarks.push(warning);
         false
     }
 
@@ -218,7 +255,7 @@ impl Site {
     }
 
     fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
-        let remote = flags.remote(&self.repo, &self.branch)?;
+        let remote = flags.to.remote(&self.repo, &self.branch)?;
         let beside = made.stop.command(&remote);
         Ok(if made.on_branch {
             let branch = self.branch_name();
@@ -233,13 +270,25 @@ impl Site {
         let why = match self.push_to_main(remote, made)? {
             Ok(()) => {
                 made.stop.is_folded(&self.repo);
+                self.say_remarks();
+                say(made.signed);
                 say(&format!("pushed to {remote}"));
                 self.push_tags(remote, made)?;
                 return deliver(&self.repo, remote, &self.branch);
             }
             Err(why) => why,
         };
-        let name = made.stop.push(&self.repo, remote).map_err(|undelivered| undelivered.failure(remote, &made.stop))?;
+        let name = match made.stop.push(&self.repo, remote) {
+            Ok(name) => name,
+            Err(undelivered) => {
+                say(&undelivered.first_lines());
+                self.say_remarks();
+                say(made.signed);
+                return Err(undelivered.verdict());
+            }
+        };
+        self.say_remarks();
+        say(made.signed);
         say(&format!("pushed to {remote} as {name}"));
         remark(&not_on_main(&why, self.branch_name(), &format!("{remote} {}:refs/heads/NAME", made.stop.commit)));
         deliver(&self.repo, remote, &self.branch)
@@ -310,7 +359,7 @@ impl Site {
 fn here(place: &Place) -> Result<Which, Failure> {
     let repo = place.repository()?;
     let is_there = |which: &Which| unverified_tip(&repo, which).is_ok();
-    Ok(if !is_there(&Which::Local) && is_there(&Which::Remote) { Which::Remote } else { Which::Local })
+    Ok(if !is_there(&Which::Local) && is_there(&Which::Remote(None)) { Which::Remote(None) } else { Which::Local })
 }
 
 /// What else a step brings in never holds a stop up.

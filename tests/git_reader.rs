@@ -196,11 +196,100 @@ fn folders_are_looked_into_down_to_depth_16_and_no_further() {
     scratch.write(&deep(16), "out\n");
     let root = scratch.commit("root");
     let steps = from_root(&scratch, root, root);
-    assert_eq!(steps[0].leases, [(deep(15), regular("in\n"))]);
+    let folder = format!("leases{}", "/d".repeat(16));
+    assert_eq!(steps[0].leases, [(deep(15), regular("in\n")), (folder, Entry::TooDeep)]);
+}
+
+/// Whatever is named as a folder and is none that can be read is said to be no file, and nothing else beside it is lost.
+#[test]
+fn a_folder_that_cannot_be_read_is_no_file() {
+    let scratch = Scratch::new();
+    scratch.write("leases/A.yaml", "a\n");
+    scratch.write("leases/d/B.yaml", "b\n");
+    let root = scratch.commit("root");
+    let (a, d) = (scratch.id("HEAD:leases/A.yaml"), scratch.id("HEAD:leases/d"));
+    let with = |name: &[u8], folder: Oid, after: Oid| {
+        let entry = |mode: &str, name: &[u8], id: Oid| [mode.as_bytes(), b" ", name, b"\0", id.as_bytes()].concat();
+        let leases = scratch.raw("tree", &[entry("100644", b"A.yaml", a), entry("40000", name, folder)].concat());
+        let tree = scratch.raw("tree", &entry("40000", b"leases", leases));
+        scratch.commit_tree(tree, &[after], "folder")
+    };
+    let broken = scratch.raw("tree", b"100644 no id follows\0");
+    let is = |path: &str, entry: Entry| (path.to_owned(), entry);
+    let (there, gone) = (is("leases/d/B.yaml", regular("b\n")), is("leases/d/B.yaml", Entry::Absent));
+    // A file in a folder's place is no folder either; that another one cannot be read makes no difference.
+    let file = with(b"d", a, root);
+    let tree = with(b"d", broken, file);
+    let back = with(b"d", d, tree);
+    // No path can spell what is in a folder of such a name.
+    let unnamed = with(b"\xff", d, back);
+    let steps = from_root(&scratch, root, unnamed);
+    assert_eq!(steps[1].leases, [is("leases/d", Entry::NotAFile), gone.clone()]);
+    assert_eq!(steps[2].leases, []);
+    assert_eq!(steps[3].leases, [is("leases/d", Entry::Absent), there]);
+    assert_eq!(steps[4].leases, [is("leases/\\xff", Entry::NotAFile), gone]);
+}
+
+/// Names are counted as `git diff-tree -r -t` lists them.
+#[test]
+fn a_step_that_changes_too_many_names_changes_none() {
+    let scratch = Scratch::new();
+    scratch.write("leases/A.yaml", "a\n");
+    let root = scratch.commit("root");
+    let [one, other] = ["one\n", "other\n"].map(|text| scratch.raw("blob", text.as_bytes()));
+    let tree = |lines: Vec<String>| {
+        let leases = scratch.mktree(&lines);
+        scratch.mktree(&[format!("040000 tree {leases}\tleases")])
+    };
+    let folder = |files: usize, blob: Oid| {
+        let files = (0..files).map(|name| format!("100644 blob {blob}\tL{name:04}.yaml"));
+        scratch.mktree(&files.collect::<Vec<_>>())
+    };
+    // The file that goes, two folders that come, and what is in them.
+    let most = |blob, extra: usize| {
+        let (x, y) = (folder(126, blob), folder(127 + extra, blob));
+        tree(vec![format!("040000 tree {x}\tx"), format!("040000 tree {y}\ty")])
+    };
+    let listed = |old: Oid, new: Oid| {
+        let (old, new) = (format!("{old}:leases"), format!("{new}:leases"));
+        scratch.git(&["diff-tree", "-r", "-t", "--name-only", &old, &new]).lines().count()
+    };
+    let within = scratch.commit_tree(most(one, 0), &[root], "within");
+    let beyond = scratch.commit_tree(most(other, 2), &[within], "beyond");
+    let back = scratch.commit_tree(most(one, 0), &[beyond], "back");
+    let few = scratch.commit_tree(most(one, 1), &[back], "few");
+    assert_eq!([(root, within), (within, beyond), (few, back)].map(|(a, b)| listed(a, b)), [256, 257, 2]);
+    let steps = from_root(&scratch, root, few);
+    let too_much = [("leases".to_owned(), Entry::TooMuch)];
+    assert_eq!(steps[1].leases.len(), 254);
+    assert_eq!((steps[2].leases.as_slice(), steps[3].leases.as_slice()), (&too_much[..], &too_much[..]));
+    assert_eq!(steps[4].leases, [("leases/y/L0127.yaml".to_owned(), regular("one\n"))]);
+    // The root is pinned by hand.
+    let founding = scratch.commit_tree(most(one, 100), &[], "another root");
+    assert_eq!(from_root(&scratch, founding, founding)[0].leases.len(), 353);
 }
 
 #[test]
-fn folders_shared_without_end_are_one_entry_that_is_too_large() {
+fn a_step_that_brings_too_many_bytes_brings_none() {
+    for (more, too_much) in [(0, false), (1, true)] {
+        let scratch = Scratch::new();
+        scratch.write("leases/A.yaml", "a\n");
+        let root = scratch.commit("root");
+        for (at, size) in [64 << 10, 64 << 10, 64 << 10, 32 << 10, (32 << 10) + more].into_iter().enumerate() {
+            scratch.write(&format!("leases/L{at}.yaml"), &"x".repeat(size));
+        }
+        // Nobody reads it, so it counts for nothing.
+        scratch.write("leases/M.yaml", &"x".repeat((64 << 10) + 1));
+        let tip = scratch.commit("files");
+        let steps = from_root(&scratch, root, tip);
+        let first = steps[1].leases.first().map(|(path, entry)| (path.as_str(), entry == &Entry::TooMuch));
+        assert_eq!(first, Some(if too_much { ("leases", true) } else { ("leases/L0.yaml", false) }));
+        assert_eq!(steps[1].leases.len(), if too_much { 1 } else { 6 });
+    }
+}
+
+#[test]
+fn folders_shared_without_end_are_too_much_for_a_step() {
     let scratch = Scratch::new();
     scratch.write("leases/A.yaml", "a\n");
     let root = scratch.commit("root");
@@ -215,9 +304,11 @@ fn folders_shared_without_end_are_one_entry_that_is_too_large() {
     let bombed = scratch.commit_tree(bomb, &[root], "bomb");
     let back = scratch.commit_tree(scratch.id("HEAD^{tree}"), &[bombed], "back");
     let steps = from_root(&scratch, root, back);
-    let [before, after] = ["leases", "leases/A.yaml"].map(str::to_owned);
-    assert_eq!(steps[1].leases, [(before.clone(), Entry::TooLarge), (after.clone(), Entry::Absent)]);
-    assert_eq!(steps[2].leases, [(before, Entry::Absent), (after, regular("a\n"))]);
+    let too_much = [("leases".to_owned(), Entry::TooMuch)];
+    assert_eq!((steps[1].leases.as_slice(), steps[2].leases.as_slice()), (&too_much[..], &too_much[..]));
+    // Also for the root itself, which may bring more.
+    let root = scratch.commit_tree(bomb, &[], "a bomb for a root");
+    assert_eq!(from_root(&scratch, root, root)[0].leases, too_much);
 }
 
 /// A history with every shape of merge; the ids of its first-parent chain from the root on, and the names of all.

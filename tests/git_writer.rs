@@ -352,7 +352,7 @@ fn what_git_writes_into_no_worktree_is_left_out_and_the_rest_is_brought_up() {
 fn append(repository: &Repository, who: &PrincipalId, on: Oid, entry: &str) {
     let name = format!("refs/notes/two-key/{who}");
     let old = repository.resolve(&name).unwrap();
-    let new = repository.with_notes(who, old.as_slice(), &[(on, entry)]).unwrap();
+    let new = repository.with_notes(who, old, &[(on, entry)]).unwrap();
     repository.update_refs(&[RefUpdate { name, old, new }], "note").unwrap();
 }
 

@@ -42,7 +42,7 @@ fn the_trail_can_be_narrowed_and_is_verified_as_a_whole_all_the_same() {
     let world = paused();
     assert_eq!(events(&world, &[]), ["COSIGNED", "COSIGNED", "VERIFIED_2KEY", "STARTED", "PAUSED"]);
     assert_eq!(events(&world, &["--event", "PAUSED", "--event", "started"]), ["STARTED", "PAUSED"]);
-    assert_eq!(events(&world, &["--principal", "user1"]), ["COSIGNED", "STARTED"]);
+    assert_eq!(events(&world, &["--principal", "user1"]), ["COSIGNED", "VERIFIED_2KEY", "STARTED"]);
     assert_eq!(events(&world, &["--lease", "checkout-prod", "--principal", "cp18"]), ["PAUSED"]);
     assert_eq!(events(&world, &["--since", "2025-10-28"]), [""; 0]);
     assert_eq!(events(&world, &["--since", "2025-10-27"]).len(), 5);

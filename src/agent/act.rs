@@ -95,7 +95,7 @@ pub(super) fn stop(
     (kind, reason): (StopKind, &str),
     exhibit: Option<&Exhibit>,
 ) -> Result<(SeenStop, Oid), Refusal> {
-    let stop = writer.own_stop(&mirror.state, lease, kind, reason);
+    let stop = SeenStop::own(&mirror.state, writer.public.raw(), (lease, kind), reason);
     let commit = writer.sign_stop(mirror, &stop, exhibit.map(|exhibit| exhibit.bytes.as_slice()))?;
     Ok((SeenStop { commit: Some(commit), ..stop }, commit))
 }
@@ -134,7 +134,7 @@ fn exhibited(mirror: &Mirror, writer: &Writer, exhibit: Option<&Exhibit>) -> Res
 /// Folds on to a commit that is not accepted yet.
 fn folded(mirror: &Mirror, commit: Oid) -> Result<(State, Vec<StepReport>), GitError> {
     let base = Base::After { tip: mirror.state.tip(), root: mirror.root };
-    let mut state = mirror.state.clone();
+    let mut state = (*mirror.state).clone();
     let mut reports = Vec::new();
     for step in mirror.repository.steps(base, commit)? {
         let (next, report) = ledger::apply(state, &step?);

@@ -8,8 +8,8 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    gate::sources,
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
+    sources,
 };
 
 /// How an agent behaves, as whom, and where. Paths are absolute, or relative to where the program runs.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    follower::{Mode, writer::in_one_line},
+    follower::{Mode, stops::in_one_line},
     gate::{
         Measure, TierContext,
         health::{Health, Look, combined, left_halted, look},
@@ -208,9 +208,8 @@ impl Agent {
         round: &mut Round,
     ) -> Result<Option<Outcome>, Refusal> {
         let why = decision.reasons.first().map_or(decision.rule.text(), |refusal| refusal.message.as_str());
-        let why = in_one_line(why);
         let exhibit = gathered.exhibit.as_ref();
-        let (stop, commit) = act::stop(&self.follower, id, (kind, &why), exhibit)?;
+        let (stop, commit) = act::stop(&self.follower, id, (kind, why), exhibit)?;
         self.bind(stop, round)?;
         Ok(Some(Outcome::Done(commit)))
     }

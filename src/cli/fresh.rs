@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{
     Failure, Place,
-    remotes::{followed, governed},
-    session::{Session, Which},
+    remotes::followed,
+    session::{Session, Which, unverified_branch},
     terminal::remark,
     turn::now,
 };
@@ -77,14 +77,18 @@ pub fn fetched(repo: &Repository, named: Option<&str>) -> Result<Result<(), GitE
     if repo.is_off(config::FETCH)? {
         return Ok(Ok(()));
     }
-    let branch = governed(repo)?;
+    let branch = unverified_branch(repo)?;
     let Some(remote) = followed(repo, &branch, named)? else { return Ok(Ok(())) };
-    Ok(repo.clone().with_deadline(PATIENCE).fetch(&remote, super::session::short(&branch)))
+    let repo = repo.clone().with_deadline(PATIENCE);
+    let fetched = repo.fetch(&remote, super::session::short(&branch));
+    // A shallow clone lacks the root, and a stop asks for no more.
+    let root = repo.pinned_root().ok().flatten().map_or(Ok(()), |root| repo.fetch_commit(&remote, root));
+    Ok(fetched.and(root))
 }
 
 /// How old what was fetched is, in words.
 pub fn age(repo: &Repository, named: Option<&str>) -> Result<String, Failure> {
-    let remote = followed(repo, &governed(repo)?, named)?.unwrap_or_default();
+    let remote = followed(repo, &unverified_branch(repo)?, named)?.unwrap_or_default();
     let last = repo.fetched_at(&remote).and_then(|at| Timestamp::try_from(at).ok());
     Ok(match last {
         Some(last) => {

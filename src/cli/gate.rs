@@ -13,11 +13,11 @@ use crate::{
     gate::{
         self, Evidence, EvidenceView, GateView, MAX_EVIDENCE_BYTES, Names, ReplayView, ReplayedSlot, TierContext,
         Verdict, Watch,
-        sources::{Config, Sources},
     },
     ledger::{LeaseState, Phase, PinnedTerms},
     model::{Digest, LeaseId, Oid, Reason, Refusal},
     signature::{Cosignature, Opened},
+    sources::{Config, Sources},
 };
 
 use super::{

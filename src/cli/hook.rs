@@ -146,6 +146,7 @@ fn pre_receive() -> Result<(), Failure> {
             for pushed in refs.iter().take(MAX_SAID) {
                 say_refused(&RefusedRef { name: pushed.name.clone(), refusal: refusal.clone(), finding: None });
             }
+            say_more(refs.len(), "more refs");
             Err(Failure::Said(3))
         }
     }
@@ -335,19 +336,26 @@ pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
         let name = escaped(name);
         terminal::remark(&format!("two-key: has no effect, beside a stop {name}: {}: {message}", refusal.reason));
     }
+    say_more(verdict.waived.len() + verdict.more_waived, "more without effect");
     for refused in verdict.refused.iter().take(MAX_SAID) {
         say_refused(refused);
     }
-    if let Some(more) = verdict.refused.len().checked_sub(MAX_SAID).filter(|more| *more > 0) {
-        terminal::remark(&format!("two-key: and {more} refusals more"));
-    }
+    say_more(verdict.refused.len() + verdict.more_refused, "more refused");
     if verdict.admits() {
         return Ok(());
     }
     for stop in verdict.stops.iter().take(MAX_SAID) {
         terminal::remark(&format!("hint: the stop in it can go in alone: git push … {stop}"));
     }
+    say_more(verdict.stops.len(), "more stops");
     Err(Failure::Said(1))
+}
+
+/// Says how many there are beyond those that are said one by one.
+fn say_more(all: usize, what: &str) {
+    if let Some(more) = all.checked_sub(MAX_SAID).filter(|more| *more > 0) {
+        terminal::remark(&format!("two-key: and {more} {what}"));
+    }
 }
 
 fn say_refused(refused: &RefusedRef) {

@@ -11,7 +11,7 @@ use super::{
     session::{Root, Session, Which},
     terminal, watch,
 };
-use crate::report::{self, ListView};
+use crate::report::{self, Awaits, ListView};
 
 /// List leases: who turned a key, what is wanted, what is observed, what is awaited
 ///
@@ -35,11 +35,11 @@ pub struct Args {
     /// One short line for a prompt; empty where nothing is open
     #[arg(long, conflicts_with_all = ["format", "mine"])]
     short: bool,
-    /// Only leases that await a key that you could turn: yours is the one that Git signs with here
+    /// Only what awaits a key that you could turn, a proposed policy too: yours is the key that Git signs with here
     #[arg(long)]
     mine: bool,
-    /// Run this program for each lease that begins to await your key, with the lease and what it awaits as arguments and
-    /// the lease as JSON on its standard input
+    /// Run this program for each lease, or policy, that begins to await your key, with the lease (or `policy`) and what it
+    /// awaits as arguments and all about it as JSON on its standard input
     #[arg(long, value_name = "PROGRAM", requires = "mine")]
     exec: Option<String>,
     /// How to print
@@ -72,7 +72,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
                 terminal::say(&line);
             }
         }
-        Format::Text if args.mine && view.leases.is_empty() => {
+        Format::Text if args.mine && view.leases.is_empty() && view.policy_proposed.is_none() => {
             session.say_remarks();
             terminal::say("nothing awaits your key");
         }
@@ -95,7 +95,9 @@ fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ListView)
         report::list_view(&session.state, &session.reports, &beside, pinned, &session.branch, &session.remarks);
     if args.mine {
         let me = session.signer()?;
-        view.leases.retain(|lease| report::awaits_key_of(lease, me.as_str()));
+        let mine = |awaits: &Awaits| report::awaits_key_of(awaits, me.as_str());
+        view.leases.retain(|lease| lease.awaits.as_ref().is_some_and(mine));
+        view.policy_proposed = view.policy_proposed.filter(|proposed| proposed.awaits.as_ref().is_some_and(mine));
     }
     Ok((session, view))
 }

@@ -3,7 +3,7 @@
 use super::{
     Failure,
     fresh::known_remote,
-    session::{pinned_branch, short, unpinned_branch},
+    session::{short, unverified_branch},
     turn::stops,
 };
 use crate::{
@@ -21,12 +21,6 @@ pub(super) fn upstream(repo: &Repository, branch: &str) -> Result<Option<(String
         },
     };
     Ok(repo.resolve(&name)?.map(|tip| (name, tip)))
-}
-
-/// The governed branch's full name, whatever else may be wrong here.
-pub(super) fn governed(repo: &Repository) -> Result<String, Failure> {
-    let pinned = repo.pinned_root().ok().flatten().and_then(|root| pinned_branch(repo, root).ok());
-    pinned.map_or_else(|| unpinned_branch(repo), Ok)
 }
 
 /// The remote that verbs follow by themselves. A bare repository is where others push to: it follows none unless it is told.
@@ -61,7 +55,7 @@ pub(super) fn remote_of(repo: &Repository, branch: &str, named: Option<&str>) ->
 
 /// The governed branch, and the remote that it is fetched from.
 pub(super) fn watched(repo: &Repository, named: Option<&str>) -> Result<(String, String), Failure> {
-    let branch = governed(repo)?;
+    let branch = unverified_branch(repo)?;
     let remote = remote_of(repo, &branch, named)?.ok_or_else(|| {
         let message = format!("{} has no remote to look at", short(&branch));
         Failure::Undecided(Refusal::new(Reason::NotFound, message).hint("add it with: git remote add origin URL"))

@@ -35,7 +35,7 @@ const RELOAD: u32 = 5;
     git two-key report --refresh\n\n\
     Exit codes: 0 everything counts; 1 the page is written, and says at its top what did not count.")]
 pub struct Args {
-    /// Only this lease: its id, its intent or its target
+    /// Only this lease, by its id or its intent; or a target, with all its leases
     lease: Option<String>,
     /// The file
     #[arg(long, short, value_name = "FILE", default_value = "two-key-report.html")]
@@ -64,7 +64,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 /// Writes the page; what there is to say about that, and how many findings it tells of.
 fn write(args: &Args, place: &Place, which: &Which, file: &Path) -> Result<(String, usize), Failure> {
     let session = Session::open(place, which)?;
-    let only = args.lease.as_ref().map(|handle| session.lease(handle, None)).transpose()?;
+    let only = args.lease.as_ref().map(|handle| session.subject(handle)).transpose()?.map(|subject| subject.all);
     let pinned = match session.root {
         Root::Pinned(root) => Some(root),
         Root::Unpinned(_) => None,

@@ -9,23 +9,20 @@ use std::{
 
 use crate::{
     agent::refusal,
-    follower::{
-        checks::{Check, Checks, Outcome},
-        records::{self, TargetHealth},
-    },
+    follower::records,
     gate::{Evidence, Subject},
     git::{Base, GitError, NOTES, Note, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    report::{Beside, CheckView, Happened, HealthView, Observation, RefusalReason, RefusalView},
+    report::{Beside, Happened, RefusalReason, RefusalView},
     signature::Cosignature,
 };
 
 use super::{
     Failure, Place,
-    remotes::{governed, is_pushed_to, known_elsewhere, unpushed, upstream},
-    terminal,
+    remotes::{is_pushed_to, known_elsewhere, unpushed, upstream},
+    terminal, turn,
 };
 
 /// The path that a root is found by where none is pinned.
@@ -185,7 +182,14 @@ impl Session {
         let tags = self.repo.refs(&["refs/tags/rollout"])?;
         let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
         let (tags, notes) = (tags.collect(), self.inbox()?.waiting());
-        Ok(Beside { tags, notes, observed: self.observed()?, happened: Vec::new(), refused: self.refused()? })
+        Ok(Beside {
+            tags,
+            notes,
+            observed: self.observed()?,
+            happened: Vec::new(),
+            refused: self.refused()?,
+            now: Some(turn::now()),
+        })
     }
 
     /// Why agents did not turn their keys, as far as that verifies.
@@ -231,11 +235,8 @@ impl Session {
     /// The evidence that somebody answers for: in the ledger's tree, where a vote names it; in an applier's, whose signature is
     /// on its tip. The newest of each tier of a lease.
     pub fn evidence(&self) -> Result<BTreeMap<LeaseId, Vec<(Digest, Evidence)>>, Failure> {
-        let events = self.reports.iter().flat_map(|report| &report.events).filter_map(|event| event.evidence);
-        // A vote that still waits for others is no event yet.
-        let pending =
-            self.state.leases().flat_map(|lease| lease.pending.values()).flat_map(|ballot| ballot.votes.values());
-        let named: BTreeSet<_> = events.chain(pending.filter_map(|vote| vote.evidence)).collect();
+        let votes = self.reports.iter().flat_map(|report| &report.events).flat_map(|event| &event.votes);
+        let named: BTreeSet<_> = votes.filter_map(|vote| vote.evidence).collect();
         let mut objects = self.repo.objects()?;
         let mut found: BTreeMap<LeaseId, BTreeMap<u8, (Digest, Evidence)>> = BTreeMap::new();
         let appliers = records::attested_tips(&self.repo, &self.state)?;
@@ -300,35 +301,6 @@ impl Session {
         inbox::overlay(&texts, &self.state)
     }
 
-    /// What appliers attest of each lease. A target on which another lease is seen has none of this one's weight.
-    fn observed(&self) -> Result<BTreeMap<LeaseId, Observation>, Failure> {
-        let mut observed = BTreeMap::new();
-        for found in records::read(&self.repo, &self.state)?.found {
-            let seen = found.record;
-            let (there, seen_weight) = (seen.observed_lease.as_ref() == Some(&seen.lease), seen.observed_bp);
-            let observation = Observation {
-                applier: found.applier.clone(),
-                weight: seen.observed_bp.map(|weight| if there { weight } else { 0 }),
-                doing: Some(seen.phase.word().to_owned()),
-                step: Some(seen.applied_step),
-                seen: Some(seen.seen_at.as_second()),
-                bake_started: seen.bake_started.map(jiff::Timestamp::as_second),
-                reason: seen.reason,
-                message: seen.message,
-                health: seen.health.map(health_view),
-                checks: seen.checks.as_ref().map(check_views).unwrap_or_default(),
-            };
-            if let Some(other) = seen.observed_lease.filter(|_| !there) {
-                let (applier, seen) = (found.applier, observation.seen);
-                let weight = seen_weight;
-                let there = Observation { weight, seen, ..Observation::of(applier) };
-                observed.insert(other, there);
-            }
-            observed.insert(seen.lease, observation);
-        }
-        Ok(observed)
-    }
-
     /// The principal whose key Git signs with here.
     pub fn signer(&self) -> Result<PrincipalId, Failure> {
         let key = self.repo.default_key()?.ok_or_else(|| {
@@ -353,31 +325,6 @@ impl Session {
         let remarks: Vec<_> = self.remarks.iter().map(|remark| terminal::by_lines(remark) + "\n").collect();
         remarks.concat()
     }
-}
-
-/// What metrics said, for people and programs.
-fn health_view(health: TargetHealth) -> HealthView {
-    HealthView {
-        verdict: health.verdict.map(|verdict| verdict.word().to_owned()),
-        limits: health.limits.word().to_owned(),
-        figures: health.figures,
-        evidence: health.evidence.map(|digest| digest.to_string()),
-    }
-}
-
-/// The checks of a rollback, for people and programs.
-fn check_views(checks: &Checks) -> Vec<CheckView> {
-    let view = |(name, check): (&str, &Check)| CheckView {
-        check: name.to_owned(),
-        outcome: match check.outcome {
-            Outcome::Passed => "passed".to_owned(),
-            Outcome::Failed => "failed".to_owned(),
-            Outcome::NotConfigured => "not-configured".to_owned(),
-            Outcome::Pending => "pending".to_owned(),
-        },
-        message: check.message.clone(),
-    };
-    checks.all().into_iter().map(view).collect()
 }
 
 /// Finds the root and the branch.
@@ -417,7 +364,7 @@ pub(super) fn pinned_branch(repo: &Repository, root: Oid) -> Result<String, Fail
 }
 
 /// The branch that somebody without a pinned root most likely means.
-pub(super) fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
+fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
     if let Some(branch) = repo.config("two-key.branch")? {
         return Ok(format!("refs/heads/{branch}"));
     }
@@ -432,9 +379,15 @@ pub(super) fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
 
 /// The governed branch and its tip where nothing can be verified.
 pub(super) fn unverified_tip(repo: &Repository, which: &Which) -> Result<(String, Oid), Failure> {
-    let branch = governed(repo)?;
+    let branch = unverified_branch(repo)?;
     let tip = tip(repo, &branch, which)?;
     Ok((branch, tip))
+}
+
+/// The governed branch where nothing can be verified.
+pub(super) fn unverified_branch(repo: &Repository) -> Result<String, Failure> {
+    let pinned = repo.pinned_root().ok().flatten().and_then(|root| pinned_branch(repo, root).ok());
+    pinned.map_or_else(|| unpinned_branch(repo), Ok)
 }
 
 fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {

@@ -31,7 +31,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let branch = format!("refs/heads/{name}");
     let fetched = repo.fetch(&remote, &name);
     // Whatever becomes of the rest, and where nothing can be verified too.
-    turn::stops::deliver(&repo, &remote, &branch)?;
+    let undelivered = turn::stops::deliver(&repo, &remote, &branch)?;
     fetched?;
     let theirs = repo
         .resolve(&mirrored(&remote, &branch))?
@@ -57,7 +57,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             Ok(())
         }
         // The remote has the stops already.
-        Err(Failure::Undecided(refusal)) if new.votes + new.proposals == 0 => {
+        Err(Failure::Undecided(refusal)) if new.votes + new.proposals == 0 && undelivered.is_empty() => {
             let hint = refusal.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
             let message = "only stops are missing there, which appliers find under names of their own and obey";
             remark(&format!("warning: {}; {message}{hint}", refusal.message));

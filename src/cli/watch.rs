@@ -70,7 +70,7 @@ fn due(fetched: Option<Instant>) -> bool {
 
 /// Fetches what is governed. A remote that cannot be reached is said, and looked at again later.
 fn fetch(repo: &Repository, source: &Source) -> Result<(), Failure> {
-    let branch = remotes::governed(repo)?;
+    let branch = session::unverified_branch(repo)?;
     let Some(remote) = remotes::followed(repo, &branch, source.named())? else { return Ok(()) };
     if repo.is_off(config::FETCH)? {
         return Ok(());

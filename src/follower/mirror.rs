@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,7 +30,7 @@ pub(crate) struct Mirror {
     /// The governed branch's full name, as the root's policy says it.
     pub(crate) branch: String,
     /// The ledger as far as it was accepted.
-    pub(crate) state: State,
+    pub(crate) state: Arc<State>,
     refs: RefCache,
     fetching: Option<Fetching>,
     /// Refs and tip as of the last search that found everything it looked for.
@@ -60,7 +61,7 @@ impl Mirror {
             remote,
             root,
             branch,
-            state,
+            state: Arc::new(state),
             refs,
             fetching,
             searched: None,
@@ -185,11 +186,11 @@ impl Mirror {
 
     fn fold(&mut self, tip: Oid) -> Result<(), GitError> {
         let base = Base::After { tip: self.state.tip(), root: self.root };
-        let mut state = self.state.clone();
+        let mut state = (*self.state).clone();
         for step in self.repository.steps(base, tip)? {
             (state, _) = ledger::apply(state, &step?);
         }
-        self.state = state;
+        self.state = Arc::new(state);
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 //! | `mirror` | the governed refs and the ledger, as far as they were fetched, verified and accepted |
 //! | `fetching` | the remote is asked beside the loop, stops first |
 //! | `ref_cache` | where refs are, kept in memory from look to look |
-//! | [`stops`] | pure: stops that were seen anywhere |
+//! | [`stops`] | stops that were seen anywhere |
 //! | [`state`] | plain data: what is remembered from look to look |
 //! | [`state_folder`], `files` | where that is written down, and the lock on it |
 //! | [`clock`], [`clocks`] | how time counts, and who believes which clock |

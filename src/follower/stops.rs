@@ -1,4 +1,4 @@
-//! Stops that were seen anywhere: in force once seen, remembered until the ledger has folded them. Pure.
+//! Stops that were seen anywhere: in force once seen, remembered until the ledger has folded them.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::{self, LeaseState, Phase, State, StopEffect},
-    model::{LeaseId, Oid, RawKey, Reason, Statement, Stop, StopKind, Subject},
+    model::{LeaseId, Nonce, Oid, RawKey, Reason, Statement, Stop, StopKind, Subject},
     signature::{Cosignature, Opened},
 };
 
@@ -25,6 +25,14 @@ pub struct SeenStop {
 }
 
 impl SeenStop {
+    /// A stop of our own, by our key. It binds us from now on, signed or not.
+    pub(crate) fn own(state: &State, key: RawKey, (lease, kind): (&LeaseId, StopKind), reason: &str) -> Self {
+        let nonce = Nonce::from_bytes(rand::random());
+        let repository = state.policy().get().repository.clone();
+        let statement = Statement { repository, subject: Subject::Stop(Stop { lease: lease.clone(), kind, nonce }) };
+        Self { key, statement, commit: None, reason: Some(in_one_line(reason)) }
+    }
+
     /// Whether the ledger holds it, so that it need not be remembered.
     pub fn is_folded(&self, state: &State) -> bool {
         state.stop_seen(self.key, &self.statement)
@@ -42,6 +50,16 @@ impl SeenStop {
     pub fn is_freeze(&self) -> bool {
         matches!(self.statement.subject, Subject::Freeze { .. })
     }
+}
+
+/// Words as one line that a commit may carry as its reason, whatever strangers wrote into them.
+pub(crate) fn in_one_line(words: &str) -> String {
+    /// The most letters of it; each has at most four bytes.
+    const MOST: usize = 250;
+    let plain = |letter: char| letter.is_alphanumeric() || letter.is_ascii_graphic();
+    let words: String = words.chars().map(|letter| if plain(letter) { letter } else { ' ' }).take(MOST).collect();
+    let words = words.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    if words.is_empty() { "no reason was given".to_owned() } else { words }
 }
 
 /// The verified stops that a commit carries, of keys in force.

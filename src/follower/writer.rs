@@ -10,8 +10,8 @@ use crate::{
     admission::{ASIDE, Place, RECORD, repository_of, signer_of},
     gate::Evidence,
     git::{Base, GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
-    ledger::{self, LeaseState, State, StopEffect, Transition, rules},
-    model::{Digest, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, Stop, StopKind, Subject},
+    ledger::{self, LeaseState, StopEffect, Transition, rules},
+    model::{Digest, LeaseId, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement},
     signature::statement_message,
 };
 
@@ -41,16 +41,6 @@ pub(crate) struct Writer {
 
 /// Files that go into our ref's tree: paths and bytes.
 pub(crate) type Files = Vec<(String, Vec<u8>)>;
-
-/// Words as one line that a commit may carry as its reason, whatever strangers wrote into them.
-pub(crate) fn in_one_line(words: &str) -> String {
-    /// The most letters of it; each has at most four bytes.
-    const MOST: usize = 250;
-    let plain = |letter: char| letter.is_alphanumeric() || letter.is_ascii_graphic();
-    let words: String = words.chars().map(|letter| if plain(letter) { letter } else { ' ' }).take(MOST).collect();
-    let words = words.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-    if words.is_empty() { "no reason was given".to_owned() } else { words }
-}
 
 impl Writer {
     /// Somebody who writes with a key.
@@ -197,7 +187,8 @@ impl Writer {
                 self.remote_tip = Some(tip);
                 Ok(Taken::AsPushed)
             }
-            (None, Pushed::CarriedOver | Pushed::Rest) => Ok(Taken::AsPushed),
+            // Somebody's ref may stand in the way of a label. Nobody reads those, so that is no failure, and nothing to try again.
+            (None, Pushed::CarriedOver | Pushed::Rest) | (_, Pushed::Labels) => Ok(Taken::AsPushed),
             (Some((_, why)), Pushed::Record(_))
                 if elsewhere(why) || outcome.remote.iter().any(|said| elsewhere(said)) =>
             {
@@ -227,14 +218,6 @@ impl Writer {
         let tree = mirror.repository.with_files(Some(tree), &[(path, Some(bytes))])?;
         let who = self.name.as_str();
         mirror.repository.commit_tree(&NewCommit { tree, parents: &[tip], message, sign, who })
-    }
-
-    /// A stop of our own, which binds us from now on, signed or not.
-    pub(crate) fn own_stop(&self, state: &State, lease: &LeaseId, kind: StopKind, reason: &str) -> SeenStop {
-        let nonce = Nonce::from_bytes(rand::random());
-        let repository = state.policy().get().repository.clone();
-        let statement = Statement { repository, subject: Subject::Stop(Stop { lease: lease.clone(), kind, nonce }) };
-        SeenStop { key: self.public.raw(), statement, commit: None, reason: Some(reason.to_owned()) }
     }
 
     /// Signs a stop of our own on the accepted tip, with the evidence for it. No ref is made yet.
@@ -377,11 +360,15 @@ pub(crate) fn stops_pushes(mirror: &Mirror) -> Vec<Push> {
 }
 
 /// Puts tags where everybody finds them. What is to be pushed for that.
-pub(crate) fn put_tags(mirror: &mut Mirror, tags: &[RefUpdate]) -> Result<Option<Push>, Refusal> {
-    if mirror.remote.is_none() && !tags.is_empty() {
-        return mirror.update(tags, "applied").map_err(|error| error.refusal()).map(|()| None);
+pub(crate) fn put_tags(mirror: &mut Mirror, tags: &[RefUpdate]) -> Option<Push> {
+    if mirror.remote.is_none() {
+        for tag in tags {
+            // A label that cannot be made is none.
+            let _ = mirror.update(std::slice::from_ref(tag), "applied");
+        }
     }
-    Ok(Push::of(mirror, tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect()))
+    let push = Push::of(mirror, tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect());
+    push.map(|push| Push { what: Pushed::Labels, ..push })
 }
 
 /// Why the branch does not have stops that are obeyed, where a remote answered so to a push that carries them over.
@@ -422,6 +409,8 @@ pub(crate) enum Pushed {
     Record(Oid),
     /// The governed branch, with stops that are in force already.
     CarriedOver,
+    /// Tags, which nobody reads.
+    Labels,
     /// Something that nothing else depends on.
     Rest,
 }
@@ -457,7 +446,7 @@ impl Push {
 /// Whether the last step up to a tip, which continues the ledger, has a finding.
 fn finds_something(mirror: &Mirror, tip: Oid) -> Result<bool, GitError> {
     let base = Base::After { tip: mirror.state.tip(), root: mirror.root };
-    let (mut state, mut found) = (mirror.state.clone(), false);
+    let (mut state, mut found) = ((*mirror.state).clone(), false);
     for step in mirror.repository.steps(base, tip)? {
         let (next, report) = ledger::apply(state, &step?);
         (state, found) = (next, !report.findings.is_empty());

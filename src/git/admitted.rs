@@ -2,7 +2,8 @@
 //!
 //! Each is a file in a folder that only the hook writes, named by a digest of the ref and of where it goes from and to, so
 //! that finding one costs the same however many there are. It holds the branch and the ledger's tip that the push was judged
-//! by. Git asks before it makes a move, with the refs locked; what is found then is what was judged. Files that are older
+//! by. Git asks before it makes a move, with the refs locked; what is found then is what was judged. Of refs that are none of
+//! our business, of which one push may bring thousands, only the branch is kept that makes them so. Files that are older
 //! than any push takes are as good as none, and are removed when the next push is admitted.
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{GitError, PushedRef, Repository, Side, memory::Memory, push::lines, shared};
+use super::{GitError, PushedRef, Repository, Side, memory::Memory, push::lines, refs::may_be_symbolic, shared};
 use crate::{
     admission::{Admitted, Destination, Move, Place, Push, place},
     model::{Digest, Oid, Refusal},
@@ -21,6 +22,8 @@ use crate::{
 
 /// How long an admitted move may take to be made.
 const VALID: Duration = Duration::from_secs(10 * 60);
+/// The file that holds the branch that a push was judged by.
+const BRANCH: &str = "branch";
 
 /// What was admitted.
 struct Record {
@@ -49,9 +52,7 @@ impl Record {
             Destination::Nothing => None,
             Destination::AnotherRef => return None,
         };
-        let path = folder.join(file_name(name, from, to));
-        let written = fs::metadata(&path).and_then(|file| file.modified()).ok()?;
-        let text = fs::read_to_string(&path).ok().filter(|_| is_young(written, now))?;
+        let text = young(&folder.join(file_name(name, from, to)), now)?;
         let (branch, ledger) = text.split_once('\n')?;
         let ledger = if ledger.is_empty() { None } else { Some(Oid::parse(ledger)?) };
         Some(Self { branch: branch.to_owned(), ledger })
@@ -84,22 +85,16 @@ pub fn plainly_admitted(git_dir: &Path, input: &[u8], now: SystemTime) -> bool {
     let shared = fs::read_to_string(git_dir.join("commondir")).map(|shared| git_dir.join(shared.trim_end()));
     let common_dir = shared.unwrap_or_else(|_| git_dir.to_owned());
     let folder = folder(&common_dir);
-    let plain = |Told { name, from, to }: &Told| {
-        let Some(record) = Record::read(&folder, name, *from, *to, now) else { return false };
-        match place(name, &record.branch) {
-            // Where Git says no old value it may be anywhere, and the branch may stand for it.
-            Place::Other => from.is_some() || is_plain_file(&common_dir, &record.branch),
-            Place::Branch => from.is_some(),
-            _ => false,
+    // Whatever is none of our business is so only while the branch stands for no other ref.
+    let branch = young(&folder.join(BRANCH), now).filter(|branch| !may_be_symbolic(&common_dir, branch));
+    let plain = |Told { name, from, to }: &Told| match &branch {
+        Some(branch) if place(name, branch) == Place::Other => true,
+        _ => {
+            let record = from.and_then(|_| Record::read(&folder, name, *from, *to, now));
+            record.is_some_and(|record| place(name, &record.branch) == Place::Branch)
         }
     };
     told_moves(input).is_ok_and(|told| told.iter().all(plain))
-}
-
-/// Whether the branch is a file of its own, and stands for no other ref.
-fn is_plain_file(common_dir: &Path, branch: &str) -> bool {
-    let file = common_dir.join(branch);
-    file.is_file() && !super::refs::is_symbolic(&file)
 }
 
 /// Under which name a move is kept.
@@ -119,18 +114,25 @@ impl Repository {
         remove_old(&folder, now);
         let ledger = push.after.as_ref().map(|state| state.tip().to_string()).unwrap_or_default();
         let record = format!("{}\n{ledger}", push.branch);
+        let write = |name: &str, text: &str| {
+            let mut file = access.file(&folder, "move-").map_err(failed)?;
+            file.write_all(text.as_bytes()).map_err(failed)?;
+            file.persist(folder.join(name)).map(drop).map_err(|error| failed(error.error))
+        };
+        let mut others = false;
         for (update, pushed) in push.updates.iter().zip(pushed) {
             // By both names, if it was pushed to a symbolic ref: Git asks about both.
             let mut names = vec![pushed.name.as_str(), update.name.as_str()];
             names.dedup();
+            if names.iter().all(|name| place(name, &push.branch) == Place::Other) {
+                others = true;
+                continue;
+            }
             for name in names {
-                let mut file = access.file(&folder, "move-").map_err(failed)?;
-                file.write_all(record.as_bytes()).map_err(failed)?;
-                let path = folder.join(file_name(name, update.old, update.new));
-                file.persist(path).map_err(|error| failed(error.error))?;
+                write(&file_name(name, update.old, update.new), &record)?;
             }
         }
-        Ok(())
+        if others { write(BRANCH, &push.branch) } else { Ok(()) }
     }
 
     /// What is known of the moves that Git is about to make, by what it tells the `reference-transaction` hook in its
@@ -220,6 +222,12 @@ impl Repository {
 /// Whether what a ref may be depends on the ledger. The branch is the ledger.
 fn needs_a_ledger(name: &str, branch: &str) -> bool {
     !matches!(place(name, branch), Place::Branch | Place::Other)
+}
+
+/// What a file says, if it was written a short time ago.
+fn young(path: &Path, now: SystemTime) -> Option<String> {
+    let written = fs::metadata(path).and_then(|file| file.modified()).ok()?;
+    if is_young(written, now) { fs::read_to_string(path).ok() } else { None }
 }
 
 /// Clocks may be set; a file from the future is as good as one from long ago.

@@ -1,41 +1,52 @@
 //! Which policy and lease entries differ between two trees. Equal trees are never read.
 //!
 //! A commit that takes up trees from before again is a few bytes for whoever sends it. So what was found out about trees,
-//! about pairs of folders and about files is kept and not found out again, as far as there is room.
+//! about pairs of folders and about files is kept and not found out again, as far as there is room; and a step that changes
+//! more than there is a limit for changes none of it, which is found out by looking at as much as that.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     GitError, Objects,
+    cache::Cache,
     prepared::Prepared,
     tree::{Node, Tree},
 };
 use crate::{
     ledger::Entry,
-    model::{MAX_FILE_BYTES, Oid},
+    model::{MAX_STEP_BYTES, MAX_STEP_NAMES, Oid},
 };
 
 /// Folders below `leases/` that are looked into.
 pub(super) const MAX_DEPTH: u8 = 16;
-/// Names that one tree may have below `leases/`, of whatever they are. A tree with more is read as if `leases` were one
-/// file that is too large. Folders can be shared between folders, so a small push can spell out any number of paths.
-const MAX_ENTRIES: u32 = 100_000;
-/// Bytes of files that one step may bring; files after these are too large.
-const MAX_STEP_BYTES: usize = 256 << 20;
-/// Folders kept at hand, and how many entries they may have together: one folder can have a million.
-const MAX_CACHED: usize = 1024;
-const MAX_CACHED_ENTRIES: usize = 400_000;
-/// Trees whose places are kept, and pairs of folders whose differences are, with how many these may be together.
+/// Entries of folders that are kept at hand, each folder counting as some more.
+const MAX_ENTRIES: usize = 400_000;
+const A_FOLDER: usize = 64;
+/// Trees whose places are kept.
 const MAX_PLACES: usize = 16_384;
-const MAX_PAIRS: usize = 4096;
+/// Differences between folders that are kept, each pair of folders counting as some more.
 const MAX_DIFFERENCES: usize = 200_000;
-/// Bytes of files that are kept with what they say. Reading what a file says takes longer than all else about it.
+const A_PAIR: usize = 4;
+/// Bytes of files that are kept with what they say, each file counting as some more. Reading what a file says takes longer
+/// than all else about it.
 const MAX_KEPT: usize = 32 << 20;
+const A_FILE: usize = 256;
 /// Files of up to so many bytes are kept from the second time on that they are met: there may be a million that never are.
 const SMALL: usize = 4096;
+
+/// What one step may change below `leases/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limit {
+    /// Names that differ, those of folders with all that comes or goes with them.
+    names: usize,
+    /// Bytes of the files that come.
+    bytes: usize,
+}
+
+/// Of any step but the root's.
+const STEP: Limit = Limit { names: MAX_STEP_NAMES, bytes: MAX_STEP_BYTES };
+/// The root is pinned by hand, and there is one.
+const ROOT: Limit = Limit { names: 100_000, bytes: 256 << 20 };
 
 /// The two places of a tree that are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +61,6 @@ enum Leases {
     Absent,
     Folder(Oid),
     NotAFolder,
-    TooMany,
 }
 
 const NOTHING: Places = Places { policy: Node::Absent, leases: Leases::Absent };
@@ -66,26 +76,58 @@ pub(super) struct Changes {
 #[derive(Clone, Copy)]
 enum Changed {
     Node(Node),
-    TooLarge,
+    TooDeep,
+}
+
+/// Why changes are not looked at to their end.
+enum Stop {
+    /// There are more than one step may have.
+    TooMuch,
+    Git(GitError),
+}
+
+impl From<GitError> for Stop {
+    fn from(error: GitError) -> Self {
+        Self::Git(error)
+    }
 }
 
 /// Compares trees, remembering what it read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Files {
-    folders: HashMap<Oid, Option<Arc<Tree>>>,
-    /// How many entries the folders at hand have.
-    cached: usize,
-    counts: HashMap<(Oid, u8), u32>,
-    places: HashMap<Oid, Places>,
-    pairs: HashMap<[Oid; 2], Arc<Differences>>,
-    /// How many differences these are.
-    differences: usize,
+    folders: Folders,
+    places: Cache<Oid, Places>,
+    pairs: Cache<Pair, Arc<Differences>>,
     at_hand: FilesAtHand,
     prepared: Prepared,
 }
 
-/// The names whose entries differ between two folders, sorted, with both.
-type Differences = Vec<(Box<[u8]>, Node, Node)>;
+/// Folders by their ids; none for what is no folder that can be read.
+pub(super) type Folders = Cache<Oid, Option<Arc<Tree>>>;
+
+/// Folders at one path of two trees.
+type Pair = [Option<Oid>; 2];
+
+/// What differs between two folders.
+#[derive(Debug)]
+struct Differences {
+    /// What is at the folders' own path, if either is no folder that can be read.
+    itself: Option<Node>,
+    /// The names whose entries differ, with both, sorted.
+    names: Vec<(Box<[u8]>, Node, Node)>,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            folders: Cache::new(MAX_ENTRIES),
+            places: Cache::new(MAX_PLACES),
+            pairs: Cache::new(MAX_DIFFERENCES),
+            at_hand: FilesAtHand::default(),
+            prepared: Prepared::default(),
+        }
+    }
+}
 
 impl Files {
     /// Reads what comparing each of these first-parent commits' trees with the next will ask for.
@@ -105,33 +147,22 @@ impl Files {
         if before == Some(after) {
             return Ok(Changes::default());
         }
-        let old = match before {
-            Some(tree) => self.places(objects, tree)?,
-            None => NOTHING,
+        let (old, limit) = match before {
+            Some(tree) => (self.places(objects, tree)?, STEP),
+            None => (NOTHING, ROOT),
         };
         let new = self.places(objects, after)?;
-        let mut changed = Vec::new();
-        if old.leases != new.leases {
-            self.leases(objects, old.leases, new.leases, &mut changed)?;
-        }
-        changed.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut reader = FileReader {
-            objects,
-            prepared: &mut self.prepared.files,
-            at_hand: &mut self.at_hand,
-            read: HashMap::new(),
-            left: MAX_STEP_BYTES,
+        let policy = if old.policy == new.policy { None } else { Some(self.reader(objects).entry(new.policy)?) };
+        let leases = match self.leases(objects, old.leases, new.leases, limit) {
+            Ok(leases) => leases,
+            Err(Stop::TooMuch) => vec![("leases".to_owned(), Entry::TooMuch)],
+            Err(Stop::Git(error)) => return Err(error),
         };
-        let policy = if old.policy == new.policy { None } else { Some(reader.entry(new.policy)?) };
-        let read = |(path, changed)| {
-            let entry = match changed {
-                Changed::Node(node) => reader.entry(node)?,
-                Changed::TooLarge => Entry::TooLarge,
-            };
-            Ok((path, entry))
-        };
-        let leases = changed.into_iter().map(read).collect::<Result<_, GitError>>()?;
         Ok(Changes { policy, leases })
+    }
+
+    fn reader<'a>(&'a mut self, objects: &'a mut Objects) -> FileReader<'a> {
+        FileReader { objects, prepared: &mut self.prepared, at_hand: &mut self.at_hand }
     }
 
     /// Looks up the two places of a tree.
@@ -146,10 +177,7 @@ impl Files {
                 leases: self.leases_place(objects, root.get(b"leases"))?,
             },
         };
-        if self.places.len() >= MAX_PLACES {
-            self.places.clear();
-        }
-        self.places.insert(tree, places);
+        self.places.insert(tree, places, 1);
         Ok(places)
     }
 
@@ -172,119 +200,73 @@ impl Files {
             Node::Absent => Leases::Absent,
             Node::File(_) | Node::Other => Leases::NotAFolder,
             Node::Folder(folder) if self.folder(objects, folder)?.is_none() => Leases::NotAFolder,
-            Node::Folder(folder) if self.count(objects, folder, 1)? > MAX_ENTRIES => Leases::TooMany,
             Node::Folder(folder) => Leases::Folder(folder),
         })
     }
 
-    /// How many names a folder has, with those below it; counting ends where they are too many. Each distinct folder
-    /// is counted once, however many paths lead to it.
-    fn count(&mut self, objects: &mut Objects, folder: Oid, depth: u8) -> Result<u32, GitError> {
-        if let Some(count) = self.counts.get(&(folder, depth)) {
-            return Ok(*count);
-        }
-        let mut count: u32 = 0;
-        if let Some(tree) = self.folder(objects, folder)? {
-            for (name, node) in tree.iter() {
-                let below = match place(name, node, depth) {
-                    Place::Nothing | Place::Lease(_) => 0,
-                    Place::Below(folder) => self.count(objects, folder, depth + 1)?,
-                };
-                count = count.saturating_add(1).saturating_add(below);
-                if count > MAX_ENTRIES {
-                    break;
-                }
-            }
-        }
-        self.counts.insert((folder, depth), count);
-        Ok(count)
-    }
-
+    /// The entries below `leases/` that differ, read.
     fn leases(
         &mut self,
         objects: &mut Objects,
         old: Leases,
         new: Leases,
-        changed: &mut Vec<(String, Changed)>,
-    ) -> Result<(), GitError> {
+        limit: Limit,
+    ) -> Result<Vec<(String, Entry)>, Stop> {
+        if old == new {
+            return Ok(Vec::new());
+        }
         let folder = |leases| match leases {
             Leases::Folder(folder) => Some(folder),
-            Leases::Absent | Leases::NotAFolder | Leases::TooMany => None,
+            Leases::Absent | Leases::NotAFolder => None,
         };
-        self.compare(objects, "leases", [folder(old), folder(new)], 1, changed)?;
+        let mut changed = Vec::new();
+        let mut comparison = Comparison { files: self, objects, changed: &mut changed, limit, left: limit.names };
+        comparison.compare("leases", [folder(old), folder(new)], 1)?;
         let itself = match (old, new) {
-            (_, Leases::NotAFolder) => Some(Changed::Node(Node::Other)),
-            (_, Leases::TooMany) => Some(Changed::TooLarge),
-            (Leases::NotAFolder | Leases::TooMany, _) => Some(Changed::Node(Node::Absent)),
+            (_, Leases::NotAFolder) => Some(Node::Other),
+            (Leases::NotAFolder, _) => Some(Node::Absent),
             _ => None,
         };
-        changed.extend(itself.map(|itself| ("leases".to_owned(), itself)));
-        Ok(())
+        changed.extend(itself.map(|itself| ("leases".to_owned(), Changed::Node(itself))));
+        changed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let (mut reader, mut left) = (self.reader(objects), limit.bytes);
+        let read = |(path, changed)| {
+            let entry = match changed {
+                Changed::Node(node) => reader.entry(node)?,
+                Changed::TooDeep => Entry::TooDeep,
+            };
+            if let Entry::Regular(file) = &entry {
+                left = left.checked_sub(file.len()).ok_or(Stop::TooMuch)?;
+            }
+            Ok((path, entry))
+        };
+        changed.into_iter().map(read).collect()
     }
 
-    /// Compares two folders, entry by entry; the depth is bounded, so recursion is too.
-    fn compare(
-        &mut self,
-        objects: &mut Objects,
-        path: &str,
-        folders: [Option<Oid>; 2],
-        depth: u8,
-        changed: &mut Vec<(String, Changed)>,
-    ) -> Result<(), GitError> {
-        let [old, new] = folders;
-        if old == new {
-            return Ok(());
-        }
-        for (name, old, new) in self.differences(objects, old, new)?.iter() {
-            let [before, after] = [*old, *new].map(|node| place(name, node, depth));
-            if before == after {
-                continue;
-            }
-            let path = format!("{path}/{}", spell(name));
-            let below = [before, after].map(|place| match place {
-                Place::Below(folder) => Some(folder),
-                Place::Nothing | Place::Lease(_) => None,
-            });
-            self.compare(objects, &path, below, depth + 1, changed)?;
-            match (before, after) {
-                (_, Place::Lease(_)) if std::str::from_utf8(name).is_err() => {
-                    changed.push((path, Changed::Node(Node::Other)));
-                }
-                (_, Place::Lease(node)) => changed.push((path, Changed::Node(node))),
-                (Place::Lease(_), _) => changed.push((path, Changed::Node(Node::Absent))),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// What differs between two folders.
-    fn differences(
-        &mut self,
-        objects: &mut Objects,
-        old: Option<Oid>,
-        new: Option<Oid>,
-    ) -> Result<Arc<Differences>, GitError> {
-        let pair = if let (Some(old), Some(new)) = (old, new) { Some([old, new]) } else { None };
-        if let Some(known) = pair.and_then(|pair| self.pairs.get(&pair)) {
+    /// What differs between two folders, as far as a step may change it.
+    fn differences(&mut self, objects: &mut Objects, pair: Pair, limit: Limit) -> Result<Arc<Differences>, GitError> {
+        // What is kept ends where the limit of a step does.
+        if limit == STEP
+            && let Some(known) = self.pairs.get(&pair)
+        {
             return Ok(Arc::clone(known));
         }
-        let mut read = |folder: Option<Oid>| match folder {
-            Some(folder) => self.folder(objects, folder),
-            None => Ok(None),
+        let [old, new] = pair;
+        let mut read = |folder: Option<Oid>| folder.map(|folder| self.folder(objects, folder)).transpose();
+        let [old, new] = [read(old)?, read(new)?];
+        let itself = match (&old, &new) {
+            (Some(None), Some(None)) => None,
+            (_, Some(None)) => Some(Node::Other),
+            (Some(None), _) => Some(Node::Absent),
+            _ => None,
         };
-        let [old, new] = [read(old)?.unwrap_or_default(), read(new)?.unwrap_or_default()];
-        let differences = old.differences(&new).into_iter().map(|(name, old, new)| (name.into(), old, new));
-        let differences: Arc<Differences> = Arc::new(differences.collect());
-        if let Some(pair) = pair {
-            if self.pairs.len() >= MAX_PAIRS || self.differences + differences.len() > MAX_DIFFERENCES {
-                self.pairs.clear();
-                self.differences = 0;
-            }
-            self.differences += differences.len();
-            self.pairs.insert(pair, Arc::clone(&differences));
+        let [old, new] = [old, new].map(|folder| folder.flatten().unwrap_or_default());
+        let names = old.differences(&new).map(|(name, old, new)| (name.into(), old, new)).take(limit.names + 1);
+        let found = Arc::new(Differences { itself, names: names.collect() });
+        if limit == STEP {
+            self.pairs.insert(pair, Arc::clone(&found), found.names.len() + A_PAIR);
         }
-        Ok(differences)
+        Ok(found)
     }
 
     /// Reads a folder, or finds it at hand.
@@ -297,13 +279,50 @@ impl Files {
             None => objects.tree(id)?.map(Arc::new),
         };
         let entries = folder.as_ref().map_or(0, |folder| folder.len());
-        if self.folders.len() >= MAX_CACHED || self.cached + entries > MAX_CACHED_ENTRIES {
-            self.folders.clear();
-            self.cached = 0;
-        }
-        self.cached += entries;
-        self.folders.insert(id, folder.clone());
+        self.folders.insert(id, folder.clone(), entries + A_FOLDER);
         Ok(folder)
+    }
+}
+
+/// A comparison of two trees' leases.
+struct Comparison<'a> {
+    files: &'a mut Files,
+    objects: &'a mut Objects,
+    changed: &'a mut Vec<(String, Changed)>,
+    limit: Limit,
+    /// How many more names may differ.
+    left: usize,
+}
+
+impl Comparison<'_> {
+    /// Compares two folders, entry by entry; the depth is bounded, so recursion is too.
+    fn compare(&mut self, path: &str, pair: Pair, depth: u8) -> Result<(), Stop> {
+        let [old, new] = pair;
+        if old == new {
+            return Ok(());
+        }
+        let found = self.files.differences(self.objects, pair, self.limit)?;
+        self.changed.extend(found.itself.map(|itself| (path.to_owned(), Changed::Node(itself))));
+        for (name, old, new) in &found.names {
+            self.left = self.left.checked_sub(1).ok_or(Stop::TooMuch)?;
+            let [before, after] = [*old, *new].map(|node| place(name, node, depth));
+            if before == after {
+                continue;
+            }
+            let path = format!("{path}/{}", spell(name));
+            let below = [before, after].map(Place::below);
+            self.compare(&path, below, depth + 1)?;
+            match (before, after) {
+                (_, Place::Lease(_)) if std::str::from_utf8(name).is_err() => {
+                    self.changed.push((path, Changed::Node(Node::Other)));
+                }
+                (_, Place::Lease(node)) => self.changed.push((path, Changed::Node(node))),
+                (_, Place::TooDeep) => self.changed.push((path, Changed::TooDeep)),
+                (Place::Lease(_) | Place::TooDeep, _) => self.changed.push((path, Changed::Node(Node::Absent))),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -311,10 +330,22 @@ impl Files {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Nothing,
-    /// A place where a lease file is or should be.
+    /// A place where a lease file is or should be, or something in which nobody could name one.
     Lease(Node),
     /// A folder in which there may be lease files.
     Below(Oid),
+    /// A folder that lies too deep.
+    TooDeep,
+}
+
+impl Place {
+    /// The folder in which there may be lease files.
+    pub(super) fn below(self) -> Option<Oid> {
+        match self {
+            Self::Below(folder) => Some(folder),
+            Self::Nothing | Self::Lease(_) | Self::TooDeep => None,
+        }
+    }
 }
 
 /// What a name in a folder at some depth, `leases` having depth 1, is to the ledger.
@@ -323,9 +354,11 @@ pub(super) fn place(name: &[u8], node: Node, depth: u8) -> Place {
         Node::Absent => Place::Nothing,
         Node::Folder(_) if name.ends_with(b".yaml") => Place::Lease(Node::Other),
         _ if name.ends_with(b".yaml") => Place::Lease(node),
-        // A folder with a name that no path can spell has no lease files that anybody could name.
-        Node::Folder(folder) if depth < MAX_DEPTH && std::str::from_utf8(name).is_ok() => Place::Below(folder),
-        _ => Place::Nothing,
+        // No path can spell what is in it.
+        Node::Folder(_) if std::str::from_utf8(name).is_err() => Place::Lease(Node::Other),
+        Node::Folder(folder) if depth < MAX_DEPTH => Place::Below(folder),
+        Node::Folder(_) => Place::TooDeep,
+        Node::File(_) | Node::Other => Place::Nothing,
     }
 }
 
@@ -338,39 +371,37 @@ fn spell(name: &[u8]) -> String {
 }
 
 /// Files that have been read, as far as they are kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct FilesAtHand {
-    kept: HashMap<Oid, Entry>,
-    /// How many bytes they have.
-    bytes: usize,
+    kept: Cache<Oid, Entry>,
     /// The beginnings of the ids of small files that have been met.
     met: HashSet<u64>,
 }
 
-impl FilesAtHand {
-    /// Takes note of a file that has been read, and keeps it if it has to be.
-    fn keep(&mut self, id: Oid, entry: &Entry) {
-        let Entry::Regular(file) = entry else { return };
-        let beginning = id.as_bytes().iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte));
-        if file.len() <= SMALL && self.met.insert(beginning) {
-            return;
-        }
-        if self.bytes + file.len() > MAX_KEPT {
-            self.kept.clear();
-            self.bytes = 0;
-        }
-        self.bytes += file.len();
-        self.kept.insert(id, entry.clone());
+impl Default for FilesAtHand {
+    fn default() -> Self {
+        Self { kept: Cache::new(MAX_KEPT), met: HashSet::new() }
     }
 }
 
-/// Reads the files of one step.
+impl FilesAtHand {
+    /// Takes note of a file that has been read, and keeps it if it has to be. What is no file that can be read may be
+    /// as large as it likes, and may take as long to find out.
+    fn keep(&mut self, id: Oid, entry: &Entry) {
+        let length = if let Entry::Regular(file) = entry { Some(file.len()) } else { None };
+        let beginning = id.as_bytes().iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte));
+        if length.is_some_and(|length| length <= SMALL) && self.met.insert(beginning) {
+            return;
+        }
+        self.kept.insert(id, entry.clone(), length.unwrap_or_default() + A_FILE);
+    }
+}
+
+/// Reads files, or finds them at hand.
 struct FileReader<'a> {
     objects: &'a mut Objects,
-    prepared: &'a mut HashMap<Oid, Entry>,
+    prepared: &'a mut Prepared,
     at_hand: &'a mut FilesAtHand,
-    read: HashMap<Oid, Entry>,
-    left: usize,
 }
 
 impl FileReader<'_> {
@@ -380,24 +411,12 @@ impl FileReader<'_> {
             Node::Folder(_) | Node::Other => return Ok(Entry::NotAFile),
             Node::File(id) => id,
         };
-        if let Some(entry) = self.read.get(&id) {
+        if let Some(entry) = self.at_hand.kept.get(&id) {
             return Ok(entry.clone());
         }
-        if self.left < MAX_FILE_BYTES {
-            return Ok(Entry::TooLarge);
-        }
-        let entry = match (self.at_hand.kept.get(&id), self.prepared.remove(&id)) {
-            (Some(entry), _) => entry.clone(),
-            (None, prepared) => {
-                let entry = prepared.map_or_else(|| self.objects.file(id), Ok)?;
-                self.at_hand.keep(id, &entry);
-                entry
-            }
-        };
-        if let Entry::Regular(bytes) = &entry {
-            self.left = self.left.saturating_sub(bytes.len());
-        }
-        self.read.insert(id, entry.clone());
+        let prepared = self.prepared.files.remove(&id);
+        let entry = prepared.map_or_else(|| self.objects.file(id), Ok)?;
+        self.at_hand.keep(id, &entry);
         Ok(entry)
     }
 }
@@ -446,20 +465,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_has_a_limit() {
-        let id = |number: usize| Oid::from_bytes(&[&number.to_be_bytes()[..], &[0; 12]].concat()).unwrap();
+    fn a_small_file_is_kept_once_it_comes_again_and_what_is_no_file_at_once() {
+        let id = |number: u8| Oid::from_bytes(&[number; 20]).unwrap();
         let mut at_hand = FilesAtHand::default();
-        let largest = Entry::Regular(vec![0; MAX_FILE_BYTES].into());
-        for number in 0..MAX_KEPT / MAX_FILE_BYTES {
-            at_hand.keep(id(number), &largest);
-        }
-        assert_eq!((at_hand.kept.len(), at_hand.bytes), (MAX_KEPT / MAX_FILE_BYTES, MAX_KEPT));
-        at_hand.keep(id(MAX_KEPT), &largest);
-        assert_eq!((at_hand.kept.len(), at_hand.bytes), (1, MAX_FILE_BYTES));
         let small = Entry::Regular(vec![0; SMALL].into());
         at_hand.keep(id(1), &small);
-        assert_eq!(at_hand.kept.len(), 1);
+        assert!(!at_hand.kept.contains(&id(1)));
         at_hand.keep(id(1), &small);
-        assert_eq!(at_hand.kept.len(), 2);
+        at_hand.keep(id(2), &Entry::Regular(vec![0; SMALL + 1].into()));
+        at_hand.keep(id(3), &Entry::NotAFile);
+        at_hand.keep(id(4), &Entry::TooLarge);
+        assert!((1..=4).all(|number| at_hand.kept.contains(&id(number))));
     }
 }

@@ -139,6 +139,15 @@ impl Repository {
         missed.into_iter().next().map_or(Ok(Some(id)), |missed| Err(missed.error))
     }
 
+    /// Fetches a commit that is not here, by its id, into no ref.
+    pub fn fetch_commit(&self, remote: &str, id: Oid) -> Result<(), GitError> {
+        if self.objects()?.kind(id).is_ok() {
+            return Ok(());
+        }
+        let wanted = Wanted { rank: Rank::Other, name: String::new(), id };
+        self.limited(self.fetch_objects(remote, &[wanted])).bytes().map(drop)
+    }
+
     /// Notes down that a remote has taken a ref.
     pub fn took(&self, remote: &str, name: &str, id: Oid) -> Result<(), GitError> {
         self.set_refs(&[(mirrored(remote, name), id)], "two-key: push")

@@ -11,6 +11,7 @@
 mod admitted;
 mod ahead;
 mod aside;
+mod cache;
 mod carry;
 mod cat_file;
 mod changes;

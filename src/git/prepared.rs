@@ -10,26 +10,28 @@ use std::{
 
 use super::{
     GitError, Objects,
-    files::{MAX_DEPTH, Place, place},
+    cache::Cache,
+    files::{Folders, MAX_DEPTH, Place, place},
     tree::{Node, Tree},
 };
-use crate::{ledger::Entry, model::Oid};
+use crate::{
+    ledger::Entry,
+    model::{MAX_STEP_NAMES, Oid},
+};
 
 /// Entries of folders, and bytes of files, that are read before they are needed.
 const MAX_ENTRIES: usize = 50_000;
 const MAX_BYTES: usize = 1 << 20;
-/// Pairs of folders that are compared on one level, and files that are asked for.
-const MAX_ASKED: usize = 4096;
+/// Pairs of folders that are compared on one level, and files that are asked for: some for each of the commits that are read
+/// ahead. It may be in vain.
+const MAX_ASKED: usize = 512;
 /// Entries that are compared. Folders can be shared between folders, so few bytes can spell out any number of them.
-const MAX_COMPARED: usize = 200_000;
-
-/// Folders that have been read and what they are.
-pub(super) type Folders = HashMap<Oid, Option<Arc<Tree>>>;
+const MAX_COMPARED: usize = 50_000;
 
 /// What has been read and not yet been asked for.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
-    pub(super) folders: Folders,
+    pub(super) folders: HashMap<Oid, Option<Arc<Tree>>>,
     pub(super) files: HashMap<Oid, Entry>,
 }
 
@@ -43,7 +45,7 @@ impl Prepared {
         &mut self,
         objects: &mut Objects,
         known: &Folders,
-        known_files: &HashMap<Oid, Entry>,
+        known_files: &Cache<Oid, Entry>,
         trees: &[Oid],
     ) -> Result<(), GitError> {
         let roots = trees.windows(2).filter_map(|trees| match trees {
@@ -71,7 +73,7 @@ impl Prepared {
             }
         }
         let mut met = HashSet::new();
-        next.files.retain(|file| !known_files.contains_key(file) && met.insert(*file));
+        next.files.retain(|file| !known_files.contains(file) && met.insert(*file));
         self.files = objects.files(&next.files, MAX_BYTES)?;
         Ok(())
     }
@@ -82,7 +84,7 @@ impl Prepared {
     }
 
     fn read_folders(&mut self, objects: &mut Objects, known: &Folders, pairs: &[Pair]) -> Result<(), GitError> {
-        let unknown = |folder: &Oid| !known.contains_key(folder) && !self.folders.contains_key(folder);
+        let unknown = |folder: &Oid| !known.contains(folder) && !self.folders.contains_key(folder);
         let mut met = HashSet::new();
         let wanted = pairs.iter().flatten().flatten().copied().filter(unknown).filter(|folder| met.insert(*folder));
         let wanted: Vec<Oid> = wanted.collect();
@@ -118,17 +120,14 @@ impl Next {
         if self.compared > MAX_COMPARED {
             return;
         }
-        for (name, old, new) in old.differences(new) {
+        for (name, old, new) in old.differences(new).take(MAX_STEP_NAMES) {
             let places = [old, new].map(|node| place(name, node, depth));
             if let [_, Place::Lease(Node::File(file))] = places
                 && self.files.len() < MAX_ASKED
             {
                 self.files.push(file);
             }
-            let below = places.map(|place| match place {
-                Place::Below(folder) => Some(folder),
-                Place::Nothing | Place::Lease(_) => None,
-            });
+            let below = places.map(Place::below);
             if below != [None, None] && self.pairs.len() < MAX_ASKED {
                 self.pairs.push(below);
             }
@@ -153,13 +152,13 @@ mod tests {
         let files = tree((0..10_000).map(|number| format!("{number:04}.yaml")), "100644", 2);
         let mut next = Next::default();
         next.compare(&nothing, &folders, 1);
-        assert_eq!((next.pairs.len(), next.files.len()), (MAX_ASKED, 0));
+        assert_eq!((next.pairs.len(), next.files.len()), (MAX_STEP_NAMES, 0), "no more than a step may change");
         // All of them are one folder.
         assert_eq!(next.level().len(), 1);
         for _ in 0..MAX_COMPARED / files.len() {
             next.compare(&nothing, &files, 2);
-            assert_eq!((next.pairs.len(), next.files.len()), (0, MAX_ASKED));
         }
+        assert_eq!((next.pairs.len(), next.files.len()), (0, MAX_ASKED));
         next.files.clear();
         next.compare(&nothing, &files, 2);
         assert_eq!(next.files.len(), 0, "so much has been compared");

@@ -173,16 +173,12 @@ impl Repository {
 
     /// What the governed branch stands for, if it is a symbolic ref.
     pub(super) fn branch_stands_for(&self, branch: &str) -> Result<Option<String>, GitError> {
-        if !self.has_reftable() && !is_symbolic(&self.common_dir().join(branch)) {
+        if !may_be_symbolic(self.common_dir(), branch) {
             return Ok(None);
         }
         let output = self.run(&["symbolic-ref", "--quiet", branch]).output()?;
         let target = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
         Ok(Some(target).filter(|_| output.status.success()))
-    }
-
-    fn has_reftable(&self) -> bool {
-        self.common_dir().join("reftable").is_dir()
     }
 
     /// The full name of the branch that is checked out here.
@@ -213,7 +209,7 @@ impl Repository {
             }
             Ok(())
         };
-        if self.has_reftable() {
+        if has_reftable(self.common_dir()) {
             // A symbolic ref to what does not exist yet is not listed.
             self.dangling(names.map(str::to_owned))?.into_iter().try_for_each(&mut ask)?;
             for line in self.run(&["for-each-ref", "--format=%(refname) %(symref)"]).lines()? {
@@ -272,6 +268,15 @@ impl Repository {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether a ref may stand for another one. Where refs are files such a one is a file; packed ones never are.
+pub(super) fn may_be_symbolic(common_dir: &Path, name: &str) -> bool {
+    has_reftable(common_dir) || is_symbolic(&common_dir.join(name))
+}
+
+fn has_reftable(common_dir: &Path) -> bool {
+    common_dir.join("reftable").is_dir()
 }
 
 /// Whether a file may be a symbolic ref: one that says so, or a symbolic link.

@@ -94,12 +94,11 @@ impl Tree {
     }
 
     /// The names whose entries differ between two folders, sorted, with both.
-    pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<(&'a [u8], Node, Node)> {
-        let mut differences = Vec::new();
+    pub fn differences<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a [u8], Node, Node)> {
         let (mut ours, mut theirs) = (self.iter().peekable(), other.iter().peekable());
-        loop {
+        let both = std::iter::from_fn(move || {
             let order = match (ours.peek(), theirs.peek()) {
-                (None, None) => return differences,
+                (None, None) => return None,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some((our, _)), Some((their, _))) => our.cmp(their),
@@ -107,12 +106,9 @@ impl Tree {
             let our = if order == Ordering::Greater { None } else { ours.next() };
             let their = if order == Ordering::Less { None } else { theirs.next() };
             let node = |entry: Option<(&'a [u8], Node)>| entry.map_or(Node::Absent, |(_, node)| node);
-            if let Some((name, _)) = our.or(their)
-                && node(our) != node(their)
-            {
-                differences.push((name, node(our), node(their)));
-            }
-        }
+            our.or(their).map(|(name, _)| (name, node(our), node(their)))
+        });
+        both.filter(|(_, our, their)| our != their)
     }
 }
 
@@ -166,8 +162,8 @@ mod tests {
         let folder = Node::Folder(Oid::Sha1([2; 20]));
         assert_eq!(old.get(b"a"), folder);
         let (absent, expected) = (Node::Absent, [(&b"a"[..], folder, file(2)), (b"c", file(3), Node::Absent)]);
-        assert_eq!(old.differences(&new), [&expected[..], &[(b"d", absent, file(4))]].concat());
-        assert_eq!(old.differences(&old), []);
+        assert_eq!(old.differences(&new).collect::<Vec<_>>(), [&expected[..], &[(b"d", absent, file(4))]].concat());
+        assert_eq!(old.differences(&old).count(), 0);
     }
 
     #[test]

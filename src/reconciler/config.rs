@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use super::drivers::Place;
 use crate::{
-    gate::sources,
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
+    sources,
 };
 
 /// Where an applier works, and as whom. Paths are absolute, or relative to where the program runs.

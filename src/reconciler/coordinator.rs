@@ -1,13 +1,14 @@
 //! The coordinator: sets to work whatever can be done now, and takes up what has been done. It never waits for a target, a
-//! metric, the remote or a push; each of them says when it is done.
+//! metric, the remote or a push; each of them says when it is done. What is local it does itself: it reads the clone, writes the
+//! journal, and signs the record.
 //!
 //! A tick begins with what is known. Targets that are to be stopped are worked on at once. Every other target waits for its
 //! metrics, and for the remote's answer; whatever comes to be known meanwhile has all targets looked at again. Forward moves
-//! are the last: they are intended together, pushed, the remote is asked once more, and each is made if it still holds.
+//! are the last: they are announced together, pushed, the remote is asked once more, and each is made if it still holds.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,20 +18,22 @@ use crate::{
         clock::{Clock, doubted},
         fetching::Remote,
         follow::{Follower, Place},
+        records::{RecordedEvent, TargetRecord},
         writer::Taken,
     },
-    gate::sources::Sources,
     model::{Refusal, TargetId, policy::Role},
+    sources::Sources,
 };
 
 use super::{
     Report, TargetReport,
     config::Config,
-    office::{Office, enter},
+    publishing::{Intended, Publishing},
     service::Counters,
     state::ApplierState,
+    tick::Tick,
     watching::Measured,
-    work::{self, Forward, Outcome},
+    work::{self, Findings, Forward, Outcome, OwnStop},
     worker_pool::{WorkerPool, now},
 };
 
@@ -54,21 +57,40 @@ pub(super) const GLANCE: Duration = Duration::from_millis(5);
 /// What a worker hands over.
 type Done = Result<Outcome, Refusal>;
 
-/// An applier.
+/// An applier: its coordinator, which alone owns all that it knows and remembers.
 pub struct Applier {
-    office: Arc<Mutex<Office>>,
+    pub(super) config: Arc<Config>,
+    pub(super) follower: Follower,
+    pub(super) remembered: ApplierState,
+    /// Where measurements come from.
+    pub(super) sources: Option<Arc<Sources>>,
+    /// What holds for all targets of this tick.
+    pub(super) tick: Tick,
+    /// Whether the branch continues what was accepted.
+    pub(super) continues: bool,
+    /// What went wrong in this tick.
+    pub(super) remarks: Vec<Refusal>,
+    /// What was recorded of each target last.
+    pub(super) records: BTreeMap<TargetId, TargetRecord>,
+    pub(super) publishing: Publishing,
+    /// How often what happened, in this process.
+    counted: BTreeMap<String, u64>,
+    /// What happened since the last report.
+    untold: Vec<RecordedEvent>,
+    /// What was measured last, by target.
+    measured: BTreeMap<TargetId, Arc<Measured>>,
     interval: Duration,
     targets: Vec<TargetId>,
     workers: WorkerPool<Done>,
     meters: WorkerPool<Measured>,
-    tick: Ticking,
+    agenda: Agenda,
     /// What was said of each target last.
     said: BTreeMap<TargetId, TargetReport>,
 }
 
-/// Where a tick is.
-struct Ticking {
-    mode: Mode,
+/// What is still to be done in a tick.
+#[derive(Default)]
+struct Agenda {
     /// The targets that are still to be looked at.
     todo: BTreeSet<TargetId>,
     /// How many answers of the remote are to come: one that was asked before the tick began does not count.
@@ -78,11 +100,11 @@ struct Ticking {
     gathering: Option<Instant>,
     /// How often our own ref was run after.
     tries: u8,
-    intended: Option<Intended>,
+    announced: Option<Announced>,
 }
 
-/// Forward moves that were intended.
-struct Intended {
+/// Forward moves whose intention was published.
+struct Announced {
     forwards: Vec<Forward>,
     stage: Stage,
 }
@@ -110,25 +132,25 @@ impl Applier {
         };
         let (follower, remembered) = Follower::open(place, clock, ApplierState::new)?;
         let interval = Duration::from_secs(config.interval.as_secs());
-        let targets = config.targets.keys().cloned().collect();
-        let sources = config.metrics.as_ref().map(Sources::open).transpose()?;
-        let office = Office::new(config, follower, remembered, sources);
-        let tick = Ticking {
-            mode: Mode::DryRun,
-            todo: BTreeSet::new(),
-            answers: 0,
-            forwards: Vec::new(),
-            gathering: None,
-            tries: 0,
-            intended: None,
-        };
+        let sources = config.metrics.as_ref().map(Sources::open).transpose()?.map(Arc::new);
         Ok(Self {
-            office: Arc::new(Mutex::new(office)),
+            targets: config.targets.keys().cloned().collect(),
+            config: Arc::new(config),
+            tick: Tick::new((follower.clock())(), Mode::DryRun, false),
+            follower,
+            remembered,
+            sources,
+            continues: false,
+            remarks: Vec::new(),
+            records: BTreeMap::new(),
+            publishing: Publishing::default(),
+            counted: BTreeMap::new(),
+            untold: Vec::new(),
+            measured: BTreeMap::new(),
             interval,
-            targets,
             workers: WorkerPool::new(interval),
             meters: WorkerPool::new(interval),
-            tick,
+            agenda: Agenda::default(),
             said: BTreeMap::new(),
         })
     }
@@ -139,7 +161,7 @@ impl Applier {
         let until = now() + SLOW_LIMIT;
         loop {
             let report = self.tick(mode)?;
-            if !enter(&self.office)?.follower.mirror.is_fetching() || now() > until {
+            if !self.follower.mirror.is_fetching() || now() > until {
                 return Ok(report);
             }
             std::thread::sleep(SLOW_GLANCE);
@@ -154,59 +176,56 @@ impl Applier {
         let until = now() + TICK_LIMIT;
         self.begin(mode)?;
         while !self.is_done() && now() < until {
-            self.step()?;
+            self.step();
             std::thread::sleep(GLANCE);
         }
         for _ in 0..TRIES {
-            self.close()?;
-            if self.finish_pushing(until)? == Taken::AsPushed {
+            self.close();
+            if self.finish_pushing(until) == Taken::AsPushed {
                 break;
             }
             // Our ref is elsewhere than was known: it is looked where.
-            self.ask_once_more(&mut *enter(&Arc::clone(&self.office))?);
-            while self.tick.answers > 0 && now() < until {
-                self.ask()?;
+            self.ask_once_more();
+            while self.agenda.answers > 0 && now() < until {
+                self.ask();
                 std::thread::sleep(GLANCE);
             }
         }
-        self.report()
+        Ok(self.report())
     }
 
     /// Waits until everything is pushed, but not for ever.
-    fn finish_pushing(&mut self, until: Instant) -> Result<Taken, Refusal> {
+    fn finish_pushing(&mut self, until: Instant) -> Taken {
         let mut taken = Taken::AsPushed;
-        while enter(&self.office)?.is_pushing() && now() < until {
-            if let Some(Ok(Taken::Elsewhere)) = enter(&self.office)?.pushed() {
+        while self.is_pushing() && now() < until {
+            if let Some(Ok(Taken::Elsewhere)) = self.pushed() {
                 taken = Taken::Elsewhere;
             }
             std::thread::sleep(GLANCE);
         }
-        Ok(taken)
+        taken
     }
 
     /// Publishes what is not published yet, as the last thing.
-    pub(super) fn end(&mut self) -> Result<(), Refusal> {
+    pub(super) fn end(&mut self) {
         let until = now() + LAST_PUSH;
-        self.finish_pushing(until)?;
-        self.take_up()?;
-        self.close()?;
-        self.finish_pushing(until).map(drop)
+        self.finish_pushing(until);
+        self.take_up();
+        self.close();
+        self.finish_pushing(until);
     }
 
     /// Begins a tick with what is known: the remote and the metrics are asked.
     pub(super) fn begin(&mut self, mode: Mode) -> Result<(), Refusal> {
-        let mut office = enter(&self.office)?;
-        office.begin(mode)?;
-        self.tick.mode = mode;
-        self.tick.answers = 1 + u8::from(office.follower.mirror.is_waiting());
-        self.tick.tries = 0;
+        self.begin_with_what_is_known(mode)?;
+        self.agenda.answers = 1 + u8::from(self.follower.mirror.is_waiting());
+        self.agenda.tries = 0;
         // What was decided on is decided on again before it is made.
-        let decided = |target: &&TargetId| self.tick.forwards.iter().any(|forward| forward.target() == *target);
+        let decided = |target: &&TargetId| self.agenda.forwards.iter().any(|forward| forward.target() == *target);
         let todo: Vec<_> = self.targets.iter().filter(|target| !decided(target)).cloned().collect();
-        self.tick.todo.extend(todo);
-        let reading = office.tick.reading.now;
-        let meterings = office.meterings();
-        for (target, metering) in meterings {
+        self.agenda.todo.extend(todo);
+        let reading = self.tick.reading.now;
+        for (target, metering) in self.meterings() {
             if !self.meters.has(&target) {
                 let measured = target.clone();
                 self.meters.begin(target, Box::new(move || metering.measure(&measured, reading, mode)));
@@ -216,212 +235,258 @@ impl Applier {
     }
 
     /// Takes up what has been done, and sets to work what can be. Nothing is waited for.
-    pub(super) fn step(&mut self) -> Result<(), Refusal> {
-        self.take_up()?;
-        self.ask()?;
-        self.set_to_work()?;
-        self.go_forward()
+    pub(super) fn step(&mut self) {
+        self.take_up();
+        self.ask();
+        self.set_to_work();
+        self.go_forward();
     }
 
     /// Takes up what targets, metrics and pushes came to.
-    fn take_up(&mut self) -> Result<(), Refusal> {
-        let ended = self.workers.ended();
-        let office = Arc::clone(&self.office);
-        let mut office = enter(&office)?;
-        for (target, outcome) in ended {
+    fn take_up(&mut self) {
+        for (target, outcome) in self.workers.ended() {
             let report = match outcome.flatten() {
                 Ok(Outcome::Forward(forward)) => {
-                    self.tick.gathering.get_or_insert_with(now);
-                    self.tick.todo.remove(&target);
-                    self.tick.forwards.push(*forward);
+                    self.agenda.gathering.get_or_insert_with(now);
+                    self.agenda.todo.remove(&target);
+                    self.agenda.forwards.push(*forward);
                     continue;
                 }
-                Ok(Outcome::Done(done)) => {
-                    let (report, record) = *done;
-                    office.tick.records.insert(target.clone(), record);
-                    report
+                Ok(Outcome::Ready(forward)) => {
+                    self.make(*forward);
+                    continue;
                 }
-                Ok(Outcome::Idle) => {
-                    office.tick.records.remove(&target);
-                    TargetReport::idle()
+                Ok(Outcome::Done(findings)) => {
+                    self.take_findings(&target, *findings);
+                    continue;
                 }
-                Err(refusal) => {
-                    office.tick.records.remove(&target);
-                    TargetReport::held(refusal)
-                }
+                Ok(Outcome::Idle) => TargetReport::idle(),
+                Err(refusal) => TargetReport::held(refusal),
             };
+            self.records.remove(&target);
             self.said.insert(target, report);
         }
         for (target, outcome) in self.meters.ended() {
             match outcome {
-                Ok(measured) => drop(office.measured(target.clone(), measured)),
-                Err(refusal) => office.tick.remark(refusal),
+                Ok(measured) => drop(self.measured.insert(target.clone(), Arc::new(measured))),
+                Err(refusal) => self.remark(refusal),
             }
-            self.tick.todo.insert(target);
+            self.agenda.todo.insert(target);
         }
-        if let Some(outcome) = office.pushed() {
-            self.is_pushed(&mut office, outcome);
+        if let Some(outcome) = self.pushed() {
+            self.is_pushed(outcome);
         }
-        Ok(())
+    }
+
+    /// Takes what was found and done at a target.
+    fn take_findings(&mut self, target: &TargetId, findings: Findings) {
+        let Findings { report, record, applied, events, exhibits, remarks, stops } = findings;
+        self.records.insert(target.clone(), record);
+        self.said.insert(target.clone(), report);
+        self.remembered.targets.insert(target.clone(), applied);
+        for event in events {
+            self.remembered.events.push(event.clone());
+            self.count(event);
+        }
+        self.publishing.exhibits.extend(exhibits);
+        for refusal in remarks {
+            self.remark(refusal);
+        }
+        for OwnStop { stop, evidence } in stops {
+            self.publishing.evidence.extend(evidence.map(|bytes| (stop.statement.id(), bytes)));
+            self.remembered.follower.stops.push(stop);
+        }
+    }
+
+    /// Counts what happened, and has the next report tell it.
+    pub(super) fn count(&mut self, event: RecordedEvent) {
+        *self.counted.entry(event.event.clone()).or_default() += 1;
+        self.untold.push(event);
     }
 
     /// An intention that was pushed is looked at once more; one that was not comes to nothing.
-    fn is_pushed(&mut self, office: &mut Office, outcome: Result<Taken, Refusal>) {
-        let Some(intended) = self.tick.intended.take_if(|intended| intended.stage == Stage::Pushing) else { return };
+    fn is_pushed(&mut self, outcome: Result<Taken, Refusal>) {
+        let Some(announced) = self.agenda.announced.take_if(|announced| announced.stage == Stage::Pushing) else {
+            return;
+        };
         match outcome {
             Ok(Taken::AsPushed) => {
-                self.tick.intended = Some(Intended { stage: Stage::Asking, ..intended });
-                self.ask_once_more(office);
+                self.agenda.announced = Some(Announced { stage: Stage::Asking, ..announced });
+                self.ask_once_more();
             }
             // Once it is known where our ref is, they are decided on again; some other tick if it runs away.
-            Ok(Taken::Elsewhere) if self.tick.tries < TRIES => {
-                self.tick.tries += 1;
-                self.tick.todo.extend(intended.forwards.iter().map(|forward| forward.target().clone()));
-                self.ask_once_more(office);
+            Ok(Taken::Elsewhere) if self.agenda.tries < TRIES => {
+                self.agenda.tries += 1;
+                self.agenda.todo.extend(announced.forwards.iter().map(|forward| forward.target().clone()));
+                self.ask_once_more();
             }
-            Ok(Taken::Elsewhere) => self.make(intended.forwards, &Err(office.follower.writer.busy())),
-            Err(refusal) => self.make(intended.forwards, &Err(refusal)),
+            Ok(Taken::Elsewhere) => {
+                let busy = self.follower.writer.busy();
+                self.give_up(announced.forwards, &busy);
+            }
+            Err(refusal) => self.give_up(announced.forwards, &refusal),
         }
     }
 
-    fn ask_once_more(&mut self, office: &mut Office) {
-        office.tick.asks_again();
-        self.tick.answers = 1 + u8::from(office.follower.mirror.is_waiting());
+    fn ask_once_more(&mut self) {
+        self.tick.asks_again();
+        self.agenda.answers = 1 + u8::from(self.follower.mirror.is_waiting());
     }
 
     /// Takes what the remote has answered. What that changes has every target looked at again.
-    fn ask(&mut self) -> Result<(), Refusal> {
-        if self.tick.answers == 0 {
-            return Ok(());
+    fn ask(&mut self) {
+        if self.agenda.answers == 0 {
+            return;
         }
-        let mut office = enter(&self.office)?;
-        let before = office.knowledge();
-        if office.ask() == Remote::Answered {
-            self.tick.answers -= 1;
-            if self.tick.answers > 0 {
-                office.tick.asks_again();
+        let before = self.knowledge();
+        if self.poll() == Remote::Answered {
+            self.agenda.answers -= 1;
+            if self.agenda.answers > 0 {
+                self.tick.asks_again();
             }
         }
-        if office.knowledge() != before {
-            self.tick.todo.extend(self.targets.iter().cloned());
+        if self.knowledge() != before {
+            self.agenda.todo.extend(self.targets.iter().cloned());
         }
-        Ok(())
     }
 
     /// Sets to work on what is to be looked at, stops first. A target that is to be stopped waits for nothing.
-    fn set_to_work(&mut self) -> Result<(), Refusal> {
-        let office = enter(&self.office)?;
+    fn set_to_work(&mut self) {
         let free = |target: &&TargetId| !self.workers.has(target);
-        let mut targets: Vec<TargetId> = self.tick.todo.iter().filter(free).cloned().collect();
-        let stops =
-            |target: &TargetId| office.is_stopped(target) || office.last_measured(target).is_some_and(Measured::stops);
-        targets.retain(|target| stops(target) || (self.tick.answers == 0 && !self.meters.expects(target)));
+        let mut targets: Vec<TargetId> = self.agenda.todo.iter().filter(free).cloned().collect();
+        if targets.is_empty() {
+            return;
+        }
+        let view = self.view();
+        let stops = |target: &TargetId| {
+            let measured = self.measured.get(target).is_some_and(|measured| measured.stops());
+            measured || view.is_stopped(target, &self.applied_to(target))
+        };
+        targets.retain(|target| stops(target) || (self.agenda.answers == 0 && !self.meters.expects(target)));
         targets.sort_by_cached_key(|target| !stops(target));
+        if let Some(announced) = &self.agenda.announced {
+            targets.retain(|target| stops(target) || announced.forwards.iter().all(|one| one.target() != target));
+        }
         // What is looked at anew is decided on anew.
         let keeps = |forward: &Forward| !targets.contains(forward.target());
-        self.tick.forwards.retain(keeps);
-        if let Some(intended) = &mut self.tick.intended {
-            targets.retain(|target| stops(target) || intended.forwards.iter().all(|one| one.target() != target));
-            intended.forwards.retain(|forward| !targets.contains(forward.target()));
+        self.agenda.forwards.retain(keeps);
+        if let Some(announced) = &mut self.agenda.announced {
+            announced.forwards.retain(keeps);
         }
-        drop(office);
+        self.note_expiries(&view, &targets);
+        let view = self.view();
         for target in targets {
-            self.tick.todo.remove(&target);
-            let (office, looked_at) = (Arc::clone(&self.office), target.clone());
-            self.workers.begin(target, Box::new(move || work::look_after(&office, &looked_at)));
+            self.agenda.todo.remove(&target);
+            if let Err(refusal) = self.looks_after(&view, &target) {
+                self.records.remove(&target);
+                self.said.insert(target, TargetReport::held(refusal));
+                continue;
+            }
+            let (view, applied) = (view.clone(), self.applied_to(&target));
+            let (measured, looked_at) = (self.measured.get(&target).cloned(), target.clone());
+            self.workers.begin(target, Box::new(move || work::look_after(view, &looked_at, applied, measured)));
         }
-        Ok(())
     }
 
-    /// Intends forward moves that were decided on, and makes those that were intended, once the remote has answered again.
-    fn go_forward(&mut self) -> Result<(), Refusal> {
-        if self.tick.answers > 0 {
-            return Ok(());
+    /// Intends forward moves that were decided on, and makes those that were announced, once the remote has answered again.
+    fn go_forward(&mut self) {
+        if self.agenda.answers > 0 {
+            return;
         }
-        if let Some(intended) = self.tick.intended.take_if(|intended| intended.stage == Stage::Asking) {
-            self.make(intended.forwards, &Ok(()));
+        if let Some(announced) = self.agenda.announced.take_if(|announced| announced.stage == Stage::Asking) {
+            for forward in announced.forwards {
+                self.workers.begin(forward.target().clone(), Box::new(move || Ok(forward.look_again())));
+            }
         }
-        if self.tick.forwards.is_empty() {
-            self.tick.gathering = None;
-            return Ok(());
+        if self.agenda.forwards.is_empty() {
+            self.agenda.gathering = None;
+            return;
         }
-        let to_come = |target: &TargetId| self.tick.todo.contains(target) && !self.workers.has(target);
+        let to_come = |target: &TargetId| self.agenda.todo.contains(target) && !self.workers.has(target);
         let others = self.targets.iter().any(|target| to_come(target) || self.workers.expects(target));
-        let gathered = !others || self.tick.gathering.is_none_or(|since| since.elapsed() >= GATHERING);
-        let office = Arc::clone(&self.office);
-        let mut office = enter(&office)?;
-        if !gathered || self.tick.intended.is_some() || office.is_pushing() {
-            return Ok(());
+        let gathered = !others || self.agenda.gathering.is_none_or(|since| since.elapsed() >= GATHERING);
+        if !gathered || self.agenda.announced.is_some() || self.is_pushing() {
+            return;
         }
-        let mut forwards = std::mem::take(&mut self.tick.forwards);
-        self.tick.gathering = None;
-        match work::intend(&mut office, &mut forwards) {
-            Ok(()) if office.is_pushing() => self.tick.intended = Some(Intended { forwards, stage: Stage::Pushing }),
+        self.agenda.gathering = None;
+        let (mut forwards, mut intended) = (std::mem::take(&mut self.agenda.forwards), Intended::default());
+        for forward in &mut forwards {
+            let findings = forward.intend(&mut intended);
+            self.take_findings(&forward.target().clone(), findings);
+        }
+        match self.intend(&intended) {
+            Ok(()) if self.is_pushing() => self.agenda.announced = Some(Announced { forwards, stage: Stage::Pushing }),
             Ok(()) => {
                 // Without a remote nobody else could see it.
-                self.tick.intended = Some(Intended { forwards, stage: Stage::Asking });
-                self.ask_once_more(&mut office);
+                self.agenda.announced = Some(Announced { forwards, stage: Stage::Asking });
+                self.ask_once_more();
             }
-            Err(refusal) => self.make(forwards, &Err(refusal)),
+            Err(refusal) => self.give_up(forwards, &refusal),
         }
-        Ok(())
     }
 
-    /// Has forward moves made that may be, or says why they may not.
-    fn make(&mut self, forwards: Vec<Forward>, may: &Result<(), Refusal>) {
+    /// Has a forward move made whose target has been looked at once more, if what is known now still leads to it.
+    fn make(&mut self, mut forward: Forward) {
+        let target = forward.target().clone();
+        let measured = self.measured.get(&target).cloned();
+        if forward.is_still_decided(self.view(), measured) {
+            self.workers.begin(target, Box::new(move || Ok(forward.make())));
+        } else {
+            self.workers.begin(target, Box::new(move || Ok(forward.decide_anew())));
+        }
+    }
+
+    /// Says of forward moves why they may not be made.
+    fn give_up(&mut self, forwards: Vec<Forward>, why: &Refusal) {
         for forward in forwards {
-            let may = may.clone();
-            self.workers.begin(forward.target().clone(), Box::new(move || forward.make(may)));
+            let why = why.clone();
+            self.workers.begin(forward.target().clone(), Box::new(move || Ok(forward.give_up(why))));
         }
     }
 
     /// Whether there is nothing more to do in this tick but to publish what came of it.
     pub(super) fn is_done(&self) -> bool {
-        let tick = &self.tick;
+        let tick = &self.agenda;
         // One that hangs is not waited for: its target is reported as it is.
         let working = self.workers.away().any(|target| self.workers.expects(target));
         let hangs = |target: &TargetId| self.workers.has(target) && !self.workers.expects(target);
         let todo = tick.todo.iter().any(|target| !hangs(target));
         let measuring = self.meters.away().any(|target| self.meters.expects(target));
-        !todo && !working && !measuring && tick.answers == 0 && tick.forwards.is_empty() && tick.intended.is_none()
-    }
-
-    /// Publishes what came of the tick so far.
-    pub(super) fn close(&mut self) -> Result<(), Refusal> {
-        self.leave_behind()?;
-        enter(&self.office)?.close();
-        Ok(())
+        !todo && !working && !measuring && tick.answers == 0 && tick.forwards.is_empty() && tick.announced.is_none()
     }
 
     /// Says of the targets that have not answered for too long that they have not.
-    fn leave_behind(&mut self) -> Result<(), Refusal> {
-        let mut office = enter(&self.office)?;
-        for target in self.targets.iter().filter(|target| self.workers.has(target)) {
-            if !self.workers.expects(target) || !self.said.contains_key(target) {
-                self.said.insert(target.clone(), office.left_behind(target));
+    pub(super) fn leave_behind(&mut self) {
+        for target in self.targets.clone() {
+            let hangs = self.workers.has(&target) && !self.workers.expects(&target);
+            if hangs || (self.workers.has(&target) && !self.said.contains_key(&target)) {
+                let report = self.not_answered(&target);
+                self.said.insert(target, report);
             }
         }
-        Ok(())
     }
 
     /// What the tick saw and did so far.
-    pub(super) fn report(&self) -> Result<Report, Refusal> {
-        let mut office = enter(&self.office)?;
-        let put_off = self.tick.intended.iter().flat_map(|intended| &intended.forwards).chain(&self.tick.forwards);
+    pub(super) fn report(&mut self) -> Report {
+        let put_off =
+            self.agenda.announced.iter().flat_map(|announced| &announced.forwards).chain(&self.agenda.forwards);
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
-        let targets = self.said.clone().into_iter().chain(put_off).collect();
-        let (ledger, remarks) = (office.follower.mirror.state.tip(), office.tick.remarks.clone());
-        let beside = office.beside.as_ref().map(|beside| beside.why.clone());
-        let clock = (!office.tick.trusted).then(doubted);
-        Ok(Report { ledger, targets, remarks, beside, clock, events: office.untold() })
+        Report {
+            ledger: self.follower.mirror.state.tip(),
+            targets: self.said.clone().into_iter().chain(put_off).collect(),
+            remarks: self.remarks.clone(),
+            beside: self.publishing.beside.as_ref().map(|beside| beside.why.clone()),
+            clock: (!self.tick.trusted).then(doubted),
+            events: std::mem::take(&mut self.untold),
+        }
     }
 
     /// Whether something is under way that says when it is done.
     pub(super) fn is_busy(&self) -> bool {
-        self.tick.answers > 0
+        self.agenda.answers > 0
             || self.workers.away().next().is_some()
             || self.meters.away().next().is_some()
-            || enter(&self.office).is_ok_and(|office| office.is_pushing())
+            || self.is_pushing()
     }
 
     /// How long to wait from one look to the next.
@@ -430,12 +495,9 @@ impl Applier {
     }
 
     /// How it goes, beside what the last tick's report says.
-    pub(super) fn counters(&self) -> Option<Counters> {
-        enter(&self.office).ok().map(|office| office.counters())
-    }
-
-    /// Whether it can go on. Where somebody panicked while nobody else could come in, every tick from now on fails.
-    pub(super) fn is_sound(&self) -> Result<(), Refusal> {
-        enter(&self.office).map(drop)
+    pub(super) fn counters(&self) -> Counters {
+        let fetched = self.remembered.follower.fetched.as_ref().map(|reading| reading.now);
+        let unwritten = self.publishing.unwritten;
+        Counters { now: self.tick.reading.now, fetched, events: self.counted.clone(), unwritten }
     }
 }

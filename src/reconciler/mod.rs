@@ -13,7 +13,8 @@
 //! | [`conformance`] | what every driver must do, tried on one |
 //! | [`state`] | plain data: what an applier remembers |
 //! | `publishing` | what a tick ends with: record, stops and tags |
-//! | `office` | what all targets share, one at a time |
+//! | `following` | what the coordinator knows, and how that changes |
+//! | `view` | what is known at one moment, for whoever looks at a target |
 //! | `work`, `target` | one target's work |
 //! | `worker_pool` | targets and metrics side by side, none waited for |
 //! | [`Applier`] | the coordinator: what is set to work when, and what comes of it |
@@ -29,7 +30,7 @@ mod coordinator;
 pub mod decide;
 pub mod desired;
 pub mod drivers;
-mod office;
+mod following;
 pub mod opening;
 pub mod pack;
 pub mod probe;
@@ -41,6 +42,7 @@ pub mod service;
 pub mod state;
 mod target;
 mod tick;
+mod view;
 mod watching;
 mod work;
 mod worker_pool;

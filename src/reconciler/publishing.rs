@@ -6,24 +6,53 @@ use crate::{
     follower::{
         Mode,
         clock::Reading,
-        records::{Record, TargetRecord, timeless},
-        writer::{Push, Pushing, Taken, beside, keep_stop, put_tags, stops_pushes},
+        records::{Record, RecordedEvent, TargetRecord, timeless},
+        writer::{Files, Push, Pushing, Taken, beside, keep_stop, put_tags, stops_pushes},
     },
     ledger::LeaseState,
-    model::{Oid, Refusal, TargetId},
+    model::{Digest, Oid, Refusal, TargetId},
 };
 
-use super::{
-    office::{Edition, Office},
-    state::ApplierState,
-    target,
-};
+use super::{Applier, state::ApplierState, target};
 
 /// How old the journal may grow where nothing but time passes.
 const JOURNAL_AGE_MS: u64 = 30_000;
 
 /// How long stops that the remote does not take onto the branch rest there before that is tried again, where nothing is new.
 const REST_MS: u64 = 10 * 60 * 1000;
+
+/// What there is to be published: refs, tip, what was seen.
+type Edition = (u64, Oid, BTreeMap<TargetId, TargetRecord>);
+
+/// What was written and pushed, and what is to be.
+#[derive(Default)]
+pub(super) struct Publishing {
+    /// What was remembered when it was last written down.
+    saved: Option<ApplierState>,
+    /// What everything was published of.
+    published: Option<Edition>,
+    /// Pushes that are being made, and of what.
+    pushing: Option<(Pushing, Option<Edition>)>,
+    /// Stops that the branch cannot have now.
+    pub(super) beside: Option<Beside>,
+    /// Evidence that goes into our ref with the next record.
+    pub(super) exhibits: Files,
+    /// The evidence for stops of our own that are not signed yet, by statement.
+    pub(super) evidence: BTreeMap<Digest, Vec<u8>>,
+    /// Whether something could not be written down or signed yet.
+    pub(super) unwritten: bool,
+}
+
+/// What is about to be done to some targets.
+#[derive(Debug, Default)]
+pub(super) struct Intended {
+    /// The targets.
+    pub(super) names: Vec<String>,
+    /// What goes into our ref with it.
+    pub(super) files: Files,
+    /// What happened when that was made.
+    pub(super) events: Vec<RecordedEvent>,
+}
 
 /// Stops that are obeyed here and that the branch does not have, because the remote does not take them there: where it is moved
 /// by pull requests alone. Everybody finds them under names of their own.
@@ -35,41 +64,41 @@ pub(super) struct Beside {
     since: Reading,
 }
 
-impl Office {
+impl Applier {
     /// Whether something is being pushed.
     pub(super) fn is_pushing(&self) -> bool {
-        self.pushing.is_some()
+        self.publishing.pushing.is_some()
     }
 
     /// What became of the last pushes, once that is known.
     pub(super) fn pushed(&mut self) -> Option<Result<Taken, Refusal>> {
-        let outcomes = self.pushing.as_ref()?.0.ended()?;
-        let edition = self.pushing.take().and_then(|(_, edition)| edition);
+        let outcomes = self.publishing.pushing.as_ref()?.0.ended()?;
+        let edition = self.publishing.pushing.take().and_then(|(_, edition)| edition);
         let (mut taken, mut failed) = (Taken::AsPushed, None);
         for (push, outcome) in outcomes {
             if let Some(why) = beside(&self.follower.mirror, &push, &outcome) {
                 let (knowledge, since) = (self.knowledge(), self.tick.reading.clone());
-                self.beside = Some(Beside { why, knowledge, since });
+                self.publishing.beside = Some(Beside { why, knowledge, since });
                 continue;
             }
             match self.follower.writer.pushed(&push, outcome) {
                 Ok(Taken::AsPushed) => {}
                 Ok(Taken::Elsewhere) => taken = Taken::Elsewhere,
                 Err(refusal) => {
-                    self.tick.remark(refusal.clone());
+                    self.remark(refusal.clone());
                     failed.get_or_insert(refusal);
                 }
             }
         }
         if edition.is_some() {
-            self.published = edition.filter(|_| failed.is_none() && taken == Taken::AsPushed);
+            self.publishing.published = edition.filter(|_| failed.is_none() && taken == Taken::AsPushed);
         }
         Some(failed.map_or(Ok(taken), Err))
     }
 
     /// Whether it is to be tried again to carry stops over, or for the first time.
     fn carries_over(&self) -> bool {
-        self.beside.as_ref().is_none_or(|beside| {
+        self.publishing.beside.as_ref().is_none_or(|beside| {
             beside.knowledge != self.knowledge() || self.tick.reading.at_most_ms_since(&beside.since) > REST_MS
         })
     }
@@ -77,8 +106,14 @@ impl Office {
     /// Ends a tick: writes and pushes the record, stops, the tags. Whatever fails is reported, and tried again at the
     /// next tick; and so is what would go to a remote that does not answer.
     pub(super) fn close(&mut self) {
+        self.leave_behind();
         if self.tick.mode == Mode::DryRun {
             return;
+        }
+        self.publishing.unwritten = self.follower.mirror.unwritten().is_some();
+        // Before it is recorded: whoever is killed in between does not record it twice.
+        if !self.remembered.events.is_empty() {
+            self.write_down_or_say();
         }
         let pushes = self.publish();
         // What has been in the journal for long is in it again before it is needed: when the clock has to be compared.
@@ -86,9 +121,10 @@ impl Office {
             let since = saved.follower.clock.as_ref().map(|clock| self.tick.reading.at_most_ms_since(clock));
             since.is_none_or(|since| since > JOURNAL_AGE_MS)
         };
-        let quiet = self.saved.as_ref().is_some_and(|saved| self.remembered.says_the_same_as(saved) && !old(saved));
-        if !quiet && let Err(refusal) = self.write_down() {
-            self.tick.remark(refusal);
+        let quiet =
+            self.publishing.saved.as_ref().is_some_and(|saved| self.remembered.says_the_same_as(saved) && !old(saved));
+        if !quiet {
+            self.write_down_or_say();
         }
         // The last thing: whoever is killed now has written down all that is on its way.
         let Some((pushes, edition)) = pushes else { return };
@@ -96,8 +132,8 @@ impl Office {
             return;
         }
         match Pushing::begin(&self.follower.mirror, pushes) {
-            Some(pushing) => self.pushing = Some((pushing, edition)),
-            None => self.published = edition,
+            Some(pushing) => self.publishing.pushing = Some((pushing, edition)),
+            None => self.publishing.published = edition,
         }
     }
 
@@ -106,9 +142,9 @@ impl Office {
         if self.is_pushing() {
             return None;
         }
-        let here = (self.follower.mirror.edition(), self.follower.mirror.state.tip(), timeless(&self.tick.records));
-        let rests = self.beside.is_none() || !self.carries_over();
-        if self.remembered.events.is_empty() && self.published.as_ref() == Some(&here) && rests {
+        let here = (self.follower.mirror.edition(), self.follower.mirror.state.tip(), timeless(&self.records));
+        let rests = self.publishing.beside.is_none() || !self.carries_over();
+        if self.remembered.events.is_empty() && self.publishing.published.as_ref() == Some(&here) && rests {
             return None;
         }
         let (mut pushes, mut failed) = (Vec::new(), false);
@@ -117,11 +153,55 @@ impl Office {
                 Ok(made) => pushes.extend(made),
                 Err(refusal) => {
                     failed = true;
-                    self.tick.remark(refusal);
+                    self.publishing.unwritten = true;
+                    self.remark(refusal);
                 }
             }
         }
         Some((pushes, (!failed).then_some(here)))
+    }
+
+    /// Writes down what is remembered, whatever it says.
+    fn write_down(&mut self) -> Result<(), Refusal> {
+        self.follower.folder.write(&self.remembered)?;
+        self.publishing.saved = Some(self.remembered.clone());
+        Ok(())
+    }
+
+    /// The same; where it cannot be, that is said, and tried again.
+    fn write_down_or_say(&mut self) {
+        if let Err(refusal) = self.write_down() {
+            self.publishing.unwritten = true;
+            self.remark(refusal);
+        }
+    }
+
+    /// Says what is about to be done, where a second applier with our name will see it once it is pushed.
+    pub(super) fn intend(&mut self, intended: &Intended) -> Result<(), Refusal> {
+        self.write_down()?;
+        let summary = format!("about to shift {}", intended.names.join(", "));
+        let mut record = self.record();
+        record.events.extend(intended.events.iter().cloned());
+        self.follower.writer.write(&mut self.follower.mirror, &record, &intended.files, &summary)?;
+        self.remembered.events.clear();
+        for event in &intended.events {
+            self.count(event.clone());
+        }
+        let push = self.follower.writer.record_push(&self.follower.mirror)?;
+        let pushing = Pushing::begin(&self.follower.mirror, push.into_iter().collect());
+        self.publishing.pushing = pushing.map(|pushing| (pushing, None));
+        Ok(())
+    }
+
+    /// Signs the stops of our own that are not signed yet.
+    fn sign_stops(&mut self) -> Result<(), Refusal> {
+        for stop in self.remembered.follower.stops.iter_mut().filter(|stop| stop.commit.is_none()) {
+            let id = stop.statement.id();
+            let evidence = self.publishing.evidence.get(&id).map(Vec::as_slice);
+            stop.commit = Some(self.follower.writer.sign_stop(&self.follower.mirror, stop, evidence)?);
+            self.publishing.evidence.remove(&id);
+        }
+        Ok(())
     }
 
     fn publish_record(&mut self) -> Result<Vec<Push>, Refusal> {
@@ -130,8 +210,8 @@ impl Office {
         let news = last.is_none_or(|last| !record.says_the_same_as(last)) && !record.targets.is_empty();
         if news || !record.events.is_empty() {
             let summary = summary(&record);
-            self.follower.writer.write(&mut self.follower.mirror, &record, &self.tick.exhibits, &summary)?;
-            self.tick.exhibits.clear();
+            self.follower.writer.write(&mut self.follower.mirror, &record, &self.publishing.exhibits, &summary)?;
+            self.publishing.exhibits.clear();
             self.remembered.events.clear();
         }
         Ok(self.follower.writer.record_push(&self.follower.mirror)?.into_iter().collect())
@@ -144,16 +224,17 @@ impl Office {
         }
         let mut pushes = stops_pushes(&self.follower.mirror);
         // A branch that was rewound is for people to heal.
-        if self.tick.continues && self.carries_over() {
+        if self.continues && self.carries_over() {
             match self.follower.writer.carry_over(&mut self.follower.mirror, &self.remembered.follower.stops)? {
                 Some(push) => pushes.push(push),
-                None => self.beside = None,
+                None => self.publishing.beside = None,
             }
         }
         Ok(pushes)
     }
 
     fn publish_tags(&mut self) -> Result<Vec<Push>, Refusal> {
+        let view = self.view();
         let mut leases: BTreeMap<&TargetId, Vec<&LeaseState>> = BTreeMap::new();
         for lease in self.follower.mirror.state.leases() {
             if let Some(document) = lease.lease() {
@@ -162,8 +243,8 @@ impl Office {
         }
         let mut done = Vec::new();
         for (target, applied) in &self.remembered.targets {
-            let wanted = self.desired(target, applied);
-            let Some(wanted) = wanted.filter(|_| self.mine(target).is_ok()) else { continue };
+            let wanted = view.desired(target, applied);
+            let Some(wanted) = wanted.filter(|_| view.mine(target).is_ok()) else { continue };
             let newest = self.follower.mirror.state.newest_on(target).map(|lease| lease.id.clone());
             for lease in leases.remove(target).unwrap_or_default() {
                 let up_to = if lease.id == wanted.lease {
@@ -177,7 +258,7 @@ impl Office {
             }
         }
         let tags = self.follower.writer.missing_tags(&self.follower.mirror, &done)?;
-        Ok(put_tags(&mut self.follower.mirror, &tags)?.into_iter().collect())
+        Ok(put_tags(&mut self.follower.mirror, &tags).into_iter().collect())
     }
 
     pub(super) fn record(&self) -> Record {
@@ -187,7 +268,7 @@ impl Office {
             applier: self.config.name.clone(),
             ledger: self.follower.mirror.state.tip(),
             seen_at: self.tick.reading.now,
-            targets: self.tick.records.clone(),
+            targets: self.records.clone(),
             events: self.remembered.events.clone(),
         }
     }

@@ -1,17 +1,15 @@
 //! What holds for all targets of one tick, which lasts from one look at the remote to the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
     follower::{
         Mode,
         clock::{Reading, Trust},
         fetching::Remote,
-        records::TargetRecord,
-        writer::Files,
     },
     gate::health::Health,
-    model::{LeaseId, Reason, Refusal, TargetId},
+    model::{LeaseId, Reason, Refusal},
 };
 
 use super::{
@@ -20,6 +18,7 @@ use super::{
 };
 
 /// What holds for all targets of a tick.
+#[derive(Clone)]
 pub(super) struct Tick {
     pub(super) reading: Reading,
     pub(super) mode: Mode,
@@ -27,43 +26,19 @@ pub(super) struct Tick {
     pub(super) blockers: Vec<Refusal>,
     /// Whether the clock did not jump.
     pub(super) trusted: bool,
-    /// Whether the branch continues what was accepted.
-    pub(super) continues: bool,
     /// Whether the remote was asked in this tick: before that nobody knows yet what speaks against a forward move.
     pub(super) remote: Remote,
-    pub(super) remarks: Vec<Refusal>,
-    pub(super) records: BTreeMap<TargetId, TargetRecord>,
-    /// Evidence that goes into our ref with the next record.
-    pub(super) exhibits: Files,
 }
 
 impl Tick {
     pub(super) fn new(reading: Reading, mode: Mode, trusted: bool) -> Self {
-        Self {
-            reading,
-            mode,
-            blockers: Vec::new(),
-            trusted,
-            continues: false,
-            remote: Remote::Asked,
-            remarks: Vec::new(),
-            records: BTreeMap::new(),
-            exhibits: Files::new(),
-        }
+        Self { reading, mode, blockers: Vec::new(), trusted, remote: Remote::Asked }
     }
 
-    /// Nothing goes forward in this tick any more, and it is said why.
+    /// Nothing goes forward in this tick any more.
     pub(super) fn block(&mut self, refusal: Refusal) {
         if !self.blockers.contains(&refusal) {
-            self.blockers.push(refusal.clone());
-        }
-        self.remark(refusal);
-    }
-
-    /// Says something, once.
-    pub(super) fn remark(&mut self, refusal: Refusal) {
-        if !self.remarks.contains(&refusal) {
-            self.remarks.push(refusal);
+            self.blockers.push(refusal);
         }
     }
 

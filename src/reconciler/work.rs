@@ -1,37 +1,43 @@
-//! One target's work in a tick: it looks, decides and acts until there is nothing more to do.
+//! One target's work in a tick: a worker looks, decides by what is known, and acts until there is nothing more to do. It
+//! writes nothing down, and shares nothing: what came of it is handed over.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{mem::take, sync::Arc};
 
 use crate::{
     follower::{
         Mode,
         checks::Check,
         records::{Doing, Intent, RecordedEvent, TargetHealth, TargetRecord},
+        stops::SeenStop,
+        writer::Files,
     },
     gate::{
         Evidence, Verdict,
         health::{Deadline, Look},
     },
     ledger::{EventKind, Phase},
-    model::{Digest, Reason, Refusal, TargetId},
+    model::{Digest, LeaseId, Reason, Refusal, StopKind, TargetId},
 };
 
 use super::{
     decide::{Act, Applied, Conditions, Decision, Desired, Observed, Pack, Rollback, decide, is_below},
-    office::{Intended, Office, enter},
     pack::{Occasion, RollbackPack},
+    publishing::Intended,
     rollback_health::RollbackHealth,
     run::TargetReport,
     target::{self, Seen, TargetRun},
-    watching::{self, Aftercare},
+    view::View,
+    watching::{self, Aftercare, Measured},
 };
 
 /// Acts that one target may need in one tick: a pack or a stop of our own, then what follows from it.
 const MAX_ACTS: usize = 4;
 
-/// One target's work in a tick. The office is entered for what all share; never while the target is being talked to.
+/// One target's work in a tick: a worker's, with a view of what is known. What it finds and does it hands over.
 pub(super) struct Job {
-    office: Arc<Mutex<Office>>,
+    view: View,
+    /// What was measured of the target last.
+    measured: Option<Arc<Measured>>,
     run: TargetRun,
     applied: Applied,
     wanted: Desired,
@@ -43,6 +49,27 @@ pub(super) struct Job {
     look: Look,
     /// What they say of a version that was restored.
     rollback_health: RollbackHealth,
+    exhibits: Files,
+    remarks: Vec<Refusal>,
+    stops: Vec<OwnStop>,
+}
+
+/// A stop of our own, with the evidence for it. It is signed once what it stops has been stopped.
+pub(super) struct OwnStop {
+    pub(super) stop: SeenStop,
+    pub(super) evidence: Option<Vec<u8>>,
+}
+
+/// What was found and done at a target. Nothing of it has been written down.
+pub(super) struct Findings {
+    pub(super) report: TargetReport,
+    pub(super) record: TargetRecord,
+    pub(super) applied: Applied,
+    pub(super) events: Vec<RecordedEvent>,
+    /// Evidence that goes into our ref with the next record.
+    pub(super) exhibits: Files,
+    pub(super) remarks: Vec<Refusal>,
+    pub(super) stops: Vec<OwnStop>,
 }
 
 /// A forward move that was decided on. It is made once its intention has been published, and only then.
@@ -59,9 +86,11 @@ pub(super) enum Outcome {
     /// No lease ever started there.
     Idle,
     /// It is done for this tick.
-    Done(Box<(TargetReport, TargetRecord)>),
+    Done(Box<Findings>),
     /// It would go forward.
     Forward(Box<Forward>),
+    /// The target has been looked at once more, and is about to go forward.
+    Ready(Box<Forward>),
 }
 
 /// How a target's work goes on.
@@ -72,30 +101,16 @@ enum Next {
 }
 
 /// Looks at one target and does all that is no forward move.
-pub(super) fn look_after(office: &Arc<Mutex<Office>>, target: &TargetId) -> Result<Outcome, Refusal> {
-    match Job::begin(office, target)? {
-        Some(job) => job.go_on(),
+pub(super) fn look_after(
+    view: View,
+    target: &TargetId,
+    applied: Applied,
+    measured: Option<Arc<Measured>>,
+) -> Result<Outcome, Refusal> {
+    match Job::begin(view, target, applied, measured)? {
+        Some(job) => Ok(job.go_on()),
         None => Ok(Outcome::Idle),
     }
-}
-
-/// Says what is about to be done, before any of it is: all of it in one record. `busy`, or whatever else came to be known
-/// since, if nothing of it may be done. It is pushed from then on.
-pub(super) fn intend(inside: &mut Office, forwards: &mut [Forward]) -> Result<(), Refusal> {
-    let mut intended = Intended::default();
-    for forward in forwards.iter_mut() {
-        let Forward { job, intent, .. } = forward;
-        job.applied.intent = Some(intent.clone());
-        job.note(inside);
-        let record = job.record(inside);
-        inside.tick.records.insert(job.run.target.clone(), record);
-        intended.names.push(format!("{} for {}", job.run.target, intent.lease));
-        if let Some((pack, event)) = job.packed.take() {
-            intended.files.push((RollbackPack::path(&intent.lease), pack));
-            intended.events.push(event);
-        }
-    }
-    inside.intend(&intended)
 }
 
 impl Forward {
@@ -109,97 +124,120 @@ impl Forward {
         TargetReport::of(&self.job.wanted, &self.job.seen, &self.job.decision, Mode::Act)
     }
 
-    /// Makes the move, if it may be made, and if what is known and seen now still leads to it.
-    pub(super) fn make(self, may: Result<(), Refusal>) -> Result<Outcome, Refusal> {
-        let Self { mut job, intent, pack, from } = self;
-        let reading = job.inside()?.tick.reading.clone();
-        job.run.reading = reading;
+    /// Says what is about to be done, before it is: into the record, with the pack that was taken for it.
+    pub(super) fn intend(&mut self, intended: &mut Intended) -> Findings {
+        let Self { job, intent, .. } = self;
+        job.applied.intent = Some(intent.clone());
+        intended.names.push(format!("{} for {}", job.run.target, intent.lease));
+        if let Some((pack, event)) = job.packed.take() {
+            intended.files.push((RollbackPack::path(&intent.lease), pack));
+            intended.events.push(event);
+        }
+        job.hand_over(job.record(), TargetReport::of(&job.wanted, &job.seen, &job.decision, Mode::Act))
+    }
+
+    /// Looks at the target once more, before the move is made.
+    pub(super) fn look_again(mut self) -> Outcome {
+        self.job.seen = self.job.run.driver.observe();
+        Outcome::Ready(Box::new(self))
+    }
+
+    /// Whether what is known and seen now still leads to the move.
+    pub(super) fn is_still_decided(&mut self, view: View, measured: Option<Arc<Measured>>) -> bool {
+        let Self { job, from, .. } = self;
+        job.run.reading = view.tick.reading.clone();
+        (job.view, job.measured) = (view, measured);
+        job.take_measured();
         let unsettled = Applied { intent: None, ..job.applied.clone() };
-        let still = may.and_then(|()| {
-            job.seen = job.run.driver.observe();
-            job.take_measured()?;
-            // Before the first shift the ledger says nothing about what is there, and the pack is of what was.
-            Ok(job.seen.as_ref() == Ok(&from) && job.is_still_decided(&unsettled)?)
-        });
-        if let Ok(true) = still {
-            let shifted = job.shift(&intent, false).and_then(|()| {
+        // Before the first shift the ledger says nothing about what is there, and the pack is of what was.
+        job.seen.as_ref() == Ok(from) && job.is_still_decided(&unsettled)
+    }
+
+    /// Makes the move.
+    pub(super) fn make(self) -> Outcome {
+        let Self { mut job, intent, pack, .. } = self;
+        match job.shift(&intent, false) {
+            Ok(()) => {
                 job.applied.pack = Some(pack);
-                job.write_down()
-            });
-            match shifted {
-                Ok(()) => job.decision.doing = job.after_shift(),
-                Err(refusal) => job.decision = target::held(refusal),
+                job.decision.doing = job.after_shift();
             }
-            return job.end();
+            Err(refusal) => job.decision = target::held(refusal),
         }
-        job.applied.intent = None;
-        job.write_down()?;
-        match still {
-            Ok(_) => job.go_on(),
-            Err(refusal) => {
-                job.decision = target::held(refusal);
-                job.end()
-            }
-        }
+        job.end()
+    }
+
+    /// Decides anew, because something else is known or seen now.
+    pub(super) fn decide_anew(mut self) -> Outcome {
+        self.job.applied.intent = None;
+        self.job.go_on()
+    }
+
+    /// Gives the move up.
+    pub(super) fn give_up(mut self, why: Refusal) -> Outcome {
+        self.job.applied.intent = None;
+        self.job.decision = target::held(why);
+        self.job.end()
     }
 }
 
 impl Job {
     /// Looks at the target; nothing if no lease ever started there.
-    fn begin(office: &Arc<Mutex<Office>>, target: &TargetId) -> Result<Option<Self>, Refusal> {
-        let inside = enter(office)?;
-        inside.looks_after(target)?;
-        let applied = inside.remembered.targets.get(target).cloned().unwrap_or_default();
-        let Some(wanted) = inside.desired(target, &applied) else { return Ok(None) };
-        let driver = inside.driver(target, &wanted)?;
-        drop(inside);
+    fn begin(
+        view: View,
+        target: &TargetId,
+        mut applied: Applied,
+        measured: Option<Arc<Measured>>,
+    ) -> Result<Option<Self>, Refusal> {
+        let Some(wanted) = view.desired(target, &applied) else { return Ok(None) };
+        let driver = view.driver(target, &wanted)?;
         let seen = driver.observe();
-        let (reading, trusted) = {
-            let inside = enter(office)?;
-            (inside.tick.reading.clone(), inside.tick.trusted)
-        };
         let decision = target::held(Refusal::new(Reason::Internal, "nothing was decided"));
-        let run = TargetRun { target: target.clone(), driver, reading, events: Vec::new() };
-        let office = Arc::clone(office);
-        let (look, rollback_health) = (watching::nothing(), RollbackHealth::UNKNOWN);
-        let mut job = Self { office, run, applied, wanted, seen, packed: None, decision, look, rollback_health };
-        let inside = enter(&job.office)?;
-        let found = |applied: &Applied| inside.found(target, applied, job.seen.as_ref().ok());
-        job.run.look(&mut job.applied, found, &job.seen, trusted);
-        drop(inside);
+        let mut run =
+            TargetRun { target: target.clone(), driver, reading: view.tick.reading.clone(), events: Vec::new() };
+        let found = |applied: &Applied| view.found(target, applied, seen.as_ref().ok());
+        run.look(&mut applied, found, &seen, view.tick.trusted);
+        let mut job = Self {
+            view,
+            measured,
+            run,
+            applied,
+            wanted,
+            seen,
+            packed: None,
+            decision,
+            look: watching::nothing(),
+            rollback_health: RollbackHealth::UNKNOWN,
+            exhibits: Files::new(),
+            remarks: Vec::new(),
+            stops: Vec::new(),
+        };
         job.turn()?;
-        job.take_measured()?;
+        job.take_measured();
         Ok(Some(job))
     }
 
     /// Turns to what is wanted now; false if nothing is any more. What is there of another lease is moved by the driver that was
     /// pinned for that one.
     fn turn(&mut self) -> Result<bool, Refusal> {
-        let inside = self.inside()?;
-        let Some(wanted) = inside.desired(&self.run.target, &self.applied) else { return Ok(false) };
+        let Some(wanted) = self.view.desired(&self.run.target, &self.applied) else { return Ok(false) };
         let another = wanted.lease != self.wanted.lease;
-        let driver = another.then(|| inside.driver(&self.run.target, &wanted)).transpose()?;
-        drop(inside);
+        let driver = another.then(|| self.view.driver(&self.run.target, &wanted)).transpose()?;
         self.wanted = wanted;
         if let Some(driver) = driver {
             self.run.driver = driver;
-            self.take_measured()?;
+            self.take_measured();
         }
         Ok(true)
     }
 
-    fn inside(&self) -> Result<MutexGuard<'_, Office>, Refusal> {
-        enter(&self.office)
-    }
-
     /// Decides and acts until there is nothing more to do, or a forward move. An error holds the target for this tick.
-    fn go_on(mut self) -> Result<Outcome, Refusal> {
+    fn go_on(mut self) -> Outcome {
         for _ in 0..MAX_ACTS {
             match self.step() {
                 Ok(Next::Again) => {}
                 Ok(Next::Done) => break,
                 Ok(Next::Forward(intent, pack, from)) => {
-                    return Ok(Outcome::Forward(Box::new(Forward { job: self, intent, pack, from })));
+                    return Outcome::Forward(Box::new(Forward { job: self, intent, pack, from }));
                 }
                 Err(refusal) => {
                     self.decision = target::held(refusal);
@@ -215,11 +253,8 @@ impl Job {
         if !self.turn()? {
             return Ok(Next::Done);
         }
-        let mut inside = self.inside()?;
-        inside.note_expiry(&self.wanted);
-        let mode = inside.tick.mode;
-        let mut conditions = self.conditions(&inside, &self.wanted, &self.applied);
-        drop(inside);
+        let mode = self.view.tick.mode;
+        let mut conditions = self.conditions(&self.wanted, &self.applied);
         // The pack is looked for only where something depends on it.
         let mut pack = Err(Refusal::new(Reason::NoPack, "no pack was looked for"));
         if self.is_restored() {
@@ -279,11 +314,11 @@ impl Job {
             }
             Act::Pack => {
                 let last = self.seen.as_ref().ok().and_then(|seen| seen.lease.as_ref());
-                let occasion = self.inside()?.occasion(&self.run.target, &lease, last);
+                let occasion = self.view.occasion(&self.run.target, &lease, last);
                 let occasion = occasion.ok_or_else(|| {
                     Refusal::new(Reason::Internal, format!("the ledger has no document of lease {lease}"))
                 })?;
-                let baseline = self.inside()?.baseline(&lease);
+                let baseline = self.view.baseline(&lease);
                 let pools = self.run.driver.pools();
                 let baselines = baseline.and_then(|baseline| baseline.with_pools(pools).measure(occasion.now));
                 let pack = RollbackPack::take(&*self.run.driver, &Occasion { baselines, ..occasion })?;
@@ -292,42 +327,40 @@ impl Job {
             }
             Act::Expire => {
                 let event = self.run.event(EventKind::Expired, &lease, step, self.applied.weight_bp);
-                self.inside()?.expire(&self.wanted, event);
+                self.run.events.push(event);
+                let why = format!("the lease's window closed at {}", self.wanted.expires);
+                self.stop(&lease, StopKind::Rollback, &why, None);
             }
             Act::Stop(kind) => {
                 let why = self.decision.reason.as_ref().map_or_else(String::new, |reason| reason.message.clone());
                 let evidence = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok());
-                self.inside()?.stop(&lease, kind, &why, evidence);
+                self.stop(&lease, kind, &why, evidence);
                 self.applied.halted = Some(self.run.reading.now);
             }
-            Act::Restore => self.restore(pack)?,
+            Act::Restore => self.restore(pack),
             Act::Verify
                 if matches!(self.applied.rollback, Rollback::Attempted { .. })
                     || self.applied.is_followed_by_some_only() =>
             {
-                let health = self.inside()?.health_of_restored(&lease);
+                let health = self.view.health_of_restored(&lease);
                 let checked = self.run.verify(&mut self.applied, &self.wanted, pack, health);
-                self.is_restored_from_now_on(checked)?;
+                self.is_restored_from_now_on(checked);
                 if self.applied.is_followed_by_some_only() {
                     return Ok(Next::Done);
                 }
             }
             Act::Verify => {
                 let mut health = Check::passed(self.rollback_health.figures.clone());
-                self.keep_evidence(&mut health)?;
+                self.keep_evidence(&mut health);
                 let verified = self.run.verify(&mut self.applied, &self.wanted, pack, health);
-                if let Err(refusal) = verified {
-                    self.inside()?.tick.remark(refusal);
-                }
-                self.write_down()?;
+                self.remarks.extend(verified.err());
             }
             Act::GiveUp => {
                 let why = self.decision.reason.as_ref().map_or_else(String::new, |reason| reason.message.clone());
                 let mut health = Check::failed(why);
-                self.keep_evidence(&mut health)?;
+                self.keep_evidence(&mut health);
                 // What the other checks say is recorded; that it failed is known already.
                 let _ = self.run.verify(&mut self.applied, &self.wanted, pack, health);
-                self.write_down()?;
             }
             Act::Shift { tier, weight_bp, step } => {
                 let intent = Intent { lease: lease.clone(), tier, weight_bp, step };
@@ -344,45 +377,45 @@ impl Job {
         Ok(Next::Again)
     }
 
+    /// A stop of our own. It binds from now on.
+    fn stop(&mut self, lease: &LeaseId, kind: StopKind, why: &str, evidence: Option<Vec<u8>>) {
+        let stop = self.view.own_stop(lease, kind, why);
+        self.stops.push(OwnStop { stop, evidence });
+    }
+
     /// Undoes; what can be known of that only in time is watched from then on.
-    fn restore(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<(), Refusal> {
-        let health = self.inside()?.health_of_restored(&self.wanted.lease);
+    fn restore(&mut self, pack: Result<RollbackPack, Refusal>) {
+        let health = self.view.health_of_restored(&self.wanted.lease);
         let restored = self.run.restore(&mut self.applied, &self.wanted, pack, health);
-        self.is_restored_from_now_on(restored)
+        self.is_restored_from_now_on(restored);
     }
 
     /// What was restored is watched from now on.
-    fn is_restored_from_now_on(&mut self, outcome: Result<(), Refusal>) -> Result<(), Refusal> {
+    fn is_restored_from_now_on(&mut self, outcome: Result<(), Refusal>) {
         // A failure is recorded as such; why it failed is said as well.
-        if let Err(refusal) = outcome {
-            self.inside()?.tick.remark(refusal);
-        }
+        self.remarks.extend(outcome.err());
         // That may have taken long, and nothing that was measured meanwhile counts.
-        let reading = self.inside()?.look_at_clocks_again();
-        self.run.reading = reading;
+        self.run.reading = self.view.look_at_clocks_again();
         self.applied.rollback.watch_anew(&self.run.reading);
         self.seen = self.run.driver.observe();
-        self.write_down_later()?;
-        self.take_measured()
+        self.take_measured();
     }
 
     /// Keeps what the check of what was restored rests on, and names it there.
-    fn keep_evidence(&mut self, health: &mut Check) -> Result<(), Refusal> {
+    fn keep_evidence(&mut self, health: &mut Check) {
         self.applied.verdict = Some(self.rollback_health.verdict());
         if let Some(bytes) = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok()) {
-            let digest = self.exhibit(bytes)?;
+            let digest = self.exhibit(bytes);
             health.message = format!("{}; evidence {digest}", health.message);
         }
-        Ok(())
     }
 
     /// Puts evidence where the next record takes it along.
-    fn exhibit(&mut self, bytes: Vec<u8>) -> Result<Digest, Refusal> {
+    fn exhibit(&mut self, bytes: Vec<u8>) -> Digest {
         let digest = Digest::of(&bytes);
         self.applied.evidence = Some(digest);
-        let path = Evidence::path(&self.wanted.lease, digest);
-        self.inside()?.tick.exhibits.push((path, bytes));
-        Ok(digest)
+        self.exhibits.push((Evidence::path(&self.wanted.lease, digest), bytes));
+        digest
     }
 
     /// A forward move, which is made later.
@@ -397,23 +430,18 @@ impl Job {
     }
 
     /// Whether what was decided would be decided again by what is known now.
-    fn is_still_decided(&self, applied: &Applied) -> Result<bool, Refusal> {
-        let inside = self.inside()?;
-        if !inside.tick.lets_move() {
-            return Ok(false);
-        }
-        let again = inside.desired(&self.run.target, applied);
-        Ok(again.is_some_and(|again| {
-            let conditions = self.conditions(&inside, &again, applied);
+    fn is_still_decided(&self, applied: &Applied) -> bool {
+        let again = self.view.desired(&self.run.target, applied).filter(|_| self.view.tick.lets_move());
+        again.is_some_and(|again| {
+            let conditions = self.conditions(&again, applied);
             decide(&again, self.seen.as_ref().ok(), applied, &conditions).act == self.decision.act
-        }))
+        })
     }
 
-    /// Moves the target, looks, and writes down what was found.
+    /// Moves the target, and looks.
     fn shift(&mut self, intent: &Intent, stop: bool) -> Result<(), Refusal> {
         let moved = self.run.shift(&mut self.applied, intent, stop);
         self.seen = self.run.driver.observe();
-        self.write_down_later()?;
         moved
     }
 
@@ -422,34 +450,14 @@ impl Job {
         let lease = &self.wanted.lease;
         let bytes = match &self.packed {
             Some((bytes, _)) => Some(bytes.clone()),
-            None => self.inside()?.kept_pack(lease)?,
+            None => self.view.kept_pack(lease)?,
         };
         let bytes = bytes.ok_or_else(|| Refusal::new(Reason::NoPack, format!("lease {lease} has no rollback pack")))?;
         RollbackPack::parse(&bytes, &self.run.target, lease)
     }
 
-    /// Notes what was applied and what happened; both or neither are written down.
-    fn note(&mut self, inside: &mut Office) {
-        inside.note(&self.run.target, &self.applied, &mut self.run.events);
-    }
-
-    fn write_down(&mut self) -> Result<(), Refusal> {
-        let office = Arc::clone(&self.office);
-        let mut inside = enter(&office)?;
-        self.note(&mut inside);
-        inside.write_down()
-    }
-
-    /// The same after what cannot wait for it: if it cannot be written down now, it is said, and tried again.
-    fn write_down_later(&mut self) -> Result<(), Refusal> {
-        if let Err(refusal) = self.write_down() {
-            self.inside()?.tick.remark(refusal);
-        }
-        Ok(())
-    }
-
-    fn record(&self, inside: &Office) -> TargetRecord {
-        let now = inside.tick.reading.now;
+    fn record(&self) -> TargetRecord {
+        let now = self.view.tick.reading.now;
         let record = target::record(&self.wanted, &self.seen, &self.applied, &self.decision, now);
         TargetRecord { health: self.health(), ..record }
     }
@@ -465,24 +473,23 @@ impl Job {
         })
     }
 
-    /// Takes what was measured of the tier that the target is at, or of what was restored there. What that says for the first time is an event.
-    fn take_measured(&mut self) -> Result<(), Refusal> {
-        let inside = self.inside()?;
-        let metering = inside.metering(&self.run.target, &self.wanted, &self.applied);
-        let last = inside.last_measured(&self.run.target);
+    /// Takes what was measured of the tier that the target is at, or of what was restored there. What that says for the first
+    /// time is an event.
+    fn take_measured(&mut self) {
+        let metering = self.view.metering(&self.run.target, &self.wanted, &self.applied);
+        let last = self.measured.as_deref();
         let is_measured = metering.as_ref().is_some_and(|metering| metering.was_measured(last));
         let look = metering.map(|metering| metering.known_by(last));
-        let aftercare = inside.aftercare(&self.run.target, &self.wanted, &self.applied);
-        drop(inside);
+        let aftercare = self.view.aftercare(&self.run.target, &self.wanted, &self.applied);
         self.look = look.unwrap_or_else(watching::nothing);
         self.rollback_health = RollbackHealth::UNKNOWN;
         if let Some(Aftercare { deadline, .. }) = aftercare {
             // What is being measured is waited for: each question has a deadline of its own.
             let deadline = if is_measured { deadline } else { Deadline::Ahead };
             self.rollback_health = RollbackHealth::of(&self.look, deadline);
-            return Ok(());
+            return;
         }
-        let Some(evidence) = &self.look.evidence else { return Ok(()) };
+        let Some(evidence) = &self.look.evidence else { return };
         let verdict = evidence.judgement.verdict;
         let event = match verdict {
             _ if evidence.judgement.gates.is_empty() => None,
@@ -490,26 +497,25 @@ impl Job {
             Verdict::Fail => Some(EventKind::GateFailed),
             Verdict::Pending | Verdict::Inconclusive => None,
         };
-        let Some(event) = event.filter(|_| self.applied.verdict != Some(verdict)) else { return Ok(()) };
+        let Some(event) = event.filter(|_| self.applied.verdict != Some(verdict)) else { return };
         if let Ok(bytes) = evidence.bytes() {
-            self.exhibit(bytes)?;
+            self.exhibit(bytes);
         }
         self.applied.verdict = Some(verdict);
         let lease = self.wanted.lease.clone();
         self.run.happened(event, &lease, self.applied.step, self.applied.weight_bp);
-        Ok(())
     }
 
     /// What holds for the target.
-    fn conditions(&self, inside: &Office, wanted: &Desired, applied: &Applied) -> Conditions {
+    fn conditions(&self, wanted: &Desired, applied: &Applied) -> Conditions {
         Conditions {
             health: self.look.health.clone(),
             rollback_health: self.rollback_health.clone(),
-            unmeasured: inside.unmeasured(wanted),
+            unmeasured: self.view.unmeasured(wanted),
             left_halted: Some(wanted)
                 .filter(|wanted| wanted.phase == Phase::Halted)
-                .and_then(|wanted| inside.left_halted(wanted, applied)),
-            ..inside.conditions(&self.run.target, wanted)
+                .and_then(|wanted| self.view.left_halted(wanted, applied)),
+            ..self.view.conditions(&self.run.target, wanted)
         }
     }
 
@@ -524,7 +530,7 @@ impl Job {
     }
 
     /// Hands over what was found and done.
-    fn end(mut self) -> Result<Outcome, Refusal> {
+    fn end(mut self) -> Outcome {
         // Looked at last: nothing of what there was to do waits for it.
         let contradiction = self.run.driver.contradiction().ok().flatten();
         let pools = self.run.driver.pools();
@@ -533,13 +539,22 @@ impl Job {
             let reason = self.decision.reason.take().unwrap_or_else(|| target::not_stopped(&self.wanted.lease));
             self.decision = Decision { doing: Doing::StopFailed, ..target::held(reason) };
         }
-        let office = Arc::clone(&self.office);
-        let mut inside = enter(&office)?;
-        self.note(&mut inside);
-        let report = TargetReport::of(&self.wanted, &self.seen, &self.decision, inside.tick.mode);
+        let report = TargetReport::of(&self.wanted, &self.seen, &self.decision, self.view.tick.mode);
         let contradicts = contradiction.as_ref().map(Into::into);
-        let record = TargetRecord { contradiction: contradicts, pools, ..self.record(&inside) };
-        let report = TargetReport { contradiction, stopped: inside.stopped(&self.wanted), ..report };
-        Ok(Outcome::Done(Box::new((report, record))))
+        let record = TargetRecord { contradiction: contradicts, pools, ..self.record() };
+        let report = TargetReport { contradiction, stopped: self.view.stopped(&self.wanted), ..report };
+        Outcome::Done(Box::new(self.hand_over(record, report)))
+    }
+
+    fn hand_over(&mut self, record: TargetRecord, report: TargetReport) -> Findings {
+        Findings {
+            report,
+            record,
+            applied: self.applied.clone(),
+            events: take(&mut self.run.events),
+            exhibits: take(&mut self.exhibits),
+            remarks: take(&mut self.remarks),
+            stops: take(&mut self.stops),
+        }
     }
 }

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{pull::PullView, words::escaped};
+use super::{
+    pull::PullView,
+    words::{and_more, escaped},
+};
 use crate::model::{Reason, Refusal};
 
 /// The file that a remark stands at if it is about none: the rules that it is judged by.
@@ -67,7 +70,15 @@ pub fn pull_remarks(view: &PullView) -> Vec<Remark> {
     });
     let warnings = view.warnings.iter().map(|warning| Remark::new(Level::Warning, "merging", warning, None));
     let effects = view.effects.iter().map(|effect| Remark::new(Level::Notice, "effect", &effect.text, None));
-    refused.chain(waived).chain(warnings).chain(effects).collect()
+    let more = [
+        (Level::Error, "refused", view.more_refused, "refusal"),
+        (Level::Warning, "waived", view.more_waived, "finding"),
+        (Level::Notice, "effect", view.more_effects, "effect"),
+    ];
+    let more = more.into_iter().filter_map(|(level, title, more, what)| {
+        and_more(more, what).map(|text| Remark::new(level, title, &text, None))
+    });
+    refused.chain(waived).chain(warnings).chain(effects).chain(more).collect()
 }
 
 /// What there is to say where nothing could be decided.

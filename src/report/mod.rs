@@ -18,6 +18,7 @@ mod lease_text;
 mod list;
 mod live;
 mod page;
+mod policy;
 mod pull;
 mod refusal;
 mod schema;
@@ -30,6 +31,8 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::{
     ledger::{Finding, StepReport},
     model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, TargetId},
@@ -39,23 +42,24 @@ pub use advice::{Advice, lease_advice, policy_advice, thin};
 pub use alarms::{Expected, lease_alarms};
 pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_remark};
 pub use attestation::attestation;
-pub use difference::policy_difference;
+pub use difference::{PolicyRow, policy_difference};
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{KeyView, allowed_signers, keys, keys_text};
 pub use lease::{
-    Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, TierView, TransitionView, VoteView,
-    awaits, lease_view,
+    Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, ShowView, TierView, TransitionView,
+    VoteView, awaits, lease_view, show_view,
 };
-pub use lease_text::lease_text;
+pub use lease_text::{lease_text, others_text};
 pub use list::{LeaseSummary, ListView, PolicyView, list_text, list_view};
-pub use live::{awaits_key_of, list_short, live_lease, live_list};
+pub use live::{awaits_key_of, list_short, live_lease, live_list, live_others};
 pub use page::{PageOf, page};
+pub use policy::{PolicyShow, ProposedPolicy, policy_show, policy_text};
 pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use refusal::{RefusalReason, RefusalView};
 pub use schema::schema;
 pub use style::{Colour, Glyphs, Style, Terminal};
 pub use subject::subject_line;
-pub use trail::{Entry, entry_text, trail};
+pub use trail::{Entry, PolicyChange, RevokedKey, entry_text, trail};
 pub use verdict::{LeaseVerdict, LedgerVerdict, Looked, lease_verdict, ledger_text, ledger_verdict};
 pub use wanted::Wanted;
 pub use words::{escaped, json_escaped, table, time};
@@ -117,6 +121,8 @@ pub struct Beside {
     pub happened: Vec<Happened>,
     /// Why agents did not turn their keys, by lease.
     pub refused: BTreeMap<LeaseId, Vec<RefusalView>>,
+    /// The time here; without one no window is closed.
+    pub now: Option<Timestamp>,
 }
 
 impl Beside {

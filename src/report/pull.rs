@@ -11,7 +11,11 @@ use crate::{
     model::{LeaseId, Oid, Subject, policy::SeparateProposer},
 };
 
-use super::{PolicyView, effects::effects, words::escaped};
+use super::{
+    PolicyView,
+    effects::effects,
+    words::{and_more, escaped, listed},
+};
 
 /// A pull request, judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -32,14 +36,22 @@ pub struct PullView {
     pub method: String,
     /// The policy in force before it.
     pub policy: Option<PolicyView>,
-    /// What refuses it.
+    /// What refuses it: the first thousand, as of all lists here.
     pub refused: Vec<ProblemView>,
+    /// How many more do.
+    pub more_refused: usize,
     /// What would, did it not bring a stop.
     pub waived: Vec<ProblemView>,
+    /// How many more would.
+    pub more_waived: usize,
     /// What merging it would put in force or propose, where nobody refuses it.
     pub effects: Vec<EffectView>,
+    /// How many more effects there are.
+    pub more_effects: usize,
     /// Signatures that squash or rebase merging would drop.
     pub signatures: Vec<SignatureView>,
+    /// How many more there are.
+    pub more_signatures: usize,
     /// What should be known before it is merged.
     pub warnings: Vec<String>,
 }
@@ -127,7 +139,13 @@ pub fn pull_view(pull: &PullRequest<'_>) -> PullView {
     let PullRequest { push, verdict, .. } = pull;
     let after = push.after.as_ref();
     let problem = |refused: &RefusedRef| problem_view(refused, after);
-    let signatures = signatures(push);
+    let (signatures, more_signatures) = signatures(push);
+    let (refused, more_refused) = listed(verdict.refused.iter().map(problem));
+    let (waived, more_waived) = listed(verdict.waived.iter().map(problem));
+    let (effects, more_effects) = match (&push.before, after) {
+        (Some(before), Some(after)) => listed(effects(before, after).into_iter()),
+        _ => (Vec::new(), 0),
+    };
     let mut warnings = Vec::new();
     if !signatures.is_empty() {
         let many = if signatures.len() == 1 { "a signature" } else { "signatures" };
@@ -146,13 +164,14 @@ pub fn pull_view(pull: &PullRequest<'_>) -> PullView {
         head: pull.head.to_string(),
         method: pull.method.word().to_owned(),
         policy: push.before.as_ref().map(PolicyView::of),
-        refused: verdict.refused.iter().map(problem).collect(),
-        waived: verdict.waived.iter().map(problem).collect(),
-        effects: match (&push.before, after) {
-            (Some(before), Some(after)) => effects(before, after),
-            _ => Vec::new(),
-        },
+        refused,
+        more_refused: more_refused + verdict.more_refused,
+        waived,
+        more_waived: more_waived + verdict.more_waived,
+        effects,
+        more_effects,
         signatures,
+        more_signatures,
         warnings,
     }
 }
@@ -175,21 +194,19 @@ fn problem_view(refused: &RefusedRef, after: Option<&State>) -> ProblemView {
     }
 }
 
-/// The verified votes that the pull request brings.
-fn signatures(push: &Push) -> Vec<SignatureView> {
+/// The verified votes that the pull request brings, and how many more of them there are.
+fn signatures(push: &Push) -> (Vec<SignatureView>, usize) {
     let votes = push.steps.iter().flat_map(|step| &step.votes);
-    votes
-        .map(|vote| {
-            let fields = vote.statement.fields();
-            let mut words = vec![fields.action.word().to_owned()];
-            words.extend(vote.statement.lease().map(ToString::to_string));
-            words.extend(fields.tier.map(|tier| format!("to {tier} %")));
-            if let Subject::Revoke { key } = &vote.statement.subject {
-                words.push(key.to_string());
-            }
-            SignatureView { commit: vote.carrier.to_string(), statement: words.join(" ") }
-        })
-        .collect()
+    listed(votes.map(|vote| {
+        let fields = vote.statement.fields();
+        let mut words = vec![fields.action.word().to_owned()];
+        words.extend(vote.statement.lease().map(ToString::to_string));
+        words.extend(fields.tier.map(|tier| format!("to {tier} %")));
+        if let Subject::Revoke { key } = &vote.statement.subject {
+            words.push(key.to_string());
+        }
+        SignatureView { commit: vote.carrier.to_string(), statement: words.join(" ") }
+    }))
 }
 
 /// Where a rule wants the proposer to be another: a merge commit that nobody of ours signed hides who proposed.
@@ -223,6 +240,7 @@ pub fn pull_markdown(view: &PullView) -> String {
             let _ = writeln!(text, "  <br>hint: {}", safe(hint));
         }
     }
+    list_more(&mut text, view.more_refused, "refusal");
     if !view.refused.is_empty() {
         text.push('\n');
     }
@@ -234,9 +252,11 @@ pub fn pull_markdown(view: &PullView) -> String {
     for effect in &view.effects {
         let _ = writeln!(text, "- {}", safe(&effect.text));
     }
+    list_more(&mut text, view.more_effects, "effect");
     for problem in &view.waived {
         let _ = writeln!(text, "- has no effect, beside a stop: {}: {}", problem.reason, safe(&problem.message));
     }
+    list_more(&mut text, view.more_waived, "finding");
     for warning in &view.warnings {
         let _ = writeln!(text, "\n**Warning:** {}", safe(warning));
     }
@@ -244,6 +264,9 @@ pub fn pull_markdown(view: &PullView) -> String {
         text.push_str("\n| commit | carries a signature for |\n|---|---|\n");
         for signature in &view.signatures {
             let _ = writeln!(text, "| `{}` | {} |", short(&signature.commit), safe(&signature.statement));
+        }
+        if let Some(more) = and_more(view.more_signatures, "signature") {
+            let _ = writeln!(text, "| … | {more} |");
         }
     }
     let version = view.policy.as_ref().map(|policy| format!(", policy version {}", policy.version));
@@ -258,6 +281,12 @@ pub fn pull_markdown(view: &PullView) -> String {
         version.unwrap_or_default()
     );
     text
+}
+
+fn list_more(text: &mut String, more: usize, what: &str) {
+    if let Some(more) = and_more(more, what) {
+        let _ = writeln!(text, "- {more}");
+    }
 }
 
 fn short(id: &str) -> &str {

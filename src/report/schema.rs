@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
-use super::{Entry, KeyView, LeaseVerdict, LeaseView, LedgerVerdict, ListView, PullView};
+use super::{Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView, ShowView};
 use crate::gate::{EvidenceView, GateView, ReplayView};
 use crate::risk::{Assessment, LeaseAssessment};
 
@@ -15,7 +15,9 @@ struct Output {
     /// `list`.
     list: ListView,
     /// `show LEASE`.
-    show: LeaseView,
+    show: ShowView,
+    /// `show policy`.
+    show_policy: PolicyShow,
     /// One line of `log`.
     log: Entry,
     /// `verify --all` and `verify --range`.

@@ -10,9 +10,9 @@ use crate::{
 
 use super::{
     Beside, FindingView, LeaseView, PolicyView, finding_line,
-    lease::{cosign_tally, lacks},
+    lease::lacks,
     lease_view,
-    words::count,
+    words::{MAX_LISTED, and_more, count},
 };
 
 /// What the verifier says of the whole ledger, or of a range of it.
@@ -36,8 +36,10 @@ pub struct LedgerVerdict {
     pub leases: usize,
     /// The policy in force at the tip.
     pub policy: PolicyView,
-    /// What does not count.
+    /// What does not count: the first thousand.
     pub findings: Vec<FindingView>,
+    /// How many more do not.
+    pub more_findings: usize,
 }
 
 /// What the verifier says of one lease.
@@ -61,7 +63,9 @@ pub struct LeaseVerdict {
 pub struct Looked {
     steps: usize,
     events: usize,
+    /// The first of them.
     findings: Vec<Finding>,
+    more_findings: usize,
 }
 
 impl Looked {
@@ -69,7 +73,9 @@ impl Looked {
     pub fn add(&mut self, report: StepReport) {
         self.steps += 1;
         self.events += report.events.len();
-        self.findings.extend(report.findings);
+        let room = MAX_LISTED.saturating_sub(self.findings.len());
+        self.more_findings += report.findings.len().saturating_sub(room);
+        self.findings.extend(report.findings.into_iter().take(room));
     }
 }
 
@@ -87,6 +93,7 @@ pub fn ledger_verdict(state: &State, looked: &Looked, branch: &str) -> LedgerVer
         leases: state.known_leases().len(),
         policy: PolicyView::of(state),
         findings: found,
+        more_findings: looked.more_findings,
     }
 }
 
@@ -107,7 +114,8 @@ pub fn ledger_text(state: &State, looked: &Looked, verdict: &LedgerVerdict) -> S
         count(verdict.events, "event"),
         verdict.policy.version
     );
-    lines.push(match verdict.findings.len() {
+    lines.extend(and_more(verdict.more_findings, "finding"));
+    lines.push(match verdict.findings.len() + verdict.more_findings {
         0 => format!("verified {seen}; everything counts"),
         some => format!("{} in {seen}; they altered nothing", count(some, "finding")),
     });
@@ -147,7 +155,7 @@ fn authorized(state: &State, beside: &Beside, id: &LeaseId) -> Result<Result<(),
     if phase == Phase::Withdrawn {
         return Ok(Err(Refusal::new(Reason::NotAuthorized, format!("lease {id} was withdrawn before it started"))));
     }
-    let Some(tally) = cosign_tally(state, id) else { return Ok(Err(unusable(state, id))) };
+    let Some(tally) = state.authorization(id) else { return Ok(Err(unusable(state, id))) };
     if phase == Phase::Authorized && tally.satisfied {
         return Ok(Ok(()));
     }
@@ -187,5 +195,23 @@ fn unusable(state: &State, id: &LeaseId) -> Refusal {
     match wrong {
         Some((code, message)) => Refusal::new(Reason::from_code(code).unwrap_or(Reason::Malformed), message),
         None => Refusal::new(Reason::NotAuthorized, format!("lease {id} has no file")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Oid;
+
+    #[test]
+    fn the_first_of_very_many_findings_are_kept_and_all_are_counted() {
+        let (commit, refusal) = (Oid::Sha1([1; 20]), Refusal::new(Reason::Malformed, "no statement"));
+        let finding = Finding { commit, carrier: commit, lease: None, action: None, path: None, claims: None, refusal };
+        let mut looked = Looked::default();
+        for count in [MAX_LISTED - 1, 3, 5] {
+            let findings = vec![finding.clone(); count];
+            looked.add(StepReport { commit, claimed_time: 0, events: Vec::new(), findings });
+        }
+        assert_eq!((looked.findings.len(), looked.more_findings, looked.steps), (MAX_LISTED, 7, 3));
     }
 }

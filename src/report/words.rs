@@ -84,6 +84,20 @@ pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// How many of anything a document or a page lists that strangers can make as much of as they like. It says how many more
+/// there are.
+pub(super) const MAX_LISTED: usize = 1000;
+
+/// The first of very many, and how many more there are.
+pub(super) fn listed<T>(mut all: impl Iterator<Item = T>) -> (Vec<T>, usize) {
+    (all.by_ref().take(MAX_LISTED).collect(), all.count())
+}
+
+/// `and 3 more findings`, if there are more.
+pub(super) fn and_more(more: usize, what: &str) -> Option<String> {
+    (more > 0).then(|| format!("and {more} more {what}{}", if more == 1 { "" } else { "s" }))
+}
+
 /// `a human`, `an agent`, `2 humans`.
 pub(super) fn so_many(number: usize, article: &str, what: &str) -> Option<String> {
     match number {

@@ -3,11 +3,12 @@
 //! Work is bounded before it is begun, and what is within bounds finishes. What a push brings is counted together, whichever
 //! ref brings it.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, fs};
 
-use crate::dsl::*;
+use crate::{applier::stop_it, dsl::*};
 
-/// Ten thousand refs in one push, with the branch among them: it is judged as if it came alone.
+/// Ten thousand refs in one push, with the branch among them: it is judged as if it came alone. Git asks once for all of them
+/// where they move together or not at all, and for each by itself otherwise.
 #[test]
 fn ten_thousand_refs() {
     let scene = Scene::rolling();
@@ -21,7 +22,9 @@ fn ten_thousand_refs() {
     scene.refuses(&["main", "refs/heads/many/*"], MAIN, "unknown-key");
     scene.back_to(&tip);
     scene.promote("user1");
-    scene.admits(&["main", "refs/heads/many/*"]);
+    scene.admits(&["--atomic", "main", "refs/heads/many/*"]);
+    scene.promote("cp14");
+    scene.admits(&["main", "refs/heads/many/99*:refs/heads/some/x*"]);
 }
 
 /// A million files below `leases/`.
@@ -72,6 +75,101 @@ fn long_histories_behind_stops() {
     let named = other.split_once(':').unwrap().1;
     scene.refuses(&[&one, &other], named, "too-large");
     scene.admits(&[&other]);
+}
+
+/// Trees in turn that share folders, and spell out ten thousand names in a few bytes.
+#[test]
+fn wide_trees_in_turn() {
+    let scene = Scene::rolling();
+    let wide = |scene: &Scene| {
+        let make = |lines: &str| {
+            scene.world.run(scene.world.repo(), "git", &["mktree"], lines.as_bytes()).exits(0).out.trim().to_owned()
+        };
+        let policy = scene.world.git(&["rev-parse", "main:.two-key"]);
+        let leases = scene.world.git(&["ls-tree", "main:leases"]);
+        let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+        let hundred = |mode: &str, id: &str, name: &dyn Fn(usize) -> String| {
+            (0..100).map(|at| [mode, " ", id, "\t", &name(at), "\n"].concat()).collect::<Vec<_>>().concat()
+        };
+        let top = |letter: char| {
+            let shared = make(&hundred("100644 blob", &blob, &|at| format!("{letter}{at}.yaml")));
+            let folders = hundred("040000 tree", &shared, &|at| at.to_string());
+            let below = make(&format!("{leases}\n{folders}"));
+            make(&format!("040000 tree {policy}\t.two-key\n040000 tree {below}\tleases\n"))
+        };
+        let trees = [top('A'), top('B')];
+        for at in 0..20 {
+            let commit = scene.world.git(&["commit-tree", "-p", "main", "-m", "Wide", &trees[at % 2]]);
+            scene.world.git(&["update-ref", MAIN, &commit]);
+        }
+    };
+    scene.never_counts("too-large", wide, Scene::both_promote);
+}
+
+/// One person's note copied onto thousands of objects, by anybody: it is looked at once, and others' notes and stops arrive.
+#[test]
+fn one_note_copied_thousands_of_times() {
+    let scene = Scene::new();
+    let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+    let note = scene.entry("user1", &about(LEASE, "cosign", 0, 0));
+    let name = "refs/notes/two-key/user1";
+    let mut stream = format!("blob\nmark :1\ndata {}\n{note}\n", note.len());
+    write!(stream, "commit {name}\ncommitter A <a@example.com> 1761530400 +0000\ndata 1\nx\nM 100644 :1 {blob}\n")
+        .unwrap();
+    for at in 0..3000 {
+        writeln!(stream, "M 100644 :1 {at:040x}").unwrap();
+    }
+    scene.world.run(scene.world.repo(), "git", &["fast-import", "--quiet"], stream.as_bytes()).exits(0);
+    scene.admits(&[name]);
+    let other = scene.note("cp14", &blob, &scene.entry("cp14", &about(LEASE, "cosign", 0, 0)));
+    scene.admits(&[&other]);
+    scene.world.two_key(&["verify", LEASE]).exits(1).says("by note: cp14, user1");
+    scene.turn("cp18", &stop("withdraw", 1));
+    scene.admits(&["main"]);
+    assert_eq!(scene.shown(LEASE)["state"], "withdrawn");
+}
+
+/// A thousand stops of one lease by one key, each valid: another lease's votes and stops get through beside them.
+#[test]
+fn a_thousand_stops_by_one_key() {
+    let scene = Scene::applied();
+    let folder = scene.world.path().join("stops");
+    fs::create_dir(&folder).unwrap();
+    let texts: Vec<String> = (0..1000_u32)
+        .map(|at| statement(&format!("Two-Key-Action: halt\nTwo-Key-Lease: {LEASE}\nTwo-Key-Nonce: {at:032x}\n")))
+        .collect();
+    let files: Vec<String> =
+        (0..texts.len()).map(|at| folder.join(at.to_string()).to_str().unwrap().to_owned()).collect();
+    let key = scene.world.key_file("cp18");
+    for (file, text) in files.iter().zip(&texts) {
+        fs::write(file, text).unwrap();
+    }
+    let args = ["-q", "-Y", "sign", "-n", "two-key", "-f", key.to_str().unwrap()].map(str::to_owned);
+    let args: Vec<&str> = args.iter().chain(&files).map(String::as_str).collect();
+    scene.world.run(&folder, "ssh-keygen", &args, b"").exits(0);
+    let public = scene.world.public_key("cp18");
+    let public = public.split(' ').nth(1).unwrap();
+    let tip = scene.world.head();
+    let mut stream = String::new();
+    for (at, (file, text)) in files.iter().zip(&texts).enumerate() {
+        let armour = fs::read_to_string(format!("{file}.sig")).unwrap();
+        let blob: String = armour.lines().filter(|line| !line.starts_with("-----")).collect();
+        let message = format!("Stop\n\n{text}Two-Key-Cosignature: cp18 halt ssh {public} {blob}\n");
+        let who = "committer A <a@example.com> 1761530400 +0000";
+        writeln!(stream, "commit refs/made/{at}\n{who}\ndata {}\n{message}\nfrom {tip}", message.len()).unwrap();
+    }
+    scene.world.run(scene.world.repo(), "git", &["fast-import", "--quiet"], stream.as_bytes()).exits(0);
+    let made =
+        scene.world.git(&["for-each-ref", "--format=create refs/many/%(objectname) %(objectname)", "refs/made/"]);
+    scene.world.run(scene.world.repo(), "git", &["update-ref", "--stdin"], format!("{made}\n").as_bytes()).exits(0);
+    scene.admits(&["--atomic", &format!("refs/many/*:refs/two-key/stops/{LEASE}/*")]);
+    scene.to_25();
+    scene.apply().exits(0);
+    scene.weighs(2500);
+    let halt = scene.world.sign_commit("user1", "main", &message("user1", &stop_it("halt", 1)));
+    scene.admits(&[&format!("{halt}:refs/two-key/stops/{OTHER}/{halt}")]);
+    scene.apply().exits(0);
+    scene.weighs(0);
 }
 
 /// A branch of so many commits without a change, as `git fast-import` reads it.

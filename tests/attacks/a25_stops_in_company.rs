@@ -45,16 +45,15 @@ fn with_too_many_names() {
     };
     let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
     let policy = scene.world.git(&["rev-parse", "main:.two-key"]);
-    let leaf = make((0..1000).fold(String::new(), |lines, at| lines + &format!("100644 blob {blob}\t{at:03}.txt\n")));
-    let merge = |folders: usize| {
+    let merge = |names: usize| {
         let junk =
-            make((0..folders).fold(String::new(), |lines, at| lines + &format!("040000 tree {leaf}\t{at:03}\n")));
+            make((0..names).fold(String::new(), |lines, at| lines + &format!("100644 blob {blob}\t{at:03}.txt\n")));
         let leases = make(format!("100644 blob {blob}\t{LEASE}.yaml\n040000 tree {junk}\tjunk\n"));
         let tree = make(format!("040000 tree {policy}\t.two-key\n040000 tree {leases}\tleases\n"));
         scene.world.git(&["commit-tree", "-p", &tip, "-p", &halted, "-m", "Merge", &tree])
     };
-    scene.refuses(&[&format!("{}:main", merge(110))], MAIN, "too-large");
-    scene.admits(&[&format!("{}:main", merge(2))]);
+    scene.refuses(&[&format!("{}:main", merge(300))], MAIN, "too-large");
+    scene.admits(&[&format!("{}:main", merge(200))]);
     scene.world.git(&["reset", "--quiet", "--hard", &scene.server_ref(MAIN)]);
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }

@@ -14,7 +14,7 @@ from collections import Counter
 
 import verify
 
-FOLDED = {"COSIGNED", "VERIFIED_2KEY", "STARTED", "PAUSED", "RESUMED", "HALTED", "CANARY_PROMOTED", "COMPLETED",
+FOLDED = {"COSIGNED", "VOTED", "VERIFIED_2KEY", "STARTED", "PAUSED", "RESUMED", "HALTED", "CANARY_PROMOTED", "COMPLETED",
           "ROLLED_BACK", "WITHDRAWN", "POLICY_CHANGED", "KEY_REVOKED", "FROZEN", "THAWED"}
 
 
@@ -41,8 +41,10 @@ def ours(program, clone, root):
         "tip": verdict["tip"], "steps": verdict["steps"],
         "policy": verdict["policy"], "frozen": listed["frozen"],
         "leases": {one["lease"]: [one["state"], one["tier"], one["desired"]] for one in listed["leases"]},
-        "events": Counter((e["event"], e["commit"], e["lease"], e["step"]) for e in lines if e["event"] in FOLDED),
+        "events": Counter((e["event"], e["commit"], e["lease"], e["step"], tuple(sorted({v["principal"] for v in e["votes"]})))
+                          for e in lines if e["event"] in FOLDED),
         "findings": Counter((f["commit"], f["carrier"], f["reason"]) for f in verdict["findings"]),
+        "more": verdict["more_findings"],
     }
 
 
@@ -55,7 +57,7 @@ def second(clone, root):
     return {
         "tip": said["tip"], "steps": said["steps"], "policy": said["policy"], "frozen": said["frozen"],
         "leases": {one["lease"]: [one["state"], one["tier"], one["desired"]] for one in said["leases"] if one["known"]},
-        "events": Counter((e["event"], e["commit"], e["lease"], step(e)) for e in said["events"]),
+        "events": Counter((e["event"], e["commit"], e["lease"], step(e), tuple(e["by"])) for e in said["events"]),
         "findings": Counter((f["step"], f["carrier"], f["reason"]) for f in said["findings"]),
     }
 
@@ -70,6 +72,12 @@ def differences(program, clone, root):
     for name in sorted(one["leases"].keys() | other["leases"].keys()):
         if one["leases"].get(name) != other["leases"].get(name):
             found.append([f"lease {name}", one["leases"].get(name), other["leases"].get(name)])
+    # The program lists the first thousand, and says how many more there are.
+    if one["more"]:
+        counts = [sum(one["findings"].values()) + one["more"], sum(other["findings"].values())]
+        if counts[0] != counts[1]:
+            found.append(["number of findings", *counts])
+        one["findings"] = other["findings"]
     for name in ("events", "findings"):
         more, fewer = one[name] - other[name], other[name] - one[name]
         if more or fewer:

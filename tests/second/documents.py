@@ -26,14 +26,23 @@ def is_id(text):
     return bool(ID.fullmatch(text)) and ".." not in text and not text.lower().endswith((".", ".lock"))
 
 
+def nodes(value):
+    """How many values there are, keys, lists and mappings among them."""
+    if isinstance(value, dict):
+        return 1 + sum(1 + nodes(one) for one in value.values())
+    return 1 + sum(map(nodes, value)) if isinstance(value, list) else 1
+
+
 class Shape:
     """A JSON Schema, as far as ours use it, held against strict YAML; gives plain values."""
 
     def __init__(self, name):
         self.root = json.loads((TEMPLATES / name).read_text())
 
-    def read(self, data):
+    def read(self, data, most):
         value = strict.read(data)
+        if nodes(value) > most:
+            raise Bad("too-large", f"more than {most} values")
         return self.value(value, self.root)
 
     def value(self, value, schema):
@@ -168,7 +177,7 @@ class Lease:
     """A valid lease."""
 
     def __init__(self, data):
-        found = LEASE.read(sized(data))
+        found = LEASE.read(sized(data), 1000)
         self.digest = digest(data)
         self.id, self.repository, self.target = found["lease"], found["repository"], found["target"]
         for one in (self.id, self.target, *([found["intent"]] if found.get("intent") else [])):
@@ -222,7 +231,7 @@ class Policy:
 
     def __init__(self, data):
         low(strict.read(sized(data)))
-        found = POLICY.read(data)
+        found = POLICY.read(data, 20_000)
         self.digest = digest(data)
         self.repository, self.version, self.previous = found["repository"], found["version"], found["previous"]
         if (self.version == 1) != (self.previous is None):

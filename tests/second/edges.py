@@ -75,6 +75,29 @@ class Edges(Maker):
         self.files |= {f"leases/{at:03}/{name}.yaml": self.lease(name) for at in range(count)}
         self.ordinary()
 
+    def turned(self, name, *turns):
+        """A hundred files of one lease, of which one goes and another comes, each time."""
+        self.many(name, 100)
+        for goes, comes in turns:
+            self.files[f"leases/{comes}/{name}.yaml"] = self.files.pop(f"leases/{goes}/{name}.yaml")
+            self.ordinary()
+
+    def wide(self, name, count):
+        """So many files in a new folder, in a step; of too many a lease is changed alone, and all are taken back."""
+        before = dict(self.files)
+        self.files |= {f"leases/{name}/x{at}": b"x" for at in range(count - 1)} | {f"leases/{name}/{name}.yaml": self.lease(name)}
+        self.ordinary()
+        self.propose(None, f"leases/{name}/{name}.yaml", self.lease(name, "summary: changed\n"))
+        self.files = before
+        self.ordinary()
+
+    def heavy(self, name, size, **others):
+        """Five leases in a step, of 64, 64, 64 and 32 KiB and of so many bytes, and others."""
+        self.files |= {f"leases/{name}/{one}.yaml": data for one, data in others.items()}
+        for at, bytes_of in enumerate([65536, 65536, 65536, 32768]):
+            self.files |= {f"leases/{name}/{name}a{at}.yaml": pad(self.lease(f"{name}a{at}"), bytes_of)}
+        self.propose(f"{name}b", data=pad(self.lease(f"{name}b"), size))
+
     def broken(self, count):
         """So many files that are no leases, in a step."""
         first = self.count = self.count + 1
@@ -150,9 +173,18 @@ CASES = {
     "a lease in an upper-case folder": lambda e: e.propose(None, "leases/A.YAML", e.lease("A")),
     "100 files of one lease": lambda e: e.many("M100", 100),
     "101 files of one lease": lambda e: e.many("M101", 101),
-    "100 findings in a step": lambda e: e.broken(100),
-    "101 findings in a step": lambda e: e.broken(101),
-    "102 findings in a step": lambda e: e.broken(102),
+    "a file that goes and one more that comes": lambda e: e.turned("M102", ("000", "100"), ("100", "000")),
+    "10 findings in a step": lambda e: e.broken(10),
+    "11 findings in a step": lambda e: e.broken(11),
+    "12 findings in a step": lambda e: e.broken(12),
+    "256 names in a step": lambda e: e.wide("W256", 255),
+    "257 names in a step": lambda e: e.wide("W257", 256),
+    "256 KiB of files in a step": lambda e: e.heavy("H0", 32768),
+    "256 KiB of files and a byte in a step": lambda e: e.heavy("H1", 32769),
+    "256 KiB of files and one that is too large": lambda e: e.heavy("H2", 32768, x=b"#" * 65537),
+    "256 KiB of files and one whose name is not UTF-8": lambda e: e.heavy("H3", 32768, **{"\udcff": b"#"}),
+    "256 KiB of files and one whose name is no id": lambda e: e.heavy("H4", 32768, **{"no id": b"#"}),
+    "a lease whose id differs by case from a broken one's": lambda e: (e.propose("wASE", data=b"no lease"), e.propose("Wase")),
     "20 tiers": lambda e: e.propose("T20", data=e.lease("T20", tiers(20))),
     "21 tiers": lambda e: e.propose("T21", data=e.lease("T21", tiers(21))),
     "an escaped U+FFFE": lambda e: e.propose("X1", data=e.lease("X1", 'summary: "a\\uFFFEb"\n')),

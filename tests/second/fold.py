@@ -4,10 +4,11 @@ Stops and revocations of a step come first, then the votes in the order in which
 Whose key it is and what a rule asks for is the policy's that was in force when the step began.
 """
 from carriers import STOPS, open_commit, signer
-from documents import LIMIT, Lease, Policy, digest, is_id, seconds
+from documents import LIMIT, Lease, Policy, digest, seconds
+from files import changes, policy_blob, read
 from objects import Bad, Undecided, brought_in, first_parents
 
-DEPTH, NAMES, FILES, FILE_FINDINGS = 16, 100_000, 100, 100
+FILES, FINDINGS = 100, 10  # of a lease, and about files of a step; one more finding says how many more there were
 ENDED = ("completed", "rolled-back", "withdrawn")
 
 
@@ -38,6 +39,10 @@ class Record:
         """Whether there is anything of it: a file, signed bytes, or a stop that took effect."""
         return bool(self.files) or self.pinned is not None or self.step > 0
 
+    def is_lease(self):
+        """The same, but a file that is no lease does not count."""
+        return self.lease() is not None or self.step > 0
+
     def weight(self):
         if self.state in ("rolling", "paused", "completed"):
             return self.lease().tiers[self.tier]
@@ -61,7 +66,7 @@ class Ledger:
         self.policy_ballots, self.thaw_ballots, self.proposed_policy = {}, {}, None
         self.findings, self.events, self.documents = [], [], {}
         self.steps, self.descends = 0, {}
-        self.seen, self.tree, self.paths = set(), None, {}
+        self.seen, self.tree = set(), None
         self.policies_brought = {}
 
     # -- a step
@@ -115,9 +120,9 @@ class Ledger:
     def find(self, carrier, reason, why, lease=None, action=None, path=None):
         self.findings.append(Finding(self.now, carrier, reason, why, lease, action, path))
 
-    def event(self, name, lease=None, votes=()):
+    def event(self, name, lease=None, votes=(), step=None):
         self.events.append({"event": name, "lease": lease.id if lease else None, "commit": self.now,
-                            "step": lease.step if lease else None, "state": lease.state if lease else None,
+                            "step": step or (lease.step if lease else None), "state": lease.state if lease else None,
                             "by": sorted({vote.principal for vote in votes})})
 
     # -- files
@@ -130,50 +135,43 @@ class Ledger:
     def files(self, tree):
         if tree == self.tree:
             return
-        self.tree = tree
+        before, self.tree, known = self.tree, tree, len(self.findings)
         self.propose_policy(tree)
-        found = {}
         try:
-            walk(self.repository, tree, found)
+            changed = changes(self.repository, before, tree)
         except Bad as bad:
-            self.find(self.now, bad.reason, bad.why, path="leases")
-            found = {}
-        standing = {}
-        for record in self.leases.values():
-            standing |= record.files
-            record.files = {path: one for path, one in record.files.items() if self.paths[path] == found.get(path)}
-        touched = {self.paths[path][0]: path for path in self.paths if self.paths[path] != found.get(path)}
-        for path, (name, oid) in sorted(found.items()):
-            new = self.paths.get(path) != (name, oid)
-            if name is None:
-                if new:
-                    self.find(self.now, "malformed", "a file that no id names", path=path)
+            return self.find(self.now, bad.reason, bad.why, path="leases")
+        touched = {}
+        for path, (name, found) in sorted(changed.items()):
+            if name is not None:
+                touched[name] = path
+            if found is None:
+                if name in self.leases:
+                    self.leases[name].files.pop(path, None)
                 continue
-            if not new and path not in standing:
-                continue  # one of too many
-            one = self.document(oid, name) if new else standing[path]
-            other = next((other for other in self.leases.values() if other.id.lower() == name.lower() and other.id != name and other.known()), None)
-            if new and other is not None and isinstance(one, Lease):
+            if name is None:
+                self.find(self.now, found.reason, found.why, path=path)
+                continue
+            one = self.document(found, name)
+            other = next((other for other in self.leases.values() if other.id.lower() == name.lower() and other.id != name and other.is_lease()), None)
+            if other is not None and isinstance(one, Lease):
                 one = twin(other.id, one)
             files = self.leases.setdefault(name, Record(name)).files
-            if new and sum(len(other.files) for other in self.leases.values() if other.id.lower() == name.lower()) >= FILES:
+            if path not in files and sum(len(other.files) for other in self.leases.values() if other.id.lower() == name.lower()) >= FILES:
                 one = one if isinstance(one, Bad) else Bad("too-large", "more files of a lease than are read")
             else:
                 files[path] = one
-            if new:
-                touched[name] = path
-                if isinstance(one, Bad):
-                    self.find(self.now, one.reason, one.why, name, path=path)
-                else:
-                    self.leases[name].brought.setdefault(one.digest, set()).update(self.origin)
+            if isinstance(one, Bad):
+                self.find(self.now, one.reason, one.why, name, path=path)
+            else:
+                self.leases[name].brought.setdefault(one.digest, set()).update(self.origin)
         for name, path in touched.items():
-            if name is not None and self.leases[name].pinned:
+            if name in self.leases and self.leases[name].pinned:
                 self.kept(self.leases[name], path)
-        self.paths = found
-        here = [found for found in self.findings if found.step == self.now]
-        if len(here) > FILE_FINDINGS + 1:
-            del self.findings[FILE_FINDINGS - len(here):]
-            self.find(self.now, "malformed", f"{len(here) - FILE_FINDINGS} more", path="leases")
+        more = len(self.findings) - known - FINDINGS
+        if more > 1:
+            del self.findings[known + FINDINGS:]
+            self.find(self.now, "malformed", f"{more} more findings are about files of this step", path="leases")
 
     def kept(self, record, path):
         """Says so if a lease's files are no longer the bytes that were signed, or are gone before it has ended."""
@@ -216,8 +214,8 @@ class Ledger:
         """The lease that a file is, or the Bad that it is."""
         if (oid, name) not in self.documents:
             try:
-                if oid is None:
-                    raise Bad("malformed", "not a file")
+                if isinstance(oid, Bad):
+                    raise Bad(oid.reason, oid.why)
                 lease = Lease(self.repository.blob(oid, LIMIT))
                 if lease.id != name:
                     raise Bad("malformed", f"the file of {name} is lease {lease.id}")
@@ -286,16 +284,23 @@ class Ledger:
         listed = any(key.blob == made.blob for key in self.ruling.listed[vote.principal] if key.hardware)
         return listed and vote.signature.present
 
-    def counted(self, votes, rule, origin=None):
-        """The humans and the agents among votes that count for a rule now."""
-        humans, agents = set(), set()
+    def counting(self, votes, rule, origin=None):
+        """The votes that count for a rule now."""
+        found = []
         for vote in votes:
             try:
                 self.fit(vote, rule, origin)
             except Bad:
                 continue
             if self.valid(vote):
-                (humans if vote.role == "human" else agents).add(vote.principal)
+                found.append(vote)
+        return found
+
+    def counted(self, votes, rule, origin=None):
+        """The humans and the agents among them."""
+        humans, agents = set(), set()
+        for vote in self.counting(votes, rule, origin):
+            (humans if vote.role == "human" else agents).add(vote.principal)
         return humans, agents
 
     def tally(self, votes, rule, more_humans=0, origin=None):
@@ -417,9 +422,11 @@ class Ledger:
         humans = self.counted(ballot, rule, origin)[0]
         if self.tally(ballot, rule, 0, origin) or len(humans) >= max(2, rule.human):
             if self.next is None:
-                self.event("POLICY_CHANGED", None, ballot)
+                self.event("POLICY_CHANGED", None, self.counting(ballot, rule, origin))
             self.next = proposed
             ballot.remove(vote)  # until the step ends others may complete the ballot as well
+        else:
+            self.event("VOTED", None, [vote])
 
     def thaw(self, vote):
         if vote.statement.step != self.freezes:
@@ -434,7 +441,9 @@ class Ledger:
             raise again
         if self.tally(ballot, rule):
             self.frozen, self.thaw_ballots = None, {}
-            self.event("THAWED", None, ballot)
+            self.event("THAWED", None, self.counting(ballot, rule))
+        else:
+            self.event("VOTED", None, [vote])
 
     # -- forward
 
@@ -512,7 +521,7 @@ class Ledger:
             self.event("COSIGNED", record, [vote])
         if not record.verified and meets:
             record.verified = record.counted = True
-            self.event("VERIFIED_2KEY", record, record.cosigns)
+            self.event("VERIFIED_2KEY", record, self.counting(record.cosigns, self.ruling.rules["cosign"], origin))
 
     def authorized(self, record):
         """Whether the votes for a lease met the rule when one was counted, and meet it as it is now, with the keys that are
@@ -531,7 +540,10 @@ class Ledger:
         done = alone or self.tally(ballot, rule, self.further(lease), record.origin)
         if again and not done:
             raise again
-        return ballot if done else None
+        if not done:
+            self.event("VOTED", record, [vote], record.step + 1)
+            return None
+        return [one for one in ballot if self.valid(one)] if alone else self.counting(ballot, rule, record.origin)
 
     def taken(self, record, state, tier, name, ballot):
         record.state, record.tier, record.step, record.ballots = state, tier, record.step + 1, {}
@@ -554,7 +566,7 @@ class Ledger:
         if ballot:
             record.before = stands
             if ends:
-                self.taken(last, "completed", last.tier, "COMPLETED", ballot)
+                self.taken(last, "completed", last.tier, "COMPLETED", [])
                 last.superseded = record
             self.targets.setdefault(lease.target, []).append(record)
             self.taken(record, "rolling", 0, "STARTED", ballot)
@@ -587,69 +599,13 @@ class Ledger:
         self.taken(record, "completed", record.tier, "COMPLETED", self.decided(vote, record, None, True))
 
 
-# ---- Files in trees
+# ---- Files whose names differ only by case
 
 def twin(other, one):
     """A file whose lease's id differs from another's only by case."""
     bad = Bad("malformed", f"it differs from {other} only by case")
     bad.digest = one.digest
     return bad
-
-
-def entry(repository, tree, name):
-    return repository.tree(tree).get(name)
-
-
-def regular(mode):
-    return mode & 0o170000 == 0o100000
-
-
-def policy_blob(repository, tree):
-    folder = entry(repository, tree, b".two-key")
-    if folder is None:
-        return None
-    if folder[0] & 0o170000 != 0o040000:
-        raise Bad("malformed", ".two-key is no folder")
-    found = entry(repository, folder[1], b"policy.yaml")
-    if found is None:
-        return None
-    if not regular(found[0]):
-        raise Bad("malformed", "the policy is no file")
-    return found[1]
-
-
-def read(repository, oid):
-    if oid is None:
-        raise Bad("malformed", "no policy")
-    return repository.blob(oid, LIMIT)
-
-
-def is_utf8(name):
-    try:
-        return bool(name.decode())
-    except UnicodeDecodeError:
-        return False
-
-
-def walk(repository, tree, found):
-    """The lease files of a tree: path to (id, blob); None for what is no file."""
-    folder = entry(repository, tree, b"leases")
-    if folder is None or folder[0] & 0o170000 != 0o040000:
-        if folder is not None:
-            raise Bad("malformed", "leases is no folder")
-        return
-    stack, count = [("leases", folder[1], 1)], 0
-    while stack:
-        path, oid, depth = stack.pop()
-        for raw, (mode, child) in repository.tree(oid).items():
-            count += 1
-            if count > NAMES:
-                raise Bad("too-large", "too many names below leases/")
-            name = raw.decode("utf-8", "surrogateescape")
-            if name.endswith(".yaml"):
-                found[f"{path}/{name}"] = (name[:-5] if is_id(name[:-5]) else None, child if regular(mode) else None)
-            elif mode & 0o170000 == 0o040000 and depth < DEPTH and is_utf8(raw):
-                stack.append((f"{path}/{name}", child, depth + 1))
 
 
 def fold(repository, root, tip=None):

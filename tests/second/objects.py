@@ -118,8 +118,8 @@ class Repository:
         """A tree's entries: name (bytes) to (mode, id)."""
         if oid not in self.trees:
             kind, data = self.object(oid)
-            if kind != "tree":
-                raise Bad("malformed", f"{oid} is a {kind}, not a tree")
+            if kind != "tree" or len(data) > 64 << 20:
+                raise Bad("malformed", f"{oid} is a {kind} of {len(data)} bytes, not a tree that is read")
             entries, at, raw, before = {}, 0, self.width // 2, b""
             while at < len(data):
                 space, nul = data.find(b" ", at), data.find(b"\0", at)

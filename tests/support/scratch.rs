@@ -160,6 +160,12 @@ impl Scratch {
         self.id("HEAD")
     }
 
+    /// Writes an object of whatever bytes.
+    pub(crate) fn raw(&self, kind: &str, bytes: &[u8]) -> Oid {
+        let id = self.git_with(&["hash-object", "-t", kind, "-w", "--literally", "--stdin"], bytes);
+        Oid::parse(id.trim()).unwrap()
+    }
+
     /// Writes a tree from `git mktree` lines.
     pub(crate) fn mktree(&self, entries: &[String]) -> Oid {
         let input = entries.join("\n") + if entries.is_empty() { "" } else { "\n" };

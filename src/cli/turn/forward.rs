@@ -14,8 +14,8 @@ use super::{
 use crate::{
     cli::{
         Failure, Place, fresh,
-        remotes::{followed, governed},
-        session::{Root, Session},
+        remotes::followed,
+        session::{Root, Session, unverified_branch},
         terminal::{remark, say},
     },
     git::{RefUpdate, mirrored},
@@ -59,7 +59,7 @@ pub struct Ask<'a> {
 /// word. Says first what will not be pushed.
 pub fn pinned(place: &Place, flags: &Flags) -> Result<Session, Failure> {
     let repo = place.repository()?;
-    if let Some(line) = flags.delivery(&repo, &governed(&repo)?)?.first_line() {
+    if let Some(line) = flags.delivery(&repo, &unverified_branch(&repo)?)?.first_line() {
         say(&line);
     }
     let session = proposing(place, &flags.to, if flags.dry_run { Local::Left } else { Local::Moved })?;
@@ -77,7 +77,7 @@ pub fn proposing(place: &Place, to: &To, local: Local) -> Result<Session, Failur
     if !to.is_offline() {
         fresh::look(&repo, to.named())?;
     }
-    let remote = followed(&repo, &governed(&repo)?, to.named())?;
+    let remote = followed(&repo, &unverified_branch(&repo)?, to.named())?;
     let session = join(place, remote.as_deref(), local)?;
     session.remarks.iter().for_each(|line| remark(line));
     Ok(session)
@@ -242,7 +242,7 @@ fn is_by(session: &Session, lease: &LeaseId, transition: &Transition, principal:
     reports.flat_map(|report| &report.events).any(|event| {
         event.lease.as_ref() == Some(lease)
             && event.step == Some(transition.step)
-            && event.principal.as_ref() == Some(principal)
+            && event.last.as_ref().is_some_and(|(_, last)| last == principal)
     })
 }
 

@@ -29,7 +29,7 @@ pub enum Local {
 /// else the remote's with what was signed and proposed here on it.
 pub fn join(place: &Place, remote: Option<&str>, moved: Local) -> Result<Session, Failure> {
     let repo = place.repository()?;
-    let branch = crate::cli::remotes::governed(&repo)?;
+    let branch = crate::cli::session::unverified_branch(&repo)?;
     let theirs = remote.map(|remote| repo.resolve(&mirrored(remote, &branch))).transpose()?.flatten();
     let local = repo.resolve(&branch)?;
     // What nobody vouches for is not built on.

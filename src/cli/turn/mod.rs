@@ -42,7 +42,10 @@ pub fn begin(repo: &Repository, root: Oid) -> Result<(State, StepReport), Failur
     let missing = |error| match error {
         GitError::MissingObject(_) => {
             let refusal = Refusal::new(Reason::NotFound, format!("there is no commit {root} in this repository"));
-            Failure::Undecided(refusal.hint("fetch the governed branch first: git fetch"))
+            let hint = format!(
+                "fetch the governed branch first: git fetch; into a shallow clone: git fetch --depth=1 origin {root}"
+            );
+            Failure::Undecided(refusal.hint(hint))
         }
         other => other.into(),
     };

@@ -39,7 +39,7 @@ pub fn leave(
             && deliver(session, remote, principal)? == Delivery::Made
         {
             remark(&format!("{message}; what was signed here before is pushed"));
-            return stops::deliver(repo, remote, &session.branch);
+            return stops::deliver(repo, remote, &session.branch).map(drop);
         }
         return Err(refused(Reason::AlreadyVoted, message));
     }
@@ -54,8 +54,7 @@ pub fn leave(
     };
     let (file, _) = carrier::detached(repo, signer, statement)?;
     let old = repo.resolve(&name)?;
-    let onto: Vec<Oid> = readable(repo, old)?.into_iter().collect();
-    let new = repo.with_notes(principal, &onto, &[(annotated, &format!("{statement}{file}"))])?;
+    let new = repo.with_notes(principal, readable(repo, old)?, &[(annotated, &format!("{statement}{file}"))])?;
     repo.update_refs(&[RefUpdate { name: name.clone(), old, new }], "two-key: note")?;
     say(&format!("{principal}: {}, by note; the next transition seals it", report::subject_line(statement)));
     if destination.is_none() {
@@ -63,7 +62,7 @@ pub fn leave(
         return Ok(());
     }
     deliver(session, &remote, principal)?;
-    stops::deliver(repo, &remote, &session.branch)
+    stops::deliver(repo, &remote, &session.branch).map(drop)
 }
 
 /// Whether a remote got anything.
@@ -116,21 +115,17 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
         if missing.is_empty() {
             return Ok(Delivery::Needless);
         }
-        let tip = match theirs {
-            Some(theirs) if !repo.is_ancestor(theirs, ours)? => {
-                let entries: Vec<_> = missing.iter().map(|(on, entry)| (*on, entry.as_str())).collect();
-                repo.with_notes(principal, &[theirs, ours], &entries)?
-            }
-            _ => ours,
-        };
+        // Of ours the votes alone: what else stands there, or before it, the remote may not take.
+        let entries: Vec<_> = missing.iter().map(|(on, entry)| (*on, entry.as_str())).collect();
+        let tip = repo.with_notes(principal, theirs, &entries)?;
         // What is no commit holds no votes, and gives way.
         let expected = if theirs == there { Vec::new() } else { vec![(name.clone(), there)] };
         let options = PushOptions { expected, ..PushOptions::default() };
         let pushed = repo.push(remote, &[format!("{tip}:{name}")], &options);
         let outcome = pushed.map_err(unreached)?;
         if outcome.is_accepted() {
-            if tip != ours {
-                repo.update_refs(&[RefUpdate { name: name.clone(), old: here, new: tip }], "two-key: note")?;
+            repo.update_refs(&[RefUpdate { name: name.clone(), old: here, new: tip }], "two-key: note")?;
+            if theirs.is_some_and(|theirs| !repo.is_ancestor(theirs, ours).unwrap_or(false)) {
                 remark(&format!("{remote} had other notes of {principal}; what was missing there was added to them"));
             }
             // Where that cannot be written down, the next fetch does it.

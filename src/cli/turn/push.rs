@@ -40,8 +40,13 @@ pub fn verdict(outcome: &PushOutcome) -> Option<Failure> {
     ))
 }
 
-/// Why a remote did not take something, in a few words.
+/// Why a remote did not take something, with all that it said.
 pub fn words_of(outcome: &PushOutcome) -> String {
+    [vec![brief_of(outcome)], outcome.remote.clone()].concat().join("; ")
+}
+
+/// Why a remote did not take something, in a few words.
+pub fn brief_of(outcome: &PushOutcome) -> String {
     let why = |why: &str| {
         let inner = why.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
         inner.map_or(why, |(inner, _)| inner).to_owned()
@@ -188,7 +193,7 @@ impl Push<'_> {
     /// Pushes the branch, and its tags after it: no ref of somebody's that stands in the way of a label holds a vote up.
     fn push_without_tags(&self, refused: &PushOutcome) -> Result<(), Failure> {
         let tags = self.tags()?;
-        let refusal = verdict(refused).unwrap_or_else(|| self.later(&words_of(refused), &refused.remote));
+        let refusal = verdict(refused).unwrap_or_else(|| self.later(&brief_of(refused), &refused.remote));
         if tags.is_empty() || matches!(refusal, Failure::Refused { .. }) || !self.push_with(&[])?.is_accepted() {
             return Err(refusal);
         }

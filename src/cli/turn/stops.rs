@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::{
     fold_on,
-    push::{merge, verdict, words_of},
+    push::{brief_of, merge, verdict},
     tags,
 };
 use crate::{
@@ -70,11 +70,17 @@ impl Signed {
             let pushed = repo.push(remote, &[format!("{}:{name}", self.commit)], &PushOptions::of_a_stop());
             let outcome = pushed.map_err(Undelivered::Unreached)?;
             if outcome.is_accepted() {
+                // A server's `hideRefs` may keep a name from everybody who would look there.
+                let shown = repo.ls_remote(remote, &[&name]);
+                if shown.is_ok_and(|shown| shown.is_empty()) {
+                    refused = format!("{name} was taken and is shown to nobody");
+                    continue;
+                }
                 // Where that cannot be written down, the next fetch does it.
                 let _ = repo.took(remote, &name, self.commit);
                 return Ok(name);
             }
-            refused = words_of(&outcome);
+            refused = brief_of(&outcome);
             // What its hook refuses it refuses under any name.
             if let Some(verdict) = verdict(&outcome) {
                 return Err(Undelivered::Judged(Box::new(verdict), refused));
@@ -178,36 +184,42 @@ fn mirrored_stop(name: &str, branch: &str) -> Option<Oid> {
     }
 }
 
-/// Delivers what was signed here before, to a remote that was reached. What it does not take stays, and that is said.
-pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<(), Failure> {
-    let waiting = waiting(repo, branch)?;
+/// Delivers what was signed here before, to a remote that was reached. What it does not take stays, and that is said; it is
+/// returned.
+pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<Vec<Signed>, Failure> {
+    let mut waiting = waiting(repo, branch)?;
     signed(repo)?.iter().filter(|stop| !waiting.contains(stop)).for_each(|stop| stop.is_folded(repo));
     if waiting.is_empty() {
-        return Ok(());
+        return Ok(waiting);
     }
     let there = match stops_at(repo, remote, branch) {
         Ok(there) => there,
         Err(error) => {
             remark(&format!("warning: {remote} does not say which stops it has: {error}"));
-            return Ok(());
+            return Ok(waiting);
         }
     };
-    for stop in waiting.into_iter().filter(|stop| !there.contains(&stop.commit)) {
+    waiting.retain(|stop| !there.contains(&stop.commit));
+    let (mut left, mut reached) = (Vec::new(), true);
+    for stop in waiting {
         let what = described(&stop);
-        match stop.push(repo, remote) {
-            Ok(name) => {
+        match reached.then(|| stop.push(repo, remote)) {
+            Some(Ok(name)) => {
                 remark(&format!("delivered a stop that was signed here before: {what}, as {name}"));
+                continue;
             }
-            Err(Undelivered::Refused(why) | Undelivered::Judged(_, why)) => {
+            Some(Err(Undelivered::Refused(why) | Undelivered::Judged(_, why))) => {
                 remark(&format!("warning: {remote} does not take {what}, which was signed here: {why}"));
             }
-            Err(Undelivered::Unreached(why)) => {
+            Some(Err(Undelivered::Unreached(why))) => {
                 remark(&format!("warning: {remote} does not have {what}, which was signed here: {why}"));
-                break;
+                reached = false;
             }
+            None => {}
         }
+        left.push(stop);
     }
-    Ok(())
+    Ok(left)
 }
 
 /// A stop in words.

@@ -23,6 +23,7 @@ pub struct Metrics {
     beside: bool,
     refusals: BTreeMap<&'static str, u64>,
     events: BTreeMap<String, u64>,
+    unwritten: bool,
 }
 
 /// What a tick says beside its report.
@@ -34,18 +35,19 @@ pub struct Counters {
     pub fetched: Option<Timestamp>,
     /// How often what happened since the process began.
     pub events: BTreeMap<String, u64>,
+    /// Whether something could not be written down, signed or fetched into the clone yet.
+    pub unwritten: bool,
 }
 
 impl Metrics {
     /// Takes in what a tick came to, and how long it took.
-    pub fn take(&mut self, outcome: &Result<Report, Refusal>, counters: Option<Counters>, took: Duration) {
+    pub fn take(&mut self, outcome: &Result<Report, Refusal>, counters: Counters, took: Duration) {
         self.ticks += 1;
         self.spent += took;
-        if let Some(counters) = counters {
-            self.last_tick = Some(counters.now);
-            self.fetched = counters.fetched;
-            self.events = counters.events;
-        }
+        self.last_tick = Some(counters.now);
+        self.fetched = counters.fetched;
+        self.events = counters.events;
+        self.unwritten = counters.unwritten;
         match outcome {
             Ok(report) => {
                 self.targets.clone_from(&report.targets);
@@ -77,6 +79,8 @@ impl Metrics {
         page.line("two_key_ticks_failed_total", &[], self.failed);
         page.head("two_key_tick_seconds_total", "counter", "Time that looks took.");
         page.line("two_key_tick_seconds_total", &[], self.spent.as_secs_f64());
+        page.head("two_key_unwritten", "gauge", "1 while something cannot be written down or signed.");
+        page.line("two_key_unwritten", &[], u8::from(self.unwritten));
         self.times(&mut page);
         self.weights(&mut page);
         page.head("two_key_stops_beside_branch", "gauge", "1 where the branch cannot have stops that are obeyed.");
@@ -193,13 +197,18 @@ mod tests {
 
     fn counters() -> Counters {
         let at = |second| Timestamp::from_second(second).unwrap();
-        Counters { now: at(1_100), fetched: Some(at(1_000)), events: BTreeMap::from([("APPLIED".to_owned(), 2)]) }
+        Counters {
+            now: at(1_100),
+            fetched: Some(at(1_000)),
+            events: BTreeMap::from([("APPLIED".to_owned(), 2)]),
+            unwritten: true,
+        }
     }
 
     #[test]
     fn weights_are_told_apart_and_an_unknown_one_is_not_told_at_all() {
         let mut metrics = Metrics::default();
-        metrics.take(&Ok(report(Some(500))), Some(counters()), Duration::from_millis(250));
+        metrics.take(&Ok(report(Some(500))), counters(), Duration::from_millis(250));
         let text = metrics.text();
         for line in [
             "two_key_desired_weight{target=\"shop\",lease=\"L-1\"} 0.25",
@@ -207,6 +216,7 @@ mod tests {
             "two_key_doing{target=\"shop\",doing=\"holding\",reason=\"no-data\"} 1",
             "two_key_contradiction{target=\"shop\"} 1",
             "two_key_stop_failed{target=\"shop\"} 0",
+            "two_key_unwritten 1",
             "two_key_fetch_age_seconds 100",
             "two_key_tick_seconds_total 0.25",
             "two_key_events_total{event=\"APPLIED\"} 2",
@@ -215,7 +225,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
         }
-        metrics.take(&Ok(report(None)), Some(counters()), Duration::ZERO);
+        metrics.take(&Ok(report(None)), counters(), Duration::ZERO);
         assert!(!metrics.text().contains("two_key_observed_weight{"));
         assert!(metrics.text().contains("two_key_refusals_total{reason=\"stale\"} 2"));
     }
@@ -223,8 +233,8 @@ mod tests {
     #[test]
     fn a_tick_that_failed_keeps_what_was_found_before_and_counts() {
         let mut metrics = Metrics::default();
-        metrics.take(&Ok(report(Some(500))), Some(counters()), Duration::ZERO);
-        metrics.take(&Err(Refusal::new(Reason::Internal, "no")), None, Duration::ZERO);
+        metrics.take(&Ok(report(Some(500))), counters(), Duration::ZERO);
+        metrics.take(&Err(Refusal::new(Reason::Internal, "no")), counters(), Duration::ZERO);
         let text = metrics.text();
         assert!(text.contains("two_key_ticks_total 2\n") && text.contains("two_key_ticks_failed_total 1\n"));
         assert!(text.contains("two_key_observed_weight{target=\"shop\",lease=\"L-1\"} 0.05\n"));

@@ -6,6 +6,7 @@ mod metrics;
 mod notify;
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -19,7 +20,10 @@ pub use listen::serve;
 pub use metrics::{Counters, Metrics};
 pub use notify::Notify;
 
-use crate::{follower::Mode, model::Refusal};
+use crate::{
+    follower::Mode,
+    model::{Reason, Refusal},
+};
 
 use super::{Applier, Report, coordinator::GLANCE};
 
@@ -43,17 +47,22 @@ pub struct Service {
 }
 
 impl Service {
-    /// Ticks until told to end. What each tick came to goes to `said`. An applier that can only fail from now on ends as
-    /// well, with an error: whoever watches over it starts it anew, and until then nobody takes it for alive.
+    /// Ticks until told to end. What each tick came to goes to `said`. An applier that fails inside ends as well, with an
+    /// error: nobody knows what is so then, and whoever watches over it starts it anew.
     pub fn run(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) -> Result<(), Refusal> {
-        let ended = self.tick_on(applier, said).and_then(|()| applier.end());
+        let work = AssertUnwindSafe(|| {
+            self.tick_on(applier, said);
+            applier.end();
+        });
+        let ended = catch_unwind(work)
+            .map_err(|_| Refusal::new(Reason::Internal, "the applier failed inside, and must be started anew"));
         if let Some(manager) = &self.manager {
             manager.stopping();
         }
         ended
     }
 
-    fn tick_on(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) -> Result<(), Refusal> {
+    fn tick_on(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) {
         if let Some(manager) = &self.manager {
             manager.ready();
         }
@@ -65,27 +74,25 @@ impl Service {
             let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
             metrics.take(&outcome, applier.counters(), began.elapsed());
             drop(metrics);
-            applier.is_sound()?;
             if let Some(manager) = &self.manager {
                 manager.alive(&status(&outcome));
             }
             said(outcome);
             self.rest(applier, began + applier.interval(), hint);
         }
-        Ok(())
     }
 
     /// One tick: until there is nothing more to do, or the next one is due.
     fn one(&self, applier: &mut Applier, hint: Option<SystemTime>) -> Result<Report, Refusal> {
         applier.begin(Mode::Act)?;
         let until = now() + applier.interval();
-        applier.step()?;
+        applier.step();
         while !applier.is_done() && now() < until && !self.ends() && self.hint() == hint {
             thread::sleep(GLANCE);
-            applier.step()?;
+            applier.step();
         }
-        applier.close()?;
-        applier.report()
+        applier.close();
+        Ok(applier.report())
     }
 
     fn ends(&self) -> bool {
@@ -100,9 +107,8 @@ impl Service {
     fn rest(&self, applier: &mut Applier, until: Instant, hint: Option<SystemTime>) {
         let mut beat = now() + HEARTBEAT;
         while !self.ends() && now() < until && self.hint() == hint {
-            // A step that fails is said by the next tick.
-            if applier.is_busy() && applier.step().is_err() {
-                return;
+            if applier.is_busy() {
+                applier.step();
             }
             let nap = if applier.is_busy() { GLANCE } else { NAP };
             thread::sleep(nap.min(until.saturating_duration_since(now())));

@@ -7,7 +7,7 @@
 mod chart;
 mod gates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -15,7 +15,10 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, findings, keys, lease_view, list_view,
+    Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, findings, keys,
+    lease_text::has_ended,
+    lease_view, list_view,
+    live::is_open,
     trail,
     words::{escaped, time},
 };
@@ -56,8 +59,8 @@ pub struct PageOf<'a> {
     pub made: Timestamp,
     /// After how many seconds a browser reads it again.
     pub refresh: Option<u32>,
-    /// The only lease that it is about.
-    pub only: Option<&'a LeaseId>,
+    /// The only leases that it is about.
+    pub only: Option<&'a BTreeSet<LeaseId>>,
 }
 
 #[derive(Template)]
@@ -116,7 +119,7 @@ struct Signer<'a> {
 /// Makes the page.
 pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
     let view = list_view(of.state, of.reports, of.beside, of.pinned, of.branch, of.remarks);
-    let listed = |lease: &&LeaseSummary| of.only.is_none_or(|only| lease.lease == only.as_str());
+    let listed = |lease: &&LeaseSummary| of.only.is_none_or(|only| only.iter().any(|id| lease.lease == id.as_str()));
     // The newest first; what is open before what has ended.
     let mut leases: Vec<_> = view.leases.iter().filter(listed).rev().collect();
     leases.sort_by_key(|lease| ended(lease));
@@ -165,7 +168,7 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
 }
 
 fn ended(lease: &LeaseSummary) -> bool {
-    matches!(lease.state.as_str(), "completed" | "rolled-back" | "withdrawn")
+    !is_open(lease)
 }
 
 /// What a state looks like beside its word.
@@ -189,11 +192,11 @@ fn observed(lease: &LeaseSummary) -> String {
 /// The section of one lease.
 fn section(of: &PageOf<'_>, id: &LeaseId) -> Result<String, askama::Error> {
     let view = lease_view(of.state, of.reports, of.beside, id);
-    let entries = trail(of.state, of.reports, of.beside, Some(id));
+    let entries = trail(of.state, of.reports, of.beside, Some(&[id.clone()].into()));
     let (desired, seen) = weights(&entries);
     let steps: Vec<_> = words("desired", &desired).into_iter().chain(words("observed", &seen)).collect();
     // What goes on is shown up to now.
-    let open = !matches!(view.state.as_str(), "completed" | "rolled-back" | "withdrawn");
+    let open = !has_ended(&view.state);
     let until = open.then(|| of.made.as_second());
     let chart = staircase(&desired, &seen, until, &format!("Weights: {}", steps.join("; ")));
     let evidence = of.evidence.get(id).map(Vec::as_slice).unwrap_or_default();
@@ -248,9 +251,9 @@ fn words(what: &str, points: &[Point]) -> Vec<String> {
 }
 
 fn signers(view: &LeaseView) -> Vec<Signer<'_>> {
-    let cosigner = |one: &'_ super::Cosigner| {
-        let what = if one.counts { "authorize" } else { "authorize (does not count)" };
-        (what.to_owned(), one.id.clone())
+    let cosigner = |one: &'_ super::Cosigner| match one.standing().as_str() {
+        "counts" => "authorize".to_owned(),
+        other => format!("authorize ({other})"),
     };
     let mut signers: Vec<Signer<'_>> = view
         .cosigners
@@ -258,7 +261,7 @@ fn signers(view: &LeaseView) -> Vec<Signer<'_>> {
         .map(|one| Signer {
             principal: &one.id,
             role: &one.role,
-            what: cosigner(one).0,
+            what: cosigner(one),
             key: &one.key,
             carrier: "",
             evidence: None,

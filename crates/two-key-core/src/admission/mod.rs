@@ -43,6 +43,7 @@ use crate::{
 
 pub use appliers::{RECORD, repository_of, signer_of};
 pub use moves::{Admitted, Destination, Move, judge_move};
+use place::is_of_clones;
 pub use place::{ASIDE, GOVERNED, Place, StopTarget, place, stop_names};
 pub use stops::{admitted_on_doubt, only_stop_refs};
 pub use window::fresh_votes;
@@ -301,6 +302,12 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
 fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Problem>) -> Option<StopRef> {
     let place = place(&update.name, &push.branch);
     if place == Place::Other {
+        if update.new.is_some() && is_of_clones(&update.name) {
+            let message =
+                "under this name clones keep what is theirs, and one that mirrors all refs would take this for it";
+            let hint = "push branches and tags alone: git push --all, git push --tags";
+            found.push(Refusal::new(Reason::ForeignRef, message).hint(hint).into());
+        }
         return None;
     }
     if place == Place::Foreign {

@@ -57,6 +57,16 @@ pub fn stop_names(lease: Option<&LeaseId>, stop: Oid) -> Vec<String> {
 /// The name spaces in which only our own refs may be.
 pub const GOVERNED: [&str; 4] = ["refs/two-key", "refs/notes/two-key", "refs/tags/rollout", "refs/replace"];
 
+/// The name spaces in which clones keep what is theirs: what was signed there, what a remote has, what was accepted. In a clone
+/// that mirrors all refs, what a server has there would be taken for that.
+const OF_CLONES: [&str; 3] = ["refs/two-key-local/", "refs/two-key-remote/", "refs/two-key-state/"];
+
+/// Whether a name is one under which clones keep what is theirs.
+pub(super) fn is_of_clones(name: &str) -> bool {
+    let folded = folded(name);
+    OF_CLONES.iter().any(|space| folded.starts_with(space))
+}
+
 /// Says what a full ref name stands for. A name that some file system takes for a governed one is foreign.
 pub fn place(name: &str, branch: &str) -> Place {
     if name == branch {

@@ -6,7 +6,7 @@ use super::{
     Failure, Place,
     session::{self, Session, Which, short},
     terminal::{remark, say},
-    turn::{self, outbox},
+    turn::{self, outbox, stops::Undelivered},
 };
 use crate::{
     git::mirrored,
@@ -51,7 +51,7 @@ pub fn run(_: &Args, place: &Place) -> Result<(), Failure> {
     turn::stops::carry_over(&mut session)?;
     say(&format!("{} is at {}'s tip{}", short(&branch), remote, with(waiting.len())));
     if session.tip == theirs {
-        return Ok(());
+        return all_delivered(&undelivered, &remote);
     }
     match turn::publish(&mut session, &remote) {
         // The remote has the stops already.
@@ -61,8 +61,17 @@ pub fn run(_: &Args, place: &Place) -> Result<(), Failure> {
             remark(&format!("warning: {}; {message}{hint}", refusal.message));
             Ok(())
         }
-        outcome => outcome,
+        outcome => outcome.and_then(|()| all_delivered(&undelivered, &remote)),
     }
+}
+
+/// Undecided where a stop that was signed here may still get there. What a hook judged gets nowhere.
+fn all_delivered(undelivered: &[Undelivered], remote: &str) -> Result<(), Failure> {
+    if undelivered.iter().all(|why| matches!(why, Undelivered::Judged(..))) {
+        return Ok(());
+    }
+    let refusal = Refusal::new(Reason::Internal, format!("{remote} does not have every stop that was signed here"));
+    Err(Failure::Undecided(refusal.hint("try again, or push them elsewhere: git two-key doctor names them")))
 }
 
 fn with(votes: usize) -> String {

@@ -6,7 +6,7 @@ mod kit;
 
 use std::fs;
 
-use kit::{LEASE, World, lease, scene::digest_of};
+use kit::{LEASE, World, lease, scene::digest_of, stage::Stage};
 use serde_json::Value;
 
 /// The usual policy with a gate whose limit is so much.
@@ -172,4 +172,157 @@ fn a_halted_lease_says_what_goes_on_and_an_expired_proposal_awaits_nobody() {
         world.turn(name, "promote", "LEASE-3");
     }
     world.two_key(&["list"]).exits(0).says("complete awaits a human or an agent");
+}
+
+/// The status of the one target that the usual policy names.
+fn status(world: &World) -> Value {
+    let view = world.two_key(&["status", "--format", "json"]).exits(0).json();
+    assert_eq!(view["targets"].as_array().unwrap().len(), 1);
+    view["targets"][0].clone()
+}
+
+/// The page of a world.
+fn page(world: &World) -> String {
+    let file = world.path().join("page.html");
+    world.two_key(&["report", "--output", file.to_str().unwrap()]);
+    fs::read_to_string(file).unwrap()
+}
+
+/// What stands on the page between two of its headings.
+fn part<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+    page.split(&format!("id=\"{from}\">")).nth(1).unwrap().split(&format!("id=\"{to}\">")).next().unwrap()
+}
+
+#[test]
+fn the_page_leads_with_targets_and_has_what_is_about_no_lease() {
+    let world = World::rolling();
+    let sign = |name: &str, args: &[&str]| {
+        let message = world.two_key(&[&["statement", "--message", "--principal", name], args].concat()).exits(0).out;
+        world.carry(name, &message)
+    };
+    sign("cp18", &["freeze"]);
+    sign("user1", &["thaw"]);
+    sign("cp14", &["thaw"]);
+    sign("user1", &["revoke", "--key", &world.fingerprint("cp18")]);
+    world.commit_file(".two-key/policy.yaml", &after(&world.policy(), &gated(&world, "0.05")), "Add a gate");
+    signs_policy(&world, "user1");
+    let page = page(&world);
+    assert!(page.find("id=\"targets\"").unwrap() < page.find("id=\"leases\"").unwrap());
+    let targets = part(&page, "targets", "leases");
+    for told in ["checkout-prod", LEASE, "nothing that edge1 recorded is here", "25 % awaits a human and an agent"] {
+        assert!(targets.contains(told), "{told}: {targets}");
+    }
+    let general = part(&page, "general", "keys");
+    for told in [
+        "FROZEN",
+        "THAWED",
+        "cp14 (agent), user1 (human)",
+        "KEY_REVOKED",
+        "cp18 (agent)",
+        "VOTED",
+        "gate errors comes:",
+    ] {
+        assert!(general.contains(told), "{told}: {general}");
+    }
+    assert!(!general.contains(LEASE) && page.contains("policy 2 is proposed"));
+    // Each key has the time that its signer claims, and whole ids are there for who asks.
+    assert!(page.contains("<th scope=\"col\">Claimed time"));
+    assert!(page.contains(&format!("title=\"{}\"", world.head())));
+}
+
+/// Takes over what appliers recorded on the server.
+fn fetches_records(stage: &Stage) {
+    stage.world.git(&["fetch", "--quiet", "../server.git", "+refs/two-key/*:refs/two-key/*"]);
+}
+
+#[test]
+fn the_status_has_what_is_served_and_wanted_and_why_they_differ() {
+    let stage = Stage::rolling("0s");
+    let world = &stage.world;
+    let before = status(world);
+    assert_eq!((&before["served"], before["wanted"]["weight"].as_u64()), (&Value::Null, Some(5)));
+    assert_eq!(before["why"], "nothing that edge1 recorded is here");
+    stage.apply().exits(0);
+    fetches_records(&stage);
+    let there = status(world);
+    assert_eq!((there["served"]["weight"].as_f64(), &there["why"]), (Some(5.0), &Value::Null));
+    assert_eq!((there["served"]["applier"].as_str(), there["served"]["lease"].as_str()), (Some("edge1"), Some(LEASE)));
+    assert!(there["served"]["seconds_ago"].as_i64().is_some());
+    assert_eq!(there["since"].as_str(), there["lease"]["state"].as_str().and(there["since"].as_str()));
+    world.two_key(&["status"]).exits(0).says("checkout-prod  serves 5 % (seen by edge1 ").says("rolling for ");
+    // Wanted, and not carried out yet.
+    stage.promote();
+    let behind = status(world);
+    assert_eq!((behind["served"]["weight"].as_f64(), behind["wanted"]["weight"].as_u64()), (Some(5.0), Some(25)));
+    assert_eq!(behind["why"].as_str(), Some(&format!("edge1 has not carried out step 2 of {LEASE}")[..]));
+    world.two_key(&["status"]).exits(0).says("serves 5 % ").says(", wants 25 %: edge1 has not carried out step 2 of ");
+    // Undone, and carried out: what another lease would have is no weight of this one.
+    stage.turn("cp18", "rollback");
+    stage.apply().exits(0);
+    fetches_records(&stage);
+    let undone = status(world);
+    assert_eq!((&undone["why"], undone["wanted"]["weight"].as_u64()), (&Value::Null, Some(0)));
+    world.two_key(&["status"]).exits(0).says(", verified)").says("rolled-back for ").never_says("wants");
+}
+
+#[test]
+fn the_status_says_what_is_waited_for_and_who_can_do_it() {
+    let world = World::rolling();
+    world.commit_file("leases/NEXT-2.yaml", &lease("NEXT-2"), "Propose another");
+    world.turn("cp14", "promote", LEASE);
+    let said = world.two_key(&["status"]).exits(0);
+    said.says("25 % awaits a human (user1, user2)").says("also NEXT-2 proposed, cosign awaits a human and an agent (");
+    let one = status(&world);
+    assert_eq!(
+        (who(&one["lease"]["awaits"]), one["others"][0]["lease"].as_str()),
+        (vec!["user1", "user2"], Some("NEXT-2"))
+    );
+    // With one target the whole picture; any handle of its leases means it.
+    for handle in ["checkout-prod", LEASE, "NEXT-2"] {
+        world.two_key(&["status", handle]).exits(0).says("Transitions\n").says("Also open on checkout-prod\n");
+    }
+    world.two_key(&["status"]).exits(0).never_says("Transitions");
+    world.two_key(&["status", "nothing"]).exits(1).says("unknown-lease");
+    let message = world.two_key(&["statement", "--message", "--principal", "cp14", "freeze"]).exits(0).out;
+    world.carry("cp14", &message);
+    assert!(world.two_key(&["status"]).exits(0).out.starts_with("frozen: nothing goes forward"));
+    let empty = World::founded();
+    empty.two_key(&["status"]).exits(0).says("checkout-prod  nothing was ever started there");
+    loosened().two_key(&["status"]).exits(0).says("policy 2 is proposed");
+}
+
+#[test]
+fn the_status_marks_what_is_only_here_and_stops_that_wait_anywhere() {
+    let mut world = World::rolling();
+    let (origin, clone) = (world.repo().to_owned(), world.path().join("clone"));
+    let root = world.git(&["config", "two-key.root"]);
+    world.git(&["clone", "--quiet", origin.to_str().unwrap(), clone.to_str().unwrap()]);
+    // A stop beside main, as a forge without the hook has it.
+    let message = world.two_key(&["statement", "--message", "--principal", "cp18", "halt", LEASE]).exits(0).out;
+    let stop = world.sign_commit("cp18", "main", &message);
+    world.git(&["update-ref", &format!("refs/two-key/stops/{LEASE}/{stop}"), &stop]);
+    world.enter(&clone);
+    world.git(&["config", "two-key.root", &root]);
+    let before = status(&world);
+    assert_eq!((&before["stops"], &before["unpushed"]), (&serde_json::json!([]), &serde_json::json!([])));
+    world.turn("cp14", "promote", LEASE);
+    let unpushed = &status(&world)["unpushed"];
+    assert_eq!(
+        (unpushed[0]["event"].as_str(), &unpushed[0]["principals"]),
+        (Some("VOTED"), &serde_json::json!(["cp14"]))
+    );
+    world.two_key(&["status"]).exits(0).says("checkout-prod  NOT PUSHED: VOTED by cp14");
+    world.git(&["config", "remote.origin.fetch", "+refs/two-key/*:refs/two-key-remote/origin/two-key/*"]);
+    world.git(&["fetch", "--quiet", "origin"]);
+    let stops = &status(&world)["stops"];
+    assert_eq!((stops[0]["action"].as_str(), stops[0]["principal"].as_str()), (Some("halt"), Some("cp18")));
+    assert_eq!((stops[0]["commit"].as_str(), &stops[0]["places"]), (Some(&stop[..]), &serde_json::json!(["origin"])));
+    world.two_key(&["status"]).exits(0).says(&format!("STOP WAITS: halt of {LEASE} by cp18, on origin"));
+    // Folded, it waits no longer; pushed, nothing is only here.
+    world.git(&["merge", "--quiet", "--no-ff", "-s", "ours", "-m", "Carry over a stop", &stop]);
+    assert_eq!(status(&world)["stops"], serde_json::json!([]));
+    world.git(&["push", "--quiet", "origin", "HEAD:refs/heads/elsewhere"]);
+    world.git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
+    assert_eq!(status(&world)["unpushed"], serde_json::json!([]));
+    world.two_key(&["status"]).exits(0).never_says("NOT PUSHED");
 }

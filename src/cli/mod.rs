@@ -41,6 +41,7 @@ mod show;
 mod sign;
 mod start;
 mod statement;
+mod status;
 mod subject;
 mod sync;
 mod terminal;
@@ -121,6 +122,7 @@ enum Verb {
     Freeze(freeze::Args),
     Thaw(thaw::Args),
     Verify(verify::Args),
+    Status(status::Args),
     #[command(visible_alias = "list-leases")]
     List(list::Args),
     Show(show::Args),
@@ -148,6 +150,7 @@ impl Verb {
     fn format(&self) -> Format {
         match self {
             Self::Verify(args) => args.format,
+            Self::Status(args) => args.format,
             Self::List(args) => args.format,
             Self::Show(args) => args.format,
             Self::Log(args) => args.format.of_failure(),
@@ -238,6 +241,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Freeze(args) => freeze::run(args, &place),
         Verb::Thaw(args) => thaw::run(args, &place),
         Verb::Verify(args) => verify::run(args, &place),
+        Verb::Status(args) => status::run(args, &place),
         Verb::List(args) => list::run(args, &place),
         Verb::Show(args) => show::run(args, &place),
         Verb::Log(args) => log::run(args, &place),

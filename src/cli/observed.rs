@@ -10,16 +10,23 @@ use crate::{
         records::{self, Sought, TargetHealth, TargetRecord},
     },
     ledger::EventKind,
-    model::{LeaseId, PrincipalId},
-    report::{CheckView, HealthView, Observation},
+    model::{LeaseId, PrincipalId, TargetId},
+    report::{CheckView, HealthView, Observation, Seen},
 };
 
+/// The two views of it: by lease, and by target.
+type Observed = (BTreeMap<LeaseId, Observation>, BTreeMap<TargetId, Seen>);
+
 impl Session {
-    /// What appliers attest of each lease. A target on which another lease is seen has none of this one's weight.
-    pub(super) fn observed(&self) -> Result<BTreeMap<LeaseId, Observation>, Failure> {
-        let mut observed = BTreeMap::new();
+    /// What appliers attest of each lease and of each target. A target on which another lease is seen has none of this one's weight.
+    pub(super) fn observed(&self) -> Result<Observed, Failure> {
+        let (mut observed, mut targets) = (BTreeMap::new(), BTreeMap::new());
         for found in records::read(&self.repo, &self.state)?.found {
             let record = &found.record;
+            let said = observation(found.applier.clone(), record.clone());
+            let said = Observation { weight: record.observed_bp, ..said };
+            let (lease, there) = (record.lease.clone(), record.observed_lease.clone());
+            targets.insert(found.target.clone(), Seen { lease, there, said });
             if let Some(other) = record.observed_lease.clone().filter(|other| *other != record.lease) {
                 let (weight, seen) = (record.observed_bp, Some(record.seen_at.as_second()));
                 observed.insert(other, Observation { weight, seen, ..Observation::of(found.applier.clone()) });
@@ -36,7 +43,7 @@ impl Session {
                 now.map_or(then.clone(), |now| Observation { weight: now.weight, seen: now.seen, ..then }),
             );
         }
-        Ok(observed)
+        Ok((observed, targets))
     }
 
     /// The leases that started and of which no newest record tells what became.

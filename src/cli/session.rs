@@ -180,14 +180,8 @@ impl Session {
         let tags = self.repo.refs(&["refs/tags/rollout"])?;
         let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
         let (tags, notes) = (tags.collect(), self.inbox()?.waiting());
-        Ok(Beside {
-            tags,
-            notes,
-            observed: self.observed()?,
-            happened: Vec::new(),
-            refused: self.refused()?,
-            now: Some(turn::now()),
-        })
+        let ((observed, seen), refused) = (self.observed()?, self.refused()?);
+        Ok(Beside { observed, seen, notes, tags, happened: Vec::new(), refused, now: Some(turn::now()) })
     }
 
     /// Why agents did not turn their keys, as far as that verifies.

@@ -92,7 +92,7 @@ fn left(from: &str, seconds: u64, now: Option<Timestamp>) -> Option<Left> {
 }
 
 /// A length of time as people say it: its two largest units.
-fn length(seconds: i64) -> String {
+pub(super) fn length(seconds: i64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),

@@ -22,6 +22,7 @@ mod policy;
 mod pull;
 mod refusal;
 mod schema;
+mod status;
 mod style;
 mod subject;
 mod trail;
@@ -57,6 +58,10 @@ pub use policy::{PolicyShow, ProposedPolicy, policy_show, policy_text};
 pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use refusal::{RefusalReason, RefusalView};
 pub use schema::schema;
+pub use status::{
+    Served, StatusView, TargetStatus, Unpushed, Waiting, WaitingStop, WantedWeight, status_targets, status_text,
+    status_view,
+};
 pub use style::{Colour, Glyphs, Style, Terminal};
 pub use subject::subject_line;
 pub use trail::{Entry, PolicyChange, RevokedKey, entry_text, trail};
@@ -108,11 +113,24 @@ impl Observation {
     }
 }
 
+/// What an applier attests of a target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// The lease that it moves the target for.
+    pub lease: LeaseId,
+    /// The lease that has the weight.
+    pub there: Option<LeaseId>,
+    /// What it says.
+    pub said: Observation,
+}
+
 /// What is known beside the ledger.
 #[derive(Debug, Clone, Default)]
 pub struct Beside {
     /// What appliers attest, by lease.
     pub observed: BTreeMap<LeaseId, Observation>,
+    /// What appliers attest, by target.
+    pub seen: BTreeMap<TargetId, Seen>,
     /// Whose votes wait in notes and would count if they were folded next, by lease and action.
     pub notes: BTreeMap<(LeaseId, Action), Vec<PrincipalId>>,
     /// The names of the rollout tags that exist, below `refs/tags/`.

@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
-use super::{Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView, ShowView};
+use super::{Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView, ShowView, StatusView};
 use crate::gate::{EvidenceView, GateView, ReplayView};
 use crate::risk::{Assessment, LeaseAssessment};
 
@@ -14,6 +14,8 @@ use crate::risk::{Assessment, LeaseAssessment};
 struct Output {
     /// `list`.
     list: ListView,
+    /// `status`.
+    status: StatusView,
     /// `show LEASE`.
     show: ShowView,
     /// `show policy`.

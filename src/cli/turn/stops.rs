@@ -5,7 +5,7 @@
 //! stays until a remote's branch has it. A ref of its own can be deleted where nobody refuses that, so whoever reaches a remote
 //! next that has neither delivers it again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     fold_on,
@@ -231,8 +231,8 @@ impl Signed {
     }
 }
 
-/// Carries over every stop, local or fetched, that would have an effect: each by an unsigned merge on the local branch.
-pub fn carry_over(session: &mut Session) -> Result<(), Failure> {
+/// Every commit under a stop's name, local or fetched, with where it is: `here`, or a remote's name.
+pub fn beside_main(session: &Session) -> Result<BTreeMap<Oid, BTreeSet<String>>, Failure> {
     let aside = ASIDE.map(|start| format!("{start}*"));
     let [heads, tags] = &aside;
     let prefixes = [
@@ -248,12 +248,24 @@ pub fn carry_over(session: &mut Session) -> Result<(), Failure> {
             || matches!(place(name, branch), Place::Stop { .. })
             || mirrored_stop(name, branch).is_some()
     };
-    let refs = session.repo.refs(&prefixes)?;
-    let mut waiting: Vec<Oid> =
-        refs.into_iter().filter(|(name, _)| is_stop(name, &session.branch)).map(|(_, id)| id).collect();
-    waiting.sort_unstable();
-    waiting.dedup();
-    for stop in waiting {
+    let mut found: BTreeMap<Oid, BTreeSet<String>> = BTreeMap::new();
+    for (name, id) in session.repo.refs(&prefixes)?.into_iter().filter(|(name, _)| is_stop(name, &session.branch)) {
+        let remote = name.strip_prefix(MIRROR).or_else(|| name.strip_prefix("refs/remotes/"));
+        let place = remote.and_then(|rest| rest.split_once('/')).map_or("here", |(remote, _)| remote);
+        found.entry(id).or_default().insert(place.to_owned());
+    }
+    Ok(found)
+}
+
+/// The stops of a commit that would stop something if they were folded next.
+pub fn effective(session: &Session, stop: Oid) -> Vec<Cosignature> {
+    let (votes, _) = opened(session, stop).unwrap_or_default();
+    votes.into_iter().filter(|vote| ledger::stops_something(&session.state, vote).unwrap_or(false)).collect()
+}
+
+/// Carries over every stop, local or fetched, that would have an effect: each by an unsigned merge on the local branch.
+pub fn carry_over(session: &mut Session) -> Result<(), Failure> {
+    for stop in beside_main(session)?.into_keys() {
         carry(session, stop)?;
     }
     Ok(())

@@ -15,16 +15,19 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, findings, keys,
+    Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, TargetStatus, Waiting, findings, keys,
     lease_text::has_ended,
-    lease_view, list_view,
+    lease_view,
+    list::policy_line,
+    list_view,
     live::is_open,
-    trail,
+    status::{OTHERS, awaited},
+    status_targets, status_view, trail,
     words::{escaped, time},
 };
 use crate::{
     gate::Evidence,
-    ledger::{State, StepReport},
+    ledger::{State, StepReport, at_target},
     model::{Digest, LeaseId, Oid},
 };
 
@@ -75,6 +78,9 @@ struct Page<'a> {
     tip: String,
     steps: usize,
     open: usize,
+    proposed: Option<String>,
+    targets: Vec<TargetRow<'a>>,
+    general: Vec<Entry>,
     rows: Vec<Row<'a>>,
     sections: Vec<String>,
     left_out: usize,
@@ -91,6 +97,20 @@ struct Row<'a> {
     mark: &'static str,
     observed: String,
     awaits: &'a str,
+}
+
+/// A target's line.
+struct TargetRow<'a> {
+    target: &'a str,
+    serves: String,
+    why: Option<&'a str>,
+    wanted: String,
+    lease: Option<&'a LeaseSummary>,
+    linked: bool,
+    since: &'a str,
+    others: &'a [LeaseSummary],
+    more: usize,
+    awaits: String,
 }
 
 #[derive(Template)]
@@ -113,6 +133,7 @@ struct Signer<'a> {
     what: String,
     key: &'a str,
     carrier: &'a str,
+    time: Option<&'a str>,
     evidence: Option<&'a str>,
 }
 
@@ -145,6 +166,12 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
         })
     };
     let rows: Vec<_> = leases.iter().enumerate().filter_map(row).collect();
+    let status = targets(of);
+    let linked = |lease: &str| rows.iter().any(|row| row.linked && row.lease.lease == lease);
+    let target = |one: &'_ TargetStatus| one.lease.as_ref().is_some_and(|lease| linked(&lease.lease));
+    let links: Vec<_> = status.iter().map(target).collect();
+    let everything = trail(of.state, of.reports, of.beside, None);
+    let is_general = |entry: &Entry| entry.lease.is_none() && entry.subject.is_none();
     let found: Vec<_> = findings(of.reports).map(FindingView::of).collect();
     let page = Page {
         style: STYLE,
@@ -156,6 +183,9 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
         steps: of.reports.len(),
         open: rows.iter().filter(|row| !ended(row.lease)).count(),
         left_out: rows.len() - sections.len(),
+        proposed: view.policy_proposed.as_ref().filter(|_| of.only.is_none()).map(policy_line),
+        targets: status.iter().zip(links).map(|(one, linked)| target_row(one, linked)).collect(),
+        general: everything.into_iter().filter(|entry| of.only.is_none() && is_general(entry)).collect(),
         rows,
         sections,
         signers: keys(of.state),
@@ -165,6 +195,67 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
     };
     // Strangers' words are no markup there; nor do they turn around what a reader sees.
     Ok(page.render()?.split('\n').map(escaped).collect::<Vec<_>>().join("\n"))
+}
+
+/// What is so at the targets that the page is about.
+fn targets(of: &PageOf<'_>) -> Vec<TargetStatus> {
+    let mut names = status_targets(of.state);
+    // A page about some leases says nothing of others.
+    if let Some(only) = of.only {
+        names.retain(|target| {
+            let all = at_target(of.state, target).all;
+            !all.is_empty() && all.is_subset(only)
+        });
+    }
+    status_view(of.state, of.reports, of.beside, &Waiting::default(), &names, &[]).targets
+}
+
+fn target_row(one: &TargetStatus, linked: bool) -> TargetRow<'_> {
+    let served = one.served.as_ref().map(|served| {
+        let weight =
+            served.weight.map_or("an unknown weight".to_owned(), |weight| format!("{} %", chart::number(weight)));
+        let of = served.lease.as_ref().map(|lease| format!(" of {lease}")).unwrap_or_default();
+        let doing = served.doing.as_ref().map(|doing| format!(", {doing}")).unwrap_or_default();
+        let seen = served.seen.as_deref().unwrap_or("at an unknown time");
+        format!("{weight}{of}; {} saw it {seen}{doing}", served.applier)
+    });
+    TargetRow {
+        target: &one.target,
+        serves: served.unwrap_or_else(|| "–".to_owned()),
+        why: one.why.as_deref(),
+        wanted: one.wanted.as_ref().map_or("–".to_owned(), |wanted| format!("{} %", wanted.weight)),
+        lease: one.lease.as_ref(),
+        linked,
+        since: one.since.as_deref().unwrap_or("–"),
+        others: one.others.get(..OTHERS).unwrap_or(&one.others),
+        more: one.others.len().saturating_sub(OTHERS),
+        awaits: waits_for(one),
+    }
+}
+
+/// What the leases of a target wait for: what runs there, then what is proposed.
+fn waits_for(one: &TargetStatus) -> String {
+    let of_other = |other: &LeaseSummary| Some(format!("{}: {}", other.lease, awaited(other)?));
+    let first = one.lease.as_ref().and_then(awaited);
+    let all: Vec<_> = first.into_iter().chain(one.others.iter().take(OTHERS).filter_map(of_other)).collect();
+    if all.is_empty() { "–".to_owned() } else { all.join("; ") }
+}
+
+/// What is shown of a long id; the whole is the element's title.
+fn short(id: &str) -> &str {
+    let from = id.find(':').map_or(0, |colon| colon + 1);
+    id.get(..from + 12).unwrap_or(id)
+}
+
+/// Whose keys an entry rests on.
+fn by(entry: &Entry) -> String {
+    let votes: Vec<_> = entry.votes.iter().map(|vote| format!("{} ({})", vote.principal, vote.role)).collect();
+    if votes.is_empty() { entry.principal.clone().unwrap_or_default() } else { votes.join(", ") }
+}
+
+/// The reasons that its signers gave.
+fn remarks(entry: &Entry) -> impl Iterator<Item = &String> {
+    entry.votes.iter().filter_map(|vote| vote.remark.as_ref())
 }
 
 fn ended(lease: &LeaseSummary) -> bool {
@@ -264,6 +355,7 @@ fn signers(view: &LeaseView) -> Vec<Signer<'_>> {
             what: cosigner(one),
             key: &one.key,
             carrier: "",
+            time: one.timestamp.as_deref(),
             evidence: None,
         })
         .collect();
@@ -277,6 +369,7 @@ fn signers(view: &LeaseView) -> Vec<Signer<'_>> {
             what: format!("{action}{tier}"),
             key: &vote.key,
             carrier: &vote.carrier,
+            time: vote.claimed.as_deref(),
             evidence: vote.evidence.as_deref(),
         });
     }

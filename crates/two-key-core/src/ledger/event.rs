@@ -12,7 +12,7 @@ use crate::{
     signature::Carrier,
 };
 
-use super::state::{InForce, Vote};
+use super::{proposal::InForce, vote::Vote};
 
 /// The path of a finding about all lease files together.
 pub(in crate::ledger) const LEASES: &str = "leases";

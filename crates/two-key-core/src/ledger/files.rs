@@ -8,8 +8,8 @@ use crate::{
 };
 
 use super::{
-    Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, dossier::FilePath,
-    event::LEASES, rules,
+    Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, event::LEASES,
+    index::FilePath, rules,
 };
 
 /// Findings about files that one step can have; one more says how many more there were.
@@ -103,10 +103,10 @@ impl Fold {
     /// Takes over one lease file's change and says which lease it is about.
     fn lease_entry(&mut self, at: FilePath<'_>, file: Option<Read>, proposer: &Proposer) -> Option<LeaseId> {
         let Some((digest, read)) = file else {
-            self.state.dossiers.remove_file(&at);
+            self.state.index.remove_file(&at);
             return at.id;
         };
-        let taken = self.state.dossiers.takes_file(&at);
+        let taken = self.state.index.takes_file(&at);
         let usable = read.and_then(|proposed| {
             self.check_lease_file(at.id.as_ref(), proposed.get())?;
             if taken { Ok(proposed) } else { Err(too_many(&proposed.get().id)) }
@@ -114,14 +114,14 @@ impl Fold {
         if let (Ok(proposed), Some(id)) = (&usable, &at.id)
             && self.state.lease(id).is_none_or(|lease| lease.pinned.is_none())
         {
-            self.state.dossiers.entry(&id.folded()).brought.note(proposed.digest(), proposer);
+            self.state.index.entry(&id.folded()).brought.note(proposed.digest(), proposer);
         }
         let content = self.content(at.path, at.id.as_ref(), usable);
         if taken {
-            self.state.dossiers.insert_file(&at, ProposalFile { digest, content });
+            self.state.index.insert_file(&at, ProposalFile { digest, content });
         }
         if let Some(id) = &at.id {
-            self.state.dossiers.entry(&id.folded()).was_proposed(id);
+            self.state.index.entry(&id.folded()).was_proposed(id);
         }
         at.id
     }
@@ -158,7 +158,7 @@ impl Fold {
     fn check_pinned(&mut self, id: &LeaseId) {
         let Some(lease) = self.state.lease(id) else { return };
         let Some(pinned) = lease.pinned.as_ref().map(|pinned| pinned.digest()) else { return };
-        let files: Vec<_> = self.state.dossiers.files_of(id).collect();
+        let files: Vec<_> = self.state.index.files_of(id).collect();
         let gone = files.is_empty() && !lease.phase.ended();
         let other = files.iter().find(|(_, file)| file.digest != Some(pinned)).map(|(path, _)| (*path).to_owned());
         if !gone && other.is_none() {
@@ -219,12 +219,12 @@ impl State {
 
     /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.
     pub(in crate::ledger) fn case_twin(&self, id: &LeaseId) -> Option<LeaseId> {
-        self.dossiers.case_twin(id)
+        self.index.case_twin(id)
     }
 
     /// The proposals in the tree under a lease's id.
     pub fn proposals<'a>(&'a self, id: &LeaseId) -> impl Iterator<Item = (&'a str, &'a ProposalFile<lease::Lease>)> {
-        self.dossiers.files_of(id)
+        self.index.files_of(id)
     }
 
     /// The bytes that a vote may name for a lease: the pinned ones, else those in the tree.

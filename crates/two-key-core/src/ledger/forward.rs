@@ -9,8 +9,8 @@ use crate::model::{
 
 use super::{
     Ballot, By, EventKind, Fold, LeaseState, Phase, PinnedTerms, Proposer, State, Vote, Votes,
+    lease_state::Quorum,
     rules::{self, Demand, Tally},
-    state::Quorum,
 };
 
 impl Fold {

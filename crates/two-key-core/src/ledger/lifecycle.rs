@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Action, Oid, StopKind};
 
-use super::state::Vote;
+use super::vote::Vote;
 
 /// Where a lease is. Tiers are indices into the lease's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -17,17 +17,20 @@
 //! signature has been verified before its step is made; a sealed one is verified when its key is in force) and
 //! [`crate::model`].
 
-mod dossier;
 mod event;
 mod files;
 mod forward;
+mod index;
+mod lease_state;
 mod lifecycle;
 mod outlook;
 mod policies;
+mod proposal;
 pub mod rules;
 mod state;
 mod step;
 mod stops;
+mod vote;
 
 #[cfg(test)]
 mod tests;
@@ -39,18 +42,19 @@ use crate::{
     signature::{BadVote, Cosignature, Opened},
 };
 
-pub use dossier::{Dossier, Missed};
 pub use event::{Change, Event, EventKind, EventVote, Finding, StepReport};
+pub use index::{LeaseEntry, Missed};
+pub use lease_state::{LeaseState, PinnedTerms, Quorum};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
     AtTarget, Awaited, Hypothesis, Resolution, at_target, awaited, forecast, hypothetical, looked_at, next_statement,
     resolve, stop_targets, stops_something,
 };
 pub use policies::awaited_policy;
-pub use state::{
-    Ballot, Brought, Content, InForce, LeaseState, PinnedTerms, ProposalFile, Proposer, Quorum, State, Vote, Votes,
-};
+pub use proposal::{Brought, Content, InForce, ProposalFile, Proposer};
+pub use state::State;
 pub use step::{Descent, Entry, File, Step, StepCommit};
+pub use vote::{Ballot, Vote, Votes};
 
 /// Why a root cannot found a ledger. Nothing can be decided then (exit code 3).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +84,7 @@ pub fn begin(step: &Step) -> Result<(State, StepReport), RootError> {
         frozen: None,
         thaw_votes: BTreeMap::new(),
         freezes_seen: BTreeSet::new(),
-        dossiers: dossier::Dossiers::default(),
+        index: index::LeaseIndex::default(),
         open: BTreeSet::new(),
         newest: BTreeMap::new(),
     };

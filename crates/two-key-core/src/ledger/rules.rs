@@ -24,7 +24,12 @@ use crate::{
     signature::{Carrier, Presence},
 };
 
-use super::state::{Proposer, Quorum, State, Vote, Votes};
+use super::{
+    lease_state::Quorum,
+    proposal::Proposer,
+    state::State,
+    vote::{Vote, Votes},
+};
 
 /// What a transition asks of the keys.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use crate::model::{Action, LeaseId, PrincipalId, Reason, Refusal, Statement, Sto
 
 use super::{
     By, Content, EventKind, Fold, LeaseState, Phase, Proposer, State, StopEffect, Transition, Vote,
-    files::unknown_lease, state::Spent, stop_effect,
+    files::unknown_lease, stop_effect, vote::Spent,
 };
 
 impl Fold {
@@ -13,7 +13,7 @@ impl Fold {
         let Some(landings) = self.state.stop_counts(stop, statement, vote)? else { return Ok(()) };
         // Spent from here on, with or without effect: one without would otherwise wait to be replayed.
         let spent = Spent::of(vote.key.raw(), statement);
-        self.state.dossiers.entry(&stop.lease.folded()).stops_seen.insert(spent);
+        self.state.index.entry(&stop.lease.folded()).stops_seen.insert(spent);
         for (lease, effect) in landings {
             if let StopEffect::Goes(phase, action) = effect {
                 self.stopped(&lease, phase, action, vote);
@@ -111,7 +111,7 @@ impl State {
     /// Whether there is such a lease to stop, or ever was: who can delete a proposal cannot outrun a stop thereby.
     pub(in crate::ledger) fn stoppable(&self, id: &LeaseId) -> Result<(), Refusal> {
         if self.lease(id).is_some()
-            || self.dossiers.get(&id.folded()).is_some_and(|found| found.proposed.binary_search(id).is_ok())
+            || self.index.get(&id.folded()).is_some_and(|found| found.proposed.binary_search(id).is_ok())
         {
             Ok(())
         } else {

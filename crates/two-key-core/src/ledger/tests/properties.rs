@@ -10,7 +10,7 @@ use super::{
     story::{Draft, NONE, Story, bytes, enact, lease, rulebook, statement},
 };
 use crate::{
-    ledger::{Descent, Dossier, Entry, State, Step, StepReport, apply, begin},
+    ledger::{Descent, Entry, LeaseEntry, State, Step, StepReport, apply, begin},
     model::{LeaseId, Reason, Refusal, StopKind},
     signature::Opened,
 };
@@ -37,14 +37,14 @@ fn follow(
 }
 
 /// Folds a step on the part of a state that the step turns out to need; what the part says, and all that is known after.
-fn by_parts(before: &State, step: &Step) -> (State, StepReport, BTreeMap<String, Dossier>) {
-    let all = before.changed_dossiers().map(|(id, dossier)| (id.to_owned(), dossier.clone()));
-    let mut kept: BTreeMap<String, Dossier> = all.collect();
-    let mut part = before.core().awaiting_dossiers();
+fn by_parts(before: &State, step: &Step) -> (State, StepReport, BTreeMap<String, LeaseEntry>) {
+    let all = before.changed_entries().map(|(id, entry)| (id.to_owned(), entry.clone()));
+    let mut kept: BTreeMap<String, LeaseEntry> = all.collect();
+    let mut part = before.core().awaiting_entries();
     for _ in 0..20 {
         let (next, report) = apply(part.clone(), step);
         let Some(missed) = next.missed() else {
-            kept.extend(next.changed_dossiers().map(|(id, dossier)| (id.to_owned(), dossier.clone())));
+            kept.extend(next.changed_entries().map(|(id, entry)| (id.to_owned(), entry.clone())));
             return (next, report, kept);
         };
         assert!(!missed.all, "a step needs single leases");
@@ -58,7 +58,7 @@ fn who_asks_a_part_for_everything_is_told_that_it_is_a_part() {
     let state = Stage::new(10, 0).begin().0;
     assert_eq!(state.files().count(), 2);
     assert_eq!(state.missed(), None);
-    let part = state.core().awaiting_dossiers();
+    let part = state.core().awaiting_entries();
     assert_eq!(part.lease(&LeaseId::parse("L1").unwrap()), None);
     let one = part.missed().unwrap();
     assert_eq!((one.all, one.ids.len()), (false, 1));
@@ -118,7 +118,7 @@ proptest! {
             let (part, report, kept) = by_parts(&before, &step);
             prop_assert!(report == whole.1, "{report:?} {:?}", whole.1);
             prop_assert!(part.core() == whole.0.core());
-            let expected = whole.0.changed_dossiers().map(|(id, dossier)| (id.to_owned(), dossier.clone()));
+            let expected = whole.0.changed_entries().map(|(id, entry)| (id.to_owned(), entry.clone()));
             prop_assert!(kept == expected.collect());
         }
     }

@@ -13,7 +13,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{LeaseId, TargetId, lease, lease::Lease};
 
-use super::{Brought, Content, LeaseState, ProposalFile, state::Spent};
+use super::{
+    lease_state::LeaseState,
+    proposal::{Brought, Content, ProposalFile},
+    vote::Spent,
+};
 
 /// Files that are kept under one lease id. Each is compared with the others when it comes, and folders that share folders
 /// spell out a hundred thousand of them in a few bytes.
@@ -21,7 +25,7 @@ const MAX_FILES: usize = 100;
 
 /// All that is known under one lease id, without regard to case; or, under the empty one, of files whose names give none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Dossier {
+pub struct LeaseEntry {
     /// The tree's files, by path.
     pub(in crate::ledger) files: Vec<(String, ProposalFile<Lease>)>,
     /// Who brought bytes of a lease that no vote has pinned yet.
@@ -34,7 +38,7 @@ pub struct Dossier {
     pub(in crate::ledger) stops_seen: BTreeSet<Spent>,
 }
 
-impl Dossier {
+impl LeaseEntry {
     /// Takes note of an id that a file is under.
     pub(in crate::ledger) fn was_proposed(&mut self, id: &LeaseId) {
         if let Err(at) = self.proposed.binary_search(id) {
@@ -44,17 +48,17 @@ impl Dossier {
     }
 }
 
-/// The dossiers that a state holds, by case-folded lease id.
+/// The entries that a state holds, by case-folded lease id.
 #[derive(Debug, Clone, Default)]
-pub(in crate::ledger) struct Dossiers {
-    held: BTreeMap<String, Arc<Dossier>>,
+pub(in crate::ledger) struct LeaseIndex {
+    held: BTreeMap<String, Arc<LeaseEntry>>,
     part: Option<Part>,
 }
 
-/// What a state that holds only some dossiers keeps beside them.
+/// What a state that holds only some entries keeps beside them.
 #[derive(Debug, Clone, Default)]
 struct Part {
-    /// Ids that are known to have no dossier.
+    /// Ids that are known to have no entry.
     absent: BTreeSet<String>,
     /// What may differ from what was supplied.
     changed: BTreeSet<String>,
@@ -115,7 +119,7 @@ fn is_of(path: &str, id: &LeaseId) -> bool {
     name == Some(id.as_str())
 }
 
-impl Dossiers {
+impl LeaseIndex {
     /// Holds nothing, and knows that there is more.
     pub(in crate::ledger) fn part() -> Self {
         Self { held: BTreeMap::new(), part: Some(Part::default()) }
@@ -123,13 +127,13 @@ impl Dossiers {
 
     /// Takes in what there is under some ids, or that there is nothing, unless it is held already. What was missed until now
     /// is forgotten.
-    pub(in crate::ledger) fn supply(&mut self, found: BTreeMap<String, Option<Dossier>>) {
+    pub(in crate::ledger) fn supply(&mut self, found: BTreeMap<String, Option<LeaseEntry>>) {
         let Some(part) = &mut self.part else { return };
         part.missed = Arc::default();
-        for (id, dossier) in found {
-            match dossier {
-                Some(dossier) => {
-                    self.held.entry(id).or_insert_with(|| Arc::new(dossier));
+        for (id, entry) in found {
+            match entry {
+                Some(entry) => {
+                    self.held.entry(id).or_insert_with(|| Arc::new(entry));
                 }
                 None => {
                     part.absent.insert(id);
@@ -152,12 +156,12 @@ impl Dossiers {
     }
 
     /// Those that may differ from what was supplied; all of them where nothing was.
-    pub(in crate::ledger) fn changed(&self) -> impl Iterator<Item = (&str, &Dossier)> {
+    pub(in crate::ledger) fn changed(&self) -> impl Iterator<Item = (&str, &LeaseEntry)> {
         let changed = |id: &str| self.part.as_ref().is_none_or(|part| part.changed.contains(id));
-        self.held.iter().filter(move |(id, _)| changed(id)).map(|(id, dossier)| (id.as_str(), dossier.as_ref()))
+        self.held.iter().filter(move |(id, _)| changed(id)).map(|(id, entry)| (id.as_str(), entry.as_ref()))
     }
 
-    fn all(&self) -> impl Iterator<Item = &Dossier> {
+    fn all(&self) -> impl Iterator<Item = &LeaseEntry> {
         if let Some(part) = &self.part
             && let Ok(mut missed) = part.missed.lock()
         {
@@ -166,7 +170,7 @@ impl Dossiers {
         self.held.values().map(AsRef::as_ref)
     }
 
-    fn find(&self, id: &str) -> Option<&Arc<Dossier>> {
+    fn find(&self, id: &str) -> Option<&Arc<LeaseEntry>> {
         let found = self.held.get(id);
         if let (None, Some(part)) = (found, &self.part)
             && !part.absent.contains(id)
@@ -176,7 +180,7 @@ impl Dossiers {
         found
     }
 
-    pub(in crate::ledger) fn get(&self, id: &str) -> Option<&Dossier> {
+    pub(in crate::ledger) fn get(&self, id: &str) -> Option<&LeaseEntry> {
         self.find(id).map(AsRef::as_ref)
     }
 
@@ -186,7 +190,7 @@ impl Dossiers {
         let mut held = BTreeMap::new();
         for id in ids {
             match self.find(id) {
-                Some(dossier) => drop(held.insert(id.clone(), Arc::clone(dossier))),
+                Some(entry) => drop(held.insert(id.clone(), Arc::clone(entry))),
                 None => drop(part.absent.insert(id.clone())),
             }
         }
@@ -195,9 +199,9 @@ impl Dossiers {
 
     /// The targets that are named by what is held, whether there is more or not.
     pub(in crate::ledger) fn targets_held(&self) -> impl Iterator<Item = &TargetId> {
-        self.held.values().flat_map(|dossier| {
-            let pinned = dossier.leases.iter().filter_map(LeaseState::lease);
-            let proposed = dossier.files.iter().filter_map(|(_, file)| match &file.content {
+        self.held.values().flat_map(|entry| {
+            let pinned = entry.leases.iter().filter_map(LeaseState::lease);
+            let proposed = entry.files.iter().filter_map(|(_, file)| match &file.content {
                 Content::Proposal(proposed) => Some(proposed.get()),
                 Content::Unusable { .. } => None,
             });
@@ -205,8 +209,8 @@ impl Dossiers {
         })
     }
 
-    /// The dossier of an id, made if there is none.
-    pub(in crate::ledger) fn entry(&mut self, id: &str) -> &mut Dossier {
+    /// The entry of an id, made if there is none.
+    pub(in crate::ledger) fn entry(&mut self, id: &str) -> &mut LeaseEntry {
         if let Some(part) = &mut self.part {
             if !self.held.contains_key(id) && !part.absent.contains(id) {
                 part.miss(id);
@@ -218,7 +222,7 @@ impl Dossiers {
 
     /// The leases that some key was turned for or against.
     pub(in crate::ledger) fn leases(&self) -> impl Iterator<Item = &LeaseState> {
-        self.all().flat_map(|dossier| &dossier.leases)
+        self.all().flat_map(|entry| &entry.leases)
     }
 
     pub(in crate::ledger) fn lease(&self, id: &LeaseId) -> Option<&LeaseState> {
@@ -232,7 +236,7 @@ impl Dossiers {
 
     /// Whether a file can be kept: it is already, or there are not too many under its id.
     pub(in crate::ledger) fn takes_file(&self, file: &FilePath<'_>) -> bool {
-        let files = self.get(&file.shelf).map(|dossier| dossier.files.as_slice()).unwrap_or_default();
+        let files = self.get(&file.shelf).map(|entry| entry.files.as_slice()).unwrap_or_default();
         files.len() < MAX_FILES || files.binary_search_by(|(other, _)| other.as_str().cmp(file.path)).is_ok()
     }
 
@@ -264,7 +268,7 @@ impl Dossiers {
 
     /// Every file of the tree.
     pub(in crate::ledger) fn files(&self) -> impl Iterator<Item = (&str, &ProposalFile<Lease>)> {
-        self.all().flat_map(|dossier| &dossier.files).map(|(path, file)| (path.as_str(), file))
+        self.all().flat_map(|entry| &entry.files).map(|(path, file)| (path.as_str(), file))
     }
 
     /// The files under an id, in exactly its case.
@@ -272,38 +276,38 @@ impl Dossiers {
         &'a self,
         id: &LeaseId,
     ) -> impl Iterator<Item = (&'a str, &'a ProposalFile<Lease>)> {
-        let files = self.get(&id.folded()).map(|dossier| dossier.files.as_slice()).unwrap_or_default();
+        let files = self.get(&id.folded()).map(|entry| entry.files.as_slice()).unwrap_or_default();
         files.iter().filter(move |(path, _)| is_of(path, id)).map(|(path, file)| (path.as_str(), file))
     }
 
     /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.
     pub(in crate::ledger) fn case_twin(&self, id: &LeaseId) -> Option<LeaseId> {
-        let dossier = self.get(&id.folded())?;
-        let in_ledger = dossier.leases.first().map(|lease| lease.id.clone()).filter(|other| other != id);
-        let proposals = dossier.files.iter().filter(|(_, file)| matches!(file.content, Content::Proposal(_)));
+        let entry = self.get(&id.folded())?;
+        let in_ledger = entry.leases.first().map(|lease| lease.id.clone()).filter(|other| other != id);
+        let proposals = entry.files.iter().filter(|(_, file)| matches!(file.content, Content::Proposal(_)));
         in_ledger.or_else(|| proposals.filter_map(|(path, _)| lease::file_id(path)).find(|other| other != id))
     }
 }
 
-impl PartialEq for Dossiers {
+impl PartialEq for LeaseIndex {
     /// Whether both hold the same. What neither holds is not compared.
     fn eq(&self, other: &Self) -> bool {
         self.held == other.held
     }
 }
 
-impl Eq for Dossiers {}
+impl Eq for LeaseIndex {}
 
-impl Serialize for Dossiers {
+impl Serialize for LeaseIndex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.held.iter().map(|(id, dossier)| (id, dossier.as_ref())))
+        serializer.collect_map(self.held.iter().map(|(id, entry)| (id, entry.as_ref())))
     }
 }
 
-impl<'de> Deserialize<'de> for Dossiers {
+impl<'de> Deserialize<'de> for LeaseIndex {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let held = BTreeMap::<String, Dossier>::deserialize(deserializer)?;
-        let held = held.into_iter().map(|(id, dossier)| (id, Arc::new(dossier))).collect();
+        let held = BTreeMap::<String, LeaseEntry>::deserialize(deserializer)?;
+        let held = held.into_iter().map(|(id, entry)| (id, Arc::new(entry))).collect();
         Ok(Self { held, part: None })
     }
 }

@@ -373,4 +373,11 @@ fn a_stop_that_only_a_clone_has_is_not_said_to_be_obeyed() {
     from(&bundle).exits(3).never_says("obey");
     from(&scene.server).exits(0).says("delivered a stop that was signed here before");
     assert!(has_stop(&scene, "L-0"));
+    // Nor is it said where there is nothing else to bring, as the lease is withdrawn already.
+    scene.world.run(&clone, "git", &["config", "remote.origin.receivepack", "/bin/false"], b"").exits(0);
+    halts(&scene, &clone, "L-0").exits(3).says("signed and kept here");
+    scene.world.run(&clone, "git", &["reset", "--quiet", "--hard", "origin/main"], b"").exits(0);
+    from(&scene.server).exits(3).says("does not have every stop");
+    scene.world.run(&clone, "git", &["config", "--unset", "remote.origin.receivepack"], b"").exits(0);
+    from(&scene.server).exits(0).says("delivered a stop that was signed here before");
 }

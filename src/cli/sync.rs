@@ -6,9 +6,12 @@ use super::{
     Failure, Place, remotes,
     session::short,
     terminal::{remark, say},
-    turn::{self, Local, effect},
+    turn::{self, Local, effect, stops::Undelivered},
 };
-use crate::{git::mirrored, model::Reason};
+use crate::{
+    git::mirrored,
+    model::{Reason, Refusal},
+};
 
 /// Bring what was signed here onto the remote's branch, and push it
 ///
@@ -46,7 +49,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let new = turn::counted(&session, theirs)?;
     say(&format!("{} is at {}'s tip{}", short(&branch), remote, with(new.votes)));
     if session.tip == theirs {
-        return Ok(());
+        return all_delivered(&undelivered, &remote);
     }
     let before = turn::fold(&session.repo, session.root.commit(), theirs)?;
     match turn::publish(&mut session, &remote) {
@@ -54,7 +57,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             for line in effect::changes(&before, &session.state) {
                 say(&line);
             }
-            Ok(())
+            all_delivered(&undelivered, &remote)
         }
         // The remote has the stops already.
         Err(Failure::Undecided(refusal)) if new.votes + new.proposals == 0 && undelivered.is_empty() => {
@@ -63,8 +66,17 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             remark(&format!("warning: {}; {message}{hint}", refusal.message));
             Ok(())
         }
-        outcome => outcome,
+        failed => failed,
     }
+}
+
+/// Undecided where a stop that was signed here may still get there. What a hook judged gets nowhere.
+fn all_delivered(undelivered: &[Undelivered], remote: &str) -> Result<(), Failure> {
+    if undelivered.iter().all(|why| matches!(why, Undelivered::Judged(..))) {
+        return Ok(());
+    }
+    let refusal = Refusal::new(Reason::NotTaken, format!("{remote} does not have every stop that was signed here"));
+    Err(Failure::Undecided(refusal.hint("try again, or push them elsewhere: git two-key doctor names them")))
 }
 
 fn with(votes: usize) -> String {

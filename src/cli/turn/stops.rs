@@ -184,42 +184,47 @@ fn mirrored_stop(name: &str, branch: &str) -> Option<Oid> {
     }
 }
 
-/// Delivers what was signed here before, to a remote that was reached. What it does not take stays, and that is said; it is
+/// Delivers what was signed here before, to a remote that was reached. What it does not take stays, and that is said; why is
 /// returned.
-pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<Vec<Signed>, Failure> {
+pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<Vec<Undelivered>, Failure> {
     let mut waiting = waiting(repo, branch)?;
     signed(repo)?.iter().filter(|stop| !waiting.contains(stop)).for_each(|stop| stop.take_out(repo));
     if waiting.is_empty() {
-        return Ok(waiting);
+        return Ok(Vec::new());
     }
     let there = match stops_at(repo, remote, branch) {
         Ok(there) => there,
         Err(error) => {
             remark(&format!("warning: {remote} does not say which stops it has: {error}"));
-            return Ok(waiting);
+            return Ok(vec![Undelivered::Unreached(error)]);
         }
     };
     waiting.retain(|stop| !there.contains(&stop.commit));
-    let (mut left, mut reached) = (Vec::new(), true);
+    let mut undelivered = Vec::new();
     for stop in waiting {
         let what = described(&stop);
-        match reached.then(|| stop.push(repo, remote)) {
-            Some(Ok(name)) => {
+        let why = match stop.push(repo, remote) {
+            Ok(name) => {
                 remark(&format!("delivered a stop that was signed here before: {what}, as {name}"));
                 continue;
             }
-            Some(Err(Undelivered::Refused(why) | Undelivered::Judged(_, why))) => {
+            Err(why) => why,
+        };
+        match &why {
+            Undelivered::Refused(why) | Undelivered::Judged(_, why) => {
                 remark(&format!("warning: {remote} does not take {what}, which was signed here: {why}"));
             }
-            Some(Err(Undelivered::Unreached(why))) => {
+            Undelivered::Unreached(why) => {
                 remark(&format!("warning: {remote} does not have {what}, which was signed here: {why}"));
-                reached = false;
             }
-            None => {}
         }
-        left.push(stop);
+        let reached = !matches!(why, Undelivered::Unreached(_));
+        undelivered.push(why);
+        if !reached {
+            break;
+        }
     }
-    Ok(left)
+    Ok(undelivered)
 }
 
 /// A stop in words.

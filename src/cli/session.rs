@@ -20,7 +20,7 @@ use crate::{
 };
 
 use super::{
-    Failure, Place, terminal,
+    Failure, Place, subject, terminal,
     turn::{self, stops},
 };
 
@@ -161,9 +161,11 @@ impl Session {
                     short(&self.branch)
                 );
                 let refusal = Refusal::new(Reason::UnknownLease, message);
-                let hint = "see which there are with: git two-key list; a lease that is not among them, in a file that cannot \
-                            be read, with: git two-key check";
-                Err(Failure::refused(handle, refusal.hint(hint)))
+                let hint = "see which there are with: git two-key list --all; a lease that is not among them, in a file that \
+                            cannot be read, with: git two-key check";
+                let meant = subject::meant(&self.state, handle);
+                let meant = meant.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+                Err(Failure::refused(handle, refusal.hint(meant + hint)))
             }
         }
     }

@@ -308,6 +308,38 @@ fn what_tidies_a_clone_up_takes_no_stop_and_no_vote_away() {
 }
 
 #[test]
+fn a_stop_comes_from_a_clone_that_left_files_and_folders_out() {
+    let scene = Scene::with(Server::Hooked, &["L-0", "L-1", "L-2"]);
+    scene.there(&["config", "uploadpack.allowFilter", "true"]);
+    let hows: [&[&str]; 3] = [&["--bare", "--filter=blob:none"], &["--filter=tree:0"], &["--bare", "--filter=tree:0"]];
+    for (at, how) in hows.iter().enumerate() {
+        let id = format!("L-{at}");
+        let clone = cloned(&scene, &id, &[&["--no-local"], *how].concat());
+        halts(&scene, &clone, &id).exits(0).says("pushed to origin as refs/two-key/stops/");
+        assert!(has_stop(&scene, &id), "{how:?}");
+    }
+    scene.world.two_key_in(&scene.server, &["verify", "--all"]).exits(0).says("everything counts");
+}
+
+#[test]
+fn a_stop_comes_from_a_shallow_clone_of_somebody_who_has_another_name_than_at_the_root() {
+    let scene = Scene::with(Server::Hooked, &["L-0"]);
+    let public = format!("{}.pub", scene.world.key_file("user1").display());
+    for change in [&["key", "remove", "user1", &public][..], &["key", "add", "alice", &public, "--role", "human"]] {
+        scene.by("user2", &[change, &["--push"]].concat()).exits(0);
+        scene.by("user2", &["sign", "policy", "--push"]).exits(0);
+        scene.by("cp14", &["sign", "policy", "--push"]).exits(0);
+    }
+    let clone = cloned(&scene, "shallow", &["--no-local", "--depth=1"]);
+    // Nothing here says which name is the right one.
+    let ran = halts(&scene, &clone, "L-0").exits(0).says("alice: Halt L-0").says("pushed to origin");
+    ran.says("warning: two-key: refused").says("wrong-principal");
+    assert!(has_stop(&scene, "L-0"));
+    let outbox = ["for-each-ref", "--format=%(refname)", "refs/two-key-local/stops"];
+    assert_eq!(scene.world.run(&clone, "git", &outbox, b"").exits(0).out.lines().count(), 0, "nothing is undelivered");
+}
+
+#[test]
 fn a_stop_goes_where_a_server_shows_it() {
     let scene = Scene::with(Server::Hooked, &["L-0", "L-1"]);
     let clone = cloned(&scene, "clone", &[]);

@@ -47,7 +47,7 @@ impl Ground {
         let (branch, tip) = match (unverified_tip(&repo, which), root) {
             (Ok(found), _) => found,
             // Even where the branch is gone.
-            (Err(_), Some(root)) => (unverified_branch(&repo)?, root),
+            (Err(_), Some(root)) => (unverified_branch(&repo), root),
             (Err(failure), None) => return Err(failure),
         };
         let mut objects = repo.objects()?;

@@ -26,6 +26,8 @@ use super::{
 
 /// The path that a root is found by where none is pinned.
 pub(super) const POLICY_PATH: &str = ".two-key/policy.yaml";
+/// The branch that is governed where nothing says otherwise.
+const MAIN: &str = "refs/heads/main";
 
 /// Where the ledger begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -366,20 +368,20 @@ fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
     {
         return Ok(head);
     }
-    Ok("refs/heads/main".to_owned())
+    Ok(MAIN.to_owned())
 }
 
 /// The governed branch and its tip where nothing can be verified.
 pub(super) fn unverified_tip(repo: &Repository, which: &Which) -> Result<(String, Oid), Failure> {
-    let branch = unverified_branch(repo)?;
+    let branch = unverified_branch(repo);
     let tip = tip(repo, &branch, which)?;
     Ok((branch, tip))
 }
 
 /// The governed branch where nothing can be verified.
-pub(super) fn unverified_branch(repo: &Repository) -> Result<String, Failure> {
+pub(super) fn unverified_branch(repo: &Repository) -> String {
     let pinned = repo.pinned_root().ok().flatten().and_then(|root| pinned_branch(repo, root).ok());
-    pinned.map_or_else(|| unpinned_branch(repo), Ok)
+    pinned.or_else(|| unpinned_branch(repo).ok()).unwrap_or_else(|| MAIN.to_owned())
 }
 
 fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {

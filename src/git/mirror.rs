@@ -122,13 +122,15 @@ impl Repository {
         missed.into_iter().next().map_or(Ok(Some(id)), |missed| Err(missed.error))
     }
 
-    /// Fetches a commit that is not here, by its id, into no ref.
-    pub fn fetch_commit(&self, remote: &str, id: Oid) -> Result<(), GitError> {
-        if self.objects()?.kind(id).is_ok() {
-            return Ok(());
+    /// Brings a commit with a file of it here, into no ref: also where that was left out when this was cloned.
+    pub fn fetch_file(&self, remote: &str, commit: Oid, path: &str) -> Result<(), GitError> {
+        if self.objects()?.kind(commit).is_err() {
+            let wanted = Wanted { rank: Rank::Other, name: String::new(), id: commit };
+            self.limited(self.fetch_objects(remote, &[wanted])).bytes()?;
         }
-        let wanted = Wanted { rank: Rank::Other, name: String::new(), id };
-        self.limited(self.fetch_objects(remote, &[wanted])).bytes().map(drop)
+        let file = format!("{commit}:{path}");
+        let program = self.git_alone().args(["cat-file", "-e", &file]).env("GIT_NO_LAZY_FETCH", "0");
+        self.limited(program).bytes().map(drop)
     }
 
     /// Notes down that a remote has taken a ref.

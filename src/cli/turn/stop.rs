@@ -13,7 +13,7 @@ use crate::{
     cli::{
         Failure, Place,
         ground::Ground,
-        session::{Session, Which, unverified_branch, unverified_tip},
+        session::{POLICY_PATH, Session, Which, unverified_branch, unverified_tip},
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
@@ -103,11 +103,13 @@ impl Site {
     /// can be folded, whatever somebody put on the other.
     fn find(place: &Place, flags: &Flags) -> Result<(Self, Option<String>), Failure> {
         let repo = place.repository()?;
-        let branch = unverified_branch(&repo)?;
+        let mut branch = unverified_branch(&repo);
         let destination = flags.destination(&repo, &branch)?;
         let remote = flags.remote(&repo, &branch)?;
         if destination.is_some() {
-            let root = repo.pinned_root()?.map_or(Ok(()), |root| repo.fetch_commit(&remote, root));
+            let root = repo.pinned_root()?.map_or(Ok(()), |root| repo.fetch_file(&remote, root, POLICY_PATH));
+            // The root's policy names it.
+            branch = unverified_branch(&repo);
             if let Err(error) = root.and(repo.fetch(&remote, crate::cli::session::short(&branch))) {
                 remark(&format!("warning: {remote} could not be asked ({error}); the stop is built on what is here"));
             }
@@ -239,7 +241,13 @@ impl Site {
         say(&format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short()));
         let made = Made { stop, on_branch, about: about.about, who: signer.principal.as_str() };
         if let Some(remote) = destination {
-            return self.push(remote, &made);
+            let pushed = self.push(remote, &made);
+            // Of several words one is wrong, and what was signed by that is nothing to deliver.
+            let guessed = matches!(&self.known, Known::Files(files, _) if files.words.len() > 1);
+            if guessed && matches!(pushed, Err(Failure::Refused { .. })) {
+                made.stop.take_out(&self.repo);
+            }
+            return pushed;
         }
         if on_branch {
             self.tag(commit, made.who)?;
@@ -313,7 +321,7 @@ impl Site {
                 if let Some(Ok(name)) = first {
                     say(&format!("pushed to {remote} as {name}"));
                 } else {
-                    made.stop.is_folded(&self.repo);
+                    made.stop.take_out(&self.repo);
                 }
                 say(&format!("pushed to {remote}"));
                 self.push_tags(remote, made)?;

@@ -57,9 +57,9 @@ impl Signed {
         Ok(())
     }
 
-    /// Takes it out again, because a remote's branch has it. Where it cannot be taken out, it is not taken for undelivered
-    /// either.
-    pub fn is_folded(&self, repo: &Repository) {
+    /// Takes it out again, because a remote's branch has it, or it is none there. Where it cannot be taken out, it is not taken
+    /// for undelivered either.
+    pub fn take_out(&self, repo: &Repository) {
         let _ = repo.delete_ref(&self.name(), self.commit);
     }
 
@@ -173,7 +173,7 @@ fn mirrored_stop(name: &str, branch: &str) -> Option<Oid> {
 /// returned.
 pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<Vec<Signed>, Failure> {
     let mut waiting = waiting(repo, branch)?;
-    signed(repo)?.iter().filter(|stop| !waiting.contains(stop)).for_each(|stop| stop.is_folded(repo));
+    signed(repo)?.iter().filter(|stop| !waiting.contains(stop)).for_each(|stop| stop.take_out(repo));
     if waiting.is_empty() {
         return Ok(waiting);
     }

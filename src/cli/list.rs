@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 
 use super::{
     Failure, Format, Place,
@@ -11,16 +11,20 @@ use super::{
     session::{Root, Session, Which},
     terminal, watch,
 };
-use crate::report::{self, Awaits, ListView};
+use crate::{
+    ledger::Phase,
+    report::{self, Awaits, ListView, Past, Shown},
+};
 
 /// List leases: who turned a key, what is wanted, what is observed, what is awaited
 ///
-/// Prints a line a lease, oldest first: its state and tier, how many of the keys that authorize it have been turned, the
+/// Prints what is open and, of each target, the lease that ended last: a line a lease, oldest first: its state and tier, how many of the keys that authorize it have been turned, the
 /// weight that the ledger wants, the weight that an applier has observed (`-` where none has recorded any), and what it
 /// awaits. Votes that only wait in notes are shown as `by note`: they count once a transition seals them.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key list\n  \
+    git two-key list --all --state rolled-back --limit 20\n  \
     git two-key list --watch\n  \
     git two-key list --mine\n  \
     git two-key list --mine --watch --exec notify-me\n  \
@@ -42,9 +46,34 @@ pub struct Args {
     /// awaits as arguments and all about it as JSON on its standard input
     #[arg(long, value_name = "PROGRAM", requires = "mine")]
     exec: Option<String>,
+    /// All leases, also those that have ended before the last of their target
+    #[arg(long)]
+    all: bool,
+    /// Only leases of this target, of all that there are
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Only leases in this state, of all that there are; may be given several times
+    #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(Phase::WORDS))]
+    state: Vec<String>,
+    /// At most so many leases, the newest
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+impl Args {
+    /// Which leases are shown.
+    fn shown(&self) -> Shown {
+        let chosen = self.all || self.target.is_some() || !self.state.is_empty();
+        Shown {
+            past: if chosen { Past::All } else { Past::Last },
+            target: self.target.clone(),
+            states: self.state.iter().cloned().collect(),
+            limit: self.limit,
+        }
+    }
 }
 
 /// Prints the list.
@@ -93,10 +122,14 @@ fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ListView)
     let beside = session.beside()?;
     let mut view =
         report::list_view(&session.state, &session.reports, &beside, pinned, &session.branch, &session.remarks);
+    if !args.short {
+        view = report::shown(view, &args.shown());
+    }
     if args.mine {
         let me = session.signer()?;
         let mine = |awaits: &Awaits| report::awaits_key_of(awaits, me.as_str());
         view.leases.retain(|lease| lease.awaits.as_ref().is_some_and(mine));
+        view.left_out = 0;
         view.policy_proposed = view.policy_proposed.filter(|proposed| proposed.awaits.as_ref().is_some_and(mine));
     }
     Ok((session, view))

@@ -22,7 +22,7 @@ use crate::{
 use super::{
     Failure, Place,
     remotes::{is_pushed_to, known_elsewhere, unpushed, upstream},
-    terminal, turn,
+    subject, terminal, turn,
 };
 
 /// The path that a root is found by where none is pinned.
@@ -167,9 +167,11 @@ impl Session {
                     short(&self.branch)
                 );
                 let refusal = Refusal::new(Reason::UnknownLease, message);
-                let hint = "see which there are with: git two-key list; a lease that is not among them, in a file that cannot \
-                            be read, with: git two-key check";
-                Err(Failure::refused(handle, refusal.hint(hint)))
+                let hint = "see which there are with: git two-key list --all; a lease that is not among them, in a file that \
+                            cannot be read, with: git two-key check";
+                let meant = subject::meant(&self.state, handle);
+                let meant = meant.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+                Err(Failure::refused(handle, refusal.hint(meant + hint)))
             }
         }
     }

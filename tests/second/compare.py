@@ -35,7 +35,7 @@ def ours(program, clone, root):
     if code not in (0, 1) or not out.strip() or "findings" not in json.loads(out):
         return {"undecided": (err or out).strip()[-300:], "code": code}
     verdict = json.loads(out)
-    listed = json.loads(ask(program, clone, root, "list")[1])
+    listed = json.loads(ask(program, clone, root, "list", "--all")[1])
     lines = [json.loads(line) for line in ask(program, clone, root, "log")[1].splitlines()]
     return {
         "tip": verdict["tip"], "steps": verdict["steps"],

@@ -115,8 +115,9 @@ impl Site {
     fn find(place: &Place, flags: &Flags) -> Result<(Self, Delivery), Failure> {
         let repo = place.repository()?;
         let branch = unverified_branch(&repo)?;
-        let missed = if flags.to.is_offline() { None } else { fresh::fetched(&repo, flags.to.named())?.err() };
         let delivery = flags.delivery(&repo, &branch)?;
+        let named = delivery.remote().or(flags.to.named());
+        let missed = if flags.to.is_offline() { None } else { fresh::fetched(&repo, named)?.err() };
         let remote = flags.to.remote(&repo, &branch)?;
         let (here, local) = (Self::at(place, &here(place)?), repo.resolve(&branch)?);
         let theirs = repo.resolve(&mirrored(&remote, &branch))?.filter(|theirs| Some(*theirs) != local);
@@ -130,7 +131,7 @@ impl Site {
             },
         };
         if let Some(error) = &missed {
-            site.remarks.push(format!("warning: {error}; {}", fresh::age(&repo, flags.to.named())?));
+            site.remarks.push(format!("warning: {error}; {}", fresh::age(&repo, named)?));
         }
         match &site.known {
             Known::Ledger(session) => site.remarks.extend(session.remarks.iter().cloned()),

@@ -89,8 +89,8 @@ pub fn fetched(repo: &Repository, named: Option<&str>) -> Result<Result<(), GitE
 fn bring_root(repo: &Repository, remote: &str) -> Result<(), GitError> {
     let Some(root) = repo.pinned_root().ok().flatten() else { return Ok(()) };
     match repo.objects()?.file_at(root, POLICY_PATH) {
-        Ok(_) => Ok(()),
-        Err(_) => repo.fetch_file(remote, root, POLICY_PATH),
+        Ok(Some(_)) => Ok(()),
+        _ => repo.fetch_file(remote, root, POLICY_PATH),
     }
 }
 

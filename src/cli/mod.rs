@@ -8,6 +8,7 @@ mod apply_log;
 mod approve;
 mod check;
 mod ci;
+mod clone;
 mod complete;
 mod completions;
 mod demo;
@@ -51,6 +52,7 @@ mod thaw;
 mod trust;
 mod turn;
 mod verify;
+mod wait;
 mod watch;
 mod withdraw;
 
@@ -102,6 +104,7 @@ impl CommandLine {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Init(init::Args),
+    Clone(clone::Args),
     Trust(trust::Args),
     #[command(visible_alias = "push")]
     Sync(sync::Args),
@@ -124,6 +127,7 @@ enum Verb {
     Withdraw(withdraw::Args),
     Freeze(freeze::Args),
     Thaw(thaw::Args),
+    Wait(wait::Args),
     Verify(verify::Args),
     Status(status::Args),
     #[command(visible_alias = "list-leases")]
@@ -228,6 +232,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
 
     match &line.verb {
         Verb::Init(args) => init::run(args, &place),
+        Verb::Clone(args) => clone::run(args, &place),
         Verb::Trust(args) => trust::run(args, &place),
         Verb::Sync(args) => sync::run(args, &place),
         Verb::New(args) => new::run(args, &place),
@@ -243,6 +248,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Withdraw(args) => withdraw::run(args, &place),
         Verb::Freeze(args) => freeze::run(args, &place),
         Verb::Thaw(args) => thaw::run(args, &place),
+        Verb::Wait(args) => wait::run(args, &place),
         Verb::Verify(args) => verify::run(args, &place),
         Verb::Status(args) => status::run(args, &place),
         Verb::List(args) => list::run(args, &place),

@@ -115,6 +115,11 @@ impl Repository {
         self.run(&["config", "--local", "--replace-all", name, value]).bytes().map(drop)
     }
 
+    /// Adds a value to a key of this repository's own configuration that may have several.
+    pub fn add_config(&self, name: &str, value: &str) -> Result<(), GitError> {
+        self.run(&["config", "--local", "--add", name, value]).bytes().map(drop)
+    }
+
     /// The root that is pinned here: `TWO_KEY_ROOT`, else `two-key.root`. A value that is no object id of this
     /// repository is an error, never "unpinned".
     pub fn pinned_root(&self) -> Result<Option<Oid>, GitError> {

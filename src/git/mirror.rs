@@ -181,7 +181,7 @@ impl Repository {
     pub fn keep_fetches_off_local(&self) -> Result<(), GitError> {
         for remote in self.mirrors_onto_local()? {
             let [name, value] = Self::off_local(&remote);
-            self.run(&["config", "--local", "--add", &name, &value]).bytes()?;
+            self.add_config(&name, &value)?;
         }
         Ok(())
     }

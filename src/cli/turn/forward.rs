@@ -59,10 +59,10 @@ pub struct Ask<'a> {
 /// word. Says first what will not be pushed.
 pub fn pinned(place: &Place, flags: &Flags) -> Result<Session, Failure> {
     let repo = place.repository()?;
-    if let Some(line) = flags.delivery(&repo, &unverified_branch(&repo))?.first_line() {
-        say(&line);
-    }
-    let session = proposing(place, &flags.to, if flags.dry_run { Local::Left } else { Local::Moved })?;
+    let delivery = flags.delivery(&repo, &unverified_branch(&repo))?;
+    delivery.first_line().iter().for_each(|line| say(line));
+    let local = if flags.dry_run { Local::Left } else { Local::Moved };
+    let session = looked_at(place, flags.to.is_offline(), delivery.remote().or(flags.to.named()), local)?;
     if let Root::Unpinned(root) = session.root {
         let message = "no root is pinned here, so whose keys count is not known, and nothing goes forward";
         let hint = format!("compare the root with somebody whom you trust, then: git two-key trust {root}");
@@ -73,11 +73,15 @@ pub fn pinned(place: &Place, flags: &Flags) -> Result<Session, Failure> {
 
 /// The governed branch as it is on the server with what is here.
 pub fn proposing(place: &Place, to: &To, local: Local) -> Result<Session, Failure> {
+    looked_at(place, to.is_offline(), to.named(), local)
+}
+
+fn looked_at(place: &Place, offline: bool, named: Option<&str>, local: Local) -> Result<Session, Failure> {
     let repo = place.repository()?;
-    if !to.is_offline() {
-        fresh::look(&repo, to.named())?;
+    if !offline {
+        fresh::look(&repo, named)?;
     }
-    let remote = followed(&repo, &unverified_branch(&repo), to.named())?;
+    let remote = followed(&repo, &unverified_branch(&repo), named)?;
     let session = join(place, remote.as_deref(), local)?;
     session.remarks.iter().for_each(|line| remark(line));
     Ok(session)

@@ -114,9 +114,11 @@ impl Site {
     /// can be folded, whatever somebody put on the other.
     fn find(place: &Place, flags: &Flags) -> Result<(Self, Delivery), Failure> {
         let repo = place.repository()?;
-        let missed = if flags.to.is_offline() { None } else { fresh::fetched(&repo, flags.to.named())?.err() };
+        let delivery = flags.delivery(&repo, &unverified_branch(&repo))?;
+        let named = delivery.remote().or(flags.to.named());
+        let missed = if flags.to.is_offline() { None } else { fresh::fetched(&repo, named)?.err() };
+        // The root's policy, which may have come just now, names it.
         let branch = unverified_branch(&repo);
-        let delivery = flags.delivery(&repo, &branch)?;
         let remote = flags.to.remote(&repo, &branch)?;
         let (here, local) = (Self::at(place, &here(place)?), repo.resolve(&branch)?);
         let theirs = repo.resolve(&mirrored(&remote, &branch))?.filter(|theirs| Some(*theirs) != local);
@@ -130,7 +132,7 @@ impl Site {
             },
         };
         if let Some(error) = &missed {
-            site.remarks.push(format!("warning: {error}; {}", fresh::age(&repo, flags.to.named())?));
+            site.remarks.push(format!("warning: {error}; {}", fresh::age(&repo, named)?));
         }
         match &site.known {
             Known::Ledger(session) => site.remarks.extend(session.remarks.iter().cloned()),

@@ -110,3 +110,27 @@ fn whoever_waits_is_told_what_came_of_it_by_the_exit_code() {
     assert!(waiting.wait().unwrap().success());
     wait(&[LEASE, "--for", "completed", "--timeout", "0s"]).exits(4).says("is halted");
 }
+
+#[test]
+fn an_agents_own_no_is_signed_and_seen_until_the_lease_awaits_it_no_more() {
+    let scene = Scene::new();
+    let world = &scene.world;
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root]);
+    ran.exits(0);
+    let by = |who: &str, args: &[&str]| {
+        let key = world.key_file(who);
+        world.two_key_in(&clone, &[args, &["--key", key.to_str().unwrap()]].concat())
+    };
+    by("cp14", &["refuse", LEASE]).exits(2).says("--reason");
+    by("user1", &["refuse", LEASE, "--reason", "no"]).exits(1).says("wrong-role: ");
+    by("mallory", &["refuse", LEASE, "--reason", "no"]).exits(1).says("unknown-key: ");
+    by("cp14", &["refuse", LEASE, "--check", "ci", "--reason", "build 4711 is red"]).exits(0).says("pushed to origin");
+    let shown = world.two_key_in(&clone, &["show", LEASE]).exits(0);
+    shown.says("cp14").says("build 4711 is red").says("ci");
+    world.two_key_in(&scene.server, &["show", LEASE]).exits(0).says("build 4711 is red");
+    assert_eq!(world.run(&clone, "git", &["status", "--porcelain"], b"").out, "");
+    // It stops nothing, and is gone once the same agent signs.
+    by("cp14", &["sign", LEASE]).exits(0).says("pushed to origin");
+    world.two_key_in(&clone, &["show", LEASE]).exits(0).never_says("build 4711 is red");
+    by("cp14", &["refuse", LEASE, "--reason", "late"]).exits(1).says("wrong-state: ");
+}

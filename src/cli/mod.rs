@@ -34,6 +34,7 @@ mod output;
 mod pack;
 mod pause;
 mod promote;
+mod refuse;
 mod remotes;
 mod report;
 mod resume;
@@ -111,6 +112,7 @@ enum Verb {
     New(Box<new::Args>),
     #[command(visible_alias = "sign-lease")]
     Sign(sign::Args),
+    Refuse(refuse::Args),
     Start(start::Args),
     Promote(promote::Args),
     #[command(visible_alias = "approve-next-tier")]
@@ -237,6 +239,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Sync(args) => sync::run(args, &place),
         Verb::New(args) => new::run(args, &place),
         Verb::Sign(args) => sign::run(args, &place),
+        Verb::Refuse(args) => refuse::run(args, &place),
         Verb::Start(args) => start::run(args, &place),
         Verb::Promote(args) => promote::run(args, &place),
         Verb::Approve(args) => approve::run(args, &place),

@@ -114,6 +114,8 @@ reasons! {
     NoPack = "no-pack",
     /// A health gate that says no.
     GateFailed = "gate-failed",
+    /// A check of an agent's that says no.
+    CheckFailed = "check-failed",
     /// A health gate that has nothing to judge.
     NoData = "no-data",
     /// Knowledge that is too old to act on.

@@ -101,10 +101,10 @@ fn is_made_up_for(stage: &Stage, applied_step: u64) {
 #[track_caller]
 fn stops_and_does_not_go_forward(trouble: &Trouble) {
     let stage = promoted();
-    apply_in(&stage, trouble).exits(3).says("internal");
+    apply_in(&stage, trouble).exits(3).says("io: ");
     assert_eq!(weight(&stage), 500);
     stage.turn("cp14", "halt");
-    apply_in(&stage, trouble).exits(3).says("internal");
+    apply_in(&stage, trouble).exits(3).says("io: ");
     assert_eq!(weight(&stage), 0);
     // And stays so, by a process that remembers nothing of it.
     apply_in(&stage, trouble).exits(3);

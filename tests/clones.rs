@@ -190,7 +190,7 @@ fn sign_and_push(scene: &Scene, id: &str) {
 }
 
 fn sign_and_sync(scene: &Scene, id: &str) {
-    scene.by("cp14", &["sign", id, "--as", "note"]).exits(0);
+    scene.by("cp14", &["sign", id, "--as", "note", "--no-push"]).exits(0);
     scene.world.two_key(&["doctor"]).exits(1).says("votes: ").says(id).says("git two-key sync");
     scene.world.two_key(&["sync"]).exits(0).says("pushed to origin");
     scene.world.two_key(&["doctor"]).exits(1).never_says("votes: ");
@@ -288,7 +288,7 @@ fn what_tidies_a_clone_up_takes_no_stop_and_no_vote_away() {
         let clone = cloned(&scene, "clone", &[&format!("--ref-format={format}")]);
         let git = |args: &[&str]| drop(scene.world.run(&clone, "git", args, b"").exits(0));
         let key = scene.world.key_file("cp14");
-        scene.world.two_key_in(&clone, &["sign", "L-0", "--key", key.to_str().unwrap()]).exits(0);
+        scene.world.two_key_in(&clone, &["sign", "L-0", "--no-push", "--key", key.to_str().unwrap()]).exits(0);
         git(&["config", "remote.origin.url", "/nowhere"]);
         // Signed in a worktree of its own.
         git(&["worktree", "add", "--quiet", "../tree", "--detach"]);
@@ -373,4 +373,11 @@ fn a_stop_that_only_a_clone_has_is_not_said_to_be_obeyed() {
     from(&bundle).exits(3).never_says("obey");
     from(&scene.server).exits(0).says("delivered a stop that was signed here before");
     assert!(has_stop(&scene, "L-0"));
+    // Nor is it said where there is nothing else to bring, as the lease is withdrawn already.
+    scene.world.run(&clone, "git", &["config", "remote.origin.receivepack", "/bin/false"], b"").exits(0);
+    halts(&scene, &clone, "L-0").exits(3).says("signed and kept here");
+    scene.world.run(&clone, "git", &["reset", "--quiet", "--hard", "origin/main"], b"").exits(0);
+    from(&scene.server).exits(3).says("does not have every stop");
+    scene.world.run(&clone, "git", &["config", "--unset", "remote.origin.receivepack"], b"").exits(0);
+    from(&scene.server).exits(0).says("delivered a stop that was signed here before");
 }

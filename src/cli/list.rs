@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 
 use super::{
-    Failure, Format, Place, notify,
+    Failure, Format, Place,
+    fresh::Source,
+    notify,
     session::{Root, Session, Which},
     terminal, watch,
 };
@@ -20,19 +22,17 @@ use crate::{
 /// weight that the ledger wants, the weight that an applier has observed (`-` where none has recorded any), and what it
 /// awaits. Votes that only wait in notes are shown as `by note`: they count once a transition seals them.
 #[derive(Debug, ClapArgs)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(after_long_help = "Examples:\n  \
     git two-key list\n  \
     git two-key list --all --state rolled-back --limit 20\n  \
-    git two-key list --watch --remote\n  \
+    git two-key list --watch\n  \
     git two-key list --mine\n  \
-    git two-key list --mine --watch --remote --exec notify-me\n  \
+    git two-key list --mine --watch --exec notify-me\n  \
     PS1='$(git two-key list --short 2>/dev/null) \\$ '\n  \
     git two-key list --format json | jq '.leases[] | select(.awaits.agents > 0) | .lease'")]
 pub struct Args {
-    /// Read the upstream's fetched tip instead of the local branch; with --watch, fetch it at each look
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: Source,
     /// Keep looking: a live tree by target, drawn again whenever something has changed
     #[arg(long, conflicts_with_all = ["format", "short"])]
     watch: bool,
@@ -81,14 +81,16 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.watch {
         let style = terminal::style();
         let mut told = BTreeSet::new();
-        return watch::run(place, watch::Source::of(args.remote), || {
-            let (session, view) = view(args, place)?;
+        return watch::run(place, &args.source, || {
+            let (session, view) = view(args, place, &args.source.tip())?;
             notify::tell(args.exec.as_deref(), place, &view, &mut told);
             let remarks = session.remarks_text();
             Ok(move |now| format!("{remarks}{}", report::live_list(&view, now, style)))
         });
     }
-    let (session, view) = view(args, place)?;
+    // A prompt waits for no network.
+    let which = if args.short { args.source.tip() } else { args.source.which(place)? };
+    let (session, view) = view(args, place, &which)?;
     notify::tell(args.exec.as_deref(), place, &view, &mut BTreeSet::new());
     match args.format {
         Format::Json => terminal::say_value(&view),
@@ -111,8 +113,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-fn view(args: &Args, place: &Place) -> Result<(Session, ListView), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
+fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ListView), Failure> {
+    let session = Session::open(place, which)?;
     let pinned = match session.root {
         Root::Pinned(root) => Some(root),
         Root::Unpinned(_) => None,

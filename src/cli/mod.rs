@@ -16,6 +16,7 @@ mod driver_test;
 mod evidence;
 mod failure;
 mod freeze;
+pub mod fresh;
 mod gate;
 pub mod ground;
 mod halt;
@@ -32,6 +33,7 @@ mod output;
 mod pack;
 mod pause;
 mod promote;
+mod remotes;
 mod report;
 mod resume;
 mod risk;
@@ -101,6 +103,7 @@ impl CommandLine {
 enum Verb {
     Init(init::Args),
     Trust(trust::Args),
+    #[command(visible_alias = "push")]
     Sync(sync::Args),
     New(Box<new::Args>),
     #[command(visible_alias = "sign-lease")]

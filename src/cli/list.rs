@@ -22,6 +22,7 @@ use crate::{
 /// weight that the ledger wants, the weight that an applier has observed (`-` where none has recorded any), and what it
 /// awaits. Votes that only wait in notes are shown as `by note`: they count once a transition seals them.
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(after_long_help = "Examples:\n  \
     git two-key list\n  \
     git two-key list --all --state rolled-back --limit 20\n  \

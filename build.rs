@@ -10,16 +10,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Where the program's code is, the core's included.
+const FOLDERS: [&str; 2] = ["src", "crates"];
+
 fn main() -> io::Result<()> {
     let mut files = BTreeSet::from([PathBuf::from("Cargo.lock"), PathBuf::from("Cargo.toml")]);
-    sources(Path::new("src"), &mut files)?;
+    for folder in FOLDERS {
+        sources(Path::new(folder), &mut files)?;
+    }
     let mut hasher = DefaultHasher::new();
     for file in files.iter().filter(|file| file.is_file()) {
         file.hash(&mut hasher);
         fs::read(file)?.hash(&mut hasher);
         println!("cargo::rerun-if-changed={}", file.display());
     }
-    println!("cargo::rerun-if-changed=src");
+    for folder in FOLDERS {
+        println!("cargo::rerun-if-changed={folder}");
+    }
     println!("cargo::rustc-env=TWO_KEY_BUILD={:016x}", hasher.finish());
     Ok(())
 }

@@ -101,10 +101,10 @@ fn is_made_up_for(stage: &Stage, applied_step: u64) {
 #[track_caller]
 fn stops_and_does_not_go_forward(trouble: &Trouble) {
     let stage = promoted();
-    apply_in(&stage, trouble).exits(3).says("internal");
+    apply_in(&stage, trouble).exits(3).says("io: ");
     assert_eq!(weight(&stage), 500);
     stage.turn("cp14", "halt");
-    apply_in(&stage, trouble).exits(3).says("internal");
+    apply_in(&stage, trouble).exits(3).says("io: ");
     assert_eq!(weight(&stage), 0);
     // And stays so, by a process that remembers nothing of it.
     apply_in(&stage, trouble).exits(3);
@@ -166,7 +166,7 @@ fn a_journal_that_cannot_be_read_keeps_no_stop_away_and_is_not_written_over() {
         let journal = stage.path("applier/.git/two-key/applier/edge1/journal.json");
         let whole = fs::read(&journal).unwrap();
         fs::write(&journal, content).unwrap();
-        stage.apply().exits(3).says("internal").says("journal.json").says("move it away");
+        stage.apply().exits(3).says("io: ").says("journal.json").says("move it away");
         assert_eq!(weight(&stage), 500);
         stage.turn("cp14", "halt");
         stage.apply().exits(3).says("journal.json");

@@ -4,10 +4,10 @@
 
 mod kit;
 
-#[path = "../src/signature/tests/authenticator.rs"]
+#[path = "../crates/two-key-core/src/signature/tests/authenticator.rs"]
 #[allow(dead_code, reason = "the unit tests use all of it")]
 mod authenticator;
-#[path = "../src/signature/tests/nistp256.rs"]
+#[path = "../crates/two-key-core/src/signature/tests/nistp256.rs"]
 #[allow(dead_code, reason = "the unit tests use all of it")]
 mod nistp256;
 

@@ -172,12 +172,25 @@ fn unreadable_notes(scene: &Scene) {
     scene.there(&["update-ref", NOTES, &scene.committed(&lines)]);
 }
 
+/// In the clone itself, notes that no server takes.
+fn what_no_server_takes(scene: &Scene) {
+    let (file, repo) = (scene.file("L-0"), scene.world.repo());
+    let blob: Vec<u8> =
+        (0..file.len()).step_by(2).map(|at| u8::from_str_radix(&file[at..at + 2], 16).unwrap()).collect();
+    let tree = [b"40000 no-tree\0".as_slice(), &blob].concat();
+    let args = ["hash-object", "-t", "tree", "-w", "--literally", "--stdin"];
+    let tree = scene.world.run(repo, "git", &args, &tree).exits(0).out;
+    let commit = scene.world.git(&["commit-tree", "-m", "Somebody's", tree.trim()]);
+    scene.world.git(&["update-ref", NOTES, &commit]);
+    scene.world.run(repo, "git", &["push", "--quiet", "origin", &format!("{NOTES}:refs/heads/x")], b"").exits(1);
+}
+
 fn sign_and_push(scene: &Scene, id: &str) {
     scene.by("cp14", &["sign", id, "--as", "note", "--push"]).exits(0).says("pushed to origin");
 }
 
 fn sign_and_sync(scene: &Scene, id: &str) {
-    scene.by("cp14", &["sign", id, "--as", "note"]).exits(0);
+    scene.by("cp14", &["sign", id, "--as", "note", "--no-push"]).exits(0);
     scene.world.two_key(&["doctor"]).exits(1).says("votes: ").says(id).says("git two-key sync");
     scene.world.two_key(&["sync"]).exits(0).says("pushed to origin");
     scene.world.two_key(&["doctor"]).exits(1).never_says("votes: ");
@@ -185,12 +198,13 @@ fn sign_and_sync(scene: &Scene, id: &str) {
 
 #[test]
 fn votes_by_note_get_to_a_server_with_hooks_whatever_stands_there() {
-    whatever_stands_there(Server::Hooked, &[copied, empty, gone, a_blob, a_tag], sign_and_push);
+    whatever_stands_there(Server::Hooked, &[copied, empty, gone, a_blob, a_tag, what_no_server_takes], sign_and_push);
 }
 
 #[test]
 fn votes_by_note_get_to_a_forge_whatever_stands_there() {
-    let stands: [fn(&Scene); 8] = [copied, empty, gone, a_blob, a_tree, main_itself, a_hostile_tree, unreadable_notes];
+    let stands: [fn(&Scene); 9] =
+        [copied, empty, gone, a_blob, a_tree, main_itself, a_hostile_tree, unreadable_notes, what_no_server_takes];
     whatever_stands_there(Server::Forge, &stands, sign_and_push);
 }
 
@@ -274,7 +288,7 @@ fn what_tidies_a_clone_up_takes_no_stop_and_no_vote_away() {
         let clone = cloned(&scene, "clone", &[&format!("--ref-format={format}")]);
         let git = |args: &[&str]| drop(scene.world.run(&clone, "git", args, b"").exits(0));
         let key = scene.world.key_file("cp14");
-        scene.world.two_key_in(&clone, &["sign", "L-0", "--key", key.to_str().unwrap()]).exits(0);
+        scene.world.two_key_in(&clone, &["sign", "L-0", "--no-push", "--key", key.to_str().unwrap()]).exits(0);
         git(&["config", "remote.origin.url", "/nowhere"]);
         // Signed in a worktree of its own.
         git(&["worktree", "add", "--quiet", "../tree", "--detach"]);
@@ -291,4 +305,72 @@ fn what_tidies_a_clone_up_takes_no_stop_and_no_vote_away() {
         assert!(has_stop(&scene, "L-1"), "{format}");
         assert!(scene.there(&["log", "main", "--format=%B"]).contains("Two-Key-Action: cosign"), "{format}");
     }
+}
+
+#[test]
+fn a_stop_comes_from_a_clone_that_left_files_and_folders_out() {
+    let scene = Scene::with(Server::Hooked, &["L-0", "L-1", "L-2"]);
+    scene.there(&["config", "uploadpack.allowFilter", "true"]);
+    let hows: [&[&str]; 3] = [&["--bare", "--filter=blob:none"], &["--filter=tree:0"], &["--bare", "--filter=tree:0"]];
+    for (at, how) in hows.iter().enumerate() {
+        let id = format!("L-{at}");
+        let clone = cloned(&scene, &id, &[&["--no-local"], *how].concat());
+        halts(&scene, &clone, &id).exits(0).says("pushed to origin as refs/two-key/stops/");
+        assert!(has_stop(&scene, &id), "{how:?}");
+    }
+    scene.world.two_key_in(&scene.server, &["verify", "--all"]).exits(0).says("everything counts");
+}
+
+#[test]
+fn a_stop_comes_from_a_shallow_clone_of_somebody_who_has_another_name_than_at_the_root() {
+    let scene = Scene::with(Server::Hooked, &["L-0"]);
+    let public = format!("{}.pub", scene.world.key_file("user1").display());
+    for change in [&["key", "remove", "user1", &public][..], &["key", "add", "alice", &public, "--role", "human"]] {
+        scene.by("user2", &[change, &["--push"]].concat()).exits(0);
+        scene.by("user2", &["sign", "policy", "--push"]).exits(0);
+        scene.by("cp14", &["sign", "policy", "--push"]).exits(0);
+    }
+    let clone = cloned(&scene, "shallow", &["--no-local", "--depth=1"]);
+    // Nothing here says which name is the right one.
+    let ran = halts(&scene, &clone, "L-0").exits(0).says("alice: Halt L-0").says("pushed to origin");
+    ran.says("warning: two-key: refused").says("wrong-principal");
+    assert!(has_stop(&scene, "L-0"));
+    let outbox = ["for-each-ref", "--format=%(refname)", "refs/two-key-local/stops"];
+    assert_eq!(scene.world.run(&clone, "git", &outbox, b"").exits(0).out.lines().count(), 0, "nothing is undelivered");
+}
+
+#[test]
+fn a_stop_goes_where_a_server_shows_it() {
+    let scene = Scene::with(Server::Hooked, &["L-0", "L-1"]);
+    let clone = cloned(&scene, "clone", &[]);
+    let hook = scene.server.join("hooks/update");
+    fs::write(&hook, "#!/bin/sh\n[ $1 != refs/heads/main ] || { echo protected >&2; exit 1; }\n").unwrap();
+    fs::set_permissions(&hook, <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755)).unwrap();
+    let doctor = || scene.world.two_key_in(&scene.server, &["doctor"]);
+    doctor().never_says("hideRefs");
+    halts(&scene, &clone, "L-0").exits(0).says("pushed to origin as refs/two-key/stops/L-0/");
+    scene.there(&["config", "uploadpack.hideRefs", "refs/two-key"]);
+    halts(&scene, &clone, "L-1").exits(0).says("pushed to origin as refs/heads/two-key-stop-");
+    let mend = "git config --unset uploadpack.hideRefs '^refs/two-key$'";
+    doctor().exits(1).says("uploadpack.hideRefs hides refs/two-key").says(mend);
+    scene.world.run(&scene.server, "sh", &["-c", mend], b"").exits(0);
+    doctor().never_says("hideRefs");
+}
+
+#[test]
+fn a_stop_that_only_a_clone_has_is_not_said_to_be_obeyed() {
+    let scene = Scene::with(Server::Forge, &["L-0"]);
+    let clone = cloned(&scene, "clone", &[]);
+    let bundle = scene.world.path().join("x.bundle");
+    scene.there(&["bundle", "create", "--quiet", bundle.to_str().unwrap(), "main"]);
+    let from = |url: &Path| {
+        scene.world.run(&clone, "git", &["remote", "set-url", "origin", url.to_str().unwrap()], b"").exits(0);
+        scene.world.two_key_in(&clone, &["sync"])
+    };
+    from(&bundle).exits(0);
+    // Nobody pushes to a bundle.
+    halts(&scene, &clone, "L-0").exits(3).says("signed and kept here");
+    from(&bundle).exits(3).never_says("obey");
+    from(&scene.server).exits(0).says("delivered a stop that was signed here before");
+    assert!(has_stop(&scene, "L-0"));
 }

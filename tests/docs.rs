@@ -117,8 +117,15 @@ fn a_server_is_set_up_as_the_page_says() {
 
 #[test]
 fn a_year_is_audited_as_the_page_says() {
-    let said = run_after_quickstart("## 10.", "docs/audit.md");
+    // The agent's key comes by note, so that there is a sealed signature to check.
+    let quickstart = text("docs/quickstart.md");
+    let (before, _) = quickstart.split_once("## 10.").unwrap();
+    let by_commit = "git two-key sign INT-2025-0042 --key $keys/cp14\ngit two-key verify INT-2025-0042\n";
+    assert_eq!(before.matches(by_commit).count(), 1);
+    let before = before.replace(by_commit, "git two-key sign INT-2025-0042 --as note --key $keys/cp14\n");
+    let said = run_script("docs/audit.md", &(blocks(&before) + &blocks(&text("docs/audit.md"))));
     assert!(said.contains("everything counts") && said.contains("ROLLED_BACK"), "{said}");
+    assert!(said.contains("Good \"two-key\" signature for cp14 with ED25519 key"), "{said}");
 }
 
 #[test]

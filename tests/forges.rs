@@ -280,7 +280,8 @@ fn promotes_beside(squatted: &str, args: &[&str], says: &str) {
     verb("cp14").exits(0).says(says).says("pushed to origin");
     assert_eq!(forge.listed(LEASE), json!(["rolling", 25, 0]));
     forge.verifies().exits(0).says("everything counts");
-    forge.looks(2500);
+    // Nor does it hold the applier up, which would put the same tag there.
+    forge.looks(2500).exits(0).never_says("did not take");
     let tags = ["for-each-ref", "--format=%(objecttype)", &format!("refs/tags/rollout/{LEASE}/2-promote-25")];
     let is_tagged = forge.world.run(&forge.server, "git", &tags, b"").exits(0).out == "tag\n";
     assert_eq!(is_tagged, squatted == "refs/tags/x");
@@ -322,7 +323,7 @@ fn where_main_takes_no_pushes_a_stop_has_its_own_ref() {
     forge.world.two_key(&["sync"]).exits(0).says("only stops are missing there");
     assert_eq!(forge.world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json()["state"], "halted");
     // Another one that was not pushed gets its own ref too.
-    let rollback = ["rollback", LEASE, "--reason", "still", "--key", key.to_str().unwrap()];
+    let rollback = ["rollback", LEASE, "--reason", "still", "--no-push", "--key", key.to_str().unwrap()];
     forge.world.two_key(&rollback).exits(0);
     forge.world.two_key(&["sync"]).exits(0).says("delivered a stop that was signed here before");
     // It gets there as a pull request, in its own time.
@@ -354,4 +355,103 @@ fn a_foxtrot_on_an_open_forge_is_held_and_healed() {
     forge.push(&[&format!("{heal}:refs/heads/main")]).exits(0);
     forge.applies(2500);
     forge.verifies().exits(0).says("everything counts");
+}
+
+/// What stands on main by somebody's force, without any key; `None` where nothing does.
+fn junk(forge: &Forge) -> [(&'static str, Option<String>); 7] {
+    let world = &forge.world;
+    let (tip, tree) = (world.head(), world.git(&["rev-parse", "main^{tree}"]));
+    let tree_with = |path: &str, text: &str| {
+        let text = world.run(world.repo(), "git", &["hash-object", "-w", "--stdin"], text.as_bytes()).exits(0).out;
+        let index = [("GIT_INDEX_FILE", "odd-index")];
+        let git = |args: &[&str]| world.run_with(world.repo(), "git", args, b"", &index).exits(0).out.trim().to_owned();
+        git(&["read-tree", &tree]);
+        git(&["update-index", "--cacheinfo", &format!("100644,{},{path}", text.trim())]);
+        git(&["write-tree"])
+    };
+    let commit =
+        |tree: &str, parents: &[&str]| world.git(&[&["commit-tree", "-m", "Junk", tree][..], parents].concat());
+    let loose = |raw: &str| {
+        let args = ["hash-object", "-t", "commit", "-w", "--literally", "--stdin"];
+        world.run(&forge.server, "git", &args, raw.as_bytes()).exits(0).out.trim().to_owned()
+    };
+    let policy = world.git(&["show", "main:.two-key/policy.yaml"]) + "\n";
+    let empty = world.git(&["hash-object", "-t", "tree", "-w", "/dev/null"]);
+    let mine = tree_with(".two-key/policy.yaml", &policy.replace("user1", "mallory"));
+    let other = tree_with(".two-key/policy.yaml", &policy.replace(kit::REPOSITORY, &"0".repeat(32)));
+    [
+        ("nothing", None),
+        ("no files", Some(commit(&empty, &["-p", &tip]))),
+        ("nothing of the ledger", Some(commit(&empty, &[]))),
+        ("the ledger's files and not its history", Some(commit(&tree, &[]))),
+        ("a commit that Git takes for one without parents", Some(loose(&format!("tree {tree}\nparent {tip}")))),
+        ("a policy that gives the key to somebody else", Some(commit(&mine, &["-p", &tip]))),
+        ("a policy of another repository", Some(commit(&other, &[]))),
+    ]
+}
+
+/// Moves the forge's main, which nothing protects, wherever somebody wants it.
+fn force(forge: &Forge, commit: &str) {
+    let aside = format!("{commit}:refs/junk/{commit}");
+    forge.world.run(forge.world.repo(), "git", &["push", "--quiet", "origin", &aside], b"");
+    fs::write(forge.server.join("refs/heads/main"), format!("{commit}\n")).unwrap();
+}
+
+/// A clone that knows the root, and what it has fetched of main.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Has {
+    /// All of it, before the junk came.
+    Everything,
+    /// Its tip, before the junk came.
+    ItsTip,
+    /// Its tip, which is the junk.
+    TheJunk,
+}
+
+/// What a halt would do that somebody makes in such a clone: by the pull request that offers each commit that got to the forge.
+fn halts_from(forge: &Forge, has: Has, tip: &str, junk: Option<&str>) -> Vec<String> {
+    let (world, clone) = (&forge.world, forge.world.path().join("clone"));
+    let _ = fs::remove_dir_all(&clone);
+    let (root, url) = (world.git(&["config", "two-key.root"]), format!("file://{}", forge.server.display()));
+    let git = |args: &[&str]| world.run(&clone, "git", args, b"");
+    world.git(&["init", "--quiet", "--bare", "--initial-branch=main", clone.to_str().unwrap()]);
+    git(&["remote", "add", "origin", &url]).exits(0);
+    git(&["config", "two-key.root", &root]).exits(0);
+    let depth = if has == Has::Everything { "--no-tags" } else { "--depth=1" };
+    let fetch = || git(&["fetch", "--quiet", depth, "origin", "main:main"]);
+    if has != Has::TheJunk {
+        fetch().exits(0);
+    }
+    force(forge, junk.unwrap_or(tip));
+    if has == Has::TheJunk {
+        fetch();
+    }
+    let there = || {
+        let refs = ["for-each-ref", "--format=%(objectname)", "refs/two-key/stops", "refs/heads/main"];
+        world.run(&forge.server, "git", &refs, b"").exits(0).out
+    };
+    let (before, key) = (there(), world.key_file("user1"));
+    world.two_key_in(&clone, &["halt", LEASE, "--push", "--key", key.to_str().unwrap()]).exits(0);
+    let after = there();
+    force(forge, tip);
+    let new = after.lines().filter(|commit| !before.contains(commit));
+    let says = |commit: &str| {
+        world.git(&["fetch", "--quiet", "origin", commit]);
+        world.two_key(&["ci", "--base", tip, "--head", commit]).out
+    };
+    new.map(says).collect()
+}
+
+#[test]
+fn a_stop_arrives_from_any_clone_that_knows_the_root_whatever_stands_on_main() {
+    let forge = Forge::with(Rules::Open);
+    let tip = forge.world.head();
+    for (what, junk) in junk(&forge) {
+        for has in [Has::Everything, Has::ItsTip, Has::TheJunk] {
+            let effects = halts_from(&forge, has, &tip, junk.as_deref());
+            let halts = effects.iter().any(|said| said.contains("goes from 5 % to 0 %: halt by human user1"));
+            assert!(halts, "{what}, {has:?}: {effects:?}");
+        }
+    }
+    forge.looks(0);
 }

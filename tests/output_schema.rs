@@ -38,7 +38,9 @@ fn the_schema_is_that_of_the_types_and_the_output_has_its_fields() {
     let said = |args: &[&str]| world.two_key(&[args, &["--format", "json"]].concat());
     let of = |verb: &str| properties(&schema, &schema["properties"][verb]);
     assert_eq!(keys(&said(&["list"]).json()), of("list"));
+    assert_eq!(keys(&said(&["status"]).json()), of("status"));
     assert_eq!(keys(&said(&["show", LEASE]).json()), of("show"));
+    assert_eq!(keys(&said(&["show", "policy"]).json()), of("show-policy"));
     assert_eq!(keys(&said(&["verify"]).json()), of("verify"));
     assert_eq!(keys(&said(&["verify", LEASE]).json()), of("verify-lease"));
     let first = said(&["log"]).out;

@@ -4,7 +4,8 @@ use std::{cell::RefCell, collections::HashMap};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
-use git_two_key::{
+use sha2::{Digest as _, Sha512};
+use two_key_core::{
     ledger::{Descent, Entry, LeaseState, State, Step, StepCommit, apply, begin},
     model::{
         Digest, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, RepositoryId, Statement, Stop,
@@ -12,7 +13,6 @@ use git_two_key::{
     },
     signature::{Cosignature, Opened, open_detached},
 };
-use sha2::{Digest as _, Sha512};
 
 const REPOSITORY: &str = "6f1c0e2b9a4d4f70a1b2c3d4e5f60718";
 const NAMES: [(&str, &str); 6] = [

@@ -17,11 +17,11 @@ use crate::{
         stops::SeenStop,
         writer::Writer,
     },
-    gate::sources::Sources,
     git::{GitError, NOTES, Signer, SigningKey, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::Phase,
     model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role},
+    sources::Sources,
 };
 
 use super::{

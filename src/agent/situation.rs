@@ -38,7 +38,10 @@ pub(super) fn next(
     now: Timestamp,
 ) -> Next {
     let nothing = |turn| Next { turn, plan: None, window: None };
-    let Some(awaited) = ledger::awaited(state, id) else { return nothing(Turn::Nothing) };
+    // What can only be undone is left to people; what this agent undoes by itself is decided elsewhere.
+    let Some(awaited) = ledger::awaited(state, id).filter(|awaited| !awaited.action.stops()) else {
+        return nothing(Turn::Nothing);
+    };
     let window = inbox::in_window(state, awaited.action, Some(id), now).err();
     let plan = Plan::new(state, waiting, awaited.action, Some(id), None);
     let plan = match plan.and_then(|plan| plan.turned_by(waiting, who.0, who.1)) {

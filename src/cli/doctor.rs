@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use crate::{
+    admission::{ASIDE, GOVERNED},
     follower::{clocks, records},
     git::{self, Base, GitError, Hook, Repository, refspecs},
     ledger,
@@ -16,7 +17,8 @@ use crate::{
 use super::{
     Failure, Format, Place,
     hook::SERVER_SETTINGS,
-    session::{Root, Session, Which, short, upstream},
+    remotes::upstream,
+    session::{Root, Session, Which, short},
     terminal, turn,
 };
 
@@ -328,6 +330,31 @@ fn hooks(chart: &mut Chart, repo: &Repository) -> Result<(), Failure> {
         for name in SERVER_SETTINGS {
             if repo.config(name)?.as_deref() != Some("true") {
                 chart.note("settings", format!("{name} is not true"), format!("git config {name} true"));
+            }
+        }
+        hidden(chart, repo)?;
+    }
+    Ok(())
+}
+
+/// Settings of a server that hide governed refs: nobody sees the stops that are pushed there.
+fn hidden(chart: &mut Chart, repo: &Repository) -> Result<(), GitError> {
+    for setting in ["transfer.hideRefs", "uploadpack.hideRefs", "receive.hideRefs"] {
+        for value in repo.config_all(setting)? {
+            let start = value.trim_start_matches('^').trim_end_matches('/');
+            let below = |name: &str, folder: &str| {
+                name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            // A value that begins with `!` hides nothing.
+            let mut read = GOVERNED.into_iter().filter(|name| *name != "refs/replace").chain(ASIDE);
+            if read.any(|name| below(name, start) || below(start, name)) {
+                let message =
+                    format!("{setting} hides {value}, so what is pushed there does not get to those who need it");
+                chart.note(
+                    "settings",
+                    message,
+                    format!("git config --unset {setting} '^{}$'", value.replace('^', "\\^")),
+                );
             }
         }
     }

@@ -13,11 +13,11 @@ use crate::{
     gate::{
         self, Evidence, EvidenceView, GateView, MAX_EVIDENCE_BYTES, Names, ReplayView, ReplayedSlot, TierContext,
         Verdict, Watch,
-        sources::{Config, Sources},
     },
     ledger::{LeaseState, Phase, PinnedTerms},
     model::{Digest, LeaseId, Oid, Reason, Refusal},
     signature::{Cosignature, Opened},
+    sources::{Config, Sources},
 };
 
 use super::{
@@ -201,7 +201,7 @@ fn remembered(path: &Path) -> Watch {
 fn remember(path: &Path, watch: &Watch) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("what was seen cannot be kept in {}: {error}", path.display());
-        Failure::undecided(Reason::Internal, message)
+        Failure::undecided(Reason::Io, message)
     };
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|error| failed(&error))?;

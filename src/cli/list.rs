@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place, notify,
+    Failure, Format, Place,
+    fresh::Source,
+    notify,
     session::{Root, Session, Which},
     terminal, watch,
 };
-use crate::report::{self, ListView};
+use crate::report::{self, Awaits, ListView};
 
 /// List leases: who turned a key, what is wanted, what is observed, what is awaited
 ///
@@ -17,29 +19,27 @@ use crate::report::{self, ListView};
 /// weight that the ledger wants, the weight that an applier has observed (`-` where none has recorded any), and what it
 /// awaits. Votes that only wait in notes are shown as `by note`: they count once a transition seals them.
 #[derive(Debug, ClapArgs)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(after_long_help = "Examples:\n  \
     git two-key list\n  \
-    git two-key list --watch --remote\n  \
+    git two-key list --watch\n  \
     git two-key list --mine\n  \
-    git two-key list --mine --watch --remote --exec notify-me\n  \
+    git two-key list --mine --watch --exec notify-me\n  \
     PS1='$(git two-key list --short 2>/dev/null) \\$ '\n  \
     git two-key list --format json | jq '.leases[] | select(.awaits.agents > 0) | .lease'")]
 pub struct Args {
-    /// Read the upstream's fetched tip instead of the local branch; with --watch, fetch it at each look
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: Source,
     /// Keep looking: a live tree by target, drawn again whenever something has changed
     #[arg(long, conflicts_with_all = ["format", "short"])]
     watch: bool,
     /// One short line for a prompt; empty where nothing is open
     #[arg(long, conflicts_with_all = ["format", "mine"])]
     short: bool,
-    /// Only leases that await a key that you could turn: yours is the one that Git signs with here
+    /// Only what awaits a key that you could turn, a proposed policy too: yours is the key that Git signs with here
     #[arg(long)]
     mine: bool,
-    /// Run this program for each lease that begins to await your key, with the lease and what it awaits as arguments and
-    /// the lease as JSON on its standard input
+    /// Run this program for each lease, or policy, that begins to await your key, with the lease (or `policy`) and what it
+    /// awaits as arguments and all about it as JSON on its standard input
     #[arg(long, value_name = "PROGRAM", requires = "mine")]
     exec: Option<String>,
     /// How to print
@@ -52,14 +52,16 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.watch {
         let style = terminal::style();
         let mut told = BTreeSet::new();
-        return watch::run(place, watch::Source::of(args.remote), || {
-            let (session, view) = view(args, place)?;
+        return watch::run(place, &args.source, || {
+            let (session, view) = view(args, place, &args.source.tip())?;
             notify::tell(args.exec.as_deref(), place, &view, &mut told);
             let remarks = session.remarks_text();
             Ok(move |now| format!("{remarks}{}", report::live_list(&view, now, style)))
         });
     }
-    let (session, view) = view(args, place)?;
+    // A prompt waits for no network.
+    let which = if args.short { args.source.tip() } else { args.source.which(place)? };
+    let (session, view) = view(args, place, &which)?;
     notify::tell(args.exec.as_deref(), place, &view, &mut BTreeSet::new());
     match args.format {
         Format::Json => terminal::say_value(&view),
@@ -70,7 +72,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
                 terminal::say(&line);
             }
         }
-        Format::Text if args.mine && view.leases.is_empty() => {
+        Format::Text if args.mine && view.leases.is_empty() && view.policy_proposed.is_none() => {
             session.say_remarks();
             terminal::say("nothing awaits your key");
         }
@@ -82,8 +84,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-fn view(args: &Args, place: &Place) -> Result<(Session, ListView), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
+fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ListView), Failure> {
+    let session = Session::open(place, which)?;
     let pinned = match session.root {
         Root::Pinned(root) => Some(root),
         Root::Unpinned(_) => None,
@@ -93,7 +95,9 @@ fn view(args: &Args, place: &Place) -> Result<(Session, ListView), Failure> {
         report::list_view(&session.state, &session.reports, &beside, pinned, &session.branch, &session.remarks);
     if args.mine {
         let me = session.signer()?;
-        view.leases.retain(|lease| report::awaits_key_of(lease, me.as_str()));
+        let mine = |awaits: &Awaits| report::awaits_key_of(awaits, me.as_str());
+        view.leases.retain(|lease| lease.awaits.as_ref().is_some_and(mine));
+        view.policy_proposed = view.policy_proposed.filter(|proposed| proposed.awaits.as_ref().is_some_and(mine));
     }
     Ok((session, view))
 }

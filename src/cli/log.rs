@@ -5,7 +5,8 @@ use jiff::Timestamp;
 
 use super::{
     Failure, Format, Place,
-    session::{Root, Session, Which},
+    fresh::Source,
+    session::{Root, Session},
     terminal, turn,
 };
 use crate::{
@@ -18,8 +19,8 @@ use crate::{
 ///
 /// Verifies the whole ledger first and says so at the top, whatever is chosen to be shown; then prints its events and its
 /// refusals in the order in which the ledger has them, newest last: when (`claimed` by the commit, or `seen` by an
-/// applier), the commit, the event, the lease, step and tier, whose key with its fingerprint, the tag, and the reason
-/// that was given. There is no second log that could differ from the ledger.
+/// applier), the commit, the event, the lease, step and tier, every key that it rests on with its fingerprint and the reason
+/// that was given, and the tag. A vote that waits for others is an event of its own, VOTED. There is no second log that could differ from the ledger.
 ///
 /// Times are what signers claim. Who must not rely on that names commits instead: git two-key verify --range A..B.
 #[derive(Debug, ClapArgs)]
@@ -31,7 +32,7 @@ use crate::{
     git two-key log --format in-toto > trail.jsonl\n\n\
     Exit codes: 0 everything counts; 1 the ledger holds what did not count, shown or not.")]
 pub struct Args {
-    /// The lease: its id, its intent or its target
+    /// The lease, by its id or its intent; or a target, with all its leases
     lease: Option<String>,
     /// The same as LEASE
     #[arg(long = "lease", value_name = "LEASE", conflicts_with = "lease")]
@@ -43,12 +44,11 @@ pub struct Args {
     /// Only from then on: a length of time before now (90m, 7d), a day (2025-10-27, UTC) or a time in RFC 3339
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Only what this principal's key did, or is claimed to have done
+    /// Only what this principal's key had a part in, or is claimed to have had; and what became of the key
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
-    /// Read the upstream's fetched tip instead of the local branch
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: Source,
     /// How to print; json and in-toto print one object a line
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Form,
@@ -79,10 +79,15 @@ impl Form {
 /// Prints the trail.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let wanted = wanted(args)?;
-    let session = Session::open(place, &Which::of(args.remote))?;
+    let session = args.source.open(place)?;
     let handle = args.lease.as_ref().or(args.of.as_ref());
-    let id = handle.map(|handle| session.lease(handle, None)).transpose()?;
-    let mut entries = report::trail(&session.state, &session.reports, &session.beside_with_history()?, id.as_ref());
+    let subject = handle.map(|handle| session.subject(handle)).transpose()?;
+    let mut entries = report::trail(
+        &session.state,
+        &session.reports,
+        &session.beside_with_history()?,
+        subject.as_ref().map(|subject| &subject.all),
+    );
     entries.retain(|entry| wanted.admits(entry));
     let findings = report::findings(&session.reports).count();
     match args.format {

@@ -16,6 +16,7 @@ mod driver_test;
 mod evidence;
 mod failure;
 mod freeze;
+pub mod fresh;
 mod gate;
 pub mod ground;
 mod halt;
@@ -27,10 +28,12 @@ mod log;
 mod man;
 mod new;
 mod notify;
+mod observed;
 mod output;
 mod pack;
 mod pause;
 mod promote;
+mod remotes;
 mod report;
 mod resume;
 mod risk;
@@ -40,6 +43,8 @@ mod show;
 mod sign;
 mod start;
 mod statement;
+mod status;
+mod subject;
 mod sync;
 mod terminal;
 mod thaw;
@@ -98,6 +103,7 @@ impl CommandLine {
 enum Verb {
     Init(init::Args),
     Trust(trust::Args),
+    #[command(visible_alias = "push")]
     Sync(sync::Args),
     New(Box<new::Args>),
     #[command(visible_alias = "sign-lease")]
@@ -119,6 +125,7 @@ enum Verb {
     Freeze(freeze::Args),
     Thaw(thaw::Args),
     Verify(verify::Args),
+    Status(status::Args),
     #[command(visible_alias = "list-leases")]
     List(list::Args),
     Show(show::Args),
@@ -146,6 +153,7 @@ impl Verb {
     fn format(&self) -> Format {
         match self {
             Self::Verify(args) => args.format,
+            Self::Status(args) => args.format,
             Self::List(args) => args.format,
             Self::Show(args) => args.format,
             Self::Log(args) => args.format.of_failure(),
@@ -236,6 +244,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Freeze(args) => freeze::run(args, &place),
         Verb::Thaw(args) => thaw::run(args, &place),
         Verb::Verify(args) => verify::run(args, &place),
+        Verb::Status(args) => status::run(args, &place),
         Verb::List(args) => list::run(args, &place),
         Verb::Show(args) => show::run(args, &place),
         Verb::Log(args) => log::run(args, &place),

@@ -9,23 +9,26 @@ use std::{
 
 use crate::{
     agent::refusal,
-    follower::{
-        checks::{Check, Checks, Outcome},
-        records::{self, TargetHealth},
-    },
+    follower::records,
     gate::{Evidence, Subject},
     git::{Base, GitError, NOTES, Note, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
-    report::{Beside, CheckView, Happened, HealthView, Observation, RefusalReason, RefusalView},
+    report::{Beside, Happened, RefusalReason, RefusalView},
     signature::Cosignature,
 };
 
-use super::{Failure, Place, terminal, turn::stops};
+use super::{
+    Failure, Place,
+    remotes::{is_pushed_to, known_elsewhere, unpushed, upstream},
+    terminal, turn,
+};
 
 /// The path that a root is found by where none is pinned.
 pub(super) const POLICY_PATH: &str = ".two-key/policy.yaml";
+/// The branch that is governed where nothing says otherwise.
+const MAIN: &str = "refs/heads/main";
 
 /// Where the ledger begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +53,10 @@ impl Root {
 pub enum Which {
     /// The local governed branch.
     Local,
-    /// The fetched tip of its upstream.
-    Remote,
+    /// The fetched tip of a remote's; of its upstream's if none is named.
+    Remote(Option<String>),
+    /// The newest that is known: the fetched tip, unless the local branch continues it.
+    Newest,
     /// Any commit, as people write it.
     At(String),
 }
@@ -59,7 +64,7 @@ pub enum Which {
 impl Which {
     /// The upstream if `--remote` was given, else the local branch.
     pub fn of(remote: bool) -> Self {
-        if remote { Self::Remote } else { Self::Local }
+        if remote { Self::Remote(None) } else { Self::Local }
     }
 }
 
@@ -121,7 +126,8 @@ impl Session {
             Which::Local => {
                 beside(|| fold(&repo, root.commit(), tip, each), || known_elsewhere(&repo, &branch, Some(tip)))
             }
-            Which::Remote | Which::At(_) => {
+            Which::Newest => beside(|| fold(&repo, root.commit(), tip, each), || unpushed(&repo, &branch)),
+            Which::Remote(_) | Which::At(_) => {
                 beside(|| fold(&repo, root.commit(), tip, each), || known_elsewhere(&repo, &branch, None))
             }
         };
@@ -178,7 +184,8 @@ impl Session {
         let tags = self.repo.refs(&["refs/tags/rollout"])?;
         let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
         let (tags, notes) = (tags.collect(), self.inbox()?.waiting());
-        Ok(Beside { tags, notes, observed: self.observed()?, happened: Vec::new(), refused: self.refused()? })
+        let ((observed, seen), refused) = (self.observed()?, self.refused()?);
+        Ok(Beside { observed, seen, notes, tags, happened: Vec::new(), refused, now: Some(turn::now()) })
     }
 
     /// Why agents did not turn their keys, as far as that verifies.
@@ -224,11 +231,8 @@ impl Session {
     /// The evidence that somebody answers for: in the ledger's tree, where a vote names it; in an applier's, whose signature is
     /// on its tip. The newest of each tier of a lease.
     pub fn evidence(&self) -> Result<BTreeMap<LeaseId, Vec<(Digest, Evidence)>>, Failure> {
-        let events = self.reports.iter().flat_map(|report| &report.events).filter_map(|event| event.evidence);
-        // A vote that still waits for others is no event yet.
-        let pending =
-            self.state.leases().flat_map(|lease| lease.pending.values()).flat_map(|ballot| ballot.votes.values());
-        let named: BTreeSet<_> = events.chain(pending.filter_map(|vote| vote.evidence)).collect();
+        let votes = self.reports.iter().flat_map(|report| &report.events).flat_map(|event| &event.votes);
+        let named: BTreeSet<_> = votes.filter_map(|vote| vote.evidence).collect();
         let mut objects = self.repo.objects()?;
         let mut found: BTreeMap<LeaseId, BTreeMap<u8, (Digest, Evidence)>> = BTreeMap::new();
         let appliers = records::attested_tips(&self.repo, &self.state)?;
@@ -293,41 +297,12 @@ impl Session {
         inbox::overlay(&texts, &self.state)
     }
 
-    /// What appliers attest of each lease. A target on which another lease is seen has none of this one's weight.
-    fn observed(&self) -> Result<BTreeMap<LeaseId, Observation>, Failure> {
-        let mut observed = BTreeMap::new();
-        for found in records::read(&self.repo, &self.state)?.found {
-            let seen = found.record;
-            let (there, seen_weight) = (seen.observed_lease.as_ref() == Some(&seen.lease), seen.observed_bp);
-            let observation = Observation {
-                applier: found.applier.clone(),
-                weight: seen.observed_bp.map(|weight| if there { weight } else { 0 }),
-                doing: Some(seen.phase.word().to_owned()),
-                step: Some(seen.applied_step),
-                seen: Some(seen.seen_at.as_second()),
-                bake_started: seen.bake_started.map(jiff::Timestamp::as_second),
-                reason: seen.reason,
-                message: seen.message,
-                health: seen.health.map(health_view),
-                checks: seen.checks.as_ref().map(check_views).unwrap_or_default(),
-            };
-            if let Some(other) = seen.observed_lease.filter(|_| !there) {
-                let (applier, seen) = (found.applier, observation.seen);
-                let weight = seen_weight;
-                let there = Observation { weight, seen, ..Observation::of(applier) };
-                observed.insert(other, there);
-            }
-            observed.insert(seen.lease, observation);
-        }
-        Ok(observed)
-    }
-
     /// The principal whose key Git signs with here.
     pub fn signer(&self) -> Result<PrincipalId, Failure> {
         let key = self.repo.default_key()?.ok_or_else(|| {
             let message = "no key to sign with is configured here, so whose statement it is cannot be known";
             let hint = "name the principal with --principal NAME, or: git config two-key.key FILE";
-            Failure::Undecided(Refusal::new(Reason::UnknownKey, message).hint(hint))
+            Failure::Undecided(Refusal::new(Reason::NoKey, message).hint(hint))
         })?;
         let key = key.public_key()?;
         let owner = ledger::rules::owner(&self.state, key.raw());
@@ -348,31 +323,6 @@ impl Session {
     }
 }
 
-/// What metrics said, for people and programs.
-fn health_view(health: TargetHealth) -> HealthView {
-    HealthView {
-        verdict: health.verdict.map(|verdict| verdict.word().to_owned()),
-        limits: health.limits.word().to_owned(),
-        figures: health.figures,
-        evidence: health.evidence.map(|digest| digest.to_string()),
-    }
-}
-
-/// The checks of a rollback, for people and programs.
-fn check_views(checks: &Checks) -> Vec<CheckView> {
-    let view = |(name, check): (&str, &Check)| CheckView {
-        check: name.to_owned(),
-        outcome: match check.outcome {
-            Outcome::Passed => "passed".to_owned(),
-            Outcome::Failed => "failed".to_owned(),
-            Outcome::NotConfigured => "not-configured".to_owned(),
-            Outcome::Pending => "pending".to_owned(),
-        },
-        message: check.message.clone(),
-    };
-    checks.all().into_iter().map(view).collect()
-}
-
 /// Finds the root and the branch.
 fn begin(repo: &Repository) -> Result<(Root, String), Failure> {
     repo.whole()?;
@@ -387,7 +337,7 @@ fn begin(repo: &Repository) -> Result<(Root, String), Failure> {
 
 fn no_ledger(branch: &str) -> Failure {
     let message = format!("there is no ledger here: {} has no {POLICY_PATH}", short(branch));
-    Failure::Undecided(Refusal::new(Reason::Internal, message).hint("make one with: git two-key init"))
+    Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint("make one with: git two-key init"))
 }
 
 /// The branch that the root's policy names.
@@ -396,7 +346,7 @@ pub(super) fn pinned_branch(repo: &Repository, root: Oid) -> Result<String, Fail
         GitError::MissingObject(id) if id == root => {
             let message = format!("the pinned root {root} is not in this repository");
             Failure::Undecided(
-                Refusal::new(Reason::Internal, message).hint("see what is wrong with: git two-key doctor"),
+                Refusal::new(Reason::NoLedger, message).hint("see what is wrong with: git two-key doctor"),
             )
         }
         other => other.into(),
@@ -420,18 +370,20 @@ fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
     {
         return Ok(head);
     }
-    Ok("refs/heads/main".to_owned())
+    Ok(MAIN.to_owned())
 }
 
 /// The governed branch and its tip where nothing can be verified.
 pub(super) fn unverified_tip(repo: &Repository, which: &Which) -> Result<(String, Oid), Failure> {
-    let pinned = repo.pinned_root().ok().flatten().and_then(|root| pinned_branch(repo, root).ok());
-    let branch = match pinned {
-        Some(branch) => branch,
-        None => unpinned_branch(repo)?,
-    };
+    let branch = unverified_branch(repo);
     let tip = tip(repo, &branch, which)?;
     Ok((branch, tip))
+}
+
+/// The governed branch where nothing can be verified.
+pub(super) fn unverified_branch(repo: &Repository) -> String {
+    let pinned = repo.pinned_root().ok().flatten().and_then(|root| pinned_branch(repo, root).ok());
+    pinned.or_else(|| unpinned_branch(repo).ok()).unwrap_or_else(|| MAIN.to_owned())
 }
 
 fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
@@ -441,82 +393,38 @@ fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
             let message = format!("the governed branch {} is not here", short(branch));
             let hint =
                 format!("fetch it with: git fetch origin {0}:{0}, or read the upstream's with --remote", short(branch));
-            Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+            Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint(hint))
         }),
-        Which::Remote => {
-            let upstream = upstream(repo, branch)?;
-            upstream.map(|(_, tip)| tip).ok_or_else(|| {
+        Which::Newest => {
+            let followed = if is_pushed_to(repo, branch)? { None } else { upstream(repo, branch)? };
+            let theirs = followed.map(|(_, tip)| tip);
+            match (repo.resolve(branch)?, theirs) {
+                (Some(local), Some(theirs)) if local == theirs || repo.is_ancestor(theirs, local)? => Ok(local),
+                (_, Some(theirs)) => Ok(theirs),
+                (_, None) => tip(repo, branch, &Which::Local),
+            }
+        }
+        Which::Remote(named) => {
+            let found = match named {
+                Some(remote) => {
+                    super::fresh::known_remote(repo, remote)?;
+                    repo.resolve(&mirrored(remote, branch))?
+                }
+                None => upstream(repo, branch)?.map(|(_, tip)| tip),
+            };
+            found.ok_or_else(|| {
                 let message = format!("{} has no fetched upstream", short(branch));
                 let hint = format!("git fetch, then: git branch --set-upstream-to=origin/{0} {0}", short(branch));
-                Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+                Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint(hint))
             })
         }
     }
 }
 
-/// The branch's upstream and where it was when it was last fetched: as configured, else of the only remote.
-pub(super) fn upstream(repo: &Repository, branch: &str) -> Result<Option<(String, Oid)>, Failure> {
-    let name = match repo.upstream(branch)? {
-        Some(name) => name,
-        None => match repo.remotes()?.as_slice() {
-            [only] => format!("refs/remotes/{only}/{}", short(branch)),
-            _ => return Ok(None),
-        },
-    };
-    Ok(repo.resolve(&name)?.map(|tip| (name, tip)))
-}
-
-/// The governed branch, and the remote that it is fetched from.
-pub(super) fn watched(repo: &Repository) -> Result<(String, String), Failure> {
-    let (_, branch) = begin(repo)?;
-    let branch = short(&branch).to_owned();
-    let configured = repo.config(&format!("branch.{branch}.remote"))?;
-    let remote = match (configured, repo.remotes()?.as_slice()) {
-        (Some(remote), _) => remote,
-        (None, [only]) => only.clone(),
-        (None, _) => {
-            let message = format!("{branch} has no remote to look at");
-            let hint = format!("git branch --set-upstream-to=origin/{branch} {branch}, or leave --remote away");
-            return Err(Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint)));
-        }
-    };
-    Ok((branch, remote))
-}
-
-/// Says how far the upstream is ahead of a tip, and which stops no remote is known to have.
-fn known_elsewhere(repo: &Repository, branch: &str, tip: Option<Oid>) -> Result<Vec<String>, Failure> {
-    let mut remarks: Vec<_> = match tip {
-        Some(tip) => upstream_ahead(repo, branch, tip)?.into_iter().collect(),
-        None => Vec::new(),
-    };
-    remarks.extend(stops::undelivered(repo, branch)?.iter().map(|stop| {
-        format!(
-            "undelivered: {}\nhint: any verb with --push delivers it, or: {}",
-            stop.warning(),
-            stop.command("REMOTE")
-        )
-    }));
-    Ok(remarks)
-}
-
-/// Says how far the upstream is ahead, if it is.
-fn upstream_ahead(repo: &Repository, branch: &str, tip: Oid) -> Result<Option<String>, Failure> {
-    let Some((name, remote)) = upstream(repo, branch)? else { return Ok(None) };
-    if remote == tip {
-        return Ok(None);
-    }
-    let name = name.strip_prefix("refs/remotes/").unwrap_or(&name).to_owned();
-    Ok(match repo.ahead(remote, tip)? {
-        0 => None,
-        1 => Some(format!("{name} is 1 commit ahead; merge it, or read it with --remote")),
-        more => Some(format!("{name} is {more} commits ahead; merge them, or read it with --remote")),
-    })
-}
-
 /// A commit, as people write it.
 pub(super) fn commit(repo: &Repository, revision: &str) -> Result<Oid, Failure> {
     repo.revision(revision)?
-        .ok_or_else(|| Failure::undecided(Reason::Internal, format!("`{revision}` names no commit here")))
+        .ok_or_else(|| Failure::undecided(Reason::NotFound, format!("`{revision}` names no commit here")))
 }
 
 /// Does some work, and something else at the same time; after it where no thread can be started.

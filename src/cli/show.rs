@@ -1,30 +1,35 @@
-//! `show`: one lease in full.
+//! `show`: one lease in full, or the policy.
 
 use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
+    fresh::Source,
     session::{Session, Which},
     terminal, watch,
 };
-use crate::report::{self, LeaseView};
+use crate::report::{self, ShowView};
 
-/// Show all about one lease
+/// Show all about one lease, a target or the policy
 ///
 /// Prints the lease's document, its state, who authorized it with which key, every transition in force with its commit
-/// and tag, votes that wait for others, what it awaits, what appliers observed, and the findings that are about it. Times
-/// in commits are what signers claim.
+/// and tag, votes that wait for others, what it awaits, what appliers observed, the findings that are about it, and what else is
+/// open on its target. Of a target it is the lease that runs there, or ran there last. Times in commits are what signers claim.
+///
+/// `show policy` prints the policy in force, rule by rule and gate by gate; where another is proposed, what it would change, who
+/// has signed it and who could.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key show LEASE-20251027-021913\n  \
-    git two-key show checkout-prod --watch --remote\n  \
+    git two-key show checkout-prod --watch\n  \
+    git two-key show policy\n  \
     git two-key show checkout-prod --format json | jq .cosigners")]
 pub struct Args {
-    /// The lease: its id, its intent or its target
+    /// The lease, by its id or its intent; a target: what runs there; or `policy`
+    #[arg(value_name = "LEASE|TARGET|policy")]
     lease: String,
-    /// Read the upstream's fetched tip instead of the local branch; with --watch, fetch it at each look
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: Source,
     /// Keep looking: a live tree, drawn again whenever something has changed
     #[arg(long, conflicts_with = "format")]
     watch: bool,
@@ -33,30 +38,55 @@ pub struct Args {
     pub(super) format: Format,
 }
 
-/// Prints the lease.
+/// Prints the lease, or the policy.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    if args.lease == "policy" {
+        return policy(args, place);
+    }
     if args.watch {
         let style = terminal::style();
-        return watch::run(place, watch::Source::of(args.remote), || {
-            let (session, view) = view(args, place)?;
+        return watch::run(place, &args.source, || {
+            let (session, view) = view(args, place, &args.source.tip())?;
             let remarks = session.remarks_text();
-            Ok(move |now| format!("{remarks}{}", report::live_lease(&view, now, style)))
+            Ok(move |now| {
+                let lease = report::live_lease(&view.lease, now, style);
+                format!("{remarks}{lease}{}", report::live_others(&view.others, now, style))
+            })
         });
     }
-    let (session, view) = view(args, place)?;
+    let (session, view) = view(args, place, &args.source.which(place)?)?;
     match args.format {
         Format::Json => terminal::say_value(&view),
         Format::Text => {
             session.say_remarks();
-            terminal::say(&report::lease_text(&view));
+            terminal::say(&(report::lease_text(&view.lease) + &report::others_text(&view.others)));
         }
     }
     Ok(())
 }
 
-fn view(args: &Args, place: &Place) -> Result<(Session, LeaseView), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
-    let id = session.lease(&args.lease, None)?;
-    let view = report::lease_view(&session.state, &session.reports, &session.beside()?, &id);
+/// The policy in force, and the one that is proposed.
+fn policy(args: &Args, place: &Place) -> Result<(), Failure> {
+    if args.watch {
+        return Err(Failure::Usage(
+            "--watch is for a lease or a target; a proposed policy is in list --watch".to_owned(),
+        ));
+    }
+    let session = args.source.open(place)?;
+    let view = report::policy_show(&session.state);
+    match args.format {
+        Format::Json => terminal::say_value(&view),
+        Format::Text => {
+            session.say_remarks();
+            terminal::say(&report::policy_text(&view));
+        }
+    }
+    Ok(())
+}
+
+fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ShowView), Failure> {
+    let session = Session::open(place, which)?;
+    let id = session.subject(&args.lease)?.lease;
+    let view = report::show_view(&session.state, &session.reports, &session.beside()?, &id);
     Ok((session, view))
 }

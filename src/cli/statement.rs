@@ -80,7 +80,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             let ground = Ground::open(place, &which)?;
             let lease = args.lease.as_ref().map(|handle| ground.lease(handle)).transpose()?;
             let nonce = Nonce::from_bytes(rand::random());
-            let statement = ground.statement(args.action, lease, nonce).ok_or(Failure::Undecided(refusal))?;
+            let statement = ground.words.first().and_then(|word| word.statement(args.action, lease, nonce));
+            let statement = statement.ok_or(Failure::Undecided(refusal))?;
             print(args, &statement, || named(args))
         }
         Err(failure) => Err(failure),

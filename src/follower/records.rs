@@ -344,6 +344,57 @@ pub fn history(repository: &Repository, state: &State) -> Result<Vec<Happened>, 
     Ok(happened)
 }
 
+/// Leases whose last record is looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sought {
+    /// Where each step stands in the ledger.
+    pub place: BTreeMap<Oid, usize>,
+    /// Where each of the leases started: records that went by earlier steps say nothing of it.
+    pub started: BTreeMap<LeaseId, usize>,
+}
+
+/// The last that its applier attests of each of some leases, however much it has recorded since. What is not recorded is left
+/// out.
+pub fn last_about(
+    repository: &Repository,
+    state: &State,
+    sought: &Sought,
+) -> Result<BTreeMap<LeaseId, Observation>, GitError> {
+    let mut found: BTreeMap<LeaseId, Observation> = BTreeMap::new();
+    let applier_of = |lease: &LeaseId| {
+        let known = state.policy().get().targets.get(&state.document(lease)?.target)?;
+        known.applier.clone()
+    };
+    let mut objects = repository.objects()?;
+    for (_, applier, tip) in ApplierRefs::of(repository, state)?.known {
+        let of_this = sought.started.iter().filter(|(lease, _)| applier_of(lease).as_ref() == Some(&applier));
+        let mut wanted: BTreeMap<&LeaseId, usize> = of_this.map(|(lease, at)| (lease, *at)).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        for commit in repository.first_parents(tip)?.into_iter().rev() {
+            let Ok((record, _)) = signed_record(&mut objects, state, &applier, commit) else { continue };
+            if let Some(at) = sought.place.get(&record.ledger) {
+                wanted.retain(|_, started| *started <= *at);
+            }
+            for (target, record) in record.targets {
+                if wanted.remove(&record.lease).is_none() {
+                    continue;
+                }
+                let later = found.get(&record.lease).is_none_or(|known| known.record.seen_at < record.seen_at);
+                if later {
+                    let lease = record.lease.clone();
+                    found.insert(lease, Observation { applier: applier.clone(), target, record });
+                }
+            }
+            if wanted.is_empty() {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Why a target's applier, when it last had to before some time, could not restore what was there or had nothing to
 /// restore.
 pub fn unrestorable(

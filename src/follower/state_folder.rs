@@ -104,7 +104,7 @@ impl StateFolder {
 }
 
 fn internal(path: &Path, error: &dyn std::fmt::Display) -> Refusal {
-    Refusal::new(Reason::Internal, format!("{}: {error}", path.display()))
+    Refusal::new(Reason::Io, format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -130,6 +130,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = StateFolder::open(folder.path(), Role::Applier, &PrincipalId::parse("edge1").unwrap()).unwrap();
         std::fs::write(&folder.journal, "{").unwrap();
-        assert_eq!(folder.read::<String>().unwrap_err().reason, Reason::Internal);
+        assert_eq!(folder.read::<String>().unwrap_err().reason, Reason::Io);
     }
 }

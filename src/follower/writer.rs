@@ -184,7 +184,8 @@ impl Writer {
                 self.remote_tip = Some(tip);
                 Ok(Taken::AsPushed)
             }
-            (None, Pushed::CarriedOver | Pushed::Rest) => Ok(Taken::AsPushed),
+            // Somebody's ref may stand in the way of a label. Nobody reads those, so that is no failure, and nothing to try again.
+            (None, Pushed::CarriedOver | Pushed::Rest) | (_, Pushed::Labels) => Ok(Taken::AsPushed),
             (Some((_, why)), Pushed::Record(_))
                 if elsewhere(why) || outcome.remote.iter().any(|said| elsewhere(said)) =>
             {
@@ -356,11 +357,15 @@ pub(crate) fn stops_pushes(known: &Known) -> Vec<Push> {
 }
 
 /// Puts tags where everybody finds them. What is to be pushed for that.
-pub(crate) fn put_tags(known: &mut Known, tags: &[RefUpdate]) -> Result<Option<Push>, Refusal> {
-    if known.remote.is_none() && !tags.is_empty() {
-        return known.update(tags, "applied").map_err(|error| error.refusal()).map(|()| None);
+pub(crate) fn put_tags(known: &mut Known, tags: &[RefUpdate]) -> Option<Push> {
+    if known.remote.is_none() {
+        for tag in tags {
+            // A label that cannot be made is none.
+            let _ = known.update(std::slice::from_ref(tag), "applied");
+        }
     }
-    Ok(Push::of(known, tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect()))
+    let push = Push::of(known, tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect());
+    push.map(|push| Push { what: Pushed::Labels, ..push })
 }
 
 /// Why the branch does not have stops that are obeyed, where a remote answered so to a push that carries them over.
@@ -401,6 +406,8 @@ pub(crate) enum Pushed {
     Record(Oid),
     /// The governed branch, with stops that are in force already.
     CarriedOver,
+    /// Tags, which nobody reads.
+    Labels,
     /// Something that nothing else depends on.
     Rest,
 }

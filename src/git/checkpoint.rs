@@ -24,7 +24,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    ledger::{Dossier, Missed, State},
+    ledger::{LeaseEntry, Missed, State},
     model::Oid,
 };
 
@@ -86,7 +86,7 @@ impl Checkpoint {
 
     /// The state, awaiting what is known of leases.
     pub(super) fn state(&self) -> State {
-        self.head.state.clone().awaiting_dossiers()
+        self.head.state.clone().awaiting_entries()
     }
 
     /// The governed branch.
@@ -101,7 +101,7 @@ impl Checkpoint {
 
     /// Supplies a state that came of this one with what was missed.
     pub(super) fn supply(&self, state: &mut State, missed: &Missed) -> io::Result<()> {
-        let dossier = |bytes: Vec<u8>| Ok::<Dossier, io::Error>(serde_json::from_slice(&bytes)?);
+        let entry = |bytes: Vec<u8>| Ok::<LeaseEntry, io::Error>(serde_json::from_slice(&bytes)?);
         let mut found = BTreeMap::new();
         if missed.all {
             let mut all = BTreeMap::new();
@@ -109,7 +109,7 @@ impl Checkpoint {
                 all.extend(table.all()?);
             }
             for (id, bytes) in all {
-                found.insert(id, Some(dossier(bytes)?));
+                found.insert(id, Some(entry(bytes)?));
             }
             state.supply(found);
             state.all_supplied();
@@ -117,7 +117,7 @@ impl Checkpoint {
         }
         for id in &missed.ids {
             let bytes = first([&self.recent].into_iter().chain(&self.leases), id)?;
-            found.insert(id.clone(), bytes.map(dossier).transpose()?);
+            found.insert(id.clone(), bytes.map(entry).transpose()?);
         }
         state.supply(found);
         Ok(())
@@ -129,7 +129,7 @@ impl Checkpoint {
         let folder = folder(repository);
         shared::create(repository, &folder).map_err(failed)?;
         let Some(_alone) = alone(&folder).map_err(failed)? else { return Ok(()) };
-        let changed = state.changed_dossiers().map(|(id, dossier)| Ok((id.to_owned(), serde_json::to_vec(dossier)?)));
+        let changed = state.changed_entries().map(|(id, entry)| Ok((id.to_owned(), serde_json::to_vec(entry)?)));
         let changed = changed.collect::<io::Result<BTreeMap<_, _>>>().map_err(failed)?;
         write(before, &folder, state, changed).or_else(|error| forget(&folder, error)).map_err(failed)
     }

@@ -52,12 +52,17 @@ impl Repository {
         Ok(notes)
     }
 
-    /// Makes a notes commit that holds what some others hold, and further entries, each with the object that it is about. It
-    /// continues all of them; what stands in the first's tree stays, as far as Git can take it over. No ref is moved.
-    pub fn with_notes(&self, principal: &PrincipalId, onto: &[Oid], entries: &[(Oid, &str)]) -> Result<Oid, GitError> {
+    /// Makes a notes commit that continues another, if there is one, with further entries, each with the object that it is about.
+    /// What stands in its tree stays, as far as Git can take it over. No ref is moved.
+    pub fn with_notes(
+        &self,
+        principal: &PrincipalId,
+        onto: Option<Oid>,
+        entries: &[(Oid, &str)],
+    ) -> Result<Oid, GitError> {
         let mut objects = self.objects()?;
         let (mut there, mut paths) = (BTreeMap::new(), HashMap::new());
-        for file in onto.first().map(|tip| objects.note_files(*tip)).transpose()?.unwrap_or_default() {
+        for file in onto.map(|tip| objects.note_files(tip)).transpose()?.unwrap_or_default() {
             if let Some(bytes) = objects.note(file.note)? {
                 there.insert(file.annotated, bytes);
             }
@@ -68,7 +73,7 @@ impl Repository {
             let note = changed.remove(annotated).or_else(|| there.get(annotated).cloned()).unwrap_or_default();
             changed.insert(*annotated, appended(&note, entry));
         }
-        let tree = onto.first().map(|tip| objects.links(*tip)).transpose()?.map(|links| links.tree);
+        let tree = onto.map(|tip| objects.links(tip)).transpose()?.map(|links| links.tree);
         let path = |annotated: &Oid| paths.get(annotated).cloned().unwrap_or_else(|| annotated.to_string());
         let tree = match self.tree_of_notes(tree, changed.iter().map(|(id, note)| (path(id), note))) {
             // Git takes no tree up with names that it would not check out. Then its notes are all that is kept of it.
@@ -80,7 +85,7 @@ impl Repository {
         };
         let message = format!("Notes of {principal}\n");
         let (sign, who) = (SignWith::Nobody, principal.as_str());
-        self.commit_tree(&NewCommit { tree, parents: onto, message: &message, sign, who })
+        self.commit_tree(&NewCommit { tree, parents: onto.as_slice(), message: &message, sign, who })
     }
 
     fn tree_of_notes<'a>(

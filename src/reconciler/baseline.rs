@@ -7,9 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    gate::{Pools, Recorded, TierContext, Watch, judge, sources::Sources},
+    gate::{Pools, Recorded, TierContext, Watch, judge},
     ledger::PinnedTerms,
     model::GateId,
+    sources::Sources,
 };
 
 /// How far back it is measured.

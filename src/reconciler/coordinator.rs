@@ -21,9 +21,9 @@ use crate::{
         records::{RecordedEvent, TargetRecord},
         writer::Taken,
     },
-    gate::sources::Sources,
     ledger::EventKind,
     model::{Reason, Refusal, TargetId, policy::Role},
+    sources::Sources,
 };
 
 use super::{

@@ -13,11 +13,11 @@ use crate::{
     gate::{
         Measure, TierContext,
         health::{left_halted, resolve_by, unmeasurable},
-        sources::{self, Sources},
     },
     git::Repository,
     ledger::{LeaseState, Phase, State, rules},
     model::{LeaseId, Oid, RawKey, Reason, Refusal, StopKind, TargetId},
+    sources::{self, Sources},
 };
 
 use super::{

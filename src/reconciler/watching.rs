@@ -11,10 +11,10 @@ use crate::{
     gate::{
         Measure, Pools, TierContext, Watch,
         health::{Deadline, Health, Look, combined, look},
-        sources::Sources,
     },
     ledger::PinnedTerms,
     model::{LeaseId, Refusal, TargetId},
+    sources::Sources,
 };
 
 /// All that a look at one target's metrics needs.

@@ -99,7 +99,7 @@ impl Writing {
     pub(super) fn late(&self) -> Option<Refusal> {
         let message = "what is to be recorded has not been written and signed yet, and is being waited for";
         (self.since.elapsed() >= LATE).then(|| {
-            Refusal::new(Reason::Internal, message).hint("see whether the key, its SSH agent and the disk answer")
+            Refusal::new(Reason::NotSigned, message).hint("see whether the key, its SSH agent and the disk answer")
         })
     }
 }
@@ -129,8 +129,8 @@ impl Draft {
         let Some(rest) = rest else { return written };
         let outcome = written.stops(&mut known, rest.stops, &rest.evidence, rest.carries_over);
         written.take(outcome);
-        let tags = written.writer.tags(&known, &rest.untagged).and_then(|tags| put_tags(&mut known, &tags));
-        written.take(tags.map(|push| push.into_iter().collect()));
+        let tags = written.writer.tags(&known, &rest.untagged);
+        written.take(tags.map(|tags| put_tags(&mut known, &tags).into_iter().collect()));
         written
     }
 }

@@ -1,51 +1,174 @@
-//! What one policy changes in another, in words for those who are asked to sign it.
+//! What a policy says, and what another changes in it, line by line, in words for those who are asked to sign it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::model::{
     PrincipalId,
-    policy::{Deliberate, Hardware, Policy, Principal, Rule, SeparateProposer},
+    policy::{self, Policy, Principal},
 };
 
 use super::words::escaped;
 
-/// One line a difference; never empty.
+/// What a policy has, in the order in which it is said; where entries have names, with what one is called.
+const SECTIONS: [(&str, Option<&str>); 10] = [
+    ("rules", Some("rule")),
+    ("start-up-to", None),
+    ("delegable-up-to", None),
+    ("false-alarms", None),
+    ("principals", Some("principal")),
+    ("targets", Some("target")),
+    ("gates", Some("gate")),
+    ("thresholds", Some("threshold")),
+    ("risk", None),
+    ("labels", None),
+];
+
+/// One thing that a policy says, as the policy in force and the proposed one have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PolicyRow {
+    /// What it is about: `rule cosign`, `gate errors`, `start-up-to`.
+    pub about: String,
+    /// Which of its properties, dots between names; empty where it is one value.
+    pub name: String,
+    /// What the policy in force says; null where it says nothing.
+    pub in_force: Option<String>,
+    /// What the proposed one says; null where it says nothing.
+    pub proposed: Option<String>,
+}
+
+impl PolicyRow {
+    /// Whether the two differ.
+    pub fn differs(&self) -> bool {
+        self.in_force != self.proposed
+    }
+
+    /// `absolute.max 0.05 → 0.99`.
+    fn words(&self) -> String {
+        let unit = if self.about.ends_with("-up-to") { " %" } else { "" };
+        let word = |value: &Option<String>| value.as_ref().map_or("none".to_owned(), |text| text.to_owned() + unit);
+        let (old, new) = (word(&self.in_force), word(&self.proposed));
+        let values = if self.differs() { format!("{old} → {new}") } else { new };
+        if self.name.is_empty() { values } else { format!("{} {values}", self.name) }
+    }
+}
+
+/// Everything that two policies say, rule by rule and gate by gate; the same one twice where nothing is proposed.
+pub(super) fn policy_rows(now: &Policy, next: &Policy) -> Vec<PolicyRow> {
+    let (now, next) = (values(now), values(next));
+    let mut rows = Vec::new();
+    for (section, kind) in SECTIONS {
+        let (now, next) = (&now[section], &next[section]);
+        match kind {
+            Some(kind) => named(now, next, kind, &mut rows),
+            None => compare(section, now, next, &mut rows),
+        }
+    }
+    rows
+}
+
+/// What a policy says, its keys by their fingerprints.
+fn values(policy: &Policy) -> Value {
+    let mut values = policy::values(policy);
+    for (id, principal) in &policy.principals {
+        let keys: Vec<_> = principal.keys.iter().map(|key| key.fingerprint().to_string()).collect();
+        values["principals"][id.as_str()]["keys"] = keys.into();
+    }
+    values
+}
+
+/// The entries of a section, by name.
+fn named(now: &Value, next: &Value, kind: &str, rows: &mut Vec<PolicyRow>) {
+    let entries = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    let (now, next) = (entries(now), entries(next));
+    let names: BTreeSet<_> = now.keys().chain(next.keys()).collect();
+    for name in names {
+        let of = |entries: &serde_json::Map<String, Value>| entries.get(name).cloned().unwrap_or_default();
+        compare(&format!("{kind} {name}"), &of(&now), &of(&next), rows);
+    }
+}
+
+fn compare(about: &str, now: &Value, next: &Value, rows: &mut Vec<PolicyRow>) {
+    let leaves = |value: &Value| {
+        let mut leaves = BTreeMap::new();
+        flatten("", value, &mut leaves);
+        leaves
+    };
+    let (now, next) = (leaves(now), leaves(next));
+    let names: BTreeSet<_> = now.keys().chain(next.keys()).collect();
+    rows.extend(names.into_iter().map(|name| PolicyRow {
+        about: about.to_owned(),
+        name: name.clone(),
+        in_force: now.get(name).cloned(),
+        proposed: next.get(name).cloned(),
+    }));
+}
+
+/// The values below a value, by their paths. A list of words is one value.
+fn flatten(path: &str, value: &Value, leaves: &mut BTreeMap<String, String>) {
+    let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::Null => {}
+        Value::Object(map) => map.iter().for_each(|(name, value)| flatten(&join(name), value, leaves)),
+        Value::Array(list) if list.iter().any(|value| value.is_object() || value.is_array()) => {
+            list.iter().enumerate().for_each(|(at, value)| flatten(&join(&(at + 1).to_string()), value, leaves));
+        }
+        Value::Array(list) => {
+            let words: Vec<_> = list.iter().map(plain).collect();
+            leaves.insert(path.to_owned(), format!("[{}]", words.join(", ")));
+        }
+        other => drop(leaves.insert(path.to_owned(), plain(other))),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    escaped(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+}
+
+/// One line a thing that a policy changes in another; never empty.
 pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
     let mut lines = principals(now, next);
-    for (name, old, new) in [
-        ("cosign", &now.rules.cosign, &next.rules.cosign),
-        ("promote", &now.rules.promote, &next.rules.promote),
-        ("policy", &now.rules.policy, &next.rules.policy),
-    ] {
-        if old != new {
-            lines.push(format!("the {name} rule: {} → {}", rule(old), rule(new)));
-        }
-    }
-    let numbers = [
-        ("start-up-to", now.start_up_to, next.start_up_to),
-        ("delegable-up-to", now.delegable_up_to, next.delegable_up_to),
-    ];
-    for (name, old, new) in numbers {
-        if old != new {
-            lines.push(format!("{name}: {old} % → {new} %"));
-        }
-    }
-    targets(now, next, &mut lines);
-    for (name, differs) in [
-        ("false-alarms", now.false_alarms != next.false_alarms),
-        ("gates", now.gates != next.gates),
-        ("thresholds", now.thresholds != next.thresholds),
-        ("risk", now.risk != next.risk),
-        ("labels", now.labels != next.labels),
-    ] {
-        if differs {
-            lines.push(format!("{name} differ: compare the files"));
+    let rows = policy_rows(now, next);
+    for about in rows.chunk_by(|one, other| one.about == other.about) {
+        let Some(first) = about.first().filter(|first| !first.about.starts_with("principal ")) else { continue };
+        let name = &first.about;
+        let words = |rows: &[&PolicyRow]| rows.iter().map(|row| row.words()).collect::<Vec<_>>().join(", ");
+        let differing: Vec<_> = about.iter().filter(|row| row.differs()).collect();
+        let is_named = name.contains(' ');
+        if differing.is_empty() {
+        } else if is_named && about.iter().all(|row| row.in_force.is_none()) {
+            lines.push(format!("{name} comes: {}", said(about, |row| row.proposed.as_deref())));
+        } else if is_named && about.iter().all(|row| row.proposed.is_none()) {
+            lines.push(format!("{name} goes: {}", said(about, |row| row.in_force.as_deref())));
+        } else {
+            lines.push(format!("{name}: {}", words(&differing)));
         }
     }
     if lines.is_empty() {
         lines.push("nothing but the version".to_owned());
     }
     lines
+}
+
+/// `source file, absolute.max 0.05`.
+fn said(rows: &[PolicyRow], of: impl Fn(&PolicyRow) -> Option<&str>) -> String {
+    rows.iter().filter_map(|row| Some(format!("{} {}", row.name, of(row)?))).collect::<Vec<_>>().join(", ")
+}
+
+/// A line each for what a policy says, marked where the proposed one says something else.
+pub(super) fn rows_text(rows: &[PolicyRow]) -> String {
+    let groups: Vec<_> = rows.chunk_by(|one, other| one.about == other.about).collect();
+    let width = groups.iter().filter_map(|group| group.first()).map(|row| row.about.chars().count()).max().unwrap_or(0);
+    let line = |group: &&[PolicyRow]| {
+        let mark = if group.iter().any(PolicyRow::differs) { '*' } else { ' ' };
+        let about = group.first().map(|row| row.about.as_str()).unwrap_or_default();
+        let words: Vec<_> = group.iter().map(PolicyRow::words).collect();
+        format!("{mark} {about:width$}  {}\n", words.join(", "))
+    };
+    groups.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 fn principals(now: &Policy, next: &Policy) -> Vec<String> {
@@ -74,54 +197,6 @@ fn keys(principal: &Principal) -> String {
     principal.keys.iter().map(|key| key.fingerprint().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn rule(rule: &Rule) -> String {
-    let mut text = format!("{} human, {} agent", rule.human, rule.agent);
-    if let Some(agents) = &rule.agents {
-        let names: Vec<_> = agents.iter().map(PrincipalId::as_str).collect();
-        text = format!("{text} of {}", names.join(", "));
-    }
-    for (word, set) in [
-        ("hardware", rule.hardware == Hardware::Required),
-        ("deliberate", rule.deliberate == Deliberate::Required),
-        ("separate proposer", rule.separate_proposer == SeparateProposer::Required),
-    ] {
-        if set {
-            text = format!("{text}, {word}");
-        }
-    }
-    text
-}
-
-fn targets(now: &Policy, next: &Policy, lines: &mut Vec<String>) {
-    let names: BTreeSet<_> = now.targets.keys().chain(next.targets.keys()).collect();
-    for name in names {
-        let line = match (now.targets.get(name), next.targets.get(name)) {
-            (None, Some(_)) => format!("target {name} comes"),
-            (Some(_), None) => format!("target {name} goes"),
-            (Some(old), Some(new)) if old != new => {
-                let applier = |id: &Option<PrincipalId>| id.as_ref().map_or("nobody", PrincipalId::as_str).to_owned();
-                let mut parts = Vec::new();
-                if old.driver != new.driver {
-                    parts.push("another driver".to_owned());
-                }
-                if old.applier != new.applier {
-                    parts.push(format!("applier {} → {}", applier(&old.applier), applier(&new.applier)));
-                }
-                if old.gates != new.gates {
-                    parts.push("other gates".to_owned());
-                }
-                if old.drift_below != new.drift_below {
-                    let (old, new) = (old.drift_below.word(), new.drift_below.word());
-                    parts.push(format!("drift below {old} → {new}"));
-                }
-                format!("target {name}: {}", parts.join(", "))
-            }
-            _ => continue,
-        };
-        lines.push(escaped(&line));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +220,7 @@ mod tests {
             policy_difference(&now, &next),
             [
                 "user2 comes as human with SHA256:t31SMl4L/CkN9SIiv+25Dl27AvxX5INYHTqukvaA1d0",
-                "target shop: another driver"
+                "target shop: driver file → exec"
             ]
         );
         assert_eq!(policy_difference(&now, &now), ["nothing but the version"]);

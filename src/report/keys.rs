@@ -1,11 +1,16 @@
 //! Whose keys there are.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{ledger::State, model::Wrapping};
+use crate::{
+    ledger::{Change, EventKind, State, StepReport},
+    model::{PrincipalId, PublicKey, RawKey, Wrapping},
+    signature::Carrier,
+};
 
 use super::words::table;
 
@@ -60,14 +65,130 @@ pub fn keys_text(keys: &[KeyView]) -> String {
     table(&["PRINCIPAL", "ROLE", "FINGERPRINT", "TYPE", "STANDING"], &keys.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Git's `allowed_signers` file: the SSH keys in force, each for Git's own signatures and for ours.
-pub fn allowed_signers(state: &State) -> String {
-    let mut lines: BTreeMap<String, String> = BTreeMap::new();
-    for (id, _, key) in state.policy().get().keys() {
-        let ssh = !matches!(key.wrapping(), Wrapping::Minisign { .. });
-        if ssh && state.key_in_force(key.raw()) {
-            lines.insert(format!("{id} {}", key.line()), format!("{id} namespaces=\"git,two-key\" {}\n", key.line()));
+/// What has become of a key that counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The policy in force lists it, and it was never revoked.
+    InForce,
+    /// It is out of force for ever.
+    Revoked,
+    /// The policy in force does not list it.
+    NotListed,
+}
+
+impl Standing {
+    pub(super) fn of(state: &State, key: RawKey) -> Self {
+        match state.policy().get().owner(key) {
+            _ if state.is_revoked(key) => Self::Revoked,
+            Some(_) => Self::InForce,
+            None => Self::NotListed,
         }
     }
-    lines.into_values().collect()
+
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::InForce => "in-force",
+            Self::Revoked => "revoked",
+            Self::NotListed => "not-listed",
+        }
+    }
+}
+
+/// A principal's key while it was in force; times are in seconds since 1970, as commits claim them.
+struct Reign {
+    principal: PrincipalId,
+    key: PublicKey,
+    /// From when on; none for keys of the root's policy.
+    from: Option<i64>,
+    /// Until when; none while it lasts.
+    until: Option<i64>,
+    /// The earliest and the latest time that a commit claims which it signed and which counted.
+    signed: Option<(i64, i64)>,
+}
+
+impl Reign {
+    fn end(&mut self, at: i64) {
+        self.until = Some(at);
+    }
+
+    /// The bounds, widened by what counted: clocks differ, and no decision of the ledger's depends on them.
+    fn bounds(&self) -> (Option<i64>, Option<i64>) {
+        let (first, last) = self.signed.unzip();
+        let from = self.from.map(|from| first.map_or(from, |first| from.min(first)));
+        let least = from.map_or(i64::MIN, |from| from.saturating_add(1));
+        (from, self.until.map(|until| last.map_or(until, |last| until.max(last)).max(least)))
+    }
+
+    /// Its line in an `allowed_signers` file.
+    fn line(&self) -> String {
+        let (from, until) = self.bounds();
+        let option = |name: &str, at: Option<i64>| {
+            let at = at.and_then(|at| Timestamp::from_second(at).ok())?;
+            Some(format!(",{name}=\"{}\"", at.strftime("%Y%m%d%H%M%SZ")))
+        };
+        let validity = [option("valid-after", from), option("valid-before", until)].into_iter().flatten();
+        let validity: String = validity.collect();
+        format!("{} namespaces=\"git,two-key\"{validity} {}\n", self.principal, self.key.line())
+    }
+}
+
+/// Every key that ever was in force, for as long as it was, in the order in which they came.
+fn reigns(state: &State, reports: &[StepReport]) -> Vec<Reign> {
+    let changes = reports.iter().flat_map(|report| &report.events).filter_map(|event| match event.change.as_deref() {
+        Some(Change::Policy { from, .. }) if event.event == EventKind::PolicyChanged => Some(from.get()),
+        _ => None,
+    });
+    let first = changes.clone().next().unwrap_or(state.policy().get());
+    let reign = |principal: &PrincipalId, key: &PublicKey, from| Reign {
+        principal: principal.clone(),
+        key: key.clone(),
+        from,
+        until: None,
+        signed: None,
+    };
+    let mut reigns: Vec<_> = first.keys().map(|(id, _, key)| reign(id, key, None)).collect();
+    let mut revoked: Vec<RawKey> = Vec::new();
+    for report in reports {
+        let at = report.claimed_time;
+        for vote in report.events.iter().flat_map(|event| &event.votes).filter(|vote| vote.carrier == Carrier::Commit) {
+            let signer = |reign: &&mut Reign| reign.until.is_none() && reign.key.fingerprint() == vote.key;
+            if let (Some(reign), Some(claimed)) = (reigns.iter_mut().find(signer), vote.claimed_time) {
+                let (first, last) = reign.signed.unwrap_or((claimed, claimed));
+                reign.signed = Some((first.min(claimed), last.max(claimed)));
+            }
+        }
+        revoked.extend(state.revoked().iter().filter(|(_, by)| **by == report.commit).map(|(key, _)| *key));
+        let is_revoked = |key: &PublicKey| revoked.iter().any(|revoked| revoked.is_up_to_sign(&key.raw()));
+        let next = report.events.iter().find_map(|event| match event.change.as_deref() {
+            Some(Change::Policy { to, .. }) if event.event == EventKind::PolicyChanged => Some(to.get()),
+            _ => None,
+        });
+        let listed = |principal: &PrincipalId, key: &PublicKey| {
+            next.is_none_or(|next| next.keys().any(|(id, _, listed)| id == principal && listed == key))
+        };
+        for reign in reigns.iter_mut().filter(|reign| reign.until.is_none()) {
+            if is_revoked(&reign.key) || !listed(&reign.principal, &reign.key) {
+                reign.end(at);
+            }
+        }
+        for (id, _, key) in next.iter().flat_map(|next| next.keys()) {
+            let reigns_now = |reign: &Reign| reign.until.is_none() && reign.principal == *id && reign.key == *key;
+            if !is_revoked(key) && !reigns.iter().any(reigns_now) {
+                reigns.push(reign(id, key, Some(at)));
+            }
+        }
+    }
+    reigns
+}
+
+/// Git's `allowed_signers` file: every SSH key that ever was in force, for as long as it was, for Git's own signatures and
+/// for ours. Those of the root's policy have no beginning.
+pub fn allowed_signers(state: &State, reports: &[StepReport]) -> String {
+    let reigns = reigns(state, reports);
+    let ssh = reigns.iter().filter(|reign| !matches!(reign.key.wrapping(), Wrapping::Minisign { .. }));
+    ssh.map(|reign| (&reign.principal, reign.line()))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .map(|(_, line)| line)
+        .collect()
 }

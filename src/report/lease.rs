@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     ledger::{
-        self, Awaited, Ballot, LeaseState, Phase, State, StepReport, Transition, Vote,
+        self, Awaited, Ballot, EventVote, LeaseState, Phase, State, StepReport, Transition, Vote,
         rules::{self, Demand},
     },
     model::{
@@ -13,10 +13,13 @@ use crate::{
         lease::{Lease, OnExpiry, Tier},
         policy::{Role, Rule},
     },
+    signature::Carrier,
 };
 
 use super::{
     Beside, FindingView, RefusalView, findings,
+    keys::Standing,
+    list::{LeaseSummary, summary},
     words::{all_of, escaped, listed, one_of, so_many, time},
 };
 
@@ -33,8 +36,22 @@ pub struct Cosigner {
     pub timestamp: Option<String>,
     /// The key's fingerprint.
     pub key: String,
-    /// Whether it counts under the policy now in force.
+    /// Whether it counts: under the policy in force, or of a lease that has started or was withdrawn, whether it counted then.
     pub counts: bool,
+    /// What has become of the key: `in-force`, `revoked` or `not-listed`.
+    pub key_is: String,
+}
+
+impl Cosigner {
+    /// Whether it counts, and what has become of its key since, in words.
+    pub(super) fn standing(&self) -> String {
+        match (self.counts, self.key_is.as_str()) {
+            (true, "revoked") => "counted then; key revoked since".to_owned(),
+            (true, "not-listed") => "counted then; key no longer listed".to_owned(),
+            (true, _) => "counts".to_owned(),
+            (false, _) => "does not count".to_owned(),
+        }
+    }
 }
 
 /// A key turned.
@@ -210,8 +227,10 @@ pub struct LeaseView {
     pub cosigners_have: usize,
     /// How many the rule asks for.
     pub cosigners_needed: usize,
-    /// What it awaits; null if it has ended or only a stop could change it.
+    /// What it awaits; null if it has ended, or if its window has closed and what is next comes too late.
     pub awaits: Option<Awaits>,
+    /// Whether its window has closed, by the clock here.
+    pub expired: bool,
     /// Why agents did not turn their keys for it.
     pub refused: Vec<RefusalView>,
     /// Votes in the ledger that wait for others.
@@ -256,6 +275,30 @@ pub struct LeaseView {
     pub more_findings: usize,
 }
 
+/// What `show` says: a lease, and what else is open on its target.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ShowView {
+    /// All about the lease.
+    #[serde(flatten)]
+    pub lease: LeaseView,
+    /// The other leases of its target that have not ended, oldest first.
+    pub others: Vec<LeaseSummary>,
+}
+
+/// A lease with what else is open on its target.
+pub fn show_view(state: &State, reports: &[StepReport], beside: &Beside, id: &LeaseId) -> ShowView {
+    let at = state.document(id).map(|lease| ledger::at_target(state, &lease.target));
+    // A mere proposal stands behind what runs there.
+    let others =
+        at.into_iter().flat_map(|at| at.newest.filter(|newest| is_open(state, newest)).into_iter().chain(at.open));
+    let others = others.filter(|other| other != id).map(|other| summary(state, 0, beside, &other));
+    ShowView { lease: lease_view(state, reports, beside, id), others: others.collect() }
+}
+
+fn is_open(state: &State, id: &LeaseId) -> bool {
+    state.lease(id).is_none_or(|lease| !lease.phase.ended())
+}
+
 /// All about a lease that the ledger or the tree knows.
 pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &LeaseId) -> LeaseView {
     let entry = state.lease(id);
@@ -278,6 +321,7 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
         cosigners_have,
         cosigners_needed,
         awaits: awaits(state, beside, id),
+        expired: is_expired(state, beside, id),
         refused: beside.refused.get(id).cloned().unwrap_or_default(),
         pending: entry.map(|entry| ballot_views(state, entry.pending.values())).unwrap_or_default(),
         transitions: entry
@@ -311,30 +355,21 @@ pub(super) fn tier_weight(document: Option<&Lease>, phase: Phase) -> Option<u8> 
 
 /// How many keys count towards the lease's authorization, and how many its rule asks for.
 pub(super) fn cosigned(state: &State, id: &LeaseId) -> (usize, usize) {
-    let Some(tally) = cosign_tally(state, id) else { return (0, 0) };
+    let Some(tally) = state.authorization(id) else { return (0, 0) };
     let have = tally.humans.len().min(tally.humans_needed) + tally.agents.len().min(tally.agents_needed);
     (have, tally.humans_needed + tally.agents_needed)
 }
 
-/// The count towards the lease's authorization under the policy now in force.
-pub(super) fn cosign_tally(state: &State, id: &LeaseId) -> Option<rules::Tally> {
-    let lease = state.document(id)?;
-    let entry = state.lease(id);
-    let proposer = state.document_proposer(id);
-    let none = ledger::Votes::new();
-    let votes = entry.map_or(&none, |entry| &entry.cosigned);
-    Some(rules::tally(state, rules::cosign_demand(state.policy().get(), lease, &proposer), votes))
-}
-
 fn cosigners(state: &State, entry: &LeaseState) -> Vec<Cosigner> {
-    let demand = entry.lease().map(|lease| rules::cosign_demand(state.policy().get(), lease, &entry.proposer));
+    let authorizing = state.authorizing(&entry.id);
     let cosigner = |vote: &Vote| Cosigner {
         role: vote.role.word().to_owned(),
         id: vote.principal.to_string(),
         sig: vote.signature.clone(),
         timestamp: vote.claimed_time.and_then(time),
         key: vote.key.fingerprint().to_string(),
-        counts: demand.is_some_and(|demand| rules::counts(state, demand, vote).is_ok()),
+        counts: authorizing.contains_key(&vote.key.raw()),
+        key_is: Standing::of(state, vote.key.raw()).word().to_owned(),
     };
     let mut all: Vec<_> = entry.cosigned.values().map(cosigner).collect();
     // Humans first, then by name: the map's order is that of key bytes, which says nothing to anybody.
@@ -342,20 +377,26 @@ fn cosigners(state: &State, entry: &LeaseState) -> Vec<Cosigner> {
     all
 }
 
-pub(super) fn vote_view(vote: &Vote) -> VoteView {
-    VoteView {
-        principal: vote.principal.to_string(),
-        role: vote.role.word().to_owned(),
-        key: vote.key.fingerprint().to_string(),
-        carrier: match vote.carrier {
-            crate::signature::Carrier::Commit => "commit".to_owned(),
-            crate::signature::Carrier::Detached => "detached".to_owned(),
-        },
-        commit: vote.commit.to_string(),
-        claimed: vote.claimed_time.and_then(time),
-        remark: vote.reason.clone(),
-        evidence: vote.evidence.map(|digest| digest.to_string()),
+impl VoteView {
+    pub(super) fn of(vote: &EventVote) -> Self {
+        Self {
+            principal: vote.principal.to_string(),
+            role: vote.role.word().to_owned(),
+            key: vote.key.to_string(),
+            carrier: match vote.carrier {
+                Carrier::Commit => "commit".to_owned(),
+                Carrier::Detached => "detached".to_owned(),
+            },
+            commit: vote.carried_by.to_string(),
+            claimed: vote.claimed_time.and_then(time),
+            remark: vote.reason.clone(),
+            evidence: vote.evidence.map(|digest| digest.to_string()),
+        }
     }
+}
+
+pub(super) fn vote_view(vote: &Vote) -> VoteView {
+    VoteView::of(&EventVote::from(vote))
 }
 
 /// Votes whose keys the policy in force lists, as whose they are now. The others stay with their keys and may count again.
@@ -434,15 +475,33 @@ fn on_expiry(lease: &Lease) -> &'static str {
     }
 }
 
+/// Whether a lease's window has closed.
+pub(super) fn is_expired(state: &State, beside: &Beside, id: &LeaseId) -> bool {
+    beside.now.zip(state.document(id)).is_some_and(|(now, lease)| lease.expires <= now)
+}
+
 /// What a lease awaits next.
 pub fn awaits(state: &State, beside: &Beside, id: &LeaseId) -> Option<Awaits> {
     let awaited = ledger::awaited(state, id)?;
-    let by_note: Vec<_> = beside.waiting(id, awaited.action).iter().map(ToString::to_string).collect();
-    let mut text = format!("{} awaits {}", what_awaits(&awaited), whom(&awaited));
+    // What comes too late awaits nobody.
+    if awaited.action.needs_window() && is_expired(state, beside, id) {
+        return None;
+    }
+    Some(awaits_of(state, &awaited, beside.waiting(id, awaited.action)))
+}
+
+/// What is awaited, with whose votes wait in notes.
+pub(super) fn awaits_of(state: &State, awaited: &Awaited, by_note: &[PrincipalId]) -> Awaits {
+    let by_note: Vec<_> = by_note.iter().map(ToString::to_string).collect();
+    let mut text = format!("{} awaits {}", what_awaits(awaited), whom(awaited));
+    if awaited.action == Action::Policy {
+        let enough = state.policy().get().rules.policy.human.max(2);
+        text = format!("{text} (or {enough} humans in all)");
+    }
     if !by_note.is_empty() {
         text = format!("{text}; by note: {}", by_note.join(", "));
     }
-    Some(Awaits {
+    Awaits {
         action: awaited.action.word().to_owned(),
         step: awaited.step,
         tier: awaited.tier,
@@ -451,20 +510,28 @@ pub fn awaits(state: &State, beside: &Beside, id: &LeaseId) -> Option<Awaits> {
         any_one: awaited.any_one,
         has: awaited.has.iter().map(ToString::to_string).collect(),
         by_note,
-        who: who(state, &awaited),
+        who: who(state, awaited),
         text,
-    })
+    }
 }
 
 /// Whose keys could be turned now for what is awaited.
 fn who(state: &State, awaited: &Awaited) -> Vec<String> {
     let policy = state.policy().get();
-    let rule = if awaited.action == Action::Cosign { &policy.rules.cosign } else { &policy.rules.promote };
-    let role = |role, still: usize| {
-        let still = still > 0 || awaited.any_one;
-        if still { could(state, rule, role, awaited) } else { Vec::new() }
+    let rule = match awaited.action {
+        Action::Cosign => &policy.rules.cosign,
+        Action::Policy => &policy.rules.policy,
+        _ => &policy.rules.promote,
     };
-    let who = [role(Role::Human, awaited.humans), role(Role::Agent, awaited.agents)].concat();
+    // A stop asks for no rule.
+    let rule = if awaited.action.stops() { &Rule { agents: None, ..rule.clone() } } else { rule };
+    let role = |wanted, still: bool| {
+        let still = still || awaited.any_one;
+        if still { could(state, rule, wanted, awaited) } else { Vec::new() }
+    };
+    // Humans alone suffice for a policy.
+    let humans = awaited.humans > 0 || awaited.action == Action::Policy;
+    let who = [role(Role::Human, humans), role(Role::Agent, awaited.agents > 0)].concat();
     who.iter().map(ToString::to_string).collect()
 }
 
@@ -479,6 +546,9 @@ fn what_awaits(awaited: &Awaited) -> String {
 
 /// `a human and an agent`.
 fn whom(awaited: &Awaited) -> String {
+    if awaited.action == Action::Rollback {
+        return "any one key".to_owned();
+    }
     if awaited.any_one {
         return "a human or an agent".to_owned();
     }

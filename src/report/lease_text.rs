@@ -3,11 +3,19 @@
 use std::fmt::Write as _;
 
 use super::{
-    CheckView,
+    Awaits, CheckView, LeaseSummary,
     lease::{Cosigner, LeaseView, ObservedView, VoteView},
-    refusal,
+    list, refusal,
     words::{and_more, count, escaped, table},
 };
+
+/// What else is open on a lease's target, for people; empty if nothing is.
+pub fn others_text(others: &[LeaseSummary]) -> String {
+    match others.first().and_then(|other| other.target.as_deref()) {
+        Some(target) => format!("\nAlso open on {target}\n{}", list::leases_table(others)),
+        None => String::new(),
+    }
+}
 
 /// All about a lease, for people.
 pub fn lease_text(view: &LeaseView) -> String {
@@ -39,7 +47,7 @@ pub fn lease_text(view: &LeaseView) -> String {
     field("desired", Some(format!("{} %", view.desired)));
     field("observed", Some(observed_text(view.observed.as_ref())));
     field("message", view.observed.as_ref().and_then(ObservedView::said));
-    field("awaits", view.awaits.as_ref().map(|awaits| awaits.text.clone()));
+    field("awaits", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
     field("superseded", view.superseded_by.as_ref().map(|by| format!("completed by the start of {by}")));
     let mut text = lines.join("\n") + "\n";
     text.push_str(&cosigners_text(view));
@@ -49,6 +57,20 @@ pub fn lease_text(view: &LeaseView) -> String {
     text.push_str(&refusal::section(&view.refused));
     text.push_str(&findings_text(view));
     text
+}
+
+/// What a lease awaits, or why it awaits nobody although it has not ended.
+pub(super) fn awaits_text(awaits: Option<&Awaits>, expired: bool, state: &str) -> Option<String> {
+    match awaits {
+        Some(awaits) => Some(awaits.text.clone()),
+        None if expired && !has_ended(state) => Some("nobody: its window has closed".to_owned()),
+        None => None,
+    }
+}
+
+/// Whether a lease in a state has ended.
+pub(super) fn has_ended(state: &str) -> bool {
+    matches!(state, "completed" | "rolled-back" | "withdrawn")
 }
 
 fn state_text(view: &LeaseView) -> String {
@@ -71,8 +93,7 @@ fn cosigners_text(view: &LeaseView) -> String {
     let heading = format!("\nCosigners {}/{}\n", view.cosigners_have, view.cosigners_needed);
     let row = |cosigner: &Cosigner| {
         let when = cosigner.timestamp.clone().unwrap_or_else(|| "-".to_owned());
-        let counts = if cosigner.counts { "counts" } else { "does not count" };
-        vec![format!("  {}", cosigner.id), cosigner.role.clone(), cosigner.key.clone(), when, counts.to_owned()]
+        vec![format!("  {}", cosigner.id), cosigner.role.clone(), cosigner.key.clone(), when, cosigner.standing()]
     };
     if view.cosigners.is_empty() {
         return heading + "  nobody yet\n";

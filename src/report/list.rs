@@ -12,9 +12,11 @@ use crate::{
 
 use super::{
     Awaits, BallotView, Beside, RefusalView, awaits, findings,
-    lease::{ObservedView, ballot_views, cosigned, observed_view, tier_weight},
+    lease::{ObservedView, ballot_views, cosigned, is_expired, observed_view, tier_weight},
+    lease_text::awaits_text,
+    policy::{ProposedPolicy, proposed_policy, standing},
     refusal,
-    words::{count, table},
+    words::{count, escaped, table},
 };
 
 /// One lease, in short.
@@ -46,6 +48,8 @@ pub struct LeaseSummary {
     pub observed: Option<ObservedView>,
     /// What it awaits.
     pub awaits: Option<Awaits>,
+    /// Whether its window has closed, by the clock here.
+    pub expired: bool,
     /// Why agents did not turn their keys for it.
     pub refused: Vec<RefusalView>,
     /// How many findings are about it.
@@ -90,6 +94,8 @@ pub struct ListView {
     pub policy: PolicyView,
     /// The commit of the freeze in force.
     pub frozen: Option<String>,
+    /// The policy that is proposed, and not in force.
+    pub policy_proposed: Option<ProposedPolicy>,
     /// Votes for a policy that is not in force yet.
     pub policy_votes: Vec<BallotView>,
     /// Votes to end the freeze.
@@ -124,6 +130,7 @@ pub fn list_view(
         tip: state.tip().to_string(),
         policy: PolicyView::of(state),
         frozen: state.frozen().map(|commit| commit.to_string()),
+        policy_proposed: proposed_policy(state),
         policy_votes: ballot_views(state, state.policy_votes()),
         thaw_votes: ballot_views(state, state.thaw_votes()),
         leases: ids.iter().map(|id| summary(state, found.get(id).copied().unwrap_or(0), beside, id)).collect(),
@@ -132,7 +139,7 @@ pub fn list_view(
     }
 }
 
-fn summary(state: &State, findings: usize, beside: &Beside, id: &LeaseId) -> LeaseSummary {
+pub(super) fn summary(state: &State, findings: usize, beside: &Beside, id: &LeaseId) -> LeaseSummary {
     let document = state.document(id);
     let entry = state.lease(id);
     let phase = entry.map_or(Phase::Proposed, |entry| entry.phase);
@@ -151,6 +158,7 @@ fn summary(state: &State, findings: usize, beside: &Beside, id: &LeaseId) -> Lea
         desired: entry.map_or(0, LeaseState::weight),
         observed: beside.observed.get(id).map(observed_view),
         awaits: awaits(state, beside, id),
+        expired: is_expired(state, beside, id),
         refused: beside.refused.get(id).cloned().unwrap_or_default(),
         findings,
     }
@@ -159,11 +167,10 @@ fn summary(state: &State, findings: usize, beside: &Beside, id: &LeaseId) -> Lea
 /// The same for people.
 pub fn list_text(view: &ListView) -> String {
     let mut text = String::new();
-    if view.leases.is_empty() {
+    if view.leases.is_empty() && view.policy_proposed.is_none() {
         text.push_str("no leases yet; write one with: git two-key new\n");
-    } else {
-        let heading = ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "AWAITS"];
-        text.push_str(&table(&heading, &view.leases.iter().map(row).collect::<Vec<_>>()));
+    } else if !view.leases.is_empty() {
+        text.push_str(&leases_table(&view.leases));
     }
     if let Some(commit) = &view.frozen {
         let votes = names(&view.thaw_votes);
@@ -171,14 +178,20 @@ pub fn list_text(view: &ListView) -> String {
         let commit: String = commit.chars().take(12).collect();
         let _ = writeln!(text, "frozen by {commit}: nothing goes forward until git two-key thaw{so_far}");
     }
-    if !view.policy_votes.is_empty() {
-        let _ = writeln!(text, "another policy is proposed; it has {}", names(&view.policy_votes));
+    if let Some(proposed) = &view.policy_proposed {
+        let _ = writeln!(text, "{}", policy_line(proposed));
     }
     if view.findings > 0 {
         let findings = count(view.findings, "finding");
         let _ = writeln!(text, "{findings} did not count; see why with: git two-key verify --all");
     }
     text
+}
+
+/// A line a lease.
+pub(super) fn leases_table(leases: &[LeaseSummary]) -> String {
+    let heading = ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "AWAITS"];
+    table(&heading, &leases.iter().map(row).collect::<Vec<_>>())
 }
 
 fn row(lease: &LeaseSummary) -> Vec<String> {
@@ -194,8 +207,21 @@ fn row(lease: &LeaseSummary) -> Vec<String> {
         format!("{}/{}", lease.cosigners_have, lease.cosigners_needed),
         format!("{} %", lease.desired),
         weight + &doing,
-        lease.awaits.as_ref().map_or_else(dash, |awaits| awaits.text.clone()) + &refusal::short(&lease.refused),
+        awaits_text(lease.awaits.as_ref(), lease.expired, &lease.state).unwrap_or_else(dash)
+            + &refusal::short(&lease.refused),
     ]
+}
+
+/// A proposed policy on one line.
+pub(super) fn policy_line(proposed: &ProposedPolicy) -> String {
+    let version = proposed.version.map(|version| format!(" {version}")).unwrap_or_default();
+    let has: Vec<_> = proposed.votes.iter().map(|vote| vote.principal.as_str()).collect();
+    let has = if has.is_empty() { String::new() } else { format!("; has {}", has.join(", ")) };
+    let changes = match proposed.difference.as_slice() {
+        [] => String::new(),
+        lines => format!(": {}", escaped(&lines.join("; "))),
+    };
+    format!("policy{version} is proposed{changes}; {}{has}; see: git two-key show policy", standing(proposed))
 }
 
 fn names(ballots: &[BallotView]) -> String {

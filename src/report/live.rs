@@ -8,8 +8,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use jiff::Timestamp;
 
 use super::{
-    HealthView, LeaseSummary, LeaseView, ListView, ObservedView, VoteView,
+    Awaits, HealthView, LeaseSummary, LeaseView, ListView, ObservedView, VoteView,
     lease::TierView,
+    lease_text::{awaits_text, has_ended},
+    list::policy_line,
     style::{Mark, Place, Style},
     words::{count, escaped},
 };
@@ -34,7 +36,7 @@ pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Str
     field("observed", Some(weight.map_or("   nothing yet".to_owned(), |w| format!("{w:>4} %  {}", style.bar(w)))));
     field("applier", seen.map(|seen| applier(seen, style)));
     field("message", seen.and_then(ObservedView::said).as_deref().map(escaped));
-    field("awaits", view.awaits.as_ref().map(|awaits| awaits.text.clone()));
+    field("awaits", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
     field("expires", view.expires.as_deref().map(|at| expiry(at, view, now)));
     if !view.findings.is_empty() {
         let findings =
@@ -90,7 +92,7 @@ fn left(from: &str, seconds: u64, now: Option<Timestamp>) -> Option<Left> {
 }
 
 /// A length of time as people say it: its two largest units.
-fn length(seconds: i64) -> String {
+pub(super) fn length(seconds: i64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),
@@ -160,7 +162,11 @@ fn authorization(view: &LeaseView, style: Style) -> Branch {
     let mark = if enough { Mark::Good } else { Mark::Waiting };
     let line = format!("{} keys to authorize: {}/{}", style.mark(mark), view.cosigners_have, view.cosigners_needed);
     let cosigner = |cosigner: &super::Cosigner| {
-        let (mark, standing) = if cosigner.counts { (Mark::Good, "") } else { (Mark::Bad, ", does not count") };
+        let mark = if cosigner.counts { Mark::Good } else { Mark::Bad };
+        let standing = match cosigner.standing().as_str() {
+            "counts" => String::new(),
+            other => format!(", {other}"),
+        };
         format!("{} {} ({}) {}{standing}", style.mark(mark), cosigner.id, cosigner.role, cosigner.key)
     };
     let mut below: Vec<_> = view.cosigners.iter().map(cosigner).collect();
@@ -265,6 +271,11 @@ fn awaited(view: &LeaseView, action: &str, tier: Option<u8>, style: Style) -> Ve
     lines
 }
 
+/// The other open leases of a target, a line each.
+pub fn live_others(others: &[LeaseSummary], now: Option<Timestamp>, style: Style) -> String {
+    others.iter().map(|lease| "also open: ".to_owned() + &summary(lease, now, style) + "\n").collect()
+}
+
 /// All leases that are open, and the last that ended on each target, by target.
 pub fn live_list(view: &ListView, now: Option<Timestamp>, style: Style) -> String {
     let mut by_target: BTreeMap<&str, Vec<&LeaseSummary>> = BTreeMap::new();
@@ -284,6 +295,9 @@ pub fn live_list(view: &ListView, now: Option<Timestamp>, style: Style) -> Strin
         let frozen = style.paint(Mark::Held, "frozen: nothing goes forward until git two-key thaw");
         let _ = writeln!(text, "{} {frozen}", style.mark(Mark::Held));
     }
+    if let Some(proposed) = &view.policy_proposed {
+        let _ = writeln!(text, "{} {}", style.mark(Mark::Waiting), policy_line(proposed));
+    }
     let branches: Vec<_> = by_target
         .iter()
         .map(|(target, leases)| {
@@ -299,8 +313,10 @@ pub fn live_list(view: &ListView, now: Option<Timestamp>, style: Style) -> Strin
     text
 }
 
-fn is_open(lease: &LeaseSummary) -> bool {
-    !matches!(lease.state.as_str(), "completed" | "rolled-back" | "withdrawn")
+/// Whether a lease can still go on. One whose window closed before it started cannot.
+pub(super) fn is_open(lease: &LeaseSummary) -> bool {
+    let too_late = lease.expired && matches!(lease.state.as_str(), "proposed" | "authorized");
+    !has_ended(&lease.state) && !too_late
 }
 
 /// A lease on one line.
@@ -320,7 +336,7 @@ fn summary(lease: &LeaseSummary, now: Option<Timestamp>, style: Style) -> String
         let reason = seen.reason.as_ref().map(|reason| format!(" ({})", escaped(reason))).unwrap_or_default();
         words.push(format!("desired {} %, observed {weight}{doing}{reason}", lease.desired));
     }
-    words.extend(lease.awaits.as_ref().map(|awaits| awaits.text.clone()));
+    words.extend(awaits_text(lease.awaits.as_ref(), lease.expired, &lease.state));
     if let Some(at) = lease.expires.as_deref().filter(|_| is_open(lease)) {
         words.push(match left(at, 0, now) {
             Some(Left::For(left)) => format!("{left} left"),
@@ -335,7 +351,7 @@ fn summary(lease: &LeaseSummary, now: Option<Timestamp>, style: Style) -> String
 /// is open.
 pub fn list_short(view: &ListView, me: Option<&str>) -> String {
     let states = ["proposed", "authorized", "rolling", "paused", "halted"];
-    let of = |state: &str| view.leases.iter().filter(|lease| lease.state == state).count();
+    let of = |state: &str| view.leases.iter().filter(|lease| lease.state == state && is_open(lease)).count();
     let mut words: Vec<_> =
         states.iter().filter(|state| of(state) > 0).map(|state| format!("{} {state}", of(state))).collect();
     let failed = |lease: &&LeaseSummary| {
@@ -348,16 +364,19 @@ pub fn list_short(view: &ListView, me: Option<&str>) -> String {
     if view.frozen.is_some() {
         words.push("frozen".to_owned());
     }
-    let mine = me.map_or(0, |me| view.leases.iter().filter(|lease| awaits_key_of(lease, me)).count());
+    words.extend(view.policy_proposed.as_ref().map(|_| "1 policy proposed".to_owned()));
+    let policies = view.policy_proposed.iter().filter_map(|proposed| proposed.awaits.as_ref());
+    let awaits = view.leases.iter().filter_map(|lease| lease.awaits.as_ref()).chain(policies);
+    let mine = me.map_or(0, |me| awaits.filter(|awaits| awaits_key_of(awaits, me)).count());
     if mine > 0 {
         words.push(format!("{mine} for you"));
     }
     words.join(", ")
 }
 
-/// Whether a lease awaits a key that this principal could turn.
-pub fn awaits_key_of(lease: &LeaseSummary, principal: &str) -> bool {
-    lease.awaits.as_ref().is_some_and(|awaits| awaits.who.iter().any(|who| who == principal))
+/// Whether what is awaited is a key that this principal could turn.
+pub fn awaits_key_of(awaits: &Awaits, principal: &str) -> bool {
+    awaits.who.iter().any(|who| who == principal)
 }
 
 #[cfg(test)]
@@ -383,6 +402,7 @@ mod tests {
             role: role.to_owned(),
             key: format!("SHA256:{id}"),
             counts: true,
+            key_is: "in-force".to_owned(),
             ..Cosigner::default()
         };
         let transition = |step, action: &str, tier, votes| TransitionView {

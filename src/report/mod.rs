@@ -18,9 +18,11 @@ mod lease_text;
 mod list;
 mod live;
 mod page;
+mod policy;
 mod pull;
 mod refusal;
 mod schema;
+mod status;
 mod style;
 mod subject;
 mod trail;
@@ -29,6 +31,8 @@ mod wanted;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use crate::{
     ledger::{Finding, StepReport},
@@ -39,23 +43,28 @@ pub use advice::{Advice, lease_advice, policy_advice, thin};
 pub use alarms::{Expected, lease_alarms};
 pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_remark};
 pub use attestation::attestation;
-pub use difference::policy_difference;
+pub use difference::{PolicyRow, policy_difference};
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{KeyView, allowed_signers, keys, keys_text};
 pub use lease::{
-    Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, TierView, TransitionView, VoteView,
-    awaits, lease_view,
+    Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, ShowView, TierView, TransitionView,
+    VoteView, awaits, lease_view, show_view,
 };
-pub use lease_text::lease_text;
+pub use lease_text::{lease_text, others_text};
 pub use list::{LeaseSummary, ListView, PolicyView, list_text, list_view};
-pub use live::{awaits_key_of, list_short, live_lease, live_list};
+pub use live::{awaits_key_of, list_short, live_lease, live_list, live_others};
 pub use page::{PageOf, page};
+pub use policy::{PolicyShow, ProposedPolicy, policy_show, policy_text};
 pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use refusal::{RefusalReason, RefusalView};
 pub use schema::schema;
+pub use status::{
+    Served, StatusView, TargetStatus, Unpushed, Waiting, WaitingStop, WantedWeight, status_targets, status_text,
+    status_view,
+};
 pub use style::{Colour, Glyphs, Style, Terminal};
 pub use subject::subject_line;
-pub use trail::{Entry, entry_text, trail};
+pub use trail::{Entry, PolicyChange, RevokedKey, entry_text, trail};
 pub use verdict::{LeaseVerdict, LedgerVerdict, Looked, lease_verdict, ledger_text, ledger_verdict};
 pub use wanted::Wanted;
 pub use words::{escaped, json_escaped, table, time};
@@ -104,11 +113,24 @@ impl Observation {
     }
 }
 
+/// What an applier attests of a target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// The lease that it moves the target for.
+    pub lease: LeaseId,
+    /// The lease that has the weight.
+    pub there: Option<LeaseId>,
+    /// What it says.
+    pub said: Observation,
+}
+
 /// What is known beside the ledger.
 #[derive(Debug, Clone, Default)]
 pub struct Beside {
     /// What appliers attest, by lease.
     pub observed: BTreeMap<LeaseId, Observation>,
+    /// What appliers attest, by target.
+    pub seen: BTreeMap<TargetId, Seen>,
     /// Whose votes wait in notes and would count if they were folded next, by lease and action.
     pub notes: BTreeMap<(LeaseId, Action), Vec<PrincipalId>>,
     /// The names of the rollout tags that exist, below `refs/tags/`.
@@ -117,6 +139,8 @@ pub struct Beside {
     pub happened: Vec<Happened>,
     /// Why agents did not turn their keys, by lease.
     pub refused: BTreeMap<LeaseId, Vec<RefusalView>>,
+    /// The time here; without one no window is closed.
+    pub now: Option<Timestamp>,
 }
 
 impl Beside {

@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
-use super::{Entry, KeyView, LeaseVerdict, LeaseView, LedgerVerdict, ListView, PullView};
+use super::{Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView, ShowView, StatusView};
 use crate::gate::{EvidenceView, GateView, ReplayView};
 use crate::risk::{Assessment, LeaseAssessment};
 
@@ -14,8 +14,12 @@ use crate::risk::{Assessment, LeaseAssessment};
 struct Output {
     /// `list`.
     list: ListView,
+    /// `status`.
+    status: StatusView,
     /// `show LEASE`.
-    show: LeaseView,
+    show: ShowView,
+    /// `show policy`.
+    show_policy: PolicyShow,
     /// One line of `log`.
     log: Entry,
     /// `verify --all` and `verify --range`.

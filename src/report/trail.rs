@@ -9,13 +9,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{Event, EventKind, Finding, State, StepReport},
+    ledger::{Change, Event, EventKind, Finding, State, StepReport},
     model::{LeaseId, Oid},
 };
 
 use super::{
-    Beside, Happened, finding_subject,
-    words::{escaped, time},
+    Beside, Happened, VoteView, finding_subject, policy_difference,
+    words::{all_of, escaped, time},
 };
 
 /// One entry of the trail.
@@ -29,21 +29,29 @@ pub struct Entry {
     pub time_is: String,
     /// The first-parent commit that put it in force, or in whose step it was refused.
     pub commit: String,
-    /// The commit whose signature did it.
+    /// The commit whose signature did it; of several votes, the one that completed them.
     pub carrier: Option<String>,
+    /// What a vote that waits for others is for.
+    pub action: Option<String>,
     /// The lease.
     pub lease: Option<String>,
     /// The step number.
     pub step: Option<u32>,
     /// The tier, in percent.
     pub tier: Option<u8>,
+    /// Every vote that it rests on, by principal.
+    pub votes: Vec<VoteView>,
+    /// The policy that came in force, or that a vote is for.
+    pub policy: Option<PolicyChange>,
+    /// The key that went out of force.
+    pub revoked: Option<RevokedKey>,
     /// The target, in what appliers saw.
     pub target: Option<String>,
     /// The weight in basis points, in what appliers saw.
     pub weight_bp: Option<u32>,
-    /// Whose key it was; in refusals, whose it claims to be.
+    /// Whose key it was, of several votes the one that completed them; in refusals, whose it claims to be.
     pub principal: Option<String>,
-    /// The key's fingerprint.
+    /// That key's fingerprint.
     pub key: Option<String>,
     /// The transition's tag below `refs/tags/`, where it is there.
     pub tag: Option<String>,
@@ -59,10 +67,40 @@ pub struct Entry {
     pub message: Option<String>,
 }
 
-/// The trail of everything, or of one lease; newest last.
-pub fn trail(state: &State, reports: &[StepReport], beside: &Beside, lease: Option<&LeaseId>) -> Vec<Entry> {
+impl Entry {
+    /// Everybody whose key it is about.
+    pub(super) fn principals(&self) -> impl Iterator<Item = &String> {
+        let votes = self.votes.iter().map(|vote| &vote.principal);
+        votes.chain(&self.principal).chain(self.revoked.as_ref().map(|revoked| &revoked.principal))
+    }
+}
+
+/// A policy that follows another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PolicyChange {
+    /// Its version.
+    pub version: u32,
+    /// The digest of its bytes.
+    pub digest: String,
+    /// What it changes, a line each.
+    pub difference: Vec<String>,
+}
+
+/// A key that is out of force for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RevokedKey {
+    /// Whose key it is.
+    pub principal: String,
+    /// That principal's role.
+    pub role: String,
+    /// The key's fingerprint.
+    pub key: String,
+}
+
+/// The trail of everything, or of some leases; newest last.
+pub fn trail(state: &State, reports: &[StepReport], beside: &Beside, leases: Option<&BTreeSet<LeaseId>>) -> Vec<Entry> {
     let tags = transition_tags(state);
-    let wanted = |about: Option<&LeaseId>| lease.is_none() || about == lease;
+    let wanted = |about: Option<&LeaseId>| leases.is_none_or(|leases| about.is_some_and(|id| leases.contains(id)));
     let mut entries = Vec::new();
     let mut seen: BTreeMap<Oid, Vec<&Happened>> = BTreeMap::new();
     for happened in &beside.happened {
@@ -91,20 +129,13 @@ fn applier_entry(happened: &Happened) -> Entry {
         time: time(happened.seen),
         time_is: "seen".to_owned(),
         commit: happened.commit.to_string(),
-        carrier: None,
         lease: Some(happened.lease.to_string()),
         step: Some(happened.step),
-        tier: None,
         target: Some(happened.target.to_string()),
         weight_bp: Some(happened.weight_bp),
         principal: Some(happened.applier.to_string()),
         key: Some(happened.key.to_string()),
-        tag: None,
-        remark: None,
-        evidence: None,
-        subject: None,
-        reason: None,
-        message: None,
+        ..Entry::default()
     }
 }
 
@@ -119,26 +150,40 @@ fn transition_tags(state: &State) -> BTreeMap<(&LeaseId, u32), String> {
 
 fn event_entry(event: &Event, report: &StepReport, tags: &BTreeMap<(&LeaseId, u32), String>, beside: &Beside) -> Entry {
     let at = event.lease.as_ref().zip(event.step);
+    // A vote that waits for others put nothing in force that could have a tag.
+    let at = at.filter(|_| event.event != EventKind::Voted);
     let tag = at.and_then(|at| tags.get(&at)).filter(|tag| beside.tags.contains(*tag));
+    let last = event.last_vote();
+    let (policy, revoked) = match event.change.as_deref() {
+        Some(Change::Policy { from, to }) => {
+            let difference = policy_difference(from.get(), to.get());
+            (Some(PolicyChange { version: to.get().version, digest: to.digest().to_string(), difference }), None)
+        }
+        Some(Change::Revoked { key, principal, role }) => {
+            let (principal, role, key) = (principal.to_string(), role.word().to_owned(), key.to_string());
+            (None, Some(RevokedKey { principal, role, key }))
+        }
+        None => (None, None),
+    };
     Entry {
         event: event.event.name().to_owned(),
-        time: time(event.claimed_time.unwrap_or(report.claimed_time)),
+        time: time(last.and_then(|vote| vote.claimed_time).unwrap_or(report.claimed_time)),
         time_is: "claimed".to_owned(),
         commit: event.commit.to_string(),
-        carrier: event.carrier.map(|carrier| carrier.to_string()),
+        carrier: event.last.as_ref().map(|(carrier, _)| carrier.to_string()),
+        action: event.action.map(|action| action.word().to_owned()),
         lease: event.lease.as_ref().map(ToString::to_string),
         step: event.step,
         tier: event.tier,
-        target: None,
-        weight_bp: None,
-        principal: event.principal.as_ref().map(ToString::to_string),
-        key: event.key.as_ref().map(ToString::to_string),
+        votes: event.votes.iter().map(VoteView::of).collect(),
+        policy,
+        revoked,
+        principal: last.map(|vote| vote.principal.to_string()),
+        key: last.map(|vote| vote.key.to_string()),
         tag: tag.cloned(),
-        remark: event.reason.clone(),
-        evidence: event.evidence.map(|digest| digest.to_string()),
-        subject: None,
-        reason: None,
-        message: None,
+        remark: last.and_then(|vote| vote.reason.clone()),
+        evidence: last.and_then(|vote| vote.evidence).map(|digest| digest.to_string()),
+        ..Entry::default()
     }
 }
 
@@ -149,19 +194,13 @@ fn refusal_entry(finding: &Finding, report: &StepReport) -> Entry {
         time_is: "claimed".to_owned(),
         commit: finding.commit.to_string(),
         carrier: Some(finding.carrier.to_string()),
+        action: finding.action.map(|action| action.word().to_owned()),
         lease: finding.lease.as_ref().map(ToString::to_string),
-        step: None,
-        tier: None,
-        target: None,
-        weight_bp: None,
         principal: finding.claims.as_ref().map(ToString::to_string),
-        key: None,
-        tag: None,
-        remark: None,
-        evidence: None,
         subject: Some(finding_subject(finding)),
         reason: Some(finding.refusal.reason.code().to_owned()),
         message: Some(finding.refusal.message.clone()),
+        ..Entry::default()
     }
 }
 
@@ -190,6 +229,9 @@ pub fn entry_text(entry: &Entry) -> String {
         word(format!("{subject}: {reason}: {}", escaped(entry.message.as_deref().unwrap_or_default())));
         return line;
     }
+    if let Some(action) = &entry.action {
+        word(action.clone());
+    }
     if let Some(lease) = &entry.lease {
         word(lease.clone());
     }
@@ -202,14 +244,39 @@ pub fn entry_text(entry: &Entry) -> String {
     if let (Some(target), Some(weight)) = (&entry.target, entry.weight_bp) {
         word(format!("{target} at {} %", Percent(weight)));
     }
-    if let (Some(principal), Some(key)) = (&entry.principal, &entry.key) {
-        word(format!("by {principal} {key}"));
+    if let Some(policy) = &entry.policy {
+        word(format!("version {} {}: {};", policy.version, policy.digest, policy.difference.join("; ")));
+    }
+    if let Some(revoked) = &entry.revoked {
+        word(format!("{} ({}) {}", revoked.principal, revoked.role, revoked.key));
+    }
+    let votes: Vec<_> = entry.votes.iter().map(|vote| vote_text(vote, entry)).collect();
+    match (votes.as_slice(), &entry.principal, &entry.key) {
+        ([], Some(principal), Some(key)) => word(format!("by {principal} {key}")),
+        ([], ..) => {}
+        (votes, ..) => word(format!("by {}", all_of(&votes.iter().map(String::as_str).collect::<Vec<_>>()))),
     }
     if let Some(tag) = &entry.tag {
         word(format!("tag {tag}"));
     }
-    if let Some(remark) = &entry.remark {
-        word(format!("\"{}\"", escaped(remark)));
-    }
     line.trim_end().to_owned()
+}
+
+/// A vote within its entry: of what the entry says already, nothing again.
+fn vote_text(vote: &VoteView, entry: &Entry) -> String {
+    let mut text = format!("{} ({}) {}", vote.principal, vote.role, vote.key);
+    if vote.commit != entry.commit {
+        let commit: String = vote.commit.chars().take(12).collect();
+        text = format!("{text} in {commit}");
+    }
+    if let Some(claimed) = vote.claimed.as_ref().filter(|claimed| Some(*claimed) != entry.time.as_ref()) {
+        text = format!("{text} at {claimed}");
+    }
+    if vote.carrier == "detached" {
+        text.push_str(" detached");
+    }
+    match &vote.remark {
+        Some(remark) => format!("{text} \"{}\"", escaped(remark)),
+        None => text,
+    }
 }

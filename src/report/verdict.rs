@@ -10,7 +10,7 @@ use crate::{
 
 use super::{
     Beside, FindingView, LeaseView, PolicyView, finding_line,
-    lease::{cosign_tally, lacks},
+    lease::lacks,
     lease_view,
     words::{MAX_LISTED, and_more, count},
 };
@@ -155,7 +155,7 @@ fn authorized(state: &State, beside: &Beside, id: &LeaseId) -> Result<Result<(),
     if phase == Phase::Withdrawn {
         return Ok(Err(Refusal::new(Reason::NotAuthorized, format!("lease {id} was withdrawn before it started"))));
     }
-    let Some(tally) = cosign_tally(state, id) else { return Ok(Err(unusable(state, id))) };
+    let Some(tally) = state.authorization(id) else { return Ok(Err(unusable(state, id))) };
     if phase == Phase::Authorized && tally.satisfied {
         return Ok(Ok(()));
     }

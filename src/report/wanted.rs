@@ -13,7 +13,7 @@ pub struct Wanted {
     pub events: BTreeSet<String>,
     /// The earliest time, as claimed by commits and seen by appliers.
     pub since: Option<Timestamp>,
-    /// Whose key it was, or is claimed to be.
+    /// Whose key it was, one of those it was, or is claimed to be; or whose went out of force.
     pub principal: Option<String>,
 }
 
@@ -24,7 +24,7 @@ impl Wanted {
         (self.events.is_empty() || self.events.contains(&entry.event))
             // Nobody hides behind a time that cannot be read.
             && self.since.is_none_or(|since| time.is_none_or(|time| time >= since))
-            && (self.principal.is_none() || self.principal == entry.principal)
+            && self.principal.as_ref().is_none_or(|name| entry.principals().any(|one| one == name))
     }
 }
 

@@ -15,7 +15,7 @@ mod catalogue;
 mod dsl;
 mod minisign;
 #[allow(dead_code, reason = "its other users make more of it wrong")]
-#[path = "../../src/signature/tests/nistp256.rs"]
+#[path = "../../crates/two-key-core/src/signature/tests/nistp256.rs"]
 mod nistp256;
 
 mod a01_lifted_cosignature;

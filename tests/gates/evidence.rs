@@ -3,12 +3,10 @@
 use std::fs;
 
 use git_two_key::{
-    gate::{
-        Evidence, TierContext, Watch, judge, slot_times,
-        sources::{Config, Sources},
-    },
+    gate::{Evidence, TierContext, Watch, judge, slot_times},
     ledger::PinnedTerms,
     model::{Digest, lease, policy},
+    sources::{Config, Sources},
 };
 
 use crate::{

@@ -14,13 +14,17 @@ from collections import Counter
 
 import verify
 
-FOLDED = {"COSIGNED", "VERIFIED_2KEY", "STARTED", "PAUSED", "RESUMED", "HALTED", "CANARY_PROMOTED", "COMPLETED",
+FOLDED = {"COSIGNED", "VOTED", "VERIFIED_2KEY", "STARTED", "PAUSED", "RESUMED", "HALTED", "CANARY_PROMOTED", "COMPLETED",
           "ROLLED_BACK", "WITHDRAWN", "POLICY_CHANGED", "KEY_REVOKED", "FROZEN", "THAWED"}
 
 
 def ask(program, clone, root, *args):
-    """Runs the program on a clone under a pinned root; exit code and output."""
-    env = dict(os.environ) | {"TWO_KEY_ROOT": root}
+    """Runs the program on a clone's own branch, under a pinned root; exit code and output."""
+    # A branch that is its own upstream: the reader reads what is here, and no remote's.
+    own = {"two-key.fetch": "false", "branch.main.remote": ".", "branch.main.merge": "refs/heads/main"}
+    env = dict(os.environ) | {"TWO_KEY_ROOT": root, "GIT_CONFIG_COUNT": str(len(own))}
+    for at, (name, value) in enumerate(own.items()):
+        env |= {f"GIT_CONFIG_KEY_{at}": name, f"GIT_CONFIG_VALUE_{at}": value}
     ran = subprocess.run([program, "-C", clone, *args, "--format", "json"], env=env, capture_output=True, text=True)
     return ran.returncode, ran.stdout, ran.stderr
 
@@ -37,7 +41,8 @@ def ours(program, clone, root):
         "tip": verdict["tip"], "steps": verdict["steps"],
         "policy": verdict["policy"], "frozen": listed["frozen"],
         "leases": {one["lease"]: [one["state"], one["tier"], one["desired"]] for one in listed["leases"]},
-        "events": Counter((e["event"], e["commit"], e["lease"], e["step"]) for e in lines if e["event"] in FOLDED),
+        "events": Counter((e["event"], e["commit"], e["lease"], e["step"], tuple(sorted({v["principal"] for v in e["votes"]})))
+                          for e in lines if e["event"] in FOLDED),
         "findings": Counter((f["commit"], f["carrier"], f["reason"]) for f in verdict["findings"]),
         "more": verdict["more_findings"],
     }
@@ -52,7 +57,7 @@ def second(clone, root):
     return {
         "tip": said["tip"], "steps": said["steps"], "policy": said["policy"], "frozen": said["frozen"],
         "leases": {one["lease"]: [one["state"], one["tier"], one["desired"]] for one in said["leases"] if one["known"]},
-        "events": Counter((e["event"], e["commit"], e["lease"], step(e)) for e in said["events"]),
+        "events": Counter((e["event"], e["commit"], e["lease"], step(e), tuple(e["by"])) for e in said["events"]),
         "findings": Counter((f["step"], f["carrier"], f["reason"]) for f in said["findings"]),
     }
 

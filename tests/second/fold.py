@@ -120,9 +120,9 @@ class Ledger:
     def find(self, carrier, reason, why, lease=None, action=None, path=None):
         self.findings.append(Finding(self.now, carrier, reason, why, lease, action, path))
 
-    def event(self, name, lease=None, votes=()):
+    def event(self, name, lease=None, votes=(), step=None):
         self.events.append({"event": name, "lease": lease.id if lease else None, "commit": self.now,
-                            "step": lease.step if lease else None, "state": lease.state if lease else None,
+                            "step": step or (lease.step if lease else None), "state": lease.state if lease else None,
                             "by": sorted({vote.principal for vote in votes})})
 
     # -- files
@@ -284,16 +284,23 @@ class Ledger:
         listed = any(key.blob == made.blob for key in self.ruling.listed[vote.principal] if key.hardware)
         return listed and vote.signature.present
 
-    def counted(self, votes, rule, origin=None):
-        """The humans and the agents among votes that count for a rule now."""
-        humans, agents = set(), set()
+    def counting(self, votes, rule, origin=None):
+        """The votes that count for a rule now."""
+        found = []
         for vote in votes:
             try:
                 self.fit(vote, rule, origin)
             except Bad:
                 continue
             if self.valid(vote):
-                (humans if vote.role == "human" else agents).add(vote.principal)
+                found.append(vote)
+        return found
+
+    def counted(self, votes, rule, origin=None):
+        """The humans and the agents among them."""
+        humans, agents = set(), set()
+        for vote in self.counting(votes, rule, origin):
+            (humans if vote.role == "human" else agents).add(vote.principal)
         return humans, agents
 
     def tally(self, votes, rule, more_humans=0, origin=None):
@@ -415,9 +422,11 @@ class Ledger:
         humans = self.counted(ballot, rule, origin)[0]
         if self.tally(ballot, rule, 0, origin) or len(humans) >= max(2, rule.human):
             if self.next is None:
-                self.event("POLICY_CHANGED", None, ballot)
+                self.event("POLICY_CHANGED", None, self.counting(ballot, rule, origin))
             self.next = proposed
             ballot.remove(vote)  # until the step ends others may complete the ballot as well
+        else:
+            self.event("VOTED", None, [vote])
 
     def thaw(self, vote):
         if vote.statement.step != self.freezes:
@@ -432,7 +441,9 @@ class Ledger:
             raise again
         if self.tally(ballot, rule):
             self.frozen, self.thaw_ballots = None, {}
-            self.event("THAWED", None, ballot)
+            self.event("THAWED", None, self.counting(ballot, rule))
+        else:
+            self.event("VOTED", None, [vote])
 
     # -- forward
 
@@ -510,7 +521,7 @@ class Ledger:
             self.event("COSIGNED", record, [vote])
         if not record.verified and meets:
             record.verified = record.counted = True
-            self.event("VERIFIED_2KEY", record, record.cosigns)
+            self.event("VERIFIED_2KEY", record, self.counting(record.cosigns, self.ruling.rules["cosign"], origin))
 
     def authorized(self, record):
         """Whether the votes for a lease met the rule when one was counted, and meet it as it is now, with the keys that are
@@ -529,7 +540,10 @@ class Ledger:
         done = alone or self.tally(ballot, rule, self.further(lease), record.origin)
         if again and not done:
             raise again
-        return ballot if done else None
+        if not done:
+            self.event("VOTED", record, [vote], record.step + 1)
+            return None
+        return [one for one in ballot if self.valid(one)] if alone else self.counting(ballot, rule, record.origin)
 
     def taken(self, record, state, tier, name, ballot):
         record.state, record.tier, record.step, record.ballots = state, tier, record.step + 1, {}
@@ -552,7 +566,7 @@ class Ledger:
         if ballot:
             record.before = stands
             if ends:
-                self.taken(last, "completed", last.tier, "COMPLETED", ballot)
+                self.taken(last, "completed", last.tier, "COMPLETED", [])
                 last.superseded = record
             self.targets.setdefault(lease.target, []).append(record)
             self.taken(record, "rolling", 0, "STARTED", ballot)

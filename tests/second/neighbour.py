@@ -144,7 +144,7 @@ class Neighbourhood(People):
 
     def tags_are_true(self):
         """Each rollout tag is annotated and stands on the commit that put its transition in force."""
-        made = {(one["lease"], str(one["step"])): one["commit"] for one in self.ledger.events if one["event"] not in ("COSIGNED", "VERIFIED_2KEY")}
+        made = {(one["lease"], str(one["step"])): one["commit"] for one in self.ledger.events if one["event"] not in ("COSIGNED", "VOTED", "VERIFIED_2KEY")}
         for name in self.there("refs/tags/rollout"):
             lease, step = name.split("/")[3], name.split("/")[4].split("-")[0]
             kind = self.run("git", "cat-file", "-t", name, cwd=self.server).stdout.decode().strip()
@@ -167,8 +167,7 @@ class Neighbourhood(People):
         newest = self.standing()
         if newest is None or newest.state not in ("rolling", "paused"):
             return
-        # On a forge junk may have taken the policy off main's tip, which is all that a shallow clone has.
-        how = self.rng.choice(["by hand", "as a ref", "by the tool", "from a shallow clone" if self.hooked else "by the tool"])
+        how = self.rng.choice(["by hand", "as a ref", "by the tool", "from a shallow clone"])
         if how == "by hand":
             self.honest(lambda parent: self.stop(parent, "halt", newest) if newest.state in ("rolling", "paused") else None, f"a halt of {newest.id}")
         elif how == "as a ref":

@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod hostile;
-#[path = "../../src/signature/tests/nistp256.rs"]
+#[path = "../../crates/two-key-core/src/signature/tests/nistp256.rs"]
 mod nistp256;
 mod p256;
 mod programs;

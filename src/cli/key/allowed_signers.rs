@@ -11,10 +11,11 @@ use crate::{
     report,
 };
 
-/// Print the keys in force in the form of Git's `allowed_signers` file
+/// Print every key that ever was in force in the form of Git's `allowed_signers` file
 ///
-/// With this file Git's own `git verify-commit` and `git log --show-signature` agree with the policy about whose
-/// signature is whose. Minisign keys are left out: Git knows nothing of them.
+/// With this file Git's own `git verify-commit` and `git log --show-signature` agree with the ledger about whose
+/// signature is whose, of old commits too: a key that came later or was rotated or revoked is valid for the time that it was
+/// in force, as commits claim it. Minisign keys are left out: Git knows nothing of them.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key key allowed-signers > .git/allowed_signers\n  \
@@ -31,6 +32,6 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     for remark in &session.remarks {
         terminal::remark(remark);
     }
-    terminal::say(&report::allowed_signers(&session.state));
+    terminal::say(&report::allowed_signers(&session.state, &session.reports));
     Ok(())
 }

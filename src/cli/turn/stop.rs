@@ -4,16 +4,16 @@
 //! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
 
 use super::{
-    Flags, Signer, advance, carrier, effect, fold, fold_on,
+    Delivery, Flags, Signer, advance, carrier, effect, fold, fold_on,
     push::{TRIES, merge, not_on_main, words_of},
     stops::{Signed, deliver},
     tags,
 };
 use crate::{
     cli::{
-        Failure, Place,
+        Failure, Place, fresh,
         ground::Ground,
-        session::{Session, Which, unverified_tip},
+        session::{Session, Which, unverified_branch, unverified_tip},
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
@@ -26,8 +26,8 @@ use crate::{
 enum Known {
     /// The ledger, folded.
     Ledger(Box<Session>),
-    /// The files of the tip, which nothing vouches for.
-    Files(Box<Ground>),
+    /// What files say, which nothing vouches for, and why that is all.
+    Files(Box<Ground>, Refusal),
 }
 
 /// Where a stop is built.
@@ -37,42 +37,65 @@ struct Site {
     branch: String,
     /// Where the local branch is.
     local: Oid,
-    /// What the stop is built on.
-    base: Oid,
     known: Known,
+    /// Why the remote could not be asked.
+    missed: Option<GitError>,
+    /// What is said once it is known whether the server has the stop: what it does, and what should be known besides.
+    effects: Vec<String>,
+    remarks: Vec<String>,
+}
+
+/// A stop about to be signed.
+struct Turn {
+    signer: Signer,
+    statement: Statement,
+    /// What it is built on.
+    base: Oid,
 }
 
 /// Stops a lease, or with no lease the whole repository.
 pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) -> Result<(), Failure> {
-    let (mut site, destination) = Site::find(place, flags)?;
+    let (mut site, delivery) = Site::find(place, flags)?;
     let lease = handle.map(|handle| site.lease(handle, action)).transpose()?;
     let about = lease.as_ref().map_or_else(|| action.to_string(), ToString::to_string);
-    let refused = |refusal| Failure::refused(about.as_str(), refusal);
-    let statement = site.statement(action, lease.as_ref()).map_err(refused)?;
-    let signer = site.signer(place, flags)?;
-    say(&site.effect(&statement, &signer).map_err(refused)?);
+    let about = About { lease, about: &about };
+    if action == Action::Pause {
+        site.can_hold(&about)?;
+    }
+    let turns = site.turns(place, flags, action, &about)?;
+    let effects = turns.iter().map(|turn| site.effect(turn).map_err(|refusal| about.refused(refusal)));
+    site.effects = effects.collect::<Result<_, _>>()?;
     if flags.dry_run {
-        say(&format!("\n{} would sign:\n\n{statement}", signer.principal));
+        site.say_what_it_does();
+        for Turn { signer, statement, .. } in &turns {
+            say(&format!("\n{} would sign:\n\n{statement}", signer.principal));
+        }
         return Ok(());
     }
-    let commit = carrier::commit(&site.repo, site.base, &statement, &signer, flags.reason.as_deref(), &[])?;
-    site.check(commit).map_err(|failure| match failure {
-        Failure::Refused { refusal, .. } => refused(refusal),
-        other => other,
-    })?;
-    let stop = Signed { lease: lease.clone(), commit };
-    stop.keep(&site.repo)?;
-    let on_branch = site.keep(&stop);
-    say(&format!("{}: {} ({})", signer.principal, report::subject_line(&statement), commit.short()));
-    let made = Made { stop, on_branch, about: &about, who: signer.principal.as_str() };
-    if let Some(remote) = destination {
-        return site.push(&remote, &made);
+    delivery.first_line().iter().for_each(|line| say(line));
+    // Where nobody knows which word of several is right, one that gets through is enough.
+    let outcomes = turns.iter().map(|turn| site.make(flags, turn, &about, delivery.remote()));
+    let (done, failed): (Vec<_>, Vec<_>) = outcomes.partition(Result::is_ok);
+    let mut failed = failed.into_iter().filter_map(Result::err);
+    if done.is_empty() {
+        return failed.next().map_or(Ok(()), Err);
     }
-    if on_branch {
-        site.tag(commit, made.who)?;
-    }
-    say(&site.push_line(flags, &made)?);
+    failed.filter_map(|failure| failure.lines(action.word())).for_each(|lines| remark(&format!("warning: {lines}")));
     Ok(())
+}
+
+/// What is stopped.
+struct About<'a> {
+    /// The lease; none for a freeze.
+    lease: Option<LeaseId>,
+    /// The same for refusals.
+    about: &'a str,
+}
+
+impl About<'_> {
+    fn refused(&self, refusal: Refusal) -> Failure {
+        Failure::refused(self.about, refusal)
+    }
 }
 
 /// A stop that is signed.
@@ -82,53 +105,92 @@ struct Made<'a> {
     on_branch: bool,
     about: &'a str,
     who: &'a str,
+    /// That it is signed, in words.
+    signed: &'a str,
 }
 
 impl Site {
-    /// Finds what to build on: with `--push` the remote's tip as it is now, else the newest of what is here.
-    fn find(place: &Place, flags: &Flags) -> Result<(Self, Option<String>), Failure> {
-        let mut site = Self::at(place, None)?;
-        let destination = flags.destination(&site.repo, &site.branch)?;
-        let remote = flags.remote(&site.repo, &site.branch)?;
-        if destination.is_some()
-            && let Err(error) = site.repo.fetch(&remote, site.branch_name())
-        {
-            remark(&format!("warning: {remote} could not be asked ({error}); the stop is built on what is here"));
+    /// Finds what to build on: the remote's tip as it is now, else the newest of what is here; of these one that
+    /// can be folded, whatever somebody put on the other.
+    fn find(place: &Place, flags: &Flags) -> Result<(Self, Delivery), Failure> {
+        let repo = place.repository()?;
+        let missed = if flags.to.is_offline() { None } else { fresh::fetched(&repo, flags.to.named())?.err() };
+        let branch = unverified_branch(&repo);
+        let delivery = flags.delivery(&repo, &branch)?;
+        let remote = flags.to.remote(&repo, &branch)?;
+        let (here, local) = (Self::at(place, &here(place)?), repo.resolve(&branch)?);
+        let theirs = repo.resolve(&mirrored(&remote, &branch))?.filter(|theirs| Some(*theirs) != local);
+        let mut site = match theirs.filter(|theirs| goes_there(&repo, local, *theirs, delivery.remote().is_some())) {
+            None => here?,
+            Some(theirs) => match (here, Self::at(place, &Which::At(theirs.to_string()))) {
+                (_, Ok(there @ Self { known: Known::Ledger(_), .. })) => there,
+                (Ok(here @ Self { known: Known::Ledger(_), .. }), there) => here.rather(there),
+                (_, Ok(there)) => there,
+                (here, Err(_)) => here?,
+            },
+        };
+        if let Some(error) = &missed {
+            site.remarks.push(format!("warning: {error}; {}", fresh::age(&repo, flags.to.named())?));
         }
-        let theirs = site.repo.resolve(&mirrored(&remote, &site.branch))?;
-        if let Some(theirs) = theirs.filter(|theirs| *theirs != site.local) {
-            // A shallow clone may not know.
-            let behind = site.repo.is_ancestor(site.local, theirs).unwrap_or(false);
-            let diverged = !behind && !site.repo.is_ancestor(theirs, site.local).unwrap_or(false);
-            if behind || (diverged && destination.is_some()) {
-                site = Self::at(place, Some(theirs))?;
-            }
+        match &site.known {
+            Known::Ledger(session) => site.remarks.extend(session.remarks.iter().cloned()),
+            Known::Files(_, why) => site.remarks.push(format!(
+                "warning: the ledger cannot be verified here ({why}); the stop is made by what the files say"
+            )),
         }
-        if let Known::Ledger(session) = &site.known {
-            session.remarks.iter().for_each(|line| remark(line));
-        }
-        Ok((site, destination))
+        Ok((Self { missed, ..site }, delivery))
     }
 
-    /// The site at a tip, or at the local branch's.
-    fn at(place: &Place, tip: Option<Oid>) -> Result<Self, Failure> {
-        let which = tip.map_or_else(|| here(place), |tip| Ok(Which::At(tip.to_string())))?;
-        let refusal = match Session::open(place, &which) {
+    /// Prints what the stop does, and what should be known besides, once.
+    fn say_what_it_does(&mut self) {
+        self.remarks.drain(..).for_each(|line| remark(&line));
+        self.effects.drain(..).for_each(|line| say(&line));
+    }
+
+    /// Refuses to pause what has not started, because that would end it. Where the remote may know more, nothing is refused.
+    fn can_hold(&self, about: &About<'_>) -> Result<(), Failure> {
+        let (Known::Ledger(session), Some(lease)) = (&self.known, &about.lease) else { return Ok(()) };
+        let started = session.state.lease(lease).is_some_and(|entry| entry.phase.started() || entry.phase.ended());
+        if started || self.missed.is_some() {
+            return Ok(());
+        }
+        let message =
+            format!("{lease} has not started, so there is no weight to hold: a pause would withdraw it for good");
+        let hint = format!("leave it unstarted, or end it with: git two-key withdraw {lease}");
+        Err(about.refused(Refusal::new(Reason::WrongState, message).hint(hint)))
+    }
+
+    /// Says why this is built on, and not the remote's tip.
+    fn rather(mut self, theirs: Result<Self, Failure>) -> Self {
+        let branch = self.branch_name().to_owned();
+        let why = match theirs {
+            Ok(Self { known: Known::Files(_, why), .. }) => format!(" ({why})"),
+            _ => String::new(),
+        };
+        self.remarks
+            .push(format!("warning: the remote's {branch} is no ledger{why}; the stop is built on the local {branch}"));
+        self
+    }
+
+    /// The site at a tip.
+    fn at(place: &Place, which: &Which) -> Result<Self, Failure> {
+        let refusal = match Session::open(place, which) {
             Ok(session) => {
                 let local = session.repo.resolve(&session.branch)?.unwrap_or(session.tip);
-                let (repo, branch, base) = (session.repo.clone(), session.branch.clone(), session.tip);
-                return Ok(Self { repo, branch, local, base, known: Known::Ledger(Box::new(session)) });
+                let (repo, branch) = (session.repo.clone(), session.branch.clone());
+                return Ok(Self::new(repo, branch, local, Known::Ledger(Box::new(session))));
             }
-            Err(Failure::Undecided(refusal)) => refusal,
+            Err(Failure::Undecided(refusal) | Failure::Refused { refusal, .. }) => refusal,
             Err(other) => return Err(other),
         };
-        let files = Ground::open(place, &which)?;
-        remark(&format!(
-            "warning: the ledger cannot be verified here ({refusal}); the stop is made by what the files say"
-        ));
-        let (repo, branch, base) = (files.repo.clone(), files.branch.clone(), files.tip);
-        let local = repo.resolve(&branch)?.unwrap_or(base);
-        Ok(Self { repo, branch, local, base, known: Known::Files(Box::new(files)) })
+        let files = Ground::open(place, which)?;
+        let (repo, branch) = (files.repo.clone(), files.branch.clone());
+        let local = repo.resolve(&branch)?.unwrap_or(files.tip);
+        Ok(Self::new(repo, branch, local, Known::Files(Box::new(files), refusal)))
+    }
+
+    fn new(repo: Repository, branch: String, local: Oid, known: Known) -> Self {
+        Self { repo, branch, local, known, missed: None, effects: Vec::new(), remarks: Vec::new() }
     }
 
     fn branch_name(&self) -> &str {
@@ -138,39 +200,93 @@ impl Site {
     fn lease(&self, handle: &str, action: Action) -> Result<LeaseId, Failure> {
         match &self.known {
             Known::Ledger(session) => session.lease(handle, Some(action)),
-            Known::Files(files) => files.lease(handle),
+            Known::Files(files, _) => files.lease(handle),
         }
     }
 
-    fn statement(&self, action: Action, lease: Option<&LeaseId>) -> Result<Statement, Refusal> {
+    /// What is to be signed, and by whom: by what the ledger says; else by each word that says something else.
+    fn turns(&self, place: &Place, flags: &Flags, action: Action, about: &About<'_>) -> Result<Vec<Turn>, Failure> {
+        let (key, lease) = (flags.key.as_deref(), about.lease.as_ref());
         let nonce = Nonce::from_bytes(rand::random());
-        match &self.known {
-            Known::Ledger(session) => ledger::next_statement(&session.state, action, lease, None, &nonce),
-            Known::Files(files) => files
-                .statement(action, lease.cloned(), nonce)
-                .ok_or_else(|| Refusal::new(Reason::Internal, format!("{action} is no stop"))),
+        let files = match &self.known {
+            Known::Ledger(session) => {
+                let statement = ledger::next_statement(&session.state, action, lease, None, &nonce);
+                let statement = statement.map_err(|refusal| about.refused(refusal))?;
+                let signer = Signer::find(place, &self.repo, &session.state, key)?;
+                return Ok(vec![Turn { signer, statement, base: session.tip }]);
+            }
+            Known::Files(files, _) => files,
+        };
+        let (mut turns, mut unknown) = (Vec::<Turn>::new(), None);
+        for word in &files.words {
+            let signer = match Signer::by_policy(place, &self.repo, &word.policy, key) {
+                Ok(signer) => signer,
+                Err(failure @ Failure::Refused { .. }) => {
+                    unknown.get_or_insert(failure);
+                    continue;
+                }
+                Err(other) => return Err(other),
+            };
+            let statement = word
+                .statement(action, lease.cloned(), nonce.clone())
+                .ok_or_else(|| about.refused(Refusal::new(Reason::Internal, format!("{action} is no stop"))))?;
+            let says_the_same = |turn: &Turn| turn.statement == statement && turn.signer.principal == signer.principal;
+            if !turns.iter().any(says_the_same) {
+                turns.push(Turn { signer, statement, base: word.on });
+            }
         }
+        unknown.filter(|_| turns.is_empty()).map_or(Ok(turns), Err)
     }
 
-    fn signer(&self, place: &Place, flags: &Flags) -> Result<Signer, Failure> {
-        let key = flags.key.as_deref();
-        match &self.known {
-            Known::Ledger(session) => Signer::find(place, &self.repo, &session.state, key),
-            Known::Files(files) => Signer::by_policy(place, &self.repo, &files.policy, key),
-        }
-    }
-
-    /// What the stop would do, or why it would not count.
-    fn effect(&self, statement: &Statement, signer: &Signer) -> Result<String, Refusal> {
+    /// What a stop would do, or why it would not count.
+    fn effect(&self, turn: &Turn) -> Result<String, Refusal> {
         let Known::Ledger(session) = &self.known else {
             return Ok("what it does is for the ledger to say: nothing here can be folded".to_owned());
         };
+        let Turn { signer, statement, .. } = turn;
         let vote = Hypothesis::IfSigned { statement, key: &signer.public, claims: &signer.principal };
         let (after, report) = ledger::hypothetical(&session.state, vote);
         match report.findings.into_iter().next() {
             Some(finding) => Err(finding.refusal),
             None => Ok(effect::words(&session.state, &after, statement)),
         }
+    }
+
+    /// Signs a stop, keeps it here, and pushes it if that is asked for.
+    fn make(
+        &mut self,
+        flags: &Flags,
+        turn: &Turn,
+        about: &About<'_>,
+        destination: Option<&str>,
+    ) -> Result<(), Failure> {
+        let Turn { signer, statement, base } = turn;
+        let commit = carrier::commit(&self.repo, *base, statement, signer, flags.reason.as_deref(), &[])?;
+        self.check(commit).map_err(|failure| match failure {
+            Failure::Refused { refusal, .. } => about.refused(refusal),
+            other => other,
+        })?;
+        let stop = Signed { lease: about.lease.clone(), commit };
+        stop.keep(&self.repo)?;
+        let on_branch = self.keep(&stop, *base);
+        let signed = format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short());
+        let made = Made { stop, on_branch, about: about.about, who: signer.principal.as_str(), signed: &signed };
+        if let Some(remote) = destination {
+            let pushed = self.push(remote, &made);
+            // Of several words one is wrong, and what was signed by that is nothing to deliver.
+            let guessed = matches!(&self.known, Known::Files(files, _) if files.words.len() > 1);
+            if guessed && matches!(pushed, Err(Failure::Refused { .. })) {
+                made.stop.take_out(&self.repo);
+            }
+            return pushed;
+        }
+        self.say_what_it_does();
+        say(&signed);
+        if on_branch {
+            self.tag(commit, made.who)?;
+        }
+        say(&self.push_line(flags, &made)?);
+        Ok(())
     }
 
     /// Folds what was made: the one verification.
@@ -183,9 +299,9 @@ impl Site {
     }
 
     /// Moves the local branch to the stop if that loses nothing. Whether or not, it lies in the outbox.
-    fn keep(&mut self, stop: &Signed) -> bool {
-        let continues = self.local == self.base || self.repo.is_ancestor(self.local, self.base).unwrap_or(false);
-        let why = match continues.then(|| self.move_branch(stop.commit)) {
+    fn keep(&mut self, stop: &Signed, base: Oid) -> bool {
+        let continues = self.local == base || self.repo.is_ancestor(self.local, base).unwrap_or(false);
+        let why = match continues.then(|| self.move_branch(stop.commit, base)) {
             Some(Ok(())) => return true,
             Some(Err(GitError::RefChanged { .. })) if self.repo.resolve(&self.branch).is_ok_and(|at| at.is_none()) => {
                 "is not here".to_owned()
@@ -194,19 +310,20 @@ impl Site {
             Some(Err(error)) => format!("could not be moved ({error})"),
             None => "has commits of its own".to_owned(),
         };
-        remark(&format!("warning: the local {} {why}; the stop is kept at {}", self.branch_name(), stop.name()));
+        let warning = format!("warning: the local {} {why}; the stop is kept at {}", self.branch_name(), stop.name());
+        self.remarks.push(warning);
         false
     }
 
-    fn move_branch(&mut self, to: Oid) -> Result<(), GitError> {
+    fn move_branch(&mut self, to: Oid, base: Oid) -> Result<(), GitError> {
         let update = RefUpdate { name: self.branch.clone(), old: Some(self.local), new: to };
         // A stop changes no file; only what else came with it does.
-        if self.local == self.base {
+        if self.local == base {
             self.repo.update_refs(&[update], "two-key: stop")?;
         } else {
             advance(&self.repo, &update, "two-key: stop")?;
         }
-        (self.local, self.base) = (to, to);
+        self.local = to;
         Ok(())
     }
 
@@ -218,7 +335,7 @@ impl Site {
     }
 
     fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
-        let remote = flags.remote(&self.repo, &self.branch)?;
+        let remote = flags.to.remote(&self.repo, &self.branch)?;
         let beside = made.stop.command(&remote);
         Ok(if made.on_branch {
             let branch = self.branch_name();
@@ -228,48 +345,65 @@ impl Site {
         })
     }
 
-    /// Pushes the stop to main; if main will not have it, to its own ref.
+    /// Pushes the stop to main; if main will not have it, to its own ref. Where nobody can say here what main is, it goes to
+    /// its own ref first: there every applier finds it, whatever becomes of main.
     fn push(&mut self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
-        let why = match self.push_to_main(remote, made)? {
+        let first = matches!(self.known, Known::Files(..)).then(|| made.stop.push(&self.repo, remote));
+        let why = match self.push_to_main(remote, made) {
             Ok(()) => {
-                made.stop.is_folded(&self.repo);
+                self.say_what_it_does();
+                say(made.signed);
+                if let Some(Ok(name)) = first {
+                    say(&format!("pushed to {remote} as {name}"));
+                } else {
+                    made.stop.take_out(&self.repo);
+                }
                 say(&format!("pushed to {remote}"));
                 self.push_tags(remote, made)?;
-                return deliver(&self.repo, remote, &self.branch);
+                return deliver(&self.repo, remote, &self.branch).map(drop);
             }
-            Err(why) => why,
+            Err(Failure::Undecided(refusal)) => refusal.message,
+            Err(failure) => return Err(failure),
         };
-        let name = made.stop.push(&self.repo, remote).map_err(|undelivered| undelivered.failure(remote, &made.stop))?;
+        let name = first.unwrap_or_else(|| made.stop.push(&self.repo, remote));
+        let name = match name {
+            Ok(name) => name,
+            Err(undelivered) => {
+                say(&undelivered.first_lines());
+                self.say_what_it_does();
+                say(made.signed);
+                return Err(undelivered.verdict());
+            }
+        };
+        self.say_what_it_does();
+        say(made.signed);
         say(&format!("pushed to {remote} as {name}"));
         remark(&not_on_main(&why, self.branch_name(), &format!("{remote} {}:refs/heads/NAME", made.stop.commit)));
-        deliver(&self.repo, remote, &self.branch)
+        deliver(&self.repo, remote, &self.branch).map(drop)
     }
 
-    /// The inner result: why main would not have it.
-    fn push_to_main(&mut self, remote: &str, made: &Made<'_>) -> Result<Result<(), String>, Failure> {
+    /// Undecided if main would not have it, for that says nothing against the stop.
+    fn push_to_main(&mut self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
         let (mut tip, mut whole) = (made.stop.commit, true);
         for _ in 0..TRIES {
             let refspec = format!("{tip}:{}", self.branch);
-            let outcome = match self.repo.push(remote, &[refspec], &PushOptions::of_a_stop()) {
-                Ok(outcome) => outcome,
-                Err(error) => return Ok(Err(error.to_string())),
-            };
+            let outcome = self.repo.push(remote, &[refspec], &PushOptions::of_a_stop())?;
             if outcome.is_accepted() {
                 if made.on_branch && whole && tip != made.stop.commit {
                     self.adopt(tip)?;
                 }
-                return Ok(Ok(()));
+                return Ok(());
             }
-            let Ok(()) = self.repo.fetch(remote, self.branch_name()) else { return Ok(Err(words_of(&outcome))) };
-            let theirs = self.repo.resolve(&mirrored(remote, &self.branch))?;
-            match theirs {
+            let no = || Failure::undecided(Reason::NotTaken, words_of(&outcome));
+            self.repo.fetch(remote, self.branch_name()).map_err(|_| no())?;
+            match self.repo.resolve(&mirrored(remote, &self.branch))? {
                 Some(theirs) if !self.repo.is_ancestor(theirs, tip).unwrap_or(false) => {
                     (tip, whole) = self.carry_over(theirs, made)?;
                 }
-                _ => return Ok(Err(words_of(&outcome))),
+                _ => return Err(no()),
             }
         }
-        Ok(Err(format!("it moved on {TRIES} times")))
+        Err(Failure::undecided(Reason::NotTaken, format!("it moved on {TRIES} times")))
     }
 
     /// Brings the stop onto the remote's new tip, and whether all that was proposed here came with it: where that
@@ -277,12 +411,12 @@ impl Site {
     fn carry_over(&mut self, theirs: Oid, made: &Made<'_>) -> Result<(Oid, bool), Failure> {
         let (tree, whole) = match self.repo.merge_trees(theirs, made.stop.commit) {
             Ok(Ok(tree)) => (tree, true),
-            _ => (self.repo.objects()?.links(theirs)?.tree, false),
+            _ => (self.repo.objects()?.links(theirs).map_err(|error| undecided(error.into()))?.tree, false),
         };
         let merged = merge(&self.repo, theirs, made.stop.commit, tree, made.about)?;
         if let Known::Ledger(session) = &mut self.known {
             let root = session.root.commit();
-            let state: State = fold(&session.repo, root, theirs)?;
+            let state: State = fold(&session.repo, root, theirs).map_err(undecided)?;
             let (state, reports) = fold_on(&session.repo, root, state, merged)?;
             refuse_findings(&reports, made.stop.commit)?;
             session.move_to(merged, state, reports);
@@ -294,7 +428,7 @@ impl Site {
     fn adopt(&mut self, tip: Oid) -> Result<(), Failure> {
         let update = RefUpdate { name: self.branch.clone(), old: Some(self.local), new: tip };
         advance(&self.repo, &update, "two-key: carry over")?;
-        (self.local, self.base) = (tip, tip);
+        self.local = tip;
         Ok(())
     }
 
@@ -306,11 +440,27 @@ impl Site {
     }
 }
 
+/// Whether a stop is built on the remote's tip rather than on the local one.
+fn goes_there(repo: &Repository, local: Option<Oid>, theirs: Oid, pushes: bool) -> bool {
+    let Some(local) = local else { return true };
+    // A shallow clone may not know.
+    let behind = repo.is_ancestor(local, theirs).unwrap_or(false);
+    behind || (pushes && !repo.is_ancestor(theirs, local).unwrap_or(false))
+}
+
 /// The local branch; where there is none, what was fetched of it: a clone may have been made for another branch.
 fn here(place: &Place) -> Result<Which, Failure> {
     let repo = place.repository()?;
     let is_there = |which: &Which| unverified_tip(&repo, which).is_ok();
-    Ok(if !is_there(&Which::Local) && is_there(&Which::Remote) { Which::Remote } else { Which::Local })
+    Ok(if !is_there(&Which::Local) && is_there(&Which::Remote(None)) { Which::Remote(None) } else { Which::Local })
+}
+
+/// What is wrong with a branch says nothing against a stop.
+fn undecided(failure: Failure) -> Failure {
+    match failure {
+        Failure::Refused { refusal, .. } => Failure::Undecided(refusal),
+        other => other,
+    }
 }
 
 /// What else a step brings in never holds a stop up.

@@ -5,11 +5,11 @@
 //! stays until a remote's branch has it. A ref of its own can be deleted where nobody refuses that, so whoever reaches a remote
 //! next that has neither delivers it again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     fold_on,
-    push::{merge, verdict, words_of},
+    push::{brief_of, merge, verdict},
     tags,
 };
 use crate::{
@@ -57,9 +57,9 @@ impl Signed {
         Ok(())
     }
 
-    /// Takes it out again, because a remote's branch has it. Where it cannot be taken out, it is not taken for undelivered
-    /// either.
-    pub fn is_folded(&self, repo: &Repository) {
+    /// Takes it out again, because a remote's branch has it, or it is none there. Where it cannot be taken out, it is not taken
+    /// for undelivered either.
+    pub fn take_out(&self, repo: &Repository) {
         let _ = repo.delete_ref(&self.name(), self.commit);
     }
 
@@ -68,42 +68,63 @@ impl Signed {
         let mut refused = String::new();
         for name in stop_names(self.lease.as_ref(), self.commit) {
             let pushed = repo.push(remote, &[format!("{}:{name}", self.commit)], &PushOptions::of_a_stop());
-            let outcome = pushed.map_err(|error| Undelivered::Unreached(error.to_string()))?;
+            let outcome = pushed.map_err(Undelivered::Unreached)?;
             if outcome.is_accepted() {
+                // A server's `hideRefs` may keep a name from everybody who would look there.
+                let shown = repo.ls_remote(remote, &[&name]);
+                if shown.is_ok_and(|shown| shown.is_empty()) {
+                    refused = format!("{name} was taken and is shown to nobody");
+                    continue;
+                }
                 // Where that cannot be written down, the next fetch does it.
                 let _ = repo.took(remote, &name, self.commit);
                 return Ok(name);
             }
-            refused = words_of(&outcome);
+            refused = brief_of(&outcome);
             // What its hook refuses it refuses under any name.
             if let Some(verdict) = verdict(&outcome) {
-                return Err(Undelivered::Judged(verdict, refused));
+                return Err(Undelivered::Judged(Box::new(verdict), refused));
             }
         }
         Err(Undelivered::Refused(refused))
     }
 }
 
-/// Why a remote does not have a stop, in its own words.
+/// Why a remote does not have a stop.
 pub enum Undelivered {
-    /// It took it under no name.
+    /// It took it under no name; in its own words.
     Refused(String),
-    /// Its hook gave this verdict.
-    Judged(Failure, String),
+    /// Its hook gave this verdict; in its own words.
+    Judged(Box<Failure>, String),
     /// It gave no answer.
-    Unreached(String),
+    Unreached(GitError),
 }
 
 impl Undelivered {
-    /// As a verb says it.
-    pub fn failure(self, remote: &str, stop: &Signed) -> Failure {
+    /// What a person must know before all else.
+    pub fn first_lines(&self) -> String {
         let why = match self {
-            Self::Judged(verdict, _) => return verdict,
-            Self::Refused(why) | Self::Unreached(why) => why,
+            Self::Refused(why) | Self::Judged(_, why) => format!("the server did not take it ({why})"),
+            Self::Unreached(error) => error.to_string(),
         };
-        let message = format!("the stop is signed and kept here, but {remote} does not have it: {why}");
-        let hint = format!("push it as soon as you can, as the next verb with --push does: {}", stop.command(remote));
-        Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+        format!("STOP SIGNED, NOT ON THE SERVER: {why}\n  git two-key sync")
+    }
+
+    /// How a verb ends then: what there is to say has been said.
+    pub fn verdict(self) -> Failure {
+        match self {
+            Self::Judged(verdict, _) => *verdict,
+            Self::Refused(_) => {
+                Failure::undecided(Reason::NotTaken, "the stop is signed and kept here; the server did not take it")
+            }
+            Self::Unreached(error) => {
+                let Refusal { reason, detail, .. } = error.refusal();
+                let message = "the stop is signed and kept here until it is delivered";
+                Failure::Undecided(
+                    Refusal::new(reason, message).hint("git two-key sync").detail(detail.unwrap_or_default()),
+                )
+            }
+        }
     }
 }
 
@@ -163,36 +184,42 @@ fn mirrored_stop(name: &str, branch: &str) -> Option<Oid> {
     }
 }
 
-/// Delivers what was signed here before, to a remote that was reached. What it does not take stays, and that is said.
-pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<(), Failure> {
-    let waiting = waiting(repo, branch)?;
-    signed(repo)?.iter().filter(|stop| !waiting.contains(stop)).for_each(|stop| stop.is_folded(repo));
+/// Delivers what was signed here before, to a remote that was reached. What it does not take stays, and that is said; it is
+/// returned.
+pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<Vec<Signed>, Failure> {
+    let mut waiting = waiting(repo, branch)?;
+    signed(repo)?.iter().filter(|stop| !waiting.contains(stop)).for_each(|stop| stop.take_out(repo));
     if waiting.is_empty() {
-        return Ok(());
+        return Ok(waiting);
     }
     let there = match stops_at(repo, remote, branch) {
         Ok(there) => there,
         Err(error) => {
             remark(&format!("warning: {remote} does not say which stops it has: {error}"));
-            return Ok(());
+            return Ok(waiting);
         }
     };
-    for stop in waiting.into_iter().filter(|stop| !there.contains(&stop.commit)) {
+    waiting.retain(|stop| !there.contains(&stop.commit));
+    let (mut left, mut reached) = (Vec::new(), true);
+    for stop in waiting {
         let what = described(&stop);
-        match stop.push(repo, remote) {
-            Ok(name) => {
+        match reached.then(|| stop.push(repo, remote)) {
+            Some(Ok(name)) => {
                 remark(&format!("delivered a stop that was signed here before: {what}, as {name}"));
+                continue;
             }
-            Err(Undelivered::Refused(why) | Undelivered::Judged(_, why)) => {
+            Some(Err(Undelivered::Refused(why) | Undelivered::Judged(_, why))) => {
                 remark(&format!("warning: {remote} does not take {what}, which was signed here: {why}"));
             }
-            Err(Undelivered::Unreached(why)) => {
+            Some(Err(Undelivered::Unreached(why))) => {
                 remark(&format!("warning: {remote} does not have {what}, which was signed here: {why}"));
-                break;
+                reached = false;
             }
+            None => {}
         }
+        left.push(stop);
     }
-    Ok(())
+    Ok(left)
 }
 
 /// A stop in words.
@@ -214,8 +241,8 @@ impl Signed {
     }
 }
 
-/// Carries over every stop, local or fetched, that would have an effect: each by an unsigned merge on the local branch.
-pub fn carry_over(session: &mut Session) -> Result<(), Failure> {
+/// Every commit under a stop's name, local or fetched, with where it is: `here`, or a remote's name.
+pub fn beside_main(session: &Session) -> Result<BTreeMap<Oid, BTreeSet<String>>, Failure> {
     let aside = ASIDE.map(|start| format!("{start}*"));
     let [heads, tags] = &aside;
     let prefixes = [
@@ -231,12 +258,24 @@ pub fn carry_over(session: &mut Session) -> Result<(), Failure> {
             || matches!(place(name, branch), Place::Stop { .. })
             || mirrored_stop(name, branch).is_some()
     };
-    let refs = session.repo.refs(&prefixes)?;
-    let mut waiting: Vec<Oid> =
-        refs.into_iter().filter(|(name, _)| is_stop(name, &session.branch)).map(|(_, id)| id).collect();
-    waiting.sort_unstable();
-    waiting.dedup();
-    for stop in waiting {
+    let mut found: BTreeMap<Oid, BTreeSet<String>> = BTreeMap::new();
+    for (name, id) in session.repo.refs(&prefixes)?.into_iter().filter(|(name, _)| is_stop(name, &session.branch)) {
+        let remote = name.strip_prefix(MIRROR).or_else(|| name.strip_prefix("refs/remotes/"));
+        let place = remote.and_then(|rest| rest.split_once('/')).map_or("here", |(remote, _)| remote);
+        found.entry(id).or_default().insert(place.to_owned());
+    }
+    Ok(found)
+}
+
+/// The stops of a commit that would stop something if they were folded next.
+pub fn effective(session: &Session, stop: Oid) -> Vec<Cosignature> {
+    let (votes, _) = opened(session, stop).unwrap_or_default();
+    votes.into_iter().filter(|vote| ledger::stops_something(&session.state, vote).unwrap_or(false)).collect()
+}
+
+/// Carries over every stop, local or fetched, that would have an effect: each by an unsigned merge on the local branch.
+pub fn carry_over(session: &mut Session) -> Result<(), Failure> {
+    for stop in beside_main(session)?.into_keys() {
         carry(session, stop)?;
     }
     Ok(())
@@ -265,7 +304,8 @@ fn carry(session: &mut Session, stop: Oid) -> Result<(), Failure> {
     }
     let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
     session.repo.update_refs(&[update], "two-key: carry over a stop")?;
-    let tags = tags::updates(&session.repo, &state, merged, "two-key", |_| false)?;
+    let unpublished = |name: &str| tags::is_unpublished(&session.repo, name);
+    let tags = tags::updates(&session.repo, &state, merged, "two-key", unpublished)?;
     tags::put(&session.repo, &tags, "two-key: carry over a stop");
     session.move_to(merged, state, reports);
     remark(&format!(

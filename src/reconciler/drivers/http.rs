@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use ureq::tls::{RootCerts, TlsConfig};
 
-use crate::gate::sources::certificates;
+use crate::sources::certificates;
 
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -36,10 +36,10 @@ impl Kind {
     }
 }
 
-const WIDTH: f64 = 640.0;
+const WIDTH: f64 = 1120.0;
 const HEIGHT: f64 = 150.0;
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 628.0;
+const RIGHT: f64 = 1108.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 122.0;
 
@@ -170,7 +170,7 @@ mod tests {
         let at = |at, value| Point { at, value };
         let chart =
             staircase(&[at(0, 5.0), at(50, 25.0), at(100, 0.0)], &[], None, "words \"quoted\" & <more>").unwrap();
-        assert!(chart.contains("<path class=desired d=\"M52.0 116.4H340.0V94.0H628.0V122.0H628\"/>"), "{chart}");
+        assert!(chart.contains("<path class=desired d=\"M52.0 116.4H580.0V94.0H1108.0V122.0H1108\"/>"), "{chart}");
         assert!(chart.contains("aria-label=\"words &quot;quoted&quot; &amp; &lt;more>\""), "{chart}");
         assert_eq!(staircase(&[], &[], Some(1), ""), None);
     }
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_limit_is_within_the_chart_even_if_nothing_comes_near_it() {
         let chart = measurements(&[Point { at: 0, value: 1.0 }], &[], Some(4.0), "").unwrap();
-        assert!(chart.contains("<path class=limit d=\"M52 10.0H628\"/>"), "{chart}");
+        assert!(chart.contains("<path class=limit d=\"M52 10.0H1108\"/>"), "{chart}");
         assert!(chart.contains("cy=94.0"), "{chart}");
     }
 
@@ -190,10 +190,10 @@ mod tests {
             times.map(|text| text.split('<').next().unwrap().replace(" y=140 text-anchor=", " ")).collect::<Vec<_>>()
         };
         // One moment only, as of a gate that was asked once.
-        assert_eq!(times(35, 35), ["52.0 start>00:00:35", "628.0 end>00:00:36"]);
-        assert_eq!(times(35, 37), ["52.0 start>00:00:35", "628.0 end>00:00:37", "340.0 middle>00:00:36"]);
+        assert_eq!(times(35, 35), ["52.0 start>00:00:35", "1108.0 end>00:00:36"]);
+        assert_eq!(times(35, 37), ["52.0 start>00:00:35", "1108.0 end>00:00:37", "580.0 middle>00:00:36"]);
         // The middle is not a whole second: it stands where that second is.
-        assert_eq!(times(0, 3), ["52.0 start>00:00:00", "628.0 end>00:00:03", "244.0 middle>00:00:01"]);
+        assert_eq!(times(0, 3), ["52.0 start>00:00:00", "1108.0 end>00:00:03", "404.0 middle>00:00:01"]);
     }
 
     #[test]

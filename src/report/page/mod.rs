@@ -7,7 +7,7 @@
 mod chart;
 mod gates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -15,13 +15,19 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, findings, keys, lease_view, list_view,
-    trail,
+    Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, TargetStatus, Waiting, findings, keys,
+    lease_text::has_ended,
+    lease_view,
+    list::policy_line,
+    list_view,
+    live::is_open,
+    status::{OTHERS, awaited},
+    status_targets, status_view, trail,
     words::{escaped, time},
 };
 use crate::{
     gate::Evidence,
-    ledger::{State, StepReport},
+    ledger::{State, StepReport, at_target},
     model::{Digest, LeaseId, Oid},
 };
 
@@ -56,8 +62,8 @@ pub struct PageOf<'a> {
     pub made: Timestamp,
     /// After how many seconds a browser reads it again.
     pub refresh: Option<u32>,
-    /// The only lease that it is about.
-    pub only: Option<&'a LeaseId>,
+    /// The only leases that it is about.
+    pub only: Option<&'a BTreeSet<LeaseId>>,
 }
 
 #[derive(Template)]
@@ -72,6 +78,9 @@ struct Page<'a> {
     tip: String,
     steps: usize,
     open: usize,
+    proposed: Option<String>,
+    targets: Vec<TargetRow<'a>>,
+    general: Vec<Entry>,
     rows: Vec<Row<'a>>,
     sections: Vec<String>,
     left_out: usize,
@@ -88,6 +97,20 @@ struct Row<'a> {
     mark: &'static str,
     observed: String,
     awaits: &'a str,
+}
+
+/// A target's line.
+struct TargetRow<'a> {
+    target: &'a str,
+    serves: String,
+    why: Option<&'a str>,
+    wanted: String,
+    lease: Option<&'a LeaseSummary>,
+    linked: bool,
+    since: &'a str,
+    others: &'a [LeaseSummary],
+    more: usize,
+    awaits: String,
 }
 
 #[derive(Template)]
@@ -110,13 +133,14 @@ struct Signer<'a> {
     what: String,
     key: &'a str,
     carrier: &'a str,
+    time: Option<&'a str>,
     evidence: Option<&'a str>,
 }
 
 /// Makes the page.
 pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
     let view = list_view(of.state, of.reports, of.beside, of.pinned, of.branch, of.remarks);
-    let listed = |lease: &&LeaseSummary| of.only.is_none_or(|only| lease.lease == only.as_str());
+    let listed = |lease: &&LeaseSummary| of.only.is_none_or(|only| only.iter().any(|id| lease.lease == id.as_str()));
     // The newest first; what is open before what has ended.
     let mut leases: Vec<_> = view.leases.iter().filter(listed).rev().collect();
     leases.sort_by_key(|lease| ended(lease));
@@ -142,6 +166,12 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
         })
     };
     let rows: Vec<_> = leases.iter().enumerate().filter_map(row).collect();
+    let status = targets(of);
+    let linked = |lease: &str| rows.iter().any(|row| row.linked && row.lease.lease == lease);
+    let target = |one: &'_ TargetStatus| one.lease.as_ref().is_some_and(|lease| linked(&lease.lease));
+    let links: Vec<_> = status.iter().map(target).collect();
+    let everything = trail(of.state, of.reports, of.beside, None);
+    let is_general = |entry: &Entry| entry.lease.is_none() && entry.subject.is_none();
     let found: Vec<_> = findings(of.reports).map(FindingView::of).collect();
     let page = Page {
         style: STYLE,
@@ -153,6 +183,9 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
         steps: of.reports.len(),
         open: rows.iter().filter(|row| !ended(row.lease)).count(),
         left_out: rows.len() - sections.len(),
+        proposed: view.policy_proposed.as_ref().filter(|_| of.only.is_none()).map(policy_line),
+        targets: status.iter().zip(links).map(|(one, linked)| target_row(one, linked)).collect(),
+        general: everything.into_iter().filter(|entry| of.only.is_none() && is_general(entry)).collect(),
         rows,
         sections,
         signers: keys(of.state),
@@ -164,8 +197,69 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
     Ok(page.render()?.split('\n').map(escaped).collect::<Vec<_>>().join("\n"))
 }
 
+/// What is so at the targets that the page is about.
+fn targets(of: &PageOf<'_>) -> Vec<TargetStatus> {
+    let mut names = status_targets(of.state);
+    // A page about some leases says nothing of others.
+    if let Some(only) = of.only {
+        names.retain(|target| {
+            let all = at_target(of.state, target).all;
+            !all.is_empty() && all.is_subset(only)
+        });
+    }
+    status_view(of.state, of.reports, of.beside, &Waiting::default(), &names, &[]).targets
+}
+
+fn target_row(one: &TargetStatus, linked: bool) -> TargetRow<'_> {
+    let served = one.served.as_ref().map(|served| {
+        let weight =
+            served.weight.map_or("an unknown weight".to_owned(), |weight| format!("{} %", chart::number(weight)));
+        let of = served.lease.as_ref().map(|lease| format!(" of {lease}")).unwrap_or_default();
+        let doing = served.doing.as_ref().map(|doing| format!(", {doing}")).unwrap_or_default();
+        let seen = served.seen.as_deref().unwrap_or("at an unknown time");
+        format!("{weight}{of}; {} saw it {seen}{doing}", served.applier)
+    });
+    TargetRow {
+        target: &one.target,
+        serves: served.unwrap_or_else(|| "–".to_owned()),
+        why: one.why.as_deref(),
+        wanted: one.wanted.as_ref().map_or("–".to_owned(), |wanted| format!("{} %", wanted.weight)),
+        lease: one.lease.as_ref(),
+        linked,
+        since: one.since.as_deref().unwrap_or("–"),
+        others: one.others.get(..OTHERS).unwrap_or(&one.others),
+        more: one.others.len().saturating_sub(OTHERS),
+        awaits: waits_for(one),
+    }
+}
+
+/// What the leases of a target wait for: what runs there, then what is proposed.
+fn waits_for(one: &TargetStatus) -> String {
+    let of_other = |other: &LeaseSummary| Some(format!("{}: {}", other.lease, awaited(other)?));
+    let first = one.lease.as_ref().and_then(awaited);
+    let all: Vec<_> = first.into_iter().chain(one.others.iter().take(OTHERS).filter_map(of_other)).collect();
+    if all.is_empty() { "–".to_owned() } else { all.join("; ") }
+}
+
+/// What is shown of a long id; the whole is the element's title.
+fn short(id: &str) -> &str {
+    let from = id.find(':').map_or(0, |colon| colon + 1);
+    id.get(..from + 12).unwrap_or(id)
+}
+
+/// Whose keys an entry rests on.
+fn by(entry: &Entry) -> String {
+    let votes: Vec<_> = entry.votes.iter().map(|vote| format!("{} ({})", vote.principal, vote.role)).collect();
+    if votes.is_empty() { entry.principal.clone().unwrap_or_default() } else { votes.join(", ") }
+}
+
+/// The reasons that its signers gave.
+fn remarks(entry: &Entry) -> impl Iterator<Item = &String> {
+    entry.votes.iter().filter_map(|vote| vote.remark.as_ref())
+}
+
 fn ended(lease: &LeaseSummary) -> bool {
-    matches!(lease.state.as_str(), "completed" | "rolled-back" | "withdrawn")
+    !is_open(lease)
 }
 
 /// What a state looks like beside its word.
@@ -189,11 +283,11 @@ fn observed(lease: &LeaseSummary) -> String {
 /// The section of one lease.
 fn section(of: &PageOf<'_>, id: &LeaseId) -> Result<String, askama::Error> {
     let view = lease_view(of.state, of.reports, of.beside, id);
-    let entries = trail(of.state, of.reports, of.beside, Some(id));
+    let entries = trail(of.state, of.reports, of.beside, Some(&[id.clone()].into()));
     let (desired, seen) = weights(&entries);
     let steps: Vec<_> = words("desired", &desired).into_iter().chain(words("observed", &seen)).collect();
     // What goes on is shown up to now.
-    let open = !matches!(view.state.as_str(), "completed" | "rolled-back" | "withdrawn");
+    let open = !has_ended(&view.state);
     let until = open.then(|| of.made.as_second());
     let chart = staircase(&desired, &seen, until, &format!("Weights: {}", steps.join("; ")));
     let evidence = of.evidence.get(id).map(Vec::as_slice).unwrap_or_default();
@@ -248,9 +342,9 @@ fn words(what: &str, points: &[Point]) -> Vec<String> {
 }
 
 fn signers(view: &LeaseView) -> Vec<Signer<'_>> {
-    let cosigner = |one: &'_ super::Cosigner| {
-        let what = if one.counts { "authorize" } else { "authorize (does not count)" };
-        (what.to_owned(), one.id.clone())
+    let cosigner = |one: &'_ super::Cosigner| match one.standing().as_str() {
+        "counts" => "authorize".to_owned(),
+        other => format!("authorize ({other})"),
     };
     let mut signers: Vec<Signer<'_>> = view
         .cosigners
@@ -258,9 +352,10 @@ fn signers(view: &LeaseView) -> Vec<Signer<'_>> {
         .map(|one| Signer {
             principal: &one.id,
             role: &one.role,
-            what: cosigner(one).0,
+            what: cosigner(one),
             key: &one.key,
             carrier: "",
+            time: one.timestamp.as_deref(),
             evidence: None,
         })
         .collect();
@@ -274,6 +369,7 @@ fn signers(view: &LeaseView) -> Vec<Signer<'_>> {
             what: format!("{action}{tier}"),
             key: &vote.key,
             carrier: &vote.carrier,
+            time: vote.claimed.as_deref(),
             evidence: vote.evidence.as_deref(),
         });
     }

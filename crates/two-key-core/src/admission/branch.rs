@@ -1,0 +1,72 @@
+//! The governed branch: it continues, its new steps have no findings, nobody locks himself out.
+
+use jiff::Timestamp;
+
+use crate::{
+    ledger::{EventKind, Finding, State, rules},
+    model::{Reason, Refusal},
+};
+
+use super::{BranchFacts, FORCE_REVOKE, Problem, Push, window};
+
+/// Findings that a verdict lists one by one.
+pub(super) const MAX_FINDINGS: usize = 1000;
+
+pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut Vec<Problem>) {
+    match facts {
+        BranchFacts::Continues => {}
+        BranchFacts::Foxtrot => {
+            let message = "the old tip is in the new history, but not on its first-parent chain";
+            let hint = "merge the other way round: git fetch, git switch --detach FETCH_HEAD, git merge YOURS";
+            return found.push(Refusal::new(Reason::Foxtrot, message).hint(hint).into());
+        }
+        BranchFacts::Rewound => {
+            let message = "the old tip is not in the new history; the ledger only grows";
+            return found
+                .push(Refusal::new(Reason::RefRewound, message).hint("fetch, then build on the branch's tip").into());
+        }
+        BranchFacts::NotDescended => {
+            let message = format!("the root {} is not on its first-parent chain", push.root);
+            let hint = "push the branch that git two-key init made, or pin its root here";
+            return found.push(Refusal::new(Reason::NotDescended, message).hint(hint).into());
+        }
+    }
+    let findings = || push.steps.iter().flat_map(|step| &step.report.findings);
+    // Those that a stop does not waive come first, so that no list is too long for them.
+    let hiding = findings().filter(|finding| finding.hides_files());
+    let others = findings().filter(|finding| !finding.hides_files());
+    found.extend(hiding.chain(others).take(MAX_FINDINGS).map(in_words));
+    if let Some(state) = &push.after {
+        let votes = push.steps.iter().flat_map(|step| &step.votes);
+        found.extend(votes.flat_map(|vote| window::judge(vote, state, now)).map(Problem::from));
+        found.extend(stranded(push, state).map(Problem::from));
+    }
+}
+
+/// A finding, with where it is.
+fn in_words(finding: &Finding) -> Problem {
+    let Refusal { reason, message, .. } = &finding.refusal;
+    let at = match &finding.path {
+        // Some findings about files name the path themselves.
+        Some(path) if !message.contains(path.as_str()) => format!("{path} in commit {}", finding.commit.short()),
+        _ => format!("commit {}", finding.carrier.short()),
+    };
+    let refusal = Refusal { reason: *reason, message: format!("{message} ({at})"), ..finding.refusal.clone() };
+    Problem { refusal, finding: Some(finding.clone()) }
+}
+
+/// A revocation after which nobody could change the policy any more.
+fn stranded(push: &Push, after: &State) -> Option<Refusal> {
+    let can_change =
+        |state: &State| rules::can_change_policy(state.policy().get(), |key| state.revoked().contains_key(&key));
+    let mut events = push.steps.iter().flat_map(|step| &step.report.events);
+    let revokes = events.any(|event| event.event == EventKind::KeyRevoked);
+    // Who is stranded already loses nothing more.
+    let could = push.before.as_ref().is_none_or(can_change);
+    if push.forced_revocation || !revokes || !could || can_change(after) {
+        return None;
+    }
+    let message = "after this revocation too few keys are left to ever change the policy again";
+    let hint = format!("enrol another key first; or, if you are sure: git push -o {FORCE_REVOKE} …");
+    Some(Refusal::new(Reason::PolicyFloor, message).hint(hint))
+}

@@ -1,0 +1,234 @@
+//! Ref names: which are governed, and what each stands for.
+
+use icu_normalizer::ComposingNormalizerBorrowed;
+
+use crate::model::{LeaseId, Oid, PrincipalId};
+
+/// What a ref name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The governed branch: the ledger.
+    Branch,
+    /// `refs/tags/rollout/<LEASE>/<suffix>`.
+    Tag {
+        /// The lease.
+        lease: LeaseId,
+        /// The step, the action and perhaps the tier.
+        suffix: String,
+    },
+    /// `refs/notes/two-key/<principal>`.
+    Notes(PrincipalId),
+    /// `refs/two-key/stops/<LEASE>/<commit id>`, or aside.
+    Stop {
+        /// What is stopped.
+        target: StopTarget,
+        /// The commit that the name names.
+        id: Oid,
+    },
+    /// `refs/two-key/appliers/<name>`.
+    Applier(PrincipalId),
+    /// In a governed name space, and none of the above.
+    Foreign,
+    /// None of our business.
+    Other,
+}
+
+/// What a stop ref stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopTarget {
+    /// One lease.
+    Lease(LeaseId),
+    /// Everything: a freeze, under `_all`.
+    All,
+    /// What its commit says: the stop of a lease, or a freeze.
+    Unnamed,
+}
+
+/// Where stops go besides, each under its commit's id right after this: names that nobody can block beforehand, as there are
+/// branches and tags anyway.
+pub const ASIDE: [&str; 2] = ["refs/heads/two-key-stop-", "refs/tags/two-key-stop-"];
+
+/// The names under which a stop may be beside the governed branch, in the order in which they are tried.
+pub fn stop_names(lease: Option<&LeaseId>, stop: Oid) -> Vec<String> {
+    let own = format!("refs/two-key/stops/{}/{stop}", lease.map_or("_all", LeaseId::as_str));
+    std::iter::once(own).chain(ASIDE.map(|start| format!("{start}{stop}"))).collect()
+}
+
+/// The name spaces in which only our own refs may be.
+pub const GOVERNED: [&str; 4] = ["refs/two-key", "refs/notes/two-key", "refs/tags/rollout", "refs/replace"];
+
+/// The name spaces in which clones keep what is theirs: what was signed there, what a remote has, what was accepted. In a clone
+/// that mirrors all refs, what a server has there would be taken for that.
+const OF_CLONES: [&str; 3] = ["refs/two-key-local/", "refs/two-key-remote/", "refs/two-key-state/"];
+
+/// Whether a name is one under which clones keep what is theirs.
+pub(super) fn is_of_clones(name: &str) -> bool {
+    let folded = folded(name);
+    OF_CLONES.iter().any(|space| folded.starts_with(space))
+}
+
+/// Says what a full ref name stands for. A name that some file system takes for a governed one is foreign.
+pub fn place(name: &str, branch: &str) -> Place {
+    if name == branch {
+        return Place::Branch;
+    }
+    let folded = folded(name);
+    if folded == self::folded(branch) {
+        return Place::Foreign;
+    }
+    if let Some(start) = ASIDE.iter().find(|start| folded.starts_with(**start)) {
+        let stop = name.strip_prefix(start).and_then(Oid::parse);
+        return stop.map_or(Place::Foreign, |id| Place::Stop { target: StopTarget::Unnamed, id });
+    }
+    if !in_governed_space(&folded) {
+        return Place::Other;
+    }
+    let components: Vec<&str> = name.split('/').collect();
+    let known = match components.as_slice() {
+        ["refs", "tags", "rollout", lease, suffix] => LeaseId::parse(lease)
+            .filter(|_| !suffix.is_empty())
+            .map(|lease| Place::Tag { lease, suffix: (*suffix).to_owned() }),
+        ["refs", "notes", "two-key", principal] => PrincipalId::parse(principal).map(Place::Notes),
+        ["refs", "two-key", "appliers", name] => PrincipalId::parse(name).map(Place::Applier),
+        ["refs", "two-key", "stops", target, id] => stop(target, id),
+        _ => None,
+    };
+    known.unwrap_or(Place::Foreign)
+}
+
+fn stop(target: &str, id: &str) -> Option<Place> {
+    let target = if target == "_all" { StopTarget::All } else { StopTarget::Lease(LeaseId::parse(target)?) };
+    Some(Place::Stop { target, id: Oid::parse(id)? })
+}
+
+/// Whether a folded name lies in a governed name space, or is the name of one.
+fn in_governed_space(folded: &str) -> bool {
+    let below = |space: &str| folded.strip_prefix(space).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    GOVERNED.iter().any(|space| below(space))
+}
+
+/// A name as the file systems see it that take most names for one: normalized, also by compatibility (as ZFS can be told to),
+/// without regard to case, and without the characters that such a comparison leaves out. Refs are files on many servers, so
+/// what is equal here may be one ref there, whatever the server's configuration says.
+fn folded(name: &str) -> String {
+    let components = without_case(name);
+    // FAT leaves out dots at a name's end.
+    components.split('/').map(|name| name.trim_end_matches('.')).collect::<Vec<_>>().join("/")
+}
+
+fn without_case(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    let normal = ComposingNormalizerBorrowed::new_nfkc();
+    let name = normal.normalize(name);
+    let seen = name.chars().filter(|char| !is_ignorable(*char));
+    let folded: String = seen.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    normal.normalize(&folded).into_owned()
+}
+
+/// Unicode's `Default_Ignorable_Code_Point`, which ext4 and HFS+ leave out (HFS+ some of them).
+fn is_ignorable(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BRANCH: &str = "refs/heads/main";
+
+    #[test]
+    fn each_governed_name_has_its_place() {
+        let id = "1".repeat(40);
+        let lease = LeaseId::parse("L-1").unwrap();
+        let stop = |target| Place::Stop { target, id: Oid::parse(&id).unwrap() };
+        assert_eq!(place(BRANCH, BRANCH), Place::Branch);
+        assert_eq!(place(&format!("refs/two-key/stops/L-1/{id}"), BRANCH), stop(StopTarget::Lease(lease.clone())));
+        assert_eq!(place(&format!("refs/two-key/stops/_all/{id}"), BRANCH), stop(StopTarget::All));
+        for name in [format!("refs/heads/two-key-stop-{id}"), format!("refs/tags/two-key-stop-{id}")] {
+            assert_eq!(place(&name, BRANCH), stop(StopTarget::Unnamed), "{name}");
+        }
+        for target in [None, Some(&lease)] {
+            let names = stop_names(target, Oid::parse(&id).unwrap());
+            assert!(names.iter().all(|name| matches!(place(name, BRANCH), Place::Stop { .. })), "{names:?}");
+        }
+        let tag = Place::Tag { lease, suffix: "2-promote-25".to_owned() };
+        assert_eq!(place("refs/tags/rollout/L-1/2-promote-25", BRANCH), tag);
+        assert_eq!(place("refs/notes/two-key/u", BRANCH), Place::Notes(PrincipalId::parse("u").unwrap()));
+        assert_eq!(place("refs/two-key/appliers/e", BRANCH), Place::Applier(PrincipalId::parse("e").unwrap()));
+    }
+
+    #[test]
+    fn the_rest_of_the_governed_name_spaces_is_foreign() {
+        for name in [
+            "refs/two-key",
+            "refs/two-key/other",
+            "refs/two-key/stops/L-1/notanid",
+            "refs/two-key/stops/L-1/1111111111111111111111111111111111111111/more",
+            "refs/two-key/appliers/a/b",
+            "refs/notes/two-key",
+            "refs/notes/two-key/a/b",
+            "refs/notes/two-key/-a",
+            "refs/tags/rollout",
+            "refs/tags/rollout/L-1",
+            "refs/tags/rollout/-L/1-start-5",
+            "refs/tags/rollout/L/1-start-5/x",
+            "refs/replace/1111111111111111111111111111111111111111",
+            "refs/Two-Key/appliers/e",
+            "refs/two-\u{212a}ey/appliers/e",
+            "refs/tag\u{17f}/rollout/L/1-start-5",
+            "refs/no\u{200c}tes/two-key/u",
+            "refs/two\u{fe63}key/appliers/e",
+            "refs/two-key./stops/L-1/x",
+            "refs/tags../rollout./L/1-start-5",
+            "refs/notes\u{ff0e}/two-key/u",
+            "refs/heads/two-key-stop-L-1",
+            "refs/heads/Two-Key-Stop-1111111111111111111111111111111111111111",
+            "refs/tags/two-key-stop-1111111111111111111111111111111111111111/more",
+        ] {
+            assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_file_system_takes_for_the_branch_is_foreign() {
+        for name in [
+            "refs/heads/MAIN",
+            "refs/heads./main",
+            "refs/heads/Main",
+            "refs/Heads/main",
+            "refs/heads/ma\u{200d}in",
+            "refs/heads/main\u{feff}",
+            "refs/head\u{17f}/main",
+            "refs/heads/\u{ff4d}ain",
+            "refs/heads/ma\u{2071}n",
+            "refs/\u{210e}eads/main",
+        ] {
+            assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
+        }
+        assert_eq!(place("refs/heads/WOR\u{212a}", "refs/heads/work"), Place::Foreign);
+        assert_eq!(place("refs/heads/o\u{fb03}ce", "refs/heads/office"), Place::Foreign);
+        for name in [
+            "refs/heads/MAIN-2",
+            "refs/heads/.main",
+            "refs/heads/main\u{e4}",
+            "refs/heads/maın2",
+            "refs/heads/m\u{430}in",
+        ] {
+            assert_eq!(place(name, BRANCH), Place::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn other_refs_are_none_of_our_business() {
+        for name in ["refs/heads/topic", "refs/heads/main2", "refs/tags/v1", "refs/notes/commits", "refs/tags/rollouts"]
+        {
+            assert_eq!(place(name, BRANCH), Place::Other, "{name}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Time: the only rule that knows a clock, and only for votes that go forward. Never for stops.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    ledger::{Descent, State, Step},
+    model::{Reason, Refusal},
+};
+
+use super::FreshVote;
+
+/// How far clocks may differ.
+const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// The verified votes in a step that has been folded. A sealed signature says nothing about time: it is dated by the step that
+/// brings it.
+pub fn fresh_votes(step: &Step) -> Vec<FreshVote> {
+    let mut fresh = Vec::new();
+    for commit in &step.commits {
+        if commit.descent == Descent::Foreign {
+            continue;
+        }
+        for vote in commit.opened.verified() {
+            fresh.push(FreshVote {
+                carrier: commit.id,
+                dated: vote.claimed_time().unwrap_or(step.claimed_time),
+                statement: vote.statement().clone(),
+            });
+        }
+    }
+    fresh
+}
+
+/// Judges one vote by the server's clock.
+pub(super) fn judge(vote: &FreshVote, state: &State, now: Timestamp) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    let action = vote.statement.action();
+    if !action.needs_window() {
+        return found;
+    }
+    let carrier = vote.carrier.short();
+    let ahead = now.saturating_add(TOLERANCE).unwrap_or(Timestamp::MAX);
+    if Timestamp::from_second(vote.dated).map_or(vote.dated > 0, |dated| dated > ahead) {
+        let message = format!("the {action} in commit {carrier} is dated more than 5 minutes ahead of the clock here");
+        found.push(Refusal::new(Reason::FutureDated, message).hint("set the clock right, then make it again"));
+    }
+    let Some((id, lease)) = vote.statement.lease().and_then(|id| Some((id, state.document(id)?))) else {
+        return found;
+    };
+    if now >= lease.expires {
+        let message = format!("lease {id} expired at {}; {action} comes too late (commit {carrier})", lease.expires);
+        found.push(Refusal::new(Reason::Expired, message).hint("issue a new lease: git two-key new"));
+    }
+    if lease.issued > ahead {
+        let message = format!("lease {id} is not valid before {} (commit {carrier})", lease.issued);
+        found.push(Refusal::new(Reason::NotYetValid, message).hint("wait until then"));
+    }
+    found
+}

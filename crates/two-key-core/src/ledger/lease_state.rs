@@ -1,0 +1,109 @@
+//! The state of one lease: its votes, what happened, and what was pinned when it started.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Digest, GateId, LeaseId, Proposed, TargetId,
+    lease::Lease,
+    policy::{Decimal, DriftBelow, Driver, Gate, Policy, Threshold},
+};
+
+use super::{
+    lifecycle::{Phase, Transition},
+    proposal::Proposer,
+    vote::{Ballot, Votes},
+};
+
+/// What is pinned of a target when a lease starts there, so that no later policy disarms a running rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedTerms {
+    /// How traffic is moved; none where the policy did not name the target.
+    pub driver: Option<Driver>,
+    /// The gates that each tier must pass.
+    pub gates: BTreeMap<GateId, Gate>,
+    /// The auto-halt limits.
+    pub thresholds: BTreeMap<GateId, Threshold>,
+    /// The chance that a healthy lease is stopped by a test: shared among all gates, limits and tiers.
+    pub false_alarms: Decimal,
+    /// What becomes of traffic that somebody took off the candidate.
+    pub drift_below: DriftBelow,
+}
+
+impl PinnedTerms {
+    /// What a start now would pin of a target.
+    pub fn of(policy: &Policy, target: &TargetId) -> Self {
+        let known = policy.targets.get(target);
+        let gates = known.map(|known| known.gates.as_slice()).unwrap_or_default();
+        let gate = |id: &GateId| Some((id.clone(), policy.gates.get(id)?.clone()));
+        Self {
+            driver: known.map(|known| known.driver),
+            gates: gates.iter().filter_map(gate).collect(),
+            thresholds: policy.thresholds.clone(),
+            false_alarms: policy.false_alarms,
+            drift_below: known.map(|known| known.drift_below).unwrap_or_default(),
+        }
+    }
+}
+
+/// How many principals a rule asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quorum {
+    /// Humans.
+    pub humans: usize,
+    /// Agents.
+    pub agents: usize,
+}
+
+/// A lease that some key has been turned for (or against).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseState {
+    /// Its id.
+    pub id: LeaseId,
+    /// Its bytes, from the first counted vote on. None only for a lease that was withdrawn before any vote.
+    pub pinned: Option<Arc<Proposed<Lease>>>,
+    /// Who brought those bytes.
+    pub proposer: Proposer,
+    /// Where it is.
+    pub phase: Phase,
+    /// The votes that authorize it.
+    pub cosigned: Votes,
+    /// What its rule asked for when it started or was withdrawn: the votes are as they were counted then. None before that.
+    pub quorum: Option<Quorum>,
+    /// Votes for its next step, by statement.
+    pub pending: BTreeMap<Digest, Ballot>,
+    /// What happened, in order; the next step's number is one more than there are.
+    pub transitions: Vec<Transition>,
+    /// How many transitions before those were forgotten.
+    pub(in crate::ledger) forgotten: u32,
+    /// What is pinned of its target, from its start on.
+    pub terms: Option<Box<PinnedTerms>>,
+    /// The lease whose start on the same target completed this one.
+    pub superseded_by: Option<LeaseId>,
+    /// What its target was at when it started: the lease to which it falls back.
+    pub falls_back_to: Option<LeaseId>,
+}
+
+impl LeaseState {
+    /// The number of the step that comes next.
+    pub fn next_step(&self) -> u32 {
+        u32::try_from(self.transitions.len()).unwrap_or(u32::MAX).saturating_add(self.forgotten).saturating_add(1)
+    }
+
+    /// The lease.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.pinned.as_ref().map(|pinned| pinned.get())
+    }
+
+    /// The weight that the ledger wants for it, in percent.
+    pub fn weight(&self) -> u8 {
+        match self.phase {
+            Phase::Completed => 100,
+            Phase::Rolling { tier } | Phase::Paused { tier } => {
+                self.lease().and_then(|lease| lease.tiers.get(tier)).map_or(0, |tier| tier.weight)
+            }
+            _ => 0,
+        }
+    }
+}

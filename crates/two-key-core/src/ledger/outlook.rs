@@ -1,0 +1,476 @@
+//! What could come next: the statement for a verb, what a lease awaits, and what a vote would do.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::{
+    model::{
+        Action, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal,
+        Statement, Stop, StopKind, Subject, TargetId,
+    },
+    signature::{Carrier, Cosignature, Presence},
+};
+
+use super::{
+    Content, Fold, LeaseState, Phase, ProposalFile, Proposer, State, StepReport, StopEffect, Turn, UnownedVote,
+    files::unknown_lease,
+    forward::forward_demand,
+    rules::{self, Tally},
+};
+
+/// What a lease awaits before it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Awaited {
+    /// The action that is next.
+    pub action: Action,
+    /// Its step number; none for cosign.
+    pub step: Option<u32>,
+    /// The tier that it goes to, in percent.
+    pub tier: Option<u8>,
+    /// Principals whose votes count already.
+    pub has: BTreeSet<PrincipalId>,
+    /// Humans still needed.
+    pub humans: usize,
+    /// Agents still needed.
+    pub agents: usize,
+    /// Whether one key of either role suffices.
+    pub any_one: bool,
+}
+
+impl Awaited {
+    /// What is still awaited of a count.
+    pub(in crate::ledger) fn of(action: Action, step: Option<u32>, tier: Option<u8>, tally: Tally) -> Self {
+        let any_one = tally.humans_needed + tally.agents_needed == 0;
+        Self {
+            action,
+            step,
+            tier,
+            humans: tally.humans_needed.saturating_sub(tally.humans.len()),
+            agents: tally.agents_needed.saturating_sub(tally.agents.len()),
+            has: tally.humans.into_iter().chain(tally.agents).collect(),
+            any_one,
+        }
+    }
+}
+
+/// What a handle (lease id, intent id or target) stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution {
+    /// One lease.
+    Lease(LeaseId),
+    /// Several, listed.
+    Ambiguous(Vec<LeaseId>),
+    /// None.
+    Unknown,
+}
+
+/// What a target has: what runs there, and what may run there next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtTarget {
+    /// The target.
+    pub target: TargetId,
+    /// What occupies it, what it is at or what was undone there last: the lease that started last.
+    pub newest: Option<LeaseId>,
+    /// The other leases that have not ended, oldest first.
+    pub open: Vec<LeaseId>,
+    /// Every lease that names it.
+    pub all: BTreeSet<LeaseId>,
+}
+
+/// What there is of a target.
+pub fn at_target(state: &State, target: &TargetId) -> AtTarget {
+    let names = |id: &&LeaseId| lease_of(state, id).is_some_and(|lease| lease.target == *target);
+    let all: BTreeSet<_> = known_leases(state).iter().filter(names).cloned().collect();
+    let newest = state.newest_on(target).map(|lease| lease.id.clone());
+    let is_open = |id: &&LeaseId| newest.as_ref() != Some(*id) && !state.lease(id).is_some_and(|one| one.phase.ended());
+    let mut open: Vec<_> = all.iter().filter(is_open).cloned().collect();
+    open.sort_by_key(|id| lease_of(state, id).map(|lease| lease.issued));
+    AtTarget { target: target.clone(), newest, open, all }
+}
+
+/// What a handle means to somebody who only looks: a target that has leases as a whole; else a lease.
+pub fn looked_at(state: &State, handle: &str) -> Result<AtTarget, Resolution> {
+    let target = TargetId::parse(handle).filter(|_| is_target(state, handle));
+    let at = target.map(|target| at_target(state, &target)).filter(|at| !at.all.is_empty());
+    let elsewhere =
+        |at: &AtTarget| LeaseId::parse(handle).is_some_and(|id| state.lease(&id).is_some() && !at.all.contains(&id));
+    at.filter(|at| !elsewhere(at)).ok_or_else(|| resolve(state, handle, None))
+}
+
+/// Finds the lease that a handle means: of a target the lease there that the action is possible for (for stops and moves
+/// the one that occupies it), else its newest; of any other word the lease with that id, else with that intent.
+///
+/// A target's name means the target first, whatever ids and intents are proposed: proposing needs no key, and must not turn a
+/// stop away from what runs there.
+pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolution {
+    let ids = known_leases(state);
+    let named = ids.iter().find(|id| id.as_str() == handle);
+    if is_target(state, handle) {
+        let turned_for = named.filter(|id| state.lease(id).is_some());
+        match (on_target(state, &ids, handle, action), turned_for) {
+            (Resolution::Unknown, _) => {}
+            (Resolution::Lease(here), Some(id)) if here != *id => return Resolution::Ambiguous(vec![id.clone(), here]),
+            (found, _) => return found,
+        }
+    }
+    if let Some(id) = named {
+        return Resolution::Lease(id.clone());
+    }
+    let by_intent: Vec<_> = ids
+        .iter()
+        .filter(|id| lease_of(state, id).is_some_and(|l| l.intent.as_ref().is_some_and(|i| i.as_str() == handle)))
+        .cloned()
+        .collect();
+    if !by_intent.is_empty() {
+        return one_of(by_intent);
+    }
+    on_target(state, &ids, handle, action)
+}
+
+/// Whether a handle is the name of a target that the policy names or that some lease ever started on.
+fn is_target(state: &State, handle: &str) -> bool {
+    TargetId::parse(handle)
+        .is_some_and(|target| state.policy().get().targets.contains_key(&target) || state.newest_on(&target).is_some())
+}
+
+/// The newest lease of a target: of those that have not ended if there are any, else the one started last.
+fn on_target(state: &State, ids: &BTreeSet<LeaseId>, target: &str, action: Option<Action>) -> Resolution {
+    let moves = !matches!(action, None | Some(Action::Cosign | Action::Start));
+    // What runs there is halted and rolled back, not what somebody proposes to run there next.
+    let undone = matches!(action, Some(Action::Halt | Action::Rollback));
+    let stands = |phase: Phase| phase.occupies() || (undone && phase == Phase::Completed);
+    let here = TargetId::parse(target);
+    let newest = here.as_ref().and_then(|here| state.newest_on(here)).filter(|lease| stands(lease.phase));
+    // Where that one was undone, what the target fell back to can be halted; undone it is by its own name only.
+    let below = here.as_ref().and_then(|here| state.stands_on(here));
+    let below = below.filter(|lease| lease.phase.occupies() || (action == Some(Action::Halt) && stands(lease.phase)));
+    if let (true, Some(lease)) = (moves, newest.or(below)) {
+        return Resolution::Lease(lease.id.clone());
+    }
+    let here: Vec<_> =
+        ids.iter().filter(|id| lease_of(state, id).is_some_and(|lease| lease.target.as_str() == target)).collect();
+    let phase = |id: &LeaseId| state.lease(id).map_or(Phase::Proposed, |lease| lease.phase);
+    let issued = |id: &LeaseId| lease_of(state, id).map(|lease| lease.issued);
+    let open: Vec<_> = here.iter().filter(|id| !phase(id).ended()).copied().collect();
+    let fits = |id: &LeaseId| match action {
+        Some(Action::Cosign) => phase(id) == Phase::Proposed,
+        Some(Action::Start) => matches!(phase(id), Phase::Proposed | Phase::Authorized),
+        _ => true,
+    };
+    let fitting: Vec<_> = open.iter().filter(|id| fits(id)).copied().collect();
+    let candidates = [fitting, open, here].into_iter().find(|ids| !ids.is_empty()).unwrap_or_default();
+    let Some(newest) = candidates.iter().map(|id| issued(id)).max() else { return Resolution::Unknown };
+    one_of(candidates.into_iter().filter(|id| issued(id) == newest).cloned().collect())
+}
+
+fn one_of(mut ids: Vec<LeaseId>) -> Resolution {
+    match (ids.pop(), ids.is_empty()) {
+        (None, _) => Resolution::Unknown,
+        (Some(id), true) => Resolution::Lease(id),
+        (Some(id), false) => {
+            ids.push(id);
+            Resolution::Ambiguous(ids)
+        }
+    }
+}
+
+/// Every lease of the ledger and of the tree.
+fn known_leases(state: &State) -> BTreeSet<LeaseId> {
+    let in_tree = state.files().filter_map(|(path, _)| crate::model::lease::file_id(path));
+    state.leases().map(|lease| lease.id.clone()).chain(in_tree).collect()
+}
+
+/// A lease's document: the pinned one, else the first proposal in the tree.
+fn lease_of<'a>(state: &'a State, id: &LeaseId) -> Option<&'a crate::model::lease::Lease> {
+    if let Some(lease) = state.lease(id).and_then(LeaseState::lease) {
+        return Some(lease);
+    }
+    state.proposals(id).find_map(|(_, file)| match &file.content {
+        Content::Proposal(proposed) => Some(proposed.get()),
+        Content::Unusable { .. } => None,
+    })
+}
+
+impl State {
+    /// A lease's document: the pinned one, else the first usable proposal in the tree.
+    pub fn document(&self, id: &LeaseId) -> Option<&crate::model::lease::Lease> {
+        lease_of(self, id)
+    }
+
+    /// Who brought a lease's document.
+    pub fn document_proposer(&self, id: &LeaseId) -> Proposer {
+        let pinned = self.lease(id).and_then(|lease| lease.pinned.as_ref()).map(|pinned| pinned.digest());
+        let usable = |file: &ProposalFile<_>| matches!(file.content, Content::Proposal(_)).then_some(file.digest)?;
+        let digest = pinned.or_else(|| self.proposals(id).find_map(|(_, file)| usable(file)));
+        digest.map_or(Proposer::Unknown, |digest| self.lease_proposer(id, digest))
+    }
+
+    /// Every lease of the ledger and of the tree, by id.
+    pub fn known_leases(&self) -> BTreeSet<LeaseId> {
+        known_leases(self)
+    }
+}
+
+/// The statement for a verb at this state, or why there is none. Stops and freezes take `nonce`; nothing else does.
+pub fn next_statement(
+    state: &State,
+    action: Action,
+    lease: Option<&LeaseId>,
+    key: Option<&Fingerprint>,
+    nonce: &Nonce,
+) -> Result<Statement, Refusal> {
+    let id = || lease.cloned().ok_or_else(|| Refusal::new(Reason::UnknownLease, format!("{action} needs a lease")));
+    let subject = match action {
+        Action::Cosign => cosign_subject(state, &id()?)?,
+        Action::Start | Action::Promote | Action::Resume | Action::Complete => forward_subject(state, action, &id()?)?,
+        Action::Pause => stop_subject(state, StopKind::Pause, id()?, nonce)?,
+        Action::Halt => stop_subject(state, StopKind::Halt, id()?, nonce)?,
+        Action::Rollback => stop_subject(state, StopKind::Rollback, id()?, nonce)?,
+        Action::Withdraw => stop_subject(state, StopKind::Withdraw, id()?, nonce)?,
+        Action::Freeze => Subject::Freeze { nonce: nonce.clone() },
+        Action::Thaw => {
+            state.thawable(state.freezes())?;
+            Subject::Thaw { step: state.freezes() }
+        }
+        Action::Policy => {
+            let proposed = state.policy_file().and_then(|file| file.digest);
+            let digest = proposed.filter(|digest| *digest != state.policy().digest()).ok_or_else(|| {
+                Refusal::new(Reason::PolicyVersion, "no other policy than the one in force is proposed in the tree")
+                    .hint("propose one with: git two-key key add …, or by a commit that edits .two-key/policy.yaml")
+            })?;
+            state.policy_named(digest)?;
+            Subject::Policy { digest }
+        }
+        Action::Revoke => {
+            let key = key.ok_or_else(|| Refusal::new(Reason::UnknownKey, "revoke needs a key's fingerprint"))?;
+            state.revocable(key)?;
+            Subject::Revoke { key: key.clone() }
+        }
+    };
+    Ok(Statement { repository: state.policy().get().repository.clone(), subject })
+}
+
+/// The only usable bytes that a vote could name for a lease.
+fn cosign_subject(state: &State, id: &LeaseId) -> Result<Subject, Refusal> {
+    let digest = digest_of(state, id)?;
+    state.cosignable(id, digest)?;
+    Ok(Subject::Cosign { lease: id.clone(), digest })
+}
+
+fn digest_of(state: &State, id: &LeaseId) -> Result<crate::model::Digest, Refusal> {
+    if let Some(pinned) = state.lease(id).and_then(|lease| lease.pinned.as_ref()) {
+        return Ok(pinned.digest());
+    }
+    let files: Vec<(&str, &ProposalFile<_>)> = state.proposals(id).collect();
+    let digests: BTreeSet<_> = files.iter().filter_map(|(_, file)| file.digest).collect();
+    match (files.first(), digests.len()) {
+        (None, _) if state.lease(id).is_none() => Err(unknown_lease(id)),
+        (None, _) => Err(Refusal::new(Reason::WrongState, format!("lease {id} was withdrawn, and its file is gone"))),
+        (Some(_), 1) => digests.first().copied().ok_or_else(|| unknown_lease(id)),
+        (Some((path, file)), 0) => {
+            let why = match &file.content {
+                Content::Unusable { message, .. } => message.as_str(),
+                Content::Proposal(_) => "its bytes were not read",
+            };
+            Err(Refusal::new(Reason::Malformed, format!("{path}: {why}")))
+        }
+        (Some(_), _) => {
+            let paths: Vec<_> = files.iter().map(|(path, _)| *path).collect();
+            let message = format!("lease {id} has files with different bytes: {}", paths.join(", "));
+            Err(Refusal::new(Reason::Ambiguous, message).hint("delete all but one"))
+        }
+    }
+}
+
+fn forward_subject(state: &State, action: Action, id: &LeaseId) -> Result<Subject, Refusal> {
+    let digest = digest_of(state, id)?;
+    let (lease, _) = state.named(id, digest)?;
+    let entry = state.lease(id);
+    let step = entry.map_or(1, LeaseState::next_step);
+    let at = entry.and_then(|entry| entry.phase.tier());
+    let kind = match action {
+        Action::Start => ForwardKind::Start { tier: lease.get().tiers.first().map_or(0, |tier| tier.weight) },
+        Action::Promote => {
+            let next = at.and_then(|at| lease.get().tier_after(at));
+            // Without a next tier the last one stands in; `movable` then says what is wrong.
+            ForwardKind::Promote { tier: next.or(lease.get().tiers.last().copied()).map_or(100, |tier| tier.weight) }
+        }
+        Action::Resume => ForwardKind::Resume,
+        _ => ForwardKind::Complete,
+    };
+    let forward = Forward { lease: id.clone(), digest, step, kind };
+    // A lease that has started answers `start` with its state, not with a step number that nobody typed.
+    if let (Action::Start, Some(entry)) = (action, entry)
+        && entry.phase != Phase::Proposed
+        && entry.phase != Phase::Authorized
+    {
+        let message = format!("lease {id} is {}, and start is not possible there", entry.phase.word());
+        return Err(
+            Refusal::new(Reason::WrongState, message).hint(format!("see what it awaits with: git two-key show {id}"))
+        );
+    }
+    state.movable(&forward)?;
+    Ok(Subject::Forward(forward))
+}
+
+fn stop_subject(state: &State, kind: StopKind, lease: LeaseId, nonce: &Nonce) -> Result<Subject, Refusal> {
+    stop_targets(state, kind, &lease)?;
+    Ok(Subject::Stop(Stop { lease, kind, nonce: nonce.clone() }))
+}
+
+/// Which leases a stop would act on, in this order, and what it would do to each.
+pub fn stop_targets(state: &State, kind: StopKind, lease: &LeaseId) -> Result<Vec<(LeaseId, StopEffect)>, Refusal> {
+    state.stoppable(lease)?;
+    state.stop_lands_on(lease, kind)
+}
+
+/// What a lease awaits next, or nothing if it has ended. A halted one can only be undone, by any one key.
+pub fn awaited(state: &State, id: &LeaseId) -> Option<Awaited> {
+    let fresh = LeaseState::untouched(id);
+    let entry = state.lease(id).unwrap_or(&fresh);
+    let lease = state.document(id)?;
+    let policy = state.policy().get();
+    if entry.phase == Phase::Proposed {
+        let proposer = state.document_proposer(id);
+        let tally = rules::tally(state, rules::cosign_demand(policy, lease, &proposer), &entry.cosigned);
+        return Some(Awaited::of(Action::Cosign, None, None, tally));
+    }
+    let kind = match entry.phase {
+        Phase::Halted => {
+            let (action, step) = (Action::Rollback, Some(entry.next_step()));
+            return Some(Awaited {
+                action,
+                step,
+                tier: None,
+                has: BTreeSet::new(),
+                humans: 0,
+                agents: 0,
+                any_one: true,
+            });
+        }
+        Phase::Authorized => ForwardKind::Start { tier: lease.tiers.first()?.weight },
+        Phase::Rolling { tier } => match lease.tier_after(tier) {
+            Some(next) => ForwardKind::Promote { tier: next.weight },
+            None => ForwardKind::Complete,
+        },
+        Phase::Paused { .. } => ForwardKind::Resume,
+        _ => return None,
+    };
+    let tier = match kind {
+        ForwardKind::Start { tier } | ForwardKind::Promote { tier } => Some(tier),
+        ForwardKind::Resume | ForwardKind::Complete => None,
+    };
+    let step = entry.next_step();
+    let digest = entry.pinned.as_ref()?.digest();
+    let subject = Subject::Forward(Forward { lease: id.clone(), digest, step, kind });
+    let statement = Statement { repository: policy.repository.clone(), subject };
+    let votes = entry.pending.get(&statement.id()).map(|ballot| ballot.votes.clone()).unwrap_or_default();
+    let tally = rules::tally(state, forward_demand(policy, lease, &entry.proposer, kind), &votes);
+    Some(Awaited::of(kind.action(), Some(step), tier, tally))
+}
+
+/// What a tally lacks, in words.
+pub(in crate::ledger) fn lacking(tally: &Tally) -> String {
+    let part = |has: usize, needed: usize, what: &str| {
+        let missing = needed.saturating_sub(has);
+        (missing > 0).then(|| format!("{missing} {what}{}", if missing == 1 { "" } else { "s" }))
+    };
+    let parts: Vec<_> = [
+        part(tally.humans.len(), tally.humans_needed, "human"),
+        part(tally.agents.len(), tally.agents_needed, "agent"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let has: Vec<_> = tally.humans.iter().chain(&tally.agents).map(PrincipalId::as_str).collect();
+    let has = if has.is_empty() { "nobody".to_owned() } else { has.join(", ") };
+    if parts.is_empty() { format!("has {has}") } else { format!("needs {} more; has {has}", parts.join(" and ")) }
+}
+
+/// What votes would do if they were folded next: the report, and the state that nobody may take for the ledger's.
+pub fn hypothetical(state: &State, votes: Hypothesis<'_>) -> (State, StepReport) {
+    folded(state.clone(), votes)
+}
+
+fn folded(state: State, votes: Hypothesis<'_>) -> (State, StepReport) {
+    let commit = state.tip();
+    let turns = match votes {
+        Hypothesis::Signed(cosignatures) => {
+            cosignatures.iter().map(|cosignature| Turn::of(cosignature, commit, 0)).collect()
+        }
+        Hypothesis::IfSigned { statement, key, claims } => vec![if_signed(statement, key, claims, commit)],
+    };
+    let mut fold = Fold::new(state, commit, 0);
+    fold.votes(turns);
+    fold.enact_policy();
+    (fold.state, fold.report)
+}
+
+/// What one vote would do if it were folded next: the report of [`hypothetical`], found out with the leases alone that the
+/// vote turns out to concern. Notes and stop refs are many, and a copy of everything for each would be their product.
+pub fn forecast(state: &State, vote: &Cosignature) -> StepReport {
+    let votes = Hypothesis::Signed(std::slice::from_ref(vote));
+    let mut ids: BTreeSet<String> = vote.statement().lease().map(LeaseId::folded).into_iter().collect();
+    for rounds in 1.. {
+        let (after, report) = folded(state.about(&ids), votes);
+        match after.missed().map(|missed| missed.after(rounds)) {
+            None => return report,
+            Some(missed) if missed.all => break,
+            Some(missed) => ids.extend(missed.ids),
+        }
+    }
+    hypothetical(state, votes).1
+}
+
+/// Whether a stop or freeze would stop something if it were folded next, or why it would not count: what
+/// [`hypothetical`] gives, without a copy of all that its lease went through, as there may be very many stops of one lease.
+/// No other vote stops anything.
+pub fn stops_something(state: &State, vote: &Cosignature) -> Result<bool, Refusal> {
+    let turn = Turn::of(vote, state.tip(), 0);
+    let vote = state.owned(&turn)?;
+    match &turn.statement.subject {
+        Subject::Stop(stop) => {
+            let landings = state.stop_counts(stop, &turn.statement, &vote)?;
+            Ok(landings.into_iter().flatten().any(|(_, effect)| effect != StopEffect::Nothing))
+        }
+        Subject::Freeze { .. } => {
+            State::may_freeze(&vote)?;
+            Ok(state.frozen.is_none() && !state.stop_seen(vote.key.raw(), &turn.statement))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Votes that are not in the ledger.
+#[derive(Debug, Clone, Copy)]
+pub enum Hypothesis<'a> {
+    /// Verified signatures that wait to be sealed.
+    Signed(&'a [Cosignature]),
+    /// A statement that a key's holder is about to sign.
+    IfSigned {
+        /// What would be signed.
+        statement: &'a Statement,
+        /// With which key.
+        key: &'a PublicKey,
+        /// Whose it is said to be.
+        claims: &'a PrincipalId,
+    },
+}
+
+fn if_signed(statement: &Statement, key: &PublicKey, claims: &PrincipalId, commit: Oid) -> Turn {
+    // The most that the key can show: whether it does is checked when the signature is there.
+    let presence = if key.is_hardware() { Presence::Touched } else { Presence::None };
+    let vote = UnownedVote {
+        key: key.clone(),
+        claims: claims.clone(),
+        carrier: Carrier::Detached,
+        presence,
+        signature: String::new(),
+        commit,
+        claimed_time: None,
+        reason: None,
+        evidence: None,
+    };
+    Turn { vote, statement: statement.clone() }
+}

@@ -1,0 +1,248 @@
+//! Policies: who may turn which key, and the targets, gates, thresholds and risk bands of a repository.
+
+mod amend;
+mod gates;
+mod read;
+mod thresholds;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Digest, GateId, PrincipalId, PublicKey, RawKey, RepositoryId, TargetId,
+    document::{Labels, Span},
+};
+
+pub use amend::{Amendment, amend};
+pub use gates::*;
+pub use read::{read, schema};
+pub use thresholds::{Limit, Side, Threshold};
+pub use write::{values, write};
+
+/// A valid policy. Valid means well formed and not below the floors; whether it is in force is the ledger's to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Policy {
+    /// The governance repository's random id.
+    pub repository: RepositoryId,
+    /// Previous version + 1.
+    pub version: u32,
+    /// The digest of the policy that this one replaces; none in the first.
+    pub previous: Option<Digest>,
+    /// The governed branch, without `refs/heads/`.
+    pub branch: String,
+    /// Who has keys. No raw key stands twice, no name twice without regard to case.
+    pub principals: BTreeMap<PrincipalId, Principal>,
+    /// Who must turn a key for what.
+    pub rules: Rules,
+    /// A first tier up to this weight (percent) starts on the lease's own two keys plus one to begin.
+    pub start_up_to: u8,
+    /// The highest weight (percent, below 100) up to which leases may let an agent promote alone.
+    pub delegable_up_to: u8,
+    /// What can be rolled out to.
+    pub targets: BTreeMap<TargetId, Target>,
+    /// The chance that a healthy lease is stopped by a test, above 0 and below 1: shared among all gates, limits and tiers.
+    pub false_alarms: Decimal,
+    /// Health conditions.
+    pub gates: BTreeMap<GateId, Gate>,
+    /// Auto-halt limits, by metric.
+    pub thresholds: BTreeMap<GateId, Threshold>,
+    /// What risk demands.
+    pub risk: RiskPolicy,
+    /// Free text for people.
+    pub labels: Labels,
+}
+
+/// Somebody or something with keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// The one role.
+    pub role: Role,
+    /// The keys, at least one.
+    pub keys: Vec<PublicKey>,
+}
+
+/// What a principal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A person.
+    Human,
+    /// An automaton.
+    Agent,
+    /// A reconciler: counts for no rule, may stop its own targets.
+    Applier,
+}
+
+impl Role {
+    /// The word in policies and JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Agent => "agent",
+            Self::Applier => "applier",
+        }
+    }
+}
+
+/// The three rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Who authorizes a lease.
+    pub cosign: Rule,
+    /// Who raises a weight, resumes, thaws, and starts above `start-up-to`.
+    pub promote: Rule,
+    /// Who changes the policy. Two humans always suffice.
+    pub policy: Rule,
+}
+
+/// How many principals of each role must turn a key, and which votes count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Rule {
+    /// How many humans; at least one (for policies: one human and one agent, or two humans).
+    pub human: u8,
+    /// How many agents.
+    pub agent: u8,
+    /// Which agents count; none means every agent.
+    pub agents: Option<BTreeSet<PrincipalId>>,
+    /// Which human signatures count.
+    pub hardware: Hardware,
+    /// Which human signatures count.
+    pub deliberate: Deliberate,
+    /// Whether the proposer's vote counts.
+    pub separate_proposer: SeparateProposer,
+}
+
+/// Whether a rule counts humans only by a hardware key's signature with the user-presence flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hardware {
+    /// `hardware: true`.
+    Required,
+    /// `hardware: false`.
+    NotRequired,
+}
+
+/// Whether a rule counts humans only by a signature made for this purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Deliberate {
+    /// `deliberate: true`.
+    Required,
+    /// `deliberate: false`.
+    NotRequired,
+}
+
+/// Whether a rule wants a known proposer and leaves it out of the count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeparateProposer {
+    /// `separate-proposer: true`.
+    Required,
+    /// `separate-proposer: false`.
+    NotRequired,
+}
+
+/// Something that can be rolled out to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// How traffic is moved.
+    pub driver: Driver,
+    /// Who moves it.
+    pub applier: Option<PrincipalId>,
+    /// The gates that each tier must pass.
+    pub gates: Vec<GateId>,
+    /// What becomes of traffic that somebody took off the candidate.
+    pub drift_below: DriftBelow,
+}
+
+/// What an applier does with a candidate that is seen below what was applied last. Weight above it is always put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DriftBelow {
+    /// It stays there until a key is turned: somebody took traffic off, and knows why.
+    #[default]
+    Kept,
+    /// It is brought back to what was applied last, where nothing speaks against a forward move: nobody takes traffic off by hand.
+    Restored,
+}
+
+impl DriftBelow {
+    /// The word in policies.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Restored => "restored",
+        }
+    }
+}
+
+/// How traffic is moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// One JSON file, replaced atomically.
+    File,
+    /// Any program.
+    Exec,
+    /// HAProxy's runtime socket.
+    Haproxy,
+    /// A rendered split and a reload.
+    Nginx,
+    /// A deploy repository.
+    Git,
+}
+
+/// What declared risk demands of a lease. Only ever tightens.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RiskPolicy {
+    /// The model whose scores are accepted; none means that leases need not declare a risk.
+    pub model: Option<String>,
+    /// Path patterns whose touching is a factor.
+    pub sensitive: Vec<String>,
+    /// Demands from a score on; every band whose `from` is reached applies.
+    pub bands: Vec<Band>,
+    /// Demands of a factor, by its name.
+    pub factors: BTreeMap<String, Terms>,
+}
+
+/// Demands from a score on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Band {
+    /// The lowest score that it applies to, 0 to 100.
+    pub from: u8,
+    /// What it demands.
+    pub terms: Terms,
+}
+
+/// Tighter terms.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Terms {
+    /// Every tier's bake is at least this.
+    pub bake: Option<Span>,
+    /// The first tier is at most this weight, in percent.
+    pub first_tier: Option<u8>,
+    /// Gates' minimum samples are multiplied by this; at least 1.
+    pub samples: Option<u32>,
+    /// That many more humans for cosign and promote.
+    pub humans: u8,
+}
+
+impl Policy {
+    /// The principal that a raw key belongs to.
+    pub fn owner(&self, key: RawKey) -> Option<(&PrincipalId, &Principal)> {
+        self.principals.iter().find(|(_, principal)| principal.keys.iter().any(|own| own.raw() == key))
+    }
+
+    /// Every key with its principal.
+    pub fn keys(&self) -> impl Iterator<Item = (&PrincipalId, &Principal, &PublicKey)> {
+        self.principals.iter().flat_map(|(id, principal)| principal.keys.iter().map(move |key| (id, principal, key)))
+    }
+
+    /// The governed branch's full ref name.
+    pub fn branch_ref(&self) -> String {
+        format!("refs/heads/{}", self.branch)
+    }
+}

@@ -1,0 +1,102 @@
+//! What appliers attest of leases, as views have it: of what runs from their newest records, of what has ended from the last
+//! that was about it.
+
+use std::collections::BTreeMap;
+
+use super::{Failure, session::Session};
+use crate::{
+    follower::{
+        checks::{Check, Checks, Outcome},
+        records::{self, Sought, TargetHealth, TargetRecord},
+    },
+    ledger::EventKind,
+    model::{LeaseId, PrincipalId, TargetId},
+    report::{CheckView, HealthView, Observation, Seen},
+};
+
+/// The two views of it: by lease, and by target.
+type Observed = (BTreeMap<LeaseId, Observation>, BTreeMap<TargetId, Seen>);
+
+impl Session {
+    /// What appliers attest of each lease and of each target. A target on which another lease is seen has none of this one's weight.
+    pub(super) fn observed(&self) -> Result<Observed, Failure> {
+        let (mut observed, mut targets) = (BTreeMap::new(), BTreeMap::new());
+        for found in records::read(&self.repo, &self.state)?.found {
+            let record = &found.record;
+            let said = observation(found.applier.clone(), record.clone());
+            let said = Observation { weight: record.observed_bp, ..said };
+            let (lease, there) = (record.lease.clone(), record.observed_lease.clone());
+            targets.insert(found.target.clone(), Seen { lease, there, said });
+            if let Some(other) = record.observed_lease.clone().filter(|other| *other != record.lease) {
+                let (weight, seen) = (record.observed_bp, Some(record.seen_at.as_second()));
+                observed.insert(other, Observation { weight, seen, ..Observation::of(found.applier.clone()) });
+            }
+            observed.insert(record.lease.clone(), observation(found.applier, found.record));
+        }
+        let then = records::last_about(&self.repo, &self.state, &self.sought(&observed))?;
+        for (lease, found) in then {
+            // What its target is seen at now is newer than what its last record says.
+            let now = observed.remove(&lease);
+            let then = observation(found.applier, found.record);
+            observed.insert(
+                lease,
+                now.map_or(then.clone(), |now| Observation { weight: now.weight, seen: now.seen, ..then }),
+            );
+        }
+        Ok((observed, targets))
+    }
+
+    /// The leases that started and of which no newest record tells what became.
+    fn sought(&self, observed: &BTreeMap<LeaseId, Observation>) -> Sought {
+        let place: BTreeMap<_, _> = self.reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
+        let mut started = BTreeMap::new();
+        for (at, report) in self.reports.iter().enumerate() {
+            let starts = report.events.iter().filter(|event| event.event == EventKind::Started);
+            started.extend(starts.filter_map(|event| Some((event.lease.clone()?, at))));
+        }
+        started.retain(|lease, _| observed.get(lease).is_none_or(|seen| seen.doing.is_none()));
+        Sought { place, started }
+    }
+}
+
+/// What one record says of its lease.
+fn observation(applier: PrincipalId, record: TargetRecord) -> Observation {
+    let there = record.observed_lease.as_ref() == Some(&record.lease);
+    Observation {
+        applier,
+        weight: record.observed_bp.map(|weight| if there { weight } else { 0 }),
+        doing: Some(record.phase.word().to_owned()),
+        step: Some(record.applied_step),
+        seen: Some(record.seen_at.as_second()),
+        bake_started: record.bake_started.map(jiff::Timestamp::as_second),
+        reason: record.reason,
+        message: record.message,
+        health: record.health.map(health_view),
+        checks: record.checks.as_ref().map(check_views).unwrap_or_default(),
+    }
+}
+
+/// What metrics said, for people and programs.
+fn health_view(health: TargetHealth) -> HealthView {
+    HealthView {
+        verdict: health.verdict.map(|verdict| verdict.word().to_owned()),
+        limits: health.limits.word().to_owned(),
+        figures: health.figures,
+        evidence: health.evidence.map(|digest| digest.to_string()),
+    }
+}
+
+/// The checks of a rollback, for people and programs.
+fn check_views(checks: &Checks) -> Vec<CheckView> {
+    let view = |(name, check): (&str, &Check)| CheckView {
+        check: name.to_owned(),
+        outcome: match check.outcome {
+            Outcome::Passed => "passed".to_owned(),
+            Outcome::Failed => "failed".to_owned(),
+            Outcome::NotConfigured => "not-configured".to_owned(),
+            Outcome::Pending => "pending".to_owned(),
+        },
+        message: check.message.clone(),
+    };
+    checks.all().into_iter().map(view).collect()
+}

@@ -1,0 +1,124 @@
+//! `status`: what each target serves, what is wanted, and what waits for whom.
+
+use std::collections::BTreeSet;
+
+use clap::Args as ClapArgs;
+
+use super::{
+    Failure, Format, Place,
+    fresh::Source,
+    session::Session,
+    terminal,
+    turn::{self, stops},
+};
+use crate::{
+    ledger::EventKind,
+    model::{LeaseId, TargetId},
+    report::{self, Unpushed, Waiting, WaitingStop},
+};
+
+/// Show what each target serves, what is wanted there, what it waits for and who can do it
+///
+/// Prints a line a target: what its applier saw last and how long ago, what the ledger wants where that is another and why, the
+/// lease and since when it is in its state, what it waits for and whose keys could be turned, stops that wait anywhere to be
+/// folded, what was signed here and is not pushed, and what else is open there. With one TARGET, all about its lease follows.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  \
+    git two-key status\n  \
+    git two-key status checkout-prod\n  \
+    git two-key status --format json | jq '.targets[] | select(.why) | .target'")]
+pub struct Args {
+    /// The targets; a lease, by its id or its intent, means its target
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+    #[command(flatten)]
+    source: Source,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// Prints the status.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let session = args.source.open(place)?;
+    let all = report::status_targets(&session.state);
+    let named = args.targets.iter().map(|handle| target(&session, &all, handle)).collect::<Result<BTreeSet<_>, _>>()?;
+    let targets = if named.is_empty() { &all } else { &named };
+    let beside = session.beside()?;
+    let waiting = Waiting { stops: waiting_stops(&session)?, unpushed: unpushed(&session)? };
+    let remarks = &session.remarks;
+    let view = report::status_view(&session.state, &session.reports, &beside, &waiting, targets, remarks);
+    match args.format {
+        Format::Json => terminal::say_value(&view),
+        Format::Text => {
+            session.say_remarks();
+            terminal::say(&report::status_text(&view, turn::now(), terminal::style()));
+            if let [only] = view.targets.as_slice()
+                && let Some(lease) =
+                    only.lease.as_ref().or(only.others.last()).and_then(|one| LeaseId::parse(&one.lease))
+                && !args.targets.is_empty()
+            {
+                let view = report::show_view(&session.state, &session.reports, &beside, &lease);
+                terminal::say(&format!("\n{}{}", report::lease_text(&view.lease), report::others_text(&view.others)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The target that a handle means.
+fn target(session: &Session, all: &BTreeSet<TargetId>, handle: &str) -> Result<TargetId, Failure> {
+    if let Some(target) = all.iter().find(|target| target.as_str() == handle) {
+        return Ok(target.clone());
+    }
+    let lease = session.subject(handle)?.lease;
+    let target = session.state.document(&lease).map(|lease| lease.target.clone());
+    target.ok_or_else(|| Failure::Usage(format!("{handle}: the lease has no file that says where it goes")))
+}
+
+/// The stops, here and fetched, that would stop something and that the ledger has not folded.
+fn waiting_stops(session: &Session) -> Result<Vec<WaitingStop>, Failure> {
+    let waiting = stops::beside_main(session)?.into_iter().flat_map(|(commit, places)| {
+        let votes = stops::effective(session, commit);
+        votes.into_iter().map(move |vote| WaitingStop {
+            action: vote.statement().action().word().to_owned(),
+            lease: vote.statement().lease().map(ToString::to_string),
+            principal: vote.claims().to_string(),
+            remark: vote.reason().map(str::to_owned),
+            commit: commit.to_string(),
+            places: places.iter().cloned().collect(),
+        })
+    });
+    Ok(waiting.collect())
+}
+
+/// What the local branch has that its upstream, as it was fetched last, has not; and votes by note that no remote has.
+fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
+    let mut unpushed = Vec::new();
+    if let Some((_, upstream)) = super::remotes::upstream(&session.repo, &session.branch)? {
+        let mut ahead = Vec::new();
+        for report in session.reports.iter().rev() {
+            if session.repo.is_ancestor(report.commit, upstream)? {
+                break;
+            }
+            ahead.push(report);
+        }
+        let events = ahead.into_iter().rev().flat_map(|report| &report.events);
+        let told = events.filter(|event| !event.votes.is_empty() && event.event != EventKind::Verified2Key);
+        unpushed.extend(told.map(|event| Unpushed {
+            event: event.event.name().to_owned(),
+            lease: event.lease.as_ref().map(ToString::to_string),
+            principals: event.votes.iter().map(|vote| vote.principal.to_string()).collect(),
+            commit: Some(event.commit.to_string()),
+        }));
+    }
+    if !session.repo.remotes()?.is_empty() {
+        unpushed.extend(session.undelivered_notes()?.iter().map(|vote| Unpushed {
+            event: "BY_NOTE".to_owned(),
+            lease: vote.statement().lease().map(ToString::to_string),
+            principals: vec![vote.claims().to_string()],
+            commit: None,
+        }));
+    }
+    Ok(unpushed)
+}

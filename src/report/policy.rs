@@ -1,0 +1,126 @@
+//! The policy in force and the one that is proposed, side by side.
+
+use std::fmt::Write as _;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    ledger::{self, Content, State},
+    model::Action,
+};
+
+use super::{
+    Awaits, PolicyView, VoteView,
+    difference::{PolicyRow, policy_difference, policy_rows, rows_text},
+    lease::{awaits_of, ballot_views},
+    words::escaped,
+};
+
+/// A policy that is proposed in the tree, and not in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ProposedPolicy {
+    /// Its version; null where it cannot be read.
+    pub version: Option<u32>,
+    /// The digest of its bytes.
+    pub digest: Option<String>,
+    /// What it changes, a line each.
+    pub difference: Vec<String>,
+    /// The votes for it that count so far.
+    pub votes: Vec<VoteView>,
+    /// What it awaits; null where it can never come in force.
+    pub awaits: Option<Awaits>,
+    /// Why it can never come in force, by the reason's code.
+    pub reason: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
+}
+
+/// What `show policy` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PolicyShow {
+    /// The policy in force.
+    pub in_force: PolicyView,
+    /// The one that is proposed.
+    pub proposed: Option<ProposedPolicy>,
+    /// What they say, rule by rule and gate by gate.
+    pub rows: Vec<PolicyRow>,
+}
+
+/// The policy that the tree proposes, if it is another than the one in force.
+pub(super) fn proposed_policy(state: &State) -> Option<ProposedPolicy> {
+    let file = state.policy_file().filter(|file| file.digest != Some(state.policy().digest()))?;
+    let digest = file.digest.map(|digest| digest.to_string());
+    let unusable = |reason: &str, message: &str, version| ProposedPolicy {
+        version,
+        digest: digest.clone(),
+        difference: Vec::new(),
+        votes: Vec::new(),
+        awaits: None,
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+    };
+    let proposed = match &file.content {
+        Content::Proposal(proposed) => proposed,
+        Content::Unusable { code, message } => return Some(unusable(code, message, None)),
+    };
+    let version = Some(proposed.get().version);
+    if let Err(refusal) = state.can_follow(proposed) {
+        return Some(unusable(refusal.reason.code(), &refusal.message, version));
+    }
+    let ballots = state.policy_votes().filter(|ballot| ballot.statement.fields().digest == file.digest);
+    Some(ProposedPolicy {
+        version,
+        digest,
+        difference: policy_difference(state.policy().get(), proposed.get()),
+        votes: ballot_views(state, ballots).into_iter().flat_map(|ballot| ballot.votes).collect(),
+        awaits: ledger::awaited_policy(state).map(|awaited| awaits_of(state, &awaited, &[])),
+        reason: None,
+        message: None,
+    })
+}
+
+/// The policy in force and the one that is proposed.
+pub fn policy_show(state: &State) -> PolicyShow {
+    let now = state.policy().get();
+    let next = match state.policy_file().map(|file| &file.content) {
+        Some(Content::Proposal(proposed)) => proposed.get(),
+        _ => now,
+    };
+    PolicyShow { in_force: PolicyView::of(state), proposed: proposed_policy(state), rows: policy_rows(now, next) }
+}
+
+/// The same for people.
+pub fn policy_text(view: &PolicyShow) -> String {
+    let since: String = view.in_force.since.chars().take(12).collect();
+    let mut text =
+        format!("Policy version {}, in force since {since}\n  {}\n", view.in_force.version, view.in_force.digest);
+    if let Some(proposed) = &view.proposed {
+        let version = proposed.version.map(|version| format!(" version {version}")).unwrap_or_default();
+        let digest = proposed.digest.as_deref().unwrap_or("its bytes were not read");
+        let _ = writeln!(text, "Policy{version}, proposed\n  {digest}");
+        for line in &proposed.difference {
+            let _ = writeln!(text, "  {}", escaped(line));
+        }
+        let signed: Vec<_> = proposed.votes.iter().map(|vote| format!("{} ({})", vote.principal, vote.role)).collect();
+        if !signed.is_empty() {
+            let _ = writeln!(text, "  signed by {}", signed.join(", "));
+        }
+        let _ = writeln!(text, "  {}", standing(proposed));
+    }
+    let heading = if view.proposed.is_some() { "In force → proposed" } else { "In force" };
+    let _ = write!(text, "\n{heading}\n{}", rows_text(&view.rows));
+    text
+}
+
+/// Whom a proposed policy awaits and who could, or why it never comes in force.
+pub(super) fn standing(proposed: &ProposedPolicy) -> String {
+    match (&proposed.awaits, &proposed.reason) {
+        (Some(awaits), _) if awaits.who.is_empty() => awaits.text.clone(),
+        (Some(awaits), _) => format!("{}: {}", awaits.text, awaits.who.join(", ")),
+        (None, Some(reason)) => {
+            format!("cannot come in force: {reason}: {}", escaped(proposed.message.as_deref().unwrap_or_default()))
+        }
+        (None, None) => format!("awaits nobody for {}", Action::Policy),
+    }
+}

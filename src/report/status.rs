@@ -1,0 +1,343 @@
+//! The status: what each target serves, what is wanted of it, what it waits for, and for whom.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    ledger::{self, AtTarget, LeaseState, State, StepReport},
+    model::{LeaseId, Oid, TargetId},
+};
+
+use super::{
+    Beside, LeaseSummary, Observation, PolicyView, ProposedPolicy, Seen,
+    lease_text::awaits_text,
+    list::{policy_line, summary},
+    live::length,
+    policy::proposed_policy,
+    style::{Mark, Style},
+    words::{escaped, time},
+};
+
+/// Leases beside the one that runs at a target that are said; more are counted.
+pub(super) const OTHERS: usize = 5;
+
+/// What is so now, target by target.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct StatusView {
+    /// The governed branch.
+    pub branch: String,
+    /// Its tip.
+    pub tip: String,
+    /// The policy in force.
+    pub policy: PolicyView,
+    /// The policy that is proposed, and not in force.
+    pub policy_proposed: Option<ProposedPolicy>,
+    /// The commit of the freeze in force.
+    pub frozen: Option<String>,
+    /// The targets, by name.
+    pub targets: Vec<TargetStatus>,
+    /// Stops that wait to be folded and are of no target here: freezes above all.
+    pub stops: Vec<WaitingStop>,
+    /// What was signed here about no target, and is not on the upstream.
+    pub unpushed: Vec<Unpushed>,
+    /// What should be known before any of this is relied on.
+    pub remarks: Vec<String>,
+}
+
+/// One target.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct TargetStatus {
+    /// Its name.
+    pub target: String,
+    /// What its applier saw last; null where nothing was recorded.
+    pub served: Option<Served>,
+    /// What the ledger wants; null where nothing was ever started.
+    pub wanted: Option<WantedWeight>,
+    /// Why what is served is not what is wanted; null where it is.
+    pub why: Option<String>,
+    /// The lease that runs there, or ran there last.
+    pub lease: Option<LeaseSummary>,
+    /// Since when it is in its state, as claimed, RFC 3339.
+    pub since: Option<String>,
+    /// Stops of its leases that wait to be folded.
+    pub stops: Vec<WaitingStop>,
+    /// What was signed here about its leases, and is not on the upstream.
+    pub unpushed: Vec<Unpushed>,
+    /// The other leases that have not ended, oldest first.
+    pub others: Vec<LeaseSummary>,
+}
+
+/// What an applier saw at a target.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Served {
+    /// The weight of the lease there, in percent; null where it could not be seen.
+    pub weight: Option<f64>,
+    /// The lease that has it.
+    pub lease: Option<String>,
+    /// The applier.
+    pub applier: String,
+    /// What it was doing.
+    pub doing: Option<String>,
+    /// When it saw that, RFC 3339.
+    pub seen: Option<String>,
+    /// The same as seconds before now.
+    pub seconds_ago: Option<i64>,
+}
+
+/// What the ledger wants of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WantedWeight {
+    /// The weight in percent.
+    pub weight: u8,
+    /// The lease that should have it.
+    pub lease: String,
+    /// The number of the transition that says so.
+    pub step: u32,
+}
+
+/// A stop that the ledger has not folded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WaitingStop {
+    /// What it does.
+    pub action: String,
+    /// The lease; null for a freeze.
+    pub lease: Option<String>,
+    /// Whose key.
+    pub principal: String,
+    /// Why, in the signer's words.
+    pub remark: Option<String>,
+    /// Its commit.
+    pub commit: String,
+    /// Where it is: `here`, or a remote's name.
+    pub places: Vec<String>,
+}
+
+/// Something that was signed here and is not on the upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Unpushed {
+    /// What it is, by its name in the trail; `BY_NOTE` for a vote that waits in a note.
+    pub event: String,
+    /// The lease.
+    pub lease: Option<String>,
+    /// Whose keys.
+    pub principals: Vec<String>,
+    /// The commit that puts it in force; null for a note.
+    pub commit: Option<String>,
+}
+
+/// What is known only here, or waits beside the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Stops that the ledger has not folded.
+    pub stops: Vec<WaitingStop>,
+    /// What was signed here and is not on the upstream.
+    pub unpushed: Vec<Unpushed>,
+}
+
+/// Every target that the policy names or that some lease is or was for.
+pub fn status_targets(state: &State) -> BTreeSet<TargetId> {
+    let known = state.known_leases();
+    let leases = known.iter().filter_map(|id| state.document(id)).map(|lease| lease.target.clone());
+    state.policy().get().targets.keys().cloned().chain(leases).collect()
+}
+
+/// What is so now of some targets.
+pub fn status_view(
+    state: &State,
+    reports: &[StepReport],
+    beside: &Beside,
+    waiting: &Waiting,
+    targets: &BTreeSet<TargetId>,
+    remarks: &[String],
+) -> StatusView {
+    let times: BTreeMap<Oid, i64> = reports.iter().map(|report| (report.commit, report.claimed_time)).collect();
+    let places: Vec<_> = targets.iter().map(|target| ledger::at_target(state, target)).collect();
+    let is_ours = |lease: &Option<String>| {
+        let id = lease.as_deref().and_then(LeaseId::parse);
+        id.is_some_and(|id| places.iter().any(|at| at.all.contains(&id)))
+    };
+    let targets = places.iter().map(|at| target_status(state, beside, waiting, &times, at)).collect();
+    StatusView {
+        branch: state.policy().get().branch_ref(),
+        tip: state.tip().to_string(),
+        policy: PolicyView::of(state),
+        policy_proposed: proposed_policy(state),
+        frozen: state.frozen().map(|commit| commit.to_string()),
+        targets,
+        stops: waiting.stops.iter().filter(|stop| !is_ours(&stop.lease)).cloned().collect(),
+        unpushed: waiting.unpushed.iter().filter(|one| !is_ours(&one.lease)).cloned().collect(),
+        remarks: remarks.to_vec(),
+    }
+}
+
+fn target_status(
+    state: &State,
+    beside: &Beside,
+    waiting: &Waiting,
+    times: &BTreeMap<Oid, i64>,
+    at: &AtTarget,
+) -> TargetStatus {
+    let newest = at.newest.as_ref().and_then(|id| state.lease(id));
+    let seen = beside.seen.get(&at.target);
+    let is_ours =
+        |lease: &Option<String>| lease.as_deref().is_some_and(|id| at.all.iter().any(|own| own.as_str() == id));
+    TargetStatus {
+        target: at.target.to_string(),
+        served: seen.map(|seen| served(seen, beside.now)),
+        wanted: newest.map(|lease| WantedWeight {
+            weight: lease.weight(),
+            lease: lease.id.to_string(),
+            step: lease.next_step() - 1,
+        }),
+        why: newest.and_then(|lease| why_differs(state, lease, seen)),
+        lease: newest.map(|lease| summary(state, 0, beside, &lease.id)),
+        since: newest.and_then(|lease| since(lease, times)).and_then(time),
+        stops: waiting.stops.iter().filter(|stop| is_ours(&stop.lease)).cloned().collect(),
+        unpushed: waiting.unpushed.iter().filter(|one| is_ours(&one.lease)).cloned().collect(),
+        others: at.open.iter().map(|id| summary(state, 0, beside, id)).collect(),
+    }
+}
+
+fn served(seen: &Seen, now: Option<Timestamp>) -> Served {
+    let Observation { applier, weight, doing, seen: at, .. } = &seen.said;
+    Served {
+        weight: weight.map(|basis_points| f64::from(basis_points) / 100.0),
+        lease: seen.there.as_ref().map(ToString::to_string),
+        applier: applier.to_string(),
+        doing: doing.clone(),
+        seen: at.and_then(time),
+        seconds_ago: now.zip(*at).map(|(now, at)| now.as_second() - at),
+    }
+}
+
+/// When a lease came to its state, as its last transition's votes claim, else as the commit does.
+fn since(lease: &LeaseState, times: &BTreeMap<Oid, i64>) -> Option<i64> {
+    let last = lease.transitions.last()?;
+    let voted = last.votes.iter().filter_map(|vote| vote.claimed_time).max();
+    voted.or_else(|| times.get(&last.commit).copied())
+}
+
+/// Why what is served is not what the ledger wants, or why nobody can tell.
+fn why_differs(state: &State, lease: &LeaseState, seen: Option<&Seen>) -> Option<String> {
+    let target = &lease.lease()?.target;
+    let Some(seen) = seen else {
+        let applier = state.policy().get().targets.get(target).and_then(|known| known.applier.as_ref());
+        return Some(match applier {
+            Some(applier) => format!("nothing that {applier} recorded is here"),
+            None => "no applier moves it".to_owned(),
+        });
+    };
+    let Observation { applier, weight, doing, step, reason, message, .. } = &seen.said;
+    let said: Vec<_> = [reason, message].into_iter().flatten().map(String::as_str).collect();
+    let said = if said.is_empty() { String::new() } else { format!(": {}", said.join(": ")) };
+    let last = lease.next_step() - 1;
+    let is_late = seen.lease != lease.id || step.is_none_or(|step| step < last);
+    let is_there = seen.there.as_ref() == Some(&lease.id);
+    let wanted = u32::from(lease.weight()) * 100;
+    match weight {
+        _ if is_late => Some(format!("{applier} has not carried out step {last} of {}{said}", lease.id)),
+        None => Some(format!("{applier} cannot see the weight{said}")),
+        // What another lease has is none of this one's weight.
+        Some(weight) if wanted == if is_there { *weight } else { 0 } => None,
+        Some(_) => Some(format!("{applier} is {}{said}", doing.as_deref().unwrap_or("there"))),
+    }
+}
+
+/// A line a target, then what concerns them all.
+pub fn status_text(view: &StatusView, now: Timestamp, style: Style) -> String {
+    let width = view.targets.iter().map(|one| one.target.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    if view.frozen.is_some() {
+        text.push_str(&style.paint(Mark::Held, "frozen: nothing goes forward until git two-key thaw"));
+        text.push('\n');
+    }
+    for target in &view.targets {
+        let name = format!("{:width$}", target.target);
+        let _ = writeln!(text, "{}  {}", style.strong(&name), words(target, now, style).join(style.dot()));
+    }
+    if view.targets.is_empty() {
+        text.push_str("no targets: neither the policy nor a lease names one\n");
+    }
+    let (stops, unpushed) = (view.stops.iter().map(stop_words), view.unpushed.iter().map(unpushed_words));
+    for line in stops.map(|words| style.paint(Mark::Bad, &words)).chain(unpushed) {
+        text.push_str(&(line + "\n"));
+    }
+    if let Some(proposed) = &view.policy_proposed {
+        text.push_str(&(policy_line(proposed) + "\n"));
+    }
+    text
+}
+
+/// What there is to say of a target, the most pressing of what goes on first.
+fn words(target: &TargetStatus, now: Timestamp, style: Style) -> Vec<String> {
+    let mut words: Vec<_> = target.stops.iter().map(|stop| style.paint(Mark::Bad, &stop_words(stop))).collect();
+    words.extend(target.unpushed.iter().map(|one| style.paint(Mark::Bad, &unpushed_words(one))));
+    words.push(served_words(target, style));
+    if let Some(lease) = &target.lease {
+        let at = target.since.as_deref().and_then(|since| since.parse::<Timestamp>().ok());
+        let long = at.map(|at| now.as_second() - at.as_second()).filter(|long| *long >= 0);
+        let since = long.map(|long| format!(" for {}", length(long))).unwrap_or_default();
+        words.push(format!("{} {}{since}", lease.lease, lease.state));
+        words.extend(awaited(lease));
+    }
+    words.extend(target.others.iter().take(OTHERS).map(|other| {
+        let awaited = awaited(other).map(|words| format!(", {words}")).unwrap_or_default();
+        format!("also {} {}{awaited}", other.lease, other.state)
+    }));
+    let more = target.others.len().saturating_sub(OTHERS);
+    words.extend((more > 0).then(|| format!("and {more} more")));
+    words
+}
+
+/// What is served, what is wanted where that is another, and why.
+fn served_words(target: &TargetStatus, style: Style) -> String {
+    let Some(wanted) = &target.wanted else {
+        return "nothing was ever started there".to_owned();
+    };
+    let seen = target.served.as_ref().map(|served| {
+        let weight = served.weight.map_or("an unknown weight".to_owned(), |weight| format!("{weight} %"));
+        let ago = served.seconds_ago.map(|ago| format!(" {} ago", length(ago.max(0)))).unwrap_or_default();
+        let of = served.lease.as_ref().filter(|lease| **lease != wanted.lease);
+        let of = of.map(|lease| format!(" of {lease}")).unwrap_or_default();
+        let doing = served.doing.as_ref().map(|doing| format!(", {doing}")).unwrap_or_default();
+        format!("serves {weight}{of} (seen by {}{ago}{doing})", served.applier)
+    });
+    match (seen, &target.why) {
+        (Some(seen), None) => seen,
+        (Some(seen), Some(why)) => {
+            style.paint(Mark::Held, &format!("{seen}, wants {} %: {}", wanted.weight, escaped(why)))
+        }
+        (None, why) => {
+            let why = why.as_ref().map(|why| format!(": {}", escaped(why))).unwrap_or_default();
+            style.paint(Mark::Held, &format!("serves nobody knows what, wants {} %{why}", wanted.weight))
+        }
+    }
+}
+
+/// What a lease waits for, and who can do it.
+pub(super) fn awaited(lease: &LeaseSummary) -> Option<String> {
+    let text = awaits_text(lease.awaits.as_ref(), lease.expired, &lease.state)?;
+    let who = lease.awaits.as_ref().map(|awaits| awaits.who.join(", ")).filter(|who| !who.is_empty());
+    Some(who.map_or_else(|| text.clone(), |who| format!("{text} ({who})")))
+}
+
+fn stop_words(stop: &WaitingStop) -> String {
+    let lease = stop.lease.as_ref().map(|lease| format!(" of {lease}")).unwrap_or_default();
+    let remark = stop.remark.as_ref().map(|remark| format!(" \"{}\"", escaped(remark))).unwrap_or_default();
+    let place = if stop.places.iter().all(|place| place == "here") {
+        "only here: deliver it with git two-key sync".to_owned()
+    } else {
+        format!("on {}", stop.places.join(", "))
+    };
+    format!("STOP WAITS: {}{lease} by {}{remark}, {place}", stop.action, stop.principal)
+}
+
+fn unpushed_words(one: &Unpushed) -> String {
+    format!("NOT PUSHED: {} by {}", one.event, one.principals.join(", "))
+}

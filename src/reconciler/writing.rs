@@ -119,10 +119,10 @@ impl Draft {
             Occasion::Intention => None,
             Occasion::End(rest) => Some(rest),
         };
-        let outcome = match written.is_news(&known, &record, rest.is_none()) {
-            Ok(true) => written.record(&mut known, record, files, &summary),
-            Ok(false) => Ok(()),
-            Err(refusal) => Err(refusal),
+        let outcome = match (&rest, written.is_news(&known, &record)) {
+            (None, _) | (_, Ok(true)) => written.record(&mut known, record, files, &summary),
+            (Some(_), Ok(false)) => Ok(()),
+            (Some(_), Err(refusal)) => Err(refusal),
         };
         let outcome = outcome.and_then(|()| written.writer.record_push(&known));
         written.take(outcome.map(|push| push.into_iter().collect()));
@@ -144,10 +144,10 @@ impl Written {
     }
 
     /// Whether a record says what the last one did not.
-    fn is_news(&mut self, known: &Known, record: &Record, intends: bool) -> Result<bool, Refusal> {
+    fn is_news(&mut self, known: &Known, record: &Record) -> Result<bool, Refusal> {
         let last = self.writer.last_record(known)?;
         let differs = last.is_none_or(|last| !record.says_the_same_as(last));
-        Ok(intends || !record.events.is_empty() || (differs && !record.targets.is_empty()))
+        Ok(!record.events.is_empty() || (differs && !record.targets.is_empty()))
     }
 
     fn record(&mut self, known: &mut Known, record: Record, files: Files, summary: &str) -> Result<(), Refusal> {

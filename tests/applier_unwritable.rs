@@ -158,3 +158,20 @@ fn a_lock_that_a_killed_git_left_behind_keeps_no_stop_away() {
     }
     is_made_up_for(&stage, 3);
 }
+
+#[test]
+fn a_journal_that_cannot_be_read_keeps_no_stop_away_and_is_not_written_over() {
+    for content in ["", "{\"version\": 1, \"ro", "[]"] {
+        let stage = promoted();
+        let journal = stage.path("applier/.git/two-key/applier/edge1/journal.json");
+        let whole = fs::read(&journal).unwrap();
+        fs::write(&journal, content).unwrap();
+        stage.apply().exits(3).says("io: ").says("journal.json").says("move it away");
+        assert_eq!(weight(&stage), 500);
+        stage.turn("cp14", "halt");
+        stage.apply().exits(3).says("journal.json");
+        assert_eq!((weight(&stage), fs::read_to_string(&journal).unwrap().as_str()), (0, content));
+        fs::write(&journal, &whole).unwrap();
+        is_made_up_for(&stage, 3);
+    }
+}

@@ -61,7 +61,10 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         let manager = std::env::var("NOTIFY_SOCKET").ok().and_then(|address| Notify::at(&address));
         let service = Service { wake, manager, ..Service::default() };
         if let Some(address) = listen {
-            serve(address, Arc::clone(&service.metrics)).map_err(failure)?;
+            // Nobody is kept on a bad version because nobody can look at numbers.
+            if let Err(refusal) = serve(address, Arc::clone(&service.metrics)) {
+                remark(&refusal);
+            }
         }
         return watch(args, &mut applier, &service);
     }

@@ -28,7 +28,7 @@ pub struct Repository {
     format: ObjectFormat,
     shallow: bool,
     inherit: bool,
-    /// How long a remote may take.
+    /// How long a remote, or a key, may take.
     patience: Option<Patience>,
     /// Readers that wait for their next use.
     idle: Idle,
@@ -40,7 +40,7 @@ pub struct Repository {
     asked_refs: Arc<Mutex<Option<AskedRefs>>>,
 }
 
-/// How long a remote may take.
+/// How long a remote, or a key, may take.
 #[derive(Debug, Clone, Copy)]
 enum Patience {
     /// For each question so long.
@@ -132,8 +132,8 @@ impl Repository {
         })
     }
 
-    /// The same repository with a limit to how long talking to a remote may take; then Git and all that it started are
-    /// killed. Such a Git cannot ask at the terminal, so this is for programs, not for people.
+    /// The same repository with a limit to how long talking to a remote, or signing, may take; then Git and all that it
+    /// started are killed. Such a Git cannot ask at the terminal, so this is for programs, not for people.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = Some(Patience::Each(patience));
@@ -179,6 +179,14 @@ impl Repository {
                 program.env("GIT_TERMINAL_PROMPT", "0").within(left)
             }
             None => program,
+        }
+    }
+
+    /// A program that may ask people for a touch or a password, where people wait for it.
+    pub(crate) fn asking(&self, program: Program) -> Program {
+        match self.patience {
+            Some(Patience::Each(patience)) => program.within(patience),
+            Some(Patience::Until(_)) | None => program.interactive(),
         }
     }
 

@@ -117,7 +117,7 @@ impl Repository {
         }
         program = match commit.sign {
             SignWith::Nobody => program.arg("--no-gpg-sign"),
-            SignWith::GitDefault | SignWith::Key(_) => program.arg("-S").interactive(),
+            SignWith::GitDefault | SignWith::Key(_) => self.asking(program.arg("-S")),
         };
         let program = self.who(commit.who)?.author_and_committer(program);
         match (self.id_from(program.arg(commit.tree.to_string())), commit.sign) {

@@ -251,12 +251,12 @@ fn a_lease_s_false_alarms_and_the_smallest_harm_that_it_can_show_are_told() {
     let world = gated(RATIO);
     let check = |more: &[&str]| world.two_key(&[&["check", &lease_file()], more].concat()).exits(0);
     check(&[])
-        .says("note: a healthy lease is stopped by a test with a chance of at most 1 % (false-alarms), shared among 1 comparison and 1 tested limit at 3 tiers")
-        .says("note: gate error-rate at 5 % shows in nine of ten tiers (where 0.5 % are bad anyway): ")
+        .says("note: a healthy lease whose events are independent is stopped by a test with a chance of at most 1 % (false-alarms), shared among 1 comparison and 1 tested limit at 3 tiers")
+        .says("note: gate error-rate at 5 % shows in nine of ten tiers (where 0.5 % are bad anyway), if errors are independent: ")
         .says("at 100 requests a second")
         .never_says("at 100 %");
     check(&["--traffic", "40", "--bad", "2"])
-        .says("(where 2 % are bad anyway): ")
+        .says("(where 2 % are bad anyway), if errors are independent: ")
         .says("times as many at 40 requests a second")
         .never_says("at 100 requests a second");
     check(&["--traffic", "0.001"]).says("nothing at 0.001 requests a second");
@@ -275,4 +275,24 @@ fn a_sample_gate_that_only_compares_is_warned_of() {
     check(sample)
         .says("warning: gate error-rate only compares samples: one in six requests may hang forever and it passes");
     check(&sample.replace("0.6}}", "0.6}, absolute: {max: 2}}")).never_says("only compares");
+}
+
+#[test]
+fn a_limit_that_no_share_can_reach_and_a_version_compared_with_itself_are_warned_of() {
+    let check = |sections: &str| gated(sections).two_key(&["check", ".two-key/policy.yaml"]).exits(0);
+    let own = RATIO.replace("bad: b,", "bad: 'b {{candidate}}',");
+    let warned = "warning: gate error-rate";
+    check(&own).never_says(warned);
+    check(RATIO).says("warning: gate error-rate compares the candidate with itself");
+    check(&own.replace("max: 0.05", "max: 5")).says("warning: gate error-rate has a limit that no share can be beyond");
+    let halt = |limit: &str| format!("{own}thresholds:\n  error-rate: {{halt: '{limit}'}}\n");
+    check(&halt("> 2")).never_says("warning: threshold");
+    check(&halt("> 150")).says("warning: threshold error-rate can never be crossed");
+    let burn = |objective: &str| {
+        format!(
+            "gates:\n  error-rate: {{source: file, kind: burn-rate, objective: {objective}, candidate: {{bad: b, total: t}}, windows: [[5m, 1h, 14.4]]}}\n"
+        )
+    };
+    check(&burn("99")).never_says(warned);
+    check(&burn("90")).says("warning: gate error-rate never fails by 14.4 over 1h");
 }

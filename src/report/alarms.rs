@@ -15,6 +15,9 @@ const USUAL_TRAFFIC: [f64; 3] = [10.0, 100.0, 1000.0];
 /// The share of bad events that is told of.
 const USUAL_BAD: f64 = 0.005;
 
+/// How many slots a bake needs for what its comparison shows to be told: without the worst of fewer too little is left.
+const FEWEST_SLOTS: u64 = 5;
+
 /// What is known of the traffic of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Expected {
@@ -36,11 +39,24 @@ pub fn lease_alarms(policy: &Policy, lease: &Lease, expected: Expected) -> Vec<S
     for (id, gate) in terms.gates.iter().filter(|(_, gate)| gate.compare.is_some() && gate.kind == Kind::CountRatio) {
         for (index, tier) in lease.tiers.iter().enumerate().filter(|(index, _)| !lease.is_last_tier(*index)) {
             let seconds = tier.bake.as_secs().saturating_sub(gate.settle.as_secs());
+            let slots = seconds / gate.interval.as_secs().max(1);
+            if slots < FEWEST_SLOTS {
+                lines.push(format!(
+                    "gate {id} at {} % has {} until the tier has baked: what that shows is not known, as one that is left out as \
+                     the worst leaves little; bake longer, or look more often (`interval`)",
+                    tier.weight,
+                    if slots == 1 { "1 slot".to_owned() } else { format!("{slots} slots") },
+                ));
+                continue;
+            }
             let first = index == 0;
             lines.extend(seen(gate, &budget, tier.weight, seconds, expected).map(|seen| {
                 let bad = expected.bad.unwrap_or(USUAL_BAD * 100.0);
                 let of = if first { format!(" (where {bad} % are bad anyway)") } else { String::new() };
-                format!("gate {id} at {} % shows in nine of ten tiers{of}: {seen}", tier.weight)
+                format!(
+                    "gate {id} at {} % shows in nine of ten tiers{of}, if errors are independent: {seen}",
+                    tier.weight
+                )
             }));
         }
     }
@@ -64,8 +80,8 @@ fn bound(budget: &Budget, tiers: &str) -> String {
         points => format!("; no such rate holds for {}", many(points, "point")),
     };
     format!(
-        "a healthy lease is stopped by a test with a chance of at most {} % (false-alarms), shared among {} and {} at \
-         {tiers}{points}",
+        "a healthy lease whose events are independent is stopped by a test with a chance of at most {} % (false-alarms), shared \
+         among {} and {} at {tiers}{points}",
         rate * 100.0,
         many(comparisons, "comparison"),
         many(limits, "tested limit"),

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use crate::model::policy::{Gate, Kind, Source, Worse};
 
 use super::{
+    blocks::Blocks,
     comparison::Comparing,
     conclude::{Bench, Cause, Figures, Read, Reading, Says},
-    limits::{Limits, State},
+    limits::{Limits, State, Weighing},
     measure::Value,
     report::Aggregate,
     slot::later,
@@ -134,6 +135,7 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
         bench,
         least,
         limits: Limits::new(bench),
+        blocks: Blocks::default(),
         comparing: Comparing::new(bench, least),
         served: Served::default(),
     };
@@ -258,6 +260,7 @@ struct Tier<'a> {
     bench: &'a Bench<'a>,
     least: f64,
     limits: Limits,
+    blocks: Blocks<1>,
     comparing: Comparing<'a>,
     served: Served,
 }
@@ -276,7 +279,9 @@ impl Tier<'_> {
         };
         figures.candidate = aggregate(candidate);
         self.served.see(self.bench, slot, candidate.total);
-        let limit = self.limits.hold(candidate, self.least);
+        reading.marks.extend(self.blocks.add(self.bench, slot, [candidate]));
+        let [blocks] = &self.blocks.counts;
+        let limit = self.limits.hold(candidate, self.least, Weighing::Blocks(blocks));
         if let State::Broken(why) = limit {
             return Says::Harm(why);
         }

@@ -16,6 +16,7 @@
 //! cli; calls [`crate::ledger`], for what is pinned of a target and what risk demands, and [`crate::model`].
 
 mod answers;
+mod blocks;
 mod budget;
 mod burn;
 mod comparison;

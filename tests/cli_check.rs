@@ -259,7 +259,11 @@ fn a_lease_s_false_alarms_and_the_smallest_harm_that_it_can_show_are_told() {
         .says("(where 2 % are bad anyway), if errors are independent: ")
         .says("times as many at 40 requests a second")
         .never_says("at 100 requests a second");
-    check(&["--traffic", "0.001"]).says("nothing at 0.001 requests a second");
+    check(&["--traffic", "0.001"])
+        .says("nothing at 0.001 requests a second")
+        .says("warning: gate error-rate at 5 % passes nothing for 19667 minutes, and it is rolled back after 30m (`inconclusive-deadline`): its minimum of 59 events takes as long at 0.001 requests a second");
+    check(&["--traffic", "40"]).never_says("passes nothing");
+    world.two_key(&["check", &lease_file(), "--traffic", "40", "--bad", "200"]).exits(2);
     world.two_key(&["check", "--traffic", "-1"]).exits(2);
     let stricter = gated(&format!("false-alarms: 0.001\n{}", RATIO.replace("max: 0.05", "max: 0.05, rule: point")));
     stricter
@@ -295,4 +299,34 @@ fn a_limit_that_no_share_can_reach_and_a_version_compared_with_itself_are_warned
     };
     check(&burn("99")).never_says(warned);
     check(&burn("90")).says("warning: gate error-rate never fails by 14.4 over 1h");
+}
+
+#[test]
+fn a_gate_that_sees_no_outage_in_time_or_is_asked_too_late_is_told_of() {
+    let burn = |objective: &str| {
+        format!(
+            "gates:\n  error-rate: {{source: file, kind: burn-rate, objective: {objective}, candidate: {{bad: 'b {{{{candidate}}}}', total: 't {{{{candidate}}}}'}}}}\n"
+        )
+    };
+    let late = "warning: gate error-rate at 5 % passes nothing for ";
+    gated(&burn("98"))
+        .two_key(&["check", &lease_file()])
+        .exits(0)
+        .says(&format!("{late}18 minutes, and it bakes for "));
+    gated(&burn("95")).two_key(&["check", &lease_file()]).exits(0).says("it is rolled back after 30m");
+    let world = gated(&burn("99.9"));
+    world.two_key(&["check", &lease_file()]).exits(0).never_says(late);
+    let check = |lag: &str| {
+        let root = world.git(&["rev-parse", "HEAD"]);
+        let config = format!(
+            "name: edge1\nkey: key\nrepository: .\nroot: {root}\nremote: origin\ninterval: 1s\ntargets:\n  checkout-prod: {{file: weights.json}}\n\
+             metrics:\n  file: {{path: metrics.jsonl, lag: {lag}}}\n"
+        );
+        write(&world, "applier.yaml", &config);
+        world.two_key(&["check", &lease_file(), "--config", "applier.yaml"]).exits(0)
+    };
+    check("11m")
+        .says("warning: the applier could not watch it: gate error-rate is asked 11m late")
+        .says("lower `lag` under metrics: file");
+    check("9m").never_says("could not watch");
 }

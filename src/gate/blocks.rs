@@ -1,7 +1,7 @@
 //! Blocks: what was counted in each minute of a tier, or in each slot where slots are longer. What is left out as the worst has to
 //! be long enough for a bad moment.
 
-use crate::model::document::Span;
+use crate::model::{document::Span, policy::Gate};
 
 use super::{
     conclude::Bench,
@@ -65,7 +65,18 @@ impl<const SIDES: usize> Blocks<SIDES> {
 
 /// The block that a slot is in, from 0.
 pub(super) fn number(bench: &Bench<'_>, slot: &Slot) -> u64 {
-    let length = bench.gate.interval.max(BLOCK.min(bench.context.bake)).as_secs().max(1);
     let passed = slot.at.as_second().saturating_sub(bench.clockwork().ground.as_second());
-    u64::try_from(passed.saturating_sub(1)).unwrap_or(0) / length
+    u64::try_from(passed.saturating_sub(1)).unwrap_or(0) / length(bench.gate, bench.context.bake)
+}
+
+/// How many blocks a bake of so long has, settling left out, and how many seconds its slots cover.
+pub fn blocks_of(gate: &Gate, bake: Span) -> (u64, u64) {
+    let slots = bake.as_secs().saturating_sub(gate.settle.as_secs()) / gate.interval.as_secs().max(1);
+    let covered = slots * gate.interval.as_secs();
+    (covered.div_ceil(length(gate, bake)), covered)
+}
+
+/// How many seconds a block lasts.
+fn length(gate: &Gate, bake: Span) -> u64 {
+    gate.interval.max(BLOCK.min(bake)).as_secs().max(1)
 }

@@ -1,6 +1,9 @@
 //! Burn-rate gates: an error budget that is spent too fast over a short and a long window at once.
 
-use crate::model::{document::Span, policy::Decimal};
+use crate::model::{
+    document::Span,
+    policy::{Decimal, Gate},
+};
 
 use super::{
     conclude::{Bench, Cause, Figures, Read, Reading, Says},
@@ -190,6 +193,16 @@ fn covered(bench: &Bench<'_>, slot: &Slot, window: Span) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "seconds of any tier are exact")]
     let (lasted, window) = (lasted as f64, window.as_secs().max(1) as f64);
     (lasted / window).min(1.0)
+}
+
+/// After how many seconds a tier in which all is bad has burned faster than one of a gate's pairs of windows bears; none if it
+/// never does. Before that nothing passes: what could not see an outage says nothing of health.
+pub fn seen_after(gate: &Gate) -> Option<f64> {
+    let budget = 1.0 - gate.objective?.get() / 100.0;
+    let reached = gate.windows.iter().filter(|window| window.factor.get() * budget < 1.0);
+    #[allow(clippy::cast_precision_loss, reason = "seconds of any window are exact")]
+    let after = reached.map(|window| window.factor.get() * budget * window.short.max(window.long).as_secs() as f64);
+    after.reduce(f64::min)
 }
 
 /// Whether nothing at all came over a window. That is no sign of health, however it was counted.

@@ -53,18 +53,22 @@ impl Counted {
     }
 }
 
-/// How many events a PASS needs, as a number to compare counts with. By default as many as, without a single bad one,
+/// How many events a PASS needs of a gate that counts, before the risk raises it. By default as many as, without a single bad one,
 /// would certify the absolute limit, or 1 %, with a confidence of 95 %.
-pub(super) fn minimum(bench: &Bench<'_>) -> (u64, f64) {
-    let certified = |gate: &Gate| {
+pub fn least_events(gate: &Gate) -> u32 {
+    gate.min.total.unwrap_or_else(|| {
         let limit = gate.absolute.and_then(|absolute| absolute.max).map(crate::model::policy::Decimal::get);
         let limit = limit.filter(|limit| *limit > 0.0 && *limit < 1.0).unwrap_or(CERTIFIED);
         // Between 1 and a few hundred thousand for any limit that makes sense; more is capped.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let needed = certifying(limit, CONFIDENCE).clamp(1.0, f64::from(u32::MAX)) as u32;
         needed
-    };
-    let minimum = bench.raised(bench.gate.min.total.unwrap_or_else(|| certified(bench.gate)));
+    })
+}
+
+/// The same, raised, and as a number to compare counts with.
+pub(super) fn minimum(bench: &Bench<'_>) -> (u64, f64) {
+    let minimum = bench.raised(least_events(bench.gate));
     #[allow(clippy::cast_precision_loss)]
     (minimum, minimum as f64)
 }

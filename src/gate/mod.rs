@@ -48,8 +48,11 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::blocks_of;
 pub use budget::Budget;
+pub use burn::seen_after;
 pub use context::{Names, Pools, Recorded, Subject, TierContext};
+pub use counts::least_events;
 pub use evidence::{Evidence, MAX_EVIDENCE_BYTES, Reevaluation};
 pub use judge::{judge, slot_times};
 pub use measure::{Answer, MAX_OBSERVATIONS, Measure, Metric, Observations, Question, Shape, Value};

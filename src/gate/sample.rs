@@ -56,7 +56,7 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot], forgotten: u64) -> Reading
         reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
     }
     reading.marks.extend(tier.served.mark());
-    reading.decisive.extend(tier.row);
+    reading.row.extend(tier.row);
     reading
 }
 

@@ -296,7 +296,7 @@ impl Job {
             }
             Act::Stop(kind) => {
                 let why = self.decision.reason.as_ref().map_or_else(String::new, |reason| reason.message.clone());
-                let evidence = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok());
+                let evidence = self.evidence()?;
                 self.inside()?.stop(&lease, kind, &why, evidence);
                 self.applied.halted = Some(self.run.reading.now);
             }
@@ -369,11 +369,21 @@ impl Job {
     /// Keeps what the check of what was restored rests on, and names it there.
     fn keep_evidence(&mut self, health: &mut Check) -> Result<(), Refusal> {
         self.applied.verdict = Some(self.rollback_health.verdict());
-        if let Some(bytes) = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok()) {
+        if let Some(bytes) = self.evidence()? {
             let digest = self.exhibit(bytes)?;
             health.message = format!("{}; evidence {digest}", health.message);
         }
         Ok(())
+    }
+
+    /// What the look at the tier rests on, if anything was judged. Nothing waits for evidence that cannot be written: that it is
+    /// missing is said.
+    fn evidence(&mut self) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(written) = self.look.evidence.as_ref().map(Evidence::bytes) else { return Ok(None) };
+        if let Err(refusal) = &written {
+            self.inside()?.tick.remark(refusal.clone());
+        }
+        Ok(written.ok())
     }
 
     /// Puts evidence where the next record takes it along.
@@ -491,7 +501,7 @@ impl Job {
             Verdict::Pending | Verdict::Inconclusive => None,
         };
         let Some(event) = event.filter(|_| self.applied.verdict != Some(verdict)) else { return Ok(()) };
-        if let Ok(bytes) = evidence.bytes() {
+        if let Some(bytes) = self.evidence()? {
             self.exhibit(bytes)?;
         }
         self.applied.verdict = Some(verdict);

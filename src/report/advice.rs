@@ -3,14 +3,14 @@
 use crate::{
     ledger::{State, rules},
     model::{
-        GateId, Proposed, Reason, Refusal,
+        Proposed, Reason, Refusal,
         lease::Lease,
-        policy::{Absolute, Gate, Kind, Limit, Policy, Role, Side},
+        policy::{Policy, Role},
     },
     risk::{MODEL, Sensitive},
 };
 
-use super::alarms::policy_alarms;
+use super::{alarms::policy_alarms, doubts::doubts};
 
 /// What there is to say about a proposal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,60 +83,10 @@ pub fn policy_advice(state: Option<&State>, proposed: &Proposed<Policy>) -> Advi
             advice.warnings.push(format!("target {id} has no gates: nothing but time is watched"));
         }
     }
-    let only_compares = |gate: &Gate| gate.kind == Kind::Sample && gate.compare.is_some() && gate.absolute.is_none();
-    for (id, _) in policy.gates.iter().filter(|(_, gate)| only_compares(gate)) {
-        advice.warnings.push(format!(
-            "gate {id} only compares samples: one in six requests may hang forever and it passes; give it an `absolute` limit, or \
-             count slow requests with a count-ratio gate"
-        ));
-    }
-    advice.warnings.extend(pointless(policy));
+    advice.warnings.extend(doubts(policy));
     advice.warnings.extend(thin(policy));
     advice.notes.extend(policy_alarms(policy));
     advice
-}
-
-/// Gates and limits that can never fail, whatever is measured.
-fn pointless(policy: &Policy) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (id, gate) in &policy.gates {
-        let shares = matches!(gate.kind, Kind::CountRatio | Kind::BurnRate);
-        let beyond = |absolute: Absolute| {
-            absolute.max.is_some_and(|max| max.get() >= 1.0) || absolute.min.is_some_and(|min| min.get() <= 0.0)
-        };
-        if shares && gate.absolute.is_some_and(beyond) {
-            warnings.push(format!(
-                "gate {id} has a limit that no share can be beyond: `absolute` is a share, so that 0.05 is 5 %"
-            ));
-        }
-        let same = gate.baseline.as_ref().is_none_or(|baseline| baseline.version.is_some());
-        let names = |query: &str| query.replace(' ', "").contains("{{candidate");
-        if gate.compare.is_some() && same && !gate.candidate.all().any(names) {
-            warnings.push(format!(
-                "gate {id} compares the candidate with itself: its queries do not name `{{{{candidate}}}}` or `{{{{candidate-pool}}}}`"
-            ));
-        }
-        let budget = gate.objective.map_or(0.0, |objective| 1.0 - objective.get() / 100.0);
-        for window in gate.windows.iter().filter(|window| window.factor.get() * budget >= 1.0) {
-            warnings.push(format!(
-                "gate {id} never fails by {} over {}: where all is bad the budget burns at {:.1}; write a smaller factor",
-                window.factor,
-                window.long,
-                1.0 / budget
-            ));
-        }
-    }
-    let percent = |id: &GateId| policy.gates.get(id).is_some_and(|gate| gate.kind == Kind::CountRatio);
-    for (id, threshold) in policy.thresholds.iter().filter(|(id, _)| percent(id)) {
-        let never = |limit: &Limit| match limit.side {
-            Side::Above => limit.value.get() >= 100.0,
-            Side::Below => limit.value.get() <= 0.0,
-        };
-        if [threshold.warn, threshold.halt].iter().flatten().any(never) {
-            warnings.push(format!("threshold {id} can never be crossed: it is a percentage of events, from 0 to 100"));
-        }
-    }
-    warnings
 }
 
 /// Where the loss of one person or key would lock everybody out.

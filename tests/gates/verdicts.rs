@@ -143,7 +143,7 @@ fn evidence_is_a_number_that_people_can_read_or_the_verdict_is_inconclusive() {
 
 #[test]
 fn a_failure_shows_the_slot_that_decided() {
-    let bad = [12.0, 150.0, 25.0, 2850.0];
+    let bad = [40.0, 150.0, 25.0, 2850.0];
     let good = [0.0, 150.0, 25.0, 2850.0];
     let (verdicts, judgement) = judged(&counted(&[bad, bad, good, good, good]), 6);
     let report = &judgement["gates"]["error-rate"];

@@ -62,7 +62,8 @@ pub fn mann_whitney_in_order(first: &[f64], second: &[f64]) -> Option<MannWhitne
 /// Which part of a sample's observations counts, as if they were independent: `(1 - r) / (1 + r)` for the correlation `r` of
 /// each one's rank with that of the next one, corrected for its bias in small samples; at most 1. Observations of several hosts may
 /// stand in turn: the same of the second next, and so on up to the 32nd, where that correlation is beyond chance, and the least of
-/// these counts.
+/// these counts. What comes and goes in turn resembles itself as well, and is made up for by what is in between: of the correlation
+/// and the sum of all up to it, the smaller one is taken.
 pub fn effective(sample: &[f64]) -> f64 {
     let n = size(sample);
     let mean = f64::midpoint(n, 1.0);
@@ -72,18 +73,21 @@ pub fn effective(sample: &[f64]) -> f64 {
         return 1.0;
     }
     let longest = (sample.len() / SHORTEST_SERIES).clamp(1, MOST_HOSTS);
-    let share = |lag: usize| {
+    let (mut least, mut sum) = (1.0_f64, 0.0);
+    for lag in 1..=longest {
         let pairs: f64 = ranks.iter().zip(ranks.iter().skip(lag)).map(|(one, next)| one * next).sum();
         let raw = pairs / all;
-        if lag > 1 && raw <= BEYOND_CHANCE / n.sqrt() {
-            return 1.0;
+        sum += raw;
+        if lag > 1 && raw.min(sum) <= BEYOND_CHANCE / n.sqrt() {
+            continue;
         }
         #[allow(clippy::cast_precision_loss, reason = "a few dozen at most")]
         let each = n / lag as f64;
+        let raw = raw.min(sum);
         let r = (raw + (1.0 + 4.0 * raw) / each).clamp(0.0, 0.99);
-        (1.0 - r) / (1.0 + r)
-    };
-    (1..=longest).map(share).fold(1.0, f64::min)
+        least = least.min((1.0 - r) / (1.0 + r));
+    }
+    least
 }
 
 /// Each number's rank in its sample, from 1; ties share theirs.

@@ -98,6 +98,8 @@ fn whatever_was_changed_is_seen() {
         ("/watch/gates/depth/slots/1/answers/0/value/number", 3.0.into()),
         ("/watch/gates/depth/slots/1/answers/0/raw", "{\"value\": 3}".into()),
         ("/watch/gates/depth/slots/1/answers/0/query", "depth v3".into()),
+        ("/watch/gates/depth/slots/1/answers/0/query", Json::Null),
+        ("/watch/thresholds/memory/slots/1/answers/0/query", Json::Null),
         ("/watch/gates/depth/slots/1/answers/0/from", time(0).to_string().into()),
         ("/watch/gates/depth/slots/1/at", time(121).to_string().into()),
         ("/watch/gates/depth/slots/1/number", 3.into()),
@@ -114,6 +116,17 @@ fn whatever_was_changed_is_seen() {
     ] {
         assert!(!changed(path, value).is_empty(), "{path}");
     }
+}
+
+#[test]
+fn numbers_without_words_are_on_the_signer_s_word_and_that_is_counted() {
+    let evidence = evidence("{\"value\": 30}");
+    assert_eq!(evidence.reevaluate().on_word, 0);
+    let mut wordless: Json = serde_json::from_slice(&evidence.bytes().unwrap()).unwrap();
+    *wordless.pointer_mut("/watch/gates/depth/slots/1/answers/0/raw").unwrap() = Json::Null;
+    let bytes = serde_json::to_vec(&wordless).unwrap();
+    let again = Evidence::read(&bytes, Digest::of(&bytes)).unwrap().reevaluate();
+    assert_eq!((again.differences, again.on_word), (Vec::new(), 1));
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl Weighing<'_> {
             return f64::INFINITY;
         }
         match self {
-            Self::Blocks(blocks) => ln_e_above(blocks, Variation::default(), 1.0, limit),
+            Self::Blocks(blocks) => ln_e_above(blocks, Variation::default(), 0.0, limit),
             Self::Sliding(passed) => ln_e(all.bad, all.total - all.bad, limit) - counts::beginning(passed),
         }
     }

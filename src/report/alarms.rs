@@ -116,7 +116,8 @@ pub(super) fn policy_alarms(policy: &Policy) -> Vec<String> {
     policy.targets.iter().filter(|(_, target)| !target.gates.is_empty()).map(|(id, _)| of(id)).collect()
 }
 
-/// `a healthy lease is stopped by a test with a chance of at most 1 % (false-alarms), shared among …`.
+/// `a healthy lease is stopped by a test with a chance of at most 1 % (false-alarms), if …; shared among …`. What `docs/gates.md` has
+/// simulated of whole leases.
 fn bound(budget: &Budget, tiers: &str) -> String {
     let Budget { rate, comparisons, limits, points, .. } = *budget;
     let points = match points {
@@ -124,8 +125,9 @@ fn bound(budget: &Budget, tiers: &str) -> String {
         points => format!("; no such rate holds for {}", many(points, "point")),
     };
     format!(
-        "a healthy lease whose events are independent is stopped by a test with a chance of at most {} % (false-alarms), shared \
-         among {} and {} at {tiers}{points}",
+        "a healthy lease is stopped by a test with a chance of at most {} % (false-alarms), if errors are independent or come by users \
+         who retry, and of about twice that if each version's rate varies by the minute by as much as itself; shared among {} and {} at \
+         {tiers}{points}",
         rate * 100.0,
         many(comparisons, "comparison"),
         many(limits, "tested limit"),
@@ -148,7 +150,9 @@ fn seen(gate: &Gate, budget: &Budget, tier: &Tier, expected: Expected, least: f6
     let words = known.into_iter().map(|per_second| {
         let traffic = Traffic { per_second, share, seconds, blocks, least, bad };
         let harm = smallest_harm(gate, budget, traffic);
-        let harm = harm.map_or("nothing".to_owned(), |times| format!("{times:.1} times as many"));
+        // Rounded up: less is not shown as often.
+        let harm =
+            harm.map_or("nothing".to_owned(), |times| format!("{:.1} times as many", (times * 10.0).ceil() / 10.0));
         format!("{harm} at {per_second} requests a second")
     });
     (gate.worse == Worse::Higher).then(|| words.collect::<Vec<_>>().join(", "))

@@ -251,7 +251,7 @@ pub fn ln_e_since_any(blocks: &[Counts], limit: f64) -> f64 {
     let starts = (first..blocks.len()).chain((first > 0).then_some(0));
     for start in starts {
         let (before, since) = blocks.split_at(start);
-        let evidence = ln_e_above(since, Variation::of(before), 1.0, limit) - beginning(start);
+        let evidence = ln_e_above(since, Variation::of(before), 0.0, limit) - beginning(start);
         if evidence.is_nan() {
             return f64::NAN;
         }

@@ -1,16 +1,19 @@
 //! Dispersion: how many times more than chance bad events vary from block to block of a tier. Retries, users who stay with a
 //! version, and bad minutes make it large.
 //!
-//! It is Pearson's chi-squared over its degrees of freedom, with one more block added to the sum that nobody saw: one that is off
-//! as far as independent events are, and as far as a rate does that varies from block to block by as much as itself (a coefficient
-//! of variation of 1, with the weight of two, since a few blocks often look alike by chance). So few blocks show little, and many
-//! show what they are.
+//! It is Pearson's chi-squared over its degrees of freedom, made larger in two ways, as few blocks often look alike by chance, and
+//! what makes them differ is mostly small and seldom very large: what is beyond chance counts one and a half times, and one more
+//! block is added that nobody saw, off as far as a rate is that varies from block to block by as much as itself (a coefficient of
+//! variation of 1, with the weight of two).
 
 use super::counts::Counts;
 
 /// How many times more than chance the only block is taken to vary, beside by as much as its rate: as if each user who fails made
 /// as many failed requests.
 const UNSEEN: f64 = 10.0;
+
+/// How much of what is beyond chance is added to it: estimates from a dozen blocks are too small more often than too large.
+const BEYOND_CHANCE: f64 = 0.5;
 
 /// Pearson's chi-squared of blocks, and its degrees of freedom.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -62,12 +65,13 @@ impl Variation {
     }
 
     /// The dispersion, at least 1. `expected` is the mean variance of a block's bad events, were they independent; `resembling` is
-    /// how many of them are known to come as one, and 1 where nothing is known of that.
+    /// how many of them are known to come as one, and 0 where nothing is known of that.
     pub fn dispersion(self, expected: f64, resembling: f64) -> f64 {
         if self.freedom < 1.0 {
             return UNSEEN.max(resembling) + expected;
         }
-        at_least_one((self.chi_squared + resembling + 2.0 * expected) / self.freedom)
+        let beyond = BEYOND_CHANCE * (self.chi_squared - self.freedom).max(0.0);
+        at_least_one((self.chi_squared + beyond + resembling + 2.0 * expected) / self.freedom)
     }
 
     /// What was seen alone.
@@ -84,7 +88,7 @@ pub fn of_both(candidate: &[Counts], baseline: &[Counts]) -> f64 {
     let (ours, theirs) = (Counts::sum(candidate.iter().copied()), Counts::sum(baseline.iter().copied()));
     let rho = ours.total / (ours.total + theirs.total);
     let expected = mean(ours.bad + theirs.bad, candidate) * rho * (1.0 - rho);
-    let of_difference = Variation::of_difference(candidate, baseline).dispersion(expected, 1.0);
+    let of_difference = Variation::of_difference(candidate, baseline).dispersion(expected, 0.0);
     let shared = if theirs.bad > 0.0 { (Variation::of(baseline).seen() - 1.0) * ours.bad / theirs.bad } else { 0.0 };
     let own = Variation::of(candidate).seen() - shared;
     if own > of_difference { own } else { of_difference }
@@ -93,7 +97,7 @@ pub fn of_both(candidate: &[Counts], baseline: &[Counts]) -> f64 {
 /// The same of a candidate alone, where of the version before only its share is known.
 pub fn of_one(candidate: &[Counts], share: f64) -> f64 {
     let total = Counts::sum(candidate.iter().copied()).total;
-    Variation::of(candidate).dispersion(mean(total, candidate) * share * (1.0 - share), 1.0)
+    Variation::of(candidate).dispersion(mean(total, candidate) * share * (1.0 - share), 0.0)
 }
 
 /// How far `bad` of `total` events are off a share, squared, over their variance.

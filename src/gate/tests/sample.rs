@@ -203,3 +203,18 @@ fn what_is_beyond_the_limit_is_counted_and_not_how_far() {
     let many: Vec<f64> = around(3.0, 100);
     assert_eq!(verdict(&|_| many.clone(), 1), Verdict::Fail, "independent ones show it in the first slot");
 }
+
+#[test]
+fn in_a_row_of_slots_the_candidate_s_observations_are_kept_and_the_baseline_s_in_short() {
+    let mut scene = Scene::new(&GATE.replace("{max: 2}", "{max: 2, slots: 3}"));
+    for slot in 1..=3 {
+        tell(&scene, around(3.0, 100), around(1.0, 100));
+        let judged = scene.look(60 + 60 * slot);
+        assert_eq!(judged.verdict, if slot == 3 { Verdict::Fail } else { Verdict::Pending });
+    }
+    let kept = |side: usize| {
+        let slots = scene.watch.slots(&id("latency")).iter();
+        slots.map(|slot| matches!(slot.answers[side].value, Value::Observations(_))).collect::<Vec<_>>()
+    };
+    assert_eq!((kept(0), kept(1)), (vec![true; 3], vec![false, false, true]));
+}

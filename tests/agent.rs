@@ -478,7 +478,7 @@ fn a_crossed_limit_is_halted_at_once_even_while_the_repository_cannot_be_reached
     stage.decides("wait", "person-first");
     fs::rename(stage.path("server.git"), stage.path("away.git")).unwrap();
     stage.decides("wait", "doubt");
-    stage.measure(32, 400);
+    stage.measure(320, 400);
     stage.comes_to_decide("halt", "unhealthy");
     fs::rename(stage.path("away.git"), stage.path("server.git")).unwrap();
     assert_eq!(stage.shown()["state"], "rolling");

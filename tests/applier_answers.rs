@@ -172,7 +172,7 @@ fn without_its_remote_a_crossed_limit_halts_and_is_reported_when_the_remote_is_b
     fs::rename(stage.path("server.git"), stage.path("gone.git")).unwrap();
     let began = Instant::now();
     assert_eq!(weight_after_a_while(&stage, |_| began.elapsed() > Duration::from_secs(3)), 500, "nothing is wrong");
-    serve(&stage, 12);
+    serve(&stage, 240);
     assert_eq!(weight_after_a_while(&stage, |weight| weight == 0), 0);
     // What halted it is over, and nobody has said that it may go on.
     serve(&stage, 0);

@@ -251,21 +251,26 @@ fn a_lease_s_false_alarms_and_the_smallest_harm_that_it_can_show_are_told() {
     let world = gated(RATIO);
     let check = |more: &[&str]| world.two_key(&[&["check", &lease_file()], more].concat()).exits(0);
     check(&[])
-        .says("note: a healthy lease is stopped by a test with a chance of at most 1 % (false-alarms), shared among 1 comparison and 1 tested limit at 3 tiers")
-        .says("note: gate error-rate at 5 % shows in nine of ten tiers (where 0.5 % are bad anyway): ")
+        .says("note: a healthy lease is stopped by a test with a chance of at most 1 % (false-alarms), if errors are independent or come by users who retry, and of about twice that if each version's rate varies by the minute by as much as itself; shared among 1 comparison and 1 tested limit at 3 tiers")
+        .says("note: gate error-rate at 5 % shows in nine of ten tiers (where 0.5 % are bad anyway), if errors are independent: ")
         .says("at 100 requests a second")
         .never_says("at 100 %");
     check(&["--traffic", "40", "--bad", "2"])
-        .says("(where 2 % are bad anyway): ")
+        .says("(where 2 % are bad anyway), if errors are independent: ")
         .says("times as many at 40 requests a second")
         .never_says("at 100 requests a second");
-    check(&["--traffic", "0.001"]).says("nothing at 0.001 requests a second");
+    check(&["--traffic", "0.001"])
+        .says("nothing at 0.001 requests a second")
+        .says("warning: gate error-rate at 5 % passes nothing for 19667 minutes, and it is rolled back after 30m (`inconclusive-deadline`): its minimum of 59 events takes as long at 0.001 requests a second");
+    check(&["--traffic", "40"]).never_says("passes nothing");
+    world.two_key(&["check", &lease_file(), "--traffic", "40", "--bad", "200"]).exits(2);
     world.two_key(&["check", "--traffic", "-1"]).exits(2);
     let stricter = gated(&format!("false-alarms: 0.001\n{}", RATIO.replace("max: 0.05", "max: 0.05, rule: point")));
     stricter
         .two_key(&["check", &lease_file()])
         .exits(0)
-        .says("at most 0.1 % (false-alarms), shared among 1 comparison and 0 tested limits at 3 tiers; no such rate holds for 1 point");
+        .says("at most 0.1 % (false-alarms), if ")
+        .says("shared among 1 comparison and 0 tested limits at 3 tiers; no such rate holds for 1 point");
 }
 
 #[test]
@@ -275,4 +280,54 @@ fn a_sample_gate_that_only_compares_is_warned_of() {
     check(sample)
         .says("warning: gate error-rate only compares samples: one in six requests may hang forever and it passes");
     check(&sample.replace("0.6}}", "0.6}, absolute: {max: 2}}")).never_says("only compares");
+}
+
+#[test]
+fn a_limit_that_no_share_can_reach_and_a_version_compared_with_itself_are_warned_of() {
+    let check = |sections: &str| gated(sections).two_key(&["check", ".two-key/policy.yaml"]).exits(0);
+    let own = RATIO.replace("bad: b,", "bad: 'b {{candidate}}',");
+    let warned = "warning: gate error-rate";
+    check(&own).never_says(warned);
+    check(RATIO).says("warning: gate error-rate compares the candidate with itself");
+    check(&own.replace("max: 0.05", "max: 5")).says("warning: gate error-rate has a limit that no share can be beyond");
+    let halt = |limit: &str| format!("{own}thresholds:\n  error-rate: {{halt: '{limit}'}}\n");
+    check(&halt("> 2")).never_says("warning: threshold");
+    check(&halt("> 150")).says("warning: threshold error-rate can never be crossed");
+    let burn = |objective: &str| {
+        format!(
+            "gates:\n  error-rate: {{source: file, kind: burn-rate, objective: {objective}, candidate: {{bad: b, total: t}}, windows: [[5m, 1h, 14.4]]}}\n"
+        )
+    };
+    check(&burn("99")).never_says(warned);
+    check(&burn("90")).says("warning: gate error-rate never fails by 14.4 over 1h");
+}
+
+#[test]
+fn a_gate_that_sees_no_outage_in_time_or_is_asked_too_late_is_told_of() {
+    let burn = |objective: &str| {
+        format!(
+            "gates:\n  error-rate: {{source: file, kind: burn-rate, objective: {objective}, candidate: {{bad: 'b {{{{candidate}}}}', total: 't {{{{candidate}}}}'}}}}\n"
+        )
+    };
+    let late = "warning: gate error-rate at 5 % passes nothing for ";
+    gated(&burn("98"))
+        .two_key(&["check", &lease_file()])
+        .exits(0)
+        .says(&format!("{late}18 minutes, and it bakes for "));
+    gated(&burn("95")).two_key(&["check", &lease_file()]).exits(0).says("it is rolled back after 30m");
+    let world = gated(&burn("99.9"));
+    world.two_key(&["check", &lease_file()]).exits(0).never_says(late);
+    let check = |lag: &str| {
+        let root = world.git(&["rev-parse", "HEAD"]);
+        let config = format!(
+            "name: edge1\nkey: key\nrepository: .\nroot: {root}\nremote: origin\ninterval: 1s\ntargets:\n  checkout-prod: {{file: weights.json}}\n\
+             metrics:\n  file: {{path: metrics.jsonl, lag: {lag}}}\n"
+        );
+        write(&world, "applier.yaml", &config);
+        world.two_key(&["check", &lease_file(), "--config", "applier.yaml"]).exits(0)
+    };
+    check("11m")
+        .says("warning: the applier could not watch it: gate error-rate is asked 11m late")
+        .says("lower `lag` under metrics: file");
+    check("9m").never_says("could not watch");
 }

@@ -1,7 +1,7 @@
 //! The ways of before, for comparison: an e-value mixed over all shares, windows that are clamped and not made up for, and
 //! observations that are all taken for independent.
 
-use git_two_key::gate::stats::{burn, ranks};
+use git_two_key::gate::stats::{burn, counts, ranks};
 use statrs::function::beta::{beta_reg, ln_beta};
 
 use crate::random::Random;
@@ -56,4 +56,41 @@ pub(crate) fn burns(requests: f64, rate: f64, slots: u32, runs: u32) -> String {
 /// Whether two samples differ, were all observations independent.
 pub(crate) fn ranks(ours: &[f64], theirs: &[f64], alpha: f64) -> bool {
     ranks::mann_whitney(ours, theirs).is_some_and(|compared| compared.p_greater <= alpha && compared.a12 >= 0.6)
+}
+
+/// Evidence that the rate of slots is above a limit since some slot, were events independent.
+pub(crate) fn ln_e_since_any(slots: &[[f64; 2]], limit: f64) -> f64 {
+    let mut since = [0.0; 2];
+    let evidence = slots.iter().enumerate().rev().map(|(index, slot)| {
+        since = [since[0] + slot[0], since[1] + slot[1]];
+        if since[0] <= limit * since[1] {
+            return f64::NEG_INFINITY;
+        }
+        counts::ln_e(since[0], since[1] - since[0], limit) - counts::beginning(index)
+    });
+    evidence.fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// Whether two samples differ, where each observation may resemble the one before it and no other.
+pub(crate) fn ranks_in_order(ours: &[f64], theirs: &[f64], alpha: f64) -> bool {
+    let share = 2.0 / (1.0 / lag_one(ours) + 1.0 / lag_one(theirs));
+    ranks::mann_whitney(ours, theirs).is_some_and(|compared| {
+        let (n, m) = (ours.len() as f64, theirs.len() as f64);
+        let deviation = (n * m / 12.0 * (n + m + 1.0) / share).sqrt();
+        let beyond = (compared.u - n * m / 2.0 - 0.5) / deviation;
+        0.5 * libm::erfc(beyond / std::f64::consts::SQRT_2) <= alpha && compared.a12 >= 0.6
+    })
+}
+
+/// Which part of a sample counts, by the correlation of each one's rank with the next one's.
+fn lag_one(sample: &[f64]) -> f64 {
+    let n = sample.len() as f64;
+    let mut order: Vec<usize> = (0..sample.len()).collect();
+    order.sort_by(|a, b| sample[*a].total_cmp(&sample[*b]));
+    let mut ranks = vec![0.0; sample.len()];
+    order.iter().enumerate().for_each(|(rank, index)| ranks[*index] = rank as f64 - (n - 1.0) / 2.0);
+    let raw =
+        ranks.windows(2).map(|pair| pair[0] * pair[1]).sum::<f64>() / ranks.iter().map(|rank| rank * rank).sum::<f64>();
+    let r = (raw + (1.0 + 4.0 * raw) / n).clamp(0.0, 0.99);
+    (1.0 - r) / (1.0 + r)
 }

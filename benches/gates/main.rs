@@ -18,6 +18,7 @@ mod before;
 mod random;
 mod tier;
 mod traffic;
+mod whole;
 
 use std::fmt::Write as _;
 
@@ -37,18 +38,37 @@ const COMPARES: &str = "gates:\n  error-rate:\n    source: file\n    kind: count
     candidate: {bad: 'bad {{candidate}}', total: 'total {{candidate}}'}\n    min: {total: 300, slots: 3}\n    \
     compare: {test: e-value, max-ratio: 1.5}\n";
 
+const SAMPLE: &str = "gates:\n  latency:\n    source: file\n    kind: sample\n    candidate: {value: 'value {{candidate}}'}\n    \
+    min: {n: 50, slots: 1}\n    compare: {test: mann-whitney, min-a12: 0.6}\n";
+
 fn main() {
     let runs = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(2000);
+    // Enough to see what is far from its bound.
+    let few = runs / 5;
     println!(
-        "Each figure is of {runs} tiers. Where nothing else is said: the first of three tiers, 14 slots of a minute, 5 % of 6,000"
+        "Each figure is of {runs} tiers, of limits and in the tables after them of {few}, and of {} where tiers are long.",
+        few / 4
     );
-    println!("requests a minute, 0.5 % errors, `false-alarms: 0.01`, `max-ratio: 1.5`, `min: {{total: 300}}`.\n");
+    println!(
+        "Where nothing else is said: the first of three tiers, 14 slots of a minute, 5 % of 6,000 requests a minute, 0.5 % errors,"
+    );
+    println!("`false-alarms: 0.01`, `max-ratio: 1.5`, `min: {{total: 300}}`.\n");
     alike(runs);
     harmed(runs);
     tolerated(runs);
-    limits(runs);
-    burns(runs);
-    samples(runs);
+    limits(few);
+    whole::limits(few);
+    burns(few);
+    whole::burns(few);
+    samples(few);
+    whole::hosts(few);
+    whole::recorded(few);
+    whole::leases(few);
+}
+
+/// A number of tiers, in percent.
+fn percent(count: u32, of: u32) -> String {
+    format!("{:.1} %", 100.0 * f64::from(count) / f64::from(of.max(1)))
 }
 
 /// The share of tiers that fail, in percent, now and before, and the median slot.
@@ -119,6 +139,16 @@ fn alike(runs: u32) {
         ("the rate of each varies by minute, coefficient of variation 0.5", usual(Errors::Uneven(0.5))),
         ("… 1", usual(Errors::Uneven(1.0))),
         ("… 2", usual(Errors::Uneven(2.0))),
+        ("… 2, of both versions together", usual(Errors::Shared(2.0))),
+        (
+            "25 % of 600 requests a minute, 5 failed requests a user on average",
+            Traffic { ours: 150.0, theirs: 450.0, ..usual(Errors::RetriedOnAverage(5.0)) },
+        ),
+        (
+            "… of 6,000, coefficient of variation 1 by minute",
+            Traffic { ours: 1500.0, theirs: 4500.0, ..usual(Errors::Uneven(1.0)) },
+        ),
+        ("5 % of 60,000, the same", Traffic { ours: 3000.0, theirs: 57_000.0, ..usual(Errors::Uneven(1.0)) }),
         ("log rate autoregressive, 0.9, deviation 0.5", usual(Errors::Drifting)),
     ] {
         println!("| {name} | {} |", compared(traffic, runs).row());
@@ -144,6 +174,8 @@ fn harmed(runs: u32) {
         ("10 times, the same", Traffic { errors: Errors::Retried(3.0), ..times(10.0) }),
         ("3 times, coefficient of variation 1 by minute", Traffic { errors: Errors::Uneven(1.0), ..times(3.0) }),
         ("10 times, the same", Traffic { errors: Errors::Uneven(1.0), ..times(10.0) }),
+        ("3 times, of both versions together", Traffic { errors: Errors::Shared(1.0), ..times(3.0) }),
+        ("5 times, the same", Traffic { errors: Errors::Shared(1.0), ..times(5.0) }),
     ] {
         println!("| {name} | {} |", compared(traffic, runs).row());
     }
@@ -282,9 +314,7 @@ fn series(random: &mut Random, count: usize, correlation: f64, shift: f64) -> Ve
 }
 
 fn samples(runs: u32) {
-    let gate = "gates:\n  latency:\n    source: file\n    kind: sample\n    candidate: {value: 'value {{candidate}}'}\n    \
-        min: {n: 50, slots: 1}\n    compare: {test: mann-whitney, min-a12: 0.6}\n";
-    let terms = terms(gate);
+    let terms = terms(SAMPLE);
     println!("| `sample`, 60 observations a side: tiers that fail | before | now |\n|---|---|---|");
     for (name, correlation, shift) in [
         ("alike, correlation 0 with the one before", 0.0, 0.0),

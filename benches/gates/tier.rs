@@ -3,7 +3,9 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use git_two_key::{
-    gate::{Answer, Judgement, Measure, Metric, Observations, Question, Subject, TierContext, Value, Watch, judge},
+    gate::{
+        Answer, Judgement, Measure, Metric, Observations, Question, Recorded, Subject, TierContext, Value, Watch, judge,
+    },
     ledger::PinnedTerms,
     model::{
         GateId, LeaseId, Refusal, TargetId,
@@ -60,7 +62,7 @@ pub(crate) fn terms(sections: &str) -> PinnedTerms {
     }
 }
 
-/// The first of three tiers, which settles for a minute and bakes for so many one-minute slots.
+/// One of three tiers, by default the first, which settles for a minute and bakes for so many one-minute slots.
 pub(crate) struct Tier<'a> {
     terms: &'a PinnedTerms,
     context: TierContext,
@@ -87,6 +89,19 @@ impl<'a> Tier<'a> {
             names: git_two_key::gate::Names::default(),
         };
         Self { terms, context, watch: Watch::default(), told: Told::default(), slot: 0 }
+    }
+
+    /// The last tier: with what was recorded of the error rate, if anything was.
+    pub(crate) fn last(self, recorded: Option<[f64; 2]>) -> Self {
+        let recorded =
+            recorded.map(|[bad, total]| (GateId::parse("error-rate").unwrap(), Recorded::Counts { bad, total }));
+        let context = TierContext { last: true, recorded: recorded.into_iter().collect(), ..self.context };
+        Self { context, ..self }
+    }
+
+    /// The same tier of a lease with so many.
+    pub(crate) fn of(self, tiers: u32) -> Self {
+        Self { context: TierContext { tiers, ..self.context }, ..self }
     }
 
     /// Judges the next slot.

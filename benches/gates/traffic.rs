@@ -13,6 +13,8 @@ pub(crate) enum Errors {
     RetriedOnAverage(f64),
     /// The rate varies from minute to minute, with this coefficient of variation, of each version by itself.
     Uneven(f64),
+    /// The same, of both versions together: what they share.
+    Shared(f64),
     /// The logarithm of the rate resembles that of the minute before: first-order autoregressive, 0.9, deviation 0.5.
     Drifting,
 }
@@ -40,6 +42,7 @@ impl Traffic {
     pub(crate) fn minutes(self, random: &mut Random, minutes: u32) -> Vec<[f64; 4]> {
         let mut drift = [0, 1].map(|_| 0.5 * random.normal());
         let minute = |_| {
+            let shared = if let Errors::Shared(variation) = self.errors { factor(random, variation) } else { 1.0 };
             let mut side = |requests: f64, rate: f64, drift: &mut f64| {
                 let total = random.poisson(requests);
                 let bad = match self.errors {
@@ -51,10 +54,10 @@ impl Traffic {
                         (0..failing as u32).map(|_| tries(random)).sum()
                     }
                     Errors::Uneven(variation) => {
-                        let shape = 1.0 / (variation * variation);
-                        let factor = random.gamma(shape) / shape;
+                        let factor = factor(random, variation);
                         random.poisson(requests * rate * factor)
                     }
+                    Errors::Shared(_) => random.poisson(requests * rate * shared),
                     Errors::Drifting => {
                         *drift = 0.9 * *drift + 0.5 * (1.0_f64 - 0.81).sqrt() * random.normal();
                         random.poisson(requests * rate * (*drift - 0.125).exp())
@@ -69,4 +72,10 @@ impl Traffic {
         };
         (0..minutes).map(minute).collect()
     }
+}
+
+/// By how much a rate is other than usual, with a coefficient of variation.
+fn factor(random: &mut Random, variation: f64) -> f64 {
+    let shape = 1.0 / (variation * variation);
+    random.gamma(shape) / shape
 }

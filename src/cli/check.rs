@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use crate::{
     follower::records::basis_points,
-    ledger::State,
+    gate::health::unmeasurable,
+    ledger::{PinnedTerms, State},
     model::{
         MAX_FILE_BYTES, Reason, Refusal,
         document::{DocumentError, Problem},
@@ -19,7 +20,8 @@ use crate::{
         policy::{self, Policy},
     },
     reconciler::{Config, opening},
-    report::{self, Advice, Expected, escaped, lease_alarms},
+    report::{self, Advice, Expected, escaped, lease_alarms, lease_doubts},
+    sources::Sources,
 };
 
 use super::{
@@ -51,7 +53,7 @@ pub struct Args {
     #[arg(long, value_name = "PER-SECOND", value_parser = positive)]
     traffic: Option<f64>,
     /// How many percent of the requests are bad anyway (by default 0.5)
-    #[arg(long, value_name = "PERCENT", value_parser = positive)]
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
     bad: Option<f64>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
@@ -61,6 +63,10 @@ pub struct Args {
 fn positive(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "it is a number".to_owned())?;
     if number.is_finite() && number > 0.0 { Ok(number) } else { Err("it is above 0".to_owned()) }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    positive(text).and_then(|number| if number < 100.0 { Ok(number) } else { Err("it is below 100".to_owned()) })
 }
 
 /// What there is to say about one file.
@@ -187,7 +193,10 @@ fn check_lease(
     let policy: Option<&Policy> = state.map(|state| state.policy().get());
     let mut advice = policy.map(|policy| report::lease_advice(policy, state, &proposed)).unwrap_or_default();
     advice.notes.extend(policy.into_iter().flat_map(|policy| lease_alarms(policy, proposed.get(), expected)));
+    advice.warnings.extend(policy.into_iter().flat_map(|policy| lease_doubts(policy, proposed.get(), expected)));
     if let Some(config) = config {
+        let terms = policy.map(|policy| PinnedTerms::of(policy, &proposed.get().target));
+        check_sources(terms.as_ref(), config, &mut advice);
         check_reach(proposed.get(), config, &mut advice);
     }
     #[allow(clippy::disallowed_methods, reason = "the clock is read here; a warning is all that comes of it")]
@@ -195,6 +204,19 @@ fn check_lease(
         advice.warnings.push(format!("its window was over at {}", proposed.get().expires));
     }
     Checked::advised(name, "lease", advice)
+}
+
+/// Holds a lease's gates and limits to what the configuration can measure of them, and in time.
+fn check_sources(terms: Option<&PinnedTerms>, config: &Config, advice: &mut Advice) {
+    let (Some(terms), Some(metrics)) = (terms, &config.metrics) else { return };
+    let refused = match Sources::open(metrics) {
+        Ok(sources) => unmeasurable(terms.gates.iter(), terms.thresholds.keys(), Some(&sources)),
+        Err(refusal) => Some(refusal),
+    };
+    advice.warnings.extend(refused.map(|refusal| {
+        let hint = refusal.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        format!("the applier could not watch it: {}{hint}", refusal.message)
+    }));
 }
 
 /// Holds a lease's tiers to what its target can reach: by the configuration, and by what is there if it can be asked.

@@ -286,6 +286,7 @@ fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<
         digest,
         ok: differences.is_empty(),
         differences,
+        on_word: again.on_word,
         recorded: evidence.judgement,
         evaluated: again.judgement,
         lease,

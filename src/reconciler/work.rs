@@ -334,7 +334,7 @@ impl Job {
             }
             Act::Stop(kind) => {
                 let why = self.decision.reason.as_ref().map_or_else(String::new, |reason| reason.message.clone());
-                let evidence = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok());
+                let evidence = self.evidence();
                 self.stop(&lease, kind, &why, evidence);
                 self.applied.halted = Some(self.run.reading.now);
             }
@@ -409,9 +409,21 @@ impl Job {
     /// Keeps what the check of what was restored rests on, and names it there.
     fn keep_evidence(&mut self, health: &mut Check) {
         self.applied.verdict = Some(self.rollback_health.verdict());
-        if let Some(bytes) = self.look.evidence.as_ref().and_then(|evidence| evidence.bytes().ok()) {
+        if let Some(bytes) = self.evidence() {
             let digest = self.exhibit(bytes);
             health.message = format!("{}; evidence {digest}", health.message);
+        }
+    }
+
+    /// What the look at the tier rests on, if anything was judged. Nothing waits for evidence that cannot be written: that it is
+    /// missing is said.
+    fn evidence(&mut self) -> Option<Vec<u8>> {
+        match self.look.evidence.as_ref().map(Evidence::bytes)? {
+            Ok(bytes) => Some(bytes),
+            Err(refusal) => {
+                self.remarks.push(refusal);
+                None
+            }
         }
     }
 
@@ -503,7 +515,7 @@ impl Job {
             Verdict::Pending | Verdict::Inconclusive => None,
         };
         let Some(event) = event.filter(|_| self.applied.verdict != Some(verdict)) else { return };
-        if let Ok(bytes) = evidence.bytes() {
+        if let Some(bytes) = self.evidence() {
             self.exhibit(bytes);
         }
         self.applied.verdict = Some(verdict);

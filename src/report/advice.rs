@@ -5,12 +5,12 @@ use crate::{
     model::{
         Proposed, Reason, Refusal,
         lease::Lease,
-        policy::{Gate, Kind, Policy, Role},
+        policy::{Policy, Role},
     },
     risk::{MODEL, Sensitive},
 };
 
-use super::alarms::policy_alarms;
+use super::{alarms::policy_alarms, doubts::doubts};
 
 /// What there is to say about a proposal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,13 +83,7 @@ pub fn policy_advice(state: Option<&State>, proposed: &Proposed<Policy>) -> Advi
             advice.warnings.push(format!("target {id} has no gates: nothing but time is watched"));
         }
     }
-    let only_compares = |gate: &Gate| gate.kind == Kind::Sample && gate.compare.is_some() && gate.absolute.is_none();
-    for (id, _) in policy.gates.iter().filter(|(_, gate)| only_compares(gate)) {
-        advice.warnings.push(format!(
-            "gate {id} only compares samples: one in six requests may hang forever and it passes; give it an `absolute` limit, or \
-             count slow requests with a count-ratio gate"
-        ));
-    }
+    advice.warnings.extend(doubts(policy));
     advice.warnings.extend(thin(policy));
     advice.notes.extend(policy_alarms(policy));
     advice

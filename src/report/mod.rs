@@ -10,6 +10,7 @@ mod alarms;
 mod annotate;
 mod attestation;
 mod difference;
+mod doubts;
 mod effects;
 mod finding;
 mod keys;
@@ -40,7 +41,7 @@ use crate::{
 };
 
 pub use advice::{Advice, lease_advice, policy_advice, thin};
-pub use alarms::{Expected, lease_alarms};
+pub use alarms::{Expected, lease_alarms, lease_doubts};
 pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_remark};
 pub use attestation::attestation;
 pub use difference::{PolicyRow, policy_difference};

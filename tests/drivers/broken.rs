@@ -344,7 +344,7 @@ fn the_target_is_seen_now_and_then_only_and_its_candidate_fails() {
     let gates = "gates:\n  error-rate:\n    source: file\n    kind: count-ratio\n    candidate: {bad: b, total: t}\n    settle: 0s\n    \
                  interval: 1s\n    min: {total: 100, slots: 1}\n    absolute: {max: 0.05}\n    inconclusive-deadline: 30m\n\
                  thresholds:\n  error-rate: {warn: '> 1', halt: '> 2'}\n";
-    for bad in [40, 0] {
+    for bad in [320, 0] {
         let edge = Edge::odd("roundrobin", 1, &Odds { gates, ..Odds::default() });
         let text = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
         fs::write(edge.rig.path("applier.yaml"), text + "metrics: {file: {path: metrics.json}}\n").unwrap();

@@ -143,7 +143,7 @@ fn evidence_is_a_number_that_people_can_read_or_the_verdict_is_inconclusive() {
 
 #[test]
 fn a_failure_shows_the_slot_that_decided() {
-    let bad = [12.0, 150.0, 25.0, 2850.0];
+    let bad = [40.0, 150.0, 25.0, 2850.0];
     let good = [0.0, 150.0, 25.0, 2850.0];
     let (verdicts, judgement) = judged(&counted(&[bad, bad, good, good, good]), 6);
     let report = &judgement["gates"]["error-rate"];
@@ -176,4 +176,25 @@ fn a_source_is_asked_for_a_slot_when_its_lag_is_over() {
     assert_eq!(slots(&look("")), (1, 1));
     assert_eq!(slots(&look(", lag: 60s")), (1, 0));
     assert_eq!(slots(&look(", lag: 10m")), (0, 0));
+}
+
+#[test]
+fn what_both_versions_share_hides_no_harm() {
+    let factors = [0.2, 3.0, 0.1, 2.5, 0.3, 1.5, 0.1, 2.0, 0.4, 1.0, 0.2, 2.8, 0.1, 1.2];
+    let verdicts = |times: f64| {
+        let rows = factors.map(|factor: f64| [(1.5 * times * factor).round(), 300.0, (28.5 * factor).round(), 5700.0]);
+        judged(&counted(&rows), 15).0
+    };
+    assert!(verdicts(5.0).contains(&"FAIL".to_owned()));
+    assert_eq!(verdicts(1.0).last().unwrap(), "PASS");
+}
+
+#[test]
+fn retries_and_bad_minutes_break_no_limit_that_the_rate_keeps() {
+    let verdicts = |bad: [f64; 14]| judged(&counted(&bad.map(|bad| [bad, 300.0, 19.0 * bad, 5700.0])), 15).0;
+    // 4 % in all, and 5 % is the limit: six users who retry.
+    let retried = verdicts([0.0, 38.0, 0.0, 0.0, 27.0, 0.0, 31.0, 0.0, 0.0, 22.0, 0.0, 29.0, 0.0, 21.0]);
+    assert!(!retried.contains(&"FAIL".to_owned()), "{retried:?}");
+    // 8 % in every minute.
+    assert_eq!(verdicts([24.0; 14]).last().unwrap(), "FAIL");
 }

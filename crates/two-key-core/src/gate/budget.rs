@@ -2,7 +2,7 @@
 
 use crate::{
     ledger::PinnedTerms,
-    model::policy::{Decimal, Gate, LimitRule},
+    model::policy::{Decimal, Gate, Kind, LimitRule},
 };
 
 use super::stats::counts::ANY_TIME;
@@ -40,11 +40,9 @@ impl Budget {
             gate.windows.iter().for_each(|_| limit(LimitRule::Test));
         }
         for (name, threshold) in terms.thresholds.iter().filter(|(_, threshold)| threshold.halt.is_some()) {
-            limit(
-                threshold
-                    .rule
-                    .unwrap_or(terms.gates.get(name).map_or(LimitRule::Point, |gate| LimitRule::usual(gate.kind))),
-            );
+            // What no gate counts is a point, whatever its rule.
+            let counts = terms.gates.get(name).filter(|gate| gate.kind != Kind::Gauge);
+            limit(counts.map_or(LimitRule::Point, |gate| threshold.rule.unwrap_or(LimitRule::usual(gate.kind))));
         }
         Self { rate: terms.false_alarms.get(), tiers: tiers.max(1), comparisons, limits, points }
     }

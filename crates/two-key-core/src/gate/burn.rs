@@ -1,15 +1,18 @@
 //! Burn-rate gates: an error budget that is spent too fast over a short and a long window at once.
 
-use crate::model::{document::Span, policy::Decimal};
+use crate::model::{
+    document::Span,
+    policy::{Decimal, Gate},
+};
 
 use super::{
     conclude::{Bench, Cause, Figures, Read, Reading, Says},
     counts::{Counted, aggregate, counted, is_none_good, minimum, uncounted},
-    limits::{Limits, State},
+    limits::{Limits, State, Weighing},
     question::windows,
     stats::{
         Summary, burn,
-        counts::{Counts, ln_e},
+        counts::{Counts, beginning, ln_e},
     },
     watch::{Part, Query, Side, Slot},
     words,
@@ -81,24 +84,30 @@ impl Tier<'_> {
     /// What a slot says. A limit that is broken, or a budget that burns, is so whatever is unknown of other windows.
     fn slot(&mut self, slot: &Slot, measured: &[(Span, Counts)], unknown: Option<Says>, figures: &mut Figures) -> Says {
         let gate = self.bench.gate;
-        let (Some((_, longest)), Some(objective)) = (measured.first().copied(), gate.objective) else {
+        let (Some((longest_window, longest)), Some(objective)) = (measured.first().copied(), gate.objective) else {
             let nothing = || Says::Unknown("the gate has no windows or no objective".to_owned(), Cause::Silence);
             return unknown.unwrap_or_else(nothing);
         };
         self.counted |= longest.bad > 0.0;
         figures.candidate = aggregate(longest);
-        let limit = self.limits.hold(longest, self.least);
+        let passed = |window| passed(self.bench, slot, window);
+        let limit = self.limits.hold(longest, self.least, Weighing::Sliding(passed(longest_window)));
         if let State::Broken(why) = limit {
             return Says::Harm(why);
         }
         let needed = -libm::log(self.bench.budget.limit());
         let over = |window: Span| measured.iter().find(|(own, _)| *own == window).map(|(_, counts)| *counts);
         let burns = |counts: Counts, window: Span| rate(counts, objective) * covered(self.bench, slot, window);
-        let mut fastest = 0.0_f64;
+        let budget = 1.0 - objective.get() / 100.0;
+        let (mut fastest, mut outage, mut suspected) = (0.0_f64, Outage::Unseen(0.0, 0.0), None);
         for window in &gate.windows {
             let (Some(short), Some(long)) = (over(window.short), over(window.long)) else { continue };
-            // That the budget is overspent is to be beyond chance: of few events one is soon too many.
-            let evidence = ln_e(long.bad, long.total - long.bad, 1.0 - objective.get() / 100.0);
+            // That the budget is overspent is to be beyond chance: of few events one is soon too many. Each beginning of a window
+            // is another chance to be wrong.
+            let needed = needed + beginning(passed(window.long));
+            let evidence = ln_e(long.bad, long.total - long.bad, budget);
+            let most = covered(self.bench, slot, window.long).min(covered(self.bench, slot, window.short)) / budget;
+            outage = outage.or(most, window.factor.get(), ln_e(long.total, 0.0, budget) >= needed);
             let (short, long) = (burns(short, window.short), burns(long, window.long));
             if evidence.is_nan() || short.is_nan() || long.is_nan() {
                 return Says::no_number();
@@ -106,11 +115,15 @@ impl Tier<'_> {
             let factor = window.factor.get();
             // A rate on the limit is good, whatever rounding makes of it.
             let limit = factor * (1.0 + ROUNDING);
-            if short > limit && long > limit && evidence >= needed {
-                return Says::Harm(format!(
+            if short > limit && long > limit {
+                let burns = format!(
                     "the budget burns {short:.1} times too fast over {} and {long:.1} over {}; the limit is {factor}",
                     window.short, window.long
-                ));
+                );
+                if evidence >= needed {
+                    return Says::Harm(burns);
+                }
+                suspected = Some(format!("{burns}, which may be chance"));
             }
             fastest = fastest.max(short.min(long));
         }
@@ -124,14 +137,53 @@ impl Tier<'_> {
         if let State::Beyond(why) = limit {
             return Says::Few(why);
         }
+        if let Some(why) = suspected {
+            return Says::Few(why);
+        }
         if limit == State::NoNumber {
             return Says::no_number();
+        }
+        // What could not see an outage says nothing of health.
+        if let Outage::Unseen(most, factor) = outage
+            && !self.limits.sees_outages()
+        {
+            return Says::Few(format!(
+                "too early to notice an outage: were all bad, the budget would burn at {most:.1} of {factor}"
+            ));
         }
         if let Some(silent) = gate.windows.iter().map(|window| window.short).find(|short| is_silent(over(*short))) {
             return silence(silent);
         }
         Says::Fine(format!("the budget burns at {fastest:.2} of what it bears; {} events", words::count(longest.total)))
     }
+}
+
+/// Whether an outage of all that was served so far would be seen.
+#[derive(Debug, Clone, Copy)]
+enum Outage {
+    Seen,
+    /// The fastest that a budget could have burned over a pair of windows, and the pair's factor.
+    Unseen(f64, f64),
+}
+
+impl Outage {
+    /// The same with one more pair of windows: how fast its budget could have burned at most, its factor, and whether there are
+    /// events enough to show that.
+    fn or(self, most: f64, factor: f64, is_enough: bool) -> Self {
+        match self {
+            Self::Seen => Self::Seen,
+            Self::Unseen(..) if most > factor * (1.0 + ROUNDING) && is_enough => Self::Seen,
+            Self::Unseen(best, of) if of > 0.0 && best / of >= most / factor => self,
+            Self::Unseen(..) => Self::Unseen(most, factor),
+        }
+    }
+}
+
+/// How many slots had begun when a window did, from the first of the tier on.
+fn passed(bench: &Bench<'_>, slot: &Slot, window: Span) -> usize {
+    let lasted = slot.at.as_second().saturating_sub(bench.clockwork().ground.as_second());
+    let before = u64::try_from(lasted).unwrap_or(0).saturating_sub(window.as_secs());
+    usize::try_from(before / bench.gate.interval.as_secs().max(1)).unwrap_or(usize::MAX)
 }
 
 /// Which part of a window the tier has lasted for. What went before was not the candidate's doing: a window bears as much as it
@@ -141,6 +193,16 @@ fn covered(bench: &Bench<'_>, slot: &Slot, window: Span) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "seconds of any tier are exact")]
     let (lasted, window) = (lasted as f64, window.as_secs().max(1) as f64);
     (lasted / window).min(1.0)
+}
+
+/// After how many seconds a tier in which all is bad has burned faster than one of a gate's pairs of windows bears; none if it
+/// never does. Before that nothing passes: what could not see an outage says nothing of health.
+pub fn seen_after(gate: &Gate) -> Option<f64> {
+    let budget = 1.0 - gate.objective?.get() / 100.0;
+    let reached = gate.windows.iter().filter(|window| window.factor.get() * budget < 1.0);
+    #[allow(clippy::cast_precision_loss, reason = "seconds of any window are exact")]
+    let after = reached.map(|window| window.factor.get() * budget * window.short.max(window.long).as_secs() as f64);
+    after.reduce(f64::min)
 }
 
 /// Whether nothing at all came over a window. That is no sign of health, however it was counted.
@@ -157,8 +219,8 @@ fn rate(counts: Counts, objective: Decimal) -> f64 {
     if counts.total > 0.0 { burn::rate(counts.bad, counts.total, objective.get()) } else { 0.0 }
 }
 
-/// What the shortest window of a slot counted, and how fast the budget burned over it.
-pub(super) fn shortest(bench: &Bench<'_>, slot: &Slot) -> Result<(Counts, f64), Says> {
+/// What the shortest window of a slot counted, how fast the budget burned over it, and how many slots had begun when it did.
+pub(super) fn shortest(bench: &Bench<'_>, slot: &Slot) -> Result<(Counts, f64, usize), Says> {
     let (_, least) = minimum(bench);
     let (measured, unknown) = measured(bench, slot, least, false);
     if let Some(says) = unknown {
@@ -173,5 +235,5 @@ pub(super) fn shortest(bench: &Bench<'_>, slot: &Slot) -> Result<(Counts, f64), 
         return Err(silence(*window));
     }
     let rate = rate(*counts, bench.gate.objective.ok_or_else(nothing)?);
-    Ok((*counts, rate * covered(bench, slot, *window)))
+    Ok((*counts, rate * covered(bench, slot, *window), passed(bench, slot, *window)))
 }

@@ -2,15 +2,13 @@
 
 use jiff::Timestamp;
 
-use crate::model::{
-    document::Span,
-    policy::{Decimal, Gate, Worse},
-};
+use crate::model::policy::{Decimal, Worse};
 
 use super::{
+    blocks::Blocks,
     conclude::{Bench, Cause, Figures, Reading, Says},
     context::{Recorded, Subject},
-    counts::{Counted, Level, aggregate, counted, fell, is_none_good, part, uncounted, what},
+    counts::{Counted, aggregate, counted, fell, is_none_good, part, uncounted, what},
     question::compares,
     report::{Aggregate, Comparison},
     stats::counts::{Baseline, Counts, Harm, WITHOUT_WORST, Weighed},
@@ -20,54 +18,14 @@ use super::{
 
 /// How many of the newest blocks are looked at by themselves.
 const RECENT: usize = 3;
+/// From so many blocks on it is known how a candidate varies.
+const SEEN: usize = 4;
 /// From so many events on that were to be expected of a baseline, that none came is no chance.
 const EXPECTED: f64 = 20.0;
 /// The part of what was to be expected of a baseline below which it stands still.
 const STANDSTILL: f64 = 0.05;
 /// The natural logarithm of the largest e-value that is written down.
 const MOST_LN: f64 = 690.0;
-
-/// What each block of a tier counted, of both sides. A block is as long as a slot, or a minute where slots are shorter: what
-/// is left out as the worst has to be long enough for a bad moment.
-#[derive(Debug, Default)]
-struct Blocks {
-    /// The block that the newest slot is in, by its number.
-    current: Option<i64>,
-    /// The highest that the counts of each side were.
-    levels: [Level; 2],
-    /// The counts of the slot before, and its number.
-    last: [Counts; 2],
-    last_slot: Option<u64>,
-    candidate: Vec<Counts>,
-    baseline: Vec<Counts>,
-}
-
-/// The longest time that slots are taken together for.
-const BLOCK: Span = Span::seconds(60);
-
-impl Blocks {
-    /// Adds a slot's counts. Those that fell are of another counter: what it counts now is one block, whenever that was.
-    /// Returns the slot that ended the block before, if one did.
-    fn add(&mut self, gate: &Gate, number: u64, block: i64, now: [Counts; 2]) -> Option<u64> {
-        if now.iter().zip(&self.last).any(|(now, last)| fell(gate, *now, *last)) {
-            *self = Self::default();
-        }
-        let mut ended = None;
-        if self.current != Some(block) {
-            self.current = Some(block);
-            ended = self.last_slot;
-            self.candidate.push(Counts::default());
-            self.baseline.push(Counts::default());
-        }
-        let ([candidate, baseline], [our_level, their_level]) = (now, &mut self.levels);
-        if let (Some(ours), Some(theirs)) = (self.candidate.last_mut(), self.baseline.last_mut()) {
-            *ours = Counts::sum([*ours, our_level.rise(candidate)]);
-            *theirs = Counts::sum([*theirs, their_level.rise(baseline)]);
-        }
-        (self.last, self.last_slot) = (now, Some(number));
-        ended
-    }
-}
 
 /// The one look at a comparison when the tier has baked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,7 +50,7 @@ pub(super) struct Comparing<'a> {
     ever: [bool; 2],
     /// The counts of both when the baseline was last seen to grow, and when that was.
     beside: Option<([Counts; 2], Timestamp)>,
-    blocks: Blocks,
+    blocks: Blocks<2>,
     once: Once,
     /// Whether the comparison could have noticed the worst already.
     sighted: bool,
@@ -194,8 +152,7 @@ impl<'a> Comparing<'a> {
                     "nothing was counted of the baseline since {since}, while the candidate served"
                 ));
             }
-            let block = self.block(slot);
-            reading.marks.extend(self.blocks.add(self.bench.gate, slot.number, block, [candidate, baseline]));
+            reading.marks.extend(self.blocks.add(self.bench, slot, [candidate, baseline]));
             return match self.beside(slot, [candidate, baseline], figures, reading) {
                 // That nothing counts the baseline's bad events is no harm of the candidate's.
                 Says::Harm(_) if !is_counted => uncounted(part(Side::Baseline)).says(),
@@ -205,8 +162,7 @@ impl<'a> Comparing<'a> {
         let Some(Recorded::Counts { bad, total }) = self.bench.context.recorded.get(self.bench.id) else {
             return Says::Fine("; there is nothing to compare with".to_owned());
         };
-        let block = self.block(slot);
-        reading.marks.extend(self.blocks.add(self.bench.gate, slot.number, block, [candidate, Counts::default()]));
+        reading.marks.extend(self.blocks.add(self.bench, slot, [candidate, Counts::default()]));
         let says = self.recorded(slot, [candidate, Counts { bad: *bad, total: *total }], figures, reading);
         (figures.baseline, figures.comparison) = self.looked;
         says
@@ -232,14 +188,6 @@ impl<'a> Comparing<'a> {
         (expected >= EXPECTED).then_some(at)
     }
 
-    /// The block that a slot is in.
-    fn block(&self, slot: &Slot) -> i64 {
-        let Bench { gate, context, .. } = self.bench;
-        let length = gate.interval.max(BLOCK.min(context.bake)).as_secs().max(1);
-        let passed = slot.at.as_second().saturating_sub(self.bench.clockwork().ground.as_second());
-        passed.saturating_sub(1) / i64::try_from(length).unwrap_or(i64::MAX)
-    }
-
     /// Compares with what runs beside: at any time, and once when the tier has baked.
     fn beside(&mut self, slot: &Slot, counts: [Counts; 2], figures: &mut Figures, reading: &mut Reading) -> Says {
         let (gate, budget) = (self.bench.gate, self.bench.budget);
@@ -255,19 +203,23 @@ impl<'a> Comparing<'a> {
         if !due && !self.newest && self.sighted && !self.is_much(counts) {
             return Says::Fine(String::new());
         }
-        let weighed = Weighed::new(&self.blocks.candidate, Baseline::Beside(&self.blocks.baseline), self.harm());
+        let [ours, theirs] = &self.blocks.counts;
+        let weighed = Weighed::new(ours, Baseline::Beside(theirs), self.harm());
         let shows_harm = weighed.shows_harm(any_time) || due && weighed.shows_harm_once(once);
         let says = if shows_harm { Shows::Harm } else { Shows::Nothing };
         self.weigh(&weighed, counts, says, any_time, figures)
     }
 
     /// Compares with what was recorded. That does not grow with the candidate, and is no fair bet at any time. So it is looked
-    /// at only when the candidate's events have doubled, each time for half of the false alarms that are left.
+    /// at only when the candidate's events have doubled, each time for half of the false alarms that are left, and of a candidate
+    /// not before it is known how it varies.
     fn recorded(&mut self, slot: &Slot, counts: [Counts; 2], figures: &mut Figures, reading: &mut Reading) -> Says {
         let [candidate, baseline] = counts;
-        if candidate.total < self.least || candidate.total < 2.0 * self.looked_at {
+        let is_seen = self.blocks.counts[0].len() >= SEEN || self.bench.context.subject == Subject::Stable;
+        if !is_seen || candidate.total < self.least || candidate.total < 2.0 * self.looked_at {
             return match &self.blind {
                 Some(why) => Says::Few(why.clone()),
+                None if self.looks == 0 => Says::Few("not compared with what was recorded yet".to_owned()),
                 None => Says::Fine("; as the recorded baseline said".to_owned()),
             };
         }
@@ -276,7 +228,8 @@ impl<'a> Comparing<'a> {
         reading.decisive.insert(slot.number);
         let alpha = self.bench.budget.comparison(self.bench.gate).unwrap_or(0.0);
         let alpha = libm::ldexp(alpha, -self.looks);
-        let weighed = Weighed::new(&self.blocks.candidate, Baseline::Recorded(baseline), self.harm());
+        let [ours, _] = &self.blocks.counts;
+        let weighed = Weighed::new(ours, Baseline::Recorded(baseline), self.harm());
         let shows_harm = match self.bench.context.subject {
             Subject::Candidate => weighed.shows_harm(alpha),
             // What was restored and is not seen to be well has failed anyway: one bad moment is waited for by nobody.
@@ -339,7 +292,7 @@ impl<'a> Comparing<'a> {
             return Says::Few(format!("harm in one slot, and too few in others to tell{against}"));
         }
         // What varies because it has just gone wrong is not made well by how much it varies.
-        let looks = 2..=RECENT.min(self.blocks.baseline.len());
+        let looks = 2..=RECENT.min(self.blocks.counts[1].len());
         if looks.into_iter().any(|length| self.goes_wrong(length, alpha)) {
             return Says::Few(format!("harm in the newest slots, which may be chance{against}"));
         }
@@ -349,7 +302,8 @@ impl<'a> Comparing<'a> {
     /// Whether the newest blocks show harm by themselves, were they independent, and each but one of them.
     fn goes_wrong(&self, length: usize, alpha: f64) -> bool {
         let newest = |blocks: &[Counts]| blocks.iter().rev().take(length).copied().collect::<Vec<_>>();
-        let (ours, theirs) = (newest(&self.blocks.candidate), newest(&self.blocks.baseline));
+        let [ours, theirs] = &self.blocks.counts;
+        let (ours, theirs) = (newest(ours), newest(theirs));
         self.is_much([Counts::sum(ours.clone()), Counts::sum(theirs.clone())])
             && Weighed::of_independent(&ours, Baseline::Beside(&theirs), self.harm()).shows_harm(alpha)
     }
@@ -358,7 +312,7 @@ impl<'a> Comparing<'a> {
     fn would_notice(&self, counts: [Counts; 2], needed: f64) -> bool {
         let [candidate, baseline] = counts;
         let worst = Counts { bad: self.alarming(counts), ..candidate };
-        Weighed::new(&[worst], Baseline::Recorded(baseline), self.harm()).whole.ln_e >= needed
+        Weighed::of_independent(&[worst], Baseline::Recorded(baseline), self.harm()).whole.ln_e >= needed
     }
 
     fn harm(&self) -> Harm {

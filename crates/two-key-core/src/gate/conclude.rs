@@ -132,6 +132,8 @@ pub(super) struct Reading {
     pub(super) minimum: Option<u64>,
     /// Slots that decided something beside their own verdict.
     pub(super) decisive: BTreeSet<u64>,
+    /// Slots in which a limit was broken that takes more of them in a row.
+    pub(super) row: BTreeSet<u64>,
     /// Slots that later ones are measured from.
     pub(super) marks: BTreeSet<u64>,
     /// Before this an open verdict is no sign of trouble.
@@ -257,7 +259,8 @@ pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> C
         baseline: figures.baseline,
         comparison: figures.comparison,
     };
-    Conclusion { report, keep: Keep { decisive, marks, silent, ..Keep::default() } }
+    let row = std::mem::take(&mut reading.row);
+    Conclusion { report, keep: Keep { decisive, marks, silent, row, ..Keep::default() } }
 }
 
 /// Whether what a slot says is a failure.

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use crate::model::policy::{Gate, Kind, Source, Worse};
 
 use super::{
+    blocks::Blocks,
     comparison::Comparing,
     conclude::{Bench, Cause, Figures, Read, Reading, Says},
-    limits::{Limits, State},
+    limits::{Limits, State, Weighing},
     measure::Value,
     report::Aggregate,
     slot::later,
@@ -52,18 +53,22 @@ impl Counted {
     }
 }
 
-/// How many events a PASS needs, as a number to compare counts with. By default as many as, without a single bad one,
+/// How many events a PASS needs of a gate that counts, before the risk raises it. By default as many as, without a single bad one,
 /// would certify the absolute limit, or 1 %, with a confidence of 95 %.
-pub(super) fn minimum(bench: &Bench<'_>) -> (u64, f64) {
-    let certified = |gate: &Gate| {
+pub fn least_events(gate: &Gate) -> u32 {
+    gate.min.total.unwrap_or_else(|| {
         let limit = gate.absolute.and_then(|absolute| absolute.max).map(crate::model::policy::Decimal::get);
         let limit = limit.filter(|limit| *limit > 0.0 && *limit < 1.0).unwrap_or(CERTIFIED);
         // Between 1 and a few hundred thousand for any limit that makes sense; more is capped.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let needed = certifying(limit, CONFIDENCE).clamp(1.0, f64::from(u32::MAX)) as u32;
         needed
-    };
-    let minimum = bench.raised(bench.gate.min.total.unwrap_or_else(|| certified(bench.gate)));
+    })
+}
+
+/// The same, raised, and as a number to compare counts with.
+pub(super) fn minimum(bench: &Bench<'_>) -> (u64, f64) {
+    let minimum = bench.raised(least_events(bench.gate));
     #[allow(clippy::cast_precision_loss)]
     (minimum, minimum as f64)
 }
@@ -134,6 +139,7 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
         bench,
         least,
         limits: Limits::new(bench),
+        blocks: Blocks::default(),
         comparing: Comparing::new(bench, least),
         served: Served::default(),
     };
@@ -258,6 +264,7 @@ struct Tier<'a> {
     bench: &'a Bench<'a>,
     least: f64,
     limits: Limits,
+    blocks: Blocks<1>,
     comparing: Comparing<'a>,
     served: Served,
 }
@@ -276,7 +283,9 @@ impl Tier<'_> {
         };
         figures.candidate = aggregate(candidate);
         self.served.see(self.bench, slot, candidate.total);
-        let limit = self.limits.hold(candidate, self.least);
+        reading.marks.extend(self.blocks.add(self.bench, slot, [candidate]));
+        let [blocks] = &self.blocks.counts;
+        let limit = self.limits.hold(candidate, self.least, Weighing::Blocks(blocks));
         if let State::Broken(why) = limit {
             return Says::Harm(why);
         }

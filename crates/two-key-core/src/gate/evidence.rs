@@ -14,16 +14,17 @@ use super::{
     context::TierContext,
     difference::difference,
     judge::kept,
+    measure::Value,
     question::{Planned, plan, plan_metric},
     report::{Judgement, Verdict},
     slot::Slots,
     thresholds,
-    watch::{Slot, Watch},
+    watch::{Keep, Seen, Watch},
 };
 
 /// The form of the document, and the methods by which it is judged: whatever changes what is concluded from the same answers
 /// is another one.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// How long a document may be and still be written for people to read.
 const READABLE_BYTES: usize = 1024 * 1024;
 /// The largest document that is read.
@@ -33,7 +34,7 @@ pub const MAX_EVIDENCE_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
-    /// The form of the document: 3.
+    /// The form of the document: 4.
     version: u32,
     /// What was judged.
     pub context: TierContext,
@@ -58,6 +59,8 @@ pub struct Reevaluation {
     pub judgement: Judgement,
     /// Where that, or what it rests on, is other than what the document says; empty if the document holds.
     pub differences: Vec<String>,
+    /// How many numbers that it rests on are there without the source's words: they are taken on the word of whoever signed.
+    pub on_word: u32,
 }
 
 impl Evidence {
@@ -123,11 +126,15 @@ impl Evidence {
     /// Judges again from what was recorded: the queries that the gates ask, the words that were answered, and all that
     /// follows from them.
     pub fn reevaluate(&self) -> Reevaluation {
-        let mut differences = Vec::new();
+        let (mut differences, mut on_word) = (Vec::new(), 0);
+        let nothing = Seen::default();
         for (id, gate) in &self.terms.gates {
             let bench = Bench::new(id, gate, &self.terms, &self.context);
             let plan = |at| plan(gate, &self.context, at);
-            self.check("gate", id, self.watch.slots(id), bench.clockwork(), &plan, &mut differences);
+            let seen = self.watch.gates.get(id).unwrap_or(&nothing);
+            let keep = kept(&bench, &self.terms, seen, self.judgement.at);
+            let of = Of { what: "gate", id, seen, keep: &keep, clockwork: bench.clockwork() };
+            on_word += self.check(of, &plan, &mut differences);
         }
         for (id, seen) in &self.watch.gates {
             differences.extend(seen.forgot_wrongly().map(|why| format!("gate {id}: {why}")));
@@ -143,36 +150,33 @@ impl Evidence {
                 continue;
             };
             let plan = |at| vec![plan_metric(metric, &self.context, at)];
-            let clockwork = thresholds::clockwork(&self.context);
-            self.check("threshold", id, &seen.slots, clockwork, &plan, &mut differences);
+            let (halting, row) = thresholds::halting(id, &self.terms, &self.context, seen);
+            let keep = Keep { halting, row, ..Keep::default() };
+            let of = Of { what: "threshold", id, seen, keep: &keep, clockwork: thresholds::clockwork(&self.context) };
+            on_word += self.check(of, &plan, &mut differences);
         }
         if let Some(other) = self.watch.is_of_another(&self.context) {
             differences.push(format!("what was seen is of {other}"));
         }
         let judgement = conclude(&self.terms, &self.context, &self.watch, self.judgement.at);
         compare(&self.judgement, &judgement, &mut differences);
-        Reevaluation { judgement, differences }
+        Reevaluation { judgement, differences, on_word }
     }
 
     /// Whether slots are at times of their own, their questions those that are to be asked, and their values those that
-    /// were answered.
-    fn check(
-        &self,
-        what: &str,
-        id: &GateId,
-        slots: &[Slot],
-        clockwork: Slots,
-        plan: &dyn Fn(Timestamp) -> Vec<Planned>,
-        differences: &mut Vec<String>,
-    ) {
-        let mut before = 0;
-        for slot in slots {
+    /// were answered. Of slots that decide, and of the newest one, the queries have to be there; returns how many of their numbers
+    /// are without words.
+    fn check(&self, of: Of<'_>, plan: &dyn Fn(Timestamp) -> Vec<Planned>, differences: &mut Vec<String>) -> u32 {
+        let Of { what, id, seen, keep, clockwork } = of;
+        let (mut before, mut on_word) = (0, 0);
+        for slot in &seen.slots {
             let number = slot.number;
             let mut differs = |why: &str| differences.push(format!("{what} {id}: slot {number}: {why}"));
             if number <= before || slot.at != clockwork.at(number) || slot.at > self.judgement.at {
                 differs("it is not at a time of its own");
             }
             before = number;
+            let is_whole = keep.whole(number) || number == seen.newest();
             let planned = plan(slot.at);
             if planned.len() != slot.answers.len() {
                 differs("it has other questions than are to be asked");
@@ -182,15 +186,33 @@ impl Evidence {
                     differs("a question is not one that is to be asked");
                 }
                 let Ok(question) = &planned.question else { continue };
-                if answered.query.as_ref().is_some_and(|query| *query != question.query) {
-                    differs("a query is not the one that is to be asked");
+                let is_number = matches!(answered.value, Value::Number(_) | Value::Observations(_));
+                match &answered.query {
+                    Some(query) if *query != question.query => differs("a query is not the one that is to be asked"),
+                    None if is_whole && is_number => differs("a query is missing that decides"),
+                    _ => {}
                 }
-                if answered.raw.as_ref().is_some_and(|raw| meaning(question, raw) != answered.value) {
-                    differs("the words that were answered mean something else");
+                match &answered.raw {
+                    Some(raw) if meaning(question, raw) != answered.value => {
+                        differs("the words that were answered mean something else");
+                    }
+                    None if is_whole && is_number => on_word += 1,
+                    _ => {}
                 }
             }
         }
+        on_word
     }
+}
+
+/// The slots of a gate or threshold, and what of them is kept whole.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    what: &'a str,
+    id: &'a GateId,
+    seen: &'a Seen,
+    keep: &'a Keep,
+    clockwork: Slots,
 }
 
 /// Says where two judgements differ.

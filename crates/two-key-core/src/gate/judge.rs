@@ -113,7 +113,9 @@ fn look_at_metric(
 /// What is to be kept of a gate's slots as of a time: what its verdict and its threshold rest on.
 pub(super) fn kept(bench: &Bench<'_>, terms: &PinnedTerms, seen: &Seen, at: Timestamp) -> Keep {
     let (halting, row) = thresholds::halting(bench.id, terms, bench.context, seen);
-    Keep { halting, row, ..conclude_gate(bench, seen, at).keep }
+    let mut keep = conclude_gate(bench, seen, at).keep;
+    keep.row.extend(row);
+    Keep { halting, ..keep }
 }
 
 fn ask(planned: Planned, measure: &dyn Measure) -> Answered {

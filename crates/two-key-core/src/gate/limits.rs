@@ -4,12 +4,15 @@ use crate::model::policy::{Absolute, LimitRule};
 
 use super::{
     conclude::Bench,
-    stats::counts::{Counts, ln_e},
+    stats::{
+        counts::{self, Counts, ln_e, ln_e_above},
+        dispersion::Variation,
+    },
     words,
 };
 
 /// The share of observations that may be beyond a limit: percentiles are held to it.
-const BEYOND: f64 = 0.05;
+pub(super) const BEYOND: f64 = 0.05;
 
 /// How an absolute limit stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,10 +53,47 @@ struct Held {
 pub(super) struct Percentiles {
     pub(super) p5: f64,
     pub(super) p95: f64,
-    /// How many are above the largest good value; none if the observations were not kept.
-    pub(super) above: Option<Counts>,
-    /// How many are below the smallest.
-    pub(super) below: Option<Counts>,
+    /// The natural logarithm of the evidence that too many are above the largest good value; none if the observations were not kept.
+    pub(super) above: Option<f64>,
+    /// That too many are below the smallest.
+    pub(super) below: Option<f64>,
+}
+
+/// How counts are weighed against a limit.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Weighing<'a> {
+    /// By how they vary from block to block of the tier.
+    Blocks(&'a [Counts]),
+    /// As independent events of a window that slides: so many slots had begun when it did.
+    Sliding(usize),
+}
+
+impl Weighing<'_> {
+    /// Evidence that the share of bad ones of all is above a limit, as a natural logarithm. A limit of nothing is broken by the
+    /// first; one of all, by none.
+    fn ln_e_above(self, all: Counts, limit: f64) -> f64 {
+        if limit >= 1.0 || limit <= 0.0 && all.bad <= 0.0 {
+            return f64::NEG_INFINITY;
+        }
+        if limit <= 0.0 {
+            return f64::INFINITY;
+        }
+        match self {
+            Self::Blocks(blocks) => ln_e_above(blocks, Variation::default(), 0.0, limit),
+            Self::Sliding(passed) => ln_e(all.bad, all.total - all.bad, limit) - counts::beginning(passed),
+        }
+    }
+
+    /// The same of the good ones.
+    fn ln_e_below(self, all: Counts, limit: f64) -> f64 {
+        match self {
+            Self::Blocks(blocks) => {
+                let good: Vec<_> = blocks.iter().map(|block| block.good()).collect();
+                Weighing::Blocks(&good).ln_e_above(all.good(), 1.0 - limit)
+            }
+            Self::Sliding(_) => self.ln_e_above(all.good(), 1.0 - limit),
+        }
+    }
 }
 
 impl Limits {
@@ -63,6 +103,11 @@ impl Limits {
         Self { absolute, rule, needed: -libm::log(bench.budget.limit()), row: 0 }
     }
 
+    /// Whether a share of bad ones is limited, so that all of them bad are beyond it.
+    pub(super) fn sees_outages(&self) -> bool {
+        self.absolute.and_then(|absolute| absolute.max).is_some_and(|max| max.get() < 1.0)
+    }
+
     /// Whether the newest slot broke a limit that takes more of them in a row.
     pub(super) fn is_in_a_row(&self) -> bool {
         self.row > 0
@@ -70,9 +115,8 @@ impl Limits {
 
     /// Holds a share of bad events to the limits. Below the minimum of events a point breaks one only if no good event up to it
     /// could mend that.
-    pub(super) fn hold(&mut self, counts: Counts, least: f64) -> State {
+    pub(super) fn hold(&mut self, counts: Counts, least: f64, weighing: Weighing<'_>) -> State {
         let Some(Absolute { max, min, .. }) = self.absolute else { return State::Kept };
-        let good = counts.total - counts.bad;
         let at_best = counts.bad / counts.total.max(least).max(1.0);
         let words = |side: &str, limit: f64| {
             format!("{} is {side} the limit of {}", words::counts(counts), words::percent(limit))
@@ -80,12 +124,12 @@ impl Limits {
         let too_many = max.map(|max| Held {
             words: words("above", max.get()),
             beyond: at_best > max.get(),
-            ln_e: Some(ln_e_above(counts.bad, good, max.get())),
+            ln_e: Some(weighing.ln_e_above(counts, max.get())),
         });
         let too_few = min.map(|min| Held {
             words: words("below", min.get()),
             beyond: counts.total >= least && counts.share() < min.get(),
-            ln_e: Some(ln_e_above(good, counts.bad, 1.0 - min.get())),
+            ln_e: Some(weighing.ln_e_below(counts, min.get())),
         });
         self.state([too_many, too_few])
     }
@@ -96,16 +140,15 @@ impl Limits {
         let words = |name: &str, value: f64, side: &str, limit: f64| {
             format!("the {name} percentile {} is {side} the limit of {}", words::number(value), words::number(limit))
         };
-        let ln_e = |beyond: Option<Counts>| beyond.map(|many| ln_e_above(many.bad, many.total - many.bad, BEYOND));
         let too_large = max.map(|max| Held {
             words: words("95th", observed.p95, "above", max.get()),
             beyond: observed.p95 > max.get(),
-            ln_e: ln_e(observed.above),
+            ln_e: observed.above,
         });
         let too_small = min.map(|min| Held {
             words: words("5th", observed.p5, "below", min.get()),
             beyond: observed.p5 < min.get(),
-            ln_e: ln_e(observed.below),
+            ln_e: observed.below,
         });
         self.state([too_large, too_small])
     }
@@ -145,13 +188,4 @@ impl Limits {
         let beyond = held.iter().find(|held| held.beyond);
         beyond.map_or(State::Kept, |held| State::Beyond(format!("{}, which may be chance", held.words)))
     }
-}
-
-/// Evidence that a share is above a limit, as a natural logarithm. A limit of nothing is broken by the first; one of all, by
-/// none.
-fn ln_e_above(bad: f64, good: f64, limit: f64) -> f64 {
-    if limit >= 1.0 || limit <= 0.0 && bad <= 0.0 {
-        return f64::NEG_INFINITY;
-    }
-    if limit <= 0.0 { f64::INFINITY } else { ln_e(bad, good, limit) }
 }

@@ -12,10 +12,11 @@
 //! | PENDING | too few samples or slots so far, or no slot is due yet |
 //! | PASS | measured in the newest slot, enough of it, and nothing is wrong |
 //!
-//! Everything here is pure but [`sources`], which reads files, runs programs and asks Prometheus. Called by apply and
-//! cli; calls [`crate::ledger`], for what is pinned of a target and what risk demands, and [`crate::model`].
+//! Called by the reconciler and the command line, which bring measurements; calls [`crate::ledger`], for what is pinned of a
+//! target and what risk demands, and [`crate::model`].
 
 pub mod answers;
+mod blocks;
 mod budget;
 mod burn;
 mod comparison;
@@ -46,8 +47,11 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::blocks_of;
 pub use budget::Budget;
+pub use burn::seen_after;
 pub use context::{Names, Pools, Recorded, Subject, TierContext};
+pub use counts::least_events;
 pub use evidence::{Evidence, MAX_EVIDENCE_BYTES, Reevaluation};
 pub use judge::{judge, slot_times};
 pub use measure::{Answer, MAX_OBSERVATIONS, Measure, Metric, Observations, Question, Shape, Value};

@@ -4,16 +4,18 @@
 use crate::model::policy::{Decimal, LimitRule, Worse};
 
 use super::{
+    blocks,
     conclude::{Bench, Cause, Figures, Read, Reading, Says},
     context::Recorded,
     counts::Served,
-    limits::{Limits, Percentiles, State},
+    limits::{BEYOND, Limits, Percentiles, State},
     measure::{Observations, Value},
     question::compares,
     report::{Aggregate, Comparison},
     stats::{
         Summary,
-        counts::Counts,
+        counts::{Counts, ln_e_above},
+        dispersion::Variation,
         ranks::{effective, mann_whitney_in_order, shift, smallest_p},
     },
     watch::{Part, Query, Side, Slot},
@@ -54,24 +56,43 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot], forgotten: u64) -> Reading
         reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
     }
     reading.marks.extend(tier.served.mark());
-    reading.decisive.extend(tier.row);
+    reading.row.extend(tier.row);
     reading
 }
 
-/// What a slot observed of the candidate: in short, and how many observations are beyond a value, if they were kept.
-pub(super) fn beyond(slot: &Slot, is_beyond: impl Fn(f64) -> bool) -> Result<(Summary, Option<Counts>), Says> {
+/// What a slot observed of the candidate: in short, and the evidence that more than a share of the observations are beyond a value,
+/// as a natural logarithm, if they were kept.
+pub(super) fn beyond(
+    bench: &Bench<'_>,
+    slot: &Slot,
+    is_beyond: impl Fn(f64) -> bool,
+    share: f64,
+) -> Result<(Summary, Option<f64>), Says> {
     let observed = observed(slot, Side::Candidate)?;
-    Ok((observed.summary, observed.whole.map(|whole| many(whole, is_beyond))))
+    Ok((observed.summary, observed.whole.map(|whole| ln_e_beyond(bench, slot, whole, is_beyond, share))))
 }
 
-/// How many observations are beyond something, as if they were independent: those that resemble the ones before them count for
-/// fewer.
-fn many(observations: &[f64], is_beyond: impl Fn(f64) -> bool) -> Counts {
-    let share = effective(observations);
+/// Evidence that more than a share of observations are beyond a value, as a natural logarithm. They are weighed as events are, in as
+/// many parts, one after another, as the tier has had blocks. Before parts show how they vary, what resembles the ones before it is
+/// taken for one, up to all of a part.
+fn ln_e_beyond(
+    bench: &Bench<'_>,
+    slot: &Slot,
+    observations: &[f64],
+    is_beyond: impl Fn(f64) -> bool,
+    share: f64,
+) -> f64 {
+    let parts = usize::try_from(blocks::number(bench, slot)).unwrap_or(usize::MAX).saturating_add(1);
+    let length = observations.len().div_ceil(parts).max(1);
     #[allow(clippy::cast_precision_loss, reason = "there are 20,000 at most")]
-    let count = |number: usize| number as f64 * share;
-    let bad = observations.iter().filter(|value| is_beyond(**value)).count();
-    Counts { bad: count(bad), total: count(observations.len()) }
+    let part = |part: &[f64]| {
+        let bad = part.iter().filter(|value| is_beyond(**value)).count();
+        Counts { bad: bad as f64, total: part.len() as f64 }
+    };
+    let parts: Vec<Counts> = observations.chunks(length).map(part).collect();
+    #[allow(clippy::cast_precision_loss, reason = "there are 20,000 at most")]
+    let resembling = (1.0 / effective(observations)).min(length as f64);
+    ln_e_above(&parts, Variation::default(), resembling, share)
 }
 
 #[derive(PartialEq)]
@@ -114,7 +135,7 @@ impl Tier<'_> {
         figures.candidate = aggregate(&candidate);
         figures.comparison = self.comparison;
         // A limit that is broken is broken whatever is known of the baseline.
-        let limit = self.hold(&candidate);
+        let limit = self.hold(slot, &candidate);
         if self.limits.is_in_a_row() {
             self.row.push(slot.number);
         } else {
@@ -165,13 +186,14 @@ impl Tier<'_> {
     }
 
     /// Holds the candidate's observations to the absolute limits. A point needs the minimum of them.
-    fn hold(&mut self, candidate: &Observed<'_>) -> State {
+    fn hold(&mut self, slot: &Slot, candidate: &Observed<'_>) -> State {
         let Some(absolute) = self.bench.gate.absolute else { return State::Kept };
         if absolute.rule == Some(LimitRule::Point) && made(&candidate.summary) < self.least {
             return State::Kept;
         }
-        let above = |max: Decimal| candidate.whole.map(|whole| many(whole, |value| value > max.get()));
-        let below = |min: Decimal| candidate.whole.map(|whole| many(whole, |value| value < min.get()));
+        let bench = self.bench;
+        let above = |max: Decimal| Some(ln_e_beyond(bench, slot, candidate.whole?, |value| value > max.get(), BEYOND));
+        let below = |min: Decimal| Some(ln_e_beyond(bench, slot, candidate.whole?, |value| value < min.get(), BEYOND));
         self.limits.hold_percentiles(Percentiles {
             p5: candidate.summary.p5,
             p95: candidate.summary.p95,

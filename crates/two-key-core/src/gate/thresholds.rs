@@ -15,15 +15,17 @@ use crate::{
 };
 
 use super::{
+    blocks::Blocks,
     burn,
     conclude::{Bench, Says},
     context::TierContext,
-    counts::{self, Counted, Level, counted, fell, uncounted},
+    counts::{self, Counted, counted, uncounted},
     gauge,
+    limits::BEYOND,
     report::{ThresholdReport, ThresholdState},
     sample,
     slot::{Slots, later},
-    stats::counts::{Counts, ln_e, ln_e_since_any},
+    stats::counts::{Counts, beginning, ln_e, ln_e_since_any},
     watch::{Seen, Side, Slot, Watch},
     words,
 };
@@ -218,8 +220,7 @@ impl Test<'_> {
     fn percentages(&self, slots: &[Slot]) -> Vec<Look> {
         let (minimum, least) = counts::minimum(self.bench);
         let mut known: Vec<Counts> = Vec::new();
-        let mut grown: Vec<Counts> = Vec::new();
-        let (mut level, mut ever) = (Level::default(), false);
+        let (mut blocks, mut ever) = (Blocks::<1>::default(), false);
         let mut looks = Vec::new();
         for slot in slots {
             let counted = match counted(slot, counts::part(Side::Candidate), least) {
@@ -231,17 +232,13 @@ impl Test<'_> {
             };
             let known_now = match counted {
                 Counted::Known(now) => {
-                    // A count that fell is of another counter.
-                    if known.last().is_some_and(|before| fell(self.bench.gate, now, *before)) {
-                        level = Level::default();
-                    }
-                    grown.push(level.rise(now));
+                    blocks.add(self.bench, slot, [now]);
                     known.push(now);
                     let recent = recent(&known, now, least);
                     let few =
                         (recent.total < least).then(|| format!("{} of {minimum} events", words::count(recent.total)));
                     let value = 100.0 * recent.bad / recent.total.max(least).max(1.0);
-                    self.shown_of(&grown, value).and_then(|shown| Known { value, few, shown }.number())
+                    self.shown_of(&blocks.counts[0], value).and_then(|shown| Known { value, few, shown }.number())
                 }
                 Counted::TotalOnly(total) => {
                     let total = words::count(total);
@@ -260,7 +257,7 @@ impl Test<'_> {
         counts::is_none_good(self.bench.gate) && self.halt.is_none_or(|halt| halt.side == Above)
     }
 
-    fn shown_of(&self, grown: &[Counts], value: f64) -> Result<Option<Shown>, Says> {
+    fn shown_of(&self, blocks: &[Counts], value: f64) -> Result<Option<Shown>, Says> {
         let Some(halt) = self.halt else { return Ok(None) };
         // What was not even measured beyond the limit is not weighed.
         if !halt.crossed(value) {
@@ -269,29 +266,27 @@ impl Test<'_> {
         let share = halt.value.get() / 100.0;
         self.shown(share, |halt, share| {
             if halt.side == Above {
-                return ln_e_since_any(grown, share);
+                return ln_e_since_any(blocks, share);
             }
-            let good = |counts: &Counts| Counts { bad: counts.total - counts.bad, ..*counts };
-            ln_e_since_any(&grown.iter().map(good).collect::<Vec<_>>(), 1.0 - share)
+            ln_e_since_any(&blocks.iter().map(|block| block.good()).collect::<Vec<_>>(), 1.0 - share)
         })
     }
 
     fn percentile(&self, slot: &Slot) -> Result<Known, Says> {
         let is_beyond = |value: f64| self.halt.is_some_and(|halt| halt.crossed(value));
-        let (summary, beyond) = sample::beyond(slot, is_beyond)?;
-        let limit = if self.halt.is_none_or(|halt| halt.side == Above) { 0.05 } else { 0.95 };
-        let ln_e = |_, limit: f64| {
-            // Of a slot of which only figures were kept, nothing was shown when it was the newest.
-            beyond.map_or(f64::NEG_INFINITY, |many| ln_e(many.bad, many.total - many.bad, limit))
-        };
-        Ok(Known { value: summary.p95, few: None, shown: self.shown(limit, ln_e)? })
+        let limit = if self.halt.is_none_or(|halt| halt.side == Above) { BEYOND } else { 1.0 - BEYOND };
+        let (summary, evidence) = sample::beyond(self.bench, slot, is_beyond, limit)?;
+        // Of a slot of which only figures were kept, nothing was shown when it was the newest.
+        let shown = self.shown(limit, |_, _| evidence.unwrap_or(f64::NEG_INFINITY))?;
+        Ok(Known { value: summary.p95, few: None, shown })
     }
 
     fn burn(&self, slot: &Slot) -> Result<Known, Says> {
-        let (counts, rate) = burn::shortest(self.bench, slot)?;
+        let (counts, rate, passed) = burn::shortest(self.bench, slot)?;
         let budget = self.bench.gate.objective.map_or(1.0, |objective| 1.0 - objective.get() / 100.0);
         let share = self.halt.map_or(0.0, |halt| halt.value.get() * budget);
-        let shown = self.shown(share, |_, share| ln_e(counts.bad, counts.total - counts.bad, share))?;
+        let shown =
+            self.shown(share, |_, share| ln_e(counts.bad, counts.total - counts.bad, share) - beginning(passed))?;
         // What the whole window bears is what counts: a rate that only the tier's first minutes show crosses nothing.
         let shown =
             shown.map(|shown| if self.halt.is_some_and(|halt| halt.crossed(rate)) { shown } else { Shown::NotCrossed });

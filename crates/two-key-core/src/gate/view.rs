@@ -77,6 +77,9 @@ pub struct EvidenceView {
     pub ok: bool,
     /// Where it does not.
     pub differences: Vec<String>,
+    /// How many numbers that it rests on are there without the source's words (they were too long to be kept, or were left out):
+    /// whoever signed is taken at their word.
+    pub on_word: u32,
     /// What was concluded then.
     pub recorded: Judgement,
     /// What is concluded from the same answers now.
@@ -180,6 +183,10 @@ pub fn evidence_text(view: &EvidenceView) -> String {
     }
     for difference in &view.differences {
         let _ = writeln!(out, "  {difference}");
+    }
+    if view.on_word > 0 {
+        let numbers = if view.on_word == 1 { "1 number".to_owned() } else { format!("{} numbers", view.on_word) };
+        let _ = writeln!(out, "on the signer's word: {numbers} of which the source's words are not there");
     }
     out + &judgement_text(&view.evaluated)
 }

@@ -79,15 +79,21 @@ pub(super) struct Keep {
     pub(super) silent: BTreeSet<u64>,
     /// The one in which a threshold was crossed: whole, and what it rests on, as of what decided.
     pub(super) halting: Option<u64>,
-    /// Those in which a threshold was crossed that takes more of them in a row: whole.
+    /// Those in which a limit was broken or a threshold crossed that takes more of them in a row: whole, but for the baseline's
+    /// observations.
     pub(super) row: BTreeSet<u64>,
 }
 
 impl Keep {
     /// Whether a slot is kept whole.
-    fn whole(&self, number: u64) -> bool {
+    pub(super) fn whole(&self, number: u64) -> bool {
         let row = self.row.contains(&number);
         row || self.decisive.contains(&number) || self.halting == Some(number)
+    }
+
+    /// Whether a slot is kept whole for nothing but a row that it is in.
+    fn in_a_row_only(&self, number: u64) -> bool {
+        self.row.contains(&number) && !self.decisive.contains(&number) && self.halting != Some(number)
     }
 
     /// The last slot that something was decided in; 0 before.
@@ -182,11 +188,11 @@ impl Watch {
         Some(format!("{} at {} % since {}", other.lease, other.tier, other.started))
     }
 
-    /// Lets go of all queries and words.
+    /// Lets go of all words.
     pub(super) fn bare(&mut self) {
         let all = self.gates.values_mut().chain(self.thresholds.values_mut());
         for answered in all.flat_map(|seen| &mut seen.slots).flat_map(|slot| &mut slot.answers) {
-            (answered.query, answered.raw) = (None, None);
+            answered.raw = None;
         }
     }
 
@@ -200,6 +206,11 @@ impl Answered {
     /// Lets go of what only explains.
     fn thin(&mut self) {
         (self.query, self.raw) = (None, None);
+        self.sum_up();
+    }
+
+    /// Keeps observations in short.
+    fn sum_up(&mut self) {
         if let Value::Observations(observations) = &self.value
             && let Some(summary) = observations.summary()
         {
@@ -277,12 +288,22 @@ impl Seen {
         for slot in self.slots.iter_mut().filter(|slot| !keep.whole(slot.number)) {
             slot.thin();
         }
+        // A limit is the candidate's alone: in a row of slots that break one, the baseline decides nothing.
+        for slot in self.slots.iter_mut().filter(|slot| keep.in_a_row_only(slot.number)) {
+            let baselines = slot.answers.iter_mut().filter(|answered| answered.part.side == Side::Baseline);
+            baselines.for_each(|answered| {
+                if let Value::Observations(_) = answered.value {
+                    answered.raw = None;
+                }
+                answered.sum_up();
+            });
+        }
     }
 
     /// The same of observations whose words were too long to be kept.
     pub(super) fn thin_long(&mut self, keep: &Keep) {
         for slot in self.slots.iter_mut().filter(|slot| !keep.whole(slot.number)) {
-            slot.answers.iter_mut().filter(|answered| answered.raw.is_none()).for_each(Answered::thin);
+            slot.answers.iter_mut().filter(|answered| answered.raw.is_none()).for_each(Answered::sum_up);
         }
     }
 }

@@ -8,20 +8,22 @@
 //!
 //! Only additions, multiplications and the functions of `libm` are used, so that the same counts give the same bits everywhere.
 
+use super::dispersion::{self, Variation};
+
 /// The smallest odds ratio that the e-value bets on.
 pub const LEAST: f64 = 1.2;
 /// The largest.
 pub const MOST: f64 = 30.0;
 /// How many ratios stand for all between the two. Each of them is a fair bet, so their mean is one too.
 const BETS: u32 = 40;
-/// What the evidence without the worst slot has to reach, as a part of what all of it has to (in logarithms).
+/// What the evidence without the worst block has to reach, as a part of what all of it has to (in logarithms).
 pub const WITHOUT_WORST: f64 = 0.7;
 /// The part of the rate of false alarms that is for looking at any time; the rest is for the one look at the end.
 pub const ANY_TIME: f64 = 0.1;
 
 /// From this many events on the digits of a number do not tell counts apart any more.
 const TOO_MANY: f64 = 1e14;
-/// How many of the newest slots what went wrong may have begun in.
+/// How many of the newest blocks what went wrong may have begun in.
 const BEGINNINGS: usize = 15;
 
 /// Bad events of all.
@@ -44,6 +46,12 @@ impl Counts {
     pub fn since(self, before: Self) -> Self {
         // A bad one may be counted later than the event itself, so that there are more of them than events.
         Self { bad: (self.bad - before.bad).max(0.0), total: (self.total - before.total).max(0.0) }
+    }
+
+    /// The good ones as the bad ones, for limits that want enough of them.
+    #[must_use]
+    pub fn good(self) -> Self {
+        Self { bad: (self.total - self.bad).max(0.0), ..self }
     }
 
     /// The sum.
@@ -93,26 +101,10 @@ pub fn tail(more: f64, fewer: f64, rho: f64) -> f64 {
     0.5 * libm::erfc((all * divergence).max(0.0).sqrt())
 }
 
-/// How many times more than chance bad events vary from slot to slot: Pearson's chi-squared over its degrees of freedom, at
-/// least 1. Retries, users who stay with a version, and bad minutes make it large.
-pub fn dispersion(slots: &[Counts]) -> f64 {
-    let all = Counts::sum(slots.iter().copied());
-    let served: Vec<_> = slots.iter().filter(|slot| slot.total > 0.0).collect();
-    let (share, freedom) = (all.share(), served.len().saturating_sub(1));
-    if freedom == 0 || share <= 0.0 || share >= 1.0 {
-        return 1.0;
-    }
-    let off = |slot: &&Counts| (slot.bad - slot.total * share) * (slot.bad - slot.total * share) / slot.total;
-    let chi_squared = served.iter().map(off).sum::<f64>() / (share * (1.0 - share));
-    #[allow(clippy::cast_precision_loss, reason = "there are a few thousand slots at most")]
-    let freedom = freedom as f64;
-    (chi_squared / freedom).max(1.0)
-}
-
 /// What a candidate is compared with.
 #[derive(Debug, Clone, Copy)]
 pub enum Baseline<'a> {
-    /// What ran beside it, slot by slot as the candidate's.
+    /// What ran beside it, block by block as the candidate's.
     Beside(&'a [Counts]),
     /// What was recorded before.
     Recorded(Counts),
@@ -162,24 +154,27 @@ impl Strength {
     }
 }
 
-/// A comparison of two counts, slot by slot.
+/// A comparison of two counts, block by block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weighed {
     /// All of it.
     pub whole: Strength,
-    /// Without the slot that speaks most for harm: one bad minute, or one user who retries, is no bad version.
+    /// Without the block that speaks most for harm: one bad minute, or one user who retries, is no bad version.
     pub without_worst: Strength,
-    /// What both counts were divided by: how many times more than chance either varies from slot to slot.
+    /// What both counts were divided by: how many times more than chance their difference varies from block to block.
     pub dispersion: f64,
-    /// The counts without that slot: the candidate's and the baseline's.
+    /// The counts without that block: the candidate's and the baseline's.
     pub rest: [Counts; 2],
 }
 
 impl Weighed {
-    /// Compares.
+    /// Compares, block by block.
     pub fn new(candidate: &[Counts], baseline: Baseline<'_>, harm: Harm) -> Self {
-        let theirs_varies = if let Baseline::Beside(slots) = baseline { dispersion(slots) } else { 1.0 };
-        Self::divided(candidate, baseline, harm, dispersion(candidate).max(theirs_varies))
+        let dispersion = match baseline {
+            Baseline::Beside(blocks) => dispersion::of_both(candidate, blocks),
+            Baseline::Recorded(counts) => dispersion::of_one(candidate, counts.share()),
+        };
+        Self::divided(candidate, baseline, harm, dispersion)
     }
 
     /// Compares as if bad events were independent.
@@ -221,32 +216,56 @@ impl Weighed {
     }
 }
 
-/// Evidence that a rate is above a limit since some slot, as a natural logarithm: the strongest over several beginnings, each
-/// of which has its own share of the false alarms (`1 / k (k + 1)` for the `k`-th slot), so that what goes wrong late is seen
-/// although it went well for long.
-pub fn ln_e_since_any(slots: &[Counts], limit: f64) -> f64 {
+/// Evidence that the rate of blocks is above a limit, as a natural logarithm: what the e-value reaches both of all blocks and
+/// without the worst one (a part of it, [`WITHOUT_WORST`]), counts divided by how many times more than chance they vary. Of the only
+/// block nothing is left out, and it is taken to vary as much as blocks do of which nothing is known.
+///
+/// `before` is how blocks varied that came before these and are not weighed; `resembling` is as for [`Variation::dispersion`]. The
+/// limit is above 0 and below 1. What is not above it is no evidence.
+pub fn ln_e_above(blocks: &[Counts], before: Variation, resembling: f64, limit: f64) -> f64 {
+    let all = Counts::sum(blocks.iter().copied());
+    if all.share() <= limit {
+        return f64::NEG_INFINITY;
+    }
+    let expected = dispersion::mean(all.total, blocks) * limit * (1.0 - limit);
+    let within = Variation::of(blocks);
+    let dispersion = within.and(before).dispersion(expected, resembling);
+    let weigh = |counts: Counts, dispersion: f64| ln_e(counts.bad / dispersion, counts.good().bad / dispersion, limit);
+    if within.freedom < 1.0 {
+        let unseen = Variation::default().dispersion(expected, resembling);
+        return weigh(all, if dispersion < unseen { unseen } else { dispersion });
+    }
+    let excess = |block: &Counts| block.bad - block.total * limit;
+    let worst = blocks.iter().copied().max_by(|a, b| excess(a).total_cmp(&excess(b))).unwrap_or_default();
+    let (whole, rest) = (weigh(all, dispersion), weigh(all.since(worst), dispersion) / WITHOUT_WORST);
+    if rest.is_nan() || rest < whole { rest } else { whole }
+}
+
+/// Evidence that a rate is above a limit since some block, as a natural logarithm: the strongest over several beginnings, each
+/// of which has its own share of the false alarms ([`beginning`]), so that what goes wrong late is seen although it went well for
+/// long. How blocks vary is taken before a beginning and from it on, each about its own rate.
+pub fn ln_e_since_any(blocks: &[Counts], limit: f64) -> f64 {
     let mut strongest = f64::NEG_INFINITY;
-    let mut since = Counts::default();
-    for (index, slot) in slots.iter().enumerate().rev() {
-        let number = index + 1;
-        since = Counts::sum([since, *slot]);
-        // The newest few beginnings, and the first of all.
-        if number > 1 && number + BEGINNINGS <= slots.len() {
-            continue;
-        }
-        #[allow(clippy::cast_precision_loss, reason = "there are a few thousand slots at most")]
-        let k = number as f64;
-        // What is not above the limit is no evidence.
-        if since.share() <= limit {
-            continue;
-        }
-        let evidence = ln_e(since.bad, (since.total - since.bad).max(0.0), limit) - libm::log(k * (k + 1.0));
+    // The newest few beginnings, and the first of all.
+    let first = blocks.len().saturating_sub(BEGINNINGS);
+    let starts = (first..blocks.len()).chain((first > 0).then_some(0));
+    for start in starts {
+        let (before, since) = blocks.split_at(start);
+        let evidence = ln_e_above(since, Variation::of(before), 0.0, limit) - beginning(start);
         if evidence.is_nan() {
             return f64::NAN;
         }
         strongest = strongest.max(evidence);
     }
     strongest
+}
+
+/// How much more evidence it takes of what began after so many others could have, as a natural logarithm: the `k`-th beginning has
+/// `1 / k (k + 1)` of the false alarms, and all of them have one.
+pub fn beginning(passed: usize) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "slots and blocks are far fewer than numbers that are exact")]
+    let k = passed as f64 + 1.0;
+    libm::log(k * (k + 1.0))
 }
 
 /// How many samples without a single failure it takes to say, with a confidence, that fewer than a share `p` fail:

@@ -4,6 +4,7 @@
 use super::{
     Summary, burn,
     counts::{self, Baseline, Counts, Harm, Weighed},
+    dispersion::{self, Variation},
     ranks::{self, MannWhitney, Method},
 };
 
@@ -169,13 +170,60 @@ fn tails_are_those_of_the_signed_root_of_the_likelihood_ratio() {
     assert!(counts::tail(f64::INFINITY, 1.0, 0.5).is_nan());
 }
 
+fn blocks<const N: usize>(counts: [(f64, f64); N]) -> [Counts; N] {
+    counts.map(|(bad, total)| Counts { bad, total })
+}
+
 #[test]
-fn dispersion_is_chi_squared_over_its_degrees_of_freedom() {
-    // scipy.stats.chi2_contingency(…, correction=False) / 3.
-    let slots = [(3.0, 300.0), (5.0, 310.0), (1.0, 290.0), (9.0, 305.0)].map(|(bad, total)| Counts { bad, total });
-    near(counts::dispersion(&slots), 2.509_692_614_115, 9);
-    near(counts::dispersion(&slots[..1]), 1.0, 9);
-    near(counts::dispersion(&[Counts { bad: 2.0, total: 300.0 }; 5]), 1.0, 9);
+fn variation_is_chi_squared() {
+    // scipy.stats.chi2_contingency(…, correction=False), of bad and good ones, and of both versions' bad ones.
+    let slots = blocks([(3.0, 300.0), (5.0, 310.0), (1.0, 290.0), (9.0, 305.0)]);
+    let varies = Variation::of(&slots);
+    near(varies.chi_squared / varies.freedom, 2.509_692_614_115, 9);
+    near(Variation::of(&[Counts { bad: 2.0, total: 300.0 }; 5]).chi_squared, 0.0, 9);
+    let ours = blocks([(3.0, 300.0), (9.0, 300.0), (1.0, 300.0), (4.0, 300.0)]);
+    let theirs = blocks([(30.0, 5700.0), (61.0, 5700.0), (12.0, 5700.0), (40.0, 5700.0)]);
+    let differs = Variation::of_difference(&ours, &theirs);
+    near(differs.chi_squared, 0.675_852_325_379, 9);
+    near(differs.freedom, 3.0, 9);
+}
+
+#[test]
+fn dispersion_is_of_the_difference_and_of_more_than_was_seen() {
+    // NumPy, by the formulas of the page.
+    let ours = blocks([(3.0, 300.0), (9.0, 310.0), (1.0, 290.0), (4.0, 305.0)]);
+    let theirs = blocks([(30.0, 5700.0), (61.0, 5690.0), (12.0, 5710.0), (40.0, 5705.0)]);
+    near(Variation::of_difference(&ours, &theirs).chi_squared, 0.565_493_319_783, 9);
+    near(dispersion::of_both(&ours, &theirs), 1.459_661_628_989, 9);
+    near(dispersion::of_one(&ours, 0.01), 5.347_791_906_379, 9);
+    // The only block is taken to vary, and not only a little.
+    near(dispersion::of_one(&ours[..1], 0.01), 10.0 + 2.97, 9);
+    // Few users who failed, all of them the candidate's: the parts do not vary, and the candidate does.
+    let users = [(12.0, 300.0), (0.0, 300.0), (9.0, 300.0), (0.0, 300.0), (0.0, 300.0), (0.0, 300.0)]
+        .map(|(bad, total)| Counts { bad, total });
+    assert!(dispersion::of_both(&users, &[Counts { bad: 0.0, total: 5700.0 }; 6]) > 8.0);
+    assert!(dispersion::of_both(&users, &[Counts { bad: f64::NAN, total: 5700.0 }; 6]).is_nan());
+}
+
+#[test]
+fn limits_are_weighed_by_how_blocks_vary() {
+    // NumPy and SciPy's logsumexp, by the formulas of the page.
+    let above = |bad: [f64; 4]| {
+        let totals = [300.0, 310.0, 290.0, 305.0];
+        let blocks: Vec<_> = bad.iter().zip(totals).map(|(bad, total)| Counts { bad: *bad, total }).collect();
+        counts::ln_e_above(&blocks, Variation::default(), 0.0, 0.02)
+    };
+    near(above([30.0, 29.0, 31.0, 24.0]), 17.906_029_144_997, 9);
+    near(above([30.0, 9.0, 21.0, 14.0]), 0.257_408_695_115, 9);
+    let one = Counts { bad: 200.0, total: 300.0 };
+    near(counts::ln_e_above(&[one], Variation::default(), 0.0, 0.01), 43.417_944_851_16, 9);
+    // Of what began late, the time before shows how it varies, and costs.
+    let calm = [Counts { bad: 3.0, total: 300.0 }; 9];
+    let late = [&calm[..], &[one]].concat();
+    let since = counts::ln_e_since_any(&late, 0.01);
+    near(since, 43.417_944_851_16 - counts::beginning(9), 9);
+    near(counts::beginning(9), 110.0_f64.ln(), 12);
+    assert!(counts::ln_e_since_any(&calm, 0.02) < f64::MIN);
 }
 
 #[test]
@@ -184,7 +232,7 @@ fn a_comparison_takes_the_weaker_of_all_slots_and_all_but_the_worst() {
     let mut ours = [Counts { bad: 1.0, total: 100.0 }; 4];
     ours[2].bad = 40.0;
     let weighed = Weighed::new(&ours, Baseline::Beside(&alike), Harm::More);
-    assert!(weighed.whole.ln_e > 0.0 && weighed.dispersion > 20.0, "{weighed:?}");
+    assert!(weighed.whole.ln_e > 0.0 && weighed.dispersion > 8.0, "{weighed:?}");
     // Without the third slot the two are alike.
     assert!(weighed.without_worst.ln_e < 0.1 && !weighed.shows_harm(0.5), "{weighed:?}");
     let all = Weighed::new(&[Counts { bad: 40.0, total: 100.0 }; 4], Baseline::Beside(&alike), Harm::More);
@@ -204,6 +252,18 @@ fn observations_that_resemble_the_ones_before_count_for_fewer() {
     let compared = ranks::mann_whitney_in_order(&a, &b).unwrap();
     near(compared.u, 75.0, 9);
     near(compared.p_greater, 0.462_954_450_536, 9);
+    // Of two hosts in turn, it is the next but one that each resembles.
+    #[allow(clippy::approx_constant, reason = "observations")]
+    let in_turn = [
+        0.155, -0.195, 0.268, -0.51, 0.177, -0.317, 0.209, -0.32, -0.118, -0.318, 0.255, -0.518, -0.049, -0.167, 0.26,
+        0.387, 0.457, 0.197, 0.313, 0.244, -0.062, 0.35, 0.179, 0.69, -0.064, 0.359, 0.17, 0.455, -0.225, -0.211,
+        0.148, -0.585, 0.186, -0.606, 0.168, -0.348, -0.002, -0.526, 0.145, -0.099, -0.108, 0.412, 0.27, 0.137, 0.367,
+        -0.292, 0.328, -0.126, 0.397, 0.328, 0.135, 0.529, 0.199, -0.166, -0.005, -0.49, 0.057, -0.424, -0.316, 0.049,
+        -0.617, -0.385, -0.673, 0.168, -0.355, 0.089, -0.337, -0.346, -0.249, -0.399, -0.272, -0.617, 0.282, -0.078,
+        0.104, 0.018, -0.417, 0.471, -0.59, 0.132, -0.106, 0.299, 0.269, -0.137, 0.36, -0.53, 0.707, -0.788, 0.085,
+        0.022, 0.227, -0.448, -0.122, -0.129, -0.415, 0.331,
+    ];
+    near(ranks::effective(&in_turn), 0.353_913_060_197, 12);
     // Such as do not, count in full.
     near(ranks::effective(&[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]), 1.0, 12);
     near(ranks::effective(&[2.0; 9]), 1.0, 12);

@@ -7,6 +7,13 @@ use libm::erfc;
 /// Up to this size on each side, untied samples get an exact p-value.
 const EXACT_UP_TO: usize = 20;
 
+/// How many hosts' observations may stand in turn, at most.
+const MOST_HOSTS: usize = 32;
+/// How many observations of each host that takes at least.
+const SHORTEST_SERIES: usize = 4;
+/// From how many standard deviations on a correlation is beyond chance, of all that are looked at.
+const BEYOND_CHANCE: f64 = 4.0;
+
 /// The most pairs of which the median difference is computed.
 const MAX_PAIRS: usize = 1_000_000;
 
@@ -53,19 +60,34 @@ pub fn mann_whitney_in_order(first: &[f64], second: &[f64]) -> Option<MannWhitne
 }
 
 /// Which part of a sample's observations counts, as if they were independent: `(1 - r) / (1 + r)` for the correlation `r` of
-/// each one's rank with the next one's, corrected for its bias in small samples; at most 1.
+/// each one's rank with that of the next one, corrected for its bias in small samples; at most 1. Observations of several hosts may
+/// stand in turn: the same of the second next, and so on up to the 32nd, where that correlation is beyond chance, and the least of
+/// these counts. What comes and goes in turn resembles itself as well, and is made up for by what is in between: of the correlation
+/// and the sum of all up to it, the smaller one is taken.
 pub fn effective(sample: &[f64]) -> f64 {
     let n = size(sample);
-    let ranks = ranks(sample);
     let mean = f64::midpoint(n, 1.0);
-    let all: f64 = ranks.iter().map(|rank| (rank - mean) * (rank - mean)).sum();
+    let ranks: Vec<f64> = ranks(sample).into_iter().map(|rank| rank - mean).collect();
+    let all: f64 = ranks.iter().map(|rank| rank * rank).sum();
     if n < 3.0 || all <= 0.0 {
         return 1.0;
     }
-    let next: f64 = ranks.windows(2).map(|pair| pair.iter().map(|rank| rank - mean).product::<f64>()).sum();
-    let raw = next / all;
-    let r = (raw + (1.0 + 4.0 * raw) / n).clamp(0.0, 0.99);
-    (1.0 - r) / (1.0 + r)
+    let longest = (sample.len() / SHORTEST_SERIES).clamp(1, MOST_HOSTS);
+    let (mut least, mut sum) = (1.0_f64, 0.0);
+    for lag in 1..=longest {
+        let pairs: f64 = ranks.iter().zip(ranks.iter().skip(lag)).map(|(one, next)| one * next).sum();
+        let raw = pairs / all;
+        sum += raw;
+        if lag > 1 && raw.min(sum) <= BEYOND_CHANCE / n.sqrt() {
+            continue;
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a few dozen at most")]
+        let each = n / lag as f64;
+        let raw = raw.min(sum);
+        let r = (raw + (1.0 + 4.0 * raw) / each).clamp(0.0, 0.99);
+        least = least.min((1.0 - r) / (1.0 + r));
+    }
+    least
 }
 
 /// Each number's rank in its sample, from 1; ties share theirs.

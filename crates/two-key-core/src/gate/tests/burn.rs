@@ -120,3 +120,40 @@ fn a_limit_over_the_longest_window_is_held_whatever_is_unknown_of_a_shorter_one(
     };
     assert_eq!((verdict(6000.0), verdict(100.0)), (Verdict::Fail, Verdict::Inconclusive));
 }
+
+#[test]
+fn what_could_not_see_an_outage_passes_nothing() {
+    // All of 300 requests a minute are bad. At 98 % an hour bears 28.8 % of them, and a quarter of an hour is less than that.
+    let verdicts = |objective: &str, more: &str| {
+        let mut scene = Scene::new(&format!("{}{more}", GATE.replace("99.9", objective)));
+        let mut verdicts = Vec::new();
+        for minute in 1..=20_u32 {
+            for window in [300, 1800, 3600, 21_600].map(|length| length.min(60 * minute)) {
+                let count = 5.0 * f64::from(window);
+                scene.told.number(&format!("bad {window}s"), count);
+                scene.told.number(&format!("total {window}s"), count);
+            }
+            verdicts.push(scene.look(60 + 60 * i64::from(minute)).verdict);
+        }
+        verdicts
+    };
+    let short = verdicts("98", "");
+    assert!(short[..17].iter().all(|verdict| *verdict == Verdict::Pending), "{short:?}");
+    assert_eq!(short[17], Verdict::Fail);
+    assert!(verdicts("90", "").iter().all(|verdict| *verdict == Verdict::Pending), "it can never be seen");
+    assert_eq!(verdicts("98", "    absolute: {max: 0.5}\n")[3], Verdict::Fail, "a limit sees it");
+}
+
+#[test]
+fn a_window_that_began_late_is_one_of_many() {
+    // 4 of 100 bad over an hour, of which 0.1 would be good: enough for the first hour of a tier, and not for the 24th.
+    let verdict = |after: i64| {
+        let mut scene = Scene::new(&GATE.replace("total: 1000", "total: 10").replace(", [30m, 6h, 6]", ""));
+        for (seconds, counts) in [(300, (1.0, 10.0)), (3600, (5.0, 100.0))] {
+            scene.told.number(&format!("bad {seconds}s"), counts.0);
+            scene.told.number(&format!("total {seconds}s"), counts.1);
+        }
+        scene.look(60 + after).verdict
+    };
+    assert_eq!((verdict(3600), verdict(86_400)), (Verdict::Fail, Verdict::Pending));
+}

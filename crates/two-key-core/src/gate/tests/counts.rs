@@ -63,9 +63,9 @@ fn only_the_newest_slot_is_asked_for_and_missed_ones_are_no_data() {
 #[test]
 fn harm_is_shown_before_there_is_enough_to_pass() {
     let mut scene = scene();
-    tell(&scene, [10.0, 100.0, 9.0, 1900.0]);
+    tell(&scene, [15.0, 100.0, 9.0, 1900.0]);
     assert_eq!(scene.look(120).verdict, Verdict::Pending, "one slot may be one bad minute");
-    tell(&scene, [20.0, 200.0, 18.0, 3800.0]);
+    tell(&scene, [30.0, 200.0, 18.0, 3800.0]);
     let judged = scene.look(180);
     let report = &judged.gates[&id("error-rate")];
     assert_eq!((judged.verdict, report.reason), (Verdict::Fail, Some(Reason::GateFailed)), "{}", report.why);
@@ -73,7 +73,7 @@ fn harm_is_shown_before_there_is_enough_to_pass() {
     let Some(Comparison::EValue { e_value, needed, ratio, .. }) = report.comparison else { panic!("{report:?}") };
     // One gate that compares and one limit, three tiers: a tenth of nine tenths of 0.01 / 3 at any time.
     assert!((needed - 3000.0 / 0.9).abs() < 1e-6 && e_value > needed, "{e_value} {needed}");
-    assert!((ratio.unwrap() - 21.1).abs() < 0.1);
+    assert!((ratio.unwrap() - 31.7).abs() < 0.1);
     assert_eq!(judged.objection().unwrap().reason, Reason::GateFailed);
 }
 
@@ -134,7 +134,7 @@ pub(super) fn slots(scene: &mut Scene, rows: &[[f64; 4]]) -> crate::gate::Judgem
 #[test]
 fn a_failure_stands_for_the_rest_of_the_tier() {
     let mut scene = scene();
-    slots(&mut scene, &[[10.0, 100.0, 9.0, 1900.0], [20.0, 200.0, 18.0, 3800.0], [20.0, 5000.0, 900.0, 95000.0]]);
+    slots(&mut scene, &[[15.0, 100.0, 9.0, 1900.0], [30.0, 200.0, 18.0, 3800.0], [30.0, 5000.0, 900.0, 95000.0]]);
     let judged = scene.look(300);
     let report = &judged.gates[&id("error-rate")];
     assert_eq!((judged.verdict, report.since), (Verdict::Fail, time(180)), "{}", report.why);
@@ -150,7 +150,7 @@ fn a_failure_stands_for_the_rest_of_the_tier() {
 #[test]
 fn a_ratio_that_is_put_up_with_is_no_harm_however_sure() {
     // 1.4 times, beyond all doubt.
-    let row = growing([1400.0, 100_000.0, 10_000.0, 1_000_000.0], 3);
+    let row = growing([1400.0, 100_000.0, 10_000.0, 1_000_000.0], 14);
     let mut scene = scene();
     assert_eq!(slots(&mut scene, &row).verdict, Verdict::Pass);
     let mut strict = Scene::new(&GATE.replace(", max-ratio: 1.5", ""));
@@ -165,9 +165,9 @@ fn where_less_is_worse_a_loss_is_harm_and_a_gain_is_none() {
         .replace("kind: count-ratio\n", "kind: count-ratio\n    worse: lower\n")
         .replace("    absolute: {max: 0.05}\n", "");
     let mut scene = Scene::new(&gate);
-    assert_eq!(slots(&mut scene, &growing([1200.0, 2000.0, 15_000.0, 38_000.0], 3)).verdict, Verdict::Pass);
+    assert_eq!(slots(&mut scene, &growing([1200.0, 2000.0, 15_000.0, 38_000.0], 14)).verdict, Verdict::Pass);
     let mut scene = Scene::new(&gate);
-    assert_eq!(slots(&mut scene, &growing([400.0, 2000.0, 15_000.0, 38_000.0], 3)).verdict, Verdict::Fail);
+    assert_eq!(slots(&mut scene, &growing([400.0, 2000.0, 15_000.0, 38_000.0], 14)).verdict, Verdict::Fail);
 }
 
 #[test]
@@ -312,7 +312,9 @@ fn a_pass_grows_old_and_a_later_failure_takes_it_back() {
     tell(&scene, [60.0, 700.0, 120.0, 12_000.0]);
     assert_eq!(scene.look(7260).verdict, Verdict::Pending, "above its limit, and that may be one bad hour");
     tell(&scene, [120.0, 1100.0, 180.0, 18_000.0]);
-    assert_eq!(scene.look(10_860).verdict, Verdict::Fail);
+    scene.look(10_860);
+    tell(&scene, [180.0, 1500.0, 240.0, 24_000.0]);
+    assert_eq!(scene.look(14_460).verdict, Verdict::Fail);
 }
 
 #[test]
@@ -371,14 +373,15 @@ fn at_the_last_tier_there_is_nothing_to_compare_with_but_what_was_recorded() {
     let judged = last(None, &[[40.0, 1000.0, 0.0, 0.0]; 3]);
     assert_eq!((judged.verdict, judged.gates[&id("error-rate")].comparison), (Verdict::Pass, None));
     assert!(judged.gates[&id("error-rate")].why.contains("nothing to compare with"));
-    let above = last(None, &[[120.0, 1000.0, 0.0, 0.0]; 3]).verdict;
+    let above = last(None, &growing([120.0, 1000.0, 0.0, 0.0], 6)).verdict;
     assert_eq!(above, Verdict::Fail, "an absolute limit holds everywhere");
-    let recorded = |bad| last(Some([100.0, 10_000.0]), &growing([bad, 1000.0, 0.0, 0.0], 3)).verdict;
-    assert_eq!(recorded(40.0), Verdict::Fail, "four times as many");
-    assert_eq!(recorded(12.0), Verdict::Pass);
+    let recorded = |bad, slots| last(Some([100.0, 10_000.0]), &growing([bad, 1000.0, 0.0, 0.0], slots)).verdict;
+    assert_eq!(recorded(12.0, 3), Verdict::Pending, "not before it is known how it varies");
+    assert_eq!((recorded(12.0, 4), recorded(12.0, 8)), (Verdict::Pass, Verdict::Pass));
+    assert_eq!(recorded(40.0, 4), Verdict::Fail, "four times as many");
     // It is looked at when the events have doubled, each time for half of the false alarms that are left.
-    let judged =
-        last(Some([100.0, 10_000.0]), &[[3.0, 300.0, 0.0, 0.0], [5.0, 599.0, 0.0, 0.0], [6.0, 600.0, 0.0, 0.0]]);
+    let doubled = [100.0, 200.0, 299.0, 300.0, 599.0, 600.0].map(|total| [3.0, total, 0.0, 0.0]);
+    let judged = last(Some([100.0, 10_000.0]), &doubled);
     let Some(Comparison::EValue { needed, .. }) = judged.gates[&id("error-rate")].comparison else { panic!() };
     assert!((needed - 300.0 / 0.9 * 4.0).abs() < 1e-6, "{needed}");
 }
@@ -446,10 +449,10 @@ fn a_slot_that_decided_is_kept_whole_and_the_others_in_short() {
     slots(
         &mut scene,
         &[
-            [10.0, 100.0, 9.0, 1900.0],
-            [20.0, 200.0, 18.0, 3800.0],
-            [20.0, 300.0, 27.0, 5700.0],
-            [20.0, 400.0, 36.0, 7600.0],
+            [15.0, 100.0, 9.0, 1900.0],
+            [30.0, 200.0, 18.0, 3800.0],
+            [30.0, 300.0, 27.0, 5700.0],
+            [30.0, 400.0, 36.0, 7600.0],
         ],
     );
     let kept = scene.watch.slots(&id("error-rate")).iter().map(|slot| slot.answers[0].query.is_some());
@@ -467,11 +470,31 @@ fn a_tier_without_gates_never_passes() {
 #[test]
 fn an_absolute_limit_is_broken_when_it_is_beyond_chance_that_the_rate_is_above_it() {
     let gate = GATE.replace("    compare: {test: e-value, alpha: 0.01, max-ratio: 1.5}\n", "");
-    let verdict = |bad, total| slots(&mut Scene::new(&gate), &growing([bad, total, 0.0, 0.0], 3)).verdict;
-    assert_eq!(verdict(15.0, 300.0), Verdict::Pass, "5 % is on the limit");
-    assert_eq!(verdict(16.0, 300.0), Verdict::Pending, "above it, which may be chance: neither broken nor healthy");
-    assert_eq!(verdict(30.0, 300.0), Verdict::Fail, "twice the limit");
-    assert_eq!(verdict(20.0, 20.0), Verdict::Fail, "however few, if it is beyond chance");
+    let verdict = |bad, total, many| slots(&mut Scene::new(&gate), &growing([bad, total, 0.0, 0.0], many)).verdict;
+    assert_eq!(verdict(15.0, 300.0, 10), Verdict::Pass, "5 % is on the limit");
+    assert_eq!(verdict(16.0, 300.0, 10), Verdict::Pending, "above it, which may be chance: neither broken nor healthy");
+    assert_eq!(
+        (verdict(30.0, 300.0, 2), verdict(30.0, 300.0, 10)),
+        (Verdict::Pending, Verdict::Fail),
+        "twice the limit"
+    );
+    assert_eq!(verdict(20.0, 20.0, 2), Verdict::Fail, "however few, if it is beyond chance");
+    assert_eq!(
+        (verdict(60.0, 300.0, 1), verdict(180.0, 300.0, 1)),
+        (Verdict::Pending, Verdict::Fail),
+        "one bad minute"
+    );
+    // One user who retries, and a rate that varies.
+    let uneven = |bad: [f64; 10]| {
+        let mut sum = 0.0;
+        let rows = (1..).zip(bad).map(|(slot, bad)| {
+            sum += bad;
+            [sum, 300.0 * f64::from(slot), 0.0, 0.0]
+        });
+        slots(&mut Scene::new(&gate), &rows.collect::<Vec<_>>()).verdict
+    };
+    assert_eq!(uneven([60.0, 0.0, 20.0, 0.0, 0.0, 80.0, 0.0, 1.0, 0.0, 0.0]), Verdict::Pending);
+    assert_eq!(uneven([25.0, 26.0, 24.0, 25.0, 25.0, 26.0, 24.0, 25.0, 25.0, 25.0]), Verdict::Fail);
     let none = |bad| slots(&mut Scene::new(&gate.replace("0.05", "0")), &growing([bad, 300.0, 0.0, 0.0], 3)).verdict;
     assert_eq!((none(0.0), none(1.0)), (Verdict::Pass, Verdict::Fail), "of a limit of nothing the first is too many");
 }

@@ -66,7 +66,7 @@ fn other_bytes_than_those_that_were_signed_are_refused() {
     other.push(b'\n');
     assert_eq!(Evidence::read(&other, digest).unwrap_err().reason, Reason::DigestMismatch);
     assert_eq!(Evidence::read(b"{}", Digest::of(b"{}")).unwrap_err().reason, Reason::Malformed);
-    let newer = String::from_utf8(bytes).unwrap().replacen("\"version\": 3", "\"version\": 4", 1);
+    let newer = String::from_utf8(bytes).unwrap().replacen("\"version\": 4", "\"version\": 5", 1);
     let unknown = Evidence::read(newer.as_bytes(), Digest::of(newer.as_bytes())).unwrap_err();
     assert_eq!(unknown.reason, Reason::NoData, "what is of another form is not false");
     assert!(unknown.message.starts_with("this version cannot judge it again"), "{unknown}");
@@ -82,7 +82,7 @@ fn whatever_was_changed_is_seen() {
         let bytes = serde_json::to_vec(&changed).unwrap();
         Evidence::read(&bytes, Digest::of(&bytes)).unwrap().reevaluate().differences
     };
-    assert_eq!(changed("/version", 3.into()), Vec::<String>::new(), "nothing is changed");
+    assert_eq!(changed("/version", 4.into()), Vec::<String>::new(), "nothing is changed");
     for (path, value) in [
         ("/judgement/verdict", "PASS".into()),
         ("/judgement/gates/depth/verdict", "PASS".into()),
@@ -98,6 +98,8 @@ fn whatever_was_changed_is_seen() {
         ("/watch/gates/depth/slots/1/answers/0/value/number", 3.0.into()),
         ("/watch/gates/depth/slots/1/answers/0/raw", "{\"value\": 3}".into()),
         ("/watch/gates/depth/slots/1/answers/0/query", "depth v3".into()),
+        ("/watch/gates/depth/slots/1/answers/0/query", Json::Null),
+        ("/watch/thresholds/memory/slots/1/answers/0/query", Json::Null),
         ("/watch/gates/depth/slots/1/answers/0/from", time(0).to_string().into()),
         ("/watch/gates/depth/slots/1/at", time(121).to_string().into()),
         ("/watch/gates/depth/slots/1/number", 3.into()),
@@ -114,6 +116,17 @@ fn whatever_was_changed_is_seen() {
     ] {
         assert!(!changed(path, value).is_empty(), "{path}");
     }
+}
+
+#[test]
+fn numbers_without_words_are_on_the_signer_s_word_and_that_is_counted() {
+    let evidence = evidence("{\"value\": 30}");
+    assert_eq!(evidence.reevaluate().on_word, 0);
+    let mut wordless: Json = serde_json::from_slice(&evidence.bytes().unwrap()).unwrap();
+    *wordless.pointer_mut("/watch/gates/depth/slots/1/answers/0/raw").unwrap() = Json::Null;
+    let bytes = serde_json::to_vec(&wordless).unwrap();
+    let again = Evidence::read(&bytes, Digest::of(&bytes)).unwrap().reevaluate();
+    assert_eq!((again.differences, again.on_word), (Vec::new(), 1));
 }
 
 #[test]

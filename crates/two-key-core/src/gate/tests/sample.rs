@@ -11,7 +11,18 @@ const GATE: &str = "gates:\n  latency:\n    source: prometheus\n    kind: sample
 
 /// So many observations around a centre, spread evenly by 10 %, in an order in which none resembles the one before.
 fn around(centre: f64, count: u32) -> Vec<f64> {
-    (0..count).map(|k| centre * (0.95 + 0.1 * (f64::from(k) * 0.618_034).fract())).collect()
+    let mut spread: Vec<(u64, f64)> =
+        (0..count).map(|k| (scrambled(k), (f64::from(k) + 0.5) / f64::from(count))).collect();
+    spread.sort_by_key(|(order, _)| *order);
+    spread.into_iter().map(|(_, part)| centre * (0.95 + 0.1 * part)).collect()
+}
+
+/// A number that resembles none beside it (`SplitMix64`).
+fn scrambled(k: u32) -> u64 {
+    let z = u64::from(k + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 fn tell(scene: &Scene, candidate: Vec<f64>, baseline: Vec<f64>) {
@@ -169,4 +180,41 @@ fn a_minimum_is_held_against_what_was_observed_and_not_against_its_sample() {
         scene.look(120).verdict
     };
     assert_eq!((verdict(24_999), verdict(25_000)), (Verdict::Pending, Verdict::Pass));
+}
+
+#[test]
+fn what_is_beyond_the_limit_is_counted_and_not_how_far() {
+    // A queue that grows: each waits longer than the one before, all of them too long.
+    let growing = |slot: u32| (0..20 * slot).map(|k| 10.0 + f64::from(k) / 8.0).collect::<Vec<_>>();
+    let verdict = |observed: &dyn Fn(u32) -> Vec<f64>, last: u32| {
+        let mut scene = Scene::new(GATE);
+        let mut verdict = None;
+        for slot in 1..=last {
+            tell(&scene, observed(slot), around(1.0, 20 * slot));
+            verdict = Some(scene.look(60 + 60 * i64::from(slot)).verdict);
+        }
+        verdict.unwrap()
+    };
+    assert_eq!((verdict(&growing, 1), verdict(&growing, 4)), (Verdict::Pending, Verdict::Fail));
+    // The same within the limit, and one spell beyond it of a series that resembles itself.
+    assert_eq!(verdict(&|slot| growing(slot).iter().map(|value| value / 100.0).collect(), 13), Verdict::Pending);
+    let spell = |slot: u32| (0..20 * slot).map(|k| if (20..40).contains(&k) { 3.0 } else { 1.0 }).collect::<Vec<_>>();
+    assert_eq!(verdict(&spell, 13), Verdict::Pending);
+    let many: Vec<f64> = around(3.0, 100);
+    assert_eq!(verdict(&|_| many.clone(), 1), Verdict::Fail, "independent ones show it in the first slot");
+}
+
+#[test]
+fn in_a_row_of_slots_the_candidate_s_observations_are_kept_and_the_baseline_s_in_short() {
+    let mut scene = Scene::new(&GATE.replace("{max: 2}", "{max: 2, slots: 3}"));
+    for slot in 1..=3 {
+        tell(&scene, around(3.0, 100), around(1.0, 100));
+        let judged = scene.look(60 + 60 * slot);
+        assert_eq!(judged.verdict, if slot == 3 { Verdict::Fail } else { Verdict::Pending });
+    }
+    let kept = |side: usize| {
+        let slots = scene.watch.slots(&id("latency")).iter();
+        slots.map(|slot| matches!(slot.answers[side].value, Value::Observations(_))).collect::<Vec<_>>()
+    };
+    assert_eq!((kept(0), kept(1)), (vec![true; 3], vec![false, false, true]));
 }

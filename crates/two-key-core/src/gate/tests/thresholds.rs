@@ -154,13 +154,17 @@ fn states(sections: &str, rows: &[(f64, f64)]) -> Vec<ThresholdState> {
 fn what_is_counted_halts_when_it_is_beyond_chance_that_the_rate_is_above_the_limit() {
     // 3 of 100 may well be 2 %: not halted, and not healthy either.
     assert_eq!(states(GATED, &[(3.0, 100.0)]), [ThresholdState::NoData]);
-    assert_eq!(states(GATED, &[(20.0, 100.0)]), [ThresholdState::Halt]);
+    assert_eq!(states(GATED, &[(20.0, 100.0)]), [ThresholdState::NoData], "nor is one bad minute");
+    assert_eq!(states(GATED, &[(60.0, 100.0)]), [ThresholdState::Halt], "but a disaster is");
     assert_eq!(states(GATED, &[(1.9, 100.0); 9])[8], ThresholdState::Warn, "1.9 % is below 2");
-    let twice = states(GATED, &[(12.0, 300.0); 6]);
-    assert_eq!(twice.iter().position(|state| *state == ThresholdState::Halt), Some(3), "{twice:?}");
+    let twice = states(GATED, &[(12.0, 300.0); 14]);
+    assert_eq!(twice.iter().position(|state| *state == ThresholdState::Halt), Some(7), "{twice:?}");
     // What goes wrong late is seen although it went well for long.
     let late: Vec<_> = [(0.0, 300.0); 20].into_iter().chain([(45.0, 300.0); 2]).collect();
-    assert_eq!(states(GATED, &late)[19..], [ThresholdState::Fine, ThresholdState::Halt, ThresholdState::Halt]);
+    assert_eq!(states(GATED, &late)[19..], [ThresholdState::Fine, ThresholdState::NoData, ThresholdState::Halt]);
+    // One user who retries, now and then.
+    let retried: Vec<_> = (0..40).map(|k| (if k % 9 == 8 { 25.0 } else { 1.0 }, 300.0)).collect();
+    assert!(!states(GATED, &retried).contains(&ThresholdState::Halt));
 }
 
 #[test]

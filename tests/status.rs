@@ -303,6 +303,7 @@ fn the_status_marks_what_is_only_here_and_stops_that_wait_anywhere() {
     world.git(&["update-ref", &format!("refs/two-key/stops/{LEASE}/{stop}"), &stop]);
     world.enter(&clone);
     world.git(&["config", "two-key.root", &root]);
+    world.git(&["config", "two-key.fetch", "false"]);
     let before = status(&world);
     assert_eq!((&before["stops"], &before["unpushed"]), (&serde_json::json!([]), &serde_json::json!([])));
     world.turn("cp14", "promote", LEASE);

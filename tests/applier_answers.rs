@@ -206,7 +206,7 @@ fn a_remote_that_is_frozen_on_an_old_tip_moves_nothing_and_a_stop_that_reached_i
 #[test]
 fn on_a_full_disk_nothing_goes_forward_and_a_stop_is_carried_out() {
     let stage = promoted();
-    apply_within(&stage, 1).exits(3).says("internal");
+    apply_within(&stage, 1).exits(3).says("io: ");
     stage.weighs(500);
     stage.turn("cp14", "halt");
     apply_within(&stage, 1).exits(3);

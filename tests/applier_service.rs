@@ -410,3 +410,21 @@ fn a_persons_stop_waits_for_no_metric_no_push_and_no_reader() {
     until("the record", || stage.record()["targets"]["checkout-prod"]["observed_bp"] == 0);
     drop(child);
 }
+
+#[test]
+fn where_somebody_else_has_the_port_of_metrics_that_is_said_and_stops_are_carried_out() {
+    let stage = Stage::unhooked("1h");
+    stage.apply().exits(0);
+    assert_eq!(weight(&stage), Some(500));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    configure(&stage, &format!("interval: 1s\nmetrics-listen: {address}\n"));
+    let mut child = Running(watch(&stage, &["--log", "json"]).stderr(Stdio::piped()).spawn().unwrap());
+    stage.turn("cp14", "halt");
+    until("the halt", || weight(&stage) == Some(0));
+    terminate(&child.0);
+    let mut log = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0), "{log}");
+    assert!(log.contains(&format!("metrics cannot be served at {address}")), "{log}");
+}

@@ -101,10 +101,10 @@ fn is_made_up_for(stage: &Stage, applied_step: u64) {
 #[track_caller]
 fn stops_and_does_not_go_forward(trouble: &Trouble) {
     let stage = promoted();
-    apply_in(&stage, trouble).exits(3).says("internal");
+    apply_in(&stage, trouble).exits(3).says("io: ");
     assert_eq!(weight(&stage), 500);
     stage.turn("cp14", "halt");
-    apply_in(&stage, trouble).exits(3).says("internal");
+    apply_in(&stage, trouble).exits(3).says("io: ");
     assert_eq!(weight(&stage), 0);
     // And stays so, by a process that remembers nothing of it.
     apply_in(&stage, trouble).exits(3);
@@ -157,4 +157,21 @@ fn a_lock_that_a_killed_git_left_behind_keeps_no_stop_away() {
         fs::remove_file(stage.path("applier/.git").join(lock)).unwrap();
     }
     is_made_up_for(&stage, 3);
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_keeps_no_stop_away_and_is_not_written_over() {
+    for content in ["", "{\"version\": 1, \"ro", "[]"] {
+        let stage = promoted();
+        let journal = stage.path("applier/.git/two-key/applier/edge1/journal.json");
+        let whole = fs::read(&journal).unwrap();
+        fs::write(&journal, content).unwrap();
+        stage.apply().exits(3).says("io: ").says("journal.json").says("move it away");
+        assert_eq!(weight(&stage), 500);
+        stage.turn("cp14", "halt");
+        stage.apply().exits(3).says("journal.json");
+        assert_eq!((weight(&stage), fs::read_to_string(&journal).unwrap().as_str()), (0, content));
+        fs::write(&journal, &whole).unwrap();
+        is_made_up_for(&stage, 3);
+    }
 }

@@ -300,7 +300,7 @@ fn what_cannot_be_read_is_never_admitted() {
     let file = world.repo().join(".git/objects").join(&blob[..2]).join(&blob[2..]);
     let honest = fs::read(&file).unwrap();
     fs::remove_file(&file).unwrap();
-    ci(world, &base, &["--annotate", "github"]).exits(3).says("::error title=two-key%3A internal::undecided: ");
+    ci(world, &base, &["--annotate", "github"]).exits(3).says("::error title=two-key%3A damaged::undecided: ");
     fs::write(&file, honest).unwrap();
     ci(world, &base, &[]).exits(0);
 }

@@ -205,7 +205,7 @@ fn places_without_a_ledger_are_told_apart() {
     let world = World::empty();
     world.two_key(&["list"]).exits(3).says("git two-key init");
     world.two_key_in(world.path(), &["list"]).exits(3).says("not a Git repository");
-    assert_eq!(world.two_key(&["list", "--format", "json"]).exits(3).json()["reason"], "internal");
+    assert_eq!(world.two_key(&["list", "--format", "json"]).exits(3).json()["reason"], "no-ledger");
 }
 
 #[test]
@@ -297,11 +297,31 @@ fn the_upstreams_lead_is_said_and_can_be_read() {
     world.turn("user1", "start", LEASE);
     world.enter(&clone);
     world.git(&["config", "two-key.root", &root]);
-    world.two_key(&["list"]).exits(0).never_says("ahead");
-    world.git(&["fetch", "--quiet"]);
-    let ran = world.two_key(&["list"]).exits(0).says("origin/main is 1 commit ahead").says("authorized");
-    assert!(ran.out.starts_with("origin/main is"));
-    world.two_key(&["list", "--remote"]).exits(0).never_says("ahead").says("rolling");
+    // As it was fetched last; then as it is.
+    world.two_key(&["list", "--offline"]).exits(0).says("authorized");
+    world.git(&["config", "two-key.fetch", "false"]);
+    world.two_key(&["list"]).exits(0).says("authorized");
+    world.git(&["config", "two-key.fetch", "true"]);
+    world.two_key(&["list"]).exits(0).says("rolling").never_says("NOT PUSHED");
+    world.two_key(&["verify", "--all"]).exits(0).says("origin/main is 1 commit ahead");
+    for remote in [&["list", "--remote"][..], &["list", "--remote", "origin"], &["list", "--remote=origin"]] {
+        world.two_key(remote).exits(0).says("rolling");
+    }
+    world.two_key(&["list", "--remote", "nowhere"]).exits(3).says("not-found: there is no remote `nowhere`");
+    // What is only here is said first; a remote that is away is said too, and how old it is what is shown.
+    world.git(&["merge", "--quiet", "origin/main"]);
+    world.turn("user1", "halt", LEASE);
+    let ran = world.two_key(&["list"]).exits(0).says("halted");
+    assert!(
+        ran.out.starts_with("NOT PUSHED: the local main has 1 commit that origin/main does not have"),
+        "{}",
+        ran.out
+    );
+    world.two_key(&["list", "--remote"]).exits(0).says("rolling");
+    world.git(&["remote", "set-url", "origin", "/nowhere"]);
+    let away = world.two_key(&["show", LEASE]).exits(0).says("halted").says("seconds old");
+    away.says("warning: origin is no Git repository, or none that you may read");
+    world.two_key(&["show", LEASE, "--offline"]).exits(0).never_says("warning");
 }
 
 #[test]

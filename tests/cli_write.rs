@@ -44,8 +44,20 @@ fn refused(world: &World, who: &str, args: &[&str], code: i32, reason: &str) -> 
     ran
 }
 
-/// A bare server that has what the world's repository has, and a second clone, pinned.
+/// A bare server that has what the world's repository has, and a second clone, pinned. Neither fetches or pushes unless it is
+/// told to: so one comes before the other.
 fn with_server(world: &World) -> PathBuf {
+    let clone = with_lively_server(world);
+    for folder in [world.repo(), &clone] {
+        for name in ["two-key.fetch", "two-key.push"] {
+            world.run(folder, "git", &["config", name, "false"], b"").exits(0);
+        }
+    }
+    clone
+}
+
+/// The same, where both fetch and push as everybody's do.
+fn with_lively_server(world: &World) -> PathBuf {
     let server = world.path().join("server.git");
     let clone = world.path().join("clone");
     world.git(&["clone", "--quiet", "--bare", ".", server.to_str().unwrap()]);
@@ -207,8 +219,8 @@ fn bad_input_is_refused_by_its_reason_and_writes_nothing() {
     refused(&world, "edge1", &["sign", LEASE], 1, "wrong-role");
     refused(&world, "user1", &["sign", "policy"], 1, "policy-version");
     refused(&world, "user1", &["thaw"], 1, "wrong-state");
-    refused(&world, "user1", &["sign", LEASE, "--push"], 3, "internal").says("no remote");
-    refused(&world, "user1", &["halt", LEASE, "--push"], 3, "internal").says("no remote");
+    refused(&world, "user1", &["sign", LEASE, "--push"], 3, "not-found").says("no remote");
+    refused(&world, "user1", &["halt", LEASE, "--push"], 3, "not-found").says("no remote");
     let before = refs(&world);
     world.two_key(&["sign", LEASE]).exits(3).says("no key to sign with");
     world.two_key(&["sign", LEASE, "--key", "nowhere"]).exits(3).says("nowhere");
@@ -400,7 +412,8 @@ fn a_vote_that_still_counts_is_carried_over_by_a_merge_on_the_new_tip() {
     there(&world, &clone, "cp14", &["promote", LEASE, "--push"]).exits(0).says("awaits a human");
     let theirs = server(&world, &["rev-parse", "main"]);
     fs::write(world.repo().join("mine"), "x\n").unwrap();
-    by(&world, "user1", &["promote", LEASE, "--push"]).exits(0).says("carried over").says("pushed to origin");
+    let ran = by(&world, "user1", &["promote", LEASE, "--push", "--yes"]).exits(0);
+    ran.says("carried over").says("pushed to origin").says("5 % → 25 %");
     let tip = server(&world, &["rev-parse", "main"]);
     assert_eq!(world.head(), tip);
     let parents = server(&world, &["log", "-1", "--format=%P", "main"]);
@@ -486,7 +499,7 @@ fn a_stop_that_main_will_not_have_waits_beside_it_and_is_carried_over() {
 #[test]
 fn stops_are_built_on_the_remotes_tip_from_stale_shallow_and_diverged_clones() {
     let world = World::rolling();
-    let clone = with_server(&world);
+    let clone = with_lively_server(&world);
     let shallow = world.path().join("shallow");
     let url = format!("file://{}", world.path().join("server.git").display());
     world.git(&["clone", "--quiet", "--depth=1", &url, shallow.to_str().unwrap()]);
@@ -517,9 +530,12 @@ fn offline_what_was_made_stays() {
     fs::rename(world.path().join("server.git"), world.path().join("gone.git")).unwrap();
     by(&world, "user1", &["promote", LEASE, "--push"])
         .exits(3)
-        .says("is made and on the local main")
-        .says("git push --atomic");
-    by(&world, "user1", &["halt", LEASE, "--push"]).exits(3).says("signed and kept here");
+        .says("unreachable: NOT PUSHED: this is made and on the local main")
+        .says("git two-key sync")
+        .never_says("internal");
+    let halt = by(&world, "user1", &["halt", LEASE, "--push"]).exits(3).never_says("internal").never_says("\\u{");
+    assert!(halt.out.starts_with("STOP SIGNED, NOT ON THE SERVER: origin is no Git repository"), "{}", halt.out);
+    assert!(halt.out.lines().nth(1).unwrap().ends_with("git two-key sync"), "{}", halt.out);
     assert_eq!(state(&world, LEASE), "halted");
     fs::rename(world.path().join("gone.git"), world.path().join("server.git")).unwrap();
     by(&world, "user1", &["rollback", LEASE, "--push"]).exits(0).says("pushed to origin");
@@ -532,7 +548,9 @@ fn a_stop_that_is_not_delivered_outlives_what_fetches_and_goes_with_the_next_pus
     with_server(&world);
     let (server_path, gone) = (world.path().join("server.git"), world.path().join("gone.git"));
     fs::rename(&server_path, &gone).unwrap();
-    by(&world, "user1", &["halt", LEASE, "--push", "--reason", "errors"]).exits(3).says("signed and kept here");
+    by(&world, "user1", &["halt", LEASE, "--push", "--reason", "errors"])
+        .exits(3)
+        .says("STOP SIGNED, NOT ON THE SERVER");
     fs::rename(&gone, &server_path).unwrap();
     let halt = world.head();
     let says = "no remote is known to have it";
@@ -611,13 +629,20 @@ fn what_a_pull_made_of_a_vote_is_mended_by_one_command() {
         assert_eq!(server(&world, &["rev-parse", "main^2"]), vote);
         assert_eq!(server(&world, &["rev-parse", "main"]), world.head());
         world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
-        there(&world, &clone, "cp14", &["promote", LEASE, "--push"]).exits(0);
+        there(&world, &clone, "cp14", &["promote", LEASE, "--push", "--yes"]).exits(0);
         world.two_key(&["sync"]).exits(0);
         assert_eq!(world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json()["desired"], 25);
         assert_eq!(world.git(&["for-each-ref", "refs/two-key-local"]), "");
-        // Work of one's own is not left behind.
+        // What one has proposed goes along, and work that cannot is not left behind.
         world.commit_file("README", "mine\n", "Mine");
+        world.two_key(&["sync"]).exits(0).says("pushed to origin");
+        world.commit_file("README", "mine too\n", "Mine");
+        world.run(&clone, "git", &["pull", "--quiet", "--rebase", "origin", "main"], b"").exits(0);
+        fs::write(clone.join("README"), "theirs\n").unwrap();
+        world.run(&clone, "git", &["commit", "--quiet", "-a", "-m", "Theirs"], b"").exits(0);
+        world.run(&clone, "git", &["push", "--quiet", "origin", "HEAD:main"], b"").exits(0);
         world.two_key(&["sync"]).exits(1).says("stale").says("would be left behind");
+        assert_eq!(fs::read_to_string(world.repo().join("README")).unwrap(), "mine too\n");
     }
 }
 
@@ -817,8 +842,8 @@ fn two_clones_that_push_at_once_both_get_through() {
     let program = env!("CARGO_BIN_EXE_git-two-key");
     let mut here = world.command(world.repo(), program);
     let mut over_there = world.command(&clone, program);
-    here.args(["sign", LEASE, "--push", "--key", &human]).stdout(std::process::Stdio::null());
-    over_there.args(["sign", LEASE, "--push", "--key", &agent]).stdout(std::process::Stdio::null());
+    here.args(["sign", LEASE, "--push", "--yes", "--key", &human]).stdout(std::process::Stdio::null());
+    over_there.args(["sign", LEASE, "--push", "--yes", "--key", &agent]).stdout(std::process::Stdio::null());
     let (mut one, mut other) = (here.spawn().unwrap(), over_there.spawn().unwrap());
     assert!(one.wait().unwrap().success() && other.wait().unwrap().success());
     world.git(&["fetch", "--quiet", "origin"]);
@@ -844,16 +869,13 @@ fn what_the_hook_of_the_server_refuses_is_said_with_its_reason() {
     let root = world.git(&["config", "two-key.root"]);
     let server_folder = world.path().join("server.git");
     world.two_key_in(&server_folder, &["hook", "install", "--root", &root]).exits(0);
-    // An unsigned statement gets to main by plain Git, and no further.
+    // What a stranger signed gets to the local main by plain Git, and no further.
     let message = world.two_key(&["statement", "--message", "--principal", "user1", "promote", LEASE]).exits(0).out;
-    world.carry("mallory", &message);
-    let before = server(&world, &["rev-parse", "main"]);
-    by(&world, "user2", &["promote", LEASE, "--push"]).exits(1).says("unknown-key");
-    assert_eq!(server(&world, &["rev-parse", "main"]), before);
-    world.git(&["reset", "--quiet", "--keep", "origin/main"]);
+    let strange = world.carry("mallory", &message);
+    by(&world, "user2", &["promote", LEASE, "--push"]).exits(0).says("is left out: unknown-key");
+    assert!(!server(&world, &["rev-list", "main"]).contains(&strange));
     let tag = format!("refs/tags/rollout/{LEASE}/1-start-5");
     by(&world, "user1", &["start", LEASE]).exits(0).says("its tag was missing");
-    by(&world, "user2", &["promote", LEASE, "--push"]).exits(0);
     by(&world, "cp14", &["promote", LEASE, "--push"]).exits(0).says("5 % → 25 %").says("pushed to origin");
     by(&world, "user1", &["rollback", LEASE, "--push"]).exits(0).says("pushed to origin").never_says("not taken");
     assert!(!tag.is_empty());

@@ -190,7 +190,7 @@ fn sign_and_push(scene: &Scene, id: &str) {
 }
 
 fn sign_and_sync(scene: &Scene, id: &str) {
-    scene.by("cp14", &["sign", id, "--as", "note"]).exits(0);
+    scene.by("cp14", &["sign", id, "--as", "note", "--no-push"]).exits(0);
     scene.world.two_key(&["doctor"]).exits(1).says("votes: ").says(id).says("git two-key sync");
     scene.world.two_key(&["sync"]).exits(0).says("pushed to origin");
     scene.world.two_key(&["doctor"]).exits(1).never_says("votes: ");
@@ -288,7 +288,7 @@ fn what_tidies_a_clone_up_takes_no_stop_and_no_vote_away() {
         let clone = cloned(&scene, "clone", &[&format!("--ref-format={format}")]);
         let git = |args: &[&str]| drop(scene.world.run(&clone, "git", args, b"").exits(0));
         let key = scene.world.key_file("cp14");
-        scene.world.two_key_in(&clone, &["sign", "L-0", "--key", key.to_str().unwrap()]).exits(0);
+        scene.world.two_key_in(&clone, &["sign", "L-0", "--no-push", "--key", key.to_str().unwrap()]).exits(0);
         git(&["config", "remote.origin.url", "/nowhere"]);
         // Signed in a worktree of its own.
         git(&["worktree", "add", "--quiet", "../tree", "--detach"]);

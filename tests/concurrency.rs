@@ -62,7 +62,10 @@ impl Client {
 
     /// Turns a key and pushes.
     fn turns(&self, verb: &str, lease: &str) -> Ran {
-        self.run(env!("CARGO_BIN_EXE_git-two-key"), &[verb, lease, "--push", "--key", self.key.to_str().unwrap()])
+        self.run(
+            env!("CARGO_BIN_EXE_git-two-key"),
+            &[verb, lease, "--push", "--yes", "--key", self.key.to_str().unwrap()],
+        )
     }
 
     /// An empty commit on the server's tip, as anybody may push who has no key at all.

@@ -323,7 +323,7 @@ fn where_main_takes_no_pushes_a_stop_has_its_own_ref() {
     forge.world.two_key(&["sync"]).exits(0).says("only stops are missing there");
     assert_eq!(forge.world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json()["state"], "halted");
     // Another one that was not pushed gets its own ref too.
-    let rollback = ["rollback", LEASE, "--reason", "still", "--key", key.to_str().unwrap()];
+    let rollback = ["rollback", LEASE, "--reason", "still", "--no-push", "--key", key.to_str().unwrap()];
     forge.world.two_key(&rollback).exits(0);
     forge.world.two_key(&["sync"]).exits(0).says("delivered a stop that was signed here before");
     // It gets there as a pull request, in its own time.

@@ -178,7 +178,10 @@ fn inner_agent() {
     let parent = repository.revision("HEAD").unwrap().unwrap();
     let tree = repository.objects().unwrap().links(parent).unwrap().tree;
     for key in [&literal, &file] {
-        assert!(key.sign("text\n").unwrap().starts_with("-----BEGIN SSH SIGNATURE-----\n"), "{key}");
+        assert!(
+            key.sign(Path::new("ssh-keygen"), "text\n").unwrap().starts_with("-----BEGIN SSH SIGNATURE-----\n"),
+            "{key}"
+        );
         let sign = SignWith::Key(key);
         let commit = NewCommit { tree, parents: &[parent], message: "x\n", sign, who: "user1" };
         let id = repository.commit_tree(&commit).unwrap();

@@ -238,11 +238,11 @@ fn on_doubt_stops_alone_are_admitted_and_nothing_else_is() {
     let halt = scene.halt("cp14", "main", 1);
     let stop = format!("{halt}:refs/two-key/stops/{LEASE}/{halt}");
     scene.promote("user1");
-    scene.refuses(&["main"], MAIN, "internal");
-    scene.refuses(&["main", &stop], MAIN, "internal");
+    scene.refuses(&["main"], MAIN, "stale");
+    scene.refuses(&["main", &stop], MAIN, "stale");
     scene.push(&[&stop]).exits(0).says("admitted");
     scene.on_server(&["config", "two-key.hookTimeout", "soon"]).exits(0);
-    scene.refuses(&["main"], MAIN, "internal");
+    scene.refuses(&["main"], MAIN, "malformed");
     scene.on_server(&["config", "two-key.hookTimeout", "60"]).exits(0);
     scene.push(&["main"]).exits(0);
 }

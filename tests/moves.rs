@@ -369,7 +369,7 @@ fn what_is_in_the_hooks_way_is_named_with_what_removes_it() {
         let path = if within.is_empty() { kept.clone() } else { kept.join(within) };
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         make(&path);
-        let ran = scene.push(&["main"]).exits(1).says("undecided: internal: writing to ");
+        let ran = scene.push(&["main"]).exits(1).says("undecided: io: writing to ");
         let hint = "rm -rf '";
         let command = ran.err.split(hint).nth(1).unwrap().split('\'').next().unwrap().to_owned();
         assert_eq!(scene.server_ref(MAIN), old);

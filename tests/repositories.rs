@@ -186,7 +186,7 @@ fn a_repository_of_another_owner_is_read_only_where_git_is_told_that_it_is_safe(
     // Git's own way to pretend; whoever runs this may not be root.
     let other = ("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
     let verify = world.run_with(world.repo(), program, &["verify", "--all"], b"", &[other]);
-    verify.exits(3).says("internal: ").says("dubious ownership").says("safe.directory");
+    verify.exits(3).says("no-repository: ").says("dubious ownership").says("safe.directory");
     let safe = [
         other,
         ("GIT_CONFIG_COUNT", "1"),

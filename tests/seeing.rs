@@ -267,8 +267,8 @@ fn a_live_view_of_the_remote_fetches_by_itself() {
     world.turn("cp18", "halt", LEASE);
     world.enter(&clone);
     world.git(&["config", "two-key.root", &root]);
-    assert!(first_frame(&world, &["show", LEASE, "--watch"], &[]).contains("rolling at 5 %"));
-    assert!(first_frame(&world, &["show", LEASE, "--watch", "--remote"], &[]).contains("halted, step 2"));
+    assert!(first_frame(&world, &["show", LEASE, "--watch", "--offline"], &[]).contains("rolling at 5 %"));
+    assert!(first_frame(&world, &["show", LEASE, "--watch"], &[]).contains("halted, step 2"));
 }
 
 /// Whether a view that goes on has ended by itself, once what it had said first was read and its reader had left.

@@ -326,3 +326,50 @@ fn the_status_marks_what_is_only_here_and_stops_that_wait_anywhere() {
     assert_eq!(status(&world)["unpushed"], serde_json::json!([]));
     world.two_key(&["status"]).exits(0).never_says("NOT PUSHED");
 }
+
+/// The leases that a list has, and how many it leaves out.
+fn listed(world: &World, args: &[&str]) -> (Vec<String>, u64) {
+    let view = world.two_key(&[&["list", "--format", "json"], args].concat()).exits(0).json();
+    let leases = view["leases"].as_array().unwrap().iter().map(|lease| lease["lease"].as_str().unwrap().to_owned());
+    (leases.collect(), view["left_out"].as_u64().unwrap())
+}
+
+#[test]
+fn a_list_has_what_is_open_and_what_ended_last_and_the_rest_on_demand() {
+    let world = World::founded();
+    for (at, id) in ["ONE-1", "TWO-2", "THREE-3"].into_iter().enumerate() {
+        let issued = format!("issued: 2025-10-27T02:19:1{at}Z");
+        let text = lease(id).replace("issued: 2025-10-27T02:19:13Z", &issued);
+        world.commit_file(&format!("leases/{id}.yaml"), &text, "Propose a lease");
+    }
+    for (id, end) in [("ONE-1", "rollback"), ("TWO-2", "rollback")] {
+        for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("cp14", "start"), ("user1", end)] {
+            world.turn(name, action, id);
+        }
+    }
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(listed(&world, &[]), (names(&["TWO-2", "THREE-3"]), 1));
+    assert_eq!(listed(&world, &["--all"]), (names(&["ONE-1", "TWO-2", "THREE-3"]), 0));
+    assert_eq!(listed(&world, &["--state", "rolled-back"]), (names(&["ONE-1", "TWO-2"]), 1));
+    assert_eq!(listed(&world, &["--state", "rolled-back", "--limit", "1"]), (names(&["TWO-2"]), 2));
+    assert_eq!(listed(&world, &["--target", "checkout-prod"]).0.len(), 3);
+    assert_eq!(listed(&world, &["--target", "elsewhere"]), (names(&[]), 3));
+    world.two_key(&["list", "--state", "nothing"]).exits(2);
+    let said = world.two_key(&["list"]).exits(0).says("1 lease left out; see all with: git two-key list --all");
+    said.says("Roll out checkout 1.9.0").says("INT-2025-0042").never_says("ONE-1");
+    world.two_key(&["list", "--target", "elsewhere"]).exits(0).says("3 leases left out").never_says("no leases yet");
+}
+
+#[test]
+fn an_id_may_be_short_and_a_name_that_is_not_there_is_like_one_that_is() {
+    let world = World::rolling();
+    world.two_key(&["show", &LEASE[..10]]).exits(0).says(LEASE);
+    world.commit_file("leases/LEASE-2025-2.yaml", &lease("LEASE-2025-2"), "Propose another");
+    world.two_key(&["show", "LEASE-2025"]).exits(1).says(": ambiguous: ").says(LEASE).says("LEASE-2025-2");
+    // A proposal, which needs no key, turns no stop away from what keys were turned for.
+    let halt = world.two_key(&["statement", "halt", "LEASE-2025"]).exits(0);
+    halt.says(&format!("Two-Key-Lease: {LEASE}\n"));
+    world.two_key(&["statement", "cosign", "LEASE-2025"]).exits(1).says(": ambiguous: ");
+    world.two_key(&["show", "chekout-prod"]).exits(1).says(": unknown-lease: ").says("did you mean checkout-prod?");
+    world.two_key(&["show", "something"]).exits(1).says(": unknown-lease: ").never_says("did you mean");
+}

@@ -157,7 +157,7 @@ impl Config {
     /// Reads a configuration file.
     pub fn load(path: &Path) -> Result<Self, Refusal> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Refusal::new(Reason::Internal, format!("{}: {error}", path.display())))?;
+            .map_err(|error| Refusal::new(Reason::Io, format!("{}: {error}", path.display())))?;
         Self::parse(&text, path.parent().unwrap_or(Path::new("")))
     }
 }

@@ -83,6 +83,14 @@ impl AgentRefusal {
         Self { at: other.at, ..self.clone() } == *other
     }
 
+    /// Whether what it is about is still so: the lease, by its bytes of today, awaits the agent's key.
+    pub fn stands(&self, state: &State) -> bool {
+        let asked = awaited(state, &self.lease)
+            .is_some_and(|awaited| awaited.action == Action::Cosign && !awaited.has.contains(&self.agent));
+        let same = checks::proposed(state, &self.lease).is_some_and(|proposed| proposed.digest() == self.digest);
+        asked && same && self.repository == state.policy().get().repository
+    }
+
     /// Reads a document that is at its own place.
     pub fn parse(bytes: &[u8], path: &str) -> Option<Self> {
         let refusal: Self = serde_json::from_slice(bytes).ok()?;
@@ -106,7 +114,7 @@ pub fn read(repository: &Repository, state: &State, tip: Oid) -> Result<Vec<Agen
     for (path, blob) in objects.files_below(tip, FOLDER)? {
         // Unsigned words of strangers: they are read as far as they are well formed, and believed if they verify.
         let Ok(bytes) = objects.blob(blob) else { continue };
-        let Some(refusal) = AgentRefusal::parse(&bytes, &path).filter(|refusal| stands(state, refusal)) else {
+        let Some(refusal) = AgentRefusal::parse(&bytes, &path).filter(|refusal| refusal.stands(state)) else {
             continue;
         };
         let Some(commit) = repository.last_to_change(tip, &path)? else { continue };
@@ -115,14 +123,6 @@ pub fn read(repository: &Repository, state: &State, tip: Oid) -> Result<Vec<Agen
         }
     }
     Ok(standing)
-}
-
-/// Whether what it is about is still so.
-fn stands(state: &State, refusal: &AgentRefusal) -> bool {
-    let asked = awaited(state, &refusal.lease)
-        .is_some_and(|awaited| awaited.action == Action::Cosign && !awaited.has.contains(&refusal.agent));
-    let same = checks::proposed(state, &refusal.lease).is_some_and(|proposed| proposed.digest() == refusal.digest);
-    asked && same && refusal.repository == state.policy().get().repository
 }
 
 /// Whether a commit is signed by a key of an agent that is in force.

@@ -208,6 +208,9 @@ impl Agent {
         if trust == Trust::Doubted {
             round.block(clock::doubted());
         }
+        if let Err(refusal) = self.follower.folder.can_be_written() {
+            round.block(refusal);
+        }
         round
     }
 

@@ -67,9 +67,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 fn watch(args: &Args, agent: &mut Agent) -> Result<(), Failure> {
     let end = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&end)).map_err(|error| {
-            Failure::undecided(Reason::Internal, format!("signals cannot be listened for here: {error}"))
-        })?;
+        signal_hook::flag::register(signal, Arc::clone(&end))
+            .map_err(|error| Failure::undecided(Reason::Io, format!("signals cannot be listened for here: {error}")))?;
     }
     let mut last = None;
     agent.watch(&end, &mut |outcome| {
@@ -119,8 +118,7 @@ fn remark(refusal: &Refusal) {
 
 /// A remote that could not be reached, or that would not have what was signed, must not look like success.
 fn verdict(report: &Report) -> Result<(), Failure> {
-    let undecided = |refusal: &Refusal| matches!(refusal.reason, Reason::Internal | Reason::Stale | Reason::Shallow);
-    match report.remarks.iter().find(|refusal| !undecided(refusal)) {
+    match report.remarks.iter().find(|refusal| !refusal.reason.is_undecided()) {
         Some(_) => Err(Failure::Said(1)),
         None if report.remarks.is_empty() => Ok(()),
         None => Err(Failure::Said(3)),

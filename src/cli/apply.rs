@@ -61,7 +61,10 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         let manager = std::env::var("NOTIFY_SOCKET").ok().and_then(|address| Notify::at(&address));
         let service = Service { wake, manager, ..Service::default() };
         if let Some(address) = listen {
-            serve(address, Arc::clone(&service.metrics)).map_err(failure)?;
+            // Nobody is kept on a bad version because nobody can look at numbers.
+            if let Err(refusal) = serve(address, Arc::clone(&service.metrics)) {
+                remark(&refusal);
+            }
         }
         return watch(args, &mut applier, &service);
     }
@@ -73,9 +76,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 
 fn watch(args: &Args, applier: &mut Applier, service: &Service) -> Result<(), Failure> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&service.end)).map_err(|error| {
-            Failure::undecided(Reason::Internal, format!("signals cannot be listened for here: {error}"))
-        })?;
+        signal_hook::flag::register(signal, Arc::clone(&service.end))
+            .map_err(|error| Failure::undecided(Reason::Io, format!("signals cannot be listened for here: {error}")))?;
     }
     if let Some(format) = args.log {
         let mut log = Log::begin(format);
@@ -157,8 +159,7 @@ fn verdict(report: &Report) -> Result<(), Failure> {
         return Err(Failure::refused(subject, refusal));
     }
     // What it has said already; no network is a smaller matter than a branch that was rewound.
-    let undecided = |refusal: &Refusal| matches!(refusal.reason, Reason::Internal | Reason::Stale | Reason::Shallow);
-    match report.remarks.iter().find(|refusal| !undecided(refusal)) {
+    match report.remarks.iter().find(|refusal| !refusal.reason.is_undecided()) {
         Some(_) => Err(Failure::Said(1)),
         // A rollback whose outcome is not known yet is no success either.
         None if report.remarks.is_empty() && !report.is_rolling_back() => Ok(()),

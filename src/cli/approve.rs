@@ -28,7 +28,7 @@ pub struct Args {
 /// Turns the key.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let ask = Ask { lease: Some(&args.lease), people_only: true, show: Some(before_saying_yes), ..Ask::default() };
-    turn::turn(place, turn::pinned(place)?, &args.flags, Action::Promote, &ask)
+    turn::turn(place, turn::pinned(place, &args.flags)?, &args.flags, Action::Promote, &ask)
 }
 
 /// What a person should see before saying yes.

@@ -92,7 +92,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let files = if args.files.is_empty() { all_files(&top)? } else { args.files.clone() };
     if files.is_empty() {
         let message = format!("{} has no .two-key/policy.yaml and no leases", top.display());
-        return Err(Failure::undecided(Reason::Internal, message));
+        return Err(Failure::undecided(Reason::NotFound, message));
     }
     let state = session.as_ref().map(|session| &session.state);
     let config = args.config.as_ref().map(|file| Config::load(&place.folder.join(file))).transpose();
@@ -119,7 +119,7 @@ fn all_files(top: &Path) -> Result<Vec<PathBuf>, Failure> {
         files.push(policy);
     }
     leases_below(&top.join("leases"), 0, &mut files)
-        .map_err(|error| Failure::undecided(Reason::Internal, format!("reading leases/: {error}")))?;
+        .map_err(|error| Failure::undecided(Reason::Io, format!("reading leases/: {error}")))?;
     Ok(files)
 }
 
@@ -146,7 +146,7 @@ fn check(
     config: Option<&Config>,
     expected: Expected,
 ) -> Result<Checked, Failure> {
-    let unreadable = |error| Failure::undecided(Reason::Internal, format!("reading {}: {error}", file.display()));
+    let unreadable = |error| Failure::undecided(Reason::Io, format!("reading {}: {error}", file.display()));
     let kind = fs::symlink_metadata(file).map_err(unreadable)?;
     if !kind.is_file() {
         let refusal = Refusal::new(Reason::Malformed, "it is not a regular file; links are never followed");

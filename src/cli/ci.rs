@@ -242,5 +242,5 @@ fn append(file: &PathBuf, text: &str) -> Result<(), Failure> {
 }
 
 fn cannot_write(file: &Path, error: &std::io::Error) -> Failure {
-    Failure::undecided(Reason::Internal, format!("writing {}: {error}", file.display()))
+    Failure::undecided(Reason::Io, format!("writing {}: {error}", file.display()))
 }

@@ -259,7 +259,7 @@ impl Stage {
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Failure {
-    Failure::undecided(Reason::Internal, format!("the demo cannot run here: {error}"))
+    Failure::undecided(Reason::Io, format!("the demo cannot run here: {error}"))
 }
 
 fn chapter(title: &str) {

@@ -17,7 +17,8 @@ use crate::{
 use super::{
     Failure, Format, Place,
     hook::SERVER_SETTINGS,
-    session::{Root, Session, Which, short, upstream},
+    remotes::upstream,
+    session::{Root, Session, Which, short},
     terminal, turn,
 };
 

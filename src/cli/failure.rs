@@ -69,22 +69,24 @@ impl Failure {
     /// The lines for people and scripts: `two-key: refused <subject>: <code>: <message>`, then a hint. `verb` is what was asked
     /// for.
     pub fn lines(&self, verb: &str) -> Option<String> {
-        // Each part is one line, whatever strangers wrote into it.
-        let with_hint = |line: String, hint: &Option<String>| match hint {
-            Some(hint) => format!("{}\nhint: {}", escaped(&line), escaped(hint)),
-            None => escaped(&line),
+        // Each part is one line, whatever strangers wrote into it; what another program said is folded underneath.
+        let with_hint = |line: String, refusal: &Refusal| {
+            let hint = refusal.hint.iter().map(|hint| format!("\nhint: {}", escaped(hint)));
+            let detail = refusal.detail.iter().flat_map(|detail| detail.lines());
+            let detail = detail.map(|line| format!("\n  | {}", escaped(line)));
+            escaped(&line) + &hint.chain(detail).collect::<String>()
         };
         match self {
             Self::Refused { subject, refusal } => {
-                Some(with_hint(format!("two-key: refused {subject}: {refusal}"), &refusal.hint))
+                Some(with_hint(format!("two-key: refused {subject}: {refusal}"), refusal))
             }
             Self::Usage(message) => {
                 Some(format!("two-key: usage: {message}\nhint: see {}", format!("git two-key help {verb}").trim_end()))
             }
-            Self::Undecided(refusal) => Some(with_hint(format!("two-key: undecided: {refusal}"), &refusal.hint)),
-            Self::Stale(refusal) => Some(with_hint(format!("two-key: stale: {refusal}"), &refusal.hint)),
+            Self::Undecided(refusal) => Some(with_hint(format!("two-key: undecided: {refusal}"), refusal)),
+            Self::Stale(refusal) => Some(with_hint(format!("two-key: stale: {refusal}"), refusal)),
             Self::Unstopped { subject, refusal } => {
-                Some(with_hint(format!("two-key: NOT STOPPED {subject}: {refusal}"), &refusal.hint))
+                Some(with_hint(format!("two-key: NOT STOPPED {subject}: {refusal}"), refusal))
             }
             Self::Said(_) => None,
         }
@@ -101,6 +103,8 @@ impl Failure {
             reason: Reason,
             message: &'a str,
             hint: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            detail: Option<&'a str>,
         }
         let (subject, refusal) = match self {
             Self::Refused { subject, refusal } | Self::Unstopped { subject, refusal } => {
@@ -109,9 +113,15 @@ impl Failure {
             Self::Undecided(refusal) | Self::Stale(refusal) => (None, refusal),
             Self::Usage(_) | Self::Said(_) => return None,
         };
-        let hint = refusal.hint.as_deref();
-        let said =
-            Said { ok: false, exit: self.code(), subject, reason: refusal.reason, message: &refusal.message, hint };
+        let said = Said {
+            ok: false,
+            exit: self.code(),
+            subject,
+            reason: refusal.reason,
+            message: &refusal.message,
+            hint: refusal.hint.as_deref(),
+            detail: refusal.detail.as_deref(),
+        };
         serde_json::to_value(said).ok()
     }
 }

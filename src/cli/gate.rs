@@ -201,7 +201,7 @@ fn remembered(path: &Path) -> Watch {
 fn remember(path: &Path, watch: &Watch) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("what was seen cannot be kept in {}: {error}", path.display());
-        Failure::undecided(Reason::Internal, message)
+        Failure::undecided(Reason::Io, message)
     };
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|error| failed(&error))?;

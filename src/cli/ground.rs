@@ -60,7 +60,7 @@ impl Ground {
         if words.is_empty() {
             let message =
                 format!("{} has no policy that can be read, so what could be stopped is not known", short(&branch));
-            let mut refusal = Refusal::new(Reason::Internal, message);
+            let mut refusal = Refusal::new(Reason::NoLedger, message);
             if root.is_none() {
                 refusal = refusal.hint("pin the root, whose policy is as good: git config two-key.root ROOT");
             }

@@ -256,7 +256,7 @@ pub(super) fn decide(
         Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => internal("a fault of this program".to_owned()),
         Err(RecvTimeoutError::Timeout) => {
             let seconds = timeout.unwrap_or_default().as_secs();
-            let refusal = Refusal::new(Reason::Internal, format!("it could not be judged within {seconds} seconds"));
+            let refusal = Refusal::new(Reason::Stale, format!("it could not be judged within {seconds} seconds"));
             Outcome::Undecided(refusal.hint(format!("push less at once, or let it take longer: git config {TIMEOUT}")))
         }
     }
@@ -294,7 +294,7 @@ fn timeout(repository: &Repository) -> Result<Duration, Refusal> {
         return Ok(Duration::from_secs(DEFAULT_TIMEOUT));
     };
     text.parse().map(Duration::from_secs).map_err(|_| {
-        Refusal::new(Reason::Internal, format!("{TIMEOUT} is {text:?}, not a number of seconds"))
+        Refusal::new(Reason::Malformed, format!("{TIMEOUT} is {text:?}, not a number of seconds"))
             .hint(format!("set it with: git config {TIMEOUT} {DEFAULT_TIMEOUT}"))
     })
 }
@@ -312,7 +312,7 @@ fn input() -> Result<Vec<u8>, Failure> {
     let mut input = Vec::new();
     let read = std::io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut input);
     match read {
-        Err(error) => Err(Failure::undecided(Reason::Internal, format!("reading what is pushed: {error}"))),
+        Err(error) => Err(Failure::undecided(Reason::Io, format!("reading what is pushed: {error}"))),
         Ok(length) if length as u64 > MAX_INPUT => {
             Err(Failure::undecided(Reason::TooLarge, "the push has more refs than are ever read"))
         }
@@ -403,7 +403,7 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
         (None, Some(_)) => {}
     }
     let program = env::current_exe()
-        .map_err(|error| Failure::undecided(Reason::Internal, format!("where this program is: {error}")))?;
+        .map_err(|error| Failure::undecided(Reason::Io, format!("where this program is: {error}")))?;
     if side == Side::Server {
         for name in SERVER_SETTINGS {
             repository.set_config(name, "true").map_err(undecided)?;
@@ -422,7 +422,7 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
 /// Installs the hook that touches a file after each push.
 fn wake(repository: &Repository, file: &Path) -> Result<(), Failure> {
     let hook = Hook::PostReceive;
-    let undecided = |message: String| Failure::undecided(Reason::Internal, message);
+    let undecided = |message: String| Failure::undecided(Reason::Io, message);
     let file = std::path::absolute(file).map_err(|error| undecided(format!("{}: {error}", file.display())))?;
     let program = env::current_exe().map_err(|error| undecided(format!("where this program is: {error}")))?;
     let installed =

@@ -2,33 +2,38 @@
 
 use std::collections::BTreeSet;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 
 use super::{
-    Failure, Format, Place, notify,
+    Failure, Format, Place,
+    fresh::Source,
+    notify,
     session::{Root, Session, Which},
     terminal, watch,
 };
-use crate::report::{self, Awaits, ListView};
+use crate::{
+    ledger::Phase,
+    report::{self, Awaits, ListView, Past, Shown},
+};
 
 /// List leases: who turned a key, what is wanted, what is observed, what is awaited
 ///
-/// Prints a line a lease, oldest first: its state and tier, how many of the keys that authorize it have been turned, the
+/// Prints what is open and, of each target, the lease that ended last: a line a lease, oldest first: its state and tier, how many of the keys that authorize it have been turned, the
 /// weight that the ledger wants, the weight that an applier has observed (`-` where none has recorded any), and what it
 /// awaits. Votes that only wait in notes are shown as `by note`: they count once a transition seals them.
 #[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(after_long_help = "Examples:\n  \
     git two-key list\n  \
-    git two-key list --watch --remote\n  \
+    git two-key list --all --state rolled-back --limit 20\n  \
+    git two-key list --watch\n  \
     git two-key list --mine\n  \
-    git two-key list --mine --watch --remote --exec notify-me\n  \
+    git two-key list --mine --watch --exec notify-me\n  \
     PS1='$(git two-key list --short 2>/dev/null) \\$ '\n  \
     git two-key list --format json | jq '.leases[] | select(.awaits.agents > 0) | .lease'")]
 pub struct Args {
-    /// Read the upstream's fetched tip instead of the local branch; with --watch, fetch it at each look
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: Source,
     /// Keep looking: a live tree by target, drawn again whenever something has changed
     #[arg(long, conflicts_with_all = ["format", "short"])]
     watch: bool,
@@ -42,9 +47,34 @@ pub struct Args {
     /// awaits as arguments and all about it as JSON on its standard input
     #[arg(long, value_name = "PROGRAM", requires = "mine")]
     exec: Option<String>,
+    /// All leases, also those that have ended before the last of their target
+    #[arg(long)]
+    all: bool,
+    /// Only leases of this target, of all that there are
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Only leases in this state, of all that there are; may be given several times
+    #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(Phase::WORDS))]
+    state: Vec<String>,
+    /// At most so many leases, the newest
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+impl Args {
+    /// Which leases are shown.
+    fn shown(&self) -> Shown {
+        let chosen = self.all || self.target.is_some() || !self.state.is_empty();
+        Shown {
+            past: if chosen { Past::All } else { Past::Last },
+            target: self.target.clone(),
+            states: self.state.iter().cloned().collect(),
+            limit: self.limit,
+        }
+    }
 }
 
 /// Prints the list.
@@ -52,14 +82,16 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.watch {
         let style = terminal::style();
         let mut told = BTreeSet::new();
-        return watch::run(place, watch::Source::of(args.remote), || {
-            let (session, view) = view(args, place)?;
+        return watch::run(place, &args.source, || {
+            let (session, view) = view(args, place, &args.source.tip())?;
             notify::tell(args.exec.as_deref(), place, &view, &mut told);
             let remarks = session.remarks_text();
             Ok(move |now| format!("{remarks}{}", report::live_list(&view, now, style)))
         });
     }
-    let (session, view) = view(args, place)?;
+    // A prompt waits for no network.
+    let which = if args.short { args.source.tip() } else { args.source.which(place)? };
+    let (session, view) = view(args, place, &which)?;
     notify::tell(args.exec.as_deref(), place, &view, &mut BTreeSet::new());
     match args.format {
         Format::Json => terminal::say_value(&view),
@@ -82,8 +114,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-fn view(args: &Args, place: &Place) -> Result<(Session, ListView), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
+fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ListView), Failure> {
+    let session = Session::open(place, which)?;
     let pinned = match session.root {
         Root::Pinned(root) => Some(root),
         Root::Unpinned(_) => None,
@@ -91,10 +123,14 @@ fn view(args: &Args, place: &Place) -> Result<(Session, ListView), Failure> {
     let beside = session.beside()?;
     let mut view =
         report::list_view(&session.state, &session.reports, &beside, pinned, &session.branch, &session.remarks);
+    if !args.short {
+        view = report::shown(view, &args.shown());
+    }
     if args.mine {
         let me = session.signer()?;
         let mine = |awaits: &Awaits| report::awaits_key_of(awaits, me.as_str());
         view.leases.retain(|lease| lease.awaits.as_ref().is_some_and(mine));
+        view.left_out = 0;
         view.policy_proposed = view.policy_proposed.filter(|proposed| proposed.awaits.as_ref().is_some_and(mine));
     }
     Ok((session, view))

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 
 use super::{
     Failure, Format, Place,
-    session::{Root, Session, Which},
+    fresh::Source,
+    session::{Root, Session},
     terminal, turn,
 };
 use crate::{
@@ -46,9 +47,8 @@ pub struct Args {
     /// Only what this principal's key had a part in, or is claimed to have had; and what became of the key
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
-    /// Read the upstream's fetched tip instead of the local branch
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: Source,
     /// How to print; json and in-toto print one object a line
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Form,
@@ -79,7 +79,7 @@ impl Form {
 /// Prints the trail.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let wanted = wanted(args)?;
-    let session = Session::open(place, &Which::of(args.remote))?;
+    let session = args.source.open(place)?;
     let handle = args.lease.as_ref().or(args.of.as_ref());
     let subject = handle.map(|handle| session.subject(handle)).transpose()?;
     let mut entries = report::trail(

@@ -26,8 +26,7 @@ pub struct Args {
 
 /// Prints or writes the pages.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let failed =
-        |error: io::Error| Failure::undecided(Reason::Internal, format!("the manual cannot be written: {error}"));
+    let failed = |error: io::Error| Failure::undecided(Reason::Io, format!("the manual cannot be written: {error}"));
     let pages = pages().map_err(failed)?;
     match &args.to {
         None => {

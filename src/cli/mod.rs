@@ -8,6 +8,7 @@ mod apply_log;
 mod approve;
 mod check;
 mod ci;
+mod clone;
 mod complete;
 mod completions;
 mod demo;
@@ -16,6 +17,7 @@ mod driver_test;
 mod evidence;
 mod failure;
 mod freeze;
+pub mod fresh;
 mod gate;
 pub mod ground;
 mod halt;
@@ -32,6 +34,8 @@ mod output;
 mod pack;
 mod pause;
 mod promote;
+mod refuse;
+mod remotes;
 mod report;
 mod resume;
 mod risk;
@@ -49,6 +53,7 @@ mod thaw;
 mod trust;
 mod turn;
 mod verify;
+mod wait;
 mod watch;
 mod withdraw;
 
@@ -100,11 +105,14 @@ impl CommandLine {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Init(init::Args),
+    Clone(clone::Args),
     Trust(trust::Args),
+    #[command(visible_alias = "push")]
     Sync(sync::Args),
     New(Box<new::Args>),
     #[command(visible_alias = "sign-lease")]
     Sign(sign::Args),
+    Refuse(refuse::Args),
     Start(start::Args),
     Promote(promote::Args),
     #[command(visible_alias = "approve-next-tier")]
@@ -121,6 +129,7 @@ enum Verb {
     Withdraw(withdraw::Args),
     Freeze(freeze::Args),
     Thaw(thaw::Args),
+    Wait(wait::Args),
     Verify(verify::Args),
     Status(status::Args),
     #[command(visible_alias = "list-leases")]
@@ -225,10 +234,12 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
 
     match &line.verb {
         Verb::Init(args) => init::run(args, &place),
+        Verb::Clone(args) => clone::run(args, &place),
         Verb::Trust(args) => trust::run(args, &place),
         Verb::Sync(args) => sync::run(args, &place),
         Verb::New(args) => new::run(args, &place),
         Verb::Sign(args) => sign::run(args, &place),
+        Verb::Refuse(args) => refuse::run(args, &place),
         Verb::Start(args) => start::run(args, &place),
         Verb::Promote(args) => promote::run(args, &place),
         Verb::Approve(args) => approve::run(args, &place),
@@ -240,6 +251,7 @@ fn dispatch(line: &CommandLine) -> Result<(), Failure> {
         Verb::Withdraw(args) => withdraw::run(args, &place),
         Verb::Freeze(args) => freeze::run(args, &place),
         Verb::Thaw(args) => thaw::run(args, &place),
+        Verb::Wait(args) => wait::run(args, &place),
         Verb::Verify(args) => verify::run(args, &place),
         Verb::Status(args) => status::run(args, &place),
         Verb::List(args) => list::run(args, &place),

@@ -11,9 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Failure, Place, output,
-    session::{Session, Which},
+    session::Session,
     terminal::{interactive, remark, say},
-    turn::{self, Proposal, To},
+    turn::{self, Local, Proposal, To},
 };
 use crate::{
     ledger,
@@ -111,8 +111,8 @@ pub struct Args {
 
 /// Proposes the lease.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let mut session = Session::open(place, &Which::Local)?;
-    session.remarks.iter().for_each(|line| remark(line));
+    let local = if args.no_commit { Local::Left } else { Local::Moved };
+    let mut session = turn::proposing(place, &args.pushed, local)?;
     let lease = lease_of(args, &session)?;
     let text = lease::write(&lease);
     let path = format!("leases/{}.yaml", lease.id);
@@ -168,7 +168,7 @@ fn write_file(session: &Session, path: &str, text: &str) -> Result<(), Failure> 
         return Err(Failure::Usage("--no-commit writes into a worktree, and this repository has none".to_owned()));
     };
     let file = output::within(&session.repo, top, Path::new(path))?;
-    let failed = |error: std::io::Error| Failure::undecided(Reason::Internal, format!("writing {path}: {error}"));
+    let failed = |error: std::io::Error| Failure::undecided(Reason::Io, format!("writing {path}: {error}"));
     std::fs::create_dir_all(file.parent().unwrap_or(top)).map_err(failed)?;
     let mut created = std::fs::File::create_new(&file).map_err(failed)?;
     created.write_all(text.as_bytes()).map_err(failed)
@@ -343,7 +343,7 @@ fn ask(question: &str) -> Result<String, Failure> {
     let mut err = std::io::stderr().lock();
     let _ = write!(err, "{question}: ").and_then(|()| err.flush());
     let mut line = String::new();
-    let failed = |error: std::io::Error| Failure::undecided(Reason::Internal, format!("reading the answer: {error}"));
+    let failed = |error: std::io::Error| Failure::undecided(Reason::Io, format!("reading the answer: {error}"));
     std::io::stdin().lock().read_line(&mut line).map_err(failed)?;
     Ok(line.trim().to_owned())
 }

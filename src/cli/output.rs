@@ -11,7 +11,7 @@ use crate::{
 /// Where a file is that is named from a folder. Refused if it is in the worktree and a symbolic link there is on the way to
 /// it, or in its place.
 pub(super) fn within(repo: &Repository, folder: &Path, file: &Path) -> Result<PathBuf, Failure> {
-    let failed = |error| Failure::undecided(Reason::Internal, format!("finding {}: {error}", folder.display()));
+    let failed = |error| Failure::undecided(Reason::Io, format!("finding {}: {error}", folder.display()));
     let path = folder.canonicalize().map_err(failed)?.join(file);
     match repo.link_on_the_way(&path) {
         None => Ok(path),

@@ -24,5 +24,5 @@ pub struct Args {
 /// Turns the key.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let ask = Ask { lease: Some(&args.lease), show: Some(evidence::shown), ..Ask::default() };
-    turn::turn(place, turn::pinned(place)?, &args.flags, Action::Promote, &ask)
+    turn::turn(place, turn::pinned(place, &args.flags)?, &args.flags, Action::Promote, &ask)
 }

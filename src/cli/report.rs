@@ -8,7 +8,9 @@ use std::{
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place, output,
+    Failure, Place,
+    fresh::Source,
+    output,
     session::{Root, Session, Which},
     terminal, turn, watch,
 };
@@ -30,7 +32,7 @@ const RELOAD: u32 = 5;
 #[command(after_long_help = "Examples:\n  \
     git two-key report\n  \
     git two-key report checkout-prod --output checkout.html\n  \
-    git two-key report --refresh --remote\n\n\
+    git two-key report --refresh\n\n\
     Exit codes: 0 everything counts; 1 the page is written, and says at its top what did not count.")]
 pub struct Args {
     /// Only this lease, by its id or its intent; or a target, with all its leases
@@ -41,28 +43,27 @@ pub struct Args {
     /// Keep looking, and rewrite the file whenever something has changed; a browser that shows it reads it again
     #[arg(long)]
     refresh: bool,
-    /// Read the upstream's fetched tip instead of the local branch; with --refresh, fetch it at each look
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: Source,
 }
 
 /// Writes the page.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let file = output::within(&place.repository()?, &place.folder, &args.output)?;
     if args.refresh {
-        return watch::run(place, watch::Source::of(args.remote), || {
-            let (said, _) = write(args, place, &file)?;
+        return watch::run(place, &args.source, || {
+            let (said, _) = write(args, place, &args.source.tip(), &file)?;
             Ok(move |_| said.clone())
         });
     }
-    let (said, findings) = write(args, place, &file)?;
+    let (said, findings) = write(args, place, &args.source.which(place)?, &file)?;
     terminal::say(&said);
     if findings == 0 { Ok(()) } else { Err(Failure::Said(1)) }
 }
 
 /// Writes the page; what there is to say about that, and how many findings it tells of.
-fn write(args: &Args, place: &Place, file: &Path) -> Result<(String, usize), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
+fn write(args: &Args, place: &Place, which: &Which, file: &Path) -> Result<(String, usize), Failure> {
+    let session = Session::open(place, which)?;
     let only = args.lease.as_ref().map(|handle| session.subject(handle)).transpose()?.map(|subject| subject.all);
     let pinned = match session.root {
         Root::Pinned(root) => Some(root),
@@ -85,7 +86,7 @@ fn write(args: &Args, place: &Place, file: &Path) -> Result<(String, usize), Fai
     let page = terminal::patiently("drawing the page", || report::page(&page));
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("{} cannot be written: {error}", file.display());
-        Failure::undecided(Reason::Internal, message)
+        Failure::undecided(Reason::Io, message)
     };
     let page = page.map_err(|error| failed(&error))?;
     replace(file, page.as_bytes()).map_err(|error| failed(&error))?;

@@ -23,5 +23,5 @@ pub struct Args {
 /// Turns the key.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let ask = Ask { lease: Some(&args.lease), ..Ask::default() };
-    turn::turn(place, turn::pinned(place)?, &args.flags, Action::Resume, &ask)
+    turn::turn(place, turn::pinned(place, &args.flags)?, &args.flags, Action::Resume, &ask)
 }

@@ -226,7 +226,7 @@ fn assess(
 fn commit(repository: &Repository, revision: &str) -> Result<Oid, Failure> {
     repository.revision(revision)?.ok_or_else(|| {
         let message = format!("`{revision}` names no commit in the change's repository");
-        Failure::Undecided(Refusal::new(Reason::Internal, message).hint("fetch it there, or name another clone"))
+        Failure::Undecided(Refusal::new(Reason::NotFound, message).hint("fetch it there, or name another clone"))
     })
 }
 

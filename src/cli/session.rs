@@ -20,8 +20,9 @@ use crate::{
 };
 
 use super::{
-    Failure, Place, terminal,
-    turn::{self, stops},
+    Failure, Place,
+    remotes::{is_pushed_to, known_elsewhere, unpushed, upstream},
+    subject, terminal, turn,
 };
 
 /// The path that a root is found by where none is pinned.
@@ -52,8 +53,10 @@ impl Root {
 pub enum Which {
     /// The local governed branch.
     Local,
-    /// The fetched tip of its upstream.
-    Remote,
+    /// The fetched tip of a remote's; of its upstream's if none is named.
+    Remote(Option<String>),
+    /// The newest that is known: the fetched tip, unless the local branch continues it.
+    Newest,
     /// Any commit, as people write it.
     At(String),
 }
@@ -61,7 +64,7 @@ pub enum Which {
 impl Which {
     /// The upstream if `--remote` was given, else the local branch.
     pub fn of(remote: bool) -> Self {
-        if remote { Self::Remote } else { Self::Local }
+        if remote { Self::Remote(None) } else { Self::Local }
     }
 }
 
@@ -123,7 +126,8 @@ impl Session {
             Which::Local => {
                 beside(|| fold(&repo, root.commit(), tip, each), || known_elsewhere(&repo, &branch, Some(tip)))
             }
-            Which::Remote | Which::At(_) => {
+            Which::Newest => beside(|| fold(&repo, root.commit(), tip, each), || unpushed(&repo, &branch)),
+            Which::Remote(_) | Which::At(_) => {
                 beside(|| fold(&repo, root.commit(), tip, each), || known_elsewhere(&repo, &branch, None))
             }
         };
@@ -163,9 +167,11 @@ impl Session {
                     short(&self.branch)
                 );
                 let refusal = Refusal::new(Reason::UnknownLease, message);
-                let hint = "see which there are with: git two-key list; a lease that is not among them, in a file that cannot \
-                            be read, with: git two-key check";
-                Err(Failure::refused(handle, refusal.hint(hint)))
+                let hint = "see which there are with: git two-key list --all; a lease that is not among them, in a file that \
+                            cannot be read, with: git two-key check";
+                let meant = subject::meant(&self.state, handle);
+                let meant = meant.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+                Err(Failure::refused(handle, refusal.hint(meant + hint)))
             }
         }
     }
@@ -298,7 +304,7 @@ impl Session {
         let key = self.repo.default_key()?.ok_or_else(|| {
             let message = "no key to sign with is configured here, so whose statement it is cannot be known";
             let hint = "name the principal with --principal NAME, or: git config two-key.key FILE";
-            Failure::Undecided(Refusal::new(Reason::UnknownKey, message).hint(hint))
+            Failure::Undecided(Refusal::new(Reason::NoKey, message).hint(hint))
         })?;
         let key = key.public_key()?;
         let owner = ledger::rules::owner(&self.state, key.raw());
@@ -333,7 +339,7 @@ fn begin(repo: &Repository) -> Result<(Root, String), Failure> {
 
 fn no_ledger(branch: &str) -> Failure {
     let message = format!("there is no ledger here: {} has no {POLICY_PATH}", short(branch));
-    Failure::Undecided(Refusal::new(Reason::Internal, message).hint("make one with: git two-key init"))
+    Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint("make one with: git two-key init"))
 }
 
 /// The branch that the root's policy names.
@@ -342,7 +348,7 @@ pub(super) fn pinned_branch(repo: &Repository, root: Oid) -> Result<String, Fail
         GitError::MissingObject(id) if id == root => {
             let message = format!("the pinned root {root} is not in this repository");
             Failure::Undecided(
-                Refusal::new(Reason::Internal, message).hint("see what is wrong with: git two-key doctor"),
+                Refusal::new(Reason::NoLedger, message).hint("see what is wrong with: git two-key doctor"),
             )
         }
         other => other.into(),
@@ -389,82 +395,38 @@ fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
             let message = format!("the governed branch {} is not here", short(branch));
             let hint =
                 format!("fetch it with: git fetch origin {0}:{0}, or read the upstream's with --remote", short(branch));
-            Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+            Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint(hint))
         }),
-        Which::Remote => {
-            let upstream = upstream(repo, branch)?;
-            upstream.map(|(_, tip)| tip).ok_or_else(|| {
+        Which::Newest => {
+            let followed = if is_pushed_to(repo, branch)? { None } else { upstream(repo, branch)? };
+            let theirs = followed.map(|(_, tip)| tip);
+            match (repo.resolve(branch)?, theirs) {
+                (Some(local), Some(theirs)) if local == theirs || repo.is_ancestor(theirs, local)? => Ok(local),
+                (_, Some(theirs)) => Ok(theirs),
+                (_, None) => tip(repo, branch, &Which::Local),
+            }
+        }
+        Which::Remote(named) => {
+            let found = match named {
+                Some(remote) => {
+                    super::fresh::known_remote(repo, remote)?;
+                    repo.resolve(&mirrored(remote, branch))?
+                }
+                None => upstream(repo, branch)?.map(|(_, tip)| tip),
+            };
+            found.ok_or_else(|| {
                 let message = format!("{} has no fetched upstream", short(branch));
                 let hint = format!("git fetch, then: git branch --set-upstream-to=origin/{0} {0}", short(branch));
-                Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+                Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint(hint))
             })
         }
     }
 }
 
-/// The branch's upstream and where it was when it was last fetched: as configured, else of the only remote.
-pub(super) fn upstream(repo: &Repository, branch: &str) -> Result<Option<(String, Oid)>, Failure> {
-    let name = match repo.upstream(branch)? {
-        Some(name) => name,
-        None => match repo.remotes()?.as_slice() {
-            [only] => format!("refs/remotes/{only}/{}", short(branch)),
-            _ => return Ok(None),
-        },
-    };
-    Ok(repo.resolve(&name)?.map(|tip| (name, tip)))
-}
-
-/// The governed branch, and the remote that it is fetched from.
-pub(super) fn watched(repo: &Repository) -> Result<(String, String), Failure> {
-    let (_, branch) = begin(repo)?;
-    let branch = short(&branch).to_owned();
-    let configured = repo.config(&format!("branch.{branch}.remote"))?;
-    let remote = match (configured, repo.remotes()?.as_slice()) {
-        (Some(remote), _) => remote,
-        (None, [only]) => only.clone(),
-        (None, _) => {
-            let message = format!("{branch} has no remote to look at");
-            let hint = format!("git branch --set-upstream-to=origin/{branch} {branch}, or leave --remote away");
-            return Err(Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint)));
-        }
-    };
-    Ok((branch, remote))
-}
-
-/// Says how far the upstream is ahead of a tip, and which stops no remote is known to have.
-fn known_elsewhere(repo: &Repository, branch: &str, tip: Option<Oid>) -> Result<Vec<String>, Failure> {
-    let mut remarks: Vec<_> = match tip {
-        Some(tip) => upstream_ahead(repo, branch, tip)?.into_iter().collect(),
-        None => Vec::new(),
-    };
-    remarks.extend(stops::undelivered(repo, branch)?.iter().map(|stop| {
-        format!(
-            "undelivered: {}\nhint: any verb with --push delivers it, or: {}",
-            stop.warning(),
-            stop.command("REMOTE")
-        )
-    }));
-    Ok(remarks)
-}
-
-/// Says how far the upstream is ahead, if it is.
-fn upstream_ahead(repo: &Repository, branch: &str, tip: Oid) -> Result<Option<String>, Failure> {
-    let Some((name, remote)) = upstream(repo, branch)? else { return Ok(None) };
-    if remote == tip {
-        return Ok(None);
-    }
-    let name = name.strip_prefix("refs/remotes/").unwrap_or(&name).to_owned();
-    Ok(match repo.ahead(remote, tip)? {
-        0 => None,
-        1 => Some(format!("{name} is 1 commit ahead; merge it, or read it with --remote")),
-        more => Some(format!("{name} is {more} commits ahead; merge them, or read it with --remote")),
-    })
-}
-
 /// A commit, as people write it.
 pub(super) fn commit(repo: &Repository, revision: &str) -> Result<Oid, Failure> {
     repo.revision(revision)?
-        .ok_or_else(|| Failure::undecided(Reason::Internal, format!("`{revision}` names no commit here")))
+        .ok_or_else(|| Failure::undecided(Reason::NotFound, format!("`{revision}` names no commit here")))
 }
 
 /// Does some work, and something else at the same time; after it where no thread can be started.

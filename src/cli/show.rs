@@ -4,6 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
+    fresh::Source,
     session::{Session, Which},
     terminal, watch,
 };
@@ -20,16 +21,15 @@ use crate::report::{self, ShowView};
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key show LEASE-20251027-021913\n  \
-    git two-key show checkout-prod --watch --remote\n  \
+    git two-key show checkout-prod --watch\n  \
     git two-key show policy\n  \
     git two-key show checkout-prod --format json | jq .cosigners")]
 pub struct Args {
     /// The lease, by its id or its intent; a target: what runs there; or `policy`
     #[arg(value_name = "LEASE|TARGET|policy")]
     lease: String,
-    /// Read the upstream's fetched tip instead of the local branch; with --watch, fetch it at each look
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: Source,
     /// Keep looking: a live tree, drawn again whenever something has changed
     #[arg(long, conflicts_with = "format")]
     watch: bool,
@@ -45,8 +45,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     }
     if args.watch {
         let style = terminal::style();
-        return watch::run(place, watch::Source::of(args.remote), || {
-            let (session, view) = view(args, place)?;
+        return watch::run(place, &args.source, || {
+            let (session, view) = view(args, place, &args.source.tip())?;
             let remarks = session.remarks_text();
             Ok(move |now| {
                 let lease = report::live_lease(&view.lease, now, style);
@@ -54,7 +54,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             })
         });
     }
-    let (session, view) = view(args, place)?;
+    let (session, view) = view(args, place, &args.source.which(place)?)?;
     match args.format {
         Format::Json => terminal::say_value(&view),
         Format::Text => {
@@ -72,7 +72,7 @@ fn policy(args: &Args, place: &Place) -> Result<(), Failure> {
             "--watch is for a lease or a target; a proposed policy is in list --watch".to_owned(),
         ));
     }
-    let session = Session::open(place, &Which::of(args.remote))?;
+    let session = args.source.open(place)?;
     let view = report::policy_show(&session.state);
     match args.format {
         Format::Json => terminal::say_value(&view),
@@ -84,8 +84,8 @@ fn policy(args: &Args, place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-fn view(args: &Args, place: &Place) -> Result<(Session, ShowView), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
+fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ShowView), Failure> {
+    let session = Session::open(place, which)?;
     let id = session.subject(&args.lease)?.lease;
     let view = report::show_view(&session.state, &session.reports, &session.beside()?, &id);
     Ok((session, view))

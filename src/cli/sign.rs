@@ -44,7 +44,13 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         show: Some(what_is_signed),
         ..Ask::default()
     };
-    turn::turn(place, turn::pinned(place)?, &args.flags, if policy { Action::Policy } else { Action::Cosign }, &ask)
+    turn::turn(
+        place,
+        turn::pinned(place, &args.flags)?,
+        &args.flags,
+        if policy { Action::Policy } else { Action::Cosign },
+        &ask,
+    )
 }
 
 fn what_is_signed(session: &Session, statement: &Statement) -> Result<String, Failure> {

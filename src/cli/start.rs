@@ -27,5 +27,5 @@ pub struct Args {
 /// Turns the key.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let ask = Ask { lease: Some(&args.lease), ..Ask::default() };
-    turn::turn(place, turn::pinned(place)?, &args.flags, Action::Start, &ask)
+    turn::turn(place, turn::pinned(place, &args.flags)?, &args.flags, Action::Start, &ask)
 }

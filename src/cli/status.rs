@@ -6,7 +6,8 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
-    session::{self, Session, Which},
+    fresh::Source,
+    session::Session,
     terminal,
     turn::{self, stops},
 };
@@ -30,9 +31,8 @@ pub struct Args {
     /// The targets; a lease, by its id or its intent, means its target
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// Read the upstream's fetched tip instead of the local branch
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: Source,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -40,7 +40,7 @@ pub struct Args {
 
 /// Prints the status.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
+    let session = args.source.open(place)?;
     let all = report::status_targets(&session.state);
     let named = args.targets.iter().map(|handle| target(&session, &all, handle)).collect::<Result<BTreeSet<_>, _>>()?;
     let targets = if named.is_empty() { &all } else { &named };
@@ -95,7 +95,7 @@ fn waiting_stops(session: &Session) -> Result<Vec<WaitingStop>, Failure> {
 /// What the local branch has that its upstream, as it was fetched last, has not; and votes by note that no remote has.
 fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
     let mut unpushed = Vec::new();
-    if let Some((_, upstream)) = session::upstream(&session.repo, &session.branch)? {
+    if let Some((_, upstream)) = super::remotes::upstream(&session.repo, &session.branch)? {
         let mut ahead = Vec::new();
         for report in session.reports.iter().rev() {
             if session.repo.is_ancestor(report.commit, upstream)? {

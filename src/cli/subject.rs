@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Failure, session::Session};
-use crate::{ledger, model::LeaseId};
+use crate::{
+    ledger::{self, State},
+    model::LeaseId,
+};
 
 /// The leases that somebody looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,4 +29,21 @@ impl Session {
         let lease = self.lease(handle, None)?;
         Ok(Subject { all: [lease.clone()].into(), lease })
     }
+}
+
+/// How alike two names must be for the one to be meant by the other; 1 is the same.
+const ALIKE: f64 = 0.85;
+
+/// The id, intent or target that a handle is most like, if it is like any.
+pub(super) fn meant(state: &State, handle: &str) -> Option<String> {
+    let leases = state.known_leases();
+    let documents = leases.iter().filter_map(|id| state.document(id));
+    let of_documents = documents.flat_map(|lease| {
+        [Some(lease.target.to_string()), lease.intent.as_ref().map(ToString::to_string)].into_iter().flatten()
+    });
+    let targets = state.policy().get().targets.keys().map(ToString::to_string);
+    let names = leases.iter().map(ToString::to_string).chain(of_documents).chain(targets);
+    let likeness = |name: String| (strsim::jaro_winkler(&name.to_lowercase(), &handle.to_lowercase()), name);
+    let best = names.map(likeness).max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (best.0 >= ALIKE).then_some(best.1)
 }

@@ -1,7 +1,7 @@
 //! Where words go out. A reader that goes away (`| head`) ends the output, not the program with a panic.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
     sync::mpsc,
     time::{Duration, Instant},
 };
@@ -81,6 +81,17 @@ pub fn remark(text: &str) {
 /// Whether a person sits at standard input and output.
 pub fn interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Whether the person at the terminal says yes; nobody does where there is none.
+pub fn agrees(question: &str) -> bool {
+    if !interactive() {
+        return false;
+    }
+    let mut err = io::stderr().lock();
+    let mut line = String::new();
+    let asked = write!(err, "{} [y/N] ", by_lines(question)).and_then(|()| err.flush());
+    asked.and_then(|()| io::stdin().lock().read_line(&mut line)).is_ok() && ["y", "yes"].contains(&line.trim())
 }
 
 /// How live views look here.

@@ -20,5 +20,5 @@ pub struct Args {
 
 /// Turns the key.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    turn::turn(place, turn::pinned(place)?, &args.flags, Action::Thaw, &Ask::default())
+    turn::turn(place, turn::pinned(place, &args.flags)?, &args.flags, Action::Thaw, &Ask::default())
 }

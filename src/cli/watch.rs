@@ -7,8 +7,8 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Failure, Place, session, terminal, turn};
-use crate::git::Repository;
+use super::{Failure, Place, fresh::Source, remotes, session, terminal, turn};
+use crate::git::{Repository, config};
 
 /// How often refs are looked at. What that costs is one process.
 const EVERY: Duration = Duration::from_secs(1);
@@ -19,25 +19,9 @@ const FETCH_EVERY: Duration = Duration::from_secs(5);
 const SEEN: [&str; 6] =
     ["refs/heads", "refs/remotes", "refs/tags/rollout", "refs/notes/two-key", "refs/two-key", "refs/two-key-remote"];
 
-/// Where what is watched comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// This repository, as it is.
-    Here,
-    /// The remote, fetched again and again.
-    Remote,
-}
-
-impl Source {
-    /// The remote if `--remote` was given.
-    pub fn of(remote: bool) -> Self {
-        if remote { Self::Remote } else { Self::Here }
-    }
-}
-
 /// Watches until nobody reads any more. `look` reads and gives what draws itself: at a time on a terminal, where it is drawn
 /// anew every second; without a time elsewhere, where it is printed only when it is other than before.
-pub fn run<D>(place: &Place, source: Source, mut look: impl FnMut() -> Result<D, Failure>) -> Result<(), Failure>
+pub fn run<D>(place: &Place, source: &Source, mut look: impl FnMut() -> Result<D, Failure>) -> Result<(), Failure>
 where
     D: Fn(Option<Timestamp>) -> String,
 {
@@ -47,8 +31,8 @@ where
     let mut seen = None;
     let mut drawing = None;
     loop {
-        if source == Source::Remote && due(fetched) {
-            fetch(&repo)?;
+        if source.is_fetched() && due(fetched) {
+            fetch(&repo, source)?;
             fetched = Some(terminal::moment());
         }
         let refs = repo.refs(&SEEN)?;
@@ -85,9 +69,14 @@ fn due(fetched: Option<Instant>) -> bool {
 }
 
 /// Fetches what is governed. A remote that cannot be reached is said, and looked at again later.
-fn fetch(repo: &Repository) -> Result<(), Failure> {
-    let (branch, remote) = session::watched(repo)?;
-    let fetched = repo.fetch(&remote, &branch);
+fn fetch(repo: &Repository, source: &Source) -> Result<(), Failure> {
+    let branch = session::unverified_branch(repo);
+    let Some(remote) = remotes::followed(repo, &branch, source.named())? else { return Ok(()) };
+    if repo.is_off(config::FETCH)? {
+        return Ok(());
+    }
+    let branch = session::short(&branch);
+    let fetched = repo.fetch(&remote, branch);
     if fetched.is_ok() {
         turn::stops::deliver(repo, &remote, &format!("refs/heads/{branch}"))?;
     }

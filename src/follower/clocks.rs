@@ -38,7 +38,7 @@ pub fn doubted(git_dir: &Path) -> Vec<Doubted> {
 /// Has everybody below a Git directory believe the clock as it is now. `busy` if one is at work.
 pub fn believe(git_dir: &Path) -> Result<(), Refusal> {
     let now = serde_json::to_value(read_clocks())
-        .map_err(|error| Refusal::new(Reason::Internal, format!("the clock cannot be written down: {error}")))?;
+        .map_err(|error| Refusal::new(Reason::Io, format!("the clock cannot be written down: {error}")))?;
     for (role, name) in everybody(git_dir) {
         let folder = StateFolder::open(git_dir, role, &name)?;
         let Some(mut journal) = folder.read::<Value>()? else { continue };

@@ -39,5 +39,5 @@ fn readable(_: &tempfile::NamedTempFile, _: &Path) -> std::io::Result<()> {
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Refusal {
-    Refusal::new(Reason::Internal, format!("{} cannot be written: {error}", path.display()))
+    Refusal::new(Reason::Io, format!("{} cannot be written: {error}", path.display()))
 }

@@ -62,7 +62,7 @@ impl Follower {
     pub(crate) fn open<T: DeserializeOwned + AsRef<FollowerState>>(
         place: Place,
         clock: Box<Clock>,
-        beginner: impl FnOnce(Oid) -> T,
+        beginner: impl Fn(Oid) -> T,
     ) -> Result<(Self, T), Refusal> {
         let refused = |error: crate::git::GitError| error.refusal();
         let repository = match &place.repository {
@@ -81,8 +81,12 @@ impl Follower {
         })?;
         let key = SigningKey::file(place.key).map_err(refused)?;
         let public = key.public_key().map_err(refused)?;
-        let folder = StateFolder::open(repository.common_dir(), place.role, &place.name)?;
-        let remembered = state::load(&folder, beginner(root))?;
+        let mut folder = StateFolder::open(repository.common_dir(), place.role, &place.name)?;
+        // Stops need nothing that is remembered.
+        let remembered = state::load(&folder, beginner(root)).unwrap_or_else(|why| {
+            folder.hold(why);
+            beginner(root)
+        });
         let mirror = Mirror::open(repository, place.remote, root, &place.name)?;
         let writer = Writer::new(place.name, key, public);
         let clock = Arc::from(clock);

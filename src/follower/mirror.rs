@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    ops::{Deref, DerefMut},
     sync::Arc,
     time::Duration,
 };
@@ -24,14 +25,7 @@ use super::{
 /// A repository, perhaps with a remote that has the say.
 #[derive(Debug)]
 pub(crate) struct Mirror {
-    pub(crate) repository: Repository,
-    pub(crate) remote: Option<String>,
-    pub(crate) root: Oid,
-    /// The governed branch's full name, as the root's policy says it.
-    pub(crate) branch: String,
-    /// The ledger as far as it was accepted.
-    pub(crate) state: Arc<State>,
-    refs: RefCache,
+    known: Known,
     fetching: Option<Fetching>,
     /// Refs and tip as of the last search that found everything it looked for.
     searched: Option<(u64, Oid)>,
@@ -41,40 +35,34 @@ pub(crate) struct Mirror {
     opened: (Oid, HashMap<Oid, Vec<Cosignature>>),
 }
 
-impl Mirror {
-    /// Founds the ledger on the root.
-    pub(crate) fn open(
-        repository: Repository,
-        remote: Option<String>,
-        root: Oid,
-        name: &PrincipalId,
-    ) -> Result<Self, Refusal> {
-        let step = repository.steps(Base::Root(root), root).and_then(|mut steps| steps.next().transpose());
-        let step = step.map_err(|error| error.refusal())?;
-        let step = step.ok_or_else(|| Refusal::new(Reason::Internal, format!("the root {root} has no step")))?;
-        let (state, _) = ledger::begin(&step).map_err(|error| Refusal::new(error.refusal.reason, error.to_string()))?;
-        let branch = state.policy().get().branch_ref();
-        let refs = RefCache::new(&repository, remote.as_deref(), &branch, name).map_err(|error| error.refusal())?;
-        let fetching = remote.clone().map(|remote| Fetching::new(remote, branch.clone()));
-        Ok(Self {
-            repository,
-            remote,
-            root,
-            branch,
-            state: Arc::new(state),
-            refs,
-            fetching,
-            searched: None,
-            tags_searched: BTreeSet::new(),
-            opened: (root, HashMap::new()),
-        })
-    }
+/// What is known here of a repository at one moment: its refs, and the ledger.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) repository: Repository,
+    pub(crate) remote: Option<String>,
+    pub(crate) root: Oid,
+    /// The governed branch's full name, as the root's policy says it.
+    pub(crate) branch: String,
+    /// The ledger as far as it was accepted.
+    pub(crate) state: Arc<State>,
+    refs: RefCache,
+}
 
-    /// Looks where our own refs are.
-    pub(crate) fn list(&mut self) -> Result<(), GitError> {
-        self.refs.list_ours(&self.repository)
-    }
+impl Deref for Mirror {
+    type Target = Known;
 
+    fn deref(&self) -> &Known {
+        &self.known
+    }
+}
+
+impl DerefMut for Mirror {
+    fn deref_mut(&mut self) -> &mut Known {
+        &mut self.known
+    }
+}
+
+impl Known {
     /// Where a ref was when it was last looked at: ours, or one that is kept of the remote.
     pub(crate) fn at(&self, name: &str) -> Option<Oid> {
         self.refs.at(name)
@@ -106,6 +94,48 @@ impl Mirror {
         self.refs.ours_below(prefix)
     }
 
+    /// The name under which a governed ref's last known place is found here.
+    pub(crate) fn known_as(&self, name: &str) -> String {
+        self.remote.as_ref().map_or_else(|| name.to_owned(), |remote| mirrored(remote, name))
+    }
+
+    /// The governed refs that are known here: our own, and the remote's as last fetched.
+    pub(crate) fn governed(&self) -> Vec<(Place, Oid)> {
+        let placed = self.refs.governed().map(|(name, id)| (place(&name, &self.branch), id));
+        placed.filter(|(place, _)| !matches!(place, Place::Foreign | Place::Other)).collect()
+    }
+}
+
+impl Mirror {
+    /// Founds the ledger on the root.
+    pub(crate) fn open(
+        repository: Repository,
+        remote: Option<String>,
+        root: Oid,
+        name: &PrincipalId,
+    ) -> Result<Self, Refusal> {
+        let step = repository.steps(Base::Root(root), root).and_then(|mut steps| steps.next().transpose());
+        let step = step.map_err(|error| error.refusal())?;
+        let step = step.ok_or_else(|| Refusal::new(Reason::Internal, format!("the root {root} has no step")))?;
+        let (state, _) = ledger::begin(&step).map_err(|error| Refusal::new(error.refusal.reason, error.to_string()))?;
+        let branch = state.policy().get().branch_ref();
+        let refs = RefCache::new(&repository, remote.as_deref(), &branch, name).map_err(|error| error.refusal())?;
+        let fetching = remote.clone().map(|remote| Fetching::new(remote, branch.clone()));
+        let known = Known { repository, remote, root, branch, state: Arc::new(state), refs };
+        Ok(Self { known, fetching, searched: None, tags_searched: BTreeSet::new(), opened: (root, HashMap::new()) })
+    }
+
+    /// What is known now, to be handed over.
+    pub(crate) fn known(&self) -> Known {
+        self.known.clone()
+    }
+
+    /// Looks where our own refs are.
+    pub(crate) fn list(&mut self) -> Result<(), GitError> {
+        let Known { repository, refs, .. } = &mut self.known;
+        refs.list_ours(repository)
+    }
+
     /// Fetches exactly the governed refs, as far as the remote has them elsewhere than they were, and waits for that. An error
     /// if the branch or a stop is not known now; whatever else came is known then all the same.
     pub(crate) fn fetch(&mut self) -> Result<(), GitError> {
@@ -119,8 +149,9 @@ impl Mirror {
 
     fn look(&mut self, wait: Option<Duration>) -> Result<Remote, GitError> {
         let Some(fetching) = &mut self.fetching else { return Ok(Remote::Answered) };
-        let kept = self.refs.theirs();
-        fetching.look(&self.repository, &kept, wait, |came| self.refs.fetched(came))
+        let Known { repository, refs, .. } = &mut self.known;
+        let kept = refs.theirs();
+        fetching.look(repository, &kept, wait, |came| refs.fetched(came))
     }
 
     /// Whether the remote has been asked and has not answered.
@@ -136,11 +167,6 @@ impl Mirror {
     /// Whether something is being fetched that takes long.
     pub(crate) fn is_fetching(&self) -> bool {
         self.fetching.as_ref().is_some_and(Fetching::is_fetching)
-    }
-
-    /// The name under which a governed ref's last known place is found here.
-    pub(crate) fn known_as(&self, name: &str) -> String {
-        self.remote.as_ref().map_or_else(|| name.to_owned(), |remote| mirrored(remote, name))
     }
 
     /// Catches up with what was accepted before. What was accepted and is gone cannot be decided about.
@@ -208,12 +234,6 @@ impl Mirror {
             last.short()
         );
         Refusal::new(reason, message).hint(format!("heal it with a merge whose first parent is {last}"))
-    }
-
-    /// The governed refs that are known here: our own, and the remote's as last fetched.
-    pub(crate) fn governed(&self) -> Vec<(Place, Oid)> {
-        let placed = self.refs.governed().map(|(name, id)| (place(&name, &self.branch), id));
-        placed.filter(|(place, _)| !matches!(place, Place::Foreign | Place::Other)).collect()
     }
 
     /// Remembers every stop that is reachable from a governed ref and that the ledger has not folded. Stop refs are
@@ -287,7 +307,8 @@ impl Mirror {
         }
         let mut objects = self.repository.objects()?;
         let mut opened = HashMap::with_capacity(commits.len());
-        let policy = self.state.policy_since();
+        let state = Arc::clone(&self.state);
+        let policy = state.policy_since();
         let (under, before) = &mut self.opened;
         if *under != policy {
             before.clear();
@@ -296,11 +317,11 @@ impl Mirror {
         for id in commits {
             let stops = match before.remove(id) {
                 Some(stops) => Ok(stops),
-                None => objects.open_one(*id).map(|opened| stops_of(&self.state, &opened)),
+                None => objects.open_one(*id).map(|opened| stops_of(&state, &opened)),
             };
             match stops {
                 Ok(stops) => {
-                    let found = stops_in(&self.state, *id, &stops);
+                    let found = stops_in(&state, *id, &stops);
                     known.extend(found.into_iter().filter(|stop| there.insert((stop.key, stop.statement.id()))));
                     opened.insert(*id, stops);
                 }

@@ -17,7 +17,7 @@ const SPACES: [&str; 3] = ["refs/two-key", "refs/notes/two-key", "refs/tags/roll
 pub(super) type Listing = BTreeMap<String, Oid>;
 
 /// The refs that are known here.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct RefCache {
     branch: String,
     remote: Option<String>,

@@ -46,7 +46,7 @@ pub fn load<T: DeserializeOwned + AsRef<FollowerState>>(folder: &StateFolder, be
     let (here, root) = (found.as_ref(), beginner.as_ref().root);
     if here.version != 1 {
         let message = format!("the journal in {} is of another version than 1", folder.path().display());
-        return Err(Refusal::new(Reason::Internal, message).hint("move it away to begin anew"));
+        return Err(Refusal::new(Reason::Malformed, message).hint("move it away to begin anew"));
     }
     if here.root != root {
         let message = format!("the journal here belongs to root {}, the pinned one is {root}", here.root);
@@ -77,6 +77,6 @@ mod tests {
         assert_eq!(load(&folder, root.clone()).unwrap(), written);
         assert_eq!(load(&folder, other).unwrap_err().reason, Reason::Unpinned);
         folder.write(&FollowerState { version: 2, ..written }).unwrap();
-        assert_eq!(load(&folder, root).unwrap_err().reason, Reason::Internal);
+        assert_eq!(load(&folder, root).unwrap_err().reason, Reason::Malformed);
     }
 }

@@ -19,7 +19,7 @@ pub struct StateFolder {
     /// Held, never read: the lock is released when the file is closed, however the process ends. None where there is
     /// none, and none can be made.
     _lock: Option<File>,
-    /// Why nothing can be written here.
+    /// Why nothing can, or may, be written here.
     read_only: Option<Refusal>,
 }
 
@@ -66,6 +66,11 @@ impl StateFolder {
         self.journal.parent().unwrap_or(&self.journal)
     }
 
+    /// What is there cannot be read: it is not written over, and nothing goes forward before somebody has looked.
+    pub(crate) fn hold(&mut self, why: Refusal) {
+        self.read_only.get_or_insert(why);
+    }
+
     /// Whether what happens can be written down at all.
     pub fn can_be_written(&self) -> Result<(), Refusal> {
         self.read_only.clone().map_or(Ok(()), Err)
@@ -91,6 +96,7 @@ impl StateFolder {
 
     /// Writes something down, as a whole or not at all.
     pub(crate) fn write(&self, journal: &impl Serialize) -> Result<(), Refusal> {
+        self.can_be_written()?;
         let mut bytes = serde_json::to_vec_pretty(journal).map_err(|error| internal(&self.journal, &error))?;
         bytes.push(b'\n');
         files::replace(&self.journal, &bytes)
@@ -98,7 +104,7 @@ impl StateFolder {
 }
 
 fn internal(path: &Path, error: &dyn std::fmt::Display) -> Refusal {
-    Refusal::new(Reason::Internal, format!("{}: {error}", path.display()))
+    Refusal::new(Reason::Io, format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -124,6 +130,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = StateFolder::open(folder.path(), Role::Applier, &PrincipalId::parse("edge1").unwrap()).unwrap();
         std::fs::write(&folder.journal, "{").unwrap();
-        assert_eq!(folder.read::<String>().unwrap_err().reason, Reason::Internal);
+        assert_eq!(folder.read::<String>().unwrap_err().reason, Reason::Io);
     }
 }

@@ -69,22 +69,22 @@ impl Signer {
         );
         matches!(self.key, SigningKey::Minisign(_)) || (self.role == Role::Human && by_rule)
     }
-
-    /// Signs a statement by itself: the signature's file as the program wrote it, and what it proves.
-    pub fn detached(&self, statement: &Statement) -> Result<(String, Cosignature), CarryError> {
-        let file = self.key.sign(&statement.text())?;
-        let base64 = detached_base64(&file).map_err(CarryError::Refused)?;
-        let cosignature = open_detached(statement, self.principal.clone(), &self.public, &base64);
-        Ok((file, cosignature.map_err(|bad| CarryError::Refused(bad.refusal))?))
-    }
 }
 
 impl Repository {
+    /// Signs a statement by itself: the signature's file as the program wrote it, and what it proves.
+    pub fn detached(&self, signer: &Signer, statement: &Statement) -> Result<(String, Cosignature), CarryError> {
+        let file = signer.key.sign(&self.ssh_program()?, &statement.text())?;
+        let base64 = detached_base64(&file).map_err(CarryError::Refused)?;
+        let cosignature = open_detached(statement, signer.principal.clone(), &signer.public, &base64);
+        Ok((file, cosignature.map_err(|bad| CarryError::Refused(bad.refusal))?))
+    }
+
     /// Makes the commit that carries a key's turn for a statement, and seals other detached votes into it.
     pub fn carry(&self, signer: &Signer, turn: &NewCarrier<'_>) -> Result<Oid, CarryError> {
         let mut lines: Vec<_> = turn.sealed.iter().filter_map(Cosignature::seal_line).collect();
         let (principal, sign) = if signer.seals(turn.statement.action()) {
-            lines.extend(signer.detached(turn.statement)?.1.seal_line());
+            lines.extend(self.detached(signer, turn.statement)?.1.seal_line());
             (None, SignWith::Nobody)
         } else {
             (Some(&signer.principal), SignWith::Key(&signer.key))

@@ -28,6 +28,9 @@ const LOCAL_VARIABLES: [&str; 12] = [
     "GIT_NAMESPACE",
 ];
 
+/// Variables that say how Git reads pathspecs, besides the one that is set here: with two of them Git gives up.
+const OTHER_PATHSPECS: [&str; 3] = ["GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"];
+
 /// What a child said and how it ended.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -46,7 +49,7 @@ pub(crate) struct Program {
 impl Program {
     /// A program by name, in a fixed locale.
     #[allow(clippy::disallowed_methods, reason = "the one place where Git is run")]
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(name);
         command.env("LC_ALL", "C");
         Self { command, job: Job::default() }
@@ -60,6 +63,9 @@ impl Program {
             for name in LOCAL_VARIABLES {
                 program.command.env_remove(name);
             }
+        }
+        for name in OTHER_PATHSPECS {
+            program.command.env_remove(name);
         }
         program
             .env("GIT_NO_REPLACE_OBJECTS", "1")

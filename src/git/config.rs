@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{GitError, Repository, SigningKey, command::Output, repository::Settings};
+use super::{
+    GitError, Repository, SigningKey,
+    command::{Output, Program},
+    repository::Settings,
+};
 use crate::model::Oid;
 
 /// The configuration key of the pinned root.
@@ -11,6 +15,11 @@ pub const ROOT: &str = "two-key.root";
 pub const ROOT_VARIABLE: &str = "TWO_KEY_ROOT";
 /// The configuration key of the key to sign with.
 pub const KEY: &str = "two-key.key";
+
+/// Whether verbs look at the remote first.
+pub const FETCH: &str = "two-key.fetch";
+/// Whether what is signed is pushed.
+pub const PUSH: &str = "two-key.push";
 
 /// Asks Git for all keys of ours, and for those by which a clone is a partial one.
 pub(super) const OWN_SETTINGS: [&str; 4] = [
@@ -52,6 +61,12 @@ impl Repository {
             return self.get_config(&["--null", "--get", name]);
         }
         self.among_settings(|settings| settings.get(&name.to_ascii_lowercase()).cloned())
+    }
+
+    /// Whether a setting of ours that is on by default is switched off.
+    pub fn is_off(&self, name: &str) -> Result<bool, GitError> {
+        let value = self.config(name)?;
+        Ok(value.is_some_and(|value| ["false", "no", "off", "0"].contains(&value.to_ascii_lowercase().as_str())))
     }
 
     /// Whether some remote has promised to have what is not here: then Git asks it for that as it reads.
@@ -100,6 +115,11 @@ impl Repository {
         self.run(&["config", "--local", "--replace-all", name, value]).bytes().map(drop)
     }
 
+    /// Adds a value to a key of this repository's own configuration that may have several.
+    pub fn add_config(&self, name: &str, value: &str) -> Result<(), GitError> {
+        self.run(&["config", "--local", "--add", name, value]).bytes().map(drop)
+    }
+
     /// The root that is pinned here: `TWO_KEY_ROOT`, else `two-key.root`. A value that is no object id of this
     /// repository is an error, never "unpinned".
     pub fn pinned_root(&self) -> Result<Option<Oid>, GitError> {
@@ -120,7 +140,13 @@ impl Repository {
         Oid::parse(&value).filter(|id| self.fits(*id)).ok_or(GitError::BadRoot { from, value })
     }
 
-    /// The key to sign with unless another is named: `two-key.key`, else `user.signingkey`.
+    /// The program that makes SSH signatures: Git's own setting, else `ssh-keygen`.
+    pub(crate) fn ssh_program(&self) -> Result<PathBuf, GitError> {
+        Ok(self.config_path("gpg.ssh.program")?.unwrap_or_else(|| PathBuf::from("ssh-keygen")))
+    }
+
+    /// The key to sign with unless another is named: `two-key.key`, else `user.signingkey`, else the first one that the program
+    /// of `gpg.ssh.defaultKeyCommand` prints.
     pub fn default_key(&self) -> Result<Option<SigningKey>, GitError> {
         for name in [KEY, "user.signingkey"] {
             if let Some(text) = self.config(name)?.filter(|text| !text.is_empty()) {
@@ -134,6 +160,14 @@ impl Repository {
                 return SigningKey::file(path).map(Some);
             }
         }
-        Ok(None)
+        let Some(command) = self.config("gpg.ssh.defaultKeyCommand")?.filter(|command| !command.is_empty()) else {
+            return Ok(None);
+        };
+        let said = Program::new("sh").args(["-c", &command]).interactive().text()?;
+        let line = said.lines().next().unwrap_or_default();
+        match SigningKey::literal(line) {
+            Some(literal) => Ok(Some(literal)),
+            None => Err(GitError::NoKey(format!("gpg.ssh.defaultKeyCommand (`{command}`) printed no public key"))),
+        }
     }
 }

@@ -21,6 +21,13 @@ impl Repository {
         Self::open(path)
     }
 
+    /// Clones a repository as people do, into a folder by the name that is given from another; Git may ask at the terminal.
+    pub fn clone_for_people(from: &Path, url: &str, name: &Path, remote: &str) -> Result<Self, GitError> {
+        let program = Program::git(false).arg("-C").arg(from).args(["clone", "--quiet", "--origin", remote, "--", url]);
+        program.arg(name).interactive().bytes().map_err(|error| error.of_remote(url))?;
+        Self::open(&from.join(name))
+    }
+
     /// Clones a repository, bare and without its tags: what is governed is fetched by [`Self::fetch`]. A remote
     /// that says nothing is given up at the limit.
     pub fn clone_bare(url: &str, path: &Path, limit: Duration) -> Result<Self, GitError> {

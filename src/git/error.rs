@@ -6,7 +6,7 @@ use crate::model::{Oid, Reason, Refusal};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GitError {
     /// There is no repository here, or Git does not trust the one that is.
-    #[error("{path} is not a Git repository that can be used: {stderr}")]
+    #[error("{path} is not a Git repository that can be used: {}", brief(stderr))]
     NotARepository {
         /// Where it was looked for.
         path: String,
@@ -60,7 +60,7 @@ pub enum GitError {
         limit: String,
     },
     /// A ref that is not where it was expected: somebody else was quicker.
-    #[error("{refname} could not be updated: {stderr}")]
+    #[error("{refname} could not be updated: {}", brief(stderr))]
     RefChanged {
         /// The ref, or all refs of the transaction.
         refname: String,
@@ -68,12 +68,30 @@ pub enum GitError {
         stderr: String,
     },
     /// A program that failed.
-    #[error("`{command}` failed: {stderr}")]
+    #[error("`{command}` failed: {}", brief(stderr))]
     Program {
         /// The program and its arguments.
         command: String,
         /// What it said.
         stderr: String,
+    },
+    /// A remote that could not be asked.
+    #[error("{remote} {trouble}")]
+    Remote {
+        /// The remote, as it was named.
+        remote: String,
+        /// What is wrong with it.
+        trouble: Trouble,
+        /// What Git said.
+        stderr: String,
+    },
+    /// A remote without the governed branch.
+    #[error("{remote} has no branch {branch}")]
+    NoBranch {
+        /// The remote, as it was named.
+        remote: String,
+        /// The branch's full name.
+        branch: String,
     },
     /// A program that was ended because it took too long.
     #[error("`{command}` failed: it took longer than {} s", limit.as_secs_f64())]
@@ -102,6 +120,14 @@ pub enum GitError {
         /// What is written there.
         value: String,
     },
+    /// A key that did not sign: a wrong passphrase, nobody at the terminal, an agent that does not have it.
+    #[error("{}", not_signed(key, stderr))]
+    NotSigned {
+        /// The key, as it was named.
+        key: String,
+        /// What the program said.
+        stderr: String,
+    },
     /// No key to sign with.
     #[error("no key to sign with: {0}")]
     NoKey(String),
@@ -125,7 +151,110 @@ pub enum GitError {
     },
 }
 
+/// What is wrong with a remote that could not be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// No connection, or no answer.
+    #[error("cannot be reached")]
+    Unreachable,
+    /// No answer in time.
+    #[error("did not answer within {} s", .0.as_secs_f64())]
+    Slow(std::time::Duration),
+    /// An answer, and no repository.
+    #[error("is no Git repository, or none that you may read")]
+    NoRepository,
+    /// A remote that does not know who asks.
+    #[error("does not let you in")]
+    NotLetIn,
+    /// Anything else.
+    #[error("could not be asked")]
+    Other,
+}
+
+impl Trouble {
+    /// By what Git said, in the fixed locale that it runs in.
+    fn of(stderr: &str) -> Self {
+        const SIGNS: [(Trouble, &[&str]); 3] = [
+            (
+                Trouble::NotLetIn,
+                &[
+                    "Permission denied",
+                    "Authentication failed",
+                    "could not read Username",
+                    "could not read Password",
+                    "Host key verification failed",
+                    "The requested URL returned error: 403",
+                    "HTTP Basic: Access denied",
+                ],
+            ),
+            (
+                Trouble::Unreachable,
+                &[
+                    "Could not resolve host",
+                    "Connection refused",
+                    "Connection timed out",
+                    "Connection reset",
+                    "Connection closed",
+                    "Network is unreachable",
+                    "No route to host",
+                    "Failed to connect",
+                    "Couldn't connect to server",
+                    "unable to connect",
+                    "Operation timed out",
+                    "early EOF",
+                    "the remote end hung up",
+                ],
+            ),
+            (
+                Trouble::NoRepository,
+                &["does not appear to be a git repository", "not found", "does not exist", "not a git repository"],
+            ),
+        ];
+        let says = |signs: &&[&str]| signs.iter().any(|sign| stderr.contains(sign));
+        SIGNS.iter().find(|(_, signs)| says(signs)).map_or(Self::Other, |(trouble, _)| *trouble)
+    }
+}
+
+/// The line of what a program said that says what went wrong.
+fn brief(stderr: &str) -> &str {
+    let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said = lines().find_map(|line| line.strip_prefix("fatal: ").or_else(|| line.strip_prefix("error: ")));
+    said.or_else(|| lines().next()).unwrap_or("it did not say why")
+}
+
+/// Whether Git says that the operating system does not let it write.
+fn is_unwritten(stderr: &str) -> bool {
+    let signs =
+        ["No space left", "Read-only file system", "Permission denied", "File too large", "insufficient permission"];
+    signs.iter().any(|sign| stderr.contains(sign))
+}
+
+/// Why a key did not sign.
+fn not_signed(key: &str, stderr: &str) -> String {
+    let said = stderr.to_lowercase();
+    if ["incorrect passphrase", "wrong password"].iter().any(|sign| said.contains(sign)) {
+        return format!("the passphrase is not that of the key {key}");
+    }
+    if said.contains("agent") {
+        return format!("no SSH agent here signs with the key {key}");
+    }
+    format!("the key {key} did not sign: {}", brief(stderr))
+}
+
 impl GitError {
+    /// What a program's failure says of the remote that it talked to.
+    #[must_use]
+    pub(super) fn of_remote(self, remote: &str) -> Self {
+        let remote = remote.to_owned();
+        match self {
+            Self::Program { stderr, .. } => Self::Remote { remote, trouble: Trouble::of(&stderr), stderr },
+            Self::TimedOut { limit, .. } => {
+                Self::Remote { remote, trouble: Trouble::Slow(limit), stderr: String::new() }
+            }
+            other => other,
+        }
+    }
+
     /// An error of the operating system while doing something.
     #[allow(clippy::needless_pass_by_value, reason = "taken by `map_err`")]
     pub(crate) fn io(doing: impl Into<String>, error: std::io::Error) -> Self {
@@ -141,6 +270,18 @@ impl GitError {
         }
     }
 
+    /// What the program said that failed, all of it.
+    fn said(&self) -> &str {
+        match self {
+            Self::NotARepository { stderr, .. }
+            | Self::RefChanged { stderr, .. }
+            | Self::Program { stderr, .. }
+            | Self::NotSigned { stderr, .. }
+            | Self::Remote { stderr, .. } => stderr,
+            _ => "",
+        }
+    }
+
     /// The reason code, the sentence and the hint for people.
     pub fn refusal(&self) -> Refusal {
         let (reason, hint) = match self {
@@ -152,22 +293,30 @@ impl GitError {
                 (Reason::Foxtrot, Some("merge the other way round: the old tip must be the merge's first parent"))
             }
             Self::RefChanged { .. } => (Reason::Stale, Some("fetch, then try again")),
-            Self::MissingObject(_) | Self::Corrupt(_) => (Reason::Internal, Some("see what is wrong with: git fsck")),
-            Self::NotARepository { .. } => {
-                (Reason::Internal, Some("run it inside a governance repository, or found one with: git two-key init"))
+            Self::MissingObject(_) | Self::Corrupt(_) => (Reason::Damaged, Some("see what is wrong with: git fsck")),
+            Self::NotARepository { .. } => (
+                Reason::NoRepository,
+                Some(
+                    "run it inside a clone of the governance repository, or name that with -C; make a clone with: git two-key clone",
+                ),
+            ),
+            Self::NoKey(_) => (Reason::NoKey, Some("name one with --key FILE, or: git config two-key.key FILE")),
+            Self::NotSigned { .. } => (Reason::NotSigned, Some("try again, or name another key with --key FILE")),
+            Self::Remote { trouble: Trouble::NoRepository, .. } => {
+                (Reason::Unreachable, Some("see where it is with: git remote -v"))
             }
-            Self::NoKey(_) => (Reason::Internal, Some("name one with --key FILE, or: git config user.signingkey FILE")),
+            Self::Remote { .. } | Self::TimedOut { .. } => (Reason::Unreachable, None),
+            Self::NoBranch { .. } => (Reason::RefDeleted, None),
             Self::BadRoot { .. } => (Reason::Unpinned, Some("pin it with: git two-key trust ROOT")),
             Self::Unwritten { .. } => {
-                (Reason::Internal, Some("make room there, or let it be written: nothing goes forward before"))
+                (Reason::Io, Some("make room there, or let it be written: nothing goes forward before"))
             }
-            Self::NoProgram(_)
-            | Self::Program { .. }
-            | Self::TimedOut { .. }
-            | Self::Answer { .. }
-            | Self::Io { .. } => (Reason::Internal, None),
+            Self::Io { .. } => (Reason::Io, None),
+            Self::Program { stderr, .. } if is_unwritten(stderr) => (Reason::Io, None),
+            Self::NoProgram(_) => (Reason::NotFound, None),
+            Self::Program { .. } | Self::Answer { .. } => (Reason::Internal, None),
         };
-        let refusal = Refusal::new(reason, self.to_string());
+        let refusal = Refusal::new(reason, self.to_string()).detail(self.said());
         match hint {
             Some(hint) => refusal.hint(hint),
             None => refusal,

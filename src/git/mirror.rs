@@ -7,6 +7,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
+    fs,
+    path::PathBuf,
+    time::SystemTime,
 };
 
 use super::{GitError, Repository, command::Program};
@@ -103,7 +106,7 @@ pub fn mirrored(remote: &str, name: &str) -> String {
 }
 
 impl Repository {
-    /// Fetches exactly the governed refs. What is kept here of a remote follows it, rewinds and all: whether it may is for
+    /// Fetches exactly the governed refs, and writes down when. What is kept here of a remote follows it, rewinds and all: whether it may is for
     /// the reader to say. Refs that are gone from the remote stay. An error if the branch or a stop did not come; whatever
     /// else came is here then all the same.
     pub fn fetch(&self, remote: &str, branch: &str) -> Result<(), GitError> {
@@ -112,7 +115,21 @@ impl Repository {
         let (wanted, lost) = wanted.map(|(wanted, lost)| (wanted, lost.map_or(Ok(()), Err)))?;
         let missed = self.bring(remote, &wanted, &mut |_| ());
         missed.into_iter().find(|missed| missed.wanted.is_needed()).map_or(Ok(()), |missed| Err(missed.error))?;
-        self.unwritten().or(lost.err()).map_or(Ok(()), Err)
+        self.unwritten().or(lost.err()).map_or(Ok(()), Err)?;
+        // Where that cannot be written down, nobody knows how old it is.
+        let stamp = self.stamp(remote);
+        let _ = stamp.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&stamp, ""));
+        Ok(())
+    }
+
+    /// When all that is governed was last fetched from a remote, if that is known.
+    pub fn fetched_at(&self, remote: &str) -> Option<SystemTime> {
+        fs::metadata(self.stamp(remote)).and_then(|stamp| stamp.modified()).ok()
+    }
+
+    /// The file whose time says when a remote was last fetched.
+    fn stamp(&self, remote: &str) -> PathBuf {
+        self.common_dir().join("two-key/fetched").join(folder(remote))
     }
 
     /// Fetches one governed ref, and says where the remote has it now.
@@ -164,7 +181,7 @@ impl Repository {
     pub fn keep_fetches_off_local(&self) -> Result<(), GitError> {
         for remote in self.mirrors_onto_local()? {
             let [name, value] = Self::off_local(&remote);
-            self.run(&["config", "--local", "--add", &name, &value]).bytes()?;
+            self.add_config(&name, &value)?;
         }
         Ok(())
     }
@@ -188,10 +205,8 @@ impl Repository {
         let [heads, tags] = &aside;
         let patterns = [branch, "refs/two-key/*", heads, tags, "refs/notes/two-key/*", "refs/tags/rollout/*"];
         let there = self.ls_remote(remote, &patterns)?;
-        let lost = (!there.iter().any(|(name, _)| name == branch)).then(|| GitError::Program {
-            command: format!("git ls-remote {remote}"),
-            stderr: format!("couldn't find remote ref {branch}"),
-        });
+        let lost = (!there.iter().any(|(name, _)| name == branch))
+            .then(|| GitError::NoBranch { remote: remote.to_owned(), branch: branch.to_owned() });
         // What is only kept aside is fetched again, until the clone takes it.
         let is_here = |name: &str, id: &Oid| kept.get(name) == Some(id) && !self.aside().has(name);
         let wanted = there.into_iter().filter(|(name, id)| !is_here(&mirrored(remote, name), id));

@@ -21,6 +21,7 @@ pub mod config;
 mod create;
 mod error;
 mod files;
+mod halfway;
 mod history;
 mod hooks;
 mod memory;
@@ -49,7 +50,7 @@ mod write;
 
 pub use admitted::plainly_admitted;
 pub use carry::{CarryError, NewCarrier, Signer};
-pub use error::GitError;
+pub use error::{GitError, Trouble};
 pub use hooks::Hook;
 pub use merge::Conflict;
 pub use mirror::{MIRROR, Mirrored, Missed, Wanted, mirrored, refspecs};

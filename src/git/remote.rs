@@ -60,7 +60,7 @@ impl Repository {
     /// ours and are left out.
     pub fn ls_remote(&self, remote: &str, patterns: &[&str]) -> Result<Vec<(String, Oid)>, GitError> {
         let program = self.run(&["ls-remote", "--quiet", "--refs", "--", remote]).args(patterns);
-        let lines = self.limited(program).lines()?;
+        let lines = self.limited(program).lines().map_err(|error| error.of_remote(remote))?;
         let refs = lines.iter().filter_map(|line| {
             let (id, name) = line.split_once('\t')?;
             Some((name.to_owned(), Oid::parse(id).filter(|id| self.fits(*id))?))
@@ -105,7 +105,7 @@ impl Repository {
         }
         let program = self.limited(program.args(["--", remote]).args(refspecs));
         let command = program.line();
-        let output = program.output()?;
+        let output = program.output().map_err(|error| error.of_remote(remote))?;
         let mut outcome = PushOutcome::default();
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             // `<flag>\t<from>:<to>\t<summary> (<reason>)`
@@ -125,7 +125,7 @@ impl Repository {
         if output.status.success() || !outcome.rejected.is_empty() {
             Ok(outcome)
         } else {
-            Err(GitError::Program { command, stderr: output.stderr })
+            Err(GitError::Program { command, stderr: output.stderr }.of_remote(remote))
         }
     }
 }

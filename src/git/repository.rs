@@ -6,7 +6,7 @@ use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -28,8 +28,8 @@ pub struct Repository {
     format: ObjectFormat,
     shallow: bool,
     inherit: bool,
-    /// How long a remote may take.
-    patience: Option<Duration>,
+    /// How long a remote, or a key, may take.
+    patience: Option<Patience>,
     /// Readers that wait for their next use.
     idle: Idle,
     /// What was fetched and is not in it.
@@ -38,6 +38,15 @@ pub struct Repository {
     settings: Arc<Mutex<Option<Settings>>>,
     /// Where some refs are, if that was asked for and nobody took the answer yet.
     asked_refs: Arc<Mutex<Option<AskedRefs>>>,
+}
+
+/// How long a remote, or a key, may take.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    /// For each question so long.
+    Each(Duration),
+    /// Until then for all of them.
+    Until(Instant),
 }
 
 /// Values by their keys, as Git folds those.
@@ -123,11 +132,20 @@ impl Repository {
         })
     }
 
-    /// The same repository with a limit to how long talking to a remote may take; then Git and all that it started are
-    /// killed. Such a Git cannot ask at the terminal, so this is for programs, not for people.
+    /// The same repository with a limit to how long talking to a remote, or signing, may take; then Git and all that it
+    /// started are killed. Such a Git cannot ask at the terminal, so this is for programs, not for people.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
+        self.patience = Some(Patience::Each(patience));
+        self
+    }
+
+    /// The same repository with a limit to how long all talking to a remote may take together, from now on. Git asks nobody
+    /// anything meanwhile.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "how long a remote may take decides nothing but whether it is heard")]
+    pub fn with_deadline(mut self, span: Duration) -> Self {
+        self.patience = Instant::now().checked_add(span).map(Patience::Until);
         self
     }
 
@@ -154,8 +172,21 @@ impl Repository {
     /// Limits a program that talks to a remote.
     pub(crate) fn limited(&self, program: Program) -> Program {
         match self.patience {
-            Some(patience) => program.within(patience),
+            Some(Patience::Each(patience)) => program.within(patience),
+            Some(Patience::Until(deadline)) => {
+                #[allow(clippy::disallowed_methods, reason = "as for the deadline")]
+                let left = deadline.saturating_duration_since(Instant::now());
+                program.env("GIT_TERMINAL_PROMPT", "0").within(left)
+            }
             None => program,
+        }
+    }
+
+    /// A program that may ask people for a touch or a password, where people wait for it.
+    pub(crate) fn asking(&self, program: Program) -> Program {
+        match self.patience {
+            Some(Patience::Each(patience)) => program.within(patience),
+            Some(Patience::Until(_)) | None => program.interactive(),
         }
     }
 

@@ -63,13 +63,14 @@ impl SigningKey {
         }
     }
 
-    /// Signs a text for this purpose: an SSHSIG armour in namespace `two-key`, or a minisign file.
-    pub fn sign(&self, text: &str) -> Result<String, GitError> {
+    /// Signs a text for this purpose: an SSHSIG armour in namespace `two-key`, made by a program that takes the arguments of
+    /// `ssh-keygen`, or a minisign file.
+    pub fn sign(&self, ssh_program: &Path, text: &str) -> Result<String, GitError> {
         match self {
-            Self::Ssh(path) => ssh_sign(path, false, text),
+            Self::Ssh(path) => ssh_sign(ssh_program, path, false, text),
             Self::Literal(line) => {
                 let file = public_key_file(line)?;
-                ssh_sign(file.path(), true, text)
+                ssh_sign(ssh_program, file.path(), true, text)
             }
             Self::Minisign(path) => minisign_sign(path, text),
         }
@@ -93,12 +94,25 @@ fn public_key_file(line: &str) -> Result<tempfile::NamedTempFile, GitError> {
     Ok(file)
 }
 
-fn ssh_sign(key: &Path, agent: bool, text: &str) -> Result<String, GitError> {
+fn ssh_sign(program: &Path, key: &Path, agent: bool, text: &str) -> Result<String, GitError> {
+    let failed = |error| GitError::io("signing in a temporary folder", error);
+    // The text goes in a file, as Git hands it over: standard input stays the terminal's, where a passphrase is asked for.
+    let folder = tempfile::tempdir().map_err(failed)?;
+    let (statement, signature) = (folder.path().join("statement"), folder.path().join("statement.sig"));
+    std::fs::write(&statement, text).map_err(failed)?;
     // Quiet: what is left on standard error are requests for a touch, which people must see.
-    let program = Program::new("ssh-keygen").args(["-q", "-Y", "sign", "-n", NAMESPACE]);
+    let program = Program::new(program).args(["-q", "-Y", "sign", "-n", NAMESPACE]).arg("-f").arg(key);
     let program = if agent { program.arg("-U") } else { program };
-    let armour = program.arg("-f").arg(key).input(text).interactive().text()?;
-    Ok(armour + "\n")
+    program.arg(&statement).interactive().bytes().map_err(|error| unsigned(key, error))?;
+    std::fs::read_to_string(&signature).map_err(failed)
+}
+
+/// What it means that a program did not sign.
+fn unsigned(key: &Path, error: GitError) -> GitError {
+    match error {
+        GitError::Program { stderr, .. } => GitError::NotSigned { key: key.display().to_string(), stderr },
+        other => other,
+    }
 }
 
 fn minisign_sign(key: &Path, text: &str) -> Result<String, GitError> {
@@ -108,7 +122,8 @@ fn minisign_sign(key: &Path, text: &str) -> Result<String, GitError> {
     std::fs::write(&message, text).map_err(failed)?;
     // It may ask for the key's password at our standard input.
     let program = Program::new("minisign").arg("-S").arg("-s").arg(key).arg("-x").arg(&signature);
-    program.args(["-c", "signature by git two-key", "-t", "two-key"]).arg("-m").arg(&message).interactive().bytes()?;
+    let program = program.args(["-c", "signature by git two-key", "-t", "two-key"]).arg("-m").arg(&message);
+    program.interactive().bytes().map_err(|error| unsigned(key, error))?;
     std::fs::read_to_string(&signature).map_err(failed)
 }
 

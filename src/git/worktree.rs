@@ -77,6 +77,14 @@ impl Repository {
         Ok(Some(path_from(path.to_vec())).filter(|path| path.is_absolute()))
     }
 
+    /// Whether a tip has the files that a commit changed since its parent as another tip has them.
+    pub fn agree_on(&self, tips: [Oid; 2], parent: Oid, commit: Oid) -> Result<bool, GitError> {
+        let [one, other] = tips;
+        let differ = self.changes(Some(one), other)?;
+        let touched = self.changes(Some(parent), commit)?;
+        Ok(!touched.iter().any(|touched| differ.iter().any(|differs| differs.path == touched.path)))
+    }
+
     /// The files that differ between two commits, or between nothing and one.
     fn changes(&self, old: Option<Oid>, new: Oid) -> Result<Vec<Change>, GitError> {
         let old = match old {

@@ -1,5 +1,7 @@
 //! New objects: commits, tags, trees and files, made without touching worktree or index.
 
+use std::io::Write as _;
+
 use super::{GitError, Repository, SigningKey, command::Program};
 use crate::model::Oid;
 
@@ -38,6 +40,11 @@ pub struct Who {
     when: String,
 }
 
+/// A name as Git was told it. One that is not UTF-8 is Latin-1, in which every byte is a letter: a commit is made in UTF-8.
+fn utf8(name: Vec<u8>) -> String {
+    String::from_utf8(name).unwrap_or_else(|error| error.as_bytes().iter().copied().map(char::from).collect())
+}
+
 impl Who {
     /// Gives Git this identity for everything it writes.
     pub(crate) fn author_and_committer(&self, mut program: Program) -> Program {
@@ -62,7 +69,7 @@ impl Repository {
     pub fn who(&self, principal: &str) -> Result<Who, GitError> {
         let ask = |extra: &[String]| {
             let program = self.git().args(["-c", "user.useConfigOnly=true"]).args(extra);
-            program.args(["var", "GIT_COMMITTER_IDENT"]).text()
+            program.args(["var", "GIT_COMMITTER_IDENT"]).bytes()
         };
         let fallback = [
             "-c".to_owned(),
@@ -76,7 +83,8 @@ impl Repository {
             Err(error) => return Err(error),
         };
         let command = "git var GIT_COMMITTER_IDENT".to_owned();
-        Who::parse(&ident).ok_or(GitError::Answer { command, what: ident })
+        let ident = utf8(ident);
+        Who::parse(ident.trim_end_matches('\n')).ok_or(GitError::Answer { command, what: ident })
     }
 
     /// Makes a commit. No ref is moved.
@@ -99,16 +107,25 @@ impl Repository {
                 return Err(GitError::NoKey(message));
             }
         }
-        program = program.args(["commit-tree", "-F", "-"]);
+        // Not by standard input, which stays the terminal's: a passphrase is asked for there.
+        let failed = |error| GitError::io("writing a temporary file", error);
+        let mut message = tempfile::NamedTempFile::new().map_err(failed)?;
+        message.write_all(commit.message.as_bytes()).map_err(failed)?;
+        program = program.args(["commit-tree", "-F"]).arg(message.path());
         for parent in commit.parents {
             program = program.arg("-p").arg(parent.to_string());
         }
         program = match commit.sign {
             SignWith::Nobody => program.arg("--no-gpg-sign"),
-            SignWith::GitDefault | SignWith::Key(_) => program.arg("-S").interactive(),
+            SignWith::GitDefault | SignWith::Key(_) => self.asking(program.arg("-S")),
         };
         let program = self.who(commit.who)?.author_and_committer(program);
-        self.id_from(program.arg(commit.tree.to_string()).input(commit.message))
+        match (self.id_from(program.arg(commit.tree.to_string())), commit.sign) {
+            (Err(GitError::Program { stderr, .. }), SignWith::Key(key)) => {
+                Err(GitError::NotSigned { key: key.to_string(), stderr })
+            }
+            (made, _) => made,
+        }
     }
 
     /// Makes an annotated tag object on a commit. No ref is made.

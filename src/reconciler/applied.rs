@@ -56,6 +56,9 @@ pub struct Applied {
     /// The ledger's last transition when the target was found below that weight. It stays there until a key is turned.
     #[serde(default)]
     pub lowered: Option<u32>,
+    /// Since when it has been seen above that weight, and could not be put back.
+    #[serde(default)]
+    pub raised: Option<Timestamp>,
     /// Since when a stop could not be carried out.
     #[serde(default)]
     pub unstopped: Option<Timestamp>,
@@ -142,7 +145,8 @@ impl Applied {
         }
         if !stays {
             self.bake = Bake::default();
-            (self.verdict, self.evidence, self.reached, self.lowered) = (None, None, None, None);
+            (self.verdict, self.evidence, self.reached) = (None, None, None);
+            (self.lowered, self.raised) = (None, None);
         }
         self.lease = Some(intent.lease.clone());
         self.tier = intent.tier;

@@ -87,7 +87,7 @@ impl Config {
     /// Reads a configuration file.
     pub fn load(path: &Path) -> Result<Self, Refusal> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Refusal::new(Reason::Internal, format!("{}: {error}", path.display())))?;
+            .map_err(|error| Refusal::new(Reason::Io, format!("{}: {error}", path.display())))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, folder)
     }

@@ -1,6 +1,6 @@
 //! The coordinator: sets to work whatever can be done now, and takes up what has been done. It never waits for a target, a
-//! metric, the remote or a push; each of them says when it is done. What is local it does itself: it reads the clone, writes the
-//! journal, and signs the record.
+//! metric, the remote, a key or a push; each of them says when it is done. What it does itself is to read the clone, and to write
+//! the journal.
 //!
 //! A tick begins with what is known. Targets that are to be stopped are worked on at once. Every other target waits for its
 //! metrics, and for the remote's answer; whatever comes to be known meanwhile has all targets looked at again. Forward moves
@@ -21,13 +21,15 @@ use crate::{
         records::{RecordedEvent, TargetRecord},
         writer::Taken,
     },
-    model::{Refusal, TargetId, policy::Role},
+    ledger::EventKind,
+    model::{Reason, Refusal, TargetId, policy::Role},
     sources::Sources,
 };
 
 use super::{
     Report, TargetReport,
     config::Config,
+    following::Stopping,
     publishing::{Intended, Publishing},
     service::Counters,
     state::ApplierState,
@@ -51,6 +53,8 @@ const GATHERING: Duration = Duration::from_millis(250);
 const LAST_PUSH: Duration = Duration::from_secs(10);
 /// How often a tick runs after our own ref.
 const TRIES: u8 = 3;
+/// How long a stop may take before it is said that it could not be carried out.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How often it is looked whether something has been done.
 pub(super) const GLANCE: Duration = Duration::from_millis(5);
 
@@ -112,8 +116,8 @@ struct Announced {
 /// How far an intention is.
 #[derive(PartialEq, Eq)]
 enum Stage {
-    /// It is being pushed.
-    Pushing,
+    /// It is being written, signed and pushed.
+    Publishing,
     /// The remote is asked once more.
     Asking,
 }
@@ -181,7 +185,7 @@ impl Applier {
         }
         for _ in 0..TRIES {
             self.close();
-            if self.finish_pushing(until) == Taken::AsPushed {
+            if self.finish_publishing(until) == Taken::AsPushed {
                 break;
             }
             // Our ref is elsewhere than was known: it is looked where.
@@ -194,11 +198,11 @@ impl Applier {
         Ok(self.report())
     }
 
-    /// Waits until everything is pushed, but not for ever.
-    fn finish_pushing(&mut self, until: Instant) -> Taken {
+    /// Waits until everything is written and pushed, but not for ever.
+    fn finish_publishing(&mut self, until: Instant) -> Taken {
         let mut taken = Taken::AsPushed;
-        while self.is_pushing() && now() < until {
-            if let Some(Ok(Taken::Elsewhere)) = self.pushed() {
+        while self.is_publishing() && now() < until {
+            if let Some(Ok(Taken::Elsewhere)) = self.published() {
                 taken = Taken::Elsewhere;
             }
             std::thread::sleep(GLANCE);
@@ -209,10 +213,10 @@ impl Applier {
     /// Publishes what is not published yet, as the last thing.
     pub(super) fn end(&mut self) {
         let until = now() + LAST_PUSH;
-        self.finish_pushing(until);
+        self.finish_publishing(until);
         self.take_up();
         self.close();
-        self.finish_pushing(until);
+        self.finish_publishing(until);
     }
 
     /// Begins a tick with what is known: the remote and the metrics are asked.
@@ -260,10 +264,12 @@ impl Applier {
                     self.take_findings(&target, *findings);
                     continue;
                 }
-                Ok(Outcome::Idle) => TargetReport::idle(),
-                Err(refusal) => TargetReport::held(refusal),
+                Ok(Outcome::Idle) => {
+                    self.records.remove(&target);
+                    TargetReport::idle()
+                }
+                Err(refusal) => self.not_looked_at(&target, refusal, Stopping::Failed),
             };
-            self.records.remove(&target);
             self.said.insert(target, report);
         }
         for (target, outcome) in self.meters.ended() {
@@ -273,8 +279,8 @@ impl Applier {
             }
             self.agenda.todo.insert(target);
         }
-        if let Some(outcome) = self.pushed() {
-            self.is_pushed(outcome);
+        if let Some(outcome) = self.published() {
+            self.is_published(outcome);
         }
     }
 
@@ -283,8 +289,11 @@ impl Applier {
         let Findings { report, record, applied, events, exhibits, remarks, stops } = findings;
         self.records.insert(target.clone(), record);
         self.said.insert(target.clone(), report);
+        // While it was worked on it may have been told already that a stop could not be carried out.
+        let is_told = self.applied_to(target).unstopped.is_some();
+        let again = |event: &RecordedEvent| is_told && event.event == EventKind::StopFailed.name();
         self.remembered.targets.insert(target.clone(), applied);
-        for event in events {
+        for event in events.into_iter().filter(|event| !again(event)) {
             self.remembered.events.push(event.clone());
             self.count(event);
         }
@@ -305,8 +314,8 @@ impl Applier {
     }
 
     /// An intention that was pushed is looked at once more; one that was not comes to nothing.
-    fn is_pushed(&mut self, outcome: Result<Taken, Refusal>) {
-        let Some(announced) = self.agenda.announced.take_if(|announced| announced.stage == Stage::Pushing) else {
+    fn is_published(&mut self, outcome: Result<Taken, Refusal>) {
+        let Some(announced) = self.agenda.announced.take_if(|announced| announced.stage == Stage::Publishing) else {
             return;
         };
         match outcome {
@@ -352,12 +361,21 @@ impl Applier {
 
     /// Sets to work on what is to be looked at, stops first. A target that is to be stopped waits for nothing.
     fn set_to_work(&mut self) {
+        if self.agenda.todo.is_empty() {
+            return;
+        }
+        let view = self.view();
+        // Whoever may be served what was stopped waits behind nobody.
+        let urgent = |target: &TargetId| view.is_to_be_stopped(target, &self.applied_to(target));
+        let urgent: BTreeSet<TargetId> = self.agenda.todo.iter().filter(|target| urgent(target)).cloned().collect();
+        for target in &urgent {
+            self.workers.take_back(target);
+        }
         let free = |target: &&TargetId| !self.workers.has(target);
         let mut targets: Vec<TargetId> = self.agenda.todo.iter().filter(free).cloned().collect();
         if targets.is_empty() {
             return;
         }
-        let view = self.view();
         let stops = |target: &TargetId| {
             let measured = self.measured.get(target).is_some_and(|measured| measured.stops());
             measured || view.is_stopped(target, &self.applied_to(target))
@@ -384,7 +402,13 @@ impl Applier {
             }
             let (view, applied) = (view.clone(), self.applied_to(&target));
             let (measured, looked_at) = (self.measured.get(&target).cloned(), target.clone());
-            self.workers.begin(target, Box::new(move || work::look_after(view, &looked_at, applied, measured)));
+            let at_once = urgent.contains(&target);
+            let task = Box::new(move || work::look_after(view, &looked_at, applied, measured));
+            if at_once {
+                self.workers.begin_at_once(target, task);
+            } else {
+                self.workers.begin(target, task);
+            }
         }
     }
 
@@ -405,7 +429,7 @@ impl Applier {
         let to_come = |target: &TargetId| self.agenda.todo.contains(target) && !self.workers.has(target);
         let others = self.targets.iter().any(|target| to_come(target) || self.workers.expects(target));
         let gathered = !others || self.agenda.gathering.is_none_or(|since| since.elapsed() >= GATHERING);
-        if !gathered || self.agenda.announced.is_some() || self.is_pushing() {
+        if !gathered || self.agenda.announced.is_some() || self.is_publishing() {
             return;
         }
         self.agenda.gathering = None;
@@ -414,13 +438,8 @@ impl Applier {
             let findings = forward.intend(&mut intended);
             self.take_findings(&forward.target().clone(), findings);
         }
-        match self.intend(&intended) {
-            Ok(()) if self.is_pushing() => self.agenda.announced = Some(Announced { forwards, stage: Stage::Pushing }),
-            Ok(()) => {
-                // Without a remote nobody else could see it.
-                self.agenda.announced = Some(Announced { forwards, stage: Stage::Asking });
-                self.ask_once_more();
-            }
+        match self.intend(intended) {
+            Ok(()) => self.agenda.announced = Some(Announced { forwards, stage: Stage::Publishing }),
             Err(refusal) => self.give_up(forwards, &refusal),
         }
     }
@@ -458,9 +477,11 @@ impl Applier {
     /// Says of the targets that have not answered for too long that they have not.
     pub(super) fn leave_behind(&mut self) {
         for target in self.targets.clone() {
-            let hangs = self.workers.has(&target) && !self.workers.expects(&target);
-            if hangs || (self.workers.has(&target) && !self.said.contains_key(&target)) {
-                let report = self.not_answered(&target);
+            let Some(since) = self.workers.away_for(&target) else { continue };
+            if !self.workers.expects(&target) || !self.said.contains_key(&target) {
+                let message = format!("target {target} has not answered yet, and is not waited for");
+                let stopping = if since < STOP_LIMIT { Stopping::UnderWay } else { Stopping::Failed };
+                let report = self.not_looked_at(&target, Refusal::new(Reason::NoData, message), stopping);
                 self.said.insert(target, report);
             }
         }
@@ -468,13 +489,15 @@ impl Applier {
 
     /// What the tick saw and did so far.
     pub(super) fn report(&mut self) -> Report {
+        let mut unwritten = self.unwritten();
+        unwritten.retain(|refusal| !self.remarks.contains(refusal));
         let put_off =
             self.agenda.announced.iter().flat_map(|announced| &announced.forwards).chain(&self.agenda.forwards);
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
         Report {
             ledger: self.follower.mirror.state.tip(),
             targets: self.said.clone().into_iter().chain(put_off).collect(),
-            remarks: self.remarks.clone(),
+            remarks: self.remarks.iter().chain(&unwritten).cloned().collect(),
             beside: self.publishing.beside.as_ref().map(|beside| beside.why.clone()),
             clock: (!self.tick.trusted).then(doubted),
             events: std::mem::take(&mut self.untold),
@@ -486,7 +509,7 @@ impl Applier {
         self.agenda.answers > 0
             || self.workers.away().next().is_some()
             || self.meters.away().next().is_some()
-            || self.is_pushing()
+            || self.is_publishing()
     }
 
     /// How long to wait from one look to the next.
@@ -497,7 +520,7 @@ impl Applier {
     /// How it goes, beside what the last tick's report says.
     pub(super) fn counters(&self) -> Counters {
         let fetched = self.remembered.follower.fetched.as_ref().map(|reading| reading.now);
-        let unwritten = self.publishing.unwritten;
+        let unwritten = self.follower.mirror.unwritten().is_some() || !self.unwritten().is_empty();
         Counters { now: self.tick.reading.now, fetched, events: self.counted.clone(), unwritten }
     }
 }

@@ -366,7 +366,8 @@ fn go_on(
     }
     if ours && !in_place {
         let act = Act::Shift { tier: at, weight_bp, step: applied.step };
-        return Decision { drifted: true, ..Decision::new(act, Doing::Shifting) };
+        // The same: where all that is stable is down, no weight puts it back.
+        return Decision { drifted: applied.raised.is_none(), ..Decision::new(act, Doing::Shifting) };
     }
     let next = at.map_or(0, |at| at + 1);
     if wanted.is_none_or(|wanted| next > wanted) {

@@ -8,8 +8,10 @@ use crate::{
         clock::{Bake, Trust},
         fetching::Remote,
         follow::{Followed, Follower},
+        records::Doing,
     },
-    model::{LeaseId, Oid, Reason, Refusal, TargetId},
+    ledger::EventKind,
+    model::{LeaseId, Oid, Refusal, TargetId},
 };
 
 use super::{
@@ -20,6 +22,15 @@ use super::{
     view::View,
     watching::Metering,
 };
+
+/// How far a stop is of which nothing has been seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stopping {
+    /// It may still be carried out.
+    UnderWay,
+    /// It could not be, or takes too long.
+    Failed,
+}
 
 impl Applier {
     /// Begins a tick with what is known already.
@@ -169,15 +180,27 @@ impl Applier {
         if orphaned { Ok(()) } else { view.mine(target) }
     }
 
-    /// What can be said of a target whose driver has not answered yet.
-    pub(super) fn not_answered(&mut self, target: &TargetId) -> TargetReport {
-        let message = format!("target {target} has not answered yet, and is not waited for");
-        let refusal = Refusal::new(Reason::NoData, message);
-        let applied = self.applied_to(target);
+    /// What can be said of a target that was not looked at: its driver has not answered, or there is none. A stop that could
+    /// not be carried out for that is told as one.
+    pub(super) fn not_looked_at(&mut self, target: &TargetId, why: Refusal, stopping: Stopping) -> TargetReport {
+        let mut applied = self.applied_to(target);
         let view = self.view();
-        let Some(wanted) = view.desired(target, &applied) else { return TargetReport::held(refusal) };
-        let (seen, decision) = (Err(refusal.clone()), target::held(refusal));
-        let record = target::record(&wanted, &seen, &applied, &decision, self.tick.reading.now);
+        let Some(wanted) = view.desired(target, &applied) else { return TargetReport::held(why) };
+        let now = self.tick.reading.now;
+        let mut decision = target::held(why.clone());
+        if stopping == Stopping::Failed && view.is_to_be_stopped(target, &applied) {
+            decision.doing = Doing::StopFailed;
+            if applied.unstopped.is_none() && self.tick.mode == Mode::Act {
+                applied.unstopped = Some(now);
+                self.remembered.targets.insert(target.clone(), applied.clone());
+                let (lease, weight_bp) = (&wanted.lease, applied.weight_bp);
+                let event = target::event(target, EventKind::StopFailed, (lease, wanted.step), weight_bp, now);
+                self.remembered.events.push(event.clone());
+                self.count(event);
+            }
+        }
+        let seen = Err(why);
+        let record = target::record(&wanted, &seen, &applied, &decision, now);
         self.records.insert(target.clone(), record);
         TargetReport { stopped: view.stopped(&wanted), ..TargetReport::of(&wanted, &seen, &decision, self.tick.mode) }
     }

@@ -46,6 +46,7 @@ mod view;
 mod watching;
 mod work;
 mod worker_pool;
+mod writing;
 
 pub use config::Config;
 pub use coordinator::Applier;

@@ -21,7 +21,7 @@ pub fn driver(
 ) -> Result<Box<dyn Driver>, Refusal> {
     let place = config.targets.get(target).ok_or_else(|| {
         let known = config.targets.keys().map(TargetId::as_str).collect::<Vec<_>>().join(", ");
-        Refusal::new(Reason::Internal, format!("the configuration has no target {target}; it has: {known}"))
+        Refusal::new(Reason::NotFound, format!("the configuration has no target {target}; it has: {known}"))
     })?;
     let repository = repository(config)?;
     let folder = StateFolder::folder_of(repository.common_dir(), Role::Applier, &config.name).join("targets");

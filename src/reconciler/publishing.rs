@@ -1,4 +1,4 @@
-//! What a tick ends with: the record, stops and tags are written, and pushed while everything else goes on.
+//! What a tick ends with: the record, stops and tags are written, signed and pushed while everything else goes on.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,18 @@ use crate::{
         Mode,
         clock::Reading,
         records::{Record, RecordedEvent, TargetRecord, timeless},
-        writer::{Files, Push, Pushing, Taken, beside, keep_stop, put_tags, stops_pushes},
+        writer::{Files, Pushing, Taken, beside, untagged},
     },
-    ledger::LeaseState,
-    model::{Digest, Oid, Refusal, TargetId},
+    ledger::{LeaseState, Transition},
+    model::{Digest, LeaseId, Oid, Refusal, TargetId},
 };
 
-use super::{Applier, state::ApplierState, target};
+use super::{
+    Applier,
+    state::ApplierState,
+    target,
+    writing::{Draft, Occasion, Rest, Writing, Written},
+};
 
 /// How old the journal may grow where nothing but time passes.
 const JOURNAL_AGE_MS: u64 = 30_000;
@@ -31,16 +36,26 @@ pub(super) struct Publishing {
     saved: Option<ApplierState>,
     /// What everything was published of.
     published: Option<Edition>,
-    /// Pushes that are being made, and of what.
-    pushing: Option<(Pushing, Option<Edition>)>,
+    /// What is being published now, and of what; an intention is of none.
+    under_way: Option<(UnderWay, Option<Edition>)>,
+    /// What happens with an intention, once that is written.
+    intended: Vec<RecordedEvent>,
     /// Stops that the branch cannot have now.
     pub(super) beside: Option<Beside>,
     /// Evidence that goes into our ref with the next record.
     pub(super) exhibits: Files,
     /// The evidence for stops of our own that are not signed yet, by statement.
     pub(super) evidence: BTreeMap<Digest, Vec<u8>>,
-    /// Whether something could not be written down or signed yet.
-    pub(super) unwritten: bool,
+    /// Why the journal could not be written last.
+    unjournaled: Option<Refusal>,
+    /// Why something else could not be written or signed last.
+    unrecorded: Vec<Refusal>,
+}
+
+/// How far it is: what is written is in the journal before it is pushed, so that whoever is killed meanwhile knows of it.
+enum UnderWay {
+    Writing(Writing),
+    Pushing(Pushing),
 }
 
 /// What is about to be done to some targets.
@@ -65,17 +80,91 @@ pub(super) struct Beside {
 }
 
 impl Applier {
-    /// Whether something is being pushed.
-    pub(super) fn is_pushing(&self) -> bool {
-        self.publishing.pushing.is_some()
+    /// Whether something is being written or pushed.
+    pub(super) fn is_publishing(&self) -> bool {
+        self.publishing.under_way.is_some()
     }
 
-    /// What became of the last pushes, once that is known.
-    pub(super) fn pushed(&mut self) -> Option<Result<Taken, Refusal>> {
-        let outcomes = self.publishing.pushing.as_ref()?.0.ended()?;
-        let edition = self.publishing.pushing.take().and_then(|(_, edition)| edition);
+    /// Why something is not written down or signed: it could not be, or it takes long.
+    pub(super) fn unwritten(&self) -> Vec<Refusal> {
+        let Publishing { unjournaled, unrecorded, under_way, .. } = &self.publishing;
+        let late = match under_way {
+            Some((UnderWay::Writing(writing), _)) => writing.late(),
+            _ => None,
+        };
+        unjournaled.iter().chain(unrecorded).cloned().chain(late).collect()
+    }
+
+    /// What became of what was being published, once that is known. What has been written is pushed.
+    pub(super) fn published(&mut self) -> Option<Result<Taken, Refusal>> {
+        let ended = |under_way: &mut (UnderWay, _)| match &under_way.0 {
+            UnderWay::Writing(writing) => writing.has_ended(),
+            UnderWay::Pushing(pushing) => pushing.has_ended(),
+        };
+        match self.publishing.under_way.take_if(ended)? {
+            (UnderWay::Writing(writing), edition) => self.written(writing.outcome(), edition),
+            (UnderWay::Pushing(pushing), edition) => Some(self.pushed(pushing, edition)),
+        }
+    }
+
+    /// Takes what was written, and has it pushed.
+    fn written(
+        &mut self,
+        written: Result<Written, Refusal>,
+        edition: Option<Edition>,
+    ) -> Option<Result<Taken, Refusal>> {
+        let Written { writer, record, signed, all_carried, pushes, failed } = match written {
+            Ok(written) => written,
+            Err(refusal) => {
+                self.publishing.unrecorded = vec![refusal.clone()];
+                return Some(Err(refusal));
+            }
+        };
+        // What the remote said meanwhile was said to ours.
+        self.follower.writer.last = writer.last;
+        if let Err(error) = self.follower.mirror.list() {
+            self.remark(error.refusal());
+        }
+        let intended = std::mem::take(&mut self.publishing.intended);
+        if let Some((record, files)) = record {
+            for event in intended {
+                self.count(event);
+            }
+            self.remembered.events.retain(|event| !record.events.contains(event));
+            self.publishing.exhibits.retain(|file| !files.contains(file));
+        }
+        for stop in &mut self.remembered.follower.stops {
+            stop.commit = stop.commit.or_else(|| signed.get(&stop.statement.id()).copied());
+        }
+        self.publishing.evidence.retain(|id, _| !signed.contains_key(id));
+        if all_carried {
+            self.publishing.beside = None;
+        }
+        let outcome = failed.first().cloned().map_or(Ok(Taken::AsPushed), Err);
+        self.publishing.unrecorded = failed;
+        // The last thing before it is pushed: whoever is killed then has written down all that is on its way.
+        self.write_down_what_is_new();
+        let is_intention = edition.is_none();
+        // Nothing hangs beside a remote that says nothing: it is tried again at the next tick.
+        let is_over = if is_intention { outcome.is_err() } else { self.follower.mirror.is_late() };
+        if is_over {
+            return Some(outcome);
+        }
+        let edition = edition.filter(|_| outcome.is_ok());
+        if let Some(pushing) = Pushing::begin(&self.follower.mirror, pushes) {
+            self.publishing.under_way = Some((UnderWay::Pushing(pushing), edition));
+            return None;
+        }
+        if !is_intention {
+            self.publishing.published = edition;
+        }
+        Some(outcome)
+    }
+
+    /// What became of pushes that have ended.
+    fn pushed(&mut self, pushing: Pushing, edition: Option<Edition>) -> Result<Taken, Refusal> {
         let (mut taken, mut failed) = (Taken::AsPushed, None);
-        for (push, outcome) in outcomes {
+        for (push, outcome) in pushing.outcomes() {
             if let Some(why) = beside(&self.follower.mirror, &push, &outcome) {
                 let (knowledge, since) = (self.knowledge(), self.tick.reading.clone());
                 self.publishing.beside = Some(Beside { why, knowledge, since });
@@ -93,7 +182,7 @@ impl Applier {
         if edition.is_some() {
             self.publishing.published = edition.filter(|_| failed.is_none() && taken == Taken::AsPushed);
         }
-        Some(failed.map_or(Ok(taken), Err))
+        failed.map_or(Ok(taken), Err)
     }
 
     /// Whether it is to be tried again to carry stops over, or for the first time.
@@ -103,19 +192,74 @@ impl Applier {
         })
     }
 
-    /// Ends a tick: writes and pushes the record, stops, the tags. Whatever fails is reported, and tried again at the
+    /// Ends a tick: has the record, stops and tags written and pushed. Whatever fails is reported, and tried again at the
     /// next tick; and so is what would go to a remote that does not answer.
     pub(super) fn close(&mut self) {
         self.leave_behind();
         if self.tick.mode == Mode::DryRun {
             return;
         }
-        self.publishing.unwritten = self.follower.mirror.unwritten().is_some();
         // Before it is recorded: whoever is killed in between does not record it twice.
         if !self.remembered.events.is_empty() {
             self.write_down_or_say();
         }
-        let pushes = self.publish();
+        self.publish();
+        self.write_down_what_is_new();
+    }
+
+    /// Has what is new written and pushed, if anything is.
+    fn publish(&mut self) {
+        if self.is_publishing() {
+            return;
+        }
+        let here = (self.follower.mirror.edition(), self.follower.mirror.state.tip(), timeless(&self.records));
+        let rests = self.publishing.beside.is_none() || !self.carries_over();
+        if self.remembered.events.is_empty() && self.publishing.published.as_ref() == Some(&here) && rests {
+            return;
+        }
+        let record = self.record();
+        let rest = Rest {
+            stops: self.remembered.follower.stops.clone(),
+            evidence: self.publishing.evidence.clone(),
+            // A branch that was rewound is for people to heal.
+            carries_over: self.continues && self.carries_over(),
+            untagged: self.untagged(),
+        };
+        let (summary, files) = (summary(&record), self.publishing.exhibits.clone());
+        self.begin_writing(record, summary, files, Occasion::End(rest), Some(here));
+    }
+
+    fn begin_writing(
+        &mut self,
+        record: Record,
+        summary: String,
+        files: Files,
+        occasion: Occasion,
+        edition: Option<Edition>,
+    ) {
+        let (known, writer) = (self.follower.mirror.known(), self.follower.writer.clone());
+        let writing = Writing::begin(Draft { known, writer, record, summary, files, occasion });
+        self.publishing.under_way = Some((UnderWay::Writing(writing), edition));
+    }
+
+    /// Writes down what is remembered, whatever it says.
+    fn write_down(&mut self) -> Result<(), Refusal> {
+        let outcome = self.follower.folder.write(&self.remembered);
+        self.publishing.unjournaled = outcome.clone().err();
+        outcome?;
+        self.publishing.saved = Some(self.remembered.clone());
+        Ok(())
+    }
+
+    /// The same; where it cannot be, that is said, and tried again.
+    fn write_down_or_say(&mut self) {
+        if let Err(refusal) = self.write_down() {
+            self.remark(refusal);
+        }
+    }
+
+    /// The same where it says something new.
+    fn write_down_what_is_new(&mut self) {
         // What has been in the journal for long is in it again before it is needed: when the clock has to be compared.
         let old = |saved: &ApplierState| {
             let since = saved.follower.clock.as_ref().map(|clock| self.tick.reading.at_most_ms_since(clock));
@@ -126,114 +270,21 @@ impl Applier {
         if !quiet {
             self.write_down_or_say();
         }
-        // The last thing: whoever is killed now has written down all that is on its way.
-        let Some((pushes, edition)) = pushes else { return };
-        if self.follower.mirror.is_late() {
-            return;
-        }
-        match Pushing::begin(&self.follower.mirror, pushes) {
-            Some(pushing) => self.publishing.pushing = Some((pushing, edition)),
-            None => self.publishing.published = edition,
-        }
-    }
-
-    /// Writes what is new into the repository. What is to be pushed then, and of what that is; none where nothing is new.
-    fn publish(&mut self) -> Option<(Vec<Push>, Option<Edition>)> {
-        if self.is_pushing() {
-            return None;
-        }
-        let here = (self.follower.mirror.edition(), self.follower.mirror.state.tip(), timeless(&self.records));
-        let rests = self.publishing.beside.is_none() || !self.carries_over();
-        if self.remembered.events.is_empty() && self.publishing.published.as_ref() == Some(&here) && rests {
-            return None;
-        }
-        let (mut pushes, mut failed) = (Vec::new(), false);
-        for outcome in [self.publish_record(), self.publish_stops(), self.publish_tags()] {
-            match outcome {
-                Ok(made) => pushes.extend(made),
-                Err(refusal) => {
-                    failed = true;
-                    self.publishing.unwritten = true;
-                    self.remark(refusal);
-                }
-            }
-        }
-        Some((pushes, (!failed).then_some(here)))
-    }
-
-    /// Writes down what is remembered, whatever it says.
-    fn write_down(&mut self) -> Result<(), Refusal> {
-        self.follower.folder.write(&self.remembered)?;
-        self.publishing.saved = Some(self.remembered.clone());
-        Ok(())
-    }
-
-    /// The same; where it cannot be, that is said, and tried again.
-    fn write_down_or_say(&mut self) {
-        if let Err(refusal) = self.write_down() {
-            self.publishing.unwritten = true;
-            self.remark(refusal);
-        }
     }
 
     /// Says what is about to be done, where a second applier with our name will see it once it is pushed.
-    pub(super) fn intend(&mut self, intended: &Intended) -> Result<(), Refusal> {
+    pub(super) fn intend(&mut self, intended: Intended) -> Result<(), Refusal> {
         self.write_down()?;
         let summary = format!("about to shift {}", intended.names.join(", "));
         let mut record = self.record();
         record.events.extend(intended.events.iter().cloned());
-        self.follower.writer.write(&mut self.follower.mirror, &record, &intended.files, &summary)?;
-        self.remembered.events.clear();
-        for event in &intended.events {
-            self.count(event.clone());
-        }
-        let push = self.follower.writer.record_push(&self.follower.mirror)?;
-        let pushing = Pushing::begin(&self.follower.mirror, push.into_iter().collect());
-        self.publishing.pushing = pushing.map(|pushing| (pushing, None));
+        self.publishing.intended = intended.events;
+        self.begin_writing(record, summary, intended.files, Occasion::Intention, None);
         Ok(())
     }
 
-    /// Signs the stops of our own that are not signed yet.
-    fn sign_stops(&mut self) -> Result<(), Refusal> {
-        for stop in self.remembered.follower.stops.iter_mut().filter(|stop| stop.commit.is_none()) {
-            let id = stop.statement.id();
-            let evidence = self.publishing.evidence.get(&id).map(Vec::as_slice);
-            stop.commit = Some(self.follower.writer.sign_stop(&self.follower.mirror, stop, evidence)?);
-            self.publishing.evidence.remove(&id);
-        }
-        Ok(())
-    }
-
-    fn publish_record(&mut self) -> Result<Vec<Push>, Refusal> {
-        let record = self.record();
-        let last = self.follower.writer.last_record(&self.follower.mirror)?;
-        let news = last.is_none_or(|last| !record.says_the_same_as(last)) && !record.targets.is_empty();
-        if news || !record.events.is_empty() {
-            let summary = summary(&record);
-            self.follower.writer.write(&mut self.follower.mirror, &record, &self.publishing.exhibits, &summary)?;
-            self.publishing.exhibits.clear();
-            self.remembered.events.clear();
-        }
-        Ok(self.follower.writer.record_push(&self.follower.mirror)?.into_iter().collect())
-    }
-
-    fn publish_stops(&mut self) -> Result<Vec<Push>, Refusal> {
-        self.sign_stops()?;
-        for stop in self.remembered.follower.stops.iter().filter(|stop| stop.key == self.follower.writer.public.raw()) {
-            keep_stop(&mut self.follower.mirror, stop)?;
-        }
-        let mut pushes = stops_pushes(&self.follower.mirror);
-        // A branch that was rewound is for people to heal.
-        if self.continues && self.carries_over() {
-            match self.follower.writer.carry_over(&mut self.follower.mirror, &self.remembered.follower.stops)? {
-                Some(push) => pushes.push(push),
-                None => self.publishing.beside = None,
-            }
-        }
-        Ok(pushes)
-    }
-
-    fn publish_tags(&mut self) -> Result<Vec<Push>, Refusal> {
+    /// The transitions that were applied and have no tag.
+    fn untagged(&self) -> Vec<(LeaseId, Transition)> {
         let view = self.view();
         let mut leases: BTreeMap<&TargetId, Vec<&LeaseState>> = BTreeMap::new();
         for lease in self.follower.mirror.state.leases() {
@@ -257,8 +308,7 @@ impl Applier {
                 done.extend(lease.transitions.iter().filter(|one| one.step <= up_to).map(|one| (lease, one)));
             }
         }
-        let tags = self.follower.writer.missing_tags(&self.follower.mirror, &done)?;
-        Ok(put_tags(&mut self.follower.mirror, &tags).into_iter().collect())
+        untagged(&self.follower.mirror, &done)
     }
 
     pub(super) fn record(&self) -> Record {

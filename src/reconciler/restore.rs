@@ -126,7 +126,7 @@ impl Ground<'_> {
         let no_weight = "it has no weight";
         match (served, self.driver.sight(), probes.outcome) {
             (Some(before), ..) => Check::of(self.serves_nothing(before)),
-            (None, Sight::Traffic, _) => match self.driver.lingering(self.snapshot) {
+            (None, Sight::Traffic, _) => match self.driver.lingering(&|| Ok(self.snapshot.to_vec()), GRACE) {
                 Ok(Lingering::Nobody) => Check::passed(no_weight),
                 Ok(Lingering::Somebody(who)) => Check::pending(format!("{no_weight}, and {who}")),
                 Ok(Lingering::Unknown(why)) => Check::not_configured(format!("{no_weight}, and {why}")),
@@ -162,6 +162,9 @@ impl Ground<'_> {
         }
     }
 }
+
+/// How long whoever has connections from before may take to go, before it is said that they have not.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// For how long it is counted what a candidate serves after a restoration, and how often it is looked.
 const COUNTED_MS: u64 = 2_000;

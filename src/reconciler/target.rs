@@ -59,7 +59,7 @@ impl TargetRun {
     /// The target is seen at the weight that was applied.
     fn is_there(&mut self, applied: &mut Applied) {
         applied.reached.get_or_insert(self.reading.now);
-        applied.lowered = None;
+        (applied.lowered, applied.raised) = (None, None);
         if applied.weight_bp == 0
             && applied.unstopped.take().is_some()
             && let Some(lease) = applied.lease.clone()
@@ -108,15 +108,19 @@ impl TargetRun {
 
     /// Something that happened here.
     pub(super) fn event(&self, event: EventKind, lease: &LeaseId, step: u32, weight_bp: u32) -> RecordedEvent {
-        RecordedEvent {
-            event: event.name().to_owned(),
-            target: self.target.clone(),
-            lease: lease.clone(),
-            step,
-            weight_bp,
-            at: self.reading.now,
-        }
+        self::event(&self.target, event, (lease, step), weight_bp, self.reading.now)
     }
+}
+
+/// Something that happened at a target.
+pub(super) fn event(
+    target: &TargetId,
+    event: EventKind,
+    (lease, step): (&LeaseId, u32),
+    weight_bp: u32,
+    at: Timestamp,
+) -> RecordedEvent {
+    RecordedEvent { event: event.name().to_owned(), target: target.clone(), lease: lease.clone(), step, weight_bp, at }
 }
 
 /// What was seen: the target, or why it could not be.

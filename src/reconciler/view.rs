@@ -238,6 +238,12 @@ impl View {
         wanted.is_some_and(|wanted| matches!(wanted.phase, Phase::Halted | Phase::RolledBack))
     }
 
+    /// Whether it is to be stopped, and may have weight still.
+    pub(super) fn is_to_be_stopped(&self, target: &TargetId, applied: &Applied) -> bool {
+        let may_have_weight = applied.weight_bp > 0 || applied.unstopped.is_some() || applied.intent.is_some();
+        may_have_weight && self.is_stopped(target, applied)
+    }
+
     /// Who stopped a lease, and why, as the ledger says, or a stop that it has not folded.
     pub(super) fn stopped(&self, wanted: &Desired) -> Option<String> {
         if !matches!(wanted.phase, Phase::Halted | Phase::RolledBack) {

@@ -1,7 +1,7 @@
 //! One target's work in a tick: a worker looks, decides by what is known, and acts until there is nothing more to do. It
 //! writes nothing down, and shares nothing: what came of it is handed over.
 
-use std::{mem::take, sync::Arc};
+use std::{mem::take, sync::Arc, time::Duration};
 
 use crate::{
     follower::{
@@ -21,6 +21,7 @@ use crate::{
 
 use super::{
     decide::{Act, Applied, Conditions, Decision, Desired, Observed, Pack, Rollback, decide, is_below},
+    drivers::Lingering,
     pack::{Occasion, RollbackPack},
     publishing::Intended,
     rollback_health::RollbackHealth,
@@ -367,9 +368,13 @@ impl Job {
                 if self.applied.is_exceeded_by(&lease, &self.decision.act) {
                     return self.forward(intent, &pack?);
                 }
-                if self.decision.drifted && tier.is_some() && self.is_lowered() {
-                    // Told once, however often it takes to bring it back.
-                    self.applied.lowered = Some(self.wanted.step);
+                // Told once, however often it takes to bring it back.
+                if self.decision.drifted && tier.is_some() {
+                    if self.is_lowered() {
+                        self.applied.lowered = Some(self.wanted.step);
+                    } else {
+                        self.applied.raised = Some(self.run.reading.now);
+                    }
                 }
                 self.shift(&intent, true)?;
             }
@@ -539,11 +544,31 @@ impl Job {
             let reason = self.decision.reason.take().unwrap_or_else(|| target::not_stopped(&self.wanted.lease));
             self.decision = Decision { doing: Doing::StopFailed, ..target::held(reason) };
         }
+        if self.decision.reason.is_none() {
+            self.decision.reason = self.still_served();
+        }
         let report = TargetReport::of(&self.wanted, &self.seen, &self.decision, self.view.tick.mode);
         let contradicts = contradiction.as_ref().map(Into::into);
         let record = TargetRecord { contradiction: contradicts, pools, ..self.record() };
         let report = TargetReport { contradiction, stopped: self.view.stopped(&self.wanted), ..report };
         Outcome::Done(Box::new(self.hand_over(record, report)))
+    }
+
+    /// That people with connections from before are still served the candidate, where it was halted.
+    fn still_served(&self) -> Option<Refusal> {
+        let lease = &self.wanted.lease;
+        let is_at_zero = self.seen.as_ref().is_ok_and(|seen| seen.weight_bp == 0);
+        if self.wanted.phase != Phase::Halted || self.applied.lease.as_ref() != Some(lease) || !is_at_zero {
+            return None;
+        }
+        let before = || self.pack().and_then(|pack| pack.restorable());
+        match self.run.driver.lingering(&before, Duration::ZERO) {
+            Ok(Lingering::Somebody(who)) => {
+                let message = format!("lease {lease} is halted and has no weight, and {who}");
+                Some(Refusal::new(Reason::NoData, message))
+            }
+            _ => None,
+        }
     }
 
     fn hand_over(&mut self, record: TargetRecord, report: TargetReport) -> Findings {

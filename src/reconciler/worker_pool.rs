@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -16,6 +16,8 @@ use crate::model::{Reason, Refusal, TargetId};
 
 /// How many targets are worked on at a time. Those that hang do not count.
 const SIDE_BY_SIDE: usize = 16;
+/// How many workers there are at most where stops need more than those.
+const MOST: usize = 256;
 
 /// What there is to do for one target.
 pub(super) type Task<T> = Box<dyn FnOnce() -> T + Send>;
@@ -64,11 +66,41 @@ impl<T: Send + 'static> WorkerPool<T> {
         self.away.keys()
     }
 
+    /// For how long a target has been worked on, or has waited for that.
+    pub(super) fn away_for(&self, target: &TargetId) -> Option<Duration> {
+        self.away.get(target).map(Instant::elapsed)
+    }
+
     /// Hands a target over.
     pub(super) fn begin(&mut self, target: TargetId, task: Task<T>) {
         self.away.insert(target.clone(), now());
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back((target, task));
+        self.queue().push_back((target, task));
         self.hire();
+    }
+
+    /// Hands a target over that waits behind no other: there is one more worker for it.
+    pub(super) fn begin_at_once(&mut self, target: TargetId, task: Task<T>) {
+        self.away.insert(target.clone(), now());
+        self.queue().push_front((target, task));
+        if self.workers < MOST {
+            self.hire_one();
+        } else {
+            self.hire();
+        }
+    }
+
+    /// Takes back a target that nobody has begun to work on; whether there was one.
+    pub(super) fn take_back(&mut self, target: &TargetId) -> bool {
+        let mut queue = self.queue();
+        let Some(at) = queue.iter().position(|(waiting, _)| waiting == target) else { return false };
+        queue.remove(at);
+        drop(queue);
+        self.away.remove(target);
+        true
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<(TargetId, Task<T>)>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What has ended since the last call.
@@ -94,14 +126,18 @@ impl<T: Send + 'static> WorkerPool<T> {
         let hangs = |since: &&Instant| since.elapsed() >= self.patience;
         // Whoever waits for a target that hangs is none of the pool until it comes back.
         let hanging = self.running.values().filter(hangs).count();
-        let waiting = self.queue.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let waiting = self.queue().len();
         let wanted = SIDE_BY_SIDE.min(self.running.len().saturating_sub(hanging) + waiting);
         for _ in self.workers.saturating_sub(hanging)..wanted {
-            let (theirs, said) = (Arc::clone(&self.queue), self.said.clone());
-            let hired = thread::Builder::new().name("target".to_owned()).spawn(move || work(&theirs, &said));
-            // Without a thread it waits until there is one.
-            self.workers += usize::from(hired.is_ok());
+            self.hire_one();
         }
+    }
+
+    fn hire_one(&mut self) {
+        let (theirs, said) = (Arc::clone(&self.queue), self.said.clone());
+        let hired = thread::Builder::new().name("target".to_owned()).spawn(move || work(&theirs, &said));
+        // Without a thread it waits until there is one.
+        self.workers += usize::from(hired.is_ok());
     }
 }
 
@@ -166,6 +202,27 @@ mod tests {
         let ended = until(&mut pool, 1);
         assert_eq!(ended, BTreeMap::from([("answers".to_owned(), Ok(7))]));
         assert!(pool.has(&target("hangs0")) && !pool.expects(&target("hangs0")) && !pool.has(&target("answers")));
+        for _ in 0..40 {
+            go.send(()).unwrap();
+        }
+        assert_eq!(until(&mut pool, 40).len(), 40);
+    }
+
+    #[test]
+    fn a_stop_waits_behind_nobody_and_one_that_waited_in_line_is_taken_out_of_it() {
+        let mut pool = WorkerPool::new(Duration::from_secs(600));
+        let (go, gate) = channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        for number in 0..40 {
+            let gate = Arc::clone(&gate);
+            let hang = move || gate.lock().unwrap().recv().map_or(0, |()| number);
+            pool.begin(target(&format!("t{number}")), Box::new(hang));
+        }
+        pool.begin(target("late"), Box::new(|| 1));
+        assert!(pool.ended().is_empty() && pool.take_back(&target("late")) && !pool.has(&target("late")));
+        pool.begin_at_once(target("late"), Box::new(|| 2));
+        assert_eq!(until(&mut pool, 1), BTreeMap::from([("late".to_owned(), Ok(2))]));
+        assert!(!pool.take_back(&target("late")));
         for _ in 0..40 {
             go.send(()).unwrap();
         }

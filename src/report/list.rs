@@ -1,6 +1,9 @@
 //! All leases, a line each, and what concerns them all: freezes and policies.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,6 +17,7 @@ use super::{
     Awaits, BallotView, Beside, RefusalView, awaits, findings,
     lease::{ObservedView, ballot_views, cosigned, is_expired, observed_view, tier_weight},
     lease_text::awaits_text,
+    live::is_open,
     policy::{ProposedPolicy, proposed_policy, standing},
     refusal,
     words::{count, escaped, table},
@@ -26,6 +30,8 @@ pub struct LeaseSummary {
     pub lease: String,
     /// What it is for.
     pub intent: Option<String>,
+    /// One line for people.
+    pub summary: Option<String>,
     /// Where it goes.
     pub target: Option<String>,
     /// `proposed`, `authorized`, `rolling`, `paused`, `halted`, `completed`, `rolled-back` or `withdrawn`.
@@ -100,8 +106,10 @@ pub struct ListView {
     pub policy_votes: Vec<BallotView>,
     /// Votes to end the freeze.
     pub thaw_votes: Vec<BallotView>,
-    /// The leases, oldest first.
+    /// The leases that are shown, oldest first.
     pub leases: Vec<LeaseSummary>,
+    /// How many more there are.
+    pub left_out: usize,
     /// How many findings there are, about leases and all else.
     pub findings: usize,
     /// What should be known before any of this is relied on.
@@ -134,6 +142,7 @@ pub fn list_view(
         policy_votes: ballot_views(state, state.policy_votes()),
         thaw_votes: ballot_views(state, state.thaw_votes()),
         leases: ids.iter().map(|id| summary(state, found.get(id).copied().unwrap_or(0), beside, id)).collect(),
+        left_out: 0,
         findings: findings(reports).count(),
         remarks: remarks.to_vec(),
     }
@@ -147,6 +156,7 @@ pub(super) fn summary(state: &State, findings: usize, beside: &Beside, id: &Leas
     LeaseSummary {
         lease: id.to_string(),
         intent: document.and_then(|lease| lease.intent.as_ref()).map(ToString::to_string),
+        summary: document.and_then(|lease| lease.summary.clone()),
         target: document.map(|lease| lease.target.to_string()),
         state: phase.word().to_owned(),
         tier: tier_weight(document, phase),
@@ -164,10 +174,52 @@ pub(super) fn summary(state: &State, findings: usize, beside: &Beside, id: &Leas
     }
 }
 
+/// Which leases of a list are shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// How far back.
+    pub past: Past,
+    /// Only those of this target.
+    pub target: Option<String>,
+    /// Only those in one of these states; empty means any.
+    pub states: BTreeSet<String>,
+    /// At most so many, the newest.
+    pub limit: Option<usize>,
+}
+
+/// How far back a list goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Past {
+    /// What is open, and the last of each target that has ended.
+    #[default]
+    Last,
+    /// Everything.
+    All,
+}
+
+/// Leaves out of a list what is not to be shown, and counts it.
+pub fn shown(mut view: ListView, shown: &Shown) -> ListView {
+    let before = view.leases.len();
+    // The list is oldest first, so that a later one replaces an earlier one.
+    let ended =
+        view.leases.iter().filter(|lease| !is_open(lease)).map(|lease| (lease.target.clone(), lease.lease.clone()));
+    let last: BTreeMap<_, _> = ended.collect();
+    view.leases.retain(|lease| {
+        let is_last = || last.get(&lease.target) == Some(&lease.lease);
+        (shown.past == Past::All || is_open(lease) || is_last())
+            && shown.target.as_ref().is_none_or(|target| lease.target.as_ref() == Some(target))
+            && (shown.states.is_empty() || shown.states.contains(&lease.state))
+    });
+    let surplus = view.leases.len().saturating_sub(shown.limit.unwrap_or(usize::MAX));
+    view.leases.drain(..surplus);
+    view.left_out += before - view.leases.len();
+    view
+}
+
 /// The same for people.
 pub fn list_text(view: &ListView) -> String {
     let mut text = String::new();
-    if view.leases.is_empty() && view.policy_proposed.is_none() {
+    if view.leases.is_empty() && view.left_out == 0 && view.policy_proposed.is_none() {
         text.push_str("no leases yet; write one with: git two-key new\n");
     } else if !view.leases.is_empty() {
         text.push_str(&leases_table(&view.leases));
@@ -181,6 +233,9 @@ pub fn list_text(view: &ListView) -> String {
     if let Some(proposed) = &view.policy_proposed {
         let _ = writeln!(text, "{}", policy_line(proposed));
     }
+    if view.left_out > 0 {
+        let _ = writeln!(text, "{} left out; see all with: git two-key list --all", count(view.left_out, "lease"));
+    }
     if view.findings > 0 {
         let findings = count(view.findings, "finding");
         let _ = writeln!(text, "{findings} did not count; see why with: git two-key verify --all");
@@ -190,7 +245,8 @@ pub fn list_text(view: &ListView) -> String {
 
 /// A line a lease.
 pub(super) fn leases_table(leases: &[LeaseSummary]) -> String {
-    let heading = ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "AWAITS"];
+    let heading =
+        ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "AWAITS", "INTENT", "SUMMARY"];
     table(&heading, &leases.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -209,6 +265,8 @@ fn row(lease: &LeaseSummary) -> Vec<String> {
         weight + &doing,
         awaits_text(lease.awaits.as_ref(), lease.expired, &lease.state).unwrap_or_else(dash)
             + &refusal::short(&lease.refused),
+        lease.intent.clone().unwrap_or_else(dash),
+        lease.summary.as_deref().map_or_else(dash, escaped),
     ]
 }
 

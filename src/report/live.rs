@@ -288,7 +288,7 @@ pub fn live_list(view: &ListView, now: Option<Timestamp>, style: Style) -> Strin
     let heading = [
         format!("{} {tip}", style.strong(&escaped(branch))),
         format!("policy {}", view.policy.version),
-        format!("{open} open, {} ended", view.leases.len() - open),
+        format!("{open} open, {} ended", view.leases.len() - open + view.left_out),
     ];
     let mut text = heading.join(style.dot()) + "\n";
     if view.frozen.is_some() {

@@ -94,7 +94,7 @@ impl Config {
             metrics: Config,
         }
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Refusal::new(Reason::Internal, format!("{}: {error}", path.display())))?;
+            .map_err(|error| Refusal::new(Reason::Io, format!("{}: {error}", path.display())))?;
         let whole: Whole = serde_yaml::from_str(&text)
             .map_err(|error| Refusal::new(Reason::Malformed, format!("{}: {error}", path.display())))?;
         Ok(whole.metrics.within(path.parent().unwrap_or(Path::new(""))))

@@ -71,7 +71,7 @@ fn an_unreadable_object() {
     let tip = scene.world.head();
     let line = format!("{before} {tip} {MAIN}\n");
     let program = env!("CARGO_BIN_EXE_git-two-key");
-    scene.world.run(&scene.server, program, &["hook", "pre-receive"], line.as_bytes()).exits(3).says("internal: ");
+    scene.world.run(&scene.server, program, &["hook", "pre-receive"], line.as_bytes()).exits(3).says("damaged: ");
     std::fs::write(&file, honest).unwrap();
     scene.admits(&["main"]);
 }

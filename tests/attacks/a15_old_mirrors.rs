@@ -44,7 +44,7 @@ fn no_answer() {
     scene.to_25();
     let away = scene.world.path().join("away.git");
     std::fs::rename(&scene.server, &away).unwrap();
-    scene.apply().exits(3).says("internal: ");
+    scene.apply().exits(3).says("unreachable: ");
     scene.weighs(500);
     std::fs::rename(&away, &scene.server).unwrap();
     scene.apply().exits(0);

@@ -231,7 +231,7 @@ impl Scene {
         self.land(&forge);
         let after = self.in_force(&forge);
         assert_ne!(after, before, "the honest votes after it had no effect");
-        let list = self.world.two_key_in(&forge, &["list", "--format", "json"]).exits(0).json();
+        let list = self.world.two_key_in(&forge, &["list", "--all", "--format", "json"]).exits(0).json();
         let wanted = |lease: &Value| json!(lease["desired"].as_u64().unwrap() * 100);
         for target in self.applied_there() {
             let lease = list["leases"].as_array().unwrap().iter().find(|lease| lease["lease"] == target["lease"]);

@@ -78,7 +78,7 @@ fn shift_time(time: &mut Value, seconds: i64) {
 }
 
 /// An applier that is running.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -88,7 +88,7 @@ impl Drop for Running {
     }
 }
 
-fn begin(rig: &Rig, more: &[&str]) -> Running {
+pub(crate) fn begin(rig: &Rig, more: &[&str]) -> Running {
     let mut command = rig.world.command(rig.world.path(), env!("CARGO_BIN_EXE_git-two-key"));
     command.args(["apply", "--config", "applier.yaml"]).args(more);
     Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
@@ -274,6 +274,28 @@ fn the_target_cannot_be_reached() {
     is_served(&edge, 0);
     let told = |name: &str| edge.rig.events().iter().filter(|event| *event == name).count();
     assert_eq!((told("STOP_FAILED"), told("DRIFTED")), (1, 0));
+}
+
+#[test]
+fn the_configuration_has_another_driver_for_the_target() {
+    let edge = Edge::new();
+    promoted(&edge);
+    let path = edge.rig.path("applier.yaml");
+    let config = fs::read_to_string(&path).unwrap();
+    let (head, _) = config.split_once("checkout-prod:").unwrap();
+    fs::write(&path, format!("{head}checkout-prod: {{file: weights.json}}\n")).unwrap();
+    edge.rig.apply().exits(0).says("the configuration has no haproxy for it");
+    halt(&edge);
+    for _ in 0..2 {
+        edge.rig.apply().exits(5).says("stop-failed").says("the configuration has no haproxy for it");
+    }
+    is_served(&edge, 5);
+    fs::write(&path, config).unwrap();
+    edge.rig.apply().exits(0);
+    is_served(&edge, 0);
+    let events = edge.rig.events();
+    let tail: Vec<_> = events.iter().skip_while(|event| *event != "STOP_FAILED").collect();
+    assert_eq!(tail, ["STOP_FAILED", "APPLIED"], "{events:?}");
 }
 
 #[test]

@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::rig::{FIRST, Rig};
+use crate::{
+    broken::begin,
+    rig::{FIRST, Rig},
+    web::until,
+};
 
 /// The example in the templates.
 pub(crate) fn example() -> PathBuf {
@@ -149,6 +153,27 @@ fn a_program_that_was_moved_still_takes_the_weight_away_and_goes_no_further() {
     edge.rig.apply().exits(0);
     assert_eq!(edge.weight(), 0);
     edge.rig.observed(0);
+}
+
+#[test]
+fn a_stop_at_a_program_that_hangs_is_told_as_not_carried_out_and_is_carried_out_once_it_goes_on() {
+    let edge = Edge::new("apply) while [ -e \"$1.hangs\" ]; do /bin/sleep 0.1; done; honest \"$@\" ;;");
+    let text = fs::read_to_string(edge.rig.path("applier.yaml")).unwrap();
+    let text = text.replace("timeout: 5s", "timeout: 10m").replace("targets:", "interval: 1s\ntargets:");
+    fs::write(edge.rig.path("applier.yaml"), text).unwrap();
+    edge.start();
+    edge.rig.apply().exits(0);
+    assert_eq!(edge.weight(), 500);
+    fs::write(edge.rig.path("weight.hangs"), "").unwrap();
+    edge.rig.turn("cp18", "halt", FIRST);
+    let applier = begin(&edge.rig, &["--watch"]);
+    let tail = || edge.rig.events().into_iter().skip(2).collect::<Vec<_>>();
+    until("it is told", || tail() == ["STOP_FAILED"]);
+    assert_eq!((edge.rig.record()["phase"].as_str(), edge.weight()), (Some("stop-failed"), 500));
+    fs::remove_file(edge.rig.path("weight.hangs")).unwrap();
+    until("it is carried out", || tail() == ["STOP_FAILED", "APPLIED"]);
+    assert_eq!(edge.weight(), 0);
+    drop(applier);
 }
 
 #[test]

@@ -136,6 +136,39 @@ fn metrics_a_push_another_target_and_readers_hang() {
     drop(applier);
 }
 
+#[test]
+fn a_key_that_never_answers_keeps_no_stop_waiting() {
+    let edge = Edge::new();
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    is_served(&edge, 5);
+    // Whatever is to be signed hangs while this file is there.
+    let (hang, asked, program) = (edge.rig.path("hang"), edge.rig.path("asked"), edge.rig.path("sign"));
+    let text = format!(
+        "#!/bin/sh\nif [ -e {0} ]; then echo asked >>{1}; while [ -e {0} ]; do sleep 0.1; done; fi\nexec ssh-keygen \"$@\"\n",
+        hang.display(),
+        asked.display()
+    );
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    edge.rig.in_all(&["-C", "applier", "config", "gpg.ssh.program", program.to_str().unwrap()]);
+    fs::write(&hang, "").unwrap();
+    // The intention to go on is the first that is signed.
+    edge.rig.promote(FIRST);
+    let mut command = edge.rig.world.command(edge.rig.world.path(), env!("CARGO_BIN_EXE_git-two-key"));
+    command.args(["apply", "--watch", "--config", "applier.yaml"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let applier = Applier(command.spawn().unwrap());
+    until("something is signed", || asked.exists());
+    edge.rig.turn("user2", "halt", FIRST);
+    until("the halt", || edge.weights() == [1, 0]);
+    assert!(hang.exists() && edge.rig.record()["observed_bp"] == 500, "nothing has been signed since");
+    is_served(&edge, 0);
+    // A key that answers again signs what was done.
+    fs::remove_file(&hang).unwrap();
+    until("the record", || edge.rig.record()["observed_bp"] == 0);
+    drop(applier);
+}
+
 /// What `/metrics` says.
 fn page_of(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();

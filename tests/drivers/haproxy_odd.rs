@@ -42,7 +42,7 @@ const COOKIES: Odds<'_> = Odds {
 /// Twelve people whom a cookie keeps with the candidate.
 fn people(edge: &Edge) -> Vec<String> {
     let mut people = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..400 {
         let (head, body) = get_with(edge.port, "/", "X-Client: new").unwrap();
         if body == "v2" {
             let cookie =
@@ -120,12 +120,14 @@ fn check_says_that_people_are_kept_and_refuses_what_keeps_them_through_maintenan
 }
 
 #[test]
-fn backups_and_servers_that_start_slowly_are_refused_by_check_and_before_the_first_shift() {
+fn servers_that_are_sent_another_share_than_their_weight_are_refused_by_check_and_before_the_first_shift() {
     for (odds, word) in [
         (Odds { stable: "slowstart 20s", ..Odds::default() }, Some("slowstart 20s")),
         (Odds { candidate: "slowstart 20s", ..Odds::default() }, Some("slowstart 20s")),
         (Odds { candidate: "backup", ..Odds::default() }, Some("backup")),
         (Odds { lines: "  default-server slowstart 5s\n", ..Odds::default() }, Some("slowstart 5s")),
+        (Odds { stable: "maxconn 30", ..Odds::default() }, Some("maxconn 30")),
+        (Odds { candidate: "agent-check agent-port 1", ..Odds::default() }, Some("agent-check")),
         (Odds { stable: "slowstart 0", ..Odds::default() }, None),
     ] {
         let edge = Edge::odd("roundrobin", 1, &odds);
@@ -141,6 +143,66 @@ fn backups_and_servers_that_start_slowly_are_refused_by_check_and_before_the_fir
             assert_eq!(edge.weights(), [19, 1]);
         }
     }
+}
+
+#[test]
+fn a_split_that_weights_do_not_tell_any_more_is_unknown_and_a_stop_is_carried_out() {
+    let mut edge = at_a_quarter(&Odds::default());
+    // Everything goes to the first that is not full, and that is the candidate now.
+    edge.rewrite(|text| {
+        let text = text.replace("balance roundrobin", "balance first");
+        text.replace("weight 1 check", "weight 1 id 9 check").replace("weight 0 check", "weight 1 id 1 check")
+    });
+    edge.rig.apply().exits(0).says("no-data").says("balances by first");
+    edge.rig.turn("user2", "halt", FIRST);
+    edge.rig.apply().exits(0);
+    assert_eq!((edge.weights()[1], count(edge.port, 40).get("v2")), (0, None));
+    edge.rig.observed(0);
+}
+
+#[test]
+fn where_all_that_is_stable_is_down_the_candidate_has_more_than_was_given_to_it_and_that_is_told_once() {
+    let mut edge = at_a_quarter(&Odds::default());
+    let old = edge.stable.remove(0);
+    let port = old.port;
+    drop(old);
+    until("haproxy notices", || edge.is_down("old0"));
+    for _ in 0..3 {
+        edge.rig.apply().says("drift");
+    }
+    let drifted = || edge.rig.events().iter().filter(|event| *event == "DRIFTED").count();
+    assert_eq!(drifted(), 1);
+    let back = Backend::at(port, "v1");
+    until("haproxy notices", || !edge.is_down("old0"));
+    edge.rig.apply().exits(0);
+    edge.rig.observed(2500);
+    // The next time is another one.
+    drop(back);
+    until("haproxy notices", || edge.is_down("old0"));
+    edge.rig.apply().says("drift");
+    assert_eq!(drifted(), 2);
+}
+
+#[test]
+fn a_halt_says_that_somebody_is_still_connected_with_the_candidate_and_no_more_once_nobody_is() {
+    let edge = at_a_quarter(&Odds::default());
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    edge.ask(&format!("set server shop/new0 addr 127.0.0.1 port {}", mute.local_addr().unwrap().port()));
+    let mut open = Vec::new();
+    until("a request is open with the candidate", || {
+        let mut stream = TcpStream::connect(("127.0.0.1", edge.port)).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\nHost: shop\r\n\r\n").unwrap();
+        open.push(stream);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let stat = edge.ask("show stat -1 4 -1");
+        let row = stat.lines().find(|line| line.contains(",new0,")).unwrap_or_default().to_owned();
+        row.split(',').nth(4).is_some_and(|open| open != "0")
+    });
+    edge.rig.turn("user2", "halt", FIRST);
+    edge.rig.apply().exits(0).says("no-data").says("still open with it");
+    edge.rig.observed(0);
+    drop((open, mute));
+    until("nobody is", || edge.rig.apply().exits(0).out.contains("holding\n"));
 }
 
 #[test]
@@ -162,6 +224,28 @@ fn where_nobody_could_read_that_a_server_starts_slowly_the_candidate_waits_until
     let counts = count(edge.port, 60);
     assert!(counts.get("v2").copied().unwrap_or(0) <= 6, "{counts:?}");
     assert_eq!(edge.weights()[1], 0);
+}
+
+#[test]
+fn a_candidate_that_the_file_disables_is_enabled_at_the_first_shift_and_is_seen_to_serve_what_it_serves() {
+    let edge = Edge::odd("roundrobin", 1, &Odds { candidate: "cookie b disabled", ..COOKIES });
+    edge.rig.start(FIRST);
+    edge.rig.apply();
+    until("it is up", || !edge.is_down("new0"));
+    edge.rig.apply().exits(0);
+    edge.rig.observed(500);
+    is_percent(&count(edge.port, 100), "v2", 5.0);
+    let people = people(&edge);
+    edge.rig.turn("user2", "rollback", FIRST);
+    edge.rig.apply().exits(0).says("verified");
+    assert_eq!(on_the_candidate(&edge, &people), 0);
+    // Somebody enables it: its weight is zero, and people are back. That the file disables it does not hide them.
+    edge.ask("set server shop/new0 state ready");
+    until("it is up", || !edge.is_down("new0"));
+    assert_eq!(on_the_candidate(&edge, &people), 12);
+    edge.rig.apply().exits(0).says("verified");
+    assert_eq!(on_the_candidate(&edge, &people), 0);
+    assert!(edge.rig.events().contains(&"DRIFTED".to_owned()));
 }
 
 #[test]
@@ -258,6 +342,11 @@ fn a_file_with_the_servers_state_carries_the_weights_over_a_restart() {
     edge.rig.start(NEXT);
     edge.rig.apply().exits(0);
     edge.rig.observed(500);
+    // Where it cannot be written a rollback succeeds, and what a restart would bring is told.
+    fs::remove_file(edge.rig.path("server-state")).unwrap();
+    fs::create_dir_all(edge.rig.path("server-state/in the way")).unwrap();
+    edge.rig.turn("user2", "rollback", NEXT);
+    edge.rig.apply().exits(0).says("verified").says("restart of HAProxy");
     // A file that HAProxy does not load would be written for nobody.
     let unloaded = Odds { lines: "", ..odds };
     let edge = Edge::odd("roundrobin", 1, &unloaded);

@@ -262,6 +262,28 @@ fn a_rollback_is_verified_only_when_the_old_workers_that_know_the_candidate_are_
 }
 
 #[test]
+fn a_halt_says_that_old_workers_that_know_the_candidate_go_on_and_no_more_once_they_are_gone() {
+    let edge = Edge::new();
+    let before = Held::to(edge.port);
+    edge.rig.start(FIRST);
+    edge.rig.apply().exits(0);
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0);
+    edge.rig.promote(FIRST);
+    edge.rig.apply().exits(0);
+    let held = Held::to(edge.port);
+    edge.rig.turn("user1", "halt", FIRST);
+    for _ in 0..2 {
+        edge.rig.apply().exits(0).says("no-data").says("1 old worker goes on with connections from before");
+        edge.rig.observed(0);
+    }
+    assert_eq!(held.ask().as_deref(), Some("v2"));
+    until("it is gone", || !edge.rig.apply().exits(0).out.contains("old worker"));
+    // One that knew no candidate hinders nothing.
+    assert_eq!(before.ask().as_deref(), Some("v1"));
+}
+
+#[test]
 fn old_workers_that_nginx_gives_up_in_time_keep_no_rollback_open() {
     for (bound, code, word) in [("worker_shutdown_timeout 1s;\n", 0, "verified"), ("", 3, "rolling-back")] {
         let edge = Edge::new();

@@ -19,8 +19,12 @@ FOLDED = {"COSIGNED", "VOTED", "VERIFIED_2KEY", "STARTED", "PAUSED", "RESUMED", 
 
 
 def ask(program, clone, root, *args):
-    """Runs the program on a clone under a pinned root; exit code and output."""
-    env = dict(os.environ) | {"TWO_KEY_ROOT": root}
+    """Runs the program on a clone's own branch, under a pinned root; exit code and output."""
+    # A branch that is its own upstream: the reader reads what is here, and no remote's.
+    own = {"two-key.fetch": "false", "branch.main.remote": ".", "branch.main.merge": "refs/heads/main"}
+    env = dict(os.environ) | {"TWO_KEY_ROOT": root, "GIT_CONFIG_COUNT": str(len(own))}
+    for at, (name, value) in enumerate(own.items()):
+        env |= {f"GIT_CONFIG_KEY_{at}": name, f"GIT_CONFIG_VALUE_{at}": value}
     ran = subprocess.run([program, "-C", clone, *args, "--format", "json"], env=env, capture_output=True, text=True)
     return ran.returncode, ran.stdout, ran.stderr
 
@@ -31,7 +35,7 @@ def ours(program, clone, root):
     if code not in (0, 1) or not out.strip() or "findings" not in json.loads(out):
         return {"undecided": (err or out).strip()[-300:], "code": code}
     verdict = json.loads(out)
-    listed = json.loads(ask(program, clone, root, "list")[1])
+    listed = json.loads(ask(program, clone, root, "list", "--all")[1])
     lines = [json.loads(line) for line in ask(program, clone, root, "log")[1].splitlines()]
     return {
         "tip": verdict["tip"], "steps": verdict["steps"],

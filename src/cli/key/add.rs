@@ -60,7 +60,7 @@ pub struct Args {
 
 /// Proposes the policy.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let session = turn::pinned(place)?;
+    let session = turn::proposing(place, &args.to, turn::Local::Moved)?;
     let signed = Signed { key: args.key.as_deref(), to: &args.to };
     let name = super::principal(&args.name)?;
     let role = role(args, &session, &name)?;
@@ -100,7 +100,7 @@ fn bounded(place: &Place, file: &str) -> Result<Vec<u8>, Failure> {
     let most = attestation::MAX_BYTES as u64 + 1;
     let read = File::open(place.path(file)).and_then(|file| file.take(most).read_to_end(&mut bytes));
     read.map(|_| bytes).map_err(|error| {
-        let refusal = Refusal::new(Reason::Internal, format!("`{file}` cannot be read: {error}"));
+        let refusal = Refusal::new(Reason::Io, format!("`{file}` cannot be read: {error}"));
         Failure::Undecided(
             refusal.hint("name the file that ssh-keygen wrote or was given, and look at its permissions"),
         )

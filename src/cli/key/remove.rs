@@ -34,7 +34,7 @@ pub struct Args {
 
 /// Proposes the policy.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let session = turn::pinned(place)?;
+    let session = turn::proposing(place, &args.to, turn::Local::Moved)?;
     let signed = Signed { key: args.key.as_deref(), to: &args.to };
     let name = super::principal(&args.name)?;
     let Some(which) = &args.which else {

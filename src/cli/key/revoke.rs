@@ -33,7 +33,7 @@ pub struct Args {
 
 /// Revokes the key.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let session = turn::pinned(place)?;
+    let session = turn::pinned(place, &args.flags)?;
     let key = fingerprint(&session, &args.which)?;
     let policy = session.state.policy().get();
     let raw = policy.keys().find(|(_, _, listed)| listed.fingerprint() == key).map(|(_, _, listed)| listed.raw());

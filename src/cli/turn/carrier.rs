@@ -9,8 +9,8 @@ use crate::{
 };
 
 /// Signs a statement by itself: the signature's file as the program wrote it, and what it proves.
-pub fn detached(signer: &Signer, statement: &Statement) -> Result<(String, Cosignature), Failure> {
-    signer.detached(statement).map_err(|error| failed(signer, error))
+pub fn detached(repo: &Repository, signer: &Signer, statement: &Statement) -> Result<(String, Cosignature), Failure> {
+    repo.detached(signer, statement).map_err(|error| failed(signer, error))
 }
 
 /// Makes the commit that carries a key's turn for a statement, and seals other detached votes into it.

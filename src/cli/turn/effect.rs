@@ -21,6 +21,47 @@ pub fn words(before: &State, after: &State, statement: &Statement) -> String {
     }
 }
 
+/// How far a statement goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// The weight of the lease that it is about, in percent.
+    pub weight: u8,
+    /// Whether anything is in force by it: a transition, the lease's authorization, a policy, the end of a freeze.
+    pub in_force: bool,
+}
+
+/// How far a statement goes between two states.
+pub fn reach(before: &State, after: &State, statement: &Statement) -> Reach {
+    let Some(lease) = statement.lease() else {
+        let policy = before.policy().digest() != after.policy().digest();
+        return Reach { weight: 0, in_force: policy || before.frozen().is_some() != after.frozen().is_some() };
+    };
+    let (was, is) = (place(before, lease), place(after, lease));
+    Reach { weight: is.0, in_force: was != is }
+}
+
+/// What differs between two states, a line each: leases that are elsewhere, the policy, a freeze.
+pub fn changes(before: &State, after: &State) -> Vec<String> {
+    let moved_lease = |lease: &ledger::LeaseState| {
+        let ((from, phase), (to, next)) = (place(before, &lease.id), place(after, &lease.id));
+        match () {
+            () if from != to => Some(format!("{}: {from} % → {to} %, {next}", lease.id)),
+            () if phase != next => Some(format!("{}: {next}, at {to} %", lease.id)),
+            () => None,
+        }
+    };
+    let mut lines: Vec<_> = after.leases().filter_map(moved_lease).collect();
+    if before.policy().digest() != after.policy().digest() {
+        lines.push(format!("policy version {} is in force", after.policy().get().version));
+    }
+    match (before.frozen().is_some(), after.frozen().is_some()) {
+        (false, true) => lines.push("the repository is frozen".to_owned()),
+        (true, false) => lines.push("the freeze has ended".to_owned()),
+        _ => {}
+    }
+    lines
+}
+
 /// `25 %, rolling`.
 fn place(state: &State, id: &LeaseId) -> (u8, &'static str) {
     state.lease(id).map_or((0, "proposed"), |lease| (lease.weight(), lease.phase.word()))

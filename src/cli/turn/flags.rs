@@ -1,9 +1,13 @@
 //! The flags of every verb that turns a key.
 
 use crate::{
-    cli::{Failure, session::short},
-    git::Repository,
-    model::{Reason, Refusal},
+    cli::{
+        Failure,
+        fresh::known_remote,
+        remotes::{followed, remote_of, upstream},
+        session::short,
+    },
+    git::{Repository, config},
 };
 
 /// Which key, why, and whether to push.
@@ -17,64 +21,114 @@ pub struct Flags {
     pub reason: Option<String>,
     #[command(flatten)]
     pub to: To,
+    /// Push even where more comes about than was shown, because another push came first
+    #[arg(long)]
+    pub yes: bool,
     /// Show what would be signed and what it would do; write nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// Whether and where to push.
+/// Where a verb fetches from, and whether it pushes there.
 #[derive(Debug, clap::Args)]
 pub struct To {
-    /// Push at once, carrying over what was made if another push came first
-    #[arg(long, value_name = "REMOTE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    /// Push, even where two-key.push is false; signatures are pushed without it where the branch has an upstream
+    #[arg(long, value_name = "REMOTE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+          conflicts_with_all = ["no_push", "offline"])]
     push: Option<String>,
-    /// The remote to push to [default: the branch's upstream, else origin]
+    /// Leave what is made in this clone; git two-key sync pushes it
+    #[arg(long)]
+    no_push: bool,
+    /// Neither fetch nor push
+    #[arg(long)]
+    offline: bool,
+    /// The remote to fetch from and to push to [default: the branch's upstream, else the only remote, else origin]
     #[arg(long, value_name = "NAME")]
     remote: Option<String>,
 }
 
-impl Flags {
-    /// The remote to push to now, if that was asked for.
-    pub fn destination(&self, repo: &Repository, branch: &str) -> Result<Option<String>, Failure> {
-        if self.dry_run { Ok(None) } else { self.to.destination(repo, branch) }
+/// What becomes of what is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is pushed to this remote.
+    To(String),
+    /// It stays here, and why.
+    Kept(&'static str),
+    /// It stays here: there is nowhere to push to.
+    Nowhere,
+}
+
+impl Delivery {
+    /// The remote to push to now.
+    pub fn remote(&self) -> Option<&str> {
+        match self {
+            Self::To(remote) => Some(remote),
+            Self::Kept(_) | Self::Nowhere => None,
+        }
     }
 
-    /// The remote that is meant, whether or not to push now.
-    pub fn remote(&self, repo: &Repository, branch: &str) -> Result<String, Failure> {
-        self.to.remote(repo, branch)
+    /// What to know first of what stays here.
+    pub fn first_line(&self) -> Option<String> {
+        match self {
+            Self::Kept(why) => {
+                Some(format!("NOT PUSHED ({why}): what is signed stays in this clone until: git two-key sync"))
+            }
+            Self::To(_) | Self::Nowhere => None,
+        }
+    }
+}
+
+impl Flags {
+    /// What becomes of what is signed. That there is a remote to push to is known before anything is written.
+    pub fn delivery(&self, repo: &Repository, branch: &str) -> Result<Delivery, Failure> {
+        if self.dry_run {
+            return Ok(Delivery::Nowhere);
+        }
+        if self.to.push.is_none() {
+            let why = match () {
+                () if self.to.no_push => Some("--no-push"),
+                () if self.to.offline => Some("--offline"),
+                () if repo.is_off(config::PUSH)? => Some("two-key.push is false"),
+                () => None,
+            };
+            if let Some(why) = why {
+                return Ok(if repo.remotes()?.is_empty() { Delivery::Nowhere } else { Delivery::Kept(why) });
+            }
+            let configured = repo.config(&format!("branch.{}.remote", short(branch)))?.is_some_and(|name| name != ".");
+            let is_known = configured || self.to.named().is_some() || upstream(repo, branch)?.is_some();
+            if !is_known || followed(repo, branch, self.to.named())?.is_none() {
+                return Ok(Delivery::Nowhere);
+            }
+        }
+        let remote = self.to.remote(repo, branch)?;
+        known_remote(repo, &remote)?;
+        Ok(Delivery::To(remote))
     }
 }
 
 impl To {
-    /// The remote that is meant, whether or not to push now.
-    pub fn remote(&self, repo: &Repository, branch: &str) -> Result<String, Failure> {
-        let named = self.push.as_ref().filter(|name| !name.is_empty()).or(self.remote.as_ref());
-        if let Some(name) = named {
-            return Ok(name.clone());
-        }
-        let upstream = repo.config(&format!("branch.{}.remote", short(branch)))?.filter(|name| name != ".");
-        if let Some(name) = upstream {
-            return Ok(name);
-        }
-        let remotes = repo.remotes()?;
-        Ok(match remotes.as_slice() {
-            [only] => only.clone(),
-            _ => "origin".to_owned(),
-        })
+    /// The remote that was named.
+    pub fn named(&self) -> Option<&str> {
+        self.push.as_deref().filter(|name| !name.is_empty()).or(self.remote.as_deref())
     }
 
-    /// The remote to push to now, if that was asked for. That there is one is known before anything is written.
+    /// Whether the remote is left alone.
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// The remote that is meant, whether or not to push now.
+    pub fn remote(&self, repo: &Repository, branch: &str) -> Result<String, Failure> {
+        Ok(remote_of(repo, branch, self.named())?.unwrap_or_else(|| "origin".to_owned()))
+    }
+
+    /// The remote to push a proposal to: those are pushed only where that was asked for.
     pub fn destination(&self, repo: &Repository, branch: &str) -> Result<Option<String>, Failure> {
         if self.push.is_none() {
             return Ok(None);
         }
-        let name = self.remote(repo, branch)?;
-        let is_address = name.contains(['/', ':']) || name.starts_with('.');
-        if name.starts_with('-') || !(is_address || repo.remotes()?.contains(&name)) {
-            let refusal = Refusal::new(Reason::Internal, format!("there is no remote `{name}` to push to"));
-            let hint = "add one with: git remote add origin URL, or leave --push out and push later";
-            return Err(Failure::Undecided(refusal.hint(hint)));
-        }
-        Ok(Some(name))
+        let remote = self.remote(repo, branch)?;
+        known_remote(repo, &remote)?;
+        Ok(Some(remote))
     }
 }

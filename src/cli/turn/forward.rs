@@ -5,14 +5,17 @@
 //! nothing has happened or everything has.
 
 use super::{
-    Flags, Signer, carrier, effect, fold_on, note, now, outbox,
-    push::{Moves, Push},
+    Flags, Signer, To, carrier, effect, fold_on,
+    join::{Local, join},
+    note, now, outbox,
+    push::{Consent, Fresh, Moves, Push},
     stops, tags,
 };
 use crate::{
     cli::{
-        Failure, Place,
-        session::{Root, Session, Which},
+        Failure, Place, fresh,
+        remotes::followed,
+        session::{Root, Session, unverified_branch},
         terminal::{remark, say},
     },
     git::{RefUpdate, mirrored},
@@ -52,28 +55,49 @@ pub struct Ask<'a> {
     pub options: Vec<String>,
 }
 
-/// The governed branch where a root is pinned; nothing goes forward on the branch's own word.
-pub fn pinned(place: &Place) -> Result<Session, Failure> {
-    let session = Session::open(place, &Which::Local)?;
+/// The governed branch as it is on the server with what is here, where a root is pinned; nothing goes forward on the branch's own
+/// word. Says first what will not be pushed.
+pub fn pinned(place: &Place, flags: &Flags) -> Result<Session, Failure> {
+    let repo = place.repository()?;
+    let delivery = flags.delivery(&repo, &unverified_branch(&repo))?;
+    delivery.first_line().iter().for_each(|line| say(line));
+    let local = if flags.dry_run { Local::Left } else { Local::Moved };
+    let session = looked_at(place, flags.to.is_offline(), delivery.remote().or(flags.to.named()), local)?;
     if let Root::Unpinned(root) = session.root {
         let message = "no root is pinned here, so whose keys count is not known, and nothing goes forward";
         let hint = format!("compare the root with somebody whom you trust, then: git two-key trust {root}");
         return Err(Failure::Undecided(Refusal::new(Reason::Unpinned, message).hint(hint)));
     }
+    Ok(session)
+}
+
+/// The governed branch as it is on the server with what is here.
+pub fn proposing(place: &Place, to: &To, local: Local) -> Result<Session, Failure> {
+    looked_at(place, to.is_offline(), to.named(), local)
+}
+
+fn looked_at(place: &Place, offline: bool, named: Option<&str>, local: Local) -> Result<Session, Failure> {
+    let repo = place.repository()?;
+    if !offline {
+        fresh::look(&repo, named)?;
+    }
+    let remote = followed(&repo, &unverified_branch(&repo), named)?;
+    let session = join(place, remote.as_deref(), local)?;
     session.remarks.iter().for_each(|line| remark(line));
     Ok(session)
 }
 
 /// Turns a key.
 pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, ask: &Ask<'_>) -> Result<(), Failure> {
-    let destination = flags.destination(&session.repo, &session.branch)?;
+    let delivery = flags.delivery(&session.repo, &session.branch)?;
+    let destination = delivery.remote();
     if !flags.dry_run {
         stops::carry_over(&mut session)?;
     }
     let lease = ask.lease.map(|handle| session.lease(handle, Some(action))).transpose()?;
     let about = about(action, lease.as_ref(), ask);
     let waiting = session.inbox()?;
-    if let (Some(remote), Some(lease)) = (destination.as_deref(), &lease)
+    if let (Some(remote), Some(lease)) = (destination, &lease)
         && let Ok(signer) = Signer::find(place, &session.repo, &session.state, flags.key.as_deref())
         && is_interrupted(&session, remote, action, lease, &signer)?
     {
@@ -96,7 +120,7 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     }
     let plan = match plan.turned_by(&waiting, &signer.public, &signer.principal) {
         Ok(plan) => plan,
-        Err(refusal) => return deliver(&mut session, &signer, refusal, &about, destination.as_deref()),
+        Err(refusal) => return deliver(&mut session, &signer, refusal, &about, destination),
     };
     if let Some(show) = ask.show {
         say(&show(&session, &plan.statement)?);
@@ -107,9 +131,9 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
         return Ok(());
     }
     if ask.carried == Carried::Note {
-        return note::leave(&session, &signer, &plan.statement, &waiting, flags, destination.as_deref());
+        return note::leave(&session, &signer, &plan.statement, &waiting, flags, destination);
     }
-    make(&mut session, &signer, &plan, flags, &about, destination.as_deref(), ask)
+    make(&mut session, &signer, &plan, flags, &about, destination, ask)
 }
 
 /// Makes what was planned: the commit, folded; then the refs; then the push.
@@ -129,7 +153,8 @@ fn make(
     let who = signer.principal.as_str();
     let subject = report::subject_line(&plan.statement);
     let tags = tags::updates(&session.repo, &state, commit, who, |_| false)?;
-    let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: commit };
+    let (before, shown) = (session.tip, effect::reach(&session.state, &plan.after, &plan.statement));
+    let update = RefUpdate { name: session.branch.clone(), old: Some(before), new: commit };
     outbox::keep(&session.repo, commit)?;
     let reason = format!("two-key: {subject}");
     session.repo.update_refs(&[update], &reason)?;
@@ -141,7 +166,9 @@ fn make(
     }
     if let Some(remote) = destination {
         let options = ask.options.clone();
-        return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge }.run();
+        let consent = if flags.yes { Consent::Given } else { Consent::Asked };
+        let fresh = Some(Fresh { statement: &plan.statement, shown, before, tags: made, consent });
+        return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh }.run();
     }
     say(&push_line(session, flags, &made, &ask.options)?);
     Ok(())
@@ -157,7 +184,7 @@ fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
 
 /// How to push later what was made now.
 fn push_line(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<String, Failure> {
-    let remote = flags.remote(&session.repo, &session.branch)?;
+    let remote = flags.to.remote(&session.repo, &session.branch)?;
     let mut words = vec!["git push --atomic".to_owned()];
     words.extend(options.iter().map(|option| format!("--push-option={option}")));
     words.extend([remote, session.branch_name().to_owned()]);
@@ -189,7 +216,7 @@ fn deliver(
 
 fn push_again(session: &mut Session, signer: &Signer, remote: &str, about: &str) -> Result<(), Failure> {
     let (who, ours) = (signer.principal.as_str(), session.tip);
-    Push { session, remote, about, who, options: Vec::new(), ours, moves: Moves::ByMerge }.run()
+    Push { session, remote, about, who, options: Vec::new(), ours, moves: Moves::ByMerge, fresh: None }.run()
 }
 
 /// Whether this very verb was interrupted before its push: the local tip is a transition by the same action and key that

@@ -33,7 +33,7 @@ pub fn public_key(place: &Place, text: &str) -> Result<PublicKey, Failure> {
     let file = std::fs::read_to_string(&path).map_err(|error| {
         let message = format!("`{text}` is no public key, and no file that can be read: {error}");
         let hint = "name a .pub file, or the key itself; see which keys the policy has with: git two-key key list";
-        Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+        Failure::Undecided(Refusal::new(Reason::NotFound, message).hint(hint))
     })?;
     if file.starts_with("-----BEGIN") || file.starts_with("untrusted comment: minisign encrypted") {
         return Err(bad(text, &"it is a private key; name its .pub file, and keep this one to yourself"));
@@ -81,8 +81,7 @@ pub fn signing_key(place: &Place, repo: &Repository, key: Option<&str>) -> Resul
         return Ok(if path.exists() { SigningKey::file(path) } else { SigningKey::parse(text) }?);
     }
     repo.default_key()?.ok_or_else(|| {
-        let refusal =
-            Refusal::new(Reason::Internal, "there is no key to sign with: none is named and none is configured");
+        let refusal = Refusal::new(Reason::NoKey, "there is no key to sign with: none is named and none is configured");
         Failure::Undecided(refusal.hint("name one with --key FILE, or: git config two-key.key FILE"))
     })
 }

@@ -4,6 +4,7 @@ mod carrier;
 pub mod effect;
 mod flags;
 mod forward;
+mod join;
 pub mod keys;
 pub mod note;
 pub mod outbox;
@@ -24,8 +25,9 @@ use crate::{
 };
 
 pub use crate::git::Signer;
-pub use flags::{Flags, To};
-pub use forward::{Ask, Carried, pinned, turn};
+pub use flags::{Delivery, Flags, To};
+pub use forward::{Ask, Carried, pinned, proposing, turn};
+pub use join::{Local, counted, join};
 pub use propose::Proposal;
 pub use stop::stop;
 
@@ -39,7 +41,7 @@ pub fn now() -> Timestamp {
 pub fn begin(repo: &Repository, root: Oid) -> Result<(State, StepReport), Failure> {
     let missing = |error| match error {
         GitError::MissingObject(_) => {
-            let refusal = Refusal::new(Reason::Internal, format!("there is no commit {root} in this repository"));
+            let refusal = Refusal::new(Reason::NotFound, format!("there is no commit {root} in this repository"));
             let hint = format!(
                 "fetch the governed branch first: git fetch; into a shallow clone: git fetch --depth=1 origin {root}"
             );
@@ -86,7 +88,7 @@ pub fn advance(repo: &Repository, update: &RefUpdate, reason: &str) -> Result<()
 pub fn publish(session: &mut Session, remote: &str) -> Result<(), Failure> {
     let (about, ours) = (session.branch_name().to_owned(), session.tip);
     let (options, moves) = (Vec::new(), push::Moves::ByMerge);
-    push::Push { session, remote, about: &about, who: "two-key", options, ours, moves }.run()
+    push::Push { session, remote, about: &about, who: "two-key", options, ours, moves, fresh: None }.run()
 }
 
 impl Session {

@@ -11,7 +11,7 @@ use crate::{
         session::{POLICY_PATH, Session},
         terminal::{remark, say},
     },
-    git::{NOTES, PushOptions, RefUpdate, Repository, mirrored},
+    git::{GitError, NOTES, PushOptions, RefUpdate, Repository, mirrored},
     inbox::Overlay,
     ledger::rules,
     model::{Oid, PrincipalId, Reason, Refusal, Statement, Subject},
@@ -50,9 +50,9 @@ pub fn leave(
     let name = own_ref(principal);
     let remote = match destination {
         Some(remote) => remote.to_owned(),
-        None => flags.remote(repo, &session.branch)?,
+        None => flags.to.remote(repo, &session.branch)?,
     };
-    let (file, _) = carrier::detached(signer, statement)?;
+    let (file, _) = carrier::detached(repo, signer, statement)?;
     let old = repo.resolve(&name)?;
     let new = repo.with_notes(principal, readable(repo, old)?, &[(annotated, &format!("{statement}{file}"))])?;
     repo.update_refs(&[RefUpdate { name: name.clone(), old, new }], "two-key: note")?;
@@ -96,11 +96,12 @@ pub fn deliver_all(session: &Session, remote: &str) -> Result<(), Failure> {
 /// made there keeps a vote from getting there.
 fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<Delivery, Failure> {
     let (repo, name) = (&session.repo, own_ref(principal));
-    let later = |what: String| {
+    let later = |reason: Reason, what: String| {
         let message = format!("the notes of {principal} are kept here, but {remote} does not have all of them: {what}");
         let hint = "push them later with: git two-key sync";
-        Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+        Failure::Undecided(Refusal::new(reason, message).hint(hint))
     };
+    let unreached = |error: GitError| later(error.refusal().reason, error.to_string());
     let here = repo.resolve(&name)?;
     // What was seen there once is not there for ever.
     let Some(ours) = here.map_or_else(|| repo.resolve(&mirrored(remote, &name)), |here| Ok(Some(here)))? else {
@@ -108,7 +109,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
     };
     let mut why = String::new();
     for _ in 0..TRIES {
-        let there = repo.fetch_ref(remote, &name).map_err(|error| later(error.to_string()))?;
+        let there = repo.fetch_ref(remote, &name).map_err(unreached)?;
         let theirs = readable(repo, there)?;
         let missing = missing(session, principal, theirs, ours)?;
         if missing.is_empty() {
@@ -121,7 +122,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
         let expected = if theirs == there { Vec::new() } else { vec![(name.clone(), there)] };
         let options = PushOptions { expected, ..PushOptions::default() };
         let pushed = repo.push(remote, &[format!("{tip}:{name}")], &options);
-        let outcome = pushed.map_err(|error| later(error.to_string()))?;
+        let outcome = pushed.map_err(unreached)?;
         if outcome.is_accepted() {
             repo.update_refs(&[RefUpdate { name: name.clone(), old: here, new: tip }], "two-key: note")?;
             if theirs.is_some_and(|theirs| !repo.is_ancestor(theirs, ours).unwrap_or(false)) {
@@ -137,7 +138,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
         }
         why = words_of(&outcome);
     }
-    Err(later(why))
+    Err(later(Reason::NotTaken, why))
 }
 
 fn own_ref(principal: &PrincipalId) -> String {

@@ -1,10 +1,10 @@
 //! The outbox of votes: what was signed here on the branch, as it was signed, until a remote has it. Whatever rewrites or
 //! merges the branch, `sync` finds it here.
 
-use super::{advance, fold_on, push::merge, tags};
+use super::{fold_on, push::merge};
 use crate::{
     cli::{Failure, session::Session},
-    git::{GitError, RefUpdate, Repository, mirrored},
+    git::{GitError, RefUpdate, Repository},
     model::{Oid, Refusal},
 };
 
@@ -38,6 +38,12 @@ pub fn votes(repo: &Repository, theirs: Oid) -> Result<Vec<Oid>, GitError> {
     Ok(waiting)
 }
 
+/// Takes a vote out of the outbox: it cannot land, or nobody wants it.
+pub fn forget(repo: &Repository, vote: Oid) -> Result<(), GitError> {
+    let name = format!("{OUTBOX}{vote}");
+    if repo.resolve(&name)?.is_some() { repo.delete_ref(&name, vote) } else { Ok(()) }
+}
+
 /// Builds a vote onto the session's tip, if it counts there; else says why it does not.
 pub fn build_on(session: &mut Session, vote: Oid) -> Result<Result<(), Refusal>, Failure> {
     let repo = &session.repo;
@@ -56,18 +62,4 @@ pub fn build_on(session: &mut Session, vote: Oid) -> Result<Result<(), Refusal>,
     }
     session.move_to(merged, state, reports);
     Ok(Ok(()))
-}
-
-/// Moves the local branch to the session's tip, and makes the tags of what is in force since a remote's.
-pub fn adopt(session: &Session, local: Option<Oid>, remote: &str, theirs: Oid) -> Result<(), Failure> {
-    let repo = &session.repo;
-    if local != Some(session.tip) {
-        let update = RefUpdate { name: session.branch.clone(), old: local, new: session.tip };
-        advance(repo, &update, "two-key: sync")?;
-    }
-    let unpublished = |name: &str| repo.resolve(&mirrored(remote, name)).is_ok_and(|there| there.is_none());
-    for commit in repo.commits_since(theirs, session.tip)? {
-        tags::put(repo, &tags::updates(repo, &session.state, commit, "two-key", unpublished)?, "two-key: sync");
-    }
-    Ok(())
 }

@@ -65,7 +65,7 @@ impl Proposal<'_> {
             SeparateProposer::NotRequired => Moves::ByMerge,
         };
         let ours = session.tip;
-        Push { session, remote, about, who: "two-key", options: Vec::new(), ours, moves }.run()
+        Push { session, remote, about, who: "two-key", options: Vec::new(), ours, moves, fresh: None }.run()
     }
 
     /// The key that signs the proposal: as named, or the configured one where a rule must know who proposes.

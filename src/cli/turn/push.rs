@@ -1,15 +1,19 @@
 //! Pushing, and carrying over what was signed when another push came first, so that nobody signs twice.
 
-use super::{advance, fold, fold_on, outbox, stops, tags};
+use super::{
+    advance,
+    effect::{self, Reach},
+    fold, fold_on, outbox, stops, tags,
+};
 use crate::{
     cli::{
         Failure,
         session::Session,
-        terminal::{remark, say},
+        terminal::{self, remark, say},
     },
-    git::{NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, mirrored},
+    git::{GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, mirrored},
     ledger::{State, StepReport},
-    model::{Oid, Reason, Refusal},
+    model::{Oid, Reason, Refusal, Statement},
 };
 
 /// How often a moving remote is run after.
@@ -36,10 +40,19 @@ pub fn verdict(outcome: &PushOutcome) -> Option<Failure> {
     ))
 }
 
-/// Why a remote did not take something, in its own words.
+/// Why a remote did not take something, with all that it said.
 pub fn words_of(outcome: &PushOutcome) -> String {
-    let rejected = outcome.rejected.iter().map(|(name, why)| format!("{name}: {why}"));
-    rejected.chain(outcome.remote.iter().cloned()).collect::<Vec<_>>().join("; ")
+    [vec![brief_of(outcome)], outcome.remote.clone()].concat().join("; ")
+}
+
+/// Why a remote did not take something, in a few words.
+pub fn brief_of(outcome: &PushOutcome) -> String {
+    let why = |why: &str| {
+        let inner = why.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
+        inner.map_or(why, |(inner, _)| inner).to_owned()
+    };
+    let rejected = outcome.rejected.iter().map(|(name, words)| format!("{name}: {}", why(words)));
+    rejected.collect::<Vec<_>>().join("; ")
 }
 
 /// What to know of stops that a remote has under names of their own, and its branch not.
@@ -79,6 +92,62 @@ pub struct Push<'a> {
     pub ours: Oid,
     /// How it gets onto a remote that moved on.
     pub moves: Moves,
+    /// What was signed just now, if anything was.
+    pub fresh: Option<Fresh<'a>>,
+}
+
+/// A vote that was signed just now: it is taken back where it cannot land, or where nobody wants what came of it.
+pub struct Fresh<'a> {
+    /// What was signed.
+    pub statement: &'a Statement,
+    /// How far the signer was shown that it goes.
+    pub shown: Reach,
+    /// Where the branch was before.
+    pub before: Oid,
+    /// The tags that were made.
+    pub tags: Vec<String>,
+    /// Whether it is pushed even if it goes further.
+    pub consent: Consent,
+}
+
+/// Who answers whether more than was shown may be pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// The command line did: it may.
+    Given,
+    /// The person at the terminal; nobody if there is none.
+    Asked,
+}
+
+/// What a vote does after it was carried over.
+struct CameAbout {
+    words: String,
+    is_more: bool,
+    consent: Consent,
+}
+
+impl CameAbout {
+    /// Whether it may be pushed: it does no more than was shown, or somebody says so.
+    fn is_agreed(&self) -> bool {
+        !self.is_more
+            || self.consent == Consent::Given
+            || terminal::agrees(&format!("another push came first, and now: {}\npush it?", self.words))
+    }
+}
+
+/// What a vote that was signed just now does between a remote's tip and the state with it.
+fn came_about(
+    repo: &Repository,
+    root: Oid,
+    theirs: Oid,
+    after: &State,
+    fresh: Option<&Fresh<'_>>,
+) -> Result<Option<CameAbout>, Failure> {
+    let Some(Fresh { statement, shown, consent, .. }) = fresh else { return Ok(None) };
+    let before = fold(repo, root, theirs)?;
+    let reach = effect::reach(&before, after, statement);
+    let is_more = reach.weight > shown.weight || (reach.in_force && !shown.in_force);
+    Ok(Some(CameAbout { words: effect::words(&before, after, statement), is_more, consent: *consent }))
 }
 
 /// How what was made gets onto a remote that moved on.
@@ -102,26 +171,29 @@ impl Push<'_> {
     fn push_on(&mut self) -> Result<(), Failure> {
         for _ in 0..TRIES {
             let outcome = self.push_with(&self.tags()?)?;
+            if let Some(failure) = self.dated_ahead(&outcome)? {
+                return Err(failure);
+            }
             if outcome.is_accepted() {
                 say(&format!("pushed to {}", self.remote));
                 outbox::votes(&self.session.repo, self.session.tip)?;
                 return Ok(());
             }
             let branch = self.session.branch_name().to_owned();
-            self.session.repo.fetch(self.remote, &branch).map_err(|error| self.later(&error.to_string()))?;
+            self.session.repo.fetch(self.remote, &branch).map_err(|error| self.unreached(&error))?;
             match self.theirs()? {
                 // It may be behind the tip and beside its chain: a stop that was carried over may rest on it.
                 Some(theirs) if !self.session.repo.is_on_chain(theirs, self.session.tip)? => self.carry_over(theirs)?,
                 _ => return self.push_without_tags(&outcome),
             }
         }
-        Err(self.later(&format!("it moved on {TRIES} times while this was pushed")))
+        Err(self.later(&format!("it moved on {TRIES} times while this was pushed"), &[]))
     }
 
     /// Pushes the branch, and its tags after it: no ref of somebody's that stands in the way of a label holds a vote up.
     fn push_without_tags(&self, refused: &PushOutcome) -> Result<(), Failure> {
         let tags = self.tags()?;
-        let refusal = verdict(refused).unwrap_or_else(|| self.later(&words_of(refused)));
+        let refusal = verdict(refused).unwrap_or_else(|| self.later(&brief_of(refused), &refused.remote));
         if tags.is_empty() || matches!(refusal, Failure::Refused { .. }) || !self.push_with(&[])?.is_accepted() {
             return Err(refusal);
         }
@@ -155,18 +227,56 @@ impl Push<'_> {
         let mut refspecs = vec![format!("{}:{}", session.tip, session.branch)];
         refspecs.extend(tags.iter().map(|name| format!("{name}:{name}")));
         let options = PushOptions { atomic: true, options: self.options.clone(), ..PushOptions::default() };
-        session.repo.push(self.remote, &refspecs, &options).map_err(|error| self.later(&error.to_string()))
+        session.repo.push(self.remote, &refspecs, &options).map_err(|error| self.unreached(&error))
     }
 
     /// What was made stays, and can be pushed later.
-    fn later(&self, why: &str) -> Failure {
+    fn later(&self, why: &str, remote_words: &[String]) -> Failure {
         let (branch, remote) = (self.session.branch_name(), self.remote);
-        let message = format!("this is made and on the local {branch}, but {remote} does not have it: {why}");
-        let refusal = Refusal::new(Reason::Internal, message);
+        let message =
+            format!("NOT PUSHED: this is made and on the local {branch}, but {remote} did not take it: {why}");
+        let refusal = Refusal::new(Reason::NotTaken, message).detail(remote_words.join("\n"));
         Failure::Undecided(refusal.hint(format!(
-            "push it later with: git push --atomic {remote} {branch} 'refs/tags/rollout/*'; where {branch} takes only pull \
-             requests, offer it as one, to be merged with a merge commit: git push {remote} {branch}:refs/heads/NAME"
+            "push it later with: git two-key sync; where {branch} takes only pull requests, offer it as one, to be merged with a \
+             merge commit: git push {remote} {branch}:refs/heads/NAME"
         )))
+    }
+
+    /// The same where there was no answer.
+    fn unreached(&self, error: &GitError) -> Failure {
+        let Refusal { reason, message, detail, .. } = error.refusal();
+        let message = format!("NOT PUSHED: this is made and on the local {}: {message}", self.session.branch_name());
+        let refusal = Refusal::new(reason, message).detail(detail.unwrap_or_default());
+        Failure::Undecided(refusal.hint("push it later with: git two-key sync"))
+    }
+
+    /// A vote that the remote finds dated ahead of its clock can never land: it is taken back, so that it can be made anew.
+    fn dated_ahead(&mut self, outcome: &PushOutcome) -> Result<Option<Failure>, Failure> {
+        let Some(Failure::Refused { subject, refusal }) = verdict(outcome) else { return Ok(None) };
+        if refusal.reason != Reason::FutureDated || !self.take_back()? {
+            return Ok(None);
+        }
+        let message = format!(
+            "{}; this clone's clock is ahead of {}'s, and the vote was taken back",
+            refusal.message, self.remote
+        );
+        let refusal = Refusal::new(Reason::FutureDated, message).hint("set the clock right, then sign again");
+        Ok(Some(Failure::refused(subject, refusal)))
+    }
+
+    /// Takes back what was signed just now, as if it had not been; false if nothing was.
+    fn take_back(&mut self) -> Result<bool, Failure> {
+        let Some(fresh) = self.fresh.take() else { return Ok(false) };
+        let repo = &self.session.repo;
+        outbox::forget(repo, self.ours)?;
+        for name in &fresh.tags {
+            if let Some(tag) = repo.resolve(name)? {
+                repo.delete_ref(name, tag)?;
+            }
+        }
+        let update = RefUpdate { name: self.session.branch.clone(), old: Some(self.session.tip), new: fresh.before };
+        advance(repo, &update, "two-key: take back")?;
+        Ok(true)
     }
 
     /// Brings what was made here onto the remote's tip. Votes that do not count there are refused, and stay here.
@@ -189,8 +299,22 @@ impl Push<'_> {
         let (state, reports) =
             if merged == theirs { (before, Vec::new()) } else { fold_on(repo, root, before, merged)? };
         self.still_counts(&reports)?;
+        let came_about = came_about(&self.session.repo, root, theirs, &state, self.fresh.as_ref())?;
+        if let Some(came_about) = &came_about
+            && !came_about.is_agreed()
+        {
+            let remote = self.remote;
+            let message =
+                format!("{remote} moved on meanwhile, and now this does more than was shown: {}", came_about.words);
+            self.take_back()?;
+            let hint = "nothing was pushed, and the signature was taken back; sign again, or say --yes";
+            return Err(Failure::refused(self.about, Refusal::new(Reason::Stale, message).hint(hint)));
+        }
         self.adopt(merged, state, reports)?;
         remark(&format!("{} had moved on; what was signed here was carried over onto {}", self.remote, theirs.short()));
+        if let Some(came_about) = came_about {
+            say(&came_about.words);
+        }
         Ok(())
     }
 

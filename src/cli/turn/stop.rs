@@ -4,16 +4,16 @@
 //! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
 
 use super::{
-    Flags, Signer, advance, carrier, effect, fold, fold_on,
+    Delivery, Flags, Signer, advance, carrier, effect, fold, fold_on,
     push::{TRIES, merge, not_on_main, words_of},
     stops::{Signed, deliver},
     tags,
 };
 use crate::{
     cli::{
-        Failure, Place,
+        Failure, Place, fresh,
         ground::Ground,
-        session::{POLICY_PATH, Session, Which, unverified_branch, unverified_tip},
+        session::{Session, Which, unverified_branch, unverified_tip},
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
@@ -38,6 +38,11 @@ struct Site {
     /// Where the local branch is.
     local: Oid,
     known: Known,
+    /// Why the remote could not be asked.
+    missed: Option<GitError>,
+    /// What is said once it is known whether the server has the stop: what it does, and what should be known besides.
+    effects: Vec<String>,
+    remarks: Vec<String>,
 }
 
 /// A stop about to be signed.
@@ -50,22 +55,26 @@ struct Turn {
 
 /// Stops a lease, or with no lease the whole repository.
 pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) -> Result<(), Failure> {
-    let (mut site, destination) = Site::find(place, flags)?;
+    let (mut site, delivery) = Site::find(place, flags)?;
     let lease = handle.map(|handle| site.lease(handle, action)).transpose()?;
     let about = lease.as_ref().map_or_else(|| action.to_string(), ToString::to_string);
     let about = About { lease, about: &about };
-    let turns = site.turns(place, flags, action, &about)?;
-    for turn in &turns {
-        say(&site.effect(turn).map_err(|refusal| about.refused(refusal))?);
+    if action == Action::Pause {
+        site.can_hold(&about)?;
     }
+    let turns = site.turns(place, flags, action, &about)?;
+    let effects = turns.iter().map(|turn| site.effect(turn).map_err(|refusal| about.refused(refusal)));
+    site.effects = effects.collect::<Result<_, _>>()?;
     if flags.dry_run {
+        site.say_what_it_does();
         for Turn { signer, statement, .. } in &turns {
             say(&format!("\n{} would sign:\n\n{statement}", signer.principal));
         }
         return Ok(());
     }
+    delivery.first_line().iter().for_each(|line| say(line));
     // Where nobody knows which word of several is right, one that gets through is enough.
-    let outcomes = turns.iter().map(|turn| site.make(flags, turn, &about, destination.as_deref()));
+    let outcomes = turns.iter().map(|turn| site.make(flags, turn, &about, delivery.remote()));
     let (done, failed): (Vec<_>, Vec<_>) = outcomes.partition(Result::is_ok);
     let mut failed = failed.into_iter().filter_map(Result::err);
     if done.is_empty() {
@@ -96,27 +105,24 @@ struct Made<'a> {
     on_branch: bool,
     about: &'a str,
     who: &'a str,
+    /// That it is signed, in words.
+    signed: &'a str,
 }
 
 impl Site {
-    /// Finds what to build on: with `--push` the remote's tip as it is now, else the newest of what is here; of these one that
+    /// Finds what to build on: the remote's tip as it is now, else the newest of what is here; of these one that
     /// can be folded, whatever somebody put on the other.
-    fn find(place: &Place, flags: &Flags) -> Result<(Self, Option<String>), Failure> {
+    fn find(place: &Place, flags: &Flags) -> Result<(Self, Delivery), Failure> {
         let repo = place.repository()?;
-        let mut branch = unverified_branch(&repo);
-        let destination = flags.destination(&repo, &branch)?;
-        let remote = flags.remote(&repo, &branch)?;
-        if destination.is_some() {
-            let root = repo.pinned_root()?.map_or(Ok(()), |root| repo.fetch_file(&remote, root, POLICY_PATH));
-            // The root's policy names it.
-            branch = unverified_branch(&repo);
-            if let Err(error) = root.and(repo.fetch(&remote, crate::cli::session::short(&branch))) {
-                remark(&format!("warning: {remote} could not be asked ({error}); the stop is built on what is here"));
-            }
-        }
+        let delivery = flags.delivery(&repo, &unverified_branch(&repo))?;
+        let named = delivery.remote().or(flags.to.named());
+        let missed = if flags.to.is_offline() { None } else { fresh::fetched(&repo, named)?.err() };
+        // The root's policy, which may have come just now, names it.
+        let branch = unverified_branch(&repo);
+        let remote = flags.to.remote(&repo, &branch)?;
         let (here, local) = (Self::at(place, &here(place)?), repo.resolve(&branch)?);
         let theirs = repo.resolve(&mirrored(&remote, &branch))?.filter(|theirs| Some(*theirs) != local);
-        let site = match theirs.filter(|theirs| goes_there(&repo, local, *theirs, destination.is_some())) {
+        let mut site = match theirs.filter(|theirs| goes_there(&repo, local, *theirs, delivery.remote().is_some())) {
             None => here?,
             Some(theirs) => match (here, Self::at(place, &Which::At(theirs.to_string()))) {
                 (_, Ok(there @ Self { known: Known::Ledger(_), .. })) => there,
@@ -125,23 +131,46 @@ impl Site {
                 (here, Err(_)) => here?,
             },
         };
+        if let Some(error) = &missed {
+            site.remarks.push(format!("warning: {error}; {}", fresh::age(&repo, named)?));
+        }
         match &site.known {
-            Known::Ledger(session) => session.remarks.iter().for_each(|line| remark(line)),
-            Known::Files(_, why) => remark(&format!(
+            Known::Ledger(session) => site.remarks.extend(session.remarks.iter().cloned()),
+            Known::Files(_, why) => site.remarks.push(format!(
                 "warning: the ledger cannot be verified here ({why}); the stop is made by what the files say"
             )),
         }
-        Ok((site, destination))
+        Ok((Self { missed, ..site }, delivery))
+    }
+
+    /// Prints what the stop does, and what should be known besides, once.
+    fn say_what_it_does(&mut self) {
+        self.remarks.drain(..).for_each(|line| remark(&line));
+        self.effects.drain(..).for_each(|line| say(&line));
+    }
+
+    /// Refuses to pause what has not started, because that would end it. Where the remote may know more, nothing is refused.
+    fn can_hold(&self, about: &About<'_>) -> Result<(), Failure> {
+        let (Known::Ledger(session), Some(lease)) = (&self.known, &about.lease) else { return Ok(()) };
+        let started = session.state.lease(lease).is_some_and(|entry| entry.phase.started() || entry.phase.ended());
+        if started || self.missed.is_some() {
+            return Ok(());
+        }
+        let message =
+            format!("{lease} has not started, so there is no weight to hold: a pause would withdraw it for good");
+        let hint = format!("leave it unstarted, or end it with: git two-key withdraw {lease}");
+        Err(about.refused(Refusal::new(Reason::WrongState, message).hint(hint)))
     }
 
     /// Says why this is built on, and not the remote's tip.
-    fn rather(self, theirs: Result<Self, Failure>) -> Self {
-        let branch = self.branch_name();
+    fn rather(mut self, theirs: Result<Self, Failure>) -> Self {
+        let branch = self.branch_name().to_owned();
         let why = match theirs {
             Ok(Self { known: Known::Files(_, why), .. }) => format!(" ({why})"),
             _ => String::new(),
         };
-        remark(&format!("warning: the remote's {branch} is no ledger{why}; the stop is built on the local {branch}"));
+        self.remarks
+            .push(format!("warning: the remote's {branch} is no ledger{why}; the stop is built on the local {branch}"));
         self
     }
 
@@ -151,7 +180,7 @@ impl Site {
             Ok(session) => {
                 let local = session.repo.resolve(&session.branch)?.unwrap_or(session.tip);
                 let (repo, branch) = (session.repo.clone(), session.branch.clone());
-                return Ok(Self { repo, branch, local, known: Known::Ledger(Box::new(session)) });
+                return Ok(Self::new(repo, branch, local, Known::Ledger(Box::new(session))));
             }
             Err(Failure::Undecided(refusal) | Failure::Refused { refusal, .. }) => refusal,
             Err(other) => return Err(other),
@@ -159,7 +188,11 @@ impl Site {
         let files = Ground::open(place, which)?;
         let (repo, branch) = (files.repo.clone(), files.branch.clone());
         let local = repo.resolve(&branch)?.unwrap_or(files.tip);
-        Ok(Self { repo, branch, local, known: Known::Files(Box::new(files), refusal) })
+        Ok(Self::new(repo, branch, local, Known::Files(Box::new(files), refusal)))
+    }
+
+    fn new(repo: Repository, branch: String, local: Oid, known: Known) -> Self {
+        Self { repo, branch, local, known, missed: None, effects: Vec::new(), remarks: Vec::new() }
     }
 
     fn branch_name(&self) -> &str {
@@ -238,8 +271,8 @@ impl Site {
         let stop = Signed { lease: about.lease.clone(), commit };
         stop.keep(&self.repo)?;
         let on_branch = self.keep(&stop, *base);
-        say(&format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short()));
-        let made = Made { stop, on_branch, about: about.about, who: signer.principal.as_str() };
+        let signed = format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short());
+        let made = Made { stop, on_branch, about: about.about, who: signer.principal.as_str(), signed: &signed };
         if let Some(remote) = destination {
             let pushed = self.push(remote, &made);
             // Of several words one is wrong, and what was signed by that is nothing to deliver.
@@ -249,6 +282,8 @@ impl Site {
             }
             return pushed;
         }
+        self.say_what_it_does();
+        say(&signed);
         if on_branch {
             self.tag(commit, made.who)?;
         }
@@ -277,7 +312,8 @@ impl Site {
             Some(Err(error)) => format!("could not be moved ({error})"),
             None => "has commits of its own".to_owned(),
         };
-        remark(&format!("warning: the local {} {why}; the stop is kept at {}", self.branch_name(), stop.name()));
+        let warning = format!("warning: the local {} {why}; the stop is kept at {}", self.branch_name(), stop.name());
+        self.remarks.push(warning);
         false
     }
 
@@ -301,7 +337,7 @@ impl Site {
     }
 
     fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
-        let remote = flags.remote(&self.repo, &self.branch)?;
+        let remote = flags.to.remote(&self.repo, &self.branch)?;
         let beside = made.stop.command(&remote);
         Ok(if made.on_branch {
             let branch = self.branch_name();
@@ -314,10 +350,11 @@ impl Site {
     /// Pushes the stop to main; if main will not have it, to its own ref. Where nobody can say here what main is, it goes to
     /// its own ref first: there every applier finds it, whatever becomes of main.
     fn push(&mut self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
-        let aside = || made.stop.push(&self.repo, remote);
-        let first = matches!(self.known, Known::Files(..)).then(aside);
+        let first = matches!(self.known, Known::Files(..)).then(|| made.stop.push(&self.repo, remote));
         let why = match self.push_to_main(remote, made) {
             Ok(()) => {
+                self.say_what_it_does();
+                say(made.signed);
                 if let Some(Ok(name)) = first {
                     say(&format!("pushed to {remote} as {name}"));
                 } else {
@@ -331,7 +368,17 @@ impl Site {
             Err(failure) => return Err(failure),
         };
         let name = first.unwrap_or_else(|| made.stop.push(&self.repo, remote));
-        let name = name.map_err(|undelivered| undelivered.failure(remote, &made.stop))?;
+        let name = match name {
+            Ok(name) => name,
+            Err(undelivered) => {
+                say(&undelivered.first_lines());
+                self.say_what_it_does();
+                say(made.signed);
+                return Err(undelivered.verdict());
+            }
+        };
+        self.say_what_it_does();
+        say(made.signed);
         say(&format!("pushed to {remote} as {name}"));
         remark(&not_on_main(&why, self.branch_name(), &format!("{remote} {}:refs/heads/NAME", made.stop.commit)));
         deliver(&self.repo, remote, &self.branch).map(drop)
@@ -349,7 +396,7 @@ impl Site {
                 }
                 return Ok(());
             }
-            let no = || Failure::undecided(Reason::Internal, words_of(&outcome));
+            let no = || Failure::undecided(Reason::NotTaken, words_of(&outcome));
             self.repo.fetch(remote, self.branch_name()).map_err(|_| no())?;
             match self.repo.resolve(&mirrored(remote, &self.branch))? {
                 Some(theirs) if !self.repo.is_ancestor(theirs, tip).unwrap_or(false) => {
@@ -358,7 +405,7 @@ impl Site {
                 _ => return Err(no()),
             }
         }
-        Err(Failure::undecided(Reason::Internal, format!("it moved on {TRIES} times")))
+        Err(Failure::undecided(Reason::NotTaken, format!("it moved on {TRIES} times")))
     }
 
     /// Brings the stop onto the remote's new tip, and whether all that was proposed here came with it: where that
@@ -407,7 +454,7 @@ fn goes_there(repo: &Repository, local: Option<Oid>, theirs: Oid, pushes: bool) 
 fn here(place: &Place) -> Result<Which, Failure> {
     let repo = place.repository()?;
     let is_there = |which: &Which| unverified_tip(&repo, which).is_ok();
-    Ok(if !is_there(&Which::Local) && is_there(&Which::Remote) { Which::Remote } else { Which::Local })
+    Ok(if !is_there(&Which::Local) && is_there(&Which::Remote(None)) { Which::Remote(None) } else { Which::Local })
 }
 
 /// What is wrong with a branch says nothing against a stop.

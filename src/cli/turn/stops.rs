@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     fold_on,
-    push::{merge, verdict, words_of},
+    push::{brief_of, merge, verdict},
     tags,
 };
 use crate::{
@@ -68,7 +68,7 @@ impl Signed {
         let mut refused = String::new();
         for name in stop_names(self.lease.as_ref(), self.commit) {
             let pushed = repo.push(remote, &[format!("{}:{name}", self.commit)], &PushOptions::of_a_stop());
-            let outcome = pushed.map_err(|error| Undelivered::Unreached(error.to_string()))?;
+            let outcome = pushed.map_err(Undelivered::Unreached)?;
             if outcome.is_accepted() {
                 // A server's `hideRefs` may keep a name from everybody who would look there.
                 let shown = repo.ls_remote(remote, &[&name]);
@@ -80,36 +80,51 @@ impl Signed {
                 let _ = repo.took(remote, &name, self.commit);
                 return Ok(name);
             }
-            refused = words_of(&outcome);
+            refused = brief_of(&outcome);
             // What its hook refuses it refuses under any name.
             if let Some(verdict) = verdict(&outcome) {
-                return Err(Undelivered::Judged(verdict, refused));
+                return Err(Undelivered::Judged(Box::new(verdict), refused));
             }
         }
         Err(Undelivered::Refused(refused))
     }
 }
 
-/// Why a remote does not have a stop, in its own words.
+/// Why a remote does not have a stop.
 pub enum Undelivered {
-    /// It took it under no name.
+    /// It took it under no name; in its own words.
     Refused(String),
-    /// Its hook gave this verdict.
-    Judged(Failure, String),
+    /// Its hook gave this verdict; in its own words.
+    Judged(Box<Failure>, String),
     /// It gave no answer.
-    Unreached(String),
+    Unreached(GitError),
 }
 
 impl Undelivered {
-    /// As a verb says it.
-    pub fn failure(self, remote: &str, stop: &Signed) -> Failure {
+    /// What a person must know before all else.
+    pub fn first_lines(&self) -> String {
         let why = match self {
-            Self::Judged(verdict, _) => return verdict,
-            Self::Refused(why) | Self::Unreached(why) => why,
+            Self::Refused(why) | Self::Judged(_, why) => format!("the server did not take it ({why})"),
+            Self::Unreached(error) => error.to_string(),
         };
-        let message = format!("the stop is signed and kept here, but {remote} does not have it: {why}");
-        let hint = format!("push it as soon as you can, as the next verb with --push does: {}", stop.command(remote));
-        Failure::Undecided(Refusal::new(Reason::Internal, message).hint(hint))
+        format!("STOP SIGNED, NOT ON THE SERVER: {why}\n  git two-key sync")
+    }
+
+    /// How a verb ends then: what there is to say has been said.
+    pub fn verdict(self) -> Failure {
+        match self {
+            Self::Judged(verdict, _) => *verdict,
+            Self::Refused(_) => {
+                Failure::undecided(Reason::NotTaken, "the stop is signed and kept here; the server did not take it")
+            }
+            Self::Unreached(error) => {
+                let Refusal { reason, detail, .. } = error.refusal();
+                let message = "the stop is signed and kept here until it is delivered";
+                Failure::Undecided(
+                    Refusal::new(reason, message).hint("git two-key sync").detail(detail.unwrap_or_default()),
+                )
+            }
+        }
     }
 }
 
@@ -181,7 +196,7 @@ pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<Vec<Unde
         Ok(there) => there,
         Err(error) => {
             remark(&format!("warning: {remote} does not say which stops it has: {error}"));
-            return Ok(vec![Undelivered::Unreached(error.to_string())]);
+            return Ok(vec![Undelivered::Unreached(error)]);
         }
     };
     waiting.retain(|stop| !there.contains(&stop.commit));
@@ -294,7 +309,8 @@ fn carry(session: &mut Session, stop: Oid) -> Result<(), Failure> {
     }
     let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
     session.repo.update_refs(&[update], "two-key: carry over a stop")?;
-    let tags = tags::updates(&session.repo, &state, merged, "two-key", |_| false)?;
+    let unpublished = |name: &str| tags::is_unpublished(&session.repo, name);
+    let tags = tags::updates(&session.repo, &state, merged, "two-key", unpublished)?;
     tags::put(&session.repo, &tags, "two-key: carry over a stop");
     session.move_to(merged, state, reports);
     remark(&format!(

@@ -3,7 +3,7 @@
 use super::push::words_of;
 use crate::{
     cli::{Failure, terminal::remark},
-    git::{Objects, PushOptions, RefUpdate, Repository},
+    git::{Objects, PushOptions, RefUpdate, Repository, mirrored},
     ledger::{State, Transition},
     model::{LeaseId, Oid},
     signature::parse_tag,
@@ -29,6 +29,12 @@ fn is_on(objects: &mut Objects, name: &str, tag: Oid, commit: Oid) -> bool {
     let parsed = objects.tag(tag).ok().and_then(|raw| parse_tag(&raw, format).ok());
     parsed
         .is_some_and(|parsed| parsed.object == commit && Some(parsed.name.as_str()) == name.strip_prefix("refs/tags/"))
+}
+
+/// Whether no remote is known to have a tag of this name: then it is ours to move.
+pub fn is_unpublished(repo: &Repository, name: &str) -> bool {
+    let there = |remote: &String| repo.resolve(&mirrored(remote, name)).is_ok_and(|there| there.is_some());
+    repo.remotes().is_ok_and(|remotes| !remotes.iter().any(there))
 }
 
 /// The ref updates that tag what a commit put in force. What another made there already stays, unless it is ours to

@@ -21,7 +21,7 @@ mod nginx;
 mod place;
 mod roles;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -174,9 +174,14 @@ pub trait Driver: Send {
         Ok(0)
     }
 
-    /// Who may still send requests to the candidate by weights that are not there any more. It may look for two seconds.
-    fn lingering(&self, snapshot: &[u8]) -> Result<Lingering, Refusal> {
-        let _ = snapshot;
+    /// Who may still send requests to the candidate by weights that are not there any more, once that long has been waited for
+    /// them to go. `before` reads what was there before the lease.
+    fn lingering(
+        &self,
+        before: &dyn Fn() -> Result<Vec<u8>, Refusal>,
+        patience: Duration,
+    ) -> Result<Lingering, Refusal> {
+        let _ = (before, patience);
         Ok(Lingering::Nobody)
     }
 }

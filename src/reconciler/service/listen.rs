@@ -20,7 +20,7 @@ const MAX_REQUEST: u64 = 8 * 1024;
 /// Begins to serve; the address that it is served at. It ends with the process.
 pub fn serve(address: SocketAddr, metrics: Arc<Mutex<Metrics>>) -> Result<SocketAddr, Refusal> {
     let failed = |error: std::io::Error| {
-        Refusal::new(Reason::Internal, format!("metrics cannot be served at {address}: {error}"))
+        Refusal::new(Reason::Io, format!("metrics cannot be served at {address}: {error}"))
             .hint("choose another port for metrics-listen in the applier's configuration")
     };
     let listener = TcpListener::bind(address).map_err(failed)?;
@@ -116,6 +116,6 @@ mod tests {
         assert!(ask(address, "GET /other HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
         let page = ask(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("\ntwo_key_ticks_total 0\n"), "{page}");
-        assert_eq!(serve(address, Arc::default()).unwrap_err().reason, Reason::Internal, "the port is taken");
+        assert_eq!(serve(address, Arc::default()).unwrap_err().reason, Reason::Io, "the port is taken");
     }
 }

@@ -45,13 +45,13 @@ pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut
 
 /// A finding, with where it is.
 fn in_words(finding: &Finding) -> Problem {
-    let Refusal { reason, message, hint } = &finding.refusal;
+    let Refusal { reason, message, .. } = &finding.refusal;
     let at = match &finding.path {
         // Some findings about files name the path themselves.
         Some(path) if !message.contains(path.as_str()) => format!("{path} in commit {}", finding.commit.short()),
         _ => format!("commit {}", finding.carrier.short()),
     };
-    let refusal = Refusal { reason: *reason, message: format!("{message} ({at})"), hint: hint.clone() };
+    let refusal = Refusal { reason: *reason, message: format!("{message} ({at})"), ..finding.refusal.clone() };
     Problem { refusal, finding: Some(finding.clone()) }
 }
 

@@ -35,6 +35,10 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// The words of all phases, in the order in which a lease meets them.
+    pub const WORDS: [&'static str; 8] =
+        ["proposed", "authorized", "rolling", "paused", "halted", "completed", "rolled-back", "withdrawn"];
+
     /// The word in output.
     pub const fn word(self) -> &'static str {
         match self {

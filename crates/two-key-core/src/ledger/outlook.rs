@@ -99,7 +99,8 @@ pub fn looked_at(state: &State, handle: &str) -> Result<AtTarget, Resolution> {
 }
 
 /// Finds the lease that a handle means: of a target the lease there that the action is possible for (for stops and moves
-/// the one that occupies it), else its newest; of any other word the lease with that id, else with that intent.
+/// the one that occupies it), else its newest; of any other word the lease with that id, else with that intent, else the only one
+/// whose id begins so.
 ///
 /// A target's name means the target first, whatever ids and intents are proposed: proposing needs no key, and must not turn a
 /// stop away from what runs there.
@@ -125,7 +126,23 @@ pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolutio
     if !by_intent.is_empty() {
         return one_of(by_intent);
     }
-    on_target(state, &ids, handle, action)
+    match on_target(state, &ids, handle, action) {
+        Resolution::Unknown => begins_with(state, &ids, handle, action),
+        found => found,
+    }
+}
+
+/// The lease whose id begins with a handle. A stop means one that a key was turned for, if there is such a one: proposing needs
+/// no key, and must not turn a stop away.
+fn begins_with(state: &State, ids: &BTreeSet<LeaseId>, start: &str, action: Option<Action>) -> Resolution {
+    let all: Vec<_> = ids.iter().filter(|id| !start.is_empty() && id.as_str().starts_with(start)).cloned().collect();
+    if action.is_some_and(Action::stops) {
+        let known: Vec<_> = all.iter().filter(|id| state.lease(id).is_some()).cloned().collect();
+        if !known.is_empty() {
+            return one_of(known);
+        }
+    }
+    one_of(all)
 }
 
 /// Whether a handle is the name of a target that the policy names or that some lease ever started on.

@@ -114,6 +114,8 @@ reasons! {
     NoPack = "no-pack",
     /// A health gate that says no.
     GateFailed = "gate-failed",
+    /// A check of an agent's that says no.
+    CheckFailed = "check-failed",
     /// A health gate that has nothing to judge.
     NoData = "no-data",
     /// Knowledge that is too old to act on.
@@ -124,16 +126,54 @@ reasons! {
     Drift = "drift",
     /// Another applier or another operation at work.
     Busy = "busy",
+    // Surroundings
+    /// A folder that is in no Git repository that can be used.
+    NoRepository = "no-repository",
+    /// A repository in which no ledger, or no governed branch, is found.
+    NoLedger = "no-ledger",
+    /// No key to sign with: none is configured, or its file is not there.
+    NoKey = "no-key",
+    /// A key that did not sign: a wrong passphrase, nobody to ask for it, an agent that does not have the key.
+    NotSigned = "not-signed",
+    /// A remote that gives no answer, or none that can be used.
+    Unreachable = "unreachable",
+    /// A push that a remote did not take, and not by a hook of this program.
+    NotTaken = "not-taken",
+    /// A name of something that is not there: a commit, a file, a remote, a program.
+    NotFound = "not-found",
+    /// A repository with objects that are missing or unreadable.
+    Damaged = "damaged",
+    /// A file, folder or connection that the operating system does not let be read or written.
+    Io = "io",
     // Any
     /// A name that means more than one thing.
     Ambiguous = "ambiguous",
     /// No root pinned.
     Unpinned = "unpinned",
-    /// A fault of this program or its surroundings.
+    /// A fault of this program.
     Internal = "internal",
 }
 
 impl Reason {
+    /// Whether it says that something could not be decided, rather than that something was refused.
+    pub const fn is_undecided(self) -> bool {
+        matches!(
+            self,
+            Self::Stale
+                | Self::Shallow
+                | Self::NoRepository
+                | Self::NoLedger
+                | Self::NoKey
+                | Self::NotSigned
+                | Self::Unreachable
+                | Self::NotTaken
+                | Self::NotFound
+                | Self::Damaged
+                | Self::Io
+                | Self::Internal
+        )
+    }
+
     /// The reason that a code names.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.code() == code)
@@ -183,12 +223,22 @@ pub struct Refusal {
     pub message: String,
     /// A command or a step that helps.
     pub hint: Option<String>,
+    /// What another program said about it, in its own words and lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 impl Refusal {
     /// A refusal without a hint.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), hint: None }
+        Self { reason, message: message.into(), hint: None, detail: None }
+    }
+
+    /// Adds what another program said, if it said anything.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into()).filter(|detail: &String| !detail.trim().is_empty());
+        self
     }
 
     /// Adds the way on.

@@ -25,7 +25,7 @@ use crate::{
 };
 
 use super::{
-    Context, Driver, Setting, Snapshot, Survey,
+    Context, Driver, Lingering, Setting, Snapshot, Survey,
     roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 
@@ -37,8 +37,6 @@ pub use config::Config;
 /// How long what is open with a candidate may take to end before a restoration breaks it off, and how often it is looked.
 const GRACE: u32 = 20;
 const NAP: Duration = Duration::from_millis(100);
-/// Everything, in basis points.
-const WHOLE_BP: u32 = 10_000;
 
 /// How one backend is moved.
 pub struct HaproxyDriver {
@@ -91,7 +89,11 @@ impl HaproxyDriver {
                 Refusal::new(Reason::NoData, message)
             })
         };
-        Ok(Shares { stable_bp: share(Pool::Stable)?, candidate_bp: share(Pool::Candidate)? })
+        let shares = Shares { stable_bp: share(Pool::Stable)?, candidate_bp: share(Pool::Candidate)? };
+        match self.unknown_split(view).filter(|_| shares.idle().is_none()) {
+            Some(refusal) => Err(Refusal { reason: Reason::NoData, ..refusal }),
+            None => Ok(shares),
+        }
     }
 
     /// What each pool would serve by its weights, were all its servers up.
@@ -206,7 +208,11 @@ impl HaproxyDriver {
             let closed = pools.into_iter().filter(|pool| then(*pool) == 0).flat_map(|pool| self.servers(view, pool));
             orders.extend(closed.map(|server| Order::Maintenance(&server.name)));
         }
-        self.socket.give(&self.config.backend, &orders)?;
+        self.socket.give(&self.config.backend, &orders)
+    }
+
+    /// Writes the servers' state down where a restart finds it.
+    fn keep_state(&self) -> Result<(), Refusal> {
         match &self.config.server_state {
             Some(path) => files::replace(path, self.socket.state()?.as_bytes()),
             None => Ok(()),
@@ -318,13 +324,7 @@ impl Driver for HaproxyDriver {
 
     fn reaches(&self, weight_bp: u32) -> Result<(), Refusal> {
         let view = self.view()?;
-        if view.algorithm != "roundrobin" {
-            let message = format!(
-                "backend {} balances by {}, which does not split requests by weights that change",
-                self.config.backend, view.algorithm
-            );
-            return Err(Refusal::new(Reason::Malformed, message).hint("use: balance roundrobin"));
-        }
+        self.unknown_split(&view).map_or(Ok(()), Err)?;
         self.strangers(&view)?;
         for candidate in [Pool::Candidate, Pool::Stable] {
             self.split(&view, candidate, weight_bp, |_| true)
@@ -358,7 +358,7 @@ impl Driver for HaproxyDriver {
         let known = self.roles.read().is_ok_and(|known| known.as_ref() == Some(&roles));
         if to.weight_bp == 0 {
             // What cannot be written down keeps no weight where it is.
-            let set = self.set(&view, candidate, &self.zero(&view, candidate));
+            let set = self.set(&view, candidate, &self.zero(&view, candidate)).and_then(|()| self.keep_state());
             let written = if known { Ok(()) } else { self.roles.write(Some(&roles)) };
             return set.and(written);
         }
@@ -368,7 +368,7 @@ impl Driver for HaproxyDriver {
             self.roles.write(Some(&roles))?;
         }
         match self.starts_slowly(&view, candidate.other()) {
-            None => self.set(&view, candidate, &weights),
+            None => self.set(&view, candidate, &weights).and_then(|()| self.keep_state()),
             // Its pool has less than its weights say, so that the candidate would have more.
             Some(refusal) => self.set(&view, candidate, &self.zero(&view, candidate)).and(Err(refusal)),
         }
@@ -416,6 +416,8 @@ impl Driver for HaproxyDriver {
         let known = self.roles.read().ok().flatten().map(|roles| roles.candidate);
         let candidate = self.candidate_then(&kept).or(known).unwrap_or(Pool::Candidate);
         let set = self.set(&view, candidate, &self.weights_then(&view, &kept));
+        // Where it cannot be kept, what serves now is right all the same; that a restart would change it is told.
+        let _ = self.keep_state();
         let written = self.roles.write(kept.roles.as_ref());
         let idle = self.shares_then(&kept).idle();
         let ended = idle.map_or(Ok(()), |pool| self.end_sessions(pool));
@@ -453,6 +455,19 @@ impl Driver for HaproxyDriver {
 
     fn served_by_candidate(&self, snapshot: &[u8]) -> Result<Option<u64>, Refusal> {
         self.sum_of_candidate(snapshot, |server| server.sessions)
+    }
+
+    fn lingering(&self, _: &dyn Fn() -> Result<Vec<u8>, Refusal>, _: Duration) -> Result<Lingering, Refusal> {
+        let Some(lease) = &self.lease else { return Ok(Lingering::Nobody) };
+        let view = self.view()?;
+        let candidate = self.candidate(lease, &view)?;
+        let open: u64 = self.servers(&view, candidate).map(|server| server.open).sum();
+        let who = match open {
+            0 => return Ok(Lingering::Nobody),
+            1 => "1 request or connection is".to_owned(),
+            _ => format!("{open} requests or connections are"),
+        };
+        Ok(Lingering::Somebody(format!("{who} still open with it; a rollback breaks off what is")))
     }
 
     fn open_with_candidate(&self, snapshot: &[u8]) -> Result<u64, Refusal> {

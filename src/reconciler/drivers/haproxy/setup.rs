@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    HaproxyDriver, WHOLE_BP, config,
-    view::{Server, Use, View, cells},
+    HaproxyDriver, config,
+    view::{Server, Use, View, Weigher, cells},
     weights,
     written::Written,
 };
@@ -69,21 +69,42 @@ impl HaproxyDriver {
         let (backend, name) = (&self.config.backend, &server.name);
         let slow = written.and_then(|written| written.slow.get(name).cloned());
         let slow = slow.or_else(|| server.starting.map(|percent| format!("slowstart, now at {percent} %")));
-        let (what, then, mend) = match (slow, server.use_of) {
-            (Some(slow), _) => (
-                slow,
-                "when it comes back the others are sent more than their share",
-                format!("take `slowstart` off server {name}"),
-            ),
-            (None, Use::Backup) => (
+        let off = |word: &str| format!("take `{word}` off server {name}");
+        let (what, then, mend) = match (slow, server) {
+            (Some(slow), _) => (slow, "when it comes back the others are sent more than their share", off("slowstart")),
+            (None, Server { use_of: Use::Backup, .. }) => (
                 "backup".to_owned(),
                 "it serves nothing, whatever its weight, until no other server is up",
-                format!("take `backup` off server {name}, or do not name it under stable or candidate"),
+                off("backup") + ", or do not name it under stable or candidate",
             ),
-            (None, Use::Active) => return None,
+            (None, Server { weigher: Weigher::Agent, .. }) => (
+                "agent-check".to_owned(),
+                "its agent gives it another weight than was ordered, at any time",
+                off("agent-check"),
+            ),
+            (None, Server { limit: Some(limit), .. }) => (
+                format!("maxconn {limit}"),
+                "while it has that many the others are sent more than their share",
+                off("maxconn") + ", and bound the frontend",
+            ),
+            (None, _) => return None,
         };
         let message = format!("server {name} of backend {backend} has `{what}`: {then}");
         Some(Refusal::new(Reason::Malformed, message).hint(mend))
+    }
+
+    /// Why nobody can tell what is served of a split by what weights say.
+    pub(super) fn unknown_split(&self, view: &View) -> Option<Refusal> {
+        let backend = &self.config.backend;
+        if view.algorithm != "roundrobin" {
+            let message = format!(
+                "backend {backend} balances by {}, which does not split requests by weights that change",
+                view.algorithm
+            );
+            return Some(Refusal::new(Reason::Malformed, message).hint("use: balance roundrobin"));
+        }
+        let by_agent = self.named(view).find(|server| server.weigher == Weigher::Agent)?;
+        self.inexact(by_agent, None)
     }
 
     /// Why a stable server that has not all of its weight yet leaves the candidate too much.
@@ -127,9 +148,14 @@ impl HaproxyDriver {
         let next = now.idle().or_else(|| known.map(|roles| roles.candidate))?;
         let then = self.after_restart(view, written);
         let shares = self.shares_by_weight(&then);
-        if shares.of(next) == 0 && shares.of(next.other()) == WHOLE_BP {
+        // During a lease its candidate may have again what it has.
+        if shares.of(next) <= now.of(next) && shares.of(next.other()) > 0 {
             return None;
         }
+        let part = match now.of(next) {
+            0 => "have no part in what serves now, and are the next candidate".to_owned(),
+            part => format!("have {} % now", f64::from(part) / 100.0),
+        };
         let lines = [(next.other(), 1), (next, 0)].into_iter().flat_map(|(pool, least)| {
             self.servers(view, pool).map(move |server| {
                 let weight = if least == 0 { 0 } else { server.weight.max(1) };
@@ -137,8 +163,7 @@ impl HaproxyDriver {
             })
         });
         let message = format!(
-            "a restart of HAProxy would give {} % to {}, which have no part in what serves now, and are the next candidate: \
-             its file must say {}",
+            "a restart of HAProxy would give {} % to {}, which {part}: its file must say {}",
             f64::from(shares.of(next)) / 100.0,
             self.config.pool(next).join(", "),
             lines.collect::<Vec<_>>().join("; ")

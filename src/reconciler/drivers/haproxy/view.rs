@@ -4,8 +4,14 @@ use std::collections::BTreeMap;
 
 /// A share of time or weight that is whole, in percent.
 const WHOLE: u64 = 100;
-/// `srv_admin_state`: in maintenance, by hand, by the file, by another server, or because its name has no address.
-const MAINTENANCE: u64 = 0x01 | 0x02 | 0x04 | 0x20 | 0x40;
+/// `srv_admin_state`: in maintenance, by hand, by another server, or because its name has no address. That the file said
+/// `disabled` once (0x04), and that its name was set at the socket (0x40), stays there when it serves.
+const MAINTENANCE: u64 = 0x01 | 0x02 | 0x20;
+/// Draining, by hand or by another server.
+const DRAINING: u64 = 0x08 | 0x10;
+
+/// `srv_agent_state`: one is configured.
+const AGENT: u64 = 0x02;
 
 /// What a server takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +41,10 @@ pub(super) struct Server {
     pub(super) starting: Option<u32>,
     /// Whether it shares the requests, or serves only where no other does.
     pub(super) use_of: Use,
+    /// Who says what it weighs.
+    pub(super) weigher: Weigher,
+    /// How many sessions it takes at a time before others are sent its requests; none for as many as come.
+    pub(super) limit: Option<u64>,
     /// How many sessions it has served.
     pub(super) sessions: u64,
     /// How many of them are open.
@@ -48,6 +58,15 @@ pub(super) enum Use {
     Active,
     /// It serves where no active one does.
     Backup,
+}
+
+/// Who says what a server weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weigher {
+    /// The file, and orders at the socket.
+    Orders,
+    /// An agent of the server's own (`agent-check`), at any time.
+    Agent,
 }
 
 impl Server {
@@ -125,7 +144,7 @@ fn server(row: &BTreeMap<&str, &str>, stat: &[BTreeMap<&str, &str>]) -> Result<S
     let standing = match (admin, running) {
         (admin, _) if admin & MAINTENANCE != 0 => Standing::Maintenance,
         (_, 0) => Standing::Down,
-        (0, 1 | 2) => Standing::Serving,
+        (admin, 1 | 2) if admin & DRAINING == 0 => Standing::Serving,
         _ => Standing::Draining,
     };
     Ok(Server {
@@ -134,6 +153,8 @@ fn server(row: &BTreeMap<&str, &str>, stat: &[BTreeMap<&str, &str>]) -> Result<S
         weight: weight(field("srv_uweight"))?,
         configured: weight(field("srv_iweight"))?,
         starting: counted("throttle")?.map(|percent| u32::try_from(percent).unwrap_or(u32::MAX)),
+        weigher: if number(field("srv_agent_state"))? & AGENT > 0 { Weigher::Agent } else { Weigher::Orders },
+        limit: counted("slim")?,
         use_of: if counted("bck")?.unwrap_or(0) > 0 { Use::Backup } else { Use::Active },
         sessions: counted("stot")?.unwrap_or(0),
         open: counted("scur")?.unwrap_or(0),
@@ -164,11 +185,11 @@ fn line(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    const STATE: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight rest\n\
+    const STATE: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_agent_state\n\
                          3 be 1 web1 127.0.0.1 2 0 19 1 0\n3 be 2 web2 127.0.0.1 0 0 1 0 0\n3 be 3 web3 127.0.0.1 2 1 1 0 0\n\
-                         3 be 4 web4 127.0.0.1 2 8 1 0 0\n\n";
-    const STAT: &str = "# pxname,svname,scur,stot,bck,throttle,algo,cookie,\nbe,web1,2,95,0,,,,\nbe,web2,0,5,0,,,,\n\
-                        be,BACKEND,0,100,0,,roundrobin,,\n\n";
+                         3 be 4 web4 127.0.0.1 2 8 1 0 22\n\n";
+    const STAT: &str = "# pxname,svname,scur,slim,stot,bck,throttle,algo,cookie,\nbe,web1,2,,95,0,,,,\nbe,web2,0,40,5,0,,,,\n\
+                        be,BACKEND,0,200,100,0,,roundrobin,,\n\n";
 
     fn read(state: &str, stat: &str) -> Result<View, String> {
         View::read(state, stat, "", "be")
@@ -183,6 +204,28 @@ mod tests {
         let expected =
             [(serving, 19, 95, 2), (Standing::Down, 1, 5, 0), (Standing::Maintenance, 1, 0, 0), (draining, 1, 0, 0)];
         assert_eq!(short, expected);
+        let others: Vec<_> = view.servers.iter().map(|one| (one.weigher, one.limit)).collect();
+        let plain = (Weigher::Orders, None);
+        assert_eq!(others, [plain, (Weigher::Orders, Some(40)), plain, (Weigher::Agent, None)]);
+    }
+
+    #[test]
+    fn what_the_file_or_the_socket_said_once_is_no_standing() {
+        let standing = |admin: u64, running: u64| {
+            let state = STATE.replace("web1 127.0.0.1 2 0 ", &format!("web1 127.0.0.1 {running} {admin} "));
+            read(&state, STAT).unwrap().servers[0].standing
+        };
+        for admin in [0x00, 0x04, 0x40, 0x44] {
+            assert_eq!(standing(admin, 2), Standing::Serving, "{admin}");
+            assert_eq!(standing(admin, 0), Standing::Down, "{admin}");
+            for drains in [0x08, 0x10] {
+                assert_eq!(standing(admin | drains, 2), Standing::Draining, "{admin}");
+            }
+            for maintenance in [0x01, 0x02, 0x20] {
+                assert_eq!(standing(admin | maintenance, 0), Standing::Maintenance, "{admin}");
+            }
+        }
+        assert_eq!(standing(0, 3), Standing::Draining);
     }
 
     #[test]
@@ -201,7 +244,7 @@ mod tests {
         assert_eq!(read(STATE, &slow).unwrap().effective(all), 190);
         let two = STATE.replace("web2 127.0.0.1 0", "web2 127.0.0.1 2");
         assert_eq!(read(&two, STAT).unwrap().effective(all), 2_000);
-        let backup = STAT.replace("web2,0,5,0", "web2,0,5,1");
+        let backup = STAT.replace("web2,0,40,5,0", "web2,0,40,5,1");
         assert_eq!(read(&two, &backup).unwrap().effective(all), 1_900);
         let alone = two.replace("web1 127.0.0.1 2", "web1 127.0.0.1 0");
         assert_eq!(read(&alone, &backup).unwrap().effective(all), 100);

@@ -40,8 +40,6 @@ const NAP: Duration = Duration::from_millis(50);
 /// Answers in a row that say so. Old workers go on accepting for the 100 ms for which nginx's master sleeps once it has started
 /// new ones (`ngx_master_process_cycle`), and until they have been told to end; these answers take four times as long.
 const AGREEING: u32 = 10;
-/// How often it is looked whether old workers are gone, before it is said that they are not.
-const GRACE: u32 = 40;
 /// The largest file that is read.
 const MAX_BYTES: usize = 64 * 1024;
 
@@ -376,23 +374,39 @@ impl Driver for NginxDriver {
         Err(Refusal::new(Reason::Drift, format!("{path} is what it was before the lease, and nginx has not loaded it")))
     }
 
-    fn lingering(&self, snapshot: &[u8]) -> Result<Lingering, Refusal> {
-        let (before, _) = self.parse(snapshot)?;
+    fn lingering(
+        &self,
+        before: &dyn Fn() -> Result<Vec<u8>, Refusal>,
+        patience: Duration,
+    ) -> Result<Lingering, Refusal> {
         let pid_file = match self.dump().and_then(|text| workers::pid_file(&text)) {
             Ok(path) => path,
             Err(why) => return Ok(Lingering::Unknown(format!("nginx's old workers cannot be seen here: {why}"))),
         };
-        let mut left = 0;
-        for _ in 0..GRACE {
-            match Workers::look(&pid_file) {
-                Ok(workers) => left = workers.old.difference(&before.workers).count(),
-                Err(why) => return Ok(Lingering::Unknown(format!("nginx's old workers cannot be seen here: {why}"))),
-            }
+        let old = || Workers::look(&pid_file).map(|workers| workers.old);
+        let unseen = |why| Lingering::Unknown(format!("nginx's old workers cannot be seen here: {why}"));
+        let mut known = None;
+        let mut waited = Duration::ZERO;
+        let left = loop {
+            let old = match old() {
+                Ok(old) if old.is_empty() => return Ok(Lingering::Nobody),
+                Ok(old) => old,
+                Err(why) => return Ok(unseen(why)),
+            };
+            let before = match &known {
+                Some(before) => before,
+                None => known.insert(self.parse(&before()?)?.0.workers),
+            };
+            let left = old.difference(before).count();
             if left == 0 {
                 return Ok(Lingering::Nobody);
             }
+            if waited >= patience {
+                break left;
+            }
             std::thread::sleep(NAP);
-        }
+            waited += NAP;
+        };
         let workers = if left == 1 { "1 old worker goes" } else { &format!("{left} old workers go") };
         Ok(Lingering::Somebody(format!(
             "{workers} on with connections from before, whose requests may be sent to the candidate until they end; \

@@ -1,0 +1,83 @@
+//! `refuse`: an agent's own no, with its reason, signed, where people look.
+
+use clap::Args as ClapArgs;
+
+use super::{
+    Failure, Place,
+    terminal::say,
+    turn::{self, Flags, Proposal, Signer},
+};
+use crate::{
+    agent::{
+        checks::{self, CheckResult},
+        refusal::AgentRefusal,
+    },
+    model::{
+        Action, Reason, Refusal,
+        policy::{Role, SeparateProposer},
+    },
+};
+
+/// Say why an agent does not turn its key for a lease
+///
+/// Commits a signed refusal, refusals/<LEASE>/<agent>.json, which list and show tell people of as long as the lease awaits an agent.
+/// It is what the program of an agent says instead of signing; nothing is stopped by it.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  \
+    git two-key refuse LEASE-20251027-021913 --key ~/.ssh/agent --reason 'build 4711 is red'")]
+pub struct Args {
+    /// The lease: its id, its intent or its target
+    lease: String,
+    /// The check that says no, as it is named where people look
+    #[arg(long, value_name = "NAME", default_value = "agent")]
+    check: String,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Refuses.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let Some(reason) = args.flags.reason.as_deref() else {
+        return Err(Failure::Usage("refuse needs --reason".to_owned()));
+    };
+    let mut session = turn::pinned(place, &args.flags)?;
+    let lease = session.lease(&args.lease, Some(Action::Cosign))?;
+    let refused = |reason, message: &str| Failure::refused(lease.as_str(), Refusal::new(reason, message));
+    let signer = Signer::find(place, &session.repo, &session.state, args.flags.key.as_deref())?;
+    if signer.role != Role::Agent {
+        return Err(refused(
+            Reason::WrongRole,
+            "refusing is for agents; whoever may not sign a lease leaves it, or withdraws it",
+        ));
+    }
+    let Some(proposed) = checks::proposed(&session.state, &lease) else {
+        return Err(refused(Reason::UnknownLease, "nothing is proposed under this id"));
+    };
+    let check = CheckResult::fail(&args.check, &Refusal::new(Reason::CheckFailed, reason));
+    let refusal = AgentRefusal::new(
+        &session.state,
+        lease.clone(),
+        proposed.digest(),
+        signer.principal.clone(),
+        turn::now(),
+        &[check],
+    );
+    if !refusal.stands(&session.state) {
+        return Err(refused(Reason::WrongState, "it does not await this agent's key"));
+    }
+    say(&format!("{} refuses {lease}: {}: {reason}", signer.principal, args.check));
+    if args.flags.dry_run {
+        return Ok(());
+    }
+    let delivery = args.flags.delivery(&session.repo, &session.branch)?;
+    let (path, bytes) = (AgentRefusal::path(&lease, &signer.principal), refusal.bytes());
+    let (text, message) = (String::from_utf8_lossy(&bytes).into_owned(), format!("Refuse {lease}: {}\n", args.check));
+    let key = signer.key.to_string();
+    let key = Some(args.flags.key.as_deref().unwrap_or(&key));
+    let proposal =
+        Proposal { path: &path, text: &text, message: &message, key, separate: SeparateProposer::NotRequired };
+    let before = session.tip;
+    proposal.commit(&mut session, place)?;
+    proposal.advance(&session, before)?;
+    proposal.push(&mut session, delivery.remote(), lease.as_str())
+}

@@ -1,0 +1,191 @@
+//! The join of what is here with what a remote has: where every verb that signs begins, and all that `sync` does before it
+//! pushes. Built onto the remote's tip, so that its chain goes on.
+
+use super::{advance, fold_on, now, outbox, push::merge, tags};
+use crate::{
+    cli::{
+        Failure, Place,
+        session::{Session, Which},
+        terminal::remark,
+    },
+    git::{RefUpdate, Repository, mirrored},
+    model::{Oid, Reason, Refusal},
+    signature::Opened,
+};
+
+/// How far ahead of the clock a vote may be dated, in seconds, as a server's hook judges it.
+const TOLERANCE: i64 = 5 * 60;
+
+/// Whether the local branch is brought along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Local {
+    /// It is moved to where the join is.
+    Moved,
+    /// Nothing is written but objects.
+    Left,
+}
+
+/// The governed branch as it would be on the server with what is here: the local branch if it continues the remote's soundly,
+/// else the remote's with what was signed and proposed here on it.
+pub fn join(place: &Place, remote: Option<&str>, moved: Local) -> Result<Session, Failure> {
+    let repo = place.repository()?;
+    let branch = crate::cli::session::unverified_branch(&repo);
+    let theirs = remote.map(|remote| repo.resolve(&mirrored(remote, &branch))).transpose()?.flatten();
+    let local = repo.resolve(&branch)?;
+    // What nobody vouches for is not built on.
+    let theirs = theirs.filter(|_| matches!(repo.pinned_root(), Ok(Some(_))));
+    let Some(theirs) = theirs else {
+        return Session::open(place, &Which::Local);
+    };
+    let continued = match local {
+        Some(local) => local == theirs || repo.is_on_chain(theirs, local)?,
+        None => false,
+    };
+    if let Some(local) = local.filter(|_| continued) {
+        let session = Session::open(place, &Which::At(local.to_string()))?;
+        if is_sound(&session, theirs)? {
+            return Ok(session);
+        }
+    }
+    let mut session = Session::open(place, &Which::At(theirs.to_string()))?;
+    carry(&mut session, theirs, local)?;
+    if moved == Local::Moved && local != Some(session.tip) {
+        let update = RefUpdate { name: session.branch.clone(), old: local, new: session.tip };
+        advance(&session.repo, &update, "two-key: join")?;
+        tag(&session, theirs)?;
+    }
+    Ok(session)
+}
+
+/// Whether the remote would take what the local branch has more than it.
+fn is_sound(session: &Session, theirs: Oid) -> Result<bool, Failure> {
+    if session.tip == theirs {
+        return Ok(true);
+    }
+    let new = session.repo.commits_since(theirs, session.tip)?;
+    let counts =
+        session.reports.iter().filter(|report| new.contains(&report.commit)).all(|report| report.findings.is_empty());
+    Ok(counts && !new.iter().any(|id| is_ahead(&session.repo, *id)))
+}
+
+/// Whether a vote is dated so far ahead of the clock that no server takes it. Stops may be dated as they like.
+fn is_ahead(repo: &Repository, id: Oid) -> bool {
+    let dated = |repo: &Repository| {
+        let mut objects = repo.objects()?;
+        let goes_forward = match objects.open_one(id)? {
+            Opened::Carrier { statement, .. } => !statement.action().stops(),
+            _ => false,
+        };
+        Ok::<_, crate::git::GitError>(if goes_forward { objects.links(id)?.committer_time } else { 0 })
+    };
+    let ahead = u64::try_from(now().as_second().saturating_add(TOLERANCE)).unwrap_or_default();
+    dated(repo).is_ok_and(|dated| dated > ahead)
+}
+
+/// Brings onto the remote's tip what was signed here, vote by vote, then what was proposed here.
+fn carry(session: &mut Session, theirs: Oid, local: Option<Oid>) -> Result<(), Failure> {
+    for vote in votes(session, theirs, local)? {
+        if is_ahead(&session.repo, vote) {
+            outbox::forget(&session.repo, vote)?;
+            remark(&format!(
+                "the vote {} is dated ahead of the clock here, and is left out: sign it again",
+                vote.short()
+            ));
+            continue;
+        }
+        if let Err(refusal) = outbox::build_on(session, vote)? {
+            remark(&format!("warning: the vote {} does not count any more, and is left out: {refusal}", vote.short()));
+        }
+    }
+    let Some(local) = local else { return Ok(()) };
+    if !left_behind(session, local)?.is_empty() {
+        take_whole(session, local)?;
+    }
+    let left = left_behind(session, local)?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let name = session.branch_name().to_owned();
+    let left: Vec<_> = left.iter().map(Oid::short).collect();
+    let message = format!(
+        "{name} has commits that are neither votes nor at the remote, and would be left behind: {}",
+        left.join(", ")
+    );
+    let hint = format!(
+        "put them on a branch of their own, then once more: git branch mine {local}, git update-ref refs/heads/{name} {}, git two-key sync",
+        session.tip
+    );
+    Err(Failure::refused(name, Refusal::new(Reason::Stale, message).hint(hint)))
+}
+
+/// The votes that the remote does not have: in the outbox, and on the local branch, where plain Git leaves them.
+fn votes(session: &Session, theirs: Oid, local: Option<Oid>) -> Result<Vec<Oid>, Failure> {
+    let mut votes = outbox::votes(&session.repo, theirs)?;
+    let mut objects = session.repo.objects()?;
+    for id in local.map(|local| session.repo.commits_since(theirs, local)).transpose()?.unwrap_or_default() {
+        if !votes.contains(&id) && matches!(objects.open_one(id)?, Opened::Carrier { .. }) {
+            votes.push(id);
+        }
+    }
+    Ok(votes)
+}
+
+/// Merges the whole local branch, if all of that counts there.
+fn take_whole(session: &mut Session, local: Oid) -> Result<(), Failure> {
+    let Ok(tree) = session.repo.merge_trees(session.tip, local)? else { return Ok(()) };
+    let merged = merge(&session.repo, session.tip, local, tree, "what was proposed here")?;
+    let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), merged)?;
+    if reports.iter().all(|report| report.findings.is_empty()) {
+        session.move_to(merged, state, reports);
+    }
+    Ok(())
+}
+
+/// The commits of a local branch that say something which the session's tip does not have: neither votes nor merges, and files
+/// that are otherwise there.
+fn left_behind(session: &Session, local: Oid) -> Result<Vec<Oid>, Failure> {
+    let mut left = Vec::new();
+    let mut objects = session.repo.objects()?;
+    for id in session.repo.commits_since(session.tip, local)? {
+        let says_nothing = matches!(objects.open_one(id)?, Opened::Ordinary { .. });
+        let parents = objects.links(id)?.parents;
+        let [parent] = parents.as_slice() else { continue };
+        if says_nothing && !session.repo.agree_on([session.tip, local], *parent, id)? {
+            left.push(id);
+        }
+    }
+    Ok(left)
+}
+
+/// What a session's tip has that a remote's has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct New {
+    /// Signatures for going forward.
+    pub votes: usize,
+    /// Ordinary commits that are no merges.
+    pub proposals: usize,
+}
+
+/// Counts what a session's tip has that a remote's has not, stops aside.
+pub fn counted(session: &Session, theirs: Oid) -> Result<New, Failure> {
+    let mut new = New::default();
+    let mut objects = session.repo.objects()?;
+    for id in session.repo.commits_since(theirs, session.tip)? {
+        match objects.open_one(id)? {
+            Opened::Carrier { statement, .. } if !statement.action().stops() => new.votes += 1,
+            Opened::Ordinary { .. } if objects.links(id)?.parents.len() == 1 => new.proposals += 1,
+            _ => {}
+        }
+    }
+    Ok(new)
+}
+
+/// Makes the tags of what is in force since a remote's tip.
+fn tag(session: &Session, theirs: Oid) -> Result<(), Failure> {
+    let repo = &session.repo;
+    let unpublished = |name: &str| tags::is_unpublished(repo, name);
+    for commit in repo.commits_since(theirs, session.tip)? {
+        tags::put(repo, &tags::updates(repo, &session.state, commit, "two-key", unpublished)?, "two-key: join");
+    }
+    Ok(())
+}

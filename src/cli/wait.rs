@@ -1,0 +1,163 @@
+//! `wait`: until a lease is where somebody wants it.
+
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+
+use super::{Failure, Place, fresh::Source, session::Session, terminal, turn};
+use crate::{
+    ledger::Phase,
+    model::{LeaseId, Reason, Refusal, document::Span},
+};
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Wait until a lease is in a state
+///
+/// For scripts: looks every two seconds at the remote and at what appliers say.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  \
+    git two-key wait checkout-prod --for ready --timeout 30m && git two-key promote checkout-prod\n\n\
+    Exit codes: 0 it is there; 1 it can no longer get there; 4 it was not there in time.")]
+pub struct Args {
+    /// The lease: its id, its intent or its target
+    #[arg(value_name = "LEASE|TARGET")]
+    lease: String,
+    /// The state
+    #[arg(long = "for", value_name = "STATE", value_enum)]
+    state: Awaited,
+    /// How long at most, as in 90s or 30m [default: as long as it takes]
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<String>,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Awaited {
+    /// It may start, or has started
+    Authorized,
+    /// Traffic flows at a tier's weight
+    Rolling,
+    /// It holds at its weight
+    Paused,
+    /// Its weight is zero
+    Halted,
+    /// An applier says that its next step may come
+    Ready,
+    /// It ended at its last tier
+    Completed,
+    /// It was undone
+    RolledBack,
+    /// It was undone, and an applier has verified that
+    Verified,
+    /// It ended before it began
+    Withdrawn,
+}
+
+/// Whether it is there.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    There,
+    NotYet,
+    Never,
+}
+
+/// Waits.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let limit = match &args.timeout {
+        None => None,
+        Some(text) => Some(
+            Span::parse(text)
+                .ok_or_else(|| Failure::Usage(format!("--timeout {text}: it is a length of time as in 90s or 30m")))?,
+        ),
+    };
+    let began = terminal::moment();
+    loop {
+        let session = args.source.open(place)?;
+        let id = session.lease(&args.lease, None)?;
+        let (state, outcome) = look(&session, &id, args.state)?;
+        match outcome {
+            Outcome::There => {
+                terminal::say(&format!("{id}: {state}"));
+                return Ok(());
+            }
+            Outcome::Never => {
+                let message = format!("it is {state}, and cannot get there any more");
+                return Err(Failure::refused(id.as_str(), Refusal::new(Reason::WrongState, message)));
+            }
+            Outcome::NotYet if limit.is_some_and(|limit| began.elapsed().as_secs() >= limit.as_secs()) => {
+                let waited = args.timeout.as_deref().unwrap_or_default();
+                let refusal = Refusal::new(Reason::Stale, format!("{id} is {state} after {waited}"));
+                return Err(Failure::Stale(refusal.hint(format!("see what it awaits with: git two-key show {id}"))));
+            }
+            Outcome::NotYet => drop(terminal::wait(EVERY)),
+        }
+    }
+}
+
+/// Where a lease is, in words, and whether that is where it is waited for.
+fn look(session: &Session, id: &LeaseId, awaited: Awaited) -> Result<(String, Outcome), Failure> {
+    let phase = session.state.lease(id).map_or(Phase::Proposed, |lease| lease.phase);
+    let observed = session.beside()?.observed.remove(id).and_then(|observed| observed.doing);
+    let late = session.state.document(id).is_some_and(|lease| turn::now() >= lease.expires);
+    let outcome = outcome(phase, observed.as_deref(), late, awaited);
+    let observed = observed.map(|doing| format!(" (an applier says {doing})")).unwrap_or_default();
+    Ok((format!("{}{observed}", phase.word()), outcome))
+}
+
+/// Whether a lease in a phase is where it is waited for, or may still get there. `late`: nothing goes forward any more.
+fn outcome(phase: Phase, observed: Option<&str>, late: bool, awaited: Awaited) -> Outcome {
+    let moves = matches!(phase, Phase::Rolling { .. } | Phase::Paused { .. });
+    let is_there = match awaited {
+        Awaited::Authorized => phase == Phase::Authorized || phase.started(),
+        Awaited::Rolling => matches!(phase, Phase::Rolling { .. }),
+        Awaited::Paused => matches!(phase, Phase::Paused { .. }),
+        Awaited::Halted => phase == Phase::Halted,
+        Awaited::Ready => moves && observed == Some("ready"),
+        Awaited::Completed => phase == Phase::Completed,
+        Awaited::RolledBack => phase == Phase::RolledBack,
+        Awaited::Verified => phase == Phase::RolledBack && observed == Some("verified"),
+        Awaited::Withdrawn => phase == Phase::Withdrawn,
+    };
+    let never = match awaited {
+        Awaited::Withdrawn => phase.started(),
+        // A completed lease can still be undone.
+        Awaited::RolledBack | Awaited::Verified => phase == Phase::Withdrawn || (late && !phase.started()),
+        _ => phase.ended() || (late && !phase.started()),
+    };
+    match () {
+        () if is_there => Outcome::There,
+        () if never => Outcome::Never,
+        () => Outcome::NotYet,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_awaited_is_there_may_come_or_cannot_come_any_more() {
+        use Outcome::{Never, NotYet, There};
+        let rolling = Phase::Rolling { tier: 0 };
+        for (phase, observed, late, awaited, expected) in [
+            (Phase::Proposed, None, false, Awaited::Authorized, NotYet),
+            (Phase::Proposed, None, true, Awaited::Authorized, Never),
+            (rolling, None, true, Awaited::Authorized, There),
+            (Phase::Withdrawn, None, false, Awaited::Authorized, Never),
+            (rolling, Some("baking"), false, Awaited::Ready, NotYet),
+            (rolling, Some("ready"), false, Awaited::Ready, There),
+            (Phase::Completed, Some("ready"), false, Awaited::Ready, Never),
+            (Phase::Completed, None, false, Awaited::RolledBack, NotYet),
+            (Phase::RolledBack, Some("restored"), false, Awaited::Verified, NotYet),
+            (Phase::RolledBack, Some("verified"), false, Awaited::Verified, There),
+            (rolling, None, false, Awaited::Withdrawn, Never),
+            (Phase::Authorized, None, true, Awaited::Withdrawn, NotYet),
+        ] {
+            assert_eq!(outcome(phase, observed, late, awaited), expected, "{phase:?} {observed:?} {late} {awaited:?}");
+        }
+    }
+}

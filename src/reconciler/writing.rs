@@ -1,0 +1,183 @@
+//! Writing: what is to be published is written into the repository, and signed, by a thread of its own. A key or a disk that
+//! takes long, or never answers, holds nobody up; the coordinator hands over what is needed, and takes what came of it.
+
+use std::{
+    collections::BTreeMap,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    follower::{
+        mirror::Known,
+        records::Record,
+        stops::SeenStop,
+        writer::{Files, Push, Writer, keep_stop, put_tags, stops_pushes},
+    },
+    ledger::Transition,
+    model::{Digest, LeaseId, Oid, Reason, Refusal},
+};
+
+use super::worker_pool::now;
+
+/// After what time it is said that something is not written yet.
+const LATE: Duration = Duration::from_secs(10);
+
+/// What is to be written, with all that it takes.
+pub(super) struct Draft {
+    /// What is known, and who writes.
+    pub(super) known: Known,
+    pub(super) writer: Writer,
+    pub(super) record: Record,
+    /// What the record says in one line.
+    pub(super) summary: String,
+    /// What goes into our ref with it.
+    pub(super) files: Files,
+    pub(super) occasion: Occasion,
+}
+
+/// Why something is written.
+pub(super) enum Occasion {
+    /// Targets are about to go forward: the record alone.
+    Intention,
+    /// A tick ends.
+    End(Rest),
+}
+
+/// What is written beside the record when a tick ends.
+pub(super) struct Rest {
+    /// Stops that the ledger has not folded.
+    pub(super) stops: Vec<SeenStop>,
+    /// The evidence for those of our own that are not signed yet, by statement.
+    pub(super) evidence: BTreeMap<Digest, Vec<u8>>,
+    /// Whether stops are carried over to the branch.
+    pub(super) carries_over: bool,
+    /// Transitions that were applied and have no tag.
+    pub(super) untagged: Vec<(LeaseId, Transition)>,
+}
+
+/// What came of it.
+pub(super) struct Written {
+    /// Who wrote, who knows the last record now.
+    pub(super) writer: Writer,
+    /// The record and the files that are in our ref now, if they are.
+    pub(super) record: Option<(Record, Files)>,
+    /// The stops of our own that were signed, by statement.
+    pub(super) signed: BTreeMap<Digest, Oid>,
+    /// Whether no stop is left to be carried over.
+    pub(super) all_carried: bool,
+    /// What is to be pushed.
+    pub(super) pushes: Vec<Push>,
+    /// What could not be written.
+    pub(super) failed: Vec<Refusal>,
+}
+
+/// Something that is being written.
+pub(super) struct Writing {
+    thread: JoinHandle<Written>,
+    since: Instant,
+}
+
+impl Writing {
+    /// Begins to write.
+    pub(super) fn begin(draft: Draft) -> Self {
+        Self { thread: std::thread::spawn(|| draft.write()), since: now() }
+    }
+
+    /// Whether it is known what came of it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// What came of it.
+    pub(super) fn outcome(self) -> Result<Written, Refusal> {
+        let inside = |_| Refusal::new(Reason::Internal, "the writing of what is to be recorded failed inside");
+        self.thread.join().map_err(inside)
+    }
+
+    /// That it takes long, if it does.
+    pub(super) fn late(&self) -> Option<Refusal> {
+        let message = "what is to be recorded has not been written and signed yet, and is being waited for";
+        (self.since.elapsed() >= LATE).then(|| {
+            Refusal::new(Reason::NotSigned, message).hint("see whether the key, its SSH agent and the disk answer")
+        })
+    }
+}
+
+impl Draft {
+    fn write(self) -> Written {
+        let Self { mut known, writer, record, summary, files, occasion } = self;
+        let mut written = Written {
+            writer,
+            record: None,
+            signed: BTreeMap::new(),
+            all_carried: false,
+            pushes: Vec::new(),
+            failed: Vec::new(),
+        };
+        let rest = match occasion {
+            Occasion::Intention => None,
+            Occasion::End(rest) => Some(rest),
+        };
+        let outcome = match (&rest, written.is_news(&known, &record)) {
+            (None, _) | (_, Ok(true)) => written.record(&mut known, record, files, &summary),
+            (Some(_), Ok(false)) => Ok(()),
+            (Some(_), Err(refusal)) => Err(refusal),
+        };
+        let outcome = outcome.and_then(|()| written.writer.record_push(&known));
+        written.take(outcome.map(|push| push.into_iter().collect()));
+        let Some(rest) = rest else { return written };
+        let outcome = written.stops(&mut known, rest.stops, &rest.evidence, rest.carries_over);
+        written.take(outcome);
+        let tags = written.writer.tags(&known, &rest.untagged);
+        written.take(tags.map(|tags| put_tags(&mut known, &tags).into_iter().collect()));
+        written
+    }
+}
+
+impl Written {
+    fn take(&mut self, outcome: Result<Vec<Push>, Refusal>) {
+        match outcome {
+            Ok(pushes) => self.pushes.extend(pushes),
+            Err(refusal) => self.failed.push(refusal),
+        }
+    }
+
+    /// Whether a record says what the last one did not.
+    fn is_news(&mut self, known: &Known, record: &Record) -> Result<bool, Refusal> {
+        let last = self.writer.last_record(known)?;
+        let differs = last.is_none_or(|last| !record.says_the_same_as(last));
+        Ok(!record.events.is_empty() || (differs && !record.targets.is_empty()))
+    }
+
+    fn record(&mut self, known: &mut Known, record: Record, files: Files, summary: &str) -> Result<(), Refusal> {
+        self.writer.write(known, &record, &files, summary)?;
+        self.record = Some((record, files));
+        Ok(())
+    }
+
+    fn stops(
+        &mut self,
+        known: &mut Known,
+        mut stops: Vec<SeenStop>,
+        evidence: &BTreeMap<Digest, Vec<u8>>,
+        carries_over: bool,
+    ) -> Result<Vec<Push>, Refusal> {
+        for stop in stops.iter_mut().filter(|stop| stop.commit.is_none()) {
+            let id = stop.statement.id();
+            let commit = self.writer.sign_stop(known, stop, evidence.get(&id).map(Vec::as_slice))?;
+            stop.commit = Some(commit);
+            self.signed.insert(id, commit);
+        }
+        for stop in stops.iter().filter(|stop| stop.key == self.writer.public.raw()) {
+            keep_stop(known, stop)?;
+        }
+        let mut pushes = stops_pushes(known);
+        if carries_over {
+            let carried = self.writer.carry_over(known, &stops)?;
+            self.all_carried = carried.is_none();
+            pushes.extend(carried);
+        }
+        Ok(pushes)
+    }
+}

@@ -222,10 +222,9 @@ fn a_shallow_clone_cannot_be_verified_and_says_why() {
         assert!(ran.out.contains(&format!("Two-Key-Lease: {LEASE}\n")) && ran.err.starts_with("unverified: "));
     }
     world.two_key(&["statement", "freeze"]).exits(0).says("Two-Key-Action: freeze");
-    world
-        .two_key(&["statement", "halt", "nothing"])
-        .exits(0)
-        .says("the stop is of the lease whose id is exactly nothing");
+    // What no file tells of may be a lease all the same, but for what can be none.
+    world.two_key(&["statement", "halt", "nothing"]).exits(0).says("the lease whose id is exactly nothing");
+    world.two_key(&["statement", "halt", "no lease"]).exits(1).says("unknown-lease: ");
     let message = ["statement", "halt", LEASE, "--message", "--principal", "cp14"];
     world.two_key(&message).exits(0).says("Two-Key-Principal: cp14");
 }

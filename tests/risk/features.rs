@@ -242,7 +242,7 @@ fn what_is_not_there_cannot_be_decided() {
     let args = ["risk", "--repository", "/nowhere", "--from", &from, "--to", &to];
     world.two_key(&args).exits(3).says("is not a Git repository").says("--repository PATH");
     let failure = world.two_key(&[&args[..], &["--format", "json"]].concat()).exits(3).json();
-    assert_eq!((failure["reason"].as_str(), failure["exit"].as_u64()), (Some("internal"), Some(3)));
+    assert_eq!((failure["reason"].as_str(), failure["exit"].as_u64()), (Some("no-repository"), Some(3)));
 }
 
 #[test]

@@ -35,6 +35,8 @@ enum Trouble {
     Full(&'static str),
     /// A folder may only be read.
     ReadOnly(&'static str),
+    /// The key's file is gone.
+    NoKey,
 }
 
 /// One tick in trouble.
@@ -48,6 +50,13 @@ fn apply_in(stage: &Stage, trouble: &Trouble) -> Ran {
             stage.world.run_with(stage.world.path(), env!("CARGO_BIN_EXE_git-two-key"), &apply, b"", &env)
         }
         Trouble::ReadOnly(folder) => as_nobody(stage, folder, &apply),
+        Trouble::NoKey => {
+            let (key, elsewhere) = (stage.world.key_file("edge1"), stage.path("elsewhere"));
+            fs::rename(&key, &elsewhere).unwrap();
+            let ran = stage.apply();
+            fs::rename(elsewhere, key).unwrap();
+            ran
+        }
     }
 }
 
@@ -100,16 +109,29 @@ fn is_made_up_for(stage: &Stage, applied_step: u64) {
 /// Nothing goes forward in some trouble, by what was pushed before; a stop that is pushed after it began is carried out.
 #[track_caller]
 fn stops_and_does_not_go_forward(trouble: &Trouble) {
+    let said = if matches!(trouble, Trouble::NoKey) { "no-key: " } else { "io: " };
     let stage = promoted();
-    apply_in(&stage, trouble).exits(3).says("io: ");
+    apply_in(&stage, trouble).exits(3).says(said);
     assert_eq!(weight(&stage), 500);
     stage.turn("cp14", "halt");
-    apply_in(&stage, trouble).exits(3).says("io: ");
+    apply_in(&stage, trouble).exits(3).says(said);
     assert_eq!(weight(&stage), 0);
     // And stays so, by a process that remembers nothing of it.
     apply_in(&stage, trouble).exits(3);
     assert_eq!(weight(&stage), 0);
     is_made_up_for(&stage, 3);
+}
+
+#[test]
+fn where_the_key_is_gone_a_stop_is_carried_out_and_signed_for_once_it_is_back() {
+    stops_and_does_not_go_forward(&Trouble::NoKey);
+}
+
+#[test]
+fn an_applier_that_never_had_its_key_does_not_begin() {
+    let stage = Stage::unhooked("0s");
+    fs::remove_file(stage.world.key_file("edge1")).unwrap();
+    stage.apply().exits(3).says("no-key: ");
 }
 
 #[test]

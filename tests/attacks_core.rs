@@ -41,7 +41,7 @@ fn folders_within_folders_that_hold_nothing_are_not_walked_for_ever() {
     let both = tree(&scratch, &both);
     let tip = scratch.git(&["commit-tree", "-p", &root.to_string(), "-m", "10^28 folders", &both]);
     let steps = steps(&scratch, root, Oid::parse(tip.trim()).unwrap());
-    assert_eq!(steps[1].leases, [("leases".to_owned(), Entry::TooLarge)]);
+    assert_eq!(steps[1].leases, [("leases".to_owned(), Entry::TooMuch)]);
 }
 
 /// A side line of empty commits from the root on, each with one message, the last with another.

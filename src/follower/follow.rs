@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     git::{Repository, SigningKey},
     ledger::rules,
-    model::{Oid, PrincipalId, Reason, Refusal, document::Span, policy::Role},
+    model::{Oid, PrincipalId, PublicKey, Reason, Refusal, document::Span, policy::Role},
 };
 
 use super::{
@@ -44,6 +44,8 @@ pub(crate) struct Follower {
     clock: Arc<Clock>,
     /// Tips below which every commit has been searched for stops, those included that are only kept aside.
     searched: Option<Vec<Oid>>,
+    /// The file of a key that was not there.
+    missing: Option<PathBuf>,
 }
 
 /// What following came to.
@@ -79,18 +81,23 @@ impl Follower {
             Refusal::new(Reason::Unpinned, format!("no {role} does anything without a pinned root"))
                 .hint(format!("pin it with: git two-key trust ROOT, or root: ROOT in the {role}'s configuration"))
         })?;
-        let key = SigningKey::file(place.key).map_err(refused)?;
-        let public = key.public_key().map_err(refused)?;
         let mut folder = StateFolder::open(repository.common_dir(), place.role, &place.name)?;
         // Stops need nothing that is remembered.
         let remembered = state::load(&folder, beginner(root)).unwrap_or_else(|why| {
             folder.hold(why);
             beginner(root)
         });
+        let known = remembered.as_ref().public.clone();
+        let (key, public, missing) = match (read_key(place.key.clone()), known) {
+            (Ok((key, public)), _) => (key, public, None),
+            // Weight comes down without a signature. Nothing goes forward, and nothing is signed, before the key is back.
+            (Err(_), Some(public)) => (SigningKey::Ssh(place.key.clone()), public, Some(place.key)),
+            (Err(why), None) => return Err(why),
+        };
         let mirror = Mirror::open(repository, place.remote, root, &place.name)?;
         let writer = Writer::new(place.name, key, public);
         let clock = Arc::from(clock);
-        Ok((Self { mirror, writer, folder, role: place.role, clock, searched: None }, remembered))
+        Ok((Self { mirror, writer, folder, role: place.role, clock, searched: None, missing }, remembered))
     }
 
     /// How the clocks are read.
@@ -165,8 +172,12 @@ impl Follower {
     }
 
     /// Whether the key that is configured here is its own, by the policy in force: a key acts in no other role, and for
-    /// nobody else.
-    pub(crate) fn own_key(&self) -> Result<(), Refusal> {
+    /// nobody else. A file that was missing is looked for again.
+    pub(crate) fn own_key(&mut self) -> Result<(), Refusal> {
+        if let Some(path) = &self.missing {
+            (self.writer.key, self.writer.public) = read_key(path.clone())?;
+            self.missing = None;
+        }
         let (owner, role) = rules::owner(&self.mirror.state, self.writer.public.raw())?;
         let hint = "see whose keys there are: git two-key key list";
         if role != self.role {
@@ -180,4 +191,11 @@ impl Follower {
         }
         Ok(())
     }
+}
+
+/// A key by its file.
+fn read_key(path: PathBuf) -> Result<(SigningKey, PublicKey), Refusal> {
+    let key = SigningKey::file(path).map_err(|error| error.refusal())?;
+    let public = key.public_key().map_err(|error| error.refusal())?;
+    Ok((key, public))
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::model::{Oid, Reason, Refusal};
+use crate::model::{Oid, PublicKey, Reason, Refusal};
 
 use super::{clock::Reading, state_folder::StateFolder, stops::SeenStop};
 
@@ -25,12 +25,16 @@ pub struct FollowerState {
     pub stops: Vec<SeenStop>,
     /// Tips below which every commit has been searched for stops.
     pub searched: Vec<Oid>,
+    /// The key that an applier has: by it one begins whose key file is gone, and stops what is to be stopped.
+    #[serde(default)]
+    pub public: Option<PublicKey>,
 }
 
 impl FollowerState {
     /// Of somebody who has not followed anything yet.
     pub fn new(root: Oid) -> Self {
-        Self { version: 1, root, accepted: None, fetched: None, clock: None, stops: Vec::new(), searched: Vec::new() }
+        let (stops, searched) = (Vec::new(), Vec::new());
+        Self { version: 1, root, accepted: None, fetched: None, clock: None, stops, searched, public: None }
     }
 
     /// Whether it says nothing that an earlier one did not: the times of looking aside.

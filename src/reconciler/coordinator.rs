@@ -134,7 +134,8 @@ impl Applier {
             root: config.root,
             push_limit: PUSH_LIMIT,
         };
-        let (follower, remembered) = Follower::open(place, clock, ApplierState::new)?;
+        let (follower, mut remembered) = Follower::open(place, clock, ApplierState::new)?;
+        remembered.follower.public = Some(follower.writer.public.clone());
         let interval = Duration::from_secs(config.interval.as_secs());
         let sources = config.metrics.as_ref().map(Sources::open).transpose()?.map(Arc::new);
         Ok(Self {

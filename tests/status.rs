@@ -254,8 +254,8 @@ fn the_status_has_what_is_served_and_wanted_and_why_they_differ() {
     stage.promote();
     let behind = status(world);
     assert_eq!((behind["served"]["weight"].as_f64(), behind["wanted"]["weight"].as_u64()), (Some(5.0), Some(25)));
-    assert_eq!(behind["why"].as_str(), Some(&format!("edge1 has not carried out step 2 of {LEASE}")[..]));
-    world.two_key(&["status"]).exits(0).says("serves 5 % ").says(", wants 25 %: edge1 has not carried out step 2 of ");
+    assert_eq!(behind["why"].as_str(), Some(&format!("edge1 has not recorded step 2 of {LEASE}")[..]));
+    world.two_key(&["status"]).exits(0).says("serves 5 % ").says(", wants 25 %: edge1 has not recorded step 2 of ");
     // Undone, and carried out: what another lease would have is no weight of this one.
     stage.turn("cp18", "rollback");
     stage.apply().exits(0);

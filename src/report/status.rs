@@ -241,7 +241,7 @@ fn why_differs(state: &State, lease: &LeaseState, seen: Option<&Seen>) -> Option
     let is_there = seen.there.as_ref() == Some(&lease.id);
     let wanted = u32::from(lease.weight()) * 100;
     match weight {
-        _ if is_late => Some(format!("{applier} has not carried out step {last} of {}{said}", lease.id)),
+        _ if is_late => Some(format!("{applier} has not recorded step {last} of {}{said}", lease.id)),
         None => Some(format!("{applier} cannot see the weight{said}")),
         // What another lease has is none of this one's weight.
         Some(weight) if wanted == if is_there { *weight } else { 0 } => None,

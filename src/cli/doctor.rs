@@ -10,7 +10,7 @@ use crate::{
     follower::{clocks, records},
     git::{self, Base, GitError, Hook, Repository, refspecs},
     ledger,
-    model::Oid,
+    model::{CLOCK_TOLERANCE, Oid},
     report,
 };
 
@@ -22,8 +22,6 @@ use super::{
     terminal, turn,
 };
 
-/// How far a clock may be behind the newest commit: as far as hooks let commits be dated ahead. Seconds.
-const CLOCK_TOLERANCE: i64 = 5 * 60;
 /// How long an applier may take to record a transition that is in force. Seconds; its default for `max-staleness`.
 const APPLIER_TOLERANCE: i64 = 15 * 60;
 
@@ -191,7 +189,7 @@ fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -
 fn clock(chart: &mut Chart, session: &Session, now: i64) {
     let newest = session.reports.last().map_or(now, |report| report.claimed_time);
     let behind = newest - now;
-    if behind > CLOCK_TOLERANCE {
+    if behind > CLOCK_TOLERANCE.as_secs() {
         let minutes = behind / 60;
         let message = format!(
             "the newest commit of {} is dated {minutes} minutes ahead of the clock here",

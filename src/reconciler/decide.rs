@@ -5,7 +5,7 @@
 //! drifted is put back to the weight that was applied last; only then may the next tier come, and only if nothing
 //! at all speaks against it. Whatever is unknown, no act here leads above the weight that was applied last.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     },
     ledger::Phase,
     model::{
-        LeaseId, Reason, Refusal, StopKind,
+        CLOCK_TOLERANCE, LeaseId, Reason, Refusal, StopKind,
         lease::{OnExpiry, Tier},
         policy::DriftBelow,
     },
@@ -29,9 +29,6 @@ use crate::{
 use super::{restore::Holds, rollback_health::RollbackHealth};
 
 pub use super::applied::{Applied, Restored, Rollback};
-
-/// How far clocks may differ.
-const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is wanted of a target: the ledger's word, with every stop that was seen anywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -466,7 +463,7 @@ fn against(desired: &Desired, conditions: &Conditions) -> Option<Refusal> {
         let message = format!("lease {id} expired at {}", desired.expires);
         return Some(Refusal::new(Reason::Expired, message).hint("issue a new lease: git two-key new"));
     }
-    if desired.issued > now.saturating_add(TOLERANCE).unwrap_or(Timestamp::MAX) {
+    if desired.issued > now.saturating_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX) {
         return Some(Refusal::new(Reason::NotYetValid, format!("lease {id} is not valid before {}", desired.issued)));
     }
     None

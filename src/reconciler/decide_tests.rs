@@ -536,7 +536,7 @@ proptest! {
         let Act::Shift { tier: Some(next), weight_bp, .. } = decision.act else { panic!("{decision:?}") };
         prop_assert!(conditions.blockers.is_empty() && conditions.pack == Pack::Rehearsed);
         let now = conditions.now.unwrap();
-        prop_assert!(now < wanted.expires && now >= wanted.issued.checked_sub(TOLERANCE).unwrap());
+        prop_assert!(now < wanted.expires && now >= wanted.issued.checked_sub(CLOCK_TOLERANCE).unwrap());
         prop_assert!(!wanted.frozen && there.is_some());
         match was.tier.filter(|_| was.lease.as_ref() == Some(&wanted.lease)) {
             Some(_) => prop_assert!(conditions.health.against().is_none()),

@@ -9,12 +9,9 @@ use crate::{
         terminal::remark,
     },
     git::{RefUpdate, Repository, mirrored},
-    model::{Oid, Reason, Refusal},
+    model::{CLOCK_TOLERANCE, Oid, Reason, Refusal},
     signature::Opened,
 };
-
-/// How far ahead of the clock a vote may be dated, in seconds, as a server's hook judges it.
-const TOLERANCE: i64 = 5 * 60;
 
 /// Whether the local branch is brought along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +75,7 @@ fn is_ahead(repo: &Repository, id: Oid) -> bool {
         };
         Ok::<_, crate::git::GitError>(if goes_forward { objects.links(id)?.committer_time } else { 0 })
     };
-    let ahead = u64::try_from(now().as_second().saturating_add(TOLERANCE)).unwrap_or_default();
+    let ahead = u64::try_from(now().as_second().saturating_add(CLOCK_TOLERANCE.as_secs())).unwrap_or_default();
     dated(repo).is_ok_and(|dated| dated > ahead)
 }
 

@@ -1,16 +1,13 @@
 //! Time: the only rule that knows a clock, and only for votes that go forward. Never for stops.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{
     ledger::{Descent, State, Step},
-    model::{Reason, Refusal},
+    model::{CLOCK_TOLERANCE, Reason, Refusal},
 };
 
 use super::FreshVote;
-
-/// How far clocks may differ.
-const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The verified votes in a step that has been folded. A sealed signature says nothing about time: it is dated by the step that
 /// brings it.
@@ -39,7 +36,7 @@ pub(super) fn judge(vote: &FreshVote, state: &State, now: Timestamp) -> Vec<Refu
         return found;
     }
     let carrier = vote.carrier.short();
-    let ahead = now.saturating_add(TOLERANCE).unwrap_or(Timestamp::MAX);
+    let ahead = now.saturating_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
     if Timestamp::from_second(vote.dated).map_or(vote.dated > 0, |dated| dated > ahead) {
         let message = format!("the {action} in commit {carrier} is dated more than 5 minutes ahead of the clock here");
         found.push(Refusal::new(Reason::FutureDated, message).hint("set the clock right, then make it again"));

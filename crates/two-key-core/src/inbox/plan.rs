@@ -7,14 +7,11 @@ use jiff::Timestamp;
 
 use crate::{
     ledger::{self, Hypothesis, State, StepReport},
-    model::{Action, Fingerprint, LeaseId, Nonce, PrincipalId, PublicKey, Reason, Refusal, Statement},
+    model::{Action, CLOCK_TOLERANCE, Fingerprint, LeaseId, Nonce, PrincipalId, PublicKey, Reason, Refusal, Statement},
     signature::Cosignature,
 };
 
 use super::Overlay;
-
-/// How far in the future a lease's window may open, in seconds: clocks differ.
-const AHEAD: i64 = 5 * 60;
 
 /// A vote that could be made, seen from one state.
 #[derive(Debug, Clone)]
@@ -93,7 +90,7 @@ pub fn in_window(state: &State, action: Action, lease: Option<&LeaseId>, now: Ti
         let refusal = Refusal::new(Reason::Expired, format!("lease {} expired at {}", lease.id, lease.expires));
         return Err(refusal.hint("propose the change again, as a new lease: git two-key new"));
     }
-    if lease.issued.as_second().saturating_sub(now.as_second()) > AHEAD {
+    if lease.issued.as_second().saturating_sub(now.as_second()) > CLOCK_TOLERANCE.as_secs() {
         let message = format!("lease {} is valid from {} on, by this clock not yet", lease.id, lease.issued);
         return Err(Refusal::new(Reason::NotYetValid, message));
     }

@@ -24,10 +24,14 @@ pub use oid::Oid;
 pub use reason::{Reason, Refusal};
 pub use statement::{Fields, Forward, ForwardKind, Statement, Stop, StopKind, Subject};
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 /// The format level that this program reads and writes. What level 1 means is frozen.
 pub const FORMAT_LEVEL: u32 = 1;
+
+/// How far clocks may differ: a commit may be dated so far ahead, and a lease's window may open so far in the future.
+pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The largest lease or policy file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 * 1024;

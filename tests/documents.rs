@@ -215,10 +215,13 @@ fn amendments_that_make_no_valid_policy_are_refused() {
     assert_eq!(reason(add("user2", Role::Human, &user1)), Reason::SameKey);
     assert_eq!(reason(add("user1", Role::Agent, &key(1))), Reason::Malformed);
     assert_eq!(reason(add("USER1", Role::Human, &key(1))), Reason::Malformed);
-    assert_eq!(reason(Amendment::RemoveKey { name: name("user1"), key: user1 }), Reason::PolicyFloor);
+    let last = Amendment::RemoveKey { name: name("user1"), key: user1 };
+    let ungrouped =
+        text.replace("  leads: [user1]\n", "").replace("groups:  ", "#        ").replace(", from: {leads: 1}", "");
+    assert_eq!(policy::amend(&ungrouped, &last).unwrap_err().reason, Reason::PolicyFloor);
     assert_eq!(reason(Amendment::RemoveKey { name: name("user1"), key: key(1) }), Reason::Malformed);
     assert_eq!(reason(Amendment::RemovePrincipal { name: name("nobody") }), Reason::Malformed);
-    for named in ["cp14", "edge1"] {
+    for named in ["cp14", "edge1", "user1"] {
         let error = policy::amend(&text, &Amendment::RemovePrincipal { name: name(named) }).unwrap_err();
         assert!(error.to_string().contains("first"), "{error}");
     }

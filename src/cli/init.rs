@@ -16,8 +16,8 @@ use crate::{
     model::{
         PrincipalId, Reason, Refusal, RepositoryId, TargetId, lease,
         policy::{
-            self, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
-            SeparateProposer, Target, USUAL_FALSE_ALARMS,
+            self, AllAtOnce, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule,
+            Rules, SeparateProposer, Target, TargetRules, USUAL_FALSE_ALARMS,
         },
     },
     report,
@@ -182,7 +182,9 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
     let rule = Rule {
         human: 1,
         agent: 1,
+        humans: None,
         agents: None,
+        from: Vec::new(),
         hardware: if args.strict { Hardware::Required } else { Hardware::NotRequired },
         deliberate: if args.strict { Deliberate::Required } else { Deliberate::NotRequired },
         separate_proposer: if args.strict { SeparateProposer::Required } else { SeparateProposer::NotRequired },
@@ -193,6 +195,7 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         previous: None,
         branch: String::new(),
         principals,
+        groups: BTreeMap::new(),
         rules: Rules { cosign: rule.clone(), promote: rule.clone(), policy: rule },
         start_up_to: 10,
         delegable_up_to: 0,
@@ -231,7 +234,16 @@ fn target(text: &str) -> Result<(TargetId, Target), Failure> {
         Some(name) => Some(PrincipalId::parse(name).ok_or_else(|| wrong(format!("`{name}` is no applier's name")))?),
         None => None,
     };
-    Ok((id, Target { driver, applier, gates: Vec::new(), drift_below: DriftBelow::default() }))
+    let target = Target {
+        driver,
+        applier,
+        gates: Vec::new(),
+        rules: TargetRules::default(),
+        thresholds: BTreeMap::new(),
+        all_at_once: AllAtOnce::default(),
+        drift_below: DriftBelow::default(),
+    };
+    Ok((id, target))
 }
 
 /// Says what is thin about it.

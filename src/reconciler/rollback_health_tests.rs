@@ -21,6 +21,8 @@ fn terms(gate: &str) -> PinnedTerms {
         driver: None,
         gates: policy.get().gates.clone(),
         thresholds: BTreeMap::new(),
+        if_measured: std::collections::BTreeSet::new(),
+        promote: None,
         false_alarms: policy.get().false_alarms,
         drift_below: policy::DriftBelow::default(),
     }
@@ -58,6 +60,8 @@ fn passes(terms: &PinnedTerms, recorded: Option<Recorded>) -> Look {
         gates: BTreeMap::new(),
         threshold: crate::gate::ThresholdState::Fine,
         thresholds: BTreeMap::new(),
+        if_measured: std::collections::BTreeSet::new(),
+        promote: None,
     };
     let health = Health { gates: Gates::Pass, ..Health::of(terms, &judgement) };
     Look { health, evidence: Some(Evidence::new(terms.clone(), context, Watch::default(), judgement)) }

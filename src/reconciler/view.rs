@@ -12,7 +12,7 @@ use crate::{
     },
     gate::{
         Measure, TierContext,
-        health::{left_halted, resolve_by, unmeasurable},
+        health::{left_halted, measured_here, resolve_by, unmeasurable},
     },
     git::Repository,
     ledger::{LeaseState, Phase, State, rules},
@@ -170,7 +170,9 @@ impl View {
         let state = &self.ledger;
         let lease = state.lease(&wanted.lease)?;
         let (terms, document) = (lease.terms.as_ref()?, lease.lease()?);
-        let nothing = terms.gates.is_empty() && (terms.thresholds.is_empty() || self.sources.is_none());
+        let measure = self.sources.as_deref().map(|sources| sources as &dyn Measure);
+        let terms = measured_here(terms, measure);
+        let nothing = terms.gates.is_empty() && terms.thresholds.is_empty();
         let ours = applied.lease.as_ref() == Some(&wanted.lease);
         let tier = applied.tier.filter(|_| ours && !nothing)?;
         let ended = matches!(wanted.phase, Phase::Halted | Phase::RolledBack)
@@ -183,7 +185,7 @@ impl View {
             Refusal::new(Reason::NoData, format!("target {target} is not seen at the weight of its tier"))
         });
         let (sources, folder) = (self.sources.clone(), self.folder.join("watches"));
-        Some(Watching { terms: terms.as_ref().clone(), context, sources, folder })
+        Some(Watching { terms: terms.into_owned(), context, sources, folder })
     }
 
     /// How far the health of what is restored for a lease can be checked when it is restored.
@@ -202,8 +204,7 @@ impl View {
         let Rollback::Restored(restored) = &applied.rollback else { return None };
         let state = &self.ledger;
         let lease = state.lease(&wanted.lease).filter(|_| ours)?;
-        let (mut terms, document) = (lease.terms.clone()?, lease.lease()?);
-        terms.thresholds.clear();
+        let (terms, document) = (lease.terms.as_deref().cloned()?.without_limits(), lease.lease()?);
         let context = TierContext::new(state.policy().get(), document, 0, restored.since.now);
         let context = context.map(|context| self.recorded(target, context.of_stable())).ok_or_else(|| {
             Refusal::new(Reason::NoData, format!("lease {} does not say what is rolled out", wanted.lease))
@@ -212,7 +213,7 @@ impl View {
         let sources = self.sources.clone().or_else(|| Sources::open(&sources::Config::default()).ok().map(Arc::new));
         let deadline = rollback_health::deadline(&terms, &restored.since, &self.tick.reading);
         Some(Aftercare {
-            watching: Watching { terms: *terms, context, sources, folder: self.folder.join("restored") },
+            watching: Watching { terms, context, sources, folder: self.folder.join("restored") },
             deadline,
         })
     }
@@ -221,7 +222,7 @@ impl View {
     pub(super) fn unmeasured(&self, wanted: &Desired) -> Option<Refusal> {
         let terms = self.ledger.lease(&wanted.lease)?.terms.as_ref()?;
         let measure = self.sources.as_deref().map(|sources| sources as &dyn Measure);
-        unmeasurable(terms.gates.iter(), terms.thresholds.keys(), measure)
+        unmeasurable(terms, measure)
     }
 
     /// Why a halt that no person made has been left for too long: as the ledger says, or as we know of our own.

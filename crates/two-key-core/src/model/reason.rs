@@ -74,6 +74,8 @@ reasons! {
     TierSkipped = "tier-skipped",
     /// A transition that the lease's state does not have.
     WrongState = "wrong-state",
+    /// A start before what it waits for on another target has completed.
+    NotYet = "not-yet",
     /// A start on a target that another lease occupies.
     TargetBusy = "target-busy",
     /// A forward move during a freeze.

@@ -25,6 +25,11 @@ pub fn write(lease: &Lease) -> String {
         ("issued", json!(lease.issued.to_string())),
         ("expires", json!(lease.expires.to_string())),
         ("tiers", json!(lease.tiers)),
+    ]);
+    if !lease.after.is_empty() {
+        entries.push(("after", json!(lease.after)));
+    }
+    entries.extend([
         ("on-expiry", json!(lease.on_expiry)),
         ("agent-alone-up-to", json!(lease.agent_alone_up_to)),
         ("scope", json!(lease.scope)),

@@ -2,7 +2,10 @@
 
 mod amend;
 mod gates;
+mod loosened;
+mod places;
 mod read;
+mod rules;
 mod thresholds;
 mod write;
 
@@ -17,6 +20,8 @@ use super::{
 
 pub use amend::{Amendment, amend};
 pub use gates::*;
+pub use loosened::{Loosened, loosened};
+pub use places::{FromGroup, Groups, Unfilled, unfilled};
 pub use read::{read, schema};
 pub use thresholds::{Limit, Side, Threshold};
 pub use write::{values, write};
@@ -35,7 +40,9 @@ pub struct Policy {
     pub branch: String,
     /// Who has keys. No raw key stands twice, no name twice without regard to case.
     pub principals: BTreeMap<PrincipalId, Principal>,
-    /// Who must turn a key for what.
+    /// Names for several humans.
+    pub groups: Groups,
+    /// Who must turn a key for what, on every target that says nothing else.
     pub rules: Rules,
     /// A first tier up to this weight (percent) starts on the lease's own two keys plus one to begin.
     pub start_up_to: u8,
@@ -98,6 +105,15 @@ pub struct Rules {
     pub policy: Rule,
 }
 
+/// The rules of one target; none means the policy's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TargetRules {
+    /// Who authorizes a lease there.
+    pub cosign: Option<Rule>,
+    /// Who raises a weight there, resumes, and starts above `start-up-to`.
+    pub promote: Option<Rule>,
+}
+
 /// How many principals of each role must turn a key, and which votes count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -106,8 +122,12 @@ pub struct Rule {
     pub human: u8,
     /// How many agents.
     pub agent: u8,
+    /// Which humans count; none means every human.
+    pub humans: Option<BTreeSet<PrincipalId>>,
     /// Which agents count; none means every agent.
     pub agents: Option<BTreeSet<PrincipalId>>,
+    /// Of the humans, at least so many from each group, by distinct persons; together no more than `human`.
+    pub from: Vec<FromGroup>,
     /// Which human signatures count.
     pub hardware: Hardware,
     /// Which human signatures count.
@@ -152,8 +172,24 @@ pub struct Target {
     pub applier: Option<PrincipalId>,
     /// The gates that each tier must pass.
     pub gates: Vec<GateId>,
+    /// Who must turn a key for leases there, where that differs from the policy's rules.
+    pub rules: TargetRules,
+    /// Auto-halt limits of this target alone. They have to be measured, where the policy's own are for targets that measure them.
+    pub thresholds: BTreeMap<GateId, Threshold>,
+    /// Whether leases may go to all traffic in one step.
+    pub all_at_once: AllAtOnce,
     /// What becomes of traffic that somebody took off the candidate.
     pub drift_below: DriftBelow,
+}
+
+/// Whether leases on a target may have the single tier 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum AllAtOnce {
+    /// `all-at-once: true`.
+    Allowed,
+    /// `all-at-once: false`.
+    #[default]
+    Refused,
 }
 
 /// What an applier does with a candidate that is seen below what was applied last. Weight above it is always put back.
@@ -239,6 +275,21 @@ impl Policy {
     /// Every key with its principal.
     pub fn keys(&self) -> impl Iterator<Item = (&PrincipalId, &Principal, &PublicKey)> {
         self.principals.iter().flat_map(|(id, principal)| principal.keys.iter().map(move |key| (id, principal, key)))
+    }
+
+    /// Who authorizes leases on a target.
+    pub fn cosign_rule(&self, target: &TargetId) -> &Rule {
+        self.targets.get(target).and_then(|known| known.rules.cosign.as_ref()).unwrap_or(&self.rules.cosign)
+    }
+
+    /// Whether leases on a target may go to all traffic in one step.
+    pub fn all_at_once(&self, target: &TargetId) -> AllAtOnce {
+        self.targets.get(target).map_or(AllAtOnce::Refused, |known| known.all_at_once)
+    }
+
+    /// Who moves leases on a target forward.
+    pub fn promote_rule(&self, target: &TargetId) -> &Rule {
+        self.targets.get(target).and_then(|known| known.rules.promote.as_ref()).unwrap_or(&self.rules.promote)
     }
 
     /// The governed branch's full ref name.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Deliberate, DriftBelow, Hardware, Policy, Principal, RiskPolicy, Rule, SeparateProposer, Target, Terms,
+    AllAtOnce, Deliberate, DriftBelow, Hardware, Policy, Principal, RiskPolicy, Rule, SeparateProposer, Target, Terms,
     USUAL_FALSE_ALARMS,
 };
 use crate::model::{FORMAT_LEVEL, document::emit};
@@ -24,6 +24,9 @@ pub fn write(policy: &Policy) -> String {
         ("start-up-to", json!(policy.start_up_to)),
         ("delegable-up-to", json!(policy.delegable_up_to)),
     ];
+    if !policy.groups.is_empty() {
+        entries.insert(6, ("groups", json!(policy.groups)));
+    }
     let optional = [
         ("targets", targets(policy)),
         ("false-alarms", json!(Some(policy.false_alarms).filter(|rate| *rate != USUAL_FALSE_ALARMS))),
@@ -40,6 +43,7 @@ pub fn write(policy: &Policy) -> String {
 /// Everything that a policy says, in the words of the file: section, then name, then what is said of it.
 pub fn values(policy: &Policy) -> Value {
     json!({
+        "groups": policy.groups,
         "rules": rules(policy),
         "start-up-to": policy.start_up_to,
         "delegable-up-to": policy.delegable_up_to,
@@ -82,6 +86,13 @@ fn rule(rule: &Rule) -> Value {
     let mut map = Map::new();
     map.insert("human".to_owned(), json!(rule.human));
     map.insert("agent".to_owned(), json!(rule.agent));
+    if let Some(humans) = &rule.humans {
+        map.insert("humans".to_owned(), json!(humans));
+    }
+    if !rule.from.is_empty() {
+        let from = rule.from.iter().map(|from| (from.group.to_string(), json!(from.count)));
+        map.insert("from".to_owned(), Value::Object(from.collect()));
+    }
     if let Some(agents) = &rule.agents {
         map.insert("agents".to_owned(), json!(agents));
     }
@@ -97,6 +108,18 @@ fn target(target: &Target) -> Value {
     }
     if !target.gates.is_empty() {
         map.insert("gates".to_owned(), json!(target.gates));
+    }
+    let own = [("cosign", &target.rules.cosign), ("promote", &target.rules.promote)];
+    let own: Map<_, _> =
+        own.into_iter().filter_map(|(name, own)| Some((name.to_owned(), rule(own.as_ref()?)))).collect();
+    if !own.is_empty() {
+        map.insert("rules".to_owned(), Value::Object(own));
+    }
+    if !target.thresholds.is_empty() {
+        map.insert("thresholds".to_owned(), json!(target.thresholds));
+    }
+    if target.all_at_once == AllAtOnce::Allowed {
+        map.insert("all-at-once".to_owned(), json!(true));
     }
     if target.drift_below != DriftBelow::default() {
         map.insert("drift-below".to_owned(), json!(target.drift_below));

@@ -286,7 +286,7 @@ prop_compose! {
         (policy.version, policy.branch) = (version, branch);
         policy.previous = (version > 1).then(|| Digest::of(b"before"));
         (policy.start_up_to, policy.delegable_up_to, policy.rules.cosign.human) = numbers;
-        if flags[0] { policy.rules.promote.hardware = policy::Hardware::Required; }
+        if flags[0] { policy.rules.promote.hardware = policy::Hardware::Presence; }
         if flags[1] { policy.rules.policy.deliberate = policy::Deliberate::Required; }
         if flags[2] { policy.rules.cosign.separate_proposer = policy::SeparateProposer::Required; }
         if flags[3] { policy.targets.clear(); policy.gates.clear(); }

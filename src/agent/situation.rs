@@ -42,7 +42,8 @@ pub(super) fn next(
     let Some(awaited) = ledger::awaited(state, id).filter(|awaited| !awaited.action.stops()) else {
         return nothing(Turn::Nothing);
     };
-    let window = inbox::in_window(state, awaited.action, Some(id), now).err();
+    let window = inbox::in_window(state, awaited.action, Some(id), now);
+    let window = window.and_then(|()| inbox::key_in_time(state, awaited.action, who.0.raw(), now)).err();
     let plan = Plan::new(state, waiting, awaited.action, Some(id), None);
     let plan = match plan.and_then(|plan| plan.turned_by(waiting, who.0, who.1)) {
         Ok(plan) => plan,

@@ -171,7 +171,12 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         for entry in entries {
             let (name, key) = pair(role, entry)?;
             let key = turn::keys::public_key(place, key)?;
-            let principal = principals.entry(name.clone()).or_insert_with(|| Principal { role, keys: Vec::new() });
+            let principal = principals.entry(name.clone()).or_insert_with(|| Principal {
+                role,
+                keys: Vec::new(),
+                until: None,
+                last_days: BTreeMap::new(),
+            });
             if principal.role != role {
                 let message = format!("{name} is given two roles; a principal has one");
                 return Err(Failure::refused(POLICY_PATH, Refusal::new(Reason::PolicyFloor, message)));
@@ -185,7 +190,7 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         humans: None,
         agents: None,
         from: Vec::new(),
-        hardware: if args.strict { Hardware::Required } else { Hardware::NotRequired },
+        hardware: if args.strict { Hardware::Presence } else { Hardware::NotRequired },
         deliberate: if args.strict { Deliberate::Required } else { Deliberate::NotRequired },
         separate_proposer: if args.strict { SeparateProposer::Required } else { SeparateProposer::NotRequired },
     };
@@ -199,6 +204,7 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         rules: Rules { cosign: rule.clone(), promote: rule.clone(), policy: rule },
         start_up_to: 10,
         delegable_up_to: 0,
+        windows: Vec::new(),
         targets: args.target.iter().map(|text| target(text)).collect::<Result<_, _>>()?,
         false_alarms: USUAL_FALSE_ALARMS,
         gates: BTreeMap::new(),
@@ -240,6 +246,7 @@ fn target(text: &str) -> Result<(TargetId, Target), Failure> {
         gates: Vec::new(),
         rules: TargetRules::default(),
         thresholds: BTreeMap::new(),
+        windows: Vec::new(),
         all_at_once: AllAtOnce::default(),
         drift_below: DriftBelow::default(),
     };

@@ -21,7 +21,8 @@ use crate::{
         Action, Digest, IntentId, LeaseId, Nonce, Oid, Reason, Refusal, TargetId,
         document::Span,
         lease::{
-            self, After, AfterArtifacts, AfterState, Artifact, Change, DeclaredRisk, Lease, OnExpiry, Scope, Tier,
+            self, After, AfterArtifacts, AfterState, Artifact, Change, DeclaredRisk, Exception, Lease, OnExpiry, Scope,
+            Tier,
         },
         policy::SeparateProposer,
     },
@@ -74,6 +75,9 @@ pub struct Args {
     /// Start only after the same artifacts have completed on this target (without artifacts: after anything has)
     #[arg(long, value_name = "TARGET")]
     after: Vec<String>,
+    /// Move it outside its target's windows too; each move then takes one more human
+    #[arg(long)]
+    exception: bool,
     /// What the applier does when the window closes in the middle
     #[arg(long, value_parser = ["rollback", "hold"], default_value = "rollback")]
     on_expiry: String,
@@ -236,6 +240,7 @@ fn lease_of(args: &Args, session: &Session) -> Result<Lease, Failure> {
         expires: expires(args.expires.as_deref().unwrap_or("24h"), issued)?,
         tiers: tiers(&args.tier)?,
         after,
+        exception: if args.exception { Exception::Taken } else { Exception::NotTaken },
         on_expiry: if args.on_expiry == "hold" { OnExpiry::Hold } else { OnExpiry::Rollback },
         agent_alone_up_to: args.agent_alone_up_to,
         scope: Scope {

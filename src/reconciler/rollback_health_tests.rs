@@ -60,8 +60,6 @@ fn passes(terms: &PinnedTerms, recorded: Option<Recorded>) -> Look {
         gates: BTreeMap::new(),
         threshold: crate::gate::ThresholdState::Fine,
         thresholds: BTreeMap::new(),
-        if_measured: std::collections::BTreeSet::new(),
-        promote: None,
     };
     let health = Health { gates: Gates::Pass, ..Health::of(terms, &judgement) };
     Look { health, evidence: Some(Evidence::new(terms.clone(), context, Watch::default(), judgement)) }

@@ -80,11 +80,23 @@ impl View {
     }
 
     /// What holds for one target: what holds for all, and what else speaks against moving it forward.
-    pub(super) fn conditions(&self, target: &TargetId, wanted: &Desired) -> Conditions {
+    pub(super) fn conditions(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Conditions {
         let mut conditions = self.tick.conditions();
         conditions.blockers.extend(self.mine(target).err());
         conditions.blockers.extend(self.tick.outlived(wanted, &self.expired));
+        conditions.blockers.extend(self.untimely(wanted, applied));
         conditions
+    }
+
+    /// Why a lease is not moved forward at this hour, or not by the keys that its last move rests on.
+    fn untimely(&self, wanted: &Desired, applied: &Applied) -> Option<Refusal> {
+        let (policy, now) = (self.ledger.policy().get(), self.tick.reading.now);
+        let lease = self.ledger.lease(&wanted.lease)?;
+        let closed = policy.open_for(lease.lease()?, now).err();
+        let done = |step: u32| applied.lease.as_ref() == Some(&wanted.lease) && applied.step >= step;
+        let ahead = lease.transitions.iter().filter(|move_| move_.action.moves() && !done(move_.step));
+        let mut keys = ahead.flat_map(|move_| &move_.votes).map(|vote| vote.key.raw());
+        closed.or_else(|| keys.find_map(|key| policy.key_in_time(key, now).err()))
     }
 
     /// The driver that was pinned when the lease started.

@@ -46,7 +46,7 @@ pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_rem
 pub use attestation::attestation;
 pub use difference::{PolicyRow, policy_difference};
 pub use finding::{FindingView, finding_line, finding_subject};
-pub use keys::{KeyView, allowed_signers, keys, keys_text};
+pub use keys::{KeyView, allowed_signers, ending_keys, keys, keys_text};
 pub use lease::{
     Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, ShowView, TierView, TransitionView,
     VoteView, awaits, lease_view, show_view,

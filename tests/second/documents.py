@@ -4,6 +4,7 @@ schema cannot say is below: floors, keys, order, windows.
 import hashlib
 import json
 import re
+import zoneinfo
 from datetime import datetime
 from pathlib import Path
 
@@ -52,9 +53,12 @@ class Shape:
             null = {"type": "null"} in schema["anyOf"] and isinstance(value, strict.Scalar) and value.is_null()
             if null:
                 return None
-            forms = [self.root["$defs"][one["$ref"].rsplit("/", 1)[1]] if "$ref" in one else one for one in schema["anyOf"]]
-            is_mapping = isinstance(value, dict)
-            return self.value(value, next((one for one in forms if (one.get("type") == "object") == is_mapping), forms[0]))
+            for form in schema["anyOf"]:
+                try:
+                    return self.value(value, form)
+                except Bad as bad:
+                    found = bad
+            raise found
         if "oneOf" in schema:
             words = [one["const"] for one in schema["oneOf"]]
             return self.known(self.text(value), words)
@@ -215,6 +219,7 @@ class Lease:
                 strict.bad(f"it cannot wait for {one['target']}")
             self.after.append((one["target"], self.artifacts if same else set()))
         self.alone = found.get("agent-alone-up-to") or 0
+        self.exception = found.get("exception", False)
         self.risk = found.get("risk")
         scope = found.get("scope") or {}
         for path in scope.get("commands") or []:
@@ -314,6 +319,7 @@ class Policy:
             for limit in (one.get("thresholds") or {}).values():
                 check_threshold(limit)
             ids(one.get("thresholds") or {}, "thresholds")
+            windows(one.get("windows"))
         for rule in [*self.rules.values(), *self.own.values()]:
             self.named(rule)
         for one in self.targets.values():
@@ -327,6 +333,7 @@ class Policy:
             check_threshold(one)
         if found.get("false-alarms") is not None and not 0 < found["false-alarms"] < 1:
             strict.bad("false-alarms lies between 0 and 1")
+        windows(found.get("windows"))
         self.floors()
 
     def rule(self, name, target):
@@ -359,6 +366,20 @@ class Policy:
         agents = [name for name, role in self.roles.items() if role == "agent" and (rule.agents is None or name in rule.agents)]
         if not (len(able) >= rule.human and len(agents) >= rule.agent) and len(able) < max(2, rule.human):
             raise Bad("policy-floor", "nobody could change this policy")
+
+
+def windows(found):
+    """Windows of a policy or a target: each is open at some time."""
+    if found == []:
+        strict.bad("no window")
+    for one in found or []:
+        names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+        days = [names.index(day) for part in one["days"].split(",") for day in part.split("-")]
+        ranges = all(len(set(part.split("-"))) == len(part.split("-")) for part in one["days"].split(","))
+        if days != sorted(set(days)) or not ranges or one["from"] >= one["until"]:
+            strict.bad("a window that never opens")
+        if one["zone"] not in zoneinfo.available_timezones():
+            strict.bad(f"no zone {one['zone']}")
 
 
 def low(raw):

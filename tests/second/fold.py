@@ -269,7 +269,7 @@ class Ledger:
         if vote.role == "applier":
             raise Bad("wrong-role", "an applier turns no key forward")
         if vote.role == "human":
-            if rule.hardware and not self.touched(vote):
+            if rule.hardware and (not self.touched(vote) or (rule.hardware == "verified" and not vote.signature.checked)):
                 raise Bad("hardware-required", "no authenticator's signature with somebody there")
             if rule.deliberate and not vote.deliberate:
                 raise Bad("missing-role", "a signature of a commit, where a deliberate one is asked for")
@@ -491,8 +491,12 @@ class Ledger:
         terms = [band for band in policy.get("bands") or [] if declared["score"] >= band["from"]]
         return terms + [policy["factors"][name] for name in declared.get("factors") or [] if name in (policy.get("factors") or {})]
 
-    def further(self, lease):
-        """How many further humans its risk asks for."""
+    def further(self, lease, move=False):
+        """How many further humans its risk asks for; a move of an exception takes one more."""
+        more = 1 if move and lease.exception else 0
+        return more + self.risks(lease)
+
+    def risks(self, lease):
         return max((term.get("humans") or 0 for term in self.terms(lease)), default=0)
 
     def loose(self, lease):
@@ -543,7 +547,7 @@ class Ledger:
             raise Bad("wrong-role", "an applier turns no key forward")
         ballot = record.ballots.setdefault(vote.statement.text, [])
         again = self.cast(ballot, vote)
-        done = alone or self.tally(ballot, rule, self.further(lease), record.origin)
+        done = alone or self.tally(ballot, rule, self.further(lease, True), record.origin)
         if again and not done:
             raise again
         if not done:
@@ -571,7 +575,7 @@ class Ledger:
         if stands is not None and stands.state in ("rolling", "paused", "halted") and not ends:
             raise Bad("target-busy", f"{stands.id} occupies the target")
         self.thawed()
-        ballot = self.decided(vote, record, self.ruling.rule("promote", lease.target), lease.tiers[0] <= self.ruling.start_up_to)
+        ballot = self.decided(vote, record, self.ruling.rule("promote", lease.target), lease.tiers[0] <= self.ruling.start_up_to and not lease.exception)
         if ballot:
             record.before, record.rule = stands, self.ruling.own.get((lease.target, "promote"))
             if ends:
@@ -598,7 +602,7 @@ class Ledger:
         if vote.statement.tier != lease.tiers[record.tier + 1]:
             raise Bad("tier-skipped", "not its next tier")
         self.thawed()
-        alone = vote.role == "agent" and (rule.agents is None or vote.principal in rule.agents) and not self.further(lease) \
+        alone = vote.role == "agent" and (rule.agents is None or vote.principal in rule.agents) and not self.further(lease, True) \
             and vote.statement.tier <= min(lease.alone, self.ruling.delegable)
         ballot = self.decided(vote, record, rule, alone)
         if ballot:

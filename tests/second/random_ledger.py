@@ -186,7 +186,7 @@ class Maker:
             elif roll < 0.4 and len(self.listing) > 5:
                 self.listing.pop(rng.choice([n for n in self.listing if n not in ("edge1", "user1", "cp14")]), None)
             elif roll < 0.7:
-                self.rules[rng.randrange(3)] = rng.choice(["{human: 1, agent: 1}", "{human: 1, agent: 1, hardware: true}", "{human: 1, agent: 1, deliberate: true}", "{human: 2, agent: 1}",
+                self.rules[rng.randrange(3)] = rng.choice(["{human: 1, agent: 1}", "{human: 1, agent: 1, hardware: true}", "{human: 1, agent: 1, hardware: verified}", "{human: 1, agent: 1, deliberate: true}", "{human: 2, agent: 1}",
                                                             "{human: 1, agent: 1, agents: [cp14]}", "{human: 1, agent: 2}", "{human: 1, agent: 1, separate-proposer: true}", "{human: 2, agent: 0}",
                                                             "{human: 1, agent: 1, from: {sre: 1}}", "{human: 2, agent: 1, from: {leads: 1, sre: 1}}", "{human: 1, agent: 1, humans: [user1, user2]}"])
             elif roll < 0.85:
@@ -213,6 +213,8 @@ class Maker:
         text += f"target: {rng.choice(['shop', 'shop', 'shop', 'mail', 'none'])}\nissued: 2025-10-27T02:19:13Z\nexpires: 2035-10-28T02:19:13Z\n"
         if tiers:
             text += f"tiers: [{', '.join('{weight: %d, bake: %s}' % (w, rng.choice(['15m', '1h'])) for w in tiers)}]\n"
+        if rng.random() < 0.1:
+            text += "exception: true\n"
         if rng.random() < 0.3:
             text += f"after: [{{target: {rng.choice(['shop', 'mail', 'mail', 'none'])}, state: completed{rng.choice(['', ', artifacts: same'])}}}]\n"
         if rng.random() < 0.3:

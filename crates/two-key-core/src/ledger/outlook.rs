@@ -531,7 +531,7 @@ pub enum Hypothesis<'a> {
 
 fn if_signed(statement: &Statement, key: &PublicKey, claims: &PrincipalId, commit: Oid) -> Turn {
     // The most that the key can show: whether it does is checked when the signature is there.
-    let presence = if key.is_hardware() { Presence::Touched } else { Presence::None };
+    let presence = if key.is_hardware() { Presence::Verified } else { Presence::None };
     let vote = UnownedVote {
         key: key.clone(),
         claims: claims.clone(),

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     model::{
         GroupId, PrincipalId, RawKey, Reason, Refusal, Wrapping,
-        lease::{DeclaredRisk, Lease},
+        lease::{DeclaredRisk, Exception, Lease},
         policy::{AllAtOnce, Deliberate, Hardware, Policy, Role, Rule, SeparateProposer, Terms, Unfilled, unfilled},
     },
     signature::{Carrier, Presence},
@@ -233,10 +233,11 @@ fn rule_counts(
         let message = format!("{principal} is not among the {}s that the rule counts", role.word());
         return Err(Refusal::new(Reason::WrongRole, message));
     }
-    if role == Role::Human && rule.hardware == Hardware::Required && !shows_hardware(state, vote) {
+    if role == Role::Human && !shows_hardware(state, rule.hardware, vote) {
         let copied = if vote.presence == Presence::Copied { ", and this one says that it may be copied" } else { "" };
+        let checked = if rule.hardware == Hardware::Verified { ", checked a PIN, a finger or a face" } else { "" };
         let message = format!(
-            "the rule counts {principal} only by an enrolled sk- key that was touched and stays in its authenticator{copied}"
+            "the rule counts {principal} only by an enrolled sk- key that was touched{checked} and stays in its authenticator{copied}"
         );
         return Err(Refusal::new(Reason::HardwareRequired, message)
             .hint("sign with the security key: git two-key sign … --key ~/.ssh/id_ed25519_sk"));
@@ -253,11 +254,16 @@ fn rule_counts(
     Ok(())
 }
 
-/// Whether a signature came from a key that the policy lists as a hardware key, with the user-presence flag and without those of
-/// a secret that may be copied.
-fn shows_hardware(state: &State, vote: &Vote) -> bool {
+/// Whether a signature shows what a rule asks for: that it came from a key that the policy lists as a hardware key, with the flags
+/// for that, and without those of a secret that may be copied.
+fn shows_hardware(state: &State, asked: Hardware, vote: &Vote) -> bool {
+    let shown = match asked {
+        Hardware::NotRequired => return true,
+        Hardware::Presence => matches!(vote.presence, Presence::Touched | Presence::Verified),
+        Hardware::Verified => vote.presence == Presence::Verified,
+    };
     let enrolled = state.policy.get().keys().any(|(_, _, key)| *key == vote.key);
-    enrolled && matches!(vote.key.wrapping(), Wrapping::SkSsh { .. }) && vote.presence == Presence::Touched
+    enrolled && matches!(vote.key.wrapping(), Wrapping::SkSsh { .. }) && shown
 }
 
 /// Leaves the proposer out, and everybody where the proposer is not known.
@@ -300,8 +306,9 @@ pub fn promote_demand<'a>(
     proposer: &'a Proposer,
     delegable: Option<u8>,
 ) -> Demand<'a> {
+    let exception = lease.exception == Exception::Taken;
     let ceiling = lease.agent_alone_up_to.min(policy.delegable_up_to).min(99);
-    let more_humans = demanded_terms(policy, lease).humans;
+    let more_humans = demanded_terms(policy, lease).humans.saturating_add(u8::from(exception));
     let instead = match delegable {
         // Where risk asks for more people than the rule, an agent alone is not what was delegated.
         Some(tier) if tier <= ceiling && more_humans == 0 => Instead::OneAgent,
@@ -312,7 +319,8 @@ pub fn promote_demand<'a>(
 
 /// The demand of a start at a first tier.
 pub fn start_demand<'a>(policy: &'a Policy, lease: &Lease, proposer: &'a Proposer, tier: u8) -> Demand<'a> {
-    if tier <= policy.start_up_to { Demand::AnyOne } else { promote_demand(policy, lease, None, proposer, None) }
+    let one_suffices = tier <= policy.start_up_to && lease.exception == Exception::NotTaken;
+    if one_suffices { Demand::AnyOne } else { promote_demand(policy, lease, None, proposer, None) }
 }
 
 /// The demand of the promote rule where no lease is concerned: thaw.
@@ -421,6 +429,6 @@ fn enough_without(policy: &Policy, proposer: Option<&PrincipalId>, revoked: &imp
 
 /// Whether a key could ever count for a rule.
 fn usable(rule: &Rule, role: Role, key: &crate::model::PublicKey, revoked: &impl Fn(RawKey) -> bool) -> bool {
-    let hardware_missing = role == Role::Human && rule.hardware == Hardware::Required && !key.is_hardware();
+    let hardware_missing = role == Role::Human && rule.hardware != Hardware::NotRequired && !key.is_hardware();
     !revoked(key.raw()) && !hardware_missing
 }

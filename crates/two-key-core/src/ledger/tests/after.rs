@@ -1,4 +1,4 @@
-//! Leases that wait for others, and leases that go to all traffic at once.
+//! Leases that wait for others, that go to all traffic at once, or that are moved outside windows.
 
 use super::story::{Paper, Story, lease, rulebook};
 use crate::{
@@ -145,4 +145,20 @@ fn what_no_longer_may_go_all_at_once_does_not_start() {
     let l = lease("L1").with(AT_ONCE);
     let mut s = Story::new(&allowed);
     s.authorizes(&l).enacts(&refused).refuses("user1", l.start(100), "policy-floor");
+}
+
+#[test]
+fn an_exception_takes_the_promote_rule_with_one_more_human_for_every_move() {
+    let l = lease("L1").with("exception: true").with("agent-alone-up-to: 99");
+    let mut s = Story::new(&rulebook().with("delegable-up-to: 99\nstart-up-to: 99"));
+    s.authorizes(&l).does("user1", l.start(5)).does("cp14", l.start(5));
+    assert_eq!(s.phase("L1"), Phase::Authorized);
+    s.does("user2", l.start(5)).does("user1", l.promote(2, 25)).does("cp14", l.promote(2, 25));
+    assert_eq!(s.weight("L1"), 5);
+    s.does("user3", l.promote(2, 25)).does("user1", l.stop(StopKind::Pause, 1));
+    assert_eq!(s.weight("L1"), 25);
+    s.does("user1", l.resume(4)).does("cp14", l.resume(4));
+    assert_eq!(s.phase("L1"), Phase::Paused { tier: 1 });
+    s.does("user2", l.resume(4)).does("user3", l.stop(StopKind::Halt, 2));
+    assert_eq!(s.phase("L1"), Phase::Halted, "one key stops it as ever");
 }

@@ -88,6 +88,10 @@ impl Who {
         self.presence = Presence::Touched;
         self
     }
+    pub(super) fn verified(mut self) -> Self {
+        self.presence = Presence::Verified;
+        self
+    }
     pub(super) fn untouched(mut self) -> Self {
         self.presence = Presence::NotShown;
         self

@@ -72,6 +72,13 @@ schema_of_inner!(Parsed);
 #[derive(Debug, Clone)]
 pub(in crate::model) struct Parsed<T>(Result<T, String>);
 
+impl<T: TryFrom<String, Error: fmt::Display>> Parsed<T> {
+    /// Reads a text.
+    pub(in crate::model) fn of(text: &str) -> Self {
+        Self(T::try_from(text.to_owned()).map_err(|error| error.to_string()))
+    }
+}
+
 impl<'de, T: TryFrom<String, Error: fmt::Display>> Deserialize<'de> for Parsed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;

@@ -45,6 +45,9 @@ pub struct Lease {
     pub after: Vec<After>,
     /// What the applier does when the window closes in the middle.
     pub on_expiry: OnExpiry,
+    /// Whether it is moved outside its target's windows too, by one more human.
+    #[serde(default)]
+    pub exception: Exception,
     /// The highest tier, in percent, to which an agent alone may promote; never 100.
     pub agent_alone_up_to: u8,
     /// All that a driver may touch or run for this lease.
@@ -82,6 +85,16 @@ pub struct Tier {
     pub weight: u8,
     /// How long the tier is watched before the next.
     pub bake: Span,
+}
+
+/// Whether a lease is moved outside windows too. Then each move takes the promote rule with one more human.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Exception {
+    /// `exception: true`.
+    Taken,
+    /// `exception: false`.
+    #[default]
+    NotTaken,
 }
 
 /// What has to have completed on another target before a lease starts.

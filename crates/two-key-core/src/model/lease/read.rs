@@ -3,10 +3,12 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{After, AfterArtifacts, AfterState, Artifact, Change, DeclaredRisk, Lease, OnExpiry, Scope, Tier};
+use super::{
+    After, AfterArtifacts, AfterState, Artifact, Change, DeclaredRisk, Exception, Lease, OnExpiry, Scope, Tier,
+};
 use crate::model::{
     Digest, IntentId, LeaseId, Oid, Proposed, RepositoryId, TargetId,
-    document::{At, DocumentError, Entries, Leveled, Line, Moment, Problems, Span, Whole, Word, labels, parse},
+    document::{At, DocumentError, Entries, Flag, Leveled, Line, Moment, Problems, Span, Whole, Word, labels, parse},
 };
 
 /// The most tiers that a lease may have.
@@ -50,6 +52,9 @@ struct RawLease {
     tiers: Option<At<Vec<RawTier>>>,
     /// What has to have completed on other targets before it starts.
     after: Option<Vec<RawAfter>>,
+    /// Whether it is moved outside its target's windows too. Then each move takes the promote rule with one more human.
+    #[serde(default)]
+    exception: Flag,
     /// What happens when the window closes in the middle; by default `rollback`.
     on_expiry: Option<OnExpiry>,
     /// The highest weight in percent to which an agent alone may promote; by default 0.
@@ -213,6 +218,7 @@ fn check(raw: RawLease, problems: &mut Problems) -> Option<Lease> {
         tiers: tiers?,
         after,
         on_expiry: raw.on_expiry.unwrap_or(OnExpiry::Rollback),
+        exception: if raw.exception.0 { Exception::Taken } else { Exception::NotTaken },
         agent_alone_up_to: agent_alone?,
         scope,
         risk,

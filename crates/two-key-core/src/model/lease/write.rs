@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Lease;
+use super::{Exception, Lease};
 use crate::model::{FORMAT_LEVEL, document::emit};
 
 /// Names the schema for editors; seen from a file in `leases/`.
@@ -28,6 +28,9 @@ pub fn write(lease: &Lease) -> String {
     ]);
     if !lease.after.is_empty() {
         entries.push(("after", json!(lease.after)));
+    }
+    if lease.exception == Exception::Taken {
+        entries.push(("exception", json!(true)));
     }
     entries.extend([
         ("on-expiry", json!(lease.on_expiry)),

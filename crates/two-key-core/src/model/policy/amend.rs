@@ -1,6 +1,6 @@
 //! The next policy proposal from the current one: keys come and go, everything else stays byte for byte.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use super::{Policy, Principal, Role, Rules, read, write};
 use crate::model::{Digest, PrincipalId, PublicKey, Reason, document::DocumentError};
@@ -60,7 +60,7 @@ fn change_keys(policy: &mut Policy, change: &Amendment) -> Result<(), DocumentEr
                 );
                 return Err(DocumentError::one(Reason::SameKey, 0, 0, message));
             }
-            let fresh = || Principal { role: *role, keys: Vec::new() };
+            let fresh = || Principal { role: *role, keys: Vec::new(), until: None, last_days: BTreeMap::new() };
             let principal = policy.principals.entry(name.clone()).or_insert_with(fresh);
             if principal.role != *role {
                 let (has, asked) = (principal.role.word(), role.word());
@@ -76,6 +76,7 @@ fn change_keys(policy: &mut Policy, change: &Amendment) -> Result<(), DocumentEr
             };
             let before = principal.keys.len();
             principal.keys.retain(|own| own.raw() != key.raw());
+            principal.last_days.remove(&key.raw());
             if principal.keys.len() == before {
                 return Err(cannot(format!("{name} has no such key")));
             }

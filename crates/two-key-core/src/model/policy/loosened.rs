@@ -73,8 +73,15 @@ fn parts(now: &Rule, next: &Rule) -> Vec<String> {
             }
         }
     }
+    if next.hardware < now.hardware {
+        let word = |hardware| match hardware {
+            Hardware::NotRequired => "not asked for",
+            Hardware::Presence => "presence",
+            Hardware::Verified => "verified",
+        };
+        parts.push(format!("hardware {} → {}", word(now.hardware), word(next.hardware)));
+    }
     let dropped = [
-        ("hardware", now.hardware == Hardware::Required && next.hardware == Hardware::NotRequired),
         ("deliberate", now.deliberate == Deliberate::Required && next.deliberate == Deliberate::NotRequired),
         (
             "separate-proposer",

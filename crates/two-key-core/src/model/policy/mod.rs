@@ -7,6 +7,7 @@ mod places;
 mod read;
 mod rules;
 mod thresholds;
+mod times;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ pub use loosened::{Loosened, loosened};
 pub use places::{FromGroup, Groups, Unfilled, unfilled};
 pub use read::{read, schema};
 pub use thresholds::{Limit, Side, Threshold};
+pub use times::{Day, Days, Minute, Window, Zone};
 pub use write::{values, write};
 
 /// A valid policy. Valid means well formed and not below the floors; whether it is in force is the ledger's to say.
@@ -48,6 +50,8 @@ pub struct Policy {
     pub start_up_to: u8,
     /// The highest weight (percent, below 100) up to which leases may let an agent promote alone.
     pub delegable_up_to: u8,
+    /// When leases are moved forward, on every target that says nothing else; at any time if there is none.
+    pub windows: Vec<Window>,
     /// What can be rolled out to.
     pub targets: BTreeMap<TargetId, Target>,
     /// The chance that a healthy lease is stopped by a test, above 0 and below 1: shared among all gates, limits and tiers.
@@ -69,6 +73,12 @@ pub struct Principal {
     pub role: Role,
     /// The keys, at least one.
     pub keys: Vec<PublicKey>,
+    /// The last day on which any of them counts for what goes forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Day>,
+    /// The last days of single keys.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_days: BTreeMap<RawKey, Day>,
 }
 
 /// What a principal is.
@@ -136,13 +146,15 @@ pub struct Rule {
     pub separate_proposer: SeparateProposer,
 }
 
-/// Whether a rule counts humans only by a hardware key's signature with the user-presence flag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether a rule counts humans only by a hardware key's signature, whose flags say that its secret stays where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Hardware {
-    /// `hardware: true`.
-    Required,
     /// `hardware: false`.
     NotRequired,
+    /// `hardware: true`, or `presence`: somebody touched it.
+    Presence,
+    /// `hardware: verified`: it checked who that was, too.
+    Verified,
 }
 
 /// Whether a rule counts humans only by a signature made for this purpose.
@@ -176,6 +188,8 @@ pub struct Target {
     pub rules: TargetRules,
     /// Auto-halt limits of this target alone. They have to be measured, where the policy's own are for targets that measure them.
     pub thresholds: BTreeMap<GateId, Threshold>,
+    /// When leases are moved forward there; none means the policy's.
+    pub windows: Vec<Window>,
     /// Whether leases may go to all traffic in one step.
     pub all_at_once: AllAtOnce,
     /// What becomes of traffic that somebody took off the candidate.

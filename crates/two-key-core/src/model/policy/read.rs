@@ -1,19 +1,28 @@
 //! Bytes → policy, in one place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::{
     AllAtOnce, Band, Decimal, DriftBelow, Driver, Gate, Policy, Principal, RiskPolicy, Role, Target, Terms, Threshold,
     gates::{self, RawGate},
     rules::{self, People, RawRules, RawTargetRules},
     thresholds::{self, RawThreshold},
+    times::{self, Day, RawWindow},
 };
 use crate::model::{
     Digest, GateId, GroupId, PrincipalId, Proposed, PublicKey, Reason, RepositoryId, TargetId,
-    document::{At, DocumentError, Entries, Flag, Leveled, Line, Nullable, Problems, Span, Whole, Word, labels, parse},
+    document::{
+        At, DocumentError, Entries, Flag, Leveled, Line, Nullable, Parsed, Problems, Span, Whole, Word, labels, parse,
+    },
 };
 
 /// A policy as it is written: who may turn which key, and targets, gates, thresholds and risk bands.
@@ -49,6 +58,8 @@ struct RawPolicy {
     /// The weight up to which a lease may let an agent promote alone; by default 0.
     #[schemars(range(max = 99))]
     delegable_up_to: Option<At<Whole>>,
+    /// When leases are moved forward, on every target that says nothing else; by default at any time.
+    windows: Option<At<Vec<RawWindow>>>,
     /// What can be rolled out to.
     targets: Option<Entries<TargetId, RawTarget>>,
     /// The chance that a healthy lease is stopped by a test, shared among all gates, limits and tiers; by default 0.01.
@@ -79,9 +90,56 @@ impl Leveled for RawPolicy {
 struct RawPrincipal {
     /// The one role.
     role: Role,
+    /// The last day on which the keys count for what goes forward. They stop things for ever.
+    until: Option<Word<Day>>,
     /// Public keys: `ssh-ed25519 …`, `ecdsa-sha2-nistp256 …`, either as `sk-…@openssh.com …`, or `minisign …`.
     #[schemars(length(min = 1))]
-    keys: Vec<Word<PublicKey>>,
+    keys: Vec<At<RawListed>>,
+}
+
+/// A public key, alone or with its last day.
+#[derive(JsonSchema)]
+#[schemars(rename = "ListedKey", untagged)]
+enum RawListed {
+    /// The key.
+    Bare(#[schemars(with = "PublicKey")] Parsed<PublicKey>),
+    /// The key, and the last day on which it counts for what goes forward.
+    Until(RawKeyUntil),
+}
+
+/// A public key with its last day.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "KeyUntil")]
+struct RawKeyUntil {
+    /// The key.
+    key: Word<PublicKey>,
+    /// The last day on which it counts for what goes forward.
+    until: Word<Day>,
+}
+
+impl<'de> Deserialize<'de> for RawListed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawListed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a public key, or `{key: …, until: …}`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<RawListed, E> {
+                Ok(RawListed::Bare(Parsed::of(text)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawListed, A::Error> {
+                RawKeyUntil::deserialize(MapAccessDeserializer::new(map)).map(RawListed::Until)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// Something that can be rolled out to.
@@ -100,6 +158,8 @@ struct RawTarget {
     rules: RawTargetRules,
     /// Auto-halt limits of this target alone, by metric. One that is not measured holds the target.
     thresholds: Option<Entries<GateId, RawThreshold>>,
+    /// When leases are moved forward here; by default when the policy says.
+    windows: Option<At<Vec<RawWindow>>>,
     /// Whether leases here may have the single tier 100; their start needs the promote rule.
     #[serde(default)]
     all_at_once: Flag,
@@ -205,6 +265,7 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
         .filter_map(|(place, name, gate)| Some((name, gates::gate(gate, place, problems)?)))
         .collect();
     let thresholds = self::thresholds(raw.thresholds, problems);
+    let windows = raw.windows.map(|windows| times::windows(windows, problems)).unwrap_or_default();
     let targets = targets(raw.targets.unwrap_or_default(), people, &gates, problems);
     let risk = raw.risk.map(|risk| self::risk(risk, problems)).unwrap_or_default();
     let labels = labels(problems, raw.labels);
@@ -218,6 +279,7 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
         rules: rules?,
         start_up_to: start_up_to?,
         delegable_up_to: delegable_up_to?,
+        windows,
         targets,
         false_alarms,
         gates,
@@ -267,9 +329,14 @@ fn principals(raw: Entries<PrincipalId, RawPrincipal>, problems: &mut Problems) 
             problems.add(Reason::PolicyFloor, place, format!("{name} has no key; a principal has at least one"));
         }
         let mut keys = Vec::new();
-        for word in entry.keys {
-            let key_place = word.place;
+        let mut last_days = BTreeMap::new();
+        for At { value, place: key_place } in entry.keys {
+            let (word, day) = match value {
+                RawListed::Bare(value) => (At { value, place: key_place }, None),
+                RawListed::Until(listed) => (listed.key, problems.word(listed.until)),
+            };
             let Some(key) = problems.word(word) else { continue };
+            last_days.extend(day.map(|day| (key.raw(), day)));
             if let Some(owner) = owners.insert(key.raw().up_to_sign(), name.clone()) {
                 let message =
                     format!("this key is already {owner}'s; whatever its wrapping or sign, a key stands once");
@@ -281,7 +348,8 @@ fn principals(raw: Entries<PrincipalId, RawPrincipal>, problems: &mut Problems) 
             }
             keys.push(key);
         }
-        principals.insert(name, Principal { role: entry.role, keys });
+        let until = problems.maybe(entry.until);
+        principals.insert(name, Principal { role: entry.role, keys, until, last_days });
     }
     principals
 }
@@ -317,8 +385,12 @@ fn targets(
         let thresholds = self::thresholds(entry.thresholds, problems);
         let drift_below = entry.drift_below.unwrap_or_default();
         let all_at_once = if entry.all_at_once.0 { AllAtOnce::Allowed } else { AllAtOnce::Refused };
+        let windows = entry.windows.map(|windows| times::windows(windows, problems)).unwrap_or_default();
         let driver = entry.driver;
-        targets.insert(name, Target { driver, applier, gates: named, rules, thresholds, all_at_once, drift_below });
+        targets.insert(
+            name,
+            Target { driver, applier, gates: named, rules, thresholds, windows, all_at_once, drift_below },
+        );
     }
     targets
 }

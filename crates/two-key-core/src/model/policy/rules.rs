@@ -1,9 +1,13 @@
 //! Rules as policies write them: whose keys must be turned for what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de::Visitor};
 
 use super::{
     Deliberate, FromGroup, Groups, Hardware, Principal, Role, Rule, Rules, SeparateProposer, TargetRules,
@@ -55,15 +59,71 @@ pub(super) struct RawRule {
     agents: Option<Vec<Word<PrincipalId>>>,
     /// Of the humans, at least so many from each of these groups, by distinct persons.
     from: Option<Entries<GroupId, At<Whole>>>,
-    /// Whether a human counts only by a hardware key's signature with the user-presence flag.
+    /// Whether a human counts only by a hardware key's signature with the user-presence flag (`true` or `presence`), or with the
+    /// user-verified flag as well (`verified`). A signature whose flags say that its key may be copied never counts then.
     #[serde(default)]
-    hardware: Flag,
+    hardware: RawHardware,
     /// Whether a human counts only by a signature made for this purpose.
     #[serde(default)]
     deliberate: Flag,
     /// Whether the proposer must be known and does not count.
     #[serde(default)]
     separate_proposer: Flag,
+}
+
+/// `true`, `false`, or a word for what a signature has to show.
+#[derive(Clone, Copy)]
+struct RawHardware(Hardware);
+
+impl Default for RawHardware {
+    fn default() -> Self {
+        Self(Hardware::NotRequired)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawHardware {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Asked;
+
+        impl Visitor<'_> for Asked {
+            type Value = RawHardware;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, `presence` or `verified`")
+            }
+
+            fn visit_bool<E>(self, asked: bool) -> Result<RawHardware, E> {
+                Ok(RawHardware(if asked { Hardware::Presence } else { Hardware::NotRequired }))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<RawHardware, E> {
+                match word {
+                    "presence" => Ok(RawHardware(Hardware::Presence)),
+                    "verified" => Ok(RawHardware(Hardware::Verified)),
+                    "device-bound" => Err(E::custom(
+                        "`device-bound` is reserved: no flag shows it; `presence` leaves out what says that it may be copied",
+                    )),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Asked)
+    }
+}
+
+impl JsonSchema for RawHardware {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Hardware".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": "^(presence|verified)$"}]})
+    }
 }
 
 /// Whom rules can name.
@@ -142,7 +202,7 @@ fn rule((name, floor): (&str, Floor), raw: At<RawRule>, people: People<'_>, prob
         humans,
         agents,
         from,
-        hardware: if raw.hardware.0 { Hardware::Required } else { Hardware::NotRequired },
+        hardware: raw.hardware.0,
         deliberate: if raw.deliberate.0 { Deliberate::Required } else { Deliberate::NotRequired },
         separate_proposer: if raw.separate_proposer.0 {
             SeparateProposer::Required

@@ -6,7 +6,7 @@ use super::{
     AllAtOnce, Deliberate, DriftBelow, Hardware, Policy, Principal, RiskPolicy, Rule, SeparateProposer, Target, Terms,
     USUAL_FALSE_ALARMS,
 };
-use crate::model::{FORMAT_LEVEL, document::emit};
+use crate::model::{FORMAT_LEVEL, PublicKey, document::emit};
 
 /// Names the schema for editors; seen from `.two-key/policy.yaml`.
 const FIRST_LINE: &str = "# yaml-language-server: $schema=policy.schema.json";
@@ -26,6 +26,9 @@ pub fn write(policy: &Policy) -> String {
     ];
     if !policy.groups.is_empty() {
         entries.insert(6, ("groups", json!(policy.groups)));
+    }
+    if !policy.windows.is_empty() {
+        entries.push(("windows", json!(policy.windows)));
     }
     let optional = [
         ("targets", targets(policy)),
@@ -48,6 +51,7 @@ pub fn values(policy: &Policy) -> Value {
         "start-up-to": policy.start_up_to,
         "delegable-up-to": policy.delegable_up_to,
         "false-alarms": policy.false_alarms,
+        "windows": policy.windows,
         "principals": principals(policy),
         "targets": targets(policy),
         "gates": policy.gates,
@@ -68,7 +72,17 @@ pub(super) fn principals_block(policy: &Policy) -> String {
 }
 
 fn principals(policy: &Policy) -> Value {
-    let entry = |principal: &Principal| json!({"role": principal.role, "keys": principal.keys});
+    let entry = |principal: &Principal| {
+        let key = |key: &PublicKey| match principal.last_days.get(&key.raw()) {
+            Some(day) => json!({"key": key, "until": day}),
+            None => json!(key),
+        };
+        let mut entry = json!({"role": principal.role, "keys": principal.keys.iter().map(key).collect::<Vec<_>>()});
+        if let (Value::Object(entry), Some(until)) = (&mut entry, principal.until) {
+            entry.insert("until".to_owned(), json!(until));
+        }
+        entry
+    };
     Value::Object(policy.principals.iter().map(|(id, principal)| (id.to_string(), entry(principal))).collect())
 }
 
@@ -79,7 +93,6 @@ fn rules(policy: &Policy) -> Value {
 
 fn rule(rule: &Rule) -> Value {
     let flags = [
-        ("hardware", rule.hardware == Hardware::Required),
         ("deliberate", rule.deliberate == Deliberate::Required),
         ("separate-proposer", rule.separate_proposer == SeparateProposer::Required),
     ];
@@ -95,6 +108,11 @@ fn rule(rule: &Rule) -> Value {
     }
     if let Some(agents) = &rule.agents {
         map.insert("agents".to_owned(), json!(agents));
+    }
+    match rule.hardware {
+        Hardware::NotRequired => {}
+        Hardware::Presence => drop(map.insert("hardware".to_owned(), json!(true))),
+        Hardware::Verified => drop(map.insert("hardware".to_owned(), json!("verified"))),
     }
     map.extend(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| (name.to_owned(), json!(true))));
     Value::Object(map)
@@ -117,6 +135,9 @@ fn target(target: &Target) -> Value {
     }
     if !target.thresholds.is_empty() {
         map.insert("thresholds".to_owned(), json!(target.thresholds));
+    }
+    if !target.windows.is_empty() {
+        map.insert("windows".to_owned(), json!(target.windows));
     }
     if target.all_at_once == AllAtOnce::Allowed {
         map.insert("all-at-once".to_owned(), json!(true));

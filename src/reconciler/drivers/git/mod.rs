@@ -353,7 +353,7 @@ impl GitDriver {
             let options = PushOptions { expected: vec![(name.clone(), Some(there.tip))], ..PushOptions::default() };
             repository.push(&self.config.repository, &[format!("{new}:{name}")], &options)
         };
-        let outcome = make().map_err(|error| error.refusal())?;
+        let outcome = make()?;
         Ok(outcome.rejected.first().map(|(_, why)| format!("{why} {}", outcome.remote.join(" "))))
     }
 

@@ -25,7 +25,7 @@ const ORIGIN: &str = "origin";
 /// off.
 const PULLS: [(&str, &str); 2] = [("pull.ff", "only"), ("pull.rebase", "false")];
 
-/// Join a governance repository: a clone that is ready to read and to sign in
+/// Join a governance repository: a clone to read and to sign in
 ///
 /// Clones, pins the root, verifies everything from there, and sets the clone up: your key, what `git fetch` brings besides branches,
 /// the client's hook, a `git pull` that breaks nothing, and the list of keys by which Git's own commands check signatures. Where

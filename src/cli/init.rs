@@ -24,7 +24,7 @@ use crate::{
     signature::ObjectFormat,
 };
 
-/// Found a governance repository: write the policy and the root commit
+/// Found a governance repository: its policy and root commit
 ///
 /// Writes .two-key/policy.yaml with the keys that you name, commits it, pins that commit as the root here, and prints its
 /// id. The root is all that anybody needs to verify everything that follows: give it to the others over a channel that

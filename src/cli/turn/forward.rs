@@ -4,8 +4,11 @@
 //! folded, which is the only verification; and only then do refs move, all at once. Interrupted at any point, either
 //! nothing has happened or everything has.
 
+pub use super::push::Turned;
 use super::{
-    Flags, Signer, To, carrier, effect, fold_on,
+    Flags, Signer, To, carrier,
+    effect::{self, Reach},
+    fold_on,
     join::{Local, join},
     note, now, outbox,
     push::{Consent, Fresh, Moves, Push},
@@ -21,7 +24,7 @@ use crate::{
     git::{RefUpdate, mirrored},
     inbox::{self, Plan},
     ledger::Transition,
-    model::{Action, Fingerprint, LeaseId, PrincipalId, Reason, Refusal, Statement, policy::Role, refs},
+    model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, Reason, Refusal, Statement, policy::Role, refs},
     report,
 };
 
@@ -147,6 +150,38 @@ fn make(
     destination: Option<&str>,
     ask: &Ask<'_>,
 ) -> Result<(), Failure> {
+    let before = session.tip;
+    let Made { commit, tags, shown } = self::commit(session, signer, plan, flags, about)?;
+    if let Some(remote) = destination {
+        let options = ask.options.clone();
+        let consent = if flags.yes { Consent::Given } else { Consent::Asked };
+        let turned = vec![Turned { statement: plan.statement.clone(), shown }];
+        let fresh = Some(Fresh { turned, commits: vec![commit], before, tags, consent });
+        let who = signer.principal.as_str();
+        return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh }.run();
+    }
+    say(&push_line(session, flags, &tags, &ask.options)?);
+    Ok(())
+}
+
+/// A vote that was signed, and is on the local branch.
+pub struct Made {
+    /// The commit that carries it.
+    pub commit: Oid,
+    /// The tags that were made.
+    pub tags: Vec<String>,
+    /// How far the signer was shown that it goes.
+    pub shown: Reach,
+}
+
+/// Signs what was planned: the commit, folded; then the refs.
+pub fn commit(
+    session: &mut Session,
+    signer: &Signer,
+    plan: &Plan,
+    flags: &Flags,
+    about: &str,
+) -> Result<Made, Failure> {
     let reason = flags.reason.as_deref();
     let commit = carrier::commit(&session.repo, session.tip, &plan.statement, signer, reason, &plan.sealed)?;
     let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
@@ -154,7 +189,8 @@ fn make(
     let who = signer.principal.as_str();
     let subject = report::subject_line(&plan.statement);
     let tags = tags::updates(&session.repo, &state, commit, who, |_| false)?;
-    let (before, shown) = (session.tip, effect::reach(&session.state, &plan.after, &plan.statement));
+    let shown = effect::reach(&session.state, &plan.after, &plan.statement);
+    let before = session.tip;
     let update = RefUpdate { name: session.branch.clone(), old: Some(before), new: commit };
     outbox::keep(&session.repo, commit)?;
     let reason = format!("two-key: {subject}");
@@ -165,14 +201,7 @@ fn make(
     for name in &made {
         say(&format!("tagged {}", refs::short(name)));
     }
-    if let Some(remote) = destination {
-        let options = ask.options.clone();
-        let consent = if flags.yes { Consent::Given } else { Consent::Asked };
-        let fresh = Some(Fresh { statement: &plan.statement, shown, before, tags: made, consent });
-        return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh }.run();
-    }
-    say(&push_line(session, flags, &made, &ask.options)?);
-    Ok(())
+    Ok(Made { commit, tags: made, shown })
 }
 
 fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
@@ -184,7 +213,7 @@ fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
 }
 
 /// How to push later what was made now.
-fn push_line(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<String, Failure> {
+pub fn push_line(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<String, Failure> {
     let remote = flags.to.remote(&session.repo, &session.branch)?;
     let mut words = vec!["git push --atomic".to_owned()];
     words.extend(options.iter().map(|option| format!("--push-option={option}")));

@@ -18,6 +18,7 @@ mod lease;
 mod lease_text;
 mod list;
 mod live;
+mod may;
 mod page;
 mod policy;
 mod pull;

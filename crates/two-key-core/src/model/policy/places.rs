@@ -71,12 +71,11 @@ impl<'a> Seats<'a> {
             let mut next = 0;
             while let Some(at) = together.get(next).copied() {
                 next += 1;
-                for other in 0..self.from.len() {
-                    let moves = |person: &&PrincipalId| self.from[at].members.contains(*person);
-                    if !told[other] && self.taken[other].iter().any(moves) {
-                        told[other] = true;
-                        together.push(other);
-                    }
+                let moves = |person: &&PrincipalId| self.from[at].members.contains(*person);
+                let movable = |(other, told): &(usize, &mut bool)| !**told && self.taken[*other].iter().any(moves);
+                for (other, told) in told.iter_mut().enumerate().filter(movable) {
+                    *told = true;
+                    together.push(other);
                 }
             }
             together.sort_unstable();

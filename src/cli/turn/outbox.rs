@@ -4,7 +4,7 @@
 use super::{fold_on, push::merge};
 use crate::{
     cli::{Failure, session::Session},
-    git::{GitError, RefUpdate, Repository},
+    git::{GitError, Repository},
     model::{Oid, Refusal},
 };
 
@@ -13,10 +13,7 @@ const OUTBOX: &str = "refs/two-key-local/votes/";
 
 /// Puts a vote into the outbox.
 pub fn keep(repo: &Repository, vote: Oid) -> Result<(), GitError> {
-    repo.update_refs(&[RefUpdate::create(format!("{OUTBOX}{vote}"), vote)], "two-key: vote")?;
-    // Where that cannot be written, `doctor` says so.
-    let _ = repo.keep_fetches_off_local();
-    Ok(())
+    repo.keep_local(format!("{OUTBOX}{vote}"), vote, "two-key: vote")
 }
 
 /// The votes that a remote's tip does not have, those that rest on others after them. What it has is taken out here.

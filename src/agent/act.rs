@@ -148,9 +148,7 @@ fn tags(mirror: &Mirror, state: &State, commit: Oid, signer: &Signer) -> Result<
     let mut tags = Vec::new();
     for lease in state.leases() {
         for transition in lease.transitions.iter().filter(|transition| transition.commit == commit) {
-            let short = format!("rollout/{}/{}", lease.id, transition.tag_suffix());
-            let tag = mirror.repository.tag_object(&short, commit, &short, signer.principal.as_str())?;
-            tags.push(RefUpdate::create(format!("refs/tags/{short}"), tag));
+            tags.push(mirror.repository.tag_of(&lease.id, transition, signer.principal.as_str())?);
         }
     }
     Ok(tags)

@@ -17,10 +17,10 @@ use crate::{
         stops::SeenStop,
         writer::Writer,
     },
-    git::{NOTES, Signer, SigningKey, mirrored},
+    git::{Signer, SigningKey, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::Phase,
-    model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role},
+    model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role, refs},
     sources::Sources,
 };
 
@@ -280,9 +280,9 @@ impl Agent {
     fn know(&self, round: &mut Round) -> Result<(), Refusal> {
         let repository = &self.follower.mirror.repository;
         let is_known = |name: &PrincipalId| self.follower.mirror.state.policy().get().principals.contains_key(name);
-        let mut notes = repository.notes(NOTES, is_known)?;
+        let mut notes = repository.notes(refs::NOTES, is_known)?;
         if let Some(remote) = &self.follower.mirror.remote {
-            notes.extend(repository.notes(&mirrored(remote, NOTES), is_known)?);
+            notes.extend(repository.notes(&mirrored(remote, refs::NOTES), is_known)?);
         }
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();

@@ -11,7 +11,7 @@ use crate::{
     admission::{Place, place},
     git::{Base, GitError, RefUpdate, Repository, mirrored},
     ledger::{self, State},
-    model::{Digest, Oid, PrincipalId, RawKey, Reason, Refusal},
+    model::{Digest, Oid, PrincipalId, RawKey, Reason, Refusal, refs},
     signature::Cosignature,
 };
 
@@ -335,5 +335,5 @@ impl Mirror {
 
 /// What keeps the last accepted tip.
 pub(crate) fn accepted_ref(name: &PrincipalId) -> String {
-    format!("refs/two-key-state/{name}/accepted")
+    format!("{}{name}/accepted", refs::STATE)
 }

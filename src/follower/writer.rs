@@ -8,15 +8,11 @@ use crate::{
     gate::Evidence,
     git::{Base, GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
     ledger::{self, LeaseState, StopEffect, Transition, rules},
-    model::{Digest, LeaseId, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement},
+    model::{Digest, LeaseId, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, refs},
     signature::statement_message,
 };
 
-use super::{
-    mirror::Known,
-    records::{APPLIERS, Record},
-    stops::SeenStop,
-};
+use super::{mirror::Known, records::Record, stops::SeenStop};
 
 /// Stops that are carried over to the branch at a time; the others wait for the next look. All of them are in force here
 /// as soon as they are seen.
@@ -47,7 +43,7 @@ impl Writer {
 
     /// Our ref's name.
     pub(crate) fn own_ref(&self) -> String {
-        format!("{APPLIERS}{}", self.name)
+        format!("{}{}", refs::APPLIERS, self.name)
     }
 
     /// Our ref's tip here.
@@ -296,17 +292,9 @@ impl Writer {
 
     /// Makes the tags of transitions that were applied.
     pub(crate) fn tags(&self, known: &Known, applied: &[(LeaseId, Transition)]) -> Result<Vec<RefUpdate>, Refusal> {
-        let mut updates = Vec::new();
-        for (lease, transition) in applied {
-            let name = format!("rollout/{lease}/{}", transition.tag_suffix());
-            let message = match transition.tier {
-                Some(tier) => format!("{lease}: {} to {tier} %", transition.action),
-                None => format!("{lease}: {}", transition.action),
-            };
-            let tag = known.repository.tag_object(&name, transition.commit, &message, self.name.as_str());
-            updates.push(RefUpdate::create(format!("refs/tags/{name}"), tag?));
-        }
-        Ok(updates)
+        let who = self.name.as_str();
+        let tags = applied.iter().map(|(lease, transition)| known.repository.tag_of(lease, transition, who));
+        Ok(tags.collect::<Result<_, _>>()?)
     }
 }
 
@@ -327,7 +315,7 @@ pub(crate) fn untagged(known: &Known, applied: &[(&LeaseState, &Transition)]) ->
 /// Makes the ref of a stop of ours.
 pub(crate) fn keep_stop(known: &mut Known, stop: &SeenStop) -> Result<(), Refusal> {
     let (Some(own), Some(commit)) = (stop.stop(), stop.commit) else { return Ok(()) };
-    let name = format!("refs/two-key/stops/{}/{commit}", own.lease);
+    let name = refs::of_stop(refs::STOPS, Some(&own.lease), commit);
     if known.at(&name).is_some() {
         return Ok(());
     }
@@ -338,7 +326,7 @@ pub(crate) fn keep_stop(known: &mut Known, stop: &SeenStop) -> Result<(), Refusa
 /// The pushes of the stop refs that are here and not there, each under the first name that the remote takes.
 pub(crate) fn stops_pushes(known: &Known) -> Vec<Push> {
     let mut pushes = Vec::new();
-    for (name, id) in known.ours_below("refs/two-key/stops/") {
+    for (name, id) in known.ours_below(refs::STOPS) {
         let aside = ASIDE.map(|start| format!("{start}{id}"));
         let is_there = |name: &String| known.at(&known.known_as(name)).is_some();
         if !is_there(&name) && !aside.iter().any(is_there) {
@@ -370,7 +358,7 @@ pub(crate) fn beside(known: &Known, push: &Push, outcome: &Result<PushOutcome, G
     let outcome = outcome.as_ref().ok().filter(|_| push.what == Pushed::CarriedOver)?;
     let (name, why) = outcome.rejected.first()?;
     let refusal = rejected(name, why, &outcome.remote);
-    let branch = known.branch.strip_prefix("refs/heads/").unwrap_or(&known.branch);
+    let branch = refs::short(&known.branch);
     let message = format!("{branch} does not have every stop that is obeyed here: {}", refusal.message);
     let hint = format!(
         "where {branch} takes only pull requests, offer the stop's commit as one, to be merged with a merge commit; until then \

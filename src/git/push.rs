@@ -21,7 +21,7 @@ use crate::{
         RECORD, RecordFacts, RefUpdate, Standing, StopTarget, TagFacts, place, repository_of, signer_of,
     },
     ledger::{Missed, State, Step},
-    model::{Oid, RawKey, Refusal},
+    model::{Oid, RawKey, Refusal, refs},
     signature::{open_commits, parse_tag},
 };
 
@@ -208,7 +208,7 @@ impl Repository {
     /// What the governed branch is taken for where no root says it.
     pub(super) fn branch_without_root(&self) -> Result<String, GitError> {
         let named = self.config("two-key.branch")?;
-        Ok(format!("refs/heads/{}", named.as_deref().unwrap_or("main")))
+        Ok(format!("{}{}", refs::HEADS, named.as_deref().unwrap_or("main")))
     }
 
     /// Folds the governed branch up to its old tip, then the push's own steps.

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     admission::signer_of,
     follower::records::{applier_of, basis_points},
-    git::{MIRROR, Repository},
+    git::Repository,
     ledger::{State, rules},
-    model::{Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, lease::Lease, policy::Role},
+    model::{Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, lease::Lease, policy::Role, refs},
 };
 
 use super::{
@@ -187,7 +187,7 @@ pub struct Found {
 pub fn find(repository: &Repository, state: &State, lease: &Lease) -> Result<Found, Refusal> {
     let known = state.policy().get().targets.get(&lease.target).and_then(|known| known.applier.as_ref());
     let applier = known.ok_or_else(|| none(&lease.id, &format!("target {} has no applier", lease.target)))?;
-    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
+    for (name, tip) in repository.refs(&[refs::APPLIERS, refs::MIRROR].map(refs::space))? {
         if applier_of(&name).as_ref() == Some(applier)
             && let Some((bytes, commit)) = first_signed(repository, state, applier, tip, &lease.id)?
         {

@@ -48,6 +48,7 @@ mod statement;
 mod status;
 mod subject;
 mod sync;
+mod teller;
 mod terminal;
 mod thaw;
 mod trust;

@@ -18,4 +18,5 @@ mod nginx;
 mod packs;
 mod rig;
 mod rollback;
+mod waiting;
 mod web;

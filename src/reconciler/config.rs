@@ -164,7 +164,9 @@ mod tests {
             format!("{{git: {{repository: r, path: {path}, stable: a.weight, candidate: {at}}}}}")
         };
         let nginx = |path: &str| {
-            format!("{{nginx: {{include: {path}, stable: a, candidate: b, test: [/bin/true], reload: [/bin/true], status: \"http://127.0.0.1:1/\"}}}}")
+            format!(
+                "{{nginx: {{include: {path}, stable: a, candidate: b, test: [/bin/true], reload: [/bin/true], status: \"http://127.0.0.1:1/\"}}}}"
+            )
         };
         let exec = |args: &str| format!("{{exec: {{program: /bin/true, args: [{args}]}}}}");
         for (one, same, other) in [

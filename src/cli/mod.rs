@@ -41,6 +41,7 @@ mod status;
 mod steps;
 mod subject;
 mod sync;
+mod teller;
 mod terminal;
 mod trust;
 mod turn;

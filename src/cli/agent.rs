@@ -15,7 +15,7 @@ use crate::{
 
 use super::{Failure, Format, Place, terminal};
 
-/// Turn an agent's key where its checks and the metrics say so, and stop what is not well
+/// Run an agent: sign, promote and stop as checks and metrics say
 ///
 /// Fetches the governed refs, verifies and folds them from the pinned root. A lease whose limits are crossed or whose gates
 /// fail it halts or rolls back, before anything else. A lease that awaits its key it checks, and signs, or records why

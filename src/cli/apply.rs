@@ -15,7 +15,7 @@ use crate::{
 
 use super::{Failure, Format, Place, apply_log::Log, terminal};
 
-/// Bring targets to where the ledger wants them, and record what was seen
+/// Bring targets to what the ledger wants, and record what is seen
 ///
 /// Fetches the governed refs, verifies and folds them from the pinned root, obeys stops first, observes each target, and
 /// moves it by at most one tier, only if nothing speaks against it. What it intends, sees and did goes, signed, to

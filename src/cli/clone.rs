@@ -9,13 +9,13 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Place,
-    session::{Session, Which, short, unverified_branch},
+    session::{Session, Which, unverified_branch},
     terminal::{remark, say},
     turn,
 };
 use crate::{
     git::{Hook, Repository, SigningKey, config, mirrored, refspecs},
-    model::{Oid, Reason, Refusal},
+    model::{Oid, Reason, Refusal, refs},
     report,
 };
 
@@ -25,7 +25,7 @@ const ORIGIN: &str = "origin";
 /// off.
 const PULLS: [(&str, &str); 2] = [("pull.ff", "only"), ("pull.rebase", "false")];
 
-/// Join a governance repository: a clone that is ready to read and to sign in
+/// Join a governance repository: a clone to read and to sign in
 ///
 /// Clones, pins the root, verifies everything from there, and sets the clone up: your key, what `git fetch` brings besides branches,
 /// the client's hook, a `git pull` that breaks nothing, and the list of keys by which Git's own commands check signatures. Where
@@ -90,7 +90,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     })?;
     repo.set_config(config::ROOT, &args.root)?;
     let branch = unverified_branch(repo);
-    repo.fetch(ORIGIN, short(&branch))?;
+    repo.fetch(ORIGIN, refs::short(&branch))?;
     follow(repo, &branch)?;
     if let Some(key) = &args.key {
         repo.set_config(config::KEY, &named_key(place, key)?)?;
@@ -99,7 +99,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     for (name, value) in PULLS {
         repo.set_config(name, value)?;
     }
-    repo.set_config(&format!("branch.{}.rebase", short(&branch)), "false")?;
+    repo.set_config(&format!("branch.{}.rebase", refs::short(&branch)), "false")?;
     for (refspec, _) in refspecs(ORIGIN) {
         repo.add_config(&format!("remote.{ORIGIN}.fetch"), &format!("+{refspec}"))?;
     }
@@ -124,7 +124,7 @@ fn follow(repo: &Repository, branch: &str) -> Result<(), Failure> {
     {
         repo.update_refs(&[crate::git::RefUpdate::create(branch, theirs)], "two-key: clone")?;
     }
-    let name = short(branch);
+    let name = refs::short(branch);
     repo.set_config(&format!("branch.{name}.remote"), ORIGIN)?;
     Ok(repo.set_config(&format!("branch.{name}.merge"), branch)?)
 }

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use clap_complete::{Shell, generate};
 
-use super::terminal;
+use super::{Failure, Place, terminal};
 
 /// Print completions for a shell
 ///
@@ -31,8 +31,10 @@ _git_two_key() {
 "#;
 
 /// Prints the script.
-pub fn run(args: &Args) {
+#[expect(clippy::unnecessary_wraps, reason = "verbs run alike")]
+pub fn run(args: &Args, _: &Place) -> Result<(), Failure> {
     terminal::say_raw(&script(args.shell));
+    Ok(())
 }
 
 /// A shell's script.

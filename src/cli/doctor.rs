@@ -10,7 +10,7 @@ use crate::{
     follower::{clocks, records},
     git::{self, Base, GitError, Hook, Repository, refspecs},
     ledger,
-    model::{CLOCK_TOLERANCE, Oid},
+    model::{CLOCK_TOLERANCE, Oid, refs},
     report,
 };
 
@@ -18,7 +18,7 @@ use super::{
     Failure, Format, Place,
     hook::SERVER_SETTINGS,
     remotes::upstream,
-    session::{Root, Session, Which, short},
+    session::{Root, Session, Which},
     terminal, turn,
 };
 
@@ -138,7 +138,7 @@ fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
     }
     let findings = report::findings(&session.reports).count();
     if findings > 0 {
-        let message = format!("{findings} on {} did not count; they altered nothing", short(&session.branch));
+        let message = format!("{findings} on {} did not count; they altered nothing", refs::short(&session.branch));
         chart.note("findings", message, "see who made them and why: git two-key verify --all");
     }
     for warning in report::thin(session.state.policy().get()) {
@@ -161,7 +161,7 @@ fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -
     // The first step shows whether the chain continues ours.
     match session.repo.steps(base, tip).and_then(|mut steps| steps.next().transpose()) {
         Ok(_) => {
-            let message = format!("{plain} is ahead of {}", short(&session.branch));
+            let message = format!("{plain} is ahead of {}", refs::short(&session.branch));
             chart.note("upstream", message, format!("git merge --ff-only {plain}"));
         }
         Err(GitError::NotOnChain { .. }) if session.repo.is_ancestor(ours, tip)? => {
@@ -176,7 +176,7 @@ fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -
             chart.note("upstream", message, format!("git push --no-verify {remote} \"{merge}\":{}", session.branch));
         }
         Err(GitError::NotOnChain { .. }) => {
-            let message = format!("{plain} and {} have gone apart", short(&session.branch));
+            let message = format!("{plain} and {} have gone apart", refs::short(&session.branch));
             chart.note("upstream", message, format!("carry your commits over: git two-key promote … --push, or git merge with {plain} as the first parent"));
         }
         Err(error) => return Err(error.into()),
@@ -193,7 +193,7 @@ fn clock(chart: &mut Chart, session: &Session, now: i64) {
         let minutes = behind / 60;
         let message = format!(
             "the newest commit of {} is dated {minutes} minutes ahead of the clock here",
-            short(&session.branch)
+            refs::short(&session.branch)
         );
         chart.note(
             "clock",

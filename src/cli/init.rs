@@ -19,12 +19,13 @@ use crate::{
             self, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
             SeparateProposer, Target, USUAL_FALSE_ALARMS,
         },
+        refs,
     },
     report,
     signature::ObjectFormat,
 };
 
-/// Found a governance repository: write the policy and the root commit
+/// Found a governance repository: its policy and root commit
 ///
 /// Writes .two-key/policy.yaml with the keys that you name, commits it, pins that commit as the root here, and prints its
 /// id. The root is all that anybody needs to verify everything that follows: give it to the others over a channel that
@@ -115,7 +116,7 @@ fn branch(args: &Args, existing: Option<&Repository>) -> Result<String, Failure>
         return Ok(branch.clone());
     }
     let head = existing.map(Repository::head).transpose()?.flatten();
-    Ok(head.and_then(|head| head.strip_prefix("refs/heads/").map(str::to_owned)).unwrap_or_else(|| "main".to_owned()))
+    Ok(head.and_then(|head| head.strip_prefix(refs::HEADS).map(str::to_owned)).unwrap_or_else(|| "main".to_owned()))
 }
 
 /// The file's text, if it is above the floors.

@@ -16,7 +16,7 @@ use crate::{
     report::{self, Awaits, ListView, Past, Shown},
 };
 
-/// List leases: who turned a key, what is wanted, what is observed, what is awaited
+/// List leases: whose keys, what is wanted, seen and awaited
 ///
 /// Prints what is open and, of each target, the lease that ended last: a line a lease, oldest first: its state and tier, how many of the keys that authorize it have been turned, the
 /// weight that the ledger wants, the weight that an applier has observed (`-` where none has recorded any), and what it

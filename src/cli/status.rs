@@ -17,7 +17,7 @@ use crate::{
     report::{self, Unpushed, Waiting, WaitingStop},
 };
 
-/// Show what each target serves, what is wanted there, what it waits for and who can do it
+/// Show what each target serves, and what it waits for
 ///
 /// Prints a line a target: what its applier saw last and how long ago, what the ledger wants where that is another and why, the
 /// lease and since when it is in its state, what it waits for and whose keys could be turned, stops that wait anywhere to be

@@ -21,7 +21,7 @@ use crate::{
     git::{RefUpdate, mirrored},
     inbox::{self, Plan},
     ledger::Transition,
-    model::{Action, Fingerprint, LeaseId, PrincipalId, Reason, Refusal, Statement, policy::Role},
+    model::{Action, Fingerprint, LeaseId, PrincipalId, Reason, Refusal, Statement, policy::Role, refs},
     report,
 };
 
@@ -162,7 +162,7 @@ fn make(
     session.move_to(commit, state, reports);
     say(&format!("{}: {subject} ({})", signer.principal, commit.short()));
     for name in &made {
-        say(&format!("tagged {}", name.strip_prefix("refs/tags/").unwrap_or(name)));
+        say(&format!("tagged {}", refs::short(name)));
     }
     if let Some(remote) = destination {
         let options = ask.options.clone();
@@ -266,13 +266,13 @@ fn mend_tag(
     let Ok(signer) = Signer::find(place, &session.repo, &session.state, flags.key.as_deref()) else {
         return Err(refused);
     };
-    let name = tags::name(lease, last);
+    let name = last.tag(lease);
     if flags.dry_run || !is_by(session, lease, last, &signer.principal) || session.repo.resolve(&name)?.is_some() {
         return Err(refused);
     }
     let updates = tags::updates(&session.repo, &session.state, last.commit, signer.principal.as_str(), |_| false)?;
     session.repo.update_refs(&updates, "two-key: tag")?;
-    let short = name.strip_prefix("refs/tags/").unwrap_or(&name);
+    let short = refs::short(&name);
     say(&format!("{lease}: this is in force already, by your key; its tag was missing, and is there now: {short}"));
     say(&push_line(session, flags, std::slice::from_ref(&name), &[])?);
     Ok(())

@@ -9,18 +9,10 @@ use crate::{
     signature::parse_tag,
 };
 
-/// The full ref name of a transition's tag.
-pub fn name(lease: &LeaseId, transition: &Transition) -> String {
-    format!("refs/tags/rollout/{lease}/{}", transition.tag_suffix())
-}
-
-/// The tags' names of the transitions that some commits put in force.
-pub fn names_at(state: &State, at: impl Fn(Oid) -> bool) -> Vec<(String, Oid)> {
-    let of_lease = |lease: &crate::ledger::LeaseState| {
-        let here = lease.transitions.iter().filter(|transition| at(transition.commit));
-        here.map(|transition| (name(&lease.id, transition), transition.commit)).collect::<Vec<_>>()
-    };
-    state.leases().flat_map(of_lease).collect()
+/// The transitions that some commits put in force, with their leases.
+pub fn at<'a>(state: &'a State, at: impl Fn(Oid) -> bool + 'a) -> impl Iterator<Item = (&'a LeaseId, &'a Transition)> {
+    let all = state.leases().flat_map(|lease| lease.transitions.iter().map(|transition| (&lease.id, transition)));
+    all.filter(move |(_, transition)| at(transition.commit))
 }
 
 /// Whether a ref is an annotated tag of its own name on a commit.
@@ -48,7 +40,8 @@ pub fn updates(
 ) -> Result<Vec<RefUpdate>, Failure> {
     let mut updates = Vec::new();
     let mut objects = repo.objects()?;
-    for (name, commit) in names_at(state, |at| at == commit) {
+    for (lease, transition) in at(state, |at| at == commit) {
+        let name = transition.tag(lease);
         let old = repo.resolve(&name)?;
         if let Some(old) = old {
             if is_on(&mut objects, &name, old, commit) {
@@ -59,9 +52,7 @@ pub fn updates(
                 continue;
             }
         }
-        let short = name.strip_prefix("refs/tags/").unwrap_or(&name);
-        let new = repo.tag_object(short, commit, short, who)?;
-        updates.push(RefUpdate { name, old, new });
+        updates.push(RefUpdate { old, ..repo.tag_of(lease, transition, who)? });
     }
     Ok(updates)
 }

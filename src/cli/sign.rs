@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place, evidence,
+    Failure, Format, Place, evidence,
     session::Session,
-    turn::{self, Ask, Carried, Flags, Leases},
+    turn::{self, Ask, Carried, Flags},
 };
 use crate::{
     ledger::Content,
@@ -21,16 +21,16 @@ use crate::{
 /// Turn your key for a lease, or for the proposed policy
 ///
 /// Shows what is signed: the change, the target, the tiers and the window; for a policy, what it changes. A lease is
-/// authorized once its rule's keys, a human's and an agent's, have been turned for exactly these bytes. Of several leases it shows one
-/// table, asks once and pushes once; each has a signature of its own. `policy` is the proposed policy.
+/// authorized once its rule's keys, a human's and an agent's, have been turned for exactly these bytes.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key sign LEASE-20251027-021913 --push\n  \
     git two-key sign checkout-prod --as note --key ~/.ssh/agent\n  \
     git two-key sign policy")]
 pub struct Args {
-    #[command(flatten)]
-    leases: Leases,
+    /// The lease (its id, its intent or its target), or `policy`
+    #[arg(value_name = "LEASE|policy")]
+    what: String,
     /// How the signature is left
     #[arg(long = "as", value_enum, default_value_t)]
     carried: Carried,
@@ -38,14 +38,29 @@ pub struct Args {
     flags: Flags,
 }
 
+impl Args {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        self.flags.to.format
+    }
+}
+
 /// Turns the key.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let ask = Ask { carried: args.carried, show: Some(what_is_signed), ..Ask::default() };
-    let session = turn::pinned(place, &args.flags)?;
-    if args.leases.leases == ["policy"] {
-        return turn::turn(place, session, &args.flags, Action::Policy, &ask);
-    }
-    turn::turn_each(place, session, &args.flags, Action::Cosign, ask, &args.leases)
+    let policy = args.what == "policy";
+    let ask = Ask {
+        lease: (!policy).then_some(args.what.as_str()),
+        carried: args.carried,
+        show: Some(what_is_signed),
+        ..Ask::default()
+    };
+    turn::turn(
+        place,
+        turn::pinned(place, &args.flags)?,
+        &args.flags,
+        if policy { Action::Policy } else { Action::Cosign },
+        &ask,
+    )
 }
 
 fn what_is_signed(session: &Session, statement: &Statement) -> Result<String, Failure> {

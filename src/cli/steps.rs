@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    Failure, Place, evidence,
+    Failure, Format, Place, evidence,
     session::Session,
-    turn::{self, Ask, Flags, Leases},
+    turn::{self, Ask, Flags},
 };
 use crate::{
     model::{Action, Statement},
@@ -21,24 +21,9 @@ pub struct OnLease {
     flags: Flags,
 }
 
-/// Leases, and how a key is turned for each.
-#[derive(Debug, Args)]
-pub struct OnLeases {
-    #[command(flatten)]
-    leases: Leases,
-    #[command(flatten)]
-    flags: Flags,
-}
-
 impl OnLease {
     fn ask(&self) -> Ask<'_> {
         Ask { lease: Some(&self.lease), ..Ask::default() }
-    }
-}
-
-impl OnLeases {
-    fn promote(&self, place: &Place, ask: Ask<'_>) -> Result<(), Failure> {
-        turn::turn_each(place, turn::pinned(place, &self.flags)?, &self.flags, Action::Promote, ask, &self.leases)
     }
 }
 
@@ -54,25 +39,19 @@ pub enum Forward {
         after_long_help = "Examples:\n  git two-key start LEASE-20251027-021913\n  git two-key start checkout-prod --key ~/.ssh/agent"
     )]
     Start(OnLease),
-    /// Raise a lease to its next tier: your side of it
+    /// Raise a lease to its next tier: add your signature
     ///
     /// Turns your key for the next tier. It takes the promote rule's keys, a human's and an agent's; until both are there
-    /// the lease stays where it is. Of several leases it shows one table, asks once and pushes once; each has a signature of
-    /// its own.
-    #[command(
-        after_long_help = "Examples:\n  git two-key promote checkout-prod\n  git two-key promote --target-prefix checkout- --yes"
-    )]
-    Promote(OnLeases),
+    /// the lease stays where it is.
+    #[command(after_long_help = "Examples:\n  git two-key promote checkout-prod")]
+    Promote(OnLease),
     /// Approve a lease's next tier, as a person
     ///
     /// Shows the lease's state and the evidence, then turns your key for its next tier. It is what promote does, for
-    /// people only: an agent's key is refused. Of several leases it shows one table, asks once and pushes once.
-    #[command(
-        visible_alias = "approve-next-tier",
-        after_long_help = "Examples:\n  git two-key approve checkout-prod\n  git two-key approve --intent INT-2025-0042"
-    )]
-    Approve(OnLeases),
-    /// Let a paused lease go on: your side of it
+    /// people only: an agent's key is refused.
+    #[command(visible_alias = "approve-next-tier", after_long_help = "Examples:\n  git two-key approve checkout-prod")]
+    Approve(OnLease),
+    /// Let a paused lease go on: add your signature
     ///
     /// Pausing takes one key; going on takes the promote rule's keys.
     #[command(after_long_help = "Examples:\n  git two-key resume checkout-prod")]
@@ -82,7 +61,7 @@ pub enum Forward {
     /// One human or agent suffices. The next start on the same target completes the lease too.
     #[command(after_long_help = "Examples:\n  git two-key complete checkout-prod")]
     Complete(OnLease),
-    /// End a freeze: your side of it
+    /// End a freeze: add your signature
     ///
     /// It takes the promote rule's keys, a human's and an agent's.
     #[command(after_long_help = "Examples:\n  git two-key thaw")]
@@ -136,14 +115,23 @@ pub enum Stop {
 }
 
 impl Forward {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        match self {
+            Self::Start(on) | Self::Promote(on) | Self::Approve(on) | Self::Resume(on) | Self::Complete(on) => {
+                on.flags.to.format
+            }
+            Self::Thaw(flags) => flags.to.format,
+        }
+    }
+
     /// Turns the key.
     pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
         let (action, flags, ask) = match self {
             Self::Start(on) => (Action::Start, &on.flags, on.ask()),
-            Self::Promote(on) => return on.promote(place, Ask { show: Some(evidence::shown), ..Ask::default() }),
+            Self::Promote(on) => (Action::Promote, &on.flags, Ask { show: Some(evidence::shown), ..on.ask() }),
             Self::Approve(on) => {
-                let ask = Ask { people_only: true, show: Some(before_saying_yes), ..Ask::default() };
-                return on.promote(place, ask);
+                (Action::Promote, &on.flags, Ask { people_only: true, show: Some(before_saying_yes), ..on.ask() })
             }
             Self::Resume(on) => (Action::Resume, &on.flags, on.ask()),
             Self::Complete(on) => (Action::Complete, &on.flags, on.ask()),
@@ -154,6 +142,14 @@ impl Forward {
 }
 
 impl Stop {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        match self {
+            Self::Pause(on) | Self::Halt(on) | Self::Rollback(on) | Self::Withdraw(on) => on.flags.to.format,
+            Self::Freeze(flags) => flags.to.format,
+        }
+    }
+
     /// Turns the key.
     pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
         let (action, flags, lease) = match self {

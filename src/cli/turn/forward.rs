@@ -1,13 +1,12 @@
-//! One's own side of everything that is no stop: cosign, start, promote, resume, complete, thaw, policy, revoke.
+//! Signing forward transitions: cosign, start, promote, resume, complete, thaw, policy, revoke.
 //!
 //! The order never changes: what does not hold is refused before anything is signed; what was signed is read back and
 //! folded, which is the only verification; and only then do refs move, all at once. Interrupted at any point, either
 //! nothing has happened or everything has.
 
-pub use super::push::Turned;
 use super::{
-    Flags, Signer, To, carrier,
-    effect::{self, Reach},
+    Flags, Signer, To, carrier, effect,
+    flags::Delivery,
     fold_on,
     join::{Local, join},
     note, now, outbox,
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::{
     cli::{
-        Failure, Place, fresh,
+        Failure, Place, account, fresh,
         remotes::followed,
         session::{Root, Session, unverified_branch},
         terminal::{remark, say},
@@ -25,7 +24,7 @@ use crate::{
     inbox::{self, Plan},
     ledger::Transition,
     model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, Reason, Refusal, Statement, policy::Role, refs},
-    report,
+    report::{self, SignedView},
 };
 
 /// How a vote is left.
@@ -129,8 +128,11 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     if let Some(show) = ask.show {
         say(&show(&session, &plan.statement)?);
     }
-    say(&effect::words(&session.state, &plan.after, &plan.statement));
+    let words = effect::words(&session.state, &plan.after, &plan.statement);
+    say(&words);
+    account::note(|account| account.effect = words.lines().map(str::to_owned).collect());
     if flags.dry_run {
+        account::note(|account| account.signed.push(signed(&signer, &plan.statement, None)));
         say(&format!("\n{} would sign:\n\n{}", signer.principal, plan.statement));
         return Ok(());
     }
@@ -150,38 +152,6 @@ fn make(
     destination: Option<&str>,
     ask: &Ask<'_>,
 ) -> Result<(), Failure> {
-    let before = session.tip;
-    let Made { commit, tags, shown } = self::commit(session, signer, plan, flags, about)?;
-    if let Some(remote) = destination {
-        let options = ask.options.clone();
-        let consent = if flags.yes { Consent::Given } else { Consent::Asked };
-        let turned = vec![Turned { statement: plan.statement.clone(), shown }];
-        let fresh = Some(Fresh { turned, commits: vec![commit], before, tags, consent });
-        let who = signer.principal.as_str();
-        return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh }.run();
-    }
-    say(&push_line(session, flags, &tags, &ask.options)?);
-    Ok(())
-}
-
-/// A vote that was signed, and is on the local branch.
-pub struct Made {
-    /// The commit that carries it.
-    pub commit: Oid,
-    /// The tags that were made.
-    pub tags: Vec<String>,
-    /// How far the signer was shown that it goes.
-    pub shown: Reach,
-}
-
-/// Signs what was planned: the commit, folded; then the refs.
-pub fn commit(
-    session: &mut Session,
-    signer: &Signer,
-    plan: &Plan,
-    flags: &Flags,
-    about: &str,
-) -> Result<Made, Failure> {
     let reason = flags.reason.as_deref();
     let commit = carrier::commit(&session.repo, session.tip, &plan.statement, signer, reason, &plan.sealed)?;
     let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
@@ -189,8 +159,7 @@ pub fn commit(
     let who = signer.principal.as_str();
     let subject = report::subject_line(&plan.statement);
     let tags = tags::updates(&session.repo, &state, commit, who, |_| false)?;
-    let shown = effect::reach(&session.state, &plan.after, &plan.statement);
-    let before = session.tip;
+    let (before, shown) = (session.tip, effect::reach(&session.state, &plan.after, &plan.statement));
     let update = RefUpdate { name: session.branch.clone(), old: Some(before), new: commit };
     outbox::keep(&session.repo, commit)?;
     let reason = format!("two-key: {subject}");
@@ -198,10 +167,26 @@ pub fn commit(
     let made = tags::put(&session.repo, &tags, &reason);
     session.move_to(commit, state, reports);
     say(&format!("{}: {subject} ({})", signer.principal, commit.short()));
+    account::note(|account| {
+        account.signed.push(signed(signer, &plan.statement, Some(commit)));
+        account.tags.extend(made.iter().map(|name| refs::short(name).to_owned()));
+    });
     for name in &made {
         say(&format!("tagged {}", refs::short(name)));
     }
-    Ok(Made { commit, tags: made, shown })
+    if let Some(remote) = destination {
+        let options = ask.options.clone();
+        let consent = if flags.yes { Consent::Given } else { Consent::Asked };
+        let fresh = Some(Fresh { statement: &plan.statement, shown, before, tags: made, consent });
+        return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh }.run();
+    }
+    say_how_to_push(session, flags, &made, &ask.options)?;
+    Ok(())
+}
+
+/// A vote, for the account.
+pub(super) fn signed(signer: &Signer, statement: &Statement, commit: Option<Oid>) -> SignedView {
+    SignedView::new(statement, signer.principal.as_str(), signer.role.word(), commit)
 }
 
 fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
@@ -212,14 +197,19 @@ fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
     }
 }
 
-/// How to push later what was made now.
-pub fn push_line(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<String, Failure> {
+/// Says how to push what was made now, where there is a remote and no upstream: what is kept from an upstream was said first.
+fn say_how_to_push(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<(), Failure> {
+    let kept = matches!(flags.delivery(&session.repo, &session.branch)?, Delivery::Kept(_));
+    if options.is_empty() && (kept || session.repo.remotes()?.is_empty()) {
+        return Ok(());
+    }
     let remote = flags.to.remote(&session.repo, &session.branch)?;
     let mut words = vec!["git push --atomic".to_owned()];
     words.extend(options.iter().map(|option| format!("--push-option={option}")));
     words.extend([remote, session.branch_name().to_owned()]);
     words.extend(tags.iter().cloned());
-    Ok(format!("\nPush it with:\n  {}", words.join(" ")))
+    say(&format!("\nPush it with:\n  {}", words.join(" ")));
+    Ok(())
 }
 
 /// A vote that was made before, and that the remote does not have, is pushed: nobody signs twice because a push did not
@@ -304,6 +294,6 @@ fn mend_tag(
     session.repo.update_refs(&updates, "two-key: tag")?;
     let short = refs::short(&name);
     say(&format!("{lease}: this is in force already, by your key; its tag was missing, and is there now: {short}"));
-    say(&push_line(session, flags, std::slice::from_ref(&name), &[])?);
+    say_how_to_push(session, flags, std::slice::from_ref(&name), &[])?;
     Ok(())
 }

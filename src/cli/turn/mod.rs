@@ -1,4 +1,4 @@
-//! What the verbs share that write: whose key it is, making and folding commits before any ref moves, pushing.
+//! Signing verbs' common part: whose key it is, making and folding commits before any ref moves, pushing.
 
 mod carrier;
 pub mod effect;
@@ -10,10 +10,9 @@ pub mod note;
 pub mod outbox;
 mod propose;
 mod push;
-mod several;
 mod stop;
 pub mod stops;
-mod tags;
+pub mod tags;
 
 use jiff::Timestamp;
 
@@ -30,7 +29,6 @@ pub use flags::{Delivery, Flags, To};
 pub use forward::{Ask, Carried, pinned, proposing, turn};
 pub use join::{Local, counted, join};
 pub use propose::Proposal;
-pub use several::{Leases, turn_each};
 pub use stop::stop;
 
 /// The local clock, which only refuses what the server's clock would refuse too.

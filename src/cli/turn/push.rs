@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     cli::{
-        Failure,
+        Failure, account,
         session::Session,
         terminal::{self, remark, say},
     },
@@ -64,6 +64,12 @@ pub fn not_on_main(why: &str, branch: &str, refspec: &str) -> String {
     )
 }
 
+/// Says that a remote has what was made.
+pub fn say_pushed(remote: &str) {
+    say(&format!("pushed to {remote}"));
+    account::note(|account| account.pushed_to = Some(remote.to_owned()));
+}
+
 /// An unsigned merge that brings a history into another: first parent and the ledger's next step is `theirs`.
 pub fn merge(repo: &Repository, theirs: Oid, ours: Oid, tree: Oid, subject: &str) -> Result<Oid, Failure> {
     let commit = NewCommit {
@@ -93,29 +99,21 @@ pub struct Push<'a> {
     /// How it gets onto a remote that moved on.
     pub moves: Moves,
     /// What was signed just now, if anything was.
-    pub fresh: Option<Fresh>,
+    pub fresh: Option<Fresh<'a>>,
 }
 
-/// Votes that were signed just now: they are taken back where they cannot land, or where nobody wants what came of them.
-pub struct Fresh {
+/// A vote that was signed just now: it is taken back where it cannot land, or where nobody wants what came of it.
+pub struct Fresh<'a> {
     /// What was signed.
-    pub turned: Vec<Turned>,
-    /// The commits that carry them.
-    pub commits: Vec<Oid>,
+    pub statement: &'a Statement,
+    /// How far the signer was shown that it goes.
+    pub shown: Reach,
     /// Where the branch was before.
     pub before: Oid,
     /// The tags that were made.
     pub tags: Vec<String>,
     /// Whether it is pushed even if it goes further.
     pub consent: Consent,
-}
-
-/// Something that was signed.
-pub struct Turned {
-    /// What.
-    pub statement: Statement,
-    /// How far the signer was shown that it goes.
-    pub shown: Reach,
 }
 
 /// Who answers whether more than was shown may be pushed.
@@ -139,7 +137,7 @@ impl CameAbout {
     fn is_agreed(&self) -> bool {
         !self.is_more
             || self.consent == Consent::Given
-            || terminal::agrees(&format!("another push came first, and now: {}\npush it?", self.words))
+            || terminal::agrees(&format!("somebody else pushed first, and now: {}\npush it?", self.words))
     }
 }
 
@@ -149,16 +147,13 @@ fn came_about(
     root: Oid,
     theirs: Oid,
     after: &State,
-    fresh: Option<&Fresh>,
+    fresh: Option<&Fresh<'_>>,
 ) -> Result<Option<CameAbout>, Failure> {
-    let Some(Fresh { turned, consent, .. }) = fresh else { return Ok(None) };
+    let Some(Fresh { statement, shown, consent, .. }) = fresh else { return Ok(None) };
     let before = fold(repo, root, theirs)?;
-    let is_more = |Turned { statement, shown }: &Turned| {
-        let reach = effect::reach(&before, after, statement);
-        reach.weight > shown.weight || (reach.in_force && !shown.in_force)
-    };
-    let words: Vec<_> = turned.iter().map(|turned| effect::words(&before, after, &turned.statement)).collect();
-    Ok(Some(CameAbout { words: words.join("\n"), is_more: turned.iter().any(is_more), consent: *consent }))
+    let reach = effect::reach(&before, after, statement);
+    let is_more = reach.weight > shown.weight || (reach.in_force && !shown.in_force);
+    Ok(Some(CameAbout { words: effect::words(&before, after, statement), is_more, consent: *consent }))
 }
 
 /// How what was made gets onto a remote that moved on.
@@ -186,7 +181,7 @@ impl Push<'_> {
                 return Err(failure);
             }
             if outcome.is_accepted() {
-                say(&format!("pushed to {}", self.remote));
+                say_pushed(self.remote);
                 outbox::votes(&self.session.repo, self.session.tip)?;
                 return Ok(());
             }
@@ -208,7 +203,7 @@ impl Push<'_> {
         if tags.is_empty() || matches!(refusal, Failure::Refused { .. }) || !self.push_with(&[])?.is_accepted() {
             return Err(refusal);
         }
-        say(&format!("pushed to {}", self.remote));
+        say_pushed(self.remote);
         tags::follow(&self.session.repo, self.remote, &tags);
         outbox::votes(&self.session.repo, self.session.tip)?;
         Ok(())
@@ -245,8 +240,7 @@ impl Push<'_> {
     /// What was made stays, and can be pushed later.
     fn later(&self, why: &str, remote_words: &[String]) -> Failure {
         let (branch, remote) = (self.session.branch_name(), self.remote);
-        let message =
-            format!("NOT PUSHED: this is made and on the local {branch}, but {remote} did not take it: {why}");
+        let message = format!("NOT PUSHED: signed on the local {branch}; {remote} did not take it: {why}");
         let refusal = Refusal::new(Reason::NotTaken, message).detail(remote_words.join("\n"));
         Failure::Undecided(refusal.hint(format!(
             "push it later with: git two-key sync; where {branch} takes only pull requests, offer it as one, to be merged with a \
@@ -257,7 +251,7 @@ impl Push<'_> {
     /// The same where there was no answer.
     fn unreached(&self, error: &GitError) -> Failure {
         let Refusal { reason, message, detail, .. } = error.refusal();
-        let message = format!("NOT PUSHED: this is made and on the local {}: {message}", self.session.branch_name());
+        let message = format!("NOT PUSHED: signed on the local {}: {message}", self.session.branch_name());
         let refusal = Refusal::new(reason, message).detail(detail.unwrap_or_default());
         Failure::Undecided(refusal.hint("push it later with: git two-key sync"))
     }
@@ -280,9 +274,7 @@ impl Push<'_> {
     fn take_back(&mut self) -> Result<bool, Failure> {
         let Some(fresh) = self.fresh.take() else { return Ok(false) };
         let repo = &self.session.repo;
-        for commit in &fresh.commits {
-            outbox::forget(repo, *commit)?;
-        }
+        outbox::forget(repo, self.ours)?;
         for name in &fresh.tags {
             if let Some(tag) = repo.resolve(name)? {
                 repo.delete_ref(name, tag)?;
@@ -290,6 +282,11 @@ impl Push<'_> {
         }
         let update = RefUpdate { name: self.session.branch.clone(), old: Some(self.session.tip), new: fresh.before };
         advance(repo, &update, "two-key: take back")?;
+        account::note(|account| {
+            account.taken_back.extend(account.signed.drain(..).map(|signed| signed.statement));
+            account.tags.clear();
+            account.effect.clear();
+        });
         Ok(true)
     }
 
@@ -325,9 +322,14 @@ impl Push<'_> {
             return Err(Failure::refused(self.about, Refusal::new(Reason::Stale, message).hint(hint)));
         }
         self.adopt(merged, state, reports)?;
-        remark(&format!("{} had moved on; what was signed here was carried over onto {}", self.remote, theirs.short()));
+        remark(&format!(
+            "{} had newer commits; your signature was moved on top of them, onto {}",
+            self.remote,
+            theirs.short()
+        ));
         if let Some(came_about) = came_about {
             say(&came_about.words);
+            account::note(|account| account.effect = came_about.words.lines().map(str::to_owned).collect());
         }
         Ok(())
     }
@@ -345,10 +347,8 @@ impl Push<'_> {
         let Some(finding) = reports.iter().flat_map(|report| &report.findings).next() else { return Ok(()) };
         let (remote, branch) = (self.remote, self.session.branch_name());
         let mut refusal = finding.refusal.clone();
-        refusal.message = format!("another push came first, and now {}", refusal.message);
-        let hint = format!(
-            "see where it is with --remote; drop what no longer counts with: git reset --keep {remote}/{branch}"
-        );
+        refusal.message = format!("somebody else pushed first, and now {}", refusal.message);
+        let hint = format!("git two-key sync drops what no longer counts and takes {remote}'s {branch}");
         Err(Failure::refused(self.about, refusal.hint(hint)))
     }
 

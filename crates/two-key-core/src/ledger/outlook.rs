@@ -1,4 +1,4 @@
-//! What could come next: the statement for a verb, what a lease awaits, and what a vote would do.
+//! Outlook on what could come next: the statement for a verb, what a lease awaits, and what a vote would do.
 
 use std::collections::BTreeSet;
 
@@ -384,10 +384,7 @@ fn forward_subject(state: &State, action: Action, id: &LeaseId) -> Result<Subjec
         && entry.phase != Phase::Proposed
         && entry.phase != Phase::Authorized
     {
-        let message = format!("lease {id} is {}, and start is not possible there", entry.phase.word());
-        return Err(
-            Refusal::new(Reason::WrongState, message).hint(format!("see what it awaits with: git two-key show {id}"))
-        );
+        return Err(super::forward::wrong_state(id, entry.phase, action));
     }
     state.movable(&forward)?;
     Ok(Subject::Forward(forward))
@@ -481,8 +478,16 @@ fn folded(state: State, votes: Hypothesis<'_>) -> (State, StepReport) {
 /// What one vote would do if it were folded next: the report of [`hypothetical`], found out with the leases alone that the
 /// vote turns out to concern. Notes and stop refs are many, and a copy of everything for each would be their product.
 pub fn forecast(state: &State, vote: &Cosignature) -> StepReport {
-    let votes = Hypothesis::Signed(std::slice::from_ref(vote));
-    let mut ids: BTreeSet<String> = vote.statement().lease().map(LeaseId::folded).into_iter().collect();
+    foretold(state, vote.statement(), Hypothesis::Signed(std::slice::from_ref(vote)))
+}
+
+/// Whether a vote could count if it were folded next, as far as can be told before anybody has checked its signature.
+pub fn could_count(state: &State, statement: &Statement, key: &PublicKey, claims: &PrincipalId) -> bool {
+    foretold(state, statement, Hypothesis::IfSigned { statement, key, claims }).findings.is_empty()
+}
+
+fn foretold(state: &State, statement: &Statement, votes: Hypothesis<'_>) -> StepReport {
+    let mut ids: BTreeSet<String> = statement.lease().map(LeaseId::folded).into_iter().collect();
     for rounds in 1.. {
         let (after, report) = folded(state.about(&ids), votes);
         match after.missed().map(|missed| missed.after(rounds)) {

@@ -1,6 +1,6 @@
 //! Documents run: every `sh` block of a tutorial, in order, in one shell, in an empty folder, with this very program.
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{fmt::Write as _, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 /// A document's text.
 fn text(document: &str) -> String {
@@ -180,7 +180,7 @@ fn the_commonest_tasks_take_one_command_each() {
             command.starts_with(verb) && !command.contains([';', '&', '|', '\n']),
             "{command} is one command: {verb}"
         );
-        script += &format!("{command} > ../said 2>&1\ngrep -qF -- '{says}' ../said\n{look}\n");
+        let _ = writeln!(script, "{command} > ../said 2>&1\ngrep -qF -- '{says}' ../said\n{look}");
     }
     run_script("docs/tasks.md", &script);
 }

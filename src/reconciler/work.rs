@@ -562,7 +562,7 @@ impl Job {
             left_halted: Some(wanted)
                 .filter(|wanted| wanted.phase == Phase::Halted)
                 .and_then(|wanted| self.view.left_halted(wanted, applied)),
-            ..self.view.conditions(&self.run.target, wanted)
+            ..self.view.conditions(&self.run.target, wanted, applied)
         }
     }
 

@@ -25,6 +25,9 @@ pub(super) struct AgentState {
     /// The same since the target was last found elsewhere.
     #[serde(default)]
     pub(super) settled: BTreeMap<LeaseId, Watch>,
+    /// The proposal that the next look goes on with; none to begin with the first.
+    #[serde(default)]
+    pub(super) next: Option<LeaseId>,
 }
 
 impl AsRef<FollowerState> for AgentState {
@@ -36,6 +39,6 @@ impl AsRef<FollowerState> for AgentState {
 impl AgentState {
     /// Of an agent that has not done anything yet.
     pub(super) fn new(root: Oid) -> Self {
-        Self { follower: FollowerState::new(root), watches: BTreeMap::new(), settled: BTreeMap::new() }
+        Self { follower: FollowerState::new(root), watches: BTreeMap::new(), settled: BTreeMap::new(), next: None }
     }
 }

@@ -58,9 +58,12 @@ pub struct Args {
     pub(super) format: Format,
 }
 
+/// More requests a second than anything serves.
+const MOST: f64 = 1e9;
+
 fn positive(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "it is a number".to_owned())?;
-    if number.is_finite() && number > 0.0 { Ok(number) } else { Err("it is above 0".to_owned()) }
+    if number > 0.0 && number <= MOST { Ok(number) } else { Err(format!("it is above 0, and at most {MOST}")) }
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -195,7 +198,7 @@ fn check_lease(
 fn check_sources(terms: Option<&PinnedTerms>, config: &Config, advice: &mut Advice) {
     let (Some(terms), Some(metrics)) = (terms, &config.metrics) else { return };
     let refused = match Sources::open(metrics) {
-        Ok(sources) => unmeasurable(terms.gates.iter(), terms.thresholds.keys(), Some(&sources)),
+        Ok(sources) => unmeasurable(terms, Some(&sources)),
         Err(refusal) => Some(refusal),
     };
     advice.warnings.extend(refused.map(|refusal| {

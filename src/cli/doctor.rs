@@ -155,6 +155,9 @@ fn examine(place: &Place, repo: &Repository) -> Result<Chart, Failure> {
         Ok(session) => {
             ledger_checks(&mut chart, &session)?;
             clock(&mut chart, &session, turn::now().as_second());
+            for line in report::ending_keys(&session.state, None, turn::now()) {
+                chart.note("last-day", line, "git two-key key add NAME KEY, or a later `until` in the policy");
+            }
             appliers(&mut chart, &session, turn::now().as_second())?;
             signing(&mut chart, &session)?;
             remote(&mut chart, &session)?;

@@ -7,7 +7,7 @@ use crate::{
         Mode,
         clock::Reading,
         records::{Record, RecordedEvent, TargetRecord, timeless},
-        writer::{Files, Pushing, Taken, beside, untagged},
+        writer::{Files, OwnRef, Pushing, Taken, beside, untagged},
     },
     ledger::{LeaseState, Transition},
     model::{Digest, LeaseId, Oid, Refusal, TargetId},
@@ -209,7 +209,8 @@ impl Applier {
 
     /// Has what is new written and pushed, if anything is.
     fn publish(&mut self) {
-        if self.is_publishing() {
+        // Before it is known where our ref is there is nothing that could be pushed to it.
+        if self.is_publishing() || self.follower.writer.own == OwnRef::Unknown {
             return;
         }
         let here = (self.follower.mirror.edition(), self.follower.mirror.state.tip(), timeless(&self.records));

@@ -287,6 +287,33 @@ fn a_refusal_is_recorded_once_seen_by_people_and_gone_when_the_check_passes() {
     stage.world.two_key(&["verify", "--all"]).exits(0);
 }
 
+/// Anybody may propose, any number: what a person's key was turned for goes first, and one look takes no longer for the others.
+/// Each look goes on with the proposal that the one before did not come to.
+#[test]
+fn many_proposals_hold_up_neither_what_a_person_signed_nor_one_another() {
+    let stage = Stage::new();
+    for id in ["A-JUNK", "B-JUNK"] {
+        stage.world.commit_file(&format!("leases/{id}.yaml"), &kit::lease(id), "Propose a lease");
+    }
+    stage.world.turn("user1", "cosign", LEASE);
+    stage.push();
+    // Each check takes longer than a look may.
+    let answer = r#"{"protocol":"two-key.check/1","verdict":"unknown","reasons":["nobody knows"]}"#;
+    let program = stage.program("slow", &format!("cat >/dev/null; sleep 2; echo '{answer}'"));
+    stage.configure(&format!("interval: 1s\nchecks: {{slow: {{program: {}}}}}\n", program.display()));
+    let look = || {
+        let report = stage.agent(&["--format", "json"]).json();
+        let leases = report["leases"].as_array().unwrap().iter().map(|lease| lease["lease"].clone()).collect::<Value>();
+        (leases, report["waiting"].clone())
+    };
+    for junk in ["A-JUNK", "B-JUNK", "A-JUNK"] {
+        assert_eq!(look(), (json!([LEASE, junk]), json!(1)));
+    }
+    // Where there is time, all are looked at.
+    stage.configure("interval: 1h\n");
+    assert_eq!(look(), (json!([LEASE, "B-JUNK", "A-JUNK"]), json!(0)));
+}
+
 /// A repository with a change that is clean, one that adds a secret, and one that is elsewhere.
 fn shop(stage: &Stage) -> [String; 4] {
     stage.in_all(&["init", "--quiet", "shop"]);

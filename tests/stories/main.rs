@@ -35,4 +35,5 @@ mod second;
 mod seeing;
 mod signing;
 mod status;
+mod teams;
 mod transports;

@@ -173,11 +173,11 @@ fn missing(
     let mut inbox = Inbox::new(principal, &known.keys);
     let mut objects = session.repo.objects()?;
     for note in theirs.map(|tip| objects.notes_of(principal, tip)).transpose()?.unwrap_or_default() {
-        inbox.open(&note.bytes);
+        inbox.read(&note.bytes);
     }
     let mut missing = Vec::new();
     for note in objects.notes_of(principal, ours)? {
-        let votes = inbox.open(&note.bytes).into_iter().filter(|entry| entry.opened.as_ref().is_ok_and(counts));
+        let votes = inbox.open(&note.bytes).filter(|entry| entry.opened.as_ref().is_ok_and(counts));
         missing.extend(votes.map(|entry| (note.annotated, entry.text)));
     }
     Ok(missing)

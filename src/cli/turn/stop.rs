@@ -279,7 +279,12 @@ impl Site {
             other => other,
         })?;
         let stop = Signed { lease: about.lease.clone(), commit };
-        stop.keep(&self.repo)?;
+        match (stop.keep(&self.repo), destination) {
+            (Ok(()), _) => {}
+            (Err(error), None) => return Err(error.into()),
+            // What keeps it from being kept here must not keep it from being delivered.
+            (Err(error), Some(_)) => self.remarks.push(format!("warning: the stop could not be kept here: {error}")),
+        }
         let on_branch = self.keep(&stop, *base);
         account::note(|account| account.signed.push(forward::signed(signer, statement, Some(commit))));
         let signed = format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short());

@@ -95,10 +95,13 @@ fn say(format: Format, report: &Report) {
 
 /// A paragraph a lease: what was decided, by which rule, on what.
 fn text(report: &Report) -> String {
-    if report.leases.is_empty() {
-        return "no lease is open".to_owned();
+    let mut all: Vec<String> = report.leases.iter().map(lease_text).collect();
+    match (all.is_empty(), report.waiting) {
+        (true, 0) => all.push("no lease is open".to_owned()),
+        (_, 0) => {}
+        (_, waiting) => all.push(format!("{waiting} more proposals wait for the next look")),
     }
-    report.leases.iter().map(lease_text).collect::<Vec<_>>().join("\n")
+    all.join("\n")
 }
 
 fn lease_text(lease: &LeaseReport) -> String {

@@ -12,7 +12,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{GitError, Repository, command::Program};
+use super::{GitError, RefUpdate, Repository, command::Program};
 use crate::{
     admission::{ASIDE, Place, place},
     model::{Digest, Oid, PrincipalId, refs},
@@ -56,6 +56,11 @@ enum Rank {
 }
 
 impl Wanted {
+    /// Whether it is a stop under its own name.
+    pub fn is_stop(&self) -> bool {
+        self.rank == Rank::Stop
+    }
+
     /// Whether nothing may go forward without it.
     pub fn is_needed(&self) -> bool {
         self.rank != Rank::Other
@@ -150,6 +155,25 @@ impl Repository {
         self.set_refs(&[(mirrored(remote, name), id)], "two-key: push")
     }
 
+    /// Keeps what was signed here under a name below [`refs::LOCAL`]. In a clone that mirrors all refs anybody's ref may lie in its way,
+    /// under a name that none of ours has; that one goes.
+    pub fn keep_local(&self, name: String, id: Oid, reason: &str) -> Result<(), GitError> {
+        let updates = [RefUpdate::create(name, id)];
+        if self.update_refs(&updates, reason).is_err() {
+            let [RefUpdate { name, .. }] = &updates;
+            let ways = name.match_indices('/').filter_map(|(end, _)| name.get(..end));
+            for way in ways.filter(|way| way.len() + 1 >= refs::LOCAL.len()) {
+                if let Some(in_the_way) = self.resolve(way)? {
+                    self.delete_ref(way, in_the_way)?;
+                }
+            }
+            self.update_refs(&updates, reason)?;
+        }
+        // Where that cannot be written, `doctor` says so.
+        let _ = self.keep_fetches_off_local();
+        Ok(())
+    }
+
     /// The remotes whose fetches would prune and overwrite what was signed here and no remote has: those of a clone that mirrors
     /// all refs (`git clone --mirror`).
     pub fn mirrors_onto_local(&self) -> Result<Vec<String>, GitError> {
@@ -173,7 +197,7 @@ impl Repository {
     }
 
     /// Keeps all fetches off what was signed here.
-    pub fn keep_fetches_off_local(&self) -> Result<(), GitError> {
+    fn keep_fetches_off_local(&self) -> Result<(), GitError> {
         for remote in self.mirrors_onto_local()? {
             let [name, value] = Self::off_local(&remote);
             self.add_config(&name, &value)?;

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 use crate::kit::{self, LEASE, Ran, World};
 
+/// Clones of changes that no lease here names.
+const SOME_CHECK: &str = "changes: {\"https://git.example/other.git\": other}\n";
+
 /// People's repository, a server, and an agent with a clone of its own.
 struct Stage {
     world: World,
@@ -59,8 +62,10 @@ impl Stage {
 
     fn configure_as(&self, name: &str, key: &str, more: &str) {
         let key = self.world.key_file(key);
+        // An agent that checks nothing does not start.
+        let some = if more.contains("checks:") || more.contains("changes:") { "" } else { SOME_CHECK };
         let text = format!(
-            "name: {name}\nkey: {}\nrepository: agent\nremote: origin\nroot: {}\n{more}",
+            "name: {name}\nkey: {}\nrepository: agent\nremote: origin\nroot: {}\n{some}{more}",
             key.display(),
             self.root
         );
@@ -280,6 +285,33 @@ fn a_refusal_is_recorded_once_seen_by_people_and_gone_when_the_check_passes() {
     stage.decides("sign", "checks-pass");
     assert_eq!(stage.shown()["refused"], json!([]));
     stage.world.two_key(&["verify", "--all"]).exits(0);
+}
+
+/// Anybody may propose, any number: what a person's key was turned for goes first, and one look takes no longer for the others.
+/// Each look goes on with the proposal that the one before did not come to.
+#[test]
+fn many_proposals_hold_up_neither_what_a_person_signed_nor_one_another() {
+    let stage = Stage::new();
+    for id in ["A-JUNK", "B-JUNK"] {
+        stage.world.commit_file(&format!("leases/{id}.yaml"), &kit::lease(id), "Propose a lease");
+    }
+    stage.world.turn("user1", "cosign", LEASE);
+    stage.push();
+    // Each check takes longer than a look may.
+    let answer = r#"{"protocol":"two-key.check/1","verdict":"unknown","reasons":["nobody knows"]}"#;
+    let program = stage.program("slow", &format!("cat >/dev/null; sleep 2; echo '{answer}'"));
+    stage.configure(&format!("interval: 1s\nchecks: {{slow: {{program: {}}}}}\n", program.display()));
+    let look = || {
+        let report = stage.agent(&["--format", "json"]).json();
+        let leases = report["leases"].as_array().unwrap().iter().map(|lease| lease["lease"].clone()).collect::<Value>();
+        (leases, report["waiting"].clone())
+    };
+    for junk in ["A-JUNK", "B-JUNK", "A-JUNK"] {
+        assert_eq!(look(), (json!([LEASE, junk]), json!(1)));
+    }
+    // Where there is time, all are looked at.
+    stage.configure("interval: 1h\n");
+    assert_eq!(look(), (json!([LEASE, "B-JUNK", "A-JUNK"]), json!(0)));
 }
 
 /// A repository with a change that is clean, one that adds a secret, and one that is elsewhere.
@@ -518,4 +550,15 @@ fn the_deadline_of_a_check_needs_no_program_and_spares_nothing_that_the_check_st
     assert!(!stage.path("late").exists(), "it went on to its end");
     let daemon = fs::read_to_string(stage.path("daemon")).unwrap();
     assert!(!PathBuf::from("/proc").join(daemon.trim()).exists(), "what it started lives on");
+}
+
+#[test]
+fn an_agent_that_would_check_nothing_does_not_start() {
+    let stage = Stage::new();
+    let file = stage.path("agent.yaml");
+    let checked = fs::read_to_string(&file).unwrap();
+    fs::write(&file, checked.replace(SOME_CHECK, "")).unwrap();
+    stage.agent(&["--once"]).exits(3).says("malformed: no check is configured");
+    fs::write(&file, checked).unwrap();
+    stage.agent(&["--once"]).never_says("no check is configured");
 }

@@ -277,6 +277,45 @@ fn a_stop_comes_from_every_clone_whatever_keeps_it() {
     scene.world.two_key_in(&mirror, &["doctor"]).never_says("mirror: ");
 }
 
+/// On a forge anybody makes refs where clones keep what is theirs, and a clone that mirrors all refs has them.
+#[test]
+fn a_stop_comes_from_a_mirror_whose_remote_has_refs_in_the_way_of_what_is_kept_there() {
+    let scene = Scene::with(Server::Forge, &["L-0", "L-1", "L-2"]);
+    let kept = |mirror: &Path, id: &str| {
+        let name = format!("refs/two-key-local/stops/{id}/");
+        scene.world.run(mirror, "git", &["for-each-ref", "--format=%(refname)", &name], b"").exits(0).out
+    };
+    for (id, junk) in [
+        ("L-0", "refs/two-key-local/other"),
+        ("L-1", "refs/two-key-local/stops"),
+        ("L-2", "refs/two-key-local/stops/L-2"),
+    ] {
+        scene.there(&["update-ref", junk, "main"]);
+        let mirror = cloned(&scene, id, &["--mirror"]);
+        halts(&scene, &mirror, id).exits(0).says("pushed to origin").never_says("could not be kept");
+        assert!(has_stop(&scene, id), "{junk}");
+        assert_ne!(kept(&mirror, id), "", "{junk}");
+        scene.there(&["update-ref", "-d", junk]);
+    }
+}
+
+#[test]
+fn a_stop_that_cannot_be_kept_is_delivered_all_the_same() {
+    let scene = Scene::with(Server::Hooked, &["L-0", "L-1"]);
+    let clone = cloned(&scene, "clone", &[]);
+    let hook = clone.join(".git/hooks/reference-transaction");
+    fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    halts(&scene, &clone, "L-0").exits(0).says("could not be kept here").says("pushed to origin");
+    assert!(has_stop(&scene, "L-0"));
+    // Where it is not to be delivered, nobody would have it.
+    let key = scene.world.key_file("user1");
+    scene.world.two_key_in(&clone, &["halt", "L-1", "--no-push", "--key", key.to_str().unwrap()]).exits(3);
+    fs::remove_file(&hook).unwrap();
+    halts(&scene, &clone, "L-1").exits(0).never_says("could not be kept here");
+    assert!(has_stop(&scene, "L-1"));
+}
+
 #[test]
 fn what_tidies_a_clone_up_takes_no_stop_and_no_vote_away() {
     for format in ["files", "reftable"] {

@@ -4,16 +4,13 @@
 use super::{fold_on, push::merge};
 use crate::{
     cli::{Failure, session::Session},
-    git::{GitError, RefUpdate, Repository},
+    git::{GitError, Repository},
     model::{Oid, Refusal, refs},
 };
 
 /// Puts a vote into the outbox.
 pub fn keep(repo: &Repository, vote: Oid) -> Result<(), GitError> {
-    repo.update_refs(&[RefUpdate::create(format!("{}{vote}", refs::SIGNED_VOTES), vote)], "two-key: vote")?;
-    // Where that cannot be written, `doctor` says so.
-    let _ = repo.keep_fetches_off_local();
-    Ok(())
+    repo.keep_local(format!("{}{vote}", refs::SIGNED_VOTES), vote, "two-key: vote")
 }
 
 /// The votes that a remote's tip does not have, those that rest on others after them. What it has is taken out here.

@@ -46,10 +46,7 @@ impl Signed {
 
     /// Puts it into the outbox.
     pub fn keep(&self, repo: &Repository) -> Result<(), GitError> {
-        repo.update_refs(&[RefUpdate::create(self.name(), self.commit)], "two-key: stop")?;
-        // Where that cannot be written, `doctor` says so.
-        let _ = repo.keep_fetches_off_local();
-        Ok(())
+        repo.keep_local(self.name(), self.commit, "two-key: stop")
     }
 
     /// Takes it out again, because a remote's branch has it, or it is none there. Where it cannot be taken out, it is not taken

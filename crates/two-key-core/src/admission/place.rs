@@ -29,7 +29,7 @@ pub enum Place {
     Applier(PrincipalId),
     /// In a governed name space, and none of the above.
     Foreign,
-    /// None of our business.
+    /// Not governed.
     Other,
 }
 
@@ -73,7 +73,7 @@ pub fn place(name: &str, branch: &str) -> Place {
         return Place::Branch;
     }
     let folded = folded(name);
-    if folded == self::folded(branch) {
+    if in_the_way(&folded, &self::folded(branch)) {
         return Place::Foreign;
     }
     if let Some(start) = ASIDE.iter().find(|start| folded.starts_with(**start)) {
@@ -99,6 +99,13 @@ pub fn place(name: &str, branch: &str) -> Place {
 fn stop(target: &str, id: &str) -> Option<Place> {
     let target = if target == refs::ALL { StopTarget::All } else { StopTarget::Lease(LeaseId::parse(target)?) };
     Some(Place::Stop { target, id: Oid::parse(id)? })
+}
+
+/// Whether a ref of one folded name could be taken for one of the other, or keeps it from being there: a name that is a folder
+/// of the other's, or lies below it. Before the ledger is founded nothing else keeps its branch's place free.
+fn in_the_way(name: &str, of: &str) -> bool {
+    let is_folder = |folder: &str, name: &str| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    name == of || is_folder(name, of) || is_folder(of, name)
 }
 
 /// Whether a folded name lies in a governed name space, or is the name of one.
@@ -212,6 +219,16 @@ mod tests {
             assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
         }
         assert_eq!(place("refs/heads/WOR\u{212a}", "refs/heads/work"), Place::Foreign);
+        for (name, branch) in [
+            ("refs/heads/main/x", BRANCH),
+            ("refs/heads/Main/x/y", BRANCH),
+            ("refs/heads/a", "refs/heads/a/b"),
+            ("refs/heads/A/B", "refs/heads/a/b/c"),
+        ] {
+            assert_eq!(place(name, branch), Place::Foreign, "{name} is in the way of {branch}");
+            let [name, branch] = [name, branch].map(|name| format!("{name}2"));
+            assert_eq!(place(&name, &branch), Place::Other, "{name} is in no way of {branch}");
+        }
         assert_eq!(place("refs/heads/o\u{fb03}ce", "refs/heads/office"), Place::Foreign);
         for name in [
             "refs/heads/MAIN-2",

@@ -13,11 +13,10 @@
 //! nothing may take a signature's bytes for an identity.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use p256::ecdsa::signature::Verifier as _;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Presence, ed25519,
+    Presence, ecdsa, ed25519,
     sshsig::{bad, malformed},
 };
 use crate::model::{
@@ -30,6 +29,8 @@ use crate::model::{
 const WEBAUTHN: &str = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com";
 /// The flag that says that somebody touched the authenticator (`WebAuthn` section 6.1, UP).
 const USER_PRESENT: u8 = 0x01;
+/// A PIN, a finger or a face was checked.
+const USER_VERIFIED: u8 = 0x04;
 /// The flags that say that the secret may be copied to other devices (BE), or was (BS).
 const COPIED: u8 = 0x18;
 /// The flag of data about a new key, which an assertion never has (AT).
@@ -97,7 +98,7 @@ impl Inner {
                 What::Ed25519(ed25519::Said { point: *point, message: signed, signature: signature.clone() })
             }
             (Point::P256(point), Made::P256(signature)) => {
-                What::P256 { point: *point, message: signed, signature: signature.clone() }
+                What::P256(ecdsa::Said { point: *point, message: signed, signature: signature.clone() })
             }
             _ => return Err(no()),
         };
@@ -115,7 +116,7 @@ pub(super) struct Claim {
 #[derive(Debug)]
 enum What {
     Ed25519(ed25519::Said),
-    P256 { point: [u8; 65], message: Vec<u8>, signature: Box<p256::ecdsa::Signature> },
+    P256(ecdsa::Said),
 }
 
 /// That a key signed what it was said to have signed. Only checking a [`Claim`] makes one.
@@ -141,14 +142,13 @@ impl Claim {
 pub(super) fn check_each<T>(all: Vec<(T, Option<Claim>)>) -> Vec<(T, Option<Result<Proof, Refusal>>)> {
     let ed25519 = all.iter().filter_map(|(_, claim)| match &claim.as_ref()?.what {
         What::Ed25519(said) => Some(said),
-        What::P256 { .. } => None,
+        What::P256(_) => None,
     });
     let mut ed25519 = ed25519::hold(&ed25519.collect::<Vec<_>>()).into_iter();
     let mut check = |Claim { what, presence }: Claim| {
         let holds = match what {
             What::Ed25519(_) => ed25519.next() == Some(true),
-            What::P256 { point, message, signature } => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point)
-                .is_ok_and(|key| key.verify(&message, signature.as_ref()).is_ok()),
+            What::P256(said) => said.holds(),
         };
         if holds { Ok(Proof(presence)) } else { Err(no()) }
     };
@@ -193,10 +193,11 @@ impl Around {
                 (*flags, counter, &extensions[..], Sha256::digest(client_data))
             }
         };
-        let presence = match (flags & USER_PRESENT != 0, flags & COPIED != 0) {
-            (false, _) => Presence::NotShown,
-            (true, true) => Presence::Copied,
-            (true, false) => Presence::Touched,
+        let presence = match (flags & USER_PRESENT != 0, flags & COPIED != 0, flags & USER_VERIFIED != 0) {
+            (false, ..) => Presence::NotShown,
+            (true, true, _) => Presence::Copied,
+            (true, false, false) => Presence::Touched,
+            (true, false, true) => Presence::Verified,
         };
         let parts: [&[u8]; 5] = [&Sha256::digest(application), &[flags], counter, extensions, &hash];
         Ok((parts.concat(), presence))

@@ -142,6 +142,17 @@ pub struct Look {
     pub evidence: Option<Evidence>,
 }
 
+impl Look {
+    /// What it says, and the bytes of its evidence. Nothing goes on by evidence that cannot be written; a stop does not wait for it.
+    pub fn exhibited(self, terms: &PinnedTerms) -> (Health, Option<Vec<u8>>) {
+        match self.evidence.map(|evidence| evidence.bytes()).transpose() {
+            Ok(bytes) => (self.health, bytes),
+            Err(refusal) if self.health.stop().is_none() => (Health::open(terms, &refusal.message), None),
+            Err(_) => (self.health, None),
+        }
+    }
+}
+
 /// Looks at a tier. `context` says why nothing can be judged of it yet, if nothing can; `measure` is none where no metrics
 /// are configured.
 ///
@@ -343,6 +354,34 @@ mod tests {
         }
         let well = || look(Gates::Pass, Limits::Fine);
         assert_eq!(combined(well(), well()).health.against(), None);
+    }
+
+    #[test]
+    fn nothing_goes_on_by_evidence_that_is_too_long_to_be_read_and_a_stop_does_not_wait_for_it() {
+        use crate::gate::testing::{Scene, context};
+        let mut scene =
+            Scene::new("gates:\n  depth: {source: file, kind: gauge, candidate: {value: d}, absolute: {max: 5}}\n");
+        let judgement = scene.look(120);
+        let evidence = |label: usize| {
+            let mut context = context();
+            context.names.labels.insert("long".to_owned(), "x".repeat(label));
+            Evidence::new(scene.terms.clone(), context, Watch::default(), judgement.clone())
+        };
+        let exhibited = |gates: &Gates, label| {
+            let look = Look { health: health(gates.clone(), Limits::None), evidence: Some(evidence(label)) };
+            look.exhibited(&scene.terms)
+        };
+        let fails = Gates::Fail(Deadline::Ahead, "w".to_owned());
+        for (gates, stop) in [(Gates::Pass, None), (fails, Some(StopKind::Halt))] {
+            let (short, bytes) = exhibited(&gates, 10);
+            assert!(short.gates == gates && bytes.is_some());
+            let (long, bytes) = exhibited(&gates, crate::gate::MAX_EVIDENCE_BYTES);
+            assert_eq!((kind(&long), bytes), (stop, None));
+            assert_eq!(
+                long.against().map(|refusal| refusal.reason),
+                Some(if stop.is_none() { Reason::NoData } else { Reason::GateFailed })
+            );
+        }
     }
 
     #[test]

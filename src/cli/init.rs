@@ -16,14 +16,19 @@ use crate::{
     model::{
         PrincipalId, Reason, Refusal, RepositoryId, TargetId, lease,
         policy::{
-            self, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
-            SeparateProposer, Target, USUAL_FALSE_ALARMS,
+            self, AllAtOnce, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule,
+            Rules, SeparateProposer, Target, TargetRules, USUAL_FALSE_ALARMS,
         },
         refs,
     },
     report,
     signature::ObjectFormat,
 };
+
+/// Where Git is told which files it may not convert.
+const ATTRIBUTES_PATH: &str = ".gitattributes";
+/// Governed files are signed byte by byte, so no clone's core.autocrlf may change their line ends.
+const ATTRIBUTES: &str = "/.two-key/** -text\n/leases/** -text\n";
 
 /// Found a governance repository: its policy and root commit
 ///
@@ -149,11 +154,20 @@ fn found(repo: &Repository, policy: &Policy, text: &str) -> Result<crate::model:
     }
     let schema = |schema: &schemars::Schema| serde_json::to_string_pretty(schema.as_value()).unwrap_or_default() + "\n";
     let (policies, leases) = (schema(&policy::schema()), schema(&lease::schema()));
-    let files = [
+    let mut files = vec![
         (POLICY_PATH, Some(text.as_bytes())),
         (".two-key/policy.schema.json", Some(policies.as_bytes())),
         (".two-key/lease.schema.json", Some(leases.as_bytes())),
     ];
+    let attributes_there = match tip {
+        Some(tip) => objects.file_at(tip, ATTRIBUTES_PATH)?.is_some(),
+        None => repo.worktree().is_some_and(|top| top.join(ATTRIBUTES_PATH).exists()),
+    };
+    if attributes_there {
+        remark(&format!("warning: there is a {ATTRIBUTES_PATH} already; add to it:\n{ATTRIBUTES}"));
+    } else {
+        files.push((ATTRIBUTES_PATH, Some(ATTRIBUTES.as_bytes())));
+    }
     let tree = repo.with_files(tree, &files)?;
     let who = policy.principals.keys().next().map_or("two-key", PrincipalId::as_str);
     let message = format!("Found the two-key ledger of {}\n", policy.repository);
@@ -172,7 +186,12 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         for entry in entries {
             let (name, key) = pair(role, entry)?;
             let key = turn::keys::public_key(place, key)?;
-            let principal = principals.entry(name.clone()).or_insert_with(|| Principal { role, keys: Vec::new() });
+            let principal = principals.entry(name.clone()).or_insert_with(|| Principal {
+                role,
+                keys: Vec::new(),
+                until: None,
+                last_days: BTreeMap::new(),
+            });
             if principal.role != role {
                 let message = format!("{name} is given two roles; a principal has one");
                 return Err(Failure::refused(POLICY_PATH, Refusal::new(Reason::PolicyFloor, message)));
@@ -183,8 +202,10 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
     let rule = Rule {
         human: 1,
         agent: 1,
+        humans: None,
         agents: None,
-        hardware: if args.strict { Hardware::Required } else { Hardware::NotRequired },
+        from: Vec::new(),
+        hardware: if args.strict { Hardware::Presence } else { Hardware::NotRequired },
         deliberate: if args.strict { Deliberate::Required } else { Deliberate::NotRequired },
         separate_proposer: if args.strict { SeparateProposer::Required } else { SeparateProposer::NotRequired },
     };
@@ -194,9 +215,11 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         previous: None,
         branch: String::new(),
         principals,
+        groups: BTreeMap::new(),
         rules: Rules { cosign: rule.clone(), promote: rule.clone(), policy: rule },
         start_up_to: 10,
         delegable_up_to: 0,
+        windows: Vec::new(),
         targets: args.target.iter().map(|text| target(text)).collect::<Result<_, _>>()?,
         false_alarms: USUAL_FALSE_ALARMS,
         gates: BTreeMap::new(),
@@ -232,7 +255,17 @@ fn target(text: &str) -> Result<(TargetId, Target), Failure> {
         Some(name) => Some(PrincipalId::parse(name).ok_or_else(|| wrong(format!("`{name}` is no applier's name")))?),
         None => None,
     };
-    Ok((id, Target { driver, applier, gates: Vec::new(), drift_below: DriftBelow::default() }))
+    let target = Target {
+        driver,
+        applier,
+        gates: Vec::new(),
+        rules: TargetRules::default(),
+        thresholds: BTreeMap::new(),
+        windows: Vec::new(),
+        all_at_once: AllAtOnce::default(),
+        drift_below: DriftBelow::default(),
+    };
+    Ok((id, target))
 }
 
 /// Says what is thin about it.

@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use super::{
     Failure, Format, Place,
     fresh::Source,
-    notify,
+    notify, pager,
     session::{Root, Session, Which},
     terminal, watch,
 };
@@ -93,6 +93,12 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let which = if args.short { args.source.tip() } else { args.source.which(place)? };
     let (session, view) = view(args, place, &which)?;
     notify::tell(args.exec.as_deref(), place, &view, &mut BTreeSet::new());
+    if args.mine && args.format == Format::Text {
+        let me = session.signer()?;
+        report::ending_keys(&session.state, Some(&me), super::turn::now())
+            .iter()
+            .for_each(|line| terminal::remark(line));
+    }
     match args.format {
         Format::Json => terminal::say_value(&view),
         Format::Text if args.short => {
@@ -104,11 +110,11 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         }
         Format::Text if args.mine && view.leases.is_empty() && view.policy_proposed.is_none() => {
             session.say_remarks();
-            terminal::say("nothing awaits your key");
+            terminal::say("nothing waits for your key");
         }
         Format::Text => {
             session.say_remarks();
-            terminal::say(&report::list_text(&view));
+            pager::page(&session.repo, &report::list_text(&view));
         }
     }
     Ok(())

@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place, evidence,
+    Failure, Format, Place, evidence,
     session::Session,
     turn::{self, Ask, Carried, Flags},
 };
 use crate::{
     ledger::Content,
-    model::{Action, Statement, lease::Lease},
+    model::{
+        Action, Statement,
+        lease::{AfterArtifacts, Exception, Lease},
+    },
     report,
 };
 
@@ -33,6 +36,13 @@ pub struct Args {
     carried: Carried,
     #[command(flatten)]
     flags: Flags,
+}
+
+impl Args {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        self.flags.to.format
+    }
 }
 
 /// Turns the key.
@@ -97,6 +107,13 @@ fn lease_words(lease: &Lease) -> String {
     line("target", lease.target.as_str());
     let tiers: Vec<_> = lease.tiers.iter().map(|tier| format!("{} % for {}", tier.weight, tier.bake)).collect();
     line("tiers", &tiers.join(", "));
+    for after in &lease.after {
+        let what = if after.artifacts == AfterArtifacts::Same { "the same artifacts have" } else { "a lease has" };
+        line("after", &format!("{what} completed on {}", after.target));
+    }
+    if lease.exception == Exception::Taken {
+        line("exception", "it is moved outside its target's windows too");
+    }
     line("window", &format!("{} to {}", lease.issued, lease.expires));
     if lease.agent_alone_up_to > 0 {
         line("delegates", &format!("an agent may promote alone up to {} %", lease.agent_alone_up_to));

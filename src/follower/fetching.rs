@@ -4,8 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
     },
     time::{Duration, Instant},
 };
@@ -22,6 +21,8 @@ struct Limits {
     /// The last attempt at a ref that did not come so quickly, by itself; and its rest if it took all that time. After an outage
     /// there may be much to fetch.
     slow: Duration,
+    /// Where a look has been fetching for so long, stops are looked for beside it, and so often.
+    haste: Duration,
 }
 
 impl Limits {
@@ -32,8 +33,12 @@ impl Limits {
     }
 }
 
-const LIMITS: Limits =
-    Limits { wait: Duration::from_secs(10), quick: Duration::from_secs(10), slow: Duration::from_secs(10 * 60) };
+const LIMITS: Limits = Limits {
+    wait: Duration::from_secs(10),
+    quick: Duration::from_secs(10),
+    slow: Duration::from_secs(10 * 60),
+    haste: Duration::from_millis(500),
+};
 
 /// Whether a look at the remote has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +72,13 @@ pub(super) struct Fetching {
     late: Arc<Mutex<Late>>,
     /// Held by who fetches what is late.
     turn: Arc<Mutex<()>>,
-    /// Whether a look has been told what there is, and fetches it.
-    fetches: Arc<AtomicBool>,
+    /// What a look was told there is, and fetches.
+    under_way: UnderWay,
+    /// A look for stops beside that, and when it began.
+    glance: Option<(Receiver<()>, Instant)>,
 }
+
+type UnderWay = Arc<Mutex<Vec<Wanted>>>;
 
 impl Fetching {
     pub(super) fn new(remote: String, branch: String) -> Self {
@@ -81,7 +90,8 @@ impl Fetching {
             came: channel(),
             late: Arc::default(),
             turn: Arc::default(),
-            fetches: Arc::default(),
+            under_way: Arc::default(),
+            glance: None,
         }
     }
 
@@ -98,7 +108,11 @@ impl Fetching {
     /// Whether something is being fetched: by a look, or by itself because it takes long. A remote that has not said what
     /// there is gives nothing to fetch.
     pub(super) fn is_fetching(&self) -> bool {
-        self.fetches.load(Ordering::SeqCst) || next(&self.late, self.limits).is_some()
+        self.look_fetches() || next(&self.late, self.limits).is_some()
+    }
+
+    fn look_fetches(&self) -> bool {
+        self.under_way.lock().is_ok_and(|wanted| !wanted.is_empty())
     }
 
     /// Looks at the remote, waits for a while, and hands over what came since, whether that is all or not. A remote that does
@@ -120,12 +134,15 @@ impl Fetching {
             Ok(outcome) => outcome.map(|()| Remote::Answered),
             Err(RecvTimeoutError::Timeout) => {
                 self.look = Some((look, since));
+                if self.look_fetches() && since.elapsed() >= self.limits.haste {
+                    self.glance(repository.clone(), Arc::clone(kept));
+                }
                 if wait.is_some() && since.elapsed() < self.limits.wait {
                     return Ok(Remote::Asked);
                 }
                 failed(format!("it has not answered for {} s, and is being waited for", self.limits.wait.as_secs()))
             }
-            Err(RecvTimeoutError::Disconnected) => failed("it was given up".to_owned()),
+            Err(RecvTimeoutError::Disconnected) => failed("it timed out".to_owned()),
         }
     }
 
@@ -133,7 +150,7 @@ impl Fetching {
         let (say, answer) = channel();
         let (remote, branch, came) = (self.remote.clone(), self.branch.clone(), self.came.0.clone());
         let limits = self.limits;
-        let (late, turn, fetches) = (Arc::clone(&self.late), Arc::clone(&self.turn), Arc::clone(&self.fetches));
+        let (late, turn, under_way) = (Arc::clone(&self.late), Arc::clone(&self.turn), Arc::clone(&self.under_way));
         std::thread::spawn(move || {
             let bring = |patience, wanted: &[Wanted]| {
                 // Nobody takes it any more only where the program ends.
@@ -143,12 +160,12 @@ impl Fetching {
             let hasty = repository.clone().with_patience(limits.quick);
             let outcome = hasty.wanted(&remote, &branch, &kept).and_then(|(wanted, lost)| {
                 let (waiting, wanted) = apart(&late, wanted);
-                fetches.store(true, Ordering::SeqCst);
+                is_under_way(&under_way, &wanted);
                 let missed = bring(limits.quick, &wanted);
                 let needed = missed.iter().find(|missed| missed.wanted.is_needed()).map(|missed| missed.error.clone());
                 let waiting = waiting.iter().find(|waiting| waiting.is_needed()).map(still_awaited);
                 postpone(&late, missed);
-                fetches.store(false, Ordering::SeqCst);
+                is_under_way(&under_way, &[]);
                 needed.or(waiting).or(lost).or(repository.unwritten()).map_or(Ok(()), Err)
             });
             let _ = say.send(outcome);
@@ -165,6 +182,35 @@ impl Fetching {
             }
         });
         answer
+    }
+
+    /// Looks for stops alone, beside a look that fetches something large: no stop waits for that.
+    fn glance(&mut self, repository: Repository, kept: Arc<Mirrored>) {
+        let goes_on = |(ended, since): &(Receiver<()>, Instant)| {
+            since.elapsed() < self.limits.haste || ended.try_recv() == Err(TryRecvError::Empty)
+        };
+        if self.glance.as_ref().is_some_and(goes_on) {
+            return;
+        }
+        let (ends, ended) = channel::<()>();
+        let (remote, branch, came) = (self.remote.clone(), self.branch.clone(), self.came.0.clone());
+        let (late, under_way) = (Arc::clone(&self.late), Arc::clone(&self.under_way));
+        let hasty = repository.with_patience(self.limits.quick);
+        std::thread::spawn(move || {
+            let _ends = ends;
+            let Ok((wanted, _)) = hasty.wanted(&remote, &branch, &kept) else { return };
+            let (_, wanted) = apart(&late, wanted);
+            let fetched = under_way.lock().map(|wanted| wanted.clone()).unwrap_or_default();
+            let stops: Vec<_> = wanted.into_iter().filter(|one| one.is_stop() && !fetched.contains(one)).collect();
+            postpone(&late, hasty.bring(&remote, &stops, &mut |refs| drop(came.send(refs))));
+        });
+        self.glance = Some((ended, now()));
+    }
+}
+
+fn is_under_way(under_way: &UnderWay, wanted: &[Wanted]) {
+    if let Ok(mut under_way) = under_way.lock() {
+        *under_way = wanted.to_vec();
     }
 }
 
@@ -258,8 +304,12 @@ mod tests {
             let (remote, repository) = (init("remote"), init("here"));
             repository.set_config("remote.origin.url", remote.git_dir().to_str().unwrap()).unwrap();
             let mut fetching = Fetching::new("origin".to_owned(), BRANCH.to_owned());
-            fetching.limits =
-                Limits { wait: Duration::from_secs(30), quick: Duration::from_secs(2), slow: Duration::from_secs(60) };
+            fetching.limits = Limits {
+                wait: Duration::from_secs(30),
+                quick: Duration::from_secs(2),
+                slow: Duration::from_secs(60),
+                ..LIMITS
+            };
             let scene = Self { folder, repository, remote, fetching, kept: Arc::default() };
             let large: Vec<Oid> = large.iter().map(|message| scene.commit(message)).collect();
             let ids: Vec<_> = large.iter().map(|id| format!("*{id}*")).collect();
@@ -350,8 +400,12 @@ mod tests {
     fn stops_that_take_for_ever_hold_up_no_other_however_many_they_are() {
         let large: Vec<String> = (0..14).map(|number| format!("large {number}")).collect();
         let (mut scene, large) = Scene::new(&large.iter().map(String::as_str).collect::<Vec<_>>());
-        scene.fetching.limits =
-            Limits { wait: Duration::from_secs(60), quick: Duration::from_secs(1), slow: Duration::from_secs(3600) };
+        scene.fetching.limits = Limits {
+            wait: Duration::from_secs(60),
+            quick: Duration::from_secs(1),
+            slow: Duration::from_secs(3600),
+            ..LIMITS
+        };
         let branch = scene.commit("branch");
         scene.put(BRANCH, branch);
         for id in &large {
@@ -373,7 +427,8 @@ mod tests {
 
     #[test]
     fn what_was_attempted_least_goes_first_and_gets_twice_the_time_at_each_attempt() {
-        let limits = Limits { wait: Duration::ZERO, quick: Duration::from_secs(10), slow: Duration::from_secs(600) };
+        let limits =
+            Limits { wait: Duration::ZERO, quick: Duration::from_secs(10), slow: Duration::from_secs(600), ..LIMITS };
         let seconds = |before| limits.attempt(before).as_millis();
         assert_eq!([0, 1, 2, 7, 8, 90].map(seconds), [2500, 5000, 10_000, 320_000, 600_000, 600_000]);
     }
@@ -394,6 +449,39 @@ mod tests {
         scene.fetching.limits.wait = Duration::from_secs(30);
         scene.look().unwrap();
         assert!(scene.has(BRANCH) && !scene.fetching.is_fetching());
+    }
+
+    #[test]
+    fn a_stop_waits_for_nothing_that_a_look_fetches() {
+        let (mut scene, large) = Scene::new(&["large"]);
+        (scene.fetching.limits.wait, scene.fetching.limits.quick) =
+            (Duration::from_secs(120), Duration::from_secs(120));
+        scene.put(BRANCH, large[0]);
+        let mut poll = |until: &mut dyn FnMut(&Scene) -> bool| {
+            let patience = now();
+            while !until(&scene) {
+                let kept = Arc::clone(&scene.kept);
+                let came = |came| Arc::make_mut(&mut scene.kept).extend(came);
+                scene.fetching.look(&scene.repository, &kept, Some(Duration::ZERO), came).unwrap();
+                assert!(patience.elapsed() < Duration::from_secs(60), "{:?}", scene.kept);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        poll(&mut |scene| scene.fetching.is_fetching());
+        let mut name = None;
+        poll(&mut |scene| {
+            let name = name.get_or_insert_with(|| {
+                let id = scene.commit("a stop");
+                scene.put(&stop(id), id);
+                stop(id)
+            });
+            scene.has(name)
+        });
+        poll(&mut |scene| {
+            assert!(scene.gate().exists() || !scene.has(BRANCH));
+            fs::write(scene.gate(), "").unwrap();
+            scene.has(BRANCH)
+        });
     }
 
     #[test]

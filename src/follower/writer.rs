@@ -1,4 +1,4 @@
-//! What an applier writes into the repository: its own signed ref, its stops, the merges that carry stops over, and the
+//! Applier's writes into the repository: its own signed ref, its stops, the merges that carry stops over, and the
 //! tags of what it applied.
 
 use std::{collections::BTreeSet, thread::JoinHandle};
@@ -26,10 +26,21 @@ pub(crate) struct Writer {
     pub(crate) public: PublicKey,
     /// Where the remote has our ref, as far as we know.
     pub(crate) remote_tip: Option<Oid>,
-    /// Whether our ref continues the remote's. Nothing is pushed to it otherwise.
-    pub(crate) continues: bool,
+    /// How our ref stands to the remote's. Nothing is pushed to it that does not continue that.
+    pub(crate) own: OwnRef,
     /// The last record that we wrote, with its commit.
     pub(crate) last: Option<(Oid, Option<Record>)>,
+}
+
+/// How our ref stands to the remote's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnRef {
+    /// Nobody has looked yet.
+    Unknown,
+    /// It continues it, or there is no remote.
+    Continues,
+    /// It does not.
+    Elsewhere,
 }
 
 /// Files that go into our ref's tree: paths and bytes.
@@ -38,7 +49,7 @@ pub(crate) type Files = Vec<(String, Vec<u8>)>;
 impl Writer {
     /// Somebody who writes with a key.
     pub(crate) fn new(name: PrincipalId, key: SigningKey, public: PublicKey) -> Self {
-        Self { name, key, public, remote_tip: None, continues: false, last: None }
+        Self { name, key, public, remote_tip: None, own: OwnRef::Unknown, last: None }
     }
 
     /// Our ref's name.
@@ -54,14 +65,14 @@ impl Writer {
     /// Compares our ref with the remote's, and takes the remote's over where there is none here yet. `busy` if the
     /// remote's is not a part of ours: then another applier has our name.
     pub(crate) fn reconcile(&mut self, known: &mut Known) -> Result<(), Refusal> {
-        self.continues = false;
+        self.own = OwnRef::Elsewhere;
         if known.remote.is_some() {
             self.remote_tip = known.at(&known.known_as(&self.own_ref()));
             if let Some(theirs) = self.remote_tip {
                 self.takes_in(known, theirs)?;
             }
         }
-        self.continues = true;
+        self.own = OwnRef::Continues;
         Ok(())
     }
 
@@ -160,7 +171,7 @@ impl Writer {
         if known.remote.is_none() {
             return Ok(None);
         }
-        if !self.continues {
+        if self.own != OwnRef::Continues {
             return Err(self.busy());
         }
         let Some(tip) = self.tip(known).filter(|tip| self.remote_tip != Some(*tip)) else { return Ok(None) };

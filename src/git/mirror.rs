@@ -56,6 +56,11 @@ enum Rank {
 }
 
 impl Wanted {
+    /// Whether it is a stop under its own name.
+    pub fn is_stop(&self) -> bool {
+        self.rank == Rank::Stop
+    }
+
     /// Whether nothing may go forward without it.
     pub fn is_needed(&self) -> bool {
         self.rank != Rank::Other

@@ -1,4 +1,4 @@
-//! What gates measure of the version that runs before a lease: what "as good as before" means at its last tier, where
+//! Baseline: what gates measure of the version that runs before a lease: what "as good as before" means at its last tier, where
 //! nothing of that version serves any more.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -51,8 +51,8 @@ impl Baseline {
 
     /// Asks each gate for the version before, alone, as it asks for what it compares with. Nothing if none knows of any event.
     pub(super) fn measure(self, now: Timestamp) -> Option<Baselines> {
-        let Self { mut terms, context, sources } = self;
-        terms.thresholds.clear();
+        let Self { terms, context, sources } = self;
+        let terms = terms.without_limits();
         let context = context.of_stable();
         let judgement = judge(&terms, &context, &mut Watch::default(), now, &*sources);
         let counted = judgement.gates.into_iter().filter_map(|(id, report)| {

@@ -1,4 +1,4 @@
-//! What a policy says, and what another changes in it, line by line, in words for those who are asked to sign it.
+//! Policy difference: what a policy says, and what another changes in it, line by line, in words for those who are asked to sign it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,8 @@ use crate::model::{
 use super::words::escaped;
 
 /// What a policy has, in the order in which it is said; where entries have names, with what one is called.
-const SECTIONS: [(&str, Option<&str>); 10] = [
+const SECTIONS: [(&str, Option<&str>); 11] = [
+    ("groups", Some("group")),
     ("rules", Some("rule")),
     ("start-up-to", None),
     ("delegable-up-to", None),
@@ -130,7 +131,9 @@ fn plain(value: &Value) -> String {
 
 /// One line a thing that a policy changes in another; never empty.
 pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
-    let mut lines = principals(now, next);
+    // What makes it easier to move something comes first.
+    let mut lines: Vec<_> = policy::loosened(now, next).iter().map(|loosened| format!("loosens {loosened}")).collect();
+    lines.extend(principals(now, next));
     let rows = policy_rows(now, next);
     for about in rows.chunk_by(|one, other| one.about == other.about) {
         let Some(first) = about.first().filter(|first| !first.about.starts_with("principal ")) else { continue };
@@ -155,7 +158,8 @@ pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
 
 /// `source file, absolute.max 0.05`.
 fn said(rows: &[PolicyRow], of: impl Fn(&PolicyRow) -> Option<&str>) -> String {
-    rows.iter().filter_map(|row| Some(format!("{} {}", row.name, of(row)?))).collect::<Vec<_>>().join(", ")
+    let one = |row: &PolicyRow| Some(format!("{} {}", row.name, of(row)?).trim_start().to_owned());
+    rows.iter().filter_map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// A line each for what a policy says, marked where the proposed one says something else.
@@ -176,8 +180,8 @@ fn principals(now: &Policy, next: &Policy) -> Vec<String> {
     let mut lines = Vec::new();
     for name in names {
         match (now.principals.get(name), next.principals.get(name)) {
-            (None, Some(new)) => lines.push(format!("{name} comes as {} with {}", new.role.word(), keys(new))),
-            (Some(old), None) => lines.push(format!("{} {name} goes, with {}", old.role.word(), keys(old))),
+            (None, Some(new)) => lines.push(format!("adds {} {name} with {}", new.role.word(), keys(new))),
+            (Some(old), None) => lines.push(format!("removes {} {name} with {}", old.role.word(), keys(old))),
             (Some(old), Some(new)) => {
                 if old.role != new.role {
                     lines.push(format!("{name} becomes {} (was {})", new.role.word(), old.role.word()));
@@ -219,7 +223,7 @@ mod tests {
         assert_eq!(
             policy_difference(&now, &next),
             [
-                "user2 comes as human with SHA256:t31SMl4L/CkN9SIiv+25Dl27AvxX5INYHTqukvaA1d0",
+                "adds human user2 with SHA256:t31SMl4L/CkN9SIiv+25Dl27AvxX5INYHTqukvaA1d0",
                 "target shop: driver file → exec"
             ]
         );

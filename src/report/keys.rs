@@ -1,14 +1,14 @@
-//! Whose keys there are.
+//! Key list.
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     ledger::{Change, EventKind, State, StepReport},
-    model::{PrincipalId, PublicKey, RawKey, Wrapping},
+    model::{PrincipalId, PublicKey, RawKey, Wrapping, policy::Day},
     signature::Carrier,
 };
 
@@ -31,8 +31,32 @@ pub struct KeyView {
     pub in_force: bool,
     /// The commit that revoked it.
     pub revoked_by: Option<String>,
+    /// The last day on which it counts for what goes forward, where it has one.
+    pub until: Option<String>,
     /// The public key as policies write it.
     pub key: String,
+}
+
+/// How long before a key's last day it is spoken of.
+const AHEAD: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A line for each key in force whose last day is near or over; of one principal, or of all.
+pub fn ending_keys(state: &State, of: Option<&PrincipalId>, now: Timestamp) -> Vec<String> {
+    let policy = state.policy().get();
+    let soon = now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
+    let keys = policy.keys().filter(|(id, _, key)| of.is_none_or(|of| of == *id) && state.key_in_force(key.raw()));
+    let ending = keys.filter_map(|(id, _, key)| Some((id, key, policy.last_day(key.raw())?)));
+    let line = |(id, key, day): (&PrincipalId, &PublicKey, Day)| {
+        let fingerprint = key.fingerprint();
+        if day.end() <= now {
+            format!(
+                "{id}'s key {fingerprint} had its last day on {day}: it stops, and counts for nothing that goes forward"
+            )
+        } else {
+            format!("{id}'s key {fingerprint} has its last day on {day}")
+        }
+    };
+    ending.filter(|(.., day)| day.end() <= soon).map(line).collect()
 }
 
 /// Every key of the policy in force, by principal.
@@ -47,6 +71,7 @@ pub fn keys(state: &State) -> Vec<KeyView> {
             hardware: key.is_hardware(),
             in_force: state.key_in_force(key.raw()),
             revoked_by: state.revoked().get(&key.raw()).map(ToString::to_string),
+            until: state.policy().get().last_day(key.raw()).map(|day| day.to_string()),
             key: key.line(),
         }
     };
@@ -56,9 +81,10 @@ pub fn keys(state: &State) -> Vec<KeyView> {
 /// The same as a table.
 pub fn keys_text(keys: &[KeyView]) -> String {
     let row = |key: &KeyView| {
-        let standing = match &key.revoked_by {
-            Some(commit) => format!("revoked by {}", commit.chars().take(12).collect::<String>()),
-            None => "in force".to_owned(),
+        let standing = match (&key.revoked_by, &key.until) {
+            (Some(commit), _) => format!("revoked by {}", commit.chars().take(12).collect::<String>()),
+            (None, Some(until)) => format!("in force until {until}"),
+            (None, None) => "in force".to_owned(),
         };
         vec![key.principal.clone(), key.role.clone(), key.fingerprint.clone(), key.kind.clone(), standing]
     };
@@ -70,7 +96,7 @@ pub fn keys_text(keys: &[KeyView]) -> String {
 pub(super) enum Standing {
     /// The policy in force lists it, and it was never revoked.
     InForce,
-    /// It is out of force for ever.
+    /// It is revoked, permanently.
     Revoked,
     /// The policy in force does not list it.
     NotListed,
@@ -102,13 +128,15 @@ struct Reign {
     from: Option<i64>,
     /// Until when; none while it lasts.
     until: Option<i64>,
+    /// The place of the step that ended it, among all steps; none while it lasts.
+    ended: Option<usize>,
     /// The earliest and the latest time that a commit claims which it signed and which counted.
     signed: Option<(i64, i64)>,
 }
 
 impl Reign {
-    fn end(&mut self, at: i64) {
-        self.until = Some(at);
+    fn end(&mut self, at: i64, place: usize) {
+        (self.until, self.ended) = (Some(at), Some(place));
     }
 
     /// The bounds, widened by what counted: clocks differ, and no decision of the ledger's depends on them.
@@ -144,11 +172,12 @@ fn reigns(state: &State, reports: &[StepReport]) -> Vec<Reign> {
         key: key.clone(),
         from,
         until: None,
+        ended: None,
         signed: None,
     };
     let mut reigns: Vec<_> = first.keys().map(|(id, _, key)| reign(id, key, None)).collect();
     let mut revoked: Vec<RawKey> = Vec::new();
-    for report in reports {
+    for (place, report) in reports.iter().enumerate() {
         let at = report.claimed_time;
         for vote in report.events.iter().flat_map(|event| &event.votes).filter(|vote| vote.carrier == Carrier::Commit) {
             let signer = |reign: &&mut Reign| reign.until.is_none() && reign.key.fingerprint() == vote.key;
@@ -168,7 +197,7 @@ fn reigns(state: &State, reports: &[StepReport]) -> Vec<Reign> {
         };
         for reign in reigns.iter_mut().filter(|reign| reign.until.is_none()) {
             if is_revoked(&reign.key) || !listed(&reign.principal, &reign.key) {
-                reign.end(at);
+                reign.end(at, place);
             }
         }
         for (id, _, key) in next.iter().flat_map(|next| next.keys()) {
@@ -179,6 +208,28 @@ fn reigns(state: &State, reports: &[StepReport]) -> Vec<Reign> {
         }
     }
     reigns
+}
+
+/// A key that was in force once, and is no more.
+#[derive(Debug, Clone)]
+pub struct FormerKey {
+    /// Whose it was.
+    pub principal: PrincipalId,
+    /// The key.
+    pub key: PublicKey,
+    /// The place of the step that ended it, among all steps.
+    pub ended: usize,
+    /// Why it is not in force now: `revoked` or `not-listed`.
+    pub standing: &'static str,
+}
+
+/// The keys that were in force once, and are no more.
+pub fn former_keys(state: &State, reports: &[StepReport]) -> Vec<FormerKey> {
+    let of = |reign: Reign| {
+        let standing = if state.is_revoked(reign.key.raw()) { Standing::Revoked } else { Standing::NotListed };
+        Some(FormerKey { principal: reign.principal, ended: reign.ended?, standing: standing.word(), key: reign.key })
+    };
+    reigns(state, reports).into_iter().filter_map(of).collect()
 }
 
 /// Git's `allowed_signers` file: every SSH key that ever was in force, for as long as it was, for Git's own signatures and

@@ -5,15 +5,13 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    ledger::{self, Content, State},
-    model::Action,
-};
+use crate::ledger::{self, Content, State};
 
 use super::{
     Awaits, PolicyView, VoteView,
     difference::{PolicyRow, policy_difference, policy_rows, rows_text},
     lease::{awaits_of, ballot_views},
+    may::{MayRow, may, may_text},
     words::escaped,
 };
 
@@ -45,6 +43,8 @@ pub struct PolicyShow {
     pub proposed: Option<ProposedPolicy>,
     /// What they say, rule by rule and gate by gate.
     pub rows: Vec<PolicyRow>,
+    /// Who may do what under the policy in force.
+    pub may: Vec<MayRow>,
 }
 
 /// The policy that the tree proposes, if it is another than the one in force.
@@ -87,7 +87,12 @@ pub fn policy_show(state: &State) -> PolicyShow {
         Some(Content::Proposal(proposed)) => proposed.get(),
         _ => now,
     };
-    PolicyShow { in_force: PolicyView::of(state), proposed: proposed_policy(state), rows: policy_rows(now, next) }
+    PolicyShow {
+        in_force: PolicyView::of(state),
+        proposed: proposed_policy(state),
+        rows: policy_rows(now, next),
+        may: may(now),
+    }
 }
 
 /// The same for people.
@@ -109,18 +114,18 @@ pub fn policy_text(view: &PolicyShow) -> String {
         let _ = writeln!(text, "  {}", standing(proposed));
     }
     let heading = if view.proposed.is_some() { "In force → proposed" } else { "In force" };
-    let _ = write!(text, "\n{heading}\n{}", rows_text(&view.rows));
+    let _ = write!(text, "\n{heading}\n{}\nWho may do what\n{}", rows_text(&view.rows), may_text(&view.may));
     text
 }
 
 /// Whom a proposed policy awaits and who could, or why it never comes in force.
 pub(super) fn standing(proposed: &ProposedPolicy) -> String {
     match (&proposed.awaits, &proposed.reason) {
-        (Some(awaits), _) if awaits.who.is_empty() => awaits.text.clone(),
-        (Some(awaits), _) => format!("{}: {}", awaits.text, awaits.who.join(", ")),
+        (Some(awaits), _) if awaits.who.is_empty() => format!("waiting for {}", awaits.text),
+        (Some(awaits), _) => format!("waiting for {}: {}", awaits.text, awaits.who.join(", ")),
         (None, Some(reason)) => {
             format!("cannot come in force: {reason}: {}", escaped(proposed.message.as_deref().unwrap_or_default()))
         }
-        (None, None) => format!("awaits nobody for {}", Action::Policy),
+        (None, None) => "waiting for nobody".to_owned(),
     }
 }

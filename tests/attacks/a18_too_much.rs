@@ -151,8 +151,10 @@ fn notes_full_of_signatures_that_do_not_verify() {
     let scene = Scene::new();
     let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
     let cosign = statement(&about(LEASE, "cosign", 0, 0));
-    let entry = |nonce| [&cosign, &*scene.world.detached("user1", &statement(&stop("halt", nonce))), "\n"].concat();
-    let junk = (1..=10).map(entry).collect::<Vec<_>>().concat();
+    let junk: String = (1..=10)
+        .map(|nonce| cosign.clone() + &scene.world.detached("user1", &statement(&stop("halt", nonce))) + "\n")
+        .collect::<Vec<_>>()
+        .concat();
     let name = scene.note("user1", &blob, &junk);
     scene.refuses(&[&name], &name, "bad-signature");
     scene.world.two_key(&["verify", LEASE]).exits(1).never_says("by note");

@@ -4,17 +4,13 @@ use std::{fs, path::Path};
 
 use crate::kit::{LEASE, Ran, World, lease};
 
-/// Compares with a file of `tests/snapshots/`; `UPDATE_SNAPSHOTS=1` writes it anew, for a person to read the difference.
-#[track_caller]
+/// Compares with a file of `tests/snapshots/`; `INSTA_UPDATE=always` writes it anew, for a person to read the difference.
 fn matches_snapshot(name: &str, actual: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, actual).unwrap();
-    }
-    let expected = fs::read_to_string(&file).unwrap_or_default();
-    let differs = actual.lines().zip(expected.lines()).find(|(now, then)| now != then);
-    assert!(actual == expected, "{} is out of date; the first line that differs: {differs:#?}", file.display());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, actual));
 }
 
 /// What a person who ran a command would have on the screen.
@@ -48,7 +44,7 @@ fn a_story_reads_the_same_for_people_every_time() {
         &["key", "allowed-signers"],
         &["statement", "--message", "--principal", "user1", "promote", "checkout-prod"],
     ];
-    matches_snapshot("story.txt", &transcript(&story(), &verbs));
+    matches_snapshot("story", &transcript(&story(), &verbs));
 }
 
 #[test]
@@ -61,7 +57,7 @@ fn a_story_reads_the_same_for_programs_every_time() {
         &["verify", LEASE, "--format", "json"],
         &["key", "list", "--format", "json"],
     ];
-    matches_snapshot("story.json.txt", &transcript(&story(), &verbs));
+    matches_snapshot("story-json", &transcript(&story(), &verbs));
 }
 
 #[test]
@@ -199,7 +195,7 @@ fn a_wrong_root_decides_nothing() {
 #[test]
 fn places_without_a_ledger_are_told_apart() {
     let world = World::empty();
-    world.two_key(&["list"]).exits(3).says("git two-key init");
+    world.two_key(&["list"]).exits(3).says("this is not a governance clone").says("git two-key clone URL --root ROOT");
     world.two_key_in(world.path(), &["list"]).exits(3).says("not a Git repository");
     assert_eq!(world.two_key(&["list", "--format", "json"]).exits(3).json()["reason"], "no-ledger");
 }
@@ -374,7 +370,7 @@ fn votes_in_notes_are_shown_and_put_nothing_in_force() {
     annotate("mallory", &statement);
     world.two_key(&["list"]).exits(0).never_says("by note");
     annotate("cp14", &statement);
-    world.two_key(&["list"]).exits(0).says("1/2").says("cosign awaits an agent; by note: cp14");
+    world.two_key(&["list"]).exits(0).says("1/2").says("an agent, to authorize; by note: cp14");
     world.two_key(&["show", LEASE]).exits(0).says("by note: cp14").says("proposed");
     world.two_key(&["verify", LEASE]).exits(1).says("missing-role").says("by note: cp14");
     let json = world.two_key(&["list", "--format", "json"]).exits(0).json();

@@ -1,6 +1,6 @@
 //! Documents run: every `sh` block of a tutorial, in order, in one shell, in an empty folder, with this very program.
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{fmt::Write as _, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 /// A document's text.
 fn text(document: &str) -> String {
@@ -136,9 +136,75 @@ fn an_agent_refuses_and_signs_as_the_page_says() {
     assert!(said.contains("a lease that passes every check is signed"), "{said}");
 }
 
+/// The table on the page is what `show policy` says of the page's policy; UPDATE_DOCS=1 writes it.
+#[test]
+fn two_teams_go_by_staging_into_production_as_the_page_says() {
+    let said = run("docs/teams.md");
+    for expected in ["not-yet", "cosign needs 1 of operations (cy)", "waiting for 1 of operations"] {
+        assert!(said.contains(expected), "{expected}:\n{said}");
+    }
+    let table = said.split("Who may do what\n").nth(1).unwrap().lines().take_while(|line| line.contains("  "));
+    let table: String = table.map(|line| format!("{line}\n")).collect();
+    let page = text("docs/teams.md");
+    let (before, rest) = page.split_once("tests/stories/docs.rs. -->\n").unwrap();
+    let (told, after) = rest.split_once("<!-- End of what is written").unwrap();
+    let block = format!("```text\n{}\n```\n", table.trim_end());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/teams.md");
+        fs::write(path, format!("{before}tests/stories/docs.rs. -->\n{block}<!-- End of what is written{after}"))
+            .unwrap();
+        return;
+    }
+    assert_eq!(told, block, "UPDATE_DOCS=1 writes it anew");
+}
+
 #[test]
 fn the_manual_is_installed_as_the_page_says() {
     assert!(run("docs/install.md").contains("pages into"));
+}
+
+/// What each of the commonest tasks has done when its one command has run: words that it says, and words that a second look says.
+const TASKS: [(&str, &str, &str); 12] = [
+    ("git two-key clone", "You sign here as user1", "git -C ../mine two-key verify --all | grep 'everything counts'"),
+    ("git two-key status", "authorized", "true"),
+    ("git two-key status checkout-prod", "INT-2025-0042", "true"),
+    ("git two-key start", "0 % → 5 %", "git -C ../server.git for-each-ref | grep /1-start-5"),
+    ("git two-key list --mine", "a human and an agent, to promote to 25 %", "true"),
+    (
+        "git two-key approve",
+        "pushed to origin",
+        "git -C ../server.git log -1 --format=%B main | grep 'Action: promote'",
+    ),
+    ("git two-key promote", "NOT PUSHED", "test -n \"$(git log origin/main..main --format=%h)\""),
+    (
+        "git two-key undo",
+        "took back: Promote",
+        "test -z \"$(git log origin/main..main --format=%h)\" && test -z \"$(git tag --list '*promote-25')\" && \
+         test -z \"$(git for-each-ref refs/two-key-local/votes)\"",
+    ),
+    ("git two-key halt", "5 % → 0 %", "git -C ../server.git for-each-ref | grep /2-halt"),
+    ("git two-key rollback", "rolled-back", "git -C ../server.git for-each-ref | grep /3-rollback"),
+    ("git two-key log", "ROLLED_BACK", "true"),
+    ("git two-key sync", "main is at origin", "git two-key verify --all"),
+];
+
+#[test]
+fn the_commonest_tasks_take_one_command_each() {
+    let page = text("docs/tasks.md");
+    let (_, table) = page.split_once("| task | command | before |\n").unwrap();
+    let commands: Vec<_> = table.lines().skip(1).map(|row| row.split('`').nth(1).unwrap()).collect();
+    assert_eq!(commands.len(), TASKS.len());
+    let quickstart = text("docs/quickstart.md");
+    let (before, _) = quickstart.split_once("## 6.").unwrap();
+    let mut script = blocks(before) + "root=$(git config two-key.root)\ntrap 'cat ../said >&2' ERR\n";
+    for (command, (verb, says, look)) in commands.iter().zip(TASKS) {
+        assert!(
+            command.starts_with(verb) && !command.contains([';', '&', '|', '\n']),
+            "{command} is one command: {verb}"
+        );
+        let _ = writeln!(script, "{command} > ../said 2>&1\ngrep -qF -- '{says}' ../said\n{look}");
+    }
+    run_script("docs/tasks.md", &script);
 }
 
 #[test]

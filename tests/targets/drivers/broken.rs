@@ -58,7 +58,7 @@ fn halt(edge: &Edge) {
 }
 
 /// A signed stop, which only a ref below `refs/two-key/stops/` holds: of the server, or as an earlier fetch left it here.
-fn stop_beside_main(rig: &Rig, to: &str, namespace: &str) {
+pub(crate) fn stop_beside_main(rig: &Rig, to: &str, namespace: &str) {
     let args = ["statement", "--message", "--principal", "user2", "halt", FIRST];
     let message = rig.world.two_key(&args).exits(0).out;
     let commit = rig.world.sign_commit("user2", "main", &message);
@@ -80,7 +80,7 @@ fn shift_time(time: &mut Value, seconds: i64) {
 }
 
 /// An applier that is running.
-pub(crate) struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -97,7 +97,7 @@ pub(crate) fn begin(rig: &Rig, more: &[&str]) -> Running {
 }
 
 /// The policy's next version.
-fn next_policy(edge: &Edge, edit: impl FnOnce(&str) -> String) {
+pub(crate) fn next_policy(edge: &Edge, edit: impl FnOnce(&str) -> String) {
     let (world, path) = (&edge.rig.world, edge.rig.world.repo().join(".two-key/policy.yaml"));
     let now = fs::read_to_string(&path).unwrap();
     let digest = Digest::of(now.as_bytes());
@@ -276,6 +276,37 @@ fn the_target_cannot_be_reached() {
     is_served(&edge, 0);
     let told = |name: &str| edge.rig.events().iter().filter(|event| *event == name).count();
     assert_eq!((told("STOP_FAILED"), told("DRIFTED")), (1, 0));
+}
+
+#[test]
+fn the_clone_cannot_be_read_any_more() {
+    let edge = Edge::new();
+    promoted(&edge);
+    let path = edge.rig.path("applier.yaml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("targets:", "interval: 1s\ntargets:")).unwrap();
+    let log = edge.rig.path("log");
+    let mut command = edge.rig.world.command(edge.rig.world.path(), env!("CARGO_BIN_EXE_git-two-key"));
+    command.args(["apply", "--watch", "--log", "text", "--config", "applier.yaml"]);
+    let applier = Running(command.stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
+    until("the next tier", || edge.weights() == [3, 1]);
+    // A stop is known and cannot be carried out yet, when the clone breaks.
+    let (socket, away) = (edge.rig.path("haproxy.sock"), edge.rig.path("away.sock"));
+    fs::rename(&socket, &away).unwrap();
+    halt(&edge);
+    until("it is recorded that the stop failed", || edge.rig.events().iter().any(|event| event == "STOP_FAILED"));
+    let head = edge.rig.path("applier/.git/HEAD");
+    let text = fs::read(&head).unwrap();
+    fs::remove_file(&head).unwrap();
+    until("it is told", || fs::read_to_string(&log).unwrap().contains("not a git repository"));
+    is_served(&edge, 25);
+    fs::rename(&away, &socket).unwrap();
+    until("the halt", || edge.weights()[1] == 0);
+    is_served(&edge, 0);
+    // What happened is recorded once it can be.
+    fs::write(&head, text).unwrap();
+    until("the record", || edge.rig.record()["observed_bp"] == 0);
+    drop(applier);
 }
 
 #[test]

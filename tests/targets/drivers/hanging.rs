@@ -37,14 +37,14 @@ impl Drop for Applier {
 }
 
 /// A Prometheus that knows no series, until it takes questions and never answers.
-struct Mute {
-    address: SocketAddr,
-    silent: Arc<AtomicBool>,
-    asked: Arc<AtomicU32>,
+pub(crate) struct Mute {
+    pub(crate) address: SocketAddr,
+    pub(crate) silent: Arc<AtomicBool>,
+    pub(crate) asked: Arc<AtomicU32>,
 }
 
 impl Mute {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (silent, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let mute =

@@ -13,3 +13,4 @@ mod nginx;
 mod packs;
 mod rig;
 mod rollback;
+mod waiting;

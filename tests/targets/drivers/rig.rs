@@ -73,8 +73,9 @@ impl Rig {
         self.world.run(self.world.path(), "git", args, b"").exits(0).out.trim_end().to_owned()
     }
 
+    /// Pushes what people have.
     #[track_caller]
-    fn push(&self) {
+    pub(crate) fn push(&self) {
         self.world.git(&["push", "--quiet", "../server.git", "main"]);
     }
 

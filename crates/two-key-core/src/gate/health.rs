@@ -1,5 +1,7 @@
-//! What metrics say of the tier that a lease is at, as far as moves go. Pure, and the same for agents and appliers: both
+//! Health of the tier that a lease is at, as far as moves go. Pure, and the same for agents and appliers: both
 //! halt when a limit is crossed or a gate fails, and neither takes silence for health.
+
+use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,7 +13,7 @@ use crate::{
     },
 };
 
-use super::{Aggregate, Evidence, Judgement, Measure, ThresholdState, TierContext, Verdict, Watch, judge};
+use super::{Aggregate, Evidence, Judgement, Measure, ThresholdState, TierContext, Verdict, Watch, judge, words};
 
 /// Where a tier's gates stand in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +145,7 @@ pub struct Look {
 /// Looks at a tier. `context` says why nothing can be judged of it yet, if nothing can; `measure` is none where no metrics
 /// are configured.
 ///
-/// A lease without gates whose limits nobody here was asked to measure is not watched: only time is.
+/// A lease without gates and limits that are to be measured here is not watched: only time is.
 pub fn look(
     terms: &PinnedTerms,
     context: Result<TierContext, Refusal>,
@@ -151,7 +153,8 @@ pub fn look(
     watch: &mut Watch,
     now: Timestamp,
 ) -> Look {
-    if terms.gates.is_empty() && (terms.thresholds.is_empty() || measure.is_none()) {
+    let terms = &*measured_here(terms, measure);
+    if terms.gates.is_empty() && terms.thresholds.is_empty() {
         return Look { health: Health::UNWATCHED, evidence: None };
     }
     let open = |refusal: &Refusal| Look { health: Health::open(terms, &refusal.message), evidence: None };
@@ -176,36 +179,43 @@ pub fn combined(harm: Look, settled: Look) -> Look {
     Look { health, evidence: settled.evidence.or(harm.evidence) }
 }
 
-/// Why a lease with these gates and limits could not be watched here once it runs; none if it could, or has no gates.
-pub fn unmeasurable<'a>(
-    gates: impl Iterator<Item = (&'a GateId, &'a Gate)>,
-    mut limits: impl Iterator<Item = &'a GateId>,
-    measure: Option<&dyn Measure>,
-) -> Option<Refusal> {
-    let gates: Vec<_> = gates.collect();
-    if gates.is_empty() {
+/// What a lease is held to where these metrics are configured: limits of the policy that nobody is asked to measure there are
+/// for other targets; the target's own are not.
+pub fn measured_here<'a>(terms: &'a PinnedTerms, measure: Option<&dyn Measure>) -> Cow<'a, PinnedTerms> {
+    let is_measured = |name: &GateId| measure.is_some_and(|measure| measure.metric(name).is_some());
+    if terms.if_measured.iter().all(is_measured) {
+        return Cow::Borrowed(terms);
+    }
+    Cow::Owned(terms.clone().where_measured(is_measured))
+}
+
+/// Why a lease with these gates and limits could not be watched here once it runs; none if it could, or has none.
+pub fn unmeasurable(terms: &PinnedTerms, measure: Option<&dyn Measure>) -> Option<Refusal> {
+    let terms = &*measured_here(terms, measure);
+    let gates = &terms.gates;
+    if gates.is_empty() && terms.thresholds.is_empty() {
         return None;
     }
     let Some(measure) = measure else { return Some(unconfigured()) };
     if let Some(refusal) = gates.iter().find_map(|(_, gate)| measure.has(gate.source).err()) {
         return Some(refusal);
     }
-    let late = |(_, gate): &&(&GateId, &Gate)| measure.lag(gate.source) >= gate.evidence_ttl;
+    let late = |(_, gate): &(&GateId, &Gate)| measure.lag(gate.source) >= gate.evidence_ttl;
     if let Some((id, gate)) = gates.iter().find(late) {
         let (lag, ttl, word) = (measure.lag(gate.source), gate.evidence_ttl, gate.source.word());
         let message = format!("gate {id} is asked {lag} late, and its evidence may be relied on for {ttl}");
         let hint = format!("lower `lag` under metrics: {word} here, or raise the gate's `evidence-ttl` in the policy");
         return Some(Refusal::new(Reason::NoData, message).hint(hint));
     }
-    let measured = |name: &GateId| gates.iter().any(|(id, _)| *id == name) || measure.metric(name).is_some();
-    limits.find(|name| !measured(name)).map(|name| {
+    let is_measured = |name: &GateId| gates.contains_key(name) || measure.metric(name).is_some();
+    terms.thresholds.keys().find(|name| !is_measured(name)).map(|name| {
         let message = format!("limit {name} is measured by no gate, and no query for it is configured here");
         Refusal::new(Reason::NoData, message).hint(format!("add it: metrics: {{thresholds: {{{name}: …}}}}"))
     })
 }
 
 fn unconfigured() -> Refusal {
-    Refusal::new(Reason::NoData, "no metrics are configured here, so no gate can be measured")
+    Refusal::new(Reason::NoData, "no metrics are configured here, so nothing can be measured")
         .hint("name their sources in the configuration, under metrics")
 }
 
@@ -245,6 +255,9 @@ fn measured_short(what: &Aggregate) -> Option<String> {
 fn round(number: f64) -> String {
     if number.abs() >= 1e15 {
         return format!("{number:.2e}");
+    }
+    if number.abs() < 0.1 {
+        return words::number(number);
     }
     let digits = if number.abs() >= 100.0 || number.fract() == 0.0 { 0 } else { 2 };
     format!("{number:.digits$}")
@@ -330,6 +343,13 @@ mod tests {
         }
         let well = || look(Gates::Pass, Limits::Fine);
         assert_eq!(combined(well(), well()).health.against(), None);
+    }
+
+    #[test]
+    fn figures_tell_small_numbers_from_none() {
+        let said = [0.004, 0.02, 0.25, 3.0, 412.4, 2e15].map(round);
+        assert_eq!(said, ["0.004", "0.02", "0.25", "3", "412", "2.00e15"]);
+        assert_eq!(round(0.0), "0");
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl Fold {
         let id = &forward.lease;
         let (lease, proposer) = self.state.movable(forward)?;
         let policy = self.state.policy.clone();
-        let demand = forward_demand(policy.get(), lease.get(), &proposer, forward.kind);
+        let pinned = self.state.lease(id).and_then(|entry| entry.terms.as_deref());
+        let demand = forward_demand(policy.get(), lease.get(), pinned, &proposer, forward.kind);
         rules::counts(&self.state, demand, vote)?;
         let mut votes = self.state.pending_votes(id, statement);
         let repeated = cast(&self.state, demand, &mut votes, vote);
@@ -117,7 +118,8 @@ impl Fold {
         let authorizing = self.state.authorizing(id);
         if let Some(entry) = self.state.lease_mut(id) {
             entry.cosigned = authorizing;
-            entry.quorum = Some(Quorum { humans: tally.humans_needed, agents: tally.agents_needed });
+            let Tally { humans_needed, agents_needed, open, .. } = tally;
+            entry.quorum = Some(Quorum { humans: humans_needed, agents: agents_needed, open });
         }
     }
 
@@ -175,6 +177,7 @@ impl State {
             );
             return Err(Refusal::new(Reason::PolicyFloor, message));
         }
+        rules::check_at_once(policy, lease)?;
         rules::check_risk(policy, lease)
     }
 
@@ -227,7 +230,7 @@ impl State {
         let demand = rules::cosign_demand(self.policy.get(), lease, proposer);
         let tally = rules::tally(self, demand, &entry.cosigned);
         if entry.phase != Phase::Authorized || !tally.satisfied {
-            let message = format!("lease {id} is not authorized: {}", super::outlook::lacking(&tally));
+            let message = format!("lease {id} is not authorized: {}", super::outlook::lacking(self, demand, tally));
             return Err(Refusal::new(Reason::NotAuthorized, message)
                 .hint(format!("turn a key for it with: git two-key sign {id}")));
         }
@@ -237,6 +240,7 @@ impl State {
             let message = format!("lease {id} starts at {first} %, not at {tier} %");
             return Err(Refusal::new(Reason::TierSkipped, message));
         }
+        self.check_after(lease)?;
         match self.stands_on(&lease.target) {
             Some(other) if other.phase.occupies() && !completes_by_the_next_start(other) => {
                 let message = format!(
@@ -246,7 +250,7 @@ impl State {
                     other.phase.word()
                 );
                 Err(Refusal::new(Reason::TargetBusy, message)
-                    .hint(format!("bring that one to its end first: git two-key show {}", other.id)))
+                    .hint(format!("end that one with: git two-key rollback {} (any one key)", other.id)))
             }
             _ => Ok(()),
         }
@@ -259,7 +263,7 @@ impl State {
         let none = Votes::new();
         let entry = self.lease(id);
         let votes = entry.map_or(&none, |entry| &entry.cosigned);
-        if let Some(quorum) = entry.and_then(|entry| entry.quorum) {
+        if let Some(quorum) = entry.and_then(|entry| entry.quorum.as_ref()) {
             return Some(rules::closed_tally(quorum, votes));
         }
         let proposer = self.document_proposer(id);
@@ -305,13 +309,14 @@ fn completes_by_the_next_start(lease: &LeaseState) -> bool {
 pub(in crate::ledger) fn forward_demand<'a>(
     policy: &'a crate::model::policy::Policy,
     lease: &Lease,
+    pinned: Option<&'a PinnedTerms>,
     proposer: &'a Proposer,
     kind: ForwardKind,
 ) -> Demand<'a> {
     match kind {
         ForwardKind::Start { tier } => rules::start_demand(policy, lease, proposer, tier),
-        ForwardKind::Promote { tier } => rules::promote_demand(policy, lease, proposer, Some(tier)),
-        ForwardKind::Resume => rules::promote_demand(policy, lease, proposer, None),
+        ForwardKind::Promote { tier } => rules::promote_demand(policy, lease, pinned, proposer, Some(tier)),
+        ForwardKind::Resume => rules::promote_demand(policy, lease, pinned, proposer, None),
         ForwardKind::Complete => Demand::AnyOne,
     }
 }
@@ -328,7 +333,7 @@ pub(in crate::ledger) fn cast(
     let counts_for = |old: &Vote| rules::counts(state, demand, old).ok().map(|(principal, _)| principal);
     if let Some(old) = votes.get(&vote.key.raw()).filter(|old| counts_for(old).is_some()) {
         return Err(if old.key == vote.key {
-            Refusal::new(Reason::AlreadyVoted, format!("{} has turned this key for this already", vote.principal))
+            Refusal::new(Reason::AlreadyVoted, format!("{} has already signed this step", vote.principal))
         } else {
             let message = format!("the same raw key of {} in another wrapping is the same key", vote.principal);
             Refusal::new(Reason::SameKey, message)
@@ -347,7 +352,10 @@ pub(in crate::ledger) fn cast(
     Ok(())
 }
 
-fn wrong_state(id: &LeaseId, phase: Phase, action: Action) -> Refusal {
-    Refusal::new(Reason::WrongState, format!("lease {id} is {}, and {action} is not possible there", phase.word()))
-        .hint(format!("see what it awaits with: git two-key show {id}"))
+pub(super) fn wrong_state(id: &LeaseId, phase: Phase, action: Action) -> Refusal {
+    let hint = match phase {
+        Phase::Halted => format!("a halted lease can only be rolled back: git two-key rollback {id} (any one key)"),
+        _ => format!("see what it waits for with: git two-key show {id}"),
+    };
+    Refusal::new(Reason::WrongState, format!("cannot {action} lease {id}: it is {}", phase.word())).hint(hint)
 }

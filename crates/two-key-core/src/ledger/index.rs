@@ -1,4 +1,4 @@
-//! All that the ledger knows under each lease id: what grows with history, and of which a step needs little.
+//! Index of all that the ledger knows, by lease id: what grows with history, and of which a step needs little.
 //!
 //! A state may hold only some of it. Then whoever looks for what is not held gets nothing, *and the state says what was
 //! missed* ([`super::State::missed`]): whatever came of it is void, and has to be done again with that supplied. So the
@@ -243,7 +243,7 @@ impl LeaseIndex {
         Self { held, part: Some(part) }
     }
 
-    /// The targets that are named by what is held, whether there is more or not.
+    /// The targets that are named by what is held, those that it waits for among them, whether there is more or not.
     pub(in crate::ledger) fn targets_held(&self) -> impl Iterator<Item = &TargetId> {
         self.held.values().flat_map(|entry| {
             let pinned = entry.leases.iter().filter_map(LeaseState::lease);
@@ -251,7 +251,7 @@ impl LeaseIndex {
                 Content::Proposal(proposed) => Some(proposed.get()),
                 Content::Unusable { .. } => None,
             });
-            pinned.chain(proposed).map(|lease| &lease.target)
+            pinned.chain(proposed).flat_map(Lease::targets)
         })
     }
 

@@ -1,4 +1,4 @@
-//! The thirteen things that a key can be turned for.
+//! Actions: the thirteen things that a key can sign.
 
 use std::fmt;
 
@@ -81,6 +81,16 @@ impl Action {
     /// Whether it comes too late once a lease's window has closed.
     pub const fn needs_window(self) -> bool {
         matches!(self, Self::Cosign | Self::Start | Self::Promote | Self::Resume)
+    }
+
+    /// Whether it raises what a lease gets of the traffic: what windows are for.
+    pub const fn moves(self) -> bool {
+        matches!(self, Self::Start | Self::Promote | Self::Resume)
+    }
+
+    /// Whether something goes forward by it: what a key past its last day is not turned for.
+    pub const fn goes_forward(self) -> bool {
+        !self.stops() && !matches!(self, Self::Revoke)
     }
 
     /// Whether one key suffices because the action only ever stops something.

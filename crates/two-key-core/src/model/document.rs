@@ -1,4 +1,4 @@
-//! What the two YAML documents have in common: errors that point at a line and column, durations, labels.
+//! Document basics that both YAML files share: errors that point at a line and column, durations, labels.
 
 pub(in crate::model) mod emit;
 mod fields;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Reason, Refusal};
 
 pub(in crate::model) use fields::{
-    At, Entries, Flag, Leveled, Line, Moment, Nullable, Place, Problems, Whole, Word, labels, parse,
+    At, Entries, Flag, Leveled, Line, Moment, Nullable, Parsed, Place, Problems, Whole, Word, labels, parse,
 };
 
 /// The longest account of a document that findings repeat, in characters; `git two-key check` tells all.
@@ -32,7 +32,7 @@ pub struct DocumentError {
 }
 
 /// One thing that is wrong with a document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// The line, from 1; 0 if the document as a whole is meant.
     pub line: u32,

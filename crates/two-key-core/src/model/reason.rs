@@ -74,6 +74,8 @@ reasons! {
     TierSkipped = "tier-skipped",
     /// A transition that the lease's state does not have.
     WrongState = "wrong-state",
+    /// A start before what it waits for on another target has completed.
+    NotYet = "not-yet",
     /// A start on a target that another lease occupies.
     TargetBusy = "target-busy",
     /// A forward move during a freeze.
@@ -103,6 +105,10 @@ reasons! {
     Expired = "expired",
     /// A lease whose window has not begun.
     NotYetValid = "not-yet-valid",
+    /// A forward vote by a key after its last day.
+    KeyExpired = "key-expired",
+    /// A move forward at a time at which its target is not moved.
+    OutsideWindow = "outside-window",
     /// A commit dated ahead of the server's clock.
     FutureDated = "future-dated",
     /// A governed ref that would move otherwise than an admitted push asked for.
@@ -137,7 +143,8 @@ reasons! {
     NotSigned = "not-signed",
     /// A remote that gives no answer, or none that can be used.
     Unreachable = "unreachable",
-    /// A push that a remote did not take, and not by a hook of this program.
+    /// What another was asked to do and did not: a push that a remote refused without a hook of this program, a driver's program
+    /// that failed.
     NotTaken = "not-taken",
     /// A name of something that is not there: a commit, a file, a remote, a program.
     NotFound = "not-found",

@@ -1,4 +1,4 @@
-//! From raw bytes to verified cosignatures. Pure: no Git, no policy, no clock.
+//! Signatures: from raw bytes to verified cosignatures. Pure: no Git, no policy, no clock.
 //!
 //! [`open_commit`] takes a commit's raw bytes and says what it is: ordinary, malformed, or a carrier of votes. A
 //! [`Cosignature`] exists only if its signature verified over its statement's exact bytes; there is no other way to
@@ -54,6 +54,8 @@ pub enum Presence {
     Copied,
     /// An `sk-` signature with the user-presence flag, by a secret that stays in its authenticator.
     Touched,
+    /// The same with the user-verified flag: a PIN, a finger or a face was checked.
+    Verified,
 }
 
 /// One key's verified signature over one statement.

@@ -95,9 +95,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     notify::tell(args.exec.as_deref(), place, &view, &mut BTreeSet::new());
     if args.mine && args.format == Format::Text {
         let me = session.signer()?;
-        report::ending_keys(&session.state, Some(&me), super::turn::now())
-            .iter()
-            .for_each(|line| terminal::remark(line));
+        for line in report::ending_keys(&session.state, Some(&me), super::turn::now()) {
+            terminal::remark(&line);
+        }
     }
     match args.format {
         Format::Json => terminal::say_value(&view),

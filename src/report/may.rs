@@ -32,7 +32,9 @@ pub(super) fn may(policy: &Policy) -> Vec<MayRow> {
     row(None, &format!("start up to {} %", policy.start_up_to), one());
     row(None, "start above, promote, resume", words(promote));
     for (id, target) in &policy.targets {
-        own(policy, target).into_iter().for_each(|(what, who)| row(Some(id.to_string()), &what, who));
+        for (what, who) in own(policy, target) {
+            row(Some(id.to_string()), &what, who);
+        }
     }
     row(None, "complete, freeze", one());
     row(None, "pause, halt, roll back, withdraw", "any one key; an applier's for its own targets".to_owned());

@@ -234,7 +234,7 @@ impl Applier {
             let wanted = view.desired(target, applied)?;
             let seen = self.records.get(target).or_else(|| recorded?.get(target));
             let pools = seen.and_then(|record| record.pools.clone());
-            Some((target.clone(), view.metering(target, &wanted, applied)?.with_pools(pools)))
+            Some((target.clone(), view.metering(target, &wanted, applied)?.with_pools(pools.as_ref())))
         };
         self.remembered.targets.iter().filter_map(of).collect()
     }

@@ -112,8 +112,8 @@ pub(super) struct Measured {
 
 impl Metering {
     /// The same where it is known who serves which version.
-    pub(super) fn with_pools(self, pools: Option<Pools>) -> Self {
-        self.with_context(|context| context.with_pools(pools.clone()))
+    pub(super) fn with_pools(self, pools: Option<&Pools>) -> Self {
+        self.with_context(|context| context.with_pools(pools.cloned()))
     }
 
     /// The same with what is known of the tier edited.

@@ -233,8 +233,8 @@ impl Applier {
         let of = |(target, applied): (&TargetId, &Applied)| {
             let wanted = view.desired(target, applied)?;
             let seen = self.records.get(target).or_else(|| recorded?.get(target));
-            let pools = seen.and_then(|record| record.pools.clone());
-            Some((target.clone(), view.metering(target, &wanted, applied)?.with_pools(pools.as_ref())))
+            let pools = seen.and_then(|record| record.pools.as_ref());
+            Some((target.clone(), view.metering(target, &wanted, applied)?.with_pools(pools)))
         };
         self.remembered.targets.iter().filter_map(of).collect()
     }

@@ -144,7 +144,7 @@ fn two_teams_go_by_staging_into_production_as_the_page_says() {
         assert!(said.contains(expected), "{expected}:\n{said}");
     }
     let table = said.split("Who may do what\n").nth(1).unwrap().lines().take_while(|line| line.contains("  "));
-    let table: String = table.fold(String::new(), |text, line| text + line + "\n");
+    let table = table.map(|line| line.to_owned() + "\n").collect::<Vec<_>>().concat();
     let page = text("docs/teams.md");
     let (before, rest) = page.split_once("tests/stories/docs.rs. -->\n").unwrap();
     let (told, after) = rest.split_once("<!-- End of what is written").unwrap();

@@ -1,13 +1,6 @@
 //! A view: all that is known at one moment, for whoever looks at a target. It stays as it is while he does.
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -33,6 +26,7 @@ use super::{
     decide::{Applied, Conditions, Desired, Observed, Rollback},
     desired::{desired, found},
     drivers,
+    haste::Haste,
     pack::{Occasion, RollbackPack, first_signed},
     rollback_health,
     tick::Tick,
@@ -64,20 +58,6 @@ pub(super) struct View {
     pub(super) own_tip: Option<Oid>,
     /// Whether whoever works on the target is waited for.
     pub(super) haste: Haste,
-}
-
-/// Says to whoever works on a target that a stop waits for it to be given back.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Haste(Arc<AtomicBool>);
-
-impl Haste {
-    pub(super) fn call_for(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_called_for(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl View {
@@ -144,6 +124,21 @@ impl View {
         Ok(found.map(|(bytes, _)| bytes))
     }
 
+    /// The lease's pack: one that was just taken, else the one that our ref has.
+    pub(super) fn pack(
+        &self,
+        target: &TargetId,
+        lease: &LeaseId,
+        taken: Option<&[u8]>,
+    ) -> Result<RollbackPack, Refusal> {
+        let bytes = match taken {
+            Some(bytes) => Some(bytes.to_vec()),
+            None => self.kept_pack(lease)?,
+        };
+        let bytes = bytes.ok_or_else(|| Refusal::new(Reason::NoPack, format!("lease {lease} has no rollback pack")))?;
+        RollbackPack::parse(&bytes, target, lease)
+    }
+
     /// For what a pack of a target is taken.
     pub(super) fn occasion(&self, target: &TargetId, lease: &LeaseId, seen: Option<&LeaseId>) -> Option<Occasion> {
         let document = |id: &LeaseId| self.ledger.lease(id).and_then(LeaseState::lease).cloned();
@@ -180,9 +175,14 @@ impl View {
         TierContext { recorded, ..context }
     }
 
+    /// The same, with what the lease's pack recorded.
+    pub(super) fn with_recorded(&self, target: &TargetId, metering: Metering) -> Metering {
+        metering.with_context(|context| self.recorded(target, context))
+    }
+
     /// What is to be measured of a target now; none where there is nothing to measure.
     pub(super) fn metering(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Metering> {
-        if let Some(Aftercare { watching, .. }) = self.aftercare(target, wanted, applied) {
+        if let Some(Aftercare { watching, .. }) = self.aftercare(wanted, applied) {
             let Rollback::Restored(restored) = &applied.rollback else { return None };
             let of = Of::Restored { lease: wanted.lease.clone(), since: restored.since.now };
             return Some(Metering { of, harm: watching, settled: None });
@@ -216,7 +216,7 @@ impl View {
             return None;
         }
         let context = since.and_then(|since| TierContext::new(state.policy().get(), document, tier, since));
-        let context = context.map(|context| self.recorded(target, context)).ok_or_else(|| {
+        let context = context.ok_or_else(|| {
             Refusal::new(Reason::NoData, format!("target {target} is not seen at the weight of its tier"))
         });
         let (sources, folder) = (self.sources.clone(), self.folder.join("watches"));
@@ -234,14 +234,14 @@ impl View {
 
     /// What a look at a version that was restored needs; none where none is being watched. Limits are the candidate's, and
     /// the pack says nothing of them, so it is gates that are looked at.
-    pub(super) fn aftercare(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Aftercare> {
+    pub(super) fn aftercare(&self, wanted: &Desired, applied: &Applied) -> Option<Aftercare> {
         let ours = wanted.phase == Phase::RolledBack && applied.lease.as_ref() == Some(&wanted.lease);
         let Rollback::Restored(restored) = &applied.rollback else { return None };
         let state = &self.ledger;
         let lease = state.lease(&wanted.lease).filter(|_| ours)?;
         let (terms, document) = (lease.terms.as_deref().cloned()?.without_limits(), lease.lease()?);
         let context = TierContext::new(state.policy().get(), document, 0, restored.since.now);
-        let context = context.map(|context| self.recorded(target, context.of_stable())).ok_or_else(|| {
+        let context = context.map(TierContext::of_stable).ok_or_else(|| {
             Refusal::new(Reason::NoData, format!("lease {} does not say what is rolled out", wanted.lease))
         });
         // What is not configured answers to nothing, until the deadline.

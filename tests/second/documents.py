@@ -54,6 +54,8 @@ class Shape:
             if null:
                 return None
             for form in schema["anyOf"]:
+                if form == {"type": "null"}:
+                    continue
                 try:
                     return self.value(value, form)
                 except Bad as bad:

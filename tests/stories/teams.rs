@@ -74,7 +74,7 @@ fn two_teams_bring_one_version_by_staging_into_production() {
     // There is no promotion in production without an sre.
     both(&world, "ana", &["promote", PROD]);
     let shown = world.two_key(&["show", PROD]).exits(0);
-    shown.says("waiting for 1 of sre");
+    shown.says("waits for: 1 of sre, to promote to 25 %");
     by(&world, "dee", &["promote", PROD]).exits(0);
     assert_eq!(world.two_key(&["show", PROD, "--format", "json"]).exits(0).json()["tier"], 25);
     // Anybody stops it.

@@ -1,7 +1,7 @@
 //! Observations of leases for views: of what runs from their newest records, of what has ended from the last
 //! that was about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Failure, session::Session};
 use crate::{
@@ -57,14 +57,18 @@ impl Session {
         Past { place, keys: report::former_keys(&self.state, &self.reports) }
     }
 
-    /// The leases that started and of which no newest record tells what became.
+    /// The leases that started, that are at their target no more, and of which no newest record tells what became. Of one that is
+    /// there only the newest record says what is so: an older one may be all that verifies where somebody moved the ref.
     fn sought(&self, observed: &BTreeMap<LeaseId, Observation>) -> Sought {
         let mut started = BTreeMap::new();
         for (at, report) in self.reports.iter().enumerate() {
             let starts = report.events.iter().filter(|event| event.event == EventKind::Started);
             started.extend(starts.filter_map(|event| Some((event.lease.clone()?, at))));
         }
-        started.retain(|lease, _| observed.get(lease).is_none_or(|seen| seen.doing.is_none()));
+        let newest = self.state.started_targets().map(|(_, lease)| lease);
+        let there: BTreeSet<_> = newest.filter(|lease| !lease.phase.ended()).map(|lease| &lease.id).collect();
+        started
+            .retain(|lease, _| !there.contains(lease) && observed.get(lease).is_none_or(|seen| seen.doing.is_none()));
         Sought { started }
     }
 }

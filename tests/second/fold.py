@@ -101,13 +101,13 @@ class Ledger:
             elif found is not None and not self.descends[one]:
                 self.find(one, "not-descended", "it does not descend from the root", found.lease, found.action)
             elif found is not None:
-                counted, faults = found.votes(lambda point: point in self.policy.owners and point not in self.revoked)
+                counted, faults = found.votes(self.key_standing)
                 for bad in faults:
                     self.find(one, bad.reason, bad.why, found.lease, found.action)
                 votes += counted
         self.ruling, self.next = self.policy, None
         early = [vote for vote in votes if vote.statement.action in (*STOPS, "freeze")]
-        early.sort(key=lambda vote: {"halt": 1, "pause": 2, "freeze": 3}.get(vote.statement.action, 0))
+        early.sort(key=lambda vote: ("rollback", "withdraw", "halt", "freeze", "pause").index(vote.statement.action))
         revocations = [vote for vote in votes if vote.statement.action == "revoke"]
         late = [vote for vote in votes if vote not in early and vote not in revocations]
         for vote in early + revocations + late:
@@ -263,6 +263,12 @@ class Ledger:
         """Whether a vote that was cast before still counts."""
         point = vote.signature.point
         return point not in self.revoked and self.ruling.owners.get(point) == vote.principal
+
+    def key_standing(self, point):
+        """Why a key cannot count in this step, or None."""
+        if point in self.revoked:
+            return "revoked-key"
+        return None if point in self.policy.owners else "unknown-key"
 
     def fit(self, vote, rule, origin=None):
         """Raises Bad if a vote can never count for a rule."""

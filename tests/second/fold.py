@@ -37,6 +37,10 @@ class Record:
         """The bytes that were signed; before that, what the first of its files proposes, if it is a lease at all."""
         return self.pinned or next((one for _, one in sorted(self.files.items()) if isinstance(one, Lease)), None)
 
+    def targets(self):
+        """The target of the bytes that were signed; before that, those of all its files that are leases."""
+        return [one.target for one in ([self.pinned] if self.pinned else self.files.values()) if isinstance(one, Lease)]
+
     def known(self):
         """Whether there is anything of it: a file, signed bytes, or a stop that took effect."""
         return bool(self.files) or self.pinned is not None or self.step > 0
@@ -343,7 +347,7 @@ class Ledger:
         if lease is None:
             raise Bad("unknown-lease", "a lease that was never there")
         target = lease.lease().target if lease.lease() else None
-        if vote.role == "applier" and (target is None or (self.ruling.targets.get(target) or {}).get("applier") != vote.principal):
+        if vote.role == "applier" and not any((self.ruling.targets.get(own) or {}).get("applier") == vote.principal for own in lease.targets()):
             raise Bad("wrong-role", "an applier stops its own targets only")
         newest = self.newest(target)
         newer = self.newer(newest, lease)

@@ -581,6 +581,9 @@ fn a_bad_minute_that_begins_within_a_slot_is_one_as_well() {
         let judged = bad(first, &[75.0, 75.0]);
         assert_ne!(judged.verdict, Verdict::Fail, "{first}: {}", judged.gates[&id("error-rate")].why);
     }
+    // As many as one slot has are more than a minute of that; one less may be one.
+    assert_eq!(bad(0, &[150.0, 150.0]).verdict, Verdict::Fail);
+    assert_ne!(bad(0, &[150.0, 149.0]).verdict, Verdict::Fail);
     // Two such minutes and a half are no moment.
     assert_eq!(bad(1, &[75.0, 150.0, 75.0]).verdict, Verdict::Fail);
 }

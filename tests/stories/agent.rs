@@ -559,6 +559,8 @@ fn an_agent_that_would_check_nothing_does_not_start() {
     let checked = fs::read_to_string(&file).unwrap();
     fs::write(&file, checked.replace(SOME_CHECK, "")).unwrap();
     stage.agent(&["--once"]).exits(3).says("malformed: no check is configured");
-    fs::write(&file, checked).unwrap();
-    stage.agent(&["--once"]).never_says("no check is configured");
+    for some in [SOME_CHECK, METRICS] {
+        fs::write(&file, checked.replace(SOME_CHECK, some)).unwrap();
+        stage.agent(&["--once"]).never_says("no check is configured");
+    }
 }

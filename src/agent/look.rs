@@ -160,6 +160,11 @@ impl Agent {
             checks::change(lease, clone.as_ref()),
             checks::risk(state, lease, clone.as_ref(), self.config.max_risk),
         ];
+        // Who only watches figures stops and promotes; what is well formed is no reason to sign.
+        if !self.config.checks_leases() {
+            let refusal = Refusal::new(Reason::NoData, "no check of leases is configured, so none is signed here");
+            results.push(CheckResult::open("configured", &refusal));
+        }
         // Programs see only what is well formed.
         if results.iter().all(|result| result.verdict == checks::CheckVerdict::Pass) {
             let more = self.config.checks.iter();

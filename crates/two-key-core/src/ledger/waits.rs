@@ -12,6 +12,9 @@ use super::{Phase, State};
 /// How many leases of another target are looked at for one that has to have completed there.
 const MAX_LOOK_BACK: usize = 32;
 
+/// How many leases are looked at for a way that leads back.
+const MAX_WAY: usize = 256;
+
 impl State {
     /// Whether what a lease waits for on other targets has completed.
     pub(in crate::ledger) fn check_after(&self, lease: &Lease) -> Result<(), Refusal> {
@@ -49,6 +52,10 @@ impl State {
 
     /// The last lease of such a way from here: there is one if nothing but leases on such ways could be what one waits for.
     fn leads_back(&self, at: &Lease, first: &Lease, seen: &mut BTreeSet<LeaseId>) -> Option<LeaseId> {
+        // Anybody may propose a way that never ends; what is longer is not refused.
+        if seen.len() >= MAX_WAY {
+            return None;
+        }
         at.after.iter().filter(|asks| !self.has_completed(at, asks)).find_map(|asks| {
             let is_meant = |one: &&Lease| one.target == asks.target && one.is_what(at, asks);
             if is_meant(&first) {

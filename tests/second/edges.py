@@ -92,9 +92,9 @@ class Edges(Maker):
         self.ordinary()
 
     def heavy(self, name, size, **others):
-        """Five leases in a step, of 64, 64, 64 and 32 KiB and of so many bytes, and others."""
+        """Four leases in a step, of 16, 8 and 8 KiB and of so many bytes, and others."""
         self.files |= {f"leases/{name}/{one}.yaml": data for one, data in others.items()}
-        for at, bytes_of in enumerate([65536, 65536, 65536, 32768]):
+        for at, bytes_of in enumerate([16384, 8192, 8192]):
             self.files |= {f"leases/{name}/{name}a{at}.yaml": pad(self.lease(f"{name}a{at}"), bytes_of)}
         self.propose(f"{name}b", data=pad(self.lease(f"{name}b"), size))
 
@@ -179,11 +179,11 @@ CASES = {
     "12 findings in a step": lambda e: e.broken(12),
     "256 names in a step": lambda e: e.wide("W256", 255),
     "257 names in a step": lambda e: e.wide("W257", 256),
-    "256 KiB of files in a step": lambda e: e.heavy("H0", 32768),
-    "256 KiB of files and a byte in a step": lambda e: e.heavy("H1", 32769),
-    "256 KiB of files and one that is too large": lambda e: e.heavy("H2", 32768, x=b"#" * 65537),
-    "256 KiB of files and one whose name is not UTF-8": lambda e: e.heavy("H3", 32768, **{"\udcff": b"#"}),
-    "256 KiB of files and one whose name is no id": lambda e: e.heavy("H4", 32768, **{"no id": b"#"}),
+    "64 KiB of files in a step": lambda e: e.heavy("H0", 32768),
+    "64 KiB of files and a byte in a step": lambda e: e.heavy("H1", 32769),
+    "64 KiB of files and one that is too large": lambda e: e.heavy("H2", 32768, x=b"#" * 65537),
+    "64 KiB of files and one whose name is not UTF-8": lambda e: e.heavy("H3", 32768, **{"\udcff": b"#"}),
+    "64 KiB of files and one whose name is no id": lambda e: e.heavy("H4", 32768, **{"no id": b"#"}),
     "a lease whose id differs by case from a broken one's": lambda e: (e.propose("wASE", data=b"no lease"), e.propose("Wase")),
     "20 tiers": lambda e: e.propose("T20", data=e.lease("T20", tiers(20))),
     "21 tiers": lambda e: e.propose("T21", data=e.lease("T21", tiers(21))),

@@ -1,5 +1,7 @@
 //! Notes: votes that wait to be sealed.
 
+use std::collections::HashSet;
+
 use super::{
     Flags, Signer, carrier,
     forward::signed,
@@ -13,11 +15,11 @@ use crate::{
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
-    inbox::Overlay,
+    inbox::{Overlay, in_sight},
     ledger::rules,
-    model::{Oid, PrincipalId, Reason, Refusal, Statement, Subject, refs},
+    model::{Digest, Oid, PrincipalId, RawKey, Reason, Refusal, Statement, Subject, refs},
     report,
-    signature::{Cosignature, Inbox},
+    signature::{Cosignature, Inbox, UncheckedEntry},
 };
 
 /// Leaves a vote in a note on the file that it is about.
@@ -156,7 +158,8 @@ fn readable(repo: &Repository, tip: Option<Oid>) -> Result<Option<Oid>, Failure>
     }
 }
 
-/// The votes of a principal's that one notes commit holds and another does not, with what they are about.
+/// The votes of a principal's that one notes commit holds and nobody would find in another, each with the object on whose note
+/// it is found.
 fn missing(
     session: &Session,
     principal: &PrincipalId,
@@ -170,17 +173,28 @@ fn missing(
         let owner = rules::owner(&session.state, vote.key().raw());
         owner.is_ok_and(|(owner, _)| owner == *principal) && vote.statement().repository == policy.repository
     };
-    let mut inbox = Inbox::new(principal, &known.keys);
     let mut objects = session.repo.objects()?;
-    for note in theirs.map(|tip| objects.notes_of(principal, tip)).transpose()?.unwrap_or_default() {
-        inbox.read(&note.bytes);
-    }
+    let there = theirs.map(|tip| objects.notes_of(principal, tip)).transpose()?.unwrap_or_default();
+    let mut inbox = Inbox::new(principal, &known.keys);
+    let entries: Vec<_> = there.iter().rev().flat_map(|note| inbox.read(&note.bytes).into_iter().rev()).collect();
+    let seen: HashSet<Digest> = in_sight(&entries).map(UncheckedEntry::id).collect();
+    let rivals: HashSet<_> = entries.iter().filter_map(rival).collect();
+    let mut inbox = Inbox::new(principal, &known.keys);
     let mut missing = Vec::new();
     for note in objects.notes_of(principal, ours)? {
-        let votes = inbox.open(&note.bytes).filter(|entry| entry.opened.as_ref().is_ok_and(counts));
-        missing.extend(votes.map(|entry| (note.annotated, entry.text)));
+        let votes = inbox.read(&note.bytes).into_iter().filter(|entry| !seen.contains(&entry.id()));
+        for entry in votes.filter(|entry| entry.check().is_ok_and(|vote| counts(&vote))) {
+            // What somebody wrote there for the same, on an object that comes later, would hide it.
+            let last = there.last().filter(|_| rival(&entry).is_some_and(|rival| rivals.contains(&rival)));
+            missing.push((last.map_or(note.annotated, |last| last.annotated), entry.text().to_owned()));
+        }
     }
     Ok(missing)
+}
+
+/// What an entry and others like it stand in each other's way for.
+fn rival(entry: &UncheckedEntry<'_>) -> Option<(Digest, RawKey)> {
+    entry.says().map(|(statement, key)| (statement.id(), key.raw()))
 }
 
 /// The object that a note on a statement is written on.

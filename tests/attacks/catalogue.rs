@@ -19,9 +19,6 @@ Unless marked:
 this page.
 ";
 
-const BEGIN: &str = "<!-- The lines up to the end of the table are written by tests/attacks/catalogue.rs. -->\n";
-const END: &str = "<!-- End of what is written by tests/attacks/catalogue.rs. -->\n";
-
 /// A file of attacks.
 struct Section {
     number: u8,
@@ -41,7 +38,7 @@ struct Attack {
 const EVERYWHERE: &str = "all";
 
 #[test]
-fn the_pages_say_what_is_tested() {
+fn the_page_says_what_is_tested() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<_> =
         fs::read_dir(folder.join("tests/attacks")).unwrap().map(|file| file.unwrap().path()).collect();
@@ -55,19 +52,13 @@ fn the_pages_say_what_is_tested() {
         assert!(main.contains(&format!("mod {module};")), "{module} is not run");
         sections.push(section(module, &fs::read_to_string(&file).unwrap()));
     }
-    written(&folder.join("docs/attacks.md"), |_| page(&sections));
-    written(&folder.join("docs/security.md"), |old| {
-        let (head, rest) = old.split_once(BEGIN).expect("the mark");
-        let (_, tail) = rest.split_once(END).expect("the mark");
-        format!("{head}{BEGIN}{}{END}{tail}", overview(&sections))
-    });
+    written(&folder.join("docs/attacks.md"), &page(&sections));
 }
 
-fn written(document: &Path, make: impl Fn(&str) -> String) {
+fn written(document: &Path, new: &str) {
     let old = fs::read_to_string(document).unwrap_or_default();
-    let new = make(&old);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(document, &new).unwrap();
+        fs::write(document, new).unwrap();
     } else {
         let how = "write it anew with: UPDATE_DOCS=1 cargo test --test attacks catalogue";
         assert_eq!(old, new, "{}: {how}", document.display());
@@ -118,24 +109,6 @@ fn page(sections: &[Section]) -> String {
         }
     }
     page
-}
-
-/// The part of `docs/security.md`: a row a section.
-fn overview(sections: &[Section]) -> String {
-    let mut text = "| attack | tests | reason codes |\n|---|---|---|\n".to_owned();
-    for Section { number, title, attacks, .. } in sections {
-        let mut codes = Vec::new();
-        for code in attacks.iter().flat_map(|attack| &attack.codes) {
-            if !codes.contains(code) {
-                codes.push(code.clone());
-            }
-        }
-        let anchor: String =
-            title.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect();
-        let link = format!("[{number}. {title}](attacks.md#{number}-{})", anchor.replace(' ', "-"));
-        writeln!(text, "| {link} | {} | {} |", attacks.len(), codes.join(", ")).unwrap();
-    }
-    text
 }
 
 /// How much is tried, and where.

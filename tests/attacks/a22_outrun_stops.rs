@@ -181,8 +181,8 @@ fn at(scene: &Scene) -> (Value, Value) {
     (weights["weight_bp"].clone(), weights["lease"].clone())
 }
 
-/// The next lease starts and stops before an applier saw the rollback: the older candidate goes first. An unstopped
-/// next lease gets its first tier after that; an unstopped lease keeps its weight.
+/// The next lease starts and stops before an applier saw the rollback: the older candidate goes first, then an
+/// unstopped next lease's first tier; an unstopped lease keeps its weight.
 #[test]
 fn the_next_lease_starts_and_is_stopped_before_anybody_looks() {
     let nobody = (Value::from(0), Value::Null);

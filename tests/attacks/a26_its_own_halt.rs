@@ -1,10 +1,10 @@
 //! An applier that stopped itself meets a ledger that goes on
 //!
-//! An applier stays below its own stop's weight, whatever the ledger says, until two keys have moved on from it.
+//! An applier never exceeds its own stop's weight, whatever the ledger says, until two keys have moved on from it.
 
 use crate::dsl::*;
 
-/// Its own stop is only in its clone, the ledger says 25 %: it stays below.
+/// Its own stop is only in its clone, the ledger says 25 %: the stop holds.
 #[test]
 fn the_ledger_says_25() {
     let scene = Scene::applied();

@@ -34,7 +34,7 @@ impl Scene {
     }
 }
 
-/// A last line `parent <old tip>` without line feed: to Git no parent.
+/// A last line `parent <old tip>` without line feed: to Git a commit without parents.
 #[test]
 fn a_parent_without_its_line_feed() {
     let scene = Scene::rolling();

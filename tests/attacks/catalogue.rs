@@ -7,16 +7,15 @@ use git_two_key::model::Reason;
 const HEAD: &str = "\
 # Attacks
 
-Each line is a test under `tests/attacks/` (section 1: `a01_…`; run it with `cargo test --test attacks a01`): a `git push` with real Git and
-ssh-keygen, beside the nearest honest push, which is admitted. The server's hook refuses the attack with this reason code, and nothing changes.
-Unless marked:
+Each sentence in a list is the comment of one test in the section's file, `tests/attacks/a01_….rs` for section 1: a `git push` with real Git
+and ssh-keygen, beside the nearest honest push, which is admitted. The server's hook refuses the attack with this reason code, and nothing changes. Unless marked:
 
 - `git two-key ci` refuses the same pull request for the same reason, as a merge commit and as a fast-forward, and admits its honest twin;
 - on a server without a hook the attack alters nothing, `verify --all` finds it for the same reason, the applier wants and sees
   what it did before, and honest votes after it count.
 
-(ci): only the hook and `ci`. (hook): only the hook. (apply): judged by an applier. `UPDATE_DOCS=1 cargo test --test attacks catalogue` writes
-this page.
+(ci): only the hook and `ci`. (hook): only the hook. (apply): judged by an applier. `cargo test --test attacks a01` runs section 1;
+`UPDATE_DOCS=1 cargo test --test attacks catalogue` writes this page.
 ";
 
 /// A file of attacks.
@@ -30,7 +29,6 @@ struct Section {
 /// One attack.
 struct Attack {
     what: String,
-    test: String,
     codes: Vec<String>,
     judges: &'static str,
 }
@@ -77,8 +75,9 @@ fn section(module: &str, text: &str) -> Section {
         let what = lines.into_iter().rev().collect::<Vec<_>>().join(" ");
         let (name, rest) = pair[1].split_once("()").unwrap();
         let body = rest.split("\n}\n").next().unwrap();
-        assert!(!what.is_empty(), "{module}::{name} does not say what it is");
-        attacks.push(Attack { what, test: name.to_owned(), codes: codes(body), judges: judges(body) });
+        assert!(what.ends_with('.'), "{module}::{name} says in a sentence what it is");
+        assert!(!what.trim_end_matches('.').contains(". "), "{module}::{name} says it in one sentence");
+        attacks.push(Attack { what, codes: codes(body), judges: judges(body) });
     }
     Section { number: number.parse().unwrap(), title: head[0].to_owned(), how: head[2..].join(" "), attacks }
 }
@@ -102,10 +101,12 @@ fn page(sections: &[Section]) -> String {
     let mut page = format!("{HEAD}\n{}\n", counts(sections));
     for Section { number, title, how, attacks } in sections {
         write!(page, "\n## {number}. {title}\n\n{how}\n\n").unwrap();
-        for Attack { what, test, codes, judges } in attacks {
+        for alike in attacks.chunk_by(|one, next| (&one.codes, one.judges) == (&next.codes, next.judges)) {
+            let Attack { codes, judges, .. } = &alike[0];
             let codes = if codes.is_empty() { "admitted".to_owned() } else { codes.join(", ") };
             let judges = if *judges == EVERYWHERE { String::new() } else { format!(" ({judges})") };
-            writeln!(page, "- {codes}{judges}: {what} `{test}`").unwrap();
+            let whats: Vec<_> = alike.iter().map(|attack| attack.what.as_str()).collect();
+            writeln!(page, "- {codes}{judges}: {}", whats.join(" ")).unwrap();
         }
     }
     page

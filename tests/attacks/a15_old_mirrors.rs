@@ -67,7 +67,7 @@ fn what_it_remembers_made_by_somebody_else() {
     };
     scene.to_25();
     clone("--mirror");
-    scene.apply().exits(1).says("foreign-ref").says("git clone --bare");
+    scene.apply().exits(3).says("foreign-ref").says("git clone --bare");
     scene.weighs(500);
     clone("--bare");
     scene.apply().exits(0);

@@ -50,6 +50,15 @@ class Edges(Maker):
         message = bend(f"Turn a key\n\n{self.statement(name)}Two-Key-Principal: user1\n")
         self.advance(self.commit(self.trees[self.tip], [self.tip], message.encode("utf-8", "surrogateescape"), self.keys["user1"][0]))
 
+    def both(self, sealed="cosign", who="user1", own="cosign", lies=False):
+        """A commit of user1's about a new lease, which seals somebody's signature for some action too."""
+        name = self.next_lease()
+        self.propose(name)
+        fields = {"Repository": REPOSITORY, "Lease": name, "Digest": self.ledger.leases[name].lease().digest, "Step": "1", "Tier": "5", "Nonce": "1" * 32}
+        line = self.keys[who][0].sealed(carriers.Statement(sealed, fields).text.encode(), self.rng)
+        message = f"Both\n\n{carriers.Statement(own, fields).text}Two-Key-Principal: user1\nTwo-Key-Cosignature: {who} {sealed} {line}\n"
+        self.advance(self.commit(self.trees[self.tip], [self.tip], message.encode(), self.keys["user1"][0], lies))
+
     def sized(self, size):
         """One whose commit has exactly so many bytes."""
         self.cosigned(lambda message: message)
@@ -127,6 +136,14 @@ def add(line):
 
 
 CASES = {
+    "a key that signs and seals the same": lambda e: e.both(),
+    "a key that signs and seals the same, with a signature that does not verify": lambda e: e.both(lies=True),
+    "a key that signs and another that seals": lambda e: e.both(who="cp14"),
+    "a signature that does not verify beside a sealed one": lambda e: e.both(who="cp14", lies=True),
+    "a key that starts and seals its cosignature": lambda e: e.both(own="start"),
+    "a start that seals a promotion": lambda e: e.both("promote", "cp14", "start"),
+    "a halt that seals a pause": lambda e: e.both("pause", "cp14", "halt"),
+    "a halt that seals a halt": lambda e: e.both("halt", "cp14", "halt"),
     "a reason of 1024 bytes": lambda e: e.cosigned(add(f"Two-Key-Reason: {'x' * 1024}\n")),
     "a reason of 1025 bytes": lambda e: e.cosigned(add(f"Two-Key-Reason: {'x' * 1025}\n")),
     "a reason of 1024 bytes in 512 letters": lambda e: e.cosigned(add(f"Two-Key-Reason: {'ä' * 512}\n")),

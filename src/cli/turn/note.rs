@@ -1,6 +1,6 @@
 //! Notes: votes that wait to be sealed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     Flags, Signer, carrier,
@@ -177,23 +177,33 @@ fn missing(
     let there = theirs.map(|tip| objects.notes_of(principal, tip)).transpose()?.unwrap_or_default();
     let mut inbox = Inbox::new(principal, &known.keys);
     let entries: Vec<_> = there.iter().rev().flat_map(|note| inbox.read(&note.bytes).into_iter().rev()).collect();
-    let seen: HashSet<Digest> = in_sight(&entries).map(UncheckedEntry::id).collect();
-    let rivals: HashSet<_> = entries.iter().filter_map(rival).collect();
+    let mut in_sight_there: HashMap<_, Vec<_>> = HashMap::new();
+    for entry in in_sight(&entries) {
+        if let Some(what) = ballot(entry) {
+            in_sight_there.entry(what).or_default().push(entry);
+        }
+    }
     let mut inbox = Inbox::new(principal, &known.keys);
-    let mut missing = Vec::new();
+    let (mut has, mut missing) = (HashSet::new(), Vec::new());
     for note in objects.notes_of(principal, ours)? {
-        let votes = inbox.read(&note.bytes).into_iter().filter(|entry| !seen.contains(&entry.id()));
-        for entry in votes.filter(|entry| entry.check().is_ok_and(|vote| counts(&vote))) {
-            // What somebody wrote there for the same, on an object that comes later, would hide it.
-            let last = there.last().filter(|_| rival(&entry).is_some_and(|rival| rivals.contains(&rival)));
-            missing.push((last.map_or(note.annotated, |last| last.annotated), entry.text().to_owned()));
+        for entry in inbox.read(&note.bytes) {
+            let Some(what) = ballot(&entry).filter(|what| !has.contains(what)) else { continue };
+            let rivals = in_sight_there.get(&what);
+            if rivals.is_some_and(|rivals| rivals.iter().any(|rival| rival.check().is_ok())) {
+                has.insert(what);
+            } else if entry.check().is_ok_and(|vote| counts(&vote)) {
+                has.insert(what);
+                // What somebody wrote there for the same, on an object that comes later, would hide it.
+                let last = there.last().filter(|_| rivals.is_some());
+                missing.push((last.map_or(note.annotated, |last| last.annotated), entry.text().to_owned()));
+            }
         }
     }
     Ok(missing)
 }
 
-/// What an entry and others like it stand in each other's way for.
-fn rival(entry: &UncheckedEntry<'_>) -> Option<(Digest, RawKey)> {
+/// Which key an entry says was turned for what: of such one counts.
+fn ballot(entry: &UncheckedEntry<'_>) -> Option<(Digest, RawKey)> {
     entry.says().map(|(statement, key)| (statement.id(), key.raw()))
 }
 

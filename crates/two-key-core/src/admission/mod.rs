@@ -123,7 +123,7 @@ pub enum Standing {
 /// What was found out about a ref of a push.
 #[derive(Debug, Clone)]
 pub enum Facts {
-    /// Nothing had to be: it is deleted, foreign, or none of our business.
+    /// Nothing had to be: it is deleted, foreign, or not governed.
     Nothing,
     /// It is the governed branch.
     Branch(BranchFacts),

@@ -177,8 +177,9 @@ fn make(
     if let Some(remote) = destination {
         let options = ask.options.clone();
         let consent = if flags.yes { Consent::Given } else { Consent::Asked };
-        let fresh = Some(Fresh { statement: &plan.statement, shown, before, tags: made, consent });
-        return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh }.run();
+        let fresh = Some(Fresh { statement: &plan.statement, shown, before, tags: made });
+        return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh, consent }
+            .run();
     }
     say_how_to_push(session, flags, &made, &ask.options)?;
     Ok(())
@@ -236,7 +237,8 @@ fn deliver(
 
 fn push_again(session: &mut Session, signer: &Signer, remote: &str, about: &str) -> Result<(), Failure> {
     let (who, ours) = (signer.principal.as_str(), session.tip);
-    Push { session, remote, about, who, options: Vec::new(), ours, moves: Moves::ByMerge, fresh: None }.run()
+    let (options, moves, consent) = (Vec::new(), Moves::ByMerge, Consent::Asked);
+    Push { session, remote, about, who, options, ours, moves, fresh: None, consent }.run()
 }
 
 /// Whether this very verb was interrupted before its push: the local tip is a transition by the same action and key that

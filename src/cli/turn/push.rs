@@ -3,7 +3,9 @@
 use super::{
     advance,
     effect::{self, Reach},
-    fold, fold_on, outbox, stops, tags,
+    fold, fold_on,
+    join::grown,
+    outbox, stops, tags,
 };
 use crate::{
     cli::{
@@ -100,6 +102,8 @@ pub struct Push<'a> {
     pub moves: Moves,
     /// What was signed just now, if anything was.
     pub fresh: Option<Fresh<'a>>,
+    /// Whether it is pushed even where more comes about than was shown.
+    pub consent: Consent,
 }
 
 /// A vote that was signed just now: it is taken back where it cannot land, or where nobody wants what came of it.
@@ -112,8 +116,6 @@ pub struct Fresh<'a> {
     pub before: Oid,
     /// The tags that were made.
     pub tags: Vec<String>,
-    /// Whether it is pushed even if it goes further.
-    pub consent: Consent,
 }
 
 /// Who answers whether more than was shown may be pushed.
@@ -129,15 +131,12 @@ pub enum Consent {
 struct CameAbout {
     words: String,
     is_more: bool,
-    consent: Consent,
 }
 
-impl CameAbout {
-    /// Whether it may be pushed: it does no more than was shown, or somebody says so.
-    fn is_agreed(&self) -> bool {
-        !self.is_more
-            || self.consent == Consent::Given
-            || terminal::agrees(&format!("somebody else pushed first, and now: {}\npush it?", self.words))
+impl Consent {
+    /// Whether more than was shown may be pushed.
+    fn is_given(self, why: &str, words: &str) -> bool {
+        self == Self::Given || terminal::agrees(&format!("{why}, and now: {words}\npush it?"))
     }
 }
 
@@ -149,11 +148,11 @@ fn came_about(
     after: &State,
     fresh: Option<&Fresh<'_>>,
 ) -> Result<Option<CameAbout>, Failure> {
-    let Some(Fresh { statement, shown, consent, .. }) = fresh else { return Ok(None) };
+    let Some(Fresh { statement, shown, .. }) = fresh else { return Ok(None) };
     let before = fold(repo, root, theirs)?;
     let reach = effect::reach(&before, after, statement);
-    let is_more = reach.weight > shown.weight || (reach.in_force && !shown.in_force);
-    Ok(Some(CameAbout { words: effect::words(&before, after, statement), is_more, consent: *consent }))
+    let words = effect::words(&before, after, statement);
+    Ok(Some(CameAbout { words, is_more: reach.exceeds(*shown) }))
 }
 
 /// How what was made gets onto a remote that moved on.
@@ -175,6 +174,7 @@ impl Push<'_> {
     }
 
     fn push_on(&mut self) -> Result<(), Failure> {
+        self.earlier_votes_are_agreed()?;
         for _ in 0..TRIES {
             let outcome = self.push_with(&self.tags()?)?;
             if let Some(failure) = self.dated_ahead(&outcome)? {
@@ -207,6 +207,18 @@ impl Push<'_> {
         tags::follow(&self.session.repo, self.remote, &tags);
         outbox::votes(&self.session.repo, self.session.tip)?;
         Ok(())
+    }
+
+    /// Refuses where votes that were signed here before do more by now than their signers were shown.
+    fn earlier_votes_are_agreed(&self) -> Result<(), Failure> {
+        let Some(theirs) = self.theirs()? else { return Ok(()) };
+        let more = grown(self.session, theirs, self.fresh.as_ref().map(|fresh| fresh.statement))?.join("\n");
+        if more.is_empty() || self.consent.is_given("others have voted since this was signed", &more) {
+            return Ok(());
+        }
+        let message = format!("NOT PUSHED: others have voted since this was signed here, and now it does more: {more}");
+        let hint = "push it all the same with: git two-key sync --yes; or take it back with: git two-key undo";
+        Err(Failure::refused(self.session.branch_name(), Refusal::new(Reason::Stale, message).hint(hint)))
     }
 
     fn theirs(&self) -> Result<Option<Oid>, Failure> {
@@ -312,7 +324,8 @@ impl Push<'_> {
         self.still_counts(&reports)?;
         let came_about = came_about(&self.session.repo, root, theirs, &state, self.fresh.as_ref())?;
         if let Some(came_about) = &came_about
-            && !came_about.is_agreed()
+            && came_about.is_more
+            && !self.consent.is_given("somebody else pushed first", &came_about.words)
         {
             let remote = self.remote;
             let message =

@@ -10,18 +10,18 @@ use std::{
 use crate::kit::{LEASE, Ran, World};
 
 /// People's repository and another clone, both of a server with the hook; all three were made a moment ago.
-pub struct Scene {
+pub(crate) struct Scene {
     /// People's.
-    pub world: World,
+    pub(crate) world: World,
     /// The server.
-    pub server: PathBuf,
+    pub(crate) server: PathBuf,
     /// The other clone.
-    pub other: PathBuf,
+    pub(crate) other: PathBuf,
 }
 
 impl Scene {
     /// A world with a server and another clone.
-    pub fn of(world: World) -> Self {
+    pub(crate) fn of(world: World) -> Self {
         let (server, other) = (world.path().join("server.git"), world.path().join("other"));
         let root = world.git(&["config", "two-key.root"]);
         world.git(&["clone", "--quiet", "--bare", ".", server.to_str().unwrap()]);
@@ -35,18 +35,18 @@ impl Scene {
     }
 
     /// Runs the program with a principal's key, in people's repository.
-    pub fn by(&self, who: &str, args: &[&str]) -> Ran {
+    pub(crate) fn by(&self, who: &str, args: &[&str]) -> Ran {
         self.in_clone(self.world.repo(), who, args)
     }
 
     /// The same in any clone.
-    pub fn in_clone(&self, clone: &Path, who: &str, args: &[&str]) -> Ran {
+    pub(crate) fn in_clone(&self, clone: &Path, who: &str, args: &[&str]) -> Ran {
         let key = self.world.key_file(who);
         self.world.two_key_in(clone, &[args, &["--key", key.to_str().unwrap()]].concat())
     }
 
     /// Runs Git on the server.
-    pub fn on_server(&self, args: &[&str]) -> String {
+    pub(crate) fn on_server(&self, args: &[&str]) -> String {
         self.world.run(&self.server, "git", args, b"").exits(0).out.trim_end().to_owned()
     }
 
@@ -64,7 +64,7 @@ impl Scene {
     }
 
     /// A hook of people's repository that runs once, before its next push.
-    pub fn before_the_push(&self, script: &str) {
+    pub(crate) fn before_the_push(&self, script: &str) {
         let hook = self.world.repo().join(".git/hooks/pre-push");
         fs::create_dir_all(hook.parent().unwrap()).unwrap();
         fs::write(&hook, format!("#!/bin/sh\nrm \"$0\"\n{script}\n")).unwrap();

@@ -21,7 +21,7 @@ fn policy(world: &World) -> String {
 }
 
 /// Two teams and three targets.
-pub fn world() -> World {
+pub(crate) fn world() -> World {
     let world = World::empty();
     world.found(&policy(&world));
     world
@@ -34,7 +34,7 @@ fn by(world: &World, who: &str, args: &[&str]) -> Ran {
 }
 
 /// Proposes a lease.
-pub fn propose(world: &World, id: &str, target: &str, more: &[&str]) -> Ran {
+pub(crate) fn propose(world: &World, id: &str, target: &str, more: &[&str]) -> Ran {
     let artifact = format!("payments=sha256:{}", "11".repeat(32));
     let fixed = ["new", "--id", id, "--target", target, "--summary", "Payments 2.1", "--artifact", &artifact];
     world.two_key(&[&fixed[..], more].concat())

@@ -184,7 +184,7 @@ fn every_vote_at_every_edge_is_judged_as_the_rule_says() {
                 text = text.replace("applier: edge1}", &format!("applier: edge1, windows: {targets}}}"));
             }
             if !policys.is_empty() {
-                text += &format!("windows: {policys}\n");
+                text = format!("{text}windows: {policys}\n");
             }
             for (story, vote, kind) in votes(&text) {
                 let story = story.brings_dated("user1", &vote, early);

@@ -102,11 +102,11 @@ use At::*;
 /// What a lease waits for on the other target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Waits {
-    ForNothing,
+    Nothing,
     /// For any lease to have completed there.
-    ForAny,
+    Any,
     /// For one with all of its artifacts.
-    ForSame,
+    Same,
 }
 
 /// What a lease says.
@@ -122,7 +122,7 @@ pub(super) struct Says {
 
 /// What most leases say.
 pub(super) const USUAL: Says =
-    Says { target: 0, tiers: &[5, 25, 100], artifacts: &["a"], waits: Waits::ForNothing, exception: false };
+    Says { target: 0, tiers: &[5, 25, 100], artifacts: &["a"], waits: Waits::Nothing, exception: false };
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Lease {
@@ -252,15 +252,15 @@ impl World {
     /// Whether what a lease waits for has completed on the other target, and was not undone since.
     fn has_waited(&self, lease: usize) -> bool {
         let own = self.says[lease];
-        let mut at = self.newest[1 - own.target].filter(|_| own.waits != Waits::ForNothing);
+        let mut at = self.newest[1 - own.target].filter(|_| own.waits != Waits::Nothing);
         while let Some(there) = at {
             let has_all = own.artifacts.iter().all(|artifact| self.says[there].artifacts.contains(artifact));
-            if self.leases[there].at == Completed && (own.waits == Waits::ForAny || has_all) {
+            if self.leases[there].at == Completed && (own.waits == Waits::Any || has_all) {
                 return true;
             }
             at = self.leases[there].before;
         }
-        own.waits == Waits::ForNothing
+        own.waits == Waits::Nothing
     }
 
     /// Whether a lease goes no further at once than its target allows.

@@ -87,9 +87,9 @@ fn paper(id: &'static str, says: Says, alone_up_to: u8) -> Paper {
     }
     let there = here[1 - says.target];
     paper = match says.waits {
-        Waits::ForNothing => paper,
-        Waits::ForAny => paper.with(&format!("after: [{{target: {there}, state: completed}}]")),
-        Waits::ForSame => paper.with(&format!("after: [{{target: {there}, state: completed, artifacts: same}}]")),
+        Waits::Nothing => paper,
+        Waits::Any => paper.with(&format!("after: [{{target: {there}, state: completed}}]")),
+        Waits::Same => paper.with(&format!("after: [{{target: {there}, state: completed, artifacts: same}}]")),
     };
     if says.exception { paper.with("exception: true") } else { paper }
 }
@@ -359,10 +359,10 @@ fn leases() -> impl Strategy<Value = [Says; 2]> {
     prop::sample::select(vec![
         [USUAL; 2],
         [USUAL; 2],
-        [FIRST, waits(Waits::ForSame)],
-        [FIRST, Says { artifacts: &["a", "b"], ..waits(Waits::ForSame) }],
-        [Says { artifacts: &["a", "b"], ..FIRST }, waits(Waits::ForSame)],
-        [Says { artifacts: &["b"], ..FIRST }, waits(Waits::ForAny)],
+        [FIRST, waits(Waits::Same)],
+        [FIRST, Says { artifacts: &["a", "b"], ..waits(Waits::Same) }],
+        [Says { artifacts: &["a", "b"], ..FIRST }, waits(Waits::Same)],
+        [Says { artifacts: &["b"], ..FIRST }, waits(Waits::Any)],
         [AT_ONCE, USUAL],
         [AT_ONCE; 2],
         [exception, USUAL],
@@ -623,42 +623,46 @@ fn alphabet_of_two(world: &World) -> Vec<Ask> {
     [&forward[..], &stops(0), &stops(1)].concat()
 }
 
-/// Every short sequence from where the first lease is at all traffic and the second is authorized.
-fn every_sequence_of_two(says: [Says; 2], reaches: &mut dyn FnMut(&World)) -> usize {
-    let stage = Stage::of(10, 99, says);
+/// Where votes lead, each in a step of its own.
+fn after(stage: &Stage, votes: &[(Key, Ask)]) -> (State, World) {
     let (mut state, mut world) = stage.begin();
-    let both = |ask| [(("user1", 0), ask), (("cp14", 0), ask)];
-    let full = [Ask::Cosign(0), Ask::Cosign(1), Ask::Start(0, 1, 5), Ask::Promote(0, 2, 25), Ask::Promote(0, 3, 100)];
-    for ask in full {
-        for vote in both(ask) {
-            state = apply(state, &stage.step(1, &[vote])).0;
-            world.step(vec![vote]);
-        }
+    for vote in votes {
+        state = apply(state, &stage.step(1, &[*vote])).0;
+        world.step(vec![*vote]);
     }
     stage.agree(&state, &world).unwrap();
-    assert_eq!(stage.weights(&state), [100, 0]);
     state.length = 0;
+    (state, world)
+}
+
+/// Every short sequence from where the first lease is at all traffic and the second is authorized.
+fn every_sequence_of_two(says: [Says; 2], length: usize, reaches: &mut dyn FnMut(&World)) -> usize {
+    let stage = Stage::of(10, 99, says);
+    let full = [Ask::Cosign(0), Ask::Cosign(1), Ask::Start(0, 1, 5), Ask::Promote(0, 2, 25), Ask::Promote(0, 3, 100)];
     let keys = [("user1", 0), ("cp14", 0)];
+    let votes: Vec<_> = full.into_iter().flat_map(|ask| keys.map(|key| (key, ask))).collect();
+    let (state, world) = after(&stage, &votes);
+    assert_eq!(stage.weights(&state), [100, 0]);
     let alphabet = |world: &World| {
         reaches(world);
         alphabet_of_two(world)
     };
-    every_sequence_from(&stage, (state, world), alphabet, &keys, 4)
+    every_sequence_from(&stage, (state, world), alphabet, &keys, length)
 }
 
 #[test]
 fn every_short_sequence_over_two_leases_does_what_the_model_does() {
-    let states = every_sequence_of_two([USUAL; 2], &mut |_| {});
+    let states = every_sequence_of_two([USUAL; 2], 4, &mut |_| {});
     assert!(states > 200, "{states}");
 }
 
 #[test]
 fn every_short_sequence_of_leases_that_wait_does_what_the_model_does() {
     for (waits, artifacts, starts) in
-        [(Waits::ForSame, &["a"][..], true), (Waits::ForSame, &["a", "b"], false), (Waits::ForAny, &["a", "b"], true)]
+        [(Waits::Same, &["a"][..], true), (Waits::Same, &["a", "b"], false), (Waits::Any, &["a", "b"], true)]
     {
         let mut started = false;
-        every_sequence_of_two([FIRST, Says { waits, artifacts, ..USUAL }], &mut |world| {
+        every_sequence_of_two([FIRST, Says { artifacts, waits, ..USUAL }], 3, &mut |world| {
             started |= world.weight(1) > 0;
             let first = world.leases[0].at;
             assert!(!matches!(first, At::Rolling(_)) || world.weight(1) == 0, "it has not completed");
@@ -684,18 +688,27 @@ fn every_short_sequence_all_at_once_does_what_the_model_does() {
 #[test]
 fn every_short_sequence_of_an_exception_does_what_the_model_does() {
     let stage = Stage::of(99, 99, [Says { exception: true, ..USUAL }, USUAL]);
+    let keys = [("user1", 0), ("user2", 0), ("cp14", 0)];
     let mut started = false;
     let alphabet = |world: &World| {
         started |= world.weight(0) > 0;
         alphabet(world)
     };
-    every_sequence_from(&stage, stage.begin(), alphabet, &[("user1", 0), ("user2", 0), ("cp14", 0)], 6);
+    let begin = after(&stage, &[(keys[0], Ask::Cosign(0)), (keys[2], Ask::Cosign(0))]);
+    every_sequence_from(&stage, begin, alphabet, &keys, 4);
     assert!(started);
+    let rolls = keys.map(|key| (key, Ask::Start(0, 1, 5)));
+    let begin = after(&stage, &[&[(keys[0], Ask::Cosign(0)), (keys[2], Ask::Cosign(0))][..], &rolls].concat());
+    assert_eq!(begin.1.weight(0), 5);
+    every_sequence_from(&stage, begin, self::alphabet, &keys, 3);
 }
 
 #[test]
 fn every_short_sequence_of_keys_of_each_kind_does_what_the_model_does() {
     let (soft, agent) = (("user1", 0), ("cp14", 0));
+    let asks = |asked| {
+        Stage::of(0, 0, [USUAL; 2]).under(|policy| (policy.cosign.shown, policy.promote.shown) = (asked, asked))
+    };
     for (asked, first, starts) in [
         (Shows::Nothing, soft, true),
         (Shows::Touch, soft, false),
@@ -707,9 +720,7 @@ fn every_short_sequence_of_keys_of_each_kind_does_what_the_model_does() {
         (Shows::Person, HARD[1], true),
         (Shows::Person, HARD[2], false),
     ] {
-        let stage = Stage::of(0, 0, [USUAL; 2]).under(|policy| {
-            (policy.cosign.shown, policy.promote.shown) = (asked, asked);
-        });
+        let stage = asks(asked);
         let mut started = false;
         let alphabet = |world: &World| {
             started |= world.weight(0) > 0;
@@ -717,7 +728,14 @@ fn every_short_sequence_of_keys_of_each_kind_does_what_the_model_does() {
         };
         every_sequence_from(&stage, stage.begin(), alphabet, &[first, agent], 5);
         assert_eq!(started, starts, "{asked:?} by {first:?}");
-        // With both keys of one person, and what came by the one that does not count.
-        every_sequence(&stage, &[soft, HARD[0], HARD[1], agent], 4);
+    }
+    // Keys of one person together, of which one counts; before the lease is authorized, and after.
+    for asked in [Shows::Touch, Shows::Person] {
+        let stage = asks(asked);
+        let keys = [soft, HARD[0], HARD[1], agent];
+        every_sequence(&stage, &keys, 2);
+        let begin = after(&stage, &[(HARD[1], Ask::Cosign(0)), (agent, Ask::Cosign(0))]);
+        assert_eq!(begin.1.leases[0].at, At::Authorized);
+        every_sequence_from(&stage, begin, alphabet, &keys, 3);
     }
 }

@@ -16,7 +16,7 @@ lease=$made/$(text lease)
 seen() { if [ -e "$lease" ]; then echo ',"observed":{"weight_bp":10000,"version":null}'; else echo ',"observed":{"weight_bp":0,"version":null}'; fi; }
 
 case $(text verb) in
-capabilities) say ok ',"verbs":["observe","plan","apply","snapshot"],"reversible":false' ;;
+capabilities) say ok ',"verbs":["observe","plan","apply","snapshot","restore","verify"],"reversible":false' ;;
 observe) say ok "$(seen)" ;;
 plan) say ok ;;
 apply)
@@ -36,5 +36,6 @@ apply)
   say ok "$(seen)"
   ;;
 snapshot) say ok ',"snapshot":""' ;;
+restore | verify) say failed ',"message":"what was made stays made"' ;;
 *) say unsupported ;;
 esac

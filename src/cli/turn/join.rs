@@ -7,7 +7,7 @@ use super::{
     advance,
     effect::{self, Reach},
     fold, fold_on, now, outbox,
-    push::merge,
+    push::{Turned, merge},
     tags,
 };
 use crate::{
@@ -186,13 +186,13 @@ pub fn counted(session: &Session, theirs: Oid) -> Result<New, Failure> {
 }
 
 /// What votes that a remote lacks do on its tip beyond what they did where they were signed, in words: others may have voted
-/// since. Of one that was signed just now the signer was shown what it does here.
-pub fn grown(session: &Session, theirs: Oid, fresh: Option<&Statement>) -> Result<Vec<String>, Failure> {
+/// since. Of those that were signed just now the signer was shown what it does here.
+pub fn grown(session: &Session, theirs: Oid, fresh: &[Turned]) -> Result<Vec<String>, Failure> {
     let mut objects = session.repo.objects()?;
     let mut shown: BTreeMap<Option<LeaseId>, (Reach, Statement)> = BTreeMap::new();
     for id in session.repo.commits_since(theirs, session.tip)? {
         let Opened::Carrier { statement, .. } = objects.open_one(id)? else { continue };
-        if statement.action().stops() || fresh.is_some_and(|fresh| fresh.lease() == statement.lease()) {
+        if statement.action().stops() || fresh.iter().any(|fresh| fresh.statement.lease() == statement.lease()) {
             continue;
         }
         let reach = match objects.links(id)?.parents.first() {

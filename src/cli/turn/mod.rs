@@ -10,6 +10,7 @@ pub mod note;
 pub mod outbox;
 mod propose;
 mod push;
+mod several;
 mod stop;
 pub mod stops;
 pub mod tags;
@@ -30,6 +31,7 @@ pub use forward::{Ask, Carried, pinned, proposing, turn};
 pub use join::{Local, counted, join};
 pub use propose::Proposal;
 pub use push::Consent;
+pub use several::{Leases, turn_each};
 pub use stop::stop;
 
 /// The local clock, which only refuses what the server's clock would refuse too.

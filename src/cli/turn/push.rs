@@ -15,7 +15,7 @@ use crate::{
     },
     git::{GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, mirrored},
     ledger::{State, StepReport},
-    model::{Oid, Reason, Refusal, Statement},
+    model::{LeaseId, Oid, Reason, Refusal, Statement},
 };
 
 /// How often a moving remote is run after.
@@ -101,21 +101,29 @@ pub struct Push<'a> {
     /// How it gets onto a remote that moved on.
     pub moves: Moves,
     /// What was signed just now, if anything was.
-    pub fresh: Option<Fresh<'a>>,
+    pub fresh: Option<Fresh>,
     /// Whether it is pushed even where more comes about than was shown.
     pub consent: Consent,
 }
 
-/// A vote that was signed just now: it is taken back where it cannot land, or where nobody wants what came of it.
-pub struct Fresh<'a> {
+/// Votes that were signed just now: they are taken back where they cannot land, or where nobody wants what came of them.
+pub struct Fresh {
     /// What was signed.
-    pub statement: &'a Statement,
-    /// How far the signer was shown that it goes.
-    pub shown: Reach,
+    pub turned: Vec<Turned>,
+    /// The commits that carry them.
+    pub commits: Vec<Oid>,
     /// Where the branch was before.
     pub before: Oid,
     /// The tags that were made.
     pub tags: Vec<String>,
+}
+
+/// Something that was signed.
+pub struct Turned {
+    /// What.
+    pub statement: Statement,
+    /// How far the signer was shown that it goes.
+    pub shown: Reach,
 }
 
 /// Who answers whether more than was shown may be pushed.
@@ -146,13 +154,13 @@ fn came_about(
     root: Oid,
     theirs: Oid,
     after: &State,
-    fresh: Option<&Fresh<'_>>,
+    fresh: Option<&Fresh>,
 ) -> Result<Option<CameAbout>, Failure> {
-    let Some(Fresh { statement, shown, .. }) = fresh else { return Ok(None) };
+    let Some(Fresh { turned, .. }) = fresh else { return Ok(None) };
     let before = fold(repo, root, theirs)?;
-    let reach = effect::reach(&before, after, statement);
-    let words = effect::words(&before, after, statement);
-    Ok(Some(CameAbout { words, is_more: reach.exceeds(*shown) }))
+    let is_more = |Turned { statement, shown }: &Turned| effect::reach(&before, after, statement).exceeds(*shown);
+    let words: Vec<_> = turned.iter().map(|turned| effect::words(&before, after, &turned.statement)).collect();
+    Ok(Some(CameAbout { words: words.join("\n"), is_more: turned.iter().any(is_more) }))
 }
 
 /// How what was made gets onto a remote that moved on.
@@ -212,7 +220,8 @@ impl Push<'_> {
     /// Refuses where votes that were signed here before do more by now than their signers were shown.
     fn earlier_votes_are_agreed(&self) -> Result<(), Failure> {
         let Some(theirs) = self.theirs()? else { return Ok(()) };
-        let more = grown(self.session, theirs, self.fresh.as_ref().map(|fresh| fresh.statement))?.join("\n");
+        let fresh = self.fresh.as_ref().map_or(&[][..], |fresh| &fresh.turned);
+        let more = grown(self.session, theirs, fresh)?.join("\n");
         if more.is_empty() || self.consent.is_given("others have voted since this was signed", &more) {
             return Ok(());
         }
@@ -286,7 +295,9 @@ impl Push<'_> {
     fn take_back(&mut self) -> Result<bool, Failure> {
         let Some(fresh) = self.fresh.take() else { return Ok(false) };
         let repo = &self.session.repo;
-        outbox::forget(repo, self.ours)?;
+        for commit in &fresh.commits {
+            outbox::forget(repo, *commit)?;
+        }
         for name in &fresh.tags {
             if let Some(tag) = repo.resolve(name)? {
                 repo.delete_ref(name, tag)?;
@@ -362,7 +373,8 @@ impl Push<'_> {
         let mut refusal = finding.refusal.clone();
         refusal.message = format!("somebody else pushed first, and now {}", refusal.message);
         let hint = format!("git two-key sync drops what no longer counts and takes {remote}'s {branch}");
-        Err(Failure::refused(self.about, refusal.hint(hint)))
+        let subject = finding.lease.as_ref().map_or(self.about, LeaseId::as_str);
+        Err(Failure::refused(subject, refusal.hint(hint)))
     }
 
     /// Moves the local branch and the tags of what was not published yet.

@@ -108,7 +108,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     say(&format!(
         "Cloned into {}. Verified: {} steps from the root {root} of repository {}, which names these keys:\n\n{}",
         folder.display(),
-        session.reports.len(),
+        session.past.len(),
         session.state.policy().get().repository,
         report::keys_text(&report::keys(&founded))
     ));
@@ -156,7 +156,7 @@ fn signers(repo: &Repository, session: &Session) -> Result<(), Failure> {
     let file = repo.common_dir().join("two-key/allowed_signers");
     let failed = |error| Failure::undecided(Reason::Io, format!("writing {}: {error}", file.display()));
     fs::create_dir_all(file.parent().unwrap_or(&file)).map_err(failed)?;
-    fs::write(&file, report::allowed_signers(&session.state, &session.reports) + "\n").map_err(failed)?;
+    fs::write(&file, report::allowed_signers(&session.state, &session.past.all()) + "\n").map_err(failed)?;
     Ok(repo.set_config("gpg.ssh.allowedSignersFile", &file.display().to_string())?)
 }
 

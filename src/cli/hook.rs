@@ -19,8 +19,7 @@ use jiff::Timestamp;
 use super::{Failure, Place, terminal};
 use crate::{
     admission::{Push, RefusedRef, Verdict, admitted_on_doubt, judge, judge_move, only_stop_refs},
-    git::{Hook, PushedRef, Repository, Side, plainly_admitted},
-    ledger::Missed,
+    git::{Hook, Memory, PushedRef, Repository, Side, plainly_admitted},
     model::{Oid, Reason, Refusal},
     report::escaped,
 };
@@ -227,16 +226,11 @@ pub(super) fn decide(
     let (sender, receiver) = mpsc::channel();
     let work = move || {
         let judged = panic::catch_unwind(AssertUnwindSafe(|| {
-            let (mut needed, mut rounds) = (Missed::default(), 0);
-            loop {
-                let push = repository.gather(&refs, &options, root, side, &needed)?;
-                let verdict = judge(&push, now);
-                let Some(missed) = push.missed() else { return Ok(Box::new(Judged { push, verdict })) };
-                let missed = missed.after(rounds);
-                needed.ids.extend(missed.ids);
-                needed.all |= missed.all;
-                rounds += 1;
-            }
+            let memory = Memory::of(&repository, root);
+            let push = repository.gather(&refs, &options, &memory, side)?;
+            let verdict = judge(&push, now);
+            memory.sound()?;
+            Ok(Box::new(Judged { push, verdict }))
         }));
         // Nobody listens any more after the timeout.
         let _ = sender.send(judged);

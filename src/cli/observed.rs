@@ -1,7 +1,7 @@
 //! What appliers attest of leases, as views have it: of what runs from their newest records, of what has ended from the last
 //! that was about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Failure, session::Session};
 use crate::{
@@ -19,7 +19,7 @@ type Observed = (BTreeMap<LeaseId, Observation>, BTreeMap<TargetId, Seen>);
 
 impl Session {
     /// What appliers attest of each lease and of each target. A target on which another lease is seen has none of this one's weight.
-    pub(super) fn observed(&self) -> Result<Observed, Failure> {
+    pub(super) fn observed(&self, leases: &BTreeSet<LeaseId>) -> Result<Observed, Failure> {
         let (mut observed, mut targets) = (BTreeMap::new(), BTreeMap::new());
         for found in records::read(&self.repo, &self.state)?.found {
             let record = &found.record;
@@ -37,7 +37,7 @@ impl Session {
         if targets.is_empty() {
             return Ok((observed, targets));
         }
-        let then = records::last_about(&self.repo, &self.state, &self.sought(&observed))?;
+        let then = records::last_about(&self.repo, &self.state, &self.sought(leases, &observed))?;
         for (lease, found) in then {
             // What its target is seen at now is newer than what its last record says.
             let now = observed.remove(&lease);
@@ -50,15 +50,22 @@ impl Session {
         Ok((observed, targets))
     }
 
-    /// The leases that started and of which no newest record tells what became.
-    fn sought(&self, observed: &BTreeMap<LeaseId, Observation>) -> Sought {
-        let place: BTreeMap<_, _> = self.reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
+    /// Those of some leases that started and of which no newest record tells what became.
+    fn sought(&self, leases: &BTreeSet<LeaseId>, observed: &BTreeMap<LeaseId, Observation>) -> Sought {
+        let unknown = |lease: &&LeaseId| observed.get(*lease).is_none_or(|seen| seen.doing.is_none());
+        let begun = |lease: &&LeaseId| self.state.lease(lease).is_some_and(|one| !one.transitions.is_empty());
+        let wanted: BTreeSet<_> = leases.iter().filter(unknown).filter(begun).cloned().collect();
+        if wanted.is_empty() {
+            return Sought::default();
+        }
+        let reports = self.past.since_first_about(&wanted);
+        let place = reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
         let mut started = BTreeMap::new();
-        for (at, report) in self.reports.iter().enumerate() {
+        for (at, report) in reports.iter().enumerate() {
             let starts = report.events.iter().filter(|event| event.event == EventKind::Started);
             started.extend(starts.filter_map(|event| Some((event.lease.clone()?, at))));
         }
-        started.retain(|lease, _| observed.get(lease).is_none_or(|seen| seen.doing.is_none()));
+        started.retain(|lease, _| wanted.contains(lease));
         Sought { place, started }
     }
 }

@@ -51,7 +51,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if session.tip == theirs {
         return all_delivered(&undelivered, &remote);
     }
-    let before = turn::fold(&session.repo, session.root.commit(), theirs)?;
+    let before = turn::state_at(&session, theirs)?;
     match turn::publish(&mut session, &remote) {
         Ok(()) => {
             for line in effect::changes(&before, &session.state) {

@@ -211,11 +211,7 @@ impl Mirror {
     }
 
     fn fold(&mut self, tip: Oid) -> Result<(), GitError> {
-        let base = Base::After { tip: self.state.tip(), root: self.root };
-        let mut state = (*self.state).clone();
-        for step in self.repository.steps(base, tip)? {
-            (state, _) = ledger::apply(state, &step?);
-        }
+        let state = self.repository.fold_on((*self.state).clone(), self.root, tip, |_, _, _| ())?;
         self.state = Arc::new(state);
         Ok(())
     }

@@ -347,7 +347,7 @@ pub fn history(repository: &Repository, state: &State) -> Result<Vec<Happened>, 
 /// Leases whose last record is looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sought {
-    /// Where each step stands in the ledger.
+    /// Where each step stands in the ledger, from the one on in which the first of the leases started, or earlier.
     pub place: BTreeMap<Oid, usize>,
     /// Where each of the leases started: records that went by earlier steps say nothing of it.
     pub started: BTreeMap<LeaseId, usize>,
@@ -372,10 +372,17 @@ pub fn last_about(
         if wanted.is_empty() {
             continue;
         }
+        let mut met = false;
         for commit in repository.first_parents(tip)?.into_iter().rev() {
             let Ok((record, _)) = signed_record(&mut objects, state, &applier, commit) else { continue };
-            if let Some(at) = sought.place.get(&record.ledger) {
-                wanted.retain(|_, started| *started <= *at);
+            match sought.place.get(&record.ledger) {
+                Some(at) => {
+                    met = true;
+                    wanted.retain(|_, started| *started <= *at);
+                }
+                // Before all that has a place.
+                None if met => break,
+                None => {}
             }
             for (target, record) in record.targets {
                 if wanted.remove(&record.lease).is_none() {

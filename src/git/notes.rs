@@ -106,12 +106,12 @@ impl Objects {
         let mut found = self.note_files(tip)?;
         found.sort_unstable();
         let (mut notes, mut met) = (Vec::new(), HashSet::new());
+        found.retain(|file| met.insert(file.note));
+        let ids: Vec<Oid> = found.iter().map(|file| file.note).collect();
+        let mut bytes = self.blobs_up_to(&ids, MAX_NOTE)?;
         for NoteFile { annotated, note, .. } in found {
-            if met.insert(note)
-                && let Some(bytes) = self.note(note)?
-            {
-                notes.push(Note { principal: principal.clone(), annotated, bytes });
-            }
+            let known = bytes.remove(&note);
+            notes.extend(known.map(|bytes| Note { principal: principal.clone(), annotated, bytes }));
         }
         Ok(notes)
     }

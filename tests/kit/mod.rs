@@ -132,6 +132,16 @@ impl World {
         world
     }
 
+    /// An empty world that becomes one with a lease started at its first tier.
+    pub fn rolled(self) -> Self {
+        self.found(&self.policy());
+        self.commit_file(&format!("leases/{LEASE}.yaml"), &lease(LEASE), "Propose a lease");
+        for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("user1", "start")] {
+            self.turn(name, action, LEASE);
+        }
+        self
+    }
+
     /// The folder of everything.
     pub fn path(&self) -> &Path {
         self.folder.path()

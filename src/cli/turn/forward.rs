@@ -20,7 +20,7 @@ use crate::{
     },
     git::{RefUpdate, mirrored},
     inbox::{self, Plan},
-    ledger::Transition,
+    ledger::{State, StepReport, Transition},
     model::{Action, Fingerprint, LeaseId, PrincipalId, Reason, Refusal, Statement, policy::Role},
     report,
 };
@@ -126,6 +126,7 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
         say(&show(&session, &plan.statement)?);
     }
     say(&effect::words(&session.state, &plan.after, &plan.statement));
+    session.sound()?;
     if flags.dry_run {
         say(&format!("\n{} would sign:\n\n{}", signer.principal, plan.statement));
         return Ok(());
@@ -152,7 +153,7 @@ fn make(
     plan.came_about(&reports, &state).map_err(|refusal| Failure::refused(about, refusal))?;
     let who = signer.principal.as_str();
     let subject = report::subject_line(&plan.statement);
-    let tags = tags::updates(&session.repo, &state, commit, who, |_| false)?;
+    let tags = tags_of(session, &state, &reports, who)?;
     let (before, shown) = (session.tip, effect::reach(&session.state, &plan.after, &plan.statement));
     let update = RefUpdate { name: session.branch.clone(), old: Some(before), new: commit };
     outbox::keep(&session.repo, commit)?;
@@ -172,6 +173,12 @@ fn make(
     }
     say(&push_line(session, flags, &made, &ask.options)?);
     Ok(())
+}
+
+/// The tags of what some steps put in force.
+fn tags_of(session: &Session, state: &State, reports: &[StepReport], who: &str) -> Result<Vec<RefUpdate>, Failure> {
+    let of = |report| tags::updates(&session.repo, state, report, who, |_| false);
+    Ok(reports.iter().map(of).collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
@@ -242,8 +249,8 @@ fn is_interrupted(
 /// Whether a transition came in force by the vote of a principal. Its votes do not tell: they stand in the order of their
 /// keys, not in that in which they came.
 fn is_by(session: &Session, lease: &LeaseId, transition: &Transition, principal: &PrincipalId) -> bool {
-    let reports = session.reports.iter().filter(|report| report.commit == transition.commit);
-    reports.flat_map(|report| &report.events).any(|event| {
+    let report = session.past.at(lease, transition.commit);
+    report.iter().flat_map(|report| &report.events).any(|event| {
         event.lease.as_ref() == Some(lease)
             && event.step == Some(transition.step)
             && event.last.as_ref().is_some_and(|(_, last)| last == principal)
@@ -270,7 +277,8 @@ fn mend_tag(
     if flags.dry_run || !is_by(session, lease, last, &signer.principal) || session.repo.resolve(&name)?.is_some() {
         return Err(refused);
     }
-    let updates = tags::updates(&session.repo, &session.state, last.commit, signer.principal.as_str(), |_| false)?;
+    let report = session.past.at(lease, last.commit);
+    let updates = tags_of(session, &session.state, report.as_slice(), signer.principal.as_str())?;
     session.repo.update_refs(&updates, "two-key: tag")?;
     let short = name.strip_prefix("refs/tags/").unwrap_or(&name);
     say(&format!("{lease}: this is in force already, by your key; its tag was missing, and is there now: {short}"));

@@ -60,8 +60,12 @@ fn is_sound(session: &Session, theirs: Oid) -> Result<bool, Failure> {
         return Ok(true);
     }
     let new = session.repo.commits_since(theirs, session.tip)?;
-    let counts =
-        session.reports.iter().filter(|report| new.contains(&report.commit)).all(|report| report.findings.is_empty());
+    let counts = session
+        .past
+        .last(new.len())
+        .iter()
+        .filter(|report| new.contains(&report.commit))
+        .all(|report| report.findings.is_empty());
     Ok(counts && !new.iter().any(|id| is_ahead(&session.repo, *id)))
 }
 
@@ -181,8 +185,9 @@ pub fn counted(session: &Session, theirs: Oid) -> Result<New, Failure> {
 fn tag(session: &Session, theirs: Oid) -> Result<(), Failure> {
     let repo = &session.repo;
     let unpublished = |name: &str| tags::is_unpublished(repo, name);
-    for commit in repo.commits_since(theirs, session.tip)? {
-        tags::put(repo, &tags::updates(repo, &session.state, commit, "two-key", unpublished)?, "two-key: join");
+    let new = repo.commits_since(theirs, session.tip)?;
+    for report in session.past.last(new.len()).iter().filter(|report| new.contains(&report.commit)) {
+        tags::put(repo, &tags::updates(repo, &session.state, report, "two-key", unpublished)?, "two-key: join");
     }
     Ok(())
 }

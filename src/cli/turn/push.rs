@@ -3,7 +3,7 @@
 use super::{
     advance,
     effect::{self, Reach},
-    fold, fold_on, outbox, stops, tags,
+    fold_on, outbox, state_at, stops, tags,
 };
 use crate::{
     cli::{
@@ -137,14 +137,13 @@ impl CameAbout {
 
 /// What a vote that was signed just now does between a remote's tip and the state with it.
 fn came_about(
-    repo: &Repository,
-    root: Oid,
+    session: &Session,
     theirs: Oid,
     after: &State,
     fresh: Option<&Fresh<'_>>,
 ) -> Result<Option<CameAbout>, Failure> {
     let Some(Fresh { statement, shown, consent, .. }) = fresh else { return Ok(None) };
-    let before = fold(repo, root, theirs)?;
+    let before = state_at(session, theirs)?;
     let reach = effect::reach(&before, after, statement);
     let is_more = reach.weight > shown.weight || (reach.in_force && !shown.in_force);
     Ok(Some(CameAbout { words: effect::words(&before, after, statement), is_more, consent: *consent }))
@@ -213,7 +212,9 @@ impl Push<'_> {
         let mut tags = Vec::new();
         let new: Option<Vec<_>> =
             self.theirs()?.map(|theirs| session.repo.commits_since(theirs, session.tip)).transpose()?;
-        for (name, _) in tags::names_at(&session.state, |at| new.as_ref().is_none_or(|new| new.contains(&at))) {
+        let is_new = |report: &&StepReport| new.as_ref().is_none_or(|new| new.contains(&report.commit));
+        let steps = session.past.last(new.as_ref().map_or(usize::MAX, Vec::len));
+        for name in steps.iter().filter(is_new).flat_map(|report| tags::names_at(&session.state, report)) {
             if session.repo.resolve(&name)?.is_some() {
                 tags.push(name);
             }
@@ -295,11 +296,11 @@ impl Push<'_> {
             merge(repo, theirs, self.ours, tree, self.about)?
         };
         let root = self.session.root.commit();
-        let before = fold(repo, root, theirs)?;
+        let before = state_at(self.session, theirs)?;
         let (state, reports) =
             if merged == theirs { (before, Vec::new()) } else { fold_on(repo, root, before, merged)? };
         self.still_counts(&reports)?;
-        let came_about = came_about(&self.session.repo, root, theirs, &state, self.fresh.as_ref())?;
+        let came_about = came_about(self.session, theirs, &state, self.fresh.as_ref())?;
         if let Some(came_about) = &came_about
             && !came_about.is_agreed()
         {
@@ -341,8 +342,9 @@ impl Push<'_> {
     /// Moves the local branch and the tags of what was not published yet.
     fn adopt(&mut self, merged: Oid, state: State, reports: Vec<StepReport>) -> Result<(), Failure> {
         let session = &mut *self.session;
-        let old: Vec<_> = tags::names_at(&session.state, |_| true).into_iter().map(|(name, _)| name).collect();
-        let updates = tags::updates(&session.repo, &state, merged, self.who, |name| old.iter().any(|old| old == name))?;
+        let is_ours = |name: &str| tags::is_of(&session.state, name);
+        let updates = reports.iter().map(|report| tags::updates(&session.repo, &state, report, self.who, is_ours));
+        let updates = updates.collect::<Result<Vec<_>, _>>()?.concat();
         let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
         advance(&session.repo, &update, "two-key: carry over")?;
         tags::put(&session.repo, &updates, "two-key: carry over");

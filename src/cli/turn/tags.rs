@@ -1,10 +1,12 @@
 //! Tags: each transition in force has one, on the commit that put it in force.
 
+use std::collections::BTreeSet;
+
 use super::push::words_of;
 use crate::{
     cli::{Failure, terminal::remark},
     git::{Objects, PushOptions, RefUpdate, Repository, mirrored},
-    ledger::{State, Transition},
+    ledger::{State, StepReport, Transition},
     model::{LeaseId, Oid},
     signature::parse_tag,
 };
@@ -14,13 +16,19 @@ pub fn name(lease: &LeaseId, transition: &Transition) -> String {
     format!("refs/tags/rollout/{lease}/{}", transition.tag_suffix())
 }
 
-/// The tags' names of the transitions that some commits put in force.
-pub fn names_at(state: &State, at: impl Fn(Oid) -> bool) -> Vec<(String, Oid)> {
-    let of_lease = |lease: &crate::ledger::LeaseState| {
-        let here = lease.transitions.iter().filter(|transition| at(transition.commit));
-        here.map(|transition| (name(&lease.id, transition), transition.commit)).collect::<Vec<_>>()
-    };
-    state.leases().flat_map(of_lease).collect()
+/// The tags' names of the transitions that a step put in force.
+pub fn names_at(state: &State, report: &StepReport) -> BTreeSet<String> {
+    let about = report.events.iter().filter_map(|event| state.lease(event.lease.as_ref()?));
+    let here = about.flat_map(|lease| lease.transitions.iter().map(move |transition| (lease, transition)));
+    let here = here.filter(|(_, transition)| transition.commit == report.commit);
+    here.map(|(lease, transition)| name(&lease.id, transition)).collect()
+}
+
+/// Whether a tag has the name of a transition that is in force.
+pub fn is_of(state: &State, tag: &str) -> bool {
+    let lease = tag.strip_prefix("refs/tags/rollout/").and_then(|rest| rest.split_once('/'));
+    let lease = lease.and_then(|(id, _)| state.lease(&LeaseId::parse(id)?));
+    lease.is_some_and(|lease| lease.transitions.iter().any(|transition| name(&lease.id, transition) == tag))
 }
 
 /// Whether a ref is an annotated tag of its own name on a commit.
@@ -37,18 +45,19 @@ pub fn is_unpublished(repo: &Repository, name: &str) -> bool {
     repo.remotes().is_ok_and(|remotes| !remotes.iter().any(there))
 }
 
-/// The ref updates that tag what a commit put in force. What another made there already stays, unless it is ours to
+/// The ref updates that tag what a step put in force. What another made there already stays, unless it is ours to
 /// move: a tag of an unpublished commit that was carried over.
 pub fn updates(
     repo: &Repository,
     state: &State,
-    commit: Oid,
+    report: &StepReport,
     who: &str,
     is_ours: impl Fn(&str) -> bool,
 ) -> Result<Vec<RefUpdate>, Failure> {
     let mut updates = Vec::new();
     let mut objects = repo.objects()?;
-    for (name, commit) in names_at(state, |at| at == commit) {
+    let commit = report.commit;
+    for name in names_at(state, report) {
         let old = repo.resolve(&name)?;
         if let Some(old) = old {
             if is_on(&mut objects, &name, old, commit) {

@@ -36,7 +36,7 @@ use std::{collections::BTreeSet, fmt};
 use jiff::Timestamp;
 
 use crate::{
-    ledger::{Finding, Missed, State, Step, StepReport},
+    ledger::{Finding, State, Step, StepReport},
     model::{LeaseId, Oid, RawKey, Reason, Refusal, RepositoryId, Statement},
     signature::{Opened, RawTag},
 };
@@ -358,13 +358,6 @@ fn ledger_after(push: &Push) -> Result<&State, Refusal> {
         Refusal::new(Reason::NotDescended, format!("{} does not exist here yet", push.branch))
             .hint(format!("push it first, with the root {} on it", push.root.short()))
     })
-}
-
-impl Push {
-    /// What the ledger of the push was asked for and does not hold. If there is any such thing, a verdict on it is void.
-    pub fn missed(&self) -> Option<Missed> {
-        [&self.before, &self.after].into_iter().flatten().find_map(State::missed)
-    }
 }
 
 /// What the judge wants to know of a new step.

@@ -88,10 +88,21 @@ fn opened(notes: &[NoteText<'_>], state: &State) -> Vec<Cosignature> {
             && met.insert((principal, text))
         {
             let inbox = inboxes.entry(principal).or_insert_with(|| Inbox::new(principal, &known.keys));
-            votes.extend(inbox.open(text).into_iter().filter_map(|entry| entry.opened.ok()));
+            votes.extend(
+                inbox
+                    .open_wanted(text, |statement| !is_over(state, statement))
+                    .into_iter()
+                    .filter_map(|entry| entry.opened.ok()),
+            );
         }
     }
     votes
+}
+
+/// Whether a vote comes too late to count, whoever signed it: notes of leases that have ended are more with every year.
+fn is_over(state: &State, statement: &Statement) -> bool {
+    let ended = |id: &LeaseId| state.lease(id).is_some_and(|lease| lease.phase.ended());
+    !statement.action().stops() && statement.lease().is_some_and(ended)
 }
 
 /// Those of the votes that would count, one of a principal for the same statement.

@@ -103,7 +103,7 @@ impl Fold {
     /// Takes over one lease file's change and says which lease it is about.
     fn lease_entry(&mut self, at: FilePath<'_>, file: Option<Read>, proposer: &Proposer) -> Option<LeaseId> {
         let Some((digest, read)) = file else {
-            self.state.index.remove_file(&at);
+            self.state.index_mut().remove_file(&at);
             return at.id;
         };
         let taken = self.state.index.takes_file(&at);
@@ -114,14 +114,14 @@ impl Fold {
         if let (Ok(proposed), Some(id)) = (&usable, &at.id)
             && self.state.lease(id).is_none_or(|lease| lease.pinned.is_none())
         {
-            self.state.index.entry(&id.folded()).brought.note(proposed.digest(), proposer);
+            self.state.index_mut().entry(&id.folded()).brought.note(proposed.digest(), proposer);
         }
         let content = self.content(at.path, at.id.as_ref(), usable);
         if taken {
-            self.state.index.insert_file(&at, ProposalFile { digest, content });
+            self.state.index_mut().insert_file(&at, ProposalFile { digest, content });
         }
         if let Some(id) = &at.id {
-            self.state.index.entry(&id.folded()).was_proposed(id);
+            self.state.index_mut().entry(&id.folded()).was_proposed(id);
         }
         at.id
     }

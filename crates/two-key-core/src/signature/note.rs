@@ -44,6 +44,11 @@ impl<'a> Inbox<'a> {
 
     /// Opens those entries of a note that no note before it had.
     pub fn open(&mut self, note: &[u8]) -> Vec<NoteEntry> {
+        self.open_wanted(note, |_| true)
+    }
+
+    /// Opens those of them whose statement somebody wants: a signature costs more than to read what it is about.
+    pub fn open_wanted(&mut self, note: &[u8], is_wanted: impl Fn(&Statement) -> bool) -> Vec<NoteEntry> {
         let whole =
             |refusal| vec![NoteEntry { text: String::from_utf8_lossy(note).into_owned(), opened: Err(refusal) }];
         if note.len() > MAX_NOTE {
@@ -55,17 +60,20 @@ impl<'a> Inbox<'a> {
         let Ok(text) = std::str::from_utf8(note) else {
             return whole(malformed("it is not UTF-8"));
         };
-        let open = |text: &str| self.entry(text).map(|opened| NoteEntry { text: text.to_owned(), opened });
+        let open = |text: &str| self.entry(text, &is_wanted).map(|opened| NoteEntry { text: text.to_owned(), opened });
         entries(text).into_iter().filter_map(open).collect()
     }
 
     /// Opens an entry, unless it says what another one said, however it is written.
-    fn entry(&mut self, text: &str) -> Option<Result<Cosignature, Refusal>> {
+    fn entry(&mut self, text: &str, is_wanted: impl Fn(&Statement) -> bool) -> Option<Result<Cosignature, Refusal>> {
         let read = match read_entry(text) {
             Ok(read) => read,
             Err(refusal) => return self.met.insert(Digest::of(text.as_bytes())).then_some(Err(refusal)),
         };
         let (statement, file) = &read;
+        if !is_wanted(statement) {
+            return None;
+        }
         let what = format!("{} {}", statement.id(), file.base64());
         self.met.insert(Digest::of(what.as_bytes())).then(|| self.verified(&read))
     }

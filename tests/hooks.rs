@@ -439,6 +439,9 @@ fn leases_that_a_push_is_about_are_remembered_one_by_one() {
     fs::write(leases(), broken).unwrap();
     scene.turn("cp18", &forward("promote", Some(3), Some(100)));
     scene.push(&["main"]).exits(0);
+    assert!(!scene.server.join("two-key/checkpoint").exists(), "what is found broken is forgotten");
+    scene.world.commit_file("README", "more\n", "Write");
+    scene.push(&["main"]).exits(0);
     fs::write(leases(), fs::read(scene.server.join("two-key/checkpoint")).unwrap()).unwrap();
     scene.turn("cp14", &forward("promote", Some(3), Some(100)));
     scene.push(&["main"]).exits(0);
@@ -477,7 +480,7 @@ fn what_is_found_broken_while_it_is_written_anew_is_forgotten() {
 }
 
 #[test]
-fn a_push_of_more_than_is_held_is_judged_by_the_whole_ledger() {
+fn a_push_of_very_much_is_judged_by_what_is_remembered_too() {
     let scene = Scene::rolling();
     for number in 0..20 {
         scene.world.commit_file("README", &format!("{number}\n"), "Write");

@@ -88,7 +88,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let session = match Session::open(place, &Which::Local) {
         Ok(session) => Some(session),
         Err(failure) => {
-            let why = failure.json().and_then(|said| said["message"].as_str().map(str::to_owned)).unwrap_or_default();
+            let why =
+                failure.json(None).and_then(|said| said["message"].as_str().map(str::to_owned)).unwrap_or_default();
             terminal::remark(&format!("only the form is checked: {why}"));
             None
         }

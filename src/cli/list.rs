@@ -104,7 +104,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         }
         Format::Text if args.mine && view.leases.is_empty() && view.policy_proposed.is_none() => {
             session.say_remarks();
-            terminal::say("nothing awaits your key");
+            terminal::say("nothing waits for your key");
         }
         Format::Text => {
             session.say_remarks();

@@ -120,6 +120,11 @@ impl Repository {
         self.run(&["config", "--local", "--add", name, value]).bytes().map(drop)
     }
 
+    /// Takes the values that match a pattern from a key of this repository's own configuration.
+    pub fn unset_config(&self, name: &str, pattern: &str) -> Result<(), GitError> {
+        self.run(&["config", "--local", "--unset-all", name, pattern]).bytes().map(drop)
+    }
+
     /// The root that is pinned here: `TWO_KEY_ROOT`, else `two-key.root`. A value that is no object id of this
     /// repository is an error, never "unpinned".
     pub fn pinned_root(&self) -> Result<Option<Oid>, GitError> {

@@ -246,7 +246,7 @@ pub fn list_text(view: &ListView) -> String {
 /// A line a lease.
 pub(super) fn leases_table(leases: &[LeaseSummary]) -> String {
     let heading =
-        ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "AWAITS", "INTENT", "SUMMARY"];
+        ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "WAITING FOR", "INTENT", "SUMMARY"];
     table(&heading, &leases.iter().map(row).collect::<Vec<_>>())
 }
 

@@ -5,6 +5,7 @@
 //! appliers observed, votes that wait in notes, which tags exist) is handed in as [`Beside`] and shown as such, never
 //! mixed with what is in force. Called by cli; calls [`crate::ledger`] and below.
 
+mod account;
 mod advice;
 mod alarms;
 mod annotate;
@@ -40,13 +41,14 @@ use crate::{
     model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, TargetId},
 };
 
-pub use advice::{Advice, lease_advice, policy_advice, thin};
+pub use account::{Account, ProposedView, SignedView};
+pub use advice::{Advice, lease_advice, policy_advice, short_window, thin};
 pub use alarms::{Expected, lease_alarms, lease_doubts};
 pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_remark};
 pub use attestation::attestation;
 pub use difference::{PolicyRow, policy_difference};
 pub use finding::{FindingView, finding_line, finding_subject};
-pub use keys::{KeyView, allowed_signers, keys, keys_text};
+pub use keys::{FormerKey, KeyView, allowed_signers, former_keys, keys, keys_text};
 pub use lease::{
     Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, ShowView, TierView, TransitionView,
     VoteView, awaits, lease_view, show_view,
@@ -94,6 +96,8 @@ pub struct Observation {
     pub health: Option<HealthView>,
     /// How the checks of the last rollback came out.
     pub checks: Vec<CheckView>,
+    /// Why the key that signed it is in force no more, where it counted then: `revoked` or `not-listed`.
+    pub key_standing: Option<String>,
 }
 
 impl Observation {
@@ -110,6 +114,7 @@ impl Observation {
             message: None,
             health: None,
             checks: Vec::new(),
+            key_standing: None,
         }
     }
 }
@@ -174,6 +179,8 @@ pub struct Happened {
     pub step: u32,
     /// The weight, in basis points.
     pub weight_bp: u32,
+    /// Why the key is in force no more, where it counted then: `revoked` or `not-listed`.
+    pub key_standing: Option<String>,
 }
 
 /// Every finding, in order.

@@ -1,4 +1,4 @@
-//! What a pull request's check says: what would be refused, what merging would put in force, what must not be lost.
+//! Pull request report: what would be refused, what merging would put in force, what must not be lost.
 
 use std::fmt::Write as _;
 

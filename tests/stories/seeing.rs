@@ -210,19 +210,19 @@ fn a_live_lease_is_a_tree_of_keys_and_tiers() {
     let key = |name: &str| world.fingerprint(name);
     let expected = format!(
         "◐ {LEASE} · rolling at 5 %, tier 1 of 3, step 1\n\
-         \x20 summary  Roll out checkout 1.9.0\n\
-         \x20 target   checkout-prod · INT-2025-0042\n\
-         \x20 desired     5 %  █░░░░░░░░░\n\
-         \x20 observed    nothing yet\n\
-         \x20 awaits   25 % awaits a human\n\
-         \x20 expires  2035-10-28T02:19:13Z, then rollback\n\
+         \x20 summary    Roll out checkout 1.9.0\n\
+         \x20 target     checkout-prod · INT-2025-0042\n\
+         \x20 desired       5 %  █░░░░░░░░░\n\
+         \x20 observed      nothing yet\n\
+         \x20 waits for  a human, to promote to 25 %\n\
+         \x20 expires    2035-10-28T02:19:13Z, then rollback\n\
          ├── ✔ keys to authorize: 2/2\n\
          │   ├── ✔ user1 (human) {}\n\
          │   └── ✔ cp14 (agent) {}\n\
          ├── ◐   5 %  bake 15m 00s, not begun · start (step 1) · user1 (human)\n\
          ├── ○  25 %  bake 15m 00s\n\
-         │   ├── ✔ cp14 (agent) has turned a key\n\
-         │   └── ○ awaits a human\n\
+         │   ├── ✔ cp14 (agent) has signed\n\
+         │   └── ○ waiting for a human\n\
          └── · 100 %  bake 15m 00s\n",
         key("user1"),
         key("cp14")
@@ -245,8 +245,8 @@ fn a_live_list_is_a_tree_of_targets() {
         format!(
             "main {} · policy 1 · 2 open, 0 ended\n\
              └── checkout-prod\n\
-             \x20   ├── ○ LEASE-2 proposed · keys 0/2 · cosign awaits a human and an agent · until 2035-10-28T02:19:13Z\n\
-             \x20   └── ◐ {LEASE} rolling · 5 %, tier 1 of 3 · 25 % awaits a human and an agent · until 2035-10-28T02:19:13Z\n",
+             \x20   ├── ○ LEASE-2 proposed · keys 0/2 · waiting for a human and an agent, to authorize · until 2035-10-28T02:19:13Z\n\
+             \x20   └── ◐ {LEASE} rolling · 5 %, tier 1 of 3 · waiting for a human and an agent, to promote to 25 % · until 2035-10-28T02:19:13Z\n",
             &world.head()[..12]
         )
     );
@@ -324,12 +324,13 @@ fn what_awaits_my_key_is_listed_and_told_to_a_program() {
         world.two_key(&["list", "--mine", "--exec", program.to_str().unwrap()])
     };
     world.turn("user1", "promote", LEASE);
-    mine("user1").exits(0).says("nothing awaits your key");
-    mine("edge1").exits(0).says("nothing awaits your key");
+    mine("user1").exits(0).says("nothing waits for your key");
+    mine("edge1").exits(0).says("nothing waits for your key");
     assert!(!told.exists());
     mine("cp14").exits(0).says(LEASE);
     let said = fs::read_to_string(&told).unwrap();
-    let json = said.strip_prefix(&format!("{LEASE}: 25 % awaits an agent: ")).unwrap_or_else(|| panic!("{said}"));
+    let json =
+        said.strip_prefix(&format!("{LEASE}: an agent, to promote to 25 %: ")).unwrap_or_else(|| panic!("{said}"));
     assert_eq!(serde_json::from_str::<Value>(json).unwrap()["awaits"]["who"], serde_json::json!(["cp14", "cp18"]));
     mine("mallory").exits(1).says("unknown-key");
     fs::write(&program, "#!/bin/sh\nexit 7\n").unwrap();

@@ -1,5 +1,7 @@
 //! Tags: each transition in force has one, on the commit that put it in force.
 
+use std::collections::BTreeMap;
+
 use super::push::words_of;
 use crate::{
     cli::{Failure, terminal::remark},
@@ -31,6 +33,42 @@ fn is_on(objects: &mut Objects, name: &str, tag: Oid, commit: Oid) -> bool {
         .is_some_and(|parsed| parsed.object == commit && Some(parsed.name.as_str()) == name.strip_prefix("refs/tags/"))
 }
 
+/// A tag's name without its folder.
+pub fn plain(name: &str) -> &str {
+    name.strip_prefix("refs/tags/").unwrap_or(name)
+}
+
+/// A local tag that claims what is not in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FalseTag {
+    /// The full ref name.
+    pub name: String,
+    /// What the ref holds.
+    pub id: Oid,
+}
+
+/// Local rollout tags that claim what is not in force, as one whose push lost a race leaves them. One on a commit that the
+/// upstream has may be of a transition that is not folded here yet.
+pub fn false_tags(repo: &Repository, state: &State, upstream: Option<Oid>) -> Result<Vec<FalseTag>, Failure> {
+    let in_force: BTreeMap<_, _> = names_at(state, |_| true).into_iter().collect();
+    let mut objects = repo.objects()?;
+    let mut found = Vec::new();
+    for (name, id) in repo.refs(&["refs/tags/rollout/"])? {
+        if in_force.get(&name).is_some_and(|commit| is_on(&mut objects, &name, id, *commit))
+            || !is_unpublished(repo, &name)
+        {
+            continue;
+        }
+        let commit = repo.revision(&name)?;
+        let has = |tip: Oid| commit.map_or(Ok(false), |commit| repo.is_ancestor(commit, tip));
+        if upstream.map_or(Ok(false), has)? {
+            continue;
+        }
+        found.push(FalseTag { name, id });
+    }
+    Ok(found)
+}
+
 /// Whether no remote is known to have a tag of this name: then it is ours to move.
 pub fn is_unpublished(repo: &Repository, name: &str) -> bool {
     let there = |remote: &String| repo.resolve(&mirrored(remote, name)).is_ok_and(|there| there.is_some());
@@ -59,8 +97,7 @@ pub fn updates(
                 continue;
             }
         }
-        let short = name.strip_prefix("refs/tags/").unwrap_or(&name);
-        let new = repo.tag_object(short, commit, short, who)?;
+        let new = repo.tag_object(plain(&name), commit, plain(&name), who)?;
         updates.push(RefUpdate { name, old, new });
     }
     Ok(updates)

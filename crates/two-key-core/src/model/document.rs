@@ -1,4 +1,4 @@
-//! What the two YAML documents have in common: errors that point at a line and column, durations, labels.
+//! Document basics that both YAML files share: errors that point at a line and column, durations, labels.
 
 pub(in crate::model) mod emit;
 mod fields;

@@ -43,7 +43,11 @@ fn first_hidden(text: &str) -> Option<(usize, char)> {
 }
 
 fn hidden(character: char) -> String {
-    let hint = if character == '\t' { " (a tab; indent with spaces)" } else { "" };
+    let hint = match character {
+        '\r' => return "Windows line ends (CR LF); a governed file has LF alone".to_owned(),
+        '\t' => " (a tab; indent with spaces)",
+        _ => "",
+    };
     format!("the character U+{:04X} is invisible or changes how text is shown{hint}", u32::from(character))
 }
 
@@ -306,7 +310,8 @@ mod tests {
             for yaml in
                 [format!("a: 1 # x{character}y\n"), format!("a: \"x{character}y\"\n"), format!("{character}a: 1\n")]
             {
-                assert!(refused(&yaml).contains(&format!("U+{code:04X}")), "{code:x}");
+                let named = if character == '\r' { "CR LF".to_owned() } else { format!("U+{code:04X}") };
+                assert!(refused(&yaml).contains(&named), "{code:x}");
             }
         }
         assert_eq!(refused("a: 1\nbé: \t1\n").split(' ').next(), Some("2:5:"));

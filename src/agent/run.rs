@@ -17,10 +17,10 @@ use crate::{
         stops::SeenStop,
         writer::Writer,
     },
-    git::{GitError, NOTES, Signer, SigningKey, mirrored},
+    git::{Signer, SigningKey, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::Phase,
-    model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role},
+    model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role, refs},
     sources::Sources,
 };
 
@@ -252,17 +252,16 @@ impl Agent {
 
     /// Reads what waits in notes and what appliers attest.
     fn know(&self, round: &mut Round) -> Result<(), Refusal> {
-        let refused = |error: GitError| error.refusal();
         let repository = &self.follower.mirror.repository;
         let is_known = |name: &PrincipalId| self.follower.mirror.state.policy().get().principals.contains_key(name);
-        let mut notes = repository.notes(NOTES, is_known).map_err(refused)?;
+        let mut notes = repository.notes(refs::NOTES, is_known)?;
         if let Some(remote) = &self.follower.mirror.remote {
-            notes.extend(repository.notes(&mirrored(remote, NOTES), is_known).map_err(refused)?);
+            notes.extend(repository.notes(&mirrored(remote, refs::NOTES), is_known)?);
         }
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
         round.waiting = inbox::overlay(&texts, &self.follower.mirror.state);
-        round.observed = records::read(repository, &self.follower.mirror.state).map_err(refused)?.found;
+        round.observed = records::read(repository, &self.follower.mirror.state)?.found;
         Ok(())
     }
 

@@ -9,13 +9,13 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Place, mend,
-    session::{Session, Which, short, unverified_branch},
+    session::{Session, Which, unverified_branch},
     terminal::{remark, say},
     turn,
 };
 use crate::{
     git::{Repository, SigningKey, config, mirrored, refspecs},
-    model::{Oid, Reason, Refusal},
+    model::{Oid, Reason, Refusal, refs},
     report,
 };
 
@@ -90,7 +90,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     })?;
     repo.set_config(config::ROOT, &args.root)?;
     let branch = unverified_branch(repo);
-    repo.fetch(ORIGIN, short(&branch))?;
+    repo.fetch(ORIGIN, refs::short(&branch))?;
     follow(repo, &branch)?;
     if let Some(key) = &args.key {
         repo.set_config(config::KEY, &named_key(place, key)?)?;
@@ -99,7 +99,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     for (name, value) in PULLS {
         repo.set_config(name, value)?;
     }
-    repo.set_config(&format!("branch.{}.rebase", short(&branch)), "false")?;
+    repo.set_config(&format!("branch.{}.rebase", refs::short(&branch)), "false")?;
     for (refspec, _) in refspecs(ORIGIN) {
         repo.add_config(&format!("remote.{ORIGIN}.fetch"), &format!("+{refspec}"))?;
     }
@@ -124,7 +124,7 @@ fn follow(repo: &Repository, branch: &str) -> Result<(), Failure> {
     {
         repo.update_refs(&[crate::git::RefUpdate::create(branch, theirs)], "two-key: clone")?;
     }
-    let name = short(branch);
+    let name = refs::short(branch);
     repo.set_config(&format!("branch.{name}.remote"), ORIGIN)?;
     Ok(repo.set_config(&format!("branch.{name}.merge"), branch)?)
 }

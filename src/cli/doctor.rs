@@ -10,7 +10,7 @@ use crate::{
     follower::{clocks, records},
     git::{self, Base, GitError, Hook, Repository, refspecs},
     ledger,
-    model::{CLOCK_TOLERANCE, Oid},
+    model::{CLOCK_TOLERANCE, Oid, refs},
     report,
 };
 
@@ -19,7 +19,7 @@ use super::{
     hook::SERVER_SETTINGS,
     mend::Mend,
     remotes::upstream,
-    session::{Root, Session, Which, short},
+    session::{Root, Session, Which},
     terminal, turn,
 };
 
@@ -200,7 +200,7 @@ fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
     if findings > 0 {
         let (many, were) =
             if findings == 1 { ("1 commit".to_owned(), "was") } else { (format!("{findings} commits"), "were") };
-        let message = format!("{many} on {} {were} ignored", short(&session.branch));
+        let message = format!("{many} on {} {were} ignored", refs::short(&session.branch));
         chart.note("findings", message, "git two-key verify --all    # says which and why");
     }
     for warning in report::thin(session.state.policy().get()) {
@@ -212,7 +212,7 @@ fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
     if session.repo.worktree().is_some() {
         let tags = turn::tags::false_tags(&session.repo, &session.state, upstream.map(|(_, tip)| tip))?;
         if !tags.is_empty() {
-            let names: Vec<_> = tags.iter().map(|tag| turn::tags::plain(&tag.name)).collect();
+            let names: Vec<_> = tags.iter().map(|tag| refs::short(&tag.name)).collect();
             let message = format!("tags here claim what is not in force, as after a lost race: {}", names.join(", "));
             chart.fixable("tags", message, Mend::DeleteTags(tags));
         }
@@ -230,7 +230,7 @@ fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -
     if session.repo.is_ancestor(tip, ours)? {
         // What a `git pull` merges has the remote's tip as its second parent.
         if !session.repo.is_on_chain(tip, ours)? {
-            let branch = short(&session.branch);
+            let branch = refs::short(&session.branch);
             let message =
                 format!("foxtrot: {branch} contains {plain}, but not on its first-parent chain, as after git pull");
             chart.note("upstream", message, "git two-key sync");
@@ -241,7 +241,7 @@ fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -
     // The first step shows whether the chain continues ours.
     match session.repo.steps(base, tip).and_then(|mut steps| steps.next().transpose()) {
         Ok(_) => {
-            let message = format!("{plain} is ahead of {}", short(&session.branch));
+            let message = format!("{plain} is ahead of {}", refs::short(&session.branch));
             chart.note("upstream", message, "git two-key sync");
         }
         Err(GitError::NotOnChain { .. }) if session.repo.is_ancestor(ours, tip)? => {
@@ -256,7 +256,7 @@ fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -
             chart.note("upstream", message, format!("git push --no-verify {remote} \"{merge}\":{}", session.branch));
         }
         Err(GitError::NotOnChain { .. }) => {
-            let message = format!("{plain} and {} have diverged", short(&session.branch));
+            let message = format!("{plain} and {} have diverged", refs::short(&session.branch));
             chart.note("upstream", message, "git two-key sync");
         }
         Err(error) => return Err(error.into()),
@@ -273,7 +273,7 @@ fn clock(chart: &mut Chart, session: &Session, now: i64) {
         let minutes = behind / 60;
         let message = format!(
             "the newest commit of {} is dated {minutes} minutes ahead of the clock here",
-            short(&session.branch)
+            refs::short(&session.branch)
         );
         chart.note(
             "clock",

@@ -19,6 +19,7 @@ use crate::{
             self, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
             SeparateProposer, Target, USUAL_FALSE_ALARMS,
         },
+        refs,
     },
     report,
     signature::ObjectFormat,
@@ -120,7 +121,7 @@ fn branch(args: &Args, existing: Option<&Repository>) -> Result<String, Failure>
         return Ok(branch.clone());
     }
     let head = existing.map(Repository::head).transpose()?.flatten();
-    Ok(head.and_then(|head| head.strip_prefix("refs/heads/").map(str::to_owned)).unwrap_or_else(|| "main".to_owned()))
+    Ok(head.and_then(|head| head.strip_prefix(refs::HEADS).map(str::to_owned)).unwrap_or_else(|| "main".to_owned()))
 }
 
 /// The file's text, if it is above the floors.

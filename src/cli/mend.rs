@@ -2,14 +2,10 @@
 
 use std::env;
 
-use super::{
-    Failure,
-    terminal::remark,
-    turn::tags::{self, FalseTag},
-};
+use super::{Failure, terminal::remark, turn::tags::FalseTag};
 use crate::{
     git::{Hook, Repository},
-    model::{Reason, Refusal},
+    model::{Reason, Refusal, refs},
 };
 
 /// A harmless mend.
@@ -35,7 +31,7 @@ impl Mend {
             Self::Add(name, value) => format!("git config --add {name} '{value}'"),
             Self::Unset(name, pattern) => format!("git config --unset-all {name} '{pattern}'"),
             Self::DeleteTags(tags) => {
-                let names: Vec<_> = tags.iter().map(|tag| tags::plain(&tag.name)).collect();
+                let names: Vec<_> = tags.iter().map(|tag| refs::short(&tag.name)).collect();
                 format!("git tag --delete {}", names.join(" "))
             }
             Self::InstallHook => "git two-key hook install".to_owned(),

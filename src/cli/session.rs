@@ -11,10 +11,10 @@ use crate::{
     agent::refusal,
     follower::records,
     gate::{Evidence, Subject},
-    git::{Base, GitError, NOTES, Note, Repository, mirrored},
+    git::{Base, GitError, Note, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
-    model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
+    model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
     report::{Beside, Happened, RefusalReason, RefusalView},
     signature::Cosignature,
 };
@@ -117,7 +117,7 @@ impl Session {
             remarks.push(format!(
                 "unpinned: no root is pinned here, so whoever can rewrite {} chose the keys\nhint: compare the root with \
                  somebody whom you trust, then: git two-key trust {root}",
-                short(&branch)
+                refs::short(&branch)
             ));
         }
         let tip = tip(&repo, &branch, which)?;
@@ -164,7 +164,7 @@ impl Session {
             Resolution::Unknown => {
                 let message = format!(
                     "no lease, intent or target of that name is in the ledger or in {}'s tree",
-                    short(&self.branch)
+                    refs::short(&self.branch)
                 );
                 let refusal = Refusal::new(Reason::UnknownLease, message);
                 let hint = "see which there are with: git two-key list --all; a lease that is not among them, in a file that \
@@ -266,14 +266,14 @@ impl Session {
 
     /// What waits in notes, in ours and in those that were fetched from remotes.
     pub fn inbox(&self) -> Result<Overlay, Failure> {
-        let mut notes = self.notes_under(NOTES)?;
+        let mut notes = self.notes_under(refs::NOTES)?;
         notes.extend(self.fetched_notes()?);
         Ok(self.overlay(&notes))
     }
 
     /// What waits in notes here and in none that was fetched from a remote.
     pub fn undelivered_notes(&self) -> Result<Vec<Cosignature>, Failure> {
-        let ours = self.notes_under(NOTES)?;
+        let ours = self.notes_under(refs::NOTES)?;
         if ours.is_empty() {
             return Ok(Vec::new());
         }
@@ -291,7 +291,7 @@ impl Session {
     fn fetched_notes(&self) -> Result<Vec<Note>, Failure> {
         let mut notes = Vec::new();
         for remote in self.repo.remotes()? {
-            notes.extend(self.notes_under(&mirrored(&remote, NOTES))?);
+            notes.extend(self.notes_under(&mirrored(&remote, refs::NOTES))?);
         }
         Ok(notes)
     }
@@ -341,7 +341,7 @@ fn begin(repo: &Repository) -> Result<(Root, String), Failure> {
 }
 
 fn no_ledger(branch: &str) -> Failure {
-    let message = format!("there is no ledger here: {} has no {POLICY_PATH}", short(branch));
+    let message = format!("there is no ledger here: {} has no {POLICY_PATH}", refs::short(branch));
     Failure::Undecided(
         Refusal::new(Reason::NoLedger, message)
             .hint("this is not a governance clone; change to it, or clone one: git two-key clone URL --root ROOT"),
@@ -398,9 +398,11 @@ fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
     match which {
         Which::At(revision) => commit(repo, revision),
         Which::Local => repo.resolve(branch)?.ok_or_else(|| {
-            let message = format!("the governed branch {} is not here", short(branch));
-            let hint =
-                format!("fetch it with: git fetch origin {0}:{0}, or read the upstream's with --remote", short(branch));
+            let message = format!("the governed branch {} is not here", refs::short(branch));
+            let hint = format!(
+                "fetch it with: git fetch origin {0}:{0}, or read the upstream's with --remote",
+                refs::short(branch)
+            );
             Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint(hint))
         }),
         Which::Newest => {
@@ -421,8 +423,8 @@ fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
                 None => upstream(repo, branch)?.map(|(_, tip)| tip),
             };
             found.ok_or_else(|| {
-                let message = format!("{} has no fetched upstream", short(branch));
-                let hint = format!("git fetch, then: git branch --set-upstream-to=origin/{0} {0}", short(branch));
+                let message = format!("{} has no fetched upstream", refs::short(branch));
+                let hint = format!("git fetch, then: git branch --set-upstream-to=origin/{0} {0}", refs::short(branch));
                 Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint(hint))
             })
         }
@@ -472,7 +474,7 @@ fn fold(
 fn off_chain(failure: Failure, branch: &str) -> Failure {
     match failure {
         Failure::Undecided(Refusal { reason: Reason::Foxtrot, message, .. }) => {
-            let message = format!("{} is not a ledger of the root: {message}", short(branch));
+            let message = format!("{} is not a ledger of the root: {message}", refs::short(branch));
             let refusal = Refusal::new(Reason::NotDescended, message);
             Failure::Undecided(refusal.hint("see what is wrong with: git two-key doctor"))
         }
@@ -481,10 +483,6 @@ fn off_chain(failure: Failure, branch: &str) -> Failure {
 }
 
 /// A branch's name without `refs/heads/`.
-pub(super) fn short(branch: &str) -> &str {
-    branch.strip_prefix("refs/heads/").unwrap_or(branch)
-}
-
 #[cfg(test)]
 mod tests {
     use std::{

@@ -4,13 +4,12 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place, account, remotes,
-    session::short,
     terminal::{remark, say},
     turn::{self, Local, effect, stops::Undelivered},
 };
 use crate::{
     git::mirrored,
-    model::{Reason, Refusal},
+    model::{Reason, Refusal, refs},
 };
 
 /// Bring what was signed here onto the remote's branch, and push it
@@ -50,7 +49,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     turn::note::deliver_all(&session, &remote)?;
     turn::stops::carry_over(&mut session)?;
     let new = turn::counted(&session, theirs)?;
-    say(&format!("{} is at {}'s tip{}", short(&branch), remote, with(new.votes)));
+    say(&format!("{} is at {}'s tip{}", refs::short(&branch), remote, with(new.votes)));
     if session.tip == theirs {
         return all_delivered(&undelivered, &remote);
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     git::{RefUpdate, Repository, mirrored},
-    model::{Oid, Reason},
+    model::{Oid, Reason, refs},
     report,
     signature::Opened,
 };
@@ -34,7 +34,7 @@ pub struct Args {
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let repo = place.repository()?;
     let (name, remote) = remotes::watched(&repo, args.remote.as_deref())?;
-    let branch = format!("refs/heads/{name}");
+    let branch = format!("{}{name}", refs::HEADS);
     // What the remote has by now is pushed, and no longer to be undone.
     repo.fetch(&remote, &name)?;
     let theirs = repo

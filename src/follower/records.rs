@@ -12,19 +12,17 @@ use serde::{Deserialize, Serialize};
 use crate::{
     admission::RECORD,
     gate::{Pools, ThresholdState, Verdict},
-    git::{GitError, MIRROR, Objects, Repository},
+    git::{GitError, Objects, Repository},
     ledger::{EventKind, State, rules},
     model::{
         Digest, Fingerprint, LeaseId, Oid, PrincipalId, RawKey, Reason, Refusal, RepositoryId, TargetId, policy::Role,
+        refs,
     },
     report::FormerKey,
     signature::Opened,
 };
 
 use super::checks::Checks;
-
-/// Where applier refs are.
-pub const APPLIERS: &str = "refs/two-key/appliers/";
 
 /// What an applier saw and did, as of one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -314,7 +312,7 @@ impl ApplierRefs {
         let principals = &state.policy().get().principals;
         let is_known = |name: &PrincipalId| principals.get(name).is_some_and(|known| known.role == Role::Applier);
         let mut refs = Self { known: Vec::new(), nobodys: None };
-        for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
+        for (name, tip) in repository.refs(&[refs::APPLIERS, refs::MIRROR].map(refs::space))? {
             match (applier_of(&name), &mut refs.nobodys) {
                 (None, _) => {}
                 (Some(applier), _) if is_known(&applier) => refs.known.push((name, applier, tip)),
@@ -328,9 +326,9 @@ impl ApplierRefs {
 
 /// The applier that a ref, ours or a remote's, is for.
 pub(crate) fn applier_of(name: &str) -> Option<PrincipalId> {
-    let own = name.strip_prefix(APPLIERS);
+    let own = name.strip_prefix(refs::APPLIERS);
     let theirs = || {
-        let (_, rest) = name.strip_prefix(MIRROR)?.split_once('/')?;
+        let (_, rest) = name.strip_prefix(refs::MIRROR)?.split_once('/')?;
         rest.strip_prefix("two-key/appliers/")
     };
     PrincipalId::parse(own.or_else(theirs)?)

@@ -314,3 +314,9 @@ impl GitError {
         }
     }
 }
+
+impl From<GitError> for Refusal {
+    fn from(error: GitError) -> Self {
+        error.refusal()
+    }
+}

@@ -21,7 +21,7 @@ use crate::{
         RECORD, RecordFacts, RefUpdate, Standing, StopTarget, TagFacts, place, repository_of, signer_of,
     },
     ledger::{Missed, State, Step},
-    model::{Oid, RawKey, Refusal},
+    model::{Oid, RawKey, Refusal, refs},
     signature::{open_commits, parse_tag},
 };
 
@@ -101,11 +101,10 @@ impl Repository {
         side: Side,
         needed: &Missed,
     ) -> Result<Push, Refusal> {
-        let undecided = |error: GitError| error.refusal();
-        self.whole().map_err(undecided)?;
+        self.whole()?;
         let memory = Memory::of(self, root, side);
         let branch = self.governed_branch(&memory)?;
-        let names = self.resolved(refs, &branch).map_err(undecided)?;
+        let names = self.resolved(refs, &branch)?;
         if names.iter().all(|name| place(name, &branch) == Place::Other) {
             // None of it is our business, so nothing has to be folded.
             let update = |(name, pushed): (String, &PushedRef)| RefUpdate {
@@ -125,8 +124,8 @@ impl Repository {
             Place::Tag { lease, .. } | Place::Stop { target: StopTarget::Lease(lease), .. } => Some(lease.folded()),
             _ => None,
         }));
-        let early = self.early_refs().map_err(undecided)?;
-        let here = self.whereabouts(&names, &branch, side, &early).map_err(undecided)?;
+        let early = self.early_refs()?;
+        let here = self.whereabouts(&names, &branch, side, &early)?;
         let governed: Vec<&PushedRef> = names
             .iter()
             .zip(refs)
@@ -135,7 +134,7 @@ impl Repository {
             .collect();
         let ledger = self.ledger(branch, moved, &governed, &memory, &needed, &early)?;
         // Not before: one that waits would make the fold start another.
-        let mut objects = self.objects().map_err(undecided)?;
+        let mut objects = self.objects()?;
         let mut updates = Vec::with_capacity(refs.len());
         let mut left = MAX_COMMITS;
         for (name, pushed) in names.into_iter().zip(refs) {
@@ -151,7 +150,7 @@ impl Repository {
                 (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing,
                 (place, Some(new), None) => {
                     match self.facts_of(&mut objects, place, pushed.old, new, &ledger, &mut left) {
-                        Err(error) => Facts::Unfit(error.verdict().map_err(undecided)?),
+                        Err(error) => Facts::Unfit(error.verdict()?),
                         Ok(facts) => facts,
                     }
                 }
@@ -201,7 +200,7 @@ impl Repository {
         let root = memory.root;
         match self.objects().and_then(|mut objects| objects.links(root)) {
             Ok(_) => Ok(self.founded(root)?.policy().get().branch_ref()),
-            Err(GitError::MissingObject(_)) => self.branch_without_root().map_err(|error| error.refusal()),
+            Err(GitError::MissingObject(_)) => self.branch_without_root().map_err(Refusal::from),
             Err(error) => Err(error.refusal()),
         }
     }
@@ -209,7 +208,7 @@ impl Repository {
     /// What the governed branch is taken for where no root says it.
     pub(super) fn branch_without_root(&self) -> Result<String, GitError> {
         let named = self.config("two-key.branch")?;
-        Ok(format!("refs/heads/{}", named.as_deref().unwrap_or("main")))
+        Ok(format!("{}{}", refs::HEADS, named.as_deref().unwrap_or("main")))
     }
 
     /// Folds the governed branch up to its old tip, then the push's own steps.
@@ -296,20 +295,19 @@ impl Repository {
         needed: &Missed,
         early: &EarlyRefs,
     ) -> Result<(Option<Oid>, Option<State>), Refusal> {
-        let refused = |error: GitError| error.refusal();
         let at = |old: Option<Oid>| Ok((old, old.map(|old| self.known_at(memory, old, needed)).transpose()?));
         if let (Side::Client, Some(moved)) = (memory.side, moved) {
             return at(moved.old);
         }
         // By its exact name: objects are found by names that are only like it, too.
-        let early = if early.knows(branch) { Ok(early.at(branch)) } else { self.resolve(branch) }.map_err(refused)?;
+        let early = if early.knows(branch) { Ok(early.at(branch)) } else { self.resolve(branch) }?;
         if !memory.remembers() {
             return at(early);
         }
         match early.and_then(|old| self.remembered_at(memory, old, needed)) {
             Some(state) => Ok((early, Some(state))),
             // Another push may have moved the branch since, and what is remembered with it.
-            None => at(self.resolve(branch).map_err(refused)?),
+            None => at(self.resolve(branch)?),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{
         Action, LeaseId, PrincipalId,
         lease::{Lease, OnExpiry, Tier},
         policy::{Role, Rule},
+        refs,
     },
     signature::Carrier,
 };
@@ -420,7 +421,7 @@ pub(super) fn ballot_views<'a>(state: &State, ballots: impl Iterator<Item = &'a 
 }
 
 fn transition_view(id: &LeaseId, transition: &Transition, beside: &Beside) -> TransitionView {
-    let tag = format!("rollout/{id}/{}", transition.tag_suffix());
+    let tag = refs::short(&transition.tag(id)).to_owned();
     let mut votes: Vec<_> = transition.votes.iter().map(vote_view).collect();
     votes.sort_by(|one, other| one.principal.cmp(&other.principal));
     TransitionView {

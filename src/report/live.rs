@@ -16,6 +16,8 @@ use super::{
     words::{count, escaped},
 };
 
+use crate::model::refs;
+
 /// One lease as a tree.
 pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> String {
     let mut text = String::new();
@@ -283,7 +285,7 @@ pub fn live_list(view: &ListView, now: Option<Timestamp>, style: Style) -> Strin
         by_target.entry(lease.target.as_deref().unwrap_or("no target")).or_default().push(lease);
     }
     let open = view.leases.iter().filter(|lease| is_open(lease)).count();
-    let branch = view.branch.trim_start_matches("refs/heads/");
+    let branch = refs::short(&view.branch);
     let tip: String = view.tip.chars().take(12).collect();
     let heading = [
         format!("{} {tip}", style.strong(&escaped(branch))),

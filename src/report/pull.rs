@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     admission::{Push, RefusedRef, Verdict},
     ledger::{Proposer, State},
-    model::{LeaseId, Oid, Subject, policy::SeparateProposer},
+    model::{LeaseId, Oid, Subject, policy::SeparateProposer, refs},
 };
 
 use super::{
@@ -274,7 +274,7 @@ pub fn pull_markdown(view: &PullView) -> String {
         text,
         "\n`{}` onto `{}` at `{}` ({}), from root `{}`{}",
         short(&view.head),
-        view.branch.trim_start_matches("refs/heads/"),
+        refs::short(&view.branch),
         short(&view.base),
         view.method,
         short(&view.root),

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{Change, Event, EventKind, Finding, State, StepReport},
-    model::{LeaseId, Oid},
+    ledger::{Change, Event, EventKind, Finding, State, StepReport, Transition},
+    model::{LeaseId, Oid, refs},
 };
 
 use super::{
@@ -146,11 +146,9 @@ fn applier_entry(happened: &Happened) -> Entry {
 
 /// The tags that transitions should have, by lease and step.
 fn transition_tags(state: &State) -> BTreeMap<(&LeaseId, u32), String> {
-    let of = |lease: &'_ crate::ledger::LeaseState| {
-        let id = lease.id.clone();
-        lease.transitions.iter().map(move |t| (t.step, format!("rollout/{id}/{}", t.tag_suffix()))).collect::<Vec<_>>()
-    };
-    state.leases().flat_map(|lease| of(lease).into_iter().map(|(step, tag)| ((&lease.id, step), tag))).collect()
+    let tag = |lease: &LeaseId, transition: &Transition| refs::short(&transition.tag(lease)).to_owned();
+    let all = state.leases().flat_map(|lease| lease.transitions.iter().map(move |transition| (&lease.id, transition)));
+    all.map(|(lease, transition)| ((lease, transition.step), tag(lease, transition))).collect()
 }
 
 fn event_entry(event: &Event, report: &StepReport, tags: &BTreeMap<(&LeaseId, u32), String>, beside: &Beside) -> Entry {

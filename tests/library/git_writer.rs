@@ -12,8 +12,12 @@ use std::{
 };
 
 use git_two_key::{
-    git::{Conflict, GitError, NOTES, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
-    model::{Nonce, Oid, PrincipalId, PublicKey, Reason, RepositoryId, Statement, Stop, StopKind, Subject},
+    git::{Conflict, GitError, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
+    ledger::{Phase, Transition},
+    model::{
+        Action, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, RepositoryId, Statement, Stop, StopKind, Subject,
+        refs,
+    },
     signature::{ObjectFormat, Opened, parse_tag, statement_message},
 };
 
@@ -25,7 +29,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn halt() -> Statement {
     let repository = RepositoryId::parse(&"6f".repeat(16)).unwrap();
     let nonce = Nonce::parse(&"01".repeat(16)).unwrap();
-    let lease = git_two_key::model::LeaseId::parse("LEASE-1").unwrap();
+    let lease = LeaseId::parse("LEASE-1").unwrap();
     Statement { repository, subject: Subject::Stop(Stop { lease, kind: StopKind::Halt, nonce }) }
 }
 
@@ -262,10 +266,12 @@ fn tags_are_annotated_and_named_for_their_ref() {
     for format in ["sha1", "sha256"] {
         let (_scratch, repository, root) = one(format);
         let name = "rollout/LEASE-1/2-promote-25";
-        let tag = repository.tag_object(name, root, "LEASE-1: 25 %", "user1").unwrap();
-        let refname = format!("refs/tags/{name}");
-        repository.update_refs(&[RefUpdate::create(&refname, tag)], "tag").unwrap();
-        assert_eq!(repository.resolve(&refname).unwrap(), Some(tag));
+        let (action, phase) = (Action::Promote, Phase::Rolling { tier: 1 });
+        let transition = Transition { step: 2, action, tier: Some(25), commit: root, phase, votes: Vec::new() };
+        let update = repository.tag_of(&LeaseId::parse("LEASE-1").unwrap(), &transition, "user1").unwrap();
+        let tag = update.new;
+        repository.update_refs(&[update], "tag").unwrap();
+        assert_eq!(repository.resolve(&format!("refs/tags/{name}")).unwrap(), Some(tag));
         let raw = repository.objects().unwrap().tag(tag).unwrap();
         let read = parse_tag(&raw, repository.format()).unwrap();
         assert_eq!((read.object, read.name.as_str()), (root, name));
@@ -376,7 +382,7 @@ fn notes_are_appended_and_read_whoever_annotates_however_many() {
     }
     scratch.git_with(&["fast-import", "--quiet"], stream.as_bytes());
     let cp20 = PrincipalId::parse("cp20").unwrap();
-    let notes = repository.notes(NOTES, |_| true).unwrap();
+    let notes = repository.notes(refs::NOTES, |_| true).unwrap();
     let of = |who: &PrincipalId| notes.iter().filter(|note| note.principal == *who).count();
     assert_eq!((of(&user1()), of(&cp14), of(&cp20)), (1, 1, 300));
     let note = notes.iter().find(|note| note.principal == user1()).unwrap();
@@ -666,6 +672,6 @@ fn a_note_that_is_too_large_is_left_out_and_the_others_are_read() {
     let (blob, other) = (scratch.id("HEAD:leases/A.yaml"), scratch.id("HEAD:README"));
     append(&repository, &user1(), blob, &"x".repeat((1 << 20) + 1));
     append(&repository, &user1(), other, "small\n");
-    let notes = repository.notes(NOTES, |_| true).unwrap();
+    let notes = repository.notes(refs::NOTES, |_| true).unwrap();
     assert_eq!(notes.iter().map(|note| note.annotated).collect::<Vec<_>>(), [other]);
 }

@@ -116,7 +116,12 @@ fn more_than_was_shown_is_not_pushed_unless_somebody_says_so() {
         "unset GIT_DIR GIT_WORK_TREE GIT_PREFIX\n{program} -C '{other}' promote {LEASE} --key '{}' >/dev/null || exit 1",
         key.display()
     ));
-    scene.by("user1", &["promote", LEASE]).exits(0).says("had newer commits").says("stays at 5 %").says("pushed to origin");
+    scene
+        .by("user1", &["promote", LEASE])
+        .exits(0)
+        .says("had newer commits")
+        .says("stays at 5 %")
+        .says("pushed to origin");
 }
 
 #[test]

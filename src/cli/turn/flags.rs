@@ -5,9 +5,9 @@ use crate::{
         Failure, Format,
         fresh::known_remote,
         remotes::{followed, remote_of, upstream},
-        session::short,
     },
     git::{Repository, config},
+    model::refs,
 };
 
 /// Which key, why, and whether to push.
@@ -97,7 +97,8 @@ impl Flags {
             if let Some(why) = why {
                 return Ok(if repo.remotes()?.is_empty() { Delivery::Nowhere } else { Delivery::Kept(why) });
             }
-            let configured = repo.config(&format!("branch.{}.remote", short(branch)))?.is_some_and(|name| name != ".");
+            let configured =
+                repo.config(&format!("branch.{}.remote", refs::short(branch)))?.is_some_and(|name| name != ".");
             let is_known = configured || self.to.named().is_some() || upstream(repo, branch)?.is_some();
             if !is_known || followed(repo, branch, self.to.named())?.is_none() {
                 return Ok(Delivery::Nowhere);

@@ -23,7 +23,7 @@ use crate::{
     git::{RefUpdate, mirrored},
     inbox::{self, Plan},
     ledger::Transition,
-    model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, Reason, Refusal, Statement, policy::Role},
+    model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, Reason, Refusal, Statement, policy::Role, refs},
     report::{self, SignedView},
 };
 
@@ -168,10 +168,10 @@ fn make(
     say(&format!("{}: {subject} ({})", signer.principal, commit.short()));
     account::note(|account| {
         account.signed.push(signed(signer, &plan.statement, Some(commit)));
-        account.tags.extend(made.iter().map(|name| tags::plain(name).to_owned()));
+        account.tags.extend(made.iter().map(|name| refs::short(name).to_owned()));
     });
     for name in &made {
-        say(&format!("tagged {}", name.strip_prefix("refs/tags/").unwrap_or(name)));
+        say(&format!("tagged {}", refs::short(name)));
     }
     if let Some(remote) = destination {
         let options = ask.options.clone();
@@ -285,13 +285,13 @@ fn mend_tag(
     let Ok(signer) = Signer::find(place, &session.repo, &session.state, flags.key.as_deref()) else {
         return Err(refused);
     };
-    let name = tags::name(lease, last);
+    let name = last.tag(lease);
     if flags.dry_run || !is_by(session, lease, last, &signer.principal) || session.repo.resolve(&name)?.is_some() {
         return Err(refused);
     }
     let updates = tags::updates(&session.repo, &session.state, last.commit, signer.principal.as_str(), |_| false)?;
     session.repo.update_refs(&updates, "two-key: tag")?;
-    let short = name.strip_prefix("refs/tags/").unwrap_or(&name);
+    let short = refs::short(&name);
     say(&format!("{lease}: this is in force already, by your key; its tag was missing, and is there now: {short}"));
     say_how_to_push(session, flags, std::slice::from_ref(&name), &[])?;
     Ok(())

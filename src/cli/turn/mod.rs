@@ -20,7 +20,7 @@ use super::{Failure, session::Session, terminal::remark};
 use crate::{
     git::{Base, GitError, LeftOut, RefUpdate, Repository},
     ledger::{self, State, StepReport},
-    model::{Oid, Reason, Refusal},
+    model::{Oid, Reason, Refusal, refs},
     report,
 };
 
@@ -94,7 +94,7 @@ pub fn publish(session: &mut Session, remote: &str) -> Result<(), Failure> {
 impl Session {
     /// The governed branch without `refs/heads/`.
     pub fn branch_name(&self) -> &str {
-        super::session::short(&self.branch)
+        refs::short(&self.branch)
     }
 
     /// Takes over a tip that this session has folded itself.

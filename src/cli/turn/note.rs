@@ -12,10 +12,10 @@ use crate::{
         session::{POLICY_PATH, Session},
         terminal::{remark, say},
     },
-    git::{GitError, NOTES, PushOptions, RefUpdate, Repository, mirrored},
+    git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
     inbox::Overlay,
     ledger::rules,
-    model::{Oid, PrincipalId, Reason, Refusal, Statement, Subject},
+    model::{Oid, PrincipalId, Reason, Refusal, Statement, Subject, refs},
     report,
     signature::{Cosignature, Inbox},
 };
@@ -144,7 +144,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
 }
 
 fn own_ref(principal: &PrincipalId) -> String {
-    format!("{NOTES}{principal}")
+    format!("{}{principal}", refs::NOTES)
 }
 
 /// Where a notes ref is, if that is a commit: what it holds is looked at elsewhere.

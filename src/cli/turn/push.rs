@@ -219,7 +219,8 @@ impl Push<'_> {
         let mut tags = Vec::new();
         let new: Option<Vec<_>> =
             self.theirs()?.map(|theirs| session.repo.commits_since(theirs, session.tip)).transpose()?;
-        for (name, _) in tags::names_at(&session.state, |at| new.as_ref().is_none_or(|new| new.contains(&at))) {
+        for (lease, transition) in tags::at(&session.state, |at| new.as_ref().is_none_or(|new| new.contains(&at))) {
+            let name = transition.tag(lease);
             if session.repo.resolve(&name)?.is_some() {
                 tags.push(name);
             }
@@ -354,7 +355,7 @@ impl Push<'_> {
     /// Moves the local branch and the tags of what was not published yet.
     fn adopt(&mut self, merged: Oid, state: State, reports: Vec<StepReport>) -> Result<(), Failure> {
         let session = &mut *self.session;
-        let old: Vec<_> = tags::names_at(&session.state, |_| true).into_iter().map(|(name, _)| name).collect();
+        let old: Vec<_> = tags::at(&session.state, |_| true).map(|(lease, transition)| transition.tag(lease)).collect();
         let updates = tags::updates(&session.repo, &state, merged, self.who, |name| old.iter().any(|old| old == name))?;
         let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
         advance(&session.repo, &update, "two-key: carry over")?;

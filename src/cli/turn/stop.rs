@@ -18,7 +18,7 @@ use crate::{
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
     ledger::{self, Hypothesis, State},
-    model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement},
+    model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement, refs},
     report,
 };
 
@@ -206,7 +206,7 @@ impl Site {
     }
 
     fn branch_name(&self) -> &str {
-        crate::cli::session::short(&self.branch)
+        refs::short(&self.branch)
     }
 
     fn lease(&self, handle: &str, action: Action) -> Result<LeaseId, Failure> {

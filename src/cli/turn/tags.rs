@@ -11,18 +11,10 @@ use crate::{
     signature::parse_tag,
 };
 
-/// The full ref name of a transition's tag.
-pub fn name(lease: &LeaseId, transition: &Transition) -> String {
-    format!("refs/tags/rollout/{lease}/{}", transition.tag_suffix())
-}
-
-/// The tags' names of the transitions that some commits put in force.
-pub fn names_at(state: &State, at: impl Fn(Oid) -> bool) -> Vec<(String, Oid)> {
-    let of_lease = |lease: &crate::ledger::LeaseState| {
-        let here = lease.transitions.iter().filter(|transition| at(transition.commit));
-        here.map(|transition| (name(&lease.id, transition), transition.commit)).collect::<Vec<_>>()
-    };
-    state.leases().flat_map(of_lease).collect()
+/// The transitions that some commits put in force, with their leases.
+pub fn at<'a>(state: &'a State, at: impl Fn(Oid) -> bool + 'a) -> impl Iterator<Item = (&'a LeaseId, &'a Transition)> {
+    let all = state.leases().flat_map(|lease| lease.transitions.iter().map(|transition| (&lease.id, transition)));
+    all.filter(move |(_, transition)| at(transition.commit))
 }
 
 /// Whether a ref is an annotated tag of its own name on a commit.
@@ -31,11 +23,6 @@ fn is_on(objects: &mut Objects, name: &str, tag: Oid, commit: Oid) -> bool {
     let parsed = objects.tag(tag).ok().and_then(|raw| parse_tag(&raw, format).ok());
     parsed
         .is_some_and(|parsed| parsed.object == commit && Some(parsed.name.as_str()) == name.strip_prefix("refs/tags/"))
-}
-
-/// A tag's name without its folder.
-pub fn plain(name: &str) -> &str {
-    name.strip_prefix("refs/tags/").unwrap_or(name)
 }
 
 /// A local tag that claims what is not in force.
@@ -50,7 +37,8 @@ pub struct FalseTag {
 /// Local rollout tags that claim what is not in force, as one whose push lost a race leaves them. One on a commit that the
 /// upstream has may be of a transition that is not folded here yet.
 pub fn false_tags(repo: &Repository, state: &State, upstream: Option<Oid>) -> Result<Vec<FalseTag>, Failure> {
-    let in_force: BTreeMap<_, _> = names_at(state, |_| true).into_iter().collect();
+    let in_force = at(state, |_| true).map(|(lease, transition)| (transition.tag(lease), transition.commit));
+    let in_force: BTreeMap<_, _> = in_force.collect();
     let mut objects = repo.objects()?;
     let mut found = Vec::new();
     for (name, id) in repo.refs(&["refs/tags/rollout/"])? {
@@ -86,7 +74,8 @@ pub fn updates(
 ) -> Result<Vec<RefUpdate>, Failure> {
     let mut updates = Vec::new();
     let mut objects = repo.objects()?;
-    for (name, commit) in names_at(state, |at| at == commit) {
+    for (lease, transition) in at(state, |at| at == commit) {
+        let name = transition.tag(lease);
         let old = repo.resolve(&name)?;
         if let Some(old) = old {
             if is_on(&mut objects, &name, old, commit) {
@@ -97,8 +86,7 @@ pub fn updates(
                 continue;
             }
         }
-        let new = repo.tag_object(plain(&name), commit, plain(&name), who)?;
-        updates.push(RefUpdate { name, old, new });
+        updates.push(RefUpdate { old, ..repo.tag_of(lease, transition, who)? });
     }
     Ok(updates)
 }

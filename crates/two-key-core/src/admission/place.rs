@@ -2,7 +2,7 @@
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-use crate::model::{LeaseId, Oid, PrincipalId};
+use crate::model::{LeaseId, Oid, PrincipalId, refs};
 
 /// What a ref name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub const ASIDE: [&str; 2] = ["refs/heads/two-key-stop-", "refs/tags/two-key-sto
 
 /// The names under which a stop may be beside the governed branch, in the order in which they are tried.
 pub fn stop_names(lease: Option<&LeaseId>, stop: Oid) -> Vec<String> {
-    let own = format!("refs/two-key/stops/{}/{stop}", lease.map_or("_all", LeaseId::as_str));
+    let own = refs::of_stop(refs::STOPS, lease, stop);
     std::iter::once(own).chain(ASIDE.map(|start| format!("{start}{stop}"))).collect()
 }
 
@@ -59,7 +59,7 @@ pub const GOVERNED: [&str; 4] = ["refs/two-key", "refs/notes/two-key", "refs/tag
 
 /// The name spaces in which clones keep what is theirs: what was signed there, what a remote has, what was accepted. In a clone
 /// that mirrors all refs, what a server has there would be taken for that.
-const OF_CLONES: [&str; 3] = ["refs/two-key-local/", "refs/two-key-remote/", "refs/two-key-state/"];
+const OF_CLONES: [&str; 3] = [refs::LOCAL, refs::MIRROR, refs::STATE];
 
 /// Whether a name is one under which clones keep what is theirs.
 pub(super) fn is_of_clones(name: &str) -> bool {
@@ -97,7 +97,7 @@ pub fn place(name: &str, branch: &str) -> Place {
 }
 
 fn stop(target: &str, id: &str) -> Option<Place> {
-    let target = if target == "_all" { StopTarget::All } else { StopTarget::Lease(LeaseId::parse(target)?) };
+    let target = if target == refs::ALL { StopTarget::All } else { StopTarget::Lease(LeaseId::parse(target)?) };
     Some(Place::Stop { target, id: Oid::parse(id)? })
 }
 

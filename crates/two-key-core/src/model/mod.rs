@@ -13,6 +13,7 @@ pub mod lease;
 pub mod oid;
 pub mod policy;
 pub mod reason;
+pub mod refs;
 pub mod statement;
 pub mod text;
 

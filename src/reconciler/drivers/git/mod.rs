@@ -18,7 +18,7 @@ use super::{
 use crate::{
     gate::Pools,
     git::{NewCommit, PushOptions, Repository, SignWith, mirrored},
-    model::{LeaseId, Oid, Reason, Refusal, TargetId},
+    model::{LeaseId, Oid, Reason, Refusal, TargetId, refs},
     reconciler::decide::Observed,
 };
 
@@ -204,7 +204,7 @@ impl GitDriver {
             }
             fetched => fetched.map_err(refused)?,
         }
-        let branch = mirrored(url, &format!("refs/heads/{}", self.config.branch));
+        let branch = mirrored(url, &format!("{}{}", refs::HEADS, self.config.branch));
         let tip = repository.resolve(&branch).map_err(refused)?;
         let tip = tip.ok_or_else(|| self.unknown(&format!("it has no branch {}", self.config.branch)))?;
         let bytes = repository.objects().and_then(|mut objects| objects.file_at(tip, &self.config.path));
@@ -349,11 +349,11 @@ impl GitDriver {
             let parents = [there.tip];
             let commit = NewCommit { tree, parents: &parents, message, sign: SignWith::Nobody, who: "two-key" };
             let new = repository.commit_tree(&commit)?;
-            let name = format!("refs/heads/{}", self.config.branch);
+            let name = format!("{}{}", refs::HEADS, self.config.branch);
             let options = PushOptions { expected: vec![(name.clone(), Some(there.tip))], ..PushOptions::default() };
             repository.push(&self.config.repository, &[format!("{new}:{name}")], &options)
         };
-        let outcome = make().map_err(|error| error.refusal())?;
+        let outcome = make()?;
         Ok(outcome.rejected.first().map(|(_, why)| format!("{why} {}", outcome.remote.join(" "))))
     }
 

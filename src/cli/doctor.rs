@@ -3,7 +3,6 @@
 use std::{fs, path::Path};
 
 use clap::Args as ClapArgs;
-use serde::Serialize;
 
 use crate::{
     admission::{ASIDE, GOVERNED},
@@ -11,7 +10,7 @@ use crate::{
     git::{self, Base, GitError, Hook, Repository, refspecs},
     ledger,
     model::{CLOCK_TOLERANCE, Oid, refs},
-    report,
+    report::{self, DoctorView, SetUpProblem},
 };
 
 use super::{
@@ -48,7 +47,7 @@ pub struct Args {
 }
 
 /// Something that is wrong.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Complaint {
     /// Which check it is from.
     check: &'static str,
@@ -57,8 +56,18 @@ struct Complaint {
     /// What mends it.
     mend: String,
     /// The same, where --fix does it.
-    #[serde(skip)]
     fix: Option<Mend>,
+}
+
+impl Complaint {
+    fn view(&self) -> SetUpProblem {
+        SetUpProblem {
+            check: self.check.to_owned(),
+            message: self.message.clone(),
+            mend: self.mend.clone(),
+            fixable: self.fix.is_some(),
+        }
+    }
 }
 
 /// What was found so far.
@@ -104,9 +113,12 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     }
     let Chart { problems, advice } = chart;
     match args.format {
-        Format::Json => terminal::say_json(&serde_json::json!({
-            "ok": problems.is_empty(), "problems": problems, "advice": advice, "mended": mended
-        })),
+        Format::Json => terminal::say_value(&DoctorView {
+            ok: problems.is_empty(),
+            problems: problems.iter().map(Complaint::view).collect(),
+            advice: advice.iter().map(Complaint::view).collect(),
+            mended,
+        }),
         Format::Text => {
             let line = |c: &Complaint| format!("{}: {}\n  mend: {}", c.check, c.message, c.mend);
             let mut lines: Vec<_> = mended.iter().map(|mend| format!("mended: {mend}")).collect();

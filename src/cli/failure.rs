@@ -103,9 +103,7 @@ impl Failure {
             reason: Reason,
             message: &'a str,
             hint: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
             detail: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
             done: Option<Account>,
         }
         let (subject, refusal) = match self {

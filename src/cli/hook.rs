@@ -335,7 +335,10 @@ pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
         let RefusedRef { name, refusal, .. } = waived;
         let message = escaped(&refusal.message);
         let name = escaped(name);
-        terminal::remark(&format!("two-key: has no effect, beside a stop {name}: {}: {message}", refusal.reason));
+        terminal::remark(&format!(
+            "two-key: admitted because a stop came with it, {name}: {}: {message}",
+            refusal.reason
+        ));
     }
     say_more(verdict.waived.len() + verdict.more_waived, "more without effect");
     for refused in verdict.refused.iter().take(MAX_SAID) {

@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use super::{
     Failure, Format, Place,
     fresh::Source,
-    notify,
+    notify, pager,
     session::{Root, Session, Which},
     terminal, watch,
 };
@@ -108,7 +108,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         }
         Format::Text => {
             session.say_remarks();
-            terminal::say(&report::list_text(&view));
+            pager::page(&session.repo, &report::list_text(&view));
         }
     }
     Ok(())

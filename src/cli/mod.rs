@@ -31,6 +31,7 @@ mod notify;
 mod observed;
 mod output;
 mod pack;
+mod pager;
 mod refuse;
 mod remotes;
 mod report;

@@ -187,7 +187,8 @@ impl Session {
         let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
         let (tags, notes) = (tags.collect(), self.inbox()?.waiting());
         let ((observed, seen), refused) = (self.observed()?, self.refused()?);
-        Ok(Beside { observed, seen, notes, tags, happened: Vec::new(), refused, now: Some(turn::now()) })
+        let unpushed = super::status::unpushed(self)?;
+        Ok(Beside { observed, seen, notes, tags, happened: Vec::new(), refused, now: Some(turn::now()), unpushed })
     }
 
     /// Why agents did not turn their keys, as far as that verifies.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    Beside, FindingView, RefusalView, findings,
+    Beside, FindingView, RefusalView, Unpushed, findings,
     keys::Standing,
     list::{LeaseSummary, summary},
     words::{all_of, escaped, listed, one_of, so_many, time},
@@ -282,6 +282,8 @@ pub struct LeaseView {
     pub findings: Vec<FindingView>,
     /// How many more did not.
     pub more_findings: usize,
+    /// What was signed here about it, and is not on the upstream.
+    pub unpushed: Vec<Unpushed>,
 }
 
 /// What `show` says: a lease, and what else is open on its target.
@@ -354,6 +356,7 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
         risk: document.and_then(|lease| lease.risk.as_ref()).map(|risk| risk.score),
         findings: found.into_iter().map(FindingView::of).collect(),
         more_findings,
+        unpushed: beside.unpushed_of(id),
     }
 }
 

@@ -48,6 +48,10 @@ pub fn lease_text(view: &LeaseView) -> String {
     field("observed", Some(observed_text(view.observed.as_ref())));
     field("message", view.observed.as_ref().and_then(ObservedView::said));
     field("waits for", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
+    for one in &view.unpushed {
+        let what = format!("NOT PUSHED: {} by {}", one.event, one.principals.join(", "));
+        field("kept here", Some(format!("{what}; git two-key sync pushes it")));
+    }
     field("superseded", view.superseded_by.as_ref().map(|by| format!("completed by the start of {by}")));
     let mut text = lines.join("\n") + "\n";
     text.push_str(&cosigners_text(view));

@@ -24,6 +24,7 @@ mod policy;
 mod pull;
 mod refusal;
 mod schema;
+mod set_up;
 mod status;
 mod style;
 mod subject;
@@ -61,6 +62,7 @@ pub use policy::{PolicyShow, ProposedPolicy, policy_show, policy_text};
 pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use refusal::{RefusalReason, RefusalView};
 pub use schema::schema;
+pub use set_up::{CheckedFile, CheckedFiles, DoctorView, SetUpProblem};
 pub use status::{
     Served, StatusView, TargetStatus, Unpushed, Waiting, WaitingStop, WantedWeight, status_targets, status_text,
     status_view,
@@ -147,9 +149,16 @@ pub struct Beside {
     pub refused: BTreeMap<LeaseId, Vec<RefusalView>>,
     /// The time here; without one no window is closed.
     pub now: Option<Timestamp>,
+    /// What was signed here and is not on the upstream.
+    pub unpushed: Vec<Unpushed>,
 }
 
 impl Beside {
+    /// What was signed here about a lease and is not on the upstream.
+    pub fn unpushed_of(&self, id: &LeaseId) -> Vec<Unpushed> {
+        self.unpushed.iter().filter(|one| one.lease.as_deref() == Some(id.as_str())).cloned().collect()
+    }
+
     /// Whose votes wait in notes for an action on a lease.
     pub fn waiting(&self, id: &LeaseId, action: Action) -> &[PrincipalId] {
         self.notes.get(&(id.clone(), action)).map(Vec::as_slice).unwrap_or_default()

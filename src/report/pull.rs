@@ -254,7 +254,8 @@ pub fn pull_markdown(view: &PullView) -> String {
     }
     list_more(&mut text, view.more_effects, "effect");
     for problem in &view.waived {
-        let _ = writeln!(text, "- has no effect, beside a stop: {}: {}", problem.reason, safe(&problem.message));
+        let _ =
+            writeln!(text, "- admitted because a stop came with it: {}: {}", problem.reason, safe(&problem.message));
     }
     list_more(&mut text, view.more_waived, "finding");
     for warning in &view.warnings {

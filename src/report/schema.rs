@@ -4,7 +4,8 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
 use super::{
-    Account, Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView, ShowView, StatusView,
+    Account, CheckedFiles, DoctorView, Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView,
+    ShowView, StatusView,
 };
 use crate::gate::{EvidenceView, GateView, ReplayView};
 use crate::risk::{Assessment, LeaseAssessment};
@@ -45,6 +46,10 @@ struct Output {
     /// Verbs that sign, propose, take back or push: `new`, `sign`, `start`, `approve`, `promote`, `resume`, `complete`, `thaw`,
     /// `refuse`, `sync`, `undo`, the stops, and `key add`, `key remove`, `key revoke`.
     account: Account,
+    /// `doctor`.
+    doctor: DoctorView,
+    /// `check`.
+    check: CheckedFiles,
     /// Any of them, when it was refused or could not be decided.
     failure: Failed,
 }

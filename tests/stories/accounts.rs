@@ -56,15 +56,23 @@ fn what_is_pushed_proposed_and_taken_back_is_told() {
     world.git(&["fetch", "--quiet", "origin"]);
     world.git(&["branch", "--quiet", "--set-upstream-to=origin/main", "main"]);
     let artifact = format!("shop=sha256:{}", "ab".repeat(32));
-    let new = ["new", "--target", "checkout-prod", "--id", "NEXT-1", "--artifact", &artifact, "--format", "json"];
+    let new =
+        ["new", "--target", "checkout-prod", "--id", "NEXT-1", "--artifact", &artifact, "--push", "--format", "json"];
     let told = world.two_key(&new).exits(0).json();
     assert_eq!((&told["proposed"][0]["path"], &told["pushed_to"]), (&json!("leases/NEXT-1.yaml"), &json!("origin")));
     let told = by(world, "user1", &["sign", "NEXT-1", "--no-push"]).exits(0).json();
     assert_eq!(told["pushed_to"], Value::Null);
+    // Every view marks what is here alone.
+    world.two_key(&["list"]).exits(0).says("proposed, NOT PUSHED");
+    world.two_key(&["show", "NEXT-1"]).exits(0).says("NOT PUSHED: COSIGNED by user1");
+    let unpushed = world.two_key(&["show", "NEXT-1", "--format", "json"]).exits(0).json()["unpushed"].clone();
+    assert_eq!((unpushed.as_array().unwrap().len(), &unpushed[0]["event"]), (1, &json!("COSIGNED")));
     let told = world.two_key(&["undo", "--format", "json"]).exits(0).json();
     assert!(told["taken_back"][0].as_str().unwrap().starts_with("Cosign NEXT-1 ("), "{told}");
     assert_eq!(world.git(&["rev-parse", "main"]), world.git(&["rev-parse", "origin/main"]));
     assert_eq!(by(world, "user1", &["sign", "NEXT-1"]).exits(0).json()["pushed_to"], "origin");
+    world.two_key(&["list"]).exits(0).never_says("NOT PUSHED");
+    world.two_key(&["show", "NEXT-1"]).exits(0).never_says("NOT PUSHED");
     // A stop is never taken back.
     by(world, "user1", &["withdraw", "NEXT-1", "--no-push"]).exits(0);
     world.two_key(&["undo"]).exits(0).says("nothing to undo");

@@ -163,7 +163,7 @@ const TASKS: [(&str, &str, &str); 12] = [
     ("git two-key halt", "5 % → 0 %", "git -C ../server.git for-each-ref | grep /2-halt"),
     ("git two-key rollback", "rolled-back", "git -C ../server.git for-each-ref | grep /3-rollback"),
     ("git two-key log", "ROLLED_BACK", "true"),
-    ("git two-key sync", "main is at origin's tip", "git two-key verify --all"),
+    ("git two-key sync", "main is at origin", "git two-key verify --all"),
 ];
 
 #[test]

@@ -88,13 +88,16 @@ fn an_unpinned_trail_is_not_called_verified() {
     world.two_key(&["log"]).exits(0).says("unpinned: ").says("not verified, as no root is pinned").never_says("counts");
 }
 
-/// What bash would offer for these words.
-fn offered(world: &World, words: &str, at: usize) -> String {
+/// What asks bash what it would offer for these words.
+fn offering(words: &str, at: usize) -> String {
     let program = env!("CARGO_BIN_EXE_git-two-key");
-    let script = format!(
+    format!(
         "eval \"$({program} completions bash)\"; COMP_WORDS=({words}); COMP_CWORD={at}; _git_two_key; echo \"${{COMPREPLY[*]}}\""
-    );
-    world.run(world.path(), "bash", &["-c", &script], b"").exits(0).out.trim_end().to_owned()
+    )
+}
+
+fn offered(world: &World, words: &str, at: usize) -> String {
+    world.run(world.path(), "bash", &["-c", &offering(words, at)], b"").exits(0).out.trim_end().to_owned()
 }
 
 #[test]
@@ -108,6 +111,58 @@ fn shells_complete_verbs_and_flags_also_through_git() {
         world.two_key(&["completions", shell]).exits(0).says("approve-next-tier");
     }
     world.two_key(&["completions", "sh"]).exits(2);
+}
+
+#[test]
+fn shells_complete_the_names_that_are_in_the_ledger_here() {
+    let mut world = World::proposed();
+    let here = world.repo().to_owned();
+    let offered = |world: &World, words: &str, at: usize| {
+        let script = format!("cd '{}'; {}", here.display(), offering(words, at));
+        world.run(world.path(), "bash", &["-c", &script], b"").exits(0).out.trim_end().to_owned()
+    };
+    assert_eq!(offered(&world, "git two-key show LEASE-2025", 3), LEASE);
+    assert_eq!(offered(&world, "git two-key show INT-", 3), "INT-2025-0042");
+    assert_eq!(offered(&world, "git two-key status check", 3), "checkout-prod");
+    assert_eq!(offered(&world, "git two-key log --principal cp", 4), "cp14 cp18");
+    // What has ended is not offered, and where there is no ledger nothing is.
+    world.turn("user1", "withdraw", LEASE);
+    assert_eq!(offered(&world, "git two-key show LEASE-2025", 3), "");
+    for shell in ["zsh", "fish"] {
+        world.two_key(&["completions", shell]).exits(0).says("completions words");
+    }
+    let elsewhere = world.path().to_owned();
+    world.enter(&elsewhere);
+    assert_eq!(world.two_key(&["completions", "words"]).exits(3).out, "");
+}
+
+#[test]
+fn what_is_long_goes_through_the_pager_on_a_terminal_alone() {
+    let world = World::rolling();
+    let script = "import os, pty, sys\n\
+        pid, fd = pty.fork()\n\
+        if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])\n\
+        said = b''\n\
+        while True:\n    \
+            try: more = os.read(fd, 4096)\n    \
+            except OSError: break\n    \
+            if not more: break\n    \
+            said += more\n\
+        print(said.decode(), end='')\n\
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
+    let program = env!("CARGO_BIN_EXE_git-two-key");
+    let at_terminal = |args: &[&str], pager: &str| {
+        let args = [&["-c", script, program][..], args].concat();
+        world.run_with(world.repo(), "python3", &args, b"", &[("GIT_PAGER", pager)]).exits(0)
+    };
+    for verb in [&["list"][..], &["show", LEASE], &["log"]] {
+        at_terminal(verb, "sed s/^/paged:/").says("paged:");
+        at_terminal(verb, "cat").never_says("paged:").says(LEASE);
+        // One that is not there keeps nobody from reading.
+        at_terminal(verb, "no-such-pager").says(LEASE);
+        let piped = [("GIT_PAGER", "sed s/^/paged:/")];
+        world.run_with(world.repo(), program, verb, b"", &piped).exits(0).never_says("paged:").says(LEASE);
+    }
 }
 
 #[test]

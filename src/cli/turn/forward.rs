@@ -199,7 +199,7 @@ fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
 /// Says how to push what was made now, where there is a remote and no upstream: what is kept from an upstream was said first.
 fn say_how_to_push(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<(), Failure> {
     let kept = matches!(flags.delivery(&session.repo, &session.branch)?, Delivery::Kept(_));
-    if session.repo.remotes()?.is_empty() || kept && options.is_empty() {
+    if options.is_empty() && (kept || session.repo.remotes()?.is_empty()) {
         return Ok(());
     }
     let remote = flags.to.remote(&session.repo, &session.branch)?;

@@ -32,7 +32,7 @@ pub struct DocumentError {
 }
 
 /// One thing that is wrong with a document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// The line, from 1; 0 if the document as a whole is meant.
     pub line: u32,

@@ -13,6 +13,8 @@ use crate::model::{MAX_FILE_BYTES, Reason, text::is_hidden};
 
 /// How deep mappings and lists may nest.
 const MAX_DEPTH: usize = 16;
+/// How what Git LFS leaves in a file's place begins.
+const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/";
 
 /// Refuses bytes that are not strict YAML of at most so many values, and gives their text. What a value costs to read is far
 /// more than its bytes do.
@@ -25,6 +27,9 @@ pub(super) fn text(bytes: &[u8], most_values: usize) -> Result<&str, DocumentErr
         let (line, column) = position(bytes, error.valid_up_to());
         DocumentError::one(Reason::Malformed, line, column, "the file is not UTF-8")
     })?;
+    if text.starts_with(LFS_POINTER) {
+        return Err(DocumentError::one(Reason::Malformed, 1, 1, "this is a Git LFS pointer, not the file"));
+    }
     if let Some((at, character)) = first_hidden(text) {
         let (line, column) = position(bytes, at);
         return Err(DocumentError::one(Reason::Malformed, line, column, hidden(character)));
@@ -300,6 +305,13 @@ mod tests {
     fn a_tab_is_called_one() {
         assert!(refused("a:\t1\n").contains("(a tab; indent with spaces)"));
         assert!(!refused("a: \u{200b}1\n").contains("tab"));
+    }
+
+    #[test]
+    fn a_git_lfs_pointer_is_called_one() {
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0f\nsize 12\n";
+        assert!(refused(pointer).contains("a Git LFS pointer"));
+        assert!(!refused("version: \t1\n").contains("LFS"));
     }
 
     #[test]

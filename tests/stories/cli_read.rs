@@ -4,17 +4,13 @@ use std::{fs, path::Path};
 
 use crate::kit::{LEASE, Ran, World, lease};
 
-/// Compares with a file of `tests/snapshots/`; `UPDATE_SNAPSHOTS=1` writes it anew, for a person to read the difference.
-#[track_caller]
+/// Compares with a file of `tests/snapshots/`; `INSTA_UPDATE=always` writes it anew, for a person to read the difference.
 fn matches_snapshot(name: &str, actual: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, actual).unwrap();
-    }
-    let expected = fs::read_to_string(&file).unwrap_or_default();
-    let differs = actual.lines().zip(expected.lines()).find(|(now, then)| now != then);
-    assert!(actual == expected, "{} is out of date; the first line that differs: {differs:#?}", file.display());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, actual));
 }
 
 /// What a person who ran a command would have on the screen.
@@ -48,7 +44,7 @@ fn a_story_reads_the_same_for_people_every_time() {
         &["key", "allowed-signers"],
         &["statement", "--message", "--principal", "user1", "promote", "checkout-prod"],
     ];
-    matches_snapshot("story.txt", &transcript(&story(), &verbs));
+    matches_snapshot("story", &transcript(&story(), &verbs));
 }
 
 #[test]
@@ -61,7 +57,7 @@ fn a_story_reads_the_same_for_programs_every_time() {
         &["verify", LEASE, "--format", "json"],
         &["key", "list", "--format", "json"],
     ];
-    matches_snapshot("story.json.txt", &transcript(&story(), &verbs));
+    matches_snapshot("story-json", &transcript(&story(), &verbs));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What an agent writes into the repository: its turns, its refusals, its stops, each with what it rests on.
+//! Agent's writes into the repository: its turns, its refusals, its stops, each with what it rests on.
 //!
 //! Evidence comes first, in an ordinary commit that adds one document; the carrier on top of it names the document's
 //! digest, and its signature covers that. A push is all or nothing. Where another push came first nothing is carried

@@ -1,4 +1,4 @@
-//! What an agent does about one lease in one tick.
+//! Agent's work on one lease in one tick.
 
 use jiff::Timestamp;
 use serde::Serialize;

@@ -117,11 +117,16 @@ impl Round {
 }
 
 impl Agent {
-    /// Takes its place: the repository, the pinned root, the key, the lock. `unpinned` without a root.
+    /// Opens the repository, the pinned root, the key and the lock. `unpinned` without a root.
     pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
         if SigningKey::file(config.key.clone()).is_ok_and(|key| matches!(key, SigningKey::Minisign(_))) {
             let message = "a minisign key cannot sign commits, and what an agent gives as evidence is signed with them";
             return Err(Refusal::new(Reason::Unsigned, message).hint("make an SSH key: ssh-keygen -t ed25519"));
+        }
+        if config.checks.is_empty() && config.changes.is_empty() {
+            let message = "no check is configured, so it would sign whatever is well formed";
+            let hint = "name a program under checks:, or the clones of changes under changes:";
+            return Err(Refusal::new(Reason::Malformed, message).hint(hint));
         }
         let place = Place {
             role: Role::Agent,

@@ -1,4 +1,4 @@
-//! What an agent remembers: what any follower does, and what was measured.
+//! Agent state: what any follower remembers, and what was measured.
 //!
 //! Losing it costs the samples of the tiers that are watched, nothing else: what is wanted, who voted and what stopped
 //! are in the repository.

@@ -1,20 +1,20 @@
 //! `clone`: join a governance repository.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place,
+    Failure, Place, mend,
     session::{Session, Which, unverified_branch},
     terminal::{remark, say},
     turn,
 };
 use crate::{
-    git::{Hook, Repository, SigningKey, config, mirrored, refspecs},
+    git::{Repository, SigningKey, config, mirrored, refspecs},
     model::{Oid, Reason, Refusal, refs},
     report,
 };
@@ -103,7 +103,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     for (refspec, _) in refspecs(ORIGIN) {
         repo.add_config(&format!("remote.{ORIGIN}.fetch"), &format!("+{refspec}"))?;
     }
-    hook(repo)?;
+    mend::hook_if_free(repo);
     signers(repo, &session)?;
     say(&format!(
         "Cloned into {}. Verified: {} steps from the root {root} of repository {}, which names these keys:\n\n{}",
@@ -138,17 +138,6 @@ fn named_key(place: &Place, key: &str) -> Result<String, Failure> {
     let path = std::path::absolute(&path)
         .map_err(|error| Failure::undecided(Reason::Io, format!("finding {}: {error}", path.display())))?;
     Ok(path.display().to_string())
-}
-
-/// Installs the client's hook. Where there is another's the server judges all the same.
-fn hook(repo: &Repository) -> Result<(), Failure> {
-    let program = env::current_exe()
-        .map_err(|error| Failure::undecided(Reason::Io, format!("where this program is: {error}")))?;
-    let installed = repo.free_for_hook(Hook::PrePush).and_then(|()| repo.install_hook(Hook::PrePush, &program));
-    if let Err(refusal) = installed {
-        remark(&format!("warning: the client's hook is not installed: {refusal}"));
-    }
-    Ok(())
 }
 
 /// Writes the keys by which Git's own commands check signatures.

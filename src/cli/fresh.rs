@@ -118,7 +118,7 @@ pub fn known_remote(repo: &Repository, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A length of time as people say it.
+/// A human-readable length of time.
 fn span(seconds: i64) -> String {
     let (number, unit) = match seconds.max(0) {
         seconds @ ..120 => (seconds, "second"),

@@ -306,7 +306,7 @@ fn named(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<(Lea
         }
         Opened::Ordinary { .. } => {
             let record = records::at(&session.repo, &session.state, commit).map_err(|why| {
-                refused(Reason::NoData, format!("it carries no statement and is no applier's word: {why}"))
+                refused(Reason::NoData, format!("it has neither a statement nor an applier's record: {why}"))
             })?;
             let targets = record.targets.into_values();
             targets.filter_map(|target| Some((target.lease, target.health?.evidence?))).collect()
@@ -347,7 +347,7 @@ fn other_terms(session: &Session, lease: &LeaseId, evidence: &Evidence) -> Vec<S
     });
     match pinned {
         Some(pinned) if *pinned != evidence.terms => {
-            differences.push("it was judged by other gates or thresholds than those pinned for the lease".to_owned());
+            differences.push("its gates or thresholds are not those pinned for the lease".to_owned());
         }
         Some(_) => {}
         None => differences.push(format!("{lease} never started, so no gates are pinned for it")),

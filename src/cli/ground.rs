@@ -1,4 +1,4 @@
-//! What a stop stands on where the ledger cannot be folded: a shallow clone, a history with a hole, a wrong root, junk on
+//! Base of a stop where the ledger cannot be folded: a shallow clone, a history with a hole, a wrong root, junk on
 //! the branch.
 //!
 //! A stop binds to a repository and a lease id and to nothing else, so neither signatures nor history are needed to

@@ -6,7 +6,7 @@ use clap::Command;
 
 /// What people come for, and the verbs for it.
 const HEADINGS: [(&str, &[&str]); 5] = [
-    ("Sign", &["new", "sign", "start", "approve", "promote", "resume", "complete", "thaw", "refuse", "sync"]),
+    ("Sign", &["new", "sign", "start", "approve", "promote", "resume", "complete", "thaw", "refuse", "sync", "undo"]),
     ("See", &["status", "list", "show", "log", "report", "wait"]),
     ("Stop", &["pause", "halt", "rollback", "withdraw", "freeze"]),
     ("Operate", &["apply", "agent", "pack", "gate", "risk", "driver-test", "hook", "ci"]),

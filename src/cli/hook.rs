@@ -118,7 +118,7 @@ fn pre_receive() -> Result<(), Failure> {
     if refs.is_empty() {
         // Git runs the hook for some ref. Whoever calls it from another hook has read what Git said, and not passed it on.
         let refusal =
-            Refusal::new(Reason::Internal, "nothing was said on standard input, where Git says what is pushed")
+            Refusal::new(Reason::Malformed, "nothing was said on standard input, where Git says what is pushed")
                 .hint("call the hook with the standard input that Git gave");
         return Err(Failure::Undecided(refusal));
     }
@@ -254,7 +254,7 @@ pub(super) fn decide(
     match answer {
         Ok(Ok(Ok(judged))) => Outcome::Judged(judged),
         Ok(Ok(Err(refusal))) => Outcome::Undecided(refusal),
-        Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => internal("a fault of this program".to_owned()),
+        Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => internal("internal error; nothing was decided".to_owned()),
         Err(RecvTimeoutError::Timeout) => {
             let seconds = timeout.unwrap_or_default().as_secs();
             let refusal = Refusal::new(Reason::Stale, format!("it could not be judged within {seconds} seconds"));
@@ -335,7 +335,10 @@ pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
         let RefusedRef { name, refusal, .. } = waived;
         let message = escaped(&refusal.message);
         let name = escaped(name);
-        terminal::remark(&format!("two-key: has no effect, beside a stop {name}: {}: {message}", refusal.reason));
+        terminal::remark(&format!(
+            "two-key: admitted because a stop came with it, {name}: {}: {message}",
+            refusal.reason
+        ));
     }
     say_more(verdict.waived.len() + verdict.more_waived, "more without effect");
     for refused in verdict.refused.iter().take(MAX_SAID) {

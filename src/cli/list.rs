@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use super::{
     Failure, Format, Place,
     fresh::Source,
-    notify,
+    notify, pager,
     session::{Root, Session, Which},
     terminal, watch,
 };
@@ -104,11 +104,11 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         }
         Format::Text if args.mine && view.leases.is_empty() && view.policy_proposed.is_none() => {
             session.say_remarks();
-            terminal::say("nothing awaits your key");
+            terminal::say("nothing waits for your key");
         }
         Format::Text => {
             session.say_remarks();
-            terminal::say(&report::list_text(&view));
+            pager::page(&session.repo, &report::list_text(&view));
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "each verb is a private module whose Args and run read alike")]
 
+mod account;
 mod agent;
 mod apply;
 mod apply_log;
@@ -24,11 +25,13 @@ mod key;
 mod list;
 mod log;
 mod man;
+mod mend;
 mod new;
 mod notify;
 mod observed;
 mod output;
 mod pack;
+mod pager;
 mod refuse;
 mod remotes;
 mod report;
@@ -45,6 +48,7 @@ mod teller;
 mod terminal;
 mod trust;
 mod turn;
+mod undo;
 mod verify;
 mod wait;
 mod watch;
@@ -129,15 +133,16 @@ verbs! {
     Clone(clone::Args) => clone::run;
     Trust(trust::Args) => trust::run;
     #[command(visible_alias = "push")]
-    Sync(sync::Args) => sync::run;
-    New(Box<new::Args>) => new::run;
+    Sync(sync::Args) => sync::run, |args| args.format;
+    Undo(undo::Args) => undo::run, |args| args.format;
+    New(Box<new::Args>) => new::run, |args| args.format();
     #[command(visible_alias = "sign-lease")]
-    Sign(sign::Args) => sign::run;
-    Refuse(refuse::Args) => refuse::run;
+    Sign(sign::Args) => sign::run, |args| args.format();
+    Refuse(refuse::Args) => refuse::run, |args| args.format();
     #[command(flatten)]
-    Forward(steps::Forward) => steps::Forward::run;
+    Forward(steps::Forward) => steps::Forward::run, |args| args.format();
     #[command(flatten)]
-    Stop(steps::Stop) => steps::Stop::run;
+    Stop(steps::Stop) => steps::Stop::run, |args| args.format();
     Wait(wait::Args) => wait::run;
     Verify(verify::Args) => verify::run, |args| args.format;
     Status(status::Args) => status::run, |args| args.format;
@@ -163,6 +168,18 @@ verbs! {
     Ci(ci::Args) => ci::run, |args| args.format;
 }
 
+impl Verb {
+    /// Whether it signs, proposes or pushes: then it gives an account.
+    fn writes(&self) -> bool {
+        match self {
+            Self::Sync(_) | Self::Undo(_) | Self::New(_) | Self::Sign(_) | Self::Refuse(_) | Self::Forward(_) => true,
+            Self::Stop(_) => true,
+            Self::Key(args) => args.writes(),
+            _ => false,
+        }
+    }
+}
+
 /// Where a verb runs.
 #[derive(Debug)]
 pub struct Place {
@@ -182,16 +199,26 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let place = Place { folder: line.folder.clone().unwrap_or_else(|| PathBuf::from(".")) };
+    let format = line.verb.format();
+    if format == Format::Json && line.verb.writes() {
+        account::begin();
+    }
     let outcome = panic::catch_unwind(|| line.verb.run(&place));
     let outcome = outcome.unwrap_or_else(|_| {
-        let message = "a fault of this program; nothing may be concluded from it";
+        let message = "internal error; nothing was decided";
         Err(Failure::Undecided(Refusal::new(Reason::Internal, message).hint("report it with the message above")))
     });
+    let done = account::end();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            if let Some(done) = done {
+                terminal::say_value(&done);
+            }
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
-            if line.verb.format() == Format::Json
-                && let Some(value) = failure.json()
+            if format == Format::Json
+                && let Some(value) = failure.json(done.filter(|done| !done.is_empty()))
             {
                 terminal::say_json(&value);
             }

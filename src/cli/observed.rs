@@ -1,4 +1,4 @@
-//! What appliers attest of leases, as views have it: of what runs from their newest records, of what has ended from the last
+//! Observations of leases for views: of what runs from their newest records, of what has ended from the last
 //! that was about it.
 
 use std::collections::BTreeMap;
@@ -7,11 +7,11 @@ use super::{Failure, session::Session};
 use crate::{
     follower::{
         checks::{Check, Checks, Outcome},
-        records::{self, Sought, TargetHealth, TargetRecord},
+        records::{self, Past, Sought, TargetHealth, TargetRecord},
     },
     ledger::EventKind,
     model::{LeaseId, PrincipalId, TargetId},
-    report::{CheckView, HealthView, Observation, Seen},
+    report::{self, CheckView, HealthView, Observation, Seen},
 };
 
 /// The two views of it: by lease, and by target.
@@ -34,14 +34,15 @@ impl Session {
             observed.insert(record.lease.clone(), observation(found.applier, found.record));
         }
         // A ledger may have a million steps, and no applier.
-        if targets.is_empty() {
+        if !records::are_any(&self.repo, &self.state)? {
             return Ok((observed, targets));
         }
-        let then = records::last_about(&self.repo, &self.state, &self.sought(&observed))?;
+        let then = records::last_about(&self.repo, &self.state, &self.sought(&observed), &self.past())?;
         for (lease, found) in then {
             // What its target is seen at now is newer than what its last record says.
             let now = observed.remove(&lease);
-            let then = observation(found.applier, found.record);
+            let key_standing = found.former.map(str::to_owned);
+            let then = Observation { key_standing, ..observation(found.applier, found.record) };
             observed.insert(
                 lease,
                 now.map_or(then.clone(), |now| Observation { weight: now.weight, seen: now.seen, ..then }),
@@ -50,16 +51,21 @@ impl Session {
         Ok((observed, targets))
     }
 
+    /// The keys that appliers had once.
+    pub(super) fn past(&self) -> Past {
+        let place = self.reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
+        Past { place, keys: report::former_keys(&self.state, &self.reports) }
+    }
+
     /// The leases that started and of which no newest record tells what became.
     fn sought(&self, observed: &BTreeMap<LeaseId, Observation>) -> Sought {
-        let place: BTreeMap<_, _> = self.reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
         let mut started = BTreeMap::new();
         for (at, report) in self.reports.iter().enumerate() {
             let starts = report.events.iter().filter(|event| event.event == EventKind::Started);
             started.extend(starts.filter_map(|event| Some((event.lease.clone()?, at))));
         }
         started.retain(|lease, _| observed.get(lease).is_none_or(|seen| seen.doing.is_none()));
-        Sought { place, started }
+        Sought { started }
     }
 }
 
@@ -77,6 +83,7 @@ fn observation(applier: PrincipalId, record: TargetRecord) -> Observation {
         message: record.message,
         health: record.health.map(health_view),
         checks: record.checks.as_ref().map(check_views).unwrap_or_default(),
+        key_standing: None,
     }
 }
 

@@ -187,7 +187,8 @@ impl Session {
         let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
         let (tags, notes) = (tags.collect(), self.inbox()?.waiting());
         let ((observed, seen), refused) = (self.observed()?, self.refused()?);
-        Ok(Beside { observed, seen, notes, tags, happened: Vec::new(), refused, now: Some(turn::now()) })
+        let unpushed = super::status::unpushed(self)?;
+        Ok(Beside { observed, seen, notes, tags, happened: Vec::new(), refused, now: Some(turn::now()), unpushed })
     }
 
     /// Why agents did not turn their keys, as far as that verifies.
@@ -208,24 +209,27 @@ impl Session {
 
     /// The same with all that appliers say happened: what the audit trail needs.
     pub fn beside_with_history(&self) -> Result<Beside, Failure> {
-        let policy = self.state.policy().get();
+        let (policy, past) = (self.state.policy().get(), self.past());
         let named = |happened: records::Happened| {
-            let (_, _, key) = policy.keys().find(|(_, _, key)| key.raw() == happened.key)?;
+            let now = policy.keys().find(|(_, _, key)| key.raw() == happened.key);
+            let key = now.map(|(_, _, key)| key.fingerprint()).or_else(|| past.fingerprint(happened.key))?;
             let event = happened.event;
             Some(Happened {
                 event: event.event,
                 seen: event.at.as_second(),
                 applier: happened.applier,
-                key: key.fingerprint(),
+                key,
                 commit: happened.commit,
                 ledger: happened.ledger,
                 target: event.target,
                 lease: event.lease,
                 step: event.step,
                 weight_bp: event.weight_bp,
+                key_standing: happened.former.map(str::to_owned),
             })
         };
-        let history = terminal::patiently("reading what appliers say", || records::history(&self.repo, &self.state))?;
+        let history =
+            terminal::patiently("reading what appliers say", || records::history(&self.repo, &self.state, &past))?;
         let happened = history.into_iter().filter_map(named).collect();
         Ok(Beside { happened, ..self.beside()? })
     }
@@ -303,7 +307,7 @@ impl Session {
     pub fn signer(&self) -> Result<PrincipalId, Failure> {
         let key = self.repo.default_key()?.ok_or_else(|| {
             let message = "no key to sign with is configured here, so whose statement it is cannot be known";
-            let hint = "name the principal with --principal NAME, or: git config two-key.key FILE";
+            let hint = "set your key: git config two-key.key FILE";
             Failure::Undecided(Refusal::new(Reason::NoKey, message).hint(hint))
         })?;
         let key = key.public_key()?;
@@ -339,7 +343,10 @@ fn begin(repo: &Repository) -> Result<(Root, String), Failure> {
 
 fn no_ledger(branch: &str) -> Failure {
     let message = format!("there is no ledger here: {} has no {POLICY_PATH}", refs::short(branch));
-    Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint("make one with: git two-key init"))
+    Failure::Undecided(
+        Refusal::new(Reason::NoLedger, message)
+            .hint("this is not a governance clone; change to it, or clone one: git two-key clone URL --root ROOT"),
+    )
 }
 
 /// The branch that the root's policy names.

@@ -45,7 +45,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let named = args.targets.iter().map(|handle| target(&session, &all, handle)).collect::<Result<BTreeSet<_>, _>>()?;
     let targets = if named.is_empty() { &all } else { &named };
     let beside = session.beside()?;
-    let waiting = Waiting { stops: waiting_stops(&session)?, unpushed: unpushed(&session)? };
+    let waiting = Waiting { stops: waiting_stops(&session)?, unpushed: beside.unpushed.clone() };
     let remarks = &session.remarks;
     let view = report::status_view(&session.state, &session.reports, &beside, &waiting, targets, remarks);
     match args.format {
@@ -93,9 +93,10 @@ fn waiting_stops(session: &Session) -> Result<Vec<WaitingStop>, Failure> {
 }
 
 /// What the local branch has that its upstream, as it was fetched last, has not; and votes by note that no remote has.
-fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
+pub(super) fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
     let mut unpushed = Vec::new();
-    if let Some((_, upstream)) = super::remotes::upstream(&session.repo, &session.branch)? {
+    let upstream = super::remotes::upstream(&session.repo, &session.branch)?;
+    if let Some((_, upstream)) = upstream.filter(|(_, upstream)| *upstream != session.tip) {
         let mut ahead = Vec::new();
         for report in session.reports.iter().rev() {
             if session.repo.is_ancestor(report.commit, upstream)? {

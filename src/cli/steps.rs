@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    Failure, Place, evidence,
+    Failure, Format, Place, evidence,
     session::Session,
     turn::{self, Ask, Flags},
 };
@@ -39,7 +39,7 @@ pub enum Forward {
         after_long_help = "Examples:\n  git two-key start LEASE-20251027-021913\n  git two-key start checkout-prod --key ~/.ssh/agent"
     )]
     Start(OnLease),
-    /// Raise a lease to its next tier: your side of it
+    /// Raise a lease to its next tier: add your signature
     ///
     /// Turns your key for the next tier. It takes the promote rule's keys, a human's and an agent's; until both are there
     /// the lease stays where it is.
@@ -51,7 +51,7 @@ pub enum Forward {
     /// people only: an agent's key is refused.
     #[command(visible_alias = "approve-next-tier", after_long_help = "Examples:\n  git two-key approve checkout-prod")]
     Approve(OnLease),
-    /// Let a paused lease go on: your side of it
+    /// Let a paused lease go on: add your signature
     ///
     /// Pausing takes one key; going on takes the promote rule's keys.
     #[command(after_long_help = "Examples:\n  git two-key resume checkout-prod")]
@@ -61,7 +61,7 @@ pub enum Forward {
     /// One human or agent suffices. The next start on the same target completes the lease too.
     #[command(after_long_help = "Examples:\n  git two-key complete checkout-prod")]
     Complete(OnLease),
-    /// End a freeze: your side of it
+    /// End a freeze: add your signature
     ///
     /// It takes the promote rule's keys, a human's and an agent's.
     #[command(after_long_help = "Examples:\n  git two-key thaw")]
@@ -115,6 +115,16 @@ pub enum Stop {
 }
 
 impl Forward {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        match self {
+            Self::Start(on) | Self::Promote(on) | Self::Approve(on) | Self::Resume(on) | Self::Complete(on) => {
+                on.flags.to.format
+            }
+            Self::Thaw(flags) => flags.to.format,
+        }
+    }
+
     /// Turns the key.
     pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
         let (action, flags, ask) = match self {
@@ -132,6 +142,14 @@ impl Forward {
 }
 
 impl Stop {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        match self {
+            Self::Pause(on) | Self::Halt(on) | Self::Rollback(on) | Self::Withdraw(on) => on.flags.to.format,
+            Self::Freeze(flags) => flags.to.format,
+        }
+    }
+
     /// Turns the key.
     pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
         let (action, flags, lease) = match self {

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place, remotes,
+    Failure, Format, Place, account, remotes,
     terminal::{remark, say},
     turn::{self, Local, effect, stops::Undelivered},
 };
@@ -24,6 +24,9 @@ pub struct Args {
     /// The remote to fetch from and to push to [default: the branch's upstream, else the only remote, else origin]
     #[arg(long, value_name = "NAME")]
     remote: Option<String>,
+    /// How to print; with json, words for people go to standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
 }
 
 /// Brings the local branch and the remote's together.
@@ -55,6 +58,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         Ok(()) => {
             for line in effect::changes(&before, &session.state) {
                 say(&line);
+                account::note(|account| account.effect.push(line));
             }
             all_delivered(&undelivered, &remote)
         }

@@ -1,4 +1,4 @@
-//! Keeps looking: reads again when a ref has moved, and draws again when what is to be seen has changed.
+//! Watch loop: reads again when a ref has moved, and draws again when what is to be seen has changed.
 
 use std::{
     io,

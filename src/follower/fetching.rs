@@ -142,7 +142,7 @@ impl Fetching {
                 }
                 failed(format!("it has not answered for {} s, and is being waited for", self.limits.wait.as_secs()))
             }
-            Err(RecvTimeoutError::Disconnected) => failed("it was given up".to_owned()),
+            Err(RecvTimeoutError::Disconnected) => failed("it timed out".to_owned()),
         }
     }
 

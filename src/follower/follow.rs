@@ -60,7 +60,7 @@ pub(crate) struct Followed {
 }
 
 impl Follower {
-    /// Takes its place: the repository, the pinned root, the key, the lock, and what it remembers. `unpinned` without a root.
+    /// Opens the repository, the pinned root, the key, the lock and its state. `unpinned` without a root.
     pub(crate) fn open<T: DeserializeOwned + AsRef<FollowerState>>(
         place: Place,
         clock: Box<Clock>,
@@ -145,7 +145,7 @@ impl Follower {
         if whole {
             state.searched.clone_from(searched);
         }
-        followed.remarks.extend(missed.into_iter().map(|what| Refusal::new(Reason::Internal, what)));
+        followed.remarks.extend(missed.into_iter().map(|what| Refusal::new(Reason::Damaged, what)));
         followed
     }
 

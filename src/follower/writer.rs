@@ -1,4 +1,4 @@
-//! What an applier writes into the repository: its own signed ref, its stops, the merges that carry stops over, and the
+//! Applier's writes into the repository: its own signed ref, its stops, the merges that carry stops over, and the
 //! tags of what it applied.
 
 use std::{collections::BTreeSet, thread::JoinHandle};

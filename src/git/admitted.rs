@@ -78,14 +78,14 @@ fn told_moves(input: &[u8]) -> Result<Vec<Told>, GitError> {
 }
 
 /// Whether all moves that Git is about to make in a repository are plainly what a push was admitted with, so that nothing else
-/// has to be asked: of the branch, from where Git says that it is, and of what is none of our business. A push of many refs
+/// has to be asked: of the branch, from where Git says that it is, and of what is not governed. A push of many refs
 /// asks for each of them.
 pub fn plainly_admitted(git_dir: &Path, input: &[u8], now: SystemTime) -> bool {
     // A worktree's own folder names the one that all share.
     let shared = fs::read_to_string(git_dir.join("commondir")).map(|shared| git_dir.join(shared.trim_end()));
     let common_dir = shared.unwrap_or_else(|_| git_dir.to_owned());
     let folder = folder(&common_dir);
-    // Whatever is none of our business is so only while the branch stands for no other ref.
+    // What is not governed is so only while the branch stands for no other ref.
     let branch = young(&folder.join(BRANCH), now).filter(|branch| !may_be_symbolic(&common_dir, branch));
     let plain = |Told { name, from, to }: &Told| match &branch {
         Some(branch) if place(name, branch) == Place::Other => true,

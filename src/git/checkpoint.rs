@@ -1,4 +1,4 @@
-//! What the hook remembers of the fold between pushes.
+//! Checkpoint: what the hook keeps of the fold between pushes.
 //!
 //! Kept in a folder that only the hook writes, tied to the root, the tip and this very build, and never read by
 //! `verify`. Anything off about it, and it is as if it were not there: that costs time, never safety.

@@ -1,4 +1,4 @@
-//! Which policy and lease entries differ between two trees. Equal trees are never read.
+//! Changed files: which policy and lease entries differ between two trees. Equal trees are never read.
 //!
 //! A commit that takes up trees from before again is a few bytes for whoever sends it. So what was found out about trees,
 //! about pairs of folders and about files is kept and not found out again, as far as there is room; and a step that changes

@@ -1,4 +1,4 @@
-//! Installs hooks.
+//! Hook installation.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Gathers the facts of a push for [`crate::admission`], in quarantine.
+//! Facts of a push for [`crate::admission`], in quarantine.
 //!
 //! Every commit between a ref's old and new tip is read, whether some other ref has it already or not: a bad commit
 //! that came by a scratch branch first is judged when the governed branch takes it up. Symbolic refs are judged by

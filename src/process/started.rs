@@ -1,4 +1,4 @@
-//! What a program started: found by a mark in its environment, ended with the program, and reaped.
+//! Child processes of a program: found by a mark in its environment, ended with the program, and reaped.
 //!
 //! A process group ends at once, but whoever makes a session of its own leaves it. So every program with a limit carries a
 //! mark that it hands on to what it starts, and what loses its parent becomes our child (a *subreaper*), not that of the

@@ -66,7 +66,7 @@ impl Config {
             return Err(Refusal::new(Reason::Malformed, "the applier's configuration: interval is at least 1s"));
         }
         if raw.metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
-            let message = "the applier's configuration: metrics-listen is an address of this machine alone";
+            let message = "the applier's configuration: metrics-listen must be a loopback address";
             return Err(Refusal::new(Reason::Malformed, message).hint("for example: metrics-listen: 127.0.0.1:9469"));
         }
         let targets: BTreeMap<_, _> =

@@ -59,7 +59,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How often it is looked whether something has been done.
 pub(super) const GLANCE: Duration = Duration::from_millis(5);
 
-/// What a worker hands over.
+/// Result of a job.
 type Done = Result<Outcome, Refusal>;
 
 /// An applier: its coordinator, which alone owns all that it knows and remembers.
@@ -128,7 +128,7 @@ enum Stage {
 }
 
 impl Applier {
-    /// Takes its place: the repository, the pinned root, the key, the lock. `unpinned` without a root.
+    /// Opens the repository, the pinned root, the key and the lock. `unpinned` without a root.
     pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
         let place = Place {
             role: Role::Applier,
@@ -492,7 +492,7 @@ impl Applier {
     }
 
     /// Says of the targets that have not answered for too long that they have not.
-    pub(super) fn leave_behind(&mut self) {
+    pub(super) fn report_timed_out(&mut self) {
         for target in self.targets.clone() {
             let Some(since) = self.workers.away_for(&target) else { continue };
             if self.workers.hangs(&target) || !self.said.contains_key(&target) {
@@ -534,7 +534,7 @@ impl Applier {
         self.interval
     }
 
-    /// How it goes, beside what the last tick's report says.
+    /// Health counters, beside what the last tick's report says.
     pub(super) fn counters(&self) -> Counters {
         let fetched = self.remembered.follower.fetched.as_ref().map(|reading| reading.now);
         let unwritten = self.follower.mirror.unwritten().is_some() || !self.unwritten().is_empty();

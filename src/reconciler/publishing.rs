@@ -195,7 +195,7 @@ impl Applier {
     /// Ends a tick: has the record, stops and tags written and pushed. Whatever fails is reported, and tried again at the
     /// next tick; and so is what would go to a remote that does not answer.
     pub(super) fn close(&mut self) {
-        self.leave_behind();
+        self.report_timed_out();
         if self.tick.mode == Mode::DryRun {
             return;
         }

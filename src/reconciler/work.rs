@@ -201,7 +201,7 @@ impl Job {
         let Some(wanted) = view.desired(target, &applied) else { return Ok(None) };
         let driver = view.driver(target, &wanted)?;
         let seen = driver.observe();
-        let decision = target::held(Refusal::new(Reason::Internal, "nothing was decided"));
+        let decision = target::held(Refusal::new(Reason::Internal, "internal error: no decision was made"));
         let mut run =
             TargetRun { target: target.clone(), driver, reading: view.tick.reading.clone(), events: Vec::new() };
         let found = |applied: &Applied| view.found(target, applied, seen.as_ref().ok());

@@ -30,7 +30,7 @@ enum News<T> {
     Left,
 }
 
-/// Those who work on targets.
+/// Worker pool: one job a target.
 pub(super) struct WorkerPool<T> {
     said: Sender<News<T>>,
     heard: Receiver<News<T>>,

@@ -1,4 +1,4 @@
-//! What a lease's tests may take for harm that is none, and what they can see: said before anybody signs.
+//! Alarm estimates: what a lease's tests may take for harm that is none, and what they can see: said before anybody signs.
 
 use crate::{
     gate::{Budget, Traffic, blocks_of, least_events, seen_after, smallest_harm},

@@ -1,4 +1,4 @@
-//! What a pull request's check says: what would be refused, what merging would put in force, what must not be lost.
+//! Pull request report: what would be refused, what merging would put in force, what must not be lost.
 
 use std::fmt::Write as _;
 
@@ -254,7 +254,8 @@ pub fn pull_markdown(view: &PullView) -> String {
     }
     list_more(&mut text, view.more_effects, "effect");
     for problem in &view.waived {
-        let _ = writeln!(text, "- has no effect, beside a stop: {}: {}", problem.reason, safe(&problem.message));
+        let _ =
+            writeln!(text, "- admitted because a stop came with it: {}: {}", problem.reason, safe(&problem.message));
     }
     list_more(&mut text, view.more_waived, "finding");
     for warning in &view.warnings {

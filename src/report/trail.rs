@@ -14,7 +14,9 @@ use crate::{
 };
 
 use super::{
-    Beside, Happened, VoteView, finding_subject, policy_difference,
+    Beside, Happened, VoteView, finding_subject,
+    lease::since,
+    policy_difference,
     words::{all_of, escaped, time},
 };
 
@@ -53,6 +55,8 @@ pub struct Entry {
     pub principal: Option<String>,
     /// That key's fingerprint.
     pub key: Option<String>,
+    /// Why the key of what an applier saw is in force no more, where it counted then: `revoked` or `not-listed`.
+    pub key_standing: Option<String>,
     /// The transition's tag below `refs/tags/`, where it is there.
     pub tag: Option<String>,
     /// Why, in the signer's words.
@@ -86,7 +90,7 @@ pub struct PolicyChange {
     pub difference: Vec<String>,
 }
 
-/// A key that is out of force for ever.
+/// A revoked key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RevokedKey {
     /// Whose key it is.
@@ -135,6 +139,7 @@ fn applier_entry(happened: &Happened) -> Entry {
         weight_bp: Some(happened.weight_bp),
         principal: Some(happened.applier.to_string()),
         key: Some(happened.key.to_string()),
+        key_standing: happened.key_standing.clone(),
         ..Entry::default()
     }
 }
@@ -253,6 +258,9 @@ pub fn entry_text(entry: &Entry) -> String {
         ([], Some(principal), Some(key)) => word(format!("by {principal} {key}")),
         ([], ..) => {}
         (votes, ..) => word(format!("by {}", all_of(&votes.iter().map(String::as_str).collect::<Vec<_>>()))),
+    }
+    if let Some(standing) = &entry.key_standing {
+        word(format!("({})", since(standing)));
     }
     if let Some(tag) = &entry.tag {
         word(format!("tag {tag}"));

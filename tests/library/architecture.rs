@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("process", PROGRAM, &[]),
     ("sources", PROGRAM, &["process", "gate", "model"]),
     ("git", PROGRAM, &["process", "risk", "admission", "ledger", "signature", "model"]),
-    ("follower", PROGRAM, &["git", "gate", "admission", "ledger", "signature", "model"]),
+    ("follower", PROGRAM, &["git", "report", "gate", "admission", "ledger", "signature", "model"]),
     ("reconciler", PROGRAM, &["follower", "process", "git", "sources", "gate", "admission", "ledger", "model"]),
     (
         "agent",

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 use crate::kit::{self, LEASE, Ran, World};
 
+/// Clones of changes that no lease here names.
+const SOME_CHECK: &str = "changes: {\"https://git.example/other.git\": other}\n";
+
 /// People's repository, a server, and an agent with a clone of its own.
 struct Stage {
     world: World,
@@ -59,8 +62,10 @@ impl Stage {
 
     fn configure_as(&self, name: &str, key: &str, more: &str) {
         let key = self.world.key_file(key);
+        // An agent that checks nothing does not start.
+        let some = if more.contains("checks:") || more.contains("changes:") { "" } else { SOME_CHECK };
         let text = format!(
-            "name: {name}\nkey: {}\nrepository: agent\nremote: origin\nroot: {}\n{more}",
+            "name: {name}\nkey: {}\nrepository: agent\nremote: origin\nroot: {}\n{some}{more}",
             key.display(),
             self.root
         );
@@ -545,4 +550,15 @@ fn the_deadline_of_a_check_needs_no_program_and_spares_nothing_that_the_check_st
     assert!(!stage.path("late").exists(), "it went on to its end");
     let daemon = fs::read_to_string(stage.path("daemon")).unwrap();
     assert!(!PathBuf::from("/proc").join(daemon.trim()).exists(), "what it started lives on");
+}
+
+#[test]
+fn an_agent_that_would_check_nothing_does_not_start() {
+    let stage = Stage::new();
+    let file = stage.path("agent.yaml");
+    let checked = fs::read_to_string(&file).unwrap();
+    fs::write(&file, checked.replace(SOME_CHECK, "")).unwrap();
+    stage.agent(&["--once"]).exits(3).says("malformed: no check is configured");
+    fs::write(&file, checked).unwrap();
+    stage.agent(&["--once"]).never_says("no check is configured");
 }

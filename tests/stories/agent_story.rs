@@ -160,7 +160,8 @@ impl Stage {
         let place = "{haproxy: {socket: haproxy.sock, backend: shop, stable: [old], candidate: [new]}}";
         let applier = common("edge1", "applier") + &format!("targets:\n  checkout-prod: {place}\n");
         fs::write(self.path("applier.yaml"), applier).unwrap();
-        let agent = common("cp14", "agent") + "promote: after-human\nstart: when-authorized\n";
+        let agent = common("cp14", "agent")
+            + "promote: after-human\nstart: when-authorized\nchanges: {\"https://git.example/other.git\": other}\n";
         fs::write(self.path("agent.yaml"), agent).unwrap();
     }
 

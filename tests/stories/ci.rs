@@ -26,7 +26,7 @@ fn a_pull_request_says_what_merging_it_would_put_in_force() {
     let base = scene.world.head();
     scene.promote("user1");
     let view = ci(&scene.world, &base, &["--format", "json"]).exits(0).json();
-    let stays = format!("{LEASE} stays at 5 % on checkout-prod; 25 % awaits an agent");
+    let stays = format!("{LEASE} stays at 5 % on checkout-prod; waiting for an agent, to promote to 25 %");
     assert_eq!(texts(&view), [stays]);
     let vote = scene.promote("cp14");
     let view = ci(&scene.world, &base, &["--format", "json"]).exits(0).json();
@@ -71,7 +71,10 @@ fn the_whole_life_of_a_lease_is_told_in_words() {
     };
     let root = world.head();
     world.commit_file(&format!("leases/{LEASE}.yaml"), &lease(LEASE), "Propose a lease");
-    assert_eq!(said(&root), format!("{LEASE} is proposed for checkout-prod; cosign awaits a human and an agent"));
+    assert_eq!(
+        said(&root),
+        format!("{LEASE} is proposed for checkout-prod; waiting for a human and an agent, to authorize")
+    );
     let proposed = world.head();
     world.turn("user1", "cosign", LEASE);
     world.turn("cp14", "cosign", LEASE);
@@ -98,7 +101,7 @@ fn policies_and_revocations_are_told_in_words() {
     let key = |name: &str| world.key_file(name).display().to_string();
     world.two_key(&["key", "add", "user3", &world.public_key("user3"), "--role", "human"]).exits(0);
     let view = ci(&world, &root, &["--format", "json"]).exits(0).json();
-    let comes = format!("user3 comes as human with {}", world.fingerprint("user3"));
+    let comes = format!("adds human user3 with {}", world.fingerprint("user3"));
     assert_eq!(texts(&view), [format!("policy version 2 is proposed: {comes}; its keys so far: nobody yet")]);
     world.two_key(&["sign", "policy", "--key", &key("user1")]).exits(0);
     world.two_key(&["sign", "policy", "--key", &key("cp14")]).exits(0);
@@ -108,7 +111,7 @@ fn policies_and_revocations_are_told_in_words() {
     let whose = world.fingerprint("cp18");
     world.two_key(&["key", "revoke", &whose, "--key", &key("user1")]).exits(0);
     let view = ci(&world, &enacted, &["--format", "json"]).exits(0).json();
-    assert_eq!(texts(&view), [format!("the key {whose} of cp18 is out of force for ever")]);
+    assert_eq!(texts(&view), [format!("the key {whose} of cp18 is revoked, permanently")]);
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn what_the_hook_refuses_is_refused_in_the_same_words() {
     assert_eq!((&view["ok"], &view["reason"]), (&json!(false), &json!("unknown-key")));
     assert_eq!(view["refused"][0]["path"], json!(format!("leases/{LEASE}.yaml")));
     // A person's vote beside it would still count where nobody refuses it.
-    assert!(texts(&view)[0].contains("25 % awaits an agent"), "{view}");
+    assert!(texts(&view)[0].contains("waiting for an agent, to promote to 25 %"), "{view}");
 }
 
 #[test]
@@ -201,7 +204,7 @@ fn a_stop_is_admitted_beside_what_does_not_count() {
     scene.turn("cp18", &kit::scene::stop("halt", 1));
     let ran = ci(&scene.world, &base, &["--annotate", "github"]).exits(0);
     ran.says("checkout-prod goes from 5 % to 0 %: halt by agent cp18")
-        .says("has no effect, beside a stop")
+        .says("admitted because a stop came with it")
         .says(&format!("::warning file=leases/{LEASE}.yaml,line=1,title=two-key%3A unknown-key::has no effect"));
 }
 

@@ -19,6 +19,12 @@ struct Job<'a> {
     env: Vec<(&'a str, &'a str)>,
 }
 
+/// What the action asks the runner: the branch's tip, the tip that is judged, and how it is merged.
+const BASE: &str =
+    "inputs.base || github.event.merge_group.base_sha || github.base_ref && format('origin/{0}', github.base_ref)";
+const HEAD: &str = "inputs.head || github.event.merge_group.head_sha || github.event.pull_request.head.sha";
+const METHOD: &str = "github.event.merge_group && 'fast-forward' || inputs.method";
+
 fn document(path: &str) -> Value {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -117,9 +123,11 @@ fn on_actions(path: &str, markers: &[(&str, &str)]) {
         let expressions = BTreeMap::from([
             ("vars.TWO_KEY_ROOT", scene.root.as_str()),
             ("inputs.root", scene.root.as_str()),
-            ("inputs.method", "merge"),
-            ("inputs.base || github.base_ref && format('origin/{0}', github.base_ref)", base),
-            ("inputs.head || github.event.pull_request.head.sha", head),
+            ("inputs.release", ""),
+            ("inputs.sha256", ""),
+            (METHOD, "merge"),
+            (BASE, base),
+            (HEAD, head),
         ]);
         Job { scene: &scene, checkout: forge(&scene), expressions, env: env.clone() }.workflow(path)
     };
@@ -185,11 +193,100 @@ fn without_a_root_the_action_is_undecided_and_so_fails() {
     let expressions = BTreeMap::from([
         ("vars.TWO_KEY_ROOT", ""),
         ("inputs.root", ""),
-        ("inputs.method", "merge"),
-        ("inputs.base || github.base_ref && format('origin/{0}', github.base_ref)", "origin/main"),
-        ("inputs.head || github.event.pull_request.head.sha", head.as_str()),
+        ("inputs.release", ""),
+        ("inputs.sha256", ""),
+        (METHOD, "merge"),
+        (BASE, "origin/main"),
+        (HEAD, head.as_str()),
     ]);
     let env = vec![("GITHUB_ACTIONS", "true")];
     let job = Job { scene: &scene, checkout: forge(&scene), expressions, env };
     job.action(&serde_json::json!({"root": ""})).exits(3).says("::error title=two-key%3A unpinned::");
+}
+
+#[test]
+fn what_a_merge_queue_made_is_judged_as_it_will_be_pushed() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    assert!(document("templates/ci/github.yml")["on"].get("merge_group").is_some());
+    let base = world.head();
+    scene.promote("user1");
+    let vote = scene.promote("cp14");
+    let merged = |first: &str, second: &str| {
+        let tree = format!("{vote}^{{tree}}");
+        let made = world.git(&["commit-tree", "-p", first, "-p", second, "-m", "Merge pull request", &tree]);
+        world.git(&["update-ref", "refs/heads/main", &made]);
+        made
+    };
+    let judge = |head: &str| {
+        let expressions = BTreeMap::from([
+            ("inputs.root", scene.root.as_str()),
+            ("inputs.release", ""),
+            ("inputs.sha256", ""),
+            (METHOD, "fast-forward"),
+            (BASE, base.as_str()),
+            (HEAD, head),
+        ]);
+        let env = vec![("GITHUB_ACTIONS", "true")];
+        let job = Job { scene: &scene, checkout: forge(&scene), expressions, env };
+        job.action(&serde_json::json!({"root": scene.root}))
+    };
+    judge(&merged(&base, &vote)).exits(0).says("25 %25 for checkout-prod");
+    // With the base as its second parent it is a foxtrot.
+    let aside = world.git(&["commit-tree", "-p", &scene.root, "-m", "Aside", &format!("{base}^{{tree}}")]);
+    judge(&merged(&aside, &base)).exits(1).says("foxtrot");
+}
+
+#[test]
+fn the_action_takes_a_release_whose_digest_was_given_and_no_other() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    let install = document(".github/actions/verify/action.yml")["runs"]["steps"][0].clone();
+    let folder = world.path().join("forge/OWNER/git-two-key/releases/download/v9");
+    fs::create_dir_all(&folder).unwrap();
+    let machine = world.run(world.path(), "uname", &["-m"], b"").exits(0).out.trim().to_owned();
+    let file = folder.join(format!("git-two-key-{machine}-linux.tar.gz"));
+    fs::write(world.path().join("git-two-key"), "#!/bin/sh\necho the release\n").unwrap();
+    let packed = ["-czf", file.to_str().unwrap(), "git-two-key"];
+    world.run(world.path(), "tar", &packed, b"").exits(0);
+    let digest = world.run(world.path(), "sha256sum", &[file.to_str().unwrap()], b"").exits(0).out;
+    let digest = digest.split(' ').next().unwrap().to_owned();
+    // A machine without the program, whose cargo says that it was asked to build.
+    let bin = world.path().join("bare");
+    fs::create_dir_all(&bin).unwrap();
+    for name in ["bash", "curl", "tar", "gzip", "sha256sum", "uname", "mkdir", "cat"] {
+        let found =
+            std::env::split_paths(&std::env::var("PATH").unwrap()).map(|at| at.join(name)).find(|at| at.exists());
+        std::os::unix::fs::symlink(found.unwrap(), bin.join(name)).unwrap();
+    }
+    fs::write(bin.join("cargo"), "#!/bin/bash\necho built from source\n").unwrap();
+    fs::set_permissions(bin.join("cargo"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let server = format!("file://{}", world.path().join("forge").display());
+    let run = |release: &str, sha256: &str| {
+        let (temp, paths) = (world.path().join("temp"), world.path().join("paths"));
+        let _ = fs::remove_file(&paths);
+        let env = [
+            ("RELEASE", release),
+            ("SHA256", sha256),
+            ("GITHUB_SERVER_URL", &server),
+            ("GITHUB_ACTION_REPOSITORY", "OWNER/git-two-key"),
+            ("GITHUB_ACTION_PATH", "/nowhere"),
+            ("RUNNER_TEMP", temp.to_str().unwrap()),
+            ("GITHUB_PATH", paths.to_str().unwrap()),
+            ("PATH", bin.to_str().unwrap()),
+        ];
+        let args = ["--noprofile", "--norc", "-eo", "pipefail", "-c", install["run"].as_str().unwrap()];
+        let ran = world.run_with(world.path(), bin.join("bash").to_str().unwrap(), &args, b"", &env);
+        (ran, fs::read_to_string(&paths).is_ok_and(|added| added.trim() == temp.join("git-two-key").to_str().unwrap()))
+    };
+    let (ran, added) = run("v9", &digest);
+    ran.exits(0).never_says("built from source");
+    assert!(added);
+    let (ran, added) = run("v9", &"0".repeat(64));
+    assert!(ran.code != 0 && !added && !ran.out.contains("built from source"), "{} {}", ran.out, ran.err);
+    for (release, sha256) in [("", ""), ("v9", ""), ("v8", digest.as_str())] {
+        let (ran, added) = run(release, sha256);
+        ran.exits(0).says("built from source");
+        assert!(!added);
+    }
 }

@@ -47,7 +47,7 @@ fn a_lease_is_held_to_the_policy_in_force() {
         write(&world, &lease_file(), &text);
         world.two_key(&["check", &lease_file()])
     };
-    check(lease(LEASE)).exits(0).says("warning: target checkout-prod has no gates").never_says("refused ");
+    check(lease(LEASE)).exits(0).says("warning: target checkout-prod has no health check").never_says("refused ");
     check(lease(LEASE).replace("checkout-prod", "nowhere"))
         .exits(0)
         .says("warning: the policy names no target nowhere");
@@ -151,16 +151,18 @@ fn each_thing_that_is_wrong_comes_with_what_mends_it() {
     world.git(&["config", "--unset", "two-key.root"]);
     complains("root", &format!("git two-key trust {root}"));
     world.git(&["config", "two-key.root", &"1".repeat(40)]);
-    complains("ledger", "git two-key trust ROOT");
+    complains("root", &format!("git two-key clone URL --root {}", "1".repeat(40)));
     world.git(&["config", "two-key.root", &root]);
     world.git(&["config", "--unset", "user.signingkey"]);
     complains("key", "git config two-key.key");
     world.git(&["config", "two-key.key", world.key_file("mallory").to_str().unwrap()]);
     complains("key", "git two-key key add");
     world.git(&["config", "two-key.key", world.key_file("user2").to_str().unwrap()]);
+    // Advice is no fault.
     world.git(&["config", "--unset", "gpg.format"]);
-    complains("signing", "git config gpg.format ssh");
+    world.two_key(&["doctor"]).exits(0).says("nothing is wrong").says("git config gpg.format ssh");
     world.git(&["config", "gpg.format", "ssh"]);
+    world.two_key(&["doctor"]).exits(0).never_says("gpg.format");
     fs::rename(world.repo().join(".git/hooks/pre-push"), world.repo().join("kept")).unwrap();
     complains("hook", "git two-key hook install");
     fs::rename(world.repo().join("kept"), world.repo().join(".git/hooks/pre-push")).unwrap();
@@ -223,7 +225,7 @@ fn a_foxtrot_is_healed_by_the_merge_that_is_printed() {
     let mend = ran.out.lines().find_map(|line| line.strip_prefix("  mend: ")).unwrap();
     world.run(world.repo(), "sh", &["-c", mend], b"").exits(0);
     world.git(&["fetch", "--quiet"]);
-    world.two_key(&["doctor"]).exits(1).says("git merge --ff-only origin/main");
+    world.two_key(&["doctor"]).exits(1).says("origin/main is ahead of main").says("git two-key sync");
     world.git(&["merge", "--quiet", "--ff-only", "origin/main"]);
     world.two_key(&["doctor"]).exits(0);
     let chain = world.git(&["rev-list", "--first-parent", "main"]);
@@ -326,4 +328,64 @@ fn a_gate_that_sees_no_outage_in_time_or_is_asked_too_late_is_told_of() {
         .says("warning: the applier could not watch it: gate error-rate is asked 11m late")
         .says("lower `lag` under metrics: file");
     check("9m").never_says("could not watch");
+}
+
+#[test]
+fn fix_mends_settings_the_hook_and_false_tags_and_nothing_else() {
+    let world = healthy();
+    world.git(&["remote", "add", "origin", "/nowhere"]);
+    world.git(&["config", "--add", "remote.origin.fetch", "+refs/two-key/*:refs/two-key/*"]);
+    fs::remove_file(world.repo().join(".git/hooks/pre-push")).unwrap();
+    world.commit_file(&lease_file(), &lease(LEASE), "Propose a lease");
+    let tag = format!("rollout/{LEASE}/1-start-5");
+    world.git(&["tag", "--annotate", "--message", "start", &tag]);
+    let before = world.git(&["rev-parse", "main"]);
+    world.git(&["config", "user.signingkey", ""]);
+    let said = world.two_key(&["doctor", "--fix"]).exits(1);
+    let said = said.says("mended: git tag --delete").says("mended: git two-key hook install").says("key: ");
+    for mended in ["tags: ", "mirror: ", "hook: ", "notes: ", "observed: "] {
+        assert!(!said.out.lines().any(|line| line.starts_with(mended)), "{}", said.out);
+    }
+    assert_eq!(world.git(&["tag", "--list"]), "");
+    assert_eq!(world.git(&["rev-parse", "main"]), before);
+    assert!(world.repo().join(".git/hooks/pre-push").is_file());
+    assert!(!world.git(&["config", "--get-all", "remote.origin.fetch"]).contains(":refs/two-key/"));
+    // What a person has to decide is left to a person.
+    world.git(&["config", "two-key.key", world.key_file("user2").to_str().unwrap()]);
+    world.two_key(&["doctor", "--fix"]).exits(0).never_says("mended");
+}
+
+#[test]
+fn a_true_tag_is_left_where_it_is() {
+    let world = healthy();
+    world.commit_file(&lease_file(), &lease(LEASE), "Propose a lease");
+    for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("user1", "start")] {
+        world.turn(name, action, LEASE);
+    }
+    let tag = format!("rollout/{LEASE}/1-start-5");
+    world.git(&["tag", "--annotate", "--message", "start", &tag]);
+    world.two_key(&["doctor", "--fix"]).never_says("mended").never_says("tags: ");
+    // On another commit it claims what is not in force there.
+    world.git(&["tag", "--force", "--annotate", "--message", "start", &tag, "main~1"]);
+    world.two_key(&["doctor"]).exits(1).says("tags here claim what is not in force").says(&tag);
+    world.two_key(&["doctor", "--fix"]).says("mended: git tag --delete").never_says("tags: ");
+}
+
+#[test]
+fn doctor_names_what_a_pull_merged_the_wrong_way_round() {
+    let world = healthy();
+    let bare = world.path().join("bare.git");
+    world.git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
+    world.git(&["remote", "add", "origin", bare.to_str().unwrap()]);
+    world.two_key(&["doctor", "--fix"]);
+    let base = world.head();
+    world.commit_file("note", "x\n", "Somebody else's");
+    world.git(&["push", "--quiet", "--no-verify", "origin", "main"]);
+    world.git(&["fetch", "--quiet"]);
+    world.git(&["branch", "--quiet", "--set-upstream-to=origin/main", "main"]);
+    world.two_key(&["doctor"]).exits(0);
+    world.git(&["reset", "--quiet", "--hard", &base]);
+    world.git(&["commit", "--quiet", "--allow-empty", "--message", "Mine"]);
+    world.git(&["merge", "--quiet", "--no-edit", "origin/main"]);
+    world.two_key(&["doctor"]).exits(1).says("upstream: foxtrot: main contains origin/main").says("git two-key sync");
 }

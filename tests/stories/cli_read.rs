@@ -195,7 +195,7 @@ fn a_wrong_root_decides_nothing() {
 #[test]
 fn places_without_a_ledger_are_told_apart() {
     let world = World::empty();
-    world.two_key(&["list"]).exits(3).says("git two-key init");
+    world.two_key(&["list"]).exits(3).says("this is not a governance clone").says("git two-key clone URL --root ROOT");
     world.two_key_in(world.path(), &["list"]).exits(3).says("not a Git repository");
     assert_eq!(world.two_key(&["list", "--format", "json"]).exits(3).json()["reason"], "no-ledger");
 }
@@ -370,7 +370,7 @@ fn votes_in_notes_are_shown_and_put_nothing_in_force() {
     annotate("mallory", &statement);
     world.two_key(&["list"]).exits(0).never_says("by note");
     annotate("cp14", &statement);
-    world.two_key(&["list"]).exits(0).says("1/2").says("cosign awaits an agent; by note: cp14");
+    world.two_key(&["list"]).exits(0).says("1/2").says("an agent, to authorize; by note: cp14");
     world.two_key(&["show", LEASE]).exits(0).says("by note: cp14").says("proposed");
     world.two_key(&["verify", LEASE]).exits(1).says("missing-role").says("by note: cp14");
     let json = world.two_key(&["list", "--format", "json"]).exits(0).json();

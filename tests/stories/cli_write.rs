@@ -106,12 +106,12 @@ fn from_an_empty_folder_to_a_hundred_percent() {
     by(&world, "user1", &["sign", &id])
         .exits(0)
         .says("5 % for 15m, 25 % for 15m, 100 % for 15m")
-        .says("awaits an agent");
+        .says("waiting for an agent");
     by(&world, "cp14", &["sign-lease", &id]).exits(0).says("authorized");
-    by(&world, "cp14", &["start", &id]).exits(0).says("0 % → 5 %").says("git push --atomic origin main");
-    by(&world, "user2", &["approve", &id]).exits(0).says("stays at 5 %; 25 % awaits an agent");
+    by(&world, "cp14", &["start", &id]).exits(0).says("0 % → 5 %").never_says("Push it with");
+    by(&world, "user2", &["approve", &id]).exits(0).says("stays at 5 %; waiting for an agent, to promote to 25 %");
     by(&world, "cp14", &["promote", &id]).exits(0).says("5 % → 25 %");
-    by(&world, "cp14", &["promote", &id]).exits(0).says("100 % awaits a human");
+    by(&world, "cp14", &["promote", &id]).exits(0).says("waiting for a human, to promote to 100 %");
     by(&world, "user1", &["approve-next-tier", &id]).exits(0).says("25 % → 100 %");
     by(&world, "cp14", &["complete", &id]).exits(0).says("completed");
     let tags = world.git(&["for-each-ref", "--format=%(refname:lstrip=4) %(objecttype)", "refs/tags/rollout"]);
@@ -355,7 +355,7 @@ fn plain_git_does_all_of_it() {
     world.turn("cp14", "promote", "checkout-prod");
     assert_eq!(world.two_key(&["show", LEASE]).exits(0).says("25").code, 0);
     // The porcelain goes on where plain Git was, and makes the tag that is missing.
-    by(&world, "cp14", &["promote", LEASE]).exits(0).says("100 % awaits a human");
+    by(&world, "cp14", &["promote", LEASE]).exits(0).says("waiting for a human, to promote to 100 %");
     world.turn("user1", "halt", LEASE);
     assert_eq!(state(&world, LEASE), "halted");
 }
@@ -395,7 +395,7 @@ fn a_lost_race_keeps_what_was_signed_and_says_why_it_no_longer_counts() {
     let clone = with_server(&world);
     by(&world, "user1", &["halt", LEASE, "--push"]).exits(0).says("pushed to origin");
     let lost = there(&world, &clone, "cp14", &["promote", LEASE, "--push"]).exits(1);
-    assert!(lost.err.contains("stale-step: another push came first"), "{}", lost.err);
+    assert!(lost.err.contains("stale-step: somebody else pushed first"), "{}", lost.err);
     let log = world.run(&clone, "git", &["log", "-1", "--format=%s", "main"], b"").exits(0).out;
     assert!(log.starts_with("Promote"), "{log}");
     assert_eq!(server(&world, &["log", "-1", "--format=%s", "main"]), format!("Halt {LEASE}"));
@@ -405,11 +405,11 @@ fn a_lost_race_keeps_what_was_signed_and_says_why_it_no_longer_counts() {
 fn a_vote_that_still_counts_is_carried_over_by_a_merge_on_the_new_tip() {
     let world = World::rolling();
     let clone = with_server(&world);
-    there(&world, &clone, "cp14", &["promote", LEASE, "--push"]).exits(0).says("awaits a human");
+    there(&world, &clone, "cp14", &["promote", LEASE, "--push"]).exits(0).says("waiting for a human");
     let theirs = server(&world, &["rev-parse", "main"]);
     fs::write(world.repo().join("mine"), "x\n").unwrap();
     let ran = by(&world, "user1", &["promote", LEASE, "--push", "--yes"]).exits(0);
-    ran.says("carried over").says("pushed to origin").says("5 % → 25 %");
+    ran.says("had newer commits").says("pushed to origin").says("5 % → 25 %");
     let tip = server(&world, &["rev-parse", "main"]);
     assert_eq!(world.head(), tip);
     let parents = server(&world, &["log", "-1", "--format=%P", "main"]);
@@ -430,7 +430,7 @@ fn a_vote_that_was_made_before_another_push_came_is_delivered_by_the_same_verb()
     let made = world.head();
     // Without a word about pushing nothing is; with it, what was signed before is carried over, and signed by nobody anew.
     refused(&world, "user1", &["promote", LEASE], 1, "already-voted");
-    by(&world, "user1", &["promote", LEASE, "--push"]).exits(0).says("carried over").says("pushed to origin");
+    by(&world, "user1", &["promote", LEASE, "--push"]).exits(0).says("had newer commits").says("pushed to origin");
     assert_eq!(server(&world, &["rev-parse", "main^2"]), made);
     assert_eq!(world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json()["desired"], 25);
 }
@@ -449,7 +449,9 @@ fn a_verb_that_was_interrupted_before_its_push_signs_no_further_step() {
         assert_eq!((world.head(), server(&world, &["rev-parse", "main"])), (made.clone(), made));
         assert!(server(&world, &["tag"]).contains("2-promote-25"));
         // Asked once more, it is the next step that is meant.
-        by(&world, last, &["promote", LEASE, "--push"]).exits(0).says(&format!("100 % awaits {next}"));
+        by(&world, last, &["promote", LEASE, "--push"])
+            .exits(0)
+            .says(&format!("waiting for {next}, to promote to 100 %"));
     }
 }
 
@@ -526,7 +528,7 @@ fn offline_what_was_made_stays() {
     fs::rename(world.path().join("server.git"), world.path().join("gone.git")).unwrap();
     by(&world, "user1", &["promote", LEASE, "--push"])
         .exits(3)
-        .says("unreachable: NOT PUSHED: this is made and on the local main")
+        .says("unreachable: NOT PUSHED: signed on the local main")
         .says("git two-key sync")
         .never_says("internal");
     let halt = by(&world, "user1", &["halt", LEASE, "--push"]).exits(3).never_says("internal").never_says("\\u{");
@@ -557,7 +559,7 @@ fn a_stop_that_is_not_delivered_outlives_what_fetches_and_goes_with_the_next_pus
         }
     };
     shown();
-    world.two_key(&["doctor"]).exits(1).says("stops: ").says("git push REMOTE");
+    world.two_key(&["doctor"]).exits(1).says("stops: ").says("git two-key sync");
     // Whatever fetches, also as people were told to once, and whatever becomes of the branch.
     world.git(&["config", "fetch.prune", "true"]);
     for old in ["refs/two-key/*:refs/two-key/*", "refs/notes/two-key/*:refs/notes/two-key/*"] {
@@ -679,17 +681,17 @@ fn keys_come_and_go_by_policy_and_are_revoked_at_once() {
     world
         .two_key(&["key", "add", "cp20", &new, "--role", "agent"])
         .exits(0)
-        .says("cp20 comes as agent")
+        .says("adds agent cp20")
         .says("sign policy");
-    world.two_key(&["key", "remove", "user2"]).exits(0).says("human user2 goes").says("cp20 comes as agent");
+    world.two_key(&["key", "remove", "user2"]).exits(0).says("removes human user2").says("adds agent cp20");
     assert_eq!(world.git(&["status", "--porcelain"]), "");
     refused(&world, "cp20", &["sign", "policy"], 1, "unknown-key");
-    by(&world, "user1", &["sign", "policy"]).exits(0).says("human user2 goes").says("awaits 1 agent");
+    by(&world, "user1", &["sign", "policy"]).exits(0).says("removes human user2").says("waiting for 1 agent");
     by(&world, "cp14", &["sign", "policy"]).exits(0).says("policy version 2 is in force");
     refused(&world, "user2", &["start", LEASE], 1, "unknown-key");
     refused(&world, "cp20", &["key", "revoke", "cp14"], 1, "wrong-role");
     world.two_key(&["key", "revoke", "cp99"]).exits(1).says("unknown-key");
-    by(&world, "user1", &["key", "revoke", "cp14", "--reason", "broken into"]).exits(0).says("for ever");
+    by(&world, "user1", &["key", "revoke", "cp14", "--reason", "broken into"]).exits(0).says("permanently");
     refused(&world, "cp14", &["start", LEASE], 1, "not-authorized");
     refused(&world, "cp14", &["halt", LEASE], 1, "revoked-key");
     refused(&world, "user1", &["key", "revoke", "user1"], 1, "policy-floor").says("--force");

@@ -141,6 +141,50 @@ fn the_manual_is_installed_as_the_page_says() {
     assert!(run("docs/install.md").contains("pages into"));
 }
 
+/// What each of the commonest tasks has done when its one command has run: words that it says, and words that a second look says.
+const TASKS: [(&str, &str, &str); 12] = [
+    ("git two-key clone", "You sign here as user1", "git -C ../mine two-key verify --all | grep 'everything counts'"),
+    ("git two-key status", "authorized", "true"),
+    ("git two-key status checkout-prod", "INT-2025-0042", "true"),
+    ("git two-key start", "0 % → 5 %", "git -C ../server.git for-each-ref | grep /1-start-5"),
+    ("git two-key list --mine", "a human and an agent, to promote to 25 %", "true"),
+    (
+        "git two-key approve",
+        "pushed to origin",
+        "git -C ../server.git log -1 --format=%B main | grep 'Action: promote'",
+    ),
+    ("git two-key promote", "NOT PUSHED", "test -n \"$(git log origin/main..main --format=%h)\""),
+    (
+        "git two-key undo",
+        "took back: Promote",
+        "test -z \"$(git log origin/main..main --format=%h)\" && test -z \"$(git tag --list '*promote-25')\" && \
+         test -z \"$(git for-each-ref refs/two-key-local/votes)\"",
+    ),
+    ("git two-key halt", "5 % → 0 %", "git -C ../server.git for-each-ref | grep /2-halt"),
+    ("git two-key rollback", "rolled-back", "git -C ../server.git for-each-ref | grep /3-rollback"),
+    ("git two-key log", "ROLLED_BACK", "true"),
+    ("git two-key sync", "main is at origin", "git two-key verify --all"),
+];
+
+#[test]
+fn the_commonest_tasks_take_one_command_each() {
+    let page = text("docs/tasks.md");
+    let (_, table) = page.split_once("| task | command | before |\n").unwrap();
+    let commands: Vec<_> = table.lines().skip(1).map(|row| row.split('`').nth(1).unwrap()).collect();
+    assert_eq!(commands.len(), TASKS.len());
+    let quickstart = text("docs/quickstart.md");
+    let (before, _) = quickstart.split_once("## 6.").unwrap();
+    let mut script = blocks(before) + "root=$(git config two-key.root)\ntrap 'cat ../said >&2' ERR\n";
+    for (command, (verb, says, look)) in commands.iter().zip(TASKS) {
+        assert!(
+            command.starts_with(verb) && !command.contains([';', '&', '|', '\n']),
+            "{command} is one command: {verb}"
+        );
+        script += &format!("{command} > ../said 2>&1\ngrep -qF -- '{says}' ../said\n{look}\n");
+    }
+    run_script("docs/tasks.md", &script);
+}
+
 #[test]
 fn the_book_has_every_page_and_no_link_leads_nowhere() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");

@@ -108,7 +108,7 @@ fn one_human_alone_cannot_replace_the_agents() {
     people(&scene);
     let key = |name: &str| scene.world.key_file(name).display().to_string();
     scene.world.two_key(&["key", "add", "cp20", &scene.world.public_key("cp20"), "--role", "agent"]).exits(0);
-    scene.world.two_key(&["sign", "policy", "--key", &key("user1")]).exits(0).says("awaits");
+    scene.world.two_key(&["sign", "policy", "--key", &key("user1")]).exits(0).says("waiting for");
     scene.world.two_key(&["key", "list"]).exits(0).never_says("cp20");
     scene.world.two_key(&["sign", "policy", "--key", &key("user2")]).exits(0);
     scene.world.two_key(&["key", "list"]).exits(0).says("cp20");
@@ -125,8 +125,8 @@ fn all_humans_are_lost_and_agents_stop_everything_and_start_nothing() {
     // Two agents are not a human and an agent, whatever they turn their keys for.
     let key = |name: &str| scene.world.key_file(name).display().to_string();
     scene.world.two_key(&["key", "add", "user3", &scene.world.public_key("user3"), "--role", "human"]).exits(0);
-    scene.world.two_key(&["sign", "policy", "--key", &key("cp14")]).exits(0).says("awaits");
-    scene.world.two_key(&["sign", "policy", "--key", &key("cp18")]).exits(0).says("awaits");
+    scene.world.two_key(&["sign", "policy", "--key", &key("cp14")]).exits(0).says("waiting for");
+    scene.world.two_key(&["sign", "policy", "--key", &key("cp18")]).exits(0).says("waiting for");
     scene.world.two_key(&["key", "list"]).exits(0).never_says("user3");
     scene.world.two_key(&["thaw", "--key", &key("cp14")]).exits(0);
     scene.world.two_key(&["thaw", "--key", &key("cp18")]).exits(0);

@@ -6,6 +6,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod accounts;
 mod agent;
 mod agent_story;
 mod attested;
@@ -26,6 +27,7 @@ mod moves;
 mod neighbour;
 mod output_schema;
 mod past;
+mod proposing;
 mod repositories;
 mod reroot;
 mod risk;

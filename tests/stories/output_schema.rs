@@ -48,4 +48,13 @@ fn the_schema_is_that_of_the_types_and_the_output_has_its_fields() {
     assert_eq!(keys(&pull), of("ci"));
     assert_eq!(keys(&pull["effects"][0]), properties(&schema, &schema["$defs"]["EffectView"]));
     assert_eq!(keys(&said(&["show", "nothing"]).exits(1).json()), of("failure"));
+    let doctor = said(&["doctor"]).exits(1).json();
+    assert_eq!(keys(&doctor), of("doctor"));
+    assert_eq!(keys(&doctor["problems"][0]), properties(&schema, &schema["$defs"]["SetUpProblem"]));
+    let checked = said(&["check"]).exits(0).json();
+    assert_eq!(keys(&checked), of("check"));
+    assert_eq!(keys(&checked["files"][0]), properties(&schema, &schema["$defs"]["CheckedFile"]));
+    let account = said(&["halt", LEASE, "--key", world.key_file("cp14").to_str().unwrap()]).exits(0).json();
+    assert_eq!(keys(&account), of("account"));
+    assert_eq!(keys(&account["signed"][0]), properties(&schema, &schema["$defs"]["SignedView"]));
 }

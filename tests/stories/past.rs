@@ -238,3 +238,56 @@ fn git_agrees_about_commits_whose_keys_came_later_and_were_rotated_away_since() 
     let thief = world.sign_commit("cp18", "main", "Say something\n");
     assert!(agrees(&by_agent) && !agrees(&thief));
 }
+
+#[test]
+fn what_an_applier_recorded_by_a_key_that_was_rotated_away_is_told_as_it_counted_then() {
+    let stage = Stage::rolling("0s");
+    let world = &stage.world;
+    stage.apply().exits(0);
+    stage.turn("user1", "rollback");
+    stage.apply().exits(0);
+    world.git(&["fetch", "--quiet", "../server.git", "+refs/two-key/*:refs/two-key/*"]);
+    let observed = || world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json()["observed"].clone();
+    let seen = || {
+        let entries = trail(world, &[]);
+        let seen = entries.into_iter().filter(|entry| entry["time_is"] == "seen");
+        seen.map(|entry| (entry["event"].clone(), entry["key_standing"].clone())).collect::<Vec<_>>()
+    };
+    let (before, told) = (observed(), seen());
+    assert!(told.len() > 2 && told.iter().all(|(_, standing)| standing.is_null()), "{told:?}");
+    let (old, new) = (world.public_key("edge1"), world.public_key("edge1b"));
+    propose_policy(world, &world.policy(), 2, |text| text.replace(&old, &new));
+    turn_for(world, "user1", &["policy"]);
+    turn_for(world, "cp14", &["policy"]);
+    let (after, still) = (observed(), seen());
+    assert_eq!(after["key_standing"], "not-listed");
+    for field in ["weight", "doing", "checks", "applier"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    assert_eq!(still.len(), told.len());
+    assert!(still.iter().all(|(_, standing)| standing == "not-listed"), "{still:?}");
+    world.two_key(&["log"]).exits(0).says("(counted then; key taken off the list since)");
+    world.two_key(&["show", LEASE]).exits(0).says("; counted then; key taken off the list since)");
+    // By that key nothing is attested that went by a later ledger.
+    let reference = "refs/two-key/appliers/edge1";
+    let tip = world.git(&["rev-parse", reference]);
+    let record = world.git(&["cat-file", "blob", &format!("{tip}:record.json")]);
+    let mut record: Value = serde_json::from_str(&record).unwrap();
+    assert!(!record["events"].as_array().unwrap().is_empty());
+    record["ledger"] = Value::String(world.head());
+    let file = world.path().join("record.json");
+    fs::write(&file, record.to_string()).unwrap();
+    let blob = world.git(&["hash-object", "-w", file.to_str().unwrap()]);
+    let entry = format!("100644 blob {blob}\trecord.json\n");
+    let tree = world.run(world.repo(), "git", &["mktree"], entry.as_bytes()).exits(0).out.trim_end().to_owned();
+    let key = format!("user.signingkey={}", world.key_file("edge1").display());
+    let commit = ["-c", "gpg.format=ssh", "-c", &key, "commit-tree", "-S", "-p", &tip, "-m", "Record", &tree];
+    let forged = world.git(&commit);
+    world.git(&["update-ref", reference, &forged]);
+    assert_eq!(seen(), still);
+    // The same by the key of today counts.
+    let key = format!("user.signingkey={}", world.key_file("edge1b").display());
+    let commit = ["-c", "gpg.format=ssh", "-c", &key, "commit-tree", "-S", "-p", &tip, "-m", "Record", &tree];
+    world.git(&["update-ref", reference, &world.git(&commit)]);
+    assert!(seen().len() > still.len());
+}

@@ -9,7 +9,7 @@ fn one_key_that_is_left_stops_everything_and_puts_nothing_in_force() {
     let key = world.key_file("user1");
     let key = key.to_str().unwrap();
     world.two_key(&["key", "add", "user3", &world.public_key("user3"), "--role", "human"]).exits(0);
-    world.two_key(&["sign", "policy", "--key", key]).exits(0).says("awaits");
+    world.two_key(&["sign", "policy", "--key", key]).exits(0).says("waiting for");
     world.two_key(&["sign", "policy", "--key", key]).exits(1).says("already-voted");
     world.two_key(&["key", "list"]).exits(0).never_says("user3");
     world.two_key(&["promote", LEASE, "--key", key]).exits(0).says("stays at 5 %");

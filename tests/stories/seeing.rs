@@ -88,13 +88,16 @@ fn an_unpinned_trail_is_not_called_verified() {
     world.two_key(&["log"]).exits(0).says("unpinned: ").says("not verified, as no root is pinned").never_says("counts");
 }
 
-/// What bash would offer for these words.
-fn offered(world: &World, words: &str, at: usize) -> String {
+/// What asks bash what it would offer for these words.
+fn offering(words: &str, at: usize) -> String {
     let program = env!("CARGO_BIN_EXE_git-two-key");
-    let script = format!(
+    format!(
         "eval \"$({program} completions bash)\"; COMP_WORDS=({words}); COMP_CWORD={at}; _git_two_key; echo \"${{COMPREPLY[*]}}\""
-    );
-    world.run(world.path(), "bash", &["-c", &script], b"").exits(0).out.trim_end().to_owned()
+    )
+}
+
+fn offered(world: &World, words: &str, at: usize) -> String {
+    world.run(world.path(), "bash", &["-c", &offering(words, at)], b"").exits(0).out.trim_end().to_owned()
 }
 
 #[test]
@@ -108,6 +111,58 @@ fn shells_complete_verbs_and_flags_also_through_git() {
         world.two_key(&["completions", shell]).exits(0).says("approve-next-tier");
     }
     world.two_key(&["completions", "sh"]).exits(2);
+}
+
+#[test]
+fn shells_complete_the_names_that_are_in_the_ledger_here() {
+    let mut world = World::proposed();
+    let here = world.repo().to_owned();
+    let offered = |world: &World, words: &str, at: usize| {
+        let script = format!("cd '{}'; {}", here.display(), offering(words, at));
+        world.run(world.path(), "bash", &["-c", &script], b"").exits(0).out.trim_end().to_owned()
+    };
+    assert_eq!(offered(&world, "git two-key show LEASE-2025", 3), LEASE);
+    assert_eq!(offered(&world, "git two-key show INT-", 3), "INT-2025-0042");
+    assert_eq!(offered(&world, "git two-key status check", 3), "checkout-prod");
+    assert_eq!(offered(&world, "git two-key log --principal cp", 4), "cp14 cp18");
+    // What has ended is not offered, and where there is no ledger nothing is.
+    world.turn("user1", "withdraw", LEASE);
+    assert_eq!(offered(&world, "git two-key show LEASE-2025", 3), "");
+    for shell in ["zsh", "fish"] {
+        world.two_key(&["completions", shell]).exits(0).says("completions words");
+    }
+    let elsewhere = world.path().to_owned();
+    world.enter(&elsewhere);
+    assert_eq!(world.two_key(&["completions", "words"]).exits(3).out, "");
+}
+
+#[test]
+fn what_is_long_goes_through_the_pager_on_a_terminal_alone() {
+    let world = World::rolling();
+    let script = "import os, pty, sys\n\
+        pid, fd = pty.fork()\n\
+        if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])\n\
+        said = b''\n\
+        while True:\n    \
+            try: more = os.read(fd, 4096)\n    \
+            except OSError: break\n    \
+            if not more: break\n    \
+            said += more\n\
+        print(said.decode(), end='')\n\
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
+    let program = env!("CARGO_BIN_EXE_git-two-key");
+    let at_terminal = |args: &[&str], pager: &str| {
+        let args = [&["-c", script, program][..], args].concat();
+        world.run_with(world.repo(), "python3", &args, b"", &[("GIT_PAGER", pager)]).exits(0)
+    };
+    for verb in [&["list"][..], &["show", LEASE], &["log"]] {
+        at_terminal(verb, "sed s/^/paged:/").says("paged:");
+        at_terminal(verb, "cat").never_says("paged:").says(LEASE);
+        // One that is not there keeps nobody from reading.
+        at_terminal(verb, "no-such-pager").says(LEASE);
+        let piped = [("GIT_PAGER", "sed s/^/paged:/")];
+        world.run_with(world.repo(), program, verb, b"", &piped).exits(0).never_says("paged:").says(LEASE);
+    }
 }
 
 #[test]
@@ -210,19 +265,19 @@ fn a_live_lease_is_a_tree_of_keys_and_tiers() {
     let key = |name: &str| world.fingerprint(name);
     let expected = format!(
         "◐ {LEASE} · rolling at 5 %, tier 1 of 3, step 1\n\
-         \x20 summary  Roll out checkout 1.9.0\n\
-         \x20 target   checkout-prod · INT-2025-0042\n\
-         \x20 desired     5 %  █░░░░░░░░░\n\
-         \x20 observed    nothing yet\n\
-         \x20 awaits   25 % awaits a human\n\
-         \x20 expires  2035-10-28T02:19:13Z, then rollback\n\
+         \x20 summary    Roll out checkout 1.9.0\n\
+         \x20 target     checkout-prod · INT-2025-0042\n\
+         \x20 desired       5 %  █░░░░░░░░░\n\
+         \x20 observed      nothing yet\n\
+         \x20 waits for  a human, to promote to 25 %\n\
+         \x20 expires    2035-10-28T02:19:13Z, then rollback\n\
          ├── ✔ keys to authorize: 2/2\n\
          │   ├── ✔ user1 (human) {}\n\
          │   └── ✔ cp14 (agent) {}\n\
          ├── ◐   5 %  bake 15m 00s, not begun · start (step 1) · user1 (human)\n\
          ├── ○  25 %  bake 15m 00s\n\
-         │   ├── ✔ cp14 (agent) has turned a key\n\
-         │   └── ○ awaits a human\n\
+         │   ├── ✔ cp14 (agent) has signed\n\
+         │   └── ○ waiting for a human\n\
          └── · 100 %  bake 15m 00s\n",
         key("user1"),
         key("cp14")
@@ -245,8 +300,8 @@ fn a_live_list_is_a_tree_of_targets() {
         format!(
             "main {} · policy 1 · 2 open, 0 ended\n\
              └── checkout-prod\n\
-             \x20   ├── ○ LEASE-2 proposed · keys 0/2 · cosign awaits a human and an agent · until 2035-10-28T02:19:13Z\n\
-             \x20   └── ◐ {LEASE} rolling · 5 %, tier 1 of 3 · 25 % awaits a human and an agent · until 2035-10-28T02:19:13Z\n",
+             \x20   ├── ○ LEASE-2 proposed · keys 0/2 · waiting for a human and an agent, to authorize · until 2035-10-28T02:19:13Z\n\
+             \x20   └── ◐ {LEASE} rolling · 5 %, tier 1 of 3 · waiting for a human and an agent, to promote to 25 % · until 2035-10-28T02:19:13Z\n",
             &world.head()[..12]
         )
     );
@@ -324,12 +379,13 @@ fn what_awaits_my_key_is_listed_and_told_to_a_program() {
         world.two_key(&["list", "--mine", "--exec", program.to_str().unwrap()])
     };
     world.turn("user1", "promote", LEASE);
-    mine("user1").exits(0).says("nothing awaits your key");
-    mine("edge1").exits(0).says("nothing awaits your key");
+    mine("user1").exits(0).says("nothing waits for your key");
+    mine("edge1").exits(0).says("nothing waits for your key");
     assert!(!told.exists());
     mine("cp14").exits(0).says(LEASE);
     let said = fs::read_to_string(&told).unwrap();
-    let json = said.strip_prefix(&format!("{LEASE}: 25 % awaits an agent: ")).unwrap_or_else(|| panic!("{said}"));
+    let json =
+        said.strip_prefix(&format!("{LEASE}: an agent, to promote to 25 %: ")).unwrap_or_else(|| panic!("{said}"));
     assert_eq!(serde_json::from_str::<Value>(json).unwrap()["awaits"]["who"], serde_json::json!(["cp14", "cp18"]));
     mine("mallory").exits(1).says("unknown-key");
     fs::write(&program, "#!/bin/sh\nexit 7\n").unwrap();

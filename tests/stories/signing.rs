@@ -80,7 +80,7 @@ fn the_effect_that_is_shown_is_that_on_the_servers_tip() {
     scene.by("user1", &["approve", LEASE]).exits(0).says("stays at 5 %").says("pushed to origin");
     // The other clone was made before that.
     let ran = scene.in_clone(&scene.other, "cp14", &["promote", LEASE]).exits(0);
-    ran.says("5 % → 25 %, rolling").says("pushed to origin").never_says("carried over");
+    ran.says("5 % → 25 %, rolling").says("pushed to origin").never_says("had newer commits");
     assert_eq!(scene.desired(), 25);
     // Without a look first it is what is known here, and said so before it is pushed.
     let shown = ["promote", LEASE, "--offline", "--dry-run"];
@@ -106,7 +106,7 @@ fn more_than_was_shown_is_not_pushed_unless_somebody_says_so() {
     let scene = Scene::of(World::rolling());
     scene.promoted_meanwhile();
     let ran = scene.by("user1", &["promote", LEASE, "--yes"]).exits(0).says("stays at 5 %");
-    ran.says("carried over").says("5 % → 25 %, rolling").says("pushed to origin");
+    ran.says("had newer commits").says("5 % → 25 %, rolling").says("pushed to origin");
     assert_eq!(scene.desired(), 25);
     // What does no more than was shown needs no answer.
     let scene = Scene::of(World::rolling());
@@ -116,7 +116,12 @@ fn more_than_was_shown_is_not_pushed_unless_somebody_says_so() {
         "unset GIT_DIR GIT_WORK_TREE GIT_PREFIX\n{program} -C '{other}' promote {LEASE} --key '{}' >/dev/null || exit 1",
         key.display()
     ));
-    scene.by("user1", &["promote", LEASE]).exits(0).says("carried over").says("stays at 5 %").says("pushed to origin");
+    scene
+        .by("user1", &["promote", LEASE])
+        .exits(0)
+        .says("had newer commits")
+        .says("stays at 5 %")
+        .says("pushed to origin");
 }
 
 #[test]

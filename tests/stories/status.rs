@@ -51,7 +51,7 @@ fn a_proposed_policy_is_in_every_list_for_those_whom_it_awaits() {
     world
         .two_key(&["list"])
         .exits(0)
-        .says("policy 2 is proposed: gate errors: absolute.max 0.05 → 0.99; policy awaits a human");
+        .says("policy 2 is proposed: gate errors: absolute.max 0.05 → 0.99; waiting for a human");
     let proposed = world.two_key(&["list", "--format", "json"]).exits(0).json()["policy_proposed"].clone();
     assert_eq!((proposed["version"].as_u64(), who(&proposed["awaits"])), (Some(2), vec!["user1", "user2"]));
     assert_eq!(proposed["awaits"]["has"], serde_json::json!(["cp14"]));
@@ -62,7 +62,7 @@ fn a_proposed_policy_is_in_every_list_for_those_whom_it_awaits() {
     // Who has signed, or could add nothing, is not awaited.
     for name in ["cp14", "cp18"] {
         as_key_of(&world, name);
-        world.two_key(&["list", "--mine"]).exits(0).says("nothing awaits your key");
+        world.two_key(&["list", "--mine"]).exits(0).says("nothing waits for your key");
     }
     signs_policy(&world, "user1");
     world.two_key(&["list"]).exits(0).never_says("proposed");
@@ -78,7 +78,7 @@ fn the_program_that_is_told_is_told_of_a_policy_too() {
     fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     world.two_key(&["list", "--mine", "--exec", hook.to_str().unwrap()]).exits(0);
     let told = fs::read_to_string(told).unwrap();
-    assert!(told.starts_with("policy: policy awaits a human") && told.contains("absolute.max 0.05 → 0.99"), "{told}");
+    assert!(told.starts_with("policy: a human") && told.contains("absolute.max 0.05 → 0.99"), "{told}");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_policy_that_cannot_come_in_force_says_why_and_awaits_nobody() {
     world.commit_file(".two-key/policy.yaml", &skips, "Skip versions");
     world.two_key(&["list"]).exits(0).says("policy is proposed; cannot come in force: policy-version: ");
     as_key_of(&world, "user1");
-    world.two_key(&["list", "--mine"]).exits(0).says("nothing awaits your key");
+    world.two_key(&["list", "--mine"]).exits(0).says("nothing waits for your key");
     let view = world.two_key(&["show", "policy", "--format", "json"]).exits(0).json();
     assert_eq!(
         (&view["proposed"]["awaits"], view["proposed"]["reason"].as_str()),
@@ -149,12 +149,12 @@ fn a_halted_lease_says_what_goes_on_and_an_expired_proposal_awaits_nobody() {
         (Some("rollback"), Some(true))
     );
     assert_eq!(who(&view["awaits"]), ["user1", "user2", "cp14", "cp18"]);
-    world.two_key(&["list"]).exits(0).says("rollback awaits any one key");
+    world.two_key(&["list"]).exits(0).says("any one key, to roll back");
     let expired = lease("NEXT-2").replace("expires: 2035", "expires: 2025");
     world.commit_file("leases/NEXT-2.yaml", &expired, "Propose too late");
     let view = world.two_key(&["show", "NEXT-2", "--format", "json"]).exits(0).json();
     assert_eq!((&view["awaits"], view["expired"].as_bool()), (&Value::Null, Some(true)));
-    world.two_key(&["show", "NEXT-2"]).exits(0).says("awaits:    nobody: its window has closed");
+    world.two_key(&["show", "NEXT-2"]).exits(0).says("waits for: nobody: its window has closed");
     as_key_of(&world, "user1");
     world.two_key(&["list", "--mine"]).exits(0).says(LEASE).never_says("NEXT-2");
     assert_eq!(world.two_key(&["list", "--short"]).exits(0).out, "1 halted, 1 for you\n");
@@ -168,7 +168,7 @@ fn a_halted_lease_says_what_goes_on_and_an_expired_proposal_awaits_nobody() {
     for name in ["user1", "cp14"].repeat(2) {
         world.turn(name, "promote", "LEASE-3");
     }
-    world.two_key(&["list"]).exits(0).says("complete awaits a human or an agent");
+    world.two_key(&["list"]).exits(0).says("a human or an agent, to complete");
 }
 
 /// The status of the one target that the usual policy names.
@@ -206,7 +206,7 @@ fn the_page_leads_with_targets_and_has_what_is_about_no_lease() {
     let page = page(&world);
     assert!(page.find("id=\"targets\"").unwrap() < page.find("id=\"leases\"").unwrap());
     let targets = part(&page, "targets", "leases");
-    for told in ["checkout-prod", LEASE, "nothing that edge1 recorded is here", "25 % awaits a human and an agent"] {
+    for told in ["checkout-prod", LEASE, "no record of edge1 is here", "a human and an agent, to promote to 25 %"] {
         assert!(targets.contains(told), "{told}: {targets}");
     }
     let general = part(&page, "general", "keys");
@@ -238,7 +238,7 @@ fn the_status_has_what_is_served_and_wanted_and_why_they_differ() {
     let world = &stage.world;
     let before = status(world);
     assert_eq!((&before["served"], before["wanted"]["weight"].as_u64()), (&Value::Null, Some(5)));
-    assert_eq!(before["why"], "nothing that edge1 recorded is here");
+    assert_eq!(before["why"], "no record of edge1 is here");
     stage.apply().exits(0);
     fetches_records(&stage);
     let there = status(world);
@@ -268,7 +268,8 @@ fn the_status_says_what_is_waited_for_and_who_can_do_it() {
     world.commit_file("leases/NEXT-2.yaml", &lease("NEXT-2"), "Propose another");
     world.turn("cp14", "promote", LEASE);
     let said = world.two_key(&["status"]).exits(0);
-    said.says("25 % awaits a human (user1, user2)").says("also NEXT-2 proposed, cosign awaits a human and an agent (");
+    said.says("waiting for a human, to promote to 25 % (user1, user2)")
+        .says("also NEXT-2 proposed, waiting for a human and an agent, to authorize (");
     let one = status(&world);
     assert_eq!(
         (who(&one["lease"]["awaits"]), one["others"][0]["lease"].as_str()),

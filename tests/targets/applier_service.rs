@@ -164,7 +164,7 @@ fn a_real_prometheus_finds_the_weights_and_loads_the_alerts() {
 fn metrics_on_every_address_are_refused() {
     let stage = Stage::unhooked("1h");
     configure(&stage, "metrics-listen: 0.0.0.0:9469\n");
-    stage.apply().exits(3).says("malformed").says("of this machine alone");
+    stage.apply().exits(3).says("malformed").says("must be a loopback address");
 }
 
 #[test]

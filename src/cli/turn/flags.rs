@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{
-        Failure,
+        Failure, Format,
         fresh::known_remote,
         remotes::{followed, remote_of, upstream},
     },
@@ -45,6 +45,9 @@ pub struct To {
     /// The remote to fetch from and to push to [default: the branch's upstream, else the only remote, else origin]
     #[arg(long, value_name = "NAME")]
     remote: Option<String>,
+    /// How to print; with json, words for people go to standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// What becomes of what is made.

@@ -1,4 +1,4 @@
-//! What the verbs share that write: whose key it is, making and folding commits before any ref moves, pushing.
+//! Signing verbs' common part: whose key it is, making and folding commits before any ref moves, pushing.
 
 mod carrier;
 pub mod effect;
@@ -12,7 +12,7 @@ mod propose;
 mod push;
 mod stop;
 pub mod stops;
-mod tags;
+pub mod tags;
 
 use jiff::Timestamp;
 

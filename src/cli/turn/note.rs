@@ -2,12 +2,13 @@
 
 use super::{
     Flags, Signer, carrier,
-    push::{TRIES, verdict, words_of},
+    forward::signed,
+    push::{TRIES, say_pushed, verdict, words_of},
     stops,
 };
 use crate::{
     cli::{
-        Failure,
+        Failure, account,
         session::{POLICY_PATH, Session},
         terminal::{remark, say},
     },
@@ -57,6 +58,7 @@ pub fn leave(
     let new = repo.with_notes(principal, readable(repo, old)?, &[(annotated, &format!("{statement}{file}"))])?;
     repo.update_refs(&[RefUpdate { name: name.clone(), old, new }], "two-key: note")?;
     say(&format!("{principal}: {}, by note; the next transition seals it", report::subject_line(statement)));
+    account::note(|account| account.signed.push(signed(signer, statement, None)));
     if destination.is_none() {
         say(&format!("\nPush it with:\n  git push {remote} {name}"));
         return Ok(());
@@ -130,7 +132,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
             }
             // Where that cannot be written down, the next fetch does it.
             let _ = repo.took(remote, &name, tip);
-            say(&format!("pushed to {remote}"));
+            say_pushed(remote);
             return Ok(Delivery::Made);
         }
         if let Some(verdict) = verdict(&outcome) {

@@ -1,5 +1,7 @@
 //! Tags: each transition in force has one, on the commit that put it in force.
 
+use std::collections::BTreeMap;
+
 use super::push::words_of;
 use crate::{
     cli::{Failure, terminal::remark},
@@ -21,6 +23,38 @@ fn is_on(objects: &mut Objects, name: &str, tag: Oid, commit: Oid) -> bool {
     let parsed = objects.tag(tag).ok().and_then(|raw| parse_tag(&raw, format).ok());
     parsed
         .is_some_and(|parsed| parsed.object == commit && Some(parsed.name.as_str()) == name.strip_prefix("refs/tags/"))
+}
+
+/// A local tag that claims what is not in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FalseTag {
+    /// The full ref name.
+    pub name: String,
+    /// What the ref holds.
+    pub id: Oid,
+}
+
+/// Local rollout tags that claim what is not in force, as one whose push lost a race leaves them. One on a commit that the
+/// upstream has may be of a transition that is not folded here yet.
+pub fn false_tags(repo: &Repository, state: &State, upstream: Option<Oid>) -> Result<Vec<FalseTag>, Failure> {
+    let in_force = at(state, |_| true).map(|(lease, transition)| (transition.tag(lease), transition.commit));
+    let in_force: BTreeMap<_, _> = in_force.collect();
+    let mut objects = repo.objects()?;
+    let mut found = Vec::new();
+    for (name, id) in repo.refs(&["refs/tags/rollout/"])? {
+        if in_force.get(&name).is_some_and(|commit| is_on(&mut objects, &name, id, *commit))
+            || !is_unpublished(repo, &name)
+        {
+            continue;
+        }
+        let commit = repo.revision(&name)?;
+        let has = |tip: Oid| commit.map_or(Ok(false), |commit| repo.is_ancestor(commit, tip));
+        if upstream.map_or(Ok(false), has)? {
+            continue;
+        }
+        found.push(FalseTag { name, id });
+    }
+    Ok(found)
 }
 
 /// Whether no remote is known to have a tag of this name: then it is ours to move.

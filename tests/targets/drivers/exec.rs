@@ -118,8 +118,8 @@ fn a_program_that_ends_badly_or_says_nonsense_or_too_much_or_nothing_in_time_has
     edge.start();
     for (cases, said) in [
         ("observe) exit 3 ;;", "exit status: 3"),
-        ("observe) echo weights are fine ;;", "its answer is none"),
-        ("observe) honest \"$@\"; echo '{}' ;;", "its answer is none"),
+        ("observe) echo weights are fine ;;", "its answer cannot be parsed"),
+        ("observe) honest \"$@\"; echo '{}' ;;", "its answer cannot be parsed"),
         ("observe) echo '{\"status\": \"ok\"}' ;;", "not what it observed"),
         ("observe) echo '{\"status\": \"retry\", \"retry_after_s\": 7}' ;;", "asked again in 7 s"),
         ("observe) head -c 2000000 /dev/zero ;;", "more than"),

@@ -97,7 +97,7 @@ fn gates_that_are_not_those_pinned_are_noticed_even_if_all_follows_from_them() {
     let judgement = tame.reevaluate().judgement;
     let tame = Evidence::new(tame.terms, tame.context, tame.watch, judgement);
     let commit = as_is(&world, &tame);
-    world.two_key(&["gate", "--evidence", &commit]).exits(1).says("other gates or thresholds than those pinned");
+    world.two_key(&["gate", "--evidence", &commit]).exits(1).says("gates or thresholds are not those pinned");
 }
 
 #[test]

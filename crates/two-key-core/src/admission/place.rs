@@ -29,7 +29,7 @@ pub enum Place {
     Applier(PrincipalId),
     /// In a governed name space, and none of the above.
     Foreign,
-    /// None of our business.
+    /// Not governed.
     Other,
 }
 

@@ -1,4 +1,4 @@
-//! How a lease's rate of false alarms is shared among all that may stop it without there being harm.
+//! False-alarm budget: a lease's rate, shared among all that may stop it without there being harm.
 
 use crate::{
     ledger::PinnedTerms,

@@ -1,4 +1,4 @@
-//! From what was seen to what is concluded. Pure: the same slots give the same conclusions, now and for an auditor.
+//! Conclusions from what was seen. Pure: the same slots give the same conclusions, now and for an auditor.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What is judged: one lease at one tier.
+//! Context of a judgement: one lease at one tier.
 
 use std::collections::BTreeMap;
 

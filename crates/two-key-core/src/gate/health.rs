@@ -1,4 +1,4 @@
-//! What metrics say of the tier that a lease is at, as far as moves go. Pure, and the same for agents and appliers: both
+//! Health of the tier that a lease is at, as far as moves go. Pure, and the same for agents and appliers: both
 //! halt when a limit is crossed or a gate fails, and neither takes silence for health.
 
 use jiff::{SignedDuration, Timestamp};

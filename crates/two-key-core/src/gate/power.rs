@@ -1,4 +1,4 @@
-//! What a comparison can see at some traffic: the smallest harm that it shows nine times of ten. An estimate for people, by the
+//! Power of a comparison at some traffic: the smallest harm that it shows nine times of ten. An estimate for people, by the
 //! counts that are to be expected; `docs/gates.md` has it simulated.
 
 use crate::model::policy::{Decimal, Gate, Kind, Worse};

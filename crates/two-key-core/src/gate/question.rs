@@ -1,4 +1,4 @@
-//! Which questions a slot asks of a gate.
+//! Questions that a slot asks of a gate.
 
 use jiff::Timestamp;
 

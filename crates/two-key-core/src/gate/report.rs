@@ -1,4 +1,4 @@
-//! What is concluded of a tier: verdicts, and the figures that they rest on.
+//! Report on a tier: verdicts, and the figures that they rest on.
 
 use std::{collections::BTreeMap, fmt};
 

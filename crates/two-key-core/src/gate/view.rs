@@ -1,4 +1,4 @@
-//! Judgements as people and programs read them.
+//! Judgements in human- and machine-readable form.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 

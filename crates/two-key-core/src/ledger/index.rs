@@ -1,4 +1,4 @@
-//! All that the ledger knows under each lease id: what grows with history, and of which a step needs little.
+//! Index of all that the ledger knows, by lease id: what grows with history, and of which a step needs little.
 //!
 //! A state may hold only some of it. Then whoever looks for what is not held gets nothing, *and the state says what was
 //! missed* ([`super::State::missed`]): whatever came of it is void, and has to be done again with that supplied. So the

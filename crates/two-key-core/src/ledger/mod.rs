@@ -1,4 +1,4 @@
-//! The heart: desired state as a pure, total fold over the ledger.
+//! Fold: desired state as a pure, total fold over the ledger.
 //!
 //! The ledger is the first-parent history of the governed branch, from the root commit on. [`begin`] takes the root's
 //! step, whose policy stands as it is; [`apply`] takes each later step. Nothing else has a say: no clock, network,

@@ -1,4 +1,4 @@
-//! What could come next: the statement for a verb, what a lease awaits, and what a vote would do.
+//! Outlook on what could come next: the statement for a verb, what a lease awaits, and what a vote would do.
 
 use std::collections::BTreeSet;
 
@@ -322,10 +322,7 @@ fn forward_subject(state: &State, action: Action, id: &LeaseId) -> Result<Subjec
         && entry.phase != Phase::Proposed
         && entry.phase != Phase::Authorized
     {
-        let message = format!("lease {id} is {}, and start is not possible there", entry.phase.word());
-        return Err(
-            Refusal::new(Reason::WrongState, message).hint(format!("see what it awaits with: git two-key show {id}"))
-        );
+        return Err(super::forward::wrong_state(id, entry.phase, action));
     }
     state.movable(&forward)?;
     Ok(Subject::Forward(forward))

@@ -1,7 +1,7 @@
 //! Carriers: commits whose message holds a statement, its remarks and its sealed signatures.
 //!
 //! The run is the contiguous block of `Two-Key-` lines in the message's last paragraph: the statement's fields, then
-//! the remarks. Other people's trailers before or after it in that paragraph are none of our business.
+//! the remarks. Other people's trailers before or after it in that paragraph are ignored.
 
 use std::{
     collections::HashSet,
@@ -76,9 +76,9 @@ pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<(Unproven, Option
     }
     if commit.author != commit.committer {
         return Err(malformed(
-            "author and committer differ: somebody else's commit was made again, as rebase, cherry-pick and amend do",
+            "author and committer differ, as after rebase, cherry-pick or amend, or with author.name or GIT_AUTHOR_* set",
         )
-        .hint("sign the statement in a fresh commit, or seal the detached signature"));
+        .hint("git two-key sync, or sign the statement in a fresh commit"));
     }
     if statement_lines(raw).count() != 1 {
         return Err(malformed("more than one line begins `Two-Key-Statement:`"));

@@ -1,4 +1,4 @@
-//! From raw bytes to verified cosignatures. Pure: no Git, no policy, no clock.
+//! Signatures: from raw bytes to verified cosignatures. Pure: no Git, no policy, no clock.
 //!
 //! [`open_commit`] takes a commit's raw bytes and says what it is: ordinary, malformed, or a carrier of votes. A
 //! [`Cosignature`] exists only if its signature verified over its statement's exact bytes; there is no other way to

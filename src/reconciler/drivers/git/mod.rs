@@ -122,7 +122,7 @@ pub struct GitDriver {
     clone: PathBuf,
     /// What the lease names, by change and by artifacts.
     versions: Vec<String>,
-    /// What the last commit here says of who plays which part, where its message is gone.
+    /// What the last commit here says of the pools' roles, where its message is gone.
     roles: Remembered,
     /// The lease that it is opened for.
     lease: Option<LeaseId>,
@@ -217,7 +217,7 @@ impl GitDriver {
         Ok(There { roles, ..there })
     }
 
-    /// Who plays which part where no commit says so any more.
+    /// Which pool has which role where no commit says so any more.
     fn roles_without_history(&self, there: &There) -> Option<Roles> {
         let known = self.roles.read().ok().flatten();
         known.or_else(|| {

@@ -172,8 +172,13 @@ impl Verb {
     /// Whether it signs, proposes or pushes: then it gives an account.
     fn writes(&self) -> bool {
         match self {
-            Self::Sync(_) | Self::Undo(_) | Self::New(_) | Self::Sign(_) | Self::Refuse(_) | Self::Forward(_) => true,
-            Self::Stop(_) => true,
+            Self::Sync(_)
+            | Self::Undo(_)
+            | Self::New(_)
+            | Self::Sign(_)
+            | Self::Refuse(_)
+            | Self::Forward(_)
+            | Self::Stop(_) => true,
             Self::Key(args) => args.writes(),
             _ => false,
         }

@@ -58,9 +58,12 @@ pub struct Args {
     pub(super) format: Format,
 }
 
+/// More requests a second than anything serves.
+const MOST: f64 = 1e9;
+
 fn positive(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "it is a number".to_owned())?;
-    if number.is_finite() && number > 0.0 { Ok(number) } else { Err("it is above 0".to_owned()) }
+    if number > 0.0 && number <= MOST { Ok(number) } else { Err(format!("it is above 0, and at most {MOST}")) }
 }
 
 fn percent(text: &str) -> Result<f64, String> {

@@ -3,9 +3,9 @@
 use std::fs;
 
 use git_two_key::{
-    gate::{Evidence, TierContext, Watch, judge, slot_times},
+    gate::{Answer, Evidence, Measure, Metric, Question, TierContext, Value, Watch, judge, slot_times},
     ledger::PinnedTerms,
-    model::{Digest, lease, policy},
+    model::{Digest, GateId, Refusal, lease, policy},
     sources::{Config, Sources},
 };
 
@@ -98,6 +98,46 @@ fn gates_that_are_not_those_pinned_are_noticed_even_if_all_follows_from_them() {
     let tame = Evidence::new(tame.terms, tame.context, tame.watch, judgement);
     let commit = as_is(&world, &tame);
     world.two_key(&["gate", "--evidence", &commit]).exits(1).says("gates or thresholds are not those pinned");
+}
+
+/// A source that works and knows nothing.
+struct Silent;
+
+impl Measure for Silent {
+    fn ask(&self, _: &Question) -> Answer {
+        Answer::of(Value::Nothing)
+    }
+
+    fn has(&self, _: policy::Source) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn metric(&self, _: &GateId) -> Option<Metric> {
+        None
+    }
+}
+
+#[test]
+fn evidence_of_the_version_before_or_of_another_tier_is_no_grounds_to_go_on() {
+    let (world, evidence) = collected(&[GOOD; 4]);
+    let evidenced = |context: TierContext, terms: PinnedTerms| {
+        let mut watch = Watch::default();
+        let judgement = judge(&terms, &context, &mut watch, evidence.judgement.at, &Silent);
+        let commit = as_is(&world, &Evidence::new(terms, context, watch, judgement));
+        world.two_key(&["gate", "--evidence", &commit])
+    };
+    let (context, terms) = (|| evidence.context.clone(), || evidence.terms.clone());
+    evidenced(context(), terms()).exits(0).says(", judged at ").never_says("the version that ran before");
+    let next = TierContext { tier: 25, ..context() };
+    evidenced(next, terms())
+        .exits(1)
+        .says("gate-failed: the evidence does not hold: the step leaves the tier of 5 %, and the evidence is of the one of 25 %");
+    // What was restored is held to the gates alone.
+    let restored = PinnedTerms { thresholds: std::collections::BTreeMap::new(), ..terms() };
+    evidenced(context().of_stable(), restored)
+        .exits(1)
+        .says("measured: the version that ran before, and not what rolls out")
+        .says("does not hold: it measured the version that ran before, and the step goes on with another");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
     question::compares,
     reading::{Cause, Figures, Reading, Says, TierGate},
     report::{Aggregate, Comparison},
-    stats::counts::{Baseline, Counts, Harm, WITHOUT_WORST, Weighed},
+    stats::counts::{Baseline, Counts, Harm, Weighed},
     watch::{Side, Slot},
     words,
 };
@@ -201,7 +201,7 @@ impl<'a> Comparing<'a> {
         }
         // What cannot be harm is weighed for its figures only.
         if !due && !self.newest && self.sighted && !self.is_much(counts) {
-            return Says::Fine(String::new());
+            return if self.goes_wrong(any_time) { Says::Few(String::new()) } else { Says::Fine(String::new()) };
         }
         let [ours, theirs] = &self.blocks.counts;
         let weighed = Weighed::new(ours, Baseline::Beside(theirs), self.harm());
@@ -286,26 +286,27 @@ impl<'a> Comparing<'a> {
         if !self.sighted {
             return Says::Few(format!("too few to notice harm{against}"));
         }
-        // Neither is one that rests on a single slot, whatever that says.
+        // Neither is one that rests on a single minute, whatever that says.
         let alone = weighed.whole.ln_e >= needed && self.is_much(counts);
-        if alone && !self.would_notice(weighed.rest, WITHOUT_WORST * needed) {
-            return Says::Few(format!("harm in one slot, and too few in others to tell{against}"));
+        if alone && !self.would_notice(weighed.rest, weighed.worst.part() * needed) {
+            return Says::Few(format!("harm in one minute, and too few in others to tell{against}"));
         }
         // What varies because it has just gone wrong is not made well by how much it varies.
-        let looks = 2..=RECENT.min(self.blocks.counts[1].len());
-        if looks.into_iter().any(|length| self.goes_wrong(length, alpha)) {
+        if self.goes_wrong(alpha) {
             return Says::Few(format!("harm in the newest slots, which may be chance{against}"));
         }
         Says::Fine(against)
     }
 
     /// Whether the newest blocks show harm by themselves, were they independent, and each but one of them.
-    fn goes_wrong(&self, length: usize, alpha: f64) -> bool {
-        let newest = |blocks: &[Counts]| blocks.iter().rev().take(length).copied().collect::<Vec<_>>();
+    fn goes_wrong(&self, alpha: f64) -> bool {
         let [ours, theirs] = &self.blocks.counts;
-        let (ours, theirs) = (newest(ours), newest(theirs));
-        self.is_much([Counts::sum(ours.clone()), Counts::sum(theirs.clone())])
-            && Weighed::of_independent(&ours, Baseline::Beside(&theirs), self.harm()).shows_harm(alpha)
+        let newest = |blocks: &[Counts], length| blocks.iter().rev().take(length).copied().collect::<Vec<_>>();
+        (2..=RECENT.min(theirs.len())).any(|length| {
+            let (ours, theirs) = (newest(ours, length), newest(theirs, length));
+            self.is_much([Counts::sum(ours.clone()), Counts::sum(theirs.clone())])
+                && Weighed::of_independent(&ours, Baseline::Beside(&theirs), self.harm()).shows_harm(alpha)
+        })
     }
 
     /// Whether so many events are enough for the worst to be noticed.

@@ -25,7 +25,7 @@ use super::{
 
 /// The form of the document, and the methods by which it is judged: whatever changes what is concluded from the same answers
 /// is another one.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// How long a document may be and still be written for people to read.
 const READABLE_BYTES: usize = 1024 * 1024;
 /// The largest document that is read.
@@ -35,7 +35,7 @@ pub const MAX_EVIDENCE_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
-    /// The form of the document: 4.
+    /// The form of the document: 5.
     version: u32,
     /// What was judged.
     pub context: TierContext,

@@ -57,7 +57,7 @@ pub use counted::least_events;
 pub use evidence::{Evidence, MAX_EVIDENCE_BYTES, Reevaluation};
 pub use judge::{judge, slot_times};
 pub use measure::{Answer, MAX_OBSERVATIONS, Measure, Metric, Observations, Question, Shape, Value};
-pub use power::{Traffic, smallest_harm};
+pub use power::{FEWEST_BLOCKS, Traffic, smallest_harm};
 pub use report::{Aggregate, Comparison, GateReport, Judgement, Slots, ThresholdReport, ThresholdState, Verdict};
 pub use view::{
     EvidenceView, GateView, ReplayView, ReplayedSlot, evidence_text, gate_text, judgement_text, replay_text,

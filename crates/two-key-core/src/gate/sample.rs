@@ -16,7 +16,7 @@ use super::{
         Summary,
         counts::{Counts, ln_e_above},
         dispersion::Variation,
-        ranks::{effective, mann_whitney_in_order, shift, smallest_p},
+        ranks::{effective, mann_whitney_in_order, shift, smallest_p_in_order},
     },
     watch::{Part, Query, Side, Slot},
     words,
@@ -216,7 +216,7 @@ impl Tier<'_> {
         let too_few = || Says::Few(format!("too few observations to notice harm; {words}"));
         // Only what was looked at is kept whole, so this slot was not: it had too few.
         let (Some(ours), Some(theirs)) = (candidate.whole, baseline.whole) else { return too_few() };
-        if smallest_p(ours.len(), theirs.len()) > alpha {
+        if smallest_p_in_order(ours, theirs) > alpha {
             return too_few();
         }
         let Some(compared) = mann_whitney_in_order(ours, theirs) else { return too_few() };

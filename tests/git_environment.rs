@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::similar_names, reason = "a test may stop")]
 #![allow(clippy::disallowed_methods, reason = "a test runs programs and reads its environment")]
 
-#[path = "support/scratch.rs"]
+#[path = "kit/scratch.rs"]
 mod scratch;
 
 use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode};

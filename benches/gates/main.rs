@@ -150,6 +150,8 @@ fn alike(runs: u32) {
         ),
         ("5 % of 60,000, the same", Traffic { ours: 3000.0, theirs: 57_000.0, ..usual(Errors::Uneven(1.0)) }),
         ("log rate autoregressive, 0.9, deviation 0.5", usual(Errors::Drifting)),
+        ("0.05 % errors, and one bad minute of the candidate", Traffic { rate: 0.0005, ..usual(Errors::BadMinute) }),
+        ("0.5 % errors, the same", usual(Errors::BadMinute)),
     ] {
         println!("| {name} | {} |", compared(traffic, runs).row());
     }

@@ -17,6 +17,8 @@ pub(crate) enum Errors {
     Shared(f64),
     /// The logarithm of the rate resembles that of the minute before: first-order autoregressive, 0.9, deviation 0.5.
     Drifting,
+    /// Each by itself, and in one minute of the candidate's every second request fails. It begins in the middle of a slot.
+    BadMinute,
 }
 
 /// Two versions side by side.
@@ -46,7 +48,7 @@ impl Traffic {
             let mut side = |requests: f64, rate: f64, drift: &mut f64| {
                 let total = random.poisson(requests);
                 let bad = match self.errors {
-                    Errors::Independent => random.poisson(requests * rate),
+                    Errors::Independent | Errors::BadMinute => random.poisson(requests * rate),
                     Errors::Retried(each) => each * random.poisson(requests * rate / each),
                     Errors::RetriedOnAverage(each) => {
                         let failing = random.poisson(requests * rate / each);
@@ -70,7 +72,14 @@ impl Traffic {
                 (side(self.ours, self.rate * self.times, ours), side(self.theirs, self.rate, theirs));
             [bad, total, bad_before, total_before]
         };
-        (0..minutes).map(minute).collect()
+        let mut all: Vec<[f64; 4]> = (0..minutes).map(minute).collect();
+        if self.errors == Errors::BadMinute {
+            let began = (random.even() * f64::from(minutes - 1)) as usize;
+            for [bad, total, ..] in &mut all[began..=began + 1] {
+                *bad = (*bad + (*total / 4.0).round()).min(*total);
+            }
+        }
+        all
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) fn limits(runs: u32) {
         ("… 1 %, coefficient of variation 1 by minute", &halt, 0.02, 0.01, Errors::Uneven(1.0)),
         ("… 1 %, 2", &halt, 0.02, 0.01, Errors::Uneven(2.0)),
         ("… 0.5 %, 2", &halt, 0.02, 0.005, Errors::Uneven(2.0)),
+        ("… 1.6 %, 10 failed requests a user on average", &halt, 0.02, 0.016, on_average(10.0)),
         ("… 4 %, 5 failed requests a user on average", &halt, 0.02, 0.04, on_average(5.0)),
         ("… 8 %, the same", &halt, 0.02, 0.08, on_average(5.0)),
         ("`absolute: {max: 0.05}`: 4 %, 5 failed requests a user on average", &absolute, 0.05, 0.04, on_average(5.0)),

@@ -1,4 +1,4 @@
-//! What an agent writes into the repository: its turns, its refusals, its stops, each with what it rests on.
+//! Agent's writes into the repository: its turns, its refusals, its stops, each with what it rests on.
 //!
 //! Evidence comes first, in an ordinary commit that adds one document; the carrier on top of it names the document's
 //! digest, and its signature covers that. A push is all or nothing. Where another push came first nothing is carried
@@ -61,19 +61,18 @@ pub(super) fn turn(
         sealed: &plan.sealed,
     };
     let commit = mirror.repository.carry(signer, &turn).map_err(crate::git::CarryError::refusal)?;
-    let (state, reports) = folded(mirror, commit).map_err(|error| error.refusal())?;
+    let (state, reports) = folded(mirror, commit)?;
     plan.came_about(&reports, &state)?;
-    let tags = tags(mirror, &state, commit, signer).map_err(|error| error.refusal())?;
+    let tags = tags(mirror, &state, commit, signer)?;
     publish(mirror, commit, tags, &subject)
 }
 
 /// Records why our key is not turned.
 pub(super) fn refuse(mirror: &mut Mirror, writer: &Writer, refusal: &AgentRefusal) -> Result<Outcome, Refusal> {
-    let refused = |error: GitError| error.refusal();
     let path = AgentRefusal::path(&refusal.lease, &refusal.agent);
     let message = format!("Refuse {}: {}\n", refusal.lease, reasons(refusal));
     let commit = writer.with_file(mirror, (&path, &refusal.bytes()), &message, SignWith::Key(&writer.key));
-    publish(mirror, commit.map_err(refused)?, Vec::new(), "refuse a lease")
+    publish(mirror, commit?, Vec::new(), "refuse a lease")
 }
 
 fn reasons(refusal: &AgentRefusal) -> String {
@@ -85,7 +84,7 @@ fn reasons(refusal: &AgentRefusal) -> String {
 pub(super) fn standing(mirror: &Mirror, lease: &LeaseId, signer: &Signer) -> Result<Option<AgentRefusal>, Refusal> {
     let path = AgentRefusal::path(lease, &signer.principal);
     let read = mirror.repository.objects().and_then(|mut objects| objects.file_at(mirror.state.tip(), &path));
-    Ok(read.map_err(|error| error.refusal())?.and_then(|bytes| AgentRefusal::parse(&bytes, &path)))
+    Ok(read?.and_then(|bytes| AgentRefusal::parse(&bytes, &path)))
 }
 
 /// Signs a stop of our own on the accepted tip, with the evidence for it. No ref is made yet.
@@ -128,7 +127,7 @@ pub(super) fn deliver(follower: &mut Follower, stops: &[SeenStop]) -> (Vec<Refus
 /// The commit that brings an exhibit, on the accepted tip; that tip where there is none to bring.
 fn exhibited(mirror: &Mirror, writer: &Writer, exhibit: Option<&Exhibit>) -> Result<Oid, Refusal> {
     let Some(Exhibit { lease, bytes }) = exhibit else { return Ok(mirror.state.tip()) };
-    writer.exhibit(mirror, lease, bytes).map_err(|error| error.refusal())
+    writer.exhibit(mirror, lease, bytes).map_err(Refusal::from)
 }
 
 /// Folds on to a commit that is not accepted yet.
@@ -144,9 +143,7 @@ fn tags(mirror: &Mirror, state: &State, commit: Oid, signer: &Signer) -> Result<
     let mut tags = Vec::new();
     for lease in state.leases() {
         for transition in lease.transitions.iter().filter(|transition| transition.commit == commit) {
-            let short = format!("rollout/{}/{}", lease.id, transition.tag_suffix());
-            let tag = mirror.repository.tag_object(&short, commit, &short, signer.principal.as_str())?;
-            tags.push(RefUpdate::create(format!("refs/tags/{short}"), tag));
+            tags.push(mirror.repository.tag_of(&lease.id, transition, signer.principal.as_str())?);
         }
     }
     Ok(tags)

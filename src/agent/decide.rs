@@ -171,7 +171,7 @@ impl Rule {
             Self::LeftHalted => "what an automaton halted is undone when nobody resolves it by the gates' deadline",
             Self::Stopped => "after a stop an agent turns no key: people go on",
             Self::NotAsked => "nothing is asked of this key",
-            Self::NotCounted => "a key is turned only where it counts",
+            Self::NotCounted => "already signed, or it would not count",
             Self::Doubt => "nothing goes forward on a doubt",
             Self::Window => "nothing goes forward outside the lease's window",
             Self::ChecksPass => "a lease that passes every check is signed",

@@ -1,4 +1,4 @@
-//! What an agent does about one lease in one tick.
+//! Agent's work on one lease in one tick.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -142,8 +142,12 @@ impl Agent {
             let watch = self.remembered.settled.entry(id.clone()).or_default();
             combined(harm, look(terms, context(started), measure, watch, round.now))
         };
-        let bytes = evidence.and_then(|evidence| evidence.bytes().ok());
-        (health, bytes.map(|bytes| Exhibit { lease: id.clone(), bytes }))
+        match evidence.map(|evidence| evidence.bytes()).transpose() {
+            Ok(bytes) => (health, bytes.map(|bytes| Exhibit { lease: id.clone(), bytes })),
+            // A stop does not wait for evidence that cannot be written. What goes forward rests on it.
+            Err(refusal) if health.stop().is_none() => (Health::open(terms, &refusal.message), None),
+            Err(_) => (health, None),
+        }
     }
 
     /// Runs every check of a lease that awaits our key.

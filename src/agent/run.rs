@@ -17,10 +17,10 @@ use crate::{
         stops::SeenStop,
         writer::Writer,
     },
-    git::{GitError, NOTES, Signer, SigningKey, mirrored},
+    git::{Signer, SigningKey, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::Phase,
-    model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role},
+    model::{LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, policy::Role, refs},
     sources::Sources,
 };
 
@@ -40,6 +40,9 @@ pub struct Report {
     pub ledger: Oid,
     /// What it decided, by lease: those that run first.
     pub leases: Vec<LeaseReport>,
+    /// Proposals that were not looked at because the others took all the time that a look may take. The next one goes on with
+    /// them.
+    pub waiting: usize,
     /// What went wrong beside that. Tried again at the next tick.
     pub remarks: Vec<Refusal>,
     /// Why the branch does not have stops that are obeyed all the same: the remote has them under names of their own, and
@@ -96,6 +99,8 @@ pub(super) struct Round {
     pub(super) waiting: Overlay,
     /// What appliers attest.
     pub(super) observed: Vec<Observation>,
+    /// Proposals that wait for the next look.
+    waiting_proposals: usize,
 }
 
 impl Round {
@@ -112,11 +117,16 @@ impl Round {
 }
 
 impl Agent {
-    /// Takes its place: the repository, the pinned root, the key, the lock. `unpinned` without a root.
+    /// Opens the repository, the pinned root, the key and the lock. `unpinned` without a root.
     pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
         if SigningKey::file(config.key.clone()).is_ok_and(|key| matches!(key, SigningKey::Minisign(_))) {
             let message = "a minisign key cannot sign commits, and what an agent gives as evidence is signed with them";
             return Err(Refusal::new(Reason::Unsigned, message).hint("make an SSH key: ssh-keygen -t ed25519"));
+        }
+        if config.checks.is_empty() && config.changes.is_empty() {
+            let message = "no check is configured, so it would sign whatever is well formed";
+            let hint = "name a program under checks:, or the clones of changes under changes:";
+            return Err(Refusal::new(Reason::Malformed, message).hint(hint));
         }
         let place = Place {
             role: Role::Agent,
@@ -159,10 +169,7 @@ impl Agent {
         self.refresh(&mut round)?;
         self.follower.own_key()?;
         self.deliver(&mut round);
-        let stopped: Vec<_> = leases.iter().map(|report| report.lease.clone()).collect();
-        for id in self.leases().into_iter().filter(|id| !stopped.contains(id)) {
-            leases.extend(self.look_after(&id, &mut round)?);
-        }
+        self.look_after_all(&mut leases, &mut round)?;
         let running = self.running();
         self.remembered.watches.retain(|lease, _| running.contains(lease));
         self.remembered.settled.retain(|lease, _| running.contains(lease));
@@ -173,9 +180,37 @@ impl Agent {
             agent: self.config.name.clone(),
             ledger: self.follower.mirror.state.tip(),
             leases,
+            waiting: round.waiting_proposals,
             remarks: round.remarks,
             beside: round.beside,
         })
+    }
+
+    /// Looks after the leases that have not ended and have not been stopped just now: those that run, those that a key was turned
+    /// for, and then proposals for as long as a look may take. Anybody may propose, any number, and checking takes its time, in
+    /// which nothing is stopped. The next look goes on with the proposal that this one did not come to.
+    fn look_after_all(&mut self, leases: &mut Vec<LeaseReport>, round: &mut Round) -> Result<(), Refusal> {
+        let (clock, most) = (self.follower.clock(), self.interval().as_millis());
+        let begun = clock();
+        let stopped: Vec<_> = leases.iter().map(|report| report.lease.clone()).collect();
+        let (wanted, mut proposed) = self.leases(round);
+        proposed.sort_unstable();
+        for id in wanted.into_iter().filter(|id| !stopped.contains(id)) {
+            leases.extend(self.look_after(&id, round)?);
+        }
+        let count = proposed.len();
+        let (before, after): (Vec<_>, Vec<_>) =
+            proposed.into_iter().partition(|id| self.remembered.next.as_ref().is_some_and(|next| id < next));
+        self.remembered.next = None;
+        for (at, id) in after.into_iter().chain(before).enumerate() {
+            if at > 0 && u128::from(clock().proven_ms_since(&begun)) >= most {
+                round.waiting_proposals = count - at;
+                self.remembered.next = Some(id);
+                break;
+            }
+            leases.extend(self.look_after(&id, round)?);
+        }
+        Ok(())
     }
 
     /// Ticks until told to end. Each report goes to `said`.
@@ -204,6 +239,7 @@ impl Agent {
             beside: None,
             waiting: Overlay::default(),
             observed: Vec::new(),
+            waiting_proposals: 0,
         };
         if trust == Trust::Doubted {
             round.block(clock::doubted());
@@ -247,17 +283,16 @@ impl Agent {
 
     /// Reads what waits in notes and what appliers attest.
     fn know(&self, round: &mut Round) -> Result<(), Refusal> {
-        let refused = |error: GitError| error.refusal();
         let repository = &self.follower.mirror.repository;
         let is_known = |name: &PrincipalId| self.follower.mirror.state.policy().get().principals.contains_key(name);
-        let mut notes = repository.notes(NOTES, is_known).map_err(refused)?;
+        let mut notes = repository.notes(refs::NOTES, is_known)?;
         if let Some(remote) = &self.follower.mirror.remote {
-            notes.extend(repository.notes(&mirrored(remote, NOTES), is_known).map_err(refused)?);
+            notes.extend(repository.notes(&mirrored(remote, refs::NOTES), is_known)?);
         }
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
         round.waiting = inbox::overlay(&texts, &self.follower.mirror.state);
-        round.observed = records::read(repository, &self.follower.mirror.state).map_err(refused)?.found;
+        round.observed = records::read(repository, &self.follower.mirror.state)?.found;
         Ok(())
     }
 
@@ -290,17 +325,17 @@ impl Agent {
         running.filter(|id| self.looks_after(id)).collect()
     }
 
-    /// The leases that have not ended, those that run first.
-    fn leases(&self) -> Vec<LeaseId> {
+    /// The leases that have not ended: those that run, and then those that a key was turned for; and those that are only
+    /// proposed.
+    fn leases(&self, round: &Round) -> (Vec<LeaseId>, Vec<LeaseId>) {
         let state = &self.follower.mirror.state;
         let running = self.running();
         let open = |id: &LeaseId| state.lease(id).is_none_or(|lease| !lease.phase.ended());
-        let others: Vec<_> = state
-            .known_leases()
-            .into_iter()
-            .filter(|id| !running.contains(id) && open(id) && self.looks_after(id))
-            .collect();
-        running.into_iter().chain(others).collect()
+        let turned_for = |id: &LeaseId| state.lease(id).is_some() || round.waiting.cosignatures_of(id).next().is_some();
+        let others = state.known_leases().into_iter();
+        let others = others.filter(|id| !running.contains(id) && open(id) && self.looks_after(id));
+        let (voted, proposed): (Vec<_>, Vec<_>) = others.partition(turned_for);
+        (running.into_iter().chain(voted).collect(), proposed)
     }
 
     fn looks_after(&self, id: &LeaseId) -> bool {

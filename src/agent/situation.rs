@@ -1,4 +1,4 @@
-//! What a decision about one lease rests on, gathered from the ledger and from what its applier attests. Pure.
+//! Situation of one lease: what a decision rests on, gathered from the ledger and from what its applier attests. Pure.
 
 use jiff::Timestamp;
 
@@ -48,7 +48,7 @@ pub(super) fn next(
         Ok(plan) => plan,
         Err(refusal) => return nothing(Turn::Closed(refusal)),
     };
-    // One more agent than the rule asks for helps nobody.
+    // One more agent than the rule asks for is ignored.
     if awaited.agents == 0 && !awaited.any_one {
         return nothing(Turn::Nothing);
     }

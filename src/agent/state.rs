@@ -1,4 +1,4 @@
-//! What an agent remembers: what any follower does, and what was measured.
+//! Agent state: what any follower remembers, and what was measured.
 //!
 //! Losing it costs the samples of the tiers that are watched, nothing else: what is wanted, who voted and what stopped
 //! are in the repository.
@@ -25,6 +25,9 @@ pub(super) struct AgentState {
     /// The same since the target was last found elsewhere.
     #[serde(default)]
     pub(super) settled: BTreeMap<LeaseId, Watch>,
+    /// The proposal that the next look goes on with; none to begin with the first.
+    #[serde(default)]
+    pub(super) next: Option<LeaseId>,
 }
 
 impl AsRef<FollowerState> for AgentState {
@@ -36,6 +39,6 @@ impl AsRef<FollowerState> for AgentState {
 impl AgentState {
     /// Of an agent that has not done anything yet.
     pub(super) fn new(root: Oid) -> Self {
-        Self { follower: FollowerState::new(root), watches: BTreeMap::new(), settled: BTreeMap::new() }
+        Self { follower: FollowerState::new(root), watches: BTreeMap::new(), settled: BTreeMap::new(), next: None }
     }
 }

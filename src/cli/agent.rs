@@ -15,7 +15,7 @@ use crate::{
 
 use super::{Failure, Format, Place, terminal};
 
-/// Turn an agent's key where its checks and the metrics say so, and stop what is not well
+/// Run an agent: sign, promote and stop as checks and metrics say
 ///
 /// Fetches the governed refs, verifies and folds them from the pinned root. A lease whose limits are crossed or whose gates
 /// fail it halts or rolls back, before anything else. A lease that awaits its key it checks, and signs, or records why
@@ -95,10 +95,13 @@ fn say(format: Format, report: &Report) {
 
 /// A paragraph a lease: what was decided, by which rule, on what.
 fn text(report: &Report) -> String {
-    if report.leases.is_empty() {
-        return "no lease is open".to_owned();
+    let mut all: Vec<String> = report.leases.iter().map(lease_text).collect();
+    match (all.is_empty(), report.waiting) {
+        (true, 0) => all.push("no lease is open".to_owned()),
+        (_, 0) => {}
+        (_, waiting) => all.push(format!("{waiting} more proposals wait for the next look")),
     }
-    report.leases.iter().map(lease_text).collect::<Vec<_>>().join("\n")
+    all.join("\n")
 }
 
 fn lease_text(lease: &LeaseReport) -> String {

@@ -13,9 +13,9 @@ use crate::{
     },
 };
 
-use super::{Failure, Format, Place, apply_log::Log, terminal};
+use super::{Failure, Format, Place, teller::Teller, terminal};
 
-/// Bring targets to where the ledger wants them, and record what was seen
+/// Bring targets to what the ledger wants, and record what is seen
 ///
 /// Fetches the governed refs, verifies and folds them from the pinned root, obeys stops first, observes each target, and
 /// moves it by at most one tier, only if nothing speaks against it. What it intends, sees and did goes, signed, to
@@ -79,28 +79,13 @@ fn watch(args: &Args, applier: &mut Applier, service: &Service) -> Result<(), Fa
         signal_hook::flag::register(signal, Arc::clone(&service.end))
             .map_err(|error| Failure::undecided(Reason::Io, format!("signals cannot be listened for here: {error}")))?;
     }
-    if let Some(format) = args.log {
-        let mut log = Log::begin(format);
-        service.run(applier, &mut |outcome| log.take(outcome)).map_err(failure)?;
-        tracing::info!("the applier ends, as it was told to");
-        return Ok(());
-    }
-    let mut last = None;
-    let ended = service.run(applier, &mut |outcome| {
-        // What has been said already is not said again every few seconds.
-        if last.as_ref() == Some(&outcome) {
-            return;
-        }
-        match &outcome {
-            Ok(report) => say(args.format, report),
-            Err(refusal) => remark(refusal),
-        }
-        last = Some(outcome);
-    });
+    let teller = Teller::begin(args.log, args.format)?;
+    let ended = service.run(applier, &mut |outcome| teller.take(outcome));
+    teller.end(&ended);
     ended.map_err(failure)
 }
 
-fn say(format: Format, report: &Report) {
+pub(super) fn say(format: Format, report: &Report) {
     match format {
         Format::Json => terminal::say_value(report),
         Format::Text => terminal::say(&text(report)),
@@ -139,7 +124,7 @@ fn text(report: &Report) -> String {
     if lines.is_empty() { "no targets are configured".to_owned() } else { lines.join("\n") }
 }
 
-fn remark(refusal: &Refusal) {
+pub(super) fn remark(refusal: &Refusal) {
     let hint = refusal.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     terminal::remark(&format!("two-key: {refusal}{hint}"));
 }

@@ -85,7 +85,7 @@ fn line(target: &TargetId, seen: &TargetReport, before: Option<&TargetReport>) {
         (None, _) => tracing::info!(name, lease, desired_bp, observed_bp, doing, recovered, "target {doing}"),
         (Some(refusal), _) => {
             let reason = refusal.reason.code();
-            // Nobody may overlook these.
+            // Always logged at error level.
             if [Doing::RollbackFailed.word(), Doing::StopFailed.word()].contains(&doing) {
                 tracing::error!(name, lease, desired_bp, observed_bp, doing, reason, stopped, "{}", refusal.message);
             } else {

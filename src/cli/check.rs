@@ -6,9 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args as ClapArgs;
-use serde::Serialize;
-
 use crate::{
     follower::records::basis_points,
     gate::health::unmeasurable,
@@ -20,9 +17,10 @@ use crate::{
         policy::{self, Policy},
     },
     reconciler::{Config, opening},
-    report::{self, Advice, Expected, escaped, lease_alarms, lease_doubts},
+    report::{self, Advice, CheckedFile, CheckedFiles, Expected, escaped, lease_alarms, lease_doubts},
     sources::Sources,
 };
+use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
@@ -60,27 +58,16 @@ pub struct Args {
     pub(super) format: Format,
 }
 
+/// More requests a second than anything serves.
+const MOST: f64 = 1e9;
+
 fn positive(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "it is a number".to_owned())?;
-    if number.is_finite() && number > 0.0 { Ok(number) } else { Err("it is above 0".to_owned()) }
+    if number > 0.0 && number <= MOST { Ok(number) } else { Err(format!("it is above 0, and at most {MOST}")) }
 }
 
 fn percent(text: &str) -> Result<f64, String> {
     positive(text).and_then(|number| if number < 100.0 { Ok(number) } else { Err("it is below 100".to_owned()) })
-}
-
-/// What there is to say about one file.
-#[derive(Debug, Serialize)]
-struct Checked {
-    path: String,
-    kind: &'static str,
-    ok: bool,
-    reason: Option<Reason>,
-    problems: Vec<Problem>,
-    warnings: Vec<String>,
-    notes: Vec<String>,
-    #[serde(skip)]
-    hint: Option<String>,
 }
 
 /// Checks files.
@@ -88,7 +75,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let session = match Session::open(place, &Which::Local) {
         Ok(session) => Some(session),
         Err(failure) => {
-            let why = failure.json().and_then(|said| said["message"].as_str().map(str::to_owned)).unwrap_or_default();
+            let why =
+                failure.json(None).and_then(|said| said["message"].as_str().map(str::to_owned)).unwrap_or_default();
             terminal::remark(&format!("only the form is checked: {why}"));
             None
         }
@@ -151,12 +139,12 @@ fn check(
     state: Option<&State>,
     config: Option<&Config>,
     expected: Expected,
-) -> Result<Checked, Failure> {
+) -> Result<CheckedFile, Failure> {
     let unreadable = |error| Failure::undecided(Reason::Io, format!("reading {}: {error}", file.display()));
     let kind = fs::symlink_metadata(file).map_err(unreadable)?;
     if !kind.is_file() {
         let refusal = Refusal::new(Reason::Malformed, "it is not a regular file; links are never followed");
-        return Ok(Checked::refused(name, "unknown", &refusal));
+        return Ok(CheckedFile::refused(name, "unknown", &refusal));
     }
     let mut bytes = Vec::new();
     let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX);
@@ -166,10 +154,10 @@ fn check(
     Ok(if is_policy { check_policy(&bytes, name, state) } else { check_lease(&bytes, name, state, config, expected) })
 }
 
-fn check_policy(bytes: &[u8], name: &str, state: Option<&State>) -> Checked {
+fn check_policy(bytes: &[u8], name: &str, state: Option<&State>) -> CheckedFile {
     match policy::read(bytes) {
-        Ok(proposed) => Checked::advised(name, "policy", report::policy_advice(state, &proposed)),
-        Err(error) => Checked::malformed(name, "policy", error),
+        Ok(proposed) => CheckedFile::advised(name, "policy", report::policy_advice(state, &proposed)),
+        Err(error) => CheckedFile::malformed(name, "policy", error),
     }
 }
 
@@ -179,16 +167,16 @@ fn check_lease(
     state: Option<&State>,
     config: Option<&Config>,
     expected: Expected,
-) -> Checked {
+) -> CheckedFile {
     let proposed = match lease::read(bytes) {
         Ok(proposed) => proposed,
-        Err(error) => return Checked::malformed(name, "lease", error),
+        Err(error) => return CheckedFile::malformed(name, "lease", error),
     };
     let id = &proposed.get().id;
     let filed = Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     if filed != id.as_str() {
         let message = format!("it says that it is lease {id}, so it must be named {id}.yaml");
-        return Checked::refused(name, "lease", &Refusal::new(Reason::Malformed, message));
+        return CheckedFile::refused(name, "lease", &Refusal::new(Reason::Malformed, message));
     }
     let policy: Option<&Policy> = state.map(|state| state.policy().get());
     let mut advice = policy.map(|policy| report::lease_advice(policy, state, &proposed)).unwrap_or_default();
@@ -203,7 +191,7 @@ fn check_lease(
     if proposed.get().expires < jiff::Timestamp::now() {
         advice.warnings.push(format!("its window was over at {}", proposed.get().expires));
     }
-    Checked::advised(name, "lease", advice)
+    CheckedFile::advised(name, "lease", advice)
 }
 
 /// Holds a lease's gates and limits to what the configuration can measure of them, and in time.
@@ -246,7 +234,7 @@ fn check_reach(lease: &Lease, config: &Config, advice: &mut Advice) {
     }
 }
 
-impl Checked {
+impl CheckedFile {
     fn advised(path: &str, kind: &'static str, advice: Advice) -> Self {
         let problem = |refusal: &Refusal| Problem { line: 0, column: 0, message: refusal.message.clone() };
         Self {
@@ -300,23 +288,23 @@ impl Checked {
     }
 }
 
-fn say(format: Format, checked: &[Checked]) -> Result<(), Failure> {
+fn say(format: Format, checked: &[CheckedFile]) -> Result<(), Failure> {
     let bad = checked.iter().filter(|file| !file.ok).count();
     match format {
-        Format::Json => terminal::say_json(&serde_json::json!({
-            "ok": bad == 0,
-            "reason": checked.iter().find_map(|file| file.reason),
-            "files": checked,
-        })),
+        Format::Json => terminal::say_value(&CheckedFiles {
+            ok: bad == 0,
+            reason: checked.iter().find_map(|file| file.reason),
+            files: checked.to_vec(),
+        }),
         Format::Text => {
-            let mut lines: Vec<_> = checked.iter().flat_map(Checked::lines).collect();
+            let mut lines: Vec<_> = checked.iter().flat_map(CheckedFile::lines).collect();
             let warnings: usize = checked.iter().map(|file| file.warnings.len()).sum();
             let files = checked.len();
             lines.push(format!("checked {files} file{}: {bad} refused, {warnings} warning{}", s(files), s(warnings)));
             terminal::say(&lines.join("\n"));
         }
     }
-    for failure in checked.iter().filter_map(Checked::failure) {
+    for failure in checked.iter().filter_map(CheckedFile::failure) {
         terminal::remark(&failure.lines("check").unwrap_or_default());
     }
     if bad == 0 { Ok(()) } else { Err(Failure::Said(1)) }

@@ -19,7 +19,7 @@ use crate::{
     report::{self, Form, Method, PullRequest, Remark},
 };
 
-/// Judge a pull request: what would be refused, and what merging it would put in force
+/// Judge a pull request: what is refused, what merging puts in force
 ///
 /// Makes the merge commit that a forge's button would make (no ref is moved, nothing is pushed) and judges it as the
 /// server's hook judges a push, with the same findings. It says what merging would put in force, and which commits

@@ -1,21 +1,21 @@
 //! `clone`: join a governance repository.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place,
-    session::{Session, Which, short, unverified_branch},
+    Failure, Place, mend,
+    session::{Session, Which, unverified_branch},
     terminal::{remark, say},
     turn,
 };
 use crate::{
-    git::{Hook, Repository, SigningKey, config, mirrored, refspecs},
-    model::{Oid, Reason, Refusal},
+    git::{Repository, SigningKey, config, mirrored, refspecs},
+    model::{Oid, Reason, Refusal, refs},
     report,
 };
 
@@ -25,7 +25,7 @@ const ORIGIN: &str = "origin";
 /// off.
 const PULLS: [(&str, &str); 2] = [("pull.ff", "only"), ("pull.rebase", "false")];
 
-/// Join a governance repository: a clone that is ready to read and to sign in
+/// Join a governance repository: a clone to read and to sign in
 ///
 /// Clones, pins the root, verifies everything from there, and sets the clone up: your key, what `git fetch` brings besides branches,
 /// the client's hook, a `git pull` that breaks nothing, and the list of keys by which Git's own commands check signatures. Where
@@ -90,7 +90,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     })?;
     repo.set_config(config::ROOT, &args.root)?;
     let branch = unverified_branch(repo);
-    repo.fetch(ORIGIN, short(&branch))?;
+    repo.fetch(ORIGIN, refs::short(&branch))?;
     follow(repo, &branch)?;
     if let Some(key) = &args.key {
         repo.set_config(config::KEY, &named_key(place, key)?)?;
@@ -99,11 +99,11 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     for (name, value) in PULLS {
         repo.set_config(name, value)?;
     }
-    repo.set_config(&format!("branch.{}.rebase", short(&branch)), "false")?;
+    repo.set_config(&format!("branch.{}.rebase", refs::short(&branch)), "false")?;
     for (refspec, _) in refspecs(ORIGIN) {
         repo.add_config(&format!("remote.{ORIGIN}.fetch"), &format!("+{refspec}"))?;
     }
-    hook(repo)?;
+    mend::hook_if_free(repo);
     signers(repo, &session)?;
     say(&format!(
         "Cloned into {}. Verified: {} steps from the root {root} of repository {}, which names these keys:\n\n{}",
@@ -124,7 +124,7 @@ fn follow(repo: &Repository, branch: &str) -> Result<(), Failure> {
     {
         repo.update_refs(&[crate::git::RefUpdate::create(branch, theirs)], "two-key: clone")?;
     }
-    let name = short(branch);
+    let name = refs::short(branch);
     repo.set_config(&format!("branch.{name}.remote"), ORIGIN)?;
     Ok(repo.set_config(&format!("branch.{name}.merge"), branch)?)
 }
@@ -138,17 +138,6 @@ fn named_key(place: &Place, key: &str) -> Result<String, Failure> {
     let path = std::path::absolute(&path)
         .map_err(|error| Failure::undecided(Reason::Io, format!("finding {}: {error}", path.display())))?;
     Ok(path.display().to_string())
-}
-
-/// Installs the client's hook. Where there is another's the server judges all the same.
-fn hook(repo: &Repository) -> Result<(), Failure> {
-    let program = env::current_exe()
-        .map_err(|error| Failure::undecided(Reason::Io, format!("where this program is: {error}")))?;
-    let installed = repo.free_for_hook(Hook::PrePush).and_then(|()| repo.install_hook(Hook::PrePush, &program));
-    if let Err(refusal) = installed {
-        remark(&format!("warning: the client's hook is not installed: {refusal}"));
-    }
-    Ok(())
 }
 
 /// Writes the keys by which Git's own commands check signatures.

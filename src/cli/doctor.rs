@@ -3,22 +3,22 @@
 use std::{fs, path::Path};
 
 use clap::Args as ClapArgs;
-use serde::Serialize;
 
 use crate::{
     admission::{ASIDE, GOVERNED},
     follower::{clocks, records},
     git::{self, Base, Flaw, GitError, Hook, Repository, refspecs},
     ledger,
-    model::{CLOCK_TOLERANCE, Oid},
-    report,
+    model::{CLOCK_TOLERANCE, Oid, refs},
+    report::{self, DoctorView, SetUpProblem},
 };
 
 use super::{
     Failure, Format, Place,
     hook::SERVER_SETTINGS,
+    mend::Mend,
     remotes::upstream,
-    session::{Root, Session, Which, short},
+    session::{Root, Session, Which},
     terminal, turn,
 };
 
@@ -28,21 +28,26 @@ const APPLIER_TOLERANCE: i64 = 15 * 60;
 /// Say what is wrong with this set-up, and the command that mends it
 ///
 /// Looks at the installed Git, the pinned root, the ledger, the clock, the appliers, the hooks, the signing key and the remote. Each thing that is
-/// wrong comes with the command that mends it. Nothing is changed, but for what --believe-clock says.
+/// wrong comes with the command that mends it. Nothing is changed, but for what --believe-clock and --fix say.
 #[derive(Debug, ClapArgs)]
-#[command(after_long_help = "Examples:\n  git two-key doctor\n  git two-key doctor --format json\n\n\
-    Exit codes: 0 nothing is wrong; 1 something is.")]
+#[command(
+    after_long_help = "Examples:\n  git two-key doctor\n  git two-key doctor --fix\n  git two-key doctor --format json\n\n\
+    Exit codes: 0 nothing is wrong; 1 something is."
+)]
 pub struct Args {
     /// Have the appliers and agents of this clone believe the clock as it is now; end them first
     #[arg(long)]
     believe_clock: bool,
+    /// Mend what can be mended without touching anything that was signed: settings, the client's hook, false tags
+    #[arg(long)]
+    fix: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
 }
 
 /// Something that is wrong.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Complaint {
     /// Which check it is from.
     check: &'static str,
@@ -50,26 +55,91 @@ struct Complaint {
     message: String,
     /// What mends it.
     mend: String,
+    /// The same, where --fix does it.
+    fix: Option<Mend>,
+}
+
+impl Complaint {
+    fn view(&self) -> SetUpProblem {
+        SetUpProblem {
+            check: self.check.to_owned(),
+            message: self.message.clone(),
+            mend: self.mend.clone(),
+            fixable: self.fix.is_some(),
+        }
+    }
 }
 
 /// What was found so far.
 #[derive(Debug, Default)]
-struct Chart(Vec<Complaint>);
+struct Chart {
+    /// What is wrong.
+    problems: Vec<Complaint>,
+    /// What is only unwise.
+    advice: Vec<Complaint>,
+}
 
 impl Chart {
     fn note(&mut self, check: &'static str, message: impl Into<String>, mend: impl Into<String>) {
-        self.0.push(Complaint { check, message: message.into(), mend: mend.into() });
+        self.problems.push(Complaint { check, message: message.into(), mend: mend.into(), fix: None });
+    }
+
+    fn fixable(&mut self, check: &'static str, message: impl Into<String>, mend: Mend) {
+        let said = mend.command();
+        self.problems.push(Complaint { check, message: message.into(), mend: said, fix: Some(mend) });
+    }
+
+    fn advise(&mut self, check: &'static str, message: impl Into<String>, mend: impl Into<String>) {
+        self.advice.push(Complaint { check, message: message.into(), mend: mend.into(), fix: None });
     }
 }
 
 /// Looks at everything and prints what is wrong.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let mut chart = Chart::default();
-    git_version(&mut chart)?;
     let repo = place.repository()?;
     if args.believe_clock {
         clocks::believe(repo.common_dir()).map_err(|refusal| Failure::refused("the clock", refusal))?;
     }
+    let mut chart = examine(place, &repo)?;
+    let mut mended = Vec::new();
+    if args.fix {
+        for mend in chart.problems.iter().filter_map(|complaint| complaint.fix.as_ref()) {
+            mend.apply(&repo)?;
+            mended.push(mend.command());
+        }
+        if !mended.is_empty() {
+            chart = examine(place, &repo)?;
+        }
+    }
+    let Chart { problems, advice } = chart;
+    match args.format {
+        Format::Json => terminal::say_value(&DoctorView {
+            ok: problems.is_empty(),
+            problems: problems.iter().map(Complaint::view).collect(),
+            advice: advice.iter().map(Complaint::view).collect(),
+            mended,
+        }),
+        Format::Text => {
+            let line = |c: &Complaint| format!("{}: {}\n  mend: {}", c.check, c.message, c.mend);
+            let mut lines: Vec<_> = mended.iter().map(|mend| format!("mended: {mend}")).collect();
+            if problems.is_empty() {
+                lines.push("nothing is wrong with this set-up".to_owned());
+            }
+            lines.extend(problems.iter().map(line));
+            if !advice.is_empty() {
+                lines.push("\nAdvice".to_owned());
+                lines.extend(advice.iter().map(line));
+            }
+            terminal::say(&lines.join("\n"));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Said(1)) }
+}
+
+/// Makes every check.
+fn examine(place: &Place, repo: &Repository) -> Result<Chart, Failure> {
+    let mut chart = Chart::default();
+    git_version(&mut chart)?;
     for doubted in clocks::doubted(repo.common_dir()) {
         let message = format!(
             "{} {} doubts the clock here: it is {}, and should be {}",
@@ -91,19 +161,10 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             signing(&mut chart, &session)?;
             remote(&mut chart, &session)?;
         }
-        Err(failure) => unreadable(&mut chart, &repo, &failure),
+        Err(failure) => unreadable(&mut chart, repo, &failure),
     }
-    hooks(&mut chart, &repo)?;
-    let Chart(complaints) = chart;
-    match args.format {
-        Format::Json => terminal::say_json(&serde_json::json!({"ok": complaints.is_empty(), "problems": complaints})),
-        Format::Text if complaints.is_empty() => terminal::say("nothing is wrong with this set-up"),
-        Format::Text => {
-            let line = |c: &Complaint| format!("{}: {}\n  mend: {}", c.check, c.message, c.mend);
-            terminal::say(&complaints.iter().map(line).collect::<Vec<_>>().join("\n"));
-        }
-    }
-    if complaints.is_empty() { Ok(()) } else { Err(Failure::Said(1)) }
+    hooks(&mut chart, repo)?;
+    Ok(chart)
 }
 
 fn git_version(chart: &mut Chart) -> Result<(), Failure> {
@@ -138,17 +199,27 @@ fn memory(chart: &mut Chart, repo: &Repository) {
 
 /// Why the ledger could not be read at all.
 fn unreadable(chart: &mut Chart, repo: &Repository, failure: &Failure) {
-    let said = failure.json().unwrap_or_default();
+    let said = failure.json(None).unwrap_or_default();
     let word = |field: &str| said[field].as_str().map(str::to_owned);
+    if repo.is_shallow() {
+        let message = word("message").unwrap_or_else(|| "the clone is shallow".to_owned());
+        return chart.note("ledger", message, "git fetch --unshallow");
+    }
+    if let Some(root) = lost_root(repo) {
+        let message = format!("the root {root} is not here: this is not the ledger whose root you were given");
+        let mend =
+            format!("ask whoever gave you the root where its ledger is, then: git two-key clone URL --root {root}");
+        return chart.note("root", message, mend);
+    }
     let message = word("message").unwrap_or_else(|| "it cannot be read".to_owned());
-    let mend = if repo.is_shallow() {
-        "git fetch --unshallow".to_owned()
-    } else if message.contains("not in this repository") {
-        "git fetch; if the root is still not there: git two-key trust ROOT, with the root of this repository".to_owned()
-    } else {
-        word("hint").filter(|hint| !hint.contains("doctor")).unwrap_or_else(|| "git fsck".to_owned())
-    };
+    let mend = word("hint").filter(|hint| !hint.contains("doctor")).unwrap_or_else(|| "git fsck".to_owned());
     chart.note("ledger", message, mend);
+}
+
+/// A pinned root that this repository does not have.
+fn lost_root(repo: &Repository) -> Option<Oid> {
+    let root = repo.pinned_root().ok()??;
+    matches!(repo.revision(&root.to_string()), Ok(None)).then_some(root)
 }
 
 fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
@@ -157,15 +228,26 @@ fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
         chart.note("root", message, format!("compare it with somebody whom you trust, then: git two-key trust {root}"));
     }
     let findings = session.past.findings();
+    let upstream = upstream(&session.repo, &session.branch)?;
     if findings > 0 {
-        let message = format!("{findings} on {} did not count; they altered nothing", short(&session.branch));
-        chart.note("findings", message, "see who made them and why: git two-key verify --all");
+        let (many, were) =
+            if findings == 1 { ("1 commit".to_owned(), "was") } else { (format!("{findings} commits"), "were") };
+        let message = format!("{many} on {} {were} ignored", refs::short(&session.branch));
+        chart.note("findings", message, "git two-key verify --all    # says which and why");
     }
     for warning in report::thin(session.state.policy().get()) {
         chart.note("policy", warning, "git two-key key add NAME PUBKEY, then turn both keys for the new policy");
     }
-    if let Some((name, tip)) = upstream(&session.repo, &session.branch)? {
-        upstream_checks(chart, session, &name, tip)?;
+    if let Some((name, tip)) = &upstream {
+        upstream_checks(chart, session, name, *tip)?;
+    }
+    if session.repo.worktree().is_some() {
+        let tags = turn::tags::false_tags(&session.repo, &session.state, upstream.map(|(_, tip)| tip))?;
+        if !tags.is_empty() {
+            let names: Vec<_> = tags.iter().map(|tag| refs::short(&tag.name)).collect();
+            let message = format!("tags here claim what is not in force, as after a lost race: {}", names.join(", "));
+            chart.fixable("tags", message, Mend::DeleteTags(tags));
+        }
     }
     Ok(())
 }
@@ -174,15 +256,25 @@ fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
 fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -> Result<(), Failure> {
     let ours = session.tip;
     let plain = name.strip_prefix("refs/remotes/").unwrap_or(name);
-    if tip == ours || session.repo.is_ancestor(tip, ours)? {
+    if tip == ours {
+        return Ok(());
+    }
+    if session.repo.is_ancestor(tip, ours)? {
+        // What a `git pull` merges has the remote's tip as its second parent.
+        if !session.repo.is_on_chain(tip, ours)? {
+            let branch = refs::short(&session.branch);
+            let message =
+                format!("foxtrot: {branch} contains {plain}, but not on its first-parent chain, as after git pull");
+            chart.note("upstream", message, "git two-key sync");
+        }
         return Ok(());
     }
     let base = Base::After { tip: ours, root: session.root.commit() };
     // The first step shows whether the chain continues ours.
     match session.repo.steps(base, tip).and_then(|mut steps| steps.next().transpose()) {
         Ok(_) => {
-            let message = format!("{plain} is ahead of {}", short(&session.branch));
-            chart.note("upstream", message, format!("git merge --ff-only {plain}"));
+            let message = format!("{plain} is ahead of {}", refs::short(&session.branch));
+            chart.note("upstream", message, "git two-key sync");
         }
         Err(GitError::NotOnChain { .. }) if session.repo.is_ancestor(ours, tip)? => {
             let message = format!(
@@ -196,8 +288,8 @@ fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -
             chart.note("upstream", message, format!("git push --no-verify {remote} \"{merge}\":{}", session.branch));
         }
         Err(GitError::NotOnChain { .. }) => {
-            let message = format!("{plain} and {} have gone apart", short(&session.branch));
-            chart.note("upstream", message, format!("carry your commits over: git two-key promote … --push, or git merge with {plain} as the first parent"));
+            let message = format!("{plain} and {} have diverged", refs::short(&session.branch));
+            chart.note("upstream", message, "git two-key sync");
         }
         Err(error) => return Err(error.into()),
     }
@@ -213,7 +305,7 @@ fn clock(chart: &mut Chart, session: &Session, now: i64) {
         let minutes = behind / 60;
         let message = format!(
             "the newest commit of {} is dated {minutes} minutes ahead of the clock here",
-            short(&session.branch)
+            refs::short(&session.branch)
         );
         chart.note(
             "clock",
@@ -288,7 +380,7 @@ fn signing(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
         chart.note("key", message, mend);
     }
     if key.ssh_type().is_some() && session.repo.config("gpg.format")?.as_deref() != Some("ssh") {
-        chart.note("signing", "plain `git commit -S` would not sign with SSH keys here", "git config gpg.format ssh");
+        chart.advise("signing", "`git commit -S` does not sign with SSH keys here", "git config gpg.format ssh");
     }
     Ok(())
 }
@@ -302,19 +394,19 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
             let message = format!(
                 "`git fetch {remote}` writes over stops and votes that were signed here, and prunes them with fetch.prune"
             );
-            chart.note("mirror", message, format!("git config --unset-all {key} ':refs/(two-key|notes)/'"));
+            chart.fixable("mirror", message, Mend::Unset(key.clone(), ":refs/(two-key|notes)/".to_owned()));
         }
         for (check, (refspec, what)) in ["notes", "observed"].into_iter().zip(refspecs(&remote)) {
             if !already.iter().any(|one| one.ends_with(&refspec)) {
                 let message = format!("`git fetch {remote}` does not fetch {what}");
-                chart.note(check, message, format!("git config --add {key} '+{refspec}'"));
+                chart.fixable(check, message, Mend::Add(key.clone(), format!("+{refspec}")));
             }
         }
     }
     for remote in session.repo.mirrors_onto_local()? {
         let message = format!("`git fetch {remote}` prunes what was signed here and no remote has yet");
         let [name, value] = Repository::off_local(&remote);
-        chart.note("mirror", message, format!("git config --add {name} '{value}'"));
+        chart.fixable("mirror", message, Mend::Add(name, value));
     }
     if !session.repo.remotes()?.is_empty() {
         for vote in session.undelivered_notes()? {
@@ -325,29 +417,32 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
         }
     }
     for stop in turn::stops::undelivered(&session.repo, &session.branch)? {
-        chart.note("stops", stop.warning(), format!("{}; or any verb with --push", stop.command("REMOTE")));
+        chart.note("stops", stop.warning(), "git two-key sync");
     }
     Ok(())
 }
 
 fn hooks(chart: &mut Chart, repo: &Repository) -> Result<(), Failure> {
     let wanted: &[(Hook, &str)] = match repo.worktree() {
-        Some(_) => &[(Hook::PrePush, "pushes are not looked at before they leave")],
+        Some(_) => &[(Hook::PrePush, "no check before a push")],
         None => &[
-            (Hook::PreReceive, "pushes are not looked at before they are taken"),
+            (Hook::PreReceive, "pushes are not judged"),
             (Hook::ReferenceTransaction, "refs may move otherwise than a push was judged"),
         ],
     };
     for (hook, why) in wanted {
         if !installed(&repo.hook_path(*hook)?) {
-            let name = hook.name();
-            chart.note("hook", format!("the {name} hook is not installed: {why}"), "git two-key hook install");
+            let message = format!("the {} hook is not installed: {why}", hook.name());
+            match hook {
+                Hook::PrePush => chart.fixable("hook", message, Mend::InstallHook),
+                _ => chart.note("hook", message, "git two-key hook install"),
+            }
         }
     }
     if repo.worktree().is_none() {
         for name in SERVER_SETTINGS {
             if repo.config(name)?.as_deref() != Some("true") {
-                chart.note("settings", format!("{name} is not true"), format!("git config {name} true"));
+                chart.fixable("settings", format!("{name} is not true"), Mend::Set(name.to_owned(), "true".to_owned()));
             }
         }
         hidden(chart, repo)?;

@@ -81,7 +81,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             let kill = |to: &Setting, after: Duration| kill_ourselves(args, place, to, after);
             (try_all(&Subject { driver: &*driver, lease: lease.id, kill: &kill }), target.to_string())
         }
-        _ => return Err(Failure::undecided(Reason::Internal, "neither a program nor a configuration was named")),
+        _ => return Err(Failure::Usage("name a program, or a configuration with --config and --target".to_owned())),
     };
     say(args.format, &name, &steps)
 }
@@ -115,7 +115,7 @@ fn program_steps(program: &std::path::Path, args: &[String]) -> Result<Vec<Step>
     let target = TargetId::parse("driver-test").ok_or_else(|| Refusal::new(Reason::Internal, "no target"))?;
     let lease = lease_for(&target, &[program])?;
     let folder = tempfile::tempdir()
-        .map_err(|error| Refusal::new(Reason::Internal, format!("a temporary folder cannot be made: {error}")))?;
+        .map_err(|error| Refusal::new(Reason::Io, format!("a temporary folder cannot be made: {error}")))?;
     let context = Context { folder: folder.path().to_owned(), lease: Some(&lease), before: &|| None };
     let open = || ExecDriver::open(&target, config.clone(), &context);
     let driver = open();
@@ -147,7 +147,7 @@ fn lease_for(target: &TargetId, programs: &[&std::path::Path]) -> Result<lease::
 /// Shifts in a process of its own, which is killed with all that is in its group.
 #[allow(clippy::disallowed_methods, reason = "the kit kills what it tries, which has to be another process")]
 fn kill_ourselves(args: &Args, place: &Place, to: &Setting, after: Duration) -> Result<(), Refusal> {
-    let failed = |error: std::io::Error| Refusal::new(Reason::Internal, format!("nothing could be killed: {error}"));
+    let failed = |error: std::io::Error| Refusal::new(Reason::Io, format!("nothing could be killed: {error}"));
     let mut line: Vec<OsString> = vec!["-C".into(), place.folder.clone().into(), "driver-test".into()];
     for (name, value) in [("--config", args.config.as_ref().map(|path| path.clone().into_os_string()))]
         .into_iter()

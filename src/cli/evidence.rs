@@ -1,4 +1,4 @@
-//! What a person is asked to approve, in figures: so that approving is a decision and not a reflex.
+//! Evidence for a person who is asked to approve, in figures: so that approving is a decision and not a reflex.
 
 use std::fmt::Write as _;
 
@@ -34,10 +34,10 @@ pub fn lines(session: &Session, id: &LeaseId) -> Result<Vec<String>, Failure> {
             lines.push(format!("{}, says {}", place(&seen.record, turn::now()), seen.applier));
             lines.extend(seen.record.health.iter().flat_map(|health| health.figures.clone()));
         }
-        None => lines.push("no applier has recorded anything of this lease".to_owned()),
+        None => lines.push("no applier has reported on this lease yet".to_owned()),
     }
     if seen.is_some_and(|seen| seen.record.health.is_none()) {
-        lines.push("nothing was measured: only time is watched".to_owned());
+        lines.push("no health check is set for this tier, or none has a result yet".to_owned());
     }
     if let Some(risk) = &lease.risk {
         lines.push(format!("{} (declared)", risk_words(risk)));
@@ -61,7 +61,7 @@ pub fn said(session: &Session, id: &LeaseId) -> Result<Vec<String>, Failure> {
     for vote in cosigned.chain(pending) {
         let evidence = vote.evidence.map(|digest| format!(", on evidence {digest}")).unwrap_or_default();
         let reason = vote.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        lines.push(format!("{} {} has turned its key{evidence}{reason}", vote.role.word(), vote.principal));
+        lines.push(format!("{} ({}) has signed{evidence}{reason}", vote.principal, vote.role.word()));
     }
     for refusal in session.refused()?.get(id).into_iter().flatten() {
         let why = refusal.reasons.iter().map(|why| format!("{}: {}", why.check, why.message));
@@ -79,7 +79,7 @@ fn place(record: &TargetRecord, now: Timestamp) -> String {
     format!("{weight}{since}, {}{why}", record.phase.word())
 }
 
-/// A length of time as people say it.
+/// A human-readable length of time.
 fn span(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second().saturating_sub(since.as_second()).max(0);
     match seconds {

@@ -1,4 +1,4 @@
-//! How a verb can fail, and the exit code of each way.
+//! Failures of verbs, and the exit code of each.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     git::GitError,
     model::{Reason, Refusal},
-    report::escaped,
+    report::{Account, escaped},
 };
 
 /// Why a verb did not succeed. Exit codes: 1 refused, 2 wrong usage, 3 could not be decided, 4 stale, 5 not
@@ -92,8 +92,8 @@ impl Failure {
         }
     }
 
-    /// The same as JSON, for verbs that were asked for JSON.
-    pub fn json(&self) -> Option<serde_json::Value> {
+    /// The same as JSON, for verbs that were asked for JSON, with what was done all the same.
+    pub fn json(&self, done: Option<Account>) -> Option<serde_json::Value> {
         #[derive(Serialize)]
         struct Said<'a> {
             ok: bool,
@@ -103,8 +103,8 @@ impl Failure {
             reason: Reason,
             message: &'a str,
             hint: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
             detail: Option<&'a str>,
+            done: Option<Account>,
         }
         let (subject, refusal) = match self {
             Self::Refused { subject, refusal } | Self::Unstopped { subject, refusal } => {
@@ -121,6 +121,7 @@ impl Failure {
             message: &refusal.message,
             hint: refusal.hint.as_deref(),
             detail: refusal.detail.as_deref(),
+            done,
         };
         serde_json::to_value(said).ok()
     }

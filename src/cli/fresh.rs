@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     git::{GitError, Repository, config},
-    model::{Reason, Refusal},
+    model::{Reason, Refusal, refs},
 };
 
 /// How long the look may take. Then the verb goes on.
@@ -81,7 +81,7 @@ pub fn fetched(repo: &Repository, named: Option<&str>) -> Result<Result<(), GitE
     let repo = repo.clone().with_deadline(PATIENCE);
     let root = bring_root(&repo, &remote);
     // The root's policy names it.
-    let fetched = repo.fetch(&remote, super::session::short(&unverified_branch(&repo)));
+    let fetched = repo.fetch(&remote, refs::short(&unverified_branch(&repo)));
     Ok(fetched.and(root))
 }
 
@@ -118,7 +118,7 @@ pub fn known_remote(repo: &Repository, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A length of time as people say it.
+/// A human-readable length of time.
 fn span(seconds: i64) -> String {
     let (number, unit) = match seconds.max(0) {
         seconds @ ..120 => (seconds, "second"),

@@ -15,7 +15,7 @@ use crate::{
         Verdict, Watch,
     },
     ledger::{LeaseState, Phase, PinnedTerms},
-    model::{Digest, LeaseId, Oid, Reason, Refusal},
+    model::{self, Digest, ForwardKind, LeaseId, Oid, Reason, Refusal, lease::Lease},
     signature::{Cosignature, Opened},
     sources::{Config, Sources},
 };
@@ -263,7 +263,7 @@ fn evidence(args: &Args, place: &Place, revision: &str) -> Result<(), Failure> {
 
 fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<EvidenceView, Failure> {
     let refused = |refusal| Failure::refused(commit.short(), refusal);
-    let (lease, digest) = named(session, commit, about)?;
+    let Named { lease, digest, step } = named(session, commit, about)?;
     let path = Evidence::path(&lease, digest);
     let mut objects = session.repo.objects()?;
     let bytes = objects.file_at(commit, &path)?.ok_or_else(|| {
@@ -281,6 +281,8 @@ fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<
     let again = evidence.reevaluate();
     let mut differences = again.differences;
     differences.extend(other_terms(session, &lease, &evidence));
+    let document = session.state.document(&lease);
+    differences.extend(step.zip(document).and_then(|(step, document)| no_grounds(step, document, &evidence.context)));
     Ok(EvidenceView {
         commit,
         digest,
@@ -292,29 +294,59 @@ fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<
         lease,
         tier: evidence.context.tier,
         started: evidence.context.started,
+        subject: evidence.context.subject,
     })
 }
 
+/// What a signed commit names as evidence.
+#[derive(Clone, PartialEq)]
+struct Named {
+    lease: LeaseId,
+    digest: Digest,
+    /// The move that it is to be grounds for, if the commit makes one.
+    step: Option<ForwardKind>,
+}
+
+/// Why evidence of a tier is no grounds for a move, if it is none: it has to be of the tier that is left, and of what rolls out.
+fn no_grounds(step: ForwardKind, lease: &Lease, measured: &TierContext) -> Option<String> {
+    if measured.subject == gate::Subject::Stable {
+        return Some("it measured the version that ran before, and the step goes on with another".to_owned());
+    }
+    let left = match step {
+        ForwardKind::Promote { tier } => lease.tiers.iter().take_while(|next| next.weight != tier).last(),
+        ForwardKind::Complete => lease.tiers.last(),
+        ForwardKind::Start { .. } | ForwardKind::Resume => None,
+    };
+    let (own, left) = (measured.tier, left.map(|left| left.weight).filter(|left| *left != measured.tier)?);
+    Some(format!("the step leaves the tier of {left} %, and the evidence is of the one of {own} %"))
+}
+
 /// The lease and the evidence that a signed commit is about: a statement's, or an applier's.
-fn named(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<(LeaseId, Digest), Failure> {
+fn named(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<Named, Failure> {
     let refused = |reason, message: String| Failure::refused(commit.short(), Refusal::new(reason, message));
     let mut named = match session.repo.objects()?.open_one(commit)? {
         // Only a commit's own signature covers a digest of evidence.
         Opened::Carrier { statement, own, .. } => {
             let digests = own.as_deref().into_iter().flatten().filter_map(Cosignature::evidence);
-            digests.filter_map(|digest| Some((statement.lease()?.clone(), digest))).collect::<Vec<_>>()
+            let step =
+                if let model::Subject::Forward(forward) = &statement.subject { Some(forward.kind) } else { None };
+            let named = |digest| Some(Named { lease: statement.lease()?.clone(), digest, step });
+            digests.filter_map(named).collect::<Vec<_>>()
         }
         Opened::Ordinary { .. } => {
             let record = records::at(&session.repo, &session.state, commit).map_err(|why| {
-                refused(Reason::NoData, format!("it carries no statement and is no applier's word: {why}"))
+                refused(Reason::NoData, format!("it has neither a statement nor an applier's record: {why}"))
             })?;
             let targets = record.targets.into_values();
-            targets.filter_map(|target| Some((target.lease, target.health?.evidence?))).collect()
+            let named = |target: records::TargetRecord| {
+                Some(Named { digest: target.health?.evidence?, lease: target.lease, step: None })
+            };
+            targets.filter_map(named).collect()
         }
         Opened::Malformed(refusal) => return Err(Failure::refused(commit.short(), refusal)),
     };
     named.dedup();
-    named.retain(|(lease, _)| about.is_none_or(|about| about == lease));
+    named.retain(|named| about.is_none_or(|about| *about == named.lease));
     match named.as_slice() {
         [one] => Ok(one.clone()),
         [] => {
@@ -322,7 +354,7 @@ fn named(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<(Lea
             Err(refused(Reason::NoData, format!("no signature in the commit names evidence{of}")))
         }
         several => {
-            let leases: Vec<_> = several.iter().map(|(lease, _)| lease.as_str()).collect();
+            let leases: Vec<_> = several.iter().map(|named| named.lease.as_str()).collect();
             let message = format!("it names several: {}; say which, as in gate LEASE --evidence", leases.join(", "));
             Err(refused(Reason::Ambiguous, message))
         }
@@ -347,7 +379,7 @@ fn other_terms(session: &Session, lease: &LeaseId, evidence: &Evidence) -> Vec<S
     });
     match pinned {
         Some(pinned) if *pinned != evidence.terms => {
-            differences.push("it was judged by other gates or thresholds than those pinned for the lease".to_owned());
+            differences.push("its gates or thresholds are not those pinned for the lease".to_owned());
         }
         Some(_) => {}
         None => differences.push(format!("{lease} never started, so no gates are pinned for it")),

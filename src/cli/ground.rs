@@ -1,4 +1,4 @@
-//! What a stop stands on where the ledger cannot be folded: a shallow clone, a history with a hole, a wrong root, junk on
+//! Base of a stop where the ledger cannot be folded: a shallow clone, a history with a hole, a wrong root, junk on
 //! the branch.
 //!
 //! A stop binds to a repository and a lease id and to nothing else, so neither signatures nor history are needed to
@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 
 use super::{
     Failure, Place,
-    session::{POLICY_PATH, Which, short, unverified_branch, unverified_tip},
+    session::{POLICY_PATH, Which, unverified_branch, unverified_tip},
     terminal::remark,
 };
 use crate::{
     git::Repository,
-    model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement, Stop, StopKind, Subject, lease, policy},
+    model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement, Stop, StopKind, Subject, lease, policy, refs},
 };
 
 /// The governed branch, unverified.
@@ -58,8 +58,10 @@ impl Ground {
         };
         let words: Vec<_> = root.into_iter().chain([tip]).filter_map(&mut word).collect();
         if words.is_empty() {
-            let message =
-                format!("{} has no policy that can be read, so what could be stopped is not known", short(&branch));
+            let message = format!(
+                "{} has no policy that can be read, so what could be stopped is not known",
+                refs::short(&branch)
+            );
             let mut refusal = Refusal::new(Reason::NoLedger, message);
             if root.is_none() {
                 refusal = refusal.hint("pin the root, whose policy is as good: git config two-key.root ROOT");
@@ -89,8 +91,10 @@ impl Ground {
         if let Some((_, id)) = newest.pop_last() {
             return Ok(id);
         }
-        let message =
-            format!("no lease file at {}'s tip is for it, and the ledger cannot be asked here", short(&self.branch));
+        let message = format!(
+            "no lease file at {}'s tip is for it, and the ledger cannot be asked here",
+            refs::short(&self.branch)
+        );
         let is_target =
             |word: &Word| word.policy.targets.keys().any(|target| target.as_str().eq_ignore_ascii_case(handle));
         match LeaseId::parse(handle).filter(|_| !self.words.iter().any(is_target)) {

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use super::{Failure, Place, terminal};
 use crate::{
     admission::{Push, RefusedRef, Verdict, admitted_on_doubt, judge, judge_move, only_stop_refs},
-    git::{Hook, Memory, PushedRef, Repository, Side, plainly_admitted},
+    git::{GitError, Hook, Memory, PushedRef, Repository, Side, plainly_admitted},
     model::{Oid, Reason, Refusal},
     report::escaped,
 };
@@ -111,12 +111,13 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 
 fn pre_receive() -> Result<(), Failure> {
     let input = input()?;
-    let repository = Repository::receives(&input).map_err(|error| Failure::Undecided(error.refusal()))?;
-    let refs = repository.pushed_refs(&input).map_err(|error| Failure::Undecided(error.refusal()))?;
+    let undecided = |error: GitError| Failure::Undecided(error.into());
+    let repository = Repository::receives(&input).map_err(undecided)?;
+    let refs = repository.pushed_refs(&input).map_err(undecided)?;
     if refs.is_empty() {
         // Git runs the hook for some ref. Whoever calls it from another hook has read what Git said, and not passed it on.
         let refusal =
-            Refusal::new(Reason::Internal, "nothing was said on standard input, where Git says what is pushed")
+            Refusal::new(Reason::Malformed, "nothing was said on standard input, where Git says what is pushed")
                 .hint("call the hook with the standard input that Git gave");
         return Err(Failure::Undecided(refusal));
     }
@@ -201,8 +202,8 @@ fn pre_push() -> Result<(), Failure> {
         Ok(())
     };
     let input = input()?;
-    let judged = Repository::discover().map_err(|error| error.refusal()).and_then(|repository| {
-        let refs = repository.refs_to_push(&input).map_err(|error| error.refusal())?;
+    let judged = Repository::discover().map_err(Refusal::from).and_then(|repository| {
+        let refs = repository.refs_to_push(&input)?;
         let root = root(&repository)?;
         Ok(decide(&repository, &refs, root, Side::Client, None))
     });
@@ -247,7 +248,7 @@ pub(super) fn decide(
     match answer {
         Ok(Ok(Ok(judged))) => Outcome::Judged(judged),
         Ok(Ok(Err(refusal))) => Outcome::Undecided(refusal),
-        Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => internal("a fault of this program".to_owned()),
+        Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => internal("internal error; nothing was decided".to_owned()),
         Err(RecvTimeoutError::Timeout) => {
             let seconds = timeout.unwrap_or_default().as_secs();
             let refusal = Refusal::new(Reason::Stale, format!("it could not be judged within {seconds} seconds"));
@@ -258,12 +259,12 @@ pub(super) fn decide(
 
 /// The pinned root, without which nothing is judged.
 pub(super) fn root(repository: &Repository) -> Result<Oid, Refusal> {
-    repository.pinned_root().map_err(|error| error.refusal())?.ok_or_else(unpinned)
+    repository.pinned_root()?.ok_or_else(unpinned)
 }
 
 /// The same by the configuration alone.
 fn configured_root(repository: &Repository) -> Result<Oid, Refusal> {
-    repository.configured_root().map_err(|error| error.refusal())?.ok_or_else(unpinned)
+    repository.configured_root()?.ok_or_else(unpinned)
 }
 
 fn unpinned() -> Refusal {
@@ -284,7 +285,7 @@ fn no_namespace() -> Result<(), Failure> {
 }
 
 fn timeout(repository: &Repository) -> Result<Duration, Refusal> {
-    let Some(text) = repository.config(TIMEOUT).map_err(|error| error.refusal())? else {
+    let Some(text) = repository.config(TIMEOUT)? else {
         return Ok(Duration::from_secs(DEFAULT_TIMEOUT));
     };
     text.parse().map(Duration::from_secs).map_err(|_| {
@@ -328,7 +329,10 @@ pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
         let RefusedRef { name, refusal, .. } = waived;
         let message = escaped(&refusal.message);
         let name = escaped(name);
-        terminal::remark(&format!("two-key: has no effect, beside a stop {name}: {}: {message}", refusal.reason));
+        terminal::remark(&format!(
+            "two-key: admitted because a stop came with it, {name}: {}: {message}",
+            refusal.reason
+        ));
     }
     say_more(verdict.waived.len() + verdict.more_waived, "more without effect");
     for refused in verdict.refused.iter().take(MAX_SAID) {
@@ -361,8 +365,8 @@ fn say_refused(refused: &RefusedRef) {
 
 fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     let path = args.path.as_ref().map_or_else(|| place.folder.clone(), |path| place.folder.join(path));
-    let repository = Repository::open(&path).map_err(|error| Failure::Undecided(error.refusal()))?;
-    let undecided = |error: crate::git::GitError| Failure::Undecided(error.refusal());
+    let repository = Repository::open(&path)?;
+    let undecided = |error: GitError| Failure::Undecided(error.into());
     let (side, hooks): (_, &[Hook]) = match repository.worktree() {
         Some(_) => (Side::Client, &[Hook::PrePush]),
         None => (Side::Server, &[Hook::ReferenceTransaction, Hook::PreReceive]),
@@ -422,7 +426,7 @@ fn wake(repository: &Repository, file: &Path) -> Result<(), Failure> {
     let installed =
         repository.install_hook(hook, &program).map_err(|refusal| Failure::refused(hook.name(), refusal))?;
     let name = file.to_string_lossy();
-    repository.set_config("two-key.wake", &name).map_err(|error| Failure::Undecided(error.refusal()))?;
+    repository.set_config("two-key.wake", &name)?;
     terminal::say(&format!("installed {}: it touches {name}", installed.display()));
     Ok(())
 }

@@ -19,12 +19,18 @@ use crate::{
             self, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
             SeparateProposer, Target, USUAL_FALSE_ALARMS,
         },
+        refs,
     },
     report,
     signature::ObjectFormat,
 };
 
-/// Found a governance repository: write the policy and the root commit
+/// Where Git is told which files it may not convert.
+const ATTRIBUTES_PATH: &str = ".gitattributes";
+/// Governed files are signed byte by byte, so no clone's core.autocrlf may change their line ends.
+const ATTRIBUTES: &str = "/.two-key/** -text\n/leases/** -text\n";
+
+/// Found a governance repository: its policy and root commit
 ///
 /// Writes .two-key/policy.yaml with the keys that you name, commits it, pins that commit as the root here, and prints its
 /// id. The root is all that anybody needs to verify everything that follows: give it to the others over a channel that
@@ -115,7 +121,7 @@ fn branch(args: &Args, existing: Option<&Repository>) -> Result<String, Failure>
         return Ok(branch.clone());
     }
     let head = existing.map(Repository::head).transpose()?.flatten();
-    Ok(head.and_then(|head| head.strip_prefix("refs/heads/").map(str::to_owned)).unwrap_or_else(|| "main".to_owned()))
+    Ok(head.and_then(|head| head.strip_prefix(refs::HEADS).map(str::to_owned)).unwrap_or_else(|| "main".to_owned()))
 }
 
 /// The file's text, if it is above the floors.
@@ -148,11 +154,20 @@ fn found(repo: &Repository, policy: &Policy, text: &str) -> Result<crate::model:
     }
     let schema = |schema: &schemars::Schema| serde_json::to_string_pretty(schema.as_value()).unwrap_or_default() + "\n";
     let (policies, leases) = (schema(&policy::schema()), schema(&lease::schema()));
-    let files = [
+    let mut files = vec![
         (POLICY_PATH, Some(text.as_bytes())),
         (".two-key/policy.schema.json", Some(policies.as_bytes())),
         (".two-key/lease.schema.json", Some(leases.as_bytes())),
     ];
+    let attributes_there = match tip {
+        Some(tip) => objects.file_at(tip, ATTRIBUTES_PATH)?.is_some(),
+        None => repo.worktree().is_some_and(|top| top.join(ATTRIBUTES_PATH).exists()),
+    };
+    if attributes_there {
+        remark(&format!("warning: there is a {ATTRIBUTES_PATH} already; add to it:\n{ATTRIBUTES}"));
+    } else {
+        files.push((ATTRIBUTES_PATH, Some(ATTRIBUTES.as_bytes())));
+    }
     let tree = repo.with_files(tree, &files)?;
     let who = policy.principals.keys().next().map_or("two-key", PrincipalId::as_str);
     let message = format!("Found the two-key ledger of {}\n", policy.repository);

@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use super::{
     Failure, Format, Place,
     fresh::Source,
-    notify,
+    notify, pager,
     session::{Root, Session, Which},
     terminal, watch,
 };
@@ -16,7 +16,7 @@ use crate::{
     report::{self, Awaits, Found, ListView, Past, Shown},
 };
 
-/// List leases: who turned a key, what is wanted, what is observed, what is awaited
+/// List leases: whose keys, what is wanted, seen and awaited
 ///
 /// Prints what is open and, of each target, the lease that ended last: a line a lease, oldest first: its state and tier, how many of the keys that authorize it have been turned, the
 /// weight that the ledger wants, the weight that an applier has observed (`-` where none has recorded any), and what it
@@ -104,11 +104,11 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         }
         Format::Text if args.mine && view.leases.is_empty() && view.policy_proposed.is_none() => {
             session.say_remarks();
-            terminal::say("nothing awaits your key");
+            terminal::say("nothing waits for your key");
         }
         Format::Text => {
             session.say_remarks();
-            terminal::say(&report::list_text(&view));
+            pager::page(&session.repo, &report::list_text(&view));
         }
     }
     Ok(())

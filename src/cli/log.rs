@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     Failure, Format, Place,
     fresh::Source,
+    pager,
     session::{Root, Session},
     terminal, turn,
 };
@@ -93,10 +94,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match args.format {
         Form::Text => {
             session.say_remarks();
-            terminal::say(&verdict(&session, findings));
-            for entry in &entries {
-                terminal::say(&report::entry_text(entry));
-            }
+            let lines = entries.iter().map(report::entry_text);
+            let lines: Vec<_> = std::iter::once(verdict(&session, findings)).chain(lines).collect();
+            pager::page(&session.repo, &lines.join("\n"));
         }
         Form::Json | Form::InToto => {
             if findings > 0 {

@@ -2,64 +2,60 @@
 
 #![allow(unreachable_pub, reason = "each verb is a private module whose Args and run read alike")]
 
+mod account;
 mod agent;
 mod apply;
 mod apply_log;
-mod approve;
 mod check;
 mod ci;
 mod clone;
-mod complete;
 mod completions;
 mod demo;
 mod doctor;
 mod driver_test;
 mod evidence;
 mod failure;
-mod freeze;
 pub mod fresh;
 mod gate;
 pub mod ground;
-mod halt;
+mod help;
 mod hook;
 mod init;
 mod key;
 mod list;
 mod log;
 mod man;
+mod mend;
 mod new;
 mod notify;
 mod observed;
 mod output;
 mod pack;
-mod pause;
-mod promote;
+mod pager;
 mod refuse;
 mod remotes;
 mod report;
-mod resume;
 mod risk;
-mod rollback;
 pub mod session;
 mod show;
 mod sign;
-mod start;
 mod statement;
 mod status;
+mod steps;
 mod subject;
 mod sync;
+mod teller;
 mod terminal;
-mod thaw;
 mod trust;
 mod turn;
+mod undo;
 mod verify;
 mod wait;
 mod watch;
-mod withdraw;
 
 use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::model::{Reason, Refusal};
 
@@ -79,7 +75,7 @@ pub use terminal::Format;
     propagate_version = true,
     max_term_width = 100,
     after_help = "Exit codes: 0 holds; 1 refused; 2 wrong usage; 3 could not be decided (repository, I/O, network, no \
-                  root); 4 stale.\nWherever a verb takes LEASE it takes a lease id, an intent id or a target."
+                  root); 4 stale; 5 a stop could not be carried out.\nWherever a verb takes LEASE it takes a lease id, an intent id or a target."
 )]
 pub struct CommandLine {
     /// Run as if started in this folder
@@ -90,6 +86,10 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
+    fn parsed(args: &[OsString]) -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&command().try_get_matches_from(args)?)
+    }
+
     /// The lines that every push runs. To describe all verbs to the parser takes as long as to judge a commit.
     fn known(args: &[OsString]) -> Option<Self> {
         let words: Vec<&str> = args.iter().skip(1).map(|word| word.to_str()).collect::<Option<_>>()?;
@@ -102,78 +102,85 @@ impl CommandLine {
     }
 }
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    Init(init::Args),
-    Clone(clone::Args),
-    Trust(trust::Args),
+/// Makes the verbs of their table: what the parser knows, what runs, and how a verb prints, so that a failure is printed
+/// in that form too.
+macro_rules! verbs {
+    ($($(#[$how:meta])* $verb:ident($args:ty) => $run:path $(, |$given:ident| $format:expr)?;)+) => {
+        #[derive(Debug, Subcommand)]
+        enum Verb {
+            $($(#[$how])* $verb($args),)+
+        }
+
+        impl Verb {
+            fn run(&self, place: &Place) -> Result<(), Failure> {
+                match self {
+                    $(Self::$verb(args) => $run(args, place),)+
+                }
+            }
+
+            fn format(&self) -> Format {
+                match self {
+                    $($(Self::$verb($given) => $format,)?)+
+                    _ => Format::Text,
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    Init(init::Args) => init::run;
+    Clone(clone::Args) => clone::run;
+    Trust(trust::Args) => trust::run;
     #[command(visible_alias = "push")]
-    Sync(sync::Args),
-    New(Box<new::Args>),
+    Sync(sync::Args) => sync::run, |args| args.format;
+    Undo(undo::Args) => undo::run, |args| args.format;
+    New(Box<new::Args>) => new::run, |args| args.format();
     #[command(visible_alias = "sign-lease")]
-    Sign(sign::Args),
-    Refuse(refuse::Args),
-    Start(start::Args),
-    Promote(promote::Args),
-    #[command(visible_alias = "approve-next-tier")]
-    Approve(approve::Args),
-    #[command(visible_alias = "pause-rollout")]
-    Pause(pause::Args),
-    Resume(resume::Args),
-    #[command(visible_alias = "abort")]
-    Halt(halt::Args),
-    #[command(visible_alias = "force-rollback")]
-    Rollback(rollback::Args),
-    Complete(complete::Args),
-    #[command(visible_alias = "reject")]
-    Withdraw(withdraw::Args),
-    Freeze(freeze::Args),
-    Thaw(thaw::Args),
-    Wait(wait::Args),
-    Verify(verify::Args),
-    Status(status::Args),
+    Sign(sign::Args) => sign::run, |args| args.format();
+    Refuse(refuse::Args) => refuse::run, |args| args.format();
+    #[command(flatten)]
+    Forward(steps::Forward) => steps::Forward::run, |args| args.format();
+    #[command(flatten)]
+    Stop(steps::Stop) => steps::Stop::run, |args| args.format();
+    Wait(wait::Args) => wait::run;
+    Verify(verify::Args) => verify::run, |args| args.format;
+    Status(status::Args) => status::run, |args| args.format;
     #[command(visible_alias = "list-leases")]
-    List(list::Args),
-    Show(show::Args),
-    Log(log::Args),
-    Check(check::Args),
-    Statement(statement::Args),
-    Key(key::Args),
-    Doctor(doctor::Args),
-    Gate(gate::Args),
-    Risk(risk::Args),
-    Agent(agent::Args),
-    Report(report::Args),
-    Apply(apply::Args),
-    Pack(pack::Args),
-    DriverTest(driver_test::Args),
-    Demo(demo::Args),
-    Completions(completions::Args),
-    Man(man::Args),
-    Hook(hook::Args),
-    Ci(ci::Args),
+    List(list::Args) => list::run, |args| args.format;
+    Show(show::Args) => show::run, |args| args.format;
+    Log(log::Args) => log::run, |args| args.format.of_failure();
+    Check(check::Args) => check::run, |args| args.format;
+    Statement(statement::Args) => statement::run;
+    Key(key::Args) => key::run, |args| args.format();
+    Doctor(doctor::Args) => doctor::run, |args| args.format;
+    Gate(gate::Args) => gate::run, |args| args.format;
+    Risk(risk::Args) => risk::run, |args| args.format();
+    Agent(agent::Args) => agent::run, |args| args.format;
+    Report(report::Args) => report::run;
+    Apply(apply::Args) => apply::run, |args| args.format;
+    Pack(pack::Args) => pack::run, |args| args.format();
+    DriverTest(driver_test::Args) => driver_test::run, |args| args.format;
+    Demo(demo::Args) => demo::run;
+    Completions(completions::Args) => completions::run;
+    Man(man::Args) => man::run;
+    Hook(hook::Args) => hook::run;
+    Ci(ci::Args) => ci::run, |args| args.format;
 }
 
 impl Verb {
-    /// How the verb prints, so that a failure is printed in that form too.
-    fn format(&self) -> Format {
+    /// Whether it signs, proposes or pushes: then it gives an account.
+    fn writes(&self) -> bool {
         match self {
-            Self::Verify(args) => args.format,
-            Self::Status(args) => args.format,
-            Self::List(args) => args.format,
-            Self::Show(args) => args.format,
-            Self::Log(args) => args.format.of_failure(),
-            Self::Check(args) => args.format,
-            Self::Doctor(args) => args.format,
-            Self::Key(args) => args.format(),
-            Self::Gate(args) => args.format,
-            Self::Risk(args) => args.format(),
-            Self::Agent(args) => args.format,
-            Self::Apply(args) => args.format,
-            Self::Pack(args) => args.format(),
-            Self::DriverTest(args) => args.format,
-            Self::Ci(args) => args.format,
-            _ => Format::Text,
+            Self::Sync(_)
+            | Self::Undo(_)
+            | Self::New(_)
+            | Self::Sign(_)
+            | Self::Refuse(_)
+            | Self::Forward(_)
+            | Self::Stop(_) => true,
+            Self::Key(args) => args.writes(),
+            _ => false,
         }
     }
 }
@@ -188,7 +195,7 @@ pub struct Place {
 /// Runs the program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let line = match CommandLine::known(&args).map_or_else(|| CommandLine::try_parse_from(&args), Ok) {
+    let line = match CommandLine::known(&args).map_or_else(|| CommandLine::parsed(&args), Ok) {
         Ok(line) => line,
         Err(error) => {
             // Help and version come as errors too; clap knows where each is printed.
@@ -196,16 +203,27 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let outcome = panic::catch_unwind(|| dispatch(&line));
+    let place = Place { folder: line.folder.clone().unwrap_or_else(|| PathBuf::from(".")) };
+    let format = line.verb.format();
+    if format == Format::Json && line.verb.writes() {
+        account::begin();
+    }
+    let outcome = panic::catch_unwind(|| line.verb.run(&place));
     let outcome = outcome.unwrap_or_else(|_| {
-        let message = "a fault of this program; nothing may be concluded from it";
+        let message = "internal error; nothing was decided";
         Err(Failure::Undecided(Refusal::new(Reason::Internal, message).hint("report it with the message above")))
     });
+    let done = account::end();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            if let Some(done) = done {
+                terminal::say_value(&done);
+            }
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
-            if line.verb.format() == Format::Json
-                && let Some(value) = failure.json()
+            if format == Format::Json
+                && let Some(value) = failure.json(done.filter(|done| !done.is_empty()))
             {
                 terminal::say_json(&value);
             }
@@ -229,59 +247,9 @@ fn verb(args: &[OsString]) -> String {
     words.join(" ")
 }
 
-fn dispatch(line: &CommandLine) -> Result<(), Failure> {
-    let place = Place { folder: line.folder.clone().unwrap_or_else(|| PathBuf::from(".")) };
-
-    match &line.verb {
-        Verb::Init(args) => init::run(args, &place),
-        Verb::Clone(args) => clone::run(args, &place),
-        Verb::Trust(args) => trust::run(args, &place),
-        Verb::Sync(args) => sync::run(args, &place),
-        Verb::New(args) => new::run(args, &place),
-        Verb::Sign(args) => sign::run(args, &place),
-        Verb::Refuse(args) => refuse::run(args, &place),
-        Verb::Start(args) => start::run(args, &place),
-        Verb::Promote(args) => promote::run(args, &place),
-        Verb::Approve(args) => approve::run(args, &place),
-        Verb::Pause(args) => pause::run(args, &place),
-        Verb::Resume(args) => resume::run(args, &place),
-        Verb::Halt(args) => halt::run(args, &place),
-        Verb::Rollback(args) => rollback::run(args, &place),
-        Verb::Complete(args) => complete::run(args, &place),
-        Verb::Withdraw(args) => withdraw::run(args, &place),
-        Verb::Freeze(args) => freeze::run(args, &place),
-        Verb::Thaw(args) => thaw::run(args, &place),
-        Verb::Wait(args) => wait::run(args, &place),
-        Verb::Verify(args) => verify::run(args, &place),
-        Verb::Status(args) => status::run(args, &place),
-        Verb::List(args) => list::run(args, &place),
-        Verb::Show(args) => show::run(args, &place),
-        Verb::Log(args) => log::run(args, &place),
-        Verb::Statement(args) => statement::run(args, &place),
-        Verb::Key(args) => key::run(args, &place),
-        Verb::Check(args) => check::run(args, &place),
-        Verb::Doctor(args) => doctor::run(args, &place),
-        Verb::Gate(args) => gate::run(args, &place),
-        Verb::Risk(args) => risk::run(args, &place),
-        Verb::Agent(args) => agent::run(args, &place),
-        Verb::Report(args) => report::run(args, &place),
-        Verb::Apply(args) => apply::run(args, &place),
-        Verb::Pack(args) => pack::run(args, &place),
-        Verb::DriverTest(args) => driver_test::run(args, &place),
-        Verb::Demo(args) => demo::run(args, &place),
-        Verb::Completions(args) => {
-            completions::run(args);
-            Ok(())
-        }
-        Verb::Man(args) => man::run(args, &place),
-        Verb::Hook(args) => hook::run(args, &place),
-        Verb::Ci(args) => ci::run(args, &place),
-    }
-}
-
 /// The whole command line, for man pages, completions and tests.
 pub fn command() -> clap::Command {
-    <CommandLine as clap::CommandFactory>::command()
+    help::under_headings(CommandLine::command())
 }
 
 #[cfg(test)]
@@ -294,7 +262,7 @@ mod tests {
         for hook in ["pre-receive", "reference-transaction"] {
             let hook = line(&["git-two-key", "hook", hook]);
             let known = CommandLine::known(&hook).map(|line| format!("{line:?}"));
-            assert_eq!(known, CommandLine::try_parse_from(&hook).map(|line| format!("{line:?}")).ok());
+            assert_eq!(known, CommandLine::parsed(&hook).map(|line| format!("{line:?}")).ok());
             assert!(known.is_some());
         }
         for other in [&["git-two-key"][..], &["git-two-key", "hook"], &["git-two-key", "hook", "pre-receive", "--help"]]

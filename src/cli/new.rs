@@ -10,12 +10,13 @@ use clap::Args as ClapArgs;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Failure, Place, output,
+    Failure, Format, Place, output,
     session::Session,
     terminal::{interactive, remark, say},
     turn::{self, Local, Proposal, To},
 };
 use crate::{
+    git::Repository,
     ledger,
     model::{
         Action, Digest, IntentId, LeaseId, Nonce, Oid, Reason, Refusal, TargetId,
@@ -23,6 +24,7 @@ use crate::{
         lease::{self, Artifact, Change, DeclaredRisk, Lease, OnExpiry, Scope, Tier},
         policy::SeparateProposer,
     },
+    report,
 };
 
 /// Propose a lease: one change, one target, tiers, a time window
@@ -39,6 +41,9 @@ pub struct Args {
     /// Where it is rolled out to
     #[arg(long)]
     target: Option<String>,
+    /// Propose it although the policy in force has no such target
+    #[arg(long)]
+    anyway: bool,
     /// One line for people
     #[arg(long)]
     summary: Option<String>,
@@ -48,7 +53,7 @@ pub struct Args {
     /// Who proposes
     #[arg(long)]
     actor: Option<String>,
-    /// The change that is rolled out
+    /// The change that is rolled out: full ids, or revisions of a local clone, or branches and tags of a remote
     #[arg(long, num_args = 2, value_names = ["REPOSITORY", "FROM..TO"], conflicts_with_all = ["repository", "from", "to"])]
     change: Vec<String>,
     /// The repository of the change
@@ -109,6 +114,13 @@ pub struct Args {
     pushed: To,
 }
 
+impl Args {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        self.pushed.format
+    }
+}
+
 /// Proposes the lease.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let local = if args.no_commit { Local::Left } else { Local::Moved };
@@ -117,11 +129,17 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let text = lease::write(&lease);
     let path = format!("leases/{}.yaml", lease.id);
     lease::read(text.as_bytes()).map_err(|error| Failure::refused(path.as_str(), error.into()))?;
-    if !session.state.policy().get().targets.contains_key(&lease.target) {
-        remark(&format!(
-            "warning: the policy in force lists no target {}: nobody would apply this lease",
-            lease.target
-        ));
+    let targets = &session.state.policy().get().targets;
+    if !targets.contains_key(&lease.target) && !args.anyway {
+        let known: Vec<_> = targets.keys().map(TargetId::as_str).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let message =
+            format!("the policy in force lists no target {} (it lists {known}): nobody would apply it", lease.target);
+        let refusal = Refusal::new(Reason::NotFound, message).hint("name one of those, or say --anyway");
+        return Err(Failure::refused(lease.id.as_str(), refusal));
+    }
+    if let Some(warning) = report::short_window(&lease) {
+        remark(&format!("warning: {warning}"));
     }
     if args.no_commit {
         write_file(&session, &path, &text)?;
@@ -146,8 +164,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         .map_err(|refusal| Failure::refused(lease.id.as_str(), refusal))?;
     proposal.advance(&session, before)?;
     say(&format!(
-        "{}\n\nProposed in {path} ({}). Two keys authorize it; turn yours with:\n  git two-key sign {}",
+        "{}\n\nProposed in {path} on {} ({}). Two keys authorize it; sign with:\n  git two-key sign {}",
         lease.id,
+        session.branch_name(),
         session.tip.short(),
         lease.id
     ));
@@ -186,7 +205,7 @@ fn lease_of(args: &Args, session: &Session) -> Result<Lease, Failure> {
         None if asks => Some(ask("What it is, in one line")?).filter(|line| !line.is_empty()),
         None => None,
     };
-    let change = change(args)?;
+    let change = change(args, &session.repo)?;
     let mut artifacts = args.artifact.iter().map(|text| artifact(text)).collect::<Result<Vec<_>, _>>()?;
     if change.is_none() && artifacts.is_empty() {
         let what = asked(
@@ -251,7 +270,7 @@ fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     texts.iter().map(pair).collect()
 }
 
-fn change(args: &Args) -> Result<Option<Change>, Failure> {
+fn change(args: &Args, repo: &Repository) -> Result<Option<Change>, Failure> {
     let (repository, from, to) = match (args.change.as_slice(), &args.repository, &args.from, &args.to) {
         ([repository, range], ..) => {
             let wrong = || Failure::Usage(format!("--change … {range}: the range is written FROM..TO"));
@@ -261,11 +280,25 @@ fn change(args: &Args) -> Result<Option<Change>, Failure> {
         (_, Some(repository), Some(from), Some(to)) => (repository.as_str(), from.as_str(), to.as_str()),
         _ => return Ok(None),
     };
-    let id = |text: &str| {
-        let wrong = || Failure::Usage(format!("`{text}` is no full object id: 40 or 64 lower-case hexadecimal digits"));
-        Oid::parse(text).ok_or_else(wrong)
+    let (from, to) = (commit_of(repo, repository, from)?, commit_of(repo, repository, to)?);
+    Ok(Some(Change { repository: repository.to_owned(), from, to }))
+}
+
+/// The commit that a revision names: a full id as it stands, else what a clone in that folder says, else a branch or tag there.
+fn commit_of(repo: &Repository, repository: &str, revision: &str) -> Result<Oid, Failure> {
+    if let Some(id) = Oid::parse(revision) {
+        return Ok(id);
+    }
+    let none = || {
+        let message = format!("{repository} has no commit `{revision}`");
+        let refusal = Refusal::new(Reason::NotFound, message)
+            .hint("name a full id, a revision of a clone in a local folder, or a branch or tag of a remote");
+        Failure::refused("the change", refusal)
     };
-    Ok(Some(Change { repository: repository.to_owned(), from: id(from)?, to: id(to)? }))
+    if Path::new(repository).is_dir() {
+        return Repository::open(Path::new(repository))?.revision(revision)?.ok_or_else(none);
+    }
+    repo.remote_revision(repository, revision)?.ok_or_else(none)
 }
 
 fn artifact(text: &str) -> Result<Artifact, Failure> {
@@ -295,7 +328,7 @@ fn expires(text: &str, issued: Timestamp) -> Result<Timestamp, Failure> {
 fn tiers(texts: &[String]) -> Result<Vec<Tier>, Failure> {
     let tier = |text: &str| {
         let wrong =
-            || Failure::Usage(format!("--tier {text}: it is a weight in percent and a length of time, as in 5:15m"));
+            || Failure::Usage(format!("--tier {text}: a weight in whole percent, then `:` and how long, as in 5:15m"));
         let (weight, bake) = text.split_once(':').unwrap_or((text, "15m"));
         let weight = weight.trim_end_matches('%').parse().map_err(|_| wrong())?;
         Ok(Tier { weight, bake: Span::parse(bake).ok_or_else(wrong)? })
@@ -326,7 +359,7 @@ fn free_id(session: &Session, issued: Timestamp) -> Result<LeaseId, Failure> {
     let numbered = (2..10_000).map(|number| format!("{base}-{number}"));
     let free = std::iter::once(base.clone()).chain(numbered).find(|id| is_free(id));
     free.and_then(|id| LeaseId::parse(&id))
-        .ok_or_else(|| Failure::undecided(Reason::Internal, format!("there is no free id that begins {base}")))
+        .ok_or_else(|| Failure::undecided(Reason::NotFound, format!("there is no free id that begins {base}")))
 }
 
 /// A value that is needed: as given, else as answered.

@@ -1,4 +1,4 @@
-//! Tells a program of the user's own that a key of theirs is awaited.
+//! Notifier: tells a program of the user's that their key is waited for.
 
 use std::{
     collections::BTreeSet,

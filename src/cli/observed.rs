@@ -1,4 +1,4 @@
-//! What appliers attest of leases, as views have it: of what runs from their newest records, of what has ended from the last
+//! Observations of leases for views: of what runs from their newest records, of what has ended from the last
 //! that was about it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,11 +7,11 @@ use super::{Failure, session::Session};
 use crate::{
     follower::{
         checks::{Check, Checks, Outcome},
-        records::{self, Sought, TargetHealth, TargetRecord},
+        records::{self, Past, Sought, TargetHealth, TargetRecord},
     },
-    ledger::EventKind,
+    ledger::{EventKind, StepReport},
     model::{LeaseId, PrincipalId, TargetId},
-    report::{CheckView, HealthView, Observation, Seen},
+    report::{self, CheckView, HealthView, Observation, Seen},
 };
 
 /// The two views of it: by lease, and by target.
@@ -34,14 +34,17 @@ impl Session {
             observed.insert(record.lease.clone(), observation(found.applier, found.record));
         }
         // A ledger may have a million steps, and no applier.
-        if targets.is_empty() {
+        if !records::are_any(&self.repo, &self.state)? {
             return Ok((observed, targets));
         }
-        let then = records::last_about(&self.repo, &self.state, &self.sought(leases, &observed))?;
+        let reports = self.past.all();
+        let sought = self.sought(leases, &reports, &observed);
+        let then = records::last_about(&self.repo, &self.state, &sought, &self.former(&reports))?;
         for (lease, found) in then {
             // What its target is seen at now is newer than what its last record says.
             let now = observed.remove(&lease);
-            let then = observation(found.applier, found.record);
+            let key_standing = found.former.map(str::to_owned);
+            let then = Observation { key_standing, ..observation(found.applier, found.record) };
             observed.insert(
                 lease,
                 now.map_or(then.clone(), |now| Observation { weight: now.weight, seen: now.seen, ..then }),
@@ -50,23 +53,27 @@ impl Session {
         Ok((observed, targets))
     }
 
-    /// Those of some leases that started and of which no newest record tells what became.
-    fn sought(&self, leases: &BTreeSet<LeaseId>, observed: &BTreeMap<LeaseId, Observation>) -> Sought {
-        let unknown = |lease: &&LeaseId| observed.get(*lease).is_none_or(|seen| seen.doing.is_none());
-        let begun = |lease: &&LeaseId| self.state.lease(lease).is_some_and(|one| !one.transitions.is_empty());
-        let wanted: BTreeSet<_> = leases.iter().filter(unknown).filter(begun).cloned().collect();
-        if wanted.is_empty() {
-            return Sought::default();
-        }
-        let reports = self.past.since_first_about(&wanted);
+    /// The keys that appliers had once.
+    pub(super) fn former(&self, reports: &[StepReport]) -> Past {
         let place = reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
+        Past { place, keys: report::former_keys(&self.state, reports) }
+    }
+
+    /// Those of some leases that started and of which no newest record tells what became.
+    fn sought(
+        &self,
+        leases: &BTreeSet<LeaseId>,
+        reports: &[StepReport],
+        observed: &BTreeMap<LeaseId, Observation>,
+    ) -> Sought {
         let mut started = BTreeMap::new();
         for (at, report) in reports.iter().enumerate() {
             let starts = report.events.iter().filter(|event| event.event == EventKind::Started);
             started.extend(starts.filter_map(|event| Some((event.lease.clone()?, at))));
         }
-        started.retain(|lease, _| wanted.contains(lease));
-        Sought { place, started }
+        let unknown = |lease: &LeaseId| observed.get(lease).is_none_or(|seen| seen.doing.is_none());
+        started.retain(|lease, _| leases.contains(lease) && unknown(lease));
+        Sought { started }
     }
 }
 
@@ -84,6 +91,7 @@ fn observation(applier: PrincipalId, record: TargetRecord) -> Observation {
         message: record.message,
         health: record.health.map(health_view),
         checks: record.checks.as_ref().map(check_views).unwrap_or_default(),
+        key_standing: None,
     }
 }
 

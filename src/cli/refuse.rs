@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place,
+    Failure, Format, Place,
     terminal::say,
     turn::{self, Flags, Proposal, Signer},
 };
@@ -33,6 +33,13 @@ pub struct Args {
     check: String,
     #[command(flatten)]
     flags: Flags,
+}
+
+impl Args {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        self.flags.to.format
+    }
 }
 
 /// Refuses.

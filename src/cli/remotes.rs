@@ -1,14 +1,9 @@
 //! Remotes, as verbs see them: which one is meant, where its branch was when it was last fetched, and what is here and not there.
 
-use super::{
-    Failure,
-    fresh::known_remote,
-    session::{short, unverified_branch},
-    turn::stops,
-};
+use super::{Failure, fresh::known_remote, session::unverified_branch, turn::stops};
 use crate::{
     git::Repository,
-    model::{Oid, Reason, Refusal},
+    model::{Oid, Reason, Refusal, refs},
 };
 
 /// The branch's upstream and where it was when it was last fetched: as configured, else of the only remote.
@@ -16,7 +11,7 @@ pub(super) fn upstream(repo: &Repository, branch: &str) -> Result<Option<(String
     let name = match repo.upstream(branch)? {
         Some(name) => name,
         None => match repo.remotes()?.as_slice() {
-            [only] => format!("refs/remotes/{only}/{}", short(branch)),
+            [only] => format!("refs/remotes/{only}/{}", refs::short(branch)),
             _ => return Ok(None),
         },
     };
@@ -33,7 +28,7 @@ pub(super) fn followed(repo: &Repository, branch: &str, named: Option<&str>) -> 
 
 /// Whether a repository is a bare one whose branch follows no other.
 pub(super) fn is_pushed_to(repo: &Repository, branch: &str) -> Result<bool, Failure> {
-    Ok(repo.worktree().is_none() && repo.config(&format!("branch.{}.remote", short(branch)))?.is_none())
+    Ok(repo.worktree().is_none() && repo.config(&format!("branch.{}.remote", refs::short(branch)))?.is_none())
 }
 
 /// The remote that is meant: the named one, else that of the branch's upstream, else the only one, else `origin`.
@@ -42,7 +37,7 @@ pub(super) fn remote_of(repo: &Repository, branch: &str, named: Option<&str>) ->
         known_remote(repo, named)?;
         return Ok(Some(named.to_owned()));
     }
-    let configured = repo.config(&format!("branch.{}.remote", short(branch)))?.filter(|name| name != ".");
+    let configured = repo.config(&format!("branch.{}.remote", refs::short(branch)))?.filter(|name| name != ".");
     if configured.is_some() {
         return Ok(configured);
     }
@@ -57,10 +52,10 @@ pub(super) fn remote_of(repo: &Repository, branch: &str, named: Option<&str>) ->
 pub(super) fn watched(repo: &Repository, named: Option<&str>) -> Result<(String, String), Failure> {
     let branch = unverified_branch(repo);
     let remote = remote_of(repo, &branch, named)?.ok_or_else(|| {
-        let message = format!("{} has no remote to look at", short(&branch));
+        let message = format!("{} has no remote to look at", refs::short(&branch));
         Failure::Undecided(Refusal::new(Reason::NotFound, message).hint("add it with: git remote add origin URL"))
     })?;
-    Ok((short(&branch).to_owned(), remote))
+    Ok((refs::short(&branch).to_owned(), remote))
 }
 
 /// Says how far the upstream is ahead of a tip, and which stops no remote is known to have.
@@ -88,7 +83,7 @@ pub(super) fn unpushed(repo: &Repository, branch: &str) -> Result<Vec<String>, F
         let (commits, theirs) = (if more == 1 { "commit" } else { "commits" }, name);
         remarks.push(format!(
             "NOT PUSHED: the local {} has {more} {commits} that {theirs} does not have\nhint: git two-key sync",
-            short(branch)
+            refs::short(branch)
         ));
     }
     remarks.extend(known_elsewhere(repo, branch, None)?);

@@ -22,7 +22,7 @@ use crate::{
 /// How often a browser reads a page again that is rewritten, in seconds.
 const RELOAD: u32 = 5;
 
-/// Write everything on one HTML page: rollouts, timelines, weights, gates, keys
+/// Write one HTML page: targets, rollouts, weights, gates, keys
 ///
 /// Verifies what of the ledger was not verified here before, then writes one self-contained file: an overview of all leases; for each a timeline, the weights that
 /// were wanted and seen, gate charts from evidence that is judged again, and the keys that were turned with their

@@ -11,10 +11,10 @@ use crate::{
     agent::refusal,
     follower::records,
     gate::{Evidence, Subject},
-    git::{Base, GitError, Ledger, Memory, NOTES, Note, Past, Repository, Stuck, mirrored},
+    git::{Base, GitError, Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
-    model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy},
+    model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
     report::{Beside, Happened, RefusalReason, RefusalView},
     signature::Cosignature,
 };
@@ -138,7 +138,7 @@ impl Session {
             remarks.push(format!(
                 "unpinned: no root is pinned here, so whoever can rewrite {} chose the keys\nhint: compare the root with \
                  somebody whom you trust, then: git two-key trust {root}",
-                short(&branch)
+                refs::short(&branch)
             ));
         }
         let tip = tip(&repo, &branch, which)?;
@@ -188,7 +188,7 @@ impl Session {
             Resolution::Unknown => {
                 let message = format!(
                     "no lease, intent or target of that name is in the ledger or in {}'s tree",
-                    short(&self.branch)
+                    refs::short(&self.branch)
                 );
                 let refusal = Refusal::new(Reason::UnknownLease, message);
                 let hint = "see which there are with: git two-key list --all; a lease that is not among them, in a file that \
@@ -210,7 +210,8 @@ impl Session {
         let notes = self.inbox()?.waiting();
         let ((observed, seen), refused) = (self.observed(leases)?, self.refused()?);
         let (tags, happened) = (BTreeSet::new(), Vec::new());
-        Ok(Beside { observed, seen, notes, tags, happened, refused, now: Some(turn::now()) })
+        let unpushed = super::status::unpushed(self)?;
+        Ok(Beside { observed, seen, notes, tags, happened, refused, now: Some(turn::now()), unpushed })
     }
 
     /// The same with the tags of their transitions.
@@ -242,23 +243,29 @@ impl Session {
     /// The same with all that appliers say happened: what the audit trail needs.
     pub fn beside_with_history(&self, leases: &BTreeSet<LeaseId>) -> Result<Beside, Failure> {
         let policy = self.state.policy().get();
+        // What is there of appliers that have recorded nothing is nothing.
+        let reports = if records::are_there(&self.repo, &self.state)? { self.past.all() } else { Vec::new() };
+        let past = self.former(&reports);
         let named = |happened: records::Happened| {
-            let (_, _, key) = policy.keys().find(|(_, _, key)| key.raw() == happened.key)?;
+            let now = policy.keys().find(|(_, _, key)| key.raw() == happened.key);
+            let key = now.map(|(_, _, key)| key.fingerprint()).or_else(|| past.fingerprint(happened.key))?;
             let event = happened.event;
             Some(Happened {
                 event: event.event,
                 seen: event.at.as_second(),
                 applier: happened.applier,
-                key: key.fingerprint(),
+                key,
                 commit: happened.commit,
                 ledger: happened.ledger,
                 target: event.target,
                 lease: event.lease,
                 step: event.step,
                 weight_bp: event.weight_bp,
+                key_standing: happened.former.map(str::to_owned),
             })
         };
-        let history = terminal::patiently("reading what appliers say", || records::history(&self.repo, &self.state))?;
+        let history =
+            terminal::patiently("reading what appliers say", || records::history(&self.repo, &self.state, &past))?;
         let happened = history.into_iter().filter_map(named).collect();
         Ok(Beside { happened, ..self.beside_with_tags(leases)? })
     }
@@ -296,14 +303,14 @@ impl Session {
 
     /// What waits in notes, in ours and in those that were fetched from remotes.
     pub fn inbox(&self) -> Result<Overlay, Failure> {
-        let mut notes = self.notes_under(NOTES)?;
+        let mut notes = self.notes_under(refs::NOTES)?;
         notes.extend(self.fetched_notes()?);
         Ok(self.overlay(&notes))
     }
 
     /// What waits in notes here and in none that was fetched from a remote.
     pub fn undelivered_notes(&self) -> Result<Vec<Cosignature>, Failure> {
-        let ours = self.notes_under(NOTES)?;
+        let ours = self.notes_under(refs::NOTES)?;
         if ours.is_empty() {
             return Ok(Vec::new());
         }
@@ -321,7 +328,7 @@ impl Session {
     fn fetched_notes(&self) -> Result<Vec<Note>, Failure> {
         let mut notes = Vec::new();
         for remote in self.repo.remotes()? {
-            notes.extend(self.notes_under(&mirrored(&remote, NOTES))?);
+            notes.extend(self.notes_under(&mirrored(&remote, refs::NOTES))?);
         }
         Ok(notes)
     }
@@ -336,7 +343,7 @@ impl Session {
     pub fn signer(&self) -> Result<PrincipalId, Failure> {
         let key = self.repo.default_key()?.ok_or_else(|| {
             let message = "no key to sign with is configured here, so whose statement it is cannot be known";
-            let hint = "name the principal with --principal NAME, or: git config two-key.key FILE";
+            let hint = "set your key: git config two-key.key FILE";
             Failure::Undecided(Refusal::new(Reason::NoKey, message).hint(hint))
         })?;
         let key = key.public_key()?;
@@ -373,8 +380,11 @@ fn begin(repo: &Repository) -> Result<(Root, String, Memory), Failure> {
 }
 
 fn no_ledger(branch: &str) -> Failure {
-    let message = format!("there is no ledger here: {} has no {POLICY_PATH}", short(branch));
-    Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint("make one with: git two-key init"))
+    let message = format!("there is no ledger here: {} has no {POLICY_PATH}", refs::short(branch));
+    Failure::Undecided(
+        Refusal::new(Reason::NoLedger, message)
+            .hint("this is not a governance clone; change to it, or clone one: git two-key clone URL --root ROOT"),
+    )
 }
 
 /// The branch that the root's policy names.
@@ -427,9 +437,11 @@ fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
     match which {
         Which::At(revision) => commit(repo, revision),
         Which::Local => repo.resolve(branch)?.ok_or_else(|| {
-            let message = format!("the governed branch {} is not here", short(branch));
-            let hint =
-                format!("fetch it with: git fetch origin {0}:{0}, or read the upstream's with --remote", short(branch));
+            let message = format!("the governed branch {} is not here", refs::short(branch));
+            let hint = format!(
+                "fetch it with: git fetch origin {0}:{0}, or read the upstream's with --remote",
+                refs::short(branch)
+            );
             Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint(hint))
         }),
         Which::Newest => {
@@ -450,8 +462,8 @@ fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
                 None => upstream(repo, branch)?.map(|(_, tip)| tip),
             };
             found.ok_or_else(|| {
-                let message = format!("{} has no fetched upstream", short(branch));
-                let hint = format!("git fetch, then: git branch --set-upstream-to=origin/{0} {0}", short(branch));
+                let message = format!("{} has no fetched upstream", refs::short(branch));
+                let hint = format!("git fetch, then: git branch --set-upstream-to=origin/{0} {0}", refs::short(branch));
                 Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint(hint))
             })
         }
@@ -507,7 +519,7 @@ fn ledger(repo: &Repository, branch: &str, memory: &Memory, tip: Oid, reading: R
 fn off_chain(failure: Failure, branch: &str) -> Failure {
     match failure {
         Failure::Undecided(Refusal { reason: Reason::Foxtrot, message, .. }) => {
-            let message = format!("{} is not a ledger of the root: {message}", short(branch));
+            let message = format!("{} is not a ledger of the root: {message}", refs::short(branch));
             let refusal = Refusal::new(Reason::NotDescended, message);
             Failure::Undecided(refusal.hint("see what is wrong with: git two-key doctor"))
         }
@@ -516,10 +528,6 @@ fn off_chain(failure: Failure, branch: &str) -> Failure {
 }
 
 /// A branch's name without `refs/heads/`.
-pub(super) fn short(branch: &str) -> &str {
-    branch.strip_prefix("refs/heads/").unwrap_or(branch)
-}
-
 #[cfg(test)]
 mod tests {
     use std::{

@@ -5,6 +5,7 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place,
     fresh::Source,
+    pager,
     session::{Session, Which},
     terminal, watch,
 };
@@ -59,7 +60,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         Format::Json => terminal::say_value(&view),
         Format::Text => {
             session.say_remarks();
-            terminal::say(&(report::lease_text(&view.lease) + &report::others_text(&view.others)));
+            pager::page(&session.repo, &(report::lease_text(&view.lease) + &report::others_text(&view.others)));
         }
     }
     Ok(())
@@ -78,7 +79,7 @@ fn policy(args: &Args, place: &Place) -> Result<(), Failure> {
         Format::Json => terminal::say_value(&view),
         Format::Text => {
             session.say_remarks();
-            terminal::say(&report::policy_text(&view));
+            pager::page(&session.repo, &report::policy_text(&view));
         }
     }
     Ok(())

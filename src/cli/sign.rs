@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place, evidence,
+    Failure, Format, Place, evidence,
     session::Session,
     turn::{self, Ask, Carried, Flags},
 };
@@ -33,6 +33,13 @@ pub struct Args {
     carried: Carried,
     #[command(flatten)]
     flags: Flags,
+}
+
+impl Args {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        self.flags.to.format
+    }
 }
 
 /// Turns the key.

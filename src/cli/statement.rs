@@ -139,5 +139,10 @@ fn principal(args: &Args, session: &Session) -> Result<PrincipalId, Failure> {
             Failure::refused(name.as_str(), refusal.hint("see who there is with: git two-key key list"))
         });
     }
-    session.signer()
+    session.signer().map_err(|failure| match failure {
+        Failure::Undecided(refusal) if refusal.reason == Reason::NoKey => Failure::Undecided(
+            refusal.hint("name the principal with --principal NAME, or set your key: git config two-key.key FILE"),
+        ),
+        other => other,
+    })
 }

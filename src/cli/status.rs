@@ -17,7 +17,7 @@ use crate::{
     report::{self, Unpushed, Waiting, WaitingStop},
 };
 
-/// Show what each target serves, what is wanted there, what it waits for and who can do it
+/// Show what each target serves, and what it waits for
 ///
 /// Prints a line a target: what its applier saw last and how long ago, what the ledger wants where that is another and why, the
 /// lease and since when it is in its state, what it waits for and whose keys could be turned, stops that wait anywhere to be
@@ -47,7 +47,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let at = ledger::at_targets(&session.state, targets);
     let leases = at.into_iter().flat_map(|at| at.newest.into_iter().chain(at.open)).collect();
     let beside = session.beside(&leases)?;
-    let waiting = Waiting { stops: waiting_stops(&session)?, unpushed: unpushed(&session)? };
+    let waiting = Waiting { stops: waiting_stops(&session)?, unpushed: beside.unpushed.clone() };
     let remarks = &session.remarks;
     let claimed = |commit| claimed_time(&session, commit);
     let view = report::status_view(&session.state, &claimed, &beside, &waiting, targets, remarks);
@@ -106,9 +106,10 @@ fn waiting_stops(session: &Session) -> Result<Vec<WaitingStop>, Failure> {
 }
 
 /// What the local branch has that its upstream, as it was fetched last, has not; and votes by note that no remote has.
-fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
+pub(super) fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
     let mut unpushed = Vec::new();
-    if let Some((_, upstream)) = super::remotes::upstream(&session.repo, &session.branch)? {
+    let upstream = super::remotes::upstream(&session.repo, &session.branch)?;
+    if let Some((_, upstream)) = upstream.filter(|(_, upstream)| *upstream != session.tip) {
         let mut ahead = Vec::new();
         // No more steps than commits.
         let most = usize::try_from(session.repo.ahead(session.tip, upstream)?).unwrap_or(usize::MAX);

@@ -1,4 +1,4 @@
-//! What a handle means to verbs that only look: a target with all its leases, or one lease.
+//! Handles in verbs that only look: a target with all its leases, or one lease.
 
 use std::collections::BTreeSet;
 

@@ -3,14 +3,13 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place, remotes,
-    session::short,
+    Failure, Format, Place, account, remotes,
     terminal::{remark, say},
     turn::{self, Local, effect, stops::Undelivered},
 };
 use crate::{
     git::mirrored,
-    model::{Reason, Refusal},
+    model::{Reason, Refusal, refs},
 };
 
 /// Bring what was signed here onto the remote's branch, and push it
@@ -25,6 +24,9 @@ pub struct Args {
     /// The remote to fetch from and to push to [default: the branch's upstream, else the only remote, else origin]
     #[arg(long, value_name = "NAME")]
     remote: Option<String>,
+    /// How to print; with json, words for people go to standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
 }
 
 /// Brings the local branch and the remote's together.
@@ -47,15 +49,16 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     turn::note::deliver_all(&session, &remote)?;
     turn::stops::carry_over(&mut session)?;
     let new = turn::counted(&session, theirs)?;
-    say(&format!("{} is at {}'s tip{}", short(&branch), remote, with(new.votes)));
+    say(&format!("{} is at {}'s tip{}", refs::short(&branch), remote, with(new.votes)));
     if session.tip == theirs {
         return all_delivered(&undelivered, &remote);
     }
-    let before = turn::state_at(&session, theirs)?;
+    let before = turn::state_at(&session.repo, &session.memory, theirs)?;
     match turn::publish(&mut session, &remote) {
         Ok(()) => {
             for line in effect::changes(&before, &session.state) {
                 say(&line);
+                account::note(|account| account.effect.push(line));
             }
             all_delivered(&undelivered, &remote)
         }

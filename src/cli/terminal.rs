@@ -1,4 +1,4 @@
-//! Where words go out. A reader that goes away (`| head`) ends the output, not the program with a panic.
+//! Terminal output. A reader that goes away (`| head`) ends the output, not the program with a panic.
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
@@ -9,6 +9,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
 
+use super::account;
 use crate::report::{Style, Terminal, escaped, json_escaped};
 
 /// What takes longer than this says how far it is.
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it says so.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// How a reading verb prints.
+/// How a verb prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
     /// For people.
@@ -34,6 +35,10 @@ pub fn say(text: &str) {
 
 /// The same, saying whether anybody can still read it.
 pub fn try_say(text: &str) -> io::Result<()> {
+    if account::is_kept() {
+        remark(text);
+        return Ok(());
+    }
     let mut out = io::stdout().lock();
     writeln!(out, "{}", by_lines(text))?;
     out.flush()
@@ -140,7 +145,7 @@ impl Screen {
     }
 }
 
-/// Waits for so long; an error as soon as nobody can read standard output any more.
+/// Sleeps; fails when standard output is closed.
 pub fn wait(long: Duration) -> io::Result<()> {
     let out = io::stdout();
     // No event is asked for: that the other end is gone is said all the same.

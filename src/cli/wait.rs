@@ -91,7 +91,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             Outcome::NotYet if limit.is_some_and(|limit| began.elapsed().as_secs() >= limit.as_secs()) => {
                 let waited = args.timeout.as_deref().unwrap_or_default();
                 let refusal = Refusal::new(Reason::Stale, format!("{id} is {state} after {waited}"));
-                return Err(Failure::Stale(refusal.hint(format!("see what it awaits with: git two-key show {id}"))));
+                return Err(Failure::Stale(refusal.hint(format!("see what it waits for with: git two-key show {id}"))));
             }
             Outcome::NotYet => drop(terminal::wait(EVERY)),
         }

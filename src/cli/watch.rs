@@ -1,4 +1,4 @@
-//! Keeps looking: reads again when a ref has moved, and draws again when what is to be seen has changed.
+//! Watch loop: reads again when a ref has moved, and draws again when what is to be seen has changed.
 
 use std::{
     io,
@@ -8,7 +8,9 @@ use std::{
 use jiff::Timestamp;
 
 use super::{Failure, Place, fresh::Source, remotes, session, terminal, turn};
+
 use crate::git::{Repository, config};
+use crate::model::refs;
 
 /// How often refs are looked at. What that costs is one process.
 const EVERY: Duration = Duration::from_secs(1);
@@ -75,7 +77,7 @@ fn fetch(repo: &Repository, source: &Source) -> Result<(), Failure> {
     if repo.is_off(config::FETCH)? {
         return Ok(());
     }
-    let branch = session::short(&branch);
+    let branch = refs::short(&branch);
     let fetched = repo.fetch(&remote, branch);
     if fetched.is_ok() {
         turn::stops::deliver(repo, &remote, &format!("refs/heads/{branch}"))?;

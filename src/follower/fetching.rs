@@ -4,8 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
     },
     time::{Duration, Instant},
 };
@@ -19,13 +18,27 @@ struct Limits {
     wait: Duration,
     /// One of its questions to the remote.
     quick: Duration,
-    /// A ref that did not come so quickly, by itself; and its rest if it took all that time. After an outage there may be much
-    /// to fetch.
+    /// The last attempt at a ref that did not come so quickly, by itself; and its rest if it took all that time. After an outage
+    /// there may be much to fetch.
     slow: Duration,
+    /// Where a look has been fetching for so long, stops are looked for beside it, and so often.
+    haste: Duration,
 }
 
-const LIMITS: Limits =
-    Limits { wait: Duration::from_secs(10), quick: Duration::from_secs(10), slow: Duration::from_secs(10 * 60) };
+impl Limits {
+    /// How long the next attempt at a ref may take that did not come in so many: anybody may bring refs that take long, and
+    /// what comes quickly by itself must not wait until each of them was given all its time.
+    fn attempt(&self, before: u32) -> Duration {
+        (self.quick / 4).saturating_mul(2_u32.saturating_pow(before)).min(self.slow)
+    }
+}
+
+const LIMITS: Limits = Limits {
+    wait: Duration::from_secs(10),
+    quick: Duration::from_secs(10),
+    slow: Duration::from_secs(10 * 60),
+    haste: Duration::from_millis(500),
+};
 
 /// Whether a look at the remote has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +49,16 @@ pub(crate) enum Remote {
     Answered,
 }
 
-/// Refs that did not come quickly, each with since when it rests.
-type Late = BTreeMap<Wanted, Option<Instant>>;
+/// Refs that did not come quickly.
+type Late = BTreeMap<Wanted, Attempts>;
+
+/// The attempts at a ref by itself.
+#[derive(Debug, Clone, Copy, Default)]
+struct Attempts {
+    failed: u32,
+    /// Since when it rests, if it took all the time that there is.
+    rests: Option<Instant>,
+}
 
 /// A remote's governed refs, fetched look by look.
 #[derive(Debug)]
@@ -51,9 +72,13 @@ pub(super) struct Fetching {
     late: Arc<Mutex<Late>>,
     /// Held by who fetches what is late.
     turn: Arc<Mutex<()>>,
-    /// Whether a look has been told what there is, and fetches it.
-    fetches: Arc<AtomicBool>,
+    /// What a look was told there is, and fetches.
+    under_way: UnderWay,
+    /// A look for stops beside that, and when it began.
+    glance: Option<(Receiver<()>, Instant)>,
 }
+
+type UnderWay = Arc<Mutex<Vec<Wanted>>>;
 
 impl Fetching {
     pub(super) fn new(remote: String, branch: String) -> Self {
@@ -65,7 +90,8 @@ impl Fetching {
             came: channel(),
             late: Arc::default(),
             turn: Arc::default(),
-            fetches: Arc::default(),
+            under_way: Arc::default(),
+            glance: None,
         }
     }
 
@@ -82,7 +108,11 @@ impl Fetching {
     /// Whether something is being fetched: by a look, or by itself because it takes long. A remote that has not said what
     /// there is gives nothing to fetch.
     pub(super) fn is_fetching(&self) -> bool {
-        self.fetches.load(Ordering::SeqCst) || next(&self.late, self.limits.slow).is_some()
+        self.look_fetches() || next(&self.late, self.limits).is_some()
+    }
+
+    fn look_fetches(&self) -> bool {
+        self.under_way.lock().is_ok_and(|wanted| !wanted.is_empty())
     }
 
     /// Looks at the remote, waits for a while, and hands over what came since, whether that is all or not. A remote that does
@@ -104,46 +134,83 @@ impl Fetching {
             Ok(outcome) => outcome.map(|()| Remote::Answered),
             Err(RecvTimeoutError::Timeout) => {
                 self.look = Some((look, since));
+                if self.look_fetches() && since.elapsed() >= self.limits.haste {
+                    self.glance(repository.clone(), Arc::clone(kept));
+                }
                 if wait.is_some() && since.elapsed() < self.limits.wait {
                     return Ok(Remote::Asked);
                 }
                 failed(format!("it has not answered for {} s, and is being waited for", self.limits.wait.as_secs()))
             }
-            Err(RecvTimeoutError::Disconnected) => failed("it was given up".to_owned()),
+            Err(RecvTimeoutError::Disconnected) => failed("it timed out".to_owned()),
         }
     }
 
     fn ask(&self, repository: Repository, kept: Arc<Mirrored>) -> Receiver<Result<(), GitError>> {
         let (say, answer) = channel();
         let (remote, branch, came) = (self.remote.clone(), self.branch.clone(), self.came.0.clone());
-        let Limits { quick, slow, .. } = self.limits;
-        let (late, turn, fetches) = (Arc::clone(&self.late), Arc::clone(&self.turn), Arc::clone(&self.fetches));
+        let limits = self.limits;
+        let (late, turn, under_way) = (Arc::clone(&self.late), Arc::clone(&self.turn), Arc::clone(&self.under_way));
         std::thread::spawn(move || {
             let bring = |patience, wanted: &[Wanted]| {
                 // Nobody takes it any more only where the program ends.
                 let mut hand_over = |refs| drop(came.send(refs));
                 repository.clone().with_patience(patience).bring(&remote, wanted, &mut hand_over)
             };
-            let hasty = repository.clone().with_patience(quick);
+            let hasty = repository.clone().with_patience(limits.quick);
             let outcome = hasty.wanted(&remote, &branch, &kept).and_then(|(wanted, lost)| {
                 let (waiting, wanted) = apart(&late, wanted);
-                fetches.store(true, Ordering::SeqCst);
-                let missed = bring(quick, &wanted);
+                is_under_way(&under_way, &wanted);
+                let missed = bring(limits.quick, &wanted);
                 let needed = missed.iter().find(|missed| missed.wanted.is_needed()).map(|missed| missed.error.clone());
                 let waiting = waiting.iter().find(|waiting| waiting.is_needed()).map(still_awaited);
                 postpone(&late, missed);
-                fetches.store(false, Ordering::SeqCst);
+                is_under_way(&under_way, &[]);
                 needed.or(waiting).or(lost).or(repository.unwritten()).map_or(Ok(()), Err)
             });
             let _ = say.send(outcome);
             // What is late is fetched one by one, by one thread, while others look.
             let Ok(_turn) = turn.try_lock() else { return };
-            while let Some(next) = next(&late, slow) {
-                let missed = bring(slow, std::slice::from_ref(&next));
-                settle(&late, next, missed.iter().any(took_long).then(now));
+            while let Some((next, patience)) = next(&late, limits) {
+                let missed = bring(patience, std::slice::from_ref(&next));
+                let came_to = match missed.iter().any(took_long) {
+                    false => CameTo::AnEnd,
+                    true if patience < limits.slow => CameTo::Nothing,
+                    true => CameTo::NothingForLong,
+                };
+                settle(&late, next, came_to);
             }
         });
         answer
+    }
+
+    /// Looks for stops alone, beside a look that fetches something large: no stop waits for that.
+    fn glance(&mut self, repository: Repository, kept: Arc<Mirrored>) {
+        let goes_on = |(ended, since): &(Receiver<()>, Instant)| {
+            since.elapsed() < self.limits.haste || ended.try_recv() == Err(TryRecvError::Empty)
+        };
+        if self.glance.as_ref().is_some_and(goes_on) {
+            return;
+        }
+        let (ends, ended) = channel::<()>();
+        let (remote, branch, came) = (self.remote.clone(), self.branch.clone(), self.came.0.clone());
+        let (late, under_way) = (Arc::clone(&self.late), Arc::clone(&self.under_way));
+        let hasty = repository.with_patience(self.limits.quick);
+        std::thread::spawn(move || {
+            let _ends = ends;
+            let Ok((wanted, _)) = hasty.wanted(&remote, &branch, &kept) else { return };
+            let (_, wanted) = apart(&late, wanted);
+            let fetched = under_way.lock().map(|wanted| wanted.clone()).unwrap_or_default();
+            let stops: Vec<_> = wanted.into_iter().filter(|one| one.is_stop() && !fetched.contains(one)).collect();
+            postpone(&late, hasty.bring(&remote, &stops, &mut |refs| drop(came.send(refs))));
+        });
+        self.glance = Some((ended, now()));
+    }
+}
+
+fn is_under_way(under_way: &UnderWay, wanted: &[Wanted]) {
+    if let Ok(mut under_way) = under_way.lock() {
+        *under_way = wanted.to_vec();
     }
 }
 
@@ -157,7 +224,7 @@ fn apart(late: &Mutex<Late>, wanted: Vec<Wanted>) -> (Vec<Wanted>, Vec<Wanted>) 
 /// Leaves what took too long to be fetched by itself. What failed at once may be tried at every look.
 fn postpone(late: &Mutex<Late>, missed: Vec<Missed>) {
     if let Ok(mut late) = late.lock() {
-        late.extend(missed.into_iter().filter(took_long).map(|missed| (missed.wanted, None)));
+        late.extend(missed.into_iter().filter(took_long).map(|missed| (missed.wanted, Attempts::default())));
     }
 }
 
@@ -165,20 +232,35 @@ fn took_long(missed: &Missed) -> bool {
     matches!(missed.error, GitError::TimedOut { .. })
 }
 
-/// Lets a ref that was fetched by itself rest from some time on, or be like any other again.
-fn settle(late: &Mutex<Late>, wanted: Wanted, rests: Option<Instant>) {
-    let Ok(mut late) = late.lock() else { return };
-    match rests {
-        Some(at) => late.insert(wanted, Some(at)),
-        None => late.remove(&wanted),
-    };
+/// What an attempt at a ref came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CameTo {
+    /// It is here, or failed at once: it is like any other again.
+    AnEnd,
+    /// It took longer than this attempt might.
+    Nothing,
+    /// It took all the time that there is for one.
+    NothingForLong,
 }
 
-/// What is to be fetched next of what is late.
-fn next(late: &Mutex<Late>, rest: Duration) -> Option<Wanted> {
+/// Takes note of what an attempt at a ref came to.
+fn settle(late: &Mutex<Late>, wanted: Wanted, came_to: CameTo) {
+    let Ok(mut late) = late.lock() else { return };
+    if came_to == CameTo::AnEnd {
+        late.remove(&wanted);
+        return;
+    }
+    let attempts = late.entry(wanted).or_default();
+    attempts.failed = attempts.failed.saturating_add(1);
+    attempts.rests = (came_to == CameTo::NothingForLong).then(now);
+}
+
+/// What is to be fetched next of what is late, and how long that may take: what was attempted least goes first.
+fn next(late: &Mutex<Late>, limits: Limits) -> Option<(Wanted, Duration)> {
     let late = late.lock().ok()?;
-    let due = late.iter().find(|(_, at)| at.is_none_or(|at| at.elapsed() > rest));
-    due.map(|(wanted, _)| wanted.clone())
+    let due = late.iter().filter(|(_, attempts)| attempts.rests.is_none_or(|at| at.elapsed() > limits.slow));
+    let (wanted, attempts) = due.min_by_key(|(_, attempts)| attempts.failed)?;
+    Some((wanted.clone(), limits.attempt(attempts.failed)))
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long a ref rests decides nothing about a target")]
@@ -222,8 +304,12 @@ mod tests {
             let (remote, repository) = (init("remote"), init("here"));
             repository.set_config("remote.origin.url", remote.git_dir().to_str().unwrap()).unwrap();
             let mut fetching = Fetching::new("origin".to_owned(), BRANCH.to_owned());
-            fetching.limits =
-                Limits { wait: Duration::from_secs(30), quick: Duration::from_secs(2), slow: Duration::from_secs(60) };
+            fetching.limits = Limits {
+                wait: Duration::from_secs(30),
+                quick: Duration::from_secs(2),
+                slow: Duration::from_secs(60),
+                ..LIMITS
+            };
             let scene = Self { folder, repository, remote, fetching, kept: Arc::default() };
             let large: Vec<Oid> = large.iter().map(|message| scene.commit(message)).collect();
             let ids: Vec<_> = large.iter().map(|id| format!("*{id}*")).collect();
@@ -311,6 +397,43 @@ mod tests {
     }
 
     #[test]
+    fn stops_that_take_for_ever_hold_up_no_other_however_many_they_are() {
+        let large: Vec<String> = (0..14).map(|number| format!("large {number}")).collect();
+        let (mut scene, large) = Scene::new(&large.iter().map(String::as_str).collect::<Vec<_>>());
+        scene.fetching.limits = Limits {
+            wait: Duration::from_secs(60),
+            quick: Duration::from_secs(1),
+            slow: Duration::from_secs(3600),
+            ..LIMITS
+        };
+        let branch = scene.commit("branch");
+        scene.put(BRANCH, branch);
+        for id in &large {
+            scene.put(&stop(*id), *id);
+        }
+        // One that is asked for after all of them.
+        let last = large.iter().max().unwrap();
+        let honest = (0..1000).map(|number| scene.commit(&format!("honest {number}"))).find(|id| id > last).unwrap();
+        scene.put(&stop(honest), honest);
+        let patience = now();
+        while !scene.has(&stop(honest)) {
+            assert!(patience.elapsed() < Duration::from_secs(300), "{:?}", scene.kept);
+            scene.look().unwrap_err();
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(large.iter().all(|id| !scene.has(&stop(*id))));
+        fs::write(scene.gate(), "").unwrap();
+    }
+
+    #[test]
+    fn what_was_attempted_least_goes_first_and_gets_twice_the_time_at_each_attempt() {
+        let limits =
+            Limits { wait: Duration::ZERO, quick: Duration::from_secs(10), slow: Duration::from_secs(600), ..LIMITS };
+        let seconds = |before| limits.attempt(before).as_millis();
+        assert_eq!([0, 1, 2, 7, 8, 90].map(seconds), [2500, 5000, 10_000, 320_000, 600_000, 600_000]);
+    }
+
+    #[test]
     fn a_remote_that_does_not_say_what_there_is_gives_nothing_to_fetch() {
         let (mut scene, _) = Scene::new(&[]);
         let first = scene.commit("first");
@@ -326,6 +449,39 @@ mod tests {
         scene.fetching.limits.wait = Duration::from_secs(30);
         scene.look().unwrap();
         assert!(scene.has(BRANCH) && !scene.fetching.is_fetching());
+    }
+
+    #[test]
+    fn a_stop_waits_for_nothing_that_a_look_fetches() {
+        let (mut scene, large) = Scene::new(&["large"]);
+        (scene.fetching.limits.wait, scene.fetching.limits.quick) =
+            (Duration::from_secs(120), Duration::from_secs(120));
+        scene.put(BRANCH, large[0]);
+        let mut poll = |until: &mut dyn FnMut(&Scene) -> bool| {
+            let patience = now();
+            while !until(&scene) {
+                let kept = Arc::clone(&scene.kept);
+                let came = |came| Arc::make_mut(&mut scene.kept).extend(came);
+                scene.fetching.look(&scene.repository, &kept, Some(Duration::ZERO), came).unwrap();
+                assert!(patience.elapsed() < Duration::from_secs(60), "{:?}", scene.kept);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        poll(&mut |scene| scene.fetching.is_fetching());
+        let mut name = None;
+        poll(&mut |scene| {
+            let name = name.get_or_insert_with(|| {
+                let id = scene.commit("a stop");
+                scene.put(&stop(id), id);
+                stop(id)
+            });
+            scene.has(name)
+        });
+        poll(&mut |scene| {
+            assert!(scene.gate().exists() || !scene.has(BRANCH));
+            fs::write(scene.gate(), "").unwrap();
+            scene.has(BRANCH)
+        });
     }
 
     #[test]

@@ -60,21 +60,20 @@ pub(crate) struct Followed {
 }
 
 impl Follower {
-    /// Takes its place: the repository, the pinned root, the key, the lock, and what it remembers. `unpinned` without a root.
+    /// Opens the repository, the pinned root, the key, the lock and its state. `unpinned` without a root.
     pub(crate) fn open<T: DeserializeOwned + AsRef<FollowerState>>(
         place: Place,
         clock: Box<Clock>,
         beginner: impl Fn(Oid) -> T,
     ) -> Result<(Self, T), Refusal> {
-        let refused = |error: crate::git::GitError| error.refusal();
         let repository = match &place.repository {
             Some(path) => Repository::open(path),
             None => Repository::discover(),
         };
-        let repository = repository.map_err(refused)?.with_patience(place.push_limit);
+        let repository = repository?.with_patience(place.push_limit);
         let root = match place.root {
             Some(root) => Some(root),
-            None => repository.pinned_root().map_err(refused)?,
+            None => repository.pinned_root()?,
         };
         let role = place.role.word();
         let root = root.ok_or_else(|| {
@@ -117,7 +116,7 @@ impl Follower {
     /// Begins a look with what is known here. Where the journal was lost, the ref that keeps the last accepted tip still says
     /// which one it was.
     pub(crate) fn begin(&mut self, state: &FollowerState) -> Result<(), Refusal> {
-        self.mirror.list().map_err(|error| error.refusal())?;
+        self.mirror.list()?;
         let accepted = match state.accepted {
             Some(accepted) => Some(accepted),
             None => self.mirror.kept_of_this_root(&self.writer.name)?,
@@ -146,7 +145,7 @@ impl Follower {
         if whole {
             state.searched.clone_from(searched);
         }
-        followed.remarks.extend(missed.into_iter().map(|what| Refusal::new(Reason::Internal, what)));
+        followed.remarks.extend(missed.into_iter().map(|what| Refusal::new(Reason::Damaged, what)));
         followed
     }
 
@@ -195,7 +194,7 @@ impl Follower {
 
 /// A key by its file.
 fn read_key(path: PathBuf) -> Result<(SigningKey, PublicKey), Refusal> {
-    let key = SigningKey::file(path).map_err(|error| error.refusal())?;
-    let public = key.public_key().map_err(|error| error.refusal())?;
+    let key = SigningKey::file(path)?;
+    let public = key.public_key()?;
     Ok((key, public))
 }

@@ -11,7 +11,7 @@ use crate::{
     admission::{Place, place},
     git::{Base, GitError, RefUpdate, Repository, mirrored},
     ledger::{self, State},
-    model::{Digest, Oid, PrincipalId, RawKey, Reason, Refusal},
+    model::{Digest, Oid, PrincipalId, RawKey, Reason, Refusal, refs},
     signature::Cosignature,
 };
 
@@ -115,11 +115,11 @@ impl Mirror {
         name: &PrincipalId,
     ) -> Result<Self, Refusal> {
         let step = repository.steps(Base::Root(root), root).and_then(|mut steps| steps.next().transpose());
-        let step = step.map_err(|error| error.refusal())?;
+        let step = step?;
         let step = step.ok_or_else(|| Refusal::new(Reason::Internal, format!("the root {root} has no step")))?;
         let (state, _) = ledger::begin(&step).map_err(|error| Refusal::new(error.refusal.reason, error.to_string()))?;
         let branch = state.policy().get().branch_ref();
-        let refs = RefCache::new(&repository, remote.as_deref(), &branch, name).map_err(|error| error.refusal())?;
+        let refs = RefCache::new(&repository, remote.as_deref(), &branch, name)?;
         let fetching = remote.clone().map(|remote| Fetching::new(remote, branch.clone()));
         let known = Known { repository, remote, root, branch, state: Arc::new(state), refs };
         Ok(Self { known, fetching, searched: None, tags_searched: BTreeSet::new(), opened: (root, HashMap::new()) })
@@ -174,7 +174,7 @@ impl Mirror {
         match accepted {
             // Whatever this process has accepted since continues that.
             Some(accepted) if self.state.tip() == self.root && accepted != self.root => {
-                self.fold(accepted).map_err(|error| error.refusal())
+                self.fold(accepted).map_err(Refusal::from)
             }
             _ => Ok(()),
         }
@@ -193,7 +193,7 @@ impl Mirror {
         let old = self.kept(name);
         if old != Some(tip) && mode == Mode::Act && self.unwritten().is_none() {
             let update = RefUpdate { name: accepted_ref(name), old, new: tip };
-            self.update(&[update], "accepted").map_err(|error| error.refusal())?;
+            self.update(&[update], "accepted")?;
         }
         Ok(tip)
     }
@@ -206,7 +206,7 @@ impl Mirror {
     /// The same, if it was accepted under this root: after a re-rooting the old ledger binds nobody.
     pub(crate) fn kept_of_this_root(&self, name: &PrincipalId) -> Result<Option<Oid>, Refusal> {
         let Some(kept) = self.kept(name) else { return Ok(None) };
-        let ours = self.repository.is_ancestor(self.root, kept).map_err(|error| error.refusal())?;
+        let ours = self.repository.is_ancestor(self.root, kept)?;
         Ok(ours.then_some(kept))
     }
 
@@ -331,5 +331,5 @@ impl Mirror {
 
 /// What keeps the last accepted tip.
 pub(crate) fn accepted_ref(name: &PrincipalId) -> String {
-    format!("refs/two-key-state/{name}/accepted")
+    format!("{}{name}/accepted", refs::STATE)
 }

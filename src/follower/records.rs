@@ -1,4 +1,4 @@
-//! What appliers attest: a JSON record in each signed commit of `refs/two-key/appliers/<name>`.
+//! Applier records: a JSON record in each signed commit of `refs/two-key/appliers/<name>`.
 //!
 //! [`read`] is the reading side, which `list` and `show` use: of each applier ref it takes the tip, if the key that
 //! signed it belongs to that applier and is in force. What it says is *observed*; nothing here is ever taken for what
@@ -12,16 +12,17 @@ use serde::{Deserialize, Serialize};
 use crate::{
     admission::RECORD,
     gate::{Pools, ThresholdState, Verdict},
-    git::{GitError, MIRROR, Objects, Repository},
+    git::{GitError, Objects, Repository},
     ledger::{EventKind, State, rules},
-    model::{Digest, LeaseId, Oid, PrincipalId, RawKey, Reason, Refusal, RepositoryId, TargetId, policy::Role},
+    model::{
+        Digest, Fingerprint, LeaseId, Oid, PrincipalId, RawKey, Reason, Refusal, RepositoryId, TargetId, policy::Role,
+        refs,
+    },
+    report::FormerKey,
     signature::Opened,
 };
 
 use super::checks::Checks;
-
-/// Where applier refs are.
-pub const APPLIERS: &str = "refs/two-key/appliers/";
 
 /// What an applier saw and did, as of one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +104,7 @@ pub enum Doing {
     Holding,
     /// Undoing.
     RollingBack,
-    /// What is there is what was there before.
+    /// The restored state matches the pack.
     Verified,
     /// What was there before is ordered again; whether traffic followed nobody here sees.
     Restored,
@@ -228,6 +229,31 @@ pub struct Observation {
     pub target: TargetId,
     /// What it says.
     pub record: TargetRecord,
+    /// Why the key that signed it is in force no more, where it counted then; none where it is in force.
+    pub former: Option<&'static str>,
+}
+
+/// Keys that appliers had once. What they signed while they were in force is told as it counted then; nothing is decided by it.
+#[derive(Debug, Clone, Default)]
+pub struct Past {
+    /// Where each step stands in the ledger.
+    pub place: BTreeMap<Oid, usize>,
+    /// The keys.
+    pub keys: Vec<FormerKey>,
+}
+
+impl Past {
+    /// The key, if it was this applier's at the ledger's tip that it went by.
+    fn counted(&self, applier: &PrincipalId, key: RawKey, ledger: Oid) -> Option<&FormerKey> {
+        let at = self.place.get(&ledger)?;
+        let is_it = |former: &&FormerKey| former.principal == *applier && former.key.raw() == key && *at < former.ended;
+        self.keys.iter().find(is_it)
+    }
+
+    /// A key's fingerprint.
+    pub fn fingerprint(&self, key: RawKey) -> Option<Fingerprint> {
+        self.keys.iter().find(|former| former.key.raw() == key).map(|former| former.key.fingerprint())
+    }
 }
 
 /// The observed plane.
@@ -255,7 +281,10 @@ pub fn read(repository: &Repository, state: &State) -> Result<Observations, GitE
                     }
                     let later = newest.get(&target).is_none_or(|known| known.record.seen_at < record.seen_at);
                     if later {
-                        newest.insert(target.clone(), Observation { applier: applier.clone(), target, record });
+                        newest.insert(
+                            target.clone(),
+                            Observation { applier: applier.clone(), target, record, former: None },
+                        );
                     }
                 }
             }
@@ -283,7 +312,7 @@ impl ApplierRefs {
         let principals = &state.policy().get().principals;
         let is_known = |name: &PrincipalId| principals.get(name).is_some_and(|known| known.role == Role::Applier);
         let mut refs = Self { known: Vec::new(), nobodys: None };
-        for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')])? {
+        for (name, tip) in repository.refs(&[refs::APPLIERS, refs::MIRROR].map(refs::space))? {
             match (applier_of(&name), &mut refs.nobodys) {
                 (None, _) => {}
                 (Some(applier), _) if is_known(&applier) => refs.known.push((name, applier, tip)),
@@ -297,12 +326,17 @@ impl ApplierRefs {
 
 /// The applier that a ref, ours or a remote's, is for.
 pub(crate) fn applier_of(name: &str) -> Option<PrincipalId> {
-    let own = name.strip_prefix(APPLIERS);
+    let own = name.strip_prefix(refs::APPLIERS);
     let theirs = || {
-        let (_, rest) = name.strip_prefix(MIRROR)?.split_once('/')?;
+        let (_, rest) = name.strip_prefix(refs::MIRROR)?.split_once('/')?;
         rest.strip_prefix("two-key/appliers/")
     };
     PrincipalId::parse(own.or_else(theirs)?)
+}
+
+/// Whether appliers have recorded anything.
+pub fn are_there(repository: &Repository, state: &State) -> Result<bool, GitError> {
+    Ok(!ApplierRefs::of(repository, state)?.known.is_empty())
 }
 
 /// Something that an applier says happened, in a commit that its own key signed.
@@ -318,10 +352,17 @@ pub struct Happened {
     pub ledger: Oid,
     /// What happened.
     pub event: RecordedEvent,
+    /// Why the key is in force no more, where it counted then.
+    pub former: Option<&'static str>,
+}
+
+/// Whether there are refs that an applier of the policy in force could have written.
+pub fn are_any(repository: &Repository, state: &State) -> Result<bool, GitError> {
+    Ok(!ApplierRefs::of(repository, state)?.known.is_empty())
 }
 
 /// Everything that appliers say happened, oldest first for each applier. Commits that do not verify are left out.
-pub fn history(repository: &Repository, state: &State) -> Result<Vec<Happened>, GitError> {
+pub fn history(repository: &Repository, state: &State, past: &Past) -> Result<Vec<Happened>, GitError> {
     let mut objects = repository.objects()?;
     let mut told = BTreeSet::new();
     let mut happened = Vec::new();
@@ -334,9 +375,10 @@ pub fn history(repository: &Repository, state: &State) -> Result<Vec<Happened>, 
             if !told.insert((applier.clone(), commit)) {
                 continue;
             }
-            if let Ok((record, key)) = signed_record(&mut objects, state, &applier, commit) {
+            if let Ok(SignedRecord { record, key, former }) = signed_record(&mut objects, state, past, &applier, commit)
+            {
                 let ledger = record.ledger;
-                let of = |event| Happened { applier: applier.clone(), key, commit, ledger, event };
+                let of = |event| Happened { applier: applier.clone(), key, commit, ledger, event, former };
                 happened.extend(record.events.into_iter().map(of));
             }
         }
@@ -347,8 +389,6 @@ pub fn history(repository: &Repository, state: &State) -> Result<Vec<Happened>, 
 /// Leases whose last record is looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sought {
-    /// Where each step stands in the ledger, from the one on in which the first of the leases started, or earlier.
-    pub place: BTreeMap<Oid, usize>,
     /// Where each of the leases started: records that went by earlier steps say nothing of it.
     pub started: BTreeMap<LeaseId, usize>,
 }
@@ -359,6 +399,7 @@ pub fn last_about(
     repository: &Repository,
     state: &State,
     sought: &Sought,
+    past: &Past,
 ) -> Result<BTreeMap<LeaseId, Observation>, GitError> {
     let mut found: BTreeMap<LeaseId, Observation> = BTreeMap::new();
     let applier_of = |lease: &LeaseId| {
@@ -372,17 +413,11 @@ pub fn last_about(
         if wanted.is_empty() {
             continue;
         }
-        let mut met = false;
         for commit in repository.first_parents(tip)?.into_iter().rev() {
-            let Ok((record, _)) = signed_record(&mut objects, state, &applier, commit) else { continue };
-            match sought.place.get(&record.ledger) {
-                Some(at) => {
-                    met = true;
-                    wanted.retain(|_, started| *started <= *at);
-                }
-                // Before all that has a place.
-                None if met => break,
-                None => {}
+            let Ok(signed) = signed_record(&mut objects, state, past, &applier, commit) else { continue };
+            let SignedRecord { record, former, .. } = signed;
+            if let Some(at) = past.place.get(&record.ledger) {
+                wanted.retain(|_, started| *started <= *at);
             }
             for (target, record) in record.targets {
                 if wanted.remove(&record.lease).is_none() {
@@ -391,7 +426,7 @@ pub fn last_about(
                 let later = found.get(&record.lease).is_none_or(|known| known.record.seen_at < record.seen_at);
                 if later {
                     let lease = record.lease.clone();
-                    found.insert(lease, Observation { applier: applier.clone(), target, record });
+                    found.insert(lease, Observation { applier: applier.clone(), target, record, former });
                 }
             }
             if wanted.is_empty() {
@@ -410,7 +445,7 @@ pub fn unrestorable(
     target: &TargetId,
     until: Timestamp,
 ) -> Result<Option<String>, GitError> {
-    let told = history(repository, state)?;
+    let told = history(repository, state, &Past::default())?;
     let outcome = |happened: &&Happened| {
         let event = &happened.event;
         let ends = [EventKind::RollbackVerified, EventKind::RollbackRestored, EventKind::RollbackFailed];
@@ -442,7 +477,7 @@ pub fn attested_tips(repository: &Repository, state: &State) -> Result<Vec<Oid>,
     Ok(tips)
 }
 
-/// The record in any commit, if the applier that it names signed that; else why it is nobody's word.
+/// The record in any commit, if the applier that it names signed that; else why that applier does not attest it.
 pub fn at(repository: &Repository, state: &State, commit: Oid) -> Result<Record, String> {
     let mut objects = repository.objects().map_err(|error| error.to_string())?;
     let bytes = objects.file_at(commit, RECORD).map_err(|error| error.to_string())?;
@@ -452,24 +487,34 @@ pub fn at(repository: &Repository, state: &State, commit: Oid) -> Result<Record,
 
 /// The record at a tip that the applier itself signed.
 fn attested(objects: &mut Objects, state: &State, applier: &PrincipalId, tip: Oid) -> Result<Record, String> {
-    signed_record(objects, state, applier, tip).map(|(record, _)| record)
+    signed_record(objects, state, &Past::default(), applier, tip).map(|signed| signed.record)
 }
 
-/// The record in a commit that the applier itself signed, and the key that did.
+/// A record that its applier signed.
+struct SignedRecord {
+    record: Record,
+    key: RawKey,
+    /// Why the key is in force no more, where it counted then.
+    former: Option<&'static str>,
+}
+
+/// The record in a commit that the applier itself signed, by a key that is in force or was at the tip that it went by.
 fn signed_record(
     objects: &mut Objects,
     state: &State,
+    past: &Past,
     applier: &PrincipalId,
     tip: Oid,
-) -> Result<(Record, RawKey), String> {
+) -> Result<SignedRecord, String> {
     let commit = objects.open_one(tip).map_err(|error| error.to_string())?;
     let Opened::Ordinary { signer: Some(signer) } = commit else {
         return Err(format!("its commit {} has no signature that verifies", tip.short()));
     };
-    match rules::owner(state, signer) {
-        Ok((owner, Role::Applier)) if owner == *applier => {}
-        Ok((owner, _)) => return Err(format!("its commit {} is signed by {owner}", tip.short())),
-        Err(refusal) => return Err(refusal.to_string()),
+    let owner = rules::owner(state, signer);
+    if let Ok((owner, role)) = &owner
+        && (owner != applier || *role != Role::Applier)
+    {
+        return Err(format!("its commit {} is signed by {owner}", tip.short()));
     }
     let bytes = objects.file_at(tip, RECORD).map_err(|error| error.to_string())?.unwrap_or_default();
     let record = Record::parse(&bytes).filter(|record| record.applier == *applier);
@@ -477,7 +522,14 @@ fn signed_record(
     if record.repository != state.policy().get().repository {
         return Err(format!("its {RECORD} is of repository {}", record.repository));
     }
-    Ok((record, signer))
+    let former = match owner {
+        Ok(_) => None,
+        Err(refusal) => match past.counted(applier, signer, record.ledger) {
+            Some(former) => Some(former.standing),
+            None => return Err(refusal.to_string()),
+        },
+    };
+    Ok(SignedRecord { record, key: signer, former })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What an applier writes into the repository: its own signed ref, its stops, the merges that carry stops over, and the
+//! Applier's writes into the repository: its own signed ref, its stops, the merges that carry stops over, and the
 //! tags of what it applied.
 
 use std::{collections::BTreeSet, thread::JoinHandle};
@@ -8,15 +8,11 @@ use crate::{
     gate::Evidence,
     git::{Base, GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
     ledger::{self, LeaseState, StopEffect, Transition, rules},
-    model::{Digest, LeaseId, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement},
+    model::{Digest, LeaseId, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, refs},
     signature::statement_message,
 };
 
-use super::{
-    mirror::Known,
-    records::{APPLIERS, Record},
-    stops::SeenStop,
-};
+use super::{mirror::Known, records::Record, stops::SeenStop};
 
 /// Stops that are carried over to the branch at a time; the others wait for the next look. All of them are in force here
 /// as soon as they are seen.
@@ -30,10 +26,21 @@ pub(crate) struct Writer {
     pub(crate) public: PublicKey,
     /// Where the remote has our ref, as far as we know.
     pub(crate) remote_tip: Option<Oid>,
-    /// Whether our ref continues the remote's. Nothing is pushed to it otherwise.
-    pub(crate) continues: bool,
+    /// How our ref stands to the remote's. Nothing is pushed to it that does not continue that.
+    pub(crate) own: OwnRef,
     /// The last record that we wrote, with its commit.
     pub(crate) last: Option<(Oid, Option<Record>)>,
+}
+
+/// How our ref stands to the remote's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnRef {
+    /// Nobody has looked yet.
+    Unknown,
+    /// It continues it, or there is no remote.
+    Continues,
+    /// It does not.
+    Elsewhere,
 }
 
 /// Files that go into our ref's tree: paths and bytes.
@@ -42,12 +49,12 @@ pub(crate) type Files = Vec<(String, Vec<u8>)>;
 impl Writer {
     /// Somebody who writes with a key.
     pub(crate) fn new(name: PrincipalId, key: SigningKey, public: PublicKey) -> Self {
-        Self { name, key, public, remote_tip: None, continues: false, last: None }
+        Self { name, key, public, remote_tip: None, own: OwnRef::Unknown, last: None }
     }
 
     /// Our ref's name.
     pub(crate) fn own_ref(&self) -> String {
-        format!("{APPLIERS}{}", self.name)
+        format!("{}{}", refs::APPLIERS, self.name)
     }
 
     /// Our ref's tip here.
@@ -58,25 +65,24 @@ impl Writer {
     /// Compares our ref with the remote's, and takes the remote's over where there is none here yet. `busy` if the
     /// remote's is not a part of ours: then another applier has our name.
     pub(crate) fn reconcile(&mut self, known: &mut Known) -> Result<(), Refusal> {
-        self.continues = false;
+        self.own = OwnRef::Elsewhere;
         if known.remote.is_some() {
             self.remote_tip = known.at(&known.known_as(&self.own_ref()));
             if let Some(theirs) = self.remote_tip {
                 self.takes_in(known, theirs)?;
             }
         }
-        self.continues = true;
+        self.own = OwnRef::Continues;
         Ok(())
     }
 
     fn takes_in(&self, known: &mut Known, theirs: Oid) -> Result<(), Refusal> {
-        let refused = |error: GitError| error.refusal();
         let Some(ours) = self.tip(known) else {
             self.signed_by_us(known, theirs)?;
             let update = RefUpdate::create(self.own_ref(), theirs);
-            return known.update(&[update], "taken over").map_err(refused);
+            return known.update(&[update], "taken over").map_err(Refusal::from);
         };
-        if ours == theirs || known.repository.is_ancestor(theirs, ours).map_err(refused)? {
+        if ours == theirs || known.repository.is_ancestor(theirs, ours)? {
             return Ok(());
         }
         // What we never signed is nobody's with our name.
@@ -87,7 +93,7 @@ impl Writer {
     /// Checks that a tip bears our signature, and a record of this repository, before its packs are relied on.
     fn signed_by_us(&self, known: &Known, tip: Oid) -> Result<(), Refusal> {
         let commit = known.repository.objects().and_then(|mut objects| objects.open_one(tip));
-        let signer = signer_of(&commit.map_err(|error| error.refusal())?);
+        let signer = signer_of(&commit?);
         match signer.map(|key| rules::owner(&known.state, key)) {
             Some(Ok((owner, _))) if owner == self.name => {}
             _ => {
@@ -96,7 +102,7 @@ impl Writer {
             }
         }
         let record = known.repository.objects().and_then(|mut objects| objects.file_at(tip, RECORD));
-        let repository = record.map_err(|error| error.refusal())?.and_then(|bytes| repository_of(&bytes));
+        let repository = record?.and_then(|bytes| repository_of(&bytes));
         if repository.as_ref() == Some(&known.state.policy().get().repository) {
             return Ok(());
         }
@@ -113,7 +119,7 @@ impl Writer {
     pub(crate) fn file(&self, known: &Known, path: &str) -> Result<Option<Vec<u8>>, Refusal> {
         let Some(tip) = self.tip(known) else { return Ok(None) };
         let read = known.repository.objects().and_then(|mut objects| objects.file_at(tip, path));
-        read.map_err(|error| error.refusal())
+        read.map_err(Refusal::from)
     }
 
     /// The last record that we wrote.
@@ -136,7 +142,7 @@ impl Writer {
         let mut bytes = serde_json::to_vec_pretty(record)
             .map_err(|error| Refusal::new(Reason::Internal, format!("the record cannot be written: {error}")))?;
         bytes.push(b'\n');
-        let commit = self.commit(known, &bytes, files, summary).map_err(|error| error.refusal())?;
+        let commit = self.commit(known, &bytes, files, summary)?;
         self.last = Some((commit, Some(record.clone())));
         Ok(())
     }
@@ -165,7 +171,7 @@ impl Writer {
         if known.remote.is_none() {
             return Ok(None);
         }
-        if !self.continues {
+        if self.own != OwnRef::Continues {
             return Err(self.busy());
         }
         let Some(tip) = self.tip(known).filter(|tip| self.remote_tip != Some(*tip)) else { return Ok(None) };
@@ -176,7 +182,7 @@ impl Writer {
 
     /// What became of a push.
     pub(crate) fn pushed(&mut self, push: &Push, outcome: Result<PushOutcome, GitError>) -> Result<Taken, Refusal> {
-        let outcome = outcome.map_err(|error| error.refusal())?;
+        let outcome = outcome?;
         let elsewhere =
             |why: &str| ["stale info", "fetch first", "cannot lock ref"].iter().any(|one| why.contains(one));
         match (outcome.rejected.first(), push.what) {
@@ -237,7 +243,7 @@ impl Writer {
             let parents = [parent];
             known.repository.commit_tree(&NewCommit { tree, parents: &parents, message: &message, sign, who })
         };
-        make().map_err(|error| error.refusal())
+        make().map_err(Refusal::from)
     }
 
     /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree. What is
@@ -246,7 +252,6 @@ impl Writer {
         if stops.is_empty() {
             return Ok(None);
         }
-        let refused = |error: GitError| error.refusal();
         let under_refs: BTreeSet<Oid> = known
             .governed()
             .into_iter()
@@ -270,17 +275,17 @@ impl Writer {
         let goes = |(_, effect): &(LeaseId, StopEffect)| *effect != StopEffect::Nothing;
         waiting.sort_by_key(|(stop, _, landings)| !stop.is_freeze() && !landings.iter().any(goes));
         for (stop, carrier, landings) in waiting.into_iter().take(MAX_CARRIED) {
-            if repository.is_ancestor(known.root, carrier).map_err(refused)? {
-                let tree = repository.objects().and_then(|mut objects| objects.links(tip)).map_err(refused)?.tree;
+            if repository.is_ancestor(known.root, carrier)? {
+                let tree = repository.objects().and_then(|mut objects| objects.links(tip))?.tree;
                 let message = format!("Carry over a stop: {}\n", title(&stop.statement, " of "));
                 let parents = [tip, carrier];
                 let (sign, who) = (SignWith::Nobody, self.name.as_str());
                 let merge = NewCommit { tree, parents: &parents, message: &message, sign, who };
-                let carried = repository.commit_tree(&merge).map_err(refused)?;
+                let carried = repository.commit_tree(&merge)?;
                 // Only beside a stop that takes effect does a hook waive what else a stop's history brings. One without effect
                 // whose history has findings stays where it is.
                 let effective = stop.is_freeze() || landings.iter().any(goes);
-                if effective || !finds_something(known, carried).map_err(refused)? {
+                if effective || !finds_something(known, carried)? {
                     tip = carried;
                 }
             }
@@ -293,23 +298,14 @@ impl Writer {
             return Ok(push.map(|push| Push { what: Pushed::CarriedOver, ..push }));
         }
         let update = RefUpdate { name: known.branch.clone(), old: Some(old), new: tip };
-        known.update(&[update], "two-key: carry over a stop").map_err(refused).map(|()| None)
+        known.update(&[update], "two-key: carry over a stop").map_err(Refusal::from).map(|()| None)
     }
 
     /// Makes the tags of transitions that were applied.
     pub(crate) fn tags(&self, known: &Known, applied: &[(LeaseId, Transition)]) -> Result<Vec<RefUpdate>, Refusal> {
-        let refused = |error: GitError| error.refusal();
-        let mut updates = Vec::new();
-        for (lease, transition) in applied {
-            let name = format!("rollout/{lease}/{}", transition.tag_suffix());
-            let message = match transition.tier {
-                Some(tier) => format!("{lease}: {} to {tier} %", transition.action),
-                None => format!("{lease}: {}", transition.action),
-            };
-            let tag = known.repository.tag_object(&name, transition.commit, &message, self.name.as_str());
-            updates.push(RefUpdate::create(format!("refs/tags/{name}"), tag.map_err(refused)?));
-        }
-        Ok(updates)
+        let who = self.name.as_str();
+        let tags = applied.iter().map(|(lease, transition)| known.repository.tag_of(lease, transition, who));
+        Ok(tags.collect::<Result<_, _>>()?)
     }
 }
 
@@ -330,18 +326,18 @@ pub(crate) fn untagged(known: &Known, applied: &[(&LeaseState, &Transition)]) ->
 /// Makes the ref of a stop of ours.
 pub(crate) fn keep_stop(known: &mut Known, stop: &SeenStop) -> Result<(), Refusal> {
     let (Some(own), Some(commit)) = (stop.stop(), stop.commit) else { return Ok(()) };
-    let name = format!("refs/two-key/stops/{}/{commit}", own.lease);
+    let name = refs::of_stop(refs::STOPS, Some(&own.lease), commit);
     if known.at(&name).is_some() {
         return Ok(());
     }
     let update = RefUpdate::create(name, commit);
-    known.update(&[update], "stop").map_err(|error| error.refusal())
+    known.update(&[update], "stop").map_err(Refusal::from)
 }
 
 /// The pushes of the stop refs that are here and not there, each under the first name that the remote takes.
 pub(crate) fn stops_pushes(known: &Known) -> Vec<Push> {
     let mut pushes = Vec::new();
-    for (name, id) in known.ours_below("refs/two-key/stops/") {
+    for (name, id) in known.ours_below(refs::STOPS) {
         let aside = ASIDE.map(|start| format!("{start}{id}"));
         let is_there = |name: &String| known.at(&known.known_as(name)).is_some();
         if !is_there(&name) && !aside.iter().any(is_there) {
@@ -373,7 +369,7 @@ pub(crate) fn beside(known: &Known, push: &Push, outcome: &Result<PushOutcome, G
     let outcome = outcome.as_ref().ok().filter(|_| push.what == Pushed::CarriedOver)?;
     let (name, why) = outcome.rejected.first()?;
     let refusal = rejected(name, why, &outcome.remote);
-    let branch = known.branch.strip_prefix("refs/heads/").unwrap_or(&known.branch);
+    let branch = refs::short(&known.branch);
     let message = format!("{branch} does not have every stop that is obeyed here: {}", refusal.message);
     let hint = format!(
         "where {branch} takes only pull requests, offer the stop's commit as one, to be merged with a merge commit; until then \

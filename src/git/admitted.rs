@@ -78,14 +78,14 @@ fn told_moves(input: &[u8]) -> Result<Vec<Told>, GitError> {
 }
 
 /// Whether all moves that Git is about to make in a repository are plainly what a push was admitted with, so that nothing else
-/// has to be asked: of the branch, from where Git says that it is, and of what is none of our business. A push of many refs
+/// has to be asked: of the branch, from where Git says that it is, and of what is not governed. A push of many refs
 /// asks for each of them.
 pub fn plainly_admitted(git_dir: &Path, input: &[u8], now: SystemTime) -> bool {
     // A worktree's own folder names the one that all share.
     let shared = fs::read_to_string(git_dir.join("commondir")).map(|shared| git_dir.join(shared.trim_end()));
     let common_dir = shared.unwrap_or_else(|_| git_dir.to_owned());
     let folder = folder(&common_dir);
-    // Whatever is none of our business is so only while the branch stands for no other ref.
+    // What is not governed is so only while the branch stands for no other ref.
     let branch = young(&folder.join(BRANCH), now).filter(|branch| !may_be_symbolic(&common_dir, branch));
     let plain = |Told { name, from, to }: &Told| match &branch {
         Some(branch) if place(name, branch) == Place::Other => true,
@@ -138,21 +138,18 @@ impl Repository {
     /// What is known of the moves that Git is about to make, by what it tells the `reference-transaction` hook in its
     /// `prepared` state; and the governed branch.
     pub fn moves(&self, input: &[u8], now: SystemTime) -> Result<(Vec<Move>, String), Refusal> {
-        let undecided = |error: GitError| error.refusal();
-        let told = told_moves(input).map_err(undecided)?;
+        let told = told_moves(input)?;
         let branch = match told.iter().find_map(|told| self.admitted(&told.name, told.from, told.to, now)) {
             Some(record) => record.branch,
             None => self.pinned_branch()?,
         };
-        let stands_for = self.branch_stands_for(&branch).map_err(undecided)?;
-        let here = self.where_they_are(&told, &branch, stands_for.as_deref()).map_err(undecided)?;
+        let stands_for = self.branch_stands_for(&branch)?;
+        let here = self.where_they_are(&told, &branch, stands_for.as_deref())?;
         let mut tip = told.iter().find(|told| told.name == branch).and_then(|told| told.to.object());
         let mut moves = Vec::with_capacity(told.len());
         for Told { name, from, to } in told {
             let to = match to {
-                Destination::Nothing if place(&name, &branch) != Place::Other => {
-                    self.packed(&name, from).map_err(undecided)?
-                }
+                Destination::Nothing if place(&name, &branch) != Place::Other => self.packed(&name, from)?,
                 to => to,
             };
             let from = from.or_else(|| here.get(&name).copied());
@@ -160,10 +157,10 @@ impl Repository {
                 None => Admitted::No,
                 Some(Record { ledger: Some(ledger), .. }) if needs_a_ledger(&name, &branch) => {
                     if tip.is_none() {
-                        tip = self.resolve(&branch).map_err(undecided)?;
+                        tip = self.resolve(&branch)?;
                     }
                     let held = tip.map_or(Ok(false), |tip| self.is_on_chain(ledger, tip));
-                    if held.map_err(undecided)? { Admitted::Yes } else { Admitted::WithoutItsLedger }
+                    if held? { Admitted::Yes } else { Admitted::WithoutItsLedger }
                 }
                 Some(_) => Admitted::Yes,
             };
@@ -180,9 +177,9 @@ impl Repository {
 
     /// The governed branch, by the root that is pinned.
     fn pinned_branch(&self) -> Result<String, Refusal> {
-        match self.configured_root().map_err(|error| error.refusal())? {
+        match self.configured_root()? {
             Some(root) => self.governed_branch(&Memory::of(self, root)),
-            None => self.branch_without_root().map_err(|error| error.refusal()),
+            None => self.branch_without_root().map_err(Refusal::from),
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) enum Naming {
 
 type Opening = Vec<Result<OpenedCommit, GitError>>;
 
-/// A chunk with the place that its result is awaited at.
+/// A chunk, and where its result goes.
 type Work = (Vec<Result<Unchecked, GitError>>, SyncSender<Opening>);
 
 /// The commits after a base up to a tip, oldest first.

@@ -1,4 +1,4 @@
-//! What is remembered of the fold between one run and the next.
+//! Checkpoint: what is remembered of the fold between one run and the next.
 //!
 //! Kept in a folder of ours in the Git directory that all worktrees share, tied to the root, the tip and this very build, and
 //! never read by `verify`. Anything off about it, and it is as if it were not there: that costs time, never safety.

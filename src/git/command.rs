@@ -199,7 +199,10 @@ impl Program {
     /// which never fills up as a pipe that nobody reads would.
     pub(crate) fn server(mut self, requests: impl Into<Stdio>) -> Result<(Child, Complaints), GitError> {
         let line = self.line();
-        let file = super::aside::scratch_file().map_err(|error| GitError::io("making a temporary file", error))?;
+        let file = super::aside::scratch_file().map_err(|error| {
+            let folder = std::env::temp_dir();
+            GitError::io(format!("writing to the temporary folder {} (TMPDIR)", folder.display()), error)
+        })?;
         let theirs = file.try_clone().map_err(|error| GitError::io("sharing a temporary file", error))?;
         self.command.stdin(requests).stdout(Stdio::piped()).stderr(theirs);
         let child = self.spawn_as(&line)?;
@@ -255,7 +258,7 @@ impl Complaints {
         let mut bytes = Vec::new();
         let read = self.file.rewind().and_then(|()| (&self.file).take(16 * 1024).read_to_end(&mut bytes));
         let stderr = match read {
-            Ok(0) => "it ended without saying why".to_owned(),
+            Ok(0) => "it exited without an error message".to_owned(),
             Ok(_) => String::from_utf8_lossy(&bytes).trim_end().to_owned(),
             Err(error) => error.to_string(),
         };

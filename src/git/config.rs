@@ -107,6 +107,18 @@ impl Repository {
         value(&command, program.output()?)
     }
 
+    /// The pager that Git would use, as a line for a shell; none where that only copies.
+    #[allow(clippy::disallowed_methods, reason = "Git names its pager in the environment, too")]
+    pub fn pager(&self) -> Result<Option<String>, GitError> {
+        // The environment here has one that never pages, so that no program of ours waits for a person.
+        let line =
+            match std::env::var("GIT_PAGER").ok().map_or_else(|| self.config("core.pager"), |line| Ok(Some(line)))? {
+                Some(line) => line,
+                None => std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned()),
+            };
+        Ok(Some(line).filter(|line| !line.is_empty() && line != "cat"))
+    }
+
     /// Sets a key of this repository's own configuration.
     pub fn set_config(&self, name: &str, value: &str) -> Result<(), GitError> {
         if let Ok(mut known) = self.settings().lock() {
@@ -118,6 +130,11 @@ impl Repository {
     /// Adds a value to a key of this repository's own configuration that may have several.
     pub fn add_config(&self, name: &str, value: &str) -> Result<(), GitError> {
         self.run(&["config", "--local", "--add", name, value]).bytes().map(drop)
+    }
+
+    /// Takes the values that match a pattern from a key of this repository's own configuration.
+    pub fn unset_config(&self, name: &str, pattern: &str) -> Result<(), GitError> {
+        self.run(&["config", "--local", "--unset-all", name, pattern]).bytes().map(drop)
     }
 
     /// The root that is pinned here: `TWO_KEY_ROOT`, else `two-key.root`. A value that is no object id of this

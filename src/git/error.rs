@@ -1,4 +1,4 @@
-//! How Git, or a program beside it, can fail us.
+//! Errors of Git and of the programs beside it.
 
 use crate::model::{Oid, Reason, Refusal};
 
@@ -102,7 +102,7 @@ pub enum GitError {
         limit: std::time::Duration,
     },
     /// A program that answered in a form that it should not have.
-    #[error("`{command}` gave an answer that makes no sense: {what}")]
+    #[error("`{command}` gave an unexpected answer: {what}")]
     Answer {
         /// The program and its arguments.
         command: String,
@@ -222,13 +222,6 @@ fn brief(stderr: &str) -> &str {
     said.or_else(|| lines().next()).unwrap_or("it did not say why")
 }
 
-/// Whether Git says that the operating system does not let it write.
-fn is_unwritten(stderr: &str) -> bool {
-    let signs =
-        ["No space left", "Read-only file system", "Permission denied", "File too large", "insufficient permission"];
-    signs.iter().any(|sign| stderr.contains(sign))
-}
-
 /// Why a key did not sign.
 fn not_signed(key: &str, stderr: &str) -> String {
     let said = stderr.to_lowercase();
@@ -289,9 +282,7 @@ impl GitError {
             Self::Partial => (Reason::Shallow, Some("clone it whole, without --filter")),
             Self::TooLarge { .. } => (Reason::TooLarge, Some("make it smaller, or push it in parts")),
             Self::Malformed { .. } | Self::WrongKind { .. } => (Reason::Malformed, None),
-            Self::NotOnChain { .. } => {
-                (Reason::Foxtrot, Some("merge the other way round: the old tip must be the merge's first parent"))
-            }
+            Self::NotOnChain { .. } => (Reason::Foxtrot, Some("git two-key sync")),
             Self::RefChanged { .. } => (Reason::Stale, Some("fetch, then try again")),
             Self::MissingObject(_) | Self::Corrupt(_) => (Reason::Damaged, Some("see what is wrong with: git fsck")),
             Self::NotARepository { .. } => (
@@ -311,15 +302,21 @@ impl GitError {
             Self::Unwritten { .. } => {
                 (Reason::Io, Some("make room there, or let it be written: nothing goes forward before"))
             }
-            Self::Io { .. } => (Reason::Io, None),
-            Self::Program { stderr, .. } if is_unwritten(stderr) => (Reason::Io, None),
+            // Git, or a program beside it, that cannot do what it always can: its words say why.
+            Self::Io { .. } | Self::Program { .. } => (Reason::Io, None),
             Self::NoProgram(_) => (Reason::NotFound, None),
-            Self::Program { .. } | Self::Answer { .. } => (Reason::Internal, None),
+            Self::Answer { .. } => (Reason::Internal, None),
         };
         let refusal = Refusal::new(reason, self.to_string()).detail(self.said());
         match hint {
             Some(hint) => refusal.hint(hint),
             None => refusal,
         }
+    }
+}
+
+impl From<GitError> for Refusal {
+    fn from(error: GitError) -> Self {
+        error.refusal()
     }
 }

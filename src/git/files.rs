@@ -1,10 +1,10 @@
-//! Which policy and lease entries differ between two trees. Equal trees are never read.
+//! Changed files: which policy and lease entries differ between two trees. Equal trees are never read.
 //!
 //! A commit that takes up trees from before again is a few bytes for whoever sends it. So what was found out about trees,
 //! about pairs of folders and about files is kept and not found out again, as far as there is room; and a step that changes
 //! more than there is a limit for changes none of it, which is found out by looking at as much as that.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use super::{
     GitError, Objects,
@@ -309,7 +309,7 @@ impl Comparison<'_> {
             if before == after {
                 continue;
             }
-            let path = format!("{path}/{}", spell(name));
+            let path = [path, "/", &spell(name)].concat();
             let below = [before, after].map(Place::below);
             self.compare(&path, below, depth + 1)?;
             match (before, after) {
@@ -363,11 +363,8 @@ pub(super) fn place(name: &[u8], node: Node, depth: u8) -> Place {
 }
 
 /// A name as text; bytes that are not UTF-8 are spelled out.
-fn spell(name: &[u8]) -> String {
-    match std::str::from_utf8(name) {
-        Ok(name) => name.to_owned(),
-        Err(_) => name.escape_ascii().to_string(),
-    }
+fn spell(name: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(name).map_or_else(|_| name.escape_ascii().to_string().into(), Cow::from)
 }
 
 /// Files that have been read, as far as they are kept.

@@ -1,4 +1,4 @@
-//! Questions about history that people are told the answers to; no decision rests on them.
+//! History questions for people; no decision rests on them.
 
 use super::{GitError, Repository};
 use crate::model::Oid;

@@ -1,4 +1,4 @@
-//! Installs hooks.
+//! Hook installation.
 
 use std::{
     fs,
@@ -76,7 +76,7 @@ impl Repository {
 
     /// Whether a hook of ours may be installed: into this repository's own folder, over no other's hook.
     pub fn free_for_hook(&self, hook: Hook) -> Result<(), Refusal> {
-        let folder = self.hooks_folder().map_err(|error| error.refusal())?;
+        let folder = self.hooks_folder()?;
         // It may not be there yet, and be a link: then what it leads to counts.
         let real = folder.ancestors().find_map(|above| above.canonicalize().ok()).unwrap_or_default();
         let own = [Some(self.common_dir()), self.worktree()].into_iter().flatten();
@@ -90,7 +90,7 @@ impl Repository {
                 self.common_dir().join("hooks").display()
             )));
         }
-        let path = self.hook_path(hook).map_err(|error| error.refusal())?;
+        let path = self.hook_path(hook)?;
         match fs::read(&path) {
             Ok(found) if !String::from_utf8_lossy(&found).contains(MARK) => {
                 let message = format!("another hook is there already: {}", path.display());
@@ -107,7 +107,7 @@ impl Repository {
     /// Installs a hook that runs a program, in a repository that is free for it. Where it was installed.
     pub fn install_hook(&self, hook: Hook, program: &Path) -> Result<PathBuf, Refusal> {
         self.free_for_hook(hook)?;
-        let path = self.hook_path(hook).map_err(|error| error.refusal())?;
+        let path = self.hook_path(hook)?;
         let failed = |error| GitError::io(format!("writing {}", path.display()), error).refusal();
         let folder = path.parent().unwrap_or(&path);
         fs::create_dir_all(folder).map_err(failed)?;

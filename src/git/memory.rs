@@ -123,8 +123,8 @@ impl Repository {
 
     /// The state at the root.
     pub(super) fn founded(&self, root: Oid) -> Result<State, Refusal> {
-        let mut steps = self.steps(Base::Root(root), root).map_err(|error| error.refusal())?;
-        let step = steps.next().transpose().map_err(|error| error.refusal())?;
+        let mut steps = self.steps(Base::Root(root), root)?;
+        let step = steps.next().transpose()?;
         let step = step.ok_or_else(|| GitError::MissingObject(root).refusal())?;
         begin(&step).map(|(state, _)| state)
     }

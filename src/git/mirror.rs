@@ -12,14 +12,11 @@ use std::{
     time::SystemTime,
 };
 
-use super::{GitError, Repository, command::Program};
+use super::{GitError, RefUpdate, Repository, command::Program};
 use crate::{
     admission::{ASIDE, Place, place},
-    model::{Digest, Oid, PrincipalId},
+    model::{Digest, Oid, PrincipalId, refs},
 };
-
-/// Where a remote's governed refs are kept, apart from its branches, which go to `refs/remotes/`.
-pub const MIRROR: &str = "refs/two-key-remote/";
 
 /// A child of ours must not leave a background process behind.
 pub(super) const NO_BACKGROUND: [&str; 4] = ["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false"];
@@ -34,8 +31,6 @@ const UNJUDGED: [&str; 6] =
 const MAX_FAILED: usize = 400;
 const TIMED_OUT: usize = 32;
 
-/// What is signed here lies below this until a remote has it.
-const LOCAL: &str = "refs/two-key-local/";
 /// What keeps a fetch off that, whatever else it maps.
 const NOT_LOCAL: &str = "^refs/two-key-local/*";
 
@@ -61,6 +56,11 @@ enum Rank {
 }
 
 impl Wanted {
+    /// Whether it is a stop under its own name.
+    pub fn is_stop(&self) -> bool {
+        self.rank == Rank::Stop
+    }
+
     /// Whether nothing may go forward without it.
     pub fn is_needed(&self) -> bool {
         self.rank != Rank::Other
@@ -98,10 +98,10 @@ pub fn refspecs(remote: &str) -> [(String, &'static str); 2] {
 /// Where a remote's ref is kept here after a fetch.
 pub fn mirrored(remote: &str, name: &str) -> String {
     let folder = folder(remote);
-    let branch = name.strip_prefix("refs/heads/").filter(|_| !ASIDE.iter().any(|start| name.starts_with(start)));
+    let branch = name.strip_prefix(refs::HEADS).filter(|_| !ASIDE.iter().any(|start| name.starts_with(start)));
     match (branch, name.strip_prefix("refs/")) {
         (Some(branch), _) => format!("refs/remotes/{folder}/{branch}"),
-        (None, rest) => format!("{MIRROR}{folder}/{}", rest.unwrap_or(name)),
+        (None, rest) => format!("{}{folder}/{}", refs::MIRROR, rest.unwrap_or(name)),
     }
 }
 
@@ -110,7 +110,7 @@ impl Repository {
     /// the reader to say. Refs that are gone from the remote stay. An error if the branch or a stop did not come; whatever
     /// else came is here then all the same.
     pub fn fetch(&self, remote: &str, branch: &str) -> Result<(), GitError> {
-        let branch = format!("refs/heads/{branch}");
+        let branch = format!("{}{branch}", refs::HEADS);
         let wanted = self.wanted(remote, &branch, &self.mirror(remote, &branch)?);
         let (wanted, lost) = wanted.map(|(wanted, lost)| (wanted, lost.map_or(Ok(()), Err)))?;
         let missed = self.bring(remote, &wanted, &mut |_| ());
@@ -155,6 +155,25 @@ impl Repository {
         self.set_refs(&[(mirrored(remote, name), id)], "two-key: push")
     }
 
+    /// Keeps what was signed here under a name below [`refs::LOCAL`]. In a clone that mirrors all refs anybody's ref may lie in its way,
+    /// under a name that none of ours has; that one goes.
+    pub fn keep_local(&self, name: String, id: Oid, reason: &str) -> Result<(), GitError> {
+        let updates = [RefUpdate::create(name, id)];
+        if self.update_refs(&updates, reason).is_err() {
+            let [RefUpdate { name, .. }] = &updates;
+            let ways = name.match_indices('/').filter_map(|(end, _)| name.get(..end));
+            for way in ways.filter(|way| way.len() + 1 >= refs::LOCAL.len()) {
+                if let Some(in_the_way) = self.resolve(way)? {
+                    self.delete_ref(way, in_the_way)?;
+                }
+            }
+            self.update_refs(&updates, reason)?;
+        }
+        // Where that cannot be written, `doctor` says so.
+        let _ = self.keep_fetches_off_local();
+        Ok(())
+    }
+
     /// The remotes whose fetches would prune and overwrite what was signed here and no remote has: those of a clone that mirrors
     /// all refs (`git clone --mirror`).
     pub fn mirrors_onto_local(&self) -> Result<Vec<String>, GitError> {
@@ -163,7 +182,7 @@ impl Repository {
             let refspecs = self.config_all(&format!("remote.{remote}.fetch"))?;
             let covers = |refspec: &String| {
                 let to = refspec.split_once(':').and_then(|(_, to)| to.split_once('*'));
-                to.is_some_and(|(start, _)| LOCAL.starts_with(start) || start.starts_with(LOCAL))
+                to.is_some_and(|(start, _)| refs::LOCAL.starts_with(start) || start.starts_with(refs::LOCAL))
             };
             if refspecs.iter().any(covers) && !refspecs.iter().any(|refspec| refspec == NOT_LOCAL) {
                 found.push(remote);
@@ -178,7 +197,7 @@ impl Repository {
     }
 
     /// Keeps all fetches off what was signed here.
-    pub fn keep_fetches_off_local(&self) -> Result<(), GitError> {
+    fn keep_fetches_off_local(&self) -> Result<(), GitError> {
         for remote in self.mirrors_onto_local()? {
             let [name, value] = Self::off_local(&remote);
             self.add_config(&name, &value)?;
@@ -327,7 +346,7 @@ mod tests {
         assert_eq!(mirrored("origin", "refs/heads/two-key-stop-b"), "refs/two-key-remote/origin/heads/two-key-stop-b");
         assert_eq!(mirrored("origin", "refs/notes/two-key/*"), "refs/two-key-remote/origin/notes/two-key/*");
         let url = mirrored("https://git.example/x.git", "refs/two-key/x");
-        assert!(url.starts_with(MIRROR) && !url.contains(".git") && url.ends_with("/two-key/x"), "{url}");
+        assert!(url.starts_with(refs::MIRROR) && !url.contains(".git") && url.ends_with("/two-key/x"), "{url}");
         assert_ne!(url, mirrored("https://git.example/y.git", "refs/two-key/x"));
     }
 }

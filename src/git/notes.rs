@@ -8,9 +8,6 @@ use crate::{
     signature::note::MAX_NOTE,
 };
 
-/// Where notes live.
-pub const NOTES: &str = "refs/notes/two-key/";
-
 /// The longest path of a folder of notes, in a repository of SHA-256: one digit pair of the id is left.
 const MAX_PATH: usize = 3 * 31;
 
@@ -34,7 +31,7 @@ struct NoteFile {
 }
 
 impl Repository {
-    /// All notes on the refs of known principals under a prefix: [`NOTES`], or where a remote's are kept. What is no note is
+    /// All notes on the refs of known principals under a prefix: [`refs::NOTES`], or where a remote's are kept. What is no note is
     /// left out.
     pub fn notes(&self, prefix: &str, is_known: impl Fn(&PrincipalId) -> bool) -> Result<Vec<Note>, GitError> {
         let refs = self.refs(&[prefix.trim_end_matches('/')])?;

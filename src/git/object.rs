@@ -1,4 +1,4 @@
-//! What objects are, and the hash that each must have before anybody uses it.
+//! Objects, and the hash that each must have before anybody uses it.
 
 use sha1_checked::Sha1;
 use sha2::{Digest as _, Sha256};

@@ -79,7 +79,7 @@ impl Listed {
 impl Drop for Objects {
     fn drop(&mut self) {
         let idle = self.repository.idle();
-        // A reader whose answers are out of step is nobody's next reader.
+        // A reader whose answers are out of step must not be reused.
         if let Some(server) = self.contents.take().filter(|_| self.awaited == 0) {
             idle.keep(server);
         }
@@ -389,7 +389,7 @@ impl Objects {
 
     /// Asks what at most [`WINDOW`] objects are; of those that are not there nothing is said.
     fn sizes(&mut self, ids: &[Oid]) -> Result<Vec<(Oid, Header)>, GitError> {
-        // Whoever falls silent or says something else is not asked again: it is dropped, and another one started.
+        // A reader that stops answering, or answers something else, is replaced.
         let mut sizes = match self.sizes.take() {
             Some(sizes) => sizes,
             None => self.repository.reader(Mode::Sizes)?,

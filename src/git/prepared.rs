@@ -1,4 +1,4 @@
-//! What comparisons of trees that are about to be made will ask for, read one level of folders of all of them at once.
+//! Prefetch of what tree comparisons will ask for, read one level of folders of all of them at once.
 //!
 //! A question to Git that waits for its answer costs two changes of processes, which is more than most answers do. Nothing
 //! is decided here: what is not read, or is read in vain, changes no comparison.

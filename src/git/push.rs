@@ -1,4 +1,4 @@
-//! Gathers the facts of a push for [`crate::admission`], in quarantine.
+//! Facts of a push for [`crate::admission`], in quarantine.
 //!
 //! Every commit between a ref's old and new tip is read, whether some other ref has it already or not: a bad commit
 //! that came by a scratch branch first is judged when the governed branch takes it up. Symbolic refs are judged by
@@ -21,7 +21,7 @@ use crate::{
         RECORD, RecordFacts, RefUpdate, Standing, TagFacts, place, repository_of, signer_of,
     },
     ledger::State,
-    model::{Oid, RawKey, Refusal},
+    model::{Oid, RawKey, Refusal, refs},
     signature::{open_commits, parse_tag},
 };
 
@@ -94,10 +94,9 @@ impl Repository {
     /// Gathers what the judge has to know, by what is remembered of the ledger. An error means that nothing can be decided.
     pub fn gather(&self, refs: &[PushedRef], options: &[String], memory: &Memory, side: Side) -> Result<Push, Refusal> {
         let root = memory.root();
-        let undecided = |error: GitError| error.refusal();
-        self.whole().map_err(undecided)?;
+        self.whole()?;
         let branch = self.governed_branch(memory)?;
-        let names = self.resolved(refs, &branch).map_err(undecided)?;
+        let names = self.resolved(refs, &branch)?;
         if names.iter().all(|name| place(name, &branch) == Place::Other) {
             // None of it is our business, so nothing has to be folded.
             let update = |(name, pushed): (String, &PushedRef)| RefUpdate {
@@ -112,8 +111,8 @@ impl Repository {
             return Ok(Push { branch, root, before, after, steps, updates, forced_revocation: false });
         }
         let moved = names.iter().zip(refs).find(|(name, _)| **name == branch).map(|(_, moved)| moved);
-        let early = self.early_refs().map_err(undecided)?;
-        let here = self.whereabouts(&names, &branch, side, &early).map_err(undecided)?;
+        let early = self.early_refs()?;
+        let here = self.whereabouts(&names, &branch, side, &early)?;
         let governed: Vec<&PushedRef> = names
             .iter()
             .zip(refs)
@@ -122,7 +121,7 @@ impl Repository {
             .collect();
         let ledger = self.judged_by(branch, moved, &governed, (memory, side), &early)?;
         // Not before: one that waits would make the fold start another.
-        let mut objects = self.objects().map_err(undecided)?;
+        let mut objects = self.objects()?;
         let mut updates = Vec::with_capacity(refs.len());
         let mut left = MAX_COMMITS;
         for (name, pushed) in names.into_iter().zip(refs) {
@@ -138,7 +137,7 @@ impl Repository {
                 (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing,
                 (place, Some(new), None) => {
                     match self.facts_of(&mut objects, place, pushed.old, new, &ledger, &mut left) {
-                        Err(error) => Facts::Unfit(error.verdict().map_err(undecided)?),
+                        Err(error) => Facts::Unfit(error.verdict()?),
                         Ok(facts) => facts,
                     }
                 }
@@ -188,7 +187,7 @@ impl Repository {
         let root = memory.root();
         match self.objects().and_then(|mut objects| objects.links(root)) {
             Ok(_) => Ok(self.founded(root)?.policy().get().branch_ref()),
-            Err(GitError::MissingObject(_)) => self.branch_without_root().map_err(|error| error.refusal()),
+            Err(GitError::MissingObject(_)) => self.branch_without_root().map_err(Refusal::from),
             Err(error) => Err(error.refusal()),
         }
     }
@@ -196,7 +195,7 @@ impl Repository {
     /// What the governed branch is taken for where no root says it.
     pub(super) fn branch_without_root(&self) -> Result<String, GitError> {
         let named = self.config("two-key.branch")?;
-        Ok(format!("refs/heads/{}", named.as_deref().unwrap_or("main")))
+        Ok(format!("{}{}", refs::HEADS, named.as_deref().unwrap_or("main")))
     }
 
     /// Folds the governed branch up to its old tip, then the push's own steps.
@@ -268,7 +267,6 @@ impl Repository {
         (memory, side): (&Memory, Side),
         early: &EarlyRefs,
     ) -> Result<(Option<Oid>, Option<State>), Refusal> {
-        let refused = |error: GitError| error.refusal();
         let at = |old: Option<Oid>| {
             let known = old.map(|old| self.ledger(memory, old, &mut |_, _, _| ())).transpose();
             Ok((old, known.map_err(Stuck::refusal)?.map(|known| known.state)))
@@ -277,7 +275,7 @@ impl Repository {
             return at(moved.old);
         }
         // By its exact name: objects are found by names that are only like it, too.
-        let early = if early.knows(branch) { Ok(early.at(branch)) } else { self.resolve(branch) }.map_err(refused)?;
+        let early = if early.knows(branch) { Ok(early.at(branch)) } else { self.resolve(branch) }?;
         if !memory.remembers() {
             return at(early);
         }
@@ -287,7 +285,7 @@ impl Repository {
                 Ok((early, Some(known.state)))
             }
             // Another push may have moved the branch since, and what is remembered with it.
-            None => at(self.resolve(branch).map_err(refused)?),
+            None => at(self.resolve(branch)?),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a push changes on a notes ref. Folders are compared, and equal ones never read.
+//! Changes of a notes ref by a push. Folders are compared, and equal ones never read.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -76,6 +76,18 @@ impl Repository {
         Ok(refs.filter(|(name, _)| wanted(name)).collect())
     }
 
+    /// The commit that a branch or tag of a remote is on, annotated tags peeled; a tag goes before a branch of the same name.
+    pub fn remote_revision(&self, remote: &str, name: &str) -> Result<Option<Oid>, GitError> {
+        let tag = name.strip_prefix("refs/tags/").unwrap_or(name);
+        let branch = name.strip_prefix("refs/heads/").unwrap_or(name);
+        let wanted = [format!("refs/tags/{tag}^{{}}"), format!("refs/tags/{tag}"), format!("refs/heads/{branch}")];
+        let program = self.run(&["ls-remote", "--quiet", "--", remote]).args(&wanted);
+        let lines = self.limited(program).lines().map_err(|error| error.of_remote(remote))?;
+        let there =
+            |wanted: &String| lines.iter().find_map(|line| line.strip_suffix(wanted.as_str())?.strip_suffix('\t'));
+        Ok(wanted.iter().find_map(there).and_then(Oid::parse))
+    }
+
     /// The names of the configured remotes.
     pub fn remotes(&self) -> Result<Vec<String>, GitError> {
         self.run(&["remote"]).lines()

@@ -1,4 +1,4 @@
-//! Where a repository is and what kind it is, as Git itself sees it.
+//! Repository: where it is and what kind it is, as Git itself sees it.
 
 use std::{
     collections::BTreeMap,

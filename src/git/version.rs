@@ -1,4 +1,4 @@
-//! Which Git is here, and what it does at a few places of a set-up.
+//! Git's version, and what it does at a few places of a set-up.
 
 use super::{GitError, Repository, command::Program};
 

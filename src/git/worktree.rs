@@ -1,4 +1,4 @@
-//! Moving a branch that is checked out, when the move changes files.
+//! Worktree update: moving a branch that is checked out, when the move changes files.
 
 use std::path::{Component, Path, PathBuf};
 

@@ -2,8 +2,11 @@
 
 use std::io::Write as _;
 
-use super::{GitError, Repository, SigningKey, command::Program};
-use crate::model::Oid;
+use super::{GitError, RefUpdate, Repository, SigningKey, command::Program};
+use crate::{
+    ledger::Transition,
+    model::{LeaseId, Oid, refs},
+};
 
 /// With what a commit is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,11 +131,18 @@ impl Repository {
         }
     }
 
-    /// Makes an annotated tag object on a commit. No ref is made.
-    pub fn tag_object(&self, name: &str, commit: Oid, message: &str, who: &str) -> Result<Oid, GitError> {
+    /// Makes a transition's annotated tag object, on the commit that put it in force. The ref is still to be made.
+    pub fn tag_of(&self, lease: &LeaseId, transition: &Transition, who: &str) -> Result<RefUpdate, GitError> {
         let Who { name: tagger, email, when } = self.who(who)?;
-        let text = format!("object {commit}\ntype commit\ntag {name}\ntagger {tagger} <{email}> {when}\n\n{message}\n");
-        self.id_from(self.run(&["mktag"]).input(text))
+        let (name, commit) = (transition.tag(lease), transition.commit);
+        let to = transition.tier.map(|tier| format!(" to {tier} %")).unwrap_or_default();
+        let text = format!(
+            "object {commit}\ntype commit\ntag {}\ntagger {tagger} <{email}> {when}\n\n{lease}: {}{to}\n",
+            refs::short(&name),
+            transition.action
+        );
+        let tag = self.id_from(self.run(&["mktag"]).input(text))?;
+        Ok(RefUpdate::create(name, tag))
     }
 
     /// Writes a file's bytes.

@@ -10,7 +10,6 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::ioctl_fionbio,
-    process::{Pid, PidfdFlags, pidfd_open},
 };
 
 use super::{Audience, now};
@@ -21,6 +20,19 @@ const MAX_HEARD: usize = 1024 * 1024;
 const GLANCE: Duration = Duration::from_millis(20);
 /// The most that is read of a program that has ended, of what others may go on to write.
 const REST: usize = 16 * 1024 * 1024;
+
+/// What becomes readable when a program has ended, where the system has such a thing.
+#[cfg(target_os = "linux")]
+fn end_of(id: u32) -> Option<OwnedFd> {
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let pid = i32::try_from(id).ok().and_then(Pid::from_raw)?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_of(_: u32) -> Option<OwnedFd> {
+    None
+}
 
 /// How listening ended.
 pub(super) enum Heard {
@@ -54,8 +66,7 @@ impl Pipes {
         for pipe in [stdin.as_ref().map(AsFd::as_fd), out.as_ref().map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd)] {
             pipe.map_or(Ok(()), |pipe| ioctl_fionbio(pipe, true))?;
         }
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let end = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let end = end_of(child.id());
         Ok(Self { input: stdin, unread: input, out, err, audience, end, ..Self::default() })
     }
 

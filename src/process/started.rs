@@ -1,8 +1,8 @@
-//! What a program started: found by a mark in its environment, ended with the program, and reaped.
+//! Child processes of a program: found by a mark in its environment, ended with the program, and reaped.
 //!
 //! A process group ends at once, but whoever makes a session of its own leaves it. So every program with a limit carries a
 //! mark that it hands on to what it starts, and what loses its parent becomes our child (a *subreaper*), not that of the
-//! first process, which in a container may be anybody.
+//! first process, which in a container may be anybody. Elsewhere than on Linux the group is all that ends.
 
 use std::{
     fs,
@@ -13,9 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, kill_process_group, set_child_subreaper, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, kill_process_group, waitid};
 
 /// The variable that carries the mark.
 const VARIABLE: &str = "TWO_KEY_RUN";
@@ -33,10 +31,7 @@ impl Mark {
     /// Marks a program that is about to be started.
     pub(super) fn on(command: &mut Command) -> Self {
         static ADOPTS: Once = Once::new();
-        // Where that cannot be, orphans go to the first process, as they would anyway.
-        ADOPTS.call_once(|| {
-            let _ = set_child_subreaper(Some(getpid()));
-        });
+        ADOPTS.call_once(adopt_orphans);
         let mark = format!("{:032x}", rand::random::<u128>());
         command.env(VARIABLE, &mark);
         Self(format!("{VARIABLE}={mark}"))
@@ -65,6 +60,12 @@ impl Mark {
         let environment = fs::read(proc(process).join("environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|one| one == self.0.as_bytes())
     }
+}
+
+/// Where that cannot be, orphans go to the first process, as they would anyway.
+fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_child_subreaper(Some(getpid()));
 }
 
 /// Reaps a program later that was killed and does not end.

@@ -1,4 +1,4 @@
-//! What was applied to a target, as it is remembered from tick to tick. Pure.
+//! Applied state of a target, as it is remembered from tick to tick. Pure.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ pub enum Rollback {
     },
     /// What was there before is there again; whether it is as healthy is not known yet.
     Restored(Restored),
-    /// What is there is what was there before.
+    /// The restored state matches the pack.
     Verified,
     /// It is not; the number of rollbacks that had been signed by then.
     Failed(u32),

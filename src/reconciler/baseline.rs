@@ -1,4 +1,4 @@
-//! What gates measure of the version that runs before a lease: what "as good as before" means at its last tier, where
+//! Baseline: what gates measure of the version that runs before a lease: what "as good as before" means at its last tier, where
 //! nothing of that version serves any more.
 
 use std::{collections::BTreeMap, sync::Arc};

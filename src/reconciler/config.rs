@@ -66,9 +66,12 @@ impl Config {
             return Err(Refusal::new(Reason::Malformed, "the applier's configuration: interval is at least 1s"));
         }
         if raw.metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
-            let message = "the applier's configuration: metrics-listen is an address of this machine alone";
+            let message = "the applier's configuration: metrics-listen must be a loopback address";
             return Err(Refusal::new(Reason::Malformed, message).hint("for example: metrics-listen: 127.0.0.1:9469"));
         }
+        let targets: BTreeMap<_, _> =
+            raw.targets.into_iter().map(|(target, place)| (target, place.below(folder))).collect();
+        moved_once(&targets)?;
         Ok(Self {
             name: raw.name,
             key: folder.join(raw.key),
@@ -79,7 +82,7 @@ impl Config {
             interval: raw.interval.unwrap_or(Span::seconds(10)),
             metrics_listen: raw.metrics_listen,
             wake: raw.wake.map(|path| folder.join(path)),
-            targets: raw.targets.into_iter().map(|(target, place)| (target, place.below(folder))).collect(),
+            targets,
             metrics: raw.metrics.map(|metrics| metrics.within(folder)),
         })
     }
@@ -91,6 +94,19 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, folder)
     }
+}
+
+/// Refuses targets that move the same: each would put back what the other did.
+fn moved_once(targets: &BTreeMap<TargetId, Place>) -> Result<(), Refusal> {
+    let mut moved: BTreeMap<String, &TargetId> = BTreeMap::new();
+    for (target, place) in targets {
+        if let Some(other) = moved.insert(place.moves(), target) {
+            let message =
+                format!("the applier's configuration: targets {other} and {target} both move {}", place.moves());
+            return Err(Refusal::new(Reason::Malformed, message).hint("make one target of them, or name two places"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -130,6 +146,40 @@ mod tests {
             "name: e/f\nkey: k\ntargets: {}\n",
         ] {
             assert_eq!(Config::parse(wrong, Path::new("")).unwrap_err().reason, Reason::Malformed, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_moved_has_one_target() {
+        let parse = |one: &str, other: &str| {
+            let text = format!("name: e\nkey: k\ntargets:\n  blue: {one}\n  green: {other}\n");
+            Config::parse(&text, Path::new("/nowhere"))
+        };
+        let haproxy = |socket: &str, backend: &str, stable: &str, candidate: &str| {
+            format!(
+                "{{haproxy: {{socket: {socket}, backend: {backend}, stable: [{stable}], candidate: [{candidate}]}}}}"
+            )
+        };
+        let git = |path: &str, at: &str| {
+            format!("{{git: {{repository: r, path: {path}, stable: a.weight, candidate: {at}}}}}")
+        };
+        let nginx = |path: &str| {
+            format!(
+                "{{nginx: {{include: {path}, stable: a, candidate: b, test: [/bin/true], reload: [/bin/true], status: \"http://127.0.0.1:1/\"}}}}"
+            )
+        };
+        let exec = |args: &str| format!("{{exec: {{program: /bin/true, args: [{args}]}}}}");
+        for (one, same, other) in [
+            ("{file: w.json}".to_owned(), "{file: /nowhere/w.json}".to_owned(), "{file: v.json}".to_owned()),
+            (haproxy("s", "b", "x", "y"), haproxy("s", "b", "y", "x"), haproxy("s", "c", "x", "y")),
+            (git("f", "b.weight"), git("f", "b.weight"), git("f", "c.weight")),
+            (nginx("f"), nginx("f"), nginx("g")),
+            (exec("a"), exec("a"), exec("b")),
+        ] {
+            let refused = parse(&one, &same).unwrap_err();
+            assert_eq!(refused.reason, Reason::Malformed);
+            assert!(refused.message.contains("targets blue and green both move "), "{}", refused.message);
+            parse(&one, &other).unwrap();
         }
     }
 

@@ -34,6 +34,7 @@ use super::{
     service::Counters,
     state::ApplierState,
     tick::Tick,
+    view::{Haste, View},
     watching::Measured,
     work::{self, Findings, Forward, Outcome, OwnStop},
     worker_pool::{WorkerPool, now},
@@ -58,7 +59,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How often it is looked whether something has been done.
 pub(super) const GLANCE: Duration = Duration::from_millis(5);
 
-/// What a worker hands over.
+/// Result of a job.
 type Done = Result<Outcome, Refusal>;
 
 /// An applier: its coordinator, which alone owns all that it knows and remembers.
@@ -70,6 +71,8 @@ pub struct Applier {
     pub(super) sources: Option<Arc<Sources>>,
     /// What holds for all targets of this tick.
     pub(super) tick: Tick,
+    /// Whether the clone could be read once.
+    pub(super) knows: bool,
     /// Whether the branch continues what was accepted.
     pub(super) continues: bool,
     /// What went wrong in this tick.
@@ -87,6 +90,8 @@ pub struct Applier {
     targets: Vec<TargetId>,
     workers: WorkerPool<Done>,
     meters: WorkerPool<Measured>,
+    /// By which whoever works on a target is told to give it back.
+    haste: BTreeMap<TargetId, Haste>,
     agenda: Agenda,
     /// What was said of each target last.
     said: BTreeMap<TargetId, TargetReport>,
@@ -123,7 +128,7 @@ enum Stage {
 }
 
 impl Applier {
-    /// Takes its place: the repository, the pinned root, the key, the lock. `unpinned` without a root.
+    /// Opens the repository, the pinned root, the key and the lock. `unpinned` without a root.
     pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
         let place = Place {
             role: Role::Applier,
@@ -145,6 +150,7 @@ impl Applier {
             follower,
             remembered,
             sources,
+            knows: false,
             continues: false,
             remarks: Vec::new(),
             records: BTreeMap::new(),
@@ -155,6 +161,7 @@ impl Applier {
             interval,
             workers: WorkerPool::new(interval),
             meters: WorkerPool::new(interval),
+            haste: BTreeMap::new(),
             agenda: Agenda::default(),
             said: BTreeMap::new(),
         })
@@ -223,7 +230,10 @@ impl Applier {
     /// Begins a tick with what is known: the remote and the metrics are asked.
     pub(super) fn begin(&mut self, mode: Mode) -> Result<(), Refusal> {
         self.begin_with_what_is_known(mode)?;
-        self.agenda.answers = 1 + u8::from(self.follower.mirror.is_waiting());
+        // A remote that takes longer than a tick answers in a later one: what was asked for is not asked for anew.
+        if self.agenda.answers == 0 {
+            self.ask_once_more();
+        }
         self.agenda.tries = 0;
         // What was decided on is decided on again before it is made.
         let decided = |target: &&TargetId| self.agenda.forwards.iter().any(|forward| forward.target() == *target);
@@ -338,6 +348,7 @@ impl Applier {
         }
     }
 
+    /// An answer that was on its way before does not count.
     fn ask_once_more(&mut self) {
         self.tick.asks_again();
         self.agenda.answers = 1 + u8::from(self.follower.mirror.is_waiting());
@@ -370,7 +381,11 @@ impl Applier {
         let urgent = |target: &TargetId| view.is_to_be_stopped(target, &self.applied_to(target));
         let urgent: BTreeSet<TargetId> = self.agenda.todo.iter().filter(|target| urgent(target)).cloned().collect();
         for target in &urgent {
-            self.workers.take_back(target);
+            if !self.workers.take_back(target)
+                && let Some(haste) = self.haste.get(target)
+            {
+                haste.call_for();
+            }
         }
         let free = |target: &&TargetId| !self.workers.has(target);
         let mut targets: Vec<TargetId> = self.agenda.todo.iter().filter(free).cloned().collect();
@@ -401,7 +416,8 @@ impl Applier {
                 self.said.insert(target, TargetReport::held(refusal));
                 continue;
             }
-            let (view, applied) = (view.clone(), self.applied_to(&target));
+            let (view, applied) = (View { haste: Haste::default(), ..view.clone() }, self.applied_to(&target));
+            self.haste.insert(target.clone(), view.haste.clone());
             let (measured, looked_at) = (self.measured.get(&target).cloned(), target.clone());
             let at_once = urgent.contains(&target);
             let task = Box::new(move || work::look_after(view, &looked_at, applied, measured));
@@ -476,10 +492,10 @@ impl Applier {
     }
 
     /// Says of the targets that have not answered for too long that they have not.
-    pub(super) fn leave_behind(&mut self) {
+    pub(super) fn report_timed_out(&mut self) {
         for target in self.targets.clone() {
             let Some(since) = self.workers.away_for(&target) else { continue };
-            if !self.workers.expects(&target) || !self.said.contains_key(&target) {
+            if self.workers.hangs(&target) || !self.said.contains_key(&target) {
                 let message = format!("target {target} has not answered yet, and is not waited for");
                 let stopping = if since < STOP_LIMIT { Stopping::UnderWay } else { Stopping::Failed };
                 let report = self.not_looked_at(&target, Refusal::new(Reason::NoData, message), stopping);
@@ -518,7 +534,7 @@ impl Applier {
         self.interval
     }
 
-    /// How it goes, beside what the last tick's report says.
+    /// Health counters, beside what the last tick's report says.
     pub(super) fn counters(&self) -> Counters {
         let fetched = self.remembered.follower.fetched.as_ref().map(|reading| reading.now);
         let unwritten = self.follower.mirror.unwritten().is_some() || !self.unwritten().is_empty();

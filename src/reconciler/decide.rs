@@ -122,7 +122,7 @@ pub enum Act {
     Pack,
     /// Move the target.
     Shift {
-        /// The tier that is gone to; none for zero.
+        /// The target tier; `None` for 0 %.
         tier: Option<usize>,
         /// The weight in basis points.
         weight_bp: u32,

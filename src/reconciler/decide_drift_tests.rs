@@ -1,4 +1,4 @@
-//! What is seen above or below what was applied last, and traffic that has not followed.
+//! Drift: what is seen above or below what was applied last, and traffic that has not followed.
 
 use super::*;
 

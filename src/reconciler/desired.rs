@@ -1,4 +1,4 @@
-//! What the ledger wants of a target, with every stop that was seen. Pure.
+//! Desired state of a target, with every stop that was seen. Pure.
 
 use crate::{
     follower::stops::{SeenStop, phase_with, rollbacks_with},

@@ -19,7 +19,7 @@ use super::{
     decide::{Applied, Desired},
     target,
     tick::Tick,
-    view::View,
+    view::{Haste, View},
     watching::Metering,
 };
 
@@ -33,13 +33,18 @@ pub(super) enum Stopping {
 }
 
 impl Applier {
-    /// Begins a tick with what is known already.
+    /// Begins a tick with what is known already. A clone that cannot be read any more keeps no stop that is known from traffic;
+    /// a process that never could read it knows of none.
     pub(super) fn begin_with_what_is_known(&mut self, mode: Mode) -> Result<(), Refusal> {
-        self.follower.begin(&self.remembered.follower)?;
+        let begun = self.follower.begin(&self.remembered.follower);
         self.look_at_clocks(mode);
         self.remarks.clear();
         self.continues = false;
-        self.forget_recorded()?;
+        match begun.and_then(|()| self.forget_recorded()) {
+            Ok(()) => self.knows = true,
+            Err(refusal) if self.knows => self.block(refusal),
+            Err(refusal) => return Err(refusal),
+        }
         if let Err(refusal) = self.follower.folder.can_be_written() {
             self.block(refusal);
         }
@@ -61,6 +66,7 @@ impl Applier {
             folder: self.follower.folder.path().to_owned(),
             repository: self.follower.mirror.repository.clone(),
             own_tip: self.follower.writer.tip(&self.follower.mirror),
+            haste: Haste::default(),
         }
     }
 

@@ -45,7 +45,7 @@ pub fn take(config: &Config, target: &TargetId) -> Result<(StateFolder, Option<L
 
 /// The lease that started last on a target, as the clone knows the ledger.
 fn started(repository: Repository, config: &Config, target: &TargetId) -> Result<Option<LeaseId>, Refusal> {
-    let pinned = || repository.pinned_root().map_err(|error| error.refusal());
+    let pinned = || repository.pinned_root().map_err(Refusal::from);
     let Some(root) = config.root.map_or_else(pinned, |root| Ok(Some(root)))? else { return Ok(None) };
     let mut mirror = Mirror::open(repository, config.remote.clone(), root, &config.name)?;
     mirror.catch_up(mirror.at(&mirror.known_as(&mirror.branch)))?;
@@ -57,5 +57,5 @@ fn repository(config: &Config) -> Result<Repository, Refusal> {
         Some(path) => Repository::open(path),
         None => Repository::discover(),
     };
-    repository.map_err(|error| error.refusal())
+    repository.map_err(Refusal::from)
 }

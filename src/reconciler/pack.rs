@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     admission::signer_of,
     follower::records::{applier_of, basis_points},
-    git::{GitError, MIRROR, Repository},
+    git::Repository,
     ledger::{State, rules},
-    model::{Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, lease::Lease, policy::Role},
+    model::{Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, lease::Lease, policy::Role, refs},
 };
 
 use super::{
@@ -185,10 +185,9 @@ pub struct Found {
 
 /// The pack of a lease that counts: the first one on the ref of the target's applier that this applier signed.
 pub fn find(repository: &Repository, state: &State, lease: &Lease) -> Result<Found, Refusal> {
-    let refused = |error: GitError| error.refusal();
     let known = state.policy().get().targets.get(&lease.target).and_then(|known| known.applier.as_ref());
     let applier = known.ok_or_else(|| none(&lease.id, &format!("target {} has no applier", lease.target)))?;
-    for (name, tip) in repository.refs(&["refs/two-key/appliers", MIRROR.trim_end_matches('/')]).map_err(refused)? {
+    for (name, tip) in repository.refs(&[refs::APPLIERS, refs::MIRROR].map(refs::space))? {
         if applier_of(&name).as_ref() == Some(applier)
             && let Some((bytes, commit)) = first_signed(repository, state, applier, tip, &lease.id)?
         {
@@ -208,15 +207,14 @@ pub(super) fn first_signed(
     tip: Oid,
     lease: &LeaseId,
 ) -> Result<Option<(Vec<u8>, Oid)>, Refusal> {
-    let refused = |error: GitError| error.refusal();
     let path = RollbackPack::path(lease);
-    let mut objects = repository.objects().map_err(refused)?;
-    for commit in repository.changes_of(tip, &path).map_err(refused)? {
-        let opened = objects.open_one(commit).map_err(refused)?;
+    let mut objects = repository.objects()?;
+    for commit in repository.changes_of(tip, &path)? {
+        let opened = objects.open_one(commit)?;
         let signer = signer_of(&opened).map(|key| rules::owner(state, key));
         if let Some(Ok((owner, Role::Applier))) = signer
             && owner == *applier
-            && let Some(bytes) = objects.file_at(commit, &path).map_err(refused)?
+            && let Some(bytes) = objects.file_at(commit, &path)?
         {
             return Ok(Some((bytes, commit)));
         }

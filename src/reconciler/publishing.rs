@@ -7,7 +7,7 @@ use crate::{
         Mode,
         clock::Reading,
         records::{Record, RecordedEvent, TargetRecord, timeless},
-        writer::{Files, Pushing, Taken, beside, untagged},
+        writer::{Files, OwnRef, Pushing, Taken, beside, untagged},
     },
     ledger::{LeaseState, Transition},
     model::{Digest, LeaseId, Oid, Refusal, TargetId},
@@ -195,7 +195,7 @@ impl Applier {
     /// Ends a tick: has the record, stops and tags written and pushed. Whatever fails is reported, and tried again at the
     /// next tick; and so is what would go to a remote that does not answer.
     pub(super) fn close(&mut self) {
-        self.leave_behind();
+        self.report_timed_out();
         if self.tick.mode == Mode::DryRun {
             return;
         }
@@ -209,7 +209,8 @@ impl Applier {
 
     /// Has what is new written and pushed, if anything is.
     fn publish(&mut self) {
-        if self.is_publishing() {
+        // Before it is known where our ref is there is nothing that could be pushed to it.
+        if self.is_publishing() || self.follower.writer.own == OwnRef::Unknown {
             return;
         }
         let here = (self.follower.mirror.edition(), self.follower.mirror.state.tip(), timeless(&self.records));

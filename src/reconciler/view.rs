@@ -1,6 +1,13 @@
 //! A view: all that is known at one moment, for whoever looks at a target. It stays as it is while he does.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use jiff::Timestamp;
 
@@ -55,6 +62,22 @@ pub(super) struct View {
     /// Where packs are, and the tip of our ref.
     pub(super) repository: Repository,
     pub(super) own_tip: Option<Oid>,
+    /// Whether whoever works on the target is waited for.
+    pub(super) haste: Haste,
+}
+
+/// Says to whoever works on a target that a stop waits for it to be given back.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Haste(Arc<AtomicBool>);
+
+impl Haste {
+    pub(super) fn call_for(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_called_for(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl View {

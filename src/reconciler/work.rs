@@ -1,7 +1,14 @@
 //! One target's work in a tick: a worker looks, decides by what is known, and acts until there is nothing more to do. It
 //! writes nothing down, and shares nothing: what came of it is handed over.
 
-use std::{mem::take, sync::Arc, time::Duration};
+use std::{
+    mem::take,
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
+    time::Duration,
+};
 
 use crate::{
     follower::{
@@ -33,6 +40,8 @@ use super::{
 
 /// Acts that one target may need in one tick: a pack or a stop of our own, then what follows from it.
 const MAX_ACTS: usize = 4;
+/// How often whoever waits for metrics looks whether the target is to be stopped.
+const NAP: Duration = Duration::from_millis(10);
 
 /// One target's work in a tick: a worker's, with a view of what is known. What it finds and does it hands over.
 pub(super) struct Job {
@@ -192,7 +201,7 @@ impl Job {
         let Some(wanted) = view.desired(target, &applied) else { return Ok(None) };
         let driver = view.driver(target, &wanted)?;
         let seen = driver.observe();
-        let decision = target::held(Refusal::new(Reason::Internal, "nothing was decided"));
+        let decision = target::held(Refusal::new(Reason::Internal, "internal error: no decision was made"));
         let mut run =
             TargetRun { target: target.clone(), driver, reading: view.tick.reading.clone(), events: Vec::new() };
         let found = |applied: &Applied| view.found(target, applied, seen.as_ref().ok());
@@ -320,8 +329,10 @@ impl Job {
                     Refusal::new(Reason::Internal, format!("the ledger has no document of lease {lease}"))
                 })?;
                 let baseline = self.view.baseline(&lease);
-                let pools = self.run.driver.pools();
-                let baselines = baseline.and_then(|baseline| baseline.with_pools(pools).measure(occasion.now));
+                let (pools, now) = (self.run.driver.pools(), occasion.now);
+                let measured =
+                    baseline.map(|baseline| self.unless_it_is_stopped(move || baseline.with_pools(pools).measure(now)));
+                let baselines = measured.transpose()?.flatten();
                 let pack = RollbackPack::take(&*self.run.driver, &Occasion { baselines, ..occasion })?;
                 let event = self.run.event(EventKind::Packed, &lease, step, pack.observed.weight_bp);
                 self.packed = Some((pack.bytes()?, event));
@@ -380,6 +391,25 @@ impl Job {
             }
         }
         Ok(Next::Again)
+    }
+
+    /// Asks metrics for something, and does not wait for them any more once the target is to be stopped.
+    fn unless_it_is_stopped<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+        let inside = || Refusal::new(Reason::Internal, "what metrics say could not be asked for");
+        let (say, said) = sync_channel(1);
+        let asked = std::thread::Builder::new().name("metrics".to_owned()).spawn(move || drop(say.send(ask())));
+        asked.map_err(|_| inside())?;
+        loop {
+            match said.recv_timeout(NAP) {
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Disconnected) => return Err(inside()),
+                Err(RecvTimeoutError::Timeout) if self.view.haste.is_called_for() => {
+                    let message = format!("target {} is to be stopped, and metrics were still asked", self.run.target);
+                    return Err(Refusal::new(Reason::NoData, message));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
     }
 
     /// A stop of our own. It binds from now on.

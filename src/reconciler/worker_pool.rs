@@ -30,7 +30,7 @@ enum News<T> {
     Left,
 }
 
-/// Those who work on targets.
+/// Worker pool: one job a target.
 pub(super) struct WorkerPool<T> {
     said: Sender<News<T>>,
     heard: Receiver<News<T>>,
@@ -40,6 +40,8 @@ pub(super) struct WorkerPool<T> {
     away: BTreeMap<TargetId, Instant>,
     /// When the work on each of those began.
     running: BTreeMap<TargetId, Instant>,
+    /// How long the last work on each target took, the waiting for it included.
+    took: BTreeMap<TargetId, Duration>,
     /// Who takes longer hangs.
     patience: Duration,
 }
@@ -48,7 +50,7 @@ impl<T: Send + 'static> WorkerPool<T> {
     pub(super) fn new(patience: Duration) -> Self {
         let (said, heard) = channel();
         let (queue, away, running) = (Queue::default(), BTreeMap::new(), BTreeMap::new());
-        Self { said, heard, queue, workers: 0, away, running, patience }
+        Self { said, heard, queue, workers: 0, away, running, took: BTreeMap::new(), patience }
     }
 
     /// Whether a target is still being worked on.
@@ -59,6 +61,12 @@ impl<T: Send + 'static> WorkerPool<T> {
     /// Whether a target is being worked on, and not for too long.
     pub(super) fn expects(&self, target: &TargetId) -> bool {
         self.away.get(target).is_some_and(|since| since.elapsed() < self.patience)
+    }
+
+    /// Whether a target is not expected any more, and takes much longer than it took last: one that is always slow answers.
+    pub(super) fn hangs(&self, target: &TargetId) -> bool {
+        let usual = self.took.get(target).map_or(Duration::ZERO, |took| took.saturating_mul(2));
+        self.away.get(target).is_some_and(|since| since.elapsed() >= self.patience.max(usual))
     }
 
     /// The targets that are still being worked on.
@@ -110,7 +118,8 @@ impl<T: Send + 'static> WorkerPool<T> {
             match news {
                 News::Began(target) => drop(self.running.insert(target, now())),
                 News::Ended(target, outcome) => {
-                    self.away.remove(&target);
+                    let since = self.away.remove(&target);
+                    self.took.extend(since.map(|since| (target.clone(), since.elapsed())));
                     self.running.remove(&target);
                     ended.push((target, outcome));
                 }

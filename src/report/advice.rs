@@ -1,4 +1,4 @@
-//! What is wrong, or only unwise, with a proposal that is well formed.
+//! Advice on what is wrong, or only unwise, with a proposal that is well formed.
 
 use crate::{
     ledger::{State, rules},
@@ -48,10 +48,11 @@ pub fn lease_advice(policy: &Policy, state: Option<&State>, proposed: &Proposed<
                 advice.warnings.push(format!("target {} has no applier: nobody will move traffic", lease.target));
             }
             if target.gates.is_empty() {
-                advice.warnings.push(format!("target {} has no gates: nothing but time is watched", lease.target));
+                advice.warnings.push(format!("target {} has no health check (gate); only bake time", lease.target));
             }
         }
     }
+    advice.warnings.extend(short_window(lease));
     if lease.agent_alone_up_to > policy.delegable_up_to {
         let message = format!(
             "agent-alone-up-to is {} %, the policy delegates up to {} % only",
@@ -60,6 +61,14 @@ pub fn lease_advice(policy: &Policy, state: Option<&State>, proposed: &Proposed<
         advice.errors.push(Refusal::new(Reason::PolicyFloor, message));
     }
     advice
+}
+
+/// That a lease's window closes before its tiers can have baked.
+pub fn short_window(lease: &Lease) -> Option<String> {
+    let bakes: u64 = lease.tiers.iter().map(|tier| tier.bake.as_secs()).sum();
+    let window = lease.expires.as_second() - lease.issued.as_second();
+    (u64::try_from(window).unwrap_or(0) < bakes)
+        .then(|| format!("the window is {} min, shorter than the bakes together, {} min", window / 60, bakes / 60))
 }
 
 /// Looks at a policy as the one in force will.
@@ -80,7 +89,7 @@ pub fn policy_advice(state: Option<&State>, proposed: &Proposed<Policy>) -> Advi
             advice.warnings.push(format!("target {id} has no applier: nobody will move traffic"));
         }
         if target.gates.is_empty() {
-            advice.warnings.push(format!("target {id} has no gates: nothing but time is watched"));
+            advice.warnings.push(format!("target {id} has no health check (gate); only bake time"));
         }
     }
     advice.warnings.extend(doubts(policy));

@@ -1,7 +1,7 @@
-//! What a lease's tests may take for harm that is none, and what they can see: said before anybody signs.
+//! Alarm estimates: what a lease's tests may take for harm that is none, and what they can see: said before anybody signs.
 
 use crate::{
-    gate::{Budget, Traffic, blocks_of, least_events, seen_after, smallest_harm},
+    gate::{Budget, FEWEST_BLOCKS, Traffic, blocks_of, least_events, seen_after, smallest_harm},
     ledger::{PinnedTerms, rules},
     model::{
         TargetId,
@@ -36,23 +36,23 @@ pub fn lease_alarms(policy: &Policy, lease: &Lease, expected: Expected) -> Vec<S
     for (id, gate) in terms.gates.iter().filter(|(_, gate)| gate.compare.is_some() && gate.kind == Kind::CountRatio) {
         for (index, tier) in lease.tiers.iter().enumerate().filter(|(index, _)| !lease.is_last_tier(*index)) {
             let (blocks, _) = blocks_of(gate, tier.bake);
-            if blocks < 2 {
+            if blocks < FEWEST_BLOCKS {
                 lines.push(format!(
-                    "gate {id} at {} % shows nothing until the tier has baked, however bad it is: one bad minute, or one slot, is no bad \
-                     version; bake longer, or look more often (`interval`)",
+                    "gate {id} at {} % shows nothing until the tier has baked, however bad it is: one bad minute, whatever slots it falls \
+                     into, is no bad version; bake longer, or look more often (`interval`)",
                     tier.weight,
                 ));
                 continue;
             }
             let first = index == 0;
-            lines.extend(seen(gate, &budget, tier, expected, events(policy, lease, gate)).map(|seen| {
-                let bad = expected.bad.unwrap_or(USUAL_BAD * 100.0);
-                let of = if first { format!(" (where {bad} % are bad anyway)") } else { String::new() };
-                format!(
-                    "gate {id} at {} % shows in nine of ten tiers{of}, if errors are independent: {seen}",
-                    tier.weight
-                )
-            }));
+            let seen = seen(gate, &budget, tier, expected, events(policy, lease, gate));
+            let bad = expected.bad.unwrap_or(USUAL_BAD * 100.0);
+            let counted = if gate.worse == Worse::Higher { "bad" } else { "counted" };
+            let of = if first { format!(" (where {bad} % are {counted} anyway)") } else { String::new() };
+            lines.push(format!(
+                "gate {id} at {} % shows in nine of ten tiers{of}, if errors are independent: {seen}",
+                tier.weight
+            ));
         }
     }
     lines
@@ -140,7 +140,7 @@ fn many(count: u32, what: &str) -> String {
 }
 
 /// `2.3 times the errors at 100 requests a second`.
-fn seen(gate: &Gate, budget: &Budget, tier: &Tier, expected: Expected, least: f64) -> Option<String> {
+fn seen(gate: &Gate, budget: &Budget, tier: &Tier, expected: Expected, least: f64) -> String {
     let share = f64::from(tier.weight) / 100.0;
     let (blocks, seconds) = blocks_of(gate, tier.bake);
     #[allow(clippy::cast_precision_loss, reason = "seconds of any bake are exact")]
@@ -150,10 +150,12 @@ fn seen(gate: &Gate, budget: &Budget, tier: &Tier, expected: Expected, least: f6
     let words = known.into_iter().map(|per_second| {
         let traffic = Traffic { per_second, share, seconds, blocks, least, bad };
         let harm = smallest_harm(gate, budget, traffic);
-        // Rounded up: less is not shown as often.
-        let harm =
-            harm.map_or("nothing".to_owned(), |times| format!("{:.1} times as many", (times * 10.0).ceil() / 10.0));
+        // Rounded to what is shown more often.
+        let harm = harm.map_or("nothing".to_owned(), |times| match gate.worse {
+            Worse::Higher => format!("{:.1} times as many", (times * 10.0).ceil() / 10.0),
+            Worse::Lower => format!("{:.2} times as many", (times * 100.0).floor() / 100.0),
+        });
         format!("{harm} at {per_second} requests a second")
     });
-    (gate.worse == Worse::Higher).then(|| words.collect::<Vec<_>>().join(", "))
+    words.collect::<Vec<_>>().join(", ")
 }

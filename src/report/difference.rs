@@ -1,4 +1,4 @@
-//! What a policy says, and what another changes in it, line by line, in words for those who are asked to sign it.
+//! Policy difference: what a policy says, and what another changes in it, line by line, in words for those who are asked to sign it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -176,8 +176,8 @@ fn principals(now: &Policy, next: &Policy) -> Vec<String> {
     let mut lines = Vec::new();
     for name in names {
         match (now.principals.get(name), next.principals.get(name)) {
-            (None, Some(new)) => lines.push(format!("{name} comes as {} with {}", new.role.word(), keys(new))),
-            (Some(old), None) => lines.push(format!("{} {name} goes, with {}", old.role.word(), keys(old))),
+            (None, Some(new)) => lines.push(format!("adds {} {name} with {}", new.role.word(), keys(new))),
+            (Some(old), None) => lines.push(format!("removes {} {name} with {}", old.role.word(), keys(old))),
             (Some(old), Some(new)) => {
                 if old.role != new.role {
                     lines.push(format!("{name} becomes {} (was {})", new.role.word(), old.role.word()));
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(
             policy_difference(&now, &next),
             [
-                "user2 comes as human with SHA256:t31SMl4L/CkN9SIiv+25Dl27AvxX5INYHTqukvaA1d0",
+                "adds human user2 with SHA256:t31SMl4L/CkN9SIiv+25Dl27AvxX5INYHTqukvaA1d0",
                 "target shop: driver file → exec"
             ]
         );

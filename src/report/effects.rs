@@ -1,4 +1,4 @@
-//! What changes between two states of the ledger, in words: what merging a pull request would put in force.
+//! Effects: what changes between two states of the ledger, in words: what merging a pull request would put in force.
 
 use std::collections::BTreeSet;
 
@@ -34,9 +34,9 @@ pub(super) fn effects(before: &State, after: &State) -> Vec<EffectView> {
     found
 }
 
-/// `; cosign awaits a human and an agent`, or nothing.
+/// `; waiting for a human and an agent, to authorize`, or nothing.
 fn then(after: &State, id: &LeaseId) -> String {
-    awaits(after, &Beside::default(), id).map(|awaits| format!("; {}", awaits.text)).unwrap_or_default()
+    awaits(after, &Beside::default(), id).map(|awaits| format!("; waiting for {}", awaits.text)).unwrap_or_default()
 }
 
 /// What keys did to a lease: a line a transition, else one on what they came to.
@@ -137,7 +137,7 @@ fn policy(before: &State, after: &State) -> Option<String> {
 fn revoked(before: &State, after: &State) -> Vec<String> {
     let new = |key: &crate::model::RawKey| after.revoked().contains_key(key) && !before.revoked().contains_key(key);
     let keys = before.policy().get().keys().filter(|(_, _, key)| new(&key.raw()));
-    keys.map(|(id, _, key)| format!("the key {} of {id} is out of force for ever", key.fingerprint())).collect()
+    keys.map(|(id, _, key)| format!("the key {} of {id} is revoked, permanently", key.fingerprint())).collect()
 }
 
 fn freeze(before: &State, after: &State) -> Option<String> {

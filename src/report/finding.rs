@@ -1,4 +1,4 @@
-//! What did not count, and why.
+//! Findings: what did not count, and why.
 
 use schemars::JsonSchema;
 use serde::Serialize;

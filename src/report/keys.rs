@@ -1,4 +1,4 @@
-//! Whose keys there are.
+//! Key list.
 
 use std::collections::BTreeSet;
 
@@ -70,7 +70,7 @@ pub fn keys_text(keys: &[KeyView]) -> String {
 pub(super) enum Standing {
     /// The policy in force lists it, and it was never revoked.
     InForce,
-    /// It is out of force for ever.
+    /// It is revoked, permanently.
     Revoked,
     /// The policy in force does not list it.
     NotListed,
@@ -102,13 +102,15 @@ struct Reign {
     from: Option<i64>,
     /// Until when; none while it lasts.
     until: Option<i64>,
+    /// The place of the step that ended it, among all steps; none while it lasts.
+    ended: Option<usize>,
     /// The earliest and the latest time that a commit claims which it signed and which counted.
     signed: Option<(i64, i64)>,
 }
 
 impl Reign {
-    fn end(&mut self, at: i64) {
-        self.until = Some(at);
+    fn end(&mut self, at: i64, place: usize) {
+        (self.until, self.ended) = (Some(at), Some(place));
     }
 
     /// The bounds, widened by what counted: clocks differ, and no decision of the ledger's depends on them.
@@ -144,11 +146,12 @@ fn reigns(state: &State, reports: &[StepReport]) -> Vec<Reign> {
         key: key.clone(),
         from,
         until: None,
+        ended: None,
         signed: None,
     };
     let mut reigns: Vec<_> = first.keys().map(|(id, _, key)| reign(id, key, None)).collect();
     let mut revoked: Vec<RawKey> = Vec::new();
-    for report in reports {
+    for (place, report) in reports.iter().enumerate() {
         let at = report.claimed_time;
         for vote in report.events.iter().flat_map(|event| &event.votes).filter(|vote| vote.carrier == Carrier::Commit) {
             let signer = |reign: &&mut Reign| reign.until.is_none() && reign.key.fingerprint() == vote.key;
@@ -168,7 +171,7 @@ fn reigns(state: &State, reports: &[StepReport]) -> Vec<Reign> {
         };
         for reign in reigns.iter_mut().filter(|reign| reign.until.is_none()) {
             if is_revoked(&reign.key) || !listed(&reign.principal, &reign.key) {
-                reign.end(at);
+                reign.end(at, place);
             }
         }
         for (id, _, key) in next.iter().flat_map(|next| next.keys()) {
@@ -179,6 +182,28 @@ fn reigns(state: &State, reports: &[StepReport]) -> Vec<Reign> {
         }
     }
     reigns
+}
+
+/// A key that was in force once, and is no more.
+#[derive(Debug, Clone)]
+pub struct FormerKey {
+    /// Whose it was.
+    pub principal: PrincipalId,
+    /// The key.
+    pub key: PublicKey,
+    /// The place of the step that ended it, among all steps.
+    pub ended: usize,
+    /// Why it is not in force now: `revoked` or `not-listed`.
+    pub standing: &'static str,
+}
+
+/// The keys that were in force once, and are no more.
+pub fn former_keys(state: &State, reports: &[StepReport]) -> Vec<FormerKey> {
+    let of = |reign: Reign| {
+        let standing = if state.is_revoked(reign.key.raw()) { Standing::Revoked } else { Standing::NotListed };
+        Some(FormerKey { principal: reign.principal, ended: reign.ended?, standing: standing.word(), key: reign.key })
+    };
+    reigns(state, reports).into_iter().filter_map(of).collect()
 }
 
 /// Git's `allowed_signers` file: every SSH key that ever was in force, for as long as it was, for Git's own signatures and

@@ -12,12 +12,13 @@ use crate::{
         Action, LeaseId, PrincipalId,
         lease::{Lease, OnExpiry, Tier},
         policy::{Role, Rule},
+        refs,
     },
     signature::Carrier,
 };
 
 use super::{
-    Beside, FindingView, RefusalView, findings,
+    Beside, FindingView, RefusalView, Unpushed, findings,
     keys::Standing,
     list::{LeaseSummary, summary},
     words::{all_of, escaped, listed, one_of, so_many, time},
@@ -157,6 +158,14 @@ pub struct ObservedView {
     pub health: Option<HealthView>,
     /// How the checks of the last rollback came out; empty where there was none.
     pub checks: Vec<CheckView>,
+    /// Why the key that signed it is in force no more, where it counted then: `revoked` or `not-listed`; null where it is.
+    pub key_standing: Option<String>,
+}
+
+/// What to know of a key that counted then: `counted then; key revoked since`.
+pub(super) fn since(standing: &str) -> String {
+    let what = if standing == "revoked" { "revoked" } else { "taken off the list" };
+    format!("counted then; key {what} since")
 }
 
 impl ObservedView {
@@ -273,6 +282,8 @@ pub struct LeaseView {
     pub findings: Vec<FindingView>,
     /// How many more did not.
     pub more_findings: usize,
+    /// What was signed here about it, and is not on the upstream.
+    pub unpushed: Vec<Unpushed>,
 }
 
 /// What `show` says: a lease, and what else is open on its target.
@@ -345,6 +356,7 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
         risk: document.and_then(|lease| lease.risk.as_ref()).map(|risk| risk.score),
         findings: found.into_iter().map(FindingView::of).collect(),
         more_findings,
+        unpushed: beside.unpushed_of(id),
     }
 }
 
@@ -412,7 +424,7 @@ pub(super) fn ballot_views<'a>(state: &State, ballots: impl Iterator<Item = &'a 
 }
 
 fn transition_view(id: &LeaseId, transition: &Transition, beside: &Beside) -> TransitionView {
-    let tag = format!("rollout/{id}/{}", transition.tag_suffix());
+    let tag = refs::short(&transition.tag(id)).to_owned();
     let mut votes: Vec<_> = transition.votes.iter().map(vote_view).collect();
     votes.sort_by(|one, other| one.principal.cmp(&other.principal));
     TransitionView {
@@ -439,6 +451,7 @@ pub(super) fn observed_view(observation: &super::Observation) -> ObservedView {
         message: observation.message.clone(),
         health: observation.health.clone(),
         checks: observation.checks.clone(),
+        key_standing: observation.key_standing.clone(),
     }
 }
 
@@ -493,11 +506,12 @@ pub fn awaits(state: &State, beside: &Beside, id: &LeaseId) -> Option<Awaits> {
 /// What is awaited, with whose votes wait in notes.
 pub(super) fn awaits_of(state: &State, awaited: &Awaited, by_note: &[PrincipalId]) -> Awaits {
     let by_note: Vec<_> = by_note.iter().map(ToString::to_string).collect();
-    let mut text = format!("{} awaits {}", what_awaits(awaited), whom(awaited));
+    let mut whom = whom(awaited);
     if awaited.action == Action::Policy {
         let enough = state.policy().get().rules.policy.human.max(2);
-        text = format!("{text} (or {enough} humans in all)");
+        whom = format!("{whom} (or {enough} humans in all)");
     }
+    let mut text = format!("{whom}, to {}", what_for(awaited));
     if !by_note.is_empty() {
         text = format!("{text}; by note: {}", by_note.join(", "));
     }
@@ -535,10 +549,13 @@ fn who(state: &State, awaited: &Awaited) -> Vec<String> {
     who.iter().map(ToString::to_string).collect()
 }
 
-/// `25 %` for a promotion, `start at 5 %`, else the action's word.
-fn what_awaits(awaited: &Awaited) -> String {
+/// `promote to 25 %`, `start at 5 %`, `authorize`.
+fn what_for(awaited: &Awaited) -> String {
     match (awaited.action, awaited.tier) {
-        (Action::Promote, Some(tier)) => format!("{tier} %"),
+        (Action::Cosign, _) => "authorize".to_owned(),
+        (Action::Policy, _) => "change the policy".to_owned(),
+        (Action::Rollback, _) => "roll back".to_owned(),
+        (Action::Promote, Some(tier)) => format!("promote to {tier} %"),
         (action, Some(tier)) => format!("{action} at {tier} %"),
         (action, None) => action.word().to_owned(),
     }
@@ -565,7 +582,7 @@ pub(super) fn lacks(state: &State, awaited: &Awaited) -> String {
         let many = so_many(number, article, what)?;
         let names = could(state, rule, role, awaited);
         let names: Vec<_> = names.iter().map(PrincipalId::as_str).collect();
-        // A long list of names helps nobody.
+        // A long list of names is cut.
         Some(if (1..=4).contains(&names.len()) { format!("{many} ({})", one_of(&names)) } else { many })
     };
     let parts = [part(awaited.humans, "a", "human", Role::Human), part(awaited.agents, "an", "agent", Role::Agent)];

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     Awaits, CheckView, LeaseSummary,
-    lease::{Cosigner, LeaseView, ObservedView, VoteView},
+    lease::{Cosigner, LeaseView, ObservedView, VoteView, since},
     list, refusal,
     words::{and_more, count, escaped, table},
 };
@@ -47,7 +47,11 @@ pub fn lease_text(view: &LeaseView) -> String {
     field("desired", Some(format!("{} %", view.desired)));
     field("observed", Some(observed_text(view.observed.as_ref())));
     field("message", view.observed.as_ref().and_then(ObservedView::said));
-    field("awaits", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
+    field("waits for", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
+    for one in &view.unpushed {
+        let what = format!("NOT PUSHED: {} by {}", one.event, one.principals.join(", "));
+        field("kept here", Some(format!("{what}; git two-key sync pushes it")));
+    }
     field("superseded", view.superseded_by.as_ref().map(|by| format!("completed by the start of {by}")));
     let mut text = lines.join("\n") + "\n";
     text.push_str(&cosigners_text(view));
@@ -82,11 +86,12 @@ fn state_text(view: &LeaseView) -> String {
 }
 
 fn observed_text(observed: Option<&ObservedView>) -> String {
-    let Some(observed) = observed else { return "nothing: no applier has recorded anything".to_owned() };
+    let Some(observed) = observed else { return "nothing: no applier has reported yet".to_owned() };
     let weight = observed.weight.map_or("an unknown weight".to_owned(), |weight| format!("{weight} %"));
     let doing = observed.doing.as_ref().map(|doing| format!(", {doing}")).unwrap_or_default();
     let seen = observed.seen.as_ref().map(|seen| format!(", seen {seen}")).unwrap_or_default();
-    format!("{weight}{doing} (by {}{seen})", observed.applier)
+    let since = observed.key_standing.as_deref().map(|standing| format!("; {}", since(standing))).unwrap_or_default();
+    format!("{weight}{doing} (by {}{seen}{since})", observed.applier)
 }
 
 fn cosigners_text(view: &LeaseView) -> String {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    Awaits, BallotView, Beside, RefusalView, awaits, findings,
+    Awaits, BallotView, Beside, RefusalView, Unpushed, awaits, findings,
     lease::{ObservedView, ballot_views, cosigned, is_expired, observed_view, tier_weight},
     lease_text::awaits_text,
     live::is_open,
@@ -60,6 +60,8 @@ pub struct LeaseSummary {
     pub refused: Vec<RefusalView>,
     /// How many findings are about it.
     pub findings: usize,
+    /// What was signed here about it, and is not on the upstream.
+    pub unpushed: Vec<Unpushed>,
 }
 
 /// The policy in force.
@@ -185,6 +187,7 @@ pub(super) fn summary(state: &State, findings: usize, beside: &Beside, id: &Leas
         expired: is_expired(state, beside, id),
         refused: beside.refused.get(id).cloned().unwrap_or_default(),
         findings,
+        unpushed: beside.unpushed_of(id),
     }
 }
 
@@ -270,7 +273,7 @@ pub fn list_text(view: &ListView) -> String {
 /// A line a lease.
 pub(super) fn leases_table(leases: &[LeaseSummary]) -> String {
     let heading =
-        ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "AWAITS", "INTENT", "SUMMARY"];
+        ["LEASE", "TARGET", "STATE", "TIER", "COSIGNERS", "DESIRED", "OBSERVED", "WAITING FOR", "INTENT", "SUMMARY"];
     table(&heading, &leases.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -282,7 +285,7 @@ fn row(lease: &LeaseSummary) -> Vec<String> {
     vec![
         lease.lease.clone(),
         lease.target.clone().unwrap_or_else(dash),
-        lease.state.clone(),
+        if lease.unpushed.is_empty() { lease.state.clone() } else { format!("{}, NOT PUSHED", lease.state) },
         lease.tier.map_or_else(dash, |tier| format!("{tier} %")),
         format!("{}/{}", lease.cosigners_have, lease.cosigners_needed),
         format!("{} %", lease.desired),

@@ -16,6 +16,8 @@ use super::{
     words::{count, escaped},
 };
 
+use crate::model::refs;
+
 /// One lease as a tree.
 pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> String {
     let mut text = String::new();
@@ -24,7 +26,7 @@ pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Str
     let _ = writeln!(text, "{} {}{}{state}{}", style.mark(mark), style.strong(&view.lease), style.dot(), tier_of(view));
     let mut field = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            let _ = writeln!(text, "  {name:<9}{value}");
+            let _ = writeln!(text, "  {name:<11}{value}");
         }
     };
     field("summary", view.summary.as_deref().map(escaped));
@@ -36,7 +38,7 @@ pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Str
     field("observed", Some(weight.map_or("   nothing yet".to_owned(), |w| format!("{w:>4} %  {}", style.bar(w)))));
     field("applier", seen.map(|seen| applier(seen, style)));
     field("message", seen.and_then(ObservedView::said).as_deref().map(escaped));
-    field("awaits", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
+    field("waits for", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
     field("expires", view.expires.as_deref().map(|at| expiry(at, view, now)));
     if !view.findings.is_empty() {
         let findings =
@@ -91,7 +93,7 @@ fn left(from: &str, seconds: u64, now: Option<Timestamp>) -> Option<Left> {
     Some(if left > 0 { Left::For(length(left)) } else { Left::Over })
 }
 
-/// A length of time as people say it: its two largest units.
+/// A human-readable length of time: its two largest units.
 pub(super) fn length(seconds: i64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -194,7 +196,7 @@ fn tier_branch(view: &LeaseView, tier: &TierView, now: Option<Timestamp>, style:
     }
     for ballot in view.pending.iter().filter(|ballot| ballot.tier == Some(tier.weight)) {
         let vote =
-            |vote: &VoteView| format!("{} {} ({}) has turned a key", style.mark(Mark::Good), vote.principal, vote.role);
+            |vote: &VoteView| format!("{} {} ({}) has signed", style.mark(Mark::Good), vote.principal, vote.role);
         below.extend(ballot.votes.iter().map(vote));
     }
     let action = if tier.step.is_none() && view.step == 0 { "start" } else { "promote" };
@@ -262,7 +264,7 @@ fn awaited(view: &LeaseView, action: &str, tier: Option<u8>, style: Style) -> Ve
     let Some(awaits) = view.awaits.as_ref().filter(|awaits| awaits.action == action && awaits.tier == tier) else {
         return Vec::new();
     };
-    let line = |what: &str| format!("{} awaits {what}", style.mark(Mark::Waiting));
+    let line = |what: &str| format!("{} waiting for {what}", style.mark(Mark::Waiting));
     if awaits.any_one {
         return vec![line("a human or an agent")];
     }
@@ -283,7 +285,7 @@ pub fn live_list(view: &ListView, now: Option<Timestamp>, style: Style) -> Strin
         by_target.entry(lease.target.as_deref().unwrap_or("no target")).or_default().push(lease);
     }
     let open = view.leases.iter().filter(|lease| is_open(lease)).count();
-    let branch = view.branch.trim_start_matches("refs/heads/");
+    let branch = refs::short(&view.branch);
     let tip: String = view.tip.chars().take(12).collect();
     let heading = [
         format!("{} {tip}", style.strong(&escaped(branch))),
@@ -336,7 +338,8 @@ fn summary(lease: &LeaseSummary, now: Option<Timestamp>, style: Style) -> String
         let reason = seen.reason.as_ref().map(|reason| format!(" ({})", escaped(reason))).unwrap_or_default();
         words.push(format!("desired {} %, observed {weight}{doing}{reason}", lease.desired));
     }
-    words.extend(awaits_text(lease.awaits.as_ref(), lease.expired, &lease.state));
+    let awaited = awaits_text(lease.awaits.as_ref(), lease.expired, &lease.state);
+    words.extend(awaited.map(|whom| format!("waiting for {whom}")));
     if let Some(at) = lease.expires.as_deref().filter(|_| is_open(lease)) {
         words.push(match left(at, 0, now) {
             Some(Left::For(left)) => format!("{left} left"),
@@ -442,7 +445,7 @@ mod tests {
                 action: "promote".to_owned(),
                 tier: Some(100),
                 humans: 1,
-                text: "100 % awaits a human".to_owned(),
+                text: "a human, to promote to 100 %".to_owned(),
                 ..Awaits::default()
             }),
             pending: vec![BallotView {
@@ -470,13 +473,13 @@ mod tests {
         assert_eq!(
             live_lease(&rolling(), now, Style::PLAIN),
             "◐ LEASE-1 · rolling at 25 %, tier 2 of 3, step 2\n\
-             \x20 summary  Roll out checkout 1.9.0\\u{1b}[2J\n\
-             \x20 target   checkout-prod · INT-1\n\
-             \x20 desired    25 %  ███░░░░░░░\n\
-             \x20 observed   25 %  ███░░░░░░░\n\
-             \x20 applier  baking by edge1, seen 2025-10-27T03:10:00Z\n\
-             \x20 awaits   100 % awaits a human\n\
-             \x20 expires  23h 09m left, then rollback\n\
+             \x20 summary    Roll out checkout 1.9.0\\u{1b}[2J\n\
+             \x20 target     checkout-prod · INT-1\n\
+             \x20 desired      25 %  ███░░░░░░░\n\
+             \x20 observed     25 %  ███░░░░░░░\n\
+             \x20 applier    baking by edge1, seen 2025-10-27T03:10:00Z\n\
+             \x20 waits for  a human, to promote to 100 %\n\
+             \x20 expires    23h 09m left, then rollback\n\
              ├── ✔ keys to authorize: 2/2\n\
              │   ├── ✔ user1 (human) SHA256:user1\n\
              │   └── ✔ cp14 (agent) SHA256:cp14\n\
@@ -486,8 +489,8 @@ mod tests {
              │   ├──   error-rate 0.4 % against 0.9 %\n\
              │   └──   latency 31 of 50 samples\n\
              └── ○ 100 %  bake 15m 00s\n\
-             \x20   ├── ✔ cp14 (agent) has turned a key\n\
-             \x20   └── ○ awaits a human\n"
+             \x20   ├── ✔ cp14 (agent) has signed\n\
+             \x20   └── ○ waiting for a human\n"
         );
     }
 
@@ -514,7 +517,7 @@ mod tests {
     fn without_a_terminal_nothing_changes_only_because_time_passes() {
         let text = live_lease(&rolling(), None, ASCII);
         assert!(text.is_ascii(), "{text}");
-        assert!(text.contains("expires  2025-10-28T02:19:13Z, then rollback\n"), "{text}");
+        assert!(text.contains("expires    2025-10-28T02:19:13Z, then rollback\n"), "{text}");
         assert!(text.contains("|-- >  25 %  bake 15m 00s since 2025-10-27T03:00:00Z | promote"), "{text}");
         assert!(text.contains("`-- o 100 %"), "{text}");
     }
@@ -523,7 +526,7 @@ mod tests {
     fn what_is_over_says_so() {
         let now = "2025-10-29T00:00:00Z".parse().ok();
         let text = live_lease(&rolling(), now, ASCII);
-        assert!(text.contains("expires  expired 2025-10-28T02:19:13Z: rollback\n"), "{text}");
+        assert!(text.contains("expires    expired 2025-10-28T02:19:13Z: rollback\n"), "{text}");
         assert!(text.contains("baked 15m 00s"), "{text}");
         // What an applier saw at another weight says nothing about this tier.
         let mut lagging = rolling();

@@ -5,6 +5,7 @@
 //! appliers observed, votes that wait in notes, which tags exist) is handed in as [`Beside`] and shown as such, never
 //! mixed with what is in force. Called by cli; calls [`crate::ledger`] and below.
 
+mod account;
 mod advice;
 mod alarms;
 mod annotate;
@@ -23,6 +24,7 @@ mod policy;
 mod pull;
 mod refusal;
 mod schema;
+mod set_up;
 mod status;
 mod style;
 mod subject;
@@ -40,13 +42,14 @@ use crate::{
     model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, TargetId},
 };
 
-pub use advice::{Advice, lease_advice, policy_advice, thin};
+pub use account::{Account, ProposedView, SignedView};
+pub use advice::{Advice, lease_advice, policy_advice, short_window, thin};
 pub use alarms::{Expected, lease_alarms, lease_doubts};
 pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_remark};
 pub use attestation::attestation;
 pub use difference::{PolicyRow, policy_difference};
 pub use finding::{FindingView, finding_line, finding_subject};
-pub use keys::{KeyView, allowed_signers, keys, keys_text};
+pub use keys::{FormerKey, KeyView, allowed_signers, former_keys, keys, keys_text};
 pub use lease::{
     Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, ShowView, TierView, TransitionView,
     VoteView, awaits, lease_view, show_view,
@@ -59,6 +62,7 @@ pub use policy::{PolicyShow, ProposedPolicy, policy_show, policy_text};
 pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use refusal::{RefusalReason, RefusalView};
 pub use schema::schema;
+pub use set_up::{CheckedFile, CheckedFiles, DoctorView, SetUpProblem};
 pub use status::{
     Served, StatusView, TargetStatus, Unpushed, Waiting, WaitingStop, WantedWeight, status_targets, status_text,
     status_view,
@@ -94,6 +98,8 @@ pub struct Observation {
     pub health: Option<HealthView>,
     /// How the checks of the last rollback came out.
     pub checks: Vec<CheckView>,
+    /// Why the key that signed it is in force no more, where it counted then: `revoked` or `not-listed`.
+    pub key_standing: Option<String>,
 }
 
 impl Observation {
@@ -110,6 +116,7 @@ impl Observation {
             message: None,
             health: None,
             checks: Vec::new(),
+            key_standing: None,
         }
     }
 }
@@ -142,9 +149,16 @@ pub struct Beside {
     pub refused: BTreeMap<LeaseId, Vec<RefusalView>>,
     /// The time here; without one no window is closed.
     pub now: Option<Timestamp>,
+    /// What was signed here and is not on the upstream.
+    pub unpushed: Vec<Unpushed>,
 }
 
 impl Beside {
+    /// What was signed here about a lease and is not on the upstream.
+    pub fn unpushed_of(&self, id: &LeaseId) -> Vec<Unpushed> {
+        self.unpushed.iter().filter(|one| one.lease.as_deref() == Some(id.as_str())).cloned().collect()
+    }
+
     /// Whose votes wait in notes for an action on a lease.
     pub fn waiting(&self, id: &LeaseId, action: Action) -> &[PrincipalId] {
         self.notes.get(&(id.clone(), action)).map(Vec::as_slice).unwrap_or_default()
@@ -174,6 +188,8 @@ pub struct Happened {
     pub step: u32,
     /// The weight, in basis points.
     pub weight_bp: u32,
+    /// Why the key is in force no more, where it counted then: `revoked` or `not-listed`.
+    pub key_standing: Option<String>,
 }
 
 /// Every finding, in order.

@@ -5,10 +5,7 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    ledger::{self, Content, State},
-    model::Action,
-};
+use crate::ledger::{self, Content, State};
 
 use super::{
     Awaits, PolicyView, VoteView,
@@ -116,11 +113,11 @@ pub fn policy_text(view: &PolicyShow) -> String {
 /// Whom a proposed policy awaits and who could, or why it never comes in force.
 pub(super) fn standing(proposed: &ProposedPolicy) -> String {
     match (&proposed.awaits, &proposed.reason) {
-        (Some(awaits), _) if awaits.who.is_empty() => awaits.text.clone(),
-        (Some(awaits), _) => format!("{}: {}", awaits.text, awaits.who.join(", ")),
+        (Some(awaits), _) if awaits.who.is_empty() => format!("waiting for {}", awaits.text),
+        (Some(awaits), _) => format!("waiting for {}: {}", awaits.text, awaits.who.join(", ")),
         (None, Some(reason)) => {
             format!("cannot come in force: {reason}: {}", escaped(proposed.message.as_deref().unwrap_or_default()))
         }
-        (None, None) => format!("awaits nobody for {}", Action::Policy),
+        (None, None) => "waiting for nobody".to_owned(),
     }
 }

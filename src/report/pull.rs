@@ -1,4 +1,4 @@
-//! What a pull request's check says: what would be refused, what merging would put in force, what must not be lost.
+//! Pull request report: what would be refused, what merging would put in force, what must not be lost.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     admission::{Push, RefusedRef, Verdict},
     ledger::{Proposer, State},
-    model::{LeaseId, Oid, Subject, policy::SeparateProposer},
+    model::{LeaseId, Oid, Subject, policy::SeparateProposer, refs},
 };
 
 use super::{
@@ -254,7 +254,8 @@ pub fn pull_markdown(view: &PullView) -> String {
     }
     list_more(&mut text, view.more_effects, "effect");
     for problem in &view.waived {
-        let _ = writeln!(text, "- has no effect, beside a stop: {}: {}", problem.reason, safe(&problem.message));
+        let _ =
+            writeln!(text, "- admitted because a stop came with it: {}: {}", problem.reason, safe(&problem.message));
     }
     list_more(&mut text, view.more_waived, "finding");
     for warning in &view.warnings {
@@ -274,7 +275,7 @@ pub fn pull_markdown(view: &PullView) -> String {
         text,
         "\n`{}` onto `{}` at `{}` ({}), from root `{}`{}",
         short(&view.head),
-        view.branch.trim_start_matches("refs/heads/"),
+        refs::short(&view.branch),
         short(&view.base),
         view.method,
         short(&view.root),

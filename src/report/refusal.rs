@@ -1,4 +1,4 @@
-//! Why an agent did not turn its key, in its own words, signed.
+//! Refusals: why an agent did not sign, in its own signed words.
 
 use std::fmt::Write as _;
 

@@ -1,16 +1,19 @@
-//! The JSON Schema of what reading verbs print.
+//! The JSON Schema of what verbs print.
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
-use super::{Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView, ShowView, StatusView};
+use super::{
+    Account, CheckedFiles, DoctorView, Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView,
+    ShowView, StatusView,
+};
 use crate::gate::{EvidenceView, GateView, ReplayView};
 use crate::risk::{Assessment, LeaseAssessment};
 
-/// What each reading verb prints with `--format json`, by verb.
+/// What each verb prints with `--format json`, by verb. Version 1: fields may be added, none is taken away or changes its meaning.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[schemars(title = "Output of git two-key")]
+#[schemars(title = "Output of git two-key, version 1")]
 struct Output {
     /// `list`.
     list: ListView,
@@ -40,6 +43,13 @@ struct Output {
     gate_replay: ReplayView,
     /// `gate --evidence COMMIT`.
     gate_evidence: EvidenceView,
+    /// Verbs that sign, propose, take back or push: `new`, `sign`, `start`, `approve`, `promote`, `resume`, `complete`, `thaw`,
+    /// `refuse`, `sync`, `undo`, the stops, and `key add`, `key remove`, `key revoke`.
+    account: Account,
+    /// `doctor`.
+    doctor: DoctorView,
+    /// `check`.
+    check: CheckedFiles,
     /// Any of them, when it was refused or could not be decided.
     failure: Failed,
 }
@@ -59,6 +69,10 @@ struct Failed {
     message: String,
     /// What helps.
     hint: Option<String>,
+    /// What another program said.
+    detail: Option<String>,
+    /// What was done all the same, as where a signature is here and could not be pushed.
+    done: Option<Account>,
 }
 
 /// The schema of all output: one property a verb.

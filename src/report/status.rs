@@ -228,7 +228,7 @@ fn why_differs(state: &State, lease: &LeaseState, seen: Option<&Seen>) -> Option
     let Some(seen) = seen else {
         let applier = state.policy().get().targets.get(target).and_then(|known| known.applier.as_ref());
         return Some(match applier {
-            Some(applier) => format!("nothing that {applier} recorded is here"),
+            Some(applier) => format!("no record of {applier} is here"),
             None => "no applier moves it".to_owned(),
         });
     };
@@ -283,10 +283,10 @@ fn words(target: &TargetStatus, now: Timestamp, style: Style) -> Vec<String> {
         let long = at.map(|at| now.as_second() - at.as_second()).filter(|long| *long >= 0);
         let since = long.map(|long| format!(" for {}", length(long))).unwrap_or_default();
         words.push(format!("{} {}{since}", lease.lease, lease.state));
-        words.extend(awaited(lease));
+        words.extend(awaited(lease).map(|whom| format!("waiting for {whom}")));
     }
     words.extend(target.others.iter().take(OTHERS).map(|other| {
-        let awaited = awaited(other).map(|words| format!(", {words}")).unwrap_or_default();
+        let awaited = awaited(other).map(|whom| format!(", waiting for {whom}")).unwrap_or_default();
         format!("also {} {}{awaited}", other.lease, other.state)
     }));
     let more = target.others.len().saturating_sub(OTHERS);
@@ -314,7 +314,7 @@ fn served_words(target: &TargetStatus, style: Style) -> String {
         }
         (None, why) => {
             let why = why.as_ref().map(|why| format!(": {}", escaped(why))).unwrap_or_default();
-            style.paint(Mark::Held, &format!("serves nobody knows what, wants {} %{why}", wanted.weight))
+            style.paint(Mark::Held, &format!("unknown what it serves, wants {} %{why}", wanted.weight))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a live view looks on this terminal: glyphs or plain letters, colour or none. What is said is the same.
+//! Style of live views on this terminal: glyphs or plain letters, colour or none. What is said is the same.
 
 /// What lines and states are drawn with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

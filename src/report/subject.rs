@@ -1,4 +1,4 @@
-//! What a statement asks, in words.
+//! Subject of a statement, in words.
 
 use crate::model::{ForwardKind, Statement, StopKind, Subject};
 

@@ -10,11 +10,13 @@ use serde::Serialize;
 
 use crate::{
     ledger::{Change, Event, EventKind, Finding, State, StepReport},
-    model::{LeaseId, Oid},
+    model::{LeaseId, Oid, refs},
 };
 
 use super::{
-    Beside, Happened, VoteView, finding_subject, policy_difference,
+    Beside, Happened, VoteView, finding_subject,
+    lease::since,
+    policy_difference,
     words::{all_of, escaped, time},
 };
 
@@ -53,6 +55,8 @@ pub struct Entry {
     pub principal: Option<String>,
     /// That key's fingerprint.
     pub key: Option<String>,
+    /// Why the key of what an applier saw is in force no more, where it counted then: `revoked` or `not-listed`.
+    pub key_standing: Option<String>,
     /// The transition's tag below `refs/tags/`, where it is there.
     pub tag: Option<String>,
     /// Why, in the signer's words.
@@ -86,7 +90,7 @@ pub struct PolicyChange {
     pub difference: Vec<String>,
 }
 
-/// A key that is out of force for ever.
+/// A revoked key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RevokedKey {
     /// Whose key it is.
@@ -134,6 +138,7 @@ fn applier_entry(happened: &Happened) -> Entry {
         weight_bp: Some(happened.weight_bp),
         principal: Some(happened.applier.to_string()),
         key: Some(happened.key.to_string()),
+        key_standing: happened.key_standing.clone(),
         ..Entry::default()
     }
 }
@@ -143,7 +148,7 @@ fn tag_of(state: &State, event: &Event) -> Option<String> {
     // A vote that waits for others put nothing in force that could have a tag.
     let (id, step) = event.lease.as_ref().zip(event.step).filter(|_| event.event != EventKind::Voted)?;
     let transition = state.lease(id)?.transitions.iter().find(|transition| transition.step == step)?;
-    Some(format!("rollout/{id}/{}", transition.tag_suffix()))
+    Some(refs::short(&transition.tag(id)).to_owned())
 }
 
 fn event_entry(event: &Event, report: &StepReport, state: &State, beside: &Beside) -> Entry {
@@ -250,6 +255,9 @@ pub fn entry_text(entry: &Entry) -> String {
         ([], Some(principal), Some(key)) => word(format!("by {principal} {key}")),
         ([], ..) => {}
         (votes, ..) => word(format!("by {}", all_of(&votes.iter().map(String::as_str).collect::<Vec<_>>()))),
+    }
+    if let Some(standing) = &entry.key_standing {
+        word(format!("({})", since(standing)));
     }
     if let Some(tag) = &entry.tag {
         word(format!("tag {tag}"));

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     ledger::{Awaited, Content, Finding, Phase, State, StepReport},
-    model::{Action, LeaseId, PrincipalId, Reason, Refusal},
+    model::{Action, LeaseId, PrincipalId, Reason, Refusal, refs},
 };
 
 use super::{
@@ -107,7 +107,7 @@ pub fn ledger_text(state: &State, looked: &Looked, verdict: &LedgerVerdict) -> S
     let seen = format!(
         "{} of {} from root {} to {}: {}, {}, policy version {}",
         count(verdict.steps, "step"),
-        verdict.branch.trim_start_matches("refs/heads/"),
+        refs::short(&verdict.branch),
         state.root().short(),
         state.tip().short(),
         count(verdict.leases, "lease"),

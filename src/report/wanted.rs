@@ -1,4 +1,4 @@
-//! Which entries of the trail somebody wants to see. What is left out was verified all the same.
+//! Trail filter: which entries somebody wants to see. What is left out was verified all the same.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Small words: times, tables, lists of names, and the escaping of what strangers wrote.
+//! Formatting of times, tables and names, and the escaping of untrusted text.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::model::text::is_hidden;
 
 /// A text from the repository, made safe to print: control, bidirectional and invisible characters are spelled out, so
-/// that nobody's words move the cursor, end a line, change the order in which a reader sees things, or look like others.
+/// that it cannot move the cursor, end a line, change the order in which a reader sees things, or look like another text.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {

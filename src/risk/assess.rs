@@ -1,4 +1,4 @@
-//! From facts to an assessment: the score, the terms that make it, and the factors beside it.
+//! Assessment from facts: the score, the terms that make it, and the factors beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

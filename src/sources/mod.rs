@@ -1,4 +1,4 @@
-//! Where measurements come from: the only part of this room that does I/O.
+//! Sources of measurements: the only part of this room that does I/O.
 
 mod config;
 mod exec;

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     dsl::*,
-    nistp256::{Form, P256, PHONE, mpint, strings, twin},
+    kit::nistp256::{Form, P256, PHONE, mpint, strings, twin},
 };
 
 /// A sealed line doubled; with the tag it is one human, and no agent.

@@ -112,3 +112,15 @@ fn the_branch_by_another_spelling() {
     scene.refuses(&["main~1:refs/heads/ma\u{200d}in"], r"refs/heads/ma\u{200d}in", "foreign-ref");
     scene.admits(&["main~1:refs/heads/MAIN-2"]);
 }
+
+/// The branch's place taken before the ledger is founded, by a ref below it.
+#[test]
+fn the_branchs_place_before_it_is_founded() {
+    let scene = Scene::rolling();
+    // As the server's owner, past its hooks.
+    scene.on_server(&["-c", "core.hooksPath=/dev/null", "update-ref", "-d", MAIN]).exits(0);
+    let below = "refs/heads/main/x";
+    scene.refuses(&[&format!("main~1:{below}")], below, "foreign-ref");
+    scene.admits(&["main~1:refs/heads/main2/x"]);
+    scene.admits(&["main"]);
+}

@@ -106,6 +106,21 @@ fn wide_trees_in_turn() {
     scene.never_counts("too-large", wide, Scene::both_promote);
 }
 
+/// Sealed signatures that do not verify, which cost their writer nothing: the first is looked at, and nothing that stands after
+/// it counts.
+#[test]
+fn sealed_signatures_that_do_not_verify() {
+    let scene = Scene::rolling();
+    let fields = about(LEASE, "promote", 2, 25);
+    let both = ["user1", "cp14"].map(|name| scene.sealed(name, "promote", &fields)).concat();
+    let bad = scene.sealed("user2", "promote", &about(LEASE, "promote", 3, 100));
+    let seal = |lines: String| {
+        let fields = fields.clone();
+        move |scene: &Scene| drop(scene.unsigned(&fields, &lines))
+    };
+    scene.never_counts("bad-signature", seal(format!("{bad}{both}")), seal(both));
+}
+
 /// One person's note copied onto thousands of objects, by anybody: it is looked at once, and others' notes and stops arrive.
 #[test]
 fn one_note_copied_thousands_of_times() {
@@ -127,6 +142,28 @@ fn one_note_copied_thousands_of_times() {
     scene.turn("cp18", &stop("withdraw", 1));
     scene.admits(&["main"]);
     assert_eq!(scene.shown(LEASE)["state"], "withdrawn");
+}
+
+/// Somebody's notes full of signatures that do not verify, where nobody refuses them: few are looked at, and the vote that its
+/// author writes at their end counts.
+#[test]
+fn notes_full_of_signatures_that_do_not_verify() {
+    let scene = Scene::new();
+    let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+    let cosign = statement(&about(LEASE, "cosign", 0, 0));
+    let junk: String = (1..=10)
+        .map(|nonce| cosign.clone() + &scene.world.detached("user1", &statement(&stop("halt", nonce))) + "\n")
+        .collect::<Vec<_>>()
+        .concat();
+    let name = scene.note("user1", &blob, &junk);
+    scene.refuses(&[&name], &name, "bad-signature");
+    scene.world.two_key(&["verify", LEASE]).exits(1).never_says("by note");
+    scene.note("user1", &blob, &scene.entry("user1", &about(LEASE, "cosign", 0, 0)));
+    scene.world.two_key(&["verify", LEASE]).exits(1).says("by note: user1");
+    // Alone it goes in.
+    scene.world.git(&["update-ref", "-d", &name]);
+    scene.note("user1", &blob, &scene.entry("user1", &about(LEASE, "cosign", 0, 0)));
+    scene.admits(&[&name]);
 }
 
 /// A thousand stops of one lease by one key, each valid: another lease's votes and stops get through beside them.

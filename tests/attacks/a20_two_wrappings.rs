@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     dsl::*,
-    software::{Key, strings},
+    kit::software::{Key, strings},
 };
 
 /// The secret of a principal's key, held in software as if by a FIDO authenticator.

@@ -7,8 +7,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     dsl::*,
-    nistp256::{Browser, Form, P256, PHONE},
-    software::Key,
+    kit::nistp256::{Browser, Form, P256, PHONE},
+    kit::software::Key,
 };
 
 /// Keys of user1 that only software holds: one as if on a token, one as if on a phone.

@@ -6,18 +6,6 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
-#[allow(dead_code, reason = "its other users make more of it wrong")]
-#[path = "../signatures/software.rs"]
-mod software;
-
-mod applier;
-mod catalogue;
-mod dsl;
-mod minisign;
-#[allow(dead_code, reason = "its other users make more of it wrong")]
-#[path = "../../crates/two-key-core/src/signature/tests/nistp256.rs"]
-mod nistp256;
-
 mod a01_lifted_cosignature;
 mod a02_counted_twice;
 mod a03_two_roles;
@@ -46,3 +34,7 @@ mod a25_stops_in_company;
 mod a26_its_own_halt;
 mod a27_presence_pretended;
 mod a28_objects_that_git_cannot_read;
+mod applier;
+mod catalogue;
+mod dsl;
+mod minisign;

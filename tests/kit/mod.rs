@@ -7,9 +7,17 @@
 #![allow(dead_code, reason = "each test binary uses its part of the kit")]
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+#[path = "../../crates/two-key-core/src/signature/tests/authenticator.rs"]
+pub mod authenticator;
+pub mod dice;
+#[path = "../../crates/two-key-core/src/signature/tests/nistp256.rs"]
+pub mod nistp256;
 pub mod scene;
+pub mod scratch;
 pub mod second;
+pub mod software;
 pub mod stage;
+pub mod web;
 
 use std::{
     cell::Cell,

@@ -49,10 +49,26 @@ class Vote:
 
 
 class Opened:
-    """A carrier's votes, and what is wrong with those of its signatures that count for nothing."""
+    """A carrier: its sealed signatures, each with the point of the key that it names (None if it names none) and with the
+    vote that it is, or why it is none; and the commit's own vote."""
 
     def __init__(self, action=None, lease=None):
-        self.votes, self.faults, self.action, self.lease = [], [], action, lease
+        self.sealed, self.own, self.action, self.lease = [], [], action, lease
+
+    def votes(self, counts):
+        """The votes, and what is wrong with the signatures that are none, where `counts` says which keys could count. Of
+        those the sealed signatures are looked at up to the first that does not verify."""
+        votes, faults, bad = [], [], False
+        for point, vote in self.sealed:
+            could = point is not None and counts(point)
+            if could and bad:
+                faults.append(Bad("bad-signature", "one before it does not verify"))
+            elif isinstance(vote, Bad):
+                faults.append(vote)
+                bad = bad or could
+            else:
+                votes.append(vote)
+        return votes + self.own, faults
 
 
 def speaks(message):
@@ -74,20 +90,22 @@ def open_commit(repository, commit):
         raise Bad("malformed", "a principal, and no signature")
     if signature is None and not sealed:
         raise Bad("unsigned", "nobody signed it")
-    whose = [named for named in (names(line, statement) for line in sealed) if named is not None]
+    named = [names(line, statement) for line in sealed]
+    whose = [(action, key.public) for action, key in named if key is not None]
     if len(set(whose)) < len(whose):
         raise Bad("malformed", "two sealed signatures of one key for one action")
     opened = Opened(statement.action, statement.lease)
-    for line in sealed:
+    for line, (_, key) in zip(sealed, named):
         try:
-            opened.votes.append(unseal(line, statement, commit.oid))
+            vote = unseal(line, statement, commit.oid)
         except Bad as bad:
-            opened.faults.append(bad)
+            vote = bad
+        opened.sealed.append((key and key.point, vote))
     if signature is not None:
         if principal is None:
             raise Bad("wrong-principal", "a signature, and no principal")
         made = armoured(signature, b"git", payload)
-        opened.votes.append(Vote(statement, made, False, principal, commit.oid))
+        opened.own = [Vote(statement, made, False, principal, commit.oid)]
     return opened
 
 
@@ -202,15 +220,14 @@ def run(message):
 
 
 def names(line, statement):
-    """The action and the key that a sealed signature names; None if it names none."""
+    """The action and the key that a sealed signature names; no key if it names none."""
     words = line.split(" ")
     if len(words) != 5 or words[1] not in FIELDS or any(name not in statement.fields for name in FIELDS[words[1]]):
-        return None
+        return None, None
     try:
-        key = listed_key("minisign " + words[3]) if words[2] == "minisign" else ssh_key(unbase64(words[3]))
+        return words[1], listed_key("minisign " + words[3]) if words[2] == "minisign" else ssh_key(unbase64(words[3]))
     except Bad:
-        return None
-    return words[1], key.public
+        return None, None
 
 
 def unseal(line, statement, carrier):

@@ -99,9 +99,10 @@ class Ledger:
             elif found is not None and not self.descends[one]:
                 self.find(one, "not-descended", "it does not descend from the root", found.lease, found.action)
             elif found is not None:
-                for bad in found.faults:
+                counted, faults = found.votes(lambda point: point in self.policy.owners and point not in self.revoked)
+                for bad in faults:
                     self.find(one, bad.reason, bad.why, found.lease, found.action)
-                votes += found.votes
+                votes += counted
         self.ruling, self.next = self.policy, None
         early = [vote for vote in votes if vote.statement.action in (*STOPS, "freeze")]
         early.sort(key=lambda vote: {"halt": 1, "pause": 2, "freeze": 3}.get(vote.statement.action, 0))

@@ -33,7 +33,7 @@ impl ChangeClone {
             let message = format!("no clone of {} is configured here", change.repository);
             Refusal::new(Reason::NoData, message).hint("name one in the agent's configuration, under changes")
         })?;
-        let repository = Repository::open(path).map_err(|error| error.refusal())?;
+        let repository = Repository::open(path)?;
         repository
             .whole()
             .map_err(|error| Refusal::new(error.refusal().reason, format!("{}: {error}", path.display())))?;
@@ -44,7 +44,7 @@ impl ChangeClone {
 /// Whether the change is there, and descends from what it says that it comes from.
 pub fn change(lease: &Lease, clone: Option<&Result<ChangeClone, Refusal>>) -> CheckResult {
     let (Some(change), Some(clone)) = (&lease.change, clone) else {
-        return CheckResult::pass("change", "the lease names no change, only artifacts");
+        return CheckResult::pass("change", "not checked: the lease names only artifacts");
     };
     let outcome = match clone {
         Ok(clone) => descends(&clone.repository, change),
@@ -122,14 +122,13 @@ pub fn risk(
 
 /// Computes what the lease has to declare, as `risk LEASE --check` does.
 fn computed(state: &State, lease: &Lease, change: &Change, clone: &ChangeClone) -> Result<risk::Assessment, Refusal> {
-    let refused = |error: GitError| error.refusal();
     risk::computable(lease)?;
     let mut circumstances = risk::circumstances(state, lease)?;
     if let Some(past) = &mut circumstances.target {
         let governance = &clone.governance;
-        past.unrestorable = records::unrestorable(governance, state, &lease.target, lease.issued).map_err(refused)?;
+        past.unrestorable = records::unrestorable(governance, state, &lease.target, lease.issued)?;
     }
     let from = Some(change.from).filter(|id| !id.is_zero());
-    let facts = clone.repository.facts(from, change.to, risk::RANGES, circumstances.seen()).map_err(refused)?;
+    let facts = clone.repository.facts(from, change.to, risk::RANGES, circumstances.seen())?;
     Ok(risk::assess(&facts, &circumstances))
 }

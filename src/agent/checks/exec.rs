@@ -122,7 +122,7 @@ fn ask(
     };
     let output = exec.run().map_err(|why| format!("{}: {why}", check.program.display()))?;
     let answer: Answer =
-        serde_json::from_slice(&output).map_err(|error| format!("its answer is none that is understood: {error}"))?;
+        serde_json::from_slice(&output).map_err(|error| format!("its answer cannot be parsed: {error}"))?;
     if answer.protocol == PROTOCOL { Ok(answer) } else { Err(format!("it answers by protocol {}", answer.protocol)) }
 }
 

@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "attestation")]
     attestation_root: Option<String>,
     #[command(flatten)]
-    to: To,
+    pub(super) to: To,
 }
 
 /// Proposes the policy.

@@ -15,7 +15,7 @@ use crate::model::PrincipalId;
 /// List keys, or propose other ones
 ///
 /// Keys stand in the policy. Listing them changes nothing; adding and removing them writes the next policy as a proposal,
-/// which is in force once its rule's keys have been turned for it; revoking takes a key out of force at once and for ever.
+/// which is in force once its rule's keys have been turned for it; revoking is at once and permanent.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
@@ -36,8 +36,16 @@ impl Args {
     pub(super) fn format(&self) -> Format {
         match &self.verb {
             Verb::List(args) => args.format,
-            _ => Format::Text,
+            Verb::AllowedSigners(_) => Format::Text,
+            Verb::Add(args) => args.to.format,
+            Verb::Remove(args) => args.to.format,
+            Verb::Revoke(args) => args.flags.to.format,
         }
+    }
+
+    /// Whether it proposes or signs.
+    pub(super) fn writes(&self) -> bool {
+        matches!(self.verb, Verb::Add(_) | Verb::Remove(_) | Verb::Revoke(_))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `key add` and `key remove` share: the next policy, proposed.
+//! Policy amendment shared by `key add` and `key remove`: the next policy, proposed.
 
 use std::fmt::Write as _;
 

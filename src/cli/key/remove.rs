@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     key: Option<String>,
     #[command(flatten)]
-    to: To,
+    pub(super) to: To,
 }
 
 /// Proposes the policy.
@@ -38,7 +38,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let signed = Signed { key: args.key.as_deref(), to: &args.to };
     let name = super::principal(&args.name)?;
     let Some(which) = &args.which else {
-        let what = format!("{name} goes");
+        let what = format!("removes {name}");
         return propose(place, session, &signed, &what, &Amendment::RemovePrincipal { name });
     };
     let key = match Fingerprint::parse(which) {

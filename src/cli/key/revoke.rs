@@ -1,4 +1,4 @@
-//! `key revoke`: take a key out of force, at once and for ever.
+//! `key revoke`: revoke a key, at once and permanently.
 
 use clap::Args as ClapArgs;
 
@@ -12,7 +12,7 @@ use crate::{
     model::{Action, Fingerprint, PrincipalId, Reason, Refusal},
 };
 
-/// Take a key out of force, at once and for ever
+/// Revoke a key, at once and permanently
 ///
 /// A key revokes itself; a human revokes an agent's or applier's key; for everything else change the policy. Votes of the
 /// key for what is not in force yet go with it. There is no way back: a new key is a new key.
@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    flags: Flags,
+    pub(super) flags: Flags,
 }
 
 /// Revokes the key.

@@ -1,4 +1,4 @@
-//! What a key's turn would do, in words, before it is turned.
+//! Effect of a signature, in words, before it is made.
 
 use crate::{
     ledger::{self, State, rules},
@@ -13,7 +13,7 @@ pub fn words(before: &State, after: &State, statement: &Statement) -> String {
         Subject::Forward(forward) => moved(before, after, &forward.lease),
         Subject::Stop(stop) => stopped(before, after, stop),
         Subject::Policy { .. } => policy(before, after, statement),
-        Subject::Revoke { key } => format!("{key} is out of force at once and for ever"),
+        Subject::Revoke { key } => format!("{key} is revoked at once, permanently"),
         Subject::Freeze { .. } if before.frozen().is_some() => "the repository is frozen already".to_owned(),
         Subject::Freeze { .. } => "nothing goes forward in this repository until two keys end the freeze".to_owned(),
         Subject::Thaw { .. } if after.frozen().is_none() => "the freeze ends".to_owned(),
@@ -75,7 +75,7 @@ fn moved(before: &State, after: &State, id: &LeaseId) -> String {
     }
     match awaits {
         _ if phase != next => format!("{id}: {next}, at {to} %"),
-        Some(awaits) => format!("{id}: {next}, stays at {to} %; {awaits}"),
+        Some(whom) => format!("{id}: {next}, stays at {to} %; waiting for {whom}"),
         None => format!("{id}: {next}, stays at {to} %"),
     }
 }
@@ -110,7 +110,7 @@ fn policy(before: &State, after: &State, statement: &Statement) -> String {
     let digest = before.policy_file().and_then(|file| file.digest);
     let proposer = digest.map(|digest| before.policy_proposer(digest));
     let ballot = after.policy_votes().find(|ballot| ballot.statement == *statement);
-    let (Some(proposer), Some(ballot)) = (proposer, ballot) else { return "the policy awaits more keys".to_owned() };
+    let (Some(proposer), Some(ballot)) = (proposer, ballot) else { return "the policy waits for more keys".to_owned() };
     let tally = rules::tally(after, rules::policy_demand(before.policy().get(), &proposer), &ballot.votes);
     let has: Vec<_> = tally.humans.iter().chain(&tally.agents).map(crate::model::PrincipalId::as_str).collect();
     let lacks = |needed: usize, has: usize, what: &str| {
@@ -124,5 +124,5 @@ fn policy(before: &State, after: &State, statement: &Statement) -> String {
     .into_iter()
     .flatten()
     .collect();
-    format!("the policy has {}; it awaits {} (or two humans)", has.join(", "), lacks.join(" and "))
+    format!("the policy is signed by {}; waiting for {} (or two humans)", has.join(", "), lacks.join(" and "))
 }

@@ -2,12 +2,12 @@
 
 use crate::{
     cli::{
-        Failure,
+        Failure, Format,
         fresh::known_remote,
         remotes::{followed, remote_of, upstream},
-        session::short,
     },
     git::{Repository, config},
+    model::refs,
 };
 
 /// Which key, why, and whether to push.
@@ -45,6 +45,9 @@ pub struct To {
     /// The remote to fetch from and to push to [default: the branch's upstream, else the only remote, else origin]
     #[arg(long, value_name = "NAME")]
     remote: Option<String>,
+    /// How to print; with json, words for people go to standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// What becomes of what is made.
@@ -94,7 +97,8 @@ impl Flags {
             if let Some(why) = why {
                 return Ok(if repo.remotes()?.is_empty() { Delivery::Nowhere } else { Delivery::Kept(why) });
             }
-            let configured = repo.config(&format!("branch.{}.remote", short(branch)))?.is_some_and(|name| name != ".");
+            let configured =
+                repo.config(&format!("branch.{}.remote", refs::short(branch)))?.is_some_and(|name| name != ".");
             let is_known = configured || self.to.named().is_some() || upstream(repo, branch)?.is_some();
             if !is_known || followed(repo, branch, self.to.named())?.is_none() {
                 return Ok(Delivery::Nowhere);

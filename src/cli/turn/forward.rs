@@ -1,11 +1,13 @@
-//! One's own side of everything that is no stop: cosign, start, promote, resume, complete, thaw, policy, revoke.
+//! Signing forward transitions: cosign, start, promote, resume, complete, thaw, policy, revoke.
 //!
 //! The order never changes: what does not hold is refused before anything is signed; what was signed is read back and
 //! folded, which is the only verification; and only then do refs move, all at once. Interrupted at any point, either
 //! nothing has happened or everything has.
 
 use super::{
-    Flags, Signer, To, carrier, effect, fold_on,
+    Flags, Signer, To, carrier, effect,
+    flags::Delivery,
+    fold_on,
     join::{Local, join},
     note, now, outbox,
     push::{Consent, Fresh, Moves, Push},
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     cli::{
-        Failure, Place, fresh,
+        Failure, Place, account, fresh,
         remotes::followed,
         session::{Root, Session, unverified_branch},
         terminal::{remark, say},
@@ -21,8 +23,8 @@ use crate::{
     git::{RefUpdate, mirrored},
     inbox::{self, Plan},
     ledger::{State, StepReport, Transition},
-    model::{Action, Fingerprint, LeaseId, PrincipalId, Reason, Refusal, Statement, policy::Role},
-    report,
+    model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, Reason, Refusal, Statement, policy::Role, refs},
+    report::{self, SignedView},
 };
 
 /// How a vote is left.
@@ -125,9 +127,12 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     if let Some(show) = ask.show {
         say(&show(&session, &plan.statement)?);
     }
-    say(&effect::words(&session.state, &plan.after, &plan.statement));
+    let words = effect::words(&session.state, &plan.after, &plan.statement);
     session.sound()?;
+    say(&words);
+    account::note(|account| account.effect = words.lines().map(str::to_owned).collect());
     if flags.dry_run {
+        account::note(|account| account.signed.push(signed(&signer, &plan.statement, None)));
         say(&format!("\n{} would sign:\n\n{}", signer.principal, plan.statement));
         return Ok(());
     }
@@ -162,8 +167,12 @@ fn make(
     let made = tags::put(&session.repo, &tags, &reason);
     session.move_to(commit, state, reports);
     say(&format!("{}: {subject} ({})", signer.principal, commit.short()));
+    account::note(|account| {
+        account.signed.push(signed(signer, &plan.statement, Some(commit)));
+        account.tags.extend(made.iter().map(|name| refs::short(name).to_owned()));
+    });
     for name in &made {
-        say(&format!("tagged {}", name.strip_prefix("refs/tags/").unwrap_or(name)));
+        say(&format!("tagged {}", refs::short(name)));
     }
     if let Some(remote) = destination {
         let options = ask.options.clone();
@@ -171,7 +180,7 @@ fn make(
         let fresh = Some(Fresh { statement: &plan.statement, shown, before, tags: made, consent });
         return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh }.run();
     }
-    say(&push_line(session, flags, &made, &ask.options)?);
+    say_how_to_push(session, flags, &made, &ask.options)?;
     Ok(())
 }
 
@@ -179,6 +188,11 @@ fn make(
 fn tags_of(session: &Session, state: &State, reports: &[StepReport], who: &str) -> Result<Vec<RefUpdate>, Failure> {
     let of = |report| tags::updates(&session.repo, state, report, who, |_| false);
     Ok(reports.iter().map(of).collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// A vote, for the account.
+pub(super) fn signed(signer: &Signer, statement: &Statement, commit: Option<Oid>) -> SignedView {
+    SignedView::new(statement, signer.principal.as_str(), signer.role.word(), commit)
 }
 
 fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
@@ -189,14 +203,19 @@ fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
     }
 }
 
-/// How to push later what was made now.
-fn push_line(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<String, Failure> {
+/// Says how to push what was made now, where there is a remote and no upstream: what is kept from an upstream was said first.
+fn say_how_to_push(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<(), Failure> {
+    let kept = matches!(flags.delivery(&session.repo, &session.branch)?, Delivery::Kept(_));
+    if options.is_empty() && (kept || session.repo.remotes()?.is_empty()) {
+        return Ok(());
+    }
     let remote = flags.to.remote(&session.repo, &session.branch)?;
     let mut words = vec!["git push --atomic".to_owned()];
     words.extend(options.iter().map(|option| format!("--push-option={option}")));
     words.extend([remote, session.branch_name().to_owned()]);
     words.extend(tags.iter().cloned());
-    Ok(format!("\nPush it with:\n  {}", words.join(" ")))
+    say(&format!("\nPush it with:\n  {}", words.join(" ")));
+    Ok(())
 }
 
 /// A vote that was made before, and that the remote does not have, is pushed: nobody signs twice because a push did not
@@ -273,15 +292,15 @@ fn mend_tag(
     let Ok(signer) = Signer::find(place, &session.repo, &session.state, flags.key.as_deref()) else {
         return Err(refused);
     };
-    let name = tags::name(lease, last);
+    let name = last.tag(lease);
     if flags.dry_run || !is_by(session, lease, last, &signer.principal) || session.repo.resolve(&name)?.is_some() {
         return Err(refused);
     }
     let report = session.past.at(lease, last.commit);
     let updates = tags_of(session, &session.state, report.as_slice(), signer.principal.as_str())?;
     session.repo.update_refs(&updates, "two-key: tag")?;
-    let short = name.strip_prefix("refs/tags/").unwrap_or(&name);
+    let short = refs::short(&name);
     say(&format!("{lease}: this is in force already, by your key; its tag was missing, and is there now: {short}"));
-    say(&push_line(session, flags, std::slice::from_ref(&name), &[])?);
+    say_how_to_push(session, flags, std::slice::from_ref(&name), &[])?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the verbs share that write: whose key it is, making and folding commits before any ref moves, pushing.
+//! Signing verbs' common part: whose key it is, making and folding commits before any ref moves, pushing.
 
 mod carrier;
 pub mod effect;
@@ -12,15 +12,15 @@ mod propose;
 mod push;
 mod stop;
 pub mod stops;
-mod tags;
+pub mod tags;
 
 use jiff::Timestamp;
 
 use super::{Failure, session::Session, terminal::remark};
 use crate::{
-    git::{Base, GitError, LeftOut, RefUpdate, Repository, Stuck},
+    git::{Base, GitError, LeftOut, Memory, RefUpdate, Repository, Stuck},
     ledger::{self, State, StepReport},
-    model::{Oid, Reason, Refusal},
+    model::{Oid, Reason, Refusal, refs},
     report,
 };
 
@@ -55,8 +55,8 @@ pub fn begin(repo: &Repository, root: Oid) -> Result<(State, StepReport), Failur
 }
 
 /// The state at a tip that a remote has, by what is remembered.
-pub fn state_at(session: &Session, tip: Oid) -> Result<State, Failure> {
-    let ledger = session.repo.ledger(&session.memory, tip, &mut |_, _, _| ());
+pub fn state_at(repo: &Repository, memory: &Memory, tip: Oid) -> Result<State, Failure> {
+    let ledger = repo.ledger(memory, tip, &mut |_, _, _| ());
     Ok(ledger.map_err(failed)?.state)
 }
 
@@ -96,7 +96,7 @@ pub fn publish(session: &mut Session, remote: &str) -> Result<(), Failure> {
 impl Session {
     /// The governed branch without `refs/heads/`.
     pub fn branch_name(&self) -> &str {
-        super::session::short(&self.branch)
+        refs::short(&self.branch)
     }
 
     /// Takes over a tip that this session has folded itself.

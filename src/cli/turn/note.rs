@@ -2,19 +2,20 @@
 
 use super::{
     Flags, Signer, carrier,
-    push::{TRIES, verdict, words_of},
+    forward::signed,
+    push::{TRIES, say_pushed, verdict, words_of},
     stops,
 };
 use crate::{
     cli::{
-        Failure,
+        Failure, account,
         session::{POLICY_PATH, Session},
         terminal::{remark, say},
     },
-    git::{GitError, NOTES, PushOptions, RefUpdate, Repository, mirrored},
+    git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
     inbox::Overlay,
     ledger::rules,
-    model::{Oid, PrincipalId, Reason, Refusal, Statement, Subject},
+    model::{Oid, PrincipalId, Reason, Refusal, Statement, Subject, refs},
     report,
     signature::{Cosignature, Inbox},
 };
@@ -57,6 +58,7 @@ pub fn leave(
     let new = repo.with_notes(principal, readable(repo, old)?, &[(annotated, &format!("{statement}{file}"))])?;
     repo.update_refs(&[RefUpdate { name: name.clone(), old, new }], "two-key: note")?;
     say(&format!("{principal}: {}, by note; the next transition seals it", report::subject_line(statement)));
+    account::note(|account| account.signed.push(signed(signer, statement, None)));
     if destination.is_none() {
         say(&format!("\nPush it with:\n  git push {remote} {name}"));
         return Ok(());
@@ -130,7 +132,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
             }
             // Where that cannot be written down, the next fetch does it.
             let _ = repo.took(remote, &name, tip);
-            say(&format!("pushed to {remote}"));
+            say_pushed(remote);
             return Ok(Delivery::Made);
         }
         if let Some(verdict) = verdict(&outcome) {
@@ -142,7 +144,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
 }
 
 fn own_ref(principal: &PrincipalId) -> String {
-    format!("{NOTES}{principal}")
+    format!("{}{principal}", refs::NOTES)
 }
 
 /// Where a notes ref is, if that is a commit: what it holds is looked at elsewhere.
@@ -171,11 +173,11 @@ fn missing(
     let mut inbox = Inbox::new(principal, &known.keys);
     let mut objects = session.repo.objects()?;
     for note in theirs.map(|tip| objects.notes_of(principal, tip)).transpose()?.unwrap_or_default() {
-        inbox.open(&note.bytes);
+        inbox.read(&note.bytes);
     }
     let mut missing = Vec::new();
     for note in objects.notes_of(principal, ours)? {
-        let votes = inbox.open(&note.bytes).into_iter().filter(|entry| entry.opened.as_ref().is_ok_and(counts));
+        let votes = inbox.open(&note.bytes).filter(|entry| entry.opened.as_ref().is_ok_and(counts));
         missing.extend(votes.map(|entry| (note.annotated, entry.text)));
     }
     Ok(missing)

@@ -4,25 +4,19 @@
 use super::{fold_on, push::merge};
 use crate::{
     cli::{Failure, session::Session},
-    git::{GitError, RefUpdate, Repository},
-    model::{Oid, Refusal},
+    git::{GitError, Repository},
+    model::{Oid, Refusal, refs},
 };
-
-/// Where votes lie that were signed here.
-const OUTBOX: &str = "refs/two-key-local/votes/";
 
 /// Puts a vote into the outbox.
 pub fn keep(repo: &Repository, vote: Oid) -> Result<(), GitError> {
-    repo.update_refs(&[RefUpdate::create(format!("{OUTBOX}{vote}"), vote)], "two-key: vote")?;
-    // Where that cannot be written, `doctor` says so.
-    let _ = repo.keep_fetches_off_local();
-    Ok(())
+    repo.keep_local(format!("{}{vote}", refs::SIGNED_VOTES), vote, "two-key: vote")
 }
 
 /// The votes that a remote's tip does not have, those that rest on others after them. What it has is taken out here.
 pub fn votes(repo: &Repository, theirs: Oid) -> Result<Vec<Oid>, GitError> {
     let mut waiting: Vec<Oid> = Vec::new();
-    for (name, vote) in repo.refs(&[OUTBOX.trim_end_matches('/')])? {
+    for (name, vote) in repo.refs(&[refs::space(refs::SIGNED_VOTES)])? {
         if repo.is_ancestor(vote, theirs)? {
             repo.delete_ref(&name, vote)?;
             continue;
@@ -40,7 +34,7 @@ pub fn votes(repo: &Repository, theirs: Oid) -> Result<Vec<Oid>, GitError> {
 
 /// Takes a vote out of the outbox: it cannot land, or nobody wants it.
 pub fn forget(repo: &Repository, vote: Oid) -> Result<(), GitError> {
-    let name = format!("{OUTBOX}{vote}");
+    let name = format!("{}{vote}", refs::SIGNED_VOTES);
     if repo.resolve(&name)?.is_some() { repo.delete_ref(&name, vote) } else { Ok(()) }
 }
 

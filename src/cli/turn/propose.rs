@@ -2,7 +2,7 @@
 //! a rule wants to know who proposed.
 
 use super::{
-    super::{Failure, Place, session::Session},
+    super::{Failure, Place, account, session::Session},
     advance, fold_on,
     keys::signing_key,
     push::{Moves, Push},
@@ -11,6 +11,7 @@ use crate::{
     git::{NewCommit, RefUpdate, SignWith, SigningKey},
     ledger::rules,
     model::{Oid, Reason, Refusal, policy::SeparateProposer},
+    report::ProposedView,
 };
 
 /// A file to be proposed.
@@ -54,7 +55,10 @@ impl Proposal<'_> {
     pub fn advance(&self, session: &Session, from: Oid) -> Result<(), Failure> {
         let update = RefUpdate { name: session.branch.clone(), old: Some(from), new: session.tip };
         let reason = format!("two-key: {}", self.message.lines().next().unwrap_or_default());
-        Ok(advance(&session.repo, &update, &reason)?)
+        advance(&session.repo, &update, &reason)?;
+        let proposed = ProposedView { path: self.path.to_owned(), commit: session.tip.to_string() };
+        account::note(|account| account.proposed.push(proposed));
+        Ok(())
     }
 
     /// Pushes the proposal, if that was asked for.

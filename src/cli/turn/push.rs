@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     cli::{
-        Failure,
+        Failure, account,
         session::Session,
         terminal::{self, remark, say},
     },
@@ -62,6 +62,12 @@ pub fn not_on_main(why: &str, branch: &str, refspec: &str) -> String {
          who may push there does so with a forward verb, or merges it\nhint: where {branch} takes only pull requests, offer it \
          as one, to be merged with a merge commit: git push {refspec}"
     )
+}
+
+/// Says that a remote has what was made.
+pub fn say_pushed(remote: &str) {
+    say(&format!("pushed to {remote}"));
+    account::note(|account| account.pushed_to = Some(remote.to_owned()));
 }
 
 /// An unsigned merge that brings a history into another: first parent and the ledger's next step is `theirs`.
@@ -131,7 +137,7 @@ impl CameAbout {
     fn is_agreed(&self) -> bool {
         !self.is_more
             || self.consent == Consent::Given
-            || terminal::agrees(&format!("another push came first, and now: {}\npush it?", self.words))
+            || terminal::agrees(&format!("somebody else pushed first, and now: {}\npush it?", self.words))
     }
 }
 
@@ -143,7 +149,7 @@ fn came_about(
     fresh: Option<&Fresh<'_>>,
 ) -> Result<Option<CameAbout>, Failure> {
     let Some(Fresh { statement, shown, consent, .. }) = fresh else { return Ok(None) };
-    let before = state_at(session, theirs)?;
+    let before = state_at(&session.repo, &session.memory, theirs)?;
     let reach = effect::reach(&before, after, statement);
     let is_more = reach.weight > shown.weight || (reach.in_force && !shown.in_force);
     Ok(Some(CameAbout { words: effect::words(&before, after, statement), is_more, consent: *consent }))
@@ -174,7 +180,7 @@ impl Push<'_> {
                 return Err(failure);
             }
             if outcome.is_accepted() {
-                say(&format!("pushed to {}", self.remote));
+                say_pushed(self.remote);
                 outbox::votes(&self.session.repo, self.session.tip)?;
                 return Ok(());
             }
@@ -196,7 +202,7 @@ impl Push<'_> {
         if tags.is_empty() || matches!(refusal, Failure::Refused { .. }) || !self.push_with(&[])?.is_accepted() {
             return Err(refusal);
         }
-        say(&format!("pushed to {}", self.remote));
+        say_pushed(self.remote);
         tags::follow(&self.session.repo, self.remote, &tags);
         outbox::votes(&self.session.repo, self.session.tip)?;
         Ok(())
@@ -214,7 +220,8 @@ impl Push<'_> {
             self.theirs()?.map(|theirs| session.repo.commits_since(theirs, session.tip)).transpose()?;
         let is_new = |report: &&StepReport| new.as_ref().is_none_or(|new| new.contains(&report.commit));
         let steps = session.past.last(new.as_ref().map_or(usize::MAX, Vec::len));
-        for name in steps.iter().filter(is_new).flat_map(|report| tags::names_at(&session.state, report)) {
+        for (lease, transition) in steps.iter().filter(is_new).flat_map(|report| tags::at(&session.state, report)) {
+            let name = transition.tag(lease);
             if session.repo.resolve(&name)?.is_some() {
                 tags.push(name);
             }
@@ -234,8 +241,7 @@ impl Push<'_> {
     /// What was made stays, and can be pushed later.
     fn later(&self, why: &str, remote_words: &[String]) -> Failure {
         let (branch, remote) = (self.session.branch_name(), self.remote);
-        let message =
-            format!("NOT PUSHED: this is made and on the local {branch}, but {remote} did not take it: {why}");
+        let message = format!("NOT PUSHED: signed on the local {branch}; {remote} did not take it: {why}");
         let refusal = Refusal::new(Reason::NotTaken, message).detail(remote_words.join("\n"));
         Failure::Undecided(refusal.hint(format!(
             "push it later with: git two-key sync; where {branch} takes only pull requests, offer it as one, to be merged with a \
@@ -246,7 +252,7 @@ impl Push<'_> {
     /// The same where there was no answer.
     fn unreached(&self, error: &GitError) -> Failure {
         let Refusal { reason, message, detail, .. } = error.refusal();
-        let message = format!("NOT PUSHED: this is made and on the local {}: {message}", self.session.branch_name());
+        let message = format!("NOT PUSHED: signed on the local {}: {message}", self.session.branch_name());
         let refusal = Refusal::new(reason, message).detail(detail.unwrap_or_default());
         Failure::Undecided(refusal.hint("push it later with: git two-key sync"))
     }
@@ -277,6 +283,11 @@ impl Push<'_> {
         }
         let update = RefUpdate { name: self.session.branch.clone(), old: Some(self.session.tip), new: fresh.before };
         advance(repo, &update, "two-key: take back")?;
+        account::note(|account| {
+            account.taken_back.extend(account.signed.drain(..).map(|signed| signed.statement));
+            account.tags.clear();
+            account.effect.clear();
+        });
         Ok(true)
     }
 
@@ -296,7 +307,7 @@ impl Push<'_> {
             merge(repo, theirs, self.ours, tree, self.about)?
         };
         let root = self.session.root.commit();
-        let before = state_at(self.session, theirs)?;
+        let before = state_at(&self.session.repo, &self.session.memory, theirs)?;
         let (state, reports) =
             if merged == theirs { (before, Vec::new()) } else { fold_on(repo, root, before, merged)? };
         self.still_counts(&reports)?;
@@ -312,9 +323,14 @@ impl Push<'_> {
             return Err(Failure::refused(self.about, Refusal::new(Reason::Stale, message).hint(hint)));
         }
         self.adopt(merged, state, reports)?;
-        remark(&format!("{} had moved on; what was signed here was carried over onto {}", self.remote, theirs.short()));
+        remark(&format!(
+            "{} had newer commits; your signature was moved on top of them, onto {}",
+            self.remote,
+            theirs.short()
+        ));
         if let Some(came_about) = came_about {
             say(&came_about.words);
+            account::note(|account| account.effect = came_about.words.lines().map(str::to_owned).collect());
         }
         Ok(())
     }
@@ -332,10 +348,8 @@ impl Push<'_> {
         let Some(finding) = reports.iter().flat_map(|report| &report.findings).next() else { return Ok(()) };
         let (remote, branch) = (self.remote, self.session.branch_name());
         let mut refusal = finding.refusal.clone();
-        refusal.message = format!("another push came first, and now {}", refusal.message);
-        let hint = format!(
-            "see where it is with --remote; drop what no longer counts with: git reset --keep {remote}/{branch}"
-        );
+        refusal.message = format!("somebody else pushed first, and now {}", refusal.message);
+        let hint = format!("git two-key sync drops what no longer counts and takes {remote}'s {branch}");
         Err(Failure::refused(self.about, refusal.hint(hint)))
     }
 

@@ -4,22 +4,22 @@
 //! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
 
 use super::{
-    Delivery, Flags, Signer, advance, carrier, effect, fold_on,
-    push::{TRIES, merge, not_on_main, words_of},
+    Delivery, Flags, Signer, advance, carrier, effect, fold_on, forward,
+    push::{TRIES, merge, not_on_main, say_pushed, words_of},
     state_at,
     stops::{Signed, deliver},
     tags,
 };
 use crate::{
     cli::{
-        Failure, Place, fresh,
+        Failure, Place, account, fresh,
         ground::Ground,
         session::{Session, Which, unverified_branch, unverified_tip},
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
     ledger::{self, Hypothesis, State},
-    model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement},
+    model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement, refs},
     report,
 };
 
@@ -70,6 +70,7 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
         site.say_what_it_does();
         for Turn { signer, statement, .. } in &turns {
             say(&format!("\n{} would sign:\n\n{statement}", signer.principal));
+            account::note(|account| account.signed.push(forward::signed(signer, statement, None)));
         }
         return Ok(());
     }
@@ -83,6 +84,12 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
     }
     failed.filter_map(|failure| failure.lines(action.word())).for_each(|lines| remark(&format!("warning: {lines}")));
     Ok(())
+}
+
+/// Says that a remote has a stop under a name of its own.
+fn pushed_as(remote: &str, name: &str) {
+    say(&format!("pushed to {remote} as {name}"));
+    account::note(|account| account.pushed_to = Some(remote.to_owned()));
 }
 
 /// What is stopped.
@@ -147,7 +154,10 @@ impl Site {
     /// Prints what the stop does, and what should be known besides, once.
     fn say_what_it_does(&mut self) {
         self.remarks.drain(..).for_each(|line| remark(&line));
-        self.effects.drain(..).for_each(|line| say(&line));
+        for line in self.effects.drain(..) {
+            say(&line);
+            account::note(|account| account.effect.push(line));
+        }
     }
 
     /// Refuses to pause what has not started, because that would end it. Where the remote may know more, nothing is refused.
@@ -197,7 +207,7 @@ impl Site {
     }
 
     fn branch_name(&self) -> &str {
-        crate::cli::session::short(&self.branch)
+        refs::short(&self.branch)
     }
 
     fn lease(&self, handle: &str, action: Action) -> Result<LeaseId, Failure> {
@@ -270,8 +280,14 @@ impl Site {
             other => other,
         })?;
         let stop = Signed { lease: about.lease.clone(), commit };
-        stop.keep(&self.repo)?;
+        match (stop.keep(&self.repo), destination) {
+            (Ok(()), _) => {}
+            (Err(error), None) => return Err(error.into()),
+            // What keeps it from being kept here must not keep it from being delivered.
+            (Err(error), Some(_)) => self.remarks.push(format!("warning: the stop could not be kept here: {error}")),
+        }
         let on_branch = self.keep(&stop, *base);
+        account::note(|account| account.signed.push(forward::signed(signer, statement, Some(commit))));
         let signed = format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short());
         let made = Made { stop, on_branch, about: about.about, who: signer.principal.as_str(), signed: &signed };
         if let Some(remote) = destination {
@@ -343,7 +359,7 @@ impl Site {
         let beside = made.stop.command(&remote);
         Ok(if made.on_branch {
             let branch = self.branch_name();
-            format!("\nPush it with:\n  git push {remote} {branch}\nor, if {branch} will not have it:\n  {beside}")
+            format!("\nPush it with:\n  git push {remote} {branch}\nor, if the server rejects that:\n  {beside}")
         } else {
             format!("\nPush it with:\n  {beside}")
         })
@@ -358,11 +374,11 @@ impl Site {
                 self.say_what_it_does();
                 say(made.signed);
                 if let Some(Ok(name)) = first {
-                    say(&format!("pushed to {remote} as {name}"));
+                    pushed_as(remote, &name);
                 } else {
                     made.stop.take_out(&self.repo);
                 }
-                say(&format!("pushed to {remote}"));
+                say_pushed(remote);
                 self.push_tags(remote, made)?;
                 return deliver(&self.repo, remote, &self.branch).map(drop);
             }
@@ -381,7 +397,7 @@ impl Site {
         };
         self.say_what_it_does();
         say(made.signed);
-        say(&format!("pushed to {remote} as {name}"));
+        pushed_as(remote, &name);
         remark(&not_on_main(&why, self.branch_name(), &format!("{remote} {}:refs/heads/NAME", made.stop.commit)));
         deliver(&self.repo, remote, &self.branch).map(drop)
     }
@@ -420,7 +436,7 @@ impl Site {
         let merged = merge(&self.repo, theirs, made.stop.commit, tree, made.about)?;
         if let Known::Ledger(session) = &mut self.known {
             let root = session.root.commit();
-            let state: State = state_at(session, theirs).map_err(undecided)?;
+            let state: State = state_at(&session.repo, &session.memory, theirs).map_err(undecided)?;
             let (state, reports) = fold_on(&session.repo, root, state, merged)?;
             refuse_findings(&reports, made.stop.commit)?;
             session.move_to(merged, state, reports);

@@ -15,17 +15,12 @@ use super::{
 use crate::{
     admission::{ASIDE, Place, place, stop_names},
     cli::{Failure, session::Session, terminal::remark},
-    git::{GitError, MIRROR, PushOptions, RefUpdate, Repository},
+    git::{GitError, PushOptions, RefUpdate, Repository},
     ledger::{self, Hypothesis},
-    model::{LeaseId, Oid, Reason, Refusal},
+    model::{LeaseId, Oid, Reason, Refusal, refs},
     report,
     signature::{Cosignature, Opened},
 };
-
-/// Where stops wait that main would not have.
-const STOPS: &str = "refs/two-key/stops";
-/// Where stops lie that were signed here.
-const OUTBOX: &str = "refs/two-key-local/stops/";
 
 /// A stop that was signed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,22 +34,19 @@ pub struct Signed {
 impl Signed {
     /// Its name in the outbox.
     pub fn name(&self) -> String {
-        format!("{OUTBOX}{}/{}", self.lease.as_ref().map_or("_all", LeaseId::as_str), self.commit)
+        refs::of_stop(refs::SIGNED_STOPS, self.lease.as_ref(), self.commit)
     }
 
     /// The stop that an outbox name is of.
     fn of(name: &str, commit: Oid) -> Option<Self> {
-        let (lease, _) = name.strip_prefix(OUTBOX)?.split_once('/')?;
-        let lease = if lease == "_all" { None } else { Some(LeaseId::parse(lease)?) };
+        let (lease, _) = name.strip_prefix(refs::SIGNED_STOPS)?.split_once('/')?;
+        let lease = if lease == refs::ALL { None } else { Some(LeaseId::parse(lease)?) };
         Some(Self { lease, commit })
     }
 
     /// Puts it into the outbox.
     pub fn keep(&self, repo: &Repository) -> Result<(), GitError> {
-        repo.update_refs(&[RefUpdate::create(self.name(), self.commit)], "two-key: stop")?;
-        // Where that cannot be written, `doctor` says so.
-        let _ = repo.keep_fetches_off_local();
-        Ok(())
+        repo.keep_local(self.name(), self.commit, "two-key: stop")
     }
 
     /// Takes it out again, because a remote's branch has it, or it is none there. Where it cannot be taken out, it is not taken
@@ -130,7 +122,7 @@ impl Undelivered {
 
 /// All stops in the outbox.
 fn signed(repo: &Repository) -> Result<Vec<Signed>, GitError> {
-    let outbox = repo.refs(&[OUTBOX.trim_end_matches('/')])?;
+    let outbox = repo.refs(&[refs::space(refs::SIGNED_STOPS)])?;
     Ok(outbox.into_iter().filter_map(|(name, id)| Signed::of(&name, id)).collect())
 }
 
@@ -138,7 +130,7 @@ fn signed(repo: &Repository) -> Result<Vec<Signed>, GitError> {
 pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
     let mut waiting = waiting(repo, branch)?;
     if !waiting.is_empty() {
-        for (name, _) in repo.refs(&["refs/remotes", MIRROR.trim_end_matches('/')])? {
+        for (name, _) in repo.refs(&["refs/remotes", refs::space(refs::MIRROR)])? {
             let stop = mirrored_stop(&name, branch);
             waiting.retain(|signed| stop != Some(signed.commit));
         }
@@ -152,7 +144,7 @@ fn waiting(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
     if signed.is_empty() {
         return Ok(signed);
     }
-    let short = crate::cli::session::short(branch);
+    let short = refs::short(branch);
     let is_branch = |name: &str| {
         name.strip_prefix("refs/remotes/").and_then(|name| name.split_once('/')).is_some_and(|(_, it)| it == short)
     };
@@ -166,7 +158,7 @@ fn waiting(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
 /// The stops that a remote has under names of their own, as it says itself.
 fn stops_at(repo: &Repository, remote: &str, branch: &str) -> Result<BTreeSet<Oid>, GitError> {
     let [heads, tags] = ASIDE.map(|start| format!("{start}*"));
-    let there = repo.ls_remote(remote, &[&format!("{STOPS}/*"), &heads, &tags])?;
+    let there = repo.ls_remote(remote, &[&format!("{}*", refs::STOPS), &heads, &tags])?;
     Ok(there
         .into_iter()
         .filter(|(name, id)| matches!(place(name, branch), Place::Stop { id: named, .. } if named == *id))
@@ -176,8 +168,8 @@ fn stops_at(repo: &Repository, remote: &str, branch: &str) -> Result<BTreeSet<Oi
 
 /// The stop that the name of what was fetched from a remote names.
 fn mirrored_stop(name: &str, branch: &str) -> Option<Oid> {
-    let (_, own) = name.strip_prefix(MIRROR).or_else(|| name.strip_prefix("refs/remotes/"))?.split_once('/')?;
-    let start = if name.starts_with(MIRROR) { "refs/" } else { "refs/heads/" };
+    let (_, own) = name.strip_prefix(refs::MIRROR).or_else(|| name.strip_prefix("refs/remotes/"))?.split_once('/')?;
+    let start = if name.starts_with(refs::MIRROR) { "refs/" } else { "refs/heads/" };
     match place(&format!("{start}{own}"), branch) {
         Place::Stop { id, .. } => Some(id),
         _ => None,
@@ -251,21 +243,21 @@ pub fn beside_main(session: &Session) -> Result<BTreeMap<Oid, BTreeSet<String>>,
     let aside = ASIDE.map(|start| format!("{start}*"));
     let [heads, tags] = &aside;
     let prefixes = [
-        STOPS,
+        refs::space(refs::STOPS),
         heads,
         tags,
-        OUTBOX.trim_end_matches('/'),
-        MIRROR.trim_end_matches('/'),
+        refs::space(refs::SIGNED_STOPS),
+        refs::space(refs::MIRROR),
         "refs/remotes/*/two-key-stop-*",
     ];
     let is_stop = |name: &str, branch: &str| {
-        name.starts_with(OUTBOX)
+        name.starts_with(refs::SIGNED_STOPS)
             || matches!(place(name, branch), Place::Stop { .. })
             || mirrored_stop(name, branch).is_some()
     };
     let mut found: BTreeMap<Oid, BTreeSet<String>> = BTreeMap::new();
     for (name, id) in session.repo.refs(&prefixes)?.into_iter().filter(|(name, _)| is_stop(name, &session.branch)) {
-        let remote = name.strip_prefix(MIRROR).or_else(|| name.strip_prefix("refs/remotes/"));
+        let remote = name.strip_prefix(refs::MIRROR).or_else(|| name.strip_prefix("refs/remotes/"));
         let place = remote.and_then(|rest| rest.split_once('/')).map_or("here", |(remote, _)| remote);
         found.entry(id).or_default().insert(place.to_owned());
     }

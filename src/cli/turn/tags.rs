@@ -1,6 +1,6 @@
 //! Tags: each transition in force has one, on the commit that put it in force.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::push::words_of;
 use crate::{
@@ -11,24 +11,19 @@ use crate::{
     signature::parse_tag,
 };
 
-/// The full ref name of a transition's tag.
-pub fn name(lease: &LeaseId, transition: &Transition) -> String {
-    format!("refs/tags/rollout/{lease}/{}", transition.tag_suffix())
-}
-
-/// The tags' names of the transitions that a step put in force.
-pub fn names_at(state: &State, report: &StepReport) -> BTreeSet<String> {
-    let about = report.events.iter().filter_map(|event| state.lease(event.lease.as_ref()?));
-    let here = about.flat_map(|lease| lease.transitions.iter().map(move |transition| (lease, transition)));
-    let here = here.filter(|(_, transition)| transition.commit == report.commit);
-    here.map(|(lease, transition)| name(&lease.id, transition)).collect()
+/// The transitions that a step put in force, with their leases.
+pub fn at<'a>(state: &'a State, report: &'a StepReport) -> impl Iterator<Item = (&'a LeaseId, &'a Transition)> {
+    let about: BTreeSet<_> = report.events.iter().filter_map(|event| event.lease.as_ref()).collect();
+    let all = about.into_iter().filter_map(|id| state.lease(id));
+    let all = all.flat_map(|lease| lease.transitions.iter().map(move |transition| (&lease.id, transition)));
+    all.filter(|(_, transition)| transition.commit == report.commit)
 }
 
 /// Whether a tag has the name of a transition that is in force.
 pub fn is_of(state: &State, tag: &str) -> bool {
     let lease = tag.strip_prefix("refs/tags/rollout/").and_then(|rest| rest.split_once('/'));
     let lease = lease.and_then(|(id, _)| state.lease(&LeaseId::parse(id)?));
-    lease.is_some_and(|lease| lease.transitions.iter().any(|transition| name(&lease.id, transition) == tag))
+    lease.is_some_and(|lease| lease.transitions.iter().any(|transition| transition.tag(&lease.id) == tag))
 }
 
 /// Whether a ref is an annotated tag of its own name on a commit.
@@ -37,6 +32,39 @@ fn is_on(objects: &mut Objects, name: &str, tag: Oid, commit: Oid) -> bool {
     let parsed = objects.tag(tag).ok().and_then(|raw| parse_tag(&raw, format).ok());
     parsed
         .is_some_and(|parsed| parsed.object == commit && Some(parsed.name.as_str()) == name.strip_prefix("refs/tags/"))
+}
+
+/// A local tag that claims what is not in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FalseTag {
+    /// The full ref name.
+    pub name: String,
+    /// What the ref holds.
+    pub id: Oid,
+}
+
+/// Local rollout tags that claim what is not in force, as one whose push lost a race leaves them. One on a commit that the
+/// upstream has may be of a transition that is not folded here yet.
+pub fn false_tags(repo: &Repository, state: &State, upstream: Option<Oid>) -> Result<Vec<FalseTag>, Failure> {
+    let all = state.leases().flat_map(|lease| lease.transitions.iter().map(move |transition| (&lease.id, transition)));
+    let in_force = all.map(|(lease, transition)| (transition.tag(lease), transition.commit));
+    let in_force: BTreeMap<_, _> = in_force.collect();
+    let mut objects = repo.objects()?;
+    let mut found = Vec::new();
+    for (name, id) in repo.refs(&["refs/tags/rollout/"])? {
+        if in_force.get(&name).is_some_and(|commit| is_on(&mut objects, &name, id, *commit))
+            || !is_unpublished(repo, &name)
+        {
+            continue;
+        }
+        let commit = repo.revision(&name)?;
+        let has = |tip: Oid| commit.map_or(Ok(false), |commit| repo.is_ancestor(commit, tip));
+        if upstream.map_or(Ok(false), has)? {
+            continue;
+        }
+        found.push(FalseTag { name, id });
+    }
+    Ok(found)
 }
 
 /// Whether no remote is known to have a tag of this name: then it is ours to move.
@@ -57,7 +85,8 @@ pub fn updates(
     let mut updates = Vec::new();
     let mut objects = repo.objects()?;
     let commit = report.commit;
-    for name in names_at(state, report) {
+    for (lease, transition) in at(state, report) {
+        let name = transition.tag(lease);
         let old = repo.resolve(&name)?;
         if let Some(old) = old {
             if is_on(&mut objects, &name, old, commit) {
@@ -68,9 +97,7 @@ pub fn updates(
                 continue;
             }
         }
-        let short = name.strip_prefix("refs/tags/").unwrap_or(&name);
-        let new = repo.tag_object(short, commit, short, who)?;
-        updates.push(RefUpdate { name, old, new });
+        updates.push(RefUpdate { old, ..repo.tag_of(lease, transition, who)? });
     }
     Ok(updates)
 }

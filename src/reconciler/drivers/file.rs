@@ -60,7 +60,7 @@ impl FileDriver {
     fn bytes(&self) -> Result<Option<Vec<u8>>, Refusal> {
         // Opening a pipe would wait for somebody to write.
         match std::fs::metadata(&self.path) {
-            Ok(found) if !found.is_file() => return Err(self.unknown(&"it is no regular file")),
+            Ok(found) if !found.is_file() => return Err(self.unknown(&"it is not a regular file")),
             _ => {}
         }
         let file = match std::fs::File::open(&self.path) {

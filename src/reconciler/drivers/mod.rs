@@ -228,5 +228,5 @@ pub fn open(
 fn elsewhere(kind: policy::Driver, target: &TargetId) -> Refusal {
     let word = place::word(kind);
     let message = format!("the policy moves target {target} by {word}, and the configuration has no {word} for it");
-    Refusal::new(Reason::Internal, message).hint(format!("add to it: targets: {{{target}: {{{word}: …}}}}"))
+    Refusal::new(Reason::NotFound, message).hint(format!("add to it: targets: {{{target}: {{{word}: …}}}}"))
 }

@@ -95,6 +95,25 @@ impl Place {
         Self { section, probe: self.probe.map(|probe| probe.below(folder)) }
     }
 
+    /// What is moved there: no two targets may move the same.
+    pub fn moves(&self) -> String {
+        let whole = |path: &Path| {
+            let name =
+                path.file_name().map(|name| path.parent().unwrap_or(path).canonicalize().map(|up| up.join(name)));
+            let whole = path.canonicalize().ok().or_else(|| name?.ok()).or_else(|| std::path::absolute(path).ok());
+            whole.unwrap_or_else(|| path.to_owned()).display().to_string()
+        };
+        match &self.section {
+            Section::File(path) => format!("the file {}", whole(path)),
+            Section::Exec(config) => format!("what {} {} moves", config.program.display(), config.args.join(" ")),
+            Section::Haproxy(config) => format!("backend {} at {}", config.backend, whole(&config.socket)),
+            Section::Nginx(config) => format!("the split in {}", whole(&config.include)),
+            Section::Git(config) => {
+                format!("{} in {} on {} of {}", config.candidate, config.path, config.branch, config.repository)
+            }
+        }
+    }
+
     /// Whether a weight can be reached, as far as the configuration alone tells. What is really there, only the driver
     /// can say.
     pub fn reaches(&self, weight_bp: u32) -> Result<(), Refusal> {

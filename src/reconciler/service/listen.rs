@@ -34,7 +34,7 @@ pub fn serve(address: SocketAddr, metrics: Arc<Mutex<Metrics>>) -> Result<Socket
             }
             // One thread each: whoever is slow keeps nobody waiting. Without a thread nobody is told anything.
             let _ = std::thread::Builder::new().name("reader".to_owned()).spawn(move || {
-                // Whoever hangs up is told nothing.
+                // Clients that disconnect are ignored.
                 let _ = answer(&stream, &metrics);
                 drop(reader);
             });

@@ -32,7 +32,7 @@ const NAP: Duration = Duration::from_millis(50);
 /// How often the service manager is told that we are alive, where nothing else happens.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// Who is around a service.
+/// Collaborators of the service.
 #[derive(Debug, Default)]
 pub struct Service {
     /// Set when it is to end.
@@ -122,7 +122,7 @@ impl Service {
     }
 }
 
-/// How it goes, in a line.
+/// Status line.
 fn status(outcome: &Result<Report, Refusal>) -> String {
     match outcome {
         Ok(report) if report.unstopped().is_some() => "a stop could not be carried out".to_owned(),

@@ -1,12 +1,21 @@
 //! Tells the service manager how it goes (`sd_notify`): datagrams to the socket that it names in `NOTIFY_SOCKET`.
 
 use std::{
-    os::{
-        linux::net::SocketAddrExt as _,
-        unix::net::{SocketAddr, UnixDatagram},
-    },
+    os::unix::net::{SocketAddr, UnixDatagram},
     path::Path,
 };
+
+/// An address that has a name and no file, which only Linux knows.
+#[cfg(target_os = "linux")]
+fn abstract_address(name: &str) -> std::io::Result<SocketAddr> {
+    use std::os::linux::net::SocketAddrExt as _;
+    SocketAddr::from_abstract_name(name)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn abstract_address(_: &str) -> std::io::Result<SocketAddr> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
 
 /// A service manager that listens.
 #[derive(Debug)]
@@ -20,7 +29,7 @@ impl Notify {
     /// it cannot be talked to, which is no reason not to work.
     pub fn at(address: &str) -> Option<Self> {
         let address = match address.strip_prefix('@') {
-            Some(name) => SocketAddr::from_abstract_name(name),
+            Some(name) => abstract_address(name),
             None => SocketAddr::from_pathname(Path::new(address)),
         };
         let socket = UnixDatagram::unbound().ok()?;

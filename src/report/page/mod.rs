@@ -29,7 +29,7 @@ use super::{
 use crate::{
     gate::Evidence,
     ledger::{State, StepReport, leases_on},
-    model::{Digest, LeaseId, Oid},
+    model::{Digest, LeaseId, Oid, refs},
 };
 
 use chart::{Point, staircase};
@@ -183,7 +183,7 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
         style_hash: STANDARD.encode(Sha256::digest(STYLE.as_bytes())),
         refresh: of.refresh,
         made: time(of.made.as_second()).unwrap_or_default(),
-        branch: of.branch.trim_start_matches("refs/heads/"),
+        branch: refs::short(of.branch),
         tip: of.state.tip().short(),
         steps: of.reports.len(),
         open: rows.iter().filter(|row| !ended(row.lease)).count(),

@@ -1,4 +1,4 @@
-//! The governed branch: it continues, its new steps have no findings, nobody locks himself out.
+//! The governed branch: it continues, its new steps have no findings, no push removes the last key that can change the policy.
 
 use jiff::Timestamp;
 
@@ -17,7 +17,7 @@ pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut
         BranchFacts::Continues => {}
         BranchFacts::Foxtrot => {
             let message = "the old tip is in the new history, but not on its first-parent chain";
-            let hint = "merge the other way round: git fetch, git switch --detach FETCH_HEAD, git merge YOURS";
+            let hint = "git two-key sync";
             return found.push(Refusal::new(Reason::Foxtrot, message).hint(hint).into());
         }
         BranchFacts::Rewound => {

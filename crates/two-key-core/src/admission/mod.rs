@@ -1,4 +1,4 @@
-//! A push → a verdict. Pure: what was pushed has been read by somebody else, and comes as a [`Push`] of facts.
+//! Verdict on a push. Pure: what was pushed has been read by somebody else, and comes as a [`Push`] of facts.
 //!
 //! [`judge`] takes all refs of a push as one proposed end state. It refuses the whole push or nothing:
 //!

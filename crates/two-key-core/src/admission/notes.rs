@@ -57,7 +57,7 @@ fn judge_note(
     let on = change.object.short();
     let altered = |what: &str| {
         Refusal::new(Reason::RefRewound, format!("the note on {on} {what}; notes are only added"))
-            .hint("keep what is there and append: git notes append")
+            .hint("it has entries from elsewhere: git two-key sync")
     };
     let Some(after) = &change.after else { return Err(altered("is removed")) };
     let before = change.before.as_deref().unwrap_or_default().trim_ascii_end();

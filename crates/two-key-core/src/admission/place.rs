@@ -2,7 +2,7 @@
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-use crate::model::{LeaseId, Oid, PrincipalId};
+use crate::model::{LeaseId, Oid, PrincipalId, refs};
 
 /// What a ref name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Place {
     Applier(PrincipalId),
     /// In a governed name space, and none of the above.
     Foreign,
-    /// None of our business.
+    /// Not governed.
     Other,
 }
 
@@ -50,7 +50,7 @@ pub const ASIDE: [&str; 2] = ["refs/heads/two-key-stop-", "refs/tags/two-key-sto
 
 /// The names under which a stop may be beside the governed branch, in the order in which they are tried.
 pub fn stop_names(lease: Option<&LeaseId>, stop: Oid) -> Vec<String> {
-    let own = format!("refs/two-key/stops/{}/{stop}", lease.map_or("_all", LeaseId::as_str));
+    let own = refs::of_stop(refs::STOPS, lease, stop);
     std::iter::once(own).chain(ASIDE.map(|start| format!("{start}{stop}"))).collect()
 }
 
@@ -59,7 +59,7 @@ pub const GOVERNED: [&str; 4] = ["refs/two-key", "refs/notes/two-key", "refs/tag
 
 /// The name spaces in which clones keep what is theirs: what was signed there, what a remote has, what was accepted. In a clone
 /// that mirrors all refs, what a server has there would be taken for that.
-const OF_CLONES: [&str; 3] = ["refs/two-key-local/", "refs/two-key-remote/", "refs/two-key-state/"];
+const OF_CLONES: [&str; 3] = [refs::LOCAL, refs::MIRROR, refs::STATE];
 
 /// Whether a name is one under which clones keep what is theirs.
 pub(super) fn is_of_clones(name: &str) -> bool {
@@ -73,7 +73,7 @@ pub fn place(name: &str, branch: &str) -> Place {
         return Place::Branch;
     }
     let folded = folded(name);
-    if folded == self::folded(branch) {
+    if in_the_way(&folded, &self::folded(branch)) {
         return Place::Foreign;
     }
     if let Some(start) = ASIDE.iter().find(|start| folded.starts_with(**start)) {
@@ -97,8 +97,15 @@ pub fn place(name: &str, branch: &str) -> Place {
 }
 
 fn stop(target: &str, id: &str) -> Option<Place> {
-    let target = if target == "_all" { StopTarget::All } else { StopTarget::Lease(LeaseId::parse(target)?) };
+    let target = if target == refs::ALL { StopTarget::All } else { StopTarget::Lease(LeaseId::parse(target)?) };
     Some(Place::Stop { target, id: Oid::parse(id)? })
+}
+
+/// Whether a ref of one folded name could be taken for one of the other, or keeps it from being there: a name that is a folder
+/// of the other's, or lies below it. Before the ledger is founded nothing else keeps its branch's place free.
+fn in_the_way(name: &str, of: &str) -> bool {
+    let is_folder = |folder: &str, name: &str| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    name == of || is_folder(name, of) || is_folder(of, name)
 }
 
 /// Whether a folded name lies in a governed name space, or is the name of one.
@@ -212,6 +219,16 @@ mod tests {
             assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
         }
         assert_eq!(place("refs/heads/WOR\u{212a}", "refs/heads/work"), Place::Foreign);
+        for (name, branch) in [
+            ("refs/heads/main/x", BRANCH),
+            ("refs/heads/Main/x/y", BRANCH),
+            ("refs/heads/a", "refs/heads/a/b"),
+            ("refs/heads/A/B", "refs/heads/a/b/c"),
+        ] {
+            assert_eq!(place(name, branch), Place::Foreign, "{name} is in the way of {branch}");
+            let [name, branch] = [name, branch].map(|name| format!("{name}2"));
+            assert_eq!(place(&name, &branch), Place::Other, "{name} is in no way of {branch}");
+        }
         assert_eq!(place("refs/heads/o\u{fb03}ce", "refs/heads/office"), Place::Foreign);
         for name in [
             "refs/heads/MAIN-2",

@@ -1,4 +1,4 @@
-//! What sources' words mean. Pure, so that an auditor reads recorded answers as they were read when they came.
+//! Source answers, read. Pure, so that an auditor reads recorded answers as they were read when they came.
 
 use jiff::Timestamp;
 use serde::Deserialize;

@@ -4,8 +4,8 @@
 use crate::model::{document::Span, policy::Gate};
 
 use super::{
-    conclude::Bench,
-    counts::{Level, fell},
+    counted::{Level, fell},
+    reading::TierGate,
     stats::counts::Counts,
     watch::Slot,
 };
@@ -42,11 +42,11 @@ impl<const SIDES: usize> Default for Blocks<SIDES> {
 impl<const SIDES: usize> Blocks<SIDES> {
     /// Adds a slot's counts, those of the whole tier so far. Those that fell are of another counter: what it counts now is one
     /// block, whenever that was. Returns the slot that ended the block before, if one did.
-    pub(super) fn add(&mut self, bench: &Bench<'_>, slot: &Slot, now: [Counts; SIDES]) -> Option<u64> {
-        if now.iter().zip(&self.last).any(|(now, last)| fell(bench.gate, *now, *last)) {
+    pub(super) fn add(&mut self, tier_gate: &TierGate<'_>, slot: &Slot, now: [Counts; SIDES]) -> Option<u64> {
+        if now.iter().zip(&self.last).any(|(now, last)| fell(tier_gate.gate, *now, *last)) {
             *self = Self::default();
         }
-        let block = number(bench, slot);
+        let block = number(tier_gate, slot);
         let mut ended = None;
         if self.current != Some(block) {
             self.current = Some(block);
@@ -64,9 +64,9 @@ impl<const SIDES: usize> Blocks<SIDES> {
 }
 
 /// The block that a slot is in, from 0.
-pub(super) fn number(bench: &Bench<'_>, slot: &Slot) -> u64 {
-    let passed = slot.at.as_second().saturating_sub(bench.clockwork().ground.as_second());
-    u64::try_from(passed.saturating_sub(1)).unwrap_or(0) / length(bench.gate, bench.context.bake)
+pub(super) fn number(tier_gate: &TierGate<'_>, slot: &Slot) -> u64 {
+    let passed = slot.at.as_second().saturating_sub(tier_gate.clockwork().ground.as_second());
+    u64::try_from(passed.saturating_sub(1)).unwrap_or(0) / length(tier_gate.gate, tier_gate.context.bake)
 }
 
 /// How many blocks a bake of so long has, settling left out, and how many seconds its slots cover.

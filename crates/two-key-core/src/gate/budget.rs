@@ -1,4 +1,4 @@
-//! How a lease's rate of false alarms is shared among all that may stop it without there being harm.
+//! False-alarm budget: a lease's rate, shared among all that may stop it without there being harm.
 
 use crate::{
     ledger::PinnedTerms,
@@ -51,7 +51,7 @@ impl Budget {
     pub fn comparison(&self, gate: &Gate) -> Option<f64> {
         let most = gate.compare?.alpha.map_or(1.0, Decimal::get);
         let part = if self.limits > 0 { 1.0 - FOR_LIMITS } else { 1.0 };
-        Some((self.rate * part).min(most) / f64::from(self.comparisons.max(1)) / f64::from(self.tiers))
+        Some((self.rate * part / f64::from(self.comparisons.max(1))).min(most) / f64::from(self.tiers))
     }
 
     /// The part of a comparison's that is for looking at any time.

@@ -6,10 +6,10 @@ use crate::model::{
 };
 
 use super::{
-    conclude::{Bench, Cause, Figures, Read, Reading, Says},
-    counts::{Counted, aggregate, counted, is_none_good, minimum, uncounted},
+    counted::{Counted, aggregate, counted, is_none_good, minimum, uncounted},
     limits::{Limits, State, Weighing},
     question::windows,
+    reading::{Cause, Figures, Read, Reading, Says, TierGate},
     stats::{
         Summary, burn,
         counts::{Counts, beginning, ln_e},
@@ -22,13 +22,13 @@ use super::{
 const ROUNDING: f64 = 1e-9;
 
 /// Reads the slots of a burn-rate gate.
-pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
-    let (minimum, least) = minimum(bench);
+pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
+    let (minimum, least) = minimum(tier_gate);
     let mut reading = Reading { minimum: Some(minimum), ..Reading::default() };
-    let mut tier = Tier { bench, least, limits: Limits::new(bench), rates: Vec::new(), counted: false };
+    let mut tier = Tier { of: tier_gate, least, limits: Limits::new(tier_gate), rates: Vec::new(), counted: false };
     for (index, slot) in slots.iter().enumerate() {
         let mut figures = Figures::default();
-        let (measured, unknown) = measured(bench, slot, least, tier.counted);
+        let (measured, unknown) = measured(tier_gate, slot, least, tier.counted);
         let says = tier.slot(slot, &measured, unknown, &mut figures);
         if index + 1 == slots.len() || matches!(says, Says::Harm(_)) {
             figures.candidate.summary = Summary::of(&tier.rates);
@@ -41,16 +41,21 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
 
 /// The counts over each window, the longest first, and why no more of them are known, if they are not. What is bad over the
 /// longest one may be missing only where its total is enough and it was not `counted` before; a shorter window is part of it.
-fn measured(bench: &Bench<'_>, slot: &Slot, least: f64, counted_before: bool) -> (Vec<(Span, Counts)>, Option<Says>) {
+fn measured(
+    tier_gate: &TierGate<'_>,
+    slot: &Slot,
+    least: f64,
+    counted_before: bool,
+) -> (Vec<(Span, Counts)>, Option<Says>) {
     let mut measured = Vec::new();
     let mut least = least;
-    for window in windows(bench.gate).into_iter().rev() {
+    for window in windows(tier_gate.gate).into_iter().rev() {
         let part = Part { side: Side::Candidate, query: Query::Total, window: Some(window) };
         let counts = match counted(slot, part, least) {
             Counted::Known(counts) => counts,
-            Counted::NoneBad(_) if !is_none_good(bench.gate) => return (measured, Some(uncounted(part).says())),
+            Counted::NoneBad(_) if !is_none_good(tier_gate.gate) => return (measured, Some(uncounted(part).says())),
             // Counts of the whole tier are not taken back: what was counted, and is not there, is lost.
-            Counted::NoneBad(_) if counted_before && measured.is_empty() && covered(bench, slot, window) < 1.0 => {
+            Counted::NoneBad(_) if counted_before && measured.is_empty() && covered(tier_gate, slot, window) < 1.0 => {
                 return (measured, Some(uncounted(part).says()));
             }
             Counted::NoneBad(total) => Counts { bad: 0.0, total },
@@ -71,7 +76,7 @@ fn measured(bench: &Bench<'_>, slot: &Slot, least: f64, counted_before: bool) ->
 
 /// One tier, slot by slot.
 struct Tier<'a> {
-    bench: &'a Bench<'a>,
+    of: &'a TierGate<'a>,
     least: f64,
     limits: Limits,
     /// The fastest that each slot's budget burned.
@@ -83,21 +88,21 @@ struct Tier<'a> {
 impl Tier<'_> {
     /// What a slot says. A limit that is broken, or a budget that burns, is so whatever is unknown of other windows.
     fn slot(&mut self, slot: &Slot, measured: &[(Span, Counts)], unknown: Option<Says>, figures: &mut Figures) -> Says {
-        let gate = self.bench.gate;
+        let gate = self.of.gate;
         let (Some((longest_window, longest)), Some(objective)) = (measured.first().copied(), gate.objective) else {
             let nothing = || Says::Unknown("the gate has no windows or no objective".to_owned(), Cause::Silence);
             return unknown.unwrap_or_else(nothing);
         };
         self.counted |= longest.bad > 0.0;
         figures.candidate = aggregate(longest);
-        let passed = |window| passed(self.bench, slot, window);
+        let passed = |window| passed(self.of, slot, window);
         let limit = self.limits.hold(longest, self.least, Weighing::Sliding(passed(longest_window)));
         if let State::Broken(why) = limit {
             return Says::Harm(why);
         }
-        let needed = -libm::log(self.bench.budget.limit());
+        let needed = -libm::log(self.of.budget.limit());
         let over = |window: Span| measured.iter().find(|(own, _)| *own == window).map(|(_, counts)| *counts);
-        let burns = |counts: Counts, window: Span| rate(counts, objective) * covered(self.bench, slot, window);
+        let burns = |counts: Counts, window: Span| rate(counts, objective) * covered(self.of, slot, window);
         let budget = 1.0 - objective.get() / 100.0;
         let (mut fastest, mut outage, mut suspected) = (0.0_f64, Outage::Unseen(0.0, 0.0), None);
         for window in &gate.windows {
@@ -106,7 +111,7 @@ impl Tier<'_> {
             // is another chance to be wrong.
             let needed = needed + beginning(passed(window.long));
             let evidence = ln_e(long.bad, long.total - long.bad, budget);
-            let most = covered(self.bench, slot, window.long).min(covered(self.bench, slot, window.short)) / budget;
+            let most = covered(self.of, slot, window.long).min(covered(self.of, slot, window.short)) / budget;
             outage = outage.or(most, window.factor.get(), ln_e(long.total, 0.0, budget) >= needed);
             let (short, long) = (burns(short, window.short), burns(long, window.long));
             if evidence.is_nan() || short.is_nan() || long.is_nan() {
@@ -180,16 +185,16 @@ impl Outage {
 }
 
 /// How many slots had begun when a window did, from the first of the tier on.
-fn passed(bench: &Bench<'_>, slot: &Slot, window: Span) -> usize {
-    let lasted = slot.at.as_second().saturating_sub(bench.clockwork().ground.as_second());
+fn passed(tier_gate: &TierGate<'_>, slot: &Slot, window: Span) -> usize {
+    let lasted = slot.at.as_second().saturating_sub(tier_gate.clockwork().ground.as_second());
     let before = u64::try_from(lasted).unwrap_or(0).saturating_sub(window.as_secs());
-    usize::try_from(before / bench.gate.interval.as_secs().max(1)).unwrap_or(usize::MAX)
+    usize::try_from(before / tier_gate.gate.interval.as_secs().max(1)).unwrap_or(usize::MAX)
 }
 
 /// Which part of a window the tier has lasted for. What went before was not the candidate's doing: a window bears as much as it
 /// would if all of that had been good.
-fn covered(bench: &Bench<'_>, slot: &Slot, window: Span) -> f64 {
-    let lasted = slot.at.as_second().saturating_sub(bench.clockwork().ground.as_second()).max(0);
+fn covered(tier_gate: &TierGate<'_>, slot: &Slot, window: Span) -> f64 {
+    let lasted = slot.at.as_second().saturating_sub(tier_gate.clockwork().ground.as_second()).max(0);
     #[allow(clippy::cast_precision_loss, reason = "seconds of any tier are exact")]
     let (lasted, window) = (lasted as f64, window.as_secs().max(1) as f64);
     (lasted / window).min(1.0)
@@ -220,9 +225,9 @@ fn rate(counts: Counts, objective: Decimal) -> f64 {
 }
 
 /// What the shortest window of a slot counted, how fast the budget burned over it, and how many slots had begun when it did.
-pub(super) fn shortest(bench: &Bench<'_>, slot: &Slot) -> Result<(Counts, f64, usize), Says> {
-    let (_, least) = minimum(bench);
-    let (measured, unknown) = measured(bench, slot, least, false);
+pub(super) fn shortest(tier_gate: &TierGate<'_>, slot: &Slot) -> Result<(Counts, f64, usize), Says> {
+    let (_, least) = minimum(tier_gate);
+    let (measured, unknown) = measured(tier_gate, slot, least, false);
     if let Some(says) = unknown {
         return Err(says);
     }
@@ -234,6 +239,6 @@ pub(super) fn shortest(bench: &Bench<'_>, slot: &Slot) -> Result<(Counts, f64, u
     if is_silent(Some(*counts)) {
         return Err(silence(*window));
     }
-    let rate = rate(*counts, bench.gate.objective.ok_or_else(nothing)?);
-    Ok((*counts, rate * covered(bench, slot, *window), passed(bench, slot, *window)))
+    let rate = rate(*counts, tier_gate.gate.objective.ok_or_else(nothing)?);
+    Ok((*counts, rate * covered(tier_gate, slot, *window), passed(tier_gate, slot, *window)))
 }

@@ -6,12 +6,12 @@ use crate::model::policy::{Decimal, Worse};
 
 use super::{
     blocks::Blocks,
-    conclude::{Bench, Cause, Figures, Reading, Says},
     context::{Recorded, Subject},
-    counts::{Counted, aggregate, counted, fell, is_none_good, part, uncounted, what},
+    counted::{Counted, aggregate, counted, fell, is_none_good, part, uncounted, what},
     question::compares,
+    reading::{Cause, Figures, Reading, Says, TierGate},
     report::{Aggregate, Comparison},
-    stats::counts::{Baseline, Counts, Harm, WITHOUT_WORST, Weighed},
+    stats::counts::{Baseline, Counts, Harm, Weighed},
     watch::{Side, Slot},
     words,
 };
@@ -40,7 +40,7 @@ enum Once {
 
 /// A tier's comparison, slot by slot.
 pub(super) struct Comparing<'a> {
-    bench: &'a Bench<'a>,
+    tier_gate: &'a TierGate<'a>,
     least: f64,
     /// Whether this is the slot of which all figures are wanted.
     pub(super) newest: bool,
@@ -63,19 +63,19 @@ pub(super) struct Comparing<'a> {
 }
 
 impl<'a> Comparing<'a> {
-    pub(super) fn new(bench: &'a Bench<'a>, least: f64) -> Self {
-        let clockwork = bench.clockwork();
+    pub(super) fn new(tier_gate: &'a TierGate<'a>, least: f64) -> Self {
+        let clockwork = tier_gate.clockwork();
         // The last slot of the bake, so that what is to be known when it ends is known then.
-        let due = clockwork.newest(bench.baked()).map_or(clockwork.at(1), |(_, at)| at);
+        let due = clockwork.newest(tier_gate.baked()).map_or(clockwork.at(1), |(_, at)| at);
         Self {
-            bench,
+            tier_gate,
             least,
             newest: false,
             before: [None, None],
             ever: [false; 2],
             beside: None,
             blocks: Blocks::default(),
-            once: if compares(bench.gate, bench.context) { Once::Due(due) } else { Once::Never },
+            once: if compares(tier_gate.gate, tier_gate.context) { Once::Due(due) } else { Once::Never },
             sighted: false,
             looks: 0,
             looked_at: 0.0,
@@ -97,7 +97,7 @@ impl<'a> Comparing<'a> {
         let now = match counted {
             Counted::Known(now) => now,
             // Counts of a tier are not taken back: what was counted, and is not there, is lost.
-            Counted::NoneBad(_) if ever || !is_none_good(self.bench.gate) => return uncounted(part(side)),
+            Counted::NoneBad(_) if ever || !is_none_good(self.tier_gate.gate) => return uncounted(part(side)),
             Counted::NoneBad(total) => Counts { bad: 0.0, total },
             Counted::TotalOnly(_) | Counted::Unknown(..) => return counted,
         };
@@ -106,7 +106,7 @@ impl<'a> Comparing<'a> {
         }
         let before = self.before.get_mut(index).and_then(|before| before.replace(now));
         if let Some(before) = before
-            && fell(self.bench.gate, now, before)
+            && fell(self.tier_gate.gate, now, before)
         {
             let (now, before) = (words::counts(now), words::counts(before));
             let why = format!("counter reset: {now} after {before} in the same tier");
@@ -119,7 +119,7 @@ impl<'a> Comparing<'a> {
     /// What a slot counted of both sides; of the baseline only where it runs beside.
     pub(super) fn counts(&mut self, slot: &Slot) -> (Counted, Option<Counted>) {
         let candidate = self.growing(counted(slot, part(Side::Candidate), self.least), Side::Candidate);
-        let beside = compares(self.bench.gate, self.bench.context);
+        let beside = compares(self.tier_gate.gate, self.tier_gate.context);
         let baseline = beside.then(|| counted(slot, part(Side::Baseline), self.least));
         (candidate, baseline.map(|counted| self.growing(counted, Side::Baseline)))
     }
@@ -132,7 +132,7 @@ impl<'a> Comparing<'a> {
         figures: &mut Figures,
         reading: &mut Reading,
     ) -> Says {
-        if self.bench.gate.compare.is_none() {
+        if self.tier_gate.gate.compare.is_none() {
             return Says::Fine(String::new());
         }
         if let Some(baseline) = baseline {
@@ -152,17 +152,17 @@ impl<'a> Comparing<'a> {
                     "nothing was counted of the baseline since {since}, while the candidate served"
                 ));
             }
-            reading.marks.extend(self.blocks.add(self.bench, slot, [candidate, baseline]));
+            reading.marks.extend(self.blocks.add(self.tier_gate, slot, [candidate, baseline]));
             return match self.beside(slot, [candidate, baseline], figures, reading) {
                 // That nothing counts the baseline's bad events is no harm of the candidate's.
                 Says::Harm(_) if !is_counted => uncounted(part(Side::Baseline)).says(),
                 says => says,
             };
         }
-        let Some(Recorded::Counts { bad, total }) = self.bench.context.recorded.get(self.bench.id) else {
+        let Some(Recorded::Counts { bad, total }) = self.tier_gate.context.recorded.get(self.tier_gate.id) else {
             return Says::Fine("; there is nothing to compare with".to_owned());
         };
-        reading.marks.extend(self.blocks.add(self.bench, slot, [candidate, Counts::default()]));
+        reading.marks.extend(self.blocks.add(self.tier_gate, slot, [candidate, Counts::default()]));
         let says = self.recorded(slot, [candidate, Counts { bad: *bad, total: *total }], figures, reading);
         (figures.baseline, figures.comparison) = self.looked;
         says
@@ -190,7 +190,7 @@ impl<'a> Comparing<'a> {
 
     /// Compares with what runs beside: at any time, and once when the tier has baked.
     fn beside(&mut self, slot: &Slot, counts: [Counts; 2], figures: &mut Figures, reading: &mut Reading) -> Says {
-        let (gate, budget) = (self.bench.gate, self.bench.budget);
+        let (gate, budget) = (self.tier_gate.gate, self.tier_gate.budget);
         let (Some(any_time), Some(once)) = (budget.any_time(gate), budget.once(gate)) else {
             return Says::Fine(String::new());
         };
@@ -201,7 +201,7 @@ impl<'a> Comparing<'a> {
         }
         // What cannot be harm is weighed for its figures only.
         if !due && !self.newest && self.sighted && !self.is_much(counts) {
-            return Says::Fine(String::new());
+            return if self.goes_wrong(any_time) { Says::Few(String::new()) } else { Says::Fine(String::new()) };
         }
         let [ours, theirs] = &self.blocks.counts;
         let weighed = Weighed::new(ours, Baseline::Beside(theirs), self.harm());
@@ -215,7 +215,7 @@ impl<'a> Comparing<'a> {
     /// not before it is known how it varies.
     fn recorded(&mut self, slot: &Slot, counts: [Counts; 2], figures: &mut Figures, reading: &mut Reading) -> Says {
         let [candidate, baseline] = counts;
-        let is_seen = self.blocks.counts[0].len() >= SEEN || self.bench.context.subject == Subject::Stable;
+        let is_seen = self.blocks.counts[0].len() >= SEEN || self.tier_gate.context.subject == Subject::Stable;
         if !is_seen || candidate.total < self.least || candidate.total < 2.0 * self.looked_at {
             return match &self.blind {
                 Some(why) => Says::Few(why.clone()),
@@ -226,11 +226,11 @@ impl<'a> Comparing<'a> {
         self.looks += 1;
         self.looked_at = candidate.total;
         reading.decisive.insert(slot.number);
-        let alpha = self.bench.budget.comparison(self.bench.gate).unwrap_or(0.0);
+        let alpha = self.tier_gate.budget.comparison(self.tier_gate.gate).unwrap_or(0.0);
         let alpha = libm::ldexp(alpha, -self.looks);
         let [ours, _] = &self.blocks.counts;
         let weighed = Weighed::new(ours, Baseline::Recorded(baseline), self.harm());
-        let shows_harm = match self.bench.context.subject {
+        let shows_harm = match self.tier_gate.context.subject {
             Subject::Candidate => weighed.shows_harm(alpha),
             // What was restored and is not seen to be well has failed anyway: one bad moment is waited for by nobody.
             Subject::Stable => weighed.whole.ln_e >= -libm::log(alpha),
@@ -286,26 +286,27 @@ impl<'a> Comparing<'a> {
         if !self.sighted {
             return Says::Few(format!("too few to notice harm{against}"));
         }
-        // Neither is one that rests on a single slot, whatever that says.
+        // Neither is one that rests on a single minute, whatever that says.
         let alone = weighed.whole.ln_e >= needed && self.is_much(counts);
-        if alone && !self.would_notice(weighed.rest, WITHOUT_WORST * needed) {
-            return Says::Few(format!("harm in one slot, and too few in others to tell{against}"));
+        if alone && !self.would_notice(weighed.rest, weighed.worst.part() * needed) {
+            return Says::Few(format!("harm in one minute, and too few in others to tell{against}"));
         }
         // What varies because it has just gone wrong is not made well by how much it varies.
-        let looks = 2..=RECENT.min(self.blocks.counts[1].len());
-        if looks.into_iter().any(|length| self.goes_wrong(length, alpha)) {
+        if self.goes_wrong(alpha) {
             return Says::Few(format!("harm in the newest slots, which may be chance{against}"));
         }
         Says::Fine(against)
     }
 
     /// Whether the newest blocks show harm by themselves, were they independent, and each but one of them.
-    fn goes_wrong(&self, length: usize, alpha: f64) -> bool {
-        let newest = |blocks: &[Counts]| blocks.iter().rev().take(length).copied().collect::<Vec<_>>();
+    fn goes_wrong(&self, alpha: f64) -> bool {
         let [ours, theirs] = &self.blocks.counts;
-        let (ours, theirs) = (newest(ours), newest(theirs));
-        self.is_much([Counts::sum(ours.clone()), Counts::sum(theirs.clone())])
-            && Weighed::of_independent(&ours, Baseline::Beside(&theirs), self.harm()).shows_harm(alpha)
+        let newest = |blocks: &[Counts], length| blocks.iter().rev().take(length).copied().collect::<Vec<_>>();
+        (2..=RECENT.min(theirs.len())).any(|length| {
+            let (ours, theirs) = (newest(ours, length), newest(theirs, length));
+            self.is_much([Counts::sum(ours.clone()), Counts::sum(theirs.clone())])
+                && Weighed::of_independent(&ours, Baseline::Beside(&theirs), self.harm()).shows_harm(alpha)
+        })
     }
 
     /// Whether so many events are enough for the worst to be noticed.
@@ -316,7 +317,7 @@ impl<'a> Comparing<'a> {
     }
 
     fn harm(&self) -> Harm {
-        match self.bench.gate.worse {
+        match self.tier_gate.gate.worse {
             Worse::Higher => Harm::More,
             Worse::Lower => Harm::Fewer,
         }
@@ -324,8 +325,8 @@ impl<'a> Comparing<'a> {
 
     /// Whether the ratio of the two rates, as it was measured, is beyond what is put up with.
     fn is_much(&self, [candidate, baseline]: [Counts; 2]) -> bool {
-        let limit = self.bench.gate.compare.and_then(|compare| compare.max_ratio).map_or(1.0, Decimal::get);
-        match self.bench.gate.worse {
+        let limit = self.tier_gate.gate.compare.and_then(|compare| compare.max_ratio).map_or(1.0, Decimal::get);
+        match self.tier_gate.gate.worse {
             Worse::Higher => candidate.share() > limit * baseline.share(),
             Worse::Lower => candidate.share() * limit < baseline.share(),
         }
@@ -334,7 +335,7 @@ impl<'a> Comparing<'a> {
     /// How many bad events a comparison must be able to notice: one in ten, or three times the baseline's rate; where
     /// less is worse, none at all.
     fn alarming(&self, [candidate, baseline]: [Counts; 2]) -> f64 {
-        match self.bench.gate.worse {
+        match self.tier_gate.gate.worse {
             Worse::Higher => candidate.total * (3.0 * baseline.share()).clamp(0.1, 1.0),
             Worse::Lower => 0.0,
         }

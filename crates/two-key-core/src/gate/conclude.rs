@@ -1,4 +1,4 @@
-//! From what was seen to what is concluded. Pure: the same slots give the same conclusions, now and for an auditor.
+//! Conclusions from what was seen. Pure: the same slots give the same conclusions, now and for an auditor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,140 +7,22 @@ use jiff::Timestamp;
 use crate::{
     ledger::PinnedTerms,
     model::{
-        GateId, Reason,
-        policy::{Gate, Kind, NoData},
+        Reason,
+        policy::{Kind, NoData},
     },
 };
 
 use super::{
-    budget::Budget,
     burn,
     context::TierContext,
     counts, gauge,
-    report::{Aggregate, Comparison, GateReport, Judgement, Slots as Tally, ThresholdState, Verdict},
+    reading::{Cause, Read, Reading, Says, TierGate},
+    report::{GateReport, Judgement, Slots as Tally, ThresholdState, Verdict},
     sample,
-    slot::{Slots, earlier, later},
+    slot::{earlier, later},
     thresholds,
     watch::{Keep, Seen, Watch},
 };
-
-/// How many slots with data a PASS needs where the policy does not say.
-const MIN_SLOTS: u32 = 3;
-
-/// One gate at one tier, with what it is judged by.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bench<'a> {
-    pub(super) id: &'a GateId,
-    pub(super) gate: &'a Gate,
-    pub(super) context: &'a TierContext,
-    /// How many false alarms it may raise.
-    pub(super) budget: Budget,
-}
-
-impl<'a> Bench<'a> {
-    pub(super) fn new(id: &'a GateId, gate: &'a Gate, terms: &PinnedTerms, context: &'a TierContext) -> Self {
-        Self { id, gate, context, budget: Budget::new(terms, context.tiers) }
-    }
-
-    pub(super) fn clockwork(&self) -> Slots {
-        Slots::new(self.context.started, self.gate.settle, self.gate.interval)
-    }
-
-    /// When the tier has baked.
-    pub(super) fn baked(&self) -> Timestamp {
-        later(self.context.started, self.context.bake)
-    }
-
-    /// A minimum, raised as the risk demands.
-    pub(super) fn raised(&self, minimum: u32) -> u64 {
-        u64::from(minimum).saturating_mul(u64::from(self.context.samples.max(1)))
-    }
-
-    /// How many slots with data a PASS needs. A gauge's slots are its samples.
-    pub(super) fn slots_needed(&self) -> u64 {
-        let slots = self.gate.min.slots.unwrap_or(MIN_SLOTS);
-        if self.gate.kind == Kind::Gauge { self.raised(slots) } else { u64::from(slots) }
-    }
-}
-
-/// What one slot says by itself.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Says {
-    /// Measured, enough of it, and nothing is wrong.
-    Fine(String),
-    /// Measured, and too little.
-    Few(String),
-    /// Part of it was measured, and that is too little to know what the rest means.
-    Partial(String),
-    /// Not measured.
-    Unknown(String, Cause),
-    /// Harm.
-    Harm(String),
-}
-
-impl Says {
-    /// The words.
-    pub(super) fn words(&self) -> &str {
-        match self {
-            Self::Fine(why) | Self::Few(why) | Self::Partial(why) | Self::Unknown(why, _) | Self::Harm(why) => why,
-        }
-    }
-}
-
-/// Why something was not measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The source knew nothing, or said what may not be relied on.
-    Silence,
-    /// The source could not be asked: neither good nor bad.
-    Provider,
-    /// What comes of the numbers is no number: neither good nor bad.
-    Arithmetic,
-}
-
-impl Says {
-    /// What is said of figures that are no numbers.
-    pub(super) fn no_number() -> Self {
-        Self::Unknown("what comes of these numbers is no number".to_owned(), Cause::Arithmetic)
-    }
-}
-
-/// One slot of a gate, read by its kind.
-#[derive(Debug, Clone)]
-pub(super) struct Read {
-    pub(super) number: u64,
-    pub(super) at: Timestamp,
-    pub(super) says: Says,
-    /// What was measured so far; none where this slot measured nothing.
-    pub(super) figures: Option<Figures>,
-}
-
-/// What was measured of a tier up to some slot.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Figures {
-    pub(super) candidate: Aggregate,
-    pub(super) baseline: Option<Aggregate>,
-    pub(super) comparison: Option<Comparison>,
-}
-
-/// All slots of a gate.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Reading {
-    /// In their order.
-    pub(super) slots: Vec<Read>,
-    /// How many samples of the candidate a PASS needs.
-    pub(super) minimum: Option<u64>,
-    /// Slots that decided something beside their own verdict.
-    pub(super) decisive: BTreeSet<u64>,
-    /// Slots in which a limit was broken that takes more of them in a row.
-    pub(super) row: BTreeSet<u64>,
-    /// Slots that later ones are measured from.
-    pub(super) marks: BTreeSet<u64>,
-    /// Before this an open verdict is no sign of trouble.
-    pub(super) not_before: Option<Timestamp>,
-    /// From this moment on nothing passes without a look that has not been made yet.
-    pub(super) awaited: Option<Timestamp>,
-}
 
 /// What is concluded of one gate.
 pub(super) struct Conclusion {
@@ -155,7 +37,7 @@ pub(super) fn conclude(terms: &PinnedTerms, context: &TierContext, watch: &Watch
     let mut gates = BTreeMap::new();
     for (id, gate) in &terms.gates {
         let seen = watch.gates.get(id).unwrap_or(&nothing);
-        gates.insert(id.clone(), conclude_gate(&Bench::new(id, gate, terms, context), seen, now).report);
+        gates.insert(id.clone(), conclude_gate(&TierGate::new(id, gate, terms, context), seen, now).report);
     }
     let thresholds: BTreeMap<_, _> = terms
         .thresholds
@@ -172,9 +54,9 @@ pub(super) fn conclude(terms: &PinnedTerms, context: &TierContext, watch: &Watch
 }
 
 /// What is concluded of one gate.
-pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> Conclusion {
-    let mut reading = read(bench, seen);
-    let needed = bench.slots_needed();
+pub(super) fn conclude_gate(tier_gate: &TierGate<'_>, seen: &Seen, now: Timestamp) -> Conclusion {
+    let mut reading = read(tier_gate, seen);
+    let needed = tier_gate.slots_needed();
     let mut tally = Tally {
         needed,
         measured: seen.forgotten.measured,
@@ -191,7 +73,7 @@ pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> C
         } else {
             tally.measured += 1;
         }
-        if failed.is_none() && fails(bench, &slot.says) {
+        if failed.is_none() && fails(tier_gate, &slot.says) {
             failed = Some(slot);
         }
         verdict = of_slot(&slot.says, tally.measured, needed);
@@ -202,11 +84,11 @@ pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> C
             passing_since = None;
         }
     }
-    let clockwork = bench.clockwork();
+    let clockwork = tier_gate.clockwork();
     let newest_due = clockwork.newest(earlier(now, seen.lag)).map_or(0, |(number, _)| number);
     tally.missed = newest_due.saturating_sub(tally.measured + tally.without_data);
     let newest = reading.slots.last().map(|slot| slot.at);
-    let fresh_until = newest.map(|at| later(at, bench.gate.evidence_ttl));
+    let fresh_until = newest.map(|at| later(at, tier_gate.gate.evidence_ttl));
     let ground = reading.not_before.unwrap_or(clockwork.ground);
     let open_since = last_pass.map_or(ground, |slot| slot.at).max(ground);
     let awaited = reading.awaited.filter(|since| verdict.0 == Verdict::Pass && now >= *since);
@@ -214,8 +96,8 @@ pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> C
         let why = format!("{} (slot {})", slot.says.words(), slot.number);
         (Verdict::Fail, Some(Reason::GateFailed), why, slot.at)
     } else if let Some(until) = fresh_until.filter(|until| now > *until) {
-        let why = if seen.lag >= bench.gate.evidence_ttl {
-            let (lag, ttl) = (seen.lag, bench.gate.evidence_ttl);
+        let why = if seen.lag >= tier_gate.gate.evidence_ttl {
+            let (lag, ttl) = (seen.lag, tier_gate.gate.evidence_ttl);
             format!(
                 "a look is made {lag} after its time (`lag` of the source) and may be relied on for {ttl} (`evidence-ttl`): lower the one, or raise the other"
             )
@@ -243,14 +125,14 @@ pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> C
     let decides = |slot: &&Read| reading.decisive.contains(&slot.number) || decided == Some(slot.number);
     let decisive = reading.slots.iter().filter(decides).map(|slot| slot.number).collect();
     let report = GateReport {
-        kind: bench.gate.kind,
-        source: bench.gate.source,
+        kind: tier_gate.gate.kind,
+        source: tier_gate.gate.source,
         verdict,
         reason,
         why,
         since,
         decided,
-        deadline: (verdict != Verdict::Pass).then(|| later(since, bench.gate.inconclusive_deadline)),
+        deadline: (verdict != Verdict::Pass).then(|| later(since, tier_gate.gate.inconclusive_deadline)),
         slots: tally,
         newest,
         fresh_until,
@@ -264,21 +146,21 @@ pub(super) fn conclude_gate(bench: &Bench<'_>, seen: &Seen, now: Timestamp) -> C
 }
 
 /// Whether what a slot says is a failure.
-fn fails(bench: &Bench<'_>, says: &Says) -> bool {
+fn fails(tier_gate: &TierGate<'_>, says: &Says) -> bool {
     match says {
         Says::Harm(_) => true,
-        Says::Unknown(_, Cause::Silence) => bench.gate.no_data == NoData::Fail,
+        Says::Unknown(_, Cause::Silence) => tier_gate.gate.no_data == NoData::Fail,
         _ => false,
     }
 }
 
 /// All slots.
-fn read(bench: &Bench<'_>, seen: &Seen) -> Reading {
-    match bench.gate.kind {
-        Kind::CountRatio => counts::read(bench, &seen.slots),
-        Kind::Sample => sample::read(bench, &seen.slots, seen.forgotten.measured),
-        Kind::Gauge => gauge::read(bench, &seen.slots),
-        Kind::BurnRate => burn::read(bench, &seen.slots),
+fn read(tier_gate: &TierGate<'_>, seen: &Seen) -> Reading {
+    match tier_gate.gate.kind {
+        Kind::CountRatio => counts::read(tier_gate, &seen.slots),
+        Kind::Sample => sample::read(tier_gate, &seen.slots, seen.forgotten.measured),
+        Kind::Gauge => gauge::read(tier_gate, &seen.slots),
+        Kind::BurnRate => burn::read(tier_gate, &seen.slots),
     }
 }
 

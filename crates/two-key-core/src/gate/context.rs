@@ -1,8 +1,9 @@
-//! What is judged: one lease at one tier.
+//! Context of a judgement: one lease at one tier.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -82,7 +83,7 @@ pub struct Pools {
 }
 
 /// Which version is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subject {
     /// What rolls out.

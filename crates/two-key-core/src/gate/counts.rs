@@ -2,145 +2,27 @@
 //!
 //! Each slot asks for the counts of the whole tier so far, so that a slot at which nobody looked loses no error.
 
-use std::collections::VecDeque;
-
-use jiff::Timestamp;
-
-use crate::model::policy::{Gate, Kind, Source, Worse};
-
 use super::{
     blocks::Blocks,
     comparison::Comparing,
-    conclude::{Bench, Cause, Figures, Read, Reading, Says},
+    counted::{Counted, Served, aggregate, minimum},
     limits::{Limits, State, Weighing},
-    measure::Value,
+    reading::{Figures, Read, Reading, Says, TierGate},
     report::Aggregate,
-    slot::later,
-    stats::counts::{Counts, certifying},
-    watch::{Part, Query, Side, Slot},
+    watch::Slot,
     words,
 };
 
-/// The confidence with which a default minimum of samples without failure would certify a limit.
-const CONFIDENCE: f64 = 0.95;
-/// The share of bad events that the default minimum certifies where the gate has no absolute limit.
-const CERTIFIED: f64 = 0.01;
-/// What rounding may add to a sum.
-pub(super) const ROUNDING: f64 = 1e-9;
-
-/// What a slot's two answers come to.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Counted {
-    /// Both are known.
-    Known(Counts),
-    /// The total is there and enough, and nothing counts the bad: none, as far as anybody knows.
-    NoneBad(f64),
-    /// The total is there and below its minimum, and nothing counts the bad.
-    TotalOnly(f64),
-    /// Nothing may be concluded.
-    Unknown(String, Cause),
-}
-
-impl Counted {
-    /// What is said where nothing may be concluded.
-    pub(super) fn says(self) -> Says {
-        match self {
-            Self::Unknown(why, cause) => Says::Unknown(why, cause),
-            Self::Known(_) | Self::NoneBad(_) | Self::TotalOnly(_) => {
-                Says::Unknown("nothing counts the bad ones".to_owned(), Cause::Silence)
-            }
-        }
-    }
-}
-
-/// How many events a PASS needs of a gate that counts, before the risk raises it. By default as many as, without a single bad one,
-/// would certify the absolute limit, or 1 %, with a confidence of 95 %.
-pub fn least_events(gate: &Gate) -> u32 {
-    gate.min.total.unwrap_or_else(|| {
-        let limit = gate.absolute.and_then(|absolute| absolute.max).map(crate::model::policy::Decimal::get);
-        let limit = limit.filter(|limit| *limit > 0.0 && *limit < 1.0).unwrap_or(CERTIFIED);
-        // Between 1 and a few hundred thousand for any limit that makes sense; more is capped.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let needed = certifying(limit, CONFIDENCE).clamp(1.0, f64::from(u32::MAX)) as u32;
-        needed
-    })
-}
-
-/// The same, raised, and as a number to compare counts with.
-pub(super) fn minimum(bench: &Bench<'_>) -> (u64, f64) {
-    let minimum = bench.raised(least_events(bench.gate));
-    #[allow(clippy::cast_precision_loss)]
-    (minimum, minimum as f64)
-}
-
-/// Whether bad events that nothing ever counted are none. Where fewer are worse, that would make harm of silence, or health.
-pub(super) fn is_none_good(gate: &Gate) -> bool {
-    gate.worse == Worse::Higher && gate.absolute.is_none_or(|absolute| absolute.min.is_none())
-}
-
-/// What is said of bad events that nothing counts, where that is not none.
-pub(super) fn uncounted(part: Part) -> Counted {
-    let why = format!("{}: no data, which is not the same as none", what(part, "bad"));
-    Counted::Unknown(why, Cause::Silence)
-}
-
-/// What a slot's answers say of one side.
-pub(super) fn counted(slot: &Slot, part: Part, minimum: f64) -> Counted {
-    let total = match number(slot, Part { query: Query::Total, ..part }) {
-        Number::Known(total) => total,
-        Number::Missing => return Counted::Unknown(format!("{}: no data", what(part, "total")), Cause::Silence),
-        Number::Unknown(why, cause) => return Counted::Unknown(format!("{}: {why}", what(part, "total")), cause),
-    };
-    match number(slot, Part { query: Query::Bad, ..part }) {
-        Number::Known(bad) if bad > total * (1.0 + ROUNDING) + ROUNDING => {
-            let why = format!("{bad} bad of {total} in all cannot be");
-            Counted::Unknown(format!("{}: {why}", what(part, "counts")), Cause::Silence)
-        }
-        Number::Known(bad) => Counted::Known(Counts { bad, total }),
-        Number::Missing if total >= minimum => Counted::NoneBad(total),
-        Number::Missing => Counted::TotalOnly(total),
-        Number::Unknown(why, cause) => Counted::Unknown(format!("{}: {why}", what(part, "bad")), cause),
-    }
-}
-
-enum Number {
-    Known(f64),
-    Missing,
-    Unknown(String, Cause),
-}
-
-fn number(slot: &Slot, part: Part) -> Number {
-    match slot.value(part) {
-        Some(Value::Number(number)) if number.is_finite() && *number >= 0.0 => Number::Known(*number),
-        Some(Value::Number(number)) => Number::Unknown(format!("{number} is no count"), Cause::Silence),
-        Some(Value::Nothing) => Number::Missing,
-        Some(Value::Invalid(why)) => Number::Unknown(why.clone(), Cause::Silence),
-        Some(Value::Failed(why)) => Number::Unknown(why.clone(), Cause::Provider),
-        Some(Value::Observations(_) | Value::Summarized(_)) => {
-            Number::Unknown("observations where a count was expected".to_owned(), Cause::Silence)
-        }
-        None => Number::Unknown("it was not asked for".to_owned(), Cause::Silence),
-    }
-}
-
-pub(super) fn what(part: Part, query: &str) -> String {
-    let side = match part.side {
-        Side::Candidate => "candidate",
-        Side::Baseline => "baseline",
-    };
-    part.window.map_or_else(|| format!("{side} {query}"), |window| format!("{side} {query} over {window}"))
-}
-
 /// Reads the slots of a count-ratio gate.
-pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
-    let (minimum, least) = minimum(bench);
+pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
+    let (minimum, least) = minimum(tier_gate);
     let mut reading = Reading { minimum: Some(minimum), ..Reading::default() };
     let mut tier = Tier {
-        bench,
+        of: tier_gate,
         least,
-        limits: Limits::new(bench),
+        limits: Limits::new(tier_gate),
         blocks: Blocks::default(),
-        comparing: Comparing::new(bench, least),
+        comparing: Comparing::new(tier_gate, least),
         served: Served::default(),
     };
     for (index, slot) in slots.iter().enumerate() {
@@ -152,116 +34,13 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
         reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
     }
     reading.marks.extend(tier.served.mark());
-    reading.awaited = tier.comparing.awaits().then(|| bench.baked());
+    reading.awaited = tier.comparing.awaits().then(|| tier_gate.baked());
     reading
-}
-
-/// The parts of a count-ratio gate.
-pub(super) fn part(side: Side) -> Part {
-    Part { side, query: Query::Total, window: None }
-}
-
-/// How many slots a total has to stay below what was counted before, until what it counts is what there is.
-const SETTLED: usize = 3;
-
-/// The highest that each count of a tier was. Of two replicas one may know less, and Prometheus extrapolates: what fell for a slot or
-/// two is not begun anew, and what rises to where it was is nothing new.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Level {
-    highest: Counts,
-    /// The totals of the newest slots.
-    recent: VecDeque<f64>,
-}
-
-impl Level {
-    /// Takes a slot's counts; returns what is new of them.
-    pub(super) fn rise(&mut self, now: Counts) -> Counts {
-        let settled = self.recent.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if self.recent.len() == SETTLED && settled < self.highest.total {
-            self.highest.total = settled;
-            self.highest.bad = self.highest.bad.min(now.bad);
-        }
-        self.recent.push_back(now.total);
-        if self.recent.len() > SETTLED {
-            self.recent.pop_front();
-        }
-        if now.total < self.highest.total {
-            return Counts::default();
-        }
-        let new = now.since(self.highest);
-        self.highest = Counts { bad: self.highest.bad.max(now.bad), total: now.total };
-        new
-    }
-}
-
-/// Prometheus extrapolates what it counts to the edges of a window, so that a count may fall a little as its window
-/// grows; less than this of what was counted before is no such fall.
-const EXTRAPOLATED: f64 = 1.0 / 3.0;
-
-/// Whether counts of a tier, which only grow, were begun anew.
-pub(super) fn fell(gate: &Gate, now: Counts, before: Counts) -> bool {
-    let kept = if gate.source == Source::Prometheus { EXTRAPOLATED } else { 1.0 };
-    let fell = |now: f64, before: f64| now < before * kept - ROUNDING && before - now >= 1.0;
-    fell(now.total, before.total) || (kept >= 1.0 && fell(now.bad, before.bad))
-}
-
-/// When events were last seen to come.
-#[derive(Debug, Clone, Copy)]
-struct Last {
-    slot: u64,
-    at: Timestamp,
-    total: f64,
-}
-
-/// Whether somebody still serves, by a total that is asked for in each slot.
-#[derive(Debug, Default)]
-pub(super) struct Served {
-    last: Option<Last>,
-    recent: VecDeque<f64>,
-}
-
-impl Served {
-    /// Takes a slot's total. What is asked of Prometheus moves by what half a slot brings although nothing comes, by
-    /// extrapolation; that is no sign of life. Neither is that it fell, or is again what it was before it fell.
-    pub(super) fn see(&mut self, bench: &Bench<'_>, slot: &Slot, total: f64) {
-        let settled = self.recent.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if let Some(last) = self.last.as_mut().filter(|last| self.recent.len() == SETTLED && settled < last.total) {
-            last.total = settled;
-        }
-        let extrapolated = bench.gate.source == Source::Prometheus && bench.gate.kind == Kind::CountRatio;
-        let drift = if extrapolated {
-            let lasted = slot.at.as_second().saturating_sub(bench.clockwork().ground.as_second()).max(1);
-            #[allow(clippy::cast_precision_loss, reason = "seconds of any tier are exact")]
-            let part = bench.gate.interval.as_secs() as f64 / 2.0 / lasted as f64;
-            total * part.min(1.0)
-        } else {
-            0.0
-        };
-        if self.last.is_none_or(|last| total - last.total >= drift.max(1.0)) {
-            self.last = Some(Last { slot: slot.number, at: slot.at, total });
-        }
-        self.recent.push_back(total);
-        if self.recent.len() > SETTLED {
-            self.recent.pop_front();
-        }
-    }
-
-    /// Since when nothing new came, if that is longer than a look may be relied on. What stopped serving goes on to look as well as
-    /// it did when it last served. At the last tier there is nobody else who would serve, and nowhere to go from there.
-    pub(super) fn silent_since(&self, bench: &Bench<'_>, slot: &Slot) -> Option<Timestamp> {
-        let last = self.last.filter(|last| last.total > 0.0 && !bench.context.last)?;
-        (slot.at > later(last.at, bench.gate.evidence_ttl)).then_some(last.at)
-    }
-
-    /// The slot with which something last came.
-    pub(super) fn mark(&self) -> Option<u64> {
-        self.last.map(|last| last.slot)
-    }
 }
 
 /// One tier, slot by slot.
 struct Tier<'a> {
-    bench: &'a Bench<'a>,
+    of: &'a TierGate<'a>,
     least: f64,
     limits: Limits,
     blocks: Blocks<1>,
@@ -282,8 +61,8 @@ impl Tier<'_> {
             unknown @ (Counted::NoneBad(_) | Counted::Unknown(..)) => return unknown.says(),
         };
         figures.candidate = aggregate(candidate);
-        self.served.see(self.bench, slot, candidate.total);
-        reading.marks.extend(self.blocks.add(self.bench, slot, [candidate]));
+        self.served.see(self.of, slot, candidate.total);
+        reading.marks.extend(self.blocks.add(self.of, slot, [candidate]));
         let [blocks] = &self.blocks.counts;
         let limit = self.limits.hold(candidate, self.least, Weighing::Blocks(blocks));
         if let State::Broken(why) = limit {
@@ -300,14 +79,10 @@ impl Tier<'_> {
             }
             (_, State::Beyond(why)) => Says::Few(why),
             (Says::Few(why) | Says::Partial(why), _) => few(&why),
-            (Says::Fine(why), _) => match self.served.silent_since(self.bench, slot) {
+            (Says::Fine(why), _) => match self.served.silent_since(self.of, slot) {
                 Some(since) => Says::Few(format!("no event was counted since {since}; {}", words::counts(candidate))),
                 None => Says::Fine(format!("{}{why}", words::counts(candidate))),
             },
         }
     }
-}
-
-pub(super) fn aggregate(counts: Counts) -> Aggregate {
-    Aggregate { bad: Some(counts.bad), total: Some(counts.total), ..Aggregate::default() }
 }

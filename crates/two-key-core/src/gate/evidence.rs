@@ -10,12 +10,13 @@ use crate::{
 
 use super::{
     answers::meaning,
-    conclude::{Bench, conclude},
+    conclude::conclude,
     context::TierContext,
     difference::difference,
     judge::kept,
     measure::Value,
     question::{Planned, plan, plan_metric},
+    reading::TierGate,
     report::{Judgement, Verdict},
     slot::Slots,
     thresholds,
@@ -24,7 +25,7 @@ use super::{
 
 /// The form of the document, and the methods by which it is judged: whatever changes what is concluded from the same answers
 /// is another one.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// How long a document may be and still be written for people to read.
 const READABLE_BYTES: usize = 1024 * 1024;
 /// The largest document that is read.
@@ -34,7 +35,7 @@ pub const MAX_EVIDENCE_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
-    /// The form of the document: 4.
+    /// The form of the document: 5.
     version: u32,
     /// What was judged.
     pub context: TierContext,
@@ -68,7 +69,7 @@ impl Evidence {
     pub fn new(terms: PinnedTerms, context: TierContext, mut watch: Watch, judgement: Judgement) -> Self {
         for (id, seen) in &mut watch.gates {
             if let Some(gate) = terms.gates.get(id) {
-                let keep = kept(&Bench::new(id, gate, &terms, &context), &terms, seen, judgement.at);
+                let keep = kept(&TierGate::new(id, gate, &terms, &context), &terms, seen, judgement.at);
                 seen.thin_long(&keep);
             }
         }
@@ -129,11 +130,11 @@ impl Evidence {
         let (mut differences, mut on_word) = (Vec::new(), 0);
         let nothing = Seen::default();
         for (id, gate) in &self.terms.gates {
-            let bench = Bench::new(id, gate, &self.terms, &self.context);
+            let tier_gate = TierGate::new(id, gate, &self.terms, &self.context);
             let plan = |at| plan(gate, &self.context, at);
             let seen = self.watch.gates.get(id).unwrap_or(&nothing);
-            let keep = kept(&bench, &self.terms, seen, self.judgement.at);
-            let of = Of { what: "gate", id, seen, keep: &keep, clockwork: bench.clockwork() };
+            let keep = kept(&tier_gate, &self.terms, seen, self.judgement.at);
+            let of = Of { what: "gate", id, seen, keep: &keep, clockwork: tier_gate.clockwork() };
             on_word += self.check(of, &plan, &mut differences);
         }
         for (id, seen) in &self.watch.gates {
@@ -152,7 +153,8 @@ impl Evidence {
             let plan = |at| vec![plan_metric(metric, &self.context, at)];
             let (halting, row) = thresholds::halting(id, &self.terms, &self.context, seen);
             let keep = Keep { halting, row, ..Keep::default() };
-            let of = Of { what: "threshold", id, seen, keep: &keep, clockwork: thresholds::clockwork(&self.context) };
+            let of =
+                Of { what: "threshold", id, seen, keep: &keep, clockwork: Slots::of_thresholds(self.context.started) };
             on_word += self.check(of, &plan, &mut differences);
         }
         if let Some(other) = self.watch.is_of_another(&self.context) {

@@ -1,9 +1,9 @@
 //! Gauges: one value at a time, within absolute limits.
 
 use super::{
-    conclude::{Bench, Cause, Figures, Read, Reading, Says},
     limits::{Limits, State},
     measure::Value,
+    reading::{Cause, Figures, Read, Reading, Says, TierGate},
     report::Aggregate,
     stats::Summary,
     watch::{Part, Query, Side, Slot},
@@ -11,9 +11,9 @@ use super::{
 };
 
 /// Reads the slots of a gauge.
-pub(super) fn read(bench: &Bench<'_>, slots: &[Slot]) -> Reading {
+pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
     let mut reading = Reading::default();
-    let mut limits = Limits::new(bench);
+    let mut limits = Limits::new(tier_gate);
     let mut values = Vec::new();
     let mut broken = false;
     for (index, slot) in slots.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What metrics say of the tier that a lease is at, as far as moves go. Pure, and the same for agents and appliers: both
+//! Health of the tier that a lease is at, as far as moves go. Pure, and the same for agents and appliers: both
 //! halt when a limit is crossed or a gate fails, and neither takes silence for health.
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-use super::{Aggregate, Evidence, Judgement, Measure, ThresholdState, TierContext, Verdict, Watch, judge};
+use super::{Aggregate, Evidence, Judgement, Measure, ThresholdState, TierContext, Verdict, Watch, judge, words};
 
 /// Where a tier's gates stand in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +246,9 @@ fn round(number: f64) -> String {
     if number.abs() >= 1e15 {
         return format!("{number:.2e}");
     }
+    if number.abs() < 0.1 {
+        return words::number(number);
+    }
     let digits = if number.abs() >= 100.0 || number.fract() == 0.0 { 0 } else { 2 };
     format!("{number:.digits$}")
 }
@@ -330,6 +333,13 @@ mod tests {
         }
         let well = || look(Gates::Pass, Limits::Fine);
         assert_eq!(combined(well(), well()).health.against(), None);
+    }
+
+    #[test]
+    fn figures_tell_small_numbers_from_none() {
+        let said = [0.004, 0.02, 0.25, 3.0, 412.4, 2e15].map(round);
+        assert_eq!(said, ["0.004", "0.02", "0.25", "3", "412", "2.00e15"]);
+        assert_eq!(round(0.0), "0");
     }
 
     #[test]

@@ -10,10 +10,11 @@ use crate::{
 };
 
 use super::{
-    conclude::{Bench, conclude, conclude_gate},
+    conclude::{conclude, conclude_gate},
     context::TierContext,
     measure::{Answer, Measure, Metric, Value},
     question::{Planned, plan, plan_metric},
+    reading::TierGate,
     report::Judgement,
     slot::{Slots, earlier},
     thresholds,
@@ -53,7 +54,7 @@ pub fn judge(
 pub fn slot_times(terms: &PinnedTerms, context: &TierContext, end: Timestamp) -> Vec<Timestamp> {
     let gates = terms.gates.values().map(|gate| Slots::new(context.started, gate.settle, gate.interval));
     let metrics = terms.thresholds.keys().any(|name| !terms.gates.contains_key(name));
-    let clockworks = gates.chain(metrics.then(|| thresholds::clockwork(context)));
+    let clockworks = gates.chain(metrics.then(|| Slots::of_thresholds(context.started)));
     let times: BTreeSet<Timestamp> = clockworks
         .flat_map(|clockwork| {
             let last = clockwork.newest(end).map_or(0, |(number, _)| number);
@@ -72,10 +73,10 @@ fn look_at_gate(
     now: Timestamp,
     measure: &dyn Measure,
 ) {
-    let bench = Bench::new(id, gate, terms, context);
+    let tier_gate = TierGate::new(id, gate, terms, context);
     let seen = watch.gates.entry(id.clone()).or_default();
     seen.lag = measure.lag(gate.source);
-    let due = bench.clockwork().newest(earlier(now, seen.lag));
+    let due = tier_gate.clockwork().newest(earlier(now, seen.lag));
     let Some((number, at)) = due.filter(|(number, _)| *number > seen.newest()) else { return };
     let mut answers: Vec<Answered> = Vec::new();
     for planned in plan(gate, context, at) {
@@ -85,7 +86,7 @@ fn look_at_gate(
         let again = failed.map(|failed| Answered { part, query: None, from, raw: None, value: failed.value.clone() });
         answers.push(again.unwrap_or_else(|| ask(planned, measure)));
     }
-    let keep = kept(&bench, terms, seen, at);
+    let keep = kept(&tier_gate, terms, seen, at);
     seen.push(Slot { number, at, answers }, &keep);
 }
 
@@ -99,7 +100,7 @@ fn look_at_metric(
     measure: &dyn Measure,
 ) {
     let seen = watch.thresholds.entry(name.clone()).or_default();
-    let clockwork = thresholds::clockwork(context);
+    let clockwork = Slots::of_thresholds(context.started);
     seen.lag = measure.lag(metric.source);
     let due = clockwork.newest(earlier(now, seen.lag));
     let Some((number, at)) = due.filter(|(number, _)| *number > seen.newest()) else { return };
@@ -111,9 +112,9 @@ fn look_at_metric(
 }
 
 /// What is to be kept of a gate's slots as of a time: what its verdict and its threshold rest on.
-pub(super) fn kept(bench: &Bench<'_>, terms: &PinnedTerms, seen: &Seen, at: Timestamp) -> Keep {
-    let (halting, row) = thresholds::halting(bench.id, terms, bench.context, seen);
-    let mut keep = conclude_gate(bench, seen, at).keep;
+pub(super) fn kept(tier_gate: &TierGate<'_>, terms: &PinnedTerms, seen: &Seen, at: Timestamp) -> Keep {
+    let (halting, row) = thresholds::halting(tier_gate.id, terms, tier_gate.context, seen);
+    let mut keep = conclude_gate(tier_gate, seen, at).keep;
     keep.row.extend(row);
     Keep { halting, ..keep }
 }

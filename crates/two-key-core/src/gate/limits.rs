@@ -3,7 +3,7 @@
 use crate::model::policy::{Absolute, LimitRule};
 
 use super::{
-    conclude::Bench,
+    reading::TierGate,
     stats::{
         counts::{self, Counts, ln_e, ln_e_above},
         dispersion::Variation,
@@ -97,10 +97,10 @@ impl Weighing<'_> {
 }
 
 impl Limits {
-    pub(super) fn new(bench: &Bench<'_>) -> Self {
-        let absolute = bench.gate.absolute;
-        let rule = absolute.and_then(|absolute| absolute.rule).unwrap_or(LimitRule::usual(bench.gate.kind));
-        Self { absolute, rule, needed: -libm::log(bench.budget.limit()), row: 0 }
+    pub(super) fn new(tier_gate: &TierGate<'_>) -> Self {
+        let absolute = tier_gate.gate.absolute;
+        let rule = absolute.and_then(|absolute| absolute.rule).unwrap_or(LimitRule::usual(tier_gate.gate.kind));
+        Self { absolute, rule, needed: -libm::log(tier_gate.budget.limit()), row: 0 }
     }
 
     /// Whether a share of bad ones is limited, so that all of them bad are beyond it.

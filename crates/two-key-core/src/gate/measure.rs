@@ -1,4 +1,4 @@
-//! What metrics sources are asked, and what they may answer.
+//! Measurements: the questions to metrics sources, and their answers.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

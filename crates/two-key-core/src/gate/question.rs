@@ -1,4 +1,4 @@
-//! Which questions a slot asks of a gate.
+//! Questions that a slot asks of a gate.
 
 use jiff::Timestamp;
 
@@ -10,9 +10,8 @@ use crate::model::{
 use super::{
     context::{Subject, TierContext},
     measure::{Metric, Question, Shape},
-    slot::{Slots, earlier},
+    slot::{METRIC_INTERVAL, Slots, earlier},
     template::{Variables, render},
-    thresholds,
     watch::{Part, Query, Side},
 };
 
@@ -60,7 +59,7 @@ pub(super) fn plan(gate: &Gate, context: &TierContext, at: Timestamp) -> Vec<Pla
 
 /// The question of a slot of a threshold that no gate measures.
 pub(super) fn plan_metric(metric: &Metric, context: &TierContext, at: Timestamp) -> Planned {
-    let from = earlier(at, thresholds::METRIC_INTERVAL).max(thresholds::clockwork(context).ground);
+    let from = earlier(at, METRIC_INTERVAL).max(Slots::of_thresholds(context.started).ground);
     let variables = Variables { context, candidate: &context.candidate, pool: context.subject, from, at };
     let question = render(&metric.query, metric.source, &variables).map(|query| Question {
         source: metric.source,

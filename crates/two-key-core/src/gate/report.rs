@@ -1,4 +1,4 @@
-//! What is concluded of a tier: verdicts, and the figures that they rest on.
+//! Report on a tier: verdicts, and the figures that they rest on.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -173,7 +173,7 @@ pub enum Comparison {
     EValue {
         /// The evidence for harm, valid at any time; 1 says nothing. At most 1e299.
         e_value: f64,
-        /// The same without the candidate's worst slot.
+        /// The same without the candidate's worst minute, whenever it began: without the worst slot, or two one after the other.
         without_worst: f64,
         /// What shows harm at any time.
         needed: f64,

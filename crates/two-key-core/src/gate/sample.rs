@@ -5,18 +5,18 @@ use crate::model::policy::{Decimal, LimitRule, Worse};
 
 use super::{
     blocks,
-    conclude::{Bench, Cause, Figures, Read, Reading, Says},
     context::Recorded,
-    counts::Served,
+    counted::Served,
     limits::{BEYOND, Limits, Percentiles, State},
     measure::{Observations, Value},
     question::compares,
+    reading::{Cause, Figures, Read, Reading, Says, TierGate},
     report::{Aggregate, Comparison},
     stats::{
         Summary,
         counts::{Counts, ln_e_above},
         dispersion::Variation,
-        ranks::{effective, mann_whitney_in_order, shift, smallest_p},
+        ranks::{effective, mann_whitney_in_order, shift, smallest_p_in_order},
     },
     watch::{Part, Query, Side, Slot},
     words,
@@ -32,15 +32,15 @@ struct Observed<'a> {
 }
 
 /// Reads the slots of a sample gate. `forgotten` slots with data came before.
-pub(super) fn read(bench: &Bench<'_>, slots: &[Slot], forgotten: u64) -> Reading {
-    let least = bench.raised(bench.gate.min.n.unwrap_or(MIN_OBSERVATIONS));
+pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot], forgotten: u64) -> Reading {
+    let least = tier_gate.raised(tier_gate.gate.min.n.unwrap_or(MIN_OBSERVATIONS));
     let mut reading = Reading { minimum: Some(least), ..Reading::default() };
-    if baseline_of(bench) != Versus::Nothing {
-        reading.not_before = Some(bench.clockwork().ground.max(bench.baked()));
+    if baseline_of(tier_gate) != Versus::Nothing {
+        reading.not_before = Some(tier_gate.clockwork().ground.max(tier_gate.baked()));
     }
-    let limits = Limits::new(bench);
+    let limits = Limits::new(tier_gate);
     let mut tier = Tier {
-        bench,
+        of: tier_gate,
         least,
         limits,
         measured: forgotten,
@@ -63,26 +63,26 @@ pub(super) fn read(bench: &Bench<'_>, slots: &[Slot], forgotten: u64) -> Reading
 /// What a slot observed of the candidate: in short, and the evidence that more than a share of the observations are beyond a value,
 /// as a natural logarithm, if they were kept.
 pub(super) fn beyond(
-    bench: &Bench<'_>,
+    tier_gate: &TierGate<'_>,
     slot: &Slot,
     is_beyond: impl Fn(f64) -> bool,
     share: f64,
 ) -> Result<(Summary, Option<f64>), Says> {
     let observed = observed(slot, Side::Candidate)?;
-    Ok((observed.summary, observed.whole.map(|whole| ln_e_beyond(bench, slot, whole, is_beyond, share))))
+    Ok((observed.summary, observed.whole.map(|whole| ln_e_beyond(tier_gate, slot, whole, is_beyond, share))))
 }
 
 /// Evidence that more than a share of observations are beyond a value, as a natural logarithm. They are weighed as events are, in as
 /// many parts, one after another, as the tier has had blocks. Before parts show how they vary, what resembles the ones before it is
 /// taken for one, up to all of a part.
 fn ln_e_beyond(
-    bench: &Bench<'_>,
+    tier_gate: &TierGate<'_>,
     slot: &Slot,
     observations: &[f64],
     is_beyond: impl Fn(f64) -> bool,
     share: f64,
 ) -> f64 {
-    let parts = usize::try_from(blocks::number(bench, slot)).unwrap_or(usize::MAX).saturating_add(1);
+    let parts = usize::try_from(blocks::number(tier_gate, slot)).unwrap_or(usize::MAX).saturating_add(1);
     let length = observations.len().div_ceil(parts).max(1);
     #[allow(clippy::cast_precision_loss, reason = "there are 20,000 at most")]
     let part = |part: &[f64]| {
@@ -103,16 +103,16 @@ enum Versus<'a> {
 }
 
 /// What the candidate is compared with at this tier.
-fn baseline_of<'a>(bench: &Bench<'a>) -> Versus<'a> {
-    match (bench.gate.compare, bench.context.recorded.get(bench.id)) {
-        (Some(_), _) if compares(bench.gate, bench.context) => Versus::Beside,
+fn baseline_of<'a>(tier_gate: &TierGate<'a>) -> Versus<'a> {
+    match (tier_gate.gate.compare, tier_gate.context.recorded.get(tier_gate.id)) {
+        (Some(_), _) if compares(tier_gate.gate, tier_gate.context) => Versus::Beside,
         (Some(_), Some(Recorded::Observations(observations))) => Versus::Recorded(observations),
         _ => Versus::Nothing,
     }
 }
 
 struct Tier<'a> {
-    bench: &'a Bench<'a>,
+    of: &'a TierGate<'a>,
     least: u64,
     limits: Limits,
     /// Slots with data so far.
@@ -131,7 +131,7 @@ impl Tier<'_> {
             Ok(observed) => observed,
             Err(says) => return says,
         };
-        self.served.see(self.bench, slot, count(made(&candidate.summary)));
+        self.served.see(self.of, slot, count(made(&candidate.summary)));
         figures.candidate = aggregate(&candidate);
         figures.comparison = self.comparison;
         // A limit that is broken is broken whatever is known of the baseline.
@@ -145,7 +145,7 @@ impl Tier<'_> {
             self.measured += 1;
             return Says::Harm(why);
         }
-        let baseline = match baseline_of(self.bench) {
+        let baseline = match baseline_of(self.of) {
             Versus::Nothing => None,
             Versus::Beside => match observed(slot, Side::Baseline) {
                 Ok(observed) => Some(observed),
@@ -171,14 +171,14 @@ impl Tier<'_> {
         }
         let says = match (baseline, &self.looked) {
             (None, _) => {
-                let alone = if self.bench.gate.compare.is_some() { "; there is nothing to compare with" } else { "" };
+                let alone = if self.of.gate.compare.is_some() { "; there is nothing to compare with" } else { "" };
                 Says::Fine(format!("{words}{alone}"))
             }
             (Some(_), Some(looked)) => looked.clone(),
             (Some(baseline), None) => self.look(slot, &candidate, &baseline, reading),
         };
         figures.comparison = self.comparison;
-        match (says, limit, self.served.silent_since(self.bench, slot)) {
+        match (says, limit, self.served.silent_since(self.of, slot)) {
             (Says::Fine(_), State::Beyond(why), _) => Says::Few(why),
             (Says::Fine(words), _, Some(since)) => Says::Few(format!("nothing was observed since {since}; {words}")),
             (says, ..) => says,
@@ -187,13 +187,15 @@ impl Tier<'_> {
 
     /// Holds the candidate's observations to the absolute limits. A point needs the minimum of them.
     fn hold(&mut self, slot: &Slot, candidate: &Observed<'_>) -> State {
-        let Some(absolute) = self.bench.gate.absolute else { return State::Kept };
+        let Some(absolute) = self.of.gate.absolute else { return State::Kept };
         if absolute.rule == Some(LimitRule::Point) && made(&candidate.summary) < self.least {
             return State::Kept;
         }
-        let bench = self.bench;
-        let above = |max: Decimal| Some(ln_e_beyond(bench, slot, candidate.whole?, |value| value > max.get(), BEYOND));
-        let below = |min: Decimal| Some(ln_e_beyond(bench, slot, candidate.whole?, |value| value < min.get(), BEYOND));
+        let tier_gate = self.of;
+        let above =
+            |max: Decimal| Some(ln_e_beyond(tier_gate, slot, candidate.whole?, |value| value > max.get(), BEYOND));
+        let below =
+            |min: Decimal| Some(ln_e_beyond(tier_gate, slot, candidate.whole?, |value| value < min.get(), BEYOND));
         self.limits.hold_percentiles(Percentiles {
             p5: candidate.summary.p5,
             p95: candidate.summary.p95,
@@ -205,20 +207,20 @@ impl Tier<'_> {
     /// The one look, once the tier has baked.
     fn look(&mut self, slot: &Slot, candidate: &Observed<'_>, baseline: &Observed<'_>, reading: &mut Reading) -> Says {
         let words = in_words(candidate);
-        let due = self.bench.baked();
-        if slot.at < due || self.measured < self.bench.slots_needed() {
+        let due = self.of.baked();
+        if slot.at < due || self.measured < self.of.slots_needed() {
             let when = if slot.at < due { format!("at {due}") } else { "when there are enough slots".to_owned() };
             return Says::Few(format!("compared once, {when}; {words}"));
         }
-        let Some(alpha) = self.bench.budget.comparison(self.bench.gate) else { return Says::Fine(words) };
+        let Some(alpha) = self.of.budget.comparison(self.of.gate) else { return Says::Fine(words) };
         let too_few = || Says::Few(format!("too few observations to notice harm; {words}"));
         // Only what was looked at is kept whole, so this slot was not: it had too few.
         let (Some(ours), Some(theirs)) = (candidate.whole, baseline.whole) else { return too_few() };
-        if smallest_p(ours.len(), theirs.len()) > alpha {
+        if smallest_p_in_order(ours, theirs) > alpha {
             return too_few();
         }
         let Some(compared) = mann_whitney_in_order(ours, theirs) else { return too_few() };
-        let (p, effect) = match self.bench.gate.worse {
+        let (p, effect) = match self.of.gate.worse {
             Worse::Higher => (compared.p_greater, compared.a12),
             Worse::Lower => (compared.p_less, 1.0 - compared.a12),
         };
@@ -234,7 +236,7 @@ impl Tier<'_> {
             shift: shift(ours, theirs),
             slot: slot.number,
         });
-        let floor = self.bench.gate.compare.and_then(|compare| compare.min_a12).map_or(0.5, Decimal::get);
+        let floor = self.of.gate.compare.and_then(|compare| compare.min_a12).map_or(0.5, Decimal::get);
         let words = format!(
             "{words} against {} of the baseline{} (p {p:.2e} of {alpha:.2e}, A12 {:.2})",
             words::number(baseline.summary.p50),

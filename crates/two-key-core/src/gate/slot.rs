@@ -4,6 +4,9 @@ use jiff::Timestamp;
 
 use crate::model::document::Span;
 
+/// How often a threshold that no gate measures is looked at.
+pub(super) const METRIC_INTERVAL: Span = Span::seconds(30);
+
 /// The clockwork of one gate at one tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slots {
@@ -17,6 +20,11 @@ impl Slots {
     pub(super) fn new(started: Timestamp, settle: Span, interval: Span) -> Self {
         let interval = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX).max(1);
         Self { ground: later(started, settle), interval }
+    }
+
+    /// The clockwork of thresholds that no gate measures: they do not wait for anything to settle.
+    pub(super) fn of_thresholds(started: Timestamp) -> Self {
+        Self::new(started, Span::seconds(0), METRIC_INTERVAL)
     }
 
     /// The newest slot that is due, and its time.

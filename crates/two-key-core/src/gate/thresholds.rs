@@ -17,28 +17,21 @@ use crate::{
 use super::{
     blocks::Blocks,
     burn,
-    conclude::{Bench, Says},
     context::TierContext,
-    counts::{self, Counted, counted, uncounted},
+    counted::{self, Counted, counted, uncounted},
     gauge,
     limits::BEYOND,
+    reading::{Says, TierGate},
     report::{ThresholdReport, ThresholdState},
     sample,
-    slot::{Slots, later},
+    slot::later,
     stats::counts::{Counts, beginning, ln_e, ln_e_since_any},
     watch::{Seen, Side, Slot, Watch},
     words,
 };
 
-/// How often a threshold that no gate measures is looked at.
-pub(super) const METRIC_INTERVAL: Span = Span::seconds(30);
 /// How long such a look may be relied on.
 const METRIC_TTL: Span = Span::seconds(120);
-
-/// The clockwork of thresholds that no gate measures: they do not wait for anything to settle.
-pub(super) fn clockwork(context: &TierContext) -> Slots {
-    Slots::new(context.started, Span::seconds(0), METRIC_INTERVAL)
-}
 
 /// What is concluded of a threshold.
 pub(super) fn report(
@@ -132,11 +125,11 @@ fn looks(name: &GateId, threshold: &Threshold, terms: &PinnedTerms, context: &Ti
     let Some(gate) = terms.gates.get(name) else {
         return seen.slots.iter().map(|slot| Look::new(slot, gauge::value(slot).map(Known::exact))).collect();
     };
-    let bench = Bench::new(name, gate, terms, context);
+    let tier_gate = TierGate::new(name, gate, terms, context);
     let test = Test {
-        bench: &bench,
+        tier_gate: &tier_gate,
         halt: threshold.halt.filter(|_| threshold.rule.unwrap_or(LimitRule::usual(gate.kind)) == LimitRule::Test),
-        needed: -libm::log(bench.budget.limit()),
+        needed: -libm::log(tier_gate.budget.limit()),
     };
     if gate.kind == Kind::CountRatio {
         return test.percentages(&seen.slots);
@@ -193,7 +186,7 @@ impl Known {
 /// How a threshold is tested that a gate of its name measures: for count-ratio the percentage of bad events, of late; for a
 /// sample the 95th percentile; for a burn rate how fast the budget burns over the shortest window.
 struct Test<'a> {
-    bench: &'a Bench<'a>,
+    tier_gate: &'a TierGate<'a>,
     /// The limit that is tested; none where a value beyond it is enough.
     halt: Option<Limit>,
     /// The natural logarithm of the evidence that it takes.
@@ -218,12 +211,12 @@ impl Test<'_> {
     /// The percentage of bad events over the newest slots that have the minimum of events together: a long quiet tier must
     /// not water down what is wrong now.
     fn percentages(&self, slots: &[Slot]) -> Vec<Look> {
-        let (minimum, least) = counts::minimum(self.bench);
+        let (minimum, least) = counted::minimum(self.tier_gate);
         let mut known: Vec<Counts> = Vec::new();
         let (mut blocks, mut ever) = (Blocks::<1>::default(), false);
         let mut looks = Vec::new();
         for slot in slots {
-            let counted = match counted(slot, counts::part(Side::Candidate), least) {
+            let counted = match counted(slot, counted::part(Side::Candidate), least) {
                 Counted::NoneBad(total) if !ever && self.is_none_good() => Counted::Known(Counts { bad: 0.0, total }),
                 other => {
                     ever |= matches!(other, Counted::Known(_));
@@ -232,7 +225,7 @@ impl Test<'_> {
             };
             let known_now = match counted {
                 Counted::Known(now) => {
-                    blocks.add(self.bench, slot, [now]);
+                    blocks.add(self.tier_gate, slot, [now]);
                     known.push(now);
                     let recent = recent(&known, now, least);
                     let few =
@@ -244,7 +237,7 @@ impl Test<'_> {
                     let total = words::count(total);
                     Err(Says::Few(format!("{total} of {minimum} events, none known to be bad")))
                 }
-                Counted::NoneBad(_) => Err(uncounted(counts::part(Side::Candidate)).says()),
+                Counted::NoneBad(_) => Err(uncounted(counted::part(Side::Candidate)).says()),
                 Counted::Unknown(why, cause) => Err(Says::Unknown(why, cause)),
             };
             looks.push(Look::new(slot, known_now));
@@ -254,7 +247,7 @@ impl Test<'_> {
 
     /// Whether bad events that nothing ever counted are none: not where that would cross a limit.
     fn is_none_good(&self) -> bool {
-        counts::is_none_good(self.bench.gate) && self.halt.is_none_or(|halt| halt.side == Above)
+        counted::is_none_good(self.tier_gate.gate) && self.halt.is_none_or(|halt| halt.side == Above)
     }
 
     fn shown_of(&self, blocks: &[Counts], value: f64) -> Result<Option<Shown>, Says> {
@@ -275,15 +268,15 @@ impl Test<'_> {
     fn percentile(&self, slot: &Slot) -> Result<Known, Says> {
         let is_beyond = |value: f64| self.halt.is_some_and(|halt| halt.crossed(value));
         let limit = if self.halt.is_none_or(|halt| halt.side == Above) { BEYOND } else { 1.0 - BEYOND };
-        let (summary, evidence) = sample::beyond(self.bench, slot, is_beyond, limit)?;
+        let (summary, evidence) = sample::beyond(self.tier_gate, slot, is_beyond, limit)?;
         // Of a slot of which only figures were kept, nothing was shown when it was the newest.
         let shown = self.shown(limit, |_, _| evidence.unwrap_or(f64::NEG_INFINITY))?;
         Ok(Known { value: summary.p95, few: None, shown })
     }
 
     fn burn(&self, slot: &Slot) -> Result<Known, Says> {
-        let (counts, rate, passed) = burn::shortest(self.bench, slot)?;
-        let budget = self.bench.gate.objective.map_or(1.0, |objective| 1.0 - objective.get() / 100.0);
+        let (counts, rate, passed) = burn::shortest(self.tier_gate, slot)?;
+        let budget = self.tier_gate.gate.objective.map_or(1.0, |objective| 1.0 - objective.get() / 100.0);
         let share = self.halt.map_or(0.0, |halt| halt.value.get() * budget);
         let shown =
             self.shown(share, |_, share| ln_e(counts.bad, counts.total - counts.bad, share) - beginning(passed))?;

@@ -1,4 +1,4 @@
-//! Judgements as people and programs read them.
+//! Judgements in human- and machine-readable form.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::model::{Digest, GateId, LeaseId, Oid, Reason, TargetId};
 
 use super::{
-    context::TierContext,
+    context::{Subject, TierContext},
     report::{GateReport, Judgement, ThresholdReport, ThresholdState, Verdict},
 };
 
@@ -91,6 +91,8 @@ pub struct EvidenceView {
     /// When it was first seen there.
     #[schemars(with = "String")]
     pub started: Timestamp,
+    /// Which version was measured.
+    pub subject: Subject,
 }
 
 impl GateView {
@@ -168,13 +170,17 @@ pub fn replay_text(view: &ReplayView) -> String {
 /// Evidence judged again, in words.
 pub fn evidence_text(view: &EvidenceView) -> String {
     let mut out = format!(
-        "evidence {} of commit {}: {} at {} % since {:.0}\n",
+        "evidence {} of commit {}: {} at {} % since {:.0}, judged at {:.0}\n",
         view.digest,
         view.commit.short(),
         view.lease,
         view.tier,
-        view.started
+        view.started,
+        view.recorded.at
     );
+    if view.subject == Subject::Stable {
+        out.push_str("measured: the version that ran before, and not what rolls out\n");
+    }
     let (was, is) = (view.recorded.verdict, view.evaluated.verdict);
     if view.ok {
         let _ = writeln!(out, "holds: {was} then, and {is} from the same answers now");

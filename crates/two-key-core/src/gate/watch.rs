@@ -1,4 +1,4 @@
-//! What has been seen of one tier so far. The caller keeps it from look to look.
+//! Memory of one tier's slots so far. The caller keeps it from look to look.
 
 use std::collections::{BTreeMap, BTreeSet};
 

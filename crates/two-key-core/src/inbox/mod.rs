@@ -10,9 +10,9 @@ mod plan;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::{
-    ledger::{Hypothesis, State, forecast, hypothetical},
+    ledger::{Hypothesis, State, could_count, forecast, hypothetical},
     model::{Action, LeaseId, PrincipalId, Statement},
-    signature::{Cosignature, Inbox},
+    signature::{Cosignature, Inbox, UncheckedEntry},
 };
 
 pub use plan::{Plan, in_window};
@@ -60,15 +60,20 @@ impl Overlay {
     }
 }
 
+/// Signatures of one key for one statement that are verified in vain, and no more. Without a key anybody writes any number
+/// where nobody refuses them.
+const MAX_BAD: usize = 4;
+
 /// Opens notes and says what of them would count if it were folded next.
 pub fn overlay(notes: &[NoteText<'_>], state: &State) -> Overlay {
-    let (cosigns, others): (Vec<_>, Vec<_>) =
-        opened(notes, state).into_iter().partition(|vote| action(vote) == Action::Cosign);
-    let mut votes = that_count(cosigns, state);
+    let is_cosign =
+        |entry: &UncheckedEntry<'_>| entry.says().is_some_and(|(statement, _)| statement.action() == Action::Cosign);
+    let (cosigns, others): (Vec<_>, Vec<_>) = read(notes, state).into_iter().partition(is_cosign);
+    let mut votes = that_count(&cosigns, state);
     if !others.is_empty() {
         // What is voted on a lease that notes authorize is next once these are sealed.
         let authorized = (!votes.is_empty()).then(|| hypothetical(state, Hypothesis::Signed(&votes)).0);
-        votes.extend(that_count(others, authorized.as_ref().unwrap_or(state)));
+        votes.extend(that_count(&others, authorized.as_ref().unwrap_or(state)));
     }
     Overlay { votes }
 }
@@ -77,40 +82,44 @@ fn action(vote: &Cosignature) -> Action {
     vote.statement().action()
 }
 
-/// The entries that verify. What is there more than once, as a note or as an entry of several, is verified once, and what
-/// is on the ref of nobody whom the policy in force names is not verified at all: it could not count.
-fn opened(notes: &[NoteText<'_>], state: &State) -> Vec<Cosignature> {
+/// The entries. What is there more than once, as a note or as an entry of several, is there once, and what is on the ref of
+/// nobody whom the policy in force names is left out: it could not count.
+fn read<'a>(notes: &[NoteText<'a>], state: &'a State) -> Vec<UncheckedEntry<'a>> {
     let principals = &state.policy().get().principals;
     let (mut inboxes, mut met) = (BTreeMap::new(), HashSet::new());
-    let mut votes = Vec::new();
+    let mut entries = Vec::new();
     for NoteText { principal, text } in notes {
-        if let Some(known) = principals.get(principal)
+        if let Some((principal, known)) = principals.get_key_value(*principal)
             && met.insert((principal, text))
         {
             let inbox = inboxes.entry(principal).or_insert_with(|| Inbox::new(principal, &known.keys));
-            votes.extend(
-                inbox
-                    .open_wanted(text, |statement| !is_over(state, statement))
-                    .into_iter()
-                    .filter_map(|entry| entry.opened.ok()),
-            );
+            entries.extend(inbox.read(text));
         }
     }
+    entries
+}
+
+/// Of the entries those that verify and would count, one of a principal for the same statement. What could not count is not
+/// verified. What was written last is looked at first: whoever writes a note again writes at its end.
+fn that_count(entries: &[UncheckedEntry<'_>], state: &State) -> Vec<Cosignature> {
+    let (mut taken, mut attempts) = (BTreeSet::new(), BTreeMap::new());
+    let mut votes = Vec::new();
+    for entry in entries.iter().rev() {
+        let Some((statement, key)) = entry.says() else { continue };
+        let ballot = (statement.id(), entry.claims());
+        if taken.contains(&ballot) {
+            continue;
+        }
+        let most = || if could_count(state, statement, key, entry.claims()) { MAX_BAD } else { 0 };
+        let left: &mut usize = attempts.entry((ballot, key.raw())).or_insert_with(most);
+        let Some(fewer) = left.checked_sub(1) else { continue };
+        *left = fewer;
+        let vote = entry.check().ok().filter(|vote| forecast(state, vote).findings.is_empty());
+        if let Some(vote) = vote {
+            taken.insert(ballot);
+            votes.push(vote);
+        }
+    }
+    votes.reverse();
     votes
-}
-
-/// Whether a vote comes too late to count, whoever signed it: notes of leases that have ended are more with every year.
-fn is_over(state: &State, statement: &Statement) -> bool {
-    let ended = |id: &LeaseId| state.lease(id).is_some_and(|lease| lease.phase.ended());
-    !statement.action().stops() && statement.lease().is_some_and(ended)
-}
-
-/// Those of the votes that would count, one of a principal for the same statement.
-fn that_count(votes: Vec<Cosignature>, state: &State) -> Vec<Cosignature> {
-    let mut taken = BTreeSet::new();
-    let counts = |vote: &Cosignature| {
-        let ballot = (vote.statement().id(), vote.claims().clone());
-        !taken.contains(&ballot) && forecast(state, vote).findings.is_empty() && taken.insert(ballot)
-    };
-    votes.into_iter().filter(counts).collect()
 }

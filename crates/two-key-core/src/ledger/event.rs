@@ -1,4 +1,4 @@
-//! What the fold reports: events (what took effect) and findings (what did not count, and why).
+//! Output of the fold: events (what took effect) and findings (what did not count, and why).
 
 use std::sync::Arc;
 

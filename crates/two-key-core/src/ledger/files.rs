@@ -8,8 +8,10 @@ use crate::{
 };
 
 use super::{
-    Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step, event::LEASES,
-    index::FilePath, rules,
+    Content, Descent, Entry, Finding, Fold, LeaseState, ProposalFile, Proposer, State, Step,
+    event::LEASES,
+    index::{FilePath, LeaseEntry},
+    rules,
 };
 
 /// Findings about files that one step can have; one more says how many more there were.
@@ -100,33 +102,44 @@ impl Fold {
         self.state.policy_file = Some(ProposalFile { digest, content });
     }
 
-    /// Takes over one lease file's change and says which lease it is about.
+    /// Takes over one lease file's change and says which lease it is about, if a vote pinned that. A step may change many
+    /// files, and the next one may change them back: what is known under an id is looked up twice, and no more.
     fn lease_entry(&mut self, at: FilePath<'_>, file: Option<Read>, proposer: &Proposer) -> Option<LeaseId> {
+        let known = self.state.index.get(&at.shelf);
+        let lease = at.id.as_ref().and_then(|id| known?.lease(id));
+        let is_pinned = lease.is_some_and(|lease| lease.pinned.is_some());
         let Some((digest, read)) = file else {
-            self.state.index_mut().remove_file(&at);
-            return at.id;
+            if known.is_some() {
+                self.state.index_mut().entry(&at.shelf).remove_file(at.path);
+            }
+            return at.id.filter(|_| is_pinned);
         };
-        let taken = self.state.index.takes_file(&at);
+        let taken = known.is_none_or(|known| known.takes_file(at.path));
         let usable = read.and_then(|proposed| {
-            self.check_lease_file(at.id.as_ref(), proposed.get())?;
+            self.check_lease_file(at.id.as_ref(), known, proposed.get())?;
             if taken { Ok(proposed) } else { Err(too_many(&proposed.get().id)) }
         });
-        if let (Ok(proposed), Some(id)) = (&usable, &at.id)
-            && self.state.lease(id).is_none_or(|lease| lease.pinned.is_none())
-        {
-            self.state.index_mut().entry(&id.folded()).brought.note(proposed.digest(), proposer);
-        }
+        let brought = usable.as_ref().ok().filter(|_| !is_pinned).map(|proposed| proposed.digest());
         let content = self.content(at.path, at.id.as_ref(), usable);
+        let entry = self.state.index_mut().entry(&at.shelf);
+        if let Some(digest) = brought {
+            entry.brought.note(digest, proposer);
+        }
         if taken {
-            self.state.index_mut().insert_file(&at, ProposalFile { digest, content });
+            entry.insert_file(at.path, ProposalFile { digest, content });
         }
         if let Some(id) = &at.id {
-            self.state.index_mut().entry(&id.folded()).was_proposed(id);
+            entry.was_proposed(id);
         }
-        at.id
+        at.id.filter(|_| is_pinned)
     }
 
-    fn check_lease_file(&self, id: Option<&LeaseId>, lease: &lease::Lease) -> Result<(), Refusal> {
+    fn check_lease_file(
+        &self,
+        id: Option<&LeaseId>,
+        known: Option<&LeaseEntry>,
+        lease: &lease::Lease,
+    ) -> Result<(), Refusal> {
         if id != Some(&lease.id) {
             let message = format!("the file says lease {}, its name says otherwise", lease.id);
             return Err(Refusal::new(Reason::Malformed, message).hint(format!("name it {}.yaml", lease.id)));
@@ -136,7 +149,7 @@ impl Fold {
             let message = format!("the lease is made for repository {}, this is {own}", lease.repository);
             return Err(Refusal::new(Reason::WrongRepository, message));
         }
-        match self.state.case_twin(&lease.id) {
+        match known.and_then(|known| known.case_twin(&lease.id)) {
             Some(twin) => Err(same_but_for_case(&lease.id, &twin)),
             None => Ok(()),
         }

@@ -246,7 +246,7 @@ impl State {
                     other.phase.word()
                 );
                 Err(Refusal::new(Reason::TargetBusy, message)
-                    .hint(format!("bring that one to its end first: git two-key show {}", other.id)))
+                    .hint(format!("end that one with: git two-key rollback {} (any one key)", other.id)))
             }
             _ => Ok(()),
         }
@@ -328,7 +328,7 @@ pub(in crate::ledger) fn cast(
     let counts_for = |old: &Vote| rules::counts(state, demand, old).ok().map(|(principal, _)| principal);
     if let Some(old) = votes.get(&vote.key.raw()).filter(|old| counts_for(old).is_some()) {
         return Err(if old.key == vote.key {
-            Refusal::new(Reason::AlreadyVoted, format!("{} has turned this key for this already", vote.principal))
+            Refusal::new(Reason::AlreadyVoted, format!("{} has already signed this step", vote.principal))
         } else {
             let message = format!("the same raw key of {} in another wrapping is the same key", vote.principal);
             Refusal::new(Reason::SameKey, message)
@@ -347,7 +347,10 @@ pub(in crate::ledger) fn cast(
     Ok(())
 }
 
-fn wrong_state(id: &LeaseId, phase: Phase, action: Action) -> Refusal {
-    Refusal::new(Reason::WrongState, format!("lease {id} is {}, and {action} is not possible there", phase.word()))
-        .hint(format!("see what it awaits with: git two-key show {id}"))
+pub(super) fn wrong_state(id: &LeaseId, phase: Phase, action: Action) -> Refusal {
+    let hint = match phase {
+        Phase::Halted => format!("a halted lease can only be rolled back: git two-key rollback {id} (any one key)"),
+        _ => format!("see what it waits for with: git two-key show {id}"),
+    };
+    Refusal::new(Reason::WrongState, format!("cannot {action} lease {id}: it is {}", phase.word())).hint(hint)
 }

@@ -1,4 +1,4 @@
-//! All that the ledger knows under each lease id: what grows with history, and of which a step needs little.
+//! Index of all that the ledger knows, by lease id: what grows with history, and of which a step needs little.
 //!
 //! A state need not hold it. What lies elsewhere ([`Shelves`]) is looked up there when it is asked for, and what changes is held
 //! above it; so the fold knows nothing of where anything is, and does no I/O of its own.
@@ -48,6 +48,52 @@ impl LeaseEntry {
             self.proposed.insert(at, id.clone());
         }
     }
+
+    /// Where a file is among those that are kept, or would be.
+    fn place_of(&self, path: &str) -> Result<usize, usize> {
+        self.files.binary_search_by(|(other, _)| other.as_str().cmp(path))
+    }
+
+    /// Whether a file can be kept: it is already, or there are not too many.
+    pub(in crate::ledger) fn takes_file(&self, path: &str) -> bool {
+        self.files.len() < MAX_FILES || self.place_of(path).is_ok()
+    }
+
+    /// Keeps a file.
+    pub(in crate::ledger) fn insert_file(&mut self, path: &str, file: ProposalFile<Lease>) {
+        match self.place_of(path) {
+            Ok(at) => {
+                if let Some((_, old)) = self.files.get_mut(at) {
+                    *old = file;
+                }
+            }
+            Err(at) => {
+                // Hardly ever are there two, and there may be a million leases.
+                self.files.reserve_exact(1);
+                self.files.insert(at, (path.to_owned(), file));
+            }
+        }
+    }
+
+    /// Forgets a file.
+    pub(in crate::ledger) fn remove_file(&mut self, path: &str) {
+        if let Ok(at) = self.place_of(path) {
+            self.files.remove(at);
+            self.files.shrink_to_fit();
+        }
+    }
+
+    /// The lease of exactly this id, if some key was turned for or against it.
+    pub(in crate::ledger) fn lease(&self, id: &LeaseId) -> Option<&LeaseState> {
+        self.leases.iter().find(|lease| lease.id == *id)
+    }
+
+    /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.
+    pub(in crate::ledger) fn case_twin(&self, id: &LeaseId) -> Option<LeaseId> {
+        let in_ledger = self.leases.first().map(|lease| &lease.id).filter(|other| *other != id).cloned();
+        let proposals = self.files.iter().filter(|(_, file)| matches!(file.content, Content::Proposal(_)));
+        in_ledger.or_else(|| proposals.filter_map(|(path, _)| lease::file_id(path)).find(|other| other != id))
+    }
 }
 
 /// A lease of an entry, as everybody sees it who looks for leases.
@@ -82,10 +128,6 @@ impl LeaseEntry {
             let (document, phase) = (self.document(&id), self.lease(&id).map_or(Phase::Proposed, |lease| lease.phase));
             Known { id, document, phase }
         })
-    }
-
-    fn lease(&self, id: &LeaseId) -> Option<&LeaseState> {
-        self.leases.iter().find(|lease| lease.id == *id)
     }
 
     /// A lease's document: the pinned one, else the first usable proposal in the tree.
@@ -173,7 +215,7 @@ pub(in crate::ledger) struct FilePath<'a> {
     /// The lease that it names, if it does.
     pub(in crate::ledger) id: Option<LeaseId>,
     /// Under which id it is kept.
-    shelf: String,
+    pub(in crate::ledger) shelf: String,
 }
 
 impl<'a> FilePath<'a> {
@@ -282,44 +324,12 @@ impl LeaseIndex {
     }
 
     pub(in crate::ledger) fn lease(&self, id: &LeaseId) -> Option<&LeaseState> {
-        self.get(&id.folded())?.leases.iter().find(|lease| lease.id == *id)
+        self.get(&id.folded())?.lease(id)
     }
 
     pub(in crate::ledger) fn lease_mut(&mut self, id: &LeaseId) -> Option<&mut LeaseState> {
         self.lease(id)?;
         self.entry(&id.folded()).leases.iter_mut().find(|lease| lease.id == *id)
-    }
-
-    /// Whether a file can be kept: it is already, or there are not too many under its id.
-    pub(in crate::ledger) fn takes_file(&self, file: &FilePath<'_>) -> bool {
-        let files = self.get(&file.shelf).map(|entry| entry.files.as_slice()).unwrap_or_default();
-        files.len() < MAX_FILES || files.binary_search_by(|(other, _)| other.as_str().cmp(file.path)).is_ok()
-    }
-
-    /// Keeps a file.
-    pub(in crate::ledger) fn insert_file(&mut self, at: &FilePath<'_>, file: ProposalFile<Lease>) {
-        let path = at.path;
-        let files = &mut self.entry(&at.shelf).files;
-        match files.binary_search_by(|(other, _)| other.as_str().cmp(path)) {
-            Ok(at) => {
-                if let Some((_, old)) = files.get_mut(at) {
-                    *old = file;
-                }
-            }
-            Err(at) => {
-                // Hardly ever are there two, and there may be a million leases.
-                files.reserve_exact(1);
-                files.insert(at, (path.to_owned(), file));
-            }
-        }
-    }
-
-    pub(in crate::ledger) fn remove_file(&mut self, at: &FilePath<'_>) {
-        if self.get(&at.shelf).is_some() {
-            let files = &mut self.entry(&at.shelf).files;
-            files.retain(|(other, _)| other != at.path);
-            files.shrink_to_fit();
-        }
     }
 
     /// Every file of the tree.
@@ -337,10 +347,7 @@ impl LeaseIndex {
 
     /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.
     pub(in crate::ledger) fn case_twin(&self, id: &LeaseId) -> Option<LeaseId> {
-        let entry = self.get(&id.folded())?;
-        let in_ledger = entry.leases.first().map(|lease| lease.id.clone()).filter(|other| other != id);
-        let proposals = entry.files.iter().filter(|(_, file)| matches!(file.content, Content::Proposal(_)));
-        in_ledger.or_else(|| proposals.filter_map(|(path, _)| lease::file_id(path)).find(|other| other != id))
+        self.get(&id.folded())?.case_twin(id)
     }
 }
 

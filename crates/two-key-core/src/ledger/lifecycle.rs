@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Oid, StopKind};
+use crate::model::{Action, LeaseId, Oid, StopKind, refs};
 
 use super::vote::Vote;
 
@@ -95,7 +95,12 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// The tag's name below `refs/tags/rollout/<LEASE>/`.
+    /// Its tag's full name.
+    pub fn tag(&self, lease: &LeaseId) -> String {
+        refs::rollout_tag(lease, &self.tag_suffix())
+    }
+
+    /// The end of its tag's name: the step, the action and perhaps the tier.
     pub fn tag_suffix(&self) -> String {
         match self.tier {
             Some(tier) => format!("{}-{}-{tier}", self.step, self.action),

@@ -1,4 +1,4 @@
-//! The heart: desired state as a pure, total fold over the ledger.
+//! Fold: desired state as a pure, total fold over the ledger.
 //!
 //! The ledger is the first-parent history of the governed branch, from the root commit on. [`begin`] takes the root's
 //! step, whose policy stands as it is; [`apply`] takes each later step. Nothing else has a say: no clock, network,
@@ -50,8 +50,8 @@ pub use index::{Group, Known, LeaseEntry, Shelves};
 pub use lease_state::{LeaseState, PinnedTerms, Quorum};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
-    AtTarget, Awaited, Hypothesis, Resolution, at_target, at_targets, awaited, forecast, hypothetical, leases_on,
-    looked_at, next_statement, resolve, stop_targets, stops_something,
+    AtTarget, Awaited, Hypothesis, Resolution, at_target, at_targets, awaited, could_count, forecast, hypothetical,
+    leases_on, looked_at, next_statement, resolve, stop_targets, stops_something,
 };
 pub use policies::awaited_policy;
 pub use proposal::{Brought, Content, InForce, ProposalFile, Proposer};

@@ -1,4 +1,4 @@
-//! What could come next: the statement for a verb, what a lease awaits, and what a vote would do.
+//! Outlook on what could come next: the statement for a verb, what a lease awaits, and what a vote would do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -349,10 +349,7 @@ fn forward_subject(state: &State, action: Action, id: &LeaseId) -> Result<Subjec
         && entry.phase != Phase::Proposed
         && entry.phase != Phase::Authorized
     {
-        let message = format!("lease {id} is {}, and start is not possible there", entry.phase.word());
-        return Err(
-            Refusal::new(Reason::WrongState, message).hint(format!("see what it awaits with: git two-key show {id}"))
-        );
+        return Err(super::forward::wrong_state(id, entry.phase, action));
     }
     state.movable(&forward)?;
     Ok(Subject::Forward(forward))
@@ -454,7 +451,16 @@ fn folded(state: State, votes: Hypothesis<'_>) -> (State, StepReport) {
 /// What one vote would do if it were folded next: the report of [`hypothetical`], found out with the leases alone that the
 /// vote turns out to concern. Notes and stop refs are many, and a copy of everything for each would be their product.
 pub fn forecast(state: &State, vote: &Cosignature) -> StepReport {
-    folded(state.about(), Hypothesis::Signed(std::slice::from_ref(vote))).1
+    foretold(state, Hypothesis::Signed(std::slice::from_ref(vote)))
+}
+
+/// Whether a vote could count if it were folded next, as far as can be told before anybody has checked its signature.
+pub fn could_count(state: &State, statement: &Statement, key: &PublicKey, claims: &PrincipalId) -> bool {
+    foretold(state, Hypothesis::IfSigned { statement, key, claims }).findings.is_empty()
+}
+
+fn foretold(state: &State, votes: Hypothesis<'_>) -> StepReport {
+    folded(state.about(), votes).1
 }
 
 /// Whether a stop or freeze would stop something if it were folded next, or why it would not count: what

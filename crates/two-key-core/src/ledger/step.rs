@@ -1,4 +1,4 @@
-//! What the fold eats: one first-parent commit of the governed branch with everything that it brought in.
+//! Input of the fold: one first-parent commit of the governed branch with everything that it brought in.
 
 use std::{
     ops::Deref,

@@ -1,4 +1,4 @@
-//! The thirteen things that a key can be turned for.
+//! Actions: the thirteen things that a key can sign.
 
 use std::fmt;
 

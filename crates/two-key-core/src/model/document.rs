@@ -1,4 +1,4 @@
-//! What the two YAML documents have in common: errors that point at a line and column, durations, labels.
+//! Document basics that both YAML files share: errors that point at a line and column, durations, labels.
 
 pub(in crate::model) mod emit;
 mod fields;
@@ -32,7 +32,7 @@ pub struct DocumentError {
 }
 
 /// One thing that is wrong with a document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// The line, from 1; 0 if the document as a whole is meant.
     pub line: u32,

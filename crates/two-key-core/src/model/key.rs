@@ -34,12 +34,23 @@ pub enum KeyError {
     /// The first word names a type that is not supported.
     #[error("`{kind}` keys are not supported; use {types}, or minisign", kind = .0, types = SSH_TYPES.join(", "))]
     Unsupported(String),
+    /// The first word names a type of certificates.
+    #[error("SSH certificates do not count; sign with the plain key")]
+    Certificate,
     /// The encoding is broken or holds more than a key.
     #[error("not a public key: {0}")]
     Encoding(&'static str),
     /// The bytes are not a point that signatures can be trusted under.
     #[error("the key is not a usable point (not on its curve, with a part of small order, or non-canonical)")]
     Weak,
+}
+
+/// Why keys of a type are not taken.
+fn unsupported(kind: &str) -> KeyError {
+    if kind.contains("-cert-v01@") {
+        return KeyError::Certificate;
+    }
+    KeyError::Unsupported(kind.chars().take(40).collect())
 }
 
 /// How a raw key is wrapped, hence which program signs with it.
@@ -87,7 +98,7 @@ impl PublicKey {
             }
             "minisign" if words.next().is_some() => Err(KeyError::Encoding("text after the key")),
             "minisign" => Self::from_bare_minisign(body.ok_or(KeyError::Encoding("the base64 part is missing"))?),
-            other => Err(KeyError::Unsupported(other.chars().take(40).collect())),
+            other => Err(unsupported(other)),
         }
     }
 
@@ -124,7 +135,7 @@ impl PublicKey {
                 }
                 (raw_p256(point)?, rest)
             }
-            None => return Err(KeyError::Unsupported(String::from_utf8_lossy(kind).chars().take(40).collect())),
+            None => return Err(unsupported(&String::from_utf8_lossy(kind))),
         };
         let (wrapping, rest) = if kind.starts_with(b"sk-") {
             let (application, rest) = field(rest)?;
@@ -325,6 +336,8 @@ mod tests {
         let body = KEY.split(' ').nth(1).unwrap();
         assert!(PublicKey::parse(&format!("sk-ssh-ed25519@openssh.com {body}")).is_err());
         assert!(matches!(PublicKey::parse("ssh-rsa AAAA"), Err(KeyError::Unsupported(_))));
+        let certificate = "ssh-ed25519-cert-v01@openssh.com AAAA";
+        assert!(matches!(PublicKey::parse(certificate), Err(KeyError::Certificate)));
         assert!(matches!(PublicKey::parse("ecdsa-sha2-nistp384 AAAA"), Err(KeyError::Unsupported(_))));
     }
 

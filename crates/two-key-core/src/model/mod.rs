@@ -1,4 +1,4 @@
-//! The words of two-key governance as types: ids, keys, statements, leases, policies, reasons.
+//! Domain types: ids, keys, statements, leases, policies, reasons.
 //!
 //! Everything here is pure. A raw document becomes a valid one in exactly one place ([`lease::read`],
 //! [`policy::read`], [`statement::Statement::parse`]); a value of one of these types is well formed, but nothing
@@ -13,6 +13,7 @@ pub mod lease;
 pub mod oid;
 pub mod policy;
 pub mod reason;
+pub mod refs;
 pub mod statement;
 pub mod text;
 

@@ -137,7 +137,8 @@ reasons! {
     NotSigned = "not-signed",
     /// A remote that gives no answer, or none that can be used.
     Unreachable = "unreachable",
-    /// A push that a remote did not take, and not by a hook of this program.
+    /// What another was asked to do and did not: a push that a remote refused without a hook of this program, a driver's program
+    /// that failed.
     NotTaken = "not-taken",
     /// A name of something that is not there: a commit, a file, a remote, a program.
     NotFound = "not-found",

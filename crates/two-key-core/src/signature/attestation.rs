@@ -1,4 +1,4 @@
-//! What an authenticator says about a key that it has just made, as ssh-keygen writes it (`-O write-attestation`), read
+//! Attestation: what an authenticator says about a key that it has just made, as ssh-keygen writes it (`-O write-attestation`), read
 //! strictly and verified in-process.
 //!
 //! ```text

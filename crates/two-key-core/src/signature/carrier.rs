@@ -1,7 +1,7 @@
 //! Carriers: commits whose message holds a statement, its remarks and its sealed signatures.
 //!
 //! The run is the contiguous block of `Two-Key-` lines in the message's last paragraph: the statement's fields, then
-//! the remarks. Other people's trailers before or after it in that paragraph are none of our business.
+//! the remarks. Other people's trailers before or after it in that paragraph are ignored.
 
 use std::{
     collections::HashSet,
@@ -76,9 +76,9 @@ pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<(Unproven, Option
     }
     if commit.author != commit.committer {
         return Err(malformed(
-            "author and committer differ: somebody else's commit was made again, as rebase, cherry-pick and amend do",
+            "author and committer differ, as after rebase, cherry-pick or amend, or with author.name or GIT_AUTHOR_* set",
         )
-        .hint("sign the statement in a fresh commit, or seal the detached signature"));
+        .hint("git two-key sync, or sign the statement in a fresh commit"));
     }
     if statement_lines(raw).count() != 1 {
         return Err(malformed("more than one line begins `Two-Key-Statement:`"));
@@ -254,14 +254,26 @@ impl Sealed {
         Some((read.key.raw(), read.statement.action()))
     }
 
-    /// The vote, unless its key could not count.
-    pub(super) fn vote(&self, standing: impl Fn(RawKey) -> Result<(), Refusal>) -> Checked {
-        let Unchecked { statement, claims, key, signature } = self.read.as_ref().map_err(BadVote::clone)?;
-        standing(key.raw()).map_err(|refusal| {
-            let (claims, action) = (Some(claims.clone()), statement.action());
-            BadVote { claims, action, refusal }
-        })?;
-        self.checked.get_or_init(|| open_detached(statement, claims.clone(), key, signature)).clone()
+    /// The vote, unless its key could not count, or one before it did not verify.
+    fn vote(&self, standing: impl Fn(RawKey) -> Result<(), Refusal>, before: Before) -> (Checked, Before) {
+        let Unchecked { statement, claims, key, signature } = match &self.read {
+            Ok(read) => read,
+            Err(bad) => return (Err(bad.clone()), before),
+        };
+        let bad = |refusal| Err(BadVote { claims: Some(claims.clone()), action: statement.action(), refusal });
+        match (standing(key.raw()), before) {
+            (Err(refusal), before) => (bad(refusal), before),
+            (Ok(()), Before::OneIsBad) => {
+                let message = "a sealed signature before it does not verify, so this one is not looked at";
+                (bad(Refusal::new(Reason::BadSignature, message)), before)
+            }
+            (Ok(()), Before::AllVerify) => {
+                let open = || open_detached(statement, claims.clone(), key, signature);
+                let checked = self.checked.get_or_init(open).clone();
+                let before = if checked.is_ok() { Before::AllVerify } else { Before::OneIsBad };
+                (checked, before)
+            }
+        }
     }
 
     /// What became of it, if somebody has taken it.
@@ -273,6 +285,26 @@ impl Sealed {
     pub fn weight(&self) -> usize {
         size_of::<Self>() + self.read.as_ref().map_or(0, |read| size_of::<Unchecked>() + 2 * read.signature.len())
     }
+}
+
+/// What became of the sealed signatures before one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    AllVerify,
+    OneIsBad,
+}
+
+/// The votes of a carrier's sealed signatures. Whoever writes a carrier has seen that they verify; one that does not is an
+/// attempt, and costs its writer nothing. So no more than one in a carrier costs its readers anything.
+pub(super) fn sealed_votes(
+    all: &[Sealed],
+    standing: impl Fn(RawKey) -> Result<(), Refusal>,
+) -> impl Iterator<Item = Checked> {
+    all.iter().scan(Before::AllVerify, move |before, sealed| {
+        let (vote, after) = sealed.vote(&standing, *before);
+        *before = after;
+        Some(vote)
+    })
 }
 
 impl PartialEq for Sealed {

@@ -255,10 +255,16 @@ pub fn parse_strict(raw: &[u8], format: ObjectFormat) -> Result<RawCommit<'_>, R
         [one] if one.name == format.signature_header().as_bytes() => Some(one),
         [header, ..] => {
             let name = String::from_utf8_lossy(header.name).escape_debug().to_string();
-            return Err(malformed(format!(
+            let refusal = malformed(format!(
                 "after the committer only one `{}` header is allowed, and there is `{name}`",
                 format.signature_header()
-            )));
+            ));
+            let adds = match name.as_str() {
+                "encoding" => "i18n.commitEncoding adds it: git config --unset i18n.commitEncoding",
+                "change-id" => "Jujutsu adds it: sign with git two-key",
+                _ => return Err(refusal),
+            };
+            return Err(refusal.hint(adds));
         }
     };
     Ok(RawCommit {

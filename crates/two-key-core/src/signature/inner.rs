@@ -13,11 +13,10 @@
 //! nothing may take a signature's bytes for an identity.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use p256::ecdsa::signature::Verifier as _;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Presence, ed25519,
+    Presence, ecdsa, ed25519,
     sshsig::{bad, malformed},
 };
 use crate::model::{
@@ -97,7 +96,7 @@ impl Inner {
                 What::Ed25519(ed25519::Said { point: *point, message: signed, signature: signature.clone() })
             }
             (Point::P256(point), Made::P256(signature)) => {
-                What::P256 { point: *point, message: signed, signature: signature.clone() }
+                What::P256(ecdsa::Said { point: *point, message: signed, signature: signature.clone() })
             }
             _ => return Err(no()),
         };
@@ -115,7 +114,7 @@ pub(super) struct Claim {
 #[derive(Debug)]
 enum What {
     Ed25519(ed25519::Said),
-    P256 { point: [u8; 65], message: Vec<u8>, signature: Box<p256::ecdsa::Signature> },
+    P256(ecdsa::Said),
 }
 
 /// That a key signed what it was said to have signed. Only checking a [`Claim`] makes one.
@@ -141,14 +140,13 @@ impl Claim {
 pub(super) fn check_each<T>(all: Vec<(T, Option<Claim>)>) -> Vec<(T, Option<Result<Proof, Refusal>>)> {
     let ed25519 = all.iter().filter_map(|(_, claim)| match &claim.as_ref()?.what {
         What::Ed25519(said) => Some(said),
-        What::P256 { .. } => None,
+        What::P256(_) => None,
     });
     let mut ed25519 = ed25519::hold(&ed25519.collect::<Vec<_>>()).into_iter();
     let mut check = |Claim { what, presence }: Claim| {
         let holds = match what {
             What::Ed25519(_) => ed25519.next() == Some(true),
-            What::P256 { point, message, signature } => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point)
-                .is_ok_and(|key| key.verify(&message, signature.as_ref()).is_ok()),
+            What::P256(said) => said.holds(),
         };
         if holds { Ok(Proof(presence)) } else { Err(no()) }
     };

@@ -1,4 +1,4 @@
-//! From raw bytes to verified cosignatures. Pure: no Git, no policy, no clock.
+//! Signatures: from raw bytes to verified cosignatures. Pure: no Git, no policy, no clock.
 //!
 //! [`open_commit`] takes a commit's raw bytes and says what it is: ordinary, malformed, or a carrier of votes. A
 //! [`Cosignature`] exists only if its signature verified over its statement's exact bytes; there is no other way to
@@ -12,6 +12,7 @@ pub mod carrier;
 pub mod commit;
 mod compose;
 mod detached;
+mod ecdsa;
 mod ed25519;
 mod inner;
 mod large;
@@ -132,11 +133,10 @@ pub enum Opened {
 
 impl Opened {
     /// The votes of a carrier, in order. Of a sealed signature `standing` says why its key could not count, if it could not:
-    /// then the signature is not checked.
+    /// then the signature is not checked. Nor are those after the first that does not verify.
     pub fn votes(&self, standing: impl Fn(RawKey) -> Result<(), Refusal>) -> Vec<Result<Cosignature, BadVote>> {
         let Self::Carrier { sealed, own, .. } = self else { return Vec::new() };
-        let sealed = sealed.iter().map(|sealed| sealed.vote(&standing));
-        sealed.chain(own.as_deref().cloned()).collect()
+        carrier::sealed_votes(sealed, standing).chain(own.as_deref().cloned()).collect()
     }
 
     /// The votes of a carrier that have been checked and verified: the commit's own, and those sealed ones that somebody took.
@@ -176,5 +176,5 @@ pub use commit::{Links, RawCommit, links, open_commit, open_commits};
 pub use compose::statement_message;
 pub use detached::{detached_base64, open_detached};
 pub use large::{CommitBytes, Large, LargeReader, MAX_HELD};
-pub use note::{Inbox, NoteEntry, open_note};
+pub use note::{Inbox, NoteEntry, UncheckedEntry, open_note};
 pub use tag::{RawTag, parse_tag};

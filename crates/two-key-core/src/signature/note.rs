@@ -24,16 +24,24 @@ pub struct NoteEntry {
 /// Opens a note, entry by entry. `claims` is the principal whose notes ref it is on; `candidates` are the keys among
 /// which a minisign signature's key id is looked up (an SSH signature brings its key along).
 pub fn open_note(note: &[u8], claims: &PrincipalId, candidates: &[PublicKey]) -> Vec<NoteEntry> {
-    Inbox::new(claims, candidates).open(note)
+    Inbox::new(claims, candidates).open(note).collect()
 }
 
-/// A principal's notes while they are opened: an entry that comes again, in whichever note, is not verified again.
+/// A principal's notes while they are read: an entry that comes again, in whichever note, is not read again.
 #[derive(Debug)]
 pub struct Inbox<'a> {
     claims: &'a PrincipalId,
     candidates: &'a [PublicKey],
-    /// The digests of the entries that have been opened.
+    /// The digests of the entries that have been read.
     met: HashSet<Digest>,
+}
+
+/// An entry that has been read. Nobody has checked its signature.
+pub struct UncheckedEntry<'a> {
+    claims: &'a PrincipalId,
+    candidates: &'a [PublicKey],
+    text: String,
+    read: Result<(Statement, File), Refusal>,
 }
 
 impl<'a> Inbox<'a> {
@@ -42,57 +50,73 @@ impl<'a> Inbox<'a> {
         Self { claims, candidates, met: HashSet::new() }
     }
 
-    /// Opens those entries of a note that no note before it had.
-    pub fn open(&mut self, note: &[u8]) -> Vec<NoteEntry> {
-        self.open_wanted(note, |_| true)
+    /// Opens those entries of a note that no note before it had, each when it is asked for.
+    pub fn open(&mut self, note: &[u8]) -> impl Iterator<Item = NoteEntry> + use<'a> {
+        self.read(note).into_iter().map(|entry| NoteEntry { opened: entry.check(), text: entry.text })
     }
 
-    /// Opens those of them whose statement somebody wants: a signature costs more than to read what it is about.
-    pub fn open_wanted(&mut self, note: &[u8], is_wanted: impl Fn(&Statement) -> bool) -> Vec<NoteEntry> {
-        let whole =
-            |refusal| vec![NoteEntry { text: String::from_utf8_lossy(note).into_owned(), opened: Err(refusal) }];
+    /// Reads those entries of a note that no note before it had.
+    pub fn read(&mut self, note: &[u8]) -> Vec<UncheckedEntry<'a>> {
+        let (claims, candidates) = (self.claims, self.candidates);
+        let entry = |text: String, read| UncheckedEntry { claims, candidates, text, read };
         if note.len() > MAX_NOTE {
-            return vec![NoteEntry {
-                text: String::new(),
-                opened: Err(Refusal::new(Reason::TooLarge, "the note is larger than 1 MiB")),
-            }];
+            let refusal = Refusal::new(Reason::TooLarge, "the note is larger than 1 MiB");
+            return vec![entry(String::new(), Err(refusal))];
         }
         let Ok(text) = std::str::from_utf8(note) else {
-            return whole(malformed("it is not UTF-8"));
+            return vec![entry(String::from_utf8_lossy(note).into_owned(), Err(malformed("it is not UTF-8")))];
         };
-        let open = |text: &str| self.entry(text, &is_wanted).map(|opened| NoteEntry { text: text.to_owned(), opened });
-        entries(text).into_iter().filter_map(open).collect()
+        let read = entries(text).into_iter().map(|text| (text, read_entry(text)));
+        read.filter(|(text, read)| self.is_new(text, read)).map(|(text, read)| entry(text.to_owned(), read)).collect()
     }
 
-    /// Opens an entry, unless it says what another one said, however it is written.
-    fn entry(&mut self, text: &str, is_wanted: impl Fn(&Statement) -> bool) -> Option<Result<Cosignature, Refusal>> {
-        let read = match read_entry(text) {
-            Ok(read) => read,
-            Err(refusal) => return self.met.insert(Digest::of(text.as_bytes())).then_some(Err(refusal)),
+    /// Whether an entry says what none before it said, however they are written.
+    fn is_new(&mut self, text: &str, read: &Result<(Statement, File), Refusal>) -> bool {
+        let what = match read {
+            Ok((statement, file)) => format!("{} {}", statement.id(), file.base64()),
+            Err(_) => text.to_owned(),
         };
-        let (statement, file) = &read;
-        if !is_wanted(statement) {
-            return None;
+        self.met.insert(Digest::of(what.as_bytes()))
+    }
+}
+
+impl UncheckedEntry<'_> {
+    /// What is said to be signed, and by which key, if it can be read.
+    pub fn says(&self) -> Option<(&Statement, &PublicKey)> {
+        let (statement, file) = self.read.as_ref().ok()?;
+        Some((statement, self.key(file)?))
+    }
+
+    /// Whose notes it is in.
+    pub fn claims(&self) -> &PrincipalId {
+        self.claims
+    }
+
+    /// The key that a signature names.
+    fn key<'b>(&'b self, file: &'b File) -> Option<&'b PublicKey> {
+        match file {
+            File::Minisign(minisig) => self.candidates.iter().find(|key| minisig.names(key)),
+            File::Ssh(ssh) => Some(ssh.key()),
         }
-        let what = format!("{} {}", statement.id(), file.base64());
-        self.met.insert(Digest::of(what.as_bytes())).then(|| self.verified(&read))
     }
 
-    fn verified(&self, (statement, file): &(Statement, File)) -> Result<Cosignature, Refusal> {
-        let (claims, candidates) = (self.claims, self.candidates);
-        let key = match file {
+    /// The verified cosignature, or why there is none.
+    pub fn check(&self) -> Result<Cosignature, Refusal> {
+        let (statement, file) = self.read.as_ref().map_err(Clone::clone)?;
+        let claims = self.claims;
+        let signer = match file {
             File::Minisign(minisig) => {
                 let message = statement.text();
-                let named: Vec<&PublicKey> = candidates.iter().filter(|key| minisig.names(key)).collect();
-                let signer = named.iter().find(|key| minisig.verify(key, message.as_bytes()).is_ok());
-                signer.or(named.first()).copied().cloned().ok_or_else(|| {
-                    let message = format!("the minisign signature's key id is none of {claims}'s keys");
-                    Refusal::new(Reason::UnknownKey, message)
-                })?
+                let mut named = self.candidates.iter().filter(|key| minisig.names(key));
+                named.find(|key| minisig.verify(key, message.as_bytes()).is_ok())
             }
-            File::Ssh(ssh) => ssh.key().clone(),
+            File::Ssh(_) => None,
         };
-        detached::open_detached(statement, claims.clone(), &key, &file.base64()).map_err(|bad| bad.refusal)
+        let key = signer.or_else(|| self.key(file)).ok_or_else(|| {
+            let message = format!("the minisign signature's key id is none of {claims}'s keys");
+            Refusal::new(Reason::UnknownKey, message)
+        })?;
+        detached::open_detached(statement, claims.clone(), key, &file.base64()).map_err(|bad| bad.refusal)
     }
 }
 

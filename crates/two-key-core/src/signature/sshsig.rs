@@ -158,7 +158,7 @@ impl SshSig {
 /// a signature that does not verify.
 fn of_key(error: &KeyError) -> Refusal {
     match error {
-        KeyError::Unsupported(_) | KeyError::Weak => bad(error.to_string()),
+        KeyError::Unsupported(_) | KeyError::Certificate | KeyError::Weak => bad(error.to_string()),
         KeyError::Encoding(_) => malformed(error.to_string()),
     }
 }

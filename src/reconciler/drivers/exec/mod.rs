@@ -203,7 +203,7 @@ impl ExecDriver {
         let answer = self.call(verb, op, desired, more)?;
         match answer.status {
             Status::Ok => Ok(answer),
-            Status::Failed => Err(Refusal::new(Reason::Internal, self.says(verb, &answer.said()))),
+            Status::Failed => Err(Refusal::new(Reason::NotTaken, self.says(verb, &answer.said()))),
             Status::InProgress | Status::Retry | Status::Unsupported => Err(self.unknown(verb, &answer.said())),
         }
     }
@@ -320,7 +320,7 @@ impl Driver for ExecDriver {
             // Whether it came about is for the next look to say.
             Status::Ok | Status::InProgress | Status::Retry => written,
             Status::Failed | Status::Unsupported => {
-                Err(Refusal::new(Reason::Internal, self.says(Verb::Apply, &answer.said())))
+                Err(Refusal::new(Reason::NotTaken, self.says(Verb::Apply, &answer.said())))
             }
         }
     }

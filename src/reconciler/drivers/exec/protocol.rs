@@ -109,7 +109,8 @@ pub(super) enum Status {
 impl Answer {
     /// Reads an answer: exactly one JSON document.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let answer: Self = serde_json::from_slice(bytes).map_err(|error| format!("its answer is none: {error}"))?;
+        let answer: Self =
+            serde_json::from_slice(bytes).map_err(|error| format!("its answer cannot be parsed: {error}"))?;
         match &answer.observed {
             Some(seen) if seen.weight_bp > 10_000 => Err(format!("it observed {} of 10000", seen.weight_bp)),
             _ => Ok(answer),

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     gate::Pools,
     git::{NewCommit, PushOptions, Repository, SignWith, mirrored},
-    model::{LeaseId, Oid, Reason, Refusal, TargetId},
+    model::{LeaseId, Oid, Reason, Refusal, TargetId, refs},
     reconciler::decide::Observed,
 };
 
@@ -122,7 +122,7 @@ pub struct GitDriver {
     clone: PathBuf,
     /// What the lease names, by change and by artifacts.
     versions: Vec<String>,
-    /// What the last commit here says of who plays which part, where its message is gone.
+    /// What the last commit here says of the pools' roles, where its message is gone.
     roles: Remembered,
     /// The lease that it is opened for.
     lease: Option<LeaseId>,
@@ -204,7 +204,7 @@ impl GitDriver {
             }
             fetched => fetched.map_err(refused)?,
         }
-        let branch = mirrored(url, &format!("refs/heads/{}", self.config.branch));
+        let branch = mirrored(url, &format!("{}{}", refs::HEADS, self.config.branch));
         let tip = repository.resolve(&branch).map_err(refused)?;
         let tip = tip.ok_or_else(|| self.unknown(&format!("it has no branch {}", self.config.branch)))?;
         let bytes = repository.objects().and_then(|mut objects| objects.file_at(tip, &self.config.path));
@@ -217,7 +217,7 @@ impl GitDriver {
         Ok(There { roles, ..there })
     }
 
-    /// Who plays which part where no commit says so any more.
+    /// Which pool has which role where no commit says so any more.
     fn roles_without_history(&self, there: &There) -> Option<Roles> {
         let known = self.roles.read().ok().flatten();
         known.or_else(|| {
@@ -349,11 +349,11 @@ impl GitDriver {
             let parents = [there.tip];
             let commit = NewCommit { tree, parents: &parents, message, sign: SignWith::Nobody, who: "two-key" };
             let new = repository.commit_tree(&commit)?;
-            let name = format!("refs/heads/{}", self.config.branch);
+            let name = format!("{}{}", refs::HEADS, self.config.branch);
             let options = PushOptions { expected: vec![(name.clone(), Some(there.tip))], ..PushOptions::default() };
             repository.push(&self.config.repository, &[format!("{new}:{name}")], &options)
         };
-        let outcome = make().map_err(|error| error.refusal())?;
+        let outcome = make()?;
         Ok(outcome.rejected.first().map(|(_, why)| format!("{why} {}", outcome.remote.join(" "))))
     }
 

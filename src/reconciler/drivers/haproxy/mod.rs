@@ -113,7 +113,7 @@ impl HaproxyDriver {
         Shares::of_sums(sum(Pool::Stable), sum(Pool::Candidate))
     }
 
-    /// Who plays which part: as it is written down; else, where that was lost, as the lease's pack says.
+    /// Which pool has which role: as it is written down; else, where that was lost, as the lease's pack says.
     fn roles(&self, shares: Shares) -> Result<Option<Roles>, Refusal> {
         let known = self.roles.read();
         let Some((lease, candidate)) = self.packed().filter(|_| !matches!(known, Ok(Some(_)))) else { return known };

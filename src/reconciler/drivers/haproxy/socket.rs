@@ -2,14 +2,14 @@
 
 use std::{
     io::{Read, Write},
-    os::unix::net::UnixStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
     time::Duration,
 };
 
 use rustix::{
     io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
+    net::{AddressFamily, SocketAddrUnix, SocketType, connect},
 };
 
 use super::view::{View, cells};
@@ -22,6 +22,26 @@ const TRIES: u32 = 20;
 const NAP: Duration = Duration::from_millis(50);
 /// The longest answer that is read.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A socket that waits for nobody and that no program inherits.
+#[cfg(target_os = "linux")]
+fn unconnected() -> std::io::Result<OwnedFd> {
+    use rustix::net::{SocketFlags, socket_with};
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unconnected() -> std::io::Result<OwnedFd> {
+    use rustix::{
+        io::{FdFlags, fcntl_setfd, ioctl_fionbio},
+        net::socket,
+    };
+    let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    ioctl_fionbio(&socket, true)?;
+    Ok(socket)
+}
 
 /// The socket.
 #[derive(Debug)]
@@ -105,8 +125,7 @@ impl Socket {
     fn connect(&self) -> std::io::Result<UnixStream> {
         let address = SocketAddrUnix::new(&self.path)?;
         for _ in 0..TRIES {
-            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            let socket = unconnected()?;
             match connect(&socket, &address) {
                 Ok(()) => {
                     let stream = UnixStream::from(socket);

@@ -105,7 +105,7 @@ impl Config {
 pub struct NginxDriver {
     target: TargetId,
     config: Config,
-    /// Who plays which part, where neither nginx nor the file says so.
+    /// Which pool has which role, where neither nginx nor the file says so.
     roles: Remembered,
     /// The lease that it is opened for.
     lease: Option<LeaseId>,
@@ -252,7 +252,7 @@ impl NginxDriver {
         let mut command = Command::new(program);
         command.args(args).env_clear().current_dir("/");
         process::answer(command, Vec::new(), PATIENCE, MAX_ANSWER)
-            .map_err(|why| Refusal::new(Reason::Internal, format!("`{}`: {why}", line.join(" "))))
+            .map_err(|why| Refusal::new(Reason::NotTaken, format!("`{}`: {why}", line.join(" "))))
     }
 
     fn parse(&self, snapshot: &[u8]) -> Result<(Before, State), Refusal> {

@@ -8,6 +8,8 @@
 //!
 //! Only additions, multiplications and the functions of `libm` are used, so that the same counts give the same bits everywhere.
 
+use std::ops::Range;
+
 use super::dispersion::{self, Variation};
 
 /// The smallest odds ratio that the e-value bets on.
@@ -16,8 +18,6 @@ pub const LEAST: f64 = 1.2;
 pub const MOST: f64 = 30.0;
 /// How many ratios stand for all between the two. Each of them is a fair bet, so their mean is one too.
 const BETS: u32 = 40;
-/// What the evidence without the worst block has to reach, as a part of what all of it has to (in logarithms).
-pub const WITHOUT_WORST: f64 = 0.7;
 /// The part of the rate of false alarms that is for looking at any time; the rest is for the one look at the end.
 pub const ANY_TIME: f64 = 0.1;
 
@@ -119,6 +119,41 @@ pub enum Harm {
     Fewer,
 }
 
+/// What is left out as the worst of a tier, to see whether harm is shown by the rest as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worst {
+    /// A minute, whenever it began: a block, or two one after the other.
+    Minute,
+    /// One block.
+    Block,
+}
+
+impl Worst {
+    /// What the evidence of the rest has to reach, as a part of what all of it has to (in logarithms).
+    pub const fn part(self) -> f64 {
+        match self {
+            Self::Minute => 0.5,
+            Self::Block => 0.7,
+        }
+    }
+
+    /// How many blocks, one after the other, it is at most.
+    const fn blocks(self) -> usize {
+        match self {
+            Self::Minute => 2,
+            Self::Block => 1,
+        }
+    }
+
+    /// Those of the blocks that are furthest off together.
+    fn of(self, blocks: &[Counts], excess: impl Fn(&Counts) -> f64) -> Range<usize> {
+        let excess: Vec<f64> = blocks.iter().map(excess).collect();
+        let runs = (1..=self.blocks()).flat_map(|length| excess.windows(length).enumerate());
+        let runs = runs.map(|(start, run)| (start..start + run.len(), run.iter().sum::<f64>()));
+        runs.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0..0, |(run, _)| run)
+    }
+}
+
 /// Evidence for harm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Strength {
@@ -159,12 +194,14 @@ impl Strength {
 pub struct Weighed {
     /// All of it.
     pub whole: Strength,
-    /// Without the block that speaks most for harm: one bad minute, or one user who retries, is no bad version.
+    /// Without the worst minute or block: one bad minute, or one user who retries, is no bad version.
     pub without_worst: Strength,
     /// What both counts were divided by: how many times more than chance their difference varies from block to block.
     pub dispersion: f64,
-    /// The counts without that block: the candidate's and the baseline's.
+    /// The counts without it: the candidate's and the baseline's.
     pub rest: [Counts; 2],
+    /// What was left out.
+    pub worst: Worst,
 }
 
 impl Weighed {
@@ -174,18 +211,18 @@ impl Weighed {
             Baseline::Beside(blocks) => dispersion::of_both(candidate, blocks),
             Baseline::Recorded(counts) => dispersion::of_one(candidate, counts.share()),
         };
-        Self::divided(candidate, baseline, harm, dispersion)
+        Self::divided(candidate, baseline, harm, dispersion, Worst::Minute)
     }
 
-    /// Compares as if bad events were independent.
+    /// Compares as if bad events were independent; one block is left out as the worst.
     pub fn of_independent(candidate: &[Counts], baseline: Baseline<'_>, harm: Harm) -> Self {
-        Self::divided(candidate, baseline, harm, 1.0)
+        Self::divided(candidate, baseline, harm, 1.0, Worst::Block)
     }
 
-    fn divided(candidate: &[Counts], baseline: Baseline<'_>, harm: Harm, dispersion: f64) -> Self {
-        let sum = |without: Option<usize>| {
+    fn divided(candidate: &[Counts], baseline: Baseline<'_>, harm: Harm, dispersion: f64, worst: Worst) -> Self {
+        let sum = |without: Range<usize>| {
             let kept = |slots: &[Counts]| {
-                Counts::sum(slots.iter().enumerate().filter(|(k, _)| Some(*k) != without).map(|(_, slot)| *slot))
+                Counts::sum(slots.iter().enumerate().filter(|(k, _)| !without.contains(k)).map(|(_, slot)| *slot))
             };
             let theirs = match baseline {
                 Baseline::Beside(slots) => kept(slots),
@@ -193,31 +230,36 @@ impl Weighed {
             };
             (kept(candidate), theirs)
         };
-        let (ours, theirs) = sum(None);
+        let (ours, theirs) = sum(0..0);
         let strength = |(ours, theirs)| Strength::of(ours, theirs, dispersion, harm);
         let excess = |slot: &Counts| {
             let off = slot.bad - slot.total * theirs.share();
             if harm == Harm::More { off } else { -off }
         };
-        let worst = candidate.iter().map(excess).enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(k, _)| k);
-        let rest = sum(worst);
-        Self { whole: strength((ours, theirs)), without_worst: strength(rest), dispersion, rest: [rest.0, rest.1] }
+        let rest = sum(worst.of(candidate, excess));
+        Self {
+            whole: strength((ours, theirs)),
+            without_worst: strength(rest),
+            dispersion,
+            rest: [rest.0, rest.1],
+            worst,
+        }
     }
 
     /// Whether it shows harm at any time, for so many false alarms.
     pub fn shows_harm(&self, alpha: f64) -> bool {
         let needed = -libm::log(alpha);
-        self.whole.ln_e >= needed && self.without_worst.ln_e >= WITHOUT_WORST * needed
+        self.whole.ln_e >= needed && self.without_worst.ln_e >= self.worst.part() * needed
     }
 
     /// Whether it shows harm in the one look at the end, for so many false alarms.
     pub fn shows_harm_once(&self, alpha: f64) -> bool {
-        self.whole.p <= alpha && self.without_worst.p <= libm::pow(alpha, WITHOUT_WORST)
+        self.whole.p <= alpha && self.without_worst.p <= libm::pow(alpha, self.worst.part())
     }
 }
 
 /// Evidence that the rate of blocks is above a limit, as a natural logarithm: what the e-value reaches both of all blocks and
-/// without the worst one (a part of it, [`WITHOUT_WORST`]), counts divided by how many times more than chance they vary. Of the only
+/// without the worst one (a part of it, [`Worst::part`]), counts divided by how many times more than chance they vary. Of the only
 /// block nothing is left out, and it is taken to vary as much as blocks do of which nothing is known.
 ///
 /// `before` is how blocks varied that came before these and are not weighed; `resembling` is as for [`Variation::dispersion`]. The
@@ -237,7 +279,7 @@ pub fn ln_e_above(blocks: &[Counts], before: Variation, resembling: f64, limit: 
     }
     let excess = |block: &Counts| block.bad - block.total * limit;
     let worst = blocks.iter().copied().max_by(|a, b| excess(a).total_cmp(&excess(b))).unwrap_or_default();
-    let (whole, rest) = (weigh(all, dispersion), weigh(all.since(worst), dispersion) / WITHOUT_WORST);
+    let (whole, rest) = (weigh(all, dispersion), weigh(all.since(worst), dispersion) / Worst::Block.part());
     if rest.is_nan() || rest < whole { rest } else { whole }
 }
 

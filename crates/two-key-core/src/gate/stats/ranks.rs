@@ -55,8 +55,21 @@ pub fn mann_whitney(first: &[f64], second: &[f64]) -> Option<MannWhitney> {
 /// The same of samples in the order in which they were observed: those that resemble the ones before them count for fewer, see
 /// [`effective`].
 pub fn mann_whitney_in_order(first: &[f64], second: &[f64]) -> Option<MannWhitney> {
-    let share = 2.0 / (1.0 / effective(first) + 1.0 / effective(second));
+    let share = effective_share(first, second);
     if share < 1.0 { tails(first, second, Method::Normal, share) } else { mann_whitney(first, second) }
+}
+
+/// The smallest one-sided p-value that two samples could give in the order in which they were observed, if each of one exceeded each
+/// of the other. What resembles the ones before it shows little, however many there are of it.
+pub fn smallest_p_in_order(first: &[f64], second: &[f64]) -> f64 {
+    let (n, m) = (size(first), size(second));
+    let share = effective_share(first, second);
+    if share < 1.0 { normal_tails(n, m, n * m, 0.0, share, 0.5).1 } else { smallest_p(first.len(), second.len()) }
+}
+
+/// Which part of two samples' observations counts: the harmonic mean of both sides' [`effective`].
+fn effective_share(first: &[f64], second: &[f64]) -> f64 {
+    2.0 / (1.0 / effective(first) + 1.0 / effective(second))
 }
 
 /// Which part of a sample's observations counts, as if they were independent: `(1 - r) / (1 + r)` for the correlation `r` of

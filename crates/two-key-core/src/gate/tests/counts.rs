@@ -63,13 +63,15 @@ fn only_the_newest_slot_is_asked_for_and_missed_ones_are_no_data() {
 #[test]
 fn harm_is_shown_before_there_is_enough_to_pass() {
     let mut scene = scene();
-    tell(&scene, [15.0, 100.0, 9.0, 1900.0]);
-    assert_eq!(scene.look(120).verdict, Verdict::Pending, "one slot may be one bad minute");
-    tell(&scene, [30.0, 200.0, 18.0, 3800.0]);
-    let judged = scene.look(180);
+    for (second, slots) in [(120, 1.0), (180, 2.0)] {
+        tell(&scene, [15.0, 90.0, 9.0, 1710.0].map(|count| count * slots));
+        assert_eq!(scene.look(second).verdict, Verdict::Pending, "one bad minute may fall into two slots");
+    }
+    tell(&scene, [45.0, 270.0, 27.0, 5130.0]);
+    let judged = scene.look(240);
     let report = &judged.gates[&id("error-rate")];
     assert_eq!((judged.verdict, report.reason), (Verdict::Fail, Some(Reason::GateFailed)), "{}", report.why);
-    assert_eq!((report.decided, report.since), (Some(2), time(180)));
+    assert_eq!((report.decided, report.since), (Some(3), time(240)));
     let Some(Comparison::EValue { e_value, needed, ratio, .. }) = report.comparison else { panic!("{report:?}") };
     // One gate that compares and one limit, three tiers: a tenth of nine tenths of 0.01 / 3 at any time.
     assert!((needed - 3000.0 / 0.9).abs() < 1e-6 && e_value > needed, "{e_value} {needed}");
@@ -134,14 +136,16 @@ pub(super) fn slots(scene: &mut Scene, rows: &[[f64; 4]]) -> crate::gate::Judgem
 #[test]
 fn a_failure_stands_for_the_rest_of_the_tier() {
     let mut scene = scene();
-    slots(&mut scene, &[[15.0, 100.0, 9.0, 1900.0], [30.0, 200.0, 18.0, 3800.0], [30.0, 5000.0, 900.0, 95000.0]]);
-    let judged = scene.look(300);
+    let mut rows = growing([15.0, 100.0, 9.0, 1900.0], 3);
+    rows.push([45.0, 5000.0, 900.0, 95000.0]);
+    slots(&mut scene, &rows);
+    let judged = scene.look(360);
     let report = &judged.gates[&id("error-rate")];
-    assert_eq!((judged.verdict, report.since), (Verdict::Fail, time(180)), "{}", report.why);
-    assert_eq!(report.deadline, Some(time(180 + 1800)));
+    assert_eq!((judged.verdict, report.since), (Verdict::Fail, time(240)), "{}", report.why);
+    assert_eq!(report.deadline, Some(time(240 + 1800)));
     // The figures are those that showed it.
-    assert_eq!((report.decided, report.candidate.total), (Some(2), Some(200.0)));
-    assert_eq!(report.slots.measured, 4);
+    assert_eq!((report.decided, report.candidate.total), (Some(3), Some(300.0)));
+    assert_eq!(report.slots.measured, 5);
     // Another beginning of the tier is another tier.
     scene.context.started = time(1000);
     assert_eq!(scene.look(1001).verdict, Verdict::Pending);
@@ -179,6 +183,20 @@ fn the_rate_of_false_alarms_is_shared_among_gates_and_tiers() {
     let Some(Comparison::EValue { needed, .. }) = judged.gates[&id("other")].comparison else { panic!() };
     // Nine tenths are for the two comparisons at four tiers, and a tenth of each share is for looking at any time.
     assert!((needed - 1000.0 / 0.9 * 2.0 * 4.0).abs() < 1e-6, "{needed}");
+}
+
+#[test]
+fn a_cap_takes_nothing_from_a_share_that_is_below_it() {
+    // Of two comparisons each has half of nine tenths of 0.01.
+    let second = GATE.replace("gates:\n", "").replace("error-rate", "other");
+    let needed = |alpha: &str| {
+        let both = format!("{}{second}", GATE.replace("alpha: 0.01", alpha));
+        let judged = slots(&mut Scene::new(&both), &[[3.0, 300.0, 57.0, 5700.0]]);
+        let Some(Comparison::EValue { needed, .. }) = judged.gates[&id("error-rate")].comparison else { panic!() };
+        needed
+    };
+    assert!((needed("alpha: 0.006") - needed("alpha: 0.01")).abs() < 1e-6);
+    assert!((needed("alpha: 0.003") - 1000.0 / 0.3 * 3.0).abs() < 1e-6);
 }
 
 #[test]
@@ -311,10 +329,12 @@ fn a_pass_grows_old_and_a_later_failure_takes_it_back() {
     assert_eq!((judged.verdict, judged.objection().unwrap().reason), (Verdict::Inconclusive, Reason::Stale));
     tell(&scene, [60.0, 700.0, 120.0, 12_000.0]);
     assert_eq!(scene.look(7260).verdict, Verdict::Pending, "above its limit, and that may be one bad hour");
-    tell(&scene, [120.0, 1100.0, 180.0, 18_000.0]);
-    scene.look(10_860);
-    tell(&scene, [180.0, 1500.0, 240.0, 24_000.0]);
-    assert_eq!(scene.look(14_460).verdict, Verdict::Fail);
+    for (hour, second) in [(2.0, 10_860), (3.0, 14_460)] {
+        tell(&scene, [60.0 * hour, 300.0 + 400.0 * hour, 60.0 + 60.0 * hour, 6000.0 + 6000.0 * hour]);
+        assert_eq!(scene.look(second).verdict, Verdict::Pending);
+    }
+    tell(&scene, [240.0, 1900.0, 300.0, 30_000.0]);
+    assert_eq!(scene.look(18_060).verdict, Verdict::Fail);
 }
 
 #[test]
@@ -451,12 +471,13 @@ fn a_slot_that_decided_is_kept_whole_and_the_others_in_short() {
         &[
             [15.0, 100.0, 9.0, 1900.0],
             [30.0, 200.0, 18.0, 3800.0],
-            [30.0, 300.0, 27.0, 5700.0],
-            [30.0, 400.0, 36.0, 7600.0],
+            [45.0, 300.0, 27.0, 5700.0],
+            [45.0, 400.0, 36.0, 7600.0],
+            [45.0, 500.0, 45.0, 9500.0],
         ],
     );
     let kept = scene.watch.slots(&id("error-rate")).iter().map(|slot| slot.answers[0].query.is_some());
-    assert_eq!(kept.collect::<Vec<_>>(), [false, true, false, true]);
+    assert_eq!(kept.collect::<Vec<_>>(), [false, false, true, false, true]);
 }
 
 #[test]
@@ -543,6 +564,45 @@ fn one_bad_minute_is_no_bad_version() {
     // The same three times is one.
     let thrice = growing([3.0, 300.0, 0.0, 5700.0], 3);
     assert_eq!(slots(&mut self::scene(), &thrice).verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_bad_minute_that_begins_within_a_slot_is_one_as_well() {
+    // Every second request fails for a minute, half of it in each of two slots; else next to nothing.
+    let gate = GATE.replace("    absolute: {max: 0.05}\n", "");
+    let bad = |first: usize, minutes: &[f64]| {
+        let mut rows = growing([0.0, 300.0, 3.0, 5700.0], 14);
+        for (slot, row) in rows.iter_mut().enumerate() {
+            row[0] += minutes.iter().take((slot + 1).saturating_sub(first)).sum::<f64>();
+        }
+        slots(&mut Scene::new(&gate), &rows)
+    };
+    for first in 0..13 {
+        let judged = bad(first, &[75.0, 75.0]);
+        assert_ne!(judged.verdict, Verdict::Fail, "{first}: {}", judged.gates[&id("error-rate")].why);
+    }
+    // Two such minutes and a half are no moment.
+    assert_eq!(bad(1, &[75.0, 150.0, 75.0]).verdict, Verdict::Fail);
+}
+
+#[test]
+fn what_goes_wrong_for_long_meets_its_deadline_however_well_it_went_before() {
+    // Eight times the errors for half an hour, after an hour of none more than before: over the whole tier less than `max-ratio`.
+    let mut scene =
+        Scene::new(&GATE.replace("max-ratio: 1.5", "max-ratio: 5").replace("    absolute: {max: 0.05}\n", ""));
+    let mut row = [0.0; 4];
+    let mut judged = |slot: u32| {
+        let bad = if slot <= 60 { 1.5 } else { 12.0 };
+        row = [row[0] + bad, row[1] + 300.0, row[2] + 28.5, row[3] + 5700.0];
+        tell(&scene, row);
+        scene.look(60 + i64::from(slot) * 60)
+    };
+    let verdicts: Vec<_> = (1..92).map(|slot| judged(slot).verdict).collect();
+    assert_eq!((verdicts[60], &verdicts[61..]), (Verdict::Pass, &[Verdict::Pending; 30][..]));
+    let last = judged(92);
+    let report = &last.gates[&id("error-rate")];
+    assert_eq!((report.verdict, report.since), (Verdict::Pending, time(60 + 61 * 60)), "{}", report.why);
+    assert!(last.overdue().next().is_some());
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn other_bytes_than_those_that_were_signed_are_refused() {
     other.push(b'\n');
     assert_eq!(Evidence::read(&other, digest).unwrap_err().reason, Reason::DigestMismatch);
     assert_eq!(Evidence::read(b"{}", Digest::of(b"{}")).unwrap_err().reason, Reason::Malformed);
-    let newer = String::from_utf8(bytes).unwrap().replacen("\"version\": 4", "\"version\": 5", 1);
+    let newer = String::from_utf8(bytes).unwrap().replacen("\"version\": 5", "\"version\": 6", 1);
     let unknown = Evidence::read(newer.as_bytes(), Digest::of(newer.as_bytes())).unwrap_err();
     assert_eq!(unknown.reason, Reason::NoData, "what is of another form is not false");
     assert!(unknown.message.starts_with("this version cannot judge it again"), "{unknown}");
@@ -82,7 +82,7 @@ fn whatever_was_changed_is_seen() {
         let bytes = serde_json::to_vec(&changed).unwrap();
         Evidence::read(&bytes, Digest::of(&bytes)).unwrap().reevaluate().differences
     };
-    assert_eq!(changed("/version", 4.into()), Vec::<String>::new(), "nothing is changed");
+    assert_eq!(changed("/version", 5.into()), Vec::<String>::new(), "nothing is changed");
     for (path, value) in [
         ("/judgement/verdict", "PASS".into()),
         ("/judgement/gates/depth/verdict", "PASS".into()),

@@ -110,6 +110,22 @@ fn too_few_pend_and_silence_holds() {
 }
 
 #[test]
+fn what_hardly_differs_from_what_came_before_passes_nothing_that_it_could_not_have_noticed() {
+    // Each of 60 is within a thousandth of the one before: a gauge that is scraped more often than it moves.
+    let slow = |centre: f64| (0..60_u32).map(|k| centre * (1.0 + f64::from(k) / 1000.0)).collect::<Vec<_>>();
+    let gate = GATE.replace("    absolute: {max: 2}\n", "");
+    let judged = baked(&gate, slow(30.0), slow(1.0));
+    let report = &judged.gates[&id("latency")];
+    assert_eq!(judged.verdict, Verdict::Pending, "{}", report.why);
+    assert!(report.why.contains("too few observations to notice harm"), "{}", report.why);
+    // As many that do not resemble each other show it, and that there is none.
+    assert_eq!(baked(&gate, around(30.0, 60), around(1.0, 60)).verdict, Verdict::Fail);
+    assert_eq!(baked(&gate, around(1.0, 60), around(1.0, 60)).verdict, Verdict::Pass);
+    // What is the same in all of them resembles nothing: there is no difference to be seen.
+    assert_eq!(baked(&gate, vec![1.0; 60], vec![1.0; 60]).verdict, Verdict::Pass);
+}
+
+#[test]
 fn risk_raises_the_observations_that_are_needed() {
     let mut scene = Scene::new(GATE);
     scene.context.samples = 2;

@@ -1,4 +1,4 @@
-//! Values → YAML: the one way in which `new`, `init` and key changes write files. What is written here reads back to
+//! YAML writer: the one way in which `new`, `init` and key changes write files. What is written here reads back to
 //! the same values, and looks as a person would write it: short collections on one line, long ones in blocks.
 
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What raw documents are made of: values that know their place, and words that keep why they are not valid, so that
+//! Fields of raw documents: values that know their place, and words that keep why they are not valid, so that
 //! one reading reports every problem.
 
 use std::{borrow::Cow, cmp::Ordering, collections::BTreeSet, fmt, marker::PhantomData, ops::RangeInclusive};

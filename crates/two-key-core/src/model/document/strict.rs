@@ -13,6 +13,8 @@ use crate::model::{MAX_FILE_BYTES, Reason, text::is_hidden};
 
 /// How deep mappings and lists may nest.
 const MAX_DEPTH: usize = 16;
+/// How what Git LFS leaves in a file's place begins.
+const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/";
 
 /// Refuses bytes that are not strict YAML of at most so many values, and gives their text. What a value costs to read is far
 /// more than its bytes do.
@@ -25,6 +27,9 @@ pub(super) fn text(bytes: &[u8], most_values: usize) -> Result<&str, DocumentErr
         let (line, column) = position(bytes, error.valid_up_to());
         DocumentError::one(Reason::Malformed, line, column, "the file is not UTF-8")
     })?;
+    if text.starts_with(LFS_POINTER) {
+        return Err(DocumentError::one(Reason::Malformed, 1, 1, "this is a Git LFS pointer, not the file"));
+    }
     if let Some((at, character)) = first_hidden(text) {
         let (line, column) = position(bytes, at);
         return Err(DocumentError::one(Reason::Malformed, line, column, hidden(character)));
@@ -43,7 +48,11 @@ fn first_hidden(text: &str) -> Option<(usize, char)> {
 }
 
 fn hidden(character: char) -> String {
-    let hint = if character == '\t' { " (a tab; indent with spaces)" } else { "" };
+    let hint = match character {
+        '\r' => return "Windows line ends (CR LF); a governed file has LF alone".to_owned(),
+        '\t' => " (a tab; indent with spaces)",
+        _ => "",
+    };
     format!("the character U+{:04X} is invisible or changes how text is shown{hint}", u32::from(character))
 }
 
@@ -299,6 +308,13 @@ mod tests {
     }
 
     #[test]
+    fn a_git_lfs_pointer_is_called_one() {
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0f\nsize 12\n";
+        assert!(refused(pointer).contains("a Git LFS pointer"));
+        assert!(!refused("version: \t1\n").contains("LFS"));
+    }
+
+    #[test]
     fn hidden_characters_are_refused_everywhere() {
         let ranges = [0..=9u32, 0xb..=0x1f, 0x7f..=0x9f, 0x200b..=0x200f, 0x2028..=0x202e, 0x2066..=0x2069];
         for code in ranges.into_iter().flatten().chain([0x61c, 0xfeff, 0xad, 0x2060, 0xe0041]) {
@@ -306,7 +322,8 @@ mod tests {
             for yaml in
                 [format!("a: 1 # x{character}y\n"), format!("a: \"x{character}y\"\n"), format!("{character}a: 1\n")]
             {
-                assert!(refused(&yaml).contains(&format!("U+{code:04X}")), "{code:x}");
+                let named = if character == '\r' { "CR LF".to_owned() } else { format!("U+{code:04X}") };
+                assert!(refused(&yaml).contains(&named), "{code:x}");
             }
         }
         assert_eq!(refused("a: 1\nbé: \t1\n").split(' ').next(), Some("2:5:"));

@@ -1,4 +1,4 @@
-//! What a key is: a point on one of two curves.
+//! Raw key: a point on one of two curves.
 
 use std::{cell::RefCell, collections::HashMap, fmt, thread::LocalKey};
 

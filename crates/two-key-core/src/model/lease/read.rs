@@ -1,4 +1,4 @@
-//! Bytes → lease, in one place.
+//! Lease reader: bytes → lease, in one place.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

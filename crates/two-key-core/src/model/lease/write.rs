@@ -1,4 +1,4 @@
-//! Lease → bytes, as `new` writes it.
+//! Lease writer: lease → bytes, as `new` writes it.
 
 use serde_json::{Value, json};
 

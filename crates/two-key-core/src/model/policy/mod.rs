@@ -15,6 +15,8 @@ use super::{
     document::{Labels, Span},
 };
 
+use crate::model::refs;
+
 pub use amend::{Amendment, amend};
 pub use gates::*;
 pub use read::{read, schema};
@@ -243,6 +245,6 @@ impl Policy {
 
     /// The governed branch's full ref name.
     pub fn branch_ref(&self) -> String {
-        format!("refs/heads/{}", self.branch)
+        format!("{}{}", refs::HEADS, self.branch)
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes → policy, in one place.
+//! Policy reader: bytes → policy, in one place.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Policy → bytes, as `init` writes it.
+//! Policy writer: policy → bytes, as `init` writes it.
 
 use serde_json::{Map, Value, json};
 

@@ -245,8 +245,8 @@ fn a_sealed_line_cannot_be_lifted_or_relabelled() {
         assert_ne!(line, honest, "{what}");
         assert_eq!(sealed(&line), [Err(reason)], "{what}");
         assert_eq!(
-            sealed(&format!("{line}\n{neighbour}")),
-            [Err(reason), Ok(())],
+            sealed(&format!("{neighbour}\n{line}")),
+            [Ok(()), Err(reason)],
             "{what}: its neighbour still counts"
         );
     }
@@ -283,6 +283,31 @@ fn a_sealed_signature_is_checked_only_of_a_key_that_could_count() {
     assert_eq!(votes[0].as_ref().map(Cosignature::claims), Ok(&principal("user1")));
     assert_eq!(votes[1].as_ref().map_err(|bad| bad.refusal.reason), Err(Reason::UnknownKey));
     assert_eq!(opened.verified().map(Cosignature::claims).collect::<Vec<_>>(), [&principal("user1")]);
+}
+
+#[test]
+fn after_a_sealed_signature_that_does_not_verify_none_is_looked_at() {
+    let (good, bad) = (Key::ssh(1).seal("user1", &start()), Key::ssh(2).seal("user2", &statement("start", OTHER)));
+    let (next, last) = (Key::ssh(3).seal("user3", &start()), Key::ssh(4).seal("user4", &start()));
+    let no_key = Key::ssh(5).seal("user5", &start()).replace(&Key::ssh(5).public.bare(), "AAAA");
+    let two = Key::ssh(2).public.raw();
+    let stranger = || Refusal::new(Reason::UnknownKey, "a stranger");
+    let (unknown, wrong) = (Err(Reason::UnknownKey), Err(Reason::BadSignature));
+    for (what, lines, listed, reasons) in [
+        ("all verify", [&good, &next, &last], true, [Ok(()), Ok(()), Ok(())]),
+        ("the second does not", [&good, &bad, &last], true, [Ok(()), wrong, wrong]),
+        ("the first does not", [&bad, &good, &no_key], true, [wrong, wrong, Err(Reason::Malformed)]),
+        ("its key could not count anyway", [&good, &bad, &last], false, [Ok(()), unknown, Ok(())]),
+        ("it names no key", [&no_key, &good, &last], true, [Err(Reason::Malformed), Ok(()), Ok(())]),
+    ] {
+        let opened = open(&commit(&format!("{}{}\n", start().text(), lines.map(String::as_str).join("\n"))));
+        let votes = opened.votes(|key| if key == two && !listed { Err(stranger()) } else { Ok(()) });
+        let found: Vec<_> =
+            votes.iter().map(|vote| vote.as_ref().map(drop).map_err(|bad| bad.refusal.reason)).collect();
+        assert_eq!(found, reasons, "{what}");
+        let looked_at = found.iter().filter(|vote| vote.is_ok()).count();
+        assert_eq!(opened.verified().count(), looked_at, "{what}");
+    }
 }
 
 #[test]

@@ -1,0 +1,113 @@
+//! ECDSA on P-256.
+//!
+//! Verifying a signature takes as long as reading dozens of commits, and whoever copies one, with what it is over, into
+//! thousands of commits copies a few bytes. So verdicts are kept for a while: what comes again is not verified again.
+
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex},
+};
+
+use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier as _};
+
+use crate::model::Digest;
+
+/// Verdicts that are kept. When there are so many, all of them go.
+const MAX_KEPT: usize = 4096;
+
+static KEPT: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
+
+/// Bytes that a key is said to have signed.
+#[derive(Debug)]
+pub(super) struct Said {
+    /// The key's point, uncompressed.
+    pub(super) point: [u8; 65],
+    /// The bytes.
+    pub(super) message: Vec<u8>,
+    /// The signature.
+    pub(super) signature: Box<Signature>,
+}
+
+impl Said {
+    /// Whether the key signed these bytes.
+    pub(super) fn holds(&self) -> bool {
+        let id = self.id();
+        let known = KEPT.lock().ok().and_then(|kept| kept.verdicts.get(&id).copied());
+        known.unwrap_or_else(|| {
+            let holds = self.verifies();
+            if let Ok(mut kept) = KEPT.lock() {
+                kept.keep(id, holds);
+            }
+            holds
+        })
+    }
+
+    fn verifies(&self) -> bool {
+        let key = VerifyingKey::from_sec1_bytes(&self.point);
+        key.is_ok_and(|key| key.verify(&self.message, self.signature.as_ref()).is_ok())
+    }
+
+    /// All that the verdict depends on; what has no fixed length stands last.
+    fn id(&self) -> Digest {
+        Digest::of(&[&self.point[..], &self.signature.to_bytes(), &self.message].concat())
+    }
+}
+
+/// What was found out, by all that it depends on.
+#[derive(Debug, Default)]
+struct Kept {
+    verdicts: HashMap<Digest, bool>,
+}
+
+impl Kept {
+    fn keep(&mut self, id: Digest, holds: bool) {
+        if self.verdicts.len() >= MAX_KEPT {
+            self.verdicts.clear();
+        }
+        self.verdicts.insert(id, holds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p256::ecdsa::{SigningKey, signature::Signer as _};
+
+    use super::*;
+
+    fn said(secret: u8, message: &[u8]) -> Said {
+        let key = SigningKey::from_slice(&[secret; 32]).unwrap();
+        let signature: Signature = key.sign(message);
+        let point = key.verifying_key().to_sec1_point(false).as_bytes().try_into().unwrap();
+        Said { point, message: message.to_vec(), signature: Box::new(signature) }
+    }
+
+    #[test]
+    fn what_differs_in_anything_is_verified_by_itself_and_what_comes_again_is_known() {
+        let known = |said: &Said| KEPT.lock().unwrap().verdicts.get(&said.id()).copied();
+        let honest = said(7, b"step 1");
+        let others = [
+            (Said { message: b"step 2".to_vec(), ..said(7, b"step 1") }, false),
+            (Said { signature: said(7, b"step 2").signature, ..said(7, b"step 1") }, false),
+            (Said { point: said(8, b"step 1").point, ..said(7, b"step 1") }, false),
+            (said(8, b"step 1"), true),
+        ];
+        assert_eq!((known(&honest), honest.holds(), known(&honest), honest.holds()), (None, true, Some(true), true));
+        for (other, holds) in others {
+            assert_eq!((known(&other), other.holds(), known(&other), other.holds()), (None, holds, Some(holds), holds));
+        }
+        // Found out once: nobody looks at the signature again.
+        KEPT.lock().unwrap().keep(honest.id(), false);
+        assert!(!honest.holds() && honest.verifies());
+        KEPT.lock().unwrap().keep(honest.id(), true);
+    }
+
+    #[test]
+    fn what_is_kept_has_a_limit() {
+        let mut kept = Kept::default();
+        for number in 0..=MAX_KEPT {
+            kept.keep(Digest::of(&number.to_be_bytes()), true);
+            assert!(kept.verdicts.len() <= MAX_KEPT);
+        }
+        assert_eq!(kept.verdicts.len(), 1);
+    }
+}

@@ -1,0 +1,173 @@
+//! Steps of a lease: the verbs that turn one key for a lease's next move, or for a stop.
+
+use clap::{Args, Subcommand};
+
+use super::{
+    Failure, Format, Place, evidence,
+    session::Session,
+    turn::{self, Ask, Flags},
+};
+use crate::{
+    model::{Action, Statement},
+    report,
+};
+
+/// A lease, and how its key is turned.
+#[derive(Debug, Args)]
+pub struct OnLease {
+    /// The lease: its id, its intent or its target
+    lease: String,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl OnLease {
+    fn ask(&self) -> Ask<'_> {
+        Ask { lease: Some(&self.lease), ..Ask::default() }
+    }
+}
+
+/// Verbs that let a rollout go on.
+#[derive(Debug, Subcommand)]
+pub enum Forward {
+    /// Begin an authorized lease at its first tier
+    ///
+    /// Turns your key for the lease's start: a commit on the governed branch, and, where the start is in force with it,
+    /// the tag. Cosignatures that wait in notes are sealed with it. A first tier above the policy's start-up-to takes
+    /// the promote rule's keys.
+    #[command(
+        after_long_help = "Examples:\n  git two-key start LEASE-20251027-021913\n  git two-key start checkout-prod --key ~/.ssh/agent"
+    )]
+    Start(OnLease),
+    /// Raise a lease to its next tier: add your signature
+    ///
+    /// Turns your key for the next tier. It takes the promote rule's keys, a human's and an agent's; until both are there
+    /// the lease stays where it is.
+    #[command(after_long_help = "Examples:\n  git two-key promote checkout-prod")]
+    Promote(OnLease),
+    /// Approve a lease's next tier, as a person
+    ///
+    /// Shows the lease's state and the evidence, then turns your key for its next tier. It is what promote does, for
+    /// people only: an agent's key is refused.
+    #[command(visible_alias = "approve-next-tier", after_long_help = "Examples:\n  git two-key approve checkout-prod")]
+    Approve(OnLease),
+    /// Let a paused lease go on: add your signature
+    ///
+    /// Pausing takes one key; going on takes the promote rule's keys.
+    #[command(after_long_help = "Examples:\n  git two-key resume checkout-prod")]
+    Resume(OnLease),
+    /// End a lease that is at its last tier
+    ///
+    /// One human or agent suffices. The next start on the same target completes the lease too.
+    #[command(after_long_help = "Examples:\n  git two-key complete checkout-prod")]
+    Complete(OnLease),
+    /// End a freeze: add your signature
+    ///
+    /// It takes the promote rule's keys, a human's and an agent's.
+    #[command(after_long_help = "Examples:\n  git two-key thaw")]
+    Thaw(Flags),
+}
+
+/// Verbs that stop. Any one key suffices; they work in stale, shallow and unpinned clones.
+#[derive(Debug, Subcommand)]
+pub enum Stop {
+    /// Hold a lease at its weight; any one key suffices
+    ///
+    /// Works in stale, shallow and unpinned clones, with a warning, and is never refused for being late. Going on takes
+    /// two keys again: git two-key resume.
+    #[command(
+        visible_alias = "pause-rollout",
+        after_long_help = "Examples:\n  git two-key pause checkout-prod --reason 'errors rise'"
+    )]
+    Pause(OnLease),
+    /// Take a lease's weight to zero; any one key suffices
+    ///
+    /// The lease's instances stay. Works in stale, shallow and unpinned clones, with a warning, and is never refused for
+    /// being late. A stop that main does not take goes to refs/two-key/stops/, where appliers see it.
+    #[command(
+        visible_alias = "abort",
+        after_long_help = "Examples:\n  git two-key halt checkout-prod --reason 'errors rise'"
+    )]
+    Halt(OnLease),
+    /// Restore what was there before a lease; any one key suffices
+    ///
+    /// The applier takes the weight to zero, restores from the rollback pack and checks what it restored. Works in
+    /// stale, shallow and unpinned clones, with a warning, and is never refused for being late.
+    #[command(
+        visible_alias = "force-rollback",
+        after_long_help = "Examples:\n  git two-key rollback checkout-prod --reason 'orders fail'"
+    )]
+    Rollback(OnLease),
+    /// End a lease before it started; any one key suffices
+    ///
+    /// On a lease that has started it is a rollback.
+    #[command(
+        visible_alias = "reject",
+        after_long_help = "Examples:\n  git two-key withdraw LEASE-20251027-021913 --reason 'wrong build'"
+    )]
+    Withdraw(OnLease),
+    /// Stop every forward move in the repository; any one key suffices
+    ///
+    /// No lease starts, is promoted, resumed or completed until two keys end it: git two-key thaw. Stops, revocations and
+    /// policy changes go on.
+    #[command(after_long_help = "Examples:\n  git two-key freeze --reason 'incident 42'")]
+    Freeze(Flags),
+}
+
+impl Forward {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        match self {
+            Self::Start(on) | Self::Promote(on) | Self::Approve(on) | Self::Resume(on) | Self::Complete(on) => {
+                on.flags.to.format
+            }
+            Self::Thaw(flags) => flags.to.format,
+        }
+    }
+
+    /// Turns the key.
+    pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
+        let (action, flags, ask) = match self {
+            Self::Start(on) => (Action::Start, &on.flags, on.ask()),
+            Self::Promote(on) => (Action::Promote, &on.flags, Ask { show: Some(evidence::shown), ..on.ask() }),
+            Self::Approve(on) => {
+                (Action::Promote, &on.flags, Ask { people_only: true, show: Some(before_saying_yes), ..on.ask() })
+            }
+            Self::Resume(on) => (Action::Resume, &on.flags, on.ask()),
+            Self::Complete(on) => (Action::Complete, &on.flags, on.ask()),
+            Self::Thaw(flags) => (Action::Thaw, flags, Ask::default()),
+        };
+        turn::turn(place, turn::pinned(place, flags)?, flags, action, &ask)
+    }
+}
+
+impl Stop {
+    /// How to print.
+    pub(super) fn format(&self) -> Format {
+        match self {
+            Self::Pause(on) | Self::Halt(on) | Self::Rollback(on) | Self::Withdraw(on) => on.flags.to.format,
+            Self::Freeze(flags) => flags.to.format,
+        }
+    }
+
+    /// Turns the key.
+    pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
+        let (action, flags, lease) = match self {
+            Self::Pause(on) => (Action::Pause, &on.flags, Some(on)),
+            Self::Halt(on) => (Action::Halt, &on.flags, Some(on)),
+            Self::Rollback(on) => (Action::Rollback, &on.flags, Some(on)),
+            Self::Withdraw(on) => (Action::Withdraw, &on.flags, Some(on)),
+            Self::Freeze(flags) => (Action::Freeze, flags, None),
+        };
+        turn::stop(place, flags, action, lease.map(|on| on.lease.as_str()))
+    }
+}
+
+/// What a person should see before saying yes.
+fn before_saying_yes(session: &Session, statement: &Statement) -> Result<String, Failure> {
+    let Some(lease) = statement.lease() else { return Ok(String::new()) };
+    let leases = [lease.clone()].into();
+    let (reports, beside) = (session.past.about(&leases), session.beside_with_tags(&leases)?);
+    let view = report::lease_view(&session.state, &reports, &beside, lease);
+    Ok(report::lease_text(&view) + "\n" + &evidence::shown(session, statement)?)
+}

@@ -1,0 +1,88 @@
+//! `undo`: what was signed or proposed here and is at no remote, taken back.
+
+use clap::Args as ClapArgs;
+
+use super::{
+    Failure, Format, Place, account, remotes,
+    terminal::say,
+    turn::{self, outbox, tags},
+};
+use crate::{
+    git::{Memory, RefUpdate, Repository, mirrored},
+    model::{Oid, Reason, refs},
+    report,
+    signature::Opened,
+};
+
+/// Take back what was signed or proposed here and not pushed
+///
+/// Fetches, puts the local branch where the remote's is, and takes the signatures that only this clone has out of it, with their
+/// tags. What the remote has stays, and so does every stop: a stop is taken back by going forward. Votes that were left in notes
+/// stay, too. Says how to have the old commits again.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = "Examples:\n  git two-key undo\n  git two-key undo --remote upstream")]
+pub struct Args {
+    /// The remote whose branch counts [default: the branch's upstream, else the only remote, else origin]
+    #[arg(long, value_name = "NAME")]
+    remote: Option<String>,
+    /// How to print; with json, words for people go to standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// Takes it back.
+pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
+    let repo = place.repository()?;
+    let (name, remote) = remotes::watched(&repo, args.remote.as_deref())?;
+    let branch = format!("{}{name}", refs::HEADS);
+    // What the remote has by now is pushed, and no longer to be undone.
+    repo.fetch(&remote, &name)?;
+    let theirs = repo
+        .resolve(&mirrored(&remote, &branch))?
+        .ok_or_else(|| Failure::undecided(Reason::RefDeleted, format!("{remote} has no {name} to go back to")))?;
+    let local = repo.resolve(&branch)?;
+    let kept = outbox::votes(&repo, theirs)?;
+    let undone = undone(&repo, theirs, local, &kept)?;
+    for vote in kept {
+        outbox::forget(&repo, vote)?;
+    }
+    if let Some(local) = local.filter(|_| !undone.is_empty()) {
+        turn::advance(&repo, &RefUpdate { name: branch, old: Some(local), new: theirs }, "two-key: undo")?;
+    }
+    if let Some(root) = repo.pinned_root()? {
+        let state = turn::state_at(&repo, &Memory::of(&repo, root), theirs)?;
+        for tag in tags::false_tags(&repo, &state, Some(theirs))? {
+            repo.delete_ref(&tag.name, tag.id)?;
+        }
+    }
+    if undone.is_empty() {
+        say(&format!("nothing to undo: {remote} has all that was signed or proposed here"));
+        return Ok(());
+    }
+    for line in undone {
+        say(&format!("took back: {line}"));
+        account::note(|account| account.taken_back.push(line));
+    }
+    if let Some(local) = local {
+        say(&format!("{name} is at {remote}'s tip; have it again with: git reset --keep {}", local.short()));
+    }
+    Ok(())
+}
+
+/// What only this clone has, stops aside, a line each.
+fn undone(repo: &Repository, theirs: Oid, local: Option<Oid>, kept: &[Oid]) -> Result<Vec<String>, Failure> {
+    let mut commits = local.map(|local| repo.commits_since(theirs, local)).transpose()?.unwrap_or_default();
+    commits.extend(kept.iter().filter(|vote| !commits.contains(vote)).copied().collect::<Vec<_>>());
+    let mut objects = repo.objects()?;
+    let mut lines = Vec::new();
+    for commit in commits {
+        match objects.open_one(commit)? {
+            Opened::Carrier { statement, .. } if !statement.action().stops() => {
+                lines.push(format!("{} ({})", report::subject_line(&statement), commit.short()));
+            }
+            Opened::Carrier { .. } => {}
+            _ => lines.push(format!("commit {}", commit.short())),
+        }
+    }
+    Ok(lines)
+}

@@ -1,0 +1,132 @@
+//! Joining a governance repository by one command, and waiting for what goes on in it.
+
+use std::{fs, path::PathBuf};
+
+use crate::kit::{
+    LEASE, Ran, World,
+    scene::{MAIN, Scene},
+};
+
+/// Joins the scene's repository by its address; the clone's folder and what was said.
+fn joined(scene: &Scene, name: &str, more: &[&str]) -> (PathBuf, Ran) {
+    let url = scene.server.to_str().unwrap().to_owned();
+    let ran = scene.world.two_key_in(scene.world.path(), &[&["clone", &url, name][..], more].concat());
+    (scene.world.path().join(name), ran)
+}
+
+#[test]
+fn one_command_joins_and_the_clone_is_ready_to_read_and_to_sign_in() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    world.key_file("cp14");
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root, "--key", "home/keys/cp14"]);
+    ran.exits(0).says("Verified: ").says("You sign here as cp14").never_says("warning");
+    // Nothing is left to be said by whoever looks for what is missing.
+    world.two_key_in(&clone, &["doctor"]).never_says("notes: ").never_says("observed: ").never_says("unpinned");
+    world.two_key_in(&clone, &["verify", "--all"]).exits(0);
+    world.two_key_in(&clone, &["promote", LEASE]).exits(0).says("pushed to origin");
+    assert!(clone.join(".git/hooks/pre-push").is_file());
+    // Git's own commands know the keys.
+    let tip = scene.server_ref(MAIN);
+    world.run(&clone, "git", &["verify-commit", &tip], b"").exits(0).says("cp14");
+    // A pull goes forward or changes nothing, whatever everybody's setting is.
+    world.git(&["config", "--global", "pull.rebase", "true"]);
+    let git = |args: &[&str]| world.run(&clone, "git", args, b"");
+    world.two_key_in(&clone, &["halt", LEASE, "--no-push"]).exits(0);
+    let signed = git(&["rev-parse", "main"]).out;
+    world.git(&["fetch", "--quiet", scene.server.to_str().unwrap(), "main"]);
+    let theirs = world.sign_commit("user1", "FETCH_HEAD", "Somebody else\n");
+    scene.push(&[&format!("{theirs}:main")]).exits(0);
+    assert_ne!(git(&["pull", "--quiet"]).code, 0);
+    assert_eq!(git(&["rev-parse", "main"]).out, signed);
+    world.two_key_in(&clone, &["sync"]).exits(0).says("halted");
+    git(&["pull", "--quiet"]).exits(0);
+}
+
+#[test]
+fn what_is_not_the_ledger_that_was_meant_leaves_nothing_behind() {
+    let scene = Scene::rolling();
+    let (clone, ran) = joined(&scene, "mine", &["--root", &"1".repeat(40)]);
+    ran.exits(1).says("not-descended: ").says("this is not the ledger whose root you were given").never_says("trust");
+    assert!(!clone.exists());
+    let (_, ran) = joined(&scene, "mine", &["--root", "1234"]);
+    ran.exits(2);
+    // A commit of it that is no root of a ledger.
+    let (clone, ran) = joined(&scene, "mine", &["--root", &"1".repeat(64)]);
+    ran.exits(1).says("not-descended: ");
+    assert!(!clone.exists());
+    // What is there already stays as it is.
+    fs::create_dir(&clone).unwrap();
+    fs::write(clone.join("file"), "mine\n").unwrap();
+    let (_, ran) = joined(&scene, "mine", &["--root", &scene.root]);
+    ran.exits(1).says("ambiguous: ");
+    assert_eq!(fs::read_to_string(clone.join("file")).unwrap(), "mine\n");
+    let ran = scene.world.two_key_in(scene.world.path(), &["clone", "/nowhere", "other", "--root", &scene.root]);
+    ran.exits(3).says("unreachable: ").never_says("internal");
+    assert!(!scene.world.path().join("other").exists());
+    // Somebody whom the policy does not know reads, and is told.
+    scene.world.key_file("mallory");
+    let (clone, ran) = joined(&scene, "read", &["--root", &scene.root, "--key", "home/keys/mallory"]);
+    ran.exits(0).says("nobody can sign here yet").says("unknown-key");
+    scene.world.two_key_in(&clone, &["list"]).exits(0);
+}
+
+#[test]
+fn a_clone_of_another_branch_gets_the_governed_one() {
+    let world = World::empty();
+    let root = world.found(&world.policy().replace("branch: main", "branch: governed"));
+    world.git(&["branch", "--quiet", "governed"]);
+    let url = world.repo().to_str().unwrap().to_owned();
+    world.two_key_in(world.path(), &["clone", &url, "mine", "--root", &root]).exits(0);
+    let clone = world.path().join("mine");
+    assert_eq!(world.run(&clone, "git", &["rev-parse", "governed"], b"").exits(0).out.trim(), root);
+    world.two_key_in(&clone, &["list"]).exits(0);
+}
+
+#[test]
+fn whoever_waits_is_told_what_came_of_it_by_the_exit_code() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root]);
+    ran.exits(0);
+    let wait = |args: &[&str]| world.two_key_in(&clone, &[&["wait"][..], args].concat());
+    wait(&["checkout-prod", "--for", "rolling"]).exits(0).says("rolling");
+    wait(&[LEASE, "--for", "halted", "--timeout", "0s"]).exits(4).says("stale: ").says("is rolling after 0s");
+    wait(&[LEASE, "--for", "withdrawn"]).exits(1).says("wrong-state: ");
+    wait(&["nothing", "--for", "rolling"]).exits(1).says("unknown-lease: ");
+    wait(&[LEASE, "--for", "nirvana"]).exits(2);
+    wait(&[LEASE, "--for", "rolling", "--timeout", "soon"]).exits(2);
+    // It is seen once it is on the server, by somebody who was already waiting.
+    let mut waiting = world.command(&clone, env!("CARGO_BIN_EXE_git-two-key"));
+    let mut waiting = waiting.args(["wait", LEASE, "--for", "halted", "--timeout", "90s"]).spawn().unwrap();
+    let key = world.key_file("user1");
+    let server = scene.server.to_str().unwrap();
+    world.git(&["remote", "add", "origin", server]);
+    world.two_key(&["halt", LEASE, "--push", "--key", key.to_str().unwrap()]).exits(0);
+    assert!(waiting.wait().unwrap().success());
+    wait(&[LEASE, "--for", "completed", "--timeout", "0s"]).exits(4).says("is halted");
+}
+
+#[test]
+fn an_agents_own_no_is_signed_and_seen_until_the_lease_awaits_it_no_more() {
+    let scene = Scene::new();
+    let world = &scene.world;
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root]);
+    ran.exits(0);
+    let by = |who: &str, args: &[&str]| {
+        let key = world.key_file(who);
+        world.two_key_in(&clone, &[args, &["--key", key.to_str().unwrap()]].concat())
+    };
+    by("cp14", &["refuse", LEASE]).exits(2).says("--reason");
+    by("user1", &["refuse", LEASE, "--reason", "no"]).exits(1).says("wrong-role: ");
+    by("mallory", &["refuse", LEASE, "--reason", "no"]).exits(1).says("unknown-key: ");
+    by("cp14", &["refuse", LEASE, "--check", "ci", "--reason", "build 4711 is red"]).exits(0).says("pushed to origin");
+    let shown = world.two_key_in(&clone, &["show", LEASE]).exits(0);
+    shown.says("cp14").says("build 4711 is red").says("ci");
+    world.two_key_in(&scene.server, &["show", LEASE]).exits(0).says("build 4711 is red");
+    assert_eq!(world.run(&clone, "git", &["status", "--porcelain"], b"").out, "");
+    // It stops nothing, and is gone once the same agent signs.
+    by("cp14", &["sign", LEASE]).exits(0).says("pushed to origin");
+    world.two_key_in(&clone, &["show", LEASE]).exits(0).never_says("build 4711 is red");
+    by("cp14", &["refuse", LEASE, "--reason", "late"]).exits(1).says("wrong-state: ");
+}

@@ -1,0 +1,16 @@
+//! Drivers against what they drive: real `haproxy`, `nginx` and a real deploy repository, on loopback, with requests
+//! that are sent through and counted by who answered.
+
+mod broken;
+mod conformance;
+mod deploy;
+mod documents;
+mod exec;
+mod hanging;
+mod haproxy;
+mod haproxy_odd;
+mod nginx;
+mod packs;
+mod rig;
+mod rollback;
+mod waiting;

@@ -57,6 +57,8 @@ pub(crate) fn terms(sections: &str) -> PinnedTerms {
         driver: None,
         gates: policy.gates.clone(),
         thresholds: policy.thresholds.clone(),
+        if_measured: std::collections::BTreeSet::new(),
+        promote: None,
         false_alarms: policy.false_alarms,
         drift_below: policy::DriftBelow::default(),
     }

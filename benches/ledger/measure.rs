@@ -235,8 +235,8 @@ pub fn read(folder: &Path, ground: &Ground, turns: usize) -> Read {
     // A lease that awaits a key, and one who may turn one.
     let all = run::said(two_key(&ground.server).args(["list", "--format", "json", "--offline"]));
     let all: serde_json::Value = serde_json::from_str(&all).expect("a list");
-    let leases = all["leases"].as_array().expect("leases").iter();
-    let cosign = leases.filter(|lease| lease["awaits"]["action"] == "cosign").next_back();
+    let mut leases = all["leases"].as_array().expect("leases").iter();
+    let cosign = leases.rfind(|lease| lease["awaits"]["action"] == "cosign");
     let lease = cosign.and_then(|lease| lease["lease"].as_str()).expect("a lease that awaits a cosignature").to_owned();
     let key = |word: &str| cosign.is_some_and(|lease| lease["awaits"]["who"].to_string().contains(word));
     let key = ["user1", "user2", "cp14"].into_iter().find(|name| key(name)).expect("somebody who may cosign");

@@ -125,6 +125,11 @@ struct RawCheck {
 pub const BUILT_IN: [&str; 4] = ["policy", "target", "change", "risk"];
 
 impl Config {
+    /// Whether it says how leases are checked before they are signed.
+    pub fn checks_leases(&self) -> bool {
+        !self.checks.is_empty() || !self.changes.is_empty()
+    }
+
     /// Reads a configuration. Paths in it are relative to `folder`.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Refusal> {
         let raw: RawConfig = serde_yaml::from_str(text).map_err(|error| malformed(&error.to_string()))?;

@@ -7,7 +7,7 @@ use crate::{
     follower::{Mode, stops::in_one_line},
     gate::{
         Measure, TierContext,
-        health::{Health, Look, combined, left_halted, look},
+        health::{Health, combined, left_halted, look},
     },
     inbox::Plan,
     ledger::Phase,
@@ -136,18 +136,14 @@ impl Agent {
         let measure = self.measure.as_ref().map(|sources| sources as &dyn Measure);
         let watch = self.remembered.watches.entry(id.clone()).or_default();
         let harm = look(terms, context(reached), measure, watch, round.now);
-        let Look { health, evidence } = if started == reached {
+        let looked = if started == reached {
             harm
         } else {
             let watch = self.remembered.settled.entry(id.clone()).or_default();
             combined(harm, look(terms, context(started), measure, watch, round.now))
         };
-        match evidence.map(|evidence| evidence.bytes()).transpose() {
-            Ok(bytes) => (health, bytes.map(|bytes| Exhibit { lease: id.clone(), bytes })),
-            // A stop does not wait for evidence that cannot be written. What goes forward rests on it.
-            Err(refusal) if health.stop().is_none() => (Health::open(terms, &refusal.message), None),
-            Err(_) => (health, None),
-        }
+        let (health, bytes) = looked.exhibited(terms);
+        (health, bytes.map(|bytes| Exhibit { lease: id.clone(), bytes }))
     }
 
     /// Runs every check of a lease that awaits our key.
@@ -164,6 +160,11 @@ impl Agent {
             checks::change(lease, clone.as_ref()),
             checks::risk(state, lease, clone.as_ref(), self.config.max_risk),
         ];
+        // Who only watches figures stops and promotes; what is well formed is no reason to sign.
+        if !self.config.checks_leases() {
+            let refusal = Refusal::new(Reason::NoData, "no check of leases is configured, so none is signed here");
+            results.push(CheckResult::open("configured", &refusal));
+        }
         // Programs see only what is well formed.
         if results.iter().all(|result| result.verdict == checks::CheckVerdict::Pass) {
             let more = self.config.checks.iter();

@@ -123,9 +123,9 @@ impl Agent {
             let message = "a minisign key cannot sign commits, and what an agent gives as evidence is signed with them";
             return Err(Refusal::new(Reason::Unsigned, message).hint("make an SSH key: ssh-keygen -t ed25519"));
         }
-        if config.checks.is_empty() && config.changes.is_empty() {
+        if !config.checks_leases() && config.metrics.is_none() {
             let message = "no check is configured, so it would sign whatever is well formed";
-            let hint = "name a program under checks:, or the clones of changes under changes:";
+            let hint = "name a program under checks:, the clones of changes under changes:, or where figures are under metrics:";
             return Err(Refusal::new(Reason::Malformed, message).hint(hint));
         }
         let place = Place {

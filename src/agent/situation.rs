@@ -9,7 +9,7 @@ use crate::{
     },
     gate::{Measure, health::unmeasurable},
     inbox::{self, Overlay, Plan},
-    ledger::{self, LeaseState, Phase, State},
+    ledger::{self, LeaseState, Phase, PinnedTerms, State},
     model::{LeaseId, PrincipalId, PublicKey, Reason, Refusal, TargetId, lease::Lease},
 };
 
@@ -42,7 +42,8 @@ pub(super) fn next(
     let Some(awaited) = ledger::awaited(state, id).filter(|awaited| !awaited.action.stops()) else {
         return nothing(Turn::Nothing);
     };
-    let window = inbox::in_window(state, awaited.action, Some(id), now).err();
+    let window = inbox::in_window(state, awaited.action, Some(id), now);
+    let window = window.and_then(|()| inbox::key_in_time(state, awaited.action, who.0.raw(), now)).err();
     let plan = Plan::new(state, waiting, awaited.action, Some(id), None);
     let plan = match plan.and_then(|plan| plan.turned_by(waiting, who.0, who.1)) {
         Ok(plan) => plan,
@@ -111,9 +112,8 @@ pub(super) fn watched(entry: &LeaseState, tier: usize, seen: Option<&Observation
 /// Why a lease that has not started could not be watched here: by the gates of its target and the limits in the policy.
 pub(super) fn unmeasured(state: &State, lease: &Lease, measure: Option<&dyn Measure>) -> Option<Refusal> {
     let policy = state.policy().get();
-    let target = policy.targets.get(&lease.target)?;
-    let gates = target.gates.iter().filter_map(|id| policy.gates.get_key_value(id));
-    unmeasurable(gates, policy.thresholds.keys(), measure)
+    policy.targets.get(&lease.target)?;
+    unmeasurable(&PinnedTerms::of(policy, &lease.target), measure)
 }
 
 /// Why nothing may be measured of a tier yet.

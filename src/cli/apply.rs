@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-use super::{Failure, Format, Place, teller::Teller, terminal};
+use super::{Failure, Format, Place, printer::Printer, terminal};
 
 /// Bring targets to what the ledger wants, and record what is seen
 ///
@@ -79,9 +79,9 @@ fn watch(args: &Args, applier: &mut Applier, service: &Service) -> Result<(), Fa
         signal_hook::flag::register(signal, Arc::clone(&service.end))
             .map_err(|error| Failure::undecided(Reason::Io, format!("signals cannot be listened for here: {error}")))?;
     }
-    let teller = Teller::begin(args.log, args.format)?;
-    let ended = service.run(applier, &mut |outcome| teller.take(outcome));
-    teller.end(&ended);
+    let printer = Printer::begin(args.log, args.format)?;
+    let ended = service.run(applier, &mut |outcome| printer.take(outcome));
+    printer.end(&ended);
     ended.map_err(failure)
 }
 

@@ -198,7 +198,7 @@ fn check_lease(
 fn check_sources(terms: Option<&PinnedTerms>, config: &Config, advice: &mut Advice) {
     let (Some(terms), Some(metrics)) = (terms, &config.metrics) else { return };
     let refused = match Sources::open(metrics) {
-        Ok(sources) => unmeasurable(terms.gates.iter(), terms.thresholds.keys(), Some(&sources)),
+        Ok(sources) => unmeasurable(terms, Some(&sources)),
         Err(refusal) => Some(refusal),
     };
     advice.warnings.extend(refused.map(|refusal| {

@@ -152,11 +152,14 @@ fn examine(place: &Place, repo: &Repository) -> Result<Chart, Failure> {
         chart.note("clock", message, mend);
     }
     // Before the ledger is read, which writes it anew.
-    memory(&mut chart, &repo);
+    memory(&mut chart, repo);
     match Session::open(place, &Which::Local) {
         Ok(session) => {
             ledger_checks(&mut chart, &session)?;
             clock(&mut chart, &session, turn::now().as_second());
+            for line in report::ending_keys(&session.state, None, turn::now()) {
+                chart.note("last-day", line, "git two-key key add NAME KEY, or a later `until` in the policy");
+            }
             appliers(&mut chart, &session, turn::now().as_second())?;
             signing(&mut chart, &session)?;
             remote(&mut chart, &session)?;
@@ -194,7 +197,7 @@ fn memory(chart: &mut Chart, repo: &Repository) {
         "nothing: it costs time alone, and is written anew; if it stays so, rm {0}/checkpoint, and see who else may write there: ls -l {0}",
         folder.display()
     );
-    chart.note("memory", message, mend);
+    chart.advise("memory", message, mend);
 }
 
 /// Why the ledger could not be read at all.

@@ -118,7 +118,7 @@ struct Subject {
 }
 
 impl Subject {
-    fn open(args: &Args, place: &Place, handle: &str) -> Result<Self, Failure> {
+    fn open(args: &Args, place: &Place, handle: &str, sources: &Sources) -> Result<Self, Failure> {
         let session = Session::open(place, &Which::of(args.remote))?;
         session.must_be_pinned("so nobody knows whose gates the policy names")?;
         let id = session.lease(handle, None)?;
@@ -141,6 +141,7 @@ impl Subject {
         let pinned = state.and_then(|state| state.terms.clone());
         let terms =
             pinned.map_or_else(|| PinnedTerms::of(session.state.policy().get(), &lease.target), |pinned| *pinned);
+        let terms = gate::health::measured_here(&terms, Some(sources)).into_owned();
         Ok(Self { terms, lease: id, tier, session })
     }
 
@@ -181,7 +182,7 @@ fn now() -> Timestamp {
 
 /// One look, going on from the last.
 fn look(args: &Args, place: &Place, handle: &str, sources: &Sources) -> Result<(Session, GateView), Failure> {
-    let subject = Subject::open(args, place, handle)?;
+    let subject = Subject::open(args, place, handle, sources)?;
     let started = args.since.map_or_else(|| subject.attested(), Ok)?;
     let context = subject.context(started)?;
     let path = subject.session.repo.common_dir().join("two-key/gates").join(format!("{}.json", subject.lease));
@@ -219,7 +220,7 @@ fn replay(
     sources: &Sources,
     (from, to): (Timestamp, Timestamp),
 ) -> Result<(), Failure> {
-    let subject = Subject::open(args, place, handle)?;
+    let subject = Subject::open(args, place, handle, sources)?;
     let context = subject.context(from)?;
     let mut watch = Watch::default();
     let times = gate::slot_times(&subject.terms, &context, to);
@@ -370,15 +371,14 @@ fn other_terms(session: &Session, lease: &LeaseId, evidence: &Evidence) -> Vec<S
     }
     let own = &evidence.context;
     let restored = own.subject == gate::Subject::Stable;
-    let pinned = state.lease(lease).and_then(|lease| lease.terms.clone()).map(|mut pinned| {
+    let pinned = state.lease(lease).and_then(|lease| lease.terms.as_deref().cloned()).map(|pinned| {
         // A version that was restored is held to the gates alone.
-        if restored {
-            pinned.thresholds.clear();
-        }
-        pinned
+        let pinned = if restored { pinned.without_limits() } else { pinned };
+        // Limits of the policy that nobody measured there are no part of what was judged.
+        pinned.where_measured(|name| evidence.terms.thresholds.contains_key(name))
     });
     match pinned {
-        Some(pinned) if *pinned != evidence.terms => {
+        Some(pinned) if pinned != evidence.terms => {
             differences.push("its gates or thresholds are not those pinned for the lease".to_owned());
         }
         Some(_) => {}

@@ -330,7 +330,7 @@ pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
         let message = escaped(&refusal.message);
         let name = escaped(name);
         terminal::remark(&format!(
-            "two-key: admitted because a stop came with it, {name}: {}: {message}",
+            "two-key: not refused, because a stop came with it: {name}: {}: {message}",
             refusal.reason
         ));
     }

@@ -16,8 +16,8 @@ use crate::{
     model::{
         PrincipalId, Reason, Refusal, RepositoryId, TargetId, lease,
         policy::{
-            self, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
-            SeparateProposer, Target, USUAL_FALSE_ALARMS,
+            self, AllAtOnce, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule,
+            Rules, SeparateProposer, Target, TargetRules, USUAL_FALSE_ALARMS,
         },
         refs,
     },
@@ -186,7 +186,12 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         for entry in entries {
             let (name, key) = pair(role, entry)?;
             let key = turn::keys::public_key(place, key)?;
-            let principal = principals.entry(name.clone()).or_insert_with(|| Principal { role, keys: Vec::new() });
+            let principal = principals.entry(name.clone()).or_insert_with(|| Principal {
+                role,
+                keys: Vec::new(),
+                until: None,
+                last_days: BTreeMap::new(),
+            });
             if principal.role != role {
                 let message = format!("{name} is given two roles; a principal has one");
                 return Err(Failure::refused(POLICY_PATH, Refusal::new(Reason::PolicyFloor, message)));
@@ -197,8 +202,10 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
     let rule = Rule {
         human: 1,
         agent: 1,
+        humans: None,
         agents: None,
-        hardware: if args.strict { Hardware::Required } else { Hardware::NotRequired },
+        from: Vec::new(),
+        hardware: if args.strict { Hardware::Presence } else { Hardware::NotRequired },
         deliberate: if args.strict { Deliberate::Required } else { Deliberate::NotRequired },
         separate_proposer: if args.strict { SeparateProposer::Required } else { SeparateProposer::NotRequired },
     };
@@ -208,9 +215,11 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         previous: None,
         branch: String::new(),
         principals,
+        groups: BTreeMap::new(),
         rules: Rules { cosign: rule.clone(), promote: rule.clone(), policy: rule },
         start_up_to: 10,
         delegable_up_to: 0,
+        windows: Vec::new(),
         targets: args.target.iter().map(|text| target(text)).collect::<Result<_, _>>()?,
         false_alarms: USUAL_FALSE_ALARMS,
         gates: BTreeMap::new(),
@@ -246,7 +255,17 @@ fn target(text: &str) -> Result<(TargetId, Target), Failure> {
         Some(name) => Some(PrincipalId::parse(name).ok_or_else(|| wrong(format!("`{name}` is no applier's name")))?),
         None => None,
     };
-    Ok((id, Target { driver, applier, gates: Vec::new(), drift_below: DriftBelow::default() }))
+    let target = Target {
+        driver,
+        applier,
+        gates: Vec::new(),
+        rules: TargetRules::default(),
+        thresholds: BTreeMap::new(),
+        windows: Vec::new(),
+        all_at_once: AllAtOnce::default(),
+        drift_below: DriftBelow::default(),
+    };
+    Ok((id, target))
 }
 
 /// Says what is thin about it.

@@ -93,6 +93,12 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let which = if args.short { args.source.tip() } else { args.source.which(place)? };
     let (session, view) = view(args, place, &which)?;
     notify::tell(args.exec.as_deref(), place, &view, &mut BTreeSet::new());
+    if args.mine && args.format == Format::Text {
+        let me = session.signer()?;
+        for line in report::ending_keys(&session.state, Some(&me), super::turn::now()) {
+            terminal::remark(&line);
+        }
+    }
     match args.format {
         Format::Json => terminal::say_value(&view),
         Format::Text if args.short => {

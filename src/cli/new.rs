@@ -21,7 +21,10 @@ use crate::{
     model::{
         Action, Digest, IntentId, LeaseId, Nonce, Oid, Reason, Refusal, TargetId,
         document::Span,
-        lease::{self, Artifact, Change, DeclaredRisk, Lease, OnExpiry, Scope, Tier},
+        lease::{
+            self, After, AfterArtifacts, AfterState, Artifact, Change, DeclaredRisk, Exception, Lease, OnExpiry, Scope,
+            Tier,
+        },
         policy::SeparateProposer,
     },
     report,
@@ -74,6 +77,12 @@ pub struct Args {
     /// A weight in percent and how long it is watched; again for each tier [default: 5:15m 25:15m 100:15m]
     #[arg(long, value_name = "WEIGHT[:BAKE]")]
     tier: Vec<String>,
+    /// Start only after the same artifacts have completed on this target (without artifacts: after anything has)
+    #[arg(long, value_name = "TARGET")]
+    after: Vec<String>,
+    /// Move it outside its target's windows too; each move then takes one more human
+    #[arg(long)]
+    exception: bool,
     /// What the applier does when the window closes in the middle
     #[arg(long, value_parser = ["rollback", "hold"], default_value = "rollback")]
     on_expiry: String,
@@ -150,11 +159,13 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         ));
         return Ok(());
     }
+    refuse_circle(&session, &lease)?;
     let destination = args.pushed.destination(&session.repo, &session.branch)?;
     let before = session.tip;
     let message = message(&lease);
-    let rules = &session.state.policy().get().rules;
-    let separates = [&rules.cosign, &rules.promote].iter().any(|r| r.separate_proposer == SeparateProposer::Required);
+    let policy = session.state.policy().get();
+    let rules = [policy.cosign_rule(&lease.target), policy.promote_rule(&lease.target)];
+    let separates = rules.iter().any(|r| r.separate_proposer == SeparateProposer::Required);
     let separate = if separates { SeparateProposer::Required } else { SeparateProposer::NotRequired };
     let proposal = Proposal { path: &path, text: &text, message: &message, key: args.key.as_deref(), separate };
     proposal.commit(&mut session, place)?;
@@ -171,6 +182,13 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         lease.id
     ));
     proposal.push(&mut session, destination.as_deref(), lease.id.as_str())
+}
+
+/// Refuses a lease that waits for one that waits for it.
+fn refuse_circle(session: &Session, lease: &Lease) -> Result<(), Failure> {
+    let Some(last) = session.state.waits_in_circle(lease) else { return Ok(()) };
+    let message = format!("it would wait for {last} on another target, which waits for it: neither could ever start");
+    Err(Failure::refused(lease.id.as_str(), Refusal::new(Reason::NotYet, message).hint("leave out one `after`")))
 }
 
 fn message(lease: &Lease) -> String {
@@ -227,6 +245,7 @@ fn lease_of(args: &Args, session: &Session) -> Result<Lease, Failure> {
         let refusal = Refusal::new(Reason::WrongState, "there is a lease of that id already; a new lease is a new id");
         return Err(Failure::refused(id.as_str(), refusal));
     }
+    let after = after(&args.after, &artifacts)?;
     Ok(Lease {
         id,
         repository: session.state.policy().get().repository.clone(),
@@ -239,6 +258,8 @@ fn lease_of(args: &Args, session: &Session) -> Result<Lease, Failure> {
         issued,
         expires: expires(args.expires.as_deref().unwrap_or("24h"), issued)?,
         tiers: tiers(&args.tier)?,
+        after,
+        exception: if args.exception { Exception::Taken } else { Exception::NotTaken },
         on_expiry: if args.on_expiry == "hold" { OnExpiry::Hold } else { OnExpiry::Rollback },
         agent_alone_up_to: args.agent_alone_up_to,
         scope: Scope {
@@ -254,6 +275,15 @@ fn lease_of(args: &Args, session: &Session) -> Result<Lease, Failure> {
 fn word<T>(flag: &str, text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Failure> {
     let rule = "a letter or digit, then up to 63 letters, digits, `.`, `_` or `-`";
     parse(text).ok_or_else(|| Failure::Usage(format!("--{flag} {text}: it is {rule}")))
+}
+
+fn after(targets: &[String], artifacts: &[Artifact]) -> Result<Vec<After>, Failure> {
+    let same = if artifacts.is_empty() { AfterArtifacts::Any } else { AfterArtifacts::Same };
+    let one = |text: &String| {
+        let target = word("after", text, TargetId::parse)?;
+        Ok(After { target, state: AfterState::Completed, artifacts: same })
+    };
+    targets.iter().map(one).collect()
 }
 
 fn risk(args: &Args) -> Option<DeclaredRisk> {

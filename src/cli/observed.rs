@@ -59,7 +59,9 @@ impl Session {
         Past { place, keys: report::former_keys(&self.state, reports) }
     }
 
-    /// Those of some leases that started and of which no newest record tells what became.
+    /// Those of some leases that started, that are at their target no more, and of which no newest record tells what became. Of
+    /// one that is there only the newest record says what is so: an older one may be all that verifies where somebody moved the
+    /// ref.
     fn sought(
         &self,
         leases: &BTreeSet<LeaseId>,
@@ -71,8 +73,10 @@ impl Session {
             let starts = report.events.iter().filter(|event| event.event == EventKind::Started);
             started.extend(starts.filter_map(|event| Some((event.lease.clone()?, at))));
         }
+        let newest = self.state.started_targets().map(|(_, lease)| lease);
+        let there: BTreeSet<_> = newest.filter(|lease| !lease.phase.ended()).map(|lease| &lease.id).collect();
         let unknown = |lease: &LeaseId| observed.get(lease).is_none_or(|seen| seen.doing.is_none());
-        started.retain(|lease, _| leases.contains(lease) && unknown(lease));
+        started.retain(|lease, _| leases.contains(lease) && !there.contains(lease) && unknown(lease));
         Sought { started }
     }
 }

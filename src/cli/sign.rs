@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     ledger::Content,
-    model::{Action, Statement, lease::Lease},
+    model::{
+        Action, Statement,
+        lease::{AfterArtifacts, Exception, Lease},
+    },
     report,
 };
 
@@ -104,6 +107,13 @@ fn lease_words(lease: &Lease) -> String {
     line("target", lease.target.as_str());
     let tiers: Vec<_> = lease.tiers.iter().map(|tier| format!("{} % for {}", tier.weight, tier.bake)).collect();
     line("tiers", &tiers.join(", "));
+    for after in &lease.after {
+        let what = if after.artifacts == AfterArtifacts::Same { "the same artifacts have" } else { "a lease has" };
+        line("after", &format!("{what} completed on {}", after.target));
+    }
+    if lease.exception == Exception::Taken {
+        line("exception", "it is moved outside its target's windows too");
+    }
     line("window", &format!("{} to {}", lease.issued, lease.expires));
     if lease.agent_alone_up_to > 0 {
         line("delegates", &format!("an agent may promote alone up to {} %", lease.agent_alone_up_to));

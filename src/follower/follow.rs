@@ -39,7 +39,7 @@ pub(crate) struct Place {
 pub(crate) struct Follower {
     pub(crate) mirror: Mirror,
     pub(crate) writer: Writer,
-    pub(crate) folder: StateFolder,
+    pub(crate) folder: Arc<StateFolder>,
     role: Role,
     clock: Arc<Clock>,
     /// Tips below which every commit has been searched for stops, those included that are only kept aside.
@@ -96,6 +96,7 @@ impl Follower {
         let mirror = Mirror::open(repository, place.remote, root, &place.name)?;
         let writer = Writer::new(place.name, key, public);
         let clock = Arc::from(clock);
+        let folder = Arc::new(folder);
         Ok((Self { mirror, writer, folder, role: place.role, clock, searched: None, missing }, remembered))
     }
 
@@ -106,11 +107,7 @@ impl Follower {
 
     /// Looks at the clocks, and remembers a look that is believed.
     pub(crate) fn read_clocks(&self, state: &mut FollowerState) -> (Reading, Trust) {
-        let (reading, trust) = (self.clock)().believed_after(state.clock.as_ref());
-        if trust == Trust::Believed {
-            state.clock = Some(reading.clone());
-        }
-        (reading, trust)
+        state.read_clocks(&*self.clock)
     }
 
     /// Begins a look with what is known here. Where the journal was lost, the ref that keeps the last accepted tip still says
@@ -122,6 +119,11 @@ impl Follower {
             None => self.mirror.kept_of_this_root(&self.writer.name)?,
         };
         self.mirror.catch_up(accepted)
+    }
+
+    /// Knows the last record that we wrote, from then on.
+    pub(crate) fn read_last_record(&mut self) -> Result<(), Refusal> {
+        self.writer.last_record(&self.mirror).map(drop)
     }
 
     /// Brings everything up to date that comes from the repository. What is only kept aside is known from then on, and is not

@@ -85,8 +85,13 @@ impl Known {
             return Err(error);
         }
         self.repository.update_refs(updates, reason)?;
-        self.refs.moved(updates);
+        self.refs.moved(updates.iter().map(|update| (update.name.clone(), update.new)));
         Ok(())
+    }
+
+    /// The refs of ours that are elsewhere than they were, or new.
+    pub(crate) fn moved_since(&self, before: &Self) -> Vec<(String, Oid)> {
+        self.refs.moved_since(&before.refs)
     }
 
     /// The refs of ours below a prefix.
@@ -128,6 +133,11 @@ impl Mirror {
     /// What is known now, to be handed over.
     pub(crate) fn known(&self) -> Known {
         self.known.clone()
+    }
+
+    /// Refs of ours were moved by whom it was handed over to.
+    pub(crate) fn were_moved(&mut self, refs: Vec<(String, Oid)>) {
+        self.known.refs.moved(refs);
     }
 
     /// Looks where our own refs are.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     admission::ASIDE,
-    git::{GitError, Mirrored, RefUpdate, Repository, mirrored},
+    git::{GitError, Mirrored, Repository, mirrored},
     model::{Oid, PrincipalId},
 };
 
@@ -23,7 +23,7 @@ pub(super) struct RefCache {
     remote: Option<String>,
     /// What we have, and what belongs to this applier alone.
     prefixes: Vec<String>,
-    ours: Listing,
+    ours: Arc<Listing>,
     /// What is kept here of the remote, by the names that it has here.
     theirs: Arc<Mirrored>,
     edition: u64,
@@ -41,7 +41,7 @@ impl RefCache {
         prefixes.extend([branch.to_owned(), accepted_ref(name)]);
         let theirs = remote.map(|remote| repository.mirror(remote, branch)).transpose()?.unwrap_or_default();
         let (branch, remote) = (branch.to_owned(), remote.map(str::to_owned));
-        let mut known = Self { branch, remote, prefixes, ours: Listing::new(), theirs: Arc::new(theirs), edition: 0 };
+        let mut known = Self { branch, remote, prefixes, ours: Arc::default(), theirs: Arc::new(theirs), edition: 0 };
         known.list_ours(repository)?;
         Ok(known)
     }
@@ -49,17 +49,29 @@ impl RefCache {
     /// Looks where our own refs are.
     pub(super) fn list_ours(&mut self, repository: &Repository) -> Result<(), GitError> {
         let ours = list(repository, &self.prefixes)?;
-        if ours != self.ours {
-            self.ours = ours;
+        if ours != *self.ours {
+            self.ours = Arc::new(ours);
             self.edition += 1;
         }
         Ok(())
     }
 
     /// Refs of ours were moved by us.
-    pub(super) fn moved(&mut self, updates: &[RefUpdate]) {
-        self.ours.extend(updates.iter().map(|update| (update.name.clone(), update.new)));
-        self.edition += 1;
+    pub(super) fn moved(&mut self, refs: impl IntoIterator<Item = (String, Oid)>) {
+        let mut refs = refs.into_iter().peekable();
+        if refs.peek().is_some() {
+            Arc::make_mut(&mut self.ours).extend(refs);
+            self.edition += 1;
+        }
+    }
+
+    /// The refs of ours that are elsewhere than they were, or new.
+    pub(super) fn moved_since(&self, before: &Self) -> Vec<(String, Oid)> {
+        if Arc::ptr_eq(&self.ours, &before.ours) {
+            return Vec::new();
+        }
+        let moved = self.ours.iter().filter(|(name, id)| before.ours.get(*name) != Some(*id));
+        moved.map(|(name, id)| (name.clone(), *id)).collect()
     }
 
     /// What is kept of the remote.

@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::model::{Oid, PublicKey, Reason, Refusal};
 
-use super::{clock::Reading, state_folder::StateFolder, stops::SeenStop};
+use super::{
+    clock::{Clock, Reading, Trust},
+    state_folder::StateFolder,
+    stops::SeenStop,
+};
 
 /// What is remembered of a repository. What other versions of the program wrote beside it is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +39,15 @@ impl FollowerState {
     pub fn new(root: Oid) -> Self {
         let (stops, searched) = (Vec::new(), Vec::new());
         Self { version: 1, root, accepted: None, fetched: None, clock: None, stops, searched, public: None }
+    }
+
+    /// Looks at the clocks, and remembers a look that is believed.
+    pub(crate) fn read_clocks(&mut self, clock: &Clock) -> (Reading, Trust) {
+        let (reading, trust) = clock().believed_after(self.clock.as_ref());
+        if trust == Trust::Believed {
+            self.clock = Some(reading.clone());
+        }
+        (reading, trust)
     }
 
     /// Whether it says nothing that an earlier one did not: the times of looking aside.

@@ -1,7 +1,11 @@
 //! Applier's writes into the repository: its own signed ref, its stops, the merges that carry stops over, and the
 //! tags of what it applied.
 
-use std::{collections::BTreeSet, thread::JoinHandle};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, mpsc::Receiver},
+    thread::JoinHandle,
+};
 
 use crate::{
     admission::{ASIDE, Place, RECORD, repository_of, signer_of},
@@ -29,7 +33,7 @@ pub(crate) struct Writer {
     /// How our ref stands to the remote's. Nothing is pushed to it that does not continue that.
     pub(crate) own: OwnRef,
     /// The last record that we wrote, with its commit.
-    pub(crate) last: Option<(Oid, Option<Record>)>,
+    pub(crate) last: Option<(Oid, Option<Arc<Record>>)>,
 }
 
 /// How our ref stands to the remote's.
@@ -126,9 +130,14 @@ impl Writer {
     pub(crate) fn last_record(&mut self, known: &Known) -> Result<Option<&Record>, Refusal> {
         let Some(tip) = self.tip(known) else { return Ok(None) };
         if self.last.as_ref().is_none_or(|(commit, _)| *commit != tip) {
-            self.last = Some((tip, self.file(known, RECORD)?.and_then(|bytes| Record::parse(&bytes))));
+            self.last = Some((tip, self.file(known, RECORD)?.and_then(|bytes| Record::parse(&bytes)).map(Arc::new)));
         }
-        Ok(self.last.as_ref().and_then(|(_, record)| record.as_ref()))
+        Ok(self.record())
+    }
+
+    /// The same, as far as it has been read.
+    pub(crate) fn record(&self) -> Option<&Record> {
+        self.last.as_ref().and_then(|(_, record)| record.as_deref())
     }
 
     /// Adds a signed commit with a record to our ref here.
@@ -143,7 +152,7 @@ impl Writer {
             .map_err(|error| Refusal::new(Reason::Internal, format!("the record cannot be written: {error}")))?;
         bytes.push(b'\n');
         let commit = self.commit(known, &bytes, files, summary)?;
-        self.last = Some((commit, Some(record.clone())));
+        self.last = Some((commit, Some(Arc::new(record.clone()))));
         Ok(())
     }
 
@@ -452,15 +461,22 @@ fn finds_something(known: &Known, tip: Oid) -> Result<bool, GitError> {
 pub(crate) struct Pushing(JoinHandle<Vec<(Push, Result<PushOutcome, GitError>)>>);
 
 impl Pushing {
-    /// Begins to push; nothing where there is nothing, or no remote.
-    pub(crate) fn begin(known: &Known, pushes: Vec<Push>) -> Option<Self> {
+    /// Begins to push, once something is written down, or cannot be; nothing where there is nothing, or no remote.
+    pub(crate) fn begin(
+        known: &Known,
+        pushes: Vec<Push>,
+        after: Option<Receiver<Result<(), Refusal>>>,
+    ) -> Option<Self> {
         let remote = known.remote.clone().filter(|_| !pushes.is_empty())?;
         let repository = known.repository.clone();
         let make = move |push: Push| {
             let outcome = push.make(&repository, &remote);
             (push, outcome)
         };
-        Some(Self(std::thread::spawn(move || pushes.into_iter().map(make).collect())))
+        Some(Self(std::thread::spawn(move || {
+            let _ = after.map(|written| written.recv());
+            pushes.into_iter().map(make).collect()
+        })))
     }
 
     /// Whether it is known what became of all of them.

@@ -416,7 +416,7 @@ impl Draft {
     fn steps(&mut self, before: Option<&Checkpoint>, steps: u64, reports: &[StepReport]) -> io::Result<()> {
         let mut about: BTreeMap<&LeaseId, About> = BTreeMap::new();
         let (mut chunk, mut open) = (steps / CHUNK, Vec::new());
-        if let (Some(before), true) = (before, steps % CHUNK > 0) {
+        if let (Some(before), true) = (before, !steps.is_multiple_of(CHUNK)) {
             open = before.chunk(chunk)?;
         }
         for report in reports {

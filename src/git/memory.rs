@@ -62,14 +62,17 @@ impl Stuck {
 }
 
 impl Memory {
-    /// What is remembered of a root's ledger.
+    /// What is remembered of a root's ledger, which is nothing unless the configuration pins it.
     pub fn of(repository: &Repository, root: Oid) -> Self {
+        if !repository.pins(root) {
+            return Self::none(root);
+        }
         let checkpoint = Checkpoint::open(repository, root).ok();
         let shelf = checkpoint.map(|checkpoint| Arc::new(Shelf::new(checkpoint, repository.clone(), root)));
         Self { root, shelf, kept: true }
     }
 
-    /// Of a root that nobody pinned nothing is remembered.
+    /// Of a root that the configuration does not pin nothing is remembered.
     pub fn none(root: Oid) -> Self {
         Self { root, shelf: None, kept: false }
     }
@@ -113,12 +116,20 @@ pub enum Flaw {
 impl Repository {
     /// What is wrong with what is remembered of a root's ledger, which costs time alone. Reads all of it.
     pub fn memory_flaw(&self, root: Oid) -> Option<Flaw> {
+        if !self.pins(root) {
+            return None;
+        }
         match Checkpoint::open(self, root) {
             Ok(checkpoint) => checkpoint.check().err().map(|error| Flaw::Broken(error.to_string())),
             Err(Nothing::Missing) => None,
             Err(Nothing::Broken(error)) => Some(Flaw::Broken(error.to_string())),
             Err(Nothing::Foreign) => Some(Flaw::Foreign),
         }
+    }
+
+    /// Forgets what is remembered, as when a root is pinned: somebody else may have left it there before.
+    pub fn forget_ledger(&self) {
+        Checkpoint::forget(self);
     }
 
     /// The state at the root.

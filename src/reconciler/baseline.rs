@@ -51,8 +51,8 @@ impl Baseline {
 
     /// Asks each gate for the version before, alone, as it asks for what it compares with. Nothing if none knows of any event.
     pub(super) fn measure(self, now: Timestamp) -> Option<Baselines> {
-        let Self { mut terms, context, sources } = self;
-        terms.thresholds.clear();
+        let Self { terms, context, sources } = self;
+        let terms = terms.without_limits();
         let context = context.of_stable();
         let judgement = judge(&terms, &context, &mut Watch::default(), now, &*sources);
         let counted = judgement.gates.into_iter().filter_map(|(id, report)| {

@@ -1,6 +1,5 @@
 //! The coordinator: sets to work whatever can be done now, and takes up what has been done. It never waits for a target, a
-//! metric, the remote, a key or a push; each of them says when it is done. What it does itself is to read the clone, and to write
-//! the journal.
+//! metric, the remote, the clone, its disk, a key or a push; each of them says when it is done.
 //!
 //! A tick begins with what is known. Targets that are to be stopped are worked on at once. Every other target waits for its
 //! metrics, and for the remote's answer; whatever comes to be known meanwhile has all targets looked at again. Forward moves
@@ -19,6 +18,7 @@ use crate::{
         fetching::Remote,
         follow::{Follower, Place},
         records::{RecordedEvent, TargetRecord},
+        state_folder::StateFolder,
         writer::Taken,
     },
     ledger::EventKind,
@@ -29,12 +29,15 @@ use crate::{
 use super::{
     Report, TargetReport,
     config::Config,
-    following::Stopping,
+    following::{CloneRead, Stopping},
+    haste::Haste,
+    journal::Journal,
+    lent::Lent,
     publishing::{Intended, Publishing},
     service::Counters,
     state::ApplierState,
     tick::Tick,
-    view::{Haste, View},
+    view::View,
     watching::Measured,
     work::{self, Findings, Forward, Outcome, OwnStop},
     worker_pool::{WorkerPool, now},
@@ -65,14 +68,16 @@ type Done = Result<Outcome, Refusal>;
 /// An applier: its coordinator, which alone owns all that it knows and remembers.
 pub struct Applier {
     pub(super) config: Arc<Config>,
-    pub(super) follower: Follower,
+    pub(super) follower: Lent,
+    pub(super) folder: Arc<StateFolder>,
+    pub(super) journal: Journal,
+    pub(super) clock: Arc<Clock>,
     pub(super) remembered: ApplierState,
     /// Where measurements come from.
     pub(super) sources: Option<Arc<Sources>>,
     /// What holds for all targets of this tick.
     pub(super) tick: Tick,
-    /// Whether the clone could be read once.
-    pub(super) knows: bool,
+    pub(super) clone: CloneRead,
     /// Whether the branch continues what was accepted.
     pub(super) continues: bool,
     /// What went wrong in this tick.
@@ -107,6 +112,8 @@ struct Agenda {
     /// Forward moves that were decided on, and since when there are any.
     forwards: Vec<Forward>,
     gathering: Option<Instant>,
+    /// Whether metrics are still to be asked.
+    unmeasured: bool,
     /// How often our own ref was run after.
     tries: u8,
     announced: Option<Announced>,
@@ -141,16 +148,20 @@ impl Applier {
         };
         let (follower, mut remembered) = Follower::open(place, clock, ApplierState::new)?;
         remembered.follower.public = Some(follower.writer.public.clone());
+        let (folder, clock) = (Arc::clone(&follower.folder), follower.clock());
         let interval = Duration::from_secs(config.interval.as_secs());
         let sources = config.metrics.as_ref().map(Sources::open).transpose()?.map(Arc::new);
         Ok(Self {
             targets: config.targets.keys().cloned().collect(),
             config: Arc::new(config),
-            tick: Tick::new((follower.clock())(), Mode::DryRun, false),
-            follower,
+            tick: Tick::new(clock(), Mode::DryRun, false),
+            journal: Journal::new(Arc::clone(&folder))?,
+            follower: Lent::new(follower)?,
+            folder,
+            clock,
             remembered,
             sources,
-            knows: false,
+            clone: CloneRead::NotYet,
             continues: false,
             remarks: Vec::new(),
             records: BTreeMap::new(),
@@ -173,7 +184,7 @@ impl Applier {
         let until = now() + SLOW_LIMIT;
         loop {
             let report = self.tick(mode)?;
-            if !self.follower.mirror.is_fetching() || now() > until {
+            if !self.follower.is_fetching() || now() > until {
                 return Ok(report);
             }
             std::thread::sleep(SLOW_GLANCE);
@@ -186,10 +197,13 @@ impl Applier {
         self.workers = WorkerPool::new(TICK_LIMIT);
         self.meters = WorkerPool::new(TICK_LIMIT);
         let until = now() + TICK_LIMIT;
-        self.begin(mode)?;
+        self.begin(mode);
         while !self.is_done() && now() < until {
             self.step();
             std::thread::sleep(GLANCE);
+        }
+        if matches!(self.clone, CloneRead::Failed(_)) {
+            return self.outcome();
         }
         for _ in 0..TRIES {
             self.close();
@@ -199,6 +213,7 @@ impl Applier {
             // Our ref is elsewhere than was known: it is looked where.
             self.ask_once_more();
             while self.agenda.answers > 0 && now() < until {
+                self.welcome();
                 self.ask();
                 std::thread::sleep(GLANCE);
             }
@@ -209,7 +224,8 @@ impl Applier {
     /// Waits until everything is written and pushed, but not for ever.
     fn finish_publishing(&mut self, until: Instant) -> Taken {
         let mut taken = Taken::AsPushed;
-        while self.is_publishing() && now() < until {
+        while (self.is_publishing() || self.journal.is_busy()) && now() < until {
+            self.welcome();
             if let Some(Ok(Taken::Elsewhere)) = self.published() {
                 taken = Taken::Elsewhere;
             }
@@ -228,8 +244,8 @@ impl Applier {
     }
 
     /// Begins a tick with what is known: the remote and the metrics are asked.
-    pub(super) fn begin(&mut self, mode: Mode) -> Result<(), Refusal> {
-        self.begin_with_what_is_known(mode)?;
+    pub(super) fn begin(&mut self, mode: Mode) {
+        self.begin_with_what_is_known(mode);
         // A remote that takes longer than a tick answers in a later one: what was asked for is not asked for anew.
         if self.agenda.answers == 0 {
             self.ask_once_more();
@@ -239,26 +255,37 @@ impl Applier {
         let decided = |target: &&TargetId| self.agenda.forwards.iter().any(|forward| forward.target() == *target);
         let todo: Vec<_> = self.targets.iter().filter(|target| !decided(target)).cloned().collect();
         self.agenda.todo.extend(todo);
-        let reading = self.tick.reading.now;
-        for (target, metering) in self.meterings() {
+        self.agenda.unmeasured = true;
+    }
+
+    /// Asks metrics, once it is known for what.
+    fn measure(&mut self) {
+        if !self.agenda.unmeasured || self.clone != CloneRead::Once {
+            return;
+        }
+        self.agenda.unmeasured = false;
+        let (reading, mode, view) = (self.tick.reading.now, self.tick.mode, self.view());
+        for (target, metering) in self.meterings(&view) {
             if !self.meters.has(&target) {
-                let measured = target.clone();
-                self.meters.begin(target, Box::new(move || metering.measure(&measured, reading, mode)));
+                let (measured, view) = (target.clone(), view.clone());
+                let ask = move || view.with_recorded(&measured, metering).measure(&measured, reading, mode);
+                self.meters.begin(target, Box::new(ask));
             }
         }
-        Ok(())
     }
 
     /// Takes up what has been done, and sets to work what can be. Nothing is waited for.
     pub(super) fn step(&mut self) {
         self.take_up();
         self.ask();
+        self.measure();
         self.set_to_work();
         self.go_forward();
     }
 
     /// Takes up what targets, metrics and pushes came to.
     fn take_up(&mut self) {
+        self.welcome();
         for (target, outcome) in self.workers.ended() {
             let report = match outcome.flatten() {
                 Ok(Outcome::Forward(forward)) => {
@@ -292,6 +319,22 @@ impl Applier {
         }
         if let Some(outcome) = self.published() {
             self.is_published(outcome);
+        }
+    }
+
+    /// Takes up what was found in the clone, and written down. What the first changes has every target looked at again.
+    fn welcome(&mut self) {
+        self.journal.take_up();
+        let before = self.knowledge();
+        let Some(news) = self.follower.take_back() else { return };
+        if self.take_news(news) == Remote::Answered {
+            self.agenda.answers = self.agenda.answers.saturating_sub(1);
+            if self.agenda.answers > 0 {
+                self.tick.asks_again();
+            }
+        }
+        if self.knowledge() != before {
+            self.agenda.todo.extend(self.targets.iter().cloned());
         }
     }
 
@@ -341,7 +384,7 @@ impl Applier {
                 self.ask_once_more();
             }
             Ok(Taken::Elsewhere) => {
-                let busy = self.follower.writer.busy();
+                let busy = self.follower.writer().busy();
                 self.give_up(announced.forwards, &busy);
             }
             Err(refusal) => self.give_up(announced.forwards, &refusal),
@@ -351,23 +394,13 @@ impl Applier {
     /// An answer that was on its way before does not count.
     fn ask_once_more(&mut self) {
         self.tick.asks_again();
-        self.agenda.answers = 1 + u8::from(self.follower.mirror.is_waiting());
+        self.agenda.answers = 1 + u8::from(self.follower.is_waiting());
     }
 
-    /// Takes what the remote has answered. What that changes has every target looked at again.
+    /// Asks the remote, or takes what it has answered. Nothing is followed before it is known what was accepted last.
     fn ask(&mut self) {
-        if self.agenda.answers == 0 {
-            return;
-        }
-        let before = self.knowledge();
-        if self.poll() == Remote::Answered {
-            self.agenda.answers -= 1;
-            if self.agenda.answers > 0 {
-                self.tick.asks_again();
-            }
-        }
-        if self.knowledge() != before {
-            self.agenda.todo.extend(self.targets.iter().cloned());
+        if self.agenda.answers > 0 && self.clone == CloneRead::Once {
+            self.poll();
         }
     }
 
@@ -446,7 +479,7 @@ impl Applier {
         let to_come = |target: &TargetId| self.agenda.todo.contains(target) && !self.workers.has(target);
         let others = self.targets.iter().any(|target| to_come(target) || self.workers.expects(target));
         let gathered = !others || self.agenda.gathering.is_none_or(|since| since.elapsed() >= GATHERING);
-        if !gathered || self.agenda.announced.is_some() || self.is_publishing() {
+        if !gathered || self.agenda.announced.is_some() || self.is_publishing() || self.follower.is_away() {
             return;
         }
         self.agenda.gathering = None;
@@ -455,10 +488,8 @@ impl Applier {
             let findings = forward.intend(&mut intended);
             self.take_findings(&forward.target().clone(), findings);
         }
-        match self.intend(intended) {
-            Ok(()) => self.agenda.announced = Some(Announced { forwards, stage: Stage::Publishing }),
-            Err(refusal) => self.give_up(forwards, &refusal),
-        }
+        self.intend(intended);
+        self.agenda.announced = Some(Announced { forwards, stage: Stage::Publishing });
     }
 
     /// Has a forward move made whose target has been looked at once more, if what is known now still leads to it.
@@ -482,13 +513,17 @@ impl Applier {
 
     /// Whether there is nothing more to do in this tick but to publish what came of it.
     pub(super) fn is_done(&self) -> bool {
+        if matches!(self.clone, CloneRead::Failed(_)) {
+            return true;
+        }
         let tick = &self.agenda;
         // One that hangs is not waited for: its target is reported as it is.
         let working = self.workers.away().any(|target| self.workers.expects(target));
         let hangs = |target: &TargetId| self.workers.has(target) && !self.workers.expects(target);
         let todo = tick.todo.iter().any(|target| !hangs(target));
         let measuring = self.meters.away().any(|target| self.meters.expects(target));
-        !todo && !working && !measuring && tick.answers == 0 && tick.forwards.is_empty() && tick.announced.is_none()
+        let asking = tick.answers > 0 || self.follower.is_away();
+        !todo && !working && !measuring && !asking && tick.forwards.is_empty() && tick.announced.is_none()
     }
 
     /// Says of the targets that have not answered for too long that they have not.
@@ -504,6 +539,14 @@ impl Applier {
         }
     }
 
+    /// What the tick came to; an error where nothing could be known.
+    pub(super) fn outcome(&mut self) -> Result<Report, Refusal> {
+        match &self.clone {
+            CloneRead::Failed(refusal) => Err(refusal.clone()),
+            CloneRead::NotYet | CloneRead::Once => Ok(self.report()),
+        }
+    }
+
     /// What the tick saw and did so far.
     pub(super) fn report(&mut self) -> Report {
         let mut unwritten = self.unwritten();
@@ -512,7 +555,7 @@ impl Applier {
             self.agenda.announced.iter().flat_map(|announced| &announced.forwards).chain(&self.agenda.forwards);
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
         Report {
-            ledger: self.follower.mirror.state.tip(),
+            ledger: self.follower.known().state.tip(),
             targets: self.said.clone().into_iter().chain(put_off).collect(),
             remarks: self.remarks.iter().chain(&unwritten).cloned().collect(),
             beside: self.publishing.beside.as_ref().map(|beside| beside.why.clone()),
@@ -527,6 +570,8 @@ impl Applier {
             || self.workers.away().next().is_some()
             || self.meters.away().next().is_some()
             || self.is_publishing()
+            || self.follower.is_away()
+            || self.journal.is_busy()
     }
 
     /// How long to wait from one look to the next.
@@ -537,7 +582,7 @@ impl Applier {
     /// Health counters, beside what the last tick's report says.
     pub(super) fn counters(&self) -> Counters {
         let fetched = self.remembered.follower.fetched.as_ref().map(|reading| reading.now);
-        let unwritten = self.follower.mirror.unwritten().is_some() || !self.unwritten().is_empty();
+        let unwritten = self.follower.known().unwritten().is_some() || !self.unwritten().is_empty();
         Counters { now: self.tick.reading.now, fetched, events: self.counted.clone(), unwritten }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         fetching::Remote,
         follow::{Followed, Follower},
         records::Doing,
+        state::FollowerState,
     },
     ledger::EventKind,
     model::{LeaseId, Oid, Refusal, TargetId},
@@ -17,9 +18,11 @@ use crate::{
 use super::{
     Applier, TargetReport,
     decide::{Applied, Desired},
+    haste::Haste,
+    lent::{Errand, Found, News},
     target,
     tick::Tick,
-    view::{Haste, View},
+    view::View,
     watching::Metering,
 };
 
@@ -32,40 +35,45 @@ pub(super) enum Stopping {
     Failed,
 }
 
+/// Whether the clone could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CloneRead {
+    /// It has not been tried yet.
+    NotYet,
+    /// It could not be, so far: nothing is known.
+    Failed(Refusal),
+    /// It could be, if only once.
+    Once,
+}
+
 impl Applier {
-    /// Begins a tick with what is known already. A clone that cannot be read any more keeps no stop that is known from traffic;
-    /// a process that never could read it knows of none.
-    pub(super) fn begin_with_what_is_known(&mut self, mode: Mode) -> Result<(), Refusal> {
-        let begun = self.follower.begin(&self.remembered.follower);
+    /// Begins a tick with what is known already. That the clone is looked at, and the remote asked, is waited for by nobody.
+    pub(super) fn begin_with_what_is_known(&mut self, mode: Mode) {
         self.look_at_clocks(mode);
         self.remarks.clear();
         self.continues = false;
-        match begun.and_then(|()| self.forget_recorded()) {
-            Ok(()) => self.knows = true,
-            Err(refusal) if self.knows => self.block(refusal),
-            Err(refusal) => return Err(refusal),
-        }
-        if let Err(refusal) = self.follower.folder.can_be_written() {
+        if let Err(refusal) = self.folder.can_be_written() {
             self.block(refusal);
         }
-        Ok(())
+        self.follower.lend(Errand::Begin, &self.remembered.follower, mode);
     }
 
     /// What is known now.
     pub(super) fn view(&self) -> View {
+        let (known, writer) = (self.follower.known(), self.follower.writer());
         View {
             config: Arc::clone(&self.config),
-            ledger: Arc::clone(&self.follower.mirror.state),
+            ledger: Arc::clone(&known.state),
             stops: Arc::new(self.remembered.follower.stops.clone()),
             expired: self.remembered.expired.clone(),
             tick: self.tick.clone(),
-            key: self.follower.writer.public.raw(),
-            clock: self.follower.clock(),
+            key: writer.public.raw(),
+            clock: Arc::clone(&self.clock),
             believed: self.remembered.follower.clock.clone(),
             sources: self.sources.clone(),
-            folder: self.follower.folder.path().to_owned(),
-            repository: self.follower.mirror.repository.clone(),
-            own_tip: self.follower.writer.tip(&self.follower.mirror),
+            folder: self.folder.path().to_owned(),
+            repository: known.repository.clone(),
+            own_tip: writer.tip(known),
             haste: Haste::default(),
         }
     }
@@ -83,22 +91,44 @@ impl Applier {
         }
     }
 
-    /// Asks the remote, or takes what it has answered; never waits. What cannot be known blocks forward moves, and nothing
-    /// else.
-    pub(super) fn poll(&mut self) -> Remote {
-        let before = self.follower.mirror.edition();
-        match self.follower.mirror.poll() {
-            Ok(Remote::Asked) => {
-                // A stop that came counts, whatever is still to come.
-                if self.follower.mirror.edition() != before {
-                    self.follow();
-                }
+    /// Asks the remote, or takes what it has answered, and has that followed; never waits.
+    pub(super) fn poll(&mut self) {
+        let Some(errand) = self.follower.poll() else { return };
+        if matches!(errand, Errand::Follow(Some(Ok(())))) {
+            self.remembered.follower.fetched = Some(self.tick.reading.clone());
+        }
+        self.follower.lend(errand, &self.remembered.follower, self.tick.mode);
+    }
+
+    /// Takes up what was found in the clone; whether that is what the remote answered. What cannot be known blocks forward
+    /// moves, and nothing else.
+    pub(super) fn take_news(&mut self, news: News) -> Remote {
+        let News { state, handed_over, found } = news;
+        let (followed, answer, own) = match found {
+            Found::Begun(begun) => {
+                self.is_begun(begun);
                 return Remote::Asked;
             }
-            Ok(Remote::Answered) => self.remembered.follower.fetched = Some(self.tick.reading.clone()),
-            Err(error) => self.block(Follower::not_reached(&error)),
+            Found::Followed { followed, answer, own } => (followed, answer, own),
+        };
+        let remembered = &mut self.remembered.follower;
+        // Stops of our own that were made meanwhile.
+        let made = remembered.stops.split_off(handed_over.min(remembered.stops.len()));
+        let FollowerState { accepted, stops, searched, .. } = state;
+        (remembered.accepted, remembered.stops, remembered.searched) = (accepted, stops, searched);
+        remembered.stops.extend(made);
+        let Followed { blockers, remarks, continues } = followed;
+        self.continues = continues;
+        let not_reached = answer.as_ref().and_then(|answer| answer.as_ref().err()).map(Follower::not_reached);
+        for refusal in not_reached.into_iter().chain(blockers).chain(own) {
+            self.block(refusal);
         }
-        self.follow();
+        for refusal in remarks {
+            self.remark(refusal);
+        }
+        if answer.is_none() {
+            return Remote::Asked;
+        }
         let stale = Follower::stale(&self.remembered.follower, &self.tick.reading, self.config.max_staleness);
         if let Some(refusal) = stale {
             self.tick.blockers.insert(0, refusal);
@@ -107,22 +137,28 @@ impl Applier {
         Remote::Answered
     }
 
-    /// What is known of what the ledger wants: a number that changes whenever that does.
-    pub(super) fn knowledge(&self) -> (Oid, usize) {
-        (self.follower.mirror.state.tip(), self.remembered.follower.stops.len())
+    /// The clone was looked at. One that cannot be read any more keeps no stop that is known from traffic; a process that never
+    /// could read it knows of none. What a process before this one had recorded, and not written down, is not recorded again.
+    fn is_begun(&mut self, begun: Result<(), Refusal>) {
+        match begun {
+            Ok(()) => {
+                self.clone = CloneRead::Once;
+                if let Some(last) = self.follower.writer().record() {
+                    self.remembered.events.retain(|event| !last.events.contains(event));
+                }
+            }
+            Err(refusal) if self.clone == CloneRead::Once => self.block(refusal),
+            Err(refusal) => self.clone = CloneRead::Failed(refusal),
+        }
     }
 
-    /// A process that ended after it had recorded what happened, and before it could write that down, is not to record it
-    /// again.
-    fn forget_recorded(&mut self) -> Result<(), Refusal> {
-        if let Some(last) = self.follower.writer.last_record(&self.follower.mirror)? {
-            self.remembered.events.retain(|event| !last.events.contains(event));
-        }
-        Ok(())
+    /// What is known of what the ledger wants: a number that changes whenever that does.
+    pub(super) fn knowledge(&self) -> (Oid, usize) {
+        (self.follower.known().state.tip(), self.remembered.follower.stops.len())
     }
 
     fn look_at_clocks(&mut self, mode: Mode) {
-        let (reading, trust) = self.follower.read_clocks(&mut self.remembered.follower);
+        let (reading, trust) = self.remembered.follower.read_clocks(&*self.clock);
         if trust == Trust::Doubted {
             for applied in self.remembered.targets.values_mut() {
                 applied.bake = Bake::default();
@@ -134,7 +170,7 @@ impl Applier {
 
     /// Remembers that a lease was seen to expire, by a clock that is believed.
     fn note_expiry(&mut self, wanted: &Desired) {
-        let state = &self.follower.mirror.state;
+        let state = Arc::clone(&self.follower.known().state);
         let ended = |id: &LeaseId| state.lease(id).is_some_and(|lease| lease.phase.ended());
         self.remembered.expired.retain(|id| !ended(id));
         if self.tick.trusted && self.tick.reading.now >= wanted.expires && !ended(&wanted.lease) {
@@ -148,27 +184,6 @@ impl Applier {
             if let Some(wanted) = view.desired(target, &self.applied_to(target)) {
                 self.note_expiry(&wanted);
             }
-        }
-    }
-
-    /// Brings everything up to date that comes from the repository.
-    fn follow(&mut self) {
-        let Followed { blockers, remarks, continues } =
-            self.follower.follow(&mut self.remembered.follower, self.tick.mode);
-        self.continues = continues;
-        for refusal in blockers {
-            self.block(refusal);
-        }
-        for refusal in remarks {
-            self.remark(refusal);
-        }
-        if let Err(refusal) = self.follower.own_key() {
-            self.block(refusal);
-        }
-        if self.tick.mode == Mode::Act
-            && let Err(refusal) = self.follower.take_in_own_ref()
-        {
-            self.block(refusal);
         }
     }
 
@@ -212,15 +227,13 @@ impl Applier {
     }
 
     /// What is to be measured, by target.
-    pub(super) fn meterings(&mut self) -> Vec<(TargetId, Metering)> {
+    pub(super) fn meterings(&self, view: &View) -> Vec<(TargetId, Metering)> {
         // Who serves which version is as the target was last seen, by this process or one before it.
-        let last = self.follower.writer.last_record(&self.follower.mirror).ok().flatten();
-        let recorded = last.map(|record| record.targets.clone()).unwrap_or_default();
-        let view = self.view();
+        let recorded = self.follower.writer().record().map(|record| &record.targets);
         let of = |(target, applied): (&TargetId, &Applied)| {
             let wanted = view.desired(target, applied)?;
-            let seen = self.records.get(target).or_else(|| recorded.get(target));
-            let pools = seen.and_then(|record| record.pools.clone());
+            let seen = self.records.get(target).or_else(|| recorded?.get(target));
+            let pools = seen.and_then(|record| record.pools.as_ref());
             Some((target.clone(), view.metering(target, &wanted, applied)?.with_pools(pools)))
         };
         self.remembered.targets.iter().filter_map(of).collect()

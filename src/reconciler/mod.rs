@@ -12,6 +12,9 @@
 //! | [`rollback_health`] | pure: whether what was restored is healthy |
 //! | [`conformance`] | what every driver must do, tried on one |
 //! | [`state`] | plain data: what an applier remembers |
+//! | `lent` | the clone is read by a thread, and by nobody else |
+//! | `journal` | what is remembered is written down by another |
+//! | `haste` | whoever works on a target that is to be stopped waits for nothing |
 //! | `publishing` | what a tick ends with: record, stops and tags |
 //! | `following` | what the coordinator knows, and how that changes |
 //! | `view` | what is known at one moment, for whoever looks at a target |
@@ -31,6 +34,9 @@ pub mod decide;
 pub mod desired;
 pub mod drivers;
 mod following;
+mod haste;
+mod journal;
+mod lent;
 pub mod opening;
 pub mod pack;
 pub mod probe;

@@ -32,8 +32,6 @@ type Edition = (u64, Oid, BTreeMap<TargetId, TargetRecord>);
 /// What was written and pushed, and what is to be.
 #[derive(Default)]
 pub(super) struct Publishing {
-    /// What was remembered when it was last written down.
-    saved: Option<ApplierState>,
     /// What everything was published of.
     published: Option<Edition>,
     /// What is being published now, and of what; an intention is of none.
@@ -46,9 +44,7 @@ pub(super) struct Publishing {
     pub(super) exhibits: Files,
     /// The evidence for stops of our own that are not signed yet, by statement.
     pub(super) evidence: BTreeMap<Digest, Vec<u8>>,
-    /// Why the journal could not be written last.
-    unjournaled: Option<Refusal>,
-    /// Why something else could not be written or signed last.
+    /// Why something could not be written or signed last.
     unrecorded: Vec<Refusal>,
 }
 
@@ -87,16 +83,20 @@ impl Applier {
 
     /// Why something is not written down or signed: it could not be, or it takes long.
     pub(super) fn unwritten(&self) -> Vec<Refusal> {
-        let Publishing { unjournaled, unrecorded, under_way, .. } = &self.publishing;
+        let Publishing { unrecorded, under_way, .. } = &self.publishing;
         let late = match under_way {
             Some((UnderWay::Writing(writing), _)) => writing.late(),
             _ => None,
         };
-        unjournaled.iter().chain(unrecorded).cloned().chain(late).collect()
+        let of_others = self.journal.unwritten().into_iter().chain(self.follower.late());
+        of_others.chain(unrecorded.iter().cloned()).chain(late).collect()
     }
 
     /// What became of what was being published, once that is known. What has been written is pushed.
     pub(super) fn published(&mut self) -> Option<Result<Taken, Refusal>> {
+        if self.follower.is_away() {
+            return None;
+        }
         let ended = |under_way: &mut (UnderWay, _)| match &under_way.0 {
             UnderWay::Writing(writing) => writing.has_ended(),
             UnderWay::Pushing(pushing) => pushing.has_ended(),
@@ -113,7 +113,7 @@ impl Applier {
         written: Result<Written, Refusal>,
         edition: Option<Edition>,
     ) -> Option<Result<Taken, Refusal>> {
-        let Written { writer, record, signed, all_carried, pushes, failed } = match written {
+        let Written { writer, moved, record, signed, all_carried, pushes, failed } = match written {
             Ok(written) => written,
             Err(refusal) => {
                 self.publishing.unrecorded = vec![refusal.clone()];
@@ -121,10 +121,10 @@ impl Applier {
             }
         };
         // What the remote said meanwhile was said to ours.
-        self.follower.writer.last = writer.last;
-        if let Err(error) = self.follower.mirror.list() {
-            self.remark(error.refusal());
-        }
+        self.follower.change(|follower| {
+            follower.writer.last = writer.last;
+            follower.mirror.were_moved(moved);
+        });
         let intended = std::mem::take(&mut self.publishing.intended);
         if let Some((record, files)) = record {
             for event in intended {
@@ -143,15 +143,16 @@ impl Applier {
         let outcome = failed.first().cloned().map_or(Ok(Taken::AsPushed), Err);
         self.publishing.unrecorded = failed;
         // The last thing before it is pushed: whoever is killed then has written down all that is on its way.
-        self.write_down_what_is_new();
+        let unwritten = self.journal.is_busy() || self.remembers_more();
+        let after = unwritten.then(|| self.journal.write_and_tell(&self.remembered));
         let is_intention = edition.is_none();
         // Nothing hangs beside a remote that says nothing: it is tried again at the next tick.
-        let is_over = if is_intention { outcome.is_err() } else { self.follower.mirror.is_late() };
+        let is_over = if is_intention { outcome.is_err() } else { self.follower.is_late() };
         if is_over {
             return Some(outcome);
         }
         let edition = edition.filter(|_| outcome.is_ok());
-        if let Some(pushing) = Pushing::begin(&self.follower.mirror, pushes) {
+        if let Some(pushing) = Pushing::begin(self.follower.known(), pushes, after) {
             self.publishing.under_way = Some((UnderWay::Pushing(pushing), edition));
             return None;
         }
@@ -165,15 +166,15 @@ impl Applier {
     fn pushed(&mut self, pushing: Pushing, edition: Option<Edition>) -> Result<Taken, Refusal> {
         let (mut taken, mut failed) = (Taken::AsPushed, None);
         for (push, outcome) in pushing.outcomes() {
-            if let Some(why) = beside(&self.follower.mirror, &push, &outcome) {
+            if let Some(why) = beside(self.follower.known(), &push, &outcome) {
                 let (knowledge, since) = (self.knowledge(), self.tick.reading.clone());
                 self.publishing.beside = Some(Beside { why, knowledge, since });
                 continue;
             }
-            match self.follower.writer.pushed(&push, outcome) {
-                Ok(Taken::AsPushed) => {}
-                Ok(Taken::Elsewhere) => taken = Taken::Elsewhere,
-                Err(refusal) => {
+            match self.follower.change(|follower| follower.writer.pushed(&push, outcome)) {
+                Some(Ok(Taken::AsPushed)) => {}
+                Some(Ok(Taken::Elsewhere)) | None => taken = Taken::Elsewhere,
+                Some(Err(refusal)) => {
                     self.remark(refusal.clone());
                     failed.get_or_insert(refusal);
                 }
@@ -199,21 +200,21 @@ impl Applier {
         if self.tick.mode == Mode::DryRun {
             return;
         }
-        // Before it is recorded: whoever is killed in between does not record it twice.
-        if !self.remembered.events.is_empty() {
-            self.write_down_or_say();
-        }
         self.publish();
-        self.write_down_what_is_new();
+        if self.remembers_more() {
+            self.journal.write(&self.remembered);
+        }
     }
 
     /// Has what is new written and pushed, if anything is.
     fn publish(&mut self) {
         // Before it is known where our ref is there is nothing that could be pushed to it.
-        if self.is_publishing() || self.follower.writer.own == OwnRef::Unknown {
+        let unknown = self.follower.is_away() || self.follower.writer().own == OwnRef::Unknown;
+        if self.is_publishing() || unknown {
             return;
         }
-        let here = (self.follower.mirror.edition(), self.follower.mirror.state.tip(), timeless(&self.records));
+        let known = self.follower.known();
+        let here = (known.edition(), known.state.tip(), timeless(&self.records));
         let rests = self.publishing.beside.is_none() || !self.carries_over();
         if self.remembered.events.is_empty() && self.publishing.published.as_ref() == Some(&here) && rests {
             return;
@@ -227,68 +228,42 @@ impl Applier {
             untagged: self.untagged(),
         };
         let (summary, files) = (summary(&record), self.publishing.exhibits.clone());
-        self.begin_writing(record, summary, files, Occasion::End(rest), Some(here));
+        // What has happened is in the journal before it is recorded.
+        let after = (!self.remembered.events.is_empty()).then(|| self.journal.write_and_tell(&self.remembered));
+        let (known, writer) = (self.follower.known().clone(), self.follower.writer().clone());
+        let occasion = Occasion::End(rest);
+        let writing = Writing::begin(Draft { known, writer, record, summary, files, occasion, after });
+        self.publishing.under_way = Some((UnderWay::Writing(writing), Some(here)));
     }
 
-    fn begin_writing(
-        &mut self,
-        record: Record,
-        summary: String,
-        files: Files,
-        occasion: Occasion,
-        edition: Option<Edition>,
-    ) {
-        let (known, writer) = (self.follower.mirror.known(), self.follower.writer.clone());
-        let writing = Writing::begin(Draft { known, writer, record, summary, files, occasion });
-        self.publishing.under_way = Some((UnderWay::Writing(writing), edition));
-    }
-
-    /// Writes down what is remembered, whatever it says.
-    fn write_down(&mut self) -> Result<(), Refusal> {
-        let outcome = self.follower.folder.write(&self.remembered);
-        self.publishing.unjournaled = outcome.clone().err();
-        outcome?;
-        self.publishing.saved = Some(self.remembered.clone());
-        Ok(())
-    }
-
-    /// The same; where it cannot be, that is said, and tried again.
-    fn write_down_or_say(&mut self) {
-        if let Err(refusal) = self.write_down() {
-            self.remark(refusal);
-        }
-    }
-
-    /// The same where it says something new.
-    fn write_down_what_is_new(&mut self) {
+    /// Whether what is remembered says something new.
+    fn remembers_more(&self) -> bool {
         // What has been in the journal for long is in it again before it is needed: when the clock has to be compared.
         let old = |saved: &ApplierState| {
             let since = saved.follower.clock.as_ref().map(|clock| self.tick.reading.at_most_ms_since(clock));
             since.is_none_or(|since| since > JOURNAL_AGE_MS)
         };
-        let quiet =
-            self.publishing.saved.as_ref().is_some_and(|saved| self.remembered.says_the_same_as(saved) && !old(saved));
-        if !quiet {
-            self.write_down_or_say();
-        }
+        self.journal.last().is_none_or(|saved| old(saved) || !self.remembered.says_the_same_as(saved))
     }
 
     /// Says what is about to be done, where a second applier with our name will see it once it is pushed.
-    pub(super) fn intend(&mut self, intended: Intended) -> Result<(), Refusal> {
-        self.write_down()?;
+    pub(super) fn intend(&mut self, intended: Intended) {
+        let after = Some(self.journal.write_and_tell(&self.remembered));
         let summary = format!("about to shift {}", intended.names.join(", "));
         let mut record = self.record();
         record.events.extend(intended.events.iter().cloned());
         self.publishing.intended = intended.events;
-        self.begin_writing(record, summary, intended.files, Occasion::Intention, None);
-        Ok(())
+        let (known, writer) = (self.follower.known().clone(), self.follower.writer().clone());
+        let (files, occasion) = (intended.files, Occasion::Intention);
+        let writing = Writing::begin(Draft { known, writer, record, summary, files, occasion, after });
+        self.publishing.under_way = Some((UnderWay::Writing(writing), None));
     }
 
     /// The transitions that were applied and have no tag.
     fn untagged(&self) -> Vec<(LeaseId, Transition)> {
         let view = self.view();
         let mut leases: BTreeMap<&TargetId, Vec<&LeaseState>> = BTreeMap::new();
-        for lease in self.follower.mirror.state.leases() {
+        for lease in self.follower.known().state.leases() {
             if let Some(document) = lease.lease() {
                 leases.entry(&document.target).or_default().push(lease);
             }
@@ -297,7 +272,7 @@ impl Applier {
         for (target, applied) in &self.remembered.targets {
             let wanted = view.desired(target, applied);
             let Some(wanted) = wanted.filter(|_| view.mine(target).is_ok()) else { continue };
-            let newest = self.follower.mirror.state.newest_on(target).map(|lease| lease.id.clone());
+            let newest = self.follower.known().state.newest_on(target).map(|lease| lease.id.clone());
             for lease in leases.remove(target).unwrap_or_default() {
                 let up_to = if lease.id == wanted.lease {
                     target::applied_step(&wanted, applied)
@@ -309,15 +284,15 @@ impl Applier {
                 done.extend(lease.transitions.iter().filter(|one| one.step <= up_to).map(|one| (lease, one)));
             }
         }
-        untagged(&self.follower.mirror, &done)
+        untagged(self.follower.known(), &done)
     }
 
     pub(super) fn record(&self) -> Record {
         Record {
             version: 1,
-            repository: self.follower.mirror.state.policy().get().repository.clone(),
+            repository: self.follower.known().state.policy().get().repository.clone(),
             applier: self.config.name.clone(),
-            ledger: self.follower.mirror.state.tip(),
+            ledger: self.follower.known().state.tip(),
             seen_at: self.tick.reading.now,
             targets: self.records.clone(),
             events: self.remembered.events.clone(),

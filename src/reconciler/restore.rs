@@ -192,7 +192,7 @@ impl TargetRun {
         &mut self,
         applied: &mut Applied,
         desired: &Desired,
-        pack: Result<RollbackPack, Refusal>,
+        pack: impl FnOnce() -> Result<RollbackPack, Refusal>,
         health: Check,
     ) -> Result<(), Refusal> {
         let was_restored = matches!(applied.rollback, Rollback::Verified | Rollback::Restored(_));
@@ -206,7 +206,7 @@ impl TargetRun {
         self.driver.observe()?;
         applied.checks = None;
         (applied.verdict, applied.evidence) = (None, None);
-        let restorable = pack.and_then(|pack| {
+        let restorable = pack().and_then(|pack| {
             applied.pack = Some(pack.digest);
             if pack.reversible == Reversible::No {
                 let message = format!("the pack of lease {} says reversible: no, so it is halted only", desired.lease);

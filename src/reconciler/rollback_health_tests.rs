@@ -21,6 +21,8 @@ fn terms(gate: &str) -> PinnedTerms {
         driver: None,
         gates: policy.get().gates.clone(),
         thresholds: BTreeMap::new(),
+        if_measured: std::collections::BTreeSet::new(),
+        promote: None,
         false_alarms: policy.get().false_alarms,
         drift_below: policy::DriftBelow::default(),
     }

@@ -1,13 +1,6 @@
 //! A view: all that is known at one moment, for whoever looks at a target. It stays as it is while he does.
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -19,7 +12,7 @@ use crate::{
     },
     gate::{
         Measure, TierContext,
-        health::{left_halted, resolve_by, unmeasurable},
+        health::{left_halted, measured_here, resolve_by, unmeasurable},
     },
     git::Repository,
     ledger::{LeaseState, Phase, State, rules},
@@ -33,6 +26,7 @@ use super::{
     decide::{Applied, Conditions, Desired, Observed, Rollback},
     desired::{desired, found},
     drivers,
+    haste::Haste,
     pack::{Occasion, RollbackPack, first_signed},
     rollback_health,
     tick::Tick,
@@ -66,20 +60,6 @@ pub(super) struct View {
     pub(super) haste: Haste,
 }
 
-/// Says to whoever works on a target that a stop waits for it to be given back.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Haste(Arc<AtomicBool>);
-
-impl Haste {
-    pub(super) fn call_for(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_called_for(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 impl View {
     /// Whether a target is this applier's, by the policy in force.
     pub(super) fn mine(&self, target: &TargetId) -> Result<(), Refusal> {
@@ -103,11 +83,23 @@ impl View {
     }
 
     /// What holds for one target: what holds for all, and what else speaks against moving it forward.
-    pub(super) fn conditions(&self, target: &TargetId, wanted: &Desired) -> Conditions {
+    pub(super) fn conditions(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Conditions {
         let mut conditions = self.tick.conditions();
         conditions.blockers.extend(self.mine(target).err());
         conditions.blockers.extend(self.tick.outlived(wanted, &self.expired));
+        conditions.blockers.extend(self.untimely(wanted, applied));
         conditions
+    }
+
+    /// Why a lease is not moved forward at this hour, or not by the keys that its last move rests on.
+    fn untimely(&self, wanted: &Desired, applied: &Applied) -> Option<Refusal> {
+        let (policy, now) = (self.ledger.policy().get(), self.tick.reading.now);
+        let lease = self.ledger.lease(&wanted.lease)?;
+        let closed = policy.open_for(lease.lease()?, now).err();
+        let done = |step: u32| applied.lease.as_ref() == Some(&wanted.lease) && applied.step >= step;
+        let ahead = lease.transitions.iter().filter(|move_| move_.action.moves() && !done(move_.step));
+        let mut keys = ahead.flat_map(|move_| &move_.votes).map(|vote| vote.key.raw());
+        closed.or_else(|| keys.find_map(|key| policy.key_in_time(key, now).err()))
     }
 
     /// The driver that was pinned when the lease started.
@@ -130,6 +122,21 @@ impl View {
         let Some(tip) = self.own_tip else { return Ok(None) };
         let found = first_signed(&self.repository, &self.ledger, &self.config.name, tip, lease)?;
         Ok(found.map(|(bytes, _)| bytes))
+    }
+
+    /// The lease's pack: one that was just taken, else the one that our ref has.
+    pub(super) fn pack(
+        &self,
+        target: &TargetId,
+        lease: &LeaseId,
+        taken: Option<&[u8]>,
+    ) -> Result<RollbackPack, Refusal> {
+        let bytes = match taken {
+            Some(bytes) => Some(bytes.to_vec()),
+            None => self.kept_pack(lease)?,
+        };
+        let bytes = bytes.ok_or_else(|| Refusal::new(Reason::NoPack, format!("lease {lease} has no rollback pack")))?;
+        RollbackPack::parse(&bytes, target, lease)
     }
 
     /// For what a pack of a target is taken.
@@ -168,9 +175,14 @@ impl View {
         TierContext { recorded, ..context }
     }
 
+    /// The same, with what the lease's pack recorded.
+    pub(super) fn with_recorded(&self, target: &TargetId, metering: Metering) -> Metering {
+        metering.with_context(|context| self.recorded(target, context))
+    }
+
     /// What is to be measured of a target now; none where there is nothing to measure.
     pub(super) fn metering(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Metering> {
-        if let Some(Aftercare { watching, .. }) = self.aftercare(target, wanted, applied) {
+        if let Some(Aftercare { watching, .. }) = self.aftercare(wanted, applied) {
             let Rollback::Restored(restored) = &applied.rollback else { return None };
             let of = Of::Restored { lease: wanted.lease.clone(), since: restored.since.now };
             return Some(Metering { of, harm: watching, settled: None });
@@ -193,7 +205,9 @@ impl View {
         let state = &self.ledger;
         let lease = state.lease(&wanted.lease)?;
         let (terms, document) = (lease.terms.as_ref()?, lease.lease()?);
-        let nothing = terms.gates.is_empty() && (terms.thresholds.is_empty() || self.sources.is_none());
+        let measure = self.sources.as_deref().map(|sources| sources as &dyn Measure);
+        let terms = measured_here(terms, measure);
+        let nothing = terms.gates.is_empty() && terms.thresholds.is_empty();
         let ours = applied.lease.as_ref() == Some(&wanted.lease);
         let tier = applied.tier.filter(|_| ours && !nothing)?;
         let ended = matches!(wanted.phase, Phase::Halted | Phase::RolledBack)
@@ -202,11 +216,11 @@ impl View {
             return None;
         }
         let context = since.and_then(|since| TierContext::new(state.policy().get(), document, tier, since));
-        let context = context.map(|context| self.recorded(target, context)).ok_or_else(|| {
+        let context = context.ok_or_else(|| {
             Refusal::new(Reason::NoData, format!("target {target} is not seen at the weight of its tier"))
         });
         let (sources, folder) = (self.sources.clone(), self.folder.join("watches"));
-        Some(Watching { terms: terms.as_ref().clone(), context, sources, folder })
+        Some(Watching { terms: terms.into_owned(), context, sources, folder })
     }
 
     /// How far the health of what is restored for a lease can be checked when it is restored.
@@ -220,22 +234,21 @@ impl View {
 
     /// What a look at a version that was restored needs; none where none is being watched. Limits are the candidate's, and
     /// the pack says nothing of them, so it is gates that are looked at.
-    pub(super) fn aftercare(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Aftercare> {
+    pub(super) fn aftercare(&self, wanted: &Desired, applied: &Applied) -> Option<Aftercare> {
         let ours = wanted.phase == Phase::RolledBack && applied.lease.as_ref() == Some(&wanted.lease);
         let Rollback::Restored(restored) = &applied.rollback else { return None };
         let state = &self.ledger;
         let lease = state.lease(&wanted.lease).filter(|_| ours)?;
-        let (mut terms, document) = (lease.terms.clone()?, lease.lease()?);
-        terms.thresholds.clear();
+        let (terms, document) = (lease.terms.as_deref().cloned()?.without_limits(), lease.lease()?);
         let context = TierContext::new(state.policy().get(), document, 0, restored.since.now);
-        let context = context.map(|context| self.recorded(target, context.of_stable())).ok_or_else(|| {
+        let context = context.map(TierContext::of_stable).ok_or_else(|| {
             Refusal::new(Reason::NoData, format!("lease {} does not say what is rolled out", wanted.lease))
         });
         // What is not configured answers to nothing, until the deadline.
         let sources = self.sources.clone().or_else(|| Sources::open(&sources::Config::default()).ok().map(Arc::new));
         let deadline = rollback_health::deadline(&terms, &restored.since, &self.tick.reading);
         Some(Aftercare {
-            watching: Watching { terms: *terms, context, sources, folder: self.folder.join("restored") },
+            watching: Watching { terms, context, sources, folder: self.folder.join("restored") },
             deadline,
         })
     }
@@ -244,7 +257,7 @@ impl View {
     pub(super) fn unmeasured(&self, wanted: &Desired) -> Option<Refusal> {
         let terms = self.ledger.lease(&wanted.lease)?.terms.as_ref()?;
         let measure = self.sources.as_deref().map(|sources| sources as &dyn Measure);
-        unmeasurable(terms.gates.iter(), terms.thresholds.keys(), measure)
+        unmeasurable(terms, measure)
     }
 
     /// Why a halt that no person made has been left for too long: as the ledger says, or as we know of our own.

@@ -2,7 +2,15 @@
 //!
 //! Losing the file costs the samples of the tier, and nothing else: what was not measured is never taken for healthy.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::sync_channel,
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -30,9 +38,8 @@ pub(super) struct Watching {
 }
 
 impl Watching {
-    /// The same where it is known who serves which version.
-    pub(super) fn with_pools(self, pools: Option<Pools>) -> Self {
-        Self { context: self.context.map(|context| context.with_pools(pools)), ..self }
+    fn with_context(self, edit: impl Fn(TierContext) -> TierContext) -> Self {
+        Self { context: self.context.map(edit), ..self }
     }
 
     /// The same, kept apart: of what has been so since the target was last found elsewhere.
@@ -49,12 +56,34 @@ impl Watching {
         let measure = self.sources.as_deref().map(|sources| sources as &dyn Measure);
         let look = look(&self.terms, self.context, measure, &mut watch, now);
         if watch != before && mode == Mode::Act {
-            // Without room on the disk the look is judged all the same; the next process knows less.
-            let bytes = serde_json::to_vec(&watch).unwrap_or_default();
-            let _ = std::fs::create_dir_all(&self.folder).map(|()| files::replace(&file, &bytes));
+            keep(file, serde_json::to_vec(&watch).unwrap_or_default());
         }
         look
     }
+}
+
+/// How long it is waited for what was measured to be written down, and how many may wait for a disk that hangs.
+const KEPT_WITHIN: Duration = Duration::from_secs(1);
+const MOST_WAITING: usize = 16;
+
+/// Writes down what was measured. Without room on the disk, or where it hangs, the look is judged all the same; the next
+/// one, or the next process, knows less.
+fn keep(file: PathBuf, bytes: Vec<u8>) {
+    static WAITING: AtomicUsize = AtomicUsize::new(0);
+    if WAITING.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    let (say, kept) = sync_channel(1);
+    let write = move || {
+        let _ = file.parent().map_or(Ok(()), std::fs::create_dir_all).map(|()| files::replace(&file, &bytes));
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+        let _ = say.send(());
+    };
+    if std::thread::Builder::new().name("measured".to_owned()).spawn(write).is_err() {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+    let _ = kept.recv_timeout(KEPT_WITHIN);
 }
 
 /// Of what something was measured.
@@ -83,9 +112,14 @@ pub(super) struct Measured {
 
 impl Metering {
     /// The same where it is known who serves which version.
-    pub(super) fn with_pools(self, pools: Option<Pools>) -> Self {
-        let (harm, settled) = (self.harm.with_pools(pools.clone()), self.settled);
-        Self { harm, settled: settled.map(|settled| settled.with_pools(pools)), ..self }
+    pub(super) fn with_pools(self, pools: Option<&Pools>) -> Self {
+        self.with_context(|context| context.with_pools(pools.cloned()))
+    }
+
+    /// The same with what is known of the tier edited.
+    pub(super) fn with_context(self, edit: impl Fn(TierContext) -> TierContext) -> Self {
+        let (harm, settled) = (self.harm.with_context(&edit), self.settled);
+        Self { harm, settled: settled.map(|settled| settled.with_context(&edit)), ..self }
     }
 
     /// Asks. That may take as long as the sources do.

@@ -1,14 +1,7 @@
 //! One target's work in a tick: a worker looks, decides by what is known, and acts until there is nothing more to do. It
 //! writes nothing down, and shares nothing: what came of it is handed over.
 
-use std::{
-    mem::take,
-    sync::{
-        Arc,
-        mpsc::{RecvTimeoutError, sync_channel},
-    },
-    time::Duration,
-};
+use std::{mem::take, sync::Arc, time::Duration};
 
 use crate::{
     follower::{
@@ -40,8 +33,6 @@ use super::{
 
 /// Acts that one target may need in one tick: a pack or a stop of our own, then what follows from it.
 const MAX_ACTS: usize = 4;
-/// How often whoever waits for metrics looks whether the target is to be stopped.
-const NAP: Duration = Duration::from_millis(10);
 
 /// One target's work in a tick: a worker's, with a view of what is known. What it finds and does it hands over.
 pub(super) struct Job {
@@ -156,7 +147,9 @@ impl Forward {
     pub(super) fn is_still_decided(&mut self, view: View, measured: Option<Arc<Measured>>) -> bool {
         let Self { job, from, .. } = self;
         job.run.reading = view.tick.reading.clone();
-        (job.view, job.measured) = (view, measured);
+        // Whoever is told to make haste is told so by the same sign.
+        let haste = job.view.haste.clone();
+        (job.view, job.measured) = (View { haste, ..view }, measured);
         job.take_measured();
         let unsettled = Applied { intent: None, ..job.applied.clone() };
         // Before the first shift the ledger says nothing about what is there, and the pack is of what was.
@@ -276,7 +269,8 @@ impl Job {
         let decided =
             |conditions: &Conditions| decide(&self.wanted, self.seen.as_ref().ok(), &self.applied, conditions);
         let mut decision = decided(&conditions);
-        let undoes = matches!(decision.act, Act::Restore | Act::Verify | Act::GiveUp);
+        // A restoration reads it once the candidate has no weight: that waits for no pack.
+        let undoes = matches!(decision.act, Act::Verify | Act::GiveUp);
         if undoes || self.applied.is_exceeded_by(&self.wanted.lease, &decision.act) {
             pack = self.pack();
             if !undoes {
@@ -330,8 +324,9 @@ impl Job {
                 })?;
                 let baseline = self.view.baseline(&lease);
                 let (pools, now) = (self.run.driver.pools(), occasion.now);
-                let measured =
-                    baseline.map(|baseline| self.unless_it_is_stopped(move || baseline.with_pools(pools).measure(now)));
+                let measured = baseline.map(|baseline| {
+                    self.view.haste.ask(&self.run.target, move || baseline.with_pools(pools).measure(now))
+                });
                 let baselines = measured.transpose()?.flatten();
                 let pack = RollbackPack::take(&*self.run.driver, &Occasion { baselines, ..occasion })?;
                 let event = self.run.event(EventKind::Packed, &lease, step, pack.observed.weight_bp);
@@ -349,7 +344,7 @@ impl Job {
                 self.stop(&lease, kind, &why, evidence);
                 self.applied.halted = Some(self.run.reading.now);
             }
-            Act::Restore => self.restore(pack),
+            Act::Restore => self.restore(),
             Act::Verify
                 if matches!(self.applied.rollback, Rollback::Attempted { .. })
                     || self.applied.is_followed_by_some_only() =>
@@ -393,25 +388,6 @@ impl Job {
         Ok(Next::Again)
     }
 
-    /// Asks metrics for something, and does not wait for them any more once the target is to be stopped.
-    fn unless_it_is_stopped<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-        let inside = || Refusal::new(Reason::Internal, "what metrics say could not be asked for");
-        let (say, said) = sync_channel(1);
-        let asked = std::thread::Builder::new().name("metrics".to_owned()).spawn(move || drop(say.send(ask())));
-        asked.map_err(|_| inside())?;
-        loop {
-            match said.recv_timeout(NAP) {
-                Ok(answer) => return Ok(answer),
-                Err(RecvTimeoutError::Disconnected) => return Err(inside()),
-                Err(RecvTimeoutError::Timeout) if self.view.haste.is_called_for() => {
-                    let message = format!("target {} is to be stopped, and metrics were still asked", self.run.target);
-                    return Err(Refusal::new(Reason::NoData, message));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-    }
-
     /// A stop of our own. It binds from now on.
     fn stop(&mut self, lease: &LeaseId, kind: StopKind, why: &str, evidence: Option<Vec<u8>>) {
         let stop = self.view.own_stop(lease, kind, why);
@@ -419,8 +395,11 @@ impl Job {
     }
 
     /// Undoes; what can be known of that only in time is watched from then on.
-    fn restore(&mut self, pack: Result<RollbackPack, Refusal>) {
+    fn restore(&mut self) {
         let health = self.view.health_of_restored(&self.wanted.lease);
+        let (view, packed, target) = (&self.view, &self.packed, self.run.target.clone());
+        let lease = &self.wanted.lease;
+        let pack = || view.pack(&target, lease, packed.as_ref().map(|(bytes, _)| bytes.as_slice()));
         let restored = self.run.restore(&mut self.applied, &self.wanted, pack, health);
         self.is_restored_from_now_on(restored);
     }
@@ -494,13 +473,8 @@ impl Job {
 
     /// The lease's pack: one that was just taken, else the first that we signed in our ref.
     fn pack(&self) -> Result<RollbackPack, Refusal> {
-        let lease = &self.wanted.lease;
-        let bytes = match &self.packed {
-            Some((bytes, _)) => Some(bytes.clone()),
-            None => self.view.kept_pack(lease)?,
-        };
-        let bytes = bytes.ok_or_else(|| Refusal::new(Reason::NoPack, format!("lease {lease} has no rollback pack")))?;
-        RollbackPack::parse(&bytes, &self.run.target, lease)
+        let packed = self.packed.as_ref().map(|(bytes, _)| bytes.as_slice());
+        self.view.pack(&self.run.target, &self.wanted.lease, packed)
     }
 
     fn record(&self) -> TargetRecord {
@@ -527,7 +501,7 @@ impl Job {
         let last = self.measured.as_deref();
         let is_measured = metering.as_ref().is_some_and(|metering| metering.was_measured(last));
         let look = metering.map(|metering| metering.known_by(last));
-        let aftercare = self.view.aftercare(&self.run.target, &self.wanted, &self.applied);
+        let aftercare = self.view.aftercare(&self.wanted, &self.applied);
         self.look = look.unwrap_or_else(watching::nothing);
         self.rollback_health = RollbackHealth::UNKNOWN;
         if let Some(Aftercare { deadline, .. }) = aftercare {
@@ -562,7 +536,7 @@ impl Job {
             left_halted: Some(wanted)
                 .filter(|wanted| wanted.phase == Phase::Halted)
                 .and_then(|wanted| self.view.left_halted(wanted, applied)),
-            ..self.view.conditions(&self.run.target, wanted)
+            ..self.view.conditions(&self.run.target, wanted, applied)
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
     model::{Digest, LeaseId, Oid, Reason, Refusal},
 };
 
-use super::worker_pool::now;
+use super::{journal::Receipt, worker_pool::now};
 
 /// After what time it is said that something is not written yet.
 const LATE: Duration = Duration::from_secs(10);
@@ -34,6 +34,8 @@ pub(super) struct Draft {
     /// What goes into our ref with it.
     pub(super) files: Files,
     pub(super) occasion: Occasion,
+    /// Says when what has happened is written down: whoever is killed in between does not record it twice.
+    pub(super) after: Option<Receipt>,
 }
 
 /// Why something is written.
@@ -60,6 +62,8 @@ pub(super) struct Rest {
 pub(super) struct Written {
     /// Who wrote, who knows the last record now.
     pub(super) writer: Writer,
+    /// How refs of ours were moved.
+    pub(super) moved: Vec<(String, Oid)>,
     /// The record and the files that are in our ref now, if they are.
     pub(super) record: Option<(Record, Files)>,
     /// The stops of our own that were signed, by statement.
@@ -91,8 +95,7 @@ impl Writing {
 
     /// What came of it.
     pub(super) fn outcome(self) -> Result<Written, Refusal> {
-        let inside = |_| Refusal::new(Reason::Internal, "the writing of what is to be recorded failed inside");
-        self.thread.join().map_err(inside)
+        self.thread.join().map_err(|_| inside())
     }
 
     /// That it takes long, if it does.
@@ -104,38 +107,60 @@ impl Writing {
     }
 }
 
+fn inside() -> Refusal {
+    Refusal::new(Reason::Internal, "the writing of what is to be recorded failed inside")
+}
+
 impl Draft {
     fn write(self) -> Written {
-        let Self { mut known, writer, record, summary, files, occasion } = self;
+        let Self { mut known, writer, record, summary, files, occasion, after } = self;
+        let before = known.clone();
+        let journaled = after.map_or(Ok(()), |after| after.recv().unwrap_or_else(|_| Err(inside())));
         let mut written = Written {
             writer,
+            moved: Vec::new(),
             record: None,
             signed: BTreeMap::new(),
             all_carried: false,
             pushes: Vec::new(),
             failed: Vec::new(),
         };
-        let rest = match occasion {
-            Occasion::Intention => None,
-            Occasion::End(rest) => Some(rest),
-        };
-        let outcome = match (&rest, written.is_news(&known, &record)) {
-            (None, _) | (_, Ok(true)) => written.record(&mut known, record, files, &summary),
-            (Some(_), Ok(false)) => Ok(()),
-            (Some(_), Err(refusal)) => Err(refusal),
-        };
-        let outcome = outcome.and_then(|()| written.writer.record_push(&known));
-        written.take(outcome.map(|push| push.into_iter().collect()));
-        let Some(rest) = rest else { return written };
-        let outcome = written.stops(&mut known, rest.stops, &rest.evidence, rest.carries_over);
-        written.take(outcome);
-        let tags = written.writer.tags(&known, &rest.untagged);
-        written.take(tags.map(|tags| put_tags(&mut known, &tags).into_iter().collect()));
+        written.write(&mut known, record, files, &summary, occasion, journaled);
+        written.moved = known.moved_since(&before);
         written
     }
 }
 
 impl Written {
+    fn write(
+        &mut self,
+        known: &mut Known,
+        record: Record,
+        files: Files,
+        summary: &str,
+        occasion: Occasion,
+        journaled: Result<(), Refusal>,
+    ) {
+        let rest = match (occasion, journaled) {
+            (Occasion::Intention, Ok(())) => None,
+            // What is not written down is not done.
+            (Occasion::Intention, Err(refusal)) => return self.failed.push(refusal),
+            (Occasion::End(rest), _) => Some(rest),
+        };
+        let outcome = match (&rest, self.is_news(known, &record)) {
+            (None, _) | (_, Ok(true)) => self.record(known, record, files, summary),
+            (Some(_), Ok(false)) => Ok(()),
+            (Some(_), Err(refusal)) => Err(refusal),
+        };
+        let outcome = outcome.and_then(|()| self.writer.record_push(known));
+        self.take(outcome.map(|push| push.into_iter().collect()));
+        let Some(rest) = rest else { return };
+        let outcome = self.stops(known, rest.stops, &rest.evidence, rest.carries_over);
+        self.take(outcome);
+        let tags = self.writer.tags(known, &rest.untagged);
+        self.take(tags.map(|tags| put_tags(known, &tags).into_iter().collect()));
+    }
+
     fn take(&mut self, outcome: Result<Vec<Push>, Refusal>) {
         match outcome {
             Ok(pushes) => self.pushes.extend(pushes),

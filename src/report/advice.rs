@@ -32,6 +32,11 @@ pub fn lease_advice(policy: &Policy, state: Option<&State>, proposed: &Proposed<
         advice.errors.push(Refusal::new(Reason::WrongRepository, message));
     }
     advice.errors.extend(rules::check_risk(policy, lease).err());
+    advice.errors.extend(rules::check_at_once(policy, lease).err());
+    if let Some(last) = state.and_then(|state| state.waits_in_circle(lease)) {
+        let message = format!("it waits for {last}, which waits for it: neither could ever start");
+        advice.errors.push(Refusal::new(Reason::NotYet, message).hint("leave out one `after`"));
+    }
     let pinned = state.and_then(|state| state.lease(&lease.id)).and_then(|entry| entry.pinned.as_ref());
     if let Some(pinned) = pinned.filter(|pinned| pinned.digest() != proposed.digest()) {
         let message = format!("the first vote pinned other bytes, {}; an edit has no effect", pinned.digest());

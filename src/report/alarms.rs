@@ -1,7 +1,10 @@
 //! Alarm estimates: what a lease's tests may take for harm that is none, and what they can see: said before anybody signs.
 
 use crate::{
-    gate::{Budget, FEWEST_BLOCKS, Traffic, blocks_of, least_events, seen_after, smallest_harm},
+    gate::{
+        Budget, FEWEST_BLOCKS, MAX_EVIDENCE_BYTES, Traffic, blocks_of, estimated_bytes, least_events, seen_after,
+        smallest_harm,
+    },
     ledger::{PinnedTerms, rules},
     model::{
         TargetId,
@@ -69,6 +72,15 @@ fn events(policy: &Policy, lease: &Lease, gate: &Gate) -> f64 {
 pub fn lease_doubts(policy: &Policy, lease: &Lease, expected: Expected) -> Vec<String> {
     let terms = PinnedTerms::of(policy, &lease.target);
     let mut doubts = Vec::new();
+    let is_long = |tier: &&Tier| estimated_bytes(terms.gates.values(), tier.bake) > MAX_EVIDENCE_BYTES;
+    doubts.extend(lease.tiers.iter().find(is_long).map(|tier| {
+        format!(
+            "the gates' evidence at {} % may be more than {} MiB, which nobody reads: no agent turns a key forward without it, and a stop \
+             goes without; pin fewer gates, or look less often (`interval`)",
+            tier.weight,
+            MAX_EVIDENCE_BYTES / 1024 / 1024
+        )
+    }));
     for (id, gate) in &terms.gates {
         for tier in &lease.tiers {
             let (_, baked) = blocks_of(gate, tier.bake);

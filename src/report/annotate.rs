@@ -65,7 +65,7 @@ pub fn pull_remarks(view: &PullView) -> Vec<Remark> {
         Remark::new(Level::Error, &problem.reason, &with_hint(&problem.message, &problem.hint), problem.path.clone())
     });
     let waived = view.waived.iter().map(|problem| {
-        let text = format!("admitted because a stop came with it: {}", problem.message);
+        let text = format!("not refused, because a stop came with it: {}", problem.message);
         Remark::new(Level::Warning, &problem.reason, &text, problem.path.clone())
     });
     let warnings = view.warnings.iter().map(|warning| Remark::new(Level::Warning, "merging", warning, None));

@@ -14,7 +14,8 @@ use crate::model::{
 use super::words::escaped;
 
 /// What a policy has, in the order in which it is said; where entries have names, with what one is called.
-const SECTIONS: [(&str, Option<&str>); 10] = [
+const SECTIONS: [(&str, Option<&str>); 11] = [
+    ("groups", Some("group")),
     ("rules", Some("rule")),
     ("start-up-to", None),
     ("delegable-up-to", None),
@@ -130,7 +131,9 @@ fn plain(value: &Value) -> String {
 
 /// One line a thing that a policy changes in another; never empty.
 pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
-    let mut lines = principals(now, next);
+    // What makes it easier to move something comes first.
+    let mut lines: Vec<_> = policy::loosened(now, next).iter().map(|loosened| format!("loosens {loosened}")).collect();
+    lines.extend(principals(now, next));
     let rows = policy_rows(now, next);
     for about in rows.chunk_by(|one, other| one.about == other.about) {
         let Some(first) = about.first().filter(|first| !first.about.starts_with("principal ")) else { continue };
@@ -155,7 +158,8 @@ pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
 
 /// `source file, absolute.max 0.05`.
 fn said(rows: &[PolicyRow], of: impl Fn(&PolicyRow) -> Option<&str>) -> String {
-    rows.iter().filter_map(|row| Some(format!("{} {}", row.name, of(row)?))).collect::<Vec<_>>().join(", ")
+    let one = |row: &PolicyRow| Some(format!("{} {}", row.name, of(row)?).trim_start().to_owned());
+    rows.iter().filter_map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// A line each for what a policy says, marked where the proposed one says something else.

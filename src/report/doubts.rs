@@ -23,6 +23,12 @@ pub(super) fn doubts(policy: &Policy) -> Vec<String> {
         let own = crossing(threshold, policy.gates.get(id));
         doubts.extend(own.into_iter().map(|doubt| format!("threshold {id} {doubt}")));
     }
+    for (target, known) in &policy.targets {
+        for (id, threshold) in &known.thresholds {
+            let own = crossing(threshold, policy.gates.get(id).filter(|_| known.gates.contains(id)));
+            doubts.extend(own.into_iter().map(|doubt| format!("threshold {id} of target {target} {doubt}")));
+        }
+    }
     let rate = policy.false_alarms.get();
     if rate > LARGE {
         doubts.push(format!("false-alarms of {} % bound nothing: 1 % is usual", rate * 100.0));

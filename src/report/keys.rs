@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     ledger::{Change, EventKind, State, StepReport},
-    model::{PrincipalId, PublicKey, RawKey, Wrapping},
+    model::{PrincipalId, PublicKey, RawKey, Wrapping, policy::Day},
     signature::Carrier,
 };
 
@@ -31,8 +31,32 @@ pub struct KeyView {
     pub in_force: bool,
     /// The commit that revoked it.
     pub revoked_by: Option<String>,
+    /// The last day on which it counts for what goes forward, where it has one.
+    pub until: Option<String>,
     /// The public key as policies write it.
     pub key: String,
+}
+
+/// How long before a key's last day it is spoken of.
+const AHEAD: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A line for each key in force whose last day is near or over; of one principal, or of all.
+pub fn ending_keys(state: &State, of: Option<&PrincipalId>, now: Timestamp) -> Vec<String> {
+    let policy = state.policy().get();
+    let soon = now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
+    let keys = policy.keys().filter(|(id, _, key)| of.is_none_or(|of| of == *id) && state.key_in_force(key.raw()));
+    let ending = keys.filter_map(|(id, _, key)| Some((id, key, policy.last_day(key.raw())?)));
+    let line = |(id, key, day): (&PrincipalId, &PublicKey, Day)| {
+        let fingerprint = key.fingerprint();
+        if day.end() <= now {
+            format!(
+                "{id}'s key {fingerprint} had its last day on {day}: it stops, and counts for nothing that goes forward"
+            )
+        } else {
+            format!("{id}'s key {fingerprint} has its last day on {day}")
+        }
+    };
+    ending.filter(|(.., day)| day.end() <= soon).map(line).collect()
 }
 
 /// Every key of the policy in force, by principal.
@@ -47,6 +71,7 @@ pub fn keys(state: &State) -> Vec<KeyView> {
             hardware: key.is_hardware(),
             in_force: state.key_in_force(key.raw()),
             revoked_by: state.revoked().get(&key.raw()).map(ToString::to_string),
+            until: state.policy().get().last_day(key.raw()).map(|day| day.to_string()),
             key: key.line(),
         }
     };
@@ -56,9 +81,10 @@ pub fn keys(state: &State) -> Vec<KeyView> {
 /// The same as a table.
 pub fn keys_text(keys: &[KeyView]) -> String {
     let row = |key: &KeyView| {
-        let standing = match &key.revoked_by {
-            Some(commit) => format!("revoked by {}", commit.chars().take(12).collect::<String>()),
-            None => "in force".to_owned(),
+        let standing = match (&key.revoked_by, &key.until) {
+            (Some(commit), _) => format!("revoked by {}", commit.chars().take(12).collect::<String>()),
+            (None, Some(until)) => format!("in force until {until}"),
+            (None, None) => "in force".to_owned(),
         };
         vec![key.principal.clone(), key.role.clone(), key.fingerprint.clone(), key.kind.clone(), standing]
     };

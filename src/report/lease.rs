@@ -11,7 +11,6 @@ use crate::{
     model::{
         Action, LeaseId, PrincipalId,
         lease::{Lease, OnExpiry, Tier},
-        policy::{Role, Rule},
         refs,
     },
     signature::Carrier,
@@ -21,7 +20,7 @@ use super::{
     Beside, FindingView, RefusalView, Unpushed, findings,
     keys::Standing,
     list::{LeaseSummary, summary},
-    words::{all_of, escaped, listed, one_of, so_many, time},
+    words::{all_of, escaped, listed, time},
 };
 
 /// A key turned to authorize a lease.
@@ -368,7 +367,8 @@ pub(super) fn tier_weight(document: Option<&Lease>, phase: Phase) -> Option<u8> 
 /// How many keys count towards the lease's authorization, and how many its rule asks for.
 pub(super) fn cosigned(state: &State, id: &LeaseId) -> (usize, usize) {
     let Some(tally) = state.authorization(id) else { return (0, 0) };
-    let have = tally.humans.len().min(tally.humans_needed) + tally.agents.len().min(tally.agents_needed);
+    let have =
+        (tally.humans_needed + tally.agents_needed).saturating_sub(tally.humans_missing() + tally.agents_missing());
     (have, tally.humans_needed + tally.agents_needed)
 }
 
@@ -524,29 +524,20 @@ pub(super) fn awaits_of(state: &State, awaited: &Awaited, by_note: &[PrincipalId
         any_one: awaited.any_one,
         has: awaited.has.iter().map(ToString::to_string).collect(),
         by_note,
-        who: who(state, awaited),
+        who: who(awaited),
         text,
     }
 }
 
-/// Whose keys could be turned now for what is awaited.
-fn who(state: &State, awaited: &Awaited) -> Vec<String> {
-    let policy = state.policy().get();
-    let rule = match awaited.action {
-        Action::Cosign => &policy.rules.cosign,
-        Action::Policy => &policy.rules.policy,
-        _ => &policy.rules.promote,
-    };
-    // A stop asks for no rule.
-    let rule = if awaited.action.stops() { &Rule { agents: None, ..rule.clone() } } else { rule };
-    let role = |wanted, still: bool| {
-        let still = still || awaited.any_one;
-        if still { could(state, rule, wanted, awaited) } else { Vec::new() }
-    };
-    // Humans alone suffice for a policy.
-    let humans = awaited.humans > 0 || awaited.action == Action::Policy;
-    let who = [role(Role::Human, humans), role(Role::Agent, awaited.agents > 0)].concat();
-    who.iter().map(ToString::to_string).collect()
+/// Whose keys could be turned now for what is awaited. Humans alone suffice for a policy.
+fn who(awaited: &Awaited) -> Vec<String> {
+    let mut who = awaited.who_could();
+    if awaited.action == Action::Policy {
+        who.extend(&awaited.humans_who_could);
+    }
+    // Humans first, as the rules name them.
+    let (humans, agents): (Vec<_>, Vec<_>) = who.into_iter().partition(|id| awaited.humans_who_could.contains(*id));
+    humans.into_iter().chain(agents).map(ToString::to_string).collect()
 }
 
 /// `promote to 25 %`, `start at 5 %`, `authorize`.
@@ -569,37 +560,16 @@ fn whom(awaited: &Awaited) -> String {
     if awaited.any_one {
         return "a human or an agent".to_owned();
     }
-    let parts = [so_many(awaited.humans, "a", "human"), so_many(awaited.agents, "an", "agent")];
-    let parts: Vec<_> = parts.iter().flatten().map(String::as_str).collect();
+    let parts = awaited.needs_of();
+    let parts: Vec<_> = parts.iter().map(String::as_str).collect();
     if parts.is_empty() { "nobody".to_owned() } else { all_of(&parts) }
 }
 
 /// What a rule still lacks, naming who could: `an agent (cp14 or cp18); has user1`.
-pub(super) fn lacks(state: &State, awaited: &Awaited) -> String {
-    let policy = state.policy().get();
-    let rule = if awaited.action == Action::Cosign { &policy.rules.cosign } else { &policy.rules.promote };
-    let part = |number, article, what, role| {
-        let many = so_many(number, article, what)?;
-        let names = could(state, rule, role, awaited);
-        let names: Vec<_> = names.iter().map(PrincipalId::as_str).collect();
-        // A long list of names is cut.
-        Some(if (1..=4).contains(&names.len()) { format!("{many} ({})", one_of(&names)) } else { many })
-    };
-    let parts = [part(awaited.humans, "a", "human", Role::Human), part(awaited.agents, "an", "agent", Role::Agent)];
-    let parts: Vec<_> = parts.iter().flatten().map(String::as_str).collect();
+pub(super) fn lacks(awaited: &Awaited) -> String {
+    let parts = awaited.needs();
+    let parts: Vec<_> = parts.iter().map(String::as_str).collect();
     let has: Vec<_> = awaited.has.iter().map(PrincipalId::as_str).collect();
     let has = if has.is_empty() { "nobody".to_owned() } else { has.join(", ") };
     format!("{}; has {has}", all_of(&parts))
-}
-
-/// Principals of a role whose keys could still count.
-fn could(ledger: &State, rule: &Rule, wanted: Role, so_far: &Awaited) -> Vec<PrincipalId> {
-    let listed =
-        |id: &PrincipalId| wanted != Role::Agent || rule.agents.as_ref().is_none_or(|agents| agents.contains(id));
-    let principals = ledger.policy().get().principals.iter();
-    principals
-        .filter(|(id, principal)| principal.role == wanted && listed(id) && !so_far.has.contains(*id))
-        .filter(|(_, principal)| principal.keys.iter().any(|key| ledger.key_in_force(key.raw())))
-        .map(|(id, _)| id.clone())
-        .collect()
 }

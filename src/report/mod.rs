@@ -19,6 +19,7 @@ mod lease;
 mod lease_text;
 mod list;
 mod live;
+mod may;
 mod page;
 mod policy;
 mod pull;
@@ -49,7 +50,7 @@ pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_rem
 pub use attestation::attestation;
 pub use difference::{PolicyRow, policy_difference};
 pub use finding::{FindingView, finding_line, finding_subject};
-pub use keys::{FormerKey, KeyView, allowed_signers, former_keys, keys, keys_text};
+pub use keys::{FormerKey, KeyView, allowed_signers, ending_keys, former_keys, keys, keys_text};
 pub use lease::{
     Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, ShowView, TierView, TransitionView,
     VoteView, awaits, lease_view, show_view,

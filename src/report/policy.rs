@@ -11,6 +11,7 @@ use super::{
     Awaits, PolicyView, VoteView,
     difference::{PolicyRow, policy_difference, policy_rows, rows_text},
     lease::{awaits_of, ballot_views},
+    may::{MayRow, may, may_text},
     words::escaped,
 };
 
@@ -42,6 +43,8 @@ pub struct PolicyShow {
     pub proposed: Option<ProposedPolicy>,
     /// What they say, rule by rule and gate by gate.
     pub rows: Vec<PolicyRow>,
+    /// Who may do what under the policy in force.
+    pub may: Vec<MayRow>,
 }
 
 /// The policy that the tree proposes, if it is another than the one in force.
@@ -84,7 +87,12 @@ pub fn policy_show(state: &State) -> PolicyShow {
         Some(Content::Proposal(proposed)) => proposed.get(),
         _ => now,
     };
-    PolicyShow { in_force: PolicyView::of(state), proposed: proposed_policy(state), rows: policy_rows(now, next) }
+    PolicyShow {
+        in_force: PolicyView::of(state),
+        proposed: proposed_policy(state),
+        rows: policy_rows(now, next),
+        may: may(now),
+    }
 }
 
 /// The same for people.
@@ -106,7 +114,7 @@ pub fn policy_text(view: &PolicyShow) -> String {
         let _ = writeln!(text, "  {}", standing(proposed));
     }
     let heading = if view.proposed.is_some() { "In force → proposed" } else { "In force" };
-    let _ = write!(text, "\n{heading}\n{}", rows_text(&view.rows));
+    let _ = write!(text, "\n{heading}\n{}\nWho may do what\n{}", rows_text(&view.rows), may_text(&view.may));
     text
 }
 

@@ -211,12 +211,15 @@ fn signatures(push: &Push) -> (Vec<SignatureView>, usize) {
 
 /// Where a rule wants the proposer to be another: a merge commit that nobody of ours signed hides who proposed.
 fn hidden_proposer(push: &Push, after: &State) -> Option<String> {
-    let rules = &after.policy().get().rules;
-    let separate =
-        [&rules.cosign, &rules.promote].iter().any(|rule| rule.separate_proposer == SeparateProposer::Required);
+    let policy = after.policy().get();
+    let separate = |id: &LeaseId| {
+        let target = after.document(id).map(|lease| &lease.target);
+        let rules = target.map(|target| [policy.cosign_rule(target), policy.promote_rule(target)]);
+        rules.is_some_and(|rules| rules.iter().any(|rule| rule.separate_proposer == SeparateProposer::Required))
+    };
     let known = |id: &LeaseId| push.before.as_ref().is_some_and(|before| before.proposals(id).next().is_some());
     let hidden = |id: &LeaseId| after.document(id).is_some() && after.document_proposer(id) == Proposer::Unknown;
-    let new: Vec<_> = after.known_leases().into_iter().filter(|id| separate && !known(id) && hidden(id)).collect();
+    let new: Vec<_> = after.known_leases().into_iter().filter(|id| !known(id) && separate(id) && hidden(id)).collect();
     let names: Vec<_> = new.iter().map(LeaseId::as_str).collect();
     (!names.is_empty()).then(|| {
         format!(
@@ -254,8 +257,12 @@ pub fn pull_markdown(view: &PullView) -> String {
     }
     list_more(&mut text, view.more_effects, "effect");
     for problem in &view.waived {
-        let _ =
-            writeln!(text, "- admitted because a stop came with it: {}: {}", problem.reason, safe(&problem.message));
+        let _ = writeln!(
+            text,
+            "- not refused, because a stop came with it: {}: {}",
+            problem.reason,
+            safe(&problem.message)
+        );
     }
     list_more(&mut text, view.more_waived, "finding");
     for warning in &view.warnings {

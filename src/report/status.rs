@@ -154,7 +154,8 @@ pub fn status_view(
     targets: &BTreeSet<TargetId>,
     remarks: &[String],
 ) -> StatusView {
-    let is_ours = |lease: &Option<String>| target_of(state, lease).is_some_and(|target| targets.contains(target));
+    let is_ours =
+        |lease: &Option<String>| target_of(state, lease.as_deref()).is_some_and(|target| targets.contains(target));
     let places = ledger::at_targets(state, targets);
     let shown = places.iter().map(|at| target_status(state, beside, waiting, claimed, at)).collect();
     StatusView {
@@ -171,8 +172,8 @@ pub fn status_view(
 }
 
 /// The target of a lease that something is about.
-fn target_of<'a>(state: &'a State, lease: &Option<String>) -> Option<&'a TargetId> {
-    let id = lease.as_deref().and_then(LeaseId::parse)?;
+fn target_of<'a>(state: &'a State, lease: Option<&str>) -> Option<&'a TargetId> {
+    let id = lease.and_then(LeaseId::parse)?;
     state.document(&id).map(|lease| &lease.target)
 }
 
@@ -185,7 +186,7 @@ fn target_status(
 ) -> TargetStatus {
     let newest = at.newest.as_ref().and_then(|id| state.lease(id));
     let seen = beside.seen.get(&at.target);
-    let is_ours = |lease: &Option<String>| target_of(state, lease) == Some(&at.target);
+    let is_ours = |lease: &Option<String>| target_of(state, lease.as_deref()) == Some(&at.target);
     TargetStatus {
         target: at.target.to_string(),
         served: seen.map(|seen| served(seen, beside.now)),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{Awaited, Content, Finding, Phase, State, StepReport},
+    ledger::{Content, Finding, Phase, State, StepReport, awaited_cosignatures},
     model::{Action, LeaseId, PrincipalId, Reason, Refusal, refs},
 };
 
@@ -165,18 +165,10 @@ fn authorized(state: &State, beside: &Beside, id: &LeaseId) -> Result<Result<(),
         let refusal = Refusal::new(Reason::NotAuthorized, message);
         return Ok(Err(refusal.hint(format!("turn one of them once more: git two-key sign {id}"))));
     }
-    let awaited = Awaited {
-        action: Action::Cosign,
-        step: None,
-        tier: None,
-        humans: tally.humans_needed.saturating_sub(tally.humans.len()),
-        agents: tally.agents_needed.saturating_sub(tally.agents.len()),
-        has: tally.humans.iter().chain(&tally.agents).cloned().collect(),
-        any_one: false,
-    };
+    let Some(awaited) = awaited_cosignatures(state, id) else { return Ok(Err(unusable(state, id))) };
     let reason = if awaited.has.is_empty() { Reason::NotAuthorized } else { Reason::MissingRole };
     let waiting: Vec<_> = beside.waiting(id, Action::Cosign).iter().map(PrincipalId::as_str).collect();
-    let lacks = lacks(state, &awaited);
+    let lacks = lacks(&awaited);
     if waiting.is_empty() {
         let refusal = Refusal::new(reason, format!("cosign needs {lacks}"));
         return Ok(Err(refusal.hint(format!("they can turn their key with: git two-key sign {id}"))));

@@ -61,21 +61,12 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// `a`, `a or b`, `a, b or c`.
-pub(super) fn one_of(names: &[&str]) -> String {
-    joined(names, "or")
-}
-
 /// `a`, `a and b`, `a, b and c`.
 pub(super) fn all_of(names: &[&str]) -> String {
-    joined(names, "and")
-}
-
-fn joined(names: &[&str], word: &str) -> String {
     match names {
         [] => String::new(),
         [one] => (*one).to_owned(),
-        [some @ .., last] => format!("{} {word} {last}", some.join(", ")),
+        [some @ .., last] => format!("{} and {last}", some.join(", ")),
     }
 }
 
@@ -96,15 +87,6 @@ pub(super) fn listed<T>(mut all: impl Iterator<Item = T>) -> (Vec<T>, usize) {
 /// `and 3 more findings`, if there are more.
 pub(super) fn and_more(more: usize, what: &str) -> Option<String> {
     (more > 0).then(|| format!("and {more} more {what}{}", if more == 1 { "" } else { "s" }))
-}
-
-/// `a human`, `an agent`, `2 humans`.
-pub(super) fn so_many(number: usize, article: &str, what: &str) -> Option<String> {
-    match number {
-        0 => None,
-        1 => Some(format!("{article} {what}")),
-        _ => Some(format!("{number} {what}s")),
-    }
 }
 
 #[cfg(test)]
@@ -134,9 +116,6 @@ mod tests {
 
     #[test]
     fn lists_read_like_sentences() {
-        assert_eq!(one_of(&["a", "b", "c"]), "a, b or c");
         assert_eq!(all_of(&["a", "b"]), "a and b");
-        assert_eq!(so_many(1, "an", "agent").as_deref(), Some("an agent"));
-        assert_eq!(so_many(2, "an", "agent").as_deref(), Some("2 agents"));
     }
 }

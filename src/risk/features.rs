@@ -94,7 +94,8 @@ fn entropy(files: &[FileChange]) -> f64 {
     }
     let shares = files.iter().map(|file| changed(file) / total).filter(|share| *share > 0.0);
     let bits: f64 = shares.map(|share| -share * share.log2()).sum();
-    bits / count(files.len()).log2()
+    // All in one file is no bits, and not the negative zero that comes of its logarithm.
+    bits.abs() / count(files.len()).log2()
 }
 
 /// Counts are far below 2^52, so nothing is lost.

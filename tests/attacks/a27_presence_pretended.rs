@@ -20,11 +20,17 @@ fn phone(form: Form) -> P256 {
 
 /// A scene at 5 %, where promoting counts a human only by hardware, and user1 has a token, a phone and a software key.
 fn scene() -> Scene {
+    asking("true")
+}
+
+/// The same, asking for something else of the hardware.
+fn asking(hardware: &str) -> Scene {
     let scene = Scene::under(|world| {
         let own = world.public_key("user1");
         let keys = format!("{own}\", \"{}\", \"{}", Key::hardware(40, 1).public().line(), phone(TOUCHED).line());
         let policy = world.policy().replace(&own, &keys);
-        policy.replace("promote: {human: 1, agent: 1}", "promote: {human: 1, agent: 1, hardware: true}")
+        let rule = format!("promote: {{human: 1, agent: 1, hardware: {hardware}}}");
+        policy.replace("promote: {human: 1, agent: 1}", &rule)
     });
     scene.start();
     scene.admits(&["main"]);
@@ -60,6 +66,12 @@ fn by_phone(form: Form) -> impl Fn(&Scene) {
 #[test]
 fn a_token_that_nobody_touched() {
     scene().never_counts("hardware-required", by_token(0), by_token(1));
+}
+
+/// A token that was touched by nobody knows whom, where the rule asks for a PIN, a finger or a face.
+#[test]
+fn a_token_that_checked_nobody() {
+    asking("verified").never_counts("hardware-required", by_token(1), by_token(5));
 }
 
 /// A token that says that it knows who is there, but not that somebody is (user-verified without user-present).

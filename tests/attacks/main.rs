@@ -34,6 +34,7 @@ mod a25_stops_in_company;
 mod a26_its_own_halt;
 mod a27_presence_pretended;
 mod a28_objects_that_git_cannot_read;
+mod a29_rules_got_around;
 mod applier;
 mod catalogue;
 mod dsl;

@@ -214,10 +214,13 @@ fn amendments_that_make_no_valid_policy_are_refused() {
     assert_eq!(reason(add("user2", Role::Human, &user1)), Reason::SameKey);
     assert_eq!(reason(add("user1", Role::Agent, &key(1))), Reason::Malformed);
     assert_eq!(reason(add("USER1", Role::Human, &key(1))), Reason::Malformed);
-    assert_eq!(reason(Amendment::RemoveKey { name: name("user1"), key: user1 }), Reason::PolicyFloor);
+    let last = Amendment::RemoveKey { name: name("user1"), key: user1 };
+    let ungrouped =
+        text.replace("  leads: [user1]\n", "").replace("groups:  ", "#        ").replace(", from: {leads: 1}", "");
+    assert_eq!(policy::amend(&ungrouped, &last).unwrap_err().reason, Reason::PolicyFloor);
     assert_eq!(reason(Amendment::RemoveKey { name: name("user1"), key: key(1) }), Reason::Malformed);
     assert_eq!(reason(Amendment::RemovePrincipal { name: name("nobody") }), Reason::Malformed);
-    for named in ["cp14", "edge1"] {
+    for named in ["cp14", "edge1", "user1"] {
         let error = policy::amend(&text, &Amendment::RemovePrincipal { name: name(named) }).unwrap_err();
         assert!(error.to_string().contains("first"), "{error}");
     }
@@ -282,7 +285,7 @@ prop_compose! {
         (policy.version, policy.branch) = (version, branch);
         policy.previous = (version > 1).then(|| Digest::of(b"before"));
         (policy.start_up_to, policy.delegable_up_to, policy.rules.cosign.human) = numbers;
-        if flags[0] { policy.rules.promote.hardware = policy::Hardware::Required; }
+        if flags[0] { policy.rules.promote.hardware = policy::Hardware::Presence; }
         if flags[1] { policy.rules.policy.deliberate = policy::Deliberate::Required; }
         if flags[2] { policy.rules.cosign.separate_proposer = policy::SeparateProposer::Required; }
         if flags[3] { policy.targets.clear(); policy.gates.clear(); }

@@ -55,13 +55,16 @@ class Opened:
     def __init__(self, action=None, lease=None):
         self.sealed, self.own, self.action, self.lease = [], [], action, lease
 
-    def votes(self, counts):
-        """The votes, and what is wrong with the signatures that are none, where `counts` says which keys could count. Of
-        those the sealed signatures are looked at up to the first that does not verify."""
+    def votes(self, standing):
+        """The votes, and what is wrong with the signatures that are none, where `standing` says why a key cannot count, or None.
+        Of those that can the sealed signatures are looked at up to the first that does not verify, of the others none is."""
         votes, faults, bad = [], [], False
         for point, vote in self.sealed:
-            could = point is not None and counts(point)
-            if could and bad:
+            why = None if point is None else standing(point)
+            could = point is not None and why is None
+            if why is not None:
+                faults.append(Bad(why, "the key is not in force"))
+            elif could and bad:
                 faults.append(Bad("bad-signature", "one before it does not verify"))
             elif isinstance(vote, Bad):
                 faults.append(vote)

@@ -4,6 +4,7 @@ schema cannot say is below: floors, keys, order, windows.
 import hashlib
 import json
 import re
+import zoneinfo
 from datetime import datetime
 from pathlib import Path
 
@@ -50,7 +51,16 @@ class Shape:
             return self.value(value, self.root["$defs"][schema["$ref"].rsplit("/", 1)[1]])
         if "anyOf" in schema:
             null = {"type": "null"} in schema["anyOf"] and isinstance(value, strict.Scalar) and value.is_null()
-            return None if null else self.value(value, schema["anyOf"][0])
+            if null:
+                return None
+            for form in schema["anyOf"]:
+                if form == {"type": "null"}:
+                    continue
+                try:
+                    return self.value(value, form)
+                except Bad as bad:
+                    found = bad
+            raise found
         if "oneOf" in schema:
             words = [one["const"] for one in schema["oneOf"]]
             return self.known(self.text(value), words)
@@ -171,6 +181,10 @@ def moment(text):
     return text
 
 
+def day(text):
+    moment(text + "T00:00:00Z")
+
+
 # ---- Leases
 
 class Lease:
@@ -197,9 +211,17 @@ class Lease:
         tiers = found.get("tiers") or [{"weight": w, "bake": "15m"} for w in (5, 25, 100)]
         self.tiers = [one["weight"] for one in tiers]
         self.bakes = [seconds(one["bake"]) for one in tiers]
-        if self.tiers != sorted(set(self.tiers)) or self.tiers[-1] != 100 or self.tiers[0] == 100:
+        if self.tiers != sorted(set(self.tiers)) or self.tiers[-1] != 100:
             strict.bad("tiers strictly increase to 100")
+        self.artifacts = {(one["name"], one["digest"]) for one in found.get("artifacts") or []}
+        self.after = []  # targets, each with what has to have been rolled out there
+        for one in found.get("after") or []:
+            same = one.get("artifacts") == "same"
+            if one["target"] in [self.target, *(target for target, _ in self.after)] or not is_id(one["target"]) or (same and not self.artifacts):
+                strict.bad(f"it cannot wait for {one['target']}")
+            self.after.append((one["target"], self.artifacts if same else set()))
         self.alone = found.get("agent-alone-up-to") or 0
+        self.exception = found.get("exception", False)
         self.risk = found.get("risk")
         scope = found.get("scope") or {}
         for path in scope.get("commands") or []:
@@ -216,14 +238,39 @@ class Lease:
 
 # ---- Policies
 
+def seats(places, people):
+    """How many of some places, each of which takes one of a group, so many people can fill, one each."""
+    held = {}
+
+    def put(person, tried):
+        for at, group in enumerate(places):
+            if person in group and at not in tried:
+                tried.add(at)
+                if at not in held or put(held[at], tried):
+                    held[at] = person
+                    return True
+        return False
+
+    return sum(put(person, set()) for person in sorted(people))
+
+
 class Rule:
-    def __init__(self, found):
+    def __init__(self, found, groups):
         found = found or {}
         number = lambda name: 1 if found.get(name) is None else found[name]
         self.human, self.agent = number("human"), number("agent")
-        self.agents = found.get("agents")
+        self.agents, self.humans = found.get("agents"), found.get("humans")
+        self.places = []  # one for each human whom `from` asks for: the group that they are of
+        for name, count in (found.get("from") or {}).items():
+            if name not in groups or count < 1:
+                strict.bad(f"`from` asks for {count} of {name}")
+            self.places += [groups[name]] * count
         self.hardware, self.deliberate = found.get("hardware", False), found.get("deliberate", False)
         self.separate = found.get("separate-proposer", False)
+
+    def seated(self, humans):
+        """Whether these humans fill the places of groups."""
+        return not self.places or seats(self.places, humans) == len(self.places)
 
 
 class Policy:
@@ -241,7 +288,11 @@ class Policy:
         ids(found["principals"], "principals")
         self.roles, self.listed, self.owners = {}, {}, {}
         for name, one in found["principals"].items():
-            self.roles[name], self.listed[name] = one["role"], [listed_key(text) for text in one["keys"]]
+            texts = [key["key"] if isinstance(key, dict) else key for key in one["keys"]]
+            self.roles[name], self.listed[name] = one["role"], [listed_key(text) for text in texts]
+            for end in [one.get("until"), *(key["until"] for key in one["keys"] if isinstance(key, dict))]:
+                if end is not None:
+                    day(end)
         for name, keys in self.listed.items():
             for key in keys:
                 if key.point in self.owners:
@@ -250,18 +301,29 @@ class Policy:
         prints = [key.fingerprint for keys in self.listed.values() for key in keys]
         if len(set(prints)) != len(prints):
             raise Bad("same-key", "two keys have one fingerprint")
+        self.groups = found.get("groups") or {}
+        ids(self.groups, "groups")
+        for name, members in self.groups.items():
+            if not members or len(set(members)) != len(members) or any(self.roles.get(one) != "human" for one in members):
+                strict.bad(f"the group {name} is not made of humans")
         rules = found.get("rules") or {}
-        self.rules = {name: Rule(rules.get(name)) for name in ("cosign", "promote", "policy")}
+        self.rules = {name: Rule(rules.get(name), self.groups) for name in ("cosign", "promote", "policy")}
         self.start_up_to = 10 if found.get("start-up-to") is None else found["start-up-to"]
         self.delegable = found.get("delegable-up-to") or 0
         self.targets, self.gates = found.get("targets") or {}, found.get("gates") or {}
         self.risk = found.get("risk") or {}
         ids(self.targets, "targets")
         ids(self.gates, "gates")
-        for rule in self.rules.values():
-            for name in rule.agents or []:
-                if self.roles.get(name) != "agent":
-                    strict.bad(f"a rule names {name}, who is no agent")
+        self.own = {}  # of targets: the rules that are not the policy's
+        for target, one in self.targets.items():
+            for name, rule in (one.get("rules") or {}).items():
+                self.own[target, name] = Rule(rule, self.groups)
+            for limit in (one.get("thresholds") or {}).values():
+                check_threshold(limit)
+            ids(one.get("thresholds") or {}, "thresholds")
+            windows(one.get("windows"))
+        for rule in [*self.rules.values(), *self.own.values()]:
+            self.named(rule)
         for one in self.targets.values():
             if one.get("applier") and self.roles.get(one["applier"]) != "applier":
                 strict.bad(f"{one['applier']} is no applier")
@@ -273,20 +335,53 @@ class Policy:
             check_threshold(one)
         if found.get("false-alarms") is not None and not 0 < found["false-alarms"] < 1:
             strict.bad("false-alarms lies between 0 and 1")
+        windows(found.get("windows"))
         self.floors()
 
+    def rule(self, name, target):
+        """The rule of a target, which is the policy's where it has none of its own."""
+        return self.own.get((target, name)) or self.rules[name]
+
+    def able(self, rule):
+        """The humans who could count for a rule."""
+        listed = [name for name, role in self.roles.items() if role == "human" and (rule.humans is None or name in rule.humans)]
+        return [name for name in listed if not rule.hardware or any(key.hardware for key in self.listed[name])]
+
+    def named(self, rule):
+        """What a rule says of people by name or group."""
+        for names, role in ((rule.agents, "agent"), (rule.humans, "human")):
+            if any(self.roles.get(name) != role for name in names or []) or len(set(names or [])) != len(names or []):
+                strict.bad(f"a rule names {names}, who are no {role}s")
+        if rule.humans is not None and len(rule.humans) < rule.human:
+            strict.bad("a rule names too few humans")
+        if len(rule.places) > rule.human or not rule.seated(self.able(rule)):
+            strict.bad("nobody could meet `from`")
+
     def floors(self):
-        for name in ("cosign", "promote"):
-            if self.rules[name].human < 1 or self.rules[name].agent < 1:
-                raise Bad("policy-floor", f"{name} needs a human and an agent")
+        floored = [self.rules["cosign"], self.rules["promote"], *self.own.values()]
+        if any(rule.human < 1 or rule.agent < 1 for rule in floored):
+            raise Bad("policy-floor", "a rule needs a human and an agent")
         rule = self.rules["policy"]
         if not (rule.human >= 1 and rule.agent >= 1) and not (rule.human >= 2):
             raise Bad("policy-floor", "a policy needs a human and an agent, or two humans")
-        humans = [name for name, role in self.roles.items() if role == "human"]
-        able = [name for name in humans if not rule.hardware or any(key.hardware for key in self.listed[name])]
+        able = self.able(rule)
         agents = [name for name, role in self.roles.items() if role == "agent" and (rule.agents is None or name in rule.agents)]
         if not (len(able) >= rule.human and len(agents) >= rule.agent) and len(able) < max(2, rule.human):
             raise Bad("policy-floor", "nobody could change this policy")
+
+
+def windows(found):
+    """Windows of a policy or a target: each is open at some time."""
+    if found == []:
+        strict.bad("no window")
+    for one in found or []:
+        names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+        days = [names.index(day) for part in one["days"].split(",") for day in part.split("-")]
+        ranges = all(len(set(part.split("-"))) == len(part.split("-")) for part in one["days"].split(","))
+        if days != sorted(set(days)) or not ranges or one["from"] >= one["until"]:
+            strict.bad("a window that never opens")
+        if one["zone"] not in zoneinfo.available_timezones():
+            strict.bad(f"no zone {one['zone']}")
 
 
 def low(raw):

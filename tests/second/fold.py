@@ -9,6 +9,7 @@ from files import changes, policy_blob, read
 from objects import Bad, Undecided, brought_in, first_parents
 
 FILES, FINDINGS = 100, 10  # of a lease, and about files of a step; one more finding says how many more there were
+BACK = 32  # leases of another target that are looked at for one that has to have completed there
 ENDED = ("completed", "rolled-back", "withdrawn")
 
 
@@ -30,10 +31,15 @@ class Record:
         self.superseded, self.origin, self.verified, self.counted = None, None, False, False
         self.brought = {}  # digest to the keys that brought these bytes
         self.before = None  # what its target was at when it started
+        self.rule = None  # the rule of its target that was pinned when it started, if it had one of its own
 
     def lease(self):
         """The bytes that were signed; before that, what the first of its files proposes, if it is a lease at all."""
         return self.pinned or next((one for _, one in sorted(self.files.items()) if isinstance(one, Lease)), None)
+
+    def targets(self):
+        """The target of the bytes that were signed; before that, those of all its files that are leases."""
+        return [one.target for one in ([self.pinned] if self.pinned else self.files.values()) if isinstance(one, Lease)]
 
     def known(self):
         """Whether there is anything of it: a file, signed bytes, or a stop that took effect."""
@@ -99,13 +105,13 @@ class Ledger:
             elif found is not None and not self.descends[one]:
                 self.find(one, "not-descended", "it does not descend from the root", found.lease, found.action)
             elif found is not None:
-                counted, faults = found.votes(lambda point: point in self.policy.owners and point not in self.revoked)
+                counted, faults = found.votes(self.key_standing)
                 for bad in faults:
                     self.find(one, bad.reason, bad.why, found.lease, found.action)
                 votes += counted
         self.ruling, self.next = self.policy, None
         early = [vote for vote in votes if vote.statement.action in (*STOPS, "freeze")]
-        early.sort(key=lambda vote: {"halt": 1, "pause": 2, "freeze": 3}.get(vote.statement.action, 0))
+        early.sort(key=lambda vote: ("rollback", "withdraw", "halt", "freeze", "pause").index(vote.statement.action))
         revocations = [vote for vote in votes if vote.statement.action == "revoke"]
         late = [vote for vote in votes if vote not in early and vote not in revocations]
         for vote in early + revocations + late:
@@ -262,17 +268,24 @@ class Ledger:
         point = vote.signature.point
         return point not in self.revoked and self.ruling.owners.get(point) == vote.principal
 
+    def key_standing(self, point):
+        """Why a key cannot count in this step, or None."""
+        if point in self.revoked:
+            return "revoked-key"
+        return None if point in self.policy.owners else "unknown-key"
+
     def fit(self, vote, rule, origin=None):
         """Raises Bad if a vote can never count for a rule."""
         name = vote.principal
         if vote.role == "applier":
             raise Bad("wrong-role", "an applier turns no key forward")
         if vote.role == "human":
-            if rule.hardware and not self.touched(vote):
+            if rule.hardware and (not self.touched(vote) or (rule.hardware == "verified" and not vote.signature.checked)):
                 raise Bad("hardware-required", "no authenticator's signature with somebody there")
             if rule.deliberate and not vote.deliberate:
                 raise Bad("missing-role", "a signature of a commit, where a deliberate one is asked for")
-        elif rule.agents is not None and name not in rule.agents:
+        named = rule.humans if vote.role == "human" else rule.agents
+        if named is not None and name not in named:
             raise Bad("wrong-role", f"the rule does not name {name}")
         if rule.separate and origin is not None:
             proposers = [self.ruling.owners.get(point) for point in origin or [None]]
@@ -307,7 +320,7 @@ class Ledger:
     def tally(self, votes, rule, more_humans=0, origin=None):
         """Whether votes meet a rule."""
         humans, agents = self.counted(votes, rule, origin)
-        return len(humans) >= rule.human + more_humans and len(agents) >= rule.agent
+        return len(humans) >= rule.human + more_humans and len(agents) >= rule.agent and rule.seated(humans)
 
     def cast(self, ballot, vote):
         """Puts a vote into a ballot, once a principal; what to raise if it is there already and does not complete its rule."""
@@ -334,7 +347,7 @@ class Ledger:
         if lease is None:
             raise Bad("unknown-lease", "a lease that was never there")
         target = lease.lease().target if lease.lease() else None
-        if vote.role == "applier" and (target is None or (self.ruling.targets.get(target) or {}).get("applier") != vote.principal):
+        if vote.role == "applier" and not any((self.ruling.targets.get(own) or {}).get("applier") == vote.principal for own in lease.targets()):
             raise Bad("wrong-role", "an applier stops its own targets only")
         newest = self.newest(target)
         newer = self.newer(newest, lease)
@@ -421,7 +434,7 @@ class Ledger:
         if again:
             raise again
         humans = self.counted(ballot, rule, origin)[0]
-        if self.tally(ballot, rule, 0, origin) or len(humans) >= max(2, rule.human):
+        if self.tally(ballot, rule, 0, origin) or (len(humans) >= max(2, rule.human) and rule.seated(humans)):
             if self.next is None:
                 self.event("POLICY_CHANGED", None, self.counting(ballot, rule, origin))
             self.next = proposed
@@ -489,14 +502,20 @@ class Ledger:
         terms = [band for band in policy.get("bands") or [] if declared["score"] >= band["from"]]
         return terms + [policy["factors"][name] for name in declared.get("factors") or [] if name in (policy.get("factors") or {})]
 
-    def further(self, lease):
-        """How many further humans its risk asks for."""
+    def further(self, lease, move=False):
+        """How many further humans its risk asks for; a move of an exception takes one more."""
+        more = 1 if move and lease.exception else 0
+        return more + self.risks(lease)
+
+    def risks(self, lease):
         return max((term.get("humans") or 0 for term in self.terms(lease)), default=0)
 
     def loose(self, lease):
         """Raises Bad where a lease is looser than its risk allows, or declares none where it must."""
         if lease.alone > self.ruling.delegable:
             raise Bad("policy-floor", "it lets an agent promote alone where the policy does not")
+        if lease.tiers[0] == 100 and not (self.ruling.targets.get(lease.target) or {}).get("all-at-once"):
+            raise Bad("policy-floor", "it goes to 100 % at once where its target does not allow that")
         model = self.ruling.risk.get("model")
         if model and (lease.risk is None or lease.risk["model"] != model):
             raise Bad("risk", "it declares no risk by the policy's model")
@@ -511,10 +530,11 @@ class Ledger:
             raise Bad("wrong-state", f"it is {record.state}")
         self.loose(lease)
         origin = record.origin if record.pinned else set(record.brought.get(lease.digest, ()))
-        self.fit(vote, self.ruling.rules["cosign"], origin)
+        rule = self.ruling.rule("cosign", lease.target)
+        self.fit(vote, rule, origin)
         record.verified = record.verified and self.authorized(record)
         again = self.cast(record.cosigns, vote)
-        meets = self.tally(record.cosigns, self.ruling.rules["cosign"], self.further(lease), origin)
+        meets = self.tally(record.cosigns, rule, self.further(lease), origin)
         if again and (record.verified or not meets):
             raise again
         record.pinned, record.origin = lease, origin
@@ -522,12 +542,12 @@ class Ledger:
             self.event("COSIGNED", record, [vote])
         if not record.verified and meets:
             record.verified = record.counted = True
-            self.event("VERIFIED_2KEY", record, self.counting(record.cosigns, self.ruling.rules["cosign"], origin))
+            self.event("VERIFIED_2KEY", record, self.counting(record.cosigns, rule, origin))
 
     def authorized(self, record):
         """Whether the votes for a lease met the rule when one was counted, and meet it as it is now, with the keys that are
         listed now."""
-        return record.counted and self.tally(record.cosigns, self.ruling.rules["cosign"], self.further(record.pinned), record.origin)
+        return record.counted and self.tally(record.cosigns, self.ruling.rule("cosign", record.pinned.target), self.further(record.pinned), record.origin)
 
     def decided(self, vote, record, rule, alone):
         """Puts a vote into its ballot and says whether that suffices."""
@@ -538,7 +558,7 @@ class Ledger:
             raise Bad("wrong-role", "an applier turns no key forward")
         ballot = record.ballots.setdefault(vote.statement.text, [])
         again = self.cast(ballot, vote)
-        done = alone or self.tally(ballot, rule, self.further(lease), record.origin)
+        done = alone or self.tally(ballot, rule, self.further(lease, True), record.origin)
         if again and not done:
             raise again
         if not done:
@@ -557,29 +577,43 @@ class Ledger:
         self.loose(lease)
         if vote.statement.tier != lease.tiers[0]:
             raise Bad("tier-skipped", "not its first tier")
+        for target, artifacts in lease.after:
+            if not self.completed(target, artifacts):
+                raise Bad("not-yet", f"nothing that it waits for has completed on {target}")
         last = self.newest(lease.target)
         ends = last is not None and last.state == "rolling" and last.tier == len(last.lease().tiers) - 1
         stands = self.standing(lease.target)
         if stands is not None and stands.state in ("rolling", "paused", "halted") and not ends:
             raise Bad("target-busy", f"{stands.id} occupies the target")
         self.thawed()
-        ballot = self.decided(vote, record, self.ruling.rules["promote"], lease.tiers[0] <= self.ruling.start_up_to)
+        ballot = self.decided(vote, record, self.ruling.rule("promote", lease.target), lease.tiers[0] <= self.ruling.start_up_to and not lease.exception)
         if ballot:
-            record.before = stands
+            record.before, record.rule = stands, self.ruling.own.get((lease.target, "promote"))
             if ends:
                 self.taken(last, "completed", last.tier, "COMPLETED", [])
                 last.superseded = record
             self.targets.setdefault(lease.target, []).append(record)
             self.taken(record, "rolling", 0, "STARTED", ballot)
 
+    def completed(self, target, artifacts):
+        """Whether a lease with at least these artifacts has completed on a target, among the last that it came to be at."""
+        at = self.newest(target)
+        for _ in range(BACK):
+            if at is None:
+                return False
+            if at.state == "completed" and artifacts <= at.lease().artifacts:
+                return True
+            at = at.before
+        return False
+
     def vote_promote(self, vote, record):
-        lease, rule = record.lease(), self.ruling.rules["promote"]
+        lease, rule = record.lease(), record.rule or self.ruling.rules["promote"]
         if record.state != "rolling" or record.tier + 1 == len(lease.tiers):
             raise Bad("wrong-state", f"it is {record.state}")
         if vote.statement.tier != lease.tiers[record.tier + 1]:
             raise Bad("tier-skipped", "not its next tier")
         self.thawed()
-        alone = vote.role == "agent" and (rule.agents is None or vote.principal in rule.agents) and not self.further(lease) \
+        alone = vote.role == "agent" and (rule.agents is None or vote.principal in rule.agents) and not self.further(lease, True) \
             and vote.statement.tier <= min(lease.alone, self.ruling.delegable)
         ballot = self.decided(vote, record, rule, alone)
         if ballot:
@@ -589,7 +623,7 @@ class Ledger:
         if record.state != "paused":
             raise Bad("wrong-state", f"it is {record.state}")
         self.thawed()
-        ballot = self.decided(vote, record, self.ruling.rules["promote"], False)
+        ballot = self.decided(vote, record, record.rule or self.ruling.rules["promote"], False)
         if ballot:
             self.taken(record, "rolling", record.tier, "RESUMED", ballot)
 

@@ -165,8 +165,8 @@ class Signature:
     """A signature that verified: by which point, and whether an authenticator's flags say that somebody was there, with
     a key that is nowhere else."""
 
-    def __init__(self, key, present):
-        self.point, self.present, self.fingerprint = key.point, present, key.fingerprint
+    def __init__(self, key, present, checked=False):
+        self.point, self.present, self.fingerprint, self.checked = key.point, present, key.fingerprint, checked
         self.key = key
 
 
@@ -239,7 +239,7 @@ def sshsig(blob, namespace, message):
     kind, encoded = inner.string().decode("latin-1"), inner.string()
     if kind != key.wrapping and not (kind == WEBAUTHN and key.wrapping == SK_EC):
         raise Bad("malformed", "a signature of another type than its key")
-    present = False
+    present = checked = False
     if key.hardware:
         flags, counter = inner.take(1)[0], inner.take(4)
         what, extensions = hashlib.sha256(signed).digest(), b""
@@ -247,9 +247,10 @@ def sshsig(blob, namespace, message):
             what, extensions = client_data(inner, flags, signed)
         signed = hashlib.sha256(key.application).digest() + bytes([flags]) + counter + extensions + what
         present = flags & 1 == 1 and flags & COPIED == 0
+        checked = present and flags & 4 == 4  # a PIN, a finger or a face
     inner.end()
     (check_ed25519 if key.public[0] == "ed25519" else check_p256)(key.public, encoded, signed)
-    return Signature(key, present)
+    return Signature(key, present, checked)
 
 
 SSHSIG_LIMIT, MINISIGN_LIMIT = 16 * 1024, 4 * 1024

@@ -177,6 +177,7 @@ class Maker:
             self.listing = {name: self.keys[name][:1] if name != "user3" else self.keys[name] for name in self.keys if name not in ("mallory",)}
             self.rules = ["{human: 1, agent: 1}"] * 3
             self.limits = [10, 0]
+            self.own = ""
         else:
             roll = rng.random()
             if roll < 0.25:
@@ -185,14 +186,20 @@ class Maker:
             elif roll < 0.4 and len(self.listing) > 5:
                 self.listing.pop(rng.choice([n for n in self.listing if n not in ("edge1", "user1", "cp14")]), None)
             elif roll < 0.7:
-                self.rules[rng.randrange(3)] = rng.choice(["{human: 1, agent: 1}", "{human: 1, agent: 1, hardware: true}", "{human: 1, agent: 1, deliberate: true}", "{human: 2, agent: 1}",
-                                                            "{human: 1, agent: 1, agents: [cp14]}", "{human: 1, agent: 2}", "{human: 1, agent: 1, separate-proposer: true}", "{human: 2, agent: 0}"])
+                self.rules[rng.randrange(3)] = rng.choice(["{human: 1, agent: 1}", "{human: 1, agent: 1, hardware: true}", "{human: 1, agent: 1, hardware: verified}", "{human: 1, agent: 1, deliberate: true}", "{human: 2, agent: 1}",
+                                                            "{human: 1, agent: 1, agents: [cp14]}", "{human: 1, agent: 2}", "{human: 1, agent: 1, separate-proposer: true}", "{human: 2, agent: 0}",
+                                                            "{human: 1, agent: 1, from: {sre: 1}}", "{human: 2, agent: 1, from: {leads: 1, sre: 1}}", "{human: 1, agent: 1, humans: [user1, user2]}"])
+            elif roll < 0.85:
+                self.own = rng.choice(["", ", rules: {cosign: {human: 2, agent: 1, from: {leads: 1, sre: 1}}, promote: {human: 1, agent: 1, from: {sre: 1}}}",
+                                       ", rules: {promote: {human: 2, agent: 1}}, all-at-once: true", ", all-at-once: true", ", rules: {cosign: {human: 1, agent: 2}}, thresholds: {memory: {halt: '> 95'}}"])
             else:
                 self.limits = [rng.choice([0, 5, 10, 50]), rng.choice([0, 25, 50, 99])]
         people = "".join(f"  {name}: {{role: {self.roles[name]}, keys: [{', '.join(chr(34) + key.listed() + chr(34) for key in keys)}]}}\n" for name, keys in sorted(self.listing.items()))
-        text = f"two-key: 1\nrepository: {REPOSITORY}\nversion: {version}\nprevious: {previous}\nprincipals:\n{people}rules:\n"
+        text = f"two-key: 1\nrepository: {REPOSITORY}\nversion: {version}\nprevious: {previous}\nprincipals:\n{people}"
+        groups = [(name, [one for one in members if one in self.listing]) for name, members in (("leads", ["user1", "user2"]), ("sre", ["user2", "user3"]))]
+        text += "groups:\n" + "".join(f"  {name}: [{', '.join(members)}]\n" for name, members in groups) + "rules:\n"
         text += "".join(f"  {name}: {rule}\n" for name, rule in zip(("cosign", "promote", "policy"), self.rules))
-        text += f"start-up-to: {self.limits[0]}\ndelegable-up-to: {self.limits[1]}\ntargets:\n  shop: {{driver: file, applier: edge1}}\n"
+        text += f"start-up-to: {self.limits[0]}\ndelegable-up-to: {self.limits[1]}\ntargets:\n  shop: {{driver: file, applier: edge1{self.own}}}\n"
         if rng.random() < 0.8:
             text += "  mail: {driver: file}\n"
         if rng.random() < 0.2 and base is not None:
@@ -201,11 +208,15 @@ class Maker:
 
     def lease(self, name):
         rng = self.rng
-        tiers = rng.choice([None, [5, 25, 100], [10, 100], [25, 50, 100], [1, 100]])
+        tiers = rng.choice([None, [5, 25, 100], [10, 100], [25, 50, 100], [1, 100], [100]])
         text = f"two-key: 1\nlease: {name}\nrepository: {REPOSITORY if rng.random() < 0.95 else '0' * 32}\nartifacts: [{{name: a, digest: \"sha256:{'1' * 64}\"}}]\n"
         text += f"target: {rng.choice(['shop', 'shop', 'shop', 'mail', 'none'])}\nissued: 2025-10-27T02:19:13Z\nexpires: 2035-10-28T02:19:13Z\n"
         if tiers:
             text += f"tiers: [{', '.join('{weight: %d, bake: %s}' % (w, rng.choice(['15m', '1h'])) for w in tiers)}]\n"
+        if rng.random() < 0.1:
+            text += "exception: true\n"
+        if rng.random() < 0.3:
+            text += f"after: [{{target: {rng.choice(['shop', 'mail', 'mail', 'none'])}, state: completed{rng.choice(['', ', artifacts: same'])}}}]\n"
         if rng.random() < 0.3:
             text += f"agent-alone-up-to: {rng.choice([5, 25, 50, 99])}\n"
         if rng.random() < 0.5:

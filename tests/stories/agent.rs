@@ -559,6 +559,12 @@ fn an_agent_that_would_check_nothing_does_not_start() {
     let checked = fs::read_to_string(&file).unwrap();
     fs::write(&file, checked.replace(SOME_CHECK, "")).unwrap();
     stage.agent(&["--once"]).exits(3).says("malformed: no check is configured");
+    // One that only watches figures starts, and signs no lease; one that checks leases does.
+    let before = stage.main();
+    fs::write(&file, checked.replace(SOME_CHECK, METRICS)).unwrap();
+    stage.agent(&["--once"]).exits(0).says("no check of leases is configured");
+    assert_eq!(stage.main(), before);
     fs::write(&file, checked).unwrap();
-    stage.agent(&["--once"]).never_says("no check is configured");
+    stage.decides("sign", "checks-pass");
+    assert_ne!(stage.main(), before);
 }

@@ -204,8 +204,8 @@ fn a_stop_is_admitted_beside_what_does_not_count() {
     scene.turn("cp18", &kit::scene::stop("halt", 1));
     let ran = ci(&scene.world, &base, &["--annotate", "github"]).exits(0);
     ran.says("checkout-prod goes from 5 % to 0 %: halt by agent cp18")
-        .says("admitted because a stop came with it")
-        .says(&format!("::warning file=leases/{LEASE}.yaml,line=1,title=two-key%3A unknown-key::has no effect"));
+        .says("not refused, because a stop came with it")
+        .says(&format!("::warning file=leases/{LEASE}.yaml,line=1,title=two-key%3A unknown-key::not refused, because a stop came with it"));
 }
 
 #[test]

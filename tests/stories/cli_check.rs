@@ -272,6 +272,34 @@ fn a_lease_s_false_alarms_and_the_smallest_harm_that_it_can_show_are_told() {
 }
 
 #[test]
+fn where_fewer_are_worse_it_is_told_how_few_are_shown() {
+    let world = gated(
+        &RATIO.replace("kind: count-ratio", "kind: count-ratio\n    worse: lower").replace("max: 0.05", "min: 0.01"),
+    );
+    world
+        .two_key(&["check", &lease_file(), "--traffic", "100", "--bad", "5"])
+        .exits(0)
+        .says("(where 5 % are counted anyway), if errors are independent: 0.55 times as many at 100 requests a second");
+    world.two_key(&["check", &lease_file(), "--traffic", "1e12"]).exits(2);
+}
+
+#[test]
+fn gates_whose_evidence_would_be_too_long_to_be_read_are_warned_of() {
+    let warned = |interval: &str| {
+        let gate = RATIO.trim_start_matches("gates:\n").replace("kind:", &format!("interval: {interval}\n    kind:"));
+        let names: Vec<_> = (0..40).map(|k| format!("gate-{k}")).collect();
+        let gates: String = names.iter().map(|name| gate.replace("error-rate", name)).collect();
+        let world = World::empty();
+        let target = format!("applier: edge1, gates: [{}]}}", names.join(", "));
+        world.found(&(world.policy().replace("applier: edge1}", &target) + "gates:\n" + &gates));
+        write(&world, &lease_file(), &lease(LEASE));
+        world.two_key(&["check", &lease_file()]).exits(0)
+    };
+    warned("1s").says("warning: the gates' evidence at 5 % may be more than 16 MiB, which nobody reads");
+    warned("1m").never_says("the gates' evidence");
+}
+
+#[test]
 fn a_sample_gate_that_only_compares_is_warned_of() {
     let sample = "gates:\n  error-rate: {source: file, kind: sample, candidate: {value: v}, compare: {test: mann-whitney, min-a12: 0.6}}\n";
     let check = |sections: &str| gated(sections).two_key(&["check", ".two-key/policy.yaml"]).exits(0);

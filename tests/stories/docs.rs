@@ -1,6 +1,6 @@
 //! Documents run: every `sh` block of a tutorial, in order, in one shell, in an empty folder, with this very program.
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{fmt::Write as _, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 /// A document's text.
 fn text(document: &str) -> String {
@@ -136,6 +136,28 @@ fn an_agent_refuses_and_signs_as_the_page_says() {
     assert!(said.contains("a lease that passes every check is signed"), "{said}");
 }
 
+/// The table on the page is what `show policy` says of the page's policy; `UPDATE_DOCS=1` writes it.
+#[test]
+fn two_teams_go_by_staging_into_production_as_the_page_says() {
+    let said = run("docs/teams.md");
+    for expected in ["not-yet", "cosign needs 1 of operations (cy)", "waiting for 1 of operations"] {
+        assert!(said.contains(expected), "{expected}:\n{said}");
+    }
+    let table = said.split("Who may do what\n").nth(1).unwrap().lines().take_while(|line| line.contains("  "));
+    let table = table.map(|line| line.to_owned() + "\n").collect::<Vec<_>>().concat();
+    let page = text("docs/teams.md");
+    let (before, rest) = page.split_once("tests/stories/docs.rs. -->\n").unwrap();
+    let (told, after) = rest.split_once("<!-- End of what is written").unwrap();
+    let block = format!("```text\n{}\n```\n", table.trim_end());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/teams.md");
+        fs::write(path, format!("{before}tests/stories/docs.rs. -->\n{block}<!-- End of what is written{after}"))
+            .unwrap();
+        return;
+    }
+    assert_eq!(told, block, "UPDATE_DOCS=1 writes it anew");
+}
+
 #[test]
 fn the_manual_is_installed_as_the_page_says() {
     assert!(run("docs/install.md").contains("pages into"));
@@ -180,7 +202,7 @@ fn the_commonest_tasks_take_one_command_each() {
             command.starts_with(verb) && !command.contains([';', '&', '|', '\n']),
             "{command} is one command: {verb}"
         );
-        script += &format!("{command} > ../said 2>&1\ngrep -qF -- '{says}' ../said\n{look}\n");
+        let _ = writeln!(script, "{command} > ../said 2>&1\ngrep -qF -- '{says}' ../said\n{look}");
     }
     run_script("docs/tasks.md", &script);
 }

@@ -252,9 +252,9 @@ fn findings_never_refuse_a_push_in_which_a_stop_takes_effect() {
     let lie = scene.tag("2-promote-25", "main");
     scene
         .refuses(&["main", &lie], &format!("refs/tags/{lie}"), "tag-mismatch")
-        .says("has no effect")
+        .says("not refused, because a stop came with it")
         .says("stale-step");
-    scene.push(&["main"]).exits(0).says("has no effect").says("stale-step");
+    scene.push(&["main"]).exits(0).says("not refused, because a stop came with it").says("stale-step");
     assert_eq!(scene.server_ref(MAIN), halt);
 }
 

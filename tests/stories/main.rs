@@ -36,4 +36,5 @@ mod second;
 mod seeing;
 mod signing;
 mod status;
+mod teams;
 mod transports;

@@ -31,6 +31,10 @@ fn grown(world: World) -> World {
     writes(&world, 10);
     world.turn("user1", "withdraw", WITHDRAWN);
     world.turn("user2", "cosign", PROPOSED);
+    // By a clock that jumped, and was set right again.
+    let jumped = [("GIT_COMMITTER_DATE", "2036-02-03T04:05:06Z"), ("GIT_AUTHOR_DATE", "2036-02-03T04:05:06Z")];
+    let commit = ["commit", "--quiet", "--allow-empty", "--message", "Jump"];
+    world.run_with(world.repo(), "git", &commit, b"", &jumped).exits(0);
     // What does not count: a key that nobody knows.
     world.turn("user1", "promote", LEASE);
     let message = world.two_key(&["statement", "--message", "--principal", "cp14", "promote", LEASE]).exits(0).out;
@@ -182,6 +186,14 @@ fn nothing_that_is_broken_is_believed_or_stands_in_the_way() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
         check(&format!("{path:?}: others may write it"));
     }
+    // Files' times tell nothing.
+    for time in ["1999-01-01", "2040-01-01"] {
+        put_back(&memory(&world), &kept);
+        let paths = kept.keys().map(|path| path.to_str().unwrap());
+        let args: Vec<_> = ["-d", time].into_iter().chain(paths).collect();
+        world.run(world.path(), "touch", &args, b"").exits(0);
+        check(time);
+    }
     put_back(&memory(&world), &kept);
     check("as it was");
 }
@@ -196,7 +208,7 @@ fn what_another_repository_remembers_is_ignored_and_said() {
     let foreign = files(&memory(&other));
     let moved = foreign.iter().map(|(path, bytes)| (memory(&world).join(path.file_name().unwrap()), bytes.clone()));
     put_back(&memory(&world), &moved.collect());
-    world.two_key(&["doctor"]).exits(1).says("memory: what is remembered of the ledger is another root's or build's");
+    world.two_key(&["doctor"]).says("memory: what is remembered of the ledger is another root's or build's");
     // Which wrote it anew.
     world.two_key(&["doctor"]).never_says("memory: ");
     assert_eq!(asked(&world, &QUESTIONS), answers);
@@ -205,9 +217,9 @@ fn what_another_repository_remembers_is_ignored_and_said() {
     let at = of_another_build.windows(build.len()).position(|window| window == build).unwrap();
     of_another_build[at..at + build.len()].copy_from_slice(b"0.0.0+");
     fs::write(checkpoint(&world), summed_anew(&of_another_build)).unwrap();
-    world.two_key(&["doctor"]).exits(1).says("memory: what is remembered of the ledger is another root's or build's");
+    world.two_key(&["doctor"]).says("memory: what is remembered of the ledger is another root's or build's");
     fs::write(checkpoint(&world), b"half").unwrap();
-    world.two_key(&["doctor"]).exits(1).says("memory: what is remembered of the ledger cannot be used");
+    world.two_key(&["doctor"]).says("memory: what is remembered of the ledger cannot be used");
     world.two_key(&["doctor"]).never_says("memory: ");
 }
 
@@ -245,6 +257,82 @@ fn who_looks_reads_what_is_remembered_and_who_verifies_does_not() {
     assert!(!checkpoint(&world).exists(), "nor does it write any");
     world.two_key(&["key", "list"]).exits(0).never_says(&strangers);
     assert!(checkpoint(&world).exists());
+}
+
+#[test]
+fn a_root_from_the_environment_is_verified_and_one_that_is_pinned_anew_begins_anew() {
+    let world = ledger();
+    known(&world);
+    let key = |name: &str| world.public_key(name).split(' ').nth(1).unwrap().to_owned();
+    let (user1, stranger) = (key("user1"), key("stranger"));
+    let mut forged = fs::read(checkpoint(&world)).unwrap();
+    while let Some(at) = forged.windows(user1.len()).position(|window| window == user1.as_bytes()) {
+        forged[at..at + user1.len()].copy_from_slice(stranger.as_bytes());
+    }
+    fs::write(checkpoint(&world), summed_anew(&forged)).unwrap();
+    let (strangers, root) = (world.fingerprint("stranger"), world.git(&["config", "two-key.root"]));
+    let list = |env: &[(&str, &str)]| {
+        let program = env!("CARGO_BIN_EXE_git-two-key");
+        world.run_with(world.repo(), program, &["key", "list"], b"", env).exits(0)
+    };
+    list(&[("TWO_KEY_ROOT", &root)]).never_says(&strangers);
+    // Who left it here could have left another root, too.
+    list(&[("TWO_KEY_ROOT", "")]).says(&strangers);
+    world.two_key(&["trust", &root]).exits(0);
+    assert!(!checkpoint(&world).exists());
+    list(&[]).never_says(&strangers);
+    assert!(checkpoint(&world).exists());
+    fs::remove_file(checkpoint(&world)).unwrap();
+    list(&[("TWO_KEY_ROOT", &root)]);
+    assert!(!checkpoint(&world).exists(), "nor is anything remembered of it");
+}
+
+#[test]
+fn a_full_disk_and_a_folder_that_may_only_be_read_cost_time_alone() {
+    let world = ledger();
+    let (answers, kept) = known(&world);
+    let questions = [0, 3, 7, 12];
+    let check = |ask: &dyn Fn(&[&str]) -> Ran| {
+        for at in questions {
+            let ran = ask(QUESTIONS[at]);
+            assert_eq!((ran.code, ran.out, ran.err), answers[at], "{:?}", QUESTIONS[at]);
+        }
+    };
+    let (library, program) = (world.no_room(), env!("CARGO_BIN_EXE_git-two-key"));
+    let folder = memory(&world).canonicalize().unwrap();
+    let env = [("LD_PRELOAD", library.to_str().unwrap()), ("NO_ROOM", folder.to_str().unwrap())];
+    let full = |args: &[&str]| world.run_with(world.repo(), program, args, b"", &env);
+    for name in kept.keys() {
+        fs::remove_file(name).unwrap();
+    }
+    check(&full);
+    assert!(!checkpoint(&world).exists(), "the disk is full");
+    put_back(&memory(&world), &kept);
+    check(&full);
+    // As somebody whom modes bind.
+    for remembers in [true, false] {
+        if !remembers {
+            fs::remove_file(checkpoint(&world)).unwrap();
+        }
+        let before = files(&memory(&world));
+        let read_only = |args: &[&str]| world.as_nobody(&memory(&world), world.repo(), program, args);
+        check(&read_only);
+        assert_eq!(files(&memory(&world)), before);
+    }
+}
+
+#[test]
+fn in_a_shared_repository_what_others_may_write_is_not_read() {
+    let world = ledger();
+    let (answers, _) = known(&world);
+    world.git(&["config", "core.sharedRepository", "group"]);
+    fs::remove_dir_all(memory(&world)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(asked(&world, &QUESTIONS), answers);
+        let mode = fs::metadata(checkpoint(&world)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o660);
+    }
+    world.two_key(&["doctor"]).says("memory: what is remembered of the ledger cannot be used").says("others own it");
 }
 
 #[test]

@@ -518,6 +518,8 @@ fn evidence(world: &World, depth: f64) -> gate::Evidence {
         driver: None,
         gates: policy.get().gates.clone(),
         thresholds: BTreeMap::new(),
+        if_measured: std::collections::BTreeSet::new(),
+        promote: None,
         false_alarms: policy.get().false_alarms,
         drift_below: policy::DriftBelow::default(),
     };

@@ -1,7 +1,7 @@
 //! Effect of a signature, in words, before it is made.
 
 use crate::{
-    ledger::{self, State, rules},
+    ledger::{self, State},
     model::{LeaseId, Statement, Stop, StopKind, Subject},
     report::{self, Beside},
 };
@@ -107,22 +107,9 @@ fn policy(before: &State, after: &State, statement: &Statement) -> String {
     if after.policy().digest() != before.policy().digest() {
         return format!("policy version {} is in force from the next commit on", after.policy().get().version);
     }
-    let digest = before.policy_file().and_then(|file| file.digest);
-    let proposer = digest.map(|digest| before.policy_proposer(digest));
     let ballot = after.policy_votes().find(|ballot| ballot.statement == *statement);
-    let (Some(proposer), Some(ballot)) = (proposer, ballot) else { return "the policy waits for more keys".to_owned() };
-    let tally = rules::tally(after, rules::policy_demand(before.policy().get(), &proposer), &ballot.votes);
-    let has: Vec<_> = tally.humans.iter().chain(&tally.agents).map(crate::model::PrincipalId::as_str).collect();
-    let lacks = |needed: usize, has: usize, what: &str| {
-        let more = needed.saturating_sub(has);
-        (more > 0).then(|| format!("{more} {what}{}", if more == 1 { "" } else { "s" }))
-    };
-    let lacks: Vec<_> = [
-        lacks(tally.humans_needed, tally.humans.len(), "human"),
-        lacks(tally.agents_needed, tally.agents.len(), "agent"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    format!("the policy is signed by {}; waiting for {} (or two humans)", has.join(", "), lacks.join(" and "))
+    let awaited = ballot.and_then(|_| ledger::awaited_policy(after));
+    let Some(awaited) = awaited else { return "the policy waits for more keys".to_owned() };
+    let has: Vec<_> = awaited.has.iter().map(crate::model::PrincipalId::as_str).collect();
+    format!("the policy is signed by {}; waiting for {} (or two humans)", has.join(", "), awaited.needs().join(" and "))
 }

@@ -115,6 +115,7 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     };
     let signer = Signer::find(place, &session.repo, &session.state, flags.key.as_deref())?;
     let refused = |refusal| Failure::refused(about.as_str(), refusal);
+    inbox::key_in_time(&session.state, action, signer.public.raw(), now()).map_err(refused)?;
     if ask.people_only && signer.role != Role::Human {
         let message = format!("{} is an {}: approving is for people", signer.principal, signer.role.word());
         let refusal = Refusal::new(Reason::WrongRole, message);

@@ -103,6 +103,8 @@ impl Session {
     pub fn move_to(&mut self, tip: Oid, state: State, reports: Vec<StepReport>) {
         self.tip = tip;
         self.state = state;
-        reports.into_iter().for_each(|report| self.past.push(report));
+        for report in reports {
+            self.past.push(report);
+        }
     }
 }

@@ -84,7 +84,7 @@ impl Service {
 
     /// One tick: until there is nothing more to do, or the next one is due.
     fn one(&self, applier: &mut Applier, hint: Option<SystemTime>) -> Result<Report, Refusal> {
-        applier.begin(Mode::Act)?;
+        applier.begin(Mode::Act);
         let until = now() + applier.interval();
         applier.step();
         while !applier.is_done() && now() < until && !self.ends() && self.hint() == hint {
@@ -92,7 +92,7 @@ impl Service {
             applier.step();
         }
         applier.close();
-        Ok(applier.report())
+        applier.outcome()
     }
 
     fn ends(&self) -> bool {

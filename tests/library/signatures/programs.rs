@@ -166,7 +166,7 @@ fn a_tag_that_git_makes_reads_and_a_nested_or_lightweight_one_does_not() {
 fn authenticator_signatures_agree_with_ssh_keygen() {
     let world = World::new(ObjectFormat::Sha1);
     let cosign = statement("cosign");
-    for (flags, presence) in [(0, Presence::NotShown), (1, Presence::Touched), (5, Presence::Touched)] {
+    for (flags, presence) in [(0, Presence::NotShown), (1, Presence::Touched), (5, Presence::Verified)] {
         for (hash, message, honest) in
             [("sha512", cosign.text(), true), ("sha256", cosign.text(), true), ("sha512", "other\n".to_owned(), false)]
         {

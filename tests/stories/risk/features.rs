@@ -125,7 +125,7 @@ fn binary_files_are_files_without_lines_and_said() {
     let assessment = assessed(&world, &from, &to);
     assert_eq!(["NF", "LA", "Entropy"].map(|name| feature(&assessment, name)), [2.0, 1.0, 0.0]);
     assert_eq!(factors(&assessment), ["no-tests", "binary-files"]);
-    risk(&world, &from, &to, &[]).exits(0).says("binary-files: src/logo.png");
+    risk(&world, &from, &to, &[]).exits(0).says("binary-files: src/logo.png").says(" Entropy=0 ");
 }
 
 #[test]

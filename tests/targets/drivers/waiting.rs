@@ -6,14 +6,14 @@ use std::{
     io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
     sync::atomic::Ordering,
 };
 
 use super::{
     broken::{Running, begin, is_served, next_policy, stop_beside_main},
     hanging::Mute,
-    haproxy::Edge,
+    haproxy::{Edge, Odds},
     rig::{FIRST, NEXT},
 };
 use crate::kit::web::until;
@@ -31,6 +31,23 @@ fn configure(edge: &Edge, more: &str) {
     let path = edge.rig.path("applier.yaml");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("targets:", &format!("{more}\ntargets:"))).unwrap();
+}
+
+/// An applier that is about to watch, for which Git hangs while a file is there; another one says that it was asked.
+fn with_a_git_that_hangs(edge: &Edge, hang: &Path, asked: &Path) -> Command {
+    let programs = edge.rig.path("programs");
+    fs::create_dir(&programs).unwrap();
+    let text = format!(
+        "[ ! -e {0} ] || echo asked >>{1}\nwhile [ -e {0} ]; do sleep 0.05; done\nPATH=${{PATH#*:}}\nexec git \"$@\"",
+        hang.display(),
+        asked.display()
+    );
+    executable(&programs.join("git"), &text);
+    let mut command = edge.rig.world.command(edge.rig.world.path(), env!("CARGO_BIN_EXE_git-two-key"));
+    let path = command.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
+    command.env("PATH", format!("{}:{}", programs.display(), path.to_str().unwrap()));
+    command.args(["apply", "--watch", "--config", "applier.yaml"]);
+    command
 }
 
 #[test]
@@ -153,5 +170,72 @@ fn what_serves_is_rolled_back_while_metrics_are_asked_for_the_next_lease() {
     edge.rig.turn("user2", "rollback", FIRST);
     until("the rollback", || edge.weights()[1] == 0);
     is_served(&edge, 0);
+    drop(applier);
+}
+
+/// Gates of a file, which halt a candidate of which too much fails.
+const GATES: &str = "gates:\n  error-rate:\n    source: file\n    kind: count-ratio\n    candidate: {bad: b, total: t}\n    settle: 0s\n    \
+                     interval: 1s\n    min: {total: 100, slots: 1}\n    absolute: {max: 0.05}\n    inconclusive-deadline: 30m\n";
+
+#[test]
+fn the_disk_and_the_git_of_the_clone_hang_while_a_candidate_fails() {
+    let edge = Edge::odd("roundrobin", 1, &Odds { gates: GATES, ..Odds::default() });
+    configure(&edge, "interval: 1s\nmetrics: {file: {path: metrics.json}}");
+    fs::write(edge.rig.path("metrics.json"), "").unwrap();
+    // Whatever Git is asked, and whatever is to be on the disk, hangs while this file is there.
+    let (hang, asked, library) = (edge.rig.path("hang"), edge.rig.path("asked"), edge.rig.path("hang.so"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kit/hang.c");
+    let args = ["-shared", "-fPIC", "-o", library.to_str().unwrap(), source.to_str().unwrap()];
+    edge.rig.world.run(edge.rig.world.path(), "cc", &args, b"").exits(0);
+    edge.rig.start_with(FIRST, |text| text.replace("bake: 0s", "bake: 1h"));
+    let mut command = with_a_git_that_hangs(&edge, &hang, &asked);
+    command.env("LD_PRELOAD", &library).env("HANG", &hang).stdout(Stdio::null()).stderr(Stdio::null());
+    let applier = Running(command.spawn().unwrap());
+    until("the first tier", || edge.weights() == [19, 1]);
+    until("the record", || edge.rig.record()["observed_bp"] == 500);
+    is_served(&edge, 5);
+    fs::write(&hang, "").unwrap();
+    until("a Git that hangs", || asked.exists());
+    let mut metrics = File::options().append(true).open(edge.rig.path("metrics.json")).unwrap();
+    until("the halt", || {
+        let now = jiff::Timestamp::now();
+        for (name, value) in [("b", 320), ("t", 400)] {
+            writeln!(metrics, "{{\"at\": \"{now}\", \"name\": \"{name}\", \"value\": {value}}}").unwrap();
+        }
+        edge.weights()[1] == 0
+    });
+    assert!(hang.exists() && edge.rig.record()["observed_bp"] == 500, "nothing has been written down since");
+    is_served(&edge, 0);
+    // What was done is recorded, and signed for, once it can be.
+    fs::remove_file(&hang).unwrap();
+    until("the record", || edge.rig.record()["observed_bp"] == 0);
+    until("the stop on the branch", || {
+        edge.rig.in_all(&["--git-dir=server.git", "log", "--format=%B", "main"]).contains("Two-Key-Action: halt")
+    });
+    drop(applier);
+}
+
+#[test]
+fn the_git_of_the_clone_hangs_while_a_stop_that_is_known_becomes_possible() {
+    let edge = Edge::new();
+    configure(&edge, "interval: 1s");
+    let (hang, asked) = (edge.rig.path("hang"), edge.rig.path("asked"));
+    edge.rig.start(FIRST);
+    let mut command = with_a_git_that_hangs(&edge, &hang, &asked);
+    let applier = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    until("the first tier", || edge.weights() == [19, 1]);
+    let (socket, away) = (edge.rig.path("haproxy.sock"), edge.rig.path("away.sock"));
+    fs::rename(&socket, &away).unwrap();
+    edge.rig.turn("user2", "rollback", FIRST);
+    until("it is recorded that the stop failed", || edge.rig.events().iter().any(|event| event == "STOP_FAILED"));
+    is_served(&edge, 5);
+    fs::write(&hang, "").unwrap();
+    until("a Git that hangs", || asked.exists());
+    fs::rename(&away, &socket).unwrap();
+    until("no weight", || edge.weights()[1] == 0);
+    is_served(&edge, 0);
+    assert!(hang.exists());
+    fs::remove_file(&hang).unwrap();
+    until("the rollback is verified", || edge.rig.record()["phase"] == "verified");
     drop(applier);
 }

@@ -179,7 +179,7 @@ fn evidence_of_another_machine_or_release_is_not_called_false() {
     changed("/judgement/gates/error-rate/candidate/bad", 24.000_000_1.into()).exits(1).says("candidate.bad was ");
     changed("/judgement/gates/error-rate/slots/measured", 2.into()).exits(1).says("slots.measured was 2 and is 3");
     // What this version does not know, or not any more, it does not judge.
-    changed("/version", 3.into()).exits(3).says("this version cannot judge it again");
-    let unknown = changed("/version", 5.into()).exits(3);
+    changed("/version", 4.into()).exits(3).says("this version cannot judge it again");
+    let unknown = changed("/version", 6.into()).exits(3);
     unknown.says("this version cannot judge it again").says("judge it with the version of git-two-key that wrote it");
 }

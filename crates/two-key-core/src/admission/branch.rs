@@ -38,7 +38,7 @@ pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut
     found.extend(hiding.chain(others).take(MAX_FINDINGS).map(in_words));
     if let Some(state) = &push.after {
         let votes = push.steps.iter().flat_map(|step| &step.votes);
-        found.extend(votes.flat_map(|vote| window::judge(vote, state, now)).map(Problem::from));
+        found.extend(votes.flat_map(|vote| window::judge(vote, push.before.as_ref(), state, now)).map(Problem::from));
         found.extend(stranded(push, state).map(Problem::from));
     }
 }

@@ -90,6 +90,8 @@ pub struct FreshVote {
     pub carrier: Oid,
     /// That commit's date as claimed, in seconds since 1970.
     pub dated: i64,
+    /// The key that signed.
+    pub key: RawKey,
     /// What was signed.
     pub statement: Statement,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     ledger::{Awaited, LeaseState, State, awaited},
-    model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, Subject, policy::Role},
+    model::{Action, LeaseId, Oid, PrincipalId, Reason, Refusal, Subject},
 };
 
 use super::{Push, TagFacts, ledger_after};
@@ -83,9 +83,7 @@ fn missing(state: &State, lease: &LeaseId, suffix: &str) -> Refusal {
         Some(tier) => format!("{} to {tier} %", awaited.action),
         None => awaited.action.to_string(),
     };
-    let needs = [needed(state, &awaited, Role::Human), needed(state, &awaited, Role::Agent)];
-    let needs: Vec<String> = needs.into_iter().flatten().collect();
-    let message = format!("{what} needs {}; has {}", needs.join(" and "), present(state, &awaited));
+    let message = format!("{what} needs {}; has {}", awaited.needs().join(" and "), present(state, &awaited));
     let refusal = Refusal::new(Reason::MissingRole, message);
     if awaited.agents > 0 {
         refusal.hint(format!("an agent can turn its key with: git two-key {} {lease} --key …", awaited.action))
@@ -93,36 +91,6 @@ fn missing(state: &State, lease: &LeaseId, suffix: &str) -> Refusal {
         let verb = if awaited.action == Action::Promote { "approve".to_owned() } else { awaited.action.to_string() };
         refusal.hint(format!("a human can turn a key with: git two-key {verb} {lease}"))
     }
-}
-
-/// How many of a role are needed, and who they could be: `an agent (cp14 or cp18)`.
-fn needed(state: &State, awaited: &Awaited, role: Role) -> Option<String> {
-    let (count, name) = match role {
-        Role::Human => (awaited.humans, "human"),
-        Role::Agent => (awaited.agents, "agent"),
-        Role::Applier => return None,
-    };
-    let number = match count {
-        0 => return None,
-        1 if role == Role::Agent => format!("an {name}"),
-        1 => format!("a {name}"),
-        more => format!("{more} {name}s"),
-    };
-    let policy = state.policy().get();
-    let listed = policy.rules.promote.agents.as_ref().filter(|_| role == Role::Agent);
-    let able: Vec<&str> = policy
-        .principals
-        .iter()
-        .filter(|(id, principal)| principal.role == role && !awaited.has.contains(*id))
-        .filter(|(id, _)| listed.is_none_or(|listed| listed.contains(*id)))
-        .filter(|(_, principal)| principal.keys.iter().any(|key| state.key_in_force(key.raw())))
-        .map(|(id, _)| id.as_str())
-        .collect();
-    Some(match able.split_last() {
-        None => format!("{number} (there is none left)"),
-        Some((last, [])) => format!("{number} ({last})"),
-        Some((last, others)) => format!("{number} ({} or {last})", others.join(", ")),
-    })
 }
 
 /// Who has turned a key: `human user1 and agent cp14`.

@@ -21,6 +21,7 @@ pub fn fresh_votes(step: &Step) -> Vec<FreshVote> {
             fresh.push(FreshVote {
                 carrier: commit.id,
                 dated: vote.claimed_time().unwrap_or(step.claimed_time),
+                key: vote.key().raw(),
                 statement: vote.statement().clone(),
             });
         }
@@ -28,10 +29,14 @@ pub fn fresh_votes(step: &Step) -> Vec<FreshVote> {
     fresh
 }
 
-/// Judges one vote by the server's clock.
-pub(super) fn judge(vote: &FreshVote, state: &State, now: Timestamp) -> Vec<Refusal> {
+/// Judges one vote by the server's clock: after a push, and as its key stood before it, so that no key puts off its own last day.
+pub(super) fn judge(vote: &FreshVote, before: Option<&State>, state: &State, now: Timestamp) -> Vec<Refusal> {
     let mut found = Vec::new();
     let action = vote.statement.action();
+    if action.goes_forward() {
+        let listed = before.filter(|before| before.policy().get().owner(vote.key).is_some()).unwrap_or(state);
+        found.extend(listed.policy().get().key_in_time(vote.key, now).err());
+    }
     if !action.needs_window() {
         return found;
     }
@@ -47,6 +52,9 @@ pub(super) fn judge(vote: &FreshVote, state: &State, now: Timestamp) -> Vec<Refu
     if now >= lease.expires {
         let message = format!("lease {id} expired at {}; {action} comes too late (commit {carrier})", lease.expires);
         found.push(Refusal::new(Reason::Expired, message).hint("issue a new lease: git two-key new"));
+    }
+    if action.moves() {
+        found.extend(state.policy().get().open_for(lease, now).err());
     }
     if lease.issued > ahead {
         let message = format!("lease {id} is not valid before {} (commit {carrier})", lease.issued);

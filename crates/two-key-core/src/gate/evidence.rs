@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ledger::PinnedTerms,
-    model::{Digest, GateId, LeaseId, Reason, Refusal},
+    model::{Digest, GateId, LeaseId, Reason, Refusal, document::Span, policy::Gate},
 };
 
 use super::{
@@ -15,12 +15,12 @@ use super::{
     difference::difference,
     judge::kept,
     measure::Value,
-    question::{Planned, plan, plan_metric},
+    question::{Planned, numbers, plan, plan_metric},
     reading::TierGate,
     report::{Judgement, Verdict},
     slot::Slots,
     thresholds,
-    watch::{Keep, Seen, Watch},
+    watch::{Keep, MAX_SLOTS, Seen, Watch},
 };
 
 /// The form of the document, and the methods by which it is judged: whatever changes what is concluded from the same answers
@@ -30,6 +30,20 @@ const VERSION: u32 = 5;
 const READABLE_BYTES: usize = 1024 * 1024;
 /// The largest document that is read.
 pub const MAX_EVIDENCE_BYTES: usize = 16 * 1024 * 1024;
+
+/// About how many bytes a slot takes in a document, and each number that it measured.
+const SLOT_BYTES: usize = 60;
+const NUMBER_BYTES: usize = 115;
+
+/// About how many bytes the evidence of a tier that bakes for so long comes to. An estimate for people.
+pub fn estimated_bytes<'a>(gates: impl Iterator<Item = &'a Gate>, bake: Span) -> usize {
+    let of = |gate: &Gate| {
+        let slots = bake.as_secs().saturating_sub(gate.settle.as_secs()) / gate.interval.as_secs().max(1);
+        let slots = usize::try_from(slots).unwrap_or(usize::MAX).min(MAX_SLOTS);
+        slots * (SLOT_BYTES + NUMBER_BYTES * numbers(gate))
+    };
+    gates.map(of).sum()
+}
 
 /// What a judgement of a tier rests on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

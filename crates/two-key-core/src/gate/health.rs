@@ -1,6 +1,8 @@
 //! Health of the tier that a lease is at, as far as moves go. Pure, and the same for agents and appliers: both
 //! halt when a limit is crossed or a gate fails, and neither takes silence for health.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -140,10 +142,21 @@ pub struct Look {
     pub evidence: Option<Evidence>,
 }
 
+impl Look {
+    /// What it says, and the bytes of its evidence. Nothing goes on by evidence that cannot be written; a stop does not wait for it.
+    pub fn exhibited(self, terms: &PinnedTerms) -> (Health, Option<Vec<u8>>) {
+        match self.evidence.map(|evidence| evidence.bytes()).transpose() {
+            Ok(bytes) => (self.health, bytes),
+            Err(refusal) if self.health.stop().is_none() => (Health::open(terms, &refusal.message), None),
+            Err(_) => (self.health, None),
+        }
+    }
+}
+
 /// Looks at a tier. `context` says why nothing can be judged of it yet, if nothing can; `measure` is none where no metrics
 /// are configured.
 ///
-/// A lease without gates whose limits nobody here was asked to measure is not watched: only time is.
+/// A lease without gates and limits that are to be measured here is not watched: only time is.
 pub fn look(
     terms: &PinnedTerms,
     context: Result<TierContext, Refusal>,
@@ -151,7 +164,8 @@ pub fn look(
     watch: &mut Watch,
     now: Timestamp,
 ) -> Look {
-    if terms.gates.is_empty() && (terms.thresholds.is_empty() || measure.is_none()) {
+    let terms = &*measured_here(terms, measure);
+    if terms.gates.is_empty() && terms.thresholds.is_empty() {
         return Look { health: Health::UNWATCHED, evidence: None };
     }
     let open = |refusal: &Refusal| Look { health: Health::open(terms, &refusal.message), evidence: None };
@@ -176,36 +190,43 @@ pub fn combined(harm: Look, settled: Look) -> Look {
     Look { health, evidence: settled.evidence.or(harm.evidence) }
 }
 
-/// Why a lease with these gates and limits could not be watched here once it runs; none if it could, or has no gates.
-pub fn unmeasurable<'a>(
-    gates: impl Iterator<Item = (&'a GateId, &'a Gate)>,
-    mut limits: impl Iterator<Item = &'a GateId>,
-    measure: Option<&dyn Measure>,
-) -> Option<Refusal> {
-    let gates: Vec<_> = gates.collect();
-    if gates.is_empty() {
+/// What a lease is held to where these metrics are configured: limits of the policy that nobody is asked to measure there are
+/// for other targets; the target's own are not.
+pub fn measured_here<'a>(terms: &'a PinnedTerms, measure: Option<&dyn Measure>) -> Cow<'a, PinnedTerms> {
+    let is_measured = |name: &GateId| measure.is_some_and(|measure| measure.metric(name).is_some());
+    if terms.if_measured.iter().all(is_measured) {
+        return Cow::Borrowed(terms);
+    }
+    Cow::Owned(terms.clone().where_measured(is_measured))
+}
+
+/// Why a lease with these gates and limits could not be watched here once it runs; none if it could, or has none.
+pub fn unmeasurable(terms: &PinnedTerms, measure: Option<&dyn Measure>) -> Option<Refusal> {
+    let terms = &*measured_here(terms, measure);
+    let gates = &terms.gates;
+    if gates.is_empty() && terms.thresholds.is_empty() {
         return None;
     }
     let Some(measure) = measure else { return Some(unconfigured()) };
     if let Some(refusal) = gates.iter().find_map(|(_, gate)| measure.has(gate.source).err()) {
         return Some(refusal);
     }
-    let late = |(_, gate): &&(&GateId, &Gate)| measure.lag(gate.source) >= gate.evidence_ttl;
+    let late = |(_, gate): &(&GateId, &Gate)| measure.lag(gate.source) >= gate.evidence_ttl;
     if let Some((id, gate)) = gates.iter().find(late) {
         let (lag, ttl, word) = (measure.lag(gate.source), gate.evidence_ttl, gate.source.word());
         let message = format!("gate {id} is asked {lag} late, and its evidence may be relied on for {ttl}");
         let hint = format!("lower `lag` under metrics: {word} here, or raise the gate's `evidence-ttl` in the policy");
         return Some(Refusal::new(Reason::NoData, message).hint(hint));
     }
-    let measured = |name: &GateId| gates.iter().any(|(id, _)| *id == name) || measure.metric(name).is_some();
-    limits.find(|name| !measured(name)).map(|name| {
+    let is_measured = |name: &GateId| gates.contains_key(name) || measure.metric(name).is_some();
+    terms.thresholds.keys().find(|name| !is_measured(name)).map(|name| {
         let message = format!("limit {name} is measured by no gate, and no query for it is configured here");
         Refusal::new(Reason::NoData, message).hint(format!("add it: metrics: {{thresholds: {{{name}: …}}}}"))
     })
 }
 
 fn unconfigured() -> Refusal {
-    Refusal::new(Reason::NoData, "no metrics are configured here, so no gate can be measured")
+    Refusal::new(Reason::NoData, "no metrics are configured here, so nothing can be measured")
         .hint("name their sources in the configuration, under metrics")
 }
 
@@ -333,6 +354,34 @@ mod tests {
         }
         let well = || look(Gates::Pass, Limits::Fine);
         assert_eq!(combined(well(), well()).health.against(), None);
+    }
+
+    #[test]
+    fn nothing_goes_on_by_evidence_that_is_too_long_to_be_read_and_a_stop_does_not_wait_for_it() {
+        use crate::gate::testing::{Scene, context};
+        let mut scene =
+            Scene::new("gates:\n  depth: {source: file, kind: gauge, candidate: {value: d}, absolute: {max: 5}}\n");
+        let judgement = scene.look(120);
+        let evidence = |label: usize| {
+            let mut context = context();
+            context.names.labels.insert("long".to_owned(), "x".repeat(label));
+            Evidence::new(scene.terms.clone(), context, Watch::default(), judgement.clone())
+        };
+        let exhibited = |gates: &Gates, label| {
+            let look = Look { health: health(gates.clone(), Limits::None), evidence: Some(evidence(label)) };
+            look.exhibited(&scene.terms)
+        };
+        let fails = Gates::Fail(Deadline::Ahead, "w".to_owned());
+        for (gates, stop) in [(Gates::Pass, None), (fails, Some(StopKind::Halt))] {
+            let (short, bytes) = exhibited(&gates, 10);
+            assert!(short.gates == gates && bytes.is_some());
+            let (long, bytes) = exhibited(&gates, crate::gate::MAX_EVIDENCE_BYTES);
+            assert_eq!((kind(&long), bytes), (stop, None));
+            assert_eq!(
+                long.against().map(|refusal| refusal.reason),
+                Some(if stop.is_none() { Reason::NoData } else { Reason::GateFailed })
+            );
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub use budget::Budget;
 pub use burn::seen_after;
 pub use context::{Names, Pools, Recorded, Subject, TierContext};
 pub use counted::least_events;
-pub use evidence::{Evidence, MAX_EVIDENCE_BYTES, Reevaluation};
+pub use evidence::{Evidence, MAX_EVIDENCE_BYTES, Reevaluation, estimated_bytes};
 pub use judge::{judge, slot_times};
 pub use measure::{Answer, MAX_OBSERVATIONS, Measure, Metric, Observations, Question, Shape, Value};
 pub use power::{FEWEST_BLOCKS, Traffic, smallest_harm};

@@ -71,6 +71,16 @@ pub(super) fn plan_metric(metric: &Metric, context: &TierContext, at: Timestamp)
     Planned { part: Part { side: Side::Candidate, query: Query::Value, window: None }, from, question }
 }
 
+/// How many numbers are kept of a slot that decides nothing; a summary of observations is as long as two.
+pub(super) fn numbers(gate: &Gate) -> usize {
+    let sides = if gate.compare.is_some() { 2 } else { 1 };
+    match gate.kind {
+        Kind::CountRatio | Kind::Sample => 2 * sides,
+        Kind::BurnRate => 2 * windows(gate).len(),
+        Kind::Gauge => 1,
+    }
+}
+
 /// A burn-rate gate's windows, each once, the shortest first.
 pub(super) fn windows(gate: &Gate) -> Vec<Span> {
     let mut windows: Vec<_> = gate.windows.iter().flat_map(|window| [window.short, window.long]).collect();

@@ -57,6 +57,8 @@ pub(super) fn terms(sections: &str) -> PinnedTerms {
         driver: None,
         gates: policy.get().gates.clone(),
         thresholds: policy.get().thresholds.clone(),
+        if_measured: std::collections::BTreeSet::new(),
+        promote: None,
         false_alarms: policy.get().false_alarms,
         drift_below: policy::DriftBelow::default(),
     }

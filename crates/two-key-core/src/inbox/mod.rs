@@ -15,7 +15,7 @@ use crate::{
     signature::{Cosignature, Inbox, UncheckedEntry},
 };
 
-pub use plan::{Plan, in_window};
+pub use plan::{Plan, in_window, key_in_time};
 
 /// One note as it stands on a principal's ref.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

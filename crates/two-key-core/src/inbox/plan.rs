@@ -7,7 +7,10 @@ use jiff::Timestamp;
 
 use crate::{
     ledger::{self, Hypothesis, State, StepReport},
-    model::{Action, CLOCK_TOLERANCE, Fingerprint, LeaseId, Nonce, PrincipalId, PublicKey, Reason, Refusal, Statement},
+    model::{
+        Action, CLOCK_TOLERANCE, Fingerprint, LeaseId, Nonce, PrincipalId, PublicKey, RawKey, Reason, Refusal,
+        Statement,
+    },
     signature::Cosignature,
 };
 
@@ -80,12 +83,20 @@ impl Plan {
     }
 }
 
+/// Refuses what the server's clock would refuse, by the local one: a turn forward by a key after its last day.
+pub fn key_in_time(state: &State, action: Action, key: RawKey, now: Timestamp) -> Result<(), Refusal> {
+    if action.goes_forward() { state.policy().get().key_in_time(key, now) } else { Ok(()) }
+}
+
 /// Refuses what the server's clock would refuse, by the local one: a turn for a lease whose window is not open.
 pub fn in_window(state: &State, action: Action, lease: Option<&LeaseId>, now: Timestamp) -> Result<(), Refusal> {
     if !action.needs_window() {
         return Ok(());
     }
     let Some(lease) = lease.and_then(|id| state.document(id)) else { return Ok(()) };
+    if action.moves() {
+        state.policy().get().open_for(lease, now)?;
+    }
     if lease.expires <= now {
         let refusal = Refusal::new(Reason::Expired, format!("lease {} expired at {}", lease.id, lease.expires));
         return Err(refusal.hint("propose the change again, as a new lease: git two-key new"));

@@ -53,7 +53,8 @@ impl Fold {
         let id = &forward.lease;
         let (lease, proposer) = self.state.movable(forward)?;
         let policy = self.state.policy.clone();
-        let demand = forward_demand(policy.get(), lease.get(), &proposer, forward.kind);
+        let pinned = self.state.lease(id).and_then(|entry| entry.terms.as_deref());
+        let demand = forward_demand(policy.get(), lease.get(), pinned, &proposer, forward.kind);
         rules::counts(&self.state, demand, vote)?;
         let mut votes = self.state.pending_votes(id, statement);
         let repeated = cast(&self.state, demand, &mut votes, vote);
@@ -117,7 +118,8 @@ impl Fold {
         let authorizing = self.state.authorizing(id);
         if let Some(entry) = self.state.lease_mut(id) {
             entry.cosigned = authorizing;
-            entry.quorum = Some(Quorum { humans: tally.humans_needed, agents: tally.agents_needed });
+            let Tally { humans_needed, agents_needed, open, .. } = tally;
+            entry.quorum = Some(Quorum { humans: humans_needed, agents: agents_needed, open });
         }
     }
 
@@ -175,6 +177,7 @@ impl State {
             );
             return Err(Refusal::new(Reason::PolicyFloor, message));
         }
+        rules::check_at_once(policy, lease)?;
         rules::check_risk(policy, lease)
     }
 
@@ -227,7 +230,7 @@ impl State {
         let demand = rules::cosign_demand(self.policy.get(), lease, proposer);
         let tally = rules::tally(self, demand, &entry.cosigned);
         if entry.phase != Phase::Authorized || !tally.satisfied {
-            let message = format!("lease {id} is not authorized: {}", super::outlook::lacking(&tally));
+            let message = format!("lease {id} is not authorized: {}", super::outlook::lacking(self, demand, tally));
             return Err(Refusal::new(Reason::NotAuthorized, message)
                 .hint(format!("turn a key for it with: git two-key sign {id}")));
         }
@@ -237,6 +240,7 @@ impl State {
             let message = format!("lease {id} starts at {first} %, not at {tier} %");
             return Err(Refusal::new(Reason::TierSkipped, message));
         }
+        self.check_after(lease)?;
         match self.stands_on(&lease.target) {
             Some(other) if other.phase.occupies() && !completes_by_the_next_start(other) => {
                 let message = format!(
@@ -259,7 +263,7 @@ impl State {
         let none = Votes::new();
         let entry = self.lease(id);
         let votes = entry.map_or(&none, |entry| &entry.cosigned);
-        if let Some(quorum) = entry.and_then(|entry| entry.quorum) {
+        if let Some(quorum) = entry.and_then(|entry| entry.quorum.as_ref()) {
             return Some(rules::closed_tally(quorum, votes));
         }
         let proposer = self.document_proposer(id);
@@ -305,13 +309,14 @@ fn completes_by_the_next_start(lease: &LeaseState) -> bool {
 pub(in crate::ledger) fn forward_demand<'a>(
     policy: &'a crate::model::policy::Policy,
     lease: &Lease,
+    pinned: Option<&'a PinnedTerms>,
     proposer: &'a Proposer,
     kind: ForwardKind,
 ) -> Demand<'a> {
     match kind {
         ForwardKind::Start { tier } => rules::start_demand(policy, lease, proposer, tier),
-        ForwardKind::Promote { tier } => rules::promote_demand(policy, lease, proposer, Some(tier)),
-        ForwardKind::Resume => rules::promote_demand(policy, lease, proposer, None),
+        ForwardKind::Promote { tier } => rules::promote_demand(policy, lease, pinned, proposer, Some(tier)),
+        ForwardKind::Resume => rules::promote_demand(policy, lease, pinned, proposer, None),
         ForwardKind::Complete => Demand::AnyOne,
     }
 }

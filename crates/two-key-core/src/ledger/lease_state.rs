@@ -1,18 +1,22 @@
 //! The state of one lease: its votes, what happened, and what was pinned when it started.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Digest, GateId, LeaseId, Proposed, TargetId,
     lease::Lease,
-    policy::{Decimal, DriftBelow, Driver, Gate, Policy, Threshold},
+    policy::{Decimal, DriftBelow, Driver, Gate, Policy, Rule, Threshold},
 };
 
 use super::{
     lifecycle::{Phase, Transition},
     proposal::Proposer,
+    rules::OpenPlaces,
     vote::{Ballot, Votes},
 };
 
@@ -23,8 +27,14 @@ pub struct PinnedTerms {
     pub driver: Option<Driver>,
     /// The gates that each tier must pass.
     pub gates: BTreeMap<GateId, Gate>,
-    /// The auto-halt limits.
+    /// The auto-halt limits: the target's own, and those of the policy that it does not have itself.
     pub thresholds: BTreeMap<GateId, Threshold>,
+    /// Those that are not the target's own: they are for targets that measure them, and hold no other.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub if_measured: BTreeSet<GateId>,
+    /// Who moves it forward, where the target has a rule of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promote: Option<Rule>,
     /// The chance that a healthy lease is stopped by a test: shared among all gates, limits and tiers.
     pub false_alarms: Decimal,
     /// What becomes of traffic that somebody took off the candidate.
@@ -37,23 +47,56 @@ impl PinnedTerms {
         let known = policy.targets.get(target);
         let gates = known.map(|known| known.gates.as_slice()).unwrap_or_default();
         let gate = |id: &GateId| Some((id.clone(), policy.gates.get(id)?.clone()));
+        let own = known.map(|known| known.thresholds.clone()).unwrap_or_default();
+        let if_measured = policy.thresholds.keys().filter(|name| !own.contains_key(*name) && !gates.contains(name));
+        let if_measured = if_measured.cloned().collect();
+        let mut thresholds = policy.thresholds.clone();
+        thresholds.extend(own);
         Self {
             driver: known.map(|known| known.driver),
             gates: gates.iter().filter_map(gate).collect(),
-            thresholds: policy.thresholds.clone(),
+            thresholds,
+            if_measured,
+            promote: known.and_then(|known| known.rules.promote.clone()),
             false_alarms: policy.false_alarms,
             drift_below: known.map(|known| known.drift_below).unwrap_or_default(),
         }
     }
 }
 
-/// How many principals a rule asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+impl PinnedTerms {
+    /// The same without any limits: its gates alone.
+    #[must_use]
+    pub fn without_limits(mut self) -> Self {
+        self.thresholds.clear();
+        self.if_measured.clear();
+        self
+    }
+
+    /// The same without limits of the policy that are not measured: they are for targets where they are.
+    #[must_use]
+    pub fn where_measured(mut self, is_measured: impl Fn(&GateId) -> bool) -> Self {
+        self.if_measured.retain(|name| {
+            let kept = is_measured(name);
+            if !kept {
+                self.thresholds.remove(name);
+            }
+            kept
+        });
+        self
+    }
+}
+
+/// What a rule asked for when its count was closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quorum {
-    /// Humans.
+    /// How many humans.
     pub humans: usize,
-    /// Agents.
+    /// How many agents.
     pub agents: usize,
+    /// The places of groups that nobody filled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<OpenPlaces>,
 }
 
 /// A lease that some key has been turned for (or against).

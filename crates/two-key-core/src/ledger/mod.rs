@@ -31,6 +31,7 @@ mod state;
 mod step;
 mod stops;
 mod vote;
+mod waits;
 
 #[cfg(test)]
 mod tests;
@@ -50,8 +51,8 @@ pub use index::{Group, Known, LeaseEntry, Shelves};
 pub use lease_state::{LeaseState, PinnedTerms, Quorum};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
-    AtTarget, Awaited, Hypothesis, Resolution, at_target, at_targets, awaited, could_count, forecast, hypothetical,
-    leases_on, looked_at, next_statement, resolve, stop_targets, stops_something,
+    AtTarget, Awaited, Hypothesis, Resolution, at_target, at_targets, awaited, awaited_cosignatures, could_count,
+    forecast, hypothetical, leases_on, looked_at, next_statement, resolve, stop_targets, stops_something,
 };
 pub use policies::awaited_policy;
 pub use proposal::{Brought, Content, InForce, ProposalFile, Proposer};

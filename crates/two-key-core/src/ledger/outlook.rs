@@ -6,17 +6,18 @@ use serde::Serialize;
 
 use crate::{
     model::{
-        Action, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal,
-        Statement, Stop, StopKind, Subject, TargetId,
+        Action, Fingerprint, Forward, ForwardKind, GroupId, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason,
+        Refusal, Statement, Stop, StopKind, Subject, TargetId, policy::Role,
     },
     signature::{Carrier, Cosignature, Presence},
 };
 
 use super::{
     Content, Fold, Group, LeaseState, Phase, ProposalFile, Proposer, State, StepReport, StopEffect, Turn, UnownedVote,
+    Votes,
     files::unknown_lease,
     forward::forward_demand,
-    rules::{self, Tally},
+    rules::{self, Demand, OpenPlaces, Tally},
 };
 
 /// What a lease awaits before it goes on.
@@ -34,23 +35,85 @@ pub struct Awaited {
     pub humans: usize,
     /// Agents still needed.
     pub agents: usize,
+    /// Of the humans still needed, those who have to be of a group.
+    pub open: Vec<OpenPlaces>,
     /// Whether one key of either role suffices.
     pub any_one: bool,
+    /// Humans who could still turn a key that counts.
+    pub humans_who_could: BTreeSet<PrincipalId>,
+    /// Agents who could.
+    pub agents_who_could: BTreeSet<PrincipalId>,
 }
 
 impl Awaited {
-    /// What is still awaited of a count.
-    pub(in crate::ledger) fn of(action: Action, step: Option<u32>, tier: Option<u8>, tally: Tally) -> Self {
-        let any_one = tally.humans_needed + tally.agents_needed == 0;
+    /// What is still awaited of a count for a demand.
+    pub(in crate::ledger) fn of(
+        state: &State,
+        demand: Demand<'_>,
+        (action, step, tier): (Action, Option<u32>, Option<u8>),
+        tally: Tally,
+    ) -> Self {
+        let (humans, agents) = (tally.humans_missing(), tally.agents_missing());
+        let has: BTreeSet<_> = tally.humans.into_iter().chain(tally.agents).collect();
         Self {
             action,
             step,
             tier,
-            humans: tally.humans_needed.saturating_sub(tally.humans.len()),
-            agents: tally.agents_needed.saturating_sub(tally.agents.len()),
-            has: tally.humans.into_iter().chain(tally.agents).collect(),
-            any_one,
+            humans,
+            agents,
+            open: tally.open,
+            any_one: matches!(demand, Demand::AnyOne),
+            humans_who_could: rules::could(state, demand, Role::Human, &has),
+            agents_who_could: rules::could(state, demand, Role::Agent, &has),
+            has,
         }
+    }
+
+    /// What is still needed, part by part, with who it could be: `1 of pay-leads (ana or bo)`, `an agent (cp14)`.
+    pub fn needs(&self) -> Vec<String> {
+        self.parts().into_iter().map(|(what, who)| what + &named(who)).collect()
+    }
+
+    /// The same without names: `1 of pay-leads`, `an agent`.
+    pub fn needs_of(&self) -> Vec<String> {
+        self.parts().into_iter().map(|(what, _)| what).collect()
+    }
+
+    /// Whose keys could be turned now for what is needed.
+    pub fn who_could(&self) -> BTreeSet<&PrincipalId> {
+        if self.any_one {
+            return self.humans_who_could.iter().chain(&self.agents_who_could).collect();
+        }
+        self.parts().into_iter().flat_map(|(_, who)| who).collect()
+    }
+
+    fn parts(&self) -> Vec<(String, &BTreeSet<PrincipalId>)> {
+        let groups = |open: &OpenPlaces| open.groups.iter().map(GroupId::as_str).collect::<Vec<_>>().join(" or ");
+        let of_groups = self.open.iter().map(|open| (format!("{} of {}", open.places, groups(open)), &open.could));
+        let others = self.humans.saturating_sub(self.open.iter().map(|open| open.places).sum());
+        let humans = so_many(others, "a", "human").map(|many| (many, &self.humans_who_could));
+        let agents = so_many(self.agents, "an", "agent").map(|many| (many, &self.agents_who_could));
+        of_groups.chain(humans).chain(agents).collect()
+    }
+}
+
+/// `an agent`, `2 humans`; nothing for none.
+fn so_many(number: usize, article: &str, what: &str) -> Option<String> {
+    match number {
+        0 => None,
+        1 => Some(format!("{article} {what}")),
+        many => Some(format!("{many} {what}s")),
+    }
+}
+
+/// Names after what they are of: ` (ana or bo)`. A long list helps nobody.
+fn named(names: &BTreeSet<PrincipalId>) -> String {
+    let names: Vec<_> = names.iter().map(PrincipalId::as_str).collect();
+    match names.as_slice() {
+        [] => " (there is none left)".to_owned(),
+        [one] => format!(" ({one})"),
+        [others @ .., last] if others.len() < 4 => format!(" ({} or {last})", others.join(", ")),
+        _ => String::new(),
     }
 }
 
@@ -373,22 +436,13 @@ pub fn awaited(state: &State, id: &LeaseId) -> Option<Awaited> {
     let lease = state.document(id)?;
     let policy = state.policy().get();
     if entry.phase == Phase::Proposed {
-        let proposer = state.document_proposer(id);
-        let tally = rules::tally(state, rules::cosign_demand(policy, lease, &proposer), &entry.cosigned);
-        return Some(Awaited::of(Action::Cosign, None, None, tally));
+        return awaited_cosignatures(state, id);
     }
     let kind = match entry.phase {
         Phase::Halted => {
-            let (action, step) = (Action::Rollback, Some(entry.next_step()));
-            return Some(Awaited {
-                action,
-                step,
-                tier: None,
-                has: BTreeSet::new(),
-                humans: 0,
-                agents: 0,
-                any_one: true,
-            });
+            let tally = rules::tally(state, Demand::AnyOne, &Votes::new());
+            let what = (Action::Rollback, Some(entry.next_step()), None);
+            return Some(Awaited::of(state, Demand::AnyOne, what, tally));
         }
         Phase::Authorized => ForwardKind::Start { tier: lease.tiers.first()?.weight },
         Phase::Rolling { tier } => match lease.tier_after(tier) {
@@ -407,26 +461,27 @@ pub fn awaited(state: &State, id: &LeaseId) -> Option<Awaited> {
     let subject = Subject::Forward(Forward { lease: id.clone(), digest, step, kind });
     let statement = Statement { repository: policy.repository.clone(), subject };
     let votes = entry.pending.get(&statement.id()).map(|ballot| ballot.votes.clone()).unwrap_or_default();
-    let tally = rules::tally(state, forward_demand(policy, lease, &entry.proposer, kind), &votes);
-    Some(Awaited::of(kind.action(), Some(step), tier, tally))
+    let demand = forward_demand(policy, lease, entry.terms.as_deref(), &entry.proposer, kind);
+    let tally = rules::tally(state, demand, &votes);
+    Some(Awaited::of(state, demand, (kind.action(), Some(step), tier), tally))
 }
 
-/// What a tally lacks, in words.
-pub(in crate::ledger) fn lacking(tally: &Tally) -> String {
-    let part = |has: usize, needed: usize, what: &str| {
-        let missing = needed.saturating_sub(has);
-        (missing > 0).then(|| format!("{missing} {what}{}", if missing == 1 { "" } else { "s" }))
-    };
-    let parts: Vec<_> = [
-        part(tally.humans.len(), tally.humans_needed, "human"),
-        part(tally.agents.len(), tally.agents_needed, "agent"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+/// What a lease awaits before it is authorized, under the policy in force.
+pub fn awaited_cosignatures(state: &State, id: &LeaseId) -> Option<Awaited> {
+    let none = Votes::new();
+    let votes = state.lease(id).map_or(&none, |entry| &entry.cosigned);
+    let proposer = state.document_proposer(id);
+    let demand = rules::cosign_demand(state.policy().get(), state.document(id)?, &proposer);
+    let tally = rules::tally(state, demand, votes);
+    Some(Awaited::of(state, demand, (Action::Cosign, None, None), tally))
+}
+
+/// What a lease lacks before it is authorized, in words.
+pub(in crate::ledger) fn lacking(state: &State, demand: Demand<'_>, tally: Tally) -> String {
     let has: Vec<_> = tally.humans.iter().chain(&tally.agents).map(PrincipalId::as_str).collect();
     let has = if has.is_empty() { "nobody".to_owned() } else { has.join(", ") };
-    if parts.is_empty() { format!("has {has}") } else { format!("needs {} more; has {has}", parts.join(" and ")) }
+    let needs = Awaited::of(state, demand, (Action::Cosign, None, None), tally).needs();
+    if needs.is_empty() { format!("has {has}") } else { format!("needs {}; has {has}", needs.join(" and ")) }
 }
 
 /// What votes would do if they were folded next: the report, and the state that nobody may take for the ledger's.
@@ -500,7 +555,7 @@ pub enum Hypothesis<'a> {
 
 fn if_signed(statement: &Statement, key: &PublicKey, claims: &PrincipalId, commit: Oid) -> Turn {
     // The most that the key can show: whether it does is checked when the signature is there.
-    let presence = if key.is_hardware() { Presence::Touched } else { Presence::None };
+    let presence = if key.is_hardware() { Presence::Verified } else { Presence::None };
     let vote = UnownedVote {
         key: key.clone(),
         claims: claims.clone(),

@@ -88,7 +88,7 @@ pub fn awaited_policy(state: &State) -> Option<Awaited> {
     let ballot = state.policy_votes().find(|ballot| ballot.statement.fields().digest == Some(digest));
     let none = Votes::new();
     let tally = rules::tally(state, demand, ballot.map_or(&none, |ballot| &ballot.votes));
-    Some(Awaited::of(Action::Policy, None, None, tally))
+    Some(Awaited::of(state, demand, (Action::Policy, None, None), tally))
 }
 
 impl State {

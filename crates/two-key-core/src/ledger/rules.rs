@@ -2,7 +2,8 @@
 //!
 //! | action | who |
 //! |---|---|
-//! | cosign, promote, resume, thaw | their rule (`promote` for the last three): enough humans and enough agents |
+//! | cosign, promote, resume, thaw | their rule (`promote` for the last three), the target's where it has one: enough humans and enough agents |
+//! | | of the humans, enough of each group that the rule names; one person fills one place |
 //! | start | one human or agent up to `start-up-to`, above it the promote rule |
 //! | complete | one human or agent |
 //! | pause, halt, rollback, withdraw | any one principal; an applier for its own targets |
@@ -15,17 +16,19 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     model::{
-        PrincipalId, RawKey, Reason, Refusal, Wrapping,
-        lease::{DeclaredRisk, Lease},
-        policy::{Deliberate, Hardware, Policy, Role, Rule, SeparateProposer, Terms},
+        GroupId, PrincipalId, RawKey, Reason, Refusal, Wrapping,
+        lease::{DeclaredRisk, Exception, Lease},
+        policy::{AllAtOnce, Deliberate, Hardware, Policy, Role, Rule, SeparateProposer, Terms, Unfilled, unfilled},
     },
     signature::{Carrier, Presence},
 };
 
 use super::{
-    lease_state::Quorum,
+    lease_state::{PinnedTerms, Quorum},
     proposal::Proposer,
     state::State,
     vote::{Vote, Votes},
@@ -71,8 +74,34 @@ pub struct Tally {
     pub humans_needed: usize,
     /// Agents that are needed.
     pub agents_needed: usize,
+    /// The places of groups that nobody fills yet.
+    pub open: Vec<OpenPlaces>,
     /// Whether the demand is met.
     pub satisfied: bool,
+}
+
+impl Tally {
+    /// Humans that are still needed, those of groups among them.
+    pub fn humans_missing(&self) -> usize {
+        let of_groups = self.open.iter().map(|open| open.places).sum();
+        self.humans_needed.saturating_sub(self.humans.len()).max(of_groups)
+    }
+
+    /// Agents that are still needed.
+    pub fn agents_missing(&self) -> usize {
+        self.agents_needed.saturating_sub(self.agents.len())
+    }
+}
+
+/// Places that a rule keeps for groups, and that nobody fills yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenPlaces {
+    /// The group; several where somebody of any of them would do.
+    pub groups: Vec<GroupId>,
+    /// How many.
+    pub places: usize,
+    /// Who of them could still fill one.
+    pub could: BTreeSet<PrincipalId>,
 }
 
 /// Counts votes for a demand, under the policy and the revocations now in force.
@@ -88,29 +117,72 @@ pub fn tally(state: &State, demand: Demand<'_>, votes: &Votes) -> Tally {
             };
         }
     }
-    let (humans_needed, agents_needed, satisfied) = match demand {
-        Demand::AnyOne => (0, 0, humans.len() + agents.len() >= 1),
-        Demand::Rule { rule, more_humans, instead, .. } => {
-            let need_humans = usize::from(rule.human) + usize::from(more_humans);
-            let need_agents = usize::from(rule.agent);
-            let by_rule = humans.len() >= need_humans && agents.len() >= need_agents;
-            let by_instead = match instead {
-                Instead::Nothing => false,
-                Instead::OneAgent => !agents.is_empty(),
-                Instead::Humans(enough) => humans.len() >= usize::from(enough),
-            };
-            (need_humans, need_agents, by_rule || by_instead)
-        }
+    let Demand::Rule { rule, more_humans, instead, .. } = demand else {
+        let satisfied = humans.len() + agents.len() >= 1;
+        return Tally { humans, agents, humans_needed: 0, agents_needed: 0, open: Vec::new(), satisfied };
     };
-    Tally { humans, agents, humans_needed, agents_needed, satisfied }
+    let humans_needed = usize::from(rule.human) + usize::from(more_humans);
+    let agents_needed = usize::from(rule.agent);
+    let open = open(state, demand, rule, &humans);
+    let by_rule = humans.len() >= humans_needed && agents.len() >= agents_needed && open.is_empty();
+    let by_instead = match instead {
+        Instead::Nothing => false,
+        Instead::OneAgent => !agents.is_empty(),
+        Instead::Humans(enough) => humans.len() >= usize::from(enough) && open.is_empty(),
+    };
+    Tally { humans, agents, humans_needed, agents_needed, open, satisfied: by_rule || by_instead }
+}
+
+/// The places of groups that these humans leave open, and who could fill them.
+fn open(state: &State, demand: Demand<'_>, rule: &Rule, humans: &BTreeSet<PrincipalId>) -> Vec<OpenPlaces> {
+    let open = if rule.from.is_empty() { Vec::new() } else { unfilled(&rule.from, humans) };
+    if open.is_empty() {
+        return Vec::new();
+    }
+    let could = could(state, demand, Role::Human, humans);
+    let of = |open: Unfilled<'_>| {
+        let is_of = |person: &&PrincipalId| open.groups.iter().any(|from| from.members.contains(*person));
+        let could = could.iter().filter(is_of).cloned().collect();
+        let groups = open.groups.iter().map(|from| from.group.clone()).collect();
+        OpenPlaces { groups, places: open.places, could }
+    };
+    open.into_iter().map(of).collect()
+}
+
+/// Who of a role could still turn a key that counts for a demand.
+pub fn could(state: &State, demand: Demand<'_>, role: Role, has: &BTreeSet<PrincipalId>) -> BTreeSet<PrincipalId> {
+    let principals = state.policy.get().principals.iter();
+    let able = principals.filter(|(id, principal)| principal.role == role && !has.contains(*id));
+    let able = able.filter(|(id, principal)| match demand {
+        Demand::AnyOne => principal.keys.iter().any(|key| !state.is_revoked(key.raw())),
+        Demand::Rule { rule, proposer, .. } => {
+            let is_revoked = |raw| state.is_revoked(raw);
+            let separate = rule.separate_proposer == SeparateProposer::Required;
+            principal.keys.iter().any(|key| usable(rule, role, key, &is_revoked))
+                && is_listed(rule, role, id)
+                && !(separate && self::separate(state, proposer, id).is_err())
+        }
+    });
+    able.map(|(id, _)| id.clone()).collect()
+}
+
+/// Whether a rule counts somebody of a role at all.
+fn is_listed(rule: &Rule, role: Role, id: &PrincipalId) -> bool {
+    let listed = match role {
+        Role::Human => rule.humans.as_ref(),
+        Role::Agent => rule.agents.as_ref(),
+        Role::Applier => return false,
+    };
+    listed.is_none_or(|listed| listed.contains(id))
 }
 
 /// The count of votes as it was closed, which nothing alters any more.
-pub(in crate::ledger) fn closed_tally(quorum: Quorum, votes: &Votes) -> Tally {
+pub(in crate::ledger) fn closed_tally(quorum: &Quorum, votes: &Votes) -> Tally {
     let of = |role| votes.values().filter(|vote| vote.role == role).map(|vote| vote.principal.clone()).collect();
     let (humans, agents): (BTreeSet<_>, BTreeSet<_>) = (of(Role::Human), of(Role::Agent));
-    let satisfied = humans.len() >= quorum.humans && agents.len() >= quorum.agents;
-    Tally { humans, agents, humans_needed: quorum.humans, agents_needed: quorum.agents, satisfied }
+    let open = quorum.open.clone();
+    let satisfied = humans.len() >= quorum.humans && agents.len() >= quorum.agents && open.is_empty();
+    Tally { humans, agents, humans_needed: quorum.humans, agents_needed: quorum.agents, open, satisfied }
 }
 
 /// The votes that count for a demand now, each as whose it counts: its key may have had another owner when it was turned.
@@ -157,16 +229,15 @@ fn rule_counts(
     principal: &PrincipalId,
     role: Role,
 ) -> Result<(), Refusal> {
-    if role == Role::Agent && rule.agents.as_ref().is_some_and(|listed| !listed.contains(principal)) {
-        return Err(Refusal::new(
-            Reason::WrongRole,
-            format!("{principal} is not among the agents that the rule counts"),
-        ));
+    if !is_listed(rule, role, principal) {
+        let message = format!("{principal} is not among the {}s that the rule counts", role.word());
+        return Err(Refusal::new(Reason::WrongRole, message));
     }
-    if role == Role::Human && rule.hardware == Hardware::Required && !shows_hardware(state, vote) {
+    if role == Role::Human && !shows_hardware(state, rule.hardware, vote) {
         let copied = if vote.presence == Presence::Copied { ", and this one says that it may be copied" } else { "" };
+        let checked = if rule.hardware == Hardware::Verified { ", checked a PIN, a finger or a face" } else { "" };
         let message = format!(
-            "the rule counts {principal} only by an enrolled sk- key that was touched and stays in its authenticator{copied}"
+            "the rule counts {principal} only by an enrolled sk- key that was touched{checked} and stays in its authenticator{copied}"
         );
         return Err(Refusal::new(Reason::HardwareRequired, message)
             .hint("sign with the security key: git two-key sign … --key ~/.ssh/id_ed25519_sk"));
@@ -183,11 +254,16 @@ fn rule_counts(
     Ok(())
 }
 
-/// Whether a signature came from a key that the policy lists as a hardware key, with the user-presence flag and without those of
-/// a secret that may be copied.
-fn shows_hardware(state: &State, vote: &Vote) -> bool {
+/// Whether a signature shows what a rule asks for: that it came from a key that the policy lists as a hardware key, with the flags
+/// for that, and without those of a secret that may be copied.
+fn shows_hardware(state: &State, asked: Hardware, vote: &Vote) -> bool {
+    let shown = match asked {
+        Hardware::NotRequired => return true,
+        Hardware::Presence => matches!(vote.presence, Presence::Touched | Presence::Verified),
+        Hardware::Verified => vote.presence == Presence::Verified,
+    };
     let enrolled = state.policy.get().keys().any(|(_, _, key)| *key == vote.key);
-    enrolled && matches!(vote.key.wrapping(), Wrapping::SkSsh { .. }) && vote.presence == Presence::Touched
+    enrolled && matches!(vote.key.wrapping(), Wrapping::SkSsh { .. }) && shown
 }
 
 /// Leaves the proposer out, and everybody where the proposer is not known.
@@ -209,29 +285,42 @@ fn separate(state: &State, proposer: &Proposer, principal: &PrincipalId) -> Resu
 /// The demand of the cosign rule for a lease.
 pub fn cosign_demand<'a>(policy: &'a Policy, lease: &Lease, proposer: &'a Proposer) -> Demand<'a> {
     let more_humans = demanded_terms(policy, lease).humans;
-    Demand::Rule { rule: &policy.rules.cosign, more_humans, proposer, instead: Instead::Nothing }
+    let rule = policy.cosign_rule(&lease.target);
+    Demand::Rule { rule, more_humans, proposer, instead: Instead::Nothing }
+}
+
+/// The rule that moves a lease forward: its target's as it was pinned when the lease started, or as it is before that; else the
+/// policy's.
+pub fn promote_rule<'a>(policy: &'a Policy, lease: &Lease, pinned: Option<&'a PinnedTerms>) -> &'a Rule {
+    match pinned {
+        Some(terms) => terms.promote.as_ref().unwrap_or(&policy.rules.promote),
+        None => policy.promote_rule(&lease.target),
+    }
 }
 
 /// The demand of the promote rule for a lease that goes to a tier (resume: the tier that it is at).
 pub fn promote_demand<'a>(
     policy: &'a Policy,
     lease: &Lease,
+    pinned: Option<&'a PinnedTerms>,
     proposer: &'a Proposer,
     delegable: Option<u8>,
 ) -> Demand<'a> {
+    let exception = lease.exception == Exception::Taken;
     let ceiling = lease.agent_alone_up_to.min(policy.delegable_up_to).min(99);
-    let more_humans = demanded_terms(policy, lease).humans;
+    let more_humans = demanded_terms(policy, lease).humans.saturating_add(u8::from(exception));
     let instead = match delegable {
         // Where risk asks for more people than the rule, an agent alone is not what was delegated.
         Some(tier) if tier <= ceiling && more_humans == 0 => Instead::OneAgent,
         _ => Instead::Nothing,
     };
-    Demand::Rule { rule: &policy.rules.promote, more_humans, proposer, instead }
+    Demand::Rule { rule: promote_rule(policy, lease, pinned), more_humans, proposer, instead }
 }
 
 /// The demand of a start at a first tier.
 pub fn start_demand<'a>(policy: &'a Policy, lease: &Lease, proposer: &'a Proposer, tier: u8) -> Demand<'a> {
-    if tier <= policy.start_up_to { Demand::AnyOne } else { promote_demand(policy, lease, proposer, None) }
+    let one_suffices = tier <= policy.start_up_to && lease.exception == Exception::NotTaken;
+    if one_suffices { Demand::AnyOne } else { promote_demand(policy, lease, None, proposer, None) }
 }
 
 /// The demand of the promote rule where no lease is concerned: thaw.
@@ -243,6 +332,19 @@ pub fn thaw_demand<'a>(policy: &'a Policy, nobody: &'a Proposer) -> Demand<'a> {
 pub fn policy_demand<'a>(policy: &'a Policy, proposer: &'a Proposer) -> Demand<'a> {
     let rule = &policy.rules.policy;
     Demand::Rule { rule, more_humans: 0, proposer, instead: Instead::Humans(rule.human.max(2)) }
+}
+
+/// Whether a lease may go to all traffic in one step, if it does.
+pub fn check_at_once(policy: &Policy, lease: &Lease) -> Result<(), Refusal> {
+    if !lease.is_all_at_once() || policy.all_at_once(&lease.target) == AllAtOnce::Allowed {
+        return Ok(());
+    }
+    let message = format!(
+        "lease {} goes to 100 % at once, and the policy does not allow that on target {}",
+        lease.id, lease.target
+    );
+    Err(Refusal::new(Reason::PolicyFloor, message)
+        .hint("give it tiers, or say `all-at-once: true` of the target in the policy"))
 }
 
 /// Whether a lease's terms are as tight as its declared risk demands.
@@ -315,19 +417,18 @@ fn enough_without(policy: &Policy, proposer: Option<&PrincipalId>, revoked: &imp
         policy
             .principals
             .iter()
-            .filter(|(id, _)| Some(*id) != proposer)
-            .filter(|(id, _)| role != Role::Agent || rule.agents.as_ref().is_none_or(|listed| listed.contains(*id)))
-            .filter(|(_, principal)| principal.role == role)
-            .filter(|(_, principal)| principal.keys.iter().any(|key| usable(rule, role, key, revoked)))
-            .count()
+            .filter(move |(id, principal)| Some(*id) != proposer && principal.role == role && is_listed(rule, role, id))
+            .filter(move |(_, principal)| principal.keys.iter().any(|key| usable(rule, role, key, revoked)))
+            .map(|(id, _)| id)
     };
-    let (humans, agents) = (able(Role::Human), able(Role::Agent));
+    let (humans, agents) = (able(Role::Human).count(), able(Role::Agent).count());
     let by_rule = humans >= usize::from(rule.human) && agents >= usize::from(rule.agent);
-    by_rule || humans >= usize::from(rule.human.max(2))
+    let places = rule.from.is_empty() || unfilled(&rule.from, able(Role::Human)).is_empty();
+    places && (by_rule || humans >= usize::from(rule.human.max(2)))
 }
 
 /// Whether a key could ever count for a rule.
 fn usable(rule: &Rule, role: Role, key: &crate::model::PublicKey, revoked: &impl Fn(RawKey) -> bool) -> bool {
-    let hardware_missing = role == Role::Human && rule.hardware == Hardware::Required && !key.is_hardware();
+    let hardware_missing = role == Role::Human && rule.hardware != Hardware::NotRequired && !key.is_hardware();
     !revoked(key.raw()) && !hardware_missing
 }

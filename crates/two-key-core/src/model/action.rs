@@ -83,6 +83,16 @@ impl Action {
         matches!(self, Self::Cosign | Self::Start | Self::Promote | Self::Resume)
     }
 
+    /// Whether it raises what a lease gets of the traffic: what windows are for.
+    pub const fn moves(self) -> bool {
+        matches!(self, Self::Start | Self::Promote | Self::Resume)
+    }
+
+    /// Whether something goes forward by it: what a key past its last day is not turned for.
+    pub const fn goes_forward(self) -> bool {
+        !self.stops() && !matches!(self, Self::Revoke)
+    }
+
     /// Whether one key suffices because the action only ever stops something.
     pub const fn stops(self) -> bool {
         matches!(self, Self::Pause | Self::Halt | Self::Rollback | Self::Withdraw | Self::Freeze)

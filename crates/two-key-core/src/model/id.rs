@@ -101,6 +101,10 @@ id! {
     TargetId
 }
 id! {
+    /// The name of a group of people in the policy.
+    GroupId
+}
+id! {
     /// The name of a gate or of a threshold's metric in the policy.
     GateId
 }

@@ -19,7 +19,7 @@ pub mod text;
 
 pub use action::Action;
 pub use digest::Digest;
-pub use id::{GateId, IntentId, LeaseId, Nonce, PrincipalId, RepositoryId, TargetId};
+pub use id::{GateId, GroupId, IntentId, LeaseId, Nonce, PrincipalId, RepositoryId, TargetId};
 pub use key::{Fingerprint, PublicKey, RawKey, Wrapping};
 pub use oid::Oid;
 pub use reason::{Reason, Refusal};

@@ -74,6 +74,8 @@ reasons! {
     TierSkipped = "tier-skipped",
     /// A transition that the lease's state does not have.
     WrongState = "wrong-state",
+    /// A start before what it waits for on another target has completed.
+    NotYet = "not-yet",
     /// A start on a target that another lease occupies.
     TargetBusy = "target-busy",
     /// A forward move during a freeze.
@@ -103,6 +105,10 @@ reasons! {
     Expired = "expired",
     /// A lease whose window has not begun.
     NotYetValid = "not-yet-valid",
+    /// A forward vote by a key after its last day.
+    KeyExpired = "key-expired",
+    /// A move forward at a time at which its target is not moved.
+    OutsideWindow = "outside-window",
     /// A commit dated ahead of the server's clock.
     FutureDated = "future-dated",
     /// A governed ref that would move otherwise than an admitted push asked for.

@@ -29,6 +29,8 @@ use crate::model::{
 const WEBAUTHN: &str = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com";
 /// The flag that says that somebody touched the authenticator (`WebAuthn` section 6.1, UP).
 const USER_PRESENT: u8 = 0x01;
+/// A PIN, a finger or a face was checked.
+const USER_VERIFIED: u8 = 0x04;
 /// The flags that say that the secret may be copied to other devices (BE), or was (BS).
 const COPIED: u8 = 0x18;
 /// The flag of data about a new key, which an assertion never has (AT).
@@ -191,10 +193,11 @@ impl Around {
                 (*flags, counter, &extensions[..], Sha256::digest(client_data))
             }
         };
-        let presence = match (flags & USER_PRESENT != 0, flags & COPIED != 0) {
-            (false, _) => Presence::NotShown,
-            (true, true) => Presence::Copied,
-            (true, false) => Presence::Touched,
+        let presence = match (flags & USER_PRESENT != 0, flags & COPIED != 0, flags & USER_VERIFIED != 0) {
+            (false, ..) => Presence::NotShown,
+            (true, true, _) => Presence::Copied,
+            (true, false, false) => Presence::Touched,
+            (true, false, true) => Presence::Verified,
         };
         let parts: [&[u8]; 5] = [&Sha256::digest(application), &[flags], counter, extensions, &hash];
         Ok((parts.concat(), presence))

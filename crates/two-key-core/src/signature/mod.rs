@@ -54,6 +54,8 @@ pub enum Presence {
     Copied,
     /// An `sk-` signature with the user-presence flag, by a secret that stays in its authenticator.
     Touched,
+    /// The same with the user-verified flag: a PIN, a finger or a face was checked.
+    Verified,
 }
 
 /// One key's verified signature over one statement.

@@ -1,6 +1,7 @@
 //! For each refusal the push that gets exactly it, and the honest twin that is admitted.
 
 mod story;
+mod times;
 
 use super::*;
 use crate::model::{ForwardKind, StopKind};

@@ -146,8 +146,13 @@ pub(super) struct Story {
 impl Story {
     /// The root, the lease's proposal.
     pub(super) fn proposed() -> Self {
+        Self::under(&policy())
+    }
+
+    /// The same, under another policy.
+    pub(super) fn under(policy: &str) -> Self {
         let mut root = step(1, None);
-        root.policy = Some(Entry::Regular(policy().as_bytes().into()));
+        root.policy = Some(Entry::Regular(policy.as_bytes().into()));
         root.leases = vec![("leases/L-1.yaml".to_owned(), Entry::Regular(lease().as_bytes().into()))];
         let (state, report) = ledger::begin(&root).unwrap();
         assert_eq!(report.findings, []);

@@ -145,11 +145,13 @@ impl Worst {
         }
     }
 
-    /// Those of the blocks that are furthest off together.
-    fn of(self, blocks: &[Counts], excess: impl Fn(&Counts) -> f64) -> Range<usize> {
-        let excess: Vec<f64> = blocks.iter().map(excess).collect();
-        let runs = (1..=self.blocks()).flat_map(|length| excess.windows(length).enumerate());
-        let runs = runs.map(|(start, run)| (start..start + run.len(), run.iter().sum::<f64>()));
+    /// Those of the blocks that are furthest off together. Two in which as many went wrong as one has events are no minute that
+    /// fell into both.
+    fn of(self, blocks: &[Counts], excess: impl Fn(&Counts) -> f64, wrong: impl Fn(&Counts) -> f64) -> Range<usize> {
+        let runs = (1..=self.blocks()).flat_map(|length| blocks.windows(length).enumerate());
+        let most = |run: &[Counts]| run.iter().map(|block| block.total).fold(0.0, f64::max);
+        let runs = runs.filter(|(_, run)| run.len() == 1 || run.iter().map(&wrong).sum::<f64>() < most(run));
+        let runs = runs.map(|(start, run)| (start..start + run.len(), run.iter().map(&excess).sum::<f64>()));
         runs.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0..0, |(run, _)| run)
     }
 }
@@ -236,7 +238,8 @@ impl Weighed {
             let off = slot.bad - slot.total * theirs.share();
             if harm == Harm::More { off } else { -off }
         };
-        let rest = sum(worst.of(candidate, excess));
+        let wrong = |slot: &Counts| if harm == Harm::More { slot.bad } else { slot.total - slot.bad };
+        let rest = sum(worst.of(candidate, excess, wrong));
         Self {
             whole: strength((ours, theirs)),
             without_worst: strength(rest),

@@ -1,6 +1,6 @@
 //! Count-ratio gates where counts are lost, stand still or come from several.
 
-use super::counts::{GATE, scene, slots, tell};
+use super::counts::{GATE, growing, scene, slots, tell};
 use crate::gate::{
     Value, Verdict,
     testing::{Scene, id},
@@ -89,4 +89,32 @@ fn of_two_replicas_one_that_knows_less_hides_no_harm() {
     };
     assert_eq!((verdict(false, 3.0), verdict(true, 3.0)), (Verdict::Fail, Verdict::Fail));
     assert_ne!(verdict(true, 1.0), Verdict::Fail);
+}
+
+#[test]
+fn a_source_that_lost_what_it_had_counted_is_no_version_that_stopped_serving() {
+    let mut scene = scene();
+    slots(&mut scene, &growing([3.0, 300.0, 57.0, 5700.0], 10));
+    // Half of the history is lost; what is served from then on is counted.
+    let mut verdicts = Vec::new();
+    for slot in 11..=40 {
+        let k = f64::from(slot - 5);
+        tell(&scene, [3.0 * k, 300.0 * k, 57.0 * k, 5700.0 * k]);
+        verdicts.push(scene.look(60 + i64::from(slot) * 60).verdict);
+    }
+    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Pass), "{verdicts:?}");
+    // Nearly all of it: that slot says nothing, and the ones after it what they count.
+    for slot in 41..=45 {
+        let k = f64::from(slot - 40);
+        tell(&scene, [3.0 * k, 300.0 * k, 57.0 * k, 5700.0 * k]);
+        verdicts.push(scene.look(60 + i64::from(slot) * 60).verdict);
+    }
+    assert_eq!(verdicts[30..], [Verdict::Inconclusive, Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::Pass]);
+    // Two replicas of which one knows half: neither is taken for silence.
+    for slot in 46..=70 {
+        let k = f64::from(if slot % 2 == 0 { slot - 40 } else { (slot - 40) / 2 });
+        tell(&scene, [3.0 * k, 300.0 * k, 57.0 * k, 5700.0 * k]);
+        verdicts.push(scene.look(60 + i64::from(slot) * 60).verdict);
+    }
+    assert!(verdicts[35..].iter().all(|verdict| *verdict == Verdict::Pass), "{verdicts:?}");
 }

@@ -1,8 +1,10 @@
 //! Literal steps: every rule of the fold, without Git and without curves.
 
+mod after;
 mod alone;
 mod attacks;
 mod files;
+mod groups;
 mod lifecycle;
 mod model;
 mod outlook;

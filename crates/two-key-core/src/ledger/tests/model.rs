@@ -23,12 +23,29 @@ pub(super) enum Ask {
     Policy(Digest),
 }
 
+/// Names of people, group by group.
+pub(super) type Groups = &'static [&'static [&'static str]];
+
+/// Whether there is a person for each group, and no one person for two.
+fn one_of_each(groups: Groups, people: &BTreeSet<&'static str>) -> bool {
+    let Some((first, rest)) = groups.split_first() else { return true };
+    people.iter().filter(|person| first.contains(person)).any(|person| {
+        let mut others = people.clone();
+        others.remove(person);
+        one_of_each(rest, &others)
+    })
+}
+
 /// What a policy says, as far as two leases on one target can tell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Policy {
     pub(super) keys: BTreeSet<Key>,
     pub(super) humans_cosign: usize,
     pub(super) humans_promote: usize,
+    /// Groups of which one person each has to be among those who cosign.
+    pub(super) cosigned_from: Groups,
+    /// What the target wants of promotions instead, if it has a rule of its own.
+    pub(super) own_promote: Option<(usize, Groups)>,
     pub(super) start_up_to: u8,
     pub(super) delegable_up_to: u8,
 }
@@ -65,6 +82,8 @@ pub(super) struct Lease {
     replaced_by: Option<usize>,
     /// What was completed on the target when it started.
     before: Option<usize>,
+    /// The target's own rule for promotions, as it was when it started.
+    pinned: Option<(usize, Groups)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,8 +120,15 @@ fn people(wanted: &str, keys: impl IntoIterator<Item = Key>) -> usize {
 
 impl World {
     pub(super) fn new(policy: PolicyFile, agent_alone_up_to: u8) -> Self {
-        let fresh =
-            Lease { at: Proposed, next: 1, signed: [].into(), votes: [].into(), replaced_by: None, before: None };
+        let fresh = Lease {
+            at: Proposed,
+            next: 1,
+            signed: [].into(),
+            votes: [].into(),
+            replaced_by: None,
+            before: None,
+            pinned: None,
+        };
         Self {
             policy,
             proposal: None,
@@ -130,9 +156,21 @@ impl World {
         (people(HUMAN, counting()), people(AGENT, counting()))
     }
 
-    fn met(&self, votes: &BTreeSet<Key>, humans_needed: usize) -> bool {
+    fn met(&self, votes: &BTreeSet<Key>, (humans_needed, from): (usize, Groups)) -> bool {
         let (humans, agents) = self.tally(votes);
-        humans >= humans_needed && agents >= 1
+        let people = votes.iter().filter(|key| self.counts(**key) && role(**key) == HUMAN).map(|key| key.0).collect();
+        humans >= humans_needed && agents >= 1 && one_of_each(from, &people)
+    }
+
+    fn cosign_rule(&self) -> (usize, Groups) {
+        (self.policy.says.humans_cosign, self.policy.says.cosigned_from)
+    }
+
+    /// What a move of a lease wants: what was pinned, once it has started.
+    fn promote_rule(&self, lease: usize) -> (usize, Groups) {
+        let fresh = matches!(self.leases[lease].at, Proposed | Authorized);
+        let own = if fresh { self.policy.says.own_promote } else { self.leases[lease].pinned };
+        own.unwrap_or((self.policy.says.humans_promote, &[]))
     }
 
     /// Votes with one more: a principal has one. Those whose keys have left stay, and count when they are back.
@@ -194,18 +232,18 @@ impl World {
                 if !applier && matches!(self.leases[lease].at, Proposed | Authorized) && self.delegation_stands() =>
             {
                 let signed = self.with(&self.leases[lease].signed, key);
-                let met = self.met(&signed, self.policy.says.humans_cosign);
+                let met = self.met(&signed, self.cosign_rule());
                 (self.leases[lease].at, self.leases[lease].signed) = (if met { Authorized } else { Proposed }, signed);
             }
             Ask::Thaw(number) if !applier && self.frozen && number == self.freezes => {
                 self.thaws = self.with(&self.thaws, key);
-                self.frozen = !self.met(&self.thaws, self.policy.says.humans_promote);
+                self.frozen = !self.met(&self.thaws, (self.policy.says.humans_promote, &[]));
             }
             Ask::Policy(name) if !applier => {
                 let proposed = self.proposal.clone().filter(|file| file.name == name && self.can_follow(file));
                 if let Some(proposed) = proposed {
                     let votes = self.with(&self.policy_votes.get(&ask).cloned().unwrap_or_default(), key);
-                    if self.met(&votes, 1) || self.tally(&votes).0 >= 2 {
+                    if self.met(&votes, (1, &[])) || self.tally(&votes).0 >= 2 {
                         self.enacted = Some(proposed);
                     }
                     self.policy_votes.insert(ask, votes);
@@ -274,7 +312,7 @@ impl World {
     fn recount(&mut self) {
         for lease in [0, 1] {
             let Lease { at, signed, .. } = &self.leases[lease];
-            if *at == Authorized && !self.met(signed, self.policy.says.humans_cosign) {
+            if *at == Authorized && !self.met(signed, self.cosign_rule()) {
                 self.leases[lease].at = Proposed;
             }
         }
@@ -299,7 +337,7 @@ impl World {
             Ask::Complete(..) => true,
             _ => false,
         };
-        let met = one_is_enough || self.met(&votes, self.policy.says.humans_promote);
+        let met = one_is_enough || self.met(&votes, self.promote_rule(lease));
         self.leases[lease].votes.insert(ask, votes);
         if met {
             if let (Ask::Start(..), Some(other)) = (ask, replaced) {
@@ -309,6 +347,7 @@ impl World {
             if matches!(ask, Ask::Start(..)) {
                 self.leases[lease].before = self.newest.filter(|other| self.leases[*other].at == Completed);
                 self.newest = Some(lease);
+                self.leases[lease].pinned = self.policy.says.own_promote;
             }
             self.take(lease, after);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::story::{NONE, Story, bytes, enact, lease, nonce, rulebook, seed, sk, ssh, statement};
 use crate::{
-    ledger::{Awaited, Entry, Hypothesis, Resolution, awaited, hypothetical, next_statement, outlook, resolve, rules},
+    ledger::{Awaited, Entry, Hypothesis, Resolution, awaited, hypothetical, next_statement, resolve},
     model::{Action, LeaseId, PrincipalId, StopKind, Subject},
 };
 
@@ -120,22 +120,52 @@ fn a_lease_awaits_others_than_who_proposed_the_bytes_that_were_voted_on() {
         has: named(&["user2"]),
         humans: 0,
         agents: 1,
+        open: Vec::new(),
         any_one: false,
+        humans_who_could: named(&["user3"]),
+        agents_who_could: named(&["cp14", "cp15", "cp20"]),
     };
     assert_eq!(awaited(&s.state, &l.lease_id()), Some(still));
 }
 
 #[test]
-fn what_a_tally_lacks_is_said_in_words() {
-    let said = |humans: &[&str], agents: &[&str], (humans_needed, agents_needed)| {
-        let (humans, agents) = (named(humans), named(agents));
-        outlook::lacking(&rules::Tally { humans, agents, humans_needed, agents_needed, satisfied: false })
-    };
-    assert_eq!(said(&[], &[], (1, 1)), "needs 1 human and 1 agent more; has nobody");
-    assert_eq!(said(&["user1"], &[], (1, 2)), "needs 2 agents more; has user1");
-    assert_eq!(said(&["user1"], &["cp14"], (3, 1)), "needs 2 humans more; has user1, cp14");
-    assert_eq!(said(&["user1"], &["cp14", "cp15"], (1, 1)), "has user1, cp14, cp15");
-    assert_eq!(said(&[], &[], (0, 0)), "has nobody");
+fn what_is_lacking_is_said_in_words() {
+    let l = lease("L1");
+    for (rule, votes, said) in [
+        (
+            "{human: 1, agent: 1}",
+            &[][..],
+            "needs a human (user1, user2 or user3) and an agent (cp14, cp15 or cp20); has nobody",
+        ),
+        ("{human: 1, agent: 2}", &["user1"], "needs 2 agents (cp14, cp15 or cp20); has user1"),
+        ("{human: 3, agent: 1}", &["user1", "cp14"], "needs 2 humans (user2 or user3); has user1, cp14"),
+        ("{human: 2, agent: 1, humans: [user1, user3]}", &["user1", "cp14"], "needs a human (user3); has user1, cp14"),
+        (
+            "{human: 2, agent: 1, from: {leads: 1, sre: 1}}",
+            &[],
+            "needs 1 of leads (user1 or user2) and 1 of sre (user2 or user3) and an agent (cp14, cp15 or cp20); has nobody",
+        ),
+        (
+            "{human: 2, agent: 1, from: {leads: 1, sre: 1}}",
+            &["user2", "cp14"],
+            "needs 1 of leads or sre (user1 or user3); has user2, cp14",
+        ),
+        (
+            "{human: 3, agent: 1, from: {leads: 1}}",
+            &["user3", "cp14"],
+            "needs 1 of leads (user1 or user2) and a human (user1 or user2); has user3, cp14",
+        ),
+    ] {
+        let groups = "groups: {leads: [user1, user2], sre: [user2, user3]}";
+        let mut s = Story::new(&rulebook().with(&format!("{groups}\nrules: {{cosign: {rule}}}")));
+        s.proposes(&l);
+        for name in votes {
+            s.does(*name, l.cosign());
+        }
+        s.refuses("user1", l.start(5), "not-authorized");
+        let message = &s.last.findings[0].refusal.message;
+        assert_eq!(message, &format!("lease L1 is not authorized: {said}"));
+    }
 }
 
 #[test]

@@ -34,6 +34,8 @@ fn expected(policy: &Policy) -> PinnedTerms {
         driver: Some(Driver::Haproxy),
         gates: [(slo.clone(), policy.gates[&slo].clone())].into(),
         thresholds: policy.thresholds.clone(),
+        if_measured: [GateId::parse("memory").unwrap()].into(),
+        promote: None,
         false_alarms: USUAL_FALSE_ALARMS,
         drift_below: DriftBelow::Restored,
     }
@@ -64,10 +66,31 @@ fn a_start_pins_what_is_in_force_then_and_not_at_the_cosignature() {
         driver: Some(Driver::File),
         gates: [].into(),
         thresholds: [].into(),
+        if_measured: [].into(),
+        promote: None,
         false_alarms: USUAL_FALSE_ALARMS,
         drift_below: DriftBelow::Kept,
     };
     assert_eq!(terms(&s, "L1"), Some(&bare));
+}
+
+#[test]
+fn a_targets_own_limits_are_pinned_with_those_of_the_policy_that_it_does_not_have_itself() {
+    let limits = "
+thresholds: {memory: {halt: '> 95'}, load: {halt: '> 9'}}";
+    let own = "targets: {web: {driver: file, applier: edge1, thresholds: {memory: {halt: '> 50'}, queue: {halt: '> 7'}}}, db: {driver: file}}";
+    let mut s = Story::new(&rulebook().only(&format!("{own}{limits}")));
+    s.rolls(&lease("L1")).rolls(&lease("L2").on("db"));
+    let said = |id: &'static str, s: &Story| {
+        let terms = terms(s, id).unwrap();
+        let limits: Vec<_> = terms.thresholds.iter().map(|(id, own)| format!("{id} {}", own.halt.unwrap())).collect();
+        (limits, terms.if_measured.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(said("L1", &s), (words(&["load > 9", "memory > 50", "queue > 7"]), words(&["load"])));
+    assert_eq!(said("L2", &s), (words(&["load > 9", "memory > 95"]), words(&["load", "memory"])));
+    let measured = terms(&s, "L1").unwrap().clone().where_measured(|_| false);
+    assert_eq!(measured.thresholds.len(), 2, "its own stay whether they are measured or not");
 }
 
 #[test]
@@ -79,6 +102,8 @@ fn a_target_that_the_policy_does_not_know_has_no_driver() {
         driver: None,
         gates: [].into(),
         thresholds: [].into(),
+        if_measured: [].into(),
+        promote: None,
         false_alarms: USUAL_FALSE_ALARMS,
         drift_below: DriftBelow::Kept,
     };

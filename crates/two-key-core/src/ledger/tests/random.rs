@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::{
-    model::{Ask, At, Key, Policy, PolicyFile, TIERS, World},
+    model::{Ask, At, Groups, Key, Policy, PolicyFile, TIERS, World},
     story::{
         Draft, Paper, Rulebook, TARGETS, Who, freeze, lease, revoke, rulebook, said, seed, ssh, statement, thaw, who,
     },
@@ -27,6 +27,20 @@ pub(super) const KEYS: [Key; 9] = [
     ("edge2", 0),
     ("mallory", 0),
 ];
+
+/// One of each of the groups that every policy with a second human has.
+const BOTH: Groups = &[&["user1", "user2"], &["user2"]];
+const SECOND: Groups = &[&["user2"]];
+
+/// A rule as it is written.
+fn rule(humans: usize, from: Groups) -> String {
+    let from = match from {
+        [] => "",
+        [_] => ", from: {second: 1}",
+        _ => ", from: {first: 1, second: 1}",
+    };
+    format!("{{human: {humans}, agent: 1{from}}}")
+}
 
 pub(super) const STOPS: [StopKind; 4] = [StopKind::Pause, StopKind::Halt, StopKind::Rollback, StopKind::Withdraw];
 
@@ -56,6 +70,8 @@ impl Stage {
             keys: names.into_iter().flat_map(|name| [(name, 0), (name, 1)]).collect(),
             humans_cosign: 1,
             humans_promote: 1,
+            cosigned_from: &[],
+            own_promote: None,
             start_up_to: self.start_up_to,
             delegable_up_to: self.alone_up_to,
         }
@@ -75,6 +91,9 @@ impl Stage {
             7 => (policy.start_up_to, policy.delegable_up_to) = (0, 0),
             8 => policy.keys.retain(|key| matches!(*key, ("user1" | "cp14", _) | ("edge1" | "edge2", 0))),
             9 => policy.keys.retain(|key| matches!(*key, ("user1" | "user2" | "cp14" | "edge1" | "edge2", 0))),
+            11 => (policy.humans_cosign, policy.cosigned_from) = (2, BOTH),
+            12 => policy.own_promote = Some((1, SECOND)),
+            13 => policy.own_promote = Some((2, BOTH)),
             _ => {}
         }
         policy
@@ -89,9 +108,19 @@ impl Stage {
             *keys = listed.map(|key| ssh(seed(key.0) + 100 * key.1)).collect();
         }
         book.principals.retain(|(_, _, keys)| !keys.is_empty());
+        let own = says.own_promote.map(|(humans, from)| format!(", rules: {{promote: {}}}", rule(humans, from)));
+        let targets = TARGETS.replace("edge1}", &format!("edge1{}}}", own.unwrap_or_default()));
+        let groups = if says.keys.iter().any(|key| key.0 == "user2") {
+            "groups: {first: [user1, user2], second: [user2]}\n"
+        } else {
+            ""
+        };
         let book = book.only(&format!(
-            "{TARGETS}start-up-to: {}\ndelegable-up-to: {}\nrules:\n  cosign: {{human: {}, agent: 1}}\n  promote: {{human: {}, agent: 1}}",
-            says.start_up_to, says.delegable_up_to, says.humans_cosign, says.humans_promote
+            "{groups}{targets}start-up-to: {}\ndelegable-up-to: {}\nrules:\n  cosign: {}\n  promote: {}",
+            says.start_up_to,
+            says.delegable_up_to,
+            rule(says.humans_cosign, says.cosigned_from),
+            rule(says.humans_promote, &[])
         ));
         let book = Rulebook { version, previous: Some(before.name), ..book };
         let file = PolicyFile { name: book.digest(), previous: book.previous, says };
@@ -276,7 +305,7 @@ enum Carries {
 }
 
 /// The number of a policy file that was there before; smaller ones are [`Stage::variant`]s.
-const OLDEST: u8 = 11;
+const OLDEST: u8 = 14;
 
 fn rounds() -> impl Strategy<Value = Vec<Round>> {
     let route = || prop_oneof![16 => Just(Route::Push), 1 => Just(Route::Foreign), 3 => Just(Route::StopRef)];

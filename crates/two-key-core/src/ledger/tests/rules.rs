@@ -207,6 +207,25 @@ fn hardware_counts_only_enrolled_and_touched() {
     assert_eq!(s.phase("L1"), Phase::Halted, "stops ask for no hardware");
 }
 
+#[test]
+fn verified_counts_only_where_the_authenticator_checked_who_it_was() {
+    let l = lease("L1");
+    let rules = |word: &str| {
+        let rule = format!("rules: {{cosign: {{hardware: {word}}}}}");
+        rulebook().with(&rule).keys("user1", &[sk(1)]).keys("user2", &[sk(2)])
+    };
+    let touched = || who("user1").key(sk(1)).touched();
+    for word in ["true", "presence"] {
+        let mut s = Story::new(&rules(word));
+        s.proposes(&l).does(touched(), l.cosign()).does(who("user2").key(sk(2)).verified(), l.cosign());
+    }
+    let mut s = Story::new(&rules("verified"));
+    s.proposes(&l).refuses(touched(), l.cosign(), "hardware-required");
+    s.refuses(who("user1").key(ssh(1)).verified(), l.cosign(), "hardware-required");
+    s.does(touched().verified(), l.cosign()).does("cp14", l.cosign());
+    assert_eq!(s.phase("L1"), Phase::Authorized);
+}
+
 const SEPARATE: &str =
     "rules: {cosign: {separate-proposer: true}, promote: {separate-proposer: true}, policy: {separate-proposer: true}}";
 

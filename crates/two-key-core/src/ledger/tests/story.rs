@@ -88,6 +88,10 @@ impl Who {
         self.presence = Presence::Touched;
         self
     }
+    pub(super) fn verified(mut self) -> Self {
+        self.presence = Presence::Verified;
+        self
+    }
     pub(super) fn untouched(mut self) -> Self {
         self.presence = Presence::NotShown;
         self
@@ -196,11 +200,12 @@ pub(super) struct Paper {
     pub(super) id: &'static str,
     pub(super) target: &'static str,
     pub(super) repository: &'static str,
+    pub(super) artifacts: &'static [&'static str],
     pub(super) rest: String,
 }
 
 pub(super) fn lease(id: &'static str) -> Paper {
-    Paper { id, target: "web", repository: REPOSITORY, rest: String::new() }
+    Paper { id, target: "web", repository: REPOSITORY, artifacts: &["a"], rest: String::new() }
 }
 
 impl Paper {
@@ -213,13 +218,19 @@ impl Paper {
         self.rest.push('\n');
         self
     }
+    /// Rolls out other artifacts, each with the digest of its name.
+    pub(super) fn of(mut self, artifacts: &'static [&'static str]) -> Self {
+        self.artifacts = artifacts;
+        self
+    }
     pub(super) fn yaml(&self) -> String {
+        let artifact = |name: &&str| format!("{{name: {name}, digest: \"{}\"}}", Digest::of(name.as_bytes()));
         format!(
-            "two-key: 1\nlease: {}\nrepository: {}\nartifacts: [{{name: a, digest: \"{}\"}}]\ntarget: {}\n\
+            "two-key: 1\nlease: {}\nrepository: {}\nartifacts: [{}]\ntarget: {}\n\
              issued: 2026-11-23T00:00:00Z\nexpires: 2026-11-24T00:00:00Z\n{}",
             self.id,
             self.repository,
-            Digest::of(b"a"),
+            self.artifacts.iter().map(artifact).collect::<Vec<_>>().join(", "),
             self.target,
             self.rest
         )

@@ -72,6 +72,13 @@ schema_of_inner!(Parsed);
 #[derive(Debug, Clone)]
 pub(in crate::model) struct Parsed<T>(Result<T, String>);
 
+impl<T: TryFrom<String, Error: fmt::Display>> Parsed<T> {
+    /// Reads a text.
+    pub(in crate::model) fn of(text: &str) -> Self {
+        Self(T::try_from(text.to_owned()).map_err(|error| error.to_string()))
+    }
+}
+
 impl<'de, T: TryFrom<String, Error: fmt::Display>> Deserialize<'de> for Parsed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -366,6 +373,15 @@ impl Problems {
     }
 }
 
+/// Names that a later level may give a meaning to.
+const RESERVED: [&str; 4] = ["kind", "waves", "witness", "delay"];
+
+/// The same as an error where it is one: a name that is unknown here, and kept for later.
+fn reserved(message: &str) -> Option<String> {
+    let name = message.strip_prefix("unknown field `")?.split('`').next()?;
+    RESERVED.contains(&name).then(|| format!("`{name}` is reserved: a later format level may use it"))
+}
+
 /// What both documents begin with, whatever the level.
 #[derive(Deserialize)]
 struct Head {
@@ -438,6 +454,7 @@ fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
         let message = error.without_snippet().to_string();
         // The place is said once, by the problem.
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(before, _)| before);
+        let message = reserved(message).unwrap_or_else(|| message.to_owned());
         DocumentError::one(Reason::Malformed, place.line, place.column, message)
     })
 }

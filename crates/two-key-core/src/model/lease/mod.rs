@@ -38,10 +38,16 @@ pub struct Lease {
     pub issued: Timestamp,
     /// When the window closes; later than `issued`.
     pub expires: Timestamp,
-    /// Strictly increasing, the first below 100, the last 100.
+    /// Strictly increasing, the last 100; the first below 100, or the only one.
     pub tiers: Vec<Tier>,
+    /// What has to have completed on other targets before it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<After>,
     /// What the applier does when the window closes in the middle.
     pub on_expiry: OnExpiry,
+    /// Whether it is moved outside its target's windows too, by one more human.
+    #[serde(default)]
+    pub exception: Exception,
     /// The highest tier, in percent, to which an agent alone may promote; never 100.
     pub agent_alone_up_to: u8,
     /// All that a driver may touch or run for this lease.
@@ -81,6 +87,46 @@ pub struct Tier {
     pub bake: Span,
 }
 
+/// Whether a lease is moved outside windows too. Then each move takes the promote rule with one more human.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Exception {
+    /// `exception: true`.
+    Taken,
+    /// `exception: false`.
+    #[default]
+    NotTaken,
+}
+
+/// What has to have completed on another target before a lease starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct After {
+    /// The other target.
+    pub target: TargetId,
+    /// How far a lease has to be there.
+    pub state: AfterState,
+    /// What that lease has to have rolled out.
+    pub artifacts: AfterArtifacts,
+}
+
+/// How far a lease on another target has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AfterState {
+    /// It completed, and was not undone since.
+    Completed,
+}
+
+/// What a lease on another target has to have rolled out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AfterArtifacts {
+    /// Anything.
+    #[default]
+    Any,
+    /// At least the same artifacts, by name and digest.
+    Same,
+}
+
 /// What happens when a lease's window closes before it is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -114,6 +160,24 @@ pub struct DeclaredRisk {
 }
 
 impl Lease {
+    /// Its target, and those that it waits for.
+    pub fn targets(&self) -> impl Iterator<Item = &TargetId> {
+        std::iter::once(&self.target).chain(self.after.iter().map(|after| &after.target))
+    }
+
+    /// Whether it goes to all traffic in one step.
+    pub fn is_all_at_once(&self) -> bool {
+        self.tiers.first().is_some_and(|tier| tier.weight == 100)
+    }
+
+    /// Whether a lease rolled out what one that waits for it asks for.
+    pub fn is_what(&self, waiting: &Self, asks: &After) -> bool {
+        match asks.artifacts {
+            AfterArtifacts::Any => true,
+            AfterArtifacts::Same => waiting.artifacts.iter().all(|artifact| self.artifacts.contains(artifact)),
+        }
+    }
+
     /// The tier after the one at `index`, if there is one.
     pub fn tier_after(&self, index: usize) -> Option<Tier> {
         self.tiers.get(index + 1).copied()

@@ -3,10 +3,12 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Artifact, Change, DeclaredRisk, Lease, OnExpiry, Scope, Tier};
+use super::{
+    After, AfterArtifacts, AfterState, Artifact, Change, DeclaredRisk, Exception, Lease, OnExpiry, Scope, Tier,
+};
 use crate::model::{
     Digest, IntentId, LeaseId, Oid, Proposed, RepositoryId, TargetId,
-    document::{At, DocumentError, Entries, Leveled, Line, Moment, Problems, Span, Whole, Word, labels, parse},
+    document::{At, DocumentError, Entries, Flag, Leveled, Line, Moment, Problems, Span, Whole, Word, labels, parse},
 };
 
 /// The most tiers that a lease may have.
@@ -44,9 +46,15 @@ struct RawLease {
     issued: Word<Moment>,
     /// When the window closes: UTC, whole seconds.
     expires: Word<Moment>,
-    /// Weights that strictly increase, begin below 100 and end at 100; by default 5, 25, 100, each for 15 minutes.
-    #[schemars(length(min = 2, max = 20))]
+    /// Weights that strictly increase, begin below 100 and end at 100; by default 5, 25, 100, each for 15 minutes. The single tier
+    /// of 100 is for targets that allow `all-at-once`.
+    #[schemars(length(min = 1, max = 20))]
     tiers: Option<At<Vec<RawTier>>>,
+    /// What has to have completed on other targets before it starts.
+    after: Option<Vec<RawAfter>>,
+    /// Whether it is moved outside its target's windows too. Then each move takes the promote rule with one more human.
+    #[serde(default)]
+    exception: Flag,
     /// What happens when the window closes in the middle; by default `rollback`.
     on_expiry: Option<OnExpiry>,
     /// The highest weight in percent to which an agent alone may promote; by default 0.
@@ -102,6 +110,19 @@ struct RawTier {
     weight: At<Whole>,
     /// How long it is watched before the next tier, as in `15m`.
     bake: Word<Span>,
+}
+
+/// What has to have completed on another target.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "After")]
+struct RawAfter {
+    /// The other target.
+    target: Word<TargetId>,
+    /// How far a lease has to be there.
+    state: AfterState,
+    /// What that lease has to have rolled out; by default anything.
+    artifacts: Option<AfterArtifacts>,
 }
 
 /// All that a driver may touch or run.
@@ -171,6 +192,7 @@ fn check(raw: RawLease, problems: &mut Problems) -> Option<Lease> {
         problems.malformed(expires_at, "a lease says what will run: `change`, `artifacts`, or both");
     }
     let tiers = raw.tiers.map_or_else(|| Some(default_tiers()), |tiers| self::tiers(tiers, problems));
+    let after = after(raw.after.unwrap_or_default(), target.as_ref(), &artifacts, problems);
     let agent_alone = raw.agent_alone_up_to.map_or(Some(0), |n| problems.within("`agent-alone-up-to`", &n, 0..=99));
     let optional_line = |line: Option<Word<Line>>, problems: &mut Problems| problems.maybe(line).map(|Line(text)| text);
     let lease_parts = (
@@ -194,7 +216,9 @@ fn check(raw: RawLease, problems: &mut Problems) -> Option<Lease> {
         issued: issued?.0,
         expires: expires?.0,
         tiers: tiers?,
+        after,
         on_expiry: raw.on_expiry.unwrap_or(OnExpiry::Rollback),
+        exception: if raw.exception.0 { Exception::Taken } else { Exception::NotTaken },
         agent_alone_up_to: agent_alone?,
         scope,
         risk,
@@ -236,6 +260,27 @@ fn artifacts(raw: Vec<RawArtifact>, problems: &mut Problems) -> Vec<Artifact> {
     artifacts
 }
 
+fn after(raw: Vec<RawAfter>, own: Option<&TargetId>, artifacts: &[Artifact], problems: &mut Problems) -> Vec<After> {
+    let mut after: Vec<After> = Vec::new();
+    for entry in raw {
+        let place = entry.target.place;
+        let Some(target) = problems.word(entry.target) else { continue };
+        if own == Some(&target) {
+            problems
+                .malformed(place, format!("a lease on {target} cannot wait for a lease on {target}: it is its own"));
+        }
+        if after.iter().any(|other| other.target == target) {
+            problems.malformed(place, format!("the target {target} stands here twice"));
+        }
+        let same = entry.artifacts.unwrap_or_default();
+        if same == AfterArtifacts::Same && artifacts.is_empty() {
+            problems.malformed(place, "`artifacts: same` is said of a lease that has artifacts");
+        }
+        after.push(After { target, state: entry.state, artifacts: same });
+    }
+    after
+}
+
 fn default_tiers() -> Vec<Tier> {
     [5, 25, 100].into_iter().map(|weight| Tier { weight, bake: DEFAULT_BAKE }).collect()
 }
@@ -257,10 +302,8 @@ fn tiers(raw: At<Vec<RawTier>>, problems: &mut Problems) -> Option<Vec<Tier>> {
         }
         tiers.push(Tier { weight, bake });
     }
-    if tiers.len() == count
-        && (tiers.first().is_none_or(|tier| tier.weight == 100) || tiers.last().is_none_or(|tier| tier.weight != 100))
-    {
-        problems.malformed(raw.place, "tiers begin below 100 and end at 100");
+    if tiers.len() == count && tiers.last().is_none_or(|tier| tier.weight != 100) {
+        problems.malformed(raw.place, "tiers begin below 100 and end at 100, or are the single tier of 100");
     }
     Some(tiers)
 }

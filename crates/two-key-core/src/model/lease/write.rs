@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Lease;
+use super::{Exception, Lease};
 use crate::model::{FORMAT_LEVEL, document::emit};
 
 /// Names the schema for editors; seen from a file in `leases/`.
@@ -25,6 +25,14 @@ pub fn write(lease: &Lease) -> String {
         ("issued", json!(lease.issued.to_string())),
         ("expires", json!(lease.expires.to_string())),
         ("tiers", json!(lease.tiers)),
+    ]);
+    if !lease.after.is_empty() {
+        entries.push(("after", json!(lease.after)));
+    }
+    if lease.exception == Exception::Taken {
+        entries.push(("exception", json!(true)));
+    }
+    entries.extend([
         ("on-expiry", json!(lease.on_expiry)),
         ("agent-alone-up-to", json!(lease.agent_alone_up_to)),
         ("scope", json!(lease.scope)),

@@ -1,6 +1,6 @@
 //! The next policy proposal from the current one: keys come and go, everything else stays byte for byte.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use super::{Policy, Principal, Role, Rules, read, write};
 use crate::model::{Digest, PrincipalId, PublicKey, Reason, document::DocumentError};
@@ -60,7 +60,7 @@ fn change_keys(policy: &mut Policy, change: &Amendment) -> Result<(), DocumentEr
                 );
                 return Err(DocumentError::one(Reason::SameKey, 0, 0, message));
             }
-            let fresh = || Principal { role: *role, keys: Vec::new() };
+            let fresh = || Principal { role: *role, keys: Vec::new(), until: None, last_days: BTreeMap::new() };
             let principal = policy.principals.entry(name.clone()).or_insert_with(fresh);
             if principal.role != *role {
                 let (has, asked) = (principal.role.word(), role.word());
@@ -76,6 +76,7 @@ fn change_keys(policy: &mut Policy, change: &Amendment) -> Result<(), DocumentEr
             };
             let before = principal.keys.len();
             principal.keys.retain(|own| own.raw() != key.raw());
+            principal.last_days.remove(&key.raw());
             if principal.keys.len() == before {
                 return Err(cannot(format!("{name} has no such key")));
             }
@@ -98,10 +99,20 @@ fn change_keys(policy: &mut Policy, change: &Amendment) -> Result<(), DocumentEr
 /// Takes a principal out of the list, unless a rule or a target names it.
 fn remove(policy: &mut Policy, name: &PrincipalId) -> Result<(), DocumentError> {
     let Rules { cosign, promote, policy: change } = &policy.rules;
-    for (rule_name, rule) in [("cosign", cosign), ("promote", promote), ("policy", change)] {
-        if rule.agents.as_ref().is_some_and(|agents| agents.contains(name)) {
-            return Err(cannot(format!("the {rule_name} rule names {name}; take the name out of `agents` first")));
+    let own = policy.targets.iter().flat_map(|(target, known)| {
+        let rules = [("cosign", known.rules.cosign.as_ref()), ("promote", known.rules.promote.as_ref())];
+        rules.into_iter().filter_map(move |(name, rule)| Some((format!("{name} rule of {target}"), rule?)))
+    });
+    let all = [("cosign rule", cosign), ("promote rule", promote), ("policy rule", change)];
+    for (rule_name, rule) in all.map(|(name, rule)| (name.to_owned(), rule)).into_iter().chain(own) {
+        for (list, names) in [("agents", &rule.agents), ("humans", &rule.humans)] {
+            if names.as_ref().is_some_and(|names| names.contains(name)) {
+                return Err(cannot(format!("the {rule_name} names {name}; take the name out of `{list}` first")));
+            }
         }
+    }
+    if let Some((group, _)) = policy.groups.iter().find(|(_, members)| members.contains(name)) {
+        return Err(cannot(format!("{name} is in the group {group}; take the name out of it first")));
     }
     if let Some((target, _)) = policy.targets.iter().find(|(_, target)| target.applier.as_ref() == Some(name)) {
         return Err(cannot(format!("{name} is the applier of {target}; give the target another one first")));

@@ -2,8 +2,12 @@
 
 mod amend;
 mod gates;
+mod loosened;
+mod places;
 mod read;
+mod rules;
 mod thresholds;
+mod times;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +23,11 @@ use crate::model::refs;
 
 pub use amend::{Amendment, amend};
 pub use gates::*;
+pub use loosened::{Loosened, loosened};
+pub use places::{FromGroup, Groups, Unfilled, unfilled};
 pub use read::{read, schema};
 pub use thresholds::{Limit, Side, Threshold};
+pub use times::{Day, Days, Minute, Window, Zone};
 pub use write::{values, write};
 
 /// A valid policy. Valid means well formed and not below the floors; whether it is in force is the ledger's to say.
@@ -37,12 +44,16 @@ pub struct Policy {
     pub branch: String,
     /// Who has keys. No raw key stands twice, no name twice without regard to case.
     pub principals: BTreeMap<PrincipalId, Principal>,
-    /// Who must turn a key for what.
+    /// Names for several humans.
+    pub groups: Groups,
+    /// Who must turn a key for what, on every target that says nothing else.
     pub rules: Rules,
     /// A first tier up to this weight (percent) starts on the lease's own two keys plus one to begin.
     pub start_up_to: u8,
     /// The highest weight (percent, below 100) up to which leases may let an agent promote alone.
     pub delegable_up_to: u8,
+    /// When leases are moved forward, on every target that says nothing else; at any time if there is none.
+    pub windows: Vec<Window>,
     /// What can be rolled out to.
     pub targets: BTreeMap<TargetId, Target>,
     /// The chance that a healthy lease is stopped by a test, above 0 and below 1: shared among all gates, limits and tiers.
@@ -64,6 +75,12 @@ pub struct Principal {
     pub role: Role,
     /// The keys, at least one.
     pub keys: Vec<PublicKey>,
+    /// The last day on which any of them counts for what goes forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Day>,
+    /// The last days of single keys.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_days: BTreeMap<RawKey, Day>,
 }
 
 /// What a principal is.
@@ -100,6 +117,15 @@ pub struct Rules {
     pub policy: Rule,
 }
 
+/// The rules of one target; none means the policy's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TargetRules {
+    /// Who authorizes a lease there.
+    pub cosign: Option<Rule>,
+    /// Who raises a weight there, resumes, and starts above `start-up-to`.
+    pub promote: Option<Rule>,
+}
+
 /// How many principals of each role must turn a key, and which votes count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -108,8 +134,12 @@ pub struct Rule {
     pub human: u8,
     /// How many agents.
     pub agent: u8,
+    /// Which humans count; none means every human.
+    pub humans: Option<BTreeSet<PrincipalId>>,
     /// Which agents count; none means every agent.
     pub agents: Option<BTreeSet<PrincipalId>>,
+    /// Of the humans, at least so many from each group, by distinct persons; together no more than `human`.
+    pub from: Vec<FromGroup>,
     /// Which human signatures count.
     pub hardware: Hardware,
     /// Which human signatures count.
@@ -118,13 +148,15 @@ pub struct Rule {
     pub separate_proposer: SeparateProposer,
 }
 
-/// Whether a rule counts humans only by a hardware key's signature with the user-presence flag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether a rule counts humans only by a hardware key's signature, whose flags say that its secret stays where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Hardware {
-    /// `hardware: true`.
-    Required,
     /// `hardware: false`.
     NotRequired,
+    /// `hardware: true`, or `presence`: somebody touched it.
+    Presence,
+    /// `hardware: verified`: it checked who that was, too.
+    Verified,
 }
 
 /// Whether a rule counts humans only by a signature made for this purpose.
@@ -154,8 +186,26 @@ pub struct Target {
     pub applier: Option<PrincipalId>,
     /// The gates that each tier must pass.
     pub gates: Vec<GateId>,
+    /// Who must turn a key for leases there, where that differs from the policy's rules.
+    pub rules: TargetRules,
+    /// Auto-halt limits of this target alone. They have to be measured, where the policy's own are for targets that measure them.
+    pub thresholds: BTreeMap<GateId, Threshold>,
+    /// When leases are moved forward there; none means the policy's.
+    pub windows: Vec<Window>,
+    /// Whether leases may go to all traffic in one step.
+    pub all_at_once: AllAtOnce,
     /// What becomes of traffic that somebody took off the candidate.
     pub drift_below: DriftBelow,
+}
+
+/// Whether leases on a target may have the single tier 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum AllAtOnce {
+    /// `all-at-once: true`.
+    Allowed,
+    /// `all-at-once: false`.
+    #[default]
+    Refused,
 }
 
 /// What an applier does with a candidate that is seen below what was applied last. Weight above it is always put back.
@@ -241,6 +291,21 @@ impl Policy {
     /// Every key with its principal.
     pub fn keys(&self) -> impl Iterator<Item = (&PrincipalId, &Principal, &PublicKey)> {
         self.principals.iter().flat_map(|(id, principal)| principal.keys.iter().map(move |key| (id, principal, key)))
+    }
+
+    /// Who authorizes leases on a target.
+    pub fn cosign_rule(&self, target: &TargetId) -> &Rule {
+        self.targets.get(target).and_then(|known| known.rules.cosign.as_ref()).unwrap_or(&self.rules.cosign)
+    }
+
+    /// Whether leases on a target may go to all traffic in one step.
+    pub fn all_at_once(&self, target: &TargetId) -> AllAtOnce {
+        self.targets.get(target).map_or(AllAtOnce::Refused, |known| known.all_at_once)
+    }
+
+    /// Who moves leases on a target forward.
+    pub fn promote_rule(&self, target: &TargetId) -> &Rule {
+        self.targets.get(target).and_then(|known| known.rules.promote.as_ref()).unwrap_or(&self.rules.promote)
     }
 
     /// The governed branch's full ref name.

@@ -1,20 +1,27 @@
 //! Policy reader: bytes → policy, in one place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::{
-    Band, Decimal, Deliberate, DriftBelow, Driver, Gate, Hardware, Policy, Principal, RiskPolicy, Role, Rule, Rules,
-    SeparateProposer, Target, Terms, Threshold,
+    AllAtOnce, Band, Decimal, DriftBelow, Driver, Gate, Policy, Principal, RiskPolicy, Role, Target, Terms, Threshold,
     gates::{self, RawGate},
+    rules::{self, People, RawRules, RawTargetRules},
     thresholds::{self, RawThreshold},
+    times::{self, Day, RawWindow},
 };
 use crate::model::{
-    Digest, GateId, PrincipalId, Proposed, PublicKey, Reason, RepositoryId, TargetId,
+    Digest, GateId, GroupId, PrincipalId, Proposed, PublicKey, Reason, RepositoryId, TargetId,
     document::{
-        At, DocumentError, Entries, Flag, Leveled, Line, Nullable, Place, Problems, Span, Whole, Word, labels, parse,
+        At, DocumentError, Entries, Flag, Leveled, Line, Nullable, Parsed, Problems, Span, Whole, Word, labels, parse,
     },
 };
 
@@ -39,7 +46,10 @@ struct RawPolicy {
     branch: Option<Word<Line>>,
     /// Who has keys.
     principals: At<Entries<PrincipalId, RawPrincipal>>,
-    /// Who must turn a key for what; by default one human and one agent.
+    /// Names for several humans; one may be in several groups.
+    #[schemars(with = "Option<Entries<GroupId, Vec<PrincipalId>>>")]
+    groups: Option<Entries<GroupId, At<Vec<Word<PrincipalId>>>>>,
+    /// Who must turn a key for what, on every target that says nothing else; by default one human and one agent.
     #[serde(default)]
     rules: RawRules,
     /// A first tier up to this weight starts on the lease's own two keys plus one to begin; by default 10.
@@ -48,6 +58,8 @@ struct RawPolicy {
     /// The weight up to which a lease may let an agent promote alone; by default 0.
     #[schemars(range(max = 99))]
     delegable_up_to: Option<At<Whole>>,
+    /// When leases are moved forward, on every target that says nothing else; by default at any time.
+    windows: Option<At<Vec<RawWindow>>>,
     /// What can be rolled out to.
     targets: Option<Entries<TargetId, RawTarget>>,
     /// The chance that a healthy lease is stopped by a test, shared among all gates, limits and tiers; by default 0.01.
@@ -78,46 +90,56 @@ impl Leveled for RawPolicy {
 struct RawPrincipal {
     /// The one role.
     role: Role,
+    /// The last day on which the keys count for what goes forward. They stop things for ever.
+    until: Option<Word<Day>>,
     /// Public keys: `ssh-ed25519 …`, `ecdsa-sha2-nistp256 …`, either as `sk-…@openssh.com …`, or `minisign …`.
     #[schemars(length(min = 1))]
-    keys: Vec<Word<PublicKey>>,
+    keys: Vec<At<RawListed>>,
 }
 
-/// The three rules.
-#[derive(Default, Deserialize, JsonSchema)]
+/// A public key, alone or with its last day.
+#[derive(JsonSchema)]
+#[schemars(rename = "ListedKey", untagged)]
+enum RawListed {
+    /// The key.
+    Bare(#[schemars(with = "PublicKey")] Parsed<PublicKey>),
+    /// The key, and the last day on which it counts for what goes forward.
+    Until(RawKeyUntil),
+}
+
+/// A public key with its last day.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Rules")]
-struct RawRules {
-    /// Who authorizes a lease.
-    cosign: Option<At<RawRule>>,
-    /// Who raises a weight, resumes, thaws, and starts above `start-up-to`.
-    promote: Option<At<RawRule>>,
-    /// Who changes the policy; two humans always suffice.
-    policy: Option<At<RawRule>>,
+#[schemars(rename = "KeyUntil")]
+struct RawKeyUntil {
+    /// The key.
+    key: Word<PublicKey>,
+    /// The last day on which it counts for what goes forward.
+    until: Word<Day>,
 }
 
-/// How many principals of each role must turn a key, and which votes count.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(rename = "Rule")]
-struct RawRule {
-    /// How many humans; by default 1.
-    #[schemars(range(max = 255))]
-    human: Option<At<Whole>>,
-    /// How many agents; by default 1.
-    #[schemars(range(max = 255))]
-    agent: Option<At<Whole>>,
-    /// Which agents count; by default all.
-    agents: Option<Vec<Word<PrincipalId>>>,
-    /// Whether a human counts only by a hardware key's signature with the user-presence flag.
-    #[serde(default)]
-    hardware: Flag,
-    /// Whether a human counts only by a signature made for this purpose.
-    #[serde(default)]
-    deliberate: Flag,
-    /// Whether the proposer must be known and does not count.
-    #[serde(default)]
-    separate_proposer: Flag,
+impl<'de> Deserialize<'de> for RawListed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawListed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a public key, or `{key: …, until: …}`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<RawListed, E> {
+                Ok(RawListed::Bare(Parsed::of(text)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawListed, A::Error> {
+                RawKeyUntil::deserialize(MapAccessDeserializer::new(map)).map(RawListed::Until)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// Something that can be rolled out to.
@@ -131,6 +153,16 @@ struct RawTarget {
     applier: Option<Word<PrincipalId>>,
     /// The gates that each tier must pass.
     gates: Option<Vec<Word<GateId>>>,
+    /// Who must turn a key for leases on this target; what is left out is the policy's.
+    #[serde(default)]
+    rules: RawTargetRules,
+    /// Auto-halt limits of this target alone, by metric. One that is not measured holds the target.
+    thresholds: Option<Entries<GateId, RawThreshold>>,
+    /// When leases are moved forward here; by default when the policy says.
+    windows: Option<At<Vec<RawWindow>>>,
+    /// Whether leases here may have the single tier 100; their start needs the promote rule.
+    #[serde(default)]
+    all_at_once: Flag,
     /// What becomes of traffic that somebody took off the candidate; by default it is kept off until a key is turned.
     drift_below: Option<DriftBelow>,
 }
@@ -216,7 +248,9 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
     let branch = raw.branch.map_or_else(|| Some("main".to_owned()), |branch| branch_name(branch, problems));
     let principals_at = raw.principals.place;
     let principals = principals(raw.principals.value, problems);
-    let rules = rules(raw.rules, principals_at, &principals, problems);
+    let groups = rules::groups(raw.groups.unwrap_or_default(), &principals, problems);
+    let people = People { principals: &principals, groups: &groups };
+    let rules = rules::rules(raw.rules, principals_at, people, problems);
     let start_up_to = percent("`start-up-to`", raw.start_up_to, 10, problems);
     let delegable_up_to = percent("`delegable-up-to`", raw.delegable_up_to, 0, problems);
     let false_alarms = raw.false_alarms.map_or(gates::USUAL_FALSE_ALARMS, |rate| {
@@ -230,12 +264,9 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
         .into_iter()
         .filter_map(|(place, name, gate)| Some((name, gates::gate(gate, place, problems)?)))
         .collect();
-    let thresholds: BTreeMap<GateId, Threshold> = problems
-        .unique(raw.thresholds.unwrap_or_default(), GateId::folded)
-        .into_iter()
-        .filter_map(|(place, name, threshold)| Some((name, thresholds::threshold(threshold, place, problems)?)))
-        .collect();
-    let targets = targets(raw.targets.unwrap_or_default(), &principals, &gates, problems);
+    let thresholds = self::thresholds(raw.thresholds, problems);
+    let windows = raw.windows.map(|windows| times::windows(windows, problems)).unwrap_or_default();
+    let targets = targets(raw.targets.unwrap_or_default(), people, &gates, problems);
     let risk = raw.risk.map(|risk| self::risk(risk, problems)).unwrap_or_default();
     let labels = labels(problems, raw.labels);
     Some(Policy {
@@ -244,9 +275,11 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
         previous,
         branch: branch?,
         principals,
+        groups,
         rules: rules?,
         start_up_to: start_up_to?,
         delegable_up_to: delegable_up_to?,
+        windows,
         targets,
         false_alarms,
         gates,
@@ -296,9 +329,14 @@ fn principals(raw: Entries<PrincipalId, RawPrincipal>, problems: &mut Problems) 
             problems.add(Reason::PolicyFloor, place, format!("{name} has no key; a principal has at least one"));
         }
         let mut keys = Vec::new();
-        for word in entry.keys {
-            let key_place = word.place;
+        let mut last_days = BTreeMap::new();
+        for At { value, place: key_place } in entry.keys {
+            let (word, day) = match value {
+                RawListed::Bare(value) => (At { value, place: key_place }, None),
+                RawListed::Until(listed) => (listed.key, problems.word(listed.until)),
+            };
             let Some(key) = problems.word(word) else { continue };
+            last_days.extend(day.map(|day| (key.raw(), day)));
             if let Some(owner) = owners.insert(key.raw().up_to_sign(), name.clone()) {
                 let message =
                     format!("this key is already {owner}'s; whatever its wrapping or sign, a key stands once");
@@ -310,106 +348,15 @@ fn principals(raw: Entries<PrincipalId, RawPrincipal>, problems: &mut Problems) 
             }
             keys.push(key);
         }
-        principals.insert(name, Principal { role: entry.role, keys });
+        let until = problems.maybe(entry.until);
+        principals.insert(name, Principal { role: entry.role, keys, until, last_days });
     }
     principals
 }
 
-fn rules(
-    raw: RawRules,
-    principals_at: Place,
-    principals: &BTreeMap<PrincipalId, Principal>,
-    problems: &mut Problems,
-) -> Option<Rules> {
-    let mut one = |name: &str, raw: Option<At<RawRule>>| {
-        let place = raw.as_ref().map_or(principals_at, |raw| raw.place);
-        let rule = rule(raw.map(|raw| raw.value).unwrap_or_default(), principals, problems)?;
-        floor(name, &rule, place, problems);
-        Some((rule, place))
-    };
-    let (cosign, promote, policy) = (one("cosign", raw.cosign), one("promote", raw.promote), one("policy", raw.policy));
-    let (policy, place) = policy?;
-    satisfiable(&policy, place, principals, problems);
-    Some(Rules { cosign: cosign?.0, promote: promote?.0, policy })
-}
-
-fn rule(raw: RawRule, principals: &BTreeMap<PrincipalId, Principal>, problems: &mut Problems) -> Option<Rule> {
-    let mut count = |what: &str, number: Option<At<Whole>>| {
-        number.map_or(Some(1), |number| problems.within::<u8>(what, &number, 0..=255))
-    };
-    let (human, agent) = (count("`human`", raw.human), count("`agent`", raw.agent));
-    let agents = raw.agents.map(|words| agents(words, principals, problems));
-    Some(Rule {
-        human: human?,
-        agent: agent?,
-        agents,
-        hardware: if raw.hardware.0 { Hardware::Required } else { Hardware::NotRequired },
-        deliberate: if raw.deliberate.0 { Deliberate::Required } else { Deliberate::NotRequired },
-        separate_proposer: if raw.separate_proposer.0 {
-            SeparateProposer::Required
-        } else {
-            SeparateProposer::NotRequired
-        },
-    })
-}
-
-fn agents(
-    words: Vec<Word<PrincipalId>>,
-    principals: &BTreeMap<PrincipalId, Principal>,
-    problems: &mut Problems,
-) -> BTreeSet<PrincipalId> {
-    let mut agents = BTreeSet::new();
-    for word in words {
-        let place = word.place;
-        let Some(name) = problems.word(word) else { continue };
-        if principals.get(&name).is_none_or(|principal| principal.role != Role::Agent) {
-            problems.malformed(place, format!("{name} is no agent among the principals"));
-        }
-        if !agents.insert(name) {
-            problems.malformed(place, "this agent stands here twice");
-        }
-    }
-    agents
-}
-
-/// What no policy can lower.
-fn floor(name: &str, rule: &Rule, place: Place, problems: &mut Problems) {
-    let both = rule.human >= 1 && rule.agent >= 1;
-    let (good, needs) = if name == "policy" {
-        (both || rule.human >= 2, "one human and one agent, or two humans")
-    } else {
-        (both, "one human and one agent")
-    };
-    if !good {
-        let message =
-            format!("the {name} rule has human {}, agent {}; it needs at least {needs}", rule.human, rule.agent);
-        problems.add(Reason::PolicyFloor, place, message);
-    }
-}
-
-/// A policy that nobody could ever change is refused.
-fn satisfiable(rule: &Rule, place: Place, principals: &BTreeMap<PrincipalId, Principal>, problems: &mut Problems) {
-    let hardware = |principal: &Principal| {
-        rule.hardware == Hardware::NotRequired || principal.keys.iter().any(crate::model::PublicKey::is_hardware)
-    };
-    let humans = principals.values().filter(|p| p.role == Role::Human && hardware(p)).count();
-    let counted = |name: &PrincipalId| rule.agents.as_ref().is_none_or(|agents| agents.contains(name));
-    let agents = principals.iter().filter(|(name, p)| p.role == Role::Agent && counted(name)).count();
-    let by_rule = humans >= usize::from(rule.human) && agents >= usize::from(rule.agent);
-    if !by_rule && humans < usize::from(rule.human.max(2)) {
-        let message = format!(
-            "nobody could ever change this policy: its policy rule needs human {}, agent {} (or {} humans), and there are {humans} and {agents} who count",
-            rule.human,
-            rule.agent,
-            rule.human.max(2)
-        );
-        problems.add(Reason::PolicyFloor, place, message);
-    }
-}
-
 fn targets(
     raw: Entries<TargetId, RawTarget>,
-    principals: &BTreeMap<PrincipalId, Principal>,
+    people: People<'_>,
     gates: &BTreeMap<GateId, Gate>,
     problems: &mut Problems,
 ) -> BTreeMap<TargetId, Target> {
@@ -418,7 +365,7 @@ fn targets(
         let applier_at = entry.applier.as_ref().map(|word| word.place);
         let applier = problems.maybe(entry.applier);
         if let (Some(applier), Some(place)) = (&applier, applier_at)
-            && principals.get(applier).is_none_or(|principal| principal.role != Role::Applier)
+            && people.principals.get(applier).is_none_or(|principal| principal.role != Role::Applier)
         {
             problems.malformed(place, format!("{applier} is no applier among the principals"));
         }
@@ -434,10 +381,26 @@ fn targets(
             }
             named.push(gate);
         }
+        let rules = rules::target_rules(&name, entry.rules, people, problems);
+        let thresholds = self::thresholds(entry.thresholds, problems);
         let drift_below = entry.drift_below.unwrap_or_default();
-        targets.insert(name, Target { driver: entry.driver, applier, gates: named, drift_below });
+        let all_at_once = if entry.all_at_once.0 { AllAtOnce::Allowed } else { AllAtOnce::Refused };
+        let windows = entry.windows.map(|windows| times::windows(windows, problems)).unwrap_or_default();
+        let driver = entry.driver;
+        targets.insert(
+            name,
+            Target { driver, applier, gates: named, rules, thresholds, windows, all_at_once, drift_below },
+        );
     }
     targets
+}
+
+fn thresholds(raw: Option<Entries<GateId, RawThreshold>>, problems: &mut Problems) -> BTreeMap<GateId, Threshold> {
+    problems
+        .unique(raw.unwrap_or_default(), GateId::folded)
+        .into_iter()
+        .filter_map(|(place, name, threshold)| Some((name, thresholds::threshold(threshold, place, problems)?)))
+        .collect()
 }
 
 fn risk(raw: RawRisk, problems: &mut Problems) -> RiskPolicy {

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Deliberate, DriftBelow, Hardware, Policy, Principal, RiskPolicy, Rule, SeparateProposer, Target, Terms,
+    AllAtOnce, Deliberate, DriftBelow, Hardware, Policy, Principal, RiskPolicy, Rule, SeparateProposer, Target, Terms,
     USUAL_FALSE_ALARMS,
 };
-use crate::model::{FORMAT_LEVEL, document::emit};
+use crate::model::{FORMAT_LEVEL, PublicKey, document::emit};
 
 /// Names the schema for editors; seen from `.two-key/policy.yaml`.
 const FIRST_LINE: &str = "# yaml-language-server: $schema=policy.schema.json";
@@ -24,6 +24,12 @@ pub fn write(policy: &Policy) -> String {
         ("start-up-to", json!(policy.start_up_to)),
         ("delegable-up-to", json!(policy.delegable_up_to)),
     ];
+    if !policy.groups.is_empty() {
+        entries.insert(6, ("groups", json!(policy.groups)));
+    }
+    if !policy.windows.is_empty() {
+        entries.push(("windows", json!(policy.windows)));
+    }
     let optional = [
         ("targets", targets(policy)),
         ("false-alarms", json!(Some(policy.false_alarms).filter(|rate| *rate != USUAL_FALSE_ALARMS))),
@@ -40,10 +46,12 @@ pub fn write(policy: &Policy) -> String {
 /// Everything that a policy says, in the words of the file: section, then name, then what is said of it.
 pub fn values(policy: &Policy) -> Value {
     json!({
+        "groups": policy.groups,
         "rules": rules(policy),
         "start-up-to": policy.start_up_to,
         "delegable-up-to": policy.delegable_up_to,
         "false-alarms": policy.false_alarms,
+        "windows": policy.windows,
         "principals": principals(policy),
         "targets": targets(policy),
         "gates": policy.gates,
@@ -64,7 +72,17 @@ pub(super) fn principals_block(policy: &Policy) -> String {
 }
 
 fn principals(policy: &Policy) -> Value {
-    let entry = |principal: &Principal| json!({"role": principal.role, "keys": principal.keys});
+    let entry = |principal: &Principal| {
+        let key = |key: &PublicKey| match principal.last_days.get(&key.raw()) {
+            Some(day) => json!({"key": key, "until": day}),
+            None => json!(key),
+        };
+        let mut entry = json!({"role": principal.role, "keys": principal.keys.iter().map(key).collect::<Vec<_>>()});
+        if let (Value::Object(entry), Some(until)) = (&mut entry, principal.until) {
+            entry.insert("until".to_owned(), json!(until));
+        }
+        entry
+    };
     Value::Object(policy.principals.iter().map(|(id, principal)| (id.to_string(), entry(principal))).collect())
 }
 
@@ -75,15 +93,26 @@ fn rules(policy: &Policy) -> Value {
 
 fn rule(rule: &Rule) -> Value {
     let flags = [
-        ("hardware", rule.hardware == Hardware::Required),
         ("deliberate", rule.deliberate == Deliberate::Required),
         ("separate-proposer", rule.separate_proposer == SeparateProposer::Required),
     ];
     let mut map = Map::new();
     map.insert("human".to_owned(), json!(rule.human));
     map.insert("agent".to_owned(), json!(rule.agent));
+    if let Some(humans) = &rule.humans {
+        map.insert("humans".to_owned(), json!(humans));
+    }
+    if !rule.from.is_empty() {
+        let from = rule.from.iter().map(|from| (from.group.to_string(), json!(from.count)));
+        map.insert("from".to_owned(), Value::Object(from.collect()));
+    }
     if let Some(agents) = &rule.agents {
         map.insert("agents".to_owned(), json!(agents));
+    }
+    match rule.hardware {
+        Hardware::NotRequired => {}
+        Hardware::Presence => drop(map.insert("hardware".to_owned(), json!(true))),
+        Hardware::Verified => drop(map.insert("hardware".to_owned(), json!("verified"))),
     }
     map.extend(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| (name.to_owned(), json!(true))));
     Value::Object(map)
@@ -97,6 +126,21 @@ fn target(target: &Target) -> Value {
     }
     if !target.gates.is_empty() {
         map.insert("gates".to_owned(), json!(target.gates));
+    }
+    let own = [("cosign", &target.rules.cosign), ("promote", &target.rules.promote)];
+    let own: Map<_, _> =
+        own.into_iter().filter_map(|(name, own)| Some((name.to_owned(), rule(own.as_ref()?)))).collect();
+    if !own.is_empty() {
+        map.insert("rules".to_owned(), Value::Object(own));
+    }
+    if !target.thresholds.is_empty() {
+        map.insert("thresholds".to_owned(), json!(target.thresholds));
+    }
+    if !target.windows.is_empty() {
+        map.insert("windows".to_owned(), json!(target.windows));
+    }
+    if target.all_at_once == AllAtOnce::Allowed {
+        map.insert("all-at-once".to_owned(), json!(true));
     }
     if target.drift_below != DriftBelow::default() {
         map.insert("drift-below".to_owned(), json!(target.drift_below));

@@ -31,10 +31,10 @@ fn keys() -> [P256; 3] {
 #[test]
 fn each_form_of_key_verifies_and_is_one_raw_key() {
     let raw = PublicKey::from_ssh_blob(&keys()[0].public()).unwrap().raw();
-    for (key, presence) in keys().into_iter().zip([Presence::None, Presence::Touched, Presence::Touched]) {
+    for (key, presence) in keys().into_iter().zip([Presence::None, Presence::Touched, Presence::Verified]) {
         let public = PublicKey::parse(&key.line()).unwrap();
         assert_eq!((public.line(), public.blob(), public.raw()), (key.line(), key.public(), raw));
-        assert_eq!(public.is_hardware(), presence == Presence::Touched);
+        assert_eq!(public.is_hardware(), presence != Presence::None);
         let blob = key.blob("two-key", MESSAGE);
         assert_eq!(SshSig::from_blob(&blob).unwrap().key(), &public);
         assert_eq!(verify(&blob), Ok(presence));
@@ -45,7 +45,9 @@ fn each_form_of_key_verifies_and_is_one_raw_key() {
 
 #[test]
 fn presence_is_what_the_flags_say_and_flags_are_signed() {
-    for (flags, presence) in [(0, Presence::NotShown), (1, Presence::Touched), (4, Presence::NotShown)] {
+    for (flags, presence) in
+        [(0, Presence::NotShown), (1, Presence::Touched), (4, Presence::NotShown), (5, Presence::Verified)]
+    {
         for form in [Form::Authenticator { flags }, Form::Browser(Browser { flags, ..PHONE })] {
             let key = P256::new(3, form);
             let mut blob = key.blob("two-key", MESSAGE);
@@ -124,13 +126,13 @@ fn a_browser_must_have_been_asked_for_this_message() {
         verify(&P256::new(3, Form::Browser(browser)).blob("two-key", MESSAGE))
     };
     let text = |client_data: &'static str| signed(&|browser| browser.client_data = client_data);
-    assert_eq!(signed(&|_| ()), Ok(Presence::Touched));
+    assert_eq!(signed(&|_| ()), Ok(Presence::Verified));
     // Older browsers say nothing of frames; others say more.
     for honest in [
         "{\"type\":\"webauthn.get\",\"challenge\":\"CHALLENGE\",\"origin\":\"https://two-key.example\"}",
         "{\"type\":\"webauthn.get\",\"challenge\":\"CHALLENGE\",\"origin\":\"https://two-key.example\",\"x\":{}}",
     ] {
-        assert_eq!(text(honest), Ok(Presence::Touched), "{honest}");
+        assert_eq!(text(honest), Ok(Presence::Verified), "{honest}");
     }
     for (what, client_data) in [
         ("enrolment", PHONE.client_data.replace(".get", ".create")),
@@ -150,7 +152,7 @@ fn a_browser_must_have_been_asked_for_this_message() {
     assert_eq!(signed(&|browser| browser.flags = 0x85), Err(Reason::BadSignature), "extensions that are not there");
     assert_eq!(signed(&|browser| browser.extensions = b"\xa0"), Err(Reason::BadSignature), "extensions not announced");
     let extended = |browser: &mut Browser| (browser.flags, browser.extensions) = (0x85, b"\xa0");
-    assert_eq!(signed(&extended), Ok(Presence::Touched));
+    assert_eq!(signed(&extended), Ok(Presence::Verified));
     for origin in ["", "https://a\"b", "https://a\\b", "https://a b", "https://a\nb"] {
         let client_data: &str = PHONE.client_data.replace(PHONE.origin, origin).leak();
         let change = |browser: &mut Browser| (browser.origin, browser.client_data) = (origin, client_data);
@@ -182,5 +184,5 @@ fn types_do_not_mix() {
     }
     // One type of key, two of signature: another application is another key.
     assert_eq!(with(&authenticator, &browser), Err(Reason::BadSignature));
-    assert_eq!(with(&browser, &browser), Ok(Presence::Touched));
+    assert_eq!(with(&browser, &browser), Ok(Presence::Verified));
 }

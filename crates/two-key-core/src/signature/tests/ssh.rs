@@ -24,13 +24,13 @@ fn presence_is_what_the_flags_say_and_flags_are_signed() {
         (0, Presence::NotShown),
         (1, Presence::Touched),
         (4, Presence::NotShown),
-        (5, Presence::Touched),
+        (5, Presence::Verified),
         (0xfe, Presence::NotShown),
         (0x09, Presence::Copied),
         (0x11, Presence::Copied),
         (0x1d, Presence::Copied),
         (0x18, Presence::NotShown),
-        (0xe7, Presence::Touched),
+        (0xe7, Presence::Verified),
         (0xff, Presence::Copied),
     ] {
         let blob = Key::hardware(1, flags).blob("two-key", MESSAGE);

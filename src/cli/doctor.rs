@@ -19,7 +19,9 @@ use super::{
     mend::Mend,
     remotes::upstream,
     session::{Root, Session, Which},
-    terminal, turn,
+    terminal,
+    tidy::Tidying,
+    turn,
 };
 
 /// How long an applier may take to record a transition that is in force. Seconds; its default for `max-staleness`.
@@ -93,6 +95,9 @@ impl Chart {
         self.advice.push(Complaint { check, message: message.into(), mend: mend.into(), fix: None });
     }
 }
+
+/// Labels that nobody needs any more, and that cost more than to take them away.
+const MANY_LABELS: usize = 100;
 
 /// Looks at everything and prints what is wrong.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
@@ -243,6 +248,11 @@ fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
     }
     if let Some((name, tip)) = &upstream {
         upstream_checks(chart, session, name, *tip)?;
+    }
+    let spent = Tidying::of(session)?.spent_labels()?;
+    if spent >= MANY_LABELS {
+        let message = format!("{spent} labels are of leases that ended long ago; each costs every push and fetch");
+        chart.advise("tidy", message, "git two-key tidy");
     }
     if session.repo.worktree().is_some() {
         let tags = turn::tags::false_tags(&session.repo, &session.state, upstream.map(|(_, tip)| tip))?;

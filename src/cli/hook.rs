@@ -152,6 +152,18 @@ fn pre_receive() -> Result<(), Failure> {
     }
 }
 
+/// Judges moves of refs here as if they were pushed, and lets Git make them if they are admitted.
+pub(super) fn admit_here(repository: &Repository, refs: &[PushedRef]) -> Result<(), Failure> {
+    let root = configured_root(repository).map_err(Failure::Undecided)?;
+    match decide(repository, refs, root, Side::Server, None) {
+        Outcome::Judged(judged) => {
+            say(&judged.verdict)?;
+            admit(repository, &judged.push, refs)
+        }
+        Outcome::Undecided(refusal) => Err(Failure::Undecided(refusal)),
+    }
+}
+
 /// Remembers what was admitted until Git moves the refs.
 fn admit(repository: &Repository, push: &Push, refs: &[PushedRef]) -> Result<(), Failure> {
     // Stop refs under their commits' names need no verdict to be moved, so a full disk does not hold them up.

@@ -46,6 +46,7 @@ mod steps;
 mod subject;
 mod sync;
 mod terminal;
+mod tidy;
 mod trust;
 mod turn;
 mod undo;
@@ -135,6 +136,7 @@ verbs! {
     #[command(visible_alias = "push")]
     Sync(sync::Args) => sync::run, |args| args.format;
     Undo(undo::Args) => undo::run, |args| args.format;
+    Tidy(tidy::Args) => tidy::run;
     New(Box<new::Args>) => new::run, |args| args.format();
     #[command(visible_alias = "sign-lease")]
     Sign(sign::Args) => sign::run, |args| args.format();

@@ -13,7 +13,7 @@ use crate::{
     gate::{Evidence, Subject},
     git::{Base, GitError, Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
     inbox::{self, NoteText, Overlay},
-    ledger::{self, Entry, Resolution, State, StepReport},
+    ledger::{self, Entry, Group, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
     report::{Beside, Happened, RefusalReason, RefusalView},
     signature::Cosignature,
@@ -320,9 +320,11 @@ impl Session {
         Ok(ours.votes.into_iter().filter(|vote| !is_there(vote)).collect())
     }
 
-    /// The notes of the policy's people.
+    /// The notes of the policy's people in which something could count.
     fn notes_under(&self, prefix: &str) -> Result<Vec<Note>, Failure> {
-        Ok(self.repo.notes(prefix, |name| self.state.policy().get().principals.contains_key(name))?)
+        let is_known = |name: &PrincipalId| self.state.policy().get().principals.contains_key(name);
+        let open = self.state.group(&Group::Open);
+        Ok(self.repo.notes_that_could_count(prefix, is_known, &open, &self.memory)?)
     }
 
     fn fetched_notes(&self) -> Result<Vec<Note>, Failure> {

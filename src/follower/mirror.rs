@@ -184,7 +184,8 @@ impl Mirror {
         match accepted {
             // Whatever this process has accepted since continues that.
             Some(accepted) if self.state.tip() == self.root && accepted != self.root => {
-                self.fold(accepted).map_err(Refusal::from)
+                self.state = Arc::new(self.repository.held_state(self.root, accepted)?);
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// The version, and a digest of all that this program was built of: another build may have other rules.
-const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("TWO_KEY_BUILD"));
+pub(super) const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("TWO_KEY_BUILD"));
 /// The file with what is new, and how many records it may have.
 const RECENT: &str = "checkpoint";
 const MAX_RECENT: usize = 512;
@@ -103,7 +103,8 @@ pub(super) enum Nothing {
     Foreign,
 }
 
-fn folder(repository: &Repository) -> PathBuf {
+/// Where things are remembered.
+pub(super) fn folder(repository: &Repository) -> PathBuf {
     repository.common_dir().join("two-key")
 }
 
@@ -523,7 +524,7 @@ fn write_table(folder: &Path, records: &BTreeMap<String, Vec<u8>>) -> io::Result
 }
 
 /// A file that is a table's unless it gets another name: what a process that was killed left behind is removed as such.
-fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+pub(super) fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     Access::to(folder)?.file(folder, OTHERS)
 }
 

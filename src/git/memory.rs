@@ -150,6 +150,14 @@ impl Repository {
         Ok(ledger)
     }
 
+    /// The state at a tip, all of it held: whoever lives long must not find out later that what was remembered has gone bad.
+    pub fn held_state(&self, root: Oid, tip: Oid) -> Result<State, Refusal> {
+        let memory = Memory::of(self, root);
+        let state = self.ledger(&memory, tip, &mut |_, _, _| ()).map_err(Stuck::refusal)?.state.held();
+        memory.sound()?;
+        Ok(state)
+    }
+
     /// The ledger at a tip; remembered is where it is settled, which is what a remote has: what is only here may be taken back.
     pub fn ledger_beside(&self, memory: &Memory, tip: Oid, settled: Oid, told: Told<'_>) -> Result<Ledger, Stuck> {
         if tip == settled {

@@ -131,7 +131,8 @@ impl Repository {
                 _ => here.get(&name).map_or(Standing::AsTold, |here| standing(*here, pushed.old)),
             };
             let facts = match (&place, pushed.new, &ledger.excess) {
-                (_, None, _) | (Place::Other, ..) => Facts::Nothing,
+                (Place::Other, ..) => Facts::Nothing,
+                (place, None, _) => self.facts_of_deleted(&mut objects, place, &ledger)?,
                 (_, Some(_), Some(excess)) => Facts::Unfit(excess.clone()),
                 (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone(),
                 (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing,
@@ -311,6 +312,20 @@ impl Repository {
             return Err(too_many_commits("the new history of the push"));
         }
         Ok(())
+    }
+
+    /// What is to be known of a ref that is deleted.
+    fn facts_of_deleted(&self, objects: &mut Objects, place: &Place, ledger: &Ledger) -> Result<Facts, GitError> {
+        let state = ledger.after.as_deref();
+        Ok(match place {
+            Place::Tag { lease, .. } => {
+                let last = state.and_then(|state| state.lease(lease)).and_then(|lease| lease.transitions.last());
+                let links = last.map(|last| objects.links(last.commit)).transpose()?;
+                Facts::Committed(links.and_then(|links| i64::try_from(links.committer_time).ok()))
+            }
+            Place::Stop { id, .. } if objects.is_commit(*id)? => Facts::Stop(Some(objects.open_one(*id)?)),
+            _ => Facts::Nothing,
+        })
     }
 
     /// What is to be known of a ref that is not the governed branch.

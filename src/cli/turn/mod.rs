@@ -29,6 +29,7 @@ pub use flags::{Delivery, Flags, To};
 pub use forward::{Ask, Carried, pinned, proposing, turn};
 pub use join::{Local, counted, join};
 pub use propose::Proposal;
+pub use push::words_of;
 pub use stop::stop;
 
 /// The local clock, which only refuses what the server's clock would refuse too.

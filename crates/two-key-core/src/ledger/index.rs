@@ -243,6 +243,12 @@ impl LeaseIndex {
         Self { held: BTreeMap::new(), under: Some(Under::Index(Arc::clone(index))) }
     }
 
+    /// The same without anything that lies elsewhere.
+    pub(in crate::ledger) fn held(&self) -> Self {
+        let held = self.all().into_iter().map(|(id, entry)| (id.to_owned(), Arc::new(entry.clone()))).collect();
+        Self { held, under: None }
+    }
+
     /// Those that may differ from what lies elsewhere; all of them where nothing does.
     pub(in crate::ledger) fn changed(&self) -> impl Iterator<Item = (&str, &LeaseEntry)> {
         self.held.iter().map(|(id, entry)| (id.as_str(), entry.as_ref()))

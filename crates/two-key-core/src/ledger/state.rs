@@ -190,6 +190,12 @@ impl State {
         self
     }
 
+    /// The same state, of whose leases all is held.
+    #[must_use]
+    pub fn held(&self) -> Self {
+        Self { index: Arc::new(self.index.held()), ..self.clone() }
+    }
+
     /// The same state above this one: nothing of what is known of leases is copied, and what changes is told apart.
     #[must_use]
     pub fn above(&self) -> Self {

@@ -54,6 +54,9 @@ pub struct Policy {
     pub delegable_up_to: u8,
     /// When leases are moved forward, on every target that says nothing else; at any time if there is none.
     pub windows: Vec<Window>,
+    /// How long a lease keeps its labels after it has ended.
+    #[serde(default = "usual_keep", skip_serializing_if = "is_usual_keep")]
+    pub keep: Span,
     /// What can be rolled out to.
     pub targets: BTreeMap<TargetId, Target>,
     /// The chance that a healthy lease is stopped by a test, above 0 and below 1: shared among all gates, limits and tiers.
@@ -66,6 +69,18 @@ pub struct Policy {
     pub risk: RiskPolicy,
     /// Free text for people.
     pub labels: Labels,
+}
+
+/// How long labels are kept where the policy does not say it, and the shortest that it may say.
+pub const USUAL_KEEP: Span = Span::seconds(90 * 86_400);
+pub(super) const LEAST_KEEP: Span = Span::seconds(86_400);
+
+const fn usual_keep() -> Span {
+    USUAL_KEEP
+}
+
+fn is_usual_keep(keep: &Span) -> bool {
+    *keep == USUAL_KEEP
 }
 
 /// Somebody or something with keys.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -32,7 +33,7 @@ use super::{
 };
 
 /// What a tick saw and did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Report {
     /// The agent.
     pub agent: PrincipalId,
@@ -52,7 +53,7 @@ pub struct Report {
 }
 
 /// What a tick decided about one lease.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LeaseReport {
     /// The lease.
     pub lease: LeaseId,

@@ -10,7 +10,7 @@ use crate::{
     gate::{Measure, health::unmeasurable},
     inbox::{self, Overlay, Plan},
     ledger::{self, LeaseState, Phase, PinnedTerms, State},
-    model::{LeaseId, PrincipalId, PublicKey, Reason, Refusal, TargetId, lease::Lease},
+    model::{LeaseId, Percent, PrincipalId, PublicKey, Reason, Refusal, TargetId, lease::Lease},
 };
 
 use super::decide::{Turn, Watched};
@@ -95,7 +95,7 @@ pub(super) fn watched(entry: &LeaseState, tier: usize, seen: Option<&Observation
         let message = format!("{applier} has not seen step {step} of the lease yet");
         return Watched::Nothing(message);
     }
-    let percent = |basis_points: u32| format!("{} %", f64::from(basis_points) / 100.0);
+    let percent = |basis_points: u32| format!("{} %", Percent::of(basis_points));
     let there = record.observed_bp.map_or("an unknown weight".to_owned(), percent);
     let why = record.message.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     let in_place = record.observed_bp == Some(wanted)

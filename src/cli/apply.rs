@@ -97,9 +97,8 @@ pub(super) fn say(format: Format, report: &Report) {
 
 /// A line a target.
 fn text(report: &Report) -> String {
-    let percent = |basis_points: u32| f64::from(basis_points) / 100.0;
     let line = |(target, seen): (&crate::model::TargetId, &crate::reconciler::TargetReport)| {
-        let observed = seen.observed_bp.map_or("unknown".to_owned(), |weight| format!("{} %", percent(weight)));
+        let observed = seen.observed.map_or("unknown".to_owned(), |weight| format!("{weight} %"));
         // After a rollback it is an older lease's weight that is there.
         let observed = match seen.observed_lease.as_ref().filter(|lease| seen.lease.as_ref() != Some(*lease)) {
             Some(other) => format!("{observed} of {other}"),
@@ -107,7 +106,7 @@ fn text(report: &Report) -> String {
         };
         let line = match &seen.lease {
             Some(lease) => {
-                format!("{target}: {lease} desired {} %, observed {observed}, {}", percent(seen.desired_bp), seen.doing)
+                format!("{target}: {lease} desired {} %, observed {observed}, {}", seen.desired, seen.doing)
             }
             None => format!("{target}: nothing to do"),
         };

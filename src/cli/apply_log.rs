@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     follower::records::{Doing, RecordedEvent},
     ledger::EventKind,
-    model::{Refusal, TargetId},
+    model::{Percent, Refusal, TargetId},
     reconciler::{Report, TargetReport},
 };
 
@@ -60,36 +60,36 @@ impl Log {
 /// What happened at a target, also where it looks as it did before.
 fn happened(one: &RecordedEvent) {
     let (name, lease, event) = (one.target.as_str(), one.lease.as_str(), one.event.as_str());
-    let (step, weight_bp) = (one.step, one.weight_bp);
-    let percent = f64::from(weight_bp) / 100.0;
+    let (step, percent) = (one.step, Percent::of(one.weight_bp));
+    let weight = percent.number();
     let is = |kinds: &[EventKind]| kinds.iter().any(|kind| kind.name() == event);
     if is(&[EventKind::StopFailed, EventKind::RollbackFailed]) {
-        tracing::error!(name, lease, step, weight_bp, event, "{name}: {event} at {percent} %");
+        tracing::error!(name, lease, step, weight, event, "{name}: {event} at {percent} %");
     } else if is(&[EventKind::Drifted, EventKind::Expired, EventKind::GateFailed]) {
-        tracing::warn!(name, lease, step, weight_bp, event, "{name}: {event} at {percent} %");
+        tracing::warn!(name, lease, step, weight, event, "{name}: {event} at {percent} %");
     } else {
-        tracing::info!(name, lease, step, weight_bp, event, "{name}: {event} at {percent} %");
+        tracing::info!(name, lease, step, weight, event, "{name}: {event} at {percent} %");
     }
 }
 
 /// How a target is now, and what it was held for before where it is not any more.
 fn line(target: &TargetId, seen: &TargetReport, before: Option<&TargetReport>) {
     let lease = seen.lease.as_ref().map_or("", |lease| lease.as_str());
-    let (name, desired_bp, observed_bp) = (target.as_str(), seen.desired_bp, seen.observed_bp);
+    let (name, desired, observed) = (target.as_str(), seen.desired.number(), seen.observed.map(Percent::number));
     let (doing, stopped) = (seen.doing.as_str(), seen.stopped.as_deref());
     let recovered = before.and_then(|before| before.reason.as_ref()).map(|refusal| refusal.reason.code());
     match (&seen.reason, stopped) {
         (None, Some(why)) if before.and_then(|before| before.stopped.as_deref()) != stopped => {
-            tracing::warn!(name, lease, desired_bp, observed_bp, doing, recovered, "target {doing}, stopped {why}");
+            tracing::warn!(name, lease, desired, observed, doing, recovered, "target {doing}, stopped {why}");
         }
-        (None, _) => tracing::info!(name, lease, desired_bp, observed_bp, doing, recovered, "target {doing}"),
+        (None, _) => tracing::info!(name, lease, desired, observed, doing, recovered, "target {doing}"),
         (Some(refusal), _) => {
             let reason = refusal.reason.code();
             // Always logged at error level.
             if [Doing::RollbackFailed.word(), Doing::StopFailed.word()].contains(&doing) {
-                tracing::error!(name, lease, desired_bp, observed_bp, doing, reason, stopped, "{}", refusal.message);
+                tracing::error!(name, lease, desired, observed, doing, reason, stopped, "{}", refusal.message);
             } else {
-                tracing::warn!(name, lease, desired_bp, observed_bp, doing, reason, stopped, "{}", refusal.message);
+                tracing::warn!(name, lease, desired, observed, doing, reason, stopped, "{}", refusal.message);
             }
         }
     }

@@ -9,6 +9,8 @@ use std::{
 };
 
 use clap::Args as ClapArgs;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -166,10 +168,21 @@ fn kill_ourselves(args: &Args, place: &Place, to: &Setting, after: Duration) -> 
     child.wait().map(drop).map_err(failed)
 }
 
+/// How a driver came out.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct DriverTestView {
+    /// Whether it did what every driver must.
+    ok: bool,
+    /// The driver.
+    driver: String,
+    /// What was tried, in order.
+    steps: Vec<Step>,
+}
+
 fn say(format: Format, name: &str, steps: &[Step]) -> Result<(), Failure> {
     let ok = steps.iter().all(|step| step.ok);
     match format {
-        Format::Json => terminal::say_json(&json!({"ok": ok, "driver": name, "steps": steps})),
+        Format::Json => terminal::say_value(&DriverTestView { ok, driver: name.to_owned(), steps: steps.to_vec() }),
         Format::Text => {
             let line =
                 |step: &Step| format!("{} {:<18} {}", if step.ok { "ok  " } else { "FAIL" }, step.name, step.message);

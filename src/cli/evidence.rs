@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     follower::records::{self, TargetRecord},
-    model::{LeaseId, Statement, lease::DeclaredRisk},
+    model::{LeaseId, Percent, Statement, lease::DeclaredRisk},
     report,
 };
 
@@ -73,7 +73,7 @@ pub fn said(session: &Session, id: &LeaseId) -> Result<Vec<String>, Failure> {
 /// `5 % for 16 min, ready`.
 fn place(record: &TargetRecord, now: Timestamp) -> String {
     let weight =
-        record.observed_bp.map_or("an unknown weight".to_owned(), |weight| format!("{} %", f64::from(weight) / 100.0));
+        record.observed_bp.map_or("an unknown weight".to_owned(), |weight| format!("{} %", Percent::of(weight)));
     let since = record.bake_started.map(|since| format!(" for {}", span(since, now))).unwrap_or_default();
     let why = record.message.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     format!("{weight}{since}, {}{why}", record.phase.word())

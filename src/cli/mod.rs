@@ -37,6 +37,7 @@ mod refuse;
 mod remotes;
 mod report;
 mod risk;
+mod schema;
 pub mod session;
 mod show;
 mod sign;
@@ -61,6 +62,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::model::{Reason, Refusal};
 
 pub use failure::Failure;
+pub use schema::schema;
 pub use terminal::Format;
 
 /// Two-key governance in Git.

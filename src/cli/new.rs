@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Failure, Format, Place, output,
-    session::Session,
+    session::{Session, Which, unverified_branch},
     terminal::{interactive, remark, say},
     turn::{self, Local, Proposal, To},
 };
@@ -32,8 +32,8 @@ use crate::{
 
 /// Propose a lease: one change, one target, tiers, a time window
 ///
-/// Writes leases/<ID>.yaml, checks it as strictly as it will be read, and commits it on the governed branch. A lease in
-/// the tree is a proposal: it is in force once its rule's keys have been turned for exactly these bytes. Without the flags
+/// Writes leases/<ID>.yaml, checks it as strictly as it will be read, and commits it on the governed branch, or on the one
+/// that is checked out where that continues it, as for a pull request. A lease in the tree is a proposal: it is in force once its rule's keys have been turned for exactly these bytes. Without the flags
 /// that it needs it asks, where somebody is there to answer.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
@@ -130,10 +130,28 @@ impl Args {
     }
 }
 
+/// The branch that is checked out, where that is not the governed one and continues its ledger: a pull request's.
+fn topic(place: &Place) -> Result<Option<Session>, Failure> {
+    let repo = place.repository()?;
+    let (Some(root), Some(branch)) = (repo.pinned_root()?, repo.head()?) else { return Ok(None) };
+    let Some(tip) = repo.resolve(&branch)?.filter(|_| branch != unverified_branch(&repo)) else { return Ok(None) };
+    if !repo.is_on_chain(root, tip)? {
+        return Ok(None);
+    }
+    let session = Session::open(place, &Which::At(tip.to_string()))?;
+    Ok(Some(Session { branch, ..session }))
+}
+
 /// Proposes the lease.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let local = if args.no_commit { Local::Left } else { Local::Moved };
-    let mut session = turn::proposing(place, &args.pushed, local)?;
+    let mut session = match topic(place)? {
+        Some(_) if args.pushed.is_asked() => {
+            return Err(Failure::Usage("--push is for the governed branch; push this one with: git push".to_owned()));
+        }
+        Some(session) => session,
+        None => turn::proposing(place, &args.pushed, local)?,
+    };
     let lease = lease_of(args, &session)?;
     let text = lease::write(&lease);
     let path = format!("leases/{}.yaml", lease.id);

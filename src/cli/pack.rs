@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
     Failure, Format, Place,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     ledger::LeaseState,
-    model::{Reason, Refusal, lease::Lease},
+    model::{Digest, LeaseId, Oid, Percent, PrincipalId, Reason, Refusal, TargetId, lease::Lease},
     reconciler::{
         Config, opening,
         pack::{Found, RollbackPack, find},
@@ -60,6 +61,36 @@ struct OfLease {
     format: Format,
 }
 
+/// What was found of a pack that holds.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PackVerdict {
+    /// True: otherwise it is a failure.
+    ok: bool,
+    /// The lease before which it was taken.
+    lease: LeaseId,
+    /// Where.
+    target: TargetId,
+    /// The applier that signed it.
+    applier: PrincipalId,
+    /// The commit in which it signed it.
+    commit: Oid,
+    /// The digest of the pack.
+    pack: Digest,
+    /// The digest of the driver's own bytes in it.
+    bytes: Digest,
+}
+
+/// What a rehearsal of the restoration came to.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PackRehearsal {
+    /// True: otherwise it is a failure.
+    ok: bool,
+    /// The lease before which the pack was taken.
+    lease: LeaseId,
+    /// How it would be restored, a line a step.
+    plan: Vec<String>,
+}
+
 impl Args {
     /// How it prints.
     pub(super) fn format(&self) -> Format {
@@ -105,7 +136,7 @@ fn show(format: Format, found: &Found) {
         return terminal::say_value(&found.pack);
     }
     let pack = &found.pack;
-    let percent = f64::from(pack.observed.weight_bp) / 100.0;
+    let percent = Percent::of(pack.observed.weight_bp);
     let lease = pack.observed.lease.as_ref().map_or_else(|| "no lease".to_owned(), ToString::to_string);
     let reversible = match pack.reversible {
         crate::reconciler::drivers::Reversible::Yes => "yes",
@@ -133,15 +164,15 @@ fn show(format: Format, found: &Found) {
 fn verified(format: Format, found: &Found) {
     let pack = &found.pack;
     match format {
-        Format::Json => terminal::say_json(&json!({
-            "ok": true,
-            "lease": pack.lease,
-            "target": pack.target,
-            "applier": found.applier,
-            "commit": found.commit,
-            "pack": found.digest,
-            "bytes": pack.digest,
-        })),
+        Format::Json => terminal::say_value(&PackVerdict {
+            ok: true,
+            lease: pack.lease.clone(),
+            target: pack.target.clone(),
+            applier: found.applier.clone(),
+            commit: found.commit,
+            pack: found.digest,
+            bytes: pack.digest,
+        }),
         Format::Text => terminal::say(&format!(
             "the pack of {} is whole, the first of it, and signed by {} in {}: {}",
             pack.lease,
@@ -154,7 +185,9 @@ fn verified(format: Format, found: &Found) {
 
 fn rehearsed(format: Format, found: &Found, plan: &[String]) {
     match format {
-        Format::Json => terminal::say_json(&json!({"ok": true, "lease": found.pack.lease, "plan": plan})),
+        Format::Json => {
+            terminal::say_value(&PackRehearsal { ok: true, lease: found.pack.lease.clone(), plan: plan.to_vec() });
+        }
         Format::Text => {
             terminal::say(&format!("{} could be undone by:\n  {}", found.pack.lease, plan.join("\n  ")));
         }

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -17,12 +18,14 @@ use crate::{
 const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
 /// What was measured of the version before, by gate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Baselines {
     /// The window's beginning.
+    #[schemars(with = "String")]
     pub from: Timestamp,
     /// The window's end.
+    #[schemars(with = "String")]
     pub to: Timestamp,
     /// What count-ratio gates counted.
     pub recorded: BTreeMap<GateId, Recorded>,

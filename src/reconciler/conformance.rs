@@ -4,11 +4,12 @@
 
 use std::{cell::Cell, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     follower::clock,
-    model::{LeaseId, Refusal},
+    model::{LeaseId, Percent, Refusal},
 };
 
 use super::{
@@ -33,7 +34,7 @@ pub struct Subject<'a> {
 }
 
 /// How one step came out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Step {
     /// What was tried.
     pub name: &'static str,
@@ -199,7 +200,7 @@ impl Trial<'_> {
                 Ok(there) if there.weight_bp != LOW && there.weight_bp != HIGH => {
                     return Err(format!("it left {} behind", said(&there)));
                 }
-                Ok(there) => seen.push(f64::from(there.weight_bp) / 100.0),
+                Ok(there) => seen.push(Percent::of(there.weight_bp)),
                 Err(_) => {}
             }
             self.moves(HIGH)?;
@@ -227,7 +228,7 @@ impl Trial<'_> {
 
 fn said(seen: &Observed) -> String {
     let lease = seen.lease.as_ref().map_or_else(|| "no lease".to_owned(), ToString::to_string);
-    format!("{} % of {lease}", f64::from(seen.weight_bp) / 100.0)
+    format!("{} % of {lease}", Percent::of(seen.weight_bp))
 }
 
 #[cfg(test)]

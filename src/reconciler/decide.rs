@@ -6,6 +6,7 @@
 //! at all speaks against it. Whatever is unknown, no act here leads above the weight that was applied last.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     },
     ledger::Phase,
     model::{
-        CLOCK_TOLERANCE, LeaseId, Reason, Refusal, StopKind,
+        CLOCK_TOLERANCE, LeaseId, Percent, Reason, Refusal, StopKind,
         lease::{OnExpiry, Tier},
         policy::DriftBelow,
     },
@@ -62,7 +63,7 @@ pub struct Desired {
 }
 
 /// What a driver saw.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Observed {
     /// The candidate's weight in basis points.
@@ -394,8 +395,8 @@ pub(super) fn is_below(seen: &Observed, desired: &Desired, weight_bp: u32) -> bo
 }
 
 fn lowered(desired: &Desired, seen: &Observed, weight_bp: u32) -> Refusal {
-    let percent = |basis_points: u32| f64::from(basis_points) / 100.0;
-    let seen = if seen.lease.as_ref() == Some(&desired.lease) { percent(seen.weight_bp) } else { 0.0 };
+    let percent = Percent::of;
+    let seen = if seen.lease.as_ref() == Some(&desired.lease) { percent(seen.weight_bp) } else { percent(0) };
     let message = format!(
         "lease {} was at {} % and is at {seen} %: somebody took traffic off",
         desired.lease,

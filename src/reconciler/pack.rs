@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,7 +26,7 @@ use super::{
 };
 
 /// What was there before.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackPack {
     /// The form of the pack.
@@ -37,6 +38,7 @@ pub struct RollbackPack {
     /// The driver and its version.
     pub driver: String,
     /// When it was taken.
+    #[schemars(with = "String")]
     pub taken_at: Timestamp,
     /// Whether there is a way back; `no` means that the weight is taken away and nothing is restored.
     pub reversible: Reversible,
@@ -61,7 +63,7 @@ pub struct RollbackPack {
 }
 
 /// What ran and what shall run, by object id or digest and never by a name that can move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Versions {
     /// Before the lease, as far as the ledger knows.

@@ -10,7 +10,7 @@ use crate::{
         writer::{Files, OwnRef, Pushing, Taken, beside, untagged},
     },
     ledger::{LeaseState, Transition},
-    model::{Digest, LeaseId, Oid, Refusal, TargetId},
+    model::{Digest, LeaseId, Oid, Percent, Refusal, TargetId},
 };
 
 use super::{
@@ -303,7 +303,7 @@ impl Applier {
 /// A record in one line.
 fn summary(record: &Record) -> String {
     let line = |(target, record): (&TargetId, &TargetRecord)| {
-        let percent = record.observed_bp.map_or("?".to_owned(), |bp| (f64::from(bp) / 100.0).to_string());
+        let percent = record.observed_bp.map_or("?".to_owned(), |bp| Percent::of(bp).to_string());
         format!("{target}: {} at {percent} %, {}", record.lease, record.phase.word())
     };
     record.targets.iter().map(line).collect::<Vec<_>>().join("; ")

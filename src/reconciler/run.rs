@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
         Mode,
         records::{Doing, RecordedEvent},
     },
-    model::{LeaseId, Oid, Reason, Refusal, TargetId},
+    model::{LeaseId, Oid, Percent, Reason, Refusal, TargetId},
 };
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
 };
 
 /// What a tick saw and did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
     /// The ledger's tip that it went by.
     pub ledger: Oid,
@@ -39,14 +40,14 @@ pub struct Report {
 }
 
 /// What a tick saw and did at one target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TargetReport {
     /// The lease; none if none ever started there.
     pub lease: Option<LeaseId>,
-    /// The weight that the ledger wants, in basis points.
-    pub desired_bp: u32,
-    /// The weight that was observed.
-    pub observed_bp: Option<u32>,
+    /// The weight that the ledger wants, in percent.
+    pub desired: Percent,
+    /// The weight that was observed, in percent; null where it could not be seen.
+    pub observed: Option<Percent>,
     /// The lease that it belongs to.
     pub observed_lease: Option<LeaseId>,
     /// What the applier is doing; in a dry run, what it would do.
@@ -85,8 +86,8 @@ impl TargetReport {
     pub(super) fn idle() -> Self {
         Self {
             lease: None,
-            desired_bp: 0,
-            observed_bp: None,
+            desired: Percent::default(),
+            observed: None,
             observed_lease: None,
             doing: Doing::Holding.word().to_owned(),
             reason: None,
@@ -107,8 +108,8 @@ impl TargetReport {
         };
         Self {
             lease: Some(wanted.lease.clone()),
-            desired_bp: target::desired_bp(wanted),
-            observed_bp: seen.as_ref().ok().map(|seen| seen.weight_bp),
+            desired: Percent::of(target::desired_bp(wanted)),
+            observed: seen.as_ref().ok().map(|seen| Percent::of(seen.weight_bp)),
             observed_lease: seen.as_ref().ok().and_then(|seen| seen.lease.clone()),
             doing,
             reason: target::reason(decision, seen),

@@ -8,7 +8,7 @@ use crate::{
         records::{Doing, Intent, RecordedEvent, TargetRecord, basis_points},
     },
     ledger::{EventKind, Phase},
-    model::{LeaseId, Reason, Refusal, TargetId},
+    model::{LeaseId, Percent, Reason, Refusal, TargetId},
 };
 
 use super::{
@@ -202,7 +202,7 @@ pub(super) fn in_words(decision: &Decision) -> String {
     match &decision.act {
         Act::Keep => decision.doing.word().to_owned(),
         Act::Pack => "take a rollback pack, then shift".to_owned(),
-        Act::Shift { weight_bp, .. } => format!("shift to {} %", f64::from(*weight_bp) / 100.0),
+        Act::Shift { weight_bp, .. } => format!("shift to {} %", Percent::of(*weight_bp)),
         Act::Restore => "restore what was there before".to_owned(),
         Act::Verify => "check once more what was restored".to_owned(),
         Act::GiveUp => "record the rollback as failed".to_owned(),
@@ -227,7 +227,7 @@ pub(super) fn standing(driver: &dyn Driver, seen: &Seen, pack: &RollbackPack) ->
 
 /// What was seen, for people.
 pub(super) fn said(seen: &Observed) -> String {
-    let percent = f64::from(seen.weight_bp) / 100.0;
+    let percent = Percent::of(seen.weight_bp);
     match &seen.lease {
         Some(lease) => format!("{percent} % of {lease}"),
         None => format!("{percent} % of no lease"),

@@ -9,7 +9,7 @@ use crate::{
         rules::{self, Demand},
     },
     model::{
-        Action, LeaseId, PrincipalId,
+        Action, LeaseId, Percent, PrincipalId,
         lease::{Lease, OnExpiry, Tier},
         refs,
     },
@@ -140,7 +140,7 @@ pub struct ObservedView {
     /// The applier.
     pub applier: String,
     /// The weight in percent.
-    pub weight: Option<f64>,
+    pub weight: Option<Percent>,
     /// What it was doing.
     pub doing: Option<String>,
     /// The step that it has applied.
@@ -442,7 +442,7 @@ fn transition_view(id: &LeaseId, transition: &Transition, beside: &Beside) -> Tr
 pub(super) fn observed_view(observation: &super::Observation) -> ObservedView {
     ObservedView {
         applier: observation.applier.to_string(),
-        weight: observation.weight.map(|basis_points| f64::from(basis_points) / 100.0),
+        weight: observation.weight.map(Percent::of),
         doing: observation.doing.clone(),
         step: observation.step,
         seen: observation.seen.and_then(time),

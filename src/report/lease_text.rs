@@ -179,6 +179,7 @@ fn findings_text(view: &LeaseView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Percent;
 
     #[test]
     fn what_an_applier_says_of_itself_stands_below_what_it_observed() {
@@ -188,7 +189,7 @@ mod tests {
             step: 2,
             observed: Some(ObservedView {
                 applier: "edge1".to_owned(),
-                weight: Some(0.0),
+                weight: Some(Percent::from(0)),
                 doing: Some("restoring".to_owned()),
                 seen: Some("2025-10-27T03:10:00Z".to_owned()),
                 reason: Some("no-data".to_owned()),

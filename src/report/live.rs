@@ -16,7 +16,7 @@ use super::{
     words::{count, escaped},
 };
 
-use crate::model::refs;
+use crate::model::{Percent, refs};
 
 /// One lease as a tree.
 pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> String {
@@ -35,7 +35,10 @@ pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Str
     field("desired", Some(format!("{:>4} %  {}", view.desired, style.bar(f64::from(view.desired)))));
     let seen = view.observed.as_ref();
     let weight = seen.and_then(|seen| seen.weight);
-    field("observed", Some(weight.map_or("   nothing yet".to_owned(), |w| format!("{w:>4} %  {}", style.bar(w)))));
+    field(
+        "observed",
+        Some(weight.map_or("   nothing yet".to_owned(), |w| format!("{w:>4} %  {}", style.bar(w.number())))),
+    );
     field("applier", seen.map(|seen| applier(seen, style)));
     field("message", seen.and_then(ObservedView::said).as_deref().map(escaped));
     field("waits for", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
@@ -242,7 +245,7 @@ fn bake(view: &LeaseView, tier: &TierView, now: Option<Timestamp>) -> String {
     let whole = length(i64::try_from(tier.bake).unwrap_or(i64::MAX));
     let seen = view.observed.as_ref();
     // What an applier records is about the tier that it has applied.
-    let there = seen.is_some_and(|seen| seen.weight == Some(f64::from(tier.weight)));
+    let there = seen.is_some_and(|seen| seen.weight == Some(Percent::from(tier.weight)));
     let Some(since) = seen.filter(|_| there).and_then(|seen| seen.bake_started.as_deref()) else {
         return format!("bake {whole}, not begun");
     };
@@ -426,7 +429,7 @@ mod tests {
             intent: Some("INT-1".to_owned()),
             observed: Some(ObservedView {
                 applier: "edge1".to_owned(),
-                weight: Some(25.0),
+                weight: Some(Percent::from(25)),
                 doing: Some("baking".to_owned()),
                 seen: Some("2025-10-27T03:10:00Z".to_owned()),
                 bake_started: Some("2025-10-27T03:00:00Z".to_owned()),
@@ -530,7 +533,7 @@ mod tests {
         assert!(text.contains("baked 15m 00s"), "{text}");
         // What an applier saw at another weight says nothing about this tier.
         let mut lagging = rolling();
-        lagging.observed.as_mut().unwrap().weight = Some(5.0);
+        lagging.observed.as_mut().unwrap().weight = Some(Percent::from(5));
         assert!(live_lease(&lagging, now, ASCII).contains("bake 15m 00s, not begun"));
     }
 

@@ -24,7 +24,6 @@ mod page;
 mod policy;
 mod pull;
 mod refusal;
-mod schema;
 mod set_up;
 mod status;
 mod style;
@@ -62,7 +61,6 @@ pub use page::{PageOf, page};
 pub use policy::{PolicyShow, ProposedPolicy, policy_show, policy_text};
 pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use refusal::{RefusalReason, RefusalView};
-pub use schema::schema;
 pub use set_up::{CheckedFile, CheckedFiles, DoctorView, SetUpProblem};
 pub use status::{
     Served, StatusView, TargetStatus, Unpushed, Waiting, WaitingStop, WantedWeight, status_targets, status_text,

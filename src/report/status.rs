@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     ledger::{self, AtTarget, Group, LeaseState, State},
-    model::{LeaseId, Oid, TargetId},
+    model::{LeaseId, Oid, Percent, TargetId},
 };
 
 use super::{
@@ -74,7 +74,7 @@ pub struct TargetStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Served {
     /// The weight of the lease there, in percent; null where it could not be seen.
-    pub weight: Option<f64>,
+    pub weight: Option<Percent>,
     /// The lease that has it.
     pub lease: Option<String>,
     /// The applier.
@@ -207,7 +207,7 @@ fn target_status(
 fn served(seen: &Seen, now: Option<Timestamp>) -> Served {
     let Observation { applier, weight, doing, seen: at, .. } = &seen.said;
     Served {
-        weight: weight.map(|basis_points| f64::from(basis_points) / 100.0),
+        weight: weight.map(Percent::of),
         lease: seen.there.as_ref().map(ToString::to_string),
         applier: applier.to_string(),
         doing: doing.clone(),

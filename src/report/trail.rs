@@ -1,16 +1,13 @@
 //! The audit trail: what took effect and what was refused, in the order in which the ledger has it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     ledger::{Change, Event, EventKind, Finding, State, StepReport},
-    model::{LeaseId, Oid, refs},
+    model::{LeaseId, Oid, Percent, refs},
 };
 
 use super::{
@@ -49,8 +46,8 @@ pub struct Entry {
     pub revoked: Option<RevokedKey>,
     /// The target, in what appliers saw.
     pub target: Option<String>,
-    /// The weight in basis points, in what appliers saw.
-    pub weight_bp: Option<u32>,
+    /// The weight in percent, in what appliers saw.
+    pub weight: Option<Percent>,
     /// Whose key it was, of several votes the one that completed them; in refusals, whose it claims to be.
     pub principal: Option<String>,
     /// That key's fingerprint.
@@ -135,7 +132,7 @@ fn applier_entry(happened: &Happened) -> Entry {
         lease: Some(happened.lease.to_string()),
         step: Some(happened.step),
         target: Some(happened.target.to_string()),
-        weight_bp: Some(happened.weight_bp),
+        weight: Some(Percent::of(happened.weight_bp)),
         principal: Some(happened.applier.to_string()),
         key: Some(happened.key.to_string()),
         key_standing: happened.key_standing.clone(),
@@ -204,18 +201,6 @@ fn refusal_entry(finding: &Finding, report: &StepReport) -> Entry {
     }
 }
 
-/// Basis points as percent, with decimals only where there are any.
-struct Percent(u32);
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0 / 100, self.0 % 100) {
-            (whole, 0) => write!(f, "{whole}"),
-            (whole, part) => write!(f, "{whole}.{part:02}"),
-        }
-    }
-}
-
 /// An entry for people, on one line.
 pub fn entry_text(entry: &Entry) -> String {
     let when = entry.time.as_deref().unwrap_or("-");
@@ -241,8 +226,8 @@ pub fn entry_text(entry: &Entry) -> String {
     if let Some(tier) = entry.tier {
         word(format!("{tier} %"));
     }
-    if let (Some(target), Some(weight)) = (&entry.target, entry.weight_bp) {
-        word(format!("{target} at {} %", Percent(weight)));
+    if let (Some(target), Some(weight)) = (&entry.target, entry.weight) {
+        word(format!("{target} at {weight} %"));
     }
     if let Some(policy) = &entry.policy {
         word(format!("version {} {}: {};", policy.version, policy.digest, policy.difference.join("; ")));

@@ -1,11 +1,11 @@
 //! A cosignature of one lease lifted onto another lease, commit or note
 //!
-//! A statement binds repository, lease, bytes and step, and a signature is checked over exactly the statement that it
-//! came with; a taken step voids every vote for it.
+//! A statement binds repository, lease, bytes and step; a signature is checked against the statement that it came with.
+//! A taken step voids all votes for it.
 
 use crate::dsl::*;
 
-/// A sealed signature over lease A in a commit about lease B; B's own signature counts.
+/// Lease A's sealed signature in a commit about lease B.
 #[test]
 fn sealed_in_a_commit_about_another_lease() {
     let scene = two_leases();
@@ -15,7 +15,7 @@ fn sealed_in_a_commit_about_another_lease() {
     scene.never_counts("bad-signature", seal(lifted), seal(own));
 }
 
-/// The signature header of a commit about lease A on a commit about lease B.
+/// Its signature header moved to a commit about B.
 #[test]
 fn a_signature_header_moved_to_another_commit() {
     let scene = two_leases();
@@ -28,7 +28,7 @@ fn a_signature_header_moved_to_another_commit() {
     scene.never_counts("bad-signature", attack, |scene| drop(scene.turn("user1", &about(OTHER, "cosign", 0, 0))));
 }
 
-/// A signed commit cherry-picked onto another parent; the commit itself may be merged.
+/// A signed commit cherry-picked; merging it is admitted.
 #[test]
 fn cherry_picked() {
     let scene = Scene::new();
@@ -38,7 +38,7 @@ fn cherry_picked() {
     scene.never_counts("malformed", attack, |scene| drop(scene.merge(&vote)));
 }
 
-/// Signed commits rebased; the commits themselves may be merged.
+/// Signed commits rebased; merging them is admitted.
 #[test]
 fn rebased() {
     let scene = Scene::new();
@@ -52,7 +52,7 @@ fn rebased() {
     scene.never_counts("malformed", attack, |scene| drop(scene.merge(&vote)));
 }
 
-/// A statement that names lease B and the bytes of lease A.
+/// A statement that names B and the bytes of A.
 #[test]
 fn another_leases_digest() {
     let scene = two_leases();
@@ -61,7 +61,7 @@ fn another_leases_digest() {
     scene.never_counts("digest-mismatch", attack, |scene| drop(scene.turn("cp14", &about(OTHER, "cosign", 0, 0))));
 }
 
-/// The same signed commit landed once its step is taken; a vote for the next step counts.
+/// A signed commit landed after its step was taken.
 #[test]
 fn a_vote_kept_back_until_its_step_was_taken() {
     let scene = Scene::rolling();
@@ -72,7 +72,7 @@ fn a_vote_kept_back_until_its_step_was_taken() {
     scene.never_counts("stale-step", |scene| drop(scene.merge(&kept)), honest);
 }
 
-/// A note whose signature was made for another lease.
+/// A note with another lease's signature.
 #[test]
 fn a_signature_under_another_statement_in_a_note() {
     let scene = two_leases();
@@ -86,7 +86,7 @@ fn a_signature_under_another_statement_in_a_note() {
     scene.admits(&[&notes]);
 }
 
-/// A whole note copied to another lease's file: a reader counts it for the lease that it names, never for the other.
+/// A note copied to another lease's file: counts only for the lease that it names.
 #[test]
 fn a_note_copied_to_another_lease() {
     let scene = two_leases();
@@ -98,7 +98,7 @@ fn a_note_copied_to_another_lease() {
     scene.world.two_key(&["verify", LEASE]).exits(1).says("by note: user1");
 }
 
-/// A minisign file made for lease A sealed in a commit about lease B.
+/// A's minisign file sealed in a commit about B.
 #[test]
 fn a_minisign_file_for_another_lease() {
     let scene = Scene::under(crate::minisign::policy);

@@ -9,7 +9,7 @@ use crate::{
     kit::nistp256::{Form, P256, PHONE, mpint, strings, twin},
 };
 
-/// A sealed line doubled; with the tag it is one human, and no agent.
+/// A sealed line doubled.
 #[test]
 fn a_sealed_line_doubled() {
     let scene = Scene::rolling();
@@ -28,7 +28,7 @@ fn a_sealed_line_doubled() {
     scene.admits(&["main", &tag]);
 }
 
-/// The same vote in a second commit; another human's is another vote, but no agent's.
+/// The same vote in a second commit.
 #[test]
 fn the_same_vote_again() {
     let scene = Scene::rolling();
@@ -37,7 +37,7 @@ fn the_same_vote_again() {
     scene.never_counts("already-voted", again, |scene| drop(scene.promote("cp14")));
 }
 
-/// The armour wrapped at another width: another commit id around the same signature.
+/// The armour wrapped differently: a new commit id, the same signature.
 #[test]
 fn the_armour_wrapped_otherwise() {
     let scene = Scene::rolling();
@@ -59,7 +59,7 @@ fn the_armour_wrapped_otherwise() {
     scene.never_counts("already-voted", attack, |scene| drop(scene.promote("cp14")));
 }
 
-/// The other signature that ECDSA has for the same statement, (r, n - s): other bytes, the same key.
+/// The other ECDSA signature of a statement, (r, n - s).
 #[test]
 fn the_twin_of_a_signature_on_p256() {
     let phone = P256::new(42, Form::Browser(PHONE));
@@ -85,7 +85,7 @@ fn the_twin_of_a_signature_on_p256() {
     scene.never_counts("already-voted", again, |scene| drop(scene.promote("cp14")));
 }
 
-/// A note's entry doubled: whoever counts it counts one human.
+/// A note's entry doubled.
 #[test]
 fn a_note_doubled() {
     let scene = Scene::new();
@@ -102,7 +102,7 @@ fn a_note_doubled() {
     scene.world.two_key(&["verify", LEASE]).exits(0);
 }
 
-/// A minisign file whose comments, which nothing covers or which are signed again, differ: still the one agent.
+/// A minisign file with changed comments, signed again or not.
 #[test]
 fn a_minisign_file_with_another_comment() {
     let scene = Scene::under(crate::minisign::policy);

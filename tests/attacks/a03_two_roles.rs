@@ -1,11 +1,11 @@
 //! One key or one person in two roles, and one person with two keys
 //!
-//! A raw key belongs to one principal, a principal has one role, a rule counts principals of both; no policy goes
-//! below that.
+//! A raw key belongs to one principal, a principal has one role, a rule needs principals of both; no policy goes below
+//! that.
 
 use crate::dsl::*;
 
-/// A policy that gives a human's key to an agent as well.
+/// A policy with one key for a human and an agent.
 #[test]
 fn one_key_for_a_human_and_an_agent() {
     let scene = Scene::new();
@@ -14,7 +14,7 @@ fn one_key_for_a_human_and_an_agent() {
     scene.never_counts("same-key", |scene| scene.enact(&shared), |scene| scene.enact(&policy));
 }
 
-/// A human with two keys votes with both.
+/// A human votes with two keys.
 #[test]
 fn one_person_with_two_keys() {
     let with_two = |world: &World| {
@@ -39,7 +39,7 @@ fn a_human_in_an_agents_name() {
     scene.never_counts("wrong-principal", attack, |scene| drop(scene.promote("cp14")));
 }
 
-/// Two humans and no agent: their votes wait, the tag that claims the step is refused.
+/// Two humans and no agent: the votes wait, the step's tag is refused.
 #[test]
 fn two_humans_are_not_a_human_and_an_agent() {
     let scene = Scene::rolling();
@@ -54,7 +54,7 @@ fn two_humans_are_not_a_human_and_an_agent() {
     assert_eq!(scene.shown(LEASE)["desired"], 25);
 }
 
-/// An applier's vote counts for no rule.
+/// An applier's vote.
 #[test]
 fn an_applier_is_no_agent() {
     let scene = Scene::rolling();
@@ -70,7 +70,7 @@ fn an_agent_that_the_rule_does_not_count() {
     scene.never_counts("wrong-role", cosign("cp18"), cosign("cp14"));
 }
 
-/// A policy that asks no agent to promote.
+/// A policy without an agent to promote.
 #[test]
 fn a_rule_without_one_of_the_roles() {
     let scene = Scene::new();

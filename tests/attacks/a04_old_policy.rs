@@ -1,11 +1,10 @@
 //! A policy that does not follow the one in force
 //!
-//! A policy names the digest of the one in force and is its version plus one; votes name the bytes that are in the
-//! tree.
+//! A policy names the digest of the one in force and the next version; votes name the bytes in the tree.
 
 use crate::dsl::*;
 
-/// The first policy again, once there is a second, with the votes of today.
+/// The first policy again, with new votes.
 #[test]
 fn an_older_policy() {
     let scene = Scene::new();
@@ -17,7 +16,7 @@ fn an_older_policy() {
     scene.never_counts("policy-version", |scene| scene.enact(&first), |scene| scene.enact(&third));
 }
 
-/// The version that is in force, with other bytes.
+/// The version in force, with other bytes.
 #[test]
 fn the_same_version_with_other_bytes() {
     let scene = Scene::new();
@@ -43,7 +42,7 @@ fn another_policy_before_it() {
     scene.never_counts("policy-version", |scene| scene.enact(&astray), |scene| scene.enact(&next(&first, 2)));
 }
 
-/// A policy of another repository.
+/// Another repository's policy.
 #[test]
 fn another_repositorys_policy() {
     let scene = Scene::new();
@@ -52,7 +51,7 @@ fn another_repositorys_policy() {
     scene.never_counts("wrong-repository", |scene| scene.enact(&foreign), |scene| scene.enact(&second));
 }
 
-/// One key for a policy, and then the file changed: the vote does not follow it.
+/// A policy changed after a vote.
 #[test]
 fn a_policy_changed_after_a_vote() {
     let scene = Scene::new();

@@ -1,11 +1,10 @@
 //! Keys that nobody put in force, and history that is not the ledger's
 //!
-//! Keys count once the policy that lists them is in force, from the next step on; what does not descend from the root
-//! carries no vote.
+//! Keys count from the step after their policy came into force; what does not descend from the root carries no vote.
 
 use crate::dsl::*;
 
-/// One push that adds a key to the policy's file and lets it cosign; the policy's own keys make it count.
+/// A push that adds a key to the policy's file and votes with it.
 #[test]
 fn a_key_and_its_vote_in_one_push() {
     let scene = Scene::new();
@@ -37,7 +36,7 @@ fn a_key_of_nobody() {
     scene.never_counts("unknown-key", |scene| drop(scene.promote("stranger")), |scene| drop(scene.promote("cp14")));
 }
 
-/// A vote in a history of its own, merged into the ledger.
+/// A vote in an unrelated history, merged.
 #[test]
 fn a_vote_that_does_not_descend_from_the_root() {
     let scene = Scene::rolling();
@@ -53,7 +52,7 @@ fn a_vote_that_does_not_descend_from_the_root() {
     });
 }
 
-/// A statement made for another repository.
+/// Another repository's statement.
 #[test]
 fn another_repositorys_vote() {
     let scene = Scene::rolling();
@@ -63,7 +62,7 @@ fn another_repositorys_vote() {
     scene.never_counts("wrong-repository", attack, |scene| drop(scene.promote("cp14")));
 }
 
-/// A statement that nobody signed.
+/// An unsigned statement.
 #[test]
 fn a_vote_without_a_signature() {
     let scene = Scene::rolling();

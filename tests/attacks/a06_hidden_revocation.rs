@@ -1,11 +1,11 @@
 //! A revocation hidden by history's shape
 //!
-//! Revocations come before votes within a step, whatever branch a vote grew on; the branch's old tip stays on its
+//! Within a step revocations come before votes, whatever branch a vote grew on; the branch's old tip stays on its
 //! first-parent chain.
 
 use crate::dsl::*;
 
-/// A vote on a branch from before its key's revocation, merged with `-s ours`.
+/// A vote branched before its key's revocation, merged with `-s ours`.
 #[test]
 fn branched_before_the_revocation() {
     let scene = Scene::rolling();
@@ -22,7 +22,7 @@ fn branched_before_the_revocation() {
     scene.never_counts("revoked-key", vote("cp14"), vote("cp18"));
 }
 
-/// A vote that comes in the very merge that brings its key's revocation.
+/// A vote in the merge that brings its key's revocation.
 #[test]
 fn together_with_the_revocation() {
     let scene = Scene::rolling();
@@ -43,7 +43,7 @@ fn together_with_the_revocation() {
     assert_eq!(scene.shown(LEASE)["desired"], 25);
 }
 
-/// A merge whose first parent is not main's tip: for Git a fast-forward.
+/// A merge whose first parent is not main's tip: to Git a fast-forward.
 #[test]
 fn a_foxtrot_merge() {
     let scene = Scene::rolling();

@@ -1,7 +1,7 @@
 //! Clock games
 //!
-//! The fold reads no clock. The server's own judges windows at admission, for forward votes only, and sealed
-//! signatures by when they come.
+//! The fold reads no clock. At admission the server's clock judges windows, for forward votes only; sealed signatures
+//! by arrival.
 
 use crate::dsl::*;
 
@@ -24,7 +24,7 @@ fn dated(scene: &Scene, when: &str, fields: &str) {
     world.git(&["update-ref", MAIN, ran.out.trim()]);
 }
 
-/// A commit dated into the window of a lease that expired; a stop of it is never too late.
+/// A commit back-dated into an expired lease's window; stops are never late.
 #[test]
 fn back_dated_into_an_expired_window() {
     let scene = Scene::new();
@@ -38,7 +38,7 @@ fn back_dated_into_an_expired_window() {
     );
 }
 
-/// A deliberate signature for an expired lease, which has no date at all.
+/// A deliberate signature, which has no date, for an expired lease.
 #[test]
 fn sealed_for_an_expired_lease() {
     let scene = Scene::new();
@@ -60,7 +60,7 @@ fn dated_ahead() {
     scene.refuses_but_takes("future-dated", vote("@4000000000 +0000"), vote("@1761531600 +0000"));
 }
 
-/// The same, with a time zone that makes the local time look earlier; a zone alone is no fault.
+/// The same, in a time zone that makes the local time earlier.
 #[test]
 fn dated_ahead_in_another_zone() {
     let scene = Scene::new();

@@ -1,10 +1,10 @@
 //! Anything missing or empty
 //!
-//! Whatever is missing or empty is below a floor, malformed or undecided; undecided is never a yes.
+//! What is missing or empty is below a floor, malformed or undecided; undecided never admits.
 
 use crate::dsl::*;
 
-/// A server that has no root pinned.
+/// A server without a pinned root.
 #[test]
 fn no_root() {
     let scene = Scene::rolling();
@@ -15,7 +15,7 @@ fn no_root() {
     scene.admits(&["main"]);
 }
 
-/// The policy's file deleted; the policy in force stays in force.
+/// The policy's file deleted; the policy stays in force.
 #[test]
 fn no_policy() {
     let scene = Scene::rolling();
@@ -54,7 +54,7 @@ fn an_empty_file() {
     scene.refuses_but_takes("malformed", propose("\n".to_owned()), propose(lease(OTHER)));
 }
 
-/// An object of the server that cannot be read.
+/// An unreadable object on the server.
 #[test]
 fn an_unreadable_object() {
     let scene = Scene::rolling();

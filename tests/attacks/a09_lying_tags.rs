@@ -1,7 +1,6 @@
 //! Tags that say what is not in force
 //!
-//! A tag is annotated, says its own name, and stands on the commit that put exactly that in force; it is never an
-//! input.
+//! A tag is annotated, says its own name, stands on the commit that put exactly that in force, and is never an input.
 
 use crate::dsl::*;
 
@@ -9,7 +8,7 @@ fn full(tag: &str) -> String {
     format!("refs/tags/{tag}")
 }
 
-/// `promote-100` on the commit of `promote-25`.
+/// `promote-100` on `promote-25`'s commit.
 #[test]
 fn a_later_step_on_an_earlier_commit() {
     let scene = Scene::rolling();
@@ -25,7 +24,7 @@ fn a_later_step_on_an_earlier_commit() {
     scene.admits(&["main", &lie]);
 }
 
-/// A tag in force, pointed at another commit by force.
+/// A true tag moved by force.
 #[test]
 fn a_tag_moved() {
     let scene = Scene::rolling();
@@ -56,7 +55,7 @@ fn a_nested_tag() {
     scene.admits(&[&format!("{inner}:{}", full(&tag))]);
 }
 
-/// A tag object pushed under another name than its own.
+/// A tag object under another name than its own.
 #[test]
 fn an_inner_name_that_is_not_the_refs() {
     let scene = Scene::rolling();

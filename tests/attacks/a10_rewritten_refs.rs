@@ -1,10 +1,10 @@
 //! Governed refs rewound, deleted or made again
 //!
-//! Governed refs only grow: no rewind, no deletion, no true tag moved, under any name that could be theirs.
+//! Governed refs only grow, under any name that could be theirs.
 
 use crate::dsl::*;
 
-/// The branch forced back, or deleted.
+/// The branch forced back or deleted.
 #[test]
 fn the_branch() {
     let scene = Scene::rolling();
@@ -14,7 +14,7 @@ fn the_branch() {
     scene.admits(&["main"]);
 }
 
-/// The branch replaced by an equal history that somebody else wrote.
+/// The branch replaced by an equal history by somebody else.
 #[test]
 fn the_branch_written_anew() {
     let scene = Scene::rolling();
@@ -26,7 +26,7 @@ fn the_branch_written_anew() {
     scene.admits(&["main"]);
 }
 
-/// A tag deleted, and made again in the same push or after it.
+/// A tag deleted, then made again in the same or a later push.
 #[test]
 fn a_tag() {
     let scene = Scene::rolling();
@@ -38,7 +38,7 @@ fn a_tag() {
     scene.refuses(&[&format!("+{name}:{name}")], &name, "tag-moved");
 }
 
-/// Notes rewound, emptied, deleted; an entry more is welcome.
+/// Notes rewound, emptied, deleted.
 #[test]
 fn notes() {
     let scene = two_leases();
@@ -61,7 +61,7 @@ fn notes() {
     scene.admits(&["main", &notes]);
 }
 
-/// A stop taken back: its ref deleted, or pointed elsewhere.
+/// A stop ref deleted or moved.
 #[test]
 fn a_stop() {
     let scene = Scene::rolling();
@@ -72,7 +72,7 @@ fn a_stop() {
     scene.refuses(&[&format!("+main:{name}")], &name, "ref-rewound");
 }
 
-/// What an applier attested, rewound or deleted.
+/// An applier's record rewound or deleted.
 #[test]
 fn an_appliers_record() {
     let scene = Scene::rolling();
@@ -89,7 +89,7 @@ fn an_appliers_record() {
     scene.admits(&[&format!("{}:{name}", record(&two))]);
 }
 
-/// What an applier attested in another repository, in which it has the same key; or signed otherwise.
+/// An applier's record made for another repository with the same key, or wrongly signed.
 #[test]
 fn an_appliers_record_of_another_repository() {
     let scene = Scene::rolling();
@@ -101,7 +101,7 @@ fn an_appliers_record_of_another_repository() {
     scene.admits(&[&format!("{}:{name}", scene.world.sign_record("edge1", "main", &record_of(REPOSITORY)))]);
 }
 
-/// The branch in another case, or with characters that some file systems leave out: on those it is the branch.
+/// The branch in another case, or with characters that some file systems ignore.
 #[test]
 fn the_branch_by_another_spelling() {
     let scene = Scene::rolling();
@@ -113,7 +113,7 @@ fn the_branch_by_another_spelling() {
     scene.admits(&["main~1:refs/heads/MAIN-2"]);
 }
 
-/// The branch's place taken before the ledger is founded, by a ref below it.
+/// A ref below the branch's name before the ledger is founded.
 #[test]
 fn the_branchs_place_before_it_is_founded() {
     let scene = Scene::rolling();

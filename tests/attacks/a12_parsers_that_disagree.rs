@@ -1,6 +1,6 @@
 //! Commits that two parsers read differently
 //!
-//! One strict parser reads raw bytes; whatever another could read differently is malformed.
+//! One strict parser reads raw bytes; what another could read differently is malformed.
 
 use crate::dsl::*;
 
@@ -14,7 +14,7 @@ fn refused(alter: impl Fn(&str) -> Vec<u8>, reason: &str) {
     scene.never_counts(reason, attack, |scene| drop(scene.forge_commit(vote(scene).as_bytes())));
 }
 
-/// The signature in the message, where some readers look for it.
+/// The signature in the message.
 #[test]
 fn the_signature_inside_the_message() {
     refused(
@@ -26,7 +26,7 @@ fn the_signature_inside_the_message() {
     );
 }
 
-/// A NUL, and other trailers behind it.
+/// A NUL with other trailers behind it.
 #[test]
 fn a_nul_and_a_second_trailer_block() {
     refused(|raw| format!("{raw}\0\n\n{}", statement(&about(LEASE, "promote", 2, 25))).into_bytes(), "malformed");
@@ -47,7 +47,7 @@ fn a_signature_header_of_the_other_format() {
     );
 }
 
-/// A header whose name only begins like the signature's.
+/// A header whose name begins like the signature's.
 #[test]
 fn a_header_that_begins_with_gpgsig() {
     refused(|raw| with_headers(raw, "gpgsigx nothing\n").into_bytes(), "malformed");
@@ -65,7 +65,7 @@ fn a_duplicate_tree() {
     );
 }
 
-/// Lines that end as on another system.
+/// CR LF line ends.
 #[test]
 fn carriage_returns() {
     refused(
@@ -94,13 +94,13 @@ fn two_statements() {
     );
 }
 
-/// One byte of the message changed after it was signed.
+/// A byte changed after signing.
 #[test]
 fn a_byte_changed() {
     refused(|raw| raw.replacen("Turn a key", "Turn a Key", 1).into_bytes(), "bad-signature");
 }
 
-/// The tier changed after it was signed.
+/// The tier changed after signing.
 #[test]
 fn a_tier_changed() {
     refused(|raw| raw.replace("Two-Key-Tier: 25", "Two-Key-Tier: 100").into_bytes(), "bad-signature");

@@ -1,6 +1,6 @@
 //! `refs/replace` and grafts
 //!
-//! Replacements and grafts are switched off in every reading, and refused in every push.
+//! Replacements and grafts are never applied, and refused in pushes.
 
 use crate::dsl::*;
 
@@ -13,7 +13,7 @@ fn a_replacement_pushed() {
     scene.admits(&["main:refs/heads/topic"]);
 }
 
-/// A replacement or a graft on the server itself: a stranger's vote passed off as an agent's is read as it is.
+/// A replacement or graft on the server that shows a stranger's vote as an agent's.
 #[test]
 fn a_replacement_that_is_there() {
     let scene = Scene::rolling();

@@ -1,11 +1,11 @@
 //! Two pushes that race
 //!
-//! Git's own compare-and-swap decides who is first, and the hook holds it to what was judged; what the loser signed is void or
-//! is carried over by a merge.
+//! Git's compare-and-swap decides who is first, and the hook holds it to what was judged. What the loser signed is
+//! void, or carried over by a merge.
 
 use crate::dsl::*;
 
-/// The loser of a race forces; a merge that carries its vote over is admitted while the step is still next.
+/// The loser forces; a merge that carries its vote over is admitted while the step is next.
 #[test]
 fn the_loser_forces() {
     let scene = Scene::rolling();
@@ -23,7 +23,7 @@ fn the_loser_forces() {
     assert_eq!(scene.shown(LEASE)["desired"], 25);
 }
 
-/// A loser whose step was taken meanwhile: its vote is void, and its tag never lands.
+/// A loser whose step was taken: neither vote nor tag counts.
 #[test]
 fn the_losers_vote_is_void() {
     let scene = Scene::rolling();
@@ -40,7 +40,7 @@ fn the_losers_vote_is_void() {
     scene.admits(&["main", &tag]);
 }
 
-/// The branch and its tag pushed together and outrun: with `--atomic` or without, neither lands.
+/// Branch and tag pushed together and outrun, with `--atomic` or without: neither lands.
 #[test]
 fn a_tag_whose_transition_did_not_land() {
     let scene = Scene::rolling();

@@ -1,10 +1,10 @@
 //! An applier fed an old mirror or another history
 //!
-//! An applier goes on from the last tip that it accepted, or holds; stops it heeds from anywhere.
+//! An applier continues from the last tip that it accepted, or holds. It obeys stops from anywhere.
 
 use crate::dsl::*;
 
-/// The branch, once accepted, shown shorter: the weight is kept.
+/// The accepted branch shown shorter: the weight is kept.
 #[test]
 fn a_shorter_history() {
     let scene = Scene::applied();
@@ -19,7 +19,7 @@ fn a_shorter_history() {
     scene.apply().exits(0);
 }
 
-/// A history in which two keys promoted that nobody knows, on a server without its hook.
+/// An unknown history with two keys' promotion, on a server without a hook.
 #[test]
 fn another_history() {
     let scene = Scene::applied();
@@ -37,7 +37,7 @@ fn another_history() {
     scene.weighs(2500);
 }
 
-/// A server that says nothing at all.
+/// A server that does not answer.
 #[test]
 fn no_answer() {
     let scene = Scene::applied();
@@ -51,7 +51,7 @@ fn no_answer() {
     scene.weighs(2500);
 }
 
-/// Votes that do not count, put on main behind the hook's back: the applier's own fold does not count them either.
+/// Invalid votes put on main behind the hook.
 #[test]
 fn a_server_whose_hook_was_taken_away() {
     let scene = Scene::applied();

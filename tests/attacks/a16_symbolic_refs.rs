@@ -1,6 +1,6 @@
 //! Symbolic refs on the server that stand for governed ones
 //!
-//! A symbolic ref is judged as what it stands for, in both directions.
+//! A symbolic ref is judged as its target, in both directions.
 
 use crate::dsl::*;
 
@@ -19,7 +19,7 @@ fn an_alias_of_the_branch() {
     assert_eq!(scene.server_ref(MAIN), scene.world.head());
 }
 
-/// Main itself stands for another branch.
+/// Main is an alias of another branch.
 #[test]
 fn the_branch_is_an_alias() {
     let scene = Scene::rolling();
@@ -45,7 +45,7 @@ fn an_alias_of_a_tag() {
     scene.admits(&[&tag]);
 }
 
-/// A rollout tag that stands for a branch which does not exist yet; another branch may be made.
+/// A rollout tag that points to a missing branch.
 #[test]
 fn a_tag_that_stands_for_nothing_yet() {
     let scene = Scene::rolling();
@@ -55,7 +55,7 @@ fn a_tag_that_stands_for_nothing_yet() {
     scene.admits(&["main:refs/heads/other"]);
 }
 
-/// Somebody's notes that stand, by way of another branch, for one which does not exist yet.
+/// Notes that point, through another branch, to a missing one.
 #[test]
 fn notes_that_stand_for_nothing_yet() {
     let scene = Scene::rolling();
@@ -65,7 +65,7 @@ fn notes_that_stand_for_nothing_yet() {
     scene.admits(&["main:refs/heads/other"]);
 }
 
-/// A stop ref that stands for a branch which does not exist yet.
+/// A stop ref that points to a missing branch.
 #[test]
 fn a_stop_that_stands_for_nothing_yet() {
     let scene = Scene::rolling();

@@ -1,6 +1,6 @@
 //! Files made to be too much, or to be read in two ways
 //!
-//! Files are read strictly, within limits, and only as far as the limits go.
+//! Files are read strictly, and only up to the limits.
 
 use crate::dsl::*;
 
@@ -16,7 +16,7 @@ fn refused(reason: &str, alter: impl Fn(&str) -> String) {
     });
 }
 
-/// A file whose aliases unfold to billions of words.
+/// Aliases that unfold to billions of words.
 #[test]
 fn a_bomb() {
     refused("malformed", |text| {
@@ -46,7 +46,7 @@ fn too_many_bytes() {
     refused("too-large", |text| format!("{text}# {}\n", "x".repeat(70_000)));
 }
 
-/// A hundred megabytes, which compress to nearly nothing on the way.
+/// A hundred megabytes that compress to nearly nothing.
 #[test]
 fn a_hundred_megabytes() {
     let scene = Scene::rolling();
@@ -61,13 +61,13 @@ fn an_id_with_slashes() {
     refused("malformed", |text| text.replace(&format!("lease: {OTHER}"), "lease: ../../refs/heads/main"));
 }
 
-/// The id of another file.
+/// Another file's id.
 #[test]
 fn filed_under_another_id() {
     refused("malformed", |text| text.replace(OTHER, "LEASE-20251029-000000"));
 }
 
-/// A control character that hides what it says in a terminal.
+/// A control character that hides text in terminals.
 #[test]
 fn a_control_character() {
     refused("malformed", |text| text.replace("Roll out", "\u{1b}[2KRoll out"));

@@ -1,14 +1,12 @@
 //! Pushes made to be too much
 //!
-//! Work is bounded before it is begun, and what is within bounds finishes. What a push brings is counted together, whichever
-//! ref brings it.
+//! Work is bounded before it begins; what is within bounds finishes. A push's refs are counted together.
 
 use std::{fmt::Write as _, fs};
 
 use crate::{applier::stop_it, dsl::*};
 
-/// Ten thousand refs in one push, with the branch among them: it is judged as if it came alone. Git asks once for all of them
-/// where they move together or not at all, and for each by itself otherwise.
+/// Ten thousand refs in one push, atomic or not: the branch is judged as if alone.
 #[test]
 fn ten_thousand_refs() {
     let scene = Scene::rolling();
@@ -49,7 +47,7 @@ fn a_million_leases() {
     scene.admits(&["main"]);
 }
 
-/// A carrier commit of more than 256 KiB.
+/// A carrier commit above 256 KiB.
 #[test]
 fn a_large_statement() {
     let scene = Scene::rolling();
@@ -60,7 +58,7 @@ fn a_large_statement() {
     scene.never_counts("too-large", attack, |scene| drop(scene.promote("cp14")));
 }
 
-/// A long history behind each of two stop refs: what a push brings is counted together, whichever ref brings it.
+/// A long history behind each of two stop refs.
 #[test]
 fn long_histories_behind_stops() {
     let scene = Scene::rolling();
@@ -77,7 +75,7 @@ fn long_histories_behind_stops() {
     scene.admits(&[&other]);
 }
 
-/// Trees in turn that share folders, and spell out ten thousand names in a few bytes.
+/// Alternating trees that spell ten thousand names in few bytes.
 #[test]
 fn wide_trees_in_turn() {
     let scene = Scene::rolling();
@@ -106,8 +104,7 @@ fn wide_trees_in_turn() {
     scene.never_counts("too-large", wide, Scene::both_promote);
 }
 
-/// Sealed signatures that do not verify, which cost their writer nothing: the first is looked at, and nothing that stands after
-/// it counts.
+/// Invalid sealed signatures: only the first is checked, nothing after it counts.
 #[test]
 fn sealed_signatures_that_do_not_verify() {
     let scene = Scene::rolling();
@@ -121,7 +118,7 @@ fn sealed_signatures_that_do_not_verify() {
     scene.never_counts("bad-signature", seal(format!("{bad}{both}")), seal(both));
 }
 
-/// One person's note copied onto thousands of objects, by anybody: it is looked at once, and others' notes and stops arrive.
+/// One note copied onto thousands of objects: read once; others' notes and stops arrive.
 #[test]
 fn one_note_copied_thousands_of_times() {
     let scene = Scene::new();
@@ -144,8 +141,7 @@ fn one_note_copied_thousands_of_times() {
     assert_eq!(scene.shown(LEASE)["state"], "withdrawn");
 }
 
-/// Somebody's notes full of signatures that do not verify, where nobody refuses them: few are looked at, and the vote that its
-/// author writes at their end counts.
+/// Notes full of invalid signatures, without a hook: few are checked, the author's last vote counts.
 #[test]
 fn notes_full_of_signatures_that_do_not_verify() {
     let scene = Scene::new();
@@ -166,7 +162,7 @@ fn notes_full_of_signatures_that_do_not_verify() {
     scene.admits(&[&name]);
 }
 
-/// A thousand stops of one lease by one key, each valid: another lease's votes and stops get through beside them.
+/// A thousand valid stops by one key: another lease's votes and stops get through.
 #[test]
 fn a_thousand_stops_by_one_key() {
     let scene = Scene::applied();

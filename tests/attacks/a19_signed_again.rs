@@ -1,7 +1,7 @@
 //! Git signs again what somebody else wrote
 //!
-//! A carrier's author and committer are one to the byte and it names the principal whose key signs, so what Git signs
-//! again is malformed or another's.
+//! A carrier's author and committer are equal to the byte, and it names the principal whose key signs: what Git signs
+//! again is malformed or somebody else's.
 
 use crate::dsl::*;
 
@@ -24,7 +24,7 @@ fn scene() -> (Scene, String) {
     (scene, parent)
 }
 
-/// A human's Git signs an agent's statement while cherry-picking it.
+/// A human cherry-picks and signs an agent's statement.
 #[test]
 fn an_agents_statement_picked_by_a_human() {
     let (scene, parent) = scene();
@@ -32,7 +32,7 @@ fn an_agents_statement_picked_by_a_human() {
     scene.never_counts("malformed", |scene| signed_again(scene, &agents), |scene| drop(scene.promote("user1")));
 }
 
-/// The same, where the agent had written the human's name beforehand.
+/// The same, where the agent had written the human's name.
 #[test]
 fn the_humans_name_written_by_an_agent() {
     let (scene, parent) = scene();
@@ -67,7 +67,7 @@ fn the_humans_name_and_a_rebase() {
     scene.never_counts("malformed", attack, |scene| drop(scene.promote("user1")));
 }
 
-/// Somebody signs the agent's text as a fresh commit: it still names the agent.
+/// The agent's text signed as a new commit.
 #[test]
 fn an_agents_text_under_a_humans_key() {
     let (scene, _) = scene();
@@ -76,7 +76,7 @@ fn an_agents_text_under_a_humans_key() {
     scene.never_counts("wrong-principal", attack, |scene| drop(scene.promote("user1")));
 }
 
-/// Where the rule wants a deliberate signature, a commit's own does not count, a sealed one does.
+/// A commit signature where the rule asks for a deliberate one.
 #[test]
 fn a_commit_signature_where_a_deliberate_one_is_asked_for() {
     let strict = |world: &World| {
@@ -91,7 +91,7 @@ fn a_commit_signature_where_a_deliberate_one_is_asked_for() {
     scene.never_counts("missing-role", |scene| drop(scene.promote("user1")), sealed);
 }
 
-/// A signature made for Git used as a sealed one, and the other way round.
+/// A Git signature used as a sealed one, and vice versa.
 #[test]
 fn a_signature_made_for_another_purpose() {
     let scene = Scene::rolling();

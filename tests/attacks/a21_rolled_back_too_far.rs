@@ -1,14 +1,14 @@
 //! Bringing an old version back
 //!
-//! Once a newer lease has completed on its target, a stop of an older one is refused; packs come from the target's own
-//! applier, the first counts.
+//! Once a newer lease has completed on its target, stops of an older one are refused. Packs come from the target's
+//! applier; the first counts.
 
 use crate::{
     applier::{quickly, stop_it},
     dsl::*,
 };
 
-/// A rollback of an older, completed lease, after a newer one was completed on its target.
+/// A rollback of an older completed lease after a newer one completed.
 #[test]
 fn an_older_lease() {
     let scene = Scene::rolling();
@@ -31,7 +31,7 @@ fn an_older_lease() {
     scene.never_counts("wrong-state", older, |scene| drop(scene.turn("cp14", &stop_it("rollback", 2))));
 }
 
-/// A pack pushed to the applier's ref by somebody else.
+/// Somebody else's pack on the applier's ref.
 #[test]
 fn a_forged_pack() {
     let scene = Scene::applied();
@@ -43,7 +43,7 @@ fn a_forged_pack() {
     scene.admits(&[&format!("{own}:{name}")]);
 }
 
-/// A rollback for which there is no pack: nothing is invented, the weight is zero, and it says so.
+/// A rollback without a pack: the weight is zero, the reason shown.
 #[test]
 fn no_pack() {
     let scene = Scene::applied();
@@ -58,7 +58,7 @@ fn no_pack() {
     scene.weighs(0);
 }
 
-/// The same with the pack that was taken before the first shift.
+/// The same with the pack taken before the first shift.
 #[test]
 fn the_pack_that_is_there() {
     let scene = Scene::applied();

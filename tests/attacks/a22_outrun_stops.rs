@@ -1,7 +1,7 @@
 //! Stops outrun or replayed
 //!
-//! A stop binds to a lease and nothing else, is folded first in its step, has a ref of its own, and takes effect
-//! once. What started on its lease and has not completed it takes along.
+//! A stop names only its lease, comes first in its step, has its own ref, takes effect once, and includes what started
+//! on its lease and has not completed.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 
@@ -12,7 +12,7 @@ use crate::{
     dsl::*,
 };
 
-/// A promotion lands first: the halt made before it takes effect all the same.
+/// A promotion lands before the halt: the halt takes effect.
 #[test]
 fn a_promotion_lands_first() {
     let scene = Scene::rolling();
@@ -24,7 +24,7 @@ fn a_promotion_lands_first() {
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }
 
-/// Main is protected or busy: the halt lands under its own ref.
+/// Main is protected or busy: the halt lands on its own ref.
 #[test]
 fn the_branch_is_busy() {
     let scene = Scene::rolling();
@@ -32,7 +32,7 @@ fn the_branch_is_busy() {
     scene.admits(&[&format!("{halt}:refs/two-key/stops/{LEASE}/{halt}")]);
 }
 
-/// Its own ref's name is blocked: it lands as a branch of its own, where nothing else does.
+/// The stop ref's name is blocked: it lands as a branch, where nothing else does.
 #[test]
 fn the_name_is_blocked() {
     let scene = Scene::rolling();
@@ -45,7 +45,7 @@ fn the_name_is_blocked() {
     scene.refuses(&[&format!(":{}", aside(&halt))], &aside(&halt), "ref-deleted");
 }
 
-/// A branch has a name that is no text, and that Git lists with the stops: the applier obeys the halt all the same.
+/// A non-UTF-8 branch among the stops: the applier obeys the halt.
 #[test]
 fn a_name_that_is_no_text_lies_beside_it() {
     let scene = Scene::applied();
@@ -62,7 +62,7 @@ fn a_name_that_is_no_text_lies_beside_it() {
     scene.weighs(0);
 }
 
-/// The same pause again, in another commit, after both keys had resumed: no second effect.
+/// The same pause in another commit after both keys resumed: no second effect.
 #[test]
 fn replayed() {
     let scene = Scene::rolling();
@@ -97,7 +97,7 @@ fn before_the_next_lease() -> Scene {
     scene
 }
 
-/// The next lease starts first, whether an applier has seen that or not: the halt takes it along.
+/// The next lease starts first, seen by an applier or not: halted too.
 #[test]
 fn the_next_lease_starts_first() {
     for seen in [false, true] {
@@ -124,7 +124,7 @@ fn the_next_lease_starts_first() {
     }
 }
 
-/// The same as a stop ref, which main does not have yet.
+/// The same as a stop ref that main lacks.
 #[test]
 fn the_next_lease_starts_first_and_the_branch_is_busy() {
     let scene = before_the_next_lease();
@@ -138,7 +138,7 @@ fn the_next_lease_starts_first_and_the_branch_is_busy() {
     scene.weighs(0);
 }
 
-/// What cannot be undone is not got past in silence.
+/// A next lease that cannot be undone is reported.
 #[test]
 fn the_next_lease_cannot_be_undone() {
     let scene = before_the_next_lease();
@@ -181,9 +181,8 @@ fn at(scene: &Scene) -> (Value, Value) {
     (weights["weight_bp"].clone(), weights["lease"].clone())
 }
 
-/// The next lease starts and is stopped before an applier has seen that the one before it was rolled back: what is there
-/// of that one goes first all the same. Of a next lease that nobody stopped the first tier comes after that, and a lease
-/// that nobody stopped keeps what it has.
+/// The next lease starts and stops before an applier saw the rollback: the older candidate goes first, then an
+/// unstopped next lease's first tier; an unstopped lease keeps its weight.
 #[test]
 fn the_next_lease_starts_and_is_stopped_before_anybody_looks() {
     let nobody = (Value::from(0), Value::Null);
@@ -213,7 +212,7 @@ fn the_next_lease_starts_and_is_stopped_before_anybody_looks() {
     assert_eq!(at(&untouched), (500.into(), OTHER.into()));
 }
 
-/// The same where the applier's machine was lost meanwhile: what it sees there counts.
+/// The same with the applier's journal lost: what it observes counts.
 #[test]
 fn the_next_lease_starts_and_is_stopped_while_the_journal_is_lost() {
     for (next, left) in [(&["start", "halt"][..], (0.into(), Value::Null)), (&[], (500.into(), OTHER.into()))] {
@@ -227,7 +226,7 @@ fn the_next_lease_starts_and_is_stopped_while_the_journal_is_lost() {
     }
 }
 
-/// An undoing that failed is not forgotten because the next lease starts and is stopped.
+/// A failed undo is remembered when the next lease starts and stops.
 #[test]
 fn the_next_lease_starts_and_is_stopped_after_what_cannot_be_undone() {
     let scene = between_two_looks(&["rollback"], &["start", "halt"]);

@@ -1,12 +1,12 @@
 //! What forges without hooks put on main
 //!
-//! What does not count is a finding with a reason: it alters nothing and taints nothing later.
+//! What does not count is a finding with a reason; it changes nothing, now or later.
 
 use std::fs;
 
 use crate::{applier::stop_it, dsl::*};
 
-/// Two people's signed commits squashed into one.
+/// Two people's signed commits squashed.
 #[test]
 fn a_squash_merge() {
     let scene = Scene::rolling();
@@ -19,7 +19,7 @@ fn a_squash_merge() {
     scene.never_counts("malformed", squash, Scene::both_promote);
 }
 
-/// A rebase merge: the forge makes the commits again, without their signatures.
+/// A rebase merge, which drops signatures.
 #[test]
 fn a_rebase_merge() {
     let scene = Scene::rolling();
@@ -30,7 +30,7 @@ fn a_rebase_merge() {
     scene.never_counts("malformed", rebased, Scene::both_promote);
 }
 
-/// A vote for a step that is long over.
+/// A vote for a past step.
 #[test]
 fn a_stale_statement() {
     let scene = Scene::rolling();
@@ -46,7 +46,7 @@ fn a_tier_skipped() {
     scene.never_counts("tier-skipped", skip, Scene::both_promote);
 }
 
-/// A start before both keys were turned for the lease.
+/// A start before both keys authorized the lease.
 #[test]
 fn a_start_without_authorization() {
     let scene = Scene::new();
@@ -58,7 +58,7 @@ fn a_start_without_authorization() {
     });
 }
 
-/// A lease's file changed after a vote pinned it.
+/// A lease changed after a vote pinned it.
 #[test]
 fn a_lease_changed_after_a_vote() {
     let scene = Scene::new();
@@ -69,7 +69,7 @@ fn a_lease_changed_after_a_vote() {
     scene.never_counts("lease-changed", attack, |scene| drop(scene.turn("cp14", &about(LEASE, "cosign", 0, 0))));
 }
 
-/// A lease that is nowhere.
+/// A missing lease.
 #[test]
 fn a_lease_that_is_nowhere() {
     let scene = Scene::rolling();
@@ -77,7 +77,7 @@ fn a_lease_that_is_nowhere() {
     scene.never_counts("unknown-lease", attack, Scene::both_promote);
 }
 
-/// Anything forward during a freeze; a thaw by both keys ends it.
+/// A forward move during a freeze; a thaw by both keys ends it.
 #[test]
 fn forward_during_a_freeze() {
     let scene = Scene::rolling();
@@ -95,7 +95,7 @@ fn forward_during_a_freeze() {
     );
 }
 
-/// A start on a target that another lease occupies.
+/// A start on an occupied target.
 #[test]
 fn a_target_that_is_occupied() {
     let scene = Scene::rolling();
@@ -110,7 +110,7 @@ fn a_target_that_is_occupied() {
     });
 }
 
-/// A tag, a file or a folder where an applier's ref should be: the applier says whose fault that is, and stops all the same.
+/// A tag, file or folder at an applier's ref: the applier reports whose fault it is, and stops all the same.
 #[test]
 fn an_appliers_ref_that_is_no_commit() {
     let scene = Scene::applied();

@@ -1,6 +1,6 @@
 //! Gitlinks and symbolic links where files should be
 //!
-//! Only regular files are files; what else stands at their path is never opened.
+//! Only regular files are files; nothing else at their path is opened.
 
 use crate::dsl::*;
 
@@ -27,25 +27,25 @@ fn refused(reason: &str, mode: &'static str, path: &'static str) {
     scene.never_counts(reason, |scene| entry(scene, mode, &object, path), |scene| drop(scene.promote("cp14")));
 }
 
-/// A lease that is another repository.
+/// A lease that is a gitlink.
 #[test]
 fn a_gitlink_for_a_lease() {
     refused("malformed", "160000", "leases/x.yaml");
 }
 
-/// A lease that points out of the repository.
+/// A lease that is a symbolic link.
 #[test]
 fn a_symbolic_link_for_a_lease() {
     refused("malformed", "120000", "leases/x.yaml");
 }
 
-/// A policy that points out of the repository.
+/// A policy that is a symbolic link.
 #[test]
 fn a_symbolic_link_for_the_policy() {
     refused("malformed", "120000", ".two-key/policy.yaml");
 }
 
-/// A policy's folder that is another repository.
+/// A policy's folder that is a gitlink.
 #[test]
 fn a_gitlink_for_the_policys_folder() {
     refused("malformed", "160000", ".two-key");

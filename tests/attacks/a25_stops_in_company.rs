@@ -1,11 +1,11 @@
 //! A stop pushed together with what would be refused
 //!
-//! Beside a stop that takes effect only what the fold finds is waived, since it has no effect by itself. Everything else is
-//! judged as without the stop, which can go in alone.
+//! Beside a stop that takes effect only the fold's findings are waived: they have no effect. All else is judged as
+//! without the stop, which can go in alone.
 
 use crate::dsl::*;
 
-/// With a stale vote, a finding: the stop takes effect, the vote does not.
+/// With a stale vote: only the stop takes effect.
 #[test]
 fn with_a_stale_vote() {
     let scene = Scene::rolling();
@@ -20,7 +20,7 @@ fn with_a_stale_vote() {
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }
 
-/// With a tag that lies: it would keep the true one out. The refusal says how the stop goes in alone.
+/// With a false tag; the refusal says how to push the stop alone.
 #[test]
 fn with_a_tag_that_lies() {
     let scene = Scene::rolling();
@@ -33,7 +33,7 @@ fn with_a_tag_that_lies() {
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }
 
-/// With more names below `leases/` than are looked at: from then on no proposal would be seen.
+/// With more names below `leases/` than are read.
 #[test]
 fn with_too_many_names() {
     let scene = Scene::rolling();
@@ -58,7 +58,7 @@ fn with_too_many_names() {
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }
 
-/// With votes for a lease that has expired: on the branch they would count.
+/// With votes for an expired lease, which would count on the branch.
 #[test]
 fn with_votes_that_come_too_late() {
     let scene = Scene::rolling();
@@ -81,7 +81,7 @@ fn with_votes_that_come_too_late() {
     scene.admits(&["main"]);
 }
 
-/// With a blob as somebody's notes: that person's honest notes could never come.
+/// With a blob as somebody's notes, which would block theirs.
 #[test]
 fn with_a_blob_as_notes() {
     let scene = Scene::rolling();
@@ -94,7 +94,7 @@ fn with_a_blob_as_notes() {
     assert_eq!(scene.shown(LEASE)["state"], "rolling", "it waits under its own ref");
 }
 
-/// With a stop ref that is there already, by its own name: it stops nothing more, so it waives nothing.
+/// With a stop ref that is already there: it waives nothing.
 #[test]
 fn with_a_stop_that_is_there_already() {
     let scene = Scene::rolling();
@@ -109,7 +109,7 @@ fn with_a_stop_that_is_there_already() {
     assert_eq!(scene.server_ref(MAIN), tip);
 }
 
-/// The halt's own tag is squatted: the true tag comes over the lie, with the halt or after it, and nothing else does.
+/// The halt's tag is squatted: only the true tag replaces it, with the halt or later.
 #[test]
 fn its_own_tag_is_squatted() {
     let scene = Scene::rolling();
@@ -127,7 +127,7 @@ fn its_own_tag_is_squatted() {
     scene.refuses(&[&format!("+{tag}:{name}")], &name, "tag-moved");
 }
 
-/// What takes something away is refused even beside a stop, which then comes alone.
+/// With a deletion: the stop then goes in alone.
 #[test]
 fn with_a_deletion() {
     let scene = Scene::rolling();
@@ -139,8 +139,7 @@ fn with_a_deletion() {
     scene.admits(&["main"]);
 }
 
-/// A stop without effect on top of a step that the hook refuses, as a stop ref: the applier leaves it there and goes on, and
-/// carries over one whose history is clean.
+/// As a stop ref, without effect, on a refused step: the applier ignores it, and carries over one with a clean history.
 #[test]
 fn without_effect_on_top_of_a_refused_step() {
     let scene = Scene::applied();

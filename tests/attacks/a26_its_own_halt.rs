@@ -1,11 +1,10 @@
 //! An applier that stopped itself meets a ledger that goes on
 //!
-//! An applier never exceeds the weight of a stop of its own, whatever the ledger says, until two keys have moved on
-//! from it.
+//! An applier never exceeds its own stop's weight, whatever the ledger says, until two keys have moved on from it.
 
 use crate::dsl::*;
 
-/// Its own stop is in its clone only, and the ledger says 25 %: it never exceeds its weight.
+/// Its own stop is only in its clone, the ledger says 25 %: the stop holds.
 #[test]
 fn the_ledger_says_25() {
     let scene = Scene::applied();
@@ -21,7 +20,7 @@ fn the_ledger_says_25() {
     scene.weighs(0);
 }
 
-/// Without it, the same ledger is followed.
+/// Without the stop it follows the same ledger.
 #[test]
 fn without_a_stop() {
     let scene = Scene::applied();

@@ -1,7 +1,7 @@
 //! Presence pretended
 //!
-//! Where a rule asks for hardware, a human counts only by a signature of an authenticator's key that the policy lists, with
-//! the flag that says that somebody was there, and without those of a secret that may be copied.
+//! Where a rule asks for hardware, a human counts only by a listed authenticator's key with the user-presence flag, and
+//! not if the flags say that the secret may be copied.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -62,38 +62,38 @@ fn by_phone(form: Form) -> impl Fn(&Scene) {
     seal(&key.public(), &key.blob("two-key", text().as_bytes()))
 }
 
-/// A token's signature that nobody touched it for.
+/// A token's signature without touch.
 #[test]
 fn a_token_that_nobody_touched() {
     scene().never_counts("hardware-required", by_token(0), by_token(1));
 }
 
-/// A token that was touched by nobody knows whom, where the rule asks for a PIN, a finger or a face.
+/// A touch without user verification, where the rule asks for it.
 #[test]
 fn a_token_that_checked_nobody() {
     asking("verified").never_counts("hardware-required", by_token(1), by_token(5));
 }
 
-/// A token that says that it knows who is there, but not that somebody is (user-verified without user-present).
+/// User verification without user presence.
 #[test]
 fn a_token_that_knows_its_owner_but_was_not_touched() {
     scene().never_counts("hardware-required", by_token(4), by_token(5));
 }
 
-/// A phone's signature that nobody touched it for.
+/// A phone's signature without touch.
 #[test]
 fn a_phone_that_nobody_touched() {
     let untouched = by_phone(Form::Browser(Browser { flags: 0, ..PHONE }));
     scene().never_counts("hardware-required", untouched, by_phone(TOUCHED));
 }
 
-/// A token that says that its secret may be copied to other devices, though it was touched.
+/// A touched token whose secret may be copied.
 #[test]
 fn a_token_that_may_be_copied() {
     scene().never_counts("hardware-required", by_token(0x09), by_token(0x05));
 }
 
-/// A phone that says that its secret is on other devices too, though it was touched.
+/// A touched phone whose secret is on other devices.
 #[test]
 fn a_phone_that_is_copied() {
     let copied = by_phone(Form::Browser(Browser { flags: PHONE.flags | 0x18, ..PHONE }));
@@ -106,13 +106,13 @@ fn a_software_key_of_the_same_human() {
     scene().never_counts("hardware-required", |scene| drop(scene.promote("user1")), by_phone(TOUCHED));
 }
 
-/// The secret of a listed phone's key used without an authenticator.
+/// A listed phone's secret used without an authenticator.
 #[test]
 fn a_phones_secret_without_the_phone() {
     scene().never_counts("hardware-required", by_phone(Form::Plain), by_phone(TOUCHED));
 }
 
-/// The key of a phone used for another host name: another key, which the policy does not list.
+/// A phone's key for another host name.
 #[test]
 fn a_phones_secret_for_another_host() {
     let key = P256 { application: "evil.example", ..phone(TOUCHED) };
@@ -120,7 +120,7 @@ fn a_phones_secret_for_another_host() {
     scene().never_counts("hardware-required", elsewhere, by_phone(TOUCHED));
 }
 
-/// What a phone signed when a page asked it for something else, beside this statement.
+/// A phone's signature of something else.
 #[test]
 fn a_phone_that_was_asked_for_something_else() {
     let key = phone(TOUCHED);
@@ -129,7 +129,7 @@ fn a_phone_that_was_asked_for_something_else() {
     scene().never_counts("bad-signature", asked, by_phone(TOUCHED));
 }
 
-/// A page in a frame of another origin that had the phone sign.
+/// A phone asked by a page in another origin's frame.
 #[test]
 fn a_phone_in_a_frame_of_another_origin() {
     let client_data = PHONE.client_data.replace("\"crossOrigin\":false", "\"crossOrigin\":true").leak();

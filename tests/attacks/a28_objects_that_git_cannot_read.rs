@@ -1,7 +1,7 @@
 //! Objects that Git cannot read, and objects that are too large
 //!
-//! What is taken from an object is what Git takes, byte for byte, or it is malformed: then it links to nothing, carries
-//! nothing, and ends nothing. What is too large to be held is read all the same.
+//! Objects are read byte for byte as Git reads them, or malformed: then they link to nothing, carry nothing and end
+//! nothing. Those too large to hold are read all the same.
 
 use std::fs;
 
@@ -34,7 +34,7 @@ impl Scene {
     }
 }
 
-/// A last line `parent <old tip>` without a line feed: for Git a commit without parents.
+/// A last line `parent <old tip>` without line feed: to Git a commit without parents.
 #[test]
 fn a_parent_without_its_line_feed() {
     let scene = Scene::rolling();
@@ -55,8 +55,7 @@ fn a_parent_without_its_line_feed() {
     assert_eq!(verified(&clone), verified(scene.world.repo()));
 }
 
-/// Merged as a second parent, where Git itself reads no further: it is found malformed, brings in nothing, and the ledger
-/// goes on.
+/// Merged as second parent where Git reads no further: a finding; the ledger goes on.
 #[test]
 fn a_second_parent_that_git_cannot_read() {
     let scene = Scene::rolling();
@@ -81,7 +80,7 @@ fn a_second_parent_that_git_cannot_read() {
     scene.world.run(scene.world.repo(), program, &["hook", "pre-push"], push.as_bytes()).exits(1).says("malformed");
 }
 
-/// As main's tip: a refusal with its reason, not an undecided end; and main goes on from before it.
+/// As main's tip: refused with its reason; main goes on from before.
 #[test]
 fn a_tip_that_git_cannot_read() {
     let scene = Scene::rolling();
@@ -106,7 +105,7 @@ fn a_tip_that_git_cannot_read() {
     scene.admits_main();
 }
 
-/// One large commit, on main and merged into it: the ledger goes on over it.
+/// A huge commit on main, or merged: the ledger goes on.
 #[test]
 fn a_commit_that_is_too_large_to_be_held() {
     let scene = Scene::rolling();
@@ -129,7 +128,7 @@ fn a_commit_that_is_too_large_to_be_held() {
     );
 }
 
-/// A note, and a file beside the ledger, that are too large: nobody reads them, and nothing ends.
+/// A huge note and a huge file beside the ledger: unread.
 #[test]
 fn files_beside_the_ledger_that_are_too_large() {
     let scene = Scene::rolling();
@@ -156,7 +155,7 @@ fn files_beside_the_ledger_that_are_too_large() {
     scene.admits_main();
 }
 
-/// Trees in which Git's readers find one thing or another, at the top and below `leases/`: what stands there is no folder.
+/// Trees that Git's readers read differently: no folder.
 #[test]
 fn trees_that_can_be_read_in_two_ways() {
     let scene = Scene::rolling();

@@ -1,7 +1,7 @@
 //! A team's own rules got around
 //!
-//! A person fills one place whatever groups they are in; a target's rule is changed by the policy's keys alone; a lease starts
-//! after what it waits for, a target is moved in its windows, and a key past its last day stops things and does nothing else.
+//! A person fills one place in any groups; only the policy's keys change a target's rule; leases wait for `after` and
+//! windows; expired keys only stop.
 
 use crate::dsl::*;
 
@@ -36,7 +36,7 @@ fn starts(scene: &Scene) {
     scene.turn("cp14", &about(LEASE, "start", 1, 5));
 }
 
-/// Somebody of two groups is counted for both.
+/// One person counted for two groups.
 #[test]
 fn one_person_for_two_groups() {
     let both = "cosign: {human: 2, agent: 1, from: {leads: 1, sre: 1}}";
@@ -48,7 +48,7 @@ fn one_person_for_two_groups() {
     });
 }
 
-/// One key changes a target's rule to what it could meet.
+/// One key loosens a target's rule.
 #[test]
 fn a_targets_rule_loosened_by_one_key() {
     let own = "checkout-prod: {driver: file, applier: edge1, rules: {cosign: {human: 2, agent: 1}}}";
@@ -70,7 +70,7 @@ fn a_targets_rule_loosened_by_one_key() {
     );
 }
 
-/// A lease starts before what it waits for has completed.
+/// A start before the lease that it waits for completed.
 #[test]
 fn started_before_what_it_waits_for() {
     let scene = Scene::new();
@@ -94,7 +94,7 @@ fn started_before_what_it_waits_for() {
     });
 }
 
-/// A lease goes to all traffic at once on a target that does not allow it.
+/// All traffic at once where the target forbids it.
 #[test]
 fn all_at_once_where_it_is_not_allowed() {
     let scene = scene(&[(TARGET, &format!("{TARGET}\n  jobs: {{driver: file, all-at-once: true}}"))]);
@@ -112,7 +112,7 @@ fn all_at_once_where_it_is_not_allowed() {
     scene.refuses_but_takes("policy-floor", cosigns("checkout-prod"), cosigns("jobs"));
 }
 
-/// A policy names a time zone that does not exist, so that nobody knows when it opens.
+/// A policy with an unknown time zone.
 #[test]
 fn a_zone_that_does_not_exist() {
     let scene = Scene::new();
@@ -125,7 +125,7 @@ fn a_zone_that_does_not_exist() {
     scene.never_counts("malformed", |scene| drop(scene.propose_policy(&unknown)), |scene| scene.enact(&known));
 }
 
-/// A promotion on a day on which the target is not moved; a stop waits for no window.
+/// A promotion outside the target's windows; stops need none.
 #[test]
 fn outside_the_targets_windows() {
     const DAYS: [&str; 7] = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
@@ -146,7 +146,7 @@ fn outside_the_targets_windows() {
     );
 }
 
-/// A key after its last day promotes; its holder's last duty is to stop.
+/// A promotion by an expired key, which can still stop.
 #[test]
 fn a_key_after_its_last_day() {
     let scene = scene(&[("user2: {role: human,", "user2: {role: human, until: 2025-12-31,")]);
@@ -159,7 +159,7 @@ fn a_key_after_its_last_day() {
     );
 }
 
-/// Such a key has a part in the policy that gives it a later day.
+/// An expired key votes for a policy that extends it.
 #[test]
 fn a_key_that_puts_off_its_last_day() {
     let scene = scene(&[("user2: {role: human,", "user2: {role: human, until: 2025-12-31,")]);

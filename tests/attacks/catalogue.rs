@@ -7,21 +7,16 @@ use git_two_key::model::Reason;
 const HEAD: &str = "\
 # Attacks
 
-Each row is a test under `tests/attacks/`: a `git push` with real Git and ssh-keygen, beside the nearest honest push, which is
-admitted. Judged by:
+Each sentence in a list is the comment of one test in the section's file, `tests/attacks/a01_….rs` for section 1: a `git push` with real Git
+and ssh-keygen, beside the nearest honest push, which is admitted. The server's hook refuses the attack with this reason code, and nothing changes. Unless marked:
 
-- **hook**: the server's hook refuses the push with this reason code, and nothing changes.
-- **ci**: `git two-key ci` refuses the same pull request for the same reason, merged by a merge commit or a fast-forward, and
-  admits its honest twin.
-- **all**: these two, and a server without a hook. There the attack alters nothing, `verify --all` finds it for the same
-  reason, the applier wants and sees what it did before, and honest votes after it count.
+- `git two-key ci` refuses the same pull request for the same reason, as a merge commit and as a fast-forward, and admits its honest twin;
+- on a server without a hook the attack alters nothing, `verify --all` finds it for the same reason, the applier wants and sees
+  what it did before, and honest votes after it count.
 
-Run a section's tests with `cargo test --test attacks a01`; write this page from the tests with
-`UPDATE_DOCS=1 cargo test --test attacks catalogue`.
+(ci): only the hook and `ci`. (hook): only the hook. (apply): judged by an applier. `cargo test --test attacks a01` runs section 1;
+`UPDATE_DOCS=1 cargo test --test attacks catalogue` writes this page.
 ";
-
-const BEGIN: &str = "<!-- The lines up to the end of the table are written by tests/attacks/catalogue.rs. -->\n";
-const END: &str = "<!-- End of what is written by tests/attacks/catalogue.rs. -->\n";
 
 /// A file of attacks.
 struct Section {
@@ -34,7 +29,6 @@ struct Section {
 /// One attack.
 struct Attack {
     what: String,
-    test: String,
     codes: Vec<String>,
     judges: &'static str,
 }
@@ -42,7 +36,7 @@ struct Attack {
 const EVERYWHERE: &str = "all";
 
 #[test]
-fn the_pages_say_what_is_tested() {
+fn the_page_says_what_is_tested() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<_> =
         fs::read_dir(folder.join("tests/attacks")).unwrap().map(|file| file.unwrap().path()).collect();
@@ -56,19 +50,13 @@ fn the_pages_say_what_is_tested() {
         assert!(main.contains(&format!("mod {module};")), "{module} is not run");
         sections.push(section(module, &fs::read_to_string(&file).unwrap()));
     }
-    written(&folder.join("docs/attacks.md"), |_| page(&sections));
-    written(&folder.join("docs/security.md"), |old| {
-        let (head, rest) = old.split_once(BEGIN).expect("the mark");
-        let (_, tail) = rest.split_once(END).expect("the mark");
-        format!("{head}{BEGIN}{}{END}{tail}", overview(&sections))
-    });
+    written(&folder.join("docs/attacks.md"), &page(&sections));
 }
 
-fn written(document: &Path, make: impl Fn(&str) -> String) {
+fn written(document: &Path, new: &str) {
     let old = fs::read_to_string(document).unwrap_or_default();
-    let new = make(&old);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(document, &new).unwrap();
+        fs::write(document, new).unwrap();
     } else {
         let how = "write it anew with: UPDATE_DOCS=1 cargo test --test attacks catalogue";
         assert_eq!(old, new, "{}: {how}", document.display());
@@ -87,8 +75,9 @@ fn section(module: &str, text: &str) -> Section {
         let what = lines.into_iter().rev().collect::<Vec<_>>().join(" ");
         let (name, rest) = pair[1].split_once("()").unwrap();
         let body = rest.split("\n}\n").next().unwrap();
-        assert!(!what.is_empty(), "{module}::{name} does not say what it is");
-        attacks.push(Attack { what, test: format!("{module}::{name}"), codes: codes(body), judges: judges(body) });
+        assert!(what.ends_with('.'), "{module}::{name} says in a sentence what it is");
+        assert!(!what.trim_end_matches('.').contains(". "), "{module}::{name} says it in one sentence");
+        attacks.push(Attack { what, codes: codes(body), judges: judges(body) });
     }
     Section { number: number.parse().unwrap(), title: head[0].to_owned(), how: head[2..].join(" "), attacks }
 }
@@ -99,7 +88,7 @@ fn judges(body: &str) -> &'static str {
     if calls("never_counts") || body.contains(" refused(") {
         EVERYWHERE
     } else if calls("refuses_but_takes") || calls("refuses_main") {
-        "hook, ci"
+        "ci"
     } else if calls("apply") && !calls("refuses") {
         "apply"
     } else {
@@ -111,35 +100,16 @@ fn judges(body: &str) -> &'static str {
 fn page(sections: &[Section]) -> String {
     let mut page = format!("{HEAD}\n{}\n", counts(sections));
     for Section { number, title, how, attacks } in sections {
-        write!(
-            page,
-            "\n## {number}. {title}\n\n{how}\n\n| attack | reason code | judged by | test |\n|---|---|---|---|\n"
-        )
-        .unwrap();
-        for Attack { what, test, codes, judges } in attacks {
-            let codes = if codes.is_empty() { "none: admitted".to_owned() } else { codes.join(", ") };
-            writeln!(page, "| {what} | {codes} | {judges} | `{test}` |").unwrap();
+        write!(page, "\n## {number}. {title}\n\n{how}\n\n").unwrap();
+        for alike in attacks.chunk_by(|one, next| (&one.codes, one.judges) == (&next.codes, next.judges)) {
+            let Attack { codes, judges, .. } = &alike[0];
+            let codes = if codes.is_empty() { "admitted".to_owned() } else { codes.join(", ") };
+            let judges = if *judges == EVERYWHERE { String::new() } else { format!(" ({judges})") };
+            let whats: Vec<_> = alike.iter().map(|attack| attack.what.as_str()).collect();
+            writeln!(page, "- {codes}{judges}: {}", whats.join(" ")).unwrap();
         }
     }
     page
-}
-
-/// The part of `docs/security.md`: a row a section.
-fn overview(sections: &[Section]) -> String {
-    let mut text = "| attack | tests | reason codes |\n|---|---|---|\n".to_owned();
-    for Section { number, title, attacks, .. } in sections {
-        let mut codes = Vec::new();
-        for code in attacks.iter().flat_map(|attack| &attack.codes) {
-            if !codes.contains(code) {
-                codes.push(code.clone());
-            }
-        }
-        let anchor: String =
-            title.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect();
-        let link = format!("[{number}. {title}](attacks.md#{number}-{})", anchor.replace(' ', "-"));
-        writeln!(text, "| {link} | {} | {} |", attacks.len(), codes.join(", ")).unwrap();
-    }
-    text
 }
 
 /// How much is tried, and where.
@@ -147,12 +117,11 @@ fn counts(sections: &[Section]) -> String {
     let attacks: Vec<_> = sections.iter().flat_map(|section| &section.attacks).collect();
     let count = |wanted: fn(&Attack) -> bool| attacks.iter().filter(|attack| wanted(attack)).count();
     let refused = count(|attack| !attack.codes.is_empty());
-    let pulls = count(|attack| attack.judges == EVERYWHERE || attack.judges.contains("ci"));
+    let pulls = count(|attack| [EVERYWHERE, "ci"].contains(&attack.judges));
     let landed = count(|attack| attack.judges == EVERYWHERE);
     format!(
-        "{} tests: {refused} refuse something by a reason code, the others show what must pass beside it (stops, races \
-         won). {pulls} attacks are judged as pull requests too. {landed} are landed on a server without a hook: {landed} \
-         have no effect there, and {landed} honest twins after them do.",
+        "{} tests: {refused} refuse something, the others show what must pass (stops, races won). {pulls} are judged as pull requests \
+         too; {landed} are landed on a server without a hook, each followed by an honest twin that takes effect.",
         attacks.len()
     )
 }

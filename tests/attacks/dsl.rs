@@ -232,10 +232,10 @@ impl Scene {
         let after = self.in_force(&forge);
         assert_ne!(after, before, "the honest votes after it had no effect");
         let list = self.world.two_key_in(&forge, &["list", "--all", "--format", "json"]).exits(0).json();
-        let wanted = |lease: &Value| json!(lease["desired"].as_u64().unwrap() * 100);
+        let wanted = |lease: &Value| json!(lease["desired"].as_f64().unwrap());
         for target in self.applied_there() {
             let lease = list["leases"].as_array().unwrap().iter().find(|lease| lease["lease"] == target["lease"]);
-            assert_eq!(target["desired_bp"], lease.map_or(json!(0), wanted), "the attack bricked the applier");
+            assert_eq!(target["desired"], lease.map_or(json!(0.0), wanted), "the attack bricked the applier");
         }
         self.back_to(&tip);
         honest(self);
@@ -267,7 +267,9 @@ impl Scene {
         let args = ["apply", "--once", "--config", "forge-applier.yaml", "--format", "json"];
         let report = self.world.two_key_in(self.world.path(), &args).exits(0).json();
         let targets = report["targets"].as_object().unwrap().values();
-        targets.map(|seen| json!({"lease": seen["lease"], "desired_bp": seen["desired_bp"], "observed_bp": seen["observed_bp"]})).collect()
+        targets
+            .map(|seen| json!({"lease": seen["lease"], "desired": seen["desired"], "observed": seen["observed"]}))
+            .collect()
     }
 
     /// A bare repository without a hook.

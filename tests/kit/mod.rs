@@ -13,6 +13,7 @@ pub mod dice;
 #[path = "../../crates/two-key-core/src/signature/tests/nistp256.rs"]
 pub mod nistp256;
 pub mod scene;
+pub mod schema;
 pub mod scratch;
 pub mod second;
 pub mod software;

@@ -19,7 +19,7 @@ use std::{
 use serde_json::Value;
 
 use crate::kit::web::{self, Daemon, Flow, count, free_port, is_percent, until};
-use crate::kit::{self, LEASE, Ran, World};
+use crate::kit::{self, LEASE, Ran, World, schema::fits};
 
 /// How a version behaves.
 #[derive(Clone, Copy, PartialEq)]
@@ -191,7 +191,9 @@ impl Stage {
     fn tick(&self) -> Value {
         self.two_key(self.world.path(), &["apply", "--once", "--config", "applier.yaml"]);
         let ran = self.two_key(self.world.path(), &["agent", "--once", "--config", "agent.yaml", "--format", "json"]);
-        ran.json()["leases"][0].clone()
+        let report = ran.json();
+        fits("agent", &report);
+        report["leases"][0].clone()
     }
 
     /// A person's key, with the program's own verbs.

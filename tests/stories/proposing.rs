@@ -22,6 +22,23 @@ fn a_target_that_the_policy_lacks_is_refused_unless_somebody_says_so() {
 }
 
 #[test]
+fn on_a_pull_requests_branch_it_is_committed_there() {
+    let world = World::founded();
+    let main = world.head();
+    world.git(&["switch", "--quiet", "--create", "topic"]);
+    let new = ["new", "--target", "checkout-prod", "--artifact", ARTIFACT];
+    world.two_key(&[&new[..], &["--push"]].concat()).exits(2).says("push this one with: git push");
+    world.two_key(&new).exits(0).says("on topic (");
+    assert_eq!(world.git(&["rev-parse", "main"]), main, "the governed branch stays where it is");
+    assert_eq!(world.git(&["log", "--format=%P", "-1", "topic"]), main);
+    assert_eq!(world.git(&["status", "--porcelain"]), "");
+    // A branch that has nothing to do with the ledger is no place for a lease.
+    world.git(&["switch", "--quiet", "--orphan", "elsewhere"]);
+    world.git(&["commit", "--quiet", "--allow-empty", "--message", "Elsewhere"]);
+    world.two_key(&new).exits(0).says("on main (");
+}
+
+#[test]
 fn a_window_that_closes_before_the_tiers_have_baked_is_warned_of() {
     let world = World::founded();
     let new = |expires: &str| {

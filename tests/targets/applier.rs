@@ -11,7 +11,7 @@ use std::{
 use git_two_key::model::Digest;
 use serde_json::Value;
 
-use crate::kit::{self, LEASE, World, stage::Stage};
+use crate::kit::{self, LEASE, World, schema::fits, stage::Stage};
 
 #[test]
 fn a_ledger_at_100_is_followed_tier_by_tier_and_recorded_signed_and_tagged() {
@@ -409,6 +409,9 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     stage.world.two_key_in(stage.world.path(), &args).exits(0).says("take a rollback pack");
     assert!(!stage.path("weights.json").exists() && !stage.journal_path().exists());
     assert_eq!(stage.tags(), Vec::<String>::new());
+    let report = stage.world.two_key_in(stage.world.path(), &[&args[..], &["--format", "json"]].concat()).json();
+    fits("apply", &report);
+    assert_eq!(report["targets"]["checkout-prod"]["desired"], 5.0, "in percent, as in list and status");
 }
 
 #[test]

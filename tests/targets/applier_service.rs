@@ -97,10 +97,7 @@ fn the_service_manager_hears_that_it_is_ready_alive_and_about_to_end_and_the_log
     assert_eq!(child.0.wait().unwrap().code(), Some(0), "{log}");
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let moved = lines.iter().find(|line| line["doing"] == "baking").unwrap();
-    assert_eq!(
-        (&moved["level"], &moved["observed_bp"], &moved["doing"]),
-        (&"INFO".into(), &500.into(), &"baking".into())
-    );
+    assert_eq!((&moved["level"], &moved["observed"], &moved["doing"]), (&"INFO".into(), &5.0.into(), &"baking".into()));
     assert_eq!(lines.last().unwrap()["message"], "the applier ends, as it was told to");
     // In between it is settled: nothing is to be done again.
     stage.weighs(500);
@@ -235,14 +232,14 @@ fn the_log_says_what_halted_and_why_what_drifted_and_what_recovered_at_levels_th
     configure(&stage, "interval: 1s\n");
     let mut child = Running(watch(&stage, &["--log", "json"]).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines().map(Result::unwrap);
-    next_line(&mut lines, "INFO", |line| line["event"] == "APPLIED" && line["weight_bp"] == 500);
+    next_line(&mut lines, "INFO", |line| line["event"] == "APPLIED" && line["weight"] == 5.0);
     next_line(&mut lines, "INFO", |line| line["doing"] == "baking");
     // Put back at once, so that nothing is different afterwards.
     let mut weights = stage.weights();
     weights["weight_bp"] = 9_000.into();
     fs::write(stage.path("weights.json"), serde_json::to_vec(&weights).unwrap()).unwrap();
     let drifted = next_line(&mut lines, "WARN", |line| line["event"] == "DRIFTED");
-    assert_eq!((&drifted["name"], &drifted["weight_bp"]), (&"checkout-prod".into(), &9_000.into()));
+    assert_eq!((&drifted["name"], &drifted["weight"]), (&"checkout-prod".into(), &90.0.into()));
     fs::rename(stage.path("server.git"), stage.path("gone.git")).unwrap();
     next_line(&mut lines, "WARN", |line| line["message"].as_str().unwrap().starts_with("the remote cannot be reached"));
     fs::rename(stage.path("gone.git"), stage.path("server.git")).unwrap();
@@ -259,8 +256,8 @@ fn the_log_says_what_halted_and_why_what_drifted_and_what_recovered_at_levels_th
     assert_eq!(failed["stopped"], "by user2: too many errors", "{failed:#}");
     fs::remove_dir(stage.path("weights.json")).unwrap();
     fs::write(stage.path("weights.json"), weights).unwrap();
-    next_line(&mut lines, "INFO", |line| line["event"] == "APPLIED" && line["weight_bp"] == 0);
-    let held = next_line(&mut lines, "INFO", |line| line["doing"] == "holding" && line["observed_bp"] == 0);
+    next_line(&mut lines, "INFO", |line| line["event"] == "APPLIED" && line["weight"] == 0.0);
+    let held = next_line(&mut lines, "INFO", |line| line["doing"] == "holding" && line["observed"] == 0.0);
     assert!(held["recovered"].is_string(), "{held:#}");
     terminate(&child.0);
     next_line(&mut lines, "INFO", |line| line["message"] == "the applier ends, as it was told to");
@@ -272,7 +269,8 @@ fn the_log_says_what_halted_and_why_what_drifted_and_what_recovered_at_levels_th
     let mut child = Running(watch(&stage, &["--log", "json"]).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     // Who begins anew is told who stopped it, and that the clock here is not believed.
-    let is_told = |line: &Value| line["message"].as_str().unwrap().ends_with("stopped by user2: too many errors");
+    let who = "by user2: too many errors";
+    let is_told = |line: &Value| line["stopped"] == who || line["message"].as_str().unwrap().ends_with(who);
     next_line(&mut lines, "WARN", is_told);
     next_line(&mut lines, "WARN", |line| line["reason"] == "clock");
     terminate(&child.0);

@@ -126,6 +126,11 @@ impl To {
         Ok(remote_of(repo, branch, self.named())?.unwrap_or_else(|| "origin".to_owned()))
     }
 
+    /// Whether a push was asked for in so many words.
+    pub const fn is_asked(&self) -> bool {
+        self.push.is_some()
+    }
+
     /// The remote to push a proposal to: those are pushed only where that was asked for.
     pub fn destination(&self, repo: &Repository, branch: &str) -> Result<Option<String>, Failure> {
         if self.push.is_none() {

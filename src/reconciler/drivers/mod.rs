@@ -23,6 +23,7 @@ mod roles;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::Pools;
@@ -63,7 +64,7 @@ pub struct Snapshot {
 }
 
 /// Whether what a driver does can be undone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reversible {
     /// What was there before can be restored.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Context, kept::Kept};
-use crate::model::{LeaseId, Reason, Refusal, TargetId};
+use crate::model::{LeaseId, Percent, Reason, Refusal, TargetId};
 
 /// One of a target's two pools, by its name in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +115,7 @@ impl Remembered {
 }
 
 fn mixed(lease: &LeaseId, shares: Shares) -> Refusal {
-    let percent = f64::from(shares.candidate_bp) / 100.0;
+    let percent = Percent::of(shares.candidate_bp);
     let message = format!(
         "both pools serve ({percent} % in `candidate`), and nothing here says for which lease: neither can be {lease}'s"
     );

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     follower::records::Doing,
-    model::{Refusal, TargetId},
+    model::{Percent, Refusal, TargetId},
     reconciler::{Report, TargetReport},
 };
 
@@ -112,17 +112,17 @@ impl Metrics {
     }
 
     fn weights(&self, page: &mut Page) {
-        let ratio = |basis_points: u32| f64::from(basis_points) / 10_000.0;
+        let ratio = |weight: Percent| weight.number() / 100.0;
         page.head("two_key_desired_weight", "gauge", "The weight that the ledger wants, 0 to 1.");
         for (target, seen) in &self.targets {
             let lease = seen.lease.as_ref().map_or("", |lease| lease.as_str());
             let labels = [("target", target.as_str()), ("lease", lease)];
-            page.line("two_key_desired_weight", &labels, ratio(seen.desired_bp));
+            page.line("two_key_desired_weight", &labels, ratio(seen.desired));
         }
         page.head("two_key_observed_weight", "gauge", "The weight that was observed, 0 to 1; absent if none could be.");
         for (target, seen) in &self.targets {
             let lease = seen.observed_lease.as_ref().map_or("", |lease| lease.as_str());
-            if let Some(observed) = seen.observed_bp {
+            if let Some(observed) = seen.observed {
                 let labels = [("target", target.as_str()), ("lease", lease)];
                 page.line("two_key_observed_weight", &labels, ratio(observed));
             }
@@ -173,12 +173,12 @@ mod tests {
     use super::*;
     use crate::model::{LeaseId, Oid, Reason};
 
-    fn report(observed_bp: Option<u32>) -> Report {
+    fn report(observed: Option<u32>) -> Report {
         let target = TargetReport {
             lease: LeaseId::parse("L-1"),
-            desired_bp: 2_500,
-            observed_bp,
-            observed_lease: observed_bp.and_then(|_| LeaseId::parse("L-1")),
+            desired: Percent::of(2_500),
+            observed: observed.map(Percent::of),
+            observed_lease: observed.and_then(|_| LeaseId::parse("L-1")),
             doing: "holding".to_owned(),
             reason: Some(Refusal::new(Reason::NoData, "no data")),
             stopped: None,

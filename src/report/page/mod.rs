@@ -219,8 +219,7 @@ fn targets(of: &PageOf<'_>) -> Vec<TargetStatus> {
 
 fn target_row(one: &TargetStatus, linked: bool) -> TargetRow<'_> {
     let served = one.served.as_ref().map(|served| {
-        let weight =
-            served.weight.map_or("an unknown weight".to_owned(), |weight| format!("{} %", chart::number(weight)));
+        let weight = served.weight.map_or("an unknown weight".to_owned(), |weight| format!("{weight} %"));
         let of = served.lease.as_ref().map(|lease| format!(" of {lease}")).unwrap_or_default();
         let doing = served.doing.as_ref().map(|doing| format!(", {doing}")).unwrap_or_default();
         let seen = served.seen.as_deref().unwrap_or("at an unknown time");
@@ -282,7 +281,7 @@ fn mark(state: &str) -> &'static str {
 
 fn observed(lease: &LeaseSummary) -> String {
     let Some(seen) = &lease.observed else { return "–".to_owned() };
-    let weight = seen.weight.map_or("unknown".to_owned(), |weight| format!("{} %", chart::number(weight)));
+    let weight = seen.weight.map_or("unknown".to_owned(), |weight| format!("{weight} %"));
     let doing = seen.doing.as_ref().map(|doing| format!(" {doing}")).unwrap_or_default();
     weight + &doing
 }
@@ -319,10 +318,10 @@ fn weights(entries: &[Entry]) -> (Vec<Point>, Vec<Point>) {
     for entry in entries {
         let Some(at) = entry.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok()) else { continue };
         let at = at.as_second();
-        if let Some(weight) = entry.weight_bp {
+        if let Some(weight) = entry.weight {
             // What was there when the pack was taken is not this lease's weight.
             if entry.event != "PACKED" {
-                seen.push(Point { at, value: f64::from(weight) / 100.0 });
+                seen.push(Point { at, value: weight.number() });
             }
             continue;
         }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{deploy, exec, haproxy, nginx, rig::Rig};
-use crate::kit::{LEASE, Ran, World};
+use crate::kit::{LEASE, Ran, World, schema::fits};
 
 fn on_target(rig: &Rig) -> Ran {
     // As from the applier's clone, where its journal is.
@@ -68,6 +68,7 @@ fn the_example_program_passes() {
     let args = ["driver-test", exec::example().to_str().unwrap(), "--arg", state.to_str().unwrap(), "--format", "json"]
         .map(str::to_owned);
     let said = world.two_key(&args.each_ref().map(String::as_str)).exits(0).json();
+    fits("driver-test", &said);
     assert_eq!(said["steps"].as_array().unwrap().len(), 11, "{said:#}");
     assert!(fs::read_to_string(state).unwrap().contains("\"weight_bp\":0"));
 }

@@ -12,7 +12,10 @@ use super::{
     haproxy::Edge,
     rig::{FIRST, NEXT, Rig},
 };
-use crate::kit::web::{Backend, Daemon, free_port, until};
+use crate::kit::{
+    schema::fits,
+    web::{Backend, Daemon, free_port, until},
+};
 
 /// People see the appliers' refs.
 fn fetch(edge: &Edge) {
@@ -29,6 +32,7 @@ fn a_pack_says_all_that_was_there_and_is_shown_verified_and_rehearsed() {
     fetch(&edge);
     let pack = world.two_key(&["pack", "show", FIRST, "--format", "json"]).exits(0).json();
     assert_eq!(pack, edge.rig.pack(FIRST));
+    fits("pack-show", &pack);
     assert_eq!(pack["driver"], "haproxy/1");
     assert_eq!(pack["backends"], serde_json::json!({"new0": 0, "old0": 1}));
     assert_eq!((&pack["probes"]["served"], &pack["reversible"]), (&"v1".into(), &"yes".into()));
@@ -36,6 +40,9 @@ fn a_pack_says_all_that_was_there_and_is_shown_verified_and_rehearsed() {
     assert_eq!(pack["plan"], serde_json::json!(["set weight shop/new0 0", "set weight shop/old0 1"]));
     world.two_key(&["pack", "show", FIRST]).exits(0).says("served       v1");
     world.two_key(&["pack", "verify", FIRST]).exits(0).says("signed by edge1");
+    fits("pack-verify", &world.two_key(&["pack", "verify", FIRST, "--format", "json"]).exits(0).json());
+    let rehearse = ["pack", "rehearse", FIRST, "--config", "../applier.yaml", "--format", "json"];
+    fits("pack-rehearse", &world.two_key(&rehearse).exits(0).json());
     world.two_key(&["pack", "rehearse", FIRST, "--config", "../applier.yaml"]).exits(0).says("set weight shop/old0 1");
     // The next lease's pack says what ran before it, by digest.
     edge.rig.promote(FIRST);

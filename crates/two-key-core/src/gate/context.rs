@@ -101,7 +101,7 @@ impl Subject {
 }
 
 /// What was measured of the version before, before the first shift.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Recorded {
     /// For count-ratio gates: bad events of all events.

@@ -11,6 +11,7 @@ pub mod id;
 pub mod key;
 pub mod lease;
 pub mod oid;
+pub mod percent;
 pub mod policy;
 pub mod reason;
 pub mod refs;
@@ -22,6 +23,7 @@ pub use digest::Digest;
 pub use id::{GateId, GroupId, IntentId, LeaseId, Nonce, PrincipalId, RepositoryId, TargetId};
 pub use key::{Fingerprint, PublicKey, RawKey, Wrapping};
 pub use oid::Oid;
+pub use percent::Percent;
 pub use reason::{Reason, Refusal};
 pub use statement::{Fields, Forward, ForwardKind, Statement, Stop, StopKind, Subject};
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     follower::clock,
     model::{
-        LeaseId, Reason, Refusal, TargetId,
+        LeaseId, Percent, Reason, Refusal, TargetId,
         document::Span,
         lease::{Lease, Scope},
     },
@@ -287,7 +287,7 @@ impl Driver for ExecDriver {
         match answer.status {
             Status::Ok => Ok(()),
             Status::Failed => {
-                let percent = f64::from(weight_bp) / 100.0;
+                let percent = Percent::of(weight_bp);
                 let message = format!("{percent} % cannot be reached: {}", self.says(Verb::Plan, &answer.said()));
                 Err(Refusal::new(Reason::Malformed, message).hint("use another tier"))
             }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     gate::Pools,
     git::{NewCommit, PushOptions, Repository, SignWith, mirrored},
-    model::{LeaseId, Oid, Reason, Refusal, TargetId, refs},
+    model::{LeaseId, Oid, Percent, Reason, Refusal, TargetId, refs},
     reconciler::decide::Observed,
 };
 
@@ -79,7 +79,7 @@ impl Config {
     /// Whether both weights would be whole numbers.
     pub(super) fn reaches(&self, weight_bp: u32) -> Result<(), Refusal> {
         self.numbers(weight_bp).map(drop).ok_or_else(|| {
-            let percent = f64::from(weight_bp) / 100.0;
+            let percent = Percent::of(weight_bp);
             let message = format!("{percent} % of {} is no whole number, and weights are", self.total);
             Refusal::new(Reason::Malformed, message).hint("use another tier, or another total: 100 makes every percent")
         })
@@ -437,7 +437,7 @@ impl Driver for GitDriver {
 
     fn shift(&self, to: &Setting) -> Result<(), Refusal> {
         self.config.reaches(to.weight_bp)?;
-        let subject = format!("{} % to {} (step {})", f64::from(to.weight_bp) / 100.0, to.lease, to.step);
+        let subject = format!("{} % to {} (step {})", Percent::of(to.weight_bp), to.lease, to.step);
         self.push(&subject, |there| {
             if to.weight_bp > 0 {
                 self.names_the_version(there)?;

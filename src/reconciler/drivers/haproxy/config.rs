@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::split;
 use crate::{
-    model::{Reason, Refusal},
+    model::{Percent, Reason, Refusal},
     reconciler::drivers::roles::Pool,
 };
 
@@ -79,7 +79,7 @@ impl Config {
     pub(super) fn unreachable(&self, weight_bp: u32, needed: u64) -> Refusal {
         let message = format!(
             "{} % cannot be made of the servers of backend {}: one would need weight {needed}, and HAProxy's end at {}",
-            f64::from(weight_bp) / 100.0,
+            Percent::of(weight_bp),
             self.backend,
             split::MAX_WEIGHT
         );

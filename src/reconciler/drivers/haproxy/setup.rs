@@ -10,7 +10,7 @@ use super::{
     written::Written,
 };
 use crate::{
-    model::{Reason, Refusal},
+    model::{Percent, Reason, Refusal},
     reconciler::drivers::{Survey, roles::Pool},
 };
 
@@ -154,7 +154,7 @@ impl HaproxyDriver {
         }
         let part = match now.of(next) {
             0 => "have no part in what serves now, and are the next candidate".to_owned(),
-            part => format!("have {} % now", f64::from(part) / 100.0),
+            part => format!("have {} % now", Percent::of(part)),
         };
         let lines = [(next.other(), 1), (next, 0)].into_iter().flat_map(|(pool, least)| {
             self.servers(view, pool).map(move |server| {
@@ -164,7 +164,7 @@ impl HaproxyDriver {
         });
         let message = format!(
             "a restart of HAProxy would give {} % to {}, which {part}: its file must say {}",
-            f64::from(shares.of(next)) / 100.0,
+            Percent::of(shares.of(next)),
             self.config.pool(next).join(", "),
             lines.collect::<Vec<_>>().join("; ")
         );

@@ -4,7 +4,11 @@
 //! probability `rho`: the candidate's share of the requests, or, for a limit, the limit itself. The e-value is the likelihood
 //! of the counts mixed evenly over the logarithm of the odds ratio, from [`LEAST`] to [`MOST`], against that at a ratio of 1.
 //! If nothing is wrong, the chance that it *ever* reaches `1 / alpha` is at most `alpha`, however often one looks (Ville's
-//! inequality; Lindon et al., KDD 2022, arXiv 2205.14762, mix over the share instead).
+//! inequality; Lindon et al., KDD 2022, arXiv 2205.14762, mix over the share instead):
+//!
+//! ```text
+//! E = mean over r of (p / rho)^more ((1 - p) / (1 - rho))^fewer,    p = r rho / (1 - rho + r rho)
+//! ```
 //!
 //! Only additions, multiplications and the functions of `libm` are used, so that the same counts give the same bits everywhere.
 

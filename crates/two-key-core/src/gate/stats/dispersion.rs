@@ -4,7 +4,12 @@
 //! It is Pearson's chi-squared over its degrees of freedom, made larger in two ways, as few blocks often look alike by chance, and
 //! what makes them differ is mostly small and seldom very large: what is beyond chance counts one and a half times, and one more
 //! block is added that nobody saw, off as far as a rate is that varies from block to block by as much as itself (a coefficient of
-//! variation of 1, with the weight of two).
+//! variation of 1, with the weight of two). With `X` the chi-squared, `f` its degrees of freedom and `v` the variance of a block's
+//! bad events, were they independent:
+//!
+//! ```text
+//! phi = max(1, (X + max(0, X - f) / 2 + 2 v) / f)
+//! ```
 
 use super::counts::Counts;
 

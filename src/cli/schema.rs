@@ -4,11 +4,19 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
 use super::{
-    Account, CheckedFiles, DoctorView, Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView,
-    ShowView, StatusView,
+    driver_test::DriverTestView,
+    pack::{PackRehearsal, PackVerdict},
 };
-use crate::gate::{EvidenceView, GateView, ReplayView};
-use crate::risk::{Assessment, LeaseAssessment};
+use crate::{
+    agent,
+    gate::{EvidenceView, GateView, ReplayView},
+    reconciler::{self, pack::RollbackPack},
+    report::{
+        Account, CheckedFiles, DoctorView, Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView,
+        ShowView, StatusView,
+    },
+    risk::{Assessment, LeaseAssessment},
+};
 
 /// What each verb prints with `--format json`, by verb. Version 1: fields may be added, none is taken away or changes its meaning.
 #[derive(Serialize, JsonSchema)]
@@ -50,6 +58,18 @@ struct Output {
     doctor: DoctorView,
     /// `check`.
     check: CheckedFiles,
+    /// `apply --once` and `apply --dry-run`; with `--watch` one after each look.
+    apply: reconciler::Report,
+    /// `agent --once` and `agent --dry-run`; without them one after each look that came to something else.
+    agent: agent::Report,
+    /// `pack show`.
+    pack_show: RollbackPack,
+    /// `pack verify`.
+    pack_verify: PackVerdict,
+    /// `pack rehearse`.
+    pack_rehearse: PackRehearsal,
+    /// `driver-test`.
+    driver_test: DriverTestView,
     /// Any of them, when it was refused or could not be decided.
     failure: Failed,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place, hook, remotes,
+    Failure, Format, Place, account, hook, remotes,
     session::{Session, Which, unverified_branch},
     terminal::say,
     turn::{self, tags},
@@ -39,6 +39,9 @@ pub struct Args {
     /// The remote to tidy [default: the branch's upstream, else the only remote, else origin]
     #[arg(long, value_name = "NAME")]
     remote: Option<String>,
+    /// How to print; with json, words for people go to standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
 }
 
 /// Refs with what they hold.
@@ -126,18 +129,24 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         let mut names: Vec<&str> = there.iter().chain(&here).map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names.dedup();
-        names.into_iter().for_each(say);
+        for name in names {
+            say(name);
+            account::note(|account| account.effect.push(name.to_owned()));
+        }
         return Ok(());
     }
     if let Some(remote) = &remote {
         push_away(&repo, remote, &there)?;
         forget(&repo, &kept_of(&repo, remote, &there)?)?;
+        account::note(|account| account.pushed_to = Some(remote.clone()));
         say(&format!("{remote}: {}", told(&there)));
     } else {
         let moves: Vec<_> = here.iter().map(|(name, id)| moved(name, Some(*id), None)).collect();
         admitted_here(&repo, &moves)?;
     }
     forget(&repo, &here)?;
+    let gone: BTreeSet<_> = there.iter().chain(&here).map(|(name, _)| name.clone()).collect();
+    account::note(|account| account.taken_back.extend(gone));
     say(&format!("here: {}", told(&here)));
     Ok(())
 }
@@ -204,6 +213,7 @@ fn restore(session: &Session, remote: Option<&str>, handle: &str) -> Result<(), 
         admitted_here(repo, &moves)?;
     }
     let names = tags::put(repo, &labels, "two-key: tidy");
+    account::note(|account| account.tags.clone_from(&names));
     if let Some(remote) = remote {
         let all = repo.refs(&[own.trim_end_matches('/')])?;
         tags::follow(repo, remote, &all.into_iter().map(|(name, _)| name).collect::<Vec<_>>());

@@ -12,7 +12,7 @@ pub struct Account {
     pub signed: Vec<SignedView>,
     /// What was proposed: an ordinary commit with a file.
     pub proposed: Vec<ProposedView>,
-    /// What was signed or proposed here before and is taken back.
+    /// What was signed or proposed here before and is taken back; refs that `tidy` took away.
     pub taken_back: Vec<String>,
     /// What came about, in words, a line each; in a dry run what would.
     pub effect: Vec<String>,

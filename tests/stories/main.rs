@@ -37,4 +37,5 @@ mod seeing;
 mod signing;
 mod status;
 mod teams;
+mod tidy;
 mod transports;

@@ -335,6 +335,57 @@ fn in_a_shared_repository_what_others_may_write_is_not_read() {
     world.two_key(&["doctor"]).says("memory: what is remembered of the ledger cannot be used").says("others own it");
 }
 
+/// Leaves a vote in a note of somebody; the note's own id.
+fn note(world: &World, name: &str, action: &str, id: &str) -> String {
+    let text = world.two_key(&["statement", action, id]).exits(0).out;
+    let file = world.path().join("note");
+    fs::write(&file, format!("{text}{}", world.detached(name, &text))).unwrap();
+    let blob = world.git(&["rev-parse", &format!("main:leases/{id}.yaml")]);
+    let reference = format!("--ref=refs/notes/two-key/{name}");
+    world.git(&["notes", &reference, "append", "-F", file.to_str().unwrap(), &blob]);
+    world.git(&["notes", &reference, "list", &blob])
+}
+
+#[test]
+fn notes_of_leases_that_have_ended_are_not_read_and_those_of_open_ones_are() {
+    let world = World::proposed();
+    world.commit_file(&format!("leases/{PROPOSED}.yaml"), &lease(PROPOSED), "Propose");
+    let ended = note(&world, "cp14", "cosign", LEASE);
+    let open = note(&world, "cp14", "cosign", PROPOSED);
+    let shown = |ask: &[&str]| world.two_key(ask).exits(0).json()["leases"].clone();
+    let list: &[&str] = &["list", "--all", "--format", "json", "--offline"];
+    let by_note = |id: &str| {
+        let all = shown(list);
+        let of = all.as_array().unwrap().iter().find(|one| one["lease"] == id).unwrap().clone();
+        of["awaits"]["by_note"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!((by_note(LEASE), by_note(PROPOSED)), (1, 1));
+    world.turn("user1", "withdraw", LEASE);
+    assert_eq!((by_note(LEASE), by_note(PROPOSED)), (0, 1));
+    // Where nothing is remembered that is so as well.
+    fs::remove_dir_all(memory(&world)).unwrap();
+    assert_eq!((by_note(LEASE), by_note(PROPOSED)), (0, 1));
+    let object = |id: &str| world.repo().join(".git/objects").join(&id[..2]).join(&id[2..]);
+    let kept = memory(&world).join("notes");
+    assert!(kept.exists());
+    let bytes = fs::read(&kept).unwrap();
+    // Broken in any way it is made anew.
+    for at in (0..bytes.len()).step_by(bytes.len() / 12) {
+        let mut broken = bytes.clone();
+        broken[at] ^= 4;
+        fs::write(&kept, broken).unwrap();
+        fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!((by_note(LEASE), by_note(PROPOSED)), (0, 1), "byte {at}");
+    }
+    let aside = world.path().join("aside");
+    fs::rename(object(&ended), &aside).unwrap();
+    assert_eq!((by_note(LEASE), by_note(PROPOSED)), (0, 1), "it is not looked for");
+    fs::rename(&aside, object(&ended)).unwrap();
+    fs::rename(object(&open), &aside).unwrap();
+    assert_ne!(world.two_key(list).code, 0, "this one is");
+    fs::rename(&aside, object(&open)).unwrap();
+}
+
 #[test]
 fn where_nothing_can_be_written_reading_goes_on_without() {
     let world = ledger();

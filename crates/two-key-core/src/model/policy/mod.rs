@@ -55,7 +55,6 @@ pub struct Policy {
     /// When leases are moved forward, on every target that says nothing else; at any time if there is none.
     pub windows: Vec<Window>,
     /// How long a lease keeps its labels after it has ended.
-    #[serde(default = "usual_keep", skip_serializing_if = "is_usual_keep")]
     pub keep: Span,
     /// What can be rolled out to.
     pub targets: BTreeMap<TargetId, Target>,
@@ -74,14 +73,6 @@ pub struct Policy {
 /// How long labels are kept where the policy does not say it, and the shortest that it may say.
 pub const USUAL_KEEP: Span = Span::seconds(90 * 86_400);
 pub(super) const LEAST_KEEP: Span = Span::seconds(86_400);
-
-const fn usual_keep() -> Span {
-    USUAL_KEEP
-}
-
-fn is_usual_keep(keep: &Span) -> bool {
-    *keep == USUAL_KEEP
-}
 
 /// Somebody or something with keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -132,7 +132,7 @@ impl Repository {
             };
             let facts = match (&place, pushed.new, &ledger.excess) {
                 (Place::Other, ..) => Facts::Nothing,
-                (place, None, _) => self.facts_of_deleted(&mut objects, place, &ledger)?,
+                (place, None, _) => facts_of_deleted(&mut objects, place, &ledger)?,
                 (_, Some(_), Some(excess)) => Facts::Unfit(excess.clone()),
                 (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone(),
                 (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing,
@@ -314,20 +314,6 @@ impl Repository {
         Ok(())
     }
 
-    /// What is to be known of a ref that is deleted.
-    fn facts_of_deleted(&self, objects: &mut Objects, place: &Place, ledger: &Ledger) -> Result<Facts, GitError> {
-        let state = ledger.after.as_deref();
-        Ok(match place {
-            Place::Tag { lease, .. } => {
-                let last = state.and_then(|state| state.lease(lease)).and_then(|lease| lease.transitions.last());
-                let links = last.map(|last| objects.links(last.commit)).transpose()?;
-                Facts::Committed(links.and_then(|links| i64::try_from(links.committer_time).ok()))
-            }
-            Place::Stop { id, .. } if objects.is_commit(*id)? => Facts::Stop(Some(objects.open_one(*id)?)),
-            _ => Facts::Nothing,
-        })
-    }
-
     /// What is to be known of a ref that is not the governed branch.
     fn facts_of(
         &self,
@@ -440,6 +426,20 @@ impl Repository {
         };
         Ok(refs.iter().map(judged).collect())
     }
+}
+
+/// What is to be known of a ref that is deleted.
+fn facts_of_deleted(objects: &mut Objects, place: &Place, ledger: &Ledger) -> Result<Facts, GitError> {
+    let state = ledger.after.as_deref();
+    Ok(match place {
+        Place::Tag { lease, .. } => {
+            let last = state.and_then(|state| state.lease(lease)).and_then(|lease| lease.transitions.last());
+            let links = last.map(|last| objects.links(last.commit)).transpose()?;
+            Facts::Committed(links.and_then(|links| i64::try_from(links.committer_time).ok()))
+        }
+        Place::Stop { id, .. } if objects.is_commit(*id)? => Facts::Stop(Some(objects.open_one(*id)?)),
+        _ => Facts::Nothing,
+    })
 }
 
 fn standing(here: Option<Oid>, told: Option<Oid>) -> Standing {

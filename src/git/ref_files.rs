@@ -44,38 +44,38 @@ impl Repository {
         let folder = self.common_dir();
         let reftable = folder.join("reftable");
         if reftable.is_dir() {
-            look(&reftable.join("tables.list"), &mut found)?;
+            look(&reftable.join("tables.list"), &mut found).ok()?;
         }
-        look(&folder.join("packed-refs"), &mut found)?;
-        look_below(&folder.join("refs"), &mut found)?;
+        look(&folder.join("packed-refs"), &mut found).ok()?;
+        look_below(&folder.join("refs"), &mut found).ok()?;
         Some(RefFiles(found))
     }
 }
 
 /// Looks at a file; that there is none is told by its lack.
-fn look(path: &Path, found: &mut BTreeMap<PathBuf, Stamp>) -> Option<Option<fs::Metadata>> {
+fn look(path: &Path, found: &mut BTreeMap<PathBuf, Stamp>) -> io::Result<Option<fs::Metadata>> {
     match fs::symlink_metadata(path) {
         // What a link leads to may be anywhere.
-        Ok(file) if file.is_symlink() || found.len() >= MOST => None,
+        Ok(file) if file.is_symlink() || found.len() >= MOST => Err(io::Error::other("not to be told by files")),
         Ok(file) => {
             found.insert(path.to_owned(), Stamp::of(&file));
-            Some(Some(file))
+            Ok(Some(file))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(None),
-        Err(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
-fn look_below(folder: &Path, found: &mut BTreeMap<PathBuf, Stamp>) -> Option<()> {
+fn look_below(folder: &Path, found: &mut BTreeMap<PathBuf, Stamp>) -> io::Result<()> {
     let mut folders = vec![folder.to_owned()];
     look(folder, found)?;
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).ok()? {
-            let path = entry.ok()?.path();
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
             if look(&path, found)?.is_some_and(|file| file.is_dir()) {
                 folders.push(path);
             }
         }
     }
-    Some(())
+    Ok(())
 }

@@ -138,7 +138,7 @@ fn verdict(report: &Report) -> Result<(), Failure> {
         let subject = failed.map_or_else(String::new, |(target, _)| target.to_string());
         let refusal = failed.and_then(|(_, seen)| seen.reason.clone()).unwrap_or_else(|| {
             let message = "the rollback was carried out, and what is there is not what was there before";
-            Refusal::new(Reason::Drift, message).hint("mend the target by hand, or sign another rollback")
+            Refusal::new(Reason::Drift, message).hint("repair the target by hand, or sign another rollback")
         });
         return Err(Failure::refused(subject, refusal));
     }

@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong with this set-up, and the command that mends it.
+//! `doctor`: what is wrong with this set-up, and the command that fixes it.
 
 use std::{fs, path::Path};
 
@@ -27,10 +27,10 @@ use super::{
 /// How long an applier may take to record a transition that is in force. Seconds; its default for `max-staleness`.
 const APPLIER_TOLERANCE: i64 = 15 * 60;
 
-/// Say what is wrong with this set-up, and the command that mends it
+/// Say what is wrong with this set-up, and the command that fixes it
 ///
 /// Looks at the installed Git, the pinned root, the ledger, the clock, the appliers, the hooks, the signing key and the remote. Each thing that is
-/// wrong comes with the command that mends it. Nothing is changed, but for what --believe-clock and --fix say.
+/// wrong comes with the command that fixes it. Nothing is changed, except what --believe-clock and --fix say.
 #[derive(Debug, ClapArgs)]
 #[command(
     after_long_help = "Examples:\n  git two-key doctor\n  git two-key doctor --fix\n  git two-key doctor --format json\n\n\
@@ -40,7 +40,7 @@ pub struct Args {
     /// Have the appliers and agents of this clone believe the clock as it is now; end them first
     #[arg(long)]
     believe_clock: bool,
-    /// Mend what can be mended without touching anything that was signed: settings, the client's hook, false tags
+    /// Fix what can be fixed without touching anything that was signed: settings, the client's hook, false tags
     #[arg(long)]
     fix: bool,
     /// How to print
@@ -125,8 +125,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             mended,
         }),
         Format::Text => {
-            let line = |c: &Complaint| format!("{}: {}\n  mend: {}", c.check, c.message, c.mend);
-            let mut lines: Vec<_> = mended.iter().map(|mend| format!("mended: {mend}")).collect();
+            let line = |c: &Complaint| format!("{}: {}\n  fix: {}", c.check, c.message, c.mend);
+            let mut lines: Vec<_> = mended.iter().map(|mend| format!("fixed: {mend}")).collect();
             if problems.is_empty() {
                 lines.push("nothing is wrong with this set-up".to_owned());
             }

@@ -171,6 +171,11 @@ impl Repository {
         if let Ok(here) = there.and_then(|there| self.ledger_on(&there, memory.root, tip, told).map_err(Stuck::Git)) {
             return Ok(here);
         }
+        self.ledger_aside(memory, tip, told)
+    }
+
+    /// The ledger at a tip, which is not remembered.
+    pub fn ledger_aside(&self, memory: &Memory, tip: Oid, told: Told<'_>) -> Result<Ledger, Stuck> {
         self.remembered(memory, tip, told).map_or_else(|| self.whole_ledger(memory.root, tip, told), Ok)
     }
 

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    mem::discriminant,
     sync::Arc,
 };
 
@@ -21,7 +22,7 @@ use crate::{
         RECORD, RecordFacts, RefUpdate, Standing, TagFacts, place, repository_of, signer_of,
     },
     ledger::State,
-    model::{Oid, RawKey, Refusal, refs},
+    model::{LeaseId, Oid, RawKey, Refusal, refs},
     signature::{open_commits, parse_tag},
 };
 
@@ -104,7 +105,7 @@ impl Repository {
                 old: pushed.old,
                 new: pushed.new,
                 standing: Standing::AsTold,
-                facts: Facts::Nothing,
+                facts: Facts::Nothing.into(),
             };
             let updates = names.into_iter().zip(refs).map(update).collect();
             let (before, after, steps) = (None, None, Vec::new());
@@ -124,6 +125,8 @@ impl Repository {
         let mut objects = self.objects()?;
         let mut updates = Vec::with_capacity(refs.len());
         let mut left = MAX_COMMITS;
+        let mut read: HashMap<_, Arc<Facts>> = HashMap::new();
+        let mut gone = Gone::default();
         for (name, pushed) in names.into_iter().zip(refs) {
             let place = place(&name, &ledger.branch);
             let standing = match &place {
@@ -131,15 +134,25 @@ impl Repository {
                 _ => here.get(&name).map_or(Standing::AsTold, |here| standing(*here, pushed.old)),
             };
             let facts = match (&place, pushed.new, &ledger.excess) {
-                (Place::Other, ..) => Facts::Nothing,
-                (place, None, _) => facts_of_deleted(&mut objects, place, &ledger)?,
-                (_, Some(_), Some(excess)) => Facts::Unfit(excess.clone()),
-                (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone(),
-                (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing,
+                (Place::Other, ..) => Facts::Nothing.into(),
+                (place, None, _) if standing == Standing::AsTold => gone.facts(&mut objects, place, &ledger)?,
+                (_, None, _) => Facts::Nothing.into(),
+                (_, Some(_), Some(excess)) => Facts::Unfit(excess.clone()).into(),
+                (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone().into(),
+                (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing.into(),
                 (place, Some(new), None) => {
-                    match self.facts_of(&mut objects, place, pushed.old, new, &ledger, &mut left) {
-                        Err(error) => Facts::Unfit(error.verdict()?),
-                        Ok(facts) => facts,
+                    // Under how many names an object comes is the pusher's choice; it is read once.
+                    let kind = (discriminant(place), pushed.old, new);
+                    if let Some(facts) = unread(place, new, &ledger) {
+                        facts.into()
+                    } else if let Some(facts) = read.get(&kind) {
+                        Arc::clone(facts)
+                    } else {
+                        let facts = match self.facts_of(&mut objects, place, pushed.old, new, &ledger, &mut left) {
+                            Err(error) => Facts::Unfit(error.verdict()?),
+                            Ok(facts) => facts,
+                        };
+                        Arc::clone(read.entry(kind).or_insert_with(|| facts.into()))
                     }
                 }
             };
@@ -297,7 +310,9 @@ impl Repository {
         let mut known: HashSet<Oid> = governed.iter().filter_map(|pushed| pushed.old).chain([branch]).collect();
         let bases: Vec<Oid> = known.iter().copied().collect();
         let mut far = Vec::new();
-        for new in governed.iter().filter_map(|pushed| pushed.new) {
+        // Once, under however many names it comes.
+        let mut met = HashSet::new();
+        for new in governed.iter().filter_map(|pushed| pushed.new).filter(|new| met.insert(*new)) {
             let near = objects.is_near(&mut known, new);
             // What cannot be parsed is said to be so by whoever judges it.
             if !near.or_else(|error| error.verdict().map(|_| false))? {
@@ -324,8 +339,6 @@ impl Repository {
         ledger: &Ledger,
         left: &mut usize,
     ) -> Result<Facts, GitError> {
-        let principals = ledger.after.as_ref().map(|state| &state.policy().get().principals);
-        let is_known = |name| principals.is_none_or(|principals| principals.contains_key(name));
         Ok(match place {
             Place::Branch | Place::Foreign | Place::Other => Facts::Nothing,
             Place::Tag { .. } => Facts::Tag {
@@ -336,13 +349,6 @@ impl Repository {
                 Kind::Commit => Some(objects.open_one(new)?),
                 _ => None,
             }),
-            // Whoever the policy does not name is refused for that.
-            Place::Notes(name) if !is_known(name) => {
-                Facts::Notes(NotesFacts { fast_forward: true, ..NotesFacts::default() })
-            }
-            Place::Applier(name) if !is_known(name) => {
-                Facts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() })
-            }
             Place::Notes(_) => Facts::Notes(notes_facts(objects, old, new)?),
             Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger, left)?),
         })
@@ -428,18 +434,52 @@ impl Repository {
     }
 }
 
-/// What is to be known of a ref that is deleted.
-fn facts_of_deleted(objects: &mut Objects, place: &Place, ledger: &Ledger) -> Result<Facts, GitError> {
-    let state = ledger.after.as_deref();
-    Ok(match place {
-        Place::Tag { lease, .. } => {
-            let last = state.and_then(|state| state.lease(lease)).and_then(|lease| lease.transitions.last());
-            let links = last.map(|last| objects.links(last.commit)).transpose()?;
-            Facts::Committed(links.and_then(|links| i64::try_from(links.committer_time).ok()))
+/// What is to be known of a ref that is refused for its name, whatever it brings.
+fn unread(place: &Place, new: Oid, ledger: &Ledger) -> Option<Facts> {
+    let principals = ledger.after.as_ref().map(|state| &state.policy().get().principals);
+    let is_known = |name| principals.is_none_or(|principals| principals.contains_key(name));
+    match place {
+        Place::Stop { id, .. } if new != *id => Some(Facts::Stop(None)),
+        Place::Notes(name) if !is_known(name) => {
+            Some(Facts::Notes(NotesFacts { fast_forward: true, ..NotesFacts::default() }))
         }
-        Place::Stop { id, .. } if objects.is_commit(*id)? => Facts::Stop(Some(objects.open_one(*id)?)),
-        _ => Facts::Nothing,
-    })
+        Place::Applier(name) if !is_known(name) => {
+            Some(Facts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() }))
+        }
+        _ => None,
+    }
+}
+
+/// What is known of refs that are deleted, each lease and commit looked at once.
+#[derive(Default)]
+struct Gone {
+    labels: HashMap<LeaseId, Arc<Facts>>,
+    stops: HashMap<Oid, Arc<Facts>>,
+}
+
+impl Gone {
+    fn facts(&mut self, objects: &mut Objects, place: &Place, ledger: &Ledger) -> Result<Arc<Facts>, GitError> {
+        Ok(match place {
+            Place::Tag { lease, .. } => match self.labels.get(lease) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let state = ledger.after.as_deref();
+                    let last = state.and_then(|state| state.lease(lease)).and_then(|lease| lease.transitions.last());
+                    let links = last.map(|last| objects.links(last.commit)).transpose()?;
+                    let facts = Facts::Committed(links.and_then(|links| i64::try_from(links.committer_time).ok()));
+                    Arc::clone(self.labels.entry(lease.clone()).or_insert_with(|| facts.into()))
+                }
+            },
+            Place::Stop { id, .. } => match self.stops.get(id) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let opened = if objects.is_commit(*id)? { Some(objects.open_one(*id)?) } else { None };
+                    Arc::clone(self.stops.entry(*id).or_insert_with(|| Facts::Stop(opened).into()))
+                }
+            },
+            _ => Facts::Nothing.into(),
+        })
+    }
 }
 
 fn standing(here: Option<Oid>, told: Option<Oid>) -> Standing {

@@ -235,8 +235,8 @@ fn out_of_reach(desired: &Desired, applied: &Applied) -> Decision {
     let (Some(newer), Rollback::Failed(_)) = (&desired.undone, &applied.rollback) else { return decision };
     let id = &desired.lease;
     let message = format!("lease {newer} was rolled back, and that failed, so lease {id} cannot be stopped here");
-    let reason = Refusal::new(Reason::Drift, message)
-        .hint("mend the target by hand, or have another attempt made with: git two-key rollback");
+    let reason =
+        Refusal::new(Reason::Drift, message).hint("repair the target by hand, or try again with: git two-key rollback");
     Decision { reason: Some(reason), doing: Doing::RollbackFailed, ..decision }
 }
 
@@ -296,7 +296,7 @@ fn why_failed(desired: &Desired, applied: &Applied) -> Refusal {
         let message = format!("lease {id} was rolled back, and what is there is not what was before");
         Refusal::new(Reason::Drift, message)
     };
-    refusal.hint("mend the target by hand, or have another attempt made with: git two-key rollback")
+    refusal.hint("repair the target by hand, or try again with: git two-key rollback")
 }
 
 /// A lease whose weight is to be zero. Needs no clock and no repository for that; only once it is there, and was left

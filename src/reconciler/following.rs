@@ -1,4 +1,5 @@
-//! What the coordinator knows: it follows the repository, and tells others by views. Nothing here waits for the remote.
+//! Knowledge of the coordinator: it follows the repository, and tells others by views. Nothing here waits for the
+//! remote.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The journal is written by a thread of its own, state after state: a disk that takes long, or never answers, holds nobody up but
-//! who must not go on before something is written down.
+//! Journal writer: a thread of its own, so that a slow or hanging disk delays only what must not go on before it is
+//! written down.
 
 use std::{
     sync::{

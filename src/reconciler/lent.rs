@@ -1,5 +1,5 @@
-//! The clone is read by a thread of its own, to which what follows the repository is lent. Until it comes back the coordinator goes
-//! by what was known before: a disk or a Git that hangs keeps no stop that is known from traffic.
+//! Clone reader: a thread of its own, to which what follows the repository is lent. Until it comes back the
+//! coordinator uses what was known before, so a hanging disk or Git delays no stop that is known.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},

@@ -1,4 +1,5 @@
-//! What a tick ends with: the record, stops and tags are written, signed and pushed while everything else goes on.
+//! Publishing, which ends a tick: the record, stops and tags are written, signed and pushed while everything else
+//! goes on.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! Undoing: weight to zero, what was there before, and the five checks that it is there. All of them hold, or the rollback
-//! failed. The restoration is tried once for each rollback that is signed, and again where what was verified is not there any
-//! more; weight zero is tried until it is seen.
+//! Rollback: weight to zero, restoration of what was there before, and the five checks of it. All of them hold, or
+//! the rollback failed. The restoration is tried once for each rollback that is signed, and again where what was
+//! verified is gone; weight zero is tried until it is seen.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a tick saw and did.
+//! Report of a tick: what it saw and did.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What an applier remembers: what any follower does, and what was applied. Killed at any instruction, the next run reads
-//! it, observes, and converges.
+//! State of an applier: what any follower remembers, and what was applied. Killed at any instruction, the next run
+//! reads it, observes, and converges.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What holds for all targets of one tick, which lasts from one look at the remote to the next.
+//! Tick: what holds for all targets from one look at the remote to the next.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Writing: what is to be published is written into the repository, and signed, by a thread of its own. A key or a disk that
-//! takes long, or never answers, holds nobody up; the coordinator hands over what is needed, and takes what came of it.
+//! Writer thread: writes what is to be published into the repository, and signs it. A slow or hanging key or disk
+//! delays nobody; the coordinator hands over what is needed, and takes the result.
 
 use std::{
     collections::BTreeMap,

@@ -20,7 +20,7 @@ pub fn escaped(text: &str) -> String {
     safe
 }
 
-/// JSON, whose strings may hold what strangers wrote, made safe to print: it means the same.
+/// JSON with untrusted strings, escaped for printing: it means the same.
 pub fn json_escaped(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {

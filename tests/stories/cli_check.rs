@@ -222,7 +222,7 @@ fn a_foxtrot_is_healed_by_the_merge_that_is_printed() {
     world.git(&["push", "--quiet", "--no-verify", "origin", &format!("{foxtrot}:main")]);
     world.git(&["fetch", "--quiet"]);
     let ran = world.two_key(&["doctor"]).exits(1).says("upstream: foxtrot: ");
-    let mend = ran.out.lines().find_map(|line| line.strip_prefix("  mend: ")).unwrap();
+    let mend = ran.out.lines().find_map(|line| line.strip_prefix("  fix: ")).unwrap();
     world.run(world.repo(), "sh", &["-c", mend], b"").exits(0);
     world.git(&["fetch", "--quiet"]);
     world.two_key(&["doctor"]).exits(1).says("origin/main is ahead of main").says("git two-key sync");
@@ -370,7 +370,7 @@ fn fix_mends_settings_the_hook_and_false_tags_and_nothing_else() {
     let before = world.git(&["rev-parse", "main"]);
     world.git(&["config", "user.signingkey", ""]);
     let said = world.two_key(&["doctor", "--fix"]).exits(1);
-    let said = said.says("mended: git tag --delete").says("mended: git two-key hook install").says("key: ");
+    let said = said.says("fixed: git tag --delete").says("fixed: git two-key hook install").says("key: ");
     for mended in ["tags: ", "mirror: ", "hook: ", "notes: ", "observed: "] {
         assert!(!said.out.lines().any(|line| line.starts_with(mended)), "{}", said.out);
     }
@@ -380,7 +380,7 @@ fn fix_mends_settings_the_hook_and_false_tags_and_nothing_else() {
     assert!(!world.git(&["config", "--get-all", "remote.origin.fetch"]).contains(":refs/two-key/"));
     // What a person has to decide is left to a person.
     world.git(&["config", "two-key.key", world.key_file("user2").to_str().unwrap()]);
-    world.two_key(&["doctor", "--fix"]).exits(0).never_says("mended");
+    world.two_key(&["doctor", "--fix"]).exits(0).never_says("fixed: ");
 }
 
 #[test]
@@ -392,11 +392,11 @@ fn a_true_tag_is_left_where_it_is() {
     }
     let tag = format!("rollout/{LEASE}/1-start-5");
     world.git(&["tag", "--annotate", "--message", "start", &tag]);
-    world.two_key(&["doctor", "--fix"]).never_says("mended").never_says("tags: ");
+    world.two_key(&["doctor", "--fix"]).never_says("fixed: ").never_says("tags: ");
     // On another commit it claims what is not in force there.
     world.git(&["tag", "--force", "--annotate", "--message", "start", &tag, "main~1"]);
     world.two_key(&["doctor"]).exits(1).says("tags here claim what is not in force").says(&tag);
-    world.two_key(&["doctor", "--fix"]).says("mended: git tag --delete").never_says("tags: ");
+    world.two_key(&["doctor", "--fix"]).says("fixed: git tag --delete").never_says("tags: ");
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod reroot;
 mod risk;
 mod second;
 mod seeing;
+mod several;
 mod signing;
 mod status;
 mod teams;

@@ -10,6 +10,7 @@ pub mod note;
 pub mod outbox;
 mod propose;
 mod push;
+mod several;
 mod stop;
 pub mod stops;
 pub mod tags;
@@ -29,7 +30,8 @@ pub use flags::{Delivery, Flags, To};
 pub use forward::{Ask, Carried, pinned, proposing, turn};
 pub use join::{Local, counted, join};
 pub use propose::Proposal;
-pub use push::words_of;
+pub use push::{Consent, words_of};
+pub use several::{Leases, turn_each};
 pub use stop::stop;
 
 /// The local clock, which only refuses what the server's clock would refuse too.
@@ -61,6 +63,12 @@ pub fn state_at(repo: &Repository, memory: &Memory, tip: Oid) -> Result<State, F
     Ok(ledger.map_err(failed)?.state)
 }
 
+/// The state at any commit of the ledger. It is not remembered: nobody asks for that one again.
+pub fn state_aside(session: &Session, commit: Oid) -> Result<State, Failure> {
+    let ledger = session.repo.ledger_aside(&session.memory, commit, &mut |_, _, _| ());
+    Ok(ledger.map_err(failed)?.state)
+}
+
 fn failed(stuck: Stuck) -> Failure {
     match stuck {
         Stuck::Git(error) => error.into(),
@@ -77,21 +85,23 @@ pub fn fold_on(repo: &Repository, root: Oid, state: State, tip: Oid) -> Result<(
 
 /// Moves a branch, and the worktree in which it is checked out; what that cannot be brought up to date with is named.
 pub fn advance(repo: &Repository, update: &RefUpdate, reason: &str) -> Result<(), GitError> {
-    for LeftOut { path, error } in repo.advance_with_worktree(update, reason)? {
-        remark(&format!(
-            "warning: {} is left out of the worktree: {}",
-            report::escaped(&path),
-            error.refusal().message
-        ));
-    }
+    say_left_out(repo.advance_with_worktree(update, reason)?);
     Ok(())
 }
 
+/// Names paths that are not in the worktree.
+pub fn say_left_out(paths: Vec<LeftOut>) {
+    for LeftOut { path, error } in paths {
+        let path = report::escaped(&path);
+        remark(&format!("warning: {path} is left out of the worktree: {}", error.refusal().message));
+    }
+}
+
 /// Pushes a session's tip, which is the local branch's, with what it puts in force.
-pub fn publish(session: &mut Session, remote: &str) -> Result<(), Failure> {
+pub fn publish(session: &mut Session, remote: &str, consent: Consent) -> Result<(), Failure> {
     let (about, ours) = (session.branch_name().to_owned(), session.tip);
     let (options, moves) = (Vec::new(), push::Moves::ByMerge);
-    push::Push { session, remote, about: &about, who: "two-key", options, ours, moves, fresh: None }.run()
+    push::Push { session, remote, about: &about, who: "two-key", options, ours, moves, fresh: None, consent }.run()
 }
 
 impl Session {

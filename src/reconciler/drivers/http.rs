@@ -1,4 +1,4 @@
-//! Questions by HTTP, each on a connection of its own: a kept one could lead to what is no longer there.
+//! HTTP requests, each on a new connection: a kept one could lead to what is no longer there.
 
 use std::{path::Path, time::Duration};
 

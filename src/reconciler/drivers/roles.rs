@@ -1,5 +1,5 @@
-//! Two pools take turns: the one that serves nothing is the next lease's candidate. Which one it is, and for which lease,
-//! is written down, because weights alone do not say so.
+//! Roles of two pools, which take turns: the one that serves nothing is the next lease's candidate. Which one it is,
+//! and for which lease, is written down, because weights alone do not say so.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ impl Pool {
     }
 }
 
-/// Who plays which part.
+/// Which pool has which role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Roles {

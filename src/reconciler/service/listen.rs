@@ -1,4 +1,4 @@
-//! A page for Prometheus, on loopback. A few readers at a time, and none for long.
+//! Metrics page for Prometheus, on loopback. A few readers at a time, and none for long.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},

@@ -1,4 +1,4 @@
-//! What Prometheus is told of an applier. Pure: numbers in, text out.
+//! Metrics of an applier, for Prometheus. Pure: numbers in, text out.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 

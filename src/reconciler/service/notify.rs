@@ -1,4 +1,4 @@
-//! Tells the service manager how it goes (`sd_notify`): datagrams to the socket that it names in `NOTIFY_SOCKET`.
+//! Service manager notification (`sd_notify`): datagrams to the socket that `NOTIFY_SOCKET` names.
 
 use std::{
     os::unix::net::{SocketAddr, UnixDatagram},

@@ -66,8 +66,8 @@ fn a_threshold_halts_whatever_the_gates_say() {
     let ran = replay(&world, 13, &["--format", "json"]).exits(1);
     let json = ran.json();
     assert_eq!((json["judgement"]["threshold"].as_str(), json["reason"].as_str()), (Some("halt"), Some("gate-failed")));
-    replay(&world, 12, &[]).exits(3).says("threshold error-rate: 50 is > 10, which may be chance");
-    replay(&world, 13, &[]).exits(1).says(" HALT ").says("threshold error-rate: 50 is > 10 (slot 12)");
+    replay(&world, 12, &[]).exits(3).says("threshold error-rate: 50 is above the limit of 10, which may be chance");
+    replay(&world, 13, &[]).exits(1).says(" HALT ").says("threshold error-rate: 50 is above the limit of 10 (slot 12)");
 }
 
 #[test]

@@ -33,7 +33,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -110,8 +110,8 @@ pub struct RefUpdate {
     pub new: Option<Oid>,
     /// Whether it is where the push says that it is.
     pub standing: Standing,
-    /// What was found out about it.
-    pub facts: Facts,
+    /// What was found out about it; shared where the same object comes under several names.
+    pub facts: Arc<Facts>,
 }
 
 /// Where a ref of a push is, beside where the push says that it is.
@@ -126,7 +126,7 @@ pub enum Standing {
 /// What was found out about a ref of a push.
 #[derive(Debug, Clone)]
 pub enum Facts {
-    /// Nothing had to be: it is deleted, foreign, or none of our business.
+    /// Nothing had to be: it is deleted, foreign, or not governed.
     Nothing,
     /// It is a rollout tag that is deleted: when the last step of its lease was committed, as that claims.
     Committed(Option<i64>),
@@ -337,11 +337,11 @@ fn judge_ref(
         found.push(outrun().into());
         return None;
     }
-    if let Facts::Unfit(refusal) = &update.facts {
+    if let Facts::Unfit(refusal) = &*update.facts {
         found.push(refusal.clone().into());
         return None;
     }
-    match (&place, &update.facts) {
+    match (&place, &*update.facts) {
         (Place::Branch, Facts::Branch(facts)) => branch::judge(push, *facts, now, found),
         (Place::Tag { lease, suffix }, Facts::Tag { before, after }) => {
             found.extend(tags::judge(push, lease, suffix, before.as_ref(), after).map(Problem::from));

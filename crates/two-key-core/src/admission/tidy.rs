@@ -83,7 +83,7 @@ pub(super) fn judge(
     if update.standing == Standing::Outrun {
         return Err(super::outrun());
     }
-    match (place, &update.facts) {
+    match (place, &*update.facts) {
         (Place::Tag { lease, .. }, Facts::Committed(at)) => {
             labels_may_go(ledger_after(push)?, newest, lease, *at, now).map_err(refused)
         }

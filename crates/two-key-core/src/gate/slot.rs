@@ -1,4 +1,4 @@
-//! When gates are looked at: slot `k` is at tier start + settle + `k` × interval, for `k` from 1.
+//! Slots: the times at which gates are read. Slot `k` is at tier start + settle + `k` × interval, for `k` from 1.
 
 use jiff::Timestamp;
 

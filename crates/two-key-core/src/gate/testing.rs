@@ -1,4 +1,4 @@
-//! What this room's tests have in common: a tier, a clock that counts from its start, a source that says what it is told.
+//! Fixtures for the gates' tests: a tier, a clock that counts from its start, a source that says what it is told.
 
 use std::{
     cell::RefCell,

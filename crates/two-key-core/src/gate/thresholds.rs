@@ -49,7 +49,7 @@ pub(super) fn report(
     let Threshold { warn, halt, .. } = *threshold;
     let base = |state, why, value, at| ThresholdReport { state, why, value, at, warn, halt };
     if let (Some((look, value)), Some(halt)) = (crossed(&looks, threshold).0, halt) {
-        let why = format!("{} is {halt} (slot {})", words::number(value), look.number);
+        let why = format!("{} (slot {})", crosses(value, halt), look.number);
         return base(ThresholdState::Halt, why, Some(value), Some(look.at));
     }
     let Some(Look { at, known, .. }) = looks.last() else {
@@ -63,7 +63,7 @@ pub(super) fn report(
         Ok(known) => known,
     };
     let value = || Some(known.value);
-    let is = |limit: Limit| format!("{} is {limit}", words::number(known.value));
+    let is = |limit: Limit| crosses(known.value, limit);
     let (warned, beyond) = (warn.filter(|warn| known.beyond(*warn)), halt.filter(|halt| known.beyond(*halt)));
     match (&known.few, warned, beyond) {
         // Beyond what halts, and not halted: nobody knows yet, and that is not healthy.
@@ -74,6 +74,12 @@ pub(super) fn report(
         (Some(few), None, None) => base(ThresholdState::NoData, few.clone(), None, Some(*at)),
         (None, None, None) => base(ThresholdState::Fine, "within its limits".to_owned(), value(), Some(*at)),
     }
+}
+
+/// A value beyond a limit, as people read it.
+fn crosses(value: f64, limit: Limit) -> String {
+    let side = if limit.side == Above { "above" } else { "below" };
+    format!("{} is {side} the limit of {}", words::number(value), limit.value)
 }
 
 /// The first slot that halts, if one does; and those that go on crossing the limit, if that is not enough

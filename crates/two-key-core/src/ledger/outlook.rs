@@ -106,7 +106,7 @@ fn so_many(number: usize, article: &str, what: &str) -> Option<String> {
     }
 }
 
-/// Names after what they are of: ` (ana or bo)`. A long list helps nobody.
+/// Names after what they are of: ` (ana or bo)`. A long list is cut.
 fn named(names: &BTreeSet<PrincipalId>) -> String {
     let names: Vec<_> = names.iter().map(PrincipalId::as_str).collect();
     match names.as_slice() {

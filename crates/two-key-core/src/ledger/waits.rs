@@ -1,4 +1,4 @@
-//! What a lease waits for on other targets before it starts.
+//! Waits: what a lease needs completed on other targets before it starts.
 
 use std::collections::BTreeSet;
 

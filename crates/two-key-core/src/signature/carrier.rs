@@ -122,7 +122,9 @@ fn find_run(message: &[u8]) -> Result<Vec<&str>, Refusal> {
     let (_, rest) = paragraph.split_at(start);
     let (run, after) = rest.split_at(rest.iter().position(|line| !ours(line)).unwrap_or(rest.len()));
     if run.is_empty() {
-        return Err(malformed("its statement is not in the last paragraph of the message"));
+        return Err(malformed("its statement is not in the last paragraph of the message").hint(
+            "a commit hook or another tool added a paragraph, as Co-authored-by; sign with git two-key, which runs neither",
+        ));
     }
     if after.iter().any(&ours) {
         return Err(malformed("its `Two-Key-` lines are not in one run"));

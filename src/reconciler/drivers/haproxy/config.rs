@@ -1,4 +1,4 @@
-//! What the driver of a backend has to know, and the files that `HAProxy` itself reads.
+//! Configuration of the driver for one backend, and the files that `HAProxy` itself reads.
 
 use std::{
     collections::BTreeSet,

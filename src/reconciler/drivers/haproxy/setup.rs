@@ -1,5 +1,5 @@
-//! How a backend is set up: what no split by weights can be exact with, what keeps people where they were, and what a
-//! restart would make of the weights.
+//! Set-up of a backend: what makes a split by weights inexact, what keeps people where they were, and what a restart
+//! would make of the weights.
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -1,5 +1,5 @@
-//! What `HAProxy`'s configuration file says of one backend: what a restart makes of the weights, and what they cannot say
-//! of who is served. Pure. Only the words that matter here are read; everything else is `HAProxy`'s own affair.
+//! `HAProxy`'s configuration file, as far as one backend goes: what a restart makes of the weights, and what they
+//! cannot say of who is served. Pure. Only the words that matter here are read.
 
 use std::{collections::BTreeMap, path::PathBuf};
 

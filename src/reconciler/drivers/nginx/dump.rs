@@ -1,5 +1,5 @@
-//! The configuration that nginx would load, as `nginx -T` prints it: what keeps the split from being what it says. Pure, and
-//! no more of nginx's language is read than names and braces.
+//! Dump of the configuration that nginx would load (`nginx -T`): what keeps the split from being exact. Pure; only
+//! names and braces of nginx's language are read.
 
 use std::collections::BTreeSet;
 

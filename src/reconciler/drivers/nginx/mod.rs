@@ -178,7 +178,9 @@ impl NginxDriver {
             if wanted.weight_bp == 0 {
                 let path = self.config.include.display();
                 let message = format!("{path} says 0 %, and nginx cannot load it: {}", refusal.message);
-                return Err(Refusal::new(refusal.reason, message).hint("mend nginx's configuration; it is tried again"));
+                return Err(
+                    Refusal::new(refusal.reason, message).hint("fix nginx's configuration; the applier tries again")
+                );
             }
             if let Some(before) = before {
                 files::replace(&self.config.include, &before)?;

@@ -1,4 +1,4 @@
-//! The file that nginx includes: the split, and what it is for. Pure.
+//! Rendered file that nginx includes: the split, and what it is for. Pure.
 
 use serde::{Deserialize, Serialize};
 

@@ -151,9 +151,14 @@ impl Story {
 
     /// The same, under another policy.
     pub(super) fn under(policy: &str) -> Self {
+        Self::of(policy, &lease())
+    }
+
+    /// The same, with another lease.
+    pub(super) fn of(policy: &str, lease: &str) -> Self {
         let mut root = step(1, None);
         root.policy = Some(Entry::Regular(policy.as_bytes().into()));
-        root.leases = vec![("leases/L-1.yaml".to_owned(), Entry::Regular(lease().as_bytes().into()))];
+        root.leases = vec![("leases/L-1.yaml".to_owned(), Entry::Regular(lease.as_bytes().into()))];
         let (state, report) = ledger::begin(&root).unwrap();
         assert_eq!(report.findings, []);
         let push = Push {
@@ -224,6 +229,7 @@ impl Story {
 
     /// The push moves a ref.
     pub(super) fn with(mut self, name: &str, old: Option<Oid>, new: Option<Oid>, facts: Facts) -> Self {
+        let facts = facts.into();
         self.push.updates.push(RefUpdate { name: name.to_owned(), old, new, standing: Standing::AsTold, facts });
         self
     }

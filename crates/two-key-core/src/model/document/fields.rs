@@ -382,6 +382,24 @@ fn reserved(message: &str) -> Option<String> {
     RESERVED.contains(&name).then(|| format!("`{name}` is reserved: a later format level may use it"))
 }
 
+/// The same as an error where a value has another shape: which key's it is, and the shape that it must have.
+fn shape(message: &str, text: &str, place: Place) -> Option<String> {
+    let (what, example) = match message {
+        "expected mapping start" => ("a mapping", "{name: value, …}"),
+        "expected sequence start" => ("a list", "[value, …]"),
+        _ => return None,
+    };
+    let key = || {
+        let line = text.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
+        let before = line.get(..usize::try_from(place.column).ok()?.checked_sub(1)?)?;
+        before.trim_end().strip_suffix(':')?.rsplit([' ', '{', ',', '[']).next()
+    };
+    Some(match key() {
+        Some(key) => format!("`{key}` must be {what}, as in `{key}: {example}`"),
+        None => format!("{what} is expected here, as in `{example}`"),
+    })
+}
+
 /// What both documents begin with, whatever the level.
 #[derive(Deserialize)]
 struct Head {
@@ -454,7 +472,7 @@ fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
         let message = error.without_snippet().to_string();
         // The place is said once, by the problem.
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(before, _)| before);
-        let message = reserved(message).unwrap_or_else(|| message.to_owned());
+        let message = reserved(message).or_else(|| shape(message, text, place)).unwrap_or_else(|| message.to_owned());
         DocumentError::one(Reason::Malformed, place.line, place.column, message)
     })
 }

@@ -1,4 +1,4 @@
-//! What another policy makes easier: rules that fewer or other people could meet than those of the policy in force.
+//! Loosened rules: those of another policy that fewer or other people could meet than those of the policy in force.
 
 use std::{collections::BTreeSet, fmt};
 

@@ -1,4 +1,4 @@
-//! When keys count and when targets are moved: what a policy says of days and hours. What time it is, the caller knows.
+//! Days and hours in a policy: when keys count and when targets are moved. The caller knows what time it is.
 
 use std::{borrow::Cow, fmt};
 

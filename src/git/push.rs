@@ -459,26 +459,26 @@ struct Gone {
 
 impl Gone {
     fn facts(&mut self, objects: &mut Objects, place: &Place, ledger: &Ledger) -> Result<Arc<Facts>, GitError> {
-        Ok(match place {
-            Place::Tag { lease, .. } => match self.labels.get(lease) {
-                Some(known) => Arc::clone(known),
-                None => {
-                    let state = ledger.after.as_deref();
-                    let last = state.and_then(|state| state.lease(lease)).and_then(|lease| lease.transitions.last());
-                    let links = last.map(|last| objects.links(last.commit)).transpose()?;
-                    let facts = Facts::Committed(links.and_then(|links| i64::try_from(links.committer_time).ok()));
-                    Arc::clone(self.labels.entry(lease.clone()).or_insert_with(|| facts.into()))
+        match place {
+            Place::Tag { lease, .. } => {
+                if let Some(known) = self.labels.get(lease) {
+                    return Ok(Arc::clone(known));
                 }
-            },
-            Place::Stop { id, .. } => match self.stops.get(id) {
-                Some(known) => Arc::clone(known),
-                None => {
-                    let opened = if objects.is_commit(*id)? { Some(objects.open_one(*id)?) } else { None };
-                    Arc::clone(self.stops.entry(*id).or_insert_with(|| Facts::Stop(opened).into()))
+                let state = ledger.after.as_deref();
+                let last = state.and_then(|state| state.lease(lease)).and_then(|lease| lease.transitions.last());
+                let links = last.map(|last| objects.links(last.commit)).transpose()?;
+                let facts = Facts::Committed(links.and_then(|links| i64::try_from(links.committer_time).ok()));
+                Ok(Arc::clone(self.labels.entry(lease.clone()).or_insert_with(|| facts.into())))
+            }
+            Place::Stop { id, .. } => {
+                if let Some(known) = self.stops.get(id) {
+                    return Ok(Arc::clone(known));
                 }
-            },
-            _ => Facts::Nothing.into(),
-        })
+                let opened = if objects.is_commit(*id)? { Some(objects.open_one(*id)?) } else { None };
+                Ok(Arc::clone(self.stops.entry(*id).or_insert_with(|| Facts::Stop(opened).into())))
+            }
+            _ => Ok(Facts::Nothing.into()),
+        }
     }
 }
 

@@ -10,11 +10,11 @@ use super::{
     fresh::Source,
     pager,
     session::{Root, Session},
-    terminal, turn,
+    subject, terminal, turn,
 };
 use crate::{
     ledger::{EventKind, StepReport},
-    model::{LeaseId, document::Span},
+    model::{LeaseId, Reason, Refusal, document::Span},
     report::{self, Beside, Wanted},
 };
 
@@ -89,6 +89,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let (reports, beside) = told(&session, leases.as_ref(), &wanted)?;
     let mut entries = report::trail(&session.state, &reports, &beside, leases.as_ref());
     entries.retain(|entry| wanted.admits(entry));
+    if let Some(name) = args.principal.as_deref().filter(|_| entries.is_empty()) {
+        known_principal(&session, name)?;
+    }
     let findings = session.past.findings();
     session.sound()?;
     match args.format {
@@ -129,6 +132,19 @@ fn told(
     // What appliers saw stands behind the steps that it went by, which may be any.
     let reports = if beside.happened.is_empty() { reports } else { session.past.all() };
     Ok((reports, beside))
+}
+
+/// Refuses a name that no policy has had: that it did nothing would say nothing.
+fn known_principal(session: &Session, name: &str) -> Result<(), Failure> {
+    let former = report::former_keys(&session.state, &session.past.all());
+    let listed = session.state.policy().get().principals.keys().map(ToString::to_string);
+    let names: Vec<String> = listed.chain(former.iter().map(|key| key.principal.to_string())).collect();
+    if names.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let refusal = Refusal::new(Reason::NotFound, "no policy has had a principal of that name");
+    let meant = subject::alike(names, name).map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+    Err(Failure::refused(name, refusal.hint(meant + "see who there is with: git two-key key list")))
 }
 
 /// What the verifier says of the whole ledger, on one line.

@@ -153,10 +153,7 @@ fn doctor_says_when_it_is_time() {
     let labels: Vec<String> =
         (0..100).map(|number| format!("create refs/tags/rollout/{LEASE}/x{number} {}\n", it.here(&it.spent))).collect();
     world.run(world.repo(), "git", &["update-ref", "--stdin"], labels.concat().as_bytes()).exits(0);
-    world
-        .two_key(&["doctor"])
-        .says("tidy: 101 labels are of leases that ended long ago")
-        .says("mend: git two-key tidy");
+    world.two_key(&["doctor"]).says("tidy: 101 labels are of leases that ended long ago").says("fix: git two-key tidy");
     let labels: Vec<String> =
         (0..200).map(|number| format!("create refs/tags/rollout/{OPEN}/x{number} {}\n", it.here(&it.spent))).collect();
     it.tidy(&[]).exits(0);

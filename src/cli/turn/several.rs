@@ -94,7 +94,7 @@ impl Row {
         let words = match &self.turn {
             Turn::Open(_, words) => words.strip_prefix(&format!("{}: ", self.name)).unwrap_or(words).to_owned(),
             Turn::Made => "signed before; what is not pushed yet is pushed now".to_owned(),
-            Turn::Refused(refusal) => format!("refused: {refusal}"),
+            Turn::Refused(refusal) => format!("refused: {}", refusal.reason.code()),
         };
         let lease = LeaseId::parse(&self.name).and_then(|id| state.document(&id));
         let target = lease.map(|lease| lease.target.to_string()).unwrap_or_default();

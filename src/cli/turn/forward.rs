@@ -166,8 +166,8 @@ fn make(
     let (who, options) = (signer.principal.as_str(), ask.options.clone());
     let consent = if flags.yes { Consent::Given } else { Consent::Asked };
     let turned = vec![Turned { statement: plan.statement.clone(), shown }];
-    let fresh = Some(Fresh { turned, commits: vec![commit], before, tags, consent });
-    Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh }.run()
+    let fresh = Some(Fresh { turned, commits: vec![commit], before, tags });
+    Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh, consent }.run()
 }
 
 /// A vote that was signed, and is on the local branch.
@@ -269,7 +269,8 @@ pub fn is_unpushed(session: &Session, destination: Option<&str>) -> Result<bool,
 /// Pushes what was signed before.
 pub fn push_again(session: &mut Session, signer: &Signer, remote: &str, about: &str) -> Result<(), Failure> {
     let (who, ours) = (signer.principal.as_str(), session.tip);
-    Push { session, remote, about, who, options: Vec::new(), ours, moves: Moves::ByMerge, fresh: None }.run()
+    let (options, moves, consent) = (Vec::new(), Moves::ByMerge, Consent::Asked);
+    Push { session, remote, about, who, options, ours, moves, fresh: None, consent }.run()
 }
 
 /// Whether this very verb was interrupted before its push: the lease's last transition is by the same action and key, and

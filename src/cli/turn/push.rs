@@ -3,7 +3,9 @@
 use super::{
     advance,
     effect::{self, Reach},
-    fold, fold_on, outbox, stops, tags,
+    fold, fold_on,
+    join::grown,
+    outbox, stops, tags,
 };
 use crate::{
     cli::{
@@ -100,6 +102,8 @@ pub struct Push<'a> {
     pub moves: Moves,
     /// What was signed just now, if anything was.
     pub fresh: Option<Fresh>,
+    /// Whether it is pushed even where more comes about than was shown.
+    pub consent: Consent,
 }
 
 /// Votes that were signed just now: they are taken back where they cannot land, or where nobody wants what came of them.
@@ -112,8 +116,6 @@ pub struct Fresh {
     pub before: Oid,
     /// The tags that were made.
     pub tags: Vec<String>,
-    /// Whether it is pushed even if it goes further.
-    pub consent: Consent,
 }
 
 /// Something that was signed.
@@ -137,15 +139,12 @@ pub enum Consent {
 struct CameAbout {
     words: String,
     is_more: bool,
-    consent: Consent,
 }
 
-impl CameAbout {
-    /// Whether it may be pushed: it does no more than was shown, or somebody says so.
-    fn is_agreed(&self) -> bool {
-        !self.is_more
-            || self.consent == Consent::Given
-            || terminal::agrees(&format!("somebody else pushed first, and now: {}\npush it?", self.words))
+impl Consent {
+    /// Whether more than was shown may be pushed.
+    fn is_given(self, why: &str, words: &str) -> bool {
+        self == Self::Given || terminal::agrees(&format!("{why}, and now: {words}\npush it?"))
     }
 }
 
@@ -157,14 +156,11 @@ fn came_about(
     after: &State,
     fresh: Option<&Fresh>,
 ) -> Result<Option<CameAbout>, Failure> {
-    let Some(Fresh { turned, consent, .. }) = fresh else { return Ok(None) };
+    let Some(Fresh { turned, .. }) = fresh else { return Ok(None) };
     let before = fold(repo, root, theirs)?;
-    let is_more = |Turned { statement, shown }: &Turned| {
-        let reach = effect::reach(&before, after, statement);
-        reach.weight > shown.weight || (reach.in_force && !shown.in_force)
-    };
+    let is_more = |Turned { statement, shown }: &Turned| effect::reach(&before, after, statement).exceeds(*shown);
     let words: Vec<_> = turned.iter().map(|turned| effect::words(&before, after, &turned.statement)).collect();
-    Ok(Some(CameAbout { words: words.join("\n"), is_more: turned.iter().any(is_more), consent: *consent }))
+    Ok(Some(CameAbout { words: words.join("\n"), is_more: turned.iter().any(is_more) }))
 }
 
 /// How what was made gets onto a remote that moved on.
@@ -186,6 +182,7 @@ impl Push<'_> {
     }
 
     fn push_on(&mut self) -> Result<(), Failure> {
+        self.earlier_votes_are_agreed()?;
         for _ in 0..TRIES {
             let outcome = self.push_with(&self.tags()?)?;
             if let Some(failure) = self.dated_ahead(&outcome)? {
@@ -218,6 +215,19 @@ impl Push<'_> {
         tags::follow(&self.session.repo, self.remote, &tags);
         outbox::votes(&self.session.repo, self.session.tip)?;
         Ok(())
+    }
+
+    /// Refuses where votes that were signed here before do more by now than their signers were shown.
+    fn earlier_votes_are_agreed(&self) -> Result<(), Failure> {
+        let Some(theirs) = self.theirs()? else { return Ok(()) };
+        let fresh = self.fresh.as_ref().map_or(&[][..], |fresh| &fresh.turned);
+        let more = grown(self.session, theirs, fresh)?.join("\n");
+        if more.is_empty() || self.consent.is_given("others have voted since this was signed", &more) {
+            return Ok(());
+        }
+        let message = format!("NOT PUSHED: others have voted since this was signed here, and now it does more: {more}");
+        let hint = "push it all the same with: git two-key sync --yes; or take it back with: git two-key undo";
+        Err(Failure::refused(self.session.branch_name(), Refusal::new(Reason::Stale, message).hint(hint)))
     }
 
     fn theirs(&self) -> Result<Option<Oid>, Failure> {
@@ -325,7 +335,8 @@ impl Push<'_> {
         self.still_counts(&reports)?;
         let came_about = came_about(&self.session.repo, root, theirs, &state, self.fresh.as_ref())?;
         if let Some(came_about) = &came_about
-            && !came_about.is_agreed()
+            && came_about.is_more
+            && !self.consent.is_given("somebody else pushed first", &came_about.words)
         {
             let remote = self.remote;
             let message =

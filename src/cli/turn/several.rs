@@ -280,8 +280,8 @@ fn make(
     }
     let consent = if flags.yes { Consent::Given } else { Consent::Asked };
     let (who, ours, options) = (signer.principal.as_str(), session.tip, ask.options.clone());
-    let fresh = Some(Fresh { turned, commits, before, tags, consent });
-    Push { session, remote, about: &about, who, options, ours, moves: Moves::ByMerge, fresh }.run()
+    let fresh = Some(Fresh { turned, commits, before, tags });
+    Push { session, remote, about: &about, who, options, ours, moves: Moves::ByMerge, fresh, consent }.run()
 }
 
 fn say_half_done(session: &Session, signed: usize, remote: Option<&str>) {

@@ -136,7 +136,7 @@ fn a_pattern_means_what_waits_for_this_key() {
     assert_eq!(scene.states(), ["authorized", "proposed"]);
     scene.by("cp14", &["sign", "--target-prefix", "", "--yes"]).exits(0);
     assert_eq!(scene.states(), ["authorized", "authorized"]);
-    scene.by("cp14", &["sign", "--intent", "INT-1", "--yes"]).exits(1).says("refused cosign: unknown-lease: ");
+    scene.by("cp14", &["sign", "--intent", "INT-1", "--yes"]).exits(1).says("refused --intent INT-1: unknown-lease: ");
     scene.by("cp14", &["sign", STAGE, "--intent", "INT-1"]).exits(2);
     scene.by("cp14", &["sign"]).exits(2);
 }
@@ -164,6 +164,7 @@ fn where_one_is_refused_none_is_signed_and_each_is_told() {
     let scene = rolling();
     let before = scene.refs();
     scene.by("cp14", &["approve", STAGE, SHOP, "--yes"]).exits(1).says("wrong-role: cp14 is an agent");
+    scene.by("cp14", &["approve", STAGE, SHOP, "--yes"]).exits(1).says("git two-key promote STAGE-1 SHOP-1");
     scene.world.two_key(&["approve", STAGE, SHOP, "--yes"]).exits(3).says("no-key: ");
     assert_eq!(scene.refs(), before);
     scene.by("bo", &["approve", STAGE, SHOP, "--yes"]).exits(0).says("Evidence");

@@ -144,8 +144,7 @@ pub fn may_turn(session: &Session, signer: &Signer, action: Action, ask: &Ask<'_
     if ask.people_only && signer.role != Role::Human {
         let message = format!("{} is an {}: approving is for people", signer.principal, signer.role.word());
         let refusal = Refusal::new(Reason::WrongRole, message);
-        let lease = ask.lease.unwrap_or("LEASE…");
-        return Err(refused(refusal.hint(format!("turn its key with: git two-key {action} {lease}"))));
+        return Err(refused(refusal.hint(format!("turn its key with: git two-key {action} {about}"))));
     }
     Ok(())
 }

@@ -180,14 +180,17 @@ fn meanwhile(scene: &Scene, who: &str, args: &str) {
 }
 
 #[test]
-fn a_push_in_between_is_built_on_unless_one_does_more_than_was_shown() {
+fn a_push_in_between_is_built_on() {
     let scene = scene();
     meanwhile(&scene, "bo", &format!("sign {SHOP}"));
     let ran = scene.by("ana", &["sign", STAGE, SHOP, "--yes"]).exits(0);
     ran.says("had newer commits").says("pushed to origin");
     scene.by("cp14", &["sign", STAGE, SHOP, "--yes"]).exits(0);
     assert_eq!(scene.states(), ["authorized", "authorized"]);
+}
 
+#[test]
+fn where_a_push_in_between_makes_one_do_more_all_are_taken_back_unless_somebody_says_yes() {
     let scene = rolling();
     let local = || scene.world.git(&["for-each-ref", "refs/heads", "refs/tags", "refs/two-key-local"]);
     let before = local();
@@ -203,8 +206,10 @@ fn a_push_in_between_is_built_on_unless_one_does_more_than_was_shown() {
     meanwhile(&scene, "cp14", &format!("promote {SHOP}"));
     scene.answers("y\ny\n", "bo", &["promote", STAGE, SHOP]).exits(0).says("pushed to origin");
     assert_eq!(scene.tiers(), [5, 25]);
+}
 
-    // One that does not count any more keeps all here; sync delivers the others.
+#[test]
+fn one_that_does_not_count_any_more_keeps_all_here_and_sync_delivers_the_others() {
     let scene = rolling();
     meanwhile(&scene, "cp14", &format!("halt {SHOP}"));
     let ran = scene.by("bo", &["promote", STAGE, SHOP, "--yes"]).exits(1);

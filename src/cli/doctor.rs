@@ -390,10 +390,16 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
             }
         }
     }
-    for remote in session.repo.mirrors_onto_local()? {
-        let message = format!("`git fetch {remote}` prunes what was signed here and no remote has yet");
-        let [name, value] = Repository::off_local(&remote);
-        chart.fixable("mirror", message, Mend::Add(name, value));
+    let mut off = |kept: &str, what: &str| -> Result<(), Failure> {
+        for remote in session.repo.mirrors_onto(kept)? {
+            let [name, value] = Repository::off(&remote, kept);
+            chart.fixable("mirror", format!("`git fetch {remote}` {what}"), Mend::Add(name, value));
+        }
+        Ok(())
+    };
+    off(refs::LOCAL, "prunes what was signed here and no remote has yet")?;
+    if !session.repo.refs(&[refs::space(refs::STATE)])?.is_empty() {
+        off(refs::STATE, "prunes what an applier or agent remembers here, or takes it from the remote")?;
     }
     if !session.repo.remotes()?.is_empty() {
         for vote in session.undelivered_notes()? {

@@ -276,6 +276,13 @@ fn notes_grow_by_what_verifies_for_their_principal() {
     scene.refuses(&[&strange], &strange, "foreign-ref");
     let own = note("user1", "user1");
     scene.push(&[&own]).exits(0);
+    // What needs no other key waits for none.
+    let halt = statement(&stop("halt", 1));
+    let halt = format!("{halt}{}", world.detached("user1", &halt));
+    let append = ["notes", "--ref", &own, "append", "-F", "-", &blob];
+    world.run(world.repo(), "git", &append, halt.as_bytes()).exits(0);
+    scene.refuses(&[&own], &own, "malformed").says("a halt does not wait in a note").says("git two-key halt");
+    world.git(&["update-ref", &own, &format!("{own}~1")]);
     note("user1", "cp14");
     scene.refuses(&[&own], &own, "wrong-principal");
     world.git(&["update-ref", &own, &format!("{own}~1")]);

@@ -184,7 +184,11 @@ impl Session {
             Resolution::Ambiguous(ids) => {
                 let ids: Vec<_> = ids.iter().map(LeaseId::as_str).collect();
                 let message = format!("it may mean any of {}", ids.join(", "));
-                Err(Refusal::new(Reason::Ambiguous, message).hint("name one by its lease id"))
+                let all = match action {
+                    Some(Action::Cosign | Action::Promote) => ", or take all: --intent INTENT, --target-prefix TEXT",
+                    _ => "",
+                };
+                Err(Refusal::new(Reason::Ambiguous, message).hint(format!("name one by its lease id{all}")))
             }
             Resolution::Unknown if LeaseId::parse(handle).is_none() => {
                 let message = "that is no lease id, intent id or target: those are letters, digits, `.`, `_` and `-`";

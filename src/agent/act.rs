@@ -35,7 +35,7 @@ impl Exhibit {
 
 /// What became of something that was to be pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum RecordPush {
     /// It is in the governed branch.
     Done(Oid),
     /// Another push came first.
@@ -49,7 +49,7 @@ pub(super) fn turn(
     plan: &Plan,
     reason: Option<&str>,
     exhibit: Option<&Exhibit>,
-) -> Result<Outcome, Refusal> {
+) -> Result<RecordPush, Refusal> {
     let parent = exhibited(mirror, writer, exhibit)?;
     let subject = report::subject_line(&plan.statement);
     let turn = NewCarrier {
@@ -68,7 +68,7 @@ pub(super) fn turn(
 }
 
 /// Records why our key is not turned.
-pub(super) fn refuse(mirror: &mut Mirror, writer: &Writer, refusal: &AgentRefusal) -> Result<Outcome, Refusal> {
+pub(super) fn refuse(mirror: &mut Mirror, writer: &Writer, refusal: &AgentRefusal) -> Result<RecordPush, Refusal> {
     let path = AgentRefusal::path(&refusal.lease, &refusal.agent);
     let message = format!("Refuse {}: {}\n", refusal.lease, reasons(refusal));
     let commit = writer.with_file(mirror, (&path, &refusal.bytes()), &message, SignWith::Key(&writer.key));
@@ -155,15 +155,15 @@ fn tags(mirror: &Mirror, state: &State, commit: Oid, signer: &Signer) -> Result<
 }
 
 /// Puts a commit on the governed branch, with its tags, all or nothing.
-fn publish(mirror: &mut Mirror, commit: Oid, tags: Vec<RefUpdate>, what: &str) -> Result<Outcome, Refusal> {
+fn publish(mirror: &mut Mirror, commit: Oid, tags: Vec<RefUpdate>, what: &str) -> Result<RecordPush, Refusal> {
     let refused = |error: GitError| error.refusal();
     let old = mirror.state.tip();
     let Some(remote) = mirror.remote.clone() else {
         let mut updates = vec![RefUpdate { name: mirror.branch.clone(), old: Some(old), new: commit }];
         updates.extend(tags);
         return match mirror.update(&updates, &format!("two-key: {what}")) {
-            Ok(()) => Ok(Outcome::Done(commit)),
-            Err(GitError::RefChanged { .. }) => Ok(Outcome::Outrun),
+            Ok(()) => Ok(RecordPush::Done(commit)),
+            Err(GitError::RefChanged { .. }) => Ok(RecordPush::Outrun),
             Err(error) => Err(refused(error)),
         };
     };
@@ -177,11 +177,11 @@ fn publish(mirror: &mut Mirror, commit: Oid, tags: Vec<RefUpdate>, what: &str) -
     };
     let outcome = mirror.repository.push(&remote, &refspecs, &options).map_err(refused)?;
     if outcome.is_accepted() {
-        return Ok(Outcome::Done(commit));
+        return Ok(RecordPush::Done(commit));
     }
     mirror.fetch().map_err(refused)?;
     if mirror.at(&mirror.known_as(&mirror.branch)) != Some(old) {
-        return Ok(Outcome::Outrun);
+        return Ok(RecordPush::Outrun);
     }
     let words: Vec<_> = outcome.rejected.iter().map(|(name, why)| format!("{name}: {why}")).collect();
     let said = outcome.remote.iter().find(|line| line.starts_with("two-key: refused"));

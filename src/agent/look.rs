@@ -15,9 +15,9 @@ use crate::{
 };
 
 use super::{
-    act::{self, Exhibit, Outcome},
+    act::{self, Exhibit, RecordPush},
     checks::{self, ChangeClone, CheckResult},
-    decide::{Act, Decision, Situation, Turn, Watched, decide},
+    decide::{AgentAct, AgentDecision, Situation, Turn, Watched, decide},
     refusal::AgentRefusal,
     run::{Agent, LeaseReport, Round},
     situation,
@@ -49,7 +49,7 @@ impl Agent {
     pub(super) fn stop_if_needed(&mut self, id: &LeaseId, round: &mut Round) -> Result<Option<LeaseReport>, Refusal> {
         let gathered = self.gather(id, round);
         let decision = decide(&gathered.situation, self.config.conduct);
-        if !matches!(decision.act, Act::Halt | Act::Rollback) {
+        if !matches!(decision.act, AgentAct::Halt | AgentAct::Rollback) {
             return Ok(None);
         }
         let commit = self.carry_out(&gathered, &decision, round)?;
@@ -74,7 +74,7 @@ impl Agent {
             if outcome.is_some() {
                 self.refresh(round)?;
             }
-            if outcome == Some(Outcome::Outrun) && tries < TRIES {
+            if outcome == Some(RecordPush::Outrun) && tries < TRIES {
                 continue;
             }
             return Ok(self.reported(id, gathered.situation.phase, decision, outcome.and_then(done)));
@@ -178,23 +178,23 @@ impl Agent {
     fn carry_out(
         &mut self,
         gathered: &Gathered,
-        decision: &Decision,
+        decision: &AgentDecision,
         round: &mut Round,
-    ) -> Result<Option<Outcome>, Refusal> {
+    ) -> Result<Option<RecordPush>, Refusal> {
         if round.mode == Mode::DryRun {
             return Ok(None);
         }
         let id = &gathered.situation.lease;
         match decision.act {
-            Act::Wait => Ok(None),
-            Act::Refuse => self.refuse(id, &gathered.situation.checks, round.now),
-            Act::Halt => self.stop(id, StopKind::Halt, gathered, decision, round),
-            Act::Rollback => self.stop(id, StopKind::Rollback, gathered, decision, round),
-            Act::Sign | Act::Start | Act::Promote | Act::Complete => {
+            AgentAct::Wait => Ok(None),
+            AgentAct::Refuse => self.refuse(id, &gathered.situation.checks, round.now),
+            AgentAct::Halt => self.stop(id, StopKind::Halt, gathered, decision, round),
+            AgentAct::Rollback => self.stop(id, StopKind::Rollback, gathered, decision, round),
+            AgentAct::Sign | AgentAct::Start | AgentAct::Promote | AgentAct::Complete => {
                 let plan = gathered.plan.as_ref();
                 let plan = plan.ok_or_else(|| Refusal::new(Reason::Internal, "nothing was planned"))?;
                 let exhibit = match decision.act {
-                    Act::Sign => self.checks_exhibit(id, &gathered.situation.checks, round.now),
+                    AgentAct::Sign => self.checks_exhibit(id, &gathered.situation.checks, round.now),
                     _ => gathered.exhibit.clone(),
                 };
                 let reason = in_one_line(&decision.evidence.join("; "));
@@ -209,18 +209,18 @@ impl Agent {
         id: &LeaseId,
         kind: StopKind,
         gathered: &Gathered,
-        decision: &Decision,
+        decision: &AgentDecision,
         round: &mut Round,
-    ) -> Result<Option<Outcome>, Refusal> {
+    ) -> Result<Option<RecordPush>, Refusal> {
         let why = decision.reasons.first().map_or(decision.rule.text(), |refusal| refusal.message.as_str());
         let exhibit = gathered.exhibit.as_ref();
         let (stop, commit) = act::stop(&self.follower, id, (kind, why), exhibit)?;
         self.bind(stop, round)?;
-        Ok(Some(Outcome::Done(commit)))
+        Ok(Some(RecordPush::Done(commit)))
     }
 
     /// Records a refusal, unless the same one is there already.
-    fn refuse(&mut self, id: &LeaseId, checks: &[CheckResult], now: Timestamp) -> Result<Option<Outcome>, Refusal> {
+    fn refuse(&mut self, id: &LeaseId, checks: &[CheckResult], now: Timestamp) -> Result<Option<RecordPush>, Refusal> {
         let state = &self.follower.mirror.state;
         let Some(proposed) = checks::proposed(state, id) else { return Ok(None) };
         let who = self.signer.principal.clone();
@@ -241,9 +241,9 @@ impl Agent {
     }
 }
 
-fn done(outcome: Outcome) -> Option<Oid> {
+fn done(outcome: RecordPush) -> Option<Oid> {
     match outcome {
-        Outcome::Done(commit) => Some(commit),
-        Outcome::Outrun => None,
+        RecordPush::Done(commit) => Some(commit),
+        RecordPush::Outrun => None,
     }
 }

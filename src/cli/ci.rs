@@ -16,7 +16,7 @@ use super::{
 use crate::{
     git::{Conflict, PushedRef, Repository, Side},
     model::{Oid, Reason, Refusal},
-    report::{self, Form, Method, PullRequest, Remark},
+    report::{self, AnnotationForm, MergeMethod, PullRequest, Remark},
 };
 
 /// Judge a pull request: what is refused, what merging puts in force
@@ -100,12 +100,12 @@ impl Annotate {
     }
 
     /// The form, and where it goes unless told otherwise if it is a document.
-    fn form(self) -> Option<(Form, Option<&'static str>)> {
+    fn form(self) -> Option<(AnnotationForm, Option<&'static str>)> {
         match self {
             Self::None => None,
-            Self::Github | Self::Forgejo => Some((Form::Workflow, None)),
-            Self::Gitlab => Some((Form::CodeQuality, Some("gl-code-quality-report.json"))),
-            Self::Sarif => Some((Form::Sarif, Some("two-key.sarif"))),
+            Self::Github | Self::Forgejo => Some((AnnotationForm::Workflow, None)),
+            Self::Gitlab => Some((AnnotationForm::CodeQuality, Some("gl-code-quality-report.json"))),
+            Self::Sarif => Some((AnnotationForm::Sarif, Some("two-key.sarif"))),
         }
     }
 }
@@ -136,7 +136,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 struct Judged {
     base: Oid,
     head: Oid,
-    method: Method,
+    method: MergeMethod,
     outcome: Box<hook::Judged>,
 }
 
@@ -147,8 +147,8 @@ fn judged(args: &Args, place: &Place) -> Result<Judged, Failure> {
     let branch = session::pinned_branch(&repo, root)?;
     let (base, head) = (session::commit(&repo, &args.base)?, session::commit(&repo, &args.head)?);
     let (method, new) = match args.method {
-        How::FastForward => (Method::FastForward, head),
-        How::Merge => (Method::Merge, merged(&repo, base, head)?),
+        How::FastForward => (MergeMethod::FastForward, head),
+        How::Merge => (MergeMethod::Merge, merged(&repo, base, head)?),
     };
     let push = [PushedRef { name: branch, old: Some(base), new: Some(new) }];
     match hook::decide(&repo, &push, root, Side::Client, None) {
@@ -201,7 +201,7 @@ fn said(args: &Args, annotate: Annotate, place: &Place, judged: &Judged) -> Resu
                 terminal::say(&summary);
             }
             // Workflow commands have said it all on the same log, in a form that nobody's words can break out of.
-            if annotate.form() == Some((Form::Workflow, None)) {
+            if annotate.form() == Some((AnnotationForm::Workflow, None)) {
                 return if view.ok { Ok(()) } else { Err(Failure::Said(1)) };
             }
             hook::say(verdict)

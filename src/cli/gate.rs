@@ -17,7 +17,7 @@ use crate::{
     ledger::{LeaseState, Phase, PinnedTerms},
     model::{self, Digest, ForwardKind, LeaseId, Oid, Reason, Refusal, lease::Lease},
     signature::{Cosignature, Opened},
-    sources::{Config, Sources},
+    sources::{Sources, SourcesConfig},
 };
 
 use super::{
@@ -87,7 +87,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match (&args.evidence, &args.lease, &args.config) {
         (Some(commit), ..) => evidence(args, place, commit),
         (None, Some(lease), Some(config)) => {
-            let config = Config::load(&place.folder.join(config)).map_err(Failure::Undecided)?;
+            let config = SourcesConfig::load(&place.folder.join(config)).map_err(Failure::Undecided)?;
             let sources = Sources::open(&config).map_err(Failure::Undecided)?;
             match args.replay {
                 Some(time) => replay(args, place, lease, &sources.settled(), time),
@@ -310,7 +310,7 @@ struct Named {
 
 /// Why evidence of a tier is no grounds for a move, if it is none: it has to be of the tier that is left, and of what rolls out.
 fn no_grounds(step: ForwardKind, lease: &Lease, measured: &TierContext) -> Option<String> {
-    if measured.subject == gate::Subject::Stable {
+    if measured.subject == gate::MeasuredVersion::Stable {
         return Some("it measured the version that ran before, and the step goes on with another".to_owned());
     }
     let left = match step {
@@ -370,7 +370,7 @@ fn other_terms(session: &Session, lease: &LeaseId, evidence: &Evidence) -> Vec<S
         differences.push(format!("the statement is about {lease}, the evidence about {}", evidence.context.lease));
     }
     let own = &evidence.context;
-    let restored = own.subject == gate::Subject::Stable;
+    let restored = own.subject == gate::MeasuredVersion::Stable;
     let pinned = state.lease(lease).and_then(|lease| lease.terms.as_deref().cloned()).map(|pinned| {
         // A version that was restored is held to the gates alone.
         let pinned = if restored { pinned.without_limits() } else { pinned };

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use super::{Failure, Place, terminal};
 use crate::{
-    admission::{Push, RefusedRef, Verdict, admitted_on_doubt, judge, judge_move, only_stop_refs},
+    admission::{Push, PushVerdict, RefusedRef, admitted_on_doubt, judge, judge_move, only_stop_refs},
     git::{GitError, Hook, PushedRef, Repository, Side, plainly_admitted},
     ledger::Missed,
     model::{Oid, Reason, Refusal},
@@ -103,7 +103,7 @@ pub(super) struct Judged {
     /// The facts.
     pub(super) push: Push,
     /// The verdict.
-    pub(super) verdict: Verdict,
+    pub(super) verdict: PushVerdict,
 }
 
 /// Runs the verb.
@@ -193,7 +193,7 @@ fn reference_transaction() -> Result<(), Failure> {
     let undecided = |refusal: Refusal| Failure::Undecided(refusal);
     let repository = Repository::discover().map_err(|error| undecided(error.refusal()))?;
     let (moves, branch) = repository.moves(&input, moment()).map_err(undecided)?;
-    let mut verdict = Verdict::default();
+    let mut verdict = PushVerdict::default();
     for movement in moves {
         if let Err(refusal) = judge_move(&movement, &branch) {
             verdict.refused.push(RefusedRef { name: movement.name, refusal, finding: None });
@@ -336,7 +336,7 @@ fn push_options() -> Vec<String> {
 }
 
 /// Says a verdict, a line each refusal and a hint.
-pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
+pub(super) fn say(verdict: &PushVerdict) -> Result<(), Failure> {
     for waived in verdict.waived.iter().take(MAX_SAID) {
         let RefusedRef { name, refusal, .. } = waived;
         let message = escaped(&refusal.message);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ledger::Phase,
-    report::{self, Awaits, ListView, Past, Shown},
+    report::{self, Awaits, ListDepth, ListFilter, ListView},
 };
 
 /// List leases: whose keys, what is wanted, seen and awaited
@@ -66,10 +66,10 @@ pub struct Args {
 
 impl Args {
     /// Which leases are shown.
-    fn shown(&self) -> Shown {
+    fn shown(&self) -> ListFilter {
         let chosen = self.all || self.target.is_some() || !self.state.is_empty();
-        Shown {
-            past: if chosen { Past::All } else { Past::Last },
+        ListFilter {
+            past: if chosen { ListDepth::All } else { ListDepth::Last },
             target: self.target.clone(),
             states: self.state.iter().cloned().collect(),
             limit: self.limit,

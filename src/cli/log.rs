@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ledger::EventKind,
     model::{Reason, Refusal, document::Span},
-    report::{self, Wanted},
+    report::{self, TrailFilter},
 };
 
 /// Show the audit trail: what took effect and what was refused
@@ -144,9 +144,9 @@ fn verdict(session: &Session, findings: usize) -> String {
     }
 }
 
-fn wanted(args: &Args) -> Result<Wanted, Failure> {
+fn wanted(args: &Args) -> Result<TrailFilter, Failure> {
     let since = args.since.as_deref().map(|text| since(text, turn::now())).transpose()?;
-    Ok(Wanted {
+    Ok(TrailFilter {
         events: args.event.iter().map(|name| name.to_uppercase()).collect(),
         since,
         principal: args.principal.clone(),

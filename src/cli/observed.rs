@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Failure, session::Session};
 use crate::{
     follower::{
-        checks::{Check, Checks, Outcome},
-        records::{self, Past, Sought, TargetHealth, TargetRecord},
+        checks::{Check, CheckOutcome, Checks},
+        records::{self, FormerKeys, Sought, TargetHealth, TargetRecord},
     },
     ledger::EventKind,
     model::{LeaseId, PrincipalId, TargetId},
-    report::{self, CheckView, HealthView, Observation, Seen},
+    report::{self, CheckView, HealthView, LeaseObservation, SeenTarget},
 };
 
 /// The two views of it: by lease, and by target.
-type Observed = (BTreeMap<LeaseId, Observation>, BTreeMap<TargetId, Seen>);
+type Observed = (BTreeMap<LeaseId, LeaseObservation>, BTreeMap<TargetId, SeenTarget>);
 
 impl Session {
     /// What appliers attest of each lease and of each target. A target on which another lease is seen has none of this one's weight.
@@ -24,12 +24,13 @@ impl Session {
         for found in records::read(&self.repo, &self.state)?.found {
             let record = &found.record;
             let said = observation(found.applier.clone(), record.clone());
-            let said = Observation { weight: record.observed_bp, ..said };
+            let said = LeaseObservation { weight: record.observed_bp, ..said };
             let (lease, there) = (record.lease.clone(), record.observed_lease.clone());
-            targets.insert(found.target.clone(), Seen { lease, there, said });
+            targets.insert(found.target.clone(), SeenTarget { lease, there, said });
             if let Some(other) = record.observed_lease.clone().filter(|other| *other != record.lease) {
                 let (weight, seen) = (record.observed_bp, Some(record.seen_at.as_second()));
-                observed.insert(other, Observation { weight, seen, ..Observation::of(found.applier.clone()) });
+                observed
+                    .insert(other, LeaseObservation { weight, seen, ..LeaseObservation::of(found.applier.clone()) });
             }
             observed.insert(record.lease.clone(), observation(found.applier, found.record));
         }
@@ -42,24 +43,24 @@ impl Session {
             // What its target is seen at now is newer than what its last record says.
             let now = observed.remove(&lease);
             let key_standing = found.former.map(str::to_owned);
-            let then = Observation { key_standing, ..observation(found.applier, found.record) };
+            let then = LeaseObservation { key_standing, ..observation(found.applier, found.record) };
             observed.insert(
                 lease,
-                now.map_or(then.clone(), |now| Observation { weight: now.weight, seen: now.seen, ..then }),
+                now.map_or(then.clone(), |now| LeaseObservation { weight: now.weight, seen: now.seen, ..then }),
             );
         }
         Ok((observed, targets))
     }
 
     /// The keys that appliers had once.
-    pub(super) fn past(&self) -> Past {
+    pub(super) fn past(&self) -> FormerKeys {
         let place = self.reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
-        Past { place, keys: report::former_keys(&self.state, &self.reports) }
+        FormerKeys { place, keys: report::former_keys(&self.state, &self.reports) }
     }
 
     /// The leases that started, that are at their target no more, and of which no newest record tells what became. Of one that is
     /// there only the newest record says what is so: an older one may be all that verifies where somebody moved the ref.
-    fn sought(&self, observed: &BTreeMap<LeaseId, Observation>) -> Sought {
+    fn sought(&self, observed: &BTreeMap<LeaseId, LeaseObservation>) -> Sought {
         let mut started = BTreeMap::new();
         for (at, report) in self.reports.iter().enumerate() {
             let starts = report.events.iter().filter(|event| event.event == EventKind::Started);
@@ -74,9 +75,9 @@ impl Session {
 }
 
 /// What one record says of its lease.
-fn observation(applier: PrincipalId, record: TargetRecord) -> Observation {
+fn observation(applier: PrincipalId, record: TargetRecord) -> LeaseObservation {
     let there = record.observed_lease.as_ref() == Some(&record.lease);
-    Observation {
+    LeaseObservation {
         applier,
         weight: record.observed_bp.map(|weight| if there { weight } else { 0 }),
         doing: Some(record.phase.word().to_owned()),
@@ -106,10 +107,10 @@ fn check_views(checks: &Checks) -> Vec<CheckView> {
     let view = |(name, check): (&str, &Check)| CheckView {
         check: name.to_owned(),
         outcome: match check.outcome {
-            Outcome::Passed => "passed".to_owned(),
-            Outcome::Failed => "failed".to_owned(),
-            Outcome::NotConfigured => "not-configured".to_owned(),
-            Outcome::Pending => "pending".to_owned(),
+            CheckOutcome::Passed => "passed".to_owned(),
+            CheckOutcome::Failed => "failed".to_owned(),
+            CheckOutcome::NotConfigured => "not-configured".to_owned(),
+            CheckOutcome::Pending => "pending".to_owned(),
         },
         message: check.message.clone(),
     };

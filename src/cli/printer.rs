@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Reason, Refusal},
-    reconciler::Report,
+    reconciler::ApplierReport,
 };
 
 /// How many ticks wait to be printed. What comes while nobody reads is left out: what is so then is printed once somebody does,
@@ -31,7 +31,7 @@ pub(super) struct Printer {
 /// What is printed.
 enum Line {
     /// What a tick came to.
-    Tick(Box<Result<Report, Refusal>>),
+    Tick(Box<Result<ApplierReport, Refusal>>),
     /// That the service ends, as it was told to.
     End,
 }
@@ -54,7 +54,7 @@ impl Printer {
     }
 
     /// Takes what a tick came to, without waiting until it is printed.
-    pub(super) fn take(&self, outcome: Result<Report, Refusal>) {
+    pub(super) fn take(&self, outcome: Result<ApplierReport, Refusal>) {
         let _ = self.outcomes.try_send(Line::Tick(Box::new(outcome)));
     }
 

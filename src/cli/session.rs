@@ -10,12 +10,12 @@ use std::{
 use crate::{
     agent::refusal,
     follower::records,
-    gate::{Evidence, Subject},
+    gate::{Evidence, MeasuredVersion},
     git::{Base, GitError, Note, Repository, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
-    report::{Beside, Happened, RefusalReason, RefusalView},
+    report::{Beside, ObservedEvent, RefusalReason, RefusalView},
     signature::Cosignature,
 };
 
@@ -215,11 +215,11 @@ impl Session {
     /// The same with all that appliers say happened: what the audit trail needs.
     pub fn beside_with_history(&self) -> Result<Beside, Failure> {
         let (policy, past) = (self.state.policy().get(), self.past());
-        let named = |happened: records::Happened| {
+        let named = |happened: records::SignedEvent| {
             let now = policy.keys().find(|(_, _, key)| key.raw() == happened.key);
             let key = now.map(|(_, _, key)| key.fingerprint()).or_else(|| past.fingerprint(happened.key))?;
             let event = happened.event;
-            Some(Happened {
+            Some(ObservedEvent {
                 event: event.event,
                 seen: event.at.as_second(),
                 applier: happened.applier,
@@ -257,7 +257,7 @@ impl Session {
                 let Some(bytes) = objects.blob_if_held(blob)? else { continue };
                 let Ok(evidence) = Evidence::read(&bytes, digest) else { continue };
                 // What was seen of a version that was restored says nothing of a tier.
-                if evidence.context.subject == Subject::Stable {
+                if evidence.context.subject == MeasuredVersion::Stable {
                     continue;
                 }
                 let tiers = found.entry(evidence.context.lease.clone()).or_default();

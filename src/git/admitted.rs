@@ -16,7 +16,7 @@ use std::{
 
 use super::{GitError, PushedRef, Repository, Side, memory::Memory, push::lines, refs::may_be_symbolic, shared};
 use crate::{
-    admission::{Admitted, Destination, Move, Place, Push, place},
+    admission::{Admitted, Destination, Move, Push, RefMeaning, place},
     model::{Digest, Oid, Refusal},
 };
 
@@ -88,10 +88,10 @@ pub fn plainly_admitted(git_dir: &Path, input: &[u8], now: SystemTime) -> bool {
     // What is not governed is so only while the branch stands for no other ref.
     let branch = young(&folder.join(BRANCH), now).filter(|branch| !may_be_symbolic(&common_dir, branch));
     let plain = |Told { name, from, to }: &Told| match &branch {
-        Some(branch) if place(name, branch) == Place::Other => true,
+        Some(branch) if place(name, branch) == RefMeaning::Other => true,
         _ => {
             let record = from.and_then(|_| Record::read(&folder, name, *from, *to, now));
-            record.is_some_and(|record| place(name, &record.branch) == Place::Branch)
+            record.is_some_and(|record| place(name, &record.branch) == RefMeaning::Branch)
         }
     };
     told_moves(input).is_ok_and(|told| told.iter().all(plain))
@@ -124,7 +124,7 @@ impl Repository {
             // By both names, if it was pushed to a symbolic ref: Git asks about both.
             let mut names = vec![pushed.name.as_str(), update.name.as_str()];
             names.dedup();
-            if names.iter().all(|name| place(name, &push.branch) == Place::Other) {
+            if names.iter().all(|name| place(name, &push.branch) == RefMeaning::Other) {
                 others = true;
                 continue;
             }
@@ -149,7 +149,7 @@ impl Repository {
         let mut moves = Vec::with_capacity(told.len());
         for Told { name, from, to } in told {
             let to = match to {
-                Destination::Nothing if place(&name, &branch) != Place::Other => self.packed(&name, from)?,
+                Destination::Nothing if place(&name, &branch) != RefMeaning::Other => self.packed(&name, from)?,
                 to => to,
             };
             let from = from.or_else(|| here.get(&name).copied());
@@ -190,7 +190,7 @@ impl Repository {
         branch: &str,
         stands_for: Option<&str>,
     ) -> Result<HashMap<String, Oid>, GitError> {
-        let governed = |name: &str| place(name, branch) != Place::Other || Some(name) == stands_for;
+        let governed = |name: &str| place(name, branch) != RefMeaning::Other || Some(name) == stands_for;
         let unsaid = told.iter().filter(|told| told.from.is_none() && governed(&told.name));
         let names: Vec<&str> = unsaid.map(|told| told.name.as_str()).collect();
         let mut here = HashMap::new();
@@ -218,7 +218,7 @@ impl Repository {
 
 /// Whether what a ref may be depends on the ledger. The branch is the ledger.
 fn needs_a_ledger(name: &str, branch: &str) -> bool {
-    !matches!(place(name, branch), Place::Branch | Place::Other)
+    !matches!(place(name, branch), RefMeaning::Branch | RefMeaning::Other)
 }
 
 /// What a file says, if it was written a short time ago.

@@ -8,7 +8,7 @@
 use super::{GitError, Objects, Repository, command::Program, objects::linked};
 use crate::{
     model::Oid,
-    risk::{ChangeFacts, DAYS, Facts, FileChange, FileKind, Lines, MessageFacts, Range, WALKED, ranges},
+    risk::{ChangeFacts, DAYS, FileChange, FileKind, LineCount, MessageFacts, Range, RiskFacts, WALKED, ranges},
     signature::{CommitBytes, ObjectFormat},
 };
 
@@ -35,7 +35,7 @@ const DIFF: [&str; 11] = [
 impl Repository {
     /// The facts of a change, of at most `last` earlier ranges, and of the reverts before it was looked at: at `seen`, in seconds
     /// since 1970, or when `to` was committed. `from` is none where nothing ran.
-    pub fn facts(&self, from: Option<Oid>, to: Oid, last: usize, seen: Option<i64>) -> Result<Facts, GitError> {
+    pub fn facts(&self, from: Option<Oid>, to: Oid, last: usize, seen: Option<i64>) -> Result<RiskFacts, GitError> {
         self.whole()?;
         let mut objects = self.objects()?;
         let committed = claimed_time(to, &objects.commit(to)?, self.format())?;
@@ -47,7 +47,7 @@ impl Repository {
         let ranges = ranges(&walked, change.commits.max(1), last);
         let since = seen.unwrap_or(committed).saturating_sub(DAYS * 86_400);
         let reverts = self.reverts(&mut objects, &walked, since)?;
-        Ok(Facts {
+        Ok(RiskFacts {
             earlier: self.compare_each(&ranges)?,
             reverts: self.compare_each(&reverts)?,
             walked: walked.len(),
@@ -216,14 +216,14 @@ fn file<'a>(raw: &[u8], tokens: &mut impl Iterator<Item = &'a [u8]>) -> Option<F
 }
 
 /// `<added> TAB <deleted> TAB <path>`, with `-` for both of a binary file.
-fn numbers(token: &[u8]) -> Option<(Option<Lines>, &[u8])> {
+fn numbers(token: &[u8]) -> Option<(Option<LineCount>, &[u8])> {
     let mut parts = token.splitn(3, |byte| *byte == b'\t');
     let (added, deleted, path) = (parts.next()?, parts.next()?, parts.next()?);
     if added == b"-" && deleted == b"-" {
         return Some((None, path));
     }
     let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse().ok();
-    Some((Some(Lines { added: number(added)?, deleted: number(deleted)? }), path))
+    Some((Some(LineCount { added: number(added)?, deleted: number(deleted)? }), path))
 }
 
 /// Paths are bytes. What is no UTF-8 is shown with replacement characters, the same in every clone.
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn an_answer_out_of_order_is_no_answer() {
         let raw = b":100644 100644 0000000000000000000000000000000000000001 0000000000000000000000000000000000000002 M\0a\x001\t0\ta\0";
-        assert_eq!(parse(raw, None).unwrap()[0][0].lines, Some(Lines { added: 1, deleted: 0 }));
+        assert_eq!(parse(raw, None).unwrap()[0][0].lines, Some(LineCount { added: 1, deleted: 0 }));
         let other = b":100644 100644 0000000000000000000000000000000000000001 0000000000000000000000000000000000000002 M\0a\x001\t0\tb\0";
         assert!(parse(other, None).is_none());
         assert!(parse(b"1\t0\ta\0", None).is_none());

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::process::{self, Audience, Failure, Input, Job, Running};
+use crate::process::{self, Audience, Input, Job, ProgramFailure, Running};
 
 use super::GitError;
 
@@ -191,7 +191,7 @@ impl Program {
     /// Runs the child, which must succeed; its standard output goes into a file.
     pub(crate) fn into_file(mut self, file: &File) -> Result<(), GitError> {
         let theirs = file.try_clone().map_err(|error| GitError::io("sharing a temporary file", error))?;
-        self.job.output = process::Output::File(theirs);
+        self.job.output = process::StdoutTo::File(theirs);
         self.bytes().map(drop)
     }
 
@@ -236,11 +236,11 @@ impl Started {
 }
 
 /// Why a child was not heard.
-fn failed(line: String, failure: Failure) -> GitError {
+fn failed(line: String, failure: ProgramFailure) -> GitError {
     match failure {
-        Failure::NotFound => GitError::NoProgram(line.split(' ').next().unwrap_or_default().to_owned()),
-        Failure::Io(error) => GitError::io(format!("running `{line}`"), error),
-        Failure::TooLong(limit) => GitError::TimedOut { command: line, limit },
+        ProgramFailure::NotFound => GitError::NoProgram(line.split(' ').next().unwrap_or_default().to_owned()),
+        ProgramFailure::Io(error) => GitError::io(format!("running `{line}`"), error),
+        ProgramFailure::TooLong(limit) => GitError::TimedOut { command: line, limit },
         other => GitError::Program { command: line, stderr: other.to_string() },
     }
 }

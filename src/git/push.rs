@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     admission::{
-        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, NotesFacts, Place, Push,
-        RECORD, RecordFacts, RefUpdate, Standing, StopTarget, TagFacts, place, repository_of, signer_of,
+        ApplierFacts, BranchFacts, FORCE_REVOKE, GOVERNED, MAX_COMMITS, NewStep, NotesFacts, Push, PushRef, RECORD,
+        RecordFacts, RefFacts, RefMeaning, Standing, StopTarget, TagFacts, place, repository_of, signer_of,
     },
     ledger::{Missed, State, Step},
     model::{Oid, RawKey, Refusal, refs},
@@ -56,7 +56,7 @@ struct Ledger {
     after: Option<Arc<State>>,
     steps: Vec<NewStep>,
     standing: Standing,
-    facts: Facts,
+    facts: RefFacts,
     /// What the push brings too much of.
     excess: Option<Refusal>,
 }
@@ -106,14 +106,14 @@ impl Repository {
         let memory = Memory::of(self, root, side);
         let branch = self.governed_branch(&memory)?;
         let names = self.resolved(refs, &branch)?;
-        if names.iter().all(|name| place(name, &branch) == Place::Other) {
+        if names.iter().all(|name| place(name, &branch) == RefMeaning::Other) {
             // None of it is our business, so nothing has to be folded.
-            let update = |(name, pushed): (String, &PushedRef)| RefUpdate {
+            let update = |(name, pushed): (String, &PushedRef)| PushRef {
                 name,
                 old: pushed.old,
                 new: pushed.new,
                 standing: Standing::AsTold,
-                facts: Facts::Nothing.into(),
+                facts: RefFacts::Nothing.into(),
             };
             let updates = names.into_iter().zip(refs).map(update).collect();
             let (before, after, steps) = (None, None, Vec::new());
@@ -122,7 +122,9 @@ impl Repository {
         let moved = names.iter().zip(refs).find(|(name, _)| **name == branch).map(|(_, moved)| moved);
         let mut needed = needed.clone();
         needed.ids.extend(names.iter().filter_map(|name| match place(name, &branch) {
-            Place::Tag { lease, .. } | Place::Stop { target: StopTarget::Lease(lease), .. } => Some(lease.folded()),
+            RefMeaning::Tag { lease, .. } | RefMeaning::Stop { target: StopTarget::Lease(lease), .. } => {
+                Some(lease.folded())
+            }
             _ => None,
         }));
         let early = self.early_refs()?;
@@ -130,7 +132,7 @@ impl Repository {
         let governed: Vec<&PushedRef> = names
             .iter()
             .zip(refs)
-            .filter(|(name, _)| place(name, &branch) != Place::Other)
+            .filter(|(name, _)| place(name, &branch) != RefMeaning::Other)
             .map(|(_, pushed)| pushed)
             .collect();
         let ledger = self.ledger(branch, moved, &governed, &memory, &needed, &early)?;
@@ -138,18 +140,18 @@ impl Repository {
         let mut objects = self.objects()?;
         let mut updates = Vec::with_capacity(refs.len());
         let mut left = MAX_COMMITS;
-        let mut read: HashMap<_, Arc<Facts>> = HashMap::new();
+        let mut read: HashMap<_, Arc<RefFacts>> = HashMap::new();
         for (name, pushed) in names.into_iter().zip(refs) {
             let place = place(&name, &ledger.branch);
             let standing = match &place {
-                Place::Branch if moved == Some(pushed) => ledger.standing,
+                RefMeaning::Branch if moved == Some(pushed) => ledger.standing,
                 _ => here.get(&name).map_or(Standing::AsTold, |here| standing(*here, pushed.old)),
             };
             let facts = match (&place, pushed.new, &ledger.excess) {
-                (_, None, _) | (Place::Other, ..) => Facts::Nothing.into(),
-                (_, Some(_), Some(excess)) => Facts::Unfit(excess.clone()).into(),
-                (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone().into(),
-                (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing.into(),
+                (_, None, _) | (RefMeaning::Other, ..) => RefFacts::Nothing.into(),
+                (_, Some(_), Some(excess)) => RefFacts::Unfit(excess.clone()).into(),
+                (RefMeaning::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone().into(),
+                (_, Some(_), None) if standing == Standing::Outrun => RefFacts::Nothing.into(),
                 (place, Some(new), None) => {
                     // Under how many names an object comes is the pusher's choice; it is read once.
                     let kind = (discriminant(place), pushed.old, new);
@@ -159,14 +161,14 @@ impl Repository {
                         Arc::clone(facts)
                     } else {
                         let facts = match self.facts_of(&mut objects, place, pushed.old, new, &ledger, &mut left) {
-                            Err(error) => Facts::Unfit(error.verdict()?),
+                            Err(error) => RefFacts::Unfit(error.verdict()?),
                             Ok(facts) => facts,
                         };
                         Arc::clone(read.entry(kind).or_insert_with(|| facts.into()))
                     }
                 }
             };
-            updates.push(RefUpdate { name, old: pushed.old, new: pushed.new, standing, facts });
+            updates.push(PushRef { name, old: pushed.old, new: pushed.new, standing, facts });
         }
         Ok(Push {
             branch: ledger.branch,
@@ -187,7 +189,9 @@ impl Repository {
         side: Side,
         early: &EarlyRefs,
     ) -> Result<HashMap<String, Option<Oid>>, GitError> {
-        let governed = |name: &&String| !matches!(place(name, branch), Place::Branch | Place::Foreign | Place::Other);
+        let governed = |name: &&String| {
+            !matches!(place(name, branch), RefMeaning::Branch | RefMeaning::Foreign | RefMeaning::Other)
+        };
         let governed: Vec<&str> = match side {
             Side::Server => names.iter().filter(governed).map(String::as_str).collect(),
             Side::Client => Vec::new(),
@@ -251,7 +255,7 @@ impl Repository {
         };
         // What else an outrun push brings is judged by the ledger as it is, not as the push pretends that it was.
         let new = moved.and_then(|moved| moved.new).filter(|_| standing == Standing::AsTold && excess.is_none());
-        let Some(new) = new else { return Ok(unmoved(Facts::Nothing)) };
+        let Some(new) = new else { return Ok(unmoved(RefFacts::Nothing)) };
         let folded = match &known {
             None => {
                 let mut steps = Vec::new();
@@ -278,7 +282,7 @@ impl Repository {
                 after: Some(Arc::new(after)),
                 steps,
                 standing,
-                facts: Facts::Branch(BranchFacts::Continues),
+                facts: RefFacts::Branch(BranchFacts::Continues),
                 excess: None,
             }),
             Err(Stuck::Git(GitError::NotOnChain { .. })) => {
@@ -287,12 +291,12 @@ impl Repository {
                     Some(old) if self.is_ancestor(old, new).map_err(refused)? => BranchFacts::Foxtrot,
                     Some(_) => BranchFacts::Rewound,
                 };
-                Ok(unmoved(Facts::Branch(facts)))
+                Ok(unmoved(RefFacts::Branch(facts)))
             }
             Err(Stuck::Git(GitError::MissingObject(id))) if id == root && old.is_none() => {
-                Ok(unmoved(Facts::Branch(BranchFacts::NotDescended)))
+                Ok(unmoved(RefFacts::Branch(BranchFacts::NotDescended)))
             }
-            Err(Stuck::Git(error)) => Ok(unmoved(Facts::Unfit(error.verdict().map_err(refused)?))),
+            Err(Stuck::Git(error)) => Ok(unmoved(RefFacts::Unfit(error.verdict().map_err(refused)?))),
             Err(stuck) => Err(stuck.refusal()),
         }
     }
@@ -352,24 +356,24 @@ impl Repository {
     fn facts_of(
         &self,
         objects: &mut Objects,
-        place: &Place,
+        place: &RefMeaning,
         old: Option<Oid>,
         new: Oid,
         ledger: &Ledger,
         left: &mut usize,
-    ) -> Result<Facts, GitError> {
+    ) -> Result<RefFacts, GitError> {
         Ok(match place {
-            Place::Branch | Place::Foreign | Place::Other => Facts::Nothing,
-            Place::Tag { .. } => Facts::Tag {
+            RefMeaning::Branch | RefMeaning::Foreign | RefMeaning::Other => RefFacts::Nothing,
+            RefMeaning::Tag { .. } => RefFacts::Tag {
                 before: old.map(|old| self.tag_facts(objects, old)).transpose()?,
                 after: self.tag_facts(objects, new)?,
             },
-            Place::Stop { .. } => Facts::Stop(match objects.kind(new)? {
+            RefMeaning::Stop { .. } => RefFacts::Stop(match objects.kind(new)? {
                 Kind::Commit => Some(objects.open_one(new)?),
                 _ => None,
             }),
-            Place::Notes(_) => Facts::Notes(notes_facts(objects, old, new)?),
-            Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger, left)?),
+            RefMeaning::Notes(_) => RefFacts::Notes(notes_facts(objects, old, new)?),
+            RefMeaning::Applier(_) => RefFacts::Applier(self.applier_facts(objects, old, new, ledger, left)?),
         })
     }
 
@@ -438,14 +442,14 @@ impl Repository {
         let targets = self.symbolic_refs(&GOVERNED, pushed.chain([branch]))?;
         let mut governed: HashMap<&str, &str> = targets
             .iter()
-            .filter(|(name, _)| place(name, branch) != Place::Other)
+            .filter(|(name, _)| place(name, branch) != RefMeaning::Other)
             .map(|(name, target)| (target.as_str(), name.as_str()))
             .collect();
         // Of several names for one ref the branch's is the one that matters.
         governed.extend(targets.get(branch).map(|target| (target.as_str(), branch)));
         let judged = |pushed: &PushedRef| {
             let target = targets.get(&pushed.name).unwrap_or(&pushed.name);
-            let name = [target, &pushed.name].into_iter().find(|name| place(name, branch) != Place::Other);
+            let name = [target, &pushed.name].into_iter().find(|name| place(name, branch) != RefMeaning::Other);
             let name = name.map(String::as_str).or_else(|| governed.get(target.as_str()).copied());
             name.unwrap_or(target).to_owned()
         };
@@ -454,16 +458,16 @@ impl Repository {
 }
 
 /// What is to be known of a ref that is refused for its name, whatever it brings.
-fn unread(place: &Place, new: Oid, ledger: &Ledger) -> Option<Facts> {
+fn unread(place: &RefMeaning, new: Oid, ledger: &Ledger) -> Option<RefFacts> {
     let principals = ledger.after.as_ref().map(|state| &state.policy().get().principals);
     let is_known = |name| principals.is_none_or(|principals| principals.contains_key(name));
     match place {
-        Place::Stop { id, .. } if new != *id => Some(Facts::Stop(None)),
-        Place::Notes(name) if !is_known(name) => {
-            Some(Facts::Notes(NotesFacts { fast_forward: true, ..NotesFacts::default() }))
+        RefMeaning::Stop { id, .. } if new != *id => Some(RefFacts::Stop(None)),
+        RefMeaning::Notes(name) if !is_known(name) => {
+            Some(RefFacts::Notes(NotesFacts { fast_forward: true, ..NotesFacts::default() }))
         }
-        Place::Applier(name) if !is_known(name) => {
-            Some(Facts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() }))
+        RefMeaning::Applier(name) if !is_known(name) => {
+            Some(RefFacts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() }))
         }
         _ => None,
     }

@@ -146,9 +146,9 @@ impl Pipes {
         let mut heard = 0;
         while let Some(out) = self.out.as_mut().filter(|_| heard < rest && self.said.len() <= most) {
             match next(out, chunk)? {
-                Next::Nothing => break,
-                Next::End => self.out = None,
-                Next::Bytes(bytes) => {
+                PipeRead::Nothing => break,
+                PipeRead::End => self.out = None,
+                PipeRead::Bytes(bytes) => {
                     heard += bytes.len();
                     self.said.extend_from_slice(bytes);
                 }
@@ -157,9 +157,9 @@ impl Pipes {
         heard = 0;
         while let Some(err) = self.err.as_mut().filter(|_| heard < rest) {
             match next(err, chunk)? {
-                Next::Nothing => break,
-                Next::End => self.err = None,
-                Next::Bytes(bytes) => {
+                PipeRead::Nothing => break,
+                PipeRead::End => self.err = None,
+                PipeRead::Bytes(bytes) => {
                     heard += bytes.len();
                     if self.complaints.len() < MAX_HEARD {
                         self.complaints.extend_from_slice(bytes);
@@ -176,19 +176,19 @@ impl Pipes {
 }
 
 /// What a pipe has.
-enum Next<'a> {
+enum PipeRead<'a> {
     Nothing,
     End,
     Bytes(&'a [u8]),
 }
 
-fn next<'a>(pipe: &mut impl Read, chunk: &'a mut [u8]) -> io::Result<Next<'a>> {
+fn next<'a>(pipe: &mut impl Read, chunk: &'a mut [u8]) -> io::Result<PipeRead<'a>> {
     loop {
         match pipe.read(chunk) {
-            Ok(0) => return Ok(Next::End),
-            Ok(length) => return Ok(Next::Bytes(chunk.get(..length).unwrap_or_default())),
+            Ok(0) => return Ok(PipeRead::End),
+            Ok(length) => return Ok(PipeRead::Bytes(chunk.get(..length).unwrap_or_default())),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(PipeRead::Nothing),
             Err(error) => return Err(error),
         }
     }

@@ -81,7 +81,7 @@ fn a_program_that_ends_well_is_heard_and_every_other_is_unknown() {
     assert_eq!(answered("exec >&- 2>&-; sleep 600", 300).unwrap_err(), "it took longer than 0.3 s");
     #[allow(clippy::disallowed_methods, reason = "a test of running programs")]
     let nowhere = answer(Command::new("/nowhere/at/all"), Vec::new(), Duration::from_secs(1), 1);
-    assert!(matches!(nowhere, Err(Failure::NotFound)));
+    assert!(matches!(nowhere, Err(ProgramFailure::NotFound)));
 }
 
 #[test]

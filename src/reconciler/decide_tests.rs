@@ -4,10 +4,10 @@ use super::*;
 use crate::{
     follower::{
         checks::Check,
-        clock::{Bake, Reading},
+        clock::{Bake, ClockReading},
         records::Intent,
     },
-    gate::health::{Deadline, Gates, Limits},
+    gate::health::{Deadline, Gates, LimitsVerdict},
     model::document::Span,
 };
 
@@ -42,7 +42,7 @@ fn desired(phase: Phase) -> Desired {
 }
 
 fn watched(ms: u64) -> Bake {
-    let reading = Reading { now: at(1), monotonic: None };
+    let reading = ClockReading { now: at(1), monotonic: None };
     Bake { since: Some(reading.clone()), credited_ms: ms, last: Some(reading) }
 }
 
@@ -65,7 +65,7 @@ fn good() -> Conditions {
         now: Some(at(10)),
         blockers: Vec::new(),
         pack: Pack::Rehearsed,
-        standing: Standing::Unknown,
+        standing: PackMatch::Unknown,
         health: Health::UNWATCHED,
         rollback_health: RollbackHealth::UNKNOWN,
         unmeasured: None,
@@ -73,7 +73,7 @@ fn good() -> Conditions {
     }
 }
 
-fn health(gates: Gates, limits: Limits) -> Health {
+fn health(gates: Gates, limits: LimitsVerdict) -> Health {
     Health { gates, limits, figures: Vec::new() }
 }
 
@@ -127,9 +127,9 @@ fn each_condition_holds_with_its_reason_and_keeps_the_weight() {
     holds(&of(&desired(Phase::Paused { tier: 1 }), &good()), Reason::WrongState);
     holds(&of(&Desired { frozen: true, ..wanted.clone() }, &good()), Reason::Frozen);
     let ill = |gates, limits| Conditions { health: health(gates, limits), ..good() };
-    holds(&of(&wanted, &ill(Gates::Open(Deadline::Ahead, "w".to_owned()), Limits::Fine)), Reason::NoData);
-    holds(&of(&wanted, &ill(Gates::Pass, Limits::NoData("w".to_owned()))), Reason::NoData);
-    assert!(matches!(of(&wanted, &ill(Gates::Pass, Limits::Fine)).act, Act::Shift { weight_bp: 2500, .. }));
+    holds(&of(&wanted, &ill(Gates::Open(Deadline::Ahead, "w".to_owned()), LimitsVerdict::Fine)), Reason::NoData);
+    holds(&of(&wanted, &ill(Gates::Pass, LimitsVerdict::NoData("w".to_owned()))), Reason::NoData);
+    assert!(matches!(of(&wanted, &ill(Gates::Pass, LimitsVerdict::Fine)).act, Act::Shift { weight_bp: 2500, .. }));
     // A first tier that could not be watched is not gone to.
     let first = Desired { phase: Phase::Rolling { tier: 0 }, ..wanted.clone() };
     let blind = Conditions { unmeasured: Some(Refusal::new(Reason::NoData, "test")), ..good() };
@@ -154,7 +154,8 @@ fn stops_act_although_nothing_else_is_known() {
 
 #[test]
 fn metrics_stop_a_lease_before_all_else_and_only_where_it_runs() {
-    let crossed = Conditions { health: health(Gates::Pass, Limits::Crossed("w".to_owned())), ..blocked(Reason::Stale) };
+    let crossed =
+        Conditions { health: health(Gates::Pass, LimitsVerdict::Crossed("w".to_owned())), ..blocked(Reason::Stale) };
     let (there, was) = (seen(500, "L-1"), applied(0, 500, 0));
     let halted = decide(&desired(Phase::Rolling { tier: 1 }), Some(&there), &was, &crossed);
     assert_eq!((halted.act, halted.reason.unwrap().reason), (Act::Stop(StopKind::Halt), Reason::GateFailed));
@@ -168,7 +169,8 @@ fn metrics_stop_a_lease_before_all_else_and_only_where_it_runs() {
         let decision = decide(&desired(phase), there, &was, &Conditions { now, ..crossed.clone() });
         assert_eq!(decision.act, Act::Stop(StopKind::Halt), "{phase:?}");
     }
-    let late = Conditions { health: health(Gates::Fail(Deadline::Passed, "w".to_owned()), Limits::Fine), ..good() };
+    let late =
+        Conditions { health: health(Gates::Fail(Deadline::Passed, "w".to_owned()), LimitsVerdict::Fine), ..good() };
     let undone = decide(&desired(Phase::Rolling { tier: 0 }), Some(&there), &was, &late);
     assert_eq!(undone.act, Act::Stop(StopKind::Rollback));
     // Where it does not run there is nothing to stop.
@@ -182,7 +184,7 @@ fn metrics_stop_a_lease_before_all_else_and_only_where_it_runs() {
 fn a_tier_is_ready_no_longer_when_its_gates_do_not_pass_any_more() {
     let (there, was) = (seen(500, "L-1"), applied(0, 500, 60_000));
     let of = |gates| {
-        let conditions = Conditions { health: health(gates, Limits::Fine), ..good() };
+        let conditions = Conditions { health: health(gates, LimitsVerdict::Fine), ..good() };
         decide(&desired(Phase::Rolling { tier: 0 }), Some(&there), &was, &conditions)
     };
     assert_eq!(of(Gates::Pass).doing, Doing::Ready);
@@ -246,8 +248,8 @@ fn a_verified_rollback_is_kept_unless_the_candidate_comes_back() {
 fn what_was_restored_is_restored_again_when_it_is_not_what_the_pack_says() {
     let wanted = Desired { rollbacks: 1, ..desired(Phase::RolledBack) };
     let verified = Applied { rollback: Rollback::Verified, ..applied(0, 0, 0) };
-    let differs = Conditions { standing: Standing::Differs(Refusal::new(Reason::Drift, "w")), ..good() };
-    let as_packed = Conditions { standing: Standing::AsPacked, ..good() };
+    let differs = Conditions { standing: PackMatch::Differs(Refusal::new(Reason::Drift, "w")), ..good() };
+    let as_packed = Conditions { standing: PackMatch::AsPacked, ..good() };
     for was in [verified, restored()] {
         let decision = decide(&wanted, Some(&stable()), &was, &differs);
         assert_eq!((decision.act, decision.drifted), (Act::Restore, true));
@@ -279,7 +281,7 @@ fn a_stop_that_could_not_be_carried_out_is_tried_again_and_is_no_drift() {
 }
 
 fn restored() -> Applied {
-    let since = Reading { now: at(5), monotonic: None };
+    let since = ClockReading { now: at(5), monotonic: None };
     let rollback = Rollback::Restored(Restored { since, served: None });
     Applied { rollback, tier: None, ..applied(0, 0, 0) }
 }
@@ -318,7 +320,7 @@ fn what_was_restored_is_verified_only_when_its_gates_pass_and_failed_when_they_f
 
 #[test]
 fn the_health_of_a_candidate_verifies_no_rollback() {
-    let conditions = Conditions { health: health(Gates::Pass, Limits::Fine), ..good() };
+    let conditions = Conditions { health: health(Gates::Pass, LimitsVerdict::Fine), ..good() };
     assert_eq!(decide(&desired(Phase::RolledBack), Some(&stable()), &restored(), &conditions).act, Act::Keep);
 }
 
@@ -356,7 +358,7 @@ fn a_restoration_is_remembered_and_watched_anew_after_a_jump_of_the_clock() {
     let mut was = restored();
     let text = serde_json::to_string(&was).unwrap();
     assert_eq!(serde_json::from_str::<Applied>(&text).unwrap(), was);
-    let later = Reading { now: at(900), monotonic: None };
+    let later = ClockReading { now: at(900), monotonic: None };
     was.rollback.watch_anew(&later);
     assert_eq!(was.rollback, Rollback::Restored(Restored { since: later.clone(), served: None }));
     for other in [Rollback::None, Rollback::Verified, Rollback::Failed(1)] {
@@ -495,11 +497,11 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
         deadline().prop_map(move |deadline| Gates::Fail(deadline, words())),
     ];
     let limits = prop_oneof![
-        Just(Limits::None),
-        Just(Limits::Fine),
-        Just(Limits::Warn(words())),
-        Just(Limits::NoData(words())),
-        Just(Limits::Crossed(words())),
+        Just(LimitsVerdict::None),
+        Just(LimitsVerdict::Fine),
+        Just(LimitsVerdict::Warn(words())),
+        Just(LimitsVerdict::NoData(words())),
+        Just(LimitsVerdict::Crossed(words())),
     ];
     let doubt = || prop_oneof![Just(None), Just(Some(Refusal::new(Reason::NoData, "test")))];
     let rollback_health = (gates.clone(), deadline()).prop_map(|(gates, deadline)| RollbackHealth {
@@ -512,7 +514,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
             now,
             blockers,
             pack,
-            standing: Standing::Unknown,
+            standing: PackMatch::Unknown,
             health: health(gates, limits),
             rollback_health,
             unmeasured,

@@ -20,7 +20,7 @@ use super::{
     Applier, TargetReport,
     decide::{Applied, Desired},
     haste::Haste,
-    lent::{Errand, Found, News},
+    lent::{CloneNews, Errand, ErrandResult},
     target,
     tick::Tick,
     view::View,
@@ -103,14 +103,14 @@ impl Applier {
 
     /// Takes up what was found in the clone; whether that is what the remote answered. What cannot be known blocks forward
     /// moves, and nothing else.
-    pub(super) fn take_news(&mut self, news: News) -> Remote {
-        let News { state, handed_over, found } = news;
+    pub(super) fn take_news(&mut self, news: CloneNews) -> Remote {
+        let CloneNews { state, handed_over, found } = news;
         let (followed, answer, own) = match found {
-            Found::Begun(begun) => {
+            ErrandResult::Begun(begun) => {
                 self.is_begun(begun);
                 return Remote::Asked;
             }
-            Found::Followed { followed, answer, own } => (followed, answer, own),
+            ErrandResult::Followed { followed, answer, own } => (followed, answer, own),
         };
         let remembered = &mut self.remembered.follower;
         // Stops of our own that were made meanwhile.

@@ -30,7 +30,7 @@ const LATE: Duration = Duration::from_secs(10);
 pub(super) struct Lent {
     here: Option<Box<Follower>>,
     since: Option<Instant>,
-    orders: Sender<Order>,
+    orders: Sender<ErrandOrder>,
     back: Receiver<thread::Result<Back>>,
     /// What was known when it was here last.
     known: Known,
@@ -48,7 +48,7 @@ pub(super) enum Errand {
     Follow(Option<Result<(), GitError>>),
 }
 
-struct Order {
+struct ErrandOrder {
     follower: Box<Follower>,
     state: FollowerState,
     mode: Mode,
@@ -58,20 +58,20 @@ struct Order {
 /// What it came back with.
 struct Back {
     follower: Box<Follower>,
-    news: News,
+    news: CloneNews,
 }
 
 /// What was found in the clone.
-pub(super) struct News {
+pub(super) struct CloneNews {
     /// What is remembered of the repository from now on.
     pub(super) state: FollowerState,
     /// How many stops it was lent with.
     pub(super) handed_over: usize,
-    pub(super) found: Found,
+    pub(super) found: ErrandResult,
 }
 
 /// What an errand came to.
-pub(super) enum Found {
+pub(super) enum ErrandResult {
     /// A tick began, if the clone could be read.
     Begun(Result<(), Refusal>),
     /// What following came to; what the remote answered, if it has; and what speaks against writing.
@@ -81,7 +81,7 @@ pub(super) enum Found {
 impl Lent {
     /// Somebody who follows, here.
     pub(super) fn new(follower: Follower) -> Result<Self, Refusal> {
-        let (orders, ordered) = channel::<Order>();
+        let (orders, ordered) = channel::<ErrandOrder>();
         let (hand_back, back) = channel();
         let read = move || {
             for order in ordered {
@@ -154,11 +154,11 @@ impl Lent {
         (self.waits, self.fetches, self.late) =
             (follower.mirror.is_waiting(), follower.mirror.is_fetching(), follower.mirror.is_late());
         self.since = Some(now());
-        let _ = self.orders.send(Order { follower, state: state.clone(), mode, errand });
+        let _ = self.orders.send(ErrandOrder { follower, state: state.clone(), mode, errand });
     }
 
     /// Takes it back, once it has come.
-    pub(super) fn take_back(&mut self) -> Option<News> {
+    pub(super) fn take_back(&mut self) -> Option<CloneNews> {
         match self.back.try_recv().ok()? {
             Ok(Back { follower, news }) => {
                 self.since = None;
@@ -180,14 +180,14 @@ impl Lent {
     }
 }
 
-impl Order {
+impl ErrandOrder {
     fn carry_out(self) -> Back {
         let Self { mut follower, mut state, mode, errand } = self;
         let handed_over = state.stops.len();
         let found = match errand {
             Errand::Begin => {
                 let begun = follower.begin(&state);
-                Found::Begun(begun.and_then(|()| follower.read_last_record()))
+                ErrandResult::Begun(begun.and_then(|()| follower.read_last_record()))
             }
             Errand::Follow(answer) => {
                 let followed = follower.follow(&mut state, mode);
@@ -195,9 +195,9 @@ impl Order {
                 if mode == Mode::Act {
                     own.extend(follower.take_in_own_ref().err());
                 }
-                Found::Followed { followed, answer, own }
+                ErrandResult::Followed { followed, answer, own }
             }
         };
-        Back { follower, news: News { state, handed_over, found } }
+        Back { follower, news: CloneNews { state, handed_over, found } }
     }
 }

@@ -54,6 +54,6 @@ mod work;
 mod worker_pool;
 mod writing;
 
-pub use config::Config;
+pub use config::ApplierConfig;
 pub use coordinator::Applier;
-pub use run::{Report, TargetReport};
+pub use run::{ApplierReport, TargetReport};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{
     follower::{
-        checks::{Check, Checks, Outcome},
+        checks::{Check, CheckOutcome, Checks},
         clock,
         records::Intent,
     },
@@ -24,7 +24,7 @@ use super::{
 impl Checks {
     /// What does not hold.
     fn failure(&self) -> Result<(), Refusal> {
-        let failed = self.all().into_iter().filter(|(_, check)| check.outcome == Outcome::Failed);
+        let failed = self.all().into_iter().filter(|(_, check)| check.outcome == CheckOutcome::Failed);
         let failed: Vec<_> = failed.map(|(name, check)| format!("{name}: {}", check.message)).collect();
         if failed.is_empty() { Ok(()) } else { Err(Refusal::new(Reason::Drift, failed.join("; "))) }
     }
@@ -39,15 +39,15 @@ impl Checks {
         served: Option<u64>,
         health: Check,
     ) -> Self {
-        Ground { driver, pack, desired, snapshot }.make(served, health)
+        CheckInputs { driver, pack, desired, snapshot }.make(served, health)
     }
 
     /// What the rollback came to, where none of the checks failed.
     pub(super) fn holds(&self) -> Holds {
         match self.candidate.outcome {
-            Outcome::NotConfigured => Holds::Unseen,
-            Outcome::Pending => Holds::NotYet,
-            Outcome::Passed | Outcome::Failed => Holds::Seen,
+            CheckOutcome::NotConfigured => Holds::Unseen,
+            CheckOutcome::Pending => Holds::NotYet,
+            CheckOutcome::Passed | CheckOutcome::Failed => Holds::Seen,
         }
     }
 }
@@ -64,14 +64,14 @@ pub(super) enum Holds {
 }
 
 /// What checks are made by.
-struct Ground<'a> {
+struct CheckInputs<'a> {
     driver: &'a dyn Driver,
     pack: &'a RollbackPack,
     desired: &'a Desired,
     snapshot: &'a [u8],
 }
 
-impl Ground<'_> {
+impl CheckInputs<'_> {
     fn make(&self, served: Option<u64>, health: Check) -> Checks {
         let seen = self.driver.observe();
         let observed = Check::of(seen.clone().and_then(|seen| {
@@ -132,7 +132,7 @@ impl Ground<'_> {
                 Ok(Lingering::Unknown(why)) => Check::not_configured(format!("{no_weight}, and {why}")),
                 Err(refusal) => Check::failed(refusal.message),
             },
-            (None, Sight::Intent, Outcome::Passed) => {
+            (None, Sight::Intent, CheckOutcome::Passed) => {
                 Check::passed(format!("{no_weight}, and no probe was served it: {}", probes.message))
             }
             (None, Sight::Intent, _) => Check::not_configured(format!(
@@ -253,7 +253,7 @@ impl TargetRun {
         health: Check,
         said: Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        if health.outcome != Outcome::Failed {
+        if health.outcome != CheckOutcome::Failed {
             self.driver.observe()?;
         }
         let served = match &applied.rollback {
@@ -261,7 +261,7 @@ impl TargetRun {
             Rollback::Attempted { served } => *served,
             _ => None,
         };
-        let is_watched = health.outcome == Outcome::Pending;
+        let is_watched = health.outcome == CheckOutcome::Pending;
         let mut checks = Checks::make(&*self.driver, pack, desired, snapshot, served, health);
         let holds = checks.failure().and(said);
         if is_watched && holds.is_err() {

@@ -12,7 +12,7 @@ use super::{
     lease::TierView,
     lease_text::{awaits_text, has_ended},
     list::policy_line,
-    style::{Mark, Place, Style},
+    style::{Mark, Style, TreePosition},
     words::{count, escaped},
 };
 
@@ -128,10 +128,11 @@ struct Branch {
 fn tree(text: &mut String, branches: &[Branch], style: Style) {
     for (at, branch) in branches.iter().enumerate() {
         let last = at + 1 == branches.len();
-        let (own, below) = if last { (Place::Last, Place::Free) } else { (Place::Inner, Place::Below) };
+        let (own, below) =
+            if last { (TreePosition::Last, TreePosition::Free) } else { (TreePosition::Inner, TreePosition::Below) };
         let _ = writeln!(text, "{}{}", style.branch(own), branch.line);
         for (at, line) in branch.below.iter().enumerate() {
-            let place = if at + 1 == branch.below.len() { Place::Last } else { Place::Inner };
+            let place = if at + 1 == branch.below.len() { TreePosition::Last } else { TreePosition::Inner };
             let _ = writeln!(text, "{}{}{line}", style.branch(below), style.branch(place));
         }
     }

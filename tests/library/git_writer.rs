@@ -13,7 +13,7 @@ use std::{
 };
 
 use git_two_key::{
-    admission::Facts,
+    admission::RefFacts,
     git::{
         Conflict, GitError, NewCommit, PushOptions, PushedRef, RefUpdate, Repository, Side, SignWith, SigningKey,
         mirrored,
@@ -703,8 +703,8 @@ fn an_object_that_is_pushed_under_many_names_is_read_once() {
     let push = repository.gather(&pushed, &[], root, Side::Client, &Missed::default()).unwrap();
     let facts: Vec<_> = push.updates.iter().map(|update| &update.facts).collect();
     assert!(Arc::ptr_eq(facts[0], facts[1]) && !Arc::ptr_eq(facts[1], facts[2]));
-    assert!(matches!(**facts[3], Facts::Stop(None)), "its name refuses it unread");
-    assert!(matches!(**facts[4], Facts::Stop(Some(_))) && Arc::ptr_eq(facts[4], facts[5]));
+    assert!(matches!(**facts[3], RefFacts::Stop(None)), "its name refuses it unread");
+    assert!(matches!(**facts[4], RefFacts::Stop(Some(_))) && Arc::ptr_eq(facts[4], facts[5]));
     assert!(!Arc::ptr_eq(facts[6], facts[7]), "only what is refused for its name is unread");
-    assert!(matches!(&**facts[7], Facts::Notes(notes) if !notes.strays.is_empty()), "{:?}", facts[7]);
+    assert!(matches!(&**facts[7], RefFacts::Notes(notes) if !notes.strays.is_empty()), "{:?}", facts[7]);
 }

@@ -18,7 +18,7 @@ use crate::{
         PrincipalId, PublicKey, Reason, Refusal,
         policy::{Amendment, Role},
     },
-    signature::attestation::{self, Attestation, Attested, Issuer, Root},
+    signature::attestation::{self, Attestation, AttestationRoot, Attested, Issuer},
 };
 
 /// What is said of a key whose type says that an authenticator holds it, and nothing else does.
@@ -82,7 +82,7 @@ fn attested(args: &Args, place: &Place, key: &PublicKey) -> Result<Option<Attest
     let (Some(attestation), Some(challenge)) = (&args.attestation, &args.challenge) else { return Ok(None) };
     let root = match &args.attestation_root {
         Some(file) => {
-            let read = Root::from_pem(&bounded(place, file)?);
+            let read = AttestationRoot::from_pem(&bounded(place, file)?);
             Some(read.map_err(|refusal| Failure::refused(file.as_str(), refusal))?)
         }
         None => None,

@@ -13,7 +13,7 @@ use super::{
     tags,
 };
 use crate::{
-    admission::{ASIDE, Place, place, stop_names},
+    admission::{ASIDE, RefMeaning, place, stop_names},
     cli::{Failure, session::Session, terminal::remark},
     git::{GitError, PushOptions, RefUpdate, Repository},
     ledger::{self, Hypothesis},
@@ -161,7 +161,7 @@ fn stops_at(repo: &Repository, remote: &str, branch: &str) -> Result<BTreeSet<Oi
     let there = repo.ls_remote(remote, &[&format!("{}*", refs::STOPS), &heads, &tags])?;
     Ok(there
         .into_iter()
-        .filter(|(name, id)| matches!(place(name, branch), Place::Stop { id: named, .. } if named == *id))
+        .filter(|(name, id)| matches!(place(name, branch), RefMeaning::Stop { id: named, .. } if named == *id))
         .map(|(_, id)| id)
         .collect())
 }
@@ -171,7 +171,7 @@ fn mirrored_stop(name: &str, branch: &str) -> Option<Oid> {
     let (_, own) = name.strip_prefix(refs::MIRROR).or_else(|| name.strip_prefix("refs/remotes/"))?.split_once('/')?;
     let start = if name.starts_with(refs::MIRROR) { "refs/" } else { "refs/heads/" };
     match place(&format!("{start}{own}"), branch) {
-        Place::Stop { id, .. } => Some(id),
+        RefMeaning::Stop { id, .. } => Some(id),
         _ => None,
     }
 }
@@ -252,7 +252,7 @@ pub fn beside_main(session: &Session) -> Result<BTreeMap<Oid, BTreeSet<String>>,
     ];
     let is_stop = |name: &str, branch: &str| {
         name.starts_with(refs::SIGNED_STOPS)
-            || matches!(place(name, branch), Place::Stop { .. })
+            || matches!(place(name, branch), RefMeaning::Stop { .. })
             || mirrored_stop(name, branch).is_some()
     };
     let mut found: BTreeMap<Oid, BTreeSet<String>> = BTreeMap::new();

@@ -6,14 +6,14 @@ use crate::{
     signature::{Inbox, NoteEntry},
 };
 
-use super::{NoteChange, NotesFacts, Problem, Push, RefUpdate, ledger_after};
+use super::{NoteChange, NotesFacts, Push, PushRef, RefProblem, ledger_after};
 
 pub(super) fn judge(
     push: &Push,
-    update: &RefUpdate,
+    update: &PushRef,
     principal: &PrincipalId,
     facts: &NotesFacts,
-    found: &mut Vec<Problem>,
+    found: &mut Vec<RefProblem>,
 ) {
     if !facts.fast_forward {
         let message = "its old tip is not in the new history; notes are only added";

@@ -98,12 +98,12 @@ impl LeaseEntry {
 #[derive(Debug, Clone, Default)]
 pub(in crate::ledger) struct LeaseIndex {
     held: BTreeMap<String, Arc<LeaseEntry>>,
-    part: Option<Part>,
+    part: Option<PartialState>,
 }
 
 /// What a state that holds only some entries keeps beside them.
 #[derive(Debug, Clone, Default)]
-struct Part {
+struct PartialState {
     /// Ids that are known to have no entry.
     absent: BTreeSet<String>,
     /// What may differ from what was supplied.
@@ -133,7 +133,7 @@ impl Missed {
     }
 }
 
-impl Part {
+impl PartialState {
     fn miss(&self, id: &str) {
         if let Ok(mut missed) = self.missed.lock() {
             missed.ids.insert(id.to_owned());
@@ -168,7 +168,7 @@ fn is_of(path: &str, id: &LeaseId) -> bool {
 impl LeaseIndex {
     /// Holds nothing, and knows that there is more.
     pub(in crate::ledger) fn part() -> Self {
-        Self { held: BTreeMap::new(), part: Some(Part::default()) }
+        Self { held: BTreeMap::new(), part: Some(PartialState::default()) }
     }
 
     /// Takes in what there is under some ids, or that there is nothing, unless it is held already. What was missed until now
@@ -232,7 +232,7 @@ impl LeaseIndex {
 
     /// A part that holds what there is under some ids, and knows that there is more.
     pub(in crate::ledger) fn only(&self, ids: &BTreeSet<String>) -> Self {
-        let mut part = Part::default();
+        let mut part = PartialState::default();
         let mut held = BTreeMap::new();
         for id in ids {
             match self.find(id) {

@@ -41,7 +41,7 @@ pub struct UncheckedEntry<'a> {
     claims: &'a PrincipalId,
     candidates: &'a [PublicKey],
     text: String,
-    read: Result<(Statement, File), Refusal>,
+    read: Result<(Statement, SignatureFile), Refusal>,
 }
 
 impl<'a> Inbox<'a> {
@@ -71,7 +71,7 @@ impl<'a> Inbox<'a> {
     }
 
     /// Whether an entry says what none before it said, however they are written.
-    fn is_new(&mut self, text: &str, read: &Result<(Statement, File), Refusal>) -> bool {
+    fn is_new(&mut self, text: &str, read: &Result<(Statement, SignatureFile), Refusal>) -> bool {
         let what = match read {
             Ok((statement, file)) => format!("{} {}", statement.id(), file.base64()),
             Err(_) => text.to_owned(),
@@ -93,10 +93,10 @@ impl UncheckedEntry<'_> {
     }
 
     /// The key that a signature names.
-    fn key<'b>(&'b self, file: &'b File) -> Option<&'b PublicKey> {
+    fn key<'b>(&'b self, file: &'b SignatureFile) -> Option<&'b PublicKey> {
         match file {
-            File::Minisign(minisig) => self.candidates.iter().find(|key| minisig.names(key)),
-            File::Ssh(ssh) => Some(ssh.key()),
+            SignatureFile::Minisign(minisig) => self.candidates.iter().find(|key| minisig.names(key)),
+            SignatureFile::Ssh(ssh) => Some(ssh.key()),
         }
     }
 
@@ -105,12 +105,12 @@ impl UncheckedEntry<'_> {
         let (statement, file) = self.read.as_ref().map_err(Clone::clone)?;
         let claims = self.claims;
         let signer = match file {
-            File::Minisign(minisig) => {
+            SignatureFile::Minisign(minisig) => {
                 let message = statement.text();
                 let mut named = self.candidates.iter().filter(|key| minisig.names(key));
                 named.find(|key| minisig.verify(key, message.as_bytes()).is_ok())
             }
-            File::Ssh(_) => None,
+            SignatureFile::Ssh(_) => None,
         };
         let key = signer.or_else(|| self.key(file)).ok_or_else(|| {
             let message = format!("the minisign signature's key id is none of {claims}'s keys");
@@ -121,12 +121,12 @@ impl UncheckedEntry<'_> {
 }
 
 /// A signature as a program wrote it.
-enum File {
+enum SignatureFile {
     Ssh(SshSig),
     Minisign(Minisig),
 }
 
-impl File {
+impl SignatureFile {
     fn base64(&self) -> String {
         match self {
             Self::Ssh(ssh) => ssh.base64(),
@@ -150,15 +150,15 @@ fn entries(text: &str) -> Vec<&str> {
     slices.map(|entry| entry.trim_matches('\n')).filter(|entry| !entry.is_empty()).collect()
 }
 
-fn read_entry(text: &str) -> Result<(Statement, File), Refusal> {
+fn read_entry(text: &str) -> Result<(Statement, SignatureFile), Refusal> {
     let end = text.split_inclusive('\n').take_while(|line| line.starts_with(PREFIX)).map(str::len).sum();
     let (statement, signature) = text.split_at_checked(end).ok_or_else(|| malformed("it has no statement"))?;
     let statement = Statement::parse(statement).map_err(malformed)?;
     let signature = signature.trim_start_matches('\n');
     let file = if signature.starts_with("untrusted comment:") {
-        File::Minisign(Minisig::parse(signature)?)
+        SignatureFile::Minisign(Minisig::parse(signature)?)
     } else {
-        File::Ssh(SshSig::from_armour(signature)?)
+        SignatureFile::Ssh(SshSig::from_armour(signature)?)
     };
     Ok((statement, file))
 }

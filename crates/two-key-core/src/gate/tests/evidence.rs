@@ -16,9 +16,9 @@ const TERMS: &str = "gates:\n  depth:\n    source: exec\n    kind: gauge\n    ca
     settle: 0s\n    interval: 1m\n    min: {slots: 2}\n    absolute: {max: 10}\nthresholds:\n  depth: {halt: '> 20'}\n  memory: {halt: '> 95'}\n";
 
 /// A source that says what a program would.
-struct Program(&'static str);
+struct ProgramSource(&'static str);
 
-impl Measure for Program {
+impl Measure for ProgramSource {
     fn ask(&self, question: &Question) -> Answer {
         Answer { value: meaning(question, self.0), raw: Some(self.0.to_owned()) }
     }
@@ -34,8 +34,8 @@ impl Measure for Program {
 
 fn evidence(said: &'static str) -> Evidence {
     let mut scene = Scene::new(TERMS);
-    judge(&scene.terms, &scene.context, &mut scene.watch, time(60), &Program("{\"value\": 1}"));
-    let judged = judge(&scene.terms, &scene.context, &mut scene.watch, time(120), &Program(said));
+    judge(&scene.terms, &scene.context, &mut scene.watch, time(60), &ProgramSource("{\"value\": 1}"));
+    let judged = judge(&scene.terms, &scene.context, &mut scene.watch, time(120), &ProgramSource(said));
     Evidence::new(scene.terms, scene.context, scene.watch, judged)
 }
 
@@ -143,7 +143,7 @@ fn what_a_slot_says_is_derived_and_never_read() {
 fn a_threshold_that_was_not_looked_at_yet_is_no_difference() {
     let terms = TERMS.replace("interval: 1m", "interval: 5s");
     let mut scene = Scene::new(&terms);
-    let judged = judge(&scene.terms, &scene.context, &mut scene.watch, time(5), &Program("{\"value\": 30}"));
+    let judged = judge(&scene.terms, &scene.context, &mut scene.watch, time(5), &ProgramSource("{\"value\": 30}"));
     assert_eq!(judged.verdict, Verdict::Fail);
     let evidence = Evidence::new(scene.terms, scene.context, scene.watch, judged);
     assert_eq!(evidence.watch.slots(&id("depth")).len(), 1);
@@ -154,7 +154,7 @@ fn a_threshold_that_was_not_looked_at_yet_is_no_difference() {
 fn what_was_decided_is_derived_again_however_many_slots_came_later() {
     let mut scene = Scene::new(&TERMS.replace("interval: 1m", "interval: 1s"));
     let look = |scene: &mut Scene, second: i64, said| {
-        judge(&scene.terms, &scene.context, &mut scene.watch, time(second), &Program(said))
+        judge(&scene.terms, &scene.context, &mut scene.watch, time(second), &ProgramSource(said))
     };
     look(&mut scene, 39, "{\"value\": 1}");
     look(&mut scene, 40, "{\"value\": 30}");

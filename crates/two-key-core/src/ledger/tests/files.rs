@@ -64,7 +64,7 @@ fn any_folder_below_leases_will_do() {
 fn of_very_many_files_of_one_lease_only_some_are_kept_and_none_outruns_a_stop() {
     let l = lease("L1");
     let files = |from: usize, to: usize, entry: Entry| {
-        move |draft: super::story::Draft| {
+        move |draft: super::story::StepDraft| {
             (from..to).fold(draft, |draft, at| draft.file(&format!("leases/{at:04}/L1.yaml"), entry.clone()))
         }
     };

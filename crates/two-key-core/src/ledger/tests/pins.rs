@@ -5,7 +5,7 @@ use crate::{
     ledger::PinnedTerms,
     model::{
         GateId,
-        policy::{DriftBelow, Driver, Policy, USUAL_FALSE_ALARMS},
+        policy::{DriftBelow, DriverKind, Policy, USUAL_FALSE_ALARMS},
     },
 };
 
@@ -31,7 +31,7 @@ fn terms<'a>(s: &'a Story, id: &'static str) -> Option<&'a PinnedTerms> {
 fn expected(policy: &Policy) -> PinnedTerms {
     let slo = GateId::parse("slo").unwrap();
     PinnedTerms {
-        driver: Some(Driver::Haproxy),
+        driver: Some(DriverKind::Haproxy),
         gates: [(slo.clone(), policy.gates[&slo].clone())].into(),
         thresholds: policy.thresholds.clone(),
         if_measured: [GateId::parse("memory").unwrap()].into(),
@@ -63,7 +63,7 @@ fn a_start_pins_what_is_in_force_then_and_not_at_the_cosignature() {
     let mut s = Story::new(&armed());
     s.authorizes(&l).enacts(&disarmed()).does("cp14", l.start(5));
     let bare = PinnedTerms {
-        driver: Some(Driver::File),
+        driver: Some(DriverKind::File),
         gates: [].into(),
         thresholds: [].into(),
         if_measured: [].into(),

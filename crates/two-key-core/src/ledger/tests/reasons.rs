@@ -1,7 +1,8 @@
 //! Every reason code of a vote, got exactly, each beside the honest twin that differs in one thing.
 
 use super::story::{
-    Draft, NONE, Story, enact, freeze, lease, minisign, negative, revoke, rulebook, seed, sk, ssh, statement, thaw, who,
+    NONE, StepDraft, Story, enact, freeze, lease, minisign, negative, revoke, rulebook, seed, sk, ssh, statement, thaw,
+    who,
 };
 use crate::{
     ledger::{Descent, EventKind, Phase},
@@ -366,7 +367,8 @@ fn findings_of_signatures_that_do_not_verify_are_passed_on() {
         sealed: Vec::new(),
         own: Some(Box::new(Err(bad(reason)))),
     });
-    let bring = |draft| opened.into_iter().fold(draft, |draft: Draft, opened| draft.commit(opened, Descent::Descends));
+    let bring =
+        |draft| opened.into_iter().fold(draft, |draft: StepDraft, opened| draft.commit(opened, Descent::Descends));
     assert_eq!(s.step(bring), ["unsigned", "bad-signature", "malformed"]);
     let malformed = Opened::Malformed(Refusal::new(Reason::Malformed, "…"));
     assert_eq!(s.step(|d| d.commit(malformed, Descent::Descends).vote("user1", l.cosign())), ["malformed"]);

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
 
-use crate::model::document::{At, Place, Problems, Span, Whole, Word};
+use crate::model::document::{At, Position, Problems, Span, Whole, Word};
 
 /// The variables that queries may name, as in `{{candidate}}`. Any other is an error.
 pub const QUERY_VARIABLES: [&str; 8] =
@@ -58,9 +58,9 @@ impl fmt::Display for Decimal {
 
 impl<'de> Deserialize<'de> for Decimal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Number;
+        struct NumberVisitor;
 
-        impl Visitor<'_> for Number {
+        impl Visitor<'_> for NumberVisitor {
             type Value = Decimal;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for Decimal {
             }
         }
 
-        deserializer.deserialize_any(Number)
+        deserializer.deserialize_any(NumberVisitor)
     }
 }
 
@@ -108,7 +108,7 @@ pub struct Gate {
     /// Where the measurements come from.
     pub source: Source,
     /// What is measured.
-    pub kind: Kind,
+    pub kind: GateKind,
     /// Which way is harm.
     pub worse: Worse,
     /// The candidate's queries.
@@ -170,7 +170,7 @@ impl Source {
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum GateKind {
     /// Bad events of all events.
     CountRatio,
     /// Single observations, such as latencies.
@@ -326,8 +326,8 @@ pub enum LimitRule {
 
 impl LimitRule {
     /// The rule for a kind of gate where the policy does not say.
-    pub fn usual(kind: Kind) -> Self {
-        if kind == Kind::Gauge { Self::Point } else { Self::Test }
+    pub fn usual(kind: GateKind) -> Self {
+        if kind == GateKind::Gauge { Self::Point } else { Self::Test }
     }
 }
 
@@ -364,7 +364,7 @@ pub(super) struct RawGate {
     /// Where the measurements come from.
     source: Source,
     /// What is measured.
-    kind: At<Kind>,
+    kind: At<GateKind>,
     /// Which way is harm; by default `higher`.
     #[serde(default)]
     worse: Worse,
@@ -412,7 +412,7 @@ struct RawMinimum {
 }
 
 /// A raw gate's valid form.
-pub(super) fn gate(raw: RawGate, place: Place, problems: &mut Problems) -> Option<Gate> {
+pub(super) fn gate(raw: RawGate, place: Position, problems: &mut Problems) -> Option<Gate> {
     let kind = raw.kind.value;
     if let Some(candidate) = &raw.candidate {
         queries(&candidate.value, kind, candidate.place, problems);
@@ -434,7 +434,7 @@ pub(super) fn gate(raw: RawGate, place: Place, problems: &mut Problems) -> Optio
     }
     if let Some(absolute) = &raw.absolute {
         let Absolute { max, min, rule, slots } = absolute.value;
-        if rule == Some(LimitRule::Test) && kind == Kind::Gauge {
+        if rule == Some(LimitRule::Test) && kind == GateKind::Gauge {
             problems.malformed(absolute.place, "a gauge's single values are no rate to test: its `rule` is `point`");
         }
         if slots == Some(0) {
@@ -445,7 +445,7 @@ pub(super) fn gate(raw: RawGate, place: Place, problems: &mut Problems) -> Optio
         }
     }
     let windows = burn_windows(kind, raw.objective, raw.windows, place, problems);
-    if kind != Kind::BurnRate && raw.compare.is_none() && raw.absolute.is_none() {
+    if kind != GateKind::BurnRate && raw.compare.is_none() && raw.absolute.is_none() {
         problems.malformed(place, "this gate could never fail: it has neither `compare` nor `absolute`");
     }
     let mut span = |word: Option<Word<Span>>, default: u64, least: u64| {
@@ -486,8 +486,8 @@ fn minimum(raw: &RawMinimum, problems: &mut Problems) -> Minimum {
 }
 
 /// Queries fit the kind, are not blank, and name only known variables.
-fn queries(queries: &Queries, kind: Kind, place: Place, problems: &mut Problems) {
-    let counts = matches!(kind, Kind::CountRatio | Kind::BurnRate);
+fn queries(queries: &Queries, kind: GateKind, place: Position, problems: &mut Problems) {
+    let counts = matches!(kind, GateKind::CountRatio | GateKind::BurnRate);
     let fits = if counts {
         queries.value.is_none() && queries.bad.is_some() == queries.total.is_some()
     } else {
@@ -520,11 +520,11 @@ fn variables(query: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn comparison(compare: &At<Compare>, kind: Kind, problems: &mut Problems) {
+fn comparison(compare: &At<Compare>, kind: GateKind, problems: &mut Problems) {
     let Compare { test, alpha, max_ratio, min_a12 } = compare.value;
     let mut wrong = |message: &str| problems.malformed(compare.place, message);
     match (kind, test) {
-        (Kind::CountRatio, Test::EValue) | (Kind::Sample, Test::MannWhitney) => {}
+        (GateKind::CountRatio, Test::EValue) | (GateKind::Sample, Test::MannWhitney) => {}
         _ => wrong("`e-value` is for count-ratio, `mann-whitney` for sample; other kinds compare nothing"),
     }
     if alpha.is_some_and(|alpha| alpha.get() <= 0.0 || alpha.get() >= 1.0) {
@@ -539,13 +539,13 @@ fn comparison(compare: &At<Compare>, kind: Kind, problems: &mut Problems) {
 }
 
 fn burn_windows(
-    kind: Kind,
+    kind: GateKind,
     objective: Option<At<Decimal>>,
     raw: Option<Vec<At<BurnWindow>>>,
-    place: Place,
+    place: Position,
     problems: &mut Problems,
 ) -> Vec<BurnWindow> {
-    if kind != Kind::BurnRate {
+    if kind != GateKind::BurnRate {
         if objective.is_some() || raw.is_some() {
             problems.malformed(place, "`objective` and `windows` are for burn-rate gates");
         }

@@ -12,7 +12,8 @@ use serde::{
 };
 
 use super::{
-    AllAtOnce, Band, Decimal, DriftBelow, Driver, Gate, Policy, Principal, RiskPolicy, Role, Target, Terms, Threshold,
+    AllAtOnce, Band, Decimal, DriftBelow, DriverKind, Gate, Policy, Principal, RiskPolicy, Role, Target, Terms,
+    Threshold,
     gates::{self, RawGate},
     rules::{self, People, RawRules, RawTargetRules},
     thresholds::{self, RawThreshold},
@@ -69,7 +70,7 @@ struct RawPolicy {
     /// Auto-halt limits, by metric.
     thresholds: Option<Entries<GateId, RawThreshold>>,
     /// What declared risk demands of leases.
-    risk: Option<RawRisk>,
+    risk: Option<RawRiskRules>,
     /// Free text for people.
     labels: Option<Entries<Line, String>>,
 }
@@ -120,9 +121,9 @@ struct RawKeyUntil {
 
 impl<'de> Deserialize<'de> for RawListed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
+        struct ListedVisitor;
 
-        impl<'de> Visitor<'de> for Either {
+        impl<'de> Visitor<'de> for ListedVisitor {
             type Value = RawListed;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,7 +139,7 @@ impl<'de> Deserialize<'de> for RawListed {
             }
         }
 
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(ListedVisitor)
     }
 }
 
@@ -148,7 +149,7 @@ impl<'de> Deserialize<'de> for RawListed {
 #[schemars(rename = "Target")]
 struct RawTarget {
     /// How traffic is moved.
-    driver: Driver,
+    driver: DriverKind,
     /// Who moves it: a principal with the role applier.
     applier: Option<Word<PrincipalId>>,
     /// The gates that each tier must pass.
@@ -171,7 +172,7 @@ struct RawTarget {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Risk")]
-struct RawRisk {
+struct RawRiskRules {
     /// The model whose scores are accepted.
     model: Option<Word<Line>>,
     /// Path patterns whose touching is a factor.
@@ -403,7 +404,7 @@ fn thresholds(raw: Option<Entries<GateId, RawThreshold>>, problems: &mut Problem
         .collect()
 }
 
-fn risk(raw: RawRisk, problems: &mut Problems) -> RiskPolicy {
+fn risk(raw: RawRiskRules, problems: &mut Problems) -> RiskPolicy {
     let model = problems.maybe(raw.model).map(|Line(name)| name);
     let sensitive = problems.words(raw.sensitive.unwrap_or_default()).into_iter().map(|Line(glob)| glob).collect();
     let mut bands = Vec::new();

@@ -29,6 +29,7 @@ use crate::{
 use super::{
     ApplierReport, TargetReport,
     config::ApplierConfig,
+    findings::{Findings, OwnStop},
     following::{CloneRead, Stopping},
     haste::Haste,
     journal::Journal,
@@ -39,7 +40,7 @@ use super::{
     tick::Tick,
     view::View,
     watching::Measured,
-    work::{self, Findings, ForwardMove, OwnStop, WorkOutcome},
+    work::{self, ForwardMove, WorkOutcome},
     worker_pool::{WorkerPool, now},
 };
 

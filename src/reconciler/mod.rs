@@ -33,6 +33,7 @@ mod coordinator;
 pub mod decide;
 pub mod desired;
 pub mod drivers;
+mod findings;
 mod following;
 mod haste;
 mod journal;

@@ -8,7 +8,6 @@ use crate::{
         Mode,
         checks::Check,
         records::{Doing, Intent, RecordedEvent, TargetHealth, TargetRecord},
-        stops::SeenStop,
         writer::Files,
     },
     gate::{
@@ -22,6 +21,7 @@ use crate::{
 use super::{
     decide::{Act, Applied, Conditions, Decision, Desired, Observed, Pack, Rollback, decide, is_below},
     drivers::Lingering,
+    findings::{Findings, OwnStop},
     pack::{PackContext, RollbackPack},
     publishing::Intended,
     rollback_health::RollbackHealth,
@@ -53,24 +53,6 @@ pub(super) struct TargetWork {
     exhibits: Files,
     remarks: Vec<Refusal>,
     stops: Vec<OwnStop>,
-}
-
-/// A stop of our own, with the evidence for it. It is signed once what it stops has been stopped.
-pub(super) struct OwnStop {
-    pub(super) stop: SeenStop,
-    pub(super) evidence: Option<Vec<u8>>,
-}
-
-/// What was found and done at a target. Nothing of it has been written down.
-pub(super) struct Findings {
-    pub(super) report: TargetReport,
-    pub(super) record: TargetRecord,
-    pub(super) applied: Applied,
-    pub(super) events: Vec<RecordedEvent>,
-    /// Evidence that goes into our ref with the next record.
-    pub(super) exhibits: Files,
-    pub(super) remarks: Vec<Refusal>,
-    pub(super) stops: Vec<OwnStop>,
 }
 
 /// A forward move that was decided on. It is made once its intention has been published, and only then.

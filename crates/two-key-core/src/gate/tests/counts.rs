@@ -378,66 +378,6 @@ fn a_comparison_that_could_not_notice_harm_passes_nothing() {
 }
 
 #[test]
-fn at_the_last_tier_there_is_nothing_to_compare_with_but_what_was_recorded() {
-    let last = |recorded: Option<[f64; 2]>, rows: &[[f64; 4]]| {
-        let mut scene = scene();
-        scene.context.last = true;
-        if let Some([bad, total]) = recorded {
-            let recorded = crate::gate::Recorded::Counts { bad, total };
-            scene.context.recorded.insert(id("error-rate"), recorded);
-        }
-        let judged = slots(&mut scene, rows);
-        assert!(scene.told.asked.borrow().iter().all(|question| question.query.ends_with("v2")));
-        judged
-    };
-    let judged = last(None, &[[40.0, 1000.0, 0.0, 0.0]; 3]);
-    assert_eq!((judged.verdict, judged.gates[&id("error-rate")].comparison), (Verdict::Pass, None));
-    assert!(judged.gates[&id("error-rate")].why.contains("nothing to compare with"));
-    let above = last(None, &growing([120.0, 1000.0, 0.0, 0.0], 6)).verdict;
-    assert_eq!(above, Verdict::Fail, "an absolute limit holds everywhere");
-    let recorded = |bad, slots| last(Some([100.0, 10_000.0]), &growing([bad, 1000.0, 0.0, 0.0], slots)).verdict;
-    assert_eq!(recorded(12.0, 3), Verdict::Pending, "not before it is known how it varies");
-    assert_eq!((recorded(12.0, 4), recorded(12.0, 8)), (Verdict::Pass, Verdict::Pass));
-    assert_eq!(recorded(40.0, 4), Verdict::Fail, "four times as many");
-    // It is looked at when the events have doubled, each time for half of the false alarms that are left.
-    let doubled = [100.0, 200.0, 299.0, 300.0, 599.0, 600.0].map(|total| [3.0, total, 0.0, 0.0]);
-    let judged = last(Some([100.0, 10_000.0]), &doubled);
-    let Some(Comparison::EValue { needed, .. }) = judged.gates[&id("error-rate")].comparison else { panic!() };
-    assert!((needed - 300.0 / 0.9 * 4.0).abs() < 1e-6, "{needed}");
-}
-
-#[test]
-fn what_was_recorded_too_little_of_to_notice_harm_passes_nothing_in_any_slot() {
-    let verdict = |total: f64| {
-        let mut scene = Scene::new(&GATE.replace("    absolute: {max: 0.05}\n", ""));
-        scene.context.last = true;
-        scene.context.recorded.insert(id("error-rate"), crate::gate::Recorded::Counts { bad: 0.0, total });
-        slots(&mut scene, &[[0.0, 300.0, 0.0, 0.0]; 5]).verdict
-    };
-    assert_eq!(verdict(10.0), Verdict::Pending);
-    assert_eq!(verdict(6_000.0), Verdict::Pass);
-}
-
-#[test]
-fn what_ran_before_is_asked_for_as_each_gate_asks_for_its_baseline() {
-    let asked = |gate: &str, stable: Option<&str>| {
-        let mut scene = Scene::new(gate);
-        scene.context.stable = stable.map(str::to_owned);
-        scene.context = scene.context.of_stable();
-        scene.look(120);
-        scene.told.asked.into_inner().into_iter().map(|question| question.query).collect::<Vec<_>>()
-    };
-    assert_eq!(asked(GATE, Some("v1")), ["bad v1", "total v1"]);
-    assert_eq!(asked(GATE, None), ["bad stable", "total stable"]);
-    let none = GATE.replace("    baseline: {version: stable}\n", "").replace("    compare", "    # compare");
-    assert_eq!(asked(&none, Some("v1")), ["bad v1", "total v1"]);
-    let other = GATE.replace("{version: stable}", "{version: blue}");
-    assert_eq!(asked(&other, Some("v1")), ["bad blue", "total blue"]);
-    let own = GATE.replace("{version: stable}", "{bad: errors old, total: all old}");
-    assert_eq!(asked(&own, Some("v1")), ["errors old", "all old"]);
-}
-
-#[test]
 fn a_watch_survives_being_written_down_and_read() {
     let mut scene = scene();
     slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]; 3]);
@@ -546,66 +486,6 @@ fn a_comparison_is_looked_at_once_more_when_the_tier_has_baked_and_nothing_passe
             _ => {}
         }
     }
-}
-
-#[test]
-fn one_bad_minute_is_no_bad_version() {
-    // 3 bad of 300 against 0 of 5,700 in the first slot, then nothing but health.
-    let mut rows = growing([0.0, 300.0, 0.0, 5700.0], 14);
-    for row in &mut rows {
-        row[0] += 3.0;
-    }
-    let mut scene = scene();
-    assert_eq!(slots(&mut scene, &rows).verdict, Verdict::Pass);
-    // While there is nothing beside it, that is no health either.
-    let mut disaster = Scene::new(&GATE.replace("slots: 3", "slots: 1").replace("    absolute: {max: 0.05}\n", ""));
-    let judged = slots(&mut disaster, &[[200.0, 400.0, 38.0, 7600.0]]);
-    assert_eq!(judged.verdict, Verdict::Pending, "{}", judged.gates[&id("error-rate")].why);
-    // The same three times is one.
-    let thrice = growing([3.0, 300.0, 0.0, 5700.0], 3);
-    assert_eq!(slots(&mut self::scene(), &thrice).verdict, Verdict::Fail);
-}
-
-#[test]
-fn a_bad_minute_that_begins_within_a_slot_is_one_as_well() {
-    // Every second request fails for a minute, half of it in each of two slots; else next to nothing.
-    let gate = GATE.replace("    absolute: {max: 0.05}\n", "");
-    let bad = |first: usize, minutes: &[f64]| {
-        let mut rows = growing([0.0, 300.0, 3.0, 5700.0], 14);
-        for (slot, row) in rows.iter_mut().enumerate() {
-            row[0] += minutes.iter().take((slot + 1).saturating_sub(first)).sum::<f64>();
-        }
-        slots(&mut Scene::new(&gate), &rows)
-    };
-    for first in 0..13 {
-        let judged = bad(first, &[75.0, 75.0]);
-        assert_ne!(judged.verdict, Verdict::Fail, "{first}: {}", judged.gates[&id("error-rate")].why);
-    }
-    // As many as one slot has are more than a minute of that; one less may be one.
-    assert_eq!(bad(0, &[150.0, 150.0]).verdict, Verdict::Fail);
-    assert_ne!(bad(0, &[150.0, 149.0]).verdict, Verdict::Fail);
-    // Two such minutes and a half are no moment.
-    assert_eq!(bad(1, &[75.0, 150.0, 75.0]).verdict, Verdict::Fail);
-}
-
-#[test]
-fn what_goes_wrong_for_long_meets_its_deadline_however_well_it_went_before() {
-    // Eight times the errors for half an hour, after an hour of none more than before: over the whole tier less than `max-ratio`.
-    let mut scene =
-        Scene::new(&GATE.replace("max-ratio: 1.5", "max-ratio: 5").replace("    absolute: {max: 0.05}\n", ""));
-    let mut row = [0.0; 4];
-    let mut judged = |slot: u32| {
-        let bad = if slot <= 60 { 1.5 } else { 12.0 };
-        row = [row[0] + bad, row[1] + 300.0, row[2] + 28.5, row[3] + 5700.0];
-        tell(&scene, row);
-        scene.look(60 + i64::from(slot) * 60)
-    };
-    let verdicts: Vec<_> = (1..92).map(|slot| judged(slot).verdict).collect();
-    assert_eq!((verdicts[60], &verdicts[61..]), (Verdict::Pass, &[Verdict::Pending; 30][..]));
-    let last = judged(92);
-    let report = &last.gates[&id("error-rate")];
-    assert_eq!((report.verdict, report.since), (Verdict::Pending, time(60 + 61 * 60)), "{}", report.why);
-    assert!(last.overdue().next().is_some());
 }
 
 #[test]

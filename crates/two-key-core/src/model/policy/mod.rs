@@ -1,6 +1,7 @@
 //! Policies: who may turn which key, and the targets, gates, thresholds and risk bands of a repository.
 
 mod amend;
+mod decimal;
 mod gates;
 mod loosened;
 mod places;
@@ -22,6 +23,7 @@ use super::{
 use crate::model::refs;
 
 pub use amend::{Amendment, amend};
+pub use decimal::{Decimal, USUAL_FALSE_ALARMS};
 pub use gates::*;
 pub use loosened::{Loosened, loosened};
 pub use places::{FromGroup, Groups, Unfilled, unfilled};

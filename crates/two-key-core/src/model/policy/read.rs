@@ -13,7 +13,7 @@ use serde::{
 
 use super::{
     AllAtOnce, Band, Decimal, DriftBelow, DriverKind, Gate, Policy, Principal, RiskPolicy, Role, Target, Terms,
-    Threshold,
+    Threshold, USUAL_FALSE_ALARMS,
     gates::{self, RawGate},
     rules::{self, People, RawRules, RawTargetRules},
     thresholds::{self, RawThreshold},
@@ -254,7 +254,7 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
     let rules = rules::rules(raw.rules, principals_at, people, problems);
     let start_up_to = percent("`start-up-to`", raw.start_up_to, 10, problems);
     let delegable_up_to = percent("`delegable-up-to`", raw.delegable_up_to, 0, problems);
-    let false_alarms = raw.false_alarms.map_or(gates::USUAL_FALSE_ALARMS, |rate| {
+    let false_alarms = raw.false_alarms.map_or(USUAL_FALSE_ALARMS, |rate| {
         if rate.value.get() <= 0.0 || rate.value.get() >= 1.0 {
             problems.malformed(rate.place, "`false-alarms` is above 0 and below 1");
         }

@@ -5,8 +5,8 @@
 //! told to use nothing but the two trees: no attributes, no drivers, no configured rename rules. So the facts are the
 //! same in every clone.
 
-use super::{GitError, Objects, Repository, command::Program, objects::linked};
 use crate::{
+    git::{GitError, Objects, Program, Repository, linked},
     model::Oid,
     risk::{ChangeFacts, DAYS, FileChange, FileKind, LineCount, MessageFacts, Range, RiskFacts, WALKED, ranges},
     signature::{CommitBytes, ObjectFormat},
@@ -32,119 +32,127 @@ const DIFF: [&str; 11] = [
     "--no-relative",
 ];
 
-impl Repository {
-    /// The facts of a change, of at most `last` earlier ranges, and of the reverts before it was looked at: at `seen`, in seconds
-    /// since 1970, or when `to` was committed. `from` is none where nothing ran.
-    pub fn facts(&self, from: Option<Oid>, to: Oid, last: usize, seen: Option<i64>) -> Result<RiskFacts, GitError> {
-        self.whole()?;
-        let mut objects = self.objects()?;
-        let committed = claimed_time(to, &objects.commit(to)?, self.format())?;
-        let change = self.change(&mut objects, from, to)?;
-        let walked = match from {
-            Some(from) => self.walk(&mut objects, from)?,
-            None => Vec::new(),
-        };
-        let ranges = ranges(&walked, change.commits.max(1), last);
-        let since = seen.unwrap_or(committed).saturating_sub(DAYS * 86_400);
-        let reverts = self.reverts(&mut objects, &walked, since)?;
-        Ok(RiskFacts {
-            earlier: self.compare_each(&ranges)?,
-            reverts: self.compare_each(&reverts)?,
-            walked: walked.len(),
-            change,
-        })
-    }
-
-    /// The commits that a commit has behind it, newest first and itself included, each with its parents.
-    fn walk(&self, objects: &mut Objects, tip: Oid) -> Result<Vec<Vec<Oid>>, GitError> {
-        // Asks for the commit first, so that a missing one is said to be missing.
-        objects.links(tip)?;
-        let args = ["rev-list", "--parents", &format!("--max-count={WALKED}"), &tip.to_string(), "--"];
-        self.ids_with_parents(self.run(&args))
-    }
-
-    /// Of the commits that were walked, those since a time that say they are reverts, each as the range that it alone is.
-    fn reverts(&self, objects: &mut Objects, walked: &[Vec<Oid>], since: i64) -> Result<Vec<Range>, GitError> {
-        let alone = |words: &Vec<Oid>| match words.as_slice() {
-            [to] => Some(Range { to: *to, from: None }),
-            [to, from] => Some(Range { to: *to, from: Some(*from) }),
-            _ => None,
-        };
-        let commits: Vec<Range> = walked.iter().filter_map(alone).collect();
-        let mut reverts = Vec::new();
-        for commits in commits.chunks(READ) {
-            let ids: Vec<Oid> = commits.iter().map(|commit| commit.to).collect();
-            let said = objects.commits_as(&ids, |id, commit| {
-                let time = claimed_time(id, &commit, self.format())?;
-                Ok((time >= since, message(commit.front()).revert))
-            })?;
-            let said: Vec<(bool, bool)> = said.into_iter().collect::<Result<_, GitError>>()?;
-            let late = |(_, (late, revert)): &(&Range, &(bool, bool))| *late && *revert;
-            reverts.extend(commits.iter().zip(&said).filter(late).map(|(commit, _)| *commit));
-            // Times do not quite follow the order; where a whole window of commits is older, what comes then is too.
-            if said.iter().all(|(late, _)| !late) {
-                break;
-            }
-        }
-        Ok(reverts)
-    }
-
-    fn change(&self, objects: &mut Objects, from: Option<Oid>, to: Oid) -> Result<ChangeFacts, GitError> {
-        let between = |older: Option<Oid>, newer: Oid| {
-            let (most, newer) = (format!("--max-count={WALKED}"), newer.to_string());
-            let mut args = vec!["rev-list", "--no-merges", &most, &newer];
-            let not = older.map(|older| format!("^{older}"));
-            args.extend(not.as_deref());
-            args.push("--");
-            self.ids(&args)
-        };
-        let ahead = between(from, to)?;
-        let behind = from.map_or(Ok(Vec::new()), |from| between(Some(to), from))?;
-        let messages = objects.commits_as(&ahead, |_, commit| message(commit.front()))?;
-        let files = self.compare(from, to)?;
-        Ok(ChangeFacts { from, to, commits: ahead.len().max(behind.len()), messages, files })
-    }
-
-    /// What differs between two commits' trees.
-    fn compare(&self, from: Option<Oid>, to: Oid) -> Result<Vec<FileChange>, GitError> {
-        let from = from.map_or_else(|| self.empty_tree().to_owned(), |from| from.to_string());
-        let program = self.diff().args([from.as_str(), &to.to_string(), "--"]);
-        let command = program.line();
-        let answer = program.bytes().map_err(lacking)?;
-        parse(&answer, None).and_then(|mut all| all.pop()).ok_or_else(|| nonsense(command))
-    }
-
-    /// What each of some ranges changed.
-    fn compare_each(&self, ranges: &[Range]) -> Result<Vec<Vec<FileChange>>, GitError> {
-        let mut all = Vec::with_capacity(ranges.len());
-        for ranges in ranges.chunks(CHUNK) {
-            let line = |range: &Range| {
-                range.from.map_or_else(|| format!("{}\n", range.to), |from| format!("{} {from}\n", range.to))
-            };
-            let program = self.diff().args(["--stdin", "--always"]).input(ranges.iter().map(line).collect::<String>());
-            let command = program.line();
-            let answer = program.bytes().map_err(lacking)?;
-            let ids: Vec<Oid> = ranges.iter().map(|range| range.to).collect();
-            all.extend(parse(&answer, Some(&ids)).ok_or_else(|| nonsense(command))?);
-        }
-        Ok(all)
-    }
-
-    fn diff(&self) -> Program {
-        // Attributes could call a text binary. They are read from the empty tree.
-        let program = self.git().env("GIT_ATTR_SOURCE", self.empty_tree()).env("GIT_ATTR_NOSYSTEM", "1");
-        let settings = ["-c", "core.attributesFile=/dev/null", "-c", "core.bigFileThreshold=512m"];
-        program.args(settings).args(DIFF).args(["--raw", "--numstat"])
-    }
-
-    fn empty_tree(&self) -> &'static str {
-        match self.format() {
-            ObjectFormat::Sha1 => "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
-            ObjectFormat::Sha256 => "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
-        }
-    }
+/// The facts of a change, of at most `last` earlier ranges, and of the reverts before it was looked at: at `seen`, in seconds
+/// since 1970, or when `to` was committed. `from` is none where nothing ran.
+pub fn facts(
+    repository: &Repository,
+    from: Option<Oid>,
+    to: Oid,
+    last: usize,
+    seen: Option<i64>,
+) -> Result<RiskFacts, GitError> {
+    repository.whole()?;
+    let mut objects = repository.objects()?;
+    let committed = claimed_time(to, &objects.commit(to)?, repository.format())?;
+    let change = change(repository, &mut objects, from, to)?;
+    let walked = match from {
+        Some(from) => walk(repository, &mut objects, from)?,
+        None => Vec::new(),
+    };
+    let ranges = ranges(&walked, change.commits.max(1), last);
+    let since = seen.unwrap_or(committed).saturating_sub(DAYS * 86_400);
+    let reverts = reverts(repository, &mut objects, &walked, since)?;
+    Ok(RiskFacts {
+        earlier: compare_each(repository, &ranges)?,
+        reverts: compare_each(repository, &reverts)?,
+        walked: walked.len(),
+        change,
+    })
 }
 
+/// The commits that a commit has behind it, newest first and itself included, each with its parents.
+fn walk(repository: &Repository, objects: &mut Objects, tip: Oid) -> Result<Vec<Vec<Oid>>, GitError> {
+    // Asks for the commit first, so that a missing one is said to be missing.
+    objects.links(tip)?;
+    let args = ["rev-list", "--parents", &format!("--max-count={WALKED}"), &tip.to_string(), "--"];
+    repository.ids_with_parents(repository.run(&args))
+}
+
+/// Of the commits that were walked, those since a time that say they are reverts, each as the range that it alone is.
+fn reverts(
+    repository: &Repository,
+    objects: &mut Objects,
+    walked: &[Vec<Oid>],
+    since: i64,
+) -> Result<Vec<Range>, GitError> {
+    let alone = |words: &Vec<Oid>| match words.as_slice() {
+        [to] => Some(Range { to: *to, from: None }),
+        [to, from] => Some(Range { to: *to, from: Some(*from) }),
+        _ => None,
+    };
+    let commits: Vec<Range> = walked.iter().filter_map(alone).collect();
+    let mut reverts = Vec::new();
+    for commits in commits.chunks(READ) {
+        let ids: Vec<Oid> = commits.iter().map(|commit| commit.to).collect();
+        let said = objects.commits_as(&ids, |id, commit| {
+            let time = claimed_time(id, &commit, repository.format())?;
+            Ok((time >= since, message(commit.front()).revert))
+        })?;
+        let said: Vec<(bool, bool)> = said.into_iter().collect::<Result<_, GitError>>()?;
+        let late = |(_, (late, revert)): &(&Range, &(bool, bool))| *late && *revert;
+        reverts.extend(commits.iter().zip(&said).filter(late).map(|(commit, _)| *commit));
+        // Times do not quite follow the order; where a whole window of commits is older, what comes then is too.
+        if said.iter().all(|(late, _)| !late) {
+            break;
+        }
+    }
+    Ok(reverts)
+}
+
+fn change(repository: &Repository, objects: &mut Objects, from: Option<Oid>, to: Oid) -> Result<ChangeFacts, GitError> {
+    let between = |older: Option<Oid>, newer: Oid| {
+        let (most, newer) = (format!("--max-count={WALKED}"), newer.to_string());
+        let mut args = vec!["rev-list", "--no-merges", &most, &newer];
+        let not = older.map(|older| format!("^{older}"));
+        args.extend(not.as_deref());
+        args.push("--");
+        repository.ids(&args)
+    };
+    let ahead = between(from, to)?;
+    let behind = from.map_or(Ok(Vec::new()), |from| between(Some(to), from))?;
+    let messages = objects.commits_as(&ahead, |_, commit| message(commit.front()))?;
+    let files = compare(repository, from, to)?;
+    Ok(ChangeFacts { from, to, commits: ahead.len().max(behind.len()), messages, files })
+}
+
+/// What differs between two commits' trees.
+fn compare(repository: &Repository, from: Option<Oid>, to: Oid) -> Result<Vec<FileChange>, GitError> {
+    let from = from.map_or_else(|| empty_tree(repository).to_owned(), |from| from.to_string());
+    let program = diff(repository).args([from.as_str(), &to.to_string(), "--"]);
+    let command = program.line();
+    let answer = program.bytes().map_err(lacking)?;
+    parse(&answer, None).and_then(|mut all| all.pop()).ok_or_else(|| nonsense(command))
+}
+
+/// What each of some ranges changed.
+fn compare_each(repository: &Repository, ranges: &[Range]) -> Result<Vec<Vec<FileChange>>, GitError> {
+    let mut all = Vec::with_capacity(ranges.len());
+    for ranges in ranges.chunks(CHUNK) {
+        let line = |range: &Range| {
+            range.from.map_or_else(|| format!("{}\n", range.to), |from| format!("{} {from}\n", range.to))
+        };
+        let program = diff(repository).args(["--stdin", "--always"]).input(ranges.iter().map(line).collect::<String>());
+        let command = program.line();
+        let answer = program.bytes().map_err(lacking)?;
+        let ids: Vec<Oid> = ranges.iter().map(|range| range.to).collect();
+        all.extend(parse(&answer, Some(&ids)).ok_or_else(|| nonsense(command))?);
+    }
+    Ok(all)
+}
+
+fn diff(repository: &Repository) -> Program {
+    // Attributes could call a text binary. They are read from the empty tree.
+    let program = repository.git().env("GIT_ATTR_SOURCE", empty_tree(repository)).env("GIT_ATTR_NOSYSTEM", "1");
+    let settings = ["-c", "core.attributesFile=/dev/null", "-c", "core.bigFileThreshold=512m"];
+    program.args(settings).args(DIFF).args(["--raw", "--numstat"])
+}
+
+fn empty_tree(repository: &Repository) -> &'static str {
+    match repository.format() {
+        ObjectFormat::Sha1 => "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+        ObjectFormat::Sha256 => "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+    }
+}
 fn nonsense(command: String) -> GitError {
     GitError::Answer { command, what: "its lines do not follow one another as they should".to_owned() }
 }

@@ -22,12 +22,12 @@ use super::refusal::AgentRefusal;
 
 /// A document that something rests on.
 #[derive(Debug, Clone)]
-pub(super) struct Exhibit {
+pub(super) struct EvidenceFile {
     pub(super) lease: LeaseId,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Exhibit {
+impl EvidenceFile {
     fn digest(&self) -> Digest {
         Digest::of(&self.bytes)
     }
@@ -48,16 +48,16 @@ pub(super) fn turn(
     (signer, writer): (&Signer, &Writer),
     plan: &Plan,
     reason: Option<&str>,
-    exhibit: Option<&Exhibit>,
+    evidence_file: Option<&EvidenceFile>,
 ) -> Result<RecordPush, Refusal> {
-    let parent = exhibited(mirror, writer, exhibit)?;
+    let parent = commit_with_evidence(mirror, writer, evidence_file)?;
     let subject = report::subject_line(&plan.statement);
     let turn = NewCarrier {
         parent,
         statement: &plan.statement,
         subject: &subject,
         reason,
-        evidence: exhibit.map(Exhibit::digest),
+        evidence: evidence_file.map(EvidenceFile::digest),
         sealed: &plan.sealed,
     };
     let commit = mirror.repository.carry(signer, &turn).map_err(crate::git::CarryError::refusal)?;
@@ -92,10 +92,10 @@ pub(super) fn stop(
     Follower { mirror, writer, .. }: &Follower,
     lease: &LeaseId,
     (kind, reason): (StopKind, &str),
-    exhibit: Option<&Exhibit>,
+    evidence_file: Option<&EvidenceFile>,
 ) -> Result<(SeenStop, Oid), Refusal> {
     let stop = SeenStop::own(&mirror.state, writer.public.raw(), (lease, kind), reason);
-    let commit = writer.sign_stop(mirror, &stop, exhibit.map(|exhibit| exhibit.bytes.as_slice()))?;
+    let commit = writer.sign_stop(mirror, &stop, evidence_file.map(|evidence_file| evidence_file.bytes.as_slice()))?;
     Ok((SeenStop { commit: Some(commit), ..stop }, commit))
 }
 
@@ -124,10 +124,14 @@ pub(super) fn deliver(follower: &mut Follower, stops: &[SeenStop]) -> (Vec<Refus
     (failed, not_on_branch)
 }
 
-/// The commit that brings an exhibit, on the accepted tip; that tip where there is none to bring.
-fn exhibited(mirror: &Mirror, writer: &Writer, exhibit: Option<&Exhibit>) -> Result<Oid, Refusal> {
-    let Some(Exhibit { lease, bytes }) = exhibit else { return Ok(mirror.state.tip()) };
-    writer.exhibit(mirror, lease, bytes).map_err(Refusal::from)
+/// The commit that brings evidence, on the accepted tip; that tip where there is none to bring.
+fn commit_with_evidence(
+    mirror: &Mirror,
+    writer: &Writer,
+    evidence_file: Option<&EvidenceFile>,
+) -> Result<Oid, Refusal> {
+    let Some(EvidenceFile { lease, bytes }) = evidence_file else { return Ok(mirror.state.tip()) };
+    writer.commit_evidence(mirror, lease, bytes).map_err(Refusal::from)
 }
 
 /// Folds on to a commit that is not accepted yet.
@@ -184,7 +188,7 @@ fn publish(mirror: &mut Mirror, commit: Oid, tags: Vec<RefUpdate>, what: &str) -
         return Ok(RecordPush::Outrun);
     }
     let words: Vec<_> = outcome.rejected.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-    let said = outcome.remote.iter().find(|line| line.starts_with("two-key: refused"));
-    let message = format!("the remote did not take it: {}", said.cloned().unwrap_or_else(|| words.join("; ")));
+    let refused = outcome.remote.iter().find(|line| line.starts_with("two-key: refused"));
+    let message = format!("the remote did not take it: {}", refused.cloned().unwrap_or_else(|| words.join("; ")));
     Err(Refusal::new(Reason::Stale, message))
 }

@@ -214,12 +214,12 @@ impl Agent {
         Ok(())
     }
 
-    /// Ticks until told to end. Each report goes to `said`.
-    pub fn watch(&mut self, end: &AtomicBool, said: &mut dyn FnMut(Result<AgentReport, Refusal>)) {
+    /// Ticks until told to end. Each report goes to `on_report`.
+    pub fn watch(&mut self, end: &AtomicBool, on_report: &mut dyn FnMut(Result<AgentReport, Refusal>)) {
         /// How long a signal may go unnoticed.
         const NAP: Duration = Duration::from_millis(200);
         while !end.load(Ordering::Relaxed) {
-            said(self.tick(Mode::Act));
+            on_report(self.tick(Mode::Act));
             let mut left = self.interval();
             while !left.is_zero() && !end.load(Ordering::Relaxed) {
                 let nap = left.min(NAP);

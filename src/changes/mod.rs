@@ -84,15 +84,15 @@ fn reverts(
     let mut reverts = Vec::new();
     for commits in commits.chunks(READ) {
         let ids: Vec<Oid> = commits.iter().map(|commit| commit.to).collect();
-        let said = objects.commits_as(&ids, |id, commit| {
+        let read = objects.commits_as(&ids, |id, commit| {
             let time = claimed_time(id, &commit, repository.format())?;
             Ok((time >= since, message(commit.front()).revert))
         })?;
-        let said: Vec<(bool, bool)> = said.into_iter().collect::<Result<_, GitError>>()?;
+        let read: Vec<(bool, bool)> = read.into_iter().collect::<Result<_, GitError>>()?;
         let late = |(_, (late, revert)): &(&Range, &(bool, bool))| *late && *revert;
-        reverts.extend(commits.iter().zip(&said).filter(late).map(|(commit, _)| *commit));
+        reverts.extend(commits.iter().zip(&read).filter(late).map(|(commit, _)| *commit));
         // Times do not quite follow the order; where a whole window of commits is older, what comes then is too.
-        if said.iter().all(|(late, _)| !late) {
+        if read.iter().all(|(late, _)| !late) {
             break;
         }
     }

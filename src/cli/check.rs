@@ -76,7 +76,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         Ok(session) => Some(session),
         Err(failure) => {
             let why =
-                failure.json(None).and_then(|said| said["message"].as_str().map(str::to_owned)).unwrap_or_default();
+                failure.json(None).and_then(|json| json["message"].as_str().map(str::to_owned)).unwrap_or_default();
             terminal::remark(&format!("only the form is checked: {why}"));
             None
         }

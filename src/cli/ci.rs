@@ -122,7 +122,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         return Err(Failure::Usage("--annotations goes with --annotate gitlab or sarif".to_owned()));
     }
     match judged(args, place) {
-        Ok(judged) => said(args, annotate, place, &judged),
+        Ok(judged) => print_verdict(args, annotate, place, &judged),
         Err(failure) => {
             if let Failure::Undecided(refusal) | Failure::Stale(refusal) = &failure {
                 show(args, annotate, place, &[report::undecided_remark(refusal)])?;
@@ -179,7 +179,7 @@ fn merged(repo: &Repository, base: Oid, head: Oid) -> Result<Oid, Failure> {
 }
 
 /// Says the verdict in every form that is asked for.
-fn said(args: &Args, annotate: Annotate, place: &Place, judged: &Judged) -> Result<(), Failure> {
+fn print_verdict(args: &Args, annotate: Annotate, place: &Place, judged: &Judged) -> Result<(), Failure> {
     let hook::Judged { push, verdict } = &*judged.outcome;
     let pull = PullRequest { base: judged.base, head: judged.head, method: judged.method, push, verdict };
     let view = report::pull_view(&pull);

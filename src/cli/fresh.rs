@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn ages_are_told_in_the_unit_that_people_would_use() {
-        let told = [(-5, "0 seconds"), (1, "1 second"), (119, "119 seconds"), (120, "2 minutes"), (7_200, "2 hours")];
-        for (seconds, words) in told.into_iter().chain([(172_800, "2 days"), (8_640_000, "100 days")]) {
+        let cases = [(-5, "0 seconds"), (1, "1 second"), (119, "119 seconds"), (120, "2 minutes"), (7_200, "2 hours")];
+        for (seconds, words) in cases.into_iter().chain([(172_800, "2 days"), (8_640_000, "100 days")]) {
             assert_eq!(span(seconds), words);
         }
     }

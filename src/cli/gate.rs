@@ -259,7 +259,7 @@ fn evidence(args: &Args, place: &Place, revision: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("the evidence does not hold: {}", view.differences.join("; "));
-    said(args.format, Failure::refused(commit.short(), Refusal::new(Reason::GateFailed, message)))
+    print_failure(args.format, Failure::refused(commit.short(), Refusal::new(Reason::GateFailed, message)))
 }
 
 fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<EvidenceView, Failure> {
@@ -420,10 +420,10 @@ fn outcome(format: Format, view: &GateView) -> Result<(), Failure> {
         _ if view.judgement.verdict == Verdict::Fail => Failure::refused(view.lease.as_str(), refusal),
         _ => Failure::Undecided(refusal),
     };
-    said(format, failure)
+    print_failure(format, failure)
 }
 
 /// A failure after the value was printed: in JSON it would be a second value.
-fn said(format: Format, failure: Failure) -> Result<(), Failure> {
+fn print_failure(format: Format, failure: Failure) -> Result<(), Failure> {
     Err(if format == Format::Json { Failure::Said(failure.code()) } else { failure })
 }

@@ -138,11 +138,11 @@ fn pre_receive() -> Result<(), Failure> {
     };
     match outcome {
         Outcome::Judged(judged) => {
-            let said = say(&judged.verdict);
+            let shown = say(&judged.verdict);
             if judged.verdict.admits() {
                 admit(&repository, &judged.push, &refs)?;
             }
-            said
+            shown
         }
         Outcome::Undecided(refusal) if pinned && admitted_on_doubt(moves(&refs)) => {
             let refusal = Refusal { message: escaped(&refusal.message), ..refusal };

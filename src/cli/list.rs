@@ -81,10 +81,10 @@ impl Args {
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.watch {
         let style = terminal::style();
-        let mut told = BTreeSet::new();
+        let mut notified = BTreeSet::new();
         return watch::run(place, &args.source, || {
             let (session, view) = view(args, place, &args.source.tip())?;
-            notify::tell(args.exec.as_deref(), place, &view, &mut told);
+            notify::tell(args.exec.as_deref(), place, &view, &mut notified);
             let remarks = session.remarks_text();
             Ok(move |now| format!("{remarks}{}", report::live_list(&view, now, style)))
         });

@@ -23,10 +23,10 @@ impl Session {
         let (mut observed, mut targets) = (BTreeMap::new(), BTreeMap::new());
         for found in records::read(&self.repo, &self.state)?.found {
             let record = &found.record;
-            let said = observation(found.applier.clone(), record.clone());
-            let said = LeaseObservation { weight: record.observed_bp, ..said };
+            let observed = observation(found.applier.clone(), record.clone());
+            let observed = LeaseObservation { weight: record.observed_bp, ..observed };
             let (lease, there) = (record.lease.clone(), record.observed_lease.clone());
-            targets.insert(found.target.clone(), SeenTarget { lease, there, said });
+            targets.insert(found.target.clone(), SeenTarget { lease, there, observed });
             if let Some(other) = record.observed_lease.clone().filter(|other| *other != record.lease) {
                 let (weight, seen) = (record.observed_bp, Some(record.seen_at.as_second()));
                 observed

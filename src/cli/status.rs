@@ -105,8 +105,8 @@ pub(super) fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
             ahead.push(report);
         }
         let events = ahead.into_iter().rev().flat_map(|report| &report.events);
-        let told = events.filter(|event| !event.votes.is_empty() && event.event != EventKind::Verified2Key);
-        unpushed.extend(told.map(|event| Unpushed {
+        let votes = events.filter(|event| !event.votes.is_empty() && event.event != EventKind::Verified2Key);
+        unpushed.extend(votes.map(|event| Unpushed {
             event: event.event.name().to_owned(),
             lease: event.lease.as_ref().map(ToString::to_string),
             principals: event.votes.iter().map(|vote| vote.principal.to_string()).collect(),

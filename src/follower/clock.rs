@@ -215,9 +215,9 @@ mod tests {
         let good = reading(1_000_000_000, "a", 1_000_000);
         for ms in [60_000, 86_400_000] {
             let ahead = reading(317_000_000_000 + i64::try_from(ms).unwrap(), "a", 1_000_000 + ms);
-            let (told, trust) = ahead.believed_after(Some(&good));
+            let (believed, trust) = ahead.believed_after(Some(&good));
             assert_eq!(
-                (told, trust),
+                (believed, trust),
                 (reading(1_000_000_000 + i64::try_from(ms).unwrap(), "a", 1_000_000 + ms), Trust::Doubted)
             );
         }
@@ -225,8 +225,8 @@ mod tests {
         assert_eq!(right.clone().believed_after(Some(&good)), (right.clone(), Trust::Believed));
         assert_eq!(right.clone().believed_after(None), (right, Trust::Believed));
         // After a reboot only a clock that went back is known to be wrong; at least its uptime has passed.
-        let (told, trust) = reading(5_000, "b", 9_000).believed_after(Some(&good));
-        assert_eq!((told.now, trust), (Timestamp::from_millisecond(1_000_009_000).unwrap(), Trust::Doubted));
+        let (believed, trust) = reading(5_000, "b", 9_000).believed_after(Some(&good));
+        assert_eq!((believed.now, trust), (Timestamp::from_millisecond(1_000_009_000).unwrap(), Trust::Doubted));
         assert_eq!(reading(9_000_000_000, "b", 9_000).believed_after(Some(&good)).1, Trust::Believed);
     }
 

@@ -359,15 +359,15 @@ pub fn are_any(repository: &Repository, state: &State) -> Result<bool, GitError>
 /// Everything that appliers say happened, oldest first for each applier. Commits that do not verify are left out.
 pub fn history(repository: &Repository, state: &State, past: &FormerKeys) -> Result<Vec<SignedEvent>, GitError> {
     let mut objects = repository.objects()?;
-    let mut told = BTreeSet::new();
+    let mut met = BTreeSet::new();
     let mut happened = Vec::new();
     for (_, applier, tip) in ApplierRefs::of(repository, state)?.known {
-        if told.contains(&(applier.clone(), tip)) {
+        if met.contains(&(applier.clone(), tip)) {
             continue;
         }
         for commit in repository.first_parents(tip)? {
             // For each applier: at another's ref it says nothing.
-            if !told.insert((applier.clone(), commit)) {
+            if !met.insert((applier.clone(), commit)) {
                 continue;
             }
             if let Ok(SignedRecord { record, key, former }) = signed_record(&mut objects, state, past, &applier, commit)
@@ -440,14 +440,14 @@ pub fn unrestorable(
     target: &TargetId,
     until: Timestamp,
 ) -> Result<Option<String>, GitError> {
-    let told = history(repository, state, &FormerKeys::default())?;
+    let events = history(repository, state, &FormerKeys::default())?;
     let outcome = |happened: &&SignedEvent| {
         let event = &happened.event;
         let ends = [EventKind::RollbackVerified, EventKind::RollbackRestored, EventKind::RollbackFailed];
         let ends = ends.iter().any(|kind| kind.name() == event.event);
         ends && event.target == *target && event.at <= until
     };
-    let last = told.iter().filter(outcome).max_by_key(|happened| happened.event.at);
+    let last = events.iter().filter(outcome).max_by_key(|happened| happened.event.at);
     if let Some(failed) = last.filter(|last| last.event.event == EventKind::RollbackFailed.name()) {
         return Ok(Some(format!("{} says that the rollback of {} failed", failed.applier, failed.event.lease)));
     }

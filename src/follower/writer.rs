@@ -211,7 +211,7 @@ impl Writer {
             // Somebody's ref may stand in the way of a label. Nobody reads those, so that is no failure, and nothing to try again.
             (None, Pushed::CarriedOver | Pushed::Rest) | (_, Pushed::Labels) => Ok(Taken::AsPushed),
             (Some((_, why)), Pushed::Record(_))
-                if elsewhere(why) || outcome.remote.iter().any(|said| elsewhere(said)) =>
+                if elsewhere(why) || outcome.remote.iter().any(|answer| elsewhere(answer)) =>
             {
                 Ok(Taken::Elsewhere)
             }
@@ -220,7 +220,7 @@ impl Writer {
     }
 
     /// Makes the ordinary commit that brings evidence, on the accepted tip. Its digest is signed in what names it.
-    pub(crate) fn exhibit(&self, known: &Known, lease: &LeaseId, bytes: &[u8]) -> Result<Oid, GitError> {
+    pub(crate) fn commit_evidence(&self, known: &Known, lease: &LeaseId, bytes: &[u8]) -> Result<Oid, GitError> {
         let path = Evidence::path(lease, Digest::of(bytes));
         let message = format!("Evidence on {lease}\n");
         self.with_file(known, (&path, bytes), &message, SignWith::Nobody)
@@ -249,9 +249,10 @@ impl Writer {
         // A stop is signed even where the evidence cannot be kept.
         let tip = known.state.tip();
         let lease = stop.stop().map(|stop| &stop.lease);
-        let exhibit =
-            lease.zip(evidence).and_then(|(lease, bytes)| Some((self.exhibit(known, lease, bytes).ok()?, bytes)));
-        let (parent, evidence) = exhibit.map_or((tip, None), |(commit, bytes)| (commit, Some(Digest::of(bytes))));
+        let brought = lease
+            .zip(evidence)
+            .and_then(|(lease, bytes)| Some((self.commit_evidence(known, lease, bytes).ok()?, bytes)));
+        let (parent, evidence) = brought.map_or((tip, None), |(commit, bytes)| (commit, Some(Digest::of(bytes))));
         let subject = title(&stop.statement, ": ");
         let (principal, reason) = (Some(&self.name), stop.reason.as_deref());
         let message = statement_message(&stop.statement, &subject, principal, reason, evidence, &[])?;
@@ -500,6 +501,6 @@ impl Pushing {
 }
 
 fn rejected(name: &str, why: &str, remote: &[String]) -> Refusal {
-    let said = if remote.is_empty() { String::new() } else { format!("; it said: {}", remote.join(" ")) };
-    Refusal::new(Reason::Stale, format!("the remote did not take {name}: {why}{said}"))
+    let answer = if remote.is_empty() { String::new() } else { format!("; it said: {}", remote.join(" ")) };
+    Refusal::new(Reason::Stale, format!("the remote did not take {name}: {why}{answer}"))
 }

@@ -154,7 +154,7 @@ impl Program {
         if output.status.success() {
             Ok(output.stdout)
         } else {
-            Err(GitError::Program { command: line, stderr: said(&output) })
+            Err(GitError::Program { command: line, stderr: complaint(&output) })
         }
     }
 
@@ -184,7 +184,7 @@ impl Program {
         match output.status.code() {
             Some(0) => Ok(true),
             Some(1) => Ok(false),
-            _ => Err(GitError::Program { command: line, stderr: said(&output) }),
+            _ => Err(GitError::Program { command: line, stderr: complaint(&output) }),
         }
     }
 
@@ -267,7 +267,7 @@ impl Complaints {
 }
 
 /// What a failed child said, or how it ended if it said nothing.
-fn said(output: &Output) -> String {
+fn complaint(output: &Output) -> String {
     if output.stderr.is_empty() { output.status.to_string() } else { output.stderr.clone() }
 }
 

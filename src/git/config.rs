@@ -180,8 +180,8 @@ impl Repository {
         let Some(command) = self.config("gpg.ssh.defaultKeyCommand")?.filter(|command| !command.is_empty()) else {
             return Ok(None);
         };
-        let said = Program::new("sh").args(["-c", &command]).interactive().text()?;
-        let line = said.lines().next().unwrap_or_default();
+        let answer = Program::new("sh").args(["-c", &command]).interactive().text()?;
+        let line = answer.lines().next().unwrap_or_default();
         match SigningKey::literal(line) {
             Some(literal) => Ok(Some(literal)),
             None => Err(GitError::NoKey(format!("gpg.ssh.defaultKeyCommand (`{command}`) printed no public key"))),

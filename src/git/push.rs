@@ -112,7 +112,7 @@ impl Repository {
                 name,
                 old: pushed.old,
                 new: pushed.new,
-                standing: Standing::AsTold,
+                standing: Standing::AsClaimed,
                 facts: RefFacts::Nothing.into(),
             };
             let updates = names.into_iter().zip(refs).map(update).collect();
@@ -145,7 +145,7 @@ impl Repository {
             let place = place(&name, &ledger.branch);
             let standing = match &place {
                 RefMeaning::Branch if moved == Some(pushed) => ledger.standing,
-                _ => here.get(&name).map_or(Standing::AsTold, |here| standing(*here, pushed.old)),
+                _ => here.get(&name).map_or(Standing::AsClaimed, |here| standing(*here, pushed.old)),
             };
             let facts = match (&place, pushed.new, &ledger.excess) {
                 (_, None, _) | (RefMeaning::Other, ..) => RefFacts::Nothing.into(),
@@ -238,7 +238,7 @@ impl Repository {
     ) -> Result<Ledger, Refusal> {
         let (refused, root) = (|error: GitError| error.refusal(), memory.root);
         let (old, known) = self.known(&branch, moved, memory, needed, early)?;
-        let standing = moved.map_or(Standing::AsTold, |moved| standing(old, moved.old));
+        let standing = moved.map_or(Standing::AsClaimed, |moved| standing(old, moved.old));
         let before = known.clone().map(Arc::new);
         let excess = match self.few_enough(governed, old.unwrap_or(root)) {
             Ok(()) => None,
@@ -254,7 +254,7 @@ impl Repository {
             excess: excess.clone(),
         };
         // What else an outrun push brings is judged by the ledger as it is, not as the push pretends that it was.
-        let new = moved.and_then(|moved| moved.new).filter(|_| standing == Standing::AsTold && excess.is_none());
+        let new = moved.and_then(|moved| moved.new).filter(|_| standing == Standing::AsClaimed && excess.is_none());
         let Some(new) = new else { return Ok(unmoved(RefFacts::Nothing)) };
         let folded = match &known {
             None => {
@@ -473,8 +473,8 @@ fn unread(place: &RefMeaning, new: Oid, ledger: &Ledger) -> Option<RefFacts> {
     }
 }
 
-fn standing(here: Option<Oid>, told: Option<Oid>) -> Standing {
-    if here == told { Standing::AsTold } else { Standing::Outrun }
+fn standing(here: Option<Oid>, claimed: Option<Oid>) -> Standing {
+    if here == claimed { Standing::AsClaimed } else { Standing::Outrun }
 }
 
 fn too_many_commits(what: &str) -> GitError {

@@ -103,8 +103,8 @@ impl fmt::Display for ProgramFailure {
             Self::Io(error) => write!(f, "it cannot be run: {error}"),
             Self::TooLong(limit) => write!(f, "it took longer than {} s", limit.as_secs_f64()),
             Self::TooMuch(most) => write!(f, "it said more than {most} bytes"),
-            Self::Failed(status, said) if said.is_empty() => write!(f, "it ended with {status}"),
-            Self::Failed(status, said) => write!(f, "it ended with {status}; it said: {said}"),
+            Self::Failed(status, complaint) if complaint.is_empty() => write!(f, "it ended with {status}"),
+            Self::Failed(status, complaint) => write!(f, "it ended with {status}; it said: {complaint}"),
         }
     }
 }

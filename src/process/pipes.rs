@@ -52,7 +52,7 @@ pub(super) struct Pipes {
     given: usize,
     out: Option<ChildStdout>,
     err: Option<ChildStderr>,
-    said: Vec<u8>,
+    stdout: Vec<u8>,
     complaints: Vec<u8>,
     audience: Audience,
     /// Becomes readable when the program has ended.
@@ -72,7 +72,7 @@ impl Pipes {
 
     /// What was said, and what was complained of.
     pub(super) fn take(&mut self) -> (Vec<u8>, Vec<u8>) {
-        (std::mem::take(&mut self.said), std::mem::take(&mut self.complaints))
+        (std::mem::take(&mut self.stdout), std::mem::take(&mut self.complaints))
     }
 
     /// Listens until the program has ended, has said more than `most` bytes, or `until` is there.
@@ -91,7 +91,7 @@ impl Pipes {
             self.give();
             let rest = if status.is_some() { REST } else { chunk.len() };
             self.hear(&mut chunk, most, rest)?;
-            if self.said.len() > most {
+            if self.stdout.len() > most {
                 return Ok(Heard::TooMuch);
             }
             if let Some(status) = status {
@@ -144,13 +144,13 @@ impl Pipes {
     /// Hears what there is, of each pipe up to `rest` bytes.
     fn hear(&mut self, chunk: &mut [u8], most: usize, rest: usize) -> io::Result<()> {
         let mut heard = 0;
-        while let Some(out) = self.out.as_mut().filter(|_| heard < rest && self.said.len() <= most) {
+        while let Some(out) = self.out.as_mut().filter(|_| heard < rest && self.stdout.len() <= most) {
             match next(out, chunk)? {
                 PipeRead::Nothing => break,
                 PipeRead::End => self.out = None,
                 PipeRead::Bytes(bytes) => {
                     heard += bytes.len();
-                    self.said.extend_from_slice(bytes);
+                    self.stdout.extend_from_slice(bytes);
                 }
             }
         }

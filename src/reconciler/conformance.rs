@@ -121,7 +121,7 @@ impl Trial<'_> {
 
     fn observes(&self) -> Found {
         let (first, second) = (self.look()?, self.look()?);
-        if first == second { Ok(said(&first)) } else { Err(format!("{}, then {}", said(&first), said(&second))) }
+        if first == second { Ok(first.to_string()) } else { Err(format!("{}, then {}", first, second)) }
     }
 
     fn takes_a_snapshot(&self) -> Result<(String, InitialState), String> {
@@ -164,9 +164,9 @@ impl Trial<'_> {
         let seen = self.look()?;
         let wanted = Observed { weight_bp, lease: Some(self.subject.lease.clone()) };
         if seen == wanted {
-            Ok(said(&seen))
+            Ok(seen.to_string())
         } else {
-            Err(format!("it says that it is at {}, and what is observed is {}", said(&wanted), said(&seen)))
+            Err(format!("it says that it is at {}, and what is observed is {}", wanted, seen))
         }
     }
 
@@ -182,7 +182,7 @@ impl Trial<'_> {
         self.moves(HIGH)?;
         let drifted = self.look()?;
         self.moves(LOW)?;
-        Ok(format!("{} was seen, and put back", said(&drifted)))
+        Ok(format!("{} was seen, and put back", drifted))
     }
 
     /// Killed at any moment, the old weight is there, or the new one; and the next shift brings the new one about.
@@ -198,7 +198,7 @@ impl Trial<'_> {
             // What is left behind may be unknown for now; it must not be anything else.
             match self.subject.driver.observe() {
                 Ok(there) if there.weight_bp != LOW && there.weight_bp != HIGH => {
-                    return Err(format!("it left {} behind", said(&there)));
+                    return Err(format!("it left {} behind", there));
                 }
                 Ok(there) => seen.push(Percent::of(there.weight_bp)),
                 Err(_) => {}
@@ -213,9 +213,9 @@ impl Trial<'_> {
         self.timed("verify", |driver| driver.verify(&start.bytes))?;
         let seen = self.look()?;
         if seen == start.observed {
-            Ok(said(&seen))
+            Ok(seen.to_string())
         } else {
-            Err(format!("it was {}, and is {}", said(&start.observed), said(&seen)))
+            Err(format!("it was {}, and is {}", start.observed, seen))
         }
     }
 
@@ -224,11 +224,6 @@ impl Trial<'_> {
         let message = format!("the slowest call was {what}: {ms} ms");
         if ms > SLOW_MS { Err(format!("{message}; that is too long for a stop")) } else { Ok(message) }
     }
-}
-
-fn said(seen: &Observed) -> String {
-    let lease = seen.lease.as_ref().map_or_else(|| "no lease".to_owned(), ToString::to_string);
-    format!("{} % of {lease}", Percent::of(seen.weight_bp))
 }
 
 #[cfg(test)]

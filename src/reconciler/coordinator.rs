@@ -100,7 +100,7 @@ pub struct Applier {
     haste: BTreeMap<TargetId, Haste>,
     agenda: Agenda,
     /// What was said of each target last.
-    said: BTreeMap<TargetId, TargetReport>,
+    reports: BTreeMap<TargetId, TargetReport>,
 }
 
 /// What is still to be done in a tick.
@@ -175,7 +175,7 @@ impl Applier {
             meters: WorkerPool::new(interval),
             haste: BTreeMap::new(),
             agenda: Agenda::default(),
-            said: BTreeMap::new(),
+            reports: BTreeMap::new(),
         })
     }
 
@@ -309,7 +309,7 @@ impl Applier {
                 }
                 Err(refusal) => self.not_looked_at(&target, refusal, Stopping::Failed),
             };
-            self.said.insert(target, report);
+            self.reports.insert(target, report);
         }
         for (target, outcome) in self.meters.ended() {
             match outcome {
@@ -341,9 +341,9 @@ impl Applier {
 
     /// Takes what was found and done at a target.
     fn take_findings(&mut self, target: &TargetId, findings: Findings) {
-        let Findings { report, record, applied, events, exhibits, remarks, stops } = findings;
+        let Findings { report, record, applied, events, evidence_files, remarks, stops } = findings;
         self.records.insert(target.clone(), record);
-        self.said.insert(target.clone(), report);
+        self.reports.insert(target.clone(), report);
         // While it was worked on it may have been told already that a stop could not be carried out.
         let is_told = self.applied_to(target).unstopped.is_some();
         let again = |event: &RecordedEvent| is_told && event.event == EventKind::StopFailed.name();
@@ -352,7 +352,7 @@ impl Applier {
             self.remembered.events.push(event.clone());
             self.count(event);
         }
-        self.publishing.exhibits.extend(exhibits);
+        self.publishing.evidence_files.extend(evidence_files);
         for refusal in remarks {
             self.remark(refusal);
         }
@@ -448,7 +448,7 @@ impl Applier {
             self.agenda.todo.remove(&target);
             if let Err(refusal) = self.looks_after(&view, &target) {
                 self.records.remove(&target);
-                self.said.insert(target, TargetReport::held(refusal));
+                self.reports.insert(target, TargetReport::held(refusal));
                 continue;
             }
             let (view, applied) = (View { haste: Haste::default(), ..view.clone() }, self.applied_to(&target));
@@ -532,11 +532,11 @@ impl Applier {
     pub(super) fn report_timed_out(&mut self) {
         for target in self.targets.clone() {
             let Some(since) = self.workers.away_for(&target) else { continue };
-            if self.workers.hangs(&target) || !self.said.contains_key(&target) {
+            if self.workers.hangs(&target) || !self.reports.contains_key(&target) {
                 let message = format!("target {target} has not answered yet, and is not waited for");
                 let stopping = if since < STOP_LIMIT { Stopping::UnderWay } else { Stopping::Failed };
                 let report = self.not_looked_at(&target, Refusal::new(Reason::NoData, message), stopping);
-                self.said.insert(target, report);
+                self.reports.insert(target, report);
             }
         }
     }
@@ -558,7 +558,7 @@ impl Applier {
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
         ApplierReport {
             ledger: self.follower.known().state.tip(),
-            targets: self.said.clone().into_iter().chain(put_off).collect(),
+            targets: self.reports.clone().into_iter().chain(put_off).collect(),
             remarks: self.remarks.iter().chain(&unwritten).cloned().collect(),
             beside: self.publishing.beside.as_ref().map(|beside| beside.why.clone()),
             clock: (!self.tick.trusted).then(doubted),

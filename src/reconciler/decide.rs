@@ -5,6 +5,8 @@
 //! drifted is put back to the weight that was applied last; only then may the next tier come, and only if nothing
 //! at all speaks against it. Whatever is unknown, no act here leads above the weight that was applied last.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,6 +72,16 @@ pub struct Observed {
     pub weight_bp: u32,
     /// The lease whose change is the candidate; none where nothing was ever shifted.
     pub lease: Option<LeaseId>,
+}
+
+impl fmt::Display for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} % of ", Percent::of(self.weight_bp))?;
+        match &self.lease {
+            Some(lease) => lease.fmt(f),
+            None => f.write_str("no lease"),
+        }
+    }
 }
 
 /// What else a decision needs to know.

@@ -24,7 +24,7 @@ pub(super) struct Findings {
     pub(super) applied: Applied,
     pub(super) events: Vec<RecordedEvent>,
     /// Evidence that goes into our ref with the next record.
-    pub(super) exhibits: Files,
+    pub(super) evidence_files: Files,
     pub(super) remarks: Vec<Refusal>,
     pub(super) stops: Vec<OwnStop>,
 }

@@ -30,7 +30,7 @@ const LATE: Duration = Duration::from_secs(10);
 pub(super) struct Lent {
     here: Option<Box<Follower>>,
     since: Option<Instant>,
-    orders: Sender<ErrandOrder>,
+    orders: Sender<CloneOrder>,
     back: Receiver<thread::Result<Back>>,
     /// What was known when it was here last.
     known: Known,
@@ -41,18 +41,18 @@ pub(super) struct Lent {
 }
 
 /// For what it is lent.
-pub(super) enum Errand {
+pub(super) enum CloneTask {
     /// A tick begins: the clone is looked at.
     Begin,
     /// Something came from the remote, or it has answered.
     Follow(Option<Result<(), GitError>>),
 }
 
-struct ErrandOrder {
+struct CloneOrder {
     follower: Box<Follower>,
     state: FollowerState,
     mode: Mode,
-    errand: Errand,
+    task: CloneTask,
 }
 
 /// What it came back with.
@@ -67,11 +67,11 @@ pub(super) struct CloneNews {
     pub(super) state: FollowerState,
     /// How many stops it was lent with.
     pub(super) handed_over: usize,
-    pub(super) found: ErrandResult,
+    pub(super) found: CloneAnswer,
 }
 
 /// What an errand came to.
-pub(super) enum ErrandResult {
+pub(super) enum CloneAnswer {
     /// A tick began, if the clone could be read.
     Begun(Result<(), Refusal>),
     /// What following came to; what the remote answered, if it has; and what speaks against writing.
@@ -81,7 +81,7 @@ pub(super) enum ErrandResult {
 impl Lent {
     /// Somebody who follows, here.
     pub(super) fn new(follower: Follower) -> Result<Self, Refusal> {
-        let (orders, ordered) = channel::<ErrandOrder>();
+        let (orders, ordered) = channel::<CloneOrder>();
         let (hand_back, back) = channel();
         let read = move || {
             for order in ordered {
@@ -136,25 +136,25 @@ impl Lent {
     }
 
     /// Asks the remote, or takes what it has answered; never waits. What there is to be followed, if anything.
-    pub(super) fn poll(&mut self) -> Option<Errand> {
+    pub(super) fn poll(&mut self) -> Option<CloneTask> {
         let here = self.here.as_mut()?;
         let before = here.mirror.edition();
         match here.mirror.poll() {
             Ok(Remote::Asked) if here.mirror.edition() == before => None,
             // A stop that came counts, whatever is still to come.
-            Ok(Remote::Asked) => Some(Errand::Follow(None)),
-            Ok(Remote::Answered) => Some(Errand::Follow(Some(Ok(())))),
-            Err(error) => Some(Errand::Follow(Some(Err(error)))),
+            Ok(Remote::Asked) => Some(CloneTask::Follow(None)),
+            Ok(Remote::Answered) => Some(CloneTask::Follow(Some(Ok(())))),
+            Err(error) => Some(CloneTask::Follow(Some(Err(error)))),
         }
     }
 
     /// Lends it, where it is here.
-    pub(super) fn lend(&mut self, errand: Errand, state: &FollowerState, mode: Mode) {
+    pub(super) fn lend(&mut self, task: CloneTask, state: &FollowerState, mode: Mode) {
         let Some(follower) = self.here.take() else { return };
         (self.waits, self.fetches, self.late) =
             (follower.mirror.is_waiting(), follower.mirror.is_fetching(), follower.mirror.is_late());
         self.since = Some(now());
-        let _ = self.orders.send(ErrandOrder { follower, state: state.clone(), mode, errand });
+        let _ = self.orders.send(CloneOrder { follower, state: state.clone(), mode, task });
     }
 
     /// Takes it back, once it has come.
@@ -180,22 +180,22 @@ impl Lent {
     }
 }
 
-impl ErrandOrder {
+impl CloneOrder {
     fn carry_out(self) -> Back {
-        let Self { mut follower, mut state, mode, errand } = self;
+        let Self { mut follower, mut state, mode, task } = self;
         let handed_over = state.stops.len();
-        let found = match errand {
-            Errand::Begin => {
+        let found = match task {
+            CloneTask::Begin => {
                 let begun = follower.begin(&state);
-                ErrandResult::Begun(begun.and_then(|()| follower.read_last_record()))
+                CloneAnswer::Begun(begun.and_then(|()| follower.read_last_record()))
             }
-            Errand::Follow(answer) => {
+            CloneTask::Follow(answer) => {
                 let followed = follower.follow(&mut state, mode);
                 let mut own: Vec<_> = follower.own_key().err().into_iter().collect();
                 if mode == Mode::Act {
                     own.extend(follower.take_in_own_ref().err());
                 }
-                ErrandResult::Followed { followed, answer, own }
+                CloneAnswer::Followed { followed, answer, own }
             }
         };
         Back { follower, news: CloneNews { state, handed_over, found } }

@@ -42,7 +42,7 @@ pub(super) struct Publishing {
     /// Stops that the branch cannot have now.
     pub(super) beside: Option<UnmergedStops>,
     /// Evidence that goes into our ref with the next record.
-    pub(super) exhibits: Files,
+    pub(super) evidence_files: Files,
     /// The evidence for stops of our own that are not signed yet, by statement.
     pub(super) evidence: BTreeMap<Digest, Vec<u8>>,
     /// Why something could not be written or signed last.
@@ -132,7 +132,7 @@ impl Applier {
                 self.count(event);
             }
             self.remembered.events.retain(|event| !record.events.contains(event));
-            self.publishing.exhibits.retain(|file| !files.contains(file));
+            self.publishing.evidence_files.retain(|file| !files.contains(file));
         }
         for stop in &mut self.remembered.follower.stops {
             stop.commit = stop.commit.or_else(|| signed.get(&stop.statement.id()).copied());
@@ -228,7 +228,7 @@ impl Applier {
             carries_over: self.continues && self.carries_over(),
             untagged: self.untagged(),
         };
-        let (summary, files) = (summary(&record), self.publishing.exhibits.clone());
+        let (summary, files) = (summary(&record), self.publishing.evidence_files.clone());
         // What has happened is in the journal before it is recorded.
         let after = (!self.remembered.events.is_empty()).then(|| self.journal.write_and_tell(&self.remembered));
         let (known, writer) = (self.follower.known().clone(), self.follower.writer().clone());

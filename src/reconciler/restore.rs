@@ -18,7 +18,7 @@ use super::{
     decide::{Applied, Desired, Restored, Rollback},
     drivers::{Driver, Lingering, Reversible, Sight},
     pack::RollbackPack,
-    target::{TargetRun, said},
+    target::TargetRun,
 };
 
 impl Checks {
@@ -75,7 +75,7 @@ impl CheckInputs<'_> {
     fn make(&self, served: Option<u64>, health: Check) -> Checks {
         let seen = self.driver.observe();
         let observed = Check::of(seen.clone().and_then(|seen| {
-            let (now, then) = (said(&seen), said(&self.pack.observed));
+            let (now, then) = (seen.to_string(), self.pack.observed.to_string());
             if seen != self.pack.observed {
                 return Err(Refusal::new(Reason::Drift, format!("{now}, then {then}")));
             }
@@ -97,7 +97,7 @@ impl CheckInputs<'_> {
         let probes = self.probes();
         let candidate = match seen {
             Ok(seen) if seen.lease.as_ref() == Some(&self.desired.lease) && seen.weight_bp > 0 => {
-                Check::failed(said(&seen))
+                Check::failed(seen.to_string())
             }
             Err(refusal) => Check::failed(refusal.message),
             Ok(_) => self.candidate(served, &probes),
@@ -220,11 +220,11 @@ impl TargetRun {
             Err(refusal) => return self.without_pack(applied, desired, refusal),
         };
         // What is there is looked at whether or not the driver says that it did it.
-        let said = self.driver.restore(&snapshot);
+        let restored = self.driver.restore(&snapshot);
         // Counted from here on: until now requests may have come to the candidate.
         let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
         applied.rollback = Rollback::Attempted { served };
-        self.check(applied, desired, (&pack, &snapshot), health, said)
+        self.check(applied, desired, (&pack, &snapshot), health, restored)
     }
 
     /// What was restored has been watched, or is seen for the first time: all checks, and what they come to.
@@ -251,7 +251,7 @@ impl TargetRun {
         desired: &Desired,
         (pack, snapshot): (&RollbackPack, &[u8]),
         health: Check,
-        said: Result<(), Refusal>,
+        restored: Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         if health.outcome != CheckOutcome::Failed {
             self.driver.observe()?;
@@ -263,7 +263,7 @@ impl TargetRun {
         };
         let is_watched = health.outcome == CheckOutcome::Pending;
         let mut checks = Checks::make(&*self.driver, pack, desired, snapshot, served, health);
-        let holds = checks.failure().and(said);
+        let holds = checks.failure().and(restored);
         if is_watched && holds.is_err() {
             checks.health = Check::failed("it was not watched, as the restoration failed");
         }

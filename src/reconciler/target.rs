@@ -215,22 +215,13 @@ pub(super) fn in_words(decision: &Decision) -> String {
 pub(super) fn standing(driver: &dyn Driver, seen: &Seen, pack: &RollbackPack) -> PackMatch {
     let (Ok(seen), Ok(snapshot)) = (seen, pack.restorable()) else { return PackMatch::Unknown };
     if *seen != pack.observed {
-        let message = format!("{} is there, and {} was restored", said(seen), said(&pack.observed));
+        let message = format!("{} is there, and {} was restored", seen, pack.observed);
         return PackMatch::Differs(Refusal::new(Reason::Drift, message));
     }
     match driver.verify(&snapshot) {
         Ok(()) => PackMatch::AsPacked,
         Err(refusal) if refusal.reason == Reason::Drift => PackMatch::Differs(refusal),
         Err(_) => PackMatch::Unknown,
-    }
-}
-
-/// What was seen, for people.
-pub(super) fn said(seen: &Observed) -> String {
-    let percent = Percent::of(seen.weight_bp);
-    match &seen.lease {
-        Some(lease) => format!("{percent} % of {lease}"),
-        None => format!("{percent} % of no lease"),
     }
 }
 

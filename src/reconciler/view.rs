@@ -286,19 +286,19 @@ impl View {
         if !matches!(wanted.phase, Phase::Halted | Phase::RolledBack) {
             return None;
         }
-        let said = |who: &str, reason: Option<&str>| match reason {
+        let words = |who: &str, reason: Option<&str>| match reason {
             Some(reason) => format!("by {who}: {reason}"),
             None => format!("by {who}"),
         };
         let last = self.ledger.lease(&wanted.lease).and_then(|lease| lease.transitions.last());
         if let Some(last) = last.filter(|last| last.phase == wanted.phase) {
-            let votes = last.votes.iter().map(|vote| said(vote.principal.as_str(), vote.reason.as_deref()));
-            return Some(votes.collect::<Vec<_>>().join(", ")).filter(|said| !said.is_empty());
+            let votes = last.votes.iter().map(|vote| words(vote.principal.as_str(), vote.reason.as_deref()));
+            return Some(votes.collect::<Vec<_>>().join(", ")).filter(|words| !words.is_empty());
         }
         let names = |stop: &&SeenStop| stop.stop().is_some_and(|stop| stop.lease == wanted.lease);
         let seen = self.stops.iter().rev().find(names)?;
         let (who, _) = rules::owner(&self.ledger, seen.key).ok()?;
-        Some(said(who.as_str(), seen.reason.as_deref()))
+        Some(words(who.as_str(), seen.reason.as_deref()))
     }
 
     /// A stop of our own. It binds from now on, signed or not.

@@ -50,7 +50,7 @@ pub(super) struct TargetWork {
     look: Look,
     /// What they say of a version that was restored.
     rollback_health: RollbackHealth,
-    exhibits: Files,
+    evidence_files: Files,
     remarks: Vec<Refusal>,
     stops: Vec<OwnStop>,
 }
@@ -192,7 +192,7 @@ impl TargetWork {
             decision,
             look: watching::nothing(),
             rollback_health: RollbackHealth::UNKNOWN,
-            exhibits: Files::new(),
+            evidence_files: Files::new(),
             remarks: Vec::new(),
             stops: Vec::new(),
         };
@@ -401,7 +401,7 @@ impl TargetWork {
     fn keep_evidence(&mut self, health: &mut Check) {
         self.applied.verdict = Some(self.rollback_health.verdict());
         if let Some(bytes) = self.evidence() {
-            let digest = self.exhibit(bytes);
+            let digest = self.keep_file(bytes);
             health.message = format!("{}; evidence {digest}", health.message);
         }
     }
@@ -419,10 +419,10 @@ impl TargetWork {
     }
 
     /// Puts evidence where the next record takes it along.
-    fn exhibit(&mut self, bytes: Vec<u8>) -> Digest {
+    fn keep_file(&mut self, bytes: Vec<u8>) -> Digest {
         let digest = Digest::of(&bytes);
         self.applied.evidence = Some(digest);
-        self.exhibits.push((Evidence::path(&self.wanted.lease, digest), bytes));
+        self.evidence_files.push((Evidence::path(&self.wanted.lease, digest), bytes));
         digest
     }
 
@@ -502,7 +502,7 @@ impl TargetWork {
         };
         let Some(event) = event.filter(|_| self.applied.verdict != Some(verdict)) else { return };
         if let Some(bytes) = self.evidence() {
-            self.exhibit(bytes);
+            self.keep_file(bytes);
         }
         self.applied.verdict = Some(verdict);
         let lease = self.wanted.lease.clone();
@@ -575,7 +575,7 @@ impl TargetWork {
             record,
             applied: self.applied.clone(),
             events: take(&mut self.run.events),
-            exhibits: take(&mut self.exhibits),
+            evidence_files: take(&mut self.evidence_files),
             remarks: take(&mut self.remarks),
             stops: take(&mut self.stops),
         }

@@ -32,7 +32,7 @@ enum WorkerEvent<T> {
 
 /// Worker pool: one job a target.
 pub(super) struct WorkerPool<T> {
-    said: Sender<WorkerEvent<T>>,
+    events: Sender<WorkerEvent<T>>,
     heard: Receiver<WorkerEvent<T>>,
     queue: Queue<T>,
     workers: usize,
@@ -48,9 +48,9 @@ pub(super) struct WorkerPool<T> {
 
 impl<T: Send + 'static> WorkerPool<T> {
     pub(super) fn new(patience: Duration) -> Self {
-        let (said, heard) = channel();
+        let (events, heard) = channel();
         let (queue, away, running) = (Queue::default(), BTreeMap::new(), BTreeMap::new());
-        Self { said, heard, queue, workers: 0, away, running, took: BTreeMap::new(), patience }
+        Self { events, heard, queue, workers: 0, away, running, took: BTreeMap::new(), patience }
     }
 
     /// Whether a target is still being worked on.
@@ -143,23 +143,23 @@ impl<T: Send + 'static> WorkerPool<T> {
     }
 
     fn hire_one(&mut self) {
-        let (theirs, said) = (Arc::clone(&self.queue), self.said.clone());
-        let hired = thread::Builder::new().name("target".to_owned()).spawn(move || work(&theirs, &said));
+        let (theirs, events) = (Arc::clone(&self.queue), self.events.clone());
+        let hired = thread::Builder::new().name("target".to_owned()).spawn(move || work(&theirs, &events));
         // Without a thread it waits until there is one.
         self.workers += usize::from(hired.is_ok());
     }
 }
 
-fn work<T>(queue: &Queue<T>, said: &Sender<WorkerEvent<T>>) {
+fn work<T>(queue: &Queue<T>, events: &Sender<WorkerEvent<T>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         // Nobody listens any more only where the program ends.
-        let Some((target, task)) = next else { return drop(said.send(WorkerEvent::Left)) };
-        let _ = said.send(WorkerEvent::Began(target.clone()));
+        let Some((target, task)) = next else { return drop(events.send(WorkerEvent::Left)) };
+        let _ = events.send(WorkerEvent::Began(target.clone()));
         let outcome = catch_unwind(AssertUnwindSafe(task)).map_err(|_| {
             Refusal::new(Reason::Internal, format!("the work on target {target} failed inside; it is held"))
         });
-        let _ = said.send(WorkerEvent::Ended(target, outcome));
+        let _ = events.send(WorkerEvent::Ended(target, outcome));
     }
 }
 

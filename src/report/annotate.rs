@@ -250,8 +250,8 @@ mod tests {
     fn documents_carry_nothing_that_turns_text_around_or_moves_a_cursor() {
         let hazards = "a\u{1b}[2J\u{9b}2J\u{85}\u{202e}\u{2066}\u{61c}\u{feff}\u{2028}\u{200b}\u{e0041}b";
         for form in [AnnotationForm::CodeQuality, AnnotationForm::Sarif, AnnotationForm::Workflow] {
-            let told = [remark(&format!("{hazards}\nhint: {hazards}"), Some(hazards)), remark("a", None)];
-            let document = annotations(form, &told);
+            let remarks = [remark(&format!("{hazards}\nhint: {hazards}"), Some(hazards)), remark("a", None)];
+            let document = annotations(form, &remarks);
             let clean =
                 |text: &str| text.chars().all(|c| c == '\n' || !(c.is_control() || escaped(&c.to_string()).len() > 4));
             assert!(clean(&document), "{document}");

@@ -217,7 +217,7 @@ mod tests {
                 "gates:\n  g: {{source: prometheus, kind: count-ratio, candidate: {{bad: 'e[{window}]', total: 't[{window}]'}}, absolute: {{max: 0.1}}}}\n"
             )
         };
-        for (bad, good, said) in [
+        for (bad, good, words) in [
             (
                 gate(&format!("{counts}, absolute: {{min: 1.5, rule: point}}")),
                 gate(&format!("{counts}, absolute: {{min: 0.5}}")),
@@ -287,7 +287,7 @@ mod tests {
             ),
         ] {
             let of = doubted(&bad);
-            assert!(of.iter().any(|doubt| doubt.contains(said)), "{said} of {bad}: {of:?}");
+            assert!(of.iter().any(|doubt| doubt.contains(words)), "{words} of {bad}: {of:?}");
             assert_eq!(doubted(&good), Vec::<String>::new(), "{good}");
         }
     }

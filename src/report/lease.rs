@@ -169,7 +169,7 @@ pub(super) fn since(standing: &str) -> String {
 
 impl ObservedView {
     /// Why it does no more, or what it waits for, in its applier's words.
-    pub(super) fn said(&self) -> Option<String> {
+    pub(super) fn words(&self) -> Option<String> {
         let words: Vec<_> = [&self.reason, &self.message].into_iter().flatten().map(String::as_str).collect();
         Some(words.join(": ")).filter(|words| !words.is_empty())
     }

@@ -40,7 +40,7 @@ pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Str
         Some(weight.map_or("   nothing yet".to_owned(), |w| format!("{w:>4} %  {}", style.bar(w.number())))),
     );
     field("applier", seen.map(|seen| applier(seen, style)));
-    field("message", seen.and_then(ObservedView::said).as_deref().map(escaped));
+    field("message", seen.and_then(ObservedView::words).as_deref().map(escaped));
     field("waits for", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
     field("expires", view.expires.as_deref().map(|at| expiry(at, view, now)));
     if !view.findings.is_empty() {

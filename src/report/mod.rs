@@ -128,7 +128,7 @@ pub struct SeenTarget {
     /// The lease that has the weight.
     pub there: Option<LeaseId>,
     /// What it says.
-    pub said: LeaseObservation,
+    pub observed: LeaseObservation,
 }
 
 /// What is known beside the ledger.

@@ -205,7 +205,7 @@ fn target_status(
 }
 
 fn served(seen: &SeenTarget, now: Option<Timestamp>) -> ServedView {
-    let LeaseObservation { applier, weight, doing, seen: at, .. } = &seen.said;
+    let LeaseObservation { applier, weight, doing, seen: at, .. } = &seen.observed;
     ServedView {
         weight: weight.map(Percent::of),
         lease: seen.there.as_ref().map(ToString::to_string),
@@ -233,19 +233,19 @@ fn why_differs(state: &State, lease: &LeaseState, seen: Option<&SeenTarget>) -> 
             None => "no applier moves it".to_owned(),
         });
     };
-    let LeaseObservation { applier, weight, doing, step, reason, message, .. } = &seen.said;
-    let said: Vec<_> = [reason, message].into_iter().flatten().map(String::as_str).collect();
-    let said = if said.is_empty() { String::new() } else { format!(": {}", said.join(": ")) };
+    let LeaseObservation { applier, weight, doing, step, reason, message, .. } = &seen.observed;
+    let words: Vec<_> = [reason, message].into_iter().flatten().map(String::as_str).collect();
+    let words = if words.is_empty() { String::new() } else { format!(": {}", words.join(": ")) };
     let last = lease.next_step() - 1;
     let is_late = seen.lease != lease.id || step.is_none_or(|step| step < last);
     let is_there = seen.there.as_ref() == Some(&lease.id);
     let wanted = u32::from(lease.weight()) * 100;
     match weight {
-        _ if is_late => Some(format!("{applier} has not recorded step {last} of {}{said}", lease.id)),
-        None => Some(format!("{applier} cannot see the weight{said}")),
+        _ if is_late => Some(format!("{applier} has not recorded step {last} of {}{words}", lease.id)),
+        None => Some(format!("{applier} cannot see the weight{words}")),
         // What another lease has is none of this one's weight.
         Some(weight) if wanted == if is_there { *weight } else { 0 } => None,
-        Some(_) => Some(format!("{applier} is {}{said}", doing.as_deref().unwrap_or("there"))),
+        Some(_) => Some(format!("{applier} is {}{words}", doing.as_deref().unwrap_or("there"))),
     }
 }
 

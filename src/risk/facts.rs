@@ -93,8 +93,8 @@ impl MessageFacts {
         let named = message.split("This reverts commit ").skip(1);
         let digits = |rest: &str| rest.chars().take_while(char::is_ascii_hexdigit).count();
         let subject = message.trim_start().lines().next().unwrap_or_default();
-        let said = subject.starts_with("Revert \"") || subject.starts_with("revert:");
-        let revert = said || named.map(digits).any(|digits| digits >= 7);
+        let by_subject = subject.starts_with("Revert \"") || subject.starts_with("revert:");
+        let revert = by_subject || named.map(digits).any(|digits| digits >= 7);
         Self { fix, revert }
     }
 }

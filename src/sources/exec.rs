@@ -49,13 +49,13 @@ impl ExecSource {
 
     /// Asks.
     pub(super) fn ask(&self, question: &Question) -> Answer {
-        match self.said(question) {
-            Ok(said) => Answer { value: answers::program(question, &said), raw: Some(said) },
+        match self.output_for(question) {
+            Ok(output) => Answer { value: answers::program(question, &output), raw: Some(output) },
             Err(why) => Answer::of(Value::Failed(why)),
         }
     }
 
-    fn said(&self, question: &Question) -> Result<String, String> {
+    fn output_for(&self, question: &Question) -> Result<String, String> {
         let Question { query, shape, from, at, .. } = question;
         let deadline = self.timeout.as_secs();
         let request = QueryRequest { protocol: PROTOCOL, query, shape: *shape, from: *from, at: *at, deadline };
@@ -69,7 +69,7 @@ impl ExecSource {
             limit: self.timeout,
             most: MAX_BYTES,
         };
-        let said = program.run().map_err(|error| error.to_string())?;
-        String::from_utf8(said).map_err(|_| "the program's answer is not UTF-8".to_owned())
+        let output = program.run().map_err(|error| error.to_string())?;
+        String::from_utf8(output).map_err(|_| "the program's answer is not UTF-8".to_owned())
     }
 }

@@ -83,7 +83,7 @@ pub fn run(
         _ => None,
     };
     match ask(name, check, lease, digest, change) {
-        Ok(answer) => said(name, &answer),
+        Ok(answer) => check_result(name, &answer),
         Err(why) => CheckResult::new(name, CheckVerdict::Open, Reason::NoData, why),
     }
 }
@@ -140,7 +140,7 @@ fn variables(check: &ExecCheck, request: &CheckRequest<'_>) -> BTreeMap<String, 
     variables
 }
 
-fn said(name: &str, answer: &CheckAnswer) -> CheckResult {
+fn check_result(name: &str, answer: &CheckAnswer) -> CheckResult {
     let words: Vec<_> = answer.reasons.iter().map(|reason| one_line(reason)).collect();
     let words = if words.is_empty() { "it gives no reason".to_owned() } else { words.join("; ") };
     match answer.verdict {

@@ -51,17 +51,17 @@ pub fn propose(
     let before = session.tip;
     proposal.commit(&mut session, place)?;
     proposal.advance(&session, before)?;
-    let mut said = format!("Proposed policy version {version} ({}):\n", session.tip.short());
+    let mut text = format!("Proposed policy version {version} ({}):\n", session.tip.short());
     for line in report::policy_difference(now.get(), proposed.get()) {
-        let _ = writeln!(said, "  {line}");
+        let _ = writeln!(text, "  {line}");
     }
     if stacked {
-        said.push_str(
+        text.push_str(
             "It takes the place of the proposal that was in the tree; votes for that one do not count for this.\n",
         );
     }
     say(&format!(
-        "{said}\nIt is in force once the policy rule's keys have been turned for it; turn yours with:\n  git two-key sign policy"
+        "{text}\nIt is in force once the policy rule's keys have been turned for it; turn yours with:\n  git two-key sign policy"
     ));
     proposal.push(&mut session, destination.as_deref(), POLICY_PATH)
 }

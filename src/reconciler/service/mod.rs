@@ -47,15 +47,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// Ticks until told to end. What each tick came to goes to `said`. An applier that fails inside ends as well, with an
+    /// Ticks until told to end. What each tick came to goes to `on_report`. An applier that fails inside ends as well, with an
     /// error: nobody knows what is so then, and whoever watches over it starts it anew.
     pub fn run(
         &self,
         applier: &mut Applier,
-        said: &mut dyn FnMut(Result<ApplierReport, Refusal>),
+        on_report: &mut dyn FnMut(Result<ApplierReport, Refusal>),
     ) -> Result<(), Refusal> {
         let work = AssertUnwindSafe(|| {
-            self.tick_on(applier, said);
+            self.tick_on(applier, on_report);
             applier.end();
         });
         let ended = catch_unwind(work)
@@ -66,7 +66,7 @@ impl Service {
         ended
     }
 
-    fn tick_on(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<ApplierReport, Refusal>)) {
+    fn tick_on(&self, applier: &mut Applier, on_report: &mut dyn FnMut(Result<ApplierReport, Refusal>)) {
         if let Some(manager) = &self.manager {
             manager.ready();
         }
@@ -81,7 +81,7 @@ impl Service {
             if let Some(manager) = &self.manager {
                 manager.alive(&status(&outcome));
             }
-            said(outcome);
+            on_report(outcome);
             self.rest(applier, began + applier.interval(), hint);
         }
     }

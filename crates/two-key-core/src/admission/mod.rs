@@ -115,7 +115,7 @@ pub struct PushRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// There, as far as is known.
-    AsTold,
+    AsClaimed,
     /// Elsewhere: another push came first. What it brings was judged for nothing.
     Outrun,
 }

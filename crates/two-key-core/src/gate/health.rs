@@ -145,7 +145,7 @@ pub struct Look {
 
 impl Look {
     /// What it says, and the bytes of its evidence. Nothing goes on by evidence that cannot be written; a stop does not wait for it.
-    pub fn exhibited(self, terms: &PinnedTerms) -> (Health, Option<Vec<u8>>) {
+    pub fn with_evidence_bytes(self, terms: &PinnedTerms) -> (Health, Option<Vec<u8>>) {
         match self.evidence.map(|evidence| evidence.bytes()).transpose() {
             Ok(bytes) => (self.health, bytes),
             Err(refusal) if self.health.stop().is_none() => (Health::open(terms, &refusal.message), None),
@@ -374,15 +374,15 @@ mod tests {
             context.names.labels.insert("long".to_owned(), "x".repeat(label));
             Evidence::new(scene.terms.clone(), context, Watch::default(), judgement.clone())
         };
-        let exhibited = |gates: &Gates, label| {
+        let with_evidence_bytes = |gates: &Gates, label| {
             let look = Look { health: health(gates.clone(), LimitsVerdict::None), evidence: Some(evidence(label)) };
-            look.exhibited(&scene.terms)
+            look.with_evidence_bytes(&scene.terms)
         };
         let fails = Gates::Fail(Deadline::Ahead, "w".to_owned());
         for (gates, stop) in [(Gates::Pass, None), (fails, Some(StopKind::Halt))] {
-            let (short, bytes) = exhibited(&gates, 10);
+            let (short, bytes) = with_evidence_bytes(&gates, 10);
             assert!(short.gates == gates && bytes.is_some());
-            let (long, bytes) = exhibited(&gates, crate::gate::MAX_EVIDENCE_BYTES);
+            let (long, bytes) = with_evidence_bytes(&gates, crate::gate::MAX_EVIDENCE_BYTES);
             assert_eq!((kind(&long), bytes), (stop, None));
             assert_eq!(
                 long.against().map(|refusal| refusal.reason),
@@ -393,8 +393,8 @@ mod tests {
 
     #[test]
     fn figures_tell_small_numbers_from_none() {
-        let said = [0.004, 0.02, 0.25, 3.0, 412.4, 2e15].map(round);
-        assert_eq!(said, ["0.004", "0.02", "0.25", "3", "412", "2.00e15"]);
+        let rounded = [0.004, 0.02, 0.25, 3.0, 412.4, 2e15].map(round);
+        assert_eq!(rounded, ["0.004", "0.02", "0.25", "3", "412", "2.00e15"]);
         assert_eq!(round(0.0), "0");
     }
 

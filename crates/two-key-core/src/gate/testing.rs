@@ -119,16 +119,16 @@ pub(super) struct Scene {
     pub(super) terms: PinnedTerms,
     pub(super) context: TierContext,
     pub(super) watch: Watch,
-    pub(super) told: CannedSource,
+    pub(super) source: CannedSource,
 }
 
 impl Scene {
     pub(super) fn new(sections: &str) -> Self {
-        Self { terms: terms(sections), context: context(), watch: Watch::default(), told: CannedSource::default() }
+        Self { terms: terms(sections), context: context(), watch: Watch::default(), source: CannedSource::default() }
     }
 
     /// Looks, so many seconds after the start.
     pub(super) fn look(&mut self, seconds: i64) -> Judgement {
-        judge(&self.terms, &self.context, &mut self.watch, time(seconds), &self.told)
+        judge(&self.terms, &self.context, &mut self.watch, time(seconds), &self.source)
     }
 }

@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    fn said(secret: u8, message: &[u8]) -> EcdsaClaim {
+    fn claim(secret: u8, message: &[u8]) -> EcdsaClaim {
         let key = SigningKey::from_slice(&[secret; 32]).unwrap();
         let signature: Signature = key.sign(message);
         let point = key.verifying_key().to_sec1_point(false).as_bytes().try_into().unwrap();
@@ -83,13 +83,13 @@ mod tests {
 
     #[test]
     fn what_differs_in_anything_is_verified_by_itself_and_what_comes_again_is_known() {
-        let known = |said: &EcdsaClaim| KEPT.lock().unwrap().verdicts.get(&said.id()).copied();
-        let honest = said(7, b"step 1");
+        let known = |claim: &EcdsaClaim| KEPT.lock().unwrap().verdicts.get(&claim.id()).copied();
+        let honest = claim(7, b"step 1");
         let others = [
-            (EcdsaClaim { message: b"step 2".to_vec(), ..said(7, b"step 1") }, false),
-            (EcdsaClaim { signature: said(7, b"step 2").signature, ..said(7, b"step 1") }, false),
-            (EcdsaClaim { point: said(8, b"step 1").point, ..said(7, b"step 1") }, false),
-            (said(8, b"step 1"), true),
+            (EcdsaClaim { message: b"step 2".to_vec(), ..claim(7, b"step 1") }, false),
+            (EcdsaClaim { signature: claim(7, b"step 2").signature, ..claim(7, b"step 1") }, false),
+            (EcdsaClaim { point: claim(8, b"step 1").point, ..claim(7, b"step 1") }, false),
+            (claim(8, b"step 1"), true),
         ];
         assert_eq!((known(&honest), honest.holds(), known(&honest), honest.holds()), (None, true, Some(true), true));
         for (other, holds) in others {

@@ -27,5 +27,5 @@ pub(super) fn hold(all: &[&Ed25519Claim]) -> Vec<bool> {
     #[cfg(feature = "multiples")]
     return super::shortcut::hold(all);
     #[cfg(not(feature = "multiples"))]
-    all.iter().map(|said| said.holds_strictly()).collect()
+    all.iter().map(|claim| claim.holds_strictly()).collect()
 }

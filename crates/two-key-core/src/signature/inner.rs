@@ -143,14 +143,14 @@ impl Claim {
 /// Checks claims, each by itself, and gives each verdict to whom the claim came with. Many at once cost less each.
 pub(super) fn check_each<T>(all: Vec<(T, Option<Claim>)>) -> Vec<(T, Option<Result<Proof, Refusal>>)> {
     let ed25519 = all.iter().filter_map(|(_, claim)| match &claim.as_ref()?.what {
-        ClaimedBytes::Ed25519(said) => Some(said),
+        ClaimedBytes::Ed25519(claimed) => Some(claimed),
         ClaimedBytes::P256(_) => None,
     });
     let mut ed25519 = ed25519::hold(&ed25519.collect::<Vec<_>>()).into_iter();
     let mut check = |Claim { what, presence }: Claim| {
         let holds = match what {
             ClaimedBytes::Ed25519(_) => ed25519.next() == Some(true),
-            ClaimedBytes::P256(said) => said.holds(),
+            ClaimedBytes::P256(claimed) => claimed.holds(),
         };
         if holds { Ok(Proof(presence)) } else { Err(no()) }
     };

@@ -40,12 +40,12 @@ thread_local! {
 /// Of each signature, in order, whether it holds. Each is judged by itself: what is done for all of them at once is one
 /// inversion, with which the computed commitments get their encodings.
 pub(super) fn hold(all: &[&Ed25519Claim]) -> Vec<bool> {
-    let computed = AT_HAND.with_borrow_mut(|own| all.iter().map(|said| own.commitment(said)).collect::<Vec<_>>());
+    let computed = AT_HAND.with_borrow_mut(|own| all.iter().map(|claim| own.commitment(claim)).collect::<Vec<_>>());
     let points: Vec<EdwardsPoint> = computed.iter().flatten().copied().collect();
     let mut encoded = EdwardsPoint::compress_batch_alloc(&points).into_iter();
-    let judge = |(said, computed): (&&Ed25519Claim, Option<EdwardsPoint>)| {
+    let judge = |(claim, computed): (&&Ed25519Claim, Option<EdwardsPoint>)| {
         let encoded = computed.and_then(|_| encoded.next());
-        encoded.is_some_and(|encoded| encoded.as_bytes() == said.signature.r_bytes()) || said.holds_strictly()
+        encoded.is_some_and(|encoded| encoded.as_bytes() == claim.signature.r_bytes()) || claim.holds_strictly()
     };
     all.iter().zip(computed).map(judge).collect()
 }
@@ -124,12 +124,12 @@ struct AtHand {
 
 impl AtHand {
     /// The commitment that would make a signature hold, for keys that are asked for often.
-    fn commitment(&mut self, said: &Ed25519Claim) -> Option<EdwardsPoint> {
-        let minus_key = match self.tables.entry(said.point) {
+    fn commitment(&mut self, claim: &Ed25519Claim) -> Option<EdwardsPoint> {
+        let minus_key = match self.tables.entry(claim.point) {
             Entry::Occupied(at_hand) => at_hand.into_mut(),
-            Entry::Vacant(missing) => missing.insert(table_of(&said.point)?),
+            Entry::Vacant(missing) => missing.insert(table_of(&claim.point)?),
         };
-        commitment(minus_key, said, &mut self.sum)
+        commitment(minus_key, claim, &mut self.sum)
     }
 }
 
@@ -141,10 +141,10 @@ fn table(key: &VerifyingKey) -> Multiples {
 /// The commitment that the equation gives for a key that is not weak, by the multiples of its negative: none where `s` is
 /// not below the group's order or the commitment is of small order. A signature has to have it byte by byte, so all is
 /// looked at that `verify_strict` looks at. An encoding that a computed point has is canonical.
-fn commitment(minus_key: &Multiples, said: &Ed25519Claim, sum: &mut Sum) -> Option<EdwardsPoint> {
-    let s = Scalar::from_canonical_bytes(*said.signature.s_bytes()).into_option()?;
+fn commitment(minus_key: &Multiples, claim: &Ed25519Claim, sum: &mut Sum) -> Option<EdwardsPoint> {
+    let s = Scalar::from_canonical_bytes(*claim.signature.s_bytes()).into_option()?;
     BASE.gather(&s, sum);
-    minus_key.gather(&said.hash(), sum);
+    minus_key.gather(&claim.hash(), sum);
     Some(sum.take()).filter(|commitment| !commitment.is_small_order())
 }
 
@@ -156,17 +156,17 @@ mod tests {
 
     use super::*;
 
-    fn said(key: &VerifyingKey, message: &[u8], signature: &Signature) -> Ed25519Claim {
+    fn claim(key: &VerifyingKey, message: &[u8], signature: &Signature) -> Ed25519Claim {
         Ed25519Claim { point: *key.as_bytes(), message: message.to_vec(), signature: Box::new(*signature) }
     }
 
     fn holds(key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
-        hold(&[&said(key, message, signature)]) == [true]
+        hold(&[&claim(key, message, signature)]) == [true]
     }
 
     /// Whether a signature holds by a table.
     fn holds_by(minus_key: &Multiples, key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
-        let computed = commitment(minus_key, &said(key, message, signature), &mut Sum::default());
+        let computed = commitment(minus_key, &claim(key, message, signature), &mut Sum::default());
         computed.is_some_and(|computed| computed.compress().as_bytes() == signature.r_bytes())
     }
 
@@ -212,7 +212,7 @@ mod tests {
                     3 => signature[63] |= 0x80,
                     _ => {}
                 }
-                said(&signer.verifying_key(), &message, &Signature::from_bytes(&signature))
+                claim(&signer.verifying_key(), &message, &Signature::from_bytes(&signature))
             });
             let all: Vec<Ed25519Claim> = all.collect();
             let verdicts = hold(&all.iter().collect::<Vec<_>>());

@@ -177,9 +177,9 @@ impl ExecDriver {
         };
         let mut input = serde_json::to_vec(&request).map_err(|error| self.unknown(verb, &error))?;
         input.push(b'\n');
-        let said =
+        let output =
             process::answer(self.command(), input, self.timeout, MAX_ANSWER).map_err(|why| self.unknown(verb, &why))?;
-        DriverAnswer::parse(&said).map_err(|why| self.unknown(verb, &why))
+        DriverAnswer::parse(&output).map_err(|why| self.unknown(verb, &why))
     }
 
     /// Whether the program may be run for that: as the lease allows, and to stop what was moved already.
@@ -215,8 +215,8 @@ impl ExecDriver {
         let answer = self.call(verb, op, desired, more)?;
         match answer.status {
             Status::Ok => Ok(answer),
-            Status::Failed => Err(Refusal::new(Reason::NotTaken, self.says(verb, &answer.said()))),
-            Status::InProgress | Status::Retry | Status::Unsupported => Err(self.unknown(verb, &answer.said())),
+            Status::Failed => Err(Refusal::new(Reason::NotTaken, self.says(verb, &answer.words()))),
+            Status::InProgress | Status::Retry | Status::Unsupported => Err(self.unknown(verb, &answer.words())),
         }
     }
 
@@ -308,11 +308,11 @@ impl Driver for ExecDriver {
             Status::Failed => {
                 let percent = Percent::of(weight_bp);
                 let message =
-                    format!("{percent} % cannot be reached: {}", self.says(ProtocolVerb::Plan, &answer.said()));
+                    format!("{percent} % cannot be reached: {}", self.says(ProtocolVerb::Plan, &answer.words()));
                 Err(Refusal::new(Reason::Malformed, message).hint("use another tier"))
             }
             Status::InProgress | Status::Retry | Status::Unsupported => {
-                Err(self.unknown(ProtocolVerb::Plan, &answer.said()))
+                Err(self.unknown(ProtocolVerb::Plan, &answer.words()))
             }
         }
     }
@@ -342,7 +342,7 @@ impl Driver for ExecDriver {
             // Whether it came about is for the next look to say.
             Status::Ok | Status::InProgress | Status::Retry => written,
             Status::Failed | Status::Unsupported => {
-                Err(Refusal::new(Reason::NotTaken, self.says(ProtocolVerb::Apply, &answer.said())))
+                Err(Refusal::new(Reason::NotTaken, self.says(ProtocolVerb::Apply, &answer.words())))
             }
         }
     }
@@ -379,7 +379,7 @@ impl Driver for ExecDriver {
         let answer = self.call(ProtocolVerb::Verify, "verify", Some(observed.clone()), More::with(before))?;
         match answer.status {
             Status::Ok if self.look()?.weight_bp == observed.weight_bp => Ok(()),
-            _ => Err(Refusal::new(Reason::Drift, self.says(ProtocolVerb::Verify, &answer.said()))),
+            _ => Err(Refusal::new(Reason::Drift, self.says(ProtocolVerb::Verify, &answer.words()))),
         }
     }
 }

@@ -118,7 +118,7 @@ impl DriverAnswer {
     }
 
     /// What the program says about it, for people.
-    pub(super) fn said(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let words = self.message.clone().unwrap_or_else(|| "it does not say why".to_owned());
         match self.retry_after_s {
             Some(seconds) => format!("{words} (it asks to be asked again in {seconds} s)"),

@@ -211,9 +211,9 @@ impl GitDriver {
         let bytes = bytes.map_err(refused)?.ok_or_else(|| self.unknown(&"the file is not there"))?;
         let text = String::from_utf8(bytes).map_err(|_| self.unknown(&"the file is not UTF-8"))?;
         let weights = self.config.weights(&text).map_err(|why| self.unknown(&why))?;
-        let said = repository.last_message_with(tip, &Self::line("Target", &self.target)).map_err(refused)?;
-        let there = There { repository, tip, text, weights, roles: said.as_deref().and_then(Self::roles) };
-        let roles = if said.is_some() { there.roles.clone() } else { self.roles_without_history(&there) };
+        let message = repository.last_message_with(tip, &Self::line("Target", &self.target)).map_err(refused)?;
+        let there = There { repository, tip, text, weights, roles: message.as_deref().and_then(Self::roles) };
+        let roles = if message.is_some() { there.roles.clone() } else { self.roles_without_history(&there) };
         Ok(There { roles, ..there })
     }
 

@@ -110,8 +110,8 @@ impl Socket {
             return Ok(());
         }
         let commands: Vec<_> = orders.iter().map(|order| order.command(backend)).collect();
-        let said = self.ask(&commands.join("; "))?;
-        match said.lines().find(|line| !line.trim().is_empty()) {
+        let answer = self.ask(&commands.join("; "))?;
+        match answer.lines().find(|line| !line.trim().is_empty()) {
             None => Ok(()),
             Some(line) => {
                 let message = format!("haproxy did not take what it was told about {backend}: {line}");
@@ -145,9 +145,9 @@ impl Socket {
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             stream.write_all(format!("{command}\n").as_bytes())?;
-            let mut said = String::new();
-            stream.take(MAX_BYTES).read_to_string(&mut said)?;
-            Ok::<_, std::io::Error>(said)
+            let mut answer = String::new();
+            stream.take(MAX_BYTES).read_to_string(&mut answer)?;
+            Ok::<_, std::io::Error>(answer)
         };
         ask().map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => {

@@ -208,15 +208,15 @@ impl NginxDriver {
     /// The lease's candidate: as nginx or the file say, as it is written down, as the lease's pack knows it, else the one that
     /// serves nothing.
     fn candidate(&self, lease: &LeaseId, now: &NginxState) -> Result<Pool, Refusal> {
-        let told = now.lease.clone().map(|lease| Roles { lease, candidate: now.candidate });
+        let current = now.lease.clone().map(|lease| Roles { lease, candidate: now.candidate });
         let kept = self.roles.read().ok().flatten();
-        if let Some(roles) = told.iter().chain(&kept).find(|roles| roles.lease == *lease) {
+        if let Some(roles) = current.iter().chain(&kept).find(|roles| roles.lease == *lease) {
             return Ok(roles.candidate);
         }
         match self.packed() {
             Some(before) => {
-                let told = before.lease.clone().map(|lease| Roles { lease, candidate: before.candidate });
-                candidate_of(lease, told.as_ref(), shares(&before))
+                let current = before.lease.clone().map(|lease| Roles { lease, candidate: before.candidate });
+                candidate_of(lease, current.as_ref(), shares(&before))
             }
             None => candidate_of(lease, None, shares(now)),
         }
@@ -236,8 +236,8 @@ impl NginxDriver {
         }
         let line: Vec<_> =
             self.config.test.iter().map(|word| if is_test(word) { "-T".to_owned() } else { word.clone() }).collect();
-        let said = Self::said(&line).map_err(|refusal| refusal.message)?;
-        String::from_utf8(said).map_err(|_| "it is not UTF-8".to_owned())
+        let output = Self::output_of(&line).map_err(|refusal| refusal.message)?;
+        String::from_utf8(output).map_err(|_| "it is not UTF-8".to_owned())
     }
 
     fn workers(&self) -> Result<Workers, String> {
@@ -245,11 +245,11 @@ impl NginxDriver {
     }
 
     fn run(line: &[String]) -> Result<(), Refusal> {
-        Self::said(line).map(drop)
+        Self::output_of(line).map(drop)
     }
 
     #[allow(clippy::disallowed_methods, reason = "nginx tests and loads its configuration by programs of its own")]
-    fn said(line: &[String]) -> Result<Vec<u8>, Refusal> {
+    fn output_of(line: &[String]) -> Result<Vec<u8>, Refusal> {
         let Some((program, args)) = line.split_first() else { return Ok(Vec::new()) };
         let mut command = Command::new(program);
         command.args(args).env_clear().current_dir("/");

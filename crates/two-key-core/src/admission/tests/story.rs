@@ -230,7 +230,7 @@ impl PushStory {
     /// The push moves a ref.
     pub(super) fn with(mut self, name: &str, old: Option<Oid>, new: Option<Oid>, facts: RefFacts) -> Self {
         let facts = facts.into();
-        self.push.updates.push(PushRef { name: name.to_owned(), old, new, standing: Standing::AsTold, facts });
+        self.push.updates.push(PushRef { name: name.to_owned(), old, new, standing: Standing::AsClaimed, facts });
         self
     }
 

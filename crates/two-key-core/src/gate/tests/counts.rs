@@ -19,10 +19,10 @@ pub(super) fn scene() -> Scene {
 }
 
 pub(super) fn tell(scene: &Scene, [bad2, total2, bad1, total1]: [f64; 4]) {
-    scene.told.number("bad v2", bad2);
-    scene.told.number("total v2", total2);
-    scene.told.number("bad v1", bad1);
-    scene.told.number("total v1", total1);
+    scene.source.number("bad v2", bad2);
+    scene.source.number("total v2", total2);
+    scene.source.number("bad v1", bad1);
+    scene.source.number("total v1", total1);
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_healthy_candidate_pends_until_there_is_enough_and_then_passes() {
     let mut scene = scene();
     let judged = scene.look(119);
     assert_eq!((judged.verdict, judged.gates[&id("error-rate")].reason), (Verdict::Pending, Some(Reason::NoData)));
-    assert!(scene.told.asked.borrow().is_empty(), "no slot is due while the tier settles");
+    assert!(scene.source.asked.borrow().is_empty(), "no slot is due while the tier settles");
     tell(&scene, [1.0, 100.0, 19.0, 1900.0]);
     let judged = scene.look(120);
     assert_eq!(judged.verdict, Verdict::Pending);
@@ -54,10 +54,10 @@ fn only_the_newest_slot_is_asked_for_and_missed_ones_are_no_data() {
     let report = &judged.gates[&id("error-rate")];
     assert_eq!((report.slots.measured, report.slots.missed), (1, 4));
     assert_eq!(judged.verdict, Verdict::Pending, "one slot does not make up for those that nobody looked at");
-    assert!(scene.told.asked.borrow().iter().all(|question| question.at == time(360) && question.from == time(60)));
-    let asked = scene.told.asked.borrow().len();
+    assert!(scene.source.asked.borrow().iter().all(|question| question.at == time(360) && question.from == time(60)));
+    let asked = scene.source.asked.borrow().len();
     scene.look(60 + 5 * 60 + 30);
-    assert_eq!(scene.told.asked.borrow().len(), asked, "a slot is asked for once");
+    assert_eq!(scene.source.asked.borrow().len(), asked, "a slot is asked for once");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn silence_holds_and_never_passes() {
         scene.look(60 + i64::from(slot) * 60);
     }
     assert_eq!(scene.look(240).verdict, Verdict::Pass);
-    scene.told.tell("total v2", Value::Nothing);
+    scene.source.tell("total v2", Value::Nothing);
     let judged = scene.look(300);
     assert_eq!((judged.verdict, judged.threshold), (Verdict::Inconclusive, ThresholdState::Fine));
     assert_eq!(judged.gates[&id("error-rate")].reason, Some(Reason::NoData));
@@ -248,7 +248,7 @@ fn only_a_missing_bad_beside_a_total_that_is_enough_counts_as_zero() {
     let with = |query: &str, value: Value| {
         let mut scene = scene();
         slots(&mut scene, &[[0.0, 300.0, 0.0, 5700.0]; 3]);
-        scene.told.tell(query, value);
+        scene.source.tell(query, value);
         scene.look(300)
     };
     let never = |query: &str, worse: &str| {
@@ -256,7 +256,7 @@ fn only_a_missing_bad_beside_a_total_that_is_enough_counts_as_zero() {
         for slot in 1..=4 {
             let k = f64::from(slot);
             tell(&scene, [1.0, 300.0 * k, 19.0 * k, 5700.0 * k]);
-            scene.told.tell(query, Value::Nothing);
+            scene.source.tell(query, Value::Nothing);
             scene.look(60 + i64::from(slot) * 60);
         }
         scene.look(300).verdict
@@ -276,7 +276,7 @@ fn only_a_missing_bad_beside_a_total_that_is_enough_counts_as_zero() {
     }
     let mut scene = scene();
     tell(&scene, [0.0, 299.0, 57.0, 5700.0]);
-    scene.told.tell("bad v2", Value::Nothing);
+    scene.source.tell("bad v2", Value::Nothing);
     let judged = scene.look(120);
     assert_eq!(judged.verdict, Verdict::Pending);
     assert_eq!(judged.gates[&id("error-rate")].slots.measured, 0, "a slot without the bad ones is not measured");
@@ -297,7 +297,7 @@ fn what_is_no_measurement_is_no_data_and_as_the_policy_says_a_failure() {
         for (word, verdict) in [("inconclusive", Verdict::Inconclusive), ("fail", Verdict::Fail)] {
             let mut scene = Scene::new(&format!("{GATE}    no-data: {word}\n"));
             slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]; 3]);
-            scene.told.tell("total v2", value.clone());
+            scene.source.tell("total v2", value.clone());
             assert_eq!(scene.look(300).verdict, verdict, "{value:?} {word}");
         }
     }
@@ -307,12 +307,12 @@ fn what_is_no_measurement_is_no_data_and_as_the_policy_says_a_failure() {
 fn a_provider_that_fails_holds_and_is_never_a_failure_until_the_deadline() {
     let mut scene = Scene::new(&format!("{GATE}    no-data: fail\n"));
     slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]; 3]);
-    scene.told.tell("bad v2", Value::Failed("connection refused".to_owned()));
-    let asked = scene.told.asked.borrow().len();
+    scene.source.tell("bad v2", Value::Failed("connection refused".to_owned()));
+    let asked = scene.source.asked.borrow().len();
     let judged = scene.look(300);
     let report = &judged.gates[&id("error-rate")];
     assert_eq!((judged.verdict, report.reason), (Verdict::Inconclusive, Some(Reason::NoData)));
-    assert_eq!(scene.told.asked.borrow().len(), asked + 1, "the rest of the slot is not waited for");
+    assert_eq!(scene.source.asked.borrow().len(), asked + 1, "the rest of the slot is not waited for");
     // Open since the last PASS, at 240 s; 30 minutes are put up with.
     assert_eq!((report.since, report.deadline), (time(240), Some(time(240 + 1800))));
     assert_eq!(scene.look(240 + 1799).overdue().count(), 0);
@@ -474,7 +474,7 @@ fn a_comparison_is_looked_at_once_more_when_the_tier_has_baked_and_nothing_passe
     assert_eq!(baked(3.0), (Verdict::Pass, Verdict::Fail, Some(14)));
     // A source that knows of a slot a little later: until then the tier that has baked is not passed.
     let mut scene = scene();
-    scene.told.lag = crate::model::document::Span::seconds(15);
+    scene.source.lag = crate::model::document::Span::seconds(15);
     for (number, row) in (1..).zip(growing([2.0, 300.0, 28.5, 5700.0], 14)) {
         tell(&scene, row);
         let (early, late) = (scene.look(60 + number * 60), scene.look(75 + number * 60));

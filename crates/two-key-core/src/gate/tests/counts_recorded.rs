@@ -16,7 +16,7 @@ fn at_the_last_tier_there_is_nothing_to_compare_with_but_what_was_recorded() {
             scene.context.recorded.insert(id("error-rate"), recorded);
         }
         let judged = slots(&mut scene, rows);
-        assert!(scene.told.asked.borrow().iter().all(|question| question.query.ends_with("v2")));
+        assert!(scene.source.asked.borrow().iter().all(|question| question.query.ends_with("v2")));
         judged
     };
     let judged = last(None, &[[40.0, 1000.0, 0.0, 0.0]; 3]);
@@ -54,7 +54,7 @@ fn what_ran_before_is_asked_for_as_each_gate_asks_for_its_baseline() {
         scene.context.stable = stable.map(str::to_owned);
         scene.context = scene.context.of_stable();
         scene.look(120);
-        scene.told.asked.into_inner().into_iter().map(|question| question.query).collect::<Vec<_>>()
+        scene.source.asked.into_inner().into_iter().map(|question| question.query).collect::<Vec<_>>()
     };
     assert_eq!(asked(GATE, Some("v1")), ["bad v1", "total v1"]);
     assert_eq!(asked(GATE, None), ["bad stable", "total stable"]);

@@ -81,14 +81,14 @@ thresholds: {memory: {halt: '> 95'}, load: {halt: '> 9'}}";
     let own = "targets: {web: {driver: file, applier: edge1, thresholds: {memory: {halt: '> 50'}, queue: {halt: '> 7'}}}, db: {driver: file}}";
     let mut s = Story::new(&rulebook().only(&format!("{own}{limits}")));
     s.rolls(&lease("L1")).rolls(&lease("L2").on("db"));
-    let said = |id: &'static str, s: &Story| {
+    let pinned = |id: &'static str, s: &Story| {
         let terms = terms(s, id).unwrap();
         let limits: Vec<_> = terms.thresholds.iter().map(|(id, own)| format!("{id} {}", own.halt.unwrap())).collect();
         (limits, terms.if_measured.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(said("L1", &s), (words(&["load > 9", "memory > 50", "queue > 7"]), words(&["load"])));
-    assert_eq!(said("L2", &s), (words(&["load > 9", "memory > 95"]), words(&["load", "memory"])));
+    assert_eq!(pinned("L1", &s), (words(&["load > 9", "memory > 50", "queue > 7"]), words(&["load"])));
+    assert_eq!(pinned("L2", &s), (words(&["load > 9", "memory > 95"]), words(&["load", "memory"])));
     let measured = terms(&s, "L1").unwrap().clone().where_measured(|_| false);
     assert_eq!(measured.thresholds.len(), 2, "its own stay whether they are measured or not");
 }

@@ -93,9 +93,9 @@ proptest! {
     #[test]
     fn folding_in_two_parts_is_folding_at_once((start, alone) in stages(), steps in sequences()) {
         let stage = RandomStage::new(start, alone);
-        let (mut states, mut told) = (vec![stage.begin().0], Vec::new());
+        let (mut states, mut written) = (vec![stage.begin().0], Vec::new());
         follow(&stage, &steps, |_, _, step, next| {
-            told.push(step.clone());
+            written.push(step.clone());
             states.push(next.clone());
         });
         let whole = states.last().unwrap();
@@ -103,7 +103,7 @@ proptest! {
             let json = serde_json::to_vec(state).unwrap();
             let thawed: State = serde_json::from_slice(&json).unwrap();
             prop_assert!(thawed == *state, "the state at {} reads back", at);
-            let rest = told[at..].iter().fold(thawed, |state, step| apply(state, step).0);
+            let rest = written[at..].iter().fold(thawed, |state, step| apply(state, step).0);
             prop_assert!(rest == *whole, "cut at {}", at);
         }
     }
@@ -164,10 +164,10 @@ proptest! {
             let (mut next, report) = apply(state.clone(), &stage.step(u32::try_from(number).unwrap() + 1, &[vote]));
             if !report.findings.is_empty() {
                 prop_assert!(report.events.is_empty());
-                let told = (next.tip, next.length);
+                let written = (next.tip, next.length);
                 (next.tip, next.length) = (state.tip, state.length);
                 prop_assert!(next == state, "{:?} {:?}", vote, report.findings);
-                (next.tip, next.length) = told;
+                (next.tip, next.length) = written;
             }
             (state, ()) = (next, world.step(vec![vote]));
         }

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::{
     model::{Groups, Key, ModelAsk, ModelPolicy, ModelState, ONE, PolicyFile, Rule, Says, Shows, USUAL, Waits, World},
     story::{
-        Paper, Rulebook, StepDraft, TARGETS, Voter, freeze, lease, revoke, rulebook, said, seed, sk, ssh, statement,
-        thaw, who,
+        Paper, Rulebook, StepDraft, TARGETS, Voter, freeze, lease, result_of, revoke, rulebook, seed, sk, ssh,
+        statement, thaw, who,
     },
 };
 use crate::{
@@ -447,13 +447,13 @@ struct Run {
     world: World,
     filed: Vec<(Rulebook, PolicyFile)>,
     stop_refs: Vec<(Key, ModelAsk)>,
-    told: Vec<String>,
+    log: Vec<String>,
 }
 
 impl Run {
     fn new(stage: RandomStage) -> Self {
         let (state, world) = stage.begin();
-        Self { stage, state, world, filed: Vec::new(), stop_refs: Vec::new(), told: Vec::new() }
+        Self { stage, state, world, filed: Vec::new(), stop_refs: Vec::new(), log: Vec::new() }
     }
 
     fn round(&mut self, number: u32, round: &RandomStep) -> Result<(), String> {
@@ -487,7 +487,7 @@ impl Run {
         for (key, ask) in &votes {
             draft = draft.vote(holder(*key), self.stage.subject(*ask));
         }
-        self.told.push(format!("{:?} {votes:?} {:?}", round.file, self.stop_refs));
+        self.log.push(format!("{:?} {votes:?} {:?}", round.file, self.stop_refs));
         for (key, ask) in votes.iter().chain(&self.stop_refs) {
             let vote = self.signed(*key, *ask);
             let whole = hypothetical(&self.state, Hypothesis::Signed(std::slice::from_ref(&vote))).1;
@@ -495,7 +495,7 @@ impl Run {
             if alone != whole {
                 return Err(format!("{vote:?}: {alone:?}, with everything at hand {whole:?}"));
             }
-            if vote.statement().action().stops() && stops_something(&self.state, &vote) != said(&whole) {
+            if vote.statement().action().stops() && stops_something(&self.state, &vote) != result_of(&whole) {
                 return Err(format!("{vote:?}: {:?}, folded {whole:?}", stops_something(&self.state, &vote)));
             }
         }
@@ -529,7 +529,7 @@ proptest! {
         let mut run = Run::new(RandomStage::of(start, alone, says));
         for (number, round) in rounds.iter().enumerate() {
             let done = run.round(u32::try_from(number).unwrap() + 1, round);
-            prop_assert_eq!(done, Ok(()), "after {:?}", run.told);
+            prop_assert_eq!(done, Ok(()), "after {:?}", run.log);
         }
     }
 }

@@ -250,7 +250,7 @@ fn the_proposer_does_not_count() {
 #[test]
 fn nobody_counts_where_the_proposer_is_unknown() {
     let (l, rules) = (lease("L1"), rulebook().with(SEPARATE));
-    let told = |signer: Option<u8>, side: &dyn Fn(super::story::StepDraft) -> super::story::StepDraft| {
+    let proposed_by = |signer: Option<u8>, side: &dyn Fn(super::story::StepDraft) -> super::story::StepDraft| {
         let mut s = Story::new(&rules);
         let lost = ssh(seed("user3") + 100);
         s.does(who("user3").key(lost.clone()), revoke(&lost));
@@ -261,23 +261,23 @@ fn nobody_counts_where_the_proposer_is_unknown() {
     let signed = Opened::Ordinary { signer: Some(ssh(seed("cp20")).raw()) };
     let malformed = Opened::Malformed(Refusal::new(Reason::Malformed, "…"));
     for mut s in [
-        told(None, &plain),
-        told(Some(66), &plain),
-        told(Some(seed("user3") + 100), &plain),
-        told(Some(seed("cp20")), &|d| d.ordinary(None)),
-        told(None, &|d| d.ordinary(Some(seed("cp20")))),
-        told(Some(seed("cp20")), &|d| d.ordinary(Some(66))),
-        told(Some(seed("cp20")), &|d| d.commit(signed.clone(), Descent::Foreign)),
-        told(Some(seed("cp20")), &|d| d.commit(malformed.clone(), Descent::Descends)),
+        proposed_by(None, &plain),
+        proposed_by(Some(66), &plain),
+        proposed_by(Some(seed("user3") + 100), &plain),
+        proposed_by(Some(seed("cp20")), &|d| d.ordinary(None)),
+        proposed_by(None, &|d| d.ordinary(Some(seed("cp20")))),
+        proposed_by(Some(seed("cp20")), &|d| d.ordinary(Some(66))),
+        proposed_by(Some(seed("cp20")), &|d| d.commit(signed.clone(), Descent::Foreign)),
+        proposed_by(Some(seed("cp20")), &|d| d.commit(malformed.clone(), Descent::Descends)),
     ] {
         s.refuses("user2", l.cosign(), "proposer").refuses("cp14", l.cosign(), "proposer");
         assert_eq!(s.phase("L1"), Phase::Proposed);
     }
     // The honest twins: a signed commit, a merge with all its commits signed, a carrier beside them.
     for mut s in [
-        told(Some(seed("cp20")), &plain),
-        told(Some(seed("cp20")), &|d| d.ordinary(Some(seed("cp20")))),
-        told(Some(seed("cp20")), &|d| d.vote("user2", freeze(9))),
+        proposed_by(Some(seed("cp20")), &plain),
+        proposed_by(Some(seed("cp20")), &|d| d.ordinary(Some(seed("cp20")))),
+        proposed_by(Some(seed("cp20")), &|d| d.vote("user2", freeze(9))),
     ] {
         s.does("user2", l.cosign()).does("cp14", l.cosign());
         assert_eq!(s.phase("L1"), Phase::Authorized);

@@ -413,7 +413,7 @@ impl Story {
             let whole = hypothetical(&self.state, Hypothesis::Signed(std::slice::from_ref(vote))).1;
             assert_eq!(forecast(&self.state, vote), whole, "{vote:?}");
             if vote.statement().action().stops() {
-                assert_eq!(stops_something(&self.state, vote), said(&whole), "{vote:?}");
+                assert_eq!(stops_something(&self.state, vote), result_of(&whole), "{vote:?}");
             }
         }
     }
@@ -510,7 +510,7 @@ impl Story {
 }
 
 /// Whether the report of one stop says that it stopped something, or why it did not count.
-pub(super) fn said(report: &StepReport) -> Result<bool, Refusal> {
+pub(super) fn result_of(report: &StepReport) -> Result<bool, Refusal> {
     match report.findings.first() {
         Some(finding) => Err(finding.refusal.clone()),
         None => Ok(report.stopped_something()),

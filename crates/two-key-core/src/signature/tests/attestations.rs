@@ -46,8 +46,8 @@ fn honest_attestations_hold_under_the_vendors_certificate() {
     ];
     for (enrolment, words) in cases {
         let attested = checked(&enrolment.file(), &enrolment.made, Issuer::Root(&vendor(), NOW)).unwrap();
-        let said = attested.to_string();
-        assert!(said.contains(words) && said.contains("that you named") && !said.contains("NOT CHECKED"), "{said}");
+        let text = attested.to_string();
+        assert!(text.contains(words) && text.contains("that you named") && !text.contains("NOT CHECKED"), "{text}");
         assert_eq!(attested.label(), "attested: its certificate's issuer was checked");
     }
 }
@@ -57,8 +57,8 @@ fn without_the_vendors_certificate_it_says_that_nothing_of_hardware_is_shown() {
     let selfmade = Enrolment { certificate: VENDOR.of(&secret(3), &secret(3)), signer: secret(3), ..honest() };
     for enrolment in [honest(), selfmade.clone()] {
         let attested = checked(&enrolment.file(), &KEY, Issuer::Anybody).unwrap();
-        let said = attested.to_string();
-        assert!(said.contains("NOT CHECKED") && said.contains("--attestation-root"), "{said}");
+        let text = attested.to_string();
+        assert!(text.contains("NOT CHECKED") && text.contains("--attestation-root"), "{text}");
         assert!(attested.label().contains("not checked"));
     }
     refused(

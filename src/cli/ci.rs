@@ -14,7 +14,7 @@ use super::{
     output, session, terminal,
 };
 use crate::{
-    git::{Conflict, PushedRef, Repository, Side},
+    git::{Conflict, JudgedAt, PushedRef, Repository},
     model::{Oid, Reason, Refusal},
     report::{self, AnnotationForm, MergeMethod, PullRequest, Remark},
 };
@@ -133,14 +133,14 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 /// A pull request, judged as a push.
-struct Judged {
+struct JudgedPull {
     base: Oid,
     head: Oid,
     method: MergeMethod,
     outcome: Box<hook::Judged>,
 }
 
-fn judged(args: &Args, place: &Place) -> Result<Judged, Failure> {
+fn judged(args: &Args, place: &Place) -> Result<JudgedPull, Failure> {
     let repo = place.repository()?;
     let root = hook::root(&repo).map_err(Failure::Undecided)?;
     repo.whole().map_err(|error| Failure::Undecided(if repo.is_shallow() { shallow() } else { error.refusal() }))?;
@@ -151,8 +151,8 @@ fn judged(args: &Args, place: &Place) -> Result<Judged, Failure> {
         How::Merge => (MergeMethod::Merge, merged(&repo, base, head)?),
     };
     let push = [PushedRef { name: branch, old: Some(base), new: Some(new) }];
-    match hook::decide(&repo, &push, root, Side::Client, None) {
-        Outcome::Judged(outcome) => Ok(Judged { base, head, method, outcome }),
+    match hook::decide(&repo, &push, root, JudgedAt::Client, None) {
+        Outcome::Judged(outcome) => Ok(JudgedPull { base, head, method, outcome }),
         Outcome::Undecided(refusal) => Err(Failure::Undecided(refusal)),
     }
 }
@@ -179,7 +179,7 @@ fn merged(repo: &Repository, base: Oid, head: Oid) -> Result<Oid, Failure> {
 }
 
 /// Says the verdict in every form that is asked for.
-fn print_verdict(args: &Args, annotate: Annotate, place: &Place, judged: &Judged) -> Result<(), Failure> {
+fn print_verdict(args: &Args, annotate: Annotate, place: &Place, judged: &JudgedPull) -> Result<(), Failure> {
     let hook::Judged { push, verdict } = &*judged.outcome;
     let pull = PullRequest { base: judged.base, head: judged.head, method: judged.method, push, verdict };
     let view = report::pull_view(&pull);

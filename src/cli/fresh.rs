@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a reading verb shows.
 #[derive(Debug, clap::Args)]
-pub struct Source {
+pub struct ReadSource {
     /// Show what this remote has, whatever is here [default: the branch's upstream, else the only remote]
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     remote: Option<String>,
@@ -30,7 +30,7 @@ pub struct Source {
     offline: bool,
 }
 
-impl Source {
+impl ReadSource {
     /// The remote that was named.
     pub fn named(&self) -> Option<&str> {
         self.remote.as_deref().filter(|name| !name.is_empty())

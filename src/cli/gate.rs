@@ -110,14 +110,14 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 /// What is judged: a lease's tier, and by what.
-struct Subject {
+struct JudgedTier {
     session: Session,
     terms: PinnedTerms,
     lease: LeaseId,
     tier: usize,
 }
 
-impl Subject {
+impl JudgedTier {
     fn open(args: &Args, place: &Place, handle: &str, sources: &Sources) -> Result<Self, Failure> {
         let session = Session::open(place, &Which::of(args.remote))?;
         session.must_be_pinned("so nobody knows whose gates the policy names")?;
@@ -182,7 +182,7 @@ fn now() -> Timestamp {
 
 /// One look, going on from the last.
 fn look(args: &Args, place: &Place, handle: &str, sources: &Sources) -> Result<(Session, GateView), Failure> {
-    let subject = Subject::open(args, place, handle, sources)?;
+    let subject = JudgedTier::open(args, place, handle, sources)?;
     let started = args.since.map_or_else(|| subject.attested(), Ok)?;
     let context = subject.context(started)?;
     let path = subject.session.repo.common_dir().join("two-key/gates").join(format!("{}.json", subject.lease));
@@ -220,7 +220,7 @@ fn replay(
     sources: &Sources,
     (from, to): (Timestamp, Timestamp),
 ) -> Result<(), Failure> {
-    let subject = Subject::open(args, place, handle, sources)?;
+    let subject = JudgedTier::open(args, place, handle, sources)?;
     let context = subject.context(from)?;
     let mut watch = Watch::default();
     let times = gate::slot_times(&subject.terms, &context, to);

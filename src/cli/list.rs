@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 
 use super::{
     Failure, Format, Place,
-    fresh::Source,
+    fresh::ReadSource,
     notify, pager,
     session::{Root, Session, Which},
     terminal, watch,
@@ -33,7 +33,7 @@ use crate::{
     git two-key list --format json | jq '.leases[] | select(.awaits.agents > 0) | .lease'")]
 pub struct Args {
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
     /// Keep looking: a live tree by target, drawn again whenever something has changed
     #[arg(long, conflicts_with_all = ["format", "short"])]
     watch: bool,

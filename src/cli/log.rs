@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{
     Failure, Format, Place,
-    fresh::Source,
+    fresh::ReadSource,
     pager,
     session::{Root, Session},
     subject, terminal, turn,
@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
     /// How to print; json and in-toto print one object a line
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Form,

@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Place,
-    fresh::Source,
+    fresh::ReadSource,
     output,
     session::{Root, Session, Which},
     terminal, turn, watch,
@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long)]
     refresh: bool,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
 }
 
 /// Writes the page.

@@ -33,7 +33,7 @@ const OTHER_PATHSPECS: [&str; 3] = ["GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS"
 
 /// What a child said and how it ended.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) struct GitOutput {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
@@ -143,7 +143,7 @@ impl Program {
     }
 
     /// Runs the child to its end, whatever that is.
-    pub(crate) fn output(self) -> Result<Output, GitError> {
+    pub(crate) fn output(self) -> Result<GitOutput, GitError> {
         self.started()?.output()
     }
 
@@ -228,10 +228,10 @@ pub(crate) struct Started {
 
 impl Started {
     /// What the child said, once it has ended.
-    pub(crate) fn output(self) -> Result<Output, GitError> {
+    pub(crate) fn output(self) -> Result<GitOutput, GitError> {
         let ended = self.running.finish().map_err(|failure| failed(self.line, failure))?;
         let stderr = String::from_utf8_lossy(&ended.stderr).trim_end().to_owned();
-        Ok(Output { status: ended.status, stdout: ended.stdout, stderr })
+        Ok(GitOutput { status: ended.status, stdout: ended.stdout, stderr })
     }
 }
 
@@ -267,7 +267,7 @@ impl Complaints {
 }
 
 /// What a failed child said, or how it ended if it said nothing.
-fn complaint(output: &Output) -> String {
+fn complaint(output: &GitOutput) -> String {
     if output.stderr.is_empty() { output.status.to_string() } else { output.stderr.clone() }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::{Base, GitError, Kind, Objects, Repository, Side, checkpoint::Checkpoint};
+use super::{Base, GitError, JudgedAt, Kind, Objects, Repository, checkpoint::Checkpoint};
 use crate::{
     admission::NewStep,
     ledger::{self, Missed, State, Step, StepReport},
@@ -21,7 +21,7 @@ const MAX_HELD: usize = 64 << 20;
 /// What is remembered on a side.
 pub(super) struct Memory {
     pub(super) root: Oid,
-    pub(super) side: Side,
+    pub(super) side: JudgedAt,
     checkpoint: Option<Checkpoint>,
 }
 
@@ -55,10 +55,10 @@ impl Stuck {
 
 impl Memory {
     /// What is remembered of a root's ledger.
-    pub(super) fn of(repository: &Repository, root: Oid, side: Side) -> Self {
+    pub(super) fn of(repository: &Repository, root: Oid, side: JudgedAt) -> Self {
         let checkpoint = match side {
-            Side::Server => Checkpoint::open(repository, root),
-            Side::Client => None,
+            JudgedAt::Server => Checkpoint::open(repository, root),
+            JudgedAt::Client => None,
         };
         Self { root, side, checkpoint }
     }
@@ -120,7 +120,7 @@ impl Repository {
 
     fn remember(&self, memory: &Memory, from: Option<&Checkpoint>, state: &State) {
         let length = from.map_or(0, Checkpoint::length);
-        if memory.side == Side::Server && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
+        if memory.side == JudgedAt::Server && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
             // It only saves time; a folder that cannot be written to costs some.
             let _ = Checkpoint::save(from, self, state);
         }

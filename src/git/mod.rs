@@ -58,7 +58,7 @@ pub use notes::Note;
 pub use object::{Kind, Object};
 pub use objects::Objects;
 pub(crate) use objects::linked;
-pub use push::{PushedRef, Side};
+pub use push::{JudgedAt, PushedRef};
 pub use refs::RefUpdate;
 pub use remote::{PrePush, PushOptions, PushOutcome};
 pub use repository::Repository;

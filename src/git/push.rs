@@ -42,7 +42,7 @@ pub struct PushedRef {
 
 /// Where a push is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum JudgedAt {
     /// Where it arrives: refs have to be where the push says that they are, and a checkpoint is kept.
     Server,
     /// Where it comes from: what the server's refs are is known by hearsay, and nothing is kept.
@@ -99,7 +99,7 @@ impl Repository {
         refs: &[PushedRef],
         options: &[String],
         root: Oid,
-        side: Side,
+        side: JudgedAt,
         needed: &Missed,
     ) -> Result<Push, Refusal> {
         self.whole()?;
@@ -186,15 +186,15 @@ impl Repository {
         &self,
         names: &[String],
         branch: &str,
-        side: Side,
+        side: JudgedAt,
         early: &EarlyRefs,
     ) -> Result<HashMap<String, Option<Oid>>, GitError> {
         let governed = |name: &&String| {
             !matches!(place(name, branch), RefMeaning::Branch | RefMeaning::Foreign | RefMeaning::Other)
         };
         let governed: Vec<&str> = match side {
-            Side::Server => names.iter().filter(governed).map(String::as_str).collect(),
-            Side::Client => Vec::new(),
+            JudgedAt::Server => names.iter().filter(governed).map(String::as_str).collect(),
+            JudgedAt::Client => Vec::new(),
         };
         let (known, asked): (Vec<&str>, Vec<&str>) = governed.into_iter().partition(|name| early.knows(name));
         let mut here: HashMap<String, Option<Oid>> =
@@ -311,7 +311,7 @@ impl Repository {
         early: &EarlyRefs,
     ) -> Result<(Option<Oid>, Option<State>), Refusal> {
         let at = |old: Option<Oid>| Ok((old, old.map(|old| self.known_at(memory, old, needed)).transpose()?));
-        if let (Side::Client, Some(moved)) = (memory.side, moved) {
+        if let (JudgedAt::Client, Some(moved)) = (memory.side, moved) {
             return at(moved.old);
         }
         // By its exact name: objects are found by names that are only like it, too.

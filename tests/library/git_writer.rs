@@ -15,7 +15,7 @@ use std::{
 use git_two_key::{
     admission::RefFacts,
     git::{
-        Conflict, GitError, NewCommit, PushOptions, PushedRef, RefUpdate, Repository, Side, SignWith, SigningKey,
+        Conflict, GitError, JudgedAt, NewCommit, PushOptions, PushedRef, RefUpdate, Repository, SignWith, SigningKey,
         mirrored,
     },
     ledger::{Missed, Phase, Transition},
@@ -700,7 +700,7 @@ fn an_object_that_is_pushed_under_many_names_is_read_once() {
         at("notes/two-key/stranger", tip),
         at("notes/two-key/user1", tip),
     ];
-    let push = repository.gather(&pushed, &[], root, Side::Client, &Missed::default()).unwrap();
+    let push = repository.gather(&pushed, &[], root, JudgedAt::Client, &Missed::default()).unwrap();
     let facts: Vec<_> = push.updates.iter().map(|update| &update.facts).collect();
     assert!(Arc::ptr_eq(facts[0], facts[1]) && !Arc::ptr_eq(facts[1], facts[2]));
     assert!(matches!(**facts[3], RefFacts::Stop(None)), "its name refuses it unread");

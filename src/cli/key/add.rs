@@ -11,7 +11,7 @@ use super::{
         terminal::say,
         turn::{self, To},
     },
-    propose::{Signed, propose},
+    propose::{ProposalSigner, propose},
 };
 use crate::{
     model::{
@@ -61,7 +61,7 @@ pub struct Args {
 /// Proposes the policy.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let session = turn::proposing(place, &args.to, turn::Local::Moved)?;
-    let signed = Signed { key: args.key.as_deref(), to: &args.to };
+    let signed = ProposalSigner { key: args.key.as_deref(), to: &args.to };
     let name = super::principal(&args.name)?;
     let role = role(args, &session, &name)?;
     let key = turn::keys::public_key(place, &args.pubkey)?;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Who signs a proposal, and where it goes.
-pub struct Signed<'a> {
+pub struct ProposalSigner<'a> {
     /// The key that signs it, if one was named.
     pub key: Option<&'a str>,
     /// Whether and where to push it.
@@ -30,7 +30,7 @@ pub struct Signed<'a> {
 pub fn propose(
     place: &Place,
     mut session: Session,
-    by: &Signed<'_>,
+    by: &ProposalSigner<'_>,
     what: &str,
     change: &Amendment,
 ) -> Result<(), Failure> {

@@ -24,14 +24,14 @@ use crate::{
 
 /// A stop that was signed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
+pub struct SignedStop {
     /// What it stops; none for a freeze.
     pub lease: Option<LeaseId>,
     /// Its commit.
     pub commit: Oid,
 }
 
-impl Signed {
+impl SignedStop {
     /// Its name in the outbox.
     pub fn name(&self) -> String {
         refs::of_stop(refs::SIGNED_STOPS, self.lease.as_ref(), self.commit)
@@ -121,13 +121,13 @@ impl Undelivered {
 }
 
 /// All stops in the outbox.
-fn signed(repo: &Repository) -> Result<Vec<Signed>, GitError> {
+fn signed(repo: &Repository) -> Result<Vec<SignedStop>, GitError> {
     let outbox = repo.refs(&[refs::space(refs::SIGNED_STOPS)])?;
-    Ok(outbox.into_iter().filter_map(|(name, id)| Signed::of(&name, id)).collect())
+    Ok(outbox.into_iter().filter_map(|(name, id)| SignedStop::of(&name, id)).collect())
 }
 
 /// The stops that were signed here and that no remote is known to have.
-pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
+pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<SignedStop>, GitError> {
     let mut waiting = waiting(repo, branch)?;
     if !waiting.is_empty() {
         for (name, _) in repo.refs(&["refs/remotes", refs::space(refs::MIRROR)])? {
@@ -139,7 +139,7 @@ pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitEr
 }
 
 /// The stops that were signed here and that no remote's branch has.
-fn waiting(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
+fn waiting(repo: &Repository, branch: &str) -> Result<Vec<SignedStop>, GitError> {
     let mut signed = signed(repo)?;
     if signed.is_empty() {
         return Ok(signed);
@@ -220,12 +220,12 @@ pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<Vec<Unde
 }
 
 /// A stop in words.
-fn described(stop: &Signed) -> String {
+fn described(stop: &SignedStop) -> String {
     let about = stop.lease.as_ref().map_or_else(|| "a freeze".to_owned(), |lease| format!("a stop of {lease}"));
     format!("{about} ({})", stop.commit.short())
 }
 
-impl Signed {
+impl SignedStop {
     /// What to know of one that no remote is known to have.
     pub fn warning(&self) -> String {
         format!("{} was signed here, and no remote is known to have it", described(self))

@@ -20,7 +20,7 @@ type Observed = (BTreeMap<LeaseId, LeaseObservation>, BTreeMap<TargetId, SeenTar
 impl Session {
     /// What appliers attest of each lease and of each target. A target on which another lease is seen has none of this one's weight.
     pub(super) fn observed(&self) -> Result<Observed, Failure> {
-        let (mut observed, mut targets) = (BTreeMap::new(), BTreeMap::new());
+        let (mut leases, mut targets) = (BTreeMap::new(), BTreeMap::new());
         for found in records::read(&self.repo, &self.state)?.found {
             let record = &found.record;
             let observed = observation(found.applier.clone(), record.clone());
@@ -29,14 +29,13 @@ impl Session {
             targets.insert(found.target.clone(), SeenTarget { lease, there, observed });
             if let Some(other) = record.observed_lease.clone().filter(|other| *other != record.lease) {
                 let (weight, seen) = (record.observed_bp, Some(record.seen_at.as_second()));
-                observed
-                    .insert(other, LeaseObservation { weight, seen, ..LeaseObservation::of(found.applier.clone()) });
+                leases.insert(other, LeaseObservation { weight, seen, ..LeaseObservation::of(found.applier.clone()) });
             }
-            observed.insert(record.lease.clone(), observation(found.applier, found.record));
+            leases.insert(record.lease.clone(), observation(found.applier, found.record));
         }
         // A ledger may have a million steps, and no applier.
         if !records::are_any(&self.repo, &self.state)? {
-            return Ok((observed, targets));
+            return Ok((leases, targets));
         }
         let then = records::last_about(&self.repo, &self.state, &self.sought(&observed), &self.past())?;
         for (lease, found) in then {
@@ -44,12 +43,12 @@ impl Session {
             let now = observed.remove(&lease);
             let key_standing = found.former.map(str::to_owned);
             let then = LeaseObservation { key_standing, ..observation(found.applier, found.record) };
-            observed.insert(
+            leases.insert(
                 lease,
                 now.map_or(then.clone(), |now| LeaseObservation { weight: now.weight, seen: now.seen, ..then }),
             );
         }
-        Ok((observed, targets))
+        Ok((leases, targets))
     }
 
     /// The keys that appliers had once.

@@ -110,7 +110,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     say(&format!(
         "Cloned into {}. Verified: {} steps from the root {root} of repository {}, which names these keys:\n\n{}",
         folder.display(),
-        session.reports.len(),
+        session.past.len(),
         session.state.policy().get().repository,
         report::keys_text(&report::keys(&founded))
     ));

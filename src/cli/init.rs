@@ -17,7 +17,7 @@ use crate::{
         PrincipalId, Reason, Refusal, RepositoryId, TargetId, lease,
         policy::{
             self, AllAtOnce, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule,
-            Rules, SeparateProposer, Target, TargetRules, USUAL_FALSE_ALARMS,
+            Rules, SeparateProposer, Target, TargetRules, USUAL_FALSE_ALARMS, USUAL_KEEP,
         },
         refs,
     },
@@ -221,6 +221,7 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         start_up_to: 10,
         delegable_up_to: 0,
         windows: Vec::new(),
+        keep: USUAL_KEEP,
         targets: args.target.iter().map(|text| target(text)).collect::<Result<_, _>>()?,
         false_alarms: USUAL_FALSE_ALARMS,
         gates: BTreeMap::new(),

@@ -16,8 +16,7 @@ fn file(repo: &Repository) -> PathBuf {
     repo.common_dir().join("two-key/allowed_signers")
 }
 
-/// What the file should say, where Git reads it here and it lacks what changed since it was written. By a session that was
-/// folded whole.
+/// What the file should say, where Git reads it here and it lacks what changed since it was written.
 pub(super) fn stale(session: &Session) -> Result<Option<String>, Failure> {
     let file = file(&session.repo);
     if session.repo.config(SETTING)?.is_none_or(|named| Path::new(&named) != file) {
@@ -27,9 +26,9 @@ pub(super) fn stale(session: &Session) -> Result<Option<String>, Failure> {
     Ok(Some(text).filter(|text| fs::read_to_string(&file).ok().as_ref() != Some(text)))
 }
 
-/// Every key that ever was in force, with its validity, by a session that was folded whole.
+/// Every key that ever was in force, with its validity.
 pub(super) fn text(session: &Session) -> String {
-    report::allowed_signers(&session.state, &session.reports) + "\n"
+    report::allowed_signers(&session.state, &session.past.all()) + "\n"
 }
 
 /// Writes the file, and has Git read it.

@@ -190,6 +190,8 @@ impl Stop {
 /// What a person should see before saying yes.
 fn before_saying_yes(session: &Session, statement: &Statement) -> Result<String, Failure> {
     let Some(lease) = statement.lease() else { return Ok(String::new()) };
-    let view = report::lease_view(&session.state, &session.reports, &session.beside()?, lease);
+    let leases = [lease.clone()].into();
+    let (reports, beside) = (session.past.about(&leases), session.beside_with_tags(&leases)?);
+    let view = report::lease_view(&session.state, &reports, &beside, lease);
     Ok(report::lease_text(&view) + "\n" + &evidence::shown(session, statement)?)
 }

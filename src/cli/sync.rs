@@ -60,7 +60,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         return all_delivered(&undelivered, &remote);
     }
     let consent = if args.yes { Consent::Given } else { Consent::Asked };
-    let before = turn::fold(&session.repo, session.root.commit(), theirs)?;
+    let before = turn::state_at(&session.repo, &session.memory, theirs)?;
     match turn::publish(&mut session, &remote, consent) {
         Ok(()) => {
             for line in effect::changes(&before, &session.state) {

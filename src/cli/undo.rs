@@ -8,7 +8,7 @@ use super::{
     turn::{self, outbox, tags},
 };
 use crate::{
-    git::{RefUpdate, Repository, mirrored},
+    git::{Memory, RefUpdate, Repository, mirrored},
     model::{Oid, Reason, refs},
     report,
     signature::Opened,
@@ -50,7 +50,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         turn::advance(&repo, &RefUpdate { name: branch, old: Some(local), new: theirs }, "two-key: undo")?;
     }
     if let Some(root) = repo.pinned_root()? {
-        let state = turn::fold(&repo, root, theirs)?;
+        let state = turn::state_at(&repo, &Memory::of(&repo, root), theirs)?;
         for tag in tags::false_tags(&repo, &state, Some(theirs))? {
             repo.delete_ref(&tag.name, tag.id)?;
         }

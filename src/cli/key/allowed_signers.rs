@@ -32,6 +32,6 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     for remark in &session.remarks {
         terminal::remark(remark);
     }
-    terminal::say(&report::allowed_signers(&session.state, &session.reports));
+    terminal::say(&report::allowed_signers(&session.state, &session.past.all()));
     Ok(())
 }

@@ -4,8 +4,9 @@
 //! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
 
 use super::{
-    Delivery, Flags, Signer, advance, carrier, effect, fold, fold_on, forward,
+    Delivery, Flags, Signer, advance, carrier, effect, fold_on, forward,
     push::{TRIES, merge, not_on_main, say_pushed, words_of},
+    state_at,
     stops::{Signed, deliver},
     tags,
 };
@@ -352,8 +353,9 @@ impl Site {
     /// Tags what the stop put in force; the tags' names.
     fn tag(&self, commit: Oid, who: &str) -> Result<Vec<String>, Failure> {
         let Known::Ledger(session) = &self.known else { return Ok(Vec::new()) };
-        let updates = tags::updates(&self.repo, &session.state, commit, who, |_| false)?;
-        Ok(tags::put(&self.repo, &updates, "two-key: stop"))
+        let report = session.past.fresh().iter().find(|report| report.commit == commit);
+        let updates = report.map(|report| tags::updates(&self.repo, &session.state, report, who, |_| false));
+        Ok(tags::put(&self.repo, &updates.transpose()?.unwrap_or_default(), "two-key: stop"))
     }
 
     fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
@@ -438,7 +440,7 @@ impl Site {
         let merged = merge(&self.repo, theirs, made.stop.commit, tree, made.about)?;
         if let Known::Ledger(session) = &mut self.known {
             let root = session.root.commit();
-            let state: State = fold(&session.repo, root, theirs).map_err(undecided)?;
+            let state: State = state_at(&session.repo, &session.memory, theirs).map_err(undecided)?;
             let (state, reports) = fold_on(&session.repo, root, state, merged)?;
             refuse_findings(&reports, made.stop.commit)?;
             session.move_to(merged, state, reports);

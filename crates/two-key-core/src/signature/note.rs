@@ -95,6 +95,11 @@ impl UncheckedEntry<'_> {
         Some((statement, self.key(file)?))
     }
 
+    /// What is said to be signed, by whatever key.
+    pub fn statement(&self) -> Option<&Statement> {
+        self.read.as_ref().ok().map(|(statement, _)| statement)
+    }
+
     /// Whose notes it is in.
     pub fn claims(&self) -> &PrincipalId {
         self.claims

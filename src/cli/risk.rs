@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 
 use crate::{
+    changes,
     follower::records,
     git::{GitError, Repository},
     model::{Oid, Reason, Refusal, TargetId, lease::Lease},
@@ -218,7 +219,7 @@ fn assess(
     let from = if nothing { None } else { Some(commit(&repository, from)?) };
     let to = commit(&repository, to)?;
     let facts = terminal::patiently("comparing with earlier changes", || {
-        repository.facts(from, to, last, circumstances.seen())
+        changes::facts(&repository, from, to, last, circumstances.seen())
     });
     Ok(risk::assess(&facts.map_err(elsewhere)?, circumstances))
 }

@@ -10,12 +10,12 @@ use std::{
 use crate::{
     agent::refusal,
     follower::records,
-    gate::{Evidence, Subject},
+    gate::{Evidence, MeasuredVersion},
     git::{Base, GitError, Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Group, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
-    report::{Beside, Happened, RefusalReason, RefusalView},
+    report::{Beside, ObservedEvent, RefusalReason, RefusalView},
     signature::Cosignature,
 };
 
@@ -255,11 +255,11 @@ impl Session {
         // What is there of appliers that have recorded nothing is nothing.
         let reports = if records::are_there(&self.repo, &self.state)? { self.past.all() } else { Vec::new() };
         let past = self.former(&reports);
-        let named = |happened: records::Happened| {
+        let named = |happened: records::SignedEvent| {
             let now = policy.keys().find(|(_, _, key)| key.raw() == happened.key);
             let key = now.map(|(_, _, key)| key.fingerprint()).or_else(|| past.fingerprint(happened.key))?;
             let event = happened.event;
-            Some(Happened {
+            Some(ObservedEvent {
                 event: event.event,
                 seen: event.at.as_second(),
                 applier: happened.applier,
@@ -297,7 +297,7 @@ impl Session {
                 let Some(bytes) = objects.blob_if_held(blob)? else { continue };
                 let Ok(evidence) = Evidence::read(&bytes, digest) else { continue };
                 // What was seen of a version that was restored says nothing of a tier.
-                if evidence.context.subject == Subject::Stable {
+                if evidence.context.subject == MeasuredVersion::Stable {
                     continue;
                 }
                 let tiers = found.entry(evidence.context.lease.clone()).or_default();

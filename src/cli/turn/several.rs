@@ -7,7 +7,7 @@ use super::{
     Ask, Carried, Flags, Signer, effect,
     forward::{self, Made},
     now,
-    push::{Consent, Fresh, Moves, Push, Turned},
+    push::{BranchPush, Consent, Fresh, Moves, Turned},
     stops,
 };
 use crate::{
@@ -289,7 +289,7 @@ fn make(
     let consent = if flags.yes { Consent::Given } else { Consent::Asked };
     let (who, ours, options) = (signer.principal.as_str(), session.tip, ask.options.clone());
     let fresh = Some(Fresh { turned, commits, before, tags });
-    Push { session, remote, about: &about, who, options, ours, moves: Moves::ByMerge, fresh, consent }.run()
+    BranchPush { session, remote, about: &about, who, options, ours, moves: Moves::ByMerge, fresh, consent }.run()
 }
 
 fn say_half_done(session: &Session, signed: usize, remote: Option<&str>) {

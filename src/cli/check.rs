@@ -47,10 +47,10 @@ pub struct Args {
     /// An applier's configuration: leases are then held to the weights that its targets can reach
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Requests a second, of both versions together: what harm a lease's comparisons can show is told for it
+    /// Total requests per second; says how small a regression the gates can detect
     #[arg(long, value_name = "PER-SECOND", value_parser = positive)]
     traffic: Option<f64>,
-    /// How many percent of the requests are bad anyway (by default 0.5)
+    /// Baseline error rate in percent [default: 0.5]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     bad: Option<f64>,
     /// How to print

@@ -37,7 +37,7 @@ const APPLIER_TOLERANCE: i64 = 15 * 60;
     Exit codes: 0 nothing is wrong; 1 something is."
 )]
 pub struct Args {
-    /// Have the appliers and agents of this clone believe the clock as it is now; end them first
+    /// Accept this machine's clock as correct again, for the appliers and agents of this clone; stop them first
     #[arg(long)]
     believe_clock: bool,
     /// Fix what can be fixed without touching anything that was signed: settings, the client's hook, false tags

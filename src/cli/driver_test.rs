@@ -31,7 +31,7 @@ const LEASE: &str = "LEASE-driver-test";
 /// How long one call of a program may take.
 const PATIENCE: Span = Span::seconds(30);
 
-/// Try whether a driver does what every driver must
+/// Test a driver against what every driver must do
 ///
 /// Runs the conformance kit: observe, snapshot, garbage, apply, double apply, drift, being killed in the middle, lies about
 /// success, slowness, restore. It MOVES WEIGHTS: to 5 %, 25 % and 0 %, and puts back what was there. Try it where nobody is

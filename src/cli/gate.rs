@@ -61,7 +61,7 @@ pub struct Args {
     /// Keep looking, and print again whenever something has changed
     #[arg(long, conflicts_with_all = ["format", "replay", "evidence"])]
     watch: bool,
-    /// Go through the slots of a past time, as if the tier had begun at its beginning (RFC 3339)
+    /// Replay a past period, as if the tier had started at its beginning: FROM..TO, RFC 3339
     #[arg(long, value_name = "FROM..TO", conflicts_with = "evidence", value_parser = range)]
     replay: Option<(Timestamp, Timestamp)>,
     /// Judge again the evidence that a commit names: one that carries a statement, or an applier's

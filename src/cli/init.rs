@@ -45,10 +45,10 @@ pub struct Args {
     /// A person and a key; again for more people or more keys
     #[arg(long, value_name = "NAME=PUBKEY")]
     human: Vec<String>,
-    /// An automaton and a key
+    /// An agent and its public key; again for more
     #[arg(long, value_name = "NAME=PUBKEY")]
     agent: Vec<String>,
-    /// A reconciler and a key; it counts for no rule and may stop its own targets
+    /// An applier and its public key; it can stop its own targets and authorizes nothing
     #[arg(long, value_name = "NAME=PUBKEY")]
     applier: Vec<String>,
     /// Something that can be rolled out to, its driver (file, exec, haproxy, nginx or git) and its applier

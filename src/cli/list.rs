@@ -16,7 +16,7 @@ use crate::{
     report::{self, Awaits, Found, ListDepth, ListFilter, ListView},
 };
 
-/// List leases: whose keys, what is wanted, seen and awaited
+/// List leases: who signed, the weights, what each waits for
 ///
 /// Prints what is open and, of each target, the lease that ended last: a line a lease, oldest first: its state and tier, how many of the keys that authorize it have been turned, the
 /// weight that the ledger wants, the weight that an applier has observed (`-` where none has recorded any), and what it
@@ -40,7 +40,7 @@ pub struct Args {
     /// One short line for a prompt; empty where nothing is open
     #[arg(long, conflicts_with_all = ["format", "mine"])]
     short: bool,
-    /// Only what awaits a key that you could turn, a proposed policy too: yours is the key that Git signs with here
+    /// Only leases and policies that wait for your signature; your key is `two-key.key` or `user.signingkey`
     #[arg(long)]
     mine: bool,
     /// Run this program for each lease, or policy, that begins to await your key, with the lease (or `policy`) and what it

@@ -47,7 +47,7 @@ pub struct Args {
     /// Only from then on: a length of time before now (90m, 7d), a day (2025-10-27, UTC) or a time in RFC 3339
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Only what this principal's key had a part in, or is claimed to have had; and what became of the key
+    /// Only events that this principal signed or is named in, and changes to its keys
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
     #[command(flatten)]

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Say why an agent does not turn its key for a lease
+/// Record why an agent refuses to sign for a lease
 ///
 /// Commits a signed refusal, refusals/<LEASE>/<agent>.json, which list and show tell people of as long as the lease awaits an agent.
 /// It is what the program of an agent says instead of signing; nothing is stopped by it.

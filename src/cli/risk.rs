@@ -18,7 +18,7 @@ use super::{
     terminal,
 };
 
-/// Say how large a change is beside earlier ones
+/// Estimate how large a change is beside earlier ones
 ///
 /// The score is a percentile, 0 to 100: of the change's size and spread (lines times files) among the last 200 ranges of as many
 /// commits of its own repository. It describes and forecasts nothing. Beside it, never blended into it, stand factors: reverts and

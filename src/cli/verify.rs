@@ -28,7 +28,7 @@ pub struct Args {
     /// The lease: its id, its intent or its target
     #[arg(conflicts_with_all = ["range", "all"])]
     lease: Option<String>,
-    /// Speak of the steps after A up to B only; either may be left out
+    /// Report only the steps after A, up to B; either may be left out
     #[arg(long, value_name = "A..B", conflicts_with = "all")]
     range: Option<String>,
     /// Speak of everything from the root on (the default without LEASE)

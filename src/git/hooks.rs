@@ -86,7 +86,7 @@ impl Repository {
                 folder.display()
             );
             return Err(Refusal::new(Reason::Ambiguous, message).hint(format!(
-                "give it hooks of its own, with `git config core.hooksPath {}`, and call there whatever hooks it had",
+                "give it hooks of its own with `git config core.hooksPath {}`, then run this again; call the old hooks from there",
                 self.common_dir().join("hooks").display()
             )));
         }

@@ -298,7 +298,7 @@ fn words(target: &TargetStatus, now: Timestamp, style: Style) -> Vec<String> {
 /// What is served, what is wanted where that is another, and why.
 fn served_words(target: &TargetStatus, style: Style) -> String {
     let Some(wanted) = &target.wanted else {
-        return "nothing was ever started there".to_owned();
+        return "nothing has been rolled out yet".to_owned();
     };
     let seen = target.served.as_ref().map(|served| {
         let weight = served.weight.map_or("an unknown weight".to_owned(), |weight| format!("{weight} %"));

@@ -271,7 +271,7 @@ fn a_step_that_brings_too_many_bytes_brings_none() {
         let scratch = Scratch::new();
         scratch.write("leases/A.yaml", "a\n");
         let root = scratch.commit("root");
-        for (at, size) in [64 << 10, 64 << 10, 64 << 10, 32 << 10, (32 << 10) + more].into_iter().enumerate() {
+        for (at, size) in [16 << 10, 16 << 10, 16 << 10, 8 << 10, (8 << 10) + more].into_iter().enumerate() {
             scratch.write(&format!("leases/L{at}.yaml"), &"x".repeat(size));
         }
         // Nobody reads it, so it counts for nothing.

@@ -266,7 +266,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     ("the remote is frozen on an old tip", &["broken::the_remote_is_frozen_on_an_old_tip"]),
     (
-        "the wall clock is 5 minutes off what the monotonic one counted since it was last believed",
+        "the wall clock has jumped by 5 minutes or more, compared with the monotonic clock",
         &["broken::the_wall_clock_disagrees_with_the_monotonic_one"],
     ),
     (
@@ -320,7 +320,7 @@ const BROKEN: &[(&str, &[&str])] = &[
         &["haproxy_odd::a_split_that_weights_do_not_tell_any_more_is_unknown_and_a_stop_is_carried_out"],
     ),
     (
-        "all stable servers are down, so the candidate has more than it was given",
+        "all stable servers are down, so the candidate gets more traffic than its weight",
         &[
             "haproxy_odd::where_all_that_is_stable_is_down_the_candidate_has_more_than_was_given_to_it_and_that_is_told_once",
         ],

@@ -285,7 +285,7 @@ fn the_status_says_what_is_waited_for_and_who_can_do_it() {
     world.carry("cp14", &message);
     assert!(world.two_key(&["status"]).exits(0).out.starts_with("frozen: nothing goes forward"));
     let empty = World::founded();
-    empty.two_key(&["status"]).exits(0).says("checkout-prod  nothing was ever started there");
+    empty.two_key(&["status"]).exits(0).says("checkout-prod  nothing has been rolled out yet");
     loosened().two_key(&["status"]).exits(0).says("policy 2 is proposed");
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{Fingerprint, PublicKey, Reason, Refusal, policy::Amendment};
 
-/// Propose a policy in which a principal has one key less, or is gone
+/// Propose a policy without one of a principal's keys, or the principal
 ///
 /// Writes and commits the next policy version as a proposal, and says what it changes. Until it is in force the key
 /// counts; a key that is lost or stolen is better revoked at once: git two-key key revoke.

@@ -17,7 +17,7 @@ pub fn words(before: &State, after: &State, statement: &Statement) -> String {
         Subject::Freeze { .. } if before.frozen().is_some() => "the repository is frozen already".to_owned(),
         Subject::Freeze { .. } => "nothing goes forward in this repository until two keys end the freeze".to_owned(),
         Subject::Thaw { .. } if after.frozen().is_none() => "the freeze ends".to_owned(),
-        Subject::Thaw { .. } => "the freeze stays until the promote rule has its other keys too".to_owned(),
+        Subject::Thaw { .. } => "still frozen: a thaw needs the same keys as a promotion".to_owned(),
     }
 }
 

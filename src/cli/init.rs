@@ -37,9 +37,9 @@ const ATTRIBUTES: &str = "/.two-key/** -text\n/leases/** -text\n";
 /// they trust. An empty folder becomes a repository first. PUBKEY is a .pub file, or the key itself.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key init --human user1=$HOME/.ssh/id_ed25519.pub --agent cp14=cp14.pub\n  \
-    git two-key init --human 'user1=ssh-ed25519 AAAA…' --human user2=user2.pub --agent cp14=cp14.pub \\\n    \
-    --applier edge1=edge1.pub --target checkout-prod=haproxy:edge1")]
+    git two-key init --human user1=user1.pub --agent cp14=cp14.pub\n  \
+    git two-key init --human 'user1=ssh-ed25519 AAAA…' --human user2=user2.pub \\\n    \
+    --agent cp14=cp14.pub --applier edge1=edge1.pub --target checkout-prod=haproxy:edge1")]
 pub struct Args {
     /// A person and a key; again for more people or more keys
     #[arg(long, value_name = "NAME=PUBKEY")]

@@ -104,6 +104,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     for (refspec, _) in refspecs(ORIGIN) {
         repo.add_config(&format!("remote.{ORIGIN}.fetch"), &format!("+{refspec}"))?;
     }
+    turn::say_left_out(repo.fill_worktree()?);
     mend::hook_if_free(repo);
     signers(repo, &session)?;
     say(&format!(

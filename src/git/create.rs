@@ -21,9 +21,18 @@ impl Repository {
         Self::open(path)
     }
 
-    /// Clones a repository as people do, into a folder by the name that is given from another; Git may ask at the terminal.
+    /// Clones a repository as people do, into a folder by the name that is given from another; Git may ask at the terminal. The
+    /// worktree is empty until [`Self::fill_worktree`].
     pub fn clone_for_people(from: &Path, url: &str, name: &Path, remote: &str) -> Result<Self, GitError> {
-        let program = Program::git(false).arg("-C").arg(from).args(["clone", "--quiet", "--origin", remote, "--", url]);
+        let program = Program::git(false).arg("-C").arg(from).args([
+            "clone",
+            "--quiet",
+            "--no-checkout",
+            "--origin",
+            remote,
+            "--",
+            url,
+        ]);
         program.arg(name).interactive().bytes().map_err(|error| error.of_remote(url))?;
         Self::open(&from.join(name))
     }

@@ -224,6 +224,8 @@ impl Repository {
         let [heads, tags] = &aside;
         let patterns = [branch, "refs/two-key/*", heads, tags, "refs/notes/two-key/*", "refs/tags/rollout/*"];
         let there = self.ls_remote(remote, &patterns)?;
+        // Who fetches with plain Git gets those as well, and would get no others whose names they are in the way of.
+        self.clear_mirror(remote, kept);
         let lost = (!there.iter().any(|(name, _)| name == branch))
             .then(|| GitError::NoBranch { remote: remote.to_owned(), branch: branch.to_owned() });
         // What is only kept aside is fetched again, until the clone takes it.
@@ -313,7 +315,8 @@ impl Repository {
         if write(wanted).is_ok() {
             return Vec::new();
         }
-        self.clear_mirror(remote);
+        let kept = self.refs(&[mirrored(remote, "refs/").trim_end_matches('/')]).unwrap_or_default();
+        self.clear_mirror(remote, &kept.into_iter().collect());
         let missed = |wanted: &Wanted| {
             let error = write(std::slice::from_ref(wanted)).err()?;
             Some(Missed { wanted: wanted.clone(), error })
@@ -322,14 +325,15 @@ impl Repository {
     }
 
     /// Deletes what nobody reads from a mirror.
-    fn clear_mirror(&self, remote: &str) {
-        let kept = mirrored(remote, "refs/");
-        let refs = self.refs(&[kept.trim_end_matches('/')]).unwrap_or_default();
-        for (name, id) in refs {
-            let own = name.strip_prefix(&kept).map(|rest| place(&format!("refs/{rest}"), ""));
-            if matches!(own, Some(Place::Foreign | Place::Other)) {
+    fn clear_mirror(&self, remote: &str, kept: &Mirrored) {
+        let folder = mirrored(remote, "refs/");
+        for (name, id) in kept {
+            let Some(rest) = name.strip_prefix(&folder) else { continue };
+            // There may be tens of thousands of tags, which are never in the way of others.
+            let is_tag = rest.starts_with("tags/");
+            if !is_tag && matches!(place(&format!("refs/{rest}"), ""), Place::Foreign | Place::Other) {
                 // What cannot be deleted says so when something is to be written in its place.
-                let _ = self.delete_ref(&name, id);
+                let _ = self.delete_ref(name, *id);
             }
         }
     }

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    mem::discriminant,
     sync::Arc,
 };
 
@@ -112,7 +113,7 @@ impl Repository {
                 old: pushed.old,
                 new: pushed.new,
                 standing: Standing::AsTold,
-                facts: Facts::Nothing,
+                facts: Facts::Nothing.into(),
             };
             let updates = names.into_iter().zip(refs).map(update).collect();
             let (before, after, steps) = (None, None, Vec::new());
@@ -137,6 +138,7 @@ impl Repository {
         let mut objects = self.objects()?;
         let mut updates = Vec::with_capacity(refs.len());
         let mut left = MAX_COMMITS;
+        let mut read: HashMap<_, Arc<Facts>> = HashMap::new();
         for (name, pushed) in names.into_iter().zip(refs) {
             let place = place(&name, &ledger.branch);
             let standing = match &place {
@@ -144,14 +146,23 @@ impl Repository {
                 _ => here.get(&name).map_or(Standing::AsTold, |here| standing(*here, pushed.old)),
             };
             let facts = match (&place, pushed.new, &ledger.excess) {
-                (_, None, _) | (Place::Other, ..) => Facts::Nothing,
-                (_, Some(_), Some(excess)) => Facts::Unfit(excess.clone()),
-                (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone(),
-                (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing,
+                (_, None, _) | (Place::Other, ..) => Facts::Nothing.into(),
+                (_, Some(_), Some(excess)) => Facts::Unfit(excess.clone()).into(),
+                (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone().into(),
+                (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing.into(),
                 (place, Some(new), None) => {
-                    match self.facts_of(&mut objects, place, pushed.old, new, &ledger, &mut left) {
-                        Err(error) => Facts::Unfit(error.verdict()?),
-                        Ok(facts) => facts,
+                    // Under how many names an object comes is the pusher's choice; it is read once.
+                    let kind = (discriminant(place), pushed.old, new);
+                    if let Some(facts) = unread(place, new, &ledger) {
+                        facts.into()
+                    } else if let Some(facts) = read.get(&kind) {
+                        Arc::clone(facts)
+                    } else {
+                        let facts = match self.facts_of(&mut objects, place, pushed.old, new, &ledger, &mut left) {
+                            Err(error) => Facts::Unfit(error.verdict()?),
+                            Ok(facts) => facts,
+                        };
+                        Arc::clone(read.entry(kind).or_insert_with(|| facts.into()))
                     }
                 }
             };
@@ -318,7 +329,9 @@ impl Repository {
         let mut known: HashSet<Oid> = governed.iter().filter_map(|pushed| pushed.old).chain([branch]).collect();
         let bases: Vec<Oid> = known.iter().copied().collect();
         let mut far = Vec::new();
-        for new in governed.iter().filter_map(|pushed| pushed.new) {
+        // Once, under however many names it comes.
+        let mut met = HashSet::new();
+        for new in governed.iter().filter_map(|pushed| pushed.new).filter(|new| met.insert(*new)) {
             let near = objects.is_near(&mut known, new);
             // What cannot be parsed is said to be so by whoever judges it.
             if !near.or_else(|error| error.verdict().map(|_| false))? {
@@ -345,8 +358,6 @@ impl Repository {
         ledger: &Ledger,
         left: &mut usize,
     ) -> Result<Facts, GitError> {
-        let principals = ledger.after.as_ref().map(|state| &state.policy().get().principals);
-        let is_known = |name| principals.is_none_or(|principals| principals.contains_key(name));
         Ok(match place {
             Place::Branch | Place::Foreign | Place::Other => Facts::Nothing,
             Place::Tag { .. } => Facts::Tag {
@@ -357,13 +368,6 @@ impl Repository {
                 Kind::Commit => Some(objects.open_one(new)?),
                 _ => None,
             }),
-            // Whoever the policy does not name is refused for that.
-            Place::Notes(name) if !is_known(name) => {
-                Facts::Notes(NotesFacts { fast_forward: true, ..NotesFacts::default() })
-            }
-            Place::Applier(name) if !is_known(name) => {
-                Facts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() })
-            }
             Place::Notes(_) => Facts::Notes(notes_facts(objects, old, new)?),
             Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger, left)?),
         })
@@ -446,6 +450,22 @@ impl Repository {
             name.unwrap_or(target).to_owned()
         };
         Ok(refs.iter().map(judged).collect())
+    }
+}
+
+/// What is to be known of a ref that is refused for its name, whatever it brings.
+fn unread(place: &Place, new: Oid, ledger: &Ledger) -> Option<Facts> {
+    let principals = ledger.after.as_ref().map(|state| &state.policy().get().principals);
+    let is_known = |name| principals.is_none_or(|principals| principals.contains_key(name));
+    match place {
+        Place::Stop { id, .. } if new != *id => Some(Facts::Stop(None)),
+        Place::Notes(name) if !is_known(name) => {
+            Some(Facts::Notes(NotesFacts { fast_forward: true, ..NotesFacts::default() }))
+        }
+        Place::Applier(name) if !is_known(name) => {
+            Some(Facts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() }))
+        }
+        _ => None,
     }
 }
 

@@ -38,12 +38,28 @@ impl Repository {
             // Git gives a bare repository's own folder for the branch that its HEAD names.
             return Ok(Vec::new());
         }
-        let changes = self.changes(update.old, update.new)?;
+        Ok(worktree.bring_up_all(&self.changes(update.old, update.new)?))
+    }
+
+    /// Writes the files of what is checked out into an empty worktree. Returned are those that Git writes into none, and why:
+    /// anybody may have put them there, so they do not keep the others from it.
+    pub fn fill_worktree(&self) -> Result<Vec<LeftOut>, GitError> {
+        let tip = self.head()?.map(|branch| self.resolve(&branch)).transpose()?.flatten();
+        let Some(tip) = tip else { return Ok(Vec::new()) };
+        if self.run(&["reset", "--hard", "--quiet"]).bytes().is_ok() {
+            return Ok(Vec::new());
+        }
+        self.run(&["read-tree", "--empty"]).bytes()?;
+        Ok(self.bring_up_all(&self.changes(None, tip)?))
+    }
+
+    /// Brings paths of this worktree up to date; those are returned with which that failed.
+    fn bring_up_all(&self, changes: &[Change]) -> Vec<LeftOut> {
         let left_out = |change: &Change| {
-            let error = worktree.bring_up(change).err()?;
+            let error = self.bring_up(change).err()?;
             Some(LeftOut { path: String::from_utf8_lossy(&change.path).into_owned(), error })
         };
-        Ok(changes.iter().filter_map(left_out).collect())
+        changes.iter().filter_map(left_out).collect()
     }
 
     /// The symbolic link within the worktree that is on the way to a file, or in its place, if there is one: where that leads,

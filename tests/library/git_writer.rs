@@ -8,12 +8,17 @@ use std::{
     net::TcpListener,
     os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
 use git_two_key::{
-    git::{Conflict, GitError, NewCommit, PushOptions, RefUpdate, Repository, SignWith, SigningKey, mirrored},
-    ledger::{Phase, Transition},
+    admission::Facts,
+    git::{
+        Conflict, GitError, NewCommit, PushOptions, PushedRef, RefUpdate, Repository, Side, SignWith, SigningKey,
+        mirrored,
+    },
+    ledger::{Missed, Phase, Transition},
     model::{
         Action, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, RepositoryId, Statement, Stop, StopKind, Subject,
         refs,
@@ -21,7 +26,7 @@ use git_two_key::{
     signature::{ObjectFormat, Opened, parse_tag, statement_message},
 };
 
-use crate::kit::scratch::Scratch;
+use crate::kit::{World, scratch::Scratch};
 
 /// Longer than anything here takes.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -674,4 +679,32 @@ fn a_note_that_is_too_large_is_left_out_and_the_others_are_read() {
     append(&repository, &user1(), other, "small\n");
     let notes = repository.notes(refs::NOTES, |_| true).unwrap();
     assert_eq!(notes.iter().map(|note| note.annotated).collect::<Vec<_>>(), [other]);
+}
+
+#[test]
+fn an_object_that_is_pushed_under_many_names_is_read_once() {
+    let world = World::founded();
+    let repository = Repository::open(world.repo()).unwrap();
+    let [root, tip] = [world.git(&["config", "two-key.root"]), world.head()].map(|id| Oid::parse(&id).unwrap());
+    world.git(&["tag", "--annotate", "--message", "x", "one"]);
+    world.git(&["tag", "--annotate", "--message", "x", "other"]);
+    let [one, other] = ["one", "other"].map(|name| Oid::parse(&world.git(&["rev-parse", name])).unwrap());
+    let at = |name: &str, id| PushedRef { name: format!("refs/{name}"), old: None, new: Some(id) };
+    let pushed = [
+        at("tags/rollout/L-1/x1", one),
+        at("tags/rollout/L-1/x2", one),
+        at("tags/rollout/L-1/x3", other),
+        at(&format!("two-key/stops/L-1/{one}"), tip),
+        at(&format!("two-key/stops/L-1/{tip}"), tip),
+        at(&format!("two-key/stops/L-2/{tip}"), tip),
+        at("notes/two-key/stranger", tip),
+        at("notes/two-key/user1", tip),
+    ];
+    let push = repository.gather(&pushed, &[], root, Side::Client, &Missed::default()).unwrap();
+    let facts: Vec<_> = push.updates.iter().map(|update| &update.facts).collect();
+    assert!(Arc::ptr_eq(facts[0], facts[1]) && !Arc::ptr_eq(facts[1], facts[2]));
+    assert!(matches!(**facts[3], Facts::Stop(None)), "its name refuses it unread");
+    assert!(matches!(**facts[4], Facts::Stop(Some(_))) && Arc::ptr_eq(facts[4], facts[5]));
+    assert!(!Arc::ptr_eq(facts[6], facts[7]), "only what is refused for its name is unread");
+    assert!(matches!(&**facts[7], Facts::Notes(notes) if !notes.strays.is_empty()), "{:?}", facts[7]);
 }

@@ -25,7 +25,8 @@ fn one_command_joins_and_the_clone_is_ready_to_read_and_to_sign_in() {
     world.two_key_in(&clone, &["doctor"]).never_says("notes: ").never_says("observed: ").never_says("unpinned");
     world.two_key_in(&clone, &["verify", "--all"]).exits(0);
     world.two_key_in(&clone, &["promote", LEASE]).exits(0).says("pushed to origin");
-    assert!(clone.join(".git/hooks/pre-push").is_file());
+    assert!(clone.join(".git/hooks/pre-push").is_file() && clone.join(".two-key/policy.yaml").is_file());
+    assert_eq!(world.run(&clone, "git", &["status", "--porcelain"], b"").out, "");
     // Git's own commands know the keys.
     let tip = scene.server_ref(MAIN);
     world.run(&clone, "git", &["verify-commit", &tip], b"").exits(0).says("cp14");
@@ -129,4 +130,42 @@ fn an_agents_own_no_is_signed_and_seen_until_the_lease_awaits_it_no_more() {
     by("cp14", &["sign", LEASE]).exits(0).says("pushed to origin");
     world.two_key_in(&clone, &["show", LEASE]).exits(0).never_says("build 4711 is red");
     by("cp14", &["refuse", LEASE, "--reason", "late"]).exits(1).says("wrong-state: ");
+}
+
+#[test]
+fn a_file_that_no_worktree_takes_keeps_nobody_from_joining() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    let tip = scene.server_ref(MAIN);
+    let blob = world.run(world.repo(), "git", &["hash-object", "-w", "--stdin"], b"x\n").exits(0).out;
+    let tree = world.git(&["ls-tree", "-z", &tip]) + &format!("100644 blob {}\t{}\0", blob.trim(), "n".repeat(300));
+    let tree = world.run(world.repo(), "git", &["mktree", "-z"], tree.as_bytes()).exits(0).out;
+    let ordinary = world.git(&["commit-tree", "-p", &tip, "-m", "Ordinary", tree.trim()]);
+    scene.push(&[&format!("{ordinary}:main")]).exits(0);
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root]);
+    ran.exits(0).says("warning: ").says("nnn is left out of the worktree: ");
+    assert!(clone.join(".two-key/policy.yaml").is_file() && clone.join("leases").is_dir());
+    world.two_key_in(&clone, &["list"]).exits(0).says(LEASE);
+    // What is not there is no change of somebody's.
+    let status = world.run(&clone, "git", &["status", "--porcelain"], b"").exits(0).out;
+    assert!(status.lines().all(|line| line.starts_with(" D") && line.contains("nnn")), "{status}");
+}
+
+#[test]
+fn a_name_that_was_in_the_way_of_another_is_gone_after_the_next_verb() {
+    let scene = Scene::rolling();
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root]);
+    ran.exits(0);
+    let git = |args: &[&str]| scene.world.run(&clone, "git", args, b"");
+    // Who may write to a forge, which has no hook, puts the one there, and later the other.
+    let unhooked = ["-c", "core.hooksPath=/dev/null"];
+    let there = |args: &[&str]| scene.world.run(&scene.server, "git", &[&unhooked, args].concat(), b"").exits(0);
+    let tip = scene.server_ref(MAIN);
+    there(&["update-ref", "refs/two-key/x", &tip]);
+    git(&["fetch", "--quiet"]).exits(0);
+    there(&["update-ref", "-d", "refs/two-key/x"]);
+    there(&["update-ref", "refs/two-key/x/y", &tip]);
+    assert_ne!(git(&["fetch", "--quiet"]).code, 0, "Git itself is stuck");
+    scene.world.two_key_in(&clone, &["status"]).exits(0);
+    git(&["fetch", "--quiet"]).exits(0);
 }

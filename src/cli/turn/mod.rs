@@ -74,14 +74,16 @@ pub fn fold_on(repo: &Repository, root: Oid, state: State, tip: Oid) -> Result<(
 
 /// Moves a branch, and the worktree in which it is checked out; what that cannot be brought up to date with is named.
 pub fn advance(repo: &Repository, update: &RefUpdate, reason: &str) -> Result<(), GitError> {
-    for LeftOut { path, error } in repo.advance_with_worktree(update, reason)? {
-        remark(&format!(
-            "warning: {} is left out of the worktree: {}",
-            report::escaped(&path),
-            error.refusal().message
-        ));
-    }
+    say_left_out(repo.advance_with_worktree(update, reason)?);
     Ok(())
+}
+
+/// Names paths that are not in the worktree.
+pub fn say_left_out(paths: Vec<LeftOut>) {
+    for LeftOut { path, error } in paths {
+        let path = report::escaped(&path);
+        remark(&format!("warning: {path} is left out of the worktree: {}", error.refusal().message));
+    }
 }
 
 /// Pushes a session's tip, which is the local branch's, with what it puts in force.

@@ -31,7 +31,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -107,8 +107,8 @@ pub struct RefUpdate {
     pub new: Option<Oid>,
     /// Whether it is where the push says that it is.
     pub standing: Standing,
-    /// What was found out about it.
-    pub facts: Facts,
+    /// What was found out about it; shared where the same object comes under several names.
+    pub facts: Arc<Facts>,
 }
 
 /// Where a ref of a push is, beside where the push says that it is.
@@ -327,11 +327,11 @@ fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Pr
         found.push(Refusal::new(Reason::Stale, message).hint("fetch, then build on what is there").into());
         return None;
     }
-    if let Facts::Unfit(refusal) = &update.facts {
+    if let Facts::Unfit(refusal) = &*update.facts {
         found.push(refusal.clone().into());
         return None;
     }
-    match (&place, &update.facts) {
+    match (&place, &*update.facts) {
         (Place::Branch, Facts::Branch(facts)) => branch::judge(push, *facts, now, found),
         (Place::Tag { lease, suffix }, Facts::Tag { before, after }) => {
             found.extend(tags::judge(push, lease, suffix, before.as_ref(), after).map(Problem::from));

@@ -12,6 +12,9 @@ pub struct RawTag {
     pub name: String,
 }
 
+/// The longest name of a tag that is read: no rollout tag's has as many bytes.
+const MAX_NAME: usize = 512;
+
 /// Reads a raw tag object: headers object, type, tag, tagger, in this order, each once, nothing else; on a commit; no
 /// NUL. A signature at the message's end is part of the message, and ignored.
 pub fn parse_tag(raw: &[u8], format: ObjectFormat) -> Result<RawTag, Refusal> {
@@ -32,6 +35,9 @@ pub fn parse_tag(raw: &[u8], format: ObjectFormat) -> Result<RawTag, Refusal> {
         return Err(malformed("it is not on a commit"));
     }
     let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && !name.chars().any(char::is_control));
+    if name.is_some_and(|name| name.len() > MAX_NAME) {
+        return Err(malformed(format!("its name has more than {MAX_NAME} bytes")));
+    }
     let name = name.ok_or_else(|| malformed("its name is empty, not UTF-8, or has control characters"))?.to_owned();
     person(tagger).ok_or_else(|| malformed("its tagger line is not `name <address> seconds zone`"))?;
     // An empty line, and not merely the end of the tagger's.

@@ -224,6 +224,7 @@ impl Story {
 
     /// The push moves a ref.
     pub(super) fn with(mut self, name: &str, old: Option<Oid>, new: Option<Oid>, facts: Facts) -> Self {
+        let facts = facts.into();
         self.push.updates.push(RefUpdate { name: name.to_owned(), old, new, standing: Standing::AsTold, facts });
         self
     }

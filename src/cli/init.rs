@@ -39,7 +39,8 @@ const ATTRIBUTES: &str = "/.two-key/** -text\n/leases/** -text\n";
 #[command(after_long_help = "Examples:\n  \
     git two-key init --human user1=user1.pub --agent cp14=cp14.pub\n  \
     git two-key init --human 'user1=ssh-ed25519 AAAA…' --human user2=user2.pub \\\n    \
-    --agent cp14=cp14.pub --applier edge1=edge1.pub --target checkout-prod=haproxy:edge1")]
+    --agent cp14=cp14.pub --applier edge1=edge1.pub \\\n    \
+    --target checkout-prod=haproxy:edge1")]
 pub struct Args {
     /// A person and a key; again for more people or more keys
     #[arg(long, value_name = "NAME=PUBKEY")]

@@ -112,7 +112,8 @@ fn script(shell: Shell) -> Vec<u8> {
 
 /// Completes leases and targets by name, not by files.
 fn named_in_zsh(text: &str) -> String {
-    let is_name = |line: &str| [":lease --", ":targets --", ":of --"].iter().any(|name| line.contains(name));
+    let is_name =
+        |line: &str| [":lease --", ":named --", ":targets --", ":of --"].iter().any(|name| line.contains(name));
     let line =
         |line: &str| if is_name(line) { line.replace(":_default'", ":_two_key_words'") } else { line.to_owned() };
     let mut lines = text.lines();

@@ -150,16 +150,21 @@ impl Session {
 
     /// The lease that a handle (lease id, intent id or target) means for an action.
     pub fn lease(&self, handle: &str, action: Option<Action>) -> Result<LeaseId, Failure> {
+        self.resolved(handle, action).map_err(|refusal| Failure::refused(handle, refusal))
+    }
+
+    /// The same, or why there is none.
+    pub fn resolved(&self, handle: &str, action: Option<Action>) -> Result<LeaseId, Refusal> {
         match ledger::resolve(&self.state, handle, action) {
             Resolution::Lease(id) => Ok(id),
             Resolution::Ambiguous(ids) => {
                 let ids: Vec<_> = ids.iter().map(LeaseId::as_str).collect();
                 let message = format!("it may mean any of {}", ids.join(", "));
-                Err(Failure::refused(handle, Refusal::new(Reason::Ambiguous, message).hint("name one by its lease id")))
+                Err(Refusal::new(Reason::Ambiguous, message).hint("name one by its lease id"))
             }
             Resolution::Unknown if LeaseId::parse(handle).is_none() => {
                 let message = "that is no lease id, intent id or target: those are letters, digits, `.`, `_` and `-`";
-                Err(Failure::refused(handle, Refusal::new(Reason::Malformed, message)))
+                Err(Refusal::new(Reason::Malformed, message))
             }
             Resolution::Unknown => {
                 let message = format!(
@@ -171,7 +176,7 @@ impl Session {
                             cannot be read, with: git two-key check";
                 let meant = subject::meant(&self.state, handle);
                 let meant = meant.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
-                Err(Failure::refused(handle, refusal.hint(meant + hint)))
+                Err(refusal.hint(meant + hint))
             }
         }
     }

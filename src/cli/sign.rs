@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place, evidence,
     session::Session,
-    turn::{self, Ask, Carried, Flags},
+    turn::{self, Ask, Carried, Flags, Leases},
 };
 use crate::{
     ledger::Content,
@@ -21,16 +21,21 @@ use crate::{
 /// Sign a lease, or the proposed policy
 ///
 /// Shows what is signed: the change, the target, the tiers and the window; for a policy, what it changes. A lease is
-/// authorized once the keys of its rule, a human's and an agent's, have signed exactly these bytes.
+/// authorized once the keys of its rule, a human's and an agent's, have signed exactly these bytes. `policy` is the
+/// proposed policy.
+///
+/// Several leases are shown in one table, asked for once and pushed at once; each has a signature of its own, and nothing
+/// is signed unless all can be.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key sign LEASE-20251027-021913 --push\n  \
     git two-key sign checkout-prod --as note --key ~/.ssh/agent\n  \
+    git two-key sign LEASE-20251027-021913 LEASE-20251027-022105\n  \
+    git two-key sign --intent INT-2025-0042 --yes\n  \
     git two-key sign policy")]
 pub struct Args {
-    /// The lease (its id, its intent or its target), or `policy`
-    #[arg(value_name = "LEASE|policy")]
-    what: String,
+    #[command(flatten)]
+    leases: Leases,
     /// How the signature is left
     #[arg(long = "as", value_enum, default_value_t)]
     carried: Carried,
@@ -47,20 +52,14 @@ impl Args {
 
 /// Turns the key.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let policy = args.what == "policy";
-    let ask = Ask {
-        lease: (!policy).then_some(args.what.as_str()),
-        carried: args.carried,
-        show: Some(what_is_signed),
-        ..Ask::default()
-    };
-    turn::turn(
-        place,
-        turn::pinned(place, &args.flags)?,
-        &args.flags,
-        if policy { Action::Policy } else { Action::Cosign },
-        &ask,
-    )
+    let ask = Ask { carried: args.carried, show: Some(what_is_signed), ..Ask::default() };
+    if args.leases.one() == Some("policy") {
+        return turn::turn(place, turn::pinned(place, &args.flags)?, &args.flags, Action::Policy, &ask);
+    }
+    if args.leases.names("policy") {
+        return Err(Failure::Usage("a policy is signed by itself".to_owned()));
+    }
+    turn::turn_each(place, turn::pinned(place, &args.flags)?, &args.flags, Action::Cosign, ask, &args.leases)
 }
 
 fn what_is_signed(session: &Session, statement: &Statement) -> Result<String, Failure> {

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::{
     Failure, Format, Place, evidence,
     session::Session,
-    turn::{self, Ask, Flags},
+    turn::{self, Ask, Flags, Leases},
 };
 use crate::{
     model::{Action, Statement},
@@ -21,9 +21,24 @@ pub struct OnLease {
     flags: Flags,
 }
 
+/// Leases, and how a key is turned for each.
+#[derive(Debug, Args)]
+pub struct OnLeases {
+    #[command(flatten)]
+    leases: Leases,
+    #[command(flatten)]
+    flags: Flags,
+}
+
 impl OnLease {
     fn ask(&self) -> Ask<'_> {
         Ask { lease: Some(&self.lease), ..Ask::default() }
+    }
+}
+
+impl OnLeases {
+    fn promote(&self, place: &Place, ask: Ask<'_>) -> Result<(), Failure> {
+        turn::turn_each(place, turn::pinned(place, &self.flags)?, &self.flags, Action::Promote, ask, &self.leases)
     }
 }
 
@@ -42,14 +57,25 @@ pub enum Forward {
     ///
     /// Signs the next tier. It takes the promote rule's keys, a human's and an agent's; until both have signed, the lease
     /// stays where it is.
-    #[command(after_long_help = "Examples:\n  git two-key promote checkout-prod")]
-    Promote(OnLease),
+    ///
+    /// Several leases are shown in one table, asked for once and pushed at once; each has a signature of its own, and nothing
+    /// is signed unless all can be.
+    #[command(
+        after_long_help = "Examples:\n  git two-key promote checkout-prod\n  git two-key promote --target-prefix checkout- --yes"
+    )]
+    Promote(OnLeases),
     /// Approve a lease's next tier, as a person
     ///
     /// Shows the lease's state and the evidence, then signs its next tier, as promote does, but for people only: an
     /// agent's key is refused.
-    #[command(visible_alias = "approve-next-tier", after_long_help = "Examples:\n  git two-key approve checkout-prod")]
-    Approve(OnLease),
+    ///
+    /// Several leases are shown in one table, asked for once and pushed at once; each has a signature of its own, and nothing
+    /// is signed unless all can be.
+    #[command(
+        visible_alias = "approve-next-tier",
+        after_long_help = "Examples:\n  git two-key approve checkout-prod\n  git two-key approve --intent INT-2025-0042"
+    )]
+    Approve(OnLeases),
     /// Let a paused lease go on: add your signature
     ///
     /// Pausing takes one key; going on takes the promote rule's keys.
@@ -117,9 +143,8 @@ impl Forward {
     /// How to print.
     pub(super) fn format(&self) -> Format {
         match self {
-            Self::Start(on) | Self::Promote(on) | Self::Approve(on) | Self::Resume(on) | Self::Complete(on) => {
-                on.flags.to.format
-            }
+            Self::Start(on) | Self::Resume(on) | Self::Complete(on) => on.flags.to.format,
+            Self::Promote(on) | Self::Approve(on) => on.flags.to.format,
             Self::Thaw(flags) => flags.to.format,
         }
     }
@@ -128,9 +153,10 @@ impl Forward {
     pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
         let (action, flags, ask) = match self {
             Self::Start(on) => (Action::Start, &on.flags, on.ask()),
-            Self::Promote(on) => (Action::Promote, &on.flags, Ask { show: Some(evidence::shown), ..on.ask() }),
+            Self::Promote(on) => return on.promote(place, Ask { show: Some(evidence::shown), ..Ask::default() }),
             Self::Approve(on) => {
-                (Action::Promote, &on.flags, Ask { people_only: true, show: Some(before_saying_yes), ..on.ask() })
+                let ask = Ask { people_only: true, show: Some(before_saying_yes), ..Ask::default() };
+                return on.promote(place, ask);
             }
             Self::Resume(on) => (Action::Resume, &on.flags, on.ask()),
             Self::Complete(on) => (Action::Complete, &on.flags, on.ask()),

@@ -5,7 +5,7 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place, account, remotes,
     terminal::{remark, say},
-    turn::{self, Local, effect, stops::Undelivered},
+    turn::{self, Consent, Local, effect, stops::Undelivered},
 };
 use crate::{
     git::mirrored,
@@ -25,6 +25,9 @@ pub struct Args {
     /// The remote to fetch from and to push to [default: the branch's upstream, else the only remote, else origin]
     #[arg(long, value_name = "NAME")]
     remote: Option<String>,
+    /// Push even what does more than was shown when it was signed, because others have voted since
+    #[arg(long)]
+    yes: bool,
     /// How to print; with json, words for people go to standard error
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -54,8 +57,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if session.tip == theirs {
         return all_delivered(&undelivered, &remote);
     }
+    let consent = if args.yes { Consent::Given } else { Consent::Asked };
     let before = turn::fold(&session.repo, session.root.commit(), theirs)?;
-    match turn::publish(&mut session, &remote) {
+    match turn::publish(&mut session, &remote, consent) {
         Ok(()) => {
             for line in effect::changes(&before, &session.state) {
                 say(&line);

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::{Oid, Statement};
+use crate::model::{Oid, Reason, Refusal, Statement};
 
 /// What a verb signed, proposed, took back and pushed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -14,6 +14,8 @@ pub struct Account {
     pub proposed: Vec<ProposedView>,
     /// What was signed or proposed here before and is taken back.
     pub taken_back: Vec<String>,
+    /// The leases that were refused where several were asked for: then nothing was signed.
+    pub refused: Vec<RefusedView>,
     /// What came about, in words, a line each; in a dry run what would.
     pub effect: Vec<String>,
     /// The tags that were made.
@@ -74,4 +76,22 @@ pub struct ProposedView {
     pub path: String,
     /// The commit.
     pub commit: String,
+}
+
+/// A lease for which no key can be turned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RefusedView {
+    /// The lease, or what was named for it.
+    pub lease: String,
+    /// The reason code.
+    pub reason: Reason,
+    /// Why, in words.
+    pub message: String,
+}
+
+impl RefusedView {
+    /// Why a lease is refused.
+    pub fn new(lease: &str, refusal: &Refusal) -> Self {
+        Self { lease: lease.to_owned(), reason: refusal.reason, message: refusal.message.clone() }
+    }
 }

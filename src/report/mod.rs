@@ -42,7 +42,7 @@ use crate::{
     model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, TargetId},
 };
 
-pub use account::{Account, ProposedView, SignedView};
+pub use account::{Account, ProposedView, RefusedView, SignedView};
 pub use advice::{Advice, lease_advice, policy_advice, short_window, thin};
 pub use alarms::{Expected, lease_alarms, lease_doubts};
 pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_remark};

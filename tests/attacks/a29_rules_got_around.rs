@@ -175,3 +175,34 @@ fn a_key_that_puts_off_its_last_day() {
     };
     scene.refuses_but_takes("key-expired", enacts("user2"), enacts("user1"));
 }
+
+/// A policy asks for people who are not there, or opens at no hour, so that nothing moves again.
+#[test]
+fn rules_that_nobody_could_ever_meet() {
+    let scene = Scene::new();
+    let policy = next(&scene.world.policy(), 2);
+    let grouped = |groups: &str, from: &str| {
+        let rule = format!("cosign: {{human: 2, agent: 1, from: {{{from}}}}}");
+        policy.replace("rules:", &format!("groups: {{{groups}}}\nrules:")).replace(COSIGN, &rule)
+    };
+    let open = |windows: &str| policy.replace("targets:", &format!("windows: [{windows}]\ntargets:"));
+    let hours =
+        |from: &str, until: &str| open(&format!("{{days: mon-fri, from: \"{from}\", until: \"{until}\", zone: UTC}}"));
+    for (never, sometimes) in [
+        (grouped("sre: []", "sre: 1"), grouped("sre: [user2]", "sre: 1")),
+        (grouped("sre: [nobody]", "sre: 1"), grouped("sre: [user1]", "sre: 1")),
+        (grouped("sre: [cp14]", "sre: 1"), grouped("sre: [user1, user2]", "sre: 1")),
+        (grouped("sre: [user2]", "ops: 1"), grouped("ops: [user2]", "ops: 1")),
+        (grouped("sre: [user2]", "sre: 2"), grouped("sre: [user1, user2]", "sre: 2")),
+        (grouped("a: [user2], b: [user2]", "a: 1, b: 1"), grouped("a: [user2], b: [user1]", "a: 1, b: 1")),
+        (open(""), policy.clone()),
+        (hours("17:00", "17:00"), hours("17:00", "17:01")),
+        (hours("17:00", "09:00"), hours("09:00", "17:00")),
+    ] {
+        scene.refuses_but_takes(
+            "malformed",
+            |scene| drop(scene.propose_policy(&never)),
+            |scene| drop(scene.propose_policy(&sometimes)),
+        );
+    }
+}

@@ -169,3 +169,31 @@ fn a_name_that_was_in_the_way_of_another_is_gone_after_the_next_verb() {
     scene.world.two_key_in(&clone, &["status"]).exits(0);
     git(&["fetch", "--quiet"]).exits(0);
 }
+
+#[test]
+fn a_vote_that_does_more_by_now_is_not_pushed_unasked() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    for name in ["user1", "user2", "cp14"] {
+        world.key_file(name);
+    }
+    let clone = |name: &str| joined(&scene, name, &["--root", &scene.root, "--key", &format!("home/keys/{name}")]).0;
+    let [person, other, agent] = ["user2", "user1", "cp14"].map(clone);
+    world.two_key_in(&person, &["promote", LEASE, "--offline"]).exits(0).says("stays at 5 %");
+    // Alone it does what was shown.
+    let tip = scene.server_ref(MAIN);
+    world.two_key_in(&other, &["freeze", "--reason", "a look"]).exits(0);
+    world.two_key_in(&agent, &["thaw"]).exits(0);
+    world.two_key_in(&other, &["thaw"]).exits(0);
+    assert_ne!(scene.server_ref(MAIN), tip);
+    world.two_key_in(&agent, &["promote", LEASE]).exits(0).says("stays at 5 %");
+    let tip = scene.server_ref(MAIN);
+    let more = "now it does more: ";
+    world.two_key_in(&person, &["sync"]).exits(1).says("stale: ").says(more).says("5 % → 25 %").says("--yes");
+    // Nor does it come along with something else.
+    let new = ["new", "--target", "checkout-prod", "--artifact", &format!("shop=sha256:{}", "ab".repeat(32)), "--push"];
+    world.two_key_in(&person, &new).exits(1).says(more);
+    assert_eq!(scene.server_ref(MAIN), tip, "nothing reached the server");
+    world.two_key_in(&person, &["sync", "--yes"]).exits(0).says("5 % → 25 %");
+    assert_ne!(scene.server_ref(MAIN), tip);
+}

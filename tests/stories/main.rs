@@ -33,6 +33,7 @@ mod reroot;
 mod risk;
 mod second;
 mod seeing;
+mod several;
 mod signing;
 mod status;
 mod teams;

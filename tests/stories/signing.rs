@@ -10,14 +10,18 @@ use std::{
 use crate::kit::{LEASE, Ran, World};
 
 /// People's repository and another clone, both of a server with the hook; all three were made a moment ago.
-struct Scene {
-    world: World,
-    server: PathBuf,
-    other: PathBuf,
+pub(crate) struct Scene {
+    /// People's.
+    pub(crate) world: World,
+    /// The server.
+    pub(crate) server: PathBuf,
+    /// The other clone.
+    pub(crate) other: PathBuf,
 }
 
 impl Scene {
-    fn of(world: World) -> Self {
+    /// A world with a server and another clone.
+    pub(crate) fn of(world: World) -> Self {
         let (server, other) = (world.path().join("server.git"), world.path().join("other"));
         let root = world.git(&["config", "two-key.root"]);
         world.git(&["clone", "--quiet", "--bare", ".", server.to_str().unwrap()]);
@@ -31,16 +35,18 @@ impl Scene {
     }
 
     /// Runs the program with a principal's key, in people's repository.
-    fn by(&self, who: &str, args: &[&str]) -> Ran {
+    pub(crate) fn by(&self, who: &str, args: &[&str]) -> Ran {
         self.in_clone(self.world.repo(), who, args)
     }
 
-    fn in_clone(&self, clone: &Path, who: &str, args: &[&str]) -> Ran {
+    /// The same in any clone.
+    pub(crate) fn in_clone(&self, clone: &Path, who: &str, args: &[&str]) -> Ran {
         let key = self.world.key_file(who);
         self.world.two_key_in(clone, &[args, &["--key", key.to_str().unwrap()]].concat())
     }
 
-    fn on_server(&self, args: &[&str]) -> String {
+    /// Runs Git on the server.
+    pub(crate) fn on_server(&self, args: &[&str]) -> String {
         self.world.run(&self.server, "git", args, b"").exits(0).out.trim_end().to_owned()
     }
 
@@ -58,7 +64,7 @@ impl Scene {
     }
 
     /// A hook of people's repository that runs once, before its next push.
-    fn before_the_push(&self, script: &str) {
+    pub(crate) fn before_the_push(&self, script: &str) {
         let hook = self.world.repo().join(".git/hooks/pre-push");
         fs::create_dir_all(hook.parent().unwrap()).unwrap();
         fs::write(&hook, format!("#!/bin/sh\nrm \"$0\"\n{script}\n")).unwrap();

@@ -20,7 +20,8 @@ fn policy(world: &World) -> String {
     )
 }
 
-fn world() -> World {
+/// Two teams and three targets.
+pub(crate) fn world() -> World {
     let world = World::empty();
     world.found(&policy(&world));
     world
@@ -32,7 +33,8 @@ fn by(world: &World, who: &str, args: &[&str]) -> Ran {
     world.two_key(&[args, &["--key", key.to_str().unwrap()]].concat())
 }
 
-fn propose(world: &World, id: &str, target: &str, more: &[&str]) -> Ran {
+/// Proposes a lease.
+pub(crate) fn propose(world: &World, id: &str, target: &str, more: &[&str]) -> Ran {
     let artifact = format!("payments=sha256:{}", "11".repeat(32));
     let fixed = ["new", "--id", id, "--target", target, "--summary", "Payments 2.1", "--artifact", &artifact];
     world.two_key(&[&fixed[..], more].concat())
@@ -108,4 +110,88 @@ fn a_policy_that_loosens_a_targets_rule_says_so_first() {
             (ran.out.find("loosens rule").unwrap(), ran.out.find("target payments-prod: rules").unwrap());
         assert!(first < other, "{}", ran.out);
     }
+}
+
+#[test]
+fn a_key_is_spoken_of_from_thirty_days_before_its_last_day() {
+    let day = |days: i64| {
+        let then = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+        then.to_string().split_once('T').unwrap().0.to_owned()
+    };
+    let (soon, past, far) = (day(20), day(-3), day(40));
+    let world = World::empty();
+    let own = |name: &str| format!("keys: [\"{}\"]", world.public_key(name));
+    let policy = policy(&world)
+        .replace("ana: {role: human,", &format!("ana: {{role: human, until: {soon},"))
+        .replace(&own("bo"), &format!("keys: [{{key: \"{}\", until: {past}}}]", world.public_key("bo")))
+        .replace("cy: {role: human,", &format!("cy: {{role: human, until: {far},"));
+    world.found(&policy);
+    let lines = [
+        format!("ana's key {} has its last day on {soon}", world.fingerprint("ana")),
+        format!("bo's key {} had its last day on {past}", world.fingerprint("bo")),
+    ];
+    let doctor = world.two_key(&["doctor"]);
+    let doctor = lines.iter().fold(doctor, |ran, line| ran.says(line)).says("last-day");
+    assert_eq!(doctor.never_says(&far).out.matches("last day on").count(), 2);
+    for (who, own) in [("ana", Some(0)), ("bo", Some(1)), ("cy", None), ("dee", None)] {
+        world.git(&["config", "two-key.key", world.key_file(who).to_str().unwrap()]);
+        let ran = world.two_key(&["list", "--mine"]).exits(0);
+        match own {
+            Some(line) => drop(ran.says(&lines[line]).never_says(&lines[1 - line])),
+            None => drop(ran.never_says("last day on")),
+        }
+    }
+    world.two_key(&["report"]).exits(0);
+    let page = std::fs::read_to_string(world.repo().join("two-key-report.html")).unwrap();
+    for line in &lines {
+        assert!(page.contains(&line.replace('\'', "&#39;")), "{line} is not in\n{page}");
+    }
+    assert_eq!(page.matches("last day on").count(), 2);
+    assert!(page.contains(&format!("in force until {far}")), "{page}");
+}
+
+#[test]
+fn a_rule_that_cannot_be_met_is_refused_where_it_stands() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile/policy");
+    let world = World::empty();
+    let check = |file: &str| world.two_key_in(&folder, &["check", file, "--format", "json"]);
+    for (file, place, why) in [
+        ("group-empty.yaml", [14, 3], "the group sre is empty"),
+        ("group-of-nobody.yaml", [14, 9], "user3 is no human among the principals"),
+        ("from-unknown-group.yaml", [16, 39], "there is no group ops"),
+        ("from-more-than-members.yaml", [16, 11], "nobody could ever meet `from` of the cosign rule"),
+        ("from-one-person-for-two.yaml", [16, 11], "1 of leads or sre stays open"),
+        ("windows-none.yaml", [18, 10], "windows without a window never open"),
+        ("window-of-no-minute.yaml", [18, 49], "a window from 17:00 until 17:00 never opens"),
+        ("window-zone-unknown.yaml", [18, 64], "there is no time zone `Europe/Atlantis`"),
+    ] {
+        let told = check(file).exits(1).json();
+        let problem = &told["files"][0]["problems"][0];
+        assert_eq!(
+            (&told["reason"], &problem["line"], &problem["column"]),
+            (&"malformed".into(), &place[0].into(), &place[1].into()),
+            "{told}"
+        );
+        assert!(problem["message"].as_str().unwrap().contains(why), "{told}");
+    }
+    for file in ["honest-groups.yaml", "honest-target-rules.yaml", "honest-windows.yaml"] {
+        check(file).exits(0);
+    }
+    // Two that wait for one another: told where they are written, as where they are proposed.
+    let world = self::world();
+    propose(&world, STAGE, "payments-staging", &["--after", "payments-prod"]).exits(0);
+    world.two_key(&["check"]).exits(0);
+    let text = std::fs::read_to_string(world.repo().join(format!("leases/{STAGE}.yaml"))).unwrap();
+    let circle =
+        text.replace(STAGE, PROD).replace("payments-staging", "HERE").replace("payments-prod", "payments-staging");
+    std::fs::write(world.repo().join(format!("leases/{PROD}.yaml")), circle.replace("HERE", "payments-prod")).unwrap();
+    world
+        .two_key(&["check"])
+        .exits(1)
+        .says(&format!("refused leases/{PROD}.yaml: not-yet: "))
+        .says("neither could ever start");
+    let file = world.repo().join(format!("leases/{PROD}.yaml"));
+    let other = std::fs::read_to_string(&file).unwrap().replace("target: payments-staging", "target: shop-prod");
+    std::fs::write(&file, other).unwrap();
+    world.two_key(&["check"]).exits(0);
 }

@@ -12,6 +12,7 @@ mod applier;
 mod applier_answers;
 mod applier_killed;
 mod applier_service;
+mod applier_terms;
 mod applier_unwritable;
 mod drivers;
 mod gates;

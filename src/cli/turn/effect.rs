@@ -30,6 +30,21 @@ pub struct Reach {
     pub in_force: bool,
 }
 
+impl Reach {
+    /// It does nothing.
+    pub const NOWHERE: Self = Self { weight: 0, in_force: false };
+
+    /// The further of two.
+    pub fn max(self, other: Self) -> Self {
+        Self { weight: self.weight.max(other.weight), in_force: self.in_force || other.in_force }
+    }
+
+    /// Whether it goes further than somebody was shown.
+    pub const fn exceeds(self, shown: Self) -> bool {
+        self.weight > shown.weight || (self.in_force && !shown.in_force)
+    }
+}
+
 /// How far a statement goes between two states.
 pub fn reach(before: &State, after: &State, statement: &Statement) -> Reach {
     let Some(lease) = statement.lease() else {

@@ -21,7 +21,7 @@ pub struct Flags {
     pub reason: Option<String>,
     #[command(flatten)]
     pub to: To,
-    /// Push even where more comes about than was shown, because another push came first
+    /// Say yes to what is asked: to several leases, and to a push that does more than was shown, because another came first
     #[arg(long)]
     pub yes: bool,
     /// Show what would be signed and what it would do; write nothing

@@ -5,12 +5,13 @@
 //! nothing has happened or everything has.
 
 use super::{
-    Flags, Signer, To, carrier, effect,
+    Flags, Signer, To, carrier,
+    effect::{self, Reach},
     flags::Delivery,
     fold_on,
     join::{Local, join},
     note, now, outbox,
-    push::{Consent, Fresh, Moves, Push},
+    push::{Consent, Fresh, Moves, Push, Turned},
     stops, tags,
 };
 use crate::{
@@ -114,13 +115,7 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
         Err(refusal) => return mend_tag(&session, place, flags, action, lease.as_ref(), refusal, &about),
     };
     let signer = Signer::find(place, &session.repo, &session.state, flags.key.as_deref())?;
-    let refused = |refusal| Failure::refused(about.as_str(), refusal);
-    inbox::key_in_time(&session.state, action, signer.public.raw(), now()).map_err(refused)?;
-    if ask.people_only && signer.role != Role::Human {
-        let message = format!("{} is an {}: approving is for people", signer.principal, signer.role.word());
-        let refusal = Refusal::new(Reason::WrongRole, message);
-        return Err(refused(refusal.hint(format!("turn its key with: git two-key {action} {about}"))));
-    }
+    may_turn(&session, &signer, action, ask, &about)?;
     let plan = match plan.turned_by(&waiting, &signer.public, &signer.principal) {
         Ok(plan) => plan,
         Err(refusal) => return deliver(&mut session, &signer, refusal, &about, destination),
@@ -142,6 +137,18 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     make(&mut session, &signer, &plan, flags, &about, destination, ask)
 }
 
+/// Refuses a key that is past its day, and an agent's where people are asked.
+pub fn may_turn(session: &Session, signer: &Signer, action: Action, ask: &Ask<'_>, about: &str) -> Result<(), Failure> {
+    let refused = |refusal| Failure::refused(about, refusal);
+    inbox::key_in_time(&session.state, action, signer.public.raw(), now()).map_err(refused)?;
+    if ask.people_only && signer.role != Role::Human {
+        let message = format!("{} is an {}: approving is for people", signer.principal, signer.role.word());
+        let refusal = Refusal::new(Reason::WrongRole, message);
+        return Err(refused(refusal.hint(format!("turn its key with: git two-key {action} {about}"))));
+    }
+    Ok(())
+}
+
 /// Makes what was planned: the commit, folded; then the refs; then the push.
 fn make(
     session: &mut Session,
@@ -152,36 +159,56 @@ fn make(
     destination: Option<&str>,
     ask: &Ask<'_>,
 ) -> Result<(), Failure> {
+    let before = session.tip;
+    let Made { commit, tags, shown } = self::commit(session, signer, plan, flags, about)?;
+    let Some(remote) = destination else { return say_how_to_push(session, flags, &tags, &ask.options) };
+    let (who, options) = (signer.principal.as_str(), ask.options.clone());
+    let consent = if flags.yes { Consent::Given } else { Consent::Asked };
+    let turned = vec![Turned { statement: plan.statement.clone(), shown }];
+    let fresh = Some(Fresh { turned, commits: vec![commit], before, tags });
+    Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh, consent }.run()
+}
+
+/// A vote that was signed, and is on the local branch.
+pub struct Made {
+    /// The commit that carries it.
+    pub commit: Oid,
+    /// The tags that were made.
+    pub tags: Vec<String>,
+    /// How far the signer was shown that it goes.
+    pub shown: Reach,
+}
+
+/// Signs what was planned: the commit, folded; then the refs.
+pub fn commit(
+    session: &mut Session,
+    signer: &Signer,
+    plan: &Plan,
+    flags: &Flags,
+    about: &str,
+) -> Result<Made, Failure> {
     let reason = flags.reason.as_deref();
     let commit = carrier::commit(&session.repo, session.tip, &plan.statement, signer, reason, &plan.sealed)?;
     let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
     plan.came_about(&reports, &state).map_err(|refusal| Failure::refused(about, refusal))?;
-    let who = signer.principal.as_str();
     let subject = report::subject_line(&plan.statement);
-    let tags = tags::updates(&session.repo, &state, commit, who, |_| false)?;
-    let (before, shown) = (session.tip, effect::reach(&session.state, &plan.after, &plan.statement));
-    let update = RefUpdate { name: session.branch.clone(), old: Some(before), new: commit };
+    let tags = tags::updates(&session.repo, &state, commit, signer.principal.as_str(), |_| false)?;
+    let shown = effect::reach(&session.state, &plan.after, &plan.statement);
+    let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: commit };
     outbox::keep(&session.repo, commit)?;
     let reason = format!("two-key: {subject}");
     session.repo.update_refs(&[update], &reason)?;
-    let made = tags::put(&session.repo, &tags, &reason);
+    let tags = tags::put(&session.repo, &tags, &reason);
     session.move_to(commit, state, reports);
     say(&format!("{}: {subject} ({})", signer.principal, commit.short()));
     account::note(|account| {
         account.signed.push(signed(signer, &plan.statement, Some(commit)));
-        account.tags.extend(made.iter().map(|name| refs::short(name).to_owned()));
+        account.tags.extend(tags.iter().map(|name| refs::short(name).to_owned()));
     });
-    for name in &made {
+    for name in &tags {
         say(&format!("tagged {}", refs::short(name)));
     }
-    if let Some(remote) = destination {
-        let options = ask.options.clone();
-        let consent = if flags.yes { Consent::Given } else { Consent::Asked };
-        let fresh = Some(Fresh { statement: &plan.statement, shown, before, tags: made, consent });
-        return Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh }.run();
-    }
-    say_how_to_push(session, flags, &made, &ask.options)?;
-    Ok(())
+    Ok(Made { commit, tags, shown })
 }
 
 /// A vote, for the account.
@@ -198,7 +225,7 @@ fn about(action: Action, lease: Option<&LeaseId>, ask: &Ask<'_>) -> String {
 }
 
 /// Says how to push what was made now, where there is a remote and no upstream: what is kept from an upstream was said first.
-fn say_how_to_push(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<(), Failure> {
+pub fn say_how_to_push(session: &Session, flags: &Flags, tags: &[String], options: &[String]) -> Result<(), Failure> {
     let kept = matches!(flags.delivery(&session.repo, &session.branch)?, Delivery::Kept(_));
     if options.is_empty() && (kept || session.repo.remotes()?.is_empty()) {
         return Ok(());
@@ -224,24 +251,30 @@ fn deliver(
     let Some(remote) = destination.filter(|_| refusal.reason == Reason::AlreadyVoted) else {
         return Err(Failure::refused(about, refusal));
     };
-    let theirs = session.repo.resolve(&mirrored(remote, &session.branch))?;
-    if let Some(theirs) = theirs
-        && session.repo.is_ancestor(session.tip, theirs)?
-    {
+    if !is_unpushed(session, destination)? {
         return Err(Failure::refused(about, refusal));
     }
     remark(&format!("{}; what was signed here before is pushed", refusal.message));
     push_again(session, signer, remote, about)
 }
 
-fn push_again(session: &mut Session, signer: &Signer, remote: &str, about: &str) -> Result<(), Failure> {
-    let (who, ours) = (signer.principal.as_str(), session.tip);
-    Push { session, remote, about, who, options: Vec::new(), ours, moves: Moves::ByMerge, fresh: None }.run()
+/// Whether a remote that is pushed to lacks anything of the local branch.
+pub fn is_unpushed(session: &Session, destination: Option<&str>) -> Result<bool, Failure> {
+    let Some(remote) = destination else { return Ok(false) };
+    let theirs = session.repo.resolve(&mirrored(remote, &session.branch))?;
+    Ok(theirs.map(|theirs| session.repo.is_ancestor(session.tip, theirs)).transpose()? != Some(true))
 }
 
-/// Whether this very verb was interrupted before its push: the local tip is a transition by the same action and key that
-/// the remote does not have. To go on from there would turn the key for a step that nobody asked for.
-fn is_interrupted(
+/// Pushes what was signed before.
+pub fn push_again(session: &mut Session, signer: &Signer, remote: &str, about: &str) -> Result<(), Failure> {
+    let (who, ours) = (signer.principal.as_str(), session.tip);
+    let (options, moves, consent) = (Vec::new(), Moves::ByMerge, Consent::Asked);
+    Push { session, remote, about, who, options, ours, moves, fresh: None, consent }.run()
+}
+
+/// Whether this very verb was interrupted before its push: the lease's last transition is by the same action and key, and
+/// the remote does not have it. To go on from there would turn the key for a step that nobody asked for.
+pub fn is_interrupted(
     session: &Session,
     remote: &str,
     action: Action,
@@ -249,12 +282,10 @@ fn is_interrupted(
     signer: &Signer,
 ) -> Result<bool, Failure> {
     let last = session.state.lease(lease).and_then(|lease| lease.transitions.last());
-    let ours = last.is_some_and(|last| {
-        last.action == action && last.commit == session.tip && is_by(session, lease, last, &signer.principal)
-    });
+    let ours = last.filter(|last| last.action == action && is_by(session, lease, last, &signer.principal));
     let theirs = session.repo.resolve(&mirrored(remote, &session.branch))?;
-    match theirs.filter(|_| ours) {
-        Some(theirs) => Ok(!session.repo.is_ancestor(session.tip, theirs)?),
+    match ours.zip(theirs) {
+        Some((last, theirs)) => Ok(!session.repo.is_ancestor(last.commit, theirs)?),
         None => Ok(false),
     }
 }

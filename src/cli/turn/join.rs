@@ -1,7 +1,15 @@
 //! The join of what is here with what a remote has: where every verb that signs begins, and all that `sync` does before it
 //! pushes. Built onto the remote's tip, so that its chain goes on.
 
-use super::{advance, fold_on, now, outbox, push::merge, tags};
+use std::collections::BTreeMap;
+
+use super::{
+    advance,
+    effect::{self, Reach},
+    fold, fold_on, now, outbox,
+    push::{Turned, merge},
+    tags,
+};
 use crate::{
     cli::{
         Failure, Place,
@@ -9,7 +17,7 @@ use crate::{
         terminal::remark,
     },
     git::{RefUpdate, Repository, mirrored},
-    model::{CLOCK_TOLERANCE, Oid, Reason, Refusal},
+    model::{CLOCK_TOLERANCE, LeaseId, Oid, Reason, Refusal, Statement},
     signature::Opened,
 };
 
@@ -175,6 +183,47 @@ pub fn counted(session: &Session, theirs: Oid) -> Result<New, Failure> {
         }
     }
     Ok(new)
+}
+
+/// What votes that a remote lacks do on its tip beyond what they did where they were signed, in words: others may have voted
+/// since. Of those that were signed just now the signer was shown what it does here.
+pub fn grown(session: &Session, theirs: Oid, fresh: &[Turned]) -> Result<Vec<String>, Failure> {
+    let mut objects = session.repo.objects()?;
+    let mut shown: BTreeMap<Option<LeaseId>, (Reach, Statement)> = BTreeMap::new();
+    for id in session.repo.commits_since(theirs, session.tip)? {
+        let Opened::Carrier { statement, .. } = objects.open_one(id)? else { continue };
+        if statement.action().stops() || fresh.iter().any(|fresh| fresh.statement.lease() == statement.lease()) {
+            continue;
+        }
+        let reach = match objects.links(id)?.parents.first() {
+            Some(parent) => shown_at(session, *parent, id, &statement),
+            None => Reach::NOWHERE,
+        };
+        // Of several votes for one thing the signer was shown what they do together.
+        let about = statement.lease().cloned();
+        let known = shown.get(&about).map_or(Reach::NOWHERE, |(known, _)| *known);
+        shown.insert(about, (known.max(reach), statement));
+    }
+    if shown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let before = fold(&session.repo, session.root.commit(), theirs)?;
+    let more = |(reach, statement): &(Reach, Statement)| {
+        let now = effect::reach(&before, &session.state, statement);
+        now.exceeds(*reach).then(|| effect::words(&before, &session.state, statement))
+    };
+    Ok(shown.values().filter_map(more).collect())
+}
+
+/// How far a vote went where it was signed; nowhere if that is no ledger.
+fn shown_at(session: &Session, parent: Oid, vote: Oid, statement: &Statement) -> Reach {
+    let root = session.root.commit();
+    let reach = || {
+        let before = fold(&session.repo, root, parent)?;
+        let (after, _) = fold_on(&session.repo, root, before.clone(), vote)?;
+        Ok::<_, Failure>(effect::reach(&before, &after, statement))
+    };
+    reach().unwrap_or(Reach::NOWHERE)
 }
 
 /// Makes the tags of what is in force since a remote's tip.

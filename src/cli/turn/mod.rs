@@ -10,6 +10,7 @@ pub mod note;
 pub mod outbox;
 mod propose;
 mod push;
+mod several;
 mod stop;
 pub mod stops;
 pub mod tags;
@@ -29,6 +30,8 @@ pub use flags::{Delivery, Flags, To};
 pub use forward::{Ask, Carried, pinned, proposing, turn};
 pub use join::{Local, counted, join};
 pub use propose::Proposal;
+pub use push::Consent;
+pub use several::{Leases, turn_each};
 pub use stop::stop;
 
 /// The local clock, which only refuses what the server's clock would refuse too.
@@ -87,10 +90,10 @@ pub fn say_left_out(paths: Vec<LeftOut>) {
 }
 
 /// Pushes a session's tip, which is the local branch's, with what it puts in force.
-pub fn publish(session: &mut Session, remote: &str) -> Result<(), Failure> {
+pub fn publish(session: &mut Session, remote: &str, consent: Consent) -> Result<(), Failure> {
     let (about, ours) = (session.branch_name().to_owned(), session.tip);
     let (options, moves) = (Vec::new(), push::Moves::ByMerge);
-    push::Push { session, remote, about: &about, who: "two-key", options, ours, moves, fresh: None }.run()
+    push::Push { session, remote, about: &about, who: "two-key", options, ours, moves, fresh: None, consent }.run()
 }
 
 impl Session {

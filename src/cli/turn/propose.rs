@@ -5,7 +5,7 @@ use super::{
     super::{Failure, Place, account, session::Session},
     advance, fold_on,
     keys::signing_key,
-    push::{Moves, Push},
+    push::{Consent, Moves, Push},
 };
 use crate::{
     git::{NewCommit, RefUpdate, SignWith, SigningKey},
@@ -69,7 +69,8 @@ impl Proposal<'_> {
             SeparateProposer::NotRequired => Moves::ByMerge,
         };
         let ours = session.tip;
-        Push { session, remote, about, who: "two-key", options: Vec::new(), ours, moves, fresh: None }.run()
+        let (options, consent) = (Vec::new(), Consent::Asked);
+        Push { session, remote, about, who: "two-key", options, ours, moves, fresh: None, consent }.run()
     }
 
     /// The key that signs the proposal: as named, or the configured one where a rule must know who proposes.

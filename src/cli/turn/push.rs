@@ -3,7 +3,9 @@
 use super::{
     advance,
     effect::{self, Reach},
-    fold, fold_on, outbox, stops, tags,
+    fold, fold_on,
+    join::grown,
+    outbox, stops, tags,
 };
 use crate::{
     cli::{
@@ -13,7 +15,7 @@ use crate::{
     },
     git::{GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, mirrored},
     ledger::{State, StepReport},
-    model::{Oid, Reason, Refusal, Statement},
+    model::{LeaseId, Oid, Reason, Refusal, Statement},
 };
 
 /// How often a moving remote is run after.
@@ -99,21 +101,29 @@ pub struct Push<'a> {
     /// How it gets onto a remote that moved on.
     pub moves: Moves,
     /// What was signed just now, if anything was.
-    pub fresh: Option<Fresh<'a>>,
+    pub fresh: Option<Fresh>,
+    /// Whether it is pushed even where more comes about than was shown.
+    pub consent: Consent,
 }
 
-/// A vote that was signed just now: it is taken back where it cannot land, or where nobody wants what came of it.
-pub struct Fresh<'a> {
+/// Votes that were signed just now: they are taken back where they cannot land, or where nobody wants what came of them.
+pub struct Fresh {
     /// What was signed.
-    pub statement: &'a Statement,
-    /// How far the signer was shown that it goes.
-    pub shown: Reach,
+    pub turned: Vec<Turned>,
+    /// The commits that carry them.
+    pub commits: Vec<Oid>,
     /// Where the branch was before.
     pub before: Oid,
     /// The tags that were made.
     pub tags: Vec<String>,
-    /// Whether it is pushed even if it goes further.
-    pub consent: Consent,
+}
+
+/// Something that was signed.
+pub struct Turned {
+    /// What.
+    pub statement: Statement,
+    /// How far the signer was shown that it goes.
+    pub shown: Reach,
 }
 
 /// Who answers whether more than was shown may be pushed.
@@ -129,15 +139,12 @@ pub enum Consent {
 struct CameAbout {
     words: String,
     is_more: bool,
-    consent: Consent,
 }
 
-impl CameAbout {
-    /// Whether it may be pushed: it does no more than was shown, or somebody says so.
-    fn is_agreed(&self) -> bool {
-        !self.is_more
-            || self.consent == Consent::Given
-            || terminal::agrees(&format!("somebody else pushed first, and now: {}\npush it?", self.words))
+impl Consent {
+    /// Whether more than was shown may be pushed.
+    fn is_given(self, why: &str, words: &str) -> bool {
+        self == Self::Given || terminal::agrees(&format!("{why}, and now: {words}\npush it?"))
     }
 }
 
@@ -147,13 +154,13 @@ fn came_about(
     root: Oid,
     theirs: Oid,
     after: &State,
-    fresh: Option<&Fresh<'_>>,
+    fresh: Option<&Fresh>,
 ) -> Result<Option<CameAbout>, Failure> {
-    let Some(Fresh { statement, shown, consent, .. }) = fresh else { return Ok(None) };
+    let Some(Fresh { turned, .. }) = fresh else { return Ok(None) };
     let before = fold(repo, root, theirs)?;
-    let reach = effect::reach(&before, after, statement);
-    let is_more = reach.weight > shown.weight || (reach.in_force && !shown.in_force);
-    Ok(Some(CameAbout { words: effect::words(&before, after, statement), is_more, consent: *consent }))
+    let is_more = |Turned { statement, shown }: &Turned| effect::reach(&before, after, statement).exceeds(*shown);
+    let words: Vec<_> = turned.iter().map(|turned| effect::words(&before, after, &turned.statement)).collect();
+    Ok(Some(CameAbout { words: words.join("\n"), is_more: turned.iter().any(is_more) }))
 }
 
 /// How what was made gets onto a remote that moved on.
@@ -175,6 +182,7 @@ impl Push<'_> {
     }
 
     fn push_on(&mut self) -> Result<(), Failure> {
+        self.earlier_votes_are_agreed()?;
         for _ in 0..TRIES {
             let outcome = self.push_with(&self.tags()?)?;
             if let Some(failure) = self.dated_ahead(&outcome)? {
@@ -207,6 +215,19 @@ impl Push<'_> {
         tags::follow(&self.session.repo, self.remote, &tags);
         outbox::votes(&self.session.repo, self.session.tip)?;
         Ok(())
+    }
+
+    /// Refuses where votes that were signed here before do more by now than their signers were shown.
+    fn earlier_votes_are_agreed(&self) -> Result<(), Failure> {
+        let Some(theirs) = self.theirs()? else { return Ok(()) };
+        let fresh = self.fresh.as_ref().map_or(&[][..], |fresh| &fresh.turned);
+        let more = grown(self.session, theirs, fresh)?.join("\n");
+        if more.is_empty() || self.consent.is_given("others have voted since this was signed", &more) {
+            return Ok(());
+        }
+        let message = format!("NOT PUSHED: others have voted since this was signed here, and now it does more: {more}");
+        let hint = "push it all the same with: git two-key sync --yes; or take it back with: git two-key undo";
+        Err(Failure::refused(self.session.branch_name(), Refusal::new(Reason::Stale, message).hint(hint)))
     }
 
     fn theirs(&self) -> Result<Option<Oid>, Failure> {
@@ -274,7 +295,9 @@ impl Push<'_> {
     fn take_back(&mut self) -> Result<bool, Failure> {
         let Some(fresh) = self.fresh.take() else { return Ok(false) };
         let repo = &self.session.repo;
-        outbox::forget(repo, self.ours)?;
+        for commit in &fresh.commits {
+            outbox::forget(repo, *commit)?;
+        }
         for name in &fresh.tags {
             if let Some(tag) = repo.resolve(name)? {
                 repo.delete_ref(name, tag)?;
@@ -312,7 +335,8 @@ impl Push<'_> {
         self.still_counts(&reports)?;
         let came_about = came_about(&self.session.repo, root, theirs, &state, self.fresh.as_ref())?;
         if let Some(came_about) = &came_about
-            && !came_about.is_agreed()
+            && came_about.is_more
+            && !self.consent.is_given("somebody else pushed first", &came_about.words)
         {
             let remote = self.remote;
             let message =
@@ -349,7 +373,8 @@ impl Push<'_> {
         let mut refusal = finding.refusal.clone();
         refusal.message = format!("somebody else pushed first, and now {}", refusal.message);
         let hint = format!("git two-key sync drops what no longer counts and takes {remote}'s {branch}");
-        Err(Failure::refused(self.about, refusal.hint(hint)))
+        let subject = finding.lease.as_ref().map_or(self.about, LeaseId::as_str);
+        Err(Failure::refused(subject, refusal.hint(hint)))
     }
 
     /// Moves the local branch and the tags of what was not published yet.

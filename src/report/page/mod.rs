@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, TargetStatus, Waiting, findings, keys,
+    Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, TargetStatus, Waiting, ending_keys,
+    findings, keys,
     lease_text::has_ended,
     lease_view,
     list::policy_line,
@@ -79,6 +80,7 @@ struct Page<'a> {
     steps: usize,
     open: usize,
     proposed: Option<String>,
+    ending: Vec<String>,
     targets: Vec<TargetRow<'a>>,
     general: Vec<Entry>,
     rows: Vec<Row<'a>>,
@@ -184,6 +186,7 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
         open: rows.iter().filter(|row| !ended(row.lease)).count(),
         left_out: rows.len() - sections.len(),
         proposed: view.policy_proposed.as_ref().filter(|_| of.only.is_none()).map(policy_line),
+        ending: if of.only.is_none() { ending_keys(of.state, None, of.made) } else { Vec::new() },
         targets: status.iter().zip(links).map(|(one, linked)| target_row(one, linked)).collect(),
         general: everything.into_iter().filter(|entry| of.only.is_none() && is_general(entry)).collect(),
         rows,

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     broken::begin,
-    rig::{FIRST, Rig},
+    rig::{FIRST, NEXT, Rig},
 };
 use crate::kit::web::until;
 
@@ -190,4 +190,56 @@ fn what_cannot_be_written_down_keeps_no_weight_from_being_taken_away() {
     edge.rig.turn("cp18", "halt", FIRST);
     edge.rig.apply();
     assert_eq!(edge.weight(), 0);
+}
+
+#[test]
+fn a_change_that_is_made_once_takes_both_keys_and_is_made_once() {
+    let target = "driver: file, applier: edge1";
+    let rig = Rig::under(|policy| policy.replace(target, "driver: exec, applier: edge1, all-at-once: true"));
+    let once = example().with_file_name("once.sh");
+    let (made, log, migrate) = (rig.path("made"), rig.path("log"), rig.path("migrate"));
+    fs::create_dir(&made).unwrap();
+    let migrates = |and: &str| {
+        fs::write(&migrate, format!("#!/bin/sh\necho \"$1\" >>'{}'\n{and}\n", log.display())).unwrap();
+        fs::set_permissions(&migrate, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    migrates("");
+    let (program, args) = (once.display(), format!("{}, {}, orders", made.display(), migrate.display()));
+    rig.configure(&format!("{{exec: {{program: {program}, args: [{args}], timeout: 5s}}}}"));
+    let log = || fs::read_to_string(&log).unwrap_or_default();
+    let proposes = |lease: &str| {
+        let tiers = "{weight: 5, bake: 0s}, {weight: 25, bake: 0s}, ";
+        rig.propose(lease, |text| text.replace(tiers, "") + &format!("scope: {{commands: [{program}]}}\n"));
+        for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("cp14", "start")] {
+            rig.turn(name, action, lease);
+        }
+        // One key makes nothing.
+        let before = log();
+        rig.apply().exits(0);
+        assert_eq!(log(), before);
+        rig.turn("user1", "start", lease);
+    };
+    proposes(FIRST);
+    for _ in 0..3 {
+        rig.apply().exits(0);
+        rig.observed(10_000);
+    }
+    assert_eq!((log().as_str(), rig.events()), ("orders\n", vec!["PACKED".to_owned(), "APPLIED".to_owned()]));
+    rig.turn("cp14", "complete", FIRST);
+    rig.apply().exits(0);
+    // The next one is made once, too.
+    proposes(NEXT);
+    rig.apply().exits(0);
+    rig.observed(10_000);
+    assert_eq!(log(), "orders\norders\n");
+    rig.turn("cp14", "complete", NEXT);
+    // What fails on the way is not begun a second time.
+    migrates("exit 1");
+    proposes("LEASE-20251029-090000");
+    for _ in 0..3 {
+        rig.apply().says("it was begun and has not ended well");
+        rig.observed(0);
+    }
+    assert_eq!(log(), "orders\norders\norders\n");
+    rig.world.two_key(&["verify", "--all"]).exits(0).says("everything counts");
 }

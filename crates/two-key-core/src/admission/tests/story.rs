@@ -151,9 +151,14 @@ impl Story {
 
     /// The same, under another policy.
     pub(super) fn under(policy: &str) -> Self {
+        Self::of(policy, &lease())
+    }
+
+    /// The same, with another lease.
+    pub(super) fn of(policy: &str, lease: &str) -> Self {
         let mut root = step(1, None);
         root.policy = Some(Entry::Regular(policy.as_bytes().into()));
-        root.leases = vec![("leases/L-1.yaml".to_owned(), Entry::Regular(lease().as_bytes().into()))];
+        root.leases = vec![("leases/L-1.yaml".to_owned(), Entry::Regular(lease.as_bytes().into()))];
         let (state, report) = ledger::begin(&root).unwrap();
         assert_eq!(report.findings, []);
         let push = Push {

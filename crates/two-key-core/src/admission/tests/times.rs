@@ -1,7 +1,7 @@
 //! Days of keys and hours of targets, judged by the server's clock.
 
 use super::{super::*, story::*};
-use crate::model::{ForwardKind, StopKind, Subject};
+use crate::model::{Digest, ForwardKind, Statement, StopKind, Subject};
 
 /// The usual policy, with a last day for everybody's key by name.
 fn until(name: &str, day: &str) -> String {
@@ -64,7 +64,7 @@ fn whatever_goes_forward_is_refused_to_a_key_after_its_last_day_and_every_stop_i
 #[test]
 fn no_key_puts_off_its_own_last_day() {
     let before = until("user1", "2025-10-26");
-    let digest = |text: &str| crate::model::Digest::of(text.as_bytes());
+    let digest = |text: &str| Digest::of(text.as_bytes());
     let later = until("user1", "2026-10-26")
         .replace("version: 1\nprevious: null", &format!("version: 2\nprevious: {}", digest(&before)));
     let enact = statement(Subject::Policy { digest: digest(&later) });
@@ -126,4 +126,95 @@ fn stops_and_what_moves_nothing_wait_for_no_window() {
     assert_eq!(reasons(&paused.brings("user1", &forward(3, ForwardKind::Resume)), night), [Reason::OutsideWindow]);
     let authorized = Story::under(&(policy() + &hours)).past("user1", &cosign()).past("cp14", &cosign());
     assert_eq!(reasons(&authorized.brings("user1", &start()), night), [Reason::OutsideWindow]);
+}
+
+/// What a vote is, in the words of the rule.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// It raises what a lease gets.
+    Raises,
+    /// It goes forward and moves nothing yet.
+    Prepares,
+    /// It stops, or takes a key away.
+    Ends,
+}
+
+/// Every vote that user1 can turn a key for, and what it is; each in a story where it is next.
+fn votes(policy: &str) -> Vec<(Story, Statement, Kind)> {
+    let authorized = || Story::under(policy).past("user1", &cosign()).past("cp14", &cosign());
+    let rolls = || authorized().past("cp14", &start());
+    let mut all = vec![
+        (Story::under(policy), cosign(), Kind::Prepares),
+        (authorized(), start(), Kind::Raises),
+        (rolls(), promote(), Kind::Raises),
+        (rolls().past("cp14", &stop(StopKind::Pause, 1)), forward(3, ForwardKind::Resume), Kind::Raises),
+        (rolls().past("cp14", &freeze()), statement(Subject::Thaw { step: 1 }), Kind::Prepares),
+        (rolls(), freeze(), Kind::Ends),
+        (rolls(), revoke("cp18"), Kind::Ends),
+    ];
+    for kind in [StopKind::Pause, StopKind::Halt, StopKind::Rollback] {
+        all.push((rolls(), stop(kind, 1), Kind::Ends));
+    }
+    all.push((authorized(), stop(StopKind::Withdraw, 1), Kind::Ends));
+    all
+}
+
+/// The rule once more, in other words: a key past its day has no part in what goes forward, and nothing is raised outside the hours.
+#[test]
+fn every_vote_at_every_edge_is_judged_as_the_rule_says() {
+    let early = at("2025-10-27T03:00:00Z").as_second();
+    // The clock, whether the office in Berlin is open, and whether the 27th is over.
+    let clocks = [
+        ("2025-10-27T07:59:59Z", false, false),
+        ("2025-10-27T08:00:00Z", true, false),
+        ("2025-10-27T15:59:59Z", true, false),
+        ("2025-10-27T16:00:00Z", false, false),
+        ("2025-10-27T23:59:59Z", false, false),
+        ("2025-10-28T00:00:00Z", false, true),
+    ];
+    let closed = "[{days: sun, from: \"00:00\", until: \"01:00\", zone: UTC}]";
+    let hours = [("", "", None), (OFFICE, "", Some(true)), ("", OFFICE, Some(true)), (closed, OFFICE, Some(true))];
+    let hours = hours.into_iter().chain([(OFFICE, closed, Some(false)), (closed, "", Some(false))]);
+    let days = [("", false, false), ("2025-10-27", true, false), ("2025-10-26", true, true)];
+    let mut judged = 0;
+    for (policys, targets, office) in hours {
+        for (day, has_day, is_past) in days {
+            let mut text = if has_day { until("user1", day) } else { policy() };
+            if !targets.is_empty() {
+                text = text.replace("applier: edge1}", &format!("applier: edge1, windows: {targets}}}"));
+            }
+            if !policys.is_empty() {
+                text = format!("{text}windows: {policys}\n");
+            }
+            for (story, vote, kind) in votes(&text) {
+                let story = story.brings_dated("user1", &vote, early);
+                for (clock, is_office, is_over) in clocks {
+                    let ended = is_past || (has_day && is_over);
+                    let shut = office.is_some_and(|hours| !(hours && is_office));
+                    let mut expected = Vec::new();
+                    expected.extend((kind != Kind::Ends && ended).then_some(Reason::KeyExpired));
+                    expected.extend((kind == Kind::Raises && shut).then_some(Reason::OutsideWindow));
+                    assert_eq!(reasons(&story, clock), expected, "{vote} at {clock} under\n{text}");
+                    judged += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(judged, 6 * 3 * 11 * 6);
+}
+
+#[test]
+fn an_exception_waits_for_no_window() {
+    let text = policy() + "windows: " + OFFICE + "\n";
+    for (line, expected) in [("", vec![Reason::OutsideWindow]), ("exception: true\n", vec![])] {
+        let lease = lease() + line;
+        let digest = Digest::of(lease.as_bytes());
+        let cosign = statement(Subject::Cosign { lease: lease_id(), digest });
+        let mut start = start();
+        if let Subject::Forward(forward) = &mut start.subject {
+            forward.digest = digest;
+        }
+        let story = Story::of(&text, &lease).past("user1", &cosign).past("cp14", &cosign).brings("user1", &start);
+        assert_eq!(reasons(&story, "2025-10-27T20:00:00Z"), expected);
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::{
-    model::{Ask, At, Key, TIERS, World},
+    model::{Ask, At, Key, USUAL, World},
     random::{Aim, KEYS, STOPS, Stage, aim, holder},
     story::{Draft, Paper, Rulebook, TARGETS, bytes, enact, lease, rulebook, seed, ssh, statement},
 };
@@ -149,7 +149,7 @@ fn honest(stage: &Stage, ledger: &mut Ledger, pick: u8, lease: usize) {
         _ if ledger.world.frozen => Ask::Thaw(ledger.world.freezes),
         At::Authorized => Ask::Start(lease, next, 5),
         At::Rolling(2) => Ask::Complete(lease, next),
-        At::Rolling(tier) => Ask::Promote(lease, next, TIERS[tier + 1]),
+        At::Rolling(tier) => Ask::Promote(lease, next, USUAL.tiers[tier + 1]),
         At::Paused(_) => Ask::Resume(lease, next),
         _ => Ask::Cosign(lease),
     };
@@ -306,7 +306,7 @@ type Move = Box<dyn Fn(&Stage, &mut Ledger, Key)>;
 fn moves(ledger: &Ledger) -> Vec<Move> {
     let mut asks = vec![Ask::Freeze(1), Ask::Thaw(ledger.world.freezes), Ask::Revoke(HONEST[1]), Ask::Cosign(1)];
     let next = ledger.world.leases[0].next;
-    let tier = if let At::Rolling(at) = ledger.world.leases[0].at { TIERS[(at + 1).min(2)] } else { 5 };
+    let tier = if let At::Rolling(at) = ledger.world.leases[0].at { USUAL.tiers[(at + 1).min(2)] } else { 5 };
     asks.extend([Ask::Cosign(0), Ask::Start(0, next, 5), Ask::Promote(0, next, tier), Ask::Resume(0, next)]);
     asks.push(Ask::Complete(0, next));
     asks.push(Ask::Start(1, ledger.world.leases[1].next, 5));

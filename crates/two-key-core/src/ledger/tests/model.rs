@@ -1,13 +1,30 @@
-//! The lifecycle once more, as the design tells it and as small as it gets: two leases (5, 25, 100) on one target,
-//! and policies that say whose keys there are and how many humans a rule wants beside one agent. Written without a
-//! look at the fold, to hold the fold against.
+//! The lifecycle once more, as the design tells it and as small as it gets: two leases on one target or on two, one of which
+//! may wait for the other, go all at once or be an exception; and policies that say whose keys there are, how many humans a
+//! rule wants beside one agent and with which hardware. Written without a look at the fold, to hold the fold against.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Digest, StopKind};
 
-/// A key: whose it is, and which of theirs.
+/// A key: whose it is, and which of theirs. The first two are files; then one that is touched, one that checks who touches it,
+/// and one that is touched and can be copied.
 pub(super) type Key = (&'static str, u8);
+
+/// What a signature shows of the hardware that made it, and what a rule asks humans for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shows {
+    Nothing,
+    Touch,
+    Person,
+}
+
+fn shows(key: Key) -> Shows {
+    match key.1 {
+        2 => Shows::Touch,
+        3 => Shows::Person,
+        _ => Shows::Nothing,
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ask {
@@ -36,16 +53,27 @@ fn one_of_each(groups: Groups, people: &BTreeSet<&'static str>) -> bool {
     })
 }
 
-/// What a policy says, as far as two leases on one target can tell.
+/// What a rule wants beside one agent: so many humans, one of each group among them, each by such a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rule {
+    pub(super) humans: usize,
+    pub(super) from: Groups,
+    pub(super) shown: Shows,
+}
+
+/// One human by any key.
+pub(super) const ONE: Rule = Rule { humans: 1, from: &[], shown: Shows::Nothing };
+
+/// What a policy says, as far as two leases can tell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Policy {
     pub(super) keys: BTreeSet<Key>,
-    pub(super) humans_cosign: usize,
-    pub(super) humans_promote: usize,
-    /// Groups of which one person each has to be among those who cosign.
-    pub(super) cosigned_from: Groups,
-    /// What the target wants of promotions instead, if it has a rule of its own.
-    pub(super) own_promote: Option<(usize, Groups)>,
+    pub(super) cosign: Rule,
+    pub(super) promote: Rule,
+    /// What the first target wants of promotions instead, if it has a rule of its own.
+    pub(super) own_promote: Option<Rule>,
+    /// Whether leases on the first target may go all at once.
+    pub(super) at_once: bool,
     pub(super) start_up_to: u8,
     pub(super) delegable_up_to: u8,
 }
@@ -71,7 +99,30 @@ pub(super) enum At {
 }
 use At::*;
 
-pub(super) const TIERS: [u8; 3] = [5, 25, 100];
+/// What a lease waits for on the other target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waits {
+    Nothing,
+    /// For any lease to have completed there.
+    Any,
+    /// For one with all of its artifacts.
+    Same,
+}
+
+/// What a lease says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Says {
+    /// The first target or the other.
+    pub(super) target: usize,
+    pub(super) tiers: &'static [u8],
+    pub(super) artifacts: &'static [&'static str],
+    pub(super) waits: Waits,
+    pub(super) exception: bool,
+}
+
+/// What most leases say.
+pub(super) const USUAL: Says =
+    Says { target: 0, tiers: &[5, 25, 100], artifacts: &["a"], waits: Waits::Nothing, exception: false };
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Lease {
@@ -83,7 +134,7 @@ pub(super) struct Lease {
     /// What was completed on the target when it started.
     before: Option<usize>,
     /// The target's own rule for promotions, as it was when it started.
-    pinned: Option<(usize, Groups)>,
+    pinned: Option<Rule>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,8 +145,10 @@ pub(super) struct World {
     enacted: Option<PolicyFile>,
     policy_votes: BTreeMap<Ask, BTreeSet<Key>>,
     agent_alone_up_to: u8,
+    pub(super) says: [Says; 2],
     pub(super) leases: [Lease; 2],
-    newest: Option<usize>,
+    /// On each target.
+    newest: [Option<usize>; 2],
     pub(super) frozen: bool,
     pub(super) freezes: u32,
     pub(super) revoked: BTreeSet<Key>,
@@ -119,7 +172,7 @@ fn people(wanted: &str, keys: impl IntoIterator<Item = Key>) -> usize {
 }
 
 impl World {
-    pub(super) fn new(policy: PolicyFile, agent_alone_up_to: u8) -> Self {
+    pub(super) fn new(policy: PolicyFile, agent_alone_up_to: u8, says: [Says; 2]) -> Self {
         let fresh = Lease {
             at: Proposed,
             next: 1,
@@ -135,8 +188,9 @@ impl World {
             enacted: None,
             policy_votes: [].into(),
             agent_alone_up_to,
+            says,
             leases: [fresh.clone(), fresh],
-            newest: None,
+            newest: [None; 2],
             frozen: false,
             freezes: 0,
             revoked: [].into(),
@@ -150,41 +204,73 @@ impl World {
         self.policy.says.keys.contains(&key) && !self.revoked.contains(&key)
     }
 
-    /// How many humans and agents have voted with keys in force.
-    fn tally(&self, votes: &BTreeSet<Key>) -> (usize, usize) {
-        let counting = || votes.iter().copied().filter(|key| self.counts(*key));
+    /// Whether a key counts for a rule: a human's has to show what the rule asks for.
+    fn counts_for(&self, rule: Rule, key: Key) -> bool {
+        self.counts(key) && (role(key) != HUMAN || shows(key) >= rule.shown)
+    }
+
+    /// How many humans and agents have voted with keys that count.
+    fn tally(&self, votes: &BTreeSet<Key>, rule: Rule) -> (usize, usize) {
+        let counting = || votes.iter().copied().filter(|key| self.counts_for(rule, *key));
         (people(HUMAN, counting()), people(AGENT, counting()))
     }
 
-    fn met(&self, votes: &BTreeSet<Key>, (humans_needed, from): (usize, Groups)) -> bool {
-        let (humans, agents) = self.tally(votes);
-        let people = votes.iter().filter(|key| self.counts(**key) && role(**key) == HUMAN).map(|key| key.0).collect();
-        humans >= humans_needed && agents >= 1 && one_of_each(from, &people)
+    fn met(&self, votes: &BTreeSet<Key>, rule: Rule) -> bool {
+        let (humans, agents) = self.tally(votes, rule);
+        let is_person = |key: &&Key| self.counts_for(rule, **key) && role(**key) == HUMAN;
+        let people = votes.iter().filter(is_person).map(|key| key.0).collect();
+        humans >= rule.humans && agents >= 1 && one_of_each(rule.from, &people)
     }
 
-    fn cosign_rule(&self) -> (usize, Groups) {
-        (self.policy.says.humans_cosign, self.policy.says.cosigned_from)
-    }
-
-    /// What a move of a lease wants: what was pinned, once it has started.
-    fn promote_rule(&self, lease: usize) -> (usize, Groups) {
+    /// What a move of a lease wants: what was pinned, once it has started; one human more where it is an exception.
+    fn promote_rule(&self, lease: usize) -> Rule {
         let fresh = matches!(self.leases[lease].at, Proposed | Authorized);
-        let own = if fresh { self.policy.says.own_promote } else { self.leases[lease].pinned };
-        own.unwrap_or((self.policy.says.humans_promote, &[]))
+        let own = self.policy.says.own_promote.filter(|_| self.says[lease].target == 0);
+        let own = if fresh { own } else { self.leases[lease].pinned };
+        let rule = own.unwrap_or(self.policy.says.promote);
+        Rule { humans: rule.humans + usize::from(self.says[lease].exception), ..rule }
     }
 
-    /// Votes with one more: a principal has one. Those whose keys have left stay, and count when they are back.
-    fn with(&self, votes: &BTreeSet<Key>, key: Key) -> BTreeSet<Key> {
+    /// Votes with one more: a principal has one. Those that do not count stay, and count when they do again.
+    fn with(&self, votes: &BTreeSet<Key>, key: Key, rule: Rule) -> BTreeSet<Key> {
         let mut votes = votes.clone();
-        if !votes.iter().any(|old| old.0 == key.0 && self.counts(*old)) {
+        if !votes.iter().any(|old| old.0 == key.0 && self.counts_for(rule, *old)) {
             votes.insert(key);
         }
         votes
     }
 
+    fn newest_beside(&self, lease: usize) -> Option<usize> {
+        self.newest[self.says[lease].target]
+    }
+
+    /// The place of the last tier.
+    pub(super) fn last(&self, lease: usize) -> usize {
+        self.says[lease].tiers.len() - 1
+    }
+
+    /// Whether what a lease waits for has completed on the other target, and was not undone since.
+    fn has_waited(&self, lease: usize) -> bool {
+        let own = self.says[lease];
+        let mut at = self.newest[1 - own.target].filter(|_| own.waits != Waits::Nothing);
+        while let Some(there) = at {
+            let has_all = own.artifacts.iter().all(|artifact| self.says[there].artifacts.contains(artifact));
+            if self.leases[there].at == Completed && (own.waits == Waits::Any || has_all) {
+                return true;
+            }
+            at = self.leases[there].before;
+        }
+        own.waits == Waits::Nothing
+    }
+
+    /// Whether a lease goes no further at once than its target allows.
+    fn may_be_at_once(&self, lease: usize) -> bool {
+        self.last(lease) > 0 || (self.policy.says.at_once && self.says[lease].target == 0)
+    }
+
     pub(super) fn weight(&self, lease: usize) -> u8 {
         match self.leases[lease].at {
-            Rolling(tier) | Paused(tier) => TIERS[tier],
+            Rolling(tier) | Paused(tier) => self.says[lease].tiers[tier],
             Completed => 100,
             _ => 0,
         }
@@ -216,7 +302,9 @@ impl World {
     fn vote(&mut self, key: Key, ask: Ask) {
         let applier = role(key) == APPLIER;
         match ask {
-            Ask::Stop(lease, kind, _) if !applier || key.0 == "edge1" => self.stop(lease, kind, (key, ask)),
+            Ask::Stop(lease, kind, _) if !applier || key.0 == ["edge1", "edge2"][self.says[lease].target] => {
+                self.stop(lease, kind, (key, ask));
+            }
             Ask::Freeze(_) if !applier && self.spent.insert((key, ask)) && !self.frozen => {
                 (self.frozen, self.freezes) = (true, self.freezes + 1);
                 self.thaws.clear();
@@ -229,21 +317,30 @@ impl World {
                 self.recount();
             }
             Ask::Cosign(lease)
-                if !applier && matches!(self.leases[lease].at, Proposed | Authorized) && self.delegation_stands() =>
+                if !applier
+                    && matches!(self.leases[lease].at, Proposed | Authorized)
+                    && self.delegation_stands()
+                    && self.may_be_at_once(lease)
+                    && self.counts_for(self.policy.says.cosign, key) =>
             {
-                let signed = self.with(&self.leases[lease].signed, key);
-                let met = self.met(&signed, self.cosign_rule());
+                let signed = self.with(&self.leases[lease].signed, key, self.policy.says.cosign);
+                let met = self.met(&signed, self.policy.says.cosign);
                 (self.leases[lease].at, self.leases[lease].signed) = (if met { Authorized } else { Proposed }, signed);
             }
-            Ask::Thaw(number) if !applier && self.frozen && number == self.freezes => {
-                self.thaws = self.with(&self.thaws, key);
-                self.frozen = !self.met(&self.thaws, (self.policy.says.humans_promote, &[]));
+            Ask::Thaw(number)
+                if !applier
+                    && self.frozen
+                    && number == self.freezes
+                    && self.counts_for(self.policy.says.promote, key) =>
+            {
+                self.thaws = self.with(&self.thaws, key, self.policy.says.promote);
+                self.frozen = !self.met(&self.thaws, self.policy.says.promote);
             }
             Ask::Policy(name) if !applier => {
                 let proposed = self.proposal.clone().filter(|file| file.name == name && self.can_follow(file));
                 if let Some(proposed) = proposed {
-                    let votes = self.with(&self.policy_votes.get(&ask).cloned().unwrap_or_default(), key);
-                    if self.met(&votes, (1, &[])) || self.tally(&votes).0 >= 2 {
+                    let votes = self.with(&self.policy_votes.get(&ask).cloned().unwrap_or_default(), key, ONE);
+                    if self.met(&votes, ONE) || self.tally(&votes, ONE).0 >= 2 {
                         self.enacted = Some(proposed);
                     }
                     self.policy_votes.insert(ask, votes);
@@ -263,7 +360,7 @@ impl World {
 
     fn stop(&mut self, mut lease: usize, kind: StopKind, vote: (Key, Ask)) {
         // What is completed is not out of reach before the next one is: that one goes first, and a pause is of that one.
-        let next = self.newest.filter(|next| self.leases[*next].before == Some(lease));
+        let next = self.newest_beside(lease).filter(|next| self.leases[*next].before == Some(lease));
         if let Some(next) = next.filter(|next| self.leases[*next].at != Completed) {
             let (at, newer) = (self.leases[lease].at, self.leases[next].at);
             let after = match (kind, at, newer) {
@@ -290,7 +387,7 @@ impl World {
             (Withdrawn, _) | (_, StopKind::Pause | StopKind::Halt) => None,
             _ => Some(RolledBack),
         };
-        let older = !matches!(at, Proposed | Authorized | Withdrawn) && self.newest != Some(lease);
+        let older = !matches!(at, Proposed | Authorized | Withdrawn) && self.newest_beside(lease) != Some(lease);
         if let (false, true, Some(after)) = (older, self.spent.insert(vote), after) {
             self.take(lease, after);
         }
@@ -312,32 +409,42 @@ impl World {
     fn recount(&mut self) {
         for lease in [0, 1] {
             let Lease { at, signed, .. } = &self.leases[lease];
-            if *at == Authorized && !self.met(signed, self.cosign_rule()) {
+            if *at == Authorized && !self.met(signed, self.policy.says.cosign) {
                 self.leases[lease].at = Proposed;
             }
         }
     }
 
     fn forward(&mut self, lease: usize, key: Key, ask: Ask) {
-        let at = self.leases[lease].at;
-        let replaced = self.newest.filter(|other| self.leases[*other].at == Rolling(2));
-        let busy = self.newest.is_some_and(|o| matches!(self.leases[o].at, Rolling(0 | 1) | Paused(_) | Halted));
+        let (at, says) = (self.leases[lease].at, self.says[lease]);
+        let newest = self.newest_beside(lease);
+        let is_full = |other: usize| self.leases[other].at == Rolling(self.last(other));
+        let replaced = newest.filter(|other| is_full(*other));
+        let busy = newest
+            .is_some_and(|other| !is_full(other) && matches!(self.leases[other].at, Rolling(_) | Paused(_) | Halted));
+        let free = !busy && self.delegation_stands() && self.may_be_at_once(lease) && self.has_waited(lease);
         let after = match (ask, at) {
-            (Ask::Start(_, _, 5), Authorized) if !busy && self.delegation_stands() => Rolling(0),
-            (Ask::Promote(_, _, weight), Rolling(tier)) if TIERS.get(tier + 1) == Some(&weight) => Rolling(tier + 1),
+            (Ask::Start(_, _, weight), Authorized) if free && weight == says.tiers[0] => Rolling(0),
+            (Ask::Promote(_, _, weight), Rolling(tier)) if says.tiers.get(tier + 1) == Some(&weight) => {
+                Rolling(tier + 1)
+            }
             (Ask::Resume(..), Paused(tier)) => Rolling(tier),
-            (Ask::Complete(..), Rolling(2)) => Completed,
+            (Ask::Complete(..), Rolling(tier)) if tier == self.last(lease) => Completed,
             _ => return,
         };
-        let votes = self.with(&self.leases[lease].votes.get(&ask).cloned().unwrap_or_default(), key);
-        let alone_up_to = self.agent_alone_up_to.min(self.policy.says.delegable_up_to);
         let one_is_enough = match ask {
-            Ask::Start(_, _, weight) => weight <= self.policy.says.start_up_to,
-            Ask::Promote(_, _, weight) => weight <= alone_up_to && self.tally(&votes).1 >= 1,
+            Ask::Start(_, _, weight) => weight <= self.policy.says.start_up_to && !says.exception,
             Ask::Complete(..) => true,
             _ => false,
         };
-        let met = one_is_enough || self.met(&votes, self.promote_rule(lease));
+        let rule = if one_is_enough { ONE } else { self.promote_rule(lease) };
+        if !self.counts_for(rule, key) {
+            return;
+        }
+        let votes = self.with(&self.leases[lease].votes.get(&ask).cloned().unwrap_or_default(), key, rule);
+        let alone_up_to = self.agent_alone_up_to.min(self.policy.says.delegable_up_to);
+        let delegated = matches!(ask, Ask::Promote(_, _, weight) if weight <= alone_up_to) && !says.exception;
+        let met = one_is_enough || self.met(&votes, rule) || (delegated && self.tally(&votes, rule).1 >= 1);
         self.leases[lease].votes.insert(ask, votes);
         if met {
             if let (Ask::Start(..), Some(other)) = (ask, replaced) {
@@ -345,9 +452,9 @@ impl World {
                 self.leases[other].replaced_by = Some(lease);
             }
             if matches!(ask, Ask::Start(..)) {
-                self.leases[lease].before = self.newest.filter(|other| self.leases[*other].at == Completed);
-                self.newest = Some(lease);
-                self.leases[lease].pinned = self.policy.says.own_promote;
+                self.leases[lease].before = newest.filter(|other| self.leases[*other].at == Completed);
+                self.newest[says.target] = Some(lease);
+                self.leases[lease].pinned = self.policy.says.own_promote.filter(|_| says.target == 0);
             }
             self.take(lease, after);
         }

@@ -1,22 +1,25 @@
 //! Random and exhaustive sequences of votes, policies and stop refs: the fold against the model.
 
+mod exhaustive;
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;
 
 use super::{
-    model::{Ask, At, Groups, Key, Policy, PolicyFile, TIERS, World},
+    model::{Ask, At, Groups, Key, ONE, Policy, PolicyFile, Rule, Says, Shows, USUAL, Waits, World},
     story::{
-        Draft, Paper, Rulebook, TARGETS, Who, freeze, lease, revoke, rulebook, said, seed, ssh, statement, thaw, who,
+        Draft, Paper, Rulebook, TARGETS, Who, freeze, lease, revoke, rulebook, said, seed, sk, ssh, statement, thaw,
+        who,
     },
 };
 use crate::{
     ledger::{Descent, Hypothesis, Phase, State, Step, apply, begin, forecast, hypothetical, stops_something},
-    model::{Digest, PrincipalId, StopKind, Subject},
-    signature::Cosignature,
+    model::{Digest, PrincipalId, PublicKey, StopKind, Subject},
+    signature::{Cosignature, Presence},
 };
 
-pub(super) const KEYS: [Key; 9] = [
+pub(super) const KEYS: [Key; 12] = [
     ("user1", 0),
     ("user1", 1),
     ("user2", 0),
@@ -26,74 +29,129 @@ pub(super) const KEYS: [Key; 9] = [
     ("edge1", 0),
     ("edge2", 0),
     ("mallory", 0),
+    ("user1", 2),
+    ("user2", 3),
+    ("user2", 4),
 ];
+/// Those of them that are in hardware.
+const HARD: [Key; 3] = [KEYS[9], KEYS[10], KEYS[11]];
+
+/// A key as a policy lists it.
+fn public((name, which): Key) -> PublicKey {
+    let seed = seed(name);
+    match which {
+        0 => ssh(seed),
+        1 => ssh(seed + 100),
+        2 => sk(seed + 50),
+        3 => sk(seed + 150),
+        _ => sk(seed + 200),
+    }
+}
 
 /// One of each of the groups that every policy with a second human has.
 const BOTH: Groups = &[&["user1", "user2"], &["user2"]];
 const SECOND: Groups = &[&["user2"]];
 
 /// A rule as it is written.
-fn rule(humans: usize, from: Groups) -> String {
+fn rule(Rule { humans, from, shown }: Rule) -> String {
     let from = match from {
         [] => "",
         [_] => ", from: {second: 1}",
         _ => ", from: {first: 1, second: 1}",
     };
-    format!("{{human: {humans}, agent: 1{from}}}")
+    let hardware = match shown {
+        Shows::Nothing => "",
+        Shows::Touch => ", hardware: true",
+        Shows::Person => ", hardware: verified",
+    };
+    format!("{{human: {humans}, agent: 1{from}{hardware}}}")
 }
 
 pub(super) const STOPS: [StopKind; 4] = [StopKind::Pause, StopKind::Halt, StopKind::Rollback, StopKind::Withdraw];
 
-/// The same world for both: a policy, two leases on one target, already proposed.
+/// The same world for both: a policy and two leases, already proposed.
 pub(super) struct Stage {
     pub(super) papers: [Paper; 2],
     pub(super) rules: Rulebook,
-    start_up_to: u8,
+    says: [Says; 2],
+    first: Policy,
     alone_up_to: u8,
+}
+
+/// A lease as it is written.
+fn paper(id: &'static str, says: Says, alone_up_to: u8) -> Paper {
+    let here = ["web", "db"];
+    let mut paper = lease(id).on(here[says.target]).of(says.artifacts);
+    paper = paper.with(&format!("agent-alone-up-to: {alone_up_to}"));
+    if says.tiers != USUAL.tiers {
+        let tiers: Vec<_> = says.tiers.iter().map(|weight| format!("{{weight: {weight}, bake: 15m}}")).collect();
+        paper = paper.with(&format!("tiers: [{}]", tiers.join(", ")));
+    }
+    let there = here[1 - says.target];
+    paper = match says.waits {
+        Waits::Nothing => paper,
+        Waits::Any => paper.with(&format!("after: [{{target: {there}, state: completed}}]")),
+        Waits::Same => paper.with(&format!("after: [{{target: {there}, state: completed, artifacts: same}}]")),
+    };
+    if says.exception { paper.with("exception: true") } else { paper }
 }
 
 impl Stage {
     pub(super) fn new(start_up_to: u8, alone_up_to: u8) -> Self {
-        let line = format!("agent-alone-up-to: {alone_up_to}");
-        Self {
-            papers: [lease("L1").with(&line), lease("L2").with(&line)],
-            rules: rulebook().with(&format!("start-up-to: {start_up_to}\ndelegable-up-to: {alone_up_to}")),
+        Self::of(start_up_to, alone_up_to, [USUAL; 2])
+    }
+
+    /// The same with other leases.
+    fn of(start_up_to: u8, alone_up_to: u8, says: [Says; 2]) -> Self {
+        let keys = |name| KEYS.into_iter().filter(move |key| key.0 == name && HARD.contains(key)).map(public);
+        let of = |name| [ssh(seed(name)), ssh(seed(name) + 100)].into_iter().chain(keys(name)).collect::<Vec<_>>();
+        let rules = rulebook().keys("user1", &of("user1")).keys("user2", &of("user2"));
+        let names = ["user1", "user2", "user3", "cp14", "cp15", "cp20", "edge1", "edge2"];
+        let first = Policy {
+            keys: names.into_iter().flat_map(|name| [(name, 0), (name, 1)]).chain(HARD).collect(),
+            cosign: ONE,
+            promote: ONE,
+            own_promote: None,
+            at_once: false,
             start_up_to,
+            delegable_up_to: alone_up_to,
+        };
+        Self {
+            papers: [paper("L1", says[0], alone_up_to), paper("L2", says[1], alone_up_to)],
+            rules: rules.with(&format!("start-up-to: {start_up_to}\ndelegable-up-to: {alone_up_to}")),
+            says,
+            first,
             alone_up_to,
         }
     }
 
-    /// The first policy, in the model's words.
-    fn first(&self) -> Policy {
-        let names = ["user1", "user2", "user3", "cp14", "cp15", "cp20", "edge1", "edge2"];
-        Policy {
-            keys: names.into_iter().flat_map(|name| [(name, 0), (name, 1)]).collect(),
-            humans_cosign: 1,
-            humans_promote: 1,
-            cosigned_from: &[],
-            own_promote: None,
-            start_up_to: self.start_up_to,
-            delegable_up_to: self.alone_up_to,
-        }
+    /// The same under another first policy.
+    fn under(self, change: impl FnOnce(&mut Policy)) -> Self {
+        let mut first = self.first.clone();
+        change(&mut first);
+        Self { rules: Self::book(&first), first, ..self }
     }
 
     /// Policies that differ from the first in one thing.
     fn variant(&self, pick: u8) -> Policy {
-        let mut policy = self.first();
+        let mut policy = self.first.clone();
         match pick {
             0 => policy.keys.retain(|key| key.0 != "cp15"),
             1 => policy.keys.retain(|key| *key != ("user1", 0)),
             2 => policy.keys.retain(|key| matches!(*key, ("user1" | "cp14" | "edge1" | "edge2", 0))),
             3 => policy.keys.extend([("mallory", 0)]),
-            4 => policy.humans_cosign = 2,
-            5 => policy.humans_promote = 2,
+            4 => policy.cosign.humans = 2,
+            5 => policy.promote.humans = 2,
             6 => (policy.start_up_to, policy.delegable_up_to) = (99, 99),
             7 => (policy.start_up_to, policy.delegable_up_to) = (0, 0),
             8 => policy.keys.retain(|key| matches!(*key, ("user1" | "cp14", _) | ("edge1" | "edge2", 0))),
             9 => policy.keys.retain(|key| matches!(*key, ("user1" | "user2" | "cp14" | "edge1" | "edge2", 0))),
-            11 => (policy.humans_cosign, policy.cosigned_from) = (2, BOTH),
-            12 => policy.own_promote = Some((1, SECOND)),
-            13 => policy.own_promote = Some((2, BOTH)),
+            11 => policy.cosign = Rule { humans: 2, from: BOTH, ..ONE },
+            12 => policy.own_promote = Some(Rule { from: SECOND, ..ONE }),
+            13 => policy.own_promote = Some(Rule { humans: 2, from: BOTH, ..ONE }),
+            14 => policy.cosign.shown = Shows::Touch,
+            15 => policy.promote.shown = Shows::Person,
+            16 => policy.at_once = true,
             _ => {}
         }
         policy
@@ -101,38 +159,41 @@ impl Stage {
 
     /// A policy as a file that follows another, with what the model is told of it.
     fn write(says: Policy, before: &PolicyFile, version: u32) -> (Rulebook, PolicyFile) {
+        let book = Rulebook { version, previous: Some(before.name), ..Self::book(&says) };
+        let file = PolicyFile { name: book.digest(), previous: book.previous, says };
+        (book, file)
+    }
+
+    fn book(says: &Policy) -> Rulebook {
         let mut book = rulebook();
-        book.principals.push(("mallory".to_owned(), "agent", vec![ssh(seed("mallory"))]));
+        book.principals.push(("mallory".to_owned(), "agent", Vec::new()));
         for (name, _, keys) in &mut book.principals {
-            let listed = says.keys.iter().filter(|key| key.0 == name);
-            *keys = listed.map(|key| ssh(seed(key.0) + 100 * key.1)).collect();
+            *keys = says.keys.iter().filter(|key| key.0 == name).map(|key| public(*key)).collect();
         }
         book.principals.retain(|(_, _, keys)| !keys.is_empty());
-        let own = says.own_promote.map(|(humans, from)| format!(", rules: {{promote: {}}}", rule(humans, from)));
-        let targets = TARGETS.replace("edge1}", &format!("edge1{}}}", own.unwrap_or_default()));
+        let own = says.own_promote.map(|own| format!(", rules: {{promote: {}}}", rule(own))).unwrap_or_default();
+        let at_once = if says.at_once { ", all-at-once: true" } else { "" };
+        let targets = TARGETS.replace("edge1}", &format!("edge1{own}{at_once}}}"));
         let groups = if says.keys.iter().any(|key| key.0 == "user2") {
             "groups: {first: [user1, user2], second: [user2]}\n"
         } else {
             ""
         };
-        let book = book.only(&format!(
+        book.only(&format!(
             "{groups}{targets}start-up-to: {}\ndelegable-up-to: {}\nrules:\n  cosign: {}\n  promote: {}",
             says.start_up_to,
             says.delegable_up_to,
-            rule(says.humans_cosign, says.cosigned_from),
-            rule(says.humans_promote, &[])
-        ));
-        let book = Rulebook { version, previous: Some(before.name), ..book };
-        let file = PolicyFile { name: book.digest(), previous: book.previous, says };
-        (book, file)
+            rule(says.cosign),
+            rule(says.promote)
+        ))
     }
 
     pub(super) fn begin(&self) -> (State, World) {
         let root = Draft::new(0).policy(&self.rules).lease(&self.papers[0]).lease(&self.papers[1]).finish(None);
         let (state, report) = begin(&root).unwrap();
         assert_eq!(report.findings, []);
-        let policy = PolicyFile { name: self.rules.digest(), previous: None, says: self.first() };
-        (state, World::new(policy, self.alone_up_to))
+        let policy = PolicyFile { name: self.rules.digest(), previous: None, says: self.first.clone() };
+        (state, World::new(policy, self.alone_up_to, self.says))
     }
 
     pub(super) fn subject(&self, ask: Ask) -> Subject {
@@ -145,7 +206,7 @@ impl Stage {
             Ask::Stop(lease, kind, nonce) => self.papers[lease].stop(kind, nonce),
             Ask::Freeze(nonce) => freeze(nonce),
             Ask::Thaw(number) => thaw(number),
-            Ask::Revoke(key) => revoke(&ssh(seed(key.0) + 100 * key.1)),
+            Ask::Revoke(key) => revoke(&public(key)),
             Ask::Policy(digest) => Subject::Policy { digest },
         }
     }
@@ -195,7 +256,13 @@ impl Stage {
 }
 
 pub(super) fn holder(key: Key) -> Who {
-    who(key.0).key(ssh(seed(key.0) + 100 * key.1))
+    let who = who(key.0).key(public(key));
+    match key.1 {
+        2 => who.touched(),
+        3 => who.verified(),
+        4 => Who { presence: Presence::Copied, ..who },
+        _ => who,
+    }
 }
 
 /// What an [`Aim`] may be at: whatever is next, the policy in the tree, a key.
@@ -232,10 +299,11 @@ impl Aim {
             1 => world.leases[lease].next + 1,
             _ => world.leases[lease].next,
         };
+        let tiers = world.says[lease].tiers;
         let tier = match (world.leases[lease].at, miss) {
-            (_, 2) => TIERS[usize::from(number)],
-            (At::Rolling(tier), _) => TIERS[(tier + 1).min(2)],
-            _ => 5,
+            (_, 2) => tiers[usize::from(number).min(tiers.len() - 1)],
+            (At::Rolling(tier), _) => tiers[(tier + 1).min(tiers.len() - 1)],
+            _ => tiers[0],
         };
         let ask = match action {
             NEXT => match world.leases[lease].at {
@@ -246,7 +314,7 @@ impl Aim {
                 }
                 _ if world.frozen && miss > 9 => Ask::Thaw(world.freezes),
                 At::Authorized => Ask::Start(lease, next, tier),
-                At::Rolling(2) if miss > 14 => Ask::Complete(lease, next),
+                At::Rolling(tier) if tier == world.last(lease) && miss > 14 => Ask::Complete(lease, next),
                 At::Rolling(_) => Ask::Promote(lease, next, tier),
                 At::Paused(_) => Ask::Resume(lease, next),
                 _ => Ask::Cosign(lease),
@@ -259,7 +327,7 @@ impl Aim {
             9 => Ask::Freeze(number),
             10 => Ask::Thaw(world.freezes - u32::from(miss == 0).min(world.freezes)),
             ENACT => world.proposal.as_ref().map_or(Ask::Cosign(lease), |file| Ask::Policy(file.name)),
-            _ => Ask::Revoke(KEYS[usize::try_from(miss).unwrap() % (KEYS.len() - 1)]),
+            _ => Ask::Revoke(KEYS[usize::try_from(miss).unwrap() % KEYS.len()]),
         };
         (KEYS[key], ask)
     }
@@ -279,6 +347,28 @@ pub(super) fn sequences() -> impl Strategy<Value = Vec<Vec<Aim>>> {
 
 pub(super) fn stages() -> impl Strategy<Value = (u8, u8)> {
     (prop::sample::select(vec![0, 4, 5, 99]), prop::sample::select(vec![0, 24, 25, 99]))
+}
+
+/// All at once.
+const AT_ONCE: Says = Says { tiers: &[100], ..USUAL };
+/// What has to run on the other target first.
+const FIRST: Says = Says { target: 1, ..USUAL };
+
+/// Two leases as people propose them: on one target, one after the other on two, all at once, outside the hours.
+fn leases() -> impl Strategy<Value = [Says; 2]> {
+    let waits = |waits| Says { waits, ..USUAL };
+    let exception = Says { exception: true, ..USUAL };
+    prop::sample::select(vec![
+        [USUAL; 2],
+        [USUAL; 2],
+        [FIRST, waits(Waits::Same)],
+        [FIRST, Says { artifacts: &["a", "b"], ..waits(Waits::Same) }],
+        [Says { artifacts: &["a", "b"], ..FIRST }, waits(Waits::Same)],
+        [Says { artifacts: &["b"], ..FIRST }, waits(Waits::Any)],
+        [AT_ONCE, USUAL],
+        [AT_ONCE; 2],
+        [exception, USUAL],
+    ])
 }
 
 /// How a vote comes: in the push, in it but from a history of its own, or, for a stop, under a ref of its own.
@@ -305,7 +395,7 @@ enum Carries {
 }
 
 /// The number of a policy file that was there before; smaller ones are [`Stage::variant`]s.
-const OLDEST: u8 = 14;
+const OLDEST: u8 = 17;
 
 fn rounds() -> impl Strategy<Value = Vec<Round>> {
     let route = || prop_oneof![16 => Just(Route::Push), 1 => Just(Route::Foreign), 3 => Just(Route::StopRef)];
@@ -435,120 +525,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_fold_does_what_the_model_does((start, alone) in stages(), rounds in rounds()) {
-        let mut run = Run::new(Stage::new(start, alone));
+    fn the_fold_does_what_the_model_does((start, alone) in stages(), says in leases(), rounds in rounds()) {
+        let mut run = Run::new(Stage::of(start, alone, says));
         for (number, round) in rounds.iter().enumerate() {
             let done = run.round(u32::try_from(number).unwrap() + 1, round);
             prop_assert_eq!(done, Ok(()), "after {:?}", run.told);
         }
     }
-}
-
-/// Every sequence of votes up to a length, state by state: sequences that lead to the same state go on alike.
-fn every_sequence(stage: &Stage, keys: &[Key], length: usize) -> usize {
-    every_sequence_from(stage, stage.begin(), alphabet, keys, length)
-}
-
-fn every_sequence_from(
-    stage: &Stage,
-    begin: (State, World),
-    alphabet: impl Fn(&World) -> Vec<Ask>,
-    keys: &[Key],
-    length: usize,
-) -> usize {
-    let mut level = vec![begin];
-    let mut seen = HashSet::new();
-    for _ in 0..length {
-        let mut after = Vec::new();
-        for (state, world) in &level {
-            for key in keys {
-                for ask in alphabet(world) {
-                    let (mut state, mut world) = (state.clone(), world.clone());
-                    // The same commit each time, so that equal states are equal.
-                    state = apply(state, &stage.step(1, &[(*key, ask)])).0;
-                    state.length = 0;
-                    world.step(vec![(*key, ask)]);
-                    stage.agree(&state, &world).unwrap_or_else(|wrong| panic!("{key:?} {ask:?}: {wrong}"));
-                    if seen.insert(format!("{state:?} {world:?}")) {
-                        after.push((state, world));
-                    }
-                }
-            }
-        }
-        level = after;
-    }
-    seen.len()
-}
-
-fn alphabet(world: &World) -> Vec<Ask> {
-    let next = world.leases[0].next;
-    let tier = if let At::Rolling(at) = world.leases[0].at { TIERS[(at + 1).min(2)] } else { 5 };
-    let stop = |kind| Ask::Stop(0, kind, 1);
-    vec![
-        Ask::Cosign(0),
-        Ask::Start(0, next, 5),
-        Ask::Promote(0, next, tier),
-        stop(StopKind::Pause),
-        Ask::Resume(0, next),
-        stop(StopKind::Halt),
-        stop(StopKind::Rollback),
-        Ask::Complete(0, next),
-    ]
-}
-
-#[test]
-fn every_short_sequence_of_two_keys_does_what_the_model_does() {
-    let states = every_sequence(&Stage::new(10, 0), &[("user1", 0), ("cp14", 0)], 6);
-    assert!(states > 100, "{states}");
-    every_sequence(&Stage::new(0, 25), &[("user1", 0), ("cp14", 0)], 6);
-}
-
-#[test]
-fn every_short_sequence_of_one_principal_leaves_the_weight_at_nothing() {
-    for keys in [
-        [("user1", 0), ("user1", 1)],
-        [("cp14", 0), ("cp14", 1)],
-        [("user1", 0), ("user2", 0)],
-        [("cp14", 0), ("cp15", 0)],
-    ] {
-        let stage = Stage::new(99, 99);
-        let (mut state, world) = stage.begin();
-        for (number, (key, ask)) in
-            keys.iter().flat_map(|key| alphabet(&world).into_iter().map(move |ask| (*key, ask))).enumerate()
-        {
-            state = apply(state, &stage.step(u32::try_from(number).unwrap() + 1, &[(key, ask)])).0;
-            assert_eq!(stage.weights(&state), [0, 0]);
-        }
-        every_sequence(&stage, &keys, 4);
-    }
-}
-
-/// What can happen to two leases on one target, of which the second may start.
-fn alphabet_of_two(world: &World) -> Vec<Ask> {
-    let stops = |lease| [StopKind::Pause, StopKind::Halt, StopKind::Rollback].map(|kind| Ask::Stop(lease, kind, 1));
-    let [first, next] = [0, 1].map(|lease| world.leases[lease].next);
-    let tier = if let At::Rolling(at) = world.leases[1].at { TIERS[(at + 1).min(2)] } else { 5 };
-    let forward =
-        [Ask::Complete(0, first), Ask::Start(1, next, 5), Ask::Promote(1, next, tier), Ask::Complete(1, next)];
-    [&forward[..], &stops(0), &stops(1)].concat()
-}
-
-#[test]
-fn every_short_sequence_over_two_leases_does_what_the_model_does() {
-    let stage = Stage::new(10, 99);
-    let (mut state, mut world) = stage.begin();
-    let both = |ask| [(("user1", 0), ask), (("cp14", 0), ask)];
-    let full = [Ask::Cosign(0), Ask::Cosign(1), Ask::Start(0, 1, 5), Ask::Promote(0, 2, 25), Ask::Promote(0, 3, 100)];
-    for ask in full {
-        for vote in both(ask) {
-            state = apply(state, &stage.step(1, &[vote])).0;
-            world.step(vec![vote]);
-        }
-    }
-    stage.agree(&state, &world).unwrap();
-    assert_eq!(stage.weights(&state), [100, 0]);
-    state.length = 0;
-    let keys = [("user1", 0), ("cp14", 0)];
-    let states = every_sequence_from(&stage, (state, world), alphabet_of_two, &keys, 4);
-    assert!(states > 200, "{states}");
 }

@@ -19,7 +19,7 @@ use super::{
     mend::Mend,
     remotes::upstream,
     session::{Root, Session, Which},
-    terminal, turn,
+    signers, terminal, turn,
 };
 
 /// How long an applier may take to record a transition that is in force. Seconds; its default for `max-staleness`.
@@ -160,6 +160,10 @@ fn examine(place: &Place, repo: &Repository) -> Result<Chart, Failure> {
             }
             appliers(&mut chart, &session, turn::now().as_second())?;
             signing(&mut chart, &session)?;
+            if let Some(text) = signers::stale(&session)? {
+                let message = "Git's own commands do not know every key here: the list of allowed signers is old";
+                chart.fixable("signers", message, Mend::WriteSigners(text));
+            }
             remote(&mut chart, &session)?;
         }
         Err(failure) => unreadable(&mut chart, repo, &failure),

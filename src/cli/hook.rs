@@ -66,6 +66,12 @@ enum Verb {
 struct Install {
     /// The repository; by default the one here
     path: Option<PathBuf>,
+    /// The hooks of a repository that is pushed to, although it has a worktree
+    #[arg(long, conflicts_with = "client")]
+    server: bool,
+    /// The hook of a repository that people push from, although it is bare
+    #[arg(long)]
+    client: bool,
     /// The root to pin there
     #[arg(long, value_name = "ROOT")]
     root: Option<String>,
@@ -373,9 +379,11 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     let path = args.path.as_ref().map_or_else(|| place.folder.clone(), |path| place.folder.join(path));
     let repository = Repository::open(&path)?;
     let undecided = |error: GitError| Failure::Undecided(error.into());
-    let (side, hooks): (_, &[Hook]) = match repository.worktree() {
-        Some(_) => (Side::Client, &[Hook::PrePush]),
-        None => (Side::Server, &[Hook::ReferenceTransaction, Hook::PreReceive]),
+    let is_clients = args.client || (!args.server && repository.worktree().is_some());
+    let side = if is_clients { Side::Client } else { Side::Server };
+    let hooks: &[Hook] = match side {
+        Side::Client => &[Hook::PrePush],
+        Side::Server => &[Hook::ReferenceTransaction, Hook::PreReceive],
     };
     if args.wake.is_some() && side == Side::Client {
         return Err(Failure::Usage("--wake is for the bare repository that is pushed to".to_owned()));

@@ -8,11 +8,11 @@ use super::{
     fresh::Source,
     pager,
     session::{Root, Session},
-    terminal, turn,
+    subject, terminal, turn,
 };
 use crate::{
     ledger::EventKind,
-    model::document::Span,
+    model::{Reason, Refusal, document::Span},
     report::{self, Wanted},
 };
 
@@ -90,6 +90,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         subject.as_ref().map(|subject| &subject.all),
     );
     entries.retain(|entry| wanted.admits(entry));
+    if let Some(name) = args.principal.as_deref().filter(|_| entries.is_empty()) {
+        known_principal(&session, name)?;
+    }
     let findings = report::findings(&session.reports).count();
     match args.format {
         Form::Text => {
@@ -111,6 +114,19 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         }
     }
     if findings == 0 { Ok(()) } else { Err(Failure::Said(1)) }
+}
+
+/// Refuses a name that no policy has had: that it did nothing would say nothing.
+fn known_principal(session: &Session, name: &str) -> Result<(), Failure> {
+    let former = report::former_keys(&session.state, &session.reports);
+    let listed = session.state.policy().get().principals.keys().map(ToString::to_string);
+    let names: Vec<String> = listed.chain(former.iter().map(|key| key.principal.to_string())).collect();
+    if names.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let refusal = Refusal::new(Reason::NotFound, "no policy has had a principal of that name");
+    let meant = subject::alike(names, name).map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+    Err(Failure::refused(name, refusal.hint(meant + "see who there is with: git two-key key list")))
 }
 
 /// What the verifier says of the whole ledger, on one line.

@@ -41,6 +41,7 @@ mod schema;
 pub mod session;
 mod show;
 mod sign;
+mod signers;
 mod statement;
 mod status;
 mod steps;

@@ -38,11 +38,10 @@ use crate::{
 /// gives.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key new --target checkout-prod --summary 'Roll out checkout 1.9.0' \\\n    \
-    --artifact checkout=sha256:…\n  \
-    git two-key new --target checkout-prod --expires 6h \\\n    \
-    --change https://git.example/checkout.git 1a2b…..3c4d… \\\n    \
-    --tier 1:30m --tier 10:1h --tier 100:1h")]
+    git two-key new --target checkout-prod --summary 'Checkout 1.9.0' \\\n    \
+    --artifact checkout=sha256:$(sha256sum checkout.tar | cut -c-64)\n  \
+    git two-key new --target checkout-prod --change ../checkout v1.8.0..v1.9.0 \\\n    \
+    --expires 6h --tier 1:30m --tier 10:1h --tier 100:1h")]
 pub struct Args {
     /// Where it is rolled out to
     #[arg(long)]

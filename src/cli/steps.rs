@@ -123,9 +123,7 @@ pub enum Stop {
         after_long_help = "Examples:\n  git two-key rollback checkout-prod --reason 'orders fail'"
     )]
     Rollback(OnLease),
-    /// End a lease before it started; any one key suffices
-    ///
-    /// On a lease that has started it is a rollback.
+    /// End a lease before it starts, or roll it back if it has; any one key suffices
     #[command(
         visible_alias = "reject",
         after_long_help = "Examples:\n  git two-key withdraw LEASE-20251027-021913 --reason 'wrong build'"

@@ -43,7 +43,12 @@ pub(super) fn meant(state: &State, handle: &str) -> Option<String> {
     });
     let targets = state.policy().get().targets.keys().map(ToString::to_string);
     let names = leases.iter().map(ToString::to_string).chain(of_documents).chain(targets);
-    let likeness = |name: String| (strsim::jaro_winkler(&name.to_lowercase(), &handle.to_lowercase()), name);
-    let best = names.map(likeness).max_by(|one, other| one.0.total_cmp(&other.0))?;
+    alike(names, handle)
+}
+
+/// The name that is most like a word, if one is.
+pub(super) fn alike(names: impl IntoIterator<Item = String>, word: &str) -> Option<String> {
+    let likeness = |name: String| (strsim::jaro_winkler(&name.to_lowercase(), &word.to_lowercase()), name);
+    let best = names.into_iter().map(likeness).max_by(|one, other| one.0.total_cmp(&other.0))?;
     (best.0 >= ALIKE).then_some(best.1)
 }

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place, account, remotes,
+    Failure, Format, Place, account, remotes, signers,
     terminal::{remark, say},
     turn::{self, Consent, Local, effect, stops::Undelivered},
 };
@@ -54,6 +54,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     turn::stops::carry_over(&mut session)?;
     let new = turn::counted(&session, theirs)?;
     say(&format!("{} is at {}'s tip{}", refs::short(&branch), remote, with(new.votes)));
+    if let Some(text) = signers::stale(&session)? {
+        signers::write(&session.repo, &text)?;
+    }
     if session.tip == theirs {
         return all_delivered(&undelivered, &remote);
     }

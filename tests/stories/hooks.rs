@@ -629,6 +629,10 @@ fn the_clients_hook_says_beforehand_what_the_server_would_refuse() {
     let scene = Scene::rolling();
     scene.on_server(&["config", "core.hooksPath", "/nowhere"]).exits(0);
     scene.world.two_key(&["hook", "install"]).exits(0).says("pre-push").never_says("pre-receive");
+    scene.world.two_key(&["hook", "install", "--server"]).exits(0).says("pre-receive").never_says("pre-push");
+    scene.world.two_key(&["hook", "install", "--client", "--server"]).exits(2);
+    fs::remove_file(scene.world.repo().join(".git/hooks/pre-receive")).unwrap();
+    fs::remove_file(scene.world.repo().join(".git/hooks/reference-transaction")).unwrap();
     scene.world.two_key(&["hook", "install", "--wake", "wake"]).exits(2).says("bare repository");
     let tip = scene.world.head();
     scene.promote("stranger");

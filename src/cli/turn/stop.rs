@@ -59,9 +59,7 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
     let lease = handle.map(|handle| site.lease(handle, action)).transpose()?;
     let about = lease.as_ref().map_or_else(|| action.to_string(), ToString::to_string);
     let about = About { lease, about: &about };
-    if action == Action::Pause {
-        site.can_hold(&about)?;
-    }
+    site.is_meant(&about, action, handle)?;
     let turns = site.turns(place, flags, action, &about)?;
     let effects = turns.iter().map(|turn| site.effect(turn).map_err(|refusal| about.refused(refusal)));
     site.effects = effects.collect::<Result<_, _>>()?;
@@ -159,15 +157,21 @@ impl Site {
         }
     }
 
-    /// Refuses to pause what has not started, because that would end it. Where the remote may know more, nothing is refused.
-    fn can_hold(&self, about: &About<'_>) -> Result<(), Failure> {
-        let (Known::Ledger(session), Some(lease)) = (&self.known, &about.lease) else { return Ok(()) };
+    /// Refuses to pause what has not started, and to stop it where its target was named and nothing runs there, because that
+    /// would end it. Where the remote may know more, nothing is refused.
+    fn is_meant(&self, about: &About<'_>, action: Action, handle: Option<&str>) -> Result<(), Failure> {
+        let (Known::Ledger(session), Some(lease), Some(handle)) = (&self.known, &about.lease, handle) else {
+            return Ok(());
+        };
         let started = session.state.lease(lease).is_some_and(|entry| entry.phase.started() || entry.phase.ended());
-        if started || self.missed.is_some() {
+        let of_target = session.state.document(lease).is_some_and(|document| document.target.as_str() == handle);
+        let by_target = of_target && matches!(action, Action::Halt | Action::Rollback);
+        if started || self.missed.is_some() || !(by_target || action == Action::Pause) {
             return Ok(());
         }
-        let message =
-            format!("{lease} has not started, so there is no weight to hold: a pause would withdraw it for good");
+        let message = format!(
+            "{lease} has not started, so there is no weight to hold or to take away: this would withdraw it for good"
+        );
         let hint = format!("leave it unstarted, or end it with: git two-key withdraw {lease}");
         Err(about.refused(Refusal::new(Reason::WrongState, message).hint(hint)))
     }

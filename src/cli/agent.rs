@@ -17,16 +17,17 @@ use super::{Failure, Format, Place, terminal};
 
 /// Run an agent: sign, promote and stop as checks and metrics say
 ///
-/// Fetches the governed refs, verifies and folds them from the pinned root. A lease whose limits are crossed or whose gates
-/// fail it halts or rolls back, before anything else. A lease that awaits its key it checks, and signs, or records why
-/// not. A tier that has baked, by the applier's record, and whose gates pass, it promotes: after people, or first. Each
-/// decision is printed with its rule and what it rests on; what it signs names that evidence by digest. Without --watch it
-/// looks once. Waiting is no failure.
+/// Fetches the governed refs, verifies and folds them from the pinned root. First it halts or rolls back leases whose
+/// limits are crossed or whose gates fail. Then it checks each lease that waits for its key, and signs it, or records
+/// why not. It promotes a tier that has baked, by the applier's record, and whose gates pass: after people, or first.
+/// Each decision is printed with its rule and what it rests on; what it signs names that evidence by digest. Without
+/// --watch it looks once. Waiting is no failure.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key agent --once --config /etc/two-key/agent.yaml\n  \
     git two-key agent --watch --config /etc/two-key/agent.yaml\n  \
-    git two-key agent --dry-run --config agent.yaml --format json | jq '.leases[] | {lease, act, because}'\n\n\
+    git two-key agent --dry-run --config agent.yaml --format json \\\n    \
+    | jq '.leases[] | {lease, act, because}'\n\n\
     Exit codes: 0 it looked and did what it decided; 1 its key is not an agent's, or the branch does not continue; 3 the \
     remote, the repository or a push failed.")]
 pub struct Args {

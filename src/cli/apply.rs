@@ -25,7 +25,8 @@ use super::{Failure, Format, Place, printer::Printer, terminal};
 #[command(after_long_help = "Examples:\n  \
     git two-key apply --once --config /etc/two-key/applier.yaml\n  \
     git two-key apply --watch --config /etc/two-key/applier.yaml\n  \
-    git two-key apply --dry-run --config applier.yaml --format json | jq .targets")]
+    git two-key apply --dry-run --config applier.yaml --format json \\\n    \
+    | jq .targets")]
 pub struct Args {
     /// The applier's configuration; paths in it are relative to it
     #[arg(long, value_name = "FILE")]

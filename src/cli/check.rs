@@ -31,10 +31,10 @@ use super::{
 /// Check lease and policy files
 ///
 /// Reads the files as strictly as the ledger does and says what is wrong at which line and column. In a governance
-/// repository it also holds them to the policy in force: leases to its risk bands and targets, a policy to being the next
-/// version of the one in force. Without FILE it checks every lease and the policy of the worktree. What is only unwise is
-/// a warning. It also tells with which chance a healthy lease is stopped by its own gates, and the smallest harm that they can
-/// show.
+/// repository it also checks them against the policy in force: leases against its risk bands and targets, a policy as
+/// the next version. Without FILE it checks every lease and the policy of the worktree. What is only unwise is a
+/// warning. It also says how likely a healthy lease is to be stopped by its own gates, and the smallest harm that
+/// they can show.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key check\n  \

@@ -30,9 +30,11 @@ use crate::{
 #[command(after_long_help = "Examples:\n  \
     git two-key ci --base origin/main --head HEAD\n  \
     git two-key ci --base origin/main --head HEAD --method fast-forward\n  \
-    git two-key ci --base origin/main --head HEAD --annotate sarif --annotations two-key.sarif\n  \
-    git two-key ci --base origin/main --head HEAD --format json | jq -r '.effects[].text'\n\n\
-    Exit codes: 0 merging it is admitted; 1 it is refused; 3 it could not be decided (no root is pinned, or the clone is\n\
+    git two-key ci --base origin/main --head HEAD \\\n    \
+    --annotate sarif --annotations two-key.sarif\n  \
+    git two-key ci --base origin/main --head HEAD --format json \\\n    \
+    | jq -r '.effects[].text'\n\n\
+    Exit codes: 0 merging it is admitted; 1 it is refused; 3 it could not be decided (no root is pinned, or the clone is \
     shallow); 4 it does not merge by itself.")]
 pub struct Args {
     /// The governed branch's tip

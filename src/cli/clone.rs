@@ -28,12 +28,13 @@ const PULLS: [(&str, &str); 2] = [("pull.ff", "only"), ("pull.rebase", "false")]
 
 /// Join a governance repository: a clone to read and to sign in
 ///
-/// Clones, pins the root, verifies everything from there, and sets the clone up: your key, what `git fetch` brings besides branches,
-/// the client's hook, a `git pull` that breaks nothing, and the list of keys by which Git's own commands check signatures. Where
-/// something is not as it should be, nothing is left behind.
+/// Clones, pins the root, verifies everything from there, and sets the clone up: your key, what `git fetch` brings
+/// besides branches, the client's hook, a `git pull` that breaks nothing, and the list of keys by which Git's own
+/// commands check signatures. If anything is wrong, nothing is left behind.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key clone git@git.example:governance.git --root 5be0c1d2e3f405162738495a6b7c8d9e0f102132 --key ~/.ssh/id_two_key")]
+    git two-key clone git@git.example:governance.git --key ~/.ssh/id_two_key \\\n    \
+    --root 5be0c1d2e3f405162738495a6b7c8d9e0f102132")]
 pub struct Args {
     /// Where it is
     url: String,

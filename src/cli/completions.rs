@@ -17,7 +17,8 @@ use super::{
 /// the ledger here (open leases, intents, targets, principals), which `words` prints.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key completions bash > ~/.local/share/bash-completion/completions/git-two-key\n  \
+    git two-key completions bash \\\n    \
+    > ~/.local/share/bash-completion/completions/git-two-key\n  \
     git two-key completions zsh > ~/.zfunc/_git-two-key\n  \
     git two-key completions fish > ~/.config/fish/completions/git-two-key.fish")]
 pub struct Args {

@@ -19,7 +19,7 @@ use super::{Failure, Place, terminal::say};
 /// lease from 5 to 25 to 100 %, shows three pushes being refused for three different reasons, rolls a second lease
 /// back, and ends with the audit trail verified from the root. Needs git and ssh-keygen, no network.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "EXAMPLES\n  git two-key demo\n  git two-key demo --keep")]
+#[command(after_long_help = "Examples:\n  git two-key demo\n  git two-key demo --keep")]
 pub struct Args {
     /// Leave the directory to play with, and say where it is
     #[arg(long)]

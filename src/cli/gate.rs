@@ -31,17 +31,19 @@ const MAX_REPLAYED: usize = 20_000;
 
 /// Say whether a tier is healthy, gate by gate
 ///
-/// Asks the metrics sources of --config for the newest slot that is due, and says what every gate and threshold of the
-/// lease comes to. Slots at which nobody looked are no data: what was seen is kept in the repository's two-key folder, so
-/// that each call goes on where the last one ended. When the tier began is what its applier attests, or --since.
+/// Asks the metrics sources of --config for the newest slot that is due, and prints the verdict of every gate and
+/// threshold of the lease. Slots at which nobody looked have no data: what was seen is kept in the repository's
+/// two-key folder, so that each call goes on where the last one ended. The applier attests when the tier began, or
+/// --since says it.
 ///
-/// With --replay it says, slot by slot, what it would have said of a past time. With --evidence it takes the evidence that
-/// a signed commit names, checks its digest, and judges the recorded answers again without asking anybody.
+/// With --replay it prints, slot by slot, what it would have said in the past. With --evidence it takes the evidence
+/// that a signed commit names, checks its digest, and judges the recorded answers again without asking anybody.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key gate checkout-prod --config applier.yaml\n  \
     git two-key gate checkout-prod --config applier.yaml --watch\n  \
-    git two-key gate checkout-prod --config applier.yaml --replay 2025-10-27T02:20:00Z..2025-10-27T02:35:00Z\n  \
+    git two-key gate checkout-prod --config applier.yaml \\\n    \
+    --replay 2025-10-27T02:20:00Z..2025-10-27T02:35:00Z\n  \
     git two-key gate --evidence main\n\n\
     Exit codes: 0 every gate passes (--evidence: it holds); 1 a gate failed or a threshold halts (--evidence: it does \
     not hold); 3 no data, or not enough of it yet; 4 what is known is too old.")]

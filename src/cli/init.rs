@@ -37,7 +37,8 @@ const ATTRIBUTES: &str = "/.two-key/** -text\n/leases/** -text\n";
 /// they trust. An empty folder becomes a repository first. PUBKEY is a .pub file, or the key itself.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key init --human user1=$HOME/.ssh/id_ed25519.pub --agent cp14=cp14.pub\n  \
+    git two-key init --human user1=$HOME/.ssh/id_ed25519.pub \\\n    \
+    --agent cp14=cp14.pub\n  \
     git two-key init --human user1=user1.pub --human user2=user2.pub \\\n    \
     --agent cp14=cp14.pub --applier edge1=edge1.pub \\\n    \
     --target checkout-prod=haproxy:edge1")]

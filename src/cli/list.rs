@@ -18,9 +18,10 @@ use crate::{
 
 /// List leases: who signed, the weights, what each waits for
 ///
-/// Prints what is open and, of each target, the lease that ended last: a line a lease, oldest first: its state and tier, how many of the keys that authorize it have been turned, the
-/// weight that the ledger wants, the weight that an applier has observed (`-` where none has recorded any), and what it
-/// awaits. Votes that only wait in notes are shown as `by note`: they count once a transition seals them.
+/// Prints open leases and, for each target, the lease that ended last, a line each, oldest first: its state and tier,
+/// how many of the keys that authorize it have signed, the weight that the ledger wants, the weight that an applier
+/// has observed (`-` where none has recorded any), and what it waits for. Votes in notes are shown as `by note`: they
+/// count once a transition seals them.
 #[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(after_long_help = "Examples:\n  \
@@ -30,7 +31,8 @@ use crate::{
     git two-key list --mine\n  \
     git two-key list --mine --watch --exec notify-me\n  \
     PS1='$(git two-key list --short 2>/dev/null) \\$ '\n  \
-    git two-key list --format json | jq '.leases[] | select(.awaits.agents > 0) | .lease'")]
+    git two-key list --format json \\\n    \
+    | jq '.leases[] | select(.awaits.agents > 0) | .lease'")]
 pub struct Args {
     #[command(flatten)]
     source: ReadSource,

@@ -32,9 +32,10 @@ use crate::{
 
 /// Propose a lease: one change, one target, tiers, a time window
 ///
-/// Writes leases/<ID>.yaml, checks it as strictly as it will be read, and commits it on the governed branch, or on the one
-/// that is checked out where that continues it, as for a pull request. A lease in the tree is a proposal: it is in force once its rule's keys have been turned for exactly these bytes. Without the flags
-/// that it needs it asks, where somebody is there to answer.
+/// Writes leases/<ID>.yaml, checks it as strictly as it will be read, and commits it on the governed branch, or on
+/// the one that is checked out where that continues it, as for a pull request. A lease in the tree is a proposal: it
+/// is in force once the keys of its rule have signed exactly these bytes. On a terminal it asks for what no flag
+/// gives.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key new --target checkout-prod --summary 'Checkout 1.9.0' \\\n    \

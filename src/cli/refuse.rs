@@ -20,11 +20,12 @@ use crate::{
 
 /// Record why an agent refuses to sign for a lease
 ///
-/// Commits a signed refusal, refusals/<LEASE>/<agent>.json, which list and show tell people of as long as the lease awaits an agent.
-/// It is what the program of an agent says instead of signing; nothing is stopped by it.
+/// Commits a signed refusal, refusals/<LEASE>/<agent>.json, which list and show display while the lease waits for an
+/// agent. An agent's program says this instead of signing; it stops nothing.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key refuse LEASE-20251027-021913 --key ~/.ssh/agent --reason 'build 4711 is red'")]
+    git two-key refuse LEASE-20251027-021913 --key ~/.ssh/agent \\\n    \
+    --reason 'build 4711 is red'")]
 pub struct Args {
     /// The lease: its id, its intent or its target
     lease: String,

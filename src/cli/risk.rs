@@ -31,8 +31,10 @@ use super::{
 #[command(after_long_help = "Examples:\n  \
     git two-key risk checkout-prod --repository ../checkout\n  \
     git two-key risk LEASE-20251027-021913 --check --repository ../checkout\n  \
-    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --format yaml-block\n  \
-    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 --target checkout-prod\n\n\
+    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 \\\n    \
+    --format yaml-block\n  \
+    git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 \\\n    \
+    --target checkout-prod\n\n\
     Exit codes: 0 it was computed (--check: the declaration holds); 1 the declared score is too low or a factor is \
     missing; 3 it could not be computed.")]
 pub struct Args {

@@ -13,12 +13,13 @@ use crate::report::{self, ShowView};
 
 /// Show all about one lease, a target or the policy
 ///
-/// Prints the lease's document, its state, who authorized it with which key, every transition in force with its commit
-/// and tag, votes that wait for others, what it awaits, what appliers observed, the findings that are about it, and what else is
-/// open on its target. Of a target it is the lease that runs there, or ran there last. Times in commits are what signers claim.
+/// Prints the lease's document, its state, who authorized it with which key, every transition in force with its
+/// commit and tag, votes that wait for others, what it waits for, what appliers observed, the findings about it, and
+/// what else is open on its target. A target means the lease that runs there, or ran there last. Times in commits are
+/// what signers claim.
 ///
-/// `show policy` prints the policy in force, rule by rule and gate by gate; where another is proposed, what it would change, who
-/// has signed it and who could.
+/// `show policy` prints the policy in force, rule by rule and gate by gate, and, if another is proposed, what it
+/// would change, who has signed it and who could.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key show LEASE-20251027-021913\n  \

@@ -18,10 +18,10 @@ use crate::{
     report,
 };
 
-/// Turn your key for a lease, or for the proposed policy
+/// Sign a lease, or the proposed policy
 ///
 /// Shows what is signed: the change, the target, the tiers and the window; for a policy, what it changes. A lease is
-/// authorized once its rule's keys, a human's and an agent's, have been turned for exactly these bytes. `policy` is the
+/// authorized once the keys of its rule, a human's and an agent's, have signed exactly these bytes. `policy` is the
 /// proposed policy.
 ///
 /// Several leases are shown in one table, asked for once and pushed at once; each has a signature of its own, and nothing

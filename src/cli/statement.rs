@@ -16,16 +16,18 @@ use crate::{
 
 /// Print the statement for an action
 ///
-/// Prints exactly the bytes that a key is turned for, as the ledger's present state has them: the lease's digest, the
+/// Prints exactly the bytes that a key signs, as the ledger's present state has them: the lease's digest, the
 /// number of the next step, the next tier. Sign them with `ssh-keygen -Y sign -n two-key` or `minisign -S`, or, with
 /// --message, as the message of a commit signed by Git. Impossible actions are refused with their reason.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key statement --message promote checkout-prod > m\n  \
-    git push origin \"$(git -c gpg.format=ssh commit-tree -S -p main -F m 'main^{tree}')\":main\n\n  \
+    git push origin \\\n    \
+    \"$(git -c gpg.format=ssh commit-tree -S -p main -F m 'main^{tree}')\":main\n\n  \
     git two-key statement cosign LEASE-20251027-021913 > s\n  \
     ssh-keygen -Y sign -n two-key -f key s\n  \
-    cat s s.sig | git notes --ref two-key/user1 append -F - \"$(git rev-parse main:leases/LEASE-20251027-021913.yaml)\"")]
+    cat s s.sig | git notes --ref two-key/user1 append -F - \\\n    \
+    \"$(git rev-parse main:leases/LEASE-20251027-021913.yaml)\"")]
 pub struct Args {
     /// cosign, start, promote, resume, complete, pause, halt, rollback, withdraw, policy, revoke, freeze or thaw
     #[arg(value_parser = action)]

@@ -19,9 +19,10 @@ use crate::{
 
 /// Show what each target serves, and what it waits for
 ///
-/// Prints a line a target: what its applier saw last and how long ago, what the ledger wants where that is another and why, the
-/// lease and since when it is in its state, what it waits for and whose keys could be turned, stops that wait anywhere to be
-/// folded, what was signed here and is not pushed, and what else is open there. With one TARGET, all about its lease follows.
+/// Prints a line for each target: what its applier saw last and how long ago; what the ledger wants if that differs,
+/// and why; the lease and since when it is in its state; what it waits for and who can sign; stops that are not
+/// folded yet; what was signed here and is not pushed; and what else is open there. With one TARGET, all about its
+/// lease follows.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key status\n  \

@@ -47,17 +47,16 @@ impl OnLeases {
 pub enum Forward {
     /// Begin an authorized lease at its first tier
     ///
-    /// Turns your key for the lease's start: a commit on the governed branch, and, where the start is in force with it,
-    /// the tag. Cosignatures that wait in notes are sealed with it. A first tier above the policy's start-up-to takes
-    /// the promote rule's keys.
+    /// Signs the lease's start in a commit on the governed branch, and tags it if that puts the start in force. Cosignatures
+    /// in notes are sealed with it. A first tier above the policy's start-up-to takes the promote rule's keys.
     #[command(
         after_long_help = "Examples:\n  git two-key start LEASE-20251027-021913\n  git two-key start checkout-prod --key ~/.ssh/agent"
     )]
     Start(OnLease),
     /// Raise a lease to its next tier: add your signature
     ///
-    /// Turns your key for the next tier. It takes the promote rule's keys, a human's and an agent's; until both are there
-    /// the lease stays where it is.
+    /// Signs the next tier. It takes the promote rule's keys, a human's and an agent's; until both have signed, the lease
+    /// stays where it is.
     ///
     /// Several leases are shown in one table, asked for once and pushed at once; each has a signature of its own, and nothing
     /// is signed unless all can be.
@@ -67,8 +66,8 @@ pub enum Forward {
     Promote(OnLeases),
     /// Approve a lease's next tier, as a person
     ///
-    /// Shows the lease's state and the evidence, then turns your key for its next tier. It is what promote does, for
-    /// people only: an agent's key is refused.
+    /// Shows the lease's state and the evidence, then signs its next tier, as promote does, but for people only: an
+    /// agent's key is refused.
     ///
     /// Several leases are shown in one table, asked for once and pushed at once; each has a signature of its own, and nothing
     /// is signed unless all can be.

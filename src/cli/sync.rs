@@ -14,10 +14,11 @@ use crate::{
 
 /// Bring what was signed here onto the remote's branch, and push it
 ///
-/// Fetches, builds the votes that were signed here and that the remote does not have onto its tip, moves the local branch there
-/// and pushes, whatever two-key.push says. Says what came into force. Nobody signs twice: what a `git pull` merged the wrong way
-/// round, or rewrote without its signature, is taken as it was signed, and a pull that stopped half-way is undone first. A vote
-/// that does not count any more is named, and left out; stops are delivered in any case.
+/// Fetches, puts the votes that were signed here and are not at the remote on top of its branch, moves the local
+/// branch there and pushes, whatever two-key.push says. Says what came into force. Nobody signs twice: what a `git
+/// pull` merged the wrong way round, or rewrote without its signature, is taken as it was signed, and a pull that
+/// stopped half-way is undone first. A vote that no longer counts is named and left out; stops are delivered in any
+/// case.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  git two-key sync\n  git two-key -C ../governance sync")]
 pub struct Args {

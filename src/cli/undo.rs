@@ -16,9 +16,9 @@ use crate::{
 
 /// Take back what was signed or proposed here and not pushed
 ///
-/// Fetches, puts the local branch where the remote's is, and takes the signatures that only this clone has out of it, with their
-/// tags. What the remote has stays, and so does every stop: a stop is taken back by going forward. Votes that were left in notes
-/// stay, too. Says how to have the old commits again.
+/// Fetches, puts the local branch where the remote's is, and removes the signatures that only this clone has, with
+/// their tags. What the remote has stays, and so does every stop: only forward votes end what a stop did. Votes in
+/// notes stay, too. Says how to get the old commits back.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  git two-key undo\n  git two-key undo --remote upstream")]
 pub struct Args {

@@ -18,7 +18,8 @@ const EVERY: Duration = Duration::from_secs(2);
 /// For scripts: looks every two seconds at the remote and at what appliers say.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key wait checkout-prod --for ready --timeout 30m && git two-key promote checkout-prod\n\n\
+    git two-key wait checkout-prod --for ready --timeout 30m \\\n    \
+    && git two-key promote checkout-prod\n\n\
     Exit codes: 0 it is there; 1 it can no longer get there; 4 it was not there in time.")]
 pub struct Args {
     /// The lease: its id, its intent or its target

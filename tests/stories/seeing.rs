@@ -183,6 +183,32 @@ fn every_verb_has_a_manual_page_and_help_finds_the_first() {
     assert_eq!(world.two_key(&["man"]).exits(0).out, fs::read_to_string(pages.join("git-two-key.1")).unwrap());
 }
 
+/// The help of a command and of all below it that does something, each with its name.
+fn helps(command: &clap::Command, name: &str, found: &mut Vec<(String, String)>) {
+    let help = command.get_after_long_help().map(ToString::to_string);
+    found.extend(help.map(|help| (name.to_owned(), help)));
+    for verb in command.get_subcommands() {
+        helps(verb, &format!("{name} {}", verb.get_name()), found);
+    }
+}
+
+/// A line of more than 78 characters would be broken on a terminal, in the middle of a command.
+#[test]
+fn examples_in_the_help_can_be_pasted() {
+    let mut found = Vec::new();
+    helps(&git_two_key::cli::command(), "git two-key", &mut found);
+    let mut with_examples = 0;
+    for (name, help) in &found {
+        let Some((_, examples)) = help.split_once("Examples:\n") else { continue };
+        with_examples += 1;
+        let examples = examples.split("\n\nExit codes").next().unwrap();
+        for line in examples.lines() {
+            assert!(line.chars().count() <= 78, "{name}: {line}");
+        }
+    }
+    assert!(with_examples > 30, "{with_examples} of {}", found.len());
+}
+
 /// A founded world about which the only complaints are those that it is made for.
 fn complaints(world: &World) -> Vec<(String, String)> {
     let problems = world.two_key(&["doctor", "--format", "json"]).json()["problems"].clone();

@@ -32,7 +32,8 @@ const UNATTESTED: &str = "No attestation was given: that an authenticator holds 
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key key add user1 ~/.ssh/id_ed25519_sk.pub\n  \
-    git two-key key add user1 id_user1.pub --attestation attestation --challenge challenge --attestation-root vendor.pem\n  \
+    git two-key key add user1 id_user1.pub --attestation attestation \\\n    \
+    --challenge challenge --attestation-root vendor.pem\n  \
     git two-key key add cp20 cp20.pub --role agent")]
 pub struct Args {
     /// Whose key it is

@@ -18,7 +18,8 @@ use crate::model::{Fingerprint, PublicKey, Reason, Refusal, policy::Amendment};
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key key remove cp14\n  \
-    git two-key key remove user1 SHA256:9hDD26bt7/J/kgC0o+MnWaisANmGPYBtebOwLfoTnlM")]
+    git two-key key remove user1 \\\n    \
+    SHA256:9hDD26bt7/J/kgC0o+MnWaisANmGPYBtebOwLfoTnlM")]
 pub struct Args {
     /// Whose key it is
     name: String,

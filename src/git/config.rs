@@ -180,7 +180,10 @@ impl Repository {
         let Some(command) = self.config("gpg.ssh.defaultKeyCommand")?.filter(|command| !command.is_empty()) else {
             return Ok(None);
         };
-        let said = Program::new("sh").args(["-c", &command]).interactive().text()?;
+        let said = Program::new("sh").args(["-c", &command]).interactive().text().map_err(|error| match error {
+            GitError::Program { .. } => GitError::NoKey(format!("gpg.ssh.defaultKeyCommand (`{command}`) failed")),
+            other => other,
+        })?;
         let line = said.lines().next().unwrap_or_default();
         match SigningKey::literal(line) {
             Some(literal) => Ok(Some(literal)),

@@ -15,9 +15,9 @@ use crate::{
 };
 
 use super::{
-    Beside, LeaseSummary, Observation, PolicyView, ProposedPolicy, Seen,
+    Beside, LeaseSummary, Observation, PolicyView, ProposedPolicy, Seen, findings,
     lease_text::awaits_text,
-    list::{policy_line, summary},
+    list::{findings_line, policy_line, summary},
     live::length,
     policy::proposed_policy,
     style::{Mark, Style},
@@ -46,6 +46,8 @@ pub struct StatusView {
     pub stops: Vec<WaitingStop>,
     /// What was signed here about no target, and is not on the upstream.
     pub unpushed: Vec<Unpushed>,
+    /// How many findings there are: what did not count.
+    pub findings: usize,
     /// What should be known before any of this is relied on.
     pub remarks: Vec<String>,
 }
@@ -121,13 +123,13 @@ pub struct WaitingStop {
 /// Something that was signed here and is not on the upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Unpushed {
-    /// What it is, by its name in the trail; `BY_NOTE` for a vote that waits in a note.
+    /// What it is, by its name in the trail; `BY_NOTE` for a vote that waits in a note, `PROPOSED` and `POLICY_PROPOSED` for a file.
     pub event: String,
     /// The lease.
     pub lease: Option<String>,
-    /// Whose keys.
+    /// Whose keys; none for what was only proposed.
     pub principals: Vec<String>,
-    /// The commit that puts it in force; null for a note.
+    /// A commit that has it; null for a note.
     pub commit: Option<String>,
 }
 
@@ -172,6 +174,7 @@ pub fn status_view(
         targets,
         stops: waiting.stops.iter().filter(|stop| !is_ours(&stop.lease)).cloned().collect(),
         unpushed: waiting.unpushed.iter().filter(|one| !is_ours(&one.lease)).cloned().collect(),
+        findings: findings(reports).count(),
         remarks: remarks.to_vec(),
     }
 }
@@ -271,6 +274,7 @@ pub fn status_text(view: &StatusView, now: Timestamp, style: Style) -> String {
     if let Some(proposed) = &view.policy_proposed {
         text.push_str(&(policy_line(proposed) + "\n"));
     }
+    text.push_str(&findings_line(view.findings));
     text
 }
 
@@ -305,7 +309,7 @@ fn served_words(target: &TargetStatus, style: Style) -> String {
         let ago = served.seconds_ago.map(|ago| format!(" {} ago", length(ago.max(0)))).unwrap_or_default();
         let of = served.lease.as_ref().filter(|lease| **lease != wanted.lease);
         let of = of.map(|lease| format!(" of {lease}")).unwrap_or_default();
-        let doing = served.doing.as_ref().map(|doing| format!(", {doing}")).unwrap_or_default();
+        let doing = served.doing.as_ref().map(|doing| format!(", {}", escaped(doing))).unwrap_or_default();
         format!("serves {weight}{of} (seen by {}{ago}{doing})", served.applier)
     });
     match (seen, &target.why) {
@@ -338,6 +342,7 @@ fn stop_words(stop: &WaitingStop) -> String {
     format!("STOP WAITS: {}{lease} by {}{remark}, {place}", stop.action, stop.principal)
 }
 
-fn unpushed_words(one: &Unpushed) -> String {
-    format!("NOT PUSHED: {} by {}", one.event, one.principals.join(", "))
+pub(super) fn unpushed_words(one: &Unpushed) -> String {
+    let by = if one.principals.is_empty() { String::new() } else { format!(" by {}", one.principals.join(", ")) };
+    format!("NOT PUSHED: {}{by}", one.event)
 }

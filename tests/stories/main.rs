@@ -31,6 +31,7 @@ mod proposing;
 mod repositories;
 mod reroot;
 mod risk;
+mod screen;
 mod second;
 mod seeing;
 mod several;

@@ -121,7 +121,7 @@ fn measure(sizes: &[usize], turns: Turns) {
                 .verified
                 .push((format!("{name}, {size}"), measure::verify(&folder, &ground, format, turns.verify, 60)));
             if format == ObjectFormat::Sha1 {
-                report.read.push(measure::read(&ground, turns.read));
+                report.read.push(measure::read(&folder, &ground, turns.read));
             }
             if format == ObjectFormat::Sha1 && sizes.iter().filter(|size| **size <= LARGE).max() == Some(size) {
                 for clients in [1, 4, 8] {
@@ -148,6 +148,7 @@ fn check() {
     let verified = measure::verify(&large.0, &large.1, ObjectFormat::Sha1, 3, 40);
     let each = verified.ours_cpu.as_secs_f64() / measure::count(verified.signed);
     let faster = verified.git_cpu.as_secs_f64() / each;
+    let read = [&small, &large].map(|(folder, ground)| measure::read(folder, ground, 3));
     let [short, long] = [small, large].map(|(folder, ground)| measure::push(&folder, &ground, 7, 0));
     let mut failed = false;
     let mut bound = |what: &str, value: f64, holds: bool, limit: String| {
@@ -167,6 +168,15 @@ fn check() {
         let what = format!("our hook adds so many times what a push of {} with an empty hook takes", long.commits);
         bound(&what, ratio, ratio < most, format!("at most {most}"));
     }
+    let [few, many] = read;
+    for (at, (verb, _)) in measure::VERBS.iter().enumerate().filter(|(_, (verb, _))| *verb != "log") {
+        let ratio = many.costs[at].as_secs_f64() / few.costs[at].as_secs_f64();
+        let what = format!("{verb} takes so many times more where history is eight times as long");
+        bound(&what, ratio, ratio < MOST_READ, format!("at most {MOST_READ}"));
+    }
+    let ratio = many.costs[1].as_secs_f64() / many.first.as_secs_f64();
+    let what = "list takes such a part of what it takes where nothing is remembered".to_owned();
+    bound(&what, ratio, ratio < MOST_AGAIN, format!("at most {MOST_AGAIN}"));
     assert!(
         !failed,
         "a bound does not hold: measure again on a quiet machine, then find the change: benches/run --check"
@@ -177,5 +187,8 @@ fn check() {
 const LEAST: f64 = 60.0;
 const LEAST_UNOPTIMIZED: f64 = 20.0;
 const MOST_GROWTH: f64 = 2.0;
+/// Of verbs that look.
+const MOST_READ: f64 = 2.0;
+const MOST_AGAIN: f64 = 0.7;
 /// Of a push of one commit, and of thirty.
 const MOST_HOOK: [f64; 2] = [1.5, 3.0];

@@ -196,26 +196,77 @@ fn write_script(path: &Path, script: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a script");
 }
 
+/// The verbs that look, and one that is about to sign; what they are about is put in for `LEASE`.
+pub const VERBS: [(&str, &[&str]); 7] = [
+    ("status", &["status", "--offline"]),
+    ("list", &["list", "--offline"]),
+    ("list --short", &["list", "--short", "--offline"]),
+    ("show", &["show", "LEASE", "--offline"]),
+    ("sign --dry-run", &["sign", "LEASE", "--dry-run", "--offline"]),
+    ("log --since 1d", &["log", "--since", "1d", "--offline"]),
+    ("log", &["log", "--offline"]),
+];
+
 /// What reading costs.
 pub struct Read {
+    pub commits: usize,
     pub leases: usize,
-    /// `list`, `show` and `log`.
-    pub costs: [Duration; 3],
+    /// `list` where nothing is remembered, and where there are so many commits more than what is remembered.
+    pub first: Duration,
+    pub fetched: Duration,
+    /// Each verb where what there is is remembered.
+    pub costs: [Duration; VERBS.len()],
     /// What each has resident at most, in MiB.
-    pub memory: [Option<u64>; 3],
+    pub memory: [Option<u64>; VERBS.len()],
+    /// `verify --all` in the same run.
+    pub verify: Duration,
 }
 
+/// Commits that come in with a fetch.
+pub const FETCHED: usize = 100;
+
 /// Measures what reading verbs cost.
-pub fn read(ground: &Ground, turns: usize) -> Read {
-    let verbs: [&[&str]; 3] = [&["list"], &["show", "LEASE-20230101-000004"], &["log"]];
-    let mut costs: [Vec<Duration>; 3] = Default::default();
-    for _ in 0..turns {
-        for (costs, verb) in costs.iter_mut().zip(verbs) {
-            costs.push(cost(two_key(&ground.server).args(verb)).wall);
+pub fn read(folder: &Path, ground: &Ground, turns: usize) -> Read {
+    let remembered = ground.server.join("two-key");
+    let list = |tip: &str| {
+        run::said(git(&ground.server).args(["update-ref", "refs/heads/main", tip]));
+        cost(two_key(&ground.server).args(["list", "--offline"])).wall
+    };
+    // A lease that awaits a key, and one who may turn one.
+    let all = run::said(two_key(&ground.server).args(["list", "--format", "json", "--offline"]));
+    let all: serde_json::Value = serde_json::from_str(&all).expect("a list");
+    let mut leases = all["leases"].as_array().expect("leases").iter();
+    let cosign = leases.rfind(|lease| lease["awaits"]["action"] == "cosign");
+    let lease = cosign.and_then(|lease| lease["lease"].as_str()).expect("a lease that awaits a cosignature").to_owned();
+    let key = |word: &str| cosign.is_some_and(|lease| lease["awaits"]["who"].to_string().contains(word));
+    let key = ["user1", "user2", "cp14"].into_iter().find(|name| key(name)).expect("somebody who may cosign");
+    let key = folder.join(key).display().to_string();
+    let verb = |words: &[&str]| {
+        let mut verb = two_key(&ground.server);
+        verb.args(words.iter().map(|word| if *word == "LEASE" { lease.as_str() } else { word }));
+        if words[0] == "sign" {
+            verb.args(["--key", &key]);
         }
+        verb
+    };
+    let (tip, before) = (ground.tip.to_string(), format!("{}~{FETCHED}", ground.tip));
+    let (mut first, mut fetched, mut verify) = (Vec::new(), Vec::new(), Vec::new());
+    let mut costs: [Vec<Duration>; VERBS.len()] = Default::default();
+    for _ in 0..turns {
+        let _ = fs::remove_dir_all(&remembered);
+        first.push(list(&before));
+        fetched.push(list(&tip));
+        for _ in 0..3 {
+            for (costs, (_, words)) in costs.iter_mut().zip(VERBS) {
+                costs.push(cost(&mut verb(words)).wall);
+            }
+        }
+        verify.push(cost(two_key(&ground.server).args(["verify", "--all"])).wall);
     }
-    let memory = verbs.map(|verb| run::peak_memory(two_key(&ground.server).args(verb).stdin(Stdio::null())));
-    Read { leases: ground.leases, costs: costs.map(median), memory }
+    let memory = VERBS.map(|(_, words)| run::peak_memory(verb(words).stdin(Stdio::null())));
+    let (first, fetched, verify) = (median(first), median(fetched), median(verify));
+    let (commits, leases) = (ground.commits, ground.leases);
+    Read { commits, leases, first, fetched, costs: costs.map(median), memory, verify }
 }
 
 /// What it costs to start our program, and Git.

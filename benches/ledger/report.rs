@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use super::{
-    measure::{Pushed, Read, Verified, count as number},
+    measure::{FETCHED, Pushed, Read, VERBS, Verified, count as number},
     peer::Peer,
     plot::{Series, plot},
     run,
@@ -91,14 +91,9 @@ impl Report {
                  ![What our hook has resident, by commits pushed](images/push-memory.svg)\n\n\
                  Where a push with the empty hook takes seconds, what a hook adds is the small difference of two large times, \
                  mostly noise; the plots are of the hooks alone.\n";
-        text +=
-            "\n### Reading\n\n| leases | `list` | `show` | `log` | each has resident |\n|---:|---:|---:|---:|---|\n";
-        for it in &self.read {
-            let ([list, show, log], memory) = (it.costs.map(time), it.memory.map(mib).join(", "));
-            let _ = writeln!(text, "| {} | {list} | {show} | {log} | {memory} |", it.leases);
-        }
-        text += "\n![Time for reading, by leases](images/read.svg)\n\
-                 ![Memory while reading, by leases](images/read-memory.svg)\n";
+        text += &self.reading();
+        text += "\n![Time for reading, by commits](images/read.svg)\n\
+                 ![Memory while reading, by commits](images/read-memory.svg)\n";
         let [ours, git] = self.start.map(time);
         let _ = writeln!(text, "\n`git-two-key --version` takes {ours}, `git --version` {git}.");
         if !self.clients.is_empty() {
@@ -111,6 +106,26 @@ impl Report {
             text += &beside(peer);
         }
         text + "\n"
+    }
+
+    /// What verbs that look cost, a line a verb.
+    fn reading(&self) -> String {
+        let mut text =
+            "\n### Reading\n\nBy what is remembered, where nothing else is said; in brackets what is resident.\n\n"
+                .to_owned();
+        let mut row = |name: &str, of: &dyn Fn(&Read) -> String| {
+            let cells: Vec<_> = self.read.iter().map(of).collect();
+            let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+        };
+        row("", &|it| format!("{} commits, {} leases", it.commits, it.leases));
+        row("---", &|_| "---:".to_owned());
+        for (at, (name, _)) in VERBS.iter().enumerate() {
+            row(&format!("`{name}`"), &|it| format!("{} ({})", time(it.costs[at]), mib(it.memory[at])));
+        }
+        row(&format!("`list` after {FETCHED} new commits"), &|it| time(it.fetched));
+        row("`list`, where nothing is remembered", &|it| time(it.first));
+        row("`verify --all`, which remembers nothing", &|it| time(it.verify));
+        text
     }
 
     fn plots(&self) -> Vec<(&'static str, String)> {
@@ -175,17 +190,23 @@ impl Report {
 
     fn plots_of_reading(&self) -> Vec<(&'static str, String)> {
         let lines = |of: &dyn Fn(&Read, usize) -> f64| {
-            let verbs = ["list", "show", "log"].into_iter().enumerate();
+            let verbs = VERBS.into_iter().enumerate();
             verbs
-                .map(|(at, name)| Series {
+                .map(|(at, (name, _))| Series {
                     name,
-                    points: self.read.iter().map(|it| (number(it.leases), of(it, at))).collect(),
+                    points: self.read.iter().map(|it| (number(it.commits), of(it, at))).collect(),
                 })
                 .collect::<Vec<_>>()
         };
         vec![
-            ("read.svg", plot("Reading", "leases", "seconds", &lines(&|it, at| it.costs[at].as_secs_f64()))),
-            ("read-memory.svg", plot("Memory while reading", "leases", "MiB", &lines(&|it, at| held(it.memory[at])))),
+            (
+                "read.svg",
+                plot("Reading", "commits in the ledger", "seconds", &lines(&|it, at| it.costs[at].as_secs_f64())),
+            ),
+            (
+                "read-memory.svg",
+                plot("Memory while reading", "commits in the ledger", "MiB", &lines(&|it, at| held(it.memory[at]))),
+            ),
         ]
     }
 }

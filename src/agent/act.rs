@@ -11,9 +11,9 @@ use crate::{
         stops::SeenStop,
         writer::{Writer, beside, keep_stop, stops_pushes},
     },
-    git::{Base, GitError, NewCarrier, PushOptions, RefUpdate, SignWith, Signer},
+    git::{GitError, NewCarrier, PushOptions, RefUpdate, SignWith, Signer},
     inbox::Plan,
-    ledger::{self, State, StepReport},
+    ledger::{State, StepReport},
     model::{Digest, LeaseId, Oid, Reason, Refusal, StopKind},
     report,
 };
@@ -132,14 +132,9 @@ fn exhibited(mirror: &Mirror, writer: &Writer, exhibit: Option<&Exhibit>) -> Res
 
 /// Folds on to a commit that is not accepted yet.
 fn folded(mirror: &Mirror, commit: Oid) -> Result<(State, Vec<StepReport>), GitError> {
-    let base = Base::After { tip: mirror.state.tip(), root: mirror.root };
-    let mut state = (*mirror.state).clone();
     let mut reports = Vec::new();
-    for step in mirror.repository.steps(base, commit)? {
-        let (next, report) = ledger::apply(state, &step?);
-        state = next;
-        reports.push(report);
-    }
+    let each = |_: &_, report, _| reports.push(report);
+    let state = mirror.repository.fold_on((*mirror.state).clone(), mirror.root, commit, each)?;
     Ok((state, reports))
 }
 

@@ -189,26 +189,23 @@ impl Agent {
 
     /// Looks after the leases that have not ended and have not been stopped just now: those that run, those that a key was turned
     /// for, and then proposals for as long as a look may take. Anybody may propose, any number, and checking takes its time, in
-    /// which nothing is stopped. The next look goes on with the proposal that this one did not come to.
+    /// which nothing is stopped. The next look goes on with the proposal that this one did not come to; what is proposed meanwhile
+    /// waits behind those that wait already.
     fn look_after_all(&mut self, leases: &mut Vec<LeaseReport>, round: &mut Round) -> Result<(), Refusal> {
         let (clock, most) = (self.follower.clock(), self.interval().as_millis());
         let begun = clock();
         let stopped: Vec<_> = leases.iter().map(|report| report.lease.clone()).collect();
-        let (wanted, mut proposed) = self.leases(round);
-        proposed.sort_unstable();
+        let (wanted, proposed) = self.leases(round);
         for id in wanted.into_iter().filter(|id| !stopped.contains(id)) {
             leases.extend(self.look_after(&id, round)?);
         }
-        let count = proposed.len();
-        let (before, after): (Vec<_>, Vec<_>) =
-            proposed.into_iter().partition(|id| self.remembered.next.as_ref().is_some_and(|next| id < next));
-        self.remembered.next = None;
-        for (at, id) in after.into_iter().chain(before).enumerate() {
+        self.remembered.proposed(proposed);
+        for (at, id) in self.remembered.queue.clone().into_iter().enumerate() {
             if at > 0 && u128::from(clock().proven_ms_since(&begun)) >= most {
-                round.waiting_proposals = count - at;
-                self.remembered.next = Some(id);
+                round.waiting_proposals = self.remembered.queue.len() - at;
                 break;
             }
+            self.remembered.queue.rotate_left(1);
             leases.extend(self.look_after(&id, round)?);
         }
         Ok(())

@@ -10,6 +10,7 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Place, mend,
     session::{Session, Which, unverified_branch},
+    signers,
     terminal::{remark, say},
     turn,
 };
@@ -108,11 +109,11 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     }
     turn::say_left_out(repo.fill_worktree()?);
     mend::hook_if_free(repo);
-    signers(repo, &session)?;
+    signers::write(repo, &signers::text(&session))?;
     say(&format!(
         "Cloned into {}. Verified: {} steps from the root {root} of repository {}, which names these keys:\n\n{}",
         folder.display(),
-        session.reports.len(),
+        session.past.len(),
         session.state.policy().get().repository,
         report::keys_text(&report::keys(&founded, &[]))
     ));
@@ -142,15 +143,6 @@ fn named_key(place: &Place, key: &str) -> Result<String, Failure> {
     let path = std::path::absolute(&path)
         .map_err(|error| Failure::undecided(Reason::Io, format!("finding {}: {error}", path.display())))?;
     Ok(path.display().to_string())
-}
-
-/// Writes the keys by which Git's own commands check signatures.
-fn signers(repo: &Repository, session: &Session) -> Result<(), Failure> {
-    let file = repo.common_dir().join("two-key/allowed_signers");
-    let failed = |error| Failure::undecided(Reason::Io, format!("writing {}: {error}", file.display()));
-    fs::create_dir_all(file.parent().unwrap_or(&file)).map_err(failed)?;
-    fs::write(&file, report::allowed_signers(&session.state, &session.reports) + "\n").map_err(failed)?;
-    Ok(repo.set_config("gpg.ssh.allowedSignersFile", &file.display().to_string())?)
 }
 
 /// Says whose key signs here.

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use crate::{
     admission::{ASIDE, GOVERNED},
     follower::{clocks, records},
-    git::{self, Base, GitError, Hook, Repository, refspecs},
+    git::{self, Base, Flaw, GitError, Hook, Repository, refspecs},
     ledger,
     model::{CLOCK_TOLERANCE, Oid, refs},
     report::{self, DoctorView, SetUpProblem},
@@ -19,7 +19,9 @@ use super::{
     mend::Mend,
     remotes::upstream,
     session::{Root, Session, Which},
-    terminal, turn,
+    signers, terminal,
+    tidy::Tidying,
+    turn,
 };
 
 /// How long an applier may take to record a transition that is in force. Seconds; its default for `max-staleness`.
@@ -94,6 +96,9 @@ impl Chart {
     }
 }
 
+/// Labels that nobody needs any more, and that cost more than to take them away.
+const MANY_LABELS: usize = 100;
+
 /// Looks at everything and prints what is wrong.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let repo = place.repository()?;
@@ -151,6 +156,8 @@ fn examine(place: &Place, repo: &Repository) -> Result<Chart, Failure> {
         let mend = "set the clock right: timedatectl set-ntp true; if it is, end the process, and: git two-key doctor --believe-clock";
         chart.note("clock", message, mend);
     }
+    // Before the ledger is read, which writes it anew.
+    memory(&mut chart, repo);
     match Session::open(place, &Which::Local) {
         Ok(session) => {
             ledger_checks(&mut chart, &session)?;
@@ -160,6 +167,10 @@ fn examine(place: &Place, repo: &Repository) -> Result<Chart, Failure> {
             }
             appliers(&mut chart, &session, turn::now().as_second())?;
             signing(&mut chart, &session)?;
+            if let Some(text) = signers::stale(&session)? {
+                let message = "Git's own commands do not know every key here: the list of allowed signers is old";
+                chart.fixable("signers", message, Mend::WriteSigners(text));
+            }
             remote(&mut chart, &session)?;
         }
         Err(failure) => unreadable(&mut chart, repo, &failure),
@@ -178,6 +189,24 @@ fn git_version(chart: &mut Chart) -> Result<(), Failure> {
         chart.note("git", message, "install a newer Git");
     }
     Ok(())
+}
+
+/// Looks at what is remembered of the ledger.
+fn memory(chart: &mut Chart, repo: &Repository) {
+    let root = repo.pinned_root().ok().flatten();
+    let message = match root.and_then(|root| repo.memory_flaw(root)) {
+        None => return,
+        Some(Flaw::Foreign) => {
+            "what is remembered of the ledger is another root's or build's, and was ignored".to_owned()
+        }
+        Some(Flaw::Broken(why)) => format!("what is remembered of the ledger cannot be used, and was ignored: {why}"),
+    };
+    let folder = repo.common_dir().join("two-key");
+    let mend = format!(
+        "nothing: it costs time alone, and is written anew; if it stays so, rm {0}/checkpoint, and see who else may write there: ls -l {0}",
+        folder.display()
+    );
+    chart.advise("memory", message, mend);
 }
 
 /// Why the ledger could not be read at all.
@@ -210,7 +239,7 @@ fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
         let message = "no root is pinned, so whoever can rewrite the branch chose the keys";
         chart.note("root", message, format!("compare it with somebody whom you trust, then: git two-key trust {root}"));
     }
-    let findings = report::findings(&session.reports).count();
+    let findings = session.past.findings();
     let upstream = upstream(&session.repo, &session.branch)?;
     if findings > 0 {
         let (many, were) =
@@ -223,6 +252,11 @@ fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
     }
     if let Some((name, tip)) = &upstream {
         upstream_checks(chart, session, name, *tip)?;
+    }
+    let spent = Tidying::of(session)?.spent_labels()?;
+    if spent >= MANY_LABELS {
+        let message = format!("{spent} labels are of leases that ended long ago; each costs every push and fetch");
+        chart.advise("tidy", message, "git two-key tidy");
     }
     if session.repo.worktree().is_some() {
         let tags = turn::tags::false_tags(&session.repo, &session.state, upstream.map(|(_, tip)| tip))?;
@@ -282,7 +316,7 @@ fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -
 /// Compares the clock with the newest commit. A clock that is behind lets expired leases look open, here and in commits that
 /// are made here; one that is ahead cannot be told from the ledger.
 fn clock(chart: &mut Chart, session: &Session, now: i64) {
-    let newest = session.reports.last().map_or(now, |report| report.claimed_time);
+    let newest = session.past.last(1).last().map_or(now, |report| report.claimed_time);
     let behind = newest - now;
     if behind > CLOCK_TOLERANCE.as_secs() {
         let minutes = behind / 60;
@@ -313,7 +347,7 @@ fn appliers(chart: &mut Chart, session: &Session, now: i64) -> Result<(), Failur
     for (target, lease) in session.state.started_targets() {
         let applier = session.state.policy().get().targets.get(target).and_then(|known| known.applier.as_ref());
         let (Some(applier), Some(last)) = (applier, lease.transitions.last()) else { continue };
-        let since = session.reports.iter().find(|report| report.commit == last.commit);
+        let since = session.past.at(&lease.id, last.commit);
         let age = now - since.map_or(now, |report| report.claimed_time);
         let seen = observations.found.iter().find(|found| found.target == *target).map(|found| &found.record);
         if age <= APPLIER_TOLERANCE || seen.is_some_and(|seen| seen.lease == lease.id && seen.step >= last.step) {
@@ -386,10 +420,16 @@ fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
             }
         }
     }
-    for remote in session.repo.mirrors_onto_local()? {
-        let message = format!("`git fetch {remote}` prunes what was signed here and no remote has yet");
-        let [name, value] = Repository::off_local(&remote);
-        chart.fixable("mirror", message, Mend::Add(name, value));
+    let mut off = |kept: &str, what: &str| -> Result<(), Failure> {
+        for remote in session.repo.mirrors_onto(kept)? {
+            let [name, value] = Repository::off(&remote, kept);
+            chart.fixable("mirror", format!("`git fetch {remote}` {what}"), Mend::Add(name, value));
+        }
+        Ok(())
+    };
+    off(refs::LOCAL, "prunes what was signed here and no remote has yet")?;
+    if !session.repo.refs(&[refs::space(refs::STATE)])?.is_empty() {
+        off(refs::STATE, "prunes what an applier or agent remembers here, or takes it from the remote")?;
     }
     if !session.repo.remotes()?.is_empty() {
         for vote in session.undelivered_notes()? {

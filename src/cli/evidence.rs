@@ -63,7 +63,7 @@ pub fn said(session: &Session, id: &LeaseId) -> Result<Vec<String>, Failure> {
         let reason = vote.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         lines.push(format!("{} ({}) has signed{evidence}{reason}", vote.principal, vote.role.word()));
     }
-    for refusal in session.beside()?.refused.get(id).into_iter().flatten() {
+    for refusal in session.refused()?.get(id).into_iter().flatten() {
         let why = refusal.reasons.iter().map(|why| format!("{}: {}", why.check, why.message));
         lines.push(format!("{} refused: {}", refusal.agent, why.collect::<Vec<_>>().join("; ")));
     }

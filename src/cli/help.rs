@@ -9,7 +9,7 @@ const HEADINGS: [(&str, &[&str]); 5] = [
     ("Sign", &["new", "sign", "start", "approve", "promote", "resume", "complete", "thaw", "refuse", "sync", "undo"]),
     ("See", &["status", "list", "show", "log", "report", "wait"]),
     ("Stop", &["pause", "halt", "rollback", "withdraw", "freeze"]),
-    ("Operate", &["apply", "agent", "pack", "gate", "risk", "driver-test", "hook", "ci"]),
+    ("Operate", &["apply", "agent", "pack", "gate", "risk", "driver-test", "hook", "ci", "tidy"]),
     ("Inspect", &["verify", "doctor", "check", "statement"]),
 ];
 /// What is done once.

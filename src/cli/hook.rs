@@ -19,8 +19,7 @@ use jiff::Timestamp;
 use super::{Failure, Place, terminal};
 use crate::{
     admission::{Push, RefusedRef, Verdict, admitted_on_doubt, judge, judge_move, only_stop_refs},
-    git::{GitError, Hook, PushedRef, Repository, Side, plainly_admitted},
-    ledger::Missed,
+    git::{GitError, Hook, Memory, PushedRef, Repository, Side, plainly_admitted},
     model::{Oid, Reason, Refusal},
     report::escaped,
 };
@@ -66,6 +65,12 @@ enum Verb {
 struct Install {
     /// The repository; by default the one here
     path: Option<PathBuf>,
+    /// The hooks of a repository that is pushed to, although it has a worktree
+    #[arg(long, conflicts_with = "client")]
+    server: bool,
+    /// The hook of a repository that people push from, although it is bare
+    #[arg(long)]
+    client: bool,
     /// The root to pin there
     #[arg(long, value_name = "ROOT")]
     root: Option<String>,
@@ -153,6 +158,18 @@ fn pre_receive() -> Result<(), Failure> {
     }
 }
 
+/// Judges moves of refs here as if they were pushed, and lets Git make them if they are admitted.
+pub(super) fn admit_here(repository: &Repository, refs: &[PushedRef]) -> Result<(), Failure> {
+    let root = configured_root(repository).map_err(Failure::Undecided)?;
+    match decide(repository, refs, root, Side::Server, None) {
+        Outcome::Judged(judged) => {
+            say(&judged.verdict)?;
+            admit(repository, &judged.push, refs)
+        }
+        Outcome::Undecided(refusal) => Err(Failure::Undecided(refusal)),
+    }
+}
+
 /// Remembers what was admitted until Git moves the refs.
 fn admit(repository: &Repository, push: &Push, refs: &[PushedRef]) -> Result<(), Failure> {
     // Stop refs under their commits' names need no verdict to be moved, so a full disk does not hold them up.
@@ -228,16 +245,11 @@ pub(super) fn decide(
     let (sender, receiver) = mpsc::channel();
     let work = move || {
         let judged = panic::catch_unwind(AssertUnwindSafe(|| {
-            let (mut needed, mut rounds) = (Missed::default(), 0);
-            loop {
-                let push = repository.gather(&refs, &options, root, side, &needed)?;
-                let verdict = judge(&push, now);
-                let Some(missed) = push.missed() else { return Ok(Box::new(Judged { push, verdict })) };
-                let missed = missed.after(rounds);
-                needed.ids.extend(missed.ids);
-                needed.all |= missed.all;
-                rounds += 1;
-            }
+            let memory = Memory::of(&repository, root);
+            let push = repository.gather(&refs, &options, &memory, side)?;
+            let verdict = judge(&push, now);
+            memory.sound()?;
+            Ok(Box::new(Judged { push, verdict }))
         }));
         // Nobody listens any more after the timeout.
         let _ = sender.send(judged);
@@ -373,9 +385,11 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     let path = args.path.as_ref().map_or_else(|| place.folder.clone(), |path| place.folder.join(path));
     let repository = Repository::open(&path)?;
     let undecided = |error: GitError| Failure::Undecided(error.into());
-    let (side, hooks): (_, &[Hook]) = match repository.worktree() {
-        Some(_) => (Side::Client, &[Hook::PrePush]),
-        None => (Side::Server, &[Hook::ReferenceTransaction, Hook::PreReceive]),
+    let is_clients = args.client || (!args.server && repository.worktree().is_some());
+    let side = if is_clients { Side::Client } else { Side::Server };
+    let hooks: &[Hook] = match side {
+        Side::Client => &[Hook::PrePush],
+        Side::Server => &[Hook::ReferenceTransaction, Hook::PreReceive],
     };
     if args.wake.is_some() && side == Side::Client {
         return Err(Failure::Usage("--wake is for the bare repository that is pushed to".to_owned()));

@@ -17,7 +17,7 @@ use crate::{
         PrincipalId, Reason, Refusal, RepositoryId, TargetId, lease,
         policy::{
             self, AllAtOnce, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule,
-            Rules, SeparateProposer, Target, TargetRules, USUAL_FALSE_ALARMS,
+            Rules, SeparateProposer, Target, TargetRules, USUAL_FALSE_ALARMS, USUAL_KEEP,
         },
         refs,
     },
@@ -38,8 +38,9 @@ const ATTRIBUTES: &str = "/.two-key/** -text\n/leases/** -text\n";
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key init --human user1=$HOME/.ssh/id_ed25519.pub --agent cp14=cp14.pub\n  \
-    git two-key init --human 'user1=ssh-ed25519 AAAA…' --human user2=user2.pub --agent cp14=cp14.pub \\\n    \
-    --applier edge1=edge1.pub --target checkout-prod=haproxy:edge1")]
+    git two-key init --human user1=user1.pub --human user2=user2.pub \\\n    \
+    --agent cp14=cp14.pub --applier edge1=edge1.pub \\\n    \
+    --target checkout-prod=haproxy:edge1")]
 pub struct Args {
     /// A person and a key; again for more people or more keys
     #[arg(long, value_name = "NAME=PUBKEY")]
@@ -220,6 +221,7 @@ fn policy_of(args: &Args, place: &Place) -> Result<Policy, Failure> {
         start_up_to: 10,
         delegable_up_to: 0,
         windows: Vec::new(),
+        keep: USUAL_KEEP,
         targets: args.target.iter().map(|text| target(text)).collect::<Result<_, _>>()?,
         false_alarms: USUAL_FALSE_ALARMS,
         gates: BTreeMap::new(),

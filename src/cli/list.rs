@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ledger::Phase,
-    report::{self, Awaits, ListView, Past, Shown},
+    report::{self, Awaits, Found, ListView, Past, Shown},
 };
 
 /// List leases: whose keys, what is wanted, seen and awaited
@@ -126,11 +126,14 @@ fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ListView)
         Root::Pinned(root) => Some(root),
         Root::Unpinned(_) => None,
     };
-    let beside = session.beside()?;
+    let shown = args.shown();
+    let leases = shown.among(&session.state);
+    let beside = session.beside(&leases)?;
+    let found = Found { all: session.past.findings(), of: &|lease| session.past.findings_of(lease) };
     let mut view =
-        report::list_view(&session.state, &session.reports, &beside, pinned, &session.branch, &session.remarks);
+        report::list_view(&session.state, &leases, &found, &beside, pinned, &session.branch, &session.remarks);
     if !args.short {
-        view = report::shown(view, &args.shown());
+        view = report::shown(view, &shown);
     }
     if args.mine {
         let me = session.signer()?;
@@ -139,5 +142,6 @@ fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ListView)
         view.left_out = 0;
         view.policy_proposed = view.policy_proposed.filter(|proposed| proposed.awaits.as_ref().is_some_and(mine));
     }
+    session.sound()?;
     Ok((session, view))
 }

@@ -1,5 +1,7 @@
 //! `log`: the audit trail.
 
+use std::collections::BTreeSet;
+
 use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use jiff::Timestamp;
 
@@ -8,18 +10,18 @@ use super::{
     fresh::Source,
     pager,
     session::{Root, Session},
-    terminal, turn,
+    subject, terminal, turn,
 };
 use crate::{
-    ledger::EventKind,
-    model::document::Span,
-    report::{self, Wanted},
+    ledger::{EventKind, StepReport},
+    model::{LeaseId, Reason, Refusal, document::Span},
+    report::{self, Beside, Wanted},
 };
 
 /// Show the audit trail: what took effect and what was refused
 ///
-/// Verifies the whole ledger first and says so at the top, whatever is chosen to be shown; then prints its events and its
-/// refusals in the order in which the ledger has them, newest last: when (`claimed` by the commit, or `seen` by an
+/// Verifies first what of the ledger was not verified here before, and says at the top what came of all of it, whatever is chosen
+/// to be shown; then prints its events and its refusals in the order in which the ledger has them, newest last: when (`claimed` by the commit, or `seen` by an
 /// applier), the commit, the event, the lease, step and tier, every key that it rests on with its fingerprint and the reason
 /// that was given, and the tag. A vote that waits for others is an event of its own, VOTED. There is no second log that could differ from the ledger.
 ///
@@ -83,14 +85,15 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let session = args.source.open(place)?;
     let handle = args.lease.as_ref().or(args.of.as_ref());
     let subject = handle.map(|handle| session.subject(handle)).transpose()?;
-    let mut entries = report::trail(
-        &session.state,
-        &session.reports,
-        &session.beside_with_history()?,
-        subject.as_ref().map(|subject| &subject.all),
-    );
+    let leases = subject.as_ref().map(|subject| session.all_of(subject));
+    let (reports, beside) = told(&session, leases.as_ref(), &wanted)?;
+    let mut entries = report::trail(&session.state, &reports, &beside, leases.as_ref());
     entries.retain(|entry| wanted.admits(entry));
-    let findings = report::findings(&session.reports).count();
+    if let Some(name) = args.principal.as_deref().filter(|_| entries.is_empty()) {
+        known_principal(&session, name)?;
+    }
+    let findings = session.past.findings();
+    session.sound()?;
     match args.format {
         Form::Text => {
             session.say_remarks();
@@ -113,9 +116,40 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if findings == 0 { Ok(()) } else { Err(Failure::Said(1)) }
 }
 
+/// What steps did that may be told of, and what is known beside that.
+fn told(
+    session: &Session,
+    leases: Option<&BTreeSet<LeaseId>>,
+    wanted: &Wanted,
+) -> Result<(Vec<StepReport>, Beside), Failure> {
+    let reports = match (leases, wanted.since) {
+        (Some(leases), _) => session.past.about(leases),
+        (None, Some(since)) => session.past.since(since.as_second()),
+        (None, None) => session.past.all(),
+    };
+    let named = reports.iter().flat_map(|report| &report.events).filter_map(|event| event.lease.clone());
+    let beside = session.beside_with_history(&named.collect())?;
+    // What appliers saw stands behind the steps that it went by, which may be any.
+    let reports = if beside.happened.is_empty() { reports } else { session.past.all() };
+    Ok((reports, beside))
+}
+
+/// Refuses a name that no policy has had: that it did nothing would say nothing.
+fn known_principal(session: &Session, name: &str) -> Result<(), Failure> {
+    let former = report::former_keys(&session.state, &session.past.all());
+    let listed = session.state.policy().get().principals.keys().map(ToString::to_string);
+    let names: Vec<String> = listed.chain(former.iter().map(|key| key.principal.to_string())).collect();
+    if names.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let refusal = Refusal::new(Reason::NotFound, "no policy has had a principal of that name");
+    let meant = subject::alike(names, name).map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+    Err(Failure::refused(name, refusal.hint(meant + "see who there is with: git two-key key list")))
+}
+
 /// What the verifier says of the whole ledger, on one line.
 fn verdict(session: &Session, findings: usize) -> String {
-    let steps = session.reports.len();
+    let steps = session.past.len();
     let (root, tip) = (session.root.commit().short(), session.tip.short());
     let range = format!("{steps} step{} from root {root} to {tip}", if steps == 1 { "" } else { "s" });
     match (findings, session.root) {

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use super::{Failure, terminal::remark, turn::tags::FalseTag};
+use super::{Failure, signers, terminal::remark, turn::tags::FalseTag};
 use crate::{
     git::{Hook, Repository},
     model::{Reason, Refusal, refs},
@@ -21,6 +21,8 @@ pub enum Mend {
     DeleteTags(Vec<FalseTag>),
     /// The client's hook is installed.
     InstallHook,
+    /// The keys by which Git's own commands check signatures are written anew.
+    WriteSigners(String),
 }
 
 impl Mend {
@@ -35,12 +37,14 @@ impl Mend {
                 format!("git tag --delete {}", names.join(" "))
             }
             Self::InstallHook => "git two-key hook install".to_owned(),
+            Self::WriteSigners(_) => "git two-key doctor --fix".to_owned(),
         }
     }
 
     /// Does it.
     pub fn apply(&self, repo: &Repository) -> Result<(), Failure> {
         match self {
+            Self::WriteSigners(text) => signers::write(repo, text),
             Self::Set(name, value) => Ok(repo.set_config(name, value)?),
             Self::Add(name, value) => Ok(repo.add_config(name, value)?),
             Self::Unset(name, pattern) => Ok(repo.unset_config(name, pattern)?),

@@ -41,12 +41,14 @@ mod schema;
 pub mod session;
 mod show;
 mod sign;
+mod signers;
 mod statement;
 mod status;
 mod steps;
 mod subject;
 mod sync;
 mod terminal;
+mod tidy;
 mod trust;
 mod turn;
 mod undo;
@@ -137,6 +139,7 @@ verbs! {
     #[command(visible_alias = "push")]
     Sync(sync::Args) => sync::run, |args| args.format;
     Undo(undo::Args) => undo::run, |args| args.format;
+    Tidy(tidy::Args) => tidy::run, |args| args.format;
     New(Box<new::Args>) => new::run, |args| args.format();
     #[command(visible_alias = "sign-lease")]
     Sign(sign::Args) => sign::run, |args| args.format();
@@ -176,6 +179,7 @@ impl Verb {
         match self {
             Self::Sync(_)
             | Self::Undo(_)
+            | Self::Tidy(_)
             | Self::New(_)
             | Self::Sign(_)
             | Self::Refuse(_)

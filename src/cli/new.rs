@@ -37,9 +37,10 @@ use crate::{
 /// that it needs it asks, where somebody is there to answer.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key new --target checkout-prod --summary 'Roll out checkout 1.9.0' --artifact checkout=sha256:…\n  \
-    git two-key new --target checkout-prod --change https://git.example/checkout.git 1a2b…..3c4d… --expires 6h \\\n    \
-    --tier 1:30m --tier 10:1h --tier 100:1h")]
+    git two-key new --target checkout-prod --summary 'Checkout 1.9.0' \\\n    \
+    --artifact checkout=sha256:$(sha256sum checkout.tar | cut -c-64)\n  \
+    git two-key new --target checkout-prod --change ../checkout v1.8.0..v1.9.0 \\\n    \
+    --expires 6h --tier 1:30m --tier 10:1h --tier 100:1h")]
 pub struct Args {
     /// Where it is rolled out to
     #[arg(long)]
@@ -260,7 +261,7 @@ fn lease_of(args: &Args, session: &Session) -> Result<Lease, Failure> {
         })?,
         None => free_id(session, issued)?,
     };
-    if args.id.is_some() && taken(session).contains(&id.folded()) {
+    if args.id.is_some() && (session.state.uses(id.as_str()) || taken(session).contains(&id.folded())) {
         let refusal = Refusal::new(Reason::WrongState, "there is a lease of that id already; a new lease is a new id");
         return Err(Failure::refused(id.as_str(), refusal));
     }
@@ -388,11 +389,9 @@ fn tiers(texts: &[String]) -> Result<Vec<Tier>, Failure> {
     texts.iter().map(|text| tier(text)).collect()
 }
 
-/// Every id that is in use, with case folded.
+/// Every id that a file of the worktree has, with case folded: one that is not committed yet has its id too.
 fn taken(session: &Session) -> BTreeSet<String> {
-    let known = session.state.known_leases();
-    let mut taken: BTreeSet<_> = known.iter().map(LeaseId::folded).collect();
-    // A file that is not committed yet has its id too.
+    let mut taken = BTreeSet::new();
     let folder = session.repo.worktree().map(|top| top.join("leases"));
     let files = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
     taken.extend(files.filter_map(|file| {
@@ -406,8 +405,9 @@ fn taken(session: &Session) -> BTreeSet<String> {
 fn free_id(session: &Session, issued: Timestamp) -> Result<LeaseId, Failure> {
     let base = issued.strftime("LEASE-%Y%m%d-%H%M%S").to_string();
     let taken = taken(session);
+    let is_free = |id: &String| !taken.contains(&id.to_ascii_lowercase()) && !session.state.uses(id);
     let numbered = (2..10_000).map(|number| format!("{base}-{number}"));
-    let free = std::iter::once(base.clone()).chain(numbered).find(|id| !taken.contains(&id.to_ascii_lowercase()));
+    let free = std::iter::once(base.clone()).chain(numbered).find(|id| is_free(id));
     free.and_then(|id| LeaseId::parse(&id))
         .ok_or_else(|| Failure::undecided(Reason::NotFound, format!("there is no free id that begins {base}")))
 }

@@ -9,7 +9,7 @@ use crate::{
         checks::{Check, Checks, Outcome},
         records::{self, Past, Sought, TargetHealth, TargetRecord},
     },
-    ledger::EventKind,
+    ledger::{EventKind, StepReport},
     model::{LeaseId, PrincipalId, TargetId},
     report::{self, CheckView, HealthView, Observation, Seen},
 };
@@ -19,7 +19,7 @@ type Observed = (BTreeMap<LeaseId, Observation>, BTreeMap<TargetId, Seen>);
 
 impl Session {
     /// What appliers attest of each lease and of each target. A target on which another lease is seen has none of this one's weight.
-    pub(super) fn observed(&self) -> Result<Observed, Failure> {
+    pub(super) fn observed(&self, leases: &BTreeSet<LeaseId>) -> Result<Observed, Failure> {
         let (mut observed, mut targets) = (BTreeMap::new(), BTreeMap::new());
         for found in records::read(&self.repo, &self.state)?.found {
             let record = &found.record;
@@ -37,7 +37,9 @@ impl Session {
         if !records::are_any(&self.repo, &self.state)? {
             return Ok((observed, targets));
         }
-        let then = records::last_about(&self.repo, &self.state, &self.sought(&observed), &self.past())?;
+        let reports = self.past.all();
+        let sought = self.sought(leases, &reports, &observed);
+        let then = records::last_about(&self.repo, &self.state, &sought, &self.former(&reports))?;
         for (lease, found) in then {
             // What its target is seen at now is newer than what its last record says.
             let now = observed.remove(&lease);
@@ -52,23 +54,29 @@ impl Session {
     }
 
     /// The keys that appliers had once.
-    pub(super) fn past(&self) -> Past {
-        let place = self.reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
-        Past { place, keys: report::former_keys(&self.state, &self.reports) }
+    pub(super) fn former(&self, reports: &[StepReport]) -> Past {
+        let place = reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
+        Past { place, keys: report::former_keys(&self.state, reports) }
     }
 
-    /// The leases that started, that are at their target no more, and of which no newest record tells what became. Of one that is
-    /// there only the newest record says what is so: an older one may be all that verifies where somebody moved the ref.
-    fn sought(&self, observed: &BTreeMap<LeaseId, Observation>) -> Sought {
+    /// Those of some leases that started, that are at their target no more, and of which no newest record tells what became. Of
+    /// one that is there only the newest record says what is so: an older one may be all that verifies where somebody moved the
+    /// ref.
+    fn sought(
+        &self,
+        leases: &BTreeSet<LeaseId>,
+        reports: &[StepReport],
+        observed: &BTreeMap<LeaseId, Observation>,
+    ) -> Sought {
         let mut started = BTreeMap::new();
-        for (at, report) in self.reports.iter().enumerate() {
+        for (at, report) in reports.iter().enumerate() {
             let starts = report.events.iter().filter(|event| event.event == EventKind::Started);
             started.extend(starts.filter_map(|event| Some((event.lease.clone()?, at))));
         }
         let newest = self.state.started_targets().map(|(_, lease)| lease);
         let there: BTreeSet<_> = newest.filter(|lease| !lease.phase.ended()).map(|lease| &lease.id).collect();
-        started
-            .retain(|lease, _| !there.contains(lease) && observed.get(lease).is_none_or(|seen| seen.doing.is_none()));
+        let unknown = |lease: &LeaseId| observed.get(lease).is_none_or(|seen| seen.doing.is_none());
+        started.retain(|lease, _| leases.contains(lease) && !there.contains(lease) && unknown(lease));
         Sought { started }
     }
 }

@@ -24,7 +24,7 @@ const RELOAD: u32 = 5;
 
 /// Write one HTML page: targets, rollouts, weights, gates, keys
 ///
-/// Verifies the ledger, then writes one self-contained file: an overview of all leases; for each a timeline, the weights that
+/// Verifies what of the ledger was not verified here before, then writes one self-contained file: an overview of all leases; for each a timeline, the weights that
 /// were wanted and seen, gate charts from evidence that is judged again, and the keys that were turned with their
 /// fingerprints. It needs no network and runs no script, and can be printed or sent. It proves nothing by itself:
 /// `verify --all` does.
@@ -64,16 +64,18 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 /// Writes the page; what there is to say about that, and how many findings it tells of.
 fn write(args: &Args, place: &Place, which: &Which, file: &Path) -> Result<(String, usize), Failure> {
     let session = Session::open(place, which)?;
-    let only = args.lease.as_ref().map(|handle| session.subject(handle)).transpose()?.map(|subject| subject.all);
+    let only =
+        args.lease.as_ref().map(|handle| session.subject(handle)).transpose()?.map(|subject| session.all_of(&subject));
     let pinned = match session.root {
         Root::Pinned(root) => Some(root),
         Root::Unpinned(_) => None,
     };
-    let beside = session.beside_with_history()?;
-    let evidence = terminal::patiently("reading the evidence", || session.evidence())?;
+    let reports = session.past.all();
+    let beside = session.beside_with_history(&session.state.known_leases())?;
+    let evidence = terminal::patiently("reading the evidence", || session.evidence(&reports))?;
     let page = PageOf {
         state: &session.state,
-        reports: &session.reports,
+        reports: &reports,
         beside: &beside,
         evidence: &evidence,
         pinned,
@@ -84,13 +86,14 @@ fn write(args: &Args, place: &Place, which: &Which, file: &Path) -> Result<(Stri
         only: only.as_ref(),
     };
     let page = terminal::patiently("drawing the page", || report::page(&page));
+    session.sound()?;
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("{} cannot be written: {error}", file.display());
         Failure::undecided(Reason::Io, message)
     };
     let page = page.map_err(|error| failed(&error))?;
     replace(file, page.as_bytes()).map_err(|error| failed(&error))?;
-    let findings = report::findings(&session.reports).count();
+    let findings = report::findings(&reports).count();
     let doubts = match findings {
         0 => String::new(),
         some => format!("\nDOES NOT VERIFY: {some} did not count; see each with: git two-key verify --all"),

@@ -11,9 +11,9 @@ use crate::{
     agent::refusal,
     follower::records,
     gate::{Evidence, Subject},
-    git::{Base, GitError, Note, Repository, mirrored},
+    git::{Base, GitError, Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
     inbox::{self, NoteText, Overlay},
-    ledger::{self, Entry, Resolution, State, StepReport},
+    ledger::{self, Entry, Group, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
     report::{Beside, Happened, RefusalReason, RefusalView},
     signature::Cosignature,
@@ -27,6 +27,8 @@ use super::{
 
 /// The path that a root is found by where none is pinned.
 pub(super) const POLICY_PATH: &str = ".two-key/policy.yaml";
+/// Leases whose tags are asked for by name; of more all are.
+const FEW: usize = 64;
 /// The branch that is governed where nothing says otherwise.
 const MAIN: &str = "refs/heads/main";
 
@@ -74,8 +76,10 @@ pub struct Session {
     pub tip: Oid,
     /// What the ledger says there.
     pub state: State,
-    /// What each step did, the root's first.
-    pub reports: Vec<StepReport>,
+    /// What each step did.
+    pub past: Past,
+    /// What was remembered of it.
+    pub memory: Memory,
     /// What should be known before any of this is relied on.
     pub remarks: Vec<String>,
 }
@@ -89,22 +93,39 @@ impl Place {
     }
 }
 
+/// How a ledger is read.
+enum Reading<'a> {
+    /// By what is remembered of it.
+    Remembered,
+    /// From the root on.
+    Anew,
+    /// From the root on; each step's report is handed over with the state after it, and none is kept.
+    Each(&'a mut dyn FnMut(&mut State, StepReport)),
+}
+
 impl Session {
-    /// Reads and folds the governed branch.
+    /// Reads the governed branch by what is remembered of it.
     pub fn open(place: &Place, which: &Which) -> Result<Self, Failure> {
-        let mut reports = Vec::new();
-        let session = Self::open_each(place, which, |_, mut report| {
-            // There may be a million, and most have one event where there is room for four.
-            report.events.shrink_to_fit();
-            reports.push(report);
-        })?;
-        Ok(Self { reports, ..session })
+        Self::read(place, which, Reading::Remembered)
+    }
+
+    /// Reads and folds the governed branch from its root on.
+    pub fn open_anew(place: &Place, which: &Which) -> Result<Self, Failure> {
+        Self::read(place, which, Reading::Anew)
     }
 
     /// The same, handing each step's report over with the state after it, and keeping none.
-    pub fn open_each(place: &Place, which: &Which, each: impl FnMut(&mut State, StepReport)) -> Result<Self, Failure> {
+    pub fn open_each(
+        place: &Place,
+        which: &Which,
+        mut each: impl FnMut(&mut State, StepReport),
+    ) -> Result<Self, Failure> {
+        Self::read(place, which, Reading::Each(&mut each))
+    }
+
+    fn read(place: &Place, which: &Which, reading: Reading<'_>) -> Result<Self, Failure> {
         let repo = place.repository()?;
-        let (root, branch) = begin(&repo)?;
+        let (root, branch, memory) = begin(&repo)?;
         let mut remarks = Vec::new();
         if let Root::Unpinned(root) = root {
             remarks.push(format!(
@@ -114,19 +135,22 @@ impl Session {
             ));
         }
         let tip = tip(&repo, &branch, which)?;
-        let (state, ahead) = match which {
-            // Git is asked while the ledger is read.
-            Which::Local => {
-                beside(|| fold(&repo, root.commit(), tip, each), || known_elsewhere(&repo, &branch, Some(tip)))
-            }
-            Which::Newest => beside(|| fold(&repo, root.commit(), tip, each), || unpushed(&repo, &branch)),
-            Which::Remote(_) | Which::At(_) => {
-                beside(|| fold(&repo, root.commit(), tip, each), || known_elsewhere(&repo, &branch, None))
-            }
+        // Git is asked while the ledger is read.
+        let other = || match which {
+            Which::Local => known_elsewhere(&repo, &branch, Some(tip)),
+            Which::Newest => unpushed(&repo, &branch),
+            Which::Remote(_) | Which::At(_) => known_elsewhere(&repo, &branch, None),
         };
-        let state = state.map_err(|failure| off_chain(failure, &branch))?;
+        let (ledger, ahead) = beside(|| ledger(&repo, &branch, &memory, tip, reading), other);
+        let Ledger { state, past } = ledger.map_err(|failure| off_chain(failure, &branch))?;
         remarks.extend(ahead?);
-        Ok(Self { repo, root, branch, tip, state, reports: Vec::new(), remarks })
+        Ok(Self { repo, root, branch, tip, state, past, memory, remarks })
+    }
+
+    /// Refuses where what was found out until now is void, because something could be read neither from what is remembered nor
+    /// from the ledger itself.
+    pub fn sound(&self) -> Result<(), Failure> {
+        self.memory.sound().map_err(Failure::Undecided)
     }
 
     /// Refuses where no root is pinned. `so` says what that means for what was asked.
@@ -179,18 +203,27 @@ impl Session {
         commit(&self.repo, revision)
     }
 
-    /// What is known beside the ledger.
-    pub fn beside(&self) -> Result<Beside, Failure> {
-        let tags = self.repo.refs(&["refs/tags/rollout"])?;
-        let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
-        let (tags, notes) = (tags.collect(), self.inbox()?.waiting());
-        let ((observed, seen), refused) = (self.observed()?, self.refused()?);
+    /// What is known beside the ledger that concerns some leases.
+    pub fn beside(&self, leases: &BTreeSet<LeaseId>) -> Result<Beside, Failure> {
+        let notes = self.inbox()?.waiting();
+        let ((observed, seen), refused) = (self.observed(leases)?, self.refused()?);
+        let (tags, happened) = (BTreeSet::new(), Vec::new());
         let unpushed = super::status::unpushed(self)?;
-        Ok(Beside { observed, seen, notes, tags, happened: Vec::new(), refused, now: Some(turn::now()), unpushed })
+        Ok(Beside { observed, seen, notes, tags, happened, refused, now: Some(turn::now()), unpushed })
+    }
+
+    /// The same with the tags of their transitions.
+    pub fn beside_with_tags(&self, leases: &BTreeSet<LeaseId>) -> Result<Beside, Failure> {
+        let few = leases.len() <= FEW;
+        let names: Vec<_> = leases.iter().filter(|_| few).map(|id| format!("refs/tags/rollout/{id}")).collect();
+        let names: Vec<_> = if few { names.iter().map(String::as_str).collect() } else { vec!["refs/tags/rollout"] };
+        let tags = if names.is_empty() { Vec::new() } else { self.repo.refs(&names)? };
+        let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
+        Ok(Beside { tags: tags.collect(), ..self.beside(leases)? })
     }
 
     /// Why agents did not turn their keys, as far as that verifies.
-    fn refused(&self) -> Result<BTreeMap<LeaseId, Vec<RefusalView>>, Failure> {
+    pub fn refused(&self) -> Result<BTreeMap<LeaseId, Vec<RefusalView>>, Failure> {
         let mut refused: BTreeMap<LeaseId, Vec<RefusalView>> = BTreeMap::new();
         for refusal in refusal::read(&self.repo, &self.state, self.tip)? {
             let reasons = refusal.reasons.into_iter().map(|why| RefusalReason {
@@ -206,8 +239,11 @@ impl Session {
     }
 
     /// The same with all that appliers say happened: what the audit trail needs.
-    pub fn beside_with_history(&self) -> Result<Beside, Failure> {
-        let (policy, past) = (self.state.policy().get(), self.past());
+    pub fn beside_with_history(&self, leases: &BTreeSet<LeaseId>) -> Result<Beside, Failure> {
+        let policy = self.state.policy().get();
+        // What is there of appliers that have recorded nothing is nothing.
+        let reports = if records::are_there(&self.repo, &self.state)? { self.past.all() } else { Vec::new() };
+        let past = self.former(&reports);
         let named = |happened: records::Happened| {
             let now = policy.keys().find(|(_, _, key)| key.raw() == happened.key);
             let key = now.map(|(_, _, key)| key.fingerprint()).or_else(|| past.fingerprint(happened.key))?;
@@ -229,13 +265,13 @@ impl Session {
         let history =
             terminal::patiently("reading what appliers say", || records::history(&self.repo, &self.state, &past))?;
         let happened = history.into_iter().filter_map(named).collect();
-        Ok(Beside { happened, ..self.beside()? })
+        Ok(Beside { happened, ..self.beside_with_tags(leases)? })
     }
 
     /// The evidence that somebody answers for: in the ledger's tree, where a vote names it; in an applier's, whose signature is
     /// on its tip. The newest of each tier of a lease.
-    pub fn evidence(&self) -> Result<BTreeMap<LeaseId, Vec<(Digest, Evidence)>>, Failure> {
-        let votes = self.reports.iter().flat_map(|report| &report.events).flat_map(|event| &event.votes);
+    pub fn evidence(&self, reports: &[StepReport]) -> Result<BTreeMap<LeaseId, Vec<(Digest, Evidence)>>, Failure> {
+        let votes = reports.iter().flat_map(|report| &report.events).flat_map(|event| &event.votes);
         let named: BTreeSet<_> = votes.filter_map(|vote| vote.evidence).collect();
         let mut objects = self.repo.objects()?;
         let mut found: BTreeMap<LeaseId, BTreeMap<u8, (Digest, Evidence)>> = BTreeMap::new();
@@ -282,9 +318,11 @@ impl Session {
         Ok(ours.votes.into_iter().filter(|vote| !is_there(vote)).collect())
     }
 
-    /// The notes of the policy's people.
+    /// The notes of the policy's people in which something could count.
     fn notes_under(&self, prefix: &str) -> Result<Vec<Note>, Failure> {
-        Ok(self.repo.notes(prefix, |name| self.state.policy().get().principals.contains_key(name))?)
+        let is_known = |name: &PrincipalId| self.state.policy().get().principals.contains_key(name);
+        let open = self.state.group(&Group::Open);
+        Ok(self.repo.notes_that_could_count(prefix, is_known, &open, &self.memory)?)
     }
 
     fn fetched_notes(&self) -> Result<Vec<Note>, Failure> {
@@ -327,16 +365,18 @@ impl Session {
     }
 }
 
-/// Finds the root and the branch.
-fn begin(repo: &Repository) -> Result<(Root, String), Failure> {
+/// Finds the root, the branch, and what is remembered of the ledger there.
+fn begin(repo: &Repository) -> Result<(Root, String, Memory), Failure> {
     repo.whole()?;
     if let Some(root) = repo.pinned_root()? {
-        return Ok((Root::Pinned(root), pinned_branch(repo, root)?));
+        let memory = Memory::of(repo, root);
+        let branch = memory.branch().map_or_else(|| pinned_branch(repo, root), Ok)?;
+        return Ok((Root::Pinned(root), branch, memory));
     }
     let branch = unpinned_branch(repo)?;
     let Some(tip) = repo.resolve(&branch)? else { return Err(no_ledger(&branch)) };
     let root = repo.first_to_change(tip, POLICY_PATH)?.ok_or_else(|| no_ledger(&branch))?;
-    Ok((Root::Unpinned(root), branch))
+    Ok((Root::Unpinned(root), branch, Memory::none(root)))
 }
 
 fn no_ledger(branch: &str) -> Failure {
@@ -447,26 +487,32 @@ fn beside<A, B: Send>(work: impl FnOnce() -> A, other: impl Fn() -> B + Sync) ->
     })
 }
 
-/// Folds the chain from a root to a tip.
-fn fold(
-    repo: &Repository,
-    root: Oid,
-    tip: Oid,
-    mut each: impl FnMut(&mut State, StepReport),
-) -> Result<State, Failure> {
-    let mut progress = terminal::Progress::new("verified", "steps");
-    let mut steps = repo.steps(Base::Root(root), tip)?;
-    let first = steps.next().transpose()?.ok_or(GitError::MissingObject(root))?;
-    let (mut state, report) = ledger::begin(&first).map_err(|error| Failure::Undecided(error.refusal))?;
-    each(&mut state, report);
-    for done in 1.. {
-        let Some(step) = steps.next().transpose()? else { break };
-        let (next, report) = ledger::apply(state, &step);
-        state = next;
-        each(&mut state, report);
-        progress.at(done, steps.left());
-    }
-    Ok(state)
+/// The ledger at a tip.
+fn ledger(repo: &Repository, branch: &str, memory: &Memory, tip: Oid, reading: Reading<'_>) -> Result<Ledger, Failure> {
+    let (mut progress, mut done) = (terminal::Progress::new("verified", "steps"), 0);
+    let mut told = |_: &_, _: &_, left| {
+        progress.at(done, left);
+        done += 1;
+    };
+    let root = memory.root();
+    let ledger = match reading {
+        Reading::Remembered => {
+            let theirs = if memory.is_kept() { upstream(repo, branch)?.map(|(_, tip)| tip) } else { None };
+            repo.ledger_beside(memory, tip, theirs.unwrap_or(tip), &mut told)
+        }
+        Reading::Anew => repo.whole_ledger(root, tip, &mut told),
+        Reading::Each(each) => {
+            let each = |step: &_, state: &mut _, report, left| {
+                told(step, &report, left);
+                each(state, report);
+            };
+            repo.each_step(root, tip, each).map(|state| Ledger { state, past: Past::default() })
+        }
+    };
+    ledger.map_err(|stuck| match stuck {
+        Stuck::Git(error) => error.into(),
+        Stuck::Root(refusal) => Failure::Undecided(refusal),
+    })
 }
 
 /// Says of a branch that does not begin at the root what that means.

@@ -88,6 +88,9 @@ fn policy(args: &Args, place: &Place) -> Result<(), Failure> {
 fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ShowView), Failure> {
     let session = Session::open(place, which)?;
     let id = session.subject(&args.lease)?.lease;
-    let view = report::show_view(&session.state, &session.reports, &session.beside()?, &id);
+    let leases = [id.clone()].into();
+    let (reports, beside) = (session.past.about(&leases), session.beside_with_tags(&leases)?);
+    let view = report::show_view(&session.state, &reports, &beside, &id);
+    session.sound()?;
     Ok((session, view))
 }

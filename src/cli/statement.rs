@@ -88,8 +88,9 @@ fn next(args: &Args, session: &Session) -> Result<Statement, Failure> {
     let about = lease.as_ref().map_or_else(|| args.action.to_string(), ToString::to_string);
     let key = args.key.as_deref().map(fingerprint).transpose()?;
     let nonce = Nonce::from_bytes(rand::random());
-    ledger::next_statement(&session.state, args.action, lease.as_ref(), key.as_ref(), &nonce)
-        .map_err(|refusal| Failure::refused(about, refusal))
+    let statement = ledger::next_statement(&session.state, args.action, lease.as_ref(), key.as_ref(), &nonce);
+    session.sound()?;
+    statement.map_err(|refusal| Failure::refused(about, refusal))
 }
 
 fn print(

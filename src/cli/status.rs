@@ -12,7 +12,7 @@ use super::{
     turn::{self, stops},
 };
 use crate::{
-    ledger::EventKind,
+    ledger::{self, EventKind},
     model::{LeaseId, Oid, TargetId},
     report::{self, Unpushed, Waiting, WaitingStop},
 };
@@ -44,10 +44,15 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let all = report::status_targets(&session.state);
     let named = args.targets.iter().map(|handle| target(&session, &all, handle)).collect::<Result<BTreeSet<_>, _>>()?;
     let targets = if named.is_empty() { &all } else { &named };
-    let beside = session.beside()?;
-    let waiting = Waiting { stops: waiting_stops(&session)?, unpushed: beside.unpushed.clone() };
+    let at = ledger::at_targets(&session.state, targets);
+    let leases = at.into_iter().flat_map(|at| at.newest.into_iter().chain(at.open)).collect();
+    let beside = session.beside(&leases)?;
+    let (stops, unpushed) = (waiting_stops(&session)?, beside.unpushed.clone());
+    let waiting = Waiting { stops, unpushed, findings: session.past.findings() };
     let remarks = &session.remarks;
-    let view = report::status_view(&session.state, &session.reports, &beside, &waiting, targets, remarks);
+    let claimed = |commit| claimed_time(&session, commit);
+    let view = report::status_view(&session.state, &claimed, &beside, &waiting, targets, remarks);
+    session.sound()?;
     match args.format {
         Format::Json => terminal::say_value(&view),
         Format::Text => {
@@ -58,12 +63,21 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
                     only.lease.as_ref().or(only.others.last()).and_then(|one| LeaseId::parse(&one.lease))
                 && !args.targets.is_empty()
             {
-                let view = report::show_view(&session.state, &session.reports, &beside, &lease);
+                let leases = [lease.clone()].into();
+                let (reports, beside) = (session.past.about(&leases), session.beside_with_tags(&leases)?);
+                let view = report::show_view(&session.state, &reports, &beside, &lease);
+                session.sound()?;
                 terminal::say(&format!("\n{}{}", report::lease_text(&view.lease), report::others_text(&view.others)));
             }
         }
     }
     Ok(())
+}
+
+/// When a commit was made, as it claims.
+fn claimed_time(session: &Session, commit: Oid) -> Option<i64> {
+    let links = session.repo.objects().and_then(|mut objects| objects.links(commit)).ok()?;
+    i64::try_from(links.committer_time).ok()
 }
 
 /// The target that a handle means.
@@ -120,13 +134,15 @@ pub(super) fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
     let upstream = super::remotes::upstream(&session.repo, &session.branch)?;
     if let Some((_, upstream)) = upstream.filter(|(_, upstream)| *upstream != session.tip) {
         let mut ahead = Vec::new();
-        for report in session.reports.iter().rev() {
+        // No more steps than commits.
+        let most = usize::try_from(session.repo.ahead(session.tip, upstream)?).unwrap_or(usize::MAX);
+        for report in session.past.last(most).into_iter().rev() {
             if session.repo.is_ancestor(report.commit, upstream)? {
                 break;
             }
             ahead.push(report);
         }
-        let events = ahead.into_iter().rev().flat_map(|report| &report.events);
+        let events = ahead.iter().rev().flat_map(|report| &report.events);
         let told = events.filter(|event| !event.votes.is_empty() && event.event != EventKind::Verified2Key);
         unpushed.extend(told.map(|event| Unpushed {
             event: event.event.name().to_owned(),

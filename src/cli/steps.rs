@@ -124,9 +124,7 @@ pub enum Stop {
         after_long_help = "Examples:\n  git two-key rollback checkout-prod --reason 'orders fail'"
     )]
     Rollback(OnLease),
-    /// End a lease before it started; any one key suffices
-    ///
-    /// On a lease that has started it is a rollback.
+    /// End a lease before it starts, or roll it back if it has; any one key suffices
     #[command(
         visible_alias = "reject",
         after_long_help = "Examples:\n  git two-key withdraw LEASE-20251027-021913 --reason 'wrong build'"
@@ -192,6 +190,8 @@ impl Stop {
 /// What a person should see before saying yes.
 fn before_saying_yes(session: &Session, statement: &Statement) -> Result<String, Failure> {
     let Some(lease) = statement.lease() else { return Ok(String::new()) };
-    let view = report::lease_view(&session.state, &session.reports, &session.beside()?, lease);
+    let leases = [lease.clone()].into();
+    let (reports, beside) = (session.past.about(&leases), session.beside_with_tags(&leases)?);
+    let view = report::lease_view(&session.state, &reports, &beside, lease);
     Ok(report::lease_text(&view) + "\n" + &evidence::shown(session, statement)?)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Failure, session::Session};
 use crate::{
     ledger::{self, State},
-    model::LeaseId,
+    model::{LeaseId, TargetId},
 };
 
 /// The leases that somebody looks at.
@@ -13,21 +13,27 @@ use crate::{
 pub struct Subject {
     /// The one that comes first: of a target what runs there or ran there last, else what was proposed last.
     pub lease: LeaseId,
-    /// All of them.
-    pub all: BTreeSet<LeaseId>,
+    /// The target, where that was meant, with all its leases.
+    pub target: Option<TargetId>,
 }
 
 impl Session {
     /// The leases that a handle (lease id, intent id or target) means.
     pub fn subject(&self, handle: &str) -> Result<Subject, Failure> {
         if let Ok(at) = ledger::looked_at(&self.state, handle) {
-            let first = at.newest.or_else(|| at.open.last().cloned()).or_else(|| at.all.last().cloned());
+            let first = at.newest.or_else(|| at.open.last().cloned());
+            let first = first.or_else(|| ledger::leases_on(&self.state, &at.target).last().cloned());
             if let Some(lease) = first {
-                return Ok(Subject { lease, all: at.all });
+                return Ok(Subject { lease, target: Some(at.target) });
             }
         }
-        let lease = self.lease(handle, None)?;
-        Ok(Subject { all: [lease.clone()].into(), lease })
+        Ok(Subject { lease: self.lease(handle, None)?, target: None })
+    }
+
+    /// All leases that a subject is about.
+    pub fn all_of(&self, subject: &Subject) -> BTreeSet<LeaseId> {
+        let all = subject.target.as_ref().map(|target| ledger::leases_on(&self.state, target));
+        all.unwrap_or_else(|| [subject.lease.clone()].into())
     }
 }
 
@@ -43,7 +49,12 @@ pub(super) fn meant(state: &State, handle: &str) -> Option<String> {
     });
     let targets = state.policy().get().targets.keys().map(ToString::to_string);
     let names = leases.iter().map(ToString::to_string).chain(of_documents).chain(targets);
-    let likeness = |name: String| (strsim::jaro_winkler(&name.to_lowercase(), &handle.to_lowercase()), name);
-    let best = names.map(likeness).max_by(|one, other| one.0.total_cmp(&other.0))?;
+    alike(names, handle)
+}
+
+/// The name that is most like a word, if one is.
+pub(super) fn alike(names: impl IntoIterator<Item = String>, word: &str) -> Option<String> {
+    let likeness = |name: String| (strsim::jaro_winkler(&name.to_lowercase(), &word.to_lowercase()), name);
+    let best = names.into_iter().map(likeness).max_by(|one, other| one.0.total_cmp(&other.0))?;
     (best.0 >= ALIKE).then_some(best.1)
 }

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place, account, remotes,
+    Failure, Format, Place, account, remotes, signers,
     terminal::{remark, say},
     turn::{self, Consent, Local, effect, stops::Undelivered},
 };
@@ -53,11 +53,14 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     turn::stops::carry_over(&mut session)?;
     let new = turn::counted(&session, theirs)?;
     say(&format!("{} is at {}'s tip{}", refs::short(&branch), remote, with(new.votes)));
+    if let Some(text) = signers::stale(&session)? {
+        signers::write(&session.repo, &text)?;
+    }
     if session.tip == theirs {
         return all_delivered(&undelivered, &remote);
     }
     let consent = if args.yes { Consent::Given } else { Consent::Asked };
-    let before = turn::fold(&session.repo, session.root.commit(), theirs)?;
+    let before = turn::state_at(&session.repo, &session.memory, theirs)?;
     match turn::publish(&mut session, &remote, consent) {
         Ok(()) => {
             for line in effect::changes(&before, &session.state) {

@@ -32,6 +32,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let before = repo.config(config::ROOT)?.filter(|before| *before != args.root);
     let keys = report::keys_text(&report::keys(&state, &[]));
     say(&format!("The root {root} of repository {} names these keys:\n\n{keys}", state.policy().get().repository));
+    repo.forget_ledger();
     repo.set_config(config::ROOT, &root.to_string())?;
     match before {
         Some(before) => say(&format!("\nPinned here, in place of {before}.")),

@@ -8,7 +8,7 @@ use super::{
     turn::{self, outbox, stops, tags},
 };
 use crate::{
-    git::{RefUpdate, Repository, mirrored},
+    git::{Memory, RefUpdate, Repository, mirrored},
     model::{Oid, Reason, refs},
     report,
     signature::Opened,
@@ -52,7 +52,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     }
     let notes = undone_notes(&repo, &remote)?;
     if let Some(root) = repo.pinned_root()? {
-        let state = turn::fold(&repo, root, theirs)?;
+        let state = turn::state_at(&repo, &Memory::of(&repo, root), theirs)?;
         for tag in tags::false_tags(&repo, &state, Some(theirs))? {
             repo.delete_ref(&tag.name, tag.id)?;
         }

@@ -63,10 +63,11 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 fn verify_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
-    let session = args.source.open(place)?;
+    let session = Session::open_anew(place, &args.source.which(place)?)?;
     session.must_be_pinned("so there is nothing to verify against")?;
     let id = session.lease(handle, None)?;
-    let verdict = report::lease_verdict(&session.state, &session.reports, &session.beside()?, &id)
+    let (reports, beside) = (session.past.all(), session.beside_with_tags(&[id.clone()].into())?);
+    let verdict = report::lease_verdict(&session.state, &reports, &beside, &id)
         .map_err(|refusal| Failure::refused(handle, refusal))?;
     if args.format == Format::Json {
         terminal::say_value(&verdict);
@@ -103,20 +104,20 @@ fn verify_range(args: &Args, place: &Place, range: &str) -> Result<(), Failure> 
         .ok_or_else(|| Failure::Usage(format!("`{range}` is no range; write A..B, where A or B may be left out")))?;
     let newest = args.source.which(place)?;
     let which = if to.is_empty() { newest } else { Which::At(to.to_owned()) };
-    let session = Session::open(place, &which)?;
+    let session = Session::open_anew(place, &which)?;
     session.must_be_pinned("so there is nothing to verify against")?;
     let first = if from.is_empty() {
         0
     } else {
         let from = session.commit(from)?;
-        let place = session.reports.iter().position(|report| report.commit == from).ok_or_else(|| {
+        let place = session.past.fresh().iter().position(|report| report.commit == from).ok_or_else(|| {
             let message = format!("{} is not on the first-parent chain of {}", from.short(), session.tip.short());
             Failure::refused(range, Refusal::new(Reason::NotDescended, message))
         })?;
         place + 1
     };
     let mut looked = Looked::default();
-    session.reports.iter().skip(first).for_each(|report| looked.add(report.clone()));
+    session.past.fresh().iter().skip(first).for_each(|report| looked.add(report.clone()));
     verify_steps(args, &session, &looked)
 }
 

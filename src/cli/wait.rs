@@ -101,7 +101,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 /// Where a lease is, in words, and whether that is where it is waited for.
 fn look(session: &Session, id: &LeaseId, awaited: Awaited) -> Result<(String, Outcome), Failure> {
     let phase = session.state.lease(id).map_or(Phase::Proposed, |lease| lease.phase);
-    let observed = session.beside()?.observed.remove(id).and_then(|observed| observed.doing);
+    let observed = session.observed(&[id.clone()].into())?.0.remove(id).and_then(|observed| observed.doing);
     let late = session.state.document(id).is_some_and(|lease| turn::now() >= lease.expires);
     let outcome = outcome(phase, observed.as_deref(), late, awaited);
     let observed = observed.map(|doing| format!(" (an applier says {doing})")).unwrap_or_default();

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     git::{Repository, SigningKey},
     ledger::rules,
-    model::{Oid, PrincipalId, PublicKey, Reason, Refusal, document::Span, policy::Role},
+    model::{Oid, PrincipalId, PublicKey, Reason, Refusal, document::Span, policy::Role, refs},
 };
 
 use super::{
@@ -59,6 +59,16 @@ pub(crate) struct Followed {
     pub(crate) continues: bool,
 }
 
+/// For a clone, as `git clone --mirror` makes it, in which whatever anybody names so at the remote is what this one remembers.
+fn maps_everything(remote: &str, role: &str) -> Refusal {
+    let message = format!(
+        "`git fetch {remote}` maps every ref here onto its own name: {}* of the remote, which anybody makes there, would be \
+         what this {role} remembers, and is pruned",
+        refs::STATE
+    );
+    Refusal::new(Reason::ForeignRef, message).hint("clone it anew, and not as a mirror: git clone --bare URL")
+}
+
 impl Follower {
     /// Opens the repository, the pinned root, the key, the lock and its state. `unpinned` without a root.
     pub(crate) fn open<T: DeserializeOwned + AsRef<FollowerState>>(
@@ -86,6 +96,13 @@ impl Follower {
             folder.hold(why);
             beginner(root)
         });
+        if remembered.as_ref().accepted.is_none()
+            && let Some(remote) = repository.mirrors_onto(refs::STATE)?.first()
+        {
+            return Err(maps_everything(remote, role));
+        }
+        // One that began before keeps what it remembers. Where the configuration cannot be written, no fetch of ours prunes it.
+        let _ = repository.keep_fetches_off(refs::STATE);
         let known = remembered.as_ref().public.clone();
         let (key, public, missing) = match (read_key(place.key.clone()), known) {
             (Ok((key, public)), _) => (key, public, None),

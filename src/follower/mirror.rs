@@ -184,7 +184,8 @@ impl Mirror {
         match accepted {
             // Whatever this process has accepted since continues that.
             Some(accepted) if self.state.tip() == self.root && accepted != self.root => {
-                self.fold(accepted).map_err(Refusal::from)
+                self.state = Arc::new(self.repository.held_state(self.root, accepted)?);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -221,11 +222,7 @@ impl Mirror {
     }
 
     fn fold(&mut self, tip: Oid) -> Result<(), GitError> {
-        let base = Base::After { tip: self.state.tip(), root: self.root };
-        let mut state = (*self.state).clone();
-        for step in self.repository.steps(base, tip)? {
-            (state, _) = ledger::apply(state, &step?);
-        }
+        let state = self.repository.fold_on((*self.state).clone(), self.root, tip, |_, _, _| ())?;
         self.state = Arc::new(state);
         Ok(())
     }

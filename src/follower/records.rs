@@ -334,6 +334,11 @@ pub(crate) fn applier_of(name: &str) -> Option<PrincipalId> {
     PrincipalId::parse(own.or_else(theirs)?)
 }
 
+/// Whether appliers have recorded anything.
+pub fn are_there(repository: &Repository, state: &State) -> Result<bool, GitError> {
+    Ok(!ApplierRefs::of(repository, state)?.known.is_empty())
+}
+
 /// Something that an applier says happened, in a commit that its own key signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happened {

@@ -1,10 +1,14 @@
 //! The refs that are known here, ours and a remote's, kept in memory from look to look: what did not move costs nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     admission::ASIDE,
-    git::{GitError, Mirrored, Repository, mirrored},
+    git::{GitError, Mirrored, RefFiles, Repository, mirrored},
     model::{Oid, PrincipalId},
 };
 
@@ -27,6 +31,37 @@ pub(super) struct RefCache {
     /// What is kept here of the remote, by the names that it has here.
     theirs: Arc<Mirrored>,
     edition: u64,
+    still: Option<Still>,
+}
+
+/// The coarsest that files' times are.
+const COARSE: Duration = Duration::from_secs(3);
+
+/// What the files of our refs have been like since some moment.
+#[derive(Debug, Clone)]
+struct Still {
+    files: RefFiles,
+    since: Instant,
+    /// Whether refs were listed when that had been so for a while. Whatever moves one after that leaves another time on some file.
+    listed: bool,
+}
+
+impl Still {
+    /// What the files are like now, seen after what they were like before.
+    fn after(before: Option<Self>, files: RefFiles) -> Self {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "how long this process has seen something, which nobody else asks"
+        )]
+        let now = Instant::now();
+        match before.filter(|before| before.files == files) {
+            Some(before) => {
+                let listed = now.duration_since(before.since) >= COARSE;
+                Self { listed, ..before }
+            }
+            None => Self { files, since: now, listed: false },
+        }
+    }
 }
 
 impl RefCache {
@@ -41,18 +76,26 @@ impl RefCache {
         prefixes.extend([branch.to_owned(), accepted_ref(name)]);
         let theirs = remote.map(|remote| repository.mirror(remote, branch)).transpose()?.unwrap_or_default();
         let (branch, remote) = (branch.to_owned(), remote.map(str::to_owned));
-        let mut known = Self { branch, remote, prefixes, ours: Arc::default(), theirs: Arc::new(theirs), edition: 0 };
+        let mut known =
+            Self { branch, remote, prefixes, ours: Arc::default(), theirs: Arc::new(theirs), edition: 0, still: None };
         known.list_ours(repository)?;
         Ok(known)
     }
 
-    /// Looks where our own refs are.
+    /// Looks where our own refs are; Git is asked only where some may have moved.
     pub(super) fn list_ours(&mut self, repository: &Repository) -> Result<(), GitError> {
+        let files = repository.ref_files();
+        let is_still = |still: &Still| still.listed && files.as_ref() == Some(&still.files);
+        if self.still.as_ref().is_some_and(is_still) {
+            return Ok(());
+        }
+        let before = self.still.take();
         let ours = list(repository, &self.prefixes)?;
         if ours != *self.ours {
             self.ours = Arc::new(ours);
             self.edition += 1;
         }
+        self.still = files.map(|files| Still::after(before, files));
         Ok(())
     }
 

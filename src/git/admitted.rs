@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{GitError, PushedRef, Repository, Side, memory::Memory, push::lines, refs::may_be_symbolic, shared};
+use super::{GitError, PushedRef, Repository, memory::Memory, push::lines, refs::may_be_symbolic, shared};
 use crate::{
     admission::{Admitted, Destination, Move, Place, Push, place},
     model::{Digest, Oid, Refusal},
@@ -178,7 +178,7 @@ impl Repository {
     /// The governed branch, by the root that is pinned.
     fn pinned_branch(&self) -> Result<String, Refusal> {
         match self.configured_root()? {
-            Some(root) => self.governed_branch(&Memory::of(self, root, Side::Server)),
+            Some(root) => self.governed_branch(&Memory::of(self, root)),
             None => self.branch_without_root().map_err(Refusal::from),
         }
     }

@@ -54,6 +54,12 @@ fn value(command: &str, output: Output) -> Result<Option<String>, GitError> {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "the one place where this variable is read")]
+fn root_variable() -> Option<String> {
+    let value = std::env::var_os(ROOT_VARIABLE).filter(|value| !value.is_empty());
+    value.map(|value| value.to_string_lossy().into_owned())
+}
+
 impl Repository {
     /// The last value of a configuration key. Our own keys are asked for all at once.
     pub fn config(&self, name: &str) -> Result<Option<String>, GitError> {
@@ -140,12 +146,16 @@ impl Repository {
     /// The root that is pinned here: `TWO_KEY_ROOT`, else `two-key.root`. A value that is no object id of this
     /// repository is an error, never "unpinned".
     pub fn pinned_root(&self) -> Result<Option<Oid>, GitError> {
-        #[allow(clippy::disallowed_methods, reason = "the one place where this variable is read")]
-        let variable = std::env::var_os(ROOT_VARIABLE).filter(|value| !value.is_empty());
-        match variable {
-            Some(value) => self.root_of(ROOT_VARIABLE, value.to_string_lossy().into_owned()).map(Some),
+        match root_variable() {
+            Some(value) => self.root_of(ROOT_VARIABLE, value).map(Some),
             None => self.configured_root(),
         }
+    }
+
+    /// Whether it is the configuration alone that pins a root. Who could alter what lies beside it could alter that as well; a root
+    /// from the environment is there for those who do not rely on what they find in a folder.
+    pub(super) fn pins(&self, root: Oid) -> bool {
+        root_variable().is_none() && self.configured_root().is_ok_and(|pinned| pinned == Some(root))
     }
 
     /// The root that the configuration pins. A server's hook goes by this alone: the environment may be the pusher's.

@@ -390,7 +390,7 @@ impl FilesAtHand {
         if length.is_some_and(|length| length <= SMALL) && self.met.insert(beginning) {
             return;
         }
-        self.kept.insert(id, entry.clone(), length.unwrap_or_default() + A_FILE);
+        self.kept.offer(id, entry.clone(), length.unwrap_or_default() + A_FILE);
     }
 }
 

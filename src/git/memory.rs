@@ -1,93 +1,137 @@
-//! The ledger that a push is judged by: remembered as far as it can be, folded on from there.
-//!
-//! A remembered state holds what is known of leases only where it was asked for. Whoever misses something gets it and
-//! does the work again, so that what comes out is what the whole state would have given.
+//! The ledger, remembered as far as it can be and folded on from there: how everybody reads it but `verify`, who takes nothing
+//! over.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
-use super::{Base, GitError, Kind, Objects, Repository, Side, checkpoint::Checkpoint};
+use super::{
+    Base, GitError, Kind, Objects, Repository,
+    checkpoint::{Checkpoint, Nothing},
+    past::Past,
+    shelf::Shelf,
+};
 use crate::{
-    admission::NewStep,
-    ledger::{self, Missed, State, Step, StepReport},
+    ledger::{self, State, Step, StepReport},
     model::{Oid, Reason, Refusal},
     signature::parse_tag,
 };
 
 /// Steps that are folded again rather than remembered.
 const WORTH_REMEMBERING: u64 = 16;
-/// Bytes of steps that are held to be folded again. Where there are more, the whole state is asked for instead.
-const MAX_HELD: usize = 64 << 20;
 
-/// What is remembered on a side.
-pub(super) struct Memory {
-    pub(super) root: Oid,
-    pub(super) side: Side,
-    checkpoint: Option<Checkpoint>,
+/// What is remembered of a root's ledger.
+#[derive(Debug)]
+pub struct Memory {
+    root: Oid,
+    shelf: Option<Arc<Shelf>>,
+    /// Whether anything is ever remembered of it.
+    kept: bool,
 }
 
-/// What came of folding on.
-pub(super) struct Folded {
-    /// The state that it began with, with all that was missed on the way.
-    pub(super) before: State,
-    pub(super) after: State,
-    pub(super) steps: Vec<NewStep>,
+/// A ledger at a tip.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// What it says there.
+    pub state: State,
+    /// What each step did.
+    pub past: Past,
 }
 
 /// Why a range could not be folded.
-pub(super) enum Stuck {
+#[derive(Debug)]
+pub enum Stuck {
+    /// Git, or what it has, is in the way.
     Git(GitError),
+    /// The root founds nothing.
     Root(Refusal),
-    /// What is remembered cannot be read.
-    Forgotten(GitError),
 }
 
+/// What is told of each step when it has been folded: the step, what it did, and how many are left.
+pub(super) type Told<'a> = &'a mut dyn FnMut(&Step, &StepReport, usize);
+
 impl Stuck {
-    pub(super) fn refusal(self) -> Refusal {
+    /// The same, for whoever asked.
+    pub fn refusal(self) -> Refusal {
         match self {
             // An old tip that does not descend from the root: this is another repository's ledger, or another root.
             Self::Git(error @ GitError::NotOnChain { .. }) => Refusal::new(Reason::NotDescended, error.to_string())
                 .hint("see which root is pinned: git two-key doctor"),
-            Self::Git(error) | Self::Forgotten(error) => error.refusal(),
+            Self::Git(error) => error.refusal(),
             Self::Root(refusal) => refusal,
         }
     }
 }
 
 impl Memory {
-    /// What is remembered of a root's ledger.
-    pub(super) fn of(repository: &Repository, root: Oid, side: Side) -> Self {
-        let checkpoint = match side {
-            Side::Server => Checkpoint::open(repository, root),
-            Side::Client => None,
-        };
-        Self { root, side, checkpoint }
+    /// What is remembered of a root's ledger, which is nothing unless the configuration pins it.
+    pub fn of(repository: &Repository, root: Oid) -> Self {
+        if !repository.pins(root) {
+            return Self::none(root);
+        }
+        let checkpoint = Checkpoint::open(repository, root).ok();
+        let shelf = checkpoint.map(|checkpoint| Arc::new(Shelf::new(checkpoint, repository.clone(), root)));
+        Self { root, shelf, kept: true }
+    }
+
+    /// Of a root that the configuration does not pin nothing is remembered.
+    pub fn none(root: Oid) -> Self {
+        Self { root, shelf: None, kept: false }
+    }
+
+    /// Whether it is one of which things are remembered.
+    pub fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// The root.
+    pub fn root(&self) -> Oid {
+        self.root
     }
 
     /// Whether anything is remembered.
     pub(super) fn remembers(&self) -> bool {
-        self.checkpoint.is_some()
+        self.shelf.is_some()
     }
 
     /// The governed branch, if anything is remembered.
-    pub(super) fn branch(&self) -> Option<String> {
-        self.checkpoint.as_ref().map(Checkpoint::branch)
+    pub fn branch(&self) -> Option<String> {
+        self.shelf.as_ref().map(|shelf| shelf.checkpoint().core().policy().get().branch_ref())
     }
 
-    /// The same root's ledger, as if nothing were remembered of it.
-    pub(super) fn forgotten(&self) -> Self {
-        Self { root: self.root, side: self.side, checkpoint: None }
-    }
-
-    /// Supplies what was missed.
-    fn supply(&self, state: &mut State, missed: &Missed) -> Result<(), Stuck> {
-        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
-        let doing = "reading what is remembered of the ledger".to_owned();
-        let lost = |error: std::io::Error| Stuck::Forgotten(GitError::Io { doing, error: error.to_string() });
-        checkpoint.supply(state, missed).map_err(lost)
+    /// Fails where something could be read neither from what is remembered nor from the ledger itself: whatever was found out
+    /// until then is void.
+    pub fn sound(&self) -> Result<(), Refusal> {
+        self.shelf.as_ref().map_or(Ok(()), |shelf| shelf.sound())
     }
 }
 
+/// What is wrong with what is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// It is of another root, repository or build, and will be replaced.
+    Foreign,
+    /// It is not whole, or others may write it.
+    Broken(String),
+}
+
 impl Repository {
+    /// What is wrong with what is remembered of a root's ledger, which costs time alone. Reads all of it.
+    pub fn memory_flaw(&self, root: Oid) -> Option<Flaw> {
+        if !self.pins(root) {
+            return None;
+        }
+        match Checkpoint::open(self, root) {
+            Ok(checkpoint) => checkpoint.check().err().map(|error| Flaw::Broken(error.to_string())),
+            Err(Nothing::Missing) => None,
+            Err(Nothing::Broken(error)) => Some(Flaw::Broken(error.to_string())),
+            Err(Nothing::Foreign) => Some(Flaw::Foreign),
+        }
+    }
+
+    /// Forgets what is remembered, as when a root is pinned: somebody else may have left it there before.
+    pub fn forget_ledger(&self) {
+        Checkpoint::forget(self);
+    }
+
     /// The state at the root.
     pub(super) fn founded(&self, root: Oid) -> Result<State, Refusal> {
         let mut steps = self.steps(Base::Root(root), root)?;
@@ -96,33 +140,83 @@ impl Repository {
         begin(&step).map(|(state, _)| state)
     }
 
-    /// The state at a tip that has been accepted before.
-    pub(super) fn known_at(&self, memory: &Memory, tip: Oid, needed: &Missed) -> Result<State, Refusal> {
-        if let Some(state) = self.remembered_at(memory, tip, needed) {
-            return Ok(state);
-        }
-        let state = self.fold_from_root(memory.root, tip, |_, _| ()).map_err(Stuck::refusal)?;
-        self.remember(memory, None, &state);
+    /// The ledger at a tip, which is remembered then.
+    pub fn ledger(&self, memory: &Memory, tip: Oid, told: Told<'_>) -> Result<Ledger, Stuck> {
+        let ledger = match self.remembered(memory, tip, told) {
+            Some(ledger) => ledger,
+            None => self.whole_ledger(memory.root, tip, told)?,
+        };
+        self.remember(memory, &ledger);
+        Ok(ledger)
+    }
+
+    /// The state at a tip, all of it held: whoever lives long must not find out later that what was remembered has gone bad.
+    pub fn held_state(&self, root: Oid, tip: Oid) -> Result<State, Refusal> {
+        let memory = Memory::of(self, root);
+        let state = self.ledger(&memory, tip, &mut |_, _, _| ()).map_err(Stuck::refusal)?.state.held();
+        memory.sound()?;
         Ok(state)
     }
 
-    /// The same by what is remembered. What does not lead to the tip, or cannot be read, is as good as nothing.
-    pub(super) fn remembered_at(&self, memory: &Memory, tip: Oid, needed: &Missed) -> Option<State> {
-        let checkpoint = memory.checkpoint.as_ref()?;
-        let mut state = checkpoint.state();
-        memory.supply(&mut state, needed).ok()?;
-        if state.tip() != tip {
-            state = self.fold_on(memory, &state, tip).ok()?.after;
+    /// The ledger at a tip; remembered is where it is settled, which is what a remote has: what is only here may be taken back.
+    pub fn ledger_beside(&self, memory: &Memory, tip: Oid, settled: Oid, told: Told<'_>) -> Result<Ledger, Stuck> {
+        if tip == settled {
+            return self.ledger(memory, tip, told);
         }
-        self.remember(memory, Some(checkpoint), &state);
-        Some(state)
+        let near = self.remembered(memory, tip, told);
+        if let Some(near) = near.filter(|near| (near.past.fresh().len() as u64) < WORTH_REMEMBERING) {
+            return Ok(near);
+        }
+        let there = self.ledger(memory, settled, told);
+        if let Ok(here) = there.and_then(|there| self.ledger_on(&there, memory.root, tip, told).map_err(Stuck::Git)) {
+            return Ok(here);
+        }
+        self.ledger_aside(memory, tip, told)
     }
 
-    fn remember(&self, memory: &Memory, from: Option<&Checkpoint>, state: &State) {
-        let length = from.map_or(0, Checkpoint::length);
-        if memory.side == Side::Server && state.length().saturating_sub(length) >= WORTH_REMEMBERING {
-            // It only saves time; a folder that cannot be written to costs some.
-            let _ = Checkpoint::save(from, self, state);
+    /// The ledger at a tip, which is not remembered.
+    pub fn ledger_aside(&self, memory: &Memory, tip: Oid, told: Told<'_>) -> Result<Ledger, Stuck> {
+        self.remembered(memory, tip, told).map_or_else(|| self.whole_ledger(memory.root, tip, told), Ok)
+    }
+
+    /// The same by what is remembered. What does not lead to the tip is as good as nothing.
+    pub(super) fn remembered(&self, memory: &Memory, tip: Oid, told: Told<'_>) -> Option<Ledger> {
+        let shelf = memory.shelf.as_ref()?;
+        let ledger = Ledger { state: shelf.state(), past: Past::of(Arc::clone(shelf)) };
+        if ledger.state.tip() == tip { Some(ledger) } else { self.ledger_on(&ledger, memory.root, tip, told).ok() }
+    }
+
+    /// The ledger at a tip, of which nothing is taken over.
+    pub fn whole_ledger(&self, root: Oid, tip: Oid, told: Told<'_>) -> Result<Ledger, Stuck> {
+        let mut reports = Vec::new();
+        let state = self.fold_from_root(root, tip, |step, mut report, left| {
+            told(step, &report, left);
+            // There may be a million, and most have one event where there is room for four.
+            report.events.shrink_to_fit();
+            reports.push(report);
+        })?;
+        Ok(Ledger { state, past: Past::new(reports) })
+    }
+
+    /// Folds on from a ledger to a tip that continues it.
+    pub fn ledger_on(&self, ledger: &Ledger, root: Oid, tip: Oid, told: Told<'_>) -> Result<Ledger, GitError> {
+        let Ledger { state, mut past } = ledger.clone();
+        let state = self.fold_on(state, root, tip, |step, report, left| {
+            told(step, &report, left);
+            past.push(report);
+        })?;
+        Ok(Ledger { state, past })
+    }
+
+    /// Remembers a ledger that is worth it. It only saves time; a folder that cannot be written to costs some.
+    pub(super) fn remember(&self, memory: &Memory, ledger: &Ledger) {
+        if !memory.kept {
+            return;
+        }
+        let before = ledger.past.shelf().map(|shelf| shelf.checkpoint());
+        let known = before.map_or(0, |before| before.core().length());
+        if ledger.state.length().saturating_sub(known) >= WORTH_REMEMBERING && memory.sound().is_ok() {
+            let _ = Checkpoint::save(before, self, &ledger.state, ledger.past.fresh());
         }
     }
 
@@ -131,55 +225,49 @@ impl Repository {
         &self,
         root: Oid,
         tip: Oid,
-        mut each: impl FnMut(&Step, StepReport),
+        mut each: impl FnMut(&Step, StepReport, usize),
+    ) -> Result<State, Stuck> {
+        self.each_step(root, tip, |step, _, report, left| each(step, report, left))
+    }
+
+    /// The same, handing over the state after each step as well.
+    pub fn each_step(
+        &self,
+        root: Oid,
+        tip: Oid,
+        mut each: impl FnMut(&Step, &mut State, StepReport, usize),
     ) -> Result<State, Stuck> {
         let mut steps = self.steps(Base::Root(root), tip).map_err(Stuck::Git)?;
         let first = steps.next().transpose().map_err(Stuck::Git)?;
         let first = first.ok_or(Stuck::Git(GitError::NotOnChain { base: root, tip }))?;
-        let (state, report) = begin(&first).map_err(Stuck::Root)?;
-        each(&first, report);
-        fold(state, steps.map(|step| step.map_err(Stuck::Git)), each)
+        let (mut state, report) = begin(&first).map_err(Stuck::Root)?;
+        each(&first, &mut state, report, steps.left());
+        fold(state, steps, each).map_err(Stuck::Git)
     }
 
-    /// Folds on from a known state to a tip.
-    pub(super) fn fold_on(&self, memory: &Memory, known: &State, tip: Oid) -> Result<Folded, Stuck> {
-        let mut before = known.clone();
-        let base = Base::After { tip: before.tip(), root: memory.root };
-        let mut steps = self.steps(base, tip).map_err(Stuck::Git)?.map(|step| step.map_err(Stuck::Git));
-        let (mut made, mut held, mut weight) = (Vec::new(), Vec::new(), 0);
-        while let Some(step) = steps.next().transpose()? {
-            weight += step.weight();
-            held.push(step);
-            if weight > MAX_HELD {
-                memory.supply(&mut before, &Missed { all: true, ..Missed::default() })?;
-                let each = |step: &Step, report| made.push(NewStep::new(step, report));
-                let after = fold(before.clone(), held.into_iter().map(Ok).chain(steps), each)?;
-                return Ok(Folded { before, after, steps: made });
-            }
-        }
-        let mut rounds = 0;
-        loop {
-            let each = |step: &Step, report| made.push(NewStep::new(step, report));
-            let after = fold(before.clone(), held.iter().map(Ok), each)?;
-            let Some(missed) = after.missed() else { return Ok(Folded { before, after, steps: made }) };
-            memory.supply(&mut before, &missed.after(rounds))?;
-            made.clear();
-            rounds += 1;
-        }
+    /// Folds on from a state to a tip that continues it.
+    pub fn fold_on(
+        &self,
+        state: State,
+        root: Oid,
+        tip: Oid,
+        mut each: impl FnMut(&Step, StepReport, usize),
+    ) -> Result<State, GitError> {
+        let base = Base::After { tip: state.tip(), root };
+        fold(state, self.steps(base, tip)?, |step, _, report, left| each(step, report, left))
     }
 }
 
 /// Folds steps on a state.
-fn fold<S: std::borrow::Borrow<Step>>(
+fn fold(
     mut state: State,
-    steps: impl Iterator<Item = Result<S, Stuck>>,
-    mut each: impl FnMut(&Step, StepReport),
-) -> Result<State, Stuck> {
-    for step in steps {
-        let step = step?;
-        let (next, report) = ledger::apply(state, step.borrow());
+    mut steps: super::Steps,
+    mut each: impl FnMut(&Step, &mut State, StepReport, usize),
+) -> Result<State, GitError> {
+    while let Some(step) = steps.next().transpose()? {
+        let (next, report) = ledger::apply(state, &step);
         state = next;
-        each(step.borrow(), report);
+        each(&step, &mut state, report, steps.left());
     }
     Ok(state)
 }

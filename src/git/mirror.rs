@@ -31,9 +31,6 @@ const UNJUDGED: [&str; 6] =
 const MAX_FAILED: usize = 400;
 const TIMED_OUT: usize = 32;
 
-/// What keeps a fetch off that, whatever else it maps.
-const NOT_LOCAL: &str = "^refs/two-key-local/*";
-
 /// Refs by their names in the mirror.
 pub type Mirrored = BTreeMap<String, Oid>;
 
@@ -171,36 +168,37 @@ impl Repository {
             self.update_refs(&updates, reason)?;
         }
         // Where that cannot be written, `doctor` says so.
-        let _ = self.keep_fetches_off_local();
+        let _ = self.keep_fetches_off(refs::LOCAL);
         Ok(())
     }
 
-    /// The remotes whose fetches would prune and overwrite what was signed here and no remote has: those of a clone that mirrors
-    /// all refs (`git clone --mirror`).
-    pub fn mirrors_onto_local(&self) -> Result<Vec<String>, GitError> {
+    /// The remotes whose fetches would prune and overwrite what a clone keeps below a prefix: those of a clone that mirrors all
+    /// refs (`git clone --mirror`).
+    pub fn mirrors_onto(&self, kept: &str) -> Result<Vec<String>, GitError> {
         let mut found = Vec::new();
         for remote in self.remotes()? {
-            let refspecs = self.config_all(&format!("remote.{remote}.fetch"))?;
+            let [name, off] = Self::off(&remote, kept);
+            let refspecs = self.config_all(&name)?;
             let covers = |refspec: &String| {
                 let to = refspec.split_once(':').and_then(|(_, to)| to.split_once('*'));
-                to.is_some_and(|(start, _)| refs::LOCAL.starts_with(start) || start.starts_with(refs::LOCAL))
+                to.is_some_and(|(start, _)| kept.starts_with(start) || start.starts_with(kept))
             };
-            if refspecs.iter().any(covers) && !refspecs.iter().any(|refspec| refspec == NOT_LOCAL) {
+            if refspecs.iter().any(covers) && !refspecs.contains(&off) {
                 found.push(remote);
             }
         }
         Ok(found)
     }
 
-    /// What keeps a remote's fetches off what was signed here.
-    pub fn off_local(remote: &str) -> [String; 2] {
-        [format!("remote.{remote}.fetch"), NOT_LOCAL.to_owned()]
+    /// The setting that keeps a remote's fetches off that, whatever else they map.
+    pub fn off(remote: &str, kept: &str) -> [String; 2] {
+        [format!("remote.{remote}.fetch"), format!("^{kept}*")]
     }
 
-    /// Keeps all fetches off what was signed here.
-    fn keep_fetches_off_local(&self) -> Result<(), GitError> {
-        for remote in self.mirrors_onto_local()? {
-            let [name, value] = Self::off_local(&remote);
+    /// Keeps all fetches off what a clone keeps below a prefix.
+    pub fn keep_fetches_off(&self, kept: &str) -> Result<(), GitError> {
+        for remote in self.mirrors_onto(kept)? {
+            let [name, value] = Self::off(&remote, kept);
             self.add_config(&name, &value)?;
         }
         Ok(())

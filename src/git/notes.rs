@@ -100,17 +100,25 @@ impl Objects {
     /// The notes of one notes commit. What is no commit or no note, or too large, is left out: nobody's note may stand in the
     /// way of the others. So is a copy of a note on another object: it says nothing new.
     pub fn notes_of(&mut self, principal: &PrincipalId, tip: Oid) -> Result<Vec<Note>, GitError> {
+        let places = self.note_places(tip)?;
+        self.notes_at(principal, &places)
+    }
+
+    /// Of each note of a notes commit the object that it is about, and its own id.
+    pub(super) fn note_places(&mut self, tip: Oid) -> Result<Vec<(Oid, Oid)>, GitError> {
         let mut found = self.note_files(tip)?;
         found.sort_unstable();
-        let (mut notes, mut met) = (Vec::new(), HashSet::new());
-        for NoteFile { annotated, note, .. } in found {
-            if met.insert(note)
-                && let Some(bytes) = self.note(note)?
-            {
-                notes.push(Note { principal: principal.clone(), annotated, bytes });
-            }
-        }
-        Ok(notes)
+        let mut met = HashSet::new();
+        found.retain(|file| met.insert(file.note));
+        Ok(found.into_iter().map(|file| (file.annotated, file.note)).collect())
+    }
+
+    /// The notes in some such places.
+    pub(super) fn notes_at(&mut self, principal: &PrincipalId, places: &[(Oid, Oid)]) -> Result<Vec<Note>, GitError> {
+        let ids: Vec<Oid> = places.iter().map(|(_, note)| *note).collect();
+        let mut bytes = self.blobs_up_to(&ids, MAX_NOTE)?;
+        let read = places.iter().filter_map(|(annotated, note)| Some((*annotated, bytes.remove(note)?)));
+        Ok(read.map(|(annotated, bytes)| Note { principal: principal.clone(), annotated, bytes }).collect())
     }
 
     /// A note's bytes, if it is one that anybody reads.

@@ -274,6 +274,26 @@ impl Objects {
         Ok(files)
     }
 
+    /// Reads those of some objects that are files of at most so many bytes. All have to be here.
+    pub(super) fn blobs_up_to(&mut self, ids: &[Oid], limit: usize) -> Result<HashMap<Oid, Vec<u8>>, GitError> {
+        let mut blobs = HashMap::new();
+        for window in ids.chunks(WINDOW) {
+            let known: HashMap<Oid, Header> = self.sizes(window)?.into_iter().collect();
+            let mut fitting = Vec::new();
+            for id in window {
+                let header = known.get(id).ok_or(GitError::MissingObject(*id))?;
+                if header.kind == Kind::Blob && header.size <= limit as u64 {
+                    fitting.push(*id);
+                }
+            }
+            for read in self.window(&fitting, |id, object| Ok((id, object?.wanted(id, Kind::Blob)?)))? {
+                let (id, bytes) = read?;
+                blobs.insert(id, bytes);
+            }
+        }
+        Ok(blobs)
+    }
+
     /// The bytes of the regular file at a path of a commit's tree.
     pub fn file_at(&mut self, commit: Oid, path: &str) -> Result<Option<Vec<u8>>, GitError> {
         match self.file_id_at(commit, path)? {

@@ -12,17 +12,17 @@ use std::{
 
 use super::{
     GitError, Kind, Objects, Repository,
-    memory::{Folded, Memory, Stuck},
+    memory::{Memory, Stuck},
     pushed_notes::notes_facts,
     refs::{EarlyRefs, NAMES},
 };
 use crate::{
     admission::{
         ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, NotesFacts, Place, Push,
-        RECORD, RecordFacts, RefUpdate, Standing, StopTarget, TagFacts, place, repository_of, signer_of,
+        RECORD, RecordFacts, RefUpdate, Standing, TagFacts, place, repository_of, signer_of,
     },
-    ledger::{Missed, State, Step},
-    model::{Oid, RawKey, Refusal, refs},
+    ledger::State,
+    model::{LeaseId, Oid, RawKey, Refusal, refs},
     signature::{open_commits, parse_tag},
 };
 
@@ -92,19 +92,11 @@ impl Repository {
         }
     }
 
-    /// Gathers what the judge has to know, among that all that is known under some case-folded lease ids. An error means
-    /// that nothing can be decided.
-    pub fn gather(
-        &self,
-        refs: &[PushedRef],
-        options: &[String],
-        root: Oid,
-        side: Side,
-        needed: &Missed,
-    ) -> Result<Push, Refusal> {
+    /// Gathers what the judge has to know, by what is remembered of the ledger. An error means that nothing can be decided.
+    pub fn gather(&self, refs: &[PushedRef], options: &[String], memory: &Memory, side: Side) -> Result<Push, Refusal> {
+        let root = memory.root();
         self.whole()?;
-        let memory = Memory::of(self, root, side);
-        let branch = self.governed_branch(&memory)?;
+        let branch = self.governed_branch(memory)?;
         let names = self.resolved(refs, &branch)?;
         if names.iter().all(|name| place(name, &branch) == Place::Other) {
             // None of it is our business, so nothing has to be folded.
@@ -120,11 +112,6 @@ impl Repository {
             return Ok(Push { branch, root, before, after, steps, updates, forced_revocation: false });
         }
         let moved = names.iter().zip(refs).find(|(name, _)| **name == branch).map(|(_, moved)| moved);
-        let mut needed = needed.clone();
-        needed.ids.extend(names.iter().filter_map(|name| match place(name, &branch) {
-            Place::Tag { lease, .. } | Place::Stop { target: StopTarget::Lease(lease), .. } => Some(lease.folded()),
-            _ => None,
-        }));
         let early = self.early_refs()?;
         let here = self.whereabouts(&names, &branch, side, &early)?;
         let governed: Vec<&PushedRef> = names
@@ -133,12 +120,13 @@ impl Repository {
             .filter(|(name, _)| place(name, &branch) != Place::Other)
             .map(|(_, pushed)| pushed)
             .collect();
-        let ledger = self.ledger(branch, moved, &governed, &memory, &needed, &early)?;
+        let ledger = self.judged_by(branch, moved, &governed, (memory, side), &early)?;
         // Not before: one that waits would make the fold start another.
         let mut objects = self.objects()?;
         let mut updates = Vec::with_capacity(refs.len());
         let mut left = MAX_COMMITS;
         let mut read: HashMap<_, Arc<Facts>> = HashMap::new();
+        let mut gone = Gone::default();
         for (name, pushed) in names.into_iter().zip(refs) {
             let place = place(&name, &ledger.branch);
             let standing = match &place {
@@ -146,7 +134,9 @@ impl Repository {
                 _ => here.get(&name).map_or(Standing::AsTold, |here| standing(*here, pushed.old)),
             };
             let facts = match (&place, pushed.new, &ledger.excess) {
-                (_, None, _) | (Place::Other, ..) => Facts::Nothing.into(),
+                (Place::Other, ..) => Facts::Nothing.into(),
+                (place, None, _) if standing == Standing::AsTold => gone.facts(&mut objects, place, &ledger)?,
+                (_, None, _) => Facts::Nothing.into(),
                 (_, Some(_), Some(excess)) => Facts::Unfit(excess.clone()).into(),
                 (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone().into(),
                 (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing.into(),
@@ -208,7 +198,7 @@ impl Repository {
         if let Some(branch) = memory.branch() {
             return Ok(branch);
         }
-        let root = memory.root;
+        let root = memory.root();
         match self.objects().and_then(|mut objects| objects.links(root)) {
             Ok(_) => Ok(self.founded(root)?.policy().get().branch_ref()),
             Err(GitError::MissingObject(_)) => self.branch_without_root().map_err(Refusal::from),
@@ -223,17 +213,16 @@ impl Repository {
     }
 
     /// Folds the governed branch up to its old tip, then the push's own steps.
-    fn ledger(
+    fn judged_by(
         &self,
         branch: String,
         moved: Option<&PushedRef>,
         governed: &[&PushedRef],
-        memory: &Memory,
-        needed: &Missed,
+        (memory, side): (&Memory, Side),
         early: &EarlyRefs,
     ) -> Result<Ledger, Refusal> {
-        let (refused, root) = (|error: GitError| error.refusal(), memory.root);
-        let (old, known) = self.known(&branch, moved, memory, needed, early)?;
+        let (refused, root) = (|error: GitError| error.refusal(), memory.root());
+        let (old, known) = self.known(&branch, moved, (memory, side), early)?;
         let standing = moved.map_or(Standing::AsTold, |moved| standing(old, moved.old));
         let before = known.clone().map(Arc::new);
         let excess = match self.few_enough(governed, old.unwrap_or(root)) {
@@ -252,29 +241,16 @@ impl Repository {
         // What else an outrun push brings is judged by the ledger as it is, not as the push pretends that it was.
         let new = moved.and_then(|moved| moved.new).filter(|_| standing == Standing::AsTold && excess.is_none());
         let Some(new) = new else { return Ok(unmoved(Facts::Nothing)) };
-        let folded = match &known {
-            None => {
-                let mut steps = Vec::new();
-                let each = |step: &Step, report| steps.push(NewStep::new(step, report));
-                self.fold_from_root(root, new, each).map(|after| (None, after, steps))
-            }
-            Some(known) => {
-                let folded = match (self.fold_on(memory, known, new), old) {
-                    // It only saves time: without it the same comes out, and it is written anew.
-                    (Err(Stuck::Forgotten(_)), Some(old)) => {
-                        let memory = memory.forgotten();
-                        let known = self.known_at(&memory, old, needed)?;
-                        self.fold_on(&memory, &known, new)
-                    }
-                    (folded, _) => folded,
-                };
-                folded.map(|Folded { before, after, steps }| (Some(before), after, steps))
-            }
+        let mut steps = Vec::new();
+        let each = |step: &_, report, _| steps.push(NewStep::new(step, report));
+        let folded = match known {
+            None => self.fold_from_root(root, new, each),
+            Some(known) => self.fold_on(known, root, new, each).map_err(Stuck::Git),
         };
         match folded {
-            Ok((before, after, steps)) => Ok(Ledger {
+            Ok(after) => Ok(Ledger {
                 branch,
-                before: before.map(Arc::new),
+                before,
                 after: Some(Arc::new(after)),
                 steps,
                 standing,
@@ -302,12 +278,14 @@ impl Repository {
         &self,
         branch: &str,
         moved: Option<&PushedRef>,
-        memory: &Memory,
-        needed: &Missed,
+        (memory, side): (&Memory, Side),
         early: &EarlyRefs,
     ) -> Result<(Option<Oid>, Option<State>), Refusal> {
-        let at = |old: Option<Oid>| Ok((old, old.map(|old| self.known_at(memory, old, needed)).transpose()?));
-        if let (Side::Client, Some(moved)) = (memory.side, moved) {
+        let at = |old: Option<Oid>| {
+            let known = old.map(|old| self.ledger(memory, old, &mut |_, _, _| ())).transpose();
+            Ok((old, known.map_err(Stuck::refusal)?.map(|known| known.state)))
+        };
+        if let (Side::Client, Some(moved)) = (side, moved) {
             return at(moved.old);
         }
         // By its exact name: objects are found by names that are only like it, too.
@@ -315,8 +293,11 @@ impl Repository {
         if !memory.remembers() {
             return at(early);
         }
-        match early.and_then(|old| self.remembered_at(memory, old, needed)) {
-            Some(state) => Ok((early, Some(state))),
+        match early.and_then(|old| self.remembered(memory, old, &mut |_, _, _| ())) {
+            Some(known) => {
+                self.remember(memory, &known);
+                Ok((early, Some(known.state)))
+            }
             // Another push may have moved the branch since, and what is remembered with it.
             None => at(self.resolve(branch)?),
         }
@@ -466,6 +447,38 @@ fn unread(place: &Place, new: Oid, ledger: &Ledger) -> Option<Facts> {
             Some(Facts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() }))
         }
         _ => None,
+    }
+}
+
+/// What is known of refs that are deleted, each lease and commit looked at once.
+#[derive(Default)]
+struct Gone {
+    labels: HashMap<LeaseId, Arc<Facts>>,
+    stops: HashMap<Oid, Arc<Facts>>,
+}
+
+impl Gone {
+    fn facts(&mut self, objects: &mut Objects, place: &Place, ledger: &Ledger) -> Result<Arc<Facts>, GitError> {
+        match place {
+            Place::Tag { lease, .. } => {
+                if let Some(known) = self.labels.get(lease) {
+                    return Ok(Arc::clone(known));
+                }
+                let state = ledger.after.as_deref();
+                let last = state.and_then(|state| state.lease(lease)).and_then(|lease| lease.transitions.last());
+                let links = last.map(|last| objects.links(last.commit)).transpose()?;
+                let facts = Facts::Committed(links.and_then(|links| i64::try_from(links.committer_time).ok()));
+                Ok(Arc::clone(self.labels.entry(lease.clone()).or_insert_with(|| facts.into())))
+            }
+            Place::Stop { id, .. } => {
+                if let Some(known) = self.stops.get(id) {
+                    return Ok(Arc::clone(known));
+                }
+                let opened = if objects.is_commit(*id)? { Some(objects.open_one(*id)?) } else { None };
+                Ok(Arc::clone(self.stops.entry(*id).or_insert_with(|| Facts::Stop(opened).into())))
+            }
+            _ => Ok(Facts::Nothing.into()),
+        }
     }
 }
 

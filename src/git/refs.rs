@@ -247,9 +247,18 @@ impl Repository {
         self.transaction(input, reason, refs.iter().map(|(name, _)| name.as_str()))
     }
 
-    /// Deletes a ref that is where it was expected to be. Governed refs are never deleted; this is for our own.
+    /// Deletes a ref that is where it was expected to be.
     pub fn delete_ref(&self, name: &str, old: Oid) -> Result<(), GitError> {
-        self.transaction(format!("delete {name}\0{old}\0").into_bytes(), "two-key", std::iter::once(name))
+        self.delete_refs(&[(name.to_owned(), old)], "two-key")
+    }
+
+    /// Deletes refs, all or none, each only where it was expected to be.
+    pub fn delete_refs(&self, refs: &[(String, Oid)], reason: &str) -> Result<(), GitError> {
+        let mut input = Vec::new();
+        for (name, old) in refs {
+            input.extend_from_slice(format!("delete {name}\0{old}\0").as_bytes());
+        }
+        self.transaction(input, reason, refs.iter().map(|(name, _)| name.as_str()))
     }
 
     fn transaction<'a>(

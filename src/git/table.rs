@@ -43,7 +43,7 @@ impl Table {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() || !only_mine(metadata.uid(), metadata.mode()) {
-            return Err(broken());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others own it, or may write it"));
         }
         let size = (SUM + 2 * PLACE) as u64;
         let end = part(&file, END, metadata.len().checked_sub(size).ok_or_else(broken)?, size)?;
@@ -52,6 +52,12 @@ impl Table {
         let (Some(directory), Some(buckets), Some(head), Some(length)) = numbers else { return Err(broken()) };
         let head = part(&file, HEAD, head, length)?;
         Ok((Self { file, directory, buckets }, head))
+    }
+
+    /// Whether this is still the file at a path.
+    pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let (here, there) = (self.file.metadata()?, path.metadata()?);
+        Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
     }
 
     /// About how many records there are.

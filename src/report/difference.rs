@@ -14,12 +14,14 @@ use crate::model::{
 use super::words::escaped;
 
 /// What a policy has, in the order in which it is said; where entries have names, with what one is called.
-const SECTIONS: [(&str, Option<&str>); 11] = [
+const SECTIONS: [(&str, Option<&str>); 13] = [
     ("groups", Some("group")),
     ("rules", Some("rule")),
     ("start-up-to", None),
     ("delegable-up-to", None),
     ("false-alarms", None),
+    ("windows", None),
+    ("keep", None),
     ("principals", Some("principal")),
     ("targets", Some("target")),
     ("gates", Some("gate")),

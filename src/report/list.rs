@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{LeaseState, Phase, State, StepReport},
+    ledger::{Group, LeaseState, Phase, State, StepReport},
     model::{LeaseId, Oid},
 };
 
@@ -118,21 +118,35 @@ pub struct ListView {
     pub remarks: Vec<String>,
 }
 
-/// All leases of the ledger and of the tree.
+/// How many findings there are.
+pub struct Found<'a> {
+    /// About all there is.
+    pub all: usize,
+    /// About a lease.
+    pub of: &'a dyn Fn(&LeaseId) -> usize,
+}
+
+/// How many findings some steps made about each lease.
+pub(super) fn findings_by_lease(reports: &[StepReport]) -> BTreeMap<LeaseId, usize> {
+    let mut found = BTreeMap::new();
+    for lease in findings(reports).filter_map(|finding| finding.lease.as_ref()) {
+        *found.entry(lease.clone()).or_default() += 1;
+    }
+    found
+}
+
+/// Some leases of the ledger and of the tree.
 pub fn list_view(
     state: &State,
-    reports: &[StepReport],
+    leases: &BTreeSet<LeaseId>,
+    found: &Found<'_>,
     beside: &Beside,
     pinned: Option<Oid>,
     branch: &str,
     remarks: &[String],
 ) -> ListView {
-    let mut ids: Vec<_> = state.known_leases().into_iter().collect();
-    ids.sort_by_key(|id| (state.document(id).map(|lease| lease.issued), id.clone()));
-    let mut found: BTreeMap<&LeaseId, usize> = BTreeMap::new();
-    for lease in findings(reports).filter_map(|finding| finding.lease.as_ref()) {
-        *found.entry(lease).or_default() += 1;
-    }
+    let mut ids: Vec<_> = leases.iter().collect();
+    ids.sort_by_key(|id| (state.document(id).map(|lease| lease.issued), *id));
     ListView {
         root: state.root().to_string(),
         pinned: pinned == Some(state.root()),
@@ -143,9 +157,9 @@ pub fn list_view(
         policy_proposed: proposed_policy(state),
         policy_votes: ballot_views(state, state.policy_votes()),
         thaw_votes: ballot_views(state, state.thaw_votes()),
-        leases: ids.iter().map(|id| summary(state, found.get(id).copied().unwrap_or(0), beside, id)).collect(),
-        left_out: 0,
-        findings: findings(reports).count(),
+        leases: ids.iter().map(|id| summary(state, (found.of)(id), beside, id)).collect(),
+        left_out: state.count().saturating_sub(ids.len()),
+        findings: found.all,
         remarks: remarks.to_vec(),
     }
 }
@@ -198,6 +212,16 @@ pub enum Past {
     Last,
     /// Everything.
     All,
+}
+
+impl Shown {
+    /// The leases that have to be looked at.
+    pub fn among(&self, state: &State) -> BTreeSet<LeaseId> {
+        match self.past {
+            Past::All => state.known_leases(),
+            Past::Last => state.group(&Group::Open).into_iter().chain(state.group(&Group::Last)).collect(),
+        }
+    }
 }
 
 /// Leaves out of a list what is not to be shown, and counts it.

@@ -55,7 +55,7 @@ pub use lease::{
     VoteView, awaits, lease_view, show_view,
 };
 pub use lease_text::{lease_text, others_text};
-pub use list::{LeaseSummary, ListView, Past, PolicyView, Shown, list_text, list_view, shown};
+pub use list::{Found, LeaseSummary, ListView, Past, PolicyView, Shown, list_text, list_view, shown};
 pub use live::{awaits_key_of, list_short, live_lease, live_list, live_others};
 pub use page::{PageOf, page};
 pub use policy::{PolicyShow, ProposedPolicy, policy_show, policy_text};

@@ -1,21 +1,18 @@
 //! The status: what each target serves, what is wanted of it, what it waits for, and for whom.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{self, AtTarget, LeaseState, State, StepReport},
+    ledger::{self, AtTarget, Group, LeaseState, State},
     model::{LeaseId, Oid, Percent, TargetId},
 };
 
 use super::{
-    Beside, LeaseSummary, Observation, PolicyView, ProposedPolicy, Seen, findings,
+    Beside, LeaseSummary, Observation, PolicyView, ProposedPolicy, Seen,
     lease_text::awaits_text,
     list::{findings_line, policy_line, summary},
     live::length,
@@ -140,11 +137,14 @@ pub struct Waiting {
     pub stops: Vec<WaitingStop>,
     /// What was signed here and is not on the upstream.
     pub unpushed: Vec<Unpushed>,
+    /// How many findings there are: what did not count.
+    pub findings: usize,
 }
 
 /// Every target that the policy names or that some lease is or was for.
 pub fn status_targets(state: &State) -> BTreeSet<TargetId> {
-    let known = state.known_leases();
+    // Each target that has leases has one of these.
+    let known = state.group(&Group::Open).into_iter().chain(state.group(&Group::Last)).collect::<Vec<_>>();
     let leases = known.iter().filter_map(|id| state.document(id)).map(|lease| lease.target.clone());
     state.policy().get().targets.keys().cloned().chain(leases).collect()
 }
@@ -152,44 +152,46 @@ pub fn status_targets(state: &State) -> BTreeSet<TargetId> {
 /// What is so now of some targets.
 pub fn status_view(
     state: &State,
-    reports: &[StepReport],
+    claimed: &dyn Fn(Oid) -> Option<i64>,
     beside: &Beside,
     waiting: &Waiting,
     targets: &BTreeSet<TargetId>,
     remarks: &[String],
 ) -> StatusView {
-    let times: BTreeMap<Oid, i64> = reports.iter().map(|report| (report.commit, report.claimed_time)).collect();
-    let places: Vec<_> = targets.iter().map(|target| ledger::at_target(state, target)).collect();
-    let is_ours = |lease: &Option<String>| {
-        let id = lease.as_deref().and_then(LeaseId::parse);
-        id.is_some_and(|id| places.iter().any(|at| at.all.contains(&id)))
-    };
-    let targets = places.iter().map(|at| target_status(state, beside, waiting, &times, at)).collect();
+    let is_ours =
+        |lease: &Option<String>| target_of(state, lease.as_deref()).is_some_and(|target| targets.contains(target));
+    let places = ledger::at_targets(state, targets);
+    let shown = places.iter().map(|at| target_status(state, beside, waiting, claimed, at)).collect();
     StatusView {
         branch: state.policy().get().branch_ref(),
         tip: state.tip().to_string(),
         policy: PolicyView::of(state),
         policy_proposed: proposed_policy(state),
         frozen: state.frozen().map(|commit| commit.to_string()),
-        targets,
+        targets: shown,
         stops: waiting.stops.iter().filter(|stop| !is_ours(&stop.lease)).cloned().collect(),
         unpushed: waiting.unpushed.iter().filter(|one| !is_ours(&one.lease)).cloned().collect(),
-        findings: findings(reports).count(),
+        findings: waiting.findings,
         remarks: remarks.to_vec(),
     }
+}
+
+/// The target of a lease that something is about.
+fn target_of<'a>(state: &'a State, lease: Option<&str>) -> Option<&'a TargetId> {
+    let id = lease.and_then(LeaseId::parse)?;
+    state.document(&id).map(|lease| &lease.target)
 }
 
 fn target_status(
     state: &State,
     beside: &Beside,
     waiting: &Waiting,
-    times: &BTreeMap<Oid, i64>,
+    claimed: &dyn Fn(Oid) -> Option<i64>,
     at: &AtTarget,
 ) -> TargetStatus {
     let newest = at.newest.as_ref().and_then(|id| state.lease(id));
     let seen = beside.seen.get(&at.target);
-    let is_ours =
-        |lease: &Option<String>| lease.as_deref().is_some_and(|id| at.all.iter().any(|own| own.as_str() == id));
+    let is_ours = |lease: &Option<String>| target_of(state, lease.as_deref()) == Some(&at.target);
     TargetStatus {
         target: at.target.to_string(),
         served: seen.map(|seen| served(seen, beside.now)),
@@ -200,7 +202,7 @@ fn target_status(
         }),
         why: newest.and_then(|lease| why_differs(state, lease, seen)),
         lease: newest.map(|lease| summary(state, 0, beside, &lease.id)),
-        since: newest.and_then(|lease| since(lease, times)).and_then(time),
+        since: newest.and_then(|lease| since(lease, claimed)).and_then(time),
         stops: waiting.stops.iter().filter(|stop| is_ours(&stop.lease)).cloned().collect(),
         unpushed: waiting.unpushed.iter().filter(|one| is_ours(&one.lease)).cloned().collect(),
         others: at.open.iter().map(|id| summary(state, 0, beside, id)).collect(),
@@ -220,10 +222,10 @@ fn served(seen: &Seen, now: Option<Timestamp>) -> Served {
 }
 
 /// When a lease came to its state, as its last transition's votes claim, else as the commit does.
-fn since(lease: &LeaseState, times: &BTreeMap<Oid, i64>) -> Option<i64> {
+fn since(lease: &LeaseState, claimed: &dyn Fn(Oid) -> Option<i64>) -> Option<i64> {
     let last = lease.transitions.last()?;
     let voted = last.votes.iter().filter_map(|vote| vote.claimed_time).max();
-    voted.or_else(|| times.get(&last.commit).copied())
+    voted.or_else(|| claimed(last.commit))
 }
 
 /// Why what is served is not what the ledger wants, or why nobody can tell.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{Change, Event, EventKind, Finding, State, StepReport, Transition},
+    ledger::{Change, Event, EventKind, Finding, State, StepReport},
     model::{LeaseId, Oid, Percent, refs},
 };
 
@@ -100,7 +100,6 @@ pub struct RevokedKey {
 
 /// The trail of everything, or of some leases; newest last.
 pub fn trail(state: &State, reports: &[StepReport], beside: &Beside, leases: Option<&BTreeSet<LeaseId>>) -> Vec<Entry> {
-    let tags = transition_tags(state);
     let wanted = |about: Option<&LeaseId>| leases.is_none_or(|leases| about.is_some_and(|id| leases.contains(id)));
     let mut entries = Vec::new();
     let mut seen: BTreeMap<Oid, Vec<&Happened>> = BTreeMap::new();
@@ -109,7 +108,7 @@ pub fn trail(state: &State, reports: &[StepReport], beside: &Beside, leases: Opt
     }
     for report in reports {
         for event in report.events.iter().filter(|event| wanted(event.lease.as_ref())) {
-            entries.push(event_entry(event, report, &tags, beside));
+            entries.push(event_entry(event, report, state, beside));
         }
         for finding in report.findings.iter().filter(|finding| wanted(finding.lease.as_ref())) {
             entries.push(refusal_entry(finding, report));
@@ -141,18 +140,16 @@ fn applier_entry(happened: &Happened) -> Entry {
     }
 }
 
-/// The tags that transitions should have, by lease and step.
-fn transition_tags(state: &State) -> BTreeMap<(&LeaseId, u32), String> {
-    let tag = |lease: &LeaseId, transition: &Transition| refs::short(&transition.tag(lease)).to_owned();
-    let all = state.leases().flat_map(|lease| lease.transitions.iter().map(move |transition| (&lease.id, transition)));
-    all.map(|(lease, transition)| ((lease, transition.step), tag(lease, transition))).collect()
+/// The tag that the transition of an event should have.
+fn tag_of(state: &State, event: &Event) -> Option<String> {
+    // A vote that waits for others put nothing in force that could have a tag.
+    let (id, step) = event.lease.as_ref().zip(event.step).filter(|_| event.event != EventKind::Voted)?;
+    let transition = state.lease(id)?.transitions.iter().find(|transition| transition.step == step)?;
+    Some(refs::short(&transition.tag(id)).to_owned())
 }
 
-fn event_entry(event: &Event, report: &StepReport, tags: &BTreeMap<(&LeaseId, u32), String>, beside: &Beside) -> Entry {
-    let at = event.lease.as_ref().zip(event.step);
-    // A vote that waits for others put nothing in force that could have a tag.
-    let at = at.filter(|_| event.event != EventKind::Voted);
-    let tag = at.and_then(|at| tags.get(&at)).filter(|tag| beside.tags.contains(*tag));
+fn event_entry(event: &Event, report: &StepReport, state: &State, beside: &Beside) -> Entry {
+    let tag = tag_of(state, event).filter(|tag| beside.tags.contains(tag));
     let last = event.last_vote();
     let (policy, revoked) = match event.change.as_deref() {
         Some(Change::Policy { from, to }) => {
@@ -180,7 +177,7 @@ fn event_entry(event: &Event, report: &StepReport, tags: &BTreeMap<(&LeaseId, u3
         revoked,
         principal: last.map(|vote| vote.principal.to_string()),
         key: last.map(|vote| vote.key.to_string()),
-        tag: tag.cloned(),
+        tag,
         remark: last.and_then(|vote| vote.reason.clone()),
         evidence: last.and_then(|vote| vote.evidence).map(|digest| digest.to_string()),
         ..Entry::default()

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{LeaseState, Phase, State, rules},
+    ledger::{LeaseState, Phase, State, leases_on, rules},
     model::{
         Action, LeaseId, Reason, Refusal, TargetId,
         lease::{DeclaredRisk, Lease},
@@ -64,8 +64,10 @@ pub fn circumstances(state: &State, lease: &Lease) -> Result<Circumstances, Refu
 /// which commit the last completed one brought. What the target's applier saw is no part of a ledger: the caller adds it.
 pub fn target_past(state: &State, target: &TargetId, until: Timestamp, except: Option<&LeaseId>) -> TargetPast {
     let until = until.as_second();
-    let mut here: Vec<_> = state
-        .leases()
+    let named = leases_on(state, target);
+    let mut here: Vec<_> = named
+        .iter()
+        .filter_map(|id| state.lease(id))
         .filter(|entry| Some(&entry.id) != except)
         .filter_map(|entry| Some((entry.lease()?, entry)))
         .filter(|(lease, _)| lease.target == *target && lease.issued.as_second() <= until)

@@ -18,9 +18,7 @@ fn a_sealed_line_doubled() {
     let tip = scene.world.head();
     scene.unsigned(&fields, &line.repeat(2));
     let tag = scene.tag("2-promote-25", "main");
-    scene
-        .refuses(&["main", &tag], &format!("refs/tags/{tag}"), "tag-mismatch")
-        .says("two sealed signatures of one key");
+    scene.refuses(&["main", &tag], &format!("refs/tags/{tag}"), "tag-mismatch").says("two signatures of one key");
     scene.back_to(&tip);
     let other = scene.sealed("cp14", "promote", &fields);
     scene.unsigned(&fields, &format!("{line}{other}"));

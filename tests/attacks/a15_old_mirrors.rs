@@ -51,6 +51,51 @@ fn no_answer() {
     scene.weighs(2500);
 }
 
+/// A ref of the server where an applier's clone remembers what it accepted: `git clone --mirror` would begin there.
+#[test]
+fn what_it_remembers_made_by_somebody_else() {
+    let scene = Scene::applied();
+    let island = scene.world.git(&["commit-tree", "-m", "Elsewhere", "-p", &scene.root, "main^{tree}"]);
+    let accepted = "refs/two-key-state/edge1/accepted";
+    scene.world.git(&["push", "--quiet", scene.server.to_str().unwrap(), &format!("{island}:refs/heads/island")]);
+    scene.on_server(&["update-ref", accepted, &island]).exits(0);
+    let path = |name: &str| scene.world.path().join(name);
+    let clone = |how: &str| {
+        std::fs::remove_dir_all(path("applier")).unwrap();
+        let (from, to) = (scene.server.clone(), path("applier"));
+        scene.world.git(&["clone", "--quiet", how, from.to_str().unwrap(), to.to_str().unwrap()]);
+    };
+    scene.to_25();
+    clone("--mirror");
+    scene.apply().exits(3).says("foreign-ref").says("git clone --bare");
+    scene.weighs(500);
+    clone("--bare");
+    scene.apply().exits(0);
+    scene.weighs(2500);
+}
+
+/// A pruning fetch in a clone that maps every ref onto its own name: what the applier accepted stays.
+#[test]
+fn what_it_remembers_pruned() {
+    let scene = Scene::applied();
+    let clone = scene.world.path().join("applier");
+    let git = |args: &[&str]| scene.world.run(&clone, "git", args, b"");
+    git(&["checkout", "--quiet", "--detach"]).exits(0);
+    git(&["config", "remote.origin.fetch", "+refs/*:refs/*"]).exits(0);
+    let accepted = || git(&["rev-parse", "--verify", "refs/two-key-state/edge1/accepted"]);
+    let doctor = || scene.world.two_key_in(&clone, &["doctor"]);
+    doctor().says("mirror: `git fetch origin` prunes what an applier");
+    scene.apply().exits(0);
+    doctor().never_says("prunes what an applier");
+    let before = accepted().exits(0).out;
+    git(&["fetch", "--quiet", "--prune"]).exits(0);
+    assert_eq!(accepted().exits(0).out, before);
+    // Without what the applier wrote there it is gone.
+    git(&["config", "--unset-all", "remote.origin.fetch", "two-key-state"]).exits(0);
+    git(&["fetch", "--quiet", "--prune"]).exits(0);
+    assert_ne!(accepted().code, 0);
+}
+
 /// Invalid votes put on main behind the hook.
 #[test]
 fn a_server_whose_hook_was_taken_away() {

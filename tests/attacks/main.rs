@@ -35,6 +35,7 @@ mod a26_its_own_halt;
 mod a27_presence_pretended;
 mod a28_objects_that_git_cannot_read;
 mod a29_rules_got_around;
+mod a30_tidied_too_early;
 mod applier;
 mod catalogue;
 mod dsl;

@@ -141,6 +141,16 @@ impl World {
         world
     }
 
+    /// An empty world that becomes one with a lease started at its first tier.
+    pub fn rolled(self) -> Self {
+        self.found(&self.policy());
+        self.commit_file(&format!("leases/{LEASE}.yaml"), &lease(LEASE), "Propose a lease");
+        for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("user1", "start")] {
+            self.turn(name, action, LEASE);
+        }
+        self
+    }
+
     /// The folder of everything.
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -281,6 +291,37 @@ impl World {
     /// Runs the program in some folder.
     pub fn two_key_in(&self, folder: &Path, args: &[&str]) -> Ran {
         self.run(folder, env!("CARGO_BIN_EXE_git-two-key"), args, b"")
+    }
+
+    /// A library for programs for which the disk below a folder, `NO_ROOM`, is full.
+    pub fn no_room(&self) -> PathBuf {
+        let library = self.path().join("no_room.so");
+        if !library.exists() {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kit/no_room.c");
+            let args = ["-shared", "-fPIC", "-o", library.to_str().unwrap(), source.to_str().unwrap()];
+            self.run(self.path(), "cc", &args, b"").exits(0);
+        }
+        library
+    }
+
+    /// Runs a program as somebody who may write everything here but a folder: root may write everywhere.
+    pub fn as_nobody(&self, unwritable: &Path, at: &Path, program: &str, args: &[&str]) -> Ran {
+        let run = |program: &str, args: &[&str]| self.run(at, program, args, b"");
+        let (all, folder) = (self.path().to_str().unwrap(), unwritable.to_str().unwrap());
+        let mut words = vec![program];
+        let is_root = run("id", &["-u"]).out.trim() == "0";
+        if is_root {
+            words.splice(0..0, ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+            run("chown", &["-R", "65534:65534", all]).exits(0);
+        }
+        run("chmod", &["-R", "a-w", folder]).exits(0);
+        words.extend(args);
+        let ran = run(words[0], &words[1..]);
+        run("chmod", &["-R", "u+w", folder]).exits(0);
+        if is_root {
+            run("chown", &["-R", "0:0", all]).exits(0);
+        }
+        ran
     }
 
     /// Runs a program with this world's environment and nothing else.

@@ -289,7 +289,7 @@ prop_compose! {
         if flags[1] { policy.rules.policy.deliberate = policy::Deliberate::Required; }
         if flags[2] { policy.rules.cosign.separate_proposer = policy::SeparateProposer::Required; }
         if flags[3] { policy.targets.clear(); policy.gates.clear(); }
-        if flags[4] { policy.thresholds.clear(); }
+        if flags[4] { policy.thresholds.clear(); policy.keep = Span::seconds(86_400 * u64::from(numbers.2)); }
         if flags[6] { for target in policy.targets.values_mut() { target.drift_below = policy::DriftBelow::Restored; } }
         for gate in policy.gates.values_mut() {
             if let Some(absolute) = &mut gate.absolute { absolute.max = policy::Decimal::new(limit.0); }

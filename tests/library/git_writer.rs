@@ -15,10 +15,10 @@ use std::{
 use git_two_key::{
     admission::Facts,
     git::{
-        Conflict, GitError, NewCommit, PushOptions, PushedRef, RefUpdate, Repository, Side, SignWith, SigningKey,
-        mirrored,
+        Conflict, GitError, Memory, NewCommit, PushOptions, PushedRef, RefUpdate, Repository, Side, SignWith,
+        SigningKey, mirrored,
     },
-    ledger::{Missed, Phase, Transition},
+    ledger::{Phase, Transition},
     model::{
         Action, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, RepositoryId, Statement, Stop, StopKind, Subject,
         refs,
@@ -700,7 +700,7 @@ fn an_object_that_is_pushed_under_many_names_is_read_once() {
         at("notes/two-key/stranger", tip),
         at("notes/two-key/user1", tip),
     ];
-    let push = repository.gather(&pushed, &[], root, Side::Client, &Missed::default()).unwrap();
+    let push = repository.gather(&pushed, &[], &Memory::none(root), Side::Client).unwrap();
     let facts: Vec<_> = push.updates.iter().map(|update| &update.facts).collect();
     assert!(Arc::ptr_eq(facts[0], facts[1]) && !Arc::ptr_eq(facts[1], facts[2]));
     assert!(matches!(**facts[3], Facts::Stop(None)), "its name refuses it unread");

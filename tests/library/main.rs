@@ -15,4 +15,5 @@ mod documents;
 mod fuzz_seeds;
 mod git_reader;
 mod git_writer;
+mod ref_files;
 mod signatures;

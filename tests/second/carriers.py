@@ -71,7 +71,9 @@ class Opened:
                 bad = bad or could
             else:
                 votes.append(vote)
-        return votes + self.own, faults
+        for vote in self.own:
+            (faults if isinstance(vote, Bad) else votes).append(vote)
+        return votes, faults
 
 
 def speaks(message):
@@ -94,9 +96,11 @@ def open_commit(repository, commit):
     if signature is None and not sealed:
         raise Bad("unsigned", "nobody signed it")
     named = [names(line, statement) for line in sealed]
-    whose = [(action, key.public) for action, key in named if key is not None]
+    own = None if signature is None else own_vote(signature, payload, statement, principal, commit.oid)
+    by = own.key if isinstance(own, Bad) else own and own.signature.key
+    whose = [(action, key.public) for action, key in [*named, (statement.action, by)] if key is not None]
     if len(set(whose)) < len(whose):
-        raise Bad("malformed", "two sealed signatures of one key for one action")
+        raise Bad("malformed", "two signatures of one key for one action")
     opened = Opened(statement.action, statement.lease)
     for line, (_, key) in zip(sealed, named):
         try:
@@ -104,12 +108,19 @@ def open_commit(repository, commit):
         except Bad as bad:
             vote = bad
         opened.sealed.append((key and key.point, vote))
-    if signature is not None:
-        if principal is None:
-            raise Bad("wrong-principal", "a signature, and no principal")
-        made = armoured(signature, b"git", payload)
-        opened.own = [Vote(statement, made, False, principal, commit.oid)]
+    opened.own = [own] if own else []
     return opened
+
+
+def own_vote(signature, payload, statement, principal, carrier):
+    """The vote that a commit's own signature is, or why it is none."""
+    try:
+        made = armoured(signature, b"git", payload)
+    except Bad as bad:
+        return bad
+    if principal is None:
+        return Bad("wrong-principal", "a signature, and no principal", made.key)
+    return Vote(statement, made, False, principal, carrier)
 
 
 def signature_header(repository, head):
@@ -222,10 +233,15 @@ def run(message):
     return Statement(action, fields), remarks, sealed
 
 
+def fits(action, statement):
+    """Whether a commit with a statement may seal a signature for an action: its own, or to cosign."""
+    return action in (statement.action, "cosign") and all(name in statement.fields for name in FIELDS[action])
+
+
 def names(line, statement):
     """The action and the key that a sealed signature names; no key if it names none."""
     words = line.split(" ")
-    if len(words) != 5 or words[1] not in FIELDS or any(name not in statement.fields for name in FIELDS[words[1]]):
+    if len(words) != 5 or not fits(words[1], statement):
         return None, None
     try:
         return words[1], listed_key("minisign " + words[3]) if words[2] == "minisign" else ssh_key(unbase64(words[3]))
@@ -239,8 +255,8 @@ def unseal(line, statement, carrier):
     if len(words) != 5 or words[1] not in FIELDS or not re.fullmatch(FORMS["Lease"], words[0]):
         raise Bad("malformed", "no sealed signature")
     principal, action, how, key, data = words
-    if any(name not in statement.fields for name in FIELDS[action]):
-        raise Bad("malformed", f"{action} asks for fields that are not there")
+    if not fits(action, statement):
+        raise Bad("malformed", f"a {statement.action} seals no {action}")
     own = Statement(action, {name: statement.fields[name] for name in ("Repository", *FIELDS[action])})
     if how == "ssh":
         made = sshsig(unbase64(data), b"two-key", own.text.encode())

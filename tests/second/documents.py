@@ -336,6 +336,8 @@ class Policy:
         if found.get("false-alarms") is not None and not 0 < found["false-alarms"] < 1:
             strict.bad("false-alarms lies between 0 and 1")
         windows(found.get("windows"))
+        if found.get("keep") is not None and seconds(found["keep"]) < 86400:
+            strict.bad("labels are kept for a day at least")
         self.floors()
 
     def rule(self, name, target):

@@ -50,6 +50,15 @@ class Edges(Maker):
         message = bend(f"Turn a key\n\n{self.statement(name)}Two-Key-Principal: user1\n")
         self.advance(self.commit(self.trees[self.tip], [self.tip], message.encode("utf-8", "surrogateescape"), self.keys["user1"][0]))
 
+    def both(self, sealed="cosign", who="user1", own="cosign", lies=False):
+        """A commit of user1's about a new lease, which seals somebody's signature for some action too."""
+        name = self.next_lease()
+        self.propose(name)
+        fields = {"Repository": REPOSITORY, "Lease": name, "Digest": self.ledger.leases[name].lease().digest, "Step": "1", "Tier": "5", "Nonce": "1" * 32}
+        line = self.keys[who][0].sealed(carriers.Statement(sealed, fields).text.encode(), self.rng)
+        message = f"Both\n\n{carriers.Statement(own, fields).text}Two-Key-Principal: user1\nTwo-Key-Cosignature: {who} {sealed} {line}\n"
+        self.advance(self.commit(self.trees[self.tip], [self.tip], message.encode(), self.keys["user1"][0], lies))
+
     def sized(self, size):
         """One whose commit has exactly so many bytes."""
         self.cosigned(lambda message: message)
@@ -92,9 +101,9 @@ class Edges(Maker):
         self.ordinary()
 
     def heavy(self, name, size, **others):
-        """Five leases in a step, of 64, 64, 64 and 32 KiB and of so many bytes, and others."""
+        """Four leases in a step, of 16, 8 and 8 KiB and of so many bytes, and others."""
         self.files |= {f"leases/{name}/{one}.yaml": data for one, data in others.items()}
-        for at, bytes_of in enumerate([65536, 65536, 65536, 32768]):
+        for at, bytes_of in enumerate([16384, 8192, 8192]):
             self.files |= {f"leases/{name}/{name}a{at}.yaml": pad(self.lease(f"{name}a{at}"), bytes_of)}
         self.propose(f"{name}b", data=pad(self.lease(f"{name}b"), size))
 
@@ -127,6 +136,14 @@ def add(line):
 
 
 CASES = {
+    "a key that signs and seals the same": lambda e: e.both(),
+    "a key that signs and seals the same, with a signature that does not verify": lambda e: e.both(lies=True),
+    "a key that signs and another that seals": lambda e: e.both(who="cp14"),
+    "a signature that does not verify beside a sealed one": lambda e: e.both(who="cp14", lies=True),
+    "a key that starts and seals its cosignature": lambda e: e.both(own="start"),
+    "a start that seals a promotion": lambda e: e.both("promote", "cp14", "start"),
+    "a halt that seals a pause": lambda e: e.both("pause", "cp14", "halt"),
+    "a halt that seals a halt": lambda e: e.both("halt", "cp14", "halt"),
     "a reason of 1024 bytes": lambda e: e.cosigned(add(f"Two-Key-Reason: {'x' * 1024}\n")),
     "a reason of 1025 bytes": lambda e: e.cosigned(add(f"Two-Key-Reason: {'x' * 1025}\n")),
     "a reason of 1024 bytes in 512 letters": lambda e: e.cosigned(add(f"Two-Key-Reason: {'ä' * 512}\n")),
@@ -179,11 +196,11 @@ CASES = {
     "12 findings in a step": lambda e: e.broken(12),
     "256 names in a step": lambda e: e.wide("W256", 255),
     "257 names in a step": lambda e: e.wide("W257", 256),
-    "256 KiB of files in a step": lambda e: e.heavy("H0", 32768),
-    "256 KiB of files and a byte in a step": lambda e: e.heavy("H1", 32769),
-    "256 KiB of files and one that is too large": lambda e: e.heavy("H2", 32768, x=b"#" * 65537),
-    "256 KiB of files and one whose name is not UTF-8": lambda e: e.heavy("H3", 32768, **{"\udcff": b"#"}),
-    "256 KiB of files and one whose name is no id": lambda e: e.heavy("H4", 32768, **{"no id": b"#"}),
+    "64 KiB of files in a step": lambda e: e.heavy("H0", 32768),
+    "64 KiB of files and a byte in a step": lambda e: e.heavy("H1", 32769),
+    "64 KiB of files and one that is too large": lambda e: e.heavy("H2", 32768, x=b"#" * 65537),
+    "64 KiB of files and one whose name is not UTF-8": lambda e: e.heavy("H3", 32768, **{"\udcff": b"#"}),
+    "64 KiB of files and one whose name is no id": lambda e: e.heavy("H4", 32768, **{"no id": b"#"}),
     "a lease whose id differs by case from a broken one's": lambda e: (e.propose("wASE", data=b"no lease"), e.propose("Wase")),
     "20 tiers": lambda e: e.propose("T20", data=e.lease("T20", tiers(20))),
     "21 tiers": lambda e: e.propose("T21", data=e.lease("T21", tiers(21))),

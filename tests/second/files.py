@@ -4,7 +4,7 @@ from objects import Bad
 
 DEPTH = 16
 # Names below leases/ that a step may change, and bytes of files that it may bring: any step, and the root's.
-STEP, ROOT = (256, 256 << 10), (100_000, 256 << 20)
+STEP, ROOT = (256, 64 << 10), (100_000, 256 << 20)
 
 
 def entry(repository, tree, name):

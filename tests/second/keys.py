@@ -249,7 +249,10 @@ def sshsig(blob, namespace, message):
         present = flags & 1 == 1 and flags & COPIED == 0
         checked = present and flags & 4 == 4  # a PIN, a finger or a face
     inner.end()
-    (check_ed25519 if key.public[0] == "ed25519" else check_p256)(key.public, encoded, signed)
+    try:
+        (check_ed25519 if key.public[0] == "ed25519" else check_p256)(key.public, encoded, signed)
+    except Bad as bad:
+        raise Bad(bad.reason, bad.why, key if bad.reason == "bad-signature" else None) from None
     return Signature(key, present, checked)
 
 

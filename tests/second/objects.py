@@ -13,11 +13,12 @@ class Undecided(Exception):
 
 
 class Bad(Exception):
-    """Bytes that Git has and that cannot be read as what they should be."""
+    """Bytes that Git has and that cannot be read as what they should be. Of a signature that does not verify: by which key it
+    says that it is."""
 
-    def __init__(self, reason, why):
+    def __init__(self, reason, why, key=None):
         super().__init__(why)
-        self.reason, self.why, self.digest = reason, why, None
+        self.reason, self.why, self.digest, self.key = reason, why, None, key
 
 
 class Commit:

@@ -145,12 +145,12 @@ class Maker:
         self.time += 60
         return f"A Name <name@example.org> {self.time} +0000".encode()
 
-    def commit(self, tree, parents, message, signer=None):
+    def commit(self, tree, parents, message, signer=None, lies=False):
         who = self.person()
         head = b"tree " + tree.encode() + b"\n" + b"".join(b"parent " + p.encode() + b"\n" for p in parents) + b"author " + who + b"\ncommitter " + who + b"\n"
         data = head + b"\n" + message
         if signer is not None:
-            text = base64.b64encode(signer.sshsig(b"git", data, self.rng)).decode()
+            text = base64.b64encode(signer.sshsig(b"git", data + b"?" * lies, self.rng)).decode()
             lines = ["-----BEGIN SSH SIGNATURE-----", *(text[at:at + 70] for at in range(0, len(text), 70)), "-----END SSH SIGNATURE-----"]
             name = b"gpgsig" if self.format == "sha1" else b"gpgsig-sha256"
             data = head + name + b" " + "\n ".join(lines).encode() + b"\n\n" + message
@@ -323,6 +323,8 @@ class Maker:
             for _ in range(rng.choice([1, 1, 2, 3])):
                 other = self.signer()
                 own = action if rng.random() < 0.8 else "cosign" if "Lease" in fields and "Digest" in fields else action
+                if rng.random() < 0.04:
+                    own = rng.choice([name for name, named in carriers.FIELDS.items() if all(one in fields for one in named)])
                 sealed = carriers.Statement(own, {"Repository": REPOSITORY, **fields} if text.find(REPOSITORY) > 0 else {"Repository": "1" * 32, **fields}).text
                 if rng.random() < 0.05:
                     sealed = sealed.replace("Two-Key-Action", "Two-Key-Akzion")
@@ -330,7 +332,7 @@ class Maker:
         if rng.random() < 0.05:
             message = self.spoil(message)
         tree = self.trees[parent]
-        oid = self.commit(tree, [parent], message.encode(), signer if signing else None)
+        oid = self.commit(tree, [parent], message.encode(), signer if signing else None, rng.random() < 0.04)
         self.made.append(oid)
         return oid
 

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::kit::{Ran, World, lease};
+use crate::kit::{
+    Ran, World, lease,
+    scene::{digest_of, statement},
+};
 
 const NOTES: &str = "refs/notes/two-key/cp14";
 
@@ -168,6 +171,28 @@ fn unreadable_notes(scene: &Scene) {
     scene.there(&["update-ref", NOTES, &scene.committed(&lines)]);
 }
 
+/// Signatures over something else, where the votes are or are to be, and on an object that comes last: more than anybody looks
+/// at.
+fn buried(scene: &Scene) {
+    let ids = ["L-0", "L-1", "L-2"];
+    let all = ids.map(|id| {
+        let note = scene.world.git(&["notes", "--ref", NOTES, "show", &scene.file("L-0")]);
+        let digest = digest_of(&lease(id));
+        let text = statement(&format!("Two-Key-Action: cosign\nTwo-Key-Lease: {id}\nTwo-Key-Digest: {digest}\n"));
+        let junk = |at: i32| text.clone() + &scene.world.detached("cp14", &format!("{text}{at}\n")) + "\n";
+        let junk: String = (0..5).map(junk).collect();
+        let before = if id == "L-0" { note + "\n\n" } else { String::new() };
+        (scene.file(id), format!("{before}{junk}"))
+    });
+    let last = ("f".repeat(40), all.iter().map(|(_, note)| note.as_str()).collect::<Vec<_>>().join("\n"));
+    let line = |(file, note): &(String, String)| {
+        let blob = scene.made(&["hash-object", "-w", "--stdin"], note.as_bytes());
+        format!("100644 blob {blob}\t{file}\n")
+    };
+    let lines: String = all.iter().chain([&last]).map(line).collect();
+    scene.there(&["update-ref", NOTES, &scene.committed(&lines)]);
+}
+
 /// In the clone itself, notes that no server takes.
 fn what_no_server_takes(scene: &Scene) {
     let (file, repo) = (scene.file("L-0"), scene.world.repo());
@@ -202,6 +227,11 @@ fn votes_by_note_get_to_a_forge_whatever_stands_there() {
     let stands: [fn(&Scene); 9] =
         [copied, empty, gone, a_blob, a_tree, main_itself, a_hostile_tree, unreadable_notes, what_no_server_takes];
     whatever_stands_there(Server::Forge, &stands, sign_and_push);
+}
+
+#[test]
+fn votes_by_note_get_to_a_forge_whatever_they_are_buried_under() {
+    whatever_stands_there(Server::Forge, &[buried, buried], sign_and_push);
 }
 
 #[test]

@@ -276,6 +276,13 @@ fn notes_grow_by_what_verifies_for_their_principal() {
     scene.refuses(&[&strange], &strange, "foreign-ref");
     let own = note("user1", "user1");
     scene.push(&[&own]).exits(0);
+    // What needs no other key waits for none.
+    let halt = statement(&stop("halt", 1));
+    let halt = format!("{halt}{}", world.detached("user1", &halt));
+    let append = ["notes", "--ref", &own, "append", "-F", "-", &blob];
+    world.run(world.repo(), "git", &append, halt.as_bytes()).exits(0);
+    scene.refuses(&[&own], &own, "malformed").says("a halt does not wait in a note").says("git two-key halt");
+    world.git(&["update-ref", &own, &format!("{own}~1")]);
     note("user1", "cp14");
     scene.refuses(&[&own], &own, "wrong-principal");
     world.git(&["update-ref", &own, &format!("{own}~1")]);
@@ -435,6 +442,9 @@ fn leases_that_a_push_is_about_are_remembered_one_by_one() {
     fs::write(leases(), broken).unwrap();
     scene.turn("cp18", &forward("promote", Some(3), Some(100)));
     scene.push(&["main"]).exits(0);
+    assert!(!scene.server.join("two-key/checkpoint").exists(), "what is found broken is forgotten");
+    scene.world.commit_file("README", "more\n", "Write");
+    scene.push(&["main"]).exits(0);
     fs::write(leases(), fs::read(scene.server.join("two-key/checkpoint")).unwrap()).unwrap();
     scene.turn("cp14", &forward("promote", Some(3), Some(100)));
     scene.push(&["main"]).exits(0);
@@ -473,7 +483,7 @@ fn what_is_found_broken_while_it_is_written_anew_is_forgotten() {
 }
 
 #[test]
-fn a_push_of_more_than_is_held_is_judged_by_the_whole_ledger() {
+fn a_push_of_very_much_is_judged_by_what_is_remembered_too() {
     let scene = Scene::rolling();
     for number in 0..20 {
         scene.world.commit_file("README", &format!("{number}\n"), "Write");
@@ -487,7 +497,7 @@ fn a_push_of_more_than_is_held_is_judged_by_the_whole_ledger() {
         scene.world.run(scene.world.repo(), "git", args, input).exits(0).out.trim().to_owned()
     };
     let files = (0..3).map(|number| {
-        let blob = make(&["hash-object", "-w", "--stdin"], &[vec![0xff, number], vec![0; 65_534]].concat());
+        let blob = make(&["hash-object", "-w", "--stdin"], &[vec![0xff, number], vec![0; 21_000]].concat());
         format!("100644 blob {blob}\tL{number}.yaml\n")
     });
     let files = make(&["mktree"], files.collect::<String>().as_bytes());
@@ -629,6 +639,10 @@ fn the_clients_hook_says_beforehand_what_the_server_would_refuse() {
     let scene = Scene::rolling();
     scene.on_server(&["config", "core.hooksPath", "/nowhere"]).exits(0);
     scene.world.two_key(&["hook", "install"]).exits(0).says("pre-push").never_says("pre-receive");
+    scene.world.two_key(&["hook", "install", "--server"]).exits(0).says("pre-receive").never_says("pre-push");
+    scene.world.two_key(&["hook", "install", "--client", "--server"]).exits(2);
+    fs::remove_file(scene.world.repo().join(".git/hooks/pre-receive")).unwrap();
+    fs::remove_file(scene.world.repo().join(".git/hooks/reference-transaction")).unwrap();
     scene.world.two_key(&["hook", "install", "--wake", "wake"]).exits(2).says("bare repository");
     let tip = scene.world.head();
     scene.promote("stranger");

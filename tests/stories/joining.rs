@@ -197,3 +197,50 @@ fn a_vote_that_does_more_by_now_is_not_pushed_unasked() {
     world.two_key_in(&person, &["sync", "--yes"]).exits(0).says("5 % → 25 %");
     assert_ne!(scene.server_ref(MAIN), tip);
 }
+
+#[test]
+fn the_list_of_keys_for_gits_own_commands_follows_the_policy() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root]);
+    ran.exits(0);
+    world.two_key_in(&clone, &["doctor"]).never_says("signers: ");
+    world.key_file("fresh");
+    let add = ["key", "add", "user1", "home/keys/fresh.pub"];
+    world
+        .two_key_in(world.repo(), &[&add[..2], &["user1", world.path().join(add[3]).to_str().unwrap()]].concat())
+        .exits(0);
+    for name in ["user1", "cp14"] {
+        world.two_key(&["sign", "policy", "--no-push", "--key", world.key_file(name).to_str().unwrap()]).exits(0);
+    }
+    scene.push(&["main"]).exits(0);
+    world.run(&clone, "git", &["pull", "--quiet"], b"").exits(0);
+    world.two_key_in(&clone, &["doctor"]).says("signers: ").says("git two-key doctor --fix");
+    world.two_key_in(&clone, &["sync"]).exits(0);
+    world.two_key_in(&clone, &["doctor"]).never_says("signers: ");
+    let listed = fs::read_to_string(clone.join(".git/two-key/allowed_signers")).unwrap();
+    assert!(listed.contains(world.public_key("fresh").split(' ').nth(1).unwrap()), "{listed}");
+}
+
+#[test]
+fn a_principal_that_nobody_is_did_not_do_nothing() {
+    let world = World::rolling();
+    world.two_key(&["log", "--principal", "cp14"]).exits(0).says("COSIGNED");
+    world.two_key(&["log", "--principal", "user2"]).exits(0).never_says("COSIGNED");
+    world.two_key(&["log", "--principal", "cp41"]).exits(1).says("not-found: ").says("did you mean cp14?");
+}
+
+#[test]
+fn a_stop_of_a_target_where_nothing_runs_ends_no_proposal() {
+    let world = World::authorized();
+    let key = world.key_file("cp14").to_str().unwrap().to_owned();
+    let stop = |verb: &str, what: &str| world.two_key(&[verb, what, "--key", &key]);
+    for verb in ["halt", "rollback", "pause"] {
+        stop(verb, "checkout-prod").exits(1).says("wrong-state: ").says("git two-key withdraw");
+    }
+    // Whoever names the lease means it.
+    stop("halt", LEASE).exits(0).says("withdrawn");
+    let world = World::rolling();
+    let key = world.key_file("cp14").to_str().unwrap().to_owned();
+    world.two_key(&["halt", "checkout-prod", "--key", &key]).exits(0).says("5 % → 0 %, halted");
+}

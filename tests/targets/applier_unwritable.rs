@@ -1,10 +1,7 @@
 //! An applier that cannot write where it writes: nothing goes forward, every stop reaches traffic, also one that is pushed
 //! afterwards; and what could not be written and signed is, once there is room.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 use serde_json::Value;
 
@@ -41,12 +38,15 @@ fn apply_in(stage: &Stage, trouble: &Trouble) -> Ran {
     let apply = ["apply", "--once", "--config", "applier.yaml"];
     match trouble {
         Trouble::Full(folder) => {
-            let library = library(stage);
+            let library = stage.world.no_room();
             let folder = stage.path(folder).canonicalize().unwrap();
             let env = [("LD_PRELOAD", library.to_str().unwrap()), ("NO_ROOM", folder.to_str().unwrap())];
             stage.world.run_with(stage.world.path(), env!("CARGO_BIN_EXE_git-two-key"), &apply, b"", &env)
         }
-        Trouble::ReadOnly(folder) => as_nobody(stage, folder, &apply),
+        Trouble::ReadOnly(folder) => {
+            let program = env!("CARGO_BIN_EXE_git-two-key");
+            stage.world.as_nobody(&stage.path(folder), stage.world.path(), program, &apply)
+        }
         Trouble::NoKey => {
             let (key, elsewhere) = (stage.world.key_file("edge1"), stage.path("elsewhere"));
             fs::rename(&key, &elsewhere).unwrap();
@@ -55,39 +55,6 @@ fn apply_in(stage: &Stage, trouble: &Trouble) -> Ran {
             ran
         }
     }
-}
-
-/// Root may write everywhere, so the program runs as somebody else, who may write all but one folder.
-fn as_nobody(stage: &Stage, folder: &str, apply: &[&str]) -> Ran {
-    let run = |program: &str, args: &[&str]| stage.world.run(stage.world.path(), program, args, b"");
-    let all = stage.path("").to_str().unwrap().to_owned();
-    let folder = stage.path(folder).to_str().unwrap().to_owned();
-    let key = stage.world.key_file("edge1");
-    let mut args = vec![env!("CARGO_BIN_EXE_git-two-key")];
-    let is_root = run("id", &["-u"]).out.trim() == "0";
-    if is_root {
-        args.splice(0..0, ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
-        run("chown", &["-R", "65534:65534", &all]).exits(0);
-    }
-    run("chmod", &["-R", "a-w", &folder]).exits(0);
-    args.extend(apply);
-    let ran = run(args[0], &args[1..]);
-    run("chmod", &["-R", "u+w", &folder]).exits(0);
-    if is_root {
-        run("chown", &["-R", "0:0", &all]).exits(0);
-    }
-    assert!(key.exists());
-    ran
-}
-
-fn library(stage: &Stage) -> PathBuf {
-    let library = stage.path("no_room.so");
-    if !library.exists() {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kit/no_room.c");
-        let args = ["-shared", "-fPIC", "-o", library.to_str().unwrap(), source.to_str().unwrap()];
-        stage.world.run(stage.world.path(), "cc", &args, b"").exits(0);
-    }
-    library
 }
 
 /// Two ticks without trouble, and everything is where it belongs: the record says what was done, and the clone has it all.

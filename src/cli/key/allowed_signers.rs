@@ -24,9 +24,10 @@ pub struct Args {
 /// Prints the file.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let session = args.source.open(place)?;
+    session.sound()?;
     for remark in &session.remarks {
         terminal::remark(remark);
     }
-    terminal::say(&report::allowed_signers(&session.state, &session.reports));
+    terminal::say(&report::allowed_signers(&session.state, &session.past.all()));
     Ok(())
 }

@@ -25,6 +25,7 @@ pub struct Args {
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let session = args.source.open(place)?;
     let keys = report::keys(&session.state, &unpushed(&session)?);
+    session.sound()?;
     match args.format {
         Format::Json => terminal::say_value(&keys),
         Format::Text => {

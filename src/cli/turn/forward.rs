@@ -23,7 +23,7 @@ use crate::{
     },
     git::{RefUpdate, mirrored},
     inbox::{self, Plan},
-    ledger::Transition,
+    ledger::{State, StepReport, Transition},
     model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, Reason, Refusal, Statement, policy::Role, refs},
     report::{self, SignedView},
 };
@@ -124,6 +124,7 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
         say(&show(&session, &plan.statement)?);
     }
     let words = effect::words(&session.state, &plan.after, &plan.statement);
+    session.sound()?;
     // A revocation that did not get through is not told as done.
     let told_first = action != Action::Revoke || destination.is_none() || flags.dry_run;
     if told_first {
@@ -200,7 +201,7 @@ pub fn commit(
     let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
     plan.came_about(&reports, &state).map_err(|refusal| Failure::refused(about, refusal))?;
     let subject = report::subject_line(&plan.statement);
-    let tags = tags::updates(&session.repo, &state, commit, signer.principal.as_str(), |_| false)?;
+    let tags = tags_of(session, &state, &reports, signer.principal.as_str())?;
     let shown = effect::reach(&session.state, &plan.after, &plan.statement);
     let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: commit };
     outbox::keep(&session.repo, commit)?;
@@ -217,6 +218,12 @@ pub fn commit(
         say(&format!("tagged {}", refs::short(name)));
     }
     Ok(Made { commit, tags, shown })
+}
+
+/// The tags of what some steps put in force.
+fn tags_of(session: &Session, state: &State, reports: &[StepReport], who: &str) -> Result<Vec<RefUpdate>, Failure> {
+    let of = |report| tags::updates(&session.repo, state, report, who, |_| false);
+    Ok(reports.iter().map(of).collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// A vote, for the account.
@@ -301,8 +308,8 @@ pub fn is_interrupted(
 /// Whether a transition came in force by the vote of a principal. Its votes do not tell: they stand in the order of their
 /// keys, not in that in which they came.
 fn is_by(session: &Session, lease: &LeaseId, transition: &Transition, principal: &PrincipalId) -> bool {
-    let reports = session.reports.iter().filter(|report| report.commit == transition.commit);
-    reports.flat_map(|report| &report.events).any(|event| {
+    let report = session.past.at(lease, transition.commit);
+    report.iter().flat_map(|report| &report.events).any(|event| {
         event.lease.as_ref() == Some(lease)
             && event.step == Some(transition.step)
             && event.last.as_ref().is_some_and(|(_, last)| last == principal)
@@ -329,7 +336,8 @@ fn mend_tag(
     if flags.dry_run || !is_by(session, lease, last, &signer.principal) || session.repo.resolve(&name)?.is_some() {
         return Err(refused);
     }
-    let updates = tags::updates(&session.repo, &session.state, last.commit, signer.principal.as_str(), |_| false)?;
+    let report = session.past.at(lease, last.commit);
+    let updates = tags_of(session, &session.state, report.as_slice(), signer.principal.as_str())?;
     session.repo.update_refs(&updates, "two-key: tag")?;
     let short = refs::short(&name);
     say(&format!("{lease}: this is in force already, by your key; its tag was missing, and is there now: {short}"));

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use super::{
     advance,
     effect::{self, Reach},
-    fold, fold_on, now, outbox,
+    fold_on, now, outbox,
     push::{Turned, merge},
-    tags,
+    state_aside, state_at, tags,
 };
 use crate::{
     cli::{
@@ -68,8 +68,12 @@ fn is_sound(session: &Session, theirs: Oid) -> Result<bool, Failure> {
         return Ok(true);
     }
     let new = session.repo.commits_since(theirs, session.tip)?;
-    let counts =
-        session.reports.iter().filter(|report| new.contains(&report.commit)).all(|report| report.findings.is_empty());
+    let counts = session
+        .past
+        .last(new.len())
+        .iter()
+        .filter(|report| new.contains(&report.commit))
+        .all(|report| report.findings.is_empty());
     Ok(counts && !new.iter().any(|id| is_ahead(&session.repo, *id)))
 }
 
@@ -207,7 +211,7 @@ pub fn grown(session: &Session, theirs: Oid, fresh: &[Turned]) -> Result<Vec<Str
     if shown.is_empty() {
         return Ok(Vec::new());
     }
-    let before = fold(&session.repo, session.root.commit(), theirs)?;
+    let before = state_at(&session.repo, &session.memory, theirs)?;
     let more = |(reach, statement): &(Reach, Statement)| {
         let now = effect::reach(&before, &session.state, statement);
         now.exceeds(*reach).then(|| effect::words(&before, &session.state, statement))
@@ -219,7 +223,7 @@ pub fn grown(session: &Session, theirs: Oid, fresh: &[Turned]) -> Result<Vec<Str
 fn shown_at(session: &Session, parent: Oid, vote: Oid, statement: &Statement) -> Reach {
     let root = session.root.commit();
     let reach = || {
-        let before = fold(&session.repo, root, parent)?;
+        let before = state_aside(session, parent)?;
         let (after, _) = fold_on(&session.repo, root, before.clone(), vote)?;
         Ok::<_, Failure>(effect::reach(&before, &after, statement))
     };
@@ -230,8 +234,9 @@ fn shown_at(session: &Session, parent: Oid, vote: Oid, statement: &Statement) ->
 fn tag(session: &Session, theirs: Oid) -> Result<(), Failure> {
     let repo = &session.repo;
     let unpublished = |name: &str| tags::is_unpublished(repo, name);
-    for commit in repo.commits_since(theirs, session.tip)? {
-        tags::put(repo, &tags::updates(repo, &session.state, commit, "two-key", unpublished)?, "two-key: join");
+    let new = repo.commits_since(theirs, session.tip)?;
+    for report in session.past.last(new.len()).iter().filter(|report| new.contains(&report.commit)) {
+        tags::put(repo, &tags::updates(repo, &session.state, report, "two-key", unpublished)?, "two-key: join");
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use super::{Failure, session::Session, terminal::remark};
 use crate::{
-    git::{Base, GitError, LeftOut, RefUpdate, Repository},
+    git::{Base, GitError, LeftOut, Memory, RefUpdate, Repository, Stuck},
     ledger::{self, State, StepReport},
     model::{Oid, Reason, Refusal, refs},
     report,
@@ -30,7 +30,7 @@ pub use flags::{Delivery, Flags, To};
 pub use forward::{Ask, Carried, pinned, proposing, turn};
 pub use join::{Local, counted, join};
 pub use propose::Proposal;
-pub use push::Consent;
+pub use push::{Consent, words_of};
 pub use several::{Leases, turn_each};
 pub use stop::stop;
 
@@ -57,21 +57,29 @@ pub fn begin(repo: &Repository, root: Oid) -> Result<(State, StepReport), Failur
     ledger::begin(&step).map_err(|error| Failure::refused(format!("root {root}"), error.refusal))
 }
 
-/// Folds a ledger from its root to a tip.
-pub fn fold(repo: &Repository, root: Oid, tip: Oid) -> Result<State, Failure> {
-    let (state, _) = begin(repo, root)?;
-    Ok(fold_on(repo, root, state, tip)?.0)
+/// The state at a tip that a remote has, by what is remembered.
+pub fn state_at(repo: &Repository, memory: &Memory, tip: Oid) -> Result<State, Failure> {
+    let ledger = repo.ledger(memory, tip, &mut |_, _, _| ());
+    Ok(ledger.map_err(failed)?.state)
+}
+
+/// The state at any commit of the ledger. It is not remembered: nobody asks for that one again.
+pub fn state_aside(session: &Session, commit: Oid) -> Result<State, Failure> {
+    let ledger = session.repo.ledger_aside(&session.memory, commit, &mut |_, _, _| ());
+    Ok(ledger.map_err(failed)?.state)
+}
+
+fn failed(stuck: Stuck) -> Failure {
+    match stuck {
+        Stuck::Git(error) => error.into(),
+        Stuck::Root(refusal) => Failure::Undecided(refusal),
+    }
 }
 
 /// Folds on from a state to a tip that continues it.
 pub fn fold_on(repo: &Repository, root: Oid, state: State, tip: Oid) -> Result<(State, Vec<StepReport>), Failure> {
-    let mut state = state;
     let mut reports = Vec::new();
-    for step in repo.steps(Base::After { tip: state.tip(), root }, tip)? {
-        let (next, report) = ledger::apply(state, &step?);
-        state = next;
-        reports.push(report);
-    }
+    let state = repo.fold_on(state, root, tip, |_, report, _| reports.push(report))?;
     Ok((state, reports))
 }
 
@@ -106,6 +114,8 @@ impl Session {
     pub fn move_to(&mut self, tip: Oid, state: State, reports: Vec<StepReport>) {
         self.tip = tip;
         self.state = state;
-        self.reports.extend(reports);
+        for report in reports {
+            self.past.push(report);
+        }
     }
 }

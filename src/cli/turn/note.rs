@@ -1,5 +1,7 @@
 //! Notes: votes that wait to be sealed.
 
+use std::collections::{HashMap, HashSet};
+
 use super::{
     Flags, Signer, carrier,
     forward::signed,
@@ -13,11 +15,11 @@ use crate::{
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
-    inbox::Overlay,
+    inbox::{Overlay, in_sight},
     ledger::rules,
-    model::{Oid, PrincipalId, Reason, Refusal, Statement, Subject, refs},
+    model::{Digest, Oid, PrincipalId, RawKey, Reason, Refusal, Statement, Subject, refs},
     report,
-    signature::{Cosignature, Inbox},
+    signature::{Cosignature, Inbox, UncheckedEntry},
 };
 
 /// Leaves a vote in a note on the file that it is about.
@@ -156,7 +158,8 @@ fn readable(repo: &Repository, tip: Option<Oid>) -> Result<Option<Oid>, Failure>
     }
 }
 
-/// The votes of a principal's that one notes commit holds and another does not, with what they are about.
+/// The votes of a principal's that one notes commit holds and nobody would find in another, each with the object on whose note
+/// it is found.
 fn missing(
     session: &Session,
     principal: &PrincipalId,
@@ -170,17 +173,38 @@ fn missing(
         let owner = rules::owner(&session.state, vote.key().raw());
         owner.is_ok_and(|(owner, _)| owner == *principal) && vote.statement().repository == policy.repository
     };
-    let mut inbox = Inbox::new(principal, &known.keys);
     let mut objects = session.repo.objects()?;
-    for note in theirs.map(|tip| objects.notes_of(principal, tip)).transpose()?.unwrap_or_default() {
-        inbox.read(&note.bytes);
+    let there = theirs.map(|tip| objects.notes_of(principal, tip)).transpose()?.unwrap_or_default();
+    let mut inbox = Inbox::new(principal, &known.keys);
+    let entries: Vec<_> = there.iter().rev().flat_map(|note| inbox.read(&note.bytes).into_iter().rev()).collect();
+    let mut in_sight_there: HashMap<_, Vec<_>> = HashMap::new();
+    for entry in in_sight(&entries) {
+        if let Some(what) = ballot(entry) {
+            in_sight_there.entry(what).or_default().push(entry);
+        }
     }
-    let mut missing = Vec::new();
+    let mut inbox = Inbox::new(principal, &known.keys);
+    let (mut has, mut missing) = (HashSet::new(), Vec::new());
     for note in objects.notes_of(principal, ours)? {
-        let votes = inbox.open(&note.bytes).filter(|entry| entry.opened.as_ref().is_ok_and(counts));
-        missing.extend(votes.map(|entry| (note.annotated, entry.text)));
+        for entry in inbox.read(&note.bytes) {
+            let Some(what) = ballot(&entry).filter(|what| !has.contains(what)) else { continue };
+            let rivals = in_sight_there.get(&what);
+            if rivals.is_some_and(|rivals| rivals.iter().any(|rival| rival.check().is_ok())) {
+                has.insert(what);
+            } else if entry.check().is_ok_and(|vote| counts(&vote)) {
+                has.insert(what);
+                // What somebody wrote there for the same, on an object that comes later, would hide it.
+                let last = there.last().filter(|_| rivals.is_some());
+                missing.push((last.map_or(note.annotated, |last| last.annotated), entry.text().to_owned()));
+            }
+        }
     }
     Ok(missing)
+}
+
+/// Which key an entry says was turned for what: of such one counts.
+fn ballot(entry: &UncheckedEntry<'_>) -> Option<(Digest, RawKey)> {
+    entry.says().map(|(statement, key)| (statement.id(), key.raw()))
 }
 
 /// The object that a note on a statement is written on.

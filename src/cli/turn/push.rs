@@ -3,9 +3,9 @@
 use super::{
     advance,
     effect::{self, Reach},
-    fold, fold_on,
+    fold_on,
     join::grown,
-    outbox, stops, tags,
+    outbox, state_at, stops, tags,
 };
 use crate::{
     cli::{
@@ -150,14 +150,13 @@ impl Consent {
 
 /// What a vote that was signed just now does between a remote's tip and the state with it.
 fn came_about(
-    repo: &Repository,
-    root: Oid,
+    session: &Session,
     theirs: Oid,
     after: &State,
     fresh: Option<&Fresh>,
 ) -> Result<Option<CameAbout>, Failure> {
     let Some(Fresh { turned, .. }) = fresh else { return Ok(None) };
-    let before = fold(repo, root, theirs)?;
+    let before = state_at(&session.repo, &session.memory, theirs)?;
     let is_more = |Turned { statement, shown }: &Turned| effect::reach(&before, after, statement).exceeds(*shown);
     let words: Vec<_> = turned.iter().map(|turned| effect::words(&before, after, &turned.statement)).collect();
     Ok(Some(CameAbout { words: words.join("\n"), is_more: turned.iter().any(is_more) }))
@@ -240,7 +239,9 @@ impl Push<'_> {
         let mut tags = Vec::new();
         let new: Option<Vec<_>> =
             self.theirs()?.map(|theirs| session.repo.commits_since(theirs, session.tip)).transpose()?;
-        for (lease, transition) in tags::at(&session.state, |at| new.as_ref().is_none_or(|new| new.contains(&at))) {
+        let is_new = |report: &&StepReport| new.as_ref().is_none_or(|new| new.contains(&report.commit));
+        let steps = session.past.last(new.as_ref().map_or(usize::MAX, Vec::len));
+        for (lease, transition) in steps.iter().filter(is_new).flat_map(|report| tags::at(&session.state, report)) {
             let name = transition.tag(lease);
             if session.repo.resolve(&name)?.is_some() {
                 tags.push(name);
@@ -329,11 +330,11 @@ impl Push<'_> {
             merge(repo, theirs, self.ours, tree, self.about)?
         };
         let root = self.session.root.commit();
-        let before = fold(repo, root, theirs)?;
+        let before = state_at(&self.session.repo, &self.session.memory, theirs)?;
         let (state, reports) =
             if merged == theirs { (before, Vec::new()) } else { fold_on(repo, root, before, merged)? };
         self.still_counts(&reports)?;
-        let came_about = came_about(&self.session.repo, root, theirs, &state, self.fresh.as_ref())?;
+        let came_about = came_about(self.session, theirs, &state, self.fresh.as_ref())?;
         if let Some(came_about) = &came_about
             && came_about.is_more
             && !self.consent.is_given("somebody else pushed first", &came_about.words)
@@ -380,8 +381,9 @@ impl Push<'_> {
     /// Moves the local branch and the tags of what was not published yet.
     fn adopt(&mut self, merged: Oid, state: State, reports: Vec<StepReport>) -> Result<(), Failure> {
         let session = &mut *self.session;
-        let old: Vec<_> = tags::at(&session.state, |_| true).map(|(lease, transition)| transition.tag(lease)).collect();
-        let updates = tags::updates(&session.repo, &state, merged, self.who, |name| old.iter().any(|old| old == name))?;
+        let is_ours = |name: &str| tags::is_of(&session.state, name);
+        let updates = reports.iter().map(|report| tags::updates(&session.repo, &state, report, self.who, is_ours));
+        let updates = updates.collect::<Result<Vec<_>, _>>()?.concat();
         let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
         advance(&session.repo, &update, "two-key: carry over")?;
         tags::put(&session.repo, &updates, "two-key: carry over");

@@ -4,8 +4,9 @@
 //! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
 
 use super::{
-    Delivery, Flags, Signer, advance, carrier, effect, fold, fold_on, forward,
+    Delivery, Flags, Signer, advance, carrier, effect, fold_on, forward,
     push::{TRIES, merge, not_on_main, say_pushed, words_of},
+    state_at,
     stops::{Signed, deliver},
     tags,
 };
@@ -59,9 +60,7 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
     let lease = handle.map(|handle| site.lease(handle, action)).transpose()?;
     let about = lease.as_ref().map_or_else(|| action.to_string(), ToString::to_string);
     let about = About { lease, about: &about };
-    if action == Action::Pause {
-        site.can_hold(&about)?;
-    }
+    site.is_meant(&about, action, handle)?;
     let turns = site.turns(place, flags, action, &about)?;
     let effects = turns.iter().map(|turn| site.effect(turn).map_err(|refusal| about.refused(refusal)));
     site.effects = effects.collect::<Result<_, _>>()?;
@@ -159,15 +158,21 @@ impl Site {
         }
     }
 
-    /// Refuses to pause what has not started, because that would end it. Where the remote may know more, nothing is refused.
-    fn can_hold(&self, about: &About<'_>) -> Result<(), Failure> {
-        let (Known::Ledger(session), Some(lease)) = (&self.known, &about.lease) else { return Ok(()) };
+    /// Refuses to pause what has not started, and to stop it where its target was named and nothing runs there, because that
+    /// would end it. Where the remote may know more, nothing is refused.
+    fn is_meant(&self, about: &About<'_>, action: Action, handle: Option<&str>) -> Result<(), Failure> {
+        let (Known::Ledger(session), Some(lease), Some(handle)) = (&self.known, &about.lease, handle) else {
+            return Ok(());
+        };
         let started = session.state.lease(lease).is_some_and(|entry| entry.phase.started() || entry.phase.ended());
-        if started || self.missed.is_some() {
+        let of_target = session.state.document(lease).is_some_and(|document| document.target.as_str() == handle);
+        let by_target = of_target && matches!(action, Action::Halt | Action::Rollback);
+        if started || self.missed.is_some() || !(by_target || action == Action::Pause) {
             return Ok(());
         }
-        let message =
-            format!("{lease} has not started, so there is no weight to hold: a pause would withdraw it for good");
+        let message = format!(
+            "{lease} has not started, so there is no weight to hold or to take away: this would withdraw it for good"
+        );
         let hint = format!("leave it unstarted, or end it with: git two-key withdraw {lease}");
         Err(about.refused(Refusal::new(Reason::WrongState, message).hint(hint)))
     }
@@ -348,8 +353,9 @@ impl Site {
     /// Tags what the stop put in force; the tags' names.
     fn tag(&self, commit: Oid, who: &str) -> Result<Vec<String>, Failure> {
         let Known::Ledger(session) = &self.known else { return Ok(Vec::new()) };
-        let updates = tags::updates(&self.repo, &session.state, commit, who, |_| false)?;
-        Ok(tags::put(&self.repo, &updates, "two-key: stop"))
+        let report = session.past.fresh().iter().find(|report| report.commit == commit);
+        let updates = report.map(|report| tags::updates(&self.repo, &session.state, report, who, |_| false));
+        Ok(tags::put(&self.repo, &updates.transpose()?.unwrap_or_default(), "two-key: stop"))
     }
 
     fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
@@ -434,7 +440,7 @@ impl Site {
         let merged = merge(&self.repo, theirs, made.stop.commit, tree, made.about)?;
         if let Known::Ledger(session) = &mut self.known {
             let root = session.root.commit();
-            let state: State = fold(&session.repo, root, theirs).map_err(undecided)?;
+            let state: State = state_at(&session.repo, &session.memory, theirs).map_err(undecided)?;
             let (state, reports) = fold_on(&session.repo, root, state, merged)?;
             refuse_findings(&reports, made.stop.commit)?;
             session.move_to(merged, state, reports);

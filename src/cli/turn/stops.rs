@@ -302,8 +302,10 @@ fn carry(session: &mut Session, stop: Oid) -> Result<(), Failure> {
     let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
     session.repo.update_refs(&[update], "two-key: carry over a stop")?;
     let unpublished = |name: &str| tags::is_unpublished(&session.repo, name);
-    let tags = tags::updates(&session.repo, &state, merged, "two-key", unpublished)?;
-    tags::put(&session.repo, &tags, "two-key: carry over a stop");
+    for report in &reports {
+        let tags = tags::updates(&session.repo, &state, report, "two-key", unpublished)?;
+        tags::put(&session.repo, &tags, "two-key: carry over a stop");
+    }
     session.move_to(merged, state, reports);
     remark(&format!(
         "carried over a stop that waited beside {}: {subject} ({})",

@@ -1,20 +1,29 @@
 //! Tags: each transition in force has one, on the commit that put it in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::push::words_of;
 use crate::{
     cli::{Failure, terminal::remark},
     git::{Objects, PushOptions, RefUpdate, Repository, mirrored},
-    ledger::{State, Transition},
+    ledger::{State, StepReport, Transition},
     model::{LeaseId, Oid},
     signature::parse_tag,
 };
 
-/// The transitions that some commits put in force, with their leases.
-pub fn at<'a>(state: &'a State, at: impl Fn(Oid) -> bool + 'a) -> impl Iterator<Item = (&'a LeaseId, &'a Transition)> {
-    let all = state.leases().flat_map(|lease| lease.transitions.iter().map(|transition| (&lease.id, transition)));
-    all.filter(move |(_, transition)| at(transition.commit))
+/// The transitions that a step put in force, with their leases.
+pub fn at<'a>(state: &'a State, report: &'a StepReport) -> impl Iterator<Item = (&'a LeaseId, &'a Transition)> {
+    let about: BTreeSet<_> = report.events.iter().filter_map(|event| event.lease.as_ref()).collect();
+    let all = about.into_iter().filter_map(|id| state.lease(id));
+    let all = all.flat_map(|lease| lease.transitions.iter().map(move |transition| (&lease.id, transition)));
+    all.filter(|(_, transition)| transition.commit == report.commit)
+}
+
+/// Whether a tag has the name of a transition that is in force.
+pub fn is_of(state: &State, tag: &str) -> bool {
+    let lease = tag.strip_prefix("refs/tags/rollout/").and_then(|rest| rest.split_once('/'));
+    let lease = lease.and_then(|(id, _)| state.lease(&LeaseId::parse(id)?));
+    lease.is_some_and(|lease| lease.transitions.iter().any(|transition| transition.tag(&lease.id) == tag))
 }
 
 /// Whether a ref is an annotated tag of its own name on a commit.
@@ -37,7 +46,8 @@ pub struct FalseTag {
 /// Local rollout tags that claim what is not in force, as one whose push lost a race leaves them. One on a commit that the
 /// upstream has may be of a transition that is not folded here yet.
 pub fn false_tags(repo: &Repository, state: &State, upstream: Option<Oid>) -> Result<Vec<FalseTag>, Failure> {
-    let in_force = at(state, |_| true).map(|(lease, transition)| (transition.tag(lease), transition.commit));
+    let all = state.leases().flat_map(|lease| lease.transitions.iter().map(move |transition| (&lease.id, transition)));
+    let in_force = all.map(|(lease, transition)| (transition.tag(lease), transition.commit));
     let in_force: BTreeMap<_, _> = in_force.collect();
     let mut objects = repo.objects()?;
     let mut found = Vec::new();
@@ -63,18 +73,19 @@ pub fn is_unpublished(repo: &Repository, name: &str) -> bool {
     repo.remotes().is_ok_and(|remotes| !remotes.iter().any(there))
 }
 
-/// The ref updates that tag what a commit put in force. What another made there already stays, unless it is ours to
+/// The ref updates that tag what a step put in force. What another made there already stays, unless it is ours to
 /// move: a tag of an unpublished commit that was carried over.
 pub fn updates(
     repo: &Repository,
     state: &State,
-    commit: Oid,
+    report: &StepReport,
     who: &str,
     is_ours: impl Fn(&str) -> bool,
 ) -> Result<Vec<RefUpdate>, Failure> {
     let mut updates = Vec::new();
     let mut objects = repo.objects()?;
-    for (lease, transition) in at(state, |at| at == commit) {
+    let commit = report.commit;
+    for (lease, transition) in at(state, report) {
         let name = transition.tag(lease);
         let old = repo.resolve(&name)?;
         if let Some(old) = old {

@@ -15,11 +15,11 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Beside, Entry, FindingView, KeyView, LeaseSummary, LeaseView, ListView, TargetStatus, Waiting, ending_keys,
+    Beside, Entry, FindingView, Found, KeyView, LeaseSummary, LeaseView, ListView, TargetStatus, Waiting, ending_keys,
     findings, keys,
     lease_text::has_ended,
     lease_view,
-    list::policy_line,
+    list::{findings_by_lease, policy_line},
     list_view,
     live::is_open,
     status::{OTHERS, awaited},
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     gate::Evidence,
-    ledger::{State, StepReport, at_target},
+    ledger::{State, StepReport, leases_on},
     model::{Digest, LeaseId, Oid, refs},
 };
 
@@ -141,7 +141,11 @@ struct Signer<'a> {
 
 /// Makes the page.
 pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
-    let view = list_view(of.state, of.reports, of.beside, of.pinned, of.branch, of.remarks);
+    let by_lease = findings_by_lease(of.reports);
+    let found =
+        Found { all: findings(of.reports).count(), of: &|lease| by_lease.get(lease).copied().unwrap_or_default() };
+    let everything = of.state.known_leases();
+    let view = list_view(of.state, &everything, &found, of.beside, of.pinned, of.branch, of.remarks);
     let listed = |lease: &&LeaseSummary| of.only.is_none_or(|only| only.iter().any(|id| lease.lease == id.as_str()));
     // The newest first; what is open before what has ended.
     let mut leases: Vec<_> = view.leases.iter().filter(listed).rev().collect();
@@ -206,11 +210,13 @@ fn targets(of: &PageOf<'_>) -> Vec<TargetStatus> {
     // A page about some leases says nothing of others.
     if let Some(only) = of.only {
         names.retain(|target| {
-            let all = at_target(of.state, target).all;
+            let all = leases_on(of.state, target);
             !all.is_empty() && all.is_subset(only)
         });
     }
-    status_view(of.state, of.reports, of.beside, &Waiting::default(), &names, &[]).targets
+    let times: BTreeMap<_, _> = of.reports.iter().map(|report| (report.commit, report.claimed_time)).collect();
+    let claimed = |commit| times.get(&commit).copied();
+    status_view(of.state, &claimed, of.beside, &Waiting::default(), &names, &[]).targets
 }
 
 fn target_row(one: &TargetStatus, linked: bool) -> TargetRow<'_> {

@@ -5,7 +5,8 @@
 //! 1. every ref name has its place ([`place`]); names in governed name spaces that are none of ours are foreign;
 //! 2. the governed branch keeps its old tip on its first-parent chain, and its new steps have no finding ([`branch`]);
 //! 3. cosign, start, promote and resume come in their lease's window ([`window`]), the only rule that knows a clock;
-//! 4. tags say what is in force ([`tags`]), notes and applier refs only grow by what their owner signed ([`notes`],
+//! 4. nothing governed is deleted but what the ledger says without it, long after ([`tidy`]);
+//! 5. tags say what is in force ([`tags`]), notes and applier refs only grow by what their owner signed ([`notes`],
 //!    [`appliers`]), stop refs are stops ([`stops`]).
 //!
 //! **What the fold finds never refuses a push in which a stop takes effect.** If a new step stops something, or a stop
@@ -26,6 +27,7 @@ mod notes;
 mod place;
 mod stops;
 mod tags;
+mod tidy;
 mod window;
 
 #[cfg(test)]
@@ -36,7 +38,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use jiff::Timestamp;
 
 use crate::{
-    ledger::{Finding, Missed, State, Step, StepReport},
+    ledger::{Finding, State, Step, StepReport},
     model::{LeaseId, Oid, RawKey, Reason, Refusal, RepositoryId, Statement},
     signature::{Opened, RawTag},
 };
@@ -46,6 +48,7 @@ pub use moves::{Admitted, Destination, Move, judge_move};
 use place::is_of_clones;
 pub use place::{ASIDE, GOVERNED, Place, StopTarget, place, stop_names};
 pub use stops::{admitted_on_doubt, only_stop_refs};
+pub use tidy::{Newest, labels_may_go, stop_may_go};
 pub use window::fresh_votes;
 
 /// The push option that lets a revocation leave the policy unchangeable. Not authenticated, and need not be: it asks
@@ -125,6 +128,8 @@ pub enum Standing {
 pub enum Facts {
     /// Nothing had to be: it is deleted, foreign, or not governed.
     Nothing,
+    /// It is a rollout tag that is deleted: when the last step of its lease was committed, as that claims.
+    Committed(Option<i64>),
     /// It is the governed branch.
     Branch(BranchFacts),
     /// It is a rollout tag: what it was, if it was there, and what it shall be.
@@ -136,7 +141,7 @@ pub enum Facts {
     },
     /// It is somebody's notes.
     Notes(NotesFacts),
-    /// It is a stop: what its commit is, or none if it is no commit.
+    /// It is a stop, created or deleted: what its commit is, or none if it is no commit.
     Stop(Option<Opened>),
     /// It is an applier's record.
     Applier(ApplierFacts),
@@ -278,13 +283,14 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
     verdict.stops.extend(push.steps.iter().flat_map(stops::in_step));
     let mut stopped = push.steps.iter().any(|step| step.report.stopped_something());
     let mut problems = Vec::new();
+    let newest = Newest::for_push(push);
     for update in &push.updates {
         let mut found = Vec::new();
         if !names.insert(update.name.as_str()) {
             let message = "the push moves it twice, perhaps by way of a symbolic ref";
             found.push(Refusal::new(Reason::Ambiguous, message).hint("push it by one name").into());
         }
-        let stop = judge_ref(push, update, now, &mut found);
+        let stop = judge_ref(push, update, &newest, now, &mut found);
         stopped |= stop.is_some();
         verdict.stops.extend(stop);
         let named = |Problem { refusal, finding }| RefusedRef { name: update.name.clone(), refusal, finding };
@@ -301,7 +307,13 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
 }
 
 /// Judges one ref. If it is a stop ref that stops something, that stop.
-fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Problem>) -> Option<StopRef> {
+fn judge_ref(
+    push: &Push,
+    update: &RefUpdate,
+    newest: &Newest,
+    now: Timestamp,
+    found: &mut Vec<Problem>,
+) -> Option<StopRef> {
     let place = place(&update.name, &push.branch);
     if place == Place::Other {
         if update.new.is_some() && is_of_clones(&update.name) {
@@ -318,13 +330,11 @@ fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Pr
         return None;
     }
     if update.new.is_none() {
-        let message = "governed refs are never deleted";
-        found.push(Refusal::new(Reason::RefDeleted, message).hint("leave it out of the push").into());
+        found.extend(tidy::judge(push, update, &place, newest, now).err().map(Problem::from));
         return None;
     }
     if update.standing == Standing::Outrun {
-        let message = "another push came first";
-        found.push(Refusal::new(Reason::Stale, message).hint("fetch, then build on what is there").into());
+        found.push(outrun().into());
         return None;
     }
     if let Facts::Unfit(refusal) = &*update.facts {
@@ -354,19 +364,16 @@ fn judge_ref(push: &Push, update: &RefUpdate, now: Timestamp, found: &mut Vec<Pr
     None
 }
 
+fn outrun() -> Refusal {
+    Refusal::new(Reason::Stale, "another push came first").hint("fetch, then build on what is there")
+}
+
 /// The ledger that everything but the branch itself is judged by.
 fn ledger_after(push: &Push) -> Result<&State, Refusal> {
     push.after.as_ref().ok_or_else(|| {
         Refusal::new(Reason::NotDescended, format!("{} does not exist here yet", push.branch))
             .hint(format!("push it first, with the root {} on it", push.root.short()))
     })
-}
-
-impl Push {
-    /// What the ledger of the push was asked for and does not hold. If there is any such thing, a verdict on it is void.
-    pub fn missed(&self) -> Option<Missed> {
-        [&self.before, &self.after].into_iter().flatten().find_map(State::missed)
-    }
 }
 
 /// What the judge wants to know of a new step.

@@ -82,38 +82,48 @@ fn action(vote: &Cosignature) -> Action {
     vote.statement().action()
 }
 
-/// The entries. What is there more than once, as a note or as an entry of several, is there once, and what is on the ref of
-/// nobody whom the policy in force names is left out: it could not count.
+/// The entries, the last first. What is there more than once, as a note or as an entry of several, is there once, and what is
+/// on the ref of nobody whom the policy in force names is left out: it could not count.
 fn read<'a>(notes: &[NoteText<'a>], state: &'a State) -> Vec<UncheckedEntry<'a>> {
     let principals = &state.policy().get().principals;
     let (mut inboxes, mut met) = (BTreeMap::new(), HashSet::new());
     let mut entries = Vec::new();
-    for NoteText { principal, text } in notes {
+    for NoteText { principal, text } in notes.iter().rev() {
         if let Some((principal, known)) = principals.get_key_value(*principal)
             && met.insert((principal, text))
         {
             let inbox = inboxes.entry(principal).or_insert_with(|| Inbox::new(principal, &known.keys));
-            entries.extend(inbox.read(text));
+            entries.extend(inbox.read(text).into_iter().rev());
         }
     }
     entries
 }
 
+/// Of entries, the last first, those that anybody looks at. Whoever writes a vote again writes it at the end.
+pub fn in_sight<'a, 'b: 'a>(
+    entries: impl IntoIterator<Item = &'a UncheckedEntry<'b>>,
+) -> impl Iterator<Item = &'a UncheckedEntry<'b>> {
+    let mut met = BTreeMap::new();
+    entries.into_iter().filter(move |entry| {
+        let Some((statement, key)) = entry.says() else { return false };
+        let before: &mut usize = met.entry((statement.id(), entry.claims(), key.raw())).or_default();
+        *before += 1;
+        *before <= MAX_BAD
+    })
+}
+
 /// Of the entries those that verify and would count, one of a principal for the same statement. What could not count is not
-/// verified. What was written last is looked at first: whoever writes a note again writes at its end.
+/// verified.
 fn that_count(entries: &[UncheckedEntry<'_>], state: &State) -> Vec<Cosignature> {
-    let (mut taken, mut attempts) = (BTreeSet::new(), BTreeMap::new());
+    let (mut taken, mut known) = (BTreeSet::new(), BTreeMap::new());
     let mut votes = Vec::new();
-    for entry in entries.iter().rev() {
+    for entry in in_sight(entries) {
         let Some((statement, key)) = entry.says() else { continue };
         let ballot = (statement.id(), entry.claims());
-        if taken.contains(&ballot) {
+        let could = || could_count(state, statement, key, entry.claims());
+        if taken.contains(&ballot) || !*known.entry((ballot, key.raw())).or_insert_with(could) {
             continue;
         }
-        let most = || if could_count(state, statement, key, entry.claims()) { MAX_BAD } else { 0 };
-        let left: &mut usize = attempts.entry((ballot, key.raw())).or_insert_with(most);
-        let Some(fewer) = left.checked_sub(1) else { continue };
-        *left = fewer;
         let vote = entry.check().ok().filter(|vote| forecast(state, vote).findings.is_empty());
         if let Some(vote) = vote {
             taken.insert(ballot);

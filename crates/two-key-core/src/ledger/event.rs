@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
@@ -18,7 +18,7 @@ use super::{proposal::InForce, vote::Vote};
 pub(in crate::ledger) const LEASES: &str = "leases";
 
 /// The names of the audit trail's entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EventKind {
     /// A key was turned to authorize a lease.
@@ -141,7 +141,7 @@ impl EventKind {
 }
 
 /// Something that took effect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// What happened.
     pub event: EventKind,
@@ -172,7 +172,7 @@ impl Event {
 }
 
 /// A vote as an event tells of it: a [`Vote`] without its signature, which is in the commit that carried it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventVote {
     /// Whose key it was.
     pub principal: PrincipalId,
@@ -208,7 +208,7 @@ impl From<&Vote> for EventVote {
 }
 
 /// What an event changes, or a vote would change, beside leases.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Another policy is in force from the next step on.
     Policy {
@@ -229,7 +229,7 @@ pub enum Change {
 }
 
 /// Something that did not count. It altered nothing and taints nothing later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The first-parent commit in whose step it stood.
     pub commit: Oid,
@@ -256,7 +256,7 @@ impl Finding {
 }
 
 /// What one step did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
     /// The first-parent commit.
     pub commit: Oid,
@@ -272,6 +272,18 @@ impl StepReport {
     /// Whether something came in force, and not only votes that wait for others.
     pub fn took_effect(&self) -> bool {
         self.events.iter().any(|event| event.event != EventKind::Voted)
+    }
+
+    /// The latest time that anything in it is claimed to be of, in seconds since 1970; the last that there is where one of them
+    /// is none.
+    pub fn newest_claim(&self) -> i64 {
+        let of_votes = self.events.iter().filter_map(|event| event.last_vote()?.claimed_time);
+        let is_time = |time: &i64| jiff::Timestamp::from_second(*time).is_ok();
+        of_votes
+            .chain([self.claimed_time])
+            .map(|time| if is_time(&time) { time } else { i64::MAX })
+            .max()
+            .unwrap_or(i64::MAX)
     }
 
     /// Whether a stop took effect in this step.

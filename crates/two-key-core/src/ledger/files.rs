@@ -110,7 +110,7 @@ impl Fold {
         let is_pinned = lease.is_some_and(|lease| lease.pinned.is_some());
         let Some((digest, read)) = file else {
             if known.is_some() {
-                self.state.index.entry(&at.shelf).remove_file(at.path);
+                self.state.index_mut().entry(&at.shelf).remove_file(at.path);
             }
             return at.id.filter(|_| is_pinned);
         };
@@ -121,7 +121,7 @@ impl Fold {
         });
         let brought = usable.as_ref().ok().filter(|_| !is_pinned).map(|proposed| proposed.digest());
         let content = self.content(at.path, at.id.as_ref(), usable);
-        let entry = self.state.index.entry(&at.shelf);
+        let entry = self.state.index_mut().entry(&at.shelf);
         if let Some(digest) = brought {
             entry.brought.note(digest, proposer);
         }

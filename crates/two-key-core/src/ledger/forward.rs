@@ -93,7 +93,7 @@ impl Fold {
     /// Takes a target over for a lease, and pins what no later policy may change.
     fn start(&mut self, id: &LeaseId, lease: &Lease) {
         let falls_back_to = self.state.stands_on(&lease.target).map(|before| before.id.clone());
-        if let Some(before) = self.state.newest.insert(lease.target.clone(), id.clone())
+        if let Some(before) = Arc::make_mut(&mut self.state.newest).insert(lease.target.clone(), id.clone())
             && let Some(old) = self.state.lease(&before)
             && matches!(old.phase, Phase::Rolling { .. })
         {

@@ -1,20 +1,22 @@
 //! Index of all that the ledger knows, by lease id: what grows with history, and of which a step needs little.
 //!
-//! A state may hold only some of it. Then whoever looks for what is not held gets nothing, *and the state says what was
-//! missed* ([`super::State::missed`]): whatever came of it is void, and has to be done again with that supplied. So the
-//! fold knows nothing of where the rest is, and what it finds out with a part is what it finds out with the whole.
+//! A state need not hold it. What lies elsewhere ([`Shelves`]) is looked up there when it is asked for, and what changes is held
+//! above it; so the fold knows nothing of where anything is, and does no I/O of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    fmt,
+    sync::Arc,
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{LeaseId, TargetId, lease, lease::Lease};
 
 use super::{
     lease_state::LeaseState,
+    lifecycle::Phase,
     proposal::{Brought, Content, ProposalFile},
     vote::Spent,
 };
@@ -94,49 +96,114 @@ impl LeaseEntry {
     }
 }
 
-/// The entries that a state holds, by case-folded lease id.
-#[derive(Debug, Clone, Default)]
-pub(in crate::ledger) struct LeaseIndex {
-    held: BTreeMap<String, Arc<LeaseEntry>>,
-    part: Option<Part>,
+/// A lease of an entry, as everybody sees it who looks for leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known<'a> {
+    /// Its id.
+    pub id: LeaseId,
+    /// Its document: the pinned one, else the first usable proposal in the tree.
+    pub document: Option<&'a Lease>,
+    /// Where it is.
+    pub phase: Phase,
 }
 
-/// What a state that holds only some entries keeps beside them.
-#[derive(Debug, Clone, Default)]
-struct Part {
-    /// Ids that are known to have no entry.
-    absent: BTreeSet<String>,
-    /// What may differ from what was supplied.
-    changed: BTreeSet<String>,
-    /// What was looked for in vain, by this state or one that came of it.
-    missed: Arc<Mutex<Missed>>,
-}
+impl Known<'_> {
+    /// Where it goes.
+    pub fn target(&self) -> Option<TargetId> {
+        self.document.map(|lease| lease.target.clone())
+    }
 
-/// What was looked for and not held.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Missed {
-    /// Case-folded lease ids.
-    pub ids: BTreeSet<String>,
-    /// Whether all there are were asked for.
-    pub all: bool,
-}
-
-/// After so many rounds of asking for what was missed everything is asked for: leases that hand on to one another come to
-/// light one a round.
-const MAX_ROUNDS: usize = 8;
-
-impl Missed {
-    /// What to ask for after so many rounds.
-    #[must_use]
-    pub fn after(self, rounds: usize) -> Self {
-        Self { all: self.all || rounds >= MAX_ROUNDS, ..self }
+    /// Where it stands in the order in which leases are listed.
+    pub fn rank(&self) -> (Option<Timestamp>, LeaseId) {
+        (self.document.map(|lease| lease.issued), self.id.clone())
     }
 }
 
-impl Part {
-    fn miss(&self, id: &str) {
-        if let Ok(mut missed) = self.missed.lock() {
-            missed.ids.insert(id.to_owned());
+impl LeaseEntry {
+    /// The leases that it is about: those that a key was turned for, and those that are only proposed.
+    pub fn known(&self) -> impl Iterator<Item = Known<'_>> {
+        let proposed = self.files.iter().filter_map(|(path, _)| lease::file_id(path));
+        let ids: BTreeSet<LeaseId> = self.leases.iter().map(|lease| lease.id.clone()).chain(proposed).collect();
+        ids.into_iter().map(|id| {
+            let (document, phase) = (self.document(&id), self.lease(&id).map_or(Phase::Proposed, |lease| lease.phase));
+            Known { id, document, phase }
+        })
+    }
+
+    /// A lease's document: the pinned one, else the first usable proposal in the tree.
+    pub(in crate::ledger) fn document(&self, id: &LeaseId) -> Option<&Lease> {
+        let usable = |file: &'_ ProposalFile<Lease>| matches!(file.content, Content::Proposal(_));
+        let proposed = || self.files_of(id).map(|(_, file)| file).find(|file| usable(file));
+        self.lease(id).and_then(LeaseState::lease).or_else(|| match &proposed()?.content {
+            Content::Proposal(proposed) => Some(proposed.get()),
+            Content::Unusable { .. } => None,
+        })
+    }
+
+    fn files_of<'a>(&'a self, id: &LeaseId) -> impl Iterator<Item = (&'a str, &'a ProposalFile<Lease>)> {
+        self.files.iter().filter(move |(path, _)| is_of(path, id)).map(|(path, file)| (path.as_str(), file))
+    }
+}
+
+/// Leases that are looked for together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Those that have not ended, proposals included.
+    Open,
+    /// Of each target the one, of those that have ended, that was issued last.
+    Last,
+    /// Those for a target.
+    Target(TargetId),
+    /// Those with an intent.
+    Intent(String),
+}
+
+impl Group {
+    /// Whether a lease is one of them, as far as one alone can tell.
+    pub fn has(&self, known: &Known<'_>) -> bool {
+        match self {
+            Self::Open => !known.phase.ended(),
+            Self::Last => known.phase.ended(),
+            Self::Target(target) => known.document.is_some_and(|lease| lease.target == *target),
+            Self::Intent(intent) => {
+                known.document.and_then(|lease| lease.intent.as_ref()).is_some_and(|own| own.as_str() == intent)
+            }
+        }
+    }
+}
+
+/// Where what is known of leases lies, for states that do not hold it. Whatever it is asked, it answers as it did before.
+pub trait Shelves: fmt::Debug + Send + Sync {
+    /// What is known under a case-folded lease id.
+    fn entry(&self, id: &str) -> Option<&LeaseEntry>;
+    /// Everything, by case-folded id.
+    fn all(&self) -> &BTreeMap<String, LeaseEntry>;
+    /// How many leases there are.
+    fn leases(&self) -> usize;
+    /// The entries under which all of a group are, and perhaps others, by case-folded id.
+    fn group(&self, group: &Group) -> BTreeMap<&str, &LeaseEntry>;
+}
+
+/// The entries of a state, by case-folded lease id.
+#[derive(Debug, Clone, Default)]
+pub(in crate::ledger) struct LeaseIndex {
+    /// What is known, or where it lies elsewhere what may differ from that.
+    held: BTreeMap<String, Arc<LeaseEntry>>,
+    under: Option<Under>,
+}
+
+/// What is below the entries that are held.
+#[derive(Debug, Clone)]
+enum Under {
+    Shelves(Arc<dyn Shelves>),
+    Index(Arc<LeaseIndex>),
+}
+
+impl Under {
+    fn find(&self, id: &str) -> Option<&LeaseEntry> {
+        match self {
+            Self::Shelves(shelves) => shelves.entry(id),
+            Self::Index(index) => index.get(id),
         }
     }
 }
@@ -166,109 +233,100 @@ fn is_of(path: &str, id: &LeaseId) -> bool {
 }
 
 impl LeaseIndex {
-    /// Holds nothing, and knows that there is more.
-    pub(in crate::ledger) fn part() -> Self {
-        Self { held: BTreeMap::new(), part: Some(Part::default()) }
+    /// What lies elsewhere.
+    pub(in crate::ledger) fn of(shelves: Arc<dyn Shelves>) -> Self {
+        Self { held: BTreeMap::new(), under: Some(Under::Shelves(shelves)) }
     }
 
-    /// Takes in what there is under some ids, or that there is nothing, unless it is held already. What was missed until now
-    /// is forgotten.
-    pub(in crate::ledger) fn supply(&mut self, found: BTreeMap<String, Option<LeaseEntry>>) {
-        let Some(part) = &mut self.part else { return };
-        part.missed = Arc::default();
-        for (id, entry) in found {
-            match entry {
-                Some(entry) => {
-                    self.held.entry(id).or_insert_with(|| Arc::new(entry));
-                }
-                None => {
-                    part.absent.insert(id);
-                }
-            }
-        }
+    /// The same as another, of which nothing is copied.
+    pub(in crate::ledger) fn above(index: &Arc<Self>) -> Self {
+        Self { held: BTreeMap::new(), under: Some(Under::Index(Arc::clone(index))) }
     }
 
-    /// From now on what is held is all there is.
-    pub(in crate::ledger) fn complete(&mut self) {
-        self.part = None;
+    /// The same without anything that lies elsewhere.
+    pub(in crate::ledger) fn held(&self) -> Self {
+        let held = self.all().into_iter().map(|(id, entry)| (id.to_owned(), Arc::new(entry.clone()))).collect();
+        Self { held, under: None }
     }
 
-    /// What was looked for in vain.
-    pub(in crate::ledger) fn missed(&self) -> Option<Missed> {
-        let missed = self.part.as_ref()?.missed.lock();
-        // A thread that panicked while it held the lock leaves nothing that could be relied on.
-        let missed = missed.map_or(Missed { ids: BTreeSet::new(), all: true }, |missed| missed.clone());
-        (missed != Missed::default()).then_some(missed)
-    }
-
-    /// Those that may differ from what was supplied; all of them where nothing was.
+    /// Those that may differ from what lies elsewhere; all of them where nothing does.
     pub(in crate::ledger) fn changed(&self) -> impl Iterator<Item = (&str, &LeaseEntry)> {
-        let changed = |id: &str| self.part.as_ref().is_none_or(|part| part.changed.contains(id));
-        self.held.iter().filter(move |(id, _)| changed(id)).map(|(id, entry)| (id.as_str(), entry.as_ref()))
+        self.held.iter().map(|(id, entry)| (id.as_str(), entry.as_ref()))
     }
 
-    fn all(&self) -> impl Iterator<Item = &LeaseEntry> {
-        if let Some(part) = &self.part
-            && let Ok(mut missed) = part.missed.lock()
-        {
-            missed.all = true;
-        }
-        self.held.values().map(AsRef::as_ref)
+    /// Everything, by case-folded id.
+    pub(in crate::ledger) fn all(&self) -> BTreeMap<&str, &LeaseEntry> {
+        let mut all = match &self.under {
+            None => BTreeMap::new(),
+            Some(Under::Index(index)) => index.all(),
+            Some(Under::Shelves(shelves)) => shelves.all().iter().map(|(id, entry)| (id.as_str(), entry)).collect(),
+        };
+        all.extend(self.changed());
+        all
     }
 
-    fn find(&self, id: &str) -> Option<&Arc<LeaseEntry>> {
-        let found = self.held.get(id);
-        if let (None, Some(part)) = (found, &self.part)
-            && !part.absent.contains(id)
-        {
-            part.miss(id);
-        }
-        found
+    /// How many leases there are.
+    pub(in crate::ledger) fn count(&self) -> usize {
+        let (below, under): (usize, Option<&Under>) = match &self.under {
+            None => (0, None),
+            Some(under @ Under::Index(index)) => (index.count(), Some(under)),
+            Some(under @ Under::Shelves(shelves)) => (shelves.leases(), Some(under)),
+        };
+        let of = |entry: &LeaseEntry| entry.known().count();
+        let instead = |id: &str| under.and_then(|under| under.find(id)).map_or(0, of);
+        self.changed().fold(below, |count, (id, entry)| (count + of(entry)).saturating_sub(instead(id)))
     }
 
     pub(in crate::ledger) fn get(&self, id: &str) -> Option<&LeaseEntry> {
-        self.find(id).map(AsRef::as_ref)
-    }
-
-    /// A part that holds what there is under some ids, and knows that there is more.
-    pub(in crate::ledger) fn only(&self, ids: &BTreeSet<String>) -> Self {
-        let mut part = Part::default();
-        let mut held = BTreeMap::new();
-        for id in ids {
-            match self.find(id) {
-                Some(entry) => drop(held.insert(id.clone(), Arc::clone(entry))),
-                None => drop(part.absent.insert(id.clone())),
-            }
+        match (self.held.get(id), &self.under) {
+            (Some(held), _) => Some(held),
+            (None, Some(under)) => under.find(id),
+            (None, None) => None,
         }
-        Self { held, part: Some(part) }
-    }
-
-    /// The targets that are named by what is held, those that it waits for among them, whether there is more or not.
-    pub(in crate::ledger) fn targets_held(&self) -> impl Iterator<Item = &TargetId> {
-        self.held.values().flat_map(|entry| {
-            let pinned = entry.leases.iter().filter_map(LeaseState::lease);
-            let proposed = entry.files.iter().filter_map(|(_, file)| match &file.content {
-                Content::Proposal(proposed) => Some(proposed.get()),
-                Content::Unusable { .. } => None,
-            });
-            pinned.chain(proposed).flat_map(Lease::targets)
-        })
     }
 
     /// The entry of an id, made if there is none.
     pub(in crate::ledger) fn entry(&mut self, id: &str) -> &mut LeaseEntry {
-        if let Some(part) = &mut self.part {
-            if !self.held.contains_key(id) && !part.absent.contains(id) {
-                part.miss(id);
-            }
-            part.changed.insert(id.to_owned());
+        let Self { held, under } = self;
+        let entry = held.entry(id.to_owned()).or_insert_with(|| {
+            let found = under.as_ref().and_then(|under| under.find(id));
+            Arc::new(found.cloned().unwrap_or_default())
+        });
+        Arc::make_mut(entry)
+    }
+
+    /// The entries under which all of a group are, and perhaps others.
+    fn near(&self, group: &Group) -> BTreeMap<&str, &LeaseEntry> {
+        let mut near = match &self.under {
+            None => BTreeMap::new(),
+            Some(Under::Index(index)) => index.near(group),
+            Some(Under::Shelves(shelves)) => shelves.group(group),
+        };
+        near.extend(self.changed());
+        near
+    }
+
+    /// The leases of a group.
+    pub(in crate::ledger) fn group(&self, group: &Group) -> BTreeSet<LeaseId> {
+        let near = self.near(group);
+        let found = near.into_values().flat_map(LeaseEntry::known).filter(|known| group.has(known));
+        if *group != Group::Last {
+            return found.map(|known| known.id).collect();
         }
-        Arc::make_mut(self.held.entry(id.to_owned()).or_default())
+        let mut last: BTreeMap<Option<TargetId>, (Option<Timestamp>, LeaseId)> = BTreeMap::new();
+        for known in found {
+            let (target, at) = (known.target(), known.rank());
+            match last.get_mut(&target) {
+                Some(newest) => *newest = at.max(newest.clone()),
+                None => drop(last.insert(target, at)),
+            }
+        }
+        last.into_values().map(|(_, id)| id).collect()
     }
 
     /// The leases that some key was turned for or against.
     pub(in crate::ledger) fn leases(&self) -> impl Iterator<Item = &LeaseState> {
-        self.all().flat_map(|entry| &entry.leases)
+        self.all().into_values().flat_map(|entry| &entry.leases)
     }
 
     pub(in crate::ledger) fn lease(&self, id: &LeaseId) -> Option<&LeaseState> {
@@ -282,7 +340,7 @@ impl LeaseIndex {
 
     /// Every file of the tree.
     pub(in crate::ledger) fn files(&self) -> impl Iterator<Item = (&str, &ProposalFile<Lease>)> {
-        self.all().flat_map(|entry| &entry.files).map(|(path, file)| (path.as_str(), file))
+        self.all().into_values().flat_map(|entry| &entry.files).map(|(path, file)| (path.as_str(), file))
     }
 
     /// The files under an id, in exactly its case.
@@ -290,8 +348,7 @@ impl LeaseIndex {
         &'a self,
         id: &LeaseId,
     ) -> impl Iterator<Item = (&'a str, &'a ProposalFile<Lease>)> {
-        let files = self.get(&id.folded()).map(|entry| entry.files.as_slice()).unwrap_or_default();
-        files.iter().filter(move |(path, _)| is_of(path, id)).map(|(path, file)| (path.as_str(), file))
+        self.get(&id.folded()).into_iter().flat_map(|entry| entry.files_of(id))
     }
 
     /// A lease of the ledger, or a proposal in the tree, whose id differs from this one only by case.
@@ -301,9 +358,8 @@ impl LeaseIndex {
 }
 
 impl PartialEq for LeaseIndex {
-    /// Whether both hold the same. What neither holds is not compared.
     fn eq(&self, other: &Self) -> bool {
-        self.held == other.held
+        self.all() == other.all()
     }
 }
 
@@ -311,7 +367,7 @@ impl Eq for LeaseIndex {}
 
 impl Serialize for LeaseIndex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.held.iter().map(|(id, entry)| (id, entry.as_ref())))
+        serializer.collect_map(self.all())
     }
 }
 
@@ -319,6 +375,6 @@ impl<'de> Deserialize<'de> for LeaseIndex {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let held = BTreeMap::<String, LeaseEntry>::deserialize(deserializer)?;
         let held = held.into_iter().map(|(id, entry)| (id, Arc::new(entry))).collect();
-        Ok(Self { held, part: None })
+        Ok(Self { held, under: None })
     }
 }

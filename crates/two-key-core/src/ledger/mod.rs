@@ -36,7 +36,10 @@ mod waits;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     model::{Action, LeaseId, Oid, Proposed, Reason, Refusal, Statement, Subject, policy::Policy},
@@ -44,12 +47,12 @@ use crate::{
 };
 
 pub use event::{Change, Event, EventKind, EventVote, Finding, StepReport};
-pub use index::{LeaseEntry, Missed};
+pub use index::{Group, Known, LeaseEntry, Shelves};
 pub use lease_state::{LeaseState, PinnedTerms, Quorum};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
-    AtTarget, Awaited, Hypothesis, Resolution, at_target, awaited, awaited_cosignatures, could_count, forecast,
-    hypothetical, looked_at, next_statement, resolve, stop_targets, stops_something,
+    AtTarget, Awaited, Hypothesis, Resolution, at_target, at_targets, awaited, awaited_cosignatures, could_count,
+    forecast, hypothetical, leases_on, looked_at, next_statement, resolve, stop_targets, stops_something,
 };
 pub use policies::awaited_policy;
 pub use proposal::{Brought, Content, InForce, ProposalFile, Proposer};
@@ -85,9 +88,9 @@ pub fn begin(step: &Step) -> Result<(State, StepReport), RootError> {
         frozen: None,
         thaw_votes: BTreeMap::new(),
         freezes_seen: BTreeSet::new(),
-        index: index::LeaseIndex::default(),
+        index: Arc::default(),
         open: BTreeSet::new(),
-        newest: BTreeMap::new(),
+        newest: Arc::default(),
     };
     Ok(apply(state, step))
 }

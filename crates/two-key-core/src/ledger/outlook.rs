@@ -1,6 +1,6 @@
 //! Outlook on what could come next: the statement for a verb, what a lease awaits, and what a vote would do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -13,7 +13,8 @@ use crate::{
 };
 
 use super::{
-    Content, Fold, LeaseState, Phase, ProposalFile, Proposer, State, StepReport, StopEffect, Turn, UnownedVote, Votes,
+    Content, Fold, Group, LeaseState, Phase, ProposalFile, Proposer, State, StepReport, StopEffect, Turn, UnownedVote,
+    Votes,
     files::unknown_lease,
     forward::forward_demand,
     rules::{self, Demand, OpenPlaces, Tally},
@@ -136,27 +137,59 @@ pub struct AtTarget {
     pub newest: Option<LeaseId>,
     /// The other leases that have not ended, oldest first.
     pub open: Vec<LeaseId>,
-    /// Every lease that names it.
-    pub all: BTreeSet<LeaseId>,
 }
 
 /// What there is of a target.
 pub fn at_target(state: &State, target: &TargetId) -> AtTarget {
-    let names = |id: &&LeaseId| lease_of(state, id).is_some_and(|lease| lease.target == *target);
-    let all: BTreeSet<_> = known_leases(state).iter().filter(names).cloned().collect();
+    at(state, target, open_on(state, target))
+}
+
+/// What there is of each of some targets.
+pub fn at_targets(state: &State, targets: &BTreeSet<TargetId>) -> Vec<AtTarget> {
+    let mut open: BTreeMap<TargetId, Vec<LeaseId>> = BTreeMap::new();
+    for id in state.group(&Group::Open) {
+        if let Some(lease) = lease_of(state, &id) {
+            open.entry(lease.target.clone()).or_default().push(id);
+        }
+    }
+    targets
+        .iter()
+        .map(|target| at(state, target, oldest_first(state, open.remove(target).unwrap_or_default())))
+        .collect()
+}
+
+fn at(state: &State, target: &TargetId, mut open: Vec<LeaseId>) -> AtTarget {
     let newest = state.newest_on(target).map(|lease| lease.id.clone());
-    let is_open = |id: &&LeaseId| newest.as_ref() != Some(*id) && !state.lease(id).is_some_and(|one| one.phase.ended());
-    let mut open: Vec<_> = all.iter().filter(is_open).cloned().collect();
-    open.sort_by_key(|id| lease_of(state, id).map(|lease| lease.issued));
-    AtTarget { target: target.clone(), newest, open, all }
+    open.retain(|id| newest.as_ref() != Some(id));
+    AtTarget { target: target.clone(), newest, open }
+}
+
+/// Every lease that names a target.
+pub fn leases_on(state: &State, target: &TargetId) -> BTreeSet<LeaseId> {
+    state.group(&Group::Target(target.clone()))
+}
+
+/// The leases on a target that have not ended, oldest first.
+fn open_on(state: &State, target: &TargetId) -> Vec<LeaseId> {
+    let here = |id: &LeaseId| lease_of(state, id).is_some_and(|lease| lease.target == *target);
+    oldest_first(state, state.group(&Group::Open).into_iter().filter(here).collect())
+}
+
+fn oldest_first(state: &State, mut leases: Vec<LeaseId>) -> Vec<LeaseId> {
+    leases.sort_by_key(|id| lease_of(state, id).map(|lease| lease.issued));
+    leases
 }
 
 /// What a handle means to somebody who only looks: a target that has leases as a whole; else a lease.
 pub fn looked_at(state: &State, handle: &str) -> Result<AtTarget, Resolution> {
     let target = TargetId::parse(handle).filter(|_| is_target(state, handle));
-    let at = target.map(|target| at_target(state, &target)).filter(|at| !at.all.is_empty());
-    let elsewhere =
-        |at: &AtTarget| LeaseId::parse(handle).is_some_and(|id| state.lease(&id).is_some() && !at.all.contains(&id));
+    let has_leases =
+        |at: &AtTarget| at.newest.is_some() || !at.open.is_empty() || !leases_on(state, &at.target).is_empty();
+    let at = target.map(|target| at_target(state, &target)).filter(has_leases);
+    let elsewhere = |at: &AtTarget| {
+        let id = LeaseId::parse(handle).filter(|id| state.lease(id).is_some());
+        id.is_some_and(|id| lease_of(state, &id).is_none_or(|lease| lease.target != at.target))
+    };
     at.filter(|at| !elsewhere(at)).ok_or_else(|| resolve(state, handle, None))
 }
 
@@ -167,37 +200,35 @@ pub fn looked_at(state: &State, handle: &str) -> Result<AtTarget, Resolution> {
 /// A target's name means the target first, whatever ids and intents are proposed: proposing needs no key, and must not turn a
 /// stop away from what runs there.
 pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolution {
-    let ids = known_leases(state);
-    let named = ids.iter().find(|id| id.as_str() == handle);
+    let named = LeaseId::parse(handle).filter(|id| state.knows(id));
     if is_target(state, handle) {
-        let turned_for = named.filter(|id| state.lease(id).is_some());
-        match (on_target(state, &ids, handle, action), turned_for) {
+        let turned_for = named.as_ref().filter(|id| state.lease(id).is_some());
+        match (on_target(state, handle, action), turned_for) {
             (Resolution::Unknown, _) => {}
             (Resolution::Lease(here), Some(id)) if here != *id => return Resolution::Ambiguous(vec![id.clone(), here]),
             (found, _) => return found,
         }
     }
     if let Some(id) = named {
-        return Resolution::Lease(id.clone());
+        return Resolution::Lease(id);
     }
-    let by_intent: Vec<_> = ids
-        .iter()
-        .filter(|id| lease_of(state, id).is_some_and(|l| l.intent.as_ref().is_some_and(|i| i.as_str() == handle)))
-        .cloned()
-        .collect();
+    let by_intent = state.group(&Group::Intent(handle.to_owned()));
     if !by_intent.is_empty() {
-        return one_of(by_intent);
+        return one_of(by_intent.into_iter().collect());
     }
-    match on_target(state, &ids, handle, action) {
-        Resolution::Unknown => begins_with(state, &ids, handle, action),
+    match on_target(state, handle, action) {
+        Resolution::Unknown => begins_with(state, handle, action),
         found => found,
     }
 }
 
 /// The lease whose id begins with a handle. A stop means one that a key was turned for, if there is such a one: proposing needs
 /// no key, and must not turn a stop away.
-fn begins_with(state: &State, ids: &BTreeSet<LeaseId>, start: &str, action: Option<Action>) -> Resolution {
-    let all: Vec<_> = ids.iter().filter(|id| !start.is_empty() && id.as_str().starts_with(start)).cloned().collect();
+fn begins_with(state: &State, start: &str, action: Option<Action>) -> Resolution {
+    if start.is_empty() {
+        return Resolution::Unknown;
+    }
+    let all: Vec<_> = known_leases(state).into_iter().filter(|id| id.as_str().starts_with(start)).collect();
     if action.is_some_and(Action::stops) {
         let known: Vec<_> = all.iter().filter(|id| state.lease(id).is_some()).cloned().collect();
         if !known.is_empty() {
@@ -214,33 +245,36 @@ fn is_target(state: &State, handle: &str) -> bool {
 }
 
 /// The newest lease of a target: of those that have not ended if there are any, else the one started last.
-fn on_target(state: &State, ids: &BTreeSet<LeaseId>, target: &str, action: Option<Action>) -> Resolution {
+fn on_target(state: &State, target: &str, action: Option<Action>) -> Resolution {
     let moves = !matches!(action, None | Some(Action::Cosign | Action::Start));
     // What runs there is halted and rolled back, not what somebody proposes to run there next.
     let undone = matches!(action, Some(Action::Halt | Action::Rollback));
     let stands = |phase: Phase| phase.occupies() || (undone && phase == Phase::Completed);
-    let here = TargetId::parse(target);
-    let newest = here.as_ref().and_then(|here| state.newest_on(here)).filter(|lease| stands(lease.phase));
+    let Some(target) = TargetId::parse(target) else { return Resolution::Unknown };
+    let newest = state.newest_on(&target).filter(|lease| stands(lease.phase));
     // Where that one was undone, what the target fell back to can be halted; undone it is by its own name only.
-    let below = here.as_ref().and_then(|here| state.stands_on(here));
+    let below = state.stands_on(&target);
     let below = below.filter(|lease| lease.phase.occupies() || (action == Some(Action::Halt) && stands(lease.phase)));
     if let (true, Some(lease)) = (moves, newest.or(below)) {
         return Resolution::Lease(lease.id.clone());
     }
-    let here: Vec<_> =
-        ids.iter().filter(|id| lease_of(state, id).is_some_and(|lease| lease.target.as_str() == target)).collect();
-    let phase = |id: &LeaseId| state.lease(id).map_or(Phase::Proposed, |lease| lease.phase);
     let issued = |id: &LeaseId| lease_of(state, id).map(|lease| lease.issued);
-    let open: Vec<_> = here.iter().filter(|id| !phase(id).ended()).copied().collect();
-    let fits = |id: &LeaseId| match action {
-        Some(Action::Cosign) => phase(id) == Phase::Proposed,
-        Some(Action::Start) => matches!(phase(id), Phase::Proposed | Phase::Authorized),
-        _ => true,
+    let fits = |id: &LeaseId| {
+        let phase = state.lease(id).map_or(Phase::Proposed, |lease| lease.phase);
+        match action {
+            Some(Action::Cosign) => phase == Phase::Proposed,
+            Some(Action::Start) => matches!(phase, Phase::Proposed | Phase::Authorized),
+            _ => true,
+        }
     };
-    let fitting: Vec<_> = open.iter().filter(|id| fits(id)).copied().collect();
-    let candidates = [fitting, open, here].into_iter().find(|ids| !ids.is_empty()).unwrap_or_default();
-    let Some(newest) = candidates.iter().map(|id| issued(id)).max() else { return Resolution::Unknown };
-    one_of(candidates.into_iter().filter(|id| issued(id) == newest).cloned().collect())
+    let open = open_on(state, &target);
+    let fitting: Vec<_> = open.iter().filter(|id| fits(id)).cloned().collect();
+    let mut candidates = if fitting.is_empty() { open } else { fitting };
+    if candidates.is_empty() {
+        candidates = leases_on(state, &target).into_iter().collect();
+    }
+    let Some(newest) = candidates.iter().map(&issued).max() else { return Resolution::Unknown };
+    one_of(candidates.into_iter().filter(|id| issued(id) == newest).collect())
 }
 
 fn one_of(mut ids: Vec<LeaseId>) -> Resolution {
@@ -262,13 +296,7 @@ fn known_leases(state: &State) -> BTreeSet<LeaseId> {
 
 /// A lease's document: the pinned one, else the first proposal in the tree.
 fn lease_of<'a>(state: &'a State, id: &LeaseId) -> Option<&'a crate::model::lease::Lease> {
-    if let Some(lease) = state.lease(id).and_then(LeaseState::lease) {
-        return Some(lease);
-    }
-    state.proposals(id).find_map(|(_, file)| match &file.content {
-        Content::Proposal(proposed) => Some(proposed.get()),
-        Content::Unusable { .. } => None,
-    })
+    state.index.get(&id.folded())?.document(id)
 }
 
 impl State {
@@ -458,7 +486,7 @@ pub(in crate::ledger) fn lacking(state: &State, demand: Demand<'_>, tally: Tally
 
 /// What votes would do if they were folded next: the report, and the state that nobody may take for the ledger's.
 pub fn hypothetical(state: &State, votes: Hypothesis<'_>) -> (State, StepReport) {
-    folded(state.clone(), votes)
+    folded(state.above(), votes)
 }
 
 fn folded(state: State, votes: Hypothesis<'_>) -> (State, StepReport) {
@@ -478,25 +506,16 @@ fn folded(state: State, votes: Hypothesis<'_>) -> (State, StepReport) {
 /// What one vote would do if it were folded next: the report of [`hypothetical`], found out with the leases alone that the
 /// vote turns out to concern. Notes and stop refs are many, and a copy of everything for each would be their product.
 pub fn forecast(state: &State, vote: &Cosignature) -> StepReport {
-    foretold(state, vote.statement(), Hypothesis::Signed(std::slice::from_ref(vote)))
+    foretold(state, Hypothesis::Signed(std::slice::from_ref(vote)))
 }
 
 /// Whether a vote could count if it were folded next, as far as can be told before anybody has checked its signature.
 pub fn could_count(state: &State, statement: &Statement, key: &PublicKey, claims: &PrincipalId) -> bool {
-    foretold(state, statement, Hypothesis::IfSigned { statement, key, claims }).findings.is_empty()
+    foretold(state, Hypothesis::IfSigned { statement, key, claims }).findings.is_empty()
 }
 
-fn foretold(state: &State, statement: &Statement, votes: Hypothesis<'_>) -> StepReport {
-    let mut ids: BTreeSet<String> = statement.lease().map(LeaseId::folded).into_iter().collect();
-    for rounds in 1.. {
-        let (after, report) = folded(state.about(&ids), votes);
-        match after.missed().map(|missed| missed.after(rounds)) {
-            None => return report,
-            Some(missed) if missed.all => break,
-            Some(missed) => ids.extend(missed.ids),
-        }
-    }
-    hypothetical(state, votes).1
+fn foretold(state: &State, votes: Hypothesis<'_>) -> StepReport {
+    folded(state.about(), votes).1
 }
 
 /// Whether a stop or freeze would stop something if it were folded next, or why it would not count: what

@@ -1,13 +1,16 @@
 //! The state that the fold carries from step to step. Serializable, so that folding in two parts is folding at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Digest, LeaseId, Oid, RawKey, Statement, TargetId, lease::Lease, policy::Policy};
 
 use super::{
-    index::{LeaseEntry, LeaseIndex, Missed},
+    index::{Group, LeaseEntry, LeaseIndex, Shelves},
     lease_state::LeaseState,
     proposal::{Brought, InForce, ProposalFile, Proposer},
     vote::{Ballot, Spent, Votes},
@@ -32,11 +35,11 @@ pub struct State {
     /// The freezes that have been folded already.
     pub(in crate::ledger) freezes_seen: BTreeSet<Spent>,
     /// What is known of each lease.
-    pub(in crate::ledger) index: LeaseIndex,
+    pub(in crate::ledger) index: Arc<LeaseIndex>,
     /// The leases that have not ended. All that a change of keys can concern.
     pub(in crate::ledger) open: BTreeSet<LeaseId>,
     /// The lease that started last on each target.
-    pub(in crate::ledger) newest: BTreeMap<TargetId, LeaseId>,
+    pub(in crate::ledger) newest: Arc<BTreeMap<TargetId, LeaseId>>,
 }
 
 impl State {
@@ -137,13 +140,18 @@ impl State {
         self.index.lease(id)
     }
 
+    /// What is known of each lease, to be altered.
+    pub(in crate::ledger) fn index_mut(&mut self) -> &mut LeaseIndex {
+        Arc::make_mut(&mut self.index)
+    }
+
     pub(in crate::ledger) fn lease_mut(&mut self, id: &LeaseId) -> Option<&mut LeaseState> {
-        self.index.lease_mut(id)
+        self.index_mut().lease_mut(id)
     }
 
     /// The lease's state, made if nothing has happened to it yet.
     pub(in crate::ledger) fn entry(&mut self, id: &LeaseId) -> &mut LeaseState {
-        let leases = &mut self.index.entry(&id.folded()).leases;
+        let leases = &mut Arc::make_mut(&mut self.index).entry(&id.folded()).leases;
         let at = leases.iter().position(|lease| lease.id == *id).unwrap_or(leases.len());
         if at == leases.len() {
             // Ids that differ only by case are rare, and there may be a million leases.
@@ -172,21 +180,30 @@ impl State {
     /// The same without what is known of leases, which grows with history: to be kept apart from it.
     #[must_use]
     pub fn core(&self) -> Self {
-        Self { index: LeaseIndex::default(), ..self.clone() }
+        Self { index: Arc::default(), ..self.clone() }
     }
 
-    /// The same state, holding nothing of what is known of leases and aware of that.
+    /// The same state, of whose leases nothing is held but what lies elsewhere.
     #[must_use]
-    pub fn awaiting_entries(mut self) -> Self {
-        self.index = LeaseIndex::part();
+    pub fn on(mut self, shelves: Arc<dyn Shelves>) -> Self {
+        self.index = Arc::new(LeaseIndex::of(shelves));
         self
     }
 
-    /// The same state as far as some leases are concerned, by their case-folded ids, and aware that it is no more than that.
-    /// What a policy or a revocation alters in leases is not seen in it, as it does not know which are open.
-    pub(in crate::ledger) fn about(&self, ids: &BTreeSet<String>) -> Self {
-        let index = self.index.only(ids);
-        let newest = index.targets_held().filter_map(|target| self.newest.get_key_value(target));
+    /// The same state, of whose leases all is held.
+    #[must_use]
+    pub fn held(&self) -> Self {
+        Self { index: Arc::new(self.index.held()), ..self.clone() }
+    }
+
+    /// The same state above this one: nothing of what is known of leases is copied, and what changes is told apart.
+    #[must_use]
+    pub fn above(&self) -> Self {
+        Self { index: Arc::new(LeaseIndex::above(&self.index)), ..self.clone() }
+    }
+
+    /// The same, which does not know which leases are open: what a policy or a revocation alters in leases is not seen in it.
+    pub(in crate::ledger) fn about(&self) -> Self {
         Self {
             root: self.root,
             tip: self.tip,
@@ -201,28 +218,33 @@ impl State {
             frozen: self.frozen,
             thaw_votes: self.thaw_votes.clone(),
             freezes_seen: self.freezes_seen.clone(),
+            index: Arc::new(LeaseIndex::above(&self.index)),
             open: BTreeSet::new(),
-            newest: newest.map(|(target, id)| (target.clone(), id.clone())).collect(),
-            index,
+            newest: Arc::clone(&self.newest),
         }
     }
 
-    /// Takes in what is known under some case-folded lease ids, or that nothing is.
-    pub fn supply(&mut self, found: BTreeMap<String, Option<LeaseEntry>>) {
-        self.index.supply(found);
+    /// The leases of a group.
+    pub fn group(&self, group: &Group) -> BTreeSet<LeaseId> {
+        self.index.group(group)
     }
 
-    /// Says that everything has been supplied.
-    pub fn all_supplied(&mut self) {
-        self.index.complete();
+    /// Whether a lease is in the ledger or in the tree.
+    pub fn knows(&self, id: &LeaseId) -> bool {
+        self.index.get(&id.folded()).is_some_and(|entry| entry.known().any(|known| known.id == *id))
     }
 
-    /// What was looked for and not held. If there is any such thing, then whatever came of this state is void.
-    pub fn missed(&self) -> Option<Missed> {
-        self.index.missed()
+    /// Whether a lease in the ledger or in the tree has an id, in whatever case.
+    pub fn uses(&self, id: &str) -> bool {
+        self.index.get(&id.to_ascii_lowercase()).is_some_and(|entry| entry.known().next().is_some())
     }
 
-    /// What is known of leases and may differ from what was supplied, by case-folded id.
+    /// How many leases are in the ledger or in the tree.
+    pub fn count(&self) -> usize {
+        self.index.count()
+    }
+
+    /// What is known of leases and may differ from what lies elsewhere or below, by case-folded id.
     pub fn changed_entries(&self) -> impl Iterator<Item = (&str, &LeaseEntry)> {
         self.index.changed()
     }

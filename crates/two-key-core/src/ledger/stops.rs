@@ -13,7 +13,7 @@ impl Fold {
         let Some(landings) = self.state.stop_counts(stop, statement, vote)? else { return Ok(()) };
         // Spent from here on, with or without effect: one without would otherwise wait to be replayed.
         let spent = Spent::of(vote.key.raw(), statement);
-        self.state.index.entry(&stop.lease.folded()).stops_seen.insert(spent);
+        self.state.index_mut().entry(&stop.lease.folded()).stops_seen.insert(spent);
         for (lease, effect) in landings {
             if let StopEffect::Goes(phase, action) = effect {
                 self.stopped(&lease, phase, action, vote);

@@ -43,8 +43,8 @@ pub const MAX_FILE_BYTES: usize = 64 * 1024;
 /// changes more changes none: a commit that takes up old trees is a few bytes, and must not cost a reader much more.
 pub const MAX_STEP_NAMES: usize = 256;
 
-/// Bytes of the lease files that one step may bring, together. A step that brings more brings none.
-pub const MAX_STEP_BYTES: usize = 256 * 1024;
+/// Bytes of the lease files that one step may bring, together: as many as one file may have. A step that brings more brings none.
+pub const MAX_STEP_BYTES: usize = MAX_FILE_BYTES;
 
 /// A document that is well formed, and no more than a proposal: nobody's key is known to stand behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -221,7 +221,7 @@ impl JsonSchema for Reason {
 }
 
 /// Why something was refused: a code for scripts, a sentence for people, and where there is one, the way on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{reason}: {message}")]
 pub struct Refusal {
     /// The code.

@@ -88,12 +88,14 @@ pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<(Unproven, Option
     if commit.signature.is_none() && remarks.principal.is_some() {
         return Err(malformed("it names a `Two-Key-Principal` but is not signed"));
     }
-    let sealed: Vec<Sealed> = remarks.sealed.iter().map(|line| line.read(&fields)).collect();
-    let keys: HashSet<_> = sealed.iter().filter_map(Sealed::says).collect();
-    if keys.len() < sealed.iter().filter_map(Sealed::says).count() {
-        return Err(malformed("it holds two sealed signatures of one key for one action"));
-    }
+    let sealed: Vec<Sealed> = remarks.sealed.iter().map(|line| line.read(&fields, statement.action())).collect();
     let (own, claim) = commit.signature.as_ref().map(|signature| Own::read(&commit, signature, remarks)).unzip();
+    // A second one would say nothing new, and would cost as much to verify.
+    let own_key = own.as_ref().and_then(|own| Some((own.ssh.as_ref().ok()?.key().raw(), statement.action())));
+    let mut keys = HashSet::new();
+    if !sealed.iter().filter_map(Sealed::says).chain(own_key).all(|says| keys.insert(says)) {
+        return Err(malformed("it holds two signatures of one key for one action"));
+    }
     Ok((Unproven { statement, sealed, own }, claim.flatten()))
 }
 
@@ -219,10 +221,15 @@ impl<'a> SealedLine<'a> {
         }
     }
 
-    /// Reads the line as a signature over the statement that the commit's fields give for the line's own action.
-    fn read(&self, fields: &Fields) -> Sealed {
+    /// Reads the line as a signature over the statement that the commit's fields give for the line's own action, which is
+    /// the commit's, or to cosign.
+    fn read(&self, fields: &Fields, of_commit: Action) -> Sealed {
         let bad = |refusal| BadVote { claims: Some(self.principal.clone()), action: self.action, refusal };
-        let statement = fields.statement_for(self.action).map_err(|error| bad(malformed(error)));
+        let statement = if self.action == of_commit || self.action == Action::Cosign {
+            fields.statement_for(self.action).map_err(|error| bad(malformed(error)))
+        } else {
+            Err(bad(malformed(format!("a {} seals no {}", of_commit, self.action))))
+        };
         let key =
             if self.minisign { PublicKey::from_bare_minisign(self.key) } else { PublicKey::from_bare_ssh(self.key) };
         let key = key.map_err(|error| bad(malformed(error)));

@@ -2,7 +2,8 @@
 //!
 //! A note is what `git notes append` makes of `cat s s.sig`: entries, with empty lines between them. An entry begins
 //! at its `Two-Key-Statement:` line and goes to the next. Within an entry, empty lines are allowed only between the
-//! statement and its signature, and at the end.
+//! statement and its signature, and at the end. What waits there goes forward: stops and revocations need no other key, and
+//! anybody could write any number of them, each with another nonce.
 
 use std::collections::HashSet;
 
@@ -66,25 +67,37 @@ impl<'a> Inbox<'a> {
         let Ok(text) = std::str::from_utf8(note) else {
             return vec![entry(String::from_utf8_lossy(note).into_owned(), Err(malformed("it is not UTF-8")))];
         };
-        let read = entries(text).into_iter().map(|text| (text, read_entry(text)));
-        read.filter(|(text, read)| self.is_new(text, read)).map(|(text, read)| entry(text.to_owned(), read)).collect()
-    }
-
-    /// Whether an entry says what none before it said, however they are written.
-    fn is_new(&mut self, text: &str, read: &Result<(Statement, File), Refusal>) -> bool {
-        let what = match read {
-            Ok((statement, file)) => format!("{} {}", statement.id(), file.base64()),
-            Err(_) => text.to_owned(),
-        };
-        self.met.insert(Digest::of(what.as_bytes()))
+        // Of what is there twice the last stays: it is what was written on purpose, after whatever hid the first.
+        let read = entries(text).into_iter().rev().map(|text| entry(text.to_owned(), read_entry(text)));
+        let mut new: Vec<_> = read.filter(|entry| self.met.insert(entry.id())).collect();
+        new.reverse();
+        new
     }
 }
 
 impl UncheckedEntry<'_> {
+    /// What it says, however it is written.
+    pub fn id(&self) -> Digest {
+        match &self.read {
+            Ok((statement, file)) => Digest::of(format!("{} {}", statement.id(), file.base64()).as_bytes()),
+            Err(_) => Digest::of(self.text.as_bytes()),
+        }
+    }
+
+    /// Its lines, without the empty ones around it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What is said to be signed, and by which key, if it can be read.
     pub fn says(&self) -> Option<(&Statement, &PublicKey)> {
         let (statement, file) = self.read.as_ref().ok()?;
         Some((statement, self.key(file)?))
+    }
+
+    /// What is said to be signed, by whatever key.
+    pub fn statement(&self) -> Option<&Statement> {
+        self.read.as_ref().ok().map(|(statement, _)| statement)
     }
 
     /// Whose notes it is in.
@@ -154,6 +167,11 @@ fn read_entry(text: &str) -> Result<(Statement, File), Refusal> {
     let end = text.split_inclusive('\n').take_while(|line| line.starts_with(PREFIX)).map(str::len).sum();
     let (statement, signature) = text.split_at_checked(end).ok_or_else(|| malformed("it has no statement"))?;
     let statement = Statement::parse(statement).map_err(malformed)?;
+    let action = statement.action();
+    if !action.goes_forward() {
+        let what = format!("a {action} does not wait in a note, and nobody would seal it");
+        return Err(malformed(what).hint(format!("git two-key {action}")));
+    }
     let signature = signature.trim_start_matches('\n');
     let file = if signature.starts_with("untrusted comment:") {
         File::Minisign(Minisig::parse(signature)?)

@@ -1,6 +1,12 @@
 //! What holds whatever comes: no panic, no memory of how the fold was cut, no rise by too few keys.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use proptest::prelude::*;
 
@@ -10,7 +16,7 @@ use super::{
     story::{Draft, NONE, Story, bytes, enact, lease, rulebook, statement},
 };
 use crate::{
-    ledger::{Descent, Entry, LeaseEntry, State, Step, StepReport, apply, begin},
+    ledger::{Descent, Entry, Group, LeaseEntry, Shelves, State, Step, StepReport, apply, begin},
     model::{LeaseId, Reason, Refusal, StopKind},
     signature::Opened,
 };
@@ -36,36 +42,59 @@ fn follow(
     (state, world)
 }
 
-/// Folds a step on the part of a state that the step turns out to need; what the part says, and all that is known after.
-fn by_parts(before: &State, step: &Step) -> (State, StepReport, BTreeMap<String, LeaseEntry>) {
-    let all = before.changed_entries().map(|(id, entry)| (id.to_owned(), entry.clone()));
-    let mut kept: BTreeMap<String, LeaseEntry> = all.collect();
-    let mut part = before.core().awaiting_entries();
-    for _ in 0..20 {
-        let (next, report) = apply(part.clone(), step);
-        let Some(missed) = next.missed() else {
-            kept.extend(next.changed_entries().map(|(id, entry)| (id.to_owned(), entry.clone())));
-            return (next, report, kept);
-        };
-        assert!(!missed.all, "a step needs single leases");
-        part.supply(missed.ids.into_iter().map(|id| (id.clone(), kept.get(&id).cloned())).collect());
-    }
-    panic!("each round supplies what was missed");
+/// Everything that a state knows of leases, kept elsewhere.
+#[derive(Debug)]
+struct Kept {
+    entries: BTreeMap<String, LeaseEntry>,
+    /// Whether somebody asked for everything.
+    all: AtomicBool,
 }
 
-#[test]
-fn who_asks_a_part_for_everything_is_told_that_it_is_a_part() {
-    let state = Stage::new(10, 0).begin().0;
-    assert_eq!(state.files().count(), 2);
-    assert_eq!(state.missed(), None);
-    let part = state.core().awaiting_entries();
-    assert_eq!(part.lease(&LeaseId::parse("L1").unwrap()), None);
-    let one = part.missed().unwrap();
-    assert_eq!((one.all, one.ids.len()), (false, 1));
-    assert_eq!(one.clone().after(7), one);
-    assert!(one.after(8).all, "who asks for one after the other is given all");
-    assert_eq!(part.files().count(), 0);
-    assert!(part.missed().unwrap().all);
+impl Kept {
+    fn of(state: &State) -> Arc<Self> {
+        let entries = state.changed_entries().map(|(id, entry)| (id.to_owned(), entry.clone())).collect();
+        Arc::new(Self { entries, all: AtomicBool::new(false) })
+    }
+}
+
+impl Shelves for Kept {
+    fn entry(&self, id: &str) -> Option<&LeaseEntry> {
+        self.entries.get(id)
+    }
+
+    fn all(&self) -> &BTreeMap<String, LeaseEntry> {
+        self.all.store(true, Relaxed);
+        &self.entries
+    }
+
+    fn leases(&self) -> usize {
+        self.entries.values().map(|entry| entry.known().count()).sum()
+    }
+
+    fn group(&self, group: &Group) -> BTreeMap<&str, &LeaseEntry> {
+        let is_of = |entry: &LeaseEntry| entry.known().any(|known| group.has(&known));
+        self.entries.iter().filter(|(_, entry)| is_of(entry)).map(|(id, entry)| (id.as_str(), entry)).collect()
+    }
+}
+
+/// Folds a step on a state whose leases lie elsewhere; what it says, and all that is known after.
+fn by_parts(before: &State, step: &Step) -> (State, StepReport, BTreeMap<String, LeaseEntry>) {
+    let kept = Kept::of(before);
+    let (next, report) = apply(before.core().on(kept.clone()), step);
+    assert!(!kept.all.load(Relaxed), "a step needs single leases");
+    let mut known = kept.entries.clone();
+    known.extend(next.changed_entries().map(|(id, entry)| (id.to_owned(), entry.clone())));
+    (next, report, known)
+}
+
+/// What anybody finds who looks for leases.
+fn found(state: &State) -> (usize, Vec<BTreeSet<LeaseId>>) {
+    let ids = state.known_leases();
+    let documents: Vec<_> = ids.iter().filter_map(|id| state.document(id)).collect();
+    let targets = documents.iter().map(|lease| Group::Target(lease.target.clone()));
+    let intents = documents.iter().filter_map(|lease| Some(Group::Intent(lease.intent.as_ref()?.to_string())));
+    let groups: BTreeSet<_> = targets.chain(intents).chain([Group::Open, Group::Last]).collect();
+    (state.count(), groups.iter().map(|group| state.group(group)).chain([ids]).collect())
 }
 
 #[test]
@@ -116,6 +145,12 @@ proptest! {
         for (before, step) in ledger {
             let whole = apply(before.clone(), &step);
             let (part, report, kept) = by_parts(&before, &step);
+            prop_assert!(found(&part) == found(&whole.0), "who looks for leases finds the same");
+            prop_assert!(found(&before.above()) == found(&before));
+            prop_assert_eq!(part.known_leases().len(), part.count());
+            let json = serde_json::to_vec(&report).unwrap();
+            prop_assert!(serde_json::from_slice::<StepReport>(&json).unwrap() == report, "the report reads back");
+            prop_assert!(part == whole.0);
             prop_assert!(report == whole.1, "{report:?} {:?}", whole.1);
             prop_assert!(part.core() == whole.0.core());
             let expected = whole.0.changed_entries().map(|(id, entry)| (id.to_owned(), entry.clone()));

@@ -54,6 +54,8 @@ pub struct Policy {
     pub delegable_up_to: u8,
     /// When leases are moved forward, on every target that says nothing else; at any time if there is none.
     pub windows: Vec<Window>,
+    /// How long a lease keeps its labels after it has ended.
+    pub keep: Span,
     /// What can be rolled out to.
     pub targets: BTreeMap<TargetId, Target>,
     /// The chance that a healthy lease is stopped by a test, above 0 and below 1: shared among all gates, limits and tiers.
@@ -67,6 +69,10 @@ pub struct Policy {
     /// Free text for people.
     pub labels: Labels,
 }
+
+/// How long labels are kept where the policy does not say it, and the shortest that it may say.
+pub const USUAL_KEEP: Span = Span::seconds(90 * 86_400);
+pub(super) const LEAST_KEEP: Span = Span::seconds(86_400);
 
 /// Somebody or something with keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

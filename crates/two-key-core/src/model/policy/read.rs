@@ -12,7 +12,8 @@ use serde::{
 };
 
 use super::{
-    AllAtOnce, Band, Decimal, DriftBelow, Driver, Gate, Policy, Principal, RiskPolicy, Role, Target, Terms, Threshold,
+    AllAtOnce, Band, Decimal, DriftBelow, Driver, Gate, LEAST_KEEP, Policy, Principal, RiskPolicy, Role, Target, Terms,
+    Threshold, USUAL_KEEP,
     gates::{self, RawGate},
     rules::{self, People, RawRules, RawTargetRules},
     thresholds::{self, RawThreshold},
@@ -60,6 +61,8 @@ struct RawPolicy {
     delegable_up_to: Option<At<Whole>>,
     /// When leases are moved forward, on every target that says nothing else; by default at any time.
     windows: Option<At<Vec<RawWindow>>>,
+    /// How long a lease keeps its labels after it has ended, at least `1d`; by default `90d`.
+    keep: Option<Word<Span>>,
     /// What can be rolled out to.
     targets: Option<Entries<TargetId, RawTarget>>,
     /// The chance that a healthy lease is stopped by a test, shared among all gates, limits and tiers; by default 0.01.
@@ -266,6 +269,14 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
         .collect();
     let thresholds = self::thresholds(raw.thresholds, problems);
     let windows = raw.windows.map(|windows| times::windows(windows, problems)).unwrap_or_default();
+    let keep = raw.keep.map_or(Some(USUAL_KEEP), |keep| {
+        let place = keep.place;
+        let keep = problems.word(keep)?;
+        if keep < LEAST_KEEP {
+            problems.malformed(place, format!("`keep` is at least {LEAST_KEEP}"));
+        }
+        Some(keep)
+    });
     let targets = targets(raw.targets.unwrap_or_default(), people, &gates, problems);
     let risk = raw.risk.map(|risk| self::risk(risk, problems)).unwrap_or_default();
     let labels = labels(problems, raw.labels);
@@ -280,6 +291,7 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
         start_up_to: start_up_to?,
         delegable_up_to: delegable_up_to?,
         windows,
+        keep: keep?,
         targets,
         false_alarms,
         gates,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     AllAtOnce, Deliberate, DriftBelow, Hardware, Policy, Principal, RiskPolicy, Rule, SeparateProposer, Target, Terms,
-    USUAL_FALSE_ALARMS,
+    USUAL_FALSE_ALARMS, USUAL_KEEP,
 };
 use crate::model::{FORMAT_LEVEL, PublicKey, document::emit};
 
@@ -30,6 +30,9 @@ pub fn write(policy: &Policy) -> String {
     if !policy.windows.is_empty() {
         entries.push(("windows", json!(policy.windows)));
     }
+    if policy.keep != USUAL_KEEP {
+        entries.push(("keep", json!(policy.keep)));
+    }
     let optional = [
         ("targets", targets(policy)),
         ("false-alarms", json!(Some(policy.false_alarms).filter(|rate| *rate != USUAL_FALSE_ALARMS))),
@@ -52,6 +55,7 @@ pub fn values(policy: &Policy) -> Value {
         "delegable-up-to": policy.delegable_up_to,
         "false-alarms": policy.false_alarms,
         "windows": policy.windows,
+        "keep": policy.keep,
         "principals": principals(policy),
         "targets": targets(policy),
         "gates": policy.gates,

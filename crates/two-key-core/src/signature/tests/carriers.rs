@@ -1,7 +1,7 @@
 //! Commits that carry votes.
 
 use crate::{
-    model::{Digest, Reason, Refusal, Statement},
+    model::{Action, Digest, Reason, Refusal, Statement},
     signature::{
         Carrier, Cosignature, ObjectFormat, Opened, Presence, links, open_commit, statement_message,
         testing::{Key, WHO, armour, commit, principal, statement, with_header},
@@ -269,6 +269,34 @@ fn a_key_has_one_sealed_line_for_one_action() {
         "wrapped again"
     );
     assert_eq!(sealed([one, Key::hardware(2, 1).seal("user2", &cosign)]).unwrap().len(), 2);
+}
+
+#[test]
+fn a_key_that_signed_the_commit_seals_nothing_more_for_its_action() {
+    let message = |line: &str| format!("{}{line}\n", run());
+    let signed = |line: &str| Key::ssh(1).sign_commit(&commit(&message(line)), ObjectFormat::Sha1);
+    assert_eq!(votes(&signed(&Key::ssh(1).seal("user1", &start()))), Err(Reason::Malformed));
+    for other in [Key::ssh(2).seal("user2", &start()), Key::ssh(1).seal("user1", &statement("cosign", LEASE))] {
+        assert_eq!(votes(&signed(&other)).unwrap().into_iter().flatten().count(), 2, "{other}");
+    }
+}
+
+#[test]
+fn what_is_sealed_is_for_the_action_of_the_commit_or_to_cosign() {
+    let key = Key::ssh(1);
+    let sealed = |of_commit: &str, action: &str| {
+        let line = key.seal("user1", &statement(action, LEASE));
+        let opened = votes(&commit(&format!("{}{line}\n", statement(of_commit, LEASE).text())));
+        opened.unwrap().remove(0).map(|vote| vote.statement().action())
+    };
+    let stops = [Action::Pause, Action::Halt, Action::Rollback, Action::Withdraw];
+    for of_commit in stops {
+        for action in stops {
+            let expected = if action == of_commit { Ok(action) } else { Err(Reason::Malformed) };
+            assert_eq!(sealed(of_commit.word(), action.word()), expected);
+        }
+    }
+    assert_eq!(sealed("start", "cosign"), Ok(Action::Cosign));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::{
     model::Reason,
     signature::{
-        Inbox, open_note,
+        Inbox, UncheckedEntry, open_note,
         testing::{Key, armour, principal, statement},
     },
 };
@@ -58,6 +58,23 @@ fn the_same_entry_twice_is_opened_once_however_it_is_written() {
     assert_eq!(inbox.open(format!("{apart}{b}").as_bytes()).count(), 1);
     // What another one's ref holds is somebody else's.
     assert_eq!(Inbox::new(&principal("user2"), &[]).open(a.as_bytes()).count(), 1);
+}
+
+#[test]
+fn of_what_is_there_twice_the_last_stays() {
+    let (a, b) = (entry(&Key::ssh(1), "cosign"), entry(&Key::ssh(1), "start"));
+    let user1 = principal("user1");
+    let read = Inbox::new(&user1, &[]).read(format!("{a}\n{b}\n{a}").as_bytes());
+    let texts: Vec<_> = read.iter().map(UncheckedEntry::text).collect();
+    assert_eq!(texts, [b.trim(), a.trim()]);
+}
+
+#[test]
+fn what_needs_no_other_key_waits_in_no_note() {
+    assert_eq!(reasons(&entry(&Key::ssh(1), "start")), [Ok(())]);
+    for action in ["pause", "halt", "rollback", "withdraw"] {
+        assert_eq!(reasons(&entry(&Key::ssh(1), action)), [Err(Reason::Malformed)], "{action}");
+    }
 }
 
 #[test]

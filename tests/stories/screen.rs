@@ -57,7 +57,7 @@ fn keys_verdicts_and_statements_are_those_of_the_remote() {
     world.two_key(&["statement", "promote", LEASE, "--offline"]).exits(1).says("wrong-state");
     revoked(&[]).says("revoked by").never_says("NOT PUSHED");
     world.two_key(&["verify", LEASE]).exits(0).says("rolling");
-    world.two_key(&["statement", "promote", LEASE]).exits(0).says("tier");
+    world.two_key(&["statement", "promote", LEASE]).exits(0).says("Two-Key-Tier: 25");
     // A remote is named in the same way everywhere.
     for verb in [&["key", "list"][..], &["key", "allowed-signers"], &["verify"], &["statement", "promote", LEASE]] {
         world.two_key(&[verb, &["--remote", "origin"]].concat()).exits(0);

@@ -9,7 +9,8 @@
 //! | [`risk`] | a change and its history → a score, term by term, and factors | the core |
 //! | [`process`] | runs programs: for a limited time, with everything that they start | nothing |
 //! | [`sources`] | where measurements come from: files, programs, Prometheus | process and the core |
-//! | [`git`] | the only place that runs Git or knows libgit2 | process, risk and the core |
+//! | [`git`] | the only place that runs Git or knows libgit2 | process and the core |
+//! | [`changes`] | what Git says of a change, as the facts that risk is assessed from | git, risk and the core |
 //! | [`follower`] | follows a repository: mirror, stops, state folder, clocks, records, signing and pushing | git and the core |
 //! | [`reconciler`] | brings targets to where the ledger wants them | follower, sources, process, git and the core |
 //! | [`agent`] | turns an agent's key: checks, signs or refuses, promotes, halts | follower, sources, report, process, git and the core |
@@ -18,6 +19,7 @@
 //! [`report`] and [`risk`] are pure as the core is: no I/O, no clock, no environment.
 
 pub mod agent;
+pub mod changes;
 pub mod cli;
 pub mod follower;
 pub mod git;

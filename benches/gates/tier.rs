@@ -4,7 +4,8 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use git_two_key::{
     gate::{
-        Answer, Judgement, Measure, Metric, Observations, Question, Recorded, Subject, TierContext, Value, Watch, judge,
+        Answer, Judgement, Measure, MeasuredVersion, Metric, Observations, Question, Recorded, TierContext, Value,
+        Watch, judge,
     },
     ledger::PinnedTerms,
     model::{
@@ -86,7 +87,7 @@ impl<'a> Tier<'a> {
             tiers: 3,
             last: false,
             samples: 1,
-            subject: Subject::Candidate,
+            subject: MeasuredVersion::Candidate,
             recorded: BTreeMap::new(),
             names: git_two_key::gate::Names::default(),
         };

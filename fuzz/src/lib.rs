@@ -11,7 +11,7 @@ use two_key_core::{
     model::{Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, lease as leases, policy as policies},
     signature::{
         CommitBytes, LargeReader, Links, ObjectFormat, Opened,
-        attestation::{Attestation, Issuer, Root},
+        attestation::{Attestation, AttestationRoot, Issuer},
         links,
         minisign::Minisig,
         open_commit, open_note, parse_tag,
@@ -128,7 +128,7 @@ pub fn minisign(data: &[u8]) {
 pub fn attestation(data: &[u8]) {
     const KEY: &str = "sk-ssh-ed25519@openssh.com \
         AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIOpKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIsAAAABHNzaDo=";
-    let _ = Root::from_pem(data);
+    let _ = AttestationRoot::from_pem(data);
     if let (Ok(read), Ok(key)) = (Attestation::read(data), PublicKey::parse(KEY)) {
         assert!(read.check(&key, b"a challenge that nobody was given", Issuer::Anybody).is_err());
     }

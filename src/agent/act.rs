@@ -22,12 +22,12 @@ use super::refusal::AgentRefusal;
 
 /// A document that something rests on.
 #[derive(Debug, Clone)]
-pub(super) struct Exhibit {
+pub(super) struct EvidenceFile {
     pub(super) lease: LeaseId,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Exhibit {
+impl EvidenceFile {
     fn digest(&self) -> Digest {
         Digest::of(&self.bytes)
     }
@@ -35,7 +35,7 @@ impl Exhibit {
 
 /// What became of something that was to be pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum RecordPush {
     /// It is in the governed branch.
     Done(Oid),
     /// Another push came first.
@@ -48,16 +48,16 @@ pub(super) fn turn(
     (signer, writer): (&Signer, &Writer),
     plan: &Plan,
     reason: Option<&str>,
-    exhibit: Option<&Exhibit>,
-) -> Result<Outcome, Refusal> {
-    let parent = exhibited(mirror, writer, exhibit)?;
+    evidence_file: Option<&EvidenceFile>,
+) -> Result<RecordPush, Refusal> {
+    let parent = commit_with_evidence(mirror, writer, evidence_file)?;
     let subject = report::subject_line(&plan.statement);
     let turn = NewCarrier {
         parent,
         statement: &plan.statement,
         subject: &subject,
         reason,
-        evidence: exhibit.map(Exhibit::digest),
+        evidence: evidence_file.map(EvidenceFile::digest),
         sealed: &plan.sealed,
     };
     let commit = mirror.repository.carry(signer, &turn).map_err(crate::git::CarryError::refusal)?;
@@ -68,7 +68,7 @@ pub(super) fn turn(
 }
 
 /// Records why our key is not turned.
-pub(super) fn refuse(mirror: &mut Mirror, writer: &Writer, refusal: &AgentRefusal) -> Result<Outcome, Refusal> {
+pub(super) fn refuse(mirror: &mut Mirror, writer: &Writer, refusal: &AgentRefusal) -> Result<RecordPush, Refusal> {
     let path = AgentRefusal::path(&refusal.lease, &refusal.agent);
     let message = format!("Refuse {}: {}\n", refusal.lease, reasons(refusal));
     let commit = writer.with_file(mirror, (&path, &refusal.bytes()), &message, SignWith::Key(&writer.key));
@@ -92,10 +92,10 @@ pub(super) fn stop(
     Follower { mirror, writer, .. }: &Follower,
     lease: &LeaseId,
     (kind, reason): (StopKind, &str),
-    exhibit: Option<&Exhibit>,
+    evidence_file: Option<&EvidenceFile>,
 ) -> Result<(SeenStop, Oid), Refusal> {
     let stop = SeenStop::own(&mirror.state, writer.public.raw(), (lease, kind), reason);
-    let commit = writer.sign_stop(mirror, &stop, exhibit.map(|exhibit| exhibit.bytes.as_slice()))?;
+    let commit = writer.sign_stop(mirror, &stop, evidence_file.map(|evidence_file| evidence_file.bytes.as_slice()))?;
     Ok((SeenStop { commit: Some(commit), ..stop }, commit))
 }
 
@@ -124,10 +124,14 @@ pub(super) fn deliver(follower: &mut Follower, stops: &[SeenStop]) -> (Vec<Refus
     (failed, not_on_branch)
 }
 
-/// The commit that brings an exhibit, on the accepted tip; that tip where there is none to bring.
-fn exhibited(mirror: &Mirror, writer: &Writer, exhibit: Option<&Exhibit>) -> Result<Oid, Refusal> {
-    let Some(Exhibit { lease, bytes }) = exhibit else { return Ok(mirror.state.tip()) };
-    writer.exhibit(mirror, lease, bytes).map_err(Refusal::from)
+/// The commit that brings evidence, on the accepted tip; that tip where there is none to bring.
+fn commit_with_evidence(
+    mirror: &Mirror,
+    writer: &Writer,
+    evidence_file: Option<&EvidenceFile>,
+) -> Result<Oid, Refusal> {
+    let Some(EvidenceFile { lease, bytes }) = evidence_file else { return Ok(mirror.state.tip()) };
+    writer.commit_evidence(mirror, lease, bytes).map_err(Refusal::from)
 }
 
 /// Folds on to a commit that is not accepted yet.
@@ -150,15 +154,15 @@ fn tags(mirror: &Mirror, state: &State, commit: Oid, signer: &Signer) -> Result<
 }
 
 /// Puts a commit on the governed branch, with its tags, all or nothing.
-fn publish(mirror: &mut Mirror, commit: Oid, tags: Vec<RefUpdate>, what: &str) -> Result<Outcome, Refusal> {
+fn publish(mirror: &mut Mirror, commit: Oid, tags: Vec<RefUpdate>, what: &str) -> Result<RecordPush, Refusal> {
     let refused = |error: GitError| error.refusal();
     let old = mirror.state.tip();
     let Some(remote) = mirror.remote.clone() else {
         let mut updates = vec![RefUpdate { name: mirror.branch.clone(), old: Some(old), new: commit }];
         updates.extend(tags);
         return match mirror.update(&updates, &format!("two-key: {what}")) {
-            Ok(()) => Ok(Outcome::Done(commit)),
-            Err(GitError::RefChanged { .. }) => Ok(Outcome::Outrun),
+            Ok(()) => Ok(RecordPush::Done(commit)),
+            Err(GitError::RefChanged { .. }) => Ok(RecordPush::Outrun),
             Err(error) => Err(refused(error)),
         };
     };
@@ -172,14 +176,14 @@ fn publish(mirror: &mut Mirror, commit: Oid, tags: Vec<RefUpdate>, what: &str) -
     };
     let outcome = mirror.repository.push(&remote, &refspecs, &options).map_err(refused)?;
     if outcome.is_accepted() {
-        return Ok(Outcome::Done(commit));
+        return Ok(RecordPush::Done(commit));
     }
     mirror.fetch().map_err(refused)?;
     if mirror.at(&mirror.known_as(&mirror.branch)) != Some(old) {
-        return Ok(Outcome::Outrun);
+        return Ok(RecordPush::Outrun);
     }
     let words: Vec<_> = outcome.rejected.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-    let said = outcome.remote.iter().find(|line| line.starts_with("two-key: refused"));
-    let message = format!("the remote did not take it: {}", said.cloned().unwrap_or_else(|| words.join("; ")));
+    let refused = outcome.remote.iter().find(|line| line.starts_with("two-key: refused"));
+    let message = format!("the remote did not take it: {}", refused.cloned().unwrap_or_else(|| words.join("; ")));
     Err(Refusal::new(Reason::Stale, message))
 }

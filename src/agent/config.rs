@@ -14,7 +14,7 @@ use crate::{
 
 /// How an agent behaves, as whom, and where. Paths are absolute, or relative to where the program runs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct AgentConfig {
     /// Its name in the policy.
     pub name: PrincipalId,
     /// The key that it signs with: a file.
@@ -40,7 +40,7 @@ pub struct Config {
     /// Programs that a lease must satisfy, by name.
     pub checks: BTreeMap<String, ExecCheck>,
     /// Where measurements come from; none where nothing is measured here.
-    pub metrics: Option<sources::Config>,
+    pub metrics: Option<sources::SourcesConfig>,
 }
 
 /// What an agent does by itself, where the rules leave it a choice.
@@ -89,7 +89,7 @@ pub struct ExecCheck {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct RawConfig {
+struct RawAgentConfig {
     name: PrincipalId,
     key: PathBuf,
     repository: Option<PathBuf>,
@@ -107,7 +107,7 @@ struct RawConfig {
     changes: BTreeMap<String, PathBuf>,
     #[serde(default)]
     checks: BTreeMap<String, RawCheck>,
-    metrics: Option<sources::Config>,
+    metrics: Option<sources::SourcesConfig>,
 }
 
 #[derive(Deserialize)]
@@ -124,7 +124,7 @@ struct RawCheck {
 /// The names of the checks that are built in.
 pub const BUILT_IN: [&str; 4] = ["policy", "target", "change", "risk"];
 
-impl Config {
+impl AgentConfig {
     /// Whether it says how leases are checked before they are signed.
     pub fn checks_leases(&self) -> bool {
         !self.checks.is_empty() || !self.changes.is_empty()
@@ -132,7 +132,7 @@ impl Config {
 
     /// Reads a configuration. Paths in it are relative to `folder`.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Refusal> {
-        let raw: RawConfig = yaml::read("the agent's configuration", text)?;
+        let raw: RawAgentConfig = yaml::read("the agent's configuration", text)?;
         for (name, span) in [("interval", raw.interval), ("max-staleness", raw.max_staleness)] {
             if span.is_some_and(|span| span.as_secs() == 0) {
                 return Err(malformed(&format!("{name} is at least 1s")));
@@ -195,12 +195,12 @@ mod tests {
 
     #[test]
     fn an_agent_waits_for_people_and_starts_nothing_unless_it_is_told_to() {
-        let config = Config::parse("name: cp14\nkey: k\n", Path::new("/etc/x")).unwrap();
+        let config = AgentConfig::parse("name: cp14\nkey: k\n", Path::new("/etc/x")).unwrap();
         assert_eq!(config.key, Path::new("/etc/x/k"));
         assert_eq!(config.conduct, Conduct { promote: Promote::AfterHuman, start: Start::Never });
         assert_eq!((config.interval.as_secs(), config.targets), (30, None));
         let bold = "name: cp14\nkey: k\npromote: first\nstart: when-authorized\n";
-        let config = Config::parse(bold, Path::new("")).unwrap();
+        let config = AgentConfig::parse(bold, Path::new("")).unwrap();
         assert_eq!(config.conduct, Conduct { promote: Promote::First, start: Start::WhenAuthorized });
     }
 
@@ -219,14 +219,15 @@ mod tests {
             "name: cp14\nkey: k\nchecks: {ci: {program: /bin/true, deadline: 0s}}\n",
             "name: cp14\nkey: k\nchecks: {ci: {program: /bin/true, shell: yes}}\n",
         ] {
-            assert_eq!(Config::parse(wrong, Path::new("")).unwrap_err().reason, Reason::Malformed, "{wrong}");
+            assert_eq!(AgentConfig::parse(wrong, Path::new("")).unwrap_err().reason, Reason::Malformed, "{wrong}");
         }
-        Config::parse("name: cp14\nkey: k\nchecks: {ci: {program: /bin/true, deadline: 5s}}\n", Path::new("")).unwrap();
+        AgentConfig::parse("name: cp14\nkey: k\nchecks: {ci: {program: /bin/true, deadline: 5s}}\n", Path::new(""))
+            .unwrap();
     }
 
     #[test]
     fn the_template_is_a_configuration() {
-        let config = Config::parse(TEMPLATE, Path::new("")).unwrap();
+        let config = AgentConfig::parse(TEMPLATE, Path::new("")).unwrap();
         assert_eq!(config.conduct, Conduct::default());
     }
 }

@@ -78,7 +78,7 @@ pub enum Watched {
 /// What is to be done about a lease. At most one act a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Act {
+pub enum AgentAct {
     /// Nothing, for now.
     Wait,
     /// Turn our key to authorize it.
@@ -97,7 +97,7 @@ pub enum Act {
     Rollback,
 }
 
-impl Act {
+impl AgentAct {
     /// The word in output.
     pub const fn word(self) -> &'static str {
         match self {
@@ -129,7 +129,7 @@ impl Act {
 /// The rule by which a decision was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Rule {
+pub enum AgentRule {
     /// A limit or a gate says stop.
     Unhealthy,
     /// An automaton's halt was left for too long.
@@ -164,7 +164,7 @@ pub enum Rule {
     Healthy,
 }
 
-impl Rule {
+impl AgentRule {
     /// The rule in words.
     pub const fn text(self) -> &'static str {
         match self {
@@ -190,7 +190,7 @@ impl Rule {
     }
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for AgentRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text())
     }
@@ -198,78 +198,78 @@ impl fmt::Display for Rule {
 
 /// An act, by which rule, and what for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct AgentDecision {
     /// What is to be done.
-    pub act: Act,
+    pub act: AgentAct,
     /// By which rule.
-    pub rule: Rule,
+    pub rule: AgentRule,
     /// What speaks against more, if anything does.
     pub reasons: Vec<Refusal>,
     /// What it rests on, a line each.
     pub evidence: Vec<String>,
 }
 
-impl Decision {
-    fn new(act: Act, rule: Rule) -> Self {
+impl AgentDecision {
+    fn new(act: AgentAct, rule: AgentRule) -> Self {
         Self { act, rule, reasons: Vec::new(), evidence: Vec::new() }
     }
 
-    fn wait(rule: Rule, reason: Refusal) -> Self {
-        Self { reasons: vec![reason], ..Self::new(Act::Wait, rule) }
+    fn wait(rule: AgentRule, reason: Refusal) -> Self {
+        Self { reasons: vec![reason], ..Self::new(AgentAct::Wait, rule) }
     }
 }
 
 /// Decides.
-pub fn decide(situation: &Situation, conduct: Conduct) -> Decision {
+pub fn decide(situation: &Situation, conduct: Conduct) -> AgentDecision {
     stop(situation).unwrap_or_else(|| go_on(situation, conduct))
 }
 
 /// A stop of our own. Needs no repository, no clock that is right, no key but ours.
-fn stop(situation: &Situation) -> Option<Decision> {
+fn stop(situation: &Situation) -> Option<AgentDecision> {
     let (kind, rule, reason) = match situation.phase {
         Phase::Rolling { .. } | Phase::Paused { .. } => {
             let (kind, reason) = situation.health.stop()?;
-            (kind, Rule::Unhealthy, reason)
+            (kind, AgentRule::Unhealthy, reason)
         }
-        Phase::Halted => (StopKind::Rollback, Rule::LeftHalted, situation.left_halted.clone()?),
+        Phase::Halted => (StopKind::Rollback, AgentRule::LeftHalted, situation.left_halted.clone()?),
         _ => return None,
     };
-    let act = if kind == StopKind::Rollback { Act::Rollback } else { Act::Halt };
-    Some(Decision { reasons: vec![reason], ..Decision::new(act, rule) })
+    let act = if kind == StopKind::Rollback { AgentAct::Rollback } else { AgentAct::Halt };
+    Some(AgentDecision { reasons: vec![reason], ..AgentDecision::new(act, rule) })
 }
 
 /// The one forward step that the lease awaits, if nothing speaks against it.
-fn go_on(situation: &Situation, conduct: Conduct) -> Decision {
+fn go_on(situation: &Situation, conduct: Conduct) -> AgentDecision {
     let lease = &situation.lease;
     if matches!(situation.phase, Phase::Paused { .. } | Phase::Halted | Phase::RolledBack | Phase::Withdrawn) {
         let message = format!("lease {lease} is {}", situation.phase.word());
-        return Decision::wait(Rule::Stopped, Refusal::new(Reason::WrongState, message));
+        return AgentDecision::wait(AgentRule::Stopped, Refusal::new(Reason::WrongState, message));
     }
     let (action, humans) = match &situation.turn {
-        Turn::Nothing => return Decision::new(Act::Wait, Rule::NotAsked),
-        Turn::Closed(reason) => return Decision::wait(Rule::NotCounted, reason.clone()),
+        Turn::Nothing => return AgentDecision::new(AgentAct::Wait, AgentRule::NotAsked),
+        Turn::Closed(reason) => return AgentDecision::wait(AgentRule::NotCounted, reason.clone()),
         Turn::Open { action, humans, .. } => (*action, *humans),
     };
     if let Some(blocker) = situation.blockers.first() {
-        return Decision::wait(Rule::Doubt, blocker.clone());
+        return AgentDecision::wait(AgentRule::Doubt, blocker.clone());
     }
     if let Some(closed) = situation.window.as_ref().filter(|_| action != Action::Complete) {
-        return Decision::wait(Rule::Window, closed.clone());
+        return AgentDecision::wait(AgentRule::Window, closed.clone());
     }
     match action {
         Action::Cosign => sign(situation),
         Action::Start => start(situation, conduct),
         Action::Promote => promote(situation, humans, conduct),
         Action::Complete => match settled(situation) {
-            Ok(evidence) => Decision { evidence, ..Decision::new(Act::Complete, Rule::Healthy) },
+            Ok(evidence) => AgentDecision { evidence, ..AgentDecision::new(AgentAct::Complete, AgentRule::Healthy) },
             Err(decision) => decision,
         },
-        _ => Decision::new(Act::Wait, Rule::NotAsked),
+        _ => AgentDecision::new(AgentAct::Wait, AgentRule::NotAsked),
     }
 }
 
 /// A lease that awaits our cosignature: every check passes, or it is not signed.
-fn sign(situation: &Situation) -> Decision {
+fn sign(situation: &Situation) -> AgentDecision {
     let checks = &situation.checks;
     let evidence = checks.iter().map(ToString::to_string).collect();
     let of = |wanted: fn(&CheckResult) -> bool| -> Vec<Refusal> {
@@ -278,28 +278,31 @@ fn sign(situation: &Situation) -> Decision {
     let (failed, open) = (of(CheckResult::fails), of(CheckResult::is_open));
     let (act, rule, reasons) = if checks.is_empty() {
         let reason = Refusal::new(Reason::NoData, "no check was run");
-        (Act::Wait, Rule::ChecksOpen, vec![reason])
+        (AgentAct::Wait, AgentRule::ChecksOpen, vec![reason])
     } else if !failed.is_empty() {
-        (Act::Refuse, Rule::ChecksFail, failed)
+        (AgentAct::Refuse, AgentRule::ChecksFail, failed)
     } else if !open.is_empty() {
-        (Act::Wait, Rule::ChecksOpen, open)
+        (AgentAct::Wait, AgentRule::ChecksOpen, open)
     } else {
-        (Act::Sign, Rule::ChecksPass, Vec::new())
+        (AgentAct::Sign, AgentRule::ChecksPass, Vec::new())
     };
-    Decision { reasons, evidence, ..Decision::new(act, rule) }
+    AgentDecision { reasons, evidence, ..AgentDecision::new(act, rule) }
 }
 
-fn start(situation: &Situation, conduct: Conduct) -> Decision {
+fn start(situation: &Situation, conduct: Conduct) -> AgentDecision {
     if conduct.start == Start::Never {
-        return Decision::new(Act::Wait, Rule::LeftToOthers);
+        return AgentDecision::new(AgentAct::Wait, AgentRule::LeftToOthers);
     }
     if let Some(reason) = &situation.unmeasured {
-        return Decision::wait(Rule::NotHealthy, reason.clone());
+        return AgentDecision::wait(AgentRule::NotHealthy, reason.clone());
     }
-    Decision { evidence: vec!["the lease is authorized".to_owned()], ..Decision::new(Act::Start, Rule::Begin) }
+    AgentDecision {
+        evidence: vec!["the lease is authorized".to_owned()],
+        ..AgentDecision::new(AgentAct::Start, AgentRule::Begin)
+    }
 }
 
-fn promote(situation: &Situation, humans: usize, conduct: Conduct) -> Decision {
+fn promote(situation: &Situation, humans: usize, conduct: Conduct) -> AgentDecision {
     let evidence = match settled(situation) {
         Ok(evidence) => evidence,
         Err(decision) => return decision,
@@ -307,21 +310,23 @@ fn promote(situation: &Situation, humans: usize, conduct: Conduct) -> Decision {
     if conduct.promote == Promote::AfterHuman && humans > 0 {
         let reason = Refusal::new(Reason::MissingRole, "no person has approved the next tier yet");
         let hint = format!("a person approves it with: git two-key approve {}", situation.lease);
-        return Decision { evidence, ..Decision::wait(Rule::PersonFirst, reason.hint(hint)) };
+        return AgentDecision { evidence, ..AgentDecision::wait(AgentRule::PersonFirst, reason.hint(hint)) };
     }
-    Decision { evidence, ..Decision::new(Act::Promote, Rule::Healthy) }
+    AgentDecision { evidence, ..AgentDecision::new(AgentAct::Promote, AgentRule::Healthy) }
 }
 
 /// Whether a tier has been watched for long enough and is well; what says so.
-fn settled(situation: &Situation) -> Result<Vec<String>, Decision> {
+fn settled(situation: &Situation) -> Result<Vec<String>, AgentDecision> {
     let baked = match &situation.watched {
         Watched::Baked(words) => words.clone(),
         Watched::NotYet(words) | Watched::Nothing(words) => {
-            return Err(Decision::wait(Rule::Baking, Refusal::new(Reason::NoData, words.clone())));
+            return Err(AgentDecision::wait(AgentRule::Baking, Refusal::new(Reason::NoData, words.clone())));
         }
     };
     match situation.health.against() {
-        Some(reason) => Err(Decision { evidence: vec![baked], ..Decision::wait(Rule::NotHealthy, reason) }),
+        Some(reason) => {
+            Err(AgentDecision { evidence: vec![baked], ..AgentDecision::wait(AgentRule::NotHealthy, reason) })
+        }
         None => Ok(std::iter::once(baked).chain(situation.health.figures.iter().cloned()).collect()),
     }
 }

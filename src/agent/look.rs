@@ -15,9 +15,9 @@ use crate::{
 };
 
 use super::{
-    act::{self, Exhibit, Outcome},
+    act::{self, EvidenceFile, RecordPush},
     checks::{self, ChangeClone, CheckResult},
-    decide::{Act, Decision, Situation, Turn, Watched, decide},
+    decide::{AgentAct, AgentDecision, Situation, Turn, Watched, decide},
     refusal::AgentRefusal,
     run::{Agent, LeaseReport, Round},
     situation,
@@ -30,7 +30,7 @@ const TRIES: usize = 5;
 struct Gathered {
     situation: Situation,
     plan: Option<Plan>,
-    exhibit: Option<Exhibit>,
+    evidence_file: Option<EvidenceFile>,
 }
 
 /// The checks of a lease, as evidence.
@@ -49,7 +49,7 @@ impl Agent {
     pub(super) fn stop_if_needed(&mut self, id: &LeaseId, round: &mut Round) -> Result<Option<LeaseReport>, Refusal> {
         let gathered = self.gather(id, round);
         let decision = decide(&gathered.situation, self.config.conduct);
-        if !matches!(decision.act, Act::Halt | Act::Rollback) {
+        if !matches!(decision.act, AgentAct::Halt | AgentAct::Rollback) {
             return Ok(None);
         }
         let commit = self.carry_out(&gathered, &decision, round)?;
@@ -74,7 +74,7 @@ impl Agent {
             if outcome.is_some() {
                 self.refresh(round)?;
             }
-            if outcome == Some(Outcome::Outrun) && tries < TRIES {
+            if outcome == Some(RecordPush::Outrun) && tries < TRIES {
                 continue;
             }
             return Ok(self.reported(id, gathered.situation.phase, decision, outcome.and_then(done)));
@@ -84,7 +84,7 @@ impl Agent {
     /// Gathers what a decision rests on.
     fn gather(&mut self, id: &LeaseId, round: &Round) -> Gathered {
         let phase = situation::phase(&self.follower.mirror.state, id, &self.remembered.follower.stops);
-        let (health, exhibit) = self.health(id, phase, round);
+        let (health, evidence_file) = self.health(id, phase, round);
         let state = &self.follower.mirror.state;
         let who = (&self.signer.public, &self.signer.principal);
         let next = situation::next(state, &round.waiting, id, who, round.now);
@@ -113,11 +113,11 @@ impl Agent {
             unmeasured,
             left_halted: state.lease(id).filter(|_| phase == Phase::Halted).and_then(|e| left_halted(e, round.now)),
         };
-        Gathered { situation, plan: next.plan, exhibit }
+        Gathered { situation, plan: next.plan, evidence_file }
     }
 
     /// What metrics say of the tier that a lease is at, and the evidence for it.
-    fn health(&mut self, id: &LeaseId, phase: Phase, round: &Round) -> (Health, Option<Exhibit>) {
+    fn health(&mut self, id: &LeaseId, phase: Phase, round: &Round) -> (Health, Option<EvidenceFile>) {
         let state = &self.follower.mirror.state;
         let entry = state.lease(id);
         let (Some(entry), Some(tier)) = (entry, phase.tier()) else { return (Health::UNWATCHED, None) };
@@ -142,8 +142,8 @@ impl Agent {
             let watch = self.remembered.settled.entry(id.clone()).or_default();
             combined(harm, look(terms, context(started), measure, watch, round.now))
         };
-        let (health, bytes) = looked.exhibited(terms);
-        (health, bytes.map(|bytes| Exhibit { lease: id.clone(), bytes }))
+        let (health, bytes) = looked.with_evidence_bytes(terms);
+        (health, bytes.map(|bytes| EvidenceFile { lease: id.clone(), bytes }))
     }
 
     /// Runs every check of a lease that awaits our key.
@@ -178,28 +178,28 @@ impl Agent {
     fn carry_out(
         &mut self,
         gathered: &Gathered,
-        decision: &Decision,
+        decision: &AgentDecision,
         round: &mut Round,
-    ) -> Result<Option<Outcome>, Refusal> {
+    ) -> Result<Option<RecordPush>, Refusal> {
         if round.mode == Mode::DryRun {
             return Ok(None);
         }
         let id = &gathered.situation.lease;
         match decision.act {
-            Act::Wait => Ok(None),
-            Act::Refuse => self.refuse(id, &gathered.situation.checks, round.now),
-            Act::Halt => self.stop(id, StopKind::Halt, gathered, decision, round),
-            Act::Rollback => self.stop(id, StopKind::Rollback, gathered, decision, round),
-            Act::Sign | Act::Start | Act::Promote | Act::Complete => {
+            AgentAct::Wait => Ok(None),
+            AgentAct::Refuse => self.refuse(id, &gathered.situation.checks, round.now),
+            AgentAct::Halt => self.stop(id, StopKind::Halt, gathered, decision, round),
+            AgentAct::Rollback => self.stop(id, StopKind::Rollback, gathered, decision, round),
+            AgentAct::Sign | AgentAct::Start | AgentAct::Promote | AgentAct::Complete => {
                 let plan = gathered.plan.as_ref();
                 let plan = plan.ok_or_else(|| Refusal::new(Reason::Internal, "nothing was planned"))?;
-                let exhibit = match decision.act {
-                    Act::Sign => self.checks_exhibit(id, &gathered.situation.checks, round.now),
-                    _ => gathered.exhibit.clone(),
+                let evidence_file = match decision.act {
+                    AgentAct::Sign => self.checks_evidence(id, &gathered.situation.checks, round.now),
+                    _ => gathered.evidence_file.clone(),
                 };
                 let reason = in_one_line(&decision.evidence.join("; "));
                 let who = (&self.signer, &self.follower.writer);
-                act::turn(&mut self.follower.mirror, who, plan, Some(&reason), exhibit.as_ref()).map(Some)
+                act::turn(&mut self.follower.mirror, who, plan, Some(&reason), evidence_file.as_ref()).map(Some)
             }
         }
     }
@@ -209,18 +209,18 @@ impl Agent {
         id: &LeaseId,
         kind: StopKind,
         gathered: &Gathered,
-        decision: &Decision,
+        decision: &AgentDecision,
         round: &mut Round,
-    ) -> Result<Option<Outcome>, Refusal> {
+    ) -> Result<Option<RecordPush>, Refusal> {
         let why = decision.reasons.first().map_or(decision.rule.text(), |refusal| refusal.message.as_str());
-        let exhibit = gathered.exhibit.as_ref();
-        let (stop, commit) = act::stop(&self.follower, id, (kind, why), exhibit)?;
+        let evidence_file = gathered.evidence_file.as_ref();
+        let (stop, commit) = act::stop(&self.follower, id, (kind, why), evidence_file)?;
         self.bind(stop, round)?;
-        Ok(Some(Outcome::Done(commit)))
+        Ok(Some(RecordPush::Done(commit)))
     }
 
     /// Records a refusal, unless the same one is there already.
-    fn refuse(&mut self, id: &LeaseId, checks: &[CheckResult], now: Timestamp) -> Result<Option<Outcome>, Refusal> {
+    fn refuse(&mut self, id: &LeaseId, checks: &[CheckResult], now: Timestamp) -> Result<Option<RecordPush>, Refusal> {
         let state = &self.follower.mirror.state;
         let Some(proposed) = checks::proposed(state, id) else { return Ok(None) };
         let who = self.signer.principal.clone();
@@ -232,18 +232,18 @@ impl Agent {
         act::refuse(&mut self.follower.mirror, &self.follower.writer, &refusal).map(Some)
     }
 
-    fn checks_exhibit(&self, id: &LeaseId, checks: &[CheckResult], at: Timestamp) -> Option<Exhibit> {
+    fn checks_evidence(&self, id: &LeaseId, checks: &[CheckResult], at: Timestamp) -> Option<EvidenceFile> {
         let digest = checks::proposed(&self.follower.mirror.state, id)?.digest();
         let document = ChecksDocument { version: 1, lease: id, digest, agent: &self.signer.principal, at, checks };
         let mut bytes = serde_json::to_vec_pretty(&document).ok()?;
         bytes.push(b'\n');
-        Some(Exhibit { lease: id.clone(), bytes })
+        Some(EvidenceFile { lease: id.clone(), bytes })
     }
 }
 
-fn done(outcome: Outcome) -> Option<Oid> {
+fn done(outcome: RecordPush) -> Option<Oid> {
     match outcome {
-        Outcome::Done(commit) => Some(commit),
-        Outcome::Outrun => None,
+        RecordPush::Done(commit) => Some(commit),
+        RecordPush::Outrun => None,
     }
 }

@@ -24,5 +24,5 @@ mod run;
 mod situation;
 mod state;
 
-pub use config::Config;
-pub use run::{Agent, LeaseReport, Report};
+pub use config::AgentConfig;
+pub use run::{Agent, AgentReport, LeaseReport};

@@ -13,7 +13,7 @@ use crate::{
     follower::{
         Mode,
         clock::{self, Clock, Trust},
-        follow::{Followed, Follower, Place},
+        follow::{Followed, Follower, FollowerConfig},
         records::{self, Observation},
         stops::SeenStop,
         writer::Writer,
@@ -27,14 +27,14 @@ use crate::{
 
 use super::{
     act,
-    config::Config,
-    decide::{Act, Decision, Rule},
+    config::AgentConfig,
+    decide::{AgentAct, AgentDecision, AgentRule},
     state::AgentState,
 };
 
 /// What a tick saw and did.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Report {
+pub struct AgentReport {
     /// The agent.
     pub agent: PrincipalId,
     /// The ledger's tip that it went by.
@@ -62,9 +62,9 @@ pub struct LeaseReport {
     /// Where it was when that was decided.
     pub state: String,
     /// What was decided.
-    pub act: Act,
+    pub act: AgentAct,
     /// By which rule.
-    pub rule: Rule,
+    pub rule: AgentRule,
     /// The rule in words.
     pub because: String,
     /// What speaks against more.
@@ -80,7 +80,7 @@ const PUSH_LIMIT: Duration = Duration::from_secs(20);
 
 /// An agent.
 pub struct Agent {
-    pub(super) config: Config,
+    pub(super) config: AgentConfig,
     pub(super) remembered: AgentState,
     pub(super) follower: Follower,
     pub(super) signer: Signer,
@@ -119,7 +119,7 @@ impl Round {
 
 impl Agent {
     /// Opens the repository, the pinned root, the key and the lock. `unpinned` without a root.
-    pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
+    pub fn open(config: AgentConfig, clock: Box<Clock>) -> Result<Self, Refusal> {
         if SigningKey::file(config.key.clone()).is_ok_and(|key| matches!(key, SigningKey::Minisign(_))) {
             let message = "a minisign key cannot sign commits, and what an agent gives as evidence is signed with them";
             return Err(Refusal::new(Reason::Unsigned, message).hint("make an SSH key: ssh-keygen -t ed25519"));
@@ -129,7 +129,7 @@ impl Agent {
             let hint = "name a program under checks:, the clones of changes under changes:, or where figures are under metrics:";
             return Err(Refusal::new(Reason::Malformed, message).hint(hint));
         }
-        let place = Place {
+        let place = FollowerConfig {
             role: Role::Agent,
             name: config.name.clone(),
             key: config.key.clone(),
@@ -152,7 +152,7 @@ impl Agent {
     }
 
     /// One tick.
-    pub fn tick(&mut self, mode: Mode) -> Result<Report, Refusal> {
+    pub fn tick(&mut self, mode: Mode) -> Result<AgentReport, Refusal> {
         self.follower.begin(&self.remembered.follower)?;
         let mut round = self.begin(mode);
         self.know(&mut round)?;
@@ -177,7 +177,7 @@ impl Agent {
         if mode == Mode::Act {
             self.follower.folder.write(&self.remembered)?;
         }
-        Ok(Report {
+        Ok(AgentReport {
             agent: self.config.name.clone(),
             ledger: self.follower.mirror.state.tip(),
             leases,
@@ -211,12 +211,12 @@ impl Agent {
         Ok(())
     }
 
-    /// Ticks until told to end. Each report goes to `said`.
-    pub fn watch(&mut self, end: &AtomicBool, said: &mut dyn FnMut(Result<Report, Refusal>)) {
+    /// Ticks until told to end. Each report goes to `on_report`.
+    pub fn watch(&mut self, end: &AtomicBool, on_report: &mut dyn FnMut(Result<AgentReport, Refusal>)) {
         /// How long a signal may go unnoticed.
         const NAP: Duration = Duration::from_millis(200);
         while !end.load(Ordering::Relaxed) {
-            said(self.tick(Mode::Act));
+            on_report(self.tick(Mode::Act));
             let mut left = self.interval();
             while !left.is_zero() && !end.load(Ordering::Relaxed) {
                 let nap = left.min(NAP);
@@ -345,7 +345,7 @@ impl Agent {
         &self,
         id: &LeaseId,
         phase: Phase,
-        decision: Decision,
+        decision: AgentDecision,
         commit: Option<Oid>,
     ) -> Option<LeaseReport> {
         Some(LeaseReport {

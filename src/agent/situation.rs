@@ -21,7 +21,7 @@ pub(super) fn phase(state: &State, id: &LeaseId, stops: &[SeenStop]) -> Phase {
 }
 
 /// What our key could be turned for, and how.
-pub(super) struct Next {
+pub(super) struct NextVote {
     pub(super) turn: Turn,
     /// The turn, planned; where it would count.
     pub(super) plan: Option<Plan>,
@@ -36,8 +36,8 @@ pub(super) fn next(
     id: &LeaseId,
     who: (&PublicKey, &PrincipalId),
     now: Timestamp,
-) -> Next {
-    let nothing = |turn| Next { turn, plan: None, window: None };
+) -> NextVote {
+    let nothing = |turn| NextVote { turn, plan: None, window: None };
     // What can only be undone is left to people; what this agent undoes by itself is decided elsewhere.
     let Some(awaited) = ledger::awaited(state, id).filter(|awaited| !awaited.action.stops()) else {
         return nothing(Turn::Nothing);
@@ -56,7 +56,7 @@ pub(super) fn next(
     let sealed = ledger::awaited(&plan.before, id);
     let humans = sealed.filter(|sealed| sealed.action == awaited.action).map_or(0, |sealed| sealed.humans);
     let turn = Turn::Open { action: awaited.action, tier: awaited.tier, humans };
-    Next { turn, plan: Some(plan), window }
+    NextVote { turn, plan: Some(plan), window }
 }
 
 /// What an applier attests of the target of a lease.

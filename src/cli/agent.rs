@@ -8,7 +8,7 @@ use std::{
 use clap::Args as ClapArgs;
 
 use crate::{
-    agent::{Agent, Config, LeaseReport, Report, decide::Act},
+    agent::{Agent, AgentConfig, AgentReport, LeaseReport, decide::AgentAct},
     follower::{Mode, clock},
     model::{Reason, Refusal},
 };
@@ -49,7 +49,7 @@ pub struct Args {
 
 /// Runs the agent.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let mut config = Config::load(&place.folder.join(&args.config)).map_err(failure)?;
+    let mut config = AgentConfig::load(&place.folder.join(&args.config)).map_err(failure)?;
     // Without a repository of its own it works in the one where it was started.
     if config.repository.is_none() && place.folder != std::path::Path::new(".") {
         config.repository = Some(place.folder.clone());
@@ -85,7 +85,7 @@ fn watch(args: &Args, agent: &mut Agent) -> Result<(), Failure> {
     Ok(())
 }
 
-fn say(format: Format, report: &Report) {
+fn say(format: Format, report: &AgentReport) {
     match format {
         Format::Json => terminal::say_value(report),
         Format::Text => terminal::say(&text(report)),
@@ -94,7 +94,7 @@ fn say(format: Format, report: &Report) {
 }
 
 /// A paragraph a lease: what was decided, by which rule, on what.
-fn text(report: &Report) -> String {
+fn text(report: &AgentReport) -> String {
     let mut all: Vec<String> = report.leases.iter().map(lease_text).collect();
     match (all.is_empty(), report.waiting) {
         (true, 0) => all.push("no lease is open".to_owned()),
@@ -108,7 +108,7 @@ fn lease_text(lease: &LeaseReport) -> String {
     let made = lease.commit.map(|commit| format!(" ({})", commit.short())).unwrap_or_default();
     let mut lines = vec![format!("{}: {} on {}: {}{made}", lease.lease, lease.state, lease.target, lease.act.word())];
     lines.push(format!("  rule:      {}", lease.because));
-    let label = if lease.act == Act::Wait { "waits for" } else { "because" };
+    let label = if lease.act == AgentAct::Wait { "waits for" } else { "because" };
     lines.extend(lease.reasons.iter().map(|reason| format!("  {:<11}{reason}", format!("{label}:"))));
     lines.extend(lease.evidence.iter().map(|words| format!("  evidence:  {words}")));
     lines.join("\n")
@@ -120,7 +120,7 @@ fn remark(refusal: &Refusal) {
 }
 
 /// A remote that could not be reached, or that would not have what was signed, must not look like success.
-fn verdict(report: &Report) -> Result<(), Failure> {
+fn verdict(report: &AgentReport) -> Result<(), Failure> {
     match report.remarks.iter().find(|refusal| !refusal.reason.is_undecided()) {
         Some(_) => Err(Failure::Said(1)),
         None if report.remarks.is_empty() => Ok(()),

@@ -8,7 +8,7 @@ use crate::{
     follower::{Mode, clock},
     model::{Reason, Refusal},
     reconciler::{
-        Applier, Config, Report,
+        Applier, ApplierConfig, ApplierReport,
         service::{Notify, Service, serve},
     },
 };
@@ -49,7 +49,7 @@ pub struct Args {
 
 /// Runs the applier.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let mut config = Config::load(&place.folder.join(&args.config)).map_err(failure)?;
+    let mut config = ApplierConfig::load(&place.folder.join(&args.config)).map_err(failure)?;
     // Without a repository of its own it works in the one where it was started.
     if config.repository.is_none() && place.folder != std::path::Path::new(".") {
         config.repository = Some(place.folder.clone());
@@ -85,7 +85,7 @@ fn watch(args: &Args, applier: &mut Applier, service: &Service) -> Result<(), Fa
     ended.map_err(failure)
 }
 
-pub(super) fn say(format: Format, report: &Report) {
+pub(super) fn say(format: Format, report: &ApplierReport) {
     match format {
         Format::Json => terminal::say_value(report),
         Format::Text => terminal::say(&text(report)),
@@ -96,7 +96,7 @@ pub(super) fn say(format: Format, report: &Report) {
 }
 
 /// A line a target.
-fn text(report: &Report) -> String {
+fn text(report: &ApplierReport) -> String {
     let line = |(target, seen): (&crate::model::TargetId, &crate::reconciler::TargetReport)| {
         let observed = seen.observed.map_or("unknown".to_owned(), |weight| format!("{weight} %"));
         // After a rollback it is an older lease's weight that is there.
@@ -129,7 +129,7 @@ pub(super) fn remark(refusal: &Refusal) {
 }
 
 /// A rollback that failed must not look like success, nor must a remote that could not be reached.
-fn verdict(report: &Report) -> Result<(), Failure> {
+fn verdict(report: &ApplierReport) -> Result<(), Failure> {
     if let Some((target, refusal)) = report.unstopped() {
         return Err(Failure::Unstopped { subject: target.to_string(), refusal });
     }

@@ -6,7 +6,7 @@ use crate::{
     follower::records::{Doing, RecordedEvent},
     ledger::EventKind,
     model::{Percent, Refusal, TargetId},
-    reconciler::{Report, TargetReport},
+    reconciler::{ApplierReport, TargetReport},
 };
 
 use super::Format;
@@ -31,7 +31,7 @@ impl Log {
     }
 
     /// What a tick came to.
-    pub(super) fn take(&mut self, outcome: Result<Report, Refusal>) {
+    pub(super) fn take(&mut self, outcome: Result<ApplierReport, Refusal>) {
         let refusals = match outcome {
             Ok(report) => {
                 report.events.iter().for_each(happened);

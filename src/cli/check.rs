@@ -16,7 +16,7 @@ use crate::{
         lease::{self, Lease},
         policy::{self, Policy},
     },
-    reconciler::{Config, opening},
+    reconciler::{ApplierConfig, opening},
     report::{self, Advice, CheckedFile, CheckedFiles, Expected, escaped, lease_alarms, lease_doubts},
     sources::Sources,
 };
@@ -76,7 +76,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         Ok(session) => Some(session),
         Err(failure) => {
             let why =
-                failure.json(None).and_then(|said| said["message"].as_str().map(str::to_owned)).unwrap_or_default();
+                failure.json(None).and_then(|json| json["message"].as_str().map(str::to_owned)).unwrap_or_default();
             terminal::remark(&format!("only the form is checked: {why}"));
             None
         }
@@ -89,7 +89,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         return Err(Failure::undecided(Reason::NotFound, message));
     }
     let state = session.as_ref().map(|session| &session.state);
-    let config = args.config.as_ref().map(|file| Config::load(&place.folder.join(file))).transpose();
+    let config = args.config.as_ref().map(|file| ApplierConfig::load(&place.folder.join(file))).transpose();
     let mut config = config.map_err(Failure::Undecided)?;
     if let Some(config) = &mut config {
         config.repository.get_or_insert_with(|| place.folder.clone());
@@ -137,7 +137,7 @@ fn check(
     file: &Path,
     name: &str,
     state: Option<&State>,
-    config: Option<&Config>,
+    config: Option<&ApplierConfig>,
     expected: Expected,
 ) -> Result<CheckedFile, Failure> {
     let unreadable = |error| Failure::undecided(Reason::Io, format!("reading {}: {error}", file.display()));
@@ -165,7 +165,7 @@ fn check_lease(
     bytes: &[u8],
     name: &str,
     state: Option<&State>,
-    config: Option<&Config>,
+    config: Option<&ApplierConfig>,
     expected: Expected,
 ) -> CheckedFile {
     let proposed = match lease::read(bytes) {
@@ -195,7 +195,7 @@ fn check_lease(
 }
 
 /// Holds a lease's gates and limits to what the configuration can measure of them, and in time.
-fn check_sources(terms: Option<&PinnedTerms>, config: &Config, advice: &mut Advice) {
+fn check_sources(terms: Option<&PinnedTerms>, config: &ApplierConfig, advice: &mut Advice) {
     let (Some(terms), Some(metrics)) = (terms, &config.metrics) else { return };
     let refused = match Sources::open(metrics) {
         Ok(sources) => unmeasurable(terms, Some(&sources)),
@@ -208,7 +208,7 @@ fn check_sources(terms: Option<&PinnedTerms>, config: &Config, advice: &mut Advi
 }
 
 /// Holds a lease's tiers to what its target can reach: by the configuration, and by what is there if it can be asked.
-fn check_reach(lease: &Lease, config: &Config, advice: &mut Advice) {
+fn check_reach(lease: &Lease, config: &ApplierConfig, advice: &mut Advice) {
     let Some(place) = config.targets.get(&lease.target) else {
         advice.warnings.push(format!("the applier's configuration has no target {}", lease.target));
         return;

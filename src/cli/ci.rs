@@ -14,9 +14,9 @@ use super::{
     output, session, terminal,
 };
 use crate::{
-    git::{Conflict, PushedRef, Repository, Side},
+    git::{Conflict, JudgedAt, PushedRef, Repository},
     model::{Oid, Reason, Refusal},
-    report::{self, Form, Method, PullRequest, Remark},
+    report::{self, AnnotationForm, MergeMethod, PullRequest, Remark},
 };
 
 /// Judge a pull request: what is refused, what merging puts in force
@@ -100,12 +100,12 @@ impl Annotate {
     }
 
     /// The form, and where it goes unless told otherwise if it is a document.
-    fn form(self) -> Option<(Form, Option<&'static str>)> {
+    fn form(self) -> Option<(AnnotationForm, Option<&'static str>)> {
         match self {
             Self::None => None,
-            Self::Github | Self::Forgejo => Some((Form::Workflow, None)),
-            Self::Gitlab => Some((Form::CodeQuality, Some("gl-code-quality-report.json"))),
-            Self::Sarif => Some((Form::Sarif, Some("two-key.sarif"))),
+            Self::Github | Self::Forgejo => Some((AnnotationForm::Workflow, None)),
+            Self::Gitlab => Some((AnnotationForm::CodeQuality, Some("gl-code-quality-report.json"))),
+            Self::Sarif => Some((AnnotationForm::Sarif, Some("two-key.sarif"))),
         }
     }
 }
@@ -122,7 +122,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         return Err(Failure::Usage("--annotations goes with --annotate gitlab or sarif".to_owned()));
     }
     match judged(args, place) {
-        Ok(judged) => said(args, annotate, place, &judged),
+        Ok(judged) => print_verdict(args, annotate, place, &judged),
         Err(failure) => {
             if let Failure::Undecided(refusal) | Failure::Stale(refusal) = &failure {
                 show(args, annotate, place, &[report::undecided_remark(refusal)])?;
@@ -133,26 +133,26 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 /// A pull request, judged as a push.
-struct Judged {
+struct JudgedPull {
     base: Oid,
     head: Oid,
-    method: Method,
+    method: MergeMethod,
     outcome: Box<hook::Judged>,
 }
 
-fn judged(args: &Args, place: &Place) -> Result<Judged, Failure> {
+fn judged(args: &Args, place: &Place) -> Result<JudgedPull, Failure> {
     let repo = place.repository()?;
     let root = hook::root(&repo).map_err(Failure::Undecided)?;
     repo.whole().map_err(|error| Failure::Undecided(if repo.is_shallow() { shallow() } else { error.refusal() }))?;
     let branch = session::pinned_branch(&repo, root)?;
     let (base, head) = (session::commit(&repo, &args.base)?, session::commit(&repo, &args.head)?);
     let (method, new) = match args.method {
-        How::FastForward => (Method::FastForward, head),
-        How::Merge => (Method::Merge, merged(&repo, base, head)?),
+        How::FastForward => (MergeMethod::FastForward, head),
+        How::Merge => (MergeMethod::Merge, merged(&repo, base, head)?),
     };
     let push = [PushedRef { name: branch, old: Some(base), new: Some(new) }];
-    match hook::decide(&repo, &push, root, Side::Client, None) {
-        Outcome::Judged(outcome) => Ok(Judged { base, head, method, outcome }),
+    match hook::decide(&repo, &push, root, JudgedAt::Client, None) {
+        Outcome::Judged(outcome) => Ok(JudgedPull { base, head, method, outcome }),
         Outcome::Undecided(refusal) => Err(Failure::Undecided(refusal)),
     }
 }
@@ -179,7 +179,7 @@ fn merged(repo: &Repository, base: Oid, head: Oid) -> Result<Oid, Failure> {
 }
 
 /// Says the verdict in every form that is asked for.
-fn said(args: &Args, annotate: Annotate, place: &Place, judged: &Judged) -> Result<(), Failure> {
+fn print_verdict(args: &Args, annotate: Annotate, place: &Place, judged: &JudgedPull) -> Result<(), Failure> {
     let hook::Judged { push, verdict } = &*judged.outcome;
     let pull = PullRequest { base: judged.base, head: judged.head, method: judged.method, push, verdict };
     let view = report::pull_view(&pull);
@@ -201,7 +201,7 @@ fn said(args: &Args, annotate: Annotate, place: &Place, judged: &Judged) -> Resu
                 terminal::say(&summary);
             }
             // Workflow commands have said it all on the same log, in a form that nobody's words can break out of.
-            if annotate.form() == Some((Form::Workflow, None)) {
+            if annotate.form() == Some((AnnotationForm::Workflow, None)) {
                 return if view.ok { Ok(()) } else { Err(Failure::Said(1)) };
             }
             hook::say(verdict)

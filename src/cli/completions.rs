@@ -23,20 +23,24 @@ use super::{
 pub struct Args {
     /// The shell: bash, zsh, fish, elvish or powershell; or `words`
     #[arg(value_name = "SHELL|words", value_parser = wanted)]
-    what: Wanted,
+    what: CompletionOutput,
 }
 
 /// What is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum CompletionOutput {
     /// A shell's script.
     Script(Shell),
     /// The names here, a line each.
     Words,
 }
 
-fn wanted(text: &str) -> Result<Wanted, String> {
-    if text == "words" { Ok(Wanted::Words) } else { Shell::from_str(text, false).map(Wanted::Script) }
+fn wanted(text: &str) -> Result<CompletionOutput, String> {
+    if text == "words" {
+        Ok(CompletionOutput::Words)
+    } else {
+        Shell::from_str(text, false).map(CompletionOutput::Script)
+    }
 }
 
 /// Lets Git's own bash completion ask ours: it calls `_git_<verb>` for a verb that it does not know. Ours takes the
@@ -71,8 +75,8 @@ _two_key_words() { compadd -- ${(f)"$(git-two-key completions words 2>/dev/null)
 /// Prints the script, or the words.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match args.what {
-        Wanted::Script(shell) => terminal::say_raw(&script(shell)),
-        Wanted::Words => words(place)?.iter().for_each(|word| terminal::say(word)),
+        CompletionOutput::Script(shell) => terminal::say_raw(&script(shell)),
+        CompletionOutput::Words => words(place)?.iter().for_each(|word| terminal::say(word)),
     }
     Ok(())
 }

@@ -30,13 +30,13 @@ pub struct Args {
 pub fn run(args: &Args, _: &Place) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("two-key-demo-").tempdir().map_err(|error| failed(&error))?;
     let stage = Stage::new(folder.path())?;
-    let told = stage.tell();
+    let outcome = stage.tell();
     if args.keep {
         let kept = folder.keep();
         let settings = Stage::settings(&kept).map(|(name, value)| format!("export {name}='{value}'")).join("\n");
         say(&format!("\nKept in {}. To go on there:\n{settings}", kept.display()));
     }
-    told
+    outcome
 }
 
 /// The temporary directory and how commands run in it.

@@ -87,8 +87,8 @@ impl Chart {
     }
 
     fn fixable(&mut self, check: &'static str, message: impl Into<String>, mend: Mend) {
-        let said = mend.command();
-        self.problems.push(Complaint { check, message: message.into(), mend: said, fix: Some(mend) });
+        let command = mend.command();
+        self.problems.push(Complaint { check, message: message.into(), mend: command, fix: Some(mend) });
     }
 
     fn advise(&mut self, check: &'static str, message: impl Into<String>, mend: impl Into<String>) {
@@ -150,8 +150,8 @@ fn examine(place: &Place, repo: &Repository) -> Result<Chart, Failure> {
             "{} {} doubts the clock here: it is {}, and should be {}",
             doubted.role.word(),
             doubted.name,
-            doubted.told.0,
-            doubted.told.1
+            doubted.times.0,
+            doubted.times.1
         );
         let mend = "set the clock right: timedatectl set-ntp true; if it is, end the process, and: git two-key doctor --believe-clock";
         chart.note("clock", message, mend);
@@ -211,8 +211,8 @@ fn memory(chart: &mut Chart, repo: &Repository) {
 
 /// Why the ledger could not be read at all.
 fn unreadable(chart: &mut Chart, repo: &Repository, failure: &Failure) {
-    let said = failure.json(None).unwrap_or_default();
-    let word = |field: &str| said[field].as_str().map(str::to_owned);
+    let json = failure.json(None).unwrap_or_default();
+    let word = |field: &str| json[field].as_str().map(str::to_owned);
     if repo.is_shallow() {
         let message = word("message").unwrap_or_else(|| "the clone is shallow".to_owned());
         return chart.note("ledger", message, "git fetch --unshallow");

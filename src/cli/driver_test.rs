@@ -17,9 +17,9 @@ use crate::{
     follower::state_folder::StateFolder,
     model::{LeaseId, Reason, Refusal, TargetId, document::Span, lease},
     reconciler::{
-        Config,
-        conformance::{self, Step, Subject},
-        drivers::{Context, Driver, ExecConfig, ExecDriver, Setting},
+        ApplierConfig,
+        conformance::{self, ConformanceStep, DriverUnderTest},
+        drivers::{Context, Driver, ExecDriver, ExecDriverConfig, Setting},
         opening,
     },
 };
@@ -72,7 +72,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let (steps, name) = match (&args.program, &args.config, &args.target) {
         (Some(program), _, _) => (program_steps(program, &args.arg).map_err(undecided)?, program.display().to_string()),
         (None, Some(config), Some(target)) => {
-            let mut config = Config::load(&place.folder.join(config)).map_err(undecided)?;
+            let mut config = ApplierConfig::load(&place.folder.join(config)).map_err(undecided)?;
             config.repository.get_or_insert_with(|| place.folder.clone());
             let lease = lease_for(target, &[]).map_err(undecided)?;
             let driver = opening::driver(&config, target, Some(&lease), None).map_err(undecided)?;
@@ -81,7 +81,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             }
             let _taken = take(&config, target, args)?;
             let kill = |to: &Setting, after: Duration| kill_ourselves(args, place, to, after);
-            (try_all(&Subject { driver: &*driver, lease: lease.id, kill: &kill }), target.to_string())
+            (try_all(&DriverUnderTest { driver: &*driver, lease: lease.id, kill: &kill }), target.to_string())
         }
         _ => return Err(Failure::Usage("name a program, or a configuration with --config and --target".to_owned())),
     };
@@ -89,7 +89,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 /// Keeps the applier out for as long as what is returned lives, and asks where the target has a lease.
-fn take(config: &Config, target: &TargetId, args: &Args) -> Result<StateFolder, Failure> {
+fn take(config: &ApplierConfig, target: &TargetId, args: &Args) -> Result<StateFolder, Failure> {
     let refused = |refusal: Refusal| Failure::refused(target.to_string(), refusal);
     let (folder, lease) = opening::take(config, target).map_err(refused)?;
     let Some(lease) = lease.filter(|_| !args.yes) else { return Ok(folder) };
@@ -106,13 +106,13 @@ fn take(config: &Config, target: &TargetId, args: &Args) -> Result<StateFolder, 
     Err(refused(Refusal::new(Reason::WrongState, message).hint("if nobody is served there, say so with: --yes")))
 }
 
-fn try_all(subject: &Subject<'_>) -> Vec<Step> {
+fn try_all(subject: &DriverUnderTest<'_>) -> Vec<ConformanceStep> {
     terminal::patiently("trying the driver", || conformance::try_all(subject))
 }
 
 /// A program is killed by its own driver, at a deadline that comes too soon.
-fn program_steps(program: &std::path::Path, args: &[String]) -> Result<Vec<Step>, Refusal> {
-    let config = ExecConfig { program: program.to_owned(), args: args.to_vec(), timeout: PATIENCE };
+fn program_steps(program: &std::path::Path, args: &[String]) -> Result<Vec<ConformanceStep>, Refusal> {
+    let config = ExecDriverConfig { program: program.to_owned(), args: args.to_vec(), timeout: PATIENCE };
     config.check().map_err(|why| Refusal::new(Reason::Malformed, why).hint("name the program by its absolute path"))?;
     let target = TargetId::parse("driver-test").ok_or_else(|| Refusal::new(Reason::Internal, "no target"))?;
     let lease = lease_for(&target, &[program])?;
@@ -127,7 +127,7 @@ fn program_steps(program: &std::path::Path, args: &[String]) -> Result<Vec<Step>
         let _ = open().within(after.max(Duration::from_millis(1))).shift(to);
         Ok(())
     };
-    Ok(try_all(&Subject { driver: &driver, lease: lease.id.clone(), kill: &kill }))
+    Ok(try_all(&DriverUnderTest { driver: &driver, lease: lease.id.clone(), kill: &kill }))
 }
 
 /// A lease for nobody but the kit.
@@ -176,16 +176,17 @@ pub(super) struct DriverTestView {
     /// The driver.
     driver: String,
     /// What was tried, in order.
-    steps: Vec<Step>,
+    steps: Vec<ConformanceStep>,
 }
 
-fn say(format: Format, name: &str, steps: &[Step]) -> Result<(), Failure> {
+fn say(format: Format, name: &str, steps: &[ConformanceStep]) -> Result<(), Failure> {
     let ok = steps.iter().all(|step| step.ok);
     match format {
         Format::Json => terminal::say_value(&DriverTestView { ok, driver: name.to_owned(), steps: steps.to_vec() }),
         Format::Text => {
-            let line =
-                |step: &Step| format!("{} {:<18} {}", if step.ok { "ok  " } else { "FAIL" }, step.name, step.message);
+            let line = |step: &ConformanceStep| {
+                format!("{} {:<18} {}", if step.ok { "ok  " } else { "FAIL" }, step.name, step.message)
+            };
             let lines: Vec<_> = steps.iter().map(line).collect();
             let verdict = if ok { "passes" } else { "does not pass" };
             terminal::say(&format!("{}\n{name} {verdict}", lines.join("\n")));

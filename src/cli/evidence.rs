@@ -42,7 +42,7 @@ pub fn lines(session: &Session, id: &LeaseId) -> Result<Vec<String>, Failure> {
     if let Some(risk) = &lease.risk {
         lines.push(format!("{} (declared)", risk_words(risk)));
     }
-    lines.extend(said(session, id)?);
+    lines.extend(lines_of(session, id)?);
     Ok(lines)
 }
 
@@ -53,7 +53,7 @@ pub fn risk_words(risk: &DeclaredRisk) -> String {
 }
 
 /// What those say who have turned their keys for what is next, and those who would not.
-pub fn said(session: &Session, id: &LeaseId) -> Result<Vec<String>, Failure> {
+pub fn lines_of(session: &Session, id: &LeaseId) -> Result<Vec<String>, Failure> {
     let entry = session.state.lease(id);
     let cosigned = entry.filter(|entry| !entry.phase.started()).into_iter().flat_map(|entry| entry.cosigned.values());
     let pending = entry.into_iter().flat_map(|entry| entry.pending.values()).flat_map(|ballot| ballot.votes.values());

@@ -95,7 +95,7 @@ impl Failure {
     /// The same as JSON, for verbs that were asked for JSON, with what was done all the same.
     pub fn json(&self, done: Option<Account>) -> Option<serde_json::Value> {
         #[derive(Serialize)]
-        struct Said<'a> {
+        struct FailureObject<'a> {
             ok: bool,
             exit: u8,
             subject: Option<&'a str>,
@@ -112,7 +112,7 @@ impl Failure {
             Self::Undecided(refusal) | Self::Stale(refusal) => (None, refusal),
             Self::Usage(_) | Self::Said(_) => return None,
         };
-        let said = Said {
+        let object = FailureObject {
             ok: false,
             exit: self.code(),
             subject,
@@ -122,7 +122,7 @@ impl Failure {
             detail: refusal.detail.as_deref(),
             done,
         };
-        serde_json::to_value(said).ok()
+        serde_json::to_value(object).ok()
     }
 }
 

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a reading verb shows.
 #[derive(Debug, clap::Args)]
-pub struct Source {
+pub struct ReadSource {
     /// Show what this remote has, whatever is here [default: the branch's upstream, else the only remote]
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     remote: Option<String>,
@@ -30,7 +30,7 @@ pub struct Source {
     offline: bool,
 }
 
-impl Source {
+impl ReadSource {
     /// The remote that was named.
     pub fn named(&self) -> Option<&str> {
         self.remote.as_deref().filter(|name| !name.is_empty())
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn ages_are_told_in_the_unit_that_people_would_use() {
-        let told = [(-5, "0 seconds"), (1, "1 second"), (119, "119 seconds"), (120, "2 minutes"), (7_200, "2 hours")];
-        for (seconds, words) in told.into_iter().chain([(172_800, "2 days"), (8_640_000, "100 days")]) {
+        let cases = [(-5, "0 seconds"), (1, "1 second"), (119, "119 seconds"), (120, "2 minutes"), (7_200, "2 hours")];
+        for (seconds, words) in cases.into_iter().chain([(172_800, "2 days"), (8_640_000, "100 days")]) {
             assert_eq!(span(seconds), words);
         }
     }

@@ -17,10 +17,10 @@ use crate::{
     ledger::{LeaseState, Phase, PinnedTerms},
     model::{self, Digest, ForwardKind, LeaseId, Oid, Reason, Refusal, lease::Lease},
     signature::{Cosignature, Opened},
-    sources::{Config, Sources},
+    sources::{Sources, SourcesConfig},
 };
 
-use super::{Failure, Format, Place, fresh::Source, session::Session, terminal, watch};
+use super::{Failure, Format, Place, fresh::ReadSource, session::Session, terminal, watch};
 
 /// The most slots that a replay goes through.
 const MAX_REPLAYED: usize = 20_000;
@@ -64,7 +64,7 @@ pub struct Args {
     #[arg(long, value_name = "COMMIT")]
     evidence: Option<String>,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -82,7 +82,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match (&args.evidence, &args.lease, &args.config) {
         (Some(commit), ..) => evidence(args, place, commit),
         (None, Some(lease), Some(config)) => {
-            let config = Config::load(&place.folder.join(config)).map_err(Failure::Undecided)?;
+            let config = SourcesConfig::load(&place.folder.join(config)).map_err(Failure::Undecided)?;
             let sources = Sources::open(&config).map_err(Failure::Undecided)?;
             match args.replay {
                 Some(time) => replay(args, place, lease, &sources.settled(), time),
@@ -105,14 +105,14 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 /// What is judged: a lease's tier, and by what.
-struct Subject {
+struct JudgedTier {
     session: Session,
     terms: PinnedTerms,
     lease: LeaseId,
     tier: usize,
 }
 
-impl Subject {
+impl JudgedTier {
     fn open(args: &Args, place: &Place, handle: &str, sources: &Sources) -> Result<Self, Failure> {
         let session = args.source.open(place)?;
         session.must_be_pinned("so nobody knows whose gates the policy names")?;
@@ -177,7 +177,7 @@ fn now() -> Timestamp {
 
 /// One look, going on from the last.
 fn look(args: &Args, place: &Place, handle: &str, sources: &Sources) -> Result<(Session, GateView), Failure> {
-    let subject = Subject::open(args, place, handle, sources)?;
+    let subject = JudgedTier::open(args, place, handle, sources)?;
     let started = args.since.map_or_else(|| subject.attested(), Ok)?;
     let context = subject.context(started)?;
     let path = subject.session.repo.common_dir().join("two-key/gates").join(format!("{}.json", subject.lease));
@@ -215,7 +215,7 @@ fn replay(
     sources: &Sources,
     (from, to): (Timestamp, Timestamp),
 ) -> Result<(), Failure> {
-    let subject = Subject::open(args, place, handle, sources)?;
+    let subject = JudgedTier::open(args, place, handle, sources)?;
     let context = subject.context(from)?;
     let mut watch = Watch::default();
     let times = gate::slot_times(&subject.terms, &context, to);
@@ -254,7 +254,7 @@ fn evidence(args: &Args, place: &Place, revision: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("the evidence does not hold: {}", view.differences.join("; "));
-    said(args.format, Failure::refused(commit.short(), Refusal::new(Reason::GateFailed, message)))
+    print_failure(args.format, Failure::refused(commit.short(), Refusal::new(Reason::GateFailed, message)))
 }
 
 fn evaluated(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<EvidenceView, Failure> {
@@ -305,7 +305,7 @@ struct Named {
 
 /// Why evidence of a tier is no grounds for a move, if it is none: it has to be of the tier that is left, and of what rolls out.
 fn no_grounds(step: ForwardKind, lease: &Lease, measured: &TierContext) -> Option<String> {
-    if measured.subject == gate::Subject::Stable {
+    if measured.subject == gate::MeasuredVersion::Stable {
         return Some("it measured the version that ran before, and the step goes on with another".to_owned());
     }
     let left = match step {
@@ -365,7 +365,7 @@ fn other_terms(session: &Session, lease: &LeaseId, evidence: &Evidence) -> Vec<S
         differences.push(format!("the statement is about {lease}, the evidence about {}", evidence.context.lease));
     }
     let own = &evidence.context;
-    let restored = own.subject == gate::Subject::Stable;
+    let restored = own.subject == gate::MeasuredVersion::Stable;
     let pinned = state.lease(lease).and_then(|lease| lease.terms.as_deref().cloned()).map(|pinned| {
         // A version that was restored is held to the gates alone.
         let pinned = if restored { pinned.without_limits() } else { pinned };
@@ -415,10 +415,10 @@ fn outcome(format: Format, view: &GateView) -> Result<(), Failure> {
         _ if view.judgement.verdict == Verdict::Fail => Failure::refused(view.lease.as_str(), refusal),
         _ => Failure::Undecided(refusal),
     };
-    said(format, failure)
+    print_failure(format, failure)
 }
 
 /// A failure after the value was printed: in JSON it would be a second value.
-fn said(format: Format, failure: Failure) -> Result<(), Failure> {
+fn print_failure(format: Format, failure: Failure) -> Result<(), Failure> {
     Err(if format == Format::Json { Failure::Said(failure.code()) } else { failure })
 }

@@ -18,8 +18,8 @@ use jiff::Timestamp;
 
 use super::{Failure, Place, terminal};
 use crate::{
-    admission::{Push, RefusedRef, Verdict, admitted_on_doubt, judge, judge_move, only_stop_refs},
-    git::{GitError, Hook, Memory, PushedRef, Repository, Side, plainly_admitted},
+    admission::{Push, PushVerdict, RefusedRef, admitted_on_doubt, judge, judge_move, only_stop_refs},
+    git::{GitError, Hook, JudgedAt, Memory, PushedRef, Repository, plainly_admitted},
     model::{Oid, Reason, Refusal},
     report::escaped,
 };
@@ -39,18 +39,18 @@ const MAX_INPUT: u64 = 64 << 20;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    hook: Verb,
+    hook: HookVerb,
 }
 
 impl Args {
     /// `git two-key hook pre-receive`.
-    pub(super) const PRE_RECEIVE: Self = Self { hook: Verb::PreReceive };
+    pub(super) const PRE_RECEIVE: Self = Self { hook: HookVerb::PreReceive };
     /// `git two-key hook reference-transaction`.
-    pub(super) const REFERENCE_TRANSACTION: Self = Self { hook: Verb::ReferenceTransaction };
+    pub(super) const REFERENCE_TRANSACTION: Self = Self { hook: HookVerb::ReferenceTransaction };
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Verb {
+enum HookVerb {
     /// Install hooks: a bare repository's judge what is pushed to it, a clone's look at pushes before they leave
     Install(Install),
     /// Judge a push on the server; Git runs this
@@ -58,7 +58,7 @@ enum Verb {
     /// Let refs move on the server only as a push was judged; Git runs this
     ReferenceTransaction,
     /// Say before a push what the server would refuse; Git runs this
-    PrePush(PrePush),
+    PrePush(PrePushArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ struct Install {
 }
 
 #[derive(Debug, clap::Args)]
-struct PrePush {
+struct PrePushArgs {
     /// The remote's name
     remote: Option<String>,
     /// Where it is
@@ -102,16 +102,16 @@ pub(super) struct Judged {
     /// The facts.
     pub(super) push: Push,
     /// The verdict.
-    pub(super) verdict: Verdict,
+    pub(super) verdict: PushVerdict,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match &args.hook {
-        Verb::Install(install) => self::install(install, place),
-        Verb::PreReceive => pre_receive(),
-        Verb::ReferenceTransaction => reference_transaction(),
-        Verb::PrePush(_) => pre_push(),
+        HookVerb::Install(install) => self::install(install, place),
+        HookVerb::PreReceive => pre_receive(),
+        HookVerb::ReferenceTransaction => reference_transaction(),
+        HookVerb::PrePush(_) => pre_push(),
     }
 }
 
@@ -132,16 +132,16 @@ fn pre_receive() -> Result<(), Failure> {
     no_namespace()?;
     let ready = configured_root(&repository).and_then(|root| Ok((root, timeout(&repository)?)));
     let (outcome, pinned) = match ready {
-        Ok((root, timeout)) => (decide(&repository, &refs, root, Side::Server, Some(timeout)), true),
+        Ok((root, timeout)) => (decide(&repository, &refs, root, JudgedAt::Server, Some(timeout)), true),
         Err(refusal) => (Outcome::Undecided(refusal), false),
     };
     match outcome {
         Outcome::Judged(judged) => {
-            let said = say(&judged.verdict);
+            let shown = say(&judged.verdict);
             if judged.verdict.admits() {
                 admit(&repository, &judged.push, &refs)?;
             }
-            said
+            shown
         }
         Outcome::Undecided(refusal) if pinned && admitted_on_doubt(moves(&refs)) => {
             let refusal = Refusal { message: escaped(&refusal.message), ..refusal };
@@ -161,7 +161,7 @@ fn pre_receive() -> Result<(), Failure> {
 /// Judges moves of refs here as if they were pushed, and lets Git make them if they are admitted.
 pub(super) fn admit_here(repository: &Repository, refs: &[PushedRef]) -> Result<(), Failure> {
     let root = configured_root(repository).map_err(Failure::Undecided)?;
-    match decide(repository, refs, root, Side::Server, None) {
+    match decide(repository, refs, root, JudgedAt::Server, None) {
         Outcome::Judged(judged) => {
             say(&judged.verdict)?;
             admit(repository, &judged.push, refs)
@@ -204,7 +204,7 @@ fn reference_transaction() -> Result<(), Failure> {
     let undecided = |refusal: Refusal| Failure::Undecided(refusal);
     let repository = Repository::discover().map_err(|error| undecided(error.refusal()))?;
     let (moves, branch) = repository.moves(&input, moment()).map_err(undecided)?;
-    let mut verdict = Verdict::default();
+    let mut verdict = PushVerdict::default();
     for movement in moves {
         if let Err(refusal) = judge_move(&movement, &branch) {
             verdict.refused.push(RefusedRef { name: movement.name, refusal, finding: None });
@@ -223,7 +223,7 @@ fn pre_push() -> Result<(), Failure> {
     let judged = Repository::discover().map_err(Refusal::from).and_then(|repository| {
         let refs = repository.refs_to_push(&input)?;
         let root = root(&repository)?;
-        Ok(decide(&repository, &refs, root, Side::Client, None))
+        Ok(decide(&repository, &refs, root, JudgedAt::Client, None))
     });
     match judged {
         Ok(Outcome::Judged(judged)) => say(&judged.verdict),
@@ -236,7 +236,7 @@ pub(super) fn decide(
     repository: &Repository,
     refs: &[PushedRef],
     root: Oid,
-    side: Side,
+    side: JudgedAt,
     timeout: Option<Duration>,
 ) -> Outcome {
     let (repository, refs, options) = (repository.clone(), refs.to_vec(), push_options());
@@ -342,7 +342,7 @@ fn push_options() -> Vec<String> {
 }
 
 /// Says a verdict, a line each refusal and a hint.
-pub(super) fn say(verdict: &Verdict) -> Result<(), Failure> {
+pub(super) fn say(verdict: &PushVerdict) -> Result<(), Failure> {
     for waived in verdict.waived.iter().take(MAX_SAID) {
         let RefusedRef { name, refusal, .. } = waived;
         let message = escaped(&refusal.message);
@@ -386,12 +386,12 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     let repository = Repository::open(&path)?;
     let undecided = |error: GitError| Failure::Undecided(error.into());
     let is_clients = args.client || (!args.server && repository.worktree().is_some());
-    let side = if is_clients { Side::Client } else { Side::Server };
+    let side = if is_clients { JudgedAt::Client } else { JudgedAt::Server };
     let hooks: &[Hook] = match side {
-        Side::Client => &[Hook::PrePush],
-        Side::Server => &[Hook::ReferenceTransaction, Hook::PreReceive],
+        JudgedAt::Client => &[Hook::PrePush],
+        JudgedAt::Server => &[Hook::ReferenceTransaction, Hook::PreReceive],
     };
-    if args.wake.is_some() && side == Side::Client {
+    if args.wake.is_some() && side == JudgedAt::Client {
         return Err(Failure::Usage("--wake is for the bare repository that is pushed to".to_owned()));
     }
     let refused = |hook: Hook| move |refusal| Failure::refused(hook.name(), refusal);
@@ -401,7 +401,7 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     }
     let pinned = repository.config("two-key.root").map_err(undecided)?;
     match (&args.root, pinned) {
-        (None, None) if side == Side::Client => {}
+        (None, None) if side == JudgedAt::Client => {}
         (None, None) => {
             let message = "no root is pinned there, and the hook refuses every push without one";
             let refusal = Refusal::new(Reason::Unpinned, message).hint("name it: git two-key hook install --root ROOT");
@@ -422,7 +422,7 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     }
     let program = env::current_exe()
         .map_err(|error| Failure::undecided(Reason::Io, format!("where this program is: {error}")))?;
-    if side == Side::Server {
+    if side == JudgedAt::Server {
         for name in SERVER_SETTINGS {
             repository.set_config(name, "true").map_err(undecided)?;
         }

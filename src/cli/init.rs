@@ -16,7 +16,7 @@ use crate::{
     model::{
         PrincipalId, Reason, Refusal, RepositoryId, TargetId, lease,
         policy::{
-            self, AllAtOnce, Deliberate, DriftBelow, Driver, Hardware, Policy, Principal, RiskPolicy, Role, Rule,
+            self, AllAtOnce, Deliberate, DriftBelow, DriverKind, Hardware, Policy, Principal, RiskPolicy, Role, Rule,
             Rules, SeparateProposer, Target, TargetRules, USUAL_FALSE_ALARMS, USUAL_KEEP,
         },
         refs,
@@ -246,11 +246,11 @@ fn target(text: &str) -> Result<(TargetId, Target), Failure> {
     let (driver, applier) = rest.split_once(':').map_or((rest, None), |(driver, applier)| (driver, Some(applier)));
     let id = TargetId::parse(name).ok_or_else(|| wrong(format!("`{name}` is no name for a target")))?;
     let driver = match driver {
-        "file" => Driver::File,
-        "exec" => Driver::Exec,
-        "haproxy" => Driver::Haproxy,
-        "nginx" => Driver::Nginx,
-        "git" => Driver::Git,
+        "file" => DriverKind::File,
+        "exec" => DriverKind::Exec,
+        "haproxy" => DriverKind::Haproxy,
+        "nginx" => DriverKind::Nginx,
+        "git" => DriverKind::Git,
         other => return Err(wrong(format!("`{other}` is no driver; there are file, exec, haproxy, nginx and git"))),
     };
     let applier = match applier {

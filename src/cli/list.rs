@@ -6,14 +6,14 @@ use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 
 use super::{
     Failure, Format, Place,
-    fresh::Source,
+    fresh::ReadSource,
     notify, pager,
     session::{Root, Session, Which},
     terminal, watch,
 };
 use crate::{
     ledger::Phase,
-    report::{self, Awaits, Found, ListView, Past, Shown},
+    report::{self, Awaits, Found, ListDepth, ListFilter, ListView},
 };
 
 /// List leases: whose keys, what is wanted, seen and awaited
@@ -33,7 +33,7 @@ use crate::{
     git two-key list --format json | jq '.leases[] | select(.awaits.agents > 0) | .lease'")]
 pub struct Args {
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
     /// Keep looking: a live tree by target, drawn again whenever something has changed
     #[arg(long, conflicts_with_all = ["format", "short"])]
     watch: bool,
@@ -66,10 +66,10 @@ pub struct Args {
 
 impl Args {
     /// Which leases are shown.
-    fn shown(&self) -> Shown {
+    fn shown(&self) -> ListFilter {
         let chosen = self.all || self.target.is_some() || !self.state.is_empty();
-        Shown {
-            past: if chosen { Past::All } else { Past::Last },
+        ListFilter {
+            past: if chosen { ListDepth::All } else { ListDepth::Last },
             target: self.target.clone(),
             states: self.state.iter().cloned().collect(),
             limit: self.limit,
@@ -81,10 +81,10 @@ impl Args {
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.watch {
         let style = terminal::style();
-        let mut told = BTreeSet::new();
+        let mut notified = BTreeSet::new();
         return watch::run(place, &args.source, || {
             let (session, view) = view(args, place, &args.source.tip())?;
-            notify::tell(args.exec.as_deref(), place, &view, &mut told);
+            notify::tell(args.exec.as_deref(), place, &view, &mut notified);
             let remarks = session.remarks_text();
             Ok(move |now| format!("{remarks}{}", report::live_list(&view, now, style)))
         });

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     Failure, Format, Place,
-    fresh::Source,
+    fresh::ReadSource,
     pager,
     session::{Root, Session},
     subject, terminal, turn,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     ledger::{EventKind, StepReport},
     model::{LeaseId, Reason, Refusal, document::Span},
-    report::{self, Beside, Wanted},
+    report::{self, Beside, TrailFilter},
 };
 
 /// Show the audit trail: what took effect and what was refused
@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
     /// How to print; json and in-toto print one object a line
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Form,
@@ -120,7 +120,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 fn told(
     session: &Session,
     leases: Option<&BTreeSet<LeaseId>>,
-    wanted: &Wanted,
+    wanted: &TrailFilter,
 ) -> Result<(Vec<StepReport>, Beside), Failure> {
     let reports = match (leases, wanted.since) {
         (Some(leases), _) => session.past.about(leases),
@@ -162,9 +162,9 @@ fn verdict(session: &Session, findings: usize) -> String {
     }
 }
 
-fn wanted(args: &Args) -> Result<Wanted, Failure> {
+fn wanted(args: &Args) -> Result<TrailFilter, Failure> {
     let since = args.since.as_deref().map(|text| since(text, turn::now())).transpose()?;
-    Ok(Wanted {
+    Ok(TrailFilter {
         events: args.event.iter().map(|name| name.to_uppercase()).collect(),
         since,
         principal: args.principal.clone(),

@@ -10,17 +10,17 @@ use super::{Place, terminal};
 use crate::report::{Awaits, ListView};
 
 /// What has been told already: a lease, and what it awaited.
-pub type Told = BTreeSet<(String, String, Option<u32>)>;
+pub type Notified = BTreeSet<(String, String, Option<u32>)>;
 
 /// Runs the program for each lease of the view, and for a proposed policy, that it was not told of. What no longer awaits the
 /// same is forgotten, so that it is told again when it does. A program that fails is said, and stops nothing.
-pub fn tell(program: Option<&str>, place: &Place, view: &ListView, told: &mut Told) {
+pub fn tell(program: Option<&str>, place: &Place, view: &ListView, notified: &mut Notified) {
     let Some(program) = program else { return };
-    let mut now = Told::new();
+    let mut now = Notified::new();
     let mut one = |name: &str, awaits: &Awaits, which: Option<&str>, json: String| {
         let which = which.unwrap_or_default();
         let what = (name.to_owned(), format!("{} {which}", awaits.action), awaits.step);
-        if !told.contains(&what)
+        if !notified.contains(&what)
             && let Err(error) = run(program, place, [name, &awaits.text], &json)
         {
             terminal::remark(&format!("two-key: {program} was not told of {name}: {error}"));
@@ -35,7 +35,7 @@ pub fn tell(program: Option<&str>, place: &Place, view: &ListView, told: &mut To
     if let Some((proposed, awaits)) = view.policy_proposed.as_ref().and_then(|one| Some((one, one.awaits.as_ref()?))) {
         one("policy", awaits, proposed.digest.as_deref(), serde_json::to_string(proposed).unwrap_or_default());
     }
-    *told = now;
+    *notified = now;
 }
 
 #[expect(clippy::disallowed_methods, reason = "the user's own program, named on the command line")]

@@ -6,57 +6,58 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Failure, session::Session};
 use crate::{
     follower::{
-        checks::{Check, Checks, Outcome},
-        records::{self, Past, Sought, TargetHealth, TargetRecord},
+        checks::{Check, CheckOutcome, Checks},
+        records::{self, FormerKeys, Sought, TargetHealth, TargetRecord},
     },
     ledger::{EventKind, StepReport},
     model::{LeaseId, PrincipalId, TargetId},
-    report::{self, CheckView, HealthView, Observation, Seen},
+    report::{self, CheckView, HealthView, LeaseObservation, SeenTarget},
 };
 
 /// The two views of it: by lease, and by target.
-type Observed = (BTreeMap<LeaseId, Observation>, BTreeMap<TargetId, Seen>);
+type Observed = (BTreeMap<LeaseId, LeaseObservation>, BTreeMap<TargetId, SeenTarget>);
 
 impl Session {
     /// What appliers attest of each lease and of each target. A target on which another lease is seen has none of this one's weight.
     pub(super) fn observed(&self, leases: &BTreeSet<LeaseId>) -> Result<Observed, Failure> {
-        let (mut observed, mut targets) = (BTreeMap::new(), BTreeMap::new());
+        let (mut by_lease, mut targets) = (BTreeMap::new(), BTreeMap::new());
         for found in records::read(&self.repo, &self.state)?.found {
             let record = &found.record;
-            let said = observation(found.applier.clone(), record.clone());
-            let said = Observation { weight: record.observed_bp, ..said };
+            let observed = observation(found.applier.clone(), record.clone());
+            let observed = LeaseObservation { weight: record.observed_bp, ..observed };
             let (lease, there) = (record.lease.clone(), record.observed_lease.clone());
-            targets.insert(found.target.clone(), Seen { lease, there, said });
+            targets.insert(found.target.clone(), SeenTarget { lease, there, observed });
             if let Some(other) = record.observed_lease.clone().filter(|other| *other != record.lease) {
                 let (weight, seen) = (record.observed_bp, Some(record.seen_at.as_second()));
-                observed.insert(other, Observation { weight, seen, ..Observation::of(found.applier.clone()) });
+                by_lease
+                    .insert(other, LeaseObservation { weight, seen, ..LeaseObservation::of(found.applier.clone()) });
             }
-            observed.insert(record.lease.clone(), observation(found.applier, found.record));
+            by_lease.insert(record.lease.clone(), observation(found.applier, found.record));
         }
         // A ledger may have a million steps, and no applier.
         if !records::are_any(&self.repo, &self.state)? {
-            return Ok((observed, targets));
+            return Ok((by_lease, targets));
         }
         let reports = self.past.all();
-        let sought = self.sought(leases, &reports, &observed);
+        let sought = self.sought(leases, &reports, &by_lease);
         let then = records::last_about(&self.repo, &self.state, &sought, &self.former(&reports))?;
         for (lease, found) in then {
             // What its target is seen at now is newer than what its last record says.
-            let now = observed.remove(&lease);
+            let now = by_lease.remove(&lease);
             let key_standing = found.former.map(str::to_owned);
-            let then = Observation { key_standing, ..observation(found.applier, found.record) };
-            observed.insert(
+            let then = LeaseObservation { key_standing, ..observation(found.applier, found.record) };
+            by_lease.insert(
                 lease,
-                now.map_or(then.clone(), |now| Observation { weight: now.weight, seen: now.seen, ..then }),
+                now.map_or(then.clone(), |now| LeaseObservation { weight: now.weight, seen: now.seen, ..then }),
             );
         }
-        Ok((observed, targets))
+        Ok((by_lease, targets))
     }
 
     /// The keys that appliers had once.
-    pub(super) fn former(&self, reports: &[StepReport]) -> Past {
+    pub(super) fn former(&self, reports: &[StepReport]) -> FormerKeys {
         let place = reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
-        Past { place, keys: report::former_keys(&self.state, reports) }
+        FormerKeys { place, keys: report::former_keys(&self.state, reports) }
     }
 
     /// Those of some leases that started, that are at their target no more, and of which no newest record tells what became. Of
@@ -66,7 +67,7 @@ impl Session {
         &self,
         leases: &BTreeSet<LeaseId>,
         reports: &[StepReport],
-        observed: &BTreeMap<LeaseId, Observation>,
+        observed: &BTreeMap<LeaseId, LeaseObservation>,
     ) -> Sought {
         let mut started = BTreeMap::new();
         for (at, report) in reports.iter().enumerate() {
@@ -82,9 +83,9 @@ impl Session {
 }
 
 /// What one record says of its lease.
-fn observation(applier: PrincipalId, record: TargetRecord) -> Observation {
+fn observation(applier: PrincipalId, record: TargetRecord) -> LeaseObservation {
     let there = record.observed_lease.as_ref() == Some(&record.lease);
-    Observation {
+    LeaseObservation {
         applier,
         weight: record.observed_bp.map(|weight| if there { weight } else { 0 }),
         doing: Some(record.phase.word().to_owned()),
@@ -114,10 +115,10 @@ fn check_views(checks: &Checks) -> Vec<CheckView> {
     let view = |(name, check): (&str, &Check)| CheckView {
         check: name.to_owned(),
         outcome: match check.outcome {
-            Outcome::Passed => "passed".to_owned(),
-            Outcome::Failed => "failed".to_owned(),
-            Outcome::NotConfigured => "not-configured".to_owned(),
-            Outcome::Pending => "pending".to_owned(),
+            CheckOutcome::Passed => "passed".to_owned(),
+            CheckOutcome::Failed => "failed".to_owned(),
+            CheckOutcome::NotConfigured => "not-configured".to_owned(),
+            CheckOutcome::Pending => "pending".to_owned(),
         },
         message: check.message.clone(),
     };

@@ -15,8 +15,8 @@ use crate::{
     ledger::LeaseState,
     model::{Digest, LeaseId, Oid, Percent, PrincipalId, Reason, Refusal, TargetId, lease::Lease},
     reconciler::{
-        Config, opening,
-        pack::{Found, RollbackPack, find},
+        ApplierConfig, opening,
+        pack::{RollbackPack, SignedPack, find},
     },
 };
 
@@ -127,11 +127,11 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 
 fn rehearse(config: &std::path::Path, lease: &Lease, pack: &RollbackPack) -> Result<Vec<String>, Refusal> {
     let snapshot = pack.restorable()?;
-    let driver = opening::driver(&Config::load(config)?, &pack.target, Some(lease), Some(&snapshot))?;
+    let driver = opening::driver(&ApplierConfig::load(config)?, &pack.target, Some(lease), Some(&snapshot))?;
     pack.rehearse(&*driver)
 }
 
-fn show(format: Format, found: &Found) {
+fn show(format: Format, found: &SignedPack) {
     if format == Format::Json {
         return terminal::say_value(&found.pack);
     }
@@ -161,7 +161,7 @@ fn show(format: Format, found: &Found) {
     terminal::say(&lines.join("\n"));
 }
 
-fn verified(format: Format, found: &Found) {
+fn verified(format: Format, found: &SignedPack) {
     let pack = &found.pack;
     match format {
         Format::Json => terminal::say_value(&PackVerdict {
@@ -183,7 +183,7 @@ fn verified(format: Format, found: &Found) {
     }
 }
 
-fn rehearsed(format: Format, found: &Found, plan: &[String]) {
+fn rehearsed(format: Format, found: &SignedPack, plan: &[String]) {
     match format {
         Format::Json => {
             terminal::say_value(&PackRehearsal { ok: true, lease: found.pack.lease.clone(), plan: plan.to_vec() });

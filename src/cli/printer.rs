@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Reason, Refusal},
-    reconciler::Report,
+    reconciler::ApplierReport,
 };
 
 /// How many ticks wait to be printed. What comes while nobody reads is left out: what is so then is printed once somebody does,
@@ -24,14 +24,14 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The thread that prints, by what it takes and when it has ended.
 pub(super) struct Printer {
-    outcomes: SyncSender<Line>,
+    outcomes: SyncSender<PrinterMessage>,
     ended: Receiver<()>,
 }
 
 /// What is printed.
-enum Line {
+enum PrinterMessage {
     /// What a tick came to.
-    Tick(Box<Result<Report, Refusal>>),
+    Tick(Box<Result<ApplierReport, Refusal>>),
     /// That the service ends, as it was told to.
     End,
 }
@@ -54,35 +54,35 @@ impl Printer {
     }
 
     /// Takes what a tick came to, without waiting until it is printed.
-    pub(super) fn take(&self, outcome: Result<Report, Refusal>) {
-        let _ = self.outcomes.try_send(Line::Tick(Box::new(outcome)));
+    pub(super) fn take(&self, outcome: Result<ApplierReport, Refusal>) {
+        let _ = self.outcomes.try_send(PrinterMessage::Tick(Box::new(outcome)));
     }
 
     /// Prints the rest, if that does not take long.
     pub(super) fn end(self, ended: &Result<(), Refusal>) {
         if ended.is_ok() {
-            let _ = self.outcomes.try_send(Line::End);
+            let _ = self.outcomes.try_send(PrinterMessage::End);
         }
         drop(self.outcomes);
         let _ = self.ended.recv_timeout(LAST_WORDS);
     }
 }
 
-fn write_log(format: Format, lines: &Receiver<Line>) {
+fn write_log(format: Format, lines: &Receiver<PrinterMessage>) {
     let mut log = Log::begin(format);
     for line in lines {
         match line {
-            Line::Tick(outcome) => log.take(*outcome),
-            Line::End => tracing::info!("the applier ends, as it was told to"),
+            PrinterMessage::Tick(outcome) => log.take(*outcome),
+            PrinterMessage::End => tracing::info!("the applier ends, as it was told to"),
         }
     }
 }
 
 /// What has been said already is not said again every few seconds.
-fn write_reports(format: Format, lines: &Receiver<Line>) {
+fn write_reports(format: Format, lines: &Receiver<PrinterMessage>) {
     let mut last = None;
     for line in lines {
-        let Line::Tick(outcome) = line else { continue };
+        let PrinterMessage::Tick(outcome) = line else { continue };
         if last.as_ref() == Some(&*outcome) {
             continue;
         }

@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Place,
-    fresh::Source,
+    fresh::ReadSource,
     output,
     session::{Root, Session, Which},
     terminal, turn, watch,
@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long)]
     refresh: bool,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
 }
 
 /// Writes the page.
@@ -52,12 +52,12 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let file = output::within(&place.repository()?, &place.folder, &args.output)?;
     if args.refresh {
         return watch::run(place, &args.source, || {
-            let (said, _) = write(args, place, &args.source.tip(), &file)?;
-            Ok(move |_| said.clone())
+            let (summary, _) = write(args, place, &args.source.tip(), &file)?;
+            Ok(move |_| summary.clone())
         });
     }
-    let (said, findings) = write(args, place, &args.source.which(place)?, &file)?;
-    terminal::say(&said);
+    let (summary, findings) = write(args, place, &args.source.which(place)?, &file)?;
+    terminal::say(&summary);
     if findings == 0 { Ok(()) } else { Err(Failure::Said(1)) }
 }
 

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 
 use crate::{
+    changes,
     follower::records,
     git::{GitError, Repository},
     model::{Oid, Reason, Refusal, TargetId, lease::Lease},
     risk::{self, Assessment, Circumstances, MODEL, RANGES, Sensitive, TargetPast},
 };
 
-use super::{Failure, Format, Place, fresh::Source, session::Session, terminal};
+use super::{Failure, Format, Place, fresh::ReadSource, session::Session, terminal};
 
 /// Say how large a change is beside earlier ones
 ///
@@ -58,7 +59,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "from")]
     check: bool,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Print,
@@ -213,7 +214,7 @@ fn assess(
     let from = if nothing { None } else { Some(commit(&repository, from)?) };
     let to = commit(&repository, to)?;
     let facts = terminal::patiently("comparing with earlier changes", || {
-        repository.facts(from, to, last, circumstances.seen())
+        changes::facts(&repository, from, to, last, circumstances.seen())
     });
     Ok(risk::assess(&facts.map_err(elsewhere)?, circumstances))
 }

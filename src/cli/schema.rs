@@ -12,8 +12,8 @@ use crate::{
     gate::{EvidenceView, GateView, ReplayView},
     reconciler::{self, pack::RollbackPack},
     report::{
-        Account, CheckedFiles, DoctorView, Entry, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView,
-        ShowView, StatusView,
+        Account, CheckedFiles, DoctorView, KeyView, LeaseVerdict, LedgerVerdict, ListView, PolicyShow, PullView,
+        ShowView, StatusView, TrailEntry,
     },
     risk::{Assessment, LeaseAssessment},
 };
@@ -32,7 +32,7 @@ struct Output {
     /// `show policy`.
     show_policy: PolicyShow,
     /// One line of `log`.
-    log: Entry,
+    log: TrailEntry,
     /// `verify --all` and `verify --range`.
     verify: LedgerVerdict,
     /// `verify LEASE`.
@@ -59,9 +59,9 @@ struct Output {
     /// `check`.
     check: CheckedFiles,
     /// `apply --once` and `apply --dry-run`; with `--watch` one after each look.
-    apply: reconciler::Report,
+    apply: reconciler::ApplierReport,
     /// `agent --once` and `agent --dry-run`; without them one after each look that came to something else.
-    agent: agent::Report,
+    agent: agent::AgentReport,
     /// `pack show`.
     pack_show: RollbackPack,
     /// `pack verify`.

@@ -10,12 +10,12 @@ use std::{
 use crate::{
     agent::refusal,
     follower::records,
-    gate::{Evidence, Subject},
+    gate::{Evidence, MeasuredVersion},
     git::{Base, GitError, Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Group, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
-    report::{Beside, Happened, RefusalReason, RefusalView},
+    report::{Beside, ObservedEvent, RefusalReason, RefusalView},
     signature::Cosignature,
 };
 
@@ -177,7 +177,11 @@ impl Session {
             Resolution::Ambiguous(ids) => {
                 let ids: Vec<_> = ids.iter().map(LeaseId::as_str).collect();
                 let message = format!("it may mean any of {}", ids.join(", "));
-                Err(Refusal::new(Reason::Ambiguous, message).hint("name one by its lease id"))
+                let all = match action {
+                    Some(Action::Cosign | Action::Promote) => ", or take all: --intent INTENT, --target-prefix TEXT",
+                    _ => "",
+                };
+                Err(Refusal::new(Reason::Ambiguous, message).hint(format!("name one by its lease id{all}")))
             }
             Resolution::Unknown if LeaseId::parse(handle).is_none() => {
                 let message = "that is no lease id, intent id or target: those are letters, digits, `.`, `_` and `-`";
@@ -244,11 +248,11 @@ impl Session {
         // What is there of appliers that have recorded nothing is nothing.
         let reports = if records::are_there(&self.repo, &self.state)? { self.past.all() } else { Vec::new() };
         let past = self.former(&reports);
-        let named = |happened: records::Happened| {
+        let named = |happened: records::SignedEvent| {
             let now = policy.keys().find(|(_, _, key)| key.raw() == happened.key);
             let key = now.map(|(_, _, key)| key.fingerprint()).or_else(|| past.fingerprint(happened.key))?;
             let event = happened.event;
-            Some(Happened {
+            Some(ObservedEvent {
                 event: event.event,
                 seen: event.at.as_second(),
                 applier: happened.applier,
@@ -286,7 +290,7 @@ impl Session {
                 let Some(bytes) = objects.blob_if_held(blob)? else { continue };
                 let Ok(evidence) = Evidence::read(&bytes, digest) else { continue };
                 // What was seen of a version that was restored says nothing of a tier.
-                if evidence.context.subject == Subject::Stable {
+                if evidence.context.subject == MeasuredVersion::Stable {
                     continue;
                 }
                 let tiers = found.entry(evidence.context.lease.clone()).or_default();

@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
-    fresh::Source,
+    fresh::ReadSource,
     pager,
     session::{Session, Which},
     terminal, watch,
@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(value_name = "LEASE|TARGET|policy")]
     lease: String,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
     /// Keep looking: a live tree, drawn again whenever something has changed
     #[arg(long, conflicts_with = "format")]
     watch: bool,

@@ -66,7 +66,7 @@ fn what_is_signed(session: &Session, statement: &Statement) -> Result<String, Fa
     let digest = statement.fields().digest.map(|digest| digest.to_string()).unwrap_or_default();
     if let Some(lease) = statement.lease().and_then(|id| session.state.document(id)) {
         let mut text = lease_words(lease) + &format!("  bytes      {digest}\n");
-        for line in evidence::said(session, &lease.id)? {
+        for line in evidence::lines_of(session, &lease.id)? {
             let _ = writeln!(text, "  {}", report::escaped(&line));
         }
         return Ok(text);

@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use super::{Failure, Place, fresh::Source, ground::Ground, session::Session, terminal};
+use super::{Failure, Place, fresh::ReadSource, ground::Ground, session::Session, terminal};
 use crate::{
     ledger,
     model::{Action, Fingerprint, Nonce, PrincipalId, Reason, Refusal, Statement},
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", requires = "message")]
     principal: Option<String>,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
 }
 
 fn action(word: &str) -> Result<Action, String> {

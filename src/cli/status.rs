@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
-    fresh::Source,
+    fresh::ReadSource,
     session::{POLICY_PATH, Session},
     terminal,
     turn::{self, stops},
@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,

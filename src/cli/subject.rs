@@ -10,7 +10,7 @@ use crate::{
 
 /// The leases that somebody looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
+pub struct LeaseSelection {
     /// The one that comes first: of a target what runs there or ran there last, else what was proposed last.
     pub lease: LeaseId,
     /// The target, where that was meant, with all its leases.
@@ -19,19 +19,19 @@ pub struct Subject {
 
 impl Session {
     /// The leases that a handle (lease id, intent id or target) means.
-    pub fn subject(&self, handle: &str) -> Result<Subject, Failure> {
+    pub fn subject(&self, handle: &str) -> Result<LeaseSelection, Failure> {
         if let Ok(at) = ledger::looked_at(&self.state, handle) {
             let first = at.newest.or_else(|| at.open.last().cloned());
             let first = first.or_else(|| ledger::leases_on(&self.state, &at.target).last().cloned());
             if let Some(lease) = first {
-                return Ok(Subject { lease, target: Some(at.target) });
+                return Ok(LeaseSelection { lease, target: Some(at.target) });
             }
         }
-        Ok(Subject { lease: self.lease(handle, None)?, target: None })
+        Ok(LeaseSelection { lease: self.lease(handle, None)?, target: None })
     }
 
     /// All leases that a subject is about.
-    pub fn all_of(&self, subject: &Subject) -> BTreeSet<LeaseId> {
+    pub fn all_of(&self, subject: &LeaseSelection) -> BTreeSet<LeaseId> {
         let all = subject.target.as_ref().map(|target| ledger::leases_on(&self.state, target));
         all.unwrap_or_else(|| [subject.lease.clone()].into())
     }

@@ -185,14 +185,14 @@ pub struct Progress {
     what: &'static str,
     of: &'static str,
     next: Option<Instant>,
-    said: bool,
+    printed: bool,
 }
 
 impl Progress {
     /// Of something that has just begun: `verified 1234 of 5678 steps`.
     pub fn new(what: &'static str, of: &'static str) -> Self {
         let next = io::stderr().is_terminal().then(|| moment() + PATIENCE);
-        Self { what, of, next, said: false }
+        Self { what, of, next, printed: false }
     }
 
     /// So much is done, and so much is left.
@@ -202,14 +202,14 @@ impl Progress {
         if now >= next {
             over(&format!("{} {done} of {} {}", self.what, done + left, self.of));
             self.next = Some(now + PROGRESS_EVERY);
-            self.said = true;
+            self.printed = true;
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.said {
+        if self.printed {
             over("");
         }
     }

@@ -82,7 +82,7 @@ impl<'a> Tidying<'a> {
     fn may_go(&mut self, name: &str) -> Result<bool, Failure> {
         let state = &self.session.state;
         match place(name, &self.session.branch) {
-            admission::Place::Tag { lease, .. } => {
+            admission::RefMeaning::Tag { lease, .. } => {
                 if let Some(known) = self.leases.get(&lease) {
                     return Ok(*known);
                 }
@@ -93,7 +93,7 @@ impl<'a> Tidying<'a> {
                 self.leases.insert(lease, may);
                 Ok(may)
             }
-            admission::Place::Stop { id, .. } => {
+            admission::RefMeaning::Stop { id, .. } => {
                 // A clone need not have what a remote has.
                 let opened = self.objects.open_one(id).ok();
                 Ok(admission::stop_may_go(state, opened.as_ref()).is_ok())

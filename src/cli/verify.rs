@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
-    fresh::Source,
+    fresh::ReadSource,
     session::{Session, Which},
     terminal,
 };
@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,

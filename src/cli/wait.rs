@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
-use super::{Failure, Place, fresh::Source, session::Session, terminal, turn};
+use super::{Failure, Place, fresh::ReadSource, session::Session, terminal, turn};
 use crate::{
     ledger::Phase,
     model::{LeaseId, Reason, Refusal, document::Span},
@@ -26,17 +26,17 @@ pub struct Args {
     lease: String,
     /// The state
     #[arg(long = "for", value_name = "STATE", value_enum)]
-    state: Awaited,
+    state: WaitFor,
     /// How long at most, as in 90s or 30m [default: as long as it takes]
     #[arg(long, value_name = "TIME")]
     timeout: Option<String>,
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
 }
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Awaited {
+enum WaitFor {
     /// It may start, or has started
     Authorized,
     /// Traffic flows at a tier's weight
@@ -59,7 +59,7 @@ enum Awaited {
 
 /// Whether it is there.
 #[derive(Debug, PartialEq, Eq)]
-enum Outcome {
+enum WaitState {
     There,
     NotYet,
     Never,
@@ -80,26 +80,26 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         let id = session.lease(&args.lease, None)?;
         let (state, outcome) = look(&session, &id, args.state)?;
         match outcome {
-            Outcome::There => {
+            WaitState::There => {
                 terminal::say(&format!("{id}: {state}"));
                 return Ok(());
             }
-            Outcome::Never => {
+            WaitState::Never => {
                 let message = format!("it is {state}, and cannot get there any more");
                 return Err(Failure::refused(id.as_str(), Refusal::new(Reason::WrongState, message)));
             }
-            Outcome::NotYet if limit.is_some_and(|limit| began.elapsed().as_secs() >= limit.as_secs()) => {
+            WaitState::NotYet if limit.is_some_and(|limit| began.elapsed().as_secs() >= limit.as_secs()) => {
                 let waited = args.timeout.as_deref().unwrap_or_default();
                 let refusal = Refusal::new(Reason::Stale, format!("{id} is {state} after {waited}"));
                 return Err(Failure::Stale(refusal.hint(format!("see what it waits for with: git two-key show {id}"))));
             }
-            Outcome::NotYet => drop(terminal::wait(EVERY)),
+            WaitState::NotYet => drop(terminal::wait(EVERY)),
         }
     }
 }
 
 /// Where a lease is, in words, and whether that is where it is waited for.
-fn look(session: &Session, id: &LeaseId, awaited: Awaited) -> Result<(String, Outcome), Failure> {
+fn look(session: &Session, id: &LeaseId, awaited: WaitFor) -> Result<(String, WaitState), Failure> {
     let phase = session.state.lease(id).map_or(Phase::Proposed, |lease| lease.phase);
     let observed = session.observed(&[id.clone()].into())?.0.remove(id).and_then(|observed| observed.doing);
     let late = session.state.document(id).is_some_and(|lease| turn::now() >= lease.expires);
@@ -109,29 +109,29 @@ fn look(session: &Session, id: &LeaseId, awaited: Awaited) -> Result<(String, Ou
 }
 
 /// Whether a lease in a phase is where it is waited for, or may still get there. `late`: nothing goes forward any more.
-fn outcome(phase: Phase, observed: Option<&str>, late: bool, awaited: Awaited) -> Outcome {
+fn outcome(phase: Phase, observed: Option<&str>, late: bool, awaited: WaitFor) -> WaitState {
     let moves = matches!(phase, Phase::Rolling { .. } | Phase::Paused { .. });
     let is_there = match awaited {
-        Awaited::Authorized => phase == Phase::Authorized || phase.started(),
-        Awaited::Rolling => matches!(phase, Phase::Rolling { .. }),
-        Awaited::Paused => matches!(phase, Phase::Paused { .. }),
-        Awaited::Halted => phase == Phase::Halted,
-        Awaited::Ready => moves && observed == Some("ready"),
-        Awaited::Completed => phase == Phase::Completed,
-        Awaited::RolledBack => phase == Phase::RolledBack,
-        Awaited::Verified => phase == Phase::RolledBack && observed == Some("verified"),
-        Awaited::Withdrawn => phase == Phase::Withdrawn,
+        WaitFor::Authorized => phase == Phase::Authorized || phase.started(),
+        WaitFor::Rolling => matches!(phase, Phase::Rolling { .. }),
+        WaitFor::Paused => matches!(phase, Phase::Paused { .. }),
+        WaitFor::Halted => phase == Phase::Halted,
+        WaitFor::Ready => moves && observed == Some("ready"),
+        WaitFor::Completed => phase == Phase::Completed,
+        WaitFor::RolledBack => phase == Phase::RolledBack,
+        WaitFor::Verified => phase == Phase::RolledBack && observed == Some("verified"),
+        WaitFor::Withdrawn => phase == Phase::Withdrawn,
     };
     let never = match awaited {
-        Awaited::Withdrawn => phase.started(),
+        WaitFor::Withdrawn => phase.started(),
         // A completed lease can still be undone.
-        Awaited::RolledBack | Awaited::Verified => phase == Phase::Withdrawn || (late && !phase.started()),
+        WaitFor::RolledBack | WaitFor::Verified => phase == Phase::Withdrawn || (late && !phase.started()),
         _ => phase.ended() || (late && !phase.started()),
     };
     match () {
-        () if is_there => Outcome::There,
-        () if never => Outcome::Never,
-        () => Outcome::NotYet,
+        () if is_there => WaitState::There,
+        () if never => WaitState::Never,
+        () => WaitState::NotYet,
     }
 }
 
@@ -141,21 +141,21 @@ mod tests {
 
     #[test]
     fn what_is_awaited_is_there_may_come_or_cannot_come_any_more() {
-        use Outcome::{Never, NotYet, There};
+        use WaitState::{Never, NotYet, There};
         let rolling = Phase::Rolling { tier: 0 };
         for (phase, observed, late, awaited, expected) in [
-            (Phase::Proposed, None, false, Awaited::Authorized, NotYet),
-            (Phase::Proposed, None, true, Awaited::Authorized, Never),
-            (rolling, None, true, Awaited::Authorized, There),
-            (Phase::Withdrawn, None, false, Awaited::Authorized, Never),
-            (rolling, Some("baking"), false, Awaited::Ready, NotYet),
-            (rolling, Some("ready"), false, Awaited::Ready, There),
-            (Phase::Completed, Some("ready"), false, Awaited::Ready, Never),
-            (Phase::Completed, None, false, Awaited::RolledBack, NotYet),
-            (Phase::RolledBack, Some("restored"), false, Awaited::Verified, NotYet),
-            (Phase::RolledBack, Some("verified"), false, Awaited::Verified, There),
-            (rolling, None, false, Awaited::Withdrawn, Never),
-            (Phase::Authorized, None, true, Awaited::Withdrawn, NotYet),
+            (Phase::Proposed, None, false, WaitFor::Authorized, NotYet),
+            (Phase::Proposed, None, true, WaitFor::Authorized, Never),
+            (rolling, None, true, WaitFor::Authorized, There),
+            (Phase::Withdrawn, None, false, WaitFor::Authorized, Never),
+            (rolling, Some("baking"), false, WaitFor::Ready, NotYet),
+            (rolling, Some("ready"), false, WaitFor::Ready, There),
+            (Phase::Completed, Some("ready"), false, WaitFor::Ready, Never),
+            (Phase::Completed, None, false, WaitFor::RolledBack, NotYet),
+            (Phase::RolledBack, Some("restored"), false, WaitFor::Verified, NotYet),
+            (Phase::RolledBack, Some("verified"), false, WaitFor::Verified, There),
+            (rolling, None, false, WaitFor::Withdrawn, Never),
+            (Phase::Authorized, None, true, WaitFor::Withdrawn, NotYet),
         ] {
             assert_eq!(outcome(phase, observed, late, awaited), expected, "{phase:?} {observed:?} {late} {awaited:?}");
         }

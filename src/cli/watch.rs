@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Failure, Place, fresh::Source, remotes, session, terminal, turn};
+use super::{Failure, Place, fresh::ReadSource, remotes, session, terminal, turn};
 
 use crate::git::{Repository, config};
 use crate::model::refs;
@@ -23,7 +23,7 @@ const SEEN: [&str; 6] =
 
 /// Watches until nobody reads any more. `look` reads and gives what draws itself: at a time on a terminal, where it is drawn
 /// anew every second; without a time elsewhere, where it is printed only when it is other than before.
-pub fn run<D>(place: &Place, source: &Source, mut look: impl FnMut() -> Result<D, Failure>) -> Result<(), Failure>
+pub fn run<D>(place: &Place, source: &ReadSource, mut look: impl FnMut() -> Result<D, Failure>) -> Result<(), Failure>
 where
     D: Fn(Option<Timestamp>) -> String,
 {
@@ -71,7 +71,7 @@ fn due(fetched: Option<Instant>) -> bool {
 }
 
 /// Fetches what is governed. A remote that cannot be reached is said, and looked at again later.
-fn fetch(repo: &Repository, source: &Source) -> Result<(), Failure> {
+fn fetch(repo: &Repository, source: &ReadSource) -> Result<(), Failure> {
     let branch = session::unverified_branch(repo);
     let Some(remote) = remotes::followed(repo, &branch, source.named())? else { return Ok(()) };
     if repo.is_off(config::FETCH)? {

@@ -25,7 +25,7 @@ pub struct Checks {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Check {
     /// Whether it holds.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// What was found.
     pub message: String,
 }
@@ -33,7 +33,7 @@ pub struct Check {
 /// Whether a check holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// It does.
     Passed,
     /// It does not, or that is unknown.
@@ -48,22 +48,22 @@ pub enum Outcome {
 impl Check {
     /// It holds.
     pub(crate) fn passed(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Passed, message: message.into() }
+        Self { outcome: CheckOutcome::Passed, message: message.into() }
     }
 
     /// It does not hold.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Failed, message: message.into() }
+        Self { outcome: CheckOutcome::Failed, message: message.into() }
     }
 
     /// There is nothing to check it by.
     pub(crate) fn not_configured(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::NotConfigured, message: message.into() }
+        Self { outcome: CheckOutcome::NotConfigured, message: message.into() }
     }
 
     /// It is being made.
     pub(crate) fn pending(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Pending, message: message.into() }
+        Self { outcome: CheckOutcome::Pending, message: message.into() }
     }
 
     pub(crate) fn of(found: Result<String, Refusal>) -> Self {

@@ -11,12 +11,12 @@ use crate::model::{Reason, Refusal, document::Span};
 const TOLERANCE_MS: u64 = 5 * 60 * 1000;
 
 /// How the clocks are read.
-pub type Clock = dyn Fn() -> Reading + Send + Sync;
+pub type Clock = dyn Fn() -> ClockReading + Send + Sync;
 
 /// One look at the clocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Reading {
+pub struct ClockReading {
     /// The wall clock.
     pub now: Timestamp,
     /// Which run of the machine the monotonic clock belongs to, and its milliseconds.
@@ -42,7 +42,7 @@ pub struct Monotonic {
     pub ms: u64,
 }
 
-impl Reading {
+impl ClockReading {
     /// Milliseconds from an earlier reading to this one, as far as they can be proven: none across a reboot, and none
     /// by the wall clock, which anybody may set.
     pub fn proven_ms_since(&self, earlier: &Self) -> u64 {
@@ -106,16 +106,16 @@ pub fn doubted() -> Refusal {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Bake {
     /// When watching began.
-    pub since: Option<Reading>,
+    pub since: Option<ClockReading>,
     /// Milliseconds credited so far.
     pub credited_ms: u64,
     /// The last look.
-    pub last: Option<Reading>,
+    pub last: Option<ClockReading>,
 }
 
 impl Bake {
     /// Takes a look at a target that is in place.
-    pub fn look(&mut self, reading: &Reading) {
+    pub fn look(&mut self, reading: &ClockReading) {
         if let Some(last) = &self.last {
             self.credited_ms = self.credited_ms.saturating_add(reading.proven_ms_since(last));
         }
@@ -131,8 +131,8 @@ impl Bake {
 
 /// Looks at the machine's clocks.
 #[allow(clippy::disallowed_methods, reason = "the applier's one look at the clock")]
-pub fn read_clocks() -> Reading {
-    Reading { now: Timestamp::now(), monotonic: Some(of_this_boot().unwrap_or_else(of_this_process)) }
+pub fn read_clocks() -> ClockReading {
+    ClockReading { now: Timestamp::now(), monotonic: Some(of_this_boot().unwrap_or_else(of_this_process)) }
 }
 
 /// Where the machine does not tell, each process counts for itself: a bake then goes on only for as long as it runs.
@@ -158,9 +158,9 @@ fn of_this_boot() -> Option<Monotonic> {
 mod tests {
     use super::*;
 
-    fn reading(wall: i64, boot: &str, ms: u64) -> Reading {
+    fn reading(wall: i64, boot: &str, ms: u64) -> ClockReading {
         let now = Timestamp::from_millisecond(wall).unwrap();
-        Reading { now, monotonic: Some(Monotonic { boot: boot.to_owned(), ms }) }
+        ClockReading { now, monotonic: Some(Monotonic { boot: boot.to_owned(), ms }) }
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn without_a_monotonic_clock_the_wall_clock_proves_nothing() {
-        let at = |second| Reading { now: Timestamp::from_second(second).unwrap(), monotonic: None };
+        let at = |second| ClockReading { now: Timestamp::from_second(second).unwrap(), monotonic: None };
         let mut bake = Bake::default();
         bake.look(&at(0));
         bake.look(&at(3_600));
@@ -215,9 +215,9 @@ mod tests {
         let good = reading(1_000_000_000, "a", 1_000_000);
         for ms in [60_000, 86_400_000] {
             let ahead = reading(317_000_000_000 + i64::try_from(ms).unwrap(), "a", 1_000_000 + ms);
-            let (told, trust) = ahead.believed_after(Some(&good));
+            let (believed, trust) = ahead.believed_after(Some(&good));
             assert_eq!(
-                (told, trust),
+                (believed, trust),
                 (reading(1_000_000_000 + i64::try_from(ms).unwrap(), "a", 1_000_000 + ms), Trust::Doubted)
             );
         }
@@ -225,8 +225,8 @@ mod tests {
         assert_eq!(right.clone().believed_after(Some(&good)), (right.clone(), Trust::Believed));
         assert_eq!(right.clone().believed_after(None), (right, Trust::Believed));
         // After a reboot only a clock that went back is known to be wrong; at least its uptime has passed.
-        let (told, trust) = reading(5_000, "b", 9_000).believed_after(Some(&good));
-        assert_eq!((told.now, trust), (Timestamp::from_millisecond(1_000_009_000).unwrap(), Trust::Doubted));
+        let (believed, trust) = reading(5_000, "b", 9_000).believed_after(Some(&good));
+        assert_eq!((believed.now, trust), (Timestamp::from_millisecond(1_000_009_000).unwrap(), Trust::Doubted));
         assert_eq!(reading(9_000_000_000, "b", 9_000).believed_after(Some(&good)).1, Trust::Believed);
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::model::{PrincipalId, Reason, Refusal, policy::Role};
 
 use super::{
-    clock::{Reading, Trust, read_clocks},
+    clock::{ClockReading, Trust, read_clocks},
     state_folder::StateFolder,
 };
 
@@ -20,7 +20,7 @@ pub struct Doubted {
     /// Its name.
     pub name: PrincipalId,
     /// The time that the clock tells, and the one that is counted on from when it was last believed.
-    pub told: (Timestamp, Timestamp),
+    pub times: (Timestamp, Timestamp),
 }
 
 /// Who doubts the clock below a Git directory.
@@ -28,9 +28,9 @@ pub fn doubted(git_dir: &Path) -> Vec<Doubted> {
     let now = read_clocks();
     let doubts = |(role, name): (Role, PrincipalId)| {
         let journal = StateFolder::peek(git_dir, role, &name)?;
-        let good: Reading = serde_json::from_value(journal.get("clock")?.clone()).ok()?;
+        let good: ClockReading = serde_json::from_value(journal.get("clock")?.clone()).ok()?;
         let (counted, trust) = now.clone().believed_after(Some(&good));
-        (trust == Trust::Doubted).then_some(Doubted { role, name, told: (now.now, counted.now) })
+        (trust == Trust::Doubted).then_some(Doubted { role, name, times: (now.now, counted.now) })
     };
     everybody(git_dir).into_iter().filter_map(doubts).collect()
 }

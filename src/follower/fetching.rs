@@ -13,7 +13,7 @@ use crate::git::{GitError, Mirrored, Missed, Repository, Wanted};
 
 /// How long what may take.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct FetchLimits {
     /// A look is waited for. It goes on behind the back of those who do not wait any more.
     wait: Duration,
     /// One of its questions to the remote.
@@ -25,7 +25,7 @@ struct Limits {
     haste: Duration,
 }
 
-impl Limits {
+impl FetchLimits {
     /// How long the next attempt at a ref may take that did not come in so many: anybody may bring refs that take long, and
     /// what comes quickly by itself must not wait until each of them was given all its time.
     fn attempt(&self, before: u32) -> Duration {
@@ -33,7 +33,7 @@ impl Limits {
     }
 }
 
-const LIMITS: Limits = Limits {
+const LIMITS: FetchLimits = FetchLimits {
     wait: Duration::from_secs(10),
     quick: Duration::from_secs(10),
     slow: Duration::from_secs(10 * 60),
@@ -65,7 +65,7 @@ struct Attempts {
 pub(super) struct Fetching {
     remote: String,
     branch: String,
-    limits: Limits,
+    limits: FetchLimits,
     /// A look that has not ended yet.
     look: Option<(Receiver<Result<(), GitError>>, Instant)>,
     came: (Sender<Mirrored>, Receiver<Mirrored>),
@@ -256,7 +256,7 @@ fn settle(late: &Mutex<Late>, wanted: Wanted, came_to: CameTo) {
 }
 
 /// What is to be fetched next of what is late, and how long that may take: what was attempted least goes first.
-fn next(late: &Mutex<Late>, limits: Limits) -> Option<(Wanted, Duration)> {
+fn next(late: &Mutex<Late>, limits: FetchLimits) -> Option<(Wanted, Duration)> {
     let late = late.lock().ok()?;
     let due = late.iter().filter(|(_, attempts)| attempts.rests.is_none_or(|at| at.elapsed() > limits.slow));
     let (wanted, attempts) = due.min_by_key(|(_, attempts)| attempts.failed)?;
@@ -288,7 +288,7 @@ mod tests {
     const BRANCH: &str = "refs/heads/main";
 
     /// A repository, and a remote that holds back whatever a large commit is part of.
-    struct Scene {
+    struct SlowRemote {
         folder: tempfile::TempDir,
         repository: Repository,
         remote: Repository,
@@ -296,7 +296,7 @@ mod tests {
         kept: Arc<Mirrored>,
     }
 
-    impl Scene {
+    impl SlowRemote {
         fn new(large: &[&str]) -> (Self, Vec<Oid>) {
             let folder = tempfile::tempdir().unwrap();
             let init =
@@ -304,7 +304,7 @@ mod tests {
             let (remote, repository) = (init("remote"), init("here"));
             repository.set_config("remote.origin.url", remote.git_dir().to_str().unwrap()).unwrap();
             let mut fetching = Fetching::new("origin".to_owned(), BRANCH.to_owned());
-            fetching.limits = Limits {
+            fetching.limits = FetchLimits {
                 wait: Duration::from_secs(30),
                 quick: Duration::from_secs(2),
                 slow: Duration::from_secs(60),
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_stop_that_takes_long_holds_up_no_other_and_comes_in_the_end() {
-        let (mut scene, large) = Scene::new(&["large", "larger"]);
+        let (mut scene, large) = SlowRemote::new(&["large", "larger"]);
         let [first, second, third] = ["first", "second", "third"].map(|message| scene.commit(message));
         scene.put(BRANCH, first);
         scene.look().unwrap();
@@ -399,8 +399,8 @@ mod tests {
     #[test]
     fn stops_that_take_for_ever_hold_up_no_other_however_many_they_are() {
         let large: Vec<String> = (0..14).map(|number| format!("large {number}")).collect();
-        let (mut scene, large) = Scene::new(&large.iter().map(String::as_str).collect::<Vec<_>>());
-        scene.fetching.limits = Limits {
+        let (mut scene, large) = SlowRemote::new(&large.iter().map(String::as_str).collect::<Vec<_>>());
+        scene.fetching.limits = FetchLimits {
             wait: Duration::from_secs(60),
             quick: Duration::from_secs(1),
             slow: Duration::from_secs(3600),
@@ -427,15 +427,19 @@ mod tests {
 
     #[test]
     fn what_was_attempted_least_goes_first_and_gets_twice_the_time_at_each_attempt() {
-        let limits =
-            Limits { wait: Duration::ZERO, quick: Duration::from_secs(10), slow: Duration::from_secs(600), ..LIMITS };
+        let limits = FetchLimits {
+            wait: Duration::ZERO,
+            quick: Duration::from_secs(10),
+            slow: Duration::from_secs(600),
+            ..LIMITS
+        };
         let seconds = |before| limits.attempt(before).as_millis();
         assert_eq!([0, 1, 2, 7, 8, 90].map(seconds), [2500, 5000, 10_000, 320_000, 600_000, 600_000]);
     }
 
     #[test]
     fn a_remote_that_does_not_say_what_there_is_gives_nothing_to_fetch() {
-        let (mut scene, _) = Scene::new(&[]);
+        let (mut scene, _) = SlowRemote::new(&[]);
         let first = scene.commit("first");
         scene.put(BRANCH, first);
         let mute =
@@ -453,11 +457,11 @@ mod tests {
 
     #[test]
     fn a_stop_waits_for_nothing_that_a_look_fetches() {
-        let (mut scene, large) = Scene::new(&["large"]);
+        let (mut scene, large) = SlowRemote::new(&["large"]);
         (scene.fetching.limits.wait, scene.fetching.limits.quick) =
             (Duration::from_secs(120), Duration::from_secs(120));
         scene.put(BRANCH, large[0]);
-        let mut poll = |until: &mut dyn FnMut(&Scene) -> bool| {
+        let mut poll = |until: &mut dyn FnMut(&SlowRemote) -> bool| {
             let patience = now();
             while !until(&scene) {
                 let kept = Arc::clone(&scene.kept);
@@ -486,7 +490,7 @@ mod tests {
 
     #[test]
     fn what_is_no_stop_and_takes_long_is_not_waited_for() {
-        let (mut scene, large) = Scene::new(&["large"]);
+        let (mut scene, large) = SlowRemote::new(&["large"]);
         let first = scene.commit("first");
         scene.put(BRANCH, first);
         scene.put("refs/notes/two-key/user1", large[0]);

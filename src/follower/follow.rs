@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     Mode,
-    clock::{Clock, Reading, Trust},
+    clock::{Clock, ClockReading, Trust},
     mirror::Mirror,
     state::{self, FollowerState},
     state_folder::StateFolder,
@@ -21,7 +21,7 @@ use super::{
 
 /// As whom, and where, a repository is followed.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct FollowerConfig {
     pub(crate) role: Role,
     pub(crate) name: PrincipalId,
     /// The key's file.
@@ -72,7 +72,7 @@ fn maps_everything(remote: &str, role: &str) -> Refusal {
 impl Follower {
     /// Opens the repository, the pinned root, the key, the lock and its state. `unpinned` without a root.
     pub(crate) fn open<T: DeserializeOwned + AsRef<FollowerState>>(
-        place: Place,
+        place: FollowerConfig,
         clock: Box<Clock>,
         beginner: impl Fn(Oid) -> T,
     ) -> Result<(Self, T), Refusal> {
@@ -123,7 +123,7 @@ impl Follower {
     }
 
     /// Looks at the clocks, and remembers a look that is believed.
-    pub(crate) fn read_clocks(&self, state: &mut FollowerState) -> (Reading, Trust) {
+    pub(crate) fn read_clocks(&self, state: &mut FollowerState) -> (ClockReading, Trust) {
         state.read_clocks(&*self.clock)
     }
 
@@ -174,7 +174,7 @@ impl Follower {
     }
 
     /// Why knowledge is too old to go forward by, if it is.
-    pub(crate) fn stale(state: &FollowerState, reading: &Reading, limit: Span) -> Option<Refusal> {
+    pub(crate) fn stale(state: &FollowerState, reading: &ClockReading, limit: Span) -> Option<Refusal> {
         let age = state.fetched.as_ref().map(|last| reading.at_most_ms_since(last));
         let old = age.is_none_or(|age| age > limit.as_secs().saturating_mul(1000));
         old.then(|| Refusal::new(Reason::Stale, format!("the remote has not been reached for {limit}")))

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    admission::{Place, place},
+    admission::{RefMeaning, place},
     git::{Base, GitError, RefUpdate, Repository, mirrored},
     ledger::{self, State},
     model::{Digest, Oid, PrincipalId, RawKey, Reason, Refusal, refs},
@@ -105,9 +105,9 @@ impl Known {
     }
 
     /// The governed refs that are known here: our own, and the remote's as last fetched.
-    pub(crate) fn governed(&self) -> Vec<(Place, Oid)> {
+    pub(crate) fn governed(&self) -> Vec<(RefMeaning, Oid)> {
         let placed = self.refs.governed().map(|(name, id)| (place(&name, &self.branch), id));
-        placed.filter(|(place, _)| !matches!(place, Place::Foreign | Place::Other)).collect()
+        placed.filter(|(place, _)| !matches!(place, RefMeaning::Foreign | RefMeaning::Other)).collect()
     }
 }
 
@@ -259,8 +259,8 @@ impl Mirror {
         let (mut stops, mut tips, mut tags) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (place, id) in self.governed() {
             match place {
-                Place::Stop { .. } => stops.insert(id),
-                Place::Tag { .. } => tags.insert(id),
+                RefMeaning::Stop { .. } => stops.insert(id),
+                RefMeaning::Tag { .. } => tags.insert(id),
                 _ => tips.insert(id),
             };
         }

@@ -235,14 +235,14 @@ pub struct Observation {
 
 /// Keys that appliers had once. What they signed while they were in force is told as it counted then; nothing is decided by it.
 #[derive(Debug, Clone, Default)]
-pub struct Past {
+pub struct FormerKeys {
     /// Where each step stands in the ledger.
     pub place: BTreeMap<Oid, usize>,
     /// The keys.
     pub keys: Vec<FormerKey>,
 }
 
-impl Past {
+impl FormerKeys {
     /// The key, if it was this applier's at the ledger's tip that it went by.
     fn counted(&self, applier: &PrincipalId, key: RawKey, ledger: Oid) -> Option<&FormerKey> {
         let at = self.place.get(&ledger)?;
@@ -258,7 +258,7 @@ impl Past {
 
 /// The observed plane.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Observations {
+pub struct ObservedPlane {
     /// What appliers attest, at most one for a target.
     pub found: Vec<Observation>,
     /// What was left out, and why.
@@ -266,9 +266,9 @@ pub struct Observations {
 }
 
 /// Reads what appliers attest: their own refs, and those kept of remotes.
-pub fn read(repository: &Repository, state: &State) -> Result<Observations, GitError> {
+pub fn read(repository: &Repository, state: &State) -> Result<ObservedPlane, GitError> {
     let mut objects = repository.objects()?;
-    let mut observations = Observations::default();
+    let mut observations = ObservedPlane::default();
     let mut newest: BTreeMap<TargetId, Observation> = BTreeMap::new();
     let refs = ApplierRefs::of(repository, state)?;
     for (name, applier, tip) in refs.known {
@@ -341,7 +341,7 @@ pub fn are_there(repository: &Repository, state: &State) -> Result<bool, GitErro
 
 /// Something that an applier says happened, in a commit that its own key signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happened {
+pub struct SignedEvent {
     /// The applier.
     pub applier: PrincipalId,
     /// The key that signed.
@@ -362,23 +362,23 @@ pub fn are_any(repository: &Repository, state: &State) -> Result<bool, GitError>
 }
 
 /// Everything that appliers say happened, oldest first for each applier. Commits that do not verify are left out.
-pub fn history(repository: &Repository, state: &State, past: &Past) -> Result<Vec<Happened>, GitError> {
+pub fn history(repository: &Repository, state: &State, past: &FormerKeys) -> Result<Vec<SignedEvent>, GitError> {
     let mut objects = repository.objects()?;
-    let mut told = BTreeSet::new();
+    let mut met = BTreeSet::new();
     let mut happened = Vec::new();
     for (_, applier, tip) in ApplierRefs::of(repository, state)?.known {
-        if told.contains(&(applier.clone(), tip)) {
+        if met.contains(&(applier.clone(), tip)) {
             continue;
         }
         for commit in repository.first_parents(tip)? {
             // For each applier: at another's ref it says nothing.
-            if !told.insert((applier.clone(), commit)) {
+            if !met.insert((applier.clone(), commit)) {
                 continue;
             }
             if let Ok(SignedRecord { record, key, former }) = signed_record(&mut objects, state, past, &applier, commit)
             {
                 let ledger = record.ledger;
-                let of = |event| Happened { applier: applier.clone(), key, commit, ledger, event, former };
+                let of = |event| SignedEvent { applier: applier.clone(), key, commit, ledger, event, former };
                 happened.extend(record.events.into_iter().map(of));
             }
         }
@@ -399,7 +399,7 @@ pub fn last_about(
     repository: &Repository,
     state: &State,
     sought: &Sought,
-    past: &Past,
+    past: &FormerKeys,
 ) -> Result<BTreeMap<LeaseId, Observation>, GitError> {
     let mut found: BTreeMap<LeaseId, Observation> = BTreeMap::new();
     let applier_of = |lease: &LeaseId| {
@@ -445,14 +445,14 @@ pub fn unrestorable(
     target: &TargetId,
     until: Timestamp,
 ) -> Result<Option<String>, GitError> {
-    let told = history(repository, state, &Past::default())?;
-    let outcome = |happened: &&Happened| {
+    let events = history(repository, state, &FormerKeys::default())?;
+    let outcome = |happened: &&SignedEvent| {
         let event = &happened.event;
         let ends = [EventKind::RollbackVerified, EventKind::RollbackRestored, EventKind::RollbackFailed];
         let ends = ends.iter().any(|kind| kind.name() == event.event);
         ends && event.target == *target && event.at <= until
     };
-    let last = told.iter().filter(outcome).max_by_key(|happened| happened.event.at);
+    let last = events.iter().filter(outcome).max_by_key(|happened| happened.event.at);
     if let Some(failed) = last.filter(|last| last.event.event == EventKind::RollbackFailed.name()) {
         return Ok(Some(format!("{} says that the rollback of {} failed", failed.applier, failed.event.lease)));
     }
@@ -487,7 +487,7 @@ pub fn at(repository: &Repository, state: &State, commit: Oid) -> Result<Record,
 
 /// The record at a tip that the applier itself signed.
 fn attested(objects: &mut Objects, state: &State, applier: &PrincipalId, tip: Oid) -> Result<Record, String> {
-    signed_record(objects, state, &Past::default(), applier, tip).map(|signed| signed.record)
+    signed_record(objects, state, &FormerKeys::default(), applier, tip).map(|signed| signed.record)
 }
 
 /// A record that its applier signed.
@@ -502,7 +502,7 @@ struct SignedRecord {
 fn signed_record(
     objects: &mut Objects,
     state: &State,
-    past: &Past,
+    past: &FormerKeys,
     applier: &PrincipalId,
     tip: Oid,
 ) -> Result<SignedRecord, String> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::model::{Oid, PublicKey, Reason, Refusal};
 
 use super::{
-    clock::{Clock, Reading, Trust},
+    clock::{Clock, ClockReading, Trust},
     state_folder::StateFolder,
     stops::SeenStop,
 };
@@ -22,9 +22,9 @@ pub struct FollowerState {
     /// The last accepted tip of the governed branch.
     pub accepted: Option<Oid>,
     /// When the remote was last fetched.
-    pub fetched: Option<Reading>,
+    pub fetched: Option<ClockReading>,
     /// The last look at the clocks that was believed.
-    pub clock: Option<Reading>,
+    pub clock: Option<ClockReading>,
     /// Stops that the ledger has not folded yet.
     pub stops: Vec<SeenStop>,
     /// Tips below which every commit has been searched for stops.
@@ -42,7 +42,7 @@ impl FollowerState {
     }
 
     /// Looks at the clocks, and remembers a look that is believed.
-    pub(crate) fn read_clocks(&mut self, clock: &Clock) -> (Reading, Trust) {
+    pub(crate) fn read_clocks(&mut self, clock: &Clock) -> (ClockReading, Trust) {
         let (reading, trust) = clock().believed_after(self.clock.as_ref());
         if trust == Trust::Believed {
             self.clock = Some(reading.clone());

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    admission::{ASIDE, Place, RECORD, repository_of, signer_of},
+    admission::{ASIDE, RECORD, RefMeaning, repository_of, signer_of},
     gate::Evidence,
     git::{Base, GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
     ledger::{self, LeaseState, StopEffect, Transition, rules},
@@ -176,7 +176,7 @@ impl Writer {
     }
 
     /// The push of our ref, which must still be where we saw it. `busy` if it is not.
-    pub(crate) fn record_push(&self, known: &Known) -> Result<Option<Push>, Refusal> {
+    pub(crate) fn record_push(&self, known: &Known) -> Result<Option<PendingPush>, Refusal> {
         if known.remote.is_none() {
             return Ok(None);
         }
@@ -186,11 +186,20 @@ impl Writer {
         let Some(tip) = self.tip(known).filter(|tip| self.remote_tip != Some(*tip)) else { return Ok(None) };
         let name = self.own_ref();
         let options = PushOptions { expected: vec![(name.clone(), self.remote_tip)], ..PushOptions::default() };
-        Ok(Some(Push { what: Pushed::Record(tip), refspecs: vec![format!("{tip}:{name}")], or: Vec::new(), options }))
+        Ok(Some(PendingPush {
+            what: Pushed::Record(tip),
+            refspecs: vec![format!("{tip}:{name}")],
+            or: Vec::new(),
+            options,
+        }))
     }
 
     /// What became of a push.
-    pub(crate) fn pushed(&mut self, push: &Push, outcome: Result<PushOutcome, GitError>) -> Result<Taken, Refusal> {
+    pub(crate) fn pushed(
+        &mut self,
+        push: &PendingPush,
+        outcome: Result<PushOutcome, GitError>,
+    ) -> Result<Taken, Refusal> {
         let outcome = outcome?;
         let elsewhere =
             |why: &str| ["stale info", "fetch first", "cannot lock ref"].iter().any(|one| why.contains(one));
@@ -202,7 +211,7 @@ impl Writer {
             // Somebody's ref may stand in the way of a label. Nobody reads those, so that is no failure, and nothing to try again.
             (None, Pushed::CarriedOver | Pushed::Rest) | (_, Pushed::Labels) => Ok(Taken::AsPushed),
             (Some((_, why)), Pushed::Record(_))
-                if elsewhere(why) || outcome.remote.iter().any(|said| elsewhere(said)) =>
+                if elsewhere(why) || outcome.remote.iter().any(|answer| elsewhere(answer)) =>
             {
                 Ok(Taken::Elsewhere)
             }
@@ -211,7 +220,7 @@ impl Writer {
     }
 
     /// Makes the ordinary commit that brings evidence, on the accepted tip. Its digest is signed in what names it.
-    pub(crate) fn exhibit(&self, known: &Known, lease: &LeaseId, bytes: &[u8]) -> Result<Oid, GitError> {
+    pub(crate) fn commit_evidence(&self, known: &Known, lease: &LeaseId, bytes: &[u8]) -> Result<Oid, GitError> {
         let path = Evidence::path(lease, Digest::of(bytes));
         let message = format!("Evidence on {lease}\n");
         self.with_file(known, (&path, bytes), &message, SignWith::Nobody)
@@ -240,9 +249,10 @@ impl Writer {
         // A stop is signed even where the evidence cannot be kept.
         let tip = known.state.tip();
         let lease = stop.stop().map(|stop| &stop.lease);
-        let exhibit =
-            lease.zip(evidence).and_then(|(lease, bytes)| Some((self.exhibit(known, lease, bytes).ok()?, bytes)));
-        let (parent, evidence) = exhibit.map_or((tip, None), |(commit, bytes)| (commit, Some(Digest::of(bytes))));
+        let brought = lease
+            .zip(evidence)
+            .and_then(|(lease, bytes)| Some((self.commit_evidence(known, lease, bytes).ok()?, bytes)));
+        let (parent, evidence) = brought.map_or((tip, None), |(commit, bytes)| (commit, Some(Digest::of(bytes))));
         let subject = title(&stop.statement, ": ");
         let (principal, reason) = (Some(&self.name), stop.reason.as_deref());
         let message = statement_message(&stop.statement, &subject, principal, reason, evidence, &[])?;
@@ -257,14 +267,14 @@ impl Writer {
 
     /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree. What is
     /// to be pushed for that.
-    pub(crate) fn carry_over(&self, known: &mut Known, stops: &[SeenStop]) -> Result<Option<Push>, Refusal> {
+    pub(crate) fn carry_over(&self, known: &mut Known, stops: &[SeenStop]) -> Result<Option<PendingPush>, Refusal> {
         if stops.is_empty() {
             return Ok(None);
         }
         let under_refs: BTreeSet<Oid> = known
             .governed()
             .into_iter()
-            .filter_map(|(place, id)| matches!(place, Place::Stop { id: named, .. } if named == id).then_some(id))
+            .filter_map(|(place, id)| matches!(place, RefMeaning::Stop { id: named, .. } if named == id).then_some(id))
             .collect();
         let repository = &known.repository;
         let old = known.state.tip();
@@ -303,8 +313,8 @@ impl Writer {
             return Ok(None);
         }
         if known.remote.is_some() {
-            let push = Push::of(known, vec![format!("{tip}:{}", known.branch)]);
-            return Ok(push.map(|push| Push { what: Pushed::CarriedOver, ..push }));
+            let push = PendingPush::of(known, vec![format!("{tip}:{}", known.branch)]);
+            return Ok(push.map(|push| PendingPush { what: Pushed::CarriedOver, ..push }));
         }
         let update = RefUpdate { name: known.branch.clone(), old: Some(old), new: tip };
         known.update(&[update], "two-key: carry over a stop").map_err(Refusal::from).map(|()| None)
@@ -322,7 +332,7 @@ impl Writer {
 pub(crate) fn untagged(known: &Known, applied: &[(&LeaseState, &Transition)]) -> Vec<(LeaseId, Transition)> {
     let mut there = BTreeSet::new();
     for (place, _) in known.governed() {
-        if let Place::Tag { lease, suffix } = place {
+        if let RefMeaning::Tag { lease, suffix } = place {
             there.insert((lease, suffix));
         }
     }
@@ -344,14 +354,14 @@ pub(crate) fn keep_stop(known: &mut Known, stop: &SeenStop) -> Result<(), Refusa
 }
 
 /// The pushes of the stop refs that are here and not there, each under the first name that the remote takes.
-pub(crate) fn stops_pushes(known: &Known) -> Vec<Push> {
+pub(crate) fn stops_pushes(known: &Known) -> Vec<PendingPush> {
     let mut pushes = Vec::new();
     for (name, id) in known.ours_below(refs::STOPS) {
         let aside = ASIDE.map(|start| format!("{start}{id}"));
         let is_there = |name: &String| known.at(&known.known_as(name)).is_some();
         if !is_there(&name) && !aside.iter().any(is_there) {
-            let push = Push::of(known, vec![format!("{id}:{name}")]);
-            pushes.extend(push.map(|push| Push {
+            let push = PendingPush::of(known, vec![format!("{id}:{name}")]);
+            pushes.extend(push.map(|push| PendingPush {
                 or: aside.map(|name| format!("{id}:{name}")).into(),
                 options: PushOptions::of_a_stop(),
                 ..push
@@ -362,19 +372,19 @@ pub(crate) fn stops_pushes(known: &Known) -> Vec<Push> {
 }
 
 /// Puts tags where everybody finds them. What is to be pushed for that.
-pub(crate) fn put_tags(known: &mut Known, tags: &[RefUpdate]) -> Option<Push> {
+pub(crate) fn put_tags(known: &mut Known, tags: &[RefUpdate]) -> Option<PendingPush> {
     if known.remote.is_none() {
         for tag in tags {
             // A label that cannot be made is none.
             let _ = known.update(std::slice::from_ref(tag), "applied");
         }
     }
-    let push = Push::of(known, tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect());
-    push.map(|push| Push { what: Pushed::Labels, ..push })
+    let push = PendingPush::of(known, tags.iter().map(|tag| format!("{}:{}", tag.new, tag.name)).collect());
+    push.map(|push| PendingPush { what: Pushed::Labels, ..push })
 }
 
 /// Why the branch does not have stops that are obeyed, where a remote answered so to a push that carries them over.
-pub(crate) fn beside(known: &Known, push: &Push, outcome: &Result<PushOutcome, GitError>) -> Option<Refusal> {
+pub(crate) fn beside(known: &Known, push: &PendingPush, outcome: &Result<PushOutcome, GitError>) -> Option<Refusal> {
     let outcome = outcome.as_ref().ok().filter(|_| push.what == Pushed::CarriedOver)?;
     let (name, why) = outcome.rejected.first()?;
     let refusal = rejected(name, why, &outcome.remote);
@@ -419,7 +429,7 @@ pub(crate) enum Pushed {
 
 /// Something that is to be pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Push {
+pub(crate) struct PendingPush {
     what: Pushed,
     refspecs: Vec<String>,
     /// What is pushed instead where the remote does not take that, one after the other.
@@ -427,7 +437,7 @@ pub(crate) struct Push {
     options: PushOptions,
 }
 
-impl Push {
+impl PendingPush {
     /// The push of some refs that nothing else depends on; none where there are none, or no remote.
     fn of(known: &Known, refspecs: Vec<String>) -> Option<Self> {
         let there = known.remote.is_some() && !refspecs.is_empty();
@@ -458,18 +468,18 @@ fn finds_something(known: &Known, tip: Oid) -> Result<bool, GitError> {
 
 /// Pushes that are being made, one after the other.
 #[derive(Debug)]
-pub(crate) struct Pushing(JoinHandle<Vec<(Push, Result<PushOutcome, GitError>)>>);
+pub(crate) struct Pushing(JoinHandle<Vec<(PendingPush, Result<PushOutcome, GitError>)>>);
 
 impl Pushing {
     /// Begins to push, once something is written down, or cannot be; nothing where there is nothing, or no remote.
     pub(crate) fn begin(
         known: &Known,
-        pushes: Vec<Push>,
+        pushes: Vec<PendingPush>,
         after: Option<Receiver<Result<(), Refusal>>>,
     ) -> Option<Self> {
         let remote = known.remote.clone().filter(|_| !pushes.is_empty())?;
         let repository = known.repository.clone();
-        let make = move |push: Push| {
+        let make = move |push: PendingPush| {
             let outcome = push.make(&repository, &remote);
             (push, outcome)
         };
@@ -485,12 +495,12 @@ impl Pushing {
     }
 
     /// What became of them.
-    pub(crate) fn outcomes(self) -> Vec<(Push, Result<PushOutcome, GitError>)> {
+    pub(crate) fn outcomes(self) -> Vec<(PendingPush, Result<PushOutcome, GitError>)> {
         self.0.join().unwrap_or_default()
     }
 }
 
 fn rejected(name: &str, why: &str, remote: &[String]) -> Refusal {
-    let said = if remote.is_empty() { String::new() } else { format!("; it said: {}", remote.join(" ")) };
-    Refusal::new(Reason::Stale, format!("the remote did not take {name}: {why}{said}"))
+    let answer = if remote.is_empty() { String::new() } else { format!("; it said: {}", remote.join(" ")) };
+    Refusal::new(Reason::Stale, format!("the remote did not take {name}: {why}{answer}"))
 }

@@ -16,7 +16,7 @@ use std::{
 
 use super::{GitError, PushedRef, Repository, memory::Memory, push::lines, refs::may_be_symbolic, shared};
 use crate::{
-    admission::{Admitted, Destination, Move, Place, Push, place},
+    admission::{Admitted, Destination, Move, Push, RefMeaning, place},
     model::{Digest, Oid, Refusal},
 };
 
@@ -33,7 +33,7 @@ struct Record {
 }
 
 /// What Git tells of a move.
-struct Told {
+struct AnnouncedMove {
     name: String,
     /// None if the ref is not there, or may be anywhere.
     from: Option<Oid>,
@@ -60,7 +60,7 @@ impl Record {
 }
 
 /// Reads lines `<old> <new> <ref>`. A value may be `ref:<name>`.
-fn told_moves(input: &[u8]) -> Result<Vec<Told>, GitError> {
+fn announced_moves(input: &[u8]) -> Result<Vec<AnnouncedMove>, GitError> {
     let line = |line: String| {
         let wrong = || GitError::Answer { command: "git".to_owned(), what: format!("`{line}` is no move of a ref") };
         let words: Vec<&str> = line.splitn(3, ' ').collect();
@@ -72,7 +72,7 @@ fn told_moves(input: &[u8]) -> Result<Vec<Told>, GitError> {
             None if new.starts_with("ref:") => Destination::AnotherRef,
             None => return Err(wrong()),
         };
-        Ok(Told { name: (*name).to_owned(), from: from.filter(|id| !id.is_zero()), to })
+        Ok(AnnouncedMove { name: (*name).to_owned(), from: from.filter(|id| !id.is_zero()), to })
     };
     lines(input).map(line).collect()
 }
@@ -87,14 +87,14 @@ pub fn plainly_admitted(git_dir: &Path, input: &[u8], now: SystemTime) -> bool {
     let folder = folder(&common_dir);
     // What is not governed is so only while the branch stands for no other ref.
     let branch = young(&folder.join(BRANCH), now).filter(|branch| !may_be_symbolic(&common_dir, branch));
-    let plain = |Told { name, from, to }: &Told| match &branch {
-        Some(branch) if place(name, branch) == Place::Other => true,
+    let plain = |AnnouncedMove { name, from, to }: &AnnouncedMove| match &branch {
+        Some(branch) if place(name, branch) == RefMeaning::Other => true,
         _ => {
             let record = from.and_then(|_| Record::read(&folder, name, *from, *to, now));
-            record.is_some_and(|record| place(name, &record.branch) == Place::Branch)
+            record.is_some_and(|record| place(name, &record.branch) == RefMeaning::Branch)
         }
     };
-    told_moves(input).is_ok_and(|told| told.iter().all(plain))
+    announced_moves(input).is_ok_and(|announced| announced.iter().all(plain))
 }
 
 /// Under which name a move is kept.
@@ -124,7 +124,7 @@ impl Repository {
             // By both names, if it was pushed to a symbolic ref: Git asks about both.
             let mut names = vec![pushed.name.as_str(), update.name.as_str()];
             names.dedup();
-            if names.iter().all(|name| place(name, &push.branch) == Place::Other) {
+            if names.iter().all(|name| place(name, &push.branch) == RefMeaning::Other) {
                 others = true;
                 continue;
             }
@@ -138,18 +138,22 @@ impl Repository {
     /// What is known of the moves that Git is about to make, by what it tells the `reference-transaction` hook in its
     /// `prepared` state; and the governed branch.
     pub fn moves(&self, input: &[u8], now: SystemTime) -> Result<(Vec<Move>, String), Refusal> {
-        let told = told_moves(input)?;
-        let branch = match told.iter().find_map(|told| self.admitted(&told.name, told.from, told.to, now)) {
+        let announced = announced_moves(input)?;
+        let branch = match announced
+            .iter()
+            .find_map(|announced| self.admitted(&announced.name, announced.from, announced.to, now))
+        {
             Some(record) => record.branch,
             None => self.pinned_branch()?,
         };
         let stands_for = self.branch_stands_for(&branch)?;
-        let here = self.where_they_are(&told, &branch, stands_for.as_deref())?;
-        let mut tip = told.iter().find(|told| told.name == branch).and_then(|told| told.to.object());
-        let mut moves = Vec::with_capacity(told.len());
-        for Told { name, from, to } in told {
+        let here = self.where_they_are(&announced, &branch, stands_for.as_deref())?;
+        let mut tip =
+            announced.iter().find(|announced| announced.name == branch).and_then(|announced| announced.to.object());
+        let mut moves = Vec::with_capacity(announced.len());
+        for AnnouncedMove { name, from, to } in announced {
             let to = match to {
-                Destination::Nothing if place(&name, &branch) != Place::Other => self.packed(&name, from)?,
+                Destination::Nothing if place(&name, &branch) != RefMeaning::Other => self.packed(&name, from)?,
                 to => to,
             };
             let from = from.or_else(|| here.get(&name).copied());
@@ -186,13 +190,13 @@ impl Repository {
     /// Where those governed refs are of which Git did not say it, and what the branch stands for.
     fn where_they_are(
         &self,
-        told: &[Told],
+        announced: &[AnnouncedMove],
         branch: &str,
         stands_for: Option<&str>,
     ) -> Result<HashMap<String, Oid>, GitError> {
-        let governed = |name: &str| place(name, branch) != Place::Other || Some(name) == stands_for;
-        let unsaid = told.iter().filter(|told| told.from.is_none() && governed(&told.name));
-        let names: Vec<&str> = unsaid.map(|told| told.name.as_str()).collect();
+        let governed = |name: &str| place(name, branch) != RefMeaning::Other || Some(name) == stands_for;
+        let unsaid = announced.iter().filter(|announced| announced.from.is_none() && governed(&announced.name));
+        let names: Vec<&str> = unsaid.map(|announced| announced.name.as_str()).collect();
         let mut here = HashMap::new();
         for names in names.chunks(super::refs::NAMES) {
             here.extend(self.refs(names)?);
@@ -218,7 +222,7 @@ impl Repository {
 
 /// Whether what a ref may be depends on the ledger. The branch is the ledger.
 fn needs_a_ledger(name: &str, branch: &str) -> bool {
-    !matches!(place(name, branch), Place::Branch | Place::Other)
+    !matches!(place(name, branch), RefMeaning::Branch | RefMeaning::Other)
 }
 
 /// What a file says, if it was written a short time ago.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::process::{self, Audience, Failure, Input, Job, Running};
+use crate::process::{self, Audience, Input, Job, ProgramFailure, Running};
 
 use super::GitError;
 
@@ -33,7 +33,7 @@ const OTHER_PATHSPECS: [&str; 3] = ["GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS"
 
 /// What a child said and how it ended.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) struct GitOutput {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
@@ -143,7 +143,7 @@ impl Program {
     }
 
     /// Runs the child to its end, whatever that is.
-    pub(crate) fn output(self) -> Result<Output, GitError> {
+    pub(crate) fn output(self) -> Result<GitOutput, GitError> {
         self.started()?.output()
     }
 
@@ -154,7 +154,7 @@ impl Program {
         if output.status.success() {
             Ok(output.stdout)
         } else {
-            Err(GitError::Program { command: line, stderr: said(&output) })
+            Err(GitError::Program { command: line, stderr: complaint(&output) })
         }
     }
 
@@ -184,14 +184,14 @@ impl Program {
         match output.status.code() {
             Some(0) => Ok(true),
             Some(1) => Ok(false),
-            _ => Err(GitError::Program { command: line, stderr: said(&output) }),
+            _ => Err(GitError::Program { command: line, stderr: complaint(&output) }),
         }
     }
 
     /// Runs the child, which must succeed; its standard output goes into a file.
     pub(crate) fn into_file(mut self, file: &File) -> Result<(), GitError> {
         let theirs = file.try_clone().map_err(|error| GitError::io("sharing a temporary file", error))?;
-        self.job.output = process::Output::File(theirs);
+        self.job.output = process::StdoutTo::File(theirs);
         self.bytes().map(drop)
     }
 
@@ -228,19 +228,19 @@ pub(crate) struct Started {
 
 impl Started {
     /// What the child said, once it has ended.
-    pub(crate) fn output(self) -> Result<Output, GitError> {
+    pub(crate) fn output(self) -> Result<GitOutput, GitError> {
         let ended = self.running.finish().map_err(|failure| failed(self.line, failure))?;
         let stderr = String::from_utf8_lossy(&ended.stderr).trim_end().to_owned();
-        Ok(Output { status: ended.status, stdout: ended.stdout, stderr })
+        Ok(GitOutput { status: ended.status, stdout: ended.stdout, stderr })
     }
 }
 
 /// Why a child was not heard.
-fn failed(line: String, failure: Failure) -> GitError {
+fn failed(line: String, failure: ProgramFailure) -> GitError {
     match failure {
-        Failure::NotFound => GitError::NoProgram(line.split(' ').next().unwrap_or_default().to_owned()),
-        Failure::Io(error) => GitError::io(format!("running `{line}`"), error),
-        Failure::TooLong(limit) => GitError::TimedOut { command: line, limit },
+        ProgramFailure::NotFound => GitError::NoProgram(line.split(' ').next().unwrap_or_default().to_owned()),
+        ProgramFailure::Io(error) => GitError::io(format!("running `{line}`"), error),
+        ProgramFailure::TooLong(limit) => GitError::TimedOut { command: line, limit },
         other => GitError::Program { command: line, stderr: other.to_string() },
     }
 }
@@ -267,7 +267,7 @@ impl Complaints {
 }
 
 /// What a failed child said, or how it ended if it said nothing.
-fn said(output: &Output) -> String {
+fn complaint(output: &GitOutput) -> String {
     if output.stderr.is_empty() { output.status.to_string() } else { output.stderr.clone() }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     GitError, Repository, SigningKey,
-    command::{Output, Program},
+    command::{GitOutput, Program},
     repository::Settings,
 };
 use crate::model::Oid;
@@ -30,7 +30,7 @@ pub(super) const OWN_SETTINGS: [&str; 4] = [
 ];
 
 /// What Git says of those keys.
-pub(super) fn settings(command: &str, output: Output) -> Result<Settings, GitError> {
+pub(super) fn settings(command: &str, output: GitOutput) -> Result<Settings, GitError> {
     let all = value(command, output)?.unwrap_or_default();
     // Keys come folded, each with its value after a line feed; one without a value is set to nothing.
     let entries = all.split('\0').filter(|entry| !entry.is_empty());
@@ -42,7 +42,7 @@ pub(super) fn settings(command: &str, output: Output) -> Result<Settings, GitErr
 }
 
 /// What `git config` says, if there is anything.
-fn value(command: &str, output: Output) -> Result<Option<String>, GitError> {
+fn value(command: &str, output: GitOutput) -> Result<Option<String>, GitError> {
     match output.status.code() {
         Some(0) => {
             let value = output.stdout.strip_suffix(b"\0").unwrap_or(&output.stdout).to_vec();
@@ -190,11 +190,11 @@ impl Repository {
         let Some(command) = self.config("gpg.ssh.defaultKeyCommand")?.filter(|command| !command.is_empty()) else {
             return Ok(None);
         };
-        let said = Program::new("sh").args(["-c", &command]).interactive().text().map_err(|error| match error {
+        let answer = Program::new("sh").args(["-c", &command]).interactive().text().map_err(|error| match error {
             GitError::Program { .. } => GitError::NoKey(format!("gpg.ssh.defaultKeyCommand (`{command}`) failed")),
             other => other,
         })?;
-        let line = said.lines().next().unwrap_or_default();
+        let line = answer.lines().next().unwrap_or_default();
         match SigningKey::literal(line) {
             Some(literal) => Ok(Some(literal)),
             None => Err(GitError::NoKey(format!("gpg.ssh.defaultKeyCommand (`{command}`) printed no public key"))),

@@ -218,17 +218,17 @@ impl Trouble {
 /// The line of what a program said that says what went wrong.
 fn brief(stderr: &str) -> &str {
     let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    let said = lines().find_map(|line| line.strip_prefix("fatal: ").or_else(|| line.strip_prefix("error: ")));
-    said.or_else(|| lines().next()).unwrap_or("it did not say why")
+    let complaint = lines().find_map(|line| line.strip_prefix("fatal: ").or_else(|| line.strip_prefix("error: ")));
+    complaint.or_else(|| lines().next()).unwrap_or("it did not say why")
 }
 
 /// Why a key did not sign.
 fn not_signed(key: &str, stderr: &str) -> String {
-    let said = stderr.to_lowercase();
-    if ["incorrect passphrase", "wrong password"].iter().any(|sign| said.contains(sign)) {
+    let complaint = stderr.to_lowercase();
+    if ["incorrect passphrase", "wrong password"].iter().any(|sign| complaint.contains(sign)) {
         return format!("the passphrase is not that of the key {key}");
     }
-    if said.contains("agent") {
+    if complaint.contains("agent") {
         return format!("no SSH agent here signs with the key {key}");
     }
     format!("the key {key} did not sign: {}", brief(stderr))
@@ -264,7 +264,7 @@ impl GitError {
     }
 
     /// What the program said that failed, all of it.
-    fn said(&self) -> &str {
+    fn complaint(&self) -> &str {
         match self {
             Self::NotARepository { stderr, .. }
             | Self::RefChanged { stderr, .. }
@@ -307,7 +307,7 @@ impl GitError {
             Self::NoProgram(_) => (Reason::NotFound, None),
             Self::Answer { .. } => (Reason::Internal, None),
         };
-        let refusal = Refusal::new(reason, self.to_string()).detail(self.said());
+        let refusal = Refusal::new(reason, self.to_string()).detail(self.complaint());
         match hint {
             Some(hint) => refusal.hint(hint),
             None => refusal,

@@ -83,11 +83,11 @@ impl Repository {
             Err(error @ GitError::Program { .. }) => {
                 let Some(id) = objects.first_unreadable(&[ours, theirs])? else { return Err(error) };
                 // Told what both had, Git (2.40) need not look for it.
-                let told = match readable.as_slice() {
+                let found = match readable.as_slice() {
                     [base] => self.merge_tree(Some(*base), ours, theirs).ok(),
                     _ => None,
                 };
-                Ok(told.unwrap_or(Err(Conflict::Unreadable(id))))
+                Ok(found.unwrap_or(Err(Conflict::Unreadable(id))))
             }
             merged => merged,
         }

@@ -14,7 +14,7 @@ use std::{
 
 use super::{GitError, RefUpdate, Repository, command::Program};
 use crate::{
-    admission::{ASIDE, Place, place},
+    admission::{ASIDE, RefMeaning, place},
     model::{Digest, Oid, PrincipalId, refs},
 };
 
@@ -232,11 +232,11 @@ impl Repository {
         let wanted = there.into_iter().filter(|(name, id)| !is_here(&mirrored(remote, name), id));
         let ranked = |(name, id): (String, Oid)| {
             let rank = match place(&name, branch) {
-                Place::Stop { .. } => Rank::Stop,
-                Place::Branch => Rank::Branch,
-                Place::Tag { .. } | Place::Notes(_) | Place::Applier(_) => Rank::Other,
+                RefMeaning::Stop { .. } => Rank::Stop,
+                RefMeaning::Branch => Rank::Branch,
+                RefMeaning::Tag { .. } | RefMeaning::Notes(_) | RefMeaning::Applier(_) => Rank::Other,
                 // Names that nobody reads, some of which would be in the way of others.
-                Place::Foreign | Place::Other => return None,
+                RefMeaning::Foreign | RefMeaning::Other => return None,
             };
             Some(Wanted { rank, name, id })
         };
@@ -330,7 +330,7 @@ impl Repository {
             let Some(rest) = name.strip_prefix(&folder) else { continue };
             // There may be tens of thousands of tags, which are never in the way of others.
             let is_tag = rest.starts_with("tags/");
-            if !is_tag && matches!(place(&format!("refs/{rest}"), ""), Place::Foreign | Place::Other) {
+            if !is_tag && matches!(place(&format!("refs/{rest}"), ""), RefMeaning::Foreign | RefMeaning::Other) {
                 // What cannot be deleted says so when something is to be written in its place.
                 let _ = self.delete_ref(name, *id);
             }

@@ -432,7 +432,7 @@ fn folder(object: Result<Object, GitError>, format: ObjectFormat) -> Result<Opti
 }
 
 /// What a commit's bytes link it to.
-pub(super) fn linked(id: Oid, commit: &CommitBytes, format: ObjectFormat) -> Result<Links, GitError> {
+pub(crate) fn linked(id: Oid, commit: &CommitBytes, format: ObjectFormat) -> Result<Links, GitError> {
     commit.links(format).map_err(|refusal| GitError::Malformed { id, why: refusal.message })
 }
 

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     admission::{
-        ApplierFacts, BranchFacts, FORCE_REVOKE, Facts, GOVERNED, MAX_COMMITS, NewStep, NotesFacts, Place, Push,
-        RECORD, RecordFacts, RefUpdate, Standing, TagFacts, place, repository_of, signer_of,
+        ApplierFacts, BranchFacts, FORCE_REVOKE, GOVERNED, MAX_COMMITS, NewStep, NotesFacts, Push, PushRef, RECORD,
+        RecordFacts, RefFacts, RefMeaning, Standing, TagFacts, place, repository_of, signer_of,
     },
     ledger::State,
     model::{LeaseId, Oid, RawKey, Refusal, refs},
@@ -42,7 +42,7 @@ pub struct PushedRef {
 
 /// Where a push is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum JudgedAt {
     /// Where it arrives: refs have to be where the push says that they are, and a checkpoint is kept.
     Server,
     /// Where it comes from: what the server's refs are is known by hearsay, and nothing is kept.
@@ -56,7 +56,7 @@ struct Ledger {
     after: Option<Arc<State>>,
     steps: Vec<NewStep>,
     standing: Standing,
-    facts: Facts,
+    facts: RefFacts,
     /// What the push brings too much of.
     excess: Option<Refusal>,
 }
@@ -93,19 +93,25 @@ impl Repository {
     }
 
     /// Gathers what the judge has to know, by what is remembered of the ledger. An error means that nothing can be decided.
-    pub fn gather(&self, refs: &[PushedRef], options: &[String], memory: &Memory, side: Side) -> Result<Push, Refusal> {
+    pub fn gather(
+        &self,
+        refs: &[PushedRef],
+        options: &[String],
+        memory: &Memory,
+        side: JudgedAt,
+    ) -> Result<Push, Refusal> {
         let root = memory.root();
         self.whole()?;
         let branch = self.governed_branch(memory)?;
         let names = self.resolved(refs, &branch)?;
-        if names.iter().all(|name| place(name, &branch) == Place::Other) {
+        if names.iter().all(|name| place(name, &branch) == RefMeaning::Other) {
             // None of it is our business, so nothing has to be folded.
-            let update = |(name, pushed): (String, &PushedRef)| RefUpdate {
+            let update = |(name, pushed): (String, &PushedRef)| PushRef {
                 name,
                 old: pushed.old,
                 new: pushed.new,
-                standing: Standing::AsTold,
-                facts: Facts::Nothing.into(),
+                standing: Standing::AsClaimed,
+                facts: RefFacts::Nothing.into(),
             };
             let updates = names.into_iter().zip(refs).map(update).collect();
             let (before, after, steps) = (None, None, Vec::new());
@@ -117,7 +123,7 @@ impl Repository {
         let governed: Vec<&PushedRef> = names
             .iter()
             .zip(refs)
-            .filter(|(name, _)| place(name, &branch) != Place::Other)
+            .filter(|(name, _)| place(name, &branch) != RefMeaning::Other)
             .map(|(_, pushed)| pushed)
             .collect();
         let ledger = self.judged_by(branch, moved, &governed, (memory, side), &early)?;
@@ -125,21 +131,21 @@ impl Repository {
         let mut objects = self.objects()?;
         let mut updates = Vec::with_capacity(refs.len());
         let mut left = MAX_COMMITS;
-        let mut read: HashMap<_, Arc<Facts>> = HashMap::new();
+        let mut read: HashMap<_, Arc<RefFacts>> = HashMap::new();
         let mut gone = Gone::default();
         for (name, pushed) in names.into_iter().zip(refs) {
             let place = place(&name, &ledger.branch);
             let standing = match &place {
-                Place::Branch if moved == Some(pushed) => ledger.standing,
-                _ => here.get(&name).map_or(Standing::AsTold, |here| standing(*here, pushed.old)),
+                RefMeaning::Branch if moved == Some(pushed) => ledger.standing,
+                _ => here.get(&name).map_or(Standing::AsClaimed, |here| standing(*here, pushed.old)),
             };
             let facts = match (&place, pushed.new, &ledger.excess) {
-                (Place::Other, ..) => Facts::Nothing.into(),
-                (place, None, _) if standing == Standing::AsTold => gone.facts(&mut objects, place, &ledger)?,
-                (_, None, _) => Facts::Nothing.into(),
-                (_, Some(_), Some(excess)) => Facts::Unfit(excess.clone()).into(),
-                (Place::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone().into(),
-                (_, Some(_), None) if standing == Standing::Outrun => Facts::Nothing.into(),
+                (RefMeaning::Other, ..) => RefFacts::Nothing.into(),
+                (place, None, _) if standing == Standing::AsClaimed => gone.facts(&mut objects, place, &ledger)?,
+                (_, None, _) => RefFacts::Nothing.into(),
+                (_, Some(_), Some(excess)) => RefFacts::Unfit(excess.clone()).into(),
+                (RefMeaning::Branch, Some(_), None) if moved == Some(pushed) => ledger.facts.clone().into(),
+                (_, Some(_), None) if standing == Standing::Outrun => RefFacts::Nothing.into(),
                 (place, Some(new), None) => {
                     // Under how many names an object comes is the pusher's choice; it is read once.
                     let kind = (discriminant(place), pushed.old, new);
@@ -149,14 +155,14 @@ impl Repository {
                         Arc::clone(facts)
                     } else {
                         let facts = match self.facts_of(&mut objects, place, pushed.old, new, &ledger, &mut left) {
-                            Err(error) => Facts::Unfit(error.verdict()?),
+                            Err(error) => RefFacts::Unfit(error.verdict()?),
                             Ok(facts) => facts,
                         };
                         Arc::clone(read.entry(kind).or_insert_with(|| facts.into()))
                     }
                 }
             };
-            updates.push(RefUpdate { name, old: pushed.old, new: pushed.new, standing, facts });
+            updates.push(PushRef { name, old: pushed.old, new: pushed.new, standing, facts });
         }
         Ok(Push {
             branch: ledger.branch,
@@ -174,13 +180,15 @@ impl Repository {
         &self,
         names: &[String],
         branch: &str,
-        side: Side,
+        side: JudgedAt,
         early: &EarlyRefs,
     ) -> Result<HashMap<String, Option<Oid>>, GitError> {
-        let governed = |name: &&String| !matches!(place(name, branch), Place::Branch | Place::Foreign | Place::Other);
+        let governed = |name: &&String| {
+            !matches!(place(name, branch), RefMeaning::Branch | RefMeaning::Foreign | RefMeaning::Other)
+        };
         let governed: Vec<&str> = match side {
-            Side::Server => names.iter().filter(governed).map(String::as_str).collect(),
-            Side::Client => Vec::new(),
+            JudgedAt::Server => names.iter().filter(governed).map(String::as_str).collect(),
+            JudgedAt::Client => Vec::new(),
         };
         let (known, asked): (Vec<&str>, Vec<&str>) = governed.into_iter().partition(|name| early.knows(name));
         let mut here: HashMap<String, Option<Oid>> =
@@ -218,12 +226,12 @@ impl Repository {
         branch: String,
         moved: Option<&PushedRef>,
         governed: &[&PushedRef],
-        (memory, side): (&Memory, Side),
+        (memory, side): (&Memory, JudgedAt),
         early: &EarlyRefs,
     ) -> Result<Ledger, Refusal> {
         let (refused, root) = (|error: GitError| error.refusal(), memory.root());
         let (old, known) = self.known(&branch, moved, (memory, side), early)?;
-        let standing = moved.map_or(Standing::AsTold, |moved| standing(old, moved.old));
+        let standing = moved.map_or(Standing::AsClaimed, |moved| standing(old, moved.old));
         let before = known.clone().map(Arc::new);
         let excess = match self.few_enough(governed, old.unwrap_or(root)) {
             Ok(()) => None,
@@ -239,8 +247,8 @@ impl Repository {
             excess: excess.clone(),
         };
         // What else an outrun push brings is judged by the ledger as it is, not as the push pretends that it was.
-        let new = moved.and_then(|moved| moved.new).filter(|_| standing == Standing::AsTold && excess.is_none());
-        let Some(new) = new else { return Ok(unmoved(Facts::Nothing)) };
+        let new = moved.and_then(|moved| moved.new).filter(|_| standing == Standing::AsClaimed && excess.is_none());
+        let Some(new) = new else { return Ok(unmoved(RefFacts::Nothing)) };
         let mut steps = Vec::new();
         let each = |step: &_, report, _| steps.push(NewStep::new(step, report));
         let folded = match known {
@@ -254,7 +262,7 @@ impl Repository {
                 after: Some(Arc::new(after)),
                 steps,
                 standing,
-                facts: Facts::Branch(BranchFacts::Continues),
+                facts: RefFacts::Branch(BranchFacts::Continues),
                 excess: None,
             }),
             Err(Stuck::Git(GitError::NotOnChain { .. })) => {
@@ -263,12 +271,12 @@ impl Repository {
                     Some(old) if self.is_ancestor(old, new).map_err(refused)? => BranchFacts::Foxtrot,
                     Some(_) => BranchFacts::Rewound,
                 };
-                Ok(unmoved(Facts::Branch(facts)))
+                Ok(unmoved(RefFacts::Branch(facts)))
             }
             Err(Stuck::Git(GitError::MissingObject(id))) if id == root && old.is_none() => {
-                Ok(unmoved(Facts::Branch(BranchFacts::NotDescended)))
+                Ok(unmoved(RefFacts::Branch(BranchFacts::NotDescended)))
             }
-            Err(Stuck::Git(error)) => Ok(unmoved(Facts::Unfit(error.verdict().map_err(refused)?))),
+            Err(Stuck::Git(error)) => Ok(unmoved(RefFacts::Unfit(error.verdict().map_err(refused)?))),
             Err(stuck) => Err(stuck.refusal()),
         }
     }
@@ -278,14 +286,14 @@ impl Repository {
         &self,
         branch: &str,
         moved: Option<&PushedRef>,
-        (memory, side): (&Memory, Side),
+        (memory, side): (&Memory, JudgedAt),
         early: &EarlyRefs,
     ) -> Result<(Option<Oid>, Option<State>), Refusal> {
         let at = |old: Option<Oid>| {
             let known = old.map(|old| self.ledger(memory, old, &mut |_, _, _| ())).transpose();
             Ok((old, known.map_err(Stuck::refusal)?.map(|known| known.state)))
         };
-        if let (Side::Client, Some(moved)) = (side, moved) {
+        if let (JudgedAt::Client, Some(moved)) = (side, moved) {
             return at(moved.old);
         }
         // By its exact name: objects are found by names that are only like it, too.
@@ -333,24 +341,24 @@ impl Repository {
     fn facts_of(
         &self,
         objects: &mut Objects,
-        place: &Place,
+        place: &RefMeaning,
         old: Option<Oid>,
         new: Oid,
         ledger: &Ledger,
         left: &mut usize,
-    ) -> Result<Facts, GitError> {
+    ) -> Result<RefFacts, GitError> {
         Ok(match place {
-            Place::Branch | Place::Foreign | Place::Other => Facts::Nothing,
-            Place::Tag { .. } => Facts::Tag {
+            RefMeaning::Branch | RefMeaning::Foreign | RefMeaning::Other => RefFacts::Nothing,
+            RefMeaning::Tag { .. } => RefFacts::Tag {
                 before: old.map(|old| self.tag_facts(objects, old)).transpose()?,
                 after: self.tag_facts(objects, new)?,
             },
-            Place::Stop { .. } => Facts::Stop(match objects.kind(new)? {
+            RefMeaning::Stop { .. } => RefFacts::Stop(match objects.kind(new)? {
                 Kind::Commit => Some(objects.open_one(new)?),
                 _ => None,
             }),
-            Place::Notes(_) => Facts::Notes(notes_facts(objects, old, new)?),
-            Place::Applier(_) => Facts::Applier(self.applier_facts(objects, old, new, ledger, left)?),
+            RefMeaning::Notes(_) => RefFacts::Notes(notes_facts(objects, old, new)?),
+            RefMeaning::Applier(_) => RefFacts::Applier(self.applier_facts(objects, old, new, ledger, left)?),
         })
     }
 
@@ -419,14 +427,14 @@ impl Repository {
         let targets = self.symbolic_refs(&GOVERNED, pushed.chain([branch]))?;
         let mut governed: HashMap<&str, &str> = targets
             .iter()
-            .filter(|(name, _)| place(name, branch) != Place::Other)
+            .filter(|(name, _)| place(name, branch) != RefMeaning::Other)
             .map(|(name, target)| (target.as_str(), name.as_str()))
             .collect();
         // Of several names for one ref the branch's is the one that matters.
         governed.extend(targets.get(branch).map(|target| (target.as_str(), branch)));
         let judged = |pushed: &PushedRef| {
             let target = targets.get(&pushed.name).unwrap_or(&pushed.name);
-            let name = [target, &pushed.name].into_iter().find(|name| place(name, branch) != Place::Other);
+            let name = [target, &pushed.name].into_iter().find(|name| place(name, branch) != RefMeaning::Other);
             let name = name.map(String::as_str).or_else(|| governed.get(target.as_str()).copied());
             name.unwrap_or(target).to_owned()
         };
@@ -435,16 +443,16 @@ impl Repository {
 }
 
 /// What is to be known of a ref that is refused for its name, whatever it brings.
-fn unread(place: &Place, new: Oid, ledger: &Ledger) -> Option<Facts> {
+fn unread(place: &RefMeaning, new: Oid, ledger: &Ledger) -> Option<RefFacts> {
     let principals = ledger.after.as_ref().map(|state| &state.policy().get().principals);
     let is_known = |name| principals.is_none_or(|principals| principals.contains_key(name));
     match place {
-        Place::Stop { id, .. } if new != *id => Some(Facts::Stop(None)),
-        Place::Notes(name) if !is_known(name) => {
-            Some(Facts::Notes(NotesFacts { fast_forward: true, ..NotesFacts::default() }))
+        RefMeaning::Stop { id, .. } if new != *id => Some(RefFacts::Stop(None)),
+        RefMeaning::Notes(name) if !is_known(name) => {
+            Some(RefFacts::Notes(NotesFacts { fast_forward: true, ..NotesFacts::default() }))
         }
-        Place::Applier(name) if !is_known(name) => {
-            Some(Facts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() }))
+        RefMeaning::Applier(name) if !is_known(name) => {
+            Some(RefFacts::Applier(ApplierFacts { fast_forward: true, ..ApplierFacts::default() }))
         }
         _ => None,
     }
@@ -453,37 +461,37 @@ fn unread(place: &Place, new: Oid, ledger: &Ledger) -> Option<Facts> {
 /// What is known of refs that are deleted, each lease and commit looked at once.
 #[derive(Default)]
 struct Gone {
-    labels: HashMap<LeaseId, Arc<Facts>>,
-    stops: HashMap<Oid, Arc<Facts>>,
+    labels: HashMap<LeaseId, Arc<RefFacts>>,
+    stops: HashMap<Oid, Arc<RefFacts>>,
 }
 
 impl Gone {
-    fn facts(&mut self, objects: &mut Objects, place: &Place, ledger: &Ledger) -> Result<Arc<Facts>, GitError> {
+    fn facts(&mut self, objects: &mut Objects, place: &RefMeaning, ledger: &Ledger) -> Result<Arc<RefFacts>, GitError> {
         match place {
-            Place::Tag { lease, .. } => {
+            RefMeaning::Tag { lease, .. } => {
                 if let Some(known) = self.labels.get(lease) {
                     return Ok(Arc::clone(known));
                 }
                 let state = ledger.after.as_deref();
                 let last = state.and_then(|state| state.lease(lease)).and_then(|lease| lease.transitions.last());
                 let links = last.map(|last| objects.links(last.commit)).transpose()?;
-                let facts = Facts::Committed(links.and_then(|links| i64::try_from(links.committer_time).ok()));
+                let facts = RefFacts::Committed(links.and_then(|links| i64::try_from(links.committer_time).ok()));
                 Ok(Arc::clone(self.labels.entry(lease.clone()).or_insert_with(|| facts.into())))
             }
-            Place::Stop { id, .. } => {
+            RefMeaning::Stop { id, .. } => {
                 if let Some(known) = self.stops.get(id) {
                     return Ok(Arc::clone(known));
                 }
                 let opened = if objects.is_commit(*id)? { Some(objects.open_one(*id)?) } else { None };
-                Ok(Arc::clone(self.stops.entry(*id).or_insert_with(|| Facts::Stop(opened).into())))
+                Ok(Arc::clone(self.stops.entry(*id).or_insert_with(|| RefFacts::Stop(opened).into())))
             }
-            _ => Ok(Facts::Nothing.into()),
+            _ => Ok(RefFacts::Nothing.into()),
         }
     }
 }
 
 fn standing(here: Option<Oid>, told: Option<Oid>) -> Standing {
-    if here == told { Standing::AsTold } else { Standing::Outrun }
+    if here == told { Standing::AsClaimed } else { Standing::Outrun }
 }
 
 fn too_many_commits(what: &str) -> GitError {

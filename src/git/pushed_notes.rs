@@ -36,7 +36,7 @@ pub(super) fn notes_facts(objects: &mut Objects, old: Option<Oid>, new: Oid) -> 
         return Ok(NotesFacts::default());
     }
     let after = objects.links(new)?.tree;
-    let mut walk = Walk { folders: vec![(String::new(), before, Some(after))], ..Walk::default() };
+    let mut walk = NotesWalk { folders: vec![(String::new(), before, Some(after))], ..NotesWalk::default() };
     while let Some((prefix, before, after)) = walk.folders.pop() {
         if before != after {
             walk.compare(objects, &prefix, before, after)?;
@@ -49,7 +49,7 @@ pub(super) fn notes_facts(objects: &mut Objects, old: Option<Oid>, new: Oid) -> 
 
 /// Two trees being compared.
 #[derive(Default)]
-struct Walk {
+struct NotesWalk {
     /// Folders that differ: where, before, after.
     folders: Vec<(String, Option<Oid>, Option<Oid>)>,
     /// What has been read: a folder can stand in many others, and a note on many objects.
@@ -62,7 +62,7 @@ struct Walk {
     bytes: usize,
 }
 
-impl Walk {
+impl NotesWalk {
     fn compare(
         &mut self,
         objects: &mut Objects,

@@ -132,8 +132,8 @@ impl Repository {
                 outcome.accepted.push(name);
             }
         }
-        let said = output.stderr.lines().filter_map(|line| line.strip_prefix("remote:"));
-        outcome.remote = said.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+        let lines = output.stderr.lines().filter_map(|line| line.strip_prefix("remote:"));
+        outcome.remote = lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
         if output.status.success() || !outcome.rejected.is_empty() {
             Ok(outcome)
         } else {

@@ -272,7 +272,7 @@ impl Repository {
     }
 
     /// Reads the ids that Git prints, one or more a line.
-    pub(super) fn ids_with_parents(&self, program: Program) -> Result<Vec<Vec<Oid>>, GitError> {
+    pub(crate) fn ids_with_parents(&self, program: Program) -> Result<Vec<Vec<Oid>>, GitError> {
         let command = program.line();
         let text = program.text()?;
         let id = |word: &str| Oid::parse(word).filter(|id| self.fits(*id));

@@ -9,7 +9,7 @@ use super::{
 use crate::model::Oid;
 
 /// One changed path between two commits.
-struct Change {
+struct ChangedPath {
     path: Vec<u8>,
     old: Option<Oid>,
     new: Option<Oid>,
@@ -54,8 +54,8 @@ impl Repository {
     }
 
     /// Brings paths of this worktree up to date; those are returned with which that failed.
-    fn bring_up_all(&self, changes: &[Change]) -> Vec<LeftOut> {
-        let left_out = |change: &Change| {
+    fn bring_up_all(&self, changes: &[ChangedPath]) -> Vec<LeftOut> {
+        let left_out = |change: &ChangedPath| {
             let error = self.bring_up(change).err()?;
             Some(LeftOut { path: String::from_utf8_lossy(&change.path).into_owned(), error })
         };
@@ -102,7 +102,7 @@ impl Repository {
     }
 
     /// The files that differ between two commits, or between nothing and one.
-    fn changes(&self, old: Option<Oid>, new: Oid) -> Result<Vec<Change>, GitError> {
+    fn changes(&self, old: Option<Oid>, new: Oid) -> Result<Vec<ChangedPath>, GitError> {
         let old = match old {
             Some(old) => old,
             None => self.with_files(None, &[])?,
@@ -118,13 +118,13 @@ impl Repository {
             let new_mode = words.nth(1).unwrap_or_default().to_owned();
             let id = |word: Option<&str>| Oid::parse(word.unwrap_or_default()).filter(|id| !id.is_zero());
             let (old, new) = (id(words.next()), id(words.next()));
-            changes.push(Change { path: path.to_vec(), old, new, new_mode });
+            changes.push(ChangedPath { path: path.to_vec(), old, new, new_mode });
         }
         Ok(changes)
     }
 
     /// Brings one path of this worktree up to date. What somebody has staged or edited stays.
-    fn bring_up(&self, change: &Change) -> Result<(), GitError> {
+    fn bring_up(&self, change: &ChangedPath) -> Result<(), GitError> {
         let path = path_from(change.path.clone());
         let staged = self.run(&["ls-files", "--stage", "-z", "--"]).arg(&path).bytes()?;
         let staged = staged.split(|byte| *byte == b' ').nth(1).map(String::from_utf8_lossy);

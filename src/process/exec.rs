@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
-use super::{Audience, Ended, Failure, Input, Job, Output, run};
+use super::{Audience, Ended, Input, Job, ProgramFailure, StdoutTo, run};
 
 /// How much of what a program complains of is told.
 const MAX_LOG: usize = 4 * 1024;
@@ -27,7 +27,7 @@ pub struct Exec<'a> {
 impl Exec<'_> {
     /// Runs it. Its standard output, if it ended in time with status 0 and said no more than it may.
     #[allow(clippy::disallowed_methods, reason = "the one place where programs are run")]
-    pub fn run(self) -> Result<Vec<u8>, Failure> {
+    pub fn run(self) -> Result<Vec<u8>, ProgramFailure> {
         let mut command = Command::new(self.program);
         command.args(self.args).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
         command.envs(self.env);
@@ -37,13 +37,13 @@ impl Exec<'_> {
 
 /// Runs a program with some input, and gives its standard output. Anything but a timely end with status zero and an
 /// answer of no more than `most` bytes is a failure.
-pub fn answer(command: Command, input: Vec<u8>, limit: Duration, most: usize) -> Result<Vec<u8>, Failure> {
-    let (input, output) = (Input::Bytes(input), Output::AtMost(most));
+pub fn answer(command: Command, input: Vec<u8>, limit: Duration, most: usize) -> Result<Vec<u8>, ProgramFailure> {
+    let (input, output) = (Input::Bytes(input), StdoutTo::AtMost(most));
     let job = Job { input, output, audience: Audience::Nobody, limit: Some(limit) };
     let Ended { status, stdout, mut stderr } = run(command, job)?;
     if status.success() {
         return Ok(stdout);
     }
     stderr.truncate(MAX_LOG);
-    Err(Failure::Failed(status, String::from_utf8_lossy(&stderr).trim().replace('\n', " / ")))
+    Err(ProgramFailure::Failed(status, String::from_utf8_lossy(&stderr).trim().replace('\n', " / ")))
 }

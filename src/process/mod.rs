@@ -20,7 +20,7 @@ use std::{
 
 pub use exec::{Exec, answer};
 use pipes::Pipes;
-use started::Mark;
+use started::ProgramMark;
 
 /// How long a program that was killed is waited for. One that the system itself holds up is reaped later.
 const DYING: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ pub(crate) enum Input {
 
 /// Where a program's standard output goes.
 #[derive(Debug)]
-pub(crate) enum Output {
+pub(crate) enum StdoutTo {
     /// To us, up to so many bytes.
     AtMost(usize),
     /// Into a file.
@@ -60,7 +60,7 @@ pub(crate) enum Audience {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) input: Input,
-    pub(crate) output: Output,
+    pub(crate) output: StdoutTo,
     pub(crate) audience: Audience,
     /// How long it may take; none for as long as it takes. One with a limit has a process group of its own.
     pub(crate) limit: Option<Duration>,
@@ -68,7 +68,7 @@ pub(crate) struct Job {
 
 impl Default for Job {
     fn default() -> Self {
-        Self { input: Input::Nothing, output: Output::AtMost(usize::MAX), audience: Audience::Nobody, limit: None }
+        Self { input: Input::Nothing, output: StdoutTo::AtMost(usize::MAX), audience: Audience::Nobody, limit: None }
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct Ended {
 
 /// Why nothing is known of what a program said.
 #[derive(Debug)]
-pub enum Failure {
+pub enum ProgramFailure {
     /// It is not there.
     NotFound,
     /// It could not be started or heard.
@@ -96,15 +96,15 @@ pub enum Failure {
     Failed(ExitStatus, String),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ProgramFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound => f.write_str("it cannot be run: there is no such program"),
             Self::Io(error) => write!(f, "it cannot be run: {error}"),
             Self::TooLong(limit) => write!(f, "it took longer than {} s", limit.as_secs_f64()),
             Self::TooMuch(most) => write!(f, "it said more than {most} bytes"),
-            Self::Failed(status, said) if said.is_empty() => write!(f, "it ended with {status}"),
-            Self::Failed(status, said) => write!(f, "it ended with {status}; it said: {said}"),
+            Self::Failed(status, complaint) if complaint.is_empty() => write!(f, "it ended with {status}"),
+            Self::Failed(status, complaint) => write!(f, "it ended with {status}; it said: {complaint}"),
         }
     }
 }
@@ -116,19 +116,19 @@ pub(crate) struct Running {
     child: Option<Child>,
     pipes: Pipes,
     most: usize,
-    limit: Option<Limit>,
+    limit: Option<ProgramLimit>,
 }
 
 /// The limit of a program.
 #[derive(Debug)]
-struct Limit {
+struct ProgramLimit {
     span: Duration,
     until: Instant,
-    mark: Mark,
+    mark: ProgramMark,
 }
 
 /// Starts a program.
-pub(crate) fn start(mut command: Command, job: Job) -> Result<Running, Failure> {
+pub(crate) fn start(mut command: Command, job: Job) -> Result<Running, ProgramFailure> {
     let Job { input, output, audience, limit } = job;
     command.stdin(match &input {
         Input::Nothing => Stdio::null(),
@@ -136,11 +136,11 @@ pub(crate) fn start(mut command: Command, job: Job) -> Result<Running, Failure> 
         Input::Ours => Stdio::inherit(),
     });
     let most = match output {
-        Output::AtMost(most) => {
+        StdoutTo::AtMost(most) => {
             command.stdout(Stdio::piped());
             most
         }
-        Output::File(file) => {
+        StdoutTo::File(file) => {
             command.stdout(file);
             usize::MAX
         }
@@ -148,37 +148,37 @@ pub(crate) fn start(mut command: Command, job: Job) -> Result<Running, Failure> 
     command.stderr(Stdio::piped());
     let limit = limit.map(|span| {
         // A group of its own: what Git starts (ssh, an HTTP helper) keeps our pipes open, so it must end too.
-        let mark = Mark::on(command.process_group(0));
-        Limit { span, until: now() + span, mark }
+        let mark = ProgramMark::on(command.process_group(0));
+        ProgramLimit { span, until: now() + span, mark }
     });
     let mut child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::NotFound,
-        _ => Failure::Io(error),
+        io::ErrorKind::NotFound => ProgramFailure::NotFound,
+        _ => ProgramFailure::Io(error),
     })?;
     let input = if let Input::Bytes(bytes) = input { bytes } else { Vec::new() };
     let pipes = Pipes::of(&mut child, input, audience);
     let mut running = Running { child: Some(child), pipes: Pipes::default(), most, limit };
-    running.pipes = pipes.map_err(Failure::Io)?;
+    running.pipes = pipes.map_err(ProgramFailure::Io)?;
     Ok(running)
 }
 
 /// Runs a program to its end.
-pub(crate) fn run(command: Command, job: Job) -> Result<Ended, Failure> {
+pub(crate) fn run(command: Command, job: Job) -> Result<Ended, ProgramFailure> {
     start(command, job)?.finish()
 }
 
 impl Running {
     /// What it said, once it has ended.
-    pub(crate) fn finish(mut self) -> Result<Ended, Failure> {
-        let Some(child) = &mut self.child else { return Err(Failure::Io(io::ErrorKind::NotFound.into())) };
+    pub(crate) fn finish(mut self) -> Result<Ended, ProgramFailure> {
+        let Some(child) = &mut self.child else { return Err(ProgramFailure::Io(io::ErrorKind::NotFound.into())) };
         let until = self.limit.as_ref().map(|limit| limit.until);
         let status = match self.pipes.listen(child, self.most, until) {
             Ok(pipes::Heard::End(status)) => status,
-            Ok(pipes::Heard::TooMuch) => return Err(Failure::TooMuch(self.most)),
+            Ok(pipes::Heard::TooMuch) => return Err(ProgramFailure::TooMuch(self.most)),
             Ok(pipes::Heard::Deadline) => {
-                return Err(Failure::TooLong(self.limit.as_ref().map_or(Duration::ZERO, |limit| limit.span)));
+                return Err(ProgramFailure::TooLong(self.limit.as_ref().map_or(Duration::ZERO, |limit| limit.span)));
             }
-            Err(error) => return Err(Failure::Io(error)),
+            Err(error) => return Err(ProgramFailure::Io(error)),
         };
         self.child = None;
         if self.limit.is_some() {

@@ -52,7 +52,7 @@ pub(super) struct Pipes {
     given: usize,
     out: Option<ChildStdout>,
     err: Option<ChildStderr>,
-    said: Vec<u8>,
+    stdout: Vec<u8>,
     complaints: Vec<u8>,
     audience: Audience,
     /// Becomes readable when the program has ended.
@@ -72,7 +72,7 @@ impl Pipes {
 
     /// What was said, and what was complained of.
     pub(super) fn take(&mut self) -> (Vec<u8>, Vec<u8>) {
-        (std::mem::take(&mut self.said), std::mem::take(&mut self.complaints))
+        (std::mem::take(&mut self.stdout), std::mem::take(&mut self.complaints))
     }
 
     /// Listens until the program has ended, has said more than `most` bytes, or `until` is there.
@@ -91,7 +91,7 @@ impl Pipes {
             self.give();
             let rest = if status.is_some() { REST } else { chunk.len() };
             self.hear(&mut chunk, most, rest)?;
-            if self.said.len() > most {
+            if self.stdout.len() > most {
                 return Ok(Heard::TooMuch);
             }
             if let Some(status) = status {
@@ -144,22 +144,22 @@ impl Pipes {
     /// Hears what there is, of each pipe up to `rest` bytes.
     fn hear(&mut self, chunk: &mut [u8], most: usize, rest: usize) -> io::Result<()> {
         let mut heard = 0;
-        while let Some(out) = self.out.as_mut().filter(|_| heard < rest && self.said.len() <= most) {
+        while let Some(out) = self.out.as_mut().filter(|_| heard < rest && self.stdout.len() <= most) {
             match next(out, chunk)? {
-                Next::Nothing => break,
-                Next::End => self.out = None,
-                Next::Bytes(bytes) => {
+                PipeRead::Nothing => break,
+                PipeRead::End => self.out = None,
+                PipeRead::Bytes(bytes) => {
                     heard += bytes.len();
-                    self.said.extend_from_slice(bytes);
+                    self.stdout.extend_from_slice(bytes);
                 }
             }
         }
         heard = 0;
         while let Some(err) = self.err.as_mut().filter(|_| heard < rest) {
             match next(err, chunk)? {
-                Next::Nothing => break,
-                Next::End => self.err = None,
-                Next::Bytes(bytes) => {
+                PipeRead::Nothing => break,
+                PipeRead::End => self.err = None,
+                PipeRead::Bytes(bytes) => {
                     heard += bytes.len();
                     if self.complaints.len() < MAX_HEARD {
                         self.complaints.extend_from_slice(bytes);
@@ -176,19 +176,19 @@ impl Pipes {
 }
 
 /// What a pipe has.
-enum Next<'a> {
+enum PipeRead<'a> {
     Nothing,
     End,
     Bytes(&'a [u8]),
 }
 
-fn next<'a>(pipe: &mut impl Read, chunk: &'a mut [u8]) -> io::Result<Next<'a>> {
+fn next<'a>(pipe: &mut impl Read, chunk: &'a mut [u8]) -> io::Result<PipeRead<'a>> {
     loop {
         match pipe.read(chunk) {
-            Ok(0) => return Ok(Next::End),
-            Ok(length) => return Ok(Next::Bytes(chunk.get(..length).unwrap_or_default())),
+            Ok(0) => return Ok(PipeRead::End),
+            Ok(length) => return Ok(PipeRead::Bytes(chunk.get(..length).unwrap_or_default())),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(PipeRead::Nothing),
             Err(error) => return Err(error),
         }
     }

@@ -25,9 +25,9 @@ static DYING: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
 /// A program's mark.
 #[derive(Debug)]
-pub(super) struct Mark(String);
+pub(super) struct ProgramMark(String);
 
-impl Mark {
+impl ProgramMark {
     /// Marks a program that is about to be started.
     pub(super) fn on(command: &mut Command) -> Self {
         static ADOPTS: Once = Once::new();
@@ -81,22 +81,22 @@ pub(super) fn reap() {
         return;
     }
     let us = getpid();
-    let Some(ours) = Place::of(us) else { return };
-    let orphans = processes().filter(|id| Place::of(*id).is_some_and(|its| its.is_dead_orphan(*id, us, &ours)));
+    let Some(ours) = ProcessIds::of(us) else { return };
+    let orphans = processes().filter(|id| ProcessIds::of(*id).is_some_and(|its| its.is_dead_orphan(*id, us, &ours)));
     for orphan in orphans {
         let _ = waitid(WaitId::Pid(orphan), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
     }
 }
 
 /// A process's place among processes. A group or session whose leader is outside the container is 0.
-struct Place {
+struct ProcessIds {
     ended: bool,
     parent: i32,
     group: i32,
     session: i32,
 }
 
-impl Place {
+impl ProcessIds {
     /// Reads a process's `stat` file (`proc_pid_stat(5)`).
     fn read(stat: &str) -> Option<Self> {
         // After the program's name, which may hold anything: state, parent, group, session.
@@ -140,11 +140,11 @@ mod tests {
     use super::*;
 
     /// A process whose name holds what might end it, as the system writes it.
-    fn place(state: &str, group: i32, session: i32) -> Place {
-        Place::read(&format!("7 (a) S 1 (b) {state} 5 {group} {session} 0 -1 4194560 96 0")).unwrap()
+    fn place(state: &str, group: i32, session: i32) -> ProcessIds {
+        ProcessIds::read(&format!("7 (a) S 1 (b) {state} 5 {group} {session} 0 -1 4194560 96 0")).unwrap()
     }
 
-    fn is_orphan(process: &Place, ours: &Place) -> bool {
+    fn is_orphan(process: &ProcessIds, ours: &ProcessIds) -> bool {
         process.is_dead_orphan(pid(7).unwrap(), pid(5).unwrap(), ours)
     }
 
@@ -159,7 +159,7 @@ mod tests {
             assert!(is_orphan(&place("Z", 7, 7), &ours), "a process with a session of its own");
             assert!(!is_orphan(&place("S", 7, 7), &ours), "one that has not ended");
         }
-        assert!(Place::read("7 (a) Z 5").is_none());
-        assert!(Place::read("").is_none());
+        assert!(ProcessIds::read("7 (a) Z 5").is_none());
+        assert!(ProcessIds::read("").is_none());
     }
 }

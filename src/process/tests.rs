@@ -14,8 +14,8 @@ fn heard(script: &str) -> Ended {
 }
 
 fn answered(script: &str, limit_ms: u64) -> Result<String, String> {
-    let said = answer(sh(script), b"in\n".to_vec(), Duration::from_millis(limit_ms), 1_000_000);
-    said.map(|said| String::from_utf8(said).unwrap()).map_err(|failure| failure.to_string())
+    let output = answer(sh(script), b"in\n".to_vec(), Duration::from_millis(limit_ms), 1_000_000);
+    output.map(|output| String::from_utf8(output).unwrap()).map_err(|failure| failure.to_string())
 }
 
 /// Whether a process is there, be it that nobody has reaped it.
@@ -67,8 +67,8 @@ fn a_program_is_heard_to_its_end_on_both_pipes_whichever_it_fills_first() {
 #[test]
 fn a_program_is_given_more_than_a_pipe_holds_while_it_says_more_than_a_pipe_holds() {
     let input = vec![b'x'; 3_000_000];
-    let said = answer(sh("cat"), input.clone(), Duration::from_secs(60), usize::MAX).unwrap();
-    assert!(said == input);
+    let output = answer(sh("cat"), input.clone(), Duration::from_secs(60), usize::MAX).unwrap();
+    assert!(output == input);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_program_that_ends_well_is_heard_and_every_other_is_unknown() {
     assert_eq!(answered("exec >&- 2>&-; sleep 600", 300).unwrap_err(), "it took longer than 0.3 s");
     #[allow(clippy::disallowed_methods, reason = "a test of running programs")]
     let nowhere = answer(Command::new("/nowhere/at/all"), Vec::new(), Duration::from_secs(1), 1);
-    assert!(matches!(nowhere, Err(Failure::NotFound)));
+    assert!(matches!(nowhere, Err(ProgramFailure::NotFound)));
 }
 
 #[test]
@@ -89,8 +89,8 @@ fn what_a_program_leaves_running_is_not_waited_for_and_left_in_peace() {
     let folder = tempfile::tempdir().unwrap();
     let pid = folder.path().join("pid");
     // A daemon that holds both pipes.
-    let said = answered(&format!("setsid sleep 600 & echo $! > {}; echo done", pid.display()), 60_000);
-    assert_eq!(said, Ok("done\n".to_owned()));
+    let output = answered(&format!("setsid sleep 600 & echo $! > {}; echo done", pid.display()), 60_000);
+    assert_eq!(output, Ok("done\n".to_owned()));
     let pid = fs::read_to_string(&pid).unwrap();
     assert!(lives(&pid), "a reload may start what serves");
     kill(&pid);

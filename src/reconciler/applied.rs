@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     follower::{
         checks::Checks,
-        clock::{Bake, Reading},
+        clock::{Bake, ClockReading},
         records::{Intent, basis_points},
     },
     gate::Verdict,
@@ -89,14 +89,14 @@ pub enum Rollback {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Restored {
     /// When it was done: nothing that was measured before counts.
-    pub since: Reading,
+    pub since: ClockReading,
     /// What the candidate had served by then, where the target counts that.
     pub served: Option<u64>,
 }
 
 impl Rollback {
     /// Begins to watch anew, as after a jump of the clock: what was measured is of times that nobody knows.
-    pub fn watch_anew(&mut self, reading: &Reading) {
+    pub fn watch_anew(&mut self, reading: &ClockReading) {
         if let Self::Restored(restored) = self {
             restored.since = reading.clone();
         }

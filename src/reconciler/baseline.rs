@@ -32,7 +32,7 @@ pub struct Baselines {
 }
 
 /// All that measuring needs.
-pub(super) struct Baseline {
+pub(super) struct BaselineTask {
     /// What was pinned when the lease started.
     pub(super) terms: PinnedTerms,
     /// The lease's first tier, as if it had begun where the window does.
@@ -41,7 +41,7 @@ pub(super) struct Baseline {
     pub(super) sources: Arc<Sources>,
 }
 
-impl Baseline {
+impl BaselineTask {
     /// Where the window begins that ends now.
     pub(super) fn begins(now: Timestamp) -> Timestamp {
         now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN)

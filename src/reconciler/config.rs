@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::drivers::Place;
+use super::drivers::TargetConfig;
 use crate::{
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
     sources, yaml,
@@ -16,7 +16,7 @@ use crate::{
 
 /// Where an applier works, and as whom. Paths are absolute, or relative to where the program runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
+pub struct ApplierConfig {
     /// Its name in the policy.
     pub name: PrincipalId,
     /// The key that it signs with: a file.
@@ -36,14 +36,14 @@ pub struct Config {
     /// A file whose change says that there may be something to look at.
     pub wake: Option<PathBuf>,
     /// Its targets, and how each is driven.
-    pub targets: BTreeMap<TargetId, Place>,
+    pub targets: BTreeMap<TargetId, TargetConfig>,
     /// Where measurements come from; none where nothing is measured here.
-    pub metrics: Option<sources::Config>,
+    pub metrics: Option<sources::SourcesConfig>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct RawConfig {
+struct RawApplierConfig {
     name: PrincipalId,
     key: PathBuf,
     repository: Option<PathBuf>,
@@ -53,14 +53,14 @@ struct RawConfig {
     interval: Option<Span>,
     metrics_listen: Option<SocketAddr>,
     wake: Option<PathBuf>,
-    targets: BTreeMap<TargetId, Place>,
-    metrics: Option<sources::Config>,
+    targets: BTreeMap<TargetId, TargetConfig>,
+    metrics: Option<sources::SourcesConfig>,
 }
 
-impl Config {
+impl ApplierConfig {
     /// Reads a configuration. Paths in it are relative to `folder`.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Refusal> {
-        let raw: RawConfig = yaml::read("the applier's configuration", text)?;
+        let raw: RawApplierConfig = yaml::read("the applier's configuration", text)?;
         if raw.interval.is_some_and(|interval| interval.as_secs() == 0) {
             return Err(Refusal::new(Reason::Malformed, "the applier's configuration: interval is at least 1s"));
         }
@@ -96,7 +96,7 @@ impl Config {
 }
 
 /// Refuses targets that move the same: each would put back what the other did.
-fn moved_once(targets: &BTreeMap<TargetId, Place>) -> Result<(), Refusal> {
+fn moved_once(targets: &BTreeMap<TargetId, TargetConfig>) -> Result<(), Refusal> {
     let mut moved: BTreeMap<String, &TargetId> = BTreeMap::new();
     for (target, place) in targets {
         if let Some(other) = moved.insert(place.moves(), target) {
@@ -111,18 +111,22 @@ fn moved_once(targets: &BTreeMap<TargetId, Place>) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reconciler::drivers::Section;
+    use crate::reconciler::drivers::DriverConfig;
 
     const TEMPLATE: &str = include_str!("../../templates/applier.yaml");
 
     #[test]
     fn paths_are_relative_to_the_file_and_what_is_left_out_has_its_default() {
-        let config = Config::parse("name: e\nkey: k\ntargets: {shop: {file: w.json}}\n", Path::new("/etc/x")).unwrap();
+        let config =
+            ApplierConfig::parse("name: e\nkey: k\ntargets: {shop: {file: w.json}}\n", Path::new("/etc/x")).unwrap();
         assert_eq!(config.key, Path::new("/etc/x/k"));
-        assert_eq!(config.targets[&TargetId::parse("shop").unwrap()].section, Section::File("/etc/x/w.json".into()));
+        assert_eq!(
+            config.targets[&TargetId::parse("shop").unwrap()].section,
+            DriverConfig::File("/etc/x/w.json".into())
+        );
         assert_eq!((config.max_staleness.as_secs(), config.interval.as_secs()), (900, 10));
         assert_eq!((config.remote, config.root), (None, None));
-        let absolute = Config::parse("name: e\nkey: /k\ntargets: {}\n", Path::new("/etc/x")).unwrap();
+        let absolute = ApplierConfig::parse("name: e\nkey: /k\ntargets: {}\n", Path::new("/etc/x")).unwrap();
         assert_eq!(absolute.key, Path::new("/k"));
     }
 
@@ -144,7 +148,7 @@ mod tests {
             "name: e\nkey: k\ntargets: {}\nmetrics-listen: localhost\n",
             "name: e/f\nkey: k\ntargets: {}\n",
         ] {
-            assert_eq!(Config::parse(wrong, Path::new("")).unwrap_err().reason, Reason::Malformed, "{wrong}");
+            assert_eq!(ApplierConfig::parse(wrong, Path::new("")).unwrap_err().reason, Reason::Malformed, "{wrong}");
         }
     }
 
@@ -152,7 +156,7 @@ mod tests {
     fn what_is_moved_has_one_target() {
         let parse = |one: &str, other: &str| {
             let text = format!("name: e\nkey: k\ntargets:\n  blue: {one}\n  green: {other}\n");
-            Config::parse(&text, Path::new("/nowhere"))
+            ApplierConfig::parse(&text, Path::new("/nowhere"))
         };
         let haproxy = |socket: &str, backend: &str, stable: &str, candidate: &str| {
             format!(
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_template_is_a_configuration() {
-        let config = Config::parse(TEMPLATE, Path::new("")).unwrap();
+        let config = ApplierConfig::parse(TEMPLATE, Path::new("")).unwrap();
         assert_eq!(config.targets.len(), 1);
     }
 }

@@ -24,7 +24,7 @@ const HIGH: u32 = 2_500;
 const SLOW_MS: u64 = 10_000;
 
 /// A driver that is to be tried.
-pub struct Subject<'a> {
+pub struct DriverUnderTest<'a> {
     /// The driver.
     pub driver: &'a dyn Driver,
     /// The lease for which it was opened.
@@ -35,7 +35,7 @@ pub struct Subject<'a> {
 
 /// How one step came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Step {
+pub struct ConformanceStep {
     /// What was tried.
     pub name: &'static str,
     /// Whether the driver did what every driver must.
@@ -49,7 +49,7 @@ type Found = Result<String, String>;
 
 /// Tries everything, and puts back what was there. What is tried later rests on what was tried before, so the first
 /// failure ends it; what was there is put back all the same.
-pub fn try_all(subject: &Subject<'_>) -> Vec<Step> {
+pub fn try_all(subject: &DriverUnderTest<'_>) -> Vec<ConformanceStep> {
     let mut trial = Trial { subject, slowest: Cell::new(("nothing", 0)), steps: Vec::new() };
     let before = trial.step("observe", Trial::observes);
     let Some(snapshot) = before.and_then(|_| trial.step_with("snapshot", Trial::takes_a_snapshot)) else {
@@ -62,14 +62,14 @@ pub fn try_all(subject: &Subject<'_>) -> Vec<Step> {
 }
 
 struct Trial<'a> {
-    subject: &'a Subject<'a>,
+    subject: &'a DriverUnderTest<'a>,
     /// The call that took longest, and how many milliseconds.
     slowest: Cell<(&'static str, u64)>,
-    steps: Vec<Step>,
+    steps: Vec<ConformanceStep>,
 }
 
 /// What was there at the beginning.
-struct Start {
+struct InitialState {
     bytes: Vec<u8>,
     observed: Observed,
 }
@@ -88,12 +88,12 @@ impl Trial<'_> {
             Ok((message, value)) => (true, message, Some(value)),
             Err(message) => (false, message, None),
         };
-        self.steps.push(Step { name, ok, message });
+        self.steps.push(ConformanceStep { name, ok, message });
         value
     }
 
     /// Everything that moves the target.
-    fn tries(&mut self, start: &Start) -> Option<()> {
+    fn tries(&mut self, start: &InitialState) -> Option<()> {
         self.step("garbage", Trial::refuses_garbage)?;
         self.step("apply", |trial| trial.moves(LOW))?;
         self.step("double apply", |trial| trial.moves(LOW))?;
@@ -121,10 +121,10 @@ impl Trial<'_> {
 
     fn observes(&self) -> Found {
         let (first, second) = (self.look()?, self.look()?);
-        if first == second { Ok(said(&first)) } else { Err(format!("{}, then {}", said(&first), said(&second))) }
+        if first == second { Ok(first.to_string()) } else { Err(format!("{first}, then {second}")) }
     }
 
-    fn takes_a_snapshot(&self) -> Result<(String, Start), String> {
+    fn takes_a_snapshot(&self) -> Result<(String, InitialState), String> {
         let observed = self.look()?;
         let bytes = self.timed("snapshot", |driver| driver.snapshot())?.bytes;
         let plan = self.timed("rehearse", |driver| driver.rehearse(&bytes))?;
@@ -132,7 +132,7 @@ impl Trial<'_> {
         if self.look()? != observed {
             return Err("taking it moved the target".to_owned());
         }
-        Ok((plan.join("; "), Start { bytes, observed }))
+        Ok((plan.join("; "), InitialState { bytes, observed }))
     }
 
     /// What is no snapshot is not restored, and moves nothing.
@@ -164,13 +164,13 @@ impl Trial<'_> {
         let seen = self.look()?;
         let wanted = Observed { weight_bp, lease: Some(self.subject.lease.clone()) };
         if seen == wanted {
-            Ok(said(&seen))
+            Ok(seen.to_string())
         } else {
-            Err(format!("it says that it is at {}, and what is observed is {}", said(&wanted), said(&seen)))
+            Err(format!("it says that it is at {wanted}, and what is observed is {seen}"))
         }
     }
 
-    fn notices_a_difference(&self, start: &Start) -> Found {
+    fn notices_a_difference(&self, start: &InitialState) -> Found {
         match self.subject.driver.verify(&start.bytes) {
             Err(refusal) => Ok(format!("a difference is noticed: {}", refusal.message)),
             Ok(()) => Err("it says that what is there is what was there before".to_owned()),
@@ -182,7 +182,7 @@ impl Trial<'_> {
         self.moves(HIGH)?;
         let drifted = self.look()?;
         self.moves(LOW)?;
-        Ok(format!("{} was seen, and put back", said(&drifted)))
+        Ok(format!("{drifted} was seen, and put back"))
     }
 
     /// Killed at any moment, the old weight is there, or the new one; and the next shift brings the new one about.
@@ -198,7 +198,7 @@ impl Trial<'_> {
             // What is left behind may be unknown for now; it must not be anything else.
             match self.subject.driver.observe() {
                 Ok(there) if there.weight_bp != LOW && there.weight_bp != HIGH => {
-                    return Err(format!("it left {} behind", said(&there)));
+                    return Err(format!("it left {there} behind"));
                 }
                 Ok(there) => seen.push(Percent::of(there.weight_bp)),
                 Err(_) => {}
@@ -208,14 +208,14 @@ impl Trial<'_> {
         Ok(format!("left at {seen:?} %, and converged each time"))
     }
 
-    fn restores(&self, start: &Start) -> Found {
+    fn restores(&self, start: &InitialState) -> Found {
         self.timed("restore", |driver| driver.restore(&start.bytes))?;
         self.timed("verify", |driver| driver.verify(&start.bytes))?;
         let seen = self.look()?;
         if seen == start.observed {
-            Ok(said(&seen))
+            Ok(seen.to_string())
         } else {
-            Err(format!("it was {}, and is {}", said(&start.observed), said(&seen)))
+            Err(format!("it was {}, and is {}", start.observed, seen))
         }
     }
 
@@ -224,11 +224,6 @@ impl Trial<'_> {
         let message = format!("the slowest call was {what}: {ms} ms");
         if ms > SLOW_MS { Err(format!("{message}; that is too long for a stop")) } else { Ok(message) }
     }
-}
-
-fn said(seen: &Observed) -> String {
-    let lease = seen.lease.as_ref().map_or_else(|| "no lease".to_owned(), ToString::to_string);
-    format!("{} % of {lease}", Percent::of(seen.weight_bp))
 }
 
 #[cfg(test)]
@@ -321,11 +316,11 @@ mod tests {
         }
     }
 
-    fn try_toy(fault: Fault) -> Vec<Step> {
+    fn try_toy(fault: Fault) -> Vec<ConformanceStep> {
         let driver = Toy { fault, there: RefCell::new(Observed { weight_bp: 0, lease: None }) };
         let lease = LeaseId::parse("L-1").unwrap();
         let kill = |_: &Setting, _: Duration| Ok(());
-        try_all(&Subject { driver: &driver, lease, kill: &kill })
+        try_all(&DriverUnderTest { driver: &driver, lease, kill: &kill })
     }
 
     #[test]

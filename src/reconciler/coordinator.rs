@@ -16,7 +16,7 @@ use crate::{
         Mode,
         clock::{Clock, doubted},
         fetching::Remote,
-        follow::{Follower, Place},
+        follow::{Follower, FollowerConfig},
         records::{RecordedEvent, TargetRecord},
         state_folder::StateFolder,
         writer::Taken,
@@ -27,8 +27,9 @@ use crate::{
 };
 
 use super::{
-    Report, TargetReport,
-    config::Config,
+    ApplierReport, TargetReport,
+    config::ApplierConfig,
+    findings::{Findings, OwnStop},
     following::{CloneRead, Stopping},
     haste::Haste,
     journal::Journal,
@@ -39,7 +40,7 @@ use super::{
     tick::Tick,
     view::View,
     watching::Measured,
-    work::{self, Findings, Forward, Outcome, OwnStop},
+    work::{self, ForwardMove, WorkOutcome},
     worker_pool::{WorkerPool, now},
 };
 
@@ -63,11 +64,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 pub(super) const GLANCE: Duration = Duration::from_millis(5);
 
 /// Result of a job.
-type Done = Result<Outcome, Refusal>;
+type Done = Result<WorkOutcome, Refusal>;
 
 /// An applier: its coordinator, which alone owns all that it knows and remembers.
 pub struct Applier {
-    pub(super) config: Arc<Config>,
+    pub(super) config: Arc<ApplierConfig>,
     pub(super) follower: Lent,
     pub(super) folder: Arc<StateFolder>,
     pub(super) journal: Journal,
@@ -99,7 +100,7 @@ pub struct Applier {
     haste: BTreeMap<TargetId, Haste>,
     agenda: Agenda,
     /// What was said of each target last.
-    said: BTreeMap<TargetId, TargetReport>,
+    reports: BTreeMap<TargetId, TargetReport>,
 }
 
 /// What is still to be done in a tick.
@@ -110,7 +111,7 @@ struct Agenda {
     /// How many answers of the remote are to come: one that was asked before the tick began does not count.
     answers: u8,
     /// Forward moves that were decided on, and since when there are any.
-    forwards: Vec<Forward>,
+    forwards: Vec<ForwardMove>,
     gathering: Option<Instant>,
     /// Whether metrics are still to be asked.
     unmeasured: bool,
@@ -121,13 +122,13 @@ struct Agenda {
 
 /// Forward moves whose intention was published.
 struct Announced {
-    forwards: Vec<Forward>,
-    stage: Stage,
+    forwards: Vec<ForwardMove>,
+    stage: IntentStage,
 }
 
 /// How far an intention is.
 #[derive(PartialEq, Eq)]
-enum Stage {
+enum IntentStage {
     /// It is being written, signed and pushed.
     Publishing,
     /// The remote is asked once more.
@@ -136,8 +137,8 @@ enum Stage {
 
 impl Applier {
     /// Opens the repository, the pinned root, the key and the lock. `unpinned` without a root.
-    pub fn open(config: Config, clock: Box<Clock>) -> Result<Self, Refusal> {
-        let place = Place {
+    pub fn open(config: ApplierConfig, clock: Box<Clock>) -> Result<Self, Refusal> {
+        let place = FollowerConfig {
             role: Role::Applier,
             name: config.name.clone(),
             key: config.key.clone(),
@@ -174,13 +175,13 @@ impl Applier {
             meters: WorkerPool::new(interval),
             haste: BTreeMap::new(),
             agenda: Agenda::default(),
-            said: BTreeMap::new(),
+            reports: BTreeMap::new(),
         })
     }
 
     /// One tick, and others as long as something is being fetched that takes long, for a limited time: the next process would
     /// begin to fetch it anew, and never have it.
-    pub fn ticks(&mut self, mode: Mode) -> Result<Report, Refusal> {
+    pub fn ticks(&mut self, mode: Mode) -> Result<ApplierReport, Refusal> {
         let until = now() + SLOW_LIMIT;
         loop {
             let report = self.tick(mode)?;
@@ -192,7 +193,7 @@ impl Applier {
     }
 
     /// One tick, from its beginning to its end.
-    pub fn tick(&mut self, mode: Mode) -> Result<Report, Refusal> {
+    pub fn tick(&mut self, mode: Mode) -> Result<ApplierReport, Refusal> {
         // Nothing comes after it: what takes longer than a look is waited for all the same, and not for ever.
         self.workers = WorkerPool::new(TICK_LIMIT);
         self.meters = WorkerPool::new(TICK_LIMIT);
@@ -288,27 +289,27 @@ impl Applier {
         self.welcome();
         for (target, outcome) in self.workers.ended() {
             let report = match outcome.flatten() {
-                Ok(Outcome::Forward(forward)) => {
+                Ok(WorkOutcome::Forward(forward)) => {
                     self.agenda.gathering.get_or_insert_with(now);
                     self.agenda.todo.remove(&target);
                     self.agenda.forwards.push(*forward);
                     continue;
                 }
-                Ok(Outcome::Ready(forward)) => {
+                Ok(WorkOutcome::Ready(forward)) => {
                     self.make(*forward);
                     continue;
                 }
-                Ok(Outcome::Done(findings)) => {
+                Ok(WorkOutcome::Done(findings)) => {
                     self.take_findings(&target, *findings);
                     continue;
                 }
-                Ok(Outcome::Idle) => {
+                Ok(WorkOutcome::Idle) => {
                     self.records.remove(&target);
                     TargetReport::idle()
                 }
                 Err(refusal) => self.not_looked_at(&target, refusal, Stopping::Failed),
             };
-            self.said.insert(target, report);
+            self.reports.insert(target, report);
         }
         for (target, outcome) in self.meters.ended() {
             match outcome {
@@ -340,9 +341,9 @@ impl Applier {
 
     /// Takes what was found and done at a target.
     fn take_findings(&mut self, target: &TargetId, findings: Findings) {
-        let Findings { report, record, applied, events, exhibits, remarks, stops } = findings;
+        let Findings { report, record, applied, events, evidence_files, remarks, stops } = findings;
         self.records.insert(target.clone(), record);
-        self.said.insert(target.clone(), report);
+        self.reports.insert(target.clone(), report);
         // While it was worked on it may have been told already that a stop could not be carried out.
         let is_told = self.applied_to(target).unstopped.is_some();
         let again = |event: &RecordedEvent| is_told && event.event == EventKind::StopFailed.name();
@@ -351,7 +352,7 @@ impl Applier {
             self.remembered.events.push(event.clone());
             self.count(event);
         }
-        self.publishing.exhibits.extend(exhibits);
+        self.publishing.evidence_files.extend(evidence_files);
         for refusal in remarks {
             self.remark(refusal);
         }
@@ -369,12 +370,13 @@ impl Applier {
 
     /// An intention that was pushed is looked at once more; one that was not comes to nothing.
     fn is_published(&mut self, outcome: Result<Taken, Refusal>) {
-        let Some(announced) = self.agenda.announced.take_if(|announced| announced.stage == Stage::Publishing) else {
+        let Some(announced) = self.agenda.announced.take_if(|announced| announced.stage == IntentStage::Publishing)
+        else {
             return;
         };
         match outcome {
             Ok(Taken::AsPushed) => {
-                self.agenda.announced = Some(Announced { stage: Stage::Asking, ..announced });
+                self.agenda.announced = Some(Announced { stage: IntentStage::Asking, ..announced });
                 self.ask_once_more();
             }
             // Once it is known where our ref is, they are decided on again; some other tick if it runs away.
@@ -435,7 +437,7 @@ impl Applier {
             targets.retain(|target| stops(target) || announced.forwards.iter().all(|one| one.target() != target));
         }
         // What is looked at anew is decided on anew.
-        let keeps = |forward: &Forward| !targets.contains(forward.target());
+        let keeps = |forward: &ForwardMove| !targets.contains(forward.target());
         self.agenda.forwards.retain(keeps);
         if let Some(announced) = &mut self.agenda.announced {
             announced.forwards.retain(keeps);
@@ -446,7 +448,7 @@ impl Applier {
             self.agenda.todo.remove(&target);
             if let Err(refusal) = self.looks_after(&view, &target) {
                 self.records.remove(&target);
-                self.said.insert(target, TargetReport::held(refusal));
+                self.reports.insert(target, TargetReport::held(refusal));
                 continue;
             }
             let (view, applied) = (View { haste: Haste::default(), ..view.clone() }, self.applied_to(&target));
@@ -467,7 +469,7 @@ impl Applier {
         if self.agenda.answers > 0 {
             return;
         }
-        if let Some(announced) = self.agenda.announced.take_if(|announced| announced.stage == Stage::Asking) {
+        if let Some(announced) = self.agenda.announced.take_if(|announced| announced.stage == IntentStage::Asking) {
             for forward in announced.forwards {
                 self.workers.begin(forward.target().clone(), Box::new(move || Ok(forward.look_again())));
             }
@@ -489,11 +491,11 @@ impl Applier {
             self.take_findings(&forward.target().clone(), findings);
         }
         self.intend(intended);
-        self.agenda.announced = Some(Announced { forwards, stage: Stage::Publishing });
+        self.agenda.announced = Some(Announced { forwards, stage: IntentStage::Publishing });
     }
 
     /// Has a forward move made whose target has been looked at once more, if what is known now still leads to it.
-    fn make(&mut self, mut forward: Forward) {
+    fn make(&mut self, mut forward: ForwardMove) {
         let target = forward.target().clone();
         let measured = self.measured.get(&target).cloned();
         if forward.is_still_decided(self.view(), measured) {
@@ -504,7 +506,7 @@ impl Applier {
     }
 
     /// Says of forward moves why they may not be made.
-    fn give_up(&mut self, forwards: Vec<Forward>, why: &Refusal) {
+    fn give_up(&mut self, forwards: Vec<ForwardMove>, why: &Refusal) {
         for forward in forwards {
             let why = why.clone();
             self.workers.begin(forward.target().clone(), Box::new(move || Ok(forward.give_up(why))));
@@ -530,17 +532,17 @@ impl Applier {
     pub(super) fn report_timed_out(&mut self) {
         for target in self.targets.clone() {
             let Some(since) = self.workers.away_for(&target) else { continue };
-            if self.workers.hangs(&target) || !self.said.contains_key(&target) {
+            if self.workers.hangs(&target) || !self.reports.contains_key(&target) {
                 let message = format!("target {target} has not answered yet, and is not waited for");
                 let stopping = if since < STOP_LIMIT { Stopping::UnderWay } else { Stopping::Failed };
                 let report = self.not_looked_at(&target, Refusal::new(Reason::NoData, message), stopping);
-                self.said.insert(target, report);
+                self.reports.insert(target, report);
             }
         }
     }
 
     /// What the tick came to; an error where nothing could be known.
-    pub(super) fn outcome(&mut self) -> Result<Report, Refusal> {
+    pub(super) fn outcome(&mut self) -> Result<ApplierReport, Refusal> {
         match &self.clone {
             CloneRead::Failed(refusal) => Err(refusal.clone()),
             CloneRead::NotYet | CloneRead::Once => Ok(self.report()),
@@ -548,15 +550,15 @@ impl Applier {
     }
 
     /// What the tick saw and did so far.
-    pub(super) fn report(&mut self) -> Report {
+    pub(super) fn report(&mut self) -> ApplierReport {
         let mut unwritten = self.unwritten();
         unwritten.retain(|refusal| !self.remarks.contains(refusal));
         let put_off =
             self.agenda.announced.iter().flat_map(|announced| &announced.forwards).chain(&self.agenda.forwards);
         let put_off = put_off.map(|forward| (forward.target().clone(), forward.put_off()));
-        Report {
+        ApplierReport {
             ledger: self.follower.known().state.tip(),
-            targets: self.said.clone().into_iter().chain(put_off).collect(),
+            targets: self.reports.clone().into_iter().chain(put_off).collect(),
             remarks: self.remarks.iter().chain(&unwritten).cloned().collect(),
             beside: self.publishing.beside.as_ref().map(|beside| beside.why.clone()),
             clock: (!self.tick.trusted).then(doubted),

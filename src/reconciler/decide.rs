@@ -5,13 +5,15 @@
 //! drifted is put back to the weight that was applied last; only then may the next tier come, and only if nothing
 //! at all speaks against it. Whatever is unknown, no act here leads above the weight that was applied last.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     follower::{
-        checks::{Checks, Outcome},
+        checks::{CheckOutcome, Checks},
         clock::doubted,
         records::{Doing, basis_points},
     },
@@ -72,6 +74,16 @@ pub struct Observed {
     pub lease: Option<LeaseId>,
 }
 
+impl fmt::Display for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} % of ", Percent::of(self.weight_bp))?;
+        match &self.lease {
+            Some(lease) => lease.fmt(f),
+            None => f.write_str("no lease"),
+        }
+    }
+}
+
 /// What else a decision needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conditions {
@@ -83,7 +95,7 @@ pub struct Conditions {
     /// Whether the lease's pack is there and was rehearsed.
     pub pack: Pack,
     /// Whether a restored target is what the pack says.
-    pub standing: Standing,
+    pub standing: PackMatch,
     /// What metrics say of the tier that the target is at.
     pub health: Health,
     /// What they say of a version that was restored.
@@ -105,7 +117,7 @@ pub enum Pack {
 
 /// What is seen of a restored target, compared with the pack: roles and bytes included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum PackMatch {
     /// Nobody could tell, or nothing was restored.
     Unknown,
     /// It is what was there before.
@@ -195,7 +207,7 @@ fn undo(
     let ours = applied.lease.as_ref() == Some(&desired.lease);
     let rollback = if ours { &applied.rollback } else { &Rollback::None };
     let is_back = observed.is_some_and(|seen| seen.lease.as_ref() == Some(&desired.lease) && seen.weight_bp > 0);
-    let differs = if let Standing::Differs(how) = &conditions.standing { Some(how) } else { None };
+    let differs = if let PackMatch::Differs(how) = &conditions.standing { Some(how) } else { None };
     match rollback {
         // Only the restoration has one attempt. Weight zero is tried until it is seen.
         Rollback::Failed(signed) if desired.rollbacks <= *signed => {
@@ -284,7 +296,7 @@ fn restored(desired: &Desired, observed: Option<&Observed>, conditions: &Conditi
 /// Why a rollback failed.
 fn why_failed(desired: &Desired, applied: &Applied) -> Refusal {
     let id = &desired.lease;
-    let failed = |checks: &Checks| checks.all().map(|(name, check)| (name, check.outcome == Outcome::Failed));
+    let failed = |checks: &Checks| checks.all().map(|(name, check)| (name, check.outcome == CheckOutcome::Failed));
     let of_health = applied
         .checks
         .as_ref()

@@ -45,8 +45,8 @@ fn what_is_below_is_kept_or_restored_as_the_policy_chose_and_restored_never_wher
         let held = of(DriftBelow::Restored, &blocked(Reason::Stale));
         assert_eq!((&held.act, held.reason.map(|why| why.reason)), (&Act::Keep, Some(Reason::Stale)), "{below:?}");
         // Told once.
-        let told = Applied { lowered: Some(3), ..was.clone() };
-        let again = decide(&ordered(DriftBelow::Restored), Some(&below), &told, &good());
+        let lowered = Applied { lowered: Some(3), ..was.clone() };
+        let again = decide(&ordered(DriftBelow::Restored), Some(&below), &lowered, &good());
         assert_eq!((again.act, again.drifted), (back.clone(), false), "{below:?}");
     }
     // What is above is put back whatever was chosen.

@@ -1,13 +1,11 @@
-use proptest::prelude::*;
-
 use super::*;
 use crate::{
     follower::{
         checks::Check,
-        clock::{Bake, Reading},
+        clock::{Bake, ClockReading},
         records::Intent,
     },
-    gate::health::{Deadline, Gates, Limits},
+    gate::health::{Deadline, Gates, LimitsVerdict},
     model::document::Span,
 };
 
@@ -42,7 +40,7 @@ fn desired(phase: Phase) -> Desired {
 }
 
 fn watched(ms: u64) -> Bake {
-    let reading = Reading { now: at(1), monotonic: None };
+    let reading = ClockReading { now: at(1), monotonic: None };
     Bake { since: Some(reading.clone()), credited_ms: ms, last: Some(reading) }
 }
 
@@ -65,7 +63,7 @@ fn good() -> Conditions {
         now: Some(at(10)),
         blockers: Vec::new(),
         pack: Pack::Rehearsed,
-        standing: Standing::Unknown,
+        standing: PackMatch::Unknown,
         health: Health::UNWATCHED,
         rollback_health: RollbackHealth::UNKNOWN,
         unmeasured: None,
@@ -73,7 +71,7 @@ fn good() -> Conditions {
     }
 }
 
-fn health(gates: Gates, limits: Limits) -> Health {
+fn health(gates: Gates, limits: LimitsVerdict) -> Health {
     Health { gates, limits, figures: Vec::new() }
 }
 
@@ -127,9 +125,9 @@ fn each_condition_holds_with_its_reason_and_keeps_the_weight() {
     holds(&of(&desired(Phase::Paused { tier: 1 }), &good()), Reason::WrongState);
     holds(&of(&Desired { frozen: true, ..wanted.clone() }, &good()), Reason::Frozen);
     let ill = |gates, limits| Conditions { health: health(gates, limits), ..good() };
-    holds(&of(&wanted, &ill(Gates::Open(Deadline::Ahead, "w".to_owned()), Limits::Fine)), Reason::NoData);
-    holds(&of(&wanted, &ill(Gates::Pass, Limits::NoData("w".to_owned()))), Reason::NoData);
-    assert!(matches!(of(&wanted, &ill(Gates::Pass, Limits::Fine)).act, Act::Shift { weight_bp: 2500, .. }));
+    holds(&of(&wanted, &ill(Gates::Open(Deadline::Ahead, "w".to_owned()), LimitsVerdict::Fine)), Reason::NoData);
+    holds(&of(&wanted, &ill(Gates::Pass, LimitsVerdict::NoData("w".to_owned()))), Reason::NoData);
+    assert!(matches!(of(&wanted, &ill(Gates::Pass, LimitsVerdict::Fine)).act, Act::Shift { weight_bp: 2500, .. }));
     // A first tier that could not be watched is not gone to.
     let first = Desired { phase: Phase::Rolling { tier: 0 }, ..wanted.clone() };
     let blind = Conditions { unmeasured: Some(Refusal::new(Reason::NoData, "test")), ..good() };
@@ -154,7 +152,8 @@ fn stops_act_although_nothing_else_is_known() {
 
 #[test]
 fn metrics_stop_a_lease_before_all_else_and_only_where_it_runs() {
-    let crossed = Conditions { health: health(Gates::Pass, Limits::Crossed("w".to_owned())), ..blocked(Reason::Stale) };
+    let crossed =
+        Conditions { health: health(Gates::Pass, LimitsVerdict::Crossed("w".to_owned())), ..blocked(Reason::Stale) };
     let (there, was) = (seen(500, "L-1"), applied(0, 500, 0));
     let halted = decide(&desired(Phase::Rolling { tier: 1 }), Some(&there), &was, &crossed);
     assert_eq!((halted.act, halted.reason.unwrap().reason), (Act::Stop(StopKind::Halt), Reason::GateFailed));
@@ -168,7 +167,8 @@ fn metrics_stop_a_lease_before_all_else_and_only_where_it_runs() {
         let decision = decide(&desired(phase), there, &was, &Conditions { now, ..crossed.clone() });
         assert_eq!(decision.act, Act::Stop(StopKind::Halt), "{phase:?}");
     }
-    let late = Conditions { health: health(Gates::Fail(Deadline::Passed, "w".to_owned()), Limits::Fine), ..good() };
+    let late =
+        Conditions { health: health(Gates::Fail(Deadline::Passed, "w".to_owned()), LimitsVerdict::Fine), ..good() };
     let undone = decide(&desired(Phase::Rolling { tier: 0 }), Some(&there), &was, &late);
     assert_eq!(undone.act, Act::Stop(StopKind::Rollback));
     // Where it does not run there is nothing to stop.
@@ -182,7 +182,7 @@ fn metrics_stop_a_lease_before_all_else_and_only_where_it_runs() {
 fn a_tier_is_ready_no_longer_when_its_gates_do_not_pass_any_more() {
     let (there, was) = (seen(500, "L-1"), applied(0, 500, 60_000));
     let of = |gates| {
-        let conditions = Conditions { health: health(gates, Limits::Fine), ..good() };
+        let conditions = Conditions { health: health(gates, LimitsVerdict::Fine), ..good() };
         decide(&desired(Phase::Rolling { tier: 0 }), Some(&there), &was, &conditions)
     };
     assert_eq!(of(Gates::Pass).doing, Doing::Ready);
@@ -246,8 +246,8 @@ fn a_verified_rollback_is_kept_unless_the_candidate_comes_back() {
 fn what_was_restored_is_restored_again_when_it_is_not_what_the_pack_says() {
     let wanted = Desired { rollbacks: 1, ..desired(Phase::RolledBack) };
     let verified = Applied { rollback: Rollback::Verified, ..applied(0, 0, 0) };
-    let differs = Conditions { standing: Standing::Differs(Refusal::new(Reason::Drift, "w")), ..good() };
-    let as_packed = Conditions { standing: Standing::AsPacked, ..good() };
+    let differs = Conditions { standing: PackMatch::Differs(Refusal::new(Reason::Drift, "w")), ..good() };
+    let as_packed = Conditions { standing: PackMatch::AsPacked, ..good() };
     for was in [verified, restored()] {
         let decision = decide(&wanted, Some(&stable()), &was, &differs);
         assert_eq!((decision.act, decision.drifted), (Act::Restore, true));
@@ -279,7 +279,7 @@ fn a_stop_that_could_not_be_carried_out_is_tried_again_and_is_no_drift() {
 }
 
 fn restored() -> Applied {
-    let since = Reading { now: at(5), monotonic: None };
+    let since = ClockReading { now: at(5), monotonic: None };
     let rollback = Rollback::Restored(Restored { since, served: None });
     Applied { rollback, tier: None, ..applied(0, 0, 0) }
 }
@@ -318,7 +318,7 @@ fn what_was_restored_is_verified_only_when_its_gates_pass_and_failed_when_they_f
 
 #[test]
 fn the_health_of_a_candidate_verifies_no_rollback() {
-    let conditions = Conditions { health: health(Gates::Pass, Limits::Fine), ..good() };
+    let conditions = Conditions { health: health(Gates::Pass, LimitsVerdict::Fine), ..good() };
     assert_eq!(decide(&desired(Phase::RolledBack), Some(&stable()), &restored(), &conditions).act, Act::Keep);
 }
 
@@ -356,7 +356,7 @@ fn a_restoration_is_remembered_and_watched_anew_after_a_jump_of_the_clock() {
     let mut was = restored();
     let text = serde_json::to_string(&was).unwrap();
     assert_eq!(serde_json::from_str::<Applied>(&text).unwrap(), was);
-    let later = Reading { now: at(900), monotonic: None };
+    let later = ClockReading { now: at(900), monotonic: None };
     was.rollback.watch_anew(&later);
     assert_eq!(was.rollback, Rollback::Restored(Restored { since: later.clone(), served: None }));
     for other in [Rollback::None, Rollback::Verified, Rollback::Failed(1)] {
@@ -418,173 +418,6 @@ fn what_is_found_after_the_loss_of_a_machine_counts_only_as_a_tier_that_the_ledg
     assert_eq!(other, Applied::default());
 }
 
-fn any_phase() -> impl Strategy<Value = Phase> {
-    prop_oneof![
-        Just(Phase::Proposed),
-        Just(Phase::Authorized),
-        (0usize..4).prop_map(|tier| Phase::Rolling { tier }),
-        (0usize..4).prop_map(|tier| Phase::Paused { tier }),
-        Just(Phase::Halted),
-        Just(Phase::Completed),
-        Just(Phase::RolledBack),
-        Just(Phase::Withdrawn),
-    ]
-}
-
-fn any_lease() -> impl Strategy<Value = Option<LeaseId>> {
-    prop_oneof![Just(None), Just(Some(lease("L-1"))), Just(Some(lease("L-0")))]
-}
-
-fn any_weight() -> impl Strategy<Value = u32> {
-    prop_oneof![Just(0u32), Just(500), Just(2500), Just(10_000), 0u32..=10_000]
-}
-
-fn any_desired() -> impl Strategy<Value = Desired> {
-    let steps = prop_oneof![Just(vec![]), Just(vec![1]), Just(vec![1, 2]), Just(vec![1, 2, 3])];
-    (any_phase(), steps, any::<bool>(), any::<bool>(), 0u32..3, any::<bool>()).prop_map(
-        |(phase, tier_steps, frozen, hold, rollbacks, restores)| Desired {
-            drift_below: if restores { DriftBelow::Restored } else { DriftBelow::Kept },
-            tier_steps,
-            frozen,
-            rollbacks,
-            on_expiry: if hold { OnExpiry::Hold } else { OnExpiry::Rollback },
-            ..desired(phase)
-        },
-    )
-}
-
-fn any_applied() -> impl Strategy<Value = Applied> {
-    let rollback = prop_oneof![
-        Just(Rollback::None),
-        Just(restored().rollback),
-        Just(Rollback::Attempted { served: None }),
-        Just(Rollback::Verified),
-        (0u32..3).prop_map(Rollback::Failed)
-    ];
-    let tier = prop_oneof![Just(None), (0usize..3).prop_map(Some)];
-    (any_lease(), tier, any_weight(), prop_oneof![Just(0u64), Just(60_000)], rollback).prop_map(
-        |(lease, tier, weight_bp, ms, rollback)| Applied {
-            lease,
-            tier,
-            weight_bp,
-            step: 1,
-            bake: if ms == 0 { Bake::default() } else { watched(ms) },
-            rollback,
-            ..Applied::default()
-        },
-    )
-}
-
-fn any_observed() -> impl Strategy<Value = Option<Observed>> {
-    prop_oneof![
-        1 => Just(None),
-        6 => (any_weight(), any_lease()).prop_map(|(weight_bp, lease)| Some(Observed { weight_bp, lease })),
-    ]
-}
-
-fn any_conditions() -> impl Strategy<Value = Conditions> {
-    let now = prop_oneof![Just(None), (-HOUR..2 * HOUR).prop_map(|second| Some(at(second)))];
-    let blockers = prop_oneof![Just(vec![]), Just(vec![Refusal::new(Reason::Stale, "test")])];
-    let pack = prop_oneof![Just(Pack::Missing), Just(Pack::Rehearsed)];
-    let words = || "test".to_owned();
-    let deadline = || prop_oneof![Just(Deadline::Ahead), Just(Deadline::Passed)];
-    let gates = prop_oneof![
-        Just(Gates::None),
-        Just(Gates::Pass),
-        deadline().prop_map(move |deadline| Gates::Open(deadline, words())),
-        deadline().prop_map(move |deadline| Gates::Fail(deadline, words())),
-    ];
-    let limits = prop_oneof![
-        Just(Limits::None),
-        Just(Limits::Fine),
-        Just(Limits::Warn(words())),
-        Just(Limits::NoData(words())),
-        Just(Limits::Crossed(words())),
-    ];
-    let doubt = || prop_oneof![Just(None), Just(Some(Refusal::new(Reason::NoData, "test")))];
-    let rollback_health = (gates.clone(), deadline()).prop_map(|(gates, deadline)| RollbackHealth {
-        gates,
-        deadline,
-        figures: String::new(),
-    });
-    (now, blockers, pack, gates, limits, rollback_health, doubt(), doubt()).prop_map(
-        |(now, blockers, pack, gates, limits, rollback_health, unmeasured, left_halted)| Conditions {
-            now,
-            blockers,
-            pack,
-            standing: Standing::Unknown,
-            health: health(gates, limits),
-            rollback_health,
-            unmeasured,
-            left_halted,
-        },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
-
-    #[test]
-    fn with_any_condition_missing_the_weight_never_exceeds_what_was_applied_last(
-        wanted in any_desired(), there in any_observed(), was in any_applied(), conditions in any_conditions(),
-    ) {
-        let decision = decide(&wanted, there.as_ref(), &was, &conditions);
-        if !was.is_exceeded_by(&wanted.lease, &decision.act) {
-            return Ok(());
-        }
-        // A forward move: all of these were there.
-        let Act::Shift { tier: Some(next), weight_bp, .. } = decision.act else { panic!("{decision:?}") };
-        prop_assert!(conditions.blockers.is_empty() && conditions.pack == Pack::Rehearsed);
-        let now = conditions.now.unwrap();
-        prop_assert!(now < wanted.expires && now >= wanted.issued.checked_sub(CLOCK_TOLERANCE).unwrap());
-        prop_assert!(!wanted.frozen && there.is_some());
-        match was.tier.filter(|_| was.lease.as_ref() == Some(&wanted.lease)) {
-            Some(_) => prop_assert!(conditions.health.against().is_none()),
-            None => prop_assert!(conditions.unmeasured.is_none()),
-        }
-        let goes_on = matches!(wanted.phase, Phase::Rolling { .. } | Phase::Completed);
-        prop_assert!(goes_on);
-        prop_assert_eq!(weight_bp, basis_points(wanted.tiers[next].weight));
-        if let Phase::Rolling { tier } = wanted.phase {
-            prop_assert!(next <= tier);
-        }
-        prop_assert!(next < wanted.tier_steps.len());
-        if was.lease.as_ref() == Some(&wanted.lease) {
-            prop_assert_eq!(next, was.tier.map_or(0, |tier| tier + 1));
-            prop_assert!(was.tier.is_none() || was.bake.is_over(wanted.tiers[next - 1].bake));
-            prop_assert_eq!(there.unwrap().weight_bp, was.weight_bp);
-        } else {
-            prop_assert_eq!(next, 0);
-        }
-    }
-
-    #[test]
-    fn a_stop_never_waits_for_a_condition(
-        wanted in any_desired(), there in any_observed(), was in any_applied(), conditions in any_conditions(),
-    ) {
-        let decision = decide(&wanted, there.as_ref(), &was, &conditions);
-        if matches!(wanted.phase, Phase::Halted | Phase::RolledBack) {
-            // That a halt was left for too long asks for more of a stop, never for less.
-            let clear = Conditions { left_halted: conditions.left_halted.clone(), ..good() };
-            // What was restored is a stop that was obeyed; to be verified takes more.
-            if !matches!(was.rollback, Rollback::Restored(_)) {
-                prop_assert_eq!(&decision, &decide(&wanted, there.as_ref(), &was, &clear));
-            }
-            if decision.act == Act::Verify && !matches!(was.rollback, Rollback::Attempted { .. }) {
-                prop_assert_eq!(&conditions.rollback_health.gates, &Gates::Pass);
-                prop_assert!(there.is_some() && conditions.now.is_some());
-            }
-            prop_assert!(!was.is_exceeded_by(&wanted.lease, &decision.act));
-        }
-        let running = was.lease.as_ref() == Some(&wanted.lease) && was.weight_bp > 0 && was.rollback == Rollback::None;
-        if wanted.phase == Phase::Halted && running {
-            prop_assert_eq!(decision.act, Act::Shift { tier: None, weight_bp: 0, step: wanted.step });
-        } else if wanted.phase == Phase::RolledBack && running {
-            prop_assert_eq!(decision.act, Act::Restore);
-        }
-    }
-}
-
 #[test]
 fn a_journal_that_claims_more_than_the_ledger_ordered_never_leads_there() {
     let rolling = desired(Phase::Rolling { tier: 0 });
@@ -613,5 +446,7 @@ fn a_first_shift_that_nobody_saw_since_is_stopped_too() {
     assert_eq!(act(Phase::RolledBack, &Applied::default()), Act::Keep);
 }
 
+#[path = "decide_any_tests.rs"]
+mod any;
 #[path = "decide_drift_tests.rs"]
 mod drift;

@@ -20,7 +20,7 @@ use super::{
     Applier, TargetReport,
     decide::{Applied, Desired},
     haste::Haste,
-    lent::{Errand, Found, News},
+    lent::{CloneAnswer, CloneNews, CloneTask},
     target,
     tick::Tick,
     view::View,
@@ -56,7 +56,7 @@ impl Applier {
         if let Err(refusal) = self.folder.can_be_written() {
             self.block(refusal);
         }
-        self.follower.lend(Errand::Begin, &self.remembered.follower, mode);
+        self.follower.lend(CloneTask::Begin, &self.remembered.follower, mode);
     }
 
     /// What is known now.
@@ -94,23 +94,23 @@ impl Applier {
 
     /// Asks the remote, or takes what it has answered, and has that followed; never waits.
     pub(super) fn poll(&mut self) {
-        let Some(errand) = self.follower.poll() else { return };
-        if matches!(errand, Errand::Follow(Some(Ok(())))) {
+        let Some(task) = self.follower.poll() else { return };
+        if matches!(task, CloneTask::Follow(Some(Ok(())))) {
             self.remembered.follower.fetched = Some(self.tick.reading.clone());
         }
-        self.follower.lend(errand, &self.remembered.follower, self.tick.mode);
+        self.follower.lend(task, &self.remembered.follower, self.tick.mode);
     }
 
     /// Takes up what was found in the clone; whether that is what the remote answered. What cannot be known blocks forward
     /// moves, and nothing else.
-    pub(super) fn take_news(&mut self, news: News) -> Remote {
-        let News { state, handed_over, found } = news;
+    pub(super) fn take_news(&mut self, news: CloneNews) -> Remote {
+        let CloneNews { state, handed_over, found } = news;
         let (followed, answer, own) = match found {
-            Found::Begun(begun) => {
+            CloneAnswer::Begun(begun) => {
                 self.is_begun(begun);
                 return Remote::Asked;
             }
-            Found::Followed { followed, answer, own } => (followed, answer, own),
+            CloneAnswer::Followed { followed, answer, own } => (followed, answer, own),
         };
         let remembered = &mut self.remembered.follower;
         // Stops of our own that were made meanwhile.

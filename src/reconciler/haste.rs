@@ -32,11 +32,11 @@ impl Haste {
         ask: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let inside = || Refusal::new(Reason::Internal, format!("metrics could not be asked about target {target}"));
-        let (say, said) = sync_channel(1);
-        let asked = thread::Builder::new().name("metrics".to_owned()).spawn(move || drop(say.send(ask())));
+        let (answer, answers) = sync_channel(1);
+        let asked = thread::Builder::new().name("metrics".to_owned()).spawn(move || drop(answer.send(ask())));
         asked.map_err(|_| inside())?;
         loop {
-            match said.recv_timeout(NAP) {
+            match answers.recv_timeout(NAP) {
                 Ok(answer) => return Ok(answer),
                 Err(RecvTimeoutError::Disconnected) => return Err(inside()),
                 Err(RecvTimeoutError::Timeout) if self.0.load(Ordering::Relaxed) => {

@@ -30,7 +30,7 @@ const LATE: Duration = Duration::from_secs(10);
 pub(super) struct Lent {
     here: Option<Box<Follower>>,
     since: Option<Instant>,
-    orders: Sender<Order>,
+    orders: Sender<CloneOrder>,
     back: Receiver<thread::Result<Back>>,
     /// What was known when it was here last.
     known: Known,
@@ -41,37 +41,37 @@ pub(super) struct Lent {
 }
 
 /// For what it is lent.
-pub(super) enum Errand {
+pub(super) enum CloneTask {
     /// A tick begins: the clone is looked at.
     Begin,
     /// Something came from the remote, or it has answered.
     Follow(Option<Result<(), GitError>>),
 }
 
-struct Order {
+struct CloneOrder {
     follower: Box<Follower>,
     state: FollowerState,
     mode: Mode,
-    errand: Errand,
+    task: CloneTask,
 }
 
 /// What it came back with.
 struct Back {
     follower: Box<Follower>,
-    news: News,
+    news: CloneNews,
 }
 
 /// What was found in the clone.
-pub(super) struct News {
+pub(super) struct CloneNews {
     /// What is remembered of the repository from now on.
     pub(super) state: FollowerState,
     /// How many stops it was lent with.
     pub(super) handed_over: usize,
-    pub(super) found: Found,
+    pub(super) found: CloneAnswer,
 }
 
 /// What an errand came to.
-pub(super) enum Found {
+pub(super) enum CloneAnswer {
     /// A tick began, if the clone could be read.
     Begun(Result<(), Refusal>),
     /// What following came to; what the remote answered, if it has; and what speaks against writing.
@@ -81,7 +81,7 @@ pub(super) enum Found {
 impl Lent {
     /// Somebody who follows, here.
     pub(super) fn new(follower: Follower) -> Result<Self, Refusal> {
-        let (orders, ordered) = channel::<Order>();
+        let (orders, ordered) = channel::<CloneOrder>();
         let (hand_back, back) = channel();
         let read = move || {
             for order in ordered {
@@ -136,29 +136,29 @@ impl Lent {
     }
 
     /// Asks the remote, or takes what it has answered; never waits. What there is to be followed, if anything.
-    pub(super) fn poll(&mut self) -> Option<Errand> {
+    pub(super) fn poll(&mut self) -> Option<CloneTask> {
         let here = self.here.as_mut()?;
         let before = here.mirror.edition();
         match here.mirror.poll() {
             Ok(Remote::Asked) if here.mirror.edition() == before => None,
             // A stop that came counts, whatever is still to come.
-            Ok(Remote::Asked) => Some(Errand::Follow(None)),
-            Ok(Remote::Answered) => Some(Errand::Follow(Some(Ok(())))),
-            Err(error) => Some(Errand::Follow(Some(Err(error)))),
+            Ok(Remote::Asked) => Some(CloneTask::Follow(None)),
+            Ok(Remote::Answered) => Some(CloneTask::Follow(Some(Ok(())))),
+            Err(error) => Some(CloneTask::Follow(Some(Err(error)))),
         }
     }
 
     /// Lends it, where it is here.
-    pub(super) fn lend(&mut self, errand: Errand, state: &FollowerState, mode: Mode) {
+    pub(super) fn lend(&mut self, task: CloneTask, state: &FollowerState, mode: Mode) {
         let Some(follower) = self.here.take() else { return };
         (self.waits, self.fetches, self.late) =
             (follower.mirror.is_waiting(), follower.mirror.is_fetching(), follower.mirror.is_late());
         self.since = Some(now());
-        let _ = self.orders.send(Order { follower, state: state.clone(), mode, errand });
+        let _ = self.orders.send(CloneOrder { follower, state: state.clone(), mode, task });
     }
 
     /// Takes it back, once it has come.
-    pub(super) fn take_back(&mut self) -> Option<News> {
+    pub(super) fn take_back(&mut self) -> Option<CloneNews> {
         match self.back.try_recv().ok()? {
             Ok(Back { follower, news }) => {
                 self.since = None;
@@ -180,24 +180,24 @@ impl Lent {
     }
 }
 
-impl Order {
+impl CloneOrder {
     fn carry_out(self) -> Back {
-        let Self { mut follower, mut state, mode, errand } = self;
+        let Self { mut follower, mut state, mode, task } = self;
         let handed_over = state.stops.len();
-        let found = match errand {
-            Errand::Begin => {
+        let found = match task {
+            CloneTask::Begin => {
                 let begun = follower.begin(&state);
-                Found::Begun(begun.and_then(|()| follower.read_last_record()))
+                CloneAnswer::Begun(begun.and_then(|()| follower.read_last_record()))
             }
-            Errand::Follow(answer) => {
+            CloneTask::Follow(answer) => {
                 let followed = follower.follow(&mut state, mode);
                 let mut own: Vec<_> = follower.own_key().err().into_iter().collect();
                 if mode == Mode::Act {
                     own.extend(follower.take_in_own_ref().err());
                 }
-                Found::Followed { followed, answer, own }
+                CloneAnswer::Followed { followed, answer, own }
             }
         };
-        Back { follower, news: News { state, handed_over, found } }
+        Back { follower, news: CloneNews { state, handed_over, found } }
     }
 }

@@ -33,6 +33,7 @@ mod coordinator;
 pub mod decide;
 pub mod desired;
 pub mod drivers;
+mod findings;
 mod following;
 mod haste;
 mod journal;
@@ -54,6 +55,6 @@ mod work;
 mod worker_pool;
 mod writing;
 
-pub use config::Config;
+pub use config::ApplierConfig;
 pub use coordinator::Applier;
-pub use run::{Report, TargetReport};
+pub use run::{ApplierReport, TargetReport};

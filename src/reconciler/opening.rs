@@ -7,14 +7,14 @@ use crate::{
 };
 
 use super::{
-    config::Config,
+    config::ApplierConfig,
     drivers::{self, Context, Driver},
     state::ApplierState,
 };
 
 /// A target's driver as its applier opens it. `before` is the snapshot in the lease's pack.
 pub fn driver(
-    config: &Config,
+    config: &ApplierConfig,
     target: &TargetId,
     lease: Option<&Lease>,
     before: Option<&[u8]>,
@@ -31,7 +31,7 @@ pub fn driver(
 
 /// Takes an applier's folder, so that nobody else moves its targets meanwhile, and says which lease a target has: the one
 /// that was applied there, else the one that started there last. `busy` if the applier is at work.
-pub fn take(config: &Config, target: &TargetId) -> Result<(StateFolder, Option<LeaseId>), Refusal> {
+pub fn take(config: &ApplierConfig, target: &TargetId) -> Result<(StateFolder, Option<LeaseId>), Refusal> {
     let repository = repository(config)?;
     let taken = StateFolder::open(repository.common_dir(), Role::Applier, &config.name)?;
     let remembered: Option<ApplierState> = taken.read()?;
@@ -44,7 +44,7 @@ pub fn take(config: &Config, target: &TargetId) -> Result<(StateFolder, Option<L
 }
 
 /// The lease that started last on a target, as the clone knows the ledger.
-fn started(repository: Repository, config: &Config, target: &TargetId) -> Result<Option<LeaseId>, Refusal> {
+fn started(repository: Repository, config: &ApplierConfig, target: &TargetId) -> Result<Option<LeaseId>, Refusal> {
     let pinned = || repository.pinned_root().map_err(Refusal::from);
     let Some(root) = config.root.map_or_else(pinned, |root| Ok(Some(root)))? else { return Ok(None) };
     let mut mirror = Mirror::open(repository, config.remote.clone(), root, &config.name)?;
@@ -52,7 +52,7 @@ fn started(repository: Repository, config: &Config, target: &TargetId) -> Result
     Ok(mirror.state.newest_on(target).map(|lease| lease.id.clone()))
 }
 
-fn repository(config: &Config) -> Result<Repository, Refusal> {
+fn repository(config: &ApplierConfig) -> Result<Repository, Refusal> {
     let repository = match &config.repository {
         Some(path) => Repository::open(path),
         None => Repository::discover(),

@@ -89,7 +89,7 @@ impl Versions {
 
 /// For what a pack is taken.
 #[derive(Debug, Clone)]
-pub struct Occasion {
+pub struct PackContext {
     /// Where.
     pub target: TargetId,
     /// The lease that is about to move it.
@@ -107,7 +107,7 @@ pub struct Occasion {
 impl RollbackPack {
     /// Takes a pack of what is there, and rehearses it. Refused are targets that the lease's tiers could not be reached
     /// on: then there is no first shift either.
-    pub fn take(driver: &dyn Driver, occasion: &Occasion) -> Result<Self, Refusal> {
+    pub fn take(driver: &dyn Driver, occasion: &PackContext) -> Result<Self, Refusal> {
         for tier in &occasion.lease.tiers {
             driver.reaches(basis_points(tier.weight))?;
         }
@@ -174,7 +174,7 @@ impl RollbackPack {
 
 /// A pack as its applier signed it first.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct SignedPack {
     /// The pack.
     pub pack: RollbackPack,
     /// The SHA-256 of its file.
@@ -186,7 +186,7 @@ pub struct Found {
 }
 
 /// The pack of a lease that counts: the first one on the ref of the target's applier that this applier signed.
-pub fn find(repository: &Repository, state: &State, lease: &Lease) -> Result<Found, Refusal> {
+pub fn find(repository: &Repository, state: &State, lease: &Lease) -> Result<SignedPack, Refusal> {
     let known = state.policy().get().targets.get(&lease.target).and_then(|known| known.applier.as_ref());
     let applier = known.ok_or_else(|| none(&lease.id, &format!("target {} has no applier", lease.target)))?;
     for (name, tip) in repository.refs(&[refs::APPLIERS, refs::MIRROR].map(refs::space))? {
@@ -194,7 +194,7 @@ pub fn find(repository: &Repository, state: &State, lease: &Lease) -> Result<Fou
             && let Some((bytes, commit)) = first_signed(repository, state, applier, tip, &lease.id)?
         {
             let pack = RollbackPack::parse(&bytes, &lease.target, &lease.id)?;
-            return Ok(Found { pack, digest: Digest::of(&bytes), applier: applier.clone(), commit });
+            return Ok(SignedPack { pack, digest: Digest::of(&bytes), applier: applier.clone(), commit });
         }
     }
     Err(none(&lease.id, &format!("applier {applier} has signed none that is known here"))
@@ -246,7 +246,7 @@ mod tests {
         reconciler::drivers::FileDriver,
     };
 
-    fn occasion() -> Occasion {
+    fn occasion() -> PackContext {
         let digest = Digest::of(b"checkout");
         let text = format!(
             "two-key: 1\nlease: L-1\nrepository: 6f1c0e2b9a4d4f70a1b2c3d4e5f60718\nartifacts: [{{name: checkout, digest: \"{digest}\"}}]\n\
@@ -254,13 +254,13 @@ mod tests {
         );
         let lease = model::lease::read(text.as_bytes()).unwrap().get().clone();
         let (target, now) = (lease.target.clone(), Timestamp::UNIX_EPOCH);
-        Occasion { target, lease, previous: None, probe: None, baselines: None, now }
+        PackContext { target, lease, previous: None, probe: None, baselines: None, now }
     }
 
     #[test]
     fn a_pack_reads_back_and_a_damaged_one_is_no_pack() {
         let folder = tempfile::tempdir().unwrap();
-        let Occasion { target, lease, .. } = occasion();
+        let PackContext { target, lease, .. } = occasion();
         let driver = FileDriver::new(target.clone(), folder.path().join("w.json"));
         let pack = RollbackPack::take(&driver, &occasion()).unwrap();
         assert_eq!(pack.versions.candidate, [format!("checkout {}", Digest::of(b"checkout"))]);
@@ -286,7 +286,7 @@ mod tests {
             count: 1,
             within: Span::seconds(0),
         };
-        let refused = RollbackPack::take(&driver, &Occasion { probe: Some(probe), ..occasion() }).unwrap_err();
+        let refused = RollbackPack::take(&driver, &PackContext { probe: Some(probe), ..occasion() }).unwrap_err();
         assert_eq!(refused.reason, Reason::NoPack);
         assert!(RollbackPack::take(&driver, &occasion()).is_ok());
     }

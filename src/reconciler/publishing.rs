@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     follower::{
         Mode,
-        clock::Reading,
+        clock::ClockReading,
         records::{Record, RecordedEvent, TargetRecord, timeless},
         writer::{Files, OwnRef, Pushing, Taken, beside, untagged},
     },
@@ -18,7 +18,7 @@ use super::{
     Applier,
     state::ApplierState,
     target,
-    writing::{Draft, Occasion, Rest, Writing, Written},
+    writing::{Rest, WriteReason, WriteResult, WriteTask, Writing},
 };
 
 /// How old the journal may grow where nothing but time passes.
@@ -40,9 +40,9 @@ pub(super) struct Publishing {
     /// What happens with an intention, once that is written.
     intended: Vec<RecordedEvent>,
     /// Stops that the branch cannot have now.
-    pub(super) beside: Option<Beside>,
+    pub(super) beside: Option<UnmergedStops>,
     /// Evidence that goes into our ref with the next record.
-    pub(super) exhibits: Files,
+    pub(super) evidence_files: Files,
     /// The evidence for stops of our own that are not signed yet, by statement.
     pub(super) evidence: BTreeMap<Digest, Vec<u8>>,
     /// Why something could not be written or signed last.
@@ -68,12 +68,12 @@ pub(super) struct Intended {
 
 /// Stops that are obeyed here and that the branch does not have, because the remote does not take them there: where it is moved
 /// by pull requests alone. Everybody finds them under names of their own.
-pub(super) struct Beside {
+pub(super) struct UnmergedStops {
     /// Why, for people.
     pub(super) why: Refusal,
     /// What was known when that was tried, and when.
     knowledge: (Oid, usize),
-    since: Reading,
+    since: ClockReading,
 }
 
 impl Applier {
@@ -111,10 +111,10 @@ impl Applier {
     /// Takes what was written, and has it pushed.
     fn written(
         &mut self,
-        written: Result<Written, Refusal>,
+        written: Result<WriteResult, Refusal>,
         edition: Option<Edition>,
     ) -> Option<Result<Taken, Refusal>> {
-        let Written { writer, moved, record, signed, all_carried, pushes, failed } = match written {
+        let WriteResult { writer, moved, record, signed, all_carried, pushes, failed } = match written {
             Ok(written) => written,
             Err(refusal) => {
                 self.publishing.unrecorded = vec![refusal.clone()];
@@ -132,7 +132,7 @@ impl Applier {
                 self.count(event);
             }
             self.remembered.events.retain(|event| !record.events.contains(event));
-            self.publishing.exhibits.retain(|file| !files.contains(file));
+            self.publishing.evidence_files.retain(|file| !files.contains(file));
         }
         for stop in &mut self.remembered.follower.stops {
             stop.commit = stop.commit.or_else(|| signed.get(&stop.statement.id()).copied());
@@ -169,7 +169,7 @@ impl Applier {
         for (push, outcome) in pushing.outcomes() {
             if let Some(why) = beside(self.follower.known(), &push, &outcome) {
                 let (knowledge, since) = (self.knowledge(), self.tick.reading.clone());
-                self.publishing.beside = Some(Beside { why, knowledge, since });
+                self.publishing.beside = Some(UnmergedStops { why, knowledge, since });
                 continue;
             }
             match self.follower.change(|follower| follower.writer.pushed(&push, outcome)) {
@@ -228,12 +228,12 @@ impl Applier {
             carries_over: self.continues && self.carries_over(),
             untagged: self.untagged(),
         };
-        let (summary, files) = (summary(&record), self.publishing.exhibits.clone());
+        let (summary, files) = (summary(&record), self.publishing.evidence_files.clone());
         // What has happened is in the journal before it is recorded.
         let after = (!self.remembered.events.is_empty()).then(|| self.journal.write_and_tell(&self.remembered));
         let (known, writer) = (self.follower.known().clone(), self.follower.writer().clone());
-        let occasion = Occasion::End(rest);
-        let writing = Writing::begin(Draft { known, writer, record, summary, files, occasion, after });
+        let occasion = WriteReason::End(rest);
+        let writing = Writing::begin(WriteTask { known, writer, record, summary, files, occasion, after });
         self.publishing.under_way = Some((UnderWay::Writing(writing), Some(here)));
     }
 
@@ -255,8 +255,8 @@ impl Applier {
         record.events.extend(intended.events.iter().cloned());
         self.publishing.intended = intended.events;
         let (known, writer) = (self.follower.known().clone(), self.follower.writer().clone());
-        let (files, occasion) = (intended.files, Occasion::Intention);
-        let writing = Writing::begin(Draft { known, writer, record, summary, files, occasion, after });
+        let (files, occasion) = (intended.files, WriteReason::Intention);
+        let writing = Writing::begin(WriteTask { known, writer, record, summary, files, occasion, after });
         self.publishing.under_way = Some((UnderWay::Writing(writing), None));
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{
     follower::{
-        checks::{Check, Checks, Outcome},
+        checks::{Check, CheckOutcome, Checks},
         clock,
         records::Intent,
     },
@@ -18,13 +18,13 @@ use super::{
     decide::{Applied, Desired, Restored, Rollback},
     drivers::{Driver, Lingering, Reversible, Sight},
     pack::RollbackPack,
-    target::{TargetRun, said},
+    target::TargetRun,
 };
 
 impl Checks {
     /// What does not hold.
     fn failure(&self) -> Result<(), Refusal> {
-        let failed = self.all().into_iter().filter(|(_, check)| check.outcome == Outcome::Failed);
+        let failed = self.all().into_iter().filter(|(_, check)| check.outcome == CheckOutcome::Failed);
         let failed: Vec<_> = failed.map(|(name, check)| format!("{name}: {}", check.message)).collect();
         if failed.is_empty() { Ok(()) } else { Err(Refusal::new(Reason::Drift, failed.join("; "))) }
     }
@@ -39,15 +39,15 @@ impl Checks {
         served: Option<u64>,
         health: Check,
     ) -> Self {
-        Ground { driver, pack, desired, snapshot }.make(served, health)
+        CheckInputs { driver, pack, desired, snapshot }.make(served, health)
     }
 
     /// What the rollback came to, where none of the checks failed.
     pub(super) fn holds(&self) -> Holds {
         match self.candidate.outcome {
-            Outcome::NotConfigured => Holds::Unseen,
-            Outcome::Pending => Holds::NotYet,
-            Outcome::Passed | Outcome::Failed => Holds::Seen,
+            CheckOutcome::NotConfigured => Holds::Unseen,
+            CheckOutcome::Pending => Holds::NotYet,
+            CheckOutcome::Passed | CheckOutcome::Failed => Holds::Seen,
         }
     }
 }
@@ -64,18 +64,18 @@ pub(super) enum Holds {
 }
 
 /// What checks are made by.
-struct Ground<'a> {
+struct CheckInputs<'a> {
     driver: &'a dyn Driver,
     pack: &'a RollbackPack,
     desired: &'a Desired,
     snapshot: &'a [u8],
 }
 
-impl Ground<'_> {
+impl CheckInputs<'_> {
     fn make(&self, served: Option<u64>, health: Check) -> Checks {
         let seen = self.driver.observe();
         let observed = Check::of(seen.clone().and_then(|seen| {
-            let (now, then) = (said(&seen), said(&self.pack.observed));
+            let (now, then) = (seen.to_string(), self.pack.observed.to_string());
             if seen != self.pack.observed {
                 return Err(Refusal::new(Reason::Drift, format!("{now}, then {then}")));
             }
@@ -97,7 +97,7 @@ impl Ground<'_> {
         let probes = self.probes();
         let candidate = match seen {
             Ok(seen) if seen.lease.as_ref() == Some(&self.desired.lease) && seen.weight_bp > 0 => {
-                Check::failed(said(&seen))
+                Check::failed(seen.to_string())
             }
             Err(refusal) => Check::failed(refusal.message),
             Ok(_) => self.candidate(served, &probes),
@@ -132,7 +132,7 @@ impl Ground<'_> {
                 Ok(Lingering::Unknown(why)) => Check::not_configured(format!("{no_weight}, and {why}")),
                 Err(refusal) => Check::failed(refusal.message),
             },
-            (None, Sight::Intent, Outcome::Passed) => {
+            (None, Sight::Intent, CheckOutcome::Passed) => {
                 Check::passed(format!("{no_weight}, and no probe was served it: {}", probes.message))
             }
             (None, Sight::Intent, _) => Check::not_configured(format!(
@@ -220,11 +220,11 @@ impl TargetRun {
             Err(refusal) => return self.without_pack(applied, desired, refusal),
         };
         // What is there is looked at whether or not the driver says that it did it.
-        let said = self.driver.restore(&snapshot);
+        let restored = self.driver.restore(&snapshot);
         // Counted from here on: until now requests may have come to the candidate.
         let served = self.driver.served_by_candidate(&snapshot).ok().flatten();
         applied.rollback = Rollback::Attempted { served };
-        self.check(applied, desired, (&pack, &snapshot), health, said)
+        self.check(applied, desired, (&pack, &snapshot), health, restored)
     }
 
     /// What was restored has been watched, or is seen for the first time: all checks, and what they come to.
@@ -251,9 +251,9 @@ impl TargetRun {
         desired: &Desired,
         (pack, snapshot): (&RollbackPack, &[u8]),
         health: Check,
-        said: Result<(), Refusal>,
+        restored: Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        if health.outcome != Outcome::Failed {
+        if health.outcome != CheckOutcome::Failed {
             self.driver.observe()?;
         }
         let served = match &applied.rollback {
@@ -261,9 +261,9 @@ impl TargetRun {
             Rollback::Attempted { served } => *served,
             _ => None,
         };
-        let is_watched = health.outcome == Outcome::Pending;
+        let is_watched = health.outcome == CheckOutcome::Pending;
         let mut checks = Checks::make(&*self.driver, pack, desired, snapshot, served, health);
-        let holds = checks.failure().and(said);
+        let holds = checks.failure().and(restored);
         if is_watched && holds.is_err() {
             checks.health = Check::failed("it was not watched, as the restoration failed");
         }

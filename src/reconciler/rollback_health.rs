@@ -4,13 +4,13 @@
 //! has not been shown by the deadline of the gates has failed.
 
 use crate::{
-    follower::clock::Reading,
+    follower::clock::ClockReading,
     gate::{
         Recorded, Verdict,
         health::{Deadline, Gates, Look},
     },
     ledger::PinnedTerms,
-    model::policy::{Gate, Kind},
+    model::policy::{Gate, GateKind},
 };
 
 /// What is known of the health of what was restored.
@@ -59,13 +59,13 @@ impl RollbackHealth {
 fn is_judged(gate: &Gate, recorded: Option<&Recorded>) -> bool {
     let fits = matches!(
         (gate.kind, recorded),
-        (Kind::CountRatio, Some(Recorded::Counts { .. })) | (Kind::Sample, Some(Recorded::Observations(_)))
+        (GateKind::CountRatio, Some(Recorded::Counts { .. })) | (GateKind::Sample, Some(Recorded::Observations(_)))
     );
-    gate.absolute.is_some() || gate.kind == Kind::BurnRate || fits
+    gate.absolute.is_some() || gate.kind == GateKind::BurnRate || fits
 }
 
 /// Whether the window that began with a restoration is over: settled, and as long as the most patient gate waits.
-pub fn deadline(terms: &PinnedTerms, restored: &Reading, now: &Reading) -> Deadline {
+pub fn deadline(terms: &PinnedTerms, restored: &ClockReading, now: &ClockReading) -> Deadline {
     let of = |gate: &Gate| gate.settle.as_secs().saturating_add(gate.inconclusive_deadline.as_secs());
     let longest = terms.gates.values().map(of).max().unwrap_or(0);
     if now.at_most_ms_since(restored) >= longest.saturating_mul(1000) { Deadline::Passed } else { Deadline::Ahead }

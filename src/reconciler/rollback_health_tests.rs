@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::{
-    gate::{Evidence, Recorded, Subject, TierContext, Watch, health::Health},
+    gate::{Evidence, MeasuredVersion, Recorded, TierContext, Watch, health::Health},
     model::{GateId, LeaseId, TargetId, document::Span, policy},
 };
 
@@ -50,7 +50,7 @@ fn passes(terms: &PinnedTerms, recorded: Option<Recorded>) -> Look {
         tiers: 1,
         last: true,
         samples: 1,
-        subject: Subject::Stable,
+        subject: MeasuredVersion::Stable,
         names: crate::gate::Names::default(),
         recorded: recorded.into_iter().map(|recorded| (GateId::parse("g").unwrap(), recorded)).collect(),
     };
@@ -83,7 +83,7 @@ fn a_gate_that_only_compares_says_nothing_where_nothing_was_recorded() {
 #[test]
 fn the_window_is_over_when_the_most_patient_gate_waits_no_longer() {
     let terms = ratio("absolute: {max: 0.05}");
-    let reading = |second| Reading { now: Timestamp::from_second(second).unwrap(), monotonic: None };
+    let reading = |second| ClockReading { now: Timestamp::from_second(second).unwrap(), monotonic: None };
     let at = |second| deadline(&terms, &reading(1_000), &reading(second));
     assert_eq!(at(1_059), Deadline::Ahead, "20 s to settle, 40 s to wait");
     assert_eq!(at(1_060), Deadline::Passed);

@@ -20,7 +20,7 @@ use super::{
 
 /// What a tick saw and did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Report {
+pub struct ApplierReport {
     /// The ledger's tip that it went by.
     pub ledger: Oid,
     /// What it saw and did, by target.
@@ -62,7 +62,7 @@ pub struct TargetReport {
     pub contradiction: Option<Refusal>,
 }
 
-impl Report {
+impl ApplierReport {
     /// A target at which a stop could not be carried out, and why.
     pub fn unstopped(&self) -> Option<(&TargetId, Refusal)> {
         let (target, seen) = self.targets.iter().find(|(_, target)| target.doing == Doing::StopFailed.word())?;

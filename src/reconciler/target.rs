@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     follower::{
-        clock::{Bake, Reading},
+        clock::{Bake, ClockReading},
         records::{Doing, Intent, RecordedEvent, TargetRecord, basis_points},
     },
     ledger::{EventKind, Phase},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Act, Applied, Decision, Desired, Observed, Rollback, Standing},
+    decide::{Act, Applied, Decision, Desired, Observed, PackMatch, Rollback},
     drivers::{Driver, Setting},
     pack::RollbackPack,
 };
@@ -21,7 +21,7 @@ use super::{
 pub(super) struct TargetRun {
     pub(super) target: TargetId,
     pub(super) driver: Box<dyn Driver>,
-    pub(super) reading: Reading,
+    pub(super) reading: ClockReading,
     pub(super) events: Vec<RecordedEvent>,
 }
 
@@ -212,25 +212,16 @@ pub(super) fn in_words(decision: &Decision) -> String {
 }
 
 /// Whether what is seen of a restored target is what the pack says, roles and bytes included.
-pub(super) fn standing(driver: &dyn Driver, seen: &Seen, pack: &RollbackPack) -> Standing {
-    let (Ok(seen), Ok(snapshot)) = (seen, pack.restorable()) else { return Standing::Unknown };
+pub(super) fn standing(driver: &dyn Driver, seen: &Seen, pack: &RollbackPack) -> PackMatch {
+    let (Ok(seen), Ok(snapshot)) = (seen, pack.restorable()) else { return PackMatch::Unknown };
     if *seen != pack.observed {
-        let message = format!("{} is there, and {} was restored", said(seen), said(&pack.observed));
-        return Standing::Differs(Refusal::new(Reason::Drift, message));
+        let message = format!("{} is there, and {} was restored", seen, pack.observed);
+        return PackMatch::Differs(Refusal::new(Reason::Drift, message));
     }
     match driver.verify(&snapshot) {
-        Ok(()) => Standing::AsPacked,
-        Err(refusal) if refusal.reason == Reason::Drift => Standing::Differs(refusal),
-        Err(_) => Standing::Unknown,
-    }
-}
-
-/// What was seen, for people.
-pub(super) fn said(seen: &Observed) -> String {
-    let percent = Percent::of(seen.weight_bp);
-    match &seen.lease {
-        Some(lease) => format!("{percent} % of {lease}"),
-        None => format!("{percent} % of no lease"),
+        Ok(()) => PackMatch::AsPacked,
+        Err(refusal) if refusal.reason == Reason::Drift => PackMatch::Differs(refusal),
+        Err(_) => PackMatch::Unknown,
     }
 }
 

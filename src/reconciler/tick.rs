@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     follower::{
         Mode,
-        clock::{Reading, Trust},
+        clock::{ClockReading, Trust},
         fetching::Remote,
     },
     gate::health::Health,
@@ -13,14 +13,14 @@ use crate::{
 };
 
 use super::{
-    decide::{Conditions, Desired, Pack, Standing},
+    decide::{Conditions, Desired, Pack, PackMatch},
     rollback_health::RollbackHealth,
 };
 
 /// What holds for all targets of a tick.
 #[derive(Clone)]
 pub(super) struct Tick {
-    pub(super) reading: Reading,
+    pub(super) reading: ClockReading,
     pub(super) mode: Mode,
     /// What speaks against every forward move.
     pub(super) blockers: Vec<Refusal>,
@@ -31,7 +31,7 @@ pub(super) struct Tick {
 }
 
 impl Tick {
-    pub(super) fn new(reading: Reading, mode: Mode, trusted: bool) -> Self {
+    pub(super) fn new(reading: ClockReading, mode: Mode, trusted: bool) -> Self {
         Self { reading, mode, blockers: Vec::new(), trusted, remote: Remote::Asked }
     }
 
@@ -59,7 +59,7 @@ impl Tick {
     }
 
     /// Looks at the clocks once more: a push and a fetch may have taken minutes.
-    pub(super) fn look_again(&mut self, (reading, trusted): (Reading, Trust)) {
+    pub(super) fn look_again(&mut self, (reading, trusted): (ClockReading, Trust)) {
         self.trusted &= trusted == Trust::Believed;
         self.reading = reading;
     }
@@ -70,7 +70,7 @@ impl Tick {
             now: self.trusted.then_some(self.reading.now),
             blockers: self.blockers.clone(),
             pack: Pack::Rehearsed,
-            standing: Standing::Unknown,
+            standing: PackMatch::Unknown,
             health: Health::UNWATCHED,
             rollback_health: RollbackHealth::UNKNOWN,
             unmeasured: None,
@@ -94,9 +94,9 @@ mod tests {
     use super::*;
     use crate::follower::clock::Monotonic;
 
-    fn reading(second: i64, ms: u64) -> Reading {
+    fn reading(second: i64, ms: u64) -> ClockReading {
         let monotonic = Some(Monotonic { boot: "a".to_owned(), ms });
-        Reading { now: Timestamp::from_second(second).unwrap(), monotonic }
+        ClockReading { now: Timestamp::from_second(second).unwrap(), monotonic }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     follower::{
         checks::Check,
-        clock::{Clock, Reading},
+        clock::{Clock, ClockReading},
         stops::SeenStop,
     },
     gate::{
@@ -21,22 +21,22 @@ use crate::{
 };
 
 use super::{
-    baseline::Baseline,
-    config::Config,
+    baseline::BaselineTask,
+    config::ApplierConfig,
     decide::{Applied, Conditions, Desired, Observed, Rollback},
     desired::{desired, found},
     drivers,
     haste::Haste,
-    pack::{Occasion, RollbackPack, first_signed},
+    pack::{PackContext, RollbackPack, first_signed},
     rollback_health,
     tick::Tick,
-    watching::{Aftercare, Metering, Of, Watching},
+    watching::{Aftercare, MeasuredFor, Metering, Watching},
 };
 
 /// What is known at one moment.
 #[derive(Clone)]
 pub(super) struct View {
-    pub(super) config: Arc<Config>,
+    pub(super) config: Arc<ApplierConfig>,
     /// The ledger as far as it was accepted.
     pub(super) ledger: Arc<State>,
     /// Every stop that was seen and that the ledger has not folded.
@@ -48,7 +48,7 @@ pub(super) struct View {
     pub(super) key: RawKey,
     pub(super) clock: Arc<Clock>,
     /// The last look at the clocks that was believed.
-    pub(super) believed: Option<Reading>,
+    pub(super) believed: Option<ClockReading>,
     /// Where measurements come from.
     pub(super) sources: Option<Arc<Sources>>,
     /// The state folder.
@@ -140,9 +140,9 @@ impl View {
     }
 
     /// For what a pack of a target is taken.
-    pub(super) fn occasion(&self, target: &TargetId, lease: &LeaseId, seen: Option<&LeaseId>) -> Option<Occasion> {
+    pub(super) fn occasion(&self, target: &TargetId, lease: &LeaseId, seen: Option<&LeaseId>) -> Option<PackContext> {
         let document = |id: &LeaseId| self.ledger.lease(id).and_then(LeaseState::lease).cloned();
-        Some(Occasion {
+        Some(PackContext {
             target: target.clone(),
             lease: document(lease)?,
             previous: seen.and_then(document),
@@ -153,13 +153,13 @@ impl View {
     }
 
     /// What measuring the version before a lease needs; none where nothing is pinned or configured to measure it by.
-    pub(super) fn baseline(&self, lease: &LeaseId) -> Option<Baseline> {
+    pub(super) fn baseline(&self, lease: &LeaseId) -> Option<BaselineTask> {
         let state = &self.ledger;
         let lease = state.lease(lease)?;
         let (terms, document) = (lease.terms.clone().filter(|terms| !terms.gates.is_empty())?, lease.lease()?);
-        let started = Baseline::begins(self.tick.reading.now);
+        let started = BaselineTask::begins(self.tick.reading.now);
         let context = TierContext::new(state.policy().get(), document, 0, started)?;
-        Some(Baseline { terms: *terms, context, sources: self.sources.clone()? })
+        Some(BaselineTask { terms: *terms, context, sources: self.sources.clone()? })
     }
 
     /// What a lease's pack recorded of the version before, for the tier at which nothing else is left to compare with.
@@ -184,12 +184,12 @@ impl View {
     pub(super) fn metering(&self, target: &TargetId, wanted: &Desired, applied: &Applied) -> Option<Metering> {
         if let Some(Aftercare { watching, .. }) = self.aftercare(wanted, applied) {
             let Rollback::Restored(restored) = &applied.rollback else { return None };
-            let of = Of::Restored { lease: wanted.lease.clone(), since: restored.since.now };
+            let of = MeasuredFor::Restored { lease: wanted.lease.clone(), since: restored.since.now };
             return Some(Metering { of, harm: watching, settled: None });
         }
         let (reached, settled) = (applied.reached, applied.bake.since.as_ref().map(|since| since.now));
         let harm = self.watching(target, wanted, applied, reached)?;
-        let of = Of::Tier { lease: wanted.lease.clone(), reached, settled };
+        let of = MeasuredFor::Tier { lease: wanted.lease.clone(), reached, settled };
         let settled = (settled != reached).then(|| self.watching(target, wanted, applied, settled)).flatten();
         Some(Metering { of, harm, settled })
     }
@@ -245,7 +245,8 @@ impl View {
             Refusal::new(Reason::NoData, format!("lease {} does not say what is rolled out", wanted.lease))
         });
         // What is not configured answers to nothing, until the deadline.
-        let sources = self.sources.clone().or_else(|| Sources::open(&sources::Config::default()).ok().map(Arc::new));
+        let sources =
+            self.sources.clone().or_else(|| Sources::open(&sources::SourcesConfig::default()).ok().map(Arc::new));
         let deadline = rollback_health::deadline(&terms, &restored.since, &self.tick.reading);
         Some(Aftercare {
             watching: Watching { terms, context, sources, folder: self.folder.join("restored") },
@@ -285,19 +286,19 @@ impl View {
         if !matches!(wanted.phase, Phase::Halted | Phase::RolledBack) {
             return None;
         }
-        let said = |who: &str, reason: Option<&str>| match reason {
+        let words = |who: &str, reason: Option<&str>| match reason {
             Some(reason) => format!("by {who}: {reason}"),
             None => format!("by {who}"),
         };
         let last = self.ledger.lease(&wanted.lease).and_then(|lease| lease.transitions.last());
         if let Some(last) = last.filter(|last| last.phase == wanted.phase) {
-            let votes = last.votes.iter().map(|vote| said(vote.principal.as_str(), vote.reason.as_deref()));
-            return Some(votes.collect::<Vec<_>>().join(", ")).filter(|said| !said.is_empty());
+            let votes = last.votes.iter().map(|vote| words(vote.principal.as_str(), vote.reason.as_deref()));
+            return Some(votes.collect::<Vec<_>>().join(", ")).filter(|words| !words.is_empty());
         }
         let names = |stop: &&SeenStop| stop.stop().is_some_and(|stop| stop.lease == wanted.lease);
         let seen = self.stops.iter().rev().find(names)?;
         let (who, _) = rules::owner(&self.ledger, seen.key).ok()?;
-        Some(said(who.as_str(), seen.reason.as_deref()))
+        Some(words(who.as_str(), seen.reason.as_deref()))
     }
 
     /// A stop of our own. It binds from now on, signed or not.
@@ -308,7 +309,7 @@ impl View {
     }
 
     /// Looks at the clocks: what was restored is watched from now on.
-    pub(super) fn look_at_clocks_again(&mut self) -> Reading {
+    pub(super) fn look_at_clocks_again(&mut self) -> ClockReading {
         let (reading, trust) = (self.clock)().believed_after(self.believed.as_ref());
         self.tick.look_again((reading.clone(), trust));
         reading

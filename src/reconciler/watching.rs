@@ -88,7 +88,7 @@ fn keep(file: PathBuf, bytes: Vec<u8>) {
 
 /// Of what something was measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Of {
+pub(super) enum MeasuredFor {
     /// A tier, since it was reached, and since it was last found elsewhere.
     Tier { lease: LeaseId, reached: Option<Timestamp>, settled: Option<Timestamp> },
     /// What was restored.
@@ -97,7 +97,7 @@ pub(super) enum Of {
 
 /// What is to be measured of a target.
 pub(super) struct Metering {
-    pub(super) of: Of,
+    pub(super) of: MeasuredFor,
     /// From the first shift to the tier on, or from the restoration.
     pub(super) harm: Watching,
     /// Since the target was last found elsewhere, if it was.
@@ -106,7 +106,7 @@ pub(super) struct Metering {
 
 /// What was measured of a target.
 pub(super) struct Measured {
-    of: Of,
+    of: MeasuredFor,
     look: Look,
 }
 
@@ -141,7 +141,7 @@ impl Metering {
     /// stops it all the same; else nothing is known yet.
     pub(super) fn known_by(&self, last: Option<&Measured>) -> Look {
         let of_this_tier = |last: &&Measured| match (&last.of, &self.of) {
-            (Of::Tier { lease, reached, .. }, Of::Tier { lease: here, reached: now, .. }) => {
+            (MeasuredFor::Tier { lease, reached, .. }, MeasuredFor::Tier { lease: here, reached: now, .. }) => {
                 lease == here && reached == now && last.stops()
             }
             _ => false,
@@ -160,7 +160,7 @@ impl Metering {
 impl Measured {
     /// Whether it stops the target.
     pub(super) fn stops(&self) -> bool {
-        matches!(self.of, Of::Tier { .. }) && self.look.health.stop().is_some()
+        matches!(self.of, MeasuredFor::Tier { .. }) && self.look.health.stop().is_some()
     }
 }
 

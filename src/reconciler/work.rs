@@ -8,7 +8,6 @@ use crate::{
         Mode,
         checks::Check,
         records::{Doing, Intent, RecordedEvent, TargetHealth, TargetRecord},
-        stops::SeenStop,
         writer::Files,
     },
     gate::{
@@ -22,7 +21,8 @@ use crate::{
 use super::{
     decide::{Act, Applied, Conditions, Decision, Desired, Observed, Pack, Rollback, decide, is_below},
     drivers::Lingering,
-    pack::{Occasion, RollbackPack},
+    findings::{Findings, OwnStop},
+    pack::{PackContext, RollbackPack},
     publishing::Intended,
     rollback_health::RollbackHealth,
     run::TargetReport,
@@ -35,7 +35,7 @@ use super::{
 const MAX_ACTS: usize = 4;
 
 /// One target's work in a tick: a worker's, with a view of what is known. What it finds and does it hands over.
-pub(super) struct Job {
+pub(super) struct TargetWork {
     view: View,
     /// What was measured of the target last.
     measured: Option<Arc<Measured>>,
@@ -50,32 +50,14 @@ pub(super) struct Job {
     look: Look,
     /// What they say of a version that was restored.
     rollback_health: RollbackHealth,
-    exhibits: Files,
+    evidence_files: Files,
     remarks: Vec<Refusal>,
     stops: Vec<OwnStop>,
 }
 
-/// A stop of our own, with the evidence for it. It is signed once what it stops has been stopped.
-pub(super) struct OwnStop {
-    pub(super) stop: SeenStop,
-    pub(super) evidence: Option<Vec<u8>>,
-}
-
-/// What was found and done at a target. Nothing of it has been written down.
-pub(super) struct Findings {
-    pub(super) report: TargetReport,
-    pub(super) record: TargetRecord,
-    pub(super) applied: Applied,
-    pub(super) events: Vec<RecordedEvent>,
-    /// Evidence that goes into our ref with the next record.
-    pub(super) exhibits: Files,
-    pub(super) remarks: Vec<Refusal>,
-    pub(super) stops: Vec<OwnStop>,
-}
-
 /// A forward move that was decided on. It is made once its intention has been published, and only then.
-pub(super) struct Forward {
-    job: Job,
+pub(super) struct ForwardMove {
+    job: TargetWork,
     intent: Intent,
     pack: Digest,
     /// What was there when it was decided on.
@@ -83,19 +65,19 @@ pub(super) struct Forward {
 }
 
 /// What became of one target's work.
-pub(super) enum Outcome {
+pub(super) enum WorkOutcome {
     /// No lease ever started there.
     Idle,
     /// It is done for this tick.
     Done(Box<Findings>),
     /// It would go forward.
-    Forward(Box<Forward>),
+    Forward(Box<ForwardMove>),
     /// The target has been looked at once more, and is about to go forward.
-    Ready(Box<Forward>),
+    Ready(Box<ForwardMove>),
 }
 
 /// How a target's work goes on.
-enum Next {
+enum Continuation {
     Again,
     Done,
     Forward(Intent, Digest, Observed),
@@ -107,14 +89,14 @@ pub(super) fn look_after(
     target: &TargetId,
     applied: Applied,
     measured: Option<Arc<Measured>>,
-) -> Result<Outcome, Refusal> {
-    match Job::begin(view, target, applied, measured)? {
+) -> Result<WorkOutcome, Refusal> {
+    match TargetWork::begin(view, target, applied, measured)? {
         Some(job) => Ok(job.go_on()),
-        None => Ok(Outcome::Idle),
+        None => Ok(WorkOutcome::Idle),
     }
 }
 
-impl Forward {
+impl ForwardMove {
     /// The target.
     pub(super) fn target(&self) -> &TargetId {
         &self.job.run.target
@@ -138,9 +120,9 @@ impl Forward {
     }
 
     /// Looks at the target once more, before the move is made.
-    pub(super) fn look_again(mut self) -> Outcome {
+    pub(super) fn look_again(mut self) -> WorkOutcome {
         self.job.seen = self.job.run.driver.observe();
-        Outcome::Ready(Box::new(self))
+        WorkOutcome::Ready(Box::new(self))
     }
 
     /// Whether what is known and seen now still leads to the move.
@@ -157,7 +139,7 @@ impl Forward {
     }
 
     /// Makes the move.
-    pub(super) fn make(self) -> Outcome {
+    pub(super) fn make(self) -> WorkOutcome {
         let Self { mut job, intent, pack, .. } = self;
         match job.shift(&intent, false) {
             Ok(()) => {
@@ -170,20 +152,20 @@ impl Forward {
     }
 
     /// Decides anew, because something else is known or seen now.
-    pub(super) fn decide_anew(mut self) -> Outcome {
+    pub(super) fn decide_anew(mut self) -> WorkOutcome {
         self.job.applied.intent = None;
         self.job.go_on()
     }
 
     /// Gives the move up.
-    pub(super) fn give_up(mut self, why: Refusal) -> Outcome {
+    pub(super) fn give_up(mut self, why: Refusal) -> WorkOutcome {
         self.job.applied.intent = None;
         self.job.decision = target::held(why);
         self.job.end()
     }
 }
 
-impl Job {
+impl TargetWork {
     /// Looks at the target; nothing if no lease ever started there.
     fn begin(
         view: View,
@@ -210,7 +192,7 @@ impl Job {
             decision,
             look: watching::nothing(),
             rollback_health: RollbackHealth::UNKNOWN,
-            exhibits: Files::new(),
+            evidence_files: Files::new(),
             remarks: Vec::new(),
             stops: Vec::new(),
         };
@@ -234,13 +216,13 @@ impl Job {
     }
 
     /// Decides and acts until there is nothing more to do, or a forward move. An error holds the target for this tick.
-    fn go_on(mut self) -> Outcome {
+    fn go_on(mut self) -> WorkOutcome {
         for _ in 0..MAX_ACTS {
             match self.step() {
-                Ok(Next::Again) => {}
-                Ok(Next::Done) => break,
-                Ok(Next::Forward(intent, pack, from)) => {
-                    return Outcome::Forward(Box::new(Forward { job: self, intent, pack, from }));
+                Ok(Continuation::Again) => {}
+                Ok(Continuation::Done) => break,
+                Ok(Continuation::Forward(intent, pack, from)) => {
+                    return WorkOutcome::Forward(Box::new(ForwardMove { job: self, intent, pack, from }));
                 }
                 Err(refusal) => {
                     self.decision = target::held(refusal);
@@ -252,9 +234,9 @@ impl Job {
     }
 
     /// One decision, and its act.
-    fn step(&mut self) -> Result<Next, Refusal> {
+    fn step(&mut self) -> Result<Continuation, Refusal> {
         if !self.turn()? {
-            return Ok(Next::Done);
+            return Ok(Continuation::Done);
         }
         let mode = self.view.tick.mode;
         let mut conditions = self.conditions(&self.wanted, &self.applied);
@@ -284,7 +266,7 @@ impl Job {
         }
         self.decision = decision;
         if mode == Mode::DryRun {
-            return Ok(Next::Done);
+            return Ok(Continuation::Done);
         }
         self.act(pack)
     }
@@ -302,7 +284,7 @@ impl Job {
     }
 
     /// Makes the act that was decided on.
-    fn act(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<Next, Refusal> {
+    fn act(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<Continuation, Refusal> {
         let (lease, step) = (self.wanted.lease.clone(), self.wanted.step);
         if self.decision.drifted {
             let weight_bp = self.seen.as_ref().map_or(0, |seen| seen.weight_bp);
@@ -314,7 +296,7 @@ impl Job {
                     // Told once, and kept until a key is turned.
                     self.applied.lowered = Some(step);
                 }
-                return Ok(Next::Done);
+                return Ok(Continuation::Done);
             }
             Act::Pack => {
                 let last = self.seen.as_ref().ok().and_then(|seen| seen.lease.as_ref());
@@ -328,7 +310,7 @@ impl Job {
                     self.view.haste.ask(&self.run.target, move || baseline.with_pools(pools).measure(now))
                 });
                 let baselines = measured.transpose()?.flatten();
-                let pack = RollbackPack::take(&*self.run.driver, &Occasion { baselines, ..occasion })?;
+                let pack = RollbackPack::take(&*self.run.driver, &PackContext { baselines, ..occasion })?;
                 let event = self.run.event(EventKind::Packed, &lease, step, pack.observed.weight_bp);
                 self.packed = Some((pack.bytes()?, event));
             }
@@ -353,7 +335,7 @@ impl Job {
                 let checked = self.run.verify(&mut self.applied, &self.wanted, pack, health);
                 self.is_restored_from_now_on(checked);
                 if self.applied.is_followed_by_some_only() {
-                    return Ok(Next::Done);
+                    return Ok(Continuation::Done);
                 }
             }
             Act::Verify => {
@@ -385,7 +367,7 @@ impl Job {
                 self.shift(&intent, true)?;
             }
         }
-        Ok(Next::Again)
+        Ok(Continuation::Again)
     }
 
     /// A stop of our own. It binds from now on.
@@ -419,7 +401,7 @@ impl Job {
     fn keep_evidence(&mut self, health: &mut Check) {
         self.applied.verdict = Some(self.rollback_health.verdict());
         if let Some(bytes) = self.evidence() {
-            let digest = self.exhibit(bytes);
+            let digest = self.keep_file(bytes);
             health.message = format!("{}; evidence {digest}", health.message);
         }
     }
@@ -437,22 +419,22 @@ impl Job {
     }
 
     /// Puts evidence where the next record takes it along.
-    fn exhibit(&mut self, bytes: Vec<u8>) -> Digest {
+    fn keep_file(&mut self, bytes: Vec<u8>) -> Digest {
         let digest = Digest::of(&bytes);
         self.applied.evidence = Some(digest);
-        self.exhibits.push((Evidence::path(&self.wanted.lease, digest), bytes));
+        self.evidence_files.push((Evidence::path(&self.wanted.lease, digest), bytes));
         digest
     }
 
     /// A forward move, which is made later.
-    fn forward(&self, intent: Intent, pack: &RollbackPack) -> Result<Next, Refusal> {
+    fn forward(&self, intent: Intent, pack: &RollbackPack) -> Result<Continuation, Refusal> {
         let untouched = self.applied.lease.as_ref() != Some(&intent.lease);
         let from = self.seen.clone()?;
         if untouched && from != pack.observed {
             let message = "what is there is not what was there when the rollback pack was taken";
             return Err(Refusal::new(Reason::Drift, message).hint("bring it back to that, or roll the lease back"));
         }
-        Ok(Next::Forward(intent, pack.digest, from))
+        Ok(Continuation::Forward(intent, pack.digest, from))
     }
 
     /// Whether what was decided would be decided again by what is known now.
@@ -520,7 +502,7 @@ impl Job {
         };
         let Some(event) = event.filter(|_| self.applied.verdict != Some(verdict)) else { return };
         if let Some(bytes) = self.evidence() {
-            self.exhibit(bytes);
+            self.keep_file(bytes);
         }
         self.applied.verdict = Some(verdict);
         let lease = self.wanted.lease.clone();
@@ -551,7 +533,7 @@ impl Job {
     }
 
     /// Hands over what was found and done.
-    fn end(mut self) -> Outcome {
+    fn end(mut self) -> WorkOutcome {
         // Looked at last: nothing of what there was to do waits for it.
         let contradiction = self.run.driver.contradiction().ok().flatten();
         let pools = self.run.driver.pools();
@@ -567,7 +549,7 @@ impl Job {
         let contradicts = contradiction.as_ref().map(Into::into);
         let record = TargetRecord { contradiction: contradicts, pools, ..self.record() };
         let report = TargetReport { contradiction, stopped: self.view.stopped(&self.wanted), ..report };
-        Outcome::Done(Box::new(self.hand_over(record, report)))
+        WorkOutcome::Done(Box::new(self.hand_over(record, report)))
     }
 
     /// That people with connections from before are still served the candidate, where it was halted.
@@ -593,7 +575,7 @@ impl Job {
             record,
             applied: self.applied.clone(),
             events: take(&mut self.run.events),
-            exhibits: take(&mut self.exhibits),
+            evidence_files: take(&mut self.evidence_files),
             remarks: take(&mut self.remarks),
             stops: take(&mut self.stops),
         }

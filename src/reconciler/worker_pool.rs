@@ -24,7 +24,7 @@ pub(super) type Task<T> = Box<dyn FnOnce() -> T + Send>;
 type Queue<T> = Arc<Mutex<VecDeque<(TargetId, Task<T>)>>>;
 
 /// What a worker says.
-enum News<T> {
+enum WorkerEvent<T> {
     Began(TargetId),
     Ended(TargetId, Result<T, Refusal>),
     Left,
@@ -32,8 +32,8 @@ enum News<T> {
 
 /// Worker pool: one job a target.
 pub(super) struct WorkerPool<T> {
-    said: Sender<News<T>>,
-    heard: Receiver<News<T>>,
+    events: Sender<WorkerEvent<T>>,
+    heard: Receiver<WorkerEvent<T>>,
     queue: Queue<T>,
     workers: usize,
     /// When each target was handed over that has not come back.
@@ -48,9 +48,9 @@ pub(super) struct WorkerPool<T> {
 
 impl<T: Send + 'static> WorkerPool<T> {
     pub(super) fn new(patience: Duration) -> Self {
-        let (said, heard) = channel();
+        let (events, heard) = channel();
         let (queue, away, running) = (Queue::default(), BTreeMap::new(), BTreeMap::new());
-        Self { said, heard, queue, workers: 0, away, running, took: BTreeMap::new(), patience }
+        Self { events, heard, queue, workers: 0, away, running, took: BTreeMap::new(), patience }
     }
 
     /// Whether a target is still being worked on.
@@ -116,14 +116,14 @@ impl<T: Send + 'static> WorkerPool<T> {
         let mut ended = Vec::new();
         while let Ok(news) = self.heard.try_recv() {
             match news {
-                News::Began(target) => drop(self.running.insert(target, now())),
-                News::Ended(target, outcome) => {
+                WorkerEvent::Began(target) => drop(self.running.insert(target, now())),
+                WorkerEvent::Ended(target, outcome) => {
                     let since = self.away.remove(&target);
                     self.took.extend(since.map(|since| (target.clone(), since.elapsed())));
                     self.running.remove(&target);
                     ended.push((target, outcome));
                 }
-                News::Left => self.workers = self.workers.saturating_sub(1),
+                WorkerEvent::Left => self.workers = self.workers.saturating_sub(1),
             }
         }
         self.hire();
@@ -143,23 +143,23 @@ impl<T: Send + 'static> WorkerPool<T> {
     }
 
     fn hire_one(&mut self) {
-        let (theirs, said) = (Arc::clone(&self.queue), self.said.clone());
-        let hired = thread::Builder::new().name("target".to_owned()).spawn(move || work(&theirs, &said));
+        let (theirs, events) = (Arc::clone(&self.queue), self.events.clone());
+        let hired = thread::Builder::new().name("target".to_owned()).spawn(move || work(&theirs, &events));
         // Without a thread it waits until there is one.
         self.workers += usize::from(hired.is_ok());
     }
 }
 
-fn work<T>(queue: &Queue<T>, said: &Sender<News<T>>) {
+fn work<T>(queue: &Queue<T>, events: &Sender<WorkerEvent<T>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         // Nobody listens any more only where the program ends.
-        let Some((target, task)) = next else { return drop(said.send(News::Left)) };
-        let _ = said.send(News::Began(target.clone()));
+        let Some((target, task)) = next else { return drop(events.send(WorkerEvent::Left)) };
+        let _ = events.send(WorkerEvent::Began(target.clone()));
         let outcome = catch_unwind(AssertUnwindSafe(task)).map_err(|_| {
             Refusal::new(Reason::Internal, format!("the work on target {target} failed inside; it is held"))
         });
-        let _ = said.send(News::Ended(target, outcome));
+        let _ = events.send(WorkerEvent::Ended(target, outcome));
     }
 }
 

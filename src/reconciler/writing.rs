@@ -12,7 +12,7 @@ use crate::{
         mirror::Known,
         records::Record,
         stops::SeenStop,
-        writer::{Files, Push, Writer, keep_stop, put_tags, stops_pushes},
+        writer::{Files, PendingPush, Writer, keep_stop, put_tags, stops_pushes},
     },
     ledger::Transition,
     model::{Digest, LeaseId, Oid, Reason, Refusal},
@@ -24,7 +24,7 @@ use super::{journal::Receipt, worker_pool::now};
 const LATE: Duration = Duration::from_secs(10);
 
 /// What is to be written, with all that it takes.
-pub(super) struct Draft {
+pub(super) struct WriteTask {
     /// What is known, and who writes.
     pub(super) known: Known,
     pub(super) writer: Writer,
@@ -33,13 +33,13 @@ pub(super) struct Draft {
     pub(super) summary: String,
     /// What goes into our ref with it.
     pub(super) files: Files,
-    pub(super) occasion: Occasion,
+    pub(super) occasion: WriteReason,
     /// Says when what has happened is written down: whoever is killed in between does not record it twice.
     pub(super) after: Option<Receipt>,
 }
 
 /// Why something is written.
-pub(super) enum Occasion {
+pub(super) enum WriteReason {
     /// Targets are about to go forward: the record alone.
     Intention,
     /// A tick ends.
@@ -59,7 +59,7 @@ pub(super) struct Rest {
 }
 
 /// What came of it.
-pub(super) struct Written {
+pub(super) struct WriteResult {
     /// Who wrote, who knows the last record now.
     pub(super) writer: Writer,
     /// How refs of ours were moved.
@@ -71,20 +71,20 @@ pub(super) struct Written {
     /// Whether no stop is left to be carried over.
     pub(super) all_carried: bool,
     /// What is to be pushed.
-    pub(super) pushes: Vec<Push>,
+    pub(super) pushes: Vec<PendingPush>,
     /// What could not be written.
     pub(super) failed: Vec<Refusal>,
 }
 
 /// Something that is being written.
 pub(super) struct Writing {
-    thread: JoinHandle<Written>,
+    thread: JoinHandle<WriteResult>,
     since: Instant,
 }
 
 impl Writing {
     /// Begins to write.
-    pub(super) fn begin(draft: Draft) -> Self {
+    pub(super) fn begin(draft: WriteTask) -> Self {
         Self { thread: std::thread::spawn(|| draft.write()), since: now() }
     }
 
@@ -94,7 +94,7 @@ impl Writing {
     }
 
     /// What came of it.
-    pub(super) fn outcome(self) -> Result<Written, Refusal> {
+    pub(super) fn outcome(self) -> Result<WriteResult, Refusal> {
         self.thread.join().map_err(|_| inside())
     }
 
@@ -111,12 +111,12 @@ fn inside() -> Refusal {
     Refusal::new(Reason::Internal, "the writing of what is to be recorded failed inside")
 }
 
-impl Draft {
-    fn write(self) -> Written {
+impl WriteTask {
+    fn write(self) -> WriteResult {
         let Self { mut known, writer, record, summary, files, occasion, after } = self;
         let before = known.clone();
         let journaled = after.map_or(Ok(()), |after| after.recv().unwrap_or_else(|_| Err(inside())));
-        let mut written = Written {
+        let mut written = WriteResult {
             writer,
             moved: Vec::new(),
             record: None,
@@ -131,21 +131,21 @@ impl Draft {
     }
 }
 
-impl Written {
+impl WriteResult {
     fn write(
         &mut self,
         known: &mut Known,
         record: Record,
         files: Files,
         summary: &str,
-        occasion: Occasion,
+        occasion: WriteReason,
         journaled: Result<(), Refusal>,
     ) {
         let rest = match (occasion, journaled) {
-            (Occasion::Intention, Ok(())) => None,
+            (WriteReason::Intention, Ok(())) => None,
             // What is not written down is not done.
-            (Occasion::Intention, Err(refusal)) => return self.failed.push(refusal),
-            (Occasion::End(rest), _) => Some(rest),
+            (WriteReason::Intention, Err(refusal)) => return self.failed.push(refusal),
+            (WriteReason::End(rest), _) => Some(rest),
         };
         let outcome = match (&rest, self.is_news(known, &record)) {
             (None, _) | (_, Ok(true)) => self.record(known, record, files, summary),
@@ -161,7 +161,7 @@ impl Written {
         self.take(tags.map(|tags| put_tags(known, &tags).into_iter().collect()));
     }
 
-    fn take(&mut self, outcome: Result<Vec<Push>, Refusal>) {
+    fn take(&mut self, outcome: Result<Vec<PendingPush>, Refusal>) {
         match outcome {
             Ok(pushes) => self.pushes.extend(pushes),
             Err(refusal) => self.failed.push(refusal),
@@ -187,7 +187,7 @@ impl Written {
         mut stops: Vec<SeenStop>,
         evidence: &BTreeMap<Digest, Vec<u8>>,
         carries_over: bool,
-    ) -> Result<Vec<Push>, Refusal> {
+    ) -> Result<Vec<PendingPush>, Refusal> {
         for stop in stops.iter_mut().filter(|stop| stop.commit.is_none()) {
             let id = stop.statement.id();
             let commit = self.writer.sign_stop(known, stop, evidence.get(&id).map(Vec::as_slice))?;

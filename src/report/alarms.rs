@@ -9,7 +9,7 @@ use crate::{
     model::{
         TargetId,
         lease::{Lease, Tier},
-        policy::{Gate, Kind, Policy, Worse},
+        policy::{Gate, GateKind, Policy, Worse},
     },
 };
 
@@ -36,7 +36,8 @@ pub fn lease_alarms(policy: &Policy, lease: &Lease, expected: Expected) -> Vec<S
     let tiers = u32::try_from(lease.tiers.len()).unwrap_or(u32::MAX);
     let budget = Budget::new(&terms, tiers);
     let mut lines = vec![bound(&budget, &format!("{tiers} tiers"))];
-    for (id, gate) in terms.gates.iter().filter(|(_, gate)| gate.compare.is_some() && gate.kind == Kind::CountRatio) {
+    for (id, gate) in terms.gates.iter().filter(|(_, gate)| gate.compare.is_some() && gate.kind == GateKind::CountRatio)
+    {
         for (index, tier) in lease.tiers.iter().enumerate().filter(|(index, _)| !lease.is_last_tier(*index)) {
             let (blocks, _) = blocks_of(gate, tier.bake);
             if blocks < FEWEST_BLOCKS {
@@ -103,7 +104,7 @@ pub fn lease_doubts(policy: &Policy, lease: &Lease, expected: Expected) -> Vec<S
                 let what = "until then even an outage of all that is served burns slower than its `windows` bear";
                 late(after, what, "write smaller factors or shorter windows, or give it an `absolute` limit as well");
             }
-            if let (Some(per_second), Kind::CountRatio | Kind::BurnRate) = (expected.per_second, gate.kind) {
+            if let (Some(per_second), GateKind::CountRatio | GateKind::BurnRate) = (expected.per_second, gate.kind) {
                 let (least, share) = (events(policy, lease, gate), f64::from(tier.weight) / 100.0);
                 if share > 0.0 {
                     let what = format!("its minimum of {least} events takes as long at {per_second} requests a second");

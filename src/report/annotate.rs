@@ -16,7 +16,7 @@ const ANYWHERE: &str = ".two-key/policy.yaml";
 
 /// A form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum AnnotationForm {
     /// Workflow commands, a line each, as runners of GitHub, Forgejo and Gitea read them from a job's output.
     Workflow,
     /// A Code Quality report, as GitLab reads it from a job's artifact.
@@ -27,7 +27,7 @@ pub enum Form {
 
 /// How much a remark weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub enum RemarkLevel {
     /// It refuses.
     Error,
     /// Somebody may regret it.
@@ -40,7 +40,7 @@ pub enum Level {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
     /// How much it weighs.
-    pub level: Level,
+    pub level: RemarkLevel,
     /// A reason code, or one word on what it is about.
     pub title: String,
     /// What is to be said.
@@ -50,7 +50,7 @@ pub struct Remark {
 }
 
 impl Remark {
-    fn new(level: Level, title: &str, text: &str, path: Option<String>) -> Self {
+    fn new(level: RemarkLevel, title: &str, text: &str, path: Option<String>) -> Self {
         Self { level, title: title.to_owned(), text: text.to_owned(), path }
     }
 }
@@ -62,18 +62,23 @@ pub fn pull_remarks(view: &PullView) -> Vec<Remark> {
         None => escaped(message),
     };
     let refused = view.refused.iter().map(|problem| {
-        Remark::new(Level::Error, &problem.reason, &with_hint(&problem.message, &problem.hint), problem.path.clone())
+        Remark::new(
+            RemarkLevel::Error,
+            &problem.reason,
+            &with_hint(&problem.message, &problem.hint),
+            problem.path.clone(),
+        )
     });
     let waived = view.waived.iter().map(|problem| {
         let text = format!("not refused, because a stop came with it: {}", problem.message);
-        Remark::new(Level::Warning, &problem.reason, &text, problem.path.clone())
+        Remark::new(RemarkLevel::Warning, &problem.reason, &text, problem.path.clone())
     });
-    let warnings = view.warnings.iter().map(|warning| Remark::new(Level::Warning, "merging", warning, None));
-    let effects = view.effects.iter().map(|effect| Remark::new(Level::Notice, "effect", &effect.text, None));
+    let warnings = view.warnings.iter().map(|warning| Remark::new(RemarkLevel::Warning, "merging", warning, None));
+    let effects = view.effects.iter().map(|effect| Remark::new(RemarkLevel::Notice, "effect", &effect.text, None));
     let more = [
-        (Level::Error, "refused", view.more_refused, "refusal"),
-        (Level::Warning, "waived", view.more_waived, "finding"),
-        (Level::Notice, "effect", view.more_effects, "effect"),
+        (RemarkLevel::Error, "refused", view.more_refused, "refusal"),
+        (RemarkLevel::Warning, "waived", view.more_waived, "finding"),
+        (RemarkLevel::Notice, "effect", view.more_effects, "effect"),
     ];
     let more = more.into_iter().filter_map(|(level, title, more, what)| {
         and_more(more, what).map(|text| Remark::new(level, title, &text, None))
@@ -85,26 +90,26 @@ pub fn pull_remarks(view: &PullView) -> Vec<Remark> {
 pub fn undecided_remark(refusal: &Refusal) -> Remark {
     let hint = refusal.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     let text = format!("undecided: {}{hint}", refusal.message);
-    Remark::new(Level::Error, refusal.reason.code(), &text, None)
+    Remark::new(RemarkLevel::Error, refusal.reason.code(), &text, None)
 }
 
 /// The remarks in a form.
-pub fn annotations(form: Form, remarks: &[Remark]) -> String {
+pub fn annotations(form: AnnotationForm, remarks: &[Remark]) -> String {
     match form {
-        Form::Workflow => remarks.iter().fold(String::new(), |mut lines, remark| {
+        AnnotationForm::Workflow => remarks.iter().fold(String::new(), |mut lines, remark| {
             let _ = writeln!(lines, "{}", command(remark));
             lines
         }),
-        Form::CodeQuality => {
+        AnnotationForm::CodeQuality => {
             pretty(&Value::Array(remarks.iter().filter(|remark| shown(remark)).map(quality).collect()))
         }
-        Form::Sarif => pretty(&sarif(remarks)),
+        AnnotationForm::Sarif => pretty(&sarif(remarks)),
     }
 }
 
 /// Documents list what is wrong; what is as it should be is no entry of theirs.
 fn shown(remark: &Remark) -> bool {
-    remark.level != Level::Notice
+    remark.level != RemarkLevel::Notice
 }
 
 fn pretty(value: &Value) -> String {
@@ -119,9 +124,9 @@ fn command(remark: &Remark) -> String {
     let data = |text: &str| text.replace("##[", "# #[").replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |text: &str| data(&escaped(text)).replace(':', "%3A").replace(',', "%2C");
     let word = match remark.level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Notice => "notice",
+        RemarkLevel::Error => "error",
+        RemarkLevel::Warning => "warning",
+        RemarkLevel::Notice => "notice",
     };
     let file = remark.path.as_ref().map(|path| format!("file={},line=1,", property(path))).unwrap_or_default();
     format!("::{word} {file}title={}::{}", property(&format!("two-key: {}", remark.title)), data(&text(remark)))
@@ -150,7 +155,7 @@ fn quality(remark: &Remark) -> Value {
         "description": text(remark),
         "check_name": format!("two-key/{}", remark.title),
         "fingerprint": fingerprint(remark),
-        "severity": if remark.level == Level::Error { "blocker" } else { "minor" },
+        "severity": if remark.level == RemarkLevel::Error { "blocker" } else { "minor" },
         "location": {"path": path(remark), "lines": {"begin": 1}},
     })
 }
@@ -167,7 +172,7 @@ fn sarif(remarks: &[Remark]) -> Value {
     let result = |remark: &Remark| {
         json!({
             "ruleId": remark.title,
-            "level": if remark.level == Level::Error { "error" } else { "warning" },
+            "level": if remark.level == RemarkLevel::Error { "error" } else { "warning" },
             "message": {"text": text(remark)},
             "locations": [{
                 "physicalLocation": {"artifactLocation": {"uri": uri(remark.path.as_deref().unwrap_or(ANYWHERE))}, "region": {"startLine": 1}}
@@ -206,13 +211,13 @@ mod tests {
     use super::*;
 
     fn remark(text: &str, path: Option<&str>) -> Remark {
-        Remark::new(Level::Error, "malformed", text, path.map(str::to_owned))
+        Remark::new(RemarkLevel::Error, "malformed", text, path.map(str::to_owned))
     }
 
     #[test]
     fn a_workflow_command_is_one_line_whatever_strangers_wrote() {
         let text = annotations(
-            Form::Workflow,
+            AnnotationForm::Workflow,
             &[remark("100 %: ##[add-mask]a\nhint: b\r\u{1b}[2J\u{202e}", Some("leases/a,b:c\n::set-env name=x::y"))],
         );
         assert_eq!(
@@ -224,13 +229,16 @@ mod tests {
 
     #[test]
     fn documents_are_json_and_name_a_file_for_each_problem() {
-        let remarks =
-            [remark("a", Some("leases/ä b.yaml")), remark("b", None), Remark::new(Level::Notice, "effect", "c", None)];
-        let quality: Value = serde_json::from_str(&annotations(Form::CodeQuality, &remarks)).unwrap();
+        let remarks = [
+            remark("a", Some("leases/ä b.yaml")),
+            remark("b", None),
+            Remark::new(RemarkLevel::Notice, "effect", "c", None),
+        ];
+        let quality: Value = serde_json::from_str(&annotations(AnnotationForm::CodeQuality, &remarks)).unwrap();
         assert_eq!(quality.as_array().unwrap().len(), 2);
         assert_eq!(quality[1]["location"]["path"], ".two-key/policy.yaml");
         assert_ne!(quality[0]["fingerprint"], quality[1]["fingerprint"]);
-        let sarif: Value = serde_json::from_str(&annotations(Form::Sarif, &remarks)).unwrap();
+        let sarif: Value = serde_json::from_str(&annotations(AnnotationForm::Sarif, &remarks)).unwrap();
         let results = sarif["runs"][0]["results"].as_array().unwrap();
         assert_eq!(results.len(), 2);
         let place = &results[0]["locations"][0]["physicalLocation"];
@@ -241,9 +249,9 @@ mod tests {
     #[test]
     fn documents_carry_nothing_that_turns_text_around_or_moves_a_cursor() {
         let hazards = "a\u{1b}[2J\u{9b}2J\u{85}\u{202e}\u{2066}\u{61c}\u{feff}\u{2028}\u{200b}\u{e0041}b";
-        for form in [Form::CodeQuality, Form::Sarif, Form::Workflow] {
-            let told = [remark(&format!("{hazards}\nhint: {hazards}"), Some(hazards)), remark("a", None)];
-            let document = annotations(form, &told);
+        for form in [AnnotationForm::CodeQuality, AnnotationForm::Sarif, AnnotationForm::Workflow] {
+            let remarks = [remark(&format!("{hazards}\nhint: {hazards}"), Some(hazards)), remark("a", None)];
+            let document = annotations(form, &remarks);
             let clean =
                 |text: &str| text.chars().all(|c| c == '\n' || !(c.is_control() || escaped(&c.to_string()).len() > 4));
             assert!(clean(&document), "{document}");
@@ -261,8 +269,8 @@ mod tests {
 
     #[test]
     fn without_problems_the_documents_are_empty_and_valid() {
-        assert_eq!(annotations(Form::CodeQuality, &[]), "[]\n");
-        let sarif: Value = serde_json::from_str(&annotations(Form::Sarif, &[])).unwrap();
+        assert_eq!(annotations(AnnotationForm::CodeQuality, &[]), "[]\n");
+        let sarif: Value = serde_json::from_str(&annotations(AnnotationForm::Sarif, &[])).unwrap();
         assert_eq!(sarif["runs"][0]["results"], json!([]));
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{ledger::State, model::LeaseId};
 
-use super::Entry;
+use super::TrailEntry;
 
 /// What the payload is, as DSSE names it.
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -19,14 +19,14 @@ const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE_TYPE: &str = "urn:git-two-key:event:v1";
 
 /// An entry as an in-toto statement in a DSSE envelope.
-pub fn attestation(state: &State, entry: &Entry) -> Value {
+pub fn attestation(state: &State, entry: &TrailEntry) -> Value {
     let statement = statement(state, entry);
     let payload = STANDARD.encode(statement.to_string());
     json!({"payloadType": PAYLOAD_TYPE, "payload": payload, "signatures": []})
 }
 
 /// The statement by itself.
-fn statement(state: &State, entry: &Entry) -> Value {
+fn statement(state: &State, entry: &TrailEntry) -> Value {
     let mut subjects = vec![json!({"name": "ledger commit", "digest": {"gitCommit": entry.commit}})];
     let lease = entry.lease.as_deref().and_then(LeaseId::parse);
     if let Some(lease) = lease.as_ref().and_then(|id| state.lease(id)) {

@@ -145,9 +145,9 @@ pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
         let is_named = name.contains(' ');
         if differing.is_empty() {
         } else if is_named && about.iter().all(|row| row.in_force.is_none()) {
-            lines.push(format!("{name} comes: {}", said(about, |row| row.proposed.as_deref())));
+            lines.push(format!("{name} comes: {}", joined(about, |row| row.proposed.as_deref())));
         } else if is_named && about.iter().all(|row| row.proposed.is_none()) {
-            lines.push(format!("{name} goes: {}", said(about, |row| row.in_force.as_deref())));
+            lines.push(format!("{name} goes: {}", joined(about, |row| row.in_force.as_deref())));
         } else {
             lines.push(format!("{name}: {}", words(&differing)));
         }
@@ -159,7 +159,7 @@ pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
 }
 
 /// `source file, absolute.max 0.05`.
-fn said(rows: &[PolicyRow], of: impl Fn(&PolicyRow) -> Option<&str>) -> String {
+fn joined(rows: &[PolicyRow], of: impl Fn(&PolicyRow) -> Option<&str>) -> String {
     let one = |row: &PolicyRow| Some(format!("{} {}", row.name, of(row)?).trim_start().to_owned());
     rows.iter().filter_map(one).collect::<Vec<_>>().join(", ")
 }

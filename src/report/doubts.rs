@@ -2,7 +2,9 @@
 
 use crate::{
     gate::MAX_OBSERVATIONS,
-    model::policy::{Compare, Decimal, Gate, Kind, Limit, LimitRule, Policy, Queries, Side, Source, Threshold},
+    model::policy::{
+        Compare, Decimal, Gate, GateKind, Limit, LimitRule, LimitSide, Policy, Queries, Source, Threshold,
+    },
 };
 
 /// A share of false alarms below which no traffic shows any harm.
@@ -66,7 +68,7 @@ fn queries(gate: &Gate) -> Vec<String> {
     }
     let is_fixed = |query: &str| query.contains('[') && !query.replace(' ', "").contains("{{window}}");
     let all = candidate.all().chain(beside.iter().flat_map(Queries::all));
-    if gate.source == Source::Prometheus && gate.kind != Kind::Gauge && all.into_iter().any(is_fixed) {
+    if gate.source == Source::Prometheus && gate.kind != GateKind::Gauge && all.into_iter().any(is_fixed) {
         doubts.push("asks for a window of its own, where that of the tier is meant: write `[{{window}}]`".to_owned());
     }
     doubts
@@ -76,7 +78,7 @@ fn limits(gate: &Gate) -> Vec<String> {
     let mut doubts = Vec::new();
     let Some(absolute) = gate.absolute else { return doubts };
     let (max, min) = (absolute.max.map(Decimal::get), absolute.min.map(Decimal::get));
-    if matches!(gate.kind, Kind::CountRatio | Kind::BurnRate) {
+    if matches!(gate.kind, GateKind::CountRatio | GateKind::BurnRate) {
         if max.is_some_and(|max| max >= 1.0) || min.is_some_and(|min| min <= 0.0) {
             doubts
                 .push("has a limit that no share can be beyond: `absolute` is a share, so that 0.05 is 5 %".to_owned());
@@ -92,7 +94,7 @@ fn limits(gate: &Gate) -> Vec<String> {
             "never fails by its limit: {row} slots in a row (`slots`) take longer than `inconclusive-deadline`"
         ));
     }
-    if gate.kind == Kind::Sample && row > ROW {
+    if gate.kind == GateKind::Sample && row > ROW {
         doubts.push(format!(
             "may stop a rollout without evidence: the observations of {row} slots in a row (`slots`) may be too many to be kept; \
              write {ROW} at most"
@@ -104,7 +106,7 @@ fn limits(gate: &Gate) -> Vec<String> {
 fn comparison(gate: &Gate) -> Vec<String> {
     let mut doubts = Vec::new();
     let Some(Compare { alpha, .. }) = gate.compare else { return doubts };
-    if gate.kind == Kind::Sample && gate.absolute.is_none() {
+    if gate.kind == GateKind::Sample && gate.absolute.is_none() {
         doubts.push(
             "only compares samples: one in six requests may hang forever and it passes; give it an `absolute` limit, or count \
              slow requests with a count-ratio gate"
@@ -152,7 +154,7 @@ fn times(gate: &Gate) -> Vec<String> {
         ));
     }
     let most = u32::try_from(MAX_OBSERVATIONS).unwrap_or(u32::MAX);
-    if gate.kind == Kind::Sample && gate.min.n.is_some_and(|n| n > most) {
+    if gate.kind == GateKind::Sample && gate.min.n.is_some_and(|n| n > most) {
         doubts.push(format!(
             "waits for more than {most} observations (`min.n`), and tests a sample of {most}: more of them make nothing surer"
         ));
@@ -162,16 +164,16 @@ fn times(gate: &Gate) -> Vec<String> {
 
 fn crossing(threshold: &Threshold, gate: Option<&Gate>) -> Vec<String> {
     let mut doubts = Vec::new();
-    if gate.is_some_and(|gate| gate.kind == Kind::CountRatio) {
+    if gate.is_some_and(|gate| gate.kind == GateKind::CountRatio) {
         let never = |limit: &Limit| match limit.side {
-            Side::Above => limit.value.get() >= 100.0,
-            Side::Below => limit.value.get() <= 0.0,
+            LimitSide::Above => limit.value.get() >= 100.0,
+            LimitSide::Below => limit.value.get() <= 0.0,
         };
         if [threshold.warn, threshold.halt].iter().flatten().any(never) {
             doubts.push("can never be crossed: it is a percentage of events, from 0 to 100".to_owned());
         }
     }
-    if threshold.rule == Some(LimitRule::Test) && gate.is_none_or(|gate| gate.kind == Kind::Gauge) {
+    if threshold.rule == Some(LimitRule::Test) && gate.is_none_or(|gate| gate.kind == GateKind::Gauge) {
         doubts.push("is a point whatever its `rule` says: no gate counts what it measures".to_owned());
     }
     let row = threshold.slots.unwrap_or(1);
@@ -181,7 +183,7 @@ fn crossing(threshold: &Threshold, gate: Option<&Gate>) -> Vec<String> {
             "never halts: {row} slots in a row (`slots`) take longer than its gate's `inconclusive-deadline`"
         ));
     }
-    if gate.is_some_and(|gate| gate.kind == Kind::Sample) && row > ROW {
+    if gate.is_some_and(|gate| gate.kind == GateKind::Sample) && row > ROW {
         doubts.push(format!(
             "may halt a rollout without evidence: the observations of {row} slots in a row (`slots`) may be too many to be kept; \
              write {ROW} at most"
@@ -215,7 +217,7 @@ mod tests {
                 "gates:\n  g: {{source: prometheus, kind: count-ratio, candidate: {{bad: 'e[{window}]', total: 't[{window}]'}}, absolute: {{max: 0.1}}}}\n"
             )
         };
-        for (bad, good, said) in [
+        for (bad, good, words) in [
             (
                 gate(&format!("{counts}, absolute: {{min: 1.5, rule: point}}")),
                 gate(&format!("{counts}, absolute: {{min: 0.5}}")),
@@ -285,7 +287,7 @@ mod tests {
             ),
         ] {
             let of = doubted(&bad);
-            assert!(of.iter().any(|doubt| doubt.contains(said)), "{said} of {bad}: {of:?}");
+            assert!(of.iter().any(|doubt| doubt.contains(words)), "{words} of {bad}: {of:?}");
             assert_eq!(doubted(&good), Vec::<String>::new(), "{good}");
         }
     }

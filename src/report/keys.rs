@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{Change, EventKind, State, StepReport},
+    ledger::{EventKind, GovernanceChange, State, StepReport},
     model::{PrincipalId, PublicKey, RawKey, Wrapping, policy::Day},
     signature::Carrier,
 };
@@ -100,7 +100,7 @@ pub fn keys_text(keys: &[KeyView]) -> String {
 
 /// What has become of a key that counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum KeyStanding {
     /// The policy in force lists it, and it was never revoked.
     InForce,
     /// It is revoked, permanently.
@@ -109,7 +109,7 @@ pub(super) enum Standing {
     NotListed,
 }
 
-impl Standing {
+impl KeyStanding {
     pub(super) fn of(state: &State, key: RawKey) -> Self {
         match state.policy().get().owner(key) {
             _ if state.is_revoked(key) => Self::Revoked,
@@ -170,7 +170,7 @@ impl Reign {
 /// Every key that ever was in force, for as long as it was, in the order in which they came.
 fn reigns(state: &State, reports: &[StepReport]) -> Vec<Reign> {
     let changes = reports.iter().flat_map(|report| &report.events).filter_map(|event| match event.change.as_deref() {
-        Some(Change::Policy { from, .. }) if event.event == EventKind::PolicyChanged => Some(from.get()),
+        Some(GovernanceChange::Policy { from, .. }) if event.event == EventKind::PolicyChanged => Some(from.get()),
         _ => None,
     });
     let first = changes.clone().next().unwrap_or(state.policy().get());
@@ -196,7 +196,7 @@ fn reigns(state: &State, reports: &[StepReport]) -> Vec<Reign> {
         revoked.extend(state.revoked().iter().filter(|(_, by)| **by == report.commit).map(|(key, _)| *key));
         let is_revoked = |key: &PublicKey| revoked.iter().any(|revoked| revoked.is_up_to_sign(&key.raw()));
         let next = report.events.iter().find_map(|event| match event.change.as_deref() {
-            Some(Change::Policy { to, .. }) if event.event == EventKind::PolicyChanged => Some(to.get()),
+            Some(GovernanceChange::Policy { to, .. }) if event.event == EventKind::PolicyChanged => Some(to.get()),
             _ => None,
         });
         let listed = |principal: &PrincipalId, key: &PublicKey| {
@@ -233,7 +233,7 @@ pub struct FormerKey {
 /// The keys that were in force once, and are no more.
 pub fn former_keys(state: &State, reports: &[StepReport]) -> Vec<FormerKey> {
     let of = |reign: Reign| {
-        let standing = if state.is_revoked(reign.key.raw()) { Standing::Revoked } else { Standing::NotListed };
+        let standing = if state.is_revoked(reign.key.raw()) { KeyStanding::Revoked } else { KeyStanding::NotListed };
         Some(FormerKey { principal: reign.principal, ended: reign.ended?, standing: standing.word(), key: reign.key })
     };
     reigns(state, reports).into_iter().filter_map(of).collect()

@@ -18,7 +18,7 @@ use crate::{
 
 use super::{
     Beside, FindingView, RefusalView, Unpushed, findings,
-    keys::Standing,
+    keys::KeyStanding,
     list::{LeaseSummary, summary},
     words::{all_of, escaped, listed, time},
 };
@@ -169,7 +169,7 @@ pub(super) fn since(standing: &str) -> String {
 
 impl ObservedView {
     /// Why it does no more, or what it waits for, in its applier's words.
-    pub(super) fn said(&self) -> Option<String> {
+    pub(super) fn words(&self) -> Option<String> {
         let words: Vec<_> = [&self.reason, &self.message].into_iter().flatten().map(String::as_str).collect();
         Some(words.join(": ")).filter(|words| !words.is_empty())
     }
@@ -381,7 +381,7 @@ fn cosigners(state: &State, entry: &LeaseState) -> Vec<Cosigner> {
         timestamp: vote.claimed_time.and_then(time),
         key: vote.key.fingerprint().to_string(),
         counts: authorizing.contains_key(&vote.key.raw()),
-        key_is: Standing::of(state, vote.key.raw()).word().to_owned(),
+        key_is: KeyStanding::of(state, vote.key.raw()).word().to_owned(),
     };
     let mut all: Vec<_> = entry.cosigned.values().map(cosigner).collect();
     // Humans first, then by name: the map's order is that of key bytes, which says nothing to anybody.
@@ -439,7 +439,7 @@ fn transition_view(id: &LeaseId, transition: &Transition, beside: &Beside) -> Tr
     }
 }
 
-pub(super) fn observed_view(observation: &super::Observation) -> ObservedView {
+pub(super) fn observed_view(observation: &super::LeaseObservation) -> ObservedView {
     ObservedView {
         applier: observation.applier.to_string(),
         weight: observation.weight.map(Percent::of),

@@ -47,7 +47,7 @@ pub fn lease_text(view: &LeaseView) -> String {
     field("state", Some(state_text(view)));
     field("desired", Some(format!("{} %", view.desired)));
     field("observed", Some(observed_text(view.observed.as_ref())));
-    field("message", view.observed.as_ref().and_then(ObservedView::said));
+    field("message", view.observed.as_ref().and_then(ObservedView::words));
     field("waits for", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
     for one in &view.unpushed {
         field("kept here", Some(format!("{}; git two-key sync pushes it", unpushed_words(one))));
@@ -198,14 +198,14 @@ mod tests {
             }),
             ..LeaseView::default()
         };
-        let text = |said: &str| {
+        let text = |words: &str| {
             format!(
                 "LEASE-1\n  state:     rolled-back, step 2\n  desired:   0 %\n\
-                 \x20 observed:  0 %, restoring (by edge1, seen 2025-10-27T03:10:00Z)\n{said}\nCosigners 0/0\n  nobody yet\n"
+                 \x20 observed:  0 %, restoring (by edge1, seen 2025-10-27T03:10:00Z)\n{words}\nCosigners 0/0\n  nobody yet\n"
             )
         };
-        let said = "  message:   no-data: restored, and its health is being watched\\u{1b}[2J\n";
-        assert_eq!(lease_text(&view), text(said));
+        let words = "  message:   no-data: restored, and its health is being watched\\u{1b}[2J\n";
+        assert_eq!(lease_text(&view), text(words));
         let seen = view.observed.as_mut().unwrap();
         (seen.reason, seen.message) = (None, None);
         assert_eq!(lease_text(&view), text(""));

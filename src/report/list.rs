@@ -193,9 +193,9 @@ pub(super) fn summary(state: &State, findings: usize, beside: &Beside, id: &Leas
 
 /// Which leases of a list are shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct ListFilter {
     /// How far back.
-    pub past: Past,
+    pub past: ListDepth,
     /// Only those of this target.
     pub target: Option<String>,
     /// Only those in one of these states; empty means any.
@@ -206,7 +206,7 @@ pub struct Shown {
 
 /// How far back a list goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Past {
+pub enum ListDepth {
     /// What is open, and the last of each target that has ended.
     #[default]
     Last,
@@ -214,18 +214,18 @@ pub enum Past {
     All,
 }
 
-impl Shown {
+impl ListFilter {
     /// The leases that have to be looked at.
     pub fn among(&self, state: &State) -> BTreeSet<LeaseId> {
         match self.past {
-            Past::All => state.known_leases(),
-            Past::Last => state.group(&Group::Open).into_iter().chain(state.group(&Group::Last)).collect(),
+            ListDepth::All => state.known_leases(),
+            ListDepth::Last => state.group(&Group::Open).into_iter().chain(state.group(&Group::Last)).collect(),
         }
     }
 }
 
 /// Leaves out of a list what is not to be shown, and counts it.
-pub fn shown(mut view: ListView, shown: &Shown) -> ListView {
+pub fn shown(mut view: ListView, shown: &ListFilter) -> ListView {
     let before = view.leases.len();
     // The list is oldest first, so that a later one replaces an earlier one.
     let ended =
@@ -233,7 +233,7 @@ pub fn shown(mut view: ListView, shown: &Shown) -> ListView {
     let last: BTreeMap<_, _> = ended.collect();
     view.leases.retain(|lease| {
         let is_last = || last.get(&lease.target) == Some(&lease.lease);
-        (shown.past == Past::All || is_open(lease) || is_last())
+        (shown.past == ListDepth::All || is_open(lease) || is_last())
             && shown.target.as_ref().is_none_or(|target| lease.target.as_ref() == Some(target))
             && (shown.states.is_empty() || shown.states.contains(&lease.state))
     });

@@ -12,7 +12,7 @@ use super::{
     lease::TierView,
     lease_text::{awaits_text, has_ended},
     list::policy_line,
-    style::{Mark, Place, Style},
+    style::{Mark, Style, TreePosition},
     words::{count, escaped},
 };
 
@@ -40,7 +40,7 @@ pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Str
         Some(weight.map_or("   nothing yet".to_owned(), |w| format!("{w:>4} %  {}", style.bar(w.number())))),
     );
     field("applier", seen.map(|seen| applier(seen, style)));
-    field("message", seen.and_then(ObservedView::said).as_deref().map(escaped));
+    field("message", seen.and_then(ObservedView::words).as_deref().map(escaped));
     field("waits for", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
     field("expires", view.expires.as_deref().map(|at| expiry(at, view, now)));
     if !view.findings.is_empty() {
@@ -128,10 +128,11 @@ struct Branch {
 fn tree(text: &mut String, branches: &[Branch], style: Style) {
     for (at, branch) in branches.iter().enumerate() {
         let last = at + 1 == branches.len();
-        let (own, below) = if last { (Place::Last, Place::Free) } else { (Place::Inner, Place::Below) };
+        let (own, below) =
+            if last { (TreePosition::Last, TreePosition::Free) } else { (TreePosition::Inner, TreePosition::Below) };
         let _ = writeln!(text, "{}{}", style.branch(own), branch.line);
         for (at, line) in branch.below.iter().enumerate() {
-            let place = if at + 1 == branch.below.len() { Place::Last } else { Place::Inner };
+            let place = if at + 1 == branch.below.len() { TreePosition::Last } else { TreePosition::Inner };
             let _ = writeln!(text, "{}{}{line}", style.branch(below), style.branch(place));
         }
     }

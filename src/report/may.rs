@@ -74,7 +74,7 @@ fn words(rule: &Rule) -> String {
     let mut parts = Vec::new();
     parts.extend((rule.human > 0).then_some(humans));
     parts.extend((rule.agent > 0).then_some(agents));
-    let mut said = all_of(&parts.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut text = all_of(&parts.iter().map(String::as_str).collect::<Vec<_>>());
     for (asked, what) in [
         (rule.hardware == Hardware::Presence, "humans by hardware keys"),
         (rule.hardware == Hardware::Verified, "humans by hardware keys that checked who it was"),
@@ -82,10 +82,10 @@ fn words(rule: &Rule) -> String {
         (rule.separate_proposer == SeparateProposer::Required, "not the proposer"),
     ] {
         if asked {
-            said = format!("{said}; {what}");
+            text = format!("{text}; {what}");
         }
     }
-    said
+    text
 }
 
 /// The same as a table.

@@ -1,6 +1,6 @@
 //! The ledger's state, reports and findings as values for people and programs, and one page of them all. Pure: values in, values out.
 //!
-//! First come values ([`LeaseView`], [`ListView`], [`Entry`], [`FindingView`]), which are what `--format json` prints
+//! First come values ([`LeaseView`], [`ListView`], [`TrailEntry`], [`FindingView`]), which are what `--format json` prints
 //! and what the JSON Schemas describe; words come last, made from the same values. What the ledger does not say (what
 //! appliers observed, votes that wait in notes, which tags exist) is handed in as [`Beside`] and shown as such, never
 //! mixed with what is in force. Called by cli; calls [`crate::ledger`] and below.
@@ -45,7 +45,7 @@ use crate::{
 pub use account::{Account, ProposedView, RefusedView, SignedView};
 pub use advice::{Advice, lease_advice, policy_advice, short_window, thin};
 pub use alarms::{Expected, lease_alarms, lease_doubts};
-pub use annotate::{Form, Level, Remark, annotations, pull_remarks, undecided_remark};
+pub use annotate::{AnnotationForm, Remark, RemarkLevel, annotations, pull_remarks, undecided_remark};
 pub use attestation::attestation;
 pub use difference::{PolicyRow, policy_difference};
 pub use finding::{FindingView, finding_line, finding_subject};
@@ -55,27 +55,27 @@ pub use lease::{
     VoteView, awaits, lease_view, show_view,
 };
 pub use lease_text::{lease_text, others_text};
-pub use list::{Found, LeaseSummary, ListView, Past, PolicyView, Shown, list_text, list_view, shown};
+pub use list::{Found, LeaseSummary, ListDepth, ListFilter, ListView, PolicyView, list_text, list_view, shown};
 pub use live::{awaits_key_of, list_short, live_lease, live_list, live_others};
 pub use page::{PageOf, page};
 pub use policy::{PolicyShow, ProposedPolicy, policy_show, policy_text};
-pub use pull::{EffectView, Method, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
+pub use pull::{EffectView, MergeMethod, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use refusal::{RefusalReason, RefusalView};
 pub use set_up::{CheckedFile, CheckedFiles, DoctorView, SetUpProblem};
 pub use status::{
-    Served, StatusView, TargetStatus, Unpushed, Waiting, WaitingStop, WantedWeight, status_targets, status_text,
+    ServedView, StatusView, TargetStatus, Unpushed, Waiting, WaitingStop, WantedWeight, status_targets, status_text,
     status_view,
 };
 pub use style::{Colour, Glyphs, Style, Terminal};
 pub use subject::subject_line;
-pub use trail::{Entry, PolicyChange, RevokedKey, entry_text, trail};
+pub use trail::{PolicyChange, RevokedKey, TrailEntry, entry_text, trail};
 pub use verdict::{LeaseVerdict, LedgerVerdict, Looked, lease_verdict, ledger_text, ledger_verdict};
-pub use wanted::Wanted;
+pub use wanted::TrailFilter;
 pub use words::{escaped, json_escaped, table, time};
 
 /// What an applier attests about a lease: observed, never inferred from the ledger.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observation {
+pub struct LeaseObservation {
     /// The applier.
     pub applier: PrincipalId,
     /// The weight that it saw, in basis points.
@@ -101,7 +101,7 @@ pub struct Observation {
     pub key_standing: Option<String>,
 }
 
-impl Observation {
+impl LeaseObservation {
     /// Of an applier, with nothing said yet.
     pub fn of(applier: PrincipalId) -> Self {
         Self {
@@ -122,28 +122,28 @@ impl Observation {
 
 /// What an applier attests of a target.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct SeenTarget {
     /// The lease that it moves the target for.
     pub lease: LeaseId,
     /// The lease that has the weight.
     pub there: Option<LeaseId>,
     /// What it says.
-    pub said: Observation,
+    pub observed: LeaseObservation,
 }
 
 /// What is known beside the ledger.
 #[derive(Debug, Clone, Default)]
 pub struct Beside {
     /// What appliers attest, by lease.
-    pub observed: BTreeMap<LeaseId, Observation>,
+    pub observed: BTreeMap<LeaseId, LeaseObservation>,
     /// What appliers attest, by target.
-    pub seen: BTreeMap<TargetId, Seen>,
+    pub seen: BTreeMap<TargetId, SeenTarget>,
     /// Whose votes wait in notes and would count if they were folded next, by lease and action.
     pub notes: BTreeMap<(LeaseId, Action), Vec<PrincipalId>>,
     /// The names of the rollout tags that exist, below `refs/tags/`.
     pub tags: BTreeSet<String>,
     /// What appliers say happened at their targets, oldest first.
-    pub happened: Vec<Happened>,
+    pub happened: Vec<ObservedEvent>,
     /// Why agents did not turn their keys, by lease.
     pub refused: BTreeMap<LeaseId, Vec<RefusalView>>,
     /// The time here; without one no window is closed.
@@ -166,7 +166,7 @@ impl Beside {
 
 /// Something that an applier says happened, in a commit that it signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happened {
+pub struct ObservedEvent {
     /// Its name in the audit trail.
     pub event: String,
     /// When the applier saw it, in seconds since 1970.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    admission::{Push, RefusedRef, Verdict},
+    admission::{Push, PushVerdict, RefusedRef},
     ledger::{Proposer, State},
     model::{LeaseId, Oid, Subject, policy::SeparateProposer, refs},
 };
@@ -108,23 +108,23 @@ pub struct PullRequest<'a> {
     /// The pull request's tip.
     pub head: Oid,
     /// How it is merged.
-    pub method: Method,
+    pub method: MergeMethod,
     /// The push that merging is.
     pub push: &'a Push,
     /// The verdict on that push.
-    pub verdict: &'a Verdict,
+    pub verdict: &'a PushVerdict,
 }
 
 /// How a pull request is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub enum MergeMethod {
     /// By a merge commit, whose first parent is the governed branch's tip.
     Merge,
     /// By moving the branch to the pull request's tip.
     FastForward,
 }
 
-impl Method {
+impl MergeMethod {
     /// The word in output.
     pub const fn word(self) -> &'static str {
         match self {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    Beside, LeaseSummary, Observation, PolicyView, ProposedPolicy, Seen,
+    Beside, LeaseObservation, LeaseSummary, PolicyView, ProposedPolicy, SeenTarget,
     lease_text::awaits_text,
     list::{findings_line, policy_line, summary},
     live::length,
@@ -55,7 +55,7 @@ pub struct TargetStatus {
     /// Its name.
     pub target: String,
     /// What its applier saw last; null where nothing was recorded.
-    pub served: Option<Served>,
+    pub served: Option<ServedView>,
     /// What the ledger wants; null where nothing was ever started.
     pub wanted: Option<WantedWeight>,
     /// Why what is served is not what is wanted; null where it is.
@@ -74,7 +74,7 @@ pub struct TargetStatus {
 
 /// What an applier saw at a target.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Served {
+pub struct ServedView {
     /// The weight of the lease there, in percent; null where it could not be seen.
     pub weight: Option<Percent>,
     /// The lease that has it.
@@ -209,9 +209,9 @@ fn target_status(
     }
 }
 
-fn served(seen: &Seen, now: Option<Timestamp>) -> Served {
-    let Observation { applier, weight, doing, seen: at, .. } = &seen.said;
-    Served {
+fn served(seen: &SeenTarget, now: Option<Timestamp>) -> ServedView {
+    let LeaseObservation { applier, weight, doing, seen: at, .. } = &seen.observed;
+    ServedView {
         weight: weight.map(Percent::of),
         lease: seen.there.as_ref().map(ToString::to_string),
         applier: applier.to_string(),
@@ -229,7 +229,7 @@ fn since(lease: &LeaseState, claimed: &dyn Fn(Oid) -> Option<i64>) -> Option<i64
 }
 
 /// Why what is served is not what the ledger wants, or why nobody can tell.
-fn why_differs(state: &State, lease: &LeaseState, seen: Option<&Seen>) -> Option<String> {
+fn why_differs(state: &State, lease: &LeaseState, seen: Option<&SeenTarget>) -> Option<String> {
     let target = &lease.lease()?.target;
     let Some(seen) = seen else {
         let applier = state.policy().get().targets.get(target).and_then(|known| known.applier.as_ref());
@@ -238,19 +238,19 @@ fn why_differs(state: &State, lease: &LeaseState, seen: Option<&Seen>) -> Option
             None => "no applier moves it".to_owned(),
         });
     };
-    let Observation { applier, weight, doing, step, reason, message, .. } = &seen.said;
-    let said: Vec<_> = [reason, message].into_iter().flatten().map(String::as_str).collect();
-    let said = if said.is_empty() { String::new() } else { format!(": {}", said.join(": ")) };
+    let LeaseObservation { applier, weight, doing, step, reason, message, .. } = &seen.observed;
+    let words: Vec<_> = [reason, message].into_iter().flatten().map(String::as_str).collect();
+    let words = if words.is_empty() { String::new() } else { format!(": {}", words.join(": ")) };
     let last = lease.next_step() - 1;
     let is_late = seen.lease != lease.id || step.is_none_or(|step| step < last);
     let is_there = seen.there.as_ref() == Some(&lease.id);
     let wanted = u32::from(lease.weight()) * 100;
     match weight {
-        _ if is_late => Some(format!("{applier} has not recorded step {last} of {}{said}", lease.id)),
-        None => Some(format!("{applier} cannot see the weight{said}")),
+        _ if is_late => Some(format!("{applier} has not recorded step {last} of {}{words}", lease.id)),
+        None => Some(format!("{applier} cannot see the weight{words}")),
         // What another lease has is none of this one's weight.
         Some(weight) if wanted == if is_there { *weight } else { 0 } => None,
-        Some(_) => Some(format!("{applier} is {}{said}", doing.as_deref().unwrap_or("there"))),
+        Some(_) => Some(format!("{applier} is {}{words}", doing.as_deref().unwrap_or("there"))),
     }
 }
 

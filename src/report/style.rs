@@ -113,15 +113,15 @@ impl Style {
     }
 
     /// The branch before a line of a tree.
-    pub(super) fn branch(self, place: Place) -> &'static str {
+    pub(super) fn branch(self, place: TreePosition) -> &'static str {
         match (self.glyphs, place) {
-            (Glyphs::Unicode, Place::Inner) => "├── ",
-            (Glyphs::Unicode, Place::Last) => "└── ",
-            (Glyphs::Unicode, Place::Below) => "│   ",
-            (Glyphs::Ascii, Place::Inner) => "|-- ",
-            (Glyphs::Ascii, Place::Last) => "`-- ",
-            (Glyphs::Ascii, Place::Below) => "|   ",
-            (_, Place::Free) => "    ",
+            (Glyphs::Unicode, TreePosition::Inner) => "├── ",
+            (Glyphs::Unicode, TreePosition::Last) => "└── ",
+            (Glyphs::Unicode, TreePosition::Below) => "│   ",
+            (Glyphs::Ascii, TreePosition::Inner) => "|-- ",
+            (Glyphs::Ascii, TreePosition::Last) => "`-- ",
+            (Glyphs::Ascii, TreePosition::Below) => "|   ",
+            (_, TreePosition::Free) => "    ",
         }
     }
 
@@ -149,7 +149,7 @@ pub enum Terminal {
 
 /// Where a line stands among its siblings in a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum TreePosition {
     /// Others follow.
     Inner,
     /// It is the last one.

@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{Change, Event, EventKind, Finding, State, StepReport},
+    ledger::{Event, EventKind, Finding, GovernanceChange, State, StepReport},
     model::{LeaseId, Oid, Percent, refs},
 };
 
 use super::{
-    Beside, Happened, VoteView, finding_subject,
+    Beside, ObservedEvent, VoteView, finding_subject,
     lease::since,
     policy_difference,
     words::{all_of, escaped, time},
@@ -19,7 +19,7 @@ use super::{
 
 /// One entry of the trail.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Entry {
+pub struct TrailEntry {
     /// What happened, by its name in the trail.
     pub event: String,
     /// When, RFC 3339.
@@ -68,7 +68,7 @@ pub struct Entry {
     pub message: Option<String>,
 }
 
-impl Entry {
+impl TrailEntry {
     /// Everybody whose key it is about.
     pub(super) fn principals(&self) -> impl Iterator<Item = &String> {
         let votes = self.votes.iter().map(|vote| &vote.principal);
@@ -99,10 +99,15 @@ pub struct RevokedKey {
 }
 
 /// The trail of everything, or of some leases; newest last.
-pub fn trail(state: &State, reports: &[StepReport], beside: &Beside, leases: Option<&BTreeSet<LeaseId>>) -> Vec<Entry> {
+pub fn trail(
+    state: &State,
+    reports: &[StepReport],
+    beside: &Beside,
+    leases: Option<&BTreeSet<LeaseId>>,
+) -> Vec<TrailEntry> {
     let wanted = |about: Option<&LeaseId>| leases.is_none_or(|leases| about.is_some_and(|id| leases.contains(id)));
     let mut entries = Vec::new();
-    let mut seen: BTreeMap<Oid, Vec<&Happened>> = BTreeMap::new();
+    let mut seen: BTreeMap<Oid, Vec<&ObservedEvent>> = BTreeMap::new();
     for happened in &beside.happened {
         seen.entry(happened.ledger).or_default().push(happened);
     }
@@ -123,8 +128,8 @@ pub fn trail(state: &State, reports: &[StepReport], beside: &Beside, leases: Opt
     entries
 }
 
-fn applier_entry(happened: &Happened) -> Entry {
-    Entry {
+fn applier_entry(happened: &ObservedEvent) -> TrailEntry {
+    TrailEntry {
         event: happened.event.clone(),
         time: time(happened.seen),
         time_is: "seen".to_owned(),
@@ -136,7 +141,7 @@ fn applier_entry(happened: &Happened) -> Entry {
         principal: Some(happened.applier.to_string()),
         key: Some(happened.key.to_string()),
         key_standing: happened.key_standing.clone(),
-        ..Entry::default()
+        ..TrailEntry::default()
     }
 }
 
@@ -148,21 +153,21 @@ fn tag_of(state: &State, event: &Event) -> Option<String> {
     Some(refs::short(&transition.tag(id)).to_owned())
 }
 
-fn event_entry(event: &Event, report: &StepReport, state: &State, beside: &Beside) -> Entry {
+fn event_entry(event: &Event, report: &StepReport, state: &State, beside: &Beside) -> TrailEntry {
     let tag = tag_of(state, event).filter(|tag| beside.tags.contains(tag));
     let last = event.last_vote();
     let (policy, revoked) = match event.change.as_deref() {
-        Some(Change::Policy { from, to }) => {
+        Some(GovernanceChange::Policy { from, to }) => {
             let difference = policy_difference(from.get(), to.get());
             (Some(PolicyChange { version: to.get().version, digest: to.digest().to_string(), difference }), None)
         }
-        Some(Change::Revoked { key, principal, role }) => {
+        Some(GovernanceChange::Revoked { key, principal, role }) => {
             let (principal, role, key) = (principal.to_string(), role.word().to_owned(), key.to_string());
             (None, Some(RevokedKey { principal, role, key }))
         }
         None => (None, None),
     };
-    Entry {
+    TrailEntry {
         event: event.event.name().to_owned(),
         time: time(last.and_then(|vote| vote.claimed_time).unwrap_or(report.claimed_time)),
         time_is: "claimed".to_owned(),
@@ -180,12 +185,12 @@ fn event_entry(event: &Event, report: &StepReport, state: &State, beside: &Besid
         tag,
         remark: last.and_then(|vote| vote.reason.clone()),
         evidence: last.and_then(|vote| vote.evidence).map(|digest| digest.to_string()),
-        ..Entry::default()
+        ..TrailEntry::default()
     }
 }
 
-fn refusal_entry(finding: &Finding, report: &StepReport) -> Entry {
-    Entry {
+fn refusal_entry(finding: &Finding, report: &StepReport) -> TrailEntry {
+    TrailEntry {
         event: EventKind::Refused.name().to_owned(),
         time: time(report.claimed_time),
         time_is: "claimed".to_owned(),
@@ -197,12 +202,12 @@ fn refusal_entry(finding: &Finding, report: &StepReport) -> Entry {
         subject: Some(finding_subject(finding)),
         reason: Some(finding.refusal.reason.code().to_owned()),
         message: Some(finding.refusal.message.clone()),
-        ..Entry::default()
+        ..TrailEntry::default()
     }
 }
 
 /// An entry for people, on one line.
-pub fn entry_text(entry: &Entry) -> String {
+pub fn entry_text(entry: &TrailEntry) -> String {
     let when = entry.time.as_deref().unwrap_or("-");
     let commit: String = entry.commit.chars().take(12).collect();
     let mut line = format!("{when} {:<7}  {commit}  {:<17}", entry.time_is, entry.event);
@@ -251,7 +256,7 @@ pub fn entry_text(entry: &Entry) -> String {
 }
 
 /// A vote within its entry: of what the entry says already, nothing again.
-fn vote_text(vote: &VoteView, entry: &Entry) -> String {
+fn vote_text(vote: &VoteView, entry: &TrailEntry) -> String {
     let mut text = format!("{} ({}) {}", vote.principal, vote.role, vote.key);
     if vote.commit != entry.commit {
         let commit: String = vote.commit.chars().take(12).collect();

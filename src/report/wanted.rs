@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::Entry;
+use super::TrailEntry;
 
 /// A choice of entries: all that is set must fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct TrailFilter {
     /// Events by their names in the trail; empty means all.
     pub events: BTreeSet<String>,
     /// The earliest time, as claimed by commits and seen by appliers.
@@ -17,9 +17,9 @@ pub struct Wanted {
     pub principal: Option<String>,
 }
 
-impl Wanted {
+impl TrailFilter {
     /// Whether an entry is wanted.
-    pub fn admits(&self, entry: &Entry) -> bool {
+    pub fn admits(&self, entry: &TrailEntry) -> bool {
         let time = entry.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
         (self.events.is_empty() || self.events.contains(&entry.event))
             // Nobody hides behind a time that cannot be read.
@@ -32,30 +32,30 @@ impl Wanted {
 mod tests {
     use super::*;
 
-    fn entry(event: &str, time: Option<&str>, principal: Option<&str>) -> Entry {
-        Entry {
+    fn entry(event: &str, time: Option<&str>, principal: Option<&str>) -> TrailEntry {
+        TrailEntry {
             event: event.to_owned(),
             time: time.map(str::to_owned),
             principal: principal.map(str::to_owned),
-            ..Entry::default()
+            ..TrailEntry::default()
         }
     }
 
     #[test]
     fn each_filter_lets_its_own_through_and_nothing_else() {
         let halted = entry("HALTED", Some("2025-10-27T02:29:00Z"), Some("cp14"));
-        let admits = |wanted: &Wanted| wanted.admits(&halted);
-        assert!(admits(&Wanted::default()));
-        let events = |names: &[&str]| Wanted {
+        let admits = |wanted: &TrailFilter| wanted.admits(&halted);
+        assert!(admits(&TrailFilter::default()));
+        let events = |names: &[&str]| TrailFilter {
             events: names.iter().map(|&name| name.to_owned()).collect(),
-            ..Wanted::default()
+            ..TrailFilter::default()
         };
         assert!(admits(&events(&["PAUSED", "HALTED"])));
         assert!(!admits(&events(&["PAUSED"])));
-        let since = |time: &str| Wanted { since: Some(time.parse().unwrap()), ..Wanted::default() };
+        let since = |time: &str| TrailFilter { since: Some(time.parse().unwrap()), ..TrailFilter::default() };
         assert!(admits(&since("2025-10-27T02:29:00Z")));
         assert!(!admits(&since("2025-10-27T02:29:01Z")));
-        let by = |name: &str| Wanted { principal: Some(name.to_owned()), ..Wanted::default() };
+        let by = |name: &str| TrailFilter { principal: Some(name.to_owned()), ..TrailFilter::default() };
         assert!(admits(&by("cp14")));
         assert!(!admits(&by("user1")));
         assert!(since("2030-01-01T00:00:00Z").admits(&entry("HALTED", None, None)), "a time that cannot be read");

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::model::{LeaseId, Oid, lease::DeclaredRisk, policy::Terms};
 
 use super::{
-    factors::{self, DAYS, Factor, Found, Sensitive},
-    facts::{Facts, FileChange, FileKind},
+    factors::{self, DAYS, Factor, FoundFactor, Sensitive},
+    facts::{FileChange, FileKind, RiskFacts},
     features::{Feature, Features, count, size},
     score::{MODEL, Size, median, percentile},
 };
@@ -63,7 +63,7 @@ pub struct Assessment {
     /// Every feature that was measured.
     pub features: BTreeMap<&'static str, f64>,
     /// Factors beside the score.
-    pub factors: Vec<Found>,
+    pub factors: Vec<FoundFactor>,
     /// What the policy in force demands of such a risk; none if no policy was asked.
     pub demands: Option<Demands>,
     /// What should be known before any of this is relied on.
@@ -131,7 +131,7 @@ impl Assessment {
 }
 
 /// Assesses a change.
-pub fn assess(facts: &Facts, circumstances: &Circumstances) -> Assessment {
+pub fn assess(facts: &RiskFacts, circumstances: &Circumstances) -> Assessment {
     let change = &facts.change;
     let sizes: Vec<Size> = facts.earlier.iter().map(|files| Size::of(files)).collect();
     let earlier: Vec<Features> = facts.earlier.iter().map(|files| size(files)).collect();
@@ -166,7 +166,7 @@ fn terms(features: &Features, earlier: &[Features]) -> Vec<TermView> {
     terms
 }
 
-fn factors(facts: &Facts, circumstances: &Circumstances) -> Vec<Found> {
+fn factors(facts: &RiskFacts, circumstances: &Circumstances) -> Vec<FoundFactor> {
     let mut found = factors::of_paths(&facts.change.files, &circumstances.sensitive);
     let target = circumstances.target.as_ref();
     let paths: BTreeSet<&str> = facts.change.files.iter().flat_map(FileChange::paths).collect();
@@ -175,25 +175,25 @@ fn factors(facts: &Facts, circumstances: &Circumstances) -> Vec<Found> {
     let reverts = facts.reverts.iter().filter(touches).count();
     if reverts > 0 {
         let why = format!("{reverts} in the {DAYS} days before touched one of these files");
-        found.push(Found { name: Factor::Reverts, why });
+        found.push(FoundFactor { name: Factor::Reverts, why });
     }
     let Some(target) = target else { return found };
     if !target.rolled_back.is_empty() {
         let ids: Vec<_> = target.rolled_back.iter().map(LeaseId::as_str).collect();
-        found.push(Found { name: Factor::EarlierRollbacks, why: factors::listed(&ids) });
+        found.push(FoundFactor { name: Factor::EarlierRollbacks, why: factors::listed(&ids) });
     }
     if let Some(why) = target.unrestorable.clone() {
-        found.push(Found { name: Factor::UnrestorablePack, why });
+        found.push(FoundFactor { name: Factor::UnrestorablePack, why });
     }
     if let Some(runs) = target.runs.filter(|runs| facts.change.from != Some(*runs)) {
         let from = facts.change.from.map_or("nothing".to_owned(), |from| from.short());
         let why = format!("the last lease completed there brought {}, the change starts from {from}", runs.short());
-        found.push(Found { name: Factor::OtherStart, why });
+        found.push(FoundFactor { name: Factor::OtherStart, why });
     }
     found
 }
 
-fn remarks(facts: &Facts, circumstances: &Circumstances) -> Vec<String> {
+fn remarks(facts: &RiskFacts, circumstances: &Circumstances) -> Vec<String> {
     let change = &facts.change;
     let mut remarks = Vec::new();
     let mut paths = |what: &str, paths: Vec<&str>| {

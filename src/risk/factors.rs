@@ -78,7 +78,7 @@ impl Factor {
 
 /// A factor that a change has, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Found {
+pub struct FoundFactor {
     /// Which.
     pub name: Factor,
     /// What gave rise to it, in a few words.
@@ -115,11 +115,11 @@ impl Sensitive {
 }
 
 /// The factors that the touched paths give.
-pub(in crate::risk) fn of_paths(files: &[FileChange], sensitive: &Sensitive) -> Vec<Found> {
+pub(in crate::risk) fn of_paths(files: &[FileChange], sensitive: &Sensitive) -> Vec<FoundFactor> {
     let mut found = Vec::new();
     let mut look = |name, paths: Vec<&str>| {
         if !paths.is_empty() {
-            found.push(Found { name, why: listed(&paths) });
+            found.push(FoundFactor { name, why: listed(&paths) });
         }
     };
     let matching = |test: &dyn Fn(&FileChange) -> bool| -> Vec<&str> {
@@ -251,10 +251,15 @@ fn has_extension(name: &str, extensions: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::risk::Lines;
+    use crate::risk::LineCount;
 
     fn file(path: &str) -> FileChange {
-        FileChange { path: path.to_owned(), renamed_from: None, kind: FileKind::Changed, lines: Some(Lines::default()) }
+        FileChange {
+            path: path.to_owned(),
+            renamed_from: None,
+            kind: FileKind::Changed,
+            lines: Some(LineCount::default()),
+        }
     }
 
     fn names(paths: &[&str], patterns: &[&str]) -> Vec<&'static str> {

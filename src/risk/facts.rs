@@ -4,7 +4,7 @@ use crate::model::Oid;
 
 /// A change with what it is compared with: all that an assessment is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct RiskFacts {
     /// The change.
     pub change: ChangeFacts,
     /// What each earlier [range](super::ranges()) changed, newest first.
@@ -40,7 +40,7 @@ pub struct FileChange {
     /// What it is.
     pub kind: FileKind,
     /// The lines added and deleted; none for binary files, and where nobody counted.
-    pub lines: Option<Lines>,
+    pub lines: Option<LineCount>,
 }
 
 impl FileChange {
@@ -65,7 +65,7 @@ pub enum FileKind {
 
 /// Counted lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lines {
+pub struct LineCount {
     /// Lines that are new.
     pub added: u64,
     /// Lines that are gone.
@@ -93,8 +93,8 @@ impl MessageFacts {
         let named = message.split("This reverts commit ").skip(1);
         let digits = |rest: &str| rest.chars().take_while(char::is_ascii_hexdigit).count();
         let subject = message.trim_start().lines().next().unwrap_or_default();
-        let said = subject.starts_with("Revert \"") || subject.starts_with("revert:");
-        let revert = said || named.map(digits).any(|digits| digits >= 7);
+        let by_subject = subject.starts_with("Revert \"") || subject.starts_with("revert:");
+        let revert = by_subject || named.map(digits).any(|digits| digits >= 7);
         Self { fix, revert }
     }
 }

@@ -51,12 +51,12 @@ pub fn ranges(walked: &[Vec<Oid>], commits: usize, last: usize) -> Vec<Range> {
 /// The chain of first parents.
 struct MainLine {
     /// Newest first.
-    steps: Vec<Step>,
+    steps: Vec<HistoryStep>,
     /// What the oldest step came from; none where it is the history's beginning.
     base: Option<Oid>,
 }
 
-struct Step {
+struct HistoryStep {
     id: Oid,
     /// Commits, without merges, that it has behind it and its first parent has not.
     brings: usize,
@@ -80,8 +80,8 @@ impl MainLine {
         if let Some(base) = base {
             reach(base, &parents, &mut seen);
         }
-        let mut steps: Vec<Step> =
-            chain.into_iter().rev().map(|id| Step { id, brings: reach(id, &parents, &mut seen) }).collect();
+        let mut steps: Vec<HistoryStep> =
+            chain.into_iter().rev().map(|id| HistoryStep { id, brings: reach(id, &parents, &mut seen) }).collect();
         steps.reverse();
         Self { steps, base }
     }

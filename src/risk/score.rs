@@ -40,10 +40,10 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::risk::{FileKind, Lines};
+    use crate::risk::{FileKind, LineCount};
 
     fn file(lines: Option<(u64, u64)>) -> FileChange {
-        let lines = lines.map(|(added, deleted)| Lines { added, deleted });
+        let lines = lines.map(|(added, deleted)| LineCount { added, deleted });
         FileChange { path: "a".to_owned(), renamed_from: None, kind: FileKind::Changed, lines }
     }
 

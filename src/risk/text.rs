@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn numbers_have_no_needless_digits() {
-        let said: Vec<_> = [640.0, 0.5, 0.123, 100.0, 0.0].into_iter().map(number).collect();
-        assert_eq!(said, ["640", "0.5", "0.12", "100", "0"]);
+        let shown: Vec<_> = [640.0, 0.5, 0.123, 100.0, 0.0].into_iter().map(number).collect();
+        assert_eq!(shown, ["640", "0.5", "0.12", "100", "0"]);
     }
 
     #[test]

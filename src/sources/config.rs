@@ -17,13 +17,13 @@ use super::Metric;
 /// Where measurements come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Config {
+pub struct SourcesConfig {
     /// A Prometheus server.
     pub prometheus: Option<PrometheusConfig>,
     /// A file of JSON lines.
-    pub file: Option<FileConfig>,
+    pub file: Option<FileSourceConfig>,
     /// A program.
-    pub exec: Option<ExecConfig>,
+    pub exec: Option<ExecSourceConfig>,
     /// How thresholds are measured that no gate of their name measures.
     #[serde(default)]
     pub thresholds: BTreeMap<GateId, Metric>,
@@ -49,7 +49,7 @@ pub struct PrometheusConfig {
 /// A file of JSON lines: `{"at": "2025-10-27T02:21:00Z", "name": "errors v2", "value": 3}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct FileConfig {
+pub struct FileSourceConfig {
     /// Where it is.
     pub path: PathBuf,
     /// How long after a moment its line is in the file; by default 1 s.
@@ -59,7 +59,7 @@ pub struct FileConfig {
 /// A program that answers questions, version `two-key.metrics/1`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ExecConfig {
+pub struct ExecSourceConfig {
     /// Its absolute path.
     pub program: PathBuf,
     /// Its arguments.
@@ -74,7 +74,7 @@ pub struct ExecConfig {
     pub lag: Option<Span>,
 }
 
-impl Config {
+impl SourcesConfig {
     /// The same with paths relative to a folder.
     #[must_use]
     pub fn within(mut self, folder: &Path) -> Self {
@@ -92,13 +92,13 @@ impl Config {
     /// The `metrics` section of a configuration file; empty where there is none. Paths are relative to the file.
     pub fn load(path: &Path) -> Result<Self, Refusal> {
         #[derive(Deserialize)]
-        struct Whole {
+        struct SourcesFile {
             #[serde(default)]
-            metrics: Config,
+            metrics: SourcesConfig,
         }
         let text = std::fs::read_to_string(path)
             .map_err(|error| Refusal::new(Reason::Io, format!("{}: {error}", path.display())))?;
-        let whole: Whole = yaml::read(&path.display().to_string(), &text)?;
+        let whole: SourcesFile = yaml::read(&path.display().to_string(), &text)?;
         Ok(whole.metrics.within(path.parent().unwrap_or(Path::new(""))))
     }
 }

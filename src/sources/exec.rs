@@ -11,7 +11,7 @@ use crate::{
     process,
 };
 
-use super::{ExecConfig, TIMEOUT};
+use super::{ExecSourceConfig, TIMEOUT};
 
 /// The name and version of what is spoken.
 const PROTOCOL: &str = "two-key.metrics/1";
@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// What a program gets at its standard input: one JSON object.
 #[derive(Serialize)]
-struct Request<'a> {
+struct QueryRequest<'a> {
     protocol: &'static str,
     query: &'a str,
     shape: Shape,
@@ -32,13 +32,13 @@ struct Request<'a> {
 
 /// A program.
 #[derive(Debug)]
-pub(super) struct Exec {
-    config: ExecConfig,
+pub(super) struct ExecSource {
+    config: ExecSourceConfig,
     timeout: Duration,
 }
 
-impl Exec {
-    pub(super) fn open(config: ExecConfig) -> Result<Self, Refusal> {
+impl ExecSource {
+    pub(super) fn open(config: ExecSourceConfig) -> Result<Self, Refusal> {
         if !config.program.is_absolute() {
             let message = format!("metrics: exec: `{}` is no absolute path", config.program.display());
             return Err(Refusal::new(Reason::Malformed, message));
@@ -49,16 +49,16 @@ impl Exec {
 
     /// Asks.
     pub(super) fn ask(&self, question: &Question) -> Answer {
-        match self.said(question) {
-            Ok(said) => Answer { value: answers::program(question, &said), raw: Some(said) },
+        match self.output_for(question) {
+            Ok(output) => Answer { value: answers::program(question, &output), raw: Some(output) },
             Err(why) => Answer::of(Value::Failed(why)),
         }
     }
 
-    fn said(&self, question: &Question) -> Result<String, String> {
+    fn output_for(&self, question: &Question) -> Result<String, String> {
         let Question { query, shape, from, at, .. } = question;
         let deadline = self.timeout.as_secs();
-        let request = Request { protocol: PROTOCOL, query, shape: *shape, from: *from, at: *at, deadline };
+        let request = QueryRequest { protocol: PROTOCOL, query, shape: *shape, from: *from, at: *at, deadline };
         let mut input = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
         input.push(b'\n');
         let program = process::Exec {
@@ -69,7 +69,7 @@ impl Exec {
             limit: self.timeout,
             most: MAX_BYTES,
         };
-        let said = program.run().map_err(|error| error.to_string())?;
-        String::from_utf8(said).map_err(|_| "the program's answer is not UTF-8".to_owned())
+        let output = program.run().map_err(|error| error.to_string())?;
+        String::from_utf8(output).map_err(|_| "the program's answer is not UTF-8".to_owned())
     }
 }

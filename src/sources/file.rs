@@ -4,19 +4,19 @@ use std::{fs, io::Read as _};
 
 use crate::gate::{Answer, Question, Value, answers};
 
-use super::FileConfig;
+use super::FileSourceConfig;
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A metrics file.
 #[derive(Debug)]
-pub(super) struct File {
-    config: FileConfig,
+pub(super) struct FileSource {
+    config: FileSourceConfig,
 }
 
-impl File {
-    pub(super) fn new(config: FileConfig) -> Self {
+impl FileSource {
+    pub(super) fn new(config: FileSourceConfig) -> Self {
         Self { config }
     }
 

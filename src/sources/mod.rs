@@ -13,7 +13,7 @@ use crate::gate::{Answer, Measure, Metric, Question, Value};
 
 pub(crate) use prometheus::certificates;
 
-pub use config::{Config, ExecConfig, FileConfig, PrometheusConfig};
+pub use config::{ExecSourceConfig, FileSourceConfig, PrometheusConfig, SourcesConfig};
 
 /// How long a source may take where the configuration does not say.
 const TIMEOUT: Span = Span::seconds(10);
@@ -26,19 +26,19 @@ const LAG: Span = Span::seconds(1);
 #[derive(Debug)]
 pub struct Sources {
     prometheus: Option<prometheus::Prometheus>,
-    file: Option<file::File>,
-    exec: Option<exec::Exec>,
+    file: Option<file::FileSource>,
+    exec: Option<exec::ExecSource>,
     thresholds: BTreeMap<GateId, Metric>,
     lags: BTreeMap<Source, Span>,
 }
 
 impl Sources {
     /// Opens what a configuration names. What it does not name answers to nothing.
-    pub fn open(config: &Config) -> Result<Self, Refusal> {
+    pub fn open(config: &SourcesConfig) -> Result<Self, Refusal> {
         Ok(Self {
             prometheus: config.prometheus.clone().map(prometheus::Prometheus::open).transpose()?,
-            file: config.file.clone().map(file::File::new),
-            exec: config.exec.clone().map(exec::Exec::open).transpose()?,
+            file: config.file.clone().map(file::FileSource::new),
+            exec: config.exec.clone().map(exec::ExecSource::open).transpose()?,
             thresholds: config.thresholds.clone(),
             lags: [
                 (Source::Prometheus, config.prometheus.as_ref().map(|own| own.lag.unwrap_or(PROMETHEUS_LAG))),

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     dsl::*,
-    kit::nistp256::{Form, P256, PHONE, mpint, strings, twin},
+    kit::nistp256::{P256, PHONE, SignatureForm, mpint, strings, twin},
 };
 
 /// A sealed line doubled.
@@ -60,7 +60,7 @@ fn the_armour_wrapped_otherwise() {
 /// The other ECDSA signature of a statement, (r, n - s).
 #[test]
 fn the_twin_of_a_signature_on_p256() {
-    let phone = P256::new(42, Form::Browser(PHONE));
+    let phone = P256::new(42, SignatureForm::Browser(PHONE));
     let scene = Scene::under(|world| {
         world
             .policy()

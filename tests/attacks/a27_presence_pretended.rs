@@ -7,14 +7,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     dsl::*,
-    kit::nistp256::{Browser, Form, P256, PHONE},
+    kit::nistp256::{Browser, P256, PHONE, SignatureForm},
     kit::software::Key,
 };
 
 /// Keys of user1 that only software holds: one as if on a token, one as if on a phone.
-const TOUCHED: Form = Form::Browser(PHONE);
+const TOUCHED: SignatureForm = SignatureForm::Browser(PHONE);
 
-fn phone(form: Form) -> P256 {
+fn phone(form: SignatureForm) -> P256 {
     P256::new(41, form)
 }
 
@@ -57,7 +57,7 @@ fn by_token(flags: u8) -> impl Fn(&Scene) {
     seal(&key.public, &key.blob("two-key", text().as_bytes()))
 }
 
-fn by_phone(form: Form) -> impl Fn(&Scene) {
+fn by_phone(form: SignatureForm) -> impl Fn(&Scene) {
     let key = phone(form);
     seal(&key.public(), &key.blob("two-key", text().as_bytes()))
 }
@@ -83,7 +83,7 @@ fn a_token_that_knows_its_owner_but_was_not_touched() {
 /// A phone's signature without touch.
 #[test]
 fn a_phone_that_nobody_touched() {
-    let untouched = by_phone(Form::Browser(Browser { flags: 0, ..PHONE }));
+    let untouched = by_phone(SignatureForm::Browser(Browser { flags: 0, ..PHONE }));
     scene().never_counts("hardware-required", untouched, by_phone(TOUCHED));
 }
 
@@ -96,7 +96,7 @@ fn a_token_that_may_be_copied() {
 /// A touched phone whose secret is on other devices.
 #[test]
 fn a_phone_that_is_copied() {
-    let copied = by_phone(Form::Browser(Browser { flags: PHONE.flags | 0x18, ..PHONE }));
+    let copied = by_phone(SignatureForm::Browser(Browser { flags: PHONE.flags | 0x18, ..PHONE }));
     scene().never_counts("hardware-required", copied, by_phone(TOUCHED));
 }
 
@@ -109,7 +109,7 @@ fn a_software_key_of_the_same_human() {
 /// A listed phone's secret used without an authenticator.
 #[test]
 fn a_phones_secret_without_the_phone() {
-    scene().never_counts("hardware-required", by_phone(Form::Plain), by_phone(TOUCHED));
+    scene().never_counts("hardware-required", by_phone(SignatureForm::Plain), by_phone(TOUCHED));
 }
 
 /// A phone's key for another host name.
@@ -133,6 +133,6 @@ fn a_phone_that_was_asked_for_something_else() {
 #[test]
 fn a_phone_in_a_frame_of_another_origin() {
     let client_data = PHONE.client_data.replace("\"crossOrigin\":false", "\"crossOrigin\":true").leak();
-    let framed = by_phone(Form::Browser(Browser { client_data, ..PHONE }));
+    let framed = by_phone(SignatureForm::Browser(Browser { client_data, ..PHONE }));
     scene().never_counts("bad-signature", framed, by_phone(TOUCHED));
 }

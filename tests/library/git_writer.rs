@@ -13,9 +13,9 @@ use std::{
 };
 
 use git_two_key::{
-    admission::Facts,
+    admission::RefFacts,
     git::{
-        Conflict, GitError, Memory, NewCommit, PushOptions, PushedRef, RefUpdate, Repository, Side, SignWith,
+        Conflict, GitError, JudgedAt, Memory, NewCommit, PushOptions, PushedRef, RefUpdate, Repository, SignWith,
         SigningKey, mirrored,
     },
     ledger::{Phase, Transition},
@@ -700,11 +700,11 @@ fn an_object_that_is_pushed_under_many_names_is_read_once() {
         at("notes/two-key/stranger", tip),
         at("notes/two-key/user1", tip),
     ];
-    let push = repository.gather(&pushed, &[], &Memory::none(root), Side::Client).unwrap();
+    let push = repository.gather(&pushed, &[], &Memory::none(root), JudgedAt::Client).unwrap();
     let facts: Vec<_> = push.updates.iter().map(|update| &update.facts).collect();
     assert!(Arc::ptr_eq(facts[0], facts[1]) && !Arc::ptr_eq(facts[1], facts[2]));
-    assert!(matches!(**facts[3], Facts::Stop(None)), "its name refuses it unread");
-    assert!(matches!(**facts[4], Facts::Stop(Some(_))) && Arc::ptr_eq(facts[4], facts[5]));
+    assert!(matches!(**facts[3], RefFacts::Stop(None)), "its name refuses it unread");
+    assert!(matches!(**facts[4], RefFacts::Stop(Some(_))) && Arc::ptr_eq(facts[4], facts[5]));
     assert!(!Arc::ptr_eq(facts[6], facts[7]), "only what is refused for its name is unread");
-    assert!(matches!(&**facts[7], Facts::Notes(notes) if !notes.strays.is_empty()), "{:?}", facts[7]);
+    assert!(matches!(&**facts[7], RefFacts::Notes(notes) if !notes.strays.is_empty()), "{:?}", facts[7]);
 }

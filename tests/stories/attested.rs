@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::kit::authenticator::{CHALLENGE, Enrolment, Made, VENDOR, pem, secret};
+use crate::kit::authenticator::{CHALLENGE, Enrolment, MadeKey, VENDOR, pem, secret};
 use crate::kit::{Ran, World};
 
 /// Enrols user1's new key with files of these contents.
@@ -33,7 +33,7 @@ impl Desk {
     }
 }
 
-const KEY: Made = Made::Ed25519(7);
+const KEY: MadeKey = MadeKey::Ed25519(7);
 const FILES: [(&str, &str); 2] = [("--attestation", "attestation"), ("--challenge", "challenge")];
 
 #[test]
@@ -41,7 +41,7 @@ fn a_key_is_enrolled_with_its_attestation_and_nothing_is_written_where_that_does
     let desk = Desk::new();
     let before = desk.world.head();
     let rooted = |root| [&FILES[..], &[("--attestation-root", root)]].concat();
-    desk.add(&Made::Ed25519(8).line(), &rooted("vendor.pem")).exits(1).says("bad-signature").says("another key");
+    desk.add(&MadeKey::Ed25519(8).line(), &rooted("vendor.pem")).exits(1).says("bad-signature").says("another key");
     desk.add(&KEY.line(), &rooted("other.pem")).exits(1).says("bad-signature").says("issuer that you named");
     desk.add(&KEY.line(), &rooted("challenge")).exits(1).says("malformed").says("CERTIFICATE");
     desk.add(&desk.world.public_key("cp20"), &rooted("vendor.pem")).exits(1).says("hardware-required");
@@ -63,5 +63,5 @@ fn what_nothing_shows_is_said_plainly() {
     desk.add(&KEY.line(), &FILES).exits(0).says("NOT CHECKED").says("Software can make");
     let message = desk.world.git(&["log", "-1", "--format=%s"]);
     assert!(message.contains("issuer was not checked"), "{message}");
-    desk.add(&Made::P256(9).line(), &[]).exits(0).says("owner's word");
+    desk.add(&MadeKey::P256(9).line(), &[]).exits(0).says("owner's word");
 }

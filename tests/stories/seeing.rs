@@ -525,7 +525,7 @@ fn evidence(world: &World, depth: f64) -> gate::Evidence {
     };
     let time = |seconds| Timestamp::from_second(i64::try_from(EPOCH).unwrap() + seconds).unwrap();
     let context = gate::TierContext {
-        subject: gate::Subject::Candidate,
+        subject: gate::MeasuredVersion::Candidate,
         names: gate::Names::default(),
         lease: LeaseId::parse(LEASE).unwrap(),
         target: TargetId::parse("checkout-prod").unwrap(),

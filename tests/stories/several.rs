@@ -136,7 +136,7 @@ fn a_pattern_means_what_waits_for_this_key() {
     assert_eq!(scene.states(), ["authorized", "proposed"]);
     scene.by("cp14", &["sign", "--target-prefix", "", "--yes"]).exits(0);
     assert_eq!(scene.states(), ["authorized", "authorized"]);
-    scene.by("cp14", &["sign", "--intent", "INT-1", "--yes"]).exits(1).says("refused cosign: unknown-lease: ");
+    scene.by("cp14", &["sign", "--intent", "INT-1", "--yes"]).exits(1).says("refused --intent INT-1: unknown-lease: ");
     scene.by("cp14", &["sign", STAGE, "--intent", "INT-1"]).exits(2);
     scene.by("cp14", &["sign"]).exits(2);
 }
@@ -164,6 +164,7 @@ fn where_one_is_refused_none_is_signed_and_each_is_told() {
     let scene = rolling();
     let before = scene.refs();
     scene.by("cp14", &["approve", STAGE, SHOP, "--yes"]).exits(1).says("wrong-role: cp14 is an agent");
+    scene.by("cp14", &["approve", STAGE, SHOP, "--yes"]).exits(1).says("git two-key promote STAGE-1 SHOP-1");
     scene.world.two_key(&["approve", STAGE, SHOP, "--yes"]).exits(3).says("no-key: ");
     assert_eq!(scene.refs(), before);
     scene.by("bo", &["approve", STAGE, SHOP, "--yes"]).exits(0).says("Evidence");
@@ -179,14 +180,17 @@ fn meanwhile(scene: &Scene, who: &str, args: &str) {
 }
 
 #[test]
-fn a_push_in_between_is_built_on_unless_one_does_more_than_was_shown() {
+fn a_push_in_between_is_built_on() {
     let scene = scene();
     meanwhile(&scene, "bo", &format!("sign {SHOP}"));
     let ran = scene.by("ana", &["sign", STAGE, SHOP, "--yes"]).exits(0);
     ran.says("had newer commits").says("pushed to origin");
     scene.by("cp14", &["sign", STAGE, SHOP, "--yes"]).exits(0);
     assert_eq!(scene.states(), ["authorized", "authorized"]);
+}
 
+#[test]
+fn where_a_push_in_between_makes_one_do_more_all_are_taken_back_unless_somebody_says_yes() {
     let scene = rolling();
     let local = || scene.world.git(&["for-each-ref", "refs/heads", "refs/tags", "refs/two-key-local"]);
     let before = local();
@@ -202,8 +206,10 @@ fn a_push_in_between_is_built_on_unless_one_does_more_than_was_shown() {
     meanwhile(&scene, "cp14", &format!("promote {SHOP}"));
     scene.answers("y\ny\n", "bo", &["promote", STAGE, SHOP]).exits(0).says("pushed to origin");
     assert_eq!(scene.tiers(), [5, 25]);
+}
 
-    // One that does not count any more keeps all here; sync delivers the others.
+#[test]
+fn one_that_does_not_count_any_more_keeps_all_here_and_sync_delivers_the_others() {
     let scene = rolling();
     meanwhile(&scene, "cp14", &format!("halt {SHOP}"));
     let ran = scene.by("bo", &["promote", STAGE, SHOP, "--yes"]).exits(1);

@@ -18,7 +18,7 @@ use std::{
 
 use git_two_key::{
     follower::{Mode, clock::read_clocks},
-    reconciler::{Applier, Config, service::Service},
+    reconciler::{Applier, ApplierConfig, service::Service},
 };
 use serde_json::Value;
 
@@ -315,7 +315,7 @@ fn a_target_that_hangs_delays_no_other_and_is_asked_once() {
 #[test]
 fn an_applier_that_can_only_fail_from_now_on_ends_and_is_not_taken_for_alive() {
     let stage = Stage::unhooked("1h");
-    let config = Config::load(&stage.path("applier.yaml")).unwrap();
+    let config = ApplierConfig::load(&stage.path("applier.yaml")).unwrap();
     let looks = AtomicU32::new(0);
     let clock = move || {
         assert!(looks.fetch_add(1, Ordering::Relaxed) == 0, "on purpose: a panic where nobody else may come in");

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::{
+    changes,
     follower::records,
     git::{GitError, Repository},
     ledger::State,
@@ -129,6 +130,6 @@ fn computed(state: &State, lease: &Lease, change: &Change, clone: &ChangeClone) 
         past.unrestorable = records::unrestorable(governance, state, &lease.target, lease.issued)?;
     }
     let from = Some(change.from).filter(|id| !id.is_zero());
-    let facts = clone.repository.facts(from, change.to, risk::RANGES, circumstances.seen())?;
+    let facts = changes::facts(&clone.repository, from, change.to, risk::RANGES, circumstances.seen())?;
     Ok(risk::assess(&facts, &circumstances))
 }

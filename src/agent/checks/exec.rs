@@ -27,18 +27,18 @@ const MAX_ANSWER: usize = 64 * 1024;
 const MAX_REASON: usize = 300;
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct CheckRequest<'a> {
     protocol: &'a str,
     check: &'a str,
     lease: &'a str,
     digest: Digest,
     target: &'a str,
-    change: Option<ChangeView<'a>>,
+    change: Option<CheckedChange<'a>>,
     artifacts: Vec<ArtifactView<'a>>,
 }
 
 #[derive(Serialize)]
-struct ChangeView<'a> {
+struct CheckedChange<'a> {
     repository: &'a str,
     from: String,
     to: String,
@@ -54,16 +54,16 @@ struct ArtifactView<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Answer {
+struct CheckAnswer {
     protocol: String,
-    verdict: Word,
+    verdict: AnsweredVerdict,
     #[serde(default)]
     reasons: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Word {
+enum AnsweredVerdict {
     Pass,
     Fail,
     Unknown,
@@ -83,7 +83,7 @@ pub fn run(
         _ => None,
     };
     match ask(name, check, lease, digest, change) {
-        Ok(answer) => said(name, &answer),
+        Ok(answer) => check_result(name, &answer),
         Err(why) => CheckResult::new(name, CheckVerdict::Open, Reason::NoData, why),
     }
 }
@@ -94,15 +94,15 @@ fn ask(
     lease: &Lease,
     digest: Digest,
     change: Option<(&Change, &ChangeClone)>,
-) -> Result<Answer, String> {
-    let change = change.map(|(change, clone)| ChangeView {
+) -> Result<CheckAnswer, String> {
+    let change = change.map(|(change, clone)| CheckedChange {
         repository: &change.repository,
         from: change.from.to_string(),
         to: change.to.to_string(),
         clone: clone.path.to_string_lossy().into_owned(),
     });
     let artifacts = lease.artifacts.iter().map(|one| ArtifactView { name: &one.name, digest: one.digest }).collect();
-    let request = Request {
+    let request = CheckRequest {
         protocol: PROTOCOL,
         check: name,
         lease: lease.id.as_str(),
@@ -121,13 +121,13 @@ fn ask(
         most: MAX_ANSWER,
     };
     let output = exec.run().map_err(|why| format!("{}: {why}", check.program.display()))?;
-    let answer: Answer =
+    let answer: CheckAnswer =
         serde_json::from_slice(&output).map_err(|error| format!("its answer cannot be parsed: {error}"))?;
     if answer.protocol == PROTOCOL { Ok(answer) } else { Err(format!("it answers by protocol {}", answer.protocol)) }
 }
 
 /// The whole environment: what is configured, and what names the change, so that a shell script needs no JSON.
-fn variables(check: &ExecCheck, request: &Request<'_>) -> BTreeMap<String, String> {
+fn variables(check: &ExecCheck, request: &CheckRequest<'_>) -> BTreeMap<String, String> {
     let mut variables = check.env.clone();
     let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
     set("TWO_KEY_LEASE", request.lease);
@@ -140,14 +140,14 @@ fn variables(check: &ExecCheck, request: &Request<'_>) -> BTreeMap<String, Strin
     variables
 }
 
-fn said(name: &str, answer: &Answer) -> CheckResult {
+fn check_result(name: &str, answer: &CheckAnswer) -> CheckResult {
     let words: Vec<_> = answer.reasons.iter().map(|reason| one_line(reason)).collect();
     let words = if words.is_empty() { "it gives no reason".to_owned() } else { words.join("; ") };
     match answer.verdict {
-        Word::Pass if answer.reasons.is_empty() => CheckResult::pass(name, "it passes"),
-        Word::Pass => CheckResult::pass(name, words),
-        Word::Fail => CheckResult::new(name, CheckVerdict::Fail, Reason::GateFailed, words),
-        Word::Unknown => CheckResult::new(name, CheckVerdict::Open, Reason::NoData, words),
+        AnsweredVerdict::Pass if answer.reasons.is_empty() => CheckResult::pass(name, "it passes"),
+        AnsweredVerdict::Pass => CheckResult::pass(name, words),
+        AnsweredVerdict::Fail => CheckResult::new(name, CheckVerdict::Fail, Reason::GateFailed, words),
+        AnsweredVerdict::Unknown => CheckResult::new(name, CheckVerdict::Open, Reason::NoData, words),
     }
 }
 

@@ -11,14 +11,14 @@ use super::{
         terminal::say,
         turn::{self, To},
     },
-    propose::{Signed, propose},
+    propose::{ProposalSigner, propose},
 };
 use crate::{
     model::{
         PrincipalId, PublicKey, Reason, Refusal,
         policy::{Amendment, Role},
     },
-    signature::attestation::{self, Attestation, Attested, Issuer, Root},
+    signature::attestation::{self, Attestation, AttestationRoot, Attested, Issuer},
 };
 
 /// What is said of a key whose type says that an authenticator holds it, and nothing else does.
@@ -61,7 +61,7 @@ pub struct Args {
 /// Proposes the policy.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let session = turn::proposing(place, &args.to, turn::Local::Moved)?;
-    let signed = Signed { key: args.key.as_deref(), to: &args.to };
+    let signed = ProposalSigner { key: args.key.as_deref(), to: &args.to };
     let name = super::principal(&args.name)?;
     let role = role(args, &session, &name)?;
     let key = turn::keys::public_key(place, &args.pubkey)?;
@@ -82,7 +82,7 @@ fn attested(args: &Args, place: &Place, key: &PublicKey) -> Result<Option<Attest
     let (Some(attestation), Some(challenge)) = (&args.attestation, &args.challenge) else { return Ok(None) };
     let root = match &args.attestation_root {
         Some(file) => {
-            let read = Root::from_pem(&bounded(place, file)?);
+            let read = AttestationRoot::from_pem(&bounded(place, file)?);
             Some(read.map_err(|refusal| Failure::refused(file.as_str(), refusal))?)
         }
         None => None,

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use crate::{
-    cli::{Failure, Place, fresh::Source, terminal},
+    cli::{Failure, Place, fresh::ReadSource, terminal},
     report,
 };
 
@@ -18,7 +18,7 @@ use crate::{
     git config gpg.ssh.allowedSignersFile .git/allowed_signers")]
 pub struct Args {
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
 }
 
 /// Prints the file.

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use crate::{
-    cli::{Failure, Format, Place, fresh::Source, status::unpushed, terminal},
+    cli::{Failure, Format, Place, fresh::ReadSource, status::unpushed, terminal},
     report,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 #[command(after_long_help = "Examples:\n  git two-key key list\n  git two-key key list --format json")]
 pub struct Args {
     #[command(flatten)]
-    source: Source,
+    source: ReadSource,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,

@@ -19,11 +19,11 @@ use crate::model::PrincipalId;
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
-    verb: Verb,
+    verb: KeyVerb,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum KeyVerb {
     List(list::Args),
     AllowedSigners(allowed_signers::Args),
     Add(add::Args),
@@ -35,28 +35,28 @@ impl Args {
     /// How to print.
     pub(super) fn format(&self) -> Format {
         match &self.verb {
-            Verb::List(args) => args.format,
-            Verb::AllowedSigners(_) => Format::Text,
-            Verb::Add(args) => args.to.format,
-            Verb::Remove(args) => args.to.format,
-            Verb::Revoke(args) => args.flags.to.format,
+            KeyVerb::List(args) => args.format,
+            KeyVerb::AllowedSigners(_) => Format::Text,
+            KeyVerb::Add(args) => args.to.format,
+            KeyVerb::Remove(args) => args.to.format,
+            KeyVerb::Revoke(args) => args.flags.to.format,
         }
     }
 
     /// Whether it proposes or signs.
     pub(super) fn writes(&self) -> bool {
-        matches!(self.verb, Verb::Add(_) | Verb::Remove(_) | Verb::Revoke(_))
+        matches!(self.verb, KeyVerb::Add(_) | KeyVerb::Remove(_) | KeyVerb::Revoke(_))
     }
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     match &args.verb {
-        Verb::List(args) => list::run(args, place),
-        Verb::AllowedSigners(args) => allowed_signers::run(args, place),
-        Verb::Add(args) => add::run(args, place),
-        Verb::Remove(args) => remove::run(args, place),
-        Verb::Revoke(args) => revoke::run(args, place),
+        KeyVerb::List(args) => list::run(args, place),
+        KeyVerb::AllowedSigners(args) => allowed_signers::run(args, place),
+        KeyVerb::Add(args) => add::run(args, place),
+        KeyVerb::Remove(args) => remove::run(args, place),
+        KeyVerb::Revoke(args) => revoke::run(args, place),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Who signs a proposal, and where it goes.
-pub struct Signed<'a> {
+pub struct ProposalSigner<'a> {
     /// The key that signs it, if one was named.
     pub key: Option<&'a str>,
     /// Whether and where to push it.
@@ -30,7 +30,7 @@ pub struct Signed<'a> {
 pub fn propose(
     place: &Place,
     mut session: Session,
-    by: &Signed<'_>,
+    by: &ProposalSigner<'_>,
     what: &str,
     change: &Amendment,
 ) -> Result<(), Failure> {
@@ -52,17 +52,17 @@ pub fn propose(
     proposal.commit(&mut session, place)?;
     proposal.advance(&session, before)?;
     Proposal::say_if_kept(&session, destination.as_deref())?;
-    let mut said = format!("Proposed policy version {version} ({}):\n", session.tip.short());
+    let mut text = format!("Proposed policy version {version} ({}):\n", session.tip.short());
     for line in report::policy_difference(now.get(), proposed.get()) {
-        let _ = writeln!(said, "  {line}");
+        let _ = writeln!(text, "  {line}");
     }
     if stacked {
-        said.push_str(
+        text.push_str(
             "It takes the place of the proposal that was in the tree; votes for that one do not count for this.\n",
         );
     }
     say(&format!(
-        "{said}\nIt is in force once the policy rule's keys have been turned for it; turn yours with:\n  git two-key sign policy"
+        "{text}\nIt is in force once the policy rule's keys have been turned for it; turn yours with:\n  git two-key sign policy"
     ));
     proposal.push(&mut session, destination.as_deref(), POLICY_PATH)
 }

@@ -7,7 +7,7 @@ use super::{
         Failure, Place,
         turn::{self, To},
     },
-    propose::{Signed, propose},
+    propose::{ProposalSigner, propose},
 };
 use crate::model::{Fingerprint, PublicKey, Reason, Refusal, policy::Amendment};
 
@@ -35,7 +35,7 @@ pub struct Args {
 /// Proposes the policy.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let session = turn::proposing(place, &args.to, turn::Local::Moved)?;
-    let signed = Signed { key: args.key.as_deref(), to: &args.to };
+    let signed = ProposalSigner { key: args.key.as_deref(), to: &args.to };
     let name = super::principal(&args.name)?;
     let Some(which) = &args.which else {
         let what = format!("removes {name}");

@@ -11,7 +11,7 @@ use super::{
     fold_on,
     join::{Local, join},
     note, now, outbox,
-    push::{Consent, Fresh, Moves, Push, Turned},
+    push::{BranchPush, Consent, Fresh, Moves, Turned},
     stops, tags,
 };
 use crate::{
@@ -175,7 +175,7 @@ fn make(
     let consent = if flags.yes { Consent::Given } else { Consent::Asked };
     let turned = vec![Turned { statement: plan.statement.clone(), shown }];
     let fresh = Some(Fresh { turned, commits: vec![commit], before, tags });
-    Push { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh, consent }.run()
+    BranchPush { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh, consent }.run()
 }
 
 /// A vote that was signed, and is on the local branch.
@@ -284,7 +284,7 @@ pub fn is_unpushed(session: &Session, destination: Option<&str>) -> Result<bool,
 pub fn push_again(session: &mut Session, signer: &Signer, remote: &str, about: &str) -> Result<(), Failure> {
     let (who, ours) = (signer.principal.as_str(), session.tip);
     let (options, moves, consent) = (Vec::new(), Moves::ByMerge, Consent::Asked);
-    Push { session, remote, about, who, options, ours, moves, fresh: None, consent }.run()
+    BranchPush { session, remote, about, who, options, ours, moves, fresh: None, consent }.run()
 }
 
 /// Whether this very verb was interrupted before its push: the lease's last transition is by the same action and key, and

@@ -101,7 +101,8 @@ pub fn say_left_out(paths: Vec<LeftOut>) {
 pub fn publish(session: &mut Session, remote: &str, consent: Consent) -> Result<(), Failure> {
     let (about, ours) = (session.branch_name().to_owned(), session.tip);
     let (options, moves) = (Vec::new(), push::Moves::ByMerge);
-    push::Push { session, remote, about: &about, who: "two-key", options, ours, moves, fresh: None, consent }.run()
+    push::BranchPush { session, remote, about: &about, who: "two-key", options, ours, moves, fresh: None, consent }
+        .run()
 }
 
 impl Session {

@@ -39,7 +39,7 @@ pub fn leave(
     if waiting.votes_for(statement).any(|vote| vote.claims() == principal) {
         let message = format!("a note of {principal} holds a vote for this already");
         if let Some(remote) = destination
-            && deliver(session, remote, principal)? == Delivery::Made
+            && deliver(session, remote, principal)? == NoteDelivery::Made
         {
             remark(&format!("{message}; what was signed here before is pushed"));
             return stops::deliver(repo, remote, &session.branch).map(drop);
@@ -71,7 +71,7 @@ pub fn leave(
 
 /// Whether a remote got anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delivery {
+enum NoteDelivery {
     /// It got notes that it did not have.
     Made,
     /// It has everything.
@@ -98,7 +98,7 @@ pub fn deliver_all(session: &Session, remote: &str) -> Result<(), Failure> {
 
 /// Brings what a principal's notes here hold more than a remote's onto the remote's, whatever those are: nothing that somebody
 /// made there keeps a vote from getting there.
-fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<Delivery, Failure> {
+fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<NoteDelivery, Failure> {
     let (repo, name) = (&session.repo, own_ref(principal));
     let later = |reason: Reason, what: String| {
         let message = format!("the notes of {principal} are kept here, but {remote} does not have all of them: {what}");
@@ -109,7 +109,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
     let here = repo.resolve(&name)?;
     // What was seen there once is not there for ever.
     let Some(ours) = here.map_or_else(|| repo.resolve(&mirrored(remote, &name)), |here| Ok(Some(here)))? else {
-        return Ok(Delivery::Needless);
+        return Ok(NoteDelivery::Needless);
     };
     let mut why = String::new();
     for _ in 0..TRIES {
@@ -117,7 +117,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
         let theirs = readable(repo, there)?;
         let missing = missing(session, principal, theirs, ours)?;
         if missing.is_empty() {
-            return Ok(Delivery::Needless);
+            return Ok(NoteDelivery::Needless);
         }
         // Of ours the votes alone: what else stands there, or before it, the remote may not take.
         let entries: Vec<_> = missing.iter().map(|(on, entry)| (*on, entry.as_str())).collect();
@@ -135,7 +135,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<D
             // Where that cannot be written down, the next fetch does it.
             let _ = repo.took(remote, &name, tip);
             say_pushed(remote);
-            return Ok(Delivery::Made);
+            return Ok(NoteDelivery::Made);
         }
         if let Some(verdict) = verdict(&outcome) {
             return Err(verdict);

@@ -5,7 +5,7 @@ use super::{
     super::{Failure, Place, account, session::Session, terminal::say},
     advance, fold_on,
     keys::signing_key,
-    push::{Consent, Moves, Push},
+    push::{BranchPush, Consent, Moves},
 };
 use crate::{
     git::{NewCommit, RefUpdate, SignWith, SigningKey},
@@ -78,7 +78,7 @@ impl Proposal<'_> {
         };
         let ours = session.tip;
         let (options, consent) = (Vec::new(), Consent::Asked);
-        Push { session, remote, about, who: "two-key", options, ours, moves, fresh: None, consent }.run()
+        BranchPush { session, remote, about, who: "two-key", options, ours, moves, fresh: None, consent }.run()
     }
 
     /// The key that signs the proposal: as named, or the configured one where a rule must know who proposes.

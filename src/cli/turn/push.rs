@@ -85,7 +85,7 @@ pub fn merge(repo: &Repository, theirs: Oid, ours: Oid, tree: Oid, subject: &str
 }
 
 /// A push of the governed branch and of its tags, all or nothing; of the branch alone where somebody's ref keeps a tag out.
-pub struct Push<'a> {
+pub struct BranchPush<'a> {
     /// The ledger with what was made.
     pub session: &'a mut Session,
     /// Where to.
@@ -171,7 +171,7 @@ pub enum Moves {
     Never,
 }
 
-impl Push<'_> {
+impl BranchPush<'_> {
     /// Pushes, carrying over as often as the remote moves. Whatever becomes of that, the remote gets the stops that were
     /// signed here.
     pub fn run(mut self) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use super::{
     Ask, Carried, Flags, Signer, effect,
     forward::{self, Made},
     now,
-    push::{Consent, Fresh, Moves, Push, Turned},
+    push::{BranchPush, Consent, Fresh, Moves, Turned},
     stops,
 };
 use crate::{
@@ -45,6 +45,14 @@ impl Leases {
     /// Whether this is among what is named.
     pub fn names(&self, word: &str) -> bool {
         self.named.iter().any(|named| named == word)
+    }
+
+    /// The same as they were given.
+    fn words(&self) -> String {
+        let by = |flag: &str, text: &Option<String>| text.as_ref().map(|text| format!("{flag} {text}"));
+        let by = [by("--target-prefix", &self.target_prefix), by("--intent", &self.intent)];
+        let all: Vec<_> = self.named.iter().cloned().chain(by.into_iter().flatten()).collect();
+        all.join(" ")
     }
 
     /// The leases, each once, or why what is named is none.
@@ -94,7 +102,7 @@ impl Row {
         let words = match &self.turn {
             Turn::Open(_, words) => words.strip_prefix(&format!("{}: ", self.name)).unwrap_or(words).to_owned(),
             Turn::Made => "signed before; what is not pushed yet is pushed now".to_owned(),
-            Turn::Refused(refusal) => format!("refused: {refusal}"),
+            Turn::Refused(refusal) => format!("refused: {}", refusal.reason.code()),
         };
         let lease = LeaseId::parse(&self.name).and_then(|id| state.document(&id));
         let target = lease.map(|lease| lease.target.to_string()).unwrap_or_default();
@@ -123,7 +131,7 @@ pub fn turn_each(
         stops::carry_over(&mut session)?;
     }
     let signer = Signer::find(place, &session.repo, &session.state, flags.key.as_deref())?;
-    forward::may_turn(&session, &signer, action, &ask, action.word())?;
+    forward::may_turn(&session, &signer, action, &ask, &leases.words())?;
     let rows = planned(&session, &signer, action, leases, delivery.remote())?;
     show(&session, &rows, &ask)?;
     all_open(&rows)?;
@@ -171,7 +179,7 @@ fn planned(
     if rows.is_empty() {
         let message = format!("no lease that is meant waits for a {action}");
         let refusal = Refusal::new(Reason::UnknownLease, message);
-        return Err(Failure::refused(action.word(), refusal.hint("see what waits for whom with: git two-key list")));
+        return Err(Failure::refused(leases.words(), refusal.hint("see what waits for whom with: git two-key list")));
     }
     Ok(rows)
 }
@@ -281,7 +289,7 @@ fn make(
     let consent = if flags.yes { Consent::Given } else { Consent::Asked };
     let (who, ours, options) = (signer.principal.as_str(), session.tip, ask.options.clone());
     let fresh = Some(Fresh { turned, commits, before, tags });
-    Push { session, remote, about: &about, who, options, ours, moves: Moves::ByMerge, fresh, consent }.run()
+    BranchPush { session, remote, about: &about, who, options, ours, moves: Moves::ByMerge, fresh, consent }.run()
 }
 
 fn say_half_done(session: &Session, signed: usize, remote: Option<&str>) {

@@ -7,7 +7,7 @@ use super::{
     Delivery, Flags, Signer, advance, carrier, effect, fold_on, forward,
     push::{TRIES, merge, not_on_main, say_pushed, words_of},
     state_at,
-    stops::{Signed, deliver},
+    stops::{SignedStop, deliver},
     tags,
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What is known where the stop is built.
-enum Known {
+enum StopBasis {
     /// The ledger, folded.
     Ledger(Box<Session>),
     /// What files say, which nothing vouches for, and why that is all.
@@ -38,7 +38,7 @@ struct Site {
     branch: String,
     /// Where the local branch is.
     local: Oid,
-    known: Known,
+    known: StopBasis,
     /// Why the remote could not be asked.
     missed: Option<GitError>,
     /// What is said once it is known whether the server has the stop: what it does, and what should be known besides.
@@ -47,7 +47,7 @@ struct Site {
 }
 
 /// A stop about to be signed.
-struct Turn {
+struct UnsignedStop {
     signer: Signer,
     statement: Statement,
     /// What it is built on.
@@ -66,7 +66,7 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
     site.effects = effects.collect::<Result<_, _>>()?;
     if flags.dry_run {
         site.say_what_it_does();
-        for Turn { signer, statement, .. } in &turns {
+        for UnsignedStop { signer, statement, .. } in &turns {
             say(&format!("\n{} would sign:\n\n{statement}", signer.principal));
             account::note(|account| account.signed.push(forward::signed(signer, statement, None)));
         }
@@ -105,8 +105,8 @@ impl About<'_> {
 }
 
 /// A stop that is signed.
-struct Made<'a> {
-    stop: Signed,
+struct StopToPush<'a> {
+    stop: SignedStop,
     /// Whether the local branch is at it.
     on_branch: bool,
     about: &'a str,
@@ -131,8 +131,8 @@ impl Site {
         let mut site = match theirs.filter(|theirs| goes_there(&repo, local, *theirs, delivery.remote().is_some())) {
             None => here?,
             Some(theirs) => match (here, Self::at(place, &Which::At(theirs.to_string()))) {
-                (_, Ok(there @ Self { known: Known::Ledger(_), .. })) => there,
-                (Ok(here @ Self { known: Known::Ledger(_), .. }), there) => here.rather(there),
+                (_, Ok(there @ Self { known: StopBasis::Ledger(_), .. })) => there,
+                (Ok(here @ Self { known: StopBasis::Ledger(_), .. }), there) => here.rather(there),
                 (_, Ok(there)) => there,
                 (here, Err(_)) => here?,
             },
@@ -141,8 +141,8 @@ impl Site {
             site.remarks.push(format!("warning: {error}; {}", fresh::age(&repo, named)?));
         }
         match &site.known {
-            Known::Ledger(session) => site.remarks.extend(session.remarks.iter().cloned()),
-            Known::Files(_, why) => site.remarks.push(format!(
+            StopBasis::Ledger(session) => site.remarks.extend(session.remarks.iter().cloned()),
+            StopBasis::Files(_, why) => site.remarks.push(format!(
                 "warning: the ledger cannot be verified here ({why}); the stop is made by what the files say"
             )),
         }
@@ -161,7 +161,7 @@ impl Site {
     /// Refuses to pause what has not started, and to stop it where its target was named and nothing runs there, because that
     /// would end it. Where the remote may know more, nothing is refused.
     fn is_meant(&self, about: &About<'_>, action: Action, handle: Option<&str>) -> Result<(), Failure> {
-        let (Known::Ledger(session), Some(lease), Some(handle)) = (&self.known, &about.lease, handle) else {
+        let (StopBasis::Ledger(session), Some(lease), Some(handle)) = (&self.known, &about.lease, handle) else {
             return Ok(());
         };
         let started = session.state.lease(lease).is_some_and(|entry| entry.phase.started() || entry.phase.ended());
@@ -181,7 +181,7 @@ impl Site {
     fn rather(mut self, theirs: Result<Self, Failure>) -> Self {
         let branch = self.branch_name().to_owned();
         let why = match theirs {
-            Ok(Self { known: Known::Files(_, why), .. }) => format!(" ({why})"),
+            Ok(Self { known: StopBasis::Files(_, why), .. }) => format!(" ({why})"),
             _ => String::new(),
         };
         self.remarks
@@ -195,7 +195,7 @@ impl Site {
             Ok(session) => {
                 let local = session.repo.resolve(&session.branch)?.unwrap_or(session.tip);
                 let (repo, branch) = (session.repo.clone(), session.branch.clone());
-                return Ok(Self::new(repo, branch, local, Known::Ledger(Box::new(session))));
+                return Ok(Self::new(repo, branch, local, StopBasis::Ledger(Box::new(session))));
             }
             Err(Failure::Undecided(refusal) | Failure::Refused { refusal, .. }) => refusal,
             Err(other) => return Err(other),
@@ -203,10 +203,10 @@ impl Site {
         let files = Ground::open(place, which)?;
         let (repo, branch) = (files.repo.clone(), files.branch.clone());
         let local = repo.resolve(&branch)?.unwrap_or(files.tip);
-        Ok(Self::new(repo, branch, local, Known::Files(Box::new(files), refusal)))
+        Ok(Self::new(repo, branch, local, StopBasis::Files(Box::new(files), refusal)))
     }
 
-    fn new(repo: Repository, branch: String, local: Oid, known: Known) -> Self {
+    fn new(repo: Repository, branch: String, local: Oid, known: StopBasis) -> Self {
         Self { repo, branch, local, known, missed: None, effects: Vec::new(), remarks: Vec::new() }
     }
 
@@ -216,25 +216,31 @@ impl Site {
 
     fn lease(&self, handle: &str, action: Action) -> Result<LeaseId, Failure> {
         match &self.known {
-            Known::Ledger(session) => session.lease(handle, Some(action)),
-            Known::Files(files, _) => files.lease(handle),
+            StopBasis::Ledger(session) => session.lease(handle, Some(action)),
+            StopBasis::Files(files, _) => files.lease(handle),
         }
     }
 
     /// What is to be signed, and by whom: by what the ledger says; else by each word that says something else.
-    fn turns(&self, place: &Place, flags: &Flags, action: Action, about: &About<'_>) -> Result<Vec<Turn>, Failure> {
+    fn turns(
+        &self,
+        place: &Place,
+        flags: &Flags,
+        action: Action,
+        about: &About<'_>,
+    ) -> Result<Vec<UnsignedStop>, Failure> {
         let (key, lease) = (flags.key.as_deref(), about.lease.as_ref());
         let nonce = Nonce::from_bytes(rand::random());
         let files = match &self.known {
-            Known::Ledger(session) => {
+            StopBasis::Ledger(session) => {
                 let statement = ledger::next_statement(&session.state, action, lease, None, &nonce);
                 let statement = statement.map_err(|refusal| about.refused(refusal))?;
                 let signer = Signer::find(place, &self.repo, &session.state, key)?;
-                return Ok(vec![Turn { signer, statement, base: session.tip }]);
+                return Ok(vec![UnsignedStop { signer, statement, base: session.tip }]);
             }
-            Known::Files(files, _) => files,
+            StopBasis::Files(files, _) => files,
         };
-        let (mut turns, mut unknown) = (Vec::<Turn>::new(), None);
+        let (mut turns, mut unknown) = (Vec::<UnsignedStop>::new(), None);
         for word in &files.words {
             let signer = match Signer::by_policy(place, &self.repo, &word.policy, key) {
                 Ok(signer) => signer,
@@ -247,20 +253,21 @@ impl Site {
             let statement = word
                 .statement(action, lease.cloned(), nonce.clone())
                 .ok_or_else(|| about.refused(Refusal::new(Reason::Internal, format!("{action} is no stop"))))?;
-            let says_the_same = |turn: &Turn| turn.statement == statement && turn.signer.principal == signer.principal;
+            let says_the_same =
+                |turn: &UnsignedStop| turn.statement == statement && turn.signer.principal == signer.principal;
             if !turns.iter().any(says_the_same) {
-                turns.push(Turn { signer, statement, base: word.on });
+                turns.push(UnsignedStop { signer, statement, base: word.on });
             }
         }
         unknown.filter(|_| turns.is_empty()).map_or(Ok(turns), Err)
     }
 
     /// What a stop would do, or why it would not count.
-    fn effect(&self, turn: &Turn) -> Result<String, Refusal> {
-        let Known::Ledger(session) = &self.known else {
+    fn effect(&self, turn: &UnsignedStop) -> Result<String, Refusal> {
+        let StopBasis::Ledger(session) = &self.known else {
             return Ok("what it does is for the ledger to say: nothing here can be folded".to_owned());
         };
-        let Turn { signer, statement, .. } = turn;
+        let UnsignedStop { signer, statement, .. } = turn;
         let vote = Hypothesis::IfSigned { statement, key: &signer.public, claims: &signer.principal };
         let (after, report) = ledger::hypothetical(&session.state, vote);
         match report.findings.into_iter().next() {
@@ -273,17 +280,17 @@ impl Site {
     fn make(
         &mut self,
         flags: &Flags,
-        turn: &Turn,
+        turn: &UnsignedStop,
         about: &About<'_>,
         destination: Option<&str>,
     ) -> Result<(), Failure> {
-        let Turn { signer, statement, base } = turn;
+        let UnsignedStop { signer, statement, base } = turn;
         let commit = carrier::commit(&self.repo, *base, statement, signer, flags.reason.as_deref(), &[])?;
         self.check(commit).map_err(|failure| match failure {
             Failure::Refused { refusal, .. } => about.refused(refusal),
             other => other,
         })?;
-        let stop = Signed { lease: about.lease.clone(), commit };
+        let stop = SignedStop { lease: about.lease.clone(), commit };
         match (stop.keep(&self.repo), destination) {
             (Ok(()), _) => {}
             (Err(error), None) => return Err(error.into()),
@@ -293,11 +300,11 @@ impl Site {
         let on_branch = self.keep(&stop, *base);
         account::note(|account| account.signed.push(forward::signed(signer, statement, Some(commit))));
         let signed = format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short());
-        let made = Made { stop, on_branch, about: about.about, who: signer.principal.as_str(), signed: &signed };
+        let made = StopToPush { stop, on_branch, about: about.about, who: signer.principal.as_str(), signed: &signed };
         if let Some(remote) = destination {
             let pushed = self.push(remote, &made);
             // Of several words one is wrong, and what was signed by that is nothing to deliver.
-            let guessed = matches!(&self.known, Known::Files(files, _) if files.words.len() > 1);
+            let guessed = matches!(&self.known, StopBasis::Files(files, _) if files.words.len() > 1);
             if guessed && matches!(pushed, Err(Failure::Refused { .. })) {
                 made.stop.take_out(&self.repo);
             }
@@ -314,7 +321,7 @@ impl Site {
 
     /// Folds what was made: the one verification.
     fn check(&mut self, commit: Oid) -> Result<(), Failure> {
-        let Known::Ledger(session) = &mut self.known else { return Ok(()) };
+        let StopBasis::Ledger(session) = &mut self.known else { return Ok(()) };
         let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
         refuse_findings(&reports, commit)?;
         session.move_to(commit, state, reports);
@@ -322,7 +329,7 @@ impl Site {
     }
 
     /// Moves the local branch to the stop if that loses nothing. Whether or not, it lies in the outbox.
-    fn keep(&mut self, stop: &Signed, base: Oid) -> bool {
+    fn keep(&mut self, stop: &SignedStop, base: Oid) -> bool {
         let continues = self.local == base || self.repo.is_ancestor(self.local, base).unwrap_or(false);
         let why = match continues.then(|| self.move_branch(stop.commit, base)) {
             Some(Ok(())) => return true,
@@ -352,13 +359,13 @@ impl Site {
 
     /// Tags what the stop put in force; the tags' names.
     fn tag(&self, commit: Oid, who: &str) -> Result<Vec<String>, Failure> {
-        let Known::Ledger(session) = &self.known else { return Ok(Vec::new()) };
+        let StopBasis::Ledger(session) = &self.known else { return Ok(Vec::new()) };
         let report = session.past.fresh().iter().find(|report| report.commit == commit);
         let updates = report.map(|report| tags::updates(&self.repo, &session.state, report, who, |_| false));
         Ok(tags::put(&self.repo, &updates.transpose()?.unwrap_or_default(), "two-key: stop"))
     }
 
-    fn push_line(&self, flags: &Flags, made: &Made<'_>) -> Result<String, Failure> {
+    fn push_line(&self, flags: &Flags, made: &StopToPush<'_>) -> Result<String, Failure> {
         let remote = flags.to.remote(&self.repo, &self.branch)?;
         let beside = made.stop.command(&remote);
         Ok(if made.on_branch {
@@ -371,8 +378,8 @@ impl Site {
 
     /// Pushes the stop to main; if main will not have it, to its own ref. Where nobody can say here what main is, it goes to
     /// its own ref first: there every applier finds it, whatever becomes of main.
-    fn push(&mut self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
-        let first = matches!(self.known, Known::Files(..)).then(|| made.stop.push(&self.repo, remote));
+    fn push(&mut self, remote: &str, made: &StopToPush<'_>) -> Result<(), Failure> {
+        let first = matches!(self.known, StopBasis::Files(..)).then(|| made.stop.push(&self.repo, remote));
         let why = match self.push_to_main(remote, made) {
             Ok(()) => {
                 self.say_what_it_does();
@@ -407,7 +414,7 @@ impl Site {
     }
 
     /// Undecided if main would not have it, for that says nothing against the stop.
-    fn push_to_main(&mut self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
+    fn push_to_main(&mut self, remote: &str, made: &StopToPush<'_>) -> Result<(), Failure> {
         let (mut tip, mut whole) = (made.stop.commit, true);
         for _ in 0..TRIES {
             let refspec = format!("{tip}:{}", self.branch);
@@ -432,13 +439,13 @@ impl Site {
 
     /// Brings the stop onto the remote's new tip, and whether all that was proposed here came with it: where that
     /// conflicts, the stop goes alone.
-    fn carry_over(&mut self, theirs: Oid, made: &Made<'_>) -> Result<(Oid, bool), Failure> {
+    fn carry_over(&mut self, theirs: Oid, made: &StopToPush<'_>) -> Result<(Oid, bool), Failure> {
         let (tree, whole) = match self.repo.merge_trees(theirs, made.stop.commit) {
             Ok(Ok(tree)) => (tree, true),
             _ => (self.repo.objects()?.links(theirs).map_err(|error| undecided(error.into()))?.tree, false),
         };
         let merged = merge(&self.repo, theirs, made.stop.commit, tree, made.about)?;
-        if let Known::Ledger(session) = &mut self.known {
+        if let StopBasis::Ledger(session) = &mut self.known {
             let root = session.root.commit();
             let state: State = state_at(&session.repo, &session.memory, theirs).map_err(undecided)?;
             let (state, reports) = fold_on(&session.repo, root, state, merged)?;
@@ -457,8 +464,8 @@ impl Site {
     }
 
     /// The tag follows by itself: whatever becomes of it, the stop is in force.
-    fn push_tags(&self, remote: &str, made: &Made<'_>) -> Result<(), Failure> {
-        let Known::Ledger(session) = &self.known else { return Ok(()) };
+    fn push_tags(&self, remote: &str, made: &StopToPush<'_>) -> Result<(), Failure> {
+        let StopBasis::Ledger(session) = &self.known else { return Ok(()) };
         tags::follow(&self.repo, remote, &self.tag(session.tip, made.who)?);
         Ok(())
     }

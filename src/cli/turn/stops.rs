@@ -13,7 +13,7 @@ use super::{
     tags,
 };
 use crate::{
-    admission::{ASIDE, Place, place, stop_names},
+    admission::{ASIDE, RefMeaning, place, stop_names},
     cli::{Failure, session::Session, terminal::remark},
     git::{GitError, PushOptions, RefUpdate, Repository},
     ledger::{self, Hypothesis},
@@ -24,14 +24,14 @@ use crate::{
 
 /// A stop that was signed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
+pub struct SignedStop {
     /// What it stops; none for a freeze.
     pub lease: Option<LeaseId>,
     /// Its commit.
     pub commit: Oid,
 }
 
-impl Signed {
+impl SignedStop {
     /// Its name in the outbox.
     pub fn name(&self) -> String {
         refs::of_stop(refs::SIGNED_STOPS, self.lease.as_ref(), self.commit)
@@ -121,13 +121,13 @@ impl Undelivered {
 }
 
 /// All stops in the outbox.
-fn signed(repo: &Repository) -> Result<Vec<Signed>, GitError> {
+fn signed(repo: &Repository) -> Result<Vec<SignedStop>, GitError> {
     let outbox = repo.refs(&[refs::space(refs::SIGNED_STOPS)])?;
-    Ok(outbox.into_iter().filter_map(|(name, id)| Signed::of(&name, id)).collect())
+    Ok(outbox.into_iter().filter_map(|(name, id)| SignedStop::of(&name, id)).collect())
 }
 
 /// The stops that were signed here and that no remote is known to have.
-pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
+pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<SignedStop>, GitError> {
     let mut waiting = waiting(repo, branch)?;
     if !waiting.is_empty() {
         for (name, _) in repo.refs(&["refs/remotes", refs::space(refs::MIRROR)])? {
@@ -139,7 +139,7 @@ pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitEr
 }
 
 /// The stops that were signed here and that no remote's branch has.
-fn waiting(repo: &Repository, branch: &str) -> Result<Vec<Signed>, GitError> {
+fn waiting(repo: &Repository, branch: &str) -> Result<Vec<SignedStop>, GitError> {
     let mut signed = signed(repo)?;
     if signed.is_empty() {
         return Ok(signed);
@@ -161,7 +161,7 @@ fn stops_at(repo: &Repository, remote: &str, branch: &str) -> Result<BTreeSet<Oi
     let there = repo.ls_remote(remote, &[&format!("{}*", refs::STOPS), &heads, &tags])?;
     Ok(there
         .into_iter()
-        .filter(|(name, id)| matches!(place(name, branch), Place::Stop { id: named, .. } if named == *id))
+        .filter(|(name, id)| matches!(place(name, branch), RefMeaning::Stop { id: named, .. } if named == *id))
         .map(|(_, id)| id)
         .collect())
 }
@@ -171,7 +171,7 @@ fn mirrored_stop(name: &str, branch: &str) -> Option<Oid> {
     let (_, own) = name.strip_prefix(refs::MIRROR).or_else(|| name.strip_prefix("refs/remotes/"))?.split_once('/')?;
     let start = if name.starts_with(refs::MIRROR) { "refs/" } else { "refs/heads/" };
     match place(&format!("{start}{own}"), branch) {
-        Place::Stop { id, .. } => Some(id),
+        RefMeaning::Stop { id, .. } => Some(id),
         _ => None,
     }
 }
@@ -220,12 +220,12 @@ pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<Vec<Unde
 }
 
 /// A stop in words.
-fn described(stop: &Signed) -> String {
+fn described(stop: &SignedStop) -> String {
     let about = stop.lease.as_ref().map_or_else(|| "a freeze".to_owned(), |lease| format!("a stop of {lease}"));
     format!("{about} ({})", stop.commit.short())
 }
 
-impl Signed {
+impl SignedStop {
     /// What to know of one that no remote is known to have.
     pub fn warning(&self) -> String {
         format!("{} was signed here, and no remote is known to have it", described(self))
@@ -252,7 +252,7 @@ pub fn beside_main(session: &Session) -> Result<BTreeMap<Oid, BTreeSet<String>>,
     ];
     let is_stop = |name: &str, branch: &str| {
         name.starts_with(refs::SIGNED_STOPS)
-            || matches!(place(name, branch), Place::Stop { .. })
+            || matches!(place(name, branch), RefMeaning::Stop { .. })
             || mirrored_stop(name, branch).is_some()
     };
     let mut found: BTreeMap<Oid, BTreeSet<String>> = BTreeMap::new();

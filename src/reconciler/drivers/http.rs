@@ -13,13 +13,13 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 /// A good answer.
 #[derive(Debug)]
-pub(in crate::reconciler) struct Answer {
+pub(in crate::reconciler) struct HttpAnswer {
     headers: ureq::http::HeaderMap,
     /// The body, as text.
     pub(in crate::reconciler) body: String,
 }
 
-impl Answer {
+impl HttpAnswer {
     /// A header's value, if it is text.
     pub(in crate::reconciler) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -28,7 +28,7 @@ impl Answer {
 
 /// Asks. Everything but a good answer of some size is an error, in words. `vouchers` is a file of certificates that vouch for an
 /// https address; by default those do that are well known.
-pub(in crate::reconciler) fn get(url: &str, vouchers: Option<&Path>) -> Result<Answer, String> {
+pub(in crate::reconciler) fn get(url: &str, vouchers: Option<&Path>) -> Result<HttpAnswer, String> {
     let roots = match vouchers {
         Some(path) => certificates(path).map_err(|why| format!("{}: {why}", path.display()))?,
         None => RootCerts::WebPki,
@@ -47,5 +47,5 @@ pub(in crate::reconciler) fn get(url: &str, vouchers: Option<&Path>) -> Result<A
     }
     let body = response.body_mut().with_config().limit(MAX_BYTES).read_to_string();
     let body = body.map_err(|error| format!("{url}: {error}"))?;
-    Ok(Answer { headers: response.headers().clone(), body })
+    Ok(HttpAnswer { headers: response.headers().clone(), body })
 }

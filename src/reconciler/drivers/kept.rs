@@ -15,12 +15,12 @@ use crate::{
 
 /// The file.
 #[derive(Debug)]
-pub(super) struct Kept<T> {
+pub(super) struct KeptFile<T> {
     path: PathBuf,
     what: PhantomData<fn() -> T>,
 }
 
-impl<T: Serialize + DeserializeOwned> Kept<T> {
+impl<T: Serialize + DeserializeOwned> KeptFile<T> {
     /// The file of a target in a folder.
     pub(super) fn new(folder: &Path, name: &str) -> Self {
         Self { path: folder.join(format!("{name}.json")), what: PhantomData }
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn what_is_written_down_comes_back_and_what_is_broken_is_unknown() {
         let folder = tempfile::tempdir().unwrap();
-        let file = Kept::<u32>::new(&folder.path().join("sub"), "shop");
+        let file = KeptFile::<u32>::new(&folder.path().join("sub"), "shop");
         assert_eq!(file.read(), Ok(None));
         file.write(None).unwrap();
         file.write(Some(&7)).unwrap();

@@ -8,7 +8,7 @@
 //! | [`NginxDriver`] | a rendered `split_clients` and a reload | what the running nginx says |
 //! | [`GitDriver`] | numbers in a file of a deploy repository | the file at the remote's tip |
 //!
-//! Each is configured by its own section of [`Place`] and is otherwise like the others: [`Driver`] is all that the
+//! Each is configured by its own section of [`TargetConfig`] and is otherwise like the others: [`Driver`] is all that the
 //! applier knows.
 
 mod exec;
@@ -18,8 +18,8 @@ mod haproxy;
 pub(super) mod http;
 mod kept;
 mod nginx;
-mod place;
 mod roles;
+mod target_config;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -31,12 +31,12 @@ use crate::model::{LeaseId, Reason, Refusal, TargetId, lease::Lease, policy};
 
 use super::decide::Observed;
 
-pub use exec::{Config as ExecConfig, ExecDriver};
+pub use exec::{ExecDriver, ExecDriverConfig};
 pub use file::FileDriver;
-pub use git::{Config as GitConfig, GitDriver};
-pub use haproxy::{Config as HaproxyConfig, HaproxyDriver};
-pub use nginx::{Config as NginxConfig, NginxDriver};
-pub use place::{Place, Section};
+pub use git::{GitDriver, GitDriverConfig};
+pub use haproxy::{HaproxyDriver, HaproxyDriverConfig};
+pub use nginx::{NginxDriver, NginxDriverConfig};
+pub use target_config::{DriverConfig, TargetConfig};
 
 /// The longest answer of a program that is read.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -199,26 +199,26 @@ pub struct Context<'a> {
 
 /// The driver that a target's policy names, for the place that the configuration gives it.
 pub fn open(
-    kind: policy::Driver,
+    kind: policy::DriverKind,
     target: &TargetId,
-    place: Option<&Place>,
+    place: Option<&TargetConfig>,
     context: &Context<'_>,
 ) -> Result<Box<dyn Driver>, Refusal> {
     let section = place.map(|place| &place.section);
     match (kind, section) {
-        (policy::Driver::File, Some(Section::File(path))) => {
+        (policy::DriverKind::File, Some(DriverConfig::File(path))) => {
             Ok(Box::new(FileDriver::new(target.clone(), path.clone())))
         }
-        (policy::Driver::Haproxy, Some(Section::Haproxy(config))) => {
+        (policy::DriverKind::Haproxy, Some(DriverConfig::Haproxy(config))) => {
             Ok(Box::new(HaproxyDriver::open(target, config.clone(), context)))
         }
-        (policy::Driver::Exec, Some(Section::Exec(config))) => {
+        (policy::DriverKind::Exec, Some(DriverConfig::Exec(config))) => {
             Ok(Box::new(ExecDriver::open(target, config.clone(), context)))
         }
-        (policy::Driver::Nginx, Some(Section::Nginx(config))) => {
+        (policy::DriverKind::Nginx, Some(DriverConfig::Nginx(config))) => {
             Ok(Box::new(NginxDriver::open(target, config.clone(), context)))
         }
-        (policy::Driver::Git, Some(Section::Git(config))) => {
+        (policy::DriverKind::Git, Some(DriverConfig::Git(config))) => {
             Ok(Box::new(GitDriver::open(target, config.clone(), context)))
         }
         (kind, _) => Err(elsewhere(kind, target)),
@@ -226,8 +226,8 @@ pub fn open(
 }
 
 /// The configuration has nothing, or another driver, for the target.
-fn elsewhere(kind: policy::Driver, target: &TargetId) -> Refusal {
-    let word = place::word(kind);
+fn elsewhere(kind: policy::DriverKind, target: &TargetId) -> Refusal {
+    let word = target_config::word(kind);
     let message = format!("the policy moves target {target} by {word}, and the configuration has no {word} for it");
     Refusal::new(Reason::NotFound, message).hint(format!("add to it: targets: {{{target}: {{{word}: …}}}}"))
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, kept::Kept};
+use super::{Context, kept::KeptFile};
 use crate::model::{LeaseId, Percent, Reason, Refusal, TargetId};
 
 /// One of a target's two pools, by its name in the configuration.
@@ -83,14 +83,14 @@ pub(super) fn candidate_of(lease: &LeaseId, known: Option<&Roles>, shares: Share
 /// What is known of who plays which part beside what the target says: a small file beside the journal, and what was there
 /// before the lease, as its pack has it, where that file does not name the lease.
 pub(super) struct Remembered {
-    kept: Kept<Roles>,
+    kept: KeptFile<Roles>,
     packed: Option<(LeaseId, Vec<u8>)>,
 }
 
 impl Remembered {
     /// What is remembered of a target for the lease of a context.
     pub(super) fn of(target: &TargetId, context: &Context<'_>) -> Self {
-        let kept = Kept::<Roles>::new(&context.folder, target.as_str());
+        let kept = KeptFile::<Roles>::new(&context.folder, target.as_str());
         let known = kept.read().ok().flatten();
         let lost = |id: &LeaseId| known.as_ref().is_none_or(|roles| roles.lease != *id);
         let lease = context.lease.map(|lease| &lease.id).filter(|id| lost(id));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     follower::records::Doing,
     model::{Percent, Refusal, TargetId},
-    reconciler::{Report, TargetReport},
+    reconciler::{ApplierReport, TargetReport},
 };
 
 /// What is counted from the start of the process on, and what the last tick found.
@@ -41,7 +41,7 @@ pub struct Counters {
 
 impl Metrics {
     /// Takes in what a tick came to, and how long it took.
-    pub fn take(&mut self, outcome: &Result<Report, Refusal>, counters: Counters, took: Duration) {
+    pub fn take(&mut self, outcome: &Result<ApplierReport, Refusal>, counters: Counters, took: Duration) {
         self.ticks += 1;
         self.spent += took;
         self.last_tick = Some(counters.now);
@@ -70,7 +70,7 @@ impl Metrics {
 
     /// The text that Prometheus reads (exposition format 0.0.4).
     pub fn text(&self) -> String {
-        let mut page = Page::default();
+        let mut page = MetricsPage::default();
         page.head("two_key_build_info", "gauge", "The version that runs.");
         page.line("two_key_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.head("two_key_ticks_total", "counter", "Looks at the ledger and the targets.");
@@ -96,7 +96,7 @@ impl Metrics {
         page.text
     }
 
-    fn times(&self, page: &mut Page) {
+    fn times(&self, page: &mut MetricsPage) {
         page.head("two_key_last_tick_timestamp_seconds", "gauge", "When the last look was.");
         if let Some(at) = self.last_tick {
             page.line("two_key_last_tick_timestamp_seconds", &[], at.as_second());
@@ -111,7 +111,7 @@ impl Metrics {
         }
     }
 
-    fn weights(&self, page: &mut Page) {
+    fn weights(&self, page: &mut MetricsPage) {
         let ratio = |weight: Percent| weight.number() / 100.0;
         page.head("two_key_desired_weight", "gauge", "The weight that the ledger wants, 0 to 1.");
         for (target, seen) in &self.targets {
@@ -146,11 +146,11 @@ impl Metrics {
 }
 
 #[derive(Default)]
-struct Page {
+struct MetricsPage {
     text: String,
 }
 
-impl Page {
+impl MetricsPage {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a string does not fail.
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::model::{LeaseId, Oid, Reason};
 
-    fn report(observed: Option<u32>) -> Report {
+    fn report(observed: Option<u32>) -> ApplierReport {
         let target = TargetReport {
             lease: LeaseId::parse("L-1"),
             desired: Percent::of(2_500),
@@ -185,7 +185,7 @@ mod tests {
             contradiction: Some(Refusal::new(Reason::Drift, "a restart would bring another weight")),
         };
         let targets = BTreeMap::from([(TargetId::parse("shop").unwrap(), target)]);
-        Report {
+        ApplierReport {
             ledger: Oid::Sha1([1; 20]),
             targets,
             remarks: vec![Refusal::new(Reason::Stale, "gone")],

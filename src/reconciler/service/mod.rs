@@ -25,7 +25,7 @@ use crate::{
     model::{Reason, Refusal},
 };
 
-use super::{Applier, Report, coordinator::GLANCE};
+use super::{Applier, ApplierReport, coordinator::GLANCE};
 
 /// How long a signal or a wake may go unnoticed.
 const NAP: Duration = Duration::from_millis(50);
@@ -47,11 +47,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// Ticks until told to end. What each tick came to goes to `said`. An applier that fails inside ends as well, with an
+    /// Ticks until told to end. What each tick came to goes to `on_report`. An applier that fails inside ends as well, with an
     /// error: nobody knows what is so then, and whoever watches over it starts it anew.
-    pub fn run(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) -> Result<(), Refusal> {
+    pub fn run(
+        &self,
+        applier: &mut Applier,
+        on_report: &mut dyn FnMut(Result<ApplierReport, Refusal>),
+    ) -> Result<(), Refusal> {
         let work = AssertUnwindSafe(|| {
-            self.tick_on(applier, said);
+            self.tick_on(applier, on_report);
             applier.end();
         });
         let ended = catch_unwind(work)
@@ -62,7 +66,7 @@ impl Service {
         ended
     }
 
-    fn tick_on(&self, applier: &mut Applier, said: &mut dyn FnMut(Result<Report, Refusal>)) {
+    fn tick_on(&self, applier: &mut Applier, on_report: &mut dyn FnMut(Result<ApplierReport, Refusal>)) {
         if let Some(manager) = &self.manager {
             manager.ready();
         }
@@ -77,13 +81,13 @@ impl Service {
             if let Some(manager) = &self.manager {
                 manager.alive(&status(&outcome));
             }
-            said(outcome);
+            on_report(outcome);
             self.rest(applier, began + applier.interval(), hint);
         }
     }
 
     /// One tick: until there is nothing more to do, or the next one is due.
-    fn one(&self, applier: &mut Applier, hint: Option<SystemTime>) -> Result<Report, Refusal> {
+    fn one(&self, applier: &mut Applier, hint: Option<SystemTime>) -> Result<ApplierReport, Refusal> {
         applier.begin(Mode::Act);
         let until = now() + applier.interval();
         applier.step();
@@ -123,7 +127,7 @@ impl Service {
 }
 
 /// Status line.
-fn status(outcome: &Result<Report, Refusal>) -> String {
+fn status(outcome: &Result<ApplierReport, Refusal>) -> String {
     match outcome {
         Ok(report) if report.unstopped().is_some() => "a stop could not be carried out".to_owned(),
         Ok(report) if report.rollback_failed() => "a rollback failed".to_owned(),

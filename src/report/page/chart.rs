@@ -7,14 +7,14 @@ use jiff::Timestamp;
 
 /// A value at a time, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Point {
+pub(super) struct ChartPoint {
     pub(super) at: i64,
     pub(super) value: f64,
 }
 
 /// How a line is drawn; the names are classes in the style sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum LineKind {
     /// What the ledger wants.
     Desired,
     /// What an applier saw.
@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Baseline,
 }
 
-impl Kind {
+impl LineKind {
     const fn class(self) -> &'static str {
         match self {
             Self::Desired => "desired",
@@ -51,7 +51,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn of(lines: &[(Kind, &[Point])], limit: Option<f64>, least: f64) -> Option<Self> {
+    fn of(lines: &[(LineKind, &[ChartPoint])], limit: Option<f64>, least: f64) -> Option<Self> {
         let points = || lines.iter().flat_map(|(_, points)| points.iter());
         let from = points().map(|point| point.at).min()?;
         let to = points().map(|point| point.at).max()?.max(from.saturating_add(1));
@@ -99,7 +99,7 @@ impl Frame {
     }
 
     /// A line that keeps each value until the next.
-    fn steps(&self, kind: Kind, points: &[Point]) -> String {
+    fn steps(&self, kind: LineKind, points: &[ChartPoint]) -> String {
         let mut path = String::new();
         for (at, point) in points.iter().enumerate() {
             let (x, y) = (self.x(point.at), self.y(point.value));
@@ -109,7 +109,7 @@ impl Frame {
     }
 
     /// A line from value to value, each with a dot.
-    fn line(&self, kind: Kind, points: &[Point]) -> String {
+    fn line(&self, kind: LineKind, points: &[ChartPoint]) -> String {
         let mut path = String::new();
         let mut dots = String::new();
         for (at, point) in points.iter().enumerate() {
@@ -122,17 +122,28 @@ impl Frame {
 }
 
 /// The weights in percent, wanted and seen, as a staircase up to some time. `words` says the same to who cannot see it.
-pub(super) fn staircase(desired: &[Point], observed: &[Point], until: Option<i64>, words: &str) -> Option<String> {
-    let mut frame = Frame::of(&[(Kind::Desired, desired), (Kind::Observed, observed)], None, 100.0)?;
+pub(super) fn staircase(
+    desired: &[ChartPoint],
+    observed: &[ChartPoint],
+    until: Option<i64>,
+    words: &str,
+) -> Option<String> {
+    let mut frame = Frame::of(&[(LineKind::Desired, desired), (LineKind::Observed, observed)], None, 100.0)?;
     frame.to = frame.to.max(until.unwrap_or(frame.to));
-    let lines = frame.steps(Kind::Desired, desired) + &frame.steps(Kind::Observed, observed);
+    let lines = frame.steps(LineKind::Desired, desired) + &frame.steps(LineKind::Observed, observed);
     Some(svg(&(frame.grid(" %") + &lines), words))
 }
 
 /// A gate's measurements slot by slot, with its limit.
-pub(super) fn measurements(candidate: &[Point], baseline: &[Point], limit: Option<f64>, words: &str) -> Option<String> {
-    let frame = Frame::of(&[(Kind::Candidate, candidate), (Kind::Baseline, baseline)], limit, f64::MIN_POSITIVE)?;
-    let mut lines = frame.line(Kind::Baseline, baseline) + &frame.line(Kind::Candidate, candidate);
+pub(super) fn measurements(
+    candidate: &[ChartPoint],
+    baseline: &[ChartPoint],
+    limit: Option<f64>,
+    words: &str,
+) -> Option<String> {
+    let frame =
+        Frame::of(&[(LineKind::Candidate, candidate), (LineKind::Baseline, baseline)], limit, f64::MIN_POSITIVE)?;
+    let mut lines = frame.line(LineKind::Baseline, baseline) + &frame.line(LineKind::Candidate, candidate);
     if let Some(limit) = limit {
         let y = frame.y(limit);
         let _ = write!(lines, "<path class=limit d=\"M{LEFT} {y:.1}H{RIGHT}\"/>");
@@ -167,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_staircase_keeps_each_weight_until_the_next_and_needs_a_point() {
-        let at = |at, value| Point { at, value };
+        let at = |at, value| ChartPoint { at, value };
         let chart =
             staircase(&[at(0, 5.0), at(50, 25.0), at(100, 0.0)], &[], None, "words \"quoted\" & <more>").unwrap();
         assert!(chart.contains("<path class=desired d=\"M52.0 116.4H580.0V94.0H1108.0V122.0H1108\"/>"), "{chart}");
@@ -177,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_within_the_chart_even_if_nothing_comes_near_it() {
-        let chart = measurements(&[Point { at: 0, value: 1.0 }], &[], Some(4.0), "").unwrap();
+        let chart = measurements(&[ChartPoint { at: 0, value: 1.0 }], &[], Some(4.0), "").unwrap();
         assert!(chart.contains("<path class=limit d=\"M52 10.0H1108\"/>"), "{chart}");
         assert!(chart.contains("cy=94.0"), "{chart}");
     }
@@ -185,7 +196,7 @@ mod tests {
     #[test]
     fn times_stand_where_they_are_and_never_on_one_another() {
         let times = |from, to| {
-            let chart = staircase(&[Point { at: from, value: 5.0 }], &[], Some(to), "").unwrap();
+            let chart = staircase(&[ChartPoint { at: from, value: 5.0 }], &[], Some(to), "").unwrap();
             let times = chart.split("<text class=tick x=").filter(|text| text.contains(" y=140 "));
             times.map(|text| text.split('<').next().unwrap().replace(" y=140 text-anchor=", " ")).collect::<Vec<_>>()
         };

@@ -4,13 +4,13 @@ use crate::{
     gate::{Evidence, GateReport, Part, Query, Side, Slot, Value},
     model::{
         Digest, GateId,
-        policy::{Gate, Kind},
+        policy::{Gate, GateKind},
     },
 };
 
 use super::{
     super::words::escaped,
-    chart::{Point, measurements, number},
+    chart::{ChartPoint, measurements, number},
 };
 
 /// One gate at one tier.
@@ -36,7 +36,7 @@ pub(super) fn charts(digest: Digest, evidence: &Evidence) -> Vec<GateChart> {
     let chart = |(id, report): (&GateId, &GateReport)| {
         let gate = evidence.terms.gates.get(id);
         let slots = evidence.watch.slots(id);
-        let percent = gate.map_or(1.0, |gate| if gate.kind == Kind::CountRatio { 100.0 } else { 1.0 });
+        let percent = gate.map_or(1.0, |gate| if gate.kind == GateKind::CountRatio { 100.0 } else { 1.0 });
         let limit = gate.and_then(|gate| Some(gate.absolute.as_ref()?.max?.get() * percent));
         let side = |side| slots.iter().filter_map(|slot| point(slot, side)).collect::<Vec<_>>();
         let words =
@@ -58,11 +58,11 @@ pub(super) fn charts(digest: Digest, evidence: &Evidence) -> Vec<GateChart> {
 }
 
 fn unit(gate: Option<&Gate>) -> &'static str {
-    if gate.is_some_and(|gate| gate.kind == Kind::CountRatio) { " %" } else { "" }
+    if gate.is_some_and(|gate| gate.kind == GateKind::CountRatio) { " %" } else { "" }
 }
 
 /// What was measured in one slot: bad of all in percent, the median of observations, or the value.
-fn point(slot: &Slot, side: Side) -> Option<Point> {
+fn point(slot: &Slot, side: Side) -> Option<ChartPoint> {
     let answer = |query| {
         let wanted = |part: &Part| part.side == side && part.query == query;
         slot.answers.iter().find(|answered| wanted(&answered.part)).map(|answered| &answered.value)
@@ -81,5 +81,5 @@ fn point(slot: &Slot, side: Side) -> Option<Point> {
             _ => return None,
         },
     };
-    value.is_finite().then(|| Point { at: slot.at.as_second(), value })
+    value.is_finite().then(|| ChartPoint { at: slot.at.as_second(), value })
 }

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Beside, Entry, FindingView, Found, KeyView, LeaseSummary, LeaseView, ListView, TargetStatus, Waiting, ending_keys,
-    findings, keys,
+    Beside, FindingView, Found, KeyView, LeaseSummary, LeaseView, ListView, TargetStatus, TrailEntry, Waiting,
+    ending_keys, findings, keys,
     lease_text::has_ended,
     lease_view,
     list::{findings_by_lease, policy_line},
@@ -32,7 +32,7 @@ use crate::{
     model::{Digest, LeaseId, Oid, refs},
 };
 
-use chart::{Point, staircase};
+use chart::{ChartPoint, staircase};
 use gates::{GateChart, charts};
 
 /// The style sheet.
@@ -82,7 +82,7 @@ struct Page<'a> {
     proposed: Option<String>,
     ending: Vec<String>,
     targets: Vec<TargetRow<'a>>,
-    general: Vec<Entry>,
+    general: Vec<TrailEntry>,
     rows: Vec<Row<'a>>,
     sections: Vec<String>,
     left_out: usize,
@@ -117,19 +117,19 @@ struct TargetRow<'a> {
 
 #[derive(Template)]
 #[template(path = "section.html")]
-struct Section<'a> {
+struct LeaseSection<'a> {
     lease: &'a LeaseView,
     mark: &'static str,
-    entries: &'a [Entry],
+    entries: &'a [TrailEntry],
     staircase: Option<String>,
     steps: Vec<String>,
     gates: Vec<GateChart>,
-    signers: Vec<Signer<'a>>,
-    rollback: Option<&'a Entry>,
+    signers: Vec<SignerRow<'a>>,
+    rollback: Option<&'a TrailEntry>,
 }
 
 /// A key that was turned for a lease.
-struct Signer<'a> {
+struct SignerRow<'a> {
     principal: &'a str,
     role: &'a str,
     what: String,
@@ -177,7 +177,7 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
     let target = |one: &'_ TargetStatus| one.lease.as_ref().is_some_and(|lease| linked(&lease.lease));
     let links: Vec<_> = status.iter().map(target).collect();
     let everything = trail(of.state, of.reports, of.beside, None);
-    let is_general = |entry: &Entry| entry.lease.is_none() && entry.subject.is_none();
+    let is_general = |entry: &TrailEntry| entry.lease.is_none() && entry.subject.is_none();
     let found: Vec<_> = findings(of.reports).map(FindingView::of).collect();
     let page = Page {
         style: STYLE,
@@ -256,13 +256,13 @@ fn short(id: &str) -> &str {
 }
 
 /// Whose keys an entry rests on.
-fn by(entry: &Entry) -> String {
+fn by(entry: &TrailEntry) -> String {
     let votes: Vec<_> = entry.votes.iter().map(|vote| format!("{} ({})", vote.principal, vote.role)).collect();
     if votes.is_empty() { entry.principal.clone().unwrap_or_default() } else { votes.join(", ") }
 }
 
 /// The reasons that its signers gave.
-fn remarks(entry: &Entry) -> impl Iterator<Item = &String> {
+fn remarks(entry: &TrailEntry) -> impl Iterator<Item = &String> {
     entry.votes.iter().filter_map(|vote| vote.remark.as_ref())
 }
 
@@ -299,9 +299,10 @@ fn section(of: &PageOf<'_>, id: &LeaseId) -> Result<String, askama::Error> {
     let until = open.then(|| of.made.as_second());
     let chart = staircase(&desired, &seen, until, &format!("Weights: {}", steps.join("; ")));
     let evidence = of.evidence.get(id).map(Vec::as_slice).unwrap_or_default();
-    let ends =
-        |entry: &&Entry| matches!(entry.event.as_str(), "ROLLBACK_VERIFIED" | "ROLLBACK_RESTORED" | "ROLLBACK_FAILED");
-    let section = Section {
+    let ends = |entry: &&TrailEntry| {
+        matches!(entry.event.as_str(), "ROLLBACK_VERIFIED" | "ROLLBACK_RESTORED" | "ROLLBACK_FAILED")
+    };
+    let section = LeaseSection {
         mark: mark(&view.state),
         staircase: chart,
         steps,
@@ -315,7 +316,7 @@ fn section(of: &PageOf<'_>, id: &LeaseId) -> Result<String, askama::Error> {
 }
 
 /// The weights that were wanted, at the times that commits claim, and that were seen, at the times when they were.
-fn weights(entries: &[Entry]) -> (Vec<Point>, Vec<Point>) {
+fn weights(entries: &[TrailEntry]) -> (Vec<ChartPoint>, Vec<ChartPoint>) {
     let (mut desired, mut seen) = (Vec::new(), Vec::new());
     for entry in entries {
         let Some(at) = entry.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok()) else { continue };
@@ -323,7 +324,7 @@ fn weights(entries: &[Entry]) -> (Vec<Point>, Vec<Point>) {
         if let Some(weight) = entry.weight {
             // What was there when the pack was taken is not this lease's weight.
             if entry.event != "PACKED" {
-                seen.push(Point { at, value: weight.number() });
+                seen.push(ChartPoint { at, value: weight.number() });
             }
             continue;
         }
@@ -333,7 +334,7 @@ fn weights(entries: &[Entry]) -> (Vec<Point>, Vec<Point>) {
             "HALTED" | "ROLLED_BACK" => Some(0.0),
             _ => None,
         };
-        desired.extend(value.map(|value| Point { at, value }));
+        desired.extend(value.map(|value| ChartPoint { at, value }));
     }
     desired.sort_by_key(|point| point.at);
     seen.sort_by_key(|point| point.at);
@@ -341,23 +342,23 @@ fn weights(entries: &[Entry]) -> (Vec<Point>, Vec<Point>) {
 }
 
 /// The same in words.
-fn words(what: &str, points: &[Point]) -> Vec<String> {
-    let word = |point: &Point| {
+fn words(what: &str, points: &[ChartPoint]) -> Vec<String> {
+    let word = |point: &ChartPoint| {
         let at = time(point.at).unwrap_or_default();
         format!("{what} {} % from {at}", chart::number(point.value))
     };
     points.iter().map(word).collect()
 }
 
-fn signers(view: &LeaseView) -> Vec<Signer<'_>> {
+fn signers(view: &LeaseView) -> Vec<SignerRow<'_>> {
     let cosigner = |one: &'_ super::Cosigner| match one.standing().as_str() {
         "counts" => "authorize".to_owned(),
         other => format!("authorize ({other})"),
     };
-    let mut signers: Vec<Signer<'_>> = view
+    let mut signers: Vec<SignerRow<'_>> = view
         .cosigners
         .iter()
-        .map(|one| Signer {
+        .map(|one| SignerRow {
             principal: &one.id,
             role: &one.role,
             what: cosigner(one),
@@ -371,7 +372,7 @@ fn signers(view: &LeaseView) -> Vec<Signer<'_>> {
     let pending = view.pending.iter().flat_map(|one| one.votes.iter().map(move |vote| (one.tier, &one.action, vote)));
     for (tier, action, vote) in votes.chain(pending) {
         let tier = tier.map(|tier| format!(" {tier} %")).unwrap_or_default();
-        signers.push(Signer {
+        signers.push(SignerRow {
             principal: &vote.principal,
             role: &vote.role,
             what: format!("{action}{tier}"),

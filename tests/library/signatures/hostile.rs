@@ -15,7 +15,7 @@ use git_two_key::{
 
 use super::world::{statement, user1};
 use crate::{
-    kit::nistp256::{Browser, Form, P256, PHONE, mpint},
+    kit::nistp256::{Browser, P256, PHONE, SignatureForm, mpint},
     kit::software::{Key, armour, strings},
 };
 
@@ -117,9 +117,9 @@ fn sshsigs() -> Vec<Case> {
 
 /// The same by keys on P-256.
 fn p256s() -> Vec<Case> {
-    let plain = P256::new(1, Form::Plain);
-    let token = P256::new(1, Form::Authenticator { flags: 1 });
-    let phone = |browser| P256::new(1, Form::Browser(browser));
+    let plain = P256::new(1, SignatureForm::Plain);
+    let token = P256::new(1, SignatureForm::Authenticator { flags: 1 });
+    let phone = |browser| P256::new(1, SignatureForm::Browser(browser));
     let with = |write: fn(&[u8], &[u8]) -> Vec<u8>| {
         armour(&plain.blob_with("two-key", MESSAGE, |signature| {
             let (r, s) = signature.split_bytes();

@@ -11,7 +11,7 @@ use git_two_key::{
 
 use super::world::{World, statement, user1};
 use crate::{
-    kit::nistp256::{Browser, Form, P256, PHONE, mpint, strings, twin},
+    kit::nistp256::{Browser, P256, PHONE, SignatureForm, mpint, strings, twin},
     kit::software::armour,
 };
 
@@ -69,16 +69,16 @@ fn authenticators_and_browsers_agree_with_ssh_keygen() {
     let browser = |change: &dyn Fn(&mut Browser)| {
         let mut browser = PHONE;
         change(&mut browser);
-        P256::new(9, Form::Browser(browser))
+        P256::new(9, SignatureForm::Browser(browser))
     };
     let touched = Ok(Presence::Touched);
     for (what, key, verdict) in [
-        ("plain", P256::new(9, Form::Plain), Ok(Presence::None)),
-        ("untouched", P256::new(9, Form::Authenticator { flags: 0 }), Ok(Presence::NotShown)),
-        ("touched", P256::new(9, Form::Authenticator { flags: 1 }), touched),
-        ("verified", P256::new(9, Form::Authenticator { flags: 5 }), Ok(Presence::Verified)),
-        ("verified, untouched", P256::new(9, Form::Authenticator { flags: 4 }), Ok(Presence::NotShown)),
-        ("copied", P256::new(9, Form::Authenticator { flags: 0x19 }), Ok(Presence::Copied)),
+        ("plain", P256::new(9, SignatureForm::Plain), Ok(Presence::None)),
+        ("untouched", P256::new(9, SignatureForm::Authenticator { flags: 0 }), Ok(Presence::NotShown)),
+        ("touched", P256::new(9, SignatureForm::Authenticator { flags: 1 }), touched),
+        ("verified", P256::new(9, SignatureForm::Authenticator { flags: 5 }), Ok(Presence::Verified)),
+        ("verified, untouched", P256::new(9, SignatureForm::Authenticator { flags: 4 }), Ok(Presence::NotShown)),
+        ("copied", P256::new(9, SignatureForm::Authenticator { flags: 0x19 }), Ok(Presence::Copied)),
         ("browser", browser(&|_| ()), Ok(Presence::Verified)),
         ("browser, copied", browser(&|browser| browser.flags = 0x1d), Ok(Presence::Copied)),
         ("browser, may be copied", browser(&|browser| browser.flags = 0x0d), Ok(Presence::Copied)),
@@ -106,7 +106,7 @@ fn authenticators_and_browsers_agree_with_ssh_keygen() {
 fn what_ssh_keygen_tolerates_on_p256_and_this_crate_does_not() {
     let world = World::new(ObjectFormat::Sha1);
     let cosign = statement("cosign").text();
-    let plain = P256::new(9, Form::Plain);
+    let plain = P256::new(9, SignatureForm::Plain);
     let zeros = plain.blob_with("two-key", cosign.as_bytes(), |signature| {
         let (r, s) = signature.split_bytes();
         strings(&[&[b"\0", &mpint(&r)[..]].concat(), &mpint(&s)])
@@ -114,7 +114,7 @@ fn what_ssh_keygen_tolerates_on_p256_and_this_crate_does_not() {
     let (_, ours) = verdicts(&world, &plain, &zeros);
     assert_eq!(ours, Err(Reason::Malformed), "a number that is not in its shortest form");
     let client_data = PHONE.client_data.replace("false", "true").leak();
-    let framed = P256::new(9, Form::Browser(Browser { client_data, ..PHONE }));
+    let framed = P256::new(9, SignatureForm::Browser(Browser { client_data, ..PHONE }));
     let blob = framed.blob("two-key", cosign.as_bytes());
     assert_eq!(verdicts(&world, &framed, &blob), (true, Err(Reason::BadSignature)), "a frame of another origin");
 }

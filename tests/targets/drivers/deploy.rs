@@ -9,7 +9,7 @@ use git_two_key::{
         policy,
     },
     reconciler::{
-        Config,
+        ApplierConfig,
         drivers::{self, Context, Setting},
     },
 };
@@ -197,10 +197,10 @@ fn a_restored_file_that_a_revert_changes_is_seen_to_be_another_one() {
     let edge = Edge::new();
     let folder = edge.rig.path("state");
     let driver = |lease: Option<&Lease>| {
-        let config = Config::load(&edge.rig.path("applier.yaml")).unwrap();
+        let config = ApplierConfig::load(&edge.rig.path("applier.yaml")).unwrap();
         let target = TargetId::parse("checkout-prod").unwrap();
         let context = Context { folder: folder.clone(), lease, before: &|| None };
-        drivers::open(policy::Driver::Git, &target, config.targets.get(&target), &context).unwrap()
+        drivers::open(policy::DriverKind::Git, &target, config.targets.get(&target), &context).unwrap()
     };
     let lease = lease::read(crate::kit::lease(FIRST).as_bytes()).unwrap().get().clone();
     let driver = driver(Some(&lease));

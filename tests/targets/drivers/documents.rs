@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use git_two_key::reconciler::Config;
+use git_two_key::reconciler::ApplierConfig;
 use serde_json::Value;
 
 use super::{
@@ -35,7 +35,7 @@ fn every_configuration_in_docs_and_templates_is_one() {
     assert!(all.len() >= 7, "{}", all.len());
     all.push(text("templates/clusters/applier.yaml"));
     for configuration in all {
-        Config::parse(&configuration, Path::new("/etc/two-key"))
+        ApplierConfig::parse(&configuration, Path::new("/etc/two-key"))
             .unwrap_or_else(|refusal| panic!("{refusal}\n{configuration}"));
     }
 }
@@ -168,7 +168,7 @@ fn the_manifests_for_clusters_have_the_fields_that_the_projects_want_and_no_othe
 
 #[test]
 fn the_route_and_the_rollout_for_clusters_are_moved_by_the_driver() {
-    let configuration = Config::parse(&text("templates/clusters/applier.yaml"), Path::new("/")).unwrap();
+    let configuration = ApplierConfig::parse(&text("templates/clusters/applier.yaml"), Path::new("/")).unwrap();
     assert_eq!(configuration.targets.len(), 1);
     let route = text("templates/clusters/route.yaml");
     let paths = "stable: \"spec.rules[0].backendRefs[name=checkout-blue].weight\", \

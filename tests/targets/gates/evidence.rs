@@ -6,7 +6,7 @@ use git_two_key::{
     gate::{Answer, Evidence, Measure, Metric, Question, TierContext, Value, Watch, judge, slot_times},
     ledger::PinnedTerms,
     model::{Digest, GateId, Refusal, lease, policy},
-    sources::{Config, Sources},
+    sources::{Sources, SourcesConfig},
 };
 
 use super::scene::{START, configure, gate, metrics, rolling};
@@ -23,7 +23,7 @@ fn collected(minutes: &[[u32; 4]]) -> (World, Evidence) {
     let terms = PinnedTerms::of(policy.get(), &lease.get().target);
     let time = |seconds: i64| jiff::Timestamp::from_second(START + seconds).unwrap();
     let context = TierContext::new(policy.get(), lease.get(), 0, time(0)).unwrap();
-    let sources = Sources::open(&Config::load(&config).unwrap()).unwrap();
+    let sources = Sources::open(&SourcesConfig::load(&config).unwrap()).unwrap();
     let mut watch = Watch::default();
     for at in slot_times(&terms, &context, time(300)) {
         judge(&terms, &context, &mut watch, at, &sources);

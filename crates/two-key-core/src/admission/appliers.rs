@@ -17,10 +17,10 @@ pub const RECORD: &str = "record.json";
 pub fn repository_of(record: &[u8]) -> Option<RepositoryId> {
     /// What every record has.
     #[derive(Deserialize)]
-    struct Head {
+    struct RecordHead {
         repository: RepositoryId,
     }
-    serde_json::from_slice::<Head>(record).ok().map(|head| head.repository)
+    serde_json::from_slice::<RecordHead>(record).ok().map(|head| head.repository)
 }
 
 /// The raw key whose Git signature over a commit verifies, whatever the commit is.

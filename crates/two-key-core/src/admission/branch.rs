@@ -7,12 +7,12 @@ use crate::{
     model::{Reason, Refusal},
 };
 
-use super::{BranchFacts, FORCE_REVOKE, Problem, Push, window};
+use super::{BranchFacts, FORCE_REVOKE, Push, RefProblem, window};
 
 /// Findings that a verdict lists one by one.
 pub(super) const MAX_FINDINGS: usize = 1000;
 
-pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut Vec<Problem>) {
+pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut Vec<RefProblem>) {
     match facts {
         BranchFacts::Continues => {}
         BranchFacts::Foxtrot => {
@@ -38,13 +38,14 @@ pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut
     found.extend(hiding.chain(others).take(MAX_FINDINGS).map(in_words));
     if let Some(state) = &push.after {
         let votes = push.steps.iter().flat_map(|step| &step.votes);
-        found.extend(votes.flat_map(|vote| window::judge(vote, push.before.as_ref(), state, now)).map(Problem::from));
-        found.extend(stranded(push, state).map(Problem::from));
+        found
+            .extend(votes.flat_map(|vote| window::judge(vote, push.before.as_ref(), state, now)).map(RefProblem::from));
+        found.extend(stranded(push, state).map(RefProblem::from));
     }
 }
 
 /// A finding, with where it is.
-fn in_words(finding: &Finding) -> Problem {
+fn in_words(finding: &Finding) -> RefProblem {
     let Refusal { reason, message, .. } = &finding.refusal;
     let at = match &finding.path {
         // Some findings about files name the path themselves.
@@ -52,7 +53,7 @@ fn in_words(finding: &Finding) -> Problem {
         _ => format!("commit {}", finding.carrier.short()),
     };
     let refusal = Refusal { reason: *reason, message: format!("{message} ({at})"), ..finding.refusal.clone() };
-    Problem { refusal, finding: Some(finding.clone()) }
+    RefProblem { refusal, finding: Some(finding.clone()) }
 }
 
 /// A revocation after which nobody could change the policy any more.

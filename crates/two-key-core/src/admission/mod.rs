@@ -46,7 +46,7 @@ use crate::{
 pub use appliers::{RECORD, repository_of, signer_of};
 pub use moves::{Admitted, Destination, Move, judge_move};
 use place::is_of_clones;
-pub use place::{ASIDE, GOVERNED, Place, StopTarget, place, stop_names};
+pub use place::{ASIDE, GOVERNED, RefMeaning, StopTarget, place, stop_names};
 pub use stops::{admitted_on_doubt, only_stop_refs};
 pub use tidy::{Newest, labels_may_go, stop_may_go};
 pub use window::fresh_votes;
@@ -72,7 +72,7 @@ pub struct Push {
     /// The governed branch's new steps, in order.
     pub steps: Vec<NewStep>,
     /// Every ref of the push, symbolic ones by their targets' names.
-    pub updates: Vec<RefUpdate>,
+    pub updates: Vec<PushRef>,
     /// Whether the push option [`FORCE_REVOKE`] is there.
     pub forced_revocation: bool,
 }
@@ -101,7 +101,7 @@ pub struct FreshVote {
 
 /// One ref of a push.
 #[derive(Debug, Clone)]
-pub struct RefUpdate {
+pub struct PushRef {
     /// Its full name.
     pub name: String,
     /// Where it was; none if it is created.
@@ -111,21 +111,21 @@ pub struct RefUpdate {
     /// Whether it is where the push says that it is.
     pub standing: Standing,
     /// What was found out about it; shared where the same object comes under several names.
-    pub facts: Arc<Facts>,
+    pub facts: Arc<RefFacts>,
 }
 
 /// Where a ref of a push is, beside where the push says that it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// There, as far as is known.
-    AsTold,
+    AsClaimed,
     /// Elsewhere: another push came first. What it brings was judged for nothing.
     Outrun,
 }
 
 /// What was found out about a ref of a push.
 #[derive(Debug, Clone)]
-pub enum Facts {
+pub enum RefFacts {
     /// Nothing had to be: it is deleted, foreign, or not governed.
     Nothing,
     /// It is a rollout tag that is deleted: when the last step of its lease was committed, as that claims.
@@ -226,12 +226,12 @@ pub struct RefusedRef {
 
 /// What is wrong with one ref.
 #[derive(Debug)]
-struct Problem {
+struct RefProblem {
     refusal: Refusal,
     finding: Option<Finding>,
 }
 
-impl From<Refusal> for Problem {
+impl From<Refusal> for RefProblem {
     fn from(refusal: Refusal) -> Self {
         Self { refusal, finding: None }
     }
@@ -239,7 +239,7 @@ impl From<Refusal> for Problem {
 
 /// The verdict on a push: admitted as a whole, or refused as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Verdict {
+pub struct PushVerdict {
     /// What refuses it, in the order of the refs.
     pub refused: Vec<RefusedRef>,
     /// What the fold found, and would have refused it, had it not brought a stop.
@@ -269,7 +269,7 @@ impl fmt::Display for StopRef {
     }
 }
 
-impl Verdict {
+impl PushVerdict {
     /// Whether the push is admitted.
     pub fn admits(&self) -> bool {
         self.refused.is_empty()
@@ -277,8 +277,8 @@ impl Verdict {
 }
 
 /// Judges a push by the server's clock.
-pub fn judge(push: &Push, now: Timestamp) -> Verdict {
-    let mut verdict = Verdict::default();
+pub fn judge(push: &Push, now: Timestamp) -> PushVerdict {
+    let mut verdict = PushVerdict::default();
     let mut names = BTreeSet::new();
     verdict.stops.extend(push.steps.iter().flat_map(stops::in_step));
     let mut stopped = push.steps.iter().any(|step| step.report.stopped_something());
@@ -293,7 +293,7 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
         let stop = judge_ref(push, update, &newest, now, &mut found);
         stopped |= stop.is_some();
         verdict.stops.extend(stop);
-        let named = |Problem { refusal, finding }| RefusedRef { name: update.name.clone(), refusal, finding };
+        let named = |RefProblem { refusal, finding }| RefusedRef { name: update.name.clone(), refusal, finding };
         problems.extend(found.into_iter().map(named));
     }
     let listed = problems.iter().filter(|problem| problem.finding.is_some()).count();
@@ -309,13 +309,13 @@ pub fn judge(push: &Push, now: Timestamp) -> Verdict {
 /// Judges one ref. If it is a stop ref that stops something, that stop.
 fn judge_ref(
     push: &Push,
-    update: &RefUpdate,
+    update: &PushRef,
     newest: &Newest,
     now: Timestamp,
-    found: &mut Vec<Problem>,
+    found: &mut Vec<RefProblem>,
 ) -> Option<StopRef> {
     let place = place(&update.name, &push.branch);
-    if place == Place::Other {
+    if place == RefMeaning::Other {
         if update.new.is_some() && is_of_clones(&update.name) {
             let message =
                 "under this name clones keep what is theirs, and one that mirrors all refs would take this for it";
@@ -324,33 +324,33 @@ fn judge_ref(
         }
         return None;
     }
-    if place == Place::Foreign {
+    if place == RefMeaning::Foreign {
         let message = "a ref of this name could be taken for a governed one, and is none";
         found.push(Refusal::new(Reason::ForeignRef, message).hint("push it under another name").into());
         return None;
     }
     if update.new.is_none() {
-        found.extend(tidy::judge(push, update, &place, newest, now).err().map(Problem::from));
+        found.extend(tidy::judge(push, update, &place, newest, now).err().map(RefProblem::from));
         return None;
     }
     if update.standing == Standing::Outrun {
         found.push(outrun().into());
         return None;
     }
-    if let Facts::Unfit(refusal) = &*update.facts {
+    if let RefFacts::Unfit(refusal) = &*update.facts {
         found.push(refusal.clone().into());
         return None;
     }
     match (&place, &*update.facts) {
-        (Place::Branch, Facts::Branch(facts)) => branch::judge(push, *facts, now, found),
-        (Place::Tag { lease, suffix }, Facts::Tag { before, after }) => {
-            found.extend(tags::judge(push, lease, suffix, before.as_ref(), after).map(Problem::from));
+        (RefMeaning::Branch, RefFacts::Branch(facts)) => branch::judge(push, *facts, now, found),
+        (RefMeaning::Tag { lease, suffix }, RefFacts::Tag { before, after }) => {
+            found.extend(tags::judge(push, lease, suffix, before.as_ref(), after).map(RefProblem::from));
         }
-        (Place::Notes(principal), Facts::Notes(facts)) => notes::judge(push, update, principal, facts, found),
-        (Place::Applier(name), Facts::Applier(facts)) => {
-            found.extend(appliers::judge(push, name, facts).map(Problem::from));
+        (RefMeaning::Notes(principal), RefFacts::Notes(facts)) => notes::judge(push, update, principal, facts, found),
+        (RefMeaning::Applier(name), RefFacts::Applier(facts)) => {
+            found.extend(appliers::judge(push, name, facts).map(RefProblem::from));
         }
-        (Place::Stop { target, id }, Facts::Stop(opened)) => {
+        (RefMeaning::Stop { target, id }, RefFacts::Stop(opened)) => {
             return match stops::judge(push, update, target, id, opened.as_ref()) {
                 Ok(effect) => effect,
                 Err(refusal) => {

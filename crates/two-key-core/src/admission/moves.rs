@@ -6,7 +6,7 @@
 
 use crate::model::{Oid, Reason, Refusal};
 
-use super::{Place, only_stop_refs, place};
+use super::{RefMeaning, only_stop_refs, place};
 
 /// A ref's move that Git is about to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum Admitted {
 pub fn judge_move(movement: &Move, branch: &str) -> Result<(), Refusal> {
     let Move { name, from, to, admitted } = movement;
     let object = to.object();
-    let governed = place(name, branch) != Place::Other;
+    let governed = place(name, branch) != RefMeaning::Other;
     let stays = object.is_some() && *from == object;
     // Whoever reads a stop verifies it, and a stop that is refused by mistake does more harm than junk.
     if !governed || stays || only_stop_refs([(name.as_str(), *from, object)]) || *admitted == Admitted::Yes {

@@ -6,17 +6,17 @@ use crate::{
     signature::{Inbox, NoteEntry},
 };
 
-use super::{NoteChange, NotesFacts, Problem, Push, RefUpdate, ledger_after};
+use super::{NoteChange, NotesFacts, Push, PushRef, RefProblem, ledger_after};
 
 /// Notes of one ref that are told why they are refused.
 const MAX_TOLD: usize = 10;
 
 pub(super) fn judge(
     push: &Push,
-    update: &RefUpdate,
+    update: &PushRef,
     principal: &PrincipalId,
     facts: &NotesFacts,
-    found: &mut Vec<Problem>,
+    found: &mut Vec<RefProblem>,
 ) {
     if !facts.fast_forward {
         let message = "its old tip is not in the new history; notes are only added";
@@ -46,7 +46,7 @@ pub(super) fn judge(
     }
     // A signature that does not verify costs whoever writes it nothing: after a few nobody looks at more.
     let bad = facts.changes.iter().filter_map(|change| judge_note(state, principal, &mut inbox, change).err());
-    found.extend(bad.take(MAX_TOLD).map(Problem::from));
+    found.extend(bad.take(MAX_TOLD).map(RefProblem::from));
 }
 
 fn judge_note(

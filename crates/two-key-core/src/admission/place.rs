@@ -6,7 +6,7 @@ use crate::model::{LeaseId, Oid, PrincipalId, refs};
 
 /// What a ref name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum RefMeaning {
     /// The governed branch: the ledger.
     Branch,
     /// `refs/tags/rollout/<LEASE>/<suffix>`.
@@ -68,37 +68,37 @@ pub(super) fn is_of_clones(name: &str) -> bool {
 }
 
 /// Says what a full ref name stands for. A name that some file system takes for a governed one is foreign.
-pub fn place(name: &str, branch: &str) -> Place {
+pub fn place(name: &str, branch: &str) -> RefMeaning {
     if name == branch {
-        return Place::Branch;
+        return RefMeaning::Branch;
     }
     let folded = folded(name);
     if in_the_way(&folded, &self::folded(branch)) {
-        return Place::Foreign;
+        return RefMeaning::Foreign;
     }
     if let Some(start) = ASIDE.iter().find(|start| folded.starts_with(**start)) {
         let stop = name.strip_prefix(start).and_then(Oid::parse);
-        return stop.map_or(Place::Foreign, |id| Place::Stop { target: StopTarget::Unnamed, id });
+        return stop.map_or(RefMeaning::Foreign, |id| RefMeaning::Stop { target: StopTarget::Unnamed, id });
     }
     if !in_governed_space(&folded) {
-        return Place::Other;
+        return RefMeaning::Other;
     }
     let components: Vec<&str> = name.split('/').collect();
     let known = match components.as_slice() {
         ["refs", "tags", "rollout", lease, suffix] => LeaseId::parse(lease)
             .filter(|_| !suffix.is_empty())
-            .map(|lease| Place::Tag { lease, suffix: (*suffix).to_owned() }),
-        ["refs", "notes", "two-key", principal] => PrincipalId::parse(principal).map(Place::Notes),
-        ["refs", "two-key", "appliers", name] => PrincipalId::parse(name).map(Place::Applier),
+            .map(|lease| RefMeaning::Tag { lease, suffix: (*suffix).to_owned() }),
+        ["refs", "notes", "two-key", principal] => PrincipalId::parse(principal).map(RefMeaning::Notes),
+        ["refs", "two-key", "appliers", name] => PrincipalId::parse(name).map(RefMeaning::Applier),
         ["refs", "two-key", "stops", target, id] => stop(target, id),
         _ => None,
     };
-    known.unwrap_or(Place::Foreign)
+    known.unwrap_or(RefMeaning::Foreign)
 }
 
-fn stop(target: &str, id: &str) -> Option<Place> {
+fn stop(target: &str, id: &str) -> Option<RefMeaning> {
     let target = if target == refs::ALL { StopTarget::All } else { StopTarget::Lease(LeaseId::parse(target)?) };
-    Some(Place::Stop { target, id: Oid::parse(id)? })
+    Some(RefMeaning::Stop { target, id: Oid::parse(id)? })
 }
 
 /// Whether a ref of one folded name could be taken for one of the other, or keeps it from being there: a name that is a folder
@@ -153,8 +153,8 @@ mod tests {
     fn each_governed_name_has_its_place() {
         let id = "1".repeat(40);
         let lease = LeaseId::parse("L-1").unwrap();
-        let stop = |target| Place::Stop { target, id: Oid::parse(&id).unwrap() };
-        assert_eq!(place(BRANCH, BRANCH), Place::Branch);
+        let stop = |target| RefMeaning::Stop { target, id: Oid::parse(&id).unwrap() };
+        assert_eq!(place(BRANCH, BRANCH), RefMeaning::Branch);
         assert_eq!(place(&format!("refs/two-key/stops/L-1/{id}"), BRANCH), stop(StopTarget::Lease(lease.clone())));
         assert_eq!(place(&format!("refs/two-key/stops/_all/{id}"), BRANCH), stop(StopTarget::All));
         for name in [format!("refs/heads/two-key-stop-{id}"), format!("refs/tags/two-key-stop-{id}")] {
@@ -162,12 +162,12 @@ mod tests {
         }
         for target in [None, Some(&lease)] {
             let names = stop_names(target, Oid::parse(&id).unwrap());
-            assert!(names.iter().all(|name| matches!(place(name, BRANCH), Place::Stop { .. })), "{names:?}");
+            assert!(names.iter().all(|name| matches!(place(name, BRANCH), RefMeaning::Stop { .. })), "{names:?}");
         }
-        let tag = Place::Tag { lease, suffix: "2-promote-25".to_owned() };
+        let tag = RefMeaning::Tag { lease, suffix: "2-promote-25".to_owned() };
         assert_eq!(place("refs/tags/rollout/L-1/2-promote-25", BRANCH), tag);
-        assert_eq!(place("refs/notes/two-key/u", BRANCH), Place::Notes(PrincipalId::parse("u").unwrap()));
-        assert_eq!(place("refs/two-key/appliers/e", BRANCH), Place::Applier(PrincipalId::parse("e").unwrap()));
+        assert_eq!(place("refs/notes/two-key/u", BRANCH), RefMeaning::Notes(PrincipalId::parse("u").unwrap()));
+        assert_eq!(place("refs/two-key/appliers/e", BRANCH), RefMeaning::Applier(PrincipalId::parse("e").unwrap()));
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
             "refs/heads/Two-Key-Stop-1111111111111111111111111111111111111111",
             "refs/tags/two-key-stop-1111111111111111111111111111111111111111/more",
         ] {
-            assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
+            assert_eq!(place(name, BRANCH), RefMeaning::Foreign, "{name}");
         }
     }
 
@@ -216,20 +216,20 @@ mod tests {
             "refs/heads/ma\u{2071}n",
             "refs/\u{210e}eads/main",
         ] {
-            assert_eq!(place(name, BRANCH), Place::Foreign, "{name}");
+            assert_eq!(place(name, BRANCH), RefMeaning::Foreign, "{name}");
         }
-        assert_eq!(place("refs/heads/WOR\u{212a}", "refs/heads/work"), Place::Foreign);
+        assert_eq!(place("refs/heads/WOR\u{212a}", "refs/heads/work"), RefMeaning::Foreign);
         for (name, branch) in [
             ("refs/heads/main/x", BRANCH),
             ("refs/heads/Main/x/y", BRANCH),
             ("refs/heads/a", "refs/heads/a/b"),
             ("refs/heads/A/B", "refs/heads/a/b/c"),
         ] {
-            assert_eq!(place(name, branch), Place::Foreign, "{name} is in the way of {branch}");
+            assert_eq!(place(name, branch), RefMeaning::Foreign, "{name} is in the way of {branch}");
             let [name, branch] = [name, branch].map(|name| format!("{name}2"));
-            assert_eq!(place(&name, &branch), Place::Other, "{name} is in no way of {branch}");
+            assert_eq!(place(&name, &branch), RefMeaning::Other, "{name} is in no way of {branch}");
         }
-        assert_eq!(place("refs/heads/o\u{fb03}ce", "refs/heads/office"), Place::Foreign);
+        assert_eq!(place("refs/heads/o\u{fb03}ce", "refs/heads/office"), RefMeaning::Foreign);
         for name in [
             "refs/heads/MAIN-2",
             "refs/heads/.main",
@@ -237,7 +237,7 @@ mod tests {
             "refs/heads/maın2",
             "refs/heads/m\u{430}in",
         ] {
-            assert_eq!(place(name, BRANCH), Place::Other, "{name}");
+            assert_eq!(place(name, BRANCH), RefMeaning::Other, "{name}");
         }
     }
 
@@ -245,7 +245,7 @@ mod tests {
     fn other_refs_are_none_of_our_business() {
         for name in ["refs/heads/topic", "refs/heads/main2", "refs/tags/v1", "refs/notes/commits", "refs/tags/rollouts"]
         {
-            assert_eq!(place(name, BRANCH), Place::Other, "{name}");
+            assert_eq!(place(name, BRANCH), RefMeaning::Other, "{name}");
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     signature::{Cosignature, Opened},
 };
 
-use super::{NewStep, Place, Push, RefUpdate, StopRef, StopTarget, ledger_after, place};
+use super::{NewStep, Push, PushRef, RefMeaning, StopRef, StopTarget, ledger_after, place};
 
 /// The stops in a step in which one takes effect.
 pub(super) fn in_step(step: &NewStep) -> Vec<StopRef> {
@@ -40,7 +40,7 @@ pub fn only_stop_refs<'a>(updates: impl IntoIterator<Item = (&'a str, Option<Oid
     let mut all = true;
     for (name, old, new) in updates {
         any = true;
-        all &= matches!(place(name, ""), Place::Stop { id, .. } if old.is_none() && new == Some(id));
+        all &= matches!(place(name, ""), RefMeaning::Stop { id, .. } if old.is_none() && new == Some(id));
     }
     any && all
 }
@@ -48,7 +48,7 @@ pub fn only_stop_refs<'a>(updates: impl IntoIterator<Item = (&'a str, Option<Oid
 /// Judges one stop ref. If it would stop something, that stop.
 pub(super) fn judge(
     push: &Push,
-    update: &RefUpdate,
+    update: &PushRef,
     target: &StopTarget,
     id: &Oid,
     opened: Option<&Opened>,

@@ -11,7 +11,7 @@ use crate::{
     signature::Opened,
 };
 
-use super::{Facts, Place, Push, RefUpdate, Standing, ledger_after};
+use super::{Push, PushRef, RefFacts, RefMeaning, Standing, ledger_after};
 
 /// Leases that keep their labels whatever their age: of each target the one, of those that have ended, that was issued last.
 #[derive(Debug, Default)]
@@ -71,8 +71,8 @@ pub fn stop_may_go(state: &State, opened: Option<&Opened>) -> Result<(), String>
 /// Judges a deletion.
 pub(super) fn judge(
     push: &Push,
-    update: &RefUpdate,
-    place: &Place,
+    update: &PushRef,
+    place: &RefMeaning,
     newest: &Newest,
     now: Timestamp,
 ) -> Result<(), Refusal> {
@@ -84,10 +84,12 @@ pub(super) fn judge(
         return Err(super::outrun());
     }
     match (place, &*update.facts) {
-        (Place::Tag { lease, .. }, Facts::Committed(at)) => {
+        (RefMeaning::Tag { lease, .. }, RefFacts::Committed(at)) => {
             labels_may_go(ledger_after(push)?, newest, lease, *at, now).map_err(refused)
         }
-        (Place::Stop { .. }, Facts::Stop(opened)) => stop_may_go(ledger_after(push)?, opened.as_ref()).map_err(refused),
+        (RefMeaning::Stop { .. }, RefFacts::Stop(opened)) => {
+            stop_may_go(ledger_after(push)?, opened.as_ref()).map_err(refused)
+        }
         _ => Err(Refusal::new(Reason::RefDeleted, "governed refs are never deleted").hint("leave it out of the push")),
     }
 }

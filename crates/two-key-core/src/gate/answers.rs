@@ -19,7 +19,7 @@ pub fn meaning(question: &Question, raw: &str) -> Value {
 /// One measurement of a metrics file: a line of JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line<'a> {
+struct MetricsLine<'a> {
     /// When.
     at: Timestamp,
     /// What, as queries name it.
@@ -37,7 +37,7 @@ pub fn lines(question: &Question, text: &str) -> Answer {
     let mut newest: Option<(Timestamp, f64)> = None;
     let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
     for (number, text) in whole.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
-        let line: Line<'_> = match serde_json::from_str(text) {
+        let line: MetricsLine<'_> = match serde_json::from_str(text) {
             Ok(line) => line,
             Err(error) => return Answer::of(Value::Invalid(format!("line {} is no measurement: {error}", number + 1))),
         };
@@ -86,14 +86,14 @@ pub fn prometheus(question: &Question, body: &str) -> Value {
     enum Data {
         Scalar((f64, String)),
         Vector(Vec<Single>),
-        Matrix(Vec<Range>),
+        Matrix(Vec<RangeSeries>),
     }
     #[derive(Deserialize)]
     struct Single {
         value: Option<(f64, String)>,
     }
     #[derive(Deserialize)]
-    struct Range {
+    struct RangeSeries {
         #[serde(default)]
         values: Vec<(f64, String)>,
     }
@@ -119,7 +119,7 @@ pub fn prometheus(question: &Question, body: &str) -> Value {
         },
         (Some(Data::Matrix(series)), Shape::Observations) => match series.as_slice() {
             [] => Value::Nothing,
-            [Range { values }] => {
+            [RangeSeries { values }] => {
                 // Prometheus before 3.0 takes both ends of a window for parts of it.
                 let from = seconds(question.from);
                 let inside = values.iter().filter(|(at, _)| *at > from).map(|(_, value)| sample(value));
@@ -150,7 +150,7 @@ fn sample(text: &str) -> Result<f64, Value> {
 pub fn program(question: &Question, text: &str) -> Value {
     #[derive(Deserialize)]
     #[serde(rename_all = "lowercase")]
-    enum Said {
+    enum ProgramAnswer {
         Value(f64),
         Values(Vec<f64>),
         Nothing(Nothing),
@@ -169,13 +169,15 @@ pub fn program(question: &Question, text: &str) -> Value {
     }
     match (serde_json::from_str(text), question.shape) {
         (Err(error), _) => Value::Failed(format!("the program did not answer as two-key.metrics/1 asks: {error}")),
-        (Ok(Said::Nothing(Nothing)), _) => Value::Nothing,
-        (Ok(Said::Invalid(why)), _) => Value::Invalid(why),
-        (Ok(Said::Failed(why)), _) => Value::Failed(why),
-        (Ok(Said::Value(value)), Shape::Count | Shape::Number) => number(value),
-        (Ok(Said::Values(values)), Shape::Observations) => observations(values),
-        (Ok(Said::Value(_)), Shape::Observations) => Value::Invalid("one value where `values` is expected".to_owned()),
-        (Ok(Said::Values(_)), _) => Value::Invalid("several values where one `value` is expected".to_owned()),
+        (Ok(ProgramAnswer::Nothing(Nothing)), _) => Value::Nothing,
+        (Ok(ProgramAnswer::Invalid(why)), _) => Value::Invalid(why),
+        (Ok(ProgramAnswer::Failed(why)), _) => Value::Failed(why),
+        (Ok(ProgramAnswer::Value(value)), Shape::Count | Shape::Number) => number(value),
+        (Ok(ProgramAnswer::Values(values)), Shape::Observations) => observations(values),
+        (Ok(ProgramAnswer::Value(_)), Shape::Observations) => {
+            Value::Invalid("one value where `values` is expected".to_owned())
+        }
+        (Ok(ProgramAnswer::Values(_)), _) => Value::Invalid("several values where one `value` is expected".to_owned()),
     }
 }
 

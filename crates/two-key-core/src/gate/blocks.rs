@@ -4,7 +4,7 @@
 use crate::model::{document::Span, policy::Gate};
 
 use super::{
-    counted::{Level, fell},
+    counted::{HighWater, fell},
     reading::TierGate,
     stats::counts::Counts,
     watch::Slot,
@@ -19,7 +19,7 @@ pub(super) struct Blocks<const SIDES: usize> {
     /// The block that the newest slot is in, by its number.
     current: Option<u64>,
     /// The highest that the counts of each side were.
-    levels: [Level; SIDES],
+    levels: [HighWater; SIDES],
     /// The counts of the slot before, and its number.
     last: [Counts; SIDES],
     last_slot: Option<u64>,
@@ -31,7 +31,7 @@ impl<const SIDES: usize> Default for Blocks<SIDES> {
     fn default() -> Self {
         Self {
             current: None,
-            levels: std::array::from_fn(|_| Level::default()),
+            levels: std::array::from_fn(|_| HighWater::default()),
             last: [Counts::default(); SIDES],
             last_slot: None,
             counts: std::array::from_fn(|_| Vec::new()),

@@ -2,7 +2,7 @@
 
 use crate::{
     ledger::PinnedTerms,
-    model::policy::{Decimal, Gate, Kind, LimitRule},
+    model::policy::{Decimal, Gate, GateKind, LimitRule},
 };
 
 use super::stats::counts::ANY_TIME;
@@ -41,7 +41,7 @@ impl Budget {
         }
         for (name, threshold) in terms.thresholds.iter().filter(|(_, threshold)| threshold.halt.is_some()) {
             // What no gate counts is a point, whatever its rule.
-            let counts = terms.gates.get(name).filter(|gate| gate.kind != Kind::Gauge);
+            let counts = terms.gates.get(name).filter(|gate| gate.kind != GateKind::Gauge);
             limit(counts.map_or(LimitRule::Point, |gate| threshold.rule.unwrap_or(LimitRule::usual(gate.kind))));
         }
         Self { rate: terms.false_alarms.get(), tiers: tiers.max(1), comparisons, limits, points }

@@ -7,9 +7,9 @@ use crate::model::{
 
 use super::{
     counted::{Counted, aggregate, counted, is_none_good, minimum, uncounted},
-    limits::{Limits, State, Weighing},
+    limits::{AbsoluteLimits, LimitState, Weighing},
     question::windows,
-    reading::{Cause, Figures, Read, Reading, Says, TierGate},
+    reading::{Cause, Figures, Reading, Says, SlotReading, TierGate},
     stats::{
         Summary, burn,
         counts::{Counts, beginning, ln_e},
@@ -25,7 +25,8 @@ const ROUNDING: f64 = 1e-9;
 pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
     let (minimum, least) = minimum(tier_gate);
     let mut reading = Reading { minimum: Some(minimum), ..Reading::default() };
-    let mut tier = Tier { of: tier_gate, least, limits: Limits::new(tier_gate), rates: Vec::new(), counted: false };
+    let mut tier =
+        BurnTier { of: tier_gate, least, limits: AbsoluteLimits::new(tier_gate), rates: Vec::new(), counted: false };
     for (index, slot) in slots.iter().enumerate() {
         let mut figures = Figures::default();
         let (measured, unknown) = measured(tier_gate, slot, least, tier.counted);
@@ -34,7 +35,7 @@ pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
             figures.candidate.summary = Summary::of(&tier.rates);
         }
         let figures = Some(figures).filter(|figures| *figures != Figures::default());
-        reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
+        reading.slots.push(SlotReading { number: slot.number, at: slot.at, says, figures });
     }
     reading
 }
@@ -75,17 +76,17 @@ fn measured(
 }
 
 /// One tier, slot by slot.
-struct Tier<'a> {
+struct BurnTier<'a> {
     of: &'a TierGate<'a>,
     least: f64,
-    limits: Limits,
+    limits: AbsoluteLimits,
     /// The fastest that each slot's budget burned.
     rates: Vec<f64>,
     /// Whether anything counted bad events over the longest window yet.
     counted: bool,
 }
 
-impl Tier<'_> {
+impl BurnTier<'_> {
     /// What a slot says. A limit that is broken, or a budget that burns, is so whatever is unknown of other windows.
     fn slot(&mut self, slot: &Slot, measured: &[(Span, Counts)], unknown: Option<Says>, figures: &mut Figures) -> Says {
         let gate = self.of.gate;
@@ -97,7 +98,7 @@ impl Tier<'_> {
         figures.candidate = aggregate(longest);
         let passed = |window| passed(self.of, slot, window);
         let limit = self.limits.hold(longest, self.least, Weighing::Sliding(passed(longest_window)));
-        if let State::Broken(why) = limit {
+        if let LimitState::Broken(why) = limit {
             return Says::Harm(why);
         }
         let needed = -libm::log(self.of.budget.limit());
@@ -139,13 +140,13 @@ impl Tier<'_> {
         if longest.total < self.least {
             return Says::Few(format!("{} of {} events", words::count(longest.total), self.least));
         }
-        if let State::Beyond(why) = limit {
+        if let LimitState::Beyond(why) = limit {
             return Says::Few(why);
         }
         if let Some(why) = suspected {
             return Says::Few(why);
         }
-        if limit == State::NoNumber {
+        if limit == LimitState::NoNumber {
             return Says::no_number();
         }
         // What could not see an outage says nothing of health.

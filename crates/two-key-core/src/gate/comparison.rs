@@ -6,12 +6,12 @@ use crate::model::policy::{Decimal, Worse};
 
 use super::{
     blocks::Blocks,
-    context::{Recorded, Subject},
+    context::{MeasuredVersion, Recorded},
     counted::{Counted, aggregate, counted, fell, is_none_good, part, uncounted, what},
     question::compares,
     reading::{Cause, Figures, Reading, Says, TierGate},
     report::{Aggregate, Comparison},
-    stats::counts::{Baseline, Counts, Harm, Weighed},
+    stats::counts::{CountBaseline, Counts, Harm, Weighed},
     watch::{Side, Slot},
     words,
 };
@@ -204,7 +204,7 @@ impl<'a> Comparing<'a> {
             return if self.goes_wrong(any_time) { Says::Few(String::new()) } else { Says::Fine(String::new()) };
         }
         let [ours, theirs] = &self.blocks.counts;
-        let weighed = Weighed::new(ours, Baseline::Beside(theirs), self.harm());
+        let weighed = Weighed::new(ours, CountBaseline::Beside(theirs), self.harm());
         let shows_harm = weighed.shows_harm(any_time) || due && weighed.shows_harm_once(once);
         let says = if shows_harm { Shows::Harm } else { Shows::Nothing };
         self.weigh(&weighed, counts, says, any_time, figures)
@@ -215,7 +215,7 @@ impl<'a> Comparing<'a> {
     /// not before it is known how it varies.
     fn recorded(&mut self, slot: &Slot, counts: [Counts; 2], figures: &mut Figures, reading: &mut Reading) -> Says {
         let [candidate, baseline] = counts;
-        let is_seen = self.blocks.counts[0].len() >= SEEN || self.tier_gate.context.subject == Subject::Stable;
+        let is_seen = self.blocks.counts[0].len() >= SEEN || self.tier_gate.context.subject == MeasuredVersion::Stable;
         if !is_seen || candidate.total < self.least || candidate.total < 2.0 * self.looked_at {
             return match &self.blind {
                 Some(why) => Says::Few(why.clone()),
@@ -229,11 +229,11 @@ impl<'a> Comparing<'a> {
         let alpha = self.tier_gate.budget.comparison(self.tier_gate.gate).unwrap_or(0.0);
         let alpha = libm::ldexp(alpha, -self.looks);
         let [ours, _] = &self.blocks.counts;
-        let weighed = Weighed::new(ours, Baseline::Recorded(baseline), self.harm());
+        let weighed = Weighed::new(ours, CountBaseline::Recorded(baseline), self.harm());
         let shows_harm = match self.tier_gate.context.subject {
-            Subject::Candidate => weighed.shows_harm(alpha),
+            MeasuredVersion::Candidate => weighed.shows_harm(alpha),
             // What was restored and is not seen to be well has failed anyway: one bad moment is waited for by nobody.
-            Subject::Stable => weighed.whole.ln_e >= -libm::log(alpha),
+            MeasuredVersion::Stable => weighed.whole.ln_e >= -libm::log(alpha),
         };
         let shows = if shows_harm { Shows::Harm } else { Shows::Nothing };
         self.sighted = false;
@@ -305,7 +305,7 @@ impl<'a> Comparing<'a> {
         (2..=RECENT.min(theirs.len())).any(|length| {
             let (ours, theirs) = (newest(ours, length), newest(theirs, length));
             self.is_much([Counts::sum(ours.clone()), Counts::sum(theirs.clone())])
-                && Weighed::of_independent(&ours, Baseline::Beside(&theirs), self.harm()).shows_harm(alpha)
+                && Weighed::of_independent(&ours, CountBaseline::Beside(&theirs), self.harm()).shows_harm(alpha)
         })
     }
 
@@ -313,7 +313,7 @@ impl<'a> Comparing<'a> {
     fn would_notice(&self, counts: [Counts; 2], needed: f64) -> bool {
         let [candidate, baseline] = counts;
         let worst = Counts { bad: self.alarming(counts), ..candidate };
-        Weighed::of_independent(&[worst], Baseline::Recorded(baseline), self.harm()).whole.ln_e >= needed
+        Weighed::of_independent(&[worst], CountBaseline::Recorded(baseline), self.harm()).whole.ln_e >= needed
     }
 
     fn harm(&self) -> Harm {

@@ -8,7 +8,7 @@ use crate::{
     ledger::PinnedTerms,
     model::{
         Reason,
-        policy::{Kind, NoData},
+        policy::{GateKind, NoData},
     },
 };
 
@@ -16,8 +16,8 @@ use super::{
     burn,
     context::TierContext,
     counts, gauge,
-    reading::{Cause, Read, Reading, Says, TierGate},
-    report::{GateReport, Judgement, Slots as Tally, ThresholdState, Verdict},
+    reading::{Cause, Reading, Says, SlotReading, TierGate},
+    report::{GateReport, Judgement, SlotCounts as Tally, ThresholdState, Verdict},
     sample,
     slot::{earlier, later},
     thresholds,
@@ -122,7 +122,7 @@ pub(super) fn conclude_gate(tier_gate: &TierGate<'_>, seen: &Seen, now: Timestam
     let figures = known.find_map(|slot| slot.figures).unwrap_or_default();
     let mut marks = std::mem::take(&mut reading.marks);
     marks.extend(last_pass.map(|slot| slot.number));
-    let decides = |slot: &&Read| reading.decisive.contains(&slot.number) || decided == Some(slot.number);
+    let decides = |slot: &&SlotReading| reading.decisive.contains(&slot.number) || decided == Some(slot.number);
     let decisive = reading.slots.iter().filter(decides).map(|slot| slot.number).collect();
     let report = GateReport {
         kind: tier_gate.gate.kind,
@@ -157,10 +157,10 @@ fn fails(tier_gate: &TierGate<'_>, says: &Says) -> bool {
 /// All slots.
 fn read(tier_gate: &TierGate<'_>, seen: &Seen) -> Reading {
     match tier_gate.gate.kind {
-        Kind::CountRatio => counts::read(tier_gate, &seen.slots),
-        Kind::Sample => sample::read(tier_gate, &seen.slots, seen.forgotten.measured),
-        Kind::Gauge => gauge::read(tier_gate, &seen.slots),
-        Kind::BurnRate => burn::read(tier_gate, &seen.slots),
+        GateKind::CountRatio => counts::read(tier_gate, &seen.slots),
+        GateKind::Sample => sample::read(tier_gate, &seen.slots, seen.forgotten.measured),
+        GateKind::Gauge => gauge::read(tier_gate, &seen.slots),
+        GateKind::BurnRate => burn::read(tier_gate, &seen.slots),
     }
 }
 

@@ -36,8 +36,8 @@ pub struct TierContext {
     /// What the declared risk multiplies minimum samples by; at least 1.
     pub samples: u32,
     /// Which of the versions is measured.
-    #[serde(default, skip_serializing_if = "Subject::is_candidate")]
-    pub subject: Subject,
+    #[serde(default, skip_serializing_if = "MeasuredVersion::is_candidate")]
+    pub subject: MeasuredVersion,
     /// What else queries may name.
     #[serde(default, skip_serializing_if = "Names::is_empty")]
     pub names: Names,
@@ -85,7 +85,7 @@ pub struct Pools {
 /// Which version is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Subject {
+pub enum MeasuredVersion {
     /// What rolls out.
     #[default]
     Candidate,
@@ -93,7 +93,7 @@ pub enum Subject {
     Stable,
 }
 
-impl Subject {
+impl MeasuredVersion {
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
     fn is_candidate(&self) -> bool {
         *self == Self::Candidate
@@ -135,7 +135,7 @@ impl TierContext {
             tiers: u32::try_from(lease.tiers.len()).unwrap_or(u32::MAX),
             last: lease.is_last_tier(tier),
             samples: rules::demanded_terms(policy, lease).samples.unwrap_or(1).max(1),
-            subject: Subject::Candidate,
+            subject: MeasuredVersion::Candidate,
             names: Names::of(lease),
             recorded: BTreeMap::new(),
         })
@@ -145,7 +145,7 @@ impl TierContext {
     /// a restoration. There is no bake to wait for; the window begins when it does.
     #[must_use]
     pub fn of_stable(self) -> Self {
-        Self { subject: Subject::Stable, last: true, bake: Span::seconds(0), recorded: BTreeMap::new(), ..self }
+        Self { subject: MeasuredVersion::Stable, last: true, bake: Span::seconds(0), recorded: BTreeMap::new(), ..self }
     }
 
     /// The same where it is known who serves which version.

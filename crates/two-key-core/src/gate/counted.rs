@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use crate::model::policy::{Gate, Kind, Source, Worse};
+use crate::model::policy::{Gate, GateKind, Source, Worse};
 
 use super::{
     measure::Value,
@@ -81,39 +81,39 @@ pub(super) fn uncounted(part: Part) -> Counted {
 /// What a slot's answers say of one side.
 pub(super) fn counted(slot: &Slot, part: Part, minimum: f64) -> Counted {
     let total = match number(slot, Part { query: Query::Total, ..part }) {
-        Number::Known(total) => total,
-        Number::Missing => return Counted::Unknown(format!("{}: no data", what(part, "total")), Cause::Silence),
-        Number::Unknown(why, cause) => return Counted::Unknown(format!("{}: {why}", what(part, "total")), cause),
+        CountAnswer::Known(total) => total,
+        CountAnswer::Missing => return Counted::Unknown(format!("{}: no data", what(part, "total")), Cause::Silence),
+        CountAnswer::Unknown(why, cause) => return Counted::Unknown(format!("{}: {why}", what(part, "total")), cause),
     };
     match number(slot, Part { query: Query::Bad, ..part }) {
-        Number::Known(bad) if bad > total * (1.0 + ROUNDING) + ROUNDING => {
+        CountAnswer::Known(bad) if bad > total * (1.0 + ROUNDING) + ROUNDING => {
             let why = format!("{bad} bad of {total} in all cannot be");
             Counted::Unknown(format!("{}: {why}", what(part, "counts")), Cause::Silence)
         }
-        Number::Known(bad) => Counted::Known(Counts { bad, total }),
-        Number::Missing if total >= minimum => Counted::NoneBad(total),
-        Number::Missing => Counted::TotalOnly(total),
-        Number::Unknown(why, cause) => Counted::Unknown(format!("{}: {why}", what(part, "bad")), cause),
+        CountAnswer::Known(bad) => Counted::Known(Counts { bad, total }),
+        CountAnswer::Missing if total >= minimum => Counted::NoneBad(total),
+        CountAnswer::Missing => Counted::TotalOnly(total),
+        CountAnswer::Unknown(why, cause) => Counted::Unknown(format!("{}: {why}", what(part, "bad")), cause),
     }
 }
 
-enum Number {
+enum CountAnswer {
     Known(f64),
     Missing,
     Unknown(String, Cause),
 }
 
-fn number(slot: &Slot, part: Part) -> Number {
+fn number(slot: &Slot, part: Part) -> CountAnswer {
     match slot.value(part) {
-        Some(Value::Number(number)) if number.is_finite() && *number >= 0.0 => Number::Known(*number),
-        Some(Value::Number(number)) => Number::Unknown(format!("{number} is no count"), Cause::Silence),
-        Some(Value::Nothing) => Number::Missing,
-        Some(Value::Invalid(why)) => Number::Unknown(why.clone(), Cause::Silence),
-        Some(Value::Failed(why)) => Number::Unknown(why.clone(), Cause::Provider),
+        Some(Value::Number(number)) if number.is_finite() && *number >= 0.0 => CountAnswer::Known(*number),
+        Some(Value::Number(number)) => CountAnswer::Unknown(format!("{number} is no count"), Cause::Silence),
+        Some(Value::Nothing) => CountAnswer::Missing,
+        Some(Value::Invalid(why)) => CountAnswer::Unknown(why.clone(), Cause::Silence),
+        Some(Value::Failed(why)) => CountAnswer::Unknown(why.clone(), Cause::Provider),
         Some(Value::Observations(_) | Value::Summarized(_)) => {
-            Number::Unknown("observations where a count was expected".to_owned(), Cause::Silence)
+            CountAnswer::Unknown("observations where a count was expected".to_owned(), Cause::Silence)
         }
-        None => Number::Unknown("it was not asked for".to_owned(), Cause::Silence),
+        None => CountAnswer::Unknown("it was not asked for".to_owned(), Cause::Silence),
     }
 }
 
@@ -136,13 +136,13 @@ const SETTLED: usize = 3;
 /// The highest that each count of a tier was. Of two replicas one may know less, and Prometheus extrapolates: what fell for a slot or
 /// two is not begun anew, and what rises to where it was is nothing new.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Level {
+pub(super) struct HighWater {
     highest: Counts,
     /// The totals of the newest slots.
     recent: VecDeque<f64>,
 }
 
-impl Level {
+impl HighWater {
     /// Takes a slot's counts; returns what is new of them.
     pub(super) fn rise(&mut self, now: Counts) -> Counts {
         let settled = self.recent.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -197,7 +197,7 @@ impl Served {
         if let Some(last) = self.last.as_mut().filter(|last| self.recent.len() == SETTLED && settled < last.total) {
             last.total = settled;
         }
-        let extrapolated = tier_gate.gate.source == Source::Prometheus && tier_gate.gate.kind == Kind::CountRatio;
+        let extrapolated = tier_gate.gate.source == Source::Prometheus && tier_gate.gate.kind == GateKind::CountRatio;
         let drift = if extrapolated {
             let lasted = slot.at.as_second().saturating_sub(tier_gate.clockwork().ground.as_second()).max(1);
             #[allow(clippy::cast_precision_loss, reason = "seconds of any tier are exact")]

@@ -6,8 +6,8 @@ use super::{
     blocks::Blocks,
     comparison::Comparing,
     counted::{Counted, Served, aggregate, minimum},
-    limits::{Limits, State, Weighing},
-    reading::{Figures, Read, Reading, Says, TierGate},
+    limits::{AbsoluteLimits, LimitState, Weighing},
+    reading::{Figures, Reading, Says, SlotReading, TierGate},
     report::Aggregate,
     watch::Slot,
     words,
@@ -17,10 +17,10 @@ use super::{
 pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
     let (minimum, least) = minimum(tier_gate);
     let mut reading = Reading { minimum: Some(minimum), ..Reading::default() };
-    let mut tier = Tier {
+    let mut tier = CountTier {
         of: tier_gate,
         least,
-        limits: Limits::new(tier_gate),
+        limits: AbsoluteLimits::new(tier_gate),
         blocks: Blocks::default(),
         comparing: Comparing::new(tier_gate, least),
         served: Served::default(),
@@ -31,7 +31,7 @@ pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
         let mut figures = Figures::default();
         let says = tier.slot(slot, &mut figures, &mut reading);
         let figures = Some(figures).filter(|figures| *figures != Figures::default());
-        reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
+        reading.slots.push(SlotReading { number: slot.number, at: slot.at, says, figures });
     }
     reading.marks.extend(tier.served.mark());
     reading.awaited = tier.comparing.awaits().then(|| tier_gate.baked());
@@ -39,16 +39,16 @@ pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
 }
 
 /// One tier, slot by slot.
-struct Tier<'a> {
+struct CountTier<'a> {
     of: &'a TierGate<'a>,
     least: f64,
-    limits: Limits,
+    limits: AbsoluteLimits,
     blocks: Blocks<1>,
     comparing: Comparing<'a>,
     served: Served,
 }
 
-impl Tier<'_> {
+impl CountTier<'_> {
     fn slot(&mut self, slot: &Slot, figures: &mut Figures, reading: &mut Reading) -> Says {
         let (candidate, baseline) = self.comparing.counts(slot);
         let candidate = match candidate {
@@ -65,19 +65,19 @@ impl Tier<'_> {
         reading.marks.extend(self.blocks.add(self.of, slot, [candidate]));
         let [blocks] = &self.blocks.counts;
         let limit = self.limits.hold(candidate, self.least, Weighing::Blocks(blocks));
-        if let State::Broken(why) = limit {
+        if let LimitState::Broken(why) = limit {
             return Says::Harm(why);
         }
         let few = |why: &str| Says::Few(format!("{}; {why}", words::counts(candidate)));
         match (self.comparing.slot(slot, (candidate, baseline), figures, reading), limit) {
             (Says::Unknown(why, cause), _) => Says::Unknown(why, cause),
             (Says::Harm(why), _) => Says::Harm(format!("{}{why}", words::counts(candidate))),
-            (_, State::NoNumber) => Says::no_number(),
+            (_, LimitState::NoNumber) => Says::no_number(),
             _ if candidate.total < self.least => {
                 let total = words::count(candidate.total);
                 Says::Few(format!("{total} of {} events; {}", self.least, words::counts(candidate)))
             }
-            (_, State::Beyond(why)) => Says::Few(why),
+            (_, LimitState::Beyond(why)) => Says::Few(why),
             (Says::Few(why) | Says::Partial(why), _) => few(&why),
             (Says::Fine(why), _) => match self.served.silent_since(self.of, slot) {
                 Some(since) => Says::Few(format!("no event was counted since {since}; {}", words::counts(candidate))),

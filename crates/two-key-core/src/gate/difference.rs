@@ -57,8 +57,8 @@ mod tests {
             (report(12.5, 3.0, 5, "a"), "slots was 4 and is 5"),
             (json!({}), "candidate was "),
         ] {
-            let said = difference(&was, &is).unwrap();
-            assert!(said.starts_with(what), "{said}");
+            let words = difference(&was, &is).unwrap();
+            assert!(words.starts_with(what), "{words}");
         }
     }
 }

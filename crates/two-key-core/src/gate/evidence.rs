@@ -63,7 +63,7 @@ pub struct Evidence {
 
 /// What is read of a document before it is known to be of a form that is.
 #[derive(Deserialize)]
-struct Form {
+struct FormVersion {
     version: u32,
 }
 
@@ -127,7 +127,7 @@ impl Evidence {
             let message = format!("the evidence is {}, not {digest} as it was signed", Digest::of(bytes));
             return Err(Refusal::new(Reason::DigestMismatch, message));
         }
-        let Form { version } = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        let FormVersion { version } = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if version != VERSION {
             let message = format!(
                 "this version cannot judge it again: the evidence is of form {version}, and form {VERSION} is known here"
@@ -148,7 +148,7 @@ impl Evidence {
             let plan = |at| plan(gate, &self.context, at);
             let seen = self.watch.gates.get(id).unwrap_or(&nothing);
             let keep = kept(&tier_gate, &self.terms, seen, self.judgement.at);
-            let of = Of { what: "gate", id, seen, keep: &keep, clockwork: tier_gate.clockwork() };
+            let of = EvidenceSlots { what: "gate", id, seen, keep: &keep, clockwork: tier_gate.clockwork() };
             on_word += self.check(of, &plan, &mut differences);
         }
         for (id, seen) in &self.watch.gates {
@@ -167,8 +167,13 @@ impl Evidence {
             let plan = |at| vec![plan_metric(metric, &self.context, at)];
             let (halting, row) = thresholds::halting(id, &self.terms, &self.context, seen);
             let keep = Keep { halting, row, ..Keep::default() };
-            let of =
-                Of { what: "threshold", id, seen, keep: &keep, clockwork: Slots::of_thresholds(self.context.started) };
+            let of = EvidenceSlots {
+                what: "threshold",
+                id,
+                seen,
+                keep: &keep,
+                clockwork: Slots::of_thresholds(self.context.started),
+            };
             on_word += self.check(of, &plan, &mut differences);
         }
         if let Some(other) = self.watch.is_of_another(&self.context) {
@@ -182,8 +187,13 @@ impl Evidence {
     /// Whether slots are at times of their own, their questions those that are to be asked, and their values those that
     /// were answered. Of slots that decide, and of the newest one, the queries have to be there; returns how many of their numbers
     /// are without words.
-    fn check(&self, of: Of<'_>, plan: &dyn Fn(Timestamp) -> Vec<Planned>, differences: &mut Vec<String>) -> u32 {
-        let Of { what, id, seen, keep, clockwork } = of;
+    fn check(
+        &self,
+        of: EvidenceSlots<'_>,
+        plan: &dyn Fn(Timestamp) -> Vec<Planned>,
+        differences: &mut Vec<String>,
+    ) -> u32 {
+        let EvidenceSlots { what, id, seen, keep, clockwork } = of;
         let (mut before, mut on_word) = (0, 0);
         for slot in &seen.slots {
             let number = slot.number;
@@ -223,7 +233,7 @@ impl Evidence {
 
 /// The slots of a gate or threshold, and what of them is kept whole.
 #[derive(Clone, Copy)]
-struct Of<'a> {
+struct EvidenceSlots<'a> {
     what: &'a str,
     id: &'a GateId,
     seen: &'a Seen,

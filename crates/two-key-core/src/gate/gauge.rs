@@ -1,9 +1,9 @@
 //! Gauges: one value at a time, within absolute limits.
 
 use super::{
-    limits::{Limits, State},
+    limits::{AbsoluteLimits, LimitState},
     measure::Value,
-    reading::{Cause, Figures, Read, Reading, Says, TierGate},
+    reading::{Cause, Figures, Reading, Says, SlotReading, TierGate},
     report::Aggregate,
     stats::Summary,
     watch::{Part, Query, Side, Slot},
@@ -13,7 +13,7 @@ use super::{
 /// Reads the slots of a gauge.
 pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
     let mut reading = Reading::default();
-    let mut limits = Limits::new(tier_gate);
+    let mut limits = AbsoluteLimits::new(tier_gate);
     let mut values = Vec::new();
     let mut broken = false;
     for (index, slot) in slots.iter().enumerate() {
@@ -21,10 +21,10 @@ pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
             Ok(value) => {
                 values.push(value);
                 match limits.hold_value(value) {
-                    State::Broken(why) => Says::Harm(why),
-                    State::Beyond(why) => Says::Few(why),
-                    State::Kept => Says::Fine(format!("the value is {}", words::number(value))),
-                    State::NoNumber => Says::no_number(),
+                    LimitState::Broken(why) => Says::Harm(why),
+                    LimitState::Beyond(why) => Says::Few(why),
+                    LimitState::Kept => Says::Fine(format!("the value is {}", words::number(value))),
+                    LimitState::NoNumber => Says::no_number(),
                 }
             }
             Err(says) => says,
@@ -33,7 +33,7 @@ pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot]) -> Reading {
         let shown = index + 1 == slots.len() || matches!(says, Says::Harm(_)) && !std::mem::replace(&mut broken, true);
         let candidate = Aggregate { summary: Summary::of(&values).filter(|_| shown), ..Aggregate::default() };
         let figures = shown.then(|| Figures { candidate, ..Figures::default() });
-        reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
+        reading.slots.push(SlotReading { number: slot.number, at: slot.at, says, figures });
     }
     reading
 }

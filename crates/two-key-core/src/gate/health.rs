@@ -39,7 +39,7 @@ pub enum Gates {
 
 /// What the auto-halt limits of a tier say together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Limits {
+pub enum LimitsVerdict {
     /// None are pinned, or nothing here was asked to measure them.
     None,
     /// None is crossed.
@@ -58,19 +58,20 @@ pub struct Health {
     /// The gates.
     pub gates: Gates,
     /// The limits.
-    pub limits: Limits,
+    pub limits: LimitsVerdict,
     /// What was measured, a line each, for people.
     pub figures: Vec<String>,
 }
 
 impl Health {
     /// Of a lease that nothing was pinned for.
-    pub const UNWATCHED: Self = Self { gates: Gates::None, limits: Limits::None, figures: Vec::new() };
+    pub const UNWATCHED: Self = Self { gates: Gates::None, limits: LimitsVerdict::None, figures: Vec::new() };
 
     /// Of a tier that nothing can be said of yet.
     pub fn open(terms: &PinnedTerms, why: &str) -> Self {
         let gates = if terms.gates.is_empty() { Gates::None } else { Gates::Open(Deadline::Ahead, why.to_owned()) };
-        let limits = if terms.thresholds.is_empty() { Limits::None } else { Limits::NoData(why.to_owned()) };
+        let limits =
+            if terms.thresholds.is_empty() { LimitsVerdict::None } else { LimitsVerdict::NoData(why.to_owned()) };
         Self { gates, limits, figures: Vec::new() }
     }
 
@@ -88,11 +89,11 @@ impl Health {
         let worst = judgement.thresholds.iter().find(|(_, report)| report.state == judgement.threshold);
         let words = worst.map_or_else(String::new, |(id, report)| format!("{id}: {}", report.why));
         let limits = match judgement.threshold {
-            _ if terms.thresholds.is_empty() => Limits::None,
-            ThresholdState::Fine => Limits::Fine,
-            ThresholdState::Warn => Limits::Warn(words),
-            ThresholdState::NoData => Limits::NoData(words),
-            ThresholdState::Halt => Limits::Crossed(words),
+            _ if terms.thresholds.is_empty() => LimitsVerdict::None,
+            ThresholdState::Fine => LimitsVerdict::Fine,
+            ThresholdState::Warn => LimitsVerdict::Warn(words),
+            ThresholdState::NoData => LimitsVerdict::NoData(words),
+            ThresholdState::Halt => LimitsVerdict::Crossed(words),
         };
         Self { gates, limits, figures: figures(judgement) }
     }
@@ -107,7 +108,7 @@ impl Health {
             let message = format!("the tier's gates have not passed by their deadline: {words}");
             return Some((StopKind::Rollback, Refusal::new(Reason::NoData, message)));
         }
-        if let Limits::Crossed(words) = &self.limits {
+        if let LimitsVerdict::Crossed(words) = &self.limits {
             let message = format!("a halt limit is crossed: {words}");
             return Some((StopKind::Halt, Refusal::new(Reason::GateFailed, message)));
         }
@@ -125,7 +126,7 @@ impl Health {
         if let Gates::Open(_, words) = &self.gates {
             return Some(Refusal::new(Reason::NoData, format!("the tier's gates have not passed yet: {words}")));
         }
-        if let Limits::NoData(words) = &self.limits {
+        if let LimitsVerdict::NoData(words) = &self.limits {
             let message = format!("a limit cannot be measured, and no data is never healthy: {words}");
             return Some(Refusal::new(Reason::NoData, message));
         }
@@ -144,7 +145,7 @@ pub struct Look {
 
 impl Look {
     /// What it says, and the bytes of its evidence. Nothing goes on by evidence that cannot be written; a stop does not wait for it.
-    pub fn exhibited(self, terms: &PinnedTerms) -> (Health, Option<Vec<u8>>) {
+    pub fn with_evidence_bytes(self, terms: &PinnedTerms) -> (Health, Option<Vec<u8>>) {
         match self.evidence.map(|evidence| evidence.bytes()).transpose() {
             Ok(bytes) => (self.health, bytes),
             Err(refusal) if self.health.stop().is_none() => (Health::open(terms, &refusal.message), None),
@@ -298,7 +299,7 @@ pub fn resolve_by(lease: &LeaseState, since: Timestamp, by: &PrincipalId, now: T
 mod tests {
     use super::*;
 
-    fn health(gates: Gates, limits: Limits) -> Health {
+    fn health(gates: Gates, limits: LimitsVerdict) -> Health {
         Health { gates, limits, figures: Vec::new() }
     }
 
@@ -309,14 +310,20 @@ mod tests {
     #[test]
     fn a_crossed_limit_and_a_failed_gate_halt_and_a_passed_deadline_rolls_back() {
         let words = || "w".to_owned();
-        assert_eq!(kind(&health(Gates::Pass, Limits::Crossed(words()))), Some(StopKind::Halt));
-        assert_eq!(kind(&health(Gates::Pass, Limits::Fine)), None);
-        assert_eq!(kind(&health(Gates::Fail(Deadline::Ahead, words()), Limits::Fine)), Some(StopKind::Halt));
-        assert_eq!(kind(&health(Gates::Fail(Deadline::Passed, words()), Limits::Fine)), Some(StopKind::Rollback));
-        assert_eq!(kind(&health(Gates::Open(Deadline::Passed, words()), Limits::Fine)), Some(StopKind::Rollback));
-        assert_eq!(kind(&health(Gates::Open(Deadline::Ahead, words()), Limits::Fine)), None);
+        assert_eq!(kind(&health(Gates::Pass, LimitsVerdict::Crossed(words()))), Some(StopKind::Halt));
+        assert_eq!(kind(&health(Gates::Pass, LimitsVerdict::Fine)), None);
+        assert_eq!(kind(&health(Gates::Fail(Deadline::Ahead, words()), LimitsVerdict::Fine)), Some(StopKind::Halt));
+        assert_eq!(
+            kind(&health(Gates::Fail(Deadline::Passed, words()), LimitsVerdict::Fine)),
+            Some(StopKind::Rollback)
+        );
+        assert_eq!(
+            kind(&health(Gates::Open(Deadline::Passed, words()), LimitsVerdict::Fine)),
+            Some(StopKind::Rollback)
+        );
+        assert_eq!(kind(&health(Gates::Open(Deadline::Ahead, words()), LimitsVerdict::Fine)), None);
         // The stronger of two stops.
-        let both = health(Gates::Open(Deadline::Passed, words()), Limits::Crossed(words()));
+        let both = health(Gates::Open(Deadline::Passed, words()), LimitsVerdict::Crossed(words()));
         assert_eq!(kind(&both), Some(StopKind::Rollback));
     }
 
@@ -324,13 +331,13 @@ mod tests {
     fn only_passing_gates_and_measured_limits_let_a_lease_go_on() {
         let words = || "w".to_owned();
         for (gates, limits, reason) in [
-            (Gates::Pass, Limits::Fine, None),
-            (Gates::Pass, Limits::Warn(words()), None),
-            (Gates::None, Limits::None, None),
-            (Gates::Pass, Limits::NoData(words()), Some(Reason::NoData)),
-            (Gates::Open(Deadline::Ahead, words()), Limits::Fine, Some(Reason::NoData)),
-            (Gates::Fail(Deadline::Ahead, words()), Limits::Fine, Some(Reason::GateFailed)),
-            (Gates::Pass, Limits::Crossed(words()), Some(Reason::GateFailed)),
+            (Gates::Pass, LimitsVerdict::Fine, None),
+            (Gates::Pass, LimitsVerdict::Warn(words()), None),
+            (Gates::None, LimitsVerdict::None, None),
+            (Gates::Pass, LimitsVerdict::NoData(words()), Some(Reason::NoData)),
+            (Gates::Open(Deadline::Ahead, words()), LimitsVerdict::Fine, Some(Reason::NoData)),
+            (Gates::Fail(Deadline::Ahead, words()), LimitsVerdict::Fine, Some(Reason::GateFailed)),
+            (Gates::Pass, LimitsVerdict::Crossed(words()), Some(Reason::GateFailed)),
         ] {
             let health = health(gates, limits);
             assert_eq!(health.against().map(|refusal| refusal.reason), reason, "{health:?}");
@@ -341,18 +348,18 @@ mod tests {
     fn harm_is_not_hidden_by_what_starts_over_and_going_on_is() {
         let words = || "w".to_owned();
         let look = |gates, limits| Look { health: health(gates, limits), evidence: None };
-        let anew = || look(Gates::Open(Deadline::Ahead, words()), Limits::NoData(words()));
+        let anew = || look(Gates::Open(Deadline::Ahead, words()), LimitsVerdict::NoData(words()));
         for (harm, stop) in [
-            (look(Gates::Fail(Deadline::Ahead, words()), Limits::Fine), Some(StopKind::Halt)),
-            (look(Gates::Open(Deadline::Passed, words()), Limits::Fine), Some(StopKind::Rollback)),
-            (look(Gates::Pass, Limits::Crossed(words())), Some(StopKind::Halt)),
-            (look(Gates::Pass, Limits::Fine), None),
+            (look(Gates::Fail(Deadline::Ahead, words()), LimitsVerdict::Fine), Some(StopKind::Halt)),
+            (look(Gates::Open(Deadline::Passed, words()), LimitsVerdict::Fine), Some(StopKind::Rollback)),
+            (look(Gates::Pass, LimitsVerdict::Crossed(words())), Some(StopKind::Halt)),
+            (look(Gates::Pass, LimitsVerdict::Fine), None),
         ] {
             let health = combined(harm, anew()).health;
             assert_eq!(kind(&health), stop);
             assert!(health.against().is_some(), "it has not passed since");
         }
-        let well = || look(Gates::Pass, Limits::Fine);
+        let well = || look(Gates::Pass, LimitsVerdict::Fine);
         assert_eq!(combined(well(), well()).health.against(), None);
     }
 
@@ -367,15 +374,15 @@ mod tests {
             context.names.labels.insert("long".to_owned(), "x".repeat(label));
             Evidence::new(scene.terms.clone(), context, Watch::default(), judgement.clone())
         };
-        let exhibited = |gates: &Gates, label| {
-            let look = Look { health: health(gates.clone(), Limits::None), evidence: Some(evidence(label)) };
-            look.exhibited(&scene.terms)
+        let with_evidence_bytes = |gates: &Gates, label| {
+            let look = Look { health: health(gates.clone(), LimitsVerdict::None), evidence: Some(evidence(label)) };
+            look.with_evidence_bytes(&scene.terms)
         };
         let fails = Gates::Fail(Deadline::Ahead, "w".to_owned());
         for (gates, stop) in [(Gates::Pass, None), (fails, Some(StopKind::Halt))] {
-            let (short, bytes) = exhibited(&gates, 10);
+            let (short, bytes) = with_evidence_bytes(&gates, 10);
             assert!(short.gates == gates && bytes.is_some());
-            let (long, bytes) = exhibited(&gates, crate::gate::MAX_EVIDENCE_BYTES);
+            let (long, bytes) = with_evidence_bytes(&gates, crate::gate::MAX_EVIDENCE_BYTES);
             assert_eq!((kind(&long), bytes), (stop, None));
             assert_eq!(
                 long.against().map(|refusal| refusal.reason),
@@ -386,13 +393,13 @@ mod tests {
 
     #[test]
     fn figures_tell_small_numbers_from_none() {
-        let said = [0.004, 0.02, 0.25, 3.0, 412.4, 2e15].map(round);
-        assert_eq!(said, ["0.004", "0.02", "0.25", "3", "412", "2.00e15"]);
+        let rounded = [0.004, 0.02, 0.25, 3.0, 412.4, 2e15].map(round);
+        assert_eq!(rounded, ["0.004", "0.02", "0.25", "3", "412", "2.00e15"]);
         assert_eq!(round(0.0), "0");
     }
 
     #[test]
     fn no_data_never_halts_by_itself() {
-        assert_eq!(kind(&health(Gates::None, Limits::NoData("w".to_owned()))), None);
+        assert_eq!(kind(&health(Gates::None, LimitsVerdict::NoData("w".to_owned()))), None);
     }
 }

@@ -16,7 +16,7 @@ pub(super) const BEYOND: f64 = 0.05;
 
 /// How an absolute limit stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum State {
+pub(super) enum LimitState {
     /// Kept, or there is none.
     Kept,
     /// What was measured is beyond it, and that may be chance, or has not been so in enough slots.
@@ -29,7 +29,7 @@ pub(super) enum State {
 
 /// A gate's absolute limits, held slot by slot.
 #[derive(Debug, Clone)]
-pub(super) struct Limits {
+pub(super) struct AbsoluteLimits {
     absolute: Option<Absolute>,
     rule: LimitRule,
     /// The natural logarithm of the evidence that breaks a limit.
@@ -96,7 +96,7 @@ impl Weighing<'_> {
     }
 }
 
-impl Limits {
+impl AbsoluteLimits {
     pub(super) fn new(tier_gate: &TierGate<'_>) -> Self {
         let absolute = tier_gate.gate.absolute;
         let rule = absolute.and_then(|absolute| absolute.rule).unwrap_or(LimitRule::usual(tier_gate.gate.kind));
@@ -115,8 +115,8 @@ impl Limits {
 
     /// Holds a share of bad events to the limits. Below the minimum of events a point breaks one only if no good event up to it
     /// could mend that.
-    pub(super) fn hold(&mut self, counts: Counts, least: f64, weighing: Weighing<'_>) -> State {
-        let Some(Absolute { max, min, .. }) = self.absolute else { return State::Kept };
+    pub(super) fn hold(&mut self, counts: Counts, least: f64, weighing: Weighing<'_>) -> LimitState {
+        let Some(Absolute { max, min, .. }) = self.absolute else { return LimitState::Kept };
         let at_best = counts.bad / counts.total.max(least).max(1.0);
         let words = |side: &str, limit: f64| {
             format!("{} is {side} the limit of {}", words::counts(counts), words::percent(limit))
@@ -135,8 +135,8 @@ impl Limits {
     }
 
     /// Holds observations to the limits: 95 % of them are to be within each.
-    pub(super) fn hold_percentiles(&mut self, observed: Percentiles) -> State {
-        let Some(Absolute { max, min, .. }) = self.absolute else { return State::Kept };
+    pub(super) fn hold_percentiles(&mut self, observed: Percentiles) -> LimitState {
+        let Some(Absolute { max, min, .. }) = self.absolute else { return LimitState::Kept };
         let words = |name: &str, value: f64, side: &str, limit: f64| {
             format!("the {name} percentile {} is {side} the limit of {}", words::number(value), words::number(limit))
         };
@@ -154,8 +154,8 @@ impl Limits {
     }
 
     /// Holds one value to the limits.
-    pub(super) fn hold_value(&mut self, value: f64) -> State {
-        let Some(Absolute { max, min, .. }) = self.absolute else { return State::Kept };
+    pub(super) fn hold_value(&mut self, value: f64) -> LimitState {
+        let Some(Absolute { max, min, .. }) = self.absolute else { return LimitState::Kept };
         let held = |beyond: bool, side: &str, limit: f64| Held {
             words: format!("the value {} is {side} the limit of {}", words::number(value), words::number(limit)),
             beyond,
@@ -166,10 +166,10 @@ impl Limits {
         self.state([too_large, too_small])
     }
 
-    fn state(&mut self, held: [Option<Held>; 2]) -> State {
+    fn state(&mut self, held: [Option<Held>; 2]) -> LimitState {
         let held: Vec<_> = held.into_iter().flatten().collect();
         if held.iter().any(|held| held.ln_e.is_some_and(f64::is_nan)) {
-            return State::NoNumber;
+            return LimitState::NoNumber;
         }
         let is_broken = |held: &&Held| match self.rule {
             LimitRule::Test => held.beyond && held.ln_e.is_some_and(|ln_e| ln_e >= self.needed),
@@ -179,13 +179,13 @@ impl Limits {
             self.row += 1;
             let asked = self.absolute.and_then(|absolute| absolute.slots).unwrap_or(1);
             return if self.row >= asked {
-                State::Broken(broken.words.clone())
+                LimitState::Broken(broken.words.clone())
             } else {
-                State::Beyond(format!("{}, in {} of {asked} slots in a row", broken.words, self.row))
+                LimitState::Beyond(format!("{}, in {} of {asked} slots in a row", broken.words, self.row))
             };
         }
         self.row = 0;
         let beyond = held.iter().find(|held| held.beyond);
-        beyond.map_or(State::Kept, |held| State::Beyond(format!("{}, which may be chance", held.words)))
+        beyond.map_or(LimitState::Kept, |held| LimitState::Beyond(format!("{}, which may be chance", held.words)))
     }
 }

@@ -52,13 +52,13 @@ mod tests;
 pub use blocks::blocks_of;
 pub use budget::Budget;
 pub use burn::seen_after;
-pub use context::{Names, Pools, Recorded, Subject, TierContext};
+pub use context::{MeasuredVersion, Names, Pools, Recorded, TierContext};
 pub use counted::least_events;
 pub use evidence::{Evidence, MAX_EVIDENCE_BYTES, Reevaluation, estimated_bytes};
 pub use judge::{judge, slot_times};
 pub use measure::{Answer, MAX_OBSERVATIONS, Measure, Metric, Observations, Question, Shape, Value};
 pub use power::{FEWEST_BLOCKS, Traffic, smallest_harm};
-pub use report::{Aggregate, Comparison, GateReport, Judgement, Slots, ThresholdReport, ThresholdState, Verdict};
+pub use report::{Aggregate, Comparison, GateReport, Judgement, SlotCounts, ThresholdReport, ThresholdState, Verdict};
 pub use view::{
     EvidenceView, GateView, ReplayView, ReplayedSlot, evidence_text, gate_text, judgement_text, replay_text,
 };

@@ -1,7 +1,7 @@
 //! Power of a comparison at some traffic: the smallest harm that it shows nine times of ten. An estimate for people, by the
 //! counts that are to be expected; `docs/gates.md` has it simulated.
 
-use crate::model::policy::{Decimal, Gate, Kind, Worse};
+use crate::model::policy::{Decimal, Gate, GateKind, Worse};
 
 use super::{
     Budget,
@@ -43,7 +43,7 @@ pub const FEWEST_BLOCKS: u64 = 3;
 /// independent; where fewer are worse, how few times as many are shown as often. None if it compares nothing, or sees nothing up to
 /// a hundred times, or a hundredth.
 pub fn smallest_harm(gate: &Gate, budget: &Budget, traffic: Traffic) -> Option<f64> {
-    let alpha = budget.once(gate).filter(|_| gate.kind == Kind::CountRatio)?;
+    let alpha = budget.once(gate).filter(|_| gate.kind == GateKind::CountRatio)?;
     let put_up_with = gate.compare.and_then(|compare| compare.max_ratio).map_or(1.0, Decimal::get);
     #[allow(clippy::cast_precision_loss, reason = "it is a handful")]
     let fewest = FEWEST_BLOCKS as f64;

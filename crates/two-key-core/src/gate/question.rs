@@ -4,11 +4,11 @@ use jiff::Timestamp;
 
 use crate::model::{
     document::Span,
-    policy::{Gate, Kind, Queries},
+    policy::{Gate, GateKind, Queries},
 };
 
 use super::{
-    context::{Subject, TierContext},
+    context::{MeasuredVersion, TierContext},
     measure::{Metric, Question, Shape},
     slot::{METRIC_INTERVAL, Slots, earlier},
     template::{Variables, render},
@@ -29,28 +29,28 @@ pub(super) fn plan(gate: &Gate, context: &TierContext, at: Timestamp) -> Vec<Pla
     let slots = Slots::new(context.started, gate.settle, gate.interval);
     let mut planned = Vec::new();
     match gate.kind {
-        Kind::BurnRate => {
+        GateKind::BurnRate => {
             for window in windows(gate) {
                 // What went before the tier is not the candidate's doing at this weight.
                 let from = earlier(at, window).max(slots.ground);
-                let plan = Plan { gate, context, from, at, window: Some(window) };
+                let plan = QuestionPlan { gate, context, from, at, window: Some(window) };
                 plan.counts(Side::Candidate, &mut planned);
             }
         }
-        Kind::CountRatio => {
+        GateKind::CountRatio => {
             for side in sides(gate, context) {
-                Plan { gate, context, from: slots.ground, at, window: None }.counts(side, &mut planned);
+                QuestionPlan { gate, context, from: slots.ground, at, window: None }.counts(side, &mut planned);
             }
         }
-        Kind::Sample => {
+        GateKind::Sample => {
             for side in sides(gate, context) {
-                let plan = Plan { gate, context, from: slots.ground, at, window: None };
+                let plan = QuestionPlan { gate, context, from: slots.ground, at, window: None };
                 planned.push(plan.one(side, Query::Value, Shape::Observations));
             }
         }
-        Kind::Gauge => {
+        GateKind::Gauge => {
             let from = earlier(at, gate.interval).max(slots.ground);
-            let plan = Plan { gate, context, from, at, window: None };
+            let plan = QuestionPlan { gate, context, from, at, window: None };
             planned.push(plan.one(Side::Candidate, Query::Value, Shape::Number));
         }
     }
@@ -75,9 +75,9 @@ pub(super) fn plan_metric(metric: &Metric, context: &TierContext, at: Timestamp)
 pub(super) fn numbers(gate: &Gate) -> usize {
     let sides = if gate.compare.is_some() { 2 } else { 1 };
     match gate.kind {
-        Kind::CountRatio | Kind::Sample => 2 * sides,
-        Kind::BurnRate => 2 * windows(gate).len(),
-        Kind::Gauge => 1,
+        GateKind::CountRatio | GateKind::Sample => 2 * sides,
+        GateKind::BurnRate => 2 * windows(gate).len(),
+        GateKind::Gauge => 1,
     }
 }
 
@@ -98,7 +98,7 @@ fn sides(gate: &Gate, context: &TierContext) -> Vec<Side> {
     if compares(gate, context) { vec![Side::Candidate, Side::Baseline] } else { vec![Side::Candidate] }
 }
 
-struct Plan<'a> {
+struct QuestionPlan<'a> {
     gate: &'a Gate,
     context: &'a TierContext,
     from: Timestamp,
@@ -106,7 +106,7 @@ struct Plan<'a> {
     window: Option<Span>,
 }
 
-impl Plan<'_> {
+impl QuestionPlan<'_> {
     fn counts(&self, side: Side, planned: &mut Vec<Planned>) {
         planned.push(self.one(side, Query::Bad, Shape::Count));
         planned.push(self.one(side, Query::Total, Shape::Count));
@@ -123,18 +123,20 @@ impl Plan<'_> {
     }
 
     /// A side's query, and what `{{candidate}}` and `{{candidate-pool}}` become in it.
-    fn text(&self, side: Side, query: Query) -> Result<(&str, &str, Subject), String> {
+    fn text(&self, side: Side, query: Query) -> Result<(&str, &str, MeasuredVersion), String> {
         let own = &self.gate.candidate;
         let candidate = self.context.candidate.as_str();
         // What ran before is measured as the gate measures it where it is compared with.
-        let side = if self.context.subject == Subject::Stable { Side::Baseline } else { side };
+        let side = if self.context.subject == MeasuredVersion::Stable { Side::Baseline } else { side };
         let (text, version, pool) = match (side, &self.gate.baseline) {
-            (Side::Candidate, _) => (of(own, query), candidate, Subject::Candidate),
-            (Side::Baseline, None) => (of(own, query), self.context.stable(), Subject::Stable),
+            (Side::Candidate, _) => (of(own, query), candidate, MeasuredVersion::Candidate),
+            (Side::Baseline, None) => (of(own, query), self.context.stable(), MeasuredVersion::Stable),
             (Side::Baseline, Some(baseline)) => match &baseline.version {
                 // The word stands for the version that the lease names.
-                Some(version) if version == "stable" => (of(own, query), self.context.stable(), Subject::Stable),
-                Some(version) => (of(own, query), version.as_str(), Subject::Stable),
+                Some(version) if version == "stable" => {
+                    (of(own, query), self.context.stable(), MeasuredVersion::Stable)
+                }
+                Some(version) => (of(own, query), version.as_str(), MeasuredVersion::Stable),
                 None => (
                     match query {
                         Query::Bad => baseline.bad.as_deref(),
@@ -142,7 +144,7 @@ impl Plan<'_> {
                         Query::Value => baseline.value.as_deref(),
                     },
                     candidate,
-                    Subject::Candidate,
+                    MeasuredVersion::Candidate,
                 ),
             },
         };

@@ -8,7 +8,7 @@ use crate::{
     ledger::PinnedTerms,
     model::{
         GateId,
-        policy::{Gate, Kind},
+        policy::{Gate, GateKind},
     },
 };
 
@@ -54,7 +54,7 @@ impl<'a> TierGate<'a> {
     /// How many slots with data a PASS needs. A gauge's slots are its samples.
     pub(super) fn slots_needed(&self) -> u64 {
         let slots = self.gate.min.slots.unwrap_or(MIN_SLOTS);
-        if self.gate.kind == Kind::Gauge { self.raised(slots) } else { u64::from(slots) }
+        if self.gate.kind == GateKind::Gauge { self.raised(slots) } else { u64::from(slots) }
     }
 }
 
@@ -102,7 +102,7 @@ impl Says {
 
 /// One slot of a gate, read by its kind.
 #[derive(Debug, Clone)]
-pub(super) struct Read {
+pub(super) struct SlotReading {
     pub(super) number: u64,
     pub(super) at: Timestamp,
     pub(super) says: Says,
@@ -122,7 +122,7 @@ pub(super) struct Figures {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reading {
     /// In their order.
-    pub(super) slots: Vec<Read>,
+    pub(super) slots: Vec<SlotReading>,
     /// How many samples of the candidate a PASS needs.
     pub(super) minimum: Option<u64>,
     /// Slots that decided something beside their own verdict.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     GateId, Reason, Refusal,
-    policy::{Kind, Limit, Source},
+    policy::{GateKind, Limit, Source},
 };
 
 use super::stats::Summary;
@@ -93,7 +93,7 @@ pub struct Judgement {
 #[serde(deny_unknown_fields)]
 pub struct GateReport {
     /// What is measured.
-    pub kind: Kind,
+    pub kind: GateKind,
     /// Where it comes from.
     pub source: Source,
     /// The verdict.
@@ -114,7 +114,7 @@ pub struct GateReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
     /// The slots of the tier so far.
-    pub slots: Slots,
+    pub slots: SlotCounts,
     /// The newest slot that was looked at.
     #[schemars(with = "Option<String>")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,7 +139,7 @@ pub struct GateReport {
 /// How many slots there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Slots {
+pub struct SlotCounts {
     /// With data.
     pub measured: u64,
     /// Looked at in vain.

@@ -7,10 +7,10 @@ use super::{
     blocks,
     context::Recorded,
     counted::Served,
-    limits::{BEYOND, Limits, Percentiles, State},
+    limits::{AbsoluteLimits, BEYOND, LimitState, Percentiles},
     measure::{Observations, Value},
     question::compares,
-    reading::{Cause, Figures, Read, Reading, Says, TierGate},
+    reading::{Cause, Figures, Reading, Says, SlotReading, TierGate},
     report::{Aggregate, Comparison},
     stats::{
         Summary,
@@ -26,7 +26,7 @@ use super::{
 const MIN_OBSERVATIONS: u32 = 50;
 
 /// One side's observations: in short, and whole while they may decide.
-struct Observed<'a> {
+struct SideSample<'a> {
     summary: Summary,
     whole: Option<&'a [f64]>,
 }
@@ -38,8 +38,8 @@ pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot], forgotten: u64) -> 
     if baseline_of(tier_gate) != Versus::Nothing {
         reading.not_before = Some(tier_gate.clockwork().ground.max(tier_gate.baked()));
     }
-    let limits = Limits::new(tier_gate);
-    let mut tier = Tier {
+    let limits = AbsoluteLimits::new(tier_gate);
+    let mut tier = SampleTier {
         of: tier_gate,
         least,
         limits,
@@ -53,7 +53,7 @@ pub(super) fn read(tier_gate: &TierGate<'_>, slots: &[Slot], forgotten: u64) -> 
         let mut figures = Figures::default();
         let says = tier.slot(slot, &mut figures, &mut reading);
         let figures = Some(figures).filter(|figures| *figures != Figures::default());
-        reading.slots.push(Read { number: slot.number, at: slot.at, says, figures });
+        reading.slots.push(SlotReading { number: slot.number, at: slot.at, says, figures });
     }
     reading.marks.extend(tier.served.mark());
     reading.row.extend(tier.row);
@@ -111,10 +111,10 @@ fn baseline_of<'a>(tier_gate: &TierGate<'a>) -> Versus<'a> {
     }
 }
 
-struct Tier<'a> {
+struct SampleTier<'a> {
     of: &'a TierGate<'a>,
     least: u64,
-    limits: Limits,
+    limits: AbsoluteLimits,
     /// Slots with data so far.
     measured: u64,
     /// What the one look said, and showed.
@@ -125,7 +125,7 @@ struct Tier<'a> {
     served: Served,
 }
 
-impl Tier<'_> {
+impl SampleTier<'_> {
     fn slot(&mut self, slot: &Slot, figures: &mut Figures, reading: &mut Reading) -> Says {
         let candidate = match observed(slot, Side::Candidate) {
             Ok(observed) => observed,
@@ -141,7 +141,7 @@ impl Tier<'_> {
         } else {
             self.row.clear();
         }
-        if let State::Broken(why) = limit {
+        if let LimitState::Broken(why) = limit {
             self.measured += 1;
             return Says::Harm(why);
         }
@@ -152,7 +152,7 @@ impl Tier<'_> {
                 Err(says) => return says,
             },
             Versus::Recorded(recorded) => {
-                let observed = |summary| Observed { summary, whole: Some(recorded) };
+                let observed = |summary| SideSample { summary, whole: Some(recorded) };
                 Summary::of(recorded).map(observed)
             }
         };
@@ -160,7 +160,7 @@ impl Tier<'_> {
         figures.baseline = baseline.as_ref().map(aggregate);
         let enough = |summary: &Summary| made(summary) >= self.least;
         let words = in_words(&candidate);
-        if limit == State::NoNumber {
+        if limit == LimitState::NoNumber {
             return Says::no_number();
         }
         if !enough(&candidate.summary) {
@@ -179,17 +179,17 @@ impl Tier<'_> {
         };
         figures.comparison = self.comparison;
         match (says, limit, self.served.silent_since(self.of, slot)) {
-            (Says::Fine(_), State::Beyond(why), _) => Says::Few(why),
+            (Says::Fine(_), LimitState::Beyond(why), _) => Says::Few(why),
             (Says::Fine(words), _, Some(since)) => Says::Few(format!("nothing was observed since {since}; {words}")),
             (says, ..) => says,
         }
     }
 
     /// Holds the candidate's observations to the absolute limits. A point needs the minimum of them.
-    fn hold(&mut self, slot: &Slot, candidate: &Observed<'_>) -> State {
-        let Some(absolute) = self.of.gate.absolute else { return State::Kept };
+    fn hold(&mut self, slot: &Slot, candidate: &SideSample<'_>) -> LimitState {
+        let Some(absolute) = self.of.gate.absolute else { return LimitState::Kept };
         if absolute.rule == Some(LimitRule::Point) && made(&candidate.summary) < self.least {
-            return State::Kept;
+            return LimitState::Kept;
         }
         let tier_gate = self.of;
         let above =
@@ -205,7 +205,13 @@ impl Tier<'_> {
     }
 
     /// The one look, once the tier has baked.
-    fn look(&mut self, slot: &Slot, candidate: &Observed<'_>, baseline: &Observed<'_>, reading: &mut Reading) -> Says {
+    fn look(
+        &mut self,
+        slot: &Slot,
+        candidate: &SideSample<'_>,
+        baseline: &SideSample<'_>,
+        reading: &mut Reading,
+    ) -> Says {
         let words = in_words(candidate);
         let due = self.of.baked();
         if slot.at < due || self.measured < self.of.slots_needed() {
@@ -249,16 +255,16 @@ impl Tier<'_> {
     }
 }
 
-fn observed(slot: &Slot, side: Side) -> Result<Observed<'_>, Says> {
+fn observed(slot: &Slot, side: Side) -> Result<SideSample<'_>, Says> {
     let name = if side == Side::Candidate { "candidate" } else { "baseline" };
     let silent = |why: &str| Says::Unknown(format!("{name}: {why}"), Cause::Silence);
     match slot.value(Part { side, query: Query::Value, window: None }) {
         Some(Value::Observations(observations)) if is_finite(observations) => {
             let summary = observations.summary().ok_or_else(|| silent("no observations"))?;
-            Ok(Observed { summary, whole: Some(observations.values()) })
+            Ok(SideSample { summary, whole: Some(observations.values()) })
         }
         Some(Value::Observations(_)) => Err(silent("an observation is no number")),
-        Some(Value::Summarized(summary)) => Ok(Observed { summary: *summary, whole: None }),
+        Some(Value::Summarized(summary)) => Ok(SideSample { summary: *summary, whole: None }),
         Some(Value::Number(_)) => Err(silent("one number where observations were expected")),
         Some(Value::Nothing) => Err(silent("no data")),
         Some(Value::Invalid(why)) => Err(silent(why)),
@@ -281,17 +287,17 @@ fn is_finite(observations: &Observations) -> bool {
     observations.values().iter().all(|number| number.is_finite())
 }
 
-fn aggregate(observed: &Observed<'_>) -> Aggregate {
+fn aggregate(observed: &SideSample<'_>) -> Aggregate {
     Aggregate { summary: Some(observed.summary), ..Aggregate::default() }
 }
 
-fn in_words(observed: &Observed<'_>) -> String {
+fn in_words(observed: &SideSample<'_>) -> String {
     let Summary { p50, p95, .. } = observed.summary;
     format!("median {}, p95 {}{}", words::number(p50), words::number(p95), sampled(observed))
 }
 
 /// Of how many observations these are a sample.
-fn sampled(observed: &Observed<'_>) -> String {
+fn sampled(observed: &SideSample<'_>) -> String {
     let Summary { count, sampled_of, .. } = observed.summary;
     sampled_of.map(|of| format!(", by a sample of {count} of {of}")).unwrap_or_default()
 }

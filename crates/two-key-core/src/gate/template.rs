@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::model::policy::{LEASE_VARIABLES, QUERY_VARIABLES, Source};
 
-use super::context::{Subject, TierContext};
+use super::context::{MeasuredVersion, TierContext};
 
 /// What `{{…}}` become in one question.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +13,7 @@ pub(super) struct Variables<'a> {
     /// What `{{candidate}}` becomes: the baseline is measured by the candidate's queries with another version.
     pub(super) candidate: &'a str,
     /// Whose pool `{{candidate-pool}}` becomes, for the same reason.
-    pub(super) pool: Subject,
+    pub(super) pool: MeasuredVersion,
     pub(super) from: Timestamp,
     pub(super) at: Timestamp,
 }
@@ -45,7 +45,7 @@ impl Variables<'_> {
             _ if name == target => self.context.target.to_string(),
             _ if name == lease => self.context.lease.to_string(),
             _ if name == tier => self.context.tier.to_string(),
-            _ if name == candidate_pool && self.pool == Subject::Candidate => pools()?.candidate.clone(),
+            _ if name == candidate_pool && self.pool == MeasuredVersion::Candidate => pools()?.candidate.clone(),
             _ if name == candidate_pool || name == stable_pool => pools()?.stable.clone(),
             _ => return Err(format!("the query names the unknown variable `{name}`")),
         })
@@ -98,7 +98,7 @@ mod tests {
 
     fn rendered(query: &str, source: Source, candidate: &str) -> Result<String, String> {
         let context = context();
-        let pool = Subject::Candidate;
+        let pool = MeasuredVersion::Candidate;
         render(query, source, &Variables { context: &context, candidate, pool, from: time(60), at: time(360) })
     }
 
@@ -113,13 +113,13 @@ mod tests {
             render(query, Source::Prometheus, &variables)
         };
         let query = "{{candidate-pool}} {{stable-pool}} {{label.team}} {{artifact.checkout}}";
-        assert_eq!(render(&known, query, Subject::Candidate).unwrap(), "green1|green2 blue shop sha256:11");
+        assert_eq!(render(&known, query, MeasuredVersion::Candidate).unwrap(), "green1|green2 blue shop sha256:11");
         // The baseline is measured by the candidate's queries.
-        assert_eq!(render(&known, query, Subject::Stable).unwrap(), "blue blue shop sha256:11");
+        assert_eq!(render(&known, query, MeasuredVersion::Stable).unwrap(), "blue blue shop sha256:11");
         for query in ["{{label.owner}}", "{{artifact.other}}"] {
-            assert!(render(&known, query, Subject::Candidate).unwrap_err().contains("the lease does not have"));
+            assert!(render(&known, query, MeasuredVersion::Candidate).unwrap_err().contains("the lease does not have"));
         }
-        assert!(render(&context(), "{{candidate-pool}}", Subject::Candidate).unwrap_err().contains("no pools"));
+        assert!(render(&context(), "{{candidate-pool}}", MeasuredVersion::Candidate).unwrap_err().contains("no pools"));
     }
 
     #[test]

@@ -17,7 +17,8 @@ use crate::{
 };
 
 use super::{
-    Answer, Judgement, Measure, Metric, Names, Observations, Question, Subject, TierContext, Value, Watch, judge,
+    Answer, Judgement, Measure, MeasuredVersion, Metric, Names, Observations, Question, TierContext, Value, Watch,
+    judge,
 };
 
 /// So many seconds after the tier's start.
@@ -38,7 +39,7 @@ pub(super) fn context() -> TierContext {
         tiers: 3,
         last: false,
         samples: 1,
-        subject: Subject::Candidate,
+        subject: MeasuredVersion::Candidate,
         names: Names::default(),
         recorded: BTreeMap::new(),
     }
@@ -75,7 +76,7 @@ pub(super) fn id(name: &str) -> GateId {
 
 /// A source that answers by the query's text; to a query that it was not told of, with nothing.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct CannedSource {
     answers: RefCell<BTreeMap<String, Value>>,
     pub(super) asked: RefCell<Vec<Question>>,
     pub(super) metrics: BTreeMap<GateId, Metric>,
@@ -83,7 +84,7 @@ pub(super) struct Told {
     pub(super) lag: Span,
 }
 
-impl Told {
+impl CannedSource {
     pub(super) fn tell(&self, query: &str, value: Value) {
         self.answers.borrow_mut().insert(query.to_owned(), value);
     }
@@ -93,7 +94,7 @@ impl Told {
     }
 }
 
-impl Measure for Told {
+impl Measure for CannedSource {
     fn ask(&self, question: &Question) -> Answer {
         self.asked.borrow_mut().push(question.clone());
         Answer::of(self.answers.borrow().get(&question.query).cloned().unwrap_or(Value::Nothing))
@@ -118,16 +119,16 @@ pub(super) struct Scene {
     pub(super) terms: PinnedTerms,
     pub(super) context: TierContext,
     pub(super) watch: Watch,
-    pub(super) told: Told,
+    pub(super) source: CannedSource,
 }
 
 impl Scene {
     pub(super) fn new(sections: &str) -> Self {
-        Self { terms: terms(sections), context: context(), watch: Watch::default(), told: Told::default() }
+        Self { terms: terms(sections), context: context(), watch: Watch::default(), source: CannedSource::default() }
     }
 
     /// Looks, so many seconds after the start.
     pub(super) fn look(&mut self, seconds: i64) -> Judgement {
-        judge(&self.terms, &self.context, &mut self.watch, time(seconds), &self.told)
+        judge(&self.terms, &self.context, &mut self.watch, time(seconds), &self.source)
     }
 }

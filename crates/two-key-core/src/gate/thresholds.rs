@@ -10,7 +10,7 @@ use crate::{
     model::{
         GateId,
         document::Span,
-        policy::{Kind, Limit, LimitRule, Side::Above, Threshold},
+        policy::{GateKind, Limit, LimitRule, LimitSide::Above, Threshold},
     },
 };
 
@@ -52,7 +52,7 @@ pub(super) fn report(
         let why = format!("{} (slot {})", crosses(value, halt), look.number);
         return base(ThresholdState::Halt, why, Some(value), Some(look.at));
     }
-    let Some(Look { at, known, .. }) = looks.last() else {
+    let Some(MetricLook { at, known, .. }) = looks.last() else {
         return base(ThresholdState::NoData, "not measured yet".to_owned(), None, None);
     };
     if now > later(*at, gate.map_or(METRIC_TTL, |gate| gate.evidence_ttl)) {
@@ -97,7 +97,7 @@ pub(super) fn halting(
 }
 
 /// The first look with which `halt` was crossed in as many slots in a row as it takes; and the row so far.
-fn crossed<'a>(looks: &'a [Look], threshold: &Threshold) -> (Option<(&'a Look, f64)>, BTreeSet<u64>) {
+fn crossed<'a>(looks: &'a [MetricLook], threshold: &Threshold) -> (Option<(&'a MetricLook, f64)>, BTreeSet<u64>) {
     let mut row = BTreeSet::new();
     for look in looks {
         // A slot without data neither counts nor interrupts.
@@ -115,57 +115,67 @@ fn crossed<'a>(looks: &'a [Look], threshold: &Threshold) -> (Option<(&'a Look, f
 }
 
 /// One look at a metric.
-struct Look {
+struct MetricLook {
     number: u64,
     at: Timestamp,
-    known: Result<Known, Says>,
+    known: Result<MeasuredValue, Says>,
 }
 
-impl Look {
-    fn new(slot: &Slot, known: Result<Known, Says>) -> Self {
+impl MetricLook {
+    fn new(slot: &Slot, known: Result<MeasuredValue, Says>) -> Self {
         Self { number: slot.number, at: slot.at, known }
     }
 }
 
-fn looks(name: &GateId, threshold: &Threshold, terms: &PinnedTerms, context: &TierContext, seen: &Seen) -> Vec<Look> {
+fn looks(
+    name: &GateId,
+    threshold: &Threshold,
+    terms: &PinnedTerms,
+    context: &TierContext,
+    seen: &Seen,
+) -> Vec<MetricLook> {
     let Some(gate) = terms.gates.get(name) else {
-        return seen.slots.iter().map(|slot| Look::new(slot, gauge::value(slot).map(Known::exact))).collect();
+        return seen
+            .slots
+            .iter()
+            .map(|slot| MetricLook::new(slot, gauge::value(slot).map(MeasuredValue::exact)))
+            .collect();
     };
     let tier_gate = TierGate::new(name, gate, terms, context);
-    let test = Test {
+    let test = ThresholdTest {
         tier_gate: &tier_gate,
         halt: threshold.halt.filter(|_| threshold.rule.unwrap_or(LimitRule::usual(gate.kind)) == LimitRule::Test),
         needed: -libm::log(tier_gate.budget.limit()),
     };
-    if gate.kind == Kind::CountRatio {
+    if gate.kind == GateKind::CountRatio {
         return test.percentages(&seen.slots);
     }
     let of = |slot: &Slot| match gate.kind {
-        Kind::Sample => test.percentile(slot),
-        Kind::BurnRate => test.burn(slot),
-        Kind::Gauge | Kind::CountRatio => gauge::value(slot).map(Known::exact),
+        GateKind::Sample => test.percentile(slot),
+        GateKind::BurnRate => test.burn(slot),
+        GateKind::Gauge | GateKind::CountRatio => gauge::value(slot).map(MeasuredValue::exact),
     };
-    seen.slots.iter().map(|slot| Look::new(slot, of(slot).and_then(Known::number))).collect()
+    seen.slots.iter().map(|slot| MetricLook::new(slot, of(slot).and_then(MeasuredValue::number))).collect()
 }
 
 /// A measured value.
 #[derive(Debug, Clone, PartialEq)]
-struct Known {
+struct MeasuredValue {
     value: f64,
     /// Why the value may only be taken for a lower bound.
     few: Option<String>,
     /// Whether it is shown that `halt` is crossed; none where a value beyond it shows that.
-    shown: Option<Shown>,
+    shown: Option<Crossing>,
 }
 
 /// What a test of a limit shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
+enum Crossing {
     Crossed,
     NotCrossed,
 }
 
-impl Known {
+impl MeasuredValue {
     fn exact(value: f64) -> Self {
         Self { value, few: None, shown: None }
     }
@@ -183,7 +193,7 @@ impl Known {
     /// Whether a limit that halts is crossed.
     fn crosses(&self, halt: Limit) -> bool {
         match self.shown {
-            Some(shown) => shown == Shown::Crossed,
+            Some(shown) => shown == Crossing::Crossed,
             None => self.beyond(halt),
         }
     }
@@ -191,7 +201,7 @@ impl Known {
 
 /// How a threshold is tested that a gate of its name measures: for count-ratio the percentage of bad events, of late; for a
 /// sample the 95th percentile; for a burn rate how fast the budget burns over the shortest window.
-struct Test<'a> {
+struct ThresholdTest<'a> {
     tier_gate: &'a TierGate<'a>,
     /// The limit that is tested; none where a value beyond it is enough.
     halt: Option<Limit>,
@@ -199,24 +209,24 @@ struct Test<'a> {
     needed: f64,
 }
 
-impl Test<'_> {
+impl ThresholdTest<'_> {
     /// What evidence shows that a share is beyond a limit, or that the rest is.
-    fn shown(&self, share: f64, evidence: impl Fn(Limit, f64) -> f64) -> Result<Option<Shown>, Says> {
+    fn shown(&self, share: f64, evidence: impl Fn(Limit, f64) -> f64) -> Result<Option<Crossing>, Says> {
         let Some(halt) = self.halt else { return Ok(None) };
         if share <= 0.0 || share >= 1.0 {
             // A share is never beyond all or nothing.
-            return Ok((share >= 1.0).then_some(Shown::NotCrossed));
+            return Ok((share >= 1.0).then_some(Crossing::NotCrossed));
         }
         let ln_e = evidence(halt, share);
         if ln_e.is_nan() {
             return Err(Says::no_number());
         }
-        Ok(Some(if ln_e >= self.needed { Shown::Crossed } else { Shown::NotCrossed }))
+        Ok(Some(if ln_e >= self.needed { Crossing::Crossed } else { Crossing::NotCrossed }))
     }
 
     /// The percentage of bad events over the newest slots that have the minimum of events together: a long quiet tier must
     /// not water down what is wrong now.
-    fn percentages(&self, slots: &[Slot]) -> Vec<Look> {
+    fn percentages(&self, slots: &[Slot]) -> Vec<MetricLook> {
         let (minimum, least) = counted::minimum(self.tier_gate);
         let mut known: Vec<Counts> = Vec::new();
         let (mut blocks, mut ever) = (Blocks::<1>::default(), false);
@@ -237,7 +247,8 @@ impl Test<'_> {
                     let few =
                         (recent.total < least).then(|| format!("{} of {minimum} events", words::count(recent.total)));
                     let value = 100.0 * recent.bad / recent.total.max(least).max(1.0);
-                    self.shown_of(&blocks.counts[0], value).and_then(|shown| Known { value, few, shown }.number())
+                    self.shown_of(&blocks.counts[0], value)
+                        .and_then(|shown| MeasuredValue { value, few, shown }.number())
                 }
                 Counted::TotalOnly(total) => {
                     let total = words::count(total);
@@ -246,7 +257,7 @@ impl Test<'_> {
                 Counted::NoneBad(_) => Err(uncounted(counted::part(Side::Candidate)).says()),
                 Counted::Unknown(why, cause) => Err(Says::Unknown(why, cause)),
             };
-            looks.push(Look::new(slot, known_now));
+            looks.push(MetricLook::new(slot, known_now));
         }
         looks
     }
@@ -256,11 +267,11 @@ impl Test<'_> {
         counted::is_none_good(self.tier_gate.gate) && self.halt.is_none_or(|halt| halt.side == Above)
     }
 
-    fn shown_of(&self, blocks: &[Counts], value: f64) -> Result<Option<Shown>, Says> {
+    fn shown_of(&self, blocks: &[Counts], value: f64) -> Result<Option<Crossing>, Says> {
         let Some(halt) = self.halt else { return Ok(None) };
         // What was not even measured beyond the limit is not weighed.
         if !halt.crossed(value) {
-            return Ok(Some(Shown::NotCrossed));
+            return Ok(Some(Crossing::NotCrossed));
         }
         let share = halt.value.get() / 100.0;
         self.shown(share, |halt, share| {
@@ -271,25 +282,25 @@ impl Test<'_> {
         })
     }
 
-    fn percentile(&self, slot: &Slot) -> Result<Known, Says> {
+    fn percentile(&self, slot: &Slot) -> Result<MeasuredValue, Says> {
         let is_beyond = |value: f64| self.halt.is_some_and(|halt| halt.crossed(value));
         let limit = if self.halt.is_none_or(|halt| halt.side == Above) { BEYOND } else { 1.0 - BEYOND };
         let (summary, evidence) = sample::beyond(self.tier_gate, slot, is_beyond, limit)?;
         // Of a slot of which only figures were kept, nothing was shown when it was the newest.
         let shown = self.shown(limit, |_, _| evidence.unwrap_or(f64::NEG_INFINITY))?;
-        Ok(Known { value: summary.p95, few: None, shown })
+        Ok(MeasuredValue { value: summary.p95, few: None, shown })
     }
 
-    fn burn(&self, slot: &Slot) -> Result<Known, Says> {
+    fn burn(&self, slot: &Slot) -> Result<MeasuredValue, Says> {
         let (counts, rate, passed) = burn::shortest(self.tier_gate, slot)?;
         let budget = self.tier_gate.gate.objective.map_or(1.0, |objective| 1.0 - objective.get() / 100.0);
         let share = self.halt.map_or(0.0, |halt| halt.value.get() * budget);
         let shown =
             self.shown(share, |_, share| ln_e(counts.bad, counts.total - counts.bad, share) - beginning(passed))?;
         // What the whole window bears is what counts: a rate that only the tier's first minutes show crosses nothing.
-        let shown =
-            shown.map(|shown| if self.halt.is_some_and(|halt| halt.crossed(rate)) { shown } else { Shown::NotCrossed });
-        Ok(Known { value: rate, few: None, shown })
+        let shown = shown
+            .map(|shown| if self.halt.is_some_and(|halt| halt.crossed(rate)) { shown } else { Crossing::NotCrossed });
+        Ok(MeasuredValue { value: rate, few: None, shown })
     }
 }
 

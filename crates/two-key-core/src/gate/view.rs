@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::model::{Digest, GateId, LeaseId, Oid, Reason, TargetId};
 
 use super::{
-    context::{Subject, TierContext},
+    context::{MeasuredVersion, TierContext},
     report::{GateReport, Judgement, ThresholdReport, ThresholdState, Verdict},
 };
 
@@ -92,7 +92,7 @@ pub struct EvidenceView {
     #[schemars(with = "String")]
     pub started: Timestamp,
     /// Which version was measured.
-    pub subject: Subject,
+    pub subject: MeasuredVersion,
 }
 
 impl GateView {
@@ -178,7 +178,7 @@ pub fn evidence_text(view: &EvidenceView) -> String {
         view.started,
         view.recorded.at
     );
-    if view.subject == Subject::Stable {
+    if view.subject == MeasuredVersion::Stable {
         out.push_str("measured: the version that ran before, and not what rolls out\n");
     }
     let (was, is) = (view.recorded.verdict, view.evaluated.verdict);

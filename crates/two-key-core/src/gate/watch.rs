@@ -24,7 +24,7 @@ const MAX_RAW: usize = 16 * 1024;
 #[serde(deny_unknown_fields)]
 pub struct Watch {
     /// Which tier it is of.
-    of: Option<Of>,
+    of: Option<WatchedTier>,
     /// The slots of each gate, in their order.
     #[serde(default)]
     pub(super) gates: BTreeMap<GateId, Seen>,
@@ -35,7 +35,7 @@ pub struct Watch {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Of {
+struct WatchedTier {
     lease: LeaseId,
     tier: u8,
     started: Timestamp,
@@ -167,7 +167,7 @@ pub enum Query {
     Value,
 }
 
-impl Of {
+impl WatchedTier {
     fn new(context: &TierContext) -> Self {
         Self { lease: context.lease.clone(), tier: context.tier, started: context.started }
     }
@@ -176,7 +176,7 @@ impl Of {
 impl Watch {
     /// Begins anew if it is of another tier.
     pub(super) fn turn_to(&mut self, context: &TierContext) {
-        let of = Of::new(context);
+        let of = WatchedTier::new(context);
         if self.of.as_ref() != Some(&of) {
             *self = Self { of: Some(of), ..Self::default() };
         }
@@ -184,7 +184,7 @@ impl Watch {
 
     /// Which other tier it is of, if it is not of this one; of none while nothing was seen.
     pub(super) fn is_of_another(&self, context: &TierContext) -> Option<String> {
-        let other = self.of.as_ref().filter(|of| **of != Of::new(context))?;
+        let other = self.of.as_ref().filter(|of| **of != WatchedTier::new(context))?;
         Some(format!("{} at {} % since {}", other.lease, other.tier, other.started))
     }
 

@@ -160,7 +160,7 @@ pub struct Event {
     /// The vote that put it in force: the commit that carried it, and whose it is.
     pub last: Option<(Oid, PrincipalId)>,
     /// What it changes beside leases.
-    pub change: Option<Box<Change>>,
+    pub change: Option<Box<GovernanceChange>>,
 }
 
 impl Event {
@@ -209,7 +209,7 @@ impl From<&Vote> for EventVote {
 
 /// What an event changes, or a vote would change, beside leases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Change {
+pub enum GovernanceChange {
     /// Another policy is in force from the next step on.
     Policy {
         /// The one in force until then.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{
     Digest, GateId, LeaseId, Proposed, TargetId,
     lease::Lease,
-    policy::{Decimal, DriftBelow, Driver, Gate, Policy, Rule, Threshold},
+    policy::{Decimal, DriftBelow, DriverKind, Gate, Policy, Rule, Threshold},
 };
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinnedTerms {
     /// How traffic is moved; none where the policy did not name the target.
-    pub driver: Option<Driver>,
+    pub driver: Option<DriverKind>,
     /// The gates that each tier must pass.
     pub gates: BTreeMap<GateId, Gate>,
     /// The auto-halt limits: the target's own, and those of the policy that it does not have itself.

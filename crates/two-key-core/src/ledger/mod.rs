@@ -46,7 +46,7 @@ use crate::{
     signature::{BadVote, Cosignature, Opened},
 };
 
-pub use event::{Change, Event, EventKind, EventVote, Finding, StepReport};
+pub use event::{Event, EventKind, EventVote, Finding, GovernanceChange, StepReport};
 pub use index::{Group, Known, LeaseEntry, Shelves};
 pub use lease_state::{LeaseState, PinnedTerms, Quorum};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
@@ -109,7 +109,7 @@ pub fn apply(state: State, step: &Step) -> (State, StepReport) {
 
 /// A verified signature on its way into the fold.
 #[derive(Debug, Clone)]
-pub(in crate::ledger) struct Turn {
+pub(in crate::ledger) struct IncomingVote {
     /// The vote, its principal and role still as claimed or assumed.
     pub(in crate::ledger) vote: UnownedVote,
     /// What was signed.
@@ -130,7 +130,7 @@ pub(in crate::ledger) struct UnownedVote {
     pub(in crate::ledger) evidence: Option<crate::model::Digest>,
 }
 
-impl Turn {
+impl IncomingVote {
     /// Takes over what a cosignature proves.
     fn of(cosignature: &Cosignature, commit: Oid, carried_at: i64) -> Self {
         Self {
@@ -195,7 +195,7 @@ impl Fold {
     }
 
     /// The votes of a step's commits, in order; whatever is no vote becomes a finding.
-    fn turns(&mut self, step: &Step) -> Vec<Turn> {
+    fn turns(&mut self, step: &Step) -> Vec<IncomingVote> {
         let mut turns = Vec::new();
         for commit in &step.commits {
             match &commit.opened {
@@ -208,7 +208,7 @@ impl Fold {
                 Opened::Carrier { statement, .. } => {
                     for vote in self.state.votes(&commit.opened) {
                         match vote {
-                            Ok(cosignature) => turns.push(Turn::of(&cosignature, commit.id, step.claimed_time)),
+                            Ok(cosignature) => turns.push(IncomingVote::of(&cosignature, commit.id, step.claimed_time)),
                             Err(bad) => self.find_bad(commit.id, statement, &bad),
                         }
                     }
@@ -219,9 +219,9 @@ impl Fold {
     }
 
     /// Folds votes: stops first, then revocations, then the rest, then policies.
-    pub(in crate::ledger) fn votes(&mut self, mut turns: Vec<Turn>) {
+    pub(in crate::ledger) fn votes(&mut self, mut turns: Vec<IncomingVote>) {
         // The sort is stable: within a rank the order of the commits and of the sealed lines holds.
-        turns.sort_by_key(Turn::rank);
+        turns.sort_by_key(IncomingVote::rank);
         for turn in &turns {
             if let Err(refusal) = self.vote(turn) {
                 self.find_turn(turn, refusal);
@@ -229,7 +229,7 @@ impl Fold {
         }
     }
 
-    fn vote(&mut self, turn: &Turn) -> Result<(), Refusal> {
+    fn vote(&mut self, turn: &IncomingVote) -> Result<(), Refusal> {
         let vote = &self.state.owned(turn)?;
         match &turn.statement.subject {
             Subject::Stop(stop) => self.stop(stop, &turn.statement, vote),
@@ -267,7 +267,7 @@ impl Fold {
     }
 
     /// Records a vote that counts and waits for others.
-    pub(in crate::ledger) fn voted(&mut self, statement: &Statement, vote: &Vote, change: Option<Change>) {
+    pub(in crate::ledger) fn voted(&mut self, statement: &Statement, vote: &Vote, change: Option<GovernanceChange>) {
         let fields = statement.fields();
         let event = self.event(EventKind::Voted, statement.lease(), By::One(vote));
         event.action = Some(fields.action);
@@ -300,7 +300,7 @@ impl Fold {
         });
     }
 
-    fn find_turn(&mut self, turn: &Turn, refusal: Refusal) {
+    fn find_turn(&mut self, turn: &IncomingVote, refusal: Refusal) {
         self.report.findings.push(Finding {
             commit: self.report.commit,
             carrier: turn.vote.commit,
@@ -321,7 +321,7 @@ impl State {
 
     /// Finds whose key it is: in force now, and of the principal that the carrier names, for a statement made for this
     /// repository.
-    fn owned(&self, turn: &Turn) -> Result<Vote, Refusal> {
+    fn owned(&self, turn: &IncomingVote) -> Result<Vote, Refusal> {
         let repository = &self.policy.get().repository;
         if turn.statement.repository != *repository {
             let message =

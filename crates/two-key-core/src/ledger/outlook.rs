@@ -13,8 +13,8 @@ use crate::{
 };
 
 use super::{
-    Content, Fold, Group, LeaseState, Phase, ProposalFile, Proposer, State, StepReport, StopEffect, Turn, UnownedVote,
-    Votes,
+    Content, Fold, Group, IncomingVote, LeaseState, Phase, ProposalFile, Proposer, State, StepReport, StopEffect,
+    UnownedVote, Votes,
     files::unknown_lease,
     forward::forward_demand,
     rules::{self, Demand, OpenPlaces, Tally},
@@ -493,7 +493,7 @@ fn folded(state: State, votes: Hypothesis<'_>) -> (State, StepReport) {
     let commit = state.tip();
     let turns = match votes {
         Hypothesis::Signed(cosignatures) => {
-            cosignatures.iter().map(|cosignature| Turn::of(cosignature, commit, 0)).collect()
+            cosignatures.iter().map(|cosignature| IncomingVote::of(cosignature, commit, 0)).collect()
         }
         Hypothesis::IfSigned { statement, key, claims } => vec![if_signed(statement, key, claims, commit)],
     };
@@ -522,7 +522,7 @@ fn foretold(state: &State, votes: Hypothesis<'_>) -> StepReport {
 /// [`hypothetical`] gives, without a copy of all that its lease went through, as there may be very many stops of one lease.
 /// No other vote stops anything.
 pub fn stops_something(state: &State, vote: &Cosignature) -> Result<bool, Refusal> {
-    let turn = Turn::of(vote, state.tip(), 0);
+    let turn = IncomingVote::of(vote, state.tip(), 0);
     let vote = state.owned(&turn)?;
     match &turn.statement.subject {
         Subject::Stop(stop) => {
@@ -553,7 +553,7 @@ pub enum Hypothesis<'a> {
     },
 }
 
-fn if_signed(statement: &Statement, key: &PublicKey, claims: &PrincipalId, commit: Oid) -> Turn {
+fn if_signed(statement: &Statement, key: &PublicKey, claims: &PrincipalId, commit: Oid) -> IncomingVote {
     // The most that the key can show: whether it does is checked when the signature is there.
     let presence = if key.is_hardware() { Presence::Verified } else { Presence::None };
     let vote = UnownedVote {
@@ -567,5 +567,5 @@ fn if_signed(statement: &Statement, key: &PublicKey, claims: &PrincipalId, commi
         reason: None,
         evidence: None,
     };
-    Turn { vote, statement: statement.clone() }
+    IncomingVote { vote, statement: statement.clone() }
 }

@@ -8,8 +8,8 @@ use crate::model::{
 };
 
 use super::{
-    Awaited, Ballot, Brought, By, Change, Content, EventKind, Fold, InForce, Phase, ProposalFile, State, Vote, Votes,
-    forward::cast, rules,
+    Awaited, Ballot, Brought, By, Content, EventKind, Fold, GovernanceChange, InForce, Phase, ProposalFile, State,
+    Vote, Votes, forward::cast, rules,
 };
 
 impl Fold {
@@ -35,14 +35,14 @@ impl Fold {
             if self.enacted.is_none() {
                 let votes = &rules::counting(&self.state, demand, &votes);
                 let event = self.event(EventKind::PolicyChanged, None, By::All { votes, last: vote });
-                event.change = Some(Box::new(Change::Policy { from: policy, to: Arc::clone(&proposed) }));
+                event.change = Some(Box::new(GovernanceChange::Policy { from: policy, to: Arc::clone(&proposed) }));
             }
             self.enacted = Some(proposed);
             return Ok(());
         }
         repeated?;
         self.state.policy_votes.insert(statement.id(), Ballot { statement: statement.clone(), votes });
-        self.voted(statement, vote, Some(Change::Policy { from: policy, to: proposed }));
+        self.voted(statement, vote, Some(GovernanceChange::Policy { from: policy, to: proposed }));
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl Fold {
         self.state.drop_votes_of(raw);
         self.state.recount_authorizations();
         let event = self.event(EventKind::KeyRevoked, None, By::One(vote));
-        event.change = Some(Box::new(Change::Revoked { key: key.clone(), principal, role }));
+        event.change = Some(Box::new(GovernanceChange::Revoked { key: key.clone(), principal, role }));
         Ok(())
     }
 }

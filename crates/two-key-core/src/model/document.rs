@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Reason, Refusal};
 
 pub(in crate::model) use fields::{
-    At, Entries, Flag, Leveled, Line, Moment, Nullable, Parsed, Place, Problems, Whole, Word, labels, parse,
+    At, Entries, Flag, Leveled, Line, Moment, Nullable, Parsed, Position, Problems, Whole, Word, labels, parse,
 };
 
 /// The longest account of a document that findings repeat, in characters; `git two-key check` tells all.

@@ -76,7 +76,7 @@ struct AuthenticatorData {
 
 /// A certificate that attestations must be issued under: usually a vendor's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Root(CertificateDer<'static>);
+pub struct AttestationRoot(CertificateDer<'static>);
 
 /// Who must have issued the attestation's certificate.
 #[derive(Debug, Clone, Copy)]
@@ -84,21 +84,21 @@ pub enum Issuer<'a> {
     /// Nobody in particular: the parts are only checked against each other.
     Anybody,
     /// This certificate's key, at this time (seconds since 1970), which must be within the certificate's.
-    Root(&'a Root, u64),
+    Root(&'a AttestationRoot, u64),
 }
 
 /// What a verified attestation shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attested {
-    form: Form,
+    form: AttestationForm,
     /// SHA-256 of the certificate.
     certificate: [u8; 32],
-    issuer: Known,
+    issuer: IssuerCheck,
 }
 
 /// What the signature is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Form {
+enum AttestationForm {
     /// All of the authenticator data.
     Packed { verified: bool, aaguid: [u8; 16] },
     /// The application, the credential and the key only.
@@ -107,7 +107,7 @@ enum Form {
 
 /// Whether the certificate's issuer was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+enum IssuerCheck {
     Unchecked,
     Checked,
 }
@@ -154,7 +154,7 @@ impl Attestation {
             .map_err(|error| malformed(format!("its certificate is none that can be read ({error})")))?;
         let form = self.signed_by(&certificate, key, &Sha256::digest(challenge).into(), protected)?;
         let issuer = match issuer {
-            Issuer::Anybody => Known::Unchecked,
+            Issuer::Anybody => IssuerCheck::Unchecked,
             Issuer::Root(root, now) => issued(&certificate, root, now)?,
         };
         Ok(Attested { form, certificate: Sha256::digest(&self.certificate).into(), issuer })
@@ -168,19 +168,19 @@ impl Attestation {
         key: &PublicKey,
         challenge: &[u8; 32],
         protected: Protection,
-    ) -> Result<Form, Refusal> {
+    ) -> Result<AttestationForm, Refusal> {
         let data = &self.data;
         let holds =
             |message: &[u8]| certificate.verify_signature(ring::ECDSA_P256_SHA256, message, &self.signature).is_ok();
         if holds(&[&data.bytes[..], challenge].concat()) {
             self.names_its_model()?;
-            return Ok(Form::Packed { verified: data.flags & VERIFIED != 0, aaguid: data.aaguid });
+            return Ok(AttestationForm::Packed { verified: data.flags & VERIFIED != 0, aaguid: data.aaguid });
         }
         if let (Point::P256(point), Protection::Unsaid, true) =
             (key.raw().point(), protected, data.flags == PRESENT | ATTESTED)
             && holds(&[&[0], &data.application[..], challenge, &data.credential, point].concat())
         {
-            return Ok(Form::U2f);
+            return Ok(AttestationForm::U2f);
         }
         Err(bad("its certificate's key, on P-256, did not sign this data and this challenge"))
     }
@@ -244,7 +244,7 @@ impl AuthenticatorData {
     }
 }
 
-impl Root {
+impl AttestationRoot {
     /// Reads a PEM file that holds one certificate.
     pub fn from_pem(text: &[u8]) -> Result<Self, Refusal> {
         let bad =
@@ -268,8 +268,8 @@ impl Attested {
     /// In a few words, for the proposal.
     pub fn label(&self) -> &'static str {
         match self.issuer {
-            Known::Checked => "attested: its certificate's issuer was checked",
-            Known::Unchecked => "attestation consistent; its certificate's issuer was not checked",
+            IssuerCheck::Checked => "attested: its certificate's issuer was checked",
+            IssuerCheck::Unchecked => "attestation consistent; its certificate's issuer was not checked",
         }
     }
 }
@@ -279,20 +279,20 @@ impl fmt::Display for Attested {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "The attestation is for this key, this application and this challenge.")?;
         match &self.form {
-            Form::Packed { verified, aaguid } => {
+            AttestationForm::Packed { verified, aaguid } => {
                 let who = if *verified { "a PIN, finger or face was checked" } else { "no PIN or finger was checked" };
                 writeln!(f, "  at enrolment: the authenticator was touched, and {who}")?;
                 writeln!(f, "  model (AAGUID): {}", hex_encode(aaguid))?;
             }
-            Form::U2f => {
+            AttestationForm::U2f => {
                 writeln!(f, "  at enrolment: the authenticator was touched (U2F: no PIN or finger is ever checked)")?;
                 writeln!(f, "  model (AAGUID): not said")?;
             }
         }
         writeln!(f, "  certificate: SHA-256 {}", hex_encode(&self.certificate))?;
         match self.issuer {
-            Known::Checked => writeln!(f, "  issuer: the certificate that you named, directly"),
-            Known::Unchecked => writeln!(
+            IssuerCheck::Checked => writeln!(f, "  issuer: the certificate that you named, directly"),
+            IssuerCheck::Unchecked => writeln!(
                 f,
                 "  issuer: NOT CHECKED. Software can make such a certificate and such a key, so this does not show that an\n  \
                  authenticator holds the secret. Name the vendor's certificate with --attestation-root FILE."
@@ -318,7 +318,7 @@ fn protected(extensions: &[u8], flags: u8) -> Result<Protection, Refusal> {
 }
 
 /// Checks that the root's key signed the certificate, by RFC 5280's rules: names, validity, no authority itself.
-fn issued(certificate: &EndEntityCert<'_>, root: &Root, now: u64) -> Result<Known, Refusal> {
+fn issued(certificate: &EndEntityCert<'_>, root: &AttestationRoot, now: u64) -> Result<IssuerCheck, Refusal> {
     let refused = |error| bad(format!("its certificate does not hold under the issuer that you named ({error})"));
     let anchor = webpki::anchor_from_trusted_cert(&root.0).map_err(refused)?;
     let algorithms = [
@@ -335,7 +335,7 @@ fn issued(certificate: &EndEntityCert<'_>, root: &Root, now: u64) -> Result<Know
     certificate
         .verify_for_usage(&algorithms, &[anchor], &[], time, KeyUsage::client_auth(), None, None)
         .map_err(refused)?;
-    Ok(Known::Checked)
+    Ok(IssuerCheck::Checked)
 }
 
 /// The canonical form of a key (CTAP2 section 6; COSE, RFC 9053 sections 2 and 7): kty, alg, crv, x and y.

@@ -235,7 +235,7 @@ impl<'a> SealedLine<'a> {
         let key = key.map_err(|error| bad(malformed(error)));
         let read = statement.and_then(|statement| {
             let signature = self.signature.to_owned();
-            Ok(Unchecked { statement, claims: self.principal.clone(), key: key?, signature })
+            Ok(UncheckedVote { statement, claims: self.principal.clone(), key: key?, signature })
         });
         Sealed { read, checked: Arc::default() }
     }
@@ -244,12 +244,12 @@ impl<'a> SealedLine<'a> {
 /// A sealed signature, which is checked when somebody takes it whose policy lists its key, and once.
 #[derive(Debug, Clone)]
 pub struct Sealed {
-    read: Result<Unchecked, BadVote>,
+    read: Result<UncheckedVote, BadVote>,
     checked: Arc<OnceLock<Checked>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Unchecked {
+struct UncheckedVote {
     statement: Statement,
     claims: PrincipalId,
     key: PublicKey,
@@ -264,22 +264,22 @@ impl Sealed {
     }
 
     /// The vote, unless its key could not count, or one before it did not verify.
-    fn vote(&self, standing: impl Fn(RawKey) -> Result<(), Refusal>, before: Before) -> (Checked, Before) {
-        let Unchecked { statement, claims, key, signature } = match &self.read {
+    fn vote(&self, standing: impl Fn(RawKey) -> Result<(), Refusal>, before: EarlierSeals) -> (Checked, EarlierSeals) {
+        let UncheckedVote { statement, claims, key, signature } = match &self.read {
             Ok(read) => read,
             Err(bad) => return (Err(bad.clone()), before),
         };
         let bad = |refusal| Err(BadVote { claims: Some(claims.clone()), action: statement.action(), refusal });
         match (standing(key.raw()), before) {
             (Err(refusal), before) => (bad(refusal), before),
-            (Ok(()), Before::OneIsBad) => {
+            (Ok(()), EarlierSeals::OneIsBad) => {
                 let message = "a sealed signature before it does not verify, so this one is not looked at";
                 (bad(Refusal::new(Reason::BadSignature, message)), before)
             }
-            (Ok(()), Before::AllVerify) => {
+            (Ok(()), EarlierSeals::AllVerify) => {
                 let open = || open_detached(statement, claims.clone(), key, signature);
                 let checked = self.checked.get_or_init(open).clone();
-                let before = if checked.is_ok() { Before::AllVerify } else { Before::OneIsBad };
+                let before = if checked.is_ok() { EarlierSeals::AllVerify } else { EarlierSeals::OneIsBad };
                 (checked, before)
             }
         }
@@ -292,13 +292,13 @@ impl Sealed {
 
     /// How many bytes of memory it takes up, about.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.read.as_ref().map_or(0, |read| size_of::<Unchecked>() + 2 * read.signature.len())
+        size_of::<Self>() + self.read.as_ref().map_or(0, |read| size_of::<UncheckedVote>() + 2 * read.signature.len())
     }
 }
 
 /// What became of the sealed signatures before one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
+enum EarlierSeals {
     AllVerify,
     OneIsBad,
 }
@@ -309,7 +309,7 @@ pub(super) fn sealed_votes(
     all: &[Sealed],
     standing: impl Fn(RawKey) -> Result<(), Refusal>,
 ) -> impl Iterator<Item = Checked> {
-    all.iter().scan(Before::AllVerify, move |before, sealed| {
+    all.iter().scan(EarlierSeals::AllVerify, move |before, sealed| {
         let (vote, after) = sealed.vote(&standing, *before);
         *before = after;
         Some(vote)

@@ -60,14 +60,14 @@ pub fn open_commit(raw: &[u8], format: ObjectFormat) -> Opened {
 pub fn open_commits(commits: &[CommitBytes], format: ObjectFormat) -> Vec<Opened> {
     let read = commits.iter().map(|commit| match commit {
         CommitBytes::Whole(raw) => read(raw, format),
-        CommitBytes::Large(large) => (Read::Large(large.opened()), None),
+        CommitBytes::Large(large) => (ReadCommit::Large(large.opened()), None),
     });
     let read = read.collect();
     check_each(read).into_iter().map(|(read, verdict)| read.opened(verdict)).collect()
 }
 
 /// A commit that has been read, and whose signature nobody has checked.
-enum Read {
+enum ReadCommit {
     Large(Opened),
     Ordinary { signer: Option<RawKey> },
     Malformed(Refusal),
@@ -75,19 +75,19 @@ enum Read {
 }
 
 /// Reads a commit, with what its own signature claims.
-fn read(raw: &[u8], format: ObjectFormat) -> (Read, Option<Claim>) {
+fn read(raw: &[u8], format: ObjectFormat) -> (ReadCommit, Option<Claim>) {
     if !carrier::has_statement_line(raw) {
         let signer = if raw.len() > MAX_HELD { None } else { signer(raw, format) };
         let (signer, claim) = signer.unzip();
-        return (Read::Ordinary { signer }, claim);
+        return (ReadCommit::Ordinary { signer }, claim);
     }
     match carrier::read(raw, format) {
-        Ok((carrier, claim)) => (Read::Carrier(Box::new(carrier)), claim),
-        Err(refusal) => (Read::Malformed(refusal), None),
+        Ok((carrier, claim)) => (ReadCommit::Carrier(Box::new(carrier)), claim),
+        Err(refusal) => (ReadCommit::Malformed(refusal), None),
     }
 }
 
-impl Read {
+impl ReadCommit {
     /// What the commit is, given what became of its signature's claim.
     fn opened(self, verdict: Option<Result<Proof, Refusal>>) -> Opened {
         match self {
@@ -166,7 +166,7 @@ fn seconds(when: &[u8]) -> Option<i64> {
 
 /// One header, with the lines that continue it.
 #[derive(Debug)]
-struct Header<'a> {
+struct CommitHeader<'a> {
     name: &'a [u8],
     /// From after the name's space to before the last line feed, still folded.
     value: &'a [u8],
@@ -174,7 +174,7 @@ struct Header<'a> {
     span: Range<usize>,
 }
 
-impl Header<'_> {
+impl CommitHeader<'_> {
     fn unfolded(&self) -> Vec<u8> {
         let mut lines = self.value.split(|byte| *byte == b'\n');
         let mut text = lines.next().unwrap_or_default().to_vec();
@@ -187,8 +187,8 @@ impl Header<'_> {
 }
 
 /// Splits a raw commit into its headers and its message.
-fn split(raw: &[u8]) -> Option<(Vec<Header<'_>>, &[u8])> {
-    let mut headers: Vec<Header<'_>> = Vec::new();
+fn split(raw: &[u8]) -> Option<(Vec<CommitHeader<'_>>, &[u8])> {
+    let mut headers: Vec<CommitHeader<'_>> = Vec::new();
     let mut at = 0;
     loop {
         let rest = raw.get(at..)?;
@@ -204,7 +204,7 @@ fn split(raw: &[u8]) -> Option<(Vec<Header<'_>>, &[u8])> {
             last.value = raw.get(last.span.start + last.name.len() + 1..end - 1)?;
         } else {
             let space = line.iter().position(|byte| *byte == b' ')?;
-            headers.push(Header { name: line.get(..space)?, value: line.get(space + 1..)?, span: at..end });
+            headers.push(CommitHeader { name: line.get(..space)?, value: line.get(space + 1..)?, span: at..end });
         }
         at = end;
     }
@@ -220,7 +220,10 @@ struct Front<'a> {
 }
 
 /// Reads tree, parent…, author, committer, in this order; gives the headers that follow.
-fn front<'h, 'a>(headers: &'h [Header<'a>], format: ObjectFormat) -> Result<(Front<'a>, &'h [Header<'a>]), Refusal> {
+fn front<'h, 'a>(
+    headers: &'h [CommitHeader<'a>],
+    format: ObjectFormat,
+) -> Result<(Front<'a>, &'h [CommitHeader<'a>]), Refusal> {
     let mut rest = headers;
     let mut take = |name: &str| {
         let (first, others) = rest.split_first().filter(|(first, _)| first.name == name.as_bytes())?;
@@ -273,7 +276,7 @@ pub fn parse_strict(raw: &[u8], format: ObjectFormat) -> Result<RawCommit<'_>, R
         author,
         committer,
         committer_time,
-        signature: signature.map(Header::unfolded),
+        signature: signature.map(CommitHeader::unfolded),
         payload: signature.map_or_else(|| raw.to_vec(), |header| without(raw, &header.span)),
         message,
     })

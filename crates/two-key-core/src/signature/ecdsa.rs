@@ -15,11 +15,11 @@ use crate::model::Digest;
 /// Verdicts that are kept. When there are so many, all of them go.
 const MAX_KEPT: usize = 4096;
 
-static KEPT: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
+static KEPT: LazyLock<Mutex<KeptVerdicts>> = LazyLock::new(Mutex::default);
 
 /// Bytes that a key is said to have signed.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct EcdsaClaim {
     /// The key's point, uncompressed.
     pub(super) point: [u8; 65],
     /// The bytes.
@@ -28,7 +28,7 @@ pub(super) struct Said {
     pub(super) signature: Box<Signature>,
 }
 
-impl Said {
+impl EcdsaClaim {
     /// Whether the key signed these bytes.
     pub(super) fn holds(&self) -> bool {
         let id = self.id();
@@ -55,11 +55,11 @@ impl Said {
 
 /// What was found out, by all that it depends on.
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptVerdicts {
     verdicts: HashMap<Digest, bool>,
 }
 
-impl Kept {
+impl KeptVerdicts {
     fn keep(&mut self, id: Digest, holds: bool) {
         if self.verdicts.len() >= MAX_KEPT {
             self.verdicts.clear();
@@ -74,22 +74,22 @@ mod tests {
 
     use super::*;
 
-    fn said(secret: u8, message: &[u8]) -> Said {
+    fn claim(secret: u8, message: &[u8]) -> EcdsaClaim {
         let key = SigningKey::from_slice(&[secret; 32]).unwrap();
         let signature: Signature = key.sign(message);
         let point = key.verifying_key().to_sec1_point(false).as_bytes().try_into().unwrap();
-        Said { point, message: message.to_vec(), signature: Box::new(signature) }
+        EcdsaClaim { point, message: message.to_vec(), signature: Box::new(signature) }
     }
 
     #[test]
     fn what_differs_in_anything_is_verified_by_itself_and_what_comes_again_is_known() {
-        let known = |said: &Said| KEPT.lock().unwrap().verdicts.get(&said.id()).copied();
-        let honest = said(7, b"step 1");
+        let known = |claim: &EcdsaClaim| KEPT.lock().unwrap().verdicts.get(&claim.id()).copied();
+        let honest = claim(7, b"step 1");
         let others = [
-            (Said { message: b"step 2".to_vec(), ..said(7, b"step 1") }, false),
-            (Said { signature: said(7, b"step 2").signature, ..said(7, b"step 1") }, false),
-            (Said { point: said(8, b"step 1").point, ..said(7, b"step 1") }, false),
-            (said(8, b"step 1"), true),
+            (EcdsaClaim { message: b"step 2".to_vec(), ..claim(7, b"step 1") }, false),
+            (EcdsaClaim { signature: claim(7, b"step 2").signature, ..claim(7, b"step 1") }, false),
+            (EcdsaClaim { point: claim(8, b"step 1").point, ..claim(7, b"step 1") }, false),
+            (claim(8, b"step 1"), true),
         ];
         assert_eq!((known(&honest), honest.holds(), known(&honest), honest.holds()), (None, true, Some(true), true));
         for (other, holds) in others {
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_has_a_limit() {
-        let mut kept = Kept::default();
+        let mut kept = KeptVerdicts::default();
         for number in 0..=MAX_KEPT {
             kept.keep(Digest::of(&number.to_be_bytes()), true);
             assert!(kept.verdicts.len() <= MAX_KEPT);

@@ -6,7 +6,7 @@ use crate::model::key::verifying_key;
 
 /// Bytes that a key is said to have signed.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct Ed25519Claim {
     /// The key's point.
     pub(super) point: [u8; 32],
     /// The bytes.
@@ -15,7 +15,7 @@ pub(super) struct Said {
     pub(super) signature: Box<Signature>,
 }
 
-impl Said {
+impl Ed25519Claim {
     /// Whether the key signed exactly these bytes.
     pub(super) fn holds_strictly(&self) -> bool {
         verifying_key(&self.point).is_some_and(|key| key.verify_strict(&self.message, &self.signature).is_ok())
@@ -23,9 +23,9 @@ impl Said {
 }
 
 /// Of each signature, in order, whether it holds. Each is judged by itself.
-pub(super) fn hold(all: &[&Said]) -> Vec<bool> {
+pub(super) fn hold(all: &[&Ed25519Claim]) -> Vec<bool> {
     #[cfg(feature = "multiples")]
     return super::shortcut::hold(all);
     #[cfg(not(feature = "multiples"))]
-    all.iter().map(|said| said.holds_strictly()).collect()
+    all.iter().map(|claim| claim.holds_strictly()).collect()
 }

@@ -41,19 +41,19 @@ const EXTENDED: u8 = 0x80;
 /// A well-formed innermost signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Inner {
-    made: Made,
+    made: RawSignature,
     around: Around,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Made {
+enum RawSignature {
     Ed25519(Box<ed25519_dalek::Signature>),
     P256(Box<p256::ecdsa::Signature>),
 }
 
 /// Who made a signature, hence what follows it.
 #[derive(Clone, Copy)]
-enum Form {
+enum SignedBy {
     Plain,
     Authenticator,
     Browser,
@@ -72,20 +72,20 @@ impl Inner {
     pub(super) fn read(key: &PublicKey, bytes: &[u8]) -> Result<Self, Refusal> {
         let (kind, rest) = field(bytes)?;
         let form = match (key.wrapping(), key.raw().point()) {
-            (Wrapping::SkSsh { .. }, Point::P256(_)) if kind == WEBAUTHN.as_bytes() => Form::Browser,
+            (Wrapping::SkSsh { .. }, Point::P256(_)) if kind == WEBAUTHN.as_bytes() => SignedBy::Browser,
             _ if Some(kind) != key.ssh_type().map(str::as_bytes) => {
                 return Err(malformed("its signature is of another type than its key"));
             }
-            (Wrapping::SkSsh { .. }, _) => Form::Authenticator,
-            (Wrapping::Ssh | Wrapping::Minisign { .. }, _) => Form::Plain,
+            (Wrapping::SkSsh { .. }, _) => SignedBy::Authenticator,
+            (Wrapping::Ssh | Wrapping::Minisign { .. }, _) => SignedBy::Plain,
         };
         let (raw, rest) = field(rest)?;
         let made = match key.raw().point() {
             Point::Ed25519(_) => {
                 let raw = raw.try_into().map_err(|_| malformed("an Ed25519 signature has 64 bytes"))?;
-                Made::Ed25519(Box::new(ed25519_dalek::Signature::from_bytes(&raw)))
+                RawSignature::Ed25519(Box::new(ed25519_dalek::Signature::from_bytes(&raw)))
             }
-            Point::P256(_) => Made::P256(Box::new(read_p256(raw)?)),
+            Point::P256(_) => RawSignature::P256(Box::new(read_p256(raw)?)),
         };
         Ok(Self { made, around: Around::read(form, rest)? })
     }
@@ -94,11 +94,13 @@ impl Inner {
     pub(super) fn claim(&self, key: &PublicKey, message: &[u8]) -> Result<Claim, Refusal> {
         let (signed, presence) = self.around.signed(key, message)?;
         let what = match (key.raw().point(), &self.made) {
-            (Point::Ed25519(point), Made::Ed25519(signature)) => {
-                What::Ed25519(ed25519::Said { point: *point, message: signed, signature: signature.clone() })
-            }
-            (Point::P256(point), Made::P256(signature)) => {
-                What::P256(ecdsa::Said { point: *point, message: signed, signature: signature.clone() })
+            (Point::Ed25519(point), RawSignature::Ed25519(signature)) => ClaimedBytes::Ed25519(ed25519::Ed25519Claim {
+                point: *point,
+                message: signed,
+                signature: signature.clone(),
+            }),
+            (Point::P256(point), RawSignature::P256(signature)) => {
+                ClaimedBytes::P256(ecdsa::EcdsaClaim { point: *point, message: signed, signature: signature.clone() })
             }
             _ => return Err(no()),
         };
@@ -109,14 +111,14 @@ impl Inner {
 /// What a signature says that a key signed. Nobody has checked it.
 #[derive(Debug)]
 pub(super) struct Claim {
-    what: What,
+    what: ClaimedBytes,
     presence: Presence,
 }
 
 #[derive(Debug)]
-enum What {
-    Ed25519(ed25519::Said),
-    P256(ecdsa::Said),
+enum ClaimedBytes {
+    Ed25519(ed25519::Ed25519Claim),
+    P256(ecdsa::EcdsaClaim),
 }
 
 /// That a key signed what it was said to have signed. Only checking a [`Claim`] makes one.
@@ -141,14 +143,14 @@ impl Claim {
 /// Checks claims, each by itself, and gives each verdict to whom the claim came with. Many at once cost less each.
 pub(super) fn check_each<T>(all: Vec<(T, Option<Claim>)>) -> Vec<(T, Option<Result<Proof, Refusal>>)> {
     let ed25519 = all.iter().filter_map(|(_, claim)| match &claim.as_ref()?.what {
-        What::Ed25519(said) => Some(said),
-        What::P256(_) => None,
+        ClaimedBytes::Ed25519(claimed) => Some(claimed),
+        ClaimedBytes::P256(_) => None,
     });
     let mut ed25519 = ed25519::hold(&ed25519.collect::<Vec<_>>()).into_iter();
     let mut check = |Claim { what, presence }: Claim| {
         let holds = match what {
-            What::Ed25519(_) => ed25519.next() == Some(true),
-            What::P256(said) => said.holds(),
+            ClaimedBytes::Ed25519(_) => ed25519.next() == Some(true),
+            ClaimedBytes::P256(claimed) => claimed.holds(),
         };
         if holds { Ok(Proof(presence)) } else { Err(no()) }
     };
@@ -160,8 +162,8 @@ fn no() -> Refusal {
 }
 
 impl Around {
-    fn read(form: Form, bytes: &[u8]) -> Result<Self, Refusal> {
-        if let Form::Plain = form {
+    fn read(form: SignedBy, bytes: &[u8]) -> Result<Self, Refusal> {
+        if let SignedBy::Plain = form {
             return nothing(bytes, Self::Nothing);
         }
         let (flags, rest) =
@@ -169,7 +171,7 @@ impl Around {
         let (counter, rest) =
             rest.split_first_chunk::<4>().ok_or_else(|| malformed("after its flags there are not four bytes"))?;
         let (flags, counter) = (*flags, *counter);
-        if let Form::Authenticator = form {
+        if let SignedBy::Authenticator = form {
             return nothing(rest, Self::Authenticator { flags, counter });
         }
         let (origin, rest) = field(rest)?;

@@ -62,7 +62,7 @@ pub struct LargeReader {
     front: Vec<u8>,
     parents: HashSet<Vec<u8>>,
     line: Vec<u8>,
-    lines: Lines,
+    lines: HeaderLine,
     states: bool,
     /// The end of what has been read, in which a statement's line may have begun.
     end: Vec<u8>,
@@ -70,7 +70,7 @@ pub struct LargeReader {
 
 /// Which line is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lines {
+enum HeaderLine {
     Tree,
     Parent,
     Committer,
@@ -82,7 +82,7 @@ impl Default for LargeReader {
         // What begins a commit begins a line.
         let end = vec![b'\n'];
         let (front, parents, line) = (Vec::new(), HashSet::new(), Vec::new());
-        Self { front, parents, line, lines: Lines::Tree, states: false, end }
+        Self { front, parents, line, lines: HeaderLine::Tree, states: false, end }
     }
 }
 
@@ -91,7 +91,7 @@ impl LargeReader {
     pub fn read(&mut self, bytes: &[u8]) {
         self.look_for_statements(bytes);
         let mut rest = bytes;
-        while self.lines != Lines::Others {
+        while self.lines != HeaderLine::Others {
             let Some(end) = memchr(b'\n', rest) else { return self.keep(rest) };
             let (line, others) = rest.split_at(end + 1);
             self.keep(line);
@@ -116,16 +116,16 @@ impl LargeReader {
     fn line_ends(&mut self) {
         let line = std::mem::take(&mut self.line);
         self.lines = match self.lines {
-            Lines::Tree => Lines::Parent,
-            Lines::Parent if line.starts_with(PARENT) => {
+            HeaderLine::Tree => HeaderLine::Parent,
+            HeaderLine::Parent if line.starts_with(PARENT) => {
                 // Of each parent once: there is room for those that exist.
                 if !self.parents.insert(line.clone()) {
                     return;
                 }
-                Lines::Parent
+                HeaderLine::Parent
             }
-            Lines::Parent => Lines::Committer,
-            Lines::Committer | Lines::Others => Lines::Others,
+            HeaderLine::Parent => HeaderLine::Committer,
+            HeaderLine::Committer | HeaderLine::Others => HeaderLine::Others,
         };
         self.front.extend(line);
     }

@@ -42,7 +42,7 @@ pub struct UncheckedEntry<'a> {
     claims: &'a PrincipalId,
     candidates: &'a [PublicKey],
     text: String,
-    read: Result<(Statement, File), Refusal>,
+    read: Result<(Statement, SignatureFile), Refusal>,
 }
 
 impl<'a> Inbox<'a> {
@@ -106,10 +106,10 @@ impl UncheckedEntry<'_> {
     }
 
     /// The key that a signature names.
-    fn key<'b>(&'b self, file: &'b File) -> Option<&'b PublicKey> {
+    fn key<'b>(&'b self, file: &'b SignatureFile) -> Option<&'b PublicKey> {
         match file {
-            File::Minisign(minisig) => self.candidates.iter().find(|key| minisig.names(key)),
-            File::Ssh(ssh) => Some(ssh.key()),
+            SignatureFile::Minisign(minisig) => self.candidates.iter().find(|key| minisig.names(key)),
+            SignatureFile::Ssh(ssh) => Some(ssh.key()),
         }
     }
 
@@ -118,12 +118,12 @@ impl UncheckedEntry<'_> {
         let (statement, file) = self.read.as_ref().map_err(Clone::clone)?;
         let claims = self.claims;
         let signer = match file {
-            File::Minisign(minisig) => {
+            SignatureFile::Minisign(minisig) => {
                 let message = statement.text();
                 let mut named = self.candidates.iter().filter(|key| minisig.names(key));
                 named.find(|key| minisig.verify(key, message.as_bytes()).is_ok())
             }
-            File::Ssh(_) => None,
+            SignatureFile::Ssh(_) => None,
         };
         let key = signer.or_else(|| self.key(file)).ok_or_else(|| {
             let message = format!("the minisign signature's key id is none of {claims}'s keys");
@@ -134,12 +134,12 @@ impl UncheckedEntry<'_> {
 }
 
 /// A signature as a program wrote it.
-enum File {
+enum SignatureFile {
     Ssh(SshSig),
     Minisign(Minisig),
 }
 
-impl File {
+impl SignatureFile {
     fn base64(&self) -> String {
         match self {
             Self::Ssh(ssh) => ssh.base64(),
@@ -163,7 +163,7 @@ fn entries(text: &str) -> Vec<&str> {
     slices.map(|entry| entry.trim_matches('\n')).filter(|entry| !entry.is_empty()).collect()
 }
 
-fn read_entry(text: &str) -> Result<(Statement, File), Refusal> {
+fn read_entry(text: &str) -> Result<(Statement, SignatureFile), Refusal> {
     let end = text.split_inclusive('\n').take_while(|line| line.starts_with(PREFIX)).map(str::len).sum();
     let (statement, signature) = text.split_at_checked(end).ok_or_else(|| malformed("it has no statement"))?;
     let statement = Statement::parse(statement).map_err(malformed)?;
@@ -174,9 +174,9 @@ fn read_entry(text: &str) -> Result<(Statement, File), Refusal> {
     }
     let signature = signature.trim_start_matches('\n');
     let file = if signature.starts_with("untrusted comment:") {
-        File::Minisign(Minisig::parse(signature)?)
+        SignatureFile::Minisign(Minisig::parse(signature)?)
     } else {
-        File::Ssh(SshSig::from_armour(signature)?)
+        SignatureFile::Ssh(SshSig::from_armour(signature)?)
     };
     Ok((statement, file))
 }

@@ -15,7 +15,7 @@ use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha512};
 
 use super::{
-    ed25519::Said,
+    ed25519::Ed25519Claim,
     multiples::{Multiples, Sum},
 };
 use crate::model::key::verifying_key;
@@ -39,18 +39,18 @@ thread_local! {
 
 /// Of each signature, in order, whether it holds. Each is judged by itself: what is done for all of them at once is one
 /// inversion, with which the computed commitments get their encodings.
-pub(super) fn hold(all: &[&Said]) -> Vec<bool> {
-    let computed = AT_HAND.with_borrow_mut(|own| all.iter().map(|said| own.commitment(said)).collect::<Vec<_>>());
+pub(super) fn hold(all: &[&Ed25519Claim]) -> Vec<bool> {
+    let computed = AT_HAND.with_borrow_mut(|own| all.iter().map(|claim| own.commitment(claim)).collect::<Vec<_>>());
     let points: Vec<EdwardsPoint> = computed.iter().flatten().copied().collect();
     let mut encoded = EdwardsPoint::compress_batch_alloc(&points).into_iter();
-    let judge = |(said, computed): (&&Said, Option<EdwardsPoint>)| {
+    let judge = |(claim, computed): (&&Ed25519Claim, Option<EdwardsPoint>)| {
         let encoded = computed.and_then(|_| encoded.next());
-        encoded.is_some_and(|encoded| encoded.as_bytes() == said.signature.r_bytes()) || said.holds_strictly()
+        encoded.is_some_and(|encoded| encoded.as_bytes() == claim.signature.r_bytes()) || claim.holds_strictly()
     };
     all.iter().zip(computed).map(judge).collect()
 }
 
-impl Said {
+impl Ed25519Claim {
     /// The hash that the equation has as a scalar (RFC 8032 section 5.1.7).
     fn hash(&self) -> Scalar {
         let hash = Sha512::new()
@@ -73,12 +73,12 @@ struct Keys {
 
 impl Keys {
     /// A key's table, or whether to make one, which is then for the asker to do. Meanwhile the others go without.
-    fn ask(&mut self, point: &[u8; 32]) -> Asked {
+    fn ask(&mut self, point: &[u8; 32]) -> TableAnswer {
         if let Some(made) = self.tables.get(point) {
-            return made.clone().map_or(Asked::Without, Asked::Table);
+            return made.clone().map_or(TableAnswer::Without, TableAnswer::Table);
         }
         if self.tables.len() >= MAX_TABLES {
-            return Asked::Without;
+            return TableAnswer::Without;
         }
         if self.times.len() >= MAX_COUNTED && !self.times.contains_key(point) {
             self.times.clear();
@@ -86,16 +86,16 @@ impl Keys {
         let times = self.times.entry(*point).or_default();
         *times += 1;
         if *times < OFTEN {
-            return Asked::Without;
+            return TableAnswer::Without;
         }
         self.times.remove(point);
         self.tables.insert(*point, None);
-        Asked::Make
+        TableAnswer::Make
     }
 }
 
 /// What is said to whoever asks for a key's table.
-enum Asked {
+enum TableAnswer {
     Table(Arc<Multiples>),
     Make,
     Without,
@@ -105,9 +105,9 @@ enum Asked {
 fn table_of(point: &[u8; 32]) -> Option<Arc<Multiples>> {
     let asked = KEYS.lock().ok()?.ask(point);
     match asked {
-        Asked::Table(table) => Some(table),
-        Asked::Without => None,
-        Asked::Make => {
+        TableAnswer::Table(table) => Some(table),
+        TableAnswer::Without => None,
+        TableAnswer::Make => {
             let made = verifying_key(point).filter(|key| !key.is_weak()).map(|key| Arc::new(table(&key)));
             KEYS.lock().ok()?.tables.insert(*point, made.clone());
             made
@@ -124,12 +124,12 @@ struct AtHand {
 
 impl AtHand {
     /// The commitment that would make a signature hold, for keys that are asked for often.
-    fn commitment(&mut self, said: &Said) -> Option<EdwardsPoint> {
-        let minus_key = match self.tables.entry(said.point) {
+    fn commitment(&mut self, claim: &Ed25519Claim) -> Option<EdwardsPoint> {
+        let minus_key = match self.tables.entry(claim.point) {
             Entry::Occupied(at_hand) => at_hand.into_mut(),
-            Entry::Vacant(missing) => missing.insert(table_of(&said.point)?),
+            Entry::Vacant(missing) => missing.insert(table_of(&claim.point)?),
         };
-        commitment(minus_key, said, &mut self.sum)
+        commitment(minus_key, claim, &mut self.sum)
     }
 }
 
@@ -141,10 +141,10 @@ fn table(key: &VerifyingKey) -> Multiples {
 /// The commitment that the equation gives for a key that is not weak, by the multiples of its negative: none where `s` is
 /// not below the group's order or the commitment is of small order. A signature has to have it byte by byte, so all is
 /// looked at that `verify_strict` looks at. An encoding that a computed point has is canonical.
-fn commitment(minus_key: &Multiples, said: &Said, sum: &mut Sum) -> Option<EdwardsPoint> {
-    let s = Scalar::from_canonical_bytes(*said.signature.s_bytes()).into_option()?;
+fn commitment(minus_key: &Multiples, claim: &Ed25519Claim, sum: &mut Sum) -> Option<EdwardsPoint> {
+    let s = Scalar::from_canonical_bytes(*claim.signature.s_bytes()).into_option()?;
     BASE.gather(&s, sum);
-    minus_key.gather(&said.hash(), sum);
+    minus_key.gather(&claim.hash(), sum);
     Some(sum.take()).filter(|commitment| !commitment.is_small_order())
 }
 
@@ -156,17 +156,17 @@ mod tests {
 
     use super::*;
 
-    fn said(key: &VerifyingKey, message: &[u8], signature: &Signature) -> Said {
-        Said { point: *key.as_bytes(), message: message.to_vec(), signature: Box::new(*signature) }
+    fn claim(key: &VerifyingKey, message: &[u8], signature: &Signature) -> Ed25519Claim {
+        Ed25519Claim { point: *key.as_bytes(), message: message.to_vec(), signature: Box::new(*signature) }
     }
 
     fn holds(key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
-        hold(&[&said(key, message, signature)]) == [true]
+        hold(&[&claim(key, message, signature)]) == [true]
     }
 
     /// Whether a signature holds by a table.
     fn holds_by(minus_key: &Multiples, key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
-        let computed = commitment(minus_key, &said(key, message, signature), &mut Sum::default());
+        let computed = commitment(minus_key, &claim(key, message, signature), &mut Sum::default());
         computed.is_some_and(|computed| computed.compress().as_bytes() == signature.r_bytes())
     }
 
@@ -212,11 +212,11 @@ mod tests {
                     3 => signature[63] |= 0x80,
                     _ => {}
                 }
-                said(&signer.verifying_key(), &message, &Signature::from_bytes(&signature))
+                claim(&signer.verifying_key(), &message, &Signature::from_bytes(&signature))
             });
-            let all: Vec<Said> = all.collect();
+            let all: Vec<Ed25519Claim> = all.collect();
             let verdicts = hold(&all.iter().collect::<Vec<_>>());
-            prop_assert_eq!(&verdicts, &all.iter().map(Said::holds_strictly).collect::<Vec<_>>());
+            prop_assert_eq!(&verdicts, &all.iter().map(Ed25519Claim::holds_strictly).collect::<Vec<_>>());
             prop_assert_eq!(verdicts, which.iter().map(|(_, alteration)| *alteration == 0).collect::<Vec<_>>());
         }
 
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn a_key_that_is_asked_for_often_gets_one_table_and_few_keys_are_counted_at_a_time() {
         let key = |number: usize| [u8::try_from(number).unwrap(); 32];
-        let makes = |keys: &mut Keys, number| matches!(keys.ask(&key(number)), Asked::Make);
+        let makes = |keys: &mut Keys, number| matches!(keys.ask(&key(number)), TableAnswer::Make);
         let mut keys = Keys::default();
         for number in 0..MAX_COUNTED {
             assert!(!makes(&mut keys, number));
@@ -320,16 +320,16 @@ mod tests {
             assert!(!keys.times.contains_key(&key(number)), "key {number}");
         }
         // While its table is made a key goes without.
-        assert!(matches!(keys.ask(&key(0)), Asked::Without));
+        assert!(matches!(keys.ask(&key(0)), TableAnswer::Without));
         let made = Arc::new(Multiples::of(ED25519_BASEPOINT_POINT));
         keys.tables.insert(key(0), Some(made));
-        assert!(matches!(keys.ask(&key(0)), Asked::Table(_)));
+        assert!(matches!(keys.ask(&key(0)), TableAnswer::Table(_)));
     }
 
     #[test]
     fn a_table_is_made_at_the_last_of_so_many_questions() {
         let mut keys = Keys::default();
-        let asked: Vec<bool> = (0..OFTEN).map(|_| matches!(keys.ask(&[1; 32]), Asked::Make)).collect();
+        let asked: Vec<bool> = (0..OFTEN).map(|_| matches!(keys.ask(&[1; 32]), TableAnswer::Make)).collect();
         assert_eq!(asked.iter().position(|make| *make), asked.len().checked_sub(1));
     }
 

@@ -40,18 +40,18 @@ const MAX_LINE: usize = 76;
 pub struct SshSig {
     key: PublicKey,
     namespace: Vec<u8>,
-    hash: Hash,
+    hash: SshHash,
     inner: Inner,
     blob: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hash {
+enum SshHash {
     Sha256,
     Sha512,
 }
 
-impl Hash {
+impl SshHash {
     fn from_name(name: &[u8]) -> Option<Self> {
         match name {
             b"sha256" => Some(Self::Sha256),
@@ -119,7 +119,7 @@ impl SshSig {
         if !reserved.is_empty() {
             return Err(malformed("its reserved field is not empty"));
         }
-        let hash = Hash::from_name(hash).ok_or_else(|| malformed("its hash is neither sha256 nor sha512"))?;
+        let hash = SshHash::from_name(hash).ok_or_else(|| malformed("its hash is neither sha256 nor sha512"))?;
         let key = PublicKey::from_ssh_blob(key).map_err(|error| of_key(&error))?;
         let inner = Inner::read(&key, signature)?;
         Ok(Self { key, namespace: namespace.to_vec(), hash, inner, blob: blob.to_vec() })

@@ -28,14 +28,14 @@ use crate::{
     reconciler::decide::Observed,
 };
 
-use super::{Context, Driver, MAX_ANSWER, Reversible, Setting, Snapshot, kept::Kept};
+use super::{Context, Driver, MAX_ANSWER, Reversible, Setting, Snapshot, kept::KeptFile};
 
-use protocol::{Answer, PROTOCOL, Request, Status, Verb, Weighed};
+use protocol::{DriverAnswer, DriverRequest, PROTOCOL, ProtocolVerb, Status, VersionWeight};
 
 /// What it has to know.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Config {
+pub struct ExecDriverConfig {
     /// The program, by its absolute path.
     pub program: PathBuf,
     /// Its arguments.
@@ -50,7 +50,7 @@ const fn half_a_minute() -> Span {
     Span::seconds(30)
 }
 
-impl Config {
+impl ExecDriverConfig {
     /// Whether it is one: an absolute program, and some time for it.
     pub fn check(&self) -> Result<(), String> {
         if !self.program.is_absolute() {
@@ -73,14 +73,14 @@ impl Config {
 /// A program that moves a target.
 pub struct ExecDriver {
     target: TargetId,
-    config: Config,
+    config: ExecDriverConfig,
     timeout: Duration,
     allowed: Result<(), Refusal>,
     past: Past,
     scope: Scope,
     /// The lease that it is opened for, with its version.
-    lease: Option<Shown>,
-    shown: Kept<Shown>,
+    lease: Option<LeaseVersion>,
+    shown: KeptFile<LeaseVersion>,
 }
 
 /// What the target has to do with the lease so far.
@@ -95,7 +95,7 @@ enum Past {
 /// Which lease a version belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Shown {
+struct LeaseVersion {
     lease: LeaseId,
     version: String,
 }
@@ -103,14 +103,14 @@ struct Shown {
 /// What a snapshot's bytes say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Before {
+struct ExecSnapshot {
     version: u32,
     program: PathBuf,
     /// The program's own bytes, base64.
     snapshot: String,
     /// What it observed.
-    observed: Weighed,
-    shown: Option<Shown>,
+    observed: VersionWeight,
+    shown: Option<LeaseVersion>,
 }
 
 /// What runs for a lease: the change, else the first artifact.
@@ -121,10 +121,10 @@ fn version_of(lease: &Lease) -> Option<String> {
 
 impl ExecDriver {
     /// A driver for a target's program, for the lease of the context.
-    pub fn open(target: &TargetId, config: Config, context: &Context<'_>) -> Self {
+    pub fn open(target: &TargetId, config: ExecDriverConfig, context: &Context<'_>) -> Self {
         let lease =
-            context.lease.and_then(|lease| Some(Shown { lease: lease.id.clone(), version: version_of(lease)? }));
-        let shown = Kept::<Shown>::new(&context.folder, target.as_str());
+            context.lease.and_then(|lease| Some(LeaseVersion { lease: lease.id.clone(), version: version_of(lease)? }));
+        let shown = KeptFile::<LeaseVersion>::new(&context.folder, target.as_str());
         let allowed = context.lease.map_or(Ok(()), |lease| config.allowed_by(lease));
         let is_shown = || {
             shown
@@ -153,12 +153,18 @@ impl ExecDriver {
         self
     }
 
-    fn call(&self, verb: Verb, op: &str, desired: Option<Weighed>, more: More) -> Result<Answer, Refusal> {
+    fn call(
+        &self,
+        verb: ProtocolVerb,
+        op: &str,
+        desired: Option<VersionWeight>,
+        more: More,
+    ) -> Result<DriverAnswer, Refusal> {
         self.may(verb, desired.as_ref())?;
         let limit = SignedDuration::try_from(self.timeout).unwrap_or(SignedDuration::MAX);
         let deadline = clock::read_clocks().now.saturating_add(limit).unwrap_or(jiff::Timestamp::MAX);
         let lease = self.lease.as_ref().map(|shown| &shown.lease);
-        let request = Request {
+        let request = DriverRequest {
             protocol: PROTOCOL,
             verb,
             op: lease.map_or_else(|| op.to_owned(), |lease| format!("{lease}/{op}")),
@@ -171,17 +177,17 @@ impl ExecDriver {
         };
         let mut input = serde_json::to_vec(&request).map_err(|error| self.unknown(verb, &error))?;
         input.push(b'\n');
-        let said =
+        let output =
             process::answer(self.command(), input, self.timeout, MAX_ANSWER).map_err(|why| self.unknown(verb, &why))?;
-        Answer::parse(&said).map_err(|why| self.unknown(verb, &why))
+        DriverAnswer::parse(&output).map_err(|why| self.unknown(verb, &why))
     }
 
     /// Whether the program may be run for that: as the lease allows, and to stop what was moved already.
-    fn may(&self, verb: Verb, desired: Option<&Weighed>) -> Result<(), Refusal> {
+    fn may(&self, verb: ProtocolVerb, desired: Option<&VersionWeight>) -> Result<(), Refusal> {
         let is_zero = desired.is_some_and(|desired| desired.weight_bp == 0);
         match (self.past, verb) {
-            (Past::Moved, Verb::Observe) => Ok(()),
-            (Past::Moved, Verb::Apply) if is_zero => Ok(()),
+            (Past::Moved, ProtocolVerb::Observe) => Ok(()),
+            (Past::Moved, ProtocolVerb::Apply) if is_zero => Ok(()),
             _ => self.allowed.clone(),
         }
     }
@@ -199,31 +205,37 @@ impl ExecDriver {
     }
 
     /// The call, whose answer has to be that it went well.
-    fn well(&self, verb: Verb, op: &str, desired: Option<Weighed>, more: More) -> Result<Answer, Refusal> {
+    fn well(
+        &self,
+        verb: ProtocolVerb,
+        op: &str,
+        desired: Option<VersionWeight>,
+        more: More,
+    ) -> Result<DriverAnswer, Refusal> {
         let answer = self.call(verb, op, desired, more)?;
         match answer.status {
             Status::Ok => Ok(answer),
-            Status::Failed => Err(Refusal::new(Reason::NotTaken, self.says(verb, &answer.said()))),
-            Status::InProgress | Status::Retry | Status::Unsupported => Err(self.unknown(verb, &answer.said())),
+            Status::Failed => Err(Refusal::new(Reason::NotTaken, self.says(verb, &answer.words()))),
+            Status::InProgress | Status::Retry | Status::Unsupported => Err(self.unknown(verb, &answer.words())),
         }
     }
 
-    fn says(&self, verb: Verb, what: &dyn std::fmt::Display) -> String {
+    fn says(&self, verb: ProtocolVerb, what: &dyn std::fmt::Display) -> String {
         format!("{} {}: {what}", self.config.program.display(), verb.word())
     }
 
-    fn unknown(&self, verb: Verb, why: &dyn std::fmt::Display) -> Refusal {
+    fn unknown(&self, verb: ProtocolVerb, why: &dyn std::fmt::Display) -> Refusal {
         Refusal::new(Reason::NoData, self.says(verb, why))
             .hint(format!("try it with: git two-key driver-test {}", self.config.program.display()))
     }
 
-    fn look(&self) -> Result<Weighed, Refusal> {
-        let answer = self.well(Verb::Observe, "observe", None, More::default())?;
-        answer.observed.ok_or_else(|| self.unknown(Verb::Observe, &"it says ok, and not what it observed"))
+    fn look(&self) -> Result<VersionWeight, Refusal> {
+        let answer = self.well(ProtocolVerb::Observe, "observe", None, More::default())?;
+        answer.observed.ok_or_else(|| self.unknown(ProtocolVerb::Observe, &"it says ok, and not what it observed"))
     }
 
     /// Whose version was seen.
-    fn lease_of(&self, seen: &Weighed) -> Result<Option<LeaseId>, Refusal> {
+    fn lease_of(&self, seen: &VersionWeight) -> Result<Option<LeaseId>, Refusal> {
         let shown = match (self.shown.read(), &seen.version) {
             // A version that is known needs nothing that is written down.
             (Err(_), Some(version)) if self.lease.as_ref().is_some_and(|own| own.version == *version) => None,
@@ -239,8 +251,8 @@ impl ExecDriver {
         })
     }
 
-    fn parse(&self, snapshot: &[u8]) -> Result<Before, Refusal> {
-        let before: Before = serde_json::from_slice(snapshot).map_err(|error| bad(&error))?;
+    fn parse(&self, snapshot: &[u8]) -> Result<ExecSnapshot, Refusal> {
+        let before: ExecSnapshot = serde_json::from_slice(snapshot).map_err(|error| bad(&error))?;
         if before.version == 1 && before.program == self.config.program {
             Ok(before)
         } else {
@@ -252,12 +264,12 @@ impl ExecDriver {
 /// What only some requests have.
 #[derive(Default)]
 struct More {
-    observed_before: Option<Weighed>,
+    observed_before: Option<VersionWeight>,
     snapshot: Option<String>,
 }
 
 impl More {
-    fn with(before: Before) -> Self {
+    fn with(before: ExecSnapshot) -> Self {
         Self { observed_before: None, snapshot: Some(before.snapshot) }
     }
 }
@@ -272,26 +284,36 @@ impl Driver for ExecDriver {
     }
 
     fn reversible(&self) -> Result<Reversible, Refusal> {
-        let answer = self.well(Verb::Capabilities, "capabilities", None, More::default())?;
-        let needed = [Verb::Observe, Verb::Plan, Verb::Apply, Verb::Snapshot, Verb::Restore, Verb::Verify];
+        let answer = self.well(ProtocolVerb::Capabilities, "capabilities", None, More::default())?;
+        let needed = [
+            ProtocolVerb::Observe,
+            ProtocolVerb::Plan,
+            ProtocolVerb::Apply,
+            ProtocolVerb::Snapshot,
+            ProtocolVerb::Restore,
+            ProtocolVerb::Verify,
+        ];
         if let Some(verb) = needed.into_iter().find(|verb| !answer.verbs.iter().any(|known| known == verb.word())) {
-            return Err(self.unknown(Verb::Capabilities, &format!("it does not know the verb {}", verb.word())));
+            return Err(self.unknown(ProtocolVerb::Capabilities, &format!("it does not know the verb {}", verb.word())));
         }
         Ok(if answer.reversible == Some(false) { Reversible::No } else { Reversible::Yes })
     }
 
     fn reaches(&self, weight_bp: u32) -> Result<(), Refusal> {
         let version = self.lease.as_ref().map(|shown| shown.version.clone());
-        let desired = Weighed { weight_bp, version, generation: None };
-        let answer = self.call(Verb::Plan, &format!("plan/{weight_bp}"), Some(desired), More::default())?;
+        let desired = VersionWeight { weight_bp, version, generation: None };
+        let answer = self.call(ProtocolVerb::Plan, &format!("plan/{weight_bp}"), Some(desired), More::default())?;
         match answer.status {
             Status::Ok => Ok(()),
             Status::Failed => {
                 let percent = Percent::of(weight_bp);
-                let message = format!("{percent} % cannot be reached: {}", self.says(Verb::Plan, &answer.said()));
+                let message =
+                    format!("{percent} % cannot be reached: {}", self.says(ProtocolVerb::Plan, &answer.words()));
                 Err(Refusal::new(Reason::Malformed, message).hint("use another tier"))
             }
-            Status::InProgress | Status::Retry | Status::Unsupported => Err(self.unknown(Verb::Plan, &answer.said())),
+            Status::InProgress | Status::Retry | Status::Unsupported => {
+                Err(self.unknown(ProtocolVerb::Plan, &answer.words()))
+            }
         }
     }
 
@@ -311,51 +333,53 @@ impl Driver for ExecDriver {
             written.clone()?;
         }
         let version = shown.map(|shown| shown.version.clone());
-        let desired = Weighed { weight_bp: to.weight_bp, version, generation: None };
+        let desired = VersionWeight { weight_bp: to.weight_bp, version, generation: None };
         let op = format!("{}/{}", to.step, to.weight_bp);
         // What cannot be observed is still brought to where it should be.
         let more = More { observed_before: self.look().ok(), snapshot: None };
-        let answer = self.call(Verb::Apply, &op, Some(desired), more)?;
+        let answer = self.call(ProtocolVerb::Apply, &op, Some(desired), more)?;
         match answer.status {
             // Whether it came about is for the next look to say.
             Status::Ok | Status::InProgress | Status::Retry => written,
             Status::Failed | Status::Unsupported => {
-                Err(Refusal::new(Reason::NotTaken, self.says(Verb::Apply, &answer.said())))
+                Err(Refusal::new(Reason::NotTaken, self.says(ProtocolVerb::Apply, &answer.words())))
             }
         }
     }
 
     fn snapshot(&self) -> Result<Snapshot, Refusal> {
-        let answer = self.well(Verb::Snapshot, "snapshot", None, More::default())?;
+        let answer = self.well(ProtocolVerb::Snapshot, "snapshot", None, More::default())?;
         let snapshot = answer.snapshot.filter(|text| STANDARD.decode(text).is_ok());
-        let snapshot = snapshot.ok_or_else(|| self.unknown(Verb::Snapshot, &"it gave no snapshot in base64"))?;
+        let snapshot =
+            snapshot.ok_or_else(|| self.unknown(ProtocolVerb::Snapshot, &"it gave no snapshot in base64"))?;
         let observed = self.look()?;
         let (weight_bp, program) = (observed.weight_bp, self.config.program.clone());
-        let before = Before { version: 1, program, snapshot, observed, shown: self.shown.read()? };
+        let before = ExecSnapshot { version: 1, program, snapshot, observed, shown: self.shown.read()? };
         let bytes = serde_json::to_vec(&before).map_err(|error| bad(&error))?;
         Ok(Snapshot { bytes, backends: [("candidate".to_owned(), weight_bp)].into(), commit: None })
     }
 
     fn rehearse(&self, snapshot: &[u8]) -> Result<Vec<String>, Refusal> {
         let before = self.parse(snapshot)?;
-        let answer = self.well(Verb::Plan, "plan/restore", Some(before.observed.clone()), More::with(before))?;
+        let answer =
+            self.well(ProtocolVerb::Plan, "plan/restore", Some(before.observed.clone()), More::with(before))?;
         Ok(vec![answer.message.unwrap_or_else(|| format!("run {} restore", self.config.program.display()))])
     }
 
     fn restore(&self, snapshot: &[u8]) -> Result<(), Refusal> {
         let before = self.parse(snapshot)?;
         let shown = before.shown.clone();
-        self.well(Verb::Restore, "restore", Some(before.observed.clone()), More::with(before))?;
+        self.well(ProtocolVerb::Restore, "restore", Some(before.observed.clone()), More::with(before))?;
         self.shown.write(shown.as_ref())
     }
 
     fn verify(&self, snapshot: &[u8]) -> Result<(), Refusal> {
         let before = self.parse(snapshot)?;
         let observed = before.observed.clone();
-        let answer = self.call(Verb::Verify, "verify", Some(observed.clone()), More::with(before))?;
+        let answer = self.call(ProtocolVerb::Verify, "verify", Some(observed.clone()), More::with(before))?;
         match answer.status {
             Status::Ok if self.look()?.weight_bp == observed.weight_bp => Ok(()),
-            _ => Err(Refusal::new(Reason::Drift, self.says(Verb::Verify, &answer.said()))),
+            _ => Err(Refusal::new(Reason::Drift, self.says(ProtocolVerb::Verify, &answer.words()))),
         }
     }
 }

@@ -11,7 +11,7 @@ pub(super) const PROTOCOL: &str = "two-key.driver/1";
 /// What a program is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Verb {
+pub(super) enum ProtocolVerb {
     /// Which verbs it knows, and whether it can restore.
     Capabilities,
     /// What is there now.
@@ -28,7 +28,7 @@ pub(super) enum Verb {
     Verify,
 }
 
-impl Verb {
+impl ProtocolVerb {
     /// The word in requests.
     pub(super) const fn word(self) -> &'static str {
         match self {
@@ -45,15 +45,15 @@ impl Verb {
 
 /// A request.
 #[derive(Debug, Serialize)]
-pub(super) struct Request<'a> {
+pub(super) struct DriverRequest<'a> {
     pub(super) protocol: &'static str,
-    pub(super) verb: Verb,
+    pub(super) verb: ProtocolVerb,
     /// The same for every attempt at the same thing.
     pub(super) op: String,
     pub(super) lease: Option<&'a LeaseId>,
     pub(super) target: &'a TargetId,
-    pub(super) desired: Option<Weighed>,
-    pub(super) observed_before: Option<Weighed>,
+    pub(super) desired: Option<VersionWeight>,
+    pub(super) observed_before: Option<VersionWeight>,
     /// After this the program is killed.
     pub(super) deadline: Timestamp,
     /// What `snapshot` gave, for plan, restore and verify.
@@ -63,7 +63,7 @@ pub(super) struct Request<'a> {
 
 /// A weight, of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Weighed {
+pub(super) struct VersionWeight {
     /// In basis points.
     pub(super) weight_bp: u32,
     /// The candidate, by the object id of its change or the digest of its artifact.
@@ -76,10 +76,10 @@ pub(super) struct Weighed {
 
 /// An answer. What is not known is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Answer {
+pub(super) struct DriverAnswer {
     pub(super) status: Status,
     #[serde(default)]
-    pub(super) observed: Option<Weighed>,
+    pub(super) observed: Option<VersionWeight>,
     #[serde(default)]
     pub(super) retry_after_s: Option<u64>,
     #[serde(default)]
@@ -106,7 +106,7 @@ pub(super) enum Status {
     Unsupported,
 }
 
-impl Answer {
+impl DriverAnswer {
     /// Reads an answer: exactly one JSON document.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let answer: Self =
@@ -118,7 +118,7 @@ impl Answer {
     }
 
     /// What the program says about it, for people.
-    pub(super) fn said(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let words = self.message.clone().unwrap_or_else(|| "it does not say why".to_owned());
         match self.retry_after_s {
             Some(seconds) => format!("{words} (it asks to be asked again in {seconds} s)"),
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn answers_are_one_document_of_a_known_status_and_a_possible_weight() {
         let good = br#"{"status": "ok", "observed": {"weight_bp": 500, "version": "v", "generation": 3}, "more": 1}"#;
-        assert_eq!(Answer::parse(good).unwrap().observed.unwrap().weight_bp, 500);
+        assert_eq!(DriverAnswer::parse(good).unwrap().observed.unwrap().weight_bp, 500);
         for bad in [
             "",
             "ok",
@@ -144,7 +144,7 @@ mod tests {
             r#"{"status": "ok", "observed": {"weight_bp": -1}}"#,
             r#"{"status": "ok", "observed": {}}"#,
         ] {
-            assert!(Answer::parse(bad.as_bytes()).is_err(), "{bad}");
+            assert!(DriverAnswer::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 }

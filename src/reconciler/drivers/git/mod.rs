@@ -34,7 +34,7 @@ const ATTEMPTS: u32 = 4;
 /// What it has to know.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Config {
+pub struct GitDriverConfig {
     /// The deploy repository: an address, or a path.
     pub repository: String,
     /// The branch that is reconciled.
@@ -61,7 +61,7 @@ const fn hundred() -> u32 {
     100
 }
 
-impl Config {
+impl GitDriverConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.total == 0 || self.total > 1_000_000 {
             return Err("git: total is between 1 and 1000000".to_owned());
@@ -118,7 +118,7 @@ impl Config {
 /// How one file's weights are moved.
 pub struct GitDriver {
     target: TargetId,
-    config: Config,
+    config: GitDriverConfig,
     clone: PathBuf,
     /// What the lease names, by change and by artifacts.
     versions: Vec<String>,
@@ -141,7 +141,7 @@ struct There {
 /// What a snapshot's bytes say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Before {
+struct GitSnapshot {
     version: u32,
     path: String,
     commit: Oid,
@@ -165,7 +165,7 @@ fn shares((stable, candidate): (u32, u32)) -> Result<Shares, Refusal> {
 
 impl GitDriver {
     /// A driver for a target's file.
-    pub fn open(target: &TargetId, config: Config, context: &Context<'_>) -> Self {
+    pub fn open(target: &TargetId, config: GitDriverConfig, context: &Context<'_>) -> Self {
         let versions = context.lease.map(|lease| {
             let change = lease.change.iter().map(|change| change.to.to_string());
             change.chain(lease.artifacts.iter().map(|artifact| artifact.digest.to_string())).collect()
@@ -211,9 +211,9 @@ impl GitDriver {
         let bytes = bytes.map_err(refused)?.ok_or_else(|| self.unknown(&"the file is not there"))?;
         let text = String::from_utf8(bytes).map_err(|_| self.unknown(&"the file is not UTF-8"))?;
         let weights = self.config.weights(&text).map_err(|why| self.unknown(&why))?;
-        let said = repository.last_message_with(tip, &Self::line("Target", &self.target)).map_err(refused)?;
-        let there = There { repository, tip, text, weights, roles: said.as_deref().and_then(Self::roles) };
-        let roles = if said.is_some() { there.roles.clone() } else { self.roles_without_history(&there) };
+        let message = repository.last_message_with(tip, &Self::line("Target", &self.target)).map_err(refused)?;
+        let there = There { repository, tip, text, weights, roles: message.as_deref().and_then(Self::roles) };
+        let roles = if message.is_some() { there.roles.clone() } else { self.roles_without_history(&there) };
         Ok(There { roles, ..there })
     }
 
@@ -320,11 +320,11 @@ impl GitDriver {
     }
 
     /// Commits and pushes other weights, unless they are there already; once more where somebody else was quicker.
-    fn push(&self, subject: &str, change: impl Fn(&There) -> Result<Change, Refusal>) -> Result<(), Refusal> {
+    fn push(&self, subject: &str, change: impl Fn(&There) -> Result<ManifestChange, Refusal>) -> Result<(), Refusal> {
         let mut why = String::new();
         for _ in 0..ATTEMPTS {
             let there = self.there()?;
-            let Change { stable, candidate, roles } = change(&there)?;
+            let ManifestChange { stable, candidate, roles } = change(&there)?;
             // What cannot be written down keeps no weight where it is: the commit says the same.
             let _ = self.roles.write(roles.as_ref());
             let text = self.config.patch(&there.text, (stable, candidate)).map_err(|why| self.unknown(&why))?;
@@ -357,8 +357,8 @@ impl GitDriver {
         Ok(outcome.rejected.first().map(|(_, why)| format!("{why} {}", outcome.remote.join(" "))))
     }
 
-    fn parse(&self, snapshot: &[u8]) -> Result<(Before, (u32, u32)), Refusal> {
-        let before: Before = serde_json::from_slice(snapshot).map_err(|error| bad(&error))?;
+    fn parse(&self, snapshot: &[u8]) -> Result<(GitSnapshot, (u32, u32)), Refusal> {
+        let before: GitSnapshot = serde_json::from_slice(snapshot).map_err(|error| bad(&error))?;
         if before.version != 1 || before.path != self.config.path {
             return Err(bad(&format!("it is of another form, or of {}", before.path)));
         }
@@ -368,7 +368,7 @@ impl GitDriver {
 }
 
 /// What a commit is to bring about.
-struct Change {
+struct ManifestChange {
     stable: u32,
     candidate: u32,
     roles: Option<Roles>,
@@ -445,7 +445,7 @@ impl Driver for GitDriver {
             let pool = self.pool(&to.lease, there)?;
             let (part, rest) = self.config.numbers(to.weight_bp).unwrap_or((0, self.config.total));
             let (stable, candidate) = if pool == Pool::Candidate { (rest, part) } else { (part, rest) };
-            Ok(Change { stable, candidate, roles: Some(Roles { lease: to.lease.clone(), candidate: pool }) })
+            Ok(ManifestChange { stable, candidate, roles: Some(Roles { lease: to.lease.clone(), candidate: pool }) })
         })
     }
 
@@ -461,7 +461,7 @@ impl Driver for GitDriver {
         }
         let backends = self.config.backends(there.weights);
         let (path, commit) = (self.config.path.clone(), there.tip);
-        let before = Before { version: 1, path, commit, file: there.text, roles: there.roles };
+        let before = GitSnapshot { version: 1, path, commit, file: there.text, roles: there.roles };
         let bytes = serde_json::to_vec(&before).map_err(|error| bad(&error))?;
         Ok(Snapshot { bytes, backends, commit: Some(commit.to_string()) })
     }
@@ -478,7 +478,7 @@ impl Driver for GitDriver {
 
     fn restore(&self, snapshot: &[u8]) -> Result<(), Refusal> {
         let (before, (stable, candidate)) = self.parse(snapshot)?;
-        self.push("what was there before", |_| Ok(Change { stable, candidate, roles: before.roles.clone() }))
+        self.push("what was there before", |_| Ok(ManifestChange { stable, candidate, roles: before.roles.clone() }))
     }
 
     fn verify(&self, snapshot: &[u8]) -> Result<(), Refusal> {
@@ -517,7 +517,7 @@ impl Driver for GitDriver {
 mod tests {
     use super::*;
 
-    fn config(total: u32) -> Config {
+    fn config(total: u32) -> GitDriverConfig {
         serde_json::from_value(serde_json::json!({
             "repository": "/r", "path": "a/b.yaml", "stable": "a.weight", "candidate": "b.weight", "total": total,
         }))
@@ -536,12 +536,12 @@ mod tests {
     fn paths_that_climb_and_words_that_are_options_are_refused() {
         assert_eq!(config(100).check(), Ok(()));
         for edit in [
-            |config: &mut Config| config.path = "../x".to_owned(),
-            |config: &mut Config| config.path = "/x".to_owned(),
-            |config: &mut Config| config.repository = "--upload-pack=x".to_owned(),
-            |config: &mut Config| config.total = 0,
-            |config: &mut Config| config.version = Some(config.candidate.clone()),
-            |config: &mut Config| config.stable = None,
+            |config: &mut GitDriverConfig| config.path = "../x".to_owned(),
+            |config: &mut GitDriverConfig| config.path = "/x".to_owned(),
+            |config: &mut GitDriverConfig| config.repository = "--upload-pack=x".to_owned(),
+            |config: &mut GitDriverConfig| config.total = 0,
+            |config: &mut GitDriverConfig| config.version = Some(config.candidate.clone()),
+            |config: &mut GitDriverConfig| config.stable = None,
         ] {
             let mut wrong = config(100);
             edit(&mut wrong);

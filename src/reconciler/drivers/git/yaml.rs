@@ -17,11 +17,11 @@ const MAX_DEPTH: usize = 64;
 #[serde(try_from = "String")]
 pub struct YamlPath {
     text: String,
-    steps: Vec<Step>,
+    steps: Vec<PathStep>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
+enum PathStep {
     Key(String),
     Index(usize),
     Where(String, String),
@@ -37,7 +37,7 @@ impl YamlPath {
     /// The name by which the last `[name=…]` in it picks one of a list.
     pub(super) fn named(&self) -> Option<String> {
         self.steps.iter().rev().find_map(|step| match step {
-            Step::Where(key, value) if key == "name" => Some(value.clone()),
+            PathStep::Where(key, value) if key == "name" => Some(value.clone()),
             _ => None,
         })
     }
@@ -54,9 +54,9 @@ impl TryFrom<String> for YamlPath {
             if let Some(inner) = rest.strip_prefix('[') {
                 let (inner, after) = inner.split_once(']').ok_or_else(wrong)?;
                 steps.push(match inner.split_once('=') {
-                    Some((key, value)) if !key.is_empty() => Step::Where(key.to_owned(), value.to_owned()),
+                    Some((key, value)) if !key.is_empty() => PathStep::Where(key.to_owned(), value.to_owned()),
                     Some(_) => return Err(wrong()),
-                    None => Step::Index(inner.parse().map_err(|_| wrong())?),
+                    None => PathStep::Index(inner.parse().map_err(|_| wrong())?),
                 });
                 rest = after.strip_prefix('.').unwrap_or(after);
             } else {
@@ -65,7 +65,7 @@ impl TryFrom<String> for YamlPath {
                 if key.is_empty() {
                     return Err(wrong());
                 }
-                steps.push(Step::Key(key.to_owned()));
+                steps.push(PathStep::Key(key.to_owned()));
                 rest = after.strip_prefix('.').unwrap_or(after);
             }
         }
@@ -75,10 +75,10 @@ impl TryFrom<String> for YamlPath {
 
 /// A node, as far as paths care.
 #[derive(Clone)]
-enum Node {
+enum YamlNode {
     Scalar(String, Range<usize>),
-    List(Vec<Node>),
-    Map(Vec<(String, Node)>),
+    List(Vec<YamlNode>),
+    Map(Vec<(String, YamlNode)>),
     /// An alias: leads nowhere.
     Other,
 }
@@ -86,34 +86,36 @@ enum Node {
 /// The value that a path leads to, and where it stands.
 pub(super) fn find(text: &str, path: &YamlPath) -> Result<(String, Range<usize>), String> {
     let documents = parse(text)?;
-    let mut found: Vec<&Node> = documents.iter().collect();
+    let mut found: Vec<&YamlNode> = documents.iter().collect();
     for step in &path.steps {
         found = found.into_iter().flat_map(|node| follow(node, step)).collect();
     }
     match found.as_slice() {
-        [Node::Scalar(value, place)] => Ok((value.clone(), place.clone())),
+        [YamlNode::Scalar(value, place)] => Ok((value.clone(), place.clone())),
         [] => Err(format!("nothing is at {path}")),
         [_] => Err(format!("what is at {path} is no plain value")),
         several => Err(format!("{path} leads to {} values", several.len())),
     }
 }
 
-fn follow<'a>(node: &'a Node, step: &Step) -> Vec<&'a Node> {
+fn follow<'a>(node: &'a YamlNode, step: &PathStep) -> Vec<&'a YamlNode> {
     match (node, step) {
-        (Node::Map(entries), Step::Key(key)) => {
+        (YamlNode::Map(entries), PathStep::Key(key)) => {
             entries.iter().filter(|(name, _)| name == key).map(|(_, node)| node).collect()
         }
-        (Node::List(items), Step::Index(index)) => items.get(*index).into_iter().collect(),
-        (Node::List(items), Step::Where(key, value)) => items.iter().filter(|item| has(item, key, value)).collect(),
+        (YamlNode::List(items), PathStep::Index(index)) => items.get(*index).into_iter().collect(),
+        (YamlNode::List(items), PathStep::Where(key, value)) => {
+            items.iter().filter(|item| has(item, key, value)).collect()
+        }
         // A document by itself.
-        (Node::Map(_), Step::Where(key, value)) if has(node, key, value) => vec![node],
+        (YamlNode::Map(_), PathStep::Where(key, value)) if has(node, key, value) => vec![node],
         _ => Vec::new(),
     }
 }
 
-fn has(node: &Node, key: &str, value: &str) -> bool {
-    let Node::Map(entries) = node else { return false };
-    entries.iter().any(|(name, node)| name == key && matches!(node, Node::Scalar(text, _) if text == value))
+fn has(node: &YamlNode, key: &str, value: &str) -> bool {
+    let YamlNode::Map(entries) = node else { return false };
+    entries.iter().any(|(name, node)| name == key && matches!(node, YamlNode::Scalar(text, _) if text == value))
 }
 
 /// The number that a path leads to.
@@ -150,11 +152,11 @@ pub(super) fn is_same_around(text: &str, other: &str, path: &YamlPath) -> bool {
     let around = |text: &str| {
         let documents = parse(text).ok()?;
         let steps = path.steps.len().saturating_sub(2);
-        let mut found: Vec<Node> = documents;
+        let mut found: Vec<YamlNode> = documents;
         for step in path.steps.iter().take(steps) {
             found = found.iter().flat_map(|node| follow(node, step)).cloned().collect();
         }
-        Some(found.iter().map(Node::plain).collect::<Vec<_>>())
+        Some(found.iter().map(YamlNode::plain).collect::<Vec<_>>())
     };
     around(text).is_some_and(|found| Some(found) == around(other))
 }
@@ -166,10 +168,10 @@ const PERSISTENT: [&str; 6] =
 /// The key by which a manifest keeps people with a backend, if one does: of Gateway API, Traefik, Istio, Kubernetes, and of
 /// the annotations of controllers. A file that is not YAML has none.
 pub(super) fn persistence(text: &str) -> Option<String> {
-    parse(text).ok()?.iter().find_map(Node::persistent_key)
+    parse(text).ok()?.iter().find_map(YamlNode::persistent_key)
 }
 
-impl Node {
+impl YamlNode {
     /// What it says, without where.
     fn plain(&self) -> String {
         match self {
@@ -210,22 +212,22 @@ impl Node {
     }
 }
 
-fn parse(text: &str) -> Result<Vec<Node>, String> {
-    let mut open: Vec<Open> = vec![Open::List(Vec::new())];
+fn parse(text: &str) -> Result<Vec<YamlNode>, String> {
+    let mut open: Vec<OpenCollection> = vec![OpenCollection::List(Vec::new())];
     for event in Parser::new_from_str(text) {
         let (event, place) = event.map_err(|error| format!("it is not YAML: {}", error.info()))?;
         match event {
             Event::Scalar(value, ..) => {
                 let range = place.byte_range().ok_or("a value stands nowhere")?;
-                add(&mut open, Node::Scalar(value.into_owned(), range))?;
+                add(&mut open, YamlNode::Scalar(value.into_owned(), range))?;
             }
-            Event::SequenceStart(..) => open.push(Open::List(Vec::new())),
-            Event::MappingStart(..) => open.push(Open::Map(Vec::new(), None)),
+            Event::SequenceStart(..) => open.push(OpenCollection::List(Vec::new())),
+            Event::MappingStart(..) => open.push(OpenCollection::Map(Vec::new(), None)),
             Event::SequenceEnd | Event::MappingEnd => {
-                let node = open.pop().map_or(Node::Other, Open::close);
+                let node = open.pop().map_or(YamlNode::Other, OpenCollection::close);
                 add(&mut open, node)?;
             }
-            Event::Alias(..) => add(&mut open, Node::Other)?,
+            Event::Alias(..) => add(&mut open, YamlNode::Other)?,
             _ => {}
         }
         if open.len() > MAX_DEPTH {
@@ -233,33 +235,33 @@ fn parse(text: &str) -> Result<Vec<Node>, String> {
         }
     }
     match (open.pop(), open.is_empty()) {
-        (Some(Open::List(documents)), true) => Ok(documents),
+        (Some(OpenCollection::List(documents)), true) => Ok(documents),
         _ => Err("it ends in the middle".to_owned()),
     }
 }
 
 /// A collection that is being read.
-enum Open {
-    List(Vec<Node>),
+enum OpenCollection {
+    List(Vec<YamlNode>),
     /// The entries so far, and the key whose value comes next.
-    Map(Vec<(String, Node)>, Option<String>),
+    Map(Vec<(String, YamlNode)>, Option<String>),
 }
 
-impl Open {
-    fn close(self) -> Node {
+impl OpenCollection {
+    fn close(self) -> YamlNode {
         match self {
-            Self::List(items) => Node::List(items),
-            Self::Map(entries, _) => Node::Map(entries),
+            Self::List(items) => YamlNode::List(items),
+            Self::Map(entries, _) => YamlNode::Map(entries),
         }
     }
 }
 
-fn add(open: &mut [Open], node: Node) -> Result<(), String> {
+fn add(open: &mut [OpenCollection], node: YamlNode) -> Result<(), String> {
     match open.last_mut() {
-        Some(Open::List(items)) => items.push(node),
-        Some(Open::Map(entries, key)) => match (key.take(), node) {
+        Some(OpenCollection::List(items)) => items.push(node),
+        Some(OpenCollection::Map(entries, key)) => match (key.take(), node) {
             (Some(name), node) => entries.push((name, node)),
-            (None, Node::Scalar(name, _)) => *key = Some(name),
+            (None, YamlNode::Scalar(name, _)) => *key = Some(name),
             // A key that is no word can be on no path.
             (None, _) => *key = Some(String::new()),
         },

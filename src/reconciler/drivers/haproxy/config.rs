@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// What it has to know.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Config {
+pub struct HaproxyDriverConfig {
     /// The runtime socket: `stats socket PATH level admin`.
     pub socket: PathBuf,
     /// The backend.
@@ -35,7 +35,7 @@ pub struct Config {
     pub server_state: Option<PathBuf>,
 }
 
-impl Config {
+impl HaproxyDriverConfig {
     /// Names are sent as words of commands, so they are held to what a name can be.
     pub(in super::super) fn check(&self) -> Result<(), String> {
         let plain = |name: &String| {
@@ -142,7 +142,7 @@ pub(super) fn of_process(number: u32) -> Result<Vec<PathBuf>, String> {
 mod tests {
     use super::*;
 
-    fn config(stable: &[&str], candidate: &[&str]) -> Config {
+    fn config(stable: &[&str], candidate: &[&str]) -> HaproxyDriverConfig {
         let config = serde_json::json!({"socket": "s", "backend": "be", "stable": stable, "candidate": candidate});
         serde_json::from_value(config).unwrap()
     }
@@ -155,7 +155,7 @@ mod tests {
         {
             assert!(config(&stable, &candidate).check().is_err(), "{stable:?} {candidate:?}");
         }
-        assert!(Config { backend: "be/web1".to_owned(), ..config(&["a"], &["b"]) }.check().is_err());
+        assert!(HaproxyDriverConfig { backend: "be/web1".to_owned(), ..config(&["a"], &["b"]) }.check().is_err());
     }
 
     #[test]

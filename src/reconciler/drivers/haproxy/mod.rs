@@ -29,10 +29,10 @@ use super::{
     roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 
-use socket::{Order, Socket};
-use view::{Server, Standing, View};
+use socket::{ServerCommand, Socket};
+use view::{HaproxyBackend, HaproxyServer, ServerStatus};
 
-pub use config::Config;
+pub use config::HaproxyDriverConfig;
 
 /// How long what is open with a candidate may take to end before a restoration breaks it off, and how often it is looked.
 const GRACE: u32 = 20;
@@ -40,7 +40,7 @@ const NAP: Duration = Duration::from_millis(100);
 
 /// How one backend is moved.
 pub struct HaproxyDriver {
-    config: Config,
+    config: HaproxyDriverConfig,
     socket: Socket,
     roles: Remembered,
     /// The lease that it is opened for.
@@ -50,7 +50,7 @@ pub struct HaproxyDriver {
 /// What a snapshot's bytes say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Before {
+struct HaproxySnapshot {
     version: u32,
     backend: String,
     weights: BTreeMap<String, u32>,
@@ -62,7 +62,7 @@ struct Before {
 
 impl HaproxyDriver {
     /// A driver for a target's backend.
-    pub fn open(target: &TargetId, config: Config, context: &Context<'_>) -> Self {
+    pub fn open(target: &TargetId, config: HaproxyDriverConfig, context: &Context<'_>) -> Self {
         Self {
             socket: Socket::new(config.socket.clone()),
             lease: context.lease.map(|lease| lease.id.clone()),
@@ -71,16 +71,16 @@ impl HaproxyDriver {
         }
     }
 
-    fn view(&self) -> Result<View, Refusal> {
+    fn view(&self) -> Result<HaproxyBackend, Refusal> {
         self.socket.view(&self.config.backend)
     }
 
-    fn servers<'a>(&'a self, view: &'a View, pool: Pool) -> impl Iterator<Item = &'a Server> {
+    fn servers<'a>(&'a self, view: &'a HaproxyBackend, pool: Pool) -> impl Iterator<Item = &'a HaproxyServer> {
         view.named(self.config.pool(pool))
     }
 
     /// What each pool serves of everything that the backend serves.
-    fn shares(&self, view: &View) -> Result<Shares, Refusal> {
+    fn shares(&self, view: &HaproxyBackend) -> Result<Shares, Refusal> {
         let whole = view.effective(|_| true);
         let share = |pool| {
             let own = view.effective(|server| self.config.pool(pool).contains(&server.name));
@@ -104,7 +104,7 @@ impl HaproxyDriver {
     }
 
     /// What each pool served before, by the servers that it had then.
-    fn shares_then(&self, before: &Before) -> Shares {
+    fn shares_then(&self, before: &HaproxySnapshot) -> Shares {
         if before.pools.is_empty() {
             return self.shares_by_weight(&before.weights);
         }
@@ -131,7 +131,7 @@ impl HaproxyDriver {
 
     /// The pool that is a lease's candidate: as it is written down, else as its pack knows it, else the one that serves
     /// nothing.
-    fn candidate(&self, lease: &LeaseId, view: &View) -> Result<Pool, Refusal> {
+    fn candidate(&self, lease: &LeaseId, view: &HaproxyBackend) -> Result<Pool, Refusal> {
         if let Some(roles) = self.roles.read().ok().flatten().filter(|roles| roles.lease == *lease) {
             return Ok(roles.candidate);
         }
@@ -142,44 +142,44 @@ impl HaproxyDriver {
     }
 
     /// The weights that make a share: of the servers that are up, if those can make it.
-    fn weights(&self, view: &View, candidate: Pool, weight_bp: u32) -> Result<Vec<(String, u32)>, Refusal> {
+    fn weights(&self, view: &HaproxyBackend, candidate: Pool, weight_bp: u32) -> Result<Vec<(String, u32)>, Refusal> {
         let made = self.split(view, candidate, weight_bp, |server| self.counts(view, server));
         made.or_else(|_| self.split(view, candidate, weight_bp, |_| true))
             .map_err(|needed| self.config.unreachable(weight_bp, needed))
     }
 
     /// Whether a server shares the requests, or would once its whole pool is taken out of maintenance.
-    fn counts(&self, view: &View, server: &Server) -> bool {
+    fn counts(&self, view: &HaproxyBackend, server: &HaproxyServer) -> bool {
         let pool = if self.config.stable.contains(&server.name) { Pool::Stable } else { Pool::Candidate };
-        server.standing == Standing::Serving || self.is_in_maintenance(view, pool)
+        server.standing == ServerStatus::Serving || self.is_in_maintenance(view, pool)
     }
 
-    fn is_in_maintenance(&self, view: &View, pool: Pool) -> bool {
-        self.servers(view, pool).all(|server| server.standing == Standing::Maintenance)
+    fn is_in_maintenance(&self, view: &HaproxyBackend, pool: Pool) -> bool {
+        self.servers(view, pool).all(|server| server.standing == ServerStatus::Maintenance)
     }
 
     fn split(
         &self,
-        view: &View,
+        view: &HaproxyBackend,
         candidate: Pool,
         weight_bp: u32,
-        counts: impl Fn(&Server) -> bool,
+        counts: impl Fn(&HaproxyServer) -> bool,
     ) -> Result<Vec<(String, u32)>, u64> {
         let pool = |pool| self.servers(view, pool).filter(|one| counts(one)).collect::<Vec<_>>();
         let (stable, candidate) = (pool(candidate.other()), pool(candidate));
         if stable.is_empty() || candidate.is_empty() {
             return Err(0);
         }
-        let configured = |pool: &[&Server]| pool.iter().map(|one| one.configured).collect::<Vec<_>>();
+        let configured = |pool: &[&HaproxyServer]| pool.iter().map(|one| one.configured).collect::<Vec<_>>();
         let split = split::split(weight_bp, &configured(&stable), &configured(&candidate))?;
-        let named = |pool: Vec<&Server>, weights: Vec<u32>| {
+        let named = |pool: Vec<&HaproxyServer>, weights: Vec<u32>| {
             pool.into_iter().map(|one| one.name.clone()).zip(weights).collect::<Vec<_>>()
         };
         Ok([named(stable, split.stable), named(candidate, split.candidate)].concat())
     }
 
     /// The weights that take everything from a candidate, whoever else is there.
-    fn zero(&self, view: &View, candidate: Pool) -> Vec<(String, u32)> {
+    fn zero(&self, view: &HaproxyBackend, candidate: Pool) -> Vec<(String, u32)> {
         self.weights(view, candidate, 0)
             .unwrap_or_else(|_| self.servers(view, candidate).map(|server| (server.name.clone(), 0)).collect())
     }
@@ -187,7 +187,7 @@ impl HaproxyDriver {
     /// Sets weights, one pool after the other, so that the candidate never has more in between than before or after. A pool
     /// that gets weight is taken out of maintenance before, and one that has none left is put into it after, where else
     /// people would stay there.
-    fn set(&self, view: &View, candidate: Pool, weights: &[(String, u32)]) -> Result<(), Refusal> {
+    fn set(&self, view: &HaproxyBackend, candidate: Pool, weights: &[(String, u32)]) -> Result<(), Refusal> {
         let now = |pool| self.servers(view, pool).map(|one| u64::from(one.weight)).sum::<u64>();
         let is_in = |name: &String, pool| self.config.pool(pool).contains(name);
         let then = |pool| {
@@ -202,11 +202,11 @@ impl HaproxyDriver {
         let pools = [stable, candidate];
         let opened = pools.into_iter().filter(|pool| then(*pool) > 0 && self.is_in_maintenance(view, *pool));
         let opened = opened.flat_map(|pool| self.servers(view, pool));
-        let mut orders: Vec<_> = opened.map(|server| Order::Ready(&server.name)).collect();
-        orders.extend(of(first).chain(of(first.other())).map(|(name, weight)| Order::Weight(name, *weight)));
+        let mut orders: Vec<_> = opened.map(|server| ServerCommand::Ready(&server.name)).collect();
+        orders.extend(of(first).chain(of(first.other())).map(|(name, weight)| ServerCommand::Weight(name, *weight)));
         if self.persistence(view).is_some() {
             let closed = pools.into_iter().filter(|pool| then(*pool) == 0).flat_map(|pool| self.servers(view, pool));
-            orders.extend(closed.map(|server| Order::Maintenance(&server.name)));
+            orders.extend(closed.map(|server| ServerCommand::Maintenance(&server.name)));
         }
         self.socket.give(&self.config.backend, &orders)
     }
@@ -220,20 +220,20 @@ impl HaproxyDriver {
     }
 
     /// Whether people whom a cookie or a table leads to a pool without weight are still sent there.
-    fn is_reached_without_weight(&self, view: &View, pool: Pool) -> bool {
+    fn is_reached_without_weight(&self, view: &HaproxyBackend, pool: Pool) -> bool {
         self.servers(view, pool).any(|server| !server.is_closed()) && self.persistence(view).is_some()
     }
 
     /// Why a split by what is there would not be what it is said to be: servers that nobody named, or that are named and
     /// not there.
-    fn strangers(&self, view: &View) -> Result<(), Refusal> {
+    fn strangers(&self, view: &HaproxyBackend) -> Result<(), Refusal> {
         let backend = &self.config.backend;
         let named = || self.config.stable.iter().chain(&self.config.candidate);
         let stranger = view.servers.iter().find(|server| named().all(|name| *name != server.name));
         let missing = named().find(|name| view.servers.iter().all(|server| server.name != **name));
         let message = match (stranger, missing) {
             (None, None) => return Ok(()),
-            (Some(Server { name, .. }), _) => {
+            (Some(HaproxyServer { name, .. }), _) => {
                 format!("backend {backend} has a server {name}, and the configuration does not say for whom")
             }
             (None, Some(name)) => format!("backend {backend} has no server {name}, which the configuration names"),
@@ -241,8 +241,8 @@ impl HaproxyDriver {
         Err(Refusal::new(Reason::NoData, message).hint("name the servers under stable and candidate as they are"))
     }
 
-    fn parse(&self, snapshot: &[u8]) -> Result<Before, Refusal> {
-        let kept: Before = serde_json::from_slice(snapshot).map_err(|error| bad(&error))?;
+    fn parse(&self, snapshot: &[u8]) -> Result<HaproxySnapshot, Refusal> {
+        let kept: HaproxySnapshot = serde_json::from_slice(snapshot).map_err(|error| bad(&error))?;
         if kept.version == 1 && kept.backend == self.config.backend {
             Ok(kept)
         } else {
@@ -251,21 +251,21 @@ impl HaproxyDriver {
     }
 
     /// The lease's candidate, by what was there before it.
-    fn candidate_then(&self, before: &Before) -> Option<Pool> {
+    fn candidate_then(&self, before: &HaproxySnapshot) -> Option<Pool> {
         let shares = self.shares_then(before);
         let lease = self.lease.as_ref()?;
         candidate_of(lease, before.roles.as_ref(), shares).ok()
     }
 
     /// A sum over the lease's candidate; none where what was there before does not say who that is.
-    fn sum_of_candidate(&self, snapshot: &[u8], of: impl Fn(&Server) -> u64) -> Result<Option<u64>, Refusal> {
+    fn sum_of_candidate(&self, snapshot: &[u8], of: impl Fn(&HaproxyServer) -> u64) -> Result<Option<u64>, Refusal> {
         let Some(candidate) = self.candidate_then(&self.parse(snapshot)?) else { return Ok(None) };
         Ok(Some(self.servers(&self.view()?, candidate).map(of).sum()))
     }
 
     /// The weights that bring back what was there, of the servers that are there now. One that was not there before gets
     /// the weight that its pool had: what it has in the file, or none.
-    fn weights_then(&self, view: &View, before: &Before) -> Vec<(String, u32)> {
+    fn weights_then(&self, view: &HaproxyBackend, before: &HaproxySnapshot) -> Vec<(String, u32)> {
         let shares = self.shares_then(before);
         let of = |pool: Pool| {
             self.servers(view, pool).map(move |server| {
@@ -287,13 +287,13 @@ impl HaproxyDriver {
         }
         let view = self.view()?;
         let open: Vec<_> =
-            self.servers(&view, pool).filter(|one| one.open > 0).map(|one| Order::End(&one.name)).collect();
+            self.servers(&view, pool).filter(|one| one.open > 0).map(|one| ServerCommand::End(&one.name)).collect();
         self.socket.give(&self.config.backend, &open)
     }
 }
 
 /// The weights of all servers.
-fn weights(view: &View) -> BTreeMap<String, u32> {
+fn weights(view: &HaproxyBackend) -> BTreeMap<String, u32> {
     view.servers.iter().map(|one| (one.name.clone(), one.weight)).collect()
 }
 
@@ -386,7 +386,7 @@ impl Driver for HaproxyDriver {
         let named = |pool: Pool| self.config.pool(pool).iter().map(move |name| (name.clone(), pool));
         let pools = named(Pool::Stable).chain(named(Pool::Candidate)).collect();
         let backend = self.config.backend.clone();
-        let kept = Before { version: 1, backend, weights: weights(&view), roles, pools };
+        let kept = HaproxySnapshot { version: 1, backend, weights: weights(&view), roles, pools };
         let bytes = serde_json::to_vec(&kept).map_err(|error| bad(&error))?;
         Ok(Snapshot { bytes, backends: kept.weights, commit: None })
     }
@@ -403,7 +403,7 @@ impl Driver for HaproxyDriver {
         }
         // Setting what is set already moves nothing, and shows that it could.
         if let Some(server) = view.servers.first() {
-            self.socket.give(&self.config.backend, &[Order::Weight(&server.name, server.weight)])?;
+            self.socket.give(&self.config.backend, &[ServerCommand::Weight(&server.name, server.weight)])?;
         }
         let mut then = then;
         then.sort();

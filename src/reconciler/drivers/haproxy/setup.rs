@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     HaproxyDriver, config,
-    view::{Server, Use, View, Weigher, cells},
+    view::{HaproxyBackend, HaproxyServer, Use, Weigher, cells},
     weights,
-    written::Written,
+    written::WrittenBackend,
 };
 use crate::{
     model::{Percent, Reason, Refusal},
@@ -16,7 +16,7 @@ use crate::{
 
 impl HaproxyDriver {
     /// What there is to say before a lease begins.
-    pub(super) fn set_up(&self, view: &View) -> Survey {
+    pub(super) fn set_up(&self, view: &HaproxyBackend) -> Survey {
         let mut survey = Survey::default();
         let written = self.written();
         survey.faults.extend(self.strangers(view).err());
@@ -40,20 +40,20 @@ impl HaproxyDriver {
         survey
     }
 
-    fn named<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Server> {
+    fn named<'a>(&'a self, view: &'a HaproxyBackend) -> impl Iterator<Item = &'a HaproxyServer> {
         [Pool::Stable, Pool::Candidate].into_iter().flat_map(|pool| self.servers(view, pool))
     }
 
     /// The line that keeps people on a server whatever its weight is.
-    pub(super) fn persistence(&self, view: &View) -> Option<String> {
+    pub(super) fn persistence(&self, view: &HaproxyBackend) -> Option<String> {
         view.persistence.clone().or_else(|| self.written().ok()?.persistence)
     }
 
     /// What the configuration files say of the backend.
-    pub(super) fn written(&self) -> Result<Written, String> {
+    pub(super) fn written(&self) -> Result<WrittenBackend, String> {
         let paths = self.paths()?;
         let text = config::text(&paths)?;
-        Written::read(&text, &self.config.backend)
+        WrittenBackend::read(&text, &self.config.backend)
             .ok_or_else(|| format!("there is no backend {} in it", self.config.backend))
     }
 
@@ -65,24 +65,24 @@ impl HaproxyDriver {
     }
 
     /// Why a server is not sent what its weight says.
-    fn inexact(&self, server: &Server, written: Option<&Written>) -> Option<Refusal> {
+    fn inexact(&self, server: &HaproxyServer, written: Option<&WrittenBackend>) -> Option<Refusal> {
         let (backend, name) = (&self.config.backend, &server.name);
         let slow = written.and_then(|written| written.slow.get(name).cloned());
         let slow = slow.or_else(|| server.starting.map(|percent| format!("slowstart, now at {percent} %")));
         let off = |word: &str| format!("take `{word}` off server {name}");
         let (what, then, mend) = match (slow, server) {
             (Some(slow), _) => (slow, "when it comes back the others are sent more than their share", off("slowstart")),
-            (None, Server { use_of: Use::Backup, .. }) => (
+            (None, HaproxyServer { use_of: Use::Backup, .. }) => (
                 "backup".to_owned(),
                 "it serves nothing, whatever its weight, until no other server is up",
                 off("backup") + ", or do not name it under stable or candidate",
             ),
-            (None, Server { weigher: Weigher::Agent, .. }) => (
+            (None, HaproxyServer { weigher: Weigher::Agent, .. }) => (
                 "agent-check".to_owned(),
                 "its agent gives it another weight than was ordered, at any time",
                 off("agent-check"),
             ),
-            (None, Server { limit: Some(limit), .. }) => (
+            (None, HaproxyServer { limit: Some(limit), .. }) => (
                 format!("maxconn {limit}"),
                 "while it has that many the others are sent more than their share",
                 off("maxconn") + ", and bound the frontend",
@@ -94,7 +94,7 @@ impl HaproxyDriver {
     }
 
     /// Why nobody can tell what is served of a split by what weights say.
-    pub(super) fn unknown_split(&self, view: &View) -> Option<Refusal> {
+    pub(super) fn unknown_split(&self, view: &HaproxyBackend) -> Option<Refusal> {
         let backend = &self.config.backend;
         if view.algorithm != "roundrobin" {
             let message = format!(
@@ -108,7 +108,7 @@ impl HaproxyDriver {
     }
 
     /// Why a stable server that has not all of its weight yet leaves the candidate too much.
-    pub(super) fn starts_slowly(&self, view: &View, stable: Pool) -> Option<Refusal> {
+    pub(super) fn starts_slowly(&self, view: &HaproxyBackend, stable: Pool) -> Option<Refusal> {
         let server = self.servers(view, stable).find(|server| server.starting.is_some_and(|percent| percent < 100))?;
         let refusal = self.inexact(server, None)?;
         let message = format!("{}; until it has all of its weight the candidate is given none", refusal.message);
@@ -116,7 +116,7 @@ impl HaproxyDriver {
     }
 
     /// Why even maintenance does not move people.
-    fn forced(&self, written: &Written) -> Option<Refusal> {
+    fn forced(&self, written: &WrittenBackend) -> Option<Refusal> {
         let line = written.forced.as_ref()?;
         let message = format!(
             "backend {} has `{line}`, by which people are sent to a server even when it is in maintenance: no stop moves them",
@@ -126,7 +126,7 @@ impl HaproxyDriver {
     }
 
     /// Why the file with the servers' state is written for nobody.
-    fn unloaded(&self, written: Option<&Written>) -> Option<Refusal> {
+    fn unloaded(&self, written: Option<&WrittenBackend>) -> Option<Refusal> {
         let (path, written) = (self.config.server_state.as_ref()?, written?);
         let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         if written.state.as_ref().is_some_and(|loaded| whole(loaded) == whole(path)) {
@@ -141,7 +141,7 @@ impl HaproxyDriver {
     }
 
     /// Why a restart would give people the next candidate: its pool has weight in the file.
-    pub(super) fn restart(&self, view: &View, written: Option<&Written>) -> Option<Refusal> {
+    pub(super) fn restart(&self, view: &HaproxyBackend, written: Option<&WrittenBackend>) -> Option<Refusal> {
         let known = self.roles.read().ok().flatten();
         // By weights: who is down now may be up after a restart.
         let now = self.shares_by_weight(&weights(view));
@@ -178,8 +178,8 @@ impl HaproxyDriver {
 
     /// The weights that servers have after a restart: of the file with their state where it is loaded, and else of the
     /// configuration.
-    fn after_restart(&self, view: &View, written: Option<&Written>) -> BTreeMap<String, u32> {
-        let configured = |server: &Server| {
+    fn after_restart(&self, view: &HaproxyBackend, written: Option<&WrittenBackend>) -> BTreeMap<String, u32> {
+        let configured = |server: &HaproxyServer| {
             let weight = written.and_then(|written| written.weights.get(&server.name).copied());
             (server.name.clone(), weight.unwrap_or(server.configured))
         };

@@ -12,7 +12,7 @@ use rustix::{
     net::{AddressFamily, SocketAddrUnix, SocketType, connect},
 };
 
-use super::view::{View, cells};
+use super::view::{HaproxyBackend, cells};
 use crate::model::{Reason, Refusal};
 
 /// How long the socket may take to read or write.
@@ -51,7 +51,7 @@ pub(super) struct Socket {
 
 /// What is done to one server of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order<'a> {
+pub(super) enum ServerCommand<'a> {
     /// It gets a weight.
     Weight(&'a str, u32),
     /// It is taken out of maintenance.
@@ -62,7 +62,7 @@ pub(super) enum Order<'a> {
     End(&'a str),
 }
 
-impl Order<'_> {
+impl ServerCommand<'_> {
     fn command(self, backend: &str) -> String {
         match self {
             Self::Weight(server, weight) => format!("set weight {backend}/{server} {weight}"),
@@ -79,7 +79,7 @@ impl Socket {
     }
 
     /// Looks at a backend.
-    pub(super) fn view(&self, backend: &str) -> Result<View, Refusal> {
+    pub(super) fn view(&self, backend: &str) -> Result<HaproxyBackend, Refusal> {
         let state = self.ask(&format!("show servers state {backend}"))?;
         // By its number: a frontend may have the same name. Six is backends and servers.
         let number = cells(&state, ' ', "# be_id").first().and_then(|row| row.get("be_id").copied());
@@ -88,7 +88,7 @@ impl Socket {
             None => String::new(),
         };
         let tables = self.ask("show table")?;
-        View::read(&state, &stat, &tables, backend).map_err(|why| self.unknown(&why))
+        HaproxyBackend::read(&state, &stat, &tables, backend).map_err(|why| self.unknown(&why))
     }
 
     /// The state of all servers, as `HAProxy` reads it from a file when it starts.
@@ -105,13 +105,13 @@ impl Socket {
 
     /// Gives orders, one after the other. Those of one line are carried out without a pause between them, and one that is
     /// not taken keeps none of the others from it.
-    pub(super) fn give(&self, backend: &str, orders: &[Order<'_>]) -> Result<(), Refusal> {
+    pub(super) fn give(&self, backend: &str, orders: &[ServerCommand<'_>]) -> Result<(), Refusal> {
         if orders.is_empty() {
             return Ok(());
         }
         let commands: Vec<_> = orders.iter().map(|order| order.command(backend)).collect();
-        let said = self.ask(&commands.join("; "))?;
-        match said.lines().find(|line| !line.trim().is_empty()) {
+        let answer = self.ask(&commands.join("; "))?;
+        match answer.lines().find(|line| !line.trim().is_empty()) {
             None => Ok(()),
             Some(line) => {
                 let message = format!("haproxy did not take what it was told about {backend}: {line}");
@@ -145,9 +145,9 @@ impl Socket {
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             stream.write_all(format!("{command}\n").as_bytes())?;
-            let mut said = String::new();
-            stream.take(MAX_BYTES).read_to_string(&mut said)?;
-            Ok::<_, std::io::Error>(said)
+            let mut answer = String::new();
+            stream.take(MAX_BYTES).read_to_string(&mut answer)?;
+            Ok::<_, std::io::Error>(answer)
         };
         ask().map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => {

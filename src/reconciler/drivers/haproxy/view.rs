@@ -15,7 +15,7 @@ const AGENT: u64 = 0x02;
 
 /// What a server takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ServerStatus {
     /// New requests, by its weight.
     Serving,
     /// Nothing new but from those whom a cookie or a table sends there.
@@ -28,11 +28,11 @@ pub(super) enum Standing {
 
 /// A server, as `HAProxy` has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
+pub(super) struct HaproxyServer {
     /// Its name.
     pub(super) name: String,
     /// What it takes.
-    pub(super) standing: Standing,
+    pub(super) standing: ServerStatus,
     /// Its weight now.
     pub(super) weight: u32,
     /// Its weight in the configuration file.
@@ -69,33 +69,33 @@ pub(super) enum Weigher {
     Agent,
 }
 
-impl Server {
+impl HaproxyServer {
     /// What it weighs in the split, in hundredths.
     pub(super) fn effective(&self) -> u64 {
         match self.standing {
-            Standing::Serving => u64::from(self.weight) * self.starting.map_or(WHOLE, u64::from),
-            Standing::Draining | Standing::Down | Standing::Maintenance => 0,
+            ServerStatus::Serving => u64::from(self.weight) * self.starting.map_or(WHOLE, u64::from),
+            ServerStatus::Draining | ServerStatus::Down | ServerStatus::Maintenance => 0,
         }
     }
 
     /// Whether nobody is sent there, whatever cookie they have.
     pub(super) const fn is_closed(&self) -> bool {
-        matches!(self.standing, Standing::Down | Standing::Maintenance)
+        matches!(self.standing, ServerStatus::Down | ServerStatus::Maintenance)
     }
 }
 
 /// A backend, as `HAProxy` has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct View {
+pub(super) struct HaproxyBackend {
     /// How it balances.
     pub(super) algorithm: String,
     /// How it is seen that people stay where they were, whatever the weights are, if they do.
     pub(super) persistence: Option<String>,
     /// Its servers.
-    pub(super) servers: Vec<Server>,
+    pub(super) servers: Vec<HaproxyServer>,
 }
 
-impl View {
+impl HaproxyBackend {
     /// Puts together what `show servers state`, `show stat` and `show table` say.
     pub(super) fn read(state: &str, stat: &str, tables: &str, backend: &str) -> Result<Self, String> {
         let rows = cells(stat, ',', "# pxname");
@@ -117,14 +117,18 @@ impl View {
     }
 
     /// The servers of some names.
-    pub(super) fn named<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = &'a Server> {
+    pub(super) fn named<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = &'a HaproxyServer> {
         self.servers.iter().filter(|server| names.contains(&server.name))
     }
 
     /// What all servers weigh in the split that take part in it, in hundredths: the active ones, else the backups.
-    pub(super) fn effective(&self, among: impl Fn(&Server) -> bool) -> u64 {
-        let sum = |use_of: Use, among: &dyn Fn(&Server) -> bool| {
-            self.servers.iter().filter(|one| one.use_of == use_of && among(one)).map(Server::effective).sum::<u64>()
+    pub(super) fn effective(&self, among: impl Fn(&HaproxyServer) -> bool) -> u64 {
+        let sum = |use_of: Use, among: &dyn Fn(&HaproxyServer) -> bool| {
+            self.servers
+                .iter()
+                .filter(|one| one.use_of == use_of && among(one))
+                .map(HaproxyServer::effective)
+                .sum::<u64>()
         };
         let use_of = if sum(Use::Active, &|_| true) > 0 { Use::Active } else { Use::Backup };
         sum(use_of, &among)
@@ -132,7 +136,7 @@ impl View {
 }
 
 /// A server by its row, and by the row that the statistics have for it.
-fn server(row: &BTreeMap<&str, &str>, stat: &[BTreeMap<&str, &str>]) -> Result<Server, String> {
+fn server(row: &BTreeMap<&str, &str>, stat: &[BTreeMap<&str, &str>]) -> Result<HaproxyServer, String> {
     let field = |name: &str| row.get(name).copied().unwrap_or_default();
     let name = field("srv_name");
     let counted = stat.iter().find(|row| row.get("svname") == Some(&name));
@@ -142,12 +146,12 @@ fn server(row: &BTreeMap<&str, &str>, stat: &[BTreeMap<&str, &str>]) -> Result<S
     };
     let (running, admin) = (number(field("srv_op_state"))?, number(field("srv_admin_state"))?);
     let standing = match (admin, running) {
-        (admin, _) if admin & MAINTENANCE != 0 => Standing::Maintenance,
-        (_, 0) => Standing::Down,
-        (admin, 1 | 2) if admin & DRAINING == 0 => Standing::Serving,
-        _ => Standing::Draining,
+        (admin, _) if admin & MAINTENANCE != 0 => ServerStatus::Maintenance,
+        (_, 0) => ServerStatus::Down,
+        (admin, 1 | 2) if admin & DRAINING == 0 => ServerStatus::Serving,
+        _ => ServerStatus::Draining,
     };
-    Ok(Server {
+    Ok(HaproxyServer {
         name: name.to_owned(),
         standing,
         weight: weight(field("srv_uweight"))?,
@@ -191,8 +195,8 @@ mod tests {
     const STAT: &str = "# pxname,svname,scur,slim,stot,bck,throttle,algo,cookie,\nbe,web1,2,,95,0,,,,\nbe,web2,0,40,5,0,,,,\n\
                         be,BACKEND,0,200,100,0,,roundrobin,,\n\n";
 
-    fn read(state: &str, stat: &str) -> Result<View, String> {
-        View::read(state, stat, "", "be")
+    fn read(state: &str, stat: &str) -> Result<HaproxyBackend, String> {
+        HaproxyBackend::read(state, stat, "", "be")
     }
 
     #[test]
@@ -200,9 +204,13 @@ mod tests {
         let view = read(STATE, STAT).unwrap();
         assert_eq!((view.algorithm.as_str(), &view.persistence), ("roundrobin", &None));
         let short: Vec<_> = view.servers.iter().map(|one| (one.standing, one.weight, one.sessions, one.open)).collect();
-        let (serving, draining) = (Standing::Serving, Standing::Draining);
-        let expected =
-            [(serving, 19, 95, 2), (Standing::Down, 1, 5, 0), (Standing::Maintenance, 1, 0, 0), (draining, 1, 0, 0)];
+        let (serving, draining) = (ServerStatus::Serving, ServerStatus::Draining);
+        let expected = [
+            (serving, 19, 95, 2),
+            (ServerStatus::Down, 1, 5, 0),
+            (ServerStatus::Maintenance, 1, 0, 0),
+            (draining, 1, 0, 0),
+        ];
         assert_eq!(short, expected);
         let others: Vec<_> = view.servers.iter().map(|one| (one.weigher, one.limit)).collect();
         let plain = (Weigher::Orders, None);
@@ -216,16 +224,16 @@ mod tests {
             read(&state, STAT).unwrap().servers[0].standing
         };
         for admin in [0x00, 0x04, 0x40, 0x44] {
-            assert_eq!(standing(admin, 2), Standing::Serving, "{admin}");
-            assert_eq!(standing(admin, 0), Standing::Down, "{admin}");
+            assert_eq!(standing(admin, 2), ServerStatus::Serving, "{admin}");
+            assert_eq!(standing(admin, 0), ServerStatus::Down, "{admin}");
             for drains in [0x08, 0x10] {
-                assert_eq!(standing(admin | drains, 2), Standing::Draining, "{admin}");
+                assert_eq!(standing(admin | drains, 2), ServerStatus::Draining, "{admin}");
             }
             for maintenance in [0x01, 0x02, 0x20] {
-                assert_eq!(standing(admin | maintenance, 0), Standing::Maintenance, "{admin}");
+                assert_eq!(standing(admin | maintenance, 0), ServerStatus::Maintenance, "{admin}");
             }
         }
-        assert_eq!(standing(0, 3), Standing::Draining);
+        assert_eq!(standing(0, 3), ServerStatus::Draining);
     }
 
     #[test]
@@ -238,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_server_that_starts_slowly_and_a_backup_weigh_what_they_are_sent() {
-        let all = |_: &Server| true;
+        let all = |_: &HaproxyServer| true;
         assert_eq!(read(STATE, STAT).unwrap().effective(all), 1_900);
         let slow = STAT.replace("95,0,,", "95,0,10,");
         assert_eq!(read(STATE, &slow).unwrap().effective(all), 190);
@@ -252,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_keeps_people_where_they_were_is_seen() {
-        let of = |stat: &str, tables: &str| View::read(STATE, stat, tables, "be").unwrap().persistence;
+        let of = |stat: &str, tables: &str| HaproxyBackend::read(STATE, stat, tables, "be").unwrap().persistence;
         assert_eq!(of(STAT, "# table: other, type: ip, size:1024, used:0\n"), None);
         assert_eq!(of(STAT, "# table: be, type: ip, size:1024, used:0\n").as_deref(), Some("a stick table"));
         assert_eq!(of(&STAT.replace("roundrobin,,", "roundrobin,SRV,"), "").as_deref(), Some("cookie SRV"));

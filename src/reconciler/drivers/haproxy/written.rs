@@ -27,7 +27,7 @@ const SECTIONS: [&str; 18] = [
 
 /// What the files say of a backend.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Written {
+pub(super) struct WrittenBackend {
     /// The weight of each server after a restart.
     pub(super) weights: BTreeMap<String, u32>,
     /// Servers that start slowly, with how they are said to.
@@ -41,19 +41,21 @@ pub(super) struct Written {
 }
 
 /// A section's lines, in words.
-struct Section<'a> {
+struct ConfigSection<'a> {
     head: Vec<&'a str>,
     lines: Vec<Vec<&'a str>>,
 }
 
-impl Written {
+impl WrittenBackend {
     /// Reads files, in the order in which `HAProxy` reads them; none where they have no such backend.
     pub(super) fn read(text: &str, backend: &str) -> Option<Self> {
-        let mut sections: Vec<Section<'_>> = Vec::new();
+        let mut sections: Vec<ConfigSection<'_>> = Vec::new();
         for line in text.lines() {
             let words: Vec<&str> = line.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
             match words.first() {
-                Some(first) if SECTIONS.contains(first) => sections.push(Section { head: words, lines: Vec::new() }),
+                Some(first) if SECTIONS.contains(first) => {
+                    sections.push(ConfigSection { head: words, lines: Vec::new() });
+                }
                 Some(_) => {
                     if let Some(section) = sections.last_mut() {
                         section.lines.push(words);
@@ -62,17 +64,17 @@ impl Written {
                 None => {}
             }
         }
-        let is_it = |section: &Section<'_>| matches!(section.head.as_slice(), ["backend" | "listen", name, ..] if *name == backend);
+        let is_it = |section: &ConfigSection<'_>| matches!(section.head.as_slice(), ["backend" | "listen", name, ..] if *name == backend);
         let place = sections.iter().position(is_it)?;
         let own = sections.get(place)?;
         let from = own.head.iter().skip_while(|word| **word != "from").nth(1);
-        let fits = |section: &&Section<'_>| {
+        let fits = |section: &&ConfigSection<'_>| {
             section.head.first() == Some(&"defaults") && from.is_none_or(|name| section.head.get(1) == Some(name))
         };
         let defaults = sections.iter().take(place).rfind(fits);
         let global = sections.iter().filter(|section| section.head.first() == Some(&"global"));
         let mut written = Self::default();
-        let mut state = State::default();
+        let mut state = ServerStateFiles::default();
         global.for_each(|section| state.read(&section.lines));
         let mut usual = Vec::new();
         for section in defaults.into_iter().chain([own]) {
@@ -127,7 +129,7 @@ impl Written {
 
 /// What is said of a file with the servers' state.
 #[derive(Default)]
-struct State {
+struct ServerStateFiles {
     base: PathBuf,
     global: Option<PathBuf>,
     own: Option<PathBuf>,
@@ -145,7 +147,7 @@ enum Loads {
     None,
 }
 
-impl State {
+impl ServerStateFiles {
     fn read(&mut self, lines: &[Vec<&str>]) {
         for line in lines {
             match line.as_slice() {
@@ -180,8 +182,8 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Written {
-        Written::read(text, "shop").unwrap()
+    fn read(text: &str) -> WrittenBackend {
+        WrittenBackend::read(text, "shop").unwrap()
     }
 
     #[test]
@@ -197,7 +199,7 @@ mod tests {
         );
         assert_eq!(written.slow.keys().collect::<Vec<_>>(), ["b", "c1", "c2"]);
         assert_eq!((&written.persistence, &written.forced, &written.state), (&None, &None, &None));
-        assert_eq!(Written::read("frontend shop\n", "shop"), None);
+        assert_eq!(WrittenBackend::read("frontend shop\n", "shop"), None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::{
     roles::{Pool, Remembered, Roles, Shares, candidate_of},
 };
 
-use render::State;
+use render::NginxState;
 use workers::Workers;
 
 /// How long the test or the reload may take.
@@ -46,7 +46,7 @@ const MAX_BYTES: usize = 64 * 1024;
 /// What it has to know.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Config {
+pub struct NginxDriverConfig {
     /// The file that is rendered, and that nginx's configuration includes at the level of `http`.
     pub include: PathBuf,
     /// The upstream that serves before the first lease.
@@ -68,7 +68,7 @@ fn remote_address() -> String {
     "$remote_addr".to_owned()
 }
 
-impl Config {
+impl NginxDriverConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         let plain = |name: &&String| {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
@@ -104,7 +104,7 @@ impl Config {
 /// How one split is moved.
 pub struct NginxDriver {
     target: TargetId,
-    config: Config,
+    config: NginxDriverConfig,
     /// Which pool has which role, where neither nginx nor the file says so.
     roles: Remembered,
     /// The lease that it is opened for.
@@ -114,7 +114,7 @@ pub struct NginxDriver {
 /// What a snapshot's bytes say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Before {
+struct NginxSnapshot {
     version: u32,
     include: PathBuf,
     file: String,
@@ -125,15 +125,15 @@ struct Before {
 
 impl NginxDriver {
     /// A driver for a target's split.
-    pub fn open(target: &TargetId, config: Config, context: &Context<'_>) -> Self {
+    pub fn open(target: &TargetId, config: NginxDriverConfig, context: &Context<'_>) -> Self {
         let lease = context.lease.map(|lease| lease.id.clone());
         Self { target: target.clone(), config, roles: Remembered::of(target, context), lease }
     }
 
     /// What the running nginx has loaded.
-    fn loaded(&self) -> Result<State, Refusal> {
+    fn loaded(&self) -> Result<NginxState, Refusal> {
         let answer = http::get(&self.config.status, None).map_err(|why| self.unknown(&why))?;
-        State::parse(answer.body.trim(), &self.target).map_err(|why| self.unknown(&why))
+        NginxState::parse(answer.body.trim(), &self.target).map_err(|why| self.unknown(&why))
     }
 
     fn unknown(&self, why: &dyn std::fmt::Display) -> Refusal {
@@ -154,13 +154,13 @@ impl NginxDriver {
         }
     }
 
-    fn render(&self, state: &State) -> Result<String, Refusal> {
+    fn render(&self, state: &NginxState) -> Result<String, Refusal> {
         render::render(&self.config, state)
             .map_err(|error| Refusal::new(Reason::Internal, format!("the split cannot be rendered: {error}")))
     }
 
     /// Whether the file is what nginx has loaded, to the byte: a restart would change nothing.
-    fn is_whole(&self, state: &State) -> bool {
+    fn is_whole(&self, state: &NginxState) -> bool {
         let Ok(text) = self.file() else { return false };
         match state.lease {
             Some(_) => self.render(state).is_ok_and(|rendered| rendered == text),
@@ -171,7 +171,7 @@ impl NginxDriver {
 
     /// Puts a file in place and has it loaded. What nginx would not take is taken back, but for weight zero: whatever keeps
     /// nginx from loading anything now, the next time that it does it takes the weight away.
-    fn load(&self, text: &str, wanted: &State) -> Result<(), Refusal> {
+    fn load(&self, text: &str, wanted: &NginxState) -> Result<(), Refusal> {
         let before = std::fs::read(&self.config.include).ok();
         files::replace(&self.config.include, text.as_bytes())?;
         if let Err(refusal) = Self::run(&self.config.test) {
@@ -192,7 +192,7 @@ impl NginxDriver {
     }
 
     /// Waits until nothing answers any more but what has loaded a state.
-    fn settles(&self, wanted: &State) -> Result<(), Refusal> {
+    fn settles(&self, wanted: &NginxState) -> Result<(), Refusal> {
         let mut agreeing = 0;
         for _ in 0..LOOKS {
             agreeing = if self.loaded().as_ref() == Ok(wanted) { agreeing + 1 } else { 0 };
@@ -207,23 +207,23 @@ impl NginxDriver {
 
     /// The lease's candidate: as nginx or the file say, as it is written down, as the lease's pack knows it, else the one that
     /// serves nothing.
-    fn candidate(&self, lease: &LeaseId, now: &State) -> Result<Pool, Refusal> {
-        let told = now.lease.clone().map(|lease| Roles { lease, candidate: now.candidate });
+    fn candidate(&self, lease: &LeaseId, now: &NginxState) -> Result<Pool, Refusal> {
+        let current = now.lease.clone().map(|lease| Roles { lease, candidate: now.candidate });
         let kept = self.roles.read().ok().flatten();
-        if let Some(roles) = told.iter().chain(&kept).find(|roles| roles.lease == *lease) {
+        if let Some(roles) = current.iter().chain(&kept).find(|roles| roles.lease == *lease) {
             return Ok(roles.candidate);
         }
         match self.packed() {
             Some(before) => {
-                let told = before.lease.clone().map(|lease| Roles { lease, candidate: before.candidate });
-                candidate_of(lease, told.as_ref(), shares(&before))
+                let current = before.lease.clone().map(|lease| Roles { lease, candidate: before.candidate });
+                candidate_of(lease, current.as_ref(), shares(&before))
             }
             None => candidate_of(lease, None, shares(now)),
         }
     }
 
     /// What the lease's pack says was there before, where it had to be asked.
-    fn packed(&self) -> Option<State> {
+    fn packed(&self) -> Option<NginxState> {
         let (_, bytes) = self.roles.packed()?;
         self.parse(bytes).ok().map(|(_, state)| state)
     }
@@ -236,8 +236,8 @@ impl NginxDriver {
         }
         let line: Vec<_> =
             self.config.test.iter().map(|word| if is_test(word) { "-T".to_owned() } else { word.clone() }).collect();
-        let said = Self::said(&line).map_err(|refusal| refusal.message)?;
-        String::from_utf8(said).map_err(|_| "it is not UTF-8".to_owned())
+        let output = Self::output_of(&line).map_err(|refusal| refusal.message)?;
+        String::from_utf8(output).map_err(|_| "it is not UTF-8".to_owned())
     }
 
     fn workers(&self) -> Result<Workers, String> {
@@ -245,11 +245,11 @@ impl NginxDriver {
     }
 
     fn run(line: &[String]) -> Result<(), Refusal> {
-        Self::said(line).map(drop)
+        Self::output_of(line).map(drop)
     }
 
     #[allow(clippy::disallowed_methods, reason = "nginx tests and loads its configuration by programs of its own")]
-    fn said(line: &[String]) -> Result<Vec<u8>, Refusal> {
+    fn output_of(line: &[String]) -> Result<Vec<u8>, Refusal> {
         let Some((program, args)) = line.split_first() else { return Ok(Vec::new()) };
         let mut command = Command::new(program);
         command.args(args).env_clear().current_dir("/");
@@ -257,8 +257,8 @@ impl NginxDriver {
             .map_err(|why| Refusal::new(Reason::NotTaken, format!("`{}`: {why}", line.join(" "))))
     }
 
-    fn parse(&self, snapshot: &[u8]) -> Result<(Before, State), Refusal> {
-        let before: Before = serde_json::from_slice(snapshot).map_err(|error| bad(&error))?;
+    fn parse(&self, snapshot: &[u8]) -> Result<(NginxSnapshot, NginxState), Refusal> {
+        let before: NginxSnapshot = serde_json::from_slice(snapshot).map_err(|error| bad(&error))?;
         if before.version != 1 || before.include != self.config.include {
             return Err(bad(&format!("it is of another form, or of {}", before.include.display())));
         }
@@ -268,7 +268,7 @@ impl NginxDriver {
 }
 
 /// What the pools serve at a state.
-fn shares(state: &State) -> Shares {
+fn shares(state: &NginxState) -> Shares {
     let (candidate, stable) = (state.weight_bp, 10_000_u32.saturating_sub(state.weight_bp));
     match state.candidate {
         Pool::Candidate => Shares { stable_bp: stable, candidate_bp: candidate },
@@ -322,7 +322,7 @@ impl Driver for NginxDriver {
         };
         let candidate = self.candidate(&to.lease, &now)?;
         let (lease, step) = (Some(to.lease.clone()), Some(to.step));
-        let wanted = State { weight_bp: to.weight_bp, lease, step, candidate, ..now };
+        let wanted = NginxState { weight_bp: to.weight_bp, lease, step, candidate, ..now };
         let text = self.render(&wanted)?;
         // What cannot be written down keeps no weight where it is: the file says the same.
         let _ = self.roles.write(wanted.lease.clone().map(|lease| Roles { lease, candidate }).as_ref());
@@ -340,7 +340,7 @@ impl Driver for NginxDriver {
             return Err(Refusal::new(Reason::Drift, message).hint("reload nginx, or put the file back"));
         }
         let workers = self.workers().map(|workers| workers.all).unwrap_or_default();
-        let before = Before { version: 1, include: self.config.include.clone(), file: self.file()?, workers };
+        let before = NginxSnapshot { version: 1, include: self.config.include.clone(), file: self.file()?, workers };
         let bytes = serde_json::to_vec(&before).map_err(|error| bad(&error))?;
         let shares = shares(&state);
         let backends =
@@ -430,7 +430,7 @@ mod tests {
         let check = |edit: &dyn Fn(&mut serde_json::Value)| {
             let mut text = good.clone();
             edit(&mut text);
-            serde_json::from_value::<Config>(text).unwrap().check()
+            serde_json::from_value::<NginxDriverConfig>(text).unwrap().check()
         };
         assert!(check(&|config| config["key"] = "x\" $y; }".into()).is_err());
         assert!(check(&|config| config["key"] = "shop".into()).unwrap_err().contains("no variable"));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Config;
+use super::NginxDriverConfig;
 use crate::{
     model::{LeaseId, TargetId},
     reconciler::drivers::roles::Pool,
@@ -11,7 +11,7 @@ use crate::{
 /// What the file says, and what nginx itself tells who asks it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct State {
+pub(super) struct NginxState {
     /// The form.
     pub(super) version: u32,
     /// The target that it is for.
@@ -26,7 +26,7 @@ pub(super) struct State {
     pub(super) candidate: Pool,
 }
 
-impl State {
+impl NginxState {
     /// Reads it, as nginx tells it or as the file has it.
     pub(super) fn parse(json: &str, target: &TargetId) -> Result<Self, String> {
         let state: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
@@ -47,7 +47,7 @@ const BEFORE: &str = "    default '";
 const AFTER: &str = "';\n";
 
 /// Renders the file.
-pub(super) fn render(config: &Config, state: &State) -> Result<String, serde_json::Error> {
+pub(super) fn render(config: &NginxDriverConfig, state: &NginxState) -> Result<String, serde_json::Error> {
     let variable = variable(&state.target);
     let (candidate, stable) = (config.upstream(state.candidate), config.upstream(state.candidate.other()));
     let (whole, part) = (state.weight_bp / 100, state.weight_bp % 100);
@@ -66,17 +66,17 @@ pub(super) fn render(config: &Config, state: &State) -> Result<String, serde_jso
 }
 
 /// What a file says that this made, or somebody like it.
-pub(super) fn read(text: &str, target: &TargetId) -> Result<State, String> {
+pub(super) fn read(text: &str, target: &TargetId) -> Result<NginxState, String> {
     let (_, rest) = text.split_once(BEFORE).ok_or("it does not say what it is for")?;
     let (json, _) = rest.split_once(AFTER).ok_or("it does not say what it is for")?;
-    State::parse(json, target)
+    NginxState::parse(json, target)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn config() -> Config {
+    fn config() -> NginxDriverConfig {
         serde_json::from_value(serde_json::json!({
             "include": "/i.conf", "stable": "blue", "candidate": "green", "status": "http://127.0.0.1/s",
             "test": ["/usr/sbin/nginx", "-t"], "reload": ["/usr/sbin/nginx", "-s", "reload"],
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_share_is_rendered_to_the_hundredth_and_what_it_is_for_reads_back() {
         let target = TargetId::parse("checkout-prod").unwrap();
-        let before = State {
+        let before = NginxState {
             version: 1,
             target: target.clone(),
             weight_bp: 0,
@@ -95,7 +95,7 @@ mod tests {
             step: None,
             candidate: Pool::Candidate,
         };
-        let at = |weight_bp, candidate| State {
+        let at = |weight_bp, candidate| NginxState {
             weight_bp,
             lease: LeaseId::parse("L-1"),
             step: Some(1),

@@ -136,14 +136,14 @@ pub(super) fn revoke(key: &str) -> Statement {
 
 /// A ledger that grows by literal steps; commit ids are counted.
 #[derive(Clone)]
-pub(super) struct Story {
+pub(super) struct PushStory {
     pub(super) state: State,
     next: u8,
     /// What the push brings.
     pub(super) push: Push,
 }
 
-impl Story {
+impl PushStory {
     /// The root, the lease's proposal.
     pub(super) fn proposed() -> Self {
         Self::under(&policy())
@@ -224,13 +224,13 @@ impl Story {
         let (old, new) = (self.push.before.as_ref().map(State::tip), self.state.tip());
         let mut story = self;
         story.push.updates.retain(|update| update.name != BRANCH);
-        story.with(BRANCH, old, Some(new), Facts::Branch(facts))
+        story.with(BRANCH, old, Some(new), RefFacts::Branch(facts))
     }
 
     /// The push moves a ref.
-    pub(super) fn with(mut self, name: &str, old: Option<Oid>, new: Option<Oid>, facts: Facts) -> Self {
+    pub(super) fn with(mut self, name: &str, old: Option<Oid>, new: Option<Oid>, facts: RefFacts) -> Self {
         let facts = facts.into();
-        self.push.updates.push(RefUpdate { name: name.to_owned(), old, new, standing: Standing::AsTold, facts });
+        self.push.updates.push(PushRef { name: name.to_owned(), old, new, standing: Standing::AsClaimed, facts });
         self
     }
 
@@ -250,7 +250,7 @@ impl Story {
     /// The push creates a stop ref.
     pub(super) fn stops(self, target: &str, opened: Opened) -> Self {
         let name = format!("refs/two-key/stops/{target}/{}", oid(150));
-        self.with(&name, None, Some(oid(150)), Facts::Stop(Some(opened)))
+        self.with(&name, None, Some(oid(150)), RefFacts::Stop(Some(opened)))
     }
 
     /// The push changes the notes of a principal.
@@ -259,7 +259,7 @@ impl Story {
         let change = NoteChange { object: oid(99), before: bytes(before), after: bytes(after) };
         let facts = NotesFacts { fast_forward: true, strays: Vec::new(), changes: vec![change] };
         let name = format!("refs/notes/two-key/{principal}");
-        self.with(&name, Some(oid(120)), Some(oid(121)), Facts::Notes(facts))
+        self.with(&name, Some(oid(120)), Some(oid(121)), RefFacts::Notes(facts))
     }
 
     /// The push moves an applier's ref by commits of these signers.
@@ -276,20 +276,20 @@ impl Story {
         };
         let facts = ApplierFacts { fast_forward: true, commits: records.iter().map(record).collect() };
         let name = format!("refs/two-key/appliers/{applier}");
-        self.with(&name, Some(oid(129)), Some(oid(130)), Facts::Applier(facts))
+        self.with(&name, Some(oid(129)), Some(oid(130)), RefFacts::Applier(facts))
     }
 
     pub(super) fn tip(&self) -> Oid {
         self.state.tip()
     }
 
-    pub(super) fn judged_at(&self, time: &str) -> Verdict {
+    pub(super) fn judged_at(&self, time: &str) -> PushVerdict {
         judge(&self.push, at(time))
     }
 
     /// The reasons of all refusals.
     #[track_caller]
-    pub(super) fn refused(&self, reasons: &[Reason]) -> Verdict {
+    pub(super) fn refused(&self, reasons: &[Reason]) -> PushVerdict {
         let verdict = self.judged_at(NOON);
         let found: Vec<_> = verdict.refused.iter().map(|refused| refused.refusal.reason).collect();
         assert_eq!(found, reasons, "{verdict:?}");
@@ -297,13 +297,13 @@ impl Story {
     }
 
     #[track_caller]
-    pub(super) fn admitted(&self) -> Verdict {
+    pub(super) fn admitted(&self) -> PushVerdict {
         self.refused(&[])
     }
 }
 
-pub(super) fn tag_facts(before: Option<TagFacts>, after: TagFacts) -> Facts {
-    Facts::Tag { before, after }
+pub(super) fn tag_facts(before: Option<TagFacts>, after: TagFacts) -> RefFacts {
+    RefFacts::Tag { before, after }
 }
 
 pub(super) fn step(number: u8, opened: Option<Opened>) -> Step {

@@ -9,12 +9,12 @@ fn until(name: &str, day: &str) -> String {
     policy().replace(&format!("{name}: {{role: {role},"), &format!("{name}: {{role: {role}, until: {day},"))
 }
 
-fn reasons(story: &Story, time: &str) -> Vec<Reason> {
+fn reasons(story: &PushStory, time: &str) -> Vec<Reason> {
     story.judged_at(time).refused.iter().map(|refused| refused.refusal.reason).collect()
 }
 
-fn rolling(policy: &str) -> Story {
-    Story::under(policy).past("user1", &cosign()).past("cp14", &cosign()).past("user1", &start())
+fn rolling(policy: &str) -> PushStory {
+    PushStory::under(policy).past("user1", &cosign()).past("cp14", &cosign()).past("user1", &start())
 }
 
 #[test]
@@ -42,8 +42,8 @@ fn whatever_goes_forward_is_refused_to_a_key_after_its_last_day_and_every_stop_i
     let policy = until("user1", "2025-10-26");
     let rolls = || rolling(&policy);
     for (story, statement) in [
-        (Story::under(&policy), cosign()),
-        (Story::under(&policy).past("user1", &cosign()).past("cp14", &cosign()), start()),
+        (PushStory::under(&policy), cosign()),
+        (PushStory::under(&policy).past("user1", &cosign()).past("cp14", &cosign()), start()),
         (rolls(), promote()),
         (rolls().past("cp14", &stop(StopKind::Pause, 1)), forward(3, ForwardKind::Resume)),
         (rolls().past("cp14", &freeze()), statement(Subject::Thaw { step: 1 })),
@@ -68,7 +68,7 @@ fn no_key_puts_off_its_own_last_day() {
     let later = until("user1", "2026-10-26")
         .replace("version: 1\nprevious: null", &format!("version: 2\nprevious: {}", digest(&before)));
     let enact = statement(Subject::Policy { digest: digest(&later) });
-    let proposes = |story: Story| {
+    let proposes = |story: PushStory| {
         let mut proposal = step(20, None);
         proposal.policy = Some(crate::ledger::Entry::Regular(later.as_bytes().into()));
         story.brings_step(&proposal)
@@ -82,7 +82,7 @@ fn no_key_puts_off_its_own_last_day() {
 const OFFICE: &str = "[{days: mon-fri, from: \"09:00\", until: \"17:00\", zone: Europe/Berlin}]";
 
 /// Monday 2025-10-27; winter time since the day before.
-fn with_hours(lines: &str) -> Story {
+fn with_hours(lines: &str) -> PushStory {
     rolling(&(policy() + lines))
 }
 
@@ -121,10 +121,10 @@ fn stops_and_what_moves_nothing_wait_for_no_window() {
         assert_eq!(reasons(&with_hours(&hours).brings("user1", &stop(kind, 1)), night), []);
     }
     assert_eq!(reasons(&with_hours(&hours).brings("user1", &freeze()), night), []);
-    assert_eq!(reasons(&Story::under(&(policy() + &hours)).brings("user1", &cosign()), night), []);
+    assert_eq!(reasons(&PushStory::under(&(policy() + &hours)).brings("user1", &cosign()), night), []);
     let paused = with_hours(&hours).past("user1", &stop(StopKind::Pause, 1));
     assert_eq!(reasons(&paused.brings("user1", &forward(3, ForwardKind::Resume)), night), [Reason::OutsideWindow]);
-    let authorized = Story::under(&(policy() + &hours)).past("user1", &cosign()).past("cp14", &cosign());
+    let authorized = PushStory::under(&(policy() + &hours)).past("user1", &cosign()).past("cp14", &cosign());
     assert_eq!(reasons(&authorized.brings("user1", &start()), night), [Reason::OutsideWindow]);
 }
 
@@ -140,11 +140,11 @@ enum Kind {
 }
 
 /// Every vote that user1 can turn a key for, and what it is; each in a story where it is next.
-fn votes(policy: &str) -> Vec<(Story, Statement, Kind)> {
-    let authorized = || Story::under(policy).past("user1", &cosign()).past("cp14", &cosign());
+fn votes(policy: &str) -> Vec<(PushStory, Statement, Kind)> {
+    let authorized = || PushStory::under(policy).past("user1", &cosign()).past("cp14", &cosign());
     let rolls = || authorized().past("cp14", &start());
     let mut all = vec![
-        (Story::under(policy), cosign(), Kind::Prepares),
+        (PushStory::under(policy), cosign(), Kind::Prepares),
         (authorized(), start(), Kind::Raises),
         (rolls(), promote(), Kind::Raises),
         (rolls().past("cp14", &stop(StopKind::Pause, 1)), forward(3, ForwardKind::Resume), Kind::Raises),
@@ -214,7 +214,7 @@ fn an_exception_waits_for_no_window() {
         if let Subject::Forward(forward) = &mut start.subject {
             forward.digest = digest;
         }
-        let story = Story::of(&text, &lease).past("user1", &cosign).past("cp14", &cosign).brings("user1", &start);
+        let story = PushStory::of(&text, &lease).past("user1", &cosign).past("cp14", &cosign).brings("user1", &start);
         assert_eq!(reasons(&story, "2025-10-27T20:00:00Z"), expected);
     }
 }

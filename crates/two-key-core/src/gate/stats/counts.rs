@@ -107,7 +107,7 @@ pub fn tail(more: f64, fewer: f64, rho: f64) -> f64 {
 
 /// What a candidate is compared with.
 #[derive(Debug, Clone, Copy)]
-pub enum Baseline<'a> {
+pub enum CountBaseline<'a> {
     /// What ran beside it, block by block as the candidate's.
     Beside(&'a [Counts]),
     /// What was recorded before.
@@ -212,27 +212,27 @@ pub struct Weighed {
 
 impl Weighed {
     /// Compares, block by block.
-    pub fn new(candidate: &[Counts], baseline: Baseline<'_>, harm: Harm) -> Self {
+    pub fn new(candidate: &[Counts], baseline: CountBaseline<'_>, harm: Harm) -> Self {
         let dispersion = match baseline {
-            Baseline::Beside(blocks) => dispersion::of_both(candidate, blocks),
-            Baseline::Recorded(counts) => dispersion::of_one(candidate, counts.share()),
+            CountBaseline::Beside(blocks) => dispersion::of_both(candidate, blocks),
+            CountBaseline::Recorded(counts) => dispersion::of_one(candidate, counts.share()),
         };
         Self::divided(candidate, baseline, harm, dispersion, Worst::Minute)
     }
 
     /// Compares as if bad events were independent; one block is left out as the worst.
-    pub fn of_independent(candidate: &[Counts], baseline: Baseline<'_>, harm: Harm) -> Self {
+    pub fn of_independent(candidate: &[Counts], baseline: CountBaseline<'_>, harm: Harm) -> Self {
         Self::divided(candidate, baseline, harm, 1.0, Worst::Block)
     }
 
-    fn divided(candidate: &[Counts], baseline: Baseline<'_>, harm: Harm, dispersion: f64, worst: Worst) -> Self {
+    fn divided(candidate: &[Counts], baseline: CountBaseline<'_>, harm: Harm, dispersion: f64, worst: Worst) -> Self {
         let sum = |without: Range<usize>| {
             let kept = |slots: &[Counts]| {
                 Counts::sum(slots.iter().enumerate().filter(|(k, _)| !without.contains(k)).map(|(_, slot)| *slot))
             };
             let theirs = match baseline {
-                Baseline::Beside(slots) => kept(slots),
-                Baseline::Recorded(counts) => counts,
+                CountBaseline::Beside(slots) => kept(slots),
+                CountBaseline::Recorded(counts) => counts,
             };
             (kept(candidate), theirs)
         };

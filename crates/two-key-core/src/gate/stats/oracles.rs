@@ -3,7 +3,7 @@
 
 use super::{
     Summary, burn,
-    counts::{self, Baseline, Counts, Harm, Weighed},
+    counts::{self, CountBaseline, Counts, Harm, Weighed},
     dispersion::{self, Variation},
     ranks::{self, MannWhitney, Method},
 };
@@ -231,14 +231,14 @@ fn a_comparison_takes_the_weaker_of_all_slots_and_all_but_the_worst() {
     let alike = [Counts { bad: 20.0, total: 2000.0 }; 4];
     let mut ours = [Counts { bad: 1.0, total: 100.0 }; 4];
     ours[2].bad = 40.0;
-    let weighed = Weighed::new(&ours, Baseline::Beside(&alike), Harm::More);
+    let weighed = Weighed::new(&ours, CountBaseline::Beside(&alike), Harm::More);
     assert!(weighed.whole.ln_e > 0.0 && weighed.dispersion > 8.0, "{weighed:?}");
     // Without the third slot the two are alike.
     assert!(weighed.without_worst.ln_e < 0.1 && !weighed.shows_harm(0.5), "{weighed:?}");
-    let all = Weighed::new(&[Counts { bad: 40.0, total: 100.0 }; 4], Baseline::Beside(&alike), Harm::More);
+    let all = Weighed::new(&[Counts { bad: 40.0, total: 100.0 }; 4], CountBaseline::Beside(&alike), Harm::More);
     assert!(all.shows_harm(1e-9) && all.shows_harm_once(1e-9), "{all:?}");
     // Where less is harm, the other way round.
-    let fewer = Weighed::new(&[Counts { bad: 40.0, total: 100.0 }; 4], Baseline::Beside(&alike), Harm::Fewer);
+    let fewer = Weighed::new(&[Counts { bad: 40.0, total: 100.0 }; 4], CountBaseline::Beside(&alike), Harm::Fewer);
     assert!(fewer.whole.ln_e < 0.0 && fewer.whole.p >= 1.0, "{fewer:?}");
 }
 

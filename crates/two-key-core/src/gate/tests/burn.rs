@@ -14,8 +14,8 @@ const GATE: &str = "gates:\n  slo:\n    source: prometheus\n    kind: burn-rate\
 fn judged(counts: [(f64, f64); 4]) -> Judgement {
     let mut scene = Scene::new(GATE);
     for (seconds, (bad, total)) in [300, 1800, 3600, 21_600].into_iter().zip(counts) {
-        scene.told.number(&format!("bad {seconds}s"), bad);
-        scene.told.number(&format!("total {seconds}s"), total);
+        scene.source.number(&format!("bad {seconds}s"), bad);
+        scene.source.number(&format!("total {seconds}s"), total);
     }
     scene.look(60 + 86_400)
 }
@@ -42,7 +42,7 @@ fn both_windows_must_burn_faster_than_the_factor() {
 fn windows_do_not_reach_before_the_tier() {
     let mut scene = Scene::new(GATE);
     scene.look(60 + 600);
-    let asked = scene.told.asked.borrow();
+    let asked = scene.source.asked.borrow();
     let froms: Vec<_> = asked.iter().map(|question| (question.query.clone(), question.from)).collect();
     assert!(froms.contains(&("total 300s".to_owned(), time(360))));
     assert!(froms.contains(&("total 600s".to_owned(), time(60))));
@@ -68,18 +68,18 @@ fn silence_never_passes_and_too_few_pend() {
         {
             let mut scene = Scene::new(GATE);
             for seconds in [300, 1800, 3600, 21_600] {
-                scene.told.number(&format!("bad {seconds}s"), 0.0);
-                scene.told.number(&format!("total {seconds}s"), 5000.0);
+                scene.source.number(&format!("bad {seconds}s"), 0.0);
+                scene.source.number(&format!("total {seconds}s"), 5000.0);
             }
-            scene.told.tell(&format!("total {seconds}s"), value);
+            scene.source.tell(&format!("total {seconds}s"), value);
             assert_eq!(scene.look(60 + 86_400).verdict, verdict, "{seconds}");
         }
         let mut scene = Scene::new(GATE);
         for seconds in [300, 1800, 3600, 21_600] {
-            scene.told.number(&format!("bad {seconds}s"), 0.0);
-            scene.told.number(&format!("total {seconds}s"), 5000.0);
+            scene.source.number(&format!("bad {seconds}s"), 0.0);
+            scene.source.number(&format!("total {seconds}s"), 5000.0);
         }
-        scene.told.tell(&format!("bad {seconds}s"), Value::Nothing);
+        scene.source.tell(&format!("bad {seconds}s"), Value::Nothing);
         assert_eq!(
             scene.look(60 + 86_400).verdict,
             Verdict::Pass,
@@ -93,8 +93,8 @@ fn a_disaster_shows_before_there_is_enough_and_a_window_bears_what_the_whole_of_
     let first = |bad: f64, seconds: i64| {
         let mut scene = Scene::new(GATE);
         for query in ["60s", "300s", "600s"] {
-            scene.told.number(&format!("bad {query}"), bad);
-            scene.told.number(&format!("total {query}"), 40.0);
+            scene.source.number(&format!("bad {query}"), bad);
+            scene.source.number(&format!("total {query}"), 40.0);
         }
         scene.look(60 + seconds).verdict
     };
@@ -114,8 +114,8 @@ fn a_limit_over_the_longest_window_is_held_whatever_is_unknown_of_a_shorter_one(
         .replace("[[5m, 1h, 14.4], [30m, 6h, 6]]", "[[5m, 1h, 500]]");
     let verdict = |bad: f64| {
         let mut scene = Scene::new(&gate);
-        scene.told.number("bad 3600s", bad);
-        scene.told.number("total 3600s", 10_000.0);
+        scene.source.number("bad 3600s", bad);
+        scene.source.number("total 3600s", 10_000.0);
         scene.look(60 + 3600).verdict
     };
     assert_eq!((verdict(6000.0), verdict(100.0)), (Verdict::Fail, Verdict::Inconclusive));
@@ -130,8 +130,8 @@ fn what_could_not_see_an_outage_passes_nothing() {
         for minute in 1..=20_u32 {
             for window in [300, 1800, 3600, 21_600].map(|length| length.min(60 * minute)) {
                 let count = 5.0 * f64::from(window);
-                scene.told.number(&format!("bad {window}s"), count);
-                scene.told.number(&format!("total {window}s"), count);
+                scene.source.number(&format!("bad {window}s"), count);
+                scene.source.number(&format!("total {window}s"), count);
             }
             verdicts.push(scene.look(60 + 60 * i64::from(minute)).verdict);
         }
@@ -150,8 +150,8 @@ fn a_window_that_began_late_is_one_of_many() {
     let verdict = |after: i64| {
         let mut scene = Scene::new(&GATE.replace("total: 1000", "total: 10").replace(", [30m, 6h, 6]", ""));
         for (seconds, counts) in [(300, (1.0, 10.0)), (3600, (5.0, 100.0))] {
-            scene.told.number(&format!("bad {seconds}s"), counts.0);
-            scene.told.number(&format!("total {seconds}s"), counts.1);
+            scene.source.number(&format!("bad {seconds}s"), counts.0);
+            scene.source.number(&format!("total {seconds}s"), counts.1);
         }
         scene.look(60 + after).verdict
     };

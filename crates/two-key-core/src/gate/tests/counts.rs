@@ -19,10 +19,10 @@ pub(super) fn scene() -> Scene {
 }
 
 pub(super) fn tell(scene: &Scene, [bad2, total2, bad1, total1]: [f64; 4]) {
-    scene.told.number("bad v2", bad2);
-    scene.told.number("total v2", total2);
-    scene.told.number("bad v1", bad1);
-    scene.told.number("total v1", total1);
+    scene.source.number("bad v2", bad2);
+    scene.source.number("total v2", total2);
+    scene.source.number("bad v1", bad1);
+    scene.source.number("total v1", total1);
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_healthy_candidate_pends_until_there_is_enough_and_then_passes() {
     let mut scene = scene();
     let judged = scene.look(119);
     assert_eq!((judged.verdict, judged.gates[&id("error-rate")].reason), (Verdict::Pending, Some(Reason::NoData)));
-    assert!(scene.told.asked.borrow().is_empty(), "no slot is due while the tier settles");
+    assert!(scene.source.asked.borrow().is_empty(), "no slot is due while the tier settles");
     tell(&scene, [1.0, 100.0, 19.0, 1900.0]);
     let judged = scene.look(120);
     assert_eq!(judged.verdict, Verdict::Pending);
@@ -54,10 +54,10 @@ fn only_the_newest_slot_is_asked_for_and_missed_ones_are_no_data() {
     let report = &judged.gates[&id("error-rate")];
     assert_eq!((report.slots.measured, report.slots.missed), (1, 4));
     assert_eq!(judged.verdict, Verdict::Pending, "one slot does not make up for those that nobody looked at");
-    assert!(scene.told.asked.borrow().iter().all(|question| question.at == time(360) && question.from == time(60)));
-    let asked = scene.told.asked.borrow().len();
+    assert!(scene.source.asked.borrow().iter().all(|question| question.at == time(360) && question.from == time(60)));
+    let asked = scene.source.asked.borrow().len();
     scene.look(60 + 5 * 60 + 30);
-    assert_eq!(scene.told.asked.borrow().len(), asked, "a slot is asked for once");
+    assert_eq!(scene.source.asked.borrow().len(), asked, "a slot is asked for once");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn silence_holds_and_never_passes() {
         scene.look(60 + i64::from(slot) * 60);
     }
     assert_eq!(scene.look(240).verdict, Verdict::Pass);
-    scene.told.tell("total v2", Value::Nothing);
+    scene.source.tell("total v2", Value::Nothing);
     let judged = scene.look(300);
     assert_eq!((judged.verdict, judged.threshold), (Verdict::Inconclusive, ThresholdState::Fine));
     assert_eq!(judged.gates[&id("error-rate")].reason, Some(Reason::NoData));
@@ -248,7 +248,7 @@ fn only_a_missing_bad_beside_a_total_that_is_enough_counts_as_zero() {
     let with = |query: &str, value: Value| {
         let mut scene = scene();
         slots(&mut scene, &[[0.0, 300.0, 0.0, 5700.0]; 3]);
-        scene.told.tell(query, value);
+        scene.source.tell(query, value);
         scene.look(300)
     };
     let never = |query: &str, worse: &str| {
@@ -256,7 +256,7 @@ fn only_a_missing_bad_beside_a_total_that_is_enough_counts_as_zero() {
         for slot in 1..=4 {
             let k = f64::from(slot);
             tell(&scene, [1.0, 300.0 * k, 19.0 * k, 5700.0 * k]);
-            scene.told.tell(query, Value::Nothing);
+            scene.source.tell(query, Value::Nothing);
             scene.look(60 + i64::from(slot) * 60);
         }
         scene.look(300).verdict
@@ -276,7 +276,7 @@ fn only_a_missing_bad_beside_a_total_that_is_enough_counts_as_zero() {
     }
     let mut scene = scene();
     tell(&scene, [0.0, 299.0, 57.0, 5700.0]);
-    scene.told.tell("bad v2", Value::Nothing);
+    scene.source.tell("bad v2", Value::Nothing);
     let judged = scene.look(120);
     assert_eq!(judged.verdict, Verdict::Pending);
     assert_eq!(judged.gates[&id("error-rate")].slots.measured, 0, "a slot without the bad ones is not measured");
@@ -297,7 +297,7 @@ fn what_is_no_measurement_is_no_data_and_as_the_policy_says_a_failure() {
         for (word, verdict) in [("inconclusive", Verdict::Inconclusive), ("fail", Verdict::Fail)] {
             let mut scene = Scene::new(&format!("{GATE}    no-data: {word}\n"));
             slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]; 3]);
-            scene.told.tell("total v2", value.clone());
+            scene.source.tell("total v2", value.clone());
             assert_eq!(scene.look(300).verdict, verdict, "{value:?} {word}");
         }
     }
@@ -307,12 +307,12 @@ fn what_is_no_measurement_is_no_data_and_as_the_policy_says_a_failure() {
 fn a_provider_that_fails_holds_and_is_never_a_failure_until_the_deadline() {
     let mut scene = Scene::new(&format!("{GATE}    no-data: fail\n"));
     slots(&mut scene, &[[3.0, 300.0, 57.0, 5700.0]; 3]);
-    scene.told.tell("bad v2", Value::Failed("connection refused".to_owned()));
-    let asked = scene.told.asked.borrow().len();
+    scene.source.tell("bad v2", Value::Failed("connection refused".to_owned()));
+    let asked = scene.source.asked.borrow().len();
     let judged = scene.look(300);
     let report = &judged.gates[&id("error-rate")];
     assert_eq!((judged.verdict, report.reason), (Verdict::Inconclusive, Some(Reason::NoData)));
-    assert_eq!(scene.told.asked.borrow().len(), asked + 1, "the rest of the slot is not waited for");
+    assert_eq!(scene.source.asked.borrow().len(), asked + 1, "the rest of the slot is not waited for");
     // Open since the last PASS, at 240 s; 30 minutes are put up with.
     assert_eq!((report.since, report.deadline), (time(240), Some(time(240 + 1800))));
     assert_eq!(scene.look(240 + 1799).overdue().count(), 0);
@@ -375,66 +375,6 @@ fn a_comparison_that_could_not_notice_harm_passes_nothing() {
     }
     let mut scene = Scene::new(&gate);
     assert_eq!(slots(&mut scene, &[[0.0, 300.0, 0.0, 600.0]; 3]).verdict, Verdict::Pass);
-}
-
-#[test]
-fn at_the_last_tier_there_is_nothing_to_compare_with_but_what_was_recorded() {
-    let last = |recorded: Option<[f64; 2]>, rows: &[[f64; 4]]| {
-        let mut scene = scene();
-        scene.context.last = true;
-        if let Some([bad, total]) = recorded {
-            let recorded = crate::gate::Recorded::Counts { bad, total };
-            scene.context.recorded.insert(id("error-rate"), recorded);
-        }
-        let judged = slots(&mut scene, rows);
-        assert!(scene.told.asked.borrow().iter().all(|question| question.query.ends_with("v2")));
-        judged
-    };
-    let judged = last(None, &[[40.0, 1000.0, 0.0, 0.0]; 3]);
-    assert_eq!((judged.verdict, judged.gates[&id("error-rate")].comparison), (Verdict::Pass, None));
-    assert!(judged.gates[&id("error-rate")].why.contains("nothing to compare with"));
-    let above = last(None, &growing([120.0, 1000.0, 0.0, 0.0], 6)).verdict;
-    assert_eq!(above, Verdict::Fail, "an absolute limit holds everywhere");
-    let recorded = |bad, slots| last(Some([100.0, 10_000.0]), &growing([bad, 1000.0, 0.0, 0.0], slots)).verdict;
-    assert_eq!(recorded(12.0, 3), Verdict::Pending, "not before it is known how it varies");
-    assert_eq!((recorded(12.0, 4), recorded(12.0, 8)), (Verdict::Pass, Verdict::Pass));
-    assert_eq!(recorded(40.0, 4), Verdict::Fail, "four times as many");
-    // It is looked at when the events have doubled, each time for half of the false alarms that are left.
-    let doubled = [100.0, 200.0, 299.0, 300.0, 599.0, 600.0].map(|total| [3.0, total, 0.0, 0.0]);
-    let judged = last(Some([100.0, 10_000.0]), &doubled);
-    let Some(Comparison::EValue { needed, .. }) = judged.gates[&id("error-rate")].comparison else { panic!() };
-    assert!((needed - 300.0 / 0.9 * 4.0).abs() < 1e-6, "{needed}");
-}
-
-#[test]
-fn what_was_recorded_too_little_of_to_notice_harm_passes_nothing_in_any_slot() {
-    let verdict = |total: f64| {
-        let mut scene = Scene::new(&GATE.replace("    absolute: {max: 0.05}\n", ""));
-        scene.context.last = true;
-        scene.context.recorded.insert(id("error-rate"), crate::gate::Recorded::Counts { bad: 0.0, total });
-        slots(&mut scene, &[[0.0, 300.0, 0.0, 0.0]; 5]).verdict
-    };
-    assert_eq!(verdict(10.0), Verdict::Pending);
-    assert_eq!(verdict(6_000.0), Verdict::Pass);
-}
-
-#[test]
-fn what_ran_before_is_asked_for_as_each_gate_asks_for_its_baseline() {
-    let asked = |gate: &str, stable: Option<&str>| {
-        let mut scene = Scene::new(gate);
-        scene.context.stable = stable.map(str::to_owned);
-        scene.context = scene.context.of_stable();
-        scene.look(120);
-        scene.told.asked.into_inner().into_iter().map(|question| question.query).collect::<Vec<_>>()
-    };
-    assert_eq!(asked(GATE, Some("v1")), ["bad v1", "total v1"]);
-    assert_eq!(asked(GATE, None), ["bad stable", "total stable"]);
-    let none = GATE.replace("    baseline: {version: stable}\n", "").replace("    compare", "    # compare");
-    assert_eq!(asked(&none, Some("v1")), ["bad v1", "total v1"]);
-    let other = GATE.replace("{version: stable}", "{version: blue}");
-    assert_eq!(asked(&other, Some("v1")), ["bad blue", "total blue"]);
-    let own = GATE.replace("{version: stable}", "{bad: errors old, total: all old}");
-    assert_eq!(asked(&own, Some("v1")), ["errors old", "all old"]);
 }
 
 #[test]
@@ -534,7 +474,7 @@ fn a_comparison_is_looked_at_once_more_when_the_tier_has_baked_and_nothing_passe
     assert_eq!(baked(3.0), (Verdict::Pass, Verdict::Fail, Some(14)));
     // A source that knows of a slot a little later: until then the tier that has baked is not passed.
     let mut scene = scene();
-    scene.told.lag = crate::model::document::Span::seconds(15);
+    scene.source.lag = crate::model::document::Span::seconds(15);
     for (number, row) in (1..).zip(growing([2.0, 300.0, 28.5, 5700.0], 14)) {
         tell(&scene, row);
         let (early, late) = (scene.look(60 + number * 60), scene.look(75 + number * 60));
@@ -546,66 +486,6 @@ fn a_comparison_is_looked_at_once_more_when_the_tier_has_baked_and_nothing_passe
             _ => {}
         }
     }
-}
-
-#[test]
-fn one_bad_minute_is_no_bad_version() {
-    // 3 bad of 300 against 0 of 5,700 in the first slot, then nothing but health.
-    let mut rows = growing([0.0, 300.0, 0.0, 5700.0], 14);
-    for row in &mut rows {
-        row[0] += 3.0;
-    }
-    let mut scene = scene();
-    assert_eq!(slots(&mut scene, &rows).verdict, Verdict::Pass);
-    // While there is nothing beside it, that is no health either.
-    let mut disaster = Scene::new(&GATE.replace("slots: 3", "slots: 1").replace("    absolute: {max: 0.05}\n", ""));
-    let judged = slots(&mut disaster, &[[200.0, 400.0, 38.0, 7600.0]]);
-    assert_eq!(judged.verdict, Verdict::Pending, "{}", judged.gates[&id("error-rate")].why);
-    // The same three times is one.
-    let thrice = growing([3.0, 300.0, 0.0, 5700.0], 3);
-    assert_eq!(slots(&mut self::scene(), &thrice).verdict, Verdict::Fail);
-}
-
-#[test]
-fn a_bad_minute_that_begins_within_a_slot_is_one_as_well() {
-    // Every second request fails for a minute, half of it in each of two slots; else next to nothing.
-    let gate = GATE.replace("    absolute: {max: 0.05}\n", "");
-    let bad = |first: usize, minutes: &[f64]| {
-        let mut rows = growing([0.0, 300.0, 3.0, 5700.0], 14);
-        for (slot, row) in rows.iter_mut().enumerate() {
-            row[0] += minutes.iter().take((slot + 1).saturating_sub(first)).sum::<f64>();
-        }
-        slots(&mut Scene::new(&gate), &rows)
-    };
-    for first in 0..13 {
-        let judged = bad(first, &[75.0, 75.0]);
-        assert_ne!(judged.verdict, Verdict::Fail, "{first}: {}", judged.gates[&id("error-rate")].why);
-    }
-    // As many as one slot has are more than a minute of that; one less may be one.
-    assert_eq!(bad(0, &[150.0, 150.0]).verdict, Verdict::Fail);
-    assert_ne!(bad(0, &[150.0, 149.0]).verdict, Verdict::Fail);
-    // Two such minutes and a half are no moment.
-    assert_eq!(bad(1, &[75.0, 150.0, 75.0]).verdict, Verdict::Fail);
-}
-
-#[test]
-fn what_goes_wrong_for_long_meets_its_deadline_however_well_it_went_before() {
-    // Eight times the errors for half an hour, after an hour of none more than before: over the whole tier less than `max-ratio`.
-    let mut scene =
-        Scene::new(&GATE.replace("max-ratio: 1.5", "max-ratio: 5").replace("    absolute: {max: 0.05}\n", ""));
-    let mut row = [0.0; 4];
-    let mut judged = |slot: u32| {
-        let bad = if slot <= 60 { 1.5 } else { 12.0 };
-        row = [row[0] + bad, row[1] + 300.0, row[2] + 28.5, row[3] + 5700.0];
-        tell(&scene, row);
-        scene.look(60 + i64::from(slot) * 60)
-    };
-    let verdicts: Vec<_> = (1..92).map(|slot| judged(slot).verdict).collect();
-    assert_eq!((verdicts[60], &verdicts[61..]), (Verdict::Pass, &[Verdict::Pending; 30][..]));
-    let last = judged(92);
-    let report = &last.gates[&id("error-rate")];
-    assert_eq!((report.verdict, report.since), (Verdict::Pending, time(60 + 61 * 60)), "{}", report.why);
-    assert!(last.overdue().next().is_some());
 }
 
 #[test]

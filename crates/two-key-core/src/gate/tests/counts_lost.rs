@@ -14,7 +14,7 @@ fn a_baseline_that_nothing_counts_the_bad_ones_of_makes_no_harm() {
             let k = f64::from(slot);
             tell(&scene, [6.0 * k, 300.0 * k, 0.0, 5700.0 * k]);
             if !counted {
-                scene.told.tell("bad v1", Value::Nothing);
+                scene.source.tell("bad v1", Value::Nothing);
             }
             scene.look(60 + i64::from(slot) * 60);
         }

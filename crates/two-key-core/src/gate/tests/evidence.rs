@@ -16,9 +16,9 @@ const TERMS: &str = "gates:\n  depth:\n    source: exec\n    kind: gauge\n    ca
     settle: 0s\n    interval: 1m\n    min: {slots: 2}\n    absolute: {max: 10}\nthresholds:\n  depth: {halt: '> 20'}\n  memory: {halt: '> 95'}\n";
 
 /// A source that says what a program would.
-struct Program(&'static str);
+struct ProgramSource(&'static str);
 
-impl Measure for Program {
+impl Measure for ProgramSource {
     fn ask(&self, question: &Question) -> Answer {
         Answer { value: meaning(question, self.0), raw: Some(self.0.to_owned()) }
     }
@@ -32,23 +32,23 @@ impl Measure for Program {
     }
 }
 
-fn evidence(said: &'static str) -> Evidence {
+fn evidence(answer: &'static str) -> Evidence {
     let mut scene = Scene::new(TERMS);
-    judge(&scene.terms, &scene.context, &mut scene.watch, time(60), &Program("{\"value\": 1}"));
-    let judged = judge(&scene.terms, &scene.context, &mut scene.watch, time(120), &Program(said));
+    judge(&scene.terms, &scene.context, &mut scene.watch, time(60), &ProgramSource("{\"value\": 1}"));
+    let judged = judge(&scene.terms, &scene.context, &mut scene.watch, time(120), &ProgramSource(answer));
     Evidence::new(scene.terms, scene.context, scene.watch, judged)
 }
 
 #[test]
 fn evidence_holds_as_it_was_written() {
-    for (said, verdict) in [
+    for (answer, verdict) in [
         ("{\"value\": 3}", Verdict::Pass),
         ("{\"value\": 30}", Verdict::Fail),
         ("{\"nothing\": true}", Verdict::Inconclusive),
         ("{\"value\": null}", Verdict::Inconclusive),
         ("garbage", Verdict::Inconclusive),
     ] {
-        let evidence = evidence(said);
+        let evidence = evidence(answer);
         assert_eq!(evidence.judgement.verdict, verdict);
         let bytes = evidence.bytes().unwrap();
         let read = Evidence::read(&bytes, Digest::of(&bytes)).unwrap();
@@ -132,10 +132,10 @@ fn numbers_without_words_are_on_the_signer_s_word_and_that_is_counted() {
 #[test]
 fn what_a_slot_says_is_derived_and_never_read() {
     let evidence = evidence("{\"value\": 30}");
-    let mut said: Json = serde_json::from_slice(&evidence.bytes().unwrap()).unwrap();
-    let slot = said.pointer_mut("/watch/gates/depth/slots/1").unwrap().as_object_mut().unwrap();
+    let mut document: Json = serde_json::from_slice(&evidence.bytes().unwrap()).unwrap();
+    let slot = document.pointer_mut("/watch/gates/depth/slots/1").unwrap().as_object_mut().unwrap();
     slot.insert("found".to_owned(), serde_json::json!({"fine": "well"}));
-    let bytes = serde_json::to_vec(&said).unwrap();
+    let bytes = serde_json::to_vec(&document).unwrap();
     assert_eq!(Evidence::read(&bytes, Digest::of(&bytes)).unwrap_err().reason, Reason::Malformed);
 }
 
@@ -143,7 +143,7 @@ fn what_a_slot_says_is_derived_and_never_read() {
 fn a_threshold_that_was_not_looked_at_yet_is_no_difference() {
     let terms = TERMS.replace("interval: 1m", "interval: 5s");
     let mut scene = Scene::new(&terms);
-    let judged = judge(&scene.terms, &scene.context, &mut scene.watch, time(5), &Program("{\"value\": 30}"));
+    let judged = judge(&scene.terms, &scene.context, &mut scene.watch, time(5), &ProgramSource("{\"value\": 30}"));
     assert_eq!(judged.verdict, Verdict::Fail);
     let evidence = Evidence::new(scene.terms, scene.context, scene.watch, judged);
     assert_eq!(evidence.watch.slots(&id("depth")).len(), 1);
@@ -153,8 +153,8 @@ fn a_threshold_that_was_not_looked_at_yet_is_no_difference() {
 #[test]
 fn what_was_decided_is_derived_again_however_many_slots_came_later() {
     let mut scene = Scene::new(&TERMS.replace("interval: 1m", "interval: 1s"));
-    let look = |scene: &mut Scene, second: i64, said| {
-        judge(&scene.terms, &scene.context, &mut scene.watch, time(second), &Program(said))
+    let look = |scene: &mut Scene, second: i64, answer| {
+        judge(&scene.terms, &scene.context, &mut scene.watch, time(second), &ProgramSource(answer))
     };
     look(&mut scene, 39, "{\"value\": 1}");
     look(&mut scene, 40, "{\"value\": 30}");
@@ -216,7 +216,7 @@ fn evidence_that_is_written_is_never_too_long_to_be_read() {
     let mut scene = Scene::new(&format!("{}{}{}", SAMPLES.replace(" &g", ""), other("queue:"), other("disk:")));
     let values: Vec<f64> = (0..60_000).map(|k| 1.0 + (f64::from(k) * 0.618_033_988_7).fract()).collect();
     for version in ["l v2", "l v1"] {
-        scene.told.tell(version, crate::gate::testing::observed(values.clone()));
+        scene.source.tell(version, crate::gate::testing::observed(values.clone()));
     }
     for look in 13..=17 {
         let judged = scene.look(60 * look);

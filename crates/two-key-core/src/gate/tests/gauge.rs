@@ -12,7 +12,7 @@ fn verdict(values: &[f64]) -> Verdict {
     let mut scene = Scene::new(GATE);
     let mut verdict = None;
     for (number, value) in (1..).zip(values) {
-        scene.told.number("depth v2", *value);
+        scene.source.number("depth v2", *value);
         verdict = Some(scene.look(number * 60).verdict);
     }
     verdict.unwrap()
@@ -31,10 +31,10 @@ fn a_value_on_its_limit_is_good_and_one_beyond_is_not() {
 fn each_slot_asks_for_its_own_interval_and_the_values_are_summed_up() {
     let mut scene = Scene::new(GATE);
     for (number, value) in [(1, 2.0), (2, 4.0), (4, 9.0)] {
-        scene.told.number("depth v2", value);
+        scene.source.number("depth v2", value);
         scene.look(number * 60);
     }
-    let asked: Vec<_> = scene.told.asked.borrow().iter().map(|question| (question.from, question.at)).collect();
+    let asked: Vec<_> = scene.source.asked.borrow().iter().map(|question| (question.from, question.at)).collect();
     assert_eq!(asked, [(time(0), time(60)), (time(60), time(120)), (time(180), time(240))]);
     let judged = scene.look(250);
     let report = &judged.gates[&id("depth")];
@@ -47,7 +47,7 @@ fn each_slot_asks_for_its_own_interval_and_the_values_are_summed_up() {
 fn risk_raises_the_slots_of_a_gauge_since_they_are_its_samples() {
     let mut scene = Scene::new(GATE);
     scene.context.samples = 2;
-    scene.told.number("depth v2", 1.0);
+    scene.source.number("depth v2", 1.0);
     for slot in 1..=3 {
         assert_eq!(scene.look(slot * 60).verdict, Verdict::Pending);
     }
@@ -58,10 +58,10 @@ fn risk_raises_the_slots_of_a_gauge_since_they_are_its_samples() {
 fn silence_and_lists_are_no_value() {
     for value in [Value::Nothing, observed(vec![1.0]), Value::Invalid("x".to_owned()), Value::Number(f64::NAN)] {
         let mut scene = Scene::new(GATE);
-        scene.told.number("depth v2", 1.0);
+        scene.source.number("depth v2", 1.0);
         scene.look(60);
         scene.look(120);
-        scene.told.tell("depth v2", value.clone());
+        scene.source.tell("depth v2", value.clone());
         assert_eq!(scene.look(180).verdict, Verdict::Inconclusive, "{value:?}");
     }
 }

@@ -4,6 +4,8 @@ mod answers;
 mod burn;
 mod counts;
 mod counts_lost;
+mod counts_minutes;
+mod counts_recorded;
 mod evidence;
 mod gauge;
 mod sample;

@@ -26,8 +26,8 @@ fn scrambled(k: u32) -> u64 {
 }
 
 fn tell(scene: &Scene, candidate: Vec<f64>, baseline: Vec<f64>) {
-    scene.told.tell("latency v2", observed(candidate));
-    scene.told.tell("latency v1", observed(baseline));
+    scene.source.tell("latency v2", observed(candidate));
+    scene.source.tell("latency v1", observed(baseline));
 }
 
 /// The judgement when the tier has baked.
@@ -103,7 +103,7 @@ fn too_few_pend_and_silence_holds() {
             tell(&scene, around(1.0, 40), around(1.0, 40));
             scene.look(840);
             scene.look(900);
-            scene.told.tell(query, value.clone());
+            scene.source.tell(query, value.clone());
             assert_eq!(scene.look(960).verdict, Verdict::Inconclusive, "{query} {value:?}");
         }
     }
@@ -192,7 +192,7 @@ fn a_minimum_is_held_against_what_was_observed_and_not_against_its_sample() {
     let gate = "gates:\n  latency: {source: file, kind: sample, candidate: {value: 'l'}, min: {n: 25000, slots: 1}, absolute: {max: 9}}\n";
     let verdict = |made: u32| {
         let mut scene = Scene::new(gate);
-        scene.told.tell("l", observed(around(1.0, made)));
+        scene.source.tell("l", observed(around(1.0, made)));
         scene.look(120).verdict
     };
     assert_eq!((verdict(24_999), verdict(25_000)), (Verdict::Pending, Verdict::Pass));

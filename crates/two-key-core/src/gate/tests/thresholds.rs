@@ -14,10 +14,10 @@ const THRESHOLDS: &str = "thresholds:\n  cpu-load: {warn: '> 110', halt: '> 120'
 fn scene() -> Scene {
     let mut scene = Scene::new(THRESHOLDS);
     for (name, query) in [("cpu-load", "cpu {{candidate}}"), ("efficacy-delta", "delta")] {
-        scene.told.metrics.insert(id(name), Metric { source: Source::Prometheus, query: query.to_owned() });
+        scene.source.metrics.insert(id(name), Metric { source: Source::Prometheus, query: query.to_owned() });
     }
-    scene.told.number("cpu v2", 50.0);
-    scene.told.number("delta", 0.0);
+    scene.source.number("cpu v2", 50.0);
+    scene.source.number("delta", 0.0);
     scene
 }
 
@@ -25,8 +25,8 @@ fn scene() -> Scene {
 fn limits_are_strict_on_both_sides() {
     let state = |cpu, delta| {
         let mut scene = scene();
-        scene.told.number("cpu v2", cpu);
-        scene.told.number("delta", delta);
+        scene.source.number("cpu v2", cpu);
+        scene.source.number("delta", delta);
         scene.look(30).threshold
     };
     assert_eq!(state(110.0, -2.0), ThresholdState::Fine);
@@ -52,7 +52,7 @@ fn the_template_s_limits_are_the_usual_ones() {
 #[test]
 fn what_is_not_measured_neither_halts_nor_is_healthy() {
     let mut unconfigured = scene();
-    unconfigured.told.metrics.clear();
+    unconfigured.source.metrics.clear();
     assert_eq!(unconfigured.look(30).threshold, ThresholdState::NoData);
     assert_eq!(scene().look(29).threshold, ThresholdState::NoData, "nothing is due yet");
     for value in [
@@ -65,7 +65,7 @@ fn what_is_not_measured_neither_halts_nor_is_healthy() {
     ] {
         let mut scene = scene();
         scene.look(30);
-        scene.told.tell("cpu v2", value.clone());
+        scene.source.tell("cpu v2", value.clone());
         let judged = scene.look(60);
         assert_eq!(judged.threshold, ThresholdState::NoData, "{value:?}");
         assert_eq!(judged.thresholds[&id("efficacy-delta")].state, ThresholdState::Fine);
@@ -76,7 +76,7 @@ fn what_is_not_measured_neither_halts_nor_is_healthy() {
 fn a_look_grows_old() {
     let mut scene = scene();
     assert_eq!(scene.look(30).threshold, ThresholdState::Fine);
-    scene.told.metrics.clear();
+    scene.source.metrics.clear();
     assert_eq!(scene.look(150).threshold, ThresholdState::Fine);
     assert_eq!(scene.look(151).threshold, ThresholdState::NoData);
 }
@@ -84,9 +84,9 @@ fn a_look_grows_old() {
 #[test]
 fn what_halted_once_halts_for_the_rest_of_the_tier() {
     let mut scene = scene();
-    scene.told.number("cpu v2", 130.0);
+    scene.source.number("cpu v2", 130.0);
     assert_eq!(scene.look(30).threshold, ThresholdState::Halt);
-    scene.told.number("cpu v2", 10.0);
+    scene.source.number("cpu v2", 10.0);
     let judged = scene.look(60);
     assert_eq!(judged.threshold, ThresholdState::Halt);
     assert_eq!(judged.thresholds[&id("cpu-load")].value, Some(130.0));
@@ -105,8 +105,8 @@ fn a_gate_of_the_same_name_measures_it_in_percent_of_late() {
         let mut scene = Scene::new(&GATED.replace("'> 2'}", "'> 2', rule: point}"));
         let mut judged = None;
         for (number, (bad, total)) in (1..).zip(rows) {
-            scene.told.number("bad", *bad);
-            scene.told.number("total", *total);
+            scene.source.number("bad", *bad);
+            scene.source.number("total", *total);
             judged = Some(scene.look(number * 60));
         }
         judged.unwrap()
@@ -127,13 +127,13 @@ fn a_gate_of_the_same_name_measures_it_in_percent_of_late() {
 fn a_threshold_that_is_not_measured_blocks_a_passing_tier() {
     let both = format!("{GATED}  memory: {{halt: '> 95'}}\n");
     let mut scene = Scene::new(&both);
-    scene.told.number("bad", 0.0);
-    scene.told.number("total", 1000.0);
+    scene.source.number("bad", 0.0);
+    scene.source.number("total", 1000.0);
     let judged = scene.look(60);
     assert_eq!((judged.verdict, judged.threshold), (Verdict::Pass, ThresholdState::NoData));
     assert_eq!(judged.objection().unwrap().reason, Reason::NoData);
-    scene.told.metrics.insert(id("memory"), Metric { source: Source::Prometheus, query: "memory".to_owned() });
-    scene.told.number("memory", 95.0);
+    scene.source.metrics.insert(id("memory"), Metric { source: Source::Prometheus, query: "memory".to_owned() });
+    scene.source.number("memory", 95.0);
     assert_eq!(scene.look(120).objection(), None);
 }
 
@@ -143,8 +143,8 @@ fn states(sections: &str, rows: &[(f64, f64)]) -> Vec<ThresholdState> {
     let (mut bad, mut total) = (0.0, 0.0);
     let mut look = |(number, row): (i64, &(f64, f64))| {
         (bad, total) = (bad + row.0, total + row.1);
-        scene.told.number("bad", bad);
-        scene.told.number("total", total);
+        scene.source.number("bad", bad);
+        scene.source.number("total", total);
         scene.look(number * 60).threshold
     };
     (1..).zip(rows).map(&mut look).collect()

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::{
-    model::{Ask, At, Key, USUAL, World},
-    random::{Aim, KEYS, STOPS, Stage, aim, holder},
-    story::{Draft, Paper, Rulebook, TARGETS, bytes, enact, lease, rulebook, seed, ssh, statement},
+    model::{Key, ModelAsk, ModelState, USUAL, World},
+    random::{Aim, KEYS, RandomStage, STOPS, aim, holder},
+    story::{Paper, Rulebook, StepDraft, TARGETS, bytes, enact, lease, rulebook, seed, ssh, statement},
 };
 use crate::{
     ledger::{Descent, LeaseState, State, Step, StepCommit, apply},
@@ -22,7 +22,7 @@ const HONEST: [Key; 2] = [("user2", 0), ("cp15", 0)];
 
 /// A ledger that honest keys and others write.
 #[derive(Clone)]
-struct Ledger {
+struct SharedLedger {
     state: State,
     world: World,
     rules: Rulebook,
@@ -35,8 +35,8 @@ struct Ledger {
     number: u32,
 }
 
-impl Ledger {
-    fn new(stage: &Stage) -> Self {
+impl SharedLedger {
+    fn new(stage: &RandomStage) -> Self {
         let (state, world) = stage.begin();
         Self {
             state,
@@ -55,13 +55,13 @@ impl Ledger {
         self.carriers.extend(step.commits.iter().filter(|c| matches!(c.opened, Opened::Carrier { .. })).cloned());
     }
 
-    fn draft(&mut self) -> Draft {
+    fn draft(&mut self) -> StepDraft {
         self.number += 1;
-        Draft::new(self.number)
+        StepDraft::new(self.number)
     }
 
     /// Votes by these keys in one step.
-    fn votes(&mut self, stage: &Stage, keys: &[Key], ask: Ask) {
+    fn votes(&mut self, stage: &RandomStage, keys: &[Key], ask: ModelAsk) {
         let draft = keys.iter().fold(self.draft(), |draft, key| draft.vote(holder(*key), stage.subject(ask)));
         self.fold(&draft.finish(None));
         self.world.step(keys.iter().map(|key| (*key, ask)).collect());
@@ -69,7 +69,7 @@ impl Ledger {
 
     /// Both honest keys go forward, if that is possible now. A signature that was refused (the target was busy, the
     /// repository frozen) is good until its step is taken, so nobody signs for what is not next and leaves it lying about.
-    fn forward(&mut self, stage: &Stage, ask: Ask) {
+    fn forward(&mut self, stage: &RandomStage, ask: ModelAsk) {
         let before = self.clone();
         self.votes(stage, &HONEST, ask);
         if !self.effect {
@@ -117,7 +117,7 @@ fn tempting(rules: &Rulebook, pick: usize) -> Rulebook {
 
 /// What somebody does with a push, but for votes on leases.
 #[derive(Debug, Clone)]
-enum Push {
+enum Attempt {
     Vote(Aim),
     ProposePolicy(usize),
     VoteForPolicy,
@@ -128,40 +128,40 @@ enum Push {
     Merge(usize, Aim),
 }
 
-fn pushes() -> impl Strategy<Value = Push> {
+fn pushes() -> impl Strategy<Value = Attempt> {
     let descent = prop::sample::select(vec![Descent::Descends, Descent::Foreign]);
     prop_oneof![
-        12 => aim().prop_map(Push::Vote),
-        2 => (0..6_usize).prop_map(Push::ProposePolicy),
-        2 => Just(Push::VoteForPolicy),
-        1 => (0..3_usize, 0..3_u8).prop_map(|(lease, text)| Push::RewriteLease(lease, text)),
-        1 => (0..3_u8).prop_map(Push::VoteForRewritten),
-        2 => (any::<usize>(), descent).prop_map(|(pick, descent)| Push::Replay(pick, descent)),
-        2 => (any::<usize>(), aim()).prop_map(|(pick, aim)| Push::Merge(pick, aim)),
+        12 => aim().prop_map(Attempt::Vote),
+        2 => (0..6_usize).prop_map(Attempt::ProposePolicy),
+        2 => Just(Attempt::VoteForPolicy),
+        1 => (0..3_usize, 0..3_u8).prop_map(|(lease, text)| Attempt::RewriteLease(lease, text)),
+        1 => (0..3_u8).prop_map(Attempt::VoteForRewritten),
+        2 => (any::<usize>(), descent).prop_map(|(pick, descent)| Attempt::Replay(pick, descent)),
+        2 => (any::<usize>(), aim()).prop_map(|(pick, aim)| Attempt::Merge(pick, aim)),
     ]
 }
 
 /// What the honest two do: what is next, by both, and now and then a stop, a freeze or another policy.
-fn honest(stage: &Stage, ledger: &mut Ledger, pick: u8, lease: usize) {
+fn honest(stage: &RandomStage, ledger: &mut SharedLedger, pick: u8, lease: usize) {
     let next = ledger.world.leases[lease].next;
     let number = u8::try_from(ledger.number).unwrap();
     let forward = match ledger.world.leases[lease].at {
-        _ if ledger.world.frozen => Ask::Thaw(ledger.world.freezes),
-        At::Authorized => Ask::Start(lease, next, 5),
-        At::Rolling(2) => Ask::Complete(lease, next),
-        At::Rolling(tier) => Ask::Promote(lease, next, USUAL.tiers[tier + 1]),
-        At::Paused(_) => Ask::Resume(lease, next),
-        _ => Ask::Cosign(lease),
+        _ if ledger.world.frozen => ModelAsk::Thaw(ledger.world.freezes),
+        ModelState::Authorized => ModelAsk::Start(lease, next, 5),
+        ModelState::Rolling(2) => ModelAsk::Complete(lease, next),
+        ModelState::Rolling(tier) => ModelAsk::Promote(lease, next, USUAL.tiers[tier + 1]),
+        ModelState::Paused(_) => ModelAsk::Resume(lease, next),
+        _ => ModelAsk::Cosign(lease),
     };
     match pick {
         0 => ledger.new_policy(),
-        1 => ledger.votes(stage, &HONEST[..1], Ask::Stop(lease, StopKind::Pause, number)),
-        2 => ledger.votes(stage, &HONEST[1..], Ask::Freeze(number)),
+        1 => ledger.votes(stage, &HONEST[..1], ModelAsk::Stop(lease, StopKind::Pause, number)),
+        2 => ledger.votes(stage, &HONEST[1..], ModelAsk::Freeze(number)),
         _ => ledger.forward(stage, forward),
     }
 }
 
-fn papers(stage: &Stage) -> [Paper; 3] {
+fn papers(stage: &RandomStage) -> [Paper; 3] {
     [stage.papers[0].clone(), stage.papers[1].clone(), lease("L3").on("db")]
 }
 
@@ -170,34 +170,34 @@ fn rewritten(papers: &[Paper], lease: usize, text: u8) -> Paper {
     papers[lease].clone().with(&format!("summary: again {text}"))
 }
 
-fn attack(stage: &Stage, ledger: &mut Ledger, key: Key, push: &Push) {
+fn attack(stage: &RandomStage, ledger: &mut SharedLedger, key: Key, push: &Attempt) {
     let papers = papers(stage);
-    let earlier = |ledger: &Ledger, pick: usize| {
+    let earlier = |ledger: &SharedLedger, pick: usize| {
         let at = pick.checked_rem(ledger.carriers.len())?;
         ledger.carriers.get(at).map(|carrier| carrier.opened.clone())
     };
     match push {
-        Push::Vote(aim) => {
+        Attempt::Vote(aim) => {
             let (_, ask) = aim.vote(&ledger.world);
             ledger.votes(stage, &[key], ask);
         }
-        Push::ProposePolicy(pick) => {
+        Attempt::ProposePolicy(pick) => {
             let next = tempting(&ledger.rules, *pick);
             let draft = ledger.draft().policy(&next);
             ledger.fold(&draft.finish(None));
             ledger.proposed = Some(next);
         }
-        Push::VoteForPolicy => {
+        Attempt::VoteForPolicy => {
             let next = ledger.proposed.clone().unwrap_or_else(|| tempting(&ledger.rules, 0));
             let draft = ledger.draft().vote(holder(key), enact(&next));
             ledger.fold(&draft.finish(None));
         }
-        Push::RewriteLease(lease, text) => {
+        Attempt::RewriteLease(lease, text) => {
             let paper = rewritten(&papers, *lease, *text);
             let draft = ledger.draft().file(&paper.path(), bytes(&paper.yaml()));
             ledger.fold(&draft.finish(None));
         }
-        Push::VoteForRewritten(text) => {
+        Attempt::VoteForRewritten(text) => {
             let votes = (0..3).flat_map(|lease| {
                 let paper = rewritten(&papers, lease, *text);
                 [paper.cosign(), paper.start(5), paper.promote(2, 25), paper.promote(3, 100)]
@@ -205,13 +205,13 @@ fn attack(stage: &Stage, ledger: &mut Ledger, key: Key, push: &Push) {
             let draft = votes.fold(ledger.draft(), |draft, subject| draft.vote(holder(key), subject));
             ledger.fold(&draft.finish(None));
         }
-        Push::Replay(pick, descent) => {
+        Attempt::Replay(pick, descent) => {
             if let Some(opened) = earlier(ledger, *pick) {
                 let draft = ledger.draft().commit(opened, *descent);
                 ledger.fold(&draft.finish(None));
             }
         }
-        Push::Merge(pick, aim) => {
+        Attempt::Merge(pick, aim) => {
             let (_, ask) = aim.vote(&ledger.world);
             let own = statement(stage.subject(ask));
             let draft = ledger.draft().carrier(holder(key), own.clone(), Descent::Descends);
@@ -235,9 +235,9 @@ proptest! {
         key in 0..KEYS.len(),
         pushes in prop::collection::vec(pushes(), 1..50),
     ) {
-        let stage = Stage::new(4, 24);
+        let stage = RandomStage::new(4, 24);
         let papers = papers(&stage);
-        let mut ledger = Ledger::new(&stage);
+        let mut ledger = SharedLedger::new(&stage);
         for (pick, lease) in way {
             honest(&stage, &mut ledger, pick, lease);
         }
@@ -256,8 +256,8 @@ proptest! {
 /// The same honest ways do raise weights: the property above has something to hold.
 #[test]
 fn honest_keys_do_raise_weights() {
-    let stage = Stage::new(4, 24);
-    let mut ledger = Ledger::new(&stage);
+    let stage = RandomStage::new(4, 24);
+    let mut ledger = SharedLedger::new(&stage);
     for pick in [9, 0, 9, 9, 9] {
         honest(&stage, &mut ledger, pick, 1);
     }
@@ -268,12 +268,12 @@ fn honest_keys_do_raise_weights() {
 /// and a pause in it.
 #[test]
 fn every_short_sequence_of_pushes_by_one_key_raises_nothing() {
-    let stage = Stage::new(4, 24);
+    let stage = RandomStage::new(4, 24);
     let papers = papers(&stage);
     let way: [(u8, usize); 9] = [(9, 0), (0, 0), (9, 0), (9, 0), (1, 0), (9, 0), (9, 0), (9, 1), (9, 0)];
     for key in [("user1", 0), ("cp14", 0), ("edge1", 0)] {
         for depth in 0..=way.len() {
-            let mut ledger = Ledger::new(&stage);
+            let mut ledger = SharedLedger::new(&stage);
             for (pick, lease) in way.into_iter().take(depth) {
                 honest(&stage, &mut ledger, pick, lease);
             }
@@ -301,22 +301,32 @@ fn every_short_sequence_of_pushes_by_one_key_raises_nothing() {
     }
 }
 
-type Move = Box<dyn Fn(&Stage, &mut Ledger, Key)>;
+type Move = Box<dyn Fn(&RandomStage, &mut SharedLedger, Key)>;
 
-fn moves(ledger: &Ledger) -> Vec<Move> {
-    let mut asks = vec![Ask::Freeze(1), Ask::Thaw(ledger.world.freezes), Ask::Revoke(HONEST[1]), Ask::Cosign(1)];
+fn moves(ledger: &SharedLedger) -> Vec<Move> {
+    let mut asks = vec![
+        ModelAsk::Freeze(1),
+        ModelAsk::Thaw(ledger.world.freezes),
+        ModelAsk::Revoke(HONEST[1]),
+        ModelAsk::Cosign(1),
+    ];
     let next = ledger.world.leases[0].next;
-    let tier = if let At::Rolling(at) = ledger.world.leases[0].at { USUAL.tiers[(at + 1).min(2)] } else { 5 };
-    asks.extend([Ask::Cosign(0), Ask::Start(0, next, 5), Ask::Promote(0, next, tier), Ask::Resume(0, next)]);
-    asks.push(Ask::Complete(0, next));
-    asks.push(Ask::Start(1, ledger.world.leases[1].next, 5));
-    asks.extend(STOPS.map(|kind| Ask::Stop(0, kind, 1)));
+    let tier = if let ModelState::Rolling(at) = ledger.world.leases[0].at { USUAL.tiers[(at + 1).min(2)] } else { 5 };
+    asks.extend([
+        ModelAsk::Cosign(0),
+        ModelAsk::Start(0, next, 5),
+        ModelAsk::Promote(0, next, tier),
+        ModelAsk::Resume(0, next),
+    ]);
+    asks.push(ModelAsk::Complete(0, next));
+    asks.push(ModelAsk::Start(1, ledger.world.leases[1].next, 5));
+    asks.extend(STOPS.map(|kind| ModelAsk::Stop(0, kind, 1)));
     let vote = |ask| -> Move { Box::new(move |stage, ledger, key| ledger.votes(stage, &[key], ask)) };
-    let push = |push: Push| -> Move { Box::new(move |stage, ledger, key| attack(stage, ledger, key, &push)) };
+    let push = |push: Attempt| -> Move { Box::new(move |stage, ledger, key| attack(stage, ledger, key, &push)) };
     let mut moves: Vec<Move> = asks.into_iter().map(vote).collect();
-    moves.extend([0, 2].map(|pick| push(Push::ProposePolicy(pick))));
-    moves.push(push(Push::VoteForPolicy));
-    moves.push(push(Push::VoteForRewritten(0)));
-    moves.extend((0..ledger.carriers.len().min(12)).map(|pick| push(Push::Replay(pick, Descent::Descends))));
+    moves.extend([0, 2].map(|pick| push(Attempt::ProposePolicy(pick))));
+    moves.push(push(Attempt::VoteForPolicy));
+    moves.push(push(Attempt::VoteForRewritten(0)));
+    moves.extend((0..ledger.carriers.len().min(12)).map(|pick| push(Attempt::Replay(pick, Descent::Descends))));
     moves
 }

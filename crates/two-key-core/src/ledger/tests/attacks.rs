@@ -6,14 +6,14 @@ use crate::{
     model::{Action, LeaseId, Reason, StopKind, policy},
 };
 
-fn told() -> Story {
+fn story() -> Story {
     Story::new(&rulebook())
 }
 
 #[test]
 fn deleting_a_proposal_does_not_outrun_a_stop() {
     let (l, m) = (lease("L1"), lease("M1"));
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l).proposes(&m);
     assert_eq!(s.step(|draft| draft.file(&l.path(), Entry::Absent)), NONE);
     s.does("user2", l.stop(StopKind::Withdraw, 1));
@@ -55,7 +55,7 @@ fn no_two_keys_of_a_policy_have_one_fingerprint() {
 
 #[test]
 fn a_key_revokes_itself_in_whatever_wrapping_it_signs() {
-    let mut s = told();
+    let mut s = story();
     let own = minisign(seed("user1"));
     s.refuses("user2", revoke(&own), "unknown-key").does(who("user1").key(own.clone()), revoke(&own));
     assert!(s.state.revoked().contains_key(&own.raw()));
@@ -69,7 +69,7 @@ fn no_proposal_turns_a_stop_away_from_its_target() {
     let is = |id: &str| Resolution::Lease(LeaseId::parse(id).unwrap());
     let (named, meant) = (lease("web").on("db"), lease("M1").on("db").with("intent: web"));
     let later = lease("Z1");
-    let mut s = told();
+    let mut s = story();
     s.rolls_out(&l).proposes(&named).proposes(&meant).proposes(&later);
     for action in [Action::Halt, Action::Rollback, Action::Pause] {
         assert_eq!(at(&s, action), is("L1"), "{action}");
@@ -87,7 +87,7 @@ fn no_proposal_turns_a_stop_away_from_its_target() {
 
 #[test]
 fn the_ledger_keeps_little_of_what_is_wrong_with_files() {
-    let mut s = told();
+    let mut s = story();
     let codes = s.step(|draft| {
         (0..1000).fold(draft, |draft, number| draft.file(&format!("leases/{number:04}.yaml"), Entry::NotAFile))
     });
@@ -98,6 +98,6 @@ fn the_ledger_keeps_little_of_what_is_wrong_with_files() {
     let crowd = rulebook().with(&format!("rules:\n  cosign: {{agents: [{names}]}}"));
     let codes = s.step(|draft| draft.policy(&crowd));
     assert_eq!(codes, ["malformed"]);
-    let told = s.last.findings[0].refusal.message.len();
-    assert!(told < 3000, "{told}");
+    let length = s.last.findings[0].refusal.message.len();
+    assert!(length < 3000, "{length}");
 }

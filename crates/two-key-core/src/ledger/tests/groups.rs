@@ -189,27 +189,27 @@ fn what_a_policy_loosens_is_told_rule_by_rule() {
     let read = |book: &Rulebook| policy::read(book.yaml().as_bytes()).unwrap().get().clone();
     let strict =
         "cosign: {human: 2, agent: 1, from: {leads: 1, sre: 1}, agents: [cp14], hardware: false, deliberate: true}";
-    let said = |now: &Rulebook, next: &Rulebook| -> Vec<String> {
+    let loosened_by = |now: &Rulebook, next: &Rulebook| -> Vec<String> {
         loosened(&read(now), &read(next)).iter().map(ToString::to_string).collect()
     };
     let now = two_targets(strict);
-    assert_eq!(said(&now, &now), NONE);
+    assert_eq!(loosened_by(&now, &now), NONE);
     let next = two_targets("cosign: {human: 1, agent: 1, from: {leads: 1}, agents: [cp14, cp15]}");
     assert_eq!(
-        said(&now, &next),
+        loosened_by(&now, &next),
         [
             "rule cosign of target web: human 2 → 1, agents [cp14] → [cp14, cp15], from sre 1 → none, deliberate → not asked for"
         ]
     );
-    assert_eq!(said(&next, &now), NONE, "what asks for more loosens nothing");
+    assert_eq!(loosened_by(&next, &now), NONE, "what asks for more loosens nothing");
     let gone = two_targets("");
     assert!(
-        said(&now, &gone)[0].starts_with("rule cosign of target web: human 2 → 1, agents [cp14] → all"),
+        loosened_by(&now, &gone)[0].starts_with("rule cosign of target web: human 2 → 1, agents [cp14] → all"),
         "its own rule goes"
     );
     let mut wider = now.clone();
     wider.rest = wider.rest.replace("sre: [user2, user3]", "sre: [user1, user3]");
-    assert_eq!(said(&now, &wider), ["rule cosign of target web: sre gets user1"]);
+    assert_eq!(loosened_by(&now, &wider), ["rule cosign of target web: sre gets user1"]);
     let all = grouped("promote: {human: 2, agent: 1, humans: [user1, user2]}");
-    assert_eq!(said(&all, &grouped("")), ["rule promote: human 2 → 1, humans [user1, user2] → all"]);
+    assert_eq!(loosened_by(&all, &grouped("")), ["rule promote: human 2 → 1, humans [user1, user2] → all"]);
 }

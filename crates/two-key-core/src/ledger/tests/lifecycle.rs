@@ -191,9 +191,9 @@ fn a_hypothesis_says_what_the_fold_will_say() {
         assert_eq!(report.findings.first().map(|finding| finding.refusal.reason.code()), code);
         let phase = state.lease(&l.lease_id()).unwrap().phase;
         assert_eq!(phase == Phase::Authorized, code.is_none());
-        let mut told = s.clone();
-        assert_eq!(told.go(name, l.cosign()), code.into_iter().collect::<Vec<_>>());
-        assert_eq!(told.phase("L1"), phase);
+        let mut copy = s.clone();
+        assert_eq!(copy.go(name, l.cosign()), code.into_iter().collect::<Vec<_>>());
+        assert_eq!(copy.phase("L1"), phase);
     }
     assert_eq!(s.step(|d| d), NONE);
 }

@@ -27,7 +27,7 @@ fn shows(key: Key) -> Shows {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Ask {
+pub(super) enum ModelAsk {
     Cosign(usize),
     Start(usize, u32, u8),
     Promote(usize, u32, u8),
@@ -66,7 +66,7 @@ pub(super) const ONE: Rule = Rule { humans: 1, from: &[], shown: Shows::Nothing 
 
 /// What a policy says, as far as two leases can tell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Policy {
+pub(super) struct ModelPolicy {
     pub(super) keys: BTreeSet<Key>,
     pub(super) cosign: Rule,
     pub(super) promote: Rule,
@@ -83,11 +83,11 @@ pub(super) struct Policy {
 pub(super) struct PolicyFile {
     pub(super) name: Digest,
     pub(super) previous: Option<Digest>,
-    pub(super) says: Policy,
+    pub(super) says: ModelPolicy,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum At {
+pub(super) enum ModelState {
     Proposed,
     Authorized,
     Rolling(usize),
@@ -97,7 +97,7 @@ pub(super) enum At {
     RolledBack,
     Withdrawn,
 }
-use At::*;
+use ModelState::*;
 
 /// What a lease waits for on the other target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,11 +125,11 @@ pub(super) const USUAL: Says =
     Says { target: 0, tiers: &[5, 25, 100], artifacts: &["a"], waits: Waits::Nothing, exception: false };
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Lease {
-    pub(super) at: At,
+pub(super) struct ModelLease {
+    pub(super) at: ModelState,
     pub(super) next: u32,
     signed: BTreeSet<Key>,
-    votes: BTreeMap<Ask, BTreeSet<Key>>,
+    votes: BTreeMap<ModelAsk, BTreeSet<Key>>,
     replaced_by: Option<usize>,
     /// What was completed on the target when it started.
     before: Option<usize>,
@@ -143,17 +143,17 @@ pub(super) struct World {
     /// The policy file in the tree.
     pub(super) proposal: Option<PolicyFile>,
     enacted: Option<PolicyFile>,
-    policy_votes: BTreeMap<Ask, BTreeSet<Key>>,
+    policy_votes: BTreeMap<ModelAsk, BTreeSet<Key>>,
     agent_alone_up_to: u8,
     pub(super) says: [Says; 2],
-    pub(super) leases: [Lease; 2],
+    pub(super) leases: [ModelLease; 2],
     /// On each target.
     newest: [Option<usize>; 2],
     pub(super) frozen: bool,
     pub(super) freezes: u32,
     pub(super) revoked: BTreeSet<Key>,
     thaws: BTreeSet<Key>,
-    spent: BTreeSet<(Key, Ask)>,
+    spent: BTreeSet<(Key, ModelAsk)>,
 }
 
 const HUMAN: &str = "user";
@@ -173,7 +173,7 @@ fn people(wanted: &str, keys: impl IntoIterator<Item = Key>) -> usize {
 
 impl World {
     pub(super) fn new(policy: PolicyFile, agent_alone_up_to: u8, says: [Says; 2]) -> Self {
-        let fresh = Lease {
+        let fresh = ModelLease {
             at: Proposed,
             next: 1,
             signed: [].into(),
@@ -276,15 +276,15 @@ impl World {
         }
     }
 
-    pub(super) fn step(&mut self, mut votes: Vec<(Key, Ask)>) {
+    pub(super) fn step(&mut self, mut votes: Vec<(Key, ModelAsk)>) {
         votes.sort_by_key(|(_, ask)| match ask {
-            Ask::Stop(_, StopKind::Rollback, _) => 0,
-            Ask::Stop(_, StopKind::Withdraw, _) => 1,
-            Ask::Stop(_, StopKind::Halt, _) => 2,
-            Ask::Freeze(_) => 3,
-            Ask::Stop(_, StopKind::Pause, _) => 4,
-            Ask::Revoke(_) => 5,
-            Ask::Policy(_) => 7,
+            ModelAsk::Stop(_, StopKind::Rollback, _) => 0,
+            ModelAsk::Stop(_, StopKind::Withdraw, _) => 1,
+            ModelAsk::Stop(_, StopKind::Halt, _) => 2,
+            ModelAsk::Freeze(_) => 3,
+            ModelAsk::Stop(_, StopKind::Pause, _) => 4,
+            ModelAsk::Revoke(_) => 5,
+            ModelAsk::Policy(_) => 7,
             _ => 6,
         });
         for (key, ask) in votes {
@@ -299,24 +299,24 @@ impl World {
         }
     }
 
-    fn vote(&mut self, key: Key, ask: Ask) {
+    fn vote(&mut self, key: Key, ask: ModelAsk) {
         let applier = role(key) == APPLIER;
         match ask {
-            Ask::Stop(lease, kind, _) if !applier || key.0 == ["edge1", "edge2"][self.says[lease].target] => {
+            ModelAsk::Stop(lease, kind, _) if !applier || key.0 == ["edge1", "edge2"][self.says[lease].target] => {
                 self.stop(lease, kind, (key, ask));
             }
-            Ask::Freeze(_) if !applier && self.spent.insert((key, ask)) && !self.frozen => {
+            ModelAsk::Freeze(_) if !applier && self.spent.insert((key, ask)) && !self.frozen => {
                 (self.frozen, self.freezes) = (true, self.freezes + 1);
                 self.thaws.clear();
             }
-            Ask::Revoke(whose)
+            ModelAsk::Revoke(whose)
                 if whose == key
                     || (role(key) == HUMAN && role(whose) != HUMAN && self.policy.says.keys.contains(&whose)) =>
             {
                 self.revoked.insert(whose);
                 self.recount();
             }
-            Ask::Cosign(lease)
+            ModelAsk::Cosign(lease)
                 if !applier
                     && matches!(self.leases[lease].at, Proposed | Authorized)
                     && self.delegation_stands()
@@ -327,7 +327,7 @@ impl World {
                 let met = self.met(&signed, self.policy.says.cosign);
                 (self.leases[lease].at, self.leases[lease].signed) = (if met { Authorized } else { Proposed }, signed);
             }
-            Ask::Thaw(number)
+            ModelAsk::Thaw(number)
                 if !applier
                     && self.frozen
                     && number == self.freezes
@@ -336,7 +336,7 @@ impl World {
                 self.thaws = self.with(&self.thaws, key, self.policy.says.promote);
                 self.frozen = !self.met(&self.thaws, self.policy.says.promote);
             }
-            Ask::Policy(name) if !applier => {
+            ModelAsk::Policy(name) if !applier => {
                 let proposed = self.proposal.clone().filter(|file| file.name == name && self.can_follow(file));
                 if let Some(proposed) = proposed {
                     let votes = self.with(&self.policy_votes.get(&ask).cloned().unwrap_or_default(), key, ONE);
@@ -346,10 +346,10 @@ impl World {
                     self.policy_votes.insert(ask, votes);
                 }
             }
-            Ask::Start(lease, step, _)
-            | Ask::Promote(lease, step, _)
-            | Ask::Resume(lease, step)
-            | Ask::Complete(lease, step)
+            ModelAsk::Start(lease, step, _)
+            | ModelAsk::Promote(lease, step, _)
+            | ModelAsk::Resume(lease, step)
+            | ModelAsk::Complete(lease, step)
                 if !applier && !self.frozen && step == self.leases[lease].next =>
             {
                 self.forward(lease, key, ask);
@@ -358,7 +358,7 @@ impl World {
         }
     }
 
-    fn stop(&mut self, mut lease: usize, kind: StopKind, vote: (Key, Ask)) {
+    fn stop(&mut self, mut lease: usize, kind: StopKind, vote: (Key, ModelAsk)) {
         // What is completed is not out of reach before the next one is: that one goes first, and a pause is of that one.
         let next = self.newest_beside(lease).filter(|next| self.leases[*next].before == Some(lease));
         if let Some(next) = next.filter(|next| self.leases[*next].at != Completed) {
@@ -408,14 +408,14 @@ impl World {
     /// An authorized lease whose votes do not suffice any more is proposed again.
     fn recount(&mut self) {
         for lease in [0, 1] {
-            let Lease { at, signed, .. } = &self.leases[lease];
+            let ModelLease { at, signed, .. } = &self.leases[lease];
             if *at == Authorized && !self.met(signed, self.policy.says.cosign) {
                 self.leases[lease].at = Proposed;
             }
         }
     }
 
-    fn forward(&mut self, lease: usize, key: Key, ask: Ask) {
+    fn forward(&mut self, lease: usize, key: Key, ask: ModelAsk) {
         let (at, says) = (self.leases[lease].at, self.says[lease]);
         let newest = self.newest_beside(lease);
         let is_full = |other: usize| self.leases[other].at == Rolling(self.last(other));
@@ -424,17 +424,17 @@ impl World {
             .is_some_and(|other| !is_full(other) && matches!(self.leases[other].at, Rolling(_) | Paused(_) | Halted));
         let free = !busy && self.delegation_stands() && self.may_be_at_once(lease) && self.has_waited(lease);
         let after = match (ask, at) {
-            (Ask::Start(_, _, weight), Authorized) if free && weight == says.tiers[0] => Rolling(0),
-            (Ask::Promote(_, _, weight), Rolling(tier)) if says.tiers.get(tier + 1) == Some(&weight) => {
+            (ModelAsk::Start(_, _, weight), Authorized) if free && weight == says.tiers[0] => Rolling(0),
+            (ModelAsk::Promote(_, _, weight), Rolling(tier)) if says.tiers.get(tier + 1) == Some(&weight) => {
                 Rolling(tier + 1)
             }
-            (Ask::Resume(..), Paused(tier)) => Rolling(tier),
-            (Ask::Complete(..), Rolling(tier)) if tier == self.last(lease) => Completed,
+            (ModelAsk::Resume(..), Paused(tier)) => Rolling(tier),
+            (ModelAsk::Complete(..), Rolling(tier)) if tier == self.last(lease) => Completed,
             _ => return,
         };
         let one_is_enough = match ask {
-            Ask::Start(_, _, weight) => weight <= self.policy.says.start_up_to && !says.exception,
-            Ask::Complete(..) => true,
+            ModelAsk::Start(_, _, weight) => weight <= self.policy.says.start_up_to && !says.exception,
+            ModelAsk::Complete(..) => true,
             _ => false,
         };
         let rule = if one_is_enough { ONE } else { self.promote_rule(lease) };
@@ -443,15 +443,15 @@ impl World {
         }
         let votes = self.with(&self.leases[lease].votes.get(&ask).cloned().unwrap_or_default(), key, rule);
         let alone_up_to = self.agent_alone_up_to.min(self.policy.says.delegable_up_to);
-        let delegated = matches!(ask, Ask::Promote(_, _, weight) if weight <= alone_up_to) && !says.exception;
+        let delegated = matches!(ask, ModelAsk::Promote(_, _, weight) if weight <= alone_up_to) && !says.exception;
         let met = one_is_enough || self.met(&votes, rule) || (delegated && self.tally(&votes, rule).1 >= 1);
         self.leases[lease].votes.insert(ask, votes);
         if met {
-            if let (Ask::Start(..), Some(other)) = (ask, replaced) {
+            if let (ModelAsk::Start(..), Some(other)) = (ask, replaced) {
                 self.take(other, Completed);
                 self.leases[other].replaced_by = Some(lease);
             }
-            if matches!(ask, Ask::Start(..)) {
+            if matches!(ask, ModelAsk::Start(..)) {
                 self.leases[lease].before = newest.filter(|other| self.leases[*other].at == Completed);
                 self.newest[says.target] = Some(lease);
                 self.leases[lease].pinned = self.policy.says.own_promote.filter(|_| says.target == 0);
@@ -460,7 +460,7 @@ impl World {
         }
     }
 
-    fn take(&mut self, lease: usize, after: At) {
+    fn take(&mut self, lease: usize, after: ModelState) {
         let lease = &mut self.leases[lease];
         (lease.at, lease.next) = (after, lease.next + 1);
         lease.votes.clear();

@@ -131,7 +131,7 @@ fn a_lease_awaits_others_than_who_proposed_the_bytes_that_were_voted_on() {
 #[test]
 fn what_is_lacking_is_said_in_words() {
     let l = lease("L1");
-    for (rule, votes, said) in [
+    for (rule, votes, missing) in [
         (
             "{human: 1, agent: 1}",
             &[][..],
@@ -164,7 +164,7 @@ fn what_is_lacking_is_said_in_words() {
         }
         s.refuses("user1", l.start(5), "not-authorized");
         let message = &s.last.findings[0].refusal.message;
-        assert_eq!(message, &format!("lease L1 is not authorized: {said}"));
+        assert_eq!(message, &format!("lease L1 is not authorized: {missing}"));
     }
 }
 

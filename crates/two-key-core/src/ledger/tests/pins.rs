@@ -5,7 +5,7 @@ use crate::{
     ledger::PinnedTerms,
     model::{
         GateId,
-        policy::{DriftBelow, Driver, Policy, USUAL_FALSE_ALARMS},
+        policy::{DriftBelow, DriverKind, Policy, USUAL_FALSE_ALARMS},
     },
 };
 
@@ -31,7 +31,7 @@ fn terms<'a>(s: &'a Story, id: &'static str) -> Option<&'a PinnedTerms> {
 fn expected(policy: &Policy) -> PinnedTerms {
     let slo = GateId::parse("slo").unwrap();
     PinnedTerms {
-        driver: Some(Driver::Haproxy),
+        driver: Some(DriverKind::Haproxy),
         gates: [(slo.clone(), policy.gates[&slo].clone())].into(),
         thresholds: policy.thresholds.clone(),
         if_measured: [GateId::parse("memory").unwrap()].into(),
@@ -63,7 +63,7 @@ fn a_start_pins_what_is_in_force_then_and_not_at_the_cosignature() {
     let mut s = Story::new(&armed());
     s.authorizes(&l).enacts(&disarmed()).does("cp14", l.start(5));
     let bare = PinnedTerms {
-        driver: Some(Driver::File),
+        driver: Some(DriverKind::File),
         gates: [].into(),
         thresholds: [].into(),
         if_measured: [].into(),
@@ -81,14 +81,14 @@ thresholds: {memory: {halt: '> 95'}, load: {halt: '> 9'}}";
     let own = "targets: {web: {driver: file, applier: edge1, thresholds: {memory: {halt: '> 50'}, queue: {halt: '> 7'}}}, db: {driver: file}}";
     let mut s = Story::new(&rulebook().only(&format!("{own}{limits}")));
     s.rolls(&lease("L1")).rolls(&lease("L2").on("db"));
-    let said = |id: &'static str, s: &Story| {
+    let pinned = |id: &'static str, s: &Story| {
         let terms = terms(s, id).unwrap();
         let limits: Vec<_> = terms.thresholds.iter().map(|(id, own)| format!("{id} {}", own.halt.unwrap())).collect();
         (limits, terms.if_measured.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(said("L1", &s), (words(&["load > 9", "memory > 50", "queue > 7"]), words(&["load"])));
-    assert_eq!(said("L2", &s), (words(&["load > 9", "memory > 95"]), words(&["load", "memory"])));
+    assert_eq!(pinned("L1", &s), (words(&["load > 9", "memory > 50", "queue > 7"]), words(&["load"])));
+    assert_eq!(pinned("L2", &s), (words(&["load > 9", "memory > 95"]), words(&["load", "memory"])));
     let measured = terms(&s, "L1").unwrap().clone().where_measured(|_| false);
     assert_eq!(measured.thresholds.len(), 2, "its own stay whether they are measured or not");
 }

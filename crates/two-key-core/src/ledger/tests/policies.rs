@@ -200,7 +200,7 @@ fn hardware_that_nobody_has_strands() {
     let lines = "rules: {policy: {hardware: true}}";
     for (key, good) in [(ssh(1), false), (sk(1), true)] {
         let rules = pair().with(lines).keys("user1", &[key]);
-        let step = super::story::Draft::new(0).policy(&rules).finish(None);
+        let step = super::story::StepDraft::new(0).policy(&rules).finish(None);
         let codes = begin(&step).err().map(|error| error.refusal.reason.code());
         assert_eq!(codes, (!good).then_some("policy-floor"));
     }
@@ -210,7 +210,7 @@ fn hardware_that_nobody_has_strands() {
 fn a_separate_proposer_must_be_somebody_beside_those_who_count() {
     let alone = pair().only("rules: {policy: {separate-proposer: true}}").without("edge1").without("edge2");
     let founding = |rules: &Rulebook| {
-        let step = super::story::Draft::new(0).policy(rules).finish(None);
+        let step = super::story::StepDraft::new(0).policy(rules).finish(None);
         begin(&step).err().map(|error| error.refusal.reason.code())
     };
     assert_eq!(founding(&alone), Some("policy-floor"));
@@ -399,15 +399,15 @@ fn who_may_stop_follows_the_policy_in_force() {
 
 #[test]
 fn roots_without_a_policy_found_nothing() {
-    use super::story::Draft;
-    let code = |draft: Draft| begin(&draft.finish(None)).err().map(|error| error.refusal.reason.code());
-    assert_eq!(code(Draft::new(0)), Some("malformed"));
-    assert_eq!(code(Draft::new(0).policy_entry(Entry::Absent)), Some("malformed"));
-    assert_eq!(code(Draft::new(0).policy_entry(Entry::NotAFile)), Some("malformed"));
-    assert_eq!(code(Draft::new(0).policy_entry(Entry::TooLarge)), Some("too-large"));
-    assert_eq!(code(Draft::new(0).policy_entry(bytes("{}"))), Some("malformed"));
-    assert_eq!(code(Draft::new(0).policy(&rulebook())), None);
-    assert_eq!(code(Draft::new(0).policy(&next())), None, "the root's policy is taken as it stands");
+    use super::story::StepDraft;
+    let code = |draft: StepDraft| begin(&draft.finish(None)).err().map(|error| error.refusal.reason.code());
+    assert_eq!(code(StepDraft::new(0)), Some("malformed"));
+    assert_eq!(code(StepDraft::new(0).policy_entry(Entry::Absent)), Some("malformed"));
+    assert_eq!(code(StepDraft::new(0).policy_entry(Entry::NotAFile)), Some("malformed"));
+    assert_eq!(code(StepDraft::new(0).policy_entry(Entry::TooLarge)), Some("too-large"));
+    assert_eq!(code(StepDraft::new(0).policy_entry(bytes("{}"))), Some("malformed"));
+    assert_eq!(code(StepDraft::new(0).policy(&rulebook())), None);
+    assert_eq!(code(StepDraft::new(0).policy(&next())), None, "the root's policy is taken as it stands");
 }
 
 #[test]

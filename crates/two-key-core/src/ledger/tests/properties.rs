@@ -11,9 +11,9 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    model::{Ask, At, Key, World},
-    random::{Aim, KEYS, Stage, aim, holder, sequences, stages},
-    story::{Draft, NONE, Story, bytes, enact, lease, rulebook, statement},
+    model::{Key, ModelAsk, ModelState, World},
+    random::{Aim, KEYS, RandomStage, aim, holder, sequences, stages},
+    story::{NONE, StepDraft, Story, bytes, enact, lease, rulebook, statement},
 };
 use crate::{
     ledger::{Descent, Entry, Group, LeaseEntry, Shelves, State, Step, StepReport, apply, begin},
@@ -27,9 +27,9 @@ fn config(cases: u32) -> ProptestConfig {
 
 /// Follows aims from a beginning on, by the keys that may be used.
 fn follow(
-    stage: &Stage,
+    stage: &RandomStage,
     steps: &[Vec<Aim>],
-    mut each: impl FnMut(&State, &[(Key, Ask)], &Step, &State),
+    mut each: impl FnMut(&State, &[(Key, ModelAsk)], &Step, &State),
 ) -> (State, World) {
     let (mut state, mut world) = stage.begin();
     for (number, aims) in steps.iter().enumerate() {
@@ -107,7 +107,7 @@ fn a_file_that_is_put_down_asks_a_part_for_what_is_kept_under_its_id() {
         ("leases/L1.yaml", Entry::Absent, "lease-changed"),
         ("leases/N1.yaml", bytes("rubbish"), "malformed"),
     ] {
-        let step = Draft::new(9).file(path, entry).finish(None);
+        let step = StepDraft::new(9).file(path, entry).finish(None);
         let whole = apply(s.state.clone(), &step);
         let (part, report, _) = by_parts(&s.state, &step);
         assert!(report.findings.iter().any(|finding| finding.refusal.reason.code() == code), "{report:?}");
@@ -121,10 +121,10 @@ proptest! {
 
     #[test]
     fn folding_in_two_parts_is_folding_at_once((start, alone) in stages(), steps in sequences()) {
-        let stage = Stage::new(start, alone);
-        let (mut states, mut told) = (vec![stage.begin().0], Vec::new());
+        let stage = RandomStage::new(start, alone);
+        let (mut states, mut written) = (vec![stage.begin().0], Vec::new());
         follow(&stage, &steps, |_, _, step, next| {
-            told.push(step.clone());
+            written.push(step.clone());
             states.push(next.clone());
         });
         let whole = states.last().unwrap();
@@ -132,14 +132,14 @@ proptest! {
             let json = serde_json::to_vec(state).unwrap();
             let thawed: State = serde_json::from_slice(&json).unwrap();
             prop_assert!(thawed == *state, "the state at {} reads back", at);
-            let rest = told[at..].iter().fold(thawed, |state, step| apply(state, step).0);
+            let rest = written[at..].iter().fold(thawed, |state, step| apply(state, step).0);
             prop_assert!(rest == *whole, "cut at {}", at);
         }
     }
 
     #[test]
     fn what_a_part_of_the_state_says_is_what_the_whole_says((start, alone) in stages(), steps in sequences()) {
-        let stage = Stage::new(start, alone);
+        let stage = RandomStage::new(start, alone);
         let mut ledger = Vec::new();
         follow(&stage, &steps, |before, _, step, _| ledger.push((before.clone(), step.clone())));
         for (before, step) in ledger {
@@ -160,7 +160,7 @@ proptest! {
 
     #[test]
     fn forgetting_who_turned_keys_for_what_has_ended_alters_no_report((start, alone) in stages(), steps in sequences()) {
-        let stage = Stage::new(start, alone);
+        let stage = RandomStage::new(start, alone);
         let mut ledger = Vec::new();
         let (mut slim, _) = stage.begin();
         follow(&stage, &steps, |before, _, step, _| ledger.push((before.clone(), step.clone())));
@@ -176,13 +176,13 @@ proptest! {
 
     #[test]
     fn no_stop_ever_raises_a_weight((start, alone) in stages(), steps in sequences()) {
-        let stage = Stage::new(start, alone);
+        let stage = RandomStage::new(start, alone);
         let (state, _) = follow(&stage, &steps, |_, _, _, _| {});
         let before = stage.weights(&state);
         for key in KEYS {
             for lease in [0, 1] {
                 for kind in [StopKind::Pause, StopKind::Halt, StopKind::Rollback, StopKind::Withdraw] {
-                    let after = apply(state.clone(), &stage.step(9999, &[(key, Ask::Stop(lease, kind, 77))])).0;
+                    let after = apply(state.clone(), &stage.step(9999, &[(key, ModelAsk::Stop(lease, kind, 77))])).0;
                     let after = stage.weights(&after);
                     prop_assert!(after[0] <= before[0] && after[1] <= before[1], "{before:?} {after:?}");
                 }
@@ -192,17 +192,17 @@ proptest! {
 
     #[test]
     fn a_refused_vote_alters_nothing((start, alone) in stages(), steps in sequences()) {
-        let stage = Stage::new(start, alone);
+        let stage = RandomStage::new(start, alone);
         let (mut state, mut world) = stage.begin();
         for (number, aim) in steps.iter().flatten().enumerate() {
             let vote = aim.vote(&world);
             let (mut next, report) = apply(state.clone(), &stage.step(u32::try_from(number).unwrap() + 1, &[vote]));
             if !report.findings.is_empty() {
                 prop_assert!(report.events.is_empty());
-                let told = (next.tip, next.length);
+                let written = (next.tip, next.length);
                 (next.tip, next.length) = (state.tip, state.length);
                 prop_assert!(next == state, "{:?} {:?}", vote, report.findings);
-                (next.tip, next.length) = told;
+                (next.tip, next.length) = written;
             }
             (state, ()) = (next, world.step(vec![vote]));
         }
@@ -210,16 +210,16 @@ proptest! {
 }
 
 /// Where two honest keys have brought a lease before others try alone.
-fn honest(stage: &Stage, depth: usize) -> (State, World) {
+fn honest(stage: &RandomStage, depth: usize) -> (State, World) {
     let (mut state, mut world) = stage.begin();
     let both = |ask| [(KEYS[2], ask), (KEYS[5], ask)].to_vec();
     let way = [
-        both(Ask::Cosign(0)),
-        both(Ask::Start(0, 1, 5)),
-        both(Ask::Promote(0, 2, 25)),
-        both(Ask::Promote(0, 3, 100)),
-        both(Ask::Cosign(1)),
-        both(Ask::Complete(0, 4)),
+        both(ModelAsk::Cosign(0)),
+        both(ModelAsk::Start(0, 1, 5)),
+        both(ModelAsk::Promote(0, 2, 25)),
+        both(ModelAsk::Promote(0, 3, 100)),
+        both(ModelAsk::Cosign(1)),
+        both(ModelAsk::Complete(0, 4)),
     ];
     for votes in way.into_iter().take(depth) {
         state = apply(state, &stage.step(8000, &votes)).0;
@@ -243,7 +243,7 @@ proptest! {
         coalition in coalitions(),
         aims in prop::collection::vec((aim(), 0..6_usize), 1..60),
     ) {
-        let stage = Stage::new(4, 24);
+        let stage = RandomStage::new(4, 24);
         let (mut state, mut world) = honest(&stage, depth);
         for (number, (aim, by)) in aims.iter().enumerate() {
             let (_, ask) = aim.vote(&world);
@@ -264,7 +264,7 @@ proptest! {
         coalition in coalitions(),
         aims in prop::collection::vec((aim(), 0..6_usize), 1..60),
     ) {
-        let stage = Stage::new(10, 25);
+        let stage = RandomStage::new(10, 25);
         let (mut state, mut world) = honest(&stage, depth);
         let agents = coalition.contains(&3);
         for (number, (aim, by)) in aims.iter().enumerate() {
@@ -292,7 +292,7 @@ proptest! {
         (start, alone) in stages(),
         steps in sequences(),
     ) {
-        let stage = Stage::new(start, alone);
+        let stage = RandomStage::new(start, alone);
         let (state, world) = follow(&stage, &steps, |_, _, _, _| {});
         let entry = match pick {
             0 => Entry::Absent,
@@ -305,15 +305,15 @@ proptest! {
             _ => Entry::Regular(junk.into()),
         };
         let descent = if foreign { Descent::Foreign } else { Descent::Descends };
-        let draft = Draft::new(7777)
+        let draft = StepDraft::new(7777)
             .file(&path, entry.clone())
             .file("leases/L1.yaml", entry.clone())
             .policy_entry(entry)
             .commit(Opened::Malformed(Refusal::new(Reason::Malformed, "…")), descent)
-            .carrier(holder(KEYS[0]), statement(stage.subject(Ask::Cosign(1))), descent);
+            .carrier(holder(KEYS[0]), statement(stage.subject(ModelAsk::Cosign(1))), descent);
         let before = world.leases[0].at;
         let (after, _) = apply(state, &draft.finish(None));
-        let started = !matches!(before, At::Proposed | At::Authorized);
+        let started = !matches!(before, ModelState::Proposed | ModelState::Authorized);
         prop_assert!(!started || stage.phase(&after, 0).1 == world.weight(0), "files move nothing that runs");
     }
 }
@@ -337,11 +337,11 @@ fn one_human_or_all_agents_never_change_a_policy() {
 fn what_a_commit_date_claims_changes_nothing() {
     let l = lease("L1");
     let fold = |dates: [i64; 3]| {
-        let mut root = Draft::new(0).policy(&rulebook()).lease(&l).finish(None);
+        let mut root = StepDraft::new(0).policy(&rulebook()).lease(&l).finish(None);
         root.claimed_time = dates[0];
         let mut state = begin(&root).unwrap().0;
         for (number, name) in [(1, "user1"), (2, "cp14")] {
-            let mut step = Draft::new(number).vote(name, l.cosign()).finish(None);
+            let mut step = StepDraft::new(number).vote(name, l.cosign()).finish(None);
             step.claimed_time = dates[usize::try_from(number).unwrap()];
             state = apply(state, &step).0;
         }

@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::{
-    model::{Ask, At, Groups, Key, ONE, Policy, PolicyFile, Rule, Says, Shows, USUAL, Waits, World},
+    model::{Groups, Key, ModelAsk, ModelPolicy, ModelState, ONE, PolicyFile, Rule, Says, Shows, USUAL, Waits, World},
     story::{
-        Draft, Paper, Rulebook, TARGETS, Who, freeze, lease, revoke, rulebook, said, seed, sk, ssh, statement, thaw,
-        who,
+        Paper, Rulebook, StepDraft, TARGETS, Voter, freeze, lease, result_of, revoke, rulebook, seed, sk, ssh,
+        statement, thaw, who,
     },
 };
 use crate::{
@@ -70,11 +70,11 @@ fn rule(Rule { humans, from, shown }: Rule) -> String {
 pub(super) const STOPS: [StopKind; 4] = [StopKind::Pause, StopKind::Halt, StopKind::Rollback, StopKind::Withdraw];
 
 /// The same world for both: a policy and two leases, already proposed.
-pub(super) struct Stage {
+pub(super) struct RandomStage {
     pub(super) papers: [Paper; 2],
     pub(super) rules: Rulebook,
     says: [Says; 2],
-    first: Policy,
+    first: ModelPolicy,
     alone_up_to: u8,
 }
 
@@ -96,7 +96,7 @@ fn paper(id: &'static str, says: Says, alone_up_to: u8) -> Paper {
     if says.exception { paper.with("exception: true") } else { paper }
 }
 
-impl Stage {
+impl RandomStage {
     pub(super) fn new(start_up_to: u8, alone_up_to: u8) -> Self {
         Self::of(start_up_to, alone_up_to, [USUAL; 2])
     }
@@ -107,7 +107,7 @@ impl Stage {
         let of = |name| [ssh(seed(name)), ssh(seed(name) + 100)].into_iter().chain(keys(name)).collect::<Vec<_>>();
         let rules = rulebook().keys("user1", &of("user1")).keys("user2", &of("user2"));
         let names = ["user1", "user2", "user3", "cp14", "cp15", "cp20", "edge1", "edge2"];
-        let first = Policy {
+        let first = ModelPolicy {
             keys: names.into_iter().flat_map(|name| [(name, 0), (name, 1)]).chain(HARD).collect(),
             cosign: ONE,
             promote: ONE,
@@ -126,14 +126,14 @@ impl Stage {
     }
 
     /// The same under another first policy.
-    fn under(self, change: impl FnOnce(&mut Policy)) -> Self {
+    fn under(self, change: impl FnOnce(&mut ModelPolicy)) -> Self {
         let mut first = self.first.clone();
         change(&mut first);
         Self { rules: Self::book(&first), first, ..self }
     }
 
     /// Policies that differ from the first in one thing.
-    fn variant(&self, pick: u8) -> Policy {
+    fn variant(&self, pick: u8) -> ModelPolicy {
         let mut policy = self.first.clone();
         match pick {
             0 => policy.keys.retain(|key| key.0 != "cp15"),
@@ -158,13 +158,13 @@ impl Stage {
     }
 
     /// A policy as a file that follows another, with what the model is told of it.
-    fn write(says: Policy, before: &PolicyFile, version: u32) -> (Rulebook, PolicyFile) {
+    fn write(says: ModelPolicy, before: &PolicyFile, version: u32) -> (Rulebook, PolicyFile) {
         let book = Rulebook { version, previous: Some(before.name), ..Self::book(&says) };
         let file = PolicyFile { name: book.digest(), previous: book.previous, says };
         (book, file)
     }
 
-    fn book(says: &Policy) -> Rulebook {
+    fn book(says: &ModelPolicy) -> Rulebook {
         let mut book = rulebook();
         book.principals.push(("mallory".to_owned(), "agent", Vec::new()));
         for (name, _, keys) in &mut book.principals {
@@ -189,31 +189,31 @@ impl Stage {
     }
 
     pub(super) fn begin(&self) -> (State, World) {
-        let root = Draft::new(0).policy(&self.rules).lease(&self.papers[0]).lease(&self.papers[1]).finish(None);
+        let root = StepDraft::new(0).policy(&self.rules).lease(&self.papers[0]).lease(&self.papers[1]).finish(None);
         let (state, report) = begin(&root).unwrap();
         assert_eq!(report.findings, []);
         let policy = PolicyFile { name: self.rules.digest(), previous: None, says: self.first.clone() };
         (state, World::new(policy, self.alone_up_to, self.says))
     }
 
-    pub(super) fn subject(&self, ask: Ask) -> Subject {
+    pub(super) fn subject(&self, ask: ModelAsk) -> Subject {
         match ask {
-            Ask::Cosign(lease) => self.papers[lease].cosign(),
-            Ask::Start(lease, step, tier) => self.papers[lease].start_as(step, tier),
-            Ask::Promote(lease, step, tier) => self.papers[lease].promote(step, tier),
-            Ask::Resume(lease, step) => self.papers[lease].resume(step),
-            Ask::Complete(lease, step) => self.papers[lease].complete(step),
-            Ask::Stop(lease, kind, nonce) => self.papers[lease].stop(kind, nonce),
-            Ask::Freeze(nonce) => freeze(nonce),
-            Ask::Thaw(number) => thaw(number),
-            Ask::Revoke(key) => revoke(&public(key)),
-            Ask::Policy(digest) => Subject::Policy { digest },
+            ModelAsk::Cosign(lease) => self.papers[lease].cosign(),
+            ModelAsk::Start(lease, step, tier) => self.papers[lease].start_as(step, tier),
+            ModelAsk::Promote(lease, step, tier) => self.papers[lease].promote(step, tier),
+            ModelAsk::Resume(lease, step) => self.papers[lease].resume(step),
+            ModelAsk::Complete(lease, step) => self.papers[lease].complete(step),
+            ModelAsk::Stop(lease, kind, nonce) => self.papers[lease].stop(kind, nonce),
+            ModelAsk::Freeze(nonce) => freeze(nonce),
+            ModelAsk::Thaw(number) => thaw(number),
+            ModelAsk::Revoke(key) => revoke(&public(key)),
+            ModelAsk::Policy(digest) => Subject::Policy { digest },
         }
     }
 
-    pub(super) fn step(&self, number: u32, votes: &[(Key, Ask)]) -> Step {
+    pub(super) fn step(&self, number: u32, votes: &[(Key, ModelAsk)]) -> Step {
         let draft =
-            votes.iter().fold(Draft::new(number), |draft, (key, ask)| draft.vote(holder(*key), self.subject(*ask)));
+            votes.iter().fold(StepDraft::new(number), |draft, (key, ask)| draft.vote(holder(*key), self.subject(*ask)));
         draft.finish(None)
     }
 
@@ -231,14 +231,14 @@ impl Stage {
     fn agree(&self, state: &State, world: &World) -> Result<(), String> {
         for lease in [0, 1] {
             let phase = match world.leases[lease].at {
-                At::Proposed => Phase::Proposed,
-                At::Authorized => Phase::Authorized,
-                At::Rolling(tier) => Phase::Rolling { tier },
-                At::Paused(tier) => Phase::Paused { tier },
-                At::Halted => Phase::Halted,
-                At::Completed => Phase::Completed,
-                At::RolledBack => Phase::RolledBack,
-                At::Withdrawn => Phase::Withdrawn,
+                ModelState::Proposed => Phase::Proposed,
+                ModelState::Authorized => Phase::Authorized,
+                ModelState::Rolling(tier) => Phase::Rolling { tier },
+                ModelState::Paused(tier) => Phase::Paused { tier },
+                ModelState::Halted => Phase::Halted,
+                ModelState::Completed => Phase::Completed,
+                ModelState::RolledBack => Phase::RolledBack,
+                ModelState::Withdrawn => Phase::Withdrawn,
             };
             let (fold, model) = (self.phase(state, lease), (phase, world.weight(lease), world.leases[lease].next));
             if fold != model {
@@ -255,12 +255,12 @@ impl Stage {
     }
 }
 
-pub(super) fn holder(key: Key) -> Who {
+pub(super) fn holder(key: Key) -> Voter {
     let who = who(key.0).key(public(key));
     match key.1 {
         2 => who.touched(),
         3 => who.verified(),
-        4 => Who { presence: Presence::Copied, ..who },
+        4 => Voter { presence: Presence::Copied, ..who },
         _ => who,
     }
 }
@@ -292,7 +292,7 @@ pub(super) fn aim() -> impl Strategy<Value = Aim> {
 }
 
 impl Aim {
-    pub(super) fn vote(&self, world: &World) -> (Key, Ask) {
+    pub(super) fn vote(&self, world: &World) -> (Key, ModelAsk) {
         let Self { key, lease, action, miss, number } = *self;
         let next = match miss {
             0 => world.leases[lease].next.saturating_sub(1),
@@ -302,7 +302,7 @@ impl Aim {
         let tiers = world.says[lease].tiers;
         let tier = match (world.leases[lease].at, miss) {
             (_, 2) => tiers[usize::from(number).min(tiers.len() - 1)],
-            (At::Rolling(tier), _) => tiers[(tier + 1).min(tiers.len() - 1)],
+            (ModelState::Rolling(tier), _) => tiers[(tier + 1).min(tiers.len() - 1)],
             _ => tiers[0],
         };
         let ask = match action {
@@ -310,24 +310,24 @@ impl Aim {
                 _ if miss > 15
                     && let Some(name) = followable(world) =>
                 {
-                    Ask::Policy(name)
+                    ModelAsk::Policy(name)
                 }
-                _ if world.frozen && miss > 9 => Ask::Thaw(world.freezes),
-                At::Authorized => Ask::Start(lease, next, tier),
-                At::Rolling(tier) if tier == world.last(lease) && miss > 14 => Ask::Complete(lease, next),
-                At::Rolling(_) => Ask::Promote(lease, next, tier),
-                At::Paused(_) => Ask::Resume(lease, next),
-                _ => Ask::Cosign(lease),
+                _ if world.frozen && miss > 9 => ModelAsk::Thaw(world.freezes),
+                ModelState::Authorized => ModelAsk::Start(lease, next, tier),
+                ModelState::Rolling(tier) if tier == world.last(lease) && miss > 14 => ModelAsk::Complete(lease, next),
+                ModelState::Rolling(_) => ModelAsk::Promote(lease, next, tier),
+                ModelState::Paused(_) => ModelAsk::Resume(lease, next),
+                _ => ModelAsk::Cosign(lease),
             },
-            1 => Ask::Start(lease, next, tier),
-            2 => Ask::Promote(lease, next, tier),
-            3 => Ask::Resume(lease, next),
-            4 => Ask::Complete(lease, next),
-            5..9 => Ask::Stop(lease, STOPS[action - 5], number),
-            9 => Ask::Freeze(number),
-            10 => Ask::Thaw(world.freezes - u32::from(miss == 0).min(world.freezes)),
-            ENACT => world.proposal.as_ref().map_or(Ask::Cosign(lease), |file| Ask::Policy(file.name)),
-            _ => Ask::Revoke(KEYS[usize::try_from(miss).unwrap() % KEYS.len()]),
+            1 => ModelAsk::Start(lease, next, tier),
+            2 => ModelAsk::Promote(lease, next, tier),
+            3 => ModelAsk::Resume(lease, next),
+            4 => ModelAsk::Complete(lease, next),
+            5..9 => ModelAsk::Stop(lease, STOPS[action - 5], number),
+            9 => ModelAsk::Freeze(number),
+            10 => ModelAsk::Thaw(world.freezes - u32::from(miss == 0).min(world.freezes)),
+            ENACT => world.proposal.as_ref().map_or(ModelAsk::Cosign(lease), |file| ModelAsk::Policy(file.name)),
+            _ => ModelAsk::Revoke(KEYS[usize::try_from(miss).unwrap() % KEYS.len()]),
         };
         (KEYS[key], ask)
     }
@@ -382,7 +382,7 @@ enum Route {
 /// What one step brings: a policy file perhaps (a new one, or the oldest again), votes, and the stops under refs if
 /// somebody carries them over.
 #[derive(Debug, Clone)]
-struct Round {
+struct RandomStep {
     file: Option<u8>,
     aims: Vec<(Aim, Route)>,
     carries: Carries,
@@ -394,31 +394,31 @@ enum Carries {
     TheStops,
 }
 
-/// The number of a policy file that was there before; smaller ones are [`Stage::variant`]s.
+/// The number of a policy file that was there before; smaller ones are [`RandomStage::variant`]s.
 const OLDEST: u8 = 17;
 
-fn rounds() -> impl Strategy<Value = Vec<Round>> {
+fn rounds() -> impl Strategy<Value = Vec<RandomStep>> {
     let route = || prop_oneof![16 => Just(Route::Push), 1 => Just(Route::Foreign), 3 => Just(Route::StopRef)];
     let one = prop::collection::vec((aim(), route()), 1..2);
     let several = prop::collection::vec((aim(), route()), 2..5);
     let aims = prop_oneof![3 => one, 1 => several];
     let file = prop_oneof![4 => Just(None), 1 => (0..=OLDEST).prop_map(Some)];
     let carries = prop_oneof![4 => Just(Carries::Nothing), 1 => Just(Carries::TheStops)];
-    let round = (file, aims, carries).prop_map(|(file, aims, carries)| vec![Round { file, aims, carries }]);
+    let round = (file, aims, carries).prop_map(|(file, aims, carries)| vec![RandomStep { file, aims, carries }]);
     let rounds = prop_oneof![12 => round.boxed(), 1 => strands().boxed(), 1 => leaves_and_returns().boxed()];
     prop::collection::vec(rounds, 1..60).prop_map(|rounds| rounds.concat())
 }
 
 /// A step that brings a file perhaps, and one vote of each of some keys.
-fn plain(file: Option<u8>, keys: &[usize], action: usize, lease: usize) -> Round {
+fn plain(file: Option<u8>, keys: &[usize], action: usize, lease: usize) -> RandomStep {
     // A key revokes itself; whatever else it signs hits.
     let miss = |key| if action == REVOKE { u32::try_from(key).unwrap() } else { 9 };
     let aim = |key| (Aim { key, lease, action, miss: miss(key), number: 1 }, Route::Push);
-    Round { file, aims: keys.iter().copied().map(aim).collect(), carries: Carries::Nothing }
+    RandomStep { file, aims: keys.iter().copied().map(aim).collect(), carries: Carries::Nothing }
 }
 
 /// Keys revoke themselves, and then a policy is wanted in which few others have a key.
-fn strands() -> impl Strategy<Value = Vec<Round>> {
+fn strands() -> impl Strategy<Value = Vec<RandomStep>> {
     let revoked = prop::sample::subsequence(vec![0, 2, 3, 4], 0..4);
     (revoked, prop::sample::select(vec![2, 8, 9])).prop_map(|(revoked, file)| {
         let voters = [1, 2, 5];
@@ -427,7 +427,7 @@ fn strands() -> impl Strategy<Value = Vec<Round>> {
 }
 
 /// A key is turned, leaves the policy, others are turned meanwhile, and it is listed again.
-fn leaves_and_returns() -> impl Strategy<Value = Vec<Round>> {
+fn leaves_and_returns() -> impl Strategy<Value = Vec<RandomStep>> {
     let meanwhile = prop::sample::subsequence(vec![1, 2, 3, 4], 0..3);
     // Who leaves by which policy; the tenth is the first one again.
     let leaver = prop::sample::select(vec![(5, 0), (0, 1)]);
@@ -442,27 +442,27 @@ fn leaves_and_returns() -> impl Strategy<Value = Vec<Round>> {
 
 /// A run of both: what was filed, what lies under stop refs, and how far the two have come.
 struct Run {
-    stage: Stage,
+    stage: RandomStage,
     state: State,
     world: World,
     filed: Vec<(Rulebook, PolicyFile)>,
-    stop_refs: Vec<(Key, Ask)>,
-    told: Vec<String>,
+    stop_refs: Vec<(Key, ModelAsk)>,
+    log: Vec<String>,
 }
 
 impl Run {
-    fn new(stage: Stage) -> Self {
+    fn new(stage: RandomStage) -> Self {
         let (state, world) = stage.begin();
-        Self { stage, state, world, filed: Vec::new(), stop_refs: Vec::new(), told: Vec::new() }
+        Self { stage, state, world, filed: Vec::new(), stop_refs: Vec::new(), log: Vec::new() }
     }
 
-    fn round(&mut self, number: u32, round: &Round) -> Result<(), String> {
-        let mut draft = Draft::new(number);
+    fn round(&mut self, number: u32, round: &RandomStep) -> Result<(), String> {
+        let mut draft = StepDraft::new(number);
         if let Some(pick) = round.file {
             let version = self.state.policy().get().version + 1;
             let (book, file) = match self.filed.first() {
                 Some(oldest) if pick == OLDEST => oldest.clone(),
-                _ => Stage::write(self.stage.variant(pick), &self.world.policy, version),
+                _ => RandomStage::write(self.stage.variant(pick), &self.world.policy, version),
             };
             self.filed.push((book.clone(), file.clone()));
             draft = draft.policy(&book);
@@ -471,7 +471,7 @@ impl Run {
         let mut votes = Vec::new();
         for (aim, route) in &round.aims {
             let (key, ask) = aim.vote(&self.world);
-            let stop = matches!(ask, Ask::Stop(..) | Ask::Freeze(_));
+            let stop = matches!(ask, ModelAsk::Stop(..) | ModelAsk::Freeze(_));
             match route {
                 Route::StopRef if stop => self.stop_refs.push((key, ask)),
                 Route::Foreign => {
@@ -487,7 +487,7 @@ impl Run {
         for (key, ask) in &votes {
             draft = draft.vote(holder(*key), self.stage.subject(*ask));
         }
-        self.told.push(format!("{:?} {votes:?} {:?}", round.file, self.stop_refs));
+        self.log.push(format!("{:?} {votes:?} {:?}", round.file, self.stop_refs));
         for (key, ask) in votes.iter().chain(&self.stop_refs) {
             let vote = self.signed(*key, *ask);
             let whole = hypothetical(&self.state, Hypothesis::Signed(std::slice::from_ref(&vote))).1;
@@ -495,7 +495,7 @@ impl Run {
             if alone != whole {
                 return Err(format!("{vote:?}: {alone:?}, with everything at hand {whole:?}"));
             }
-            if vote.statement().action().stops() && stops_something(&self.state, &vote) != said(&whole) {
+            if vote.statement().action().stops() && stops_something(&self.state, &vote) != result_of(&whole) {
                 return Err(format!("{vote:?}: {:?}, folded {whole:?}", stops_something(&self.state, &vote)));
             }
         }
@@ -514,8 +514,8 @@ impl Run {
         self.stage.agree(&state, &world).map_err(|wrong| format!("with the stop refs: {wrong}"))
     }
 
-    fn signed(&self, key: Key, ask: Ask) -> Cosignature {
-        let Who { claims, key, carrier, presence } = holder(key);
+    fn signed(&self, key: Key, ask: ModelAsk) -> Cosignature {
+        let Voter { claims, key, carrier, presence } = holder(key);
         let claims = PrincipalId::parse(&claims).unwrap();
         Cosignature::literal(key, statement(self.stage.subject(ask)), claims, carrier, presence)
     }
@@ -526,10 +526,10 @@ proptest! {
 
     #[test]
     fn the_fold_does_what_the_model_does((start, alone) in stages(), says in leases(), rounds in rounds()) {
-        let mut run = Run::new(Stage::of(start, alone, says));
+        let mut run = Run::new(RandomStage::of(start, alone, says));
         for (number, round) in rounds.iter().enumerate() {
             let done = run.round(u32::try_from(number).unwrap() + 1, round);
-            prop_assert_eq!(done, Ok(()), "after {:?}", run.told);
+            prop_assert_eq!(done, Ok(()), "after {:?}", run.log);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Every reason code of a vote, got exactly, each beside the honest twin that differs in one thing.
 
 use super::story::{
-    Draft, NONE, Story, enact, freeze, lease, minisign, negative, revoke, rulebook, seed, sk, ssh, statement, thaw, who,
+    NONE, StepDraft, Story, enact, freeze, lease, minisign, negative, revoke, rulebook, seed, sk, ssh, statement, thaw,
+    who,
 };
 use crate::{
     ledger::{Descent, EventKind, Phase},
@@ -9,14 +10,14 @@ use crate::{
     signature::{BadVote, Opened},
 };
 
-fn told() -> Story {
+fn story() -> Story {
     Story::new(&rulebook())
 }
 
 #[test]
 fn unknown_key() {
     let l = lease("L1");
-    told()
+    story()
         .proposes(&l)
         .refuses(who("user1").key(ssh(66)), l.cosign(), "unknown-key")
         .refuses("mallory", l.stop(StopKind::Halt, 1), "unknown-key")
@@ -25,7 +26,7 @@ fn unknown_key() {
 
 #[test]
 fn unknown_key_to_revoke() {
-    told()
+    story()
         .refuses("user1", revoke(&ssh(66)), "unknown-key")
         .refuses("user1", revoke(&minisign(seed("cp14"))), "unknown-key")
         .does("user1", revoke(&ssh(seed("cp14"))));
@@ -34,7 +35,7 @@ fn unknown_key_to_revoke() {
 #[test]
 fn wrong_role_of_an_applier_in_every_rule() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l).refuses("edge1", l.cosign(), "wrong-role").does("user1", l.cosign()).does("cp14", l.cosign());
     s.refuses("edge1", l.start(5), "wrong-role").does("cp14", l.start(5));
     s.refuses("edge1", l.promote(2, 25), "wrong-role");
@@ -63,7 +64,7 @@ fn wrong_role_of_an_agent_that_the_rule_does_not_list() {
 #[test]
 fn wrong_role_of_an_applier_at_anothers_target() {
     let (web, db) = (lease("L1"), lease("L2").on("db"));
-    let mut s = told();
+    let mut s = story();
     s.rolls(&web).rolls(&db);
     s.refuses("edge1", db.stop(StopKind::Halt, 1), "wrong-role").does("edge2", db.stop(StopKind::Halt, 1));
     s.refuses("edge2", web.stop(StopKind::Pause, 1), "wrong-role").does("edge1", web.stop(StopKind::Pause, 1));
@@ -82,7 +83,7 @@ fn wrong_role_to_revoke() {
         ("edge1", key("edge2")),
         ("edge1", key("cp14")),
     ] {
-        told().refuses(by, revoke(&whose), "wrong-role");
+        story().refuses(by, revoke(&whose), "wrong-role");
     }
     for (by, whose) in [
         ("user1", key("user1")),
@@ -91,7 +92,7 @@ fn wrong_role_to_revoke() {
         ("cp14", key("cp14")),
         ("edge1", key("edge1")),
     ] {
-        let mut s = told();
+        let mut s = story();
         s.does(by, revoke(&whose));
         assert_eq!(s.events(), [EventKind::KeyRevoked]);
         assert!(!s.state.key_in_force(whose.raw()));
@@ -101,7 +102,7 @@ fn wrong_role_to_revoke() {
 #[test]
 fn wrong_principal() {
     let l = lease("L1");
-    told()
+    story()
         .proposes(&l)
         .refuses(who("user1").claiming("user2"), l.cosign(), "wrong-principal")
         .refuses(who("user1").claiming("User1"), l.cosign(), "wrong-principal")
@@ -130,7 +131,7 @@ fn missing_role_of_a_git_signature_where_the_rule_is_deliberate() {
 #[test]
 fn already_voted_same_principal_and_same_key() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.authorizes(&l).does("user1", l.start(5));
     let subject = l.promote(2, 25);
     s.does("user1", subject.clone());
@@ -148,7 +149,7 @@ fn already_voted_same_principal_and_same_key() {
 fn already_voted_same_principal_and_same_key_for_cosign_thaw_and_policy() {
     let l = lease("L1");
     let next = rulebook().after(&rulebook());
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l).does("user2", freeze(1));
     assert_eq!(s.step(|d| d.policy(&next)), NONE);
     for subject in [l.cosign(), thaw(1), enact(&next)] {
@@ -166,7 +167,7 @@ fn already_voted_same_principal_and_same_key_for_cosign_thaw_and_policy() {
 #[test]
 fn one_signature_is_one_vote_even_when_rewrapped_within_a_step() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l);
     assert_eq!(
         s.step(|d| d.vote("cp14", l.cosign()).vote("cp14", l.cosign()).vote(who("cp14").by_commit(), l.cosign())),
@@ -180,7 +181,7 @@ fn one_signature_is_one_vote_even_when_rewrapped_within_a_step() {
 #[test]
 fn already_revoked() {
     let key = ssh(seed("cp14"));
-    told()
+    story()
         .does("user1", revoke(&key))
         .refuses("user2", revoke(&key), "already-voted")
         .does("user2", revoke(&ssh(seed("cp15"))));
@@ -189,7 +190,7 @@ fn already_revoked() {
 #[test]
 fn revoked_key() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l).does("user2", revoke(&ssh(seed("cp14"))));
     s.refuses("cp14", l.cosign(), "revoked-key");
     s.refuses(who("cp14").key(minisign(seed("cp14"))), l.cosign(), "revoked-key");
@@ -204,7 +205,7 @@ fn revoked_key() {
 #[test]
 fn digest_mismatch() {
     let (l, other) = (lease("L1"), lease("L1").with("summary: other bytes"));
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l).refuses("user1", other.cosign(), "digest-mismatch").does("user1", l.cosign());
     s.refuses("cp14", other.cosign(), "digest-mismatch").does("cp14", l.cosign());
     s.refuses("cp14", other.start(5), "digest-mismatch").does("cp14", l.start(5));
@@ -214,7 +215,7 @@ fn digest_mismatch() {
 #[test]
 fn a_cosignature_of_one_lease_is_none_of_another() {
     let (one, two) = (lease("L1"), lease("L2"));
-    let mut s = told();
+    let mut s = story();
     s.proposes(&one).proposes(&two);
     let lifted = crate::model::Subject::Cosign { lease: two.lease_id(), digest: one.digest() };
     s.refuses("user1", lifted, "digest-mismatch").does("user1", two.cosign());
@@ -223,7 +224,7 @@ fn a_cosignature_of_one_lease_is_none_of_another() {
 #[test]
 fn wrong_repository_of_a_statement() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l);
     let mut foreign = statement(l.cosign());
     foreign.repository = RepositoryId::parse(&"0".repeat(32)).unwrap();
@@ -236,7 +237,7 @@ fn wrong_repository_of_a_statement() {
 #[test]
 fn not_descended() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l).does("user1", l.cosign());
     for subject in [l.cosign(), l.stop(StopKind::Halt, 1), revoke(&ssh(seed("cp14")))] {
         let before = s.state.leases().cloned().collect::<Vec<_>>();
@@ -250,7 +251,7 @@ fn not_descended() {
 #[test]
 fn unknown_lease() {
     let (l, other) = (lease("L1"), lease("L2"));
-    told()
+    story()
         .proposes(&l)
         .refuses("user1", other.cosign(), "unknown-lease")
         .refuses("user1", other.start(5), "unknown-lease")
@@ -261,7 +262,7 @@ fn unknown_lease() {
 #[test]
 fn lease_changed() {
     let (l, edited) = (lease("L1"), lease("L1").with("summary: edited"));
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l).does("user1", l.cosign());
     assert_eq!(s.step(|d| d.lease(&edited)), ["lease-changed"]);
     s.refuses("cp14", edited.cosign(), "lease-changed").does("cp14", l.cosign());
@@ -271,7 +272,7 @@ fn lease_changed() {
 #[test]
 fn not_authorized() {
     let l = lease("L1");
-    told()
+    story()
         .proposes(&l)
         .refuses("cp14", l.start(5), "not-authorized")
         .does("user1", l.cosign())
@@ -283,7 +284,7 @@ fn not_authorized() {
 #[test]
 fn stale_step() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.authorizes(&l).refuses("cp14", l.start_as(2, 5), "stale-step").refuses("cp14", l.start_as(0, 5), "stale-step");
     s.does("cp14", l.start(5)).refuses("user1", l.start(5), "stale-step");
     s.refuses("cp14", l.promote(1, 25), "stale-step").refuses("cp14", l.promote(3, 25), "stale-step");
@@ -295,7 +296,7 @@ fn stale_step() {
 #[test]
 fn tier_skipped() {
     let l = lease("L1");
-    told()
+    story()
         .authorizes(&l)
         .refuses("cp14", l.start(25), "tier-skipped")
         .does("cp14", l.start(5))
@@ -307,7 +308,7 @@ fn tier_skipped() {
 #[test]
 fn wrong_state() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.authorizes(&l).refuses("cp14", l.promote(1, 5), "wrong-state").refuses("cp14", l.complete(1), "wrong-state");
     s.refuses("cp14", thaw(0), "wrong-state").does("cp14", l.start(5));
     s.refuses("user2", l.cosign(), "wrong-state").refuses("cp14", l.start_as(2, 5), "wrong-state");
@@ -323,7 +324,7 @@ fn wrong_state() {
 #[test]
 fn wrong_state_at_the_last_tier_and_after_it() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.rolls_out(&l).refuses("cp14", l.promote(4, 100), "wrong-state").does("cp14", l.complete(4));
     assert_eq!((s.phase("L1"), s.weight("L1")), (Phase::Completed, 100));
     s.refuses("cp14", l.complete(5), "wrong-state").refuses("cp14", l.resume(5), "wrong-state");
@@ -332,7 +333,7 @@ fn wrong_state_at_the_last_tier_and_after_it() {
 #[test]
 fn target_busy() {
     let (one, two) = (lease("L1"), lease("L2"));
-    let mut s = told();
+    let mut s = story();
     s.rolls(&one).authorizes(&two).refuses("cp14", two.start(5), "target-busy");
     s.does("user1", one.stop(StopKind::Pause, 1)).refuses("cp14", two.start(5), "target-busy");
     s.does("user1", one.stop(StopKind::Halt, 2)).refuses("cp14", two.start(5), "target-busy");
@@ -343,7 +344,7 @@ fn target_busy() {
 #[test]
 fn frozen() {
     let (l, other) = (lease("L1"), lease("L2").on("db"));
-    let mut s = told();
+    let mut s = story();
     s.rolls(&l).authorizes(&other).does("cp14", freeze(1));
     s.refuses("cp14", l.promote(2, 25), "frozen").refuses("user1", other.start(5), "frozen");
     s.does("user1", thaw(1)).does("cp14", thaw(1));
@@ -353,7 +354,7 @@ fn frozen() {
 #[test]
 fn findings_of_signatures_that_do_not_verify_are_passed_on() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l);
     let bad = |reason| BadVote {
         claims: PrincipalId::parse("user1"),
@@ -366,7 +367,8 @@ fn findings_of_signatures_that_do_not_verify_are_passed_on() {
         sealed: Vec::new(),
         own: Some(Box::new(Err(bad(reason)))),
     });
-    let bring = |draft| opened.into_iter().fold(draft, |draft: Draft, opened| draft.commit(opened, Descent::Descends));
+    let bring =
+        |draft| opened.into_iter().fold(draft, |draft: StepDraft, opened| draft.commit(opened, Descent::Descends));
     assert_eq!(s.step(bring), ["unsigned", "bad-signature", "malformed"]);
     let malformed = Opened::Malformed(Refusal::new(Reason::Malformed, "…"));
     assert_eq!(s.step(|d| d.commit(malformed, Descent::Descends).vote("user1", l.cosign())), ["malformed"]);

@@ -20,7 +20,7 @@ fn tiers(first: u8, bake: &str) -> String {
     format!("{{weight: {first}, bake: {bake}}}, {{weight: 25, bake: {bake}}}, {{weight: 100, bake: {bake}}}")
 }
 
-fn told() -> Story {
+fn story() -> Story {
     Story::new(&rulebook().with(BANDS))
 }
 
@@ -36,7 +36,7 @@ fn a_band_counts_from_its_score_on() {
         (100, 4, "29m", false),
     ] {
         let l = risky(score, "", &tiers(first, bake));
-        let mut s = told();
+        let mut s = story();
         s.proposes(&l);
         if good {
             s.does("cp14", l.cosign());
@@ -51,19 +51,19 @@ fn every_tier_bakes_long_enough() {
     for late in ["{weight: 25, bake: 1m}, {weight: 100, bake: 30m}", "{weight: 25, bake: 30m}, {weight: 100, bake: 1m}"]
     {
         let l = risky(50, "", &format!("{{weight: 5, bake: 30m}}, {late}"));
-        told().proposes(&l).refuses("cp14", l.cosign(), "risk");
+        story().proposes(&l).refuses("cp14", l.cosign(), "risk");
     }
 }
 
 #[test]
 fn factors_tighten_beside_the_score_and_the_tightest_wins() {
     let slow = risky(0, "lockfile", &tiers(5, "119m"));
-    told().proposes(&slow).refuses("user1", slow.cosign(), "risk");
+    story().proposes(&slow).refuses("user1", slow.cosign(), "risk");
     let slow = risky(0, "lockfile", &tiers(5, "2h"));
-    told().proposes(&slow).does("user1", slow.cosign());
+    story().proposes(&slow).does("user1", slow.cosign());
     for (first, good) in [(2, true), (3, false)] {
         let l = risky(70, "secrets", &tiers(first, "30m"));
-        let mut s = told();
+        let mut s = story();
         s.proposes(&l);
         if good {
             s.does("user1", l.cosign());
@@ -72,17 +72,17 @@ fn factors_tighten_beside_the_score_and_the_tightest_wins() {
         }
     }
     let harmless = risky(0, "unheard-of", &tiers(5, "1m"));
-    told().proposes(&harmless).does("user1", harmless.cosign());
+    story().proposes(&harmless).does("user1", harmless.cosign());
 }
 
 #[test]
 fn a_policy_with_a_model_wants_a_score_of_that_model() {
     let silent = lease("L1");
-    told().proposes(&silent).refuses("user1", silent.cosign(), "risk");
+    story().proposes(&silent).refuses("user1", silent.cosign(), "risk");
     let other = lease("L1").with("risk: {score: 0, model: m2}");
-    told().proposes(&other).refuses("user1", other.cosign(), "risk");
+    story().proposes(&other).refuses("user1", other.cosign(), "risk");
     let good = lease("L1").with("risk: {score: 0, model: m1}");
-    told().proposes(&good).does("user1", good.cosign());
+    story().proposes(&good).does("user1", good.cosign());
     Story::new(&rulebook()).proposes(&silent).does("user1", silent.cosign());
 }
 
@@ -111,7 +111,7 @@ fn risk_asks_for_more_humans_in_cosign_start_promote_and_resume() {
 #[test]
 fn the_most_of_several_demands_for_humans_counts() {
     let l = risky(70, "secrets", &tiers(2, "30m"));
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l).does("cp14", l.cosign()).does("user1", l.cosign()).does("user2", l.cosign());
     assert_eq!(s.phase("L1"), Phase::Proposed);
     s.does("user3", l.cosign());

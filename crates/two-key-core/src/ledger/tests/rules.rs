@@ -1,8 +1,8 @@
 //! Who may do what: too few never suffice, whatever they try; enough always do.
 
 use super::story::{
-    Paper, Rulebook, Story, Who, bytes, enact, freeze, lease, minisign, revoke, rulebook, seed, sk, sk_for, ssh, thaw,
-    who,
+    Paper, Rulebook, Story, Voter, bytes, enact, freeze, lease, minisign, revoke, rulebook, seed, sk, sk_for, ssh,
+    thaw, who,
 };
 use crate::{
     ledger::{Descent, Entry, EventKind, Phase},
@@ -182,7 +182,7 @@ fn hardened() -> Rulebook {
 fn hardware_counts_only_enrolled_and_touched() {
     let l = lease("L1");
     let good = || who("user1").key(sk(1)).touched();
-    let bad: [Who; 6] = [
+    let bad: [Voter; 6] = [
         good().untouched(),
         who("user1").key(sk(1)),
         who("user1").key(ssh(1)).touched(),
@@ -250,7 +250,7 @@ fn the_proposer_does_not_count() {
 #[test]
 fn nobody_counts_where_the_proposer_is_unknown() {
     let (l, rules) = (lease("L1"), rulebook().with(SEPARATE));
-    let told = |signer: Option<u8>, side: &dyn Fn(super::story::Draft) -> super::story::Draft| {
+    let proposed_by = |signer: Option<u8>, side: &dyn Fn(super::story::StepDraft) -> super::story::StepDraft| {
         let mut s = Story::new(&rules);
         let lost = ssh(seed("user3") + 100);
         s.does(who("user3").key(lost.clone()), revoke(&lost));
@@ -261,23 +261,23 @@ fn nobody_counts_where_the_proposer_is_unknown() {
     let signed = Opened::Ordinary { signer: Some(ssh(seed("cp20")).raw()) };
     let malformed = Opened::Malformed(Refusal::new(Reason::Malformed, "…"));
     for mut s in [
-        told(None, &plain),
-        told(Some(66), &plain),
-        told(Some(seed("user3") + 100), &plain),
-        told(Some(seed("cp20")), &|d| d.ordinary(None)),
-        told(None, &|d| d.ordinary(Some(seed("cp20")))),
-        told(Some(seed("cp20")), &|d| d.ordinary(Some(66))),
-        told(Some(seed("cp20")), &|d| d.commit(signed.clone(), Descent::Foreign)),
-        told(Some(seed("cp20")), &|d| d.commit(malformed.clone(), Descent::Descends)),
+        proposed_by(None, &plain),
+        proposed_by(Some(66), &plain),
+        proposed_by(Some(seed("user3") + 100), &plain),
+        proposed_by(Some(seed("cp20")), &|d| d.ordinary(None)),
+        proposed_by(None, &|d| d.ordinary(Some(seed("cp20")))),
+        proposed_by(Some(seed("cp20")), &|d| d.ordinary(Some(66))),
+        proposed_by(Some(seed("cp20")), &|d| d.commit(signed.clone(), Descent::Foreign)),
+        proposed_by(Some(seed("cp20")), &|d| d.commit(malformed.clone(), Descent::Descends)),
     ] {
         s.refuses("user2", l.cosign(), "proposer").refuses("cp14", l.cosign(), "proposer");
         assert_eq!(s.phase("L1"), Phase::Proposed);
     }
     // The honest twins: a signed commit, a merge with all its commits signed, a carrier beside them.
     for mut s in [
-        told(Some(seed("cp20")), &plain),
-        told(Some(seed("cp20")), &|d| d.ordinary(Some(seed("cp20")))),
-        told(Some(seed("cp20")), &|d| d.vote("user2", freeze(9))),
+        proposed_by(Some(seed("cp20")), &plain),
+        proposed_by(Some(seed("cp20")), &|d| d.ordinary(Some(seed("cp20")))),
+        proposed_by(Some(seed("cp20")), &|d| d.vote("user2", freeze(9))),
     ] {
         s.does("user2", l.cosign()).does("cp14", l.cosign());
         assert_eq!(s.phase("L1"), Phase::Authorized);
@@ -350,7 +350,7 @@ fn a_step_that_changes_too_much_leaves_files_and_proposers_as_they_were() {
     let (l, m) = (lease("L1"), lease("L2"));
     let mut s = Story::new(&rulebook().with(SEPARATE));
     s.signed_step(Some(seed("user1")), |d| d.lease(&l));
-    let too_much = |d: super::story::Draft| d.file("leases", Entry::TooMuch);
+    let too_much = |d: super::story::StepDraft| d.file("leases", Entry::TooMuch);
     assert_eq!(s.signed_step(Some(seed("user2")), too_much), ["too-large"]);
     s.refuses("user1", l.cosign(), "proposer").does("user2", l.cosign()).does("cp14", l.cosign());
     assert_eq!(s.phase("L1"), Phase::Authorized);

@@ -11,7 +11,7 @@ use crate::{
 
 const STOPS: [StopKind; 4] = [Pause, Halt, Rollback, Withdraw];
 
-fn told() -> Story {
+fn story() -> Story {
     Story::new(&rulebook())
 }
 
@@ -19,7 +19,7 @@ fn told() -> Story {
 fn states() -> Vec<(&'static str, Story, Paper)> {
     let l = lease("L1");
     let begin = |tell: &dyn Fn(&mut Story)| {
-        let mut s = told();
+        let mut s = story();
         tell(&mut s);
         s
     };
@@ -143,7 +143,7 @@ fn every_cell_of_the_table_by_every_role() {
 #[test]
 fn weights_after_stops() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.rolls(&l).does("cp14", l.stop(Pause, 1));
     assert_eq!(s.weight("L1"), 5);
     s.does("cp14", l.stop(Halt, 1));
@@ -155,7 +155,7 @@ fn weights_after_stops() {
 #[test]
 fn a_stop_is_valid_once_for_a_raw_key_and_a_statement() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.rolls(&l).does("user1", l.stop(Pause, 1)).does("user1", l.resume(3)).does("cp14", l.resume(3));
     for again in [who("user1"), who("user1").by_commit(), who("user1").key(sk(seed("user1"))).touched()] {
         s.does(again, l.stop(Pause, 1));
@@ -174,7 +174,7 @@ fn a_stop_is_valid_once_for_a_raw_key_and_a_statement() {
 #[test]
 fn a_stop_without_effect_cannot_be_replayed_later_either() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.rolls(&l).does("user1", l.stop(Pause, 1)).does("user2", l.stop(Pause, 7));
     s.does("user1", l.resume(3)).does("cp14", l.resume(3)).does("user2", l.stop(Pause, 7));
     assert_eq!(s.phase("L1"), Phase::Rolling { tier: 0 });
@@ -185,7 +185,7 @@ fn a_stop_without_effect_cannot_be_replayed_later_either() {
 #[test]
 fn a_stop_comes_before_everything_else_in_its_step() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.rolls(&l).does("user1", l.promote(2, 25));
     let codes = s.step(|d| {
         d.vote("cp14", l.promote(2, 25)).vote("user3", revoke(&ssh(seed("cp14")))).vote("cp14", l.stop(Halt, 1))
@@ -197,7 +197,7 @@ fn a_stop_comes_before_everything_else_in_its_step() {
 #[test]
 fn a_stop_voids_the_votes_of_its_step() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.rolls(&l).does("user1", l.promote(2, 25));
     assert_eq!(s.step(|d| d.vote("cp14", l.promote(2, 25)).vote("user2", l.stop(Pause, 1))), ["stale-step"]);
     assert_eq!((s.phase("L1"), s.weight("L1")), (Phase::Paused { tier: 0 }, 5));
@@ -211,7 +211,7 @@ fn a_stop_voids_the_votes_of_its_step() {
 #[test]
 fn stops_fold_hardest_first() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.rolls(&l);
     let codes = s.step(|d| {
         d.vote("cp14", l.stop(Pause, 1))
@@ -230,7 +230,7 @@ fn stops_fold_hardest_first() {
 #[test]
 fn halt_freeze_and_pause_keep_their_order() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.rolls(&l);
     assert_eq!(
         s.step(|d| d.vote("cp14", l.stop(Pause, 1)).vote("cp15", freeze(1)).vote("user1", l.stop(Halt, 1))),
@@ -248,7 +248,7 @@ fn both(s: &Story) -> (Phase, Phase) {
 fn a_stop_of_what_a_target_falls_back_to_takes_the_newer_lease_with_it() {
     let (one, two) = (lease("L1"), lease("L2"));
     let ended = |tell: &dyn Fn(&mut Story)| {
-        let mut s = told();
+        let mut s = story();
         tell(s.rolls_out(&one));
         s.rolls(&two);
         assert_eq!((s.phase("L1"), s.newest_on("web")), (Phase::Completed, Some("L2")));
@@ -287,7 +287,7 @@ fn a_stop_of_what_a_target_falls_back_to_takes_the_newer_lease_with_it() {
 #[test]
 fn a_pause_of_what_a_target_falls_back_to_holds_what_moves() {
     let (one, two) = (lease("L1"), lease("L2"));
-    let mut s = told();
+    let mut s = story();
     s.rolls_out(&one).rolls(&two).does("edge1", one.stop(Pause, 1));
     assert_eq!(both(&s), (Phase::Completed, Phase::Paused { tier: 0 }));
     s.does("edge1", one.stop(Pause, 2)).does("user1", two.stop(Rollback, 1)).does("edge1", one.stop(Pause, 3));
@@ -297,7 +297,7 @@ fn a_pause_of_what_a_target_falls_back_to_holds_what_moves() {
 #[test]
 fn once_the_newer_lease_has_completed_the_older_is_history() {
     let (one, two) = (lease("L1"), lease("L2"));
-    let mut s = told();
+    let mut s = story();
     s.rolls_out(&one).does("cp14", one.complete(4)).rolls_out(&two);
     let mut before = s.clone();
     before.does("user1", one.stop(Rollback, 1));
@@ -306,11 +306,11 @@ fn once_the_newer_lease_has_completed_the_older_is_history() {
     s.refuses("user1", one.stop(Halt, 1), "wrong-state");
     assert_eq!(both(&s), (Phase::Completed, Phase::Completed));
     // One that the newer one's start completed hands its stops on.
-    let mut s = told();
+    let mut s = story();
     s.rolls_out(&one).rolls_out(&two).does("cp14", two.complete(4)).does("user1", one.stop(Halt, 1));
     assert_eq!(both(&s), (Phase::Completed, Phase::Halted));
     // In one step a stop comes first, so that a completion beside it comes too late.
-    let mut s = told();
+    let mut s = story();
     s.rolls_out(&one).rolls_out(&two);
     assert_eq!(s.step(|d| d.vote("cp14", two.complete(4)).vote("user1", one.stop(Halt, 1))), ["stale-step"]);
     assert_eq!(both(&s), (Phase::Halted, Phase::RolledBack));
@@ -319,7 +319,7 @@ fn once_the_newer_lease_has_completed_the_older_is_history() {
 #[test]
 fn a_target_is_stopped_step_by_step_as_far_as_it_falls_back() {
     let (one, two, three) = (lease("L1"), lease("L2"), lease("L3"));
-    let mut s = told();
+    let mut s = story();
     s.rolls_out(&one).rolls_out(&two).rolls(&three);
     let mut at_once = s.clone();
     // What the newest falls back to is stopped by its own name; what that one replaced is history, until it is undone.
@@ -334,7 +334,7 @@ fn a_target_is_stopped_step_by_step_as_far_as_it_falls_back() {
 #[test]
 fn a_halted_lease_keeps_its_target_whatever_was_undone_above_it() {
     let (one, two, three) = (lease("L1"), lease("L2"), lease("L3"));
-    let mut s = told();
+    let mut s = story();
     s.rolls_out(&one).rolls(&two).does("user1", one.stop(Halt, 1)).authorizes(&three);
     s.refuses("user1", three.start(5), "target-busy").does("user1", one.stop(Rollback, 2));
     s.does("user1", three.start(5));
@@ -345,7 +345,7 @@ fn a_halted_lease_keeps_its_target_whatever_was_undone_above_it() {
 #[test]
 fn a_lease_that_started_over_one_that_was_undone_falls_back_to_what_was_there() {
     let (one, two, three) = (lease("L1"), lease("L2"), lease("L3"));
-    let mut s = told();
+    let mut s = story();
     s.rolls_out(&one).rolls(&two).does("user1", two.stop(Rollback, 1)).rolls(&three);
     s.does("user1", one.stop(Halt, 1));
     assert_eq!((both(&s), s.phase("L3")), ((Phase::Halted, Phase::RolledBack), Phase::RolledBack));
@@ -354,7 +354,7 @@ fn a_lease_that_started_over_one_that_was_undone_falls_back_to_what_was_there() 
 #[test]
 fn a_stop_goes_through_a_chain_of_superseded_leases() {
     let (one, two, three) = (lease("L1"), lease("L2"), lease("L3"));
-    let mut s = told();
+    let mut s = story();
     s.rolls_out(&one).rolls_out(&two).rolls(&three).does("cp14", one.stop(Halt, 1));
     assert_eq!((s.phase("L1"), s.phase("L2"), s.phase("L3")), (Phase::Completed, Phase::Completed, Phase::Halted));
 }
@@ -363,7 +363,7 @@ fn a_stop_goes_through_a_chain_of_superseded_leases() {
 fn however_long_the_chain_is() {
     let chain = ["L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "L11"].map(lease);
     let (last, before) = chain.split_last().unwrap();
-    let mut s = told();
+    let mut s = story();
     for lease in before {
         s.rolls_out(lease);
     }
@@ -374,7 +374,7 @@ fn however_long_the_chain_is() {
 #[test]
 fn a_late_stop_of_a_lease_that_was_rolled_back_before_is_not_refused() {
     let (one, two) = (lease("L1"), lease("L2"));
-    let mut s = told();
+    let mut s = story();
     s.rolls(&one).does("cp14", one.stop(Rollback, 1)).rolls(&two);
     for stop in [Pause, Halt] {
         s.does("user1", one.stop(stop, 2));
@@ -387,7 +387,7 @@ fn a_late_stop_of_a_lease_that_was_rolled_back_before_is_not_refused() {
 fn a_freeze_stops_forward_moves_and_nothing_else() {
     let (l, paused, full) = (lease("L1"), lease("L2").on("db"), lease("L3").on("c"));
     let (ready, fresh) = (lease("L4").on("d"), lease("L5").on("e"));
-    let mut s = told();
+    let mut s = story();
     s.rolls(&l)
         .rolls(&paused)
         .does("user1", paused.stop(Pause, 1))
@@ -414,7 +414,7 @@ fn a_freeze_stops_forward_moves_and_nothing_else() {
 
 #[test]
 fn thaws_are_numbered_by_the_freezes_that_took_effect() {
-    let mut s = told();
+    let mut s = story();
     s.does("cp14", freeze(1)).does("user1", freeze(2));
     assert_eq!((s.state.freezes(), s.events()), (1, vec![]), "a freeze during a freeze has no effect");
     s.does("user1", thaw(1)).refuses("cp14", thaw(2), "stale-step").does("cp14", thaw(1));
@@ -430,10 +430,10 @@ fn thaws_are_numbered_by_the_freezes_that_took_effect() {
 
 #[test]
 fn two_humans_or_two_agents_do_not_thaw() {
-    let mut s = told();
+    let mut s = story();
     s.does("cp14", freeze(1)).does("user1", thaw(1)).does("user2", thaw(1)).does("user3", thaw(1));
     assert!(s.state.frozen().is_some());
-    let mut s = told();
+    let mut s = story();
     s.does("cp14", freeze(1)).does("cp14", thaw(1)).does("cp15", thaw(1));
     assert!(s.state.frozen().is_some());
 }
@@ -441,7 +441,7 @@ fn two_humans_or_two_agents_do_not_thaw() {
 #[test]
 fn a_withdrawn_lease_stays_withdrawn() {
     let l = lease("L1");
-    let mut s = told();
+    let mut s = story();
     s.proposes(&l).does("cp14", l.stop(Pause, 1));
     s.refuses("user1", l.cosign(), "wrong-state").refuses("user1", l.start_as(2, 5), "wrong-state");
     s.does("cp14", l.stop(Rollback, 2));

@@ -68,14 +68,14 @@ pub(super) fn minisign(seed: u8) -> PublicKey {
 
 /// Somebody who turns a key: whose it is said to be, the key, and how the signature came.
 #[derive(Clone)]
-pub(super) struct Who {
+pub(super) struct Voter {
     pub(super) claims: String,
     pub(super) key: PublicKey,
     pub(super) carrier: Carrier,
     pub(super) presence: Presence,
 }
 
-impl Who {
+impl Voter {
     pub(super) fn key(mut self, key: PublicKey) -> Self {
         self.key = key;
         self
@@ -108,13 +108,13 @@ pub(super) fn seed(name: &str) -> u8 {
     u8::try_from(names.iter().position(|known| *known == name).unwrap()).unwrap() + 1
 }
 
-impl From<&str> for Who {
+impl From<&str> for Voter {
     fn from(name: &str) -> Self {
         Self { claims: name.to_owned(), key: ssh(seed(name)), carrier: Carrier::Detached, presence: Presence::None }
     }
 }
 
-pub(super) fn who(name: &str) -> Who {
+pub(super) fn who(name: &str) -> Voter {
     name.into()
 }
 
@@ -299,9 +299,9 @@ pub(super) fn statement(subject: Subject) -> Statement {
 }
 
 /// One step being written down.
-pub(super) struct Draft(Step);
+pub(super) struct StepDraft(Step);
 
-impl Draft {
+impl StepDraft {
     pub(super) fn new(number: u32) -> Self {
         Self(Step {
             commit: oid(number, 0),
@@ -326,10 +326,10 @@ impl Draft {
         self
     }
     /// A carrier commit that is brought in.
-    pub(super) fn vote(self, who: impl Into<Who>, subject: Subject) -> Self {
+    pub(super) fn vote(self, who: impl Into<Voter>, subject: Subject) -> Self {
         self.carrier(who, statement(subject), Descent::Descends)
     }
-    pub(super) fn carrier(self, who: impl Into<Who>, statement: Statement, descent: Descent) -> Self {
+    pub(super) fn carrier(self, who: impl Into<Voter>, statement: Statement, descent: Descent) -> Self {
         let who = who.into();
         let claims = PrincipalId::parse(&who.claims).unwrap();
         let vote = Cosignature::literal(who.key, statement.clone(), claims, who.carrier, who.presence);
@@ -381,20 +381,24 @@ pub(super) struct Story {
 
 impl Story {
     pub(super) fn new(policy: &Rulebook) -> Self {
-        let (state, last) = begin(&Draft::new(0).policy(policy).finish(None)).unwrap();
+        let (state, last) = begin(&StepDraft::new(0).policy(policy).finish(None)).unwrap();
         assert_eq!(last.findings, [], "a root without findings");
         Self { state, last, number: 0 }
     }
 
     /// Folds a step and gives the codes of its findings.
-    pub(super) fn step(&mut self, write: impl FnOnce(Draft) -> Draft) -> Vec<&'static str> {
+    pub(super) fn step(&mut self, write: impl FnOnce(StepDraft) -> StepDraft) -> Vec<&'static str> {
         self.signed_step(None, write)
     }
 
     /// The same, with the step's own commit signed.
-    pub(super) fn signed_step(&mut self, signer: Option<u8>, write: impl FnOnce(Draft) -> Draft) -> Vec<&'static str> {
+    pub(super) fn signed_step(
+        &mut self,
+        signer: Option<u8>,
+        write: impl FnOnce(StepDraft) -> StepDraft,
+    ) -> Vec<&'static str> {
         self.number += 1;
-        let step = write(Draft::new(self.number)).finish(signer);
+        let step = write(StepDraft::new(self.number)).finish(signer);
         self.foresees(&step);
         let (state, report) = apply(self.state.clone(), &step);
         let json = serde_json::to_string(&state).unwrap();
@@ -409,19 +413,19 @@ impl Story {
             let whole = hypothetical(&self.state, Hypothesis::Signed(std::slice::from_ref(vote))).1;
             assert_eq!(forecast(&self.state, vote), whole, "{vote:?}");
             if vote.statement().action().stops() {
-                assert_eq!(stops_something(&self.state, vote), said(&whole), "{vote:?}");
+                assert_eq!(stops_something(&self.state, vote), result_of(&whole), "{vote:?}");
             }
         }
     }
 
     /// One vote in a step of its own.
-    pub(super) fn go(&mut self, who: impl Into<Who>, subject: Subject) -> Vec<&'static str> {
+    pub(super) fn go(&mut self, who: impl Into<Voter>, subject: Subject) -> Vec<&'static str> {
         self.step(|draft| draft.vote(who, subject))
     }
 
     /// A vote that must be without findings.
     #[track_caller]
-    pub(super) fn does(&mut self, who: impl Into<Who>, subject: Subject) -> &mut Self {
+    pub(super) fn does(&mut self, who: impl Into<Voter>, subject: Subject) -> &mut Self {
         let codes = self.go(who, subject);
         assert_eq!(codes, NONE, "{:?}", self.last.findings);
         self
@@ -429,7 +433,7 @@ impl Story {
 
     /// A vote that must get exactly this code, and alter nothing.
     #[track_caller]
-    pub(super) fn refuses(&mut self, who: impl Into<Who>, subject: Subject, code: &str) -> &mut Self {
+    pub(super) fn refuses(&mut self, who: impl Into<Voter>, subject: Subject, code: &str) -> &mut Self {
         let mut before = self.state.clone();
         let codes = self.go(who, subject);
         assert_eq!(codes, [code], "{:?}", self.last);
@@ -506,7 +510,7 @@ impl Story {
 }
 
 /// Whether the report of one stop says that it stopped something, or why it did not count.
-pub(super) fn said(report: &StepReport) -> Result<bool, Refusal> {
+pub(super) fn result_of(report: &StepReport) -> Result<bool, Refusal> {
     match report.findings.first() {
         Some(finding) => Err(finding.refusal.clone()),
         None => Ok(report.stopped_something()),

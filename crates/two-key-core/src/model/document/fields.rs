@@ -16,12 +16,12 @@ use crate::model::{Digest, FORMAT_LEVEL, Oid, PublicKey, Reason};
 
 /// Where a value stands.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::model) struct Place {
+pub(in crate::model) struct Position {
     line: u32,
     column: u32,
 }
 
-impl Place {
+impl Position {
     fn of(location: serde_yaml::Location) -> Self {
         let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         Self { line: number(location.line()), column: number(location.column()) }
@@ -32,13 +32,13 @@ impl Place {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::model) struct At<T> {
     pub(in crate::model) value: T,
-    pub(in crate::model) place: Place,
+    pub(in crate::model) place: Position,
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<T>::deserialize(deserializer)?;
-        Ok(Self { value: spanned.value, place: Place::of(spanned.referenced) })
+        Ok(Self { value: spanned.value, place: Position::of(spanned.referenced) })
     }
 }
 
@@ -188,9 +188,9 @@ pub(in crate::model) struct Flag(pub(in crate::model) bool);
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
+        struct FlagVisitor;
 
-        impl Visitor<'_> for Either {
+        impl Visitor<'_> for FlagVisitor {
             type Value = Flag;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -202,7 +202,7 @@ impl<'de> Deserialize<'de> for Flag {
             }
         }
 
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(FlagVisitor)
     }
 }
 
@@ -296,12 +296,12 @@ pub(in crate::model) struct Problems(Vec<(Reason, Problem)>);
 
 impl Problems {
     /// Notes that something is not in the form that documents have.
-    pub(in crate::model) fn malformed(&mut self, place: Place, message: impl Into<String>) {
+    pub(in crate::model) fn malformed(&mut self, place: Position, message: impl Into<String>) {
         self.add(Reason::Malformed, place, message);
     }
 
     /// Notes a problem.
-    pub(in crate::model) fn add(&mut self, reason: Reason, place: Place, message: impl Into<String>) {
+    pub(in crate::model) fn add(&mut self, reason: Reason, place: Position, message: impl Into<String>) {
         if self.0.len() == MAX_PROBLEMS {
             return;
         }
@@ -343,7 +343,7 @@ impl Problems {
         &mut self,
         entries: Entries<K, V>,
         folded: impl Fn(&K) -> String,
-    ) -> Vec<(Place, K, V)> {
+    ) -> Vec<(Position, K, V)> {
         let mut seen = BTreeSet::new();
         let mut unique = Vec::new();
         for (word, value) in entries.0 {
@@ -383,7 +383,7 @@ fn reserved(message: &str) -> Option<String> {
 }
 
 /// The same as an error where a value has another shape: which key's it is, and the shape that it must have.
-fn shape(message: &str, text: &str, place: Place) -> Option<String> {
+fn shape(message: &str, text: &str, place: Position) -> Option<String> {
     let (what, example) = match message {
         "expected mapping start" => ("a mapping", "{name: value, …}"),
         "expected sequence start" => ("a list", "[value, …]"),
@@ -402,7 +402,7 @@ fn shape(message: &str, text: &str, place: Place) -> Option<String> {
 
 /// What both documents begin with, whatever the level.
 #[derive(Deserialize)]
-struct Head {
+struct DocumentHead {
     #[serde(rename = "two-key")]
     level: Option<At<Whole>>,
 }
@@ -422,9 +422,9 @@ pub(in crate::model) fn parse<T: Leveled>(bytes: &[u8]) -> Result<T, DocumentErr
     match from_yaml::<T>(text) {
         Ok(document) => of_this_level(document.level()).map(|()| document),
         // A document of another level is told so, whatever else this program does not understand of it.
-        Err(error) => match from_yaml::<Head>(text)?.level {
+        Err(error) => match from_yaml::<DocumentHead>(text)?.level {
             Some(level) => of_this_level(&level).and(Err(error)),
-            None => Err(malformed(Place { line: 1, column: 1 }, "`two-key: 1` is missing".to_owned())),
+            None => Err(malformed(Position { line: 1, column: 1 }, "`two-key: 1` is missing".to_owned())),
         },
     }
 }
@@ -444,7 +444,7 @@ fn of_this_level(level: &At<Whole>) -> Result<(), DocumentError> {
     }
 }
 
-fn malformed(place: Place, message: String) -> DocumentError {
+fn malformed(place: Position, message: String) -> DocumentError {
     DocumentError::one(Reason::Malformed, place.line, place.column, message)
 }
 
@@ -468,7 +468,7 @@ fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
         with_snippet: false,
     };
     serde_yaml::from_str_with_options(text, options).map_err(|error| {
-        let place = error.location().map_or(Place { line: 0, column: 0 }, Place::of);
+        let place = error.location().map_or(Position { line: 0, column: 0 }, Position::of);
         let message = error.without_snippet().to_string();
         // The place is said once, by the problem.
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(before, _)| before);

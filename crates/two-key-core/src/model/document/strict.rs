@@ -34,7 +34,7 @@ pub(super) fn text(bytes: &[u8], most_values: usize) -> Result<&str, DocumentErr
         let (line, column) = position(bytes, at);
         return Err(DocumentError::one(Reason::Malformed, line, column, hidden(character)));
     }
-    Walk::default().run(text, most_values)?;
+    EventWalk::default().run(text, most_values)?;
     Ok(text)
 }
 
@@ -70,7 +70,7 @@ fn from_one(count: usize) -> u32 {
 }
 
 /// An open mapping or list.
-enum Open {
+enum OpenNode {
     List,
     /// The keys so far, and whether a key comes next.
     Mapping(HashSet<String>, bool),
@@ -83,12 +83,12 @@ fn is_value(event: &Event<'_>) -> bool {
 
 /// One pass over the parser's events.
 #[derive(Default)]
-struct Walk {
-    open: Vec<Open>,
+struct EventWalk {
+    open: Vec<OpenNode>,
     documents: usize,
 }
 
-impl Walk {
+impl EventWalk {
     fn run(mut self, text: &str, most_values: usize) -> Result<(), DocumentError> {
         let malformed = |problem| DocumentError { reason: Reason::Malformed, problems: vec![problem] };
         let mut values = 0;
@@ -126,11 +126,11 @@ impl Walk {
             }
             Event::SequenceStart(_, anchor, tag) => {
                 plain_node(*anchor, tag.as_deref())?;
-                self.enter(Open::List)
+                self.enter(OpenNode::List)
             }
             Event::MappingStart(_, anchor, tag) => {
                 plain_node(*anchor, tag.as_deref())?;
-                self.enter(Open::Mapping(HashSet::new(), true))
+                self.enter(OpenNode::Mapping(HashSet::new(), true))
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.open.pop();
@@ -142,8 +142,8 @@ impl Walk {
         }
     }
 
-    fn enter(&mut self, collection: Open) -> Result<(), Cow<'static, str>> {
-        if let Some(Open::Mapping(_, key_next)) = self.open.last_mut() {
+    fn enter(&mut self, collection: OpenNode) -> Result<(), Cow<'static, str>> {
+        if let Some(OpenNode::Mapping(_, key_next)) = self.open.last_mut() {
             if *key_next {
                 return Err("a key must be a word".into());
             }
@@ -172,7 +172,7 @@ impl Walk {
                 return Err(format!("`{value}` {why}").into());
             }
         }
-        let Some(Open::Mapping(keys, key_next)) = self.open.last_mut() else { return Ok(()) };
+        let Some(OpenNode::Mapping(keys, key_next)) = self.open.last_mut() else { return Ok(()) };
         let is_key = std::mem::replace(key_next, !*key_next);
         if is_key && value == "<<" {
             return Err("merge keys are not allowed".into());

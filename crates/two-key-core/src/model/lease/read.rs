@@ -63,7 +63,7 @@ struct RawLease {
     /// All that a driver may touch or run for this lease; by default nothing.
     scope: Option<RawScope>,
     /// The declared risk; agents compute it again.
-    risk: Option<RawRisk>,
+    risk: Option<RawDeclaredRisk>,
     /// Free text for people.
     labels: Option<Entries<Line, String>>,
 }
@@ -142,7 +142,7 @@ struct RawScope {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeclaredRisk")]
-struct RawRisk {
+struct RawDeclaredRisk {
     /// Percentile among the repository's recent changes.
     #[schemars(range(max = 100))]
     score: At<Whole>,
@@ -336,7 +336,7 @@ fn is_variable(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-fn risk(raw: RawRisk, problems: &mut Problems) -> Option<DeclaredRisk> {
+fn risk(raw: RawDeclaredRisk, problems: &mut Problems) -> Option<DeclaredRisk> {
     let score = problems.within("the score", &raw.score, 0..=100);
     let model = problems.word(raw.model);
     let factors = problems.words(raw.factors.unwrap_or_default()).into_iter().map(|Line(name)| name).collect();

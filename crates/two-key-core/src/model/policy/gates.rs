@@ -1,105 +1,17 @@
 //! Gates as policies write them: health conditions that tiers must pass.
 
-use std::{borrow::Cow, fmt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
+use super::Decimal;
 
-use crate::model::document::{At, Place, Problems, Span, Whole, Word};
+use crate::model::document::{At, Position, Problems, Span, Whole, Word};
 
 /// The variables that queries may name, as in `{{candidate}}`. Any other is an error.
 pub const QUERY_VARIABLES: [&str; 8] =
     ["candidate", "stable", "window", "target", "lease", "tier", "candidate-pool", "stable-pool"];
 /// How variables begin that are of the lease: a label's value, and an artifact's digest, each by its name.
 pub const LEASE_VARIABLES: [&str; 2] = ["label.", "artifact."];
-
-/// A finite number. Two are equal when they are the same number.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(transparent)]
-pub struct Decimal(f64);
-
-impl Decimal {
-    /// Takes a finite number; zero has one sign.
-    pub fn new(number: f64) -> Option<Self> {
-        number.is_finite().then_some(Self(if number == 0.0 { 0.0 } else { number }))
-    }
-
-    /// The number.
-    pub const fn get(self) -> f64 {
-        self.0
-    }
-}
-
-impl PartialEq for Decimal {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Decimal {}
-
-impl PartialOrd for Decimal {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Decimal {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
-    }
-}
-
-impl fmt::Display for Decimal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl<'de> Deserialize<'de> for Decimal {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Number;
-
-        impl Visitor<'_> for Number {
-            type Value = Decimal;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a finite number, without quotes")
-            }
-
-            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Decimal, E> {
-                Decimal::new(number).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Float(number), &self))
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Decimal, E> {
-                self.visit_f64(number.to_string().parse().map_err(E::custom)?)
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Decimal, E> {
-                self.visit_f64(number.to_string().parse().map_err(E::custom)?)
-            }
-        }
-
-        deserializer.deserialize_any(Number)
-    }
-}
-
-impl JsonSchema for Decimal {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Decimal".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "number"})
-    }
-}
-
-/// The chance that a healthy lease is stopped by a test where the policy does not say.
-pub const USUAL_FALSE_ALARMS: Decimal = Decimal(0.01);
 
 /// A health condition over metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +20,7 @@ pub struct Gate {
     /// Where the measurements come from.
     pub source: Source,
     /// What is measured.
-    pub kind: Kind,
+    pub kind: GateKind,
     /// Which way is harm.
     pub worse: Worse,
     /// The candidate's queries.
@@ -170,7 +82,7 @@ impl Source {
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum GateKind {
     /// Bad events of all events.
     CountRatio,
     /// Single observations, such as latencies.
@@ -326,8 +238,8 @@ pub enum LimitRule {
 
 impl LimitRule {
     /// The rule for a kind of gate where the policy does not say.
-    pub fn usual(kind: Kind) -> Self {
-        if kind == Kind::Gauge { Self::Point } else { Self::Test }
+    pub fn usual(kind: GateKind) -> Self {
+        if kind == GateKind::Gauge { Self::Point } else { Self::Test }
     }
 }
 
@@ -364,7 +276,7 @@ pub(super) struct RawGate {
     /// Where the measurements come from.
     source: Source,
     /// What is measured.
-    kind: At<Kind>,
+    kind: At<GateKind>,
     /// Which way is harm; by default `higher`.
     #[serde(default)]
     worse: Worse,
@@ -412,7 +324,7 @@ struct RawMinimum {
 }
 
 /// A raw gate's valid form.
-pub(super) fn gate(raw: RawGate, place: Place, problems: &mut Problems) -> Option<Gate> {
+pub(super) fn gate(raw: RawGate, place: Position, problems: &mut Problems) -> Option<Gate> {
     let kind = raw.kind.value;
     if let Some(candidate) = &raw.candidate {
         queries(&candidate.value, kind, candidate.place, problems);
@@ -434,7 +346,7 @@ pub(super) fn gate(raw: RawGate, place: Place, problems: &mut Problems) -> Optio
     }
     if let Some(absolute) = &raw.absolute {
         let Absolute { max, min, rule, slots } = absolute.value;
-        if rule == Some(LimitRule::Test) && kind == Kind::Gauge {
+        if rule == Some(LimitRule::Test) && kind == GateKind::Gauge {
             problems.malformed(absolute.place, "a gauge's single values are no rate to test: its `rule` is `point`");
         }
         if slots == Some(0) {
@@ -445,7 +357,7 @@ pub(super) fn gate(raw: RawGate, place: Place, problems: &mut Problems) -> Optio
         }
     }
     let windows = burn_windows(kind, raw.objective, raw.windows, place, problems);
-    if kind != Kind::BurnRate && raw.compare.is_none() && raw.absolute.is_none() {
+    if kind != GateKind::BurnRate && raw.compare.is_none() && raw.absolute.is_none() {
         problems.malformed(place, "this gate could never fail: it has neither `compare` nor `absolute`");
     }
     let mut span = |word: Option<Word<Span>>, default: u64, least: u64| {
@@ -486,8 +398,8 @@ fn minimum(raw: &RawMinimum, problems: &mut Problems) -> Minimum {
 }
 
 /// Queries fit the kind, are not blank, and name only known variables.
-fn queries(queries: &Queries, kind: Kind, place: Place, problems: &mut Problems) {
-    let counts = matches!(kind, Kind::CountRatio | Kind::BurnRate);
+fn queries(queries: &Queries, kind: GateKind, place: Position, problems: &mut Problems) {
+    let counts = matches!(kind, GateKind::CountRatio | GateKind::BurnRate);
     let fits = if counts {
         queries.value.is_none() && queries.bad.is_some() == queries.total.is_some()
     } else {
@@ -520,11 +432,11 @@ fn variables(query: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn comparison(compare: &At<Compare>, kind: Kind, problems: &mut Problems) {
+fn comparison(compare: &At<Compare>, kind: GateKind, problems: &mut Problems) {
     let Compare { test, alpha, max_ratio, min_a12 } = compare.value;
     let mut wrong = |message: &str| problems.malformed(compare.place, message);
     match (kind, test) {
-        (Kind::CountRatio, Test::EValue) | (Kind::Sample, Test::MannWhitney) => {}
+        (GateKind::CountRatio, Test::EValue) | (GateKind::Sample, Test::MannWhitney) => {}
         _ => wrong("`e-value` is for count-ratio, `mann-whitney` for sample; other kinds compare nothing"),
     }
     if alpha.is_some_and(|alpha| alpha.get() <= 0.0 || alpha.get() >= 1.0) {
@@ -539,13 +451,13 @@ fn comparison(compare: &At<Compare>, kind: Kind, problems: &mut Problems) {
 }
 
 fn burn_windows(
-    kind: Kind,
+    kind: GateKind,
     objective: Option<At<Decimal>>,
     raw: Option<Vec<At<BurnWindow>>>,
-    place: Place,
+    place: Position,
     problems: &mut Problems,
 ) -> Vec<BurnWindow> {
-    if kind != Kind::BurnRate {
+    if kind != GateKind::BurnRate {
         if objective.is_some() || raw.is_some() {
             problems.malformed(place, "`objective` and `windows` are for burn-rate gates");
         }

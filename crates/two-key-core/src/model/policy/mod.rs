@@ -1,6 +1,7 @@
 //! Policies: who may turn which key, and the targets, gates, thresholds and risk bands of a repository.
 
 mod amend;
+mod decimal;
 mod gates;
 mod loosened;
 mod places;
@@ -22,11 +23,12 @@ use super::{
 use crate::model::refs;
 
 pub use amend::{Amendment, amend};
+pub use decimal::{Decimal, USUAL_FALSE_ALARMS};
 pub use gates::*;
 pub use loosened::{Loosened, loosened};
 pub use places::{FromGroup, Groups, Unfilled, unfilled};
 pub use read::{read, schema};
-pub use thresholds::{Limit, Side, Threshold};
+pub use thresholds::{Limit, LimitSide, Threshold};
 pub use times::{Day, Days, Minute, Window, Zone};
 pub use write::{values, write};
 
@@ -187,7 +189,7 @@ pub enum SeparateProposer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// How traffic is moved.
-    pub driver: Driver,
+    pub driver: DriverKind,
     /// Who moves it.
     pub applier: Option<PrincipalId>,
     /// The gates that each tier must pass.
@@ -238,7 +240,7 @@ impl DriftBelow {
 /// How traffic is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Driver {
+pub enum DriverKind {
     /// One JSON file, replaced atomically.
     File,
     /// Any program.

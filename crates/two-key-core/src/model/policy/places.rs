@@ -60,21 +60,22 @@ impl<'a> Seats<'a> {
     /// The open places, those together for which the same people would do.
     fn unfilled(&self) -> Vec<Unfilled<'a>> {
         let open = |at: usize| usize::from(self.from[at].count).saturating_sub(self.taken[at].len());
-        let mut told = vec![false; self.from.len()];
+        let mut visited = vec![false; self.from.len()];
         let mut unfilled = Vec::new();
         for first in (0..self.from.len()).filter(|at| open(*at) > 0) {
-            if told[first] {
+            if visited[first] {
                 continue;
             }
             let mut together = vec![first];
-            told[first] = true;
+            visited[first] = true;
             let mut next = 0;
             while let Some(at) = together.get(next).copied() {
                 next += 1;
                 let moves = |person: &&PrincipalId| self.from[at].members.contains(*person);
-                let movable = |(other, told): &(usize, &mut bool)| !**told && self.taken[*other].iter().any(moves);
-                for (other, told) in told.iter_mut().enumerate().filter(movable) {
-                    *told = true;
+                let movable =
+                    |(other, visited): &(usize, &mut bool)| !**visited && self.taken[*other].iter().any(moves);
+                for (other, visited) in visited.iter_mut().enumerate().filter(movable) {
+                    *visited = true;
                     together.push(other);
                 }
             }
@@ -128,7 +129,7 @@ mod tests {
     }
 
     /// `1 of g0 or g1`.
-    fn said(from: &[FromGroup], people: &[PrincipalId]) -> Vec<String> {
+    fn unfilled_words(from: &[FromGroup], people: &[PrincipalId]) -> Vec<String> {
         let groups = |open: &Unfilled<'_>| {
             open.groups.iter().map(|from| from.group.to_string()).collect::<Vec<_>>().join(" or ")
         };
@@ -139,17 +140,21 @@ mod tests {
     fn who_is_in_two_groups_fills_one_place_in_whatever_order() {
         let both = from(&[(1, &[0, 1]), (1, &[0])]);
         for order in [[0, 1], [1, 0]] {
-            assert_eq!(said(&both, &order.map(person)), [""; 0], "{order:?}");
+            assert_eq!(unfilled_words(&both, &order.map(person)), [""; 0], "{order:?}");
         }
-        assert_eq!(said(&both, &[person(1), person(2)]), ["1 of g1"], "only 0 is of the second group");
-        assert_eq!(said(&both, &[]), ["1 of g0", "1 of g1"]);
+        assert_eq!(unfilled_words(&both, &[person(1), person(2)]), ["1 of g1"], "only 0 is of the second group");
+        assert_eq!(unfilled_words(&both, &[]), ["1 of g0", "1 of g1"]);
     }
 
     #[test]
     fn what_is_open_is_said_of_all_groups_that_somebody_of_would_do() {
         let both = from(&[(1, &[0, 1]), (1, &[0, 2]), (2, &[3])]);
-        assert_eq!(said(&both, &[person(0)]), ["1 of g0 or g1", "2 of g2"], "1 or 2 would do");
-        assert_eq!(said(&both, &[person(0), person(1), person(3)]), ["1 of g2"], "0 sits for the second, as 1 cannot");
+        assert_eq!(unfilled_words(&both, &[person(0)]), ["1 of g0 or g1", "2 of g2"], "1 or 2 would do");
+        assert_eq!(
+            unfilled_words(&both, &[person(0), person(1), person(3)]),
+            ["1 of g2"],
+            "0 sits for the second, as 1 cannot"
+        );
     }
 
     /// Every way to seat people, tried one after the other.

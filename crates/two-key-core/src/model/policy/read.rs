@@ -12,8 +12,8 @@ use serde::{
 };
 
 use super::{
-    AllAtOnce, Band, Decimal, DriftBelow, Driver, Gate, LEAST_KEEP, Policy, Principal, RiskPolicy, Role, Target, Terms,
-    Threshold, USUAL_KEEP,
+    AllAtOnce, Band, Decimal, DriftBelow, DriverKind, Gate, LEAST_KEEP, Policy, Principal, RiskPolicy, Role, Target,
+    Terms, Threshold, USUAL_FALSE_ALARMS, USUAL_KEEP,
     gates::{self, RawGate},
     rules::{self, People, RawRules, RawTargetRules},
     thresholds::{self, RawThreshold},
@@ -72,7 +72,7 @@ struct RawPolicy {
     /// Auto-halt limits, by metric.
     thresholds: Option<Entries<GateId, RawThreshold>>,
     /// What declared risk demands of leases.
-    risk: Option<RawRisk>,
+    risk: Option<RawRiskRules>,
     /// Free text for people.
     labels: Option<Entries<Line, String>>,
 }
@@ -123,9 +123,9 @@ struct RawKeyUntil {
 
 impl<'de> Deserialize<'de> for RawListed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
+        struct ListedVisitor;
 
-        impl<'de> Visitor<'de> for Either {
+        impl<'de> Visitor<'de> for ListedVisitor {
             type Value = RawListed;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,7 +141,7 @@ impl<'de> Deserialize<'de> for RawListed {
             }
         }
 
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(ListedVisitor)
     }
 }
 
@@ -151,7 +151,7 @@ impl<'de> Deserialize<'de> for RawListed {
 #[schemars(rename = "Target")]
 struct RawTarget {
     /// How traffic is moved.
-    driver: Driver,
+    driver: DriverKind,
     /// Who moves it: a principal with the role applier.
     applier: Option<Word<PrincipalId>>,
     /// The gates that each tier must pass.
@@ -174,7 +174,7 @@ struct RawTarget {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Risk")]
-struct RawRisk {
+struct RawRiskRules {
     /// The model whose scores are accepted.
     model: Option<Word<Line>>,
     /// Path patterns whose touching is a factor.
@@ -256,7 +256,7 @@ fn check(raw: RawPolicy, problems: &mut Problems) -> Option<Policy> {
     let rules = rules::rules(raw.rules, principals_at, people, problems);
     let start_up_to = percent("`start-up-to`", raw.start_up_to, 10, problems);
     let delegable_up_to = percent("`delegable-up-to`", raw.delegable_up_to, 0, problems);
-    let false_alarms = raw.false_alarms.map_or(gates::USUAL_FALSE_ALARMS, |rate| {
+    let false_alarms = raw.false_alarms.map_or(USUAL_FALSE_ALARMS, |rate| {
         if rate.value.get() <= 0.0 || rate.value.get() >= 1.0 {
             problems.malformed(rate.place, "`false-alarms` is above 0 and below 1");
         }
@@ -415,7 +415,7 @@ fn thresholds(raw: Option<Entries<GateId, RawThreshold>>, problems: &mut Problem
         .collect()
 }
 
-fn risk(raw: RawRisk, problems: &mut Problems) -> RiskPolicy {
+fn risk(raw: RawRiskRules, problems: &mut Problems) -> RiskPolicy {
     let model = problems.maybe(raw.model).map(|Line(name)| name);
     let sensitive = problems.words(raw.sensitive.unwrap_or_default()).into_iter().map(|Line(glob)| glob).collect();
     let mut bands = Vec::new();

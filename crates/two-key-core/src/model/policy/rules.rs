@@ -15,7 +15,7 @@ use super::{
 };
 use crate::model::{
     GroupId, PrincipalId, Reason, TargetId,
-    document::{At, Entries, Flag, Place, Problems, Whole, Word},
+    document::{At, Entries, Flag, Position, Problems, Whole, Word},
 };
 
 /// The three rules.
@@ -83,9 +83,9 @@ impl Default for RawHardware {
 
 impl<'de> Deserialize<'de> for RawHardware {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Asked;
+        struct HardwareVisitor;
 
-        impl Visitor<'_> for Asked {
+        impl Visitor<'_> for HardwareVisitor {
             type Value = RawHardware;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,7 +108,7 @@ impl<'de> Deserialize<'de> for RawHardware {
             }
         }
 
-        deserializer.deserialize_any(Asked)
+        deserializer.deserialize_any(HardwareVisitor)
     }
 }
 
@@ -151,7 +151,12 @@ pub(super) fn groups(
 }
 
 /// The policy's rules' valid form. A rule that is not written stands where the principals do.
-pub(super) fn rules(raw: RawRules, principals_at: Place, people: People<'_>, problems: &mut Problems) -> Option<Rules> {
+pub(super) fn rules(
+    raw: RawRules,
+    principals_at: Position,
+    people: People<'_>,
+    problems: &mut Problems,
+) -> Option<Rules> {
     let mut one = |name: &str, floor: Floor, raw: Option<At<RawRule>>| {
         let raw = raw.unwrap_or_else(|| At { value: RawRule::default(), place: principals_at });
         let place = raw.place;
@@ -250,7 +255,7 @@ fn from(raw: Entries<GroupId, At<Whole>>, groups: &Groups, problems: &mut Proble
 }
 
 impl Floor {
-    fn hold(self, name: &str, rule: &Rule, place: Place, problems: &mut Problems) {
+    fn hold(self, name: &str, rule: &Rule, place: Position, problems: &mut Problems) {
         let both = rule.human >= 1 && rule.agent >= 1;
         let (good, needs) = match self {
             Self::Both => (both, "one human and one agent"),
@@ -278,7 +283,7 @@ fn able<'a>(rule: &'a Rule, principals: &'a BTreeMap<PrincipalId, Principal>) ->
 fn reachable(
     name: &str,
     rule: &Rule,
-    place: Place,
+    place: Position,
     principals: &BTreeMap<PrincipalId, Principal>,
     problems: &mut Problems,
 ) {
@@ -308,7 +313,7 @@ fn reachable(
 }
 
 /// A policy that nobody could ever change is refused.
-fn satisfiable(rule: &Rule, place: Place, principals: &BTreeMap<PrincipalId, Principal>, problems: &mut Problems) {
+fn satisfiable(rule: &Rule, place: Position, principals: &BTreeMap<PrincipalId, Principal>, problems: &mut Problems) {
     let humans = able(rule, principals).len();
     let counted = |name: &PrincipalId| rule.agents.as_ref().is_none_or(|agents| agents.contains(name));
     let agents = principals.iter().filter(|(name, p)| p.role == Role::Agent && counted(name)).count();

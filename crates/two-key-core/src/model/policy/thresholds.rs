@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{Decimal, LimitRule};
-use crate::model::document::{At, Place, Problems, Whole, Word};
+use crate::model::document::{At, Position, Problems, Whole, Word};
 
 /// Auto-halt limits of one metric; at least one of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Threshold {
 #[serde(try_from = "String", into = "String")]
 pub struct Limit {
     /// On which side of the value the limit is crossed.
-    pub side: Side,
+    pub side: LimitSide,
     /// The value, which itself is still good.
     pub value: Decimal,
 }
@@ -38,7 +38,7 @@ pub struct Limit {
 /// A side of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Side {
+pub enum LimitSide {
     /// `>`
     Above,
     /// `<`
@@ -49,8 +49,8 @@ impl Limit {
     /// Reads `> NUMBER` or `< NUMBER`, the number in decimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let (side, number) = match text.split_once(' ')? {
-            (">", number) => (Side::Above, number),
-            ("<", number) => (Side::Below, number),
+            (">", number) => (LimitSide::Above, number),
+            ("<", number) => (LimitSide::Below, number),
             _ => return None,
         };
         let digits = number.strip_prefix('-').unwrap_or(number);
@@ -65,15 +65,15 @@ impl Limit {
     /// Whether a value is beyond the limit. What is not a number is beyond none: it is no data.
     pub fn crossed(self, value: f64) -> bool {
         match self.side {
-            Side::Above => value > self.value.get(),
-            Side::Below => value < self.value.get(),
+            LimitSide::Above => value > self.value.get(),
+            LimitSide::Below => value < self.value.get(),
         }
     }
 }
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", if self.side == Side::Above { '>' } else { '<' }, self.value)
+        write!(f, "{} {}", if self.side == LimitSide::Above { '>' } else { '<' }, self.value)
     }
 }
 
@@ -118,14 +118,14 @@ pub(super) struct RawThreshold {
 }
 
 /// A raw threshold's valid form.
-pub(super) fn threshold(raw: RawThreshold, place: Place, problems: &mut Problems) -> Option<Threshold> {
+pub(super) fn threshold(raw: RawThreshold, place: Position, problems: &mut Problems) -> Option<Threshold> {
     if raw.warn.is_none() && raw.halt.is_none() {
         problems.malformed(place, "a threshold says `warn`, `halt`, or both");
         return None;
     }
     let (warn, halt) = (problems.maybe(raw.warn), problems.maybe(raw.halt));
     if let (Some(warn), Some(halt)) = (warn, halt) {
-        let sooner = if warn.side == Side::Above { halt.value < warn.value } else { halt.value > warn.value };
+        let sooner = if warn.side == LimitSide::Above { halt.value < warn.value } else { halt.value > warn.value };
         if warn.side != halt.side || sooner {
             problems.malformed(place, "`warn` and `halt` look the same way, and `halt` is not reached before `warn`");
         }

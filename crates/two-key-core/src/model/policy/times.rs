@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Policy;
 use crate::model::{
     RawKey, Reason, Refusal, TargetId,
-    document::{At, Place, Problems, Word},
+    document::{At, Position, Problems, Word},
     lease::{Exception, Lease},
 };
 
@@ -309,7 +309,7 @@ pub(super) fn windows(raw: At<Vec<RawWindow>>, problems: &mut Problems) -> Vec<W
 }
 
 fn window(raw: RawWindow, problems: &mut Problems) -> Option<Window> {
-    let place: Place = raw.until.place;
+    let place: Position = raw.until.place;
     let (days, zone) = (problems.word(raw.days), problems.word(raw.zone));
     let (from, until) = (problems.word(raw.from), problems.word(raw.until));
     if let (Some(from), Some(until)) = (from, until)

@@ -3,21 +3,21 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use super::authenticator::{
-    BATCH, CHALLENGE, CRED_PROTECT, Certificate, Enrolment, FROM, Made, Over, UNTIL, VENDOR, file, pem, secret,
+    BATCH, CHALLENGE, CRED_PROTECT, Certificate, Enrolment, FROM, MadeKey, Over, UNTIL, VENDOR, file, pem, secret,
 };
 use crate::{
     model::{PublicKey, Reason, Refusal},
-    signature::attestation::{Attestation, Attested, Issuer, MAX_BYTES, Root},
+    signature::attestation::{Attestation, AttestationRoot, Attested, Issuer, MAX_BYTES},
 };
 
-const KEY: Made = Made::Ed25519(7);
+const KEY: MadeKey = MadeKey::Ed25519(7);
 const NOW: u64 = 1_767_225_600;
 
-fn vendor() -> Root {
-    Root::from_pem(pem(&VENDOR.of(&secret(1), &secret(1))).as_bytes()).unwrap()
+fn vendor() -> AttestationRoot {
+    AttestationRoot::from_pem(pem(&VENDOR.of(&secret(1), &secret(1))).as_bytes()).unwrap()
 }
 
-fn checked(file: &[u8], key: &Made, issuer: Issuer<'_>) -> Result<Attested, Refusal> {
+fn checked(file: &[u8], key: &MadeKey, issuer: Issuer<'_>) -> Result<Attested, Refusal> {
     Attestation::read(file)?.check(&PublicKey::parse(&key.line()).unwrap(), CHALLENGE, issuer)
 }
 
@@ -33,8 +33,8 @@ fn refused(result: Result<Attested, Refusal>, reason: Reason, words: &str) {
 
 #[test]
 fn honest_attestations_hold_under_the_vendors_certificate() {
-    let (ed25519, p256) = (KEY, Made::P256(9));
-    let plain = |made: &Made| Enrolment { flags: 0x41, extensions: b"", ..Enrolment::honest(made.clone()) };
+    let (ed25519, p256) = (KEY, MadeKey::P256(9));
+    let plain = |made: &MadeKey| Enrolment { flags: 0x41, extensions: b"", ..Enrolment::honest(made.clone()) };
     let untold = Enrolment { certificate: Certificate { model: None, ..BATCH }.of(&secret(2), &secret(1)), ..honest() };
     let cases = [
         (honest(), "PIN, finger or face was checked"),
@@ -46,8 +46,8 @@ fn honest_attestations_hold_under_the_vendors_certificate() {
     ];
     for (enrolment, words) in cases {
         let attested = checked(&enrolment.file(), &enrolment.made, Issuer::Root(&vendor(), NOW)).unwrap();
-        let said = attested.to_string();
-        assert!(said.contains(words) && said.contains("that you named") && !said.contains("NOT CHECKED"), "{said}");
+        let text = attested.to_string();
+        assert!(text.contains(words) && text.contains("that you named") && !text.contains("NOT CHECKED"), "{text}");
         assert_eq!(attested.label(), "attested: its certificate's issuer was checked");
     }
 }
@@ -57,8 +57,8 @@ fn without_the_vendors_certificate_it_says_that_nothing_of_hardware_is_shown() {
     let selfmade = Enrolment { certificate: VENDOR.of(&secret(3), &secret(3)), signer: secret(3), ..honest() };
     for enrolment in [honest(), selfmade.clone()] {
         let attested = checked(&enrolment.file(), &KEY, Issuer::Anybody).unwrap();
-        let said = attested.to_string();
-        assert!(said.contains("NOT CHECKED") && said.contains("--attestation-root"), "{said}");
+        let text = attested.to_string();
+        assert!(text.contains("NOT CHECKED") && text.contains("--attestation-root"), "{text}");
         assert!(attested.label().contains("not checked"));
     }
     refused(
@@ -104,7 +104,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, Reason, &'static str)> {
         ("signature-is-not-der", flipped(0), bad, "did not sign"),
         ("another-challenge", made(Enrolment { challenge: b"an older challenge", ..honest.clone() }), bad, "challenge"),
         ("another-application", made(Enrolment { application: "ssh:x", ..honest.clone() }), bad, "application"),
-        ("another-key", made(Enrolment { made: Made::Ed25519(8), ..honest.clone() }), bad, "another key"),
+        ("another-key", made(Enrolment { made: MadeKey::Ed25519(8), ..honest.clone() }), bad, "another key"),
         ("another-model", made(Enrolment { model: [0; 16], ..honest.clone() }), bad, "another model"),
         ("not-touched", made(Enrolment { flags: 0xc4, ..honest.clone() }), hardware, "touched"),
         ("copied-elsewhere", made(Enrolment { flags: 0xcd, ..honest.clone() }), hardware, "copied"),
@@ -141,7 +141,7 @@ fn hostile_attestations_are_refused_and_lie_with_the_hostile_files() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hostile/attestation");
     let mut names = BTreeSet::from(["honest.attest".to_owned(), "honest-u2f.attest".to_owned()]);
     for (name, file, reason, words) in hostile() {
-        let key = if name.starts_with("u2f-with") { Made::P256(9) } else { KEY };
+        let key = if name.starts_with("u2f-with") { MadeKey::P256(9) } else { KEY };
         refused(checked(&file, &key, Issuer::Anybody), reason, words);
         refused(checked(&file, &key, Issuer::Root(&vendor(), NOW)), reason, words);
         assert!(fs::read(folder.join(format!("{name}.attest"))).unwrap() == file, "{name}.attest is another file");
@@ -195,16 +195,16 @@ fn what_is_read_is_bounded() {
     let long = vec![0; MAX_BYTES + 1];
     let refusal = Attestation::read(&long).unwrap_err();
     assert!(refusal.reason == Reason::Malformed && refusal.message.contains("16 KiB"));
-    let refusal = Root::from_pem(&long).unwrap_err();
+    let refusal = AttestationRoot::from_pem(&long).unwrap_err();
     assert!(refusal.reason == Reason::Malformed && refusal.message.contains("16 KiB"));
 }
 
 #[test]
 fn an_issuers_file_holds_one_certificate() {
     let one = pem(&VENDOR.of(&secret(1), &secret(1)));
-    Root::from_pem(one.as_bytes()).unwrap();
-    Root::from_pem(format!("The vendor's, from its page\n\n{one}").as_bytes()).unwrap();
+    AttestationRoot::from_pem(one.as_bytes()).unwrap();
+    AttestationRoot::from_pem(format!("The vendor's, from its page\n\n{one}").as_bytes()).unwrap();
     for text in [String::new(), format!("{one}{one}"), one.replace("CERTIFICATE", "PUBLIC KEY"), pem(b"\x30\0")] {
-        assert_eq!(Root::from_pem(text.as_bytes()).unwrap_err().reason, Reason::Malformed, "{text}");
+        assert_eq!(AttestationRoot::from_pem(text.as_bytes()).unwrap_err().reason, Reason::Malformed, "{text}");
     }
 }

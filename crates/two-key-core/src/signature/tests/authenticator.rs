@@ -111,12 +111,12 @@ pub(crate) fn pem(der: &[u8]) -> String {
 
 /// The key that an authenticator makes.
 #[derive(Clone)]
-pub(crate) enum Made {
+pub(crate) enum MadeKey {
     Ed25519(u8),
     P256(u8),
 }
 
-impl Made {
+impl MadeKey {
     fn point(&self) -> Vec<u8> {
         match self {
             Self::Ed25519(seed) => {
@@ -163,7 +163,7 @@ pub(crate) enum Over {
 /// An enrolment. Every field is what goes into the attestation, so that a test can make it wrong.
 #[derive(Clone)]
 pub(crate) struct Enrolment {
-    pub(crate) made: Made,
+    pub(crate) made: MadeKey,
     pub(crate) over: Over,
     pub(crate) application: &'static str,
     pub(crate) flags: u8,
@@ -179,7 +179,7 @@ pub(crate) const CRED_PROTECT: &[u8] = b"\xa1\x6bcredProtect\x03";
 
 impl Enrolment {
     /// An authenticator of the vendor's makes a key; somebody touched it and typed the PIN.
-    pub(crate) fn honest(made: Made) -> Self {
+    pub(crate) fn honest(made: MadeKey) -> Self {
         Self {
             made,
             over: Over::Packed,
@@ -195,7 +195,7 @@ impl Enrolment {
 
     /// An authenticator of before FIDO2.
     pub(crate) fn u2f() -> Self {
-        Self { over: Over::U2f, flags: 0x41, model: [0; 16], extensions: b"", ..Self::honest(Made::P256(9)) }
+        Self { over: Over::U2f, flags: 0x41, model: [0; 16], extensions: b"", ..Self::honest(MadeKey::P256(9)) }
     }
 
     /// The authenticator data.

@@ -1,6 +1,6 @@
 //! SSH signatures by keys on P-256.
 
-use super::nistp256::{Browser, Form, P256, PHONE, mpint, strings, twin};
+use super::nistp256::{Browser, P256, PHONE, SignatureForm, mpint, strings, twin};
 use crate::{
     model::{PublicKey, Reason},
     signature::{Presence, sshsig::SshSig, testing::Key},
@@ -25,7 +25,8 @@ fn verify(blob: &[u8]) -> Result<Presence, Reason> {
 }
 
 fn keys() -> [P256; 3] {
-    [Form::Plain, Form::Authenticator { flags: 1 }, Form::Browser(PHONE)].map(|form| P256::new(3, form))
+    [SignatureForm::Plain, SignatureForm::Authenticator { flags: 1 }, SignatureForm::Browser(PHONE)]
+        .map(|form| P256::new(3, form))
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn presence_is_what_the_flags_say_and_flags_are_signed() {
     for (flags, presence) in
         [(0, Presence::NotShown), (1, Presence::Touched), (4, Presence::NotShown), (5, Presence::Verified)]
     {
-        for form in [Form::Authenticator { flags }, Form::Browser(Browser { flags, ..PHONE })] {
+        for form in [SignatureForm::Authenticator { flags }, SignatureForm::Browser(Browser { flags, ..PHONE })] {
             let key = P256::new(3, form);
             let mut blob = key.blob("two-key", MESSAGE);
             assert_eq!(verify(&blob), Ok(presence), "{flags}");
@@ -123,7 +124,7 @@ fn a_browser_must_have_been_asked_for_this_message() {
     let signed = |change: &dyn Fn(&mut Browser)| {
         let mut browser = PHONE;
         change(&mut browser);
-        verify(&P256::new(3, Form::Browser(browser)).blob("two-key", MESSAGE))
+        verify(&P256::new(3, SignatureForm::Browser(browser)).blob("two-key", MESSAGE))
     };
     let text = |client_data: &'static str| signed(&|browser| browser.client_data = client_data);
     assert_eq!(signed(&|_| ()), Ok(Presence::Verified));

@@ -17,7 +17,7 @@ pub(crate) fn strings(parts: &[&[u8]]) -> Vec<u8> {
 
 /// Who makes the signature.
 #[derive(Clone)]
-pub(crate) enum Form {
+pub(crate) enum SignatureForm {
     /// ssh-keygen, or an enclave behind an SSH agent.
     Plain,
     /// An authenticator that SSH talks to.
@@ -48,20 +48,20 @@ pub(crate) const PHONE: Browser = Browser {
 #[derive(Clone)]
 pub(crate) struct P256 {
     pub(crate) secret: SigningKey,
-    pub(crate) form: Form,
+    pub(crate) form: SignatureForm,
     pub(crate) application: &'static str,
 }
 
 impl P256 {
-    pub(crate) fn new(seed: u8, form: Form) -> Self {
-        let application = if let Form::Browser(_) = form { "two-key.example" } else { "ssh:" };
+    pub(crate) fn new(seed: u8, form: SignatureForm) -> Self {
+        let application = if let SignatureForm::Browser(_) = form { "two-key.example" } else { "ssh:" };
         Self { secret: SigningKey::from_slice(&[seed; 32]).unwrap(), form, application }
     }
 
     /// The public key in SSH's wire format.
     pub(crate) fn public(&self) -> Vec<u8> {
         let point = self.secret.verifying_key().to_sec1_point(false);
-        if let Form::Plain = self.form {
+        if let SignatureForm::Plain = self.form {
             strings(&[b"ecdsa-sha2-nistp256", b"nistp256", point.as_bytes()])
         } else {
             let application = self.application.as_bytes();
@@ -71,8 +71,11 @@ impl P256 {
 
     /// The public key as policies write it.
     pub(crate) fn line(&self) -> String {
-        let kind =
-            if let Form::Plain = self.form { "ecdsa-sha2-nistp256" } else { "sk-ecdsa-sha2-nistp256@openssh.com" };
+        let kind = if let SignatureForm::Plain = self.form {
+            "ecdsa-sha2-nistp256"
+        } else {
+            "sk-ecdsa-sha2-nistp256@openssh.com"
+        };
         format!("{kind} {}", STANDARD.encode(self.public()))
     }
 
@@ -81,12 +84,12 @@ impl P256 {
         let application = Sha256::digest(self.application);
         let counter = 7_u32.to_be_bytes();
         match &self.form {
-            Form::Plain => (Vec::new(), message.to_vec()),
-            Form::Authenticator { flags } => {
+            SignatureForm::Plain => (Vec::new(), message.to_vec()),
+            SignatureForm::Authenticator { flags } => {
                 let signed = [&application[..], &[*flags], &counter, &Sha256::digest(message)].concat();
                 ([&[*flags][..], &counter].concat(), signed)
             }
-            Form::Browser(Browser { flags, origin, client_data, extensions }) => {
+            SignatureForm::Browser(Browser { flags, origin, client_data, extensions }) => {
                 let client_data = client_data.replace("CHALLENGE", &URL_SAFE_NO_PAD.encode(message));
                 let hash = Sha256::digest(&client_data);
                 let signed = [&application[..], &[*flags], &counter, extensions, &hash].concat();
@@ -109,9 +112,9 @@ impl P256 {
         let parts = strings(&[namespace.as_bytes(), b"", b"sha512", &Sha512::digest(message)]);
         let (after, signed) = self.around(&[b"SSHSIG", &parts[..]].concat());
         let kind = match self.form {
-            Form::Plain => "ecdsa-sha2-nistp256",
-            Form::Authenticator { .. } => "sk-ecdsa-sha2-nistp256@openssh.com",
-            Form::Browser(_) => "webauthn-sk-ecdsa-sha2-nistp256@openssh.com",
+            SignatureForm::Plain => "ecdsa-sha2-nistp256",
+            SignatureForm::Authenticator { .. } => "sk-ecdsa-sha2-nistp256@openssh.com",
+            SignatureForm::Browser(_) => "webauthn-sk-ecdsa-sha2-nistp256@openssh.com",
         };
         let signature = [strings(&[kind.as_bytes(), &write(self.secret.sign(&signed))]), after].concat();
         let parts = strings(&[&self.public(), namespace.as_bytes(), b"", b"sha512", &signature]);

@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use super::nistp256::{Form, P256};
+use super::nistp256::{P256, SignatureForm};
 use crate::signature::{
     CommitBytes, ObjectFormat, Opened, open_commit, open_commits,
     testing::{Key, armour, commit, principal, statement, with_header},
@@ -27,7 +27,7 @@ fn made(kind: usize, seed: u8, number: usize) -> Vec<u8> {
         6 => Key::hardware(seed, 1).sign_commit(&commit(&carrier), SHA1),
         7 => {
             let unsigned = commit(&carrier);
-            let blob = P256::new(seed, Form::Plain).blob("git", &unsigned);
+            let blob = P256::new(seed, SignatureForm::Plain).blob("git", &unsigned);
             let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, blob);
             with_header(&unsigned, "gpgsig", &armour(&base64, 70))
         }

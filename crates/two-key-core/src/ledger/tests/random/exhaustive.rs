@@ -3,14 +3,14 @@
 use super::*;
 
 /// Every sequence of votes up to a length, state by state: sequences that lead to the same state go on alike.
-fn every_sequence(stage: &Stage, keys: &[Key], length: usize) -> usize {
+fn every_sequence(stage: &RandomStage, keys: &[Key], length: usize) -> usize {
     every_sequence_from(stage, stage.begin(), alphabet, keys, length)
 }
 
 fn every_sequence_from(
-    stage: &Stage,
+    stage: &RandomStage,
     begin: (State, World),
-    mut alphabet: impl FnMut(&World) -> Vec<Ask>,
+    mut alphabet: impl FnMut(&World) -> Vec<ModelAsk>,
     keys: &[Key],
     length: usize,
 ) -> usize {
@@ -39,27 +39,28 @@ fn every_sequence_from(
     seen.len()
 }
 
-fn alphabet(world: &World) -> Vec<Ask> {
+fn alphabet(world: &World) -> Vec<ModelAsk> {
     let (next, tiers) = (world.leases[0].next, world.says[0].tiers);
-    let tier = if let At::Rolling(at) = world.leases[0].at { tiers[(at + 1).min(tiers.len() - 1)] } else { tiers[0] };
-    let stop = |kind| Ask::Stop(0, kind, 1);
+    let tier =
+        if let ModelState::Rolling(at) = world.leases[0].at { tiers[(at + 1).min(tiers.len() - 1)] } else { tiers[0] };
+    let stop = |kind| ModelAsk::Stop(0, kind, 1);
     vec![
-        Ask::Cosign(0),
-        Ask::Start(0, next, tiers[0]),
-        Ask::Promote(0, next, tier),
+        ModelAsk::Cosign(0),
+        ModelAsk::Start(0, next, tiers[0]),
+        ModelAsk::Promote(0, next, tier),
         stop(StopKind::Pause),
-        Ask::Resume(0, next),
+        ModelAsk::Resume(0, next),
         stop(StopKind::Halt),
         stop(StopKind::Rollback),
-        Ask::Complete(0, next),
+        ModelAsk::Complete(0, next),
     ]
 }
 
 #[test]
 fn every_short_sequence_of_two_keys_does_what_the_model_does() {
-    let states = every_sequence(&Stage::new(10, 0), &[("user1", 0), ("cp14", 0)], 6);
+    let states = every_sequence(&RandomStage::new(10, 0), &[("user1", 0), ("cp14", 0)], 6);
     assert!(states > 100, "{states}");
-    every_sequence(&Stage::new(0, 25), &[("user1", 0), ("cp14", 0)], 6);
+    every_sequence(&RandomStage::new(0, 25), &[("user1", 0), ("cp14", 0)], 6);
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn every_short_sequence_of_one_principal_leaves_the_weight_at_nothing() {
         [("user1", 0), ("user2", 0)],
         [("cp14", 0), ("cp15", 0)],
     ] {
-        let stage = Stage::new(99, 99);
+        let stage = RandomStage::new(99, 99);
         let (mut state, world) = stage.begin();
         for (number, (key, ask)) in
             keys.iter().flat_map(|key| alphabet(&world).into_iter().map(move |ask| (*key, ask))).enumerate()
@@ -83,18 +84,23 @@ fn every_short_sequence_of_one_principal_leaves_the_weight_at_nothing() {
 }
 
 /// What can happen to two leases on one target, of which the second may start.
-fn alphabet_of_two(world: &World) -> Vec<Ask> {
-    let stops = |lease| [StopKind::Pause, StopKind::Halt, StopKind::Rollback].map(|kind| Ask::Stop(lease, kind, 1));
+fn alphabet_of_two(world: &World) -> Vec<ModelAsk> {
+    let stops =
+        |lease| [StopKind::Pause, StopKind::Halt, StopKind::Rollback].map(|kind| ModelAsk::Stop(lease, kind, 1));
     let [first, next] = [0, 1].map(|lease| world.leases[lease].next);
     let tiers = world.says[1].tiers;
-    let tier = if let At::Rolling(at) = world.leases[1].at { tiers[(at + 1).min(2)] } else { 5 };
-    let forward =
-        [Ask::Complete(0, first), Ask::Start(1, next, 5), Ask::Promote(1, next, tier), Ask::Complete(1, next)];
+    let tier = if let ModelState::Rolling(at) = world.leases[1].at { tiers[(at + 1).min(2)] } else { 5 };
+    let forward = [
+        ModelAsk::Complete(0, first),
+        ModelAsk::Start(1, next, 5),
+        ModelAsk::Promote(1, next, tier),
+        ModelAsk::Complete(1, next),
+    ];
     [&forward[..], &stops(0), &stops(1)].concat()
 }
 
 /// Where votes lead, each in a step of its own.
-fn after(stage: &Stage, votes: &[(Key, Ask)]) -> (State, World) {
+fn after(stage: &RandomStage, votes: &[(Key, ModelAsk)]) -> (State, World) {
     let (mut state, mut world) = stage.begin();
     for vote in votes {
         state = apply(state, &stage.step(1, &[*vote])).0;
@@ -107,8 +113,14 @@ fn after(stage: &Stage, votes: &[(Key, Ask)]) -> (State, World) {
 
 /// Every short sequence from where the first lease is at all traffic and the second is authorized.
 fn every_sequence_of_two(says: [Says; 2], length: usize, reaches: &mut dyn FnMut(&World)) -> usize {
-    let stage = Stage::of(10, 99, says);
-    let full = [Ask::Cosign(0), Ask::Cosign(1), Ask::Start(0, 1, 5), Ask::Promote(0, 2, 25), Ask::Promote(0, 3, 100)];
+    let stage = RandomStage::of(10, 99, says);
+    let full = [
+        ModelAsk::Cosign(0),
+        ModelAsk::Cosign(1),
+        ModelAsk::Start(0, 1, 5),
+        ModelAsk::Promote(0, 2, 25),
+        ModelAsk::Promote(0, 3, 100),
+    ];
     let keys = [("user1", 0), ("cp14", 0)];
     let votes: Vec<_> = full.into_iter().flat_map(|ask| keys.map(|key| (key, ask))).collect();
     let (state, world) = after(&stage, &votes);
@@ -135,7 +147,7 @@ fn every_short_sequence_of_leases_that_wait_does_what_the_model_does() {
         every_sequence_of_two([FIRST, Says { artifacts, waits, ..USUAL }], 3, &mut |world| {
             started |= world.weight(1) > 0;
             let first = world.leases[0].at;
-            assert!(!matches!(first, At::Rolling(_)) || world.weight(1) == 0, "it has not completed");
+            assert!(!matches!(first, ModelState::Rolling(_)) || world.weight(1) == 0, "it has not completed");
         });
         assert_eq!(started, starts, "{waits:?} {artifacts:?}");
     }
@@ -144,7 +156,7 @@ fn every_short_sequence_of_leases_that_wait_does_what_the_model_does() {
 #[test]
 fn every_short_sequence_all_at_once_does_what_the_model_does() {
     for (allowed, reached) in [(true, vec![0, 100]), (false, vec![0])] {
-        let stage = Stage::of(99, 99, [AT_ONCE, USUAL]).under(|policy| policy.at_once = allowed);
+        let stage = RandomStage::of(99, 99, [AT_ONCE, USUAL]).under(|policy| policy.at_once = allowed);
         let mut weights = std::collections::BTreeSet::new();
         let alphabet = |world: &World| {
             weights.insert(world.weight(0));
@@ -157,18 +169,19 @@ fn every_short_sequence_all_at_once_does_what_the_model_does() {
 
 #[test]
 fn every_short_sequence_of_an_exception_does_what_the_model_does() {
-    let stage = Stage::of(99, 99, [Says { exception: true, ..USUAL }, USUAL]);
+    let stage = RandomStage::of(99, 99, [Says { exception: true, ..USUAL }, USUAL]);
     let keys = [("user1", 0), ("user2", 0), ("cp14", 0)];
     let mut started = false;
     let alphabet = |world: &World| {
         started |= world.weight(0) > 0;
         alphabet(world)
     };
-    let begin = after(&stage, &[(keys[0], Ask::Cosign(0)), (keys[2], Ask::Cosign(0))]);
+    let begin = after(&stage, &[(keys[0], ModelAsk::Cosign(0)), (keys[2], ModelAsk::Cosign(0))]);
     every_sequence_from(&stage, begin, alphabet, &keys, 4);
     assert!(started);
-    let rolls = keys.map(|key| (key, Ask::Start(0, 1, 5)));
-    let begin = after(&stage, &[&[(keys[0], Ask::Cosign(0)), (keys[2], Ask::Cosign(0))][..], &rolls].concat());
+    let rolls = keys.map(|key| (key, ModelAsk::Start(0, 1, 5)));
+    let begin =
+        after(&stage, &[&[(keys[0], ModelAsk::Cosign(0)), (keys[2], ModelAsk::Cosign(0))][..], &rolls].concat());
     assert_eq!(begin.1.weight(0), 5);
     every_sequence_from(&stage, begin, self::alphabet, &keys, 3);
 }
@@ -177,7 +190,7 @@ fn every_short_sequence_of_an_exception_does_what_the_model_does() {
 fn every_short_sequence_of_keys_of_each_kind_does_what_the_model_does() {
     let (soft, agent) = (("user1", 0), ("cp14", 0));
     let asks = |asked| {
-        Stage::of(0, 0, [USUAL; 2]).under(|policy| (policy.cosign.shown, policy.promote.shown) = (asked, asked))
+        RandomStage::of(0, 0, [USUAL; 2]).under(|policy| (policy.cosign.shown, policy.promote.shown) = (asked, asked))
     };
     for (asked, first, starts) in [
         (Shows::Nothing, soft, true),
@@ -204,8 +217,8 @@ fn every_short_sequence_of_keys_of_each_kind_does_what_the_model_does() {
         let stage = asks(asked);
         let keys = [soft, HARD[0], HARD[1], agent];
         every_sequence(&stage, &keys, 2);
-        let begin = after(&stage, &[(HARD[1], Ask::Cosign(0)), (agent, Ask::Cosign(0))]);
-        assert_eq!(begin.1.leases[0].at, At::Authorized);
+        let begin = after(&stage, &[(HARD[1], ModelAsk::Cosign(0)), (agent, ModelAsk::Cosign(0))]);
+        assert_eq!(begin.1.leases[0].at, ModelState::Authorized);
         every_sequence_from(&stage, begin, alphabet, &keys, 3);
     }
 }

@@ -12,50 +12,50 @@ use crate::{
 
 /// Where a target is, and how it is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "RawPlace")]
-pub struct Place {
+#[serde(try_from = "RawTargetConfig")]
+pub struct TargetConfig {
     /// The driver, with what it has to know.
-    pub section: Section,
+    pub section: DriverConfig,
     /// How the target's entrance is asked which version it serves.
     pub probe: Option<Probe>,
 }
 
 /// A driver's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Section {
+pub enum DriverConfig {
     /// One JSON file.
     File(PathBuf),
     /// Any program.
-    Exec(exec::Config),
+    Exec(exec::ExecDriverConfig),
     /// HAProxy's runtime socket.
-    Haproxy(haproxy::Config),
+    Haproxy(haproxy::HaproxyDriverConfig),
     /// A rendered split and a reload.
-    Nginx(nginx::Config),
+    Nginx(nginx::NginxDriverConfig),
     /// A deploy repository.
-    Git(git::Config),
+    Git(git::GitDriverConfig),
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct RawPlace {
+struct RawTargetConfig {
     file: Option<PathBuf>,
-    exec: Option<exec::Config>,
-    haproxy: Option<haproxy::Config>,
-    nginx: Option<nginx::Config>,
-    git: Option<git::Config>,
+    exec: Option<exec::ExecDriverConfig>,
+    haproxy: Option<haproxy::HaproxyDriverConfig>,
+    nginx: Option<nginx::NginxDriverConfig>,
+    git: Option<git::GitDriverConfig>,
     probe: Option<Probe>,
 }
 
-impl TryFrom<RawPlace> for Place {
+impl TryFrom<RawTargetConfig> for TargetConfig {
     type Error = String;
 
-    fn try_from(raw: RawPlace) -> Result<Self, String> {
+    fn try_from(raw: RawTargetConfig) -> Result<Self, String> {
         let section = [
-            raw.file.map(Section::File),
-            raw.exec.map(Section::Exec),
-            raw.haproxy.map(Section::Haproxy),
-            raw.nginx.map(Section::Nginx),
-            raw.git.map(Section::Git),
+            raw.file.map(DriverConfig::File),
+            raw.exec.map(DriverConfig::Exec),
+            raw.haproxy.map(DriverConfig::Haproxy),
+            raw.nginx.map(DriverConfig::Nginx),
+            raw.git.map(DriverConfig::Git),
         ];
         let mut section = section.into_iter().flatten();
         match (section.next(), section.next()) {
@@ -69,7 +69,7 @@ impl TryFrom<RawPlace> for Place {
     }
 }
 
-impl Section {
+impl DriverConfig {
     fn check(&self) -> Result<(), String> {
         match self {
             Self::File(_) => Ok(()),
@@ -81,16 +81,18 @@ impl Section {
     }
 }
 
-impl Place {
+impl TargetConfig {
     /// The same with its paths made relative to a folder.
     #[must_use]
     pub fn below(self, folder: &Path) -> Self {
         let section = match self.section {
-            Section::File(path) => Section::File(folder.join(path)),
-            Section::Haproxy(config) => Section::Haproxy(config.below(folder)),
-            Section::Nginx(config) => Section::Nginx(nginx::Config { include: folder.join(&config.include), ..config }),
+            DriverConfig::File(path) => DriverConfig::File(folder.join(path)),
+            DriverConfig::Haproxy(config) => DriverConfig::Haproxy(config.below(folder)),
+            DriverConfig::Nginx(config) => {
+                DriverConfig::Nginx(nginx::NginxDriverConfig { include: folder.join(&config.include), ..config })
+            }
             // Programs are absolute, and a deploy repository is an address.
-            section @ (Section::Exec(_) | Section::Git(_)) => section,
+            section @ (DriverConfig::Exec(_) | DriverConfig::Git(_)) => section,
         };
         Self { section, probe: self.probe.map(|probe| probe.below(folder)) }
     }
@@ -104,11 +106,11 @@ impl Place {
             whole.unwrap_or_else(|| path.to_owned()).display().to_string()
         };
         match &self.section {
-            Section::File(path) => format!("the file {}", whole(path)),
-            Section::Exec(config) => format!("what {} {} moves", config.program.display(), config.args.join(" ")),
-            Section::Haproxy(config) => format!("backend {} at {}", config.backend, whole(&config.socket)),
-            Section::Nginx(config) => format!("the split in {}", whole(&config.include)),
-            Section::Git(config) => {
+            DriverConfig::File(path) => format!("the file {}", whole(path)),
+            DriverConfig::Exec(config) => format!("what {} {} moves", config.program.display(), config.args.join(" ")),
+            DriverConfig::Haproxy(config) => format!("backend {} at {}", config.backend, whole(&config.socket)),
+            DriverConfig::Nginx(config) => format!("the split in {}", whole(&config.include)),
+            DriverConfig::Git(config) => {
                 format!("{} in {} on {} of {}", config.candidate, config.path, config.branch, config.repository)
             }
         }
@@ -118,31 +120,31 @@ impl Place {
     /// can say.
     pub fn reaches(&self, weight_bp: u32) -> Result<(), Refusal> {
         match &self.section {
-            Section::File(_) | Section::Exec(_) | Section::Nginx(_) => Ok(()),
-            Section::Haproxy(config) => config.reaches(weight_bp),
-            Section::Git(config) => config.reaches(weight_bp),
+            DriverConfig::File(_) | DriverConfig::Exec(_) | DriverConfig::Nginx(_) => Ok(()),
+            DriverConfig::Haproxy(config) => config.reaches(weight_bp),
+            DriverConfig::Git(config) => config.reaches(weight_bp),
         }
     }
 
     /// The driver that it is for.
-    pub fn kind(&self) -> policy::Driver {
+    pub fn kind(&self) -> policy::DriverKind {
         match self.section {
-            Section::File(_) => policy::Driver::File,
-            Section::Exec(_) => policy::Driver::Exec,
-            Section::Haproxy(_) => policy::Driver::Haproxy,
-            Section::Nginx(_) => policy::Driver::Nginx,
-            Section::Git(_) => policy::Driver::Git,
+            DriverConfig::File(_) => policy::DriverKind::File,
+            DriverConfig::Exec(_) => policy::DriverKind::Exec,
+            DriverConfig::Haproxy(_) => policy::DriverKind::Haproxy,
+            DriverConfig::Nginx(_) => policy::DriverKind::Nginx,
+            DriverConfig::Git(_) => policy::DriverKind::Git,
         }
     }
 }
 
 /// A driver's word in policies and configurations.
-pub(super) const fn word(kind: policy::Driver) -> &'static str {
+pub(super) const fn word(kind: policy::DriverKind) -> &'static str {
     match kind {
-        policy::Driver::File => "file",
-        policy::Driver::Exec => "exec",
-        policy::Driver::Haproxy => "haproxy",
-        policy::Driver::Nginx => "nginx",
-        policy::Driver::Git => "git",
+        policy::DriverKind::File => "file",
+        policy::DriverKind::Exec => "exec",
+        policy::DriverKind::Haproxy => "haproxy",
+        policy::DriverKind::Nginx => "nginx",
+        policy::DriverKind::Git => "git",
     }
 }

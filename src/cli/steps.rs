@@ -124,7 +124,7 @@ pub enum Stop {
         after_long_help = "Examples:\n  git two-key rollback checkout-prod --reason 'orders fail'"
     )]
     Rollback(OnLease),
-    /// End a lease before it starts, or roll it back if it has; any one key suffices
+    /// End a lease, or roll it back if it has started; any one key
     #[command(
         visible_alias = "reject",
         after_long_help = "Examples:\n  git two-key withdraw LEASE-20251027-021913 --reason 'wrong build'"

@@ -28,5 +28,6 @@ pub mod reconciler;
 pub mod report;
 pub mod risk;
 pub mod sources;
+mod yaml;
 
 pub use two_key_core::{admission, gate, inbox, ledger, model, signature};

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
-    sources,
+    sources, yaml,
 };
 
 /// How an agent behaves, as whom, and where. Paths are absolute, or relative to where the program runs.
@@ -132,7 +132,7 @@ impl AgentConfig {
 
     /// Reads a configuration. Paths in it are relative to `folder`.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Refusal> {
-        let raw: RawAgentConfig = serde_yaml::from_str(text).map_err(|error| malformed(&error.to_string()))?;
+        let raw: RawAgentConfig = yaml::read("the agent's configuration", text)?;
         for (name, span) in [("interval", raw.interval), ("max-staleness", raw.max_staleness)] {
             if span.is_some_and(|span| span.as_secs() == 0) {
                 return Err(malformed(&format!("{name} is at least 1s")));

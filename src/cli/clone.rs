@@ -60,7 +60,10 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         let refusal = Refusal::new(Reason::Ambiguous, "there is something already");
         return Err(Failure::refused(name.display().to_string(), refusal.hint("name another folder after the URL")));
     }
-    let repo = Repository::clone_for_people(&place.folder, &args.url, &name, ORIGIN)?;
+    let cloned = Repository::clone_for_people(&place.folder, &args.url, &name, ORIGIN);
+    let repo = cloned.map_err(|error| {
+        Failure::Undecided(error.refusal().hint("compare the address with that of whoever gave you the root"))
+    })?;
     let joined = join(args, place, &repo, &folder);
     if joined.is_err() {
         // Nobody is to work in a clone that is not what it was taken for.
@@ -113,7 +116,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
         folder.display(),
         session.past.len(),
         session.state.policy().get().repository,
-        report::keys_text(&report::keys(&founded))
+        report::keys_text(&report::keys(&founded, &[]))
     ));
     say_who(&session);
     say("\nSee what is going on with: git two-key list");

@@ -98,7 +98,6 @@ impl Failure {
         struct FailureObject<'a> {
             ok: bool,
             exit: u8,
-            #[serde(skip_serializing_if = "Option::is_none")]
             subject: Option<&'a str>,
             reason: Reason,
             message: &'a str,

@@ -20,11 +20,7 @@ use crate::{
     sources::{Sources, SourcesConfig},
 };
 
-use super::{
-    Failure, Format, Place,
-    session::{Session, Which},
-    terminal, watch,
-};
+use super::{Failure, Format, Place, fresh::ReadSource, session::Session, terminal, watch};
 
 /// The most slots that a replay goes through.
 const MAX_REPLAYED: usize = 20_000;
@@ -69,9 +65,8 @@ pub struct Args {
     /// Judge again the evidence that a commit names: one that carries a statement, or an applier's
     #[arg(long, value_name = "COMMIT")]
     evidence: Option<String>,
-    /// Read the upstream's fetched tip instead of the local branch
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: ReadSource,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -121,7 +116,7 @@ struct JudgedTier {
 
 impl JudgedTier {
     fn open(args: &Args, place: &Place, handle: &str, sources: &Sources) -> Result<Self, Failure> {
-        let session = Session::open(place, &Which::of(args.remote))?;
+        let session = args.source.open(place)?;
         session.must_be_pinned("so nobody knows whose gates the policy names")?;
         let id = session.lease(handle, None)?;
         let lease = session.state.document(&id).ok_or_else(|| {
@@ -248,7 +243,7 @@ fn replay(
 
 /// Judges recorded answers again.
 fn evidence(args: &Args, place: &Place, revision: &str) -> Result<(), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
+    let session = args.source.open(place)?;
     session.must_be_pinned("so nobody knows by which gates the evidence should have been judged")?;
     let commit = session.commit(revision)?;
     let lease = args.lease.as_ref().map(|handle| session.lease(handle, None)).transpose()?;

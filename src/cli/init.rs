@@ -84,7 +84,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         "Founded the ledger of repository {} on {}.\n\n{}",
         policy.repository,
         policy.branch,
-        report::keys_text(&report::keys(&state))
+        report::keys_text(&report::keys(&state, &[]))
     ));
     say(&format!("\nroot {root}"));
     say(&format!(

@@ -225,7 +225,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(done) = done {
                 terminal::say_value(&done);
             }
-            ExitCode::SUCCESS
+            let Some(lost) = terminal::lost() else { return ExitCode::SUCCESS };
+            terminal::remark(&lost.lines(&verb(&args)).unwrap_or_default());
+            lost.exit()
         }
         Err(failure) => {
             if format == Format::Json

@@ -194,6 +194,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     ledger::next_statement(&session.state, Action::Cosign, Some(&lease.id), None, &nonce)
         .map_err(|refusal| Failure::refused(lease.id.as_str(), refusal))?;
     proposal.advance(&session, before)?;
+    Proposal::say_if_kept(&session, destination.as_deref())?;
     say(&format!(
         "{}\n\nProposed in {path} on {} ({}). Two keys authorize it; sign with:\n  git two-key sign {}",
         lease.id,

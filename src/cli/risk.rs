@@ -12,11 +12,7 @@ use crate::{
     risk::{self, Assessment, Circumstances, MODEL, RANGES, Sensitive, TargetPast},
 };
 
-use super::{
-    Failure, Format, Place,
-    session::{Session, Which},
-    terminal,
-};
+use super::{Failure, Format, Place, fresh::ReadSource, session::Session, terminal};
 
 /// Estimate how large a change is beside earlier ones
 ///
@@ -64,9 +60,8 @@ pub struct Args {
     /// Refuse unless the lease declares at least what is computed
     #[arg(long, conflicts_with = "from")]
     check: bool,
-    /// Read the upstream's fetched tip instead of the local branch
-    #[arg(long, conflicts_with = "from")]
-    remote: bool,
+    #[command(flatten)]
+    source: ReadSource,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Print,
@@ -106,7 +101,7 @@ fn of_change(args: &Args, place: &Place, repository: &Path, (from, to): (&str, &
         let message = format!("a lease declares a score of model {MODEL}, which compares with {RANGES} ranges");
         return Err(Failure::Usage(message));
     }
-    let session = args.target.as_ref().map(|_| Session::open(place, &Which::of(args.remote))).transpose()?;
+    let session = args.target.as_ref().map(|_| args.source.open(place)).transpose()?;
     let policy = session.as_ref().map(|session| session.state.policy().get());
     let patterns = policy.map(|policy| policy.risk.sensitive.clone()).unwrap_or_default();
     // By themselves first, so that it is said whose pattern is wrong.
@@ -150,7 +145,7 @@ fn target_past(session: &Session, target: &str) -> Result<TargetPast, Failure> {
 }
 
 fn of_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
+    let session = args.source.open(place)?;
     let id = session.lease(handle, None)?;
     let lease = session.state.document(&id).ok_or_else(|| {
         let message = "the lease's file cannot be read, so its change is not known";

@@ -63,13 +63,6 @@ pub enum Which {
     At(String),
 }
 
-impl Which {
-    /// The upstream if `--remote` was given, else the local branch.
-    pub fn of(remote: bool) -> Self {
-        if remote { Self::Remote(None) } else { Self::Local }
-    }
-}
-
 /// The governed branch, folded.
 #[derive(Debug)]
 pub struct Session {

@@ -2,12 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use super::{
-    Failure, Place,
-    ground::Ground,
-    session::{Session, Which},
-    terminal,
-};
+use super::{Failure, Place, fresh::ReadSource, ground::Ground, session::Session, terminal};
 use crate::{
     ledger,
     model::{Action, Fingerprint, Nonce, PrincipalId, Reason, Refusal, Statement},
@@ -43,9 +38,8 @@ pub struct Args {
     /// Who signs the commit; by default the owner of Git's signing key
     #[arg(long, value_name = "NAME", requires = "message")]
     principal: Option<String>,
-    /// Read the upstream's fetched tip instead of the local branch
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: ReadSource,
 }
 
 fn action(word: &str) -> Result<Action, String> {
@@ -65,7 +59,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.key.is_some() != (args.action == Action::Revoke) {
         return Err(Failure::Usage("--key goes with revoke, and revoke needs it".to_owned()));
     }
-    let which = Which::of(args.remote);
+    let which = args.source.which(place)?;
     match Session::open(place, &which) {
         Ok(session) => {
             for remark in &session.remarks {

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place,
     fresh::ReadSource,
-    session::Session,
+    session::{POLICY_PATH, Session},
     terminal,
     turn::{self, stops},
 };
@@ -48,7 +48,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let at = ledger::at_targets(&session.state, targets);
     let leases = at.into_iter().flat_map(|at| at.newest.into_iter().chain(at.open)).collect();
     let beside = session.beside(&leases)?;
-    let waiting = Waiting { stops: waiting_stops(&session)?, unpushed: beside.unpushed.clone() };
+    let (stops, unpushed) = (waiting_stops(&session)?, beside.unpushed.clone());
+    let waiting = Waiting { stops, unpushed, findings: session.past.findings() };
     let remarks = &session.remarks;
     let claimed = |commit| claimed_time(&session, commit);
     let view = report::status_view(&session.state, &claimed, &beside, &waiting, targets, remarks);
@@ -57,7 +58,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         Format::Json => terminal::say_value(&view),
         Format::Text => {
             session.say_remarks();
-            terminal::say(&report::status_text(&view, turn::now(), terminal::style()));
+            terminal::say_styled(&report::status_text(&view, turn::now(), terminal::style()));
             if let [only] = view.targets.as_slice()
                 && let Some(lease) =
                     only.lease.as_ref().or(only.others.last()).and_then(|one| LeaseId::parse(&one.lease))
@@ -106,6 +107,28 @@ fn waiting_stops(session: &Session) -> Result<Vec<WaitingStop>, Failure> {
     Ok(waiting.collect())
 }
 
+/// The files that propose something here and are not on the upstream.
+fn proposed_here(session: &Session, upstream: Oid) -> Result<Vec<Unpushed>, Failure> {
+    let mut objects = session.repo.objects()?;
+    let theirs: BTreeSet<_> = objects.files_below(upstream, "leases")?.into_iter().collect();
+    let ours = objects.files_below(session.tip, "leases")?;
+    let leases = ours
+        .into_iter()
+        .filter(|file| !theirs.contains(file))
+        .filter_map(|(path, _)| LeaseId::parse(path.rsplit('/').next()?.strip_suffix(".yaml")?));
+    let proposed = |event: &str, lease: Option<LeaseId>| Unpushed {
+        event: event.to_owned(),
+        lease: lease.map(|lease| lease.to_string()),
+        principals: Vec::new(),
+        commit: Some(session.tip.to_string()),
+    };
+    let mut proposals: Vec<_> = leases.map(|lease| proposed("PROPOSED", Some(lease))).collect();
+    if objects.file_id_at(session.tip, POLICY_PATH)? != objects.file_id_at(upstream, POLICY_PATH)? {
+        proposals.push(proposed("POLICY_PROPOSED", None));
+    }
+    Ok(proposals)
+}
+
 /// What the local branch has that its upstream, as it was fetched last, has not; and votes by note that no remote has.
 pub(super) fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
     let mut unpushed = Vec::new();
@@ -128,6 +151,7 @@ pub(super) fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
             principals: event.votes.iter().map(|vote| vote.principal.to_string()).collect(),
             commit: Some(event.commit.to_string()),
         }));
+        unpushed.extend(proposed_here(session, upstream)?);
     }
     if !session.repo.remotes()?.is_empty() {
         unpushed.extend(session.undelivered_notes()?.iter().map(|vote| Unpushed {

@@ -2,15 +2,18 @@
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
-    sync::mpsc,
+    sync::{Mutex, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
 
-use super::account;
-use crate::report::{Style, Terminal, escaped, json_escaped};
+use super::{Failure, account};
+use crate::{
+    model::Reason,
+    report::{Style, Terminal, escaped, json_escaped},
+};
 
 /// What takes longer than this says how far it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,10 +30,27 @@ pub enum Format {
     Json,
 }
 
+/// Why standard output did not take something, first of all.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Remembers that something could not be written. A reader that went away wanted no more.
+fn kept(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+/// Why something that was to be printed is lost, if it is.
+pub fn lost() -> Option<Failure> {
+    let error = LOST.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    Some(Failure::undecided(Reason::Io, format!("standard output is not whole: it could not be written: {error}")))
+}
+
 /// Writes a text to standard output, ending it with a line feed. Whatever could move a cursor is spelled out.
 pub fn say(text: &str) {
-    // Nothing sensible can be done when standard output is gone.
-    let _ = try_say(text);
+    kept(try_say(text));
 }
 
 /// The same, saying whether anybody can still read it.
@@ -44,10 +64,15 @@ pub fn try_say(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes a text with colours to standard output. Strangers' words have been spelled out in it.
+pub fn say_styled(text: &str) {
+    say_raw(text.as_bytes());
+}
+
 /// Writes bytes of our own making to standard output as they are.
 pub fn say_raw(bytes: &[u8]) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    kept(out.write_all(bytes).and_then(|()| out.flush()));
 }
 
 /// Spells out what could move a cursor, line by line.
@@ -74,7 +99,7 @@ pub fn say_lines(values: &[impl Serialize]) {
 
 fn write_json(text: &str) {
     let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{}", json_escaped(text)).and_then(|()| out.flush());
+    kept(writeln!(out, "{}", json_escaped(text)).and_then(|()| out.flush()));
 }
 
 /// Writes a remark to standard error.

@@ -30,7 +30,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     })?;
     let (state, _) = turn::begin(&repo, root)?;
     let before = repo.config(config::ROOT)?.filter(|before| *before != args.root);
-    let keys = report::keys_text(&report::keys(&state));
+    let keys = report::keys_text(&report::keys(&state, &[]));
     say(&format!("The root {root} of repository {} names these keys:\n\n{keys}", state.policy().get().repository));
     repo.forget_ledger();
     repo.set_config(config::ROOT, &root.to_string())?;

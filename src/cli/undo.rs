@@ -5,7 +5,7 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place, account, remotes,
     terminal::say,
-    turn::{self, outbox, tags},
+    turn::{self, outbox, stops, tags},
 };
 use crate::{
     git::{Memory, RefUpdate, Repository, mirrored},
@@ -17,8 +17,8 @@ use crate::{
 /// Take back what was signed or proposed here and not pushed
 ///
 /// Fetches, puts the local branch where the remote's is, and removes the signatures that only this clone has, with
-/// their tags. What the remote has stays, and so does every stop: only forward votes end what a stop did. Votes in
-/// notes stay, too. Says how to get the old commits back.
+/// their tags; votes in notes that no remote has go, too. What the remote has stays, and so does every stop: only
+/// forward votes end what a stop did. Says how to get the old commits back.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  git two-key undo\n  git two-key undo --remote upstream")]
 pub struct Args {
@@ -42,31 +42,58 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         .ok_or_else(|| Failure::undecided(Reason::RefDeleted, format!("{remote} has no {name} to go back to")))?;
     let local = repo.resolve(&branch)?;
     let kept = outbox::votes(&repo, theirs)?;
-    let undone = undone(&repo, theirs, local, &kept)?;
+    let commits = undone(&repo, theirs, local, &kept)?;
     for vote in kept {
         outbox::forget(&repo, vote)?;
     }
-    if let Some(local) = local.filter(|_| !undone.is_empty()) {
-        turn::advance(&repo, &RefUpdate { name: branch, old: Some(local), new: theirs }, "two-key: undo")?;
+    if let Some(local) = local.filter(|_| !commits.is_empty()) {
+        let update = RefUpdate { name: branch.clone(), old: Some(local), new: theirs };
+        turn::advance(&repo, &update, "two-key: undo")?;
     }
+    let notes = undone_notes(&repo, &remote)?;
     if let Some(root) = repo.pinned_root()? {
         let state = turn::state_at(&repo, &Memory::of(&repo, root), theirs)?;
         for tag in tags::false_tags(&repo, &state, Some(theirs))? {
             repo.delete_ref(&tag.name, tag.id)?;
         }
     }
-    if undone.is_empty() {
-        say(&format!("nothing to undo: {remote} has all that was signed or proposed here"));
+    let stops = stops::undelivered(&repo, &branch)?;
+    if commits.is_empty() && notes.is_empty() {
+        say(&if stops.is_empty() {
+            format!("nothing to undo: {remote} has all that was signed or proposed here")
+        } else {
+            format!(
+                "nothing to undo but stops, which stay and are not on {remote}; deliver them with: git two-key sync"
+            )
+        });
         return Ok(());
     }
-    for line in undone {
+    let is_moved = !commits.is_empty();
+    for line in commits.into_iter().chain(notes) {
         say(&format!("took back: {line}"));
         account::note(|account| account.taken_back.push(line));
     }
-    if let Some(local) = local {
+    if let Some(local) = local.filter(|_| is_moved) {
         say(&format!("{name} is at {remote}'s tip; have it again with: git reset --keep {}", local.short()));
     }
     Ok(())
+}
+
+/// Puts notes where the remote has them, and says whose held more here.
+fn undone_notes(repo: &Repository, remote: &str) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    for (name, ours) in repo.refs(&[refs::space(refs::NOTES)])? {
+        let Some(principal) = name.strip_prefix(refs::NOTES) else { continue };
+        match repo.resolve(&mirrored(remote, &name))? {
+            Some(theirs) if repo.is_ancestor(ours, theirs)? => continue,
+            Some(new) => {
+                repo.update_refs(&[RefUpdate { name: name.clone(), old: Some(ours), new }], "two-key: undo")?;
+            }
+            None => repo.delete_ref(&name, ours)?,
+        }
+        lines.push(format!("the votes of {principal} by note; have them again with: git update-ref {name} {ours}"));
+    }
+    Ok(lines)
 }
 
 /// What only this clone has, stops aside, a line each.

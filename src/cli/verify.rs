@@ -4,6 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place,
+    fresh::ReadSource,
     session::{Session, Which},
     terminal,
 };
@@ -34,9 +35,8 @@ pub struct Args {
     /// Speak of everything from the root on (the default without LEASE)
     #[arg(long)]
     all: bool,
-    /// Read the upstream's fetched tip instead of the local branch
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: ReadSource,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -49,7 +49,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         (None, Some(range)) => verify_range(args, place, range),
         (None, None) => {
             let mut looked = Looked::default();
-            let session = Session::open_each(place, &Which::of(args.remote), |state, report| {
+            let session = Session::open_each(place, &args.source.which(place)?, |state, report| {
                 // A verdict says nothing of them, and there may be a million.
                 report.events.iter().filter_map(|event| event.lease.as_ref()).for_each(|lease| {
                     state.forget_how_ended(lease);
@@ -63,7 +63,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 fn verify_lease(args: &Args, place: &Place, handle: &str) -> Result<(), Failure> {
-    let session = Session::open_anew(place, &Which::of(args.remote))?;
+    let session = Session::open_anew(place, &args.source.which(place)?)?;
     session.must_be_pinned("so there is nothing to verify against")?;
     let id = session.lease(handle, None)?;
     let (reports, beside) = (session.past.all(), session.beside_with_tags(&[id.clone()].into())?);
@@ -102,7 +102,8 @@ fn verify_range(args: &Args, place: &Place, range: &str) -> Result<(), Failure> 
         .split_once("..")
         .filter(|(_, to)| !to.starts_with('.'))
         .ok_or_else(|| Failure::Usage(format!("`{range}` is no range; write A..B, where A or B may be left out")))?;
-    let which = if to.is_empty() { Which::of(args.remote) } else { Which::At(to.to_owned()) };
+    let newest = args.source.which(place)?;
+    let which = if to.is_empty() { newest } else { Which::At(to.to_owned()) };
     let session = Session::open_anew(place, &which)?;
     session.must_be_pinned("so there is nothing to verify against")?;
     let first = if from.is_empty() {

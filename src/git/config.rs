@@ -190,7 +190,10 @@ impl Repository {
         let Some(command) = self.config("gpg.ssh.defaultKeyCommand")?.filter(|command| !command.is_empty()) else {
             return Ok(None);
         };
-        let answer = Program::new("sh").args(["-c", &command]).interactive().text()?;
+        let answer = Program::new("sh").args(["-c", &command]).interactive().text().map_err(|error| match error {
+            GitError::Program { .. } => GitError::NoKey(format!("gpg.ssh.defaultKeyCommand (`{command}`) failed")),
+            other => other,
+        })?;
         let line = answer.lines().next().unwrap_or_default();
         match SigningKey::literal(line) {
             Some(literal) => Ok(Some(literal)),

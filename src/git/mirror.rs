@@ -140,7 +140,8 @@ impl Repository {
     pub fn fetch_file(&self, remote: &str, commit: Oid, path: &str) -> Result<(), GitError> {
         if self.objects()?.kind(commit).is_err() {
             let wanted = Wanted { rank: Rank::Other, name: String::new(), id: commit };
-            self.limited(self.fetch_objects(remote, &[wanted])).bytes()?;
+            let fetched = self.limited(self.fetch_objects(remote, &[wanted])).bytes();
+            fetched.map_err(|error| error.of_remote(remote))?;
         }
         let file = format!("{commit}:{path}");
         let program = self.git_alone().args(["cat-file", "-e", &file]).env("GIT_NO_LAZY_FETCH", "0");

@@ -67,12 +67,12 @@ impl SigningKey {
     /// `ssh-keygen`, or a minisign file.
     pub fn sign(&self, ssh_program: &Path, text: &str) -> Result<String, GitError> {
         match self {
-            Self::Ssh(path) => ssh_sign(ssh_program, path, false, text),
+            Self::Ssh(path) => ssh_sign(ssh_program, self, path, text),
             Self::Literal(line) => {
                 let file = public_key_file(line)?;
-                ssh_sign(ssh_program, file.path(), true, text)
+                ssh_sign(ssh_program, self, file.path(), text)
             }
-            Self::Minisign(path) => minisign_sign(path, text),
+            Self::Minisign(path) => minisign_sign(self, path, text),
         }
     }
 }
@@ -94,7 +94,7 @@ fn public_key_file(line: &str) -> Result<tempfile::NamedTempFile, GitError> {
     Ok(file)
 }
 
-fn ssh_sign(program: &Path, key: &Path, agent: bool, text: &str) -> Result<String, GitError> {
+fn ssh_sign(program: &Path, named: &SigningKey, key: &Path, text: &str) -> Result<String, GitError> {
     let failed = |error| GitError::io("signing in a temporary folder", error);
     // The text goes in a file, as Git hands it over: standard input stays the terminal's, where a passphrase is asked for.
     let folder = tempfile::tempdir().map_err(failed)?;
@@ -102,20 +102,20 @@ fn ssh_sign(program: &Path, key: &Path, agent: bool, text: &str) -> Result<Strin
     std::fs::write(&statement, text).map_err(failed)?;
     // Quiet: what is left on standard error are requests for a touch, which people must see.
     let program = Program::new(program).args(["-q", "-Y", "sign", "-n", NAMESPACE]).arg("-f").arg(key);
-    let program = if agent { program.arg("-U") } else { program };
-    program.arg(&statement).interactive().bytes().map_err(|error| unsigned(key, error))?;
+    let program = if let SigningKey::Literal(_) = named { program.arg("-U") } else { program };
+    program.arg(&statement).interactive().bytes().map_err(|error| unsigned(named, error))?;
     std::fs::read_to_string(&signature).map_err(failed)
 }
 
 /// What it means that a program did not sign.
-fn unsigned(key: &Path, error: GitError) -> GitError {
+fn unsigned(key: &SigningKey, error: GitError) -> GitError {
     match error {
-        GitError::Program { stderr, .. } => GitError::NotSigned { key: key.display().to_string(), stderr },
+        GitError::Program { stderr, .. } => GitError::NotSigned { key: key.to_string(), stderr },
         other => other,
     }
 }
 
-fn minisign_sign(key: &Path, text: &str) -> Result<String, GitError> {
+fn minisign_sign(named: &SigningKey, key: &Path, text: &str) -> Result<String, GitError> {
     let failed = |error| GitError::io("signing in a temporary folder", error);
     let folder = tempfile::tempdir().map_err(failed)?;
     let (message, signature) = (folder.path().join("statement"), folder.path().join("statement.minisig"));
@@ -123,7 +123,7 @@ fn minisign_sign(key: &Path, text: &str) -> Result<String, GitError> {
     // It may ask for the key's password at our standard input.
     let program = Program::new("minisign").arg("-S").arg("-s").arg(key).arg("-x").arg(&signature);
     let program = program.args(["-c", "signature by git two-key", "-t", "two-key"]).arg("-m").arg(&message);
-    program.interactive().bytes().map_err(|error| unsigned(key, error))?;
+    program.interactive().bytes().map_err(|error| unsigned(named, error))?;
     std::fs::read_to_string(&signature).map_err(failed)
 }
 

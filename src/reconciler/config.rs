@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::drivers::TargetConfig;
 use crate::{
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
-    sources,
+    sources, yaml,
 };
 
 /// Where an applier works, and as whom. Paths are absolute, or relative to where the program runs.
@@ -60,8 +60,7 @@ struct RawApplierConfig {
 impl ApplierConfig {
     /// Reads a configuration. Paths in it are relative to `folder`.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Refusal> {
-        let raw: RawApplierConfig = serde_yaml::from_str(text)
-            .map_err(|error| Refusal::new(Reason::Malformed, format!("the applier's configuration: {error}")))?;
+        let raw: RawApplierConfig = yaml::read("the applier's configuration", text)?;
         if raw.interval.is_some_and(|interval| interval.as_secs() == 0) {
             return Err(Refusal::new(Reason::Malformed, "the applier's configuration: interval is at least 1s"));
         }

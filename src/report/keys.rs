@@ -12,7 +12,7 @@ use crate::{
     signature::Carrier,
 };
 
-use super::words::table;
+use super::{Unpushed, words::table};
 
 /// A key of the policy in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -31,6 +31,8 @@ pub struct KeyView {
     pub in_force: bool,
     /// The commit that revoked it.
     pub revoked_by: Option<String>,
+    /// Whether that commit is here and not on the upstream.
+    pub unpushed: bool,
     /// The last day on which it counts for what goes forward, where it has one.
     pub until: Option<String>,
     /// The public key as policies write it.
@@ -59,10 +61,11 @@ pub fn ending_keys(state: &State, of: Option<&PrincipalId>, now: Timestamp) -> V
     ending.filter(|(.., day)| day.end() <= soon).map(line).collect()
 }
 
-/// Every key of the policy in force, by principal.
-pub fn keys(state: &State) -> Vec<KeyView> {
+/// Every key of the policy in force, by principal, and whose revocation is only here.
+pub fn keys(state: &State, unpushed: &[Unpushed]) -> Vec<KeyView> {
     let view = |(id, principal, key): (&crate::model::PrincipalId, &crate::model::policy::Principal, _)| {
         let key: &crate::model::PublicKey = key;
+        let revoked_by = state.revoked().get(&key.raw()).map(ToString::to_string);
         KeyView {
             principal: id.to_string(),
             role: principal.role.word().to_owned(),
@@ -70,7 +73,8 @@ pub fn keys(state: &State) -> Vec<KeyView> {
             kind: key.ssh_type().unwrap_or("minisign").to_owned(),
             hardware: key.is_hardware(),
             in_force: state.key_in_force(key.raw()),
-            revoked_by: state.revoked().get(&key.raw()).map(ToString::to_string),
+            unpushed: revoked_by.is_some() && unpushed.iter().any(|one| one.commit == revoked_by),
+            revoked_by,
             until: state.policy().get().last_day(key.raw()).map(|day| day.to_string()),
             key: key.line(),
         }
@@ -82,7 +86,10 @@ pub fn keys(state: &State) -> Vec<KeyView> {
 pub fn keys_text(keys: &[KeyView]) -> String {
     let row = |key: &KeyView| {
         let standing = match (&key.revoked_by, &key.until) {
-            (Some(commit), _) => format!("revoked by {}", commit.chars().take(12).collect::<String>()),
+            (Some(commit), _) => {
+                let only_here = if key.unpushed { ", NOT PUSHED" } else { "" };
+                format!("revoked by {}{only_here}", commit.chars().take(12).collect::<String>())
+            }
             (None, Some(until)) => format!("in force until {until}"),
             (None, None) => "in force".to_owned(),
         };

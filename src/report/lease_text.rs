@@ -6,6 +6,7 @@ use super::{
     Awaits, CheckView, LeaseSummary,
     lease::{Cosigner, LeaseView, ObservedView, VoteView, since},
     list, refusal,
+    status::unpushed_words,
     words::{and_more, count, escaped, table},
 };
 
@@ -49,8 +50,7 @@ pub fn lease_text(view: &LeaseView) -> String {
     field("message", view.observed.as_ref().and_then(ObservedView::words));
     field("waits for", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
     for one in &view.unpushed {
-        let what = format!("NOT PUSHED: {} by {}", one.event, one.principals.join(", "));
-        field("kept here", Some(format!("{what}; git two-key sync pushes it")));
+        field("kept here", Some(format!("{}; git two-key sync pushes it", unpushed_words(one))));
     }
     field("superseded", view.superseded_by.as_ref().map(|by| format!("completed by the start of {by}")));
     let mut text = lines.join("\n") + "\n";

@@ -263,11 +263,16 @@ pub fn list_text(view: &ListView) -> String {
     if view.left_out > 0 {
         let _ = writeln!(text, "{} left out; see all with: git two-key list --all", count(view.left_out, "lease"));
     }
-    if view.findings > 0 {
-        let findings = count(view.findings, "finding");
-        let _ = writeln!(text, "{findings} did not count; see why with: git two-key verify --all");
-    }
+    text.push_str(&findings_line(view.findings));
     text
+}
+
+/// How many votes and files did not count, where any did not.
+pub(super) fn findings_line(findings: usize) -> String {
+    match findings {
+        0 => String::new(),
+        some => format!("{} did not count; see why with: git two-key verify --all\n", count(some, "finding")),
+    }
 }
 
 /// A line a lease.

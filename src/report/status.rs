@@ -14,7 +14,7 @@ use crate::{
 use super::{
     Beside, LeaseObservation, LeaseSummary, PolicyView, ProposedPolicy, SeenTarget,
     lease_text::awaits_text,
-    list::{policy_line, summary},
+    list::{findings_line, policy_line, summary},
     live::length,
     policy::proposed_policy,
     style::{Mark, Style},
@@ -43,6 +43,8 @@ pub struct StatusView {
     pub stops: Vec<WaitingStop>,
     /// What was signed here about no target, and is not on the upstream.
     pub unpushed: Vec<Unpushed>,
+    /// How many findings there are: what did not count.
+    pub findings: usize,
     /// What should be known before any of this is relied on.
     pub remarks: Vec<String>,
 }
@@ -118,13 +120,13 @@ pub struct WaitingStop {
 /// Something that was signed here and is not on the upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Unpushed {
-    /// What it is, by its name in the trail; `BY_NOTE` for a vote that waits in a note.
+    /// What it is, by its name in the trail; `BY_NOTE` for a vote that waits in a note, `PROPOSED` and `POLICY_PROPOSED` for a file.
     pub event: String,
     /// The lease.
     pub lease: Option<String>,
-    /// Whose keys.
+    /// Whose keys; none for what was only proposed.
     pub principals: Vec<String>,
-    /// The commit that puts it in force; null for a note.
+    /// A commit that has it; null for a note.
     pub commit: Option<String>,
 }
 
@@ -135,6 +137,8 @@ pub struct Waiting {
     pub stops: Vec<WaitingStop>,
     /// What was signed here and is not on the upstream.
     pub unpushed: Vec<Unpushed>,
+    /// How many findings there are: what did not count.
+    pub findings: usize,
 }
 
 /// Every target that the policy names or that some lease is or was for.
@@ -167,6 +171,7 @@ pub fn status_view(
         targets: shown,
         stops: waiting.stops.iter().filter(|stop| !is_ours(&stop.lease)).cloned().collect(),
         unpushed: waiting.unpushed.iter().filter(|one| !is_ours(&one.lease)).cloned().collect(),
+        findings: waiting.findings,
         remarks: remarks.to_vec(),
     }
 }
@@ -271,6 +276,7 @@ pub fn status_text(view: &StatusView, now: Timestamp, style: Style) -> String {
     if let Some(proposed) = &view.policy_proposed {
         text.push_str(&(policy_line(proposed) + "\n"));
     }
+    text.push_str(&findings_line(view.findings));
     text
 }
 
@@ -305,7 +311,7 @@ fn served_words(target: &TargetStatus, style: Style) -> String {
         let ago = served.seconds_ago.map(|ago| format!(" {} ago", length(ago.max(0)))).unwrap_or_default();
         let of = served.lease.as_ref().filter(|lease| **lease != wanted.lease);
         let of = of.map(|lease| format!(" of {lease}")).unwrap_or_default();
-        let doing = served.doing.as_ref().map(|doing| format!(", {doing}")).unwrap_or_default();
+        let doing = served.doing.as_ref().map(|doing| format!(", {}", escaped(doing))).unwrap_or_default();
         format!("serves {weight}{of} (seen by {}{ago}{doing})", served.applier)
     });
     match (seen, &target.why) {
@@ -338,6 +344,7 @@ fn stop_words(stop: &WaitingStop) -> String {
     format!("STOP WAITS: {}{lease} by {}{remark}, {place}", stop.action, stop.principal)
 }
 
-fn unpushed_words(one: &Unpushed) -> String {
-    format!("NOT PUSHED: {} by {}", one.event, one.principals.join(", "))
+pub(super) fn unpushed_words(one: &Unpushed) -> String {
+    let by = if one.principals.is_empty() { String::new() } else { format!(" by {}", one.principals.join(", ")) };
+    format!("NOT PUSHED: {}{by}", one.event)
 }

@@ -7,7 +7,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::model::{GateId, Reason, Refusal, document::Span};
+use crate::{
+    model::{GateId, Reason, Refusal, document::Span},
+    yaml,
+};
 
 use super::Metric;
 
@@ -95,8 +98,7 @@ impl SourcesConfig {
         }
         let text = std::fs::read_to_string(path)
             .map_err(|error| Refusal::new(Reason::Io, format!("{}: {error}", path.display())))?;
-        let whole: SourcesFile = serde_yaml::from_str(&text)
-            .map_err(|error| Refusal::new(Reason::Malformed, format!("{}: {error}", path.display())))?;
+        let whole: SourcesFile = yaml::read(&path.display().to_string(), &text)?;
         Ok(whole.metrics.within(path.parent().unwrap_or(Path::new(""))))
     }
 }

@@ -32,6 +32,7 @@ mod remembered;
 mod repositories;
 mod reroot;
 mod risk;
+mod screen;
 mod second;
 mod seeing;
 mod several;

@@ -3,11 +3,7 @@
 use clap::Args as ClapArgs;
 
 use crate::{
-    cli::{
-        Failure, Place,
-        session::{Session, Which},
-        terminal,
-    },
+    cli::{Failure, Place, fresh::ReadSource, terminal},
     report,
 };
 
@@ -21,14 +17,14 @@ use crate::{
     git two-key key allowed-signers > .git/allowed_signers\n  \
     git config gpg.ssh.allowedSignersFile .git/allowed_signers")]
 pub struct Args {
-    /// Read the upstream's fetched tip instead of the local branch
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: ReadSource,
 }
 
 /// Prints the file.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
+    let session = args.source.open(place)?;
+    session.sound()?;
     for remark in &session.remarks {
         terminal::remark(remark);
     }

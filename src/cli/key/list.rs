@@ -3,11 +3,7 @@
 use clap::Args as ClapArgs;
 
 use crate::{
-    cli::{
-        Failure, Format, Place,
-        session::{Session, Which},
-        terminal,
-    },
+    cli::{Failure, Format, Place, fresh::ReadSource, status::unpushed, terminal},
     report,
 };
 
@@ -18,9 +14,8 @@ use crate::{
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  git two-key key list\n  git two-key key list --format json")]
 pub struct Args {
-    /// Read the upstream's fetched tip instead of the local branch
-    #[arg(long)]
-    remote: bool,
+    #[command(flatten)]
+    source: ReadSource,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -28,8 +23,9 @@ pub struct Args {
 
 /// Prints the keys.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
-    let session = Session::open(place, &Which::of(args.remote))?;
-    let keys = report::keys(&session.state);
+    let session = args.source.open(place)?;
+    let keys = report::keys(&session.state, &unpushed(&session)?);
+    session.sound()?;
     match args.format {
         Format::Json => terminal::say_value(&keys),
         Format::Text => {

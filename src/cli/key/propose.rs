@@ -51,6 +51,7 @@ pub fn propose(
     let before = session.tip;
     proposal.commit(&mut session, place)?;
     proposal.advance(&session, before)?;
+    Proposal::say_if_kept(&session, destination.as_deref())?;
     let mut text = format!("Proposed policy version {version} ({}):\n", session.tip.short());
     for line in report::policy_difference(now.get(), proposed.get()) {
         let _ = writeln!(text, "  {line}");

@@ -125,7 +125,11 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     }
     let words = effect::words(&session.state, &plan.after, &plan.statement);
     session.sound()?;
-    say(&words);
+    // A revocation that did not get through is not told as done.
+    let told_first = action != Action::Revoke || destination.is_none() || flags.dry_run;
+    if told_first {
+        say(&words);
+    }
     account::note(|account| account.effect = words.lines().map(str::to_owned).collect());
     if flags.dry_run {
         account::note(|account| account.signed.push(signed(&signer, &plan.statement, None)));
@@ -135,7 +139,11 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     if ask.carried == Carried::Note {
         return note::leave(&session, &signer, &plan.statement, &waiting, flags, destination);
     }
-    make(&mut session, &signer, &plan, flags, &about, destination, ask)
+    make(&mut session, &signer, &plan, flags, &about, destination, ask)?;
+    if !told_first {
+        say(&words);
+    }
+    Ok(())
 }
 
 /// Refuses a key that is past its day, and an agent's where people are asked.

@@ -2,7 +2,7 @@
 //! a rule wants to know who proposed.
 
 use super::{
-    super::{Failure, Place, account, session::Session},
+    super::{Failure, Place, account, session::Session, terminal::say},
     advance, fold_on,
     keys::signing_key,
     push::{BranchPush, Consent, Moves},
@@ -58,6 +58,14 @@ impl Proposal<'_> {
         advance(&session.repo, &update, &reason)?;
         let proposed = ProposedView { path: self.path.to_owned(), commit: session.tip.to_string() };
         account::note(|account| account.proposed.push(proposed));
+        Ok(())
+    }
+
+    /// Says first that a proposal stays here, where there is a remote that could have it.
+    pub fn say_if_kept(session: &Session, remote: Option<&str>) -> Result<(), Failure> {
+        if remote.is_none() && !session.repo.remotes()?.is_empty() {
+            say("NOT PUSHED: this proposal stays in this clone until: git two-key sync\n");
+        }
         Ok(())
     }
 

@@ -195,7 +195,7 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
         general: everything.into_iter().filter(|entry| of.only.is_none() && is_general(entry)).collect(),
         rows,
         sections,
-        signers: keys(of.state),
+        signers: keys(of.state, &of.beside.unpushed),
         more_findings: found.len().saturating_sub(FINDINGS),
         findings: found.into_iter().take(FINDINGS).collect(),
         view: &view,

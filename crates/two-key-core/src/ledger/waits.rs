@@ -1,6 +1,6 @@
 //! Waits: what a lease needs completed on other targets before it starts.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::model::{
     LeaseId, Reason, Refusal,
@@ -14,6 +14,9 @@ const MAX_LOOK_BACK: usize = 32;
 
 /// How many leases are looked at for a way that leads back.
 const MAX_WAY: usize = 256;
+
+/// Of leases that were looked at, the last one on a way that leads back; none where there is no such way.
+type LastOnWay = BTreeMap<LeaseId, Option<LeaseId>>;
 
 impl State {
     /// Whether what a lease waits for on other targets has completed.
@@ -47,11 +50,11 @@ impl State {
     /// A lease that waits for one that is proposed, and for which that one waits, perhaps by way of others: none of them could ever
     /// start. Only whoever proposes or checks asks this: what others propose, which needs no key, stands in no vote's way.
     pub fn waits_in_circle(&self, lease: &Lease) -> Option<LeaseId> {
-        self.leads_back(lease, lease, &mut BTreeSet::new())
+        self.leads_back(lease, lease, &mut BTreeMap::new())
     }
 
     /// The last lease of such a way from here: there is one if nothing but leases on such ways could be what one waits for.
-    fn leads_back(&self, at: &Lease, first: &Lease, seen: &mut BTreeSet<LeaseId>) -> Option<LeaseId> {
+    fn leads_back(&self, at: &Lease, first: &Lease, seen: &mut LastOnWay) -> Option<LeaseId> {
         // Anybody may propose a way that never ends; what is longer is not refused.
         if seen.len() >= MAX_WAY {
             return None;
@@ -68,8 +71,16 @@ impl State {
             let candidates = ids.iter().filter(waits).filter_map(|id| self.document(id)).filter(is_meant);
             let mut last = None;
             for candidate in candidates {
-                // One that was seen before did not lead back, or is on this very way.
-                last = Some(seen.insert(candidate.id.clone()).then(|| self.leads_back(candidate, first, seen))??);
+                let back = if let Some(known) = seen.get(&candidate.id) {
+                    known.clone()
+                } else {
+                    // One that is met again on its own way does not lead back by that.
+                    seen.insert(candidate.id.clone(), None);
+                    let back = self.leads_back(candidate, first, seen);
+                    seen.insert(candidate.id.clone(), back.clone());
+                    back
+                };
+                last = Some(back?);
             }
             last
         })

@@ -100,6 +100,9 @@ fn a_circle_of_leases_that_wait_for_one_another_is_told_to_whoever_proposes_it()
     s.proposes(&lease("L4").on("canary").with(web));
     s.proposes(&lease("L1").on("db").with("after: [{target: canary, state: completed}]"));
     assert_eq!(circle(&s, &next).as_deref(), Some("L4"));
+    // By two ways that meet before they lead back.
+    s.proposes(&lease("L5").on("db").with("after: [{target: canary, state: completed}]"));
+    assert_eq!(circle(&s, &next).as_deref(), Some("L4"));
 }
 
 const AT_ONCE: &str = "tiers: [{weight: 100, bake: 1m}]";

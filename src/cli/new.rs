@@ -159,11 +159,13 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let path = format!("leases/{}.yaml", lease.id);
     lease::read(text.as_bytes()).map_err(|error| Failure::refused(path.as_str(), error.into()))?;
     let targets = &session.state.policy().get().targets;
-    if !targets.contains_key(&lease.target) && !args.anyway {
+    let unknown = std::iter::once(&lease.target).chain(lease.after.iter().map(|after| &after.target));
+    let unknown: Vec<_> = unknown.filter(|target| !targets.contains_key(*target)).collect();
+    if let Some(unknown) = unknown.first().filter(|_| !args.anyway) {
         let known: Vec<_> = targets.keys().map(TargetId::as_str).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let message =
-            format!("the policy in force lists no target {} (it lists {known}): nobody would apply it", lease.target);
+            format!("the policy in force lists no target {unknown} (it lists {known}): nobody would apply it");
         let refusal = Refusal::new(Reason::NotFound, message).hint("name one of those, or say --anyway");
         return Err(Failure::refused(lease.id.as_str(), refusal));
     }

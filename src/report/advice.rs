@@ -57,6 +57,12 @@ pub fn lease_advice(policy: &Policy, state: Option<&State>, proposed: &Proposed<
             }
         }
     }
+    for after in lease.after.iter().filter(|after| !policy.targets.contains_key(&after.target)) {
+        advice.warnings.push(format!(
+            "the policy names no target {}, which has to complete first (`after`): the lease never starts",
+            after.target
+        ));
+    }
     advice.warnings.extend(short_window(lease));
     if lease.agent_alone_up_to > policy.delegable_up_to {
         let message = format!(

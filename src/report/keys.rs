@@ -39,8 +39,8 @@ pub struct KeyView {
     pub key: String,
 }
 
-/// How long before a key's last day it is spoken of.
-const AHEAD: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How long before a key's last day is over it is spoken of: from 30 days before that day.
+const AHEAD: SignedDuration = SignedDuration::from_hours(31 * 24);
 
 /// A line for each key in force whose last day is near or over; of one principal, or of all.
 pub fn ending_keys(state: &State, of: Option<&PrincipalId>, now: Timestamp) -> Vec<String> {

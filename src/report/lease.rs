@@ -20,6 +20,7 @@ use super::{
     Beside, FindingView, RefusalView, Unpushed, findings,
     keys::KeyStanding,
     list::{LeaseSummary, summary},
+    may::instead,
     words::{all_of, escaped, listed, time},
 };
 
@@ -508,8 +509,8 @@ pub(super) fn awaits_of(state: &State, awaited: &Awaited, by_note: &[PrincipalId
     let by_note: Vec<_> = by_note.iter().map(ToString::to_string).collect();
     let mut whom = whom(awaited);
     if awaited.action == Action::Policy {
-        let enough = state.policy().get().rules.policy.human.max(2);
-        whom = format!("{whom} (or {enough} humans in all)");
+        let enough = instead(&state.policy().get().rules.policy);
+        whom = format!("{whom} (or {enough})");
     }
     let mut text = format!("{whom}, to {}", what_for(awaited));
     if !by_note.is_empty() {

@@ -31,6 +31,13 @@ pub(super) fn may(policy: &Policy) -> Vec<MayRow> {
     row(None, "authorize", words(cosign));
     row(None, &format!("start up to {} %", policy.start_up_to), one());
     row(None, "start above, promote, resume", words(promote));
+    if policy.delegable_up_to > 0 {
+        let what = format!("promote up to {} %, as far as a lease lets an agent alone", policy.delegable_up_to);
+        row(None, &what, "an agent".to_owned());
+    }
+    if policy.targets.values().any(|target| !target.windows.is_empty()) || !policy.windows.is_empty() {
+        row(None, "start, promote, resume outside the windows", "as to promote, and one more human".to_owned());
+    }
     for (id, target) in &policy.targets {
         for (what, who) in own(policy, target) {
             row(Some(id.to_string()), &what, who);
@@ -39,7 +46,8 @@ pub(super) fn may(policy: &Policy) -> Vec<MayRow> {
     row(None, "complete, freeze", one());
     row(None, "pause, halt, roll back, withdraw", "any one key; an applier's for its own targets".to_owned());
     row(None, "thaw", words(promote));
-    row(None, "change the policy", format!("{}; or {} humans", words(change), change.human.max(2)));
+    row(None, "revoke a key", "that key; a human for an agent's or an applier's".to_owned());
+    row(None, "change the policy", format!("{}; or {}", words(change), instead(change)));
     rows
 }
 
@@ -55,22 +63,40 @@ fn own(policy: &Policy, target: &Target) -> Vec<(String, String)> {
     rows
 }
 
-/// `2 humans, 1 of pay-leads and 1 of sre among them, and an agent (cp14)`.
-fn words(rule: &Rule) -> String {
-    let many = |number: u8, article: &str, what: &str| match number {
+/// The humans who may change the policy without an agent: `2 humans, 1 of sre among them`.
+pub fn instead(rule: &Rule) -> String {
+    humans(rule, rule.human.max(2))
+}
+
+fn many(number: u8, article: &str, what: &str) -> String {
+    match number {
         1 => format!("{article} {what}"),
         number => format!("{number} {what}s"),
-    };
-    let of = |names: &Option<std::collections::BTreeSet<PrincipalId>>| {
-        let names = names.iter().flatten().map(PrincipalId::as_str).collect::<Vec<_>>().join(", ");
-        if names.is_empty() { names } else { format!(" ({names})") }
-    };
-    let mut humans = many(rule.human, "a", "human") + &of(&rule.humans);
-    let groups: Vec<_> = rule.from.iter().map(|from| format!("{} of {}", from.count, from.group)).collect();
-    if !groups.is_empty() {
-        humans = format!("{humans}, {} among them,", all_of(&groups.iter().map(String::as_str).collect::<Vec<_>>()));
     }
-    let agents = many(rule.agent, "an", "agent") + &of(&rule.agents);
+}
+
+fn of(names: Option<&std::collections::BTreeSet<PrincipalId>>) -> String {
+    let names = names.into_iter().flatten().map(PrincipalId::as_str).collect::<Vec<_>>().join(", ");
+    if names.is_empty() { names } else { format!(" ({names})") }
+}
+
+/// So many humans, with whom a rule wants among them.
+fn humans(rule: &Rule, number: u8) -> String {
+    let humans = many(number, "a", "human") + &of(rule.humans.as_ref());
+    let groups: Vec<_> = rule.from.iter().map(|from| format!("{} of {}", from.count, from.group)).collect();
+    if groups.is_empty() {
+        return humans;
+    }
+    format!("{humans}, {} among them", all_of(&groups.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+/// `2 humans, 1 of pay-leads and 1 of sre among them, and an agent (cp14)`.
+fn words(rule: &Rule) -> String {
+    let mut humans = humans(rule, rule.human);
+    if !rule.from.is_empty() {
+        humans.push(',');
+    }
+    let agents = many(rule.agent, "an", "agent") + &of(rule.agents.as_ref());
     let mut parts = Vec::new();
     parts.extend((rule.human > 0).then_some(humans));
     parts.extend((rule.agent > 0).then_some(agents));

@@ -57,6 +57,7 @@ pub use lease::{
 pub use lease_text::{lease_text, others_text};
 pub use list::{Found, LeaseSummary, ListDepth, ListFilter, ListView, PolicyView, list_text, list_view, shown};
 pub use live::{awaits_key_of, list_short, live_lease, live_list, live_others};
+pub use may::instead;
 pub use page::{PageOf, page};
 pub use policy::{PolicyShow, ProposedPolicy, policy_show, policy_text};
 pub use pull::{EffectView, MergeMethod, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};

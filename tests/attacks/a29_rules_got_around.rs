@@ -185,6 +185,8 @@ fn rules_that_nobody_could_ever_meet() {
         let rule = format!("cosign: {{human: 2, agent: 1, from: {{{from}}}}}");
         policy.replace("rules:", &format!("groups: {{{groups}}}\nrules:")).replace(COSIGN, &rule)
     };
+    let listed = |agents: &str| policy.replace(COSIGN, &format!("cosign: {{human: 1, agent: 2, agents: [{agents}]}}"));
+    let of_three = |human: u8| grouped("sre: [user1]", "sre: 1").replace("human: 2", &format!("human: {human}"));
     let open = |windows: &str| policy.replace("targets:", &format!("windows: [{windows}]\ntargets:"));
     let hours =
         |from: &str, until: &str| open(&format!("{{days: mon-fri, from: \"{from}\", until: \"{until}\", zone: UTC}}"));
@@ -195,6 +197,8 @@ fn rules_that_nobody_could_ever_meet() {
         (grouped("sre: [user2]", "ops: 1"), grouped("ops: [user2]", "ops: 1")),
         (grouped("sre: [user2]", "sre: 2"), grouped("sre: [user1, user2]", "sre: 2")),
         (grouped("a: [user2], b: [user2]", "a: 1, b: 1"), grouped("a: [user2], b: [user1]", "a: 1, b: 1")),
+        (listed("cp14"), listed("cp14, cp18")),
+        (of_three(3), of_three(2)),
         (open(""), policy.clone()),
         (hours("17:00", "17:00"), hours("17:00", "17:01")),
         (hours("17:00", "09:00"), hours("09:00", "17:00")),
@@ -205,4 +209,18 @@ fn rules_that_nobody_could_ever_meet() {
             |scene| drop(scene.propose_policy(&sometimes)),
         );
     }
+}
+
+/// A policy gives everybody a last day that has passed, so that nobody could ever change it again.
+#[test]
+fn everybodys_last_day_in_the_past() {
+    let scene = Scene::new();
+    let policy = next(&scene.world.policy(), 2);
+    let all_until = |day: &str| {
+        ["human", "agent"].iter().fold(policy.clone(), |policy, role| {
+            policy.replace(&format!("role: {role},"), &format!("role: {role}, until: {day},"))
+        })
+    };
+    let (past, ahead) = (all_until("2020-01-01"), all_until("2099-12-31"));
+    scene.refuses_but_takes("policy-floor", |scene| scene.enact(&past), |scene| scene.enact(&ahead));
 }

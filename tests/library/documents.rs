@@ -285,6 +285,8 @@ prop_compose! {
         (policy.version, policy.branch) = (version, branch);
         policy.previous = (version > 1).then(|| Digest::of(b"before"));
         (policy.start_up_to, policy.delegable_up_to, policy.rules.cosign.human) = numbers;
+        // There is one person to fill a place of a group.
+        if policy.rules.cosign.human > 1 { policy.rules.cosign.from.clear(); }
         if flags[0] { policy.rules.promote.hardware = policy::Hardware::Presence; }
         if flags[1] { policy.rules.policy.deliberate = policy::Deliberate::Required; }
         if flags[2] { policy.rules.cosign.separate_proposer = policy::SeparateProposer::Required; }

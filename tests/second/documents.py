@@ -356,7 +356,9 @@ class Policy:
                 strict.bad(f"a rule names {names}, who are no {role}s")
         if rule.humans is not None and len(rule.humans) < rule.human:
             strict.bad("a rule names too few humans")
-        if len(rule.places) > rule.human or not rule.seated(self.able(rule)):
+        if rule.agents is not None and len(rule.agents) < rule.agent:
+            strict.bad("a rule names too few agents")
+        if len(rule.places) > rule.human or rule.places and len(self.able(rule)) < rule.human or not rule.seated(self.able(rule)):
             strict.bad("nobody could meet `from`")
 
     def floors(self):
@@ -382,7 +384,7 @@ def windows(found):
         ranges = all(len(set(part.split("-"))) == len(part.split("-")) for part in one["days"].split(","))
         if days != sorted(set(days)) or not ranges or one["from"] >= one["until"]:
             strict.bad("a window that never opens")
-        if one["zone"] not in zoneinfo.available_timezones():
+        if one["zone"] == "localtime" or one["zone"] not in zoneinfo.available_timezones():
             strict.bad(f"no zone {one['zone']}")
 
 

@@ -17,6 +17,9 @@ fn a_target_that_the_policy_lacks_is_refused_unless_somebody_says_so() {
         .says("not-found: the policy in force lists no target checkout-prd (it lists checkout-prod")
         .says("--anyway");
     assert_eq!(world.head(), before);
+    let after = ["checkout-prod", "--after", "checkout-stagin"];
+    world.two_key(&[&new[..], &after].concat()).exits(1).says("lists no target checkout-stagin");
+    assert_eq!(world.head(), before);
     world.two_key(&[&new[..], &["checkout-prd", "--anyway"]].concat()).exits(0);
     world.two_key(&[&new[..], &["checkout-prod"]].concat()).exits(0).says("on main (");
 }

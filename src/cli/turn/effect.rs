@@ -126,5 +126,7 @@ fn policy(before: &State, after: &State, statement: &Statement) -> String {
     let awaited = ballot.and_then(|_| ledger::awaited_policy(after));
     let Some(awaited) = awaited else { return "the policy waits for more keys".to_owned() };
     let has: Vec<_> = awaited.has.iter().map(crate::model::PrincipalId::as_str).collect();
-    format!("the policy is signed by {}; waiting for {} (or two humans)", has.join(", "), awaited.needs().join(" and "))
+    let (has, needs) = (has.join(", "), awaited.needs().join(" and "));
+    let instead = report::instead(&after.policy().get().rules.policy);
+    format!("the policy is signed by {has}; waiting for {needs} (or {instead})")
 }

@@ -40,7 +40,7 @@ pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut
         let votes = push.steps.iter().flat_map(|step| &step.votes);
         found
             .extend(votes.flat_map(|vote| window::judge(vote, push.before.as_ref(), state, now)).map(RefProblem::from));
-        found.extend(stranded(push, state).map(RefProblem::from));
+        found.extend(stranded(push, state, now).map(RefProblem::from));
     }
 }
 
@@ -56,15 +56,24 @@ fn in_words(finding: &Finding) -> RefProblem {
     RefProblem { refusal, finding: Some(finding.clone()) }
 }
 
-/// A revocation after which nobody could change the policy any more.
-fn stranded(push: &Push, after: &State) -> Option<Refusal> {
-    let can_change =
-        |state: &State| rules::can_change_policy(state.policy().get(), |key| state.revoked().contains_key(&key));
-    let mut events = push.steps.iter().flat_map(|step| &step.report.events);
-    let revokes = events.any(|event| event.event == EventKind::KeyRevoked);
+/// A revocation after which nobody could change the policy any more, or a policy under which everybody's last day has passed.
+fn stranded(push: &Push, after: &State, now: Timestamp) -> Option<Refusal> {
+    let can_change = |state: &State| {
+        let policy = state.policy().get();
+        let is_out = |key| state.revoked().contains_key(&key) || policy.key_in_time(key, now).is_err();
+        rules::can_change_policy(policy, is_out)
+    };
+    let happened = |kind| push.steps.iter().flat_map(|step| &step.report.events).any(|event| event.event == kind);
     // Who is stranded already loses nothing more.
     let could = push.before.as_ref().is_none_or(can_change);
-    if push.forced_revocation || !revokes || !could || can_change(after) {
+    if !could || can_change(after) {
+        return None;
+    }
+    if happened(EventKind::PolicyChanged) {
+        let message = "under this policy too few keys whose last day is ahead are left to ever change it again";
+        return Some(Refusal::new(Reason::PolicyFloor, message).hint("give a human and an agent a later `until`"));
+    }
+    if push.forced_revocation || !happened(EventKind::KeyRevoked) {
         return None;
     }
     let message = "after this revocation too few keys are left to ever change the policy again";

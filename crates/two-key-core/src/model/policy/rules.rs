@@ -298,6 +298,11 @@ fn reachable(
         problems.malformed(place, message);
         return;
     }
+    if let Some(agents) = rule.agents.as_ref().filter(|agents| agents.len() < usize::from(rule.agent)) {
+        let message = format!("the {name} needs agent {} and counts {} of them", rule.agent, agents.len());
+        problems.malformed(place, message);
+        return;
+    }
     if rule.from.is_empty() {
         return;
     }
@@ -308,6 +313,12 @@ fn reachable(
             open.places,
             groups.join(" or ")
         );
+        problems.malformed(place, message);
+        return;
+    }
+    let able = able(rule, principals).len();
+    if able < usize::from(rule.human) {
+        let message = format!("the {name} needs human {}, and {able} could count for it", rule.human);
         problems.malformed(place, message);
     }
 }

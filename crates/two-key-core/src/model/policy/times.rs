@@ -17,8 +17,8 @@ use crate::model::{
     lease::{Exception, Lease},
 };
 
-/// How far ahead the next opening is looked for: each window opens once a week.
-const AHEAD: i64 = 9;
+/// How far ahead the next opening is looked for: each window opens once a week, or in two where the clock jumps over it.
+const AHEAD: i64 = 16;
 
 /// The last day on which something counts, written `2027-06-30`. Days are those of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,7 +29,10 @@ impl Day {
     /// Reads `2027-06-30`, and nothing else.
     pub fn parse(text: &str) -> Option<Self> {
         let date: Date = text.parse().ok()?;
-        (date.to_string() == text).then_some(Self(date))
+        // What has a year of four digits has ten characters.
+        let written = text.len() == 10 && date.to_string() == text;
+        let begins = TimeZone::UTC.to_timestamp(date.into()).is_ok();
+        (written && begins).then_some(Self(date))
     }
 
     /// The first moment after it.
@@ -463,10 +466,26 @@ mod tests {
     }
 
     #[test]
+    fn where_the_clock_jumps_over_a_window_it_opens_a_week_later() {
+        let early = window("sun", "02:00", "03:00", "Europe/Berlin");
+        assert_eq!(early.opens(at("2027-03-21T02:00:00Z")), Some(at("2027-04-04T00:00:00Z")));
+        assert_eq!(early.opens(at("2027-03-20T02:00:00Z")), Some(at("2027-03-21T01:00:00Z")));
+    }
+
+    #[test]
     fn a_day_ends_at_midnight_in_utc() {
         assert_eq!(Day::parse("2027-06-30").unwrap().end(), at("2027-07-01T00:00:00Z"));
         assert_eq!(Day::parse("2027-12-31").unwrap().end(), at("2028-01-01T00:00:00Z"));
-        for text in ["", "2027-6-30", "2027-02-29", "2027-06-30T00:00:00Z", "20270630", "30.06.2027"] {
+        for text in [
+            "",
+            "2027-6-30",
+            "2027-02-29",
+            "2027-06-30T00:00:00Z",
+            "20270630",
+            "30.06.2027",
+            "9999-12-31",
+            "-002027-02-20",
+        ] {
             assert_eq!(Day::parse(text), None, "{text}");
         }
     }

@@ -289,7 +289,7 @@ impl Agent {
         }
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
-        round.waiting = inbox::overlay(&texts, &self.follower.mirror.state);
+        round.waiting = inbox::overlay(&texts, &self.follower.mirror.state, round.now);
         round.observed = records::read(repository, &self.follower.mirror.state)?.found;
         Ok(())
     }

@@ -340,7 +340,7 @@ impl Session {
     fn overlay(&self, notes: &[Note]) -> Overlay {
         let texts: Vec<_> =
             notes.iter().map(|note| NoteText { principal: &note.principal, text: &note.bytes }).collect();
-        inbox::overlay(&texts, &self.state)
+        inbox::overlay(&texts, &self.state, turn::now())
     }
 
     /// The principal whose key Git signs with here.

@@ -224,3 +224,18 @@ fn everybodys_last_day_in_the_past() {
     let (past, ahead) = (all_until("2020-01-01"), all_until("2099-12-31"));
     scene.refuses_but_takes("policy-floor", |scene| scene.enact(&past), |scene| scene.enact(&ahead));
 }
+
+/// A note by an expired key is sealed by whoever votes next, whose push is refused for it.
+#[test]
+fn a_note_by_an_expired_key_in_everybodys_way() {
+    for (until, sealed) in [("2025-12-31", 0), ("2099-12-31", 1)] {
+        let scene = scene(&[("user2: {role: human,", &format!("user2: {{role: human, until: {until},"))]);
+        let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+        scene.note("user2", &blob, &scene.entry("user2", &about(LEASE, "cosign", 0, 0)));
+        let key = scene.world.key_file("cp14").to_str().unwrap().to_owned();
+        scene.world.two_key(&["sign", LEASE, "--no-push", "--key", &key]).exits(0);
+        let message = scene.world.git(&["log", "-1", "--format=%B"]);
+        assert_eq!(message.matches("Two-Key-Cosignature: ").count(), sealed, "{until}: {message}");
+        scene.admits(&["main"]);
+    }
+}

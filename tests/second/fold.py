@@ -646,7 +646,7 @@ def twin(other, one):
 def fold(repository, root, tip=None):
     """The ledger of a clone, from a pinned root to the governed branch's tip."""
     ledger = Ledger(repository, root)
-    tip = tip or repository.ref("refs/heads/" + ledger.branch)
+    tip = tip or repository.ref("refs/heads/" + ledger.branch) or repository.ref("refs/remotes/origin/" + ledger.branch)
     for oid in first_parents(repository, root, tip):
         ledger.advance(oid)
     ledger.tip = tip

@@ -738,7 +738,7 @@ fn a_freeze_takes_one_key_and_ends_by_two() {
     let world = World::rolling();
     by(&world, "cp14", &["freeze", "--reason", "incident"]).exits(0);
     refused(&world, "user1", &["promote", LEASE], 1, "frozen");
-    by(&world, "user1", &["thaw"]).exits(0).says("the freeze stays");
+    by(&world, "user1", &["thaw"]).exits(0).says("still frozen");
     by(&world, "cp14", &["thaw"]).exits(0).says("the freeze ends");
     by(&world, "user1", &["promote", LEASE]).exits(0);
     refused(&world, "edge1", &["freeze"], 1, "wrong-role");

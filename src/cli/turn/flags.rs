@@ -1,5 +1,6 @@
 //! The flags of every verb that turns a key.
 
+use super::push::Consent;
 use crate::{
     cli::{
         Failure, Format,
@@ -27,6 +28,13 @@ pub struct Flags {
     /// Show what would be signed and what it would do; write nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+impl Flags {
+    /// Whether more than was shown is pushed.
+    pub const fn consent(&self) -> Consent {
+        if self.yes { Consent::Given } else { Consent::Asked }
+    }
 }
 
 /// Where a verb fetches from, and whether it pushes there.

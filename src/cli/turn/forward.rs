@@ -106,7 +106,7 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     {
         let subject = "the last transition here is in force by this key and was not pushed";
         remark(&format!("{lease}: {subject}; it is pushed now, and nothing more is signed"));
-        return push_again(&mut session, &signer, remote, &about);
+        return push_again(&mut session, &signer, remote, &about, flags.consent());
     }
     let plan = Plan::new(&session.state, &waiting, action, lease.as_ref(), ask.revoked.as_ref());
     let plan = match plan.and_then(|plan| inbox::in_window(&plan.before, action, lease.as_ref(), now()).map(|()| plan))
@@ -118,7 +118,7 @@ pub fn turn(place: &Place, mut session: Session, flags: &Flags, action: Action, 
     may_turn(&session, &signer, action, ask, &about)?;
     let plan = match plan.turned_by(&waiting, &signer.public, &signer.principal) {
         Ok(plan) => plan,
-        Err(refusal) => return deliver(&mut session, &signer, refusal, &about, destination),
+        Err(refusal) => return deliver(&mut session, &signer, refusal, &about, destination, flags.consent()),
     };
     if let Some(show) = ask.show {
         say(&show(&session, &plan.statement)?);
@@ -172,7 +172,7 @@ fn make(
     let Made { commit, tags, shown } = self::commit(session, signer, plan, flags, about)?;
     let Some(remote) = destination else { return say_how_to_push(session, flags, &tags, &ask.options) };
     let (who, options) = (signer.principal.as_str(), ask.options.clone());
-    let consent = if flags.yes { Consent::Given } else { Consent::Asked };
+    let consent = flags.consent();
     let turned = vec![Turned { statement: plan.statement.clone(), shown }];
     let fresh = Some(Fresh { turned, commits: vec![commit], before, tags });
     BranchPush { session, remote, about, who, options, ours: commit, moves: Moves::ByMerge, fresh, consent }.run()
@@ -262,6 +262,7 @@ fn deliver(
     refusal: Refusal,
     about: &str,
     destination: Option<&str>,
+    consent: Consent,
 ) -> Result<(), Failure> {
     let Some(remote) = destination.filter(|_| refusal.reason == Reason::AlreadyVoted) else {
         return Err(Failure::refused(about, refusal));
@@ -270,7 +271,7 @@ fn deliver(
         return Err(Failure::refused(about, refusal));
     }
     remark(&format!("{}; what was signed here before is pushed", refusal.message));
-    push_again(session, signer, remote, about)
+    push_again(session, signer, remote, about, consent)
 }
 
 /// Whether a remote that is pushed to lacks anything of the local branch.
@@ -281,9 +282,15 @@ pub fn is_unpushed(session: &Session, destination: Option<&str>) -> Result<bool,
 }
 
 /// Pushes what was signed before.
-pub fn push_again(session: &mut Session, signer: &Signer, remote: &str, about: &str) -> Result<(), Failure> {
+pub fn push_again(
+    session: &mut Session,
+    signer: &Signer,
+    remote: &str,
+    about: &str,
+    consent: Consent,
+) -> Result<(), Failure> {
     let (who, ours) = (signer.principal.as_str(), session.tip);
-    let (options, moves, consent) = (Vec::new(), Moves::ByMerge, Consent::Asked);
+    let (options, moves) = (Vec::new(), Moves::ByMerge);
     BranchPush { session, remote, about, who, options, ours, moves, fresh: None, consent }.run()
 }
 

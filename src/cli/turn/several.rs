@@ -7,7 +7,7 @@ use super::{
     Ask, Carried, Flags, Signer, effect,
     forward::{self, Made},
     now,
-    push::{BranchPush, Consent, Fresh, Moves, Turned},
+    push::{BranchPush, Fresh, Moves, Turned},
     stops,
 };
 use crate::{
@@ -284,9 +284,9 @@ fn make(
     }
     let Some(remote) = remote else { return forward::say_how_to_push(session, flags, &tags, &ask.options) };
     if commits.is_empty() {
-        return forward::push_again(session, signer, remote, &about);
+        return forward::push_again(session, signer, remote, &about, flags.consent());
     }
-    let consent = if flags.yes { Consent::Given } else { Consent::Asked };
+    let consent = flags.consent();
     let (who, ours, options) = (signer.principal.as_str(), session.tip, ask.options.clone());
     let fresh = Some(Fresh { turned, commits, before, tags });
     BranchPush { session, remote, about: &about, who, options, ours, moves: Moves::ByMerge, fresh, consent }.run()

@@ -9,6 +9,8 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use jiff::Timestamp;
+
 use crate::{
     ledger::{Hypothesis, State, could_count, forecast, hypothetical},
     model::{Action, LeaseId, PrincipalId, Statement},
@@ -64,11 +66,15 @@ impl Overlay {
 /// where nobody refuses them.
 const MAX_BAD: usize = 4;
 
-/// Opens notes and says what of them would count if it were folded next.
-pub fn overlay(notes: &[NoteText<'_>], state: &State) -> Overlay {
+/// Opens notes and says what of them would count if it were folded next. A key whose last day is over counts for nothing, and a
+/// server takes nothing that it is sealed in.
+pub fn overlay(notes: &[NoteText<'_>], state: &State, now: Timestamp) -> Overlay {
+    let policy = state.policy().get();
+    let in_time =
+        |entry: &UncheckedEntry<'_>| entry.says().is_none_or(|(_, key)| policy.key_in_time(key.raw(), now).is_ok());
     let is_cosign =
         |entry: &UncheckedEntry<'_>| entry.says().is_some_and(|(statement, _)| statement.action() == Action::Cosign);
-    let (cosigns, others): (Vec<_>, Vec<_>) = read(notes, state).into_iter().partition(is_cosign);
+    let (cosigns, others): (Vec<_>, Vec<_>) = read(notes, state).into_iter().filter(in_time).partition(is_cosign);
     let mut votes = that_count(&cosigns, state);
     if !others.is_empty() {
         // What is voted on a lease that notes authorize is next once these are sealed.

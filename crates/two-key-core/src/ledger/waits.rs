@@ -61,15 +61,12 @@ impl State {
         }
         at.after.iter().filter(|asks| !self.has_completed(at, asks)).find_map(|asks| {
             let is_meant = |one: &&Lease| one.target == asks.target && one.is_what(at, asks);
-            if is_meant(&first) {
-                return Some(at.id.clone());
-            }
             let ids = self.known_leases();
             let waits = |id: &&LeaseId| {
                 self.lease(id).is_none_or(|entry| !entry.phase.started() && !entry.phase.ended()) && **id != first.id
             };
             let candidates = ids.iter().filter(waits).filter_map(|id| self.document(id)).filter(is_meant);
-            let mut last = None;
+            let mut last = is_meant(&first).then(|| at.id.clone());
             for candidate in candidates {
                 let back = if let Some(known) = seen.get(&candidate.id) {
                     known.clone()

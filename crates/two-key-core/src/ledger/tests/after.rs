@@ -95,6 +95,9 @@ fn a_circle_of_leases_that_wait_for_one_another_is_told_to_whoever_proposes_it()
     // Another that could be what is waited for breaks the circle.
     s.proposes(&lease("L3").on("db"));
     assert_eq!(circle(&s, &next), None);
+    let mut s = Story::new(&rulebook());
+    s.proposes(&back(web)).proposes(&lease("L6"));
+    assert_eq!(circle(&s, &next), None, "L6 first, then L1, then this one");
     // By way of a third.
     let mut s = Story::new(&rulebook());
     s.proposes(&lease("L4").on("canary").with(web));

@@ -54,8 +54,11 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     turn::stops::carry_over(&mut session)?;
     let new = turn::counted(&session, theirs)?;
     say(&format!("{} is at {}'s tip{}", refs::short(&branch), remote, with(new.votes)));
-    if let Some(text) = signers::stale(&session)? {
-        signers::write(&session.repo, &text)?;
+    // A list for Git's own commands keeps no vote here.
+    if let Some(text) = signers::stale(&session)?
+        && let Err(failure) = signers::write(&session.repo, &text)
+    {
+        failure.lines("sync").iter().for_each(|lines| remark(&format!("warning: {lines}")));
     }
     if session.tip == theirs {
         return all_delivered(&undelivered, &remote);

@@ -218,8 +218,17 @@ fn the_list_of_keys_for_gits_own_commands_follows_the_policy() {
     world.two_key_in(&clone, &["doctor"]).says("signers: ").says("git two-key doctor --fix");
     world.two_key_in(&clone, &["sync"]).exits(0);
     world.two_key_in(&clone, &["doctor"]).never_says("signers: ");
-    let listed = fs::read_to_string(clone.join(".git/two-key/allowed_signers")).unwrap();
+    let list = clone.join(".git/two-key/allowed_signers");
+    let listed = fs::read_to_string(&list).unwrap();
     assert!(listed.contains(world.public_key("fresh").split(' ').nth(1).unwrap()), "{listed}");
+    // Where it cannot be written, what was signed gets there all the same.
+    fs::remove_file(&list).unwrap();
+    fs::create_dir(&list).unwrap();
+    let key = world.key_file("cp14").to_str().unwrap().to_owned();
+    world.two_key_in(&clone, &["promote", LEASE, "--no-push", "--key", &key]).exits(0);
+    let tip = scene.server_ref(MAIN);
+    world.two_key_in(&clone, &["sync"]).exits(0).says("warning: ").says("allowed_signers");
+    assert_ne!(scene.server_ref(MAIN), tip);
 }
 
 #[test]
@@ -238,6 +247,10 @@ fn a_stop_of_a_target_where_nothing_runs_ends_no_proposal() {
     for verb in ["halt", "rollback", "pause"] {
         stop(verb, "checkout-prod").exits(1).says("wrong-state: ").says("git two-key withdraw");
     }
+    // Where the remote is not asked, the lease may run there.
+    let dry = ["halt", "checkout-prod", "--offline", "--dry-run", "--key", &key];
+    world.two_key(&dry).exits(0).says("withdrawn");
+    world.two_key(&["pause", "checkout-prod", "--offline", "--key", &key]).exits(1).says("wrong-state: ");
     // Whoever names the lease means it.
     stop("halt", LEASE).exits(0).says("withdrawn");
     let world = World::rolling();

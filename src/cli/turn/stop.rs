@@ -17,7 +17,7 @@ use crate::{
         session::{Session, Which, unverified_branch, unverified_tip},
         terminal::{remark, say},
     },
-    git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
+    git::{GitError, PushOptions, RefUpdate, Repository, config, mirrored},
     ledger::{self, Hypothesis, State},
     model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement, refs},
     report,
@@ -60,7 +60,10 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
     let lease = handle.map(|handle| site.lease(handle, action)).transpose()?;
     let about = lease.as_ref().map_or_else(|| action.to_string(), ToString::to_string);
     let about = About { lease, about: &about };
-    site.is_meant(&about, action, handle)?;
+    // Where the remote was not asked, what has not started here may run there, and no stop of it is held up.
+    if action == Action::Pause || !(flags.to.is_offline() || site.repo.is_off(config::FETCH)?) {
+        site.is_meant(&about, action, handle)?;
+    }
     let turns = site.turns(place, flags, action, &about)?;
     let effects = turns.iter().map(|turn| site.effect(turn).map_err(|refusal| about.refused(refusal)));
     site.effects = effects.collect::<Result<_, _>>()?;

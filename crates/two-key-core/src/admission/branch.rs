@@ -69,14 +69,17 @@ fn stranded(push: &Push, after: &State, now: Timestamp) -> Option<Refusal> {
     if !could || can_change(after) {
         return None;
     }
-    if happened(EventKind::PolicyChanged) {
+    let (message, hint) = if happened(EventKind::KeyRevoked) {
+        if push.forced_revocation {
+            return None;
+        }
+        let hint = format!("enrol another key first; or, if you are sure: git push -o {FORCE_REVOKE} …");
+        ("after this revocation too few keys are left to ever change the policy again", hint)
+    } else if happened(EventKind::PolicyChanged) {
         let message = "under this policy too few keys whose last day is ahead are left to ever change it again";
-        return Some(Refusal::new(Reason::PolicyFloor, message).hint("give a human and an agent a later `until`"));
-    }
-    if push.forced_revocation || !happened(EventKind::KeyRevoked) {
+        (message, "give a human and an agent a later `until`".to_owned())
+    } else {
         return None;
-    }
-    let message = "after this revocation too few keys are left to ever change the policy again";
-    let hint = format!("enrol another key first; or, if you are sure: git push -o {FORCE_REVOKE} …");
+    };
     Some(Refusal::new(Reason::PolicyFloor, message).hint(hint))
 }

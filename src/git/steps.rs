@@ -5,6 +5,7 @@
 //! step brought in is what its predecessor could not reach, wherever reading began.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashSet, VecDeque},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
@@ -28,8 +29,8 @@ pub(super) const NEAR: usize = 48;
 /// Steps made ahead of their turn, and how many bytes each may hold. None is made ahead of one that holds more.
 const STEPS_AHEAD: usize = 512;
 const MAX_AHEAD: usize = 128 << 10;
-/// From so many commits on, a step leaves out those ordinary commits that say no more than others before them did: whose
-/// signature, or nobody's. A merge may bring in a history of any length, and must not end the ledger.
+/// A merge may bring in a history of any length, and must not end the ledger. Of more ordinary commits than these nobody is looked
+/// for who signed them all.
 const MAX_ORDINARY: usize = 10_000;
 /// Ancestry questions that are asked one by one; then all answers are fetched at once.
 const MAX_QUESTIONS: usize = 32;
@@ -134,7 +135,7 @@ impl Objects {
         let (commit, format) = ([self.commit(id)?], self.repository().format());
         let [raw] = &commit;
         let links = linked(id, raw, format)?;
-        let opened = open_commits(&commit, format).pop().unwrap_or(Opened::Ordinary { signer: None });
+        let opened = open_commits(&commit, format).pop().unwrap_or(Opened::Ordinary { signature: None });
         Ok(OpenedCommit { id, links, opened })
     }
 
@@ -422,7 +423,7 @@ impl Walk {
             return Ok(commits);
         };
         self.load_unseen(objects)?;
-        let mut ordinary = HashSet::new();
+        let mut ordinary = 0;
         for parent in others {
             let mut stack = Vec::new();
             commits.extend(self.enter(objects, *parent, &mut stack)?);
@@ -433,14 +434,16 @@ impl Walk {
                 } else if let Some(Open { commit, .. }) = stack.pop() {
                     let descent = self.descent(objects.repository(), &commit.links.parents)?;
                     self.seen.insert(commit.id, descent);
-                    let commit = objects.with_parents_tree(commit, None)?;
-                    let says_more = match &commit.opened {
-                        Opened::Ordinary { signer } => ordinary.insert((*signer, descent)),
-                        Opened::Malformed(_) | Opened::Carrier { .. } => true,
-                    };
-                    if says_more || commits.len() < MAX_ORDINARY {
-                        commits.push(step_commit(commit, descent));
+                    let mut commit = objects.with_parents_tree(commit, None)?;
+                    if let Opened::Ordinary { signature } = &mut commit.opened {
+                        ordinary += 1;
+                        match ordinary.cmp(&(MAX_ORDINARY + 1)) {
+                            Ordering::Less => {}
+                            Ordering::Equal => *signature = None,
+                            Ordering::Greater => continue,
+                        }
                     }
+                    commits.push(step_commit(commit, descent));
                 }
             }
         }

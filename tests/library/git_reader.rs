@@ -533,10 +533,10 @@ fn an_oversized_commit_is_ordinary_unless_it_has_a_statement() {
     let tip = scratch.graph("tip", &[statement]);
     let steps = from_root(&scratch, root, tip);
     let opened = |step: usize| steps[step].commits[0].opened.clone();
-    assert_eq!(opened(1), Opened::Ordinary { signer: None });
+    assert_eq!(opened(1), Opened::Ordinary { signature: None });
     let Opened::Malformed(refusal) = opened(2) else { panic!("{:?}", opened(2)) };
     assert_eq!(refusal.reason, git_two_key::model::Reason::TooLarge);
-    assert_eq!(opened(3), Opened::Ordinary { signer: None });
+    assert_eq!(opened(3), Opened::Ordinary { signature: None });
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{
     ahead::{Ahead, Naming},
     files::Files,
     objects::linked,
-    reach::{Gaps, Graph},
+    reach::{Gaps, Graph, MAX_QUESTIONS},
 };
 use crate::{
     ledger::{Descent, Step, StepCommit},
@@ -32,8 +32,6 @@ const MAX_AHEAD: usize = 128 << 10;
 /// A merge may bring in a history of any length, and must not end the ledger. Of more ordinary commits than these nobody is looked
 /// for who signed them all.
 const MAX_ORDINARY: usize = 10_000;
-/// Ancestry questions that are asked one by one; then all answers are fetched at once.
-const MAX_QUESTIONS: usize = 32;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -476,10 +474,6 @@ impl Walk {
     }
 
     /// Loads what the tip reaches and the base does not.
-    ///
-    /// `rev-list` trusts dates to know when it has excluded enough, so in history with dates out of order it may list
-    /// commits that the base reaches, and with each all of its listed ancestors. So the listed commits without a listed
-    /// parent are asked about; if one is wrong, everything that the base reaches is listed and taken out.
     fn load_unseen(&mut self, objects: &mut Objects) -> Result<(), GitError> {
         if !matches!(self.before, Before::Unknown) {
             return Ok(());
@@ -495,22 +489,7 @@ impl Walk {
             }
             listed => listed?,
         };
-        let mut unseen: HashSet<Oid> = listed.iter().filter_map(|line| line.first().copied()).collect();
-        let first = |line: &&Vec<Oid>| {
-            let mut parents = line.iter().skip(1);
-            // A child of the base is not before the base.
-            parents.all(|parent| !unseen.contains(parent) && *parent != base)
-        };
-        let firsts: Vec<Oid> = listed.iter().filter(first).filter_map(|line| line.first().copied()).collect();
-        let mut wrong = firsts.len() > MAX_QUESTIONS;
-        for first in firsts {
-            wrong = wrong || repository.is_ancestor(first, base)?;
-        }
-        if wrong {
-            for reached in repository.reached(base, &[], None)? {
-                unseen.remove(&reached);
-            }
-        }
+        let mut unseen: HashSet<Oid> = repository.without_reached(&listed, &[base])?.into_iter().collect();
         unseen.retain(|id| !self.seen.contains_key(id));
         self.before = Before::Unseen(unseen);
         Ok(())

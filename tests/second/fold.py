@@ -216,7 +216,7 @@ class Ledger:
         if proposed.version != self.policy.version + 1 or proposed.previous != self.policy.digest:
             raise Bad("policy-version", "it does not follow the policy in force")
         if proposed.branch != self.branch:
-            raise Bad("policy-version", "the governed branch cannot change")
+            raise Bad("policy-floor", "the governed branch cannot change")
         return proposed
 
     def document(self, oid, name):

@@ -7,9 +7,9 @@ use git_two_key::model::Reason;
 const HEAD: &str = "\
 # Attacks
 
-Each sentence in a list is the comment of a test in the section's file, `tests/attacks/a01_….rs` for section 1: a `git push` with real Git
-and ssh-keygen, beside the nearest honest push, which is admitted. The hook refuses the attack with this reason code, and nothing changes.
-Unless marked,
+Each sentence in a list is the comment of a test: a `git push` with real Git and ssh-keygen, beside the nearest honest push, which is admitted.
+The hook refuses the attack with this reason code, and nothing changes. The section's file (`tests/attacks/a01_….rs` for section 1) says which
+rule refuses it. Unless marked,
 
 - `git two-key ci` refuses the same pull request, as a merge commit and as a fast-forward, and admits its honest twin;
 - on a server without a hook the attack alters nothing, `verify --all` finds it, the applier wants and sees what it did before, and honest
@@ -23,7 +23,6 @@ Unless marked,
 struct Section {
     number: u8,
     title: String,
-    how: String,
     attacks: Vec<Attack>,
 }
 
@@ -88,7 +87,7 @@ fn section(module: &str, text: &str) -> Section {
         assert!(!what.trim_end_matches('.').contains(". "), "{module}::{name} says it in one sentence");
         attacks.push(Attack { what, codes: codes(body), judges: judges(body) });
     }
-    Section { number: number.parse().unwrap(), title: head[0].to_owned(), how: head[2..].join(" "), attacks }
+    Section { number: number.parse().unwrap(), title: head[0].to_owned(), attacks }
 }
 
 /// Who judges a test's attack. Helpers named `refused` are `never_counts` about one kind of thing.
@@ -108,8 +107,8 @@ fn judges(body: &str) -> &'static str {
 /// `docs/attacks.md`.
 fn page(sections: &[Section]) -> String {
     let mut page = format!("{HEAD}\n{}\n", counts(sections));
-    for Section { number, title, how, attacks } in sections {
-        write!(page, "\n## {number}. {title}\n\n{how}\n\n").unwrap();
+    for Section { number, title, attacks } in sections {
+        write!(page, "\n## {number}. {title}\n\n").unwrap();
         let mut alike: Vec<(String, Vec<&str>)> = Vec::new();
         for attack in attacks {
             let label = attack.label();

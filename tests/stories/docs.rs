@@ -126,7 +126,7 @@ fn a_year_is_audited_as_the_page_says() {
 #[test]
 fn keys_are_rotated_and_lost_as_the_page_says() {
     let said = run("docs/keys.md");
-    assert!(said.contains("KEY_REVOKED") && said.contains("policy version 4"), "{said}");
+    assert!(said.contains("KEY_REVOKED") && said.contains("policy version 3"), "{said}");
 }
 
 #[test]

@@ -237,12 +237,12 @@ const BROKEN: &[(&str, &[&str])] = &[
         &["waiting::a_remote_whose_answers_take_longer_than_a_tick_starves_nothing"],
     ),
     (
-        "the branch brings more than the network carries quickly",
+        "the branch is too large to fetch in seconds",
         &["waiting::the_branch_brings_more_than_the_network_carries_quickly"],
     ),
     ("metrics do not answer", &["hanging::metrics_a_push_another_target_and_readers_hang"]),
     (
-        "… to the next lease's pack, which asks for the version before",
+        "… and the next lease's pack needs them",
         &["waiting::what_serves_is_rolled_back_while_metrics_are_asked_for_the_next_lease"],
     ),
     ("a push hangs", &["hanging::metrics_a_push_another_target_and_readers_hang"]),
@@ -253,7 +253,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     ("readers of `/metrics` hang", &["hanging::metrics_a_push_another_target_and_readers_hang"]),
     ("nobody reads its output", &["waiting::nobody_reads_the_log_or_the_reports"]),
-    ("the remote does not take a stop onto the branch", &["forges::where_main_takes_no_pushes_a_stop_has_its_own_ref"]),
+    ("the remote refuses a stop on the branch", &["forges::where_main_takes_no_pushes_a_stop_has_its_own_ref"]),
     (
         "the branch was rewound, or taken over by a foxtrot merge",
         &["broken::the_branch_was_rewound_or_taken_over_by_a_foxtrot_merge"],
@@ -281,7 +281,7 @@ const BROKEN: &[(&str, &[&str])] = &[
         &["rollback::a_rollback_is_verified_only_when_what_was_restored_is_seen_to_be_as_healthy_as_before"],
     ),
     (
-        "nobody here sees a rollback's traffic",
+        "the applier cannot see a rollback's traffic",
         &[
             "deploy::two_leases_in_a_row_are_committed_and_restored_and_only_the_weights_change",
             "nginx::where_nobody_sees_old_workers_a_rollback_is_restored_and_not_verified",
@@ -300,7 +300,7 @@ const BROKEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "a halted candidate keeps requests or connections",
+        "a halted candidate still has requests or connections",
         &[
             "haproxy_odd::a_halt_says_that_somebody_is_still_connected_with_the_candidate_and_no_more_once_nobody_is",
             "nginx::a_halt_says_that_old_workers_that_know_the_candidate_go_on_and_no_more_once_they_are_gone",
@@ -330,7 +330,7 @@ const BROKEN: &[(&str, &[&str])] = &[
         &["broken::the_target_is_seen_now_and_then_only_and_its_candidate_fails"],
     ),
     (
-        "a rollback goes to where this applier never was",
+        "a rollback goes to a version that this applier never served",
         &["applier::a_rollback_to_where_this_applier_never_was_is_no_success"],
     ),
     (

@@ -1,6 +1,6 @@
 //! Documents run: every `sh` block of a tutorial, in order, in one shell, in an empty folder, with this very program.
 
-use std::{fmt::Write as _, fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{collections::BTreeSet, fmt::Write as _, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 /// A document's text.
 fn text(document: &str) -> String {
@@ -228,7 +228,7 @@ fn the_book_has_every_page_and_no_link_leads_nowhere() {
     }
 }
 
-/// The rows of the table of broken things in `docs/operations.md`, each with the tests that show what it says.
+/// The lines about broken things in `docs/operations.md`, each with the tests that show what it says.
 const BROKEN: &[(&str, &[&str])] = &[
     ("the remote does not answer", &["broken::the_remote_takes_connections_and_says_nothing"]),
     ("… for `max-staleness`", &["broken::the_remote_has_not_been_reached_for_longer_than_max_staleness"]),
@@ -391,18 +391,15 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What the table of broken things promises is tried: each row has tests, and each of those is there.
+/// What the lines about broken things promise is tried: each has tests, and each of those is there.
 #[test]
-fn each_row_of_what_stops_still_do_has_a_test_that_there_is() {
+fn each_line_of_what_stops_still_do_has_a_test_that_there_is() {
     let page = text("docs/operations.md");
-    let (_, table) = page.split_once("| when | what still happens | says |\n").unwrap();
-    let rows: Vec<_> = table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
-    let when: Vec<_> = rows.iter().map(|row| row.split('|').nth(1).unwrap().trim()).collect();
-    assert_eq!(
-        when,
-        BROKEN.iter().map(|(when, _)| *when).collect::<Vec<_>>(),
-        "a row without tests, or tests without a row"
-    );
+    let (_, lists) = page.split_once("### What it holds for").unwrap();
+    let conditions = lists.lines().filter_map(|line| line.strip_prefix("- **")?.split_once("**"));
+    let when: BTreeSet<_> = conditions.map(|(when, _)| when).collect();
+    let tested: BTreeSet<_> = BROKEN.iter().map(|(when, _)| *when).collect();
+    assert_eq!(when, tested, "a line without tests, or tests without a line");
     for (row, names) in BROKEN {
         assert!(!names.is_empty(), "no test is named: {row}");
         for name in *names {

@@ -18,7 +18,7 @@ use std::{
 use super::{
     GitError, Repository,
     object::Unchecked,
-    objects::{Listed, linked},
+    objects::{ListReader, linked},
     steps::OpenedCommit,
 };
 use crate::{
@@ -128,7 +128,7 @@ impl Repository {
 }
 
 /// Reads the list to its end, or until nobody wants it any more.
-fn read_all(mut listed: Listed, work: &SyncSender<Work>, ordered: &SyncSender<Receiver<Opening>>) {
+fn read_all(mut listed: ListReader, work: &SyncSender<Work>, ordered: &SyncSender<Receiver<Opening>>) {
     let mut ended = false;
     while !ended {
         let (mut chunk, mut held) = (Vec::with_capacity(CHUNK), 0);

@@ -4,8 +4,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Base, GitError, Kind, Objects, Repository,
-    checkpoint::{Checkpoint, Nothing},
+    Base, GitError, ObjectKind, Objects, Repository,
+    checkpoint::{Checkpoint, NoCheckpoint},
     past::Past,
     shelf::Shelf,
 };
@@ -121,9 +121,9 @@ impl Repository {
         }
         match Checkpoint::open(self, root) {
             Ok(checkpoint) => checkpoint.check().err().map(|error| Flaw::Broken(error.to_string())),
-            Err(Nothing::Missing) => None,
-            Err(Nothing::Broken(error)) => Some(Flaw::Broken(error.to_string())),
-            Err(Nothing::Foreign) => Some(Flaw::Foreign),
+            Err(NoCheckpoint::Missing) => None,
+            Err(NoCheckpoint::Broken(error)) => Some(Flaw::Broken(error.to_string())),
+            Err(NoCheckpoint::Foreign) => Some(Flaw::Foreign),
         }
     }
 
@@ -281,12 +281,12 @@ impl Objects {
     /// from then on.
     pub(super) fn is_near(&mut self, known: &mut HashSet<Oid>, tip: Oid) -> Result<bool, GitError> {
         let mut next = match self.kind(tip)? {
-            Kind::Tag => match parse_tag(&self.tag(tip)?, self.repository().format()) {
+            ObjectKind::Tag => match parse_tag(&self.tag(tip)?, self.repository().format()) {
                 Ok(tag) => tag.object,
                 Err(_) => return Ok(false),
             },
-            Kind::Commit => tip,
-            Kind::Tree | Kind::Blob => return Ok(true),
+            ObjectKind::Commit => tip,
+            ObjectKind::Tree | ObjectKind::Blob => return Ok(true),
         };
         let mut passed = Vec::new();
         for _ in 0..super::steps::NEAR {

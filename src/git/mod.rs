@@ -60,7 +60,7 @@ pub use memory::{Flaw, Ledger, Memory, Stuck};
 pub use merge::Conflict;
 pub use mirror::{Mirrored, Missed, Wanted, mirrored, refspecs};
 pub use notes::Note;
-pub use object::{Kind, Object};
+pub use object::{Object, ObjectKind};
 pub use objects::Objects;
 pub(crate) use objects::linked;
 pub use past::Past;

@@ -83,7 +83,7 @@ struct Page<'a> {
     ending: Vec<String>,
     targets: Vec<TargetRow<'a>>,
     general: Vec<TrailEntry>,
-    rows: Vec<Row<'a>>,
+    rows: Vec<LeaseRow<'a>>,
     sections: Vec<String>,
     left_out: usize,
     signers: Vec<KeyView>,
@@ -92,7 +92,7 @@ struct Page<'a> {
 }
 
 /// A lease's line in the overview.
-struct Row<'a> {
+struct LeaseRow<'a> {
     lease: &'a LeaseSummary,
     /// Whether it has a section.
     linked: bool,
@@ -163,7 +163,7 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
     }
     let row = |(at, lease): (usize, &&'_ LeaseSummary)| {
         let lease = view.leases.iter().find(|known| known.lease == lease.lease)?;
-        Some(Row {
+        Some(LeaseRow {
             lease,
             linked: at < sections.len(),
             mark: mark(&lease.state),

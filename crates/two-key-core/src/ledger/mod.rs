@@ -47,7 +47,7 @@ use crate::{
 };
 
 pub use event::{Event, EventKind, EventVote, Finding, GovernanceChange, StepReport};
-pub use index::{Group, Known, LeaseEntry, Shelves};
+pub use index::{Group, LeaseEntry, ListedLease, Shelves};
 pub use lease_state::{LeaseState, PinnedTerms, Quorum};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{

@@ -101,7 +101,7 @@ impl Repository {
     /// The ids of a chain, oldest first, in a file, and how many there are.
     fn chain(&self, base: Oid, tip: Oid, naming: Naming) -> Result<(File, usize), GitError> {
         let failed = |error| GitError::io("listing the ledger's commits in a temporary file", error);
-        let mut file = super::aside::scratch_file().map_err(failed)?;
+        let mut file = super::scratch::file().map_err(failed)?;
         let program = match naming {
             Naming::Graph => self.git().args(["-c", "core.commitGraph=true"]),
             Naming::Objects => self.git(),

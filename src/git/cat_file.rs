@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    GitError, Repository,
+    GitError,
     command::{Complaints, Program},
     object::{ObjectKind, Passing, Unchecked},
 };
@@ -76,8 +76,12 @@ impl Idle {
         }
     }
 
-    fn edition(&self) -> u32 {
-        self.0.lock().map_or(0, |pool| pool.edition)
+    /// Starts one: `cat_file` is Git, still without the option that says what it is asked for.
+    pub(super) fn start(&self, cat_file: Program, mode: ReaderMode) -> Result<Server, GitError> {
+        let edition = self.0.lock().map_or(0, |pool| pool.edition);
+        let mut answers = Answers::of(cat_file.arg(mode.option()), Stdio::piped())?;
+        let requests = answers.child.stdin.take().ok_or_else(no_pipes)?;
+        Ok(Server { mode, edition, uses: 0, requests, answers })
     }
 }
 
@@ -94,14 +98,6 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts one.
-    pub(super) fn start(repository: &Repository, mode: ReaderMode) -> Result<Self, GitError> {
-        let edition = repository.idle().edition();
-        let mut answers = Answers::of(repository.run(&["cat-file", mode.option()]), Stdio::piped())?;
-        let requests = answers.child.stdin.take().ok_or_else(no_pipes)?;
-        Ok(Self { mode, edition, uses: 0, requests, answers })
-    }
-
     /// Whether it has not ended: a process that stays can be killed by somebody else.
     fn runs(&mut self) -> bool {
         matches!(self.answers.child.try_wait(), Ok(None))
@@ -240,7 +236,7 @@ mod tests {
     fn a_reader_goes_on_to_the_next_who_wants_its_mode_unless_it_has_ended_or_served_long() {
         let (_folder, repository) = empty();
         let idle = Idle::default();
-        let new = || Server::start(&repository, ReaderMode::Sizes).unwrap();
+        let new = || repository.idle().start(repository.run(&["cat-file"]), ReaderMode::Sizes).unwrap();
         idle.keep(new());
         assert!(idle.take(ReaderMode::Contents).is_none());
         let mut kept = idle.take(ReaderMode::Sizes).unwrap();

@@ -8,10 +8,11 @@ use super::{
     checkpoint::{Checkpoint, NoCheckpoint},
     past::Past,
     shelf::Shelf,
+    stuck::Stuck,
 };
 use crate::{
     ledger::{self, State, Step, StepReport},
-    model::{Oid, Reason, Refusal},
+    model::{Oid, Refusal},
     signature::parse_tag,
 };
 
@@ -36,30 +37,8 @@ pub struct Ledger {
     pub past: Past,
 }
 
-/// Why a range could not be folded.
-#[derive(Debug)]
-pub enum Stuck {
-    /// Git, or what it has, is in the way.
-    Git(GitError),
-    /// The root founds nothing.
-    Root(Refusal),
-}
-
 /// What is told of each step when it has been folded: the step, what it did, and how many are left.
 pub(super) type Told<'a> = &'a mut dyn FnMut(&Step, &StepReport, usize);
-
-impl Stuck {
-    /// The same, for whoever asked.
-    pub fn refusal(self) -> Refusal {
-        match self {
-            // An old tip that does not descend from the root: this is another repository's ledger, or another root.
-            Self::Git(error @ GitError::NotOnChain { .. }) => Refusal::new(Reason::NotDescended, error.to_string())
-                .hint("see which root is pinned: git two-key doctor"),
-            Self::Git(error) => error.refusal(),
-            Self::Root(refusal) => refusal,
-        }
-    }
-}
 
 impl Memory {
     /// What is remembered of a root's ledger, which is nothing unless the configuration pins it.

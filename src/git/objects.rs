@@ -51,7 +51,7 @@ impl Repository {
     }
 
     fn reader(&self, mode: ReaderMode) -> Result<Server, GitError> {
-        self.idle().take(mode).map_or_else(|| Server::start(self, mode), Ok)
+        self.idle().take(mode).map_or_else(|| self.idle().start(self.run(&["cat-file"]), mode), Ok)
     }
 
     /// A reader of the objects that a file lists, one id a line, from where the file stands.

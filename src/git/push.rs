@@ -11,10 +11,8 @@ use std::{
 };
 
 use super::{
-    GitError, ObjectKind, Objects, Repository,
-    memory::{Memory, Stuck},
-    pushed_notes::notes_facts,
-    refs::{EarlyRefs, NAMES},
+    GitError, ObjectKind, Objects, Repository, early_refs::EarlyRefs, memory::Memory, pushed_notes::notes_facts,
+    refs::NAMES, stuck::Stuck,
 };
 use crate::{
     admission::{

@@ -12,6 +12,7 @@ use std::{
 use super::{
     Repository,
     checkpoint::{Checkpoint, LeaseMentions},
+    stuck::Stuck,
 };
 use crate::{
     ledger::{Group, LeaseEntry, Shelves, State, StepReport},
@@ -79,7 +80,7 @@ impl Shelf {
             let mut steps = Vec::new();
             let each = |_: &_, report, _| steps.push(report);
             let tip = self.checkpoint.core().tip();
-            let state = self.repository.fold_from_root(self.root, tip, each).map_err(super::memory::Stuck::refusal)?;
+            let state = self.repository.fold_from_root(self.root, tip, each).map_err(Stuck::refusal)?;
             let entries = state.changed_entries().map(|(id, entry)| (id.to_owned(), entry.clone())).collect();
             Ok(FullFold { entries, steps })
         };

@@ -31,6 +31,7 @@ mod note_index;
 mod notes;
 mod object;
 mod objects;
+mod outgoing;
 mod past;
 mod prepared;
 mod push;

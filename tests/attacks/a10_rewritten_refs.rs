@@ -113,6 +113,26 @@ fn the_branch_by_another_spelling() {
     scene.admits(&["main~1:refs/heads/MAIN-2"]);
 }
 
+/// A ref that Git takes for the branch, a vote's note, a tag or a record, by its rules for short names: pushes to those fail,
+/// or go there.
+#[test]
+fn a_ref_that_git_takes_for_another() {
+    let scene = Scene::rolling();
+    let tag = format!("refs/tags/rollout/{LEASE}/2-promote-25");
+    for name in [MAIN, "refs/notes/two-key/user1", &tag, "refs/two-key/appliers/edge1"] {
+        for space in ["refs/", "refs/tags/", "refs/heads/", "refs/remotes/"] {
+            let taken = format!("{space}{name}");
+            scene.refuses(&[&format!("main~1:{taken}")], &taken, "foreign-ref");
+        }
+    }
+    for name in ["refs/tags/main", "refs/tags/HEAD"] {
+        scene.refuses(&[&format!("main~1:{name}")], name, "foreign-ref");
+    }
+    // One that was there before may go.
+    scene.on_server(&["update-ref", "refs/tags/main", "main~1"]).exits(0);
+    scene.admits(&[":refs/tags/main", "main~1:refs/tags/main-1", "main~1:refs/heads/refs/heads/topic"]);
+}
+
 /// A ref below the branch's name before the ledger is founded.
 #[test]
 fn the_branchs_place_before_it_is_founded() {

@@ -48,3 +48,26 @@ impl AskedRefs {
         few.then(|| for_each_ref.args(&names).started()).and_then(Result::ok).map(|git| Self { names, git })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_plain_names_are_asked_for_early_and_no_patterns() {
+        let asks = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            AskedRefs::ask(Program::new("true"), names).is_some()
+        };
+        assert!(asks(&["refs/heads/main"]));
+        assert!(asks(&["refs/heads/main"; MAX_ASKED]));
+        assert!(!asks(&["refs/heads/main"; MAX_ASKED + 1]));
+        assert!(!asks(&[]));
+        for name in ["refs/heads/", "refs/heads/*", "refs/heads/m?in", "refs/heads/[m]ain", "refs/heads/\\main"] {
+            assert!(!asks(&["refs/heads/main", name]), "{name}");
+        }
+        let long = |length| format!("refs/heads/{}", "a".repeat(length - "refs/heads/".len()));
+        assert!(asks(&[&long(MAX_NAME)]));
+        assert!(!asks(&[&long(MAX_NAME + 1)]));
+    }
+}

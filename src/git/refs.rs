@@ -255,26 +255,3 @@ pub(super) fn is_symbolic(path: &Path) -> bool {
         || (metadata.is_file()
             && File::open(path).and_then(|mut file| file.read_exact(&mut start)).map_or(true, |()| start == *b"ref:"))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_few_plain_names_are_asked_for_early_and_no_patterns() {
-        let asks = |names: &[&str]| {
-            let names = names.iter().map(|name| (*name).to_owned()).collect();
-            AskedRefs::ask(Program::new("true"), names).is_some()
-        };
-        assert!(asks(&["refs/heads/main"]));
-        assert!(asks(&["refs/heads/main"; MAX_ASKED]));
-        assert!(!asks(&["refs/heads/main"; MAX_ASKED + 1]));
-        assert!(!asks(&[]));
-        for name in ["refs/heads/", "refs/heads/*", "refs/heads/m?in", "refs/heads/[m]ain", "refs/heads/\\main"] {
-            assert!(!asks(&["refs/heads/main", name]), "{name}");
-        }
-        let long = |length| format!("refs/heads/{}", "a".repeat(length - "refs/heads/".len()));
-        assert!(asks(&[&long(MAX_NAME)]));
-        assert!(!asks(&[&long(MAX_NAME + 1)]));
-    }
-}

@@ -286,13 +286,15 @@ impl Repository {
         let refs = || -> Mirrored { wanted.iter().map(|one| (mirrored(remote, &one.name), one.id)).collect() };
         let Err(error) = self.limited(self.fetch_objects(remote, wanted)).bytes() else {
             missed.extend(self.write_down(remote, wanted));
-            self.is_in_the_clone(refs().keys().map(String::as_str));
+            if self.aside().forget(refs().keys().map(String::as_str)) {
+                self.idle().renew();
+            }
             came(refs());
             return;
         };
         // A clone that cannot be written keeps nothing away. Whether that was it shows.
         let took_long = matches!(error, GitError::TimedOut { .. });
-        if !took_long && self.fetch_aside(refs(), &error, || self.fetch_objects(remote, wanted)) {
+        if !took_long && self.fetch_aside(remote, wanted, refs(), &error) {
             came(refs());
             return;
         }
@@ -306,6 +308,22 @@ impl Repository {
         let (one, other) = wanted.split_at(at);
         self.bring_apart(remote, one, failed, came, missed);
         self.bring_apart(remote, other, failed, came, missed);
+    }
+
+    /// Fetches objects that the clone does not take, and keeps them aside; true if that could be done.
+    fn fetch_aside(&self, remote: &str, wanted: &[Wanted], refs: Mirrored, why: &GitError) -> bool {
+        let fetch = || self.limited(self.fetch_objects(remote, wanted));
+        let kept = self.aside().fetch(self.common_dir(), refs, why, fetch);
+        if kept {
+            // Readers that run already do not see it.
+            self.idle().renew();
+        }
+        kept
+    }
+
+    /// Why the clone could not be written, as long as something that was fetched is not in it.
+    pub fn unwritten(&self) -> Option<GitError> {
+        self.aside().unwritten(self.common_dir())
     }
 
     /// What fetches objects by their ids, with all that they need, into no ref. What is kept aside does not count as here.

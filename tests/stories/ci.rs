@@ -197,7 +197,7 @@ fn a_base_that_a_tag_could_be_is_never_judged() {
     let judged = |base: &str| world.two_key(&["ci", "--base", base, "--head", &bad]);
     judged("origin/main").exits(1).says("unknown-key");
     world.git(&["tag", "origin/main", &bad]);
-    judged("origin/main").exits(3).says("ambiguous").says("refs/tags/origin/main or refs/remotes/origin/main");
+    judged("origin/main").exits(3).says("ambiguous").says("refs/remotes/origin/main or refs/tags/origin/main");
     judged("refs/remotes/origin/main").exits(1).says("unknown-key");
 }
 

@@ -672,6 +672,29 @@ fn a_stop_whose_name_is_blocked_lands_under_another() {
     }
 }
 
+/// Git would guess that what is new here belongs where the rest was moved to.
+#[test]
+fn what_somebody_renamed_takes_no_proposal_along() {
+    for setting in ["conflict", "true"] {
+        let world = World::founded();
+        for id in ["LEASE-1", "LEASE-2"] {
+            world.commit_file(&format!("leases/{id}.yaml"), &lease(id), "Propose a lease");
+        }
+        let clone = with_lively_server(&world);
+        world.run(&clone, "git", &["config", "merge.directoryRenames", setting], b"").exits(0);
+        fs::write(clone.join("leases/LEASE-3.yaml"), lease("LEASE-3")).unwrap();
+        for args in [&["add", "."][..], &["commit", "--quiet", "--message", "Propose"]] {
+            world.run(&clone, "git", args, b"").exits(0);
+        }
+        world.git(&["mv", "leases", "elsewhere"]);
+        world.git(&["commit", "--quiet", "--message", "Move"]);
+        world.git(&["push", "--quiet", "origin", "main"]);
+        world.two_key_in(&clone, &["sync"]).exits(0).says("pushed to origin");
+        let files = server(&world, &["ls-tree", "-r", "--name-only", "main", "leases", "elsewhere"]);
+        assert_eq!(files, "elsewhere/LEASE-1.yaml\nelsewhere/LEASE-2.yaml\nleases/LEASE-3.yaml", "{setting}");
+    }
+}
+
 #[test]
 fn keys_come_and_go_by_policy_and_are_revoked_at_once() {
     let world = World::authorized();

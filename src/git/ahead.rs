@@ -18,7 +18,7 @@ use std::{
 use super::{
     GitError, Repository,
     object::Unchecked,
-    objects::{Listed, linked},
+    objects::{ListReader, linked},
     steps::OpenedCommit,
 };
 use crate::{
@@ -101,7 +101,7 @@ impl Repository {
     /// The ids of a chain, oldest first, in a file, and how many there are.
     fn chain(&self, base: Oid, tip: Oid, naming: Naming) -> Result<(File, usize), GitError> {
         let failed = |error| GitError::io("listing the ledger's commits in a temporary file", error);
-        let mut file = super::aside::scratch_file().map_err(failed)?;
+        let mut file = super::scratch::file().map_err(failed)?;
         let program = match naming {
             Naming::Graph => self.git().args(["-c", "core.commitGraph=true"]),
             Naming::Objects => self.git(),
@@ -128,7 +128,7 @@ impl Repository {
 }
 
 /// Reads the list to its end, or until nobody wants it any more.
-fn read_all(mut listed: Listed, work: &SyncSender<Work>, ordered: &SyncSender<Receiver<Opening>>) {
+fn read_all(mut listed: ListReader, work: &SyncSender<Work>, ordered: &SyncSender<Receiver<Opening>>) {
     let mut ended = false;
     while !ended {
         let (mut chunk, mut held) = (Vec::with_capacity(CHUNK), 0);

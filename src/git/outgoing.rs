@@ -8,7 +8,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use tempfile::TempDir;
 
-use super::{GitError, Repository, aside::scratch_folder, command::Program};
+use super::{GitError, Repository, command::Program, scratch};
 
 /// What takes all that lies in such a folder to its place.
 const ALL: &str = "refs/worktree/push/*:refs/*";
@@ -24,7 +24,7 @@ impl Outgoing {
     /// Puts the refs of refspecs `<what>:<full name>` there. Those that delete (`:<full name>`) are left as they are.
     pub(super) fn of(repo: &Repository, refspecs: &[String]) -> Result<Self, GitError> {
         let made = || {
-            let folder = scratch_folder()?;
+            let folder = scratch::folder()?;
             lay_out(repo, folder.path())?;
             Ok(folder)
         };

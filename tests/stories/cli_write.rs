@@ -841,6 +841,20 @@ fn nothing_is_written_where_a_link_in_the_worktree_leads() {
 }
 
 #[test]
+fn a_page_goes_into_a_pipe_that_stays_one() {
+    let world = World::founded();
+    let pipe = world.path().join("pipe");
+    world.run(world.path(), "mkfifo", &[pipe.to_str().unwrap()], b"").exits(0);
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    world.two_key(&["report", "--output", pipe.to_str().unwrap()]).exits(0);
+    assert!(!fs::metadata(&pipe).unwrap().is_file());
+    assert!(reader.join().unwrap().contains("<html"));
+}
+
+#[test]
 fn every_alias_is_there() {
     let aliases = BTreeMap::from([
         ("sign-lease", "sign"),

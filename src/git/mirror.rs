@@ -223,6 +223,7 @@ impl Repository {
         let [heads, tags] = &aside;
         let patterns = [branch, "refs/two-key/*", heads, tags, "refs/notes/two-key/*", "refs/tags/rollout/*"];
         let there = self.ls_remote(remote, &patterns)?;
+        self.forget_taken_back(remote, kept, &there)?;
         // Who fetches with plain Git gets those as well, and would get no others whose names they are in the way of.
         self.clear_mirror(remote, kept);
         let lost = (!there.iter().any(|(name, _)| name == branch))
@@ -243,6 +244,22 @@ impl Repository {
         let mut wanted: Vec<Wanted> = wanted.filter_map(ranked).collect();
         wanted.sort_unstable();
         Ok((wanted, lost))
+    }
+
+    /// Forgets that a remote had a stop that was signed here and that it has no more: it is to be delivered again. Those of
+    /// others stay, as this clone may be all that has them.
+    fn forget_taken_back(&self, remote: &str, kept: &Mirrored, there: &[(String, Oid)]) -> Result<(), GitError> {
+        let stops = mirrored(remote, refs::STOPS);
+        let aside = ASIDE.map(|start| mirrored(remote, start));
+        let is_stop = |name: &str| name.starts_with(&stops) || aside.iter().any(|start| name.starts_with(start));
+        let there: BTreeSet<String> = there.iter().map(|(name, _)| mirrored(remote, name)).collect();
+        let mut gone = kept.iter().filter(|(name, _)| is_stop(name) && !there.contains(*name)).peekable();
+        if gone.peek().is_none() {
+            return Ok(());
+        }
+        let signed = self.refs(&[refs::space(refs::SIGNED_STOPS)])?;
+        let signed: BTreeSet<Oid> = signed.into_iter().map(|(_, id)| id).collect();
+        gone.filter(|(_, id)| signed.contains(id)).try_for_each(|(name, id)| self.delete_ref(name, *id))
     }
 
     /// Fetches some of a remote's refs into its mirror. What came is handed over as it comes; what did not is returned.

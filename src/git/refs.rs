@@ -146,6 +146,11 @@ impl Repository {
         Ok(Some(name).filter(|name| output.status.success() && !name.is_empty()))
     }
 
+    /// Has HEAD name a branch. No file of the worktree changes.
+    pub fn stand_on(&self, branch: &str) -> Result<(), GitError> {
+        self.run(&["symbolic-ref", "HEAD", branch]).bytes().map(drop)
+    }
+
     /// The full name of the remote-tracking ref that is a ref's upstream.
     pub fn upstream(&self, name: &str) -> Result<Option<String>, GitError> {
         let lines = self.run(&["for-each-ref", "--format=%(refname) %(upstream)", "--", name]).lines()?;

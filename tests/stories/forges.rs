@@ -294,6 +294,33 @@ fn a_ref_in_the_way_of_a_tag_holds_no_vote_up() {
     promotes_beside("refs/tags/x", &["--tags"], "tagged rollout/");
 }
 
+#[test]
+fn a_stop_that_somebody_deleted_there_is_undelivered_again() {
+    let forge = Forge::with(Rules::PullRequestsOnly);
+    let there = |args: &[&str]| forge.world.run(&forge.server, "git", args, b"").exits(0).out;
+    let key = forge.world.key_file("cp18");
+    let halt = || forge.world.two_key(&["halt", LEASE, "--reason", "errors", "--key", key.to_str().unwrap()]).exits(0);
+    halt();
+    forge.world.two_key(&["doctor"]).never_says("no remote is known to have it");
+    let own = there(&["for-each-ref", "--format=%(refname)", "refs/two-key/stops"]).trim().to_owned();
+    let id = own.rsplit('/').next().unwrap();
+    there(&["update-ref", "-d", &own]);
+    // Reading it there again, every verb knows.
+    forge.world.two_key(&["list"]).says("no remote is known to have it");
+    forge.world.two_key(&["doctor"]).says("no remote is known to have it");
+    // Its names are known by now, so somebody can keep it out; a new one has others.
+    for name in [&own, &format!("refs/heads/two-key-stop-{id}"), &format!("refs/tags/two-key-stop-{id}")] {
+        there(&["update-ref", &format!("{name}/x"), "main"]);
+    }
+    forge.world.two_key(&["sync"]).says("does not take a stop").says("sign the stop again");
+    halt().says("refs/two-key/stops/");
+    forge.looks(0);
+    // Where nobody is in its way, it is delivered by itself.
+    there(&["update-ref", "-d", &format!("{own}/x")]);
+    forge.world.two_key(&["sync"]).exits(0).says("delivered a stop that was signed here before");
+    forge.world.two_key(&["list"]).never_says("no remote is known to have it");
+}
+
 /// By Git's rules for short names, two of which for one ref are one too many.
 #[test]
 fn refs_that_git_takes_for_ours_lead_nothing_astray() {

@@ -150,7 +150,7 @@ impl History {
         let Some(subject) = self.subject(subject) else { return };
         let statement = Statement { repository, subject };
         if let Some(vote) = sign(usize::from(who) % NAMES.len(), &statement) {
-            self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Box::new(Ok(vote))) }, descent);
+            self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Ok(vote).into()) }, descent);
         }
     }
 
@@ -177,7 +177,7 @@ impl History {
     /// Ends the step.
     fn end(&mut self) -> Step {
         let id = self.step.commit;
-        let opened = Opened::Ordinary { signer: None };
+        let opened = Opened::Ordinary { signature: None };
         self.step.commits.push(StepCommit { id, descent: Descent::Descends, parents: 1, opened });
         self.number += 1;
         std::mem::replace(&mut self.step, Self::fresh(self.number))

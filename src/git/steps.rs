@@ -7,6 +7,7 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashSet, VecDeque},
+    mem::take,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
@@ -99,7 +100,7 @@ impl Repository {
             Base::Root(_) if rootless => Before::Nothing,
             Base::Root(_) | Base::After { .. } => Before::Unknown,
         };
-        let walk = Walk { base, tip, before, seen: BTreeMap::new(), questions: 0, descendants: None };
+        let walk = Walk { base, tip, before, seen: BTreeMap::new(), questions: 0, latest_time: 0, descendants: None };
         Steps::of(Assembly { objects, ready, ahead, naming, previous, walk, files: Files::default(), prepared: 0 })
     }
 
@@ -336,9 +337,12 @@ impl Assembly {
         self.prepare(before, commit.links.tree);
         let changes = self.files.changes(&mut self.objects, before, commit.links.tree)?;
         self.previous = Some((id, commit.links.tree));
-        let claimed_time = i64::try_from(commit.links.committer_time).unwrap_or(i64::MAX);
+        let seconds = |time| i64::try_from(time).unwrap_or(i64::MAX);
+        let claimed_time = seconds(commit.links.committer_time);
+        let latest_time = claimed_time.max(seconds(take(&mut self.walk.latest_time)));
         commits.push(step_commit(commit, Descent::Descends));
-        Ok(Some(Step { commit: id, claimed_time, commits, policy: changes.policy, leases: changes.leases }))
+        let (policy, leases) = (changes.policy, changes.leases);
+        Ok(Some(Step { commit: id, claimed_time, latest_time, commits, policy, leases }))
     }
 }
 
@@ -383,6 +387,8 @@ struct Walk {
     /// a million, and a tree takes half of what a table does.
     seen: BTreeMap<Oid, Descent>,
     questions: usize,
+    /// The latest committer time of what was walked for the step at hand.
+    latest_time: u64,
     /// All that the base reaches and that descends from the root. Loaded after many questions.
     descendants: Option<HashSet<Oid>>,
 }
@@ -462,6 +468,7 @@ impl Walk {
         }
         match objects.open_raw(id) {
             Ok(commit) => {
+                self.latest_time = self.latest_time.max(commit.links.committer_time);
                 stack.push(Open { commit, next: 0 });
                 Ok(None)
             }
@@ -576,7 +583,14 @@ mod tests {
     /// A step with a policy of so many bytes.
     fn step(bytes: usize) -> Step {
         let policy = Some(Entry::Regular(vec![0; bytes].into()));
-        Step { commit: Oid::Sha1([1; 20]), claimed_time: 0, commits: Vec::new(), policy, leases: Vec::new() }
+        Step {
+            commit: Oid::Sha1([1; 20]),
+            claimed_time: 0,
+            latest_time: 0,
+            commits: Vec::new(),
+            policy,
+            leases: Vec::new(),
+        }
     }
 
     #[test]

@@ -306,6 +306,7 @@ impl StepDraft {
         Self(Step {
             commit: oid(number, 0),
             claimed_time: i64::from(number),
+            latest_time: i64::from(number),
             commits: Vec::new(),
             policy: None,
             leases: Vec::new(),

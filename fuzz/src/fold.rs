@@ -150,7 +150,10 @@ impl History {
         let Some(subject) = self.subject(subject) else { return };
         let statement = Statement { repository, subject };
         if let Some(vote) = sign(usize::from(who) % NAMES.len(), &statement) {
-            self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Box::new(Ok(vote))) }, descent);
+            self.commit(
+                Opened::Carrier { statement, committed: 0, sealed: Vec::new(), own: Some(Box::new(Ok(vote))) },
+                descent,
+            );
         }
     }
 

@@ -60,7 +60,10 @@ use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::model::{Reason, Refusal};
+use crate::{
+    model::{Reason, Refusal},
+    process,
+};
 
 pub use failure::Failure;
 pub use schema::schema;
@@ -213,6 +216,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let format = line.verb.format();
     if format == Format::Json && line.verb.writes() {
         account::begin();
+    }
+    if line.verb.writes() {
+        process::heed_interrupts();
     }
     let outcome = panic::catch_unwind(|| line.verb.run(&place));
     let outcome = outcome.unwrap_or_else(|_| {

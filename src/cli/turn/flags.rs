@@ -1,5 +1,7 @@
 //! The flags of every verb that turns a key.
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
 use super::push::Consent;
 use crate::{
     cli::{
@@ -18,7 +20,7 @@ pub struct Flags {
     #[arg(long, value_name = "FILE")]
     pub key: Option<String>,
     /// Why, in one line, for the record
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = words())]
     pub reason: Option<String>,
     #[command(flatten)]
     pub to: To,
@@ -28,6 +30,11 @@ pub struct Flags {
     /// Show what would be signed and what it would do; write nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Words for the record, whatever a shell made of them: what is no UTF-8 in them stops nobody who stops something.
+fn words() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|words| words.to_string_lossy().into_owned())
 }
 
 impl Flags {
@@ -82,7 +89,7 @@ impl Delivery {
     pub fn first_line(&self) -> Option<String> {
         match self {
             Self::Kept(why) => {
-                Some(format!("NOT PUSHED ({why}): what is signed stays in this clone until: git two-key sync"))
+                Some(format!("NOT PUSHED ({why}): what you sign stays in this clone until: git two-key sync"))
             }
             Self::To(_) | Self::Nowhere => None,
         }

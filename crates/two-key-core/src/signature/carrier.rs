@@ -60,6 +60,7 @@ pub(super) fn too_large() -> Refusal {
 /// A carrier whose own signature nobody has checked.
 pub(super) struct Unproven {
     statement: Statement,
+    committed: i64,
     sealed: Vec<Sealed>,
     own: Option<Own>,
 }
@@ -96,13 +97,13 @@ pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<(Unproven, Option
     if !sealed.iter().filter_map(Sealed::says).chain(own_key).all(|says| keys.insert(says)) {
         return Err(malformed("it holds two signatures of one key for one action"));
     }
-    Ok((Unproven { statement, sealed, own }, claim.flatten()))
+    Ok((Unproven { statement, committed: commit.committer_time, sealed, own }, claim.flatten()))
 }
 
 impl Unproven {
     /// What the commit is, given what became of the claim.
     pub(super) fn proven(self, verdict: Option<Result<Proof, Refusal>>) -> Opened {
-        let Self { statement, sealed, own } = self;
+        let Self { statement, committed, sealed, own } = self;
         let own = match own {
             Some(own) => Some(own.vote(&statement, verdict)),
             None if sealed.is_empty() => {
@@ -111,7 +112,7 @@ impl Unproven {
             }
             None => None,
         };
-        Opened::Carrier { statement, sealed, own: own.map(Box::new) }
+        Opened::Carrier { statement, committed, sealed, own: own.map(Box::new) }
     }
 }
 

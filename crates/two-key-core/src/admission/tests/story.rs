@@ -73,6 +73,7 @@ pub(super) fn signed(name: &str, statement: &Statement) -> Cosignature {
 pub(super) fn carrier(name: &str, statement: &Statement) -> Opened {
     Opened::Carrier {
         statement: statement.clone(),
+        committed: 0,
         sealed: Vec::new(),
         own: Some(Box::new(Ok(signed(name, statement)))),
     }

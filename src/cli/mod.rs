@@ -244,6 +244,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(lines) = failure.lines(&verb(&args)) {
                 terminal::remark(&lines);
             }
+            process::end_if_interrupted();
             failure.exit()
         }
     }

@@ -2,19 +2,19 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
-    flag,
+    flag, low_level,
 };
 
 /// What is known of interrupts, once they are heeded.
 #[derive(Debug, Default)]
 struct Interrupts {
-    /// Whether one came.
-    came: Arc<AtomicBool>,
+    /// The signal that came; 0 for none.
+    came: Arc<AtomicUsize>,
     /// Whether one ends us at once.
     ends: Arc<AtomicBool>,
 }
@@ -30,7 +30,8 @@ pub fn heed_interrupts() {
         for signal in [SIGINT, SIGTERM] {
             // Where it cannot be caught it ends us at once, as it always did.
             let _ = flag::register_conditional_default(signal, Arc::clone(&interrupts.ends));
-            let _ = flag::register(signal, Arc::clone(&interrupts.came));
+            let number = usize::try_from(signal).unwrap_or_default();
+            let _ = flag::register_usize(signal, Arc::clone(&interrupts.came), number);
         }
         interrupts
     });
@@ -55,7 +56,18 @@ impl Drop for Held {
 
 /// Whether an interrupt came.
 pub(super) fn came() -> bool {
-    INTERRUPTS.get().is_some_and(|interrupts| interrupts.came.load(Ordering::SeqCst))
+    signal() != 0
+}
+
+/// Ends us as an interrupt does that came while a program talked to people: a shell is to know it.
+pub fn end_if_interrupted() {
+    if let Ok(signal @ 1..) = i32::try_from(signal()) {
+        let _ = low_level::emulate_default_handler(signal);
+    }
+}
+
+fn signal() -> usize {
+    INTERRUPTS.get().map_or(0, |interrupts| interrupts.came.load(Ordering::SeqCst))
 }
 
 fn ends(ends: bool) {

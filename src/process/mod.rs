@@ -20,7 +20,7 @@ use std::{
 };
 
 pub use exec::{Exec, answer};
-pub use interrupt::heed_interrupts;
+pub use interrupt::{end_if_interrupted, heed_interrupts};
 use pipes::Pipes;
 use started::ProgramMark;
 

@@ -180,7 +180,7 @@ fn what_has_not_started_is_not_paused_but_withdrawn() {
     refused.says(&format!("git two-key withdraw {LEASE}"));
     // Somebody else starts it, and what this clone knows is old: the look says so, and the pause holds it.
     scene.in_clone(&scene.other, "cp14", &["start", LEASE]).exits(0);
-    scene.by("user1", &["pause", LEASE]).exits(0).says("5 % → 5 %, paused");
+    scene.by("user1", &["pause", LEASE]).exits(0).says("paused at 5 %");
     // Where nobody can be asked whether it has started, a stop is made all the same.
     let scene = Scene::of(World::authorized());
     scene.away(true);

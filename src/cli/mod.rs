@@ -60,7 +60,10 @@ use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::model::{Reason, Refusal};
+use crate::{
+    model::{Reason, Refusal},
+    process,
+};
 
 pub use failure::Failure;
 pub use schema::schema;
@@ -214,6 +217,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if format == Format::Json && line.verb.writes() {
         account::begin();
     }
+    if line.verb.writes() {
+        process::heed_interrupts();
+    }
     let outcome = panic::catch_unwind(|| line.verb.run(&place));
     let outcome = outcome.unwrap_or_else(|_| {
         let message = "internal error; nothing was decided";
@@ -238,6 +244,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(lines) = failure.lines(&verb(&args)) {
                 terminal::remark(&lines);
             }
+            process::end_if_interrupted();
             failure.exit()
         }
     }

@@ -98,7 +98,7 @@ impl Server {
     pub(super) fn start(repository: &Repository, mode: Mode) -> Result<Self, GitError> {
         let edition = repository.idle().edition();
         let mut answers = Answers::of(repository.run(&["cat-file", mode.option()]), Stdio::piped())?;
-        let requests = answers.child.stdin.take().ok_or_else(no_pipes)?;
+        let requests = answers.requests()?;
         Ok(Self { mode, edition, uses: 0, requests, answers })
     }
 
@@ -144,6 +144,11 @@ impl Answers {
         let (mut child, complaints) = program.server(requests)?;
         let stdout = child.stdout.take().ok_or_else(no_pipes)?;
         Ok(Self { child, stdout: BufReader::with_capacity(64 * 1024, stdout), complaints })
+    }
+
+    /// Where its requests go, if to a pipe.
+    pub(super) fn requests(&mut self) -> Result<ChildStdin, GitError> {
+        self.child.stdin.take().ok_or_else(no_pipes)
     }
 
     /// Reads an object: the one that was asked for, or the next of a list.

@@ -66,7 +66,7 @@ pub(crate) use objects::linked;
 pub use past::Past;
 pub use push::{JudgedAt, PushedRef};
 pub use ref_files::RefFiles;
-pub use refs::RefUpdate;
+pub use refs::{AskedRef, RefUpdate};
 pub use remote::{PrePush, PushOptions, PushOutcome};
 pub use repository::Repository;
 pub use sign::{NAMESPACE, SigningKey};

@@ -123,13 +123,14 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     Ok(())
 }
 
-/// Makes the governed branch where the clone was made for another, and has it follow the remote's.
+/// Checks the governed branch out, whatever branch the remote's HEAD names, and has it follow the remote's.
 fn follow(repo: &Repository, branch: &str) -> Result<(), Failure> {
     if repo.resolve(branch)?.is_none()
         && let Some(theirs) = repo.resolve(&mirrored(ORIGIN, branch))?
     {
         repo.update_refs(&[crate::git::RefUpdate::create(branch, theirs)], "two-key: clone")?;
     }
+    repo.stand_on(branch)?;
     let name = refs::short(branch);
     repo.set_config(&format!("branch.{name}.remote"), ORIGIN)?;
     Ok(repo.set_config(&format!("branch.{name}.merge"), branch)?)

@@ -167,6 +167,7 @@ fn examine(place: &Place, repo: &Repository) -> Result<Chart, Failure> {
             }
             appliers(&mut chart, &session, turn::now().as_second())?;
             signing(&mut chart, &session)?;
+            head(&mut chart, &session)?;
             if let Some(text) = signers::stale(&session)? {
                 let message = "Git's own commands do not know every key here: the list of allowed signers is old";
                 chart.fixable("signers", message, Mend::WriteSigners(text));
@@ -365,6 +366,18 @@ fn appliers(chart: &mut Chart, session: &Session, now: i64) -> Result<(), Failur
         let mend =
             "git fetch; if that brings nothing newer, on the applier's machine: git two-key apply --once --config FILE";
         chart.note("applier", message, mend);
+    }
+    Ok(())
+}
+
+/// What a server has plain `git clone` check out.
+fn head(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
+    let Session { repo, branch, .. } = session;
+    if repo.worktree().is_none()
+        && let Some(head) = repo.head()?.filter(|head| head != branch)
+    {
+        let message = format!("HEAD is {head}, so that is what plain `git clone` checks out, whoever pushed it");
+        chart.note("head", message, format!("git symbolic-ref HEAD {branch}"));
     }
     Ok(())
 }

@@ -148,9 +148,9 @@ verbs! {
     Sign(sign::Args) => sign::run, |args| args.format();
     Refuse(refuse::Args) => refuse::run, |args| args.format();
     #[command(flatten)]
-    Forward(steps::Forward) => steps::Forward::run, |args| args.format();
+    Forward(steps::ForwardVerb) => steps::ForwardVerb::run, |args| args.format();
     #[command(flatten)]
-    Stop(steps::Stop) => steps::Stop::run, |args| args.format();
+    Stop(steps::StopVerb) => steps::StopVerb::run, |args| args.format();
     Wait(wait::Args) => wait::run;
     Verify(verify::Args) => verify::run, |args| args.format;
     Status(status::Args) => status::run, |args| args.format;

@@ -1,6 +1,7 @@
 //! `report`: everything on one page.
 
 use std::{
+    fs,
     io::Write as _,
     path::{Path, PathBuf},
 };
@@ -101,8 +102,12 @@ fn write(args: &Args, place: &Place, which: &Which, file: &Path) -> Result<(Stri
     Ok((format!("wrote {}{doubts}", args.output.display()), findings))
 }
 
-/// Replaces a file as a whole, so that a browser never reads half of it.
+/// Replaces a file as a whole, so that a browser never reads half of it. What is there and is no file (a pipe, `/dev/stdout`) is
+/// written to.
 fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if fs::metadata(file).is_ok_and(|there| !there.is_file()) {
+        return fs::OpenOptions::new().write(true).open(file)?.write_all(bytes);
+    }
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     new.write_all(bytes)?;

@@ -98,7 +98,7 @@ impl Place {
 }
 
 /// How a ledger is read.
-enum Reading<'a> {
+enum LedgerReading<'a> {
     /// By what is remembered of it.
     Remembered,
     /// From the root on.
@@ -110,12 +110,12 @@ enum Reading<'a> {
 impl Session {
     /// Reads the governed branch by what is remembered of it.
     pub fn open(place: &Place, which: &Which) -> Result<Self, Failure> {
-        Self::read(place, which, Reading::Remembered)
+        Self::read(place, which, LedgerReading::Remembered)
     }
 
     /// Reads and folds the governed branch from its root on.
     pub fn open_anew(place: &Place, which: &Which) -> Result<Self, Failure> {
-        Self::read(place, which, Reading::Anew)
+        Self::read(place, which, LedgerReading::Anew)
     }
 
     /// The same, handing each step's report over with the state after it, and keeping none.
@@ -124,10 +124,10 @@ impl Session {
         which: &Which,
         mut each: impl FnMut(&mut State, StepReport),
     ) -> Result<Self, Failure> {
-        Self::read(place, which, Reading::Each(&mut each))
+        Self::read(place, which, LedgerReading::Each(&mut each))
     }
 
-    fn read(place: &Place, which: &Which, reading: Reading<'_>) -> Result<Self, Failure> {
+    fn read(place: &Place, which: &Which, reading: LedgerReading<'_>) -> Result<Self, Failure> {
         let repo = place.repository()?;
         // Hardly any branch has another name.
         let asked = matches!(which, Which::Local | Which::Newest).then(|| repo.asked(MAIN)).flatten();
@@ -500,7 +500,13 @@ fn beside<A, B: Send>(work: impl FnOnce() -> A, other: impl Fn() -> B + Sync) ->
 }
 
 /// The ledger at a tip.
-fn ledger(repo: &Repository, branch: &str, memory: &Memory, tip: Oid, reading: Reading<'_>) -> Result<Ledger, Failure> {
+fn ledger(
+    repo: &Repository,
+    branch: &str,
+    memory: &Memory,
+    tip: Oid,
+    reading: LedgerReading<'_>,
+) -> Result<Ledger, Failure> {
     let (mut progress, mut done) = (terminal::Progress::new("verified", "steps"), 0);
     let mut told = |_: &_, _: &_, left| {
         progress.at(done, left);
@@ -508,12 +514,12 @@ fn ledger(repo: &Repository, branch: &str, memory: &Memory, tip: Oid, reading: R
     };
     let root = memory.root();
     let ledger = match reading {
-        Reading::Remembered => {
+        LedgerReading::Remembered => {
             let theirs = if memory.is_kept() { upstream(repo, branch)?.map(|(_, tip)| tip) } else { None };
             repo.ledger_beside(memory, tip, theirs.unwrap_or(tip), &mut told)
         }
-        Reading::Anew => repo.whole_ledger(root, tip, &mut told),
-        Reading::Each(each) => {
+        LedgerReading::Anew => repo.whole_ledger(root, tip, &mut told),
+        LedgerReading::Each(each) => {
             let each = |step: &_, state: &mut _, report, left| {
                 told(step, &report, left);
                 each(state, report);

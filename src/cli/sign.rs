@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place, evidence,
     session::Session,
-    turn::{self, Ask, Carried, Flags, Leases},
+    turn::{self, Ask, Carried, Flags, LeaseChoice},
 };
 use crate::{
     ledger::Content,
@@ -35,7 +35,7 @@ use crate::{
     git two-key sign policy")]
 pub struct Args {
     #[command(flatten)]
-    leases: Leases,
+    leases: LeaseChoice,
     /// How the signature is left
     #[arg(long = "as", value_enum, default_value_t)]
     carried: Carried,

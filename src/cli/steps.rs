@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::{
     Failure, Format, Place, evidence,
     session::Session,
-    turn::{self, Ask, Flags, Leases},
+    turn::{self, Ask, Flags, LeaseChoice},
 };
 use crate::{
     model::{Action, Statement},
@@ -25,7 +25,7 @@ pub struct OnLease {
 #[derive(Debug, Args)]
 pub struct OnLeases {
     #[command(flatten)]
-    leases: Leases,
+    leases: LeaseChoice,
     #[command(flatten)]
     flags: Flags,
 }
@@ -44,7 +44,7 @@ impl OnLeases {
 
 /// Verbs that let a rollout go on.
 #[derive(Debug, Subcommand)]
-pub enum Forward {
+pub enum ForwardVerb {
     /// Begin an authorized lease at its first tier
     ///
     /// Signs the lease's start in a commit on the governed branch, and tags it if that puts the start in force. Cosignatures
@@ -95,7 +95,7 @@ pub enum Forward {
 
 /// Verbs that stop. Any one key suffices; they work in stale, shallow and unpinned clones.
 #[derive(Debug, Subcommand)]
-pub enum Stop {
+pub enum StopVerb {
     /// Hold a lease at its weight; any one key suffices
     ///
     /// Works in stale, shallow and unpinned clones, with a warning, and is never refused for being late. Going on takes
@@ -137,7 +137,7 @@ pub enum Stop {
     Freeze(Flags),
 }
 
-impl Forward {
+impl ForwardVerb {
     /// How to print.
     pub(super) fn format(&self) -> Format {
         match self {
@@ -164,7 +164,7 @@ impl Forward {
     }
 }
 
-impl Stop {
+impl StopVerb {
     /// How to print.
     pub(super) fn format(&self) -> Format {
         match self {

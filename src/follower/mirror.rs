@@ -25,7 +25,7 @@ use super::{
 /// A repository, perhaps with a remote that has the say.
 #[derive(Debug)]
 pub(crate) struct Mirror {
-    known: Known,
+    known: MirrorState,
     fetching: Option<Fetching>,
     /// Refs and tip as of the last search that found everything it looked for.
     searched: Option<(u64, Oid)>,
@@ -37,7 +37,7 @@ pub(crate) struct Mirror {
 
 /// What is known here of a repository at one moment: its refs, and the ledger.
 #[derive(Debug, Clone)]
-pub(crate) struct Known {
+pub(crate) struct MirrorState {
     pub(crate) repository: Repository,
     pub(crate) remote: Option<String>,
     pub(crate) root: Oid,
@@ -49,20 +49,20 @@ pub(crate) struct Known {
 }
 
 impl Deref for Mirror {
-    type Target = Known;
+    type Target = MirrorState;
 
-    fn deref(&self) -> &Known {
+    fn deref(&self) -> &MirrorState {
         &self.known
     }
 }
 
 impl DerefMut for Mirror {
-    fn deref_mut(&mut self) -> &mut Known {
+    fn deref_mut(&mut self) -> &mut MirrorState {
         &mut self.known
     }
 }
 
-impl Known {
+impl MirrorState {
     /// Where a ref was when it was last looked at: ours, or one that is kept of the remote.
     pub(crate) fn at(&self, name: &str) -> Option<Oid> {
         self.refs.at(name)
@@ -126,12 +126,12 @@ impl Mirror {
         let branch = state.policy().get().branch_ref();
         let refs = RefCache::new(&repository, remote.as_deref(), &branch, name)?;
         let fetching = remote.clone().map(|remote| Fetching::new(remote, branch.clone()));
-        let known = Known { repository, remote, root, branch, state: Arc::new(state), refs };
+        let known = MirrorState { repository, remote, root, branch, state: Arc::new(state), refs };
         Ok(Self { known, fetching, searched: None, tags_searched: BTreeSet::new(), opened: (root, HashMap::new()) })
     }
 
     /// What is known now, to be handed over.
-    pub(crate) fn known(&self) -> Known {
+    pub(crate) fn known(&self) -> MirrorState {
         self.known.clone()
     }
 
@@ -142,7 +142,7 @@ impl Mirror {
 
     /// Looks where our own refs are.
     pub(crate) fn list(&mut self) -> Result<(), GitError> {
-        let Known { repository, refs, .. } = &mut self.known;
+        let MirrorState { repository, refs, .. } = &mut self.known;
         refs.list_ours(repository)
     }
 
@@ -159,7 +159,7 @@ impl Mirror {
 
     fn look(&mut self, wait: Option<Duration>) -> Result<Remote, GitError> {
         let Some(fetching) = &mut self.fetching else { return Ok(Remote::Answered) };
-        let Known { repository, refs, .. } = &mut self.known;
+        let MirrorState { repository, refs, .. } = &mut self.known;
         let kept = refs.theirs();
         fetching.look(repository, &kept, wait, |came| refs.fetched(came))
     }

@@ -16,7 +16,7 @@ use crate::{
     signature::statement_message,
 };
 
-use super::{mirror::Known, records::Record, stops::SeenStop};
+use super::{mirror::MirrorState, records::Record, stops::SeenStop};
 
 /// Stops that are carried over to the branch at a time; the others wait for the next look. All of them are in force here
 /// as soon as they are seen.
@@ -62,13 +62,13 @@ impl Writer {
     }
 
     /// Our ref's tip here.
-    pub(crate) fn tip(&self, known: &Known) -> Option<Oid> {
+    pub(crate) fn tip(&self, known: &MirrorState) -> Option<Oid> {
         known.at(&self.own_ref())
     }
 
     /// Compares our ref with the remote's, and takes the remote's over where there is none here yet. `busy` if the
     /// remote's is not a part of ours: then another applier has our name.
-    pub(crate) fn reconcile(&mut self, known: &mut Known) -> Result<(), Refusal> {
+    pub(crate) fn reconcile(&mut self, known: &mut MirrorState) -> Result<(), Refusal> {
         self.own = OwnRef::Elsewhere;
         if known.remote.is_some() {
             self.remote_tip = known.at(&known.known_as(&self.own_ref()));
@@ -80,7 +80,7 @@ impl Writer {
         Ok(())
     }
 
-    fn takes_in(&self, known: &mut Known, theirs: Oid) -> Result<(), Refusal> {
+    fn takes_in(&self, known: &mut MirrorState, theirs: Oid) -> Result<(), Refusal> {
         let Some(ours) = self.tip(known) else {
             self.signed_by_us(known, theirs)?;
             let update = RefUpdate::create(self.own_ref(), theirs);
@@ -95,7 +95,7 @@ impl Writer {
     }
 
     /// Checks that a tip bears our signature, and a record of this repository, before its packs are relied on.
-    fn signed_by_us(&self, known: &Known, tip: Oid) -> Result<(), Refusal> {
+    fn signed_by_us(&self, known: &MirrorState, tip: Oid) -> Result<(), Refusal> {
         let commit = known.repository.objects().and_then(|mut objects| objects.open_one(tip));
         let signer = signer_of(&commit?);
         match signer.map(|key| rules::owner(&known.state, key)) {
@@ -120,14 +120,14 @@ impl Writer {
     }
 
     /// A file in our ref's tree.
-    pub(crate) fn file(&self, known: &Known, path: &str) -> Result<Option<Vec<u8>>, Refusal> {
+    pub(crate) fn file(&self, known: &MirrorState, path: &str) -> Result<Option<Vec<u8>>, Refusal> {
         let Some(tip) = self.tip(known) else { return Ok(None) };
         let read = known.repository.objects().and_then(|mut objects| objects.file_at(tip, path));
         read.map_err(Refusal::from)
     }
 
     /// The last record that we wrote.
-    pub(crate) fn last_record(&mut self, known: &Known) -> Result<Option<&Record>, Refusal> {
+    pub(crate) fn last_record(&mut self, known: &MirrorState) -> Result<Option<&Record>, Refusal> {
         let Some(tip) = self.tip(known) else { return Ok(None) };
         if self.last.as_ref().is_none_or(|(commit, _)| *commit != tip) {
             self.last = Some((tip, self.file(known, RECORD)?.and_then(|bytes| Record::parse(&bytes)).map(Arc::new)));
@@ -143,7 +143,7 @@ impl Writer {
     /// Adds a signed commit with a record to our ref here.
     pub(crate) fn write(
         &mut self,
-        known: &mut Known,
+        known: &mut MirrorState,
         record: &Record,
         files: &Files,
         summary: &str,
@@ -156,7 +156,7 @@ impl Writer {
         Ok(())
     }
 
-    fn commit(&self, known: &mut Known, record: &[u8], files: &Files, summary: &str) -> Result<Oid, GitError> {
+    fn commit(&self, known: &mut MirrorState, record: &[u8], files: &Files, summary: &str) -> Result<Oid, GitError> {
         let repository = &known.repository;
         let old = self.tip(known);
         let tree = match old {
@@ -176,7 +176,7 @@ impl Writer {
     }
 
     /// The push of our ref, which must still be where we saw it. `busy` if it is not.
-    pub(crate) fn record_push(&self, known: &Known) -> Result<Option<PendingPush>, Refusal> {
+    pub(crate) fn record_push(&self, known: &MirrorState) -> Result<Option<PendingPush>, Refusal> {
         if known.remote.is_none() {
             return Ok(None);
         }
@@ -220,7 +220,7 @@ impl Writer {
     }
 
     /// Makes the ordinary commit that brings evidence, on the accepted tip. Its digest is signed in what names it.
-    pub(crate) fn commit_evidence(&self, known: &Known, lease: &LeaseId, bytes: &[u8]) -> Result<Oid, GitError> {
+    pub(crate) fn commit_evidence(&self, known: &MirrorState, lease: &LeaseId, bytes: &[u8]) -> Result<Oid, GitError> {
         let path = Evidence::path(lease, Digest::of(bytes));
         let message = format!("Evidence on {lease}\n");
         self.with_file(known, (&path, bytes), &message, SignWith::Nobody)
@@ -229,7 +229,7 @@ impl Writer {
     /// Makes an ordinary commit on the accepted tip that adds or replaces one file.
     pub(crate) fn with_file(
         &self,
-        known: &Known,
+        known: &MirrorState,
         (path, bytes): (&str, &[u8]),
         message: &str,
         sign: SignWith<'_>,
@@ -242,7 +242,12 @@ impl Writer {
     }
 
     /// Signs a stop of our own on the accepted tip, with the evidence for it. No ref is made yet.
-    pub(crate) fn sign_stop(&self, known: &Known, stop: &SeenStop, evidence: Option<&[u8]>) -> Result<Oid, Refusal> {
+    pub(crate) fn sign_stop(
+        &self,
+        known: &MirrorState,
+        stop: &SeenStop,
+        evidence: Option<&[u8]>,
+    ) -> Result<Oid, Refusal> {
         if let Some(error) = known.unwritten() {
             return Err(error.refusal());
         }
@@ -267,7 +272,11 @@ impl Writer {
 
     /// Carries stops over to the governed branch, each by an unsigned merge: first parent the tip, the tip's tree. What is
     /// to be pushed for that.
-    pub(crate) fn carry_over(&self, known: &mut Known, stops: &[SeenStop]) -> Result<Option<PendingPush>, Refusal> {
+    pub(crate) fn carry_over(
+        &self,
+        known: &mut MirrorState,
+        stops: &[SeenStop],
+    ) -> Result<Option<PendingPush>, Refusal> {
         if stops.is_empty() {
             return Ok(None);
         }
@@ -321,7 +330,11 @@ impl Writer {
     }
 
     /// Makes the tags of transitions that were applied.
-    pub(crate) fn tags(&self, known: &Known, applied: &[(LeaseId, Transition)]) -> Result<Vec<RefUpdate>, Refusal> {
+    pub(crate) fn tags(
+        &self,
+        known: &MirrorState,
+        applied: &[(LeaseId, Transition)],
+    ) -> Result<Vec<RefUpdate>, Refusal> {
         let who = self.name.as_str();
         let tags = applied.iter().map(|(lease, transition)| known.repository.tag_of(lease, transition, who));
         Ok(tags.collect::<Result<_, _>>()?)
@@ -329,7 +342,7 @@ impl Writer {
 }
 
 /// Those of some transitions that have no tag.
-pub(crate) fn untagged(known: &Known, applied: &[(&LeaseState, &Transition)]) -> Vec<(LeaseId, Transition)> {
+pub(crate) fn untagged(known: &MirrorState, applied: &[(&LeaseState, &Transition)]) -> Vec<(LeaseId, Transition)> {
     let mut there = BTreeSet::new();
     for (place, _) in known.governed() {
         if let RefMeaning::Tag { lease, suffix } = place {
@@ -343,7 +356,7 @@ pub(crate) fn untagged(known: &Known, applied: &[(&LeaseState, &Transition)]) ->
 }
 
 /// Makes the ref of a stop of ours.
-pub(crate) fn keep_stop(known: &mut Known, stop: &SeenStop) -> Result<(), Refusal> {
+pub(crate) fn keep_stop(known: &mut MirrorState, stop: &SeenStop) -> Result<(), Refusal> {
     let (Some(own), Some(commit)) = (stop.stop(), stop.commit) else { return Ok(()) };
     let name = refs::of_stop(refs::STOPS, Some(&own.lease), commit);
     if known.at(&name).is_some() {
@@ -354,7 +367,7 @@ pub(crate) fn keep_stop(known: &mut Known, stop: &SeenStop) -> Result<(), Refusa
 }
 
 /// The pushes of the stop refs that are here and not there, each under the first name that the remote takes.
-pub(crate) fn stops_pushes(known: &Known) -> Vec<PendingPush> {
+pub(crate) fn stops_pushes(known: &MirrorState) -> Vec<PendingPush> {
     let mut pushes = Vec::new();
     for (name, id) in known.ours_below(refs::STOPS) {
         let aside = ASIDE.map(|start| format!("{start}{id}"));
@@ -372,7 +385,7 @@ pub(crate) fn stops_pushes(known: &Known) -> Vec<PendingPush> {
 }
 
 /// Puts tags where everybody finds them. What is to be pushed for that.
-pub(crate) fn put_tags(known: &mut Known, tags: &[RefUpdate]) -> Option<PendingPush> {
+pub(crate) fn put_tags(known: &mut MirrorState, tags: &[RefUpdate]) -> Option<PendingPush> {
     if known.remote.is_none() {
         for tag in tags {
             // A label that cannot be made is none.
@@ -384,7 +397,11 @@ pub(crate) fn put_tags(known: &mut Known, tags: &[RefUpdate]) -> Option<PendingP
 }
 
 /// Why the branch does not have stops that are obeyed, where a remote answered so to a push that carries them over.
-pub(crate) fn beside(known: &Known, push: &PendingPush, outcome: &Result<PushOutcome, GitError>) -> Option<Refusal> {
+pub(crate) fn beside(
+    known: &MirrorState,
+    push: &PendingPush,
+    outcome: &Result<PushOutcome, GitError>,
+) -> Option<Refusal> {
     let outcome = outcome.as_ref().ok().filter(|_| push.what == Pushed::CarriedOver)?;
     let (name, why) = outcome.rejected.first()?;
     let refusal = rejected(name, why, &outcome.remote);
@@ -439,7 +456,7 @@ pub(crate) struct PendingPush {
 
 impl PendingPush {
     /// The push of some refs that nothing else depends on; none where there are none, or no remote.
-    fn of(known: &Known, refspecs: Vec<String>) -> Option<Self> {
+    fn of(known: &MirrorState, refspecs: Vec<String>) -> Option<Self> {
         let there = known.remote.is_some() && !refspecs.is_empty();
         there.then(|| Self { what: Pushed::Rest, refspecs, or: Vec::new(), options: PushOptions::default() })
     }
@@ -456,7 +473,7 @@ impl PendingPush {
 }
 
 /// Whether the last step up to a tip, which continues the ledger, has a finding.
-fn finds_something(known: &Known, tip: Oid) -> Result<bool, GitError> {
+fn finds_something(known: &MirrorState, tip: Oid) -> Result<bool, GitError> {
     let base = Base::After { tip: known.state.tip(), root: known.root };
     let (mut state, mut found) = ((*known.state).clone(), false);
     for step in known.repository.steps(base, tip)? {
@@ -473,7 +490,7 @@ pub(crate) struct Pushing(JoinHandle<Vec<(PendingPush, Result<PushOutcome, GitEr
 impl Pushing {
     /// Begins to push, once something is written down, or cannot be; nothing where there is nothing, or no remote.
     pub(crate) fn begin(
-        known: &Known,
+        known: &MirrorState,
         pushes: Vec<PendingPush>,
         after: Option<Receiver<Result<(), Refusal>>>,
     ) -> Option<Self> {

@@ -26,7 +26,7 @@ const VALID: Duration = Duration::from_secs(10 * 60);
 const BRANCH: &str = "branch";
 
 /// What was admitted.
-struct Record {
+struct AdmittedMove {
     branch: String,
     /// The tip of the ledger that it was judged by; none if no ledger had a say.
     ledger: Option<Oid>,
@@ -44,7 +44,7 @@ fn folder(common_dir: &Path) -> PathBuf {
     common_dir.join("two-key/admitted")
 }
 
-impl Record {
+impl AdmittedMove {
     /// The record of a move, if it was admitted a short time ago.
     fn read(folder: &Path, name: &str, from: Option<Oid>, to: Destination, now: SystemTime) -> Option<Self> {
         let to = match to {
@@ -90,7 +90,7 @@ pub fn plainly_admitted(git_dir: &Path, input: &[u8], now: SystemTime) -> bool {
     let plain = |AnnouncedMove { name, from, to }: &AnnouncedMove| match &branch {
         Some(branch) if place(name, branch) == RefMeaning::Other => true,
         _ => {
-            let record = from.and_then(|_| Record::read(&folder, name, *from, *to, now));
+            let record = from.and_then(|_| AdmittedMove::read(&folder, name, *from, *to, now));
             record.is_some_and(|record| place(name, &record.branch) == RefMeaning::Branch)
         }
     };
@@ -159,7 +159,7 @@ impl Repository {
             let from = from.or_else(|| here.get(&name).copied());
             let admitted = match self.admitted(&name, from, to, now) {
                 None => Admitted::No,
-                Some(Record { ledger: Some(ledger), .. }) if needs_a_ledger(&name, &branch) => {
+                Some(AdmittedMove { ledger: Some(ledger), .. }) if needs_a_ledger(&name, &branch) => {
                     if tip.is_none() {
                         tip = self.resolve(&branch)?;
                     }
@@ -175,8 +175,8 @@ impl Repository {
     }
 
     /// The record of a move, if it was admitted a short time ago.
-    fn admitted(&self, name: &str, from: Option<Oid>, to: Destination, now: SystemTime) -> Option<Record> {
-        Record::read(&folder(self.common_dir()), name, from, to, now)
+    fn admitted(&self, name: &str, from: Option<Oid>, to: Destination, now: SystemTime) -> Option<AdmittedMove> {
+        AdmittedMove::read(&folder(self.common_dir()), name, from, to, now)
     }
 
     /// The governed branch, by the root that is pinned.

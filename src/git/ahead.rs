@@ -19,7 +19,7 @@ use super::{
     GitError, Repository,
     command::Started,
     object::Unchecked,
-    objects::{ListReader, Listed, linked},
+    objects::{AwaitedList, ListReader, linked},
     steps::OpenedCommit,
 };
 use crate::{
@@ -64,24 +64,24 @@ pub(super) struct Listing {
     list: File,
     git: Started,
     /// Started meanwhile: what will read the commits.
-    reader: ListReader,
+    reader: AwaitedList,
 }
 
 impl Listing {
     /// Has Git begin.
     pub(super) fn start(repository: &Repository, base: Oid, tip: Oid, naming: Naming) -> Result<Self, GitError> {
-        let list = super::aside::scratch_file().map_err(unlisted)?;
+        let list = super::scratch::file().map_err(unlisted)?;
         let program = match naming {
             Naming::Graph => repository.git().args(["-c", "core.commitGraph=true"]),
             Naming::Objects => repository.git(),
         };
         let range = [tip.to_string(), format!("^{base}")];
         let git = program.args(["rev-list", "--first-parent", "--reverse"]).args(range).started_into(&list)?;
-        Ok(Self { base, tip, naming, list, git, reader: repository.list_reader()? })
+        Ok(Self { base, tip, naming, list, git, reader: repository.awaiting_list()? })
     }
 
     /// The commits, once they are listed.
-    fn listed(self, repository: &Repository) -> Result<Listed, GitError> {
+    fn listed(self, repository: &Repository) -> Result<ListReader, GitError> {
         let Self { base, tip, naming, mut list, git, reader } = self;
         match git.succeeded() {
             // Where Git cannot read on, we read ourselves: either we can, or we say what is wrong with which commit.
@@ -150,7 +150,7 @@ impl Ahead {
 }
 
 /// Reads the list to its end, or until nobody wants it any more.
-fn read_all(mut listed: Listed, work: &SyncSender<Work>, ordered: &SyncSender<Receiver<Opening>>) {
+fn read_all(mut listed: ListReader, work: &SyncSender<Work>, ordered: &SyncSender<Receiver<Opening>>) {
     let mut ended = false;
     while !ended {
         let (mut chunk, mut held) = (Vec::with_capacity(CHUNK), 0);

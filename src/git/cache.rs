@@ -12,7 +12,7 @@ const ONE_IN: usize = 8;
 #[derive(Debug)]
 pub(super) struct Cache<K, V> {
     places: HashMap<K, usize>,
-    entries: Vec<Kept<K, V>>,
+    entries: Vec<CacheEntry<K, V>>,
     weight: usize,
     most: usize,
     /// What the next random number comes from. Who knows it only knows what is read again.
@@ -20,7 +20,7 @@ pub(super) struct Cache<K, V> {
 }
 
 #[derive(Debug)]
-struct Kept<K, V> {
+struct CacheEntry<K, V> {
     key: K,
     value: V,
     weight: usize,
@@ -60,7 +60,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         }
         self.weight += weight;
         self.places.insert(key, self.entries.len());
-        self.entries.push(Kept { key, value, weight });
+        self.entries.push(CacheEntry { key, value, weight });
     }
 
     fn remove(&mut self, key: &K) {

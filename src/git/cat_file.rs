@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    GitError, Repository,
+    GitError,
     command::{Complaints, Program},
-    object::{Kind, Passing, Unchecked},
+    object::{ObjectKind, Passing, Unchecked},
 };
 use crate::model::Oid;
 
@@ -20,14 +20,14 @@ const MAX_USES: u32 = 100;
 
 /// What a reader is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum ReaderMode {
     /// Objects.
     Contents,
     /// What objects are and how large.
     Sizes,
 }
 
-impl Mode {
+impl ReaderMode {
     const fn option(self) -> &'static str {
         match self {
             Self::Contents => "--batch",
@@ -38,10 +38,10 @@ impl Mode {
 
 /// Readers that have nothing to do, for the next who needs one: each is a process.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Idle(Arc<Mutex<Pool>>);
+pub(super) struct Idle(Arc<Mutex<ReaderPool>>);
 
 #[derive(Debug, Default)]
-struct Pool {
+struct ReaderPool {
     servers: Vec<Server>,
     /// How often what there is to be read was somewhere else from then on.
     edition: u32,
@@ -49,7 +49,7 @@ struct Pool {
 
 impl Idle {
     /// One that still runs, if there is one.
-    pub(super) fn take(&self, mode: Mode) -> Option<Server> {
+    pub(super) fn take(&self, mode: ReaderMode) -> Option<Server> {
         let servers = &mut self.0.lock().ok()?.servers;
         let at = servers.iter().position(|server| server.mode == mode)?;
         let mut server = servers.swap_remove(at);
@@ -76,15 +76,19 @@ impl Idle {
         }
     }
 
-    fn edition(&self) -> u32 {
-        self.0.lock().map_or(0, |pool| pool.edition)
+    /// Starts one: `cat_file` is Git, still without the option that says what it is asked for.
+    pub(super) fn start(&self, cat_file: Program, mode: ReaderMode) -> Result<Server, GitError> {
+        let edition = self.0.lock().map_or(0, |pool| pool.edition);
+        let mut answers = Answers::of(cat_file.arg(mode.option()), Stdio::piped())?;
+        let requests = answers.requests()?;
+        Ok(Server { mode, edition, uses: 0, requests, answers })
     }
 }
 
 /// A `git cat-file` that is asked.
 #[derive(Debug)]
 pub(super) struct Server {
-    mode: Mode,
+    mode: ReaderMode,
     /// What it knows of where objects are.
     edition: u32,
     /// Who has been done with it.
@@ -94,14 +98,6 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts one.
-    pub(super) fn start(repository: &Repository, mode: Mode) -> Result<Self, GitError> {
-        let edition = repository.idle().edition();
-        let mut answers = Answers::of(repository.run(&["cat-file", mode.option()]), Stdio::piped())?;
-        let requests = answers.requests()?;
-        Ok(Self { mode, edition, uses: 0, requests, answers })
-    }
-
     /// Whether it has not ended: a process that stays can be killed by somebody else.
     fn runs(&mut self) -> bool {
         matches!(self.answers.child.try_wait(), Ok(None))
@@ -212,7 +208,7 @@ impl Drop for Answers {
 /// A header line of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) kind: Kind,
+    pub(super) kind: ObjectKind,
     /// In bytes.
     pub(super) size: u64,
 }
@@ -226,7 +222,7 @@ fn read_header(line: &str, wanted: Option<Oid>) -> Result<(Oid, Header), GitErro
         return Err(GitError::MissingObject(id));
     }
     let size = words.next().and_then(|size| size.parse().ok());
-    match (id, Kind::parse(kind), size) {
+    match (id, ObjectKind::parse(kind), size) {
         (Some(id), Some(kind), Some(size)) => Ok((id, Header { kind, size })),
         _ => Err(GitError::Answer { command: "git cat-file".to_owned(), what: line.trim_end().to_owned() }),
     }
@@ -245,11 +241,11 @@ mod tests {
     fn a_reader_goes_on_to_the_next_who_wants_its_mode_unless_it_has_ended_or_served_long() {
         let (_folder, repository) = empty();
         let idle = Idle::default();
-        let new = || Server::start(&repository, Mode::Sizes).unwrap();
+        let new = || repository.idle().start(repository.run(&["cat-file"]), ReaderMode::Sizes).unwrap();
         idle.keep(new());
-        assert!(idle.take(Mode::Contents).is_none());
-        let mut kept = idle.take(Mode::Sizes).unwrap();
-        assert!(idle.take(Mode::Sizes).is_none());
+        assert!(idle.take(ReaderMode::Contents).is_none());
+        let mut kept = idle.take(ReaderMode::Sizes).unwrap();
+        assert!(idle.take(ReaderMode::Sizes).is_none());
         // What is not there is an answer too.
         let id = repository.zero();
         kept.request(&[id]).unwrap();
@@ -257,15 +253,15 @@ mod tests {
         idle.keep(kept);
         // There are enough.
         idle.keep(new());
-        assert!(idle.take(Mode::Sizes).is_some() && idle.take(Mode::Sizes).is_none());
+        assert!(idle.take(ReaderMode::Sizes).is_some() && idle.take(ReaderMode::Sizes).is_none());
 
         let mut ended = new();
         ended.kill();
         idle.keep(ended);
-        assert!(idle.take(Mode::Sizes).is_none());
+        assert!(idle.take(ReaderMode::Sizes).is_none());
 
         idle.keep(new());
-        let served = std::iter::from_fn(|| idle.take(Mode::Sizes).map(|server| idle.keep(server))).count();
+        let served = std::iter::from_fn(|| idle.take(ReaderMode::Sizes).map(|server| idle.keep(server))).count();
         assert_eq!(served, usize::try_from(MAX_USES).unwrap() - 1);
     }
 
@@ -273,7 +269,7 @@ mod tests {
     fn an_answer_is_about_what_was_asked_for_or_none() {
         let [one, other] = [Oid::Sha1([1; 20]), Oid::Sha1([2; 20])];
         let line = |rest: &str| format!("{one} {rest}\n");
-        let header = Header { kind: Kind::Blob, size: 12 };
+        let header = Header { kind: ObjectKind::Blob, size: 12 };
         assert_eq!(read_header(&line("blob 12"), Some(one)).unwrap(), (one, header));
         assert_eq!(read_header(&line("missing"), Some(one)), Err(GitError::MissingObject(one)));
         for (text, wanted) in [

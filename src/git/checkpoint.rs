@@ -33,7 +33,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    ledger::{Group, Known, LeaseEntry, State, StepReport},
+    ledger::{Group, LeaseEntry, ListedLease, State, StepReport},
     model::{LeaseId, Oid, TargetId},
 };
 
@@ -78,7 +78,7 @@ type Rank = (Option<Timestamp>, LeaseId);
 
 /// Where steps were about a lease.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct About {
+pub(super) struct LeaseMentions {
     pub(super) chunks: BTreeSet<u64>,
     pub(super) findings: u64,
 }
@@ -94,7 +94,7 @@ pub(super) struct Checkpoint {
 
 /// Why nothing is remembered.
 #[derive(Debug)]
-pub(super) enum Nothing {
+pub(super) enum NoCheckpoint {
     /// Nothing was ever written, or it was removed.
     Missing,
     /// What is there is not ours to read, or not whole.
@@ -110,25 +110,25 @@ pub(super) fn folder(repository: &Repository) -> PathBuf {
 
 impl Checkpoint {
     /// The remembered state, if it is one of this root and by this build.
-    pub(super) fn open(repository: &Repository, root: Oid) -> Result<Self, Nothing> {
+    pub(super) fn open(repository: &Repository, root: Oid) -> Result<Self, NoCheckpoint> {
         let folder = folder(repository);
         let broken = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => Nothing::Missing,
-            _ => Nothing::Broken(error),
+            io::ErrorKind::NotFound => NoCheckpoint::Missing,
+            _ => NoCheckpoint::Broken(error),
         };
         let (recent, head) = Table::open(&folder.join(RECENT)).map_err(broken)?;
-        let build: Build = serde_json::from_slice(&head).map_err(|error| Nothing::Broken(error.into()))?;
+        let build: Build = serde_json::from_slice(&head).map_err(|error| NoCheckpoint::Broken(error.into()))?;
         if build.build != BUILD || build.root != root {
-            return Err(Nothing::Foreign);
+            return Err(NoCheckpoint::Foreign);
         }
-        let head: Head = serde_json::from_slice(&head).map_err(|error| Nothing::Broken(error.into()))?;
+        let head: Head = serde_json::from_slice(&head).map_err(|error| NoCheckpoint::Broken(error.into()))?;
         if head.tip != head.state.tip() || head.state.root() != root || !head.tables.iter().all(|name| is_ours(name)) {
-            return Err(Nothing::Foreign);
+            return Err(NoCheckpoint::Foreign);
         }
         let table = |name: &String| {
-            let (table, head) = Table::open(&folder.join(name)).map_err(Nothing::Broken)?;
+            let (table, head) = Table::open(&folder.join(name)).map_err(NoCheckpoint::Broken)?;
             // Another table under its name would know nothing of what it should.
-            if head == name.as_bytes() { Ok(table) } else { Err(Nothing::Foreign) }
+            if head == name.as_bytes() { Ok(table) } else { Err(NoCheckpoint::Foreign) }
         };
         let tables = head.tables.iter().map(table).collect::<Result<_, _>>()?;
         Ok(Self { head, recent, tables })
@@ -195,7 +195,7 @@ impl Checkpoint {
     }
 
     /// Where steps were about a lease.
-    pub(super) fn about(&self, lease: &LeaseId) -> io::Result<About> {
+    pub(super) fn about(&self, lease: &LeaseId) -> io::Result<LeaseMentions> {
         Ok(self.json(&about_key(lease))?.unwrap_or_default())
     }
 
@@ -303,7 +303,7 @@ fn unpacked(bytes: &[u8]) -> io::Result<Vec<StepReport>> {
 }
 
 /// The lists that a lease is on.
-fn lists(known: &Known<'_>) -> [Option<String>; 2] {
+fn lists(known: &ListedLease<'_>) -> [Option<String>; 2] {
     let intent = known.document.and_then(|lease| lease.intent.as_ref());
     [Some(shelf_of(known.target().as_ref())), intent.map(|intent| format!("/intent/{intent}"))]
 }
@@ -363,7 +363,7 @@ impl Draft {
             }
             for known in old.known().filter(|known| Group::Last.has(known)) {
                 let target = known.target().map(|target| target.to_string()).unwrap_or_default();
-                let is_still = |now: &Known<'_>| now.rank() == known.rank() && now.target() == known.target();
+                let is_still = |now: &ListedLease<'_>| now.rank() == known.rank() && now.target() == known.target();
                 if self.head.last.get(&target) == Some(&known.rank()) && !entry.known().any(|now| is_still(&now)) {
                     unsure.insert(known.target());
                 }
@@ -415,7 +415,7 @@ impl Draft {
 
     /// Takes in what steps did, which come after so many others.
     fn steps(&mut self, before: Option<&Checkpoint>, steps: u64, reports: &[StepReport]) -> io::Result<()> {
-        let mut about: BTreeMap<&LeaseId, About> = BTreeMap::new();
+        let mut about: BTreeMap<&LeaseId, LeaseMentions> = BTreeMap::new();
         let (mut chunk, mut open) = (steps / CHUNK, Vec::new());
         if let (Some(before), true) = (before, !steps.is_multiple_of(CHUNK)) {
             open = before.chunk(chunk)?;

@@ -199,7 +199,7 @@ impl Program {
     /// which never fills up as a pipe that nobody reads would.
     pub(crate) fn server(mut self, requests: impl Into<Stdio>) -> Result<(Child, Complaints), GitError> {
         let line = self.line();
-        let file = super::aside::scratch_file().map_err(|error| {
+        let file = super::scratch::file().map_err(|error| {
             let folder = std::env::temp_dir();
             GitError::io(format!("writing to the temporary folder {} (TMPDIR)", folder.display()), error)
         })?;

@@ -36,7 +36,7 @@ const SMALL: usize = 4096;
 
 /// What one step may change below `leases/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Limit {
+struct StepLimit {
     /// Names that differ, those of folders with all that comes or goes with them.
     names: usize,
     /// Bytes of the files that come.
@@ -44,26 +44,26 @@ struct Limit {
 }
 
 /// Of any step but the root's.
-const STEP: Limit = Limit { names: MAX_STEP_NAMES, bytes: MAX_STEP_BYTES };
+const STEP: StepLimit = StepLimit { names: MAX_STEP_NAMES, bytes: MAX_STEP_BYTES };
 /// The root is pinned by hand, and there is one.
-const ROOT: Limit = Limit { names: 100_000, bytes: 256 << 20 };
+const ROOT: StepLimit = StepLimit { names: 100_000, bytes: 256 << 20 };
 
 /// The two places of a tree that are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Places {
     policy: Node,
-    leases: Leases,
+    leases: LeasesEntry,
 }
 
 /// What stands at `leases`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leases {
+enum LeasesEntry {
     Absent,
     Folder(Oid),
     NotAFolder,
 }
 
-const NOTHING: Places = Places { policy: Node::Absent, leases: Leases::Absent };
+const NOTHING: Places = Places { policy: Node::Absent, leases: LeasesEntry::Absent };
 
 /// What changed: the policy entry if it did, and the lease entries that did, sorted by path.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -80,13 +80,13 @@ enum Changed {
 }
 
 /// Why changes are not looked at to their end.
-enum Stop {
+enum ScanEnd {
     /// There are more than one step may have.
     TooMuch,
     Git(GitError),
 }
 
-impl From<GitError> for Stop {
+impl From<GitError> for ScanEnd {
     fn from(error: GitError) -> Self {
         Self::Git(error)
     }
@@ -155,8 +155,8 @@ impl Files {
         let policy = if old.policy == new.policy { None } else { Some(self.reader(objects).entry(new.policy)?) };
         let leases = match self.leases(objects, old.leases, new.leases, limit) {
             Ok(leases) => leases,
-            Err(Stop::TooMuch) => vec![("leases".to_owned(), Entry::TooMuch)],
-            Err(Stop::Git(error)) => return Err(error),
+            Err(ScanEnd::TooMuch) => vec![("leases".to_owned(), Entry::TooMuch)],
+            Err(ScanEnd::Git(error)) => return Err(error),
         };
         Ok(Changes { policy, leases })
     }
@@ -171,7 +171,7 @@ impl Files {
             return Ok(*places);
         }
         let places = match self.folder(objects, tree)? {
-            None => Places { policy: Node::Other, leases: Leases::NotAFolder },
+            None => Places { policy: Node::Other, leases: LeasesEntry::NotAFolder },
             Some(root) => Places {
                 policy: self.policy(objects, root.get(b".two-key"))?,
                 leases: self.leases_place(objects, root.get(b"leases"))?,
@@ -195,12 +195,12 @@ impl Files {
         })
     }
 
-    fn leases_place(&mut self, objects: &mut Objects, place: Node) -> Result<Leases, GitError> {
+    fn leases_place(&mut self, objects: &mut Objects, place: Node) -> Result<LeasesEntry, GitError> {
         Ok(match place {
-            Node::Absent => Leases::Absent,
-            Node::File(_) | Node::Other => Leases::NotAFolder,
-            Node::Folder(folder) if self.folder(objects, folder)?.is_none() => Leases::NotAFolder,
-            Node::Folder(folder) => Leases::Folder(folder),
+            Node::Absent => LeasesEntry::Absent,
+            Node::File(_) | Node::Other => LeasesEntry::NotAFolder,
+            Node::Folder(folder) if self.folder(objects, folder)?.is_none() => LeasesEntry::NotAFolder,
+            Node::Folder(folder) => LeasesEntry::Folder(folder),
         })
     }
 
@@ -208,23 +208,23 @@ impl Files {
     fn leases(
         &mut self,
         objects: &mut Objects,
-        old: Leases,
-        new: Leases,
-        limit: Limit,
-    ) -> Result<Vec<(String, Entry)>, Stop> {
+        old: LeasesEntry,
+        new: LeasesEntry,
+        limit: StepLimit,
+    ) -> Result<Vec<(String, Entry)>, ScanEnd> {
         if old == new {
             return Ok(Vec::new());
         }
         let folder = |leases| match leases {
-            Leases::Folder(folder) => Some(folder),
-            Leases::Absent | Leases::NotAFolder => None,
+            LeasesEntry::Folder(folder) => Some(folder),
+            LeasesEntry::Absent | LeasesEntry::NotAFolder => None,
         };
         let mut changed = Vec::new();
-        let mut comparison = Comparison { files: self, objects, changed: &mut changed, limit, left: limit.names };
+        let mut comparison = LeaseDiff { files: self, objects, changed: &mut changed, limit, left: limit.names };
         comparison.compare("leases", [folder(old), folder(new)], 1)?;
         let itself = match (old, new) {
-            (_, Leases::NotAFolder) => Some(Node::Other),
-            (Leases::NotAFolder, _) => Some(Node::Absent),
+            (_, LeasesEntry::NotAFolder) => Some(Node::Other),
+            (LeasesEntry::NotAFolder, _) => Some(Node::Absent),
             _ => None,
         };
         changed.extend(itself.map(|itself| ("leases".to_owned(), Changed::Node(itself))));
@@ -236,7 +236,7 @@ impl Files {
                 Changed::TooDeep => Entry::TooDeep,
             };
             if let Entry::Regular(file) = &entry {
-                left = left.checked_sub(file.len()).ok_or(Stop::TooMuch)?;
+                left = left.checked_sub(file.len()).ok_or(ScanEnd::TooMuch)?;
             }
             Ok((path, entry))
         };
@@ -244,7 +244,12 @@ impl Files {
     }
 
     /// What differs between two folders, as far as a step may change it.
-    fn differences(&mut self, objects: &mut Objects, pair: Pair, limit: Limit) -> Result<Arc<Differences>, GitError> {
+    fn differences(
+        &mut self,
+        objects: &mut Objects,
+        pair: Pair,
+        limit: StepLimit,
+    ) -> Result<Arc<Differences>, GitError> {
         // What is kept ends where the limit of a step does.
         if limit == STEP
             && let Some(known) = self.pairs.get(&pair)
@@ -285,18 +290,18 @@ impl Files {
 }
 
 /// A comparison of two trees' leases.
-struct Comparison<'a> {
+struct LeaseDiff<'a> {
     files: &'a mut Files,
     objects: &'a mut Objects,
     changed: &'a mut Vec<(String, Changed)>,
-    limit: Limit,
+    limit: StepLimit,
     /// How many more names may differ.
     left: usize,
 }
 
-impl Comparison<'_> {
+impl LeaseDiff<'_> {
     /// Compares two folders, entry by entry; the depth is bounded, so recursion is too.
-    fn compare(&mut self, path: &str, pair: Pair, depth: u8) -> Result<(), Stop> {
+    fn compare(&mut self, path: &str, pair: Pair, depth: u8) -> Result<(), ScanEnd> {
         let [old, new] = pair;
         if old == new {
             return Ok(());
@@ -304,21 +309,21 @@ impl Comparison<'_> {
         let found = self.files.differences(self.objects, pair, self.limit)?;
         self.changed.extend(found.itself.map(|itself| (path.to_owned(), Changed::Node(itself))));
         for (name, old, new) in &found.names {
-            self.left = self.left.checked_sub(1).ok_or(Stop::TooMuch)?;
+            self.left = self.left.checked_sub(1).ok_or(ScanEnd::TooMuch)?;
             let [before, after] = [*old, *new].map(|node| place(name, node, depth));
             if before == after {
                 continue;
             }
             let path = [path, "/", &spell(name)].concat();
-            let below = [before, after].map(Place::below);
+            let below = [before, after].map(LeasePath::below);
             self.compare(&path, below, depth + 1)?;
             match (before, after) {
-                (_, Place::Lease(_)) if std::str::from_utf8(name).is_err() => {
+                (_, LeasePath::Lease(_)) if std::str::from_utf8(name).is_err() => {
                     self.changed.push((path, Changed::Node(Node::Other)));
                 }
-                (_, Place::Lease(node)) => self.changed.push((path, Changed::Node(node))),
-                (_, Place::TooDeep) => self.changed.push((path, Changed::TooDeep)),
-                (Place::Lease(_) | Place::TooDeep, _) => self.changed.push((path, Changed::Node(Node::Absent))),
+                (_, LeasePath::Lease(node)) => self.changed.push((path, Changed::Node(node))),
+                (_, LeasePath::TooDeep) => self.changed.push((path, Changed::TooDeep)),
+                (LeasePath::Lease(_) | LeasePath::TooDeep, _) => self.changed.push((path, Changed::Node(Node::Absent))),
                 _ => {}
             }
         }
@@ -328,7 +333,7 @@ impl Comparison<'_> {
 
 /// What a name below `leases/` is to the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum LeasePath {
     Nothing,
     /// A place where a lease file is or should be, or something in which nobody could name one.
     Lease(Node),
@@ -338,7 +343,7 @@ pub(super) enum Place {
     TooDeep,
 }
 
-impl Place {
+impl LeasePath {
     /// The folder in which there may be lease files.
     pub(super) fn below(self) -> Option<Oid> {
         match self {
@@ -349,16 +354,16 @@ impl Place {
 }
 
 /// What a name in a folder at some depth, `leases` having depth 1, is to the ledger.
-pub(super) fn place(name: &[u8], node: Node, depth: u8) -> Place {
+pub(super) fn place(name: &[u8], node: Node, depth: u8) -> LeasePath {
     match node {
-        Node::Absent => Place::Nothing,
-        Node::Folder(_) if name.ends_with(b".yaml") => Place::Lease(Node::Other),
-        _ if name.ends_with(b".yaml") => Place::Lease(node),
+        Node::Absent => LeasePath::Nothing,
+        Node::Folder(_) if name.ends_with(b".yaml") => LeasePath::Lease(Node::Other),
+        _ if name.ends_with(b".yaml") => LeasePath::Lease(node),
         // No path can spell what is in it.
-        Node::Folder(_) if std::str::from_utf8(name).is_err() => Place::Lease(Node::Other),
-        Node::Folder(folder) if depth < MAX_DEPTH => Place::Below(folder),
-        Node::Folder(_) => Place::TooDeep,
-        Node::File(_) | Node::Other => Place::Nothing,
+        Node::Folder(_) if std::str::from_utf8(name).is_err() => LeasePath::Lease(Node::Other),
+        Node::Folder(folder) if depth < MAX_DEPTH => LeasePath::Below(folder),
+        Node::Folder(_) => LeasePath::TooDeep,
+        Node::File(_) | Node::Other => LeasePath::Nothing,
     }
 }
 

@@ -4,14 +4,15 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Base, GitError, Kind, Objects, Repository,
-    checkpoint::{Checkpoint, Nothing},
+    Base, GitError, ObjectKind, Objects, Repository,
+    checkpoint::{Checkpoint, NoCheckpoint},
     past::Past,
     shelf::Shelf,
+    stuck::Stuck,
 };
 use crate::{
     ledger::{self, State, Step, StepReport},
-    model::{Oid, Reason, Refusal},
+    model::{Oid, Refusal},
     signature::parse_tag,
 };
 
@@ -36,30 +37,8 @@ pub struct Ledger {
     pub past: Past,
 }
 
-/// Why a range could not be folded.
-#[derive(Debug)]
-pub enum Stuck {
-    /// Git, or what it has, is in the way.
-    Git(GitError),
-    /// The root founds nothing.
-    Root(Refusal),
-}
-
 /// What is told of each step when it has been folded: the step, what it did, and how many are left.
 pub(super) type Told<'a> = &'a mut dyn FnMut(&Step, &StepReport, usize);
-
-impl Stuck {
-    /// The same, for whoever asked.
-    pub fn refusal(self) -> Refusal {
-        match self {
-            // An old tip that does not descend from the root: this is another repository's ledger, or another root.
-            Self::Git(error @ GitError::NotOnChain { .. }) => Refusal::new(Reason::NotDescended, error.to_string())
-                .hint("see which root is pinned: git two-key doctor"),
-            Self::Git(error) => error.refusal(),
-            Self::Root(refusal) => refusal,
-        }
-    }
-}
 
 impl Memory {
     /// What is remembered of a root's ledger, which is nothing unless the configuration pins it.
@@ -121,9 +100,9 @@ impl Repository {
         }
         match Checkpoint::open(self, root) {
             Ok(checkpoint) => checkpoint.check().err().map(|error| Flaw::Broken(error.to_string())),
-            Err(Nothing::Missing) => None,
-            Err(Nothing::Broken(error)) => Some(Flaw::Broken(error.to_string())),
-            Err(Nothing::Foreign) => Some(Flaw::Foreign),
+            Err(NoCheckpoint::Missing) => None,
+            Err(NoCheckpoint::Broken(error)) => Some(Flaw::Broken(error.to_string())),
+            Err(NoCheckpoint::Foreign) => Some(Flaw::Foreign),
         }
     }
 
@@ -281,12 +260,12 @@ impl Objects {
     /// from then on.
     pub(super) fn is_near(&mut self, known: &mut HashSet<Oid>, tip: Oid) -> Result<bool, GitError> {
         let mut next = match self.kind(tip)? {
-            Kind::Tag => match parse_tag(&self.tag(tip)?, self.repository().format()) {
+            ObjectKind::Tag => match parse_tag(&self.tag(tip)?, self.repository().format()) {
                 Ok(tag) => tag.object,
                 Err(_) => return Ok(false),
             },
-            Kind::Commit => tip,
-            Kind::Tree | Kind::Blob => return Ok(true),
+            ObjectKind::Commit => tip,
+            ObjectKind::Tree | ObjectKind::Blob => return Ok(true),
         };
         let mut passed = Vec::new();
         for _ in 0..super::steps::NEAR {

@@ -223,6 +223,7 @@ impl Repository {
         let [heads, tags] = &aside;
         let patterns = [branch, "refs/two-key/*", heads, tags, "refs/notes/two-key/*", "refs/tags/rollout/*"];
         let there = self.ls_remote(remote, &patterns)?;
+        self.forget_taken_back(remote, kept, &there)?;
         // Who fetches with plain Git gets those as well, and would get no others whose names they are in the way of.
         self.clear_mirror(remote, kept);
         let lost = (!there.iter().any(|(name, _)| name == branch))
@@ -243,6 +244,22 @@ impl Repository {
         let mut wanted: Vec<Wanted> = wanted.filter_map(ranked).collect();
         wanted.sort_unstable();
         Ok((wanted, lost))
+    }
+
+    /// Forgets that a remote had a stop that was signed here and that it has no more: it is to be delivered again. Those of
+    /// others stay, as this clone may be all that has them.
+    fn forget_taken_back(&self, remote: &str, kept: &Mirrored, there: &[(String, Oid)]) -> Result<(), GitError> {
+        let stops = mirrored(remote, refs::STOPS);
+        let aside = ASIDE.map(|start| mirrored(remote, start));
+        let is_stop = |name: &str| name.starts_with(&stops) || aside.iter().any(|start| name.starts_with(start));
+        let there: BTreeSet<String> = there.iter().map(|(name, _)| mirrored(remote, name)).collect();
+        let mut gone = kept.iter().filter(|(name, _)| is_stop(name) && !there.contains(*name)).peekable();
+        if gone.peek().is_none() {
+            return Ok(());
+        }
+        let signed = self.refs(&[refs::space(refs::SIGNED_STOPS)])?;
+        let signed: BTreeSet<Oid> = signed.into_iter().map(|(_, id)| id).collect();
+        gone.filter(|(_, id)| signed.contains(id)).try_for_each(|(name, id)| self.delete_ref(name, *id))
     }
 
     /// Fetches some of a remote's refs into its mirror. What came is handed over as it comes; what did not is returned.
@@ -269,13 +286,15 @@ impl Repository {
         let refs = || -> Mirrored { wanted.iter().map(|one| (mirrored(remote, &one.name), one.id)).collect() };
         let Err(error) = self.limited(self.fetch_objects(remote, wanted)).bytes() else {
             missed.extend(self.write_down(remote, wanted));
-            self.is_in_the_clone(refs().keys().map(String::as_str));
+            if self.aside().forget(refs().keys().map(String::as_str)) {
+                self.idle().renew();
+            }
             came(refs());
             return;
         };
         // A clone that cannot be written keeps nothing away. Whether that was it shows.
         let took_long = matches!(error, GitError::TimedOut { .. });
-        if !took_long && self.fetch_aside(refs(), &error, || self.fetch_objects(remote, wanted)) {
+        if !took_long && self.fetch_aside(remote, wanted, refs(), &error) {
             came(refs());
             return;
         }
@@ -289,6 +308,22 @@ impl Repository {
         let (one, other) = wanted.split_at(at);
         self.bring_apart(remote, one, failed, came, missed);
         self.bring_apart(remote, other, failed, came, missed);
+    }
+
+    /// Fetches objects that the clone does not take, and keeps them aside; true if that could be done.
+    fn fetch_aside(&self, remote: &str, wanted: &[Wanted], refs: Mirrored, why: &GitError) -> bool {
+        let fetch = || self.limited(self.fetch_objects(remote, wanted));
+        let kept = self.aside().fetch(self.common_dir(), refs, why, fetch);
+        if kept {
+            // Readers that run already do not see it.
+            self.idle().renew();
+        }
+        kept
+    }
+
+    /// Why the clone could not be written, as long as something that was fetched is not in it.
+    pub fn unwritten(&self) -> Option<GitError> {
+        self.aside().unwritten(self.common_dir())
     }
 
     /// What fetches objects by their ids, with all that they need, into no ref. What is kept aside does not count as here.

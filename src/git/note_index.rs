@@ -24,7 +24,7 @@ const FILE: &str = "notes";
 
 /// A note, and what is in it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Listed {
+struct IndexedNote {
     annotated: Oid,
     note: Oid,
     /// The leases on which it holds votes; none where something in it is a stop, or about no lease: that may always count.
@@ -35,7 +35,7 @@ struct Listed {
 #[derive(Debug, Serialize, Deserialize)]
 struct OfRef {
     tip: Oid,
-    notes: Vec<Listed>,
+    notes: Vec<IndexedNote>,
 }
 
 /// What is known of notes, by the refs' names.
@@ -67,7 +67,7 @@ impl Repository {
                     listed
                 }
             };
-            let could_count = |note: &&Listed| note.leases.as_ref().is_none_or(|leases| !leases.is_disjoint(open));
+            let could_count = |note: &&IndexedNote| note.leases.as_ref().is_none_or(|leases| !leases.is_disjoint(open));
             let places: Vec<_> = listed.iter().filter(could_count).map(|note| (note.annotated, note.note)).collect();
             notes.extend(objects.notes_at(&principal, &places)?);
         }
@@ -85,12 +85,12 @@ fn listed(
     principal: &PrincipalId,
     tip: Oid,
     known: Option<OfRef>,
-) -> Result<Vec<Listed>, GitError> {
+) -> Result<Vec<IndexedNote>, GitError> {
     let known = known.into_iter().flat_map(|known| known.notes).map(|note| (note.note, note.leases));
     let known: HashMap<Oid, _> = known.collect();
     let (there, new): (Vec<_>, Vec<_>) =
         objects.note_places(tip)?.into_iter().partition(|(_, note)| known.contains_key(note));
-    let of = |(annotated, note): (Oid, Oid)| Listed {
+    let of = |(annotated, note): (Oid, Oid)| IndexedNote {
         annotated,
         note,
         leases: known.get(&note).cloned().unwrap_or_default(),
@@ -100,7 +100,7 @@ fn listed(
         // One that is too large to be read is not listed.
         let read = objects.notes_at(principal, &[place])?;
         let (annotated, note) = place;
-        all.extend(read.iter().map(|read| Listed { annotated, note, leases: leases_in(principal, &read.bytes) }));
+        all.extend(read.iter().map(|read| IndexedNote { annotated, note, leases: leases_in(principal, &read.bytes) }));
     }
     all.sort_unstable_by_key(|note| (note.annotated, note.note));
     Ok(all)

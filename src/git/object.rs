@@ -18,7 +18,7 @@ const MAX_BLOB: u64 = 16 << 20;
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ObjectKind {
     /// A commit.
     Commit,
     /// A folder.
@@ -29,7 +29,7 @@ pub enum Kind {
     Tag,
 }
 
-impl Kind {
+impl ObjectKind {
     /// Git's word for it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,7 +59,7 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ObjectKind,
     /// Its bytes, without Git's own header.
     pub(super) bytes: Bytes,
 }
@@ -84,7 +84,7 @@ pub(super) struct Unchecked {
     /// What it is said to be the object of.
     pub(super) id: Oid,
     /// What it is said to be.
-    kind: Kind,
+    kind: ObjectKind,
     bytes: Bytes,
     /// The hash of what is not held; none if it is held, or if somebody made the hash collide.
     hash: Option<Oid>,
@@ -92,7 +92,7 @@ pub(super) struct Unchecked {
 
 impl Unchecked {
     /// An object that is held.
-    pub(super) fn whole(id: Oid, kind: Kind, bytes: Vec<u8>) -> Self {
+    pub(super) fn whole(id: Oid, kind: ObjectKind, bytes: Vec<u8>) -> Self {
         Self { id, kind, bytes: Bytes::Whole(bytes), hash: None }
     }
 
@@ -108,10 +108,10 @@ impl Unchecked {
             (Bytes::Large { .. }, _) => hash == Some(id),
             (Bytes::Whole(bytes), ObjectFormat::Sha1) => {
                 let kind = match kind {
-                    Kind::Commit => git2::ObjectType::Commit,
-                    Kind::Tree => git2::ObjectType::Tree,
-                    Kind::Blob => git2::ObjectType::Blob,
-                    Kind::Tag => git2::ObjectType::Tag,
+                    ObjectKind::Commit => git2::ObjectType::Commit,
+                    ObjectKind::Tree => git2::ObjectType::Tree,
+                    ObjectKind::Blob => git2::ObjectType::Blob,
+                    ObjectKind::Tag => git2::ObjectType::Tag,
                 };
                 git2::Oid::hash_object_ext(kind, bytes, git2::ObjectFormat::Sha1)
                     .is_ok_and(|hash| hash.as_bytes() == id.as_bytes())
@@ -134,7 +134,7 @@ impl Unchecked {
 
 impl Object {
     /// The bytes of an object that must be of a kind, and small enough to be held.
-    pub(super) fn wanted(self, id: Oid, kind: Kind) -> Result<Vec<u8>, GitError> {
+    pub(super) fn wanted(self, id: Oid, kind: ObjectKind) -> Result<Vec<u8>, GitError> {
         self.is_a(id, kind)?;
         match self.bytes {
             Bytes::Whole(bytes) => Ok(bytes),
@@ -144,15 +144,15 @@ impl Object {
 
     /// The bytes of an object that must be a commit.
     pub(super) fn commit(self, id: Oid) -> Result<CommitBytes, GitError> {
-        self.is_a(id, Kind::Commit)?;
+        self.is_a(id, ObjectKind::Commit)?;
         match self.bytes {
             Bytes::Whole(bytes) => Ok(CommitBytes::Whole(bytes)),
             Bytes::Large { commit: Some(large), .. } => Ok(CommitBytes::Large(large)),
-            Bytes::Large { size, commit: None } => Err(too_large(id, Kind::Commit, size)),
+            Bytes::Large { size, commit: None } => Err(too_large(id, ObjectKind::Commit, size)),
         }
     }
 
-    fn is_a(&self, id: Oid, kind: Kind) -> Result<(), GitError> {
+    fn is_a(&self, id: Oid, kind: ObjectKind) -> Result<(), GitError> {
         if self.kind == kind {
             Ok(())
         } else {
@@ -161,7 +161,7 @@ impl Object {
     }
 }
 
-fn too_large(id: Oid, kind: Kind, size: u64) -> GitError {
+fn too_large(id: Oid, kind: ObjectKind, size: u64) -> GitError {
     let what = format!("{} {id} of {size} bytes", kind.name());
     GitError::TooLarge { what, limit: format!("{} bytes", kind.limit()) }
 }
@@ -170,7 +170,7 @@ fn too_large(id: Oid, kind: Kind, size: u64) -> GitError {
 #[derive(Debug)]
 pub(super) struct Passing {
     id: Oid,
-    kind: Kind,
+    kind: ObjectKind,
     size: u64,
     hash: Hash,
     commit: Option<LargeReader>,
@@ -184,13 +184,13 @@ enum Hash {
 
 impl Passing {
     /// An object of so many bytes.
-    pub(super) fn new(id: Oid, kind: Kind, size: u64) -> Self {
+    pub(super) fn new(id: Oid, kind: ObjectKind, size: u64) -> Self {
         let head = format!("{} {size}\0", kind.name());
         let hash = match id {
             Oid::Sha1(_) => Hash::Sha1(Box::new(Sha1::new_with_prefix(head))),
             Oid::Sha256(_) => Hash::Sha256(Sha256::new_with_prefix(head)),
         };
-        let commit = (kind == Kind::Commit).then(LargeReader::default);
+        let commit = (kind == ObjectKind::Commit).then(LargeReader::default);
         Self { id, kind, size, hash, commit }
     }
 

@@ -10,8 +10,8 @@ use std::{
 
 use super::{
     GitError, Repository,
-    cat_file::{Answers, Header, Mode, Server},
-    object::{Bytes, Kind, Object, Unchecked},
+    cat_file::{Answers, Header, ReaderMode, Server},
+    object::{Bytes, Object, ObjectKind, Unchecked},
     tree::{Node, Tree},
 };
 use crate::{
@@ -46,7 +46,7 @@ pub struct Objects {
 impl Repository {
     /// A reader of this repository's objects.
     pub fn objects(&self) -> Result<Objects, GitError> {
-        let contents = self.reader(Mode::Contents)?;
+        let contents = self.reader(ReaderMode::Contents)?;
         Ok(Objects {
             repository: self.clone(),
             contents: Some(contents),
@@ -56,45 +56,45 @@ impl Repository {
         })
     }
 
-    fn reader(&self, mode: Mode) -> Result<Server, GitError> {
-        self.idle().take(mode).map_or_else(|| Server::start(self, mode), Ok)
+    fn reader(&self, mode: ReaderMode) -> Result<Server, GitError> {
+        self.idle().take(mode).map_or_else(|| self.idle().start(self.run(&["cat-file"]), mode), Ok)
     }
 
     /// A reader of a list of objects that is still to come.
-    pub(super) fn list_reader(&self) -> Result<ListReader, GitError> {
+    pub(super) fn awaiting_list(&self) -> Result<AwaitedList, GitError> {
         let program = self.run(&["cat-file", "--batch", "--buffer"]);
         let mut answers = Answers::of(program, Stdio::piped())?;
-        Ok(ListReader { requests: answers.requests()?, answers })
+        Ok(AwaitedList { requests: answers.requests()?, answers })
     }
 }
 
-/// Waits for a list of objects to read.
+/// What will read a list of objects.
 #[derive(Debug)]
-pub(super) struct ListReader {
+pub(super) struct AwaitedList {
     requests: ChildStdin,
     answers: Answers,
 }
 
-impl ListReader {
+impl AwaitedList {
     /// Reads the objects that a file lists, one id a line, from where the file stands.
-    pub(super) fn read(self, mut list: File, count: usize) -> Result<Listed, GitError> {
+    pub(super) fn read(self, mut list: File, count: usize) -> Result<ListReader, GitError> {
         let Self { mut requests, answers } = self;
         // If Git does not take them all, its answers end early.
         let feed = move || drop(io::copy(&mut list, &mut requests));
         let spawned = thread::Builder::new().name("list".to_owned()).spawn(feed);
         spawned.map_err(|error| GitError::io("starting a thread", error))?;
-        Ok(Listed { answers, left: count })
+        Ok(ListReader { answers, left: count })
     }
 }
 
 /// Reads a list of objects to its end.
 #[derive(Debug)]
-pub(super) struct Listed {
+pub(super) struct ListReader {
     answers: Answers,
     left: usize,
 }
 
-impl Listed {
+impl ListReader {
     /// How many are left.
     pub(super) fn left(&self) -> usize {
         self.left
@@ -134,7 +134,7 @@ impl Objects {
 
     fn request(&mut self, ids: &[Oid]) -> Result<(), GitError> {
         if self.contents.is_none() {
-            self.contents = Some(self.repository.reader(Mode::Contents)?);
+            self.contents = Some(self.repository.reader(ReaderMode::Contents)?);
         }
         self.awaited += ids.len();
         let asked = self.contents.as_mut().map_or(Ok(()), |contents| contents.request(ids));
@@ -213,7 +213,7 @@ impl Objects {
 
     /// Reads an annotated tag.
     pub fn tag(&mut self, id: Oid) -> Result<Vec<u8>, GitError> {
-        self.read(id)?.wanted(id, Kind::Tag)
+        self.read(id)?.wanted(id, ObjectKind::Tag)
     }
 
     /// The same objects, with what tags are on in place of the tags.
@@ -230,7 +230,7 @@ impl Objects {
 
     /// Reads a file's bytes, however it came by its id.
     pub fn blob(&mut self, id: Oid) -> Result<Vec<u8>, GitError> {
-        self.read(id)?.wanted(id, Kind::Blob)
+        self.read(id)?.wanted(id, ObjectKind::Blob)
     }
 
     /// The same, but none if it is too large to be held, or no file.
@@ -275,7 +275,7 @@ impl Objects {
     /// Reads a lease or policy file, unless it is too large or no file.
     pub fn file(&mut self, id: Oid) -> Result<Entry, GitError> {
         let header = self.size(id)?;
-        if header.kind != Kind::Blob {
+        if header.kind != ObjectKind::Blob {
             self.confirm(id)?;
             return Ok(Entry::NotAFile);
         }
@@ -291,13 +291,13 @@ impl Objects {
         for window in ids.chunks(WINDOW) {
             let mut fitting = self.sizes(window)?;
             fitting.retain(|(_, header)| {
-                let fits = header.kind == Kind::Blob && header.size <= left.min(MAX_FILE_BYTES as u64);
+                let fits = header.kind == ObjectKind::Blob && header.size <= left.min(MAX_FILE_BYTES as u64);
                 left -= if fits { header.size } else { 0 };
                 fits
             });
             let ids: Vec<Oid> = fitting.into_iter().map(|(id, _)| id).collect();
             let regular = |id, object: Result<Object, GitError>| {
-                let bytes = object.ok()?.wanted(id, Kind::Blob).ok()?;
+                let bytes = object.ok()?.wanted(id, ObjectKind::Blob).ok()?;
                 Some((id, Entry::Regular(bytes.into())))
             };
             files.extend(self.window(&ids, regular)?.into_iter().flatten());
@@ -313,11 +313,11 @@ impl Objects {
             let mut fitting = Vec::new();
             for id in window {
                 let header = known.get(id).ok_or(GitError::MissingObject(*id))?;
-                if header.kind == Kind::Blob && header.size <= limit as u64 {
+                if header.kind == ObjectKind::Blob && header.size <= limit as u64 {
                     fitting.push(*id);
                 }
             }
-            for read in self.window(&fitting, |id, object| Ok((id, object?.wanted(id, Kind::Blob)?)))? {
+            for read in self.window(&fitting, |id, object| Ok((id, object?.wanted(id, ObjectKind::Blob)?)))? {
                 let (id, bytes) = read?;
                 blobs.insert(id, bytes);
             }
@@ -328,7 +328,7 @@ impl Objects {
     /// The bytes of the regular file at a path of a commit's tree.
     pub fn file_at(&mut self, commit: Oid, path: &str) -> Result<Option<Vec<u8>>, GitError> {
         match self.file_id_at(commit, path)? {
-            Some(id) if self.kind(id)? == Kind::Blob => self.blob(id).map(Some),
+            Some(id) if self.kind(id)? == ObjectKind::Blob => self.blob(id).map(Some),
             _ => Ok(None),
         }
     }
@@ -388,14 +388,14 @@ impl Objects {
     }
 
     /// Asks what an object is, without reading it.
-    pub fn kind(&mut self, id: Oid) -> Result<Kind, GitError> {
+    pub fn kind(&mut self, id: Oid) -> Result<ObjectKind, GitError> {
         Ok(self.size(id)?.kind)
     }
 
     /// Whether an object is here, and a commit.
     pub(super) fn is_commit(&mut self, id: Oid) -> Result<bool, GitError> {
         match self.kind(id) {
-            Ok(kind) => Ok(kind == Kind::Commit),
+            Ok(kind) => Ok(kind == ObjectKind::Commit),
             Err(GitError::MissingObject(_)) => Ok(false),
             Err(error) => Err(error),
         }
@@ -404,7 +404,7 @@ impl Objects {
     /// Whether an object is a file of at most some bytes.
     pub(crate) fn is_file_up_to(&mut self, id: Oid, limit: usize) -> Result<bool, GitError> {
         let header = self.size(id)?;
-        Ok(header.kind == Kind::Blob && header.size <= limit as u64)
+        Ok(header.kind == ObjectKind::Blob && header.size <= limit as u64)
     }
 
     /// Makes sure that an object is of the kind that it is said to be, which only its bytes prove: a store that holds
@@ -416,7 +416,7 @@ impl Objects {
     /// Starts what will be asked for sizes, where it is known that they will be.
     pub(super) fn expect_sizes(&mut self) -> Result<(), GitError> {
         if self.sizes.is_none() {
-            self.sizes = Some(self.repository.reader(Mode::Sizes)?);
+            self.sizes = Some(self.repository.reader(ReaderMode::Sizes)?);
         }
         Ok(())
     }
@@ -429,7 +429,7 @@ impl Objects {
     /// Asks what at most [`WINDOW`] objects are; of those that are not there nothing is said.
     fn sizes(&mut self, ids: &[Oid]) -> Result<Vec<(Oid, Header)>, GitError> {
         // A reader that stops answering, or answers something else, is replaced.
-        let mut sizes = self.sizes.take().map_or_else(|| self.repository.reader(Mode::Sizes), Ok)?;
+        let mut sizes = self.sizes.take().map_or_else(|| self.repository.reader(ReaderMode::Sizes), Ok)?;
         sizes.request(ids)?;
         let mut known = Vec::with_capacity(ids.len());
         for id in ids {
@@ -462,7 +462,7 @@ impl Objects {
 /// else under an id must end in no verdict.
 fn folder(object: Result<Object, GitError>, format: ObjectFormat) -> Result<Option<Tree>, GitError> {
     Ok(match object? {
-        Object { kind: Kind::Tree, bytes: Bytes::Whole(bytes) } => Tree::parse(&bytes, format),
+        Object { kind: ObjectKind::Tree, bytes: Bytes::Whole(bytes) } => Tree::parse(&bytes, format),
         _ => None,
     })
 }
@@ -514,13 +514,13 @@ mod tests {
         let (_folder, repository) = empty();
         let id = chain(&repository, &[200])[0];
         let mut objects = repository.objects().unwrap();
-        assert_eq!(objects.kind(id), Ok(Kind::Commit));
+        assert_eq!(objects.kind(id), Ok(ObjectKind::Commit));
         objects.contents.as_mut().unwrap().kill();
         objects.sizes.as_mut().unwrap().kill();
         assert!(matches!(objects.read(id), Err(GitError::Program { .. })));
         assert!(matches!(objects.kind(id), Err(GitError::Program { .. })));
         assert!(objects.read(id).is_ok());
-        assert_eq!(objects.kind(id), Ok(Kind::Commit));
+        assert_eq!(objects.kind(id), Ok(ObjectKind::Commit));
     }
 
     #[test]
@@ -566,7 +566,7 @@ mod tests {
                 objects.answer(id).unwrap();
             }
             drop(objects);
-            assert_eq!(repository.idle().take(Mode::Contents).is_none(), owes);
+            assert_eq!(repository.idle().take(ReaderMode::Contents).is_none(), owes);
         }
     }
 

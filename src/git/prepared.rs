@@ -11,7 +11,7 @@ use std::{
 use super::{
     GitError, Objects,
     cache::Cache,
-    files::{Folders, MAX_DEPTH, Place, place},
+    files::{Folders, LeasePath, MAX_DEPTH, place},
     tree::{Node, Tree},
 };
 use crate::{
@@ -122,12 +122,12 @@ impl Next {
         }
         for (name, old, new) in old.differences(new).take(MAX_STEP_NAMES) {
             let places = [old, new].map(|node| place(name, node, depth));
-            if let [_, Place::Lease(Node::File(file))] = places
+            if let [_, LeasePath::Lease(Node::File(file))] = places
                 && self.files.len() < MAX_ASKED
             {
                 self.files.push(file);
             }
-            let below = places.map(Place::below);
+            let below = places.map(LeasePath::below);
             if below != [None, None] && self.pairs.len() < MAX_ASKED {
                 self.pairs.push(below);
             }

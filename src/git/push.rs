@@ -11,10 +11,8 @@ use std::{
 };
 
 use super::{
-    GitError, Kind, Objects, Repository,
-    memory::{Memory, Stuck},
-    pushed_notes::notes_facts,
-    refs::{EarlyRefs, NAMES},
+    GitError, ObjectKind, Objects, Repository, early_refs::EarlyRefs, memory::Memory, pushed_notes::notes_facts,
+    refs::NAMES, stuck::Stuck,
 };
 use crate::{
     admission::{
@@ -50,7 +48,7 @@ pub enum JudgedAt {
 }
 
 /// The ledger at the old tip and at the new one.
-struct Ledger {
+struct LedgerMove {
     branch: String,
     before: Option<Arc<State>>,
     after: Option<Arc<State>>,
@@ -228,7 +226,7 @@ impl Repository {
         governed: &[&PushedRef],
         (memory, side): (&Memory, JudgedAt),
         early: &EarlyRefs,
-    ) -> Result<Ledger, Refusal> {
+    ) -> Result<LedgerMove, Refusal> {
         let (refused, root) = (|error: GitError| error.refusal(), memory.root());
         let (old, known) = self.known(&branch, moved, (memory, side), early)?;
         let standing = moved.map_or(Standing::AsClaimed, |moved| standing(old, moved.old));
@@ -237,7 +235,7 @@ impl Repository {
             Ok(()) => None,
             Err(error) => Some(error.verdict().map_err(refused)?),
         };
-        let unmoved = |facts| Ledger {
+        let unmoved = |facts| LedgerMove {
             branch: branch.clone(),
             before: before.clone(),
             after: before.clone(),
@@ -256,7 +254,7 @@ impl Repository {
             Some(known) => self.fold_on(known, root, new, each).map_err(Stuck::Git),
         };
         match folded {
-            Ok(after) => Ok(Ledger {
+            Ok(after) => Ok(LedgerMove {
                 branch,
                 before,
                 after: Some(Arc::new(after)),
@@ -344,7 +342,7 @@ impl Repository {
         place: &RefMeaning,
         old: Option<Oid>,
         new: Oid,
-        ledger: &Ledger,
+        ledger: &LedgerMove,
         left: &mut usize,
     ) -> Result<RefFacts, GitError> {
         Ok(match place {
@@ -354,7 +352,7 @@ impl Repository {
                 after: self.tag_facts(objects, new)?,
             },
             RefMeaning::Stop { .. } => RefFacts::Stop(match objects.kind(new)? {
-                Kind::Commit => Some(objects.open_one(new)?),
+                ObjectKind::Commit => Some(objects.open_one(new)?),
                 _ => None,
             }),
             RefMeaning::Notes(_) => RefFacts::Notes(notes_facts(objects, old, new)?),
@@ -364,7 +362,7 @@ impl Repository {
 
     fn tag_facts(&self, objects: &mut Objects, id: Oid) -> Result<TagFacts, GitError> {
         Ok(match objects.kind(id)? {
-            Kind::Tag => TagFacts::Annotated(parse_tag(&objects.tag(id)?, self.format())),
+            ObjectKind::Tag => TagFacts::Annotated(parse_tag(&objects.tag(id)?, self.format())),
             _ => TagFacts::Lightweight,
         })
     }
@@ -374,10 +372,10 @@ impl Repository {
         objects: &mut Objects,
         old: Option<Oid>,
         new: Oid,
-        ledger: &Ledger,
+        ledger: &LedgerMove,
         left: &mut usize,
     ) -> Result<ApplierFacts, GitError> {
-        if objects.kind(new)? != Kind::Commit {
+        if objects.kind(new)? != ObjectKind::Commit {
             return Ok(ApplierFacts {
                 fast_forward: old.is_none(),
                 commits: vec![RecordFacts { commit: new, signer: None, repository: None }],
@@ -443,7 +441,7 @@ impl Repository {
 }
 
 /// What is to be known of a ref that is refused for its name, whatever it brings.
-fn unread(place: &RefMeaning, new: Oid, ledger: &Ledger) -> Option<RefFacts> {
+fn unread(place: &RefMeaning, new: Oid, ledger: &LedgerMove) -> Option<RefFacts> {
     let principals = ledger.after.as_ref().map(|state| &state.policy().get().principals);
     let is_known = |name| principals.is_none_or(|principals| principals.contains_key(name));
     match place {
@@ -466,7 +464,12 @@ struct Gone {
 }
 
 impl Gone {
-    fn facts(&mut self, objects: &mut Objects, place: &RefMeaning, ledger: &Ledger) -> Result<Arc<RefFacts>, GitError> {
+    fn facts(
+        &mut self,
+        objects: &mut Objects,
+        place: &RefMeaning,
+        ledger: &LedgerMove,
+    ) -> Result<Arc<RefFacts>, GitError> {
         match place {
             RefMeaning::Tag { lease, .. } => {
                 if let Some(known) = self.labels.get(lease) {

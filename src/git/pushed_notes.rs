@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    GitError, Kind, Objects,
+    GitError, ObjectKind, Objects,
     tree::{Node, Tree},
 };
 use crate::{
@@ -23,7 +23,7 @@ const MAX_STRAYS: usize = 10;
 
 /// What is to be known of a notes ref.
 pub(super) fn notes_facts(objects: &mut Objects, old: Option<Oid>, new: Oid) -> Result<NotesFacts, GitError> {
-    if objects.kind(new)? != Kind::Commit {
+    if objects.kind(new)? != ObjectKind::Commit {
         let strays = vec!["its tip is no commit".to_owned()];
         return Ok(NotesFacts { fast_forward: old.is_none(), strays, changes: Vec::new() });
     }

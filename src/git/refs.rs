@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     GitError, Repository,
-    command::{Program, Started},
+    early_refs::{AskedRef, AskedRefs, EarlyRefs, FOR_EACH_REF},
 };
 use crate::model::Oid;
 
@@ -31,57 +31,8 @@ impl RefUpdate {
     }
 }
 
-/// Lists refs, each with its object's id first.
-pub(super) const FOR_EACH_REF: [&str; 3] = ["for-each-ref", "--format=%(objectname) %(refname)", "--"];
-/// Refs that are asked for before anybody knows whether that matters, and how long their names may be.
-const MAX_ASKED: usize = 8;
-const MAX_NAME: usize = 255;
 /// Names that are asked for at a time.
 pub(super) const NAMES: usize = 500;
-
-/// Git, on its way to say where some refs are.
-#[derive(Debug)]
-pub(super) struct AskedRefs {
-    names: Vec<String>,
-    git: Started,
-}
-
-/// Git, on its way to say where a ref is that somebody will most likely want to know of.
-#[derive(Debug)]
-pub struct AskedRef {
-    name: String,
-    git: Started,
-}
-
-/// Where some refs were when a push arrived.
-#[derive(Debug, Default)]
-pub(super) struct EarlyRefs {
-    names: Vec<String>,
-    there: HashMap<String, Oid>,
-}
-
-impl EarlyRefs {
-    /// Whether it was asked where a ref is.
-    pub(super) fn knows(&self, name: &str) -> bool {
-        self.names.iter().any(|other| other == name)
-    }
-
-    /// Where a ref was, if that was asked.
-    pub(super) fn at(&self, name: &str) -> Option<Oid> {
-        self.there.get(name).copied()
-    }
-}
-
-impl AskedRefs {
-    /// Asks, if there are a few. If that fails, whoever wants to know asks again. Git has not looked at the names yet, and
-    /// would take what is no ref's name for a pattern.
-    pub(super) fn ask(for_each_ref: Program, names: Vec<String>) -> Option<Self> {
-        let plain =
-            |name: &String| name.len() <= MAX_NAME && !name.ends_with('/') && !name.contains(['*', '?', '[', '\\']);
-        let few = (1..=MAX_ASKED).contains(&names.len()) && names.iter().all(plain);
-        few.then(|| for_each_ref.args(&names).started()).and_then(Result::ok).map(|git| Self { names, git })
-    }
-}
 
 impl Repository {
     /// The refs at or below some prefixes (`refs/notes/two-key`), sorted by name. Names that are not UTF-8 are not ours
@@ -212,6 +163,11 @@ impl Repository {
         Ok(Some(name).filter(|name| output.status.success() && !name.is_empty()))
     }
 
+    /// Has HEAD name a branch. No file of the worktree changes.
+    pub fn stand_on(&self, branch: &str) -> Result<(), GitError> {
+        self.run(&["symbolic-ref", "HEAD", branch]).bytes().map(drop)
+    }
+
     /// The full name of the remote-tracking ref that is a ref's upstream.
     pub fn upstream(&self, name: &str) -> Result<Option<String>, GitError> {
         let lines = self.run(&["for-each-ref", "--format=%(refname) %(upstream)", "--", name]).lines()?;
@@ -320,27 +276,4 @@ pub(super) fn is_symbolic(path: &Path) -> bool {
     metadata.is_symlink()
         || (metadata.is_file()
             && File::open(path).and_then(|mut file| file.read_exact(&mut start)).map_or(true, |()| start == *b"ref:"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_few_plain_names_are_asked_for_early_and_no_patterns() {
-        let asks = |names: &[&str]| {
-            let names = names.iter().map(|name| (*name).to_owned()).collect();
-            AskedRefs::ask(Program::new("true"), names).is_some()
-        };
-        assert!(asks(&["refs/heads/main"]));
-        assert!(asks(&["refs/heads/main"; MAX_ASKED]));
-        assert!(!asks(&["refs/heads/main"; MAX_ASKED + 1]));
-        assert!(!asks(&[]));
-        for name in ["refs/heads/", "refs/heads/*", "refs/heads/m?in", "refs/heads/[m]ain", "refs/heads/\\main"] {
-            assert!(!asks(&["refs/heads/main", name]), "{name}");
-        }
-        let long = |length| format!("refs/heads/{}", "a".repeat(length - "refs/heads/".len()));
-        assert!(asks(&[&long(MAX_NAME)]));
-        assert!(!asks(&[&long(MAX_NAME + 1)]));
-    }
 }

@@ -1,6 +1,6 @@
 //! Remotes: what they have, and pushing to them.
 
-use super::{GitError, Repository, mirror::NO_BACKGROUND};
+use super::{GitError, Repository, mirror::NO_BACKGROUND, outgoing::Outgoing};
 use crate::model::Oid;
 
 /// Whether the `pre-push` hook of this clone has a say.
@@ -93,9 +93,10 @@ impl Repository {
         self.run(&["remote"]).lines()
     }
 
-    /// Pushes refspecs. A refusal is an outcome; only a push that did not get to an answer is an error.
+    /// Pushes refspecs `<what>:<full name>`, or `:<full name>` to delete. A refusal is an outcome; only a push that did not get to an answer is an error.
     pub fn push(&self, remote: &str, refspecs: &[String], options: &PushOptions) -> Result<PushOutcome, GitError> {
-        let mut program = self.git().args(NO_BACKGROUND).args(AS_ASKED);
+        let outgoing = Outgoing::of(self, refspecs)?;
+        let mut program = outgoing.seen_by(self.git()).args(NO_BACKGROUND).args(AS_ASKED);
         // What `git clone --mirror` sets takes no refspecs, and would delete there what is not here. A path or an address has no
         // such settings.
         if !remote.starts_with('/') && !remote.contains([':', '=']) {
@@ -115,7 +116,7 @@ impl Repository {
         for option in &options.options {
             program = program.arg(format!("--push-option={option}"));
         }
-        let program = self.limited(program.args(["--", remote]).args(refspecs));
+        let program = self.limited(program.args(["--", remote]).args(outgoing.refspecs()));
         let command = program.line();
         let output = program.output().map_err(|error| error.of_remote(remote))?;
         let mut outcome = PushOutcome::default();

@@ -1,7 +1,6 @@
 //! Repository: where it is and what kind it is, as Git itself sees it.
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -14,8 +13,8 @@ use super::{
     aside::Aside,
     cat_file::Idle,
     command::{Program, Started, path_from},
-    config::{OWN_SETTINGS, settings as settings_of},
-    refs::{AskedRefs, FOR_EACH_REF},
+    early_refs::{AskedRefs, FOR_EACH_REF},
+    settings::{OWN_SETTINGS, Settings, settings as settings_of},
 };
 use crate::{model::Oid, signature::ObjectFormat};
 
@@ -48,9 +47,6 @@ enum Patience {
     /// Until then for all of them.
     Until(Instant),
 }
-
-/// Values by their keys, as Git folds those.
-pub(super) type Settings = BTreeMap<String, String>;
 
 impl Repository {
     /// The repository of the current directory, or the one that Git's environment variables name, as in a hook.

@@ -11,7 +11,8 @@ use std::{
 
 use super::{
     Repository,
-    checkpoint::{About, Checkpoint},
+    checkpoint::{Checkpoint, LeaseMentions},
+    stuck::Stuck,
 };
 use crate::{
     ledger::{Group, LeaseEntry, Shelves, State, StepReport},
@@ -30,7 +31,7 @@ pub(super) struct Shelf {
     /// What has been read: only ever more, so that it can be lent out.
     read: Vec<OnceLock<Box<Read>>>,
     all: OnceLock<BTreeMap<String, LeaseEntry>>,
-    whole: OnceLock<Result<Whole, Refusal>>,
+    whole: OnceLock<Result<FullFold, Refusal>>,
 }
 
 /// An entry that has been read, or that there is none.
@@ -43,7 +44,7 @@ struct Read {
 
 /// The same, folded from the root.
 #[derive(Debug)]
-struct Whole {
+struct FullFold {
     entries: BTreeMap<String, LeaseEntry>,
     steps: Vec<StepReport>,
 }
@@ -73,15 +74,15 @@ impl Shelf {
     }
 
     /// What there is, by the ledger itself; nothing where that cannot be read either, which [`Self::sound`] says.
-    fn whole(&self) -> Option<&Whole> {
+    fn whole(&self) -> Option<&FullFold> {
         let fold = || {
             Checkpoint::forget(&self.repository);
             let mut steps = Vec::new();
             let each = |_: &_, report, _| steps.push(report);
             let tip = self.checkpoint.core().tip();
-            let state = self.repository.fold_from_root(self.root, tip, each).map_err(super::memory::Stuck::refusal)?;
+            let state = self.repository.fold_from_root(self.root, tip, each).map_err(Stuck::refusal)?;
             let entries = state.changed_entries().map(|(id, entry)| (id.to_owned(), entry.clone())).collect();
-            Ok(Whole { entries, steps })
+            Ok(FullFold { entries, steps })
         };
         self.whole.get_or_init(fold).as_ref().ok()
     }
@@ -134,12 +135,12 @@ impl Shelf {
         self.chunks(&self.checkpoint.since(time))
     }
 
-    fn about(&self, lease: &LeaseId) -> About {
+    fn about(&self, lease: &LeaseId) -> LeaseMentions {
         self.checkpoint.about(lease).unwrap_or_else(|_| {
             let steps = self.whole().map(|whole| whole.steps.as_slice()).unwrap_or_default();
             let found = steps.iter().flat_map(|step| &step.findings);
             let findings = found.filter(|finding| finding.lease.as_ref() == Some(lease)).count() as u64;
-            About { chunks: self.checkpoint.chunks().collect(), findings }
+            LeaseMentions { chunks: self.checkpoint.chunks().collect(), findings }
         })
     }
 

@@ -199,15 +199,15 @@ impl Objects {
 
 /// The steps of a range, in order.
 #[derive(Debug)]
-pub struct Steps(Source);
+pub struct Steps(StepSource);
 
 #[derive(Debug)]
-enum Source {
+enum StepSource {
     /// Made as they are asked for.
     Here(Box<Assembly>),
     /// Made by another thread, which sends them ahead of their turn, and nothing after the last.
     There {
-        steps: Receiver<Made>,
+        steps: Receiver<SentStep>,
         left: usize,
     },
     Ended,
@@ -215,7 +215,7 @@ enum Source {
 
 /// What the other thread sends.
 #[derive(Debug)]
-struct Made {
+struct SentStep {
     step: Option<Result<Step, GitError>>,
     /// Of a step that holds much: dropped when the step is taken, for which the thread waits.
     _waited_for: Option<SyncSender<()>>,
@@ -226,7 +226,7 @@ impl Steps {
     fn of(assembly: Assembly) -> Result<Self, GitError> {
         let left = assembly.left();
         if assembly.ahead.is_none() {
-            return Ok(Self(Source::Here(Box::new(assembly))));
+            return Ok(Self(StepSource::Here(Box::new(assembly))));
         }
         let (sender, steps) = sync_channel(STEPS_AHEAD);
         let make = move || assembly.send_all(&sender);
@@ -234,15 +234,15 @@ impl Steps {
             .name("steps".to_owned())
             .spawn(make)
             .map_err(|error| GitError::io("starting a thread", error))?;
-        Ok(Self(Source::There { steps, left }))
+        Ok(Self(StepSource::There { steps, left }))
     }
 
     /// How many steps are left.
     pub fn left(&self) -> usize {
         match &self.0 {
-            Source::Here(assembly) => assembly.left(),
-            Source::There { left, .. } => *left,
-            Source::Ended => 0,
+            StepSource::Here(assembly) => assembly.left(),
+            StepSource::There { left, .. } => *left,
+            StepSource::Ended => 0,
         }
     }
 }
@@ -252,8 +252,8 @@ impl Iterator for Steps {
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = match &mut self.0 {
-            Source::Here(assembly) => assembly.step().transpose(),
-            Source::There { steps, left } => {
+            StepSource::Here(assembly) => assembly.step().transpose(),
+            StepSource::There { steps, left } => {
                 *left = left.saturating_sub(1);
                 // A thread that ended without saying so must not look like an end of the steps.
                 let fault = || {
@@ -262,10 +262,10 @@ impl Iterator for Steps {
                 };
                 steps.recv().map_or_else(|_| fault(), |made| made.step)
             }
-            Source::Ended => None,
+            StepSource::Ended => None,
         };
         if !matches!(step, Some(Ok(_))) {
-            self.0 = Source::Ended;
+            self.0 = StepSource::Ended;
         }
         step
     }
@@ -293,7 +293,7 @@ impl Assembly {
         self.ready.len() + self.ahead.as_ref().map_or(0, Ahead::left)
     }
 
-    fn send_all(mut self, steps: &SyncSender<Made>) {
+    fn send_all(mut self, steps: &SyncSender<SentStep>) {
         loop {
             let step = self.step().transpose();
             let ended = !matches!(step, Some(Ok(_)));
@@ -374,10 +374,10 @@ fn step_commit(commit: OpenedCommit, descent: Descent) -> StepCommit {
 }
 
 /// Sends a step, and waits until it is taken if it holds much. False if nobody takes steps any more.
-fn send(steps: &SyncSender<Made>, step: Option<Result<Step, GitError>>) -> bool {
+fn send(steps: &SyncSender<SentStep>, step: Option<Result<Step, GitError>>) -> bool {
     let much = matches!(&step, Some(Ok(step)) if step.weight() > MAX_AHEAD);
     let (waited_for, taken) = if much { Some(sync_channel(0)).unzip() } else { (None, None) };
-    let sent = steps.send(Made { step, _waited_for: waited_for }).is_ok();
+    let sent = steps.send(SentStep { step, _waited_for: waited_for }).is_ok();
     if let Some(taken) = taken {
         // Nothing is ever sent: it ends when the step, or the channel with it, has been dropped.
         let _: Result<(), _> = taken.recv();

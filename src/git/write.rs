@@ -152,8 +152,7 @@ impl Repository {
 
     /// Writes a tree that is another one (or the empty one) with some files replaced, added, or taken out (`None`).
     pub fn with_files(&self, tree: Option<Oid>, files: &[(&str, Option<&[u8]>)]) -> Result<Oid, GitError> {
-        let folder =
-            super::aside::scratch_folder().map_err(|error| GitError::io("making a temporary folder", error))?;
+        let folder = super::scratch::folder().map_err(|error| GitError::io("making a temporary folder", error))?;
         let index = folder.path().join("index");
         let run = |args: &[&str]| self.run(args).env("GIT_INDEX_FILE", &index);
         match tree {

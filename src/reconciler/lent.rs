@@ -13,7 +13,7 @@ use crate::{
         Mode,
         fetching::Remote,
         follow::{Followed, Follower},
-        mirror::Known,
+        mirror::MirrorState,
         state::FollowerState,
         writer::Writer,
     },
@@ -33,7 +33,7 @@ pub(super) struct Lent {
     orders: Sender<CloneOrder>,
     back: Receiver<thread::Result<Back>>,
     /// What was known when it was here last.
-    known: Known,
+    known: MirrorState,
     writer: Writer,
     waits: bool,
     fetches: bool,
@@ -98,7 +98,7 @@ impl Lent {
     }
 
     /// What is known of the repository, at the latest since it was here last.
-    pub(super) const fn known(&self) -> &Known {
+    pub(super) const fn known(&self) -> &MirrorState {
         &self.known
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     follower::{
-        mirror::Known,
+        mirror::MirrorState,
         records::Record,
         stops::SeenStop,
         writer::{Files, PendingPush, Writer, keep_stop, put_tags, stops_pushes},
@@ -26,7 +26,7 @@ const LATE: Duration = Duration::from_secs(10);
 /// What is to be written, with all that it takes.
 pub(super) struct WriteTask {
     /// What is known, and who writes.
-    pub(super) known: Known,
+    pub(super) known: MirrorState,
     pub(super) writer: Writer,
     pub(super) record: Record,
     /// What the record says in one line.
@@ -134,7 +134,7 @@ impl WriteTask {
 impl WriteResult {
     fn write(
         &mut self,
-        known: &mut Known,
+        known: &mut MirrorState,
         record: Record,
         files: Files,
         summary: &str,
@@ -169,13 +169,13 @@ impl WriteResult {
     }
 
     /// Whether a record says what the last one did not.
-    fn is_news(&mut self, known: &Known, record: &Record) -> Result<bool, Refusal> {
+    fn is_news(&mut self, known: &MirrorState, record: &Record) -> Result<bool, Refusal> {
         let last = self.writer.last_record(known)?;
         let differs = last.is_none_or(|last| !record.says_the_same_as(last));
         Ok(!record.events.is_empty() || (differs && !record.targets.is_empty()))
     }
 
-    fn record(&mut self, known: &mut Known, record: Record, files: Files, summary: &str) -> Result<(), Refusal> {
+    fn record(&mut self, known: &mut MirrorState, record: Record, files: Files, summary: &str) -> Result<(), Refusal> {
         self.writer.write(known, &record, &files, summary)?;
         self.record = Some((record, files));
         Ok(())
@@ -183,7 +183,7 @@ impl WriteResult {
 
     fn stops(
         &mut self,
-        known: &mut Known,
+        known: &mut MirrorState,
         mut stops: Vec<SeenStop>,
         evidence: &BTreeMap<Digest, Vec<u8>>,
         carries_over: bool,

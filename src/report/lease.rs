@@ -19,7 +19,6 @@ use crate::{
 use super::{
     Beside, FindingView, RefusalView, Unpushed, findings,
     keys::KeyStanding,
-    list::{LeaseSummary, summary},
     may::instead,
     words::{all_of, escaped, listed, time},
 };
@@ -284,30 +283,6 @@ pub struct LeaseView {
     pub more_findings: usize,
     /// What was signed here about it, and is not on the upstream.
     pub unpushed: Vec<Unpushed>,
-}
-
-/// What `show` says: a lease, and what else is open on its target.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct ShowView {
-    /// All about the lease.
-    #[serde(flatten)]
-    pub lease: LeaseView,
-    /// The other leases of its target that have not ended, oldest first.
-    pub others: Vec<LeaseSummary>,
-}
-
-/// A lease with what else is open on its target.
-pub fn show_view(state: &State, reports: &[StepReport], beside: &Beside, id: &LeaseId) -> ShowView {
-    let at = state.document(id).map(|lease| ledger::at_target(state, &lease.target));
-    // A mere proposal stands behind what runs there.
-    let others =
-        at.into_iter().flat_map(|at| at.newest.filter(|newest| is_open(state, newest)).into_iter().chain(at.open));
-    let others = others.filter(|other| other != id).map(|other| summary(state, 0, beside, &other));
-    ShowView { lease: lease_view(state, reports, beside, id), others: others.collect() }
-}
-
-fn is_open(state: &State, id: &LeaseId) -> bool {
-    state.lease(id).is_none_or(|lease| !lease.phase.ended())
 }
 
 /// All about a lease that the ledger or the tree knows.

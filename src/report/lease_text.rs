@@ -3,20 +3,12 @@
 use std::fmt::Write as _;
 
 use super::{
-    Awaits, CheckView, LeaseSummary,
+    Awaits, CheckView,
     lease::{Cosigner, LeaseView, ObservedView, VoteView, since},
-    list, refusal,
-    status::unpushed_words,
+    refusal,
+    unpushed::unpushed_words,
     words::{and_more, count, escaped, table},
 };
-
-/// What else is open on a lease's target, for people; empty if nothing is.
-pub fn others_text(others: &[LeaseSummary]) -> String {
-    match others.first().and_then(|other| other.target.as_deref()) {
-        Some(target) => format!("\nAlso open on {target}\n{}", list::leases_table(others)),
-        None => String::new(),
-    }
-}
 
 /// All about a lease, for people.
 pub fn lease_text(view: &LeaseView) -> String {

@@ -16,9 +16,8 @@ use crate::{
 use super::{
     Awaits, BallotView, Beside, RefusalView, Unpushed, awaits, findings,
     lease::{ObservedView, ballot_views, cosigned, is_expired, observed_view, tier_weight},
-    lease_text::awaits_text,
-    live::is_open,
-    policy::{ProposedPolicy, proposed_policy, standing},
+    lease_text::{awaits_text, has_ended},
+    policy::{PolicyView, ProposedPolicy, policy_line, proposed_policy},
     refusal,
     words::{count, escaped, table},
 };
@@ -62,29 +61,6 @@ pub struct LeaseSummary {
     pub findings: usize,
     /// What was signed here about it, and is not on the upstream.
     pub unpushed: Vec<Unpushed>,
-}
-
-/// The policy in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct PolicyView {
-    /// Its version.
-    pub version: u32,
-    /// The digest of its bytes.
-    pub digest: String,
-    /// The commit that put it in force.
-    pub since: String,
-}
-
-impl PolicyView {
-    /// The policy in force at a state.
-    pub fn of(state: &State) -> Self {
-        let policy = state.policy();
-        Self {
-            version: policy.get().version,
-            digest: policy.digest().to_string(),
-            since: state.policy_since().to_string(),
-        }
-    }
 }
 
 /// Everything at a glance.
@@ -302,19 +278,13 @@ fn row(lease: &LeaseSummary) -> Vec<String> {
     ]
 }
 
-/// A proposed policy on one line.
-pub(super) fn policy_line(proposed: &ProposedPolicy) -> String {
-    let version = proposed.version.map(|version| format!(" {version}")).unwrap_or_default();
-    let has: Vec<_> = proposed.votes.iter().map(|vote| vote.principal.as_str()).collect();
-    let has = if has.is_empty() { String::new() } else { format!("; has {}", has.join(", ")) };
-    let changes = match proposed.difference.as_slice() {
-        [] => String::new(),
-        lines => format!(": {}", escaped(&lines.join("; "))),
-    };
-    format!("policy{version} is proposed{changes}; {}{has}; see: git two-key show policy", standing(proposed))
-}
-
 fn names(ballots: &[BallotView]) -> String {
     let names: Vec<_> = ballots.iter().flat_map(|ballot| &ballot.votes).map(|vote| vote.principal.as_str()).collect();
     names.join(", ")
+}
+
+/// Whether a lease can still go on. One whose window closed before it started cannot.
+pub(super) fn is_open(lease: &LeaseSummary) -> bool {
+    let too_late = lease.expired && matches!(lease.state.as_str(), "proposed" | "authorized");
+    !has_ended(&lease.state) && !too_late
 }

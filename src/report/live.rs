@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use super::{
     Awaits, HealthView, LeaseSummary, LeaseView, ListView, ObservedView, VoteView,
     lease::TierView,
-    lease_text::{awaits_text, has_ended},
-    list::policy_line,
+    lease_text::awaits_text,
+    list::is_open,
+    policy::policy_line,
     style::{Mark, Style, TreePosition},
     words::{count, escaped},
 };
@@ -317,12 +318,6 @@ pub fn live_list(view: &ListView, now: Option<Timestamp>, style: Style) -> Strin
         text.push_str("no leases yet; write one with: git two-key new\n");
     }
     text
-}
-
-/// Whether a lease can still go on. One whose window closed before it started cannot.
-pub(super) fn is_open(lease: &LeaseSummary) -> bool {
-    let too_late = lease.expired && matches!(lease.state.as_str(), "proposed" | "authorized");
-    !has_ended(&lease.state) && !too_late
 }
 
 /// A lease on one line.

@@ -25,10 +25,12 @@ mod policy;
 mod pull;
 mod refusal;
 mod set_up;
+mod show;
 mod status;
 mod style;
 mod subject;
 mod trail;
+mod unpushed;
 mod verdict;
 mod wanted;
 mod words;
@@ -51,25 +53,26 @@ pub use difference::{PolicyRow, policy_difference};
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{FormerKey, KeyView, allowed_signers, ending_keys, former_keys, keys, keys_text};
 pub use lease::{
-    Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, ShowView, TierView, TransitionView,
-    VoteView, awaits, lease_view, show_view,
+    Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, TierView, TransitionView, VoteView,
+    awaits, lease_view,
 };
-pub use lease_text::{lease_text, others_text};
-pub use list::{Found, LeaseSummary, ListDepth, ListFilter, ListView, PolicyView, list_text, list_view, shown};
+pub use lease_text::lease_text;
+pub use list::{Found, LeaseSummary, ListDepth, ListFilter, ListView, list_text, list_view, shown};
 pub use live::{awaits_key_of, list_short, live_lease, live_list, live_others};
 pub use may::instead;
 pub use page::{PageOf, page};
-pub use policy::{PolicyShow, ProposedPolicy, policy_show, policy_text};
+pub use policy::{PolicyShow, PolicyView, ProposedPolicy, policy_show, policy_text};
 pub use pull::{EffectView, MergeMethod, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
 pub use refusal::{RefusalReason, RefusalView};
 pub use set_up::{CheckedFile, CheckedFiles, DoctorView, SetUpProblem};
+pub use show::{ShowView, others_text, show_view};
 pub use status::{
-    ServedView, StatusView, TargetStatus, Unpushed, Waiting, WaitingStop, WantedWeight, status_targets, status_text,
-    status_view,
+    ServedView, StatusView, TargetStatus, Waiting, WaitingStop, WantedWeight, status_targets, status_text, status_view,
 };
 pub use style::{Colour, Glyphs, Style, Terminal};
 pub use subject::subject_line;
 pub use trail::{PolicyChange, RevokedKey, TrailEntry, entry_text, trail};
+pub use unpushed::Unpushed;
 pub use verdict::{LeaseVerdict, LedgerVerdict, Looked, lease_verdict, ledger_text, ledger_verdict};
 pub use wanted::TrailFilter;
 pub use words::{escaped, json_escaped, table, time};

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::ledger::{self, Content, State};
 
 use super::{
-    Awaits, PolicyView, VoteView,
+    Awaits, VoteView,
     difference::{PolicyRow, policy_difference, policy_rows, rows_text},
     lease::{awaits_of, ballot_views},
     may::{MayRow, may, may_text},
@@ -128,4 +128,39 @@ pub(super) fn standing(proposed: &ProposedPolicy) -> String {
         }
         (None, None) => "waiting for nobody".to_owned(),
     }
+}
+
+/// The policy in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PolicyView {
+    /// Its version.
+    pub version: u32,
+    /// The digest of its bytes.
+    pub digest: String,
+    /// The commit that put it in force.
+    pub since: String,
+}
+
+impl PolicyView {
+    /// The policy in force at a state.
+    pub fn of(state: &State) -> Self {
+        let policy = state.policy();
+        Self {
+            version: policy.get().version,
+            digest: policy.digest().to_string(),
+            since: state.policy_since().to_string(),
+        }
+    }
+}
+
+/// A proposed policy on one line.
+pub(super) fn policy_line(proposed: &ProposedPolicy) -> String {
+    let version = proposed.version.map(|version| format!(" {version}")).unwrap_or_default();
+    let has: Vec<_> = proposed.votes.iter().map(|vote| vote.principal.as_str()).collect();
+    let has = if has.is_empty() { String::new() } else { format!("; has {}", has.join(", ")) };
+    let changes = match proposed.difference.as_slice() {
+        [] => String::new(),
+        lines => format!(": {}", escaped(&lines.join("; "))),
+    };
+    format!("policy{version} is proposed{changes}; {}{has}; see: git two-key show policy", standing(proposed))
 }

@@ -14,10 +14,11 @@ use crate::{
 use super::{
     Beside, LeaseObservation, LeaseSummary, PolicyView, ProposedPolicy, SeenTarget,
     lease_text::awaits_text,
-    list::{findings_line, policy_line, summary},
+    list::{findings_line, summary},
     live::length,
-    policy::proposed_policy,
+    policy::{policy_line, proposed_policy},
     style::{Mark, Style},
+    unpushed::{Unpushed, unpushed_words},
     words::{escaped, time},
 };
 
@@ -115,19 +116,6 @@ pub struct WaitingStop {
     pub commit: String,
     /// Where it is: `here`, or a remote's name.
     pub places: Vec<String>,
-}
-
-/// Something that was signed here and is not on the upstream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Unpushed {
-    /// What it is, by its name in the trail; `BY_NOTE` for a vote that waits in a note, `PROPOSED` and `POLICY_PROPOSED` for a file.
-    pub event: String,
-    /// The lease.
-    pub lease: Option<String>,
-    /// Whose keys; none for what was only proposed.
-    pub principals: Vec<String>,
-    /// A commit that has it; null for a note.
-    pub commit: Option<String>,
 }
 
 /// What is known only here, or waits beside the ledger.
@@ -342,9 +330,4 @@ fn stop_words(stop: &WaitingStop) -> String {
         format!("on {}", stop.places.join(", "))
     };
     format!("STOP WAITS: {}{lease} by {}{remark}, {place}", stop.action, stop.principal)
-}
-
-pub(super) fn unpushed_words(one: &Unpushed) -> String {
-    let by = if one.principals.is_empty() { String::new() } else { format!(" by {}", one.principals.join(", ")) };
-    format!("NOT PUSHED: {}{by}", one.event)
 }

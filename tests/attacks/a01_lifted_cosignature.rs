@@ -1,11 +1,10 @@
-//! A cosignature of one lease lifted onto another lease, commit or note
+//! A vote for one lease lifted onto another
 //!
-//! A statement binds repository, lease, bytes and step; a signature is checked against the statement that it came with.
-//! A taken step voids all votes for it.
+//! A signature is checked against its own statement, which binds repository, lease, bytes and step.
 
 use crate::dsl::*;
 
-/// Lease A's sealed signature in a commit about lease B.
+/// A's sealed signature in a commit about B.
 #[test]
 fn sealed_in_a_commit_about_another_lease() {
     let scene = two_leases();
@@ -15,7 +14,7 @@ fn sealed_in_a_commit_about_another_lease() {
     scene.never_counts("bad-signature", seal(lifted), seal(own));
 }
 
-/// Its signature header moved to a commit about B.
+/// Its signature header on a commit about B.
 #[test]
 fn a_signature_header_moved_to_another_commit() {
     let scene = two_leases();
@@ -28,7 +27,7 @@ fn a_signature_header_moved_to_another_commit() {
     scene.never_counts("bad-signature", attack, |scene| drop(scene.turn("user1", &about(OTHER, "cosign", 0, 0))));
 }
 
-/// A signed commit cherry-picked; merging it is admitted.
+/// A signed commit, cherry-picked.
 #[test]
 fn cherry_picked() {
     let scene = Scene::new();
@@ -38,7 +37,7 @@ fn cherry_picked() {
     scene.never_counts("malformed", attack, |scene| drop(scene.merge(&vote)));
 }
 
-/// Signed commits rebased; merging them is admitted.
+/// Signed commits, rebased.
 #[test]
 fn rebased() {
     let scene = Scene::new();
@@ -52,7 +51,7 @@ fn rebased() {
     scene.never_counts("malformed", attack, |scene| drop(scene.merge(&vote)));
 }
 
-/// A statement that names B and the bytes of A.
+/// B named with A's bytes.
 #[test]
 fn another_leases_digest() {
     let scene = two_leases();
@@ -61,7 +60,7 @@ fn another_leases_digest() {
     scene.never_counts("digest-mismatch", attack, |scene| drop(scene.turn("cp14", &about(OTHER, "cosign", 0, 0))));
 }
 
-/// A signed commit landed after its step was taken.
+/// A vote kept back until its step was taken.
 #[test]
 fn a_vote_kept_back_until_its_step_was_taken() {
     let scene = Scene::rolling();
@@ -86,7 +85,7 @@ fn a_signature_under_another_statement_in_a_note() {
     scene.admits(&[&notes]);
 }
 
-/// A note copied to another lease's file: counts only for the lease that it names.
+/// A note copied to another lease's file.
 #[test]
 fn a_note_copied_to_another_lease() {
     let scene = two_leases();
@@ -98,7 +97,7 @@ fn a_note_copied_to_another_lease() {
     scene.world.two_key(&["verify", LEASE]).exits(1).says("by note: user1");
 }
 
-/// A's minisign file sealed in a commit about B.
+/// A's minisign file in a commit about B.
 #[test]
 fn a_minisign_file_for_another_lease() {
     let scene = Scene::under(crate::minisign::policy);

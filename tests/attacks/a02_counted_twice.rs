@@ -1,6 +1,6 @@
 //! One signature counted twice
 //!
-//! Votes are counted by principal and raw key, never by commit, line or armour.
+//! Votes are counted by principal and raw key.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -35,7 +35,7 @@ fn the_same_vote_again() {
     scene.never_counts("already-voted", again, |scene| drop(scene.promote("cp14")));
 }
 
-/// The armour wrapped differently: a new commit id, the same signature.
+/// The armour wrapped differently.
 #[test]
 fn the_armour_wrapped_otherwise() {
     let scene = Scene::rolling();
@@ -57,7 +57,7 @@ fn the_armour_wrapped_otherwise() {
     scene.never_counts("already-voted", attack, |scene| drop(scene.promote("cp14")));
 }
 
-/// The other ECDSA signature of a statement, (r, n - s).
+/// The other ECDSA signature, (r, n - s).
 #[test]
 fn the_twin_of_a_signature_on_p256() {
     let phone = P256::new(42, SignatureForm::Browser(PHONE));
@@ -100,7 +100,7 @@ fn a_note_doubled() {
     scene.world.two_key(&["verify", LEASE]).exits(0);
 }
 
-/// A minisign file with changed comments, signed again or not.
+/// A minisign file with changed comments.
 #[test]
 fn a_minisign_file_with_another_comment() {
     let scene = Scene::under(crate::minisign::policy);

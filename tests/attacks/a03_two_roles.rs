@@ -1,11 +1,10 @@
-//! One key or one person in two roles, and one person with two keys
+//! One key or person in two roles, one person with two keys
 //!
-//! A raw key belongs to one principal, a principal has one role, a rule needs principals of both; no policy goes below
-//! that.
+//! A key has one principal, a principal one role, and no policy does without a human and an agent.
 
 use crate::dsl::*;
 
-/// A policy with one key for a human and an agent.
+/// One key for a human and an agent.
 #[test]
 fn one_key_for_a_human_and_an_agent() {
     let scene = Scene::new();
@@ -14,7 +13,7 @@ fn one_key_for_a_human_and_an_agent() {
     scene.never_counts("same-key", |scene| scene.enact(&shared), |scene| scene.enact(&policy));
 }
 
-/// A human votes with two keys.
+/// A human with two keys.
 #[test]
 fn one_person_with_two_keys() {
     let with_two = |world: &World| {
@@ -39,7 +38,7 @@ fn a_human_in_an_agents_name() {
     scene.never_counts("wrong-principal", attack, |scene| drop(scene.promote("cp14")));
 }
 
-/// Two humans and no agent: the votes wait, the step's tag is refused.
+/// Two humans, no agent.
 #[test]
 fn two_humans_are_not_a_human_and_an_agent() {
     let scene = Scene::rolling();

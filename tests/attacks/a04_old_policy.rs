@@ -1,10 +1,10 @@
 //! A policy that does not follow the one in force
 //!
-//! A policy names the digest of the one in force and the next version; votes name the bytes in the tree.
+//! A policy names the one in force by digest and the next version; votes name its bytes.
 
 use crate::dsl::*;
 
-/// The first policy again, with new votes.
+/// The first policy again.
 #[test]
 fn an_older_policy() {
     let scene = Scene::new();
@@ -16,7 +16,7 @@ fn an_older_policy() {
     scene.never_counts("policy-version", |scene| scene.enact(&first), |scene| scene.enact(&third));
 }
 
-/// The version in force, with other bytes.
+/// The version in force with other bytes.
 #[test]
 fn the_same_version_with_other_bytes() {
     let scene = Scene::new();
@@ -33,7 +33,7 @@ fn a_version_skipped() {
     scene.never_counts("policy-version", |scene| scene.enact(&next(&first, 3)), |scene| scene.enact(&next(&first, 2)));
 }
 
-/// A policy that follows bytes that were never in force.
+/// One that follows bytes never in force.
 #[test]
 fn another_policy_before_it() {
     let scene = Scene::new();
@@ -42,7 +42,7 @@ fn another_policy_before_it() {
     scene.never_counts("policy-version", |scene| scene.enact(&astray), |scene| scene.enact(&next(&first, 2)));
 }
 
-/// Another repository's policy.
+/// Another repository's.
 #[test]
 fn another_repositorys_policy() {
     let scene = Scene::new();
@@ -51,7 +51,7 @@ fn another_repositorys_policy() {
     scene.never_counts("wrong-repository", |scene| scene.enact(&foreign), |scene| scene.enact(&second));
 }
 
-/// A policy changed after a vote.
+/// One changed after a vote.
 #[test]
 fn a_policy_changed_after_a_vote() {
     let scene = Scene::new();

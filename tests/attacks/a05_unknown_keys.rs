@@ -1,10 +1,10 @@
-//! Keys that nobody put in force, and history that is not the ledger's
+//! Keys never put in force, history from elsewhere
 //!
-//! Keys count from the step after their policy came into force; what does not descend from the root carries no vote.
+//! Keys count from the step after their policy; what does not descend from the root carries no vote.
 
 use crate::dsl::*;
 
-/// A push that adds a key to the policy's file and votes with it.
+/// A key added to the file that votes in the same push.
 #[test]
 fn a_key_and_its_vote_in_one_push() {
     let scene = Scene::new();
@@ -36,7 +36,7 @@ fn a_key_of_nobody() {
     scene.never_counts("unknown-key", |scene| drop(scene.promote("stranger")), |scene| drop(scene.promote("cp14")));
 }
 
-/// A vote in an unrelated history, merged.
+/// An unrelated history, merged.
 #[test]
 fn a_vote_that_does_not_descend_from_the_root() {
     let scene = Scene::rolling();

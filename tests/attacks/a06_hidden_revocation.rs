@@ -1,7 +1,6 @@
 //! A revocation hidden by history's shape
 //!
-//! Within a step revocations come before votes, whatever branch a vote grew on; the branch's old tip stays on its
-//! first-parent chain.
+//! Within a step revocations come before votes; main's old tip stays on its first-parent chain.
 
 use crate::dsl::*;
 
@@ -43,7 +42,7 @@ fn together_with_the_revocation() {
     assert_eq!(scene.shown(LEASE)["desired"], 25);
 }
 
-/// A merge whose first parent is not main's tip: to Git a fast-forward.
+/// A merge whose first parent is not main's tip.
 #[test]
 fn a_foxtrot_merge() {
     let scene = Scene::rolling();

@@ -1,7 +1,6 @@
 //! Clock games
 //!
-//! The fold reads no clock. At admission the server's clock judges windows, for forward votes only; sealed signatures
-//! by arrival.
+//! The fold reads no clock; at admission the server's clock judges forward votes.
 
 use crate::dsl::*;
 
@@ -24,7 +23,7 @@ fn dated(scene: &Scene, when: &str, fields: &str) {
     world.git(&["update-ref", MAIN, ran.out.trim()]);
 }
 
-/// A commit back-dated into an expired lease's window; stops are never late.
+/// A commit back-dated into an expired lease's window.
 #[test]
 fn back_dated_into_an_expired_window() {
     let scene = Scene::new();
@@ -60,7 +59,7 @@ fn dated_ahead() {
     scene.refuses_but_takes("future-dated", vote("@4000000000 +0000"), vote("@1761531600 +0000"));
 }
 
-/// The same, in a time zone that makes the local time earlier.
+/// The same in a zone whose local time is earlier.
 #[test]
 fn dated_ahead_in_another_zone() {
     let scene = Scene::new();

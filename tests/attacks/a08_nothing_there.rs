@@ -1,10 +1,10 @@
 //! Anything missing or empty
 //!
-//! What is missing or empty is below a floor, malformed or undecided; undecided never admits.
+//! What is missing is refused or undecided; undecided never admits.
 
 use crate::dsl::*;
 
-/// A server without a pinned root.
+/// No pinned root.
 #[test]
 fn no_root() {
     let scene = Scene::rolling();
@@ -15,7 +15,7 @@ fn no_root() {
     scene.admits(&["main"]);
 }
 
-/// The policy's file deleted; the policy stays in force.
+/// The policy's file deleted.
 #[test]
 fn no_policy() {
     let scene = Scene::rolling();

@@ -24,7 +24,7 @@ fn a_later_step_on_an_earlier_commit() {
     scene.admits(&["main", &lie]);
 }
 
-/// A true tag moved by force.
+/// A true tag moved.
 #[test]
 fn a_tag_moved() {
     let scene = Scene::rolling();
@@ -55,7 +55,7 @@ fn a_nested_tag() {
     scene.admits(&[&format!("{inner}:{}", full(&tag))]);
 }
 
-/// A tag object under another name than its own.
+/// A tag object under another name.
 #[test]
 fn an_inner_name_that_is_not_the_refs() {
     let scene = Scene::rolling();
@@ -65,7 +65,7 @@ fn an_inner_name_that_is_not_the_refs() {
     scene.admits(&[&tag]);
 }
 
-/// A tag on the right tree but another commit.
+/// A tag on another commit with the right tree.
 #[test]
 fn a_tag_on_a_commit_that_put_nothing_in_force() {
     let scene = Scene::rolling();

@@ -14,7 +14,7 @@ fn the_branch() {
     scene.admits(&["main"]);
 }
 
-/// The branch replaced by an equal history by somebody else.
+/// The branch replaced by an equal history.
 #[test]
 fn the_branch_written_anew() {
     let scene = Scene::rolling();
@@ -26,7 +26,7 @@ fn the_branch_written_anew() {
     scene.admits(&["main"]);
 }
 
-/// A tag deleted, then made again in the same or a later push.
+/// A tag deleted, then made again.
 #[test]
 fn a_tag() {
     let scene = Scene::rolling();
@@ -89,7 +89,7 @@ fn an_appliers_record() {
     scene.admits(&[&format!("{}:{name}", record(&two))]);
 }
 
-/// An applier's record made for another repository with the same key, or wrongly signed.
+/// An applier's record from another repository, or wrongly signed.
 #[test]
 fn an_appliers_record_of_another_repository() {
     let scene = Scene::rolling();
@@ -101,7 +101,7 @@ fn an_appliers_record_of_another_repository() {
     scene.admits(&[&format!("{}:{name}", scene.world.sign_record("edge1", "main", &record_of(REPOSITORY)))]);
 }
 
-/// The branch in another case, or with characters that some file systems ignore.
+/// The branch's name in other case, or with ignored characters.
 #[test]
 fn the_branch_by_another_spelling() {
     let scene = Scene::rolling();
@@ -113,7 +113,26 @@ fn the_branch_by_another_spelling() {
     scene.admits(&["main~1:refs/heads/MAIN-2"]);
 }
 
-/// A ref below the branch's name before the ledger is founded.
+/// A ref that Git takes for the branch, a note, a tag or a record, by its rules for short names.
+#[test]
+fn a_ref_that_git_takes_for_another() {
+    let scene = Scene::rolling();
+    let tag = format!("refs/tags/rollout/{LEASE}/2-promote-25");
+    for name in [MAIN, "refs/notes/two-key/user1", &tag, "refs/two-key/appliers/edge1"] {
+        for space in ["refs/", "refs/tags/", "refs/heads/", "refs/remotes/"] {
+            let taken = format!("{space}{name}");
+            scene.refuses(&[&format!("main~1:{taken}")], &taken, "foreign-ref");
+        }
+    }
+    for name in ["refs/tags/main", "refs/tags/HEAD"] {
+        scene.refuses(&[&format!("main~1:{name}")], name, "foreign-ref");
+    }
+    // One that was there before may go.
+    scene.on_server(&["update-ref", "refs/tags/main", "main~1"]).exits(0);
+    scene.admits(&[":refs/tags/main", "main~1:refs/tags/main-1", "main~1:refs/heads/refs/heads/topic"]);
+}
+
+/// A ref below the branch's name before there is a ledger.
 #[test]
 fn the_branchs_place_before_it_is_founded() {
     let scene = Scene::rolling();

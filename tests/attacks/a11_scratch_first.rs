@@ -1,10 +1,10 @@
 //! Bad commits pushed to a scratch branch first
 //!
-//! All commits between the branch's old and new tip are judged, wherever they came from first.
+//! All commits between main's old and new tip are judged, wherever they came from.
 
 use crate::dsl::*;
 
-/// A stranger's vote that the server already has.
+/// A stranger's vote.
 #[test]
 fn a_bad_vote() {
     let scene = Scene::rolling();
@@ -19,7 +19,7 @@ fn a_bad_vote() {
     scene.admits(&["main"]);
 }
 
-/// A bad commit below a good one, both already there.
+/// A bad commit below a good one.
 #[test]
 fn a_bad_commit_below_a_good_one() {
     let scene = Scene::rolling();

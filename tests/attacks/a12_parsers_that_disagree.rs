@@ -26,7 +26,7 @@ fn the_signature_inside_the_message() {
     );
 }
 
-/// A NUL with other trailers behind it.
+/// A NUL with trailers behind it.
 #[test]
 fn a_nul_and_a_second_trailer_block() {
     refused(|raw| format!("{raw}\0\n\n{}", statement(&about(LEASE, "promote", 2, 25))).into_bytes(), "malformed");
@@ -38,7 +38,7 @@ fn two_signature_headers() {
     refused(|raw| with_headers(raw, &signature_of(raw)).into_bytes(), "malformed");
 }
 
-/// A signature header for the other object format beside the right one.
+/// One more for the other object format.
 #[test]
 fn a_signature_header_of_the_other_format() {
     refused(
@@ -47,7 +47,7 @@ fn a_signature_header_of_the_other_format() {
     );
 }
 
-/// A header whose name begins like the signature's.
+/// A header with the signature's as prefix.
 #[test]
 fn a_header_that_begins_with_gpgsig() {
     refused(|raw| with_headers(raw, "gpgsigx nothing\n").into_bytes(), "malformed");

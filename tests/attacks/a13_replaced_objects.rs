@@ -1,6 +1,6 @@
 //! `refs/replace` and grafts
 //!
-//! Replacements and grafts are never applied, and refused in pushes.
+//! Never applied, and refused in pushes.
 
 use crate::dsl::*;
 

@@ -1,11 +1,10 @@
 //! Two pushes that race
 //!
-//! Git's compare-and-swap decides who is first, and the hook holds it to what was judged. What the loser signed is
-//! void, or carried over by a merge.
+//! Git's compare-and-swap decides who is first; the hook holds it to what was judged.
 
 use crate::dsl::*;
 
-/// The loser forces; a merge that carries its vote over is admitted while the step is next.
+/// The loser forces.
 #[test]
 fn the_loser_forces() {
     let scene = Scene::rolling();
@@ -23,7 +22,7 @@ fn the_loser_forces() {
     assert_eq!(scene.shown(LEASE)["desired"], 25);
 }
 
-/// A loser whose step was taken: neither vote nor tag counts.
+/// The loser's vote and tag, after its step was taken.
 #[test]
 fn the_losers_vote_is_void() {
     let scene = Scene::rolling();
@@ -40,7 +39,7 @@ fn the_losers_vote_is_void() {
     scene.admits(&["main", &tag]);
 }
 
-/// Branch and tag pushed together and outrun, with `--atomic` or without: neither lands.
+/// Branch and tag pushed together and outrun, with `--atomic` or without.
 #[test]
 fn a_tag_whose_transition_did_not_land() {
     let scene = Scene::rolling();

@@ -1,10 +1,10 @@
 //! An applier fed an old mirror or another history
 //!
-//! An applier continues from the last tip that it accepted, or holds. It obeys stops from anywhere.
+//! It continues from the last tip that it accepted, or holds; stops from anywhere count.
 
 use crate::dsl::*;
 
-/// The accepted branch shown shorter: the weight is kept.
+/// The accepted branch shown shorter.
 #[test]
 fn a_shorter_history() {
     let scene = Scene::applied();
@@ -19,7 +19,7 @@ fn a_shorter_history() {
     scene.apply().exits(0);
 }
 
-/// An unknown history with two keys' promotion, on a server without a hook.
+/// An unknown history with two keys' promotion.
 #[test]
 fn another_history() {
     let scene = Scene::applied();
@@ -37,7 +37,7 @@ fn another_history() {
     scene.weighs(2500);
 }
 
-/// A server that does not answer.
+/// No answer.
 #[test]
 fn no_answer() {
     let scene = Scene::applied();
@@ -51,7 +51,7 @@ fn no_answer() {
     scene.weighs(2500);
 }
 
-/// A ref of the server where an applier's clone remembers what it accepted: `git clone --mirror` would begin there.
+/// A server's ref where a clone remembers what it accepted.
 #[test]
 fn what_it_remembers_made_by_somebody_else() {
     let scene = Scene::applied();
@@ -74,7 +74,7 @@ fn what_it_remembers_made_by_somebody_else() {
     scene.weighs(2500);
 }
 
-/// A pruning fetch in a clone that maps every ref onto its own name: what the applier accepted stays.
+/// A pruning fetch in a clone that maps every ref onto its own name: what was accepted stays.
 #[test]
 fn what_it_remembers_pruned() {
     let scene = Scene::applied();

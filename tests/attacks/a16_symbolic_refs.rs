@@ -19,7 +19,7 @@ fn an_alias_of_the_branch() {
     assert_eq!(scene.server_ref(MAIN), scene.world.head());
 }
 
-/// Main is an alias of another branch.
+/// Main as an alias of another branch.
 #[test]
 fn the_branch_is_an_alias() {
     let scene = Scene::rolling();

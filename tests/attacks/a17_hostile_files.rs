@@ -1,4 +1,4 @@
-//! Files made to be too much, or to be read in two ways
+//! Files that are too much, or read in two ways
 //!
 //! Files are read strictly, and only up to the limits.
 
@@ -46,7 +46,7 @@ fn too_many_bytes() {
     refused("too-large", |text| format!("{text}# {}\n", "x".repeat(70_000)));
 }
 
-/// A hundred megabytes that compress to nearly nothing.
+/// A hundred megabytes, well compressed.
 #[test]
 fn a_hundred_megabytes() {
     let scene = Scene::rolling();
@@ -67,7 +67,7 @@ fn filed_under_another_id() {
     refused("malformed", |text| text.replace(OTHER, "LEASE-20251029-000000"));
 }
 
-/// A control character that hides text in terminals.
+/// A control character that hides text.
 #[test]
 fn a_control_character() {
     refused("malformed", |text| text.replace("Roll out", "\u{1b}[2KRoll out"));

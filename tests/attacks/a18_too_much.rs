@@ -1,12 +1,12 @@
-//! Pushes made to be too much
+//! Pushes that are too much
 //!
-//! Work is bounded before it begins; what is within bounds finishes. A push's refs are counted together.
+//! Work is bounded before it begins, for all refs of a push together.
 
 use std::{fmt::Write as _, fs};
 
 use crate::{applier::stop_it, dsl::*};
 
-/// Ten thousand refs in one push, atomic or not: the branch is judged as if alone.
+/// Ten thousand refs, atomic or not.
 #[test]
 fn ten_thousand_refs() {
     let scene = Scene::rolling();
@@ -47,7 +47,7 @@ fn a_million_leases() {
     scene.admits(&["main"]);
 }
 
-/// A carrier commit above 256 KiB.
+/// A carrier above 256 KiB.
 #[test]
 fn a_large_statement() {
     let scene = Scene::rolling();
@@ -58,7 +58,7 @@ fn a_large_statement() {
     scene.never_counts("too-large", attack, |scene| drop(scene.promote("cp14")));
 }
 
-/// A long history behind each of two stop refs.
+/// Long histories behind two stop refs.
 #[test]
 fn long_histories_behind_stops() {
     let scene = Scene::rolling();
@@ -104,7 +104,7 @@ fn wide_trees_in_turn() {
     scene.never_counts("too-large", wide, Scene::both_promote);
 }
 
-/// Invalid sealed signatures: only the first is checked, nothing after it counts.
+/// Invalid sealed signatures: only the first is checked.
 #[test]
 fn sealed_signatures_that_do_not_verify() {
     let scene = Scene::rolling();
@@ -118,7 +118,7 @@ fn sealed_signatures_that_do_not_verify() {
     scene.never_counts("bad-signature", seal(format!("{bad}{both}")), seal(both));
 }
 
-/// One note copied onto thousands of objects: read once; others' notes and stops arrive.
+/// One note copied onto thousands of objects: read once.
 #[test]
 fn one_note_copied_thousands_of_times() {
     let scene = Scene::new();
@@ -141,7 +141,7 @@ fn one_note_copied_thousands_of_times() {
     assert_eq!(scene.shown(LEASE)["state"], "withdrawn");
 }
 
-/// Notes full of invalid signatures, without a hook: few are checked, the author's last vote counts.
+/// Notes full of invalid signatures: few are checked, the last vote counts.
 #[test]
 fn notes_full_of_signatures_that_do_not_verify() {
     let scene = Scene::new();
@@ -162,7 +162,7 @@ fn notes_full_of_signatures_that_do_not_verify() {
     scene.admits(&[&name]);
 }
 
-/// A thousand valid stops by one key: another lease's votes and stops get through.
+/// A thousand stops by one key: other leases go on.
 #[test]
 fn a_thousand_stops_by_one_key() {
     let scene = Scene::applied();

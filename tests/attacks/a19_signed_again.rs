@@ -1,7 +1,6 @@
 //! Git signs again what somebody else wrote
 //!
-//! A carrier's author and committer are equal to the byte, and it names the principal whose key signs: what Git signs
-//! again is malformed or somebody else's.
+//! A carrier's author and committer are equal, and it names the principal whose key signs.
 
 use crate::dsl::*;
 
@@ -24,7 +23,7 @@ fn scene() -> (Scene, String) {
     (scene, parent)
 }
 
-/// A human cherry-picks and signs an agent's statement.
+/// An agent's statement cherry-picked and signed by a human.
 #[test]
 fn an_agents_statement_picked_by_a_human() {
     let (scene, parent) = scene();
@@ -67,7 +66,7 @@ fn the_humans_name_and_a_rebase() {
     scene.never_counts("malformed", attack, |scene| drop(scene.promote("user1")));
 }
 
-/// The agent's text signed as a new commit.
+/// The agent's text as a new commit.
 #[test]
 fn an_agents_text_under_a_humans_key() {
     let (scene, _) = scene();
@@ -76,7 +75,7 @@ fn an_agents_text_under_a_humans_key() {
     scene.never_counts("wrong-principal", attack, |scene| drop(scene.promote("user1")));
 }
 
-/// A commit signature where the rule asks for a deliberate one.
+/// A commit signature where a deliberate one is asked for.
 #[test]
 fn a_commit_signature_where_a_deliberate_one_is_asked_for() {
     let strict = |world: &World| {

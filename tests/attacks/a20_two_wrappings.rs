@@ -1,6 +1,6 @@
 //! One secret in two wrappings
 //!
-//! A key is its raw public key in any wrapping; a point has the large prime order and stands once, whatever its sign.
+//! A key is its point, of the large prime order, whatever its wrapping and sign.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use curve25519_dalek::constants::EIGHT_TORSION;
@@ -32,7 +32,7 @@ fn line(name: &str) -> String {
     format!("sk-ssh-ed25519@openssh.com {}", STANDARD.encode(hardware(name).public))
 }
 
-/// One secret for a human and, wrapped differently, for an agent.
+/// For a human and an agent.
 #[test]
 fn for_a_human_and_an_agent() {
     let scene = Scene::new();
@@ -51,7 +51,7 @@ fn with_point(scene: &Scene, point: [u8; 32]) -> String {
     twice
 }
 
-/// For the agent, a human's point plus one of small order.
+/// For the agent, plus a point of small order.
 #[test]
 fn with_a_part_of_small_order() {
     let scene = Scene::new();
@@ -61,7 +61,7 @@ fn with_a_part_of_small_order() {
     scene.never_counts("malformed", |scene| scene.enact(&twice), |scene| scene.enact(&policy));
 }
 
-/// For the agent, the negative of a human's point.
+/// For the agent, negated.
 #[test]
 fn with_the_other_sign() {
     let scene = Scene::new();
@@ -72,7 +72,7 @@ fn with_the_other_sign() {
     scene.never_counts("same-key", |scene| scene.enact(&twice), |scene| scene.enact(&policy));
 }
 
-/// A second vote by the same secret in another wrapping.
+/// Voting in both.
 #[test]
 fn voting_in_both() {
     let scene = Scene::rolling();
@@ -86,7 +86,7 @@ fn voting_in_both() {
     scene.never_counts("same-key", seal(again), seal(other));
 }
 
-/// A vote after the key was revoked in another wrapping.
+/// Voting after it was revoked in one.
 #[test]
 fn one_of_them_revoked() {
     let scene = Scene::rolling();

@@ -1,14 +1,14 @@
 //! Bringing an old version back
 //!
-//! Once a newer lease has completed on its target, stops of an older one are refused. Packs come from the target's
-//! applier; the first counts.
+//! Once a newer lease has completed, stops of an older one are refused; only the target's applier packs, and the first
+//! pack counts.
 
 use crate::{
     applier::{quickly, stop_it},
     dsl::*,
 };
 
-/// A rollback of an older completed lease after a newer one completed.
+/// A rollback of an older completed lease.
 #[test]
 fn an_older_lease() {
     let scene = Scene::rolling();
@@ -43,7 +43,7 @@ fn a_forged_pack() {
     scene.admits(&[&format!("{own}:{name}")]);
 }
 
-/// A rollback without a pack: the weight is zero, the reason shown.
+/// A rollback without a pack: weight zero, and why.
 #[test]
 fn no_pack() {
     let scene = Scene::applied();
@@ -58,7 +58,7 @@ fn no_pack() {
     scene.weighs(0);
 }
 
-/// The same with the pack taken before the first shift.
+/// The same with one.
 #[test]
 fn the_pack_that_is_there() {
     let scene = Scene::applied();

@@ -1,7 +1,7 @@
 //! Stops outrun or replayed
 //!
-//! A stop names only its lease, comes first in its step, has its own ref, takes effect once, and includes what started
-//! on its lease and has not completed.
+//! A stop names only its lease, comes first in its step, has its own ref, takes effect once, and undoes what started on
+//! its lease and has not completed.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 
@@ -12,7 +12,7 @@ use crate::{
     dsl::*,
 };
 
-/// A promotion lands before the halt: the halt takes effect.
+/// A promotion lands before the halt.
 #[test]
 fn a_promotion_lands_first() {
     let scene = Scene::rolling();
@@ -24,7 +24,7 @@ fn a_promotion_lands_first() {
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }
 
-/// Main is protected or busy: the halt lands on its own ref.
+/// Main is protected or busy: the halt gets its own ref.
 #[test]
 fn the_branch_is_busy() {
     let scene = Scene::rolling();
@@ -32,7 +32,7 @@ fn the_branch_is_busy() {
     scene.admits(&[&format!("{halt}:refs/two-key/stops/{LEASE}/{halt}")]);
 }
 
-/// The stop ref's name is blocked: it lands as a branch, where nothing else does.
+/// That ref's name is blocked: it lands as a branch.
 #[test]
 fn the_name_is_blocked() {
     let scene = Scene::rolling();
@@ -45,7 +45,7 @@ fn the_name_is_blocked() {
     scene.refuses(&[&format!(":{}", aside(&halt))], &aside(&halt), "ref-deleted");
 }
 
-/// A non-UTF-8 branch among the stops: the applier obeys the halt.
+/// A non-UTF-8 branch beside the halt.
 #[test]
 fn a_name_that_is_no_text_lies_beside_it() {
     let scene = Scene::applied();
@@ -62,7 +62,7 @@ fn a_name_that_is_no_text_lies_beside_it() {
     scene.weighs(0);
 }
 
-/// The same pause in another commit after both keys resumed: no second effect.
+/// The same pause again after both keys resumed: no effect.
 #[test]
 fn replayed() {
     let scene = Scene::rolling();
@@ -97,7 +97,7 @@ fn before_the_next_lease() -> Scene {
     scene
 }
 
-/// The next lease starts first, seen by an applier or not: halted too.
+/// The next lease starts first: halted too.
 #[test]
 fn the_next_lease_starts_first() {
     for seen in [false, true] {
@@ -181,8 +181,8 @@ fn at(scene: &Scene) -> (Value, Value) {
     (weights["weight_bp"].clone(), weights["lease"].clone())
 }
 
-/// The next lease starts and stops before an applier saw the rollback: the older candidate goes first, then an
-/// unstopped next lease's first tier; an unstopped lease keeps its weight.
+/// The next lease starts and stops before an applier saw the rollback: the older candidate goes first, and what nobody
+/// stopped keeps its weight.
 #[test]
 fn the_next_lease_starts_and_is_stopped_before_anybody_looks() {
     let nobody = (Value::from(0), Value::Null);
@@ -212,7 +212,7 @@ fn the_next_lease_starts_and_is_stopped_before_anybody_looks() {
     assert_eq!(at(&untouched), (500.into(), OTHER.into()));
 }
 
-/// The same with the applier's journal lost: what it observes counts.
+/// The same with the journal lost.
 #[test]
 fn the_next_lease_starts_and_is_stopped_while_the_journal_is_lost() {
     for (next, left) in [(&["start", "halt"][..], (0.into(), Value::Null)), (&[], (500.into(), OTHER.into()))] {
@@ -226,7 +226,7 @@ fn the_next_lease_starts_and_is_stopped_while_the_journal_is_lost() {
     }
 }
 
-/// A failed undo is remembered when the next lease starts and stops.
+/// The same after an undo that failed.
 #[test]
 fn the_next_lease_starts_and_is_stopped_after_what_cannot_be_undone() {
     let scene = between_two_looks(&["rollback"], &["start", "halt"]);

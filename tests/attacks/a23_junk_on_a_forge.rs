@@ -1,12 +1,12 @@
 //! What forges without hooks put on main
 //!
-//! What does not count is a finding with a reason; it changes nothing, now or later.
+//! What does not count is a finding; it changes nothing, now or later.
 
 use std::fs;
 
 use crate::{applier::stop_it, dsl::*};
 
-/// Two people's signed commits squashed.
+/// Signed commits squashed.
 #[test]
 fn a_squash_merge() {
     let scene = Scene::rolling();
@@ -19,7 +19,7 @@ fn a_squash_merge() {
     scene.never_counts("malformed", squash, Scene::both_promote);
 }
 
-/// A rebase merge, which drops signatures.
+/// A rebase merge.
 #[test]
 fn a_rebase_merge() {
     let scene = Scene::rolling();
@@ -46,7 +46,7 @@ fn a_tier_skipped() {
     scene.never_counts("tier-skipped", skip, Scene::both_promote);
 }
 
-/// A start before both keys authorized the lease.
+/// A start before both keys authorized.
 #[test]
 fn a_start_without_authorization() {
     let scene = Scene::new();
@@ -77,7 +77,7 @@ fn a_lease_that_is_nowhere() {
     scene.never_counts("unknown-lease", attack, Scene::both_promote);
 }
 
-/// A forward move during a freeze; a thaw by both keys ends it.
+/// A forward move during a freeze.
 #[test]
 fn forward_during_a_freeze() {
     let scene = Scene::rolling();
@@ -110,7 +110,7 @@ fn a_target_that_is_occupied() {
     });
 }
 
-/// A tag, file or folder at an applier's ref: the applier reports whose fault it is, and stops all the same.
+/// A tag, file or folder at an applier's ref: reported, and stops go on.
 #[test]
 fn an_appliers_ref_that_is_no_commit() {
     let scene = Scene::applied();

@@ -1,6 +1,6 @@
 //! Gitlinks and symbolic links where files should be
 //!
-//! Only regular files are files; nothing else at their path is opened.
+//! Only regular files are read.
 
 use crate::dsl::*;
 

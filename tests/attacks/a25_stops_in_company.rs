@@ -1,11 +1,10 @@
 //! A stop pushed together with what would be refused
 //!
-//! Beside a stop that takes effect only the fold's findings are waived: they have no effect. All else is judged as
-//! without the stop, which can go in alone.
+//! Only the fold's findings are waived beside a stop, as they have no effect; the stop can go in alone.
 
 use crate::dsl::*;
 
-/// With a stale vote: only the stop takes effect.
+/// With a stale vote.
 #[test]
 fn with_a_stale_vote() {
     let scene = Scene::rolling();
@@ -20,7 +19,7 @@ fn with_a_stale_vote() {
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }
 
-/// With a false tag; the refusal says how to push the stop alone.
+/// With a false tag.
 #[test]
 fn with_a_tag_that_lies() {
     let scene = Scene::rolling();
@@ -33,7 +32,7 @@ fn with_a_tag_that_lies() {
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }
 
-/// With more names below `leases/` than are read.
+/// With too many names below `leases/`.
 #[test]
 fn with_too_many_names() {
     let scene = Scene::rolling();
@@ -58,7 +57,7 @@ fn with_too_many_names() {
     assert_eq!(scene.shown(LEASE)["state"], "halted");
 }
 
-/// With votes for an expired lease, which would count on the branch.
+/// With votes for an expired lease.
 #[test]
 fn with_votes_that_come_too_late() {
     let scene = Scene::rolling();
@@ -81,7 +80,7 @@ fn with_votes_that_come_too_late() {
     scene.admits(&["main"]);
 }
 
-/// With a blob as somebody's notes, which would block theirs.
+/// With a blob as somebody's notes.
 #[test]
 fn with_a_blob_as_notes() {
     let scene = Scene::rolling();
@@ -94,7 +93,7 @@ fn with_a_blob_as_notes() {
     assert_eq!(scene.shown(LEASE)["state"], "rolling", "it waits under its own ref");
 }
 
-/// With a stop ref that is already there: it waives nothing.
+/// With a stop ref that is already there.
 #[test]
 fn with_a_stop_that_is_there_already() {
     let scene = Scene::rolling();
@@ -109,7 +108,7 @@ fn with_a_stop_that_is_there_already() {
     assert_eq!(scene.server_ref(MAIN), tip);
 }
 
-/// The halt's tag is squatted: only the true tag replaces it, with the halt or later.
+/// With the halt's tag squatted: only the true tag replaces it.
 #[test]
 fn its_own_tag_is_squatted() {
     let scene = Scene::rolling();
@@ -127,7 +126,7 @@ fn its_own_tag_is_squatted() {
     scene.refuses(&[&format!("+{tag}:{name}")], &name, "tag-moved");
 }
 
-/// With a deletion: the stop then goes in alone.
+/// With a deletion.
 #[test]
 fn with_a_deletion() {
     let scene = Scene::rolling();
@@ -139,7 +138,7 @@ fn with_a_deletion() {
     scene.admits(&["main"]);
 }
 
-/// As a stop ref, without effect, on a refused step: the applier ignores it, and carries over one with a clean history.
+/// As a stop ref without effect, on a refused step.
 #[test]
 fn without_effect_on_top_of_a_refused_step() {
     let scene = Scene::applied();

@@ -1,6 +1,6 @@
-//! An applier that stopped itself meets a ledger that goes on
+//! An applier that stopped by itself while the ledger goes on
 //!
-//! An applier never exceeds its own stop's weight, whatever the ledger says, until two keys have moved on from it.
+//! It never exceeds its own stop's weight until two keys have moved on from it.
 
 use crate::dsl::*;
 
@@ -20,7 +20,7 @@ fn the_ledger_says_25() {
     scene.weighs(0);
 }
 
-/// Without the stop it follows the same ledger.
+/// Without the stop it follows.
 #[test]
 fn without_a_stop() {
     let scene = Scene::applied();

@@ -1,7 +1,7 @@
 //! Presence pretended
 //!
-//! Where a rule asks for hardware, a human counts only by a listed authenticator's key with the user-presence flag, and
-//! not if the flags say that the secret may be copied.
+//! Where a rule asks for hardware, only a listed authenticator's key with the user-presence flag counts, and none whose
+//! flags say it may be copied.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -62,13 +62,13 @@ fn by_phone(form: SignatureForm) -> impl Fn(&Scene) {
     seal(&key.public(), &key.blob("two-key", text().as_bytes()))
 }
 
-/// A token's signature without touch.
+/// A token without touch.
 #[test]
 fn a_token_that_nobody_touched() {
     scene().never_counts("hardware-required", by_token(0), by_token(1));
 }
 
-/// A touch without user verification, where the rule asks for it.
+/// A touch without user verification, where it is asked for.
 #[test]
 fn a_token_that_checked_nobody() {
     asking("verified").never_counts("hardware-required", by_token(1), by_token(5));
@@ -80,7 +80,7 @@ fn a_token_that_knows_its_owner_but_was_not_touched() {
     scene().never_counts("hardware-required", by_token(4), by_token(5));
 }
 
-/// A phone's signature without touch.
+/// A phone without touch.
 #[test]
 fn a_phone_that_nobody_touched() {
     let untouched = by_phone(SignatureForm::Browser(Browser { flags: 0, ..PHONE }));
@@ -106,7 +106,7 @@ fn a_software_key_of_the_same_human() {
     scene().never_counts("hardware-required", |scene| drop(scene.promote("user1")), by_phone(TOUCHED));
 }
 
-/// A listed phone's secret used without an authenticator.
+/// A phone's secret without an authenticator.
 #[test]
 fn a_phones_secret_without_the_phone() {
     scene().never_counts("hardware-required", by_phone(SignatureForm::Plain), by_phone(TOUCHED));
@@ -129,7 +129,7 @@ fn a_phone_that_was_asked_for_something_else() {
     scene().never_counts("bad-signature", asked, by_phone(TOUCHED));
 }
 
-/// A phone asked by a page in another origin's frame.
+/// A phone asked in another origin's frame.
 #[test]
 fn a_phone_in_a_frame_of_another_origin() {
     let client_data = PHONE.client_data.replace("\"crossOrigin\":false", "\"crossOrigin\":true").leak();

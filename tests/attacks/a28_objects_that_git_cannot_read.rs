@@ -1,7 +1,6 @@
-//! Objects that Git cannot read, and objects that are too large
+//! Objects that Git cannot read, or that are too large
 //!
-//! Objects are read byte for byte as Git reads them, or malformed: then they link to nothing, carry nothing and end
-//! nothing. Those too large to hold are read all the same.
+//! Objects are read byte for byte as Git reads them, or carry nothing; the ledger goes on.
 
 use std::fs;
 
@@ -34,7 +33,7 @@ impl Scene {
     }
 }
 
-/// A last line `parent <old tip>` without line feed: to Git a commit without parents.
+/// A last line `parent <old tip>` without line feed.
 #[test]
 fn a_parent_without_its_line_feed() {
     let scene = Scene::rolling();
@@ -55,7 +54,7 @@ fn a_parent_without_its_line_feed() {
     assert_eq!(verified(&clone), verified(scene.world.repo()));
 }
 
-/// Merged as second parent where Git reads no further: a finding; the ledger goes on.
+/// An unreadable commit as second parent.
 #[test]
 fn a_second_parent_that_git_cannot_read() {
     let scene = Scene::rolling();
@@ -80,7 +79,7 @@ fn a_second_parent_that_git_cannot_read() {
     scene.world.run(scene.world.repo(), program, &["hook", "pre-push"], push.as_bytes()).exits(1).says("malformed");
 }
 
-/// As main's tip: refused with its reason; main goes on from before.
+/// An unreadable commit as main's tip.
 #[test]
 fn a_tip_that_git_cannot_read() {
     let scene = Scene::rolling();
@@ -105,7 +104,7 @@ fn a_tip_that_git_cannot_read() {
     scene.admits_main();
 }
 
-/// A huge commit on main, or merged: the ledger goes on.
+/// A huge commit on main, or merged.
 #[test]
 fn a_commit_that_is_too_large_to_be_held() {
     let scene = Scene::rolling();
@@ -128,7 +127,7 @@ fn a_commit_that_is_too_large_to_be_held() {
     );
 }
 
-/// A huge note and a huge file beside the ledger: unread.
+/// A huge note, and a huge file beside the ledger.
 #[test]
 fn files_beside_the_ledger_that_are_too_large() {
     let scene = Scene::rolling();
@@ -155,7 +154,7 @@ fn files_beside_the_ledger_that_are_too_large() {
     scene.admits_main();
 }
 
-/// Trees that Git's readers read differently: no folder.
+/// Trees that Git's own readers read differently.
 #[test]
 fn trees_that_can_be_read_in_two_ways() {
     let scene = Scene::rolling();

@@ -1,7 +1,7 @@
 //! A team's own rules got around
 //!
-//! A person fills one place in any groups; only the policy's keys change a target's rule; leases wait for `after` and
-//! windows; expired keys only stop.
+//! A person fills one place; only the policy's keys change a target's rule; `after` and windows hold; expired keys only
+//! stop.
 
 use crate::dsl::*;
 
@@ -70,7 +70,7 @@ fn a_targets_rule_loosened_by_one_key() {
     );
 }
 
-/// A start before the lease that it waits for completed.
+/// A start before what it waits for.
 #[test]
 fn started_before_what_it_waits_for() {
     let scene = Scene::new();
@@ -94,7 +94,7 @@ fn started_before_what_it_waits_for() {
     });
 }
 
-/// All traffic at once where the target forbids it.
+/// All at once where the target forbids it.
 #[test]
 fn all_at_once_where_it_is_not_allowed() {
     let scene = scene(&[(TARGET, &format!("{TARGET}\n  jobs: {{driver: file, all-at-once: true}}"))]);
@@ -112,7 +112,7 @@ fn all_at_once_where_it_is_not_allowed() {
     scene.refuses_but_takes("policy-floor", cosigns("checkout-prod"), cosigns("jobs"));
 }
 
-/// A policy with an unknown time zone.
+/// An unknown time zone.
 #[test]
 fn a_zone_that_does_not_exist() {
     let scene = Scene::new();
@@ -125,7 +125,7 @@ fn a_zone_that_does_not_exist() {
     scene.never_counts("malformed", |scene| drop(scene.propose_policy(&unknown)), |scene| scene.enact(&known));
 }
 
-/// A promotion outside the target's windows; stops need none.
+/// A promotion outside the windows.
 #[test]
 fn outside_the_targets_windows() {
     const DAYS: [&str; 7] = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
@@ -146,7 +146,7 @@ fn outside_the_targets_windows() {
     );
 }
 
-/// A promotion by an expired key, which can still stop.
+/// A promotion by an expired key.
 #[test]
 fn a_key_after_its_last_day() {
     let scene = scene(&[("user2: {role: human,", "user2: {role: human, until: 2025-12-31,")]);
@@ -159,7 +159,7 @@ fn a_key_after_its_last_day() {
     );
 }
 
-/// An expired key votes for a policy that extends it.
+/// An expired key votes to extend itself.
 #[test]
 fn a_key_that_puts_off_its_last_day() {
     let scene = scene(&[("user2: {role: human,", "user2: {role: human, until: 2025-12-31,")]);
@@ -176,7 +176,7 @@ fn a_key_that_puts_off_its_last_day() {
     scene.refuses_but_takes("key-expired", enacts("user2"), enacts("user1"));
 }
 
-/// A policy asks for people who are not there, or opens at no hour, so that nothing moves again.
+/// A policy that asks for people who are not there, or opens at no hour.
 #[test]
 fn rules_that_nobody_could_ever_meet() {
     let scene = Scene::new();
@@ -211,7 +211,7 @@ fn rules_that_nobody_could_ever_meet() {
     }
 }
 
-/// A policy gives everybody a last day that has passed, so that nobody could ever change it again.
+/// A policy by which everybody's last day has passed.
 #[test]
 fn everybodys_last_day_in_the_past() {
     let scene = Scene::new();
@@ -225,7 +225,7 @@ fn everybodys_last_day_in_the_past() {
     scene.refuses_but_takes("policy-floor", |scene| scene.enact(&past), |scene| scene.enact(&ahead));
 }
 
-/// A note by an expired key is sealed by whoever votes next, whose push is refused for it.
+/// A note by an expired key: sealed by nobody.
 #[test]
 fn a_note_by_an_expired_key_in_everybodys_way() {
     for (until, sealed) in [("2025-12-31", 0), ("2099-12-31", 1)] {

@@ -1,7 +1,6 @@
 //! Refs deleted in the name of tidying
 //!
-//! A label goes long after its lease has ended, and a stop ref once the ledger holds its stop. Whatever a client's clock says, the
-//! server judges by its own.
+//! By the server's clock, a label goes long after its lease ended, a stop ref once the ledger has its stop.
 
 use crate::dsl::*;
 
@@ -18,7 +17,7 @@ fn a_later_one_ends(scene: &Scene) {
     scene.turn("cp14", &stop("withdraw", 9).replace(LEASE, OTHER));
 }
 
-/// A label of a lease that has not ended.
+/// A label of an open lease.
 #[test]
 fn a_label_of_an_open_lease() {
     let scene = Scene::rolling();
@@ -38,7 +37,7 @@ fn a_label_of_an_open_lease() {
     scene.admits(&[&short]);
 }
 
-/// A label of the last lease of its target that ended.
+/// A label of the target's last ended lease.
 #[test]
 fn a_label_of_the_last_that_ended() {
     let scene = Scene::rolling();
@@ -91,7 +90,7 @@ fn a_label_of_a_lease_that_the_same_push_reopens() {
     scene.admits(&["main"]);
 }
 
-/// A stop ref whose stop is not in the ledger, and one that is no stop.
+/// A stop ref whose stop is not in the ledger, or that is no stop.
 #[test]
 fn a_stop_that_is_not_folded() {
     let scene = Scene::rolling();
@@ -109,7 +108,7 @@ fn a_stop_that_is_not_folded() {
     scene.refuses(&[&format!(":{junk}")], &junk, "ref-deleted");
 }
 
-/// Everything else that is governed, beside a label that may go.
+/// Anything else that is governed.
 #[test]
 fn what_is_no_label() {
     let scene = Scene::rolling();

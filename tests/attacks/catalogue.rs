@@ -7,12 +7,13 @@ use git_two_key::model::Reason;
 const HEAD: &str = "\
 # Attacks
 
-Each sentence in a list is the comment of one test in the section's file, `tests/attacks/a01_….rs` for section 1: a `git push` with real Git
-and ssh-keygen, beside the nearest honest push, which is admitted. The server's hook refuses the attack with this reason code, and nothing changes. Unless marked:
+Each sentence in a list is the comment of a test: a `git push` with real Git and ssh-keygen, beside the nearest honest push, which is admitted.
+The hook refuses the attack with this reason code, and nothing changes. The section's file (`tests/attacks/a01_….rs` for section 1) says which
+rule refuses it. Unless marked,
 
-- `git two-key ci` refuses the same pull request for the same reason, as a merge commit and as a fast-forward, and admits its honest twin;
-- on a server without a hook the attack alters nothing, `verify --all` finds it for the same reason, the applier wants and sees
-  what it did before, and honest votes after it count.
+- `git two-key ci` refuses the same pull request, as a merge commit and as a fast-forward, and admits its honest twin;
+- on a server without a hook the attack alters nothing, `verify --all` finds it, the applier wants and sees what it did before, and honest
+  votes after it count.
 
 (ci): only the hook and `ci`. (hook): only the hook. (apply): judged by an applier. `cargo test --test attacks a01` runs section 1;
 `UPDATE_DOCS=1 cargo test --test attacks catalogue` writes this page.
@@ -22,7 +23,6 @@ and ssh-keygen, beside the nearest honest push, which is admitted. The server's 
 struct Section {
     number: u8,
     title: String,
-    how: String,
     attacks: Vec<Attack>,
 }
 
@@ -34,6 +34,14 @@ struct Attack {
 }
 
 const EVERYWHERE: &str = "all";
+
+impl Attack {
+    /// Its reason codes, and who judges it.
+    fn label(&self) -> String {
+        let codes = if self.codes.is_empty() { "admitted".to_owned() } else { self.codes.join(", ") };
+        if self.judges == EVERYWHERE { codes } else { format!("{codes} ({})", self.judges) }
+    }
+}
 
 #[test]
 fn the_page_says_what_is_tested() {
@@ -79,7 +87,7 @@ fn section(module: &str, text: &str) -> Section {
         assert!(!what.trim_end_matches('.').contains(". "), "{module}::{name} says it in one sentence");
         attacks.push(Attack { what, codes: codes(body), judges: judges(body) });
     }
-    Section { number: number.parse().unwrap(), title: head[0].to_owned(), how: head[2..].join(" "), attacks }
+    Section { number: number.parse().unwrap(), title: head[0].to_owned(), attacks }
 }
 
 /// Who judges a test's attack. Helpers named `refused` are `never_counts` about one kind of thing.
@@ -99,14 +107,18 @@ fn judges(body: &str) -> &'static str {
 /// `docs/attacks.md`.
 fn page(sections: &[Section]) -> String {
     let mut page = format!("{HEAD}\n{}\n", counts(sections));
-    for Section { number, title, how, attacks } in sections {
-        write!(page, "\n## {number}. {title}\n\n{how}\n\n").unwrap();
-        for alike in attacks.chunk_by(|one, next| (&one.codes, one.judges) == (&next.codes, next.judges)) {
-            let Attack { codes, judges, .. } = &alike[0];
-            let codes = if codes.is_empty() { "admitted".to_owned() } else { codes.join(", ") };
-            let judges = if *judges == EVERYWHERE { String::new() } else { format!(" ({judges})") };
-            let whats: Vec<_> = alike.iter().map(|attack| attack.what.as_str()).collect();
-            writeln!(page, "- {codes}{judges}: {}", whats.join(" ")).unwrap();
+    for Section { number, title, attacks } in sections {
+        write!(page, "\n## {number}. {title}\n\n").unwrap();
+        let mut alike: Vec<(String, Vec<&str>)> = Vec::new();
+        for attack in attacks {
+            let label = attack.label();
+            match alike.iter_mut().find(|(other, _)| *other == label) {
+                Some((_, whats)) => whats.push(&attack.what),
+                None => alike.push((label, vec![&attack.what])),
+            }
+        }
+        for (label, whats) in alike {
+            writeln!(page, "- {label}: {}", whats.join(" ")).unwrap();
         }
     }
     page
@@ -120,8 +132,8 @@ fn counts(sections: &[Section]) -> String {
     let pulls = count(|attack| [EVERYWHERE, "ci"].contains(&attack.judges));
     let landed = count(|attack| attack.judges == EVERYWHERE);
     format!(
-        "{} tests: {refused} refuse something, the others show what must pass (stops, races won). {pulls} are judged as pull requests \
-         too; {landed} are landed on a server without a hook, each followed by an honest twin that takes effect.",
+        "{} tests: {refused} refuse something, the others show what must pass. {pulls} are judged as pull requests too; {landed} are landed \
+         on a server without a hook.",
         attacks.len()
     )
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs};
 
 use git_two_key::{
-    git::{Base, GitError, Kind, Repository},
+    git::{Base, GitError, ObjectKind, Repository},
     ledger::{Descent, Entry, Step},
     model::Oid,
 };
@@ -514,7 +514,7 @@ fn kinds_are_told_apart() {
     scratch.git(&["tag", "-a", "-m", "a tag", "v1", &root.to_string()]);
     let mut objects = scratch.repository().objects().unwrap();
     let tag = scratch.id("refs/tags/v1");
-    assert_eq!(objects.kind(tag).unwrap(), Kind::Tag);
+    assert_eq!(objects.kind(tag).unwrap(), ObjectKind::Tag);
     assert!(objects.tag(tag).unwrap().starts_with(b"object "));
     let wrong = objects.commit(tag);
     assert_eq!(wrong, Err(GitError::WrongKind { id: tag, wanted: "commit", found: "tag" }));

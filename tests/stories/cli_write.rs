@@ -672,6 +672,29 @@ fn a_stop_whose_name_is_blocked_lands_under_another() {
     }
 }
 
+/// Git would guess that what is new here belongs where the rest was moved to.
+#[test]
+fn what_somebody_renamed_takes_no_proposal_along() {
+    for setting in ["conflict", "true"] {
+        let world = World::founded();
+        for id in ["LEASE-1", "LEASE-2"] {
+            world.commit_file(&format!("leases/{id}.yaml"), &lease(id), "Propose a lease");
+        }
+        let clone = with_lively_server(&world);
+        world.run(&clone, "git", &["config", "merge.directoryRenames", setting], b"").exits(0);
+        fs::write(clone.join("leases/LEASE-3.yaml"), lease("LEASE-3")).unwrap();
+        for args in [&["add", "."][..], &["commit", "--quiet", "--message", "Propose"]] {
+            world.run(&clone, "git", args, b"").exits(0);
+        }
+        world.git(&["mv", "leases", "elsewhere"]);
+        world.git(&["commit", "--quiet", "--message", "Move"]);
+        world.git(&["push", "--quiet", "origin", "main"]);
+        world.two_key_in(&clone, &["sync"]).exits(0).says("pushed to origin");
+        let files = server(&world, &["ls-tree", "-r", "--name-only", "main", "leases", "elsewhere"]);
+        assert_eq!(files, "elsewhere/LEASE-1.yaml\nelsewhere/LEASE-2.yaml\nleases/LEASE-3.yaml", "{setting}");
+    }
+}
+
 #[test]
 fn keys_come_and_go_by_policy_and_are_revoked_at_once() {
     let world = World::authorized();
@@ -815,6 +838,20 @@ fn nothing_is_written_where_a_link_in_the_worktree_leads() {
     fs::create_dir(world.repo().join("reports")).unwrap();
     report("reports/page.html").exits(0);
     assert!(world.repo().join("reports/page.html").is_file());
+}
+
+#[test]
+fn a_page_goes_into_a_pipe_that_stays_one() {
+    let world = World::founded();
+    let pipe = world.path().join("pipe");
+    world.run(world.path(), "mkfifo", &[pipe.to_str().unwrap()], b"").exits(0);
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    world.two_key(&["report", "--output", pipe.to_str().unwrap()]).exits(0);
+    assert!(!fs::metadata(&pipe).unwrap().is_file());
+    assert!(reader.join().unwrap().contains("<html"));
 }
 
 #[test]

@@ -295,6 +295,71 @@ fn a_ref_in_the_way_of_a_tag_holds_no_vote_up() {
 }
 
 #[test]
+fn a_stop_that_somebody_deleted_there_is_undelivered_again() {
+    let forge = Forge::with(Rules::PullRequestsOnly);
+    let there = |args: &[&str]| forge.world.run(&forge.server, "git", args, b"").exits(0).out;
+    let key = forge.world.key_file("cp18");
+    let halt = || forge.world.two_key(&["halt", LEASE, "--reason", "errors", "--key", key.to_str().unwrap()]).exits(0);
+    halt();
+    forge.world.two_key(&["doctor"]).never_says("no remote is known to have it");
+    let own = there(&["for-each-ref", "--format=%(refname)", "refs/two-key/stops"]).trim().to_owned();
+    let id = own.rsplit('/').next().unwrap();
+    there(&["update-ref", "-d", &own]);
+    // Reading it there again, every verb knows.
+    forge.world.two_key(&["list"]).says("no remote is known to have it");
+    forge.world.two_key(&["doctor"]).says("no remote is known to have it");
+    // Its names are known by now, so somebody can keep it out; a new one has others.
+    for name in [&own, &format!("refs/heads/two-key-stop-{id}"), &format!("refs/tags/two-key-stop-{id}")] {
+        there(&["update-ref", &format!("{name}/x"), "main"]);
+    }
+    forge.world.two_key(&["sync"]).says("does not take a stop").says("sign the stop again");
+    halt().says("refs/two-key/stops/");
+    forge.looks(0);
+    // Where nobody is in its way, it is delivered by itself.
+    there(&["update-ref", "-d", &format!("{own}/x")]);
+    forge.world.two_key(&["sync"]).exits(0).says("delivered a stop that was signed here before");
+    forge.world.two_key(&["list"]).never_says("no remote is known to have it");
+}
+
+/// By Git's rules for short names, two of which for one ref are one too many.
+#[test]
+fn refs_that_git_takes_for_ours_lead_nothing_astray() {
+    let forge = Forge::with(Rules::Open);
+    let (note, tag) = ("refs/notes/two-key/user1", format!("refs/tags/rollout/{LEASE}/2-promote-25"));
+    let record = "refs/two-key/appliers/edge1";
+    let tip = forge.world.head();
+    let there = |args: &[&str]| forge.world.run(&forge.server, "git", args, b"").exits(0).out;
+    for name in ["refs/heads/main", note, &tag, record] {
+        for space in ["refs/", "refs/tags/", "refs/heads/", "refs/remotes/"] {
+            there(&["update-ref", &format!("{space}{name}"), &tip]);
+        }
+    }
+    forge.push(&["main~1:refs/heads/main"]).exits(1).says("matches more than one");
+    let recorded = there(&["rev-parse", record]);
+    let by = |name: &str, args: &[&str]| {
+        let key = forge.world.key_file(name);
+        forge.world.two_key(&[args, &["--key", key.to_str().unwrap()]].concat()).exits(0).says("pushed to origin")
+    };
+    forge.world.commit_file(&format!("leases/{OTHER}.yaml"), &lease(OTHER), "Propose another");
+    forge.world.two_key(&["sync"]).exits(0);
+    by("user1", &["sign", OTHER, "--as", "note"]);
+    by("user1", &["promote", LEASE]);
+    by("cp14", &["promote", LEASE]).never_says("not taken");
+    assert_eq!(forge.listed(LEASE), json!(["rolling", 25, 0]));
+    forge.looks(2500).exits(0).never_says("did not take");
+    for name in ["refs/heads/main", note, &tag, record] {
+        assert_ne!(there(&["rev-parse", name]), format!("{tip}\n"), "{name}");
+        for space in ["refs/", "refs/tags/", "refs/heads/", "refs/remotes/"] {
+            assert_eq!(there(&["rev-parse", &format!("{space}{name}")]), format!("{tip}\n"), "{space}{name}");
+        }
+    }
+    assert_ne!(there(&["rev-parse", record]), recorded);
+    let key = forge.world.key_file("cp18");
+    forge.world.two_key(&["halt", LEASE, "--reason", "errors", "--key", key.to_str().unwrap()]).exits(0);
+    assert_eq!(forge.listed(LEASE), json!(["halted", 0, 0]));
+}
+
+#[test]
 fn where_main_takes_no_pushes_a_stop_has_its_own_ref() {
     let forge = Forge::with(Rules::PullRequestsOnly);
     forge.both_promote();

@@ -84,6 +84,31 @@ fn a_clone_of_another_branch_gets_the_governed_one() {
     world.two_key_in(&clone, &["list"]).exits(0);
 }
 
+/// What the server's HEAD names, anybody may push.
+#[test]
+fn a_clone_stands_on_the_governed_branch_whatever_head_says() {
+    let scene = Scene::rolling();
+    scene.on_server(&["symbolic-ref", "HEAD", "refs/heads/master"]).exits(0);
+    scene
+        .world
+        .two_key_in(&scene.server, &["doctor"])
+        .says("HEAD is refs/heads/master")
+        .says("git symbolic-ref HEAD refs/heads/main");
+    for pushed in [false, true] {
+        if pushed {
+            scene.push(&["main~1:refs/heads/master"]).exits(0);
+        }
+        let (clone, ran) = joined(&scene, &format!("mine-{pushed}"), &["--root", &scene.root]);
+        ran.exits(0);
+        let git = |args: &[&str]| scene.world.run(&clone, "git", args, b"").exits(0).out;
+        assert_eq!(git(&["symbolic-ref", "HEAD"]).trim(), MAIN);
+        assert_eq!(git(&["status", "--porcelain"]), "");
+        git(&["pull", "--quiet"]);
+    }
+    scene.on_server(&["symbolic-ref", "HEAD", MAIN]).exits(0);
+    scene.world.two_key_in(&scene.server, &["doctor"]).never_says("HEAD is");
+}
+
 #[test]
 fn whoever_waits_is_told_what_came_of_it_by_the_exit_code() {
     let scene = Scene::rolling();

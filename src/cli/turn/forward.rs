@@ -169,7 +169,7 @@ fn make(
     ask: &Ask<'_>,
 ) -> Result<(), Failure> {
     let before = session.tip;
-    let Made { commit, tags, shown } = self::commit(session, signer, plan, flags, about)?;
+    let LocalVote { commit, tags, shown } = self::commit(session, signer, plan, flags, about)?;
     let Some(remote) = destination else { return say_how_to_push(session, flags, &tags, &ask.options) };
     let (who, options) = (signer.principal.as_str(), ask.options.clone());
     let consent = flags.consent();
@@ -179,7 +179,7 @@ fn make(
 }
 
 /// A vote that was signed, and is on the local branch.
-pub struct Made {
+pub struct LocalVote {
     /// The commit that carries it.
     pub commit: Oid,
     /// The tags that were made.
@@ -195,7 +195,7 @@ pub fn commit(
     plan: &Plan,
     flags: &Flags,
     about: &str,
-) -> Result<Made, Failure> {
+) -> Result<LocalVote, Failure> {
     let reason = flags.reason.as_deref();
     let commit = carrier::commit(&session.repo, session.tip, &plan.statement, signer, reason, &plan.sealed)?;
     let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), commit)?;
@@ -217,7 +217,7 @@ pub fn commit(
     for name in &tags {
         say(&format!("tagged {}", refs::short(name)));
     }
-    Ok(Made { commit, tags, shown })
+    Ok(LocalVote { commit, tags, shown })
 }
 
 /// The tags of what some steps put in force.

@@ -31,7 +31,7 @@ pub use forward::{Ask, Carried, pinned, proposing, turn};
 pub use join::{Local, counted, join};
 pub use propose::Proposal;
 pub use push::{Consent, verdict, words_of};
-pub use several::{Leases, turn_each};
+pub use several::{LeaseChoice, turn_each};
 pub use stop::stop;
 
 /// The local clock, which only refuses what the server's clock would refuse too.

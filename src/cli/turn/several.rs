@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{
     Ask, Carried, Flags, Signer, effect,
-    forward::{self, Made},
+    forward::{self, LocalVote},
     now,
     push::{BranchPush, Fresh, Moves, Turned},
     stops,
@@ -24,7 +24,7 @@ use crate::{
 
 /// Which leases are meant.
 #[derive(Debug, clap::Args)]
-pub struct Leases {
+pub struct LeaseChoice {
     /// The lease, or several: each its id, its intent or its target
     #[arg(value_name = "LEASE", required_unless_present_any = ["target_prefix", "intent"])]
     named: Vec<String>,
@@ -36,7 +36,7 @@ pub struct Leases {
     intent: Option<String>,
 }
 
-impl Leases {
+impl LeaseChoice {
     /// The one thing that is named, if it is one.
     pub fn one(&self) -> Option<&str> {
         if let [one] = self.named.as_slice() { Some(one) } else { None }
@@ -83,12 +83,12 @@ impl Leases {
 }
 
 /// What becomes of one of the leases.
-struct Row {
+struct LeaseOutcome {
     name: String,
-    turn: Turn,
+    turn: VoteOutcome,
 }
 
-enum Turn {
+enum VoteOutcome {
     /// It is signed, and what that does.
     Open(Box<Plan>, String),
     /// It was signed before, and is pushed with the others where it was not.
@@ -97,12 +97,12 @@ enum Turn {
     Refused(Refusal),
 }
 
-impl Row {
+impl LeaseOutcome {
     fn cells(&self, state: &State) -> Vec<String> {
         let words = match &self.turn {
-            Turn::Open(_, words) => words.strip_prefix(&format!("{}: ", self.name)).unwrap_or(words).to_owned(),
-            Turn::Made => "signed before; what is not pushed yet is pushed now".to_owned(),
-            Turn::Refused(refusal) => format!("refused: {}", refusal.reason.code()),
+            VoteOutcome::Open(_, words) => words.strip_prefix(&format!("{}: ", self.name)).unwrap_or(words).to_owned(),
+            VoteOutcome::Made => "signed before; what is not pushed yet is pushed now".to_owned(),
+            VoteOutcome::Refused(refusal) => format!("refused: {}", refusal.reason.code()),
         };
         let lease = LeaseId::parse(&self.name).and_then(|id| state.document(&id));
         let target = lease.map(|lease| lease.target.to_string()).unwrap_or_default();
@@ -118,7 +118,7 @@ pub fn turn_each(
     flags: &Flags,
     action: Action,
     ask: Ask<'_>,
-    leases: &Leases,
+    leases: &LeaseChoice,
 ) -> Result<(), Failure> {
     if let Some(one) = leases.one() {
         return forward::turn(place, session, flags, action, &Ask { lease: Some(one), ..ask });
@@ -135,7 +135,7 @@ pub fn turn_each(
     let rows = planned(&session, &signer, action, leases, delivery.remote())?;
     show(&session, &rows, &ask)?;
     all_open(&rows)?;
-    let plans: Vec<_> = rows.into_iter().filter_map(|Row { turn, .. }| turn.open()).collect();
+    let plans: Vec<_> = rows.into_iter().filter_map(|LeaseOutcome { turn, .. }| turn.open()).collect();
     if flags.dry_run {
         dry_run(&signer, &plans);
         return Ok(());
@@ -147,7 +147,7 @@ pub fn turn_each(
     make(&mut session, &signer, plans, flags, delivery.remote(), &ask)
 }
 
-impl Turn {
+impl VoteOutcome {
     fn open(self) -> Option<Plan> {
         if let Self::Open(plan, _) = self { Some(*plan) } else { None }
     }
@@ -158,21 +158,22 @@ fn planned(
     session: &Session,
     signer: &Signer,
     action: Action,
-    leases: &Leases,
+    leases: &LeaseChoice,
     remote: Option<&str>,
-) -> Result<Vec<Row>, Failure> {
+) -> Result<Vec<LeaseOutcome>, Failure> {
     let waiting = session.inbox()?;
     let mut state = session.state.clone();
     let mut rows = Vec::new();
     for (name, found) in leases.found(session, action) {
         let turn = match found {
             Ok(id) => turn_of(session, &mut state, &waiting, action, &id, signer, remote)?,
-            Err(refusal) => Turn::Refused(refusal),
+            Err(refusal) => VoteOutcome::Refused(refusal),
         };
-        rows.push(Row { name, turn });
+        rows.push(LeaseOutcome { name, turn });
     }
     // A pattern means what waits for this key.
-    let has_voted = |row: &Row| matches!(&row.turn, Turn::Refused(why) if why.reason == Reason::AlreadyVoted);
+    let has_voted =
+        |row: &LeaseOutcome| matches!(&row.turn, VoteOutcome::Refused(why) if why.reason == Reason::AlreadyVoted);
     if leases.named.is_empty() && !rows.iter().all(has_voted) {
         rows.retain(|row| !has_voted(row));
     }
@@ -192,11 +193,11 @@ fn turn_of(
     id: &LeaseId,
     signer: &Signer,
     remote: Option<&str>,
-) -> Result<Turn, Failure> {
+) -> Result<VoteOutcome, Failure> {
     if let Some(remote) = remote
         && forward::is_interrupted(session, remote, action, id, signer)?
     {
-        return Ok(Turn::Made);
+        return Ok(VoteOutcome::Made);
     }
     let plan = Plan::new(state, waiting, action, Some(id), None)
         .and_then(|plan| inbox::in_window(&plan.before, action, Some(id), now()).map(|()| plan))
@@ -205,35 +206,36 @@ fn turn_of(
         Ok(plan) => {
             let words = effect::words(state, &plan.after, &plan.statement);
             *state = plan.after.clone();
-            Ok(Turn::Open(Box::new(plan), words))
+            Ok(VoteOutcome::Open(Box::new(plan), words))
         }
         Err(refusal) if refusal.reason == Reason::AlreadyVoted && forward::is_unpushed(session, remote)? => {
-            Ok(Turn::Made)
+            Ok(VoteOutcome::Made)
         }
-        Err(refusal) => Ok(Turn::Refused(refusal)),
+        Err(refusal) => Ok(VoteOutcome::Refused(refusal)),
     }
 }
 
 /// Shows all that is signed, and the table of it.
-fn show(session: &Session, rows: &[Row], ask: &Ask<'_>) -> Result<(), Failure> {
+fn show(session: &Session, rows: &[LeaseOutcome], ask: &Ask<'_>) -> Result<(), Failure> {
     for row in rows {
-        if let (Turn::Open(plan, _), Some(show)) = (&row.turn, ask.show) {
+        if let (VoteOutcome::Open(plan, _), Some(show)) = (&row.turn, ask.show) {
             say(&show(session, &plan.statement)?);
         }
     }
     let cells: Vec<_> = rows.iter().map(|row| row.cells(&session.state)).collect();
     say(&report::table(&["LEASE", "TARGET", "WHAT YOUR KEY DOES", "SUMMARY"], &cells));
-    let effects =
-        rows.iter().filter_map(|row| if let Turn::Open(_, words) = &row.turn { Some(words.clone()) } else { None });
+    let effects = rows
+        .iter()
+        .filter_map(|row| if let VoteOutcome::Open(_, words) = &row.turn { Some(words.clone()) } else { None });
     account::note(|account| account.effect = effects.collect());
     Ok(())
 }
 
 /// Refuses all where one is refused, naming each that is.
-fn all_open(rows: &[Row]) -> Result<(), Failure> {
+fn all_open(rows: &[LeaseOutcome]) -> Result<(), Failure> {
     let refused = rows.iter().filter_map(|row| match &row.turn {
-        Turn::Refused(refusal) => Some((row.name.as_str(), refusal)),
-        Turn::Open(..) | Turn::Made => None,
+        VoteOutcome::Refused(refusal) => Some((row.name.as_str(), refusal)),
+        VoteOutcome::Open(..) | VoteOutcome::Made => None,
     });
     let refused: Vec<_> = refused.collect();
     let Some((name, first)) = refused.first() else { return Ok(()) };
@@ -276,7 +278,7 @@ fn make(
     let about = format!("{} leases", plans.len());
     for plan in plans {
         let subject = plan.statement.lease().map(ToString::to_string).unwrap_or_default();
-        let Made { commit, tags: made, shown } = forward::commit(session, signer, &plan, flags, &subject)
+        let LocalVote { commit, tags: made, shown } = forward::commit(session, signer, &plan, flags, &subject)
             .inspect_err(|_| say_half_done(session, commits.len(), remote))?;
         turned.push(Turned { statement: plan.statement, shown });
         commits.push(commit);

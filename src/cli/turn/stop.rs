@@ -59,7 +59,7 @@ pub fn stop(place: &Place, flags: &Flags, action: Action, handle: Option<&str>) 
     let (mut site, delivery) = Site::find(place, flags)?;
     let lease = handle.map(|handle| site.lease(handle, action)).transpose()?;
     let about = lease.as_ref().map_or_else(|| action.to_string(), ToString::to_string);
-    let about = About { lease, about: &about };
+    let about = StopSubject { lease, about: &about };
     // Where the remote was not asked, what has not started here may run there, and no stop of it is held up.
     if action == Action::Pause || !(flags.to.is_offline() || site.repo.is_off(config::FETCH)?) {
         site.is_meant(&about, action, handle)?;
@@ -94,14 +94,14 @@ fn pushed_as(remote: &str, name: &str) {
 }
 
 /// What is stopped.
-struct About<'a> {
+struct StopSubject<'a> {
     /// The lease; none for a freeze.
     lease: Option<LeaseId>,
     /// The same for refusals.
     about: &'a str,
 }
 
-impl About<'_> {
+impl StopSubject<'_> {
     fn refused(&self, refusal: Refusal) -> Failure {
         Failure::refused(self.about, refusal)
     }
@@ -163,7 +163,7 @@ impl Site {
 
     /// Refuses to pause what has not started, and to stop it where its target was named and nothing runs there, because that
     /// would end it. Where the remote may know more, nothing is refused.
-    fn is_meant(&self, about: &About<'_>, action: Action, handle: Option<&str>) -> Result<(), Failure> {
+    fn is_meant(&self, about: &StopSubject<'_>, action: Action, handle: Option<&str>) -> Result<(), Failure> {
         let (StopBasis::Ledger(session), Some(lease), Some(handle)) = (&self.known, &about.lease, handle) else {
             return Ok(());
         };
@@ -230,7 +230,7 @@ impl Site {
         place: &Place,
         flags: &Flags,
         action: Action,
-        about: &About<'_>,
+        about: &StopSubject<'_>,
     ) -> Result<Vec<UnsignedStop>, Failure> {
         let (key, lease) = (flags.key.as_deref(), about.lease.as_ref());
         let nonce = Nonce::from_bytes(rand::random());
@@ -284,7 +284,7 @@ impl Site {
         &mut self,
         flags: &Flags,
         turn: &UnsignedStop,
-        about: &About<'_>,
+        about: &StopSubject<'_>,
         destination: Option<&str>,
     ) -> Result<(), Failure> {
         let UnsignedStop { signer, statement, base } = turn;

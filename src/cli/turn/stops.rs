@@ -203,7 +203,11 @@ pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<Vec<Unde
             Err(why) => why,
         };
         match &why {
-            Undelivered::Refused(why) | Undelivered::Judged(_, why) => {
+            Undelivered::Refused(why) => remark(&format!(
+                "warning: {remote} does not take {what}, which was signed here: {why}\nhint: sign the stop again: a new one has \
+                 names that nobody could block"
+            )),
+            Undelivered::Judged(_, why) => {
                 remark(&format!("warning: {remote} does not take {what}, which was signed here: {why}"));
             }
             Undelivered::Unreached(why) => {

@@ -19,9 +19,9 @@ use super::{
     ending_keys, findings, keys,
     lease_text::has_ended,
     lease_view,
-    list::{findings_by_lease, policy_line},
+    list::{findings_by_lease, is_open},
     list_view,
-    live::is_open,
+    policy::policy_line,
     status::{OTHERS, awaited},
     status_targets, status_view, trail,
     words::{escaped, time},
@@ -83,7 +83,7 @@ struct Page<'a> {
     ending: Vec<String>,
     targets: Vec<TargetRow<'a>>,
     general: Vec<TrailEntry>,
-    rows: Vec<Row<'a>>,
+    rows: Vec<LeaseRow<'a>>,
     sections: Vec<String>,
     left_out: usize,
     signers: Vec<KeyView>,
@@ -92,7 +92,7 @@ struct Page<'a> {
 }
 
 /// A lease's line in the overview.
-struct Row<'a> {
+struct LeaseRow<'a> {
     lease: &'a LeaseSummary,
     /// Whether it has a section.
     linked: bool,
@@ -163,7 +163,7 @@ pub fn page(of: &PageOf<'_>) -> Result<String, askama::Error> {
     }
     let row = |(at, lease): (usize, &&'_ LeaseSummary)| {
         let lease = view.leases.iter().find(|known| known.lease == lease.lease)?;
-        Some(Row {
+        Some(LeaseRow {
             lease,
             linked: at < sections.len(),
             mark: mark(&lease.state),

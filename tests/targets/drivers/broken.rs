@@ -1,4 +1,4 @@
-//! What is broken, and what stops still do: rows of the table in docs/operations.md, each with a real `haproxy` whose requests
+//! What is broken, and what stops still do: lines of docs/operations.md, each with a real `haproxy` whose requests
 //! are counted by who answered. Whatever is broken, nothing goes forward, and a stop takes the candidate's requests away.
 
 use std::{

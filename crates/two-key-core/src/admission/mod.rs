@@ -45,8 +45,8 @@ use crate::{
 
 pub use appliers::{RECORD, repository_of, signer_of};
 pub use moves::{Admitted, Destination, Move, judge_move};
-use place::is_of_clones;
 pub use place::{ASIDE, GOVERNED, RefMeaning, StopTarget, place, stop_names};
+use place::{is_of_clones, is_taken_for_governed};
 pub use stops::{admitted_on_doubt, only_stop_refs};
 pub use tidy::{Newest, labels_may_go, stop_may_go};
 pub use window::fresh_votes;
@@ -321,6 +321,9 @@ fn judge_ref(
                 "under this name clones keep what is theirs, and one that mirrors all refs would take this for it";
             let hint = "push branches and tags alone: git push --all, git push --tags";
             found.push(Refusal::new(Reason::ForeignRef, message).hint(hint).into());
+        } else if update.new.is_some() && is_taken_for_governed(&update.name, &push.branch) {
+            let message = "Git would take a ref of this name for a governed one, and could push to neither";
+            found.push(Refusal::new(Reason::ForeignRef, message).hint("push it under another name").into());
         }
         return None;
     }

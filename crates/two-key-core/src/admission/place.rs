@@ -96,6 +96,21 @@ pub fn place(name: &str, branch: &str) -> RefMeaning {
     known.unwrap_or(RefMeaning::Foreign)
 }
 
+/// Whether Git could take a name for a governed one: where `refs/heads/main` or something shorter is pushed to, fetched or
+/// read, it looks below `refs/`, tags, heads and remotes (`gitrevisions`), and two that fit are one too many.
+pub(super) fn is_taken_for_governed(name: &str, branch: &str) -> bool {
+    let spaces = ["refs/", refs::TAGS, refs::HEADS, "refs/remotes/"];
+    let short = spaces.iter().filter_map(|space| name.strip_prefix(space));
+    let mut short = short.flat_map(|short| [Some(short), short.strip_suffix("/HEAD")]).flatten();
+    let is_ref = |name: &str| !matches!(place(name, branch), RefMeaning::Foreign | RefMeaning::Other);
+    short.any(|short| {
+        let full = ["refs/", refs::TAGS, refs::HEADS].map(|space| format!("{space}{short}"));
+        short == "HEAD"
+            || place(short, branch) != RefMeaning::Other
+            || full.iter().any(|full| full != name && is_ref(full))
+    })
+}
+
 fn stop(target: &str, id: &str) -> Option<RefMeaning> {
     let target = if target == refs::ALL { StopTarget::All } else { StopTarget::Lease(LeaseId::parse(target)?) };
     Some(RefMeaning::Stop { target, id: Oid::parse(id)? })
@@ -238,6 +253,47 @@ mod tests {
             "refs/heads/m\u{430}in",
         ] {
             assert_eq!(place(name, BRANCH), RefMeaning::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_git_takes_for_governed_ones_are_known() {
+        let stop = format!("refs/two-key/stops/L-1/{}", "1".repeat(40));
+        let governed =
+            [BRANCH, &stop, "refs/two-key/appliers/e", "refs/notes/two-key/u", "refs/tags/rollout/L-1/2-promote-25"];
+        for name in governed {
+            for space in ["refs/", "refs/tags/", "refs/heads/", "refs/remotes/"] {
+                for short in [name, &name["refs/".len()..]] {
+                    let taken = format!("{space}{short}");
+                    assert!(taken == name || is_taken_for_governed(&taken, BRANCH), "{taken}");
+                }
+            }
+            assert!(is_taken_for_governed(&format!("refs/remotes/{name}/HEAD"), BRANCH), "{name}");
+        }
+        for name in [
+            "refs/tags/main",
+            "refs/main",
+            "refs/remotes/main",
+            "refs/heads/HEAD",
+            "refs/tags/HEAD",
+            "refs/tags/refs/two-key/x",
+        ] {
+            assert!(is_taken_for_governed(name, BRANCH), "{name}");
+        }
+        for name in [
+            "refs/heads/topic",
+            "refs/heads/two-key/topic",
+            "refs/heads/rollout/plan",
+            "refs/tags/main2",
+            "refs/tags/main/x",
+            "refs/tags/v1",
+            "refs/heads/heads/topic",
+            "refs/remotes/origin/main",
+            "refs/remotes/origin/HEAD",
+            "refs/notes/commits",
+            "refs/pull/1/head",
+        ] {
+            assert!(!is_taken_for_governed(name, BRANCH), "{name}");
         }
     }
 

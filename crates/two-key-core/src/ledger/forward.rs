@@ -9,7 +9,7 @@ use crate::model::{
 
 use super::{
     Ballot, By, EventKind, Fold, LeaseState, Phase, PinnedTerms, Proposer, State, Vote, Votes,
-    lease_state::Quorum,
+    quorum::Quorum,
     rules::{self, Demand, Tally},
 };
 

@@ -98,7 +98,7 @@ impl LeaseEntry {
 
 /// A lease of an entry, as everybody sees it who looks for leases.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known<'a> {
+pub struct ListedLease<'a> {
     /// Its id.
     pub id: LeaseId,
     /// Its document: the pinned one, else the first usable proposal in the tree.
@@ -107,7 +107,7 @@ pub struct Known<'a> {
     pub phase: Phase,
 }
 
-impl Known<'_> {
+impl ListedLease<'_> {
     /// Where it goes.
     pub fn target(&self) -> Option<TargetId> {
         self.document.map(|lease| lease.target.clone())
@@ -121,12 +121,12 @@ impl Known<'_> {
 
 impl LeaseEntry {
     /// The leases that it is about: those that a key was turned for, and those that are only proposed.
-    pub fn known(&self) -> impl Iterator<Item = Known<'_>> {
+    pub fn known(&self) -> impl Iterator<Item = ListedLease<'_>> {
         let proposed = self.files.iter().filter_map(|(path, _)| lease::file_id(path));
         let ids: BTreeSet<LeaseId> = self.leases.iter().map(|lease| lease.id.clone()).chain(proposed).collect();
         ids.into_iter().map(|id| {
             let (document, phase) = (self.document(&id), self.lease(&id).map_or(Phase::Proposed, |lease| lease.phase));
-            Known { id, document, phase }
+            ListedLease { id, document, phase }
         })
     }
 
@@ -160,7 +160,7 @@ pub enum Group {
 
 impl Group {
     /// Whether a lease is one of them, as far as one alone can tell.
-    pub fn has(&self, known: &Known<'_>) -> bool {
+    pub fn has(&self, known: &ListedLease<'_>) -> bool {
         match self {
             Self::Open => !known.phase.ended(),
             Self::Last => known.phase.ended(),

@@ -16,7 +16,7 @@ use crate::model::{
 use super::{
     lifecycle::{Phase, Transition},
     proposal::Proposer,
-    rules::OpenPlaces,
+    quorum::Quorum,
     vote::{Ballot, Votes},
 };
 
@@ -85,18 +85,6 @@ impl PinnedTerms {
         });
         self
     }
-}
-
-/// What a rule asked for when its count was closed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quorum {
-    /// How many humans.
-    pub humans: usize,
-    /// How many agents.
-    pub agents: usize,
-    /// The places of groups that nobody filled.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub open: Vec<OpenPlaces>,
 }
 
 /// A lease that some key has been turned for (or against).

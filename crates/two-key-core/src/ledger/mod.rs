@@ -26,6 +26,7 @@ mod lifecycle;
 mod outlook;
 mod policies;
 mod proposal;
+mod quorum;
 pub mod rules;
 mod state;
 mod step;
@@ -47,8 +48,8 @@ use crate::{
 };
 
 pub use event::{Event, EventKind, EventVote, Finding, GovernanceChange, StepReport};
-pub use index::{Group, Known, LeaseEntry, Shelves};
-pub use lease_state::{LeaseState, PinnedTerms, Quorum};
+pub use index::{Group, LeaseEntry, ListedLease, Shelves};
+pub use lease_state::{LeaseState, PinnedTerms};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
     AtTarget, Awaited, Hypothesis, Resolution, at_target, at_targets, awaited, awaited_cosignatures, could_count,
@@ -56,6 +57,7 @@ pub use outlook::{
 };
 pub use policies::awaited_policy;
 pub use proposal::{Brought, Content, InForce, ProposalFile, Proposer};
+pub use quorum::{OpenPlaces, Quorum};
 pub use state::State;
 pub use step::{Descent, Entry, File, Step, StepCommit};
 pub use vote::{Ballot, Vote, Votes};

@@ -17,7 +17,8 @@ use super::{
     UnownedVote, Votes,
     files::unknown_lease,
     forward::forward_demand,
-    rules::{self, Demand, OpenPlaces, Tally},
+    quorum::OpenPlaces,
+    rules::{self, Demand, Tally},
 };
 
 /// What a lease awaits before it goes on.

@@ -16,11 +16,9 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     model::{
-        GroupId, PrincipalId, RawKey, Reason, Refusal, Wrapping,
+        PrincipalId, RawKey, Reason, Refusal, Wrapping,
         lease::{DeclaredRisk, Exception, Lease},
         policy::{AllAtOnce, Deliberate, Hardware, Policy, Role, Rule, SeparateProposer, Terms, Unfilled, unfilled},
     },
@@ -28,8 +26,9 @@ use crate::{
 };
 
 use super::{
-    lease_state::{PinnedTerms, Quorum},
+    lease_state::PinnedTerms,
     proposal::Proposer,
+    quorum::{OpenPlaces, Quorum},
     state::State,
     vote::{Vote, Votes},
 };
@@ -91,17 +90,6 @@ impl Tally {
     pub fn agents_missing(&self) -> usize {
         self.agents_needed.saturating_sub(self.agents.len())
     }
-}
-
-/// Places that a rule keeps for groups, and that nobody fills yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenPlaces {
-    /// The group; several where somebody of any of them would do.
-    pub groups: Vec<GroupId>,
-    /// How many.
-    pub places: usize,
-    /// Who of them could still fill one.
-    pub could: BTreeSet<PrincipalId>,
 }
 
 /// Counts votes for a demand, under the policy and the revocations now in force.

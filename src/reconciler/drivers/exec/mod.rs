@@ -76,7 +76,7 @@ pub struct ExecDriver {
     config: ExecDriverConfig,
     timeout: Duration,
     allowed: Result<(), Refusal>,
-    past: Past,
+    past: LeaseTraces,
     scope: Scope,
     /// The lease that it is opened for, with its version.
     lease: Option<LeaseVersion>,
@@ -85,7 +85,7 @@ pub struct ExecDriver {
 
 /// What the target has to do with the lease so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Past {
+enum LeaseTraces {
     /// The lease was moved here, or was about to be: there is a pack.
     Moved,
     /// Nobody knows of anything.
@@ -138,7 +138,7 @@ impl ExecDriver {
             target: target.clone(),
             timeout: Duration::from_secs(config.timeout.as_secs()),
             allowed,
-            past: if moved { Past::Moved } else { Past::Untouched },
+            past: if moved { LeaseTraces::Moved } else { LeaseTraces::Untouched },
             scope: context.lease.map(|lease| lease.scope.clone()).unwrap_or_default(),
             config,
             lease,
@@ -186,8 +186,8 @@ impl ExecDriver {
     fn may(&self, verb: ProtocolVerb, desired: Option<&VersionWeight>) -> Result<(), Refusal> {
         let is_zero = desired.is_some_and(|desired| desired.weight_bp == 0);
         match (self.past, verb) {
-            (Past::Moved, ProtocolVerb::Observe) => Ok(()),
-            (Past::Moved, ProtocolVerb::Apply) if is_zero => Ok(()),
+            (LeaseTraces::Moved, ProtocolVerb::Observe) => Ok(()),
+            (LeaseTraces::Moved, ProtocolVerb::Apply) if is_zero => Ok(()),
             _ => self.allowed.clone(),
         }
     }

@@ -12,17 +12,17 @@ pub(super) type Key = (&'static str, u8);
 
 /// What a signature shows of the hardware that made it, and what a rule asks humans for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Shows {
+pub(super) enum SeenHardware {
     Nothing,
     Touch,
     Person,
 }
 
-fn shows(key: Key) -> Shows {
+fn shows(key: Key) -> SeenHardware {
     match key.1 {
-        2 => Shows::Touch,
-        3 => Shows::Person,
-        _ => Shows::Nothing,
+        2 => SeenHardware::Touch,
+        3 => SeenHardware::Person,
+        _ => SeenHardware::Nothing,
     }
 }
 
@@ -55,23 +55,23 @@ fn one_of_each(groups: Groups, people: &BTreeSet<&'static str>) -> bool {
 
 /// What a rule wants beside one agent: so many humans, one of each group among them, each by such a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rule {
+pub(super) struct ModelRule {
     pub(super) humans: usize,
     pub(super) from: Groups,
-    pub(super) shown: Shows,
+    pub(super) shown: SeenHardware,
 }
 
 /// One human by any key.
-pub(super) const ONE: Rule = Rule { humans: 1, from: &[], shown: Shows::Nothing };
+pub(super) const ONE: ModelRule = ModelRule { humans: 1, from: &[], shown: SeenHardware::Nothing };
 
 /// What a policy says, as far as two leases can tell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ModelPolicy {
     pub(super) keys: BTreeSet<Key>,
-    pub(super) cosign: Rule,
-    pub(super) promote: Rule,
+    pub(super) cosign: ModelRule,
+    pub(super) promote: ModelRule,
     /// What the first target wants of promotions instead, if it has a rule of its own.
-    pub(super) own_promote: Option<Rule>,
+    pub(super) own_promote: Option<ModelRule>,
     /// Whether leases on the first target may go all at once.
     pub(super) at_once: bool,
     pub(super) start_up_to: u8,
@@ -111,7 +111,7 @@ pub(super) enum Waits {
 
 /// What a lease says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Says {
+pub(super) struct LeaseTerms {
     /// The first target or the other.
     pub(super) target: usize,
     pub(super) tiers: &'static [u8],
@@ -121,8 +121,8 @@ pub(super) struct Says {
 }
 
 /// What most leases say.
-pub(super) const USUAL: Says =
-    Says { target: 0, tiers: &[5, 25, 100], artifacts: &["a"], waits: Waits::Nothing, exception: false };
+pub(super) const USUAL: LeaseTerms =
+    LeaseTerms { target: 0, tiers: &[5, 25, 100], artifacts: &["a"], waits: Waits::Nothing, exception: false };
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ModelLease {
@@ -134,7 +134,7 @@ pub(super) struct ModelLease {
     /// What was completed on the target when it started.
     before: Option<usize>,
     /// The target's own rule for promotions, as it was when it started.
-    pinned: Option<Rule>,
+    pinned: Option<ModelRule>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,7 +145,7 @@ pub(super) struct World {
     enacted: Option<PolicyFile>,
     policy_votes: BTreeMap<ModelAsk, BTreeSet<Key>>,
     agent_alone_up_to: u8,
-    pub(super) says: [Says; 2],
+    pub(super) says: [LeaseTerms; 2],
     pub(super) leases: [ModelLease; 2],
     /// On each target.
     newest: [Option<usize>; 2],
@@ -172,7 +172,7 @@ fn people(wanted: &str, keys: impl IntoIterator<Item = Key>) -> usize {
 }
 
 impl World {
-    pub(super) fn new(policy: PolicyFile, agent_alone_up_to: u8, says: [Says; 2]) -> Self {
+    pub(super) fn new(policy: PolicyFile, agent_alone_up_to: u8, says: [LeaseTerms; 2]) -> Self {
         let fresh = ModelLease {
             at: Proposed,
             next: 1,
@@ -205,17 +205,17 @@ impl World {
     }
 
     /// Whether a key counts for a rule: a human's has to show what the rule asks for.
-    fn counts_for(&self, rule: Rule, key: Key) -> bool {
+    fn counts_for(&self, rule: ModelRule, key: Key) -> bool {
         self.counts(key) && (role(key) != HUMAN || shows(key) >= rule.shown)
     }
 
     /// How many humans and agents have voted with keys that count.
-    fn tally(&self, votes: &BTreeSet<Key>, rule: Rule) -> (usize, usize) {
+    fn tally(&self, votes: &BTreeSet<Key>, rule: ModelRule) -> (usize, usize) {
         let counting = || votes.iter().copied().filter(|key| self.counts_for(rule, *key));
         (people(HUMAN, counting()), people(AGENT, counting()))
     }
 
-    fn met(&self, votes: &BTreeSet<Key>, rule: Rule) -> bool {
+    fn met(&self, votes: &BTreeSet<Key>, rule: ModelRule) -> bool {
         let (humans, agents) = self.tally(votes, rule);
         let is_person = |key: &&Key| self.counts_for(rule, **key) && role(**key) == HUMAN;
         let people = votes.iter().filter(is_person).map(|key| key.0).collect();
@@ -223,16 +223,16 @@ impl World {
     }
 
     /// What a move of a lease wants: what was pinned, once it has started; one human more where it is an exception.
-    fn promote_rule(&self, lease: usize) -> Rule {
+    fn promote_rule(&self, lease: usize) -> ModelRule {
         let fresh = matches!(self.leases[lease].at, Proposed | Authorized);
         let own = self.policy.says.own_promote.filter(|_| self.says[lease].target == 0);
         let own = if fresh { own } else { self.leases[lease].pinned };
         let rule = own.unwrap_or(self.policy.says.promote);
-        Rule { humans: rule.humans + usize::from(self.says[lease].exception), ..rule }
+        ModelRule { humans: rule.humans + usize::from(self.says[lease].exception), ..rule }
     }
 
     /// Votes with one more: a principal has one. Those that do not count stay, and count when they do again.
-    fn with(&self, votes: &BTreeSet<Key>, key: Key, rule: Rule) -> BTreeSet<Key> {
+    fn with(&self, votes: &BTreeSet<Key>, key: Key, rule: ModelRule) -> BTreeSet<Key> {
         let mut votes = votes.clone();
         if !votes.iter().any(|old| old.0 == key.0 && self.counts_for(rule, *old)) {
             votes.insert(key);

@@ -7,7 +7,10 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::{
-    model::{Groups, Key, ModelAsk, ModelPolicy, ModelState, ONE, PolicyFile, Rule, Says, Shows, USUAL, Waits, World},
+    model::{
+        Groups, Key, LeaseTerms, ModelAsk, ModelPolicy, ModelRule, ModelState, ONE, PolicyFile, SeenHardware, USUAL,
+        Waits, World,
+    },
     story::{
         Paper, Rulebook, StepDraft, TARGETS, Voter, freeze, lease, result_of, revoke, rulebook, seed, sk, ssh,
         statement, thaw, who,
@@ -53,16 +56,16 @@ const BOTH: Groups = &[&["user1", "user2"], &["user2"]];
 const SECOND: Groups = &[&["user2"]];
 
 /// A rule as it is written.
-fn rule(Rule { humans, from, shown }: Rule) -> String {
+fn rule(ModelRule { humans, from, shown }: ModelRule) -> String {
     let from = match from {
         [] => "",
         [_] => ", from: {second: 1}",
         _ => ", from: {first: 1, second: 1}",
     };
     let hardware = match shown {
-        Shows::Nothing => "",
-        Shows::Touch => ", hardware: true",
-        Shows::Person => ", hardware: verified",
+        SeenHardware::Nothing => "",
+        SeenHardware::Touch => ", hardware: true",
+        SeenHardware::Person => ", hardware: verified",
     };
     format!("{{human: {humans}, agent: 1{from}{hardware}}}")
 }
@@ -73,13 +76,13 @@ pub(super) const STOPS: [StopKind; 4] = [StopKind::Pause, StopKind::Halt, StopKi
 pub(super) struct RandomStage {
     pub(super) papers: [Paper; 2],
     pub(super) rules: Rulebook,
-    says: [Says; 2],
+    says: [LeaseTerms; 2],
     first: ModelPolicy,
     alone_up_to: u8,
 }
 
 /// A lease as it is written.
-fn paper(id: &'static str, says: Says, alone_up_to: u8) -> Paper {
+fn paper(id: &'static str, says: LeaseTerms, alone_up_to: u8) -> Paper {
     let here = ["web", "db"];
     let mut paper = lease(id).on(here[says.target]).of(says.artifacts);
     paper = paper.with(&format!("agent-alone-up-to: {alone_up_to}"));
@@ -102,7 +105,7 @@ impl RandomStage {
     }
 
     /// The same with other leases.
-    fn of(start_up_to: u8, alone_up_to: u8, says: [Says; 2]) -> Self {
+    fn of(start_up_to: u8, alone_up_to: u8, says: [LeaseTerms; 2]) -> Self {
         let keys = |name| KEYS.into_iter().filter(move |key| key.0 == name && HARD.contains(key)).map(public);
         let of = |name| [ssh(seed(name)), ssh(seed(name) + 100)].into_iter().chain(keys(name)).collect::<Vec<_>>();
         let rules = rulebook().keys("user1", &of("user1")).keys("user2", &of("user2"));
@@ -146,11 +149,11 @@ impl RandomStage {
             7 => (policy.start_up_to, policy.delegable_up_to) = (0, 0),
             8 => policy.keys.retain(|key| matches!(*key, ("user1" | "cp14", _) | ("edge1" | "edge2", 0))),
             9 => policy.keys.retain(|key| matches!(*key, ("user1" | "user2" | "cp14" | "edge1" | "edge2", 0))),
-            11 => policy.cosign = Rule { humans: 2, from: BOTH, ..ONE },
-            12 => policy.own_promote = Some(Rule { from: SECOND, ..ONE }),
-            13 => policy.own_promote = Some(Rule { humans: 2, from: BOTH, ..ONE }),
-            14 => policy.cosign.shown = Shows::Touch,
-            15 => policy.promote.shown = Shows::Person,
+            11 => policy.cosign = ModelRule { humans: 2, from: BOTH, ..ONE },
+            12 => policy.own_promote = Some(ModelRule { from: SECOND, ..ONE }),
+            13 => policy.own_promote = Some(ModelRule { humans: 2, from: BOTH, ..ONE }),
+            14 => policy.cosign.shown = SeenHardware::Touch,
+            15 => policy.promote.shown = SeenHardware::Person,
             16 => policy.at_once = true,
             _ => {}
         }
@@ -350,21 +353,21 @@ pub(super) fn stages() -> impl Strategy<Value = (u8, u8)> {
 }
 
 /// All at once.
-const AT_ONCE: Says = Says { tiers: &[100], ..USUAL };
+const AT_ONCE: LeaseTerms = LeaseTerms { tiers: &[100], ..USUAL };
 /// What has to run on the other target first.
-const FIRST: Says = Says { target: 1, ..USUAL };
+const FIRST: LeaseTerms = LeaseTerms { target: 1, ..USUAL };
 
 /// Two leases as people propose them: on one target, one after the other on two, all at once, outside the hours.
-fn leases() -> impl Strategy<Value = [Says; 2]> {
-    let waits = |waits| Says { waits, ..USUAL };
-    let exception = Says { exception: true, ..USUAL };
+fn leases() -> impl Strategy<Value = [LeaseTerms; 2]> {
+    let waits = |waits| LeaseTerms { waits, ..USUAL };
+    let exception = LeaseTerms { exception: true, ..USUAL };
     prop::sample::select(vec![
         [USUAL; 2],
         [USUAL; 2],
         [FIRST, waits(Waits::Same)],
-        [FIRST, Says { artifacts: &["a", "b"], ..waits(Waits::Same) }],
-        [Says { artifacts: &["a", "b"], ..FIRST }, waits(Waits::Same)],
-        [Says { artifacts: &["b"], ..FIRST }, waits(Waits::Any)],
+        [FIRST, LeaseTerms { artifacts: &["a", "b"], ..waits(Waits::Same) }],
+        [LeaseTerms { artifacts: &["a", "b"], ..FIRST }, waits(Waits::Same)],
+        [LeaseTerms { artifacts: &["b"], ..FIRST }, waits(Waits::Any)],
         [AT_ONCE, USUAL],
         [AT_ONCE; 2],
         [exception, USUAL],

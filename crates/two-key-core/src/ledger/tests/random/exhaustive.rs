@@ -112,7 +112,7 @@ fn after(stage: &RandomStage, votes: &[(Key, ModelAsk)]) -> (State, World) {
 }
 
 /// Every short sequence from where the first lease is at all traffic and the second is authorized.
-fn every_sequence_of_two(says: [Says; 2], length: usize, reaches: &mut dyn FnMut(&World)) -> usize {
+fn every_sequence_of_two(says: [LeaseTerms; 2], length: usize, reaches: &mut dyn FnMut(&World)) -> usize {
     let stage = RandomStage::of(10, 99, says);
     let full = [
         ModelAsk::Cosign(0),
@@ -144,7 +144,7 @@ fn every_short_sequence_of_leases_that_wait_does_what_the_model_does() {
         [(Waits::Same, &["a"][..], true), (Waits::Same, &["a", "b"], false), (Waits::Any, &["a", "b"], true)]
     {
         let mut started = false;
-        every_sequence_of_two([FIRST, Says { artifacts, waits, ..USUAL }], 3, &mut |world| {
+        every_sequence_of_two([FIRST, LeaseTerms { artifacts, waits, ..USUAL }], 3, &mut |world| {
             started |= world.weight(1) > 0;
             let first = world.leases[0].at;
             assert!(!matches!(first, ModelState::Rolling(_)) || world.weight(1) == 0, "it has not completed");
@@ -169,7 +169,7 @@ fn every_short_sequence_all_at_once_does_what_the_model_does() {
 
 #[test]
 fn every_short_sequence_of_an_exception_does_what_the_model_does() {
-    let stage = RandomStage::of(99, 99, [Says { exception: true, ..USUAL }, USUAL]);
+    let stage = RandomStage::of(99, 99, [LeaseTerms { exception: true, ..USUAL }, USUAL]);
     let keys = [("user1", 0), ("user2", 0), ("cp14", 0)];
     let mut started = false;
     let alphabet = |world: &World| {
@@ -193,15 +193,15 @@ fn every_short_sequence_of_keys_of_each_kind_does_what_the_model_does() {
         RandomStage::of(0, 0, [USUAL; 2]).under(|policy| (policy.cosign.shown, policy.promote.shown) = (asked, asked))
     };
     for (asked, first, starts) in [
-        (Shows::Nothing, soft, true),
-        (Shows::Touch, soft, false),
-        (Shows::Touch, HARD[0], true),
-        (Shows::Touch, HARD[1], true),
-        (Shows::Touch, HARD[2], false),
-        (Shows::Person, soft, false),
-        (Shows::Person, HARD[0], false),
-        (Shows::Person, HARD[1], true),
-        (Shows::Person, HARD[2], false),
+        (SeenHardware::Nothing, soft, true),
+        (SeenHardware::Touch, soft, false),
+        (SeenHardware::Touch, HARD[0], true),
+        (SeenHardware::Touch, HARD[1], true),
+        (SeenHardware::Touch, HARD[2], false),
+        (SeenHardware::Person, soft, false),
+        (SeenHardware::Person, HARD[0], false),
+        (SeenHardware::Person, HARD[1], true),
+        (SeenHardware::Person, HARD[2], false),
     ] {
         let stage = asks(asked);
         let mut started = false;
@@ -213,7 +213,7 @@ fn every_short_sequence_of_keys_of_each_kind_does_what_the_model_does() {
         assert_eq!(started, starts, "{asked:?} by {first:?}");
     }
     // Keys of one person together, of which one counts; before the lease is authorized, and after.
-    for asked in [Shows::Touch, Shows::Person] {
+    for asked in [SeenHardware::Touch, SeenHardware::Person] {
         let stage = asks(asked);
         let keys = [soft, HARD[0], HARD[1], agent];
         every_sequence(&stage, &keys, 2);

@@ -25,9 +25,11 @@ pub struct Day {
     pub last: Duration,
     /// What the hook has resident, likewise, in MiB.
     pub memory: [Option<u64>; 2],
-    /// Files in the server's folder of what is remembered, and their bytes.
+    /// Files of what the server remembers of the ledger, and their bytes.
     pub files: usize,
     pub bytes: u64,
+    /// Files of what was admitted in the last ten minutes, one a push.
+    pub admitted: usize,
 }
 
 /// Lands so many votes.
@@ -61,12 +63,23 @@ pub fn run(folder: &Path, votes: usize) -> Day {
     }
     let took = began.elapsed();
     let last = memory(&before_last, &tip);
-    let (files, bytes) = weigh(&ground.server.join("two-key"));
+    let (all, bytes) = weigh(&ground.server.join("two-key"));
+    let (admitted, of_these) = weigh(&ground.server.join("two-key/admitted"));
+    let (files, bytes) = (all - admitted, bytes - of_these);
     let votes = each.len();
     let sample = SAMPLE.min(votes / 2);
     let at_end = each.split_off(votes - sample);
     each.truncate(sample);
-    Day { votes, took, first: median(each), last: median(at_end), memory: [first.flatten(), last], files, bytes }
+    Day {
+        votes,
+        took,
+        first: median(each),
+        last: median(at_end),
+        memory: [first.flatten(), last],
+        files,
+        bytes,
+        admitted,
+    }
 }
 
 /// The server's own hook, as Git starts it.

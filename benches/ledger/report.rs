@@ -160,13 +160,14 @@ impl Report {
         format!(
             "\n### A long run\n\n{} commits, nearly all votes, landed one by one in {}, each judged by the hook and moved, without \
              Git's transfer: {} each at the beginning, {} at the end; the hook has {first} resident, then {last}; what is remembered \
-             at the end are {} files of {} KiB.\n",
+             of the ledger at the end are {} files of {} KiB, and {} of what was admitted in the last ten minutes.\n",
             day.votes,
             time(day.took),
             time(day.first),
             time(day.last),
             day.files,
-            day.bytes / 1024
+            day.bytes / 1024,
+            day.admitted
         )
     }
 

@@ -50,6 +50,8 @@ pub fn tidy(ground: &Ground) -> Duration {
     let took = cost(two_key(&ground.server).arg("tidy")).wall;
     // Its commits are the ledger's by now; everything else that is measured stands on the old tip.
     run::said(git(&ground.server).args(["branch", "--force", "tidied", "main"]));
+    // What is remembered is of a tip that is not there any more: the next push remembers anew.
+    let _ = fs::remove_dir_all(ground.server.join("two-key"));
     took
 }
 

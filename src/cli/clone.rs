@@ -116,7 +116,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
         folder.display(),
         session.past.len(),
         session.state.policy().get().repository,
-        report::keys_text(&report::keys(&founded, &[]))
+        report::keys_text(&report::keys_of(founded.policy().get(), &session.state, &[]))
     ));
     say_who(&session);
     say("\nSee what is going on with: git two-key list");

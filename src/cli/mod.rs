@@ -63,6 +63,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::{
     git::Repository,
     model::{Reason, Refusal},
+    process,
 };
 
 pub use failure::Failure;
@@ -232,6 +233,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if format == Format::Json && line.verb.writes() {
         account::begin();
     }
+    if line.verb.writes() {
+        process::heed_interrupts();
+    }
     let outcome = panic::catch_unwind(|| line.verb.run(&place));
     let outcome = outcome.unwrap_or_else(|_| {
         let message = "internal error; nothing was decided";
@@ -256,6 +260,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(lines) = failure.lines(&verb(&args)) {
                 terminal::remark(&lines);
             }
+            process::end_if_interrupted();
             failure.exit()
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Group, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
-    report::{Beside, ObservedEvent, RefusalReason, RefusalView},
+    report::{Beside, Noted, ObservedEvent, RefusalReason, RefusalView, WaitingVote},
     signature::Cosignature,
 };
 
@@ -203,9 +203,24 @@ impl Session {
                             cannot be read, with: git two-key check";
                 let meant = subject::meant(&self.state, handle);
                 let meant = meant.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
-                Err(refusal.hint(meant + hint))
+                let elsewhere = self.proposed_on_head(handle).map(|branch| {
+                    let ours = refs::short(&self.branch);
+                    format!(
+                        "{handle} is proposed on {branch}, which is checked out, and can be signed once {ours} has it; "
+                    )
+                });
+                Err(refusal.hint(elsewhere.unwrap_or_default() + &meant + hint))
             }
         }
+    }
+
+    /// The branch that is checked out, where that is another than the governed one and proposes a lease.
+    fn proposed_on_head(&self, lease: &str) -> Option<String> {
+        let head = self.repo.head().ok()?.filter(|head| *head != self.branch)?;
+        let tip = self.repo.resolve(&head).ok()??;
+        let file = format!("leases/{lease}.yaml");
+        self.repo.objects().ok()?.file_id_at(tip, &file).ok()??;
+        Some(refs::short(&head).to_owned())
     }
 
     /// A commit, as people write it.
@@ -219,7 +234,8 @@ impl Session {
         let ((observed, seen), refused) = (self.observed(leases)?, self.refused()?);
         let (tags, happened) = (BTreeSet::new(), Vec::new());
         let unpushed = super::status::unpushed(self)?;
-        Ok(Beside { observed, seen, notes, tags, happened, refused, now: Some(turn::now()), unpushed })
+        let (noted, now) = (Noted::default(), Some(turn::now()));
+        Ok(Beside { observed, seen, notes, noted, tags, happened, refused, now, unpushed })
     }
 
     /// The same with the tags of their transitions.
@@ -229,7 +245,23 @@ impl Session {
         let names: Vec<_> = if few { names.iter().map(String::as_str).collect() } else { vec!["refs/tags/rollout"] };
         let tags = if names.is_empty() { Vec::new() } else { self.repo.refs(&names)? };
         let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
-        Ok(Beside { tags: tags.collect(), ..self.beside(leases)? })
+        Ok(Beside { tags: tags.collect(), noted: self.noted()?, ..self.beside(leases)? })
+    }
+
+    /// The votes that wait in notes, and when those and others were left there.
+    fn noted(&self) -> Result<Noted, Failure> {
+        let policy = self.state.policy().get();
+        let waiting = self.inbox()?.votes.into_iter().filter_map(|vote| {
+            let (principal, known) = policy.owner(vote.key().raw())?;
+            let (principal, role) = (principal.clone(), known.role);
+            Some(WaitingVote { principal, role, key: vote.key().fingerprint(), statement: vote.statement().clone() })
+        });
+        let mut noted = self.repo.noted(refs::NOTES, &policy.principals)?;
+        for remote in self.repo.remotes()? {
+            noted.extend(self.repo.noted(&mirrored(&remote, refs::NOTES), &policy.principals)?);
+        }
+        let made = noted.into_iter().map(|vote| (vote.statement, vote.key, vote.made, vote.commit));
+        Ok(Noted::new(waiting.collect(), made))
     }
 
     /// Why agents did not turn their keys, as far as that verifies.
@@ -252,7 +284,7 @@ impl Session {
     pub fn beside_with_history(&self, leases: &BTreeSet<LeaseId>) -> Result<Beside, Failure> {
         let policy = self.state.policy().get();
         // What is there of appliers that have recorded nothing is nothing.
-        let reports = if records::are_there(&self.repo, &self.state)? { self.past.all() } else { Vec::new() };
+        let reports = if records::are_any(&self.repo, &self.state)? { self.past.all() } else { Vec::new() };
         let past = self.former(&reports);
         let named = |happened: records::SignedEvent| {
             let now = policy.keys().find(|(_, _, key)| key.raw() == happened.key);

@@ -45,6 +45,17 @@ pub enum CheckOutcome {
     Pending,
 }
 
+/// What it means that no check of a rollback failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// Traffic was seen to be back.
+    Seen,
+    /// What was there before is ordered again; nobody here sees whether traffic followed.
+    Unseen,
+    /// What was there before is ordered again, and traffic has not followed wholly.
+    NotYet,
+}
+
 impl Check {
     /// It holds.
     pub(crate) fn passed(message: impl Into<String>) -> Self {
@@ -75,6 +86,15 @@ impl Check {
 }
 
 impl Checks {
+    /// What the rollback came to, where none of the checks failed.
+    pub(crate) fn holds(&self) -> Holds {
+        match self.candidate.outcome {
+            CheckOutcome::NotConfigured => Holds::Unseen,
+            CheckOutcome::Pending => Holds::NotYet,
+            CheckOutcome::Passed | CheckOutcome::Failed => Holds::Seen,
+        }
+    }
+
     /// Each with its name.
     pub fn all(&self) -> [(&'static str, &Check); 5] {
         [

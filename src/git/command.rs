@@ -96,6 +96,12 @@ impl Program {
         self
     }
 
+    /// Takes a variable away.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     /// Gives the child its standard input.
     pub(crate) fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.job.input = Input::Bytes(input.into());
@@ -151,11 +157,7 @@ impl Program {
     pub(crate) fn bytes(self) -> Result<Vec<u8>, GitError> {
         let line = self.line();
         let output = self.output()?;
-        if output.status.success() {
-            Ok(output.stdout)
-        } else {
-            Err(GitError::Program { command: line, stderr: complaint(&output) })
-        }
+        if output.status.success() { Ok(output.stdout) } else { Err(GitError::of_program(line, complaint(&output))) }
     }
 
     /// Runs the child, which must succeed; its standard output as text without the final line feed.
@@ -184,7 +186,7 @@ impl Program {
         match output.status.code() {
             Some(0) => Ok(true),
             Some(1) => Ok(false),
-            _ => Err(GitError::Program { command: line, stderr: complaint(&output) }),
+            _ => Err(GitError::of_program(line, complaint(&output))),
         }
     }
 
@@ -252,7 +254,7 @@ fn failed(line: String, failure: ProgramFailure) -> GitError {
         ProgramFailure::NotFound => GitError::NoProgram(line.split(' ').next().unwrap_or_default().to_owned()),
         ProgramFailure::Io(error) => GitError::io(format!("running `{line}`"), error),
         ProgramFailure::TooLong(limit) => GitError::TimedOut { command: line, limit },
-        other => GitError::Program { command: line, stderr: other.to_string() },
+        other => GitError::of_program(line, other.to_string()),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     follower::{
-        checks::Checks,
+        checks::{Checks, Holds},
         clock::{Bake, ClockReading},
         records::{Intent, basis_points},
     },
@@ -13,10 +13,7 @@ use crate::{
     model::{Digest, LeaseId},
 };
 
-use super::{
-    decide::{Act, Desired, Observed},
-    restore::Holds,
-};
+use super::decision::{Act, Desired, Observed};
 
 /// What this applier did last to a target.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    decide::Observed,
+    decision::Observed,
     drivers::{Driver, Setting},
 };
 

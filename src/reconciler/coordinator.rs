@@ -17,8 +17,7 @@ use crate::{
         clock::{Clock, doubted},
         fetching::Remote,
         follow::{Follower, FollowerConfig},
-        records::{RecordedEvent, TargetRecord},
-        state_folder::StateFolder,
+        records::RecordedEvent,
         writer::Taken,
     },
     ledger::EventKind,
@@ -28,18 +27,18 @@ use crate::{
 
 use super::{
     ApplierReport, TargetReport,
+    applier::{Agenda, Announced, Applier, CloneRead, IntentStage},
     config::ApplierConfig,
     findings::{Findings, OwnStop},
-    following::{CloneRead, Stopping},
+    following::Stopping,
     haste::Haste,
     journal::Journal,
     lent::Lent,
-    publishing::{Intended, Publishing},
+    publication::{Intended, Publication},
     service::Counters,
     state::ApplierState,
     tick::Tick,
     view::View,
-    watching::Measured,
     work::{self, ForwardMove, WorkOutcome},
     worker_pool::{WorkerPool, now},
 };
@@ -62,78 +61,6 @@ const TRIES: u8 = 3;
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How often it is looked whether something has been done.
 pub(super) const GLANCE: Duration = Duration::from_millis(5);
-
-/// Result of a job.
-type Done = Result<WorkOutcome, Refusal>;
-
-/// An applier: its coordinator, which alone owns all that it knows and remembers.
-pub struct Applier {
-    pub(super) config: Arc<ApplierConfig>,
-    pub(super) follower: Lent,
-    pub(super) folder: Arc<StateFolder>,
-    pub(super) journal: Journal,
-    pub(super) clock: Arc<Clock>,
-    pub(super) remembered: ApplierState,
-    /// Where measurements come from.
-    pub(super) sources: Option<Arc<Sources>>,
-    /// What holds for all targets of this tick.
-    pub(super) tick: Tick,
-    pub(super) clone: CloneRead,
-    /// Whether the branch continues what was accepted.
-    pub(super) continues: bool,
-    /// What went wrong in this tick.
-    pub(super) remarks: Vec<Refusal>,
-    /// What was recorded of each target last.
-    pub(super) records: BTreeMap<TargetId, TargetRecord>,
-    pub(super) publishing: Publishing,
-    /// How often what happened, in this process.
-    counted: BTreeMap<String, u64>,
-    /// What happened since the last report.
-    untold: Vec<RecordedEvent>,
-    /// What was measured last, by target.
-    measured: BTreeMap<TargetId, Arc<Measured>>,
-    interval: Duration,
-    targets: Vec<TargetId>,
-    workers: WorkerPool<Done>,
-    meters: WorkerPool<Measured>,
-    /// By which whoever works on a target is told to give it back.
-    haste: BTreeMap<TargetId, Haste>,
-    agenda: Agenda,
-    /// What was said of each target last.
-    reports: BTreeMap<TargetId, TargetReport>,
-}
-
-/// What is still to be done in a tick.
-#[derive(Default)]
-struct Agenda {
-    /// The targets that are still to be looked at.
-    todo: BTreeSet<TargetId>,
-    /// How many answers of the remote are to come: one that was asked before the tick began does not count.
-    answers: u8,
-    /// Forward moves that were decided on, and since when there are any.
-    forwards: Vec<ForwardMove>,
-    gathering: Option<Instant>,
-    /// Whether metrics are still to be asked.
-    unmeasured: bool,
-    /// How often our own ref was run after.
-    tries: u8,
-    announced: Option<Announced>,
-}
-
-/// Forward moves whose intention was published.
-struct Announced {
-    forwards: Vec<ForwardMove>,
-    stage: IntentStage,
-}
-
-/// How far an intention is.
-#[derive(PartialEq, Eq)]
-enum IntentStage {
-    /// It is being written, signed and pushed.
-    Publishing,
-    /// The remote is asked once more.
-    Asking,
-}
 
 impl Applier {
     /// Opens the repository, the pinned root, the key and the lock. `unpinned` without a root.
@@ -166,7 +93,7 @@ impl Applier {
             continues: false,
             remarks: Vec::new(),
             records: BTreeMap::new(),
-            publishing: Publishing::default(),
+            publishing: Publication::default(),
             counted: BTreeMap::new(),
             untold: Vec::new(),
             measured: BTreeMap::new(),

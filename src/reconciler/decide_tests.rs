@@ -5,8 +5,9 @@ use crate::{
         clock::{Bake, ClockReading},
         records::Intent,
     },
-    gate::health::{Deadline, Gates, LimitsVerdict},
-    model::document::Span,
+    gate::health::{Deadline, Gates, Health, LimitsVerdict},
+    model::{LeaseId, document::Span, lease::Tier},
+    reconciler::applied::Restored,
 };
 
 const HOUR: i64 = 3_600;

@@ -6,7 +6,10 @@ use crate::{
     model::TargetId,
 };
 
-use super::decide::{Applied, Desired, Observed, Rollback};
+use super::{
+    applied::{Applied, Rollback},
+    decision::{Desired, Observed},
+};
 
 /// What is wanted of a target; nothing if no lease ever started there.
 ///

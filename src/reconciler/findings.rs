@@ -9,7 +9,7 @@ use crate::{
     model::Refusal,
 };
 
-use super::{decide::Applied, run::TargetReport};
+use super::{applied::Applied, run::TargetReport};
 
 /// A stop of our own, with the evidence for it. It is signed once what it stops has been stopped.
 pub(super) struct OwnStop {

@@ -18,7 +18,9 @@ use crate::{
 
 use super::{
     Applier, TargetReport,
-    decide::{Applied, Desired},
+    applied::Applied,
+    applier::CloneRead,
+    decision::Desired,
     haste::Haste,
     lent::{CloneAnswer, CloneNews, CloneTask},
     target,
@@ -34,17 +36,6 @@ pub(super) enum Stopping {
     UnderWay,
     /// It could not be, or takes too long.
     Failed,
-}
-
-/// Whether the clone could be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum CloneRead {
-    /// It has not been tried yet.
-    NotYet,
-    /// It could not be, so far: nothing is known.
-    Failed(Refusal),
-    /// It could be, if only once.
-    Once,
 }
 
 impl Applier {

@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`decide`] | pure: one decision for one target. The rules are there, also when to restore |
+//! | [`decision`] | plain data: what a decision is made from, and the act that it names |
 //! | [`applied`] | pure: what was applied to a target |
 //! | [`desired`] | pure: what the ledger wants, with every stop that was seen anywhere |
 //! | [`drivers`] | how traffic is moved; only observing proves anything |
@@ -20,17 +21,20 @@
 //! | `view` | what is known at one moment, for whoever looks at a target |
 //! | `work`, `target` | one target's work |
 //! | `worker_pool` | targets and metrics side by side, none waited for |
-//! | [`Applier`] | the coordinator: what is set to work when, and what comes of it |
+//! | [`Applier`], `publication` | plain data: what it knows, and what is published of that |
+//! | `coordinator` | what is set to work when, and what comes of it |
 //! | [`service`] | tick after tick, until told to end |
 //!
 //! Called by cli; calls [`crate::follower`], [`crate::git`], [`crate::ledger`] and below.
 
 pub mod applied;
+mod applier;
 pub mod baseline;
 pub mod config;
 pub mod conformance;
 mod coordinator;
 pub mod decide;
+pub mod decision;
 pub mod desired;
 pub mod drivers;
 mod findings;
@@ -41,6 +45,7 @@ mod lent;
 pub mod opening;
 pub mod pack;
 pub mod probe;
+mod publication;
 mod publishing;
 pub mod restore;
 pub mod rollback_health;
@@ -55,6 +60,7 @@ mod work;
 mod worker_pool;
 mod writing;
 
+pub use applier::Applier;
 pub use config::ApplierConfig;
-pub use coordinator::Applier;
+
 pub use run::{ApplierReport, TargetReport};

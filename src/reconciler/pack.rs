@@ -20,7 +20,7 @@ use crate::{
 
 use super::{
     baseline::Baselines,
-    decide::Observed,
+    decision::Observed,
     drivers::{Driver, Reversible},
     probe::{Probe, Probed},
 };

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use crate::{
     follower::{
         Mode,
-        clock::ClockReading,
-        records::{Record, RecordedEvent, TargetRecord, timeless},
-        writer::{Files, OwnRef, Pushing, Taken, beside, untagged},
+        records::{Record, TargetRecord, timeless},
+        writer::{OwnRef, Pushing, Taken, beside, untagged},
     },
     ledger::{LeaseState, Transition},
-    model::{Digest, LeaseId, Oid, Percent, Refusal, TargetId},
+    model::{LeaseId, Percent, Refusal, TargetId},
 };
 
 use super::{
     Applier,
+    publication::{Edition, Intended, Publication, UnderWay, UnmergedStops},
     state::ApplierState,
     target,
     writing::{Rest, WriteReason, WriteResult, WriteTask, Writing},
@@ -27,55 +27,6 @@ const JOURNAL_AGE_MS: u64 = 30_000;
 /// How long stops that the remote does not take onto the branch rest there before that is tried again, where nothing is new.
 const REST_MS: u64 = 10 * 60 * 1000;
 
-/// What there is to be published: refs, tip, what was seen.
-type Edition = (u64, Oid, BTreeMap<TargetId, TargetRecord>);
-
-/// What was written and pushed, and what is to be.
-#[derive(Default)]
-pub(super) struct Publishing {
-    /// What everything was published of.
-    published: Option<Edition>,
-    /// What is being published now, and of what; an intention is of none.
-    under_way: Option<(UnderWay, Option<Edition>)>,
-    /// What happens with an intention, once that is written.
-    intended: Vec<RecordedEvent>,
-    /// Stops that the branch cannot have now.
-    pub(super) beside: Option<UnmergedStops>,
-    /// Evidence that goes into our ref with the next record.
-    pub(super) evidence_files: Files,
-    /// The evidence for stops of our own that are not signed yet, by statement.
-    pub(super) evidence: BTreeMap<Digest, Vec<u8>>,
-    /// Why something could not be written or signed last.
-    unrecorded: Vec<Refusal>,
-}
-
-/// How far it is: what is written is in the journal before it is pushed, so that whoever is killed meanwhile knows of it.
-enum UnderWay {
-    Writing(Writing),
-    Pushing(Pushing),
-}
-
-/// What is about to be done to some targets.
-#[derive(Debug, Default)]
-pub(super) struct Intended {
-    /// The targets.
-    pub(super) names: Vec<String>,
-    /// What goes into our ref with it.
-    pub(super) files: Files,
-    /// What happened when that was made.
-    pub(super) events: Vec<RecordedEvent>,
-}
-
-/// Stops that are obeyed here and that the branch does not have, because the remote does not take them there: where it is moved
-/// by pull requests alone. Everybody finds them under names of their own.
-pub(super) struct UnmergedStops {
-    /// Why, for people.
-    pub(super) why: Refusal,
-    /// What was known when that was tried, and when.
-    knowledge: (Oid, usize),
-    since: ClockReading,
-}
-
 impl Applier {
     /// Whether something is being written or pushed.
     pub(super) fn is_publishing(&self) -> bool {
@@ -84,7 +35,7 @@ impl Applier {
 
     /// Why something is not written down or signed: it could not be, or it takes long.
     pub(super) fn unwritten(&self) -> Vec<Refusal> {
-        let Publishing { unrecorded, under_way, .. } = &self.publishing;
+        let Publication { unrecorded, under_way, .. } = &self.publishing;
         let late = match under_way {
             Some((UnderWay::Writing(writing), _)) => writing.late(),
             _ => None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{
     follower::{
-        checks::{Check, CheckOutcome, Checks},
+        checks::{Check, CheckOutcome, Checks, Holds},
         clock,
         records::Intent,
     },
@@ -15,7 +15,8 @@ use crate::{
 };
 
 use super::{
-    decide::{Applied, Desired, Restored, Rollback},
+    applied::{Applied, Restored, Rollback},
+    decision::Desired,
     drivers::{Driver, Lingering, Reversible, Sight},
     pack::RollbackPack,
     target::TargetRun,
@@ -41,26 +42,6 @@ impl Checks {
     ) -> Self {
         CheckInputs { driver, pack, desired, snapshot }.make(served, health)
     }
-
-    /// What the rollback came to, where none of the checks failed.
-    pub(super) fn holds(&self) -> Holds {
-        match self.candidate.outcome {
-            CheckOutcome::NotConfigured => Holds::Unseen,
-            CheckOutcome::Pending => Holds::NotYet,
-            CheckOutcome::Passed | CheckOutcome::Failed => Holds::Seen,
-        }
-    }
-}
-
-/// What it means that no check of a rollback failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
-    /// Traffic was seen to be back.
-    Seen,
-    /// What was there before is ordered again; nobody here sees whether traffic followed.
-    Unseen,
-    /// What was there before is ordered again, and traffic has not followed wholly.
-    NotYet,
 }
 
 /// What checks are made by.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Decision, Desired},
+    decision::{Decision, Desired},
     target::{self, Seen},
 };
 

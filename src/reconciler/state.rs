@@ -10,7 +10,7 @@ use crate::{
     model::{LeaseId, Oid, TargetId},
 };
 
-use super::decide::Applied;
+use super::applied::Applied;
 
 /// What an applier remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

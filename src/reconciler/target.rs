@@ -12,7 +12,8 @@ use crate::{
 };
 
 use super::{
-    decide::{Act, Applied, Decision, Desired, Observed, PackMatch, Rollback},
+    applied::{Applied, Rollback},
+    decision::{Act, Decision, Desired, Observed, PackMatch},
     drivers::{Driver, Setting},
     pack::RollbackPack,
 };

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    decide::{Conditions, Desired, Pack, PackMatch},
+    decision::{Conditions, Desired, Pack, PackMatch},
     rollback_health::RollbackHealth,
 };
 

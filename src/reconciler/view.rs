@@ -21,9 +21,10 @@ use crate::{
 };
 
 use super::{
+    applied::{Applied, Rollback},
     baseline::BaselineTask,
     config::ApplierConfig,
-    decide::{Applied, Conditions, Desired, Observed, Rollback},
+    decision::{Conditions, Desired, Observed},
     desired::{desired, found},
     drivers,
     haste::Haste,

@@ -19,11 +19,13 @@ use crate::{
 };
 
 use super::{
-    decide::{Act, Applied, Conditions, Decision, Desired, Observed, Pack, Rollback, decide, is_below},
+    applied::{Applied, Rollback},
+    decide::{decide, is_below},
+    decision::{Act, Conditions, Decision, Desired, Observed, Pack},
     drivers::Lingering,
     findings::{Findings, OwnStop},
     pack::{PackContext, RollbackPack},
-    publishing::Intended,
+    publication::Intended,
     rollback_health::RollbackHealth,
     run::TargetReport,
     target::{self, Seen, TargetRun},

@@ -3,7 +3,7 @@
 //! That the core names no room of the program is held by the compiler: it is a crate of its own.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -104,38 +104,55 @@ struct Paths {
     /// The module that is read, from the crate's root on.
     module: Vec<String>,
     found: BTreeSet<Vec<String>>,
+    /// How deep in modules of the file's own it is read.
+    depth: usize,
+    /// What the file's own module imports, by the name that it has there.
+    imports: BTreeMap<String, Vec<String>>,
 }
 
 impl Paths {
     /// Those of a module's source.
     fn of(module: &[String], source: &str) -> Self {
-        let mut paths = Self { module: module.to_vec(), found: BTreeSet::new() };
+        let mut paths = Self { module: module.to_vec(), found: BTreeSet::new(), depth: 0, imports: BTreeMap::new() };
         paths.visit_file(&syn::parse_file(source).unwrap());
         paths
     }
 
     /// Keeps a path, from the crate's root on where that can be told.
     fn found(&mut self, path: Vec<String>) {
+        let path = self.rooted(path);
+        self.found.insert(path);
+    }
+
+    fn rooted(&self, path: Vec<String>) -> Vec<String> {
         let ups = path.iter().take_while(|segment| *segment == "super").count();
         let from_here = ups > 0 || path.first().is_some_and(|first| first == "self");
-        let path = match path.first().map(String::as_str) {
+        match path.first().map(String::as_str) {
             Some("two_key_core") => [&owned(&["crate"]), &path[1..]].concat(),
             Some(_) if from_here => {
                 let above = &self.module[..self.module.len() - ups];
                 [&owned(&["crate"]), above, &path[ups.max(1)..]].concat()
             }
             _ => path,
-        };
-        self.found.insert(path);
+        }
+    }
+
+    /// Keeps what is imported.
+    fn imported(&mut self, name: &dyn ToString, path: Vec<String>) {
+        if self.depth == 0 {
+            let path = self.rooted(path.clone());
+            self.imports.insert(name.to_string(), path);
+        }
+        self.found(path);
     }
 
     fn tree(&mut self, before: &[String], tree: &UseTree) {
         let with = |name: &dyn ToString| [before, &[name.to_string()]].concat();
         match tree {
             UseTree::Path(path) => self.tree(&with(&path.ident), &path.tree),
-            UseTree::Name(name) if name.ident == "self" => self.found(before.to_vec()),
-            UseTree::Name(name) => self.found(with(&name.ident)),
-            UseTree::Rename(rename) => self.found(with(&rename.ident)),
+            UseTree::Name(name) if name.ident == "self" => self.imported(&before[before.len() - 1], before.to_vec()),
+            UseTree::Name(name) => self.imported(&name.ident, with(&name.ident)),
+            UseTree::Rename(rename) => self.imported(&rename.rename, with(&rename.ident)),
             UseTree::Glob(_) => self.found(before.to_vec()),
             UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(before, tree)),
         }
@@ -204,10 +221,13 @@ impl<'ast> Visit<'ast> for Paths {
             return;
         }
         let inner = if let Item::Mod(item) = item { Some(item.ident.to_string()) } else { None };
-        let depth = self.module.len();
+        let outer = self.module.len();
+        let deeper = usize::from(inner.is_some());
+        self.depth += deeper;
         self.module.extend(inner);
         syn::visit::visit_item(self, item);
-        self.module.truncate(depth);
+        self.module.truncate(outer);
+        self.depth -= deeper;
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
@@ -326,6 +346,103 @@ fn every_form_in_which_a_room_or_an_impure_thing_can_be_named_is_noticed() {
     ] {
         assert_eq!(named(right), 0, "{right}");
     }
+}
+
+/// The largest circles of files of a room: files that name one another, be it by way of others. What a name stands for is
+/// followed through `mod.rs`, which only hands on; that file itself and tests are left out.
+fn circles(files: &BTreeMap<Vec<String>, Paths>) -> Vec<BTreeSet<String>> {
+    let names = |module: &Vec<String>| {
+        let found = files[module].found.iter();
+        let named = found.filter_map(|path| resolved(files, module, path, 0));
+        named.filter(|other| *other != module && !is_folder(files, other)).cloned().collect::<BTreeSet<_>>()
+    };
+    let direct: BTreeMap<_, _> =
+        files.keys().filter(|module| !is_folder(files, module)).map(|module| (module.clone(), names(module))).collect();
+    let reached = |from: &Vec<String>| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
+        while let Some(next) = open.pop() {
+            open.extend(direct[next].iter().filter(|other| seen.insert(Vec::clone(other))));
+        }
+        seen
+    };
+    let reached: BTreeMap<_, _> = direct.keys().map(|module| (module, reached(module))).collect();
+    let circle = |module: &Vec<String>| -> BTreeSet<String> {
+        let there = reached[module].iter().filter(|other| reached[other].contains(module));
+        there.map(|other| other.join("::")).collect()
+    };
+    let circles: BTreeSet<_> = direct.keys().map(circle).filter(|circle| !circle.is_empty()).collect();
+    circles.into_iter().collect()
+}
+
+/// Whether a module is a folder's own file.
+fn is_folder(files: &BTreeMap<Vec<String>, Paths>, module: &[String]) -> bool {
+    files.keys().any(|other| other.len() > module.len() && other.starts_with(module))
+}
+
+/// The file that has what a path names in a module, if that is one of these.
+fn resolved<'a>(
+    files: &'a BTreeMap<Vec<String>, Paths>,
+    module: &[String],
+    path: &[String],
+    hops: usize,
+) -> Option<&'a Vec<String>> {
+    let path =
+        if path.first().is_some_and(|first| first == "crate") { path[1..].to_vec() } else { [module, path].concat() };
+    let longest = (1..=path.len()).rev().find_map(|length| files.get_key_value(&path[..length]))?;
+    let (at, paths) = longest;
+    let import = path.get(at.len()).and_then(|name| paths.imports.get(name));
+    match import {
+        Some(import) if hops < 8 && at != module => resolved(files, at, import, hops + 1),
+        _ => Some(at),
+    }
+}
+
+/// Rooms in which circles of more than two files are left.
+const TANGLED: &[&str] = &["signature", "cli"];
+
+#[test]
+fn no_more_than_two_files_name_one_another() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (room, place, _) in ROOMS {
+        let mut files = Vec::new();
+        sources(&top.join(place).join(room), &mut files);
+        let files = files.iter().filter(|file| !is_test_file(file)).map(|file| {
+            let module = module(place, file);
+            (module.clone(), Paths::of(&module, &fs::read_to_string(file).unwrap()))
+        });
+        let circles = circles(&files.collect());
+        let large = circles.iter().find(|circle| circle.len() > 2);
+        assert_eq!(large.is_some(), TANGLED.contains(room), "{room}: {large:?}");
+    }
+}
+
+#[test]
+fn a_circle_of_files_is_noticed_through_every_form_of_a_name() {
+    let found = |sources: &[(&str, &str)]| {
+        let files = sources.iter().map(|(module, source)| {
+            let module: Vec<String> = module.split("::").map(str::to_owned).collect();
+            (module.clone(), Paths::of(&module, source))
+        });
+        circles(&files.collect()).into_iter().map(|circle| Vec::from_iter(circle).join(" ")).collect::<Vec<_>>()
+    };
+    let room = ("git", "mod a; mod b; mod c; pub use a::A; pub use b::B as Bee;");
+    let circle = [
+        room,
+        ("git::a", "use super::Bee; pub struct A;"),
+        ("git::b", "pub struct B; fn f() { crate::git::c::g(); }"),
+        ("git::c", "use crate::{git::A, model::Oid}; pub fn g() {}"),
+    ];
+    assert_eq!(found(&circle), ["git::a git::b git::c"]);
+    let pair = [room, circle[1], ("git::b", "use super::{a, c::C}; pub struct B;"), ("git::c", "pub struct C;")];
+    assert_eq!(found(&pair), ["git::a git::b"]);
+    let by_tests_only = [room, circle[1], ("git::b", "pub struct B; #[cfg(test)] mod tests { use crate::git::A; }")];
+    assert_eq!(found(&by_tests_only), Vec::<String>::new());
+    let below = [
+        ("git::a", "mod x; mod y; use x::X;"),
+        ("git::a::x", "use super::y::Y; pub struct X;"),
+        ("git::a::y", "use super::x::X; pub struct Y;"),
+    ];
+    assert_eq!(found(&below), ["git::a::x git::a::y"]);
 }
 
 /// The core has no dependency that does I/O, and what it depends on is few.

@@ -117,7 +117,7 @@ fn whoever_waits_is_told_what_came_of_it_by_the_exit_code() {
     ran.exits(0);
     let wait = |args: &[&str]| world.two_key_in(&clone, &[&["wait"][..], args].concat());
     wait(&["checkout-prod", "--for", "rolling"]).exits(0).says("rolling");
-    wait(&[LEASE, "--for", "halted", "--timeout", "0s"]).exits(4).says("stale: ").says("is rolling after 0s");
+    wait(&[LEASE, "--for", "halted", "--timeout", "0s"]).exits(4).says("stale: ").says("is still rolling after 0s");
     wait(&[LEASE, "--for", "withdrawn"]).exits(1).says("wrong-state: ");
     wait(&["nothing", "--for", "rolling"]).exits(1).says("unknown-lease: ");
     wait(&[LEASE, "--for", "nirvana"]).exits(2);
@@ -130,7 +130,7 @@ fn whoever_waits_is_told_what_came_of_it_by_the_exit_code() {
     world.git(&["remote", "add", "origin", server]);
     world.two_key(&["halt", LEASE, "--push", "--key", key.to_str().unwrap()]).exits(0);
     assert!(waiting.wait().unwrap().success());
-    wait(&[LEASE, "--for", "completed", "--timeout", "0s"]).exits(4).says("is halted");
+    wait(&[LEASE, "--for", "completed", "--timeout", "0s"]).exits(4).says("is still halted");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     follower::files,
     model::{LeaseId, Reason, Refusal, TargetId},
-    reconciler::decide::Observed,
+    reconciler::decision::Observed,
 };
 
 use super::{Driver, Setting, Snapshot};

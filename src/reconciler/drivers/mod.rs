@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::gate::Pools;
 use crate::model::{LeaseId, Reason, Refusal, TargetId, lease::Lease, policy};
 
-use super::decide::Observed;
+use super::decision::Observed;
 
 pub use exec::{ExecDriver, ExecDriverConfig};
 pub use file::FileDriver;

@@ -25,7 +25,7 @@ use crate::{
         lease::{Lease, Scope},
     },
     process,
-    reconciler::decide::Observed,
+    reconciler::decision::Observed,
 };
 
 use super::{Context, Driver, MAX_ANSWER, Reversible, Setting, Snapshot, kept::KeptFile};

@@ -19,7 +19,7 @@ use crate::{
     gate::Pools,
     git::{NewCommit, PushOptions, Repository, SignWith, mirrored},
     model::{LeaseId, Oid, Percent, Reason, Refusal, TargetId, refs},
-    reconciler::decide::Observed,
+    reconciler::decision::Observed,
 };
 
 use yaml::YamlPath;

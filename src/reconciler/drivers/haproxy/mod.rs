@@ -21,7 +21,7 @@ use crate::{
     follower::files,
     gate::Pools,
     model::{LeaseId, Reason, Refusal, TargetId},
-    reconciler::decide::Observed,
+    reconciler::decision::Observed,
 };
 
 use super::{

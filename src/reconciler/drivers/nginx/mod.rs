@@ -21,7 +21,7 @@ use crate::{
     gate::Pools,
     model::{LeaseId, Reason, Refusal, TargetId},
     process,
-    reconciler::decide::Observed,
+    reconciler::decision::Observed,
 };
 
 use super::{

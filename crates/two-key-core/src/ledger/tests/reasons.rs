@@ -366,7 +366,7 @@ fn findings_of_signatures_that_do_not_verify_are_passed_on() {
         statement: statement(l.cosign()),
         committed: 0,
         sealed: Vec::new(),
-        own: Some(Box::new(Err(bad(reason)))),
+        own: Some(Err(bad(reason)).into()),
     });
     let bring =
         |draft| opened.into_iter().fold(draft, |draft: StepDraft, opened| draft.commit(opened, Descent::Descends));

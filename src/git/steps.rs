@@ -7,13 +7,14 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashSet, VecDeque},
+    mem::take,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
 
 use super::{
     GitError, Objects, Repository,
-    ahead::{Ahead, Naming},
+    ahead::{Ahead, Listing, Naming},
     files::Files,
     objects::linked,
     reach::{Gaps, Graph, MAX_QUESTIONS},
@@ -77,15 +78,23 @@ impl Repository {
     /// The steps from a base to a tip. The chain between them is checked as it is read: an error ends the steps.
     pub fn steps(&self, base: Base, tip: Oid) -> Result<Steps, GitError> {
         self.whole()?;
-        let mut objects = self.objects()?;
         let from = base.commit();
+        // Whoever begins at the root most likely has far to go: Git lists the chain while the last commits are read back.
+        let listing = match base {
+            Base::Root(root) if root != tip => Listing::start(self, root, tip, Naming::Graph).ok(),
+            Base::Root(_) | Base::After { .. } => None,
+        };
+        let mut objects = self.objects()?;
+        if let Base::Root(_) = base {
+            objects.expect_sizes()?;
+        }
         let first = objects.open_raw(from)?;
         let tree = first.links.tree;
         let rootless = first.links.parents.is_empty();
         let (mut ready, ahead, naming) = if let Some(near) = objects.back_to(from, tip)? {
             (near, None, Naming::Objects)
         } else {
-            let (ahead, naming) = self.read_ahead(from, tip)?;
+            let (ahead, naming) = self.read_ahead(from, tip, listing)?;
             (VecDeque::new(), Some(ahead), naming)
         };
         let previous = match base {
@@ -99,19 +108,20 @@ impl Repository {
             Base::Root(_) if rootless => Before::Nothing,
             Base::Root(_) | Base::After { .. } => Before::Unknown,
         };
-        let walk = Walk { base, tip, before, seen: BTreeMap::new(), questions: 0, descendants: None };
+        let walk = Walk { base, tip, before, seen: BTreeMap::new(), questions: 0, latest_time: 0, descendants: None };
         Steps::of(Assembly { objects, ready, ahead, naming, previous, walk, files: Files::default(), prepared: 0 })
     }
 
-    /// The commits after a base up to a tip, of which there must be some.
-    fn read_ahead(&self, base: Oid, tip: Oid) -> Result<(Ahead, Naming), GitError> {
+    /// The commits after a base up to a tip, of which there must be some; perhaps they are being listed by the commit-graph.
+    fn read_ahead(&self, base: Oid, tip: Oid, listing: Option<Listing>) -> Result<(Ahead, Naming), GitError> {
+        let listing = listing.map_or_else(|| Listing::start(self, base, tip, Naming::Graph), Ok);
         // A commit-graph that cannot be read is as good as none.
-        if let Ok(ahead) = Ahead::start(self, base, tip, Naming::Graph)
+        if let Ok(ahead) = listing.and_then(|listing| Ahead::start(self, listing))
             && ahead.left() > 0
         {
             return Ok((ahead, Naming::Graph));
         }
-        match Ahead::start(self, base, tip, Naming::Objects)? {
+        match Ahead::start(self, Listing::start(self, base, tip, Naming::Objects)?)? {
             none if none.left() == 0 => Err(GitError::NotOnChain { base, tip }),
             ahead => Ok((ahead, Naming::Objects)),
         }
@@ -315,7 +325,9 @@ impl Assembly {
                 // Not what the commits themselves say: ask them.
                 self.naming = Naming::Objects;
                 self.ready.clear();
-                self.ahead = Some(Ahead::start(self.objects.repository(), previous, self.walk.tip, self.naming)?);
+                let repository = self.objects.repository();
+                let listing = Listing::start(repository, previous, self.walk.tip, self.naming)?;
+                self.ahead = Some(Ahead::start(repository, listing)?);
                 self.next()
             }
             _ => Err(GitError::NotOnChain { base: self.walk.base.commit(), tip: self.walk.tip }),
@@ -336,9 +348,12 @@ impl Assembly {
         self.prepare(before, commit.links.tree);
         let changes = self.files.changes(&mut self.objects, before, commit.links.tree)?;
         self.previous = Some((id, commit.links.tree));
-        let claimed_time = i64::try_from(commit.links.committer_time).unwrap_or(i64::MAX);
+        let seconds = |time| i64::try_from(time).unwrap_or(i64::MAX);
+        let claimed_time = seconds(commit.links.committer_time);
+        let latest_time = claimed_time.max(seconds(take(&mut self.walk.latest_time)));
         commits.push(step_commit(commit, Descent::Descends));
-        Ok(Some(Step { commit: id, claimed_time, commits, policy: changes.policy, leases: changes.leases }))
+        let (policy, leases) = (changes.policy, changes.leases);
+        Ok(Some(Step { commit: id, claimed_time, latest_time, commits, policy, leases }))
     }
 }
 
@@ -383,6 +398,8 @@ struct Walk {
     /// a million, and a tree takes half of what a table does.
     seen: BTreeMap<Oid, Descent>,
     questions: usize,
+    /// The latest committer time of what was walked for the step at hand.
+    latest_time: u64,
     /// All that the base reaches and that descends from the root. Loaded after many questions.
     descendants: Option<HashSet<Oid>>,
 }
@@ -462,6 +479,7 @@ impl Walk {
         }
         match objects.open_raw(id) {
             Ok(commit) => {
+                self.latest_time = self.latest_time.max(commit.links.committer_time);
                 stack.push(Open { commit, next: 0 });
                 Ok(None)
             }
@@ -576,7 +594,14 @@ mod tests {
     /// A step with a policy of so many bytes.
     fn step(bytes: usize) -> Step {
         let policy = Some(Entry::Regular(vec![0; bytes].into()));
-        Step { commit: Oid::Sha1([1; 20]), claimed_time: 0, commits: Vec::new(), policy, leases: Vec::new() }
+        Step {
+            commit: Oid::Sha1([1; 20]),
+            claimed_time: 0,
+            latest_time: 0,
+            commits: Vec::new(),
+            policy,
+            leases: Vec::new(),
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Step {
     pub commit: Oid,
     /// Its committer time in seconds since 1970: what somebody claims, never an input to a decision.
     pub claimed_time: i64,
+    /// The latest committer time of all that it brought in, itself included: no input to a decision of the fold either.
+    pub latest_time: i64,
     /// The commits that it brought in, depth-first post-order, parents in header order, each once; itself last. Of a
     /// very long history no more ordinary commits are here than can matter, one of which nobody signed.
     pub commits: Vec<StepCommit>,

@@ -587,6 +587,26 @@ fn a_word_that_is_two_refs_names_no_commit() {
     assert_eq!(named("nowhere"), Ok(None));
 }
 
+/// Of so many commits nobody is looked for who signed them all: one that nobody signed is there, and no more.
+#[test]
+fn a_merge_of_a_very_long_history_has_no_proposer() {
+    for side in [10_000, 10_050] {
+        let scratch = Scratch::new();
+        let mut stream = "commit refs/heads/main\ncommitter A <a@b> 1761530400 +0000\ndata 0\n".to_owned();
+        writeln!(stream, "reset refs/heads/side\nfrom refs/heads/main").unwrap();
+        for number in 0..side {
+            writeln!(stream, "commit refs/heads/side\ncommitter A <a@b> {} +0000\ndata 0", 1_761_530_401 + number)
+                .unwrap();
+        }
+        writeln!(stream, "commit refs/heads/main\ncommitter A <a@b> 1761600000 +0000\ndata 0\nmerge refs/heads/side")
+            .unwrap();
+        scratch.git_with(&["fast-import", "--quiet"], stream.as_bytes());
+        let steps = from_root(&scratch, scratch.id("main~1"), scratch.id("main"));
+        let merged = &steps.last().unwrap().commits;
+        assert_eq!(merged.len(), usize::try_from(side.min(10_001)).unwrap() + 1, "{side}");
+    }
+}
+
 #[test]
 fn a_long_history_is_read_in_order() {
     let scratch = Scratch::new();

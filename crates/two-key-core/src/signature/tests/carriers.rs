@@ -1,9 +1,10 @@
 //! Commits that carry votes.
 
 use crate::{
-    model::{Action, Digest, Reason, Refusal, Statement},
+    model::{Action, Digest, RawKey, Reason, Refusal, Statement},
     signature::{
-        Carrier, Cosignature, ObjectFormat, Opened, Presence, links, open_commit, statement_message,
+        Carrier, CommitBytes, Cosignature, ObjectFormat, Opened, Presence, links, open_commit, open_commits,
+        statement_message,
         testing::{Key, WHO, armour, commit, principal, statement, with_header},
     },
 };
@@ -192,6 +193,29 @@ fn the_commits_own_signature_needs_its_principal_its_namespace_and_its_bytes() {
     assert_eq!(vote(&start().text()), Err(Reason::WrongPrincipal));
     assert_eq!(votes(&unsigned), Err(Reason::Malformed), "a principal without a signature");
     assert_eq!(votes(&commit(&start().text())), Ok(vec![Err(Reason::Unsigned)]));
+}
+
+#[test]
+fn what_a_key_not_in_force_signed_is_not_verified() {
+    let good = Key::ssh(1).sign_commit(&commit(&run()), ObjectFormat::Sha1);
+    let bad = String::from_utf8(good.clone()).unwrap().replace("User One", "User Two").into_bytes();
+    let purpose = armour(&Key::ssh(1).base64("two-key", &commit(&run())), 70);
+    let other = with_header(&commit(&run()), "gpgsig", &purpose);
+    for (raw, verdict) in [(good, None), (bad, Some(Reason::BadSignature)), (other, Some(Reason::BadSignature))] {
+        let reasons = |opened: &Opened, standing: fn(RawKey) -> Result<(), Refusal>| {
+            opened.votes(standing).into_iter().map(|vote| vote.err().map(|bad| bad.refusal.reason)).collect::<Vec<_>>()
+        };
+        let unlisted = |_| Err(Refusal::new(Reason::UnknownKey, "nobody's"));
+        for opened in [open(&raw), open_commits(&[CommitBytes::Whole(raw.clone())], ObjectFormat::Sha1).remove(0)] {
+            assert_eq!(reasons(&opened, unlisted), [Some(Reason::UnknownKey)]);
+            assert_eq!(opened.verified().count(), 0, "nobody took it");
+            assert_eq!(reasons(&opened, |_| Ok(())), [verdict]);
+            assert_eq!(opened.verified().count(), usize::from(verdict.is_none()));
+        }
+    }
+    let ordinary = open(&Key::ssh(1).sign_commit(&commit("Files\n"), ObjectFormat::Sha1));
+    let Opened::Ordinary { signature: Some(signature) } = ordinary else { panic!("{ordinary:?}") };
+    assert_eq!((signature.signer(|_| false), signature.signer(|_| true)), (None, Some(Key::ssh(1).public.raw())));
 }
 
 #[test]

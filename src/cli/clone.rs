@@ -100,7 +100,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     if let Some(key) = &args.key {
         repo.set_config(config::KEY, &named_key(place, key)?)?;
     }
-    let session = Session::open(&Place { folder: folder.to_owned() }, &Which::Newest)?;
+    let session = Session::open(&Place::at(folder.to_owned()), &Which::Newest)?;
     for (name, value) in PULLS {
         repo.set_config(name, value)?;
     }

@@ -85,7 +85,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         let style = terminal::style();
         let mut notified = BTreeSet::new();
         return watch::run(place, &args.source, || {
-            let (session, view) = view(args, place, &args.source.tip())?;
+            let (session, view) = view(args, &place.anew(), &args.source.tip())?;
             notify::tell(args.exec.as_deref(), place, &view, &mut notified);
             let remarks = session.remarks_text();
             Ok(move |now| format!("{remarks}{}", report::live_list(&view, now, style)))

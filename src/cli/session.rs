@@ -11,7 +11,7 @@ use crate::{
     agent::refusal,
     follower::records,
     gate::{Evidence, MeasuredVersion},
-    git::{Base, GitError, Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
+    git::{AskedRef, Base, GitError, Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Group, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
@@ -87,9 +87,13 @@ pub struct Session {
 impl Place {
     /// The repository of this place.
     pub fn repository(&self) -> Result<Repository, Failure> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened.clone());
+        }
         // Without -C the environment may name a repository, as for every Git command.
         let here = self.folder == Path::new(".");
-        Ok(if here { Repository::discover() } else { Repository::open(&self.folder) }?)
+        let opened = if here { Repository::discover() } else { Repository::open(&self.folder) }?;
+        Ok(self.opened.get_or_init(|| opened).clone())
     }
 }
 
@@ -125,6 +129,8 @@ impl Session {
 
     fn read(place: &Place, which: &Which, reading: LedgerReading<'_>) -> Result<Self, Failure> {
         let repo = place.repository()?;
+        // Hardly any branch has another name.
+        let asked = matches!(which, Which::Local | Which::Newest).then(|| repo.asked(MAIN)).flatten();
         let (root, branch, memory) = begin(&repo)?;
         let mut remarks = Vec::new();
         if let Root::Unpinned(root) = root {
@@ -134,7 +140,7 @@ impl Session {
                 refs::short(&branch)
             ));
         }
-        let tip = tip(&repo, &branch, which)?;
+        let tip = tip(&repo, &branch, which, asked)?;
         // Git is asked while the ledger is read.
         let other = || match which {
             Which::Local => known_elsewhere(&repo, &branch, Some(tip)),
@@ -459,7 +465,7 @@ fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
 /// The governed branch and its tip where nothing can be verified.
 pub(super) fn unverified_tip(repo: &Repository, which: &Which) -> Result<(String, Oid), Failure> {
     let branch = unverified_branch(repo);
-    let tip = tip(repo, &branch, which)?;
+    let tip = tip(repo, &branch, which, None)?;
     Ok((branch, tip))
 }
 
@@ -469,10 +475,11 @@ pub(super) fn unverified_branch(repo: &Repository) -> String {
     pinned.or_else(|| unpinned_branch(repo).ok()).unwrap_or_else(|| MAIN.to_owned())
 }
 
-fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
+/// The tip that is meant. Where the local branch is may have been asked.
+fn tip(repo: &Repository, branch: &str, which: &Which, asked: Option<AskedRef>) -> Result<Oid, Failure> {
     match which {
         Which::At(revision) => commit(repo, revision),
-        Which::Local => repo.resolve(branch)?.ok_or_else(|| {
+        Which::Local => repo.resolve_asked(asked, branch)?.ok_or_else(|| {
             let message = format!("the governed branch {} is not here", refs::short(branch));
             let hint = format!(
                 "fetch it with: git fetch origin {0}:{0}, or read the upstream's with --remote",
@@ -483,10 +490,11 @@ fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
         Which::Newest => {
             let followed = if is_pushed_to(repo, branch)? { None } else { upstream(repo, branch)? };
             let theirs = followed.map(|(_, tip)| tip);
-            match (repo.resolve(branch)?, theirs) {
+            match (repo.resolve_asked(asked, branch)?, theirs) {
                 (Some(local), Some(theirs)) if local == theirs || repo.is_ancestor(theirs, local)? => Ok(local),
                 (_, Some(theirs)) => Ok(theirs),
-                (_, None) => tip(repo, branch, &Which::Local),
+                (Some(local), None) => Ok(local),
+                (None, None) => tip(repo, branch, &Which::Local, None),
             }
         }
         Which::Remote(named) => {

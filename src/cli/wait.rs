@@ -77,7 +77,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     };
     let began = terminal::moment();
     loop {
-        let session = args.source.open(place)?;
+        let session = args.source.open(&place.anew())?;
         let id = session.lease(&args.lease, None)?;
         let (state, outcome) = look(&session, &id, args.state)?;
         match outcome {

@@ -190,11 +190,11 @@ impl Program {
         }
     }
 
-    /// Runs the child, which must succeed; its standard output goes into a file.
-    pub(crate) fn into_file(mut self, file: &File) -> Result<(), GitError> {
+    /// Starts a child whose standard output goes into a file.
+    pub(crate) fn started_into(mut self, file: &File) -> Result<Started, GitError> {
         let theirs = file.try_clone().map_err(|error| GitError::io("sharing a temporary file", error))?;
         self.job.output = process::StdoutTo::File(theirs);
-        self.bytes().map(drop)
+        self.started()
     }
 
     /// Starts a child that stays and reads its requests from a pipe or a file. What it complains of goes into a file,
@@ -234,6 +234,17 @@ impl Started {
         let ended = self.running.finish().map_err(|failure| failed(self.line, failure))?;
         let stderr = String::from_utf8_lossy(&ended.stderr).trim_end().to_owned();
         Ok(GitOutput { status: ended.status, stdout: ended.stdout, stderr })
+    }
+
+    /// Waits for the child to end, which must be well.
+    pub(crate) fn succeeded(self) -> Result<(), GitError> {
+        let line = self.line.clone();
+        let output = self.output()?;
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(GitError::Program { command: line, stderr: complaint(&output) })
+        }
     }
 }
 

@@ -59,6 +59,7 @@ mod write;
 pub use admitted::plainly_admitted;
 pub use carry::{CarryError, NewCarrier, Signer};
 pub(crate) use command::Program;
+pub use early_refs::AskedRef;
 pub use error::{GitError, Trouble};
 pub use hooks::Hook;
 pub use memory::{Flaw, Ledger, Memory};

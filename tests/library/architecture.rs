@@ -58,6 +58,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "reconciler",
             "changes",
             "follower",
+            "process",
             "git",
             "sources",
             "gate",

@@ -246,6 +246,16 @@ fn the_list_of_keys_for_gits_own_commands_follows_the_policy() {
     let list = clone.join(".git/two-key/allowed_signers");
     let listed = fs::read_to_string(&list).unwrap();
     assert!(listed.contains(world.public_key("fresh").split(' ').nth(1).unwrap()), "{listed}");
+    // What somebody wrote over it is mended, whatever its first line says.
+    fs::write(&list, listed.replace("valid-after", "valid-before")).unwrap();
+    world.two_key_in(&clone, &["doctor"]).says("signers: ");
+    world.two_key_in(&clone, &["doctor", "--fix"]).never_says("signers: cannot");
+    assert_eq!(fs::read_to_string(&list).unwrap(), listed);
+    // Steps that change no key leave it as it is; one that is dated before them has it made anew.
+    let key = world.key_file("cp14").to_str().unwrap().to_owned();
+    world.two_key_in(&clone, &["promote", LEASE, "--no-push", "--key", &key]).exits(0);
+    world.two_key_in(&clone, &["doctor"]).never_says("signers: ");
+    world.two_key_in(&clone, &["undo"]).exits(0);
     // Where it cannot be written, what was signed gets there all the same.
     fs::remove_file(&list).unwrap();
     fs::create_dir(&list).unwrap();

@@ -37,7 +37,7 @@ use std::{collections::BTreeSet, fmt};
 use jiff::Timestamp;
 
 use crate::{
-    ledger::{Finding, State, Step},
+    ledger::{Finding, State},
     model::{LeaseId, Oid, Reason, Refusal},
     push::{is_of_clones, is_taken_for_governed},
 };
@@ -50,7 +50,6 @@ pub use crate::push::{
 pub use moves::judge_move;
 pub use stops::{admitted_on_doubt, only_stop_refs};
 pub use tidy::{Newest, labels_may_go, stop_may_go};
-pub use window::fresh_votes;
 
 /// What is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,12 +215,4 @@ fn ledger_after(push: &Push) -> Result<&State, Refusal> {
         Refusal::new(Reason::NotDescended, format!("{} does not exist here yet", push.branch))
             .hint(format!("push it first, with the root {} on it", push.root.short()))
     })
-}
-
-/// What the judge wants to know of a new step.
-impl NewStep {
-    /// From a step that has been folded, and what the fold said of it.
-    pub fn new(step: &Step, report: StepReport) -> Self {
-        Self { report, votes: fresh_votes(step) }
-    }
 }

@@ -8,7 +8,7 @@ mod records;
 use std::sync::Arc;
 
 use crate::{
-    ledger::{State, StepReport},
+    ledger::{Descent, State, Step, StepReport},
     model::{Oid, RawKey, Refusal, RepositoryId, Statement},
     signature::{Opened, RawTag},
 };
@@ -177,4 +177,32 @@ pub struct RecordFacts {
     pub signer: Option<RawKey>,
     /// The repository that its record is of; none where it has no record, or where nobody known signed it.
     pub repository: Option<RepositoryId>,
+}
+
+/// What the judge wants to know of a new step.
+impl NewStep {
+    /// From a step that has been folded, and what the fold said of it.
+    pub fn new(step: &Step, report: StepReport) -> Self {
+        Self { report, votes: fresh_votes(step) }
+    }
+}
+
+/// The verified votes in a step that has been folded. A sealed signature says nothing about time: it is dated by the step that
+/// brings it.
+fn fresh_votes(step: &Step) -> Vec<FreshVote> {
+    let mut fresh = Vec::new();
+    for commit in &step.commits {
+        if commit.descent == Descent::Foreign {
+            continue;
+        }
+        for vote in commit.opened.verified() {
+            fresh.push(FreshVote {
+                carrier: commit.id,
+                dated: vote.claimed_time().unwrap_or(step.claimed_time),
+                key: vote.key().raw(),
+                statement: vote.statement().clone(),
+            });
+        }
+    }
+    fresh
 }

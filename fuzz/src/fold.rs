@@ -116,7 +116,14 @@ impl History {
         let mut id = [0xab; 20];
         id[..4].copy_from_slice(&number.to_be_bytes());
         let commit = Oid::from_bytes(&id).unwrap_or_else(|| unreachable!("twenty bytes"));
-        Step { commit, claimed_time: i64::from(number), commits: Vec::new(), policy: None, leases: Vec::new() }
+        Step {
+            commit,
+            claimed_time: i64::from(number),
+            latest_time: 0,
+            commits: Vec::new(),
+            policy: None,
+            leases: Vec::new(),
+        }
     }
 
     fn subject(&self, [action, about]: [u8; 2]) -> Option<Subject> {
@@ -150,7 +157,7 @@ impl History {
         let Some(subject) = self.subject(subject) else { return };
         let statement = Statement { repository, subject };
         if let Some(vote) = sign(usize::from(who) % NAMES.len(), &statement) {
-            self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Box::new(Ok(vote))) }, descent);
+            self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Ok(vote).into()) }, descent);
         }
     }
 
@@ -177,7 +184,7 @@ impl History {
     /// Ends the step.
     fn end(&mut self) -> Step {
         let id = self.step.commit;
-        let opened = Opened::Ordinary { signer: None };
+        let opened = Opened::Ordinary { signature: None };
         self.step.commits.push(StepCommit { id, descent: Descent::Descends, parents: 1, opened });
         self.number += 1;
         std::mem::replace(&mut self.step, Self::fresh(self.number))

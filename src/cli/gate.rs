@@ -16,7 +16,7 @@ use crate::{
     },
     ledger::{LeaseState, Phase, PinnedTerms},
     model::{self, Digest, ForwardKind, LeaseId, Oid, Reason, Refusal, lease::Lease},
-    signature::{Cosignature, Opened},
+    signature::Opened,
     sources::{Sources, SourcesConfig},
 };
 
@@ -325,11 +325,11 @@ fn named(session: &Session, commit: Oid, about: Option<&LeaseId>) -> Result<Name
     let mut named = match session.repo.objects()?.open_one(commit)? {
         // Only a commit's own signature covers a digest of evidence.
         Opened::Carrier { statement, own, .. } => {
-            let digests = own.as_deref().into_iter().flatten().filter_map(Cosignature::evidence);
+            let digest = own.and_then(|own| own.vote(|_| Ok(())).ok()).and_then(|vote| vote.evidence());
             let step =
                 if let model::Subject::Forward(forward) = &statement.subject { Some(forward.kind) } else { None };
             let named = |digest| Some(Named { lease: statement.lease()?.clone(), digest, step });
-            digests.filter_map(named).collect::<Vec<_>>()
+            digest.into_iter().filter_map(named).collect::<Vec<_>>()
         }
         Opened::Ordinary { .. } => {
             let record = records::at(&session.repo, &session.state, commit).map_err(|why| {

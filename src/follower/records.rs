@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    admission::RECORD,
+    admission::{RECORD, signer_of},
     gate::{Pools, ThresholdState, Verdict},
     git::{GitError, Objects, Repository},
     ledger::{EventKind, State, rules},
@@ -507,7 +507,7 @@ fn signed_record(
     tip: Oid,
 ) -> Result<SignedRecord, String> {
     let commit = objects.open_one(tip).map_err(|error| error.to_string())?;
-    let Opened::Ordinary { signer: Some(signer) } = commit else {
+    let Some(signer) = signer_of(&commit).filter(|_| matches!(commit, Opened::Ordinary { .. })) else {
         return Err(format!("its commit {} has no signature that verifies", tip.short()));
     };
     let owner = rules::owner(state, signer);

@@ -67,6 +67,14 @@ pub enum GitError {
         /// What Git said.
         stderr: String,
     },
+    /// A word that is several refs' name for short, or a ref's and the beginning of an id.
+    #[error("`{word}` may mean {}", refs.join(" or "))]
+    AmbiguousName {
+        /// The word.
+        word: String,
+        /// What it may mean.
+        refs: Vec<String>,
+    },
     /// A program that failed.
     #[error("`{command}` failed: {}", brief(stderr))]
     Program {
@@ -298,6 +306,7 @@ impl GitError {
             }
             Self::Remote { .. } | Self::TimedOut { .. } => (Reason::Unreachable, None),
             Self::NoBranch { .. } => (Reason::RefDeleted, None),
+            Self::AmbiguousName { .. } => (Reason::Ambiguous, Some("name it in full, as refs/remotes/origin/main")),
             Self::BadRoot { .. } => (Reason::Unpinned, Some("pin it with: git two-key trust ROOT")),
             Self::Unwritten { .. } => {
                 (Reason::Io, Some("make room there, or let it be written: nothing goes forward before"))

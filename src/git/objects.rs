@@ -504,7 +504,7 @@ mod tests {
             let mut objects = repository.objects().unwrap();
             let links = objects.links(commit).unwrap();
             assert_eq!((links.parents, links.tree, links.committer_time), (vec![parent], tree, 12));
-            assert_eq!(objects.open_one(commit), Ok(Opened::Ordinary { signer: None }));
+            assert_eq!(objects.open_one(commit), Ok(Opened::Ordinary { signature: None }));
             assert!(matches!(objects.blob(file), Err(GitError::TooLarge { .. })));
             assert!(matches!(objects.commit(file), Err(GitError::WrongKind { .. })));
             // Another one's bytes in its place.

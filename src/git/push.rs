@@ -407,7 +407,12 @@ impl Repository {
                 } else {
                     None
                 };
+                let refused = repository.is_none();
                 commits.push(RecordFacts { commit, signer, repository });
+                // Whatever follows, the push is refused, and strangers' signatures are costly to verify.
+                if refused {
+                    return Ok(ApplierFacts { fast_forward: true, commits });
+                }
             }
         }
         Ok(ApplierFacts { fast_forward: true, commits })

@@ -3,8 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{GitError, Objects, Repository};
+use super::{GitError, Objects, Program, Repository};
 use crate::model::Oid;
+
+/// Ancestry questions that are asked one by one; then all answers are fetched at once.
+pub(super) const MAX_QUESTIONS: usize = 32;
 
 /// What becomes of a walk that comes to an object which is not here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,9 +116,8 @@ impl Repository {
 
     /// The commits that one commit reaches and some others do not, children before parents; no more than so many.
     pub(super) fn reached(&self, tip: Oid, not: &[Oid], most: Option<usize>) -> Result<Vec<Oid>, GitError> {
-        let most_of = most.map(|most| format!("--max-count={most}"));
-        let range = [tip.to_string()].into_iter().chain(not.iter().map(|id| format!("^{id}")));
-        match self.ids_of(self.run(&["rev-list", "--topo-order"]).args(most_of).args(range)) {
+        let range = || [tip.to_string()].into_iter().chain(not.iter().map(|id| format!("^{id}")));
+        match self.listed_without(most, not, || self.run(&["rev-list", "--topo-order", "--parents"]).args(range())) {
             Err(GitError::Program { .. }) => {
                 let from: Vec<Oid> = not.iter().copied().chain([tip]).collect();
                 let graph = Graph::read(&mut self.objects()?, &from, Gaps::Fail)?;
@@ -135,11 +137,10 @@ impl Repository {
         if from.is_empty() {
             return Ok(Vec::new());
         }
-        let most_of = most.map(|most| format!("--max-count={most}"));
         let wanted = from.iter().map(|id| format!("{id}\n"));
         let input: String = wanted.chain(not.iter().map(|id| format!("^{id}\n"))).collect();
-        let program = self.run(&["rev-list", "--ignore-missing", "--stdin"]).args(most_of).input(input);
-        match self.ids_of(program) {
+        let program = || self.run(&["rev-list", "--ignore-missing", "--parents", "--stdin"]).input(input.clone());
+        match self.listed_without(most, not, program) {
             Err(GitError::Program { .. }) => {
                 let mut objects = self.objects()?;
                 let from = objects.peeled(from)?;
@@ -148,6 +149,50 @@ impl Repository {
             }
             ids => ids,
         }
+    }
+
+    /// What `rev-list --parents` lists, no more than so many, without what others reach.
+    fn listed_without(
+        &self,
+        most: Option<usize>,
+        not: &[Oid],
+        program: impl Fn() -> Program,
+    ) -> Result<Vec<Oid>, GitError> {
+        let most_of = most.map(|most| format!("--max-count={most}"));
+        let some = self.ids_with_parents(program().args(most_of))?;
+        if most.is_none_or(|most| some.len() < most) {
+            return self.without_reached(&some, not);
+        }
+        // What does not belong there may have taken others' places.
+        let mut all = self.without_reached(&self.ids_with_parents(program())?, not)?;
+        all.truncate(most.unwrap_or(usize::MAX));
+        Ok(all)
+    }
+
+    /// What `rev-list` listed, with parents, without what others reach.
+    ///
+    /// It trusts dates to know when it has excluded enough, so in history with dates out of order it may list commits that are to
+    /// be left out, and with each all of its listed ancestors. So the listed commits without a listed parent are asked about; if
+    /// one is wrong, everything that the others reach is listed and taken out.
+    pub(super) fn without_reached(&self, listed: &[Vec<Oid>], not: &[Oid]) -> Result<Vec<Oid>, GitError> {
+        let ids = || listed.iter().filter_map(|line| line.first().copied());
+        let all: HashSet<Oid> = ids().collect();
+        let firsts = listed.iter().filter_map(|line| line.split_first());
+        let firsts = firsts.filter(|(_, parents)| !parents.iter().any(|parent| all.contains(parent)));
+        // A child of one is not before that one.
+        let asked = |(id, parents): (&Oid, &[Oid])| {
+            not.iter().filter(|one| !parents.contains(one)).map(|one| (*id, *one)).collect::<Vec<_>>()
+        };
+        let questions: Vec<(Oid, Oid)> = firsts.flat_map(asked).take(MAX_QUESTIONS + 1).collect();
+        // What cannot be answered is as good as wrong.
+        let is_wrong = |(id, one): &(Oid, Oid)| self.is_ancestor(*id, *one).unwrap_or(true);
+        if questions.len() <= MAX_QUESTIONS && !questions.iter().any(is_wrong) {
+            return Ok(ids().collect());
+        }
+        let input = not.iter().map(Oid::to_string).collect::<Vec<_>>().join("\n") + "\n";
+        let reached = self.ids_of(self.run(&["rev-list", "--ignore-missing", "--stdin"]).input(input))?;
+        let reached: HashSet<Oid> = reached.into_iter().collect();
+        Ok(ids().filter(|id| !reached.contains(id)).collect())
     }
 
     /// A tip's first-parent chain down to a commit, or to its end, newest first; that commit itself is left out.

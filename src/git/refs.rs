@@ -34,6 +34,9 @@ impl RefUpdate {
 /// Names that are asked for at a time.
 pub(super) const NAMES: usize = 500;
 
+/// The least digits of an id that Git takes for it.
+const MIN_ABBREVIATION: usize = 4;
+
 impl Repository {
     /// The refs at or below some prefixes (`refs/notes/two-key`), sorted by name. Names that are not UTF-8 are not ours
     /// and are left out.
@@ -74,8 +77,9 @@ impl Repository {
         }
     }
 
-    /// The commit that a revision names, as people write it; none if there is no such commit or more than one.
+    /// The commit that a revision names, as people write it; none if there is no such commit.
     pub fn revision(&self, revision: &str) -> Result<Option<Oid>, GitError> {
+        self.is_one_name(revision)?;
         let commit = format!("{revision}^{{commit}}");
         let output = self.run(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -87,6 +91,23 @@ impl Repository {
             Some(id) => Ok(self.objects()?.is_commit(id)?.then_some(id)),
             None => Ok(None),
         }
+    }
+
+    /// Refuses what a revision begins with if Git would choose among several things: anybody may push a tag that has a branch's
+    /// name for short, or a commit's.
+    fn is_one_name(&self, revision: &str) -> Result<(), GitError> {
+        let word = revision.split(['^', '~', '@', ':']).next().unwrap_or_default();
+        let is_full = word.is_empty() || word == "HEAD" || word.starts_with("refs/");
+        if is_full || Oid::parse(word).is_some_and(|id| self.fits(id)) {
+            return Ok(());
+        }
+        let names = ["refs", "refs/tags", "refs/heads", "refs/remotes"].map(|folder| format!("{folder}/{word}"));
+        let there = self.refs(&names.each_ref().map(String::as_str))?.into_iter().map(|(name, _)| name);
+        let mut refs: Vec<String> = there.filter(|name| names.contains(name)).collect();
+        if word.len() >= MIN_ABBREVIATION && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            refs.push(format!("the object {word}…"));
+        }
+        if refs.len() > 1 { Err(GitError::AmbiguousName { word: word.to_owned(), refs }) } else { Ok(()) }
     }
 
     /// The symbolic refs in some folders of refs (`refs/two-key`), those to what does not exist among them, which Git

@@ -5,7 +5,9 @@
 //! step brought in is what its predecessor could not reach, wherever reading began.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashSet, VecDeque},
+    mem::take,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
@@ -15,7 +17,7 @@ use super::{
     ahead::{Ahead, Naming},
     files::Files,
     objects::linked,
-    reach::{Gaps, Graph},
+    reach::{Gaps, Graph, MAX_QUESTIONS},
 };
 use crate::{
     ledger::{Descent, Step, StepCommit},
@@ -28,11 +30,9 @@ pub(super) const NEAR: usize = 48;
 /// Steps made ahead of their turn, and how many bytes each may hold. None is made ahead of one that holds more.
 const STEPS_AHEAD: usize = 512;
 const MAX_AHEAD: usize = 128 << 10;
-/// From so many commits on, a step leaves out those ordinary commits that say no more than others before them did: whose
-/// signature, or nobody's. A merge may bring in a history of any length, and must not end the ledger.
+/// A merge may bring in a history of any length, and must not end the ledger. Of more ordinary commits than these nobody is looked
+/// for who signed them all.
 const MAX_ORDINARY: usize = 10_000;
-/// Ancestry questions that are asked one by one; then all answers are fetched at once.
-const MAX_QUESTIONS: usize = 32;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Repository {
             Base::Root(_) if rootless => Before::Nothing,
             Base::Root(_) | Base::After { .. } => Before::Unknown,
         };
-        let walk = Walk { base, tip, before, seen: BTreeMap::new(), questions: 0, descendants: None };
+        let walk = Walk { base, tip, before, seen: BTreeMap::new(), questions: 0, latest_time: 0, descendants: None };
         Steps::of(Assembly { objects, ready, ahead, naming, previous, walk, files: Files::default(), prepared: 0 })
     }
 
@@ -134,7 +134,7 @@ impl Objects {
         let (commit, format) = ([self.commit(id)?], self.repository().format());
         let [raw] = &commit;
         let links = linked(id, raw, format)?;
-        let opened = open_commits(&commit, format).pop().unwrap_or(Opened::Ordinary { signer: None });
+        let opened = open_commits(&commit, format).pop().unwrap_or(Opened::Ordinary { signature: None });
         Ok(OpenedCommit { id, links, opened })
     }
 
@@ -337,9 +337,12 @@ impl Assembly {
         self.prepare(before, commit.links.tree);
         let changes = self.files.changes(&mut self.objects, before, commit.links.tree)?;
         self.previous = Some((id, commit.links.tree));
-        let claimed_time = i64::try_from(commit.links.committer_time).unwrap_or(i64::MAX);
+        let seconds = |time| i64::try_from(time).unwrap_or(i64::MAX);
+        let claimed_time = seconds(commit.links.committer_time);
+        let latest_time = claimed_time.max(seconds(take(&mut self.walk.latest_time)));
         commits.push(step_commit(commit, Descent::Descends));
-        Ok(Some(Step { commit: id, claimed_time, commits, policy: changes.policy, leases: changes.leases }))
+        let (policy, leases) = (changes.policy, changes.leases);
+        Ok(Some(Step { commit: id, claimed_time, latest_time, commits, policy, leases }))
     }
 }
 
@@ -384,6 +387,8 @@ struct Walk {
     /// a million, and a tree takes half of what a table does.
     seen: BTreeMap<Oid, Descent>,
     questions: usize,
+    /// The latest committer time of what was walked for the step at hand.
+    latest_time: u64,
     /// All that the base reaches and that descends from the root. Loaded after many questions.
     descendants: Option<HashSet<Oid>>,
 }
@@ -422,7 +427,7 @@ impl Walk {
             return Ok(commits);
         };
         self.load_unseen(objects)?;
-        let mut ordinary = HashSet::new();
+        let mut ordinary = 0;
         for parent in others {
             let mut stack = Vec::new();
             commits.extend(self.enter(objects, *parent, &mut stack)?);
@@ -433,14 +438,16 @@ impl Walk {
                 } else if let Some(Open { commit, .. }) = stack.pop() {
                     let descent = self.descent(objects.repository(), &commit.links.parents)?;
                     self.seen.insert(commit.id, descent);
-                    let commit = objects.with_parents_tree(commit, None)?;
-                    let says_more = match &commit.opened {
-                        Opened::Ordinary { signer } => ordinary.insert((*signer, descent)),
-                        Opened::Malformed(_) | Opened::Carrier { .. } => true,
-                    };
-                    if says_more || commits.len() < MAX_ORDINARY {
-                        commits.push(step_commit(commit, descent));
+                    let mut commit = objects.with_parents_tree(commit, None)?;
+                    if let Opened::Ordinary { signature } = &mut commit.opened {
+                        ordinary += 1;
+                        match ordinary.cmp(&(MAX_ORDINARY + 1)) {
+                            Ordering::Less => {}
+                            Ordering::Equal => *signature = None,
+                            Ordering::Greater => continue,
+                        }
                     }
+                    commits.push(step_commit(commit, descent));
                 }
             }
         }
@@ -461,6 +468,7 @@ impl Walk {
         }
         match objects.open_raw(id) {
             Ok(commit) => {
+                self.latest_time = self.latest_time.max(commit.links.committer_time);
                 stack.push(Open { commit, next: 0 });
                 Ok(None)
             }
@@ -473,10 +481,6 @@ impl Walk {
     }
 
     /// Loads what the tip reaches and the base does not.
-    ///
-    /// `rev-list` trusts dates to know when it has excluded enough, so in history with dates out of order it may list
-    /// commits that the base reaches, and with each all of its listed ancestors. So the listed commits without a listed
-    /// parent are asked about; if one is wrong, everything that the base reaches is listed and taken out.
     fn load_unseen(&mut self, objects: &mut Objects) -> Result<(), GitError> {
         if !matches!(self.before, Before::Unknown) {
             return Ok(());
@@ -492,22 +496,7 @@ impl Walk {
             }
             listed => listed?,
         };
-        let mut unseen: HashSet<Oid> = listed.iter().filter_map(|line| line.first().copied()).collect();
-        let first = |line: &&Vec<Oid>| {
-            let mut parents = line.iter().skip(1);
-            // A child of the base is not before the base.
-            parents.all(|parent| !unseen.contains(parent) && *parent != base)
-        };
-        let firsts: Vec<Oid> = listed.iter().filter(first).filter_map(|line| line.first().copied()).collect();
-        let mut wrong = firsts.len() > MAX_QUESTIONS;
-        for first in firsts {
-            wrong = wrong || repository.is_ancestor(first, base)?;
-        }
-        if wrong {
-            for reached in repository.reached(base, &[], None)? {
-                unseen.remove(&reached);
-            }
-        }
+        let mut unseen: HashSet<Oid> = repository.without_reached(&listed, &[base])?.into_iter().collect();
         unseen.retain(|id| !self.seen.contains_key(id));
         self.before = Before::Unseen(unseen);
         Ok(())
@@ -594,7 +583,14 @@ mod tests {
     /// A step with a policy of so many bytes.
     fn step(bytes: usize) -> Step {
         let policy = Some(Entry::Regular(vec![0; bytes].into()));
-        Step { commit: Oid::Sha1([1; 20]), claimed_time: 0, commits: Vec::new(), policy, leases: Vec::new() }
+        Step {
+            commit: Oid::Sha1([1; 20]),
+            claimed_time: 0,
+            latest_time: 0,
+            commits: Vec::new(),
+            policy,
+            leases: Vec::new(),
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 
 use crate::model::{Reason, Refusal, TargetId};
 
-/// How often whoever waits looks whether there is stop_signal.
+/// How often whoever waits looks whether a stop waits.
 const NAP: Duration = Duration::from_millis(10);
 
 /// Says to whoever works on a target that a stop waits for it to be given back.

@@ -59,6 +59,37 @@ fn dated_ahead() {
     scene.refuses_but_takes("future-dated", vote("@4000000000 +0000"), vote("@1761531600 +0000"));
 }
 
+/// An ordinary commit dated centuries ahead, which breaks Git's commit-graph and with it other people's pulls, on main or merged.
+#[test]
+fn an_ordinary_commit_dated_ahead() {
+    let scene = Scene::rolling();
+    let mut tip = scene.world.head();
+    let ordinary = |when: u64| {
+        let dated = format!("@{when} +0000");
+        let dates = [("GIT_AUTHOR_DATE", &*dated), ("GIT_COMMITTER_DATE", &*dated)];
+        let args = ["commit-tree", "-p", "main", "-m", "Notes", "main^{tree}"];
+        scene.world.run_with(scene.world.repo(), "git", &args, b"", &dates).exits(0).out.trim().to_owned()
+    };
+    for merged in [false, true] {
+        scene.back_to(&tip);
+        let [odd, plain] = [4_294_967_296, 1_764_000_000].map(&ordinary);
+        let taken = |commit: &str| {
+            scene.back_to(&tip);
+            if merged {
+                scene.merge(commit);
+            } else {
+                scene.world.git(&["update-ref", MAIN, commit]);
+            }
+        };
+        taken(&odd);
+        scene.refuses_main("future-dated");
+        taken(&plain);
+        scene.admits_main();
+        tip = scene.world.head();
+    }
+    scene.admits(&[&format!("{}:refs/heads/topic", ordinary(4_294_967_296))]);
+}
+
 /// The same in a zone whose local time is earlier.
 #[test]
 fn dated_ahead_in_another_zone() {

@@ -533,10 +533,58 @@ fn an_oversized_commit_is_ordinary_unless_it_has_a_statement() {
     let tip = scratch.graph("tip", &[statement]);
     let steps = from_root(&scratch, root, tip);
     let opened = |step: usize| steps[step].commits[0].opened.clone();
-    assert_eq!(opened(1), Opened::Ordinary { signer: None });
+    assert_eq!(opened(1), Opened::Ordinary { signature: None });
     let Opened::Malformed(refusal) = opened(2) else { panic!("{:?}", opened(2)) };
     assert_eq!(refusal.reason, git_two_key::model::Reason::TooLarge);
-    assert_eq!(opened(3), Opened::Ordinary { signer: None });
+    assert_eq!(opened(3), Opened::Ordinary { signature: None });
+}
+
+/// Git takes dates for an order, and lists what is to be left out where they are none.
+#[test]
+fn what_a_commit_has_and_another_has_not_is_so_whatever_dates_say() {
+    const NOW: u64 = 1_761_531_600;
+    for date in [NOW + 100, 1_000_000_000] {
+        let scratch = Scratch::new();
+        let mut old = vec![scratch.graph_at(NOW, "root", &[])];
+        for number in 1..20 {
+            old.push(scratch.graph_at(NOW + number, "old", &[*old.last().unwrap()]));
+        }
+        let fork = *old.last().unwrap();
+        let ours = scratch.graph_at(NOW + 30, "ours", &[fork]);
+        let mut theirs = fork;
+        for _ in 0..12 {
+            theirs = scratch.graph_at(date, "theirs", &[theirs]);
+        }
+        let repository = scratch.repository();
+        let merge = scratch.graph_at(NOW + 40, "merge", &[ours, theirs]);
+        assert_eq!(repository.commits_since(theirs, ours).unwrap(), [ours], "{date}");
+        assert_eq!(repository.commits_since(theirs, merge).unwrap(), [ours, merge], "{date}");
+        assert_eq!(repository.ahead(ours, theirs).unwrap(), 1, "{date}");
+        assert_eq!(repository.reachable(&[ours], &[theirs]).unwrap(), [ours], "{date}");
+        assert_eq!(repository.reachable(&[ours], &[theirs, old[3]]).unwrap(), [ours], "{date}");
+        assert_eq!(repository.reachable(&[theirs], &[ours]).unwrap().len(), 12, "{date}");
+    }
+}
+
+#[test]
+fn a_word_that_is_two_refs_names_no_commit() {
+    let scratch = Scratch::new();
+    let (one, other) = (scratch.graph("one", &[]), scratch.graph("other", &[]));
+    let repository = scratch.repository();
+    scratch.git(&["update-ref", "refs/remotes/origin/main", &one.to_string()]);
+    let named = |word: &str| repository.revision(word).map_err(|error| error.refusal().reason);
+    let short = other.to_string()[..8].to_owned();
+    assert_eq!((named("origin/main"), named(&short)), (Ok(Some(one)), Ok(Some(other))));
+    for tag in ["origin/main", &short] {
+        scratch.git(&["tag", tag, &one.to_string()]);
+    }
+    for word in ["origin/main", "origin/main~0", "origin/main^{tree}", &short] {
+        assert_eq!(named(word), Err(git_two_key::model::Reason::Ambiguous), "{word}");
+    }
+    assert_eq!(named("refs/remotes/origin/main"), Ok(Some(one)));
+    assert_eq!(named(&other.to_string()), Ok(Some(other)));
+    assert_eq!(named("tags/origin/main"), Ok(Some(one)));
+    assert_eq!(named("nowhere"), Ok(None));
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn a_signed_carrier_reads_back_as_one_vote() {
             assert_eq!(objects.links(id).unwrap().parents, [root]);
             let opened = objects.open_one(id).unwrap();
             let Opened::Carrier { statement, own: Some(own), .. } = opened else { panic!("{opened:?}") };
-            let vote = own.unwrap();
+            let vote = own.vote(|_| Ok(())).unwrap();
             assert_eq!(statement, halt());
             assert_eq!(vote.key(), &key.public_key().unwrap());
         }

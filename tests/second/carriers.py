@@ -72,7 +72,12 @@ class Opened:
             else:
                 votes.append(vote)
         for vote in self.own:
-            (faults if isinstance(vote, Bad) else votes).append(vote)
+            key = vote.key if isinstance(vote, Bad) else vote.signature.key
+            why = key and standing(key.point)
+            if why is not None:
+                faults.append(Bad(why, "the key is not in force"))
+            else:
+                (faults if isinstance(vote, Bad) else votes).append(vote)
         return votes, faults
 
 

@@ -50,6 +50,30 @@ class Edges(Maker):
         message = bend(f"Turn a key\n\n{self.statement(name)}Two-Key-Principal: user1\n")
         self.advance(self.commit(self.trees[self.tip], [self.tip], message.encode("utf-8", "surrogateescape"), self.keys["user1"][0]))
 
+    def strangers(self, lies=False, other=False):
+        """A cosignature that a key signed which is nobody's, over another text, or for another purpose."""
+        name = self.next_lease()
+        self.propose(name)
+        message = f"Turn a key\n\n{self.statement(name)}Two-Key-Principal: user1\n".encode()
+        signer = Signer("stranger", "ssh-ed25519")
+        if other:
+            made = signer.sshsig
+            signer.sshsig = lambda namespace, text, rng: made(b"two-key", text, rng)
+        self.advance(self.commit(self.trees[self.tip], [self.tip], message, signer, lies))
+
+    def branch(self):
+        """A policy of another branch, and the one in force again."""
+        before = self.files[".two-key/policy.yaml"]
+        policy = self.ledger.policy
+        change = ((b"version: 1", b"version: 2"), (b"previous: null", f"previous: {policy.digest}".encode()))
+        data = before + b"branch: other\n"
+        for old, new in change:
+            data = data.replace(old, new)
+        self.files[".two-key/policy.yaml"] = data
+        self.ordinary()
+        self.files[".two-key/policy.yaml"] = before
+        self.ordinary()
+
     def both(self, sealed="cosign", who="user1", own="cosign", lies=False):
         """A commit of user1's about a new lease, which seals somebody's signature for some action too."""
         name = self.next_lease()
@@ -213,6 +237,18 @@ CASES = {
     "armour on longer lines": lambda e: e.armour(76),
     "armour on lines that are too long": lambda e: e.armour(77),
     "armour on lines of one letter": lambda e: e.armour(1),
+    "a stranger's signature": lambda e: e.strangers(),
+    "a stranger's signature that does not verify": lambda e: e.strangers(lies=True),
+    "a stranger's signature for another purpose": lambda e: e.strangers(other=True),
+    "a policy of another branch": lambda e: e.branch(),
+    "an explicit key": lambda e: e.propose("Y3", data=e.lease("Y3", "labels:\n  ? a\n  : b\n")),
+    "an explicit key in a flow": lambda e: e.propose("Y4", data=e.lease("Y4", "labels: {? a : b, c: d}\n")),
+    "an explicit key without a value": lambda e: e.propose("Y5", data=e.lease("Y5", "labels:\n  ? a\n")),
+    "an explicit key that is a list": lambda e: e.propose("Y6", data=e.lease("Y6", "labels:\n  ? [a]\n  : b\n")),
+    "an explicit key that is there already": lambda e: e.propose("Y7", data=e.lease("Y7", "labels:\n  a: b\n  ? a\n  : b\n")),
+    "an escaped line end": lambda e: e.propose("Y8", data=e.lease("Y8", 'labels:\n  a: "b\\\n    c"\n')),
+    "an empty folded text": lambda e: e.propose("Y9", data=e.lease("Y9", "summary: >\n")),
+    "an empty folded label": lambda e: e.propose("Y10", data=e.lease("Y10", "labels:\n  a: >\n  b: c\n")),
     "a statement's commit of 256 KiB": lambda e: e.sized(256 * 1024),
     "a statement's commit of 256 KiB and a byte": lambda e: e.sized(256 * 1024 + 1),
 } | {f"U+{char:04X} in a {place}": (lambda e, char=char, place=place: e.cosigned(add(f"Two-Key-Reason: a{chr(char)}b\n") if place == "reason" else lambda m: m.replace("Turn", f"Tu{chr(char)}rn")))

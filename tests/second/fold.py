@@ -10,6 +10,7 @@ from objects import Bad, Undecided, brought_in, first_parents
 
 FILES, FINDINGS = 100, 10  # of a lease, and about files of a step; one more finding says how many more there were
 BACK = 32  # leases of another target that are looked at for one that has to have completed there
+ORDINARY = 10_000  # commits that a step may bring in and have a proposer
 ENDED = ("completed", "rolled-back", "withdrawn")
 
 
@@ -97,7 +98,8 @@ class Ledger:
                 signers.append(signer(self.repository, one) if self.descends[one.oid] else None)
             elif isinstance(opened[one.oid], Bad):
                 signers.append(None)
-        self.origin = self.known(signers)
+        ordinary = sum(found is None for one, found in opened.items() if one != oid)
+        self.origin = self.known(signers) if ordinary <= ORDINARY else set()
         self.files(order[-1].tree)
         for one, found in opened.items():
             if isinstance(found, Bad):
@@ -214,7 +216,7 @@ class Ledger:
         if proposed.version != self.policy.version + 1 or proposed.previous != self.policy.digest:
             raise Bad("policy-version", "it does not follow the policy in force")
         if proposed.branch != self.branch:
-            raise Bad("policy-version", "the governed branch cannot change")
+            raise Bad("policy-floor", "the governed branch cannot change")
         return proposed
 
     def document(self, oid, name):

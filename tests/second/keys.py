@@ -233,7 +233,7 @@ def sshsig(blob, namespace, message):
     if reserved or hash_name not in (b"sha256", b"sha512"):
         raise Bad("malformed", "reserved bytes or another hash")
     if named != namespace:
-        raise Bad("bad-signature", "made for another purpose")
+        raise Bad("bad-signature", "made for another purpose", key)
     digest = hashlib.new(hash_name.decode(), message).digest()
     signed = b"SSHSIG" + b"".join(struct.pack(">I", len(s)) + s for s in (namespace, b"", hash_name, digest))
     kind, encoded = inner.string().decode("latin-1"), inner.string()

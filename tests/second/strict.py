@@ -6,7 +6,7 @@ A mapping becomes a dict, a sequence a list, a scalar a Scalar that knows whethe
 import re
 
 from keys import hidden
-from objects import Bad, Undecided
+from objects import Bad
 
 DEPTH = 16
 
@@ -102,11 +102,13 @@ class Reader:
             bad("too deep")
         if re.match(r"-([ \t]|$)", self.rest()):
             return self.sequence(indent, depth)
-        if re.match(r"\?([ \t]|$)", self.rest()):
-            raise Undecided(f"line {self.row + 1}: an explicit key, which this reader does not read")
-        if self.rest()[0] not in "[{" and self.key_here():
+        if self.explicit() or self.rest()[0] not in "[{" and self.key_here():
             return self.mapping(indent, depth)
         return self.inline(indent - 1, depth)
+
+    def explicit(self):
+        """Whether a key stands here behind a question mark."""
+        return re.match(r"\?([ \t]|$)", self.rest())
 
     def key_here(self):
         """Whether a key stands here: some scalar on one line, then a colon and a blank or the line's end."""
@@ -122,17 +124,45 @@ class Reader:
         while True:
             if self.marker():
                 return found
-            if not self.key_here():
+            if self.explicit():
+                key, value = self.explicit_pair(indent, depth)
+            elif self.key_here():
+                key, value = self.key(flow=False), None
+            else:
                 bad(f"line {self.row + 1}: no key")
-            key = self.key(flow=False)
             if key in found:
                 bad(f"line {self.row + 1}: `{key}` stands twice")
-            found[key] = self.value(indent, depth)
+            found[key] = self.value(indent, depth) if value is None else value
             column = self.skip_blank()
             if column < indent:
                 return found
             if column > indent:
                 bad(f"line {self.row + 1}: the indentation does not fit")
+
+    def explicit_pair(self, indent, depth):
+        """A key behind a question mark, and what follows the colon on a line of its own."""
+        key = self.entry(indent, depth)
+        if not isinstance(key, Scalar) or key.is_null():
+            bad("a key that is no text")
+        if key.text == "<<":
+            bad("a merge key")
+        if self.skip_blank() != indent or not re.match(r":([ \t]|$)", self.rest()):
+            missing()
+        return key.text, self.entry(indent, depth)
+
+    def entry(self, indent, depth):
+        """What follows a dash, a question mark or a colon at the indentation: on the line, or as a block below it."""
+        self.col += 1
+        gap = re.match(r"[ \t]*", self.rest()).end()
+        rest = self.rest()[gap:]
+        if rest and not rest.startswith("#"):
+            if "\t" in self.rest()[:gap]:
+                bad("a tab in the indentation")
+            self.col += gap
+            return self.literal(indent) if rest[0] in "|>" else self.block(self.col, depth + 1)
+        self.row, self.col = self.row + 1, 0
+        column = self.skip_blank()
+        return self.block(column, depth + 1) if column > indent else missing()
 
     def value(self, indent, depth):
         """What follows a key's colon: on the line, or as a block below it."""
@@ -156,21 +186,7 @@ class Reader:
             bad("too deep")
         found = []
         while True:
-            self.col += 1
-            gap = re.match(r"[ \t]*", self.rest()).end()
-            rest = self.rest()[gap:]
-            if rest and not rest.startswith("#"):
-                if "\t" in self.rest()[:gap]:
-                    bad("a tab in the indentation")
-                self.col += gap
-                if rest[0] in "|>":
-                    found.append(self.literal(indent))
-                else:
-                    found.append(self.block(self.col, depth + 1))
-            else:
-                self.row, self.col = self.row + 1, 0
-                column = self.skip_blank()
-                found.append(self.block(column, depth + 1) if column > indent else missing())
+            found.append(self.entry(indent, depth))
             column = self.skip_blank()
             if column != indent or not re.match(r"-([ \t]|$)", self.rest()):
                 if column > indent:
@@ -254,10 +270,9 @@ class Reader:
                 found = re.match(r'(?:[^"\\]|\\.)*', rest)
                 text = found.group(0)
             self.col += found.end()
-            lines.append(text)
-            if quote == '"' and self.rest() == "\\":
-                raise Undecided(f"line {self.row + 1}: an escaped line end, which this reader does not read")
-            if self.rest():
+            escaped = quote == '"' and self.rest() == "\\"
+            lines.append((text, escaped))
+            if self.rest() and not escaped:
                 if self.rest()[0] != quote:
                     bad(f"line {self.row + 1}: a text that does not end")
                 self.col += 1
@@ -266,15 +281,14 @@ class Reader:
             if self.ended() or self.marker():
                 bad("a text that does not end")
             self.col = re.match(r"[ \t]*", self.lines[self.row]).end()
-        if len(lines) > 1:
-            lines = [line.rstrip(" \t") for line in lines[:-1]] + lines[-1:]
-        text = folded(lines)
+        text = joined(lines)
         return Scalar(escapes(text) if quote == '"' else text, True)
 
     def key(self, flow):
+        if flow and self.explicit():
+            self.col += 1
+            self.flow_gap()
         first = self.rest()[0]
-        if re.match(r"\?([ \t]|$)", self.rest()):
-            raise Undecided(f"line {self.row + 1}: an explicit key, which this reader does not read")
         if first in "\"'":
             row = self.row
             name = self.quoted(first).text
@@ -370,9 +384,23 @@ def plain_scalar(text):
     return Scalar(text, False)
 
 
+def joined(lines):
+    """Lines of a text in quotes, each with whether its end is escaped: other line ends are a blank, empty lines line ends."""
+    text, gap = "", ""
+    for number, (line, escaped) in enumerate(lines):
+        is_last = number == len(lines) - 1
+        if not is_last and not escaped:
+            line = line.rstrip(" \t")
+        if number and line == "" and not is_last:
+            gap = gap.strip(" ") + "\n"
+            continue
+        text, gap = text + gap + line, "" if escaped else " "
+    return text
+
+
 def folded(lines):
     """Lines of one text: a line end is a blank, empty lines are line ends."""
-    text, empty = lines[0], 0
+    text, empty = (lines or [""])[0], 0
     for line in lines[1:]:
         if line == "":
             empty += 1

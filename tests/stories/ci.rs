@@ -186,6 +186,21 @@ fn without_a_root_or_with_half_a_history_nothing_is_decided() {
     assert_eq!(json.json()["ok"], json!(false));
 }
 
+/// Anybody may push a tag that has the branch's name for short, and what fetches the branch follows it.
+#[test]
+fn a_base_that_a_tag_could_be_is_never_judged() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    let base = world.head();
+    world.git(&["update-ref", "refs/remotes/origin/main", &base]);
+    let bad = world.sign_commit("stranger", "main", &message("stranger", &forward("promote", Some(2), Some(25))));
+    let judged = |base: &str| world.two_key(&["ci", "--base", base, "--head", &bad]);
+    judged("origin/main").exits(1).says("unknown-key");
+    world.git(&["tag", "origin/main", &bad]);
+    judged("origin/main").exits(3).says("ambiguous").says("refs/remotes/origin/main or refs/tags/origin/main");
+    judged("refs/remotes/origin/main").exits(1).says("unknown-key");
+}
+
 #[test]
 fn a_base_that_is_no_ledger_is_never_admitted() {
     let scene = Scene::rolling();

@@ -37,7 +37,7 @@
 //!     let id = Oid::parse(commit).expect("40 or 64 hexadecimal digits");
 //!     let opened = open_commit(raw, ObjectFormat::Sha1);
 //!     let commits = vec![StepCommit { id, descent: Descent::Descends, parents: 1, opened }];
-//!     Step { commit: id, claimed_time: 0, commits, policy: policy.map(|bytes| Entry::Regular(bytes.into())), leases: vec![] }
+//!     Step { commit: id, claimed_time: 0, latest_time: 0, commits, policy: policy.map(|bytes| Entry::Regular(bytes.into())), leases: vec![] }
 //! };
 //! let (state, _) = ledger::begin(&step(&"1".repeat(40), b"", Some(policy)))?;
 //! let (state, report) = ledger::apply(state, &step(&"2".repeat(40), &raw, None));

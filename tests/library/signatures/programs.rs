@@ -4,6 +4,7 @@ use std::fs;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use git_two_key::{
+    admission::signer_of,
     model::{Digest, PrincipalId, PublicKey, Reason},
     signature::{
         Carrier, Cosignature, ObjectFormat, Opened, Presence, detached_base64, links, minisign::Minisig, open_commit,
@@ -107,18 +108,18 @@ fn what_ssh_keygen_and_minisign_sign_opens_sealed_and_by_note() {
 fn an_ordinary_commit_names_its_signer_and_only_a_good_one() {
     for world in World::both() {
         let raw = world.signed("a lease\n");
-        assert_eq!(open_commit(&raw, world.format), Opened::Ordinary { signer: Some(world.key().raw()) });
+        assert_eq!(signer_of(&open_commit(&raw, world.format)), Some(world.key().raw()));
         let other = match world.format {
             ObjectFormat::Sha1 => ObjectFormat::Sha256,
             ObjectFormat::Sha256 => ObjectFormat::Sha1,
         };
-        assert_eq!(open_commit(&raw, other), Opened::Ordinary { signer: None });
+        assert_eq!(open_commit(&raw, other), Opened::Ordinary { signature: None });
         let unsigned = world.unsigned("a lease\n");
-        assert_eq!(open_commit(&unsigned, world.format), Opened::Ordinary { signer: None });
+        assert_eq!(open_commit(&unsigned, world.format), Opened::Ordinary { signature: None });
         for at in 0..raw.len() {
             let mut altered = raw.clone();
             altered[at] ^= 1;
-            assert_eq!(open_commit(&altered, world.format), Opened::Ordinary { signer: None }, "byte {at}");
+            assert_eq!(signer_of(&open_commit(&altered, world.format)), None, "byte {at}");
         }
     }
 }
@@ -314,7 +315,7 @@ fn what_the_programs_tolerate_and_this_crate_does_not() {
         fs::write(world.path("allowed"), format!("user1 {}\n", Key::ssh(1).public().line())).unwrap();
         world.git(&["-c", &allowed, "verify-commit", &id], b"");
         match open_commit(&raw, world.format) {
-            Opened::Ordinary { signer } => assert_eq!(signer, Some(Key::ssh(1).public().raw())),
+            opened @ Opened::Ordinary { .. } => assert_eq!(signer_of(&opened), Some(Key::ssh(1).public().raw())),
             Opened::Malformed(refusal) => assert_eq!(refusal.reason, Reason::Malformed),
             other @ Opened::Carrier { .. } => panic!("{other:?}"),
         }

@@ -36,6 +36,7 @@ pub(super) fn judge(push: &Push, facts: BranchFacts, now: Timestamp, found: &mut
     let hiding = findings().filter(|finding| finding.hides_files());
     let others = findings().filter(|finding| !finding.hides_files());
     found.extend(hiding.chain(others).take(MAX_FINDINGS).map(in_words));
+    found.extend(push.steps.iter().filter_map(|step| window::far_ahead(step, now)).map(RefProblem::from).take(1));
     if let Some(state) = &push.after {
         let votes = push.steps.iter().flat_map(|step| &step.votes);
         found

@@ -1,13 +1,27 @@
 //! Windows of time: the only rule that knows a clock, and only for votes that go forward. Never for stops.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     ledger::State,
     model::{CLOCK_TOLERANCE, Reason, Refusal},
 };
 
-use super::FreshVote;
+use super::{FreshVote, NewStep};
+
+/// How far ahead of the clock a commit may be dated that says nothing. Git's commit-graph, which its own commands read, goes wrong
+/// with dates 68 years before and after one another (its generation numbers keep 31 bits of that), and pulls and pushes with it.
+const FAR_AHEAD: SignedDuration = SignedDuration::from_hours(24 * 366);
+
+/// Refuses what brings in a commit that is dated so far ahead, whatever it says: a stop can go in by its own ref.
+pub(super) fn far_ahead(step: &NewStep, now: Timestamp) -> Option<Refusal> {
+    let ahead = now.saturating_add(FAR_AHEAD).unwrap_or(Timestamp::MAX);
+    (step.latest_time > ahead.as_second()).then(|| {
+        let message =
+            format!("commit {} brings in one that is dated more than a year ahead", step.report.commit.short());
+        Refusal::new(Reason::FutureDated, message).hint("set the clock right, then make it again")
+    })
+}
 
 /// Judges one vote by the server's clock: after a push, and as its key stood before it, so that no key puts off its own last day.
 pub(super) fn judge(vote: &FreshVote, before: Option<&State>, state: &State, now: Timestamp) -> Vec<Refusal> {

@@ -217,10 +217,11 @@ impl State {
         let mut keys = BTreeSet::new();
         for commit in &step.commits {
             match &commit.opened {
-                Opened::Ordinary { signer: Some(key) }
-                    if commit.descent == Descent::Descends && self.key_in_force(*key) =>
-                {
-                    keys.insert(*key);
+                Opened::Ordinary { signature: Some(signature) } if commit.descent == Descent::Descends => {
+                    match signature.signer(|key| self.key_in_force(key)) {
+                        Some(key) => keys.insert(key),
+                        None => return Proposer::Unknown,
+                    };
                 }
                 // A carrier has its parent's tree, so it brings nothing, unless it is the step's own commit.
                 Opened::Carrier { .. } if commit.id != step.commit => {}

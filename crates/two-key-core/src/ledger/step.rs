@@ -11,7 +11,7 @@ use crate::{
         lease::{self, Lease},
         policy::{self, Policy},
     },
-    signature::{BadVote, Cosignature, Opened, Sealed},
+    signature::{GitSignature, Opened, OwnVote, Sealed},
 };
 
 /// One first-parent commit, opened.
@@ -21,8 +21,10 @@ pub struct Step {
     pub commit: Oid,
     /// Its committer time in seconds since 1970: what somebody claims, never an input to a decision.
     pub claimed_time: i64,
+    /// The latest committer time of all that it brought in, itself included: no input to a decision of the fold either.
+    pub latest_time: i64,
     /// The commits that it brought in, depth-first post-order, parents in header order, each once; itself last. Of a
-    /// very long history the ordinary commits may be left out that say no more than others here.
+    /// very long history no more ordinary commits are here than can matter, one of which nobody signed.
     pub commits: Vec<StepCommit>,
     /// The entry at `.two-key/policy.yaml`, if it differs from the previous first-parent commit's.
     pub policy: Option<Entry>,
@@ -34,14 +36,14 @@ impl Step {
     /// About how many bytes of memory it takes up. Files that share their bytes are counted each by itself.
     pub fn weight(&self) -> usize {
         let file = |entry: &Entry| if let Entry::Regular(bytes) = entry { bytes.len() } else { 0 };
-        let own = |vote: &Result<Cosignature, BadVote>| vote.as_ref().map_or(0, |vote| vote.signature().len());
         let commit = |commit: &StepCommit| {
             size_of::<StepCommit>()
                 + match &commit.opened {
-                    Opened::Carrier { sealed, own: vote, .. } => {
-                        sealed.iter().map(Sealed::weight).sum::<usize>() + vote.as_deref().map_or(0, own)
+                    Opened::Carrier { sealed, own, .. } => {
+                        sealed.iter().map(Sealed::weight).sum::<usize>() + own.as_ref().map_or(0, OwnVote::weight)
                     }
-                    Opened::Ordinary { .. } | Opened::Malformed(_) => 0,
+                    Opened::Ordinary { signature } => signature.as_ref().map_or(0, GitSignature::weight),
+                    Opened::Malformed(_) => 0,
                 }
         };
         let lease = |(path, entry): &(String, Entry)| size_of::<(String, Entry)>() + path.len() + file(entry);

@@ -50,6 +50,8 @@ pub struct NewStep {
     pub report: StepReport,
     /// The verified votes that it carries.
     pub votes: Vec<FreshVote>,
+    /// The latest committer time of all that it brought in, in seconds since 1970.
+    pub latest_time: i64,
 }
 
 /// A verified vote in a new step.
@@ -183,7 +185,7 @@ pub struct RecordFacts {
 impl NewStep {
     /// From a step that has been folded, and what the fold said of it.
     pub fn new(step: &Step, report: StepReport) -> Self {
-        Self { report, votes: fresh_votes(step) }
+        Self { report, votes: fresh_votes(step), latest_time: step.latest_time }
     }
 }
 

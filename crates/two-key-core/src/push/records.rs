@@ -23,8 +23,8 @@ pub fn repository_of(record: &[u8]) -> Option<RepositoryId> {
 /// The raw key whose Git signature over a commit verifies, whatever the commit is.
 pub fn signer_of(opened: &Opened) -> Option<RawKey> {
     match opened {
-        Opened::Ordinary { signer } => *signer,
-        Opened::Carrier { own, .. } => own.as_deref()?.as_ref().ok().map(|vote| vote.key().raw()),
+        Opened::Ordinary { signature } => signature.as_ref()?.signer(|_| true),
+        Opened::Carrier { own, .. } => own.as_ref()?.vote(|_| Ok(())).ok().map(|vote| vote.key().raw()),
         Opened::Malformed(_) => None,
     }
 }

@@ -14,7 +14,7 @@ use super::{
     BadVote, Carrier, Cosignature, ObjectFormat, Opened,
     commit::{RawCommit, parse_strict},
     detached::open_detached,
-    inner::{Claim, Proof},
+    inner::PendingClaim,
     sshsig,
     sshsig::SshSig,
 };
@@ -57,16 +57,8 @@ pub(super) fn too_large() -> Refusal {
     Refusal::new(Reason::TooLarge, "a commit with a statement is larger than 256 KiB")
 }
 
-/// A carrier whose own signature nobody has checked.
-pub(super) struct Unproven {
-    statement: Statement,
-    sealed: Vec<Sealed>,
-    own: Option<Own>,
-}
-
-/// Reads a commit that has a statement line, with what its own signature claims; or says why the whole is not in the strict
-/// form.
-pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<(Unproven, Option<Claim>), Refusal> {
+/// Reads a commit that has a statement line, or says why the whole is not in the strict form.
+pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<Opened, Refusal> {
     if raw.len() > MAX_CARRIER {
         return Err(too_large());
     }
@@ -89,30 +81,19 @@ pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<(Unproven, Option
         return Err(malformed("it names a `Two-Key-Principal` but is not signed"));
     }
     let sealed: Vec<Sealed> = remarks.sealed.iter().map(|line| line.read(&fields, statement.action())).collect();
-    let (own, claim) = commit.signature.as_ref().map(|signature| Own::read(&commit, signature, remarks)).unzip();
+    let own = commit.signature.as_ref().map(|signature| OwnVote::read(&statement, &commit, signature, remarks));
     // A second one would say nothing new, and would cost as much to verify.
-    let own_key = own.as_ref().and_then(|own| Some((own.ssh.as_ref().ok()?.key().raw(), statement.action())));
     let mut keys = HashSet::new();
-    if !sealed.iter().filter_map(Sealed::says).chain(own_key).all(|says| keys.insert(says)) {
+    if !sealed.iter().filter_map(Sealed::says).chain(own.as_ref().and_then(OwnVote::says)).all(|says| keys.insert(says))
+    {
         return Err(malformed("it holds two signatures of one key for one action"));
     }
-    Ok((Unproven { statement, sealed, own }, claim.flatten()))
-}
-
-impl Unproven {
-    /// What the commit is, given what became of the claim.
-    pub(super) fn proven(self, verdict: Option<Result<Proof, Refusal>>) -> Opened {
-        let Self { statement, sealed, own } = self;
-        let own = match own {
-            Some(own) => Some(own.vote(&statement, verdict)),
-            None if sealed.is_empty() => {
-                let refusal = Refusal::new(Reason::Unsigned, format!("nobody signed this {}", statement.action()));
-                Some(Err(BadVote { claims: None, action: statement.action(), refusal }))
-            }
-            None => None,
-        };
-        Opened::Carrier { statement, sealed, own: own.map(Box::new) }
-    }
+    let unsigned = || {
+        let refusal = Refusal::new(Reason::Unsigned, format!("nobody signed this {}", statement.action()));
+        OwnVote::from(Err(BadVote { claims: None, action: statement.action(), refusal }))
+    };
+    let own = own.or_else(|| sealed.is_empty().then(unsigned));
+    Ok(Opened::Carrier { statement, sealed, own })
 }
 
 /// The run's lines. There is one run, and no line of ours beside it in its paragraph.
@@ -324,64 +305,139 @@ impl PartialEq for Sealed {
 
 impl Eq for Sealed {}
 
-/// The commit's own signature, as its claim is checked.
-struct Own {
-    /// The signature, or why it claims nothing.
-    ssh: Result<SshSig, Refusal>,
+/// The commit's own signature, which is checked when somebody takes it whose policy lists its key, and once.
+#[derive(Debug, Clone)]
+pub struct OwnVote {
+    says: Arc<OwnSays>,
+    taken: Arc<OnceLock<Checked>>,
+}
+
+/// What is known of a commit's own signature before somebody takes it.
+#[derive(Debug, PartialEq, Eq)]
+enum OwnSays {
+    /// All that there is to know.
+    Known(Box<Checked>),
+    Claimed(Box<UncheckedOwn>),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct UncheckedOwn {
+    statement: Statement,
+    ssh: SshSig,
+    /// What it claims, or why it is none over this commit.
+    claim: Result<PendingClaim, Refusal>,
     principal: Option<PrincipalId>,
     reason: Option<String>,
     evidence: Option<Digest>,
     claimed_time: i64,
 }
 
-impl Own {
-    fn read(commit: &RawCommit<'_>, signature: &[u8], remarks: Remarks<'_>) -> (Self, Option<Claim>) {
-        let (ssh, claim) = match read_own(signature, &commit.payload) {
-            Ok((ssh, claim)) => (Ok(ssh), Some(claim)),
-            Err(refusal) => (Err(refusal), None),
-        };
-        let Remarks { principal, reason, evidence, .. } = remarks;
-        (Self { ssh, principal, reason, evidence, claimed_time: commit.committer_time }, claim)
+impl From<Checked> for OwnVote {
+    fn from(known: Checked) -> Self {
+        Self::of(OwnSays::Known(Box::new(known)))
+    }
+}
+
+impl OwnVote {
+    fn of(says: OwnSays) -> Self {
+        Self { says: Arc::new(says), taken: Arc::default() }
     }
 
-    /// The vote.
-    fn vote(self, statement: &Statement, verdict: Option<Result<Proof, Refusal>>) -> Checked {
-        let bad = |claims, refusal| BadVote { claims, action: statement.action(), refusal };
-        let unchecked = || Err(Refusal::new(Reason::BadSignature, "nobody checked the commit's signature"));
-        let (ssh, proof) = match self.ssh.and_then(|ssh| Ok((ssh, verdict.unwrap_or_else(unchecked)?))) {
-            Ok(proven) => proven,
-            Err(refusal) => return Err(bad(self.principal, refusal)),
+    fn read(statement: &Statement, commit: &RawCommit<'_>, signature: &[u8], remarks: Remarks<'_>) -> Self {
+        let Remarks { principal, reason, evidence, .. } = remarks;
+        let ssh = match read_own(signature) {
+            Ok(ssh) => ssh,
+            Err(refusal) => return Self::from(Err(BadVote { claims: principal, action: statement.action(), refusal })),
         };
-        let Some(claims) = self.principal else {
+        let claim = ssh.claim(sshsig::GIT, &commit.payload).map(PendingClaim::from);
+        let (statement, claimed_time) = (statement.clone(), commit.committer_time);
+        let own = UncheckedOwn { statement, ssh, claim, principal, reason, evidence, claimed_time };
+        Self::of(OwnSays::Claimed(Box::new(own)))
+    }
+
+    /// Whose signature it claims to be, and for what.
+    fn says(&self) -> Option<(RawKey, Action)> {
+        match &*self.says {
+            OwnSays::Claimed(own) => Some((own.ssh.key().raw(), own.statement.action())),
+            OwnSays::Known(_) => None,
+        }
+    }
+
+    /// What it claims, if that is not known.
+    pub(super) fn claim(&self) -> Option<&PendingClaim> {
+        match &*self.says {
+            OwnSays::Claimed(own) => own.claim.as_ref().ok(),
+            OwnSays::Known(_) => None,
+        }
+    }
+
+    /// The vote, unless its key could not count.
+    pub fn vote(&self, standing: impl Fn(RawKey) -> Result<(), Refusal>) -> Result<Cosignature, BadVote> {
+        match &*self.says {
+            OwnSays::Claimed(own) => {
+                standing(own.ssh.key().raw()).map_err(|refusal| own.bad(refusal))?;
+                self.taken.get_or_init(|| own.vote()).clone()
+            }
+            OwnSays::Known(known) => self.taken.get_or_init(|| Checked::clone(known)).clone(),
+        }
+    }
+
+    /// What became of it, if somebody has taken it.
+    pub(super) fn checked(&self) -> Option<&Checked> {
+        self.taken.get()
+    }
+
+    /// How many bytes of memory it takes up, about.
+    pub fn weight(&self) -> usize {
+        let claimed = |own: &UncheckedOwn| size_of::<UncheckedOwn>() + 2 * own.ssh.weight();
+        size_of::<Self>() + if let OwnSays::Claimed(own) = &*self.says { claimed(own) } else { 0 }
+    }
+}
+
+impl UncheckedOwn {
+    fn bad(&self, refusal: Refusal) -> BadVote {
+        BadVote { claims: self.principal.clone(), action: self.statement.action(), refusal }
+    }
+
+    fn vote(&self) -> Checked {
+        let proof = self.claim.as_ref().map_err(Refusal::clone).and_then(PendingClaim::check);
+        let proof = proof.map_err(|refusal| self.bad(refusal))?;
+        let claims = self.principal.clone().ok_or_else(|| {
             let refusal =
                 Refusal::new(Reason::WrongPrincipal, "a signed commit names its signer, and this one does not").hint(
                     "add the line `Two-Key-Principal: <your name in the policy>` after the statement and sign again",
                 );
-            return Err(bad(None, refusal));
-        };
+            self.bad(refusal)
+        })?;
         Ok(Cosignature {
-            key: ssh.key().clone(),
-            statement: statement.clone(),
+            key: self.ssh.key().clone(),
+            statement: self.statement.clone(),
             claims,
             carrier: Carrier::Commit,
             presence: proof.presence(),
-            signature: ssh.base64(),
-            reason: self.reason,
+            signature: self.ssh.base64(),
+            reason: self.reason.clone(),
             evidence: self.evidence,
             claimed_time: Some(self.claimed_time),
         })
     }
 }
 
-fn read_own(signature: &[u8], payload: &[u8]) -> Result<(SshSig, Claim), Refusal> {
+impl PartialEq for OwnVote {
+    fn eq(&self, other: &Self) -> bool {
+        self.says == other.says
+    }
+}
+
+impl Eq for OwnVote {}
+
+fn read_own(signature: &[u8]) -> Result<SshSig, Refusal> {
     let armour = std::str::from_utf8(signature).ok().filter(|text| text.starts_with("-----BEGIN SSH SIGNATURE-----"));
     let Some(armour) = armour else {
         return Err(Refusal::new(Reason::BadSignature, "the commit's signature is not an SSH signature")
             .hint("sign with: git -c gpg.format=ssh -c user.signingkey=<public key file> …"));
     };
-    let ssh = SshSig::from_armour(armour)?;
-    let claim = ssh.claim(sshsig::GIT, payload)?;
-    Ok((ssh, claim))
+    SshSig::from_armour(armour)
 }
 
 fn malformed(what: impl std::fmt::Display) -> Refusal {

@@ -10,7 +10,7 @@ use memchr::{memchr, memrchr};
 
 use super::{
     CommitBytes, MAX_HELD, ObjectFormat, Opened, carrier,
-    inner::{Claim, Proof, check_each},
+    inner::{MEMORY_OF_A_CLAIM, PendingClaim, check_ahead},
     sshsig,
     sshsig::SshSig,
 };
@@ -51,54 +51,46 @@ pub struct RawCommit<'a> {
 /// Says what a commit is. Needs no policy, and never fails: whatever is not a carrier in the strict form is ordinary
 /// or malformed. That a carrier's tree is its parent's is for the caller to check, who has the parent.
 pub fn open_commit(raw: &[u8], format: ObjectFormat) -> Opened {
-    let nobody = Opened::Ordinary { signer: None };
-    let opened = check_each(vec![read(raw, format)]).pop();
-    opened.map_or(nobody, |(read, verdict)| read.opened(verdict))
-}
-
-/// Says of each of some commits what it is, as [`open_commit`] does. Many at once cost less each.
-pub fn open_commits(commits: &[CommitBytes], format: ObjectFormat) -> Vec<Opened> {
-    let read = commits.iter().map(|commit| match commit {
-        CommitBytes::Whole(raw) => read(raw, format),
-        CommitBytes::Large(large) => (ReadCommit::Large(large.opened()), None),
-    });
-    let read = read.collect();
-    check_each(read).into_iter().map(|(read, verdict)| read.opened(verdict)).collect()
-}
-
-/// A commit that has been read, and whose signature nobody has checked.
-enum ReadCommit {
-    Large(Opened),
-    Ordinary { signer: Option<RawKey> },
-    Malformed(Refusal),
-    Carrier(Box<carrier::Unproven>),
-}
-
-/// Reads a commit, with what its own signature claims.
-fn read(raw: &[u8], format: ObjectFormat) -> (ReadCommit, Option<Claim>) {
     if !carrier::has_statement_line(raw) {
-        let signer = if raw.len() > MAX_HELD { None } else { signer(raw, format) };
-        let (signer, claim) = signer.unzip();
-        return (ReadCommit::Ordinary { signer }, claim);
+        let signature = if raw.len() > MAX_HELD { None } else { git_signature(raw, format) };
+        return Opened::Ordinary { signature };
     }
-    match carrier::read(raw, format) {
-        Ok((carrier, claim)) => (ReadCommit::Carrier(Box::new(carrier)), claim),
-        Err(refusal) => (ReadCommit::Malformed(refusal), None),
-    }
+    carrier::read(raw, format).unwrap_or_else(Opened::Malformed)
 }
 
-impl ReadCommit {
-    /// What the commit is, given what became of its signature's claim.
-    fn opened(self, verdict: Option<Result<Proof, Refusal>>) -> Opened {
-        match self {
-            Self::Large(opened) => opened,
-            Self::Ordinary { signer } => {
-                let proven = verdict.is_some_and(|verdict| verdict.is_ok());
-                Opened::Ordinary { signer: signer.filter(|_| proven) }
-            }
-            Self::Malformed(refusal) => Opened::Malformed(refusal),
-            Self::Carrier(carrier) => carrier.proven(verdict),
-        }
+/// Says of each of some commits what it is, as [`open_commit`] does, and checks the signatures of many at once, which costs less
+/// each.
+pub fn open_commits(commits: &[CommitBytes], format: ObjectFormat) -> Vec<Opened> {
+    let open = |commit: &CommitBytes| match commit {
+        CommitBytes::Whole(raw) => open_commit(raw, format),
+        CommitBytes::Large(large) => large.opened(),
+    };
+    let opened: Vec<Opened> = commits.iter().map(open).collect();
+    check_ahead(opened.iter().filter_map(|opened| match opened {
+        Opened::Ordinary { signature } => signature.as_ref().map(|signature| &signature.claim),
+        Opened::Carrier { own, .. } => own.as_ref()?.claim(),
+        Opened::Malformed(_) => None,
+    }));
+    opened
+}
+
+/// A Git signature on a commit that states nothing. Whose it is said to be can be seen; whether it is theirs is checked when
+/// somebody asks whose policy lists them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitSignature {
+    key: RawKey,
+    claim: PendingClaim,
+}
+
+impl GitSignature {
+    /// How many bytes of memory it takes up, about.
+    pub const fn weight(&self) -> usize {
+        size_of::<Self>() + MEMORY_OF_A_CLAIM
+    }
+
+    /// The key whose signature over the commit verifies, if it is one that is asked for. Of others nothing is verified.
+    pub fn signer(&self, is_asked_for: impl Fn(RawKey) -> bool) -> Option<RawKey> {
+        Some(self.key).filter(|key| is_asked_for(*key) && self.claim.check().is_ok())
     }
 }
 
@@ -302,9 +294,9 @@ pub(super) fn person(line: &[u8]) -> Option<i64> {
     if number.contains(&b' ') { None } else { seconds(number) }
 }
 
-/// Whose Git signature an ordinary commit carries, as that signature claims: one signature header, of this repository's
+/// The Git signature that an ordinary commit carries: one signature header, of this repository's
 /// name, SSH, over the rest. Whenever anything about the commit could be read in two ways the answer is nobody.
-fn signer(raw: &[u8], format: ObjectFormat) -> Option<(RawKey, Claim)> {
+fn git_signature(raw: &[u8], format: ObjectFormat) -> Option<GitSignature> {
     if raw.contains(&0) {
         return None;
     }
@@ -319,7 +311,7 @@ fn signer(raw: &[u8], format: ObjectFormat) -> Option<(RawKey, Claim)> {
     let armour = String::from_utf8(signature.unfolded()).ok()?;
     let ssh = SshSig::from_armour(&armour).ok()?;
     let claim = ssh.claim(sshsig::GIT, &without(raw, &signature.span)).ok()?;
-    Some((ssh.key().raw(), claim))
+    Some(GitSignature { key: ssh.key().raw(), claim: claim.into() })
 }
 
 impl ObjectFormat {

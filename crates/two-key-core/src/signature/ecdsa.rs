@@ -1,7 +1,8 @@
 //! ECDSA on P-256.
 //!
 //! Verifying a signature takes as long as reading dozens of commits, and whoever copies one, with what it is over, into
-//! thousands of commits copies a few bytes. So verdicts are kept for a while: what comes again is not verified again.
+//! thousands of commits copies a few bytes. So verdicts are kept for a while: what comes again is not verified again. And of keys
+//! that are asked for often multiples are kept, with which verifying takes a fraction of the time.
 
 use std::{
     collections::HashMap,
@@ -18,7 +19,7 @@ const MAX_KEPT: usize = 4096;
 static KEPT: LazyLock<Mutex<KeptVerdicts>> = LazyLock::new(Mutex::default);
 
 /// Bytes that a key is said to have signed.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct EcdsaClaim {
     /// The key's point, uncompressed.
     pub(super) point: [u8; 65],
@@ -43,13 +44,90 @@ impl EcdsaClaim {
     }
 
     fn verifies(&self) -> bool {
+        #[cfg(feature = "multiples")]
+        if let Some(key) = frequent::table_of(&self.point) {
+            return frequent::verifies(&key, self);
+        }
+        self.verifies_at_length()
+    }
+
+    fn verifies_at_length(&self) -> bool {
         let key = VerifyingKey::from_sec1_bytes(&self.point);
         key.is_ok_and(|key| key.verify(&self.message, self.signature.as_ref()).is_ok())
+    }
+
+    /// Whether verifying it takes little time, because its key has been asked for often.
+    pub(super) fn is_of_a_frequent_key(&self) -> bool {
+        #[cfg(feature = "multiples")]
+        return frequent::has_table(&self.point);
+        #[cfg(not(feature = "multiples"))]
+        false
     }
 
     /// All that the verdict depends on; what has no fixed length stands last.
     fn id(&self) -> Digest {
         Digest::of(&[&self.point[..], &self.signature.to_bytes(), &self.message].concat())
+    }
+}
+
+/// Verifying by multiples of the key.
+#[cfg(feature = "multiples")]
+mod frequent {
+    use std::sync::{Arc, LazyLock, Mutex};
+
+    use p256::{
+        FieldBytes, ProjectivePoint, Scalar,
+        ecdsa::VerifyingKey,
+        elliptic_curve::{
+            ops::{Invert as _, Reduce as _},
+            point::AffineCoordinates as _,
+        },
+    };
+    use sha2::{Digest as _, Sha256};
+
+    use super::EcdsaClaim;
+    use crate::signature::multiples::{self, Multiples, Sum, Tables};
+
+    static BASE: LazyLock<Multiples<ProjectivePoint>> = LazyLock::new(|| Multiples::of(ProjectivePoint::GENERATOR));
+
+    /// What all threads know of keys by their points.
+    static KEYS: LazyLock<Mutex<Tables<[u8; 65], ProjectivePoint>>> = LazyLock::new(Mutex::default);
+
+    /// The table of a key, if it has one or gets one now.
+    pub(super) fn table_of(point: &[u8; 65]) -> Option<Arc<Multiples<ProjectivePoint>>> {
+        multiples::table_of(&KEYS, point, || table(point))
+    }
+
+    pub(super) fn has_table(point: &[u8; 65]) -> bool {
+        KEYS.lock().is_ok_and(|keys| matches!(keys.tables.get(point), Some(Some(_))))
+    }
+
+    pub(super) fn table(point: &[u8; 65]) -> Option<Multiples<ProjectivePoint>> {
+        let key = VerifyingKey::from_sec1_bytes(point).ok()?;
+        Some(Multiples::of(ProjectivePoint::from(*key.as_affine())))
+    }
+
+    /// FIPS 186-5, section 6.4.2: the numbers of a signature are in range, of a key the point is on the curve.
+    pub(super) fn verifies(key: &Multiples<ProjectivePoint>, claim: &EcdsaClaim) -> bool {
+        let (r, s) = claim.signature.split_scalars();
+        let (hash, inverse) = (hash(&claim.message), *s.invert_vartime());
+        let mut sum = Sum::default();
+        BASE.gather(&lowest_first(hash * inverse), &mut sum);
+        key.gather(&lowest_first(*r * inverse), &mut sum);
+        // The x of no point is zero here, which no r is.
+        Scalar::reduce(&sum.take().to_affine().x()) == *r
+    }
+
+    /// What is signed of a message.
+    pub(super) fn hash(message: &[u8]) -> Scalar {
+        let hash: [u8; 32] = Sha256::digest(message).into();
+        Scalar::reduce(&FieldBytes::from(hash))
+    }
+
+    fn lowest_first(scalar: Scalar) -> [u8; 32] {
+        let mut bytes: [u8; 32] = scalar.to_bytes().into();
+        bytes.reverse();
+        bytes
     }
 }
 
@@ -99,6 +177,74 @@ mod tests {
         KEPT.lock().unwrap().keep(honest.id(), false);
         assert!(!honest.holds() && honest.verifies());
         KEPT.lock().unwrap().keep(honest.id(), true);
+    }
+
+    /// A secret, a message, and how its signature is altered.
+    #[cfg(feature = "multiples")]
+    mod by_multiples {
+        use p256::{ProjectivePoint, Scalar, elliptic_curve::point::AffineCoordinates as _};
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::signature::multiples::OFTEN;
+
+        fn both(claim: &EcdsaClaim) -> [bool; 2] {
+            [frequent::verifies(&frequent::table(&claim.point).unwrap(), claim), claim.verifies_at_length()]
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(40))]
+
+            #[test]
+            fn a_signature_holds_either_way_and_an_altered_one_neither_way(
+                secret in 1_u8.., message: Vec<u8>, other: Vec<u8>, bit in 0_usize..512,
+            ) {
+                let honest = claim(secret, &message);
+                prop_assert_eq!(both(&honest), [true; 2]);
+                let moved = EcdsaClaim { message: other.clone(), ..claim(secret, &message) };
+                prop_assert_eq!(both(&moved), [other == message; 2]);
+                let mut bytes: [u8; 64] = honest.signature.to_bytes().into();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                if let Ok(altered) = Signature::from_slice(&bytes) {
+                    prop_assert_eq!(both(&EcdsaClaim { signature: Box::new(altered), ..honest }), [false; 2]);
+                }
+            }
+        }
+
+        #[test]
+        fn both_spellings_of_s_hold_either_way() {
+            let honest = claim(5, b"step 1");
+            let (r, s) = honest.signature.split_scalars();
+            let other = Signature::from_scalars(*r, -*s).unwrap();
+            assert_ne!(other, *honest.signature);
+            assert_eq!(both(&EcdsaClaim { signature: Box::new(other), ..honest }), [true; 2]);
+        }
+
+        /// A sum that is no point at all: the two products are each other's negatives.
+        #[test]
+        fn a_sum_that_is_no_point_holds_neither_way() {
+            let (hash, secret) = (frequent::hash(b"step 1"), Scalar::from(7_u64));
+            // hash + r * secret = 0.
+            let r = -(hash * secret.invert().unwrap());
+            let point = (ProjectivePoint::GENERATOR * secret).to_affine();
+            let [x, y] = [point.x(), point.y()];
+            let point: [u8; 65] = [&[4][..], &x, &y].concat().try_into().unwrap();
+            for s in [Scalar::ONE, Scalar::from(99_u64)] {
+                let signature = Box::new(Signature::from_scalars(r, s).unwrap());
+                assert_eq!(both(&EcdsaClaim { point, message: b"step 1".to_vec(), signature }), [false; 2]);
+            }
+        }
+
+        #[test]
+        fn a_key_that_is_asked_for_often_is_judged_as_before_and_ahead_of_time() {
+            assert!(!claim(9, b"step").is_of_a_frequent_key());
+            for number in 0..2 * OFTEN {
+                let message = number.to_be_bytes();
+                assert!(claim(9, &message).holds(), "{number}");
+                assert!(!EcdsaClaim { message: b"other".to_vec(), ..claim(9, &message) }.holds(), "{number}");
+            }
+            assert!(claim(9, b"step").is_of_a_frequent_key());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use ed25519_dalek::Signature;
 use crate::model::key::verifying_key;
 
 /// Bytes that a key is said to have signed.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ed25519Claim {
     /// The key's point.
     pub(super) point: [u8; 32],

@@ -12,6 +12,8 @@
 //! `(r, n - s)` verifies where `(r, s)` does, and programs make both, so two signatures may differ and say the same:
 //! nothing may take a signature's bytes for an identity.
 
+use std::sync::{Arc, OnceLock};
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
@@ -109,13 +111,13 @@ impl Inner {
 }
 
 /// What a signature says that a key signed. Nobody has checked it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     what: ClaimedBytes,
     presence: Presence,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum ClaimedBytes {
     Ed25519(ed25519::Ed25519Claim),
     P256(ecdsa::EcdsaClaim),
@@ -134,27 +136,70 @@ impl Proof {
 
 impl Claim {
     /// Checks it.
-    pub(super) fn check(self) -> Result<Proof, Refusal> {
-        let verdict = check_each(vec![((), Some(self))]).pop();
-        verdict.and_then(|((), verdict)| verdict).unwrap_or_else(|| Err(no()))
+    pub(super) fn check(&self) -> Result<Proof, Refusal> {
+        let holds = match &self.what {
+            ClaimedBytes::Ed25519(claimed) => ed25519::hold(&[claimed]) == [true],
+            ClaimedBytes::P256(claimed) => claimed.holds(),
+        };
+        self.verdict(holds)
+    }
+
+    fn verdict(&self, holds: bool) -> Result<Proof, Refusal> {
+        if holds { Ok(Proof(self.presence)) } else { Err(no()) }
     }
 }
 
-/// Checks claims, each by itself, and gives each verdict to whom the claim came with. Many at once cost less each.
-pub(super) fn check_each<T>(all: Vec<(T, Option<Claim>)>) -> Vec<(T, Option<Result<Proof, Refusal>>)> {
-    let ed25519 = all.iter().filter_map(|(_, claim)| match &claim.as_ref()?.what {
-        ClaimedBytes::Ed25519(claimed) => Some(claimed),
-        ClaimedBytes::P256(_) => None,
-    });
-    let mut ed25519 = ed25519::hold(&ed25519.collect::<Vec<_>>()).into_iter();
-    let mut check = |Claim { what, presence }: Claim| {
-        let holds = match what {
-            ClaimedBytes::Ed25519(_) => ed25519.next() == Some(true),
-            ClaimedBytes::P256(claimed) => claimed.holds(),
-        };
-        if holds { Ok(Proof(presence)) } else { Err(no()) }
-    };
-    all.into_iter().map(|(whose, claim)| (whose, claim.map(&mut check))).collect()
+/// About how many bytes of memory a claim takes up: the signature, and what is signed, which is a hash.
+pub(super) const MEMORY_OF_A_CLAIM: usize = 512;
+
+/// A claim that is checked when somebody asks, and once: what a stranger signs costs nobody more than reading it.
+#[derive(Debug, Clone)]
+pub(super) struct PendingClaim(Arc<Pending>);
+
+#[derive(Debug)]
+struct Pending {
+    claim: Claim,
+    verdict: OnceLock<Result<Proof, Refusal>>,
+}
+
+impl PendingClaim {
+    /// Checks it, unless that has been done.
+    pub(super) fn check(&self) -> Result<Proof, Refusal> {
+        self.0.verdict.get_or_init(|| self.0.claim.check()).clone()
+    }
+}
+
+impl From<Claim> for PendingClaim {
+    fn from(claim: Claim) -> Self {
+        Self(Arc::new(Pending { claim, verdict: OnceLock::new() }))
+    }
+}
+
+impl PartialEq for PendingClaim {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.claim == other.0.claim
+    }
+}
+
+impl Eq for PendingClaim {}
+
+/// Checks claims before somebody asks, each by itself: those on Ed25519, of which many at once cost less each, and those of keys
+/// on P-256 that are asked for often. What others claim on P-256 would cost too much in vain.
+pub(super) fn check_ahead<'a>(all: impl Iterator<Item = &'a PendingClaim>) {
+    let (mut ed25519, mut pending) = (Vec::new(), Vec::new());
+    for one in all {
+        match &one.0.claim.what {
+            ClaimedBytes::Ed25519(claimed) => {
+                ed25519.push(claimed);
+                pending.push(&one.0);
+            }
+            ClaimedBytes::P256(claimed) if claimed.is_of_a_frequent_key() => drop(one.check()),
+            ClaimedBytes::P256(_) => {}
+        }
+    }
+    for (pending, holds) in pending.into_iter().zip(ed25519::hold(&ed25519)) {
+        pending.verdict.get_or_init(|| pending.claim.verdict(holds));
+    }
 }
 
 fn no() -> Refusal {

@@ -52,7 +52,7 @@ impl CommitBytes {
 impl Large {
     /// What it is: nobody's, since nobody looks at its signature.
     pub(super) fn opened(&self) -> Opened {
-        if self.states { Opened::Malformed(carrier::too_large()) } else { Opened::Ordinary { signer: None } }
+        if self.states { Opened::Malformed(carrier::too_large()) } else { Opened::Ordinary { signature: None } }
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
             for piece in (1..40).chain([raw.len()]) {
                 match large(raw.as_bytes(), piece).opened() {
                     Opened::Malformed(refusal) => assert!(stated && refusal.reason == Reason::TooLarge),
-                    opened => assert_eq!((stated, opened), (false, Opened::Ordinary { signer: None }), "{piece}"),
+                    opened => assert_eq!((stated, opened), (false, Opened::Ordinary { signature: None }), "{piece}"),
                 }
             }
         }

@@ -26,7 +26,7 @@ pub mod sshsig;
 pub mod tag;
 
 #[cfg(test)]
-mod literal;
+pub(crate) mod literal;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -116,8 +116,8 @@ impl Cosignature {
 pub enum Opened {
     /// No statement line in its message.
     Ordinary {
-        /// The raw key whose Git signature (SSHSIG, namespace `git`) over the commit verifies, if there is one.
-        signer: Option<RawKey>,
+        /// The Git signature (SSHSIG, namespace `git`) over the commit, if there is one. Nobody need have checked it.
+        signature: Option<GitSignature>,
     },
     /// A statement line, in any form but the strict one.
     Malformed(Refusal),
@@ -128,27 +128,27 @@ pub enum Opened {
         statement: Statement,
         /// The sealed signatures, which cost anybody nothing to write: nobody has checked them.
         sealed: Vec<Sealed>,
-        /// The commit's own signature: verified, or refused with its reason.
-        own: Option<Box<Result<Cosignature, BadVote>>>,
+        /// The commit's own signature, which nobody need have checked either.
+        own: Option<OwnVote>,
     },
 }
 
 impl Opened {
-    /// The votes of a carrier, in order. Of a sealed signature `standing` says why its key could not count, if it could not:
-    /// then the signature is not checked. Nor are those after the first that does not verify.
+    /// The votes of a carrier, in order. Of a signature `standing` says why its key could not count, if it could not: then it is
+    /// not checked. Nor are the sealed ones after the first of them that does not verify.
     pub fn votes(&self, standing: impl Fn(RawKey) -> Result<(), Refusal>) -> Vec<Result<Cosignature, BadVote>> {
         let Self::Carrier { sealed, own, .. } = self else { return Vec::new() };
-        carrier::sealed_votes(sealed, standing).chain(own.as_deref().cloned()).collect()
+        carrier::sealed_votes(sealed, &standing).chain(own.as_ref().map(|own| own.vote(&standing))).collect()
     }
 
-    /// The votes of a carrier that have been checked and verified: the commit's own, and those sealed ones that somebody took.
+    /// The votes of a carrier that somebody took, and that verified.
     pub fn verified(&self) -> impl Iterator<Item = &Cosignature> {
         let (sealed, own) = match self {
-            Self::Carrier { sealed, own, .. } => (sealed.as_slice(), own.as_deref()),
+            Self::Carrier { sealed, own, .. } => (sealed.as_slice(), own.as_ref()),
             Self::Ordinary { .. } | Self::Malformed(_) => (&[][..], None),
         };
-        let sealed = sealed.iter().filter_map(Sealed::checked);
-        sealed.chain(own).filter_map(|vote| vote.as_ref().ok())
+        let taken = sealed.iter().filter_map(Sealed::checked).chain(own.and_then(OwnVote::checked));
+        taken.filter_map(|vote| vote.as_ref().ok())
     }
 }
 
@@ -173,8 +173,8 @@ pub enum ObjectFormat {
     Sha256,
 }
 
-pub use carrier::Sealed;
-pub use commit::{Links, RawCommit, links, open_commit, open_commits};
+pub use carrier::{OwnVote, Sealed};
+pub use commit::{GitSignature, Links, RawCommit, links, open_commit, open_commits};
 pub use compose::statement_message;
 pub use detached::{detached_base64, open_detached};
 pub use large::{CommitBytes, Large, LargeReader, MAX_HELD};

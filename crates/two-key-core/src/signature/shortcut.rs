@@ -16,22 +16,15 @@ use sha2::{Digest as _, Sha512};
 
 use super::{
     ed25519::Ed25519Claim,
-    multiples::{Multiples, Sum},
+    multiples,
+    multiples::{Multiples, Sum, Tables},
 };
 use crate::model::key::verifying_key;
 
-/// Signatures that are seen of a key before its table is made. That takes about as long as verifying a hundred: whoever signs no
-/// more than this has cost nothing, and of whoever signs more most sign many more.
-const OFTEN: u32 = 64;
-/// Keys that are counted at a time.
-const MAX_COUNTED: usize = 32;
-/// Keys that get a table, of 2 MiB.
-const MAX_TABLES: usize = 16;
+static BASE: LazyLock<Multiples<EdwardsPoint>> = LazyLock::new(|| Multiples::of(ED25519_BASEPOINT_POINT));
 
-static BASE: LazyLock<Multiples> = LazyLock::new(|| Multiples::of(ED25519_BASEPOINT_POINT));
-
-/// What all threads know of keys.
-static KEYS: LazyLock<Mutex<Keys>> = LazyLock::new(Mutex::default);
+/// What all threads know of keys by their points, and the tables of their negatives.
+static KEYS: LazyLock<Mutex<Tables<[u8; 32], EdwardsPoint>>> = LazyLock::new(Mutex::default);
 
 thread_local! {
     static AT_HAND: RefCell<AtHand> = RefCell::default();
@@ -62,64 +55,17 @@ impl Ed25519Claim {
     }
 }
 
-/// Keys by their points, and what is known of them.
-#[derive(Default)]
-struct Keys {
-    /// How often those that have no table were asked for.
-    times: HashMap<[u8; 32], u32>,
-    /// Tables of keys' negatives: none while one is being made, and never one of a weak key.
-    tables: HashMap<[u8; 32], Option<Arc<Multiples>>>,
-}
-
-impl Keys {
-    /// A key's table, or whether to make one, which is then for the asker to do. Meanwhile the others go without.
-    fn ask(&mut self, point: &[u8; 32]) -> TableAnswer {
-        if let Some(made) = self.tables.get(point) {
-            return made.clone().map_or(TableAnswer::Without, TableAnswer::Table);
-        }
-        if self.tables.len() >= MAX_TABLES {
-            return TableAnswer::Without;
-        }
-        if self.times.len() >= MAX_COUNTED && !self.times.contains_key(point) {
-            self.times.clear();
-        }
-        let times = self.times.entry(*point).or_default();
-        *times += 1;
-        if *times < OFTEN {
-            return TableAnswer::Without;
-        }
-        self.times.remove(point);
-        self.tables.insert(*point, None);
-        TableAnswer::Make
-    }
-}
-
-/// What is said to whoever asks for a key's table.
-enum TableAnswer {
-    Table(Arc<Multiples>),
-    Make,
-    Without,
-}
-
 /// The table of a key, if it has one or gets one now.
-fn table_of(point: &[u8; 32]) -> Option<Arc<Multiples>> {
-    let asked = KEYS.lock().ok()?.ask(point);
-    match asked {
-        TableAnswer::Table(table) => Some(table),
-        TableAnswer::Without => None,
-        TableAnswer::Make => {
-            let made = verifying_key(point).filter(|key| !key.is_weak()).map(|key| Arc::new(table(&key)));
-            KEYS.lock().ok()?.tables.insert(*point, made.clone());
-            made
-        }
-    }
+fn table_of(point: &[u8; 32]) -> Option<Arc<Multiples<EdwardsPoint>>> {
+    let make = || verifying_key(point).filter(|key| !key.is_weak()).map(|key| table(&key));
+    multiples::table_of(&KEYS, point, make)
 }
 
 /// What a thread has at hand: the tables that it has used, and room for a sum.
 #[derive(Default)]
 struct AtHand {
-    tables: HashMap<[u8; 32], Arc<Multiples>>,
-    sum: Sum,
+    tables: HashMap<[u8; 32], Arc<Multiples<EdwardsPoint>>>,
+    sum: Sum<EdwardsPoint>,
 }
 
 impl AtHand {
@@ -134,17 +80,21 @@ impl AtHand {
 }
 
 /// The multiples of a key's negative.
-fn table(key: &VerifyingKey) -> Multiples {
+fn table(key: &VerifyingKey) -> Multiples<EdwardsPoint> {
     Multiples::of(-key.to_edwards())
 }
 
 /// The commitment that the equation gives for a key that is not weak, by the multiples of its negative: none where `s` is
 /// not below the group's order or the commitment is of small order. A signature has to have it byte by byte, so all is
 /// looked at that `verify_strict` looks at. An encoding that a computed point has is canonical.
-fn commitment(minus_key: &Multiples, claim: &Ed25519Claim, sum: &mut Sum) -> Option<EdwardsPoint> {
+fn commitment(
+    minus_key: &Multiples<EdwardsPoint>,
+    claim: &Ed25519Claim,
+    sum: &mut Sum<EdwardsPoint>,
+) -> Option<EdwardsPoint> {
     let s = Scalar::from_canonical_bytes(*claim.signature.s_bytes()).into_option()?;
-    BASE.gather(&s, sum);
-    minus_key.gather(&claim.hash(), sum);
+    BASE.gather(s.as_bytes(), sum);
+    minus_key.gather(claim.hash().as_bytes(), sum);
     Some(sum.take()).filter(|commitment| !commitment.is_small_order())
 }
 
@@ -154,7 +104,12 @@ mod tests {
     use ed25519_dalek::{Signature, Signer as _, SigningKey};
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{
+        multiples::{MAX_COUNTED, MAX_TABLES, OFTEN, TableAnswer},
+        *,
+    };
+
+    type Keys = Tables<[u8; 32], EdwardsPoint>;
 
     fn claim(key: &VerifyingKey, message: &[u8], signature: &Signature) -> Ed25519Claim {
         Ed25519Claim { point: *key.as_bytes(), message: message.to_vec(), signature: Box::new(*signature) }
@@ -165,7 +120,12 @@ mod tests {
     }
 
     /// Whether a signature holds by a table.
-    fn holds_by(minus_key: &Multiples, key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
+    fn holds_by(
+        minus_key: &Multiples<EdwardsPoint>,
+        key: &VerifyingKey,
+        message: &[u8],
+        signature: &Signature,
+    ) -> bool {
         let computed = commitment(minus_key, &claim(key, message, signature), &mut Sum::default());
         computed.is_some_and(|computed| computed.compress().as_bytes() == signature.r_bytes())
     }

@@ -135,6 +135,11 @@ impl SshSig {
         STANDARD.encode(&self.blob)
     }
 
+    /// How many bytes its binary form has.
+    pub(super) fn weight(&self) -> usize {
+        self.blob.len()
+    }
+
     /// Checks that the key signed exactly these bytes for exactly this namespace.
     pub fn verify(&self, namespace: &str, message: &[u8]) -> Result<Presence, Refusal> {
         self.claim(namespace, message)?.check().map(Proof::presence)

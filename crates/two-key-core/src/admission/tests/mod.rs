@@ -263,7 +263,7 @@ fn a_stop_ref_is_named_for_its_commit_and_its_lease() {
     story.clone().stops("_all", carrier("cp14", &halt)).refused(&[Reason::Malformed]);
     story.clone().stops("L-1", carrier("cp14", &freeze())).refused(&[Reason::Malformed]);
     story.clone().stops("L-1", carrier("cp14", &promote())).refused(&[Reason::Malformed]);
-    story.clone().stops("L-1", Opened::Ordinary { signer: None }).refused(&[Reason::Malformed]);
+    story.clone().stops("L-1", Opened::Ordinary { signature: None }).refused(&[Reason::Malformed]);
     let name = format!("refs/two-key/stops/L-1/{}", oid(150));
     let facts = || RefFacts::Stop(Some(carrier("cp14", &halt)));
     story.clone().with(&name, None, Some(oid(151)), facts()).refused(&[Reason::Malformed]);
@@ -305,7 +305,7 @@ fn an_unsigned_stop_is_refused_for_that() {
     let halt = stop(StopKind::Halt, 1);
     let refusal = Refusal::new(Reason::Unsigned, "nobody signed it");
     let bad = crate::signature::BadVote { claims: None, action: halt.action(), refusal };
-    let opened = Opened::Carrier { statement: halt, sealed: Vec::new(), own: Some(Box::new(Err(bad))) };
+    let opened = Opened::Carrier { statement: halt, sealed: Vec::new(), own: Some(Err(bad).into()) };
     PushStory::rolling().stops("L-1", opened).refused(&[Reason::Unsigned]);
 }
 

@@ -72,11 +72,7 @@ pub(super) fn signed(name: &str, statement: &Statement) -> Cosignature {
 }
 
 pub(super) fn carrier(name: &str, statement: &Statement) -> Opened {
-    Opened::Carrier {
-        statement: statement.clone(),
-        sealed: Vec::new(),
-        own: Some(Box::new(Ok(signed(name, statement)))),
-    }
+    Opened::Carrier { statement: statement.clone(), sealed: Vec::new(), own: Some(Ok(signed(name, statement)).into()) }
 }
 
 pub(super) fn policy() -> String {
@@ -308,7 +304,7 @@ pub(super) fn tag_facts(before: Option<TagFacts>, after: TagFacts) -> RefFacts {
 }
 
 pub(super) fn step(number: u8, opened: Option<Opened>) -> Step {
-    let opened = opened.unwrap_or(Opened::Ordinary { signer: None });
+    let opened = opened.unwrap_or(Opened::Ordinary { signature: None });
     let own = StepCommit { id: oid(number), descent: Descent::Descends, parents: 1, opened };
-    Step { commit: oid(number), claimed_time: 0, commits: vec![own], policy: None, leases: Vec::new() }
+    Step { commit: oid(number), claimed_time: 0, latest_time: 0, commits: vec![own], policy: None, leases: Vec::new() }
 }

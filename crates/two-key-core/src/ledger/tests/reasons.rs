@@ -365,7 +365,7 @@ fn findings_of_signatures_that_do_not_verify_are_passed_on() {
     let opened = reasons.map(|reason| Opened::Carrier {
         statement: statement(l.cosign()),
         sealed: Vec::new(),
-        own: Some(Box::new(Err(bad(reason)))),
+        own: Some(Err(bad(reason)).into()),
     });
     let bring =
         |draft| opened.into_iter().fold(draft, |draft: StepDraft, opened| draft.commit(opened, Descent::Descends));

@@ -1,13 +1,13 @@
 //! Who may do what: too few never suffice, whatever they try; enough always do.
 
 use super::story::{
-    Paper, Rulebook, Story, Voter, bytes, enact, freeze, lease, minisign, revoke, rulebook, seed, sk, sk_for, ssh,
-    thaw, who,
+    Paper, Rulebook, Story, Voter, bytes, enact, freeze, lease, minisign, ordinary, revoke, rulebook, seed, sk, sk_for,
+    ssh, thaw, who,
 };
 use crate::{
     ledger::{Descent, Entry, EventKind, Phase},
     model::{Reason, Refusal, StopKind, Subject},
-    signature::Opened,
+    signature::{Opened, literal::forged_commit},
 };
 
 /// Everybody of a list turns a key for one thing.
@@ -258,7 +258,7 @@ fn nobody_counts_where_the_proposer_is_unknown() {
         s
     };
     let plain = |d| d;
-    let signed = Opened::Ordinary { signer: Some(ssh(seed("cp20")).raw()) };
+    let signed = ordinary(Some(seed("cp20")));
     let malformed = Opened::Malformed(Refusal::new(Reason::Malformed, "…"));
     for mut s in [
         proposed_by(None, &plain),
@@ -268,6 +268,7 @@ fn nobody_counts_where_the_proposer_is_unknown() {
         proposed_by(None, &|d| d.ordinary(Some(seed("cp20")))),
         proposed_by(Some(seed("cp20")), &|d| d.ordinary(Some(66))),
         proposed_by(Some(seed("cp20")), &|d| d.commit(signed.clone(), Descent::Foreign)),
+        proposed_by(Some(seed("cp20")), &|d| d.commit(forged_commit(seed("cp20")), Descent::Descends)),
         proposed_by(Some(seed("cp20")), &|d| d.commit(malformed.clone(), Descent::Descends)),
     ] {
         s.refuses("user2", l.cosign(), "proposer").refuses("cp14", l.cosign(), "proposer");

@@ -14,7 +14,7 @@ use crate::{
         Digest, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Refusal, RepositoryId,
         Statement, Stop, StopKind, Subject, TargetId, key::put_ssh_string,
     },
-    signature::{Carrier, Cosignature, Opened, Presence},
+    signature::{Carrier, Cosignature, Opened, Presence, literal::signed_commit},
 };
 
 pub(super) const REPOSITORY: &str = "6f1c0e2b9a4d4f70a1b2c3d4e5f60718";
@@ -306,6 +306,7 @@ impl StepDraft {
         Self(Step {
             commit: oid(number, 0),
             claimed_time: i64::from(number),
+            latest_time: i64::from(number),
             commits: Vec::new(),
             policy: None,
             leases: Vec::new(),
@@ -333,7 +334,7 @@ impl StepDraft {
         let who = who.into();
         let claims = PrincipalId::parse(&who.claims).unwrap();
         let vote = Cosignature::literal(who.key, statement.clone(), claims, who.carrier, who.presence);
-        self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Box::new(Ok(vote))) }, descent)
+        self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Ok(vote).into()) }, descent)
     }
     pub(super) fn commit(mut self, opened: Opened, descent: Descent) -> Self {
         let number = u8::try_from(self.0.commits.len() + 1).unwrap();
@@ -344,20 +345,24 @@ impl StepDraft {
     }
     /// Brings in an ordinary commit.
     pub(super) fn ordinary(self, signer: Option<u8>) -> Self {
-        self.commit(Opened::Ordinary { signer: signer.map(|seed| ssh(seed).raw()) }, Descent::Descends)
+        self.commit(ordinary(signer), Descent::Descends)
     }
     /// The step's own commit, ordinary, signed by somebody or not.
     pub(super) fn finish(mut self, signer: Option<u8>) -> Step {
-        let signer = signer.map(|seed| ssh(seed).raw());
         let own = StepCommit {
             id: self.0.commit,
             descent: Descent::Descends,
             parents: 1 + usize::from(!self.0.commits.is_empty()),
-            opened: Opened::Ordinary { signer },
+            opened: ordinary(signer),
         };
         self.0.commits.push(own);
         self.0
     }
+}
+
+/// An ordinary commit, signed by somebody or not.
+pub(super) fn ordinary(signer: Option<u8>) -> Opened {
+    signer.map_or(Opened::Ordinary { signature: None }, signed_commit)
 }
 
 pub(super) fn bytes(text: &str) -> Entry {

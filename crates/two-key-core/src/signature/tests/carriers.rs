@@ -162,7 +162,7 @@ fn headers_are_strict() {
         assert_eq!(sign(&honest.replace(WHO, who)), Err(Reason::Malformed), "{what}");
     }
     let no_end = honest.replace("\n\n", "\n").replace("Two-Key", "x Two-Key");
-    assert!(matches!(open(no_end.as_bytes()), Opened::Ordinary { signer: None }));
+    assert!(matches!(open(no_end.as_bytes()), Opened::Ordinary { signature: None }));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_signature_block_in_the_message_is_no_signature() {
     let moved = unsigned.replace("\n\n", &format!("\n\ngpgsig {block}\n"));
     assert_eq!(votes(moved.as_bytes()), Err(Reason::Malformed));
     let ordinary = moved.replace("Two-Key-Statement: 1", "x");
-    assert_eq!(open(ordinary.as_bytes()), Opened::Ordinary { signer: None });
+    assert_eq!(open(ordinary.as_bytes()), Opened::Ordinary { signature: None });
 }
 
 #[test]
@@ -351,7 +351,9 @@ fn statements_in_sha256_repositories_take_their_own_header() {
     let (tree, parent) = ("1".repeat(64), "2".repeat(64));
     let unsigned = format!("tree {tree}\nparent {parent}\nauthor {WHO}\ncommitter {WHO}\n\n{}", run());
     let good = Key::ssh(1).sign_commit(unsigned.as_bytes(), ObjectFormat::Sha256);
-    assert!(matches!(open_commit(&good, ObjectFormat::Sha256), Opened::Carrier { own: Some(own), .. } if own.is_ok()));
+    assert!(
+        matches!(open_commit(&good, ObjectFormat::Sha256), Opened::Carrier { own: Some(own), .. } if own.vote(|_| Ok(())).is_ok())
+    );
     assert!(matches!(open_commit(&good, ObjectFormat::Sha1), Opened::Malformed(_)));
     let other = Key::ssh(1).sign_commit(unsigned.as_bytes(), ObjectFormat::Sha1);
     assert!(matches!(open_commit(&other, ObjectFormat::Sha256), Opened::Malformed(_)));
@@ -362,7 +364,7 @@ fn an_ordinary_commit_that_reads_in_two_ways_has_no_signer() {
     let honest = String::from_utf8(commit("a lease\n")).unwrap();
     let key = Key::ssh(1);
     let signer = |text: &str| match open(&key.sign_commit(text.as_bytes(), ObjectFormat::Sha1)) {
-        Opened::Ordinary { signer } => signer,
+        Opened::Ordinary { signature } => signature.and_then(|signature| signature.signer(|_| true)),
         other => panic!("{other:?}"),
     };
     assert_eq!(signer(&honest), Some(key.public.raw()));
@@ -383,7 +385,7 @@ fn an_ordinary_commit_that_reads_in_two_ways_has_no_signer() {
         let unsigned = honest.replacen("+0100\n\n", &format!("+0100\n{second}\n\n"), 1);
         let block = armour(&key.base64("git", unsigned.as_bytes()), 70).trim_end().replace('\n', "\n ");
         let raw = unsigned.replacen(second, &format!("gpgsig {block}\n{second}"), 1);
-        assert_eq!(open(raw.as_bytes()), Opened::Ordinary { signer: None }, "{second}");
+        assert_eq!(open(raw.as_bytes()), Opened::Ordinary { signature: None }, "{second}");
     }
 }
 

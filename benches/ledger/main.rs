@@ -11,6 +11,7 @@
 )]
 
 mod corpus;
+mod day;
 mod floor;
 mod key;
 mod measure;
@@ -19,6 +20,7 @@ mod peer;
 mod plot;
 mod report;
 mod run;
+mod tidied;
 
 use std::{fs, path::Path};
 
@@ -43,10 +45,11 @@ fn main() {
             verify(&sizes.iter().map(|size| number(size)).collect::<Vec<_>>());
         }
         ["--check"] => check(),
+        ["--day", votes] => day(number(votes)),
         ["corpus", folder, commits] => make(folder, commits, ObjectFormat::Sha1),
         ["corpus", folder, commits, "sha256"] => make(folder, commits, ObjectFormat::Sha256),
         _ => panic!(
-            "usage: benches/run [--check | --once | --commits N… | --verify N… | corpus FOLDER COMMITS [sha256]]"
+            "usage: benches/run [--check | --once | --commits N… | --verify N… | --day VOTES | corpus FOLDER COMMITS [sha256]]"
         ),
     }
 }
@@ -57,7 +60,8 @@ fn number(text: &str) -> usize {
 
 fn make(folder: &str, commits: &str, format: ObjectFormat) {
     fs::create_dir_all(folder).expect("a folder");
-    let ground = Ground::make(Path::new(folder), number(commits), format, &PUSHES).expect("a ledger");
+    let folder = fs::canonicalize(folder).expect("a folder");
+    let ground = Ground::make(&folder, number(commits), format, &PUSHES).expect("a ledger");
     println!("{} commits, {} signed, {} leases; tip {}", ground.commits, ground.signed, ground.leases, ground.tip);
 }
 
@@ -70,11 +74,13 @@ struct Turns {
     read: usize,
     /// Seconds of clients that push at once.
     clients: u64,
+    /// Votes of the long run.
+    votes: usize,
 }
 
 impl Turns {
-    const MANY: Self = Self { verify: 3, push: 9, forgetful: 3, read: 3, clients: 10 };
-    const ONCE: Self = Self { verify: 1, push: 5, forgetful: 1, read: 1, clients: 6 };
+    const MANY: Self = Self { verify: 3, push: 9, forgetful: 3, read: 3, clients: 10, votes: 20_000 };
+    const ONCE: Self = Self { verify: 1, push: 5, forgetful: 1, read: 1, clients: 6, votes: 5_000 };
 }
 
 /// Of ledgers with more commits everything is measured once, and pushes not at all: half a million tags make each of them
@@ -91,6 +97,13 @@ fn verify(sizes: &[usize]) {
         report.verified.push((format!("SHA-1, {size}"), verified));
     }
     println!("{}", report.tables());
+}
+
+/// Lands so many votes one by one, and writes no page.
+fn day(votes: usize) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let report = Report { day: Some(day::run(folder.path(), votes)), ..Report::default() };
+    println!("{}", report.long_run());
 }
 
 /// Measures everything on ledgers of these sizes, the largest last, and writes the page.
@@ -128,9 +141,16 @@ fn measure(sizes: &[usize], turns: Turns) {
                     report.clients.push((clients, measure::clients(&folder, &ground, clients, turns.clients)));
                 }
             }
+            // Last, as its labels are gone then.
+            if format == ObjectFormat::Sha1 && !large {
+                report.tidied.push(tidied::measure(&folder, &ground, turns.push.min(5)));
+            }
             fs::remove_dir_all(&folder).expect("our own folder");
         }
     }
+    let day = folder.path().join("day");
+    fs::create_dir_all(&day).expect("a folder");
+    report.day = Some(day::run(&day, turns.votes));
     println!("{}", report.tables());
     report.write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).expect("docs/performance.md");
 }
@@ -149,7 +169,10 @@ fn check() {
     let each = verified.ours_cpu.as_secs_f64() / measure::count(verified.signed);
     let faster = verified.git_cpu.as_secs_f64() / each;
     let read = [&small, &large].map(|(folder, ground)| measure::read(folder, ground, 3));
-    let [short, long] = [small, large].map(|(folder, ground)| measure::push(&folder, &ground, 7, 0));
+    let pushed = measure::push(&large.0, &large.1, 7, 0);
+    let grounds = [&small, &large].map(|(folder, ground)| (folder.as_path(), ground));
+    let growth: Vec<_> = (0..pushed.len()).map(|at| measure::growth(grounds, at, 15)).collect();
+    let [few_refs, many_refs] = [&small, &large].map(|(folder, ground)| tidied::measure(folder, ground, 9).after);
     let mut failed = false;
     let mut bound = |what: &str, value: f64, holds: bool, limit: String| {
         println!("{} {what}: {value:.1} ({limit})", if holds { "ok  " } else { "FAIL" });
@@ -159,11 +182,14 @@ fn check() {
     let least = if cfg!(debug_assertions) { LEAST_UNOPTIMIZED } else { LEAST };
     let limit = format!("at least {least}");
     bound("verifying takes so many times less processor time than git verify-commit", faster, faster > least, limit);
-    for ((short, long), most) in short.iter().zip(&long).zip(MOST_HOOK) {
-        let ratio = long.ours_alone.as_secs_f64() / short.ours_alone.as_secs_f64();
+    let ratio = verified.ours.as_secs_f64() / verified.floor.as_secs_f64();
+    let most = if cfg!(debug_assertions) { MOST_FLOOR_UNOPTIMIZED } else { MOST_FLOOR };
+    let what = "verifying takes so many times what nothing can be faster than".to_owned();
+    bound(&what, ratio, ratio < most, format!("at most {most}"));
+    for ((long, growth), most) in pushed.iter().zip(growth).zip(MOST_HOOK) {
         let what =
             format!("the hook takes so many times more for {} where history is eight times as long", long.commits);
-        bound(&what, ratio, ratio < MOST_GROWTH, format!("at most {MOST_GROWTH}"));
+        bound(&what, growth, growth < MOST_GROWTH, format!("at most {MOST_GROWTH}"));
         let ratio = long.ours.as_secs_f64() / long.empty.as_secs_f64();
         let what = format!("our hook adds so many times what a push of {} with an empty hook takes", long.commits);
         bound(&what, ratio, ratio < most, format!("at most {most}"));
@@ -174,6 +200,18 @@ fn check() {
         let what = format!("{verb} takes so many times more where history is eight times as long");
         bound(&what, ratio, ratio < MOST_READ, format!("at most {MOST_READ}"));
     }
+    for (what, few, many) in [
+        ("a push", few_refs.push, many_refs.push),
+        ("a fetch", few_refs.fetch, many_refs.fetch),
+        ("sync", few_refs.sync, many_refs.sync),
+    ] {
+        let ratio = many.as_secs_f64() / few.as_secs_f64();
+        let what = format!("{what} after `tidy` takes so many times more where history is eight times as long");
+        bound(&what, ratio, ratio < MOST_TIDIED, format!("at most {MOST_TIDIED}"));
+    }
+    let ratio = many.fetched.as_secs_f64() / many.first.as_secs_f64();
+    let what = format!("list after {} new commits takes such a part of what it takes anew", measure::FETCHED);
+    bound(&what, ratio, ratio < MOST_AGAIN, format!("at most {MOST_AGAIN}"));
     let ratio = many.costs[1].as_secs_f64() / many.first.as_secs_f64();
     let what = "list takes such a part of what it takes where nothing is remembered".to_owned();
     bound(&what, ratio, ratio < MOST_AGAIN, format!("at most {MOST_AGAIN}"));
@@ -187,6 +225,10 @@ fn check() {
 const LEAST: f64 = 60.0;
 const LEAST_UNOPTIMIZED: f64 = 20.0;
 const MOST_GROWTH: f64 = 2.0;
+/// Of the floor, for four thousand commits.
+const MOST_FLOOR: f64 = 2.0;
+const MOST_FLOOR_UNOPTIMIZED: f64 = 12.0;
+const MOST_TIDIED: f64 = 1.6;
 /// Of verbs that look.
 const MOST_READ: f64 = 2.0;
 const MOST_AGAIN: f64 = 0.7;

@@ -14,7 +14,7 @@ use git_two_key::{model::Oid, signature::ObjectFormat};
 use super::{
     corpus::Ground,
     floor::Floor,
-    run::{self, Cost, cost, git, median, two_key},
+    run::{self, Cost, cost, git, least, median, two_key},
 };
 
 /// A count, to divide by.
@@ -93,7 +93,7 @@ pub struct Pushed {
 
 /// A server's hook.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Hook {
+pub enum Hook {
     Empty,
     Ours,
     Shell,
@@ -179,16 +179,32 @@ fn alone(folder: &Path, ground: &Ground, hook: Hook, tip: Oid) -> Command {
     hook
 }
 
-fn push_once(folder: &Path, ground: &Ground, hook: Hook, tip: Oid) -> Duration {
-    install(&ground.server, &hook.script(folder));
+/// A push of a commit to the server, which has the ledger before it.
+pub fn push_once(folder: &Path, ground: &Ground, hook: Hook, tip: Oid) -> Duration {
+    install(folder, ground, hook);
     ground.rewind();
     let (server, refspec) = (ground.server.to_string_lossy().into_owned(), format!("{tip}:refs/heads/main"));
     cost(git(&ground.client).args(["push", "-q", &server, &refspec])).wall
 }
 
-fn install(server: &Path, script: &str) {
-    fs::create_dir_all(server.join("hooks")).expect("a folder");
-    write_script(&server.join("hooks/pre-receive"), script);
+/// Makes a hook the server's.
+pub fn install(folder: &Path, ground: &Ground, hook: Hook) {
+    fs::create_dir_all(ground.server.join("hooks")).expect("a folder");
+    write_script(&ground.server.join("hooks/pre-receive"), &hook.script(folder));
+}
+
+/// How many times more our hook takes, over an empty one, for the same push in each of two ledgers: the least of runs in turn.
+pub fn growth(grounds: [(&Path, &Ground); 2], push: usize, turns: usize) -> f64 {
+    let mut costs: [[Vec<Duration>; 2]; 2] = Default::default();
+    for _ in 0..turns {
+        for (costs, (folder, ground)) in costs.iter_mut().zip(grounds) {
+            for (costs, hook) in costs.iter_mut().zip([Hook::Empty, Hook::Ours]) {
+                costs.push(hook_alone(folder, ground, hook, ground.pushes[push].1));
+            }
+        }
+    }
+    let [short, long] = costs.map(|[empty, ours]| least(ours).saturating_sub(least(empty)).as_secs_f64());
+    long / short
 }
 
 fn write_script(path: &Path, script: &str) {
@@ -281,7 +297,7 @@ pub fn start(turns: usize) -> [Duration; 2] {
 
 /// How many pushes a second one branch takes, from so many clients at once who each fetch, commit and push.
 pub fn clients(folder: &Path, ground: &Ground, clients: usize, seconds: u64) -> f64 {
-    install(&ground.server, &format!("#!/bin/sh\nexec '{}' hook pre-receive\n", run::program()));
+    install(folder, ground, Hook::Ours);
     ground.rewind();
     let (landed, start) = (AtomicUsize::new(0), Instant::now());
     let limit = Duration::from_secs(seconds);

@@ -14,7 +14,8 @@ const LEFT: f64 = 70.0;
 const BOTTOM: f64 = 330.0;
 const TOP: f64 = 40.0;
 const RIGHT: f64 = 430.0;
-const COLOURS: [&str; 5] = ["#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e"];
+const COLOURS: [&str; 9] =
+    ["#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e", "#17a2b8", "#555555", "#d63384", "#7a5c00"];
 
 /// Draws lines; `across` and `up` name the axes.
 pub fn plot(title: &str, across: &str, up: &str, lines: &[Series]) -> String {

@@ -3,10 +3,12 @@
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use super::{
+    day::Day,
     measure::{FETCHED, Pushed, Read, VERBS, Verified, count as number},
     peer::Peer,
     plot::{Series, plot},
     run,
+    tidied::Tidied,
 };
 
 /// Between these lines docs/performance.md is written by `benches/run`.
@@ -24,6 +26,8 @@ pub struct Report {
     pub peer: Option<Peer>,
     /// Clients, and pushes a second.
     pub clients: Vec<(usize, f64)>,
+    pub tidied: Vec<Tidied>,
+    pub day: Option<Day>,
 }
 
 impl Report {
@@ -94,6 +98,9 @@ impl Report {
         text += &self.reading();
         text += "\n![Time for reading, by commits](images/read.svg)\n\
                  ![Memory while reading, by commits](images/read-memory.svg)\n";
+        text += &self.tidying();
+        text += "\n![Time of everyday commands, by commits in the ledger](images/everyday.svg)\n";
+        text += &self.long_run();
         let [ours, git] = self.start.map(time);
         let _ = writeln!(text, "\n`git-two-key --version` takes {ours}, `git --version` {git}.");
         if !self.clients.is_empty() {
@@ -128,11 +135,72 @@ impl Report {
         text
     }
 
+    /// What labels cost, and what is left of that after `tidy`.
+    fn tidying(&self) -> String {
+        let mut text = "\n### Before and after `tidy`\n\nThe least of runs in turn.\n\n| commits | | refs | lease files | push, empty \
+                        hook | push, our hook | fetch by Git | `sync` | `doctor` |\n"
+            .to_owned();
+        let _ = writeln!(text, "|---:|---{}|", "|---:".repeat(7));
+        for it in &self.tidied {
+            for (when, costs) in [("before", &it.before), ("after", &it.after)] {
+                let times = [costs.empty, costs.push, costs.fetch, costs.sync, costs.doctor].map(time).join(" | ");
+                let _ = writeln!(text, "| {} | {when} | {} | {} | {times} |", it.commits, costs.refs, costs.files);
+            }
+        }
+        if let Some(last) = self.tidied.last() {
+            let _ = writeln!(text, "\nOn the last of these `tidy` took {}.", time(last.took));
+        }
+        text
+    }
+
+    /// What a long run left.
+    pub fn long_run(&self) -> String {
+        let Some(day) = &self.day else { return String::new() };
+        let [first, last] = day.memory.map(mib);
+        format!(
+            "\n### A long run\n\n{} commits, nearly all votes, landed one by one in {}, each judged by the hook and moved, without \
+             Git's transfer: {} each at the beginning, {} at the end; the hook has {first} resident, then {last}; what is remembered \
+             of the ledger at the end are {} files of {} KiB, and {} of what was admitted in the last ten minutes.\n",
+            day.votes,
+            time(day.took),
+            time(day.first),
+            time(day.last),
+            day.files,
+            day.bytes / 1024,
+            day.admitted
+        )
+    }
+
     fn plots(&self) -> Vec<(&'static str, String)> {
         let mut plots = self.plots_of_verifying();
+        plots.push(self.plot_of_everyday());
         plots.extend(self.plots_of_pushing());
         plots.extend(self.plots_of_reading());
         plots
+    }
+
+    /// What everyday commands take by history, those that depend on refs before and after `tidy`.
+    fn plot_of_everyday(&self) -> (&'static str, String) {
+        let mut lines: Vec<_> = VERBS
+            .into_iter()
+            .enumerate()
+            .filter(|(_, (name, _))| ["status", "list", "show", "sign --dry-run"].contains(name))
+            .map(|(at, (name, _))| Series {
+                name,
+                points: self.read.iter().map(|it| (number(it.commits), it.costs[at].as_secs_f64())).collect(),
+            })
+            .collect();
+        let verify = self.read.iter().map(|it| (number(it.commits), it.verify.as_secs_f64()));
+        lines.push(Series { name: "verify --all", points: verify.collect() });
+        let mut line = |name, of: &dyn Fn(&Tidied) -> Duration| {
+            let points = self.tidied.iter().map(|it| (number(it.commits), of(it).as_secs_f64()));
+            lines.push(Series { name, points: points.collect() });
+        };
+        line("push before tidy", &|it| it.before.push);
+        line("push after tidy", &|it| it.after.push);
+        line("fetch before tidy", &|it| it.before.fetch);
+        line("fetch after tidy", &|it| it.after.fetch);
+        ("everyday.svg", plot("Everyday commands", "commits in the ledger", "seconds", &lines))
     }
 
     fn plots_of_verifying(&self) -> Vec<(&'static str, String)> {

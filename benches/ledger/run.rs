@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -46,7 +46,12 @@ pub fn two_key(repository: &Path) -> Command {
 
 /// What a command that must succeed printed.
 pub fn said(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    said_with(command.stdin(Stdio::null()))
+}
+
+/// The same of one that reads something.
+pub fn said_with(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
@@ -62,13 +67,23 @@ pub struct Cost {
 
 /// Runs a command that must succeed, and throws away what it prints.
 pub fn cost(command: &mut Command) -> Cost {
+    let (cost, output) = measured(command);
+    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+    cost
+}
+
+/// The same of one that may find something wrong.
+pub fn cost_of_any(command: &mut Command) -> Cost {
+    measured(command).0
+}
+
+fn measured(command: &mut Command) -> (Cost, Output) {
     let before = children_cpu();
     let start = Instant::now();
     let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output();
     let wall = start.elapsed();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
-    Cost { wall, cpu: children_cpu().saturating_sub(before) }
+    (Cost { wall, cpu: children_cpu().saturating_sub(before) }, output)
 }
 
 /// The processor time of all children that have ended: fields 16 and 17 of Linux's `/proc/self/stat`, in ticks of 10 ms.
@@ -99,4 +114,9 @@ pub fn peak_memory(command: &mut Command) -> Option<u64> {
 pub fn median(mut all: Vec<Duration>) -> Duration {
     all.sort();
     all.get(all.len() / 2).copied().unwrap_or_default()
+}
+
+/// The least of some durations: what the machine's other work did not lengthen.
+pub fn least(all: Vec<Duration>) -> Duration {
+    all.into_iter().min().unwrap_or_default()
 }

@@ -157,7 +157,10 @@ impl History {
         let Some(subject) = self.subject(subject) else { return };
         let statement = Statement { repository, subject };
         if let Some(vote) = sign(usize::from(who) % NAMES.len(), &statement) {
-            self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Ok(vote).into()) }, descent);
+            self.commit(
+                Opened::Carrier { statement, committed: 0, sealed: Vec::new(), own: Some(Ok(vote).into()) },
+                descent,
+            );
         }
     }
 

@@ -77,19 +77,21 @@ fn line(target: &TargetId, seen: &TargetReport, before: Option<&TargetReport>) {
     let lease = seen.lease.as_ref().map_or("", |lease| lease.as_str());
     let (name, desired, observed) = (target.as_str(), seen.desired.number(), seen.observed.map(Percent::number));
     let (doing, stopped) = (seen.doing.as_str(), seen.stopped.as_deref());
+    let at = seen.observed.map_or("an unknown weight".to_owned(), |weight| format!("{weight} %"));
+    let now = format!("{name}: {doing} at {at}, wanted {} %", seen.desired);
     let recovered = before.and_then(|before| before.reason.as_ref()).map(|refusal| refusal.reason.code());
     match (&seen.reason, stopped) {
         (None, Some(why)) if before.and_then(|before| before.stopped.as_deref()) != stopped => {
-            tracing::warn!(name, lease, desired, observed, doing, recovered, "target {doing}, stopped {why}");
+            tracing::warn!(name, lease, desired, observed, doing, recovered, "{now}; stopped {why}");
         }
-        (None, _) => tracing::info!(name, lease, desired, observed, doing, recovered, "target {doing}"),
+        (None, _) => tracing::info!(name, lease, desired, observed, doing, recovered, "{now}"),
         (Some(refusal), _) => {
             let reason = refusal.reason.code();
             // Always logged at error level.
             if [Doing::RollbackFailed.word(), Doing::StopFailed.word()].contains(&doing) {
-                tracing::error!(name, lease, desired, observed, doing, reason, stopped, "{}", refusal.message);
+                tracing::error!(name, lease, desired, observed, doing, reason, stopped, "{now}: {}", refusal.message);
             } else {
-                tracing::warn!(name, lease, desired, observed, doing, reason, stopped, "{}", refusal.message);
+                tracing::warn!(name, lease, desired, observed, doing, reason, stopped, "{now}: {}", refusal.message);
             }
         }
     }

@@ -100,7 +100,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
     if let Some(key) = &args.key {
         repo.set_config(config::KEY, &named_key(place, key)?)?;
     }
-    let session = Session::open(&Place { folder: folder.to_owned() }, &Which::Newest)?;
+    let session = Session::open(&Place::at(folder.to_owned()), &Which::Newest)?;
     for (name, value) in PULLS {
         repo.set_config(name, value)?;
     }
@@ -116,7 +116,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
         folder.display(),
         session.past.len(),
         session.state.policy().get().repository,
-        report::keys_text(&report::keys(&founded, &[]))
+        report::keys_text(&report::keys_of(founded.policy().get(), &session.state, &[]))
     ));
     say_who(&session);
     say("\nSee what is going on with: git two-key list");

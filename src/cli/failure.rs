@@ -84,7 +84,8 @@ impl Failure {
                 Some(format!("two-key: usage: {message}\nhint: see {}", format!("git two-key help {verb}").trim_end()))
             }
             Self::Undecided(refusal) => Some(with_hint(format!("two-key: undecided: {refusal}"), refusal)),
-            Self::Stale(refusal) => Some(with_hint(format!("two-key: stale: {refusal}"), refusal)),
+            // The code says no more than that.
+            Self::Stale(refusal) => Some(with_hint(format!("two-key: stale: {}", refusal.message), refusal)),
             Self::Unstopped { subject, refusal } => {
                 Some(with_hint(format!("two-key: NOT STOPPED {subject}: {refusal}"), refusal))
             }

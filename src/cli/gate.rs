@@ -89,7 +89,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             match args.replay {
                 Some(time) => replay(args, place, lease, &sources.settled(), time),
                 None if args.watch => watch::steadily(|| {
-                    let (session, view) = look(args, place, lease, &sources)?;
+                    let (session, view) = look(args, &place.anew(), lease, &sources)?;
                     Ok(format!("{}{}", session.remarks_text(), gate::gate_text(&view)))
                 }),
                 None => {

@@ -43,7 +43,7 @@ const ATTRIBUTES: &str = "/.two-key/** -text\n/leases/** -text\n";
     --agent cp14=cp14.pub --applier edge1=edge1.pub \\\n    \
     --target checkout-prod=haproxy:edge1")]
 pub struct Args {
-    /// A person and a key; again for more people or more keys
+    /// A person and their public key; again for more people or more keys
     #[arg(long, value_name = "NAME=PUBKEY")]
     human: Vec<String>,
     /// An agent and its public key; again for more
@@ -55,7 +55,7 @@ pub struct Args {
     /// Something that can be rolled out to, its driver (file, exec, haproxy, nginx or git) and its applier
     #[arg(long, value_name = "NAME[=DRIVER[:APPLIER]]")]
     target: Vec<String>,
-    /// Count people only by a touched security key, a signature made for this, and for what others proposed
+    /// Require of people a security key with touch, a signature made for this step, and somebody else's proposal
     #[arg(long)]
     strict: bool,
     /// The governed branch; by default the one that is checked out, in a new repository main

@@ -42,7 +42,7 @@ pub struct Args {
     /// One short line for a prompt; empty where nothing is open
     #[arg(long, conflicts_with_all = ["format", "mine"])]
     short: bool,
-    /// Only leases and policies that wait for your signature; your key is `two-key.key` or `user.signingkey`
+    /// Only leases, policies and the end of a freeze that wait for your signature; your key is `two-key.key` or `user.signingkey`
     #[arg(long)]
     mine: bool,
     /// Run this program for each lease, or policy, that begins to await your key, with the lease (or `policy`) and what it
@@ -85,7 +85,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         let style = terminal::style();
         let mut notified = BTreeSet::new();
         return watch::run(place, &args.source, || {
-            let (session, view) = view(args, place, &args.source.tip())?;
+            let (session, view) = view(args, &place.anew(), &args.source.tip())?;
             notify::tell(args.exec.as_deref(), place, &view, &mut notified);
             let remarks = session.remarks_text();
             Ok(move |now| format!("{remarks}{}", report::live_list(&view, now, style)))
@@ -110,7 +110,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
                 terminal::say(&line);
             }
         }
-        Format::Text if args.mine && view.leases.is_empty() && view.policy_proposed.is_none() => {
+        Format::Text
+            if args.mine && view.leases.is_empty() && view.policy_proposed.is_none() && view.thaw_awaits.is_none() =>
+        {
             session.say_remarks();
             terminal::say("nothing waits for your key");
         }
@@ -143,6 +145,7 @@ fn view(args: &Args, place: &Place, which: &Which) -> Result<(Session, ListView)
         view.leases.retain(|lease| lease.awaits.as_ref().is_some_and(mine));
         view.left_out = 0;
         view.policy_proposed = view.policy_proposed.filter(|proposed| proposed.awaits.as_ref().is_some_and(mine));
+        view.thaw_awaits = view.thaw_awaits.filter(mine);
     }
     session.sound()?;
     Ok((session, view))

@@ -56,11 +56,15 @@ mod verify;
 mod wait;
 mod watch;
 
-use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode, sync::OnceLock};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::model::{Reason, Refusal};
+use crate::{
+    git::Repository,
+    model::{Reason, Refusal},
+    process,
+};
 
 pub use failure::Failure;
 pub use schema::schema;
@@ -196,6 +200,21 @@ impl Verb {
 pub struct Place {
     /// The folder given by `-C`, else the current one.
     pub folder: PathBuf,
+    /// The repository there, once somebody has asked Git for it: each part of a verb works in the same one.
+    opened: OnceLock<Repository>,
+}
+
+impl Place {
+    /// A folder, in which nobody has looked yet.
+    pub fn at(folder: PathBuf) -> Self {
+        Self { folder, opened: OnceLock::new() }
+    }
+
+    /// The same folder, to be looked at anew: what lasts long sees what is configured meanwhile.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::at(self.folder.clone())
+    }
 }
 
 /// Runs the program.
@@ -209,10 +228,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let place = Place { folder: line.folder.clone().unwrap_or_else(|| PathBuf::from(".")) };
+    let place = Place::at(line.folder.clone().unwrap_or_else(|| PathBuf::from(".")));
     let format = line.verb.format();
     if format == Format::Json && line.verb.writes() {
         account::begin();
+    }
+    if line.verb.writes() {
+        process::heed_interrupts();
     }
     let outcome = panic::catch_unwind(|| line.verb.run(&place));
     let outcome = outcome.unwrap_or_else(|_| {
@@ -238,6 +260,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(lines) = failure.lines(&verb(&args)) {
                 terminal::remark(&lines);
             }
+            process::end_if_interrupted();
             failure.exit()
         }
     }

@@ -12,7 +12,7 @@ use crate::report::{Awaits, ListView};
 /// What has been told already: a lease, and what it awaited.
 pub type Notified = BTreeSet<(String, String, Option<u32>)>;
 
-/// Runs the program for each lease of the view, and for a proposed policy, that it was not told of. What no longer awaits the
+/// Runs the program for each lease of the view, for a proposed policy and for the end of a freeze that it was not told of. What no longer awaits the
 /// same is forgotten, so that it is told again when it does. A program that fails is said, and stops nothing.
 pub fn tell(program: Option<&str>, place: &Place, view: &ListView, notified: &mut Notified) {
     let Some(program) = program else { return };
@@ -34,6 +34,9 @@ pub fn tell(program: Option<&str>, place: &Place, view: &ListView, notified: &mu
     }
     if let Some((proposed, awaits)) = view.policy_proposed.as_ref().and_then(|one| Some((one, one.awaits.as_ref()?))) {
         one("policy", awaits, proposed.digest.as_deref(), serde_json::to_string(proposed).unwrap_or_default());
+    }
+    if let Some(awaits) = &view.thaw_awaits {
+        one("thaw", awaits, None, serde_json::to_string(awaits).unwrap_or_default());
     }
     *notified = now;
 }

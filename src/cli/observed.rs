@@ -9,8 +9,8 @@ use crate::{
         checks::{Check, CheckOutcome, Checks},
         records::{self, FormerKeys, Sought, TargetHealth, TargetRecord},
     },
-    ledger::{EventKind, StepReport},
-    model::{LeaseId, PrincipalId, TargetId},
+    ledger::{EventKind, GovernanceChange, StepReport},
+    model::{LeaseId, PrincipalId, TargetId, policy::Policy},
     report::{self, CheckView, HealthView, LeaseObservation, SeenTarget},
 };
 
@@ -54,10 +54,25 @@ impl Session {
         Ok((by_lease, targets))
     }
 
-    /// The keys that appliers had once.
+    /// The keys and targets that appliers had once.
     pub(super) fn former(&self, reports: &[StepReport]) -> FormerKeys {
         let place = reports.iter().enumerate().map(|(at, one)| (one.commit, at)).collect();
-        FormerKeys { place, keys: report::former_keys(&self.state, reports) }
+        let targets = |policy: &Policy| {
+            let applied = policy.targets.iter().filter_map(|(id, target)| Some((id.clone(), target.applier.clone()?)));
+            applied.collect::<BTreeMap<_, _>>()
+        };
+        let changes = reports.iter().enumerate().flat_map(|(at, one)| one.events.iter().map(move |event| (at, event)));
+        let mut appliers = BTreeMap::new();
+        for (at, event) in changes {
+            if let Some(GovernanceChange::Policy { from, to }) = event.change.as_deref()
+                && event.event == EventKind::PolicyChanged
+            {
+                appliers.entry(0).or_insert_with(|| targets(from.get()));
+                appliers.insert(at, targets(to.get()));
+            }
+        }
+        appliers.entry(0).or_insert_with(|| targets(self.state.policy().get()));
+        FormerKeys { place, keys: report::former_keys(&self.state, reports), appliers }
     }
 
     /// Those of some leases that started, that are at their target no more, and of which no newest record tells what became. Of

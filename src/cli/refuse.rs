@@ -29,7 +29,7 @@ use crate::{
 pub struct Args {
     /// The lease: its id, its intent or its target
     lease: String,
-    /// The check that says no, as it is named where people look
+    /// The name of the failed check, as list shows it
     #[arg(long, value_name = "NAME", default_value = "agent")]
     check: String,
     #[command(flatten)]

@@ -53,7 +53,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let file = output::within(&place.repository()?, &place.folder, &args.output)?;
     if args.refresh {
         return watch::run(place, &args.source, || {
-            let (summary, _) = write(args, place, &args.source.tip(), &file)?;
+            let (summary, _) = write(args, &place.anew(), &args.source.tip(), &file)?;
             Ok(move |_| summary.clone())
         });
     }

@@ -11,11 +11,11 @@ use crate::{
     agent::refusal,
     follower::records,
     gate::{Evidence, MeasuredVersion},
-    git::{Base, GitError, Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
+    git::{AskedRef, Base, GitError, Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
     inbox::{self, NoteText, Overlay},
     ledger::{self, Entry, Group, Resolution, State, StepReport},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
-    report::{Beside, ObservedEvent, RefusalReason, RefusalView},
+    report::{Beside, Noted, ObservedEvent, RefusalReason, RefusalView, WaitingVote},
     signature::Cosignature,
 };
 
@@ -87,9 +87,13 @@ pub struct Session {
 impl Place {
     /// The repository of this place.
     pub fn repository(&self) -> Result<Repository, Failure> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened.clone());
+        }
         // Without -C the environment may name a repository, as for every Git command.
         let here = self.folder == Path::new(".");
-        Ok(if here { Repository::discover() } else { Repository::open(&self.folder) }?)
+        let opened = if here { Repository::discover() } else { Repository::open(&self.folder) }?;
+        Ok(self.opened.get_or_init(|| opened).clone())
     }
 }
 
@@ -125,6 +129,8 @@ impl Session {
 
     fn read(place: &Place, which: &Which, reading: LedgerReading<'_>) -> Result<Self, Failure> {
         let repo = place.repository()?;
+        // Hardly any branch has another name.
+        let asked = matches!(which, Which::Local | Which::Newest).then(|| repo.asked(MAIN)).flatten();
         let (root, branch, memory) = begin(&repo)?;
         let mut remarks = Vec::new();
         if let Root::Unpinned(root) = root {
@@ -134,7 +140,7 @@ impl Session {
                 refs::short(&branch)
             ));
         }
-        let tip = tip(&repo, &branch, which)?;
+        let tip = tip(&repo, &branch, which, asked)?;
         // Git is asked while the ledger is read.
         let other = || match which {
             Which::Local => known_elsewhere(&repo, &branch, Some(tip)),
@@ -197,9 +203,24 @@ impl Session {
                             cannot be read, with: git two-key check";
                 let meant = subject::meant(&self.state, handle);
                 let meant = meant.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
-                Err(refusal.hint(meant + hint))
+                let elsewhere = self.proposed_on_head(handle).map(|branch| {
+                    let ours = refs::short(&self.branch);
+                    format!(
+                        "{handle} is proposed on {branch}, which is checked out, and can be signed once {ours} has it; "
+                    )
+                });
+                Err(refusal.hint(elsewhere.unwrap_or_default() + &meant + hint))
             }
         }
+    }
+
+    /// The branch that is checked out, where that is another than the governed one and proposes a lease.
+    fn proposed_on_head(&self, lease: &str) -> Option<String> {
+        let head = self.repo.head().ok()?.filter(|head| *head != self.branch)?;
+        let tip = self.repo.resolve(&head).ok()??;
+        let file = format!("leases/{lease}.yaml");
+        self.repo.objects().ok()?.file_id_at(tip, &file).ok()??;
+        Some(refs::short(&head).to_owned())
     }
 
     /// A commit, as people write it.
@@ -213,7 +234,8 @@ impl Session {
         let ((observed, seen), refused) = (self.observed(leases)?, self.refused()?);
         let (tags, happened) = (BTreeSet::new(), Vec::new());
         let unpushed = super::status::unpushed(self)?;
-        Ok(Beside { observed, seen, notes, tags, happened, refused, now: Some(turn::now()), unpushed })
+        let (noted, now) = (Noted::default(), Some(turn::now()));
+        Ok(Beside { observed, seen, notes, noted, tags, happened, refused, now, unpushed })
     }
 
     /// The same with the tags of their transitions.
@@ -223,7 +245,23 @@ impl Session {
         let names: Vec<_> = if few { names.iter().map(String::as_str).collect() } else { vec!["refs/tags/rollout"] };
         let tags = if names.is_empty() { Vec::new() } else { self.repo.refs(&names)? };
         let tags = tags.into_iter().filter_map(|(name, _)| Some(name.strip_prefix("refs/tags/")?.to_owned()));
-        Ok(Beside { tags: tags.collect(), ..self.beside(leases)? })
+        Ok(Beside { tags: tags.collect(), noted: self.noted()?, ..self.beside(leases)? })
+    }
+
+    /// The votes that wait in notes, and when those and others were left there.
+    fn noted(&self) -> Result<Noted, Failure> {
+        let policy = self.state.policy().get();
+        let waiting = self.inbox()?.votes.into_iter().filter_map(|vote| {
+            let (principal, known) = policy.owner(vote.key().raw())?;
+            let (principal, role) = (principal.clone(), known.role);
+            Some(WaitingVote { principal, role, key: vote.key().fingerprint(), statement: vote.statement().clone() })
+        });
+        let mut noted = self.repo.noted(refs::NOTES, &policy.principals)?;
+        for remote in self.repo.remotes()? {
+            noted.extend(self.repo.noted(&mirrored(&remote, refs::NOTES), &policy.principals)?);
+        }
+        let made = noted.into_iter().map(|vote| (vote.statement, vote.key, vote.made, vote.commit));
+        Ok(Noted::new(waiting.collect(), made))
     }
 
     /// Why agents did not turn their keys, as far as that verifies.
@@ -246,7 +284,7 @@ impl Session {
     pub fn beside_with_history(&self, leases: &BTreeSet<LeaseId>) -> Result<Beside, Failure> {
         let policy = self.state.policy().get();
         // What is there of appliers that have recorded nothing is nothing.
-        let reports = if records::are_there(&self.repo, &self.state)? { self.past.all() } else { Vec::new() };
+        let reports = if records::are_any(&self.repo, &self.state)? { self.past.all() } else { Vec::new() };
         let past = self.former(&reports);
         let named = |happened: records::SignedEvent| {
             let now = policy.keys().find(|(_, _, key)| key.raw() == happened.key);
@@ -427,7 +465,7 @@ fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
 /// The governed branch and its tip where nothing can be verified.
 pub(super) fn unverified_tip(repo: &Repository, which: &Which) -> Result<(String, Oid), Failure> {
     let branch = unverified_branch(repo);
-    let tip = tip(repo, &branch, which)?;
+    let tip = tip(repo, &branch, which, None)?;
     Ok((branch, tip))
 }
 
@@ -437,10 +475,11 @@ pub(super) fn unverified_branch(repo: &Repository) -> String {
     pinned.or_else(|| unpinned_branch(repo).ok()).unwrap_or_else(|| MAIN.to_owned())
 }
 
-fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
+/// The tip that is meant. Where the local branch is may have been asked.
+fn tip(repo: &Repository, branch: &str, which: &Which, asked: Option<AskedRef>) -> Result<Oid, Failure> {
     match which {
         Which::At(revision) => commit(repo, revision),
-        Which::Local => repo.resolve(branch)?.ok_or_else(|| {
+        Which::Local => repo.resolve_asked(asked, branch)?.ok_or_else(|| {
             let message = format!("the governed branch {} is not here", refs::short(branch));
             let hint = format!(
                 "fetch it with: git fetch origin {0}:{0}, or read the upstream's with --remote",
@@ -451,10 +490,11 @@ fn tip(repo: &Repository, branch: &str, which: &Which) -> Result<Oid, Failure> {
         Which::Newest => {
             let followed = if is_pushed_to(repo, branch)? { None } else { upstream(repo, branch)? };
             let theirs = followed.map(|(_, tip)| tip);
-            match (repo.resolve(branch)?, theirs) {
+            match (repo.resolve_asked(asked, branch)?, theirs) {
                 (Some(local), Some(theirs)) if local == theirs || repo.is_ancestor(theirs, local)? => Ok(local),
                 (_, Some(theirs)) => Ok(theirs),
-                (_, None) => tip(repo, branch, &Which::Local),
+                (Some(local), None) => Ok(local),
+                (None, None) => tip(repo, branch, &Which::Local, None),
             }
         }
         Which::Remote(named) => {

@@ -48,7 +48,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     if args.watch {
         let style = terminal::style();
         return watch::run(place, &args.source, || {
-            let (session, view) = view(args, place, &args.source.tip())?;
+            let (session, view) = view(args, &place.anew(), &args.source.tip())?;
             let remarks = session.remarks_text();
             Ok(move |now| {
                 let lease = report::live_lease(&view.lease, now, style);

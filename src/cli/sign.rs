@@ -78,6 +78,9 @@ fn what_is_signed(session: &Session, statement: &Statement) -> Result<String, Fa
     for line in report::policy_difference(now, proposed.get()) {
         let _ = writeln!(text, "  {line}");
     }
+    for warning in report::unmet(proposed.get()) {
+        let _ = writeln!(text, "  warning: {warning}");
+    }
     let _ = writeln!(text, "  bytes {digest}");
     Ok(text)
 }

@@ -116,15 +116,17 @@ fn proposed_here(session: &Session, upstream: Oid) -> Result<Vec<Unpushed>, Fail
         .into_iter()
         .filter(|file| !theirs.contains(file))
         .filter_map(|(path, _)| LeaseId::parse(path.rsplit('/').next()?.strip_suffix(".yaml")?));
-    let proposed = |event: &str, lease: Option<LeaseId>| Unpushed {
+    let proposed = |event: &str, what: &str, lease: Option<LeaseId>| Unpushed {
         event: event.to_owned(),
+        what: what.to_owned(),
         lease: lease.map(|lease| lease.to_string()),
         principals: Vec::new(),
         commit: Some(session.tip.to_string()),
+        beside: Vec::new(),
     };
-    let mut proposals: Vec<_> = leases.map(|lease| proposed("PROPOSED", Some(lease))).collect();
+    let mut proposals: Vec<_> = leases.map(|lease| proposed("PROPOSED", "proposal", Some(lease))).collect();
     if objects.file_id_at(session.tip, POLICY_PATH)? != objects.file_id_at(upstream, POLICY_PATH)? {
-        proposals.push(proposed("POLICY_PROPOSED", None));
+        proposals.push(proposed("POLICY_PROPOSED", "proposed policy", None));
     }
     Ok(proposals)
 }
@@ -145,8 +147,15 @@ pub(super) fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
         }
         let events = ahead.iter().rev().flat_map(|report| &report.events);
         let told = events.filter(|event| !event.votes.is_empty() && event.event != EventKind::Verified2Key);
+        let stops = stops::beside_main(session)?;
+        let beside = |commit: &Oid| {
+            let places = stops.get(commit).into_iter().flatten();
+            places.filter(|place| *place != "here").cloned().collect()
+        };
         unpushed.extend(told.map(|event| Unpushed {
             event: event.event.name().to_owned(),
+            what: report::event_words(event),
+            beside: beside(&event.commit),
             lease: event.lease.as_ref().map(ToString::to_string),
             principals: event.votes.iter().map(|vote| vote.principal.to_string()).collect(),
             commit: Some(event.commit.to_string()),
@@ -156,6 +165,8 @@ pub(super) fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
     if !session.repo.remotes()?.is_empty() {
         unpushed.extend(session.undelivered_notes()?.iter().map(|vote| Unpushed {
             event: "BY_NOTE".to_owned(),
+            what: "vote by note".to_owned(),
+            beside: Vec::new(),
             lease: vote.statement().lease().map(ToString::to_string),
             principals: vec![vote.claims().to_string()],
             commit: None,

@@ -29,10 +29,10 @@ pub struct Args {
     /// The lease: its id, its intent or its target
     #[arg(conflicts_with_all = ["range", "all"])]
     lease: Option<String>,
-    /// Report only the steps after A, up to B; either may be left out
+    /// Report only the steps after A, up to B; either may be omitted
     #[arg(long, value_name = "A..B", conflicts_with = "all")]
     range: Option<String>,
-    /// Speak of everything from the root on (the default without LEASE)
+    /// Report everything from the root on (the default without LEASE)
     #[arg(long)]
     all: bool,
     #[command(flatten)]

@@ -77,7 +77,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     };
     let began = terminal::moment();
     loop {
-        let session = args.source.open(place)?;
+        let session = args.source.open(&place.anew())?;
         let id = session.lease(&args.lease, None)?;
         let (state, outcome) = look(&session, &id, args.state)?;
         match outcome {
@@ -91,7 +91,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             }
             WaitState::NotYet if limit.is_some_and(|limit| began.elapsed().as_secs() >= limit.as_secs()) => {
                 let waited = args.timeout.as_deref().unwrap_or_default();
-                let refusal = Refusal::new(Reason::Stale, format!("{id} is {state} after {waited}"));
+                let refusal = Refusal::new(Reason::Stale, format!("{id} is still {state} after {waited}"));
                 return Err(Failure::Stale(refusal.hint(format!("see what it waits for with: git two-key show {id}"))));
             }
             WaitState::NotYet => drop(terminal::wait(EVERY)),

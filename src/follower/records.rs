@@ -220,6 +220,9 @@ pub(crate) fn timeless(targets: &BTreeMap<TargetId, TargetRecord>) -> BTreeMap<T
     targets
 }
 
+/// Why what an applier attests of a target is of the past: the target is another's now, or nobody's.
+const REASSIGNED: &str = "reassigned";
+
 /// What one applier attests about one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
@@ -229,17 +232,21 @@ pub struct Observation {
     pub target: TargetId,
     /// What it says.
     pub record: TargetRecord,
-    /// Why the key that signed it is in force no more, where it counted then; none where it is in force.
+    /// Why the key that signed it is in force no more, or the target is not its applier's, where it counted then; none where that
+    /// is so.
     pub former: Option<&'static str>,
 }
 
-/// Keys that appliers had once. What they signed while they were in force is told as it counted then; nothing is decided by it.
+/// Keys that appliers had once, and targets. What they signed while that was so is told as it counted then; nothing is decided
+/// by it.
 #[derive(Debug, Clone, Default)]
 pub struct FormerKeys {
     /// Where each step stands in the ledger.
     pub place: BTreeMap<Oid, usize>,
     /// The keys.
     pub keys: Vec<FormerKey>,
+    /// Which applier each target had, from which place in the ledger on.
+    pub appliers: BTreeMap<usize, BTreeMap<TargetId, PrincipalId>>,
 }
 
 impl FormerKeys {
@@ -248,6 +255,12 @@ impl FormerKeys {
         let at = self.place.get(&ledger)?;
         let is_it = |former: &&FormerKey| former.principal == *applier && former.key.raw() == key && *at < former.ended;
         self.keys.iter().find(is_it)
+    }
+
+    /// Whether a target was this applier's at the ledger's tip that it went by.
+    fn had(&self, applier: &PrincipalId, target: &TargetId, ledger: Oid) -> bool {
+        let then = self.place.get(&ledger).and_then(|at| self.appliers.range(..=at).next_back());
+        then.and_then(|(_, appliers)| appliers.get(target)) == Some(applier)
     }
 
     /// A key's fingerprint.
@@ -270,7 +283,7 @@ pub fn read(repository: &Repository, state: &State) -> Result<ObservedPlane, Git
     let mut objects = repository.objects()?;
     let mut observations = ObservedPlane::default();
     let mut newest: BTreeMap<TargetId, Observation> = BTreeMap::new();
-    let refs = ApplierRefs::of(repository, state)?;
+    let refs = ApplierRefs::of(repository, state, &FormerKeys::default())?;
     for (name, applier, tip) in refs.known {
         match attested(&mut objects, state, &applier, tip) {
             Ok(record) => {
@@ -301,16 +314,19 @@ pub fn read(repository: &Repository, state: &State) -> Result<ObservedPlane, Git
 
 /// The refs that appliers could have written, ours and those kept of remotes.
 struct ApplierRefs {
-    /// Those of appliers in the policy: their names, whose they are, and their tips.
+    /// Those of appliers in the policy, or in an earlier one: their names, whose they are, and their tips.
     known: Vec<(String, PrincipalId, Oid)>,
     /// One that is of none, and how many more there are. Anybody can make these where nobody refuses it.
     nobodys: Option<(String, usize)>,
 }
 
 impl ApplierRefs {
-    fn of(repository: &Repository, state: &State) -> Result<Self, GitError> {
+    fn of(repository: &Repository, state: &State, past: &FormerKeys) -> Result<Self, GitError> {
         let principals = &state.policy().get().principals;
-        let is_known = |name: &PrincipalId| principals.get(name).is_some_and(|known| known.role == Role::Applier);
+        let is_known = |name: &PrincipalId| {
+            principals.get(name).is_some_and(|known| known.role == Role::Applier)
+                || past.keys.iter().any(|former| former.principal == *name)
+        };
         let mut refs = Self { known: Vec::new(), nobodys: None };
         for (name, tip) in repository.refs(&[refs::APPLIERS, refs::MIRROR].map(refs::space))? {
             match (applier_of(&name), &mut refs.nobodys) {
@@ -334,11 +350,6 @@ pub(crate) fn applier_of(name: &str) -> Option<PrincipalId> {
     PrincipalId::parse(own.or_else(theirs)?)
 }
 
-/// Whether appliers have recorded anything.
-pub fn are_there(repository: &Repository, state: &State) -> Result<bool, GitError> {
-    Ok(!ApplierRefs::of(repository, state)?.known.is_empty())
-}
-
 /// Something that an applier says happened, in a commit that its own key signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedEvent {
@@ -356,9 +367,10 @@ pub struct SignedEvent {
     pub former: Option<&'static str>,
 }
 
-/// Whether there are refs that an applier of the policy in force could have written.
+/// Whether there are refs that an applier of this or of an earlier policy could have written.
 pub fn are_any(repository: &Repository, state: &State) -> Result<bool, GitError> {
-    Ok(!ApplierRefs::of(repository, state)?.known.is_empty())
+    let refs = ApplierRefs::of(repository, state, &FormerKeys::default())?;
+    Ok(!refs.known.is_empty() || refs.nobodys.is_some())
 }
 
 /// Everything that appliers say happened, oldest first for each applier. Commits that do not verify are left out.
@@ -366,7 +378,7 @@ pub fn history(repository: &Repository, state: &State, past: &FormerKeys) -> Res
     let mut objects = repository.objects()?;
     let mut met = BTreeSet::new();
     let mut happened = Vec::new();
-    for (_, applier, tip) in ApplierRefs::of(repository, state)?.known {
+    for (_, applier, tip) in ApplierRefs::of(repository, state, past)?.known {
         if met.contains(&(applier.clone(), tip)) {
             continue;
         }
@@ -402,27 +414,29 @@ pub fn last_about(
     past: &FormerKeys,
 ) -> Result<BTreeMap<LeaseId, Observation>, GitError> {
     let mut found: BTreeMap<LeaseId, Observation> = BTreeMap::new();
-    let applier_of = |lease: &LeaseId| {
-        let known = state.policy().get().targets.get(&state.document(lease)?.target)?;
-        known.applier.clone()
+    let applier_now = |target: &TargetId| {
+        let known = state.policy().get().targets.get(target);
+        known.and_then(|known| known.applier.as_ref())
     };
     let mut objects = repository.objects()?;
-    for (_, applier, tip) in ApplierRefs::of(repository, state)?.known {
-        let of_this = sought.started.iter().filter(|(lease, _)| applier_of(lease).as_ref() == Some(&applier));
-        let mut wanted: BTreeMap<&LeaseId, usize> = of_this.map(|(lease, at)| (lease, *at)).collect();
+    for (_, applier, tip) in ApplierRefs::of(repository, state, past)?.known {
+        let mut wanted: BTreeMap<&LeaseId, usize> = sought.started.iter().map(|(lease, at)| (lease, *at)).collect();
         if wanted.is_empty() {
             continue;
         }
         for commit in repository.first_parents(tip)?.into_iter().rev() {
             let Ok(signed) = signed_record(&mut objects, state, past, &applier, commit) else { continue };
             let SignedRecord { record, former, .. } = signed;
+            let ledger = record.ledger;
             if let Some(at) = past.place.get(&record.ledger) {
                 wanted.retain(|_, started| *started <= *at);
             }
             for (target, record) in record.targets {
-                if wanted.remove(&record.lease).is_none() {
+                let is_its_own = applier_now(&target) == Some(&applier);
+                if !(is_its_own || past.had(&applier, &target, ledger)) || wanted.remove(&record.lease).is_none() {
                     continue;
                 }
+                let former = former.or((!is_its_own).then_some(REASSIGNED));
                 let later = found.get(&record.lease).is_none_or(|known| known.record.seen_at < record.seen_at);
                 if later {
                     let lease = record.lease.clone();
@@ -469,7 +483,7 @@ pub fn unrestorable(
 pub fn attested_tips(repository: &Repository, state: &State) -> Result<Vec<Oid>, GitError> {
     let mut objects = repository.objects()?;
     let mut tips = Vec::new();
-    for (_, applier, tip) in ApplierRefs::of(repository, state)?.known {
+    for (_, applier, tip) in ApplierRefs::of(repository, state, &FormerKeys::default())?.known {
         if attested(&mut objects, state, &applier, tip).is_ok() {
             tips.push(tip);
         }

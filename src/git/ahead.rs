@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io::{Seek as _, SeekFrom, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -17,8 +17,9 @@ use std::{
 
 use super::{
     GitError, Repository,
+    command::Started,
     object::Unchecked,
-    objects::{ListReader, linked},
+    objects::{AwaitedList, ListReader, linked},
     steps::OpenedCommit,
 };
 use crate::{
@@ -54,12 +55,63 @@ pub(super) struct Ahead {
     left: usize,
 }
 
+/// A chain that is being listed, oldest first. Dropped, that ends.
+#[derive(Debug)]
+pub(super) struct Listing {
+    base: Oid,
+    tip: Oid,
+    naming: Naming,
+    list: File,
+    git: Started,
+    /// Started meanwhile: what will read the commits.
+    reader: AwaitedList,
+}
+
+impl Listing {
+    /// Has Git begin.
+    pub(super) fn start(repository: &Repository, base: Oid, tip: Oid, naming: Naming) -> Result<Self, GitError> {
+        let list = super::scratch::file().map_err(unlisted)?;
+        let program = match naming {
+            Naming::Graph => repository.git().args(["-c", "core.commitGraph=true"]),
+            Naming::Objects => repository.git(),
+        };
+        let range = [tip.to_string(), format!("^{base}")];
+        let git = program.args(["rev-list", "--first-parent", "--reverse"]).args(range).started_into(&list)?;
+        Ok(Self { base, tip, naming, list, git, reader: repository.awaiting_list()? })
+    }
+
+    /// The commits, once they are listed.
+    fn listed(self, repository: &Repository) -> Result<ListReader, GitError> {
+        let Self { base, tip, naming, mut list, git, reader } = self;
+        match git.succeeded() {
+            // Where Git cannot read on, we read ourselves: either we can, or we say what is wrong with which commit.
+            Err(GitError::Program { .. }) if naming == Naming::Objects => {
+                let chain = repository.chain_back(tip, Some(base))?;
+                let lines = chain.iter().rev().map(|id| format!("{id}\n")).collect::<Vec<_>>().concat();
+                list.set_len(0)
+                    .and_then(|()| list.rewind())
+                    .and_then(|()| list.write_all(lines.as_bytes()))
+                    .map_err(unlisted)?;
+            }
+            listed => listed?,
+        }
+        let length = list.seek(SeekFrom::End(0)).map_err(unlisted)?;
+        list.rewind().map_err(unlisted)?;
+        // An id's digits and a line feed.
+        let line = tip.as_bytes().len() * 2 + 1;
+        reader.read(list, usize::try_from(length).unwrap_or(usize::MAX) / line)
+    }
+}
+
+fn unlisted(error: io::Error) -> GitError {
+    GitError::io("listing the ledger's commits in a temporary file", error)
+}
+
 impl Ahead {
     /// Begins to read.
-    pub(super) fn start(repository: &Repository, base: Oid, tip: Oid, naming: Naming) -> Result<Self, GitError> {
-        let (list, count) = repository.chain(base, tip, naming)?;
-        let listed = repository.listed(list, count)?;
-        let format = repository.format();
+    pub(super) fn start(repository: &Repository, listing: Listing) -> Result<Self, GitError> {
+        let listed = listing.listed(repository)?;
+        let (count, format) = (listed.left(), repository.format());
         let (ordered, chunks) = sync_channel(CHUNKS);
         let (work, waiting) = sync_channel::<Work>(CHUNKS);
         let waiting = Arc::new(Mutex::new(waiting));
@@ -94,36 +146,6 @@ impl Ahead {
         }
         let none = || Err(fault("fewer commits were opened than read"));
         Some(self.opened.pop_front().unwrap_or_else(none))
-    }
-}
-
-impl Repository {
-    /// The ids of a chain, oldest first, in a file, and how many there are.
-    fn chain(&self, base: Oid, tip: Oid, naming: Naming) -> Result<(File, usize), GitError> {
-        let failed = |error| GitError::io("listing the ledger's commits in a temporary file", error);
-        let mut file = super::scratch::file().map_err(failed)?;
-        let program = match naming {
-            Naming::Graph => self.git().args(["-c", "core.commitGraph=true"]),
-            Naming::Objects => self.git(),
-        };
-        let range = [tip.to_string(), format!("^{base}")];
-        match program.args(["rev-list", "--first-parent", "--reverse"]).args(range).into_file(&file) {
-            // Where Git cannot read on, we read ourselves: either we can, or we say what is wrong with which commit.
-            Err(GitError::Program { .. }) if naming == Naming::Objects => {
-                let chain = self.chain_back(tip, Some(base))?;
-                let lines = chain.iter().rev().map(|id| format!("{id}\n")).collect::<Vec<_>>().concat();
-                file.set_len(0)
-                    .and_then(|()| file.rewind())
-                    .and_then(|()| file.write_all(lines.as_bytes()))
-                    .map_err(failed)?;
-            }
-            listed => listed?,
-        }
-        let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        // An id's digits and a line feed.
-        let line = tip.as_bytes().len() * 2 + 1;
-        Ok((file, usize::try_from(length).unwrap_or(usize::MAX) / line))
     }
 }
 

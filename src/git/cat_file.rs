@@ -80,7 +80,7 @@ impl Idle {
     pub(super) fn start(&self, cat_file: Program, mode: ReaderMode) -> Result<Server, GitError> {
         let edition = self.0.lock().map_or(0, |pool| pool.edition);
         let mut answers = Answers::of(cat_file.arg(mode.option()), Stdio::piped())?;
-        let requests = answers.child.stdin.take().ok_or_else(no_pipes)?;
+        let requests = answers.requests()?;
         Ok(Server { mode, edition, uses: 0, requests, answers })
     }
 }
@@ -140,6 +140,11 @@ impl Answers {
         let (mut child, complaints) = program.server(requests)?;
         let stdout = child.stdout.take().ok_or_else(no_pipes)?;
         Ok(Self { child, stdout: BufReader::with_capacity(64 * 1024, stdout), complaints })
+    }
+
+    /// Where its requests go, if to a pipe.
+    pub(super) fn requests(&mut self) -> Result<ChildStdin, GitError> {
+        self.child.stdin.take().ok_or_else(no_pipes)
     }
 
     /// Reads an object: the one that was asked for, or the next of a list.

@@ -96,6 +96,12 @@ impl Program {
         self
     }
 
+    /// Takes a variable away.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     /// Gives the child its standard input.
     pub(crate) fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.job.input = Input::Bytes(input.into());
@@ -151,11 +157,7 @@ impl Program {
     pub(crate) fn bytes(self) -> Result<Vec<u8>, GitError> {
         let line = self.line();
         let output = self.output()?;
-        if output.status.success() {
-            Ok(output.stdout)
-        } else {
-            Err(GitError::Program { command: line, stderr: complaint(&output) })
-        }
+        if output.status.success() { Ok(output.stdout) } else { Err(GitError::of_program(line, complaint(&output))) }
     }
 
     /// Runs the child, which must succeed; its standard output as text without the final line feed.
@@ -184,15 +186,15 @@ impl Program {
         match output.status.code() {
             Some(0) => Ok(true),
             Some(1) => Ok(false),
-            _ => Err(GitError::Program { command: line, stderr: complaint(&output) }),
+            _ => Err(GitError::of_program(line, complaint(&output))),
         }
     }
 
-    /// Runs the child, which must succeed; its standard output goes into a file.
-    pub(crate) fn into_file(mut self, file: &File) -> Result<(), GitError> {
+    /// Starts a child whose standard output goes into a file.
+    pub(crate) fn started_into(mut self, file: &File) -> Result<Started, GitError> {
         let theirs = file.try_clone().map_err(|error| GitError::io("sharing a temporary file", error))?;
         self.job.output = process::StdoutTo::File(theirs);
-        self.bytes().map(drop)
+        self.started()
     }
 
     /// Starts a child that stays and reads its requests from a pipe or a file. What it complains of goes into a file,
@@ -233,6 +235,17 @@ impl Started {
         let stderr = String::from_utf8_lossy(&ended.stderr).trim_end().to_owned();
         Ok(GitOutput { status: ended.status, stdout: ended.stdout, stderr })
     }
+
+    /// Waits for the child to end, which must be well.
+    pub(crate) fn succeeded(self) -> Result<(), GitError> {
+        let line = self.line.clone();
+        let output = self.output()?;
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(GitError::Program { command: line, stderr: complaint(&output) })
+        }
+    }
 }
 
 /// Why a child was not heard.
@@ -241,7 +254,7 @@ fn failed(line: String, failure: ProgramFailure) -> GitError {
         ProgramFailure::NotFound => GitError::NoProgram(line.split(' ').next().unwrap_or_default().to_owned()),
         ProgramFailure::Io(error) => GitError::io(format!("running `{line}`"), error),
         ProgramFailure::TooLong(limit) => GitError::TimedOut { command: line, limit },
-        other => GitError::Program { command: line, stderr: other.to_string() },
+        other => GitError::of_program(line, other.to_string()),
     }
 }
 

@@ -28,12 +28,16 @@ fn root_variable() -> Option<String> {
 }
 
 impl Repository {
-    /// The last value of a configuration key. Our own keys are asked for all at once.
+    /// The last value of a configuration key. Our own keys are asked for all at once, with the remotes that branches follow.
     pub fn config(&self, name: &str) -> Result<Option<String>, GitError> {
-        if !name.starts_with("two-key.") {
-            return self.get_config(&["--null", "--get", name]);
+        if name.starts_with("two-key.") {
+            return self.among_settings(|settings| settings.get(&name.to_ascii_lowercase()).cloned());
         }
-        self.among_settings(|settings| settings.get(&name.to_ascii_lowercase()).cloned())
+        // A branch's name is not folded.
+        if name.starts_with("branch.") && name.ends_with(".remote") {
+            return self.among_settings(|settings| settings.get(name).cloned());
+        }
+        self.get_config(&["--null", "--get", name])
     }
 
     /// Whether a setting of ours that is on by default is switched off.

@@ -19,6 +19,13 @@ pub(super) struct AskedRefs {
     pub(super) git: Started,
 }
 
+/// Git, on its way to say where a ref is that somebody will most likely want to know of.
+#[derive(Debug)]
+pub struct AskedRef {
+    pub(super) name: String,
+    pub(super) git: Started,
+}
+
 /// Where some refs were when a push arrived.
 #[derive(Debug, Default)]
 pub(super) struct EarlyRefs {

@@ -136,6 +136,12 @@ pub enum GitError {
         /// What the program said.
         stderr: String,
     },
+    /// A disk that takes nothing: it is full, or must not be written.
+    #[error("nothing can be written here: {}", brief(stderr))]
+    Disk {
+        /// What the program said that tried.
+        stderr: String,
+    },
     /// No key to sign with.
     #[error("no key to sign with: {0}")]
     NoKey(String),
@@ -165,6 +171,9 @@ pub enum Trouble {
     /// No connection, or no answer.
     #[error("cannot be reached")]
     Unreachable,
+    /// An answer that was not finished.
+    #[error("broke the connection off")]
+    BrokenOff,
     /// No answer in time.
     #[error("did not answer within {} s", .0.as_secs_f64())]
     Slow(std::time::Duration),
@@ -182,7 +191,7 @@ pub enum Trouble {
 impl Trouble {
     /// By what Git said, in the fixed locale that it runs in.
     fn of(stderr: &str) -> Self {
-        const SIGNS: [(Trouble, &[&str]); 3] = [
+        const SIGNS: [(Trouble, &[&str]); 4] = [
             (
                 Trouble::NotLetIn,
                 &[
@@ -209,10 +218,9 @@ impl Trouble {
                     "Couldn't connect to server",
                     "unable to connect",
                     "Operation timed out",
-                    "early EOF",
-                    "the remote end hung up",
                 ],
             ),
+            (Trouble::BrokenOff, &["early EOF", "unexpected disconnect", "the remote end hung up"]),
             (
                 Trouble::NoRepository,
                 &["does not appear to be a git repository", "not found", "does not exist", "not a git repository"],
@@ -231,18 +239,85 @@ fn brief(stderr: &str) -> &str {
 }
 
 /// Why a key did not sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyTrouble {
+    /// Another passphrase than the key's.
+    Passphrase,
+    /// No SSH agent, or one that does not sign with it.
+    Agent,
+    /// A file that others can read, which `ssh-keygen` does not use.
+    Exposed,
+    /// A file that holds no private key.
+    NoKey,
+    /// Anything else.
+    Other,
+}
+
+impl KeyTrouble {
+    /// By what the program said that was to sign.
+    fn of(stderr: &str) -> Self {
+        const SIGNS: [(KeyTrouble, &[&str]); 4] = [
+            (KeyTrouble::Passphrase, &["incorrect passphrase", "wrong password"]),
+            (KeyTrouble::Exposed, &["unprotected private key", "bad permissions"]),
+            (KeyTrouble::NoKey, &["error in libcrypto", "invalid format", "is not a private key"]),
+            (KeyTrouble::Agent, &["agent"]),
+        ];
+        let complaint = stderr.to_lowercase();
+        let says = |signs: &&[&str]| signs.iter().any(|sign| complaint.contains(sign));
+        SIGNS.iter().find(|(_, signs)| says(signs)).map_or(Self::Other, |(trouble, _)| *trouble)
+    }
+
+    /// The reason code, and what helps.
+    fn advice(self, key: &str) -> (Reason, String) {
+        match self {
+            Self::Exposed => (Reason::NotSigned, format!("let only yourself read it: chmod 600 {key}")),
+            Self::NoKey => (Reason::NoKey, "name one with --key FILE, or: git config two-key.key FILE".to_owned()),
+            Self::Agent => {
+                (Reason::NotSigned, "add it to your agent with ssh-add, or name its file: --key FILE".to_owned())
+            }
+            Self::Passphrase | Self::Other => {
+                (Reason::NotSigned, "try again, or name another key with --key FILE".to_owned())
+            }
+        }
+    }
+}
+
+/// Why a key did not sign, in words.
 fn not_signed(key: &str, stderr: &str) -> String {
-    let complaint = stderr.to_lowercase();
-    if ["incorrect passphrase", "wrong password"].iter().any(|sign| complaint.contains(sign)) {
-        return format!("the passphrase is not that of the key {key}");
+    match KeyTrouble::of(stderr) {
+        KeyTrouble::Passphrase => format!("the passphrase is not that of the key {key}"),
+        KeyTrouble::Agent => format!("no SSH agent here signs with the key {key}"),
+        KeyTrouble::Exposed => format!("others can read the key file {key}, so it is not used"),
+        KeyTrouble::NoKey => format!("{key} is no private key that ssh-keygen can read"),
+        KeyTrouble::Other => format!("the key {key} did not sign: {}", brief(stderr)),
     }
-    if complaint.contains("agent") {
-        return format!("no SSH agent here signs with the key {key}");
-    }
-    format!("the key {key} did not sign: {}", brief(stderr))
+}
+
+/// Whether a program complains that it cannot write here: what a remote says of its own disk is told after `remote:`.
+fn is_of_the_disk(stderr: &str) -> bool {
+    const SIGNS: [&str; 4] = [
+        "No space left on device",
+        "Read-only file system",
+        "Disk quota exceeded",
+        "insufficient permission for adding",
+    ];
+    let lines = stderr.lines().filter(|line| !line.starts_with("remote:"));
+    lines.into_iter().any(|line| SIGNS.iter().any(|sign| line.contains(sign)))
 }
 
 impl GitError {
+    /// A program that failed, by what it said.
+    pub(super) fn of_program(command: String, stderr: String) -> Self {
+        const MISSING: &str = "error: cannot run ";
+        let missing =
+            stderr.lines().find_map(|line| line.strip_prefix(MISSING)?.strip_suffix(": No such file or directory"));
+        match missing {
+            Some(program) => Self::NoProgram(program.to_owned()),
+            None if is_of_the_disk(&stderr) => Self::Disk { stderr },
+            None => Self::Program { command, stderr },
+        }
+    }
+
     /// What a program's failure says of the remote that it talked to.
     #[must_use]
     pub(super) fn of_remote(self, remote: &str) -> Self {
@@ -278,6 +353,7 @@ impl GitError {
             | Self::RefChanged { stderr, .. }
             | Self::Program { stderr, .. }
             | Self::NotSigned { stderr, .. }
+            | Self::Disk { stderr }
             | Self::Remote { stderr, .. } => stderr,
             _ => "",
         }
@@ -285,6 +361,11 @@ impl GitError {
 
     /// The reason code, the sentence and the hint for people.
     pub fn refusal(&self) -> Refusal {
+        let words = Refusal::new(Reason::Io, self.to_string()).detail(self.complaint());
+        if let Self::NotSigned { key, stderr } = self {
+            let (reason, hint) = KeyTrouble::of(stderr).advice(key);
+            return Refusal { reason, ..words }.hint(hint);
+        }
         let (reason, hint) = match self {
             Self::Shallow => (Reason::Shallow, Some("fetch the rest with: git fetch --unshallow")),
             Self::Partial => (Reason::Shallow, Some("clone it whole, without --filter")),
@@ -300,7 +381,9 @@ impl GitError {
                 ),
             ),
             Self::NoKey(_) => (Reason::NoKey, Some("name one with --key FILE, or: git config two-key.key FILE")),
-            Self::NotSigned { .. } => (Reason::NotSigned, Some("try again, or name another key with --key FILE")),
+            Self::Disk { .. } => {
+                (Reason::Io, Some("make room on the disk, or let this folder be written, then try again"))
+            }
             Self::Remote { trouble: Trouble::NoRepository, .. } => {
                 (Reason::Unreachable, Some("see where it is with: git remote -v"))
             }
@@ -312,11 +395,11 @@ impl GitError {
                 (Reason::Io, Some("make room there, or let it be written: nothing goes forward before"))
             }
             // Git, or a program beside it, that cannot do what it always can: its words say why.
-            Self::Io { .. } | Self::Program { .. } => (Reason::Io, None),
-            Self::NoProgram(_) => (Reason::NotFound, None),
+            Self::Io { .. } | Self::Program { .. } | Self::NotSigned { .. } => (Reason::Io, None),
+            Self::NoProgram(_) => (Reason::NotFound, Some("install it, or put its folder on the PATH")),
             Self::Answer { .. } => (Reason::Internal, None),
         };
-        let refusal = Refusal::new(reason, self.to_string()).detail(self.complaint());
+        let refusal = Refusal { reason, ..words };
         match hint {
             Some(hint) => refusal.hint(hint),
             None => refusal,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{GitError, NewCommit, Objects, Repository, SignWith, tree::Node};
 use crate::{
-    model::{Oid, PrincipalId},
-    signature::note::MAX_NOTE,
+    model::{Fingerprint, Oid, PrincipalId, Statement, policy::Principal},
+    signature::{Inbox, note::MAX_NOTE},
 };
 
 /// The longest path of a folder of notes, in a repository of SHA-256: one digit pair of the id is left.
@@ -22,12 +22,38 @@ pub struct Note {
     pub bytes: Vec<u8>,
 }
 
+/// A vote that a note holds, as it says itself: nobody has checked its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotedVote {
+    /// Whose ref it is on.
+    pub principal: PrincipalId,
+    /// What it is for.
+    pub statement: Statement,
+    /// Which key.
+    pub key: Fingerprint,
+    /// The notes commit that first held it, of those that were looked at.
+    pub commit: Oid,
+    /// When that commit says that it was made, in seconds since 1970.
+    pub made: i64,
+}
+
+/// How many commits of a notes ref are looked at, the newest, to find when its votes were made.
+const MAX_LOOK_BACK: &str = "--max-count=1000";
+
 /// A note where it stands in a notes tree.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct NoteFile {
     annotated: Oid,
     note: Oid,
     path: String,
+}
+
+/// A note that a notes commit wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct WrittenNote {
+    commit: Oid,
+    made: i64,
+    note: Oid,
 }
 
 impl Repository {
@@ -47,6 +73,58 @@ impl Repository {
             }
         }
         Ok(notes)
+    }
+
+    /// When the votes were made that notes under a prefix hold, oldest first, as the notes commits say.
+    pub fn noted(
+        &self,
+        prefix: &str,
+        principals: &BTreeMap<PrincipalId, Principal>,
+    ) -> Result<Vec<NotedVote>, GitError> {
+        let mut noted = Vec::new();
+        for (name, tip) in self.refs(&[prefix.trim_end_matches('/')])? {
+            let known = name.strip_prefix(prefix).and_then(PrincipalId::parse);
+            let Some((id, principal)) = known.and_then(|id| principals.get_key_value(&id)) else { continue };
+            let written = self.written_notes(tip)?;
+            let blobs: Vec<Oid> = written.iter().map(|written| written.note).collect();
+            let bytes = self.objects()?.blobs_up_to(&blobs, MAX_NOTE)?;
+            let mut inbox = Inbox::new(id, &principal.keys);
+            for WrittenNote { commit, made, note } in written {
+                for entry in bytes.get(&note).map(|bytes| inbox.read(bytes)).unwrap_or_default() {
+                    let Some((statement, key)) = entry.says() else { continue };
+                    let (principal, statement, key) = (id.clone(), statement.clone(), key.fingerprint());
+                    noted.push(NotedVote { principal, statement, key, commit, made });
+                }
+            }
+        }
+        Ok(noted)
+    }
+
+    /// Which notes the commits of a notes ref wrote, oldest first. A ref that is none has none.
+    fn written_notes(&self, tip: Oid) -> Result<Vec<WrittenNote>, GitError> {
+        let settings = ["-c", "log.showSignature=false", "-c", "log.showRoot=true"];
+        let form =
+            ["--first-parent", "--diff-merges=first-parent", "--raw", "--no-abbrev", "--no-renames", "--format=%H %ct"];
+        let program = self.git().args(settings).arg("log").args(form).args([MAX_LOOK_BACK, &tip.to_string()]);
+        let lines = match program.lines() {
+            Err(GitError::Program { .. }) => return Ok(Vec::new()),
+            lines => lines?,
+        };
+        let (mut written, mut at) = (Vec::new(), None);
+        for line in lines {
+            match line.strip_prefix(':') {
+                // `<mode> <mode> <id> <id> <status>\t<path>`
+                Some(change) => {
+                    let note = change.split(' ').nth(3).and_then(Oid::parse).filter(|note| *note != self.zero());
+                    written.extend(at.zip(note).map(|((commit, made), note)| WrittenNote { commit, made, note }));
+                }
+                None => {
+                    at = line.split_once(' ').and_then(|(id, made)| Some((Oid::parse(id)?, made.parse().ok()?)));
+                }
+            }
+        }
+        written.reverse();
+        Ok(written)
     }
 
     /// Makes a notes commit that continues another, if there is one, with further entries, each with the object that it is about.

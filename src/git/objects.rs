@@ -1,6 +1,12 @@
 //! The one reader of objects: a long-lived `git cat-file`, every answer hashed again.
 
-use std::{collections::HashMap, fs::File};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    process::{ChildStdin, Stdio},
+    thread,
+};
 
 use super::{
     GitError, Repository,
@@ -54,10 +60,30 @@ impl Repository {
         self.idle().take(mode).map_or_else(|| self.idle().start(self.run(&["cat-file"]), mode), Ok)
     }
 
-    /// A reader of the objects that a file lists, one id a line, from where the file stands.
-    pub(super) fn listed(&self, list: File, count: usize) -> Result<ListReader, GitError> {
+    /// A reader of a list of objects that is still to come.
+    pub(super) fn awaiting_list(&self) -> Result<AwaitedList, GitError> {
         let program = self.run(&["cat-file", "--batch", "--buffer"]);
-        Ok(ListReader { answers: Answers::of(program, list)?, left: count })
+        let mut answers = Answers::of(program, Stdio::piped())?;
+        Ok(AwaitedList { requests: answers.requests()?, answers })
+    }
+}
+
+/// What will read a list of objects.
+#[derive(Debug)]
+pub(super) struct AwaitedList {
+    requests: ChildStdin,
+    answers: Answers,
+}
+
+impl AwaitedList {
+    /// Reads the objects that a file lists, one id a line, from where the file stands.
+    pub(super) fn read(self, mut list: File, count: usize) -> Result<ListReader, GitError> {
+        let Self { mut requests, answers } = self;
+        // If Git does not take them all, its answers end early.
+        let feed = move || drop(io::copy(&mut list, &mut requests));
+        let spawned = thread::Builder::new().name("list".to_owned()).spawn(feed);
+        spawned.map_err(|error| GitError::io("starting a thread", error))?;
+        Ok(ListReader { answers, left: count })
     }
 }
 
@@ -69,6 +95,11 @@ pub(super) struct ListReader {
 }
 
 impl ListReader {
+    /// How many are left.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
     /// The next object of the list.
     pub(super) fn next(&mut self) -> Option<Result<Unchecked, GitError>> {
         self.left = self.left.checked_sub(1)?;
@@ -382,6 +413,14 @@ impl Objects {
         self.read(id).map(drop)
     }
 
+    /// Starts what will be asked for sizes, where it is known that they will be.
+    pub(super) fn expect_sizes(&mut self) -> Result<(), GitError> {
+        if self.sizes.is_none() {
+            self.sizes = Some(self.repository.reader(ReaderMode::Sizes)?);
+        }
+        Ok(())
+    }
+
     fn size(&mut self, id: Oid) -> Result<Header, GitError> {
         let known = self.sizes(&[id])?;
         known.into_iter().next().map(|(_, header)| header).ok_or(GitError::MissingObject(id))
@@ -390,10 +429,7 @@ impl Objects {
     /// Asks what at most [`WINDOW`] objects are; of those that are not there nothing is said.
     fn sizes(&mut self, ids: &[Oid]) -> Result<Vec<(Oid, Header)>, GitError> {
         // A reader that stops answering, or answers something else, is replaced.
-        let mut sizes = match self.sizes.take() {
-            Some(sizes) => sizes,
-            None => self.repository.reader(ReaderMode::Sizes)?,
-        };
+        let mut sizes = self.sizes.take().map_or_else(|| self.repository.reader(ReaderMode::Sizes), Ok)?;
         sizes.request(ids)?;
         let mut known = Vec::with_capacity(ids.len());
         for id in ids {

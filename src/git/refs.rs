@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     GitError, Repository,
-    early_refs::{AskedRefs, EarlyRefs, FOR_EACH_REF},
+    early_refs::{AskedRef, AskedRefs, EarlyRefs, FOR_EACH_REF},
 };
 use crate::model::Oid;
 
@@ -62,6 +62,23 @@ impl Repository {
     /// Where a ref is, by its full name.
     pub fn resolve(&self, name: &str) -> Result<Option<Oid>, GitError> {
         Ok(self.refs(&[name])?.into_iter().find(|(other, _)| other == name).map(|(_, id)| id))
+    }
+
+    /// Has Git look where a ref is, while something else is done. If that fails, whoever wants to know asks again.
+    pub fn asked(&self, name: &str) -> Option<AskedRef> {
+        let git = self.run(&FOR_EACH_REF).arg(name).started().ok()?;
+        Some(AskedRef { name: name.to_owned(), git })
+    }
+
+    /// Where a ref is; perhaps that has been asked already.
+    pub fn resolve_asked(&self, asked: Option<AskedRef>, name: &str) -> Result<Option<Oid>, GitError> {
+        match asked.filter(|asked| asked.name == name).map(|asked| asked.git.output()) {
+            Some(Ok(answer)) if answer.status.success() => {
+                let there = self.listed_refs("git for-each-ref", &answer.stdout)?;
+                Ok(there.into_iter().find(|(other, _)| other == name).map(|(_, id)| id))
+            }
+            _ => self.resolve(name),
+        }
     }
 
     /// Where refs of a push were when that was asked for at its arrival, the first time that somebody wants to know.

@@ -133,12 +133,27 @@ impl Repository {
                 outcome.accepted.push(name);
             }
         }
-        let lines = output.stderr.lines().filter_map(|line| line.strip_prefix("remote:"));
-        outcome.remote = lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+        let said = |line: &str| line.strip_prefix("remote:").map(|line| line.trim().to_owned());
+        outcome.remote = output.stderr.lines().filter_map(said).filter(|line| !line.is_empty()).collect();
+        // A hook may end the connection before Git says what becomes of each ref; its verdict is an answer all the same.
+        let of_a_hook: Vec<_> = verdict_lines(&output.stderr).collect();
+        if !output.status.success() && outcome.rejected.is_empty() && !of_a_hook.is_empty() {
+            let names = refspecs.iter().map(|refspec| refspec.rsplit_once(':').map_or(refspec.as_str(), |(_, to)| to));
+            outcome.rejected = names.map(|name| (name.to_owned(), "refused by the server's hook".to_owned())).collect();
+            outcome.accepted.clear();
+            outcome.remote = of_a_hook;
+        }
         if output.status.success() || !outcome.rejected.is_empty() {
             Ok(outcome)
         } else {
             Err(GitError::Program { command, stderr: output.stderr }.of_remote(remote))
         }
     }
+}
+
+/// The verdict of a hook of this program among what was said, with its hint.
+fn verdict_lines(stderr: &str) -> impl Iterator<Item = String> {
+    let lines = stderr.lines().map(|line| line.strip_prefix("remote:").unwrap_or(line).trim());
+    let verdict = lines.skip_while(|line| !line.starts_with("two-key: refused "));
+    verdict.take_while(|line| line.starts_with("two-key: ") || line.starts_with("hint: ")).map(str::to_owned)
 }

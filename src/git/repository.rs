@@ -214,7 +214,8 @@ impl Repository {
     /// Nothing is verified where something may be missing: neither in a shallow clone nor in a partial one, where Git
     /// would fetch what it lacks while we read.
     pub(crate) fn whole(&self) -> Result<(), GitError> {
-        if self.shallow {
+        // A fetch may have made it one meanwhile.
+        if self.shallow || fs::metadata(self.common_dir.join("shallow")).is_ok_and(|file| file.len() > 0) {
             return Err(GitError::Shallow);
         }
         if self.is_promised()? {

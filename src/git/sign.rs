@@ -132,10 +132,11 @@ fn ssh_public_line(path: &Path) -> Result<String, GitError> {
     if path.extension().is_some_and(|extension| extension == "pub") {
         return std::fs::read_to_string(path).map_err(|error| GitError::NoKey(format!("{}: {error}", path.display())));
     }
-    match std::fs::read_to_string(beside(path)) {
-        Ok(line) => Ok(line),
-        Err(_) => Program::new("ssh-keygen").args(["-y", "-f"]).arg(path).interactive().text(),
+    if let Ok(line) = std::fs::read_to_string(beside(path)) {
+        return Ok(line);
     }
+    let derived = Program::new("ssh-keygen").args(["-y", "-f"]).arg(path).interactive().text();
+    derived.map_err(|error| unsigned(&SigningKey::Ssh(path.to_owned()), error))
 }
 
 /// The text of the public key file that belongs to a minisign secret key.

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     GitError, Objects, Repository,
-    ahead::{Ahead, Naming},
+    ahead::{Ahead, Listing, Naming},
     files::Files,
     objects::linked,
     reach::{Gaps, Graph, MAX_QUESTIONS},
@@ -78,15 +78,23 @@ impl Repository {
     /// The steps from a base to a tip. The chain between them is checked as it is read: an error ends the steps.
     pub fn steps(&self, base: Base, tip: Oid) -> Result<Steps, GitError> {
         self.whole()?;
-        let mut objects = self.objects()?;
         let from = base.commit();
+        // Whoever begins at the root most likely has far to go: Git lists the chain while the last commits are read back.
+        let listing = match base {
+            Base::Root(root) if root != tip => Listing::start(self, root, tip, Naming::Graph).ok(),
+            Base::Root(_) | Base::After { .. } => None,
+        };
+        let mut objects = self.objects()?;
+        if let Base::Root(_) = base {
+            objects.expect_sizes()?;
+        }
         let first = objects.open_raw(from)?;
         let tree = first.links.tree;
         let rootless = first.links.parents.is_empty();
         let (mut ready, ahead, naming) = if let Some(near) = objects.back_to(from, tip)? {
             (near, None, Naming::Objects)
         } else {
-            let (ahead, naming) = self.read_ahead(from, tip)?;
+            let (ahead, naming) = self.read_ahead(from, tip, listing)?;
             (VecDeque::new(), Some(ahead), naming)
         };
         let previous = match base {
@@ -104,15 +112,16 @@ impl Repository {
         Steps::of(Assembly { objects, ready, ahead, naming, previous, walk, files: Files::default(), prepared: 0 })
     }
 
-    /// The commits after a base up to a tip, of which there must be some.
-    fn read_ahead(&self, base: Oid, tip: Oid) -> Result<(Ahead, Naming), GitError> {
+    /// The commits after a base up to a tip, of which there must be some; perhaps they are being listed by the commit-graph.
+    fn read_ahead(&self, base: Oid, tip: Oid, listing: Option<Listing>) -> Result<(Ahead, Naming), GitError> {
+        let listing = listing.map_or_else(|| Listing::start(self, base, tip, Naming::Graph), Ok);
         // A commit-graph that cannot be read is as good as none.
-        if let Ok(ahead) = Ahead::start(self, base, tip, Naming::Graph)
+        if let Ok(ahead) = listing.and_then(|listing| Ahead::start(self, listing))
             && ahead.left() > 0
         {
             return Ok((ahead, Naming::Graph));
         }
-        match Ahead::start(self, base, tip, Naming::Objects)? {
+        match Ahead::start(self, Listing::start(self, base, tip, Naming::Objects)?)? {
             none if none.left() == 0 => Err(GitError::NotOnChain { base, tip }),
             ahead => Ok((ahead, Naming::Objects)),
         }
@@ -316,7 +325,9 @@ impl Assembly {
                 // Not what the commits themselves say: ask them.
                 self.naming = Naming::Objects;
                 self.ready.clear();
-                self.ahead = Some(Ahead::start(self.objects.repository(), previous, self.walk.tip, self.naming)?);
+                let repository = self.objects.repository();
+                let listing = Listing::start(repository, previous, self.walk.tip, self.naming)?;
+                self.ahead = Some(Ahead::start(repository, listing)?);
                 self.next()
             }
             _ => Err(GitError::NotOnChain { base: self.walk.base.commit(), tip: self.walk.tip }),

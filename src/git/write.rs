@@ -5,8 +5,11 @@ use std::io::Write as _;
 use super::{GitError, RefUpdate, Repository, SigningKey, command::Program};
 use crate::{
     ledger::Transition,
-    model::{LeaseId, Oid, refs},
+    model::{CLOCK_TOLERANCE, LeaseId, Oid, refs},
 };
+
+/// The variable with which Git is told another time than the clock's.
+const DATE: &str = "GIT_COMMITTER_DATE";
 
 /// With what a commit is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,11 @@ impl Who {
         program
     }
 
+    /// When, in seconds since 1970.
+    fn seconds(&self) -> i64 {
+        self.when.split(' ').next().and_then(|seconds| seconds.parse().ok()).unwrap_or_default()
+    }
+
     fn parse(ident: &str) -> Option<Self> {
         let (person, when) = ident.rsplit_once("> ")?;
         let (name, email) = person.rsplit_once('<')?;
@@ -70,8 +78,22 @@ impl Who {
 impl Repository {
     /// Who the committer is now, as Git knows it; if Git was never told, a principal at an address that is none.
     pub fn who(&self, principal: &str) -> Result<Who, GitError> {
+        let who = self.who_by(principal, |program| program)?;
+        // Nothing counts that is dated ahead of the clock, so a date of the caller's that is ahead is not the signature's.
+        let tolerated = |clock: &Who| clock.seconds().saturating_add(CLOCK_TOLERANCE.as_secs());
+        #[allow(clippy::disallowed_methods, reason = "git reads the environment")]
+        if std::env::var_os(DATE).is_some() {
+            let clock = self.who_by(principal, |program| program.without(DATE))?;
+            if who.seconds() > tolerated(&clock) {
+                return Ok(clock);
+            }
+        }
+        Ok(who)
+    }
+
+    fn who_by(&self, principal: &str, dated: fn(Program) -> Program) -> Result<Who, GitError> {
         let ask = |extra: &[String]| {
-            let program = self.git().args(["-c", "user.useConfigOnly=true"]).args(extra);
+            let program = dated(self.git()).args(["-c", "user.useConfigOnly=true"]).args(extra);
             program.args(["var", "GIT_COMMITTER_IDENT"]).bytes()
         };
         let fallback = [

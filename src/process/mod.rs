@@ -6,6 +6,7 @@
 //! program that an operator configured.
 
 mod exec;
+mod interrupt;
 mod pipes;
 mod started;
 
@@ -19,6 +20,7 @@ use std::{
 };
 
 pub use exec::{Exec, answer};
+pub use interrupt::{end_if_interrupted, heed_interrupts};
 use pipes::Pipes;
 use started::ProgramMark;
 
@@ -88,6 +90,8 @@ pub enum ProgramFailure {
     NotFound,
     /// It could not be started or heard.
     Io(io::Error),
+    /// Somebody interrupted it.
+    Interrupted,
     /// It took longer than it may, and was ended.
     TooLong(Duration),
     /// It said more than it may, and was ended.
@@ -101,6 +105,7 @@ impl fmt::Display for ProgramFailure {
         match self {
             Self::NotFound => f.write_str("it cannot be run: there is no such program"),
             Self::Io(error) => write!(f, "it cannot be run: {error}"),
+            Self::Interrupted => f.write_str("it was interrupted"),
             Self::TooLong(limit) => write!(f, "it took longer than {} s", limit.as_secs_f64()),
             Self::TooMuch(most) => write!(f, "it said more than {most} bytes"),
             Self::Failed(status, complaint) if complaint.is_empty() => write!(f, "it ended with {status}"),
@@ -174,6 +179,7 @@ impl Running {
         let until = self.limit.as_ref().map(|limit| limit.until);
         let status = match self.pipes.listen(child, self.most, until) {
             Ok(pipes::Heard::End(status)) => status,
+            Ok(pipes::Heard::Interrupted) => return Err(ProgramFailure::Interrupted),
             Ok(pipes::Heard::TooMuch) => return Err(ProgramFailure::TooMuch(self.most)),
             Ok(pipes::Heard::Deadline) => {
                 return Err(ProgramFailure::TooLong(self.limit.as_ref().map_or(Duration::ZERO, |limit| limit.span)));

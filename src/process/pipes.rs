@@ -12,7 +12,11 @@ use rustix::{
     io::ioctl_fionbio,
 };
 
-use super::{Audience, now};
+use super::{
+    Audience,
+    interrupt::{self, Held},
+    now,
+};
 
 /// How much of what a program complains of is kept.
 const MAX_HEARD: usize = 1024 * 1024;
@@ -20,6 +24,9 @@ const MAX_HEARD: usize = 1024 * 1024;
 const GLANCE: Duration = Duration::from_millis(20);
 /// The most that is read of a program that has ended, of what others may go on to write.
 const REST: usize = 16 * 1024 * 1024;
+/// How long a program must go on after it has said something until people see it. What it says as it ends is why it failed, and
+/// is told by whoever ran it.
+const LINGERS: Duration = Duration::from_millis(300);
 
 /// What becomes readable when a program has ended, where the system has such a thing.
 #[cfg(target_os = "linux")]
@@ -42,6 +49,8 @@ pub(super) enum Heard {
     TooMuch,
     /// It has not ended in time.
     Deadline,
+    /// Somebody interrupted it.
+    Interrupted,
 }
 
 /// The pipes of a program.
@@ -55,6 +64,9 @@ pub(super) struct Pipes {
     stdout: Vec<u8>,
     complaints: Vec<u8>,
     audience: Audience,
+    /// What people have not seen yet of what was complained of, and since when that is so.
+    unseen: Vec<u8>,
+    unseen_since: Option<Instant>,
     /// Becomes readable when the program has ended.
     end: Option<OwnedFd>,
 }
@@ -78,6 +90,8 @@ impl Pipes {
     /// Listens until the program has ended, has said more than `most` bytes, or `until` is there.
     pub(super) fn listen(&mut self, child: &mut Child, most: usize, until: Option<Instant>) -> io::Result<Heard> {
         let mut chunk = [0; 16 * 1024];
+        // Whoever is asked for something may rather interrupt.
+        let held = (self.audience == Audience::People).then(Held::new);
         loop {
             // Looked at before the pipes are: whatever it said is in them by then.
             let status = if self.out.is_none() && self.err.is_none() || self.may_have_ended()? {
@@ -91,11 +105,20 @@ impl Pipes {
             self.give();
             let rest = if status.is_some() { REST } else { chunk.len() };
             self.hear(&mut chunk, most, rest)?;
+            if held.is_some() && interrupt::came() {
+                return Ok(Heard::Interrupted);
+            }
             if self.stdout.len() > most {
                 return Ok(Heard::TooMuch);
             }
             if let Some(status) = status {
+                if status.success() {
+                    self.show();
+                }
                 return Ok(Heard::End(status));
+            }
+            if self.shows_at().is_some_and(|at| now() >= at) {
+                self.show();
             }
             if until.is_some_and(|until| now() >= until) {
                 return Ok(Heard::Deadline);
@@ -122,8 +145,23 @@ impl Pipes {
             .collect();
         fds.extend(self.input.as_ref().map(|input| PollFd::new(input, PollFlags::OUT)));
         let left = until.map(|until| until.saturating_duration_since(now()));
-        let most = self.end.is_none().then_some(GLANCE);
-        polled(&mut fds, left.into_iter().chain(most).min()).map(drop)
+        // An interrupt may come to another thread than this.
+        let looks = self.end.is_none() || self.audience == Audience::People;
+        let most = looks.then_some(GLANCE);
+        let shows = self.shows_at().map(|at| at.saturating_duration_since(now()));
+        polled(&mut fds, left.into_iter().chain(most).chain(shows).min()).map(drop)
+    }
+
+    /// When people are shown what they have not seen yet.
+    fn shows_at(&self) -> Option<Instant> {
+        self.unseen_since.map(|since| since + LINGERS)
+    }
+
+    /// Shows people what they have not seen yet.
+    fn show(&mut self) {
+        self.unseen_since = None;
+        // If nobody can see it, there is nobody to tell.
+        let _ = io::stderr().write_all(&std::mem::take(&mut self.unseen));
     }
 
     /// Gives what there is room for. A program that ends before it has read everything says why by its status.
@@ -165,8 +203,8 @@ impl Pipes {
                         self.complaints.extend_from_slice(bytes);
                     }
                     if self.audience == Audience::People {
-                        // If nobody can see it, there is nobody to tell.
-                        let _ = io::stderr().write_all(bytes);
+                        self.unseen.extend_from_slice(bytes);
+                        self.unseen_since.get_or_insert_with(now);
                     }
                 }
             }
@@ -199,7 +237,7 @@ pub(super) fn wait(child: &mut Child, until: Instant) -> io::Result<Option<ExitS
     let mut nothing = Pipes::of(child, Vec::new(), Audience::Nobody)?;
     match nothing.listen(child, usize::MAX, Some(until))? {
         Heard::End(status) => Ok(Some(status)),
-        Heard::TooMuch | Heard::Deadline => Ok(None),
+        Heard::TooMuch | Heard::Deadline | Heard::Interrupted => Ok(None),
     }
 }
 

@@ -12,7 +12,7 @@ pub struct Account {
     pub signed: Vec<SignedView>,
     /// What was proposed: an ordinary commit with a file.
     pub proposed: Vec<ProposedView>,
-    /// What was signed or proposed here before and is taken back; refs that `tidy` took away.
+    /// What was signed or proposed here before and is taken back; refs and lease files that `tidy` took away.
     pub taken_back: Vec<String>,
     /// The leases that were refused where several were asked for: then nothing was signed.
     pub refused: Vec<RefusedView>,

@@ -1,11 +1,13 @@
 //! Advice on what is wrong, or only unwise, with a proposal that is well formed.
 
+use std::collections::BTreeSet;
+
 use crate::{
     ledger::{State, rules},
     model::{
-        Proposed, Reason, Refusal,
+        PrincipalId, Proposed, PublicKey, Reason, Refusal,
         lease::Lease,
-        policy::{Policy, Role},
+        policy::{Hardware, Policy, Principal, Role, Rule},
     },
     risk::{MODEL, Sensitive},
 };
@@ -104,9 +106,44 @@ pub fn policy_advice(state: Option<&State>, proposed: &Proposed<Policy>) -> Advi
         }
     }
     advice.warnings.extend(doubts(policy));
+    advice.warnings.extend(unmet(policy));
     advice.warnings.extend(thin(policy));
     advice.notes.extend(policy_alarms(policy));
     advice
+}
+
+/// Rules that ask for more keys than could ever count: nothing passes them.
+pub fn unmet(policy: &Policy) -> Vec<String> {
+    let of_targets = policy.targets.iter().flat_map(|(id, target)| {
+        let own = [("cosign", target.rules.cosign.as_ref()), ("promote", target.rules.promote.as_ref())];
+        own.into_iter().filter_map(move |(name, rule)| Some((format!("rule {name} of target {id}"), rule?)))
+    });
+    let own = [("rule cosign", &policy.rules.cosign), ("rule promote", &policy.rules.promote)];
+    let all = own.map(|(name, rule)| (name.to_owned(), rule)).into_iter().chain(of_targets);
+    all.flat_map(|(name, rule)| lacking(policy, rule).into_iter().map(move |what| format!("{name} {what}"))).collect()
+}
+
+/// What a rule asks for and nobody could give.
+fn lacking(policy: &Policy, rule: &Rule) -> Vec<String> {
+    let able = |role: Role, listed: Option<&BTreeSet<PrincipalId>>, hardware: Hardware| {
+        let has_key = |principal: &Principal| {
+            hardware == Hardware::NotRequired || principal.keys.iter().any(PublicKey::is_hardware)
+        };
+        let counts = |(id, principal): &(&PrincipalId, &Principal)| {
+            principal.role == role && listed.is_none_or(|listed| listed.contains(*id)) && has_key(principal)
+        };
+        policy.principals.iter().filter(counts).count()
+    };
+    let humans = able(Role::Human, rule.humans.as_ref(), rule.hardware);
+    let agents = able(Role::Agent, rule.agents.as_ref(), Hardware::NotRequired);
+    let with = if rule.hardware == Hardware::NotRequired { "" } else { " with a hardware key" };
+    let line = |asked: u8, there: usize, what: &str| {
+        (usize::from(asked) > there)
+            .then(|| format!("asks for {asked} {what}, and {there} could count: nothing ever passes it"))
+    };
+    let humans = line(rule.human, humans, &format!("{}{with}", if rule.human == 1 { "human" } else { "humans" }));
+    let agents = line(rule.agent, agents, if rule.agent == 1 { "agent" } else { "agents" });
+    humans.into_iter().chain(agents).collect()
 }
 
 /// Where the loss of one person or key would lock everybody out.

@@ -27,7 +27,9 @@ pub fn attestation(state: &State, entry: &TrailEntry) -> Value {
 
 /// The statement by itself.
 fn statement(state: &State, entry: &TrailEntry) -> Value {
-    let mut subjects = vec![json!({"name": "ledger commit", "digest": {"gitCommit": entry.commit}})];
+    let is_noted = entry.votes.iter().any(|vote| vote.carrier == "note");
+    let name = if is_noted { "notes commit" } else { "ledger commit" };
+    let mut subjects = vec![json!({"name": name, "digest": {"gitCommit": entry.commit}})];
     let lease = entry.lease.as_deref().and_then(LeaseId::parse);
     if let Some(lease) = lease.as_ref().and_then(|id| state.lease(id)) {
         let pinned = lease.pinned.as_ref().map(|pinned| pinned.digest().to_string());

@@ -135,6 +135,7 @@ fn plain(value: &Value) -> String {
 pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
     // What makes it easier to move something comes first.
     let mut lines: Vec<_> = policy::loosened(now, next).iter().map(|loosened| format!("loosens {loosened}")).collect();
+    lines.extend(widened(now, next).into_iter().map(|widened| format!("loosens {widened}")));
     lines.extend(principals(now, next));
     let rows = policy_rows(now, next);
     for about in rows.chunk_by(|one, other| one.about == other.about) {
@@ -154,6 +155,39 @@ pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
     }
     if lines.is_empty() {
         lines.push("nothing but the version".to_owned());
+    }
+    lines
+}
+
+/// What lets more happen than before, rules aside: less is asked for, less is looked at, or at more times.
+fn widened(now: &Policy, next: &Policy) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, was, is) in [
+        ("start-up-to", now.start_up_to, next.start_up_to),
+        ("delegable-up-to", now.delegable_up_to, next.delegable_up_to),
+    ] {
+        lines.extend((is > was).then(|| format!("{name}: {was} % → {is} %")));
+    }
+    let dropped = |whose: &str, was: bool, is: bool| {
+        (was && !is).then(|| format!("{whose}windows: at certain times → at any time"))
+    };
+    lines.extend(dropped("", !now.windows.is_empty(), !next.windows.is_empty()));
+    lines.extend(
+        now.thresholds.keys().filter(|id| !next.thresholds.contains_key(*id)).map(|id| format!("threshold {id}: gone")),
+    );
+    for (id, was) in &now.targets {
+        let Some(is) = next.targets.get(id) else { continue };
+        let limits = |policy: &Policy, target: &policy::Target| target.windows.is_empty() && policy.windows.is_empty();
+        if !was.windows.is_empty() && limits(next, is) {
+            lines.extend(dropped(&format!("target {id}, "), true, false));
+        }
+        let gates = was.gates.iter().filter(|gate| !is.gates.contains(gate));
+        lines.extend(gates.map(|gate| format!("target {id}: gate {gate} is not asked any more")));
+        let thresholds = was.thresholds.keys().filter(|threshold| !is.thresholds.contains_key(*threshold));
+        lines.extend(thresholds.map(|threshold| format!("target {id}: threshold {threshold} is gone")));
+        if was.all_at_once == policy::AllAtOnce::Refused && is.all_at_once == policy::AllAtOnce::Allowed {
+            lines.push(format!("target {id}: 100 % at once is allowed"));
+        }
     }
     lines
 }

@@ -8,13 +8,16 @@ use serde::Serialize;
 
 use crate::{
     ledger::{EventKind, GovernanceChange, State, StepReport},
-    model::{PrincipalId, PublicKey, RawKey, Wrapping, policy::Day},
+    model::{
+        PrincipalId, PublicKey, RawKey, Wrapping,
+        policy::{Day, Policy},
+    },
     signature::Carrier,
 };
 
 use super::{Unpushed, words::table};
 
-/// A key of the policy in force.
+/// A key of a policy, and what has become of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KeyView {
     /// Whose it is.
@@ -63,6 +66,11 @@ pub fn ending_keys(state: &State, of: Option<&PrincipalId>, now: Timestamp) -> V
 
 /// Every key of the policy in force, by principal, and whose revocation is only here.
 pub fn keys(state: &State, unpushed: &[Unpushed]) -> Vec<KeyView> {
+    keys_of(state.policy().get(), state, unpushed)
+}
+
+/// Every key of a policy, which may be an earlier one, and what has become of it.
+pub fn keys_of(policy: &Policy, state: &State, unpushed: &[Unpushed]) -> Vec<KeyView> {
     let view = |(id, principal, key): (&crate::model::PrincipalId, &crate::model::policy::Principal, _)| {
         let key: &crate::model::PublicKey = key;
         let revoked_by = state.revoked().get(&key.raw()).map(ToString::to_string);
@@ -79,7 +87,7 @@ pub fn keys(state: &State, unpushed: &[Unpushed]) -> Vec<KeyView> {
             key: key.line(),
         }
     };
-    state.policy().get().keys().map(view).collect()
+    policy.keys().map(view).collect()
 }
 
 /// The same as a table.
@@ -90,6 +98,7 @@ pub fn keys_text(keys: &[KeyView]) -> String {
                 let only_here = if key.unpushed { ", NOT PUSHED" } else { "" };
                 format!("revoked by {}{only_here}", commit.chars().take(12).collect::<String>())
             }
+            (None, _) if !key.in_force => "no longer listed".to_owned(),
             (None, Some(until)) => format!("in force until {until}"),
             (None, None) => "in force".to_owned(),
         };

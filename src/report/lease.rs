@@ -9,7 +9,7 @@ use crate::{
         rules::{self, Demand},
     },
     model::{
-        Action, LeaseId, Percent, PrincipalId,
+        Action, LeaseId, Percent, PrincipalId, Reason, Refusal,
         lease::{Lease, OnExpiry, Tier},
         refs,
     },
@@ -32,7 +32,7 @@ pub struct Cosigner {
     pub id: String,
     /// The signature, base64.
     pub sig: String,
-    /// When the signer says that it was, RFC 3339.
+    /// When the signer says that it was, RFC 3339; null where another's commit sealed it, and no note tells.
     pub timestamp: Option<String>,
     /// The key's fingerprint.
     pub key: String,
@@ -63,11 +63,11 @@ pub struct VoteView {
     pub role: String,
     /// The key's fingerprint.
     pub key: String,
-    /// `commit` (a Git commit signature) or `detached` (made for this purpose).
+    /// `commit` (a Git commit signature), `detached` (made for this purpose), or `note` (the same, and not sealed yet).
     pub carrier: String,
-    /// The commit that carried it.
+    /// The commit that carried it; of one in a note, the notes commit.
     pub commit: String,
-    /// When the signer says that it was, RFC 3339.
+    /// When the signer says that it was, RFC 3339; null where another's commit sealed it, and no note tells.
     pub claimed: Option<String>,
     /// Why, in the signer's words.
     pub remark: Option<String>,
@@ -128,8 +128,10 @@ pub struct Awaits {
     pub has: Vec<String>,
     /// Whose votes for it wait in notes.
     pub by_note: Vec<String>,
-    /// Whose keys could be turned for it now.
+    /// Whose keys could be turned for it now; nobody's while something else has to happen first.
     pub who: Vec<String>,
+    /// What has to happen before any key counts for it: the end of a freeze, a completion elsewhere, a free target.
+    pub first: Option<String>,
     /// The same in words.
     pub text: String,
 }
@@ -157,14 +159,19 @@ pub struct ObservedView {
     pub health: Option<HealthView>,
     /// How the checks of the last rollback came out; empty where there was none.
     pub checks: Vec<CheckView>,
-    /// Why the key that signed it is in force no more, where it counted then: `revoked` or `not-listed`; null where it is.
+    /// Why the key that signed it is in force no more, where it counted then: `revoked` or `not-listed`; or `reassigned`: the
+    /// target is no longer its applier's; null where both are so.
     pub key_standing: Option<String>,
 }
 
 /// What to know of a key that counted then: `counted then; key revoked since`.
 pub(super) fn since(standing: &str) -> String {
-    let what = if standing == "revoked" { "revoked" } else { "taken off the list" };
-    format!("counted then; key {what} since")
+    let what = match standing {
+        "revoked" => "key revoked since",
+        "reassigned" => "no longer the target's applier",
+        _ => "key taken off the list since",
+    };
+    format!("counted then; {what}")
 }
 
 impl ObservedView {
@@ -303,7 +310,7 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
         desired: weight,
         observed: beside.observed.get(id).map(observed_view),
         step: entry.map_or(0, |entry| entry.next_step() - 1),
-        cosigners: entry.map(|entry| cosigners(state, entry)).unwrap_or_default(),
+        cosigners: entry.map(|entry| cosigners(state, beside, entry)).unwrap_or_default(),
         cosigners_have,
         cosigners_needed,
         awaits: awaits(state, beside, id),
@@ -348,13 +355,14 @@ pub(super) fn cosigned(state: &State, id: &LeaseId) -> (usize, usize) {
     (have, tally.humans_needed + tally.agents_needed)
 }
 
-fn cosigners(state: &State, entry: &LeaseState) -> Vec<Cosigner> {
+fn cosigners(state: &State, beside: &Beside, entry: &LeaseState) -> Vec<Cosigner> {
     let authorizing = state.authorizing(&entry.id);
+    let noted = |vote: &Vote| beside.noted.at(&entry.id, Action::Cosign, None, &vote.key.fingerprint());
     let cosigner = |vote: &Vote| Cosigner {
         role: vote.role.word().to_owned(),
         id: vote.principal.to_string(),
         sig: vote.signature.clone(),
-        timestamp: vote.claimed_time.and_then(time),
+        timestamp: vote.claimed_time.or_else(|| noted(vote)).and_then(time),
         key: vote.key.fingerprint().to_string(),
         counts: authorizing.contains_key(&vote.key.raw()),
         key_is: KeyStanding::of(state, vote.key.raw()).word().to_owned(),
@@ -366,7 +374,8 @@ fn cosigners(state: &State, entry: &LeaseState) -> Vec<Cosigner> {
 }
 
 impl VoteView {
-    pub(super) fn of(vote: &EventVote) -> Self {
+    /// A vote, and when it was left in a note, where that is known.
+    pub(super) fn of(vote: &EventVote, noted: Option<i64>) -> Self {
         Self {
             principal: vote.principal.to_string(),
             role: vote.role.word().to_owned(),
@@ -376,15 +385,15 @@ impl VoteView {
                 Carrier::Detached => "detached".to_owned(),
             },
             commit: vote.carried_by.to_string(),
-            claimed: vote.claimed_time.and_then(time),
+            claimed: vote.claimed_time.or(noted).and_then(time),
             remark: vote.reason.clone(),
             evidence: vote.evidence.map(|digest| digest.to_string()),
         }
     }
 }
 
-pub(super) fn vote_view(vote: &Vote) -> VoteView {
-    VoteView::of(&EventVote::from(vote))
+pub(super) fn vote_view(vote: &Vote, noted: Option<i64>) -> VoteView {
+    VoteView::of(&EventVote::from(vote), noted)
 }
 
 /// Votes whose keys the policy in force lists, as whose they are now. The others stay with their keys and may count again.
@@ -392,7 +401,7 @@ pub(super) fn ballot_views<'a>(state: &State, ballots: impl Iterator<Item = &'a 
     let view = |ballot: &Ballot| {
         let fields = ballot.statement.fields();
         let counting = rules::counting(state, Demand::AnyOne, &ballot.votes);
-        let mut votes: Vec<_> = counting.values().map(vote_view).collect();
+        let mut votes: Vec<_> = counting.values().map(|vote| vote_view(vote, None)).collect();
         votes.sort_by(|one, other| one.principal.cmp(&other.principal));
         BallotView { action: fields.action.word().to_owned(), step: fields.step, tier: fields.tier, votes }
     };
@@ -401,7 +410,8 @@ pub(super) fn ballot_views<'a>(state: &State, ballots: impl Iterator<Item = &'a 
 
 fn transition_view(id: &LeaseId, transition: &Transition, beside: &Beside) -> TransitionView {
     let tag = refs::short(&transition.tag(id)).to_owned();
-    let mut votes: Vec<_> = transition.votes.iter().map(vote_view).collect();
+    let noted = |vote: &Vote| beside.noted.at(id, transition.action, Some(transition.step), &vote.key.fingerprint());
+    let mut votes: Vec<_> = transition.votes.iter().map(|vote| vote_view(vote, noted(vote))).collect();
     votes.sort_by(|one, other| one.principal.cmp(&other.principal));
     TransitionView {
         step: transition.step,
@@ -476,13 +486,49 @@ pub fn awaits(state: &State, beside: &Beside, id: &LeaseId) -> Option<Awaits> {
     if awaited.action.needs_window() && is_expired(state, beside, id) {
         return None;
     }
-    Some(awaits_of(state, &awaited, beside.waiting(id, awaited.action)))
+    let awaits = awaits_of(state, &awaited, beside.waiting(id, awaited.action));
+    Some(match ledger::held_up(state, id, awaited.action) {
+        Some(refusal) => awaits.after(first(state, id, &refusal)),
+        None => awaits,
+    })
+}
+
+/// What the end of the freeze awaits, while there is one.
+pub(super) fn awaits_thaw(state: &State) -> Option<Awaits> {
+    ledger::awaited_thaw(state).map(|awaited| awaits_of(state, &awaited, &[]))
+}
+
+impl Awaits {
+    /// The same, once something else has happened.
+    fn after(self, first: String) -> Self {
+        Self { text: format!("{first}, then {}", self.text), who: Vec::new(), first: Some(first), ..self }
+    }
+}
+
+/// What has to happen before a lease can go on, by the refusal that its signer would get.
+fn first(state: &State, id: &LeaseId, refusal: &Refusal) -> String {
+    let on_target = |document: &Lease| match (refusal.reason, &document.target) {
+        (Reason::NotYet, _) => {
+            let others = document.after.iter().map(|after| after.target.as_str()).collect::<Vec<_>>();
+            format!("a completion on {}", all_of(&others))
+        }
+        (_, target) => format!("{target} to be free"),
+    };
+    match refusal.reason {
+        Reason::Frozen => "the end of the freeze".to_owned(),
+        Reason::NotYet | Reason::TargetBusy => state.document(id).map_or_else(|| refusal.message.clone(), on_target),
+        _ => refusal.message.clone(),
+    }
 }
 
 /// What is awaited, with whose votes wait in notes.
 pub(super) fn awaits_of(state: &State, awaited: &Awaited, by_note: &[PrincipalId]) -> Awaits {
+    let awaited = &without(awaited, by_note);
     let by_note: Vec<_> = by_note.iter().map(ToString::to_string).collect();
     let mut whom = whom(awaited);
+    if whom == NOBODY && !by_note.is_empty() {
+        "no further key".clone_into(&mut whom);
+    }
     if awaited.action == Action::Policy {
         let enough = instead(&state.policy().get().rules.policy);
         whom = format!("{whom} (or {enough})");
@@ -501,8 +547,28 @@ pub(super) fn awaits_of(state: &State, awaited: &Awaited, by_note: &[PrincipalId
         has: awaited.has.iter().map(ToString::to_string).collect(),
         by_note,
         who: who(awaited),
+        first: None,
         text,
     }
+}
+
+/// What is still awaited besides votes in notes, which the next key seals.
+fn without(awaited: &Awaited, by_note: &[PrincipalId]) -> Awaited {
+    let mut left = awaited.clone();
+    for id in by_note {
+        if left.humans_who_could.remove(id) {
+            left.humans = left.humans.saturating_sub(1);
+        } else if left.agents_who_could.remove(id) {
+            left.agents = left.agents.saturating_sub(1);
+        }
+        for open in &mut left.open {
+            if open.could.remove(id) {
+                open.places = open.places.saturating_sub(1);
+            }
+        }
+    }
+    left.open.retain(|open| open.places > 0);
+    left
 }
 
 /// Whose keys could be turned now for what is awaited. Humans alone suffice for a policy.
@@ -521,12 +587,16 @@ fn what_for(awaited: &Awaited) -> String {
     match (awaited.action, awaited.tier) {
         (Action::Cosign, _) => "authorize".to_owned(),
         (Action::Policy, _) => "change the policy".to_owned(),
+        (Action::Thaw, _) => "end the freeze".to_owned(),
         (Action::Rollback, _) => "roll back".to_owned(),
         (Action::Promote, Some(tier)) => format!("promote to {tier} %"),
         (action, Some(tier)) => format!("{action} at {tier} %"),
         (action, None) => action.word().to_owned(),
     }
 }
+
+/// Where no key is awaited.
+const NOBODY: &str = "nobody";
 
 /// `a human and an agent`.
 fn whom(awaited: &Awaited) -> String {
@@ -538,7 +608,7 @@ fn whom(awaited: &Awaited) -> String {
     }
     let parts = awaited.needs_of();
     let parts: Vec<_> = parts.iter().map(String::as_str).collect();
-    if parts.is_empty() { "nobody".to_owned() } else { all_of(&parts) }
+    if parts.is_empty() { NOBODY.to_owned() } else { all_of(&parts) }
 }
 
 /// What a rule still lacks, naming who could: `an agent (cp14 or cp18); has user1`.

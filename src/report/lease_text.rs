@@ -42,7 +42,8 @@ pub fn lease_text(view: &LeaseView) -> String {
     field("message", view.observed.as_ref().and_then(ObservedView::words));
     field("waits for", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
     for one in &view.unpushed {
-        field("kept here", Some(format!("{}; git two-key sync pushes it", unpushed_words(one))));
+        let how = if one.is_beside() { "brings it onto the branch" } else { "pushes it" };
+        field("kept here", Some(format!("{}; git two-key sync {how}", unpushed_words(one))));
     }
     field("superseded", view.superseded_by.as_ref().map(|by| format!("completed by the start of {by}")));
     let mut text = lines.join("\n") + "\n";

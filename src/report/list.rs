@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     Awaits, BallotView, Beside, RefusalView, Unpushed, awaits, findings,
-    lease::{ObservedView, ballot_views, cosigned, is_expired, observed_view, tier_weight},
+    lease::{ObservedView, awaits_thaw, ballot_views, cosigned, is_expired, observed_view, tier_weight},
     lease_text::{awaits_text, has_ended},
     policy::{PolicyView, ProposedPolicy, policy_line, proposed_policy},
     refusal,
@@ -84,6 +84,8 @@ pub struct ListView {
     pub policy_votes: Vec<BallotView>,
     /// Votes to end the freeze.
     pub thaw_votes: Vec<BallotView>,
+    /// What the end of the freeze awaits; null where nothing is frozen.
+    pub thaw_awaits: Option<Awaits>,
     /// The leases that are shown, oldest first.
     pub leases: Vec<LeaseSummary>,
     /// How many more there are.
@@ -133,6 +135,7 @@ pub fn list_view(
         policy_proposed: proposed_policy(state),
         policy_votes: ballot_views(state, state.policy_votes()),
         thaw_votes: ballot_views(state, state.thaw_votes()),
+        thaw_awaits: awaits_thaw(state),
         leases: ids.iter().map(|id| summary(state, (found.of)(id), beside, id)).collect(),
         left_out: state.count().saturating_sub(ids.len()),
         findings: found.all,
@@ -222,16 +225,15 @@ pub fn shown(mut view: ListView, shown: &ListFilter) -> ListView {
 /// The same for people.
 pub fn list_text(view: &ListView) -> String {
     let mut text = String::new();
-    if view.leases.is_empty() && view.left_out == 0 && view.policy_proposed.is_none() {
+    let nothing_else = view.policy_proposed.is_none() && view.frozen.is_none();
+    if view.leases.is_empty() && view.left_out == 0 && nothing_else {
         text.push_str("no leases yet; write one with: git two-key new\n");
     } else if !view.leases.is_empty() {
         text.push_str(&leases_table(&view.leases));
     }
     if let Some(commit) = &view.frozen {
-        let votes = names(&view.thaw_votes);
-        let so_far = if votes.is_empty() { String::new() } else { format!(" (thaw has {votes})") };
         let commit: String = commit.chars().take(12).collect();
-        let _ = writeln!(text, "frozen by {commit}: nothing goes forward until git two-key thaw{so_far}");
+        let _ = writeln!(text, "frozen by {commit}: {}", frozen_words(view.thaw_awaits.as_ref()));
     }
     if let Some(proposed) = &view.policy_proposed {
         let _ = writeln!(text, "{}", policy_line(proposed));
@@ -266,7 +268,11 @@ fn row(lease: &LeaseSummary) -> Vec<String> {
     vec![
         lease.lease.clone(),
         lease.target.clone().unwrap_or_else(dash),
-        if lease.unpushed.is_empty() { lease.state.clone() } else { format!("{}, NOT PUSHED", lease.state) },
+        if lease.unpushed.iter().all(Unpushed::is_beside) {
+            lease.state.clone()
+        } else {
+            format!("{}, NOT PUSHED", lease.state)
+        },
         lease.tier.map_or_else(dash, |tier| format!("{tier} %")),
         format!("{}/{}", lease.cosigners_have, lease.cosigners_needed),
         format!("{} %", lease.desired),
@@ -278,9 +284,13 @@ fn row(lease: &LeaseSummary) -> Vec<String> {
     ]
 }
 
-fn names(ballots: &[BallotView]) -> String {
-    let names: Vec<_> = ballots.iter().flat_map(|ballot| &ballot.votes).map(|vote| vote.principal.as_str()).collect();
-    names.join(", ")
+/// That nothing goes forward, and whose keys end that: `…; thaw has cp14, waiting for a human (user1, user2)`.
+pub(super) fn frozen_words(thaw: Option<&Awaits>) -> String {
+    let words = "nothing goes forward until git two-key thaw".to_owned();
+    let Some(thaw) = thaw else { return words };
+    let has = if thaw.has.is_empty() { String::new() } else { format!("has {}, ", thaw.has.join(", ")) };
+    let who = if thaw.who.is_empty() { String::new() } else { format!(" ({})", thaw.who.join(", ")) };
+    format!("{words}, which {has}waits for {}{who}", thaw.text)
 }
 
 /// Whether a lease can still go on. One whose window closed before it started cannot.

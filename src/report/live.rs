@@ -11,7 +11,7 @@ use super::{
     Awaits, HealthView, LeaseSummary, LeaseView, ListView, ObservedView, VoteView,
     lease::TierView,
     lease_text::awaits_text,
-    list::is_open,
+    list::{frozen_words, is_open},
     policy::policy_line,
     style::{Mark, Style, TreePosition},
     words::{count, escaped},
@@ -270,10 +270,12 @@ fn awaited(view: &LeaseView, action: &str, tier: Option<u8>, style: Style) -> Ve
         return Vec::new();
     };
     let line = |what: &str| format!("{} waiting for {what}", style.mark(Mark::Waiting));
+    let mut lines: Vec<_> = awaits.first.iter().map(|first| line(first)).collect();
     if awaits.any_one {
-        return vec![line("a human or an agent")];
+        lines.push(line("a human or an agent"));
+        return lines;
     }
-    let mut lines = vec![line("a human"); awaits.humans];
+    lines.extend(vec![line("a human"); awaits.humans]);
     lines.extend(vec![line("an agent"); awaits.agents]);
     lines
 }
@@ -299,7 +301,8 @@ pub fn live_list(view: &ListView, now: Option<Timestamp>, style: Style) -> Strin
     ];
     let mut text = heading.join(style.dot()) + "\n";
     if view.frozen.is_some() {
-        let frozen = style.paint(Mark::Held, "frozen: nothing goes forward until git two-key thaw");
+        let words = format!("frozen: {}", frozen_words(view.thaw_awaits.as_ref()));
+        let frozen = style.paint(Mark::Held, &words);
         let _ = writeln!(text, "{} {frozen}", style.mark(Mark::Held));
     }
     if let Some(proposed) = &view.policy_proposed {
@@ -368,7 +371,7 @@ pub fn list_short(view: &ListView, me: Option<&str>) -> String {
     }
     words.extend(view.policy_proposed.as_ref().map(|_| "1 policy proposed".to_owned()));
     let policies = view.policy_proposed.iter().filter_map(|proposed| proposed.awaits.as_ref());
-    let awaits = view.leases.iter().filter_map(|lease| lease.awaits.as_ref()).chain(policies);
+    let awaits = view.leases.iter().filter_map(|lease| lease.awaits.as_ref()).chain(policies).chain(&view.thaw_awaits);
     let mine = me.map_or(0, |me| awaits.filter(|awaits| awaits_key_of(awaits, me)).count());
     if mine > 0 {
         words.push(format!("{mine} for you"));

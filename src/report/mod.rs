@@ -20,6 +20,7 @@ mod lease_text;
 mod list;
 mod live;
 mod may;
+mod noted;
 mod page;
 mod policy;
 mod pull;
@@ -45,13 +46,13 @@ use crate::{
 };
 
 pub use account::{Account, ProposedView, RefusedView, SignedView};
-pub use advice::{Advice, lease_advice, policy_advice, short_window, thin};
+pub use advice::{Advice, lease_advice, policy_advice, short_window, thin, unmet};
 pub use alarms::{Expected, lease_alarms, lease_doubts};
 pub use annotate::{AnnotationForm, Remark, RemarkLevel, annotations, pull_remarks, undecided_remark};
 pub use attestation::attestation;
 pub use difference::{PolicyRow, policy_difference};
 pub use finding::{FindingView, finding_line, finding_subject};
-pub use keys::{FormerKey, KeyView, allowed_signers, ending_keys, former_keys, keys, keys_text};
+pub use keys::{FormerKey, KeyView, allowed_signers, ending_keys, former_keys, keys, keys_of, keys_text};
 pub use lease::{
     Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, TierView, TransitionView, VoteView,
     awaits, lease_view,
@@ -60,6 +61,7 @@ pub use lease_text::lease_text;
 pub use list::{Found, LeaseSummary, ListDepth, ListFilter, ListView, list_text, list_view, shown};
 pub use live::{awaits_key_of, list_short, live_lease, live_list, live_others};
 pub use may::instead;
+pub use noted::{Noted, WaitingVote};
 pub use page::{PageOf, page};
 pub use policy::{PolicyShow, PolicyView, ProposedPolicy, policy_show, policy_text};
 pub use pull::{EffectView, MergeMethod, ProblemView, PullRequest, PullView, SignatureView, pull_markdown, pull_view};
@@ -72,7 +74,7 @@ pub use status::{
 pub use style::{Colour, Glyphs, Style, Terminal};
 pub use subject::subject_line;
 pub use trail::{PolicyChange, RevokedKey, TrailEntry, entry_text, trail};
-pub use unpushed::Unpushed;
+pub use unpushed::{Unpushed, event_words};
 pub use verdict::{LeaseVerdict, LedgerVerdict, Looked, lease_verdict, ledger_text, ledger_verdict};
 pub use wanted::TrailFilter;
 pub use words::{escaped, json_escaped, table, time};
@@ -101,7 +103,8 @@ pub struct LeaseObservation {
     pub health: Option<HealthView>,
     /// How the checks of the last rollback came out.
     pub checks: Vec<CheckView>,
-    /// Why the key that signed it is in force no more, where it counted then: `revoked` or `not-listed`.
+    /// Why the key that signed it is in force no more, where it counted then: `revoked` or `not-listed`; or `reassigned`: the
+    /// target is no longer its applier's.
     pub key_standing: Option<String>,
 }
 
@@ -144,6 +147,8 @@ pub struct Beside {
     pub seen: BTreeMap<TargetId, SeenTarget>,
     /// Whose votes wait in notes and would count if they were folded next, by lease and action.
     pub notes: BTreeMap<(LeaseId, Action), Vec<PrincipalId>>,
+    /// What is known of votes by note, where their past matters.
+    pub noted: Noted,
     /// The names of the rollout tags that exist, below `refs/tags/`.
     pub tags: BTreeSet<String>,
     /// What appliers say happened at their targets, oldest first.

@@ -1,14 +1,18 @@
 //! The policy in force and the one that is proposed, side by side.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::ledger::{self, Content, State};
+use crate::{
+    ledger::{self, Content, State},
+    model::policy::Policy,
+};
 
 use super::{
     Awaits, VoteView,
+    advice::unmet,
     difference::{PolicyRow, policy_difference, policy_rows, rows_text},
     lease::{awaits_of, ballot_views},
     may::{MayRow, may, may_text},
@@ -45,6 +49,8 @@ pub struct PolicyShow {
     pub rows: Vec<PolicyRow>,
     /// Who may do what under the policy in force.
     pub may: Vec<MayRow>,
+    /// Rules of the proposed policy, else of the one in force, that nobody could ever pass.
+    pub warnings: Vec<String>,
 }
 
 /// The policy that the tree proposes, if it is another than the one in force.
@@ -87,11 +93,22 @@ pub fn policy_show(state: &State) -> PolicyShow {
         Some(Content::Proposal(proposed)) => proposed.get(),
         _ => now,
     };
-    PolicyShow {
-        in_force: PolicyView::of(state),
-        proposed: proposed_policy(state),
-        rows: policy_rows(now, next),
-        may: may(now),
+    let mut rows = policy_rows(now, next);
+    mark_revoked(state, [now, next], &mut rows);
+    let (in_force, proposed) = (PolicyView::of(state), proposed_policy(state));
+    PolicyShow { in_force, proposed, rows, may: may(now), warnings: unmet(next) }
+}
+
+/// Marks keys that a policy lists and that count for nothing any more.
+fn mark_revoked(state: &State, policies: [&Policy; 2], rows: &mut [PolicyRow]) {
+    let keys = policies.into_iter().flat_map(Policy::keys).filter(|(.., key)| state.is_revoked(key.raw()));
+    let revoked: BTreeSet<String> = keys.map(|(.., key)| key.fingerprint().to_string()).collect();
+    for row in rows.iter_mut().filter(|row| row.about.starts_with("principal ")) {
+        for text in [&mut row.in_force, &mut row.proposed].into_iter().flatten() {
+            for key in &revoked {
+                *text = text.replace(key, &format!("{key} (revoked)"));
+            }
+        }
     }
 }
 
@@ -112,6 +129,9 @@ pub fn policy_text(view: &PolicyShow) -> String {
             let _ = writeln!(text, "  signed by {}", signed.join(", "));
         }
         let _ = writeln!(text, "  {}", standing(proposed));
+    }
+    for warning in &view.warnings {
+        let _ = writeln!(text, "warning: {}", escaped(warning));
     }
     let heading = if view.proposed.is_some() { "In force → proposed" } else { "In force" };
     let _ = write!(text, "\n{heading}\n{}\nWho may do what\n{}", rows_text(&view.rows), may_text(&view.may));

@@ -12,9 +12,10 @@ use crate::{
 };
 
 use super::{
-    Beside, LeaseObservation, LeaseSummary, PolicyView, ProposedPolicy, SeenTarget,
+    Awaits, Beside, LeaseObservation, LeaseSummary, PolicyView, ProposedPolicy, SeenTarget,
+    lease::awaits_thaw,
     lease_text::awaits_text,
-    list::{findings_line, summary},
+    list::{findings_line, frozen_words, summary},
     live::length,
     policy::{policy_line, proposed_policy},
     style::{Mark, Style},
@@ -38,6 +39,8 @@ pub struct StatusView {
     pub policy_proposed: Option<ProposedPolicy>,
     /// The commit of the freeze in force.
     pub frozen: Option<String>,
+    /// What the end of the freeze awaits; null where nothing is frozen.
+    pub thaw_awaits: Option<Awaits>,
     /// The targets, by name.
     pub targets: Vec<TargetStatus>,
     /// Stops that wait to be folded and are of no target here: freezes above all.
@@ -156,6 +159,7 @@ pub fn status_view(
         policy: PolicyView::of(state),
         policy_proposed: proposed_policy(state),
         frozen: state.frozen().map(|commit| commit.to_string()),
+        thaw_awaits: awaits_thaw(state),
         targets: shown,
         stops: waiting.stops.iter().filter(|stop| !is_ours(&stop.lease)).cloned().collect(),
         unpushed: waiting.unpushed.iter().filter(|one| !is_ours(&one.lease)).cloned().collect(),
@@ -188,7 +192,7 @@ fn target_status(
             lease: lease.id.to_string(),
             step: lease.next_step() - 1,
         }),
-        why: newest.and_then(|lease| why_differs(state, lease, seen)),
+        why: newest.and_then(|lease| why_differs(state, lease, seen, beside)),
         lease: newest.map(|lease| summary(state, 0, beside, &lease.id)),
         since: newest.and_then(|lease| since(lease, claimed)).and_then(time),
         stops: waiting.stops.iter().filter(|stop| is_ours(&stop.lease)).cloned().collect(),
@@ -217,14 +221,20 @@ fn since(lease: &LeaseState, claimed: &dyn Fn(Oid) -> Option<i64>) -> Option<i64
 }
 
 /// Why what is served is not what the ledger wants, or why nobody can tell.
-fn why_differs(state: &State, lease: &LeaseState, seen: Option<&SeenTarget>) -> Option<String> {
+fn why_differs(state: &State, lease: &LeaseState, seen: Option<&SeenTarget>, beside: &Beside) -> Option<String> {
     let target = &lease.lease()?.target;
     let Some(seen) = seen else {
         let applier = state.policy().get().targets.get(target).and_then(|known| known.applier.as_ref());
-        return Some(match applier {
+        let now = match applier {
             Some(applier) => format!("no record of {applier} is here"),
             None => "no applier moves it".to_owned(),
+        };
+        let before = beside.observed.get(&lease.id).and_then(|then| Some((&then.applier, then.weight?, then.seen?)));
+        let before = before.map(|(applier, weight, seen)| {
+            let (weight, seen) = (Percent::of(weight), time(seen).unwrap_or_default());
+            format!("; {applier}, its applier before, saw {weight} % at {seen}")
         });
+        return Some(now + &before.unwrap_or_default());
     };
     let LeaseObservation { applier, weight, doing, step, reason, message, .. } = &seen.observed;
     let words: Vec<_> = [reason, message].into_iter().flatten().map(String::as_str).collect();
@@ -247,7 +257,7 @@ pub fn status_text(view: &StatusView, now: Timestamp, style: Style) -> String {
     let width = view.targets.iter().map(|one| one.target.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     if view.frozen.is_some() {
-        text.push_str(&style.paint(Mark::Held, "frozen: nothing goes forward until git two-key thaw"));
+        text.push_str(&style.paint(Mark::Held, &format!("frozen: {}", frozen_words(view.thaw_awaits.as_ref()))));
         text.push('\n');
     }
     for target in &view.targets {

@@ -26,7 +26,7 @@ pub fn subject_line(statement: &Statement) -> String {
         }
         Subject::Policy { digest } => {
             let digest = digest.to_string();
-            format!("Put policy {} in force", digest.get(..19).unwrap_or(&digest))
+            format!("Vote for policy {}", digest.get(..19).unwrap_or(&digest))
         }
         Subject::Revoke { key } => format!("Revoke key {key}"),
         Subject::Freeze { .. } => "Freeze".to_owned(),

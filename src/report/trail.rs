@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    ledger::{Event, EventKind, Finding, GovernanceChange, State, StepReport},
+    ledger::{Event, EventKind, EventVote, Finding, GovernanceChange, State, StepReport},
     model::{LeaseId, Oid, Percent, refs},
 };
 
@@ -24,9 +24,10 @@ pub struct TrailEntry {
     pub event: String,
     /// When, RFC 3339.
     pub time: Option<String>,
-    /// Who says so: `claimed` by the commit, or `seen` by an applier.
+    /// Who says so: `claimed` by its signer's commit, `sealed`: by another's, and nobody says when it was made, or `seen` by an
+    /// applier.
     pub time_is: String,
-    /// The first-parent commit that put it in force, or in whose step it was refused.
+    /// The first-parent commit that put it in force, or in whose step it was refused; of a vote in a note, the notes commit.
     pub commit: String,
     /// The commit whose signature did it; of several votes, the one that completed them.
     pub carrier: Option<String>,
@@ -125,6 +126,7 @@ pub fn trail(
     let folded: BTreeSet<_> = reports.iter().map(|report| report.commit).collect();
     let elsewhere = beside.happened.iter().filter(|happened| !folded.contains(&happened.ledger));
     entries.extend(elsewhere.filter(|happened| wanted(Some(&happened.lease))).map(applier_entry));
+    entries.extend(beside.noted.entries(wanted));
     entries
 }
 
@@ -167,17 +169,19 @@ fn event_entry(event: &Event, report: &StepReport, state: &State, beside: &Besid
         }
         None => (None, None),
     };
+    let noted = |vote: &EventVote| beside.noted.at_event(event, &vote.key);
+    let made = last.map(|vote| vote.claimed_time.or_else(|| noted(vote)));
     TrailEntry {
         event: event.event.name().to_owned(),
-        time: time(last.and_then(|vote| vote.claimed_time).unwrap_or(report.claimed_time)),
-        time_is: "claimed".to_owned(),
+        time: time(made.flatten().unwrap_or(report.claimed_time)),
+        time_is: if made == Some(None) { "sealed".to_owned() } else { "claimed".to_owned() },
         commit: event.commit.to_string(),
         carrier: event.last.as_ref().map(|(carrier, _)| carrier.to_string()),
         action: event.action.map(|action| action.word().to_owned()),
         lease: event.lease.as_ref().map(ToString::to_string),
         step: event.step,
         tier: event.tier,
-        votes: event.votes.iter().map(VoteView::of).collect(),
+        votes: event.votes.iter().map(|vote| VoteView::of(vote, noted(vote))).collect(),
         policy,
         revoked,
         principal: last.map(|vote| vote.principal.to_string()),
@@ -265,8 +269,10 @@ fn vote_text(vote: &VoteView, entry: &TrailEntry) -> String {
     if let Some(claimed) = vote.claimed.as_ref().filter(|claimed| Some(*claimed) != entry.time.as_ref()) {
         text = format!("{text} at {claimed}");
     }
-    if vote.carrier == "detached" {
-        text.push_str(" detached");
+    match vote.carrier.as_str() {
+        "detached" => text.push_str(" detached"),
+        "note" => text.push_str(" by note, not sealed yet"),
+        _ => {}
     }
     match &vote.remark {
         Some(remark) => format!("{text} \"{}\"", escaped(remark)),

@@ -59,6 +59,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "reconciler",
             "changes",
             "follower",
+            "process",
             "git",
             "sources",
             "gate",

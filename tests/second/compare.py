@@ -42,7 +42,7 @@ def ours(program, clone, root):
         "policy": verdict["policy"], "frozen": listed["frozen"],
         "leases": {one["lease"]: [one["state"], one["tier"], one["desired"]] for one in listed["leases"]},
         "events": Counter((e["event"], e["commit"], e["lease"], e["step"], tuple(sorted({v["principal"] for v in e["votes"]})))
-                          for e in lines if e["event"] in FOLDED),
+                          for e in lines if e["event"] in FOLDED and not any(v["carrier"] == "note" for v in e["votes"])),
         "findings": Counter((f["commit"], f["carrier"], f["reason"]) for f in verdict["findings"]),
         "more": verdict["more_findings"],
     }

@@ -64,7 +64,7 @@ fn what_is_pushed_proposed_and_taken_back_is_told() {
     assert_eq!(told["pushed_to"], Value::Null);
     // Every view marks what is here alone.
     world.two_key(&["list"]).exits(0).says("proposed, NOT PUSHED");
-    world.two_key(&["show", "NEXT-1"]).exits(0).says("NOT PUSHED: COSIGNED by user1");
+    world.two_key(&["show", "NEXT-1"]).exits(0).says("NOT PUSHED: signature (user1)");
     let unpushed = world.two_key(&["show", "NEXT-1", "--format", "json"]).exits(0).json()["unpushed"].clone();
     assert_eq!((unpushed.as_array().unwrap().len(), &unpushed[0]["event"]), (1, &json!("COSIGNED")));
     let told = world.two_key(&["undo", "--format", "json"]).exits(0).json();

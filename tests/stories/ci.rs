@@ -162,7 +162,7 @@ fn what_does_not_merge_by_itself_is_stale() {
     world.git(&["add", "."]);
     world.git(&["commit", "--quiet", "--message", "Propose it too"]);
     let ran = world.two_key(&["ci", "--base", "main", "--head", "topic"]).exits(4);
-    ran.says(&format!("two-key: stale: stale: it does not merge by itself: both sides changed leases/{LEASE}.yaml"));
+    ran.says(&format!("two-key: stale: it does not merge by itself: both sides changed leases/{LEASE}.yaml"));
 }
 
 #[test]

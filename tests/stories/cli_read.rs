@@ -370,7 +370,7 @@ fn votes_in_notes_are_shown_and_put_nothing_in_force() {
     annotate("mallory", &statement);
     world.two_key(&["list"]).exits(0).never_says("by note");
     annotate("cp14", &statement);
-    world.two_key(&["list"]).exits(0).says("1/2").says("an agent, to authorize; by note: cp14");
+    world.two_key(&["list"]).exits(0).says("1/2").says("no further key, to authorize; by note: cp14");
     world.two_key(&["show", LEASE]).exits(0).says("by note: cp14").says("proposed");
     world.two_key(&["verify", LEASE]).exits(1).says("missing-role").says("by note: cp14");
     let json = world.two_key(&["list", "--format", "json"]).exits(0).json();

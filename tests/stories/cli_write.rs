@@ -503,7 +503,7 @@ fn stops_are_built_on_the_remotes_tip_from_stale_shallow_and_diverged_clones() {
     world.git(&["clone", "--quiet", "--depth=1", &url, shallow.to_str().unwrap()]);
     // Stale: the other clone has moved on.
     by(&world, "user1", &["promote", LEASE, "--push"]).exits(0);
-    there(&world, &clone, "cp14", &["pause", LEASE, "--push"]).exits(0).says("5 % → 5 %, paused").says("pushed");
+    there(&world, &clone, "cp14", &["pause", LEASE, "--push"]).exits(0).says("paused at 5 %").says("pushed");
     assert_eq!(server(&world, &["log", "-1", "--format=%s", "main"]), format!("Pause {LEASE}"));
     assert_eq!(server(&world, &["rev-list", "--merges", "--count", "main"]), "0");
     // Diverged: what was proposed here and not pushed stays here.

@@ -117,7 +117,7 @@ fn whoever_waits_is_told_what_came_of_it_by_the_exit_code() {
     ran.exits(0);
     let wait = |args: &[&str]| world.two_key_in(&clone, &[&["wait"][..], args].concat());
     wait(&["checkout-prod", "--for", "rolling"]).exits(0).says("rolling");
-    wait(&[LEASE, "--for", "halted", "--timeout", "0s"]).exits(4).says("stale: ").says("is rolling after 0s");
+    wait(&[LEASE, "--for", "halted", "--timeout", "0s"]).exits(4).says("stale: ").says("is still rolling after 0s");
     wait(&[LEASE, "--for", "withdrawn"]).exits(1).says("wrong-state: ");
     wait(&["nothing", "--for", "rolling"]).exits(1).says("unknown-lease: ");
     wait(&[LEASE, "--for", "nirvana"]).exits(2);
@@ -130,7 +130,7 @@ fn whoever_waits_is_told_what_came_of_it_by_the_exit_code() {
     world.git(&["remote", "add", "origin", server]);
     world.two_key(&["halt", LEASE, "--push", "--key", key.to_str().unwrap()]).exits(0);
     assert!(waiting.wait().unwrap().success());
-    wait(&[LEASE, "--for", "completed", "--timeout", "0s"]).exits(4).says("is halted");
+    wait(&[LEASE, "--for", "completed", "--timeout", "0s"]).exits(4).says("is still halted");
 }
 
 #[test]
@@ -246,6 +246,16 @@ fn the_list_of_keys_for_gits_own_commands_follows_the_policy() {
     let list = clone.join(".git/two-key/allowed_signers");
     let listed = fs::read_to_string(&list).unwrap();
     assert!(listed.contains(world.public_key("fresh").split(' ').nth(1).unwrap()), "{listed}");
+    // What somebody wrote over it is mended, whatever its first line says.
+    fs::write(&list, listed.replace("valid-after", "valid-before")).unwrap();
+    world.two_key_in(&clone, &["doctor"]).says("signers: ");
+    world.two_key_in(&clone, &["doctor", "--fix"]).never_says("signers: cannot");
+    assert_eq!(fs::read_to_string(&list).unwrap(), listed);
+    // Steps that change no key leave it as it is; one that is dated before them has it made anew.
+    let key = world.key_file("cp14").to_str().unwrap().to_owned();
+    world.two_key_in(&clone, &["promote", LEASE, "--no-push", "--key", &key]).exits(0);
+    world.two_key_in(&clone, &["doctor"]).never_says("signers: ");
+    world.two_key_in(&clone, &["undo"]).exits(0);
     // Where it cannot be written, what was signed gets there all the same.
     fs::remove_file(&list).unwrap();
     fs::create_dir(&list).unwrap();

@@ -27,6 +27,7 @@ mod moves;
 mod neighbour;
 mod output_schema;
 mod past;
+mod plain;
 mod proposing;
 mod remembered;
 mod repositories;

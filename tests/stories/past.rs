@@ -95,7 +95,10 @@ fn a_new_policy_is_told_with_its_digest_and_what_it_changes_and_each_vote_for_it
     for entry in &entries {
         let policy = &entry["policy"];
         assert_eq!((policy["version"].as_u64(), policy["digest"].as_str()), (Some(2), Some(&digest_of(&next)[..])));
-        assert_eq!(policy["difference"], serde_json::json!(["start-up-to: 10 % → 50 %"]));
+        assert_eq!(
+            policy["difference"],
+            serde_json::json!(["loosens start-up-to: 10 % → 50 %", "start-up-to: 10 % → 50 %"])
+        );
     }
     assert_eq!((voters(&entries[0]), voters(&entries[1])), (vec!["user1"], vec!["cp14", "user1"]));
     world.two_key(&["log"]).exits(0).says("start-up-to: 10 % → 50 %").says(&digest_of(&next));

@@ -132,7 +132,7 @@ fn a_proposal_that_is_only_here_is_marked_everywhere() {
         told
     };
     assert!(marked("HERE-1") && !marked("THERE-1"));
-    world.two_key(&["show", "HERE-1"]).exits(0).says("NOT PUSHED: PROPOSED; git two-key sync pushes it");
+    world.two_key(&["show", "HERE-1"]).exits(0).says("NOT PUSHED: proposal; git two-key sync pushes it");
     world.two_key(&["sync"]).exits(0);
     assert!(!marked("HERE-1"));
 }
@@ -152,9 +152,9 @@ fn undo_takes_back_votes_by_note_and_does_not_say_that_the_remote_has_what_it_ha
     by("cp14", &["sign", "NEXT-1", "--as", "note"]);
     world.two_key(&["undo"]).exits(0).says("origin has all");
     by("user1", &["sign", "NEXT-1", "--as", "note", "--no-push"]);
-    world.two_key(&["status"]).exits(0).says("BY_NOTE by user1");
+    world.two_key(&["status"]).exits(0).says("vote by note (user1)");
     world.two_key(&["undo"]).exits(0).says("took back: the votes of user1 by note");
-    world.two_key(&["status"]).exits(0).never_says("BY_NOTE");
+    world.two_key(&["status"]).exits(0).never_says("vote by note");
     assert!(!world.git(&["for-each-ref", "refs/notes/two-key/cp14"]).is_empty());
     by("user1", &["freeze", "--reason", "x", "--no-push"]);
     world.two_key(&["undo"]).exits(0).says("nothing to undo but stops").never_says("origin has all");

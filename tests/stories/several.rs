@@ -224,8 +224,8 @@ fn what_was_signed_before_ctrl_c_is_here_and_is_delivered() {
     let server = scene.on_server(&["for-each-ref"]);
     scene.interrupted("ana", &["sign", STAGE, SHOP, "--yes"]);
     assert_eq!(scene.on_server(&["for-each-ref"]), server);
-    scene.world.two_key(&["show", STAGE]).exits(0).says("NOT PUSHED: COSIGNED by ana");
-    scene.world.two_key(&["show", SHOP]).exits(0).never_says("NOT PUSHED: COSIGNED");
+    scene.world.two_key(&["show", STAGE]).exits(0).says("NOT PUSHED: signature (ana)");
+    scene.world.two_key(&["show", SHOP]).exits(0).never_says("NOT PUSHED: signature");
     scene.world.two_key(&["sync"]).exits(0).says("with 1 vote that was signed here");
     scene
         .by("ana", &["sign", "--intent", "INT-1", "--yes"])

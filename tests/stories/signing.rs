@@ -180,7 +180,7 @@ fn what_has_not_started_is_not_paused_but_withdrawn() {
     refused.says(&format!("git two-key withdraw {LEASE}"));
     // Somebody else starts it, and what this clone knows is old: the look says so, and the pause holds it.
     scene.in_clone(&scene.other, "cp14", &["start", LEASE]).exits(0);
-    scene.by("user1", &["pause", LEASE]).exits(0).says("5 % → 5 %, paused");
+    scene.by("user1", &["pause", LEASE]).exits(0).says("paused at 5 %");
     // Where nobody can be asked whether it has started, a stop is made all the same.
     let scene = Scene::of(World::authorized());
     scene.away(true);
@@ -199,7 +199,19 @@ fn a_vote_that_is_dated_ahead_is_made_anew_once_the_clock_is_right() {
     let ahead = "@4102444800 +0000";
     let before = scene.world.git(&["rev-parse", "main"]);
     let clock = [("GIT_AUTHOR_DATE", ahead), ("GIT_COMMITTER_DATE", ahead)];
-    sign(&clock).exits(1).says("future-dated: ").says("set the clock right, then sign again");
+    // A clock that is ahead, as Git knows it.
+    let real = scene.world.run(scene.world.path(), "sh", &["-c", "command -v git"], b"").exits(0).out;
+    let fast = scene.world.path().join("fast");
+    let script = format!(
+        "#!/bin/sh\nfor word; do [ \"$word\" = GIT_COMMITTER_IDENT ] && exec echo 'A Name <name@example.org> 4102444800 +0000'; \
+         done\nexec {} \"$@\"\n",
+        real.trim()
+    );
+    fs::create_dir(&fast).unwrap();
+    fs::write(fast.join("git"), script).unwrap();
+    fs::set_permissions(fast.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", fast.display(), std::env::var("PATH").unwrap());
+    sign(&[("PATH", &path)]).exits(1).says("future-dated: ").says("set the clock right, then sign again");
     assert_eq!(scene.world.git(&["rev-parse", "main"]), before);
     assert_eq!(scene.world.git(&["for-each-ref", "refs/two-key-local"]), "");
     // One that plain Git left there is no hindrance either.

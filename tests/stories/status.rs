@@ -310,7 +310,7 @@ fn the_status_marks_what_is_only_here_and_stops_that_wait_anywhere() {
         (unpushed[0]["event"].as_str(), &unpushed[0]["principals"]),
         (Some("VOTED"), &serde_json::json!(["cp14"]))
     );
-    world.two_key(&["status"]).exits(0).says("checkout-prod  NOT PUSHED: VOTED by cp14");
+    world.two_key(&["status"]).exits(0).says("checkout-prod  NOT PUSHED: vote to promote to 25 % (cp14)");
     world.git(&["config", "remote.origin.fetch", "+refs/two-key/*:refs/two-key-remote/origin/two-key/*"]);
     world.git(&["fetch", "--quiet", "origin"]);
     let stops = &status(&world)["stops"];

@@ -56,6 +56,9 @@ pub fn propose(
     for line in report::policy_difference(now.get(), proposed.get()) {
         let _ = writeln!(text, "  {line}");
     }
+    for warning in report::unmet(proposed.get()) {
+        let _ = writeln!(text, "  warning: {warning}");
+    }
     if stacked {
         text.push_str(
             "It takes the place of the proposal that was in the tree; votes for that one do not count for this.\n",

@@ -1,7 +1,7 @@
 //! Effect of a signature, in words, before it is made.
 
 use crate::{
-    ledger::{self, State},
+    ledger::{self, Phase, State},
     model::{LeaseId, Statement, Stop, StopKind, Subject},
     report::{self, Beside},
 };
@@ -17,7 +17,7 @@ pub fn words(before: &State, after: &State, statement: &Statement) -> String {
         Subject::Freeze { .. } if before.frozen().is_some() => "the repository is frozen already".to_owned(),
         Subject::Freeze { .. } => "nothing goes forward in this repository until two keys end the freeze".to_owned(),
         Subject::Thaw { .. } if after.frozen().is_none() => "the freeze ends".to_owned(),
-        Subject::Thaw { .. } => "still frozen: a thaw needs the same keys as a promotion".to_owned(),
+        Subject::Thaw { .. } => thaw_waits(after),
     }
 }
 
@@ -114,8 +114,24 @@ fn stopped_one(before: &State, after: &State, stop: &Stop, id: &LeaseId, all: &[
     if again {
         format!("{id}{handed}: {phase} already, at {to} %; this {} changes nothing", stop.kind.action())
     } else {
-        format!("{id}{handed}: {from} % → {to} %, {next}")
+        format!("{id}{handed}: {}", went(after, id, (from, to)))
     }
+}
+
+/// Where a stop takes a lease: `25 % → 0 %, halted`, `paused at 5 %`, `withdrawn`.
+fn went(after: &State, id: &LeaseId, (from, to): (u8, u8)) -> String {
+    let phase = after.lease(id).map_or(Phase::Proposed, |lease| lease.phase);
+    match phase.word() {
+        next if from != to => format!("{from} % → {to} %, {next}"),
+        next if phase.ended() => next.to_owned(),
+        next => format!("{next} at {to} %"),
+    }
+}
+
+/// Whose keys the end of a freeze waits for.
+fn thaw_waits(after: &State) -> String {
+    let needs = ledger::awaited_thaw(after).map(|awaited| awaited.needs().join(" and ")).unwrap_or_default();
+    format!("still frozen: a thaw needs the same keys as a promotion; waiting for {needs}")
 }
 
 fn policy(before: &State, after: &State, statement: &Statement) -> String {

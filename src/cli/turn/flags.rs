@@ -1,5 +1,7 @@
 //! The flags of every verb that turns a key.
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
 use super::push::Consent;
 use crate::{
     cli::{
@@ -14,20 +16,25 @@ use crate::{
 /// Which key, why, and whether to push.
 #[derive(Debug, clap::Args)]
 pub struct Flags {
-    /// The key to turn: a private key, the public half of one that an SSH agent holds, or a minisign key
+    /// The signing key: an SSH private key, a .pub file whose private key is in your SSH agent, or a minisign key
     #[arg(long, value_name = "FILE")]
     pub key: Option<String>,
     /// Why, in one line, for the record
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = words())]
     pub reason: Option<String>,
     #[command(flatten)]
     pub to: To,
-    /// Say yes to what is asked: to several leases, and to a push that does more than was shown, because another came first
+    /// Answer yes: sign several leases, and push even if the effect is larger than shown, because somebody else pushed first
     #[arg(long)]
     pub yes: bool,
     /// Show what would be signed and what it would do; write nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Words for the record, whatever a shell made of them: what is no UTF-8 in them stops nobody who stops something.
+fn words() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|words| words.to_string_lossy().into_owned())
 }
 
 impl Flags {
@@ -40,11 +47,11 @@ impl Flags {
 /// Where a verb fetches from, and whether it pushes there.
 #[derive(Debug, clap::Args)]
 pub struct To {
-    /// Push, even where two-key.push is false; signatures are pushed without it where the branch has an upstream
+    /// Push, even if two-key.push is false; signatures are pushed anyway if the branch has an upstream, proposals are not
     #[arg(long, value_name = "REMOTE", num_args = 0..=1, require_equals = true, default_missing_value = "",
           conflicts_with_all = ["no_push", "offline"])]
     push: Option<String>,
-    /// Leave what is made in this clone; git two-key sync pushes it
+    /// Do not push; git two-key sync does it later
     #[arg(long)]
     no_push: bool,
     /// Neither fetch nor push
@@ -82,7 +89,7 @@ impl Delivery {
     pub fn first_line(&self) -> Option<String> {
         match self {
             Self::Kept(why) => {
-                Some(format!("NOT PUSHED ({why}): what is signed stays in this clone until: git two-key sync"))
+                Some(format!("NOT PUSHED ({why}): what you sign stays in this clone until: git two-key sync"))
             }
             Self::To(_) | Self::Nowhere => None,
         }

@@ -66,6 +66,10 @@ pub fn pinned(place: &Place, flags: &Flags) -> Result<Session, Failure> {
     delivery.first_line().iter().for_each(|line| say(line));
     let local = if flags.dry_run { Local::Left } else { Local::Moved };
     let session = looked_at(place, flags.to.is_offline(), delivery.remote().or(flags.to.named()), local)?;
+    if let Some(other) = repo.head()?.filter(|head| *head != session.branch) {
+        let (ours, other) = (session.branch_name(), refs::short(&other).to_owned());
+        remark(&format!("on {ours}: {other} is checked out, and stays as it is"));
+    }
     if let Root::Unpinned(root) = session.root {
         let message = "no root is pinned here, so whose keys count is not known, and nothing goes forward";
         let hint = format!("compare the root with somebody whom you trust, then: git two-key trust {root}");

@@ -53,7 +53,7 @@ pub fn join(place: &Place, remote: Option<&str>, moved: Local) -> Result<Session
         }
     }
     let mut session = Session::open(place, &Which::At(theirs.to_string()))?;
-    carry(&mut session, theirs, local)?;
+    carry(&mut session, theirs, local, moved)?;
     if moved == Local::Moved && local != Some(session.tip) {
         let update = RefUpdate { name: session.branch.clone(), old: local, new: session.tip };
         advance(&session.repo, &update, "two-key: join")?;
@@ -92,7 +92,7 @@ fn is_ahead(repo: &Repository, id: Oid) -> bool {
 }
 
 /// Brings onto the remote's tip what was signed here, vote by vote, then what was proposed here.
-fn carry(session: &mut Session, theirs: Oid, local: Option<Oid>) -> Result<(), Failure> {
+fn carry(session: &mut Session, theirs: Oid, local: Option<Oid>, moved: Local) -> Result<(), Failure> {
     for vote in votes(session, theirs, local)? {
         if is_ahead(&session.repo, vote) {
             outbox::forget(&session.repo, vote)?;
@@ -104,11 +104,16 @@ fn carry(session: &mut Session, theirs: Oid, local: Option<Oid>) -> Result<(), F
         }
         if let Err(refusal) = outbox::build_on(session, vote)? {
             remark(&format!("warning: the vote {} does not count any more, and is left out: {refusal}", vote.short()));
+            // It is told once.
+            if moved == Local::Moved {
+                outbox::set_aside(&session.repo, vote)?;
+            }
         }
     }
     let Some(local) = local else { return Ok(()) };
+    let mut uncounted = None;
     if !left_behind(session, local)?.is_empty() {
-        take_whole(session, local)?;
+        uncounted = take_whole(session, local)?;
     }
     let left = left_behind(session, local)?;
     if left.is_empty() {
@@ -116,6 +121,12 @@ fn carry(session: &mut Session, theirs: Oid, local: Option<Oid>) -> Result<(), F
     }
     let name = session.branch_name().to_owned();
     let left: Vec<_> = left.iter().map(Oid::short).collect();
+    if let Some(mut refusal) = uncounted {
+        refusal.message = format!("{}; so what was proposed here ({}) is not pushed", refusal.message, left.join(", "));
+        let hint = refusal.hint.take().map(|hint| hint + "; ").unwrap_or_default();
+        let hint = format!("{hint}correct the file and commit it again, or take it back with: git two-key undo");
+        return Err(Failure::refused(name, refusal.hint(hint)));
+    }
     let message = format!(
         "{name} has commits that are neither votes nor at the remote, and would be left behind: {}",
         left.join(", ")
@@ -139,15 +150,16 @@ fn votes(session: &Session, theirs: Oid, local: Option<Oid>) -> Result<Vec<Oid>,
     Ok(votes)
 }
 
-/// Merges the whole local branch, if all of that counts there.
-fn take_whole(session: &mut Session, local: Oid) -> Result<(), Failure> {
-    let Ok(tree) = session.repo.merge_trees(session.tip, local)? else { return Ok(()) };
+/// Merges the whole local branch, if all of that counts there; else why something does not.
+fn take_whole(session: &mut Session, local: Oid) -> Result<Option<Refusal>, Failure> {
+    let Ok(tree) = session.repo.merge_trees(session.tip, local)? else { return Ok(None) };
     let merged = merge(&session.repo, session.tip, local, tree, "what was proposed here")?;
     let (state, reports) = fold_on(&session.repo, session.root.commit(), session.state.clone(), merged)?;
-    if reports.iter().all(|report| report.findings.is_empty()) {
+    let uncounted = reports.iter().flat_map(|report| &report.findings).next().map(|finding| finding.refusal.clone());
+    if uncounted.is_none() {
         session.move_to(merged, state, reports);
     }
-    Ok(())
+    Ok(uncounted)
 }
 
 /// The commits of a local branch that say something which the session's tip does not have: neither votes nor merges, and files

@@ -30,7 +30,7 @@ pub use flags::{Delivery, Flags, To};
 pub use forward::{Ask, Carried, pinned, proposing, turn};
 pub use join::{Local, counted, join};
 pub use propose::Proposal;
-pub use push::{Consent, words_of};
+pub use push::{Consent, verdict, words_of};
 pub use several::{LeaseChoice, turn_each};
 pub use stop::stop;
 

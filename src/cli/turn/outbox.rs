@@ -38,6 +38,12 @@ pub fn forget(repo: &Repository, vote: Oid) -> Result<(), GitError> {
     if repo.resolve(&name)?.is_some() { repo.delete_ref(&name, vote) } else { Ok(()) }
 }
 
+/// Keeps a vote that does not count any more beside the outbox: it is not tried again, and not lost.
+pub fn set_aside(repo: &Repository, vote: Oid) -> Result<(), GitError> {
+    repo.keep_local(format!("{}{vote}", refs::LEFT_OUT), vote, "two-key: left out")?;
+    forget(repo, vote)
+}
+
 /// Builds a vote onto the session's tip, if it counts there; else says why it does not.
 pub fn build_on(session: &mut Session, vote: Oid) -> Result<Result<(), Refusal>, Failure> {
     let repo = &session.repo;

@@ -52,8 +52,9 @@ pub use index::{Group, LeaseEntry, ListedLease, Shelves};
 pub use lease_state::{LeaseState, PinnedTerms};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
-    AtTarget, Awaited, Hypothesis, Resolution, at_target, at_targets, awaited, awaited_cosignatures, could_count,
-    forecast, hypothetical, leases_on, looked_at, next_statement, resolve, stop_targets, stops_something,
+    AtTarget, Awaited, Hypothesis, Resolution, at_target, at_targets, awaited, awaited_cosignatures, awaited_thaw,
+    could_count, forecast, held_up, hypothetical, leases_on, looked_at, next_statement, resolve, stop_targets,
+    stops_something,
 };
 pub use policies::awaited_policy;
 pub use proposal::{Brought, Content, InForce, ProposalFile, Proposer};
@@ -134,7 +135,7 @@ pub(in crate::ledger) struct UnownedVote {
 
 impl IncomingVote {
     /// Takes over what a cosignature proves.
-    fn of(cosignature: &Cosignature, commit: Oid, carried_at: i64) -> Self {
+    fn of(cosignature: &Cosignature, commit: Oid, made: Option<i64>) -> Self {
         Self {
             statement: cosignature.statement().clone(),
             vote: UnownedVote {
@@ -144,7 +145,7 @@ impl IncomingVote {
                 presence: cosignature.presence(),
                 signature: cosignature.signature().to_owned(),
                 commit,
-                claimed_time: Some(cosignature.claimed_time().unwrap_or(carried_at)),
+                claimed_time: cosignature.claimed_time().or(made),
                 reason: cosignature.reason().map(str::to_owned),
                 evidence: cosignature.evidence(),
             },
@@ -207,10 +208,14 @@ impl Fold {
                     let message = "the commit does not descend from the root, so it carries no votes";
                     self.find(commit.id, Some(statement), Refusal::new(Reason::NotDescended, message));
                 }
-                Opened::Carrier { statement, .. } => {
-                    for vote in self.state.votes(&commit.opened) {
+                Opened::Carrier { statement, committed, .. } => {
+                    let votes = self.state.votes(&commit.opened);
+                    let last = votes.len().checked_sub(1);
+                    for (at, vote) in votes.into_iter().enumerate() {
+                        // The last is whose commit it is. When those were made that it seals beside, it does not know.
+                        let made = (Some(at) == last).then_some(*committed);
                         match vote {
-                            Ok(cosignature) => turns.push(IncomingVote::of(&cosignature, commit.id, step.claimed_time)),
+                            Ok(cosignature) => turns.push(IncomingVote::of(&cosignature, commit.id, made)),
                             Err(bad) => self.find_bad(commit.id, statement, &bad),
                         }
                     }

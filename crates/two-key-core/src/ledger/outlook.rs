@@ -1,6 +1,9 @@
 //! Outlook on what could come next: the statement for a verb, what a lease awaits, and what a vote would do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -467,6 +470,23 @@ pub fn awaited(state: &State, id: &LeaseId) -> Option<Awaited> {
     Some(Awaited::of(state, demand, (kind.action(), Some(step), tier), tally))
 }
 
+/// What has to happen before any key counts for what a lease awaits next: the refusal that its signer would get.
+pub fn held_up(state: &State, id: &LeaseId, action: Action) -> Option<Refusal> {
+    let moves = matches!(action, Action::Start | Action::Promote | Action::Resume | Action::Complete);
+    moves.then(|| forward_subject(state, action, id).err()).flatten()
+}
+
+/// What the end of the freeze awaits, while there is one.
+pub fn awaited_thaw(state: &State) -> Option<Awaited> {
+    let (step, nobody) = (state.freezes(), Proposer::Known(Arc::default()));
+    state.thawable(step).ok()?;
+    let policy = state.policy().get();
+    let statement = Statement { repository: policy.repository.clone(), subject: Subject::Thaw { step } };
+    let votes = state.thaw_votes.get(&statement.id()).map(|ballot| ballot.votes.clone()).unwrap_or_default();
+    let demand = rules::thaw_demand(policy, &nobody);
+    Some(Awaited::of(state, demand, (Action::Thaw, Some(step), None), rules::tally(state, demand, &votes)))
+}
+
 /// What a lease awaits before it is authorized, under the policy in force.
 pub fn awaited_cosignatures(state: &State, id: &LeaseId) -> Option<Awaited> {
     let none = Votes::new();
@@ -494,7 +514,7 @@ fn folded(state: State, votes: Hypothesis<'_>) -> (State, StepReport) {
     let commit = state.tip();
     let turns = match votes {
         Hypothesis::Signed(cosignatures) => {
-            cosignatures.iter().map(|cosignature| IncomingVote::of(cosignature, commit, 0)).collect()
+            cosignatures.iter().map(|cosignature| IncomingVote::of(cosignature, commit, None)).collect()
         }
         Hypothesis::IfSigned { statement, key, claims } => vec![if_signed(statement, key, claims, commit)],
     };
@@ -523,7 +543,7 @@ fn foretold(state: &State, votes: Hypothesis<'_>) -> StepReport {
 /// [`hypothetical`] gives, without a copy of all that its lease went through, as there may be very many stops of one lease.
 /// No other vote stops anything.
 pub fn stops_something(state: &State, vote: &Cosignature) -> Result<bool, Refusal> {
-    let turn = IncomingVote::of(vote, state.tip(), 0);
+    let turn = IncomingVote::of(vote, state.tip(), None);
     let vote = state.owned(&turn)?;
     match &turn.statement.subject {
         Subject::Stop(stop) => {

@@ -26,7 +26,8 @@ pub struct Vote {
     pub signature: String,
     /// The commit that carried it.
     pub commit: Oid,
-    /// When the signer says that it was, in seconds since 1970; for sealed signatures, when the carrying commit does.
+    /// When the commit says that it was which its signer made for it, in seconds since 1970; none of a vote that another's commit
+    /// sealed.
     pub claimed_time: Option<i64>,
     /// Why, in the signer's words.
     pub reason: Option<String>,

@@ -18,6 +18,8 @@ pub const MIRROR: &str = "refs/two-key-remote/";
 pub const LOCAL: &str = "refs/two-key-local/";
 /// Below this are votes of those.
 pub const SIGNED_VOTES: &str = "refs/two-key-local/votes/";
+/// Below this are votes of those that count nowhere any more.
+pub const LEFT_OUT: &str = "refs/two-key-local/left-out/";
 /// Below this are stops of those.
 pub const SIGNED_STOPS: &str = "refs/two-key-local/stops/";
 /// Below this an applier or agent keeps which tip it has accepted.

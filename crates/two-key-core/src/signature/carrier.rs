@@ -93,7 +93,7 @@ pub(super) fn read(raw: &[u8], format: ObjectFormat) -> Result<Opened, Refusal> 
         OwnVote::from(Err(BadVote { claims: None, action: statement.action(), refusal }))
     };
     let own = own.or_else(|| sealed.is_empty().then(unsigned));
-    Ok(Opened::Carrier { statement, sealed, own })
+    Ok(Opened::Carrier { statement, committed: commit.committer_time, sealed, own })
 }
 
 /// The run's lines. There is one run, and no line of ours beside it in its paragraph.

@@ -126,6 +126,8 @@ pub enum Opened {
     Carrier {
         /// What the commit's own fields state.
         statement: Statement,
+        /// When the commit says that it was made, in seconds since 1970.
+        committed: i64,
         /// The sealed signatures, which cost anybody nothing to write: nobody has checked them.
         sealed: Vec<Sealed>,
         /// The commit's own signature, which nobody need have checked either.

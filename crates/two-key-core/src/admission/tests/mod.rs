@@ -305,7 +305,7 @@ fn an_unsigned_stop_is_refused_for_that() {
     let halt = stop(StopKind::Halt, 1);
     let refusal = Refusal::new(Reason::Unsigned, "nobody signed it");
     let bad = crate::signature::BadVote { claims: None, action: halt.action(), refusal };
-    let opened = Opened::Carrier { statement: halt, sealed: Vec::new(), own: Some(Err(bad).into()) };
+    let opened = Opened::Carrier { statement: halt, committed: 0, sealed: Vec::new(), own: Some(Err(bad).into()) };
     PushStory::rolling().stops("L-1", opened).refused(&[Reason::Unsigned]);
 }
 

@@ -72,7 +72,12 @@ pub(super) fn signed(name: &str, statement: &Statement) -> Cosignature {
 }
 
 pub(super) fn carrier(name: &str, statement: &Statement) -> Opened {
-    Opened::Carrier { statement: statement.clone(), sealed: Vec::new(), own: Some(Ok(signed(name, statement)).into()) }
+    Opened::Carrier {
+        statement: statement.clone(),
+        committed: 0,
+        sealed: Vec::new(),
+        own: Some(Ok(signed(name, statement)).into()),
+    }
 }
 
 pub(super) fn policy() -> String {

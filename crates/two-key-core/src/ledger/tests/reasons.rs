@@ -364,6 +364,7 @@ fn findings_of_signatures_that_do_not_verify_are_passed_on() {
     let reasons = [Reason::Unsigned, Reason::BadSignature, Reason::Malformed];
     let opened = reasons.map(|reason| Opened::Carrier {
         statement: statement(l.cosign()),
+        committed: 0,
         sealed: Vec::new(),
         own: Some(Err(bad(reason)).into()),
     });

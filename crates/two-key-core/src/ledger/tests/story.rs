@@ -334,7 +334,10 @@ impl StepDraft {
         let who = who.into();
         let claims = PrincipalId::parse(&who.claims).unwrap();
         let vote = Cosignature::literal(who.key, statement.clone(), claims, who.carrier, who.presence);
-        self.commit(Opened::Carrier { statement, sealed: Vec::new(), own: Some(Ok(vote).into()) }, descent)
+        self.commit(
+            Opened::Carrier { statement, committed: 0, sealed: Vec::new(), own: Some(Ok(vote).into()) },
+            descent,
+        )
     }
     pub(super) fn commit(mut self, opened: Opened, descent: Descent) -> Self {
         let number = u8::try_from(self.0.commits.len() + 1).unwrap();

@@ -1,11 +1,13 @@
-//! `tidy`: labels of leases that ended long ago, and stop refs that the ledger holds, taken away here and at the remote.
+//! `tidy`: labels and files of leases that ended long ago, and stop refs that the ledger holds, taken away here and at the remote.
+
+mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place, account, hook, remotes,
+    Failure, Format, Place, account, fresh, hook, remotes,
     session::{Session, Which, unverified_branch},
     terminal::say,
     turn::{self, tags},
@@ -19,12 +21,13 @@ use crate::{
 /// Refs that are pushed away at a time.
 const AT_ONCE: usize = 500;
 
-/// Take away labels of leases that ended long ago
+/// Take away labels and files of leases that ended long ago
 ///
 /// A lease that ended longer ago than the policy's `keep` (90 days if it says nothing) loses its rollout tags, which cost every
-/// push and fetch, and which nothing depends on: the ledger says the same. Leases that have not ended keep theirs, and so does the
-/// last of each target that ended. Stop refs go whose stops the branch has folded. Here and at the remote, whose hook admits
-/// exactly that; in a repository that others push to, there alone.
+/// push and fetch, and its file, which makes the tree larger: nothing depends on them, the ledger says the same. Leases that have
+/// not ended keep theirs, and so does the last of each target that ended. Files go by ordinary commits on the branch, of at most
+/// 256 names each. Stop refs go whose stops the branch has folded. Here and at the remote, whose hook admits exactly that of refs;
+/// in a repository that others push to, there alone.
 #[derive(Debug, ClapArgs)]
 #[command(
     after_long_help = "Examples:\n  git two-key tidy --dry-run\n  git two-key tidy\n  git two-key tidy --restore checkout-prod"
@@ -33,7 +36,7 @@ pub struct Args {
     /// Say what would go, and take nothing away
     #[arg(long)]
     dry_run: bool,
-    /// Take nothing away, and make the labels of a lease anew, by what the ledger says
+    /// Take nothing away, and make the labels of a lease anew, by what the ledger says; its file need not come back
     #[arg(long, value_name = "LEASE", conflicts_with = "dry_run")]
     restore: Option<String>,
     /// The remote to tidy [default: the branch's upstream, else the only remote, else origin]
@@ -82,17 +85,7 @@ impl<'a> Tidying<'a> {
     fn may_go(&mut self, name: &str) -> Result<bool, Failure> {
         let state = &self.session.state;
         match place(name, &self.session.branch) {
-            admission::RefMeaning::Tag { lease, .. } => {
-                if let Some(known) = self.leases.get(&lease) {
-                    return Ok(*known);
-                }
-                let last = state.lease(&lease).and_then(|lease| lease.transitions.last());
-                let links = last.map(|last| self.objects.links(last.commit)).transpose()?;
-                let committed = links.and_then(|links| i64::try_from(links.committer_time).ok());
-                let may = admission::labels_may_go(state, &self.newest, &lease, committed, turn::now()).is_ok();
-                self.leases.insert(lease, may);
-                Ok(may)
-            }
+            admission::RefMeaning::Tag { lease, .. } => self.lease_may_go(&lease),
             admission::RefMeaning::Stop { id, .. } => {
                 // A clone need not have what a remote has.
                 let opened = self.objects.open_one(id).ok();
@@ -101,11 +94,26 @@ impl<'a> Tidying<'a> {
             _ => Ok(false),
         }
     }
+
+    /// Whether a lease ended so long ago that what only repeats the ledger may go.
+    fn lease_may_go(&mut self, lease: &LeaseId) -> Result<bool, Failure> {
+        if let Some(known) = self.leases.get(lease) {
+            return Ok(*known);
+        }
+        let state = &self.session.state;
+        let last = state.lease(lease).and_then(|lease| lease.transitions.last());
+        let links = last.map(|last| self.objects.links(last.commit)).transpose()?;
+        let committed = links.and_then(|links| i64::try_from(links.committer_time).ok());
+        let may = admission::labels_may_go(state, &self.newest, lease, committed, turn::now()).is_ok();
+        self.leases.insert(lease.clone(), may);
+        Ok(may)
+    }
 }
 
 /// Takes them away.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let repo = place.repository()?;
+    fresh::look(&repo, args.remote.as_deref())?;
     let remote = remotes::followed(&repo, &unverified_branch(&repo), args.remote.as_deref())?;
     // What is here alone may be taken back.
     let which = remote.as_ref().map_or(Which::Local, |remote| Which::Remote(Some(remote.clone())));
@@ -124,9 +132,11 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     };
     let here = patterns("");
     let here = tidying.among(repo.refs(&here.iter().map(String::as_str).collect::<Vec<_>>())?)?;
+    let files = tidying.spent_files()?;
     session.sound()?;
     if args.dry_run {
-        let mut names: Vec<&str> = there.iter().chain(&here).map(|(name, _)| name.as_str()).collect();
+        let refs = there.iter().chain(&here).map(|(name, _)| name.as_str());
+        let mut names: Vec<&str> = refs.chain(files.iter().map(String::as_str)).collect();
         names.sort_unstable();
         names.dedup();
         for name in names {
@@ -148,7 +158,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let gone: BTreeSet<_> = there.iter().chain(&here).map(|(name, _)| name.clone()).collect();
     account::note(|account| account.taken_back.extend(gone));
     say(&format!("here: {}", told(&here)));
-    Ok(())
+    // Last, as a server whose clock says otherwise has kept its labels by now.
+    files::tidy(session, place, remote.as_deref())
 }
 
 /// Where labels and stops are: below a space, and under names that begin like these.
@@ -219,6 +230,9 @@ fn restore(session: &Session, remote: Option<&str>, handle: &str) -> Result<(), 
         tags::follow(repo, remote, &all.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
     }
     say(&format!("{lease}: {} label{} made anew", names.len(), if names.len() == 1 { "" } else { "s" }));
+    if files::is_deleted(session, &lease) {
+        say(&format!("{lease}: its file was deleted, and need not come back: the ledger has its bytes"));
+    }
     Ok(())
 }
 

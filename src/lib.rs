@@ -30,4 +30,4 @@ pub mod risk;
 pub mod sources;
 mod yaml;
 
-pub use two_key_core::{admission, gate, inbox, ledger, model, signature};
+pub use two_key_core::{admission, gate, inbox, ledger, model, push, signature};

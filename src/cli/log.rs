@@ -86,7 +86,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let handle = args.lease.as_ref().or(args.of.as_ref());
     let subject = handle.map(|handle| session.subject(handle)).transpose()?;
     let leases = subject.as_ref().map(|subject| session.all_of(subject));
-    let (reports, beside) = told(&session, leases.as_ref(), &wanted)?;
+    let (reports, beside) = reports_of(&session, leases.as_ref(), &wanted)?;
     let mut entries = report::trail(&session.state, &reports, &beside, leases.as_ref());
     entries.retain(|entry| wanted.admits(entry));
     if let Some(name) = args.principal.as_deref().filter(|_| entries.is_empty()) {
@@ -117,7 +117,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
 }
 
 /// What steps did that may be told of, and what is known beside that.
-fn told(
+fn reports_of(
     session: &Session,
     leases: Option<&BTreeSet<LeaseId>>,
     wanted: &TrailFilter,

@@ -22,7 +22,7 @@ struct FetchLimits {
     /// there may be much to fetch.
     slow: Duration,
     /// Where a look has been fetching for so long, stops are looked for beside it, and so often.
-    haste: Duration,
+    beside: Duration,
 }
 
 impl FetchLimits {
@@ -37,7 +37,7 @@ const LIMITS: FetchLimits = FetchLimits {
     wait: Duration::from_secs(10),
     quick: Duration::from_secs(10),
     slow: Duration::from_secs(10 * 60),
-    haste: Duration::from_millis(500),
+    beside: Duration::from_millis(500),
 };
 
 /// Whether a look at the remote has ended.
@@ -134,7 +134,7 @@ impl Fetching {
             Ok(outcome) => outcome.map(|()| Remote::Answered),
             Err(RecvTimeoutError::Timeout) => {
                 self.look = Some((look, since));
-                if self.look_fetches() && since.elapsed() >= self.limits.haste {
+                if self.look_fetches() && since.elapsed() >= self.limits.beside {
                     self.glance(repository.clone(), Arc::clone(kept));
                 }
                 if wait.is_some() && since.elapsed() < self.limits.wait {
@@ -187,7 +187,7 @@ impl Fetching {
     /// Looks for stops alone, beside a look that fetches something large: no stop waits for that.
     fn glance(&mut self, repository: Repository, kept: Arc<Mirrored>) {
         let goes_on = |(ended, since): &(Receiver<()>, Instant)| {
-            since.elapsed() < self.limits.haste || ended.try_recv() == Err(TryRecvError::Empty)
+            since.elapsed() < self.limits.beside || ended.try_recv() == Err(TryRecvError::Empty)
         };
         if self.glance.as_ref().is_some_and(goes_on) {
             return;

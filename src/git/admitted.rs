@@ -16,8 +16,8 @@ use std::{
 
 use super::{GitError, PushedRef, Repository, memory::Memory, push::lines, refs::may_be_symbolic, shared};
 use crate::{
-    admission::{Admitted, Destination, Move, Push, RefMeaning, place},
     model::{Digest, Oid, Refusal},
+    push::{Admitted, Destination, Move, Push, RefMeaning, place},
 };
 
 /// How long an admitted move may take to be made.

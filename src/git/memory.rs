@@ -38,7 +38,7 @@ pub struct Ledger {
 }
 
 /// What is told of each step when it has been folded: the step, what it did, and how many are left.
-pub(super) type Told<'a> = &'a mut dyn FnMut(&Step, &StepReport, usize);
+pub(super) type OnStep<'a> = &'a mut dyn FnMut(&Step, &StepReport, usize);
 
 impl Memory {
     /// What is remembered of a root's ledger, which is nothing unless the configuration pins it.
@@ -120,10 +120,10 @@ impl Repository {
     }
 
     /// The ledger at a tip, which is remembered then.
-    pub fn ledger(&self, memory: &Memory, tip: Oid, told: Told<'_>) -> Result<Ledger, Stuck> {
-        let ledger = match self.remembered(memory, tip, told) {
+    pub fn ledger(&self, memory: &Memory, tip: Oid, on_step: OnStep<'_>) -> Result<Ledger, Stuck> {
+        let ledger = match self.remembered(memory, tip, on_step) {
             Some(ledger) => ledger,
-            None => self.whole_ledger(memory.root, tip, told)?,
+            None => self.whole_ledger(memory.root, tip, on_step)?,
         };
         self.remember(memory, &ledger);
         Ok(ledger)
@@ -138,38 +138,39 @@ impl Repository {
     }
 
     /// The ledger at a tip; remembered is where it is settled, which is what a remote has: what is only here may be taken back.
-    pub fn ledger_beside(&self, memory: &Memory, tip: Oid, settled: Oid, told: Told<'_>) -> Result<Ledger, Stuck> {
+    pub fn ledger_beside(&self, memory: &Memory, tip: Oid, settled: Oid, on_step: OnStep<'_>) -> Result<Ledger, Stuck> {
         if tip == settled {
-            return self.ledger(memory, tip, told);
+            return self.ledger(memory, tip, on_step);
         }
-        let near = self.remembered(memory, tip, told);
+        let near = self.remembered(memory, tip, on_step);
         if let Some(near) = near.filter(|near| (near.past.fresh().len() as u64) < WORTH_REMEMBERING) {
             return Ok(near);
         }
-        let there = self.ledger(memory, settled, told);
-        if let Ok(here) = there.and_then(|there| self.ledger_on(&there, memory.root, tip, told).map_err(Stuck::Git)) {
+        let there = self.ledger(memory, settled, on_step);
+        if let Ok(here) = there.and_then(|there| self.ledger_on(&there, memory.root, tip, on_step).map_err(Stuck::Git))
+        {
             return Ok(here);
         }
-        self.ledger_aside(memory, tip, told)
+        self.ledger_aside(memory, tip, on_step)
     }
 
     /// The ledger at a tip, which is not remembered.
-    pub fn ledger_aside(&self, memory: &Memory, tip: Oid, told: Told<'_>) -> Result<Ledger, Stuck> {
-        self.remembered(memory, tip, told).map_or_else(|| self.whole_ledger(memory.root, tip, told), Ok)
+    pub fn ledger_aside(&self, memory: &Memory, tip: Oid, on_step: OnStep<'_>) -> Result<Ledger, Stuck> {
+        self.remembered(memory, tip, on_step).map_or_else(|| self.whole_ledger(memory.root, tip, on_step), Ok)
     }
 
     /// The same by what is remembered. What does not lead to the tip is as good as nothing.
-    pub(super) fn remembered(&self, memory: &Memory, tip: Oid, told: Told<'_>) -> Option<Ledger> {
+    pub(super) fn remembered(&self, memory: &Memory, tip: Oid, on_step: OnStep<'_>) -> Option<Ledger> {
         let shelf = memory.shelf.as_ref()?;
         let ledger = Ledger { state: shelf.state(), past: Past::of(Arc::clone(shelf)) };
-        if ledger.state.tip() == tip { Some(ledger) } else { self.ledger_on(&ledger, memory.root, tip, told).ok() }
+        if ledger.state.tip() == tip { Some(ledger) } else { self.ledger_on(&ledger, memory.root, tip, on_step).ok() }
     }
 
     /// The ledger at a tip, of which nothing is taken over.
-    pub fn whole_ledger(&self, root: Oid, tip: Oid, told: Told<'_>) -> Result<Ledger, Stuck> {
+    pub fn whole_ledger(&self, root: Oid, tip: Oid, on_step: OnStep<'_>) -> Result<Ledger, Stuck> {
         let mut reports = Vec::new();
         let state = self.fold_from_root(root, tip, |step, mut report, left| {
-            told(step, &report, left);
+            on_step(step, &report, left);
             // There may be a million, and most have one event where there is room for four.
             report.events.shrink_to_fit();
             reports.push(report);
@@ -178,10 +179,10 @@ impl Repository {
     }
 
     /// Folds on from a ledger to a tip that continues it.
-    pub fn ledger_on(&self, ledger: &Ledger, root: Oid, tip: Oid, told: Told<'_>) -> Result<Ledger, GitError> {
+    pub fn ledger_on(&self, ledger: &Ledger, root: Oid, tip: Oid, on_step: OnStep<'_>) -> Result<Ledger, GitError> {
         let Ledger { state, mut past } = ledger.clone();
         let state = self.fold_on(state, root, tip, |step, report, left| {
-            told(step, &report, left);
+            on_step(step, &report, left);
             past.push(report);
         })?;
         Ok(Ledger { state, past })

@@ -14,8 +14,8 @@ use std::{
 
 use super::{GitError, RefUpdate, Repository, command::Program};
 use crate::{
-    admission::{ASIDE, RefMeaning, place},
     model::{Digest, Oid, PrincipalId, refs},
+    push::{ASIDE, RefMeaning, place},
 };
 
 /// A child of ours must not leave a background process behind.

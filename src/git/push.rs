@@ -1,4 +1,4 @@
-//! Facts of a push for [`crate::admission`], in quarantine.
+//! Facts of a push for [`crate::push`], in quarantine.
 //!
 //! Every commit between a ref's old and new tip is read, whether some other ref has it already or not: a bad commit
 //! that came by a scratch branch first is judged when the governed branch takes it up. Symbolic refs are judged by
@@ -15,12 +15,12 @@ use super::{
     refs::NAMES, stuck::Stuck,
 };
 use crate::{
-    admission::{
+    ledger::State,
+    model::{LeaseId, Oid, RawKey, Refusal, refs},
+    push::{
         ApplierFacts, BranchFacts, FORCE_REVOKE, GOVERNED, MAX_COMMITS, NewStep, NotesFacts, Push, PushRef, RECORD,
         RecordFacts, RefFacts, RefMeaning, Standing, TagFacts, place, repository_of, signer_of,
     },
-    ledger::State,
-    model::{LeaseId, Oid, RawKey, Refusal, refs},
     signature::{open_commits, parse_tag},
 };
 
@@ -498,8 +498,8 @@ impl Gone {
     }
 }
 
-fn standing(here: Option<Oid>, told: Option<Oid>) -> Standing {
-    if here == told { Standing::AsClaimed } else { Standing::Outrun }
+fn standing(here: Option<Oid>, claimed: Option<Oid>) -> Standing {
+    if here == claimed { Standing::AsClaimed } else { Standing::Outrun }
 }
 
 fn too_many_commits(what: &str) -> GitError {

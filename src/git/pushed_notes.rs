@@ -7,8 +7,8 @@ use super::{
     tree::{Node, Tree},
 };
 use crate::{
-    admission::{NoteChange, NotesFacts},
     model::Oid,
+    push::{NoteChange, NotesFacts},
 };
 
 /// Notes that a push may change on one ref, and their bytes.

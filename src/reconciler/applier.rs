@@ -18,12 +18,12 @@ use crate::{
 
 use super::{
     TargetReport,
+    clone_reader::CloneReader,
     config::ApplierConfig,
-    haste::Haste,
     journal::Journal,
-    lent::Lent,
     publication::Publication,
     state::ApplierState,
+    stop_signal::StopSignal,
     tick::Tick,
     watching::Measured,
     work::{ForwardMove, WorkOutcome},
@@ -36,7 +36,7 @@ pub(super) type Done = Result<WorkOutcome, Refusal>;
 /// An applier: its coordinator, which alone owns all that it knows and remembers.
 pub struct Applier {
     pub(super) config: Arc<ApplierConfig>,
-    pub(super) follower: Lent,
+    pub(super) follower: CloneReader,
     pub(super) folder: Arc<StateFolder>,
     pub(super) journal: Journal,
     pub(super) clock: Arc<Clock>,
@@ -64,7 +64,7 @@ pub struct Applier {
     pub(super) workers: WorkerPool<Done>,
     pub(super) meters: WorkerPool<Measured>,
     /// By which whoever works on a target is told to give it back.
-    pub(super) haste: BTreeMap<TargetId, Haste>,
+    pub(super) stop_signal: BTreeMap<TargetId, StopSignal>,
     pub(super) agenda: Agenda,
     /// What was said of each target last.
     pub(super) reports: BTreeMap<TargetId, TargetReport>,

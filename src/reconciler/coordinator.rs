@@ -28,15 +28,15 @@ use crate::{
 use super::{
     ApplierReport, TargetReport,
     applier::{Agenda, Announced, Applier, CloneRead, IntentStage},
+    clone_reader::CloneReader,
     config::ApplierConfig,
     findings::{Findings, OwnStop},
     following::Stopping,
-    haste::Haste,
     journal::Journal,
-    lent::Lent,
     publication::{Intended, Publication},
     service::Counters,
     state::ApplierState,
+    stop_signal::StopSignal,
     tick::Tick,
     view::View,
     work::{self, ForwardMove, WorkOutcome},
@@ -84,7 +84,7 @@ impl Applier {
             config: Arc::new(config),
             tick: Tick::new(clock(), Mode::DryRun, false),
             journal: Journal::new(Arc::clone(&folder))?,
-            follower: Lent::new(follower)?,
+            follower: CloneReader::new(follower)?,
             folder,
             clock,
             remembered,
@@ -100,7 +100,7 @@ impl Applier {
             interval,
             workers: WorkerPool::new(interval),
             meters: WorkerPool::new(interval),
-            haste: BTreeMap::new(),
+            stop_signal: BTreeMap::new(),
             agenda: Agenda::default(),
             reports: BTreeMap::new(),
         })
@@ -344,9 +344,9 @@ impl Applier {
         let urgent: BTreeSet<TargetId> = self.agenda.todo.iter().filter(|target| urgent(target)).cloned().collect();
         for target in &urgent {
             if !self.workers.take_back(target)
-                && let Some(haste) = self.haste.get(target)
+                && let Some(stop_signal) = self.stop_signal.get(target)
             {
-                haste.call_for();
+                stop_signal.raise();
             }
         }
         let free = |target: &&TargetId| !self.workers.has(target);
@@ -378,8 +378,9 @@ impl Applier {
                 self.reports.insert(target, TargetReport::held(refusal));
                 continue;
             }
-            let (view, applied) = (View { haste: Haste::default(), ..view.clone() }, self.applied_to(&target));
-            self.haste.insert(target.clone(), view.haste.clone());
+            let (view, applied) =
+                (View { stop_signal: StopSignal::default(), ..view.clone() }, self.applied_to(&target));
+            self.stop_signal.insert(target.clone(), view.stop_signal.clone());
             let (measured, looked_at) = (self.measured.get(&target).cloned(), target.clone());
             let at_once = urgent.contains(&target);
             let task = Box::new(move || work::look_after(view, &looked_at, applied, measured));

@@ -20,9 +20,9 @@ use super::{
     Applier, TargetReport,
     applied::Applied,
     applier::CloneRead,
+    clone_reader::{CloneAnswer, CloneNews, CloneTask},
     decision::Desired,
-    haste::Haste,
-    lent::{CloneAnswer, CloneNews, CloneTask},
+    stop_signal::StopSignal,
     target,
     tick::Tick,
     view::View,
@@ -66,7 +66,7 @@ impl Applier {
             folder: self.folder.path().to_owned(),
             repository: known.repository.clone(),
             own_tip: writer.tip(known),
-            haste: Haste::default(),
+            stop_signal: StopSignal::default(),
         }
     }
 

@@ -13,9 +13,9 @@
 //! | [`rollback_health`] | pure: whether what was restored is healthy |
 //! | [`conformance`] | what every driver must do, tried on one |
 //! | [`state`] | plain data: what an applier remembers |
-//! | `lent` | the clone is read by a thread, and by nobody else |
+//! | `clone_reader` | the clone is read by a thread, and by nobody else |
 //! | `journal` | what is remembered is written down by another |
-//! | `haste` | whoever works on a target that is to be stopped waits for nothing |
+//! | `stop_signal` | whoever works on a target that is to be stopped waits for nothing |
 //! | `publishing` | what a tick ends with: record, stops and tags |
 //! | `following` | what the coordinator knows, and how that changes |
 //! | `view` | what is known at one moment, for whoever looks at a target |
@@ -30,6 +30,7 @@
 pub mod applied;
 mod applier;
 pub mod baseline;
+mod clone_reader;
 pub mod config;
 pub mod conformance;
 mod coordinator;
@@ -39,9 +40,7 @@ pub mod desired;
 pub mod drivers;
 mod findings;
 mod following;
-mod haste;
 mod journal;
-mod lent;
 pub mod opening;
 pub mod pack;
 pub mod probe;
@@ -52,6 +51,7 @@ pub mod rollback_health;
 mod run;
 pub mod service;
 pub mod state;
+mod stop_signal;
 mod target;
 mod tick;
 mod view;

@@ -27,9 +27,9 @@ use super::{
     decision::{Conditions, Desired, Observed},
     desired::{desired, found},
     drivers,
-    haste::Haste,
     pack::{PackContext, RollbackPack, first_signed},
     rollback_health,
+    stop_signal::StopSignal,
     tick::Tick,
     watching::{Aftercare, MeasuredFor, Metering, Watching},
 };
@@ -58,7 +58,7 @@ pub(super) struct View {
     pub(super) repository: Repository,
     pub(super) own_tip: Option<Oid>,
     /// Whether whoever works on the target is waited for.
-    pub(super) haste: Haste,
+    pub(super) stop_signal: StopSignal,
 }
 
 impl View {

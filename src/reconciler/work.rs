@@ -132,8 +132,8 @@ impl ForwardMove {
         let Self { job, from, .. } = self;
         job.run.reading = view.tick.reading.clone();
         // Whoever is told to make haste is told so by the same sign.
-        let haste = job.view.haste.clone();
-        (job.view, job.measured) = (View { haste, ..view }, measured);
+        let stop_signal = job.view.stop_signal.clone();
+        (job.view, job.measured) = (View { stop_signal, ..view }, measured);
         job.take_measured();
         let unsettled = Applied { intent: None, ..job.applied.clone() };
         // Before the first shift the ledger says nothing about what is there, and the pack is of what was.
@@ -309,7 +309,7 @@ impl TargetWork {
                 let baseline = self.view.baseline(&lease);
                 let (pools, now) = (self.run.driver.pools(), occasion.now);
                 let measured = baseline.map(|baseline| {
-                    self.view.haste.ask(&self.run.target, move || baseline.with_pools(pools).measure(now))
+                    self.view.stop_signal.ask(&self.run.target, move || baseline.with_pools(pools).measure(now))
                 });
                 let baselines = measured.transpose()?.flatten();
                 let pack = RollbackPack::take(&*self.run.driver, &PackContext { baselines, ..occasion })?;

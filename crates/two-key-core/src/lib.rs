@@ -12,7 +12,8 @@
 //! | [`signature`] | raw commits, tags, SSHSIG, minisign → verified cosignatures |
 //! | [`ledger`] | the fold of steps into state, and **who may do what** ([`ledger::rules`]) |
 //! | [`inbox`] | notes → cosignatures that wait to be sealed |
-//! | [`admission`] | the facts of a push → a verdict; the names of all refs ([`admission::place`]) |
+//! | [`push`] | the facts of a push; the names of all refs ([`push::place`](push::place())) |
+//! | [`admission`] | those facts → a verdict |
 //! | [`gate`] | measurements of a tier → verdicts that silence never passes; evidence, judged again |
 //!
 //! Nothing here reads a file, asks a clock or the environment, starts a thread or knows Git's programs: whoever calls
@@ -51,4 +52,5 @@ pub mod gate;
 pub mod inbox;
 pub mod ledger;
 pub mod model;
+pub mod push;
 pub mod signature;

@@ -1,36 +1,11 @@
 //! Applier refs: what an applier intends, observed and did, every commit signed by a key of that applier.
 
-use serde::Deserialize;
-
 use crate::{
     ledger::rules,
-    model::{PrincipalId, RawKey, Reason, Refusal, RepositoryId, policy::Role},
-    signature::Opened,
+    model::{PrincipalId, Reason, Refusal, policy::Role},
 };
 
-use super::{ApplierFacts, Push, RecordFacts, ledger_after};
-
-/// The path of an applier's record in its commit's tree.
-pub const RECORD: &str = "record.json";
-
-/// The repository that a record says it is of.
-pub fn repository_of(record: &[u8]) -> Option<RepositoryId> {
-    /// What every record has.
-    #[derive(Deserialize)]
-    struct RecordHead {
-        repository: RepositoryId,
-    }
-    serde_json::from_slice::<RecordHead>(record).ok().map(|head| head.repository)
-}
-
-/// The raw key whose Git signature over a commit verifies, whatever the commit is.
-pub fn signer_of(opened: &Opened) -> Option<RawKey> {
-    match opened {
-        Opened::Ordinary { signature } => signature.as_ref()?.signer(|_| true),
-        Opened::Carrier { own, .. } => own.as_ref()?.vote(|_| Ok(())).ok().map(|vote| vote.key().raw()),
-        Opened::Malformed(_) => None,
-    }
-}
+use super::{ApplierFacts, Push, RECORD, RecordFacts, ledger_after};
 
 pub(super) fn judge(push: &Push, name: &PrincipalId, facts: &ApplierFacts) -> Option<Refusal> {
     refusal(push, name, facts).err()

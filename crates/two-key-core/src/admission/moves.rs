@@ -4,54 +4,9 @@
 //! ([`Admitted`]), whoever moves it, and what was judged by a ledger comes only where the branch holds that ledger: a tag
 //! never comes without its transition. Nobody else's move is judged here; it is refused.
 
-use crate::model::{Oid, Reason, Refusal};
+use crate::model::{Reason, Refusal};
 
-use super::{RefMeaning, only_stop_refs, place};
-
-/// A ref's move that Git is about to make.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
-    /// Its full name.
-    pub name: String,
-    /// Where it is; none if it is not there.
-    pub from: Option<Oid>,
-    /// Where it goes.
-    pub to: Destination,
-    /// What is known of it from an admitted push.
-    pub admitted: Admitted,
-}
-
-/// Where a ref goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Destination {
-    /// To an object.
-    Object(Oid),
-    /// It is deleted.
-    Nothing,
-    /// It becomes a symbolic ref.
-    AnotherRef,
-}
-
-impl Destination {
-    /// The object, if it goes to one.
-    pub fn object(self) -> Option<Oid> {
-        match self {
-            Self::Object(id) => Some(id),
-            Self::Nothing | Self::AnotherRef => None,
-        }
-    }
-}
-
-/// Whether a push was admitted that asked for exactly a move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admitted {
-    /// None was.
-    No,
-    /// One was, and the branch holds the ledger that it was judged by.
-    Yes,
-    /// One was, and the branch does not hold the ledger that it was judged by.
-    WithoutItsLedger,
-}
+use super::{Admitted, Destination, Move, RefMeaning, only_stop_refs, place};
 
 /// Whether Git may make a move.
 pub fn judge_move(movement: &Move, branch: &str) -> Result<(), Refusal> {
@@ -77,6 +32,7 @@ pub fn judge_move(movement: &Move, branch: &str) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Oid;
 
     const BRANCH: &str = "refs/heads/main";
 

@@ -1,33 +1,13 @@
-//! Time: the only rule that knows a clock, and only for votes that go forward. Never for stops.
+//! Windows of time: the only rule that knows a clock, and only for votes that go forward. Never for stops.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    ledger::{Descent, State, Step},
+    ledger::State,
     model::{CLOCK_TOLERANCE, Reason, Refusal},
 };
 
 use super::{FreshVote, NewStep};
-
-/// The verified votes in a step that has been folded. A sealed signature says nothing about time: it is dated by the step that
-/// brings it.
-pub fn fresh_votes(step: &Step) -> Vec<FreshVote> {
-    let mut fresh = Vec::new();
-    for commit in &step.commits {
-        if commit.descent == Descent::Foreign {
-            continue;
-        }
-        for vote in commit.opened.verified() {
-            fresh.push(FreshVote {
-                carrier: commit.id,
-                dated: vote.claimed_time().unwrap_or(step.claimed_time),
-                key: vote.key().raw(),
-                statement: vote.statement().clone(),
-            });
-        }
-    }
-    fresh
-}
 
 /// How far ahead of the clock a commit may be dated that says nothing. Git's commit-graph, which its own commands read, goes wrong
 /// with dates 68 years before and after one another (its generation numbers keep 31 bits of that), and pulls and pushes with it.

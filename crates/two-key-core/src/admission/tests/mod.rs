@@ -4,7 +4,10 @@ mod story;
 mod times;
 
 use super::*;
-use crate::model::{ForwardKind, StopKind};
+use crate::{
+    model::{ForwardKind, StopKind},
+    signature::{Opened, RawTag},
+};
 use story::*;
 
 #[test]

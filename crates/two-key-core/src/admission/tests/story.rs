@@ -6,11 +6,12 @@ use sha2::{Digest as _, Sha512};
 
 use super::super::*;
 use crate::{
-    ledger::{self, Descent, Entry, StepCommit},
+    ledger::{self, Descent, Entry, Step, StepCommit, StepReport},
     model::{
-        Digest, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, PrincipalId, PublicKey, Stop, StopKind, Subject,
+        Digest, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, RepositoryId,
+        Statement, Stop, StopKind, Subject,
     },
-    signature::{Cosignature, open_detached},
+    signature::{Cosignature, Opened, RawTag, open_detached},
 };
 
 pub(super) const BRANCH: &str = "refs/heads/main";

@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_window_is_open_from_its_first_minute_to_before_its_last_one_on_its_days() {
-        let office = window("mon-fri", "09:00", "17:00", "Europe/Berlin");
+        let hours = window("mon-fri", "09:00", "17:00", "Europe/Berlin");
         for (moment, open) in [
             ("2026-11-30T07:59:59Z", false),
             ("2026-11-30T08:00:00Z", true),
@@ -392,7 +392,7 @@ mod tests {
             ("2026-07-01T06:59:59Z", false),
             ("2026-07-01T15:00:00Z", false),
         ] {
-            assert_eq!(office.is_open(at(moment)), open, "{moment}");
+            assert_eq!(hours.is_open(at(moment)), open, "{moment}");
         }
         let late = window("sun", "18:00", "24:00", "America/Los_Angeles");
         assert!(late.is_open(at("2026-11-30T07:59:59Z")) && !late.is_open(at("2026-11-30T08:00:00Z")));
@@ -423,15 +423,15 @@ mod tests {
 
     #[test]
     fn before_the_next_opening_it_is_closed_at_every_minute() {
-        let office = window("tue,thu-sun", "01:30", "03:15", "America/New_York");
+        let hours = window("tue,thu-sun", "01:30", "03:15", "America/New_York");
         let mut now = at("2026-10-28T00:00:00Z");
         let mut openings = 0;
         while now < at("2026-11-12T00:00:00Z") {
             let next = now + 1.minute();
-            if !office.is_open(now) {
-                let opens = office.opens(now).unwrap();
-                assert!(office.is_open(opens) && opens > now);
-                if office.is_open(next) {
+            if !hours.is_open(now) {
+                let opens = hours.opens(now).unwrap();
+                assert!(hours.is_open(opens) && opens > now);
+                if hours.is_open(next) {
                     openings += 1;
                     assert_eq!(opens, next);
                 } else {

@@ -1,4 +1,4 @@
-//! Haste: whoever works on a target is told that a stop waits for it, and waits for nothing any more.
+//! Stop signal: whoever works on a target is told that a stop waits for it, and waits for nothing any more.
 
 use std::{
     sync::{
@@ -12,16 +12,16 @@ use std::{
 
 use crate::model::{Reason, Refusal, TargetId};
 
-/// How often whoever waits looks whether there is haste.
+/// How often whoever waits looks whether a stop waits.
 const NAP: Duration = Duration::from_millis(10);
 
 /// Says to whoever works on a target that a stop waits for it to be given back.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Haste(Arc<AtomicBool>);
+pub(super) struct StopSignal(Arc<AtomicBool>);
 
-impl Haste {
+impl StopSignal {
     /// A stop waits.
-    pub(super) fn call_for(&self) {
+    pub(super) fn raise(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
@@ -58,12 +58,12 @@ mod tests {
     #[test]
     fn what_is_asked_is_waited_for_until_a_stop_waits() {
         let target = TargetId::parse("shop").unwrap();
-        let haste = Haste::default();
-        assert_eq!(haste.ask(&target, || 7), Ok(7));
+        let stop_signal = StopSignal::default();
+        assert_eq!(stop_signal.ask(&target, || 7), Ok(7));
         let (answer, wait) = channel::<u8>();
-        let clone = haste.clone();
+        let clone = stop_signal.clone();
         let asking = thread::spawn(move || clone.ask(&TargetId::parse("shop").unwrap(), move || wait.recv()).map(drop));
-        haste.call_for();
+        stop_signal.raise();
         assert_eq!(asking.join().unwrap().unwrap_err().reason, Reason::NoData);
         drop(answer);
     }

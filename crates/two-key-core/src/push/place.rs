@@ -62,7 +62,7 @@ pub const GOVERNED: [&str; 4] = ["refs/two-key", "refs/notes/two-key", "refs/tag
 const OF_CLONES: [&str; 3] = [refs::LOCAL, refs::MIRROR, refs::STATE];
 
 /// Whether a name is one under which clones keep what is theirs.
-pub(super) fn is_of_clones(name: &str) -> bool {
+pub fn is_of_clones(name: &str) -> bool {
     let folded = folded(name);
     OF_CLONES.iter().any(|space| folded.starts_with(space))
 }
@@ -98,7 +98,7 @@ pub fn place(name: &str, branch: &str) -> RefMeaning {
 
 /// Whether Git could take a name for a governed one: where `refs/heads/main` or something shorter is pushed to, fetched or
 /// read, it looks below `refs/`, tags, heads and remotes (`gitrevisions`), and two that fit are one too many.
-pub(super) fn is_taken_for_governed(name: &str, branch: &str) -> bool {
+pub fn is_taken_for_governed(name: &str, branch: &str) -> bool {
     let spaces = ["refs/", refs::TAGS, refs::HEADS, "refs/remotes/"];
     let short = spaces.iter().filter_map(|space| name.strip_prefix(space));
     let mut short = short.flat_map(|short| [Some(short), short.strip_suffix("/HEAD")]).flatten();

@@ -27,7 +27,7 @@ use super::worker_pool::now;
 const LATE: Duration = Duration::from_secs(10);
 
 /// What follows the repository: here, or lent.
-pub(super) struct Lent {
+pub(super) struct CloneReader {
     here: Option<Box<Follower>>,
     since: Option<Instant>,
     orders: Sender<CloneOrder>,
@@ -78,7 +78,7 @@ pub(super) enum CloneAnswer {
     Followed { followed: Followed, answer: Option<Result<(), GitError>>, own: Vec<Refusal> },
 }
 
-impl Lent {
+impl CloneReader {
     /// Somebody who follows, here.
     pub(super) fn new(follower: Follower) -> Result<Self, Refusal> {
         let (orders, ordered) = channel::<CloneOrder>();

@@ -33,7 +33,12 @@ struct Client {
 
 impl Client {
     fn new(scene: &Scene, name: &str) -> Self {
-        let folder = scene.world.path().join(format!("clone of {name}"));
+        Self::number(0, scene, name)
+    }
+
+    /// One of several clones of somebody's.
+    fn number(number: usize, scene: &Scene, name: &str) -> Self {
+        let folder = scene.world.path().join(format!("clone {number} of {name}"));
         scene.world.git(&["clone", "--quiet", scene.server.to_str().unwrap(), folder.to_str().unwrap()]);
         scene.world.run(&folder, "git", &["config", "two-key.root", &scene.root], b"").exits(0);
         let command = scene.world.command(&folder, "git");
@@ -224,6 +229,46 @@ fn a_rollback_is_never_outrun_by_promotions_or_a_flood() {
         assert!(events[at..].iter().all(|event| !forward.contains(&event.as_str())), "{events:?}");
         assert_eq!(events.iter().filter(|event| *event == "ROLLED_BACK").count(), 1);
     }
+}
+
+/// Proposes so many leases, and has somebody else sign each, all at once. The commits of the votes on the server's main.
+fn at_once(scene: &Scene, clients: usize) -> Vec<String> {
+    let ids: Vec<_> = (0..clients).map(|number| format!("LEASE-20251101-{number:06}")).collect();
+    for id in &ids {
+        scene.world.commit_file(&format!("leases/{id}.yaml"), &kit::lease(id), "Propose a lease");
+    }
+    scene.push(&["main"]).exits(0);
+    let key = |number: usize| ["user1", "user2", "cp14", "cp18"][number % 4];
+    let clients: Vec<_> = ids.iter().enumerate().map(|(at, id)| (id, Client::number(at, scene, key(at)))).collect();
+    let together = Barrier::new(clients.len());
+    let turn = |client: &Client, id: &str| {
+        together.wait();
+        client.turns("sign", id)
+    };
+    let ends: Vec<_> = thread::scope(|scope| {
+        let turn = &turn;
+        let running: Vec<_> = clients.iter().map(|(id, client)| scope.spawn(move || turn(client, id))).collect();
+        running.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    for ((_, client), ran) in clients.iter().zip(ends) {
+        ran.exits(0).says("pushed to origin");
+        assert!(on_main(scene, client), "what was accepted is lost");
+    }
+    audit(scene, &["verify", "--all"]).exits(0).says("everything counts");
+    let vote = "--grep=^Two-Key-Action: cosign$";
+    let votes = scene.on_server(&["log", "--format=%H %(trailers:key=Two-Key-Lease,valueonly)", vote, "main"]).out;
+    let votes: Vec<_> = votes.lines().filter(|line| line.contains("LEASE-20251101")).map(str::to_owned).collect();
+    for id in &ids {
+        assert_eq!(votes.iter().filter(|line| line.ends_with(id)).count(), 1, "{id}: {votes:?}");
+    }
+    votes
+}
+
+#[test]
+fn eight_at_once_all_land_where_nobody_judges_pushes() {
+    let scene = Scene::new();
+    fs::remove_dir_all(scene.server.join("hooks")).unwrap();
+    assert_eq!(at_once(&scene, 8).len(), 8);
 }
 
 /// Every file below a folder, but for the moves that were admitted, which wait for Git to make them and mean nothing to others.

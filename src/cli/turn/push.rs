@@ -1,5 +1,10 @@
 //! Pushing, and carrying over what was signed when another push came first, so that nobody signs twice.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use super::{
     advance,
     effect::{self, Reach},
@@ -18,8 +23,12 @@ use crate::{
     model::{LeaseId, Oid, Reason, Refusal, Statement},
 };
 
-/// How often a moving remote is run after.
-pub const TRIES: usize = 5;
+/// How long a moving remote is run after.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often that is tried at least.
+pub const TRIES: u32 = 5;
+/// How often the span that waits are drawn from is doubled at most: it begins with what a try takes.
+const DOUBLED: u32 = 3;
 
 /// The remote's own verdict, if a hook of this program gave one.
 pub fn verdict(outcome: &PushOutcome) -> Option<Failure> {
@@ -162,6 +171,41 @@ fn came_about(
     Ok(Some(CameAbout { words: words.join("\n"), is_more: turned.iter().any(is_more) }))
 }
 
+/// A push that others may outrun again and again.
+struct Race {
+    begun: Instant,
+    tried: Instant,
+    tries: u32,
+}
+
+impl Race {
+    fn begun() -> Self {
+        Self { begun: now(), tried: now(), tries: 0 }
+    }
+
+    /// Whether there is another try, for which those wait who were outrun twice: for a time by chance, so that they do not
+    /// meet again. Who is alone never waits.
+    fn goes_on(&mut self) -> bool {
+        if self.tries >= TRIES && self.begun.elapsed() > PATIENCE {
+            return false;
+        }
+        if let Some(lost @ 0..) = self.tries.checked_sub(2) {
+            thread::sleep(self.tried.elapsed().mul_f64(rand::random::<f64>() * f64::from(1 << lost.min(DOUBLED))));
+        }
+        self.tried = now();
+        self.tries += 1;
+        true
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how long a remote is run after decides nothing but whether it is pushed now"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// How what was made gets onto a remote that moved on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moves {
@@ -182,7 +226,8 @@ impl BranchPush<'_> {
 
     fn push_on(&mut self) -> Result<(), Failure> {
         self.earlier_votes_are_agreed()?;
-        for _ in 0..TRIES {
+        let mut race = Race::begun();
+        while race.goes_on() {
             let outcome = self.push_with(&self.tags()?)?;
             if let Some(failure) = self.dated_ahead(&outcome)? {
                 return Err(failure);
@@ -200,7 +245,7 @@ impl BranchPush<'_> {
                 _ => return self.push_without_tags(&outcome),
             }
         }
-        Err(self.later(&format!("it moved on {TRIES} times while this was pushed"), &[]))
+        Err(self.later(&format!("it moved on {} times while this was pushed", race.tries), &[]))
     }
 
     /// Pushes the branch, and its tags after it: no ref of somebody's that stands in the way of a label holds a vote up.

@@ -26,7 +26,7 @@ use crate::{
 /// How long a moving remote is run after.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often that is tried at least.
-pub const TRIES: u32 = 5;
+pub const TRIES: u32 = 20;
 /// How often the span that waits are drawn from is doubled at most: it begins with what a try takes.
 const DOUBLED: u32 = 3;
 
@@ -216,12 +216,11 @@ pub enum Moves {
 }
 
 impl BranchPush<'_> {
-    /// Pushes, carrying over as often as the remote moves. Whatever becomes of that, the remote gets the stops that were
-    /// signed here.
+    /// Pushes, carrying over as often as the remote moves. Before that, and whatever becomes of it, the remote gets the stops
+    /// that were signed here.
     pub fn run(mut self) -> Result<(), Failure> {
-        let outcome = self.push_on();
         stops::deliver(&self.session.repo, self.remote, &self.session.branch)?;
-        outcome
+        self.push_on()
     }
 
     fn push_on(&mut self) -> Result<(), Failure> {

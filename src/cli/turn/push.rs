@@ -25,8 +25,10 @@ use crate::{
 
 /// How long a moving remote is run after.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often that is tried at least.
-pub const TRIES: u32 = 20;
+/// How often that is tried at least, on machines however slow.
+const LEAST_TRIES: u32 = 20;
+/// How often a stop, which has its own name too, and a note are tried.
+pub const TRIES: u32 = 5;
 /// How often the span that waits are drawn from is doubled at most: it begins with what a try takes.
 const DOUBLED: u32 = 3;
 
@@ -186,7 +188,7 @@ impl Race {
     /// Whether there is another try, for which those wait who were outrun twice: for a time by chance, so that they do not
     /// meet again. Who is alone never waits.
     fn goes_on(&mut self) -> bool {
-        if self.tries >= TRIES && self.begun.elapsed() > PATIENCE {
+        if self.tries >= LEAST_TRIES && self.begun.elapsed() > PATIENCE {
             return false;
         }
         if let Some(lost @ 0..) = self.tries.checked_sub(2) {

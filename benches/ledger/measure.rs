@@ -195,6 +195,10 @@ pub fn install(folder: &Path, ground: &Ground, hook: Hook) {
 
 /// How many times more our hook takes, over an empty one, for the same push in each of two ledgers: the least of runs in turn.
 pub fn growth(grounds: [(&Path, &Ground); 2], push: usize, turns: usize) -> f64 {
+    for (folder, ground) in grounds {
+        // Now the commits are there, and what the hook remembers.
+        push_once(folder, ground, Hook::Ours, ground.pushes[push].1);
+    }
     let mut costs: [[Vec<Duration>; 2]; 2] = Default::default();
     for _ in 0..turns {
         for (costs, (folder, ground)) in costs.iter_mut().zip(grounds) {

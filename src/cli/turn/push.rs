@@ -25,7 +25,9 @@ use crate::{
 
 /// How long a moving remote is run after.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often that is tried at least.
+/// How often that is tried at least, on machines however slow.
+const LEAST_TRIES: u32 = 20;
+/// How often a stop, which has its own name too, and a note are tried.
 pub const TRIES: u32 = 5;
 /// How often the span that waits are drawn from is doubled at most: it begins with what a try takes.
 const DOUBLED: u32 = 3;
@@ -186,7 +188,7 @@ impl Race {
     /// Whether there is another try, for which those wait who were outrun twice: for a time by chance, so that they do not
     /// meet again. Who is alone never waits.
     fn goes_on(&mut self) -> bool {
-        if self.tries >= TRIES && self.begun.elapsed() > PATIENCE {
+        if self.tries >= LEAST_TRIES && self.begun.elapsed() > PATIENCE {
             return false;
         }
         if let Some(lost @ 0..) = self.tries.checked_sub(2) {
@@ -216,12 +218,11 @@ pub enum Moves {
 }
 
 impl BranchPush<'_> {
-    /// Pushes, carrying over as often as the remote moves. Whatever becomes of that, the remote gets the stops that were
-    /// signed here.
+    /// Pushes, carrying over as often as the remote moves. Before that, and whatever becomes of it, the remote gets the stops
+    /// that were signed here.
     pub fn run(mut self) -> Result<(), Failure> {
-        let outcome = self.push_on();
         stops::deliver(&self.session.repo, self.remote, &self.session.branch)?;
-        outcome
+        self.push_on()
     }
 
     fn push_on(&mut self) -> Result<(), Failure> {

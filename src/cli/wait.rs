@@ -38,7 +38,7 @@ pub struct Args {
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum WaitFor {
-    /// It may start, or has started
+    /// It may start, or has started and was not stopped
     Authorized,
     /// Traffic flows at a tier's weight
     Rolling,
@@ -112,8 +112,10 @@ fn look(session: &Session, id: &LeaseId, awaited: WaitFor) -> Result<(String, Wa
 /// Whether a lease in a phase is where it is waited for, or may still get there. `late`: nothing goes forward any more.
 fn outcome(phase: Phase, observed: Option<&str>, late: bool, awaited: WaitFor) -> WaitState {
     let moves = matches!(phase, Phase::Rolling { .. } | Phase::Paused { .. });
+    // It will go forward no more, whatever keys are turned.
+    let is_stopped = matches!(phase, Phase::Halted | Phase::RolledBack | Phase::Withdrawn);
     let is_there = match awaited {
-        WaitFor::Authorized => phase == Phase::Authorized || phase.started(),
+        WaitFor::Authorized => phase == Phase::Authorized || (phase.started() && !is_stopped),
         WaitFor::Rolling => matches!(phase, Phase::Rolling { .. }),
         WaitFor::Paused => matches!(phase, Phase::Paused { .. }),
         WaitFor::Halted => phase == Phase::Halted,
@@ -127,7 +129,10 @@ fn outcome(phase: Phase, observed: Option<&str>, late: bool, awaited: WaitFor) -
         WaitFor::Withdrawn => phase.started(),
         // A completed lease can still be undone.
         WaitFor::RolledBack | WaitFor::Verified => phase == Phase::Withdrawn || (late && !phase.started()),
-        _ => phase.ended() || (late && !phase.started()),
+        WaitFor::Halted => phase.ended() || (late && !phase.started()),
+        WaitFor::Authorized | WaitFor::Rolling | WaitFor::Paused | WaitFor::Ready | WaitFor::Completed => {
+            is_stopped || phase.ended() || (late && !phase.started())
+        }
     };
     match () {
         () if is_there => WaitState::There,
@@ -149,6 +154,14 @@ mod tests {
             (Phase::Proposed, None, true, WaitFor::Authorized, Never),
             (rolling, None, true, WaitFor::Authorized, There),
             (Phase::Withdrawn, None, false, WaitFor::Authorized, Never),
+            (Phase::Completed, None, false, WaitFor::Authorized, There),
+            (Phase::RolledBack, None, false, WaitFor::Authorized, Never),
+            (Phase::Halted, None, false, WaitFor::Authorized, Never),
+            (Phase::Halted, None, false, WaitFor::Rolling, Never),
+            (Phase::Halted, None, false, WaitFor::Ready, Never),
+            (Phase::Halted, None, false, WaitFor::Completed, Never),
+            (Phase::Halted, None, false, WaitFor::RolledBack, NotYet),
+            (Phase::Paused { tier: 0 }, None, false, WaitFor::Completed, NotYet),
             (rolling, Some("baking"), false, WaitFor::Ready, NotYet),
             (rolling, Some("ready"), false, WaitFor::Ready, There),
             (Phase::Completed, Some("ready"), false, WaitFor::Ready, Never),

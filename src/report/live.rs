@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use jiff::Timestamp;
 
 use super::{
-    Awaits, HealthView, LeaseSummary, LeaseView, ListView, ObservedView, VoteView,
+    Awaits, HealthView, LeaseSummary, LeaseView, ListView, ObservedView, Unpushed, VoteView,
     lease::TierView,
     lease_text::awaits_text,
     list::{frozen_words, is_open},
@@ -352,8 +352,8 @@ fn summary(lease: &LeaseSummary, now: Option<Timestamp>, style: Style) -> String
     format!("{} {}", style.mark(mark), words.join(style.dot()))
 }
 
-/// What a prompt has room for: how many leases are in which state, and how many await somebody's key. Empty where nothing
-/// is open.
+/// What a prompt has room for: how many leases are in which state, and how many await somebody's key, and whether some of
+/// that is only here. Empty where nothing is open.
 pub fn list_short(view: &ListView, me: Option<&str>) -> String {
     let states = ["proposed", "authorized", "rolling", "paused", "halted"];
     let of = |state: &str| view.leases.iter().filter(|lease| lease.state == state && is_open(lease)).count();
@@ -370,6 +370,10 @@ pub fn list_short(view: &ListView, me: Option<&str>) -> String {
         words.push("frozen".to_owned());
     }
     words.extend(view.policy_proposed.as_ref().map(|_| "1 policy proposed".to_owned()));
+    // What was signed here and is on no server is not so there.
+    if view.leases.iter().any(|lease| !lease.unpushed.iter().all(Unpushed::is_beside)) {
+        words.push("NOT PUSHED".to_owned());
+    }
     let policies = view.policy_proposed.iter().filter_map(|proposed| proposed.awaits.as_ref());
     let awaits = view.leases.iter().filter_map(|lease| lease.awaits.as_ref()).chain(policies).chain(&view.thaw_awaits);
     let mine = me.map_or(0, |me| awaits.filter(|awaits| awaits_key_of(awaits, me)).count());

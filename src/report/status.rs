@@ -98,9 +98,9 @@ pub struct ServedView {
 pub struct WantedWeight {
     /// The weight in percent.
     pub weight: u8,
-    /// The lease that should have it.
+    /// The lease that should have it; after a rollback the one that the target falls back to.
     pub lease: String,
-    /// The number of the transition that says so.
+    /// The number of that lease's last transition.
     pub step: u32,
 }
 
@@ -182,17 +182,19 @@ fn target_status(
     at: &AtTarget,
 ) -> TargetStatus {
     let newest = at.newest.as_ref().and_then(|id| state.lease(id));
+    let moved = state.moved_for(&at.target);
+    let wanted = state.stands_on(&at.target).or(moved);
     let seen = beside.seen.get(&at.target);
     let is_ours = |lease: &Option<String>| target_of(state, lease.as_deref()) == Some(&at.target);
     TargetStatus {
         target: at.target.to_string(),
         served: seen.map(|seen| served(seen, beside.now)),
-        wanted: newest.map(|lease| WantedWeight {
+        wanted: wanted.map(|lease| WantedWeight {
             weight: lease.weight(),
             lease: lease.id.to_string(),
             step: lease.next_step() - 1,
         }),
-        why: newest.and_then(|lease| why_differs(state, lease, seen, beside)),
+        why: moved.zip(wanted).and_then(|(moved, wanted)| why_differs(state, moved, wanted, seen, beside)),
         lease: newest.map(|lease| summary(state, 0, beside, &lease.id)),
         since: newest.and_then(|lease| since(lease, claimed)).and_then(time),
         stops: waiting.stops.iter().filter(|stop| is_ours(&stop.lease)).cloned().collect(),
@@ -220,8 +222,15 @@ fn since(lease: &LeaseState, claimed: &dyn Fn(Oid) -> Option<i64>) -> Option<i64
     voted.or_else(|| claimed(last.commit))
 }
 
-/// Why what is served is not what the ledger wants, or why nobody can tell.
-fn why_differs(state: &State, lease: &LeaseState, seen: Option<&SeenTarget>, beside: &Beside) -> Option<String> {
+/// Why what is served is not what the ledger wants, or why nobody can tell: by the lease that the target is moved for, and
+/// the one that should have the weight.
+fn why_differs(
+    state: &State,
+    lease: &LeaseState,
+    wanted: &LeaseState,
+    seen: Option<&SeenTarget>,
+    beside: &Beside,
+) -> Option<String> {
     let target = &lease.lease()?.target;
     let Some(seen) = seen else {
         let applier = state.policy().get().targets.get(target).and_then(|known| known.applier.as_ref());
@@ -241,13 +250,16 @@ fn why_differs(state: &State, lease: &LeaseState, seen: Option<&SeenTarget>, bes
     let words = if words.is_empty() { String::new() } else { format!(": {}", words.join(": ")) };
     let last = lease.next_step() - 1;
     let is_late = seen.lease != lease.id || step.is_none_or(|step| step < last);
-    let is_there = seen.there.as_ref() == Some(&lease.id);
-    let wanted = u32::from(lease.weight()) * 100;
+    let is_there = seen.there.as_ref() == Some(&wanted.id);
+    let weight_wanted = u32::from(wanted.weight()) * 100;
     match weight {
         _ if is_late => Some(format!("{applier} has not recorded step {last} of {}{words}", lease.id)),
         None => Some(format!("{applier} cannot see the weight{words}")),
         // What another lease has is none of this one's weight.
-        Some(weight) if wanted == if is_there { *weight } else { 0 } => None,
+        Some(weight) if weight_wanted == if is_there { *weight } else { 0 } => None,
+        Some(_) if is_there && wanted.id != lease.id => {
+            Some(format!("{applier} restored what was there when {} started{words}", lease.id))
+        }
         Some(_) => Some(format!("{applier} is {}{words}", doing.as_deref().unwrap_or("there"))),
     }
 }
@@ -304,22 +316,25 @@ fn served_words(target: &TargetStatus, style: Style) -> String {
     let Some(wanted) = &target.wanted else {
         return "nothing has been rolled out yet".to_owned();
     };
+    // Whatever is not of the lease that the line is about has its lease's name.
+    let shown = target.lease.as_ref().map(|lease| &lease.lease);
+    let of = |lease: Option<&String>| {
+        lease.filter(|lease| Some(*lease) != shown).map(|lease| format!(" of {lease}")).unwrap_or_default()
+    };
     let seen = target.served.as_ref().map(|served| {
         let weight = served.weight.map_or("an unknown weight".to_owned(), |weight| format!("{weight} %"));
         let ago = served.seconds_ago.map(|ago| format!(" {} ago", length(ago.max(0)))).unwrap_or_default();
-        let of = served.lease.as_ref().filter(|lease| **lease != wanted.lease);
-        let of = of.map(|lease| format!(" of {lease}")).unwrap_or_default();
+        let of = of(served.lease.as_ref());
         let doing = served.doing.as_ref().map(|doing| format!(", {}", escaped(doing))).unwrap_or_default();
         format!("serves {weight}{of} (seen by {}{ago}{doing})", served.applier)
     });
+    let wants = format!("wants {} %{}", wanted.weight, of(Some(&wanted.lease)));
     match (seen, &target.why) {
         (Some(seen), None) => seen,
-        (Some(seen), Some(why)) => {
-            style.paint(Mark::Held, &format!("{seen}, wants {} %: {}", wanted.weight, escaped(why)))
-        }
+        (Some(seen), Some(why)) => style.paint(Mark::Held, &format!("{seen}, {wants}: {}", escaped(why))),
         (None, why) => {
             let why = why.as_ref().map(|why| format!(": {}", escaped(why))).unwrap_or_default();
-            style.paint(Mark::Held, &format!("unknown what it serves, wants {} %{why}", wanted.weight))
+            style.paint(Mark::Held, &format!("unknown what it serves, {wants}{why}"))
         }
     }
 }

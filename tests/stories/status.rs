@@ -262,6 +262,74 @@ fn the_status_has_what_is_served_and_wanted_and_why_they_differ() {
     world.two_key(&["status"]).exits(0).says(", verified)").says("rolled-back for ").never_says("wants");
 }
 
+/// Where the first lease was completed, a second starts at the target and is rolled back, and the applier looks after each.
+fn falls_back(stage: &Stage) {
+    let world = &stage.world;
+    world.commit_file("leases/NEXT-2.yaml", &lease("NEXT-2").replace("15m", "0s"), "Propose another");
+    for (name, action) in [("user1", "cosign"), ("cp14", "cosign"), ("cp14", "start")] {
+        world.turn(name, action, "NEXT-2");
+    }
+    stage.push();
+    stage.apply().exits(0);
+    world.turn("user1", "rollback", "NEXT-2");
+    stage.push();
+    stage.apply().exits(0);
+    fetches_records(stage);
+}
+
+#[test]
+fn a_halt_of_what_a_target_falls_back_to_is_wanted_until_it_is_recorded() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    for _ in 0..2 {
+        stage.promote();
+        stage.apply().exits(0);
+    }
+    stage.turn("user1", "complete");
+    stage.apply().exits(0);
+    falls_back(&stage);
+    stage.weighs(10_000);
+    let back = status(&stage.world);
+    assert_eq!((back["wanted"]["weight"].as_u64(), back["wanted"]["lease"].as_str()), (Some(100), Some(LEASE)));
+    assert_eq!((back["served"]["weight"].as_f64(), &back["why"]), (Some(100.0), &Value::Null));
+    stage.turn("user1", "halt");
+    let said = stage.world.two_key(&["status"]).exits(0).says(&format!("serves 100 % of {LEASE} (seen by edge1 "));
+    said.says(&format!(", wants 0 % of {LEASE}: edge1 has not recorded step 5 of {LEASE}"));
+    stage.apply().exits(0);
+    stage.weighs(0);
+    fetches_records(&stage);
+    let halted = status(&stage.world);
+    assert_eq!((halted["wanted"]["weight"].as_u64(), &halted["why"]), (Some(0), &Value::Null));
+    stage.world.two_key(&["status"]).exits(0).never_says("wants");
+}
+
+#[test]
+fn a_rollback_to_less_than_the_ledger_wants_says_so() {
+    let stage = Stage::rolling("0s");
+    stage.apply().exits(0);
+    // The applier is away while the lease goes on to its end.
+    stage.promote();
+    stage.promote();
+    stage.turn("user1", "complete");
+    falls_back(&stage);
+    stage.weighs(500);
+    let said = stage.world.two_key(&["status"]).exits(0).says(&format!("serves 5 % of {LEASE} (seen by edge1 "));
+    said.says(&format!(", wants 100 % of {LEASE}: edge1 restored what was there when NEXT-2 started"));
+}
+
+#[test]
+fn nobody_waits_for_what_a_stopped_lease_cannot_come_to() {
+    let world = World::rolling();
+    world.two_key(&["wait", LEASE, "--for", "authorized"]).exits(0);
+    world.turn("cp18", "halt", LEASE);
+    world.two_key(&["wait", LEASE, "--for", "halted"]).exits(0);
+    for state in ["authorized", "rolling", "ready", "completed"] {
+        world.two_key(&["wait", LEASE, "--for", state, "--timeout", "1h"]).exits(1).says("wrong-state");
+    }
+    world.turn("cp18", "rollback", LEASE);
+    world.two_key(&["wait", LEASE, "--for", "authorized", "--timeout", "1h"]).exits(1).says("wrong-state");
+}
+
 #[test]
 fn the_status_says_what_is_waited_for_and_who_can_do_it() {
     let world = World::rolling();
@@ -304,6 +372,7 @@ fn the_status_marks_what_is_only_here_and_stops_that_wait_anywhere() {
     world.git(&["config", "two-key.fetch", "false"]);
     let before = status(&world);
     assert_eq!((&before["stops"], &before["unpushed"]), (&serde_json::json!([]), &serde_json::json!([])));
+    world.two_key(&["list", "--short"]).exits(0).says("1 rolling").never_says("NOT PUSHED");
     world.turn("cp14", "promote", LEASE);
     let unpushed = &status(&world)["unpushed"];
     assert_eq!(
@@ -311,6 +380,7 @@ fn the_status_marks_what_is_only_here_and_stops_that_wait_anywhere() {
         (Some("VOTED"), &serde_json::json!(["cp14"]))
     );
     world.two_key(&["status"]).exits(0).says("checkout-prod  NOT PUSHED: vote to promote to 25 % (cp14)");
+    world.two_key(&["list", "--short"]).exits(0).says("1 rolling, NOT PUSHED");
     world.git(&["config", "remote.origin.fetch", "+refs/two-key/*:refs/two-key-remote/origin/two-key/*"]);
     world.git(&["fetch", "--quiet", "origin"]);
     let stops = &status(&world)["stops"];

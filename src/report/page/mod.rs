@@ -227,11 +227,16 @@ fn target_row(one: &TargetStatus, linked: bool) -> TargetRow<'_> {
         let seen = served.seen.as_deref().unwrap_or("at an unknown time");
         format!("{weight}{of}; {} saw it {seen}{doing}", served.applier)
     });
+    let wanted = one.wanted.as_ref().map(|wanted| {
+        let is_shown = one.lease.as_ref().is_none_or(|lease| lease.lease == wanted.lease);
+        let of = if is_shown { String::new() } else { format!(" of {}", wanted.lease) };
+        format!("{} %{of}", wanted.weight)
+    });
     TargetRow {
         target: &one.target,
         serves: served.unwrap_or_else(|| "–".to_owned()),
         why: one.why.as_deref(),
-        wanted: one.wanted.as_ref().map_or("–".to_owned(), |wanted| format!("{} %", wanted.weight)),
+        wanted: wanted.unwrap_or_else(|| "–".to_owned()),
         lease: one.lease.as_ref(),
         linked,
         since: one.since.as_deref().unwrap_or("–"),

@@ -221,6 +221,15 @@ impl State {
         }
         at
     }
+
+    /// The lease that a target is moved for: the newest; once that is undone, the one below it if that was stopped as well.
+    pub fn moved_for(&self, target: &TargetId) -> Option<&LeaseState> {
+        let below = |lease: &&LeaseState| {
+            let before = self.before(lease)?;
+            (lease.phase == Phase::RolledBack && before.phase != Phase::Completed).then_some(before)
+        };
+        std::iter::successors(self.newest_on(target), below).last()
+    }
 }
 
 impl LeaseState {

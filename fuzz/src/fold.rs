@@ -259,10 +259,11 @@ pub fn fold(data: &[u8]) {
             }
             _ => {
                 let step = history.end();
-                let voted = roles(&step, &state);
-                seen = [seen[0] || voted[0], seen[1] || voted[1]];
-                let before = weights(&state);
+                let (before, by) = (weights(&state), state.clone());
                 let (next, report) = apply(state, &step);
+                // What somebody signed is verified by the fold, where it counts.
+                let voted = roles(&step, &by);
+                seen = [seen[0] || voted[0], seen[1] || voted[1]];
                 let after = weights(&next);
                 assert!(seen == [true; 2] || after == [0; 2], "a weight, and no two keys");
                 let raised = before.iter().zip(after).any(|(before, after)| after > *before);

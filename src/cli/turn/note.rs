@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{
     Flags, Signer, carrier,
     forward::signed,
-    push::{TRIES, say_pushed, verdict, words_of},
+    push::{say_pushed, verdict, words_of},
     stops,
 };
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
     report,
     signature::{Cosignature, Inbox, UncheckedEntry},
 };
+
+/// How often a moving ref of notes is run after.
+const TRIES: u32 = 5;
 
 /// Leaves a vote in a note on the file that it is about.
 pub fn leave(

@@ -27,8 +27,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often that is tried at least, on machines however slow.
 const LEAST_TRIES: u32 = 20;
-/// How often a stop, which has its own name too, and a note are tried.
-pub const TRIES: u32 = 5;
 /// How often the span that waits are drawn from is doubled at most: it begins with what a try takes.
 const DOUBLED: u32 = 3;
 

@@ -5,7 +5,7 @@
 
 use super::{
     Delivery, Flags, Signer, advance, carrier, effect, fold_on, forward,
-    push::{TRIES, merge, not_on_main, say_pushed, words_of},
+    push::{merge, not_on_main, say_pushed, words_of},
     state_at,
     stops::{SignedStop, deliver},
     tags,
@@ -22,6 +22,9 @@ use crate::{
     model::{Action, LeaseId, Nonce, Oid, Reason, Refusal, Statement, refs},
     report,
 };
+
+/// How often main is tried before a stop goes under its own name, where no other push comes before it.
+const TRIES: u32 = 2;
 
 /// What is known where the stop is built.
 enum StopBasis {

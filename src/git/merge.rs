@@ -12,9 +12,9 @@ use super::{
 };
 use crate::model::{Oid, Reason};
 
-/// A file is where its name says, whatever somebody renamed: Git would guess that what is new in `leases/` belongs into a folder
+/// A new file is where its name says, whatever somebody moved: Git would guess that what is new in `leases/` belongs into a folder
 /// that most of it was moved to.
-const AS_NAMED: [&str; 4] = ["-c", "merge.renames=false", "-c", "merge.directoryRenames=false"];
+const NO_FOLDERS: [&str; 2] = ["-c", "merge.directoryRenames=false"];
 
 /// Why two histories do not merge by themselves. Whoever reads them finds the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Repository {
     fn merge_tree(&self, base: Option<Oid>, ours: Oid, theirs: Oid) -> Result<Result<Oid, Conflict>, GitError> {
         let base = base.map(|base| format!("--merge-base={base}"));
         let merge = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"];
-        let program = self.git().args(AS_NAMED).args(merge).args(base);
+        let program = self.git().args(NO_FOLDERS).args(merge).args(base);
         let program = program.args([ours, theirs].map(|id| id.to_string()));
         let command = program.line();
         let output = program.output()?;

@@ -75,7 +75,7 @@ fn policy(args: &Args, place: &Place) -> Result<(), Failure> {
         ));
     }
     let session = args.source.open(place)?;
-    let view = report::policy_show(&session.state);
+    let view = report::policy_show(&session.state, jiff::Timestamp::now());
     match args.format {
         Format::Json => terminal::say_value(&view),
         Format::Text => {

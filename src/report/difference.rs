@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::model::{
-    PrincipalId,
-    policy::{self, Policy, Principal},
+    PrincipalId, PublicKey,
+    policy::{self, Day, Policy, Principal},
 };
 
 use super::words::escaped;
@@ -137,6 +138,7 @@ pub fn policy_difference(now: &Policy, next: &Policy) -> Vec<String> {
     let mut lines: Vec<_> = policy::loosened(now, next).iter().map(|loosened| format!("loosens {loosened}")).collect();
     lines.extend(widened(now, next).into_iter().map(|widened| format!("loosens {widened}")));
     lines.extend(principals(now, next));
+    lines.extend(last_days(now, next));
     let rows = policy_rows(now, next);
     for about in rows.chunk_by(|one, other| one.about == other.about) {
         let Some(first) = about.first().filter(|first| !first.about.starts_with("principal ")) else { continue };
@@ -230,6 +232,37 @@ fn principals(now: &Policy, next: &Policy) -> Vec<String> {
             (None, None) => {}
         }
     }
+    lines
+}
+
+/// Which last days of those that both list are others.
+fn last_days(now: &Policy, next: &Policy) -> Vec<String> {
+    let word = |day: Option<&Day>| day.map_or_else(|| "none".to_owned(), ToString::to_string);
+    let changed =
+        |was: Option<&Day>, is: Option<&Day>| (was != is).then(|| format!("until {} → {}", word(was), word(is)));
+    let mut lines = Vec::new();
+    for (name, is) in &next.principals {
+        let was = now.principals.get(name);
+        let own = changed(was.and_then(|was| was.until.as_ref()), is.until.as_ref());
+        lines.extend(own.map(|words| format!("principal {name}: {words}")));
+        for key in &is.keys {
+            let was = was.and_then(|was| was.last_days.get(&key.raw()));
+            let words = changed(was, is.last_days.get(&key.raw()));
+            lines.extend(words.map(|words| format!("principal {name}: key {} {words}", key.fingerprint())));
+        }
+    }
+    lines
+}
+
+/// What a policy changes in another for those who are asked to sign it at a moment: which keys stop at once comes first.
+pub fn policy_difference_at(now: &Policy, next: &Policy, moment: Option<Timestamp>) -> Vec<String> {
+    let stops = |policy: &Policy, key: &PublicKey| policy.key_in_time(key.raw(), moment?).err();
+    let mut lines = Vec::new();
+    for (_, _, key) in next.keys().filter(|(_, _, key)| stops(now, key).is_none()) {
+        let line = stops(next, key).map(|refusal| refusal.message);
+        lines.extend(line.filter(|line| lines.last() != Some(line)));
+    }
+    lines.extend(policy_difference(now, next));
     lines
 }
 

@@ -1,5 +1,6 @@
 //! One lease: what it says, where it is, who turned which key for it, and what it awaits.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -130,7 +131,8 @@ pub struct Awaits {
     pub by_note: Vec<String>,
     /// Whose keys could be turned for it now; nobody's while something else has to happen first.
     pub who: Vec<String>,
-    /// What has to happen before any key counts for it: the end of a freeze, a completion elsewhere, a free target.
+    /// What has to happen before any key counts for it: the end of a freeze, a completion elsewhere, a free target,
+    /// the opening of a window.
     pub first: Option<String>,
     /// The same in words.
     pub text: String,
@@ -486,16 +488,30 @@ pub fn awaits(state: &State, beside: &Beside, id: &LeaseId) -> Option<Awaits> {
     if awaited.action.needs_window() && is_expired(state, beside, id) {
         return None;
     }
-    let awaits = awaits_of(state, &awaited, beside.waiting(id, awaited.action));
-    Some(match ledger::held_up(state, id, awaited.action) {
-        Some(refusal) => awaits.after(first(state, id, &refusal)),
+    let awaits = awaits_of(state, &awaited, beside.waiting(id, awaited.action), beside.now);
+    let held_up = ledger::held_up(state, id, awaited.action);
+    let first =
+        held_up.map(|refusal| first(state, id, &refusal)).or_else(|| opening(state, beside, id, awaited.action));
+    Some(match first {
+        Some(first) => awaits.after(first),
         None => awaits,
     })
 }
 
+/// The hours that a lease has to wait for before it may be moved.
+fn opening(state: &State, beside: &Beside, id: &LeaseId, action: Action) -> Option<String> {
+    let (lease, now) = (state.document(id)?, beside.now?);
+    let policy = state.policy().get();
+    if !action.moves() || policy.open_for(lease, now).is_ok() {
+        return None;
+    }
+    let opens = policy.opens(&lease.target, now).map(|next| format!(", which opens at {next}"));
+    Some(format!("the window of {}{}", lease.target, opens.unwrap_or_default()))
+}
+
 /// What the end of the freeze awaits, while there is one.
-pub(super) fn awaits_thaw(state: &State) -> Option<Awaits> {
-    ledger::awaited_thaw(state).map(|awaited| awaits_of(state, &awaited, &[]))
+pub(super) fn awaits_thaw(state: &State, now: Option<Timestamp>) -> Option<Awaits> {
+    ledger::awaited_thaw(state).map(|awaited| awaits_of(state, &awaited, &[], now))
 }
 
 impl Awaits {
@@ -522,8 +538,13 @@ fn first(state: &State, id: &LeaseId, refusal: &Refusal) -> String {
 }
 
 /// What is awaited, with whose votes wait in notes.
-pub(super) fn awaits_of(state: &State, awaited: &Awaited, by_note: &[PrincipalId]) -> Awaits {
-    let awaited = &without(awaited, by_note);
+pub(super) fn awaits_of(state: &State, awaited: &Awaited, by_note: &[PrincipalId], now: Option<Timestamp>) -> Awaits {
+    let least = awaited.clone().least();
+    let awaited = match now {
+        Some(now) => least.in_time(state, now),
+        None => least,
+    };
+    let awaited = &without(&awaited, by_note);
     let by_note: Vec<_> = by_note.iter().map(ToString::to_string).collect();
     let mut whom = whom(awaited);
     if whom == NOBODY && !by_note.is_empty() {

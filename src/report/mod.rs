@@ -50,7 +50,7 @@ pub use advice::{Advice, lease_advice, policy_advice, short_window, thin, unmet}
 pub use alarms::{Expected, lease_alarms, lease_doubts};
 pub use annotate::{AnnotationForm, Remark, RemarkLevel, annotations, pull_remarks, undecided_remark};
 pub use attestation::attestation;
-pub use difference::{PolicyRow, policy_difference};
+pub use difference::{PolicyRow, policy_difference, policy_difference_at};
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{FormerKey, KeyView, allowed_signers, ending_keys, former_keys, keys, keys_of, keys_text};
 pub use lease::{

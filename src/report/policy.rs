@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -13,7 +14,7 @@ use crate::{
 use super::{
     Awaits, VoteView,
     advice::unmet,
-    difference::{PolicyRow, policy_difference, policy_rows, rows_text},
+    difference::{PolicyRow, policy_difference_at, policy_rows, rows_text},
     lease::{awaits_of, ballot_views},
     may::{MayRow, may, may_text},
     words::escaped,
@@ -54,7 +55,7 @@ pub struct PolicyShow {
 }
 
 /// The policy that the tree proposes, if it is another than the one in force.
-pub(super) fn proposed_policy(state: &State) -> Option<ProposedPolicy> {
+pub(super) fn proposed_policy(state: &State, now: Option<Timestamp>) -> Option<ProposedPolicy> {
     let file = state.policy_file().filter(|file| file.digest != Some(state.policy().digest()))?;
     let digest = file.digest.map(|digest| digest.to_string());
     let unusable = |reason: &str, message: &str, version| ProposedPolicy {
@@ -78,16 +79,16 @@ pub(super) fn proposed_policy(state: &State) -> Option<ProposedPolicy> {
     Some(ProposedPolicy {
         version,
         digest,
-        difference: policy_difference(state.policy().get(), proposed.get()),
+        difference: policy_difference_at(state.policy().get(), proposed.get(), now),
         votes: ballot_views(state, ballots).into_iter().flat_map(|ballot| ballot.votes).collect(),
-        awaits: ledger::awaited_policy(state).map(|awaited| awaits_of(state, &awaited, &[])),
+        awaits: ledger::awaited_policy(state).map(|awaited| awaits_of(state, &awaited, &[], now)),
         reason: None,
         message: None,
     })
 }
 
 /// The policy in force and the one that is proposed.
-pub fn policy_show(state: &State) -> PolicyShow {
+pub fn policy_show(state: &State, moment: Timestamp) -> PolicyShow {
     let now = state.policy().get();
     let next = match state.policy_file().map(|file| &file.content) {
         Some(Content::Proposal(proposed)) => proposed.get(),
@@ -95,7 +96,7 @@ pub fn policy_show(state: &State) -> PolicyShow {
     };
     let mut rows = policy_rows(now, next);
     mark_revoked(state, [now, next], &mut rows);
-    let (in_force, proposed) = (PolicyView::of(state), proposed_policy(state));
+    let (in_force, proposed) = (PolicyView::of(state), proposed_policy(state, Some(moment)));
     PolicyShow { in_force, proposed, rows, may: may(now), warnings: unmet(next) }
 }
 

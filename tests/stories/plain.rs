@@ -336,3 +336,90 @@ fn on_another_branch_the_screen_says_what_is_signed() {
     world.git(&["checkout", "--quiet", "main"]);
     scene.by("user1", &["promote", LEASE]).exits(0).never_says("is checked out");
 }
+
+/// Puts the next version of the policy in force.
+fn change_policy(scene: &Scene, from: &str, to: &str) {
+    next_policy(&scene.world, from, to);
+    for who in ["user1", "cp14"] {
+        scene.by(who, &["sign", "policy"]).exits(0);
+    }
+}
+
+#[test]
+fn a_last_day_is_said_to_signers_first_if_it_is_past_and_who_is_past_it_is_not_asked() {
+    let scene = Scene::of(World::proposed());
+    let world = &scene.world;
+    let asks = || world.two_key(&["status"]).exits(0);
+    asks().says("(user1, user2, cp14, cp18)");
+    let own = "user2: {role: human,";
+    let shown = |from: &str, to: &str| {
+        next_policy(world, from, to);
+        world.two_key(&["show", "policy"]).exits(0).never_says("nothing but the version");
+        let shown = scene.by("user1", &["sign", "policy", "--dry-run"]).exits(0).never_says("nothing but the version");
+        world.git(&["reset", "--quiet", "--hard", "origin/main"]);
+        shown
+    };
+    let ahead = shown(own, "user2: {role: human, until: 2099-01-01,");
+    ahead.says("principal user2: until none → 2099-01-01").never_says("the last day of");
+    let key = world.public_key("user1");
+    let of_key = shown(&format!("[\"{key}\"]"), &format!("[{{key: \"{key}\", until: 2099-01-02}}]"));
+    of_key.says(&format!("principal user1: key {} until none → 2099-01-02", world.fingerprint("user1")));
+    let past = "user2: {role: human, until: 2025-10-01,";
+    let told = shown(own, past);
+    let text = format!("{}{}", told.out, told.err);
+    told.says("principal user2: until none → 2025-10-01");
+    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words}: {text}"));
+    assert!(at("the last day of user2's key was 2025-10-01") < at("principal user2: until"), "{text}");
+    change_policy(&scene, own, past);
+    asks().says("(user1, cp14, cp18)");
+    world.git(&["config", "two-key.key", world.key_file("user2").to_str().unwrap()]);
+    world.two_key(&["list", "--mine"]).exits(0).says("nothing waits for your key");
+    scene.by("user2", &["sign", LEASE]).exits(1).says("key-expired");
+    world.git(&["config", "two-key.key", world.key_file("user1").to_str().unwrap()]);
+    world.two_key(&["list", "--mine"]).exits(0).says(LEASE);
+}
+
+#[test]
+fn what_an_agent_may_promote_alone_waits_for_an_agent() {
+    let scene = Scene::of(World::founded());
+    let world = &scene.world;
+    change_policy(&scene, "start-up-to: 10\n", "start-up-to: 10\ndelegable-up-to: 25\n");
+    for (more, whom, desired) in [
+        ("", "a human and an agent, to promote to 25 %", 5),
+        ("agent-alone-up-to: 25\n", "an agent, to promote to 25 %", 25),
+    ] {
+        let id = format!("LEASE-{desired}");
+        let text = lease(&id) + more;
+        world.commit_file(&format!("leases/{id}.yaml"), &text, "Propose");
+        for (who, verb) in [("user1", "sign"), ("cp14", "sign"), ("user1", "start")] {
+            scene.by(who, &[verb, &id]).exits(0);
+        }
+        let shown = || world.two_key(&["show", &id, "--format", "json"]).exits(0).json();
+        assert_eq!(shown()["awaits"]["text"], json!(whom));
+        scene.by("cp14", &["promote", &id]).exits(0);
+        assert_eq!(shown()["desired"], json!(desired));
+        scene.by("user1", &["rollback", &id]).exits(0);
+    }
+}
+
+#[test]
+fn outside_its_window_a_target_waits_for_the_window_and_not_for_a_key() {
+    let scene = Scene::of(World::authorized());
+    let world = &scene.world;
+    let awaits = || world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json()["awaits"].clone();
+    assert_eq!(awaits()["first"], json!(null));
+    let ahead = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(72);
+    let day = ahead.strftime("%a").to_string().to_lowercase();
+    let window = format!("windows: [{{days: {day}, from: \"00:00\", until: \"00:10\", zone: UTC}}]}}");
+    change_policy(&scene, "applier: edge1}", &format!("applier: edge1, {window}"));
+    let opens = format!("{}T00:00:00Z", ahead.strftime("%Y-%m-%d"));
+    let first = format!("the window of checkout-prod, which opens at {opens}");
+    assert_eq!((awaits()["first"].clone(), awaits()["who"].clone()), (json!(first), json!([])));
+    world
+        .two_key(&["status"])
+        .exits(0)
+        .says(&format!("waiting for {first}, then a human or an agent, to start at 5 %"));
+    world.git(&["config", "two-key.key", world.key_file("user1").to_str().unwrap()]);
+    world.two_key(&["list", "--mine"]).exits(0).says("nothing waits for your key");
+    scene.by("user1", &["start", LEASE]).exits(1).says("outside-window").says(&opens);
+}

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
@@ -21,7 +22,7 @@ use super::{
     files::unknown_lease,
     forward::forward_demand,
     quorum::OpenPlaces,
-    rules::{self, Demand, Tally},
+    rules::{self, Demand, Instead, Tally},
 };
 
 /// What a lease awaits before it goes on.
@@ -43,6 +44,8 @@ pub struct Awaited {
     pub open: Vec<OpenPlaces>,
     /// Whether one key of either role suffices.
     pub any_one: bool,
+    /// Whether an agent's key alone suffices, whatever the rule asks for: a promotion that is delegated.
+    pub agent_alone: bool,
     /// Humans who could still turn a key that counts.
     pub humans_who_could: BTreeSet<PrincipalId>,
     /// Agents who could.
@@ -67,10 +70,36 @@ impl Awaited {
             agents,
             open: tally.open,
             any_one: matches!(demand, Demand::AnyOne),
+            agent_alone: matches!(demand, Demand::Rule { rule, instead: Instead::OneAgent, .. } if rule.agent > 0),
             humans_who_could: rules::could(state, demand, Role::Human, &has),
             agents_who_could: rules::could(state, demand, Role::Agent, &has),
             has,
         }
+    }
+
+    /// The same where nobody is named whose keys the server's clock would refuse: whose last day is past.
+    #[must_use]
+    pub fn in_time(mut self, state: &State, now: Timestamp) -> Self {
+        if !self.action.goes_forward() {
+            return self;
+        }
+        let policy = state.policy().get();
+        let is_in_time = |key: &PublicKey| !state.is_revoked(key.raw()) && policy.key_in_time(key.raw(), now).is_ok();
+        let can = |id: &PrincipalId| policy.principals.get(id).is_some_and(|one| one.keys.iter().any(is_in_time));
+        self.humans_who_could.retain(&can);
+        self.agents_who_could.retain(&can);
+        self.open.iter_mut().for_each(|open| open.could.retain(&can));
+        self
+    }
+
+    /// The least that suffices, where an agent alone does.
+    #[must_use]
+    pub fn least(mut self) -> Self {
+        if self.agent_alone {
+            (self.humans, self.agents) = (0, 1);
+            self.open.clear();
+        }
+        self
     }
 
     /// What is still needed, part by part, with who it could be: `1 of pay-leads (ana or bo)`, `an agent (cp14)`.

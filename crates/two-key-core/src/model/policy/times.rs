@@ -349,6 +349,11 @@ impl Policy {
         own.unwrap_or(&self.windows)
     }
 
+    /// When the next of a target's windows opens.
+    pub fn opens(&self, target: &TargetId, now: Timestamp) -> Option<Timestamp> {
+        self.windows(target).iter().filter_map(|window| window.opens(now)).min()
+    }
+
     /// Whether a lease may be moved forward at a moment, as far as windows go.
     pub fn open_for(&self, lease: &Lease, now: Timestamp) -> Result<(), Refusal> {
         let windows = self.windows(&lease.target);
@@ -357,7 +362,7 @@ impl Policy {
             return Ok(());
         }
         let hours = windows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let next = windows.iter().filter_map(|window| window.opens(now)).min();
+        let next = self.opens(&lease.target, now);
         let next = next.map_or_else(|| "no opening is ahead".to_owned(), |next| format!("it opens at {next}"));
         let message = format!("target {} is moved forward {hours} only; {next}", lease.target);
         Err(Refusal::new(Reason::OutsideWindow, message)

@@ -7,7 +7,7 @@ use super::{
     fresh::ReadSource,
     pager,
     session::{Session, Which},
-    terminal, watch,
+    terminal, turn, watch,
 };
 use crate::report::{self, ShowView};
 
@@ -75,7 +75,7 @@ fn policy(args: &Args, place: &Place) -> Result<(), Failure> {
         ));
     }
     let session = args.source.open(place)?;
-    let view = report::policy_show(&session.state, jiff::Timestamp::now());
+    let view = report::policy_show(&session.state, turn::now());
     match args.format {
         Format::Json => terminal::say_value(&view),
         Format::Text => {

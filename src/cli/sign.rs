@@ -75,7 +75,7 @@ fn what_is_signed(session: &Session, statement: &Statement) -> Result<String, Fa
     let Some(Content::Proposal(proposed)) = proposed else { return Ok(String::new()) };
     let now = session.state.policy().get();
     let mut text = format!("Policy version {}, in place of {}:\n", proposed.get().version, now.version);
-    for line in report::policy_difference_at(now, proposed.get(), Some(jiff::Timestamp::now())) {
+    for line in report::policy_difference_at(now, proposed.get(), Some(turn::now())) {
         let _ = writeln!(text, "  {line}");
     }
     for warning in report::unmet(proposed.get()) {

@@ -6,7 +6,7 @@ use super::super::{
     Failure, Place,
     session::{POLICY_PATH, Session},
     terminal::say,
-    turn::{Proposal, To},
+    turn::{self, Proposal, To},
 };
 use crate::{
     git::GitError,
@@ -53,7 +53,7 @@ pub fn propose(
     proposal.advance(&session, before)?;
     Proposal::say_if_kept(&session, destination.as_deref())?;
     let mut text = format!("Proposed policy version {version} ({}):\n", session.tip.short());
-    for line in report::policy_difference_at(now.get(), proposed.get(), Some(jiff::Timestamp::now())) {
+    for line in report::policy_difference_at(now.get(), proposed.get(), Some(turn::now())) {
         let _ = writeln!(text, "  {line}");
     }
     for warning in report::unmet(proposed.get()) {

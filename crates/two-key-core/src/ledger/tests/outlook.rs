@@ -122,6 +122,7 @@ fn a_lease_awaits_others_than_who_proposed_the_bytes_that_were_voted_on() {
         agents: 1,
         open: Vec::new(),
         any_one: false,
+        agent_alone: false,
         humans_who_could: named(&["user3"]),
         agents_who_could: named(&["cp14", "cp15", "cp20"]),
     };

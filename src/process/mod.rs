@@ -122,6 +122,8 @@ pub(crate) struct Running {
     pipes: Pipes,
     most: usize,
     limit: Option<ProgramLimit>,
+    /// While it runs and people are asked, an interrupt ends it and not us.
+    _held: Option<interrupt::Held>,
 }
 
 /// The limit of a program.
@@ -156,13 +158,15 @@ pub(crate) fn start(mut command: Command, job: Job) -> Result<Running, ProgramFa
         let mark = ProgramMark::on(command.process_group(0));
         ProgramLimit { span, until: now() + span, mark }
     });
+    // Whoever is asked for something may rather interrupt, from its first moment on.
+    let held = (audience == Audience::People).then(interrupt::Held::new);
     let mut child = command.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => ProgramFailure::NotFound,
         _ => ProgramFailure::Io(error),
     })?;
     let input = if let Input::Bytes(bytes) = input { bytes } else { Vec::new() };
     let pipes = Pipes::of(&mut child, input, audience);
-    let mut running = Running { child: Some(child), pipes: Pipes::default(), most, limit };
+    let mut running = Running { child: Some(child), pipes: Pipes::default(), most, limit, _held: held };
     running.pipes = pipes.map_err(ProgramFailure::Io)?;
     Ok(running)
 }

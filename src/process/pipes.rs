@@ -12,11 +12,7 @@ use rustix::{
     io::ioctl_fionbio,
 };
 
-use super::{
-    Audience,
-    interrupt::{self, Held},
-    now,
-};
+use super::{Audience, interrupt, now};
 
 /// How much of what a program complains of is kept.
 const MAX_HEARD: usize = 1024 * 1024;
@@ -90,8 +86,6 @@ impl Pipes {
     /// Listens until the program has ended, has said more than `most` bytes, or `until` is there.
     pub(super) fn listen(&mut self, child: &mut Child, most: usize, until: Option<Instant>) -> io::Result<Heard> {
         let mut chunk = [0; 16 * 1024];
-        // Whoever is asked for something may rather interrupt.
-        let held = (self.audience == Audience::People).then(Held::new);
         loop {
             // Looked at before the pipes are: whatever it said is in them by then.
             let status = if self.out.is_none() && self.err.is_none() || self.may_have_ended()? {
@@ -105,7 +99,7 @@ impl Pipes {
             self.give();
             let rest = if status.is_some() { REST } else { chunk.len() };
             self.hear(&mut chunk, most, rest)?;
-            if held.is_some() && interrupt::came() {
+            if self.audience == Audience::People && interrupt::came() {
                 return Ok(Heard::Interrupted);
             }
             if self.stdout.len() > most {

@@ -130,7 +130,9 @@ fn whoever_waits_is_told_what_came_of_it_by_the_exit_code() {
     world.git(&["remote", "add", "origin", server]);
     world.two_key(&["halt", LEASE, "--push", "--key", key.to_str().unwrap()]).exits(0);
     assert!(waiting.wait().unwrap().success());
-    wait(&[LEASE, "--for", "completed", "--timeout", "90s"]).exits(1).says("it is halted, and cannot get there any more");
+    wait(&[LEASE, "--for", "completed", "--timeout", "90s"])
+        .exits(1)
+        .says("it is halted, and cannot get there any more");
 }
 
 #[test]

@@ -153,7 +153,10 @@ impl Pipes {
 
     /// Shows people what they have not seen yet.
     fn show(&mut self) {
-        self.unseen_since = None;
+        // Not even the lock is taken for nothing: it may be held for good by who writes to a reader that hangs.
+        if self.unseen_since.take().is_none() {
+            return;
+        }
         // If nobody can see it, there is nobody to tell.
         let _ = io::stderr().write_all(&std::mem::take(&mut self.unseen));
     }

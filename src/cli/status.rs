@@ -7,7 +7,8 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place,
     fresh::ReadSource,
-    session::{POLICY_PATH, Session},
+    governed::POLICY_PATH,
+    session::Session,
     terminal,
     turn::{self, stops},
 };

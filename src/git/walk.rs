@@ -17,8 +17,8 @@ use crate::{
     signature::Opened,
 };
 
-/// A merge may bring in a history of any length, and must not end the ledger. Of more ordinary commits than these nobody is looked
-/// for who signed them all.
+/// A merge may bring in a history of any length, and must not end the ledger. One commit without a signer stands for all
+/// ordinary ones beyond these.
 const MAX_ORDINARY: usize = 10_000;
 
 /// Where reading begins.

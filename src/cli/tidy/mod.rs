@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place, account, fresh, hook, remotes,
-    session::{Session, Which, unverified_branch},
+    Failure, Format, Place, account, fresh,
+    governed::{Which, unverified_branch},
+    hook, remotes,
+    session::Session,
     terminal::say,
     turn::{self, tags},
 };

@@ -2,19 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-
 use crate::{
     model::{
-        Action, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason,
-        Refusal, Statement, Stop, StopKind, Subject, TargetId,
+        Action, Fingerprint, Forward, ForwardKind, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, Refusal,
+        Statement, Stop, StopKind, Subject, TargetId,
     },
     signature::{Carrier, Cosignature, Presence},
 };
 
 use super::{
     Content, Fold, Group, IncomingVote, LeaseState, Phase, ProposalFile, Proposer, State, StepReport, StopEffect,
-    UnownedVote,
-    files::unknown_lease,
+    UnownedVote, files::unknown_lease,
 };
 
 /// What a handle (lease id, intent id or target) stands for.

@@ -394,7 +394,7 @@ fn ledger(
     reading: LedgerReading<'_>,
 ) -> Result<Ledger, Failure> {
     let (mut progress, mut done) = (terminal::Progress::new("verified", "steps"), 0);
-    let mut told = |_: &_, _: &_, left| {
+    let mut counted = |_: &_, _: &_, left| {
         progress.at(done, left);
         done += 1;
     };
@@ -402,12 +402,12 @@ fn ledger(
     let ledger = match reading {
         LedgerReading::Remembered => {
             let theirs = if memory.is_kept() { upstream(repo, branch)?.map(|(_, tip)| tip) } else { None };
-            repo.ledger_beside(memory, tip, theirs.unwrap_or(tip), &mut told)
+            repo.ledger_beside(memory, tip, theirs.unwrap_or(tip), &mut counted)
         }
-        LedgerReading::Anew => repo.whole_ledger(root, tip, &mut told),
+        LedgerReading::Anew => repo.whole_ledger(root, tip, &mut counted),
         LedgerReading::Each(each) => {
             let each = |step: &_, state: &mut _, report, left| {
-                told(step, &report, left);
+                counted(step, &report, left);
                 each(state, report);
             };
             repo.each_step(root, tip, each).map(|state| Ledger { state, past: Past::default() })

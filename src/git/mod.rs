@@ -33,6 +33,7 @@ mod object;
 mod objects;
 mod outgoing;
 mod past;
+mod placed;
 mod prepared;
 mod push;
 mod pushed_notes;

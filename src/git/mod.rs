@@ -34,6 +34,7 @@ mod objects;
 mod opened;
 mod outgoing;
 mod past;
+mod placed;
 mod prepared;
 mod push;
 mod pushed_notes;

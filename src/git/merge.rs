@@ -15,6 +15,8 @@ use crate::model::{Oid, Reason};
 /// A new file is where its name says, whatever somebody moved: Git would guess that what is new in `leases/` belongs into a folder
 /// that most of it was moved to.
 const NO_FOLDERS: [&str; 2] = ["-c", "merge.directoryRenames=false"];
+/// Two files are merged as Git merges text, whatever attributes anybody pushed into the worktree.
+const AS_TEXT: [&str; 4] = ["-c", "core.attributesFile=/dev/null", "-c", "merge.default=text"];
 
 /// Why two histories do not merge by themselves. Whoever reads them finds the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +107,9 @@ impl Repository {
     fn merge_tree(&self, base: Option<Oid>, ours: Oid, theirs: Oid) -> Result<Result<Oid, Conflict>, GitError> {
         let base = base.map(|base| format!("--merge-base={base}"));
         let merge = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"];
-        let program = self.git().args(NO_FOLDERS).args(merge).args(base);
+        let no_attributes = self.with_files(None, &[])?.to_string();
+        let program = self.git().args(NO_FOLDERS).args(AS_TEXT).args(merge).args(base);
+        let program = program.env("GIT_ATTR_SOURCE", no_attributes);
         let program = program.args([ours, theirs].map(|id| id.to_string()));
         let command = program.line();
         let output = program.output()?;

@@ -265,6 +265,25 @@ fn a_merge_takes_nothing_governed_to_another_place() {
     assert_eq!(there, Ok(with(Some(base), &[(policy, Some(&[&*new, "last\n"].concat()))])));
 }
 
+/// Anybody can push attributes, which say how files are merged.
+#[test]
+fn a_merge_goes_by_no_attributes() {
+    let (scratch, repository, root) = one("sha1");
+    let path = "leases/A.yaml";
+    let with =
+        |text: &str| repository.with_files(Some(tree_of(&repository, root)), &[(path, Some(text.as_bytes()))]).unwrap();
+    let commit = |text: &str, parent| scratch.commit_tree(with(text), &[parent], "side");
+    let base = commit("1\n2\n3\n4\n5\n", root);
+    let [one, same_line] = ["one\n2\n3\n4\n5\n", "two\n2\n3\n4\n5\n"].map(|text| commit(text, base));
+    let other_line = commit("1\n2\n3\n4\nfive\n", base);
+    for attributes in ["", "* merge=union\n", "* -merge\n", "* binary\n"] {
+        fs::write(scratch.path().join(".gitattributes"), attributes).unwrap();
+        let merged = |other| repository.merge_trees(one, other).unwrap();
+        assert_eq!(merged(same_line), Err(Conflict::Paths(vec![path.to_owned()])), "{attributes}");
+        assert_eq!(merged(other_line), Ok(with("one\n2\n3\n4\nfive\n")), "{attributes}");
+    }
+}
+
 /// What Git cannot read stands in the way of no merge but its own, and is never taken for something that is missing.
 #[test]
 fn histories_with_malformed_commits_and_folders_merge_or_say_why_not() {

@@ -171,8 +171,6 @@ class Signature:
 
 
 def check_ed25519(public, signature, message):
-    if len(signature) != 64:
-        raise Bad("malformed", "an Ed25519 signature has 64 bytes")
     try:
         commitment = edwards(signature[:32])
         if times(8, commitment) == (0, 1):
@@ -185,20 +183,31 @@ def check_ed25519(public, signature, message):
 
 
 def scalar(wire):
-    """A number of an ECDSA signature: SSH's mpint in its shortest form, above 0 and below the order."""
+    """A number of an ECDSA signature: SSH's mpint in its shortest form, of at most 32 bytes beside a leading zero."""
     data = wire.string()
-    if not data or data[0] & 0x80 or (data[0] == 0 and (len(data) == 1 or not data[1] & 0x80)):
+    if data and (data[0] & 0x80 or (data[0] == 0 and (len(data) == 1 or not data[1] & 0x80))):
         raise Bad("malformed", "a number in another form")
-    number = int.from_bytes(data, "big")
-    if number >= ORDER256:
-        raise Bad("malformed", "a number out of range")
-    return number
+    if len(data.lstrip(b"\0")) > 32:
+        raise Bad("malformed", "a number that is too long")
+    return int.from_bytes(data, "big")
 
 
-def check_p256(public, encoded, message):
+def numbers(key, encoded):
+    """What a signature consists of, read before anything is compared."""
+    if key.public[0] == "ed25519":
+        if len(encoded) != 64:
+            raise Bad("malformed", "an Ed25519 signature has 64 bytes")
+        return encoded
     wire = Wire(encoded)
-    r, s = scalar(wire), scalar(wire)
+    found = scalar(wire), scalar(wire)
     wire.end()
+    if not all(0 < number < ORDER256 for number in found):
+        raise Bad("bad-signature", "a number out of range")
+    return found
+
+
+def check_p256(public, numbers, message):
+    r, s = numbers
     try:
         key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public[1])
         key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
@@ -206,15 +215,16 @@ def check_p256(public, encoded, message):
         raise Bad("bad-signature", "it does not verify") from None
 
 
-def client_data(wire, flags, message):
+def client_data(parts, flags, message):
     """What a browser signs instead of the message: its hash, and the authenticator's extensions."""
-    origin, data, extensions = wire.string(), wire.string(), wire.string()
-    if b'"' in origin:
-        raise Bad("malformed", "an origin with a quote in it")
+    origin, data, extensions = parts
+    if not ORIGIN.fullmatch(origin):
+        raise Bad("bad-signature", "no origin")
     challenge = base64.urlsafe_b64encode(message).rstrip(b"=")
     begin = b'{"type":"webauthn.get","challenge":"' + challenge + b'","origin":"' + origin + b'"'
     rest = data[len(begin):]
-    if not data.startswith(begin) or rest[:1] not in (b",", b"}") or rest.startswith(b',"crossOrigin":true'):
+    whole = rest[:1] in (b",", b"}") and rest.endswith(b"}")
+    if not data.startswith(begin) or not whole or rest.startswith(b',"crossOrigin":true'):
         raise Bad("bad-signature", "client data about something else")
     if flags & 0x40 or bool(flags & 0x80) != bool(extensions):
         raise Bad("bad-signature", "flags that do not agree with the extensions")
@@ -232,30 +242,36 @@ def sshsig(blob, namespace, message):
     wire.end()
     if reserved or hash_name not in (b"sha256", b"sha512"):
         raise Bad("malformed", "reserved bytes or another hash")
-    if named != namespace:
-        raise Bad("bad-signature", "made for another purpose", key)
     digest = hashlib.new(hash_name.decode(), message).digest()
     signed = b"SSHSIG" + b"".join(struct.pack(">I", len(s)) + s for s in (namespace, b"", hash_name, digest))
     kind, encoded = inner.string().decode("latin-1"), inner.string()
     if kind != key.wrapping and not (kind == WEBAUTHN and key.wrapping == SK_EC):
         raise Bad("malformed", "a signature of another type than its key")
+    found = numbers(key, encoded)
+    flags, counter = (inner.take(1)[0], inner.take(4)) if key.hardware else (0, b"")
+    browser = [inner.string() for _ in range(3)] if kind == WEBAUTHN else None
+    inner.end()
+    if named != namespace:
+        raise Bad("bad-signature", "made for another purpose", key)
     present = checked = False
     if key.hardware:
-        flags, counter = inner.take(1)[0], inner.take(4)
         what, extensions = hashlib.sha256(signed).digest(), b""
-        if kind == WEBAUTHN:
-            what, extensions = client_data(inner, flags, signed)
+        if browser:
+            try:
+                what, extensions = client_data(browser, flags, signed)
+            except Bad as bad:
+                raise Bad(bad.reason, bad.why, key) from None
         signed = hashlib.sha256(key.application).digest() + bytes([flags]) + counter + extensions + what
         present = flags & 1 == 1 and flags & COPIED == 0
         checked = present and flags & 4 == 4  # a PIN, a finger or a face
-    inner.end()
     try:
-        (check_ed25519 if key.public[0] == "ed25519" else check_p256)(key.public, encoded, signed)
+        (check_ed25519 if key.public[0] == "ed25519" else check_p256)(key.public, found, signed)
     except Bad as bad:
         raise Bad(bad.reason, bad.why, key if bad.reason == "bad-signature" else None) from None
     return Signature(key, present, checked)
 
 
+ORIGIN = re.compile(rb'[!#-\[\]-~]+')
 SSHSIG_LIMIT, MINISIGN_LIMIT = 16 * 1024, 4 * 1024
 ARMOUR = re.compile(rb"-----BEGIN SSH SIGNATURE-----\n((?:[A-Za-z0-9+/=]{1,76}\n)+)-----END SSH SIGNATURE-----\n?")
 

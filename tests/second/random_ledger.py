@@ -79,12 +79,17 @@ class Signer:
             counter, digest = struct.pack(">I", 7), hashlib.sha256(signed).digest()
             tail = flags + counter
             if kind == SK_EC and rng.random() < 0.5:
-                kind, origin = WEBAUTHN, b"https://keys.example"
+                kind, odd = WEBAUTHN, rng.random() < 0.2
+                origin = rng.choice([b"", b'a"b', b"a\\b", b"a b", "ä".encode(), b"~"]) if odd else b"https://keys.example"
+                end = rng.choice([b"", b"}", b"}}", b"x}", b',"a":1', b',"crossOrigin":true}']) if odd else b',"crossOrigin":false}'
                 challenge = base64.urlsafe_b64encode(signed).rstrip(b"=")
-                client = b'{"type":"webauthn.get","challenge":"' + challenge + b'","origin":"' + origin + b'","crossOrigin":false}'
+                client = b'{"type":"webauthn.get","challenge":"' + challenge + b'","origin":"' + origin + b'"' + end
                 digest, tail = hashlib.sha256(client).digest(), tail + strings(origin, client, b"")
             signed = hashlib.sha256(self.host).digest() + flags + counter + digest
-        inner = strings(kind.encode(), self.raw(signed)) + tail
+        made = self.raw(signed)
+        if self.kind in (EC, SK_EC) and rng.random() < 0.05:
+            made = rng.choice([strings(b"\0" + made[4:]), strings(b"", b"\1"), strings(b"\0" + b"\xff" * 32, b"\1"), strings(b"\1" * 33, b"\1"), made + b"x"])
+        inner = strings(kind.encode(), made) + tail
         return b"SSHSIG" + struct.pack(">I", 1) + strings(self.blob, namespace, b"", name.encode(), inner)
 
     def sealed(self, statement, rng):

@@ -1,6 +1,6 @@
 //! Raw key: a point on one of two curves.
 
-use std::{cell::RefCell, collections::HashMap, fmt, thread::LocalKey};
+use std::{cell::RefCell, collections::HashMap, fmt};
 
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
@@ -10,38 +10,39 @@ use crate::model::oid::{hex_array, hex_encode};
 
 /// Keys that are remembered, decoded.
 const MAX_TAKEN: usize = 256;
-/// Points of which it is remembered whether they are of the large prime order: policies may list hundreds, each of them again.
-const MAX_CHECKED: usize = 16_384;
+/// Points of which it is remembered whether they are of the large prime order, at least the last that were asked for: policies may
+/// list hundreds, each of them again.
+const MAX_CHECKED: usize = 65_536;
 
 thread_local! {
     /// Ed25519 keys that were taken before: a few keys sign everything, and decoding one costs a good part of verifying
     /// a signature.
     static TAKEN: RefCell<HashMap<[u8; 32], VerifyingKey>> = RefCell::default();
-    /// Whether points that were looked at before are keys. To find that out takes as long as to verify a signature.
-    static CHECKED: RefCell<HashMap<[u8; 32], bool>> = RefCell::default();
+    /// Whether points that were looked at before are keys. To find that out takes as long as to verify a signature. Once there
+    /// are too many those go that have not been asked for since there last were.
+    static CHECKED: RefCell<[HashMap<[u8; 32], bool>; 2]> = RefCell::default();
 }
 
 /// Whether 32 bytes are the canonical encoding of a point of the large prime order.
 fn is_key(bytes: &[u8; 32]) -> bool {
-    if let Some(known) = CHECKED.with_borrow(|checked| checked.get(bytes).copied()) {
-        return known;
-    }
+    CHECKED.with_borrow_mut(|[recent, before]| {
+        if let Some(known) = recent.get(bytes) {
+            return *known;
+        }
+        if recent.len() >= MAX_CHECKED {
+            *before = std::mem::take(recent);
+        }
+        let known = before.get(bytes).copied().unwrap_or_else(|| is_key_anew(bytes));
+        recent.insert(*bytes, known);
+        known
+    })
+}
+
+fn is_key_anew(bytes: &[u8; 32]) -> bool {
     // y >= 2^255 - 19 is a second spelling of a smaller y.
     let overflow = bytes[31] & 0x7f == 0x7f && bytes[1..31].iter().all(|b| *b == 0xff) && bytes[0] >= 0xed;
     let sound = |point: &VerifyingKey| !point.is_weak() && point.to_edwards().is_torsion_free();
-    let is_key = !overflow && VerifyingKey::from_bytes(bytes).is_ok_and(|point| sound(&point));
-    remember(&CHECKED, MAX_CHECKED, *bytes, is_key);
-    is_key
-}
-
-/// Keeps something about some bytes, as far as there is room.
-fn remember<T>(memory: &'static LocalKey<RefCell<HashMap<[u8; 32], T>>>, most: usize, bytes: [u8; 32], what: T) {
-    memory.with_borrow_mut(|memory| {
-        if memory.len() >= most {
-            memory.clear();
-        }
-        memory.insert(bytes, what);
-    });
+    !overflow && VerifyingKey::from_bytes(bytes).is_ok_and(|point| sound(&point))
 }
 
 /// The Ed25519 key of a point, to verify under.
@@ -51,7 +52,12 @@ pub(crate) fn verifying_key(point: &[u8; 32]) -> Option<VerifyingKey> {
         return taken;
     }
     let key = VerifyingKey::from_bytes(point).ok()?;
-    remember(&TAKEN, MAX_TAKEN, *point, key);
+    TAKEN.with_borrow_mut(|taken| {
+        if taken.len() >= MAX_TAKEN {
+            taken.clear();
+        }
+        taken.insert(*point, key);
+    });
     Some(key)
 }
 
@@ -183,12 +189,22 @@ mod tests {
         for _ in 0..2 {
             assert!(RawKey::ed25519(good).is_ok());
             assert!(RawKey::ed25519(weak).is_err());
-            assert_eq!(CHECKED.with_borrow(Clone::clone), HashMap::from([(good, true), (weak, false)]));
+            assert_eq!(CHECKED.take(), [HashMap::from([(good, true), (weak, false)]), HashMap::new()]);
         }
-        (0..600).for_each(|number| assert!(RawKey::ed25519(key(number)).is_ok()));
-        assert!(
-            CHECKED.with_borrow(|checked| (0..600).all(|number| checked.contains_key(&key(number)))),
-            "a policy's keys"
-        );
+        // What is remembered is believed, and stays while it is asked for.
+        let full = || {
+            (0..MAX_CHECKED)
+                .map(|number| (std::array::from_fn(|at| number.to_le_bytes().get(at).copied().unwrap_or(9)), true))
+        };
+        CHECKED.set([full().collect(), HashMap::from([(weak, true)])]);
+        assert!(RawKey::ed25519(weak).is_err(), "it went with those before");
+        CHECKED.set([full().collect(), HashMap::new()]);
+        let [first, second] = [0, 1].map(|at| full().nth(at).unwrap().0);
+        assert!(RawKey::ed25519(good).is_ok() && RawKey::ed25519(first).is_ok());
+        assert_eq!(CHECKED.with_borrow(|[recent, before]| (recent.len(), before.len())), (2, MAX_CHECKED));
+        CHECKED.with_borrow_mut(|[recent, _]| recent.extend(full().skip(2)));
+        assert!(RawKey::ed25519(weak).is_err());
+        assert!(RawKey::ed25519(first).is_ok(), "asked for since");
+        assert_eq!(RawKey::ed25519(second).is_ok(), is_key_anew(&second), "not asked for since");
     }
 }

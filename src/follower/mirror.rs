@@ -99,6 +99,11 @@ impl MirrorState {
         self.refs.ours_below(prefix)
     }
 
+    /// Whether the remote has some ref whose name here begins so.
+    pub(crate) fn has_below(&self, prefix: &str) -> bool {
+        self.refs.has_below(prefix)
+    }
+
     /// The name under which a governed ref's last known place is found here.
     pub(crate) fn known_as(&self, name: &str) -> String {
         self.remote.as_ref().map_or_else(|| name.to_owned(), |remote| mirrored(remote, name))

@@ -146,6 +146,11 @@ impl RefCache {
         from.take_while(|(name, _)| name.starts_with(prefix)).map(|(name, id)| (name.clone(), *id)).collect()
     }
 
+    /// Whether the remote has some ref whose name here begins so.
+    pub(super) fn has_below(&self, prefix: &str) -> bool {
+        self.theirs.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
+    }
+
     /// All of them, by the names that they have where they come from.
     pub(super) fn governed(&self) -> impl Iterator<Item = (String, Oid)> {
         let kept = self.remote.as_ref().map(|remote| (mirrored(remote, "refs/"), mirrored(remote, &self.branch)));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    admission::{ASIDE, RECORD, RefMeaning, repository_of, signer_of},
+    admission::{ASIDE, RECORD, RefMeaning, repository_of, signer_of, unforeseen_stop_names},
     gate::Evidence,
     git::{Base, GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
     ledger::{self, LeaseState, StopEffect, Transition, rules},
@@ -371,11 +371,13 @@ pub(crate) fn stops_pushes(known: &MirrorState) -> Vec<PendingPush> {
     let mut pushes = Vec::new();
     for (name, id) in known.ours_below(refs::STOPS) {
         let aside = ASIDE.map(|start| format!("{start}{id}"));
-        let is_there = |name: &String| known.at(&known.known_as(name)).is_some();
+        // With a number or not.
+        let is_there = |start: &String| known.has_below(&known.known_as(start));
         if !is_there(&name) && !aside.iter().any(is_there) {
+            let aside = aside.into_iter().chain(unforeseen_stop_names(id, rand::random()));
             let push = PendingPush::of(known, vec![format!("{id}:{name}")]);
             pushes.extend(push.map(|push| PendingPush {
-                or: aside.map(|name| format!("{id}:{name}")).into(),
+                or: aside.map(|name| format!("{id}:{name}")).collect(),
                 options: PushOptions::of_a_stop(),
                 ..push
             }));

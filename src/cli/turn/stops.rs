@@ -13,7 +13,7 @@ use super::{
     tags,
 };
 use crate::{
-    admission::{ASIDE, RefMeaning, place, stop_names},
+    admission::{ASIDE, RefMeaning, place, stop_names, unforeseen_stop_names},
     cli::{Failure, session::Session, terminal::remark},
     git::{GitError, PushOptions, RefUpdate, Repository},
     ledger::{self, Hypothesis},
@@ -58,7 +58,8 @@ impl SignedStop {
     /// Pushes it under the first name that a remote takes, and says which that was; else why it took none.
     pub fn push(&self, repo: &Repository, remote: &str) -> Result<String, Undelivered> {
         let mut refused = String::new();
-        for name in stop_names(self.lease.as_ref(), self.commit) {
+        let foreseen = stop_names(self.lease.as_ref(), self.commit);
+        for name in foreseen.into_iter().chain(unforeseen_stop_names(self.commit, rand::random())) {
             let pushed = repo.push(remote, &[format!("{}:{name}", self.commit)], &PushOptions::of_a_stop());
             let outcome = pushed.map_err(Undelivered::Unreached)?;
             if outcome.is_accepted() {
@@ -130,7 +131,8 @@ fn signed(repo: &Repository) -> Result<Vec<SignedStop>, GitError> {
 pub fn undelivered(repo: &Repository, branch: &str) -> Result<Vec<SignedStop>, GitError> {
     let mut waiting = waiting(repo, branch)?;
     if !waiting.is_empty() {
-        for (name, _) in repo.refs(&["refs/remotes", refs::space(refs::MIRROR)])? {
+        // What plain Git keeps of a remote's branches stays after they have gone there.
+        for (name, _) in repo.refs(&[refs::space(refs::MIRROR)])? {
             let stop = mirrored_stop(&name, branch);
             waiting.retain(|signed| stop != Some(signed.commit));
         }
@@ -203,11 +205,7 @@ pub fn deliver(repo: &Repository, remote: &str, branch: &str) -> Result<Vec<Unde
             Err(why) => why,
         };
         match &why {
-            Undelivered::Refused(why) => remark(&format!(
-                "warning: {remote} does not take {what}, which was signed here: {why}\nhint: sign the stop again: a new one has \
-                 names that nobody could block"
-            )),
-            Undelivered::Judged(_, why) => {
+            Undelivered::Refused(why) | Undelivered::Judged(_, why) => {
                 remark(&format!("warning: {remote} does not take {what}, which was signed here: {why}"));
             }
             Undelivered::Unreached(why) => {

@@ -45,7 +45,7 @@ use crate::{
 pub use crate::push::{
     ASIDE, Admitted, ApplierFacts, BranchFacts, Destination, FORCE_REVOKE, FreshVote, GOVERNED, MAX_COMMITS, Move,
     NewStep, NoteChange, NotesFacts, Push, PushRef, RECORD, RecordFacts, RefFacts, RefMeaning, Standing, StopTarget,
-    TagFacts, place, repository_of, signer_of, stop_names,
+    TagFacts, place, repository_of, signer_of, stop_names, unforeseen_stop_names,
 };
 pub use moves::judge_move;
 pub use stops::{admitted_on_doubt, only_stop_refs};

@@ -14,7 +14,10 @@ use crate::{
 };
 
 pub use moves::{Admitted, Destination, Move};
-pub use place::{ASIDE, GOVERNED, RefMeaning, StopTarget, is_of_clones, is_taken_for_governed, place, stop_names};
+pub use place::{
+    ASIDE, GOVERNED, RefMeaning, StopTarget, is_of_clones, is_taken_for_governed, place, stop_names,
+    unforeseen_stop_names,
+};
 pub use records::{RECORD, repository_of, signer_of};
 
 /// The push option that lets a revocation leave the policy unchangeable. Not authenticated, and need not be: it asks

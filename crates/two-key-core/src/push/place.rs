@@ -44,14 +44,19 @@ pub enum StopTarget {
     Unnamed,
 }
 
-/// Where stops go besides, each under its commit's id right after this: names that nobody can block beforehand, as there are
-/// branches and tags anyway.
+/// Where stops go besides, each under its commit's id right after this, and perhaps a hyphen and a number: names that nobody can
+/// block beforehand, as there are branches and tags anyway.
 pub const ASIDE: [&str; 2] = ["refs/heads/two-key-stop-", "refs/tags/two-key-stop-"];
 
 /// The names under which a stop may be beside the governed branch, in the order in which they are tried.
 pub fn stop_names(lease: Option<&LeaseId>, stop: Oid) -> Vec<String> {
     let own = refs::of_stop(refs::STOPS, lease, stop);
     std::iter::once(own).chain(ASIDE.map(|start| format!("{start}{stop}"))).collect()
+}
+
+/// Further such names, for a stop whose others are known and may be blocked by now: nobody foresees the number.
+pub fn unforeseen_stop_names(stop: Oid, number: u64) -> [String; 2] {
+    ASIDE.map(|start| format!("{start}{stop}-{number:016x}"))
 }
 
 /// The name spaces in which only our own refs may be.
@@ -77,7 +82,7 @@ pub fn place(name: &str, branch: &str) -> RefMeaning {
         return RefMeaning::Foreign;
     }
     if let Some(start) = ASIDE.iter().find(|start| folded.starts_with(**start)) {
-        let stop = name.strip_prefix(start).and_then(Oid::parse);
+        let stop = name.strip_prefix(start).and_then(stop_aside);
         return stop.map_or(RefMeaning::Foreign, |id| RefMeaning::Stop { target: StopTarget::Unnamed, id });
     }
     if !in_governed_space(&folded) {
@@ -114,6 +119,14 @@ pub fn is_taken_for_governed(name: &str, branch: &str) -> bool {
 fn stop(target: &str, id: &str) -> Option<RefMeaning> {
     let target = if target == refs::ALL { StopTarget::All } else { StopTarget::Lease(LeaseId::parse(target)?) };
     Some(RefMeaning::Stop { target, id: Oid::parse(id)? })
+}
+
+/// The id of a stop's commit, alone or with a number.
+fn stop_aside(rest: &str) -> Option<Oid> {
+    let (id, number) = rest.split_once('-').map_or((rest, None), |(id, number)| (id, Some(number)));
+    let digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let fits = number.is_none_or(|number| number.len() == 16 && number.bytes().all(digit));
+    Oid::parse(id).filter(|_| fits)
 }
 
 /// Whether a ref of one folded name could be taken for one of the other, or keeps it from being there: a name that is a folder
@@ -176,7 +189,8 @@ mod tests {
             assert_eq!(place(&name, BRANCH), stop(StopTarget::Unnamed), "{name}");
         }
         for target in [None, Some(&lease)] {
-            let names = stop_names(target, Oid::parse(&id).unwrap());
+            let stop = Oid::parse(&id).unwrap();
+            let names = [stop_names(target, stop), unforeseen_stop_names(stop, 1).to_vec()].concat();
             assert!(names.iter().all(|name| matches!(place(name, BRANCH), RefMeaning::Stop { .. })), "{names:?}");
         }
         let tag = RefMeaning::Tag { lease, suffix: "2-promote-25".to_owned() };
@@ -210,6 +224,11 @@ mod tests {
             "refs/tags../rollout./L/1-start-5",
             "refs/notes\u{ff0e}/two-key/u",
             "refs/heads/two-key-stop-L-1",
+            "refs/heads/two-key-stop-1111111111111111111111111111111111111111-",
+            "refs/heads/two-key-stop-1111111111111111111111111111111111111111-000000000000000",
+            "refs/heads/two-key-stop-1111111111111111111111111111111111111111-000000000000000G",
+            "refs/tags/two-key-stop-1111111111111111111111111111111111111111-0000000000000000/more",
+            "refs/two-key/stops/L-1/1111111111111111111111111111111111111111-0000000000000000",
             "refs/heads/Two-Key-Stop-1111111111111111111111111111111111111111",
             "refs/tags/two-key-stop-1111111111111111111111111111111111111111/more",
         ] {

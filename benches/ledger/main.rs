@@ -152,7 +152,7 @@ fn measure(sizes: &[usize], turns: Turns) {
     fs::create_dir_all(&day).expect("a folder");
     report.day = Some(day::run(&day, turns.votes));
     println!("{}", report.tables());
-    report.write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).expect("docs/performance.md");
+    report.write(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("benches/README.md");
 }
 
 /// Bounds that a change which makes something twice as slow breaks, and a busy machine does not: all are ratios to what
@@ -221,7 +221,7 @@ fn check() {
     );
 }
 
-/// What `--check` asks for; see docs/performance.md for what was measured.
+/// What `--check` asks for; see benches/README.md for what was measured.
 const LEAST: f64 = 60.0;
 const LEAST_UNOPTIMIZED: f64 = 20.0;
 const MOST_GROWTH: f64 = 2.0;

@@ -1,4 +1,4 @@
-//! The tables and plots of docs/performance.md.
+//! The tables of benches/README.md, and their plots.
 
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
     tidied::Tidied,
 };
 
-/// Between these lines docs/performance.md is written by `benches/run`.
+/// Between these lines benches/README.md is written by `benches/run`.
 const BEGIN: &str = "<!-- measured -->\n";
 const END: &str = "<!-- end of what was measured -->\n";
 
@@ -31,16 +31,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// Writes the tables into the page, and the plots beside it.
-    pub fn write(&self, docs: &Path) -> std::io::Result<()> {
-        let page = docs.join("performance.md");
+    /// Writes the tables into the page, and the plots to those of the docs.
+    pub fn write(&self, project: &Path) -> std::io::Result<()> {
+        let page = project.join("benches/README.md");
         let text = fs::read_to_string(&page)?;
         let (before, rest) = text.split_once(BEGIN).expect("the page has the line where measurements begin");
         let (_, after) = rest.split_once(END).expect("the page has the line where measurements end");
         fs::write(page, format!("{before}{BEGIN}{}{END}{after}", self.tables()))?;
-        fs::create_dir_all(docs.join("images"))?;
+        let images = project.join("docs/images");
+        fs::create_dir_all(&images)?;
         for (name, svg) in self.plots() {
-            fs::write(docs.join("images").join(name), svg)?;
+            fs::write(images.join(name), svg)?;
         }
         Ok(())
     }
@@ -69,8 +70,8 @@ impl Report {
                 mib(it.memory),
             );
         }
-        text += "\n![Time for verifying everything, by signed commits](images/verify.svg)\n\
-                 ![Memory while verifying everything, by signed commits](images/memory.svg)\n";
+        text += "\n![Time for verifying everything, by signed commits](../docs/images/verify.svg)\n\
+                 ![Memory while verifying everything, by signed commits](../docs/images/memory.svg)\n";
         text += "\n### Pushing, over a server with an empty hook\n\n| ledger | commits pushed | push with the empty hook | \
                  our hook adds | without its memory | a hook with `git verify-commit` adds | our hook alone, over an empty \
                  one | the other alone | our hook has resident |\n";
@@ -90,16 +91,16 @@ impl Report {
                 );
             }
         }
-        text += "\n![What a hook takes over an empty one, by commits pushed](images/push.svg)\n\
-                 ![What our hook takes over an empty one for one commit, by commits in the ledger](images/history.svg)\n\
-                 ![What our hook has resident, by commits pushed](images/push-memory.svg)\n\n\
+        text += "\n![What a hook takes over an empty one, by commits pushed](../docs/images/push.svg)\n\
+                 ![What our hook takes over an empty one for one commit, by commits in the ledger](../docs/images/history.svg)\n\
+                 ![What our hook has resident, by commits pushed](../docs/images/push-memory.svg)\n\n\
                  Where a push with the empty hook takes seconds, what a hook adds is the small difference of two large times, \
                  mostly noise; the plots are of the hooks alone.\n";
         text += &self.reading();
-        text += "\n![Time for reading, by commits](images/read.svg)\n\
-                 ![Memory while reading, by commits](images/read-memory.svg)\n";
+        text += "\n![Time for reading, by commits](../docs/images/read.svg)\n\
+                 ![Memory while reading, by commits](../docs/images/read-memory.svg)\n";
         text += &self.tidying();
-        text += "\n![Time of everyday commands, by commits in the ledger](images/everyday.svg)\n";
+        text += "\n![Time of everyday commands, by commits in the ledger](../docs/images/everyday.svg)\n";
         text += &self.long_run();
         let [ours, git] = self.start.map(time);
         let _ = writeln!(text, "\n`git-two-key --version` takes {ours}, `git --version` {git}.");

@@ -1,4 +1,4 @@
-//! Keeps `docs/attacks.md` what the tests are.
+//! Keeps `tests/attacks/README.md` what the tests are.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -58,7 +58,7 @@ fn the_page_says_what_is_tested() {
         assert!(main.contains(&format!("mod {module};")), "{module} is not run");
         sections.push(section(module, &fs::read_to_string(&file).unwrap()));
     }
-    written(&folder.join("docs/attacks.md"), &page(&sections));
+    written(&folder.join("tests/attacks/README.md"), &page(&sections));
 }
 
 fn written(document: &Path, new: &str) {
@@ -104,7 +104,7 @@ fn judges(body: &str) -> &'static str {
     }
 }
 
-/// `docs/attacks.md`.
+/// `tests/attacks/README.md`.
 fn page(sections: &[Section]) -> String {
     let mut page = format!("{HEAD}\n{}\n", counts(sections));
     for Section { number, title, attacks } in sections {

@@ -1,5 +1,5 @@
 //! Attacks, each with real Git against the real hook, and beside each the nearest honest push, which is admitted.
-//! `docs/attacks.md` is written from these files.
+//! `README.md` beside them is written from these files.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, unreachable_pub, reason = "tests")]
 

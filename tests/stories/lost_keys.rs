@@ -1,4 +1,4 @@
-//! Keys are lost, people are gone: the ways out of docs/operations.md, walked line by line as they are printed there,
+//! Keys are lost, people are gone: the ways out of docs/keys.md, walked line by line as they are printed there,
 //! against a server that has the hook.
 
 use std::{fs, path::Path};
@@ -12,7 +12,7 @@ use crate::kit::{
 
 /// The `sh` block under a heading of the page.
 fn way_out(heading: &str) -> String {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap();
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md")).unwrap();
     let (_, section) = page.split_once(&format!("\n### {heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
     let (_, block) = section.split_once("\n```sh\n").unwrap();
     let (block, _) = block.split_once("\n```\n").unwrap();

@@ -22,11 +22,7 @@ use crate::{
 };
 use clap::Args as ClapArgs;
 
-use super::{
-    Failure, Format, Place,
-    session::{Session, Which},
-    terminal,
-};
+use super::{Failure, Format, Place, governed::Which, session::Session, terminal};
 
 /// Check lease and policy files
 ///

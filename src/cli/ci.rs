@@ -9,9 +9,9 @@ use std::{
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place,
+    Failure, Format, Place, governed,
     hook::{self, Outcome},
-    output, session, terminal,
+    output, terminal,
 };
 use crate::{
     git::{Conflict, JudgedAt, PushedRef, Repository},
@@ -146,8 +146,8 @@ fn judged(args: &Args, place: &Place) -> Result<JudgedPull, Failure> {
     let repo = place.repository()?;
     let root = hook::root(&repo).map_err(Failure::Undecided)?;
     repo.whole().map_err(|error| Failure::Undecided(if repo.is_shallow() { shallow() } else { error.refusal() }))?;
-    let branch = session::pinned_branch(&repo, root)?;
-    let (base, head) = (session::commit(&repo, &args.base)?, session::commit(&repo, &args.head)?);
+    let branch = governed::pinned_branch(&repo, root)?;
+    let (base, head) = (governed::commit(&repo, &args.base)?, governed::commit(&repo, &args.head)?);
     let (method, new) = match args.method {
         How::FastForward => (MergeMethod::FastForward, head),
         How::Merge => (MergeMethod::Merge, merged(&repo, base, head)?),

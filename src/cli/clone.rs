@@ -8,8 +8,10 @@ use std::{
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Place, mend,
-    session::{Session, Which, unverified_branch},
+    Failure, Place,
+    governed::{Which, unverified_branch},
+    mend,
+    session::Session,
     signers,
     terminal::{remark, say},
     turn,

@@ -5,11 +5,7 @@ use std::collections::BTreeSet;
 use clap::{Args as ClapArgs, ValueEnum as _};
 use clap_complete::{Shell, generate};
 
-use super::{
-    Failure, Place,
-    session::{Session, Which},
-    terminal,
-};
+use super::{Failure, Place, governed::Which, session::Session, terminal};
 
 /// Print completions for a shell
 ///

@@ -15,10 +15,11 @@ use crate::{
 
 use super::{
     Failure, Format, Place,
+    governed::{Root, Which},
     hook::SERVER_SETTINGS,
     mend::Mend,
     remotes::upstream,
-    session::{Root, Session, Which},
+    session::Session,
     signers, terminal,
     tidy::Tidying,
     turn,

@@ -6,14 +6,15 @@ use jiff::Timestamp;
 
 use super::{
     Failure, Place,
+    governed::{POLICY_PATH, Which, unverified_branch},
     remotes::followed,
-    session::{POLICY_PATH, Session, Which, unverified_branch},
+    session::Session,
     terminal::remark,
     turn::now,
 };
 use crate::{
     git::{GitError, Repository, config},
-    model::{Reason, Refusal, refs},
+    model::refs,
 };
 
 /// How long the look may take. Then the verb goes on.
@@ -104,18 +105,6 @@ pub fn age(repo: &Repository, named: Option<&str>) -> Result<String, Failure> {
         }
         None => "what is known of it is as old as this clone's last git fetch".to_owned(),
     })
-}
-
-/// Refuses a remote that is not there.
-pub fn known_remote(repo: &Repository, name: &str) -> Result<(), Failure> {
-    let is_address = name.contains(['/', ':']) || name.starts_with('.');
-    if name.starts_with('-') || !(is_address || repo.remotes()?.iter().any(|remote| remote == name)) {
-        let refusal = Refusal::new(Reason::NotFound, format!("there is no remote `{name}`"));
-        return Err(Failure::Undecided(
-            refusal.hint("see which there are with: git remote -v; add one with: git remote add origin URL"),
-        ));
-    }
-    Ok(())
 }
 
 /// A human-readable length of time.

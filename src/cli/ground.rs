@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Failure, Place,
-    session::{POLICY_PATH, Which, unverified_branch, unverified_tip},
+    governed::{POLICY_PATH, Which, unverified_branch, unverified_tip},
     terminal::remark,
 };
 use crate::{

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Place,
-    session::POLICY_PATH,
+    governed::POLICY_PATH,
     terminal::{remark, say},
     turn,
 };

@@ -7,8 +7,9 @@ use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use super::{
     Failure, Format, Place,
     fresh::ReadSource,
+    governed::{Root, Which},
     notify, pager,
-    session::{Root, Session, Which},
+    session::Session,
     terminal, watch,
 };
 use crate::{

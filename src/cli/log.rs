@@ -6,11 +6,7 @@ use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use jiff::Timestamp;
 
 use super::{
-    Failure, Format, Place,
-    fresh::ReadSource,
-    pager,
-    session::{Root, Session},
-    subject, terminal, turn,
+    Failure, Format, Place, fresh::ReadSource, governed::Root, pager, session::Session, subject, terminal, turn,
 };
 use crate::{
     ledger::{EventKind, StepReport},

@@ -10,8 +10,10 @@ use clap::Args as ClapArgs;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Failure, Format, Place, output,
-    session::{Session, Which, unverified_branch},
+    Failure, Format, Place,
+    governed::{Which, unverified_branch},
+    output,
+    session::Session,
     terminal::{interactive, remark, say},
     turn::{self, Local, Proposal, To},
 };

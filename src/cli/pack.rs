@@ -6,11 +6,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{
-    Failure, Format, Place,
-    session::{Session, Which},
-    terminal,
-};
+use super::{Failure, Format, Place, governed::Which, session::Session, terminal};
 use crate::{
     ledger::LeaseState,
     model::{Digest, LeaseId, Oid, Percent, PrincipalId, Reason, Refusal, TargetId, lease::Lease},

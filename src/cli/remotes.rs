@@ -1,6 +1,6 @@
-//! Remotes, as verbs see them: which one is meant, where its branch was when it was last fetched, and what is here and not there.
+//! Remotes, as verbs see them: which one is meant, and where its branch was when it was last fetched.
 
-use super::{Failure, fresh::known_remote, session::unverified_branch, turn::stops};
+use super::Failure;
 use crate::{
     git::Repository,
     model::{Oid, Reason, Refusal, refs},
@@ -48,58 +48,14 @@ pub(super) fn remote_of(repo: &Repository, branch: &str, named: Option<&str>) ->
     })
 }
 
-/// The governed branch, and the remote that it is fetched from.
-pub(super) fn watched(repo: &Repository, named: Option<&str>) -> Result<(String, String), Failure> {
-    let branch = unverified_branch(repo);
-    let remote = remote_of(repo, &branch, named)?.ok_or_else(|| {
-        let message = format!("{} has no remote to look at", refs::short(&branch));
-        Failure::Undecided(Refusal::new(Reason::NotFound, message).hint("add it with: git remote add origin URL"))
-    })?;
-    Ok((refs::short(&branch).to_owned(), remote))
-}
-
-/// Says how far the upstream is ahead of a tip, and which stops no remote is known to have.
-pub(super) fn known_elsewhere(repo: &Repository, branch: &str, tip: Option<Oid>) -> Result<Vec<String>, Failure> {
-    let mut remarks: Vec<_> = match tip {
-        Some(tip) => upstream_ahead(repo, branch, tip)?.into_iter().collect(),
-        None => Vec::new(),
-    };
-    remarks.extend(
-        stops::undelivered(repo, branch)?
-            .iter()
-            .map(|stop| format!("undelivered: {}\nhint: deliver it with: git two-key sync", stop.warning())),
-    );
-    Ok(remarks)
-}
-
-/// Says what is here and not at the remote, and which stops no remote is known to have.
-pub(super) fn unpushed(repo: &Repository, branch: &str) -> Result<Vec<String>, Failure> {
-    let mut remarks = Vec::new();
-    if !is_pushed_to(repo, branch)?
-        && let (Some((name, theirs)), Some(local)) = (upstream(repo, branch)?, repo.resolve(branch)?)
-        && let more @ 1.. = repo.ahead(local, theirs)?
-    {
-        let name = name.strip_prefix("refs/remotes/").unwrap_or(&name);
-        let (commits, theirs) = (if more == 1 { "commit" } else { "commits" }, name);
-        remarks.push(format!(
-            "NOT PUSHED: the local {} has {more} {commits} that {theirs} does not have\nhint: git two-key sync",
-            refs::short(branch)
+/// Refuses a remote that is not there.
+pub(super) fn known_remote(repo: &Repository, name: &str) -> Result<(), Failure> {
+    let is_address = name.contains(['/', ':']) || name.starts_with('.');
+    if name.starts_with('-') || !(is_address || repo.remotes()?.iter().any(|remote| remote == name)) {
+        let refusal = Refusal::new(Reason::NotFound, format!("there is no remote `{name}`"));
+        return Err(Failure::Undecided(
+            refusal.hint("see which there are with: git remote -v; add one with: git remote add origin URL"),
         ));
     }
-    remarks.extend(known_elsewhere(repo, branch, None)?);
-    Ok(remarks)
-}
-
-/// Says how far the upstream is ahead, if it is.
-fn upstream_ahead(repo: &Repository, branch: &str, tip: Oid) -> Result<Option<String>, Failure> {
-    let Some((name, remote)) = upstream(repo, branch)? else { return Ok(None) };
-    if remote == tip {
-        return Ok(None);
-    }
-    let name = name.strip_prefix("refs/remotes/").unwrap_or(&name).to_owned();
-    Ok(match repo.ahead(remote, tip)? {
-        0 => None,
-        1 => Some(format!("{name} is 1 commit ahead; merge it, or read it with --remote")),
-        more => Some(format!("{name} is {more} commits ahead; merge them, or read it with --remote")),
-    })
+    Ok(())
 }

@@ -11,8 +11,9 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Place,
     fresh::ReadSource,
+    governed::{Root, Which},
     output,
-    session::{Root, Session, Which},
+    session::Session,
     terminal, turn, watch,
 };
 use crate::{

@@ -1,4 +1,4 @@
-//! The governed branch, read and folded: where most verbs begin.
+//! Session of a verb: the governed branch, read and folded. Where most verbs begin.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,57 +11,24 @@ use crate::{
     agent::refusal,
     follower::records,
     gate::{Evidence, MeasuredVersion},
-    git::{AskedRef, Base, GitError, Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
+    git::{Ledger, Memory, Note, Past, Repository, Stuck, mirrored},
     inbox::{self, NoteText, Overlay},
-    ledger::{self, Entry, Group, Resolution, State, StepReport},
-    model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, policy, refs},
+    ledger::{self, Group, Resolution, State, StepReport},
+    model::{Action, Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, refs},
     report::{Beside, Noted, ObservedEvent, RefusalReason, RefusalView, WaitingVote},
     signature::Cosignature,
 };
 
 use super::{
     Failure, Place,
-    remotes::{is_pushed_to, known_elsewhere, unpushed, upstream},
+    elsewhere::{known_elsewhere, unpushed},
+    governed::{self, MAIN, Root, Which, begin},
+    remotes::upstream,
     subject, terminal, turn,
 };
 
-/// The path that a root is found by where none is pinned.
-pub(super) const POLICY_PATH: &str = ".two-key/policy.yaml";
 /// Leases whose tags are asked for by name; of more all are.
 const FEW: usize = 64;
-/// The branch that is governed where nothing says otherwise.
-const MAIN: &str = "refs/heads/main";
-
-/// Where the ledger begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Root {
-    /// As pinned here by somebody who checked it.
-    Pinned(Oid),
-    /// As the branch itself has it: whoever can rewrite the branch chose it.
-    Unpinned(Oid),
-}
-
-impl Root {
-    /// The root commit.
-    pub fn commit(self) -> Oid {
-        match self {
-            Self::Pinned(root) | Self::Unpinned(root) => root,
-        }
-    }
-}
-
-/// Which tip is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Which {
-    /// The local governed branch.
-    Local,
-    /// The fetched tip of a remote's; of its upstream's if none is named.
-    Remote(Option<String>),
-    /// The newest that is known: the fetched tip, unless the local branch continues it.
-    Newest,
-    /// Any commit, as people write it.
-    At(String),
-}
 
 /// The governed branch, folded.
 #[derive(Debug)]
@@ -140,7 +107,7 @@ impl Session {
                 refs::short(&branch)
             ));
         }
-        let tip = tip(&repo, &branch, which, asked)?;
+        let tip = governed::tip(&repo, &branch, which, asked)?;
         // Git is asked while the ledger is read.
         let other = || match which {
             Which::Local => known_elsewhere(&repo, &branch, Some(tip)),
@@ -225,7 +192,7 @@ impl Session {
 
     /// A commit, as people write it.
     pub fn commit(&self, revision: &str) -> Result<Oid, Failure> {
-        commit(&self.repo, revision)
+        governed::commit(&self.repo, revision)
     }
 
     /// What is known beside the ledger that concerns some leases.
@@ -407,119 +374,6 @@ impl Session {
     }
 }
 
-/// Finds the root, the branch, and what is remembered of the ledger there.
-fn begin(repo: &Repository) -> Result<(Root, String, Memory), Failure> {
-    repo.whole()?;
-    if let Some(root) = repo.pinned_root()? {
-        let memory = Memory::of(repo, root);
-        let branch = memory.branch().map_or_else(|| pinned_branch(repo, root), Ok)?;
-        return Ok((Root::Pinned(root), branch, memory));
-    }
-    let branch = unpinned_branch(repo)?;
-    let Some(tip) = repo.resolve(&branch)? else { return Err(no_ledger(&branch)) };
-    let root = repo.first_to_change(tip, POLICY_PATH)?.ok_or_else(|| no_ledger(&branch))?;
-    Ok((Root::Unpinned(root), branch, Memory::none(root)))
-}
-
-fn no_ledger(branch: &str) -> Failure {
-    let message = format!("there is no ledger here: {} has no {POLICY_PATH}", refs::short(branch));
-    Failure::Undecided(
-        Refusal::new(Reason::NoLedger, message)
-            .hint("this is not a governance clone; change to it, or clone one: git two-key clone URL --root ROOT"),
-    )
-}
-
-/// The branch that the root's policy names.
-pub(super) fn pinned_branch(repo: &Repository, root: Oid) -> Result<String, Failure> {
-    let missing = |error| match error {
-        GitError::MissingObject(id) if id == root => {
-            let message = format!("the pinned root {root} is not in this repository");
-            Failure::Undecided(
-                Refusal::new(Reason::NoLedger, message).hint("see what is wrong with: git two-key doctor"),
-            )
-        }
-        other => other.into(),
-    };
-    let step = repo.steps(Base::Root(root), root).map_err(missing)?.next().transpose()?;
-    let Some(Entry::Regular(bytes)) = step.and_then(|step| step.policy) else {
-        return Err(Failure::undecided(Reason::Malformed, format!("the pinned root {root} has no {POLICY_PATH}")));
-    };
-    let policy = policy::read(&bytes).map_err(|error| Failure::Undecided(error.into()))?;
-    Ok(policy.get().branch_ref())
-}
-
-/// The branch that somebody without a pinned root most likely means.
-fn unpinned_branch(repo: &Repository) -> Result<String, Failure> {
-    if let Some(branch) = repo.config("two-key.branch")? {
-        return Ok(format!("refs/heads/{branch}"));
-    }
-    if let Some(head) = repo.head()?
-        && let Some(tip) = repo.resolve(&head)?
-        && repo.first_to_change(tip, POLICY_PATH)?.is_some()
-    {
-        return Ok(head);
-    }
-    Ok(MAIN.to_owned())
-}
-
-/// The governed branch and its tip where nothing can be verified.
-pub(super) fn unverified_tip(repo: &Repository, which: &Which) -> Result<(String, Oid), Failure> {
-    let branch = unverified_branch(repo);
-    let tip = tip(repo, &branch, which, None)?;
-    Ok((branch, tip))
-}
-
-/// The governed branch where nothing can be verified.
-pub(super) fn unverified_branch(repo: &Repository) -> String {
-    let pinned = repo.pinned_root().ok().flatten().and_then(|root| pinned_branch(repo, root).ok());
-    pinned.or_else(|| unpinned_branch(repo).ok()).unwrap_or_else(|| MAIN.to_owned())
-}
-
-/// The tip that is meant. Where the local branch is may have been asked.
-fn tip(repo: &Repository, branch: &str, which: &Which, asked: Option<AskedRef>) -> Result<Oid, Failure> {
-    match which {
-        Which::At(revision) => commit(repo, revision),
-        Which::Local => repo.resolve_asked(asked, branch)?.ok_or_else(|| {
-            let message = format!("the governed branch {} is not here", refs::short(branch));
-            let hint = format!(
-                "fetch it with: git fetch origin {0}:{0}, or read the upstream's with --remote",
-                refs::short(branch)
-            );
-            Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint(hint))
-        }),
-        Which::Newest => {
-            let followed = if is_pushed_to(repo, branch)? { None } else { upstream(repo, branch)? };
-            let theirs = followed.map(|(_, tip)| tip);
-            match (repo.resolve_asked(asked, branch)?, theirs) {
-                (Some(local), Some(theirs)) if local == theirs || repo.is_ancestor(theirs, local)? => Ok(local),
-                (_, Some(theirs)) => Ok(theirs),
-                (Some(local), None) => Ok(local),
-                (None, None) => tip(repo, branch, &Which::Local, None),
-            }
-        }
-        Which::Remote(named) => {
-            let found = match named {
-                Some(remote) => {
-                    super::fresh::known_remote(repo, remote)?;
-                    repo.resolve(&mirrored(remote, branch))?
-                }
-                None => upstream(repo, branch)?.map(|(_, tip)| tip),
-            };
-            found.ok_or_else(|| {
-                let message = format!("{} has no fetched upstream", refs::short(branch));
-                let hint = format!("git fetch, then: git branch --set-upstream-to=origin/{0} {0}", refs::short(branch));
-                Failure::Undecided(Refusal::new(Reason::NoLedger, message).hint(hint))
-            })
-        }
-    }
-}
-
-/// A commit, as people write it.
-pub(super) fn commit(repo: &Repository, revision: &str) -> Result<Oid, Failure> {
-    repo.revision(revision)?
-        .ok_or_else(|| Failure::undecided(Reason::NotFound, format!("`{revision}` names no commit here")))
-}
-
 /// Does some work, and something else at the same time; after it where no thread can be started.
 fn beside<A, B: Send>(work: impl FnOnce() -> A, other: impl Fn() -> B + Sync) -> (A, B) {
     thread::scope(|scope| {
@@ -540,7 +394,7 @@ fn ledger(
     reading: LedgerReading<'_>,
 ) -> Result<Ledger, Failure> {
     let (mut progress, mut done) = (terminal::Progress::new("verified", "steps"), 0);
-    let mut told = |_: &_, _: &_, left| {
+    let mut counted = |_: &_, _: &_, left| {
         progress.at(done, left);
         done += 1;
     };
@@ -548,12 +402,12 @@ fn ledger(
     let ledger = match reading {
         LedgerReading::Remembered => {
             let theirs = if memory.is_kept() { upstream(repo, branch)?.map(|(_, tip)| tip) } else { None };
-            repo.ledger_beside(memory, tip, theirs.unwrap_or(tip), &mut told)
+            repo.ledger_beside(memory, tip, theirs.unwrap_or(tip), &mut counted)
         }
-        LedgerReading::Anew => repo.whole_ledger(root, tip, &mut told),
+        LedgerReading::Anew => repo.whole_ledger(root, tip, &mut counted),
         LedgerReading::Each(each) => {
             let each = |step: &_, state: &mut _, report, left| {
-                told(step, &report, left);
+                counted(step, &report, left);
                 each(state, report);
             };
             repo.each_step(root, tip, each).map(|state| Ledger { state, past: Past::default() })
@@ -577,7 +431,6 @@ fn off_chain(failure: Failure, branch: &str) -> Failure {
     }
 }
 
-/// A branch's name without `refs/heads/`.
 #[cfg(test)]
 mod tests {
     use std::{

@@ -3,11 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place,
-    fresh::ReadSource,
-    pager,
-    session::{Session, Which},
-    terminal, turn, watch,
+    Failure, Format, Place, fresh::ReadSource, governed::Which, pager, session::Session, terminal, turn, watch,
 };
 use crate::report::{self, ShowView};
 

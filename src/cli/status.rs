@@ -7,7 +7,8 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place,
     fresh::ReadSource,
-    session::{POLICY_PATH, Session},
+    governed::POLICY_PATH,
+    session::Session,
     terminal,
     turn::{self, stops},
 };
@@ -146,13 +147,13 @@ pub(super) fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
             ahead.push(report);
         }
         let events = ahead.iter().rev().flat_map(|report| &report.events);
-        let told = events.filter(|event| !event.votes.is_empty() && event.event != EventKind::Verified2Key);
+        let voted = events.filter(|event| !event.votes.is_empty() && event.event != EventKind::Verified2Key);
         let stops = stops::beside_main(session)?;
         let beside = |commit: &Oid| {
             let places = stops.get(commit).into_iter().flatten();
             places.filter(|place| *place != "here").cloned().collect()
         };
-        unpushed.extend(told.map(|event| Unpushed {
+        unpushed.extend(voted.map(|event| Unpushed {
             event: event.event.name().to_owned(),
             what: report::event_words(event),
             beside: beside(&event.commit),

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place, account, remotes, signers,
+    Failure, Format, Place, account, governed, signers,
     terminal::{remark, say},
     turn::{self, Consent, Local, effect, stops::Undelivered},
 };
@@ -36,7 +36,7 @@ pub struct Args {
 /// Brings the local branch and the remote's together.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let repo = place.repository()?;
-    let (name, remote) = remotes::watched(&repo, args.remote.as_deref())?;
+    let (name, remote) = governed::watched(&repo, args.remote.as_deref())?;
     let branch = format!("refs/heads/{name}");
     let fetched = repo.fetch(&remote, &name);
     // Whatever becomes of the rest, and where nothing can be verified too.

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place, account, remotes,
+    Failure, Format, Place, account, governed,
     terminal::say,
     turn::{self, outbox, stops, tags},
 };
@@ -33,7 +33,7 @@ pub struct Args {
 /// Takes it back.
 pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let repo = place.repository()?;
-    let (name, remote) = remotes::watched(&repo, args.remote.as_deref())?;
+    let (name, remote) = governed::watched(&repo, args.remote.as_deref())?;
     let branch = format!("{}{name}", refs::HEADS);
     // What the remote has by now is pushed, and no longer to be undone.
     repo.fetch(&remote, &name)?;

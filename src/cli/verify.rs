@@ -2,12 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use super::{
-    Failure, Format, Place,
-    fresh::ReadSource,
-    session::{Session, Which},
-    terminal,
-};
+use super::{Failure, Format, Place, fresh::ReadSource, governed::Which, session::Session, terminal};
 use crate::{
     model::{Reason, Refusal},
     report::{self, Looked},

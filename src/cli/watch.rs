@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Failure, Place, fresh::ReadSource, remotes, session, terminal, turn};
+use super::{Failure, Place, fresh::ReadSource, governed, remotes, terminal, turn};
 
 use crate::git::{Repository, config};
 use crate::model::refs;
@@ -72,7 +72,7 @@ fn due(fetched: Option<Instant>) -> bool {
 
 /// Fetches what is governed. A remote that cannot be reached is said, and looked at again later.
 fn fetch(repo: &Repository, source: &ReadSource) -> Result<(), Failure> {
-    let branch = session::unverified_branch(repo);
+    let branch = governed::unverified_branch(repo);
     let Some(remote) = remotes::followed(repo, &branch, source.named())? else { return Ok(()) };
     if repo.is_off(config::FETCH)? {
         return Ok(());

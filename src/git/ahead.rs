@@ -20,7 +20,7 @@ use super::{
     command::Started,
     object::Unchecked,
     objects::{AwaitedList, ListReader, linked},
-    steps::OpenedCommit,
+    opened::OpenedCommit,
 };
 use crate::{
     model::Oid,

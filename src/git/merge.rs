@@ -83,7 +83,7 @@ impl Repository {
         if bases.is_empty() {
             return Ok(Err(Conflict::Strangers));
         }
-        match self.merge_tree(None, ours, theirs) {
+        let merged = match self.merge_tree(None, ours, theirs) {
             Err(error @ GitError::Program { .. }) => {
                 let Some(id) = objects.first_unreadable(&[ours, theirs])? else { return Err(error) };
                 // Told what both had, Git (2.40) need not look for it.
@@ -91,10 +91,14 @@ impl Repository {
                     [base] => self.merge_tree(Some(*base), ours, theirs).ok(),
                     _ => None,
                 };
-                Ok(found.unwrap_or(Err(Conflict::Unreadable(id))))
+                found.unwrap_or(Err(Conflict::Unreadable(id)))
             }
-            merged => merged,
-        }
+            merged => merged?,
+        };
+        let Ok(tree) = merged else { return Ok(merged) };
+        let trees: Vec<Oid> = trees.into_iter().collect();
+        let misplaced = objects.misplaced([our_tree, their_tree], tree, &trees)?;
+        Ok(if misplaced.is_empty() { Ok(tree) } else { Err(Conflict::Paths(misplaced)) })
     }
 
     /// Has Git merge two commits' trees.

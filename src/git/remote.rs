@@ -133,8 +133,8 @@ impl Repository {
                 outcome.accepted.push(name);
             }
         }
-        let said = |line: &str| line.strip_prefix("remote:").map(|line| line.trim().to_owned());
-        outcome.remote = output.stderr.lines().filter_map(said).filter(|line| !line.is_empty()).collect();
+        let words = |line: &str| line.strip_prefix("remote:").map(|line| line.trim().to_owned());
+        outcome.remote = output.stderr.lines().filter_map(words).filter(|line| !line.is_empty()).collect();
         // A hook may end the connection before Git says what becomes of each ref; its verdict is an answer all the same.
         let of_a_hook: Vec<_> = verdict_lines(&output.stderr).collect();
         if !output.status.success() && outcome.rejected.is_empty() && !of_a_hook.is_empty() {

@@ -5,9 +5,7 @@
 //! step brought in is what its predecessor could not reach, wherever reading began.
 
 use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, HashSet, VecDeque},
-    mem::take,
+    collections::VecDeque,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
@@ -17,12 +15,13 @@ use super::{
     ahead::{Ahead, Listing, Naming},
     files::Files,
     objects::linked,
-    reach::{Gaps, Graph, MAX_QUESTIONS},
+    opened::OpenedCommit,
+    walk::{Base, Walk},
 };
 use crate::{
-    ledger::{Descent, Step, StepCommit},
-    model::{Oid, Reason, Refusal},
-    signature::{Links, MAX_HELD, Opened, open_commits},
+    ledger::{Descent, Step},
+    model::Oid,
+    signature::{MAX_HELD, open_commits},
 };
 
 /// Commits that are read back from the tip one by one before Git is asked to list them.
@@ -30,49 +29,6 @@ pub(super) const NEAR: usize = 48;
 /// Steps made ahead of their turn, and how many bytes each may hold. None is made ahead of one that holds more.
 const STEPS_AHEAD: usize = 512;
 const MAX_AHEAD: usize = 128 << 10;
-/// A merge may bring in a history of any length, and must not end the ledger. Of more ordinary commits than these nobody is looked
-/// for who signed them all.
-const MAX_ORDINARY: usize = 10_000;
-
-/// Where reading begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Base {
-    /// With the root's own step: its whole tree is new.
-    Root(Oid),
-    /// After a commit on the root's first-parent chain, which has been read before.
-    After {
-        /// The last commit that has been read.
-        tip: Oid,
-        /// The root.
-        root: Oid,
-    },
-}
-
-impl Base {
-    fn commit(self) -> Oid {
-        match self {
-            Self::Root(root) => root,
-            Self::After { tip, .. } => tip,
-        }
-    }
-
-    fn root(self) -> Oid {
-        match self {
-            Self::Root(root) | Self::After { root, .. } => root,
-        }
-    }
-}
-
-/// A commit, read and opened by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenedCommit {
-    /// Its id.
-    pub id: Oid,
-    /// What its bytes link it to.
-    pub links: Links,
-    /// What its bytes are. A carrier has its parent's tree.
-    pub opened: Opened,
-}
 
 impl Repository {
     /// The steps from a base to a tip. The chain between them is checked as it is read: an error ends the steps.
@@ -90,7 +46,7 @@ impl Repository {
         }
         let first = objects.open_raw(from)?;
         let tree = first.links.tree;
-        let rootless = first.links.parents.is_empty();
+        let parents = first.links.parents.len();
         let (mut ready, ahead, naming) = if let Some(near) = objects.back_to(from, tip)? {
             (near, None, Naming::Objects)
         } else {
@@ -104,11 +60,7 @@ impl Repository {
             }
             Base::After { .. } => Some((from, tree)),
         };
-        let before = match base {
-            Base::Root(_) if rootless => Before::Nothing,
-            Base::Root(_) | Base::After { .. } => Before::Unknown,
-        };
-        let walk = Walk { base, tip, before, seen: BTreeMap::new(), questions: 0, latest_time: 0, descendants: None };
+        let walk = Walk::new(base, tip, parents);
         Steps::of(Assembly { objects, ready, ahead, naming, previous, walk, files: Files::default(), prepared: 0 })
     }
 
@@ -129,24 +81,6 @@ impl Repository {
 }
 
 impl Objects {
-    /// Reads one commit by its id and opens it, as for the refs under `refs/two-key/stops/`. What is no commit that can be
-    /// read is malformed.
-    pub fn open_one(&mut self, id: Oid) -> Result<Opened, GitError> {
-        match self.open_raw(id) {
-            Ok(commit) => Ok(self.with_parents_tree(commit, None)?.opened),
-            Err(error) => error.verdict().map(Opened::Malformed),
-        }
-    }
-
-    /// Reads one commit and opens it, without a look at its parents.
-    fn open_raw(&mut self, id: Oid) -> Result<OpenedCommit, GitError> {
-        let (commit, format) = ([self.commit(id)?], self.repository().format());
-        let [raw] = &commit;
-        let links = linked(id, raw, format)?;
-        let opened = open_commits(&commit, format).pop().unwrap_or(Opened::Ordinary { signature: None });
-        Ok(OpenedCommit { id, links, opened })
-    }
-
     /// Goes from a tip by first parents back to a base, if that is near; the commits after the base, oldest first.
     fn back_to(&mut self, base: Oid, tip: Oid) -> Result<Option<VecDeque<OpenedCommit>>, GitError> {
         let (mut near, mut raw, mut held, mut next) = (Vec::new(), Vec::new(), 0, tip);
@@ -166,34 +100,6 @@ impl Objects {
         let opened = open_commits(&raw, self.repository().format());
         let near = near.into_iter().zip(opened).map(|((id, links), opened)| OpenedCommit { id, links, opened });
         Ok(Some(near.rev().collect()))
-    }
-
-    /// A carrier must have its parent's tree, or it would carry more than its statement.
-    fn with_parents_tree(
-        &mut self,
-        mut commit: OpenedCommit,
-        known: Option<(Oid, Oid)>,
-    ) -> Result<OpenedCommit, GitError> {
-        if !matches!(commit.opened, Opened::Carrier { .. }) {
-            return Ok(commit);
-        }
-        let parents_tree = match (commit.links.parents.first(), known) {
-            (Some(parent), Some((known, tree))) if *parent == known => Some(tree),
-            (Some(parent), _) => match self.tree_of(*parent) {
-                Ok(tree) => Some(tree),
-                Err(error) => error.verdict().map(|_| None)?,
-            },
-            (None, _) => None,
-        };
-        if parents_tree != Some(commit.links.tree) {
-            let message = format!(
-                "commit {} holds a statement and also changes files: a carrier has exactly its parent's tree",
-                commit.id.short()
-            );
-            let refusal = Refusal::new(Reason::Malformed, message).hint("make it again with git two-key, on the tip");
-            commit.opened = Opened::Malformed(refusal);
-        }
-        Ok(commit)
     }
 }
 
@@ -350,8 +256,8 @@ impl Assembly {
         self.previous = Some((id, commit.links.tree));
         let seconds = |time| i64::try_from(time).unwrap_or(i64::MAX);
         let claimed_time = seconds(commit.links.committer_time);
-        let latest_time = claimed_time.max(seconds(take(&mut self.walk.latest_time)));
-        commits.push(step_commit(commit, Descent::Descends));
+        let latest_time = claimed_time.max(seconds(self.walk.take_latest_time()));
+        commits.push(commit.in_step(Descent::Descends));
         let (policy, leases) = (changes.policy, changes.leases);
         Ok(Some(Step { commit: id, claimed_time, latest_time, commits, policy, leases }))
     }
@@ -372,10 +278,6 @@ impl Assembly {
     }
 }
 
-fn step_commit(commit: OpenedCommit, descent: Descent) -> StepCommit {
-    StepCommit { id: commit.id, descent, parents: commit.links.parents.len(), opened: commit.opened }
-}
-
 /// Sends a step, and waits until it is taken if it holds much. False if nobody takes steps any more.
 fn send(steps: &SyncSender<SentStep>, step: Option<Result<Step, GitError>>) -> bool {
     let much = matches!(&step, Some(Ok(step)) if step.weight() > MAX_AHEAD);
@@ -386,172 +288,6 @@ fn send(steps: &SyncSender<SentStep>, step: Option<Result<Step, GitError>>) -> b
         let _: Result<(), _> = taken.recv();
     }
     sent
-}
-
-/// Finds what merges bring in.
-#[derive(Debug)]
-struct Walk {
-    base: Base,
-    tip: Oid,
-    before: Before,
-    /// What is known of commits' descent: of all that steps have had, and of what the base reaches as asked for. There may be
-    /// a million, and a tree takes half of what a table does.
-    seen: BTreeMap<Oid, Descent>,
-    questions: usize,
-    /// The latest committer time of what was walked for the step at hand.
-    latest_time: u64,
-    /// All that the base reaches and that descends from the root. Loaded after many questions.
-    descendants: Option<HashSet<Oid>>,
-}
-
-/// What is known of the commits that the base reaches, which no step brings in.
-#[derive(Debug)]
-enum Before {
-    /// There are none but the base itself.
-    Nothing,
-    /// Asked for at the first merge.
-    Unknown,
-    /// Commits that the base does not reach and no step has had yet.
-    Unseen(HashSet<Oid>),
-}
-
-/// A commit whose parents are being walked.
-struct Open {
-    commit: OpenedCommit,
-    next: usize,
-}
-
-impl Walk {
-    /// Takes note of a first-parent commit.
-    fn saw(&mut self, id: Oid) {
-        self.seen.insert(id, Descent::Descends);
-        if let Before::Unseen(unseen) = &mut self.before {
-            unseen.remove(&id);
-        }
-    }
-
-    /// The commits that a first-parent commit's other parents bring in: depth first, parents before children and in
-    /// header order, each once.
-    fn brought_in(&mut self, objects: &mut Objects, merge: &OpenedCommit) -> Result<Vec<StepCommit>, GitError> {
-        let mut commits = Vec::new();
-        let Some(others) = merge.links.parents.get(1..).filter(|others| !others.is_empty()) else {
-            return Ok(commits);
-        };
-        self.load_unseen(objects)?;
-        let mut ordinary = 0;
-        for parent in others {
-            let mut stack = Vec::new();
-            commits.extend(self.enter(objects, *parent, &mut stack)?);
-            while let Some(open) = stack.last_mut() {
-                if let Some(parent) = open.commit.links.parents.get(open.next).copied() {
-                    open.next += 1;
-                    commits.extend(self.enter(objects, parent, &mut stack)?);
-                } else if let Some(Open { commit, .. }) = stack.pop() {
-                    let descent = self.descent(objects.repository(), &commit.links.parents)?;
-                    self.seen.insert(commit.id, descent);
-                    let mut commit = objects.with_parents_tree(commit, None)?;
-                    if let Opened::Ordinary { signature } = &mut commit.opened {
-                        ordinary += 1;
-                        match ordinary.cmp(&(MAX_ORDINARY + 1)) {
-                            Ordering::Less => {}
-                            Ordering::Equal => *signature = None,
-                            Ordering::Greater => continue,
-                        }
-                    }
-                    commits.push(step_commit(commit, descent));
-                }
-            }
-        }
-        Ok(commits)
-    }
-
-    /// Goes down into a commit, unless it has been seen. One that cannot be read brings in itself, as malformed, and nothing
-    /// else: it has no parents.
-    fn enter(&mut self, objects: &mut Objects, id: Oid, stack: &mut Vec<Open>) -> Result<Option<StepCommit>, GitError> {
-        let new = match &mut self.before {
-            // One that is being walked is not met again: history has no circles.
-            Before::Nothing => !self.seen.contains_key(&id),
-            Before::Unknown => false,
-            Before::Unseen(unseen) => unseen.remove(&id),
-        };
-        if !new {
-            return Ok(None);
-        }
-        match objects.open_raw(id) {
-            Ok(commit) => {
-                self.latest_time = self.latest_time.max(commit.links.committer_time);
-                stack.push(Open { commit, next: 0 });
-                Ok(None)
-            }
-            Err(error) => {
-                let (descent, opened) = (Descent::Foreign, Opened::Malformed(error.verdict()?));
-                self.seen.insert(id, descent);
-                Ok(Some(StepCommit { id, descent, parents: 0, opened }))
-            }
-        }
-    }
-
-    /// Loads what the tip reaches and the base does not.
-    fn load_unseen(&mut self, objects: &mut Objects) -> Result<(), GitError> {
-        if !matches!(self.before, Before::Unknown) {
-            return Ok(());
-        }
-        let (base, repository) = (self.base.commit(), objects.repository().clone());
-        let program = repository.run(&["rev-list", "--parents", &self.tip.to_string(), &format!("^{base}")]);
-        let listed = match repository.ids_with_parents(program) {
-            Err(GitError::Program { .. }) => {
-                let graph = Graph::read(objects, &[self.tip, base], Gaps::Fail)?;
-                let unseen = graph.between(&[self.tip], &[base]).into_iter();
-                self.before = Before::Unseen(unseen.filter(|id| !self.seen.contains_key(id)).collect());
-                return Ok(());
-            }
-            listed => listed?,
-        };
-        let mut unseen: HashSet<Oid> = repository.without_reached(&listed, &[base])?.into_iter().collect();
-        unseen.retain(|id| !self.seen.contains_key(id));
-        self.before = Before::Unseen(unseen);
-        Ok(())
-    }
-
-    /// Whether any of a commit's parents descends from the root, or is it.
-    fn descent(&mut self, repository: &Repository, parents: &[Oid]) -> Result<Descent, GitError> {
-        for parent in parents {
-            if self.descent_of(repository, *parent)? == Descent::Descends {
-                return Ok(Descent::Descends);
-            }
-        }
-        Ok(Descent::Foreign)
-    }
-
-    fn descent_of(&mut self, repository: &Repository, id: Oid) -> Result<Descent, GitError> {
-        if let Some(descent) = self.seen.get(&id) {
-            return Ok(*descent);
-        }
-        let root = self.base.root();
-        let descends = match (self.base, &self.descendants) {
-            _ if id == root => true,
-            // The base reaches it, and the base is the root: it lies before the root.
-            (Base::Root(_), _) => false,
-            (Base::After { .. }, Some(descendants)) => descendants.contains(&id),
-            (Base::After { tip, .. }, None) if self.questions >= MAX_QUESTIONS => {
-                let ids = repository.ids(&["rev-list", "--ancestry-path", &tip.to_string(), &format!("^{root}")]);
-                let descendants = match ids {
-                    Err(GitError::Program { .. }) => {
-                        Graph::read(&mut repository.objects()?, &[tip], Gaps::Fail)?.descendants(root)
-                    }
-                    ids => ids?.into_iter().collect(),
-                };
-                self.descendants.insert(descendants).contains(&id)
-            }
-            (Base::After { .. }, None) => {
-                self.questions += 1;
-                repository.is_ancestor(root, id)?
-            }
-        };
-        let descent = if descends { Descent::Descends } else { Descent::Foreign };
-        self.seen.insert(id, descent);
-        Ok(descent)
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use memchr::memchr;
 use crate::{model::Oid, signature::ObjectFormat};
 
 /// What a tree's entry points at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Node {
     /// There is no entry.
     Absent,

@@ -39,16 +39,16 @@ pub fn heed_interrupts() {
 
 /// While it is there, an interrupt does not end us.
 #[derive(Debug)]
-pub(super) struct Held(());
+pub(super) struct HeldInterrupts(());
 
-impl Held {
+impl HeldInterrupts {
     pub(super) fn new() -> Self {
         ends(false);
         Self(())
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldInterrupts {
     fn drop(&mut self) {
         ends(true);
     }

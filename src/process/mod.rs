@@ -123,7 +123,7 @@ pub(crate) struct Running {
     most: usize,
     limit: Option<ProgramLimit>,
     /// While it runs and people are asked, an interrupt ends it and not us.
-    _held: Option<interrupt::Held>,
+    _held: Option<interrupt::HeldInterrupts>,
 }
 
 /// The limit of a program.
@@ -159,7 +159,7 @@ pub(crate) fn start(mut command: Command, job: Job) -> Result<Running, ProgramFa
         ProgramLimit { span, until: now() + span, mark }
     });
     // Whoever is asked for something may rather interrupt, from its first moment on.
-    let held = (audience == Audience::People).then(interrupt::Held::new);
+    let held = (audience == Audience::People).then(interrupt::HeldInterrupts::new);
     let mut child = command.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => ProgramFailure::NotFound,
         _ => ProgramFailure::Io(error),

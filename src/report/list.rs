@@ -14,8 +14,10 @@ use crate::{
 };
 
 use super::{
-    Awaits, BallotView, Beside, RefusalView, Unpushed, awaits, findings,
-    lease::{ObservedView, awaits_thaw, ballot_views, cosigned, is_expired, observed_view, tier_weight},
+    Awaits, BallotView, Beside, RefusalView, Unpushed, awaits,
+    awaits::{awaits_thaw, is_expired},
+    findings,
+    lease::{ObservedView, ballot_views, cosigned, observed_view, tier_weight},
     lease_text::{awaits_text, has_ended},
     policy::{PolicyView, ProposedPolicy, policy_line, proposed_policy},
     refusal,

@@ -10,6 +10,7 @@ mod advice;
 mod alarms;
 mod annotate;
 mod attestation;
+mod awaits;
 mod difference;
 mod doubts;
 mod effects;
@@ -50,12 +51,13 @@ pub use advice::{Advice, lease_advice, policy_advice, short_window, thin, unmet}
 pub use alarms::{Expected, lease_alarms, lease_doubts};
 pub use annotate::{AnnotationForm, Remark, RemarkLevel, annotations, pull_remarks, undecided_remark};
 pub use attestation::attestation;
+pub use awaits::{Awaits, awaits};
 pub use difference::{PolicyRow, policy_difference, policy_difference_at};
 pub use finding::{FindingView, finding_line, finding_subject};
 pub use keys::{FormerKey, KeyView, allowed_signers, ending_keys, former_keys, keys, keys_of, keys_text};
 pub use lease::{
-    Awaits, BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, TierView, TransitionView, VoteView,
-    awaits, lease_view,
+    BallotView, CheckView, Cosigner, HealthView, LeaseView, ObservedView, TierView, TransitionView, VoteView,
+    lease_view,
 };
 pub use lease_text::lease_text;
 pub use list::{Found, LeaseSummary, ListDepth, ListFilter, ListView, list_text, list_view, shown};

@@ -14,8 +14,9 @@ use crate::{
 use super::{
     Awaits, VoteView,
     advice::unmet,
+    awaits::awaits_of,
     difference::{PolicyRow, policy_difference_at, policy_rows, rows_text},
-    lease::{awaits_of, ballot_views},
+    lease::ballot_views,
     may::{MayRow, may, may_text},
     words::escaped,
 };

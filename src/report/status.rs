@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     Awaits, Beside, LeaseObservation, LeaseSummary, PolicyView, ProposedPolicy, SeenTarget,
-    lease::awaits_thaw,
+    awaits::awaits_thaw,
     lease_text::awaits_text,
     list::{findings_line, frozen_words, summary},
     live::length,

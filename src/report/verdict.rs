@@ -9,9 +9,9 @@ use crate::{
 };
 
 use super::{
-    Beside, FindingView, LeaseView, PolicyView, finding_line,
-    lease::lacks,
-    lease_view,
+    Beside, FindingView, LeaseView, PolicyView,
+    awaits::lacks,
+    finding_line, lease_view,
     words::{MAX_LISTED, and_more, count},
 };
 

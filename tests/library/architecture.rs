@@ -400,7 +400,7 @@ fn resolved<'a>(
 }
 
 /// Rooms in which circles of more than two files are left.
-const TANGLED: &[&str] = &["signature", "cli"];
+const TANGLED: &[&str] = &["cli"];
 
 #[test]
 fn no_more_than_two_files_name_one_another() {
@@ -466,6 +466,6 @@ fn files_stay_readable_in_one_sitting() {
     }
     for file in files {
         let lines = fs::read_to_string(&file).unwrap().lines().count();
-        assert!(lines <= 650, "{} has {lines} lines: split it by what it is about", file.display());
+        assert!(lines <= 600, "{} has {lines} lines: split it by what it is about", file.display());
     }
 }

@@ -218,6 +218,53 @@ fn histories_that_crossed_merge_by_all_that_they_have_in_common() {
     assert_eq!(repository.merge_trees(ours, stranger).unwrap().unwrap_err(), Conflict::Strangers);
 }
 
+/// Git would take what one side changed along to where the other moved the file. What is governed is where its name says.
+#[test]
+fn a_merge_takes_nothing_governed_to_another_place() {
+    let (scratch, repository, root) = one("sha1");
+    let text = |change: &str| [change, &"a line\n".repeat(20)].concat();
+    let with = |tree: Option<Oid>, files: &[(&str, Option<&str>)]| {
+        let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.map(str::as_bytes))).collect();
+        repository.with_files(tree, &files).unwrap()
+    };
+    let (policy, lease, note) = (".two-key/policy.yaml", "leases/A.yaml", "notes/a.yaml");
+    let (old, new, elsewhere) = (text(""), text("new\n"), text("else\n"));
+    let files = [policy, lease, note].map(|path| (path, Some(&*old)));
+    let base = with(None, &files);
+    let from = scratch.commit_tree(base, &[root], "base");
+    let merged = |one: &[(&str, Option<&str>)], other: &[(&str, Option<&str>)]| {
+        let [one, other] = [one, other].map(|files| scratch.commit_tree(with(Some(base), files), &[from], "side"));
+        let [there, back] =
+            [[one, other], [other, one]].map(|[one, other]| repository.merge_trees(one, other).unwrap());
+        assert_eq!(there, back);
+        there
+    };
+    let conflict = |paths: &[&str]| Err(Conflict::Paths(paths.iter().map(|path| (*path).to_owned()).collect()));
+    for path in [policy, lease] {
+        // As it was, and with the very change in it already.
+        for moved in [&old, &new] {
+            let there = merged(&[(path, None), ("x/a.yaml", Some(moved))], &[(path, Some(&new))]);
+            assert_eq!(there, conflict(&[path]), "{path}");
+        }
+        assert_eq!(merged(&[(note, None), (path, Some(&elsewhere))], &[(path, Some(&new))]), conflict(&[path]));
+    }
+    // Into what is governed.
+    let moved = [(note, None), ("leases/B.yaml", Some(&*old))];
+    assert_eq!(merged(&moved, &[(note, Some(&new))]), conflict(&["leases/B.yaml"]));
+    // What is moved as it is changes nothing for the other, nor does what is not governed.
+    let moved = [(lease, None), ("x/a.yaml", Some(&*old))];
+    assert_eq!(
+        merged(&moved, &[(policy, Some(&new))]),
+        Ok(with(Some(base), &[&moved[..], &[(policy, Some(&new))]].concat()))
+    );
+    let there = merged(&[(note, None), ("x/a.yaml", Some(&old))], &[(note, Some(&new))]);
+    assert_eq!(there, Ok(with(Some(base), &[(note, None), ("x/a.yaml", Some(&new))])));
+    // Both changed it, in different places.
+    let other = [&*old, "last\n"].concat();
+    let there = merged(&[(policy, Some(&new))], &[(policy, Some(&other))]);
+    assert_eq!(there, Ok(with(Some(base), &[(policy, Some(&[&*new, "last\n"].concat()))])));
+}
+
 /// What Git cannot read stands in the way of no merge but its own, and is never taken for something that is missing.
 #[test]
 fn histories_with_malformed_commits_and_folders_merge_or_say_why_not() {

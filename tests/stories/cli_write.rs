@@ -695,6 +695,39 @@ fn what_somebody_renamed_takes_no_proposal_along() {
     }
 }
 
+/// Nor does it go into a file that nobody reads, by a verb or by what a forge's button would merge.
+#[test]
+fn a_proposal_does_not_follow_a_policy_that_somebody_renamed() {
+    let world = World::authorized();
+    let clone = with_lively_server(&world);
+    let new = world.public_key("cp20");
+    there(&world, &clone, "user1", &["key", "add", "cp20", &new, "--role", "agent", "--no-push"]).exits(0);
+    for (renamed, code) in [("README", 0), (".two-key/policy.yaml", 4)] {
+        if renamed == "README" {
+            world.commit_file(renamed, "Read me\n", "Somebody writes");
+        }
+        fs::create_dir_all(world.repo().join("x")).unwrap();
+        world.git(&["mv", renamed, "x"]);
+        world.git(&["commit", "--quiet", "--message", "Move"]);
+        world.git(&["push", "--quiet", "origin", "main"]);
+        world.run(&clone, "git", &["fetch", "--quiet"], b"").exits(0);
+        let ci = ["ci", "--base", "origin/main", "--head", "main"];
+        let said = world.two_key_in(&clone, &ci).exits(code);
+        if code == 4 {
+            said.says("both sides changed .two-key/policy.yaml");
+            world.two_key_in(&clone, &["sync"]).exits(1).says("stale").says("would be left behind");
+            assert!(!server(&world, &["show", "main:x/policy.yaml"]).contains("cp20"));
+            // Back in its place it takes it.
+            fs::create_dir_all(world.repo().join(".two-key")).unwrap();
+            world.git(&["mv", "x/policy.yaml", renamed]);
+            world.git(&["commit", "--quiet", "--message", "Move back"]);
+            world.git(&["push", "--quiet", "origin", "main"]);
+        }
+    }
+    world.two_key_in(&clone, &["sync"]).exits(0).says("pushed to origin");
+    assert!(server(&world, &["show", "main:.two-key/policy.yaml"]).contains("cp20"));
+}
+
 #[test]
 fn keys_come_and_go_by_policy_and_are_revoked_at_once() {
     let world = World::authorized();

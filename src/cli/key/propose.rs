@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::super::{
     Failure, Place,
-    session::{POLICY_PATH, Session},
+    governed::POLICY_PATH,
+    session::Session,
     terminal::say,
     turn::{self, Proposal, To},
 };

@@ -7,7 +7,8 @@ use super::{Tidying, admitted_here, moved};
 use crate::{
     cli::{
         Failure, Place, account,
-        session::{Session, Which},
+        governed::Which,
+        session::Session,
         terminal::say,
         turn::{self, verdict, words_of},
     },

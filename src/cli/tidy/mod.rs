@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place, account, fresh, hook, remotes,
-    session::{Session, Which, unverified_branch},
+    Failure, Format, Place, account, fresh,
+    governed::{Which, unverified_branch},
+    hook, remotes,
+    session::Session,
     terminal::say,
     turn::{self, tags},
 };
@@ -149,7 +151,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         push_away(&repo, remote, &there)?;
         forget(&repo, &kept_of(&repo, remote, &there)?)?;
         account::note(|account| account.pushed_to = Some(remote.clone()));
-        say(&format!("{remote}: {}", told(&there)));
+        say(&format!("{remote}: {}", counted(&there)));
     } else {
         let moves: Vec<_> = here.iter().map(|(name, id)| moved(name, Some(*id), None)).collect();
         admitted_here(&repo, &moves)?;
@@ -157,7 +159,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     forget(&repo, &here)?;
     let gone: BTreeSet<_> = there.iter().chain(&here).map(|(name, _)| name.clone()).collect();
     account::note(|account| account.taken_back.extend(gone));
-    say(&format!("here: {}", told(&here)));
+    say(&format!("here: {}", counted(&here)));
     // Last, as a server whose clock says otherwise has kept its labels by now.
     files::tidy(session, place, remote.as_deref())
 }
@@ -172,7 +174,7 @@ fn moved(name: &str, old: Option<Oid>, new: Option<Oid>) -> PushedRef {
     PushedRef { name: name.to_owned(), old, new }
 }
 
-fn told(gone: &[(String, Oid)]) -> String {
+fn counted(gone: &[(String, Oid)]) -> String {
     let stops = gone.iter().filter(|(name, _)| !name.starts_with("refs/tags/rollout/")).count();
     let many = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     format!("{} and {} taken away", many(gone.len() - stops, "label"), many(stops, "stop ref"))

@@ -6,7 +6,7 @@ use super::push::Consent;
 use crate::{
     cli::{
         Failure, Format,
-        fresh::known_remote,
+        remotes::known_remote,
         remotes::{followed, remote_of, upstream},
     },
     git::{Repository, config},

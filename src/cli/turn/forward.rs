@@ -17,8 +17,9 @@ use super::{
 use crate::{
     cli::{
         Failure, Place, account, fresh,
+        governed::{Root, unverified_branch},
         remotes::followed,
-        session::{Root, Session, unverified_branch},
+        session::Session,
         terminal::{remark, say},
     },
     git::{RefUpdate, mirrored},

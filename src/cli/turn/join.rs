@@ -11,11 +11,7 @@ use super::{
     state_aside, state_at, tags,
 };
 use crate::{
-    cli::{
-        Failure, Place,
-        session::{Session, Which},
-        terminal::remark,
-    },
+    cli::{Failure, Place, governed::Which, session::Session, terminal::remark},
     git::{RefUpdate, Repository, mirrored},
     model::{CLOCK_TOLERANCE, LeaseId, Oid, Reason, Refusal, Statement},
     signature::Opened,
@@ -34,7 +30,7 @@ pub enum Local {
 /// else the remote's with what was signed and proposed here on it.
 pub fn join(place: &Place, remote: Option<&str>, moved: Local) -> Result<Session, Failure> {
     let repo = place.repository()?;
-    let branch = crate::cli::session::unverified_branch(&repo);
+    let branch = crate::cli::governed::unverified_branch(&repo);
     let theirs = remote.map(|remote| repo.resolve(&mirrored(remote, &branch))).transpose()?.flatten();
     let local = repo.resolve(&branch)?;
     // What nobody vouches for is not built on.

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     cli::{
         Failure, account,
-        session::{POLICY_PATH, Session},
+        governed::POLICY_PATH,
+        session::Session,
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, mirrored},

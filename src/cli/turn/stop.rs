@@ -13,8 +13,9 @@ use super::{
 use crate::{
     cli::{
         Failure, Place, account, fresh,
+        governed::{Which, unverified_branch, unverified_tip},
         ground::Ground,
-        session::{Session, Which, unverified_branch, unverified_tip},
+        session::Session,
         terminal::{remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, config, mirrored},

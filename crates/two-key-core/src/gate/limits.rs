@@ -39,7 +39,7 @@ pub(super) struct AbsoluteLimits {
 }
 
 /// How one limit is held in one slot.
-struct Held {
+struct LimitInSlot {
     /// What was measured, and that it is beyond which limit.
     words: String,
     /// Whether it is.
@@ -121,12 +121,12 @@ impl AbsoluteLimits {
         let words = |side: &str, limit: f64| {
             format!("{} is {side} the limit of {}", words::counts(counts), words::percent(limit))
         };
-        let too_many = max.map(|max| Held {
+        let too_many = max.map(|max| LimitInSlot {
             words: words("above", max.get()),
             beyond: at_best > max.get(),
             ln_e: Some(weighing.ln_e_above(counts, max.get())),
         });
-        let too_few = min.map(|min| Held {
+        let too_few = min.map(|min| LimitInSlot {
             words: words("below", min.get()),
             beyond: counts.total >= least && counts.share() < min.get(),
             ln_e: Some(weighing.ln_e_below(counts, min.get())),
@@ -140,12 +140,12 @@ impl AbsoluteLimits {
         let words = |name: &str, value: f64, side: &str, limit: f64| {
             format!("the {name} percentile {} is {side} the limit of {}", words::number(value), words::number(limit))
         };
-        let too_large = max.map(|max| Held {
+        let too_large = max.map(|max| LimitInSlot {
             words: words("95th", observed.p95, "above", max.get()),
             beyond: observed.p95 > max.get(),
             ln_e: observed.above,
         });
-        let too_small = min.map(|min| Held {
+        let too_small = min.map(|min| LimitInSlot {
             words: words("5th", observed.p5, "below", min.get()),
             beyond: observed.p5 < min.get(),
             ln_e: observed.below,
@@ -156,7 +156,7 @@ impl AbsoluteLimits {
     /// Holds one value to the limits.
     pub(super) fn hold_value(&mut self, value: f64) -> LimitState {
         let Some(Absolute { max, min, .. }) = self.absolute else { return LimitState::Kept };
-        let held = |beyond: bool, side: &str, limit: f64| Held {
+        let held = |beyond: bool, side: &str, limit: f64| LimitInSlot {
             words: format!("the value {} is {side} the limit of {}", words::number(value), words::number(limit)),
             beyond,
             ln_e: None,
@@ -166,12 +166,12 @@ impl AbsoluteLimits {
         self.state([too_large, too_small])
     }
 
-    fn state(&mut self, held: [Option<Held>; 2]) -> LimitState {
+    fn state(&mut self, held: [Option<LimitInSlot>; 2]) -> LimitState {
         let held: Vec<_> = held.into_iter().flatten().collect();
         if held.iter().any(|held| held.ln_e.is_some_and(f64::is_nan)) {
             return LimitState::NoNumber;
         }
-        let is_broken = |held: &&Held| match self.rule {
+        let is_broken = |held: &&LimitInSlot| match self.rule {
             LimitRule::Test => held.beyond && held.ln_e.is_some_and(|ln_e| ln_e >= self.needed),
             LimitRule::Point => held.beyond,
         };

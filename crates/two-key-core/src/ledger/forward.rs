@@ -230,7 +230,7 @@ impl State {
         let demand = rules::cosign_demand(self.policy.get(), lease, proposer);
         let tally = rules::tally(self, demand, &entry.cosigned);
         if entry.phase != Phase::Authorized || !tally.satisfied {
-            let message = format!("lease {id} is not authorized: {}", super::outlook::lacking(self, demand, tally));
+            let message = format!("lease {id} is not authorized: {}", super::awaited::lacking(self, demand, tally));
             return Err(Refusal::new(Reason::NotAuthorized, message)
                 .hint(format!("turn a key for it with: git two-key sign {id}")));
         }

@@ -17,6 +17,7 @@
 //! signature has been verified before its step is made; a sealed one is verified when its key is in force) and
 //! [`crate::model`].
 
+mod awaited;
 mod event;
 mod files;
 mod forward;
@@ -47,14 +48,14 @@ use crate::{
     signature::{BadVote, Cosignature, Opened},
 };
 
+pub use awaited::{Awaited, awaited, awaited_cosignatures, awaited_thaw};
 pub use event::{Event, EventKind, EventVote, Finding, GovernanceChange, StepReport};
 pub use index::{Group, LeaseEntry, ListedLease, Shelves};
 pub use lease_state::{LeaseState, PinnedTerms};
 pub use lifecycle::{Phase, StopEffect, Transition, stop_effect};
 pub use outlook::{
-    AtTarget, Awaited, Hypothesis, Resolution, at_target, at_targets, awaited, awaited_cosignatures, awaited_thaw,
-    could_count, forecast, held_up, hypothetical, leases_on, looked_at, next_statement, resolve, stop_targets,
-    stops_something,
+    AtTarget, Hypothesis, Resolution, at_target, at_targets, could_count, forecast, held_up, hypothetical, leases_on,
+    looked_at, next_statement, resolve, stop_targets, stops_something,
 };
 pub use policies::awaited_policy;
 pub use proposal::{Brought, Content, InForce, ProposalFile, Proposer};

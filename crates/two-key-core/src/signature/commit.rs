@@ -1,4 +1,4 @@
-//! Raw commits: what Git reads from one, and the strict form that carriers of votes must have.
+//! Raw commits: what Git reads from one, the strict form that carriers of votes must have, and who signed others.
 //!
 //! Headers are read here, from the raw bytes, and nowhere else. A header is a line `<name> <value>`, with lines that
 //! begin with a space continuing it; the first empty line ends them. Never looked at: anything after that line, for
@@ -9,8 +9,8 @@ use std::ops::Range;
 use memchr::{memchr, memrchr};
 
 use super::{
-    CommitBytes, MAX_HELD, ObjectFormat, Opened, carrier,
-    inner::{MEMORY_OF_A_CLAIM, PendingClaim, check_ahead},
+    ObjectFormat,
+    inner::{MEMORY_OF_A_CLAIM, PendingClaim},
     sshsig,
     sshsig::SshSig,
 };
@@ -48,38 +48,12 @@ pub struct RawCommit<'a> {
     pub message: &'a [u8],
 }
 
-/// Says what a commit is. Needs no policy, and never fails: whatever is not a carrier in the strict form is ordinary
-/// or malformed. That a carrier's tree is its parent's is for the caller to check, who has the parent.
-pub fn open_commit(raw: &[u8], format: ObjectFormat) -> Opened {
-    if !carrier::has_statement_line(raw) {
-        let signature = if raw.len() > MAX_HELD { None } else { git_signature(raw, format) };
-        return Opened::Ordinary { signature };
-    }
-    carrier::read(raw, format).unwrap_or_else(Opened::Malformed)
-}
-
-/// Says of each of some commits what it is, as [`open_commit`] does, and checks the signatures of many at once, which costs less
-/// each.
-pub fn open_commits(commits: &[CommitBytes], format: ObjectFormat) -> Vec<Opened> {
-    let open = |commit: &CommitBytes| match commit {
-        CommitBytes::Whole(raw) => open_commit(raw, format),
-        CommitBytes::Large(large) => large.opened(),
-    };
-    let opened: Vec<Opened> = commits.iter().map(open).collect();
-    check_ahead(opened.iter().filter_map(|opened| match opened {
-        Opened::Ordinary { signature } => signature.as_ref().map(|signature| &signature.claim),
-        Opened::Carrier { own, .. } => own.as_ref()?.claim(),
-        Opened::Malformed(_) => None,
-    }));
-    opened
-}
-
 /// A Git signature on a commit that states nothing. Whose it is said to be can be seen; whether it is theirs is checked when
 /// somebody asks whose policy lists them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitSignature {
     key: RawKey,
-    claim: PendingClaim,
+    pub(super) claim: PendingClaim,
 }
 
 impl GitSignature {
@@ -296,7 +270,7 @@ pub(super) fn person(line: &[u8]) -> Option<i64> {
 
 /// The Git signature that an ordinary commit carries: one signature header, of this repository's
 /// name, SSH, over the rest. Whenever anything about the commit could be read in two ways the answer is nobody.
-fn git_signature(raw: &[u8], format: ObjectFormat) -> Option<GitSignature> {
+pub(super) fn git_signature(raw: &[u8], format: ObjectFormat) -> Option<GitSignature> {
     if raw.contains(&0) {
         return None;
     }

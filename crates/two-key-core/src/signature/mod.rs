@@ -20,6 +20,7 @@ pub mod minisign;
 #[cfg(feature = "multiples")]
 mod multiples;
 pub mod note;
+mod opening;
 #[cfg(feature = "multiples")]
 mod shortcut;
 pub mod sshsig;
@@ -176,9 +177,10 @@ pub enum ObjectFormat {
 }
 
 pub use carrier::{OwnVote, Sealed};
-pub use commit::{GitSignature, Links, RawCommit, links, open_commit, open_commits};
+pub use commit::{GitSignature, Links, RawCommit, links};
 pub use compose::statement_message;
 pub use detached::{detached_base64, open_detached};
 pub use large::{CommitBytes, Large, LargeReader, MAX_HELD};
 pub use note::{Inbox, NoteEntry, UncheckedEntry, open_note};
+pub use opening::{open_commit, open_commits};
 pub use tag::{RawTag, parse_tag};

@@ -17,14 +17,14 @@ const DIGITS: usize = 256_usize.div_ceil(WIDTH);
 const LARGEST: usize = 1 << (WIDTH - 1);
 
 /// A point of some group, none at all by default.
-pub(super) trait Point: Copy + Default + AddAssign + SubAssign {}
+pub(super) trait CurvePoint: Copy + Default + AddAssign + SubAssign {}
 
-impl<P: Copy + Default + AddAssign + SubAssign> Point for P {}
+impl<P: Copy + Default + AddAssign + SubAssign> CurvePoint for P {}
 
 /// For each digit of a scalar the products of a point with all that the digit can stand for: 2 MiB of an Edwards point.
 pub(super) struct Multiples<P>(Vec<P>);
 
-impl<P: Point> Multiples<P> {
+impl<P: CurvePoint> Multiples<P> {
     /// The multiples of a point.
     pub(super) fn of(point: P) -> Self {
         let mut multiples = Vec::with_capacity(DIGITS * LARGEST);
@@ -61,7 +61,7 @@ pub(super) struct Sum<P> {
     subtracted: Vec<P>,
 }
 
-impl<P: Point> Sum<P> {
+impl<P: CurvePoint> Sum<P> {
     /// The sum of all that has been gathered, which begins anew.
     pub(super) fn take(&mut self) -> P {
         let mut sum = P::default();
@@ -124,7 +124,7 @@ pub(super) enum TableAnswer<P> {
 }
 
 /// The table of a key, if it has one or gets one now.
-pub(super) fn table_of<K: Copy + Eq + Hash, P: Point>(
+pub(super) fn table_of<K: Copy + Eq + Hash, P: CurvePoint>(
     tables: &Mutex<Tables<K, P>>,
     key: &K,
     make: impl FnOnce() -> Option<Multiples<P>>,
@@ -191,7 +191,7 @@ mod tests {
         prop_oneof![random, proptest::sample::select(extremes())]
     }
 
-    fn product<P: Point>(multiples: &Multiples<P>, scalar: &[u8; 32]) -> P {
+    fn product<P: CurvePoint>(multiples: &Multiples<P>, scalar: &[u8; 32]) -> P {
         let mut sum = Sum { added: Vec::new(), subtracted: Vec::new() };
         multiples.gather(scalar, &mut sum);
         sum.take()

@@ -177,7 +177,7 @@ fn every_vote_at_every_edge_is_judged_as_the_rule_says() {
     let hours = hours.into_iter().chain([(OFFICE, closed, Some(false)), (closed, "", Some(false))]);
     let days = [("", false, false), ("2025-10-27", true, false), ("2025-10-26", true, true)];
     let mut judged = 0;
-    for (policys, targets, office) in hours {
+    for (policys, targets, both) in hours {
         for (day, has_day, is_past) in days {
             let mut text = if has_day { until("user1", day) } else { policy() };
             if !targets.is_empty() {
@@ -188,9 +188,9 @@ fn every_vote_at_every_edge_is_judged_as_the_rule_says() {
             }
             for (story, vote, kind) in votes(&text) {
                 let story = story.brings_dated("user1", &vote, early);
-                for (clock, is_office, is_over) in clocks {
+                for (clock, is_open, is_over) in clocks {
                     let ended = is_past || (has_day && is_over);
-                    let shut = office.is_some_and(|hours| !(hours && is_office));
+                    let shut = both.is_some_and(|berlin| !(berlin && is_open));
                     let mut expected = Vec::new();
                     expected.extend((kind != Kind::Ends && ended).then_some(Reason::KeyExpired));
                     expected.extend((kind == Kind::Raises && shut).then_some(Reason::OutsideWindow));
